@@ -1,1 +1,49 @@
-fn main() {}
+//! Compiles the protocol definitions without protoc: protox makes one descriptor set, from which messages and clients are
+//! generated first, then servers whose watch responses are bytes that were encoded once for all watchers.
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+
+use prost::Message;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo:rerun-if-changed=proto");
+    let out = PathBuf::from(std::env::var("OUT_DIR")?);
+    let public = compile(&[
+        "obsteward/v1/task.proto",
+        "obsteward/v1/task_service.proto",
+        "obsteward/v1/cluster_service.proto",
+        "obsteward/v1/ob_server_service.proto",
+    ])?;
+    let agent = compile(&["obsteward/agent/v1/host_agent_service.proto"])?;
+    let store = compile(&["obsteward/store/v1/event.proto"])?;
+    std::fs::write(out.join("obsteward_v1.bin"), public.encode_to_vec())?;
+    std::fs::write(out.join("obsteward_agent_v1.bin"), agent.encode_to_vec())?;
+
+    tonic_prost_build::configure()
+        .build_server(false)
+        .extern_path(".google.rpc.Status", "::tonic_types::Status")
+        .compile_fds(public.clone())?;
+    tonic_prost_build::configure().compile_fds(agent)?;
+    tonic_prost_build::configure().build_server(false).build_client(false).compile_fds(store)?;
+
+    let servers = out.join("server");
+    std::fs::create_dir_all(&servers)?;
+    tonic_prost_build::configure()
+        .build_client(false)
+        .out_dir(&servers)
+        .extern_path(".obsteward.v1", "crate::proto::v1")
+        .extern_path(".obsteward.v1.WatchTaskResponse", "crate::watch::Encoded")
+        .extern_path(".obsteward.v1.WatchTasksResponse", "crate::watch::Encoded")
+        .extern_path(".google.rpc.Status", "::tonic_types::Status")
+        .compile_fds(public)?;
+    Ok(())
+}
+
+fn compile(files: &[&str]) -> Result<prost_types::FileDescriptorSet, Box<dyn Error>> {
+    let mut compiler = protox::Compiler::new([Path::new("proto")])?;
+    // Comments are the manual that `grpcurl describe` shows.
+    compiler.include_imports(true).include_source_info(true);
+    compiler.open_files(files)?;
+    Ok(compiler.file_descriptor_set())
+}

@@ -3,5 +3,10 @@
 //! The layers, top to bottom, stand in `tests/it/layers.rs`, which also keeps them: each module may use only those
 //! below it.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+pub mod clock;
+pub mod domain;
+pub mod proto;
+
 #[cfg(feature = "sim")]
 pub mod sim;

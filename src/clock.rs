@@ -1,0 +1,95 @@
+//! The only place that reads a clock. Wall time is for people and the store; waiting uses tokio's timers.
+#![allow(clippy::disallowed_methods)]
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+/// Microseconds since the Unix epoch, as the store keeps moments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// From microseconds since the Unix epoch.
+    pub const fn from_micros(micros: i64) -> Self {
+        Self(micros)
+    }
+
+    /// Microseconds since the Unix epoch.
+    pub const fn as_micros(self) -> i64 {
+        self.0
+    }
+
+    /// This moment later by `duration`, saturating.
+    pub fn plus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
+    }
+
+    /// This moment earlier by `duration`, saturating.
+    pub fn minus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
+    }
+
+    /// Time from `earlier` to this moment; zero when `earlier` is later.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    /// RFC 3339 in UTC with milliseconds, for example `2026-01-02T03:04:05.678Z`.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_microsecond(self.0) {
+            Ok(timestamp) => write!(formatter, "{timestamp:.3}"),
+            Err(_) => write!(formatter, "{} us since 1970", self.0),
+        }
+    }
+}
+
+/// Source of wall time; shared and cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Clock(Source);
+
+#[derive(Clone, Debug)]
+enum Source {
+    System,
+    /// System time moved by so many microseconds: lets a test put a gap behind a task.
+    Shifted(Arc<AtomicI64>),
+}
+
+impl Clock {
+    /// The machine's clock.
+    pub const fn system() -> Self {
+        Self(Source::System)
+    }
+
+    /// A clock that a test can move with [`Clock::advance`].
+    pub fn shifted() -> Self {
+        Self(Source::Shifted(Arc::default()))
+    }
+
+    /// Now.
+    pub fn now(&self) -> Timestamp {
+        let micros = jiff::Timestamp::now().as_microsecond();
+        match &self.0 {
+            Source::System => Timestamp(micros),
+            Source::Shifted(shift) => Timestamp(micros.saturating_add(shift.load(Ordering::SeqCst))),
+        }
+    }
+
+    /// Moves a shifted clock forward; the machine's clock stays as it is.
+    pub fn advance(&self, by: Duration) {
+        match &self.0 {
+            Source::System => {}
+            Source::Shifted(shift) => {
+                shift.fetch_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX), Ordering::SeqCst);
+            }
+        }
+    }
+}
+
+/// A moment of the process's monotonic clock (tokio's, so that tests can pause it).
+pub fn monotonic_now() -> tokio::time::Instant {
+    tokio::time::Instant::now()
+}

@@ -1,0 +1,5 @@
+//! The rules, as pure functions over plain types. Nothing here does I/O, reads a clock or knows a protocol.
+
+pub mod effect;
+pub mod ids;
+pub mod status;

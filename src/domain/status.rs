@@ -1,0 +1,144 @@
+//! Statuses as OceanBase and OCP write them. Sources: `DBA_OB_SERVERS` and `DBA_OB_ZONES` of OceanBase 4.x; the OCP API's
+//! enumerations of server, zone and cluster status.
+
+use std::fmt;
+use std::str::FromStr;
+
+use thiserror::Error;
+
+/// A word that is not one of the enumeration's.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("{word:?} is not a {what} that this version knows")]
+pub struct UnknownWord {
+    what: &'static str,
+    word: String,
+}
+
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident, $what:literal, { $($(#[$variant_doc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $name { $($(#[$variant_doc])* $variant),+ }
+
+        impl $name {
+            /// Every value, in the order of the enumeration.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The word on the wire and in the store.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word),+ }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str(self.as_str())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = UnknownWord;
+
+            /// Case does not matter: OceanBase 3.x writes lower case.
+            fn from_str(word: &str) -> Result<Self, UnknownWord> {
+                Self::ALL
+                    .iter()
+                    .copied()
+                    .find(|value| value.as_str().eq_ignore_ascii_case(word))
+                    .ok_or_else(|| UnknownWord { what: $what, word: word.to_owned() })
+            }
+        }
+    };
+}
+
+words!(
+    /// `DBA_OB_SERVERS.STATUS`.
+    InnerStatus, "server STATUS", {
+        /// Heartbeats arrive. Stays so after STOP SERVER.
+        Active = "ACTIVE",
+        /// No heartbeat for `lease_time`.
+        Inactive = "INACTIVE",
+        /// Being deleted.
+        Deleting = "DELETING",
+        /// Taken over by the root service.
+        TakeoverByRs = "TAKEOVER_BY_RS",
+    }
+);
+
+words!(
+    /// `DBA_OB_ZONES.STATUS`.
+    ZoneInnerStatus, "zone STATUS", {
+        /// Serves.
+        Active = "ACTIVE",
+        /// STOP ZONE was done.
+        Inactive = "INACTIVE",
+    }
+);
+
+words!(
+    /// Status of a server as OCP shows it.
+    ServerStatus, "server status", {
+        /// Serves.
+        Running = "RUNNING",
+        /// A stop task acts on it.
+        Stopping = "STOPPING",
+        /// Stopped, process ended or service stopped.
+        Stopped = "STOPPED",
+        /// A start task acts on it.
+        Starting = "STARTING",
+        /// A restart task acts on it.
+        Restarting = "RESTARTING",
+        /// Being deleted.
+        Deleting = "DELETING",
+        /// Not stopped by us and not serving.
+        Unavailable = "UNAVAILABLE",
+    }
+);
+
+words!(
+    /// Status of a zone as OCP shows it.
+    ZoneStatus, "zone status", {
+        /// At least one server serves.
+        Running = "RUNNING",
+        /// No server serves.
+        Stopped = "STOPPED",
+        /// No server serves and none was stopped.
+        Unavailable = "UNAVAILABLE",
+        /// A task acts on it.
+        Operating = "OPERATING",
+    }
+);
+
+words!(
+    /// Status of a cluster as OCP shows it.
+    ClusterStatus, "cluster status", {
+        /// Serves.
+        Running = "RUNNING",
+        /// No server serves.
+        Stopped = "STOPPED",
+        /// A task acts on it.
+        Operating = "OPERATING",
+        /// It could not be read.
+        Unavailable = "UNAVAILABLE",
+    }
+);
+
+words!(
+    /// A risk that a caller can accept by name.
+    Risk, "risk", {
+        /// Log streams may lose their majority.
+        QuorumLoss = "QUORUM_LOSS",
+        /// The cluster's state cannot be read.
+        ClusterUnreachable = "CLUSTER_UNREACHABLE",
+    }
+);
+
+words!(
+    /// Kind of stop.
+    StopType, "stop type", {
+        /// Service, then process.
+        Process = "STOP_PROCESS",
+        /// Service only.
+        Service = "STOP_SERVICE",
+    }
+);
