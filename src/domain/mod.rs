@@ -1,5 +1,14 @@
 //! The rules, as pure functions over plain types. Nothing here does I/O, reads a clock or knows a protocol.
 
+pub mod decide;
+pub mod edges;
 pub mod effect;
+pub mod event;
+pub mod graph;
 pub mod ids;
+pub mod refusal;
 pub mod status;
+pub mod task;
+mod words;
+
+pub use words::UnknownWord;
