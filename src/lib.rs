@@ -7,6 +7,7 @@
 pub mod clock;
 pub mod domain;
 pub mod proto;
+pub mod service;
 pub mod store;
 
 #[cfg(feature = "sim")]
