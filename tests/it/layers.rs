@@ -188,7 +188,7 @@ fn clock_reads(file: &str, source: &Source) -> Vec<String> {
         &["Instant", "::", "now"],
         &["SystemTime", "::", "now"],
         &["Timestamp", "::", "now"],
-        &["Zoned", "::", "now"],
+        &["ZonedDateTime", "::", "now"],
         &["clock_gettime"],
     ];
     found(file, source, sequences, |_| true)
