@@ -22,6 +22,8 @@ use crate::store::{Author, LogLine, Progress, Store, StoreError, Write};
 
 /// Pause between looks that could not be made: from, to.
 const UNREADABLE_PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+/// Pause before the look that follows an unknown outcome: what was lost on the way may just be arriving.
+const UNKNOWN_PAUSE: Duration = Duration::from_millis(200);
 /// Pause between looks while a request may still take effect.
 const HORIZON_PAUSE: Duration = Duration::from_millis(500);
 
@@ -214,6 +216,7 @@ impl Executor {
                 return Err(LetGo::ShuttingDown);
             }
             context.task = self.current().await;
+            context.last_look = wait.is_over();
             let look = step.look(&context).await;
             if !matches!(look, Look::Unreadable { .. }) {
                 unreadable = None;
@@ -225,10 +228,14 @@ impl Executor {
                     self.end(&context, input, writes).await?;
                     return Ok(());
                 }
-                Look::Needed { intent, overrides, effect } if failing.is_none() && !wait.is_over() => {
+                Look::Needed { intent, overrides, effect } if failing.is_none() && !context.last_look => {
                     wait.for_what(&intent.description);
                     match self.act(&mut context, intent, overrides, effect).await? {
-                        Acted::Tried => continue,
+                        Acted::Tried(IntentOutcome::Unknown) => {
+                            tokio::time::sleep(UNKNOWN_PAUSE).await;
+                            continue;
+                        }
+                        Acted::Tried(_) => continue,
                         Acted::Ended => return Ok(()),
                         Acted::MayStillHappen => HORIZON_PAUSE,
                     }
@@ -261,11 +268,15 @@ impl Executor {
                     state.next_pause()
                 }
             };
+            if wait.is_over() && !context.last_look && failing.is_none() {
+                continue;
+            }
             let input = match &failing {
                 Some((failure, learned)) => {
                     Some(Input::StepFailed { subtask: id, failure: failure.clone(), learned: learned.clone() })
                 }
-                None if wait.is_over() => Some(Input::TimedOut { subtask: id, waited_for: wait.what.clone() }),
+                // A wait that ended during this look gets one more, which knows that it is the last.
+                None if context.last_look => Some(Input::TimedOut { subtask: id, waited_for: wait.what.clone() }),
                 None => None,
             };
             let pause = match input {
@@ -366,14 +377,14 @@ impl Executor {
         let log = Self::log_write(context);
         let input = Input::EffectEnded { subtask: id, number, outcome, message };
         self.write(input, move |_| log.iter().cloned().collect()).await?;
-        Ok(Acted::Tried)
+        Ok(Acted::Tried(outcome))
     }
 }
 
 /// How an attempt at an effect ended for the loop.
 enum Acted {
     /// It was tried: look again.
-    Tried,
+    Tried(IntentOutcome),
     /// The subtask ended instead.
     Ended,
     /// It may not be tried any more, and an earlier attempt is open.

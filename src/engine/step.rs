@@ -165,6 +165,8 @@ pub struct StepContext {
     pub began_at: Timestamp,
     /// What the last effect of this execution was refused with: code and words.
     pub refused: Option<(String, String)>,
+    /// The wait is over: this is the last look before the step times out.
+    pub last_look: bool,
     lines: Arc<Mutex<Vec<(Timestamp, String)>>>,
 }
 
@@ -172,7 +174,7 @@ impl StepContext {
     /// For one execution of a subtask.
     pub fn new(task: Arc<Task>, subtask: SubtaskId, clock: Clock, fence: Fence) -> Self {
         let began_at = clock.now();
-        Self { task, subtask, clock, fence, began_at, refused: None, lines: Arc::default() }
+        Self { task, subtask, clock, fence, began_at, refused: None, last_look: false, lines: Arc::default() }
     }
 
     /// Adds a line to the subtask's log; it is kept with the next commit.
