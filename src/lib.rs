@@ -6,6 +6,7 @@
 
 pub mod clock;
 pub mod domain;
+pub mod oceanbase;
 pub mod proto;
 
 #[cfg(feature = "sim")]
