@@ -7,6 +7,7 @@
 pub mod clock;
 pub mod domain;
 pub mod engine;
+pub mod oceanbase;
 pub mod proto;
 pub mod service;
 pub mod store;

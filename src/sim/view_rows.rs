@@ -1,0 +1,552 @@
+//! The rows of each view, in the order of its columns in `views`.
+
+use super::state::{Cluster, LogStream, Replica, SYS_TENANT, Server};
+use super::views::{Cell, Rows, Source};
+
+macro_rules! row {
+    ($($cell:expr),* $(,)?) => { vec![$(Cell::from($cell)),*] };
+}
+
+const GIB: i64 = 1 << 30;
+
+fn yes(condition: bool) -> &'static str {
+    if condition { "YES" } else { "NO" }
+}
+
+/// The service epoch of modern rows does not matter here: creation time serves as modification time too.
+pub fn dba_ob_servers(source: &Source<'_>) -> Rows {
+    let root = source.cluster.root_service();
+    let row = |s: &Server| {
+        row![
+            s.ip.as_str(),
+            s.rpc_port,
+            s.id,
+            s.zone.as_str(),
+            s.sql_port,
+            yes(root == Some(s.id)),
+            s.status.name(),
+            Cell::time(s.start_service_time),
+            Cell::time(s.stop_time),
+            Cell::Null,
+            Cell::time(s.created),
+            Cell::time(s.created.max(s.stop_time).max(s.last_offline_time)),
+            super::state::BUILD_VERSION,
+            Cell::time(s.last_offline_time),
+        ]
+    };
+    source.cluster.servers.iter().map(row).collect()
+}
+
+pub fn all_server(source: &Source<'_>) -> Rows {
+    let root = source.cluster.root_service();
+    let row = |s: &Server| {
+        row![
+            Cell::time(s.created),
+            Cell::time(s.created),
+            s.ip.as_str(),
+            s.rpc_port,
+            s.id,
+            s.zone.as_str(),
+            s.sql_port,
+            i64::from(root == Some(s.id)),
+            s.status.name(),
+            0_i64,
+            super::state::BUILD_VERSION,
+            s.stop_time,
+            s.start_service_time,
+            0_i64,
+            1_i64,
+            s.last_offline_time,
+        ]
+    };
+    source.cluster.servers.iter().map(row).collect()
+}
+
+fn zone_status(active: bool) -> &'static str {
+    if active { "ACTIVE" } else { "INACTIVE" }
+}
+
+pub fn dba_ob_zones(source: &Source<'_>) -> Rows {
+    let created = Cell::time(source.cluster.created);
+    let zones = source.cluster.zones.iter();
+    zones
+        .map(|zone| {
+            let (name, status) = (zone.name.as_str(), zone_status(zone.active));
+            row![name, created.clone(), created.clone(), status, "", zone.region.as_str(), zone.kind.as_str()]
+        })
+        .collect()
+}
+
+pub fn all_zone(source: &Source<'_>) -> Rows {
+    let created = Cell::time(source.cluster.created);
+    let row = |zone: &str, name: &str, value: i64, info: &str| {
+        row![created.clone(), created.clone(), zone, name, value, info]
+    };
+    let mut rows = vec![row("", "cluster", 0, &source.identity.0)];
+    for zone in &source.cluster.zones {
+        rows.push(row(&zone.name, "idc", 0, ""));
+        rows.push(row(&zone.name, "region", 0, &zone.region));
+        rows.push(row(&zone.name, "status", if zone.active { 2 } else { 1 }, zone_status(zone.active)));
+        rows.push(row(&zone.name, "zone_type", 0, &zone.kind));
+    }
+    rows
+}
+
+fn none_if_empty(text: &str) -> Option<&str> {
+    Some(text).filter(|text| !text.is_empty())
+}
+
+pub fn dba_ob_tenants(source: &Source<'_>) -> Rows {
+    let (created, scn) = (source.cluster.created, source.now * 1000);
+    let row = |t: &super::state::Tenant| {
+        let user = (t.kind == "USER").then_some(scn);
+        let largest = source.cluster.log_streams.iter().filter(|ls| ls.tenant == t.id).map(|ls| ls.id).max();
+        row![
+            t.id,
+            t.name.as_str(),
+            t.kind,
+            Cell::time(created),
+            Cell::time(created),
+            t.primary_zone.as_str(),
+            t.locality.as_str(),
+            none_if_empty(&t.previous_locality),
+            "MYSQL",
+            "NORMAL",
+            "NO",
+            "NO",
+            t.role,
+            "NORMAL",
+            0_i64,
+            user,
+            user,
+            user,
+            user.map(|_| 4_611_686_018_427_387_903_i64),
+            "NOARCHIVELOG",
+            if t.arbitration { "ENABLED" } else { "DISABLED" },
+            1_i64,
+            "4.2.1.8",
+            largest,
+        ]
+    };
+    source.cluster.tenants.iter().map(row).collect()
+}
+
+pub fn all_tenant(source: &Source<'_>) -> Rows {
+    let tenants = source.cluster.tenants.iter();
+    tenants
+        .map(|t| {
+            let arbitration = if t.arbitration { "ENABLED" } else { "DISABLED" };
+            let (name, zone) = (t.name.as_str(), t.primary_zone.as_str());
+            row![
+                t.id,
+                name,
+                zone,
+                0_i64,
+                t.locality.as_str(),
+                t.previous_locality.as_str(),
+                "NORMAL",
+                0_i64,
+                arbitration
+            ]
+        })
+        .collect()
+}
+
+pub fn dba_ob_units(source: &Source<'_>) -> Rows {
+    let created = source.cluster.created;
+    let units = source.cluster.units.iter();
+    units
+        .filter_map(|unit| {
+            let server = source.cluster.server(unit.server)?;
+            let from = unit.migrate_from.and_then(|id| source.cluster.server(id));
+            Some(row![
+                unit.id,
+                unit.tenant,
+                "ACTIVE",
+                unit.tenant,
+                unit.tenant,
+                Cell::time(created),
+                Cell::time(created),
+                server.zone.as_str(),
+                server.ip.as_str(),
+                server.rpc_port,
+                from.map(|server| server.ip.as_str()),
+                from.map(|server| server.rpc_port),
+                from.map(|_| "NO"),
+                unit.tenant,
+                2_i64,
+                2_i64,
+                4 * GIB,
+                12 * GIB,
+            ])
+        })
+        .collect()
+}
+
+pub fn gv_ob_units(source: &Source<'_>) -> Rows {
+    let units = source.cluster.units.iter();
+    units
+        .filter_map(|unit| {
+            let s = source.cluster.server(unit.server).filter(|server| server.reachable())?;
+            let created = Cell::time(source.cluster.created);
+            let (ip, zone) = (s.ip.as_str(), s.zone.as_str());
+            let cpu = 2_i64;
+            Some(row![
+                ip,
+                s.rpc_port,
+                unit.id,
+                unit.tenant,
+                zone,
+                cpu,
+                cpu,
+                4 * GIB,
+                12 * GIB,
+                GIB,
+                GIB,
+                "NORMAL",
+                created
+            ])
+        })
+        .collect()
+}
+
+pub fn resource_pools(source: &Source<'_>) -> Rows {
+    let zones = source.cluster.zones.iter().map(|zone| zone.name.as_str()).collect::<Vec<_>>().join(";");
+    let created = Cell::time(source.cluster.created);
+    let tenants = source.cluster.tenants.iter().filter(|tenant| tenant.kind != "META");
+    tenants
+        .map(|t| {
+            let name = format!("{}_pool", t.name);
+            row![t.id, name, t.id, created.clone(), created.clone(), 1_i64, t.id, zones.as_str(), "FULL"]
+        })
+        .collect()
+}
+
+/// Every replica with its server, in a stable order.
+fn each_replica<'a>(cluster: &'a Cluster) -> impl Iterator<Item = (&'a LogStream, &'a Replica, &'a Server)> {
+    cluster.log_streams.iter().flat_map(move |ls| {
+        ls.replicas.iter().filter_map(move |replica| Some((ls, replica, cluster.server(replica.server)?)))
+    })
+}
+
+pub fn ls_locations(source: &Source<'_>) -> Rows {
+    each_replica(source.cluster)
+        .map(|(ls, _, s)| {
+            let leads = ls.leader == Some(s.id);
+            let created = Cell::time(ls.created);
+            row![
+                created.clone(),
+                created,
+                ls.tenant,
+                ls.id,
+                s.ip.as_str(),
+                s.rpc_port,
+                s.sql_port,
+                s.zone.as_str(),
+                if leads { "LEADER" } else { "FOLLOWER" },
+                leads.then(|| ls.member_list(source.cluster)),
+                leads.then_some(ls.paxos_replica_number),
+                "FULL",
+                leads.then_some(""),
+                "FALSE",
+            ]
+        })
+        .collect()
+}
+
+pub fn ls_meta(source: &Source<'_>) -> Rows {
+    each_replica(source.cluster)
+        .map(|(ls, _, s)| {
+            let leads = ls.leader == Some(s.id);
+            let members = if leads { ls.member_list(source.cluster) } else { String::new() };
+            let (role, number) = if leads { (1_i64, ls.paxos_replica_number) } else { (2, -1) };
+            row![
+                ls.tenant,
+                ls.id,
+                s.ip.as_str(),
+                s.rpc_port,
+                s.sql_port,
+                role,
+                members,
+                if leads { ls.proposal_id } else { 0 },
+                0_i64,
+                "NORMAL",
+                number,
+                s.zone.as_str(),
+            ]
+        })
+        .collect()
+}
+
+pub fn cdb_ob_ls(source: &Source<'_>) -> Rows {
+    let row = |ls: &LogStream| row![ls.tenant, ls.id, ls.status.as_str(), "", ls.tenant, 1_i64];
+    source.cluster.log_streams.iter().map(row).collect()
+}
+
+pub fn ls_status(source: &Source<'_>) -> Rows {
+    let row = |ls: &LogStream| row![ls.tenant, ls.id, ls.status.as_str(), 1_i64, ls.tenant, ""];
+    source.cluster.log_streams.iter().map(row).collect()
+}
+
+/// Rows come from the servers themselves: those that do not answer have none.
+pub fn log_stat(source: &Source<'_>) -> Rows {
+    let (cluster, now) = (source.cluster, source.now);
+    each_replica(cluster)
+        .filter(|(_, _, server)| server.reachable())
+        .map(|(ls, replica, s)| {
+            let leads = ls.leader == Some(s.id);
+            let (begin, end) = (ls.created, cluster.replica_end(ls, replica, now));
+            let in_sync = cluster.leader_end(ls, now) - end <= 5_000_000;
+            let lsn = |micros: i64| (micros - ls.created).max(0) / 10;
+            let degraded: Vec<String> =
+                ls.degraded.iter().filter_map(|id| cluster.server(*id)).map(|s| format!("{}:1", s.address())).collect();
+            row![
+                ls.tenant,
+                ls.id,
+                s.ip.as_str(),
+                s.rpc_port,
+                if leads { "LEADER" } else { "FOLLOWER" },
+                ls.proposal_id,
+                format!("{{proposal_id:{}, config_seq:1}}", ls.proposal_id),
+                if cluster.tenant(ls.tenant).is_some_and(|t| t.role == "STANDBY") { "RAW_WRITE" } else { "APPEND" },
+                ls.member_list(cluster),
+                ls.paxos_replica_number,
+                yes(in_sync),
+                0_i64,
+                0_i64,
+                begin * 1000,
+                lsn(end),
+                end * 1000,
+                lsn(end),
+                end * 1000,
+                if cluster.arbitrates(ls.tenant) { "127.0.0.1:5882" } else { "" },
+                degraded.join(","),
+                "",
+            ]
+        })
+        .collect()
+}
+
+pub fn ls_info(source: &Source<'_>) -> Rows {
+    each_replica(source.cluster)
+        .filter(|(_, _, server)| server.reachable())
+        .map(|(ls, replica, s)| {
+            let (checkpoint, readable) = (replica.checkpoint, source.cluster.replica_end(ls, replica, source.now));
+            row![
+                s.ip.as_str(),
+                s.rpc_port,
+                ls.tenant,
+                ls.id,
+                "FULL",
+                "NORMAL",
+                100_i64,
+                readable * 1000,
+                "FALSE",
+                checkpoint * 1000,
+                (checkpoint - ls.created).max(0) / 10,
+                0_i64,
+                0_i64,
+                checkpoint * 1000,
+            ]
+        })
+        .collect()
+}
+
+pub fn core_meta(source: &Source<'_>) -> Rows {
+    each_replica(source.cluster)
+        .filter(|(ls, _, _)| ls.tenant == SYS_TENANT)
+        .map(|(ls, _, s)| {
+            let role = if ls.leader == Some(s.id) { 1_i64 } else { 2 };
+            row![ls.tenant, s.ip.as_str(), s.rpc_port, s.sql_port, role, s.zone.as_str()]
+        })
+        .collect()
+}
+
+pub fn events(source: &Source<'_>) -> Rows {
+    let row = |event: &super::state::Event| {
+        let mut row = row![Cell::time(event.at), event.module, event.event];
+        for i in 0..6 {
+            let (name, value) = event.names.get(i).map_or(("", ""), |(name, value)| (*name, value.as_str()));
+            row.extend(row![name, value]);
+        }
+        let (ip, port) = event.rs.rsplit_once(':').unwrap_or(("", "0"));
+        row.extend(row!["", ip, port.parse::<i64>().unwrap_or_default()]);
+        row
+    };
+    source.cluster.events.iter().map(row).collect()
+}
+
+pub fn gv_ob_servers(source: &Source<'_>) -> Rows {
+    let reachable = source.cluster.servers.iter().filter(|server| server.reachable());
+    reachable
+        .map(|s| {
+            row![
+                s.ip.as_str(),
+                s.rpc_port,
+                s.zone.as_str(),
+                s.sql_port,
+                16_i64,
+                16_i64,
+                8_i64,
+                8_i64,
+                64 * GIB,
+                32 * GIB,
+                s.log_disk_capacity,
+                s.log_disk_capacity / 2,
+                s.log_disk_in_use,
+                500 * GIB,
+                40 * GIB,
+                "NORMAL",
+                80 * GIB,
+                Cell::Null,
+                Cell::Null,
+            ]
+        })
+        .collect()
+}
+
+/// Parameters as each server that answers holds them; the identity is the endpoint's.
+fn parameters<'a>(source: &'a Source<'_>) -> impl Iterator<Item = (&'a Server, String, String)> {
+    source.cluster.servers.iter().filter(|server| server.reachable()).flat_map(move |server| {
+        let own = [
+            ("cluster", source.identity.0.clone()),
+            ("cluster_id", source.identity.1.to_string()),
+            ("zone", server.zone.clone()),
+            ("mysql_port", server.sql_port.to_string()),
+            ("rpc_port", server.rpc_port.to_string()),
+            ("local_ip", server.ip.clone()),
+            ("observer_id", server.id.to_string()),
+        ];
+        let shared = source.cluster.parameters.iter().map(|(name, value)| (name.clone(), value.clone()));
+        let own = own.into_iter().map(|(name, value)| (name.to_owned(), value));
+        own.chain(shared).map(move |(name, value)| (server, name, value))
+    })
+}
+
+pub fn gv_ob_parameters(source: &Source<'_>) -> Rows {
+    parameters(source)
+        .map(|(s, name, value)| {
+            let (ip, zone) = (s.ip.as_str(), s.zone.as_str());
+            row![
+                ip,
+                s.rpc_port,
+                zone,
+                "CLUSTER",
+                Cell::Null,
+                name,
+                Cell::Null,
+                value,
+                "",
+                "OBSERVER",
+                "DYNAMIC_EFFECTIVE"
+            ]
+        })
+        .collect()
+}
+
+pub fn sys_parameter_stat(source: &Source<'_>) -> Rows {
+    parameters(source)
+        .map(|(s, name, value)| {
+            let (ip, zone) = (s.ip.as_str(), s.zone.as_str());
+            row![
+                zone,
+                "observer",
+                ip,
+                s.rpc_port,
+                name,
+                Cell::Null,
+                value.as_str(),
+                value.as_str(),
+                "",
+                "OBSERVER",
+                "CLUSTER",
+                "DEFAULT",
+                "DYNAMIC_EFFECTIVE",
+            ]
+        })
+        .collect()
+}
+
+pub fn arbitration_status(source: &Source<'_>) -> Rows {
+    if !source.cluster.arbitration {
+        return Vec::new();
+    }
+    let reachable = source.cluster.servers.iter().filter(|server| server.reachable());
+    reachable.map(|s| row![s.ip.as_str(), s.rpc_port, "127.0.0.1:5882", "ACTIVE"]).collect()
+}
+
+pub fn arbitration_service(source: &Source<'_>) -> Rows {
+    if !source.cluster.arbitration {
+        return Vec::new();
+    }
+    let created = Cell::time(source.cluster.created);
+    vec![row![created.clone(), created, "default", "127.0.0.1:5882", "", "ADDR"]]
+}
+
+pub fn major_compaction(source: &Source<'_>) -> Rows {
+    let (created, scn) = (source.cluster.created, source.cluster.created * 1000);
+    let status = if source.cluster.compaction_running { "COMPACTING" } else { "IDLE" };
+    let tenants = source.cluster.tenants.iter();
+    tenants
+        .map(|t| {
+            let time = Cell::time(created);
+            row![t.id, scn, time.clone(), scn, scn, time.clone(), time, status, "NO", "NO", ""]
+        })
+        .collect()
+}
+
+pub fn backup_jobs(source: &Source<'_>) -> Rows {
+    if !source.cluster.backup_running {
+        return Vec::new();
+    }
+    let users = source.cluster.tenants.iter().filter(|tenant| tenant.kind == "USER");
+    users
+        .map(|t| {
+            let start = Cell::time(source.cluster.created);
+            let path = "file:///backup";
+            row![
+                t.id,
+                1_i64,
+                1_i64,
+                1_i64,
+                "FULL",
+                "USER_TENANT",
+                start,
+                Cell::Null,
+                "DOING",
+                0_i64,
+                Cell::Null,
+                Cell::Null,
+                path
+            ]
+        })
+        .collect()
+}
+
+pub fn processlist(source: &Source<'_>) -> Rows {
+    let sessions = source.sessions.iter();
+    sessions
+        .filter_map(|session| {
+            let s = source.cluster.server(session.server)?;
+            let active = session.info.is_some();
+            let seconds = (source.now - session.since) / 1_000_000;
+            let host = session.peer.split(':').next().unwrap_or_default();
+            Some(row![
+                s.ip.as_str(),
+                s.rpc_port,
+                s.sql_port,
+                session.id as i64,
+                session.user.as_str(),
+                session.peer.as_str(),
+                session.database.as_deref(),
+                "sys",
+                if active { "Query" } else { "Sleep" },
+                seconds,
+                seconds,
+                if active { "ACTIVE" } else { "SLEEP" },
+                session.info.as_deref(),
+                host,
+            ])
+        })
+        .collect()
+}
