@@ -4,8 +4,11 @@
 //! below it.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod agent;
 pub mod clock;
 pub mod domain;
+pub mod host;
+pub mod net;
 pub mod proto;
 
 #[cfg(feature = "sim")]
