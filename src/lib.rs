@@ -4,10 +4,13 @@
 //! below it.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod agent;
 pub mod clock;
 pub mod domain;
 pub mod engine;
 pub mod oceanbase;
+pub mod host;
+pub mod net;
 pub mod proto;
 pub mod service;
 pub mod store;

@@ -5,6 +5,7 @@ pub mod edges;
 pub mod effect;
 pub mod event;
 pub mod graph;
+pub mod host;
 pub mod ids;
 pub mod refusal;
 pub mod admission;
