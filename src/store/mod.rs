@@ -15,6 +15,7 @@
 //! One write, [`Store::submit`], holds all of that together: it happens wholly or not at all. This module may use `domain`,
 //! `clock` and `proto`; it knows no engine.
 
+pub mod encode;
 pub mod inventory;
 
 use async_trait::async_trait;
