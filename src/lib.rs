@@ -4,11 +4,13 @@
 //! below it.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod api;
 pub mod clock;
 pub mod domain;
 pub mod proto;
 pub mod service;
 pub mod store;
+pub mod watch;
 
 #[cfg(feature = "sim")]
 pub mod sim;
