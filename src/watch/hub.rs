@@ -12,7 +12,7 @@ use tracing::{debug, warn};
 
 use crate::clock::monotonic_now;
 use crate::domain::event::{EventKind, Phase, StoredEvent};
-use crate::domain::ids::{Revision, Seq, TaskId};
+use crate::domain::ids::{ClusterId, Revision, Seq, TaskId};
 use crate::domain::refusal::Refusal;
 use crate::proto::v1::watch_task_response::Kind;
 use crate::store::{Progress, Store, StoreError, StoredTask};
@@ -311,10 +311,7 @@ impl Hub {
     }
 
     /// Every open task and the head, of one moment.
-    pub(super) async fn read_open(
-        &self,
-        cluster: Option<crate::domain::ids::ClusterId>,
-    ) -> Result<(Vec<StoredTask>, Seq), Refusal> {
+    pub(super) async fn read_open(&self, cluster: Option<ClusterId>) -> Result<(Vec<StoredTask>, Seq), Refusal> {
         let _permit = self.readers.acquire().await.ok();
         self.store.open_tasks(cluster).await.map_err(refusal)
     }

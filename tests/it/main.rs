@@ -1,1 +1,4 @@
-fn main() {}
+//! The integration tests: one binary, a module per promise or surface.
+
+mod fake_store;
+mod watch;
