@@ -5,6 +5,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod agent;
+pub mod api;
 pub mod clock;
 pub mod domain;
 pub mod engine;
@@ -14,6 +15,7 @@ pub mod net;
 pub mod proto;
 pub mod service;
 pub mod store;
+pub mod watch;
 
 #[cfg(feature = "sim")]
 pub mod sim;

@@ -5,3 +5,6 @@
 
 mod dependencies;
 mod layers;
+//! The integration tests: one binary, a module per promise or surface.
+mod fake_store;
+mod watch;
