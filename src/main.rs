@@ -1,12 +1,10 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-
 #[derive(Parser)]
 enum Cli {
     Sim(obsteward::sim::command::SimArgs),
 }
-
 fn main() -> ExitCode {
     let name = std::env::args_os().next().unwrap_or_default();
     if std::path::Path::new(&name).file_name().is_some_and(|name| name == "observer") {
@@ -22,9 +20,10 @@ fn main() -> ExitCode {
     };
     match runtime.block_on(obsteward::sim::command::run(args)) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
             ExitCode::FAILURE
-        }
-    }
+//! Starts the command line.
+use obsteward::cli;
+#[tokio::main]
+async fn main() -> ExitCode {
+    cli::run(cli::Cli::parse()).await
 }
