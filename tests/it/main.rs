@@ -4,7 +4,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod dependencies;
-mod layers;
-//! The integration tests: one binary, a module per promise or surface.
 mod fake_store;
+mod layers;
 mod watch;
