@@ -30,9 +30,9 @@ pub fn zone_status(managed: Option<ZoneStatus>, inner: ZoneInnerStatus, servers:
     if managed == Some(ZoneStatus::Operating) {
         return ZoneStatus::Operating;
     }
-    let serves = servers.iter().any(|status| {
-        matches!(status, ServerStatus::Running | ServerStatus::Stopping | ServerStatus::Restarting)
-    });
+    let serves = servers
+        .iter()
+        .any(|status| matches!(status, ServerStatus::Running | ServerStatus::Stopping | ServerStatus::Restarting));
     let stopped = servers.iter().any(|status| matches!(status, ServerStatus::Stopped));
     match (inner, serves, stopped || servers.is_empty()) {
         (ZoneInnerStatus::Inactive, _, _) => ZoneStatus::Stopped,

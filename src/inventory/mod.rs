@@ -16,7 +16,8 @@ use crate::host::HostAddress;
 use crate::oceanbase::{ClusterAccess, ClusterError, Discovery, Endpoint, Expected, KnownServer, OceanBase};
 use crate::store::StoreError;
 use crate::store::inventory::{
-    ClusterObservation, ClusterRow, DefaultHost, HostRoute, InventoryStore, ServerObservation, ServerRow, ZoneObservation,
+    ClusterObservation, ClusterRow, DefaultHost, HostRoute, InventoryStore, ServerObservation, ServerRow,
+    ZoneObservation,
 };
 
 pub use syncer::Syncer;
@@ -148,7 +149,8 @@ pub fn access(
     username: &str,
     password: &secrecy::SecretString,
 ) -> Result<ClusterAccess, ClusterError> {
-    let endpoints: Result<Vec<Endpoint>, ClusterError> = endpoints.iter().map(|text| Endpoint::from_str(text)).collect();
+    let endpoints: Result<Vec<Endpoint>, ClusterError> =
+        endpoints.iter().map(|text| Endpoint::from_str(text)).collect();
     Ok(ClusterAccess { endpoints: endpoints?, username: username.to_owned(), password: password.clone() })
 }
 

@@ -55,7 +55,8 @@ pub struct Deps {
 
 /// Every operation that this version knows.
 pub fn registry(deps: &Deps) -> Registry {
-    Registry::default().with(stop_server::operation_name(), Arc::new(stop_server::StopServerOperation::new(deps.clone())))
+    Registry::default()
+        .with(stop_server::operation_name(), Arc::new(stop_server::StopServerOperation::new(deps.clone())))
 }
 
 /// A cluster's error as a step's failure.

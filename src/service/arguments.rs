@@ -6,6 +6,7 @@ use uuid::Uuid;
 use crate::clock::Timestamp;
 use crate::domain::event::TaskState;
 use crate::domain::ids::{ClusterId, Principal, Revision, ServerAddr, ServerId, TaskId, ZoneName};
+use crate::domain::precheck::{LeaderMove, Verdict};
 use crate::domain::status::{ClusterStatus, Risk, ServerStatus, StopType, ZoneStatus};
 use crate::store::inventory::{ClusterRow, DefaultHost, HostRoute, ServerRow, ZoneRow};
 
@@ -195,4 +196,44 @@ pub struct ListServers {
     pub above: Option<ServerId>,
     /// At most so many.
     pub limit: u32,
+}
+
+/// A check of a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanCheckView {
+    /// Its name.
+    pub name: String,
+    /// What it says.
+    pub verdict: Verdict,
+    /// What was found.
+    pub evidence: String,
+    /// What to do about it.
+    pub remedy: String,
+    /// What overrides it: empty, `force`, or a risk.
+    pub overridden_by: String,
+    /// Whether this request does.
+    pub overridden: bool,
+}
+
+/// PlanStopServer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StopPlanView {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// The server.
+    pub server: ServerId,
+    /// Its address.
+    pub addr: ServerAddr,
+    /// Its zone.
+    pub zone: ZoneName,
+    /// Whether a stop would be let through.
+    pub allowed: bool,
+    /// Every check, in a fixed order.
+    pub checks: Vec<PlanCheckView>,
+    /// Leaders that would move.
+    pub leader_moves: Vec<LeaderMove>,
+    /// Further failures that the log streams bear afterwards.
+    pub failures_tolerated_after: i32,
+    /// When the cluster was read.
+    pub observed_at: Timestamp,
 }

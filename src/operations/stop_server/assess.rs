@@ -152,7 +152,10 @@ pub fn assess(
             root_service_words: check.root_service_words.clone(),
             may_pass: matches!(
                 check.name,
-                CheckName::LogInSync | CheckName::LeaderPresent | CheckName::LogStreamsReport | CheckName::ReplicaMajority
+                CheckName::LogInSync
+                    | CheckName::LeaderPresent
+                    | CheckName::LogStreamsReport
+                    | CheckName::ReplicaMajority
             ),
         }));
         leader_moves = precheck.leader_moves;
@@ -197,10 +200,9 @@ fn cluster_check(reading: &Result<ClusterReading, ClusterError>) -> AssessedChec
         }
     };
     let overridden_by = match error.class {
-        ErrorClass::Transient
-        | ErrorClass::Unreachable
-        | ErrorClass::Unknown
-        | ErrorClass::AuthFailed => Override::Risk(Risk::ClusterUnreachable),
+        ErrorClass::Transient | ErrorClass::Unreachable | ErrorClass::Unknown | ErrorClass::AuthFailed => {
+            Override::Risk(Risk::ClusterUnreachable)
+        }
         ErrorClass::Permanent | ErrorClass::Unreadable | ErrorClass::WrongCluster => Override::Nothing,
     };
     AssessedCheck {
@@ -243,9 +245,13 @@ fn admission_check(reading: &ClusterReading, target: &Target, found: &Found, sto
             Verdict::Block,
             format!("service {service}, process {process}, where a stop needs {expected}"),
             match process {
-                ProcessFinding::HostUnreachable => "start `obsteward agent` on the host, or correct its address with UpdateCluster",
+                ProcessFinding::HostUnreachable => {
+                    "start `obsteward agent` on the host, or correct its address with UpdateCluster"
+                }
                 ProcessFinding::Ambiguous => "look at the processes on the host",
-                ProcessFinding::Running | ProcessFinding::Absent | ProcessFinding::NotAsked => "nothing is to be stopped here",
+                ProcessFinding::Running | ProcessFinding::Absent | ProcessFinding::NotAsked => {
+                    "nothing is to be stopped here"
+                }
             },
         ),
     }

@@ -3,6 +3,8 @@
 
 pub mod assess;
 mod ways;
+
+pub use prepare::former_and_target;
 mod prepare;
 mod process;
 mod service;
@@ -65,11 +67,7 @@ pub const fn subtask_count(stop_type: StopType) -> u32 {
 }
 
 /// The graph, with ids from `first`. `lease_time` is the cluster's as recorded.
-pub fn graph(
-    stop_type: StopType,
-    first: i64,
-    lease_time: Duration,
-) -> Result<Graph, crate::domain::ids::InvalidName> {
+pub fn graph(stop_type: StopType, first: i64, lease_time: Duration) -> Result<Graph, crate::domain::ids::InvalidName> {
     let nodes: &[Node] = match stop_type {
         StopType::Process => &PROCESS,
         StopType::Service => &SERVICE,

@@ -30,8 +30,7 @@ impl Step for Prepare {
         };
         let survey = survey(deps, &target).await;
         let spec = &context.task.spec;
-        let assessment =
-            assess(&survey, &target, spec.stop_type, &ways::consent(context), &ways::surroundings(deps));
+        let assessment = assess(&survey, &target, spec.stop_type, &ways::consent(context), &ways::surroundings(deps));
         if let Some(failure) = assessment.refusal() {
             if !assessment.may_pass() {
                 return ways::refuse(failure);

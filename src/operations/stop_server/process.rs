@@ -67,7 +67,8 @@ impl StopProcess {
             Ok(read) => read,
             Err(_) => return unreachable(),
         };
-        let dead = read.reading.server(&target.server.addr).is_some_and(|server| server.status == InnerStatus::Inactive);
+        let dead =
+            read.reading.server(&target.server.addr).is_some_and(|server| server.status == InnerStatus::Inactive);
         if !dead {
             return unreachable();
         }

@@ -16,9 +16,7 @@ use crate::domain::reading::ServerReading;
 use crate::domain::status::Risk;
 use crate::engine::{Look, Patience, PreparedEffect, ProgressReport, Step, StepContext};
 use crate::inventory::Target;
-use crate::oceanbase::{
-    Avoid, ClusterError, ClusterReader, EffectSession, Statement, refused_for_log_sync,
-};
+use crate::oceanbase::{Avoid, ClusterError, ClusterReader, EffectSession, Statement, refused_for_log_sync};
 use crate::operations::{Deps, cluster_failure};
 
 /// How often the statement is sent in one execution when its outcome stays unknown.
@@ -110,10 +108,7 @@ impl StopService {
         let before = context.value(key::LEADERS_BEFORE).and_then(|text| text.parse::<i64>().ok()).unwrap_or_default();
         let total = before.max(leaders);
         let message = format!("{leaders} of {total} leaders still on {zone} {addr}");
-        Look::Wait {
-            progress: ProgressReport { message, done: total - leaders, total },
-            again_in: self.0.pace.poll,
-        }
+        Look::Wait { progress: ProgressReport { message, done: total - leaders, total }, again_in: self.0.pace.poll }
     }
 
     /// The wait is over and leaders stay: `force` goes on only if every log stream keeps a synced majority without the
@@ -134,8 +129,9 @@ impl StopService {
         let evidence = format!("{leaders} leaders still on {addr} at the end of the wait");
         let accepted = ways::accepts(context, Risk::QuorumLoss);
         if !precheck.keeps_synced_majority() && !accepted {
-            let message =
-                format!("{evidence}, and not every log stream keeps a synced majority without it; look at them and retry");
+            let message = format!(
+                "{evidence}, and not every log stream keeps a synced majority without it; look at them and retry"
+            );
             let failure = Failure::new(FailureKind::TimedOut, "LEADERS_LEFT", message);
             return ways::refuse(failure.with("address", addr).with("leaders", leaders));
         }
@@ -226,10 +222,8 @@ impl StopService {
             Ok(horizon) => horizon,
             Err(error) => return ways::unread(&error),
         };
-        let avoid =
-            Avoid { server: Some(target.server.addr), zone: Some(target.server.zone.clone()), never: None };
-        let opened =
-            deps.oceanbase.effect_session(&target.access, &target.known, &target.expected(), &avoid).await;
+        let avoid = Avoid { server: Some(target.server.addr), zone: Some(target.server.zone.clone()), never: None };
+        let opened = deps.oceanbase.effect_session(&target.access, &target.known, &target.expected(), &avoid).await;
         let session = match opened {
             Ok(session) => session,
             Err(error) => return ways::unread(&error),

@@ -37,7 +37,8 @@ impl Step for WaitObserverStop {
         let status = match read.await {
             Ok(Some(row)) => row.status,
             Ok(None) => {
-                let message = format!("server {} is not in DBA_OB_SERVERS any more; sync the cluster", target.server.addr);
+                let message =
+                    format!("server {} is not in DBA_OB_SERVERS any more; sync the cluster", target.server.addr);
                 return ways::refuse(Failure::new(FailureKind::Interfered, "SERVER_GONE", message));
             }
             Err(error) if context.value(key::CLUSTER_STATE) == Some(UNKNOWN) && host_known.is_none() => {

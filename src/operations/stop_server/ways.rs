@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::domain::event::{Failure, FailureKind};
 use crate::domain::gate::Consent;
-use crate::domain::host::{Found, Finding};
+use crate::domain::host::{Finding, Found};
 use crate::domain::precheck::Surroundings;
 use crate::domain::status::Risk;
 use crate::engine::{Look, StepContext};
@@ -21,7 +21,10 @@ pub(super) async fn target(deps: &Deps, context: &StepContext) -> Result<Target,
         return Err(Failure::new(
             FailureKind::Interfered,
             "SERVER_REPLACED",
-            format!("server {} is no longer {}; start anew with the server as it is now", spec.server.id, spec.server.addr),
+            format!(
+                "server {} is no longer {}; start anew with the server as it is now",
+                spec.server.id, spec.server.addr
+            ),
         )
         .with("server_id", spec.server.id)
         .with("address", spec.server.addr));
@@ -33,8 +36,7 @@ pub(super) async fn target(deps: &Deps, context: &StepContext) -> Result<Target,
 
 /// A session that reads, away from the target and its zone while another endpoint is left.
 pub(super) async fn reader(deps: &Deps, target: &Target) -> Result<Box<dyn ClusterReader>, ClusterError> {
-    let avoid =
-        Avoid { server: Some(target.server.addr), zone: Some(target.server.zone.clone()), never: None };
+    let avoid = Avoid { server: Some(target.server.addr), zone: Some(target.server.zone.clone()), never: None };
     deps.oceanbase.reader(&target.access, &target.known, &target.expected(), &avoid).await
 }
 
