@@ -29,6 +29,8 @@ pub enum Failure {
         /// What to do next, when the command knows better than the server.
         hint: Option<String>,
     },
+    /// Something on this machine is in the way of a program that runs here.
+    Local(String),
     /// Standard output is gone: what happened could not be told.
     Output(io::Error),
 }
@@ -39,6 +41,7 @@ impl Failure {
         match self {
             Self::Usage(_) => Exit::Usage,
             Self::Refused(_) => Exit::Refused,
+            Self::Local(_) => Exit::TaskFailed,
             Self::Unknown(_) | Self::Output(_) => Exit::OutcomeUnknown,
             Self::Rpc { status, .. } => Exit::of_code(status.code()),
         }
@@ -50,6 +53,7 @@ impl Failure {
             Self::Usage(message) => ErrorDoc::local("INVALID_ARGUMENT", message),
             Self::Refused(message) => ErrorDoc::local("FAILED_PRECONDITION", message),
             Self::Unknown(message) => ErrorDoc::local("UNKNOWN", message),
+            Self::Local(message) => ErrorDoc::local("INTERNAL", message),
             Self::Output(error) => ErrorDoc::local("UNKNOWN", &format!("cannot write to standard output: {error}")),
             Self::Rpc { doing, server, status, hint } => {
                 let mut document = ErrorDoc::from_status(status);

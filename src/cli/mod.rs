@@ -3,6 +3,8 @@
 
 pub mod client;
 mod clusters;
+#[cfg(feature = "sim")]
+mod demo;
 pub mod exit;
 pub mod failure;
 pub mod follow;
@@ -14,6 +16,7 @@ mod plan;
 mod pursue;
 mod resolve;
 mod retry;
+mod serve;
 mod servers;
 mod stop;
 mod style;
@@ -93,6 +96,16 @@ impl GlobalOptions {
 /// [`dispatch`]; its long options must differ from those of [`GlobalOptions`].
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Run the service
+    Serve(serve::ServeArgs),
+    /// Run the agent on a database host
+    Agent(crate::agent::AgentArgs),
+    /// See it work: a simulated cluster, agents, the service, and one server stopped
+    #[cfg(feature = "sim")]
+    Demo(demo::DemoArgs),
+    /// Run a simulated OceanBase cluster: real processes and ports, no OceanBase
+    #[cfg(feature = "sim")]
+    Sim(crate::sim::command::SimArgs),
     /// Register clusters and see what is known of them
     #[command(subcommand)]
     Clusters(clusters::ClustersCommand),
@@ -125,6 +138,19 @@ pub async fn run(cli: Cli) -> ExitCode {
 async fn dispatch(cli: Cli, output: &Output) -> Result<Exit, Failure> {
     let client = || cli.global.client();
     match cli.command {
+        Command::Serve(args) => serve::run(args).await,
+        Command::Agent(args) => {
+            crate::telemetry::start(&crate::config::LogConfig::default());
+            crate::agent::run(args).await.map_err(|error| Failure::Local(error.to_string()))?;
+            Ok(Exit::Done)
+        }
+        #[cfg(feature = "sim")]
+        Command::Demo(args) => demo::run(args, output).await,
+        #[cfg(feature = "sim")]
+        Command::Sim(args) => {
+            crate::sim::command::run(args).await.map_err(|error| Failure::Local(error.to_string()))?;
+            Ok(Exit::Done)
+        }
         Command::Clusters(command) => clusters::run(command, &client()?, output).await,
         Command::Servers(command) => servers::run(command, &client()?, output).await,
         Command::Stop(args) => stop::run(args, &client()?, output).await,
