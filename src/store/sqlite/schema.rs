@@ -16,6 +16,8 @@ const NEWEST: usize = 1;
 const VERSIONS: [&str; NEWEST] = [include_str!("schema_v1.sql")];
 /// `PRAGMA application_id` of our files: "obst".
 const APPLICATION_ID: i64 = 0x6f62_7374;
+/// A file has at least one page.
+const SMALLEST: u64 = 4096;
 /// Above this a start does not read the whole file to check it.
 const LARGEST_CHECKED: u64 = 64 << 20;
 
@@ -160,8 +162,9 @@ fn migrate(path: &Path, connection: &mut Connection) -> Result<(), StoreError> {
 /// Whether the file is ours and whole, as far as that can be seen without reading gigabytes.
 fn check(path: &Path, connection: &Connection) -> Result<(), StoreError> {
     let length = std::fs::metadata(path).map_err(|error| cannot_open(path, &error))?.len();
-    if length == 0 {
-        return Err(damaged(path, &"it is empty"));
+    // SQLite takes a file without a whole page for a new one.
+    if length < SMALLEST {
+        return Err(damaged(path, &format!("it has only {length} bytes")));
     }
     let application: i64 =
         connection.query_row("PRAGMA application_id", [], |row| row.get(0)).map_err(|error| damaged(path, &error))?;
