@@ -7,3 +7,4 @@ mod dependencies;
 mod fake_store;
 mod layers;
 mod watch;
+mod store;
