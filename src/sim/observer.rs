@@ -101,12 +101,8 @@ async fn run(home: PathBuf, config: SimJson) -> io::Result<()> {
     write_files(&home, &config)?;
 
     let (to_coordinator, outgoing) = mpsc::unbounded_channel();
-    let observer = Arc::new(Observer {
-        config,
-        to_coordinator,
-        connections: Mutex::default(),
-        next: AtomicU64::new(1),
-    });
+    let observer =
+        Arc::new(Observer { config, to_coordinator, connections: Mutex::default(), next: AtomicU64::new(1) });
     let behaviour = Arc::new(Mutex::new(Behaviour::default()));
     observer.send(ToCoordinator::Register {
         token: observer.config.token.clone(),
