@@ -1,30 +1,28 @@
+//! Starts the command line. A simulated observer is this same program under the name `observer`, as a host agent expects.
+
 use std::process::ExitCode;
 
 use clap::Parser;
-
-#[derive(Parser)]
-enum Cli {
-    Sim(obsteward::sim::command::SimArgs),
-}
+use obsteward::cli;
 
 fn main() -> ExitCode {
-    let name = std::env::args_os().next().unwrap_or_default();
-    if std::path::Path::new(&name).file_name().is_some_and(|name| name == "observer") {
+    #[cfg(feature = "sim")]
+    if is_observer() {
         return obsteward::sim::observer::main();
     }
-    let Cli::Sim(args) = Cli::parse();
-    let runtime = match tokio::runtime::Runtime::new() {
-        Ok(runtime) => runtime,
+    let cli = cli::Cli::parse();
+    match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime.block_on(cli::run(cli)),
         Err(error) => {
-            eprintln!("{error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    match runtime.block_on(obsteward::sim::command::run(args)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
+            eprintln!("the runtime could not be started: {error}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// Whether the program was started as a simulated cluster starts its observers: `bin/observer`.
+#[cfg(feature = "sim")]
+fn is_observer() -> bool {
+    let name = std::env::args_os().next().unwrap_or_default();
+    std::path::Path::new(&name).file_name().is_some_and(|name| name == "observer")
 }

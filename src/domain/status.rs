@@ -1,55 +1,7 @@
 //! Statuses as OceanBase and OCP write them. Sources: `DBA_OB_SERVERS` and `DBA_OB_ZONES` of OceanBase 4.x; the OCP API's
 //! enumerations of server, zone and cluster status.
 
-use std::fmt;
-use std::str::FromStr;
-
-use thiserror::Error;
-
-/// A word that is not one of the enumeration's.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[error("{word:?} is not a {what} that this version knows")]
-pub struct UnknownWord {
-    what: &'static str,
-    word: String,
-}
-
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident, $what:literal, { $($(#[$variant_doc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum $name { $($(#[$variant_doc])* $variant),+ }
-
-        impl $name {
-            /// Every value, in the order of the enumeration.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
-
-            /// The word on the wire and in the store.
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $word),+ }
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str(self.as_str())
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = UnknownWord;
-
-            /// Case does not matter: OceanBase 3.x writes lower case.
-            fn from_str(word: &str) -> Result<Self, UnknownWord> {
-                Self::ALL
-                    .iter()
-                    .copied()
-                    .find(|value| value.as_str().eq_ignore_ascii_case(word))
-                    .ok_or_else(|| UnknownWord { what: $what, word: word.to_owned() })
-            }
-        }
-    };
-}
+use crate::domain::words::words;
 
 words!(
     /// `DBA_OB_SERVERS.STATUS`.

@@ -1,2 +1,10 @@
-fn main() {}
+//! The one test binary: a module per promise or surface. One binary, because each would link the whole program again.
+//!
+//! Run everything with `scripts/test`, one module with `scripts/test layers::`.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod dependencies;
+mod fake_store;
+mod layers;
 mod oceanbase;
+mod watch;

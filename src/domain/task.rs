@@ -1,0 +1,410 @@
+//! A task as the fold of its events. `apply` is the only way from one state to the next, live and in recovery; it reads no
+//! clock, configuration or code graph.
+
+use std::collections::BTreeMap;
+
+use thiserror::Error;
+
+use crate::clock::Timestamp;
+use crate::domain::edges::{begins_again, subtask_edge, task_edge};
+use crate::domain::effect::Intent;
+use crate::domain::event::{
+    Effect, Event, EventKind, Failure, IntentOutcome, Override, Phase, SubtaskOperation, SubtaskState, TaskOperation,
+    TaskSpec, TaskState, Verb,
+};
+use crate::domain::graph::SubtaskSpec;
+use crate::domain::ids::{Fence, Revision, SubtaskId};
+
+/// A log that does not fold: a bug, or a store that was changed by hand.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum IllegalTransition {
+    /// The first event is not the creation, or the creation is not the first.
+    #[error("event {revision} of the task: {what}")]
+    Misplaced {
+        /// Which event.
+        revision: Revision,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// The task is in another state than the event says, or the edge is not in the table.
+    #[error("task is {is}, which the event takes from {from} to {to} under {operation}")]
+    Task {
+        /// State as folded.
+        is: TaskState,
+        /// State the event begins at.
+        from: TaskState,
+        /// State the event ends at.
+        to: TaskState,
+        /// Operation of the event.
+        operation: TaskOperation,
+    },
+    /// The same for a subtask.
+    #[error("subtask {subtask} is {is}, which the event takes from {from} to {to} under {operation}")]
+    Subtask {
+        /// Which subtask.
+        subtask: SubtaskId,
+        /// State as folded.
+        is: SubtaskState,
+        /// State the event begins at.
+        from: SubtaskState,
+        /// State the event ends at.
+        to: SubtaskState,
+        /// Operation of the event.
+        operation: SubtaskOperation,
+    },
+    /// The event names a subtask that the graph does not have.
+    #[error("subtask {0} is not in the task's graph")]
+    UnknownSubtask(SubtaskId),
+    /// Something else does not fit the state.
+    #[error("{0}")]
+    Unfit(String),
+}
+
+/// An effect that was tried or is about to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordedIntent {
+    /// Which subtask's.
+    pub subtask: SubtaskId,
+    /// Number within the task, from 1.
+    pub number: i32,
+    /// Execution of the subtask that recorded it.
+    pub run_time: i32,
+    /// What, where, until when.
+    pub intent: Intent,
+    /// Under which fence.
+    pub fence: Fence,
+    /// When it was recorded.
+    pub at: Timestamp,
+    /// `None`: not settled yet, which counts as unknown.
+    pub outcome: Option<IntentOutcome>,
+}
+
+impl RecordedIntent {
+    /// Whether it may have happened or may still happen.
+    pub const fn is_unresolved(&self) -> bool {
+        matches!(self.outcome, None | Some(IntentOutcome::Unknown))
+    }
+}
+
+/// A subtask as folded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subtask {
+    /// Its part of the graph.
+    pub spec: SubtaskSpec,
+    /// Its state.
+    pub state: SubtaskState,
+    /// What is done with it.
+    pub operation: SubtaskOperation,
+    /// Counts executions, from 1.
+    pub run_time: i32,
+    /// Whether it changed anything.
+    pub effect: Effect,
+    /// Why it failed.
+    pub error: Option<Failure>,
+    /// Which process ran it last.
+    pub executor: String,
+    /// When its current or last execution began.
+    pub started_at: Option<Timestamp>,
+    /// When its last execution ended.
+    pub finished_at: Option<Timestamp>,
+}
+
+/// A task as folded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Task {
+    /// What was asked.
+    pub spec: TaskSpec,
+    /// Its state.
+    pub state: TaskState,
+    /// What it does.
+    pub operation: TaskOperation,
+    /// Number of its events.
+    pub revision: Revision,
+    /// Its subtasks, ascending by id.
+    pub subtasks: Vec<Subtask>,
+    /// What it recorded.
+    pub context: BTreeMap<String, String>,
+    /// Lists that it recorded.
+    pub lists: BTreeMap<String, Vec<String>>,
+    /// Checks that were overridden.
+    pub overrides: Vec<Override>,
+    /// Code and words.
+    pub warnings: Vec<(String, String)>,
+    /// Every effect that it tried.
+    pub intents: Vec<RecordedIntent>,
+    /// Why it failed.
+    pub error: Option<Failure>,
+    /// When it was accepted.
+    pub create_time: Timestamp,
+    /// When its first subtask began.
+    pub start_time: Option<Timestamp>,
+    /// When it was closed.
+    pub finish_time: Option<Timestamp>,
+    /// Since when it is at rest.
+    pub resting_since: Option<Timestamp>,
+    /// An irreversible step never begins after this; a retry renews it.
+    pub expire_time: Timestamp,
+    /// Moment of the last event that is not an adoption: a gap behind it ends the consent to irreversible steps.
+    pub last_moved_at: Timestamp,
+    /// How often it was taken over since anything moved.
+    pub adoptions: u32,
+    /// Highest fence seen in its events.
+    pub fence: Fence,
+}
+
+impl Task {
+    /// Folds a whole log.
+    pub fn fold<'a>(events: impl IntoIterator<Item = &'a Event>) -> Result<Self, IllegalTransition> {
+        let mut events = events.into_iter();
+        let none = IllegalTransition::Misplaced { revision: Revision::ZERO, what: "the task has no event" };
+        let mut task = Self::begin(events.next().ok_or(none)?)?;
+        for event in events {
+            task.apply(event)?;
+        }
+        Ok(task)
+    }
+
+    /// The state after the first event.
+    pub fn begin(event: &Event) -> Result<Self, IllegalTransition> {
+        let EventKind::Created(spec) = &event.kind else {
+            return Err(IllegalTransition::Misplaced {
+                revision: Revision::new(1),
+                what: "a task's first event is its creation",
+            });
+        };
+        if spec.graph.execution_order().is_none() {
+            return Err(IllegalTransition::Unfit("the task's graph has a circle or an edge to nowhere".to_owned()));
+        }
+        let subtasks = spec.graph.subtasks.iter().map(|subtask| Subtask {
+            spec: subtask.clone(),
+            state: SubtaskState::Pending,
+            operation: SubtaskOperation::Execute,
+            run_time: 1,
+            effect: Effect::None,
+            error: None,
+            executor: String::new(),
+            started_at: None,
+            finished_at: None,
+        });
+        Ok(Self {
+            state: TaskState::Running,
+            operation: TaskOperation::Execute,
+            revision: Revision::new(1),
+            subtasks: subtasks.collect(),
+            context: spec.context.iter().cloned().collect(),
+            lists: spec.lists.iter().cloned().collect(),
+            overrides: Vec::new(),
+            warnings: Vec::new(),
+            intents: Vec::new(),
+            error: None,
+            create_time: event.at,
+            start_time: None,
+            finish_time: None,
+            resting_since: None,
+            expire_time: spec.expire_time,
+            last_moved_at: event.at,
+            adoptions: 0,
+            fence: Fence::ZERO,
+            spec: (**spec).clone(),
+        })
+    }
+
+    /// Goes one event further; on an error the state stays as it was.
+    pub fn apply(&mut self, event: &Event) -> Result<(), IllegalTransition> {
+        if self.state.phase() == Phase::Closed {
+            return Err(IllegalTransition::Misplaced {
+                revision: self.revision.next(),
+                what: "a closed task has no further events",
+            });
+        }
+        match &event.kind {
+            EventKind::Created(_) => {
+                return Err(IllegalTransition::Misplaced {
+                    revision: self.revision.next(),
+                    what: "the creation is a task's first event only",
+                });
+            }
+            EventKind::TaskMoved { from, to, operation, error } => {
+                if self.state != *from || !task_edge(*from, *to, *operation) {
+                    return Err(IllegalTransition::Task {
+                        is: self.state,
+                        from: *from,
+                        to: *to,
+                        operation: *operation,
+                    });
+                }
+                self.move_task(event.at, *to, *operation, error.clone());
+            }
+            EventKind::SubtaskMoved { subtask, .. } => self.move_subtask(*subtask, event)?,
+            EventKind::IntentRecorded { subtask, number, intent, fence } => {
+                let run_time = self.running(*subtask)?.run_time;
+                if *number != self.next_intent() {
+                    return Err(IllegalTransition::Unfit(format!(
+                        "intent {number} is recorded where intent {} is next",
+                        self.next_intent()
+                    )));
+                }
+                self.intents.push(RecordedIntent {
+                    subtask: *subtask,
+                    number: *number,
+                    run_time,
+                    intent: intent.clone(),
+                    fence: *fence,
+                    at: event.at,
+                    outcome: None,
+                });
+                self.fence = self.fence.max(*fence);
+            }
+            EventKind::IntentSettled { number, outcome, .. } => {
+                let intent = self.intents.iter_mut().find(|intent| intent.number == *number);
+                match intent {
+                    Some(intent) if intent.is_unresolved() => intent.outcome = Some(*outcome),
+                    Some(_) | None => {
+                        return Err(IllegalTransition::Unfit(format!("intent {number} is not open")));
+                    }
+                }
+            }
+            EventKind::ContextRecorded { subtask, strings, lists } => {
+                self.subtask(*subtask)?;
+                self.context.extend(strings.iter().cloned());
+                self.lists.extend(lists.iter().cloned());
+            }
+            EventKind::Overridden(overridden) => self.overrides.push(overridden.clone()),
+            EventKind::Adopted { fence, .. } => {
+                if *fence <= self.fence {
+                    return Err(IllegalTransition::Unfit(format!(
+                        "the task is adopted under fence {fence}, which is not above {}",
+                        self.fence
+                    )));
+                }
+                self.fence = *fence;
+                self.adoptions += 1;
+            }
+            EventKind::VerbRequested { verb, expire_time, .. } => {
+                if self.state.phase() != Phase::AtRest {
+                    return Err(IllegalTransition::Unfit(format!("{verb} is asked of a task that is {}", self.state)));
+                }
+                if let Some(expire_time) = expire_time {
+                    self.expire_time = *expire_time;
+                }
+            }
+            EventKind::Warned { code, message, .. } => self.warnings.push((code.clone(), message.clone())),
+        }
+        if !matches!(event.kind, EventKind::Adopted { .. }) {
+            self.last_moved_at = event.at;
+        }
+        self.revision = self.revision.next();
+        Ok(())
+    }
+
+    fn move_task(&mut self, at: Timestamp, to: TaskState, operation: TaskOperation, error: Option<Failure>) {
+        self.state = to;
+        self.operation = operation;
+        self.error = error;
+        self.adoptions = 0;
+        self.resting_since = (to.phase() == Phase::AtRest).then_some(at);
+        self.finish_time = (to.phase() == Phase::Closed).then_some(at);
+    }
+
+    fn move_subtask(&mut self, id: SubtaskId, event: &Event) -> Result<(), IllegalTransition> {
+        let EventKind::SubtaskMoved { from, to, operation, run_time, effect, executor, error, .. } = &event.kind else {
+            return Ok(());
+        };
+        let waits = self.waits_for_upstream(id)?;
+        let subtask = self.subtasks.iter_mut().find(|subtask| subtask.spec.id == id);
+        let subtask = subtask.ok_or(IllegalTransition::UnknownSubtask(id))?;
+        if subtask.state != *from || !subtask_edge(*from, *to, *operation) {
+            let (is, from, to, operation) = (subtask.state, *from, *to, *operation);
+            return Err(IllegalTransition::Subtask { subtask: id, is, from, to, operation });
+        }
+        if *from == SubtaskState::Pending && *to == SubtaskState::Ready && waits {
+            return Err(IllegalTransition::Unfit(format!("subtask {id} is made ready before its upstreams succeeded")));
+        }
+        let expected = subtask.run_time + i32::from(begins_again(*from, *to, *operation));
+        if *run_time != expected {
+            return Err(IllegalTransition::Unfit(format!(
+                "subtask {id} has run_time {run_time} where {expected} is next"
+            )));
+        }
+        subtask.state = *to;
+        subtask.operation = *operation;
+        subtask.run_time = *run_time;
+        subtask.effect = *effect;
+        subtask.error = error.clone();
+        match to {
+            SubtaskState::Running => {
+                subtask.started_at = Some(event.at);
+                subtask.finished_at = None;
+                subtask.executor = executor.clone();
+                self.start_time = self.start_time.or(Some(event.at));
+            }
+            SubtaskState::Successful | SubtaskState::Failed => subtask.finished_at = Some(event.at),
+            SubtaskState::Pending | SubtaskState::Ready | SubtaskState::Canceling => {}
+        }
+        self.adoptions = 0;
+        Ok(())
+    }
+
+    /// The subtask of this id.
+    pub fn subtask(&self, id: SubtaskId) -> Result<&Subtask, IllegalTransition> {
+        let found = self.subtasks.iter().find(|subtask| subtask.spec.id == id);
+        found.ok_or(IllegalTransition::UnknownSubtask(id))
+    }
+
+    fn running(&self, id: SubtaskId) -> Result<&Subtask, IllegalTransition> {
+        let subtask = self.subtask(id)?;
+        match subtask.state {
+            SubtaskState::Running | SubtaskState::Canceling => Ok(subtask),
+            SubtaskState::Pending | SubtaskState::Ready | SubtaskState::Failed | SubtaskState::Successful => {
+                Err(IllegalTransition::Unfit(format!("subtask {id} is {}, it cannot try an effect", subtask.state)))
+            }
+        }
+    }
+
+    fn waits_for_upstream(&self, id: SubtaskId) -> Result<bool, IllegalTransition> {
+        let mut waits = false;
+        for upstream in &self.subtask(id)?.spec.upstreams {
+            waits |= self.subtask(*upstream)?.state != SubtaskState::Successful;
+        }
+        Ok(waits)
+    }
+
+    /// Whether every upstream of a subtask has succeeded.
+    pub fn upstreams_succeeded(&self, id: SubtaskId) -> bool {
+        self.waits_for_upstream(id) == Ok(false)
+    }
+
+    /// Number of the next intent.
+    pub fn next_intent(&self) -> i32 {
+        i32::try_from(self.intents.len()).unwrap_or(i32::MAX).saturating_add(1)
+    }
+
+    /// Whether the task changed anything, or may have.
+    pub fn has_effect(&self) -> bool {
+        self.subtasks.iter().any(|subtask| subtask.effect == Effect::Done)
+            || self.intents.iter().any(|intent| match intent.outcome {
+                None | Some(IntentOutcome::Unknown | IntentOutcome::Done) => true,
+                Some(IntentOutcome::Refused | IntentOutcome::Void) => false,
+            })
+    }
+
+    /// Latest moment at which an effect of `subtask` (or of any subtask) that is not resolved can still happen.
+    pub fn horizon(&self, subtask: Option<SubtaskId>) -> Option<Timestamp> {
+        let open = self.intents.iter().filter(|intent| intent.is_unresolved());
+        open.filter(|intent| subtask.is_none_or(|id| intent.subtask == id)).map(|intent| intent.intent.horizon).max()
+    }
+
+    /// The subtasks in execution order.
+    pub fn in_execution_order(&self) -> Vec<&Subtask> {
+        let order = self.spec.graph.execution_order().unwrap_or_default();
+        order.iter().filter_map(|id| self.subtask(*id).ok()).collect()
+    }
+
+    /// What a person can ask of the task now.
+    pub fn allowed_verbs(&self) -> Vec<Verb> {
+        match self.state.phase() {
+            Phase::AtRest => vec![Verb::Retry, Verb::GiveUp],
+            Phase::Moving | Phase::Closed => Vec::new(),
+        }
+    }
+}

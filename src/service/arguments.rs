@@ -1,0 +1,239 @@
+//! What callers ask, validated and in the domain's types, and what they get. Every call carries its [`Caller`].
+
+use secrecy::SecretString;
+use uuid::Uuid;
+
+use crate::clock::Timestamp;
+use crate::domain::event::TaskState;
+use crate::domain::ids::{ClusterId, Principal, Revision, ServerAddr, ServerId, TaskId, ZoneName};
+use crate::domain::precheck::{LeaderMove, Verdict};
+use crate::domain::status::{ClusterStatus, Risk, ServerStatus, StopType, ZoneStatus};
+use crate::store::inventory::{ClusterRow, DefaultHost, HostRoute, ServerRow, ZoneRow};
+
+/// Who calls, from where, under which trace.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// Proven by authentication.
+    pub principal: Principal,
+    /// `ip:port`.
+    pub address: String,
+    /// 16 hex digits, the same as in logs.
+    pub trace_id: String,
+}
+
+/// StopServer.
+#[derive(Clone, Debug)]
+pub struct StopServer {
+    /// Which cluster.
+    pub cluster: ClusterId,
+    /// Which server.
+    pub server: ServerId,
+    /// Overrides what may be overridden.
+    pub force: bool,
+    /// Risks accepted by name; sorted, without repeats.
+    pub accepted_risks: Vec<Risk>,
+    /// Kind of stop.
+    pub stop_type: StopType,
+    /// For repeats.
+    pub request_id: Option<Uuid>,
+    /// Refused unless the server has this address.
+    pub expected_server: Option<ServerAddr>,
+    /// End of the consent to irreversible steps.
+    pub expire_time: Option<Timestamp>,
+}
+
+/// PlanStopServer.
+#[derive(Clone, Debug)]
+pub struct PlanStopServer {
+    /// Which cluster.
+    pub cluster: ClusterId,
+    /// Which server.
+    pub server: ServerId,
+    /// Whether the stop would use force.
+    pub force: bool,
+    /// Risks that it would accept.
+    pub accepted_risks: Vec<Risk>,
+    /// Kind of stop.
+    pub stop_type: StopType,
+}
+
+/// RetryTask and GiveUpTask.
+#[derive(Clone, Debug)]
+pub struct TaskRequest {
+    /// Which task.
+    pub task: TaskId,
+    /// Refused unless the task is at this revision.
+    pub if_revision: Option<Revision>,
+    /// New end of consent, for a retry.
+    pub expire_time: Option<Timestamp>,
+}
+
+/// ListTasks.
+#[derive(Clone, Debug)]
+pub struct ListTasks {
+    /// Of this cluster.
+    pub cluster: Option<ClusterId>,
+    /// Of this server.
+    pub server: Option<ServerId>,
+    /// In one of these states; empty: any.
+    pub states: Vec<TaskState>,
+    /// Of this creator.
+    pub creator: Option<Principal>,
+    /// Only ids below this (from the page token).
+    pub below: Option<TaskId>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// RegisterCluster.
+#[derive(Clone, Debug)]
+pub struct RegisterCluster {
+    /// `host:sql_port`, at least one.
+    pub endpoints: Vec<String>,
+    /// Login.
+    pub username: String,
+    /// Its password.
+    pub password: SecretString,
+    /// Refused unless the cluster has this name.
+    pub expected_name: Option<String>,
+    /// Id that the caller chose.
+    pub cluster: Option<ClusterId>,
+    /// Server ids that the caller chose.
+    pub server_ids: Vec<(ServerAddr, ServerId)>,
+    /// Routes by `svr_ip`.
+    pub hosts: Vec<(String, HostRoute)>,
+    /// Route to hosts that are not named.
+    pub default_host: DefaultHost,
+}
+
+/// UpdateCluster; `None`: stays.
+#[derive(Clone, Debug)]
+pub struct UpdateCluster {
+    /// Which cluster.
+    pub cluster: ClusterId,
+    /// Endpoints.
+    pub endpoints: Option<Vec<String>>,
+    /// Login.
+    pub username: Option<String>,
+    /// Password.
+    pub password: Option<SecretString>,
+    /// Routes by `svr_ip`, all of them.
+    pub hosts: Option<Vec<(String, HostRoute)>>,
+    /// Route to hosts that are not named.
+    pub default_host: Option<DefaultHost>,
+}
+
+/// How a cluster is named in GetCluster.
+#[derive(Clone, Debug)]
+pub enum ClusterName {
+    /// By id here.
+    Id(ClusterId),
+    /// By its name.
+    Name(String),
+}
+
+/// A cluster as shown.
+#[derive(Clone, Debug)]
+pub struct ClusterView {
+    /// As stored.
+    pub row: ClusterRow,
+    /// Shown status.
+    pub status: ClusterStatus,
+    /// Its zones with their shown status.
+    pub zones: Vec<(ZoneRow, ZoneStatus)>,
+    /// Routes by `svr_ip`.
+    pub hosts: Vec<(String, HostRoute)>,
+    /// Task that holds it.
+    pub operating_task: Option<TaskId>,
+    /// Number of servers.
+    pub server_count: usize,
+    /// Build version of its servers.
+    pub version: String,
+}
+
+/// What is known of a server's process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProcessView {
+    /// Not asked (lists).
+    NotAsked,
+    /// Exactly one.
+    Running { pid: i64 },
+    /// Proven that there is none.
+    Absent,
+    /// The host does not answer, or no way to it is known.
+    HostUnreachable { reason: String },
+    /// More than one could be it.
+    Ambiguous { evidence: String },
+}
+
+/// A server as shown.
+#[derive(Clone, Debug)]
+pub struct ServerView {
+    /// As stored, or as just read.
+    pub row: ServerRow,
+    /// Shown status.
+    pub status: ServerStatus,
+    /// Its process.
+    pub process: ProcessView,
+    /// Log streams led from it; `None`: not known.
+    pub leaders: Option<i64>,
+    /// Last heartbeat + `server_permanent_offline_time`, while no heartbeats arrive.
+    pub permanent_offline_at: Option<Timestamp>,
+    /// Why it is not safe to power its host off; `None`: it is safe.
+    pub not_safe_reason: Option<String>,
+    /// Open task that acts on it.
+    pub operating_task: Option<TaskId>,
+}
+
+/// ListServers.
+#[derive(Clone, Debug)]
+pub struct ListServers {
+    /// Which cluster.
+    pub cluster: ClusterId,
+    /// Only of this zone.
+    pub zone: Option<ZoneName>,
+    /// Only ids above this (from the page token).
+    pub above: Option<ServerId>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// A check of a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanCheckView {
+    /// Its name.
+    pub name: String,
+    /// What it says.
+    pub verdict: Verdict,
+    /// What was found.
+    pub evidence: String,
+    /// What to do about it.
+    pub remedy: String,
+    /// What overrides it: empty, `force`, or a risk.
+    pub overridden_by: String,
+    /// Whether this request does.
+    pub overridden: bool,
+}
+
+/// PlanStopServer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StopPlanView {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// The server.
+    pub server: ServerId,
+    /// Its address.
+    pub addr: ServerAddr,
+    /// Its zone.
+    pub zone: ZoneName,
+    /// Whether a stop would be let through.
+    pub allowed: bool,
+    /// Every check, in a fixed order.
+    pub checks: Vec<PlanCheckView>,
+    /// Leaders that would move.
+    pub leader_moves: Vec<LeaderMove>,
+    /// Further failures that the log streams bear afterwards.
+    pub failures_tolerated_after: i32,
+    /// When the cluster was read.
+    pub observed_at: Timestamp,
+}

@@ -1,0 +1,301 @@
+//! What do we store, and why is that enough?
+//!
+//! * `task_event` is the truth: every event of every task, numbered without gaps per task (`revision`) and growing over all
+//!   (`seq`, in commit order). A task is the fold of its events.
+//! * `task` is an index over it: columns that lists and recovery select by, computed from the folded state by
+//!   [`TaskRow::of`] and written in the same commit.
+//! * `cluster_lock` says which task acts on which physical cluster, under which fence. A row is never deleted, its fence
+//!   only grows, and every write of an owner carries it: a stale owner writes nothing.
+//! * `request` maps (principal, request id) to the task that it made, so that a repeat finds it.
+//! * `audit` names every accepted mutation, in the same commit as the mutation.
+//! * `log_lines` and `progress` are for people; no decision reads them.
+//! * `cluster`, `zone`, `server`, `host` are the inventory: *observed* columns are written by sync only, *managed* ones
+//!   by the lock holder's commits only.
+//!
+//! One write, [`Store::submit`], holds all of that together: it happens wholly or not at all. This module may use `domain`,
+//! `clock` and `proto`; it knows no engine.
+
+pub mod encode;
+pub mod inventory;
+
+use async_trait::async_trait;
+use thiserror::Error;
+use tokio::sync::oneshot;
+
+use crate::clock::Timestamp;
+use crate::domain::event::{Event, StoredEvent, TaskState};
+use crate::domain::ids::{
+    ClusterId, ClusterKey, Fence, Principal, Revision, Seq, ServerId, SubtaskId, TaskId, ZoneName,
+};
+use crate::domain::status::{ClusterStatus, ServerStatus, ZoneStatus};
+use crate::domain::task::Task;
+
+/// Who writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Author {
+    /// The process that owns the task: refused as [`CommitOutcome::Fenced`] unless the lock still has this fence.
+    Owner { fence: Fence },
+    /// A request, at any replica: only the revision is compared. `nonce` makes an identical repeat recognisable.
+    Request { principal: Principal, nonce: String },
+}
+
+/// A line of a subtask's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogLine {
+    /// Which subtask.
+    pub subtask: SubtaskId,
+    /// Which execution.
+    pub run_time: i32,
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub text: String,
+}
+
+/// An accepted mutation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditRecord {
+    /// When it was accepted.
+    pub at: Timestamp,
+    /// Who.
+    pub principal: Principal,
+    /// From where, `ip:port`; empty when not known.
+    pub address: String,
+    /// What, for example `STOP_OB_SERVER`.
+    pub operation: String,
+    /// On what, for example `cluster 1 server 2`.
+    pub target: String,
+    /// Arguments, without secrets.
+    pub arguments: String,
+    /// Trace of the call.
+    pub trace_id: String,
+}
+
+/// What a commit writes besides events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// Takes the cluster's lock for the commit's task: [`CommitOutcome::LockHeld`] when another has it. Gives a new fence.
+    AcquireLock { cluster: ClusterKey },
+    /// Frees the lock; only with the closing event.
+    ReleaseLock { cluster: ClusterKey },
+    /// Remembers a request: [`CommitOutcome::Replayed`] when it is known.
+    Request { principal: Principal, request_id: String, digest: String },
+    /// Names the mutation.
+    Audit(AuditRecord),
+    /// Lines of logs; one row for all of a commit.
+    Log(Vec<LogLine>),
+    /// Managed status of a server; `None`: as observed.
+    ServerStatus { server: ServerId, status: Option<ServerStatus> },
+    /// Managed status of a zone; `None`: as observed.
+    ZoneStatus { cluster: ClusterId, zone: ZoneName, status: Option<ZoneStatus> },
+    /// Managed status of a cluster; `None`: as observed.
+    ClusterStatus { cluster: ClusterId, status: Option<ClusterStatus> },
+}
+
+/// Index columns of a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskRow {
+    /// Cluster.
+    pub cluster: ClusterId,
+    /// Physical cluster.
+    pub cluster_key: ClusterKey,
+    /// Server.
+    pub server: ServerId,
+    /// State.
+    pub state: TaskState,
+    /// Creator.
+    pub creator: Principal,
+    /// Acceptance.
+    pub create_time: Timestamp,
+    /// Close.
+    pub finish_time: Option<Timestamp>,
+}
+
+impl TaskRow {
+    /// The columns of a folded task.
+    pub fn of(task: &Task) -> Self {
+        Self {
+            cluster: task.spec.cluster.id,
+            cluster_key: task.spec.cluster.key.clone(),
+            server: task.spec.server.id,
+            state: task.state,
+            creator: task.spec.creator.clone(),
+            create_time: task.create_time,
+            finish_time: task.finish_time,
+        }
+    }
+}
+
+/// One write: everything or nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Commit {
+    /// The task.
+    pub task: TaskId,
+    /// Its revision before; [`Revision::ZERO`] creates it.
+    pub after: Revision,
+    /// Who writes.
+    pub author: Author,
+    /// What happened; never empty.
+    pub events: Vec<Event>,
+    /// Index columns when one of them changes (or the task is new); `None` otherwise.
+    pub row: Option<TaskRow>,
+    /// What else is written.
+    pub writes: Vec<Write>,
+}
+
+/// How a commit ended. All but `Committed` left nothing behind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CommitOutcome {
+    /// It is on disk. `revision` and `seq` are of its last event; `fence` is the lock's after the commit.
+    Committed { revision: Revision, seq: Seq, fence: Fence },
+    /// The task is at another revision.
+    Stale { at: Revision },
+    /// The lock has another fence or holder.
+    Fenced { by: Fence },
+    /// Another task holds the cluster.
+    LockHeld { task: TaskId },
+    /// The request id is known and belongs to this task; `digest` is of its arguments.
+    Replayed { task: TaskId, digest: String },
+}
+
+/// The store did not answer or says what cannot be.
+#[derive(Clone, Debug, Error)]
+pub enum StoreError {
+    /// It could not be opened, by whose doing, and what to do.
+    #[error("{0}")]
+    Open(String),
+    /// It failed; the outcome of a commit is then not known.
+    #[error("the store failed: {0}")]
+    Failed(String),
+    /// It ends.
+    #[error("the store is closed")]
+    Closed,
+    /// It holds something that does not fold or decode.
+    #[error("the store is damaged: {0}")]
+    Damaged(String),
+}
+
+/// A queued commit. Dropping it tears nothing: the commit goes on.
+#[derive(Debug)]
+pub struct Pending(oneshot::Receiver<Result<CommitOutcome, StoreError>>);
+
+impl Pending {
+    /// A pending commit and the place for its outcome.
+    pub fn new() -> (oneshot::Sender<Result<CommitOutcome, StoreError>>, Self) {
+        let (sender, receiver) = oneshot::channel();
+        (sender, Self(receiver))
+    }
+
+    /// Waits for the outcome.
+    pub async fn outcome(self) -> Result<CommitOutcome, StoreError> {
+        self.0.await.unwrap_or(Err(StoreError::Closed))
+    }
+}
+
+/// Which tasks a list shows; empty or `None` means any.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TaskFilter {
+    /// Of this cluster.
+    pub cluster: Option<ClusterId>,
+    /// Of this server.
+    pub server: Option<ServerId>,
+    /// In one of these states.
+    pub states: Vec<TaskState>,
+    /// Of this creator.
+    pub creator: Option<Principal>,
+}
+
+/// How far a running subtask is; the latest only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// The task.
+    pub task: TaskId,
+    /// The subtask.
+    pub subtask: SubtaskId,
+    /// What it waits for.
+    pub message: String,
+    /// How much is done; 0 with `total` 0 when it cannot be counted.
+    pub done: i64,
+    /// How much there is.
+    pub total: i64,
+    /// When this was observed.
+    pub at: Timestamp,
+    /// Latest end of the wait.
+    pub deadline: Timestamp,
+}
+
+/// The lock of a physical cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LockRow {
+    /// Who holds it.
+    pub holder: Option<TaskId>,
+    /// Its fence.
+    pub fence: Fence,
+}
+
+/// A task with its place in the global order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredTask {
+    /// The folded task.
+    pub task: Task,
+    /// Place of its last event.
+    pub seq: Seq,
+    /// Progress of its running subtasks.
+    pub progress: Vec<Progress>,
+}
+
+/// The store. Reads never wait for the writer.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// Queues a commit at once, in the order of the calls.
+    fn submit(&self, commit: Commit) -> Pending;
+
+    /// Name of this store: agents count fences per store.
+    fn store_id(&self) -> &str;
+
+    /// Reserves `count` consecutive ids; never given again.
+    async fn reserve_ids(&self, count: u32) -> Result<i64, StoreError>;
+
+    /// One task, folded in one read transaction.
+    async fn task(&self, task: TaskId) -> Result<Option<StoredTask>, StoreError>;
+
+    /// Events of a task after a revision, at most `limit`, ascending.
+    async fn events(&self, task: TaskId, after: Revision, limit: u32) -> Result<Vec<StoredEvent>, StoreError>;
+
+    /// Events of all tasks after a position, at most `limit`, ascending.
+    async fn tail(&self, after: Seq, limit: u32) -> Result<Vec<StoredEvent>, StoreError>;
+
+    /// Place of the last event; zero in an empty store.
+    async fn head(&self) -> Result<Seq, StoreError>;
+
+    /// Tasks with ids below `below`, newest first, at most `limit`.
+    async fn list(&self, filter: &TaskFilter, below: Option<TaskId>, limit: u32)
+    -> Result<Vec<StoredTask>, StoreError>;
+
+    /// Every open task (moving or at rest) and the head, of one moment.
+    async fn open_tasks(&self, cluster: Option<ClusterId>) -> Result<(Vec<StoredTask>, Seq), StoreError>;
+
+    /// The task of a request, and the digest of its arguments.
+    async fn request(&self, principal: &Principal, request_id: &str) -> Result<Option<(TaskId, String)>, StoreError>;
+
+    /// The lock of a physical cluster; `None` when it never was locked.
+    async fn lock(&self, cluster: &ClusterKey) -> Result<Option<LockRow>, StoreError>;
+
+    /// Takes over a task whose owner is gone: a new fence, or `None` when the task does not hold the lock.
+    async fn claim(&self, task: TaskId, cluster: &ClusterKey) -> Result<Option<Fence>, StoreError>;
+
+    /// Log lines of a task, ascending; of one subtask when named.
+    async fn log(&self, task: TaskId, subtask: Option<SubtaskId>) -> Result<Vec<LogLine>, StoreError>;
+
+    /// Audit records, newest first, at most `limit`.
+    async fn audit(&self, limit: u32) -> Result<Vec<AuditRecord>, StoreError>;
+
+    /// Keeps the latest progress of a subtask; coalesced, never waited for.
+    fn note(&self, progress: Progress);
+
+    /// Place of the last event that is known to be committed; changes with every commit.
+    fn committed(&self) -> tokio::sync::watch::Receiver<Seq>;
+
+    /// Progress as it is noted; a receiver that falls behind misses some.
+    fn progress_changes(&self) -> tokio::sync::broadcast::Receiver<Progress>;
+}

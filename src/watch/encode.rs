@@ -1,0 +1,231 @@
+//! Tasks, progress and failures as messages of `obsteward.v1`. Pure translation; events are in `encode_event.rs`.
+
+use prost::Message;
+use prost_types::Any;
+use tonic_types::pb::ErrorInfo;
+
+use crate::clock::Timestamp;
+use crate::domain::event::{
+    Effect, Failure, FailureKind, Override, Phase, SubtaskOperation, SubtaskState, TaskOperation, TaskState, Verb,
+};
+use crate::domain::status::{Risk, StopType};
+use crate::domain::task::{Subtask, Task};
+use crate::proto::v1;
+use crate::store::{Progress, StoredTask};
+
+/// Domain of every `ErrorInfo`.
+pub const ERROR_DOMAIN: &str = "obsteward";
+
+/// A moment as a message.
+pub fn timestamp(at: Timestamp) -> prost_types::Timestamp {
+    let micros = at.as_micros();
+    let nanos = i32::try_from(micros.rem_euclid(1_000_000) * 1000).unwrap_or_default();
+    prost_types::Timestamp { seconds: micros.div_euclid(1_000_000), nanos }
+}
+
+/// A task as committed, with the progress of its running subtasks.
+pub fn task(stored: &StoredTask) -> v1::Task {
+    let StoredTask { task, seq, progress: running } = stored;
+    let mut message = of_task(task);
+    message.seq = seq.get();
+    for subtask in &mut message.subtasks {
+        let runs = [v1::SubtaskState::Running, v1::SubtaskState::Canceling].contains(&subtask.state());
+        let latest = running.iter().find(|latest| latest.subtask.get() == subtask.id);
+        subtask.progress = latest.filter(|_| runs).map(progress);
+    }
+    message
+}
+
+/// A folded task; its place in the global order is the caller's to fill in.
+pub(super) fn of_task(task: &Task) -> v1::Task {
+    let spec = &task.spec;
+    let mut subtasks: Vec<v1::Subtask> = task.subtasks.iter().map(|one| subtask(task, one)).collect();
+    subtasks.sort_by_key(|subtask| subtask.id);
+    let lists = task.lists.iter().map(|(key, values)| (key.clone(), v1::StringList { values: values.clone() }));
+    v1::Task {
+        id: spec.id.get(),
+        name: spec.graph.operation.name.clone(),
+        state: task_state(task.state).into(),
+        operation: task_operation(task.operation).into(),
+        cluster: Some(v1::TaskCluster {
+            id: spec.cluster.id.get(),
+            name: spec.cluster.name.clone(),
+            ob_cluster_id: spec.cluster.ob_cluster_id,
+        }),
+        server: Some(v1::TaskServer {
+            id: spec.server.id.get(),
+            address: spec.server.addr.to_string(),
+            zone: spec.server.zone.to_string(),
+        }),
+        creator: spec.creator.to_string(),
+        create_time: Some(timestamp(task.create_time)),
+        start_time: task.start_time.map(timestamp),
+        finish_time: task.finish_time.map(timestamp),
+        expire_time: Some(timestamp(task.expire_time)),
+        revision: task.revision.get(),
+        seq: 0,
+        subtasks,
+        context: task.context.clone().into_iter().collect(),
+        list_context: lists.collect(),
+        force: spec.force,
+        accepted_risks: spec.accepted_risks.iter().map(|accepted| risk(*accepted).into()).collect(),
+        overrides: task.overrides.iter().map(overridden).collect(),
+        error: task.error.as_ref().map(failure),
+        allowed_verbs: task.allowed_verbs().into_iter().map(|allowed| verb(allowed).into()).collect(),
+        warnings: task.warnings.iter().map(|(code, message)| format!("{code}: {message}")).collect(),
+        stop_type: stop_type(spec.stop_type).into(),
+        resting_since: task.resting_since.filter(|_| task.state.phase() == Phase::AtRest).map(timestamp),
+    }
+}
+
+fn subtask(task: &Task, subtask: &Subtask) -> v1::Subtask {
+    let spec = &subtask.spec;
+    let ended = match subtask.state {
+        SubtaskState::Successful | SubtaskState::Failed => true,
+        SubtaskState::Pending | SubtaskState::Ready | SubtaskState::Running | SubtaskState::Canceling => false,
+    };
+    v1::Subtask {
+        id: spec.id.get(),
+        name: spec.name.clone(),
+        description: spec.description.clone(),
+        state: subtask_state(subtask.state).into(),
+        operation: subtask_operation(subtask.operation).into(),
+        upstreams: spec.upstreams.iter().map(|id| id.get()).collect(),
+        downstreams: task.spec.graph.downstreams(spec.id).iter().map(|id| id.get()).collect(),
+        run_time: subtask.run_time,
+        timeout_seconds: i32::try_from(spec.timeout.as_secs()).unwrap_or(i32::MAX),
+        start_time: subtask.started_at.map(timestamp),
+        finish_time: subtask.finished_at.map(timestamp),
+        effect: effect_of(subtask.effect, ended).into(),
+        error: subtask.error.as_ref().map(failure),
+        executor: subtask.executor.clone(),
+        progress: None,
+    }
+}
+
+/// How far a subtask is.
+pub fn progress(progress: &Progress) -> v1::SubtaskProgress {
+    v1::SubtaskProgress {
+        task_id: progress.task.get(),
+        subtask_id: progress.subtask.get(),
+        message: progress.message.clone(),
+        done: progress.done,
+        total: progress.total,
+        update_time: Some(timestamp(progress.at)),
+        deadline: Some(timestamp(progress.deadline)),
+    }
+}
+
+/// A failure as `google.rpc.Status` with its `ErrorInfo`.
+pub fn failure(failure: &Failure) -> tonic_types::Status {
+    let info = ErrorInfo {
+        reason: failure.reason.clone(),
+        domain: ERROR_DOMAIN.to_owned(),
+        metadata: failure.metadata.iter().cloned().collect(),
+    };
+    let detail = Any { type_url: tonic_types::ErrorInfo::TYPE_URL.to_owned(), value: info.encode_to_vec() };
+    tonic_types::Status {
+        code: failure_code(failure.kind).into(),
+        message: failure.message.clone(),
+        details: vec![detail],
+    }
+}
+
+/// The code of a failed step.
+pub const fn failure_code(kind: FailureKind) -> tonic::Code {
+    match kind {
+        FailureKind::Refused | FailureKind::Expired => tonic::Code::FailedPrecondition,
+        FailureKind::TimedOut => tonic::Code::DeadlineExceeded,
+        FailureKind::Unreachable => tonic::Code::Unavailable,
+        FailureKind::Interfered | FailureKind::CrashLoop => tonic::Code::Aborted,
+        FailureKind::Internal => tonic::Code::Internal,
+    }
+}
+
+pub(super) fn overridden(value: &Override) -> v1::Override {
+    v1::Override {
+        check: value.check.clone(),
+        evidence: value.evidence.clone(),
+        overridden_by: value.overridden_by.clone(),
+        principal: value.principal.to_string(),
+    }
+}
+
+/// State of a task.
+pub const fn task_state(state: TaskState) -> v1::TaskState {
+    match state {
+        TaskState::Running => v1::TaskState::Running,
+        TaskState::Canceling => v1::TaskState::Canceling,
+        TaskState::Failed => v1::TaskState::Failed,
+        TaskState::Cancelled => v1::TaskState::Cancelled,
+        TaskState::Successful => v1::TaskState::Successful,
+        TaskState::RolledBack => v1::TaskState::RolledBack,
+        TaskState::Refused => v1::TaskState::Refused,
+        TaskState::GivenUp => v1::TaskState::GivenUp,
+    }
+}
+
+pub(super) const fn task_operation(operation: TaskOperation) -> v1::TaskOperation {
+    match operation {
+        TaskOperation::Execute => v1::TaskOperation::Execute,
+        TaskOperation::Retry => v1::TaskOperation::Retry,
+        TaskOperation::Rollback => v1::TaskOperation::Rollback,
+        TaskOperation::Cancel => v1::TaskOperation::Cancel,
+        TaskOperation::GiveUp => v1::TaskOperation::GiveUp,
+    }
+}
+
+pub(super) const fn subtask_state(state: SubtaskState) -> v1::SubtaskState {
+    match state {
+        SubtaskState::Pending => v1::SubtaskState::Pending,
+        SubtaskState::Ready => v1::SubtaskState::Ready,
+        SubtaskState::Running => v1::SubtaskState::Running,
+        SubtaskState::Canceling => v1::SubtaskState::Canceling,
+        SubtaskState::Failed => v1::SubtaskState::Failed,
+        SubtaskState::Successful => v1::SubtaskState::Successful,
+    }
+}
+
+pub(super) const fn subtask_operation(operation: SubtaskOperation) -> v1::SubtaskOperation {
+    match operation {
+        SubtaskOperation::Execute => v1::SubtaskOperation::Execute,
+        SubtaskOperation::Retry => v1::SubtaskOperation::Retry,
+        SubtaskOperation::Rollback => v1::SubtaskOperation::Rollback,
+        SubtaskOperation::Skip => v1::SubtaskOperation::Skip,
+        SubtaskOperation::RollbackSkip => v1::SubtaskOperation::RollbackSkip,
+        SubtaskOperation::Cancel => v1::SubtaskOperation::Cancel,
+    }
+}
+
+/// What a subtask changed is known, and shown, only once it has ended.
+pub(super) const fn effect_of(effect: Effect, ended: bool) -> v1::Effect {
+    match (ended, effect) {
+        (false, Effect::None | Effect::Done | Effect::AlreadySo) => v1::Effect::Unspecified,
+        (true, Effect::None) => v1::Effect::None,
+        (true, Effect::Done) => v1::Effect::Done,
+        (true, Effect::AlreadySo) => v1::Effect::AlreadySo,
+    }
+}
+
+/// A risk.
+pub const fn risk(risk: Risk) -> v1::Risk {
+    match risk {
+        Risk::QuorumLoss => v1::Risk::QuorumLoss,
+        Risk::ClusterUnreachable => v1::Risk::ClusterUnreachable,
+    }
+}
+
+/// A verb.
+pub const fn verb(verb: Verb) -> v1::TaskVerb {
+    match verb {
+        Verb::Retry => v1::TaskVerb::Retry,
+        Verb::GiveUp => v1::TaskVerb::GiveUp,
+    }
+}
+
+pub(super) const fn stop_type(stop_type: StopType) -> v1::StopType {
+    match stop_type {
+        StopType::Process => v1::StopType::Process,
+        StopType::Service => v1::StopType::Service,
+    }
+}

@@ -1,0 +1,16 @@
+//! Watching: every transition is encoded once and shared by all who watch it. This module may use `store`, `domain`,
+//! `clock` and `proto`; it decides nothing and changes nothing.
+
+pub mod encode;
+mod encode_event;
+mod encoded;
+mod hub;
+mod many;
+mod pulse;
+mod ring;
+mod stream;
+
+pub use encoded::Encoded;
+pub use hub::Hub;
+pub use many::{WatchTasks, watch_tasks};
+pub use stream::{BOOKMARK_PERIOD, Permission, Until, WatchTask, watch_task};

@@ -1,0 +1,97 @@
+//! What every watch waits for besides news: the end of the service, and the next bookmark, at which permission is checked
+//! again.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::monotonic_now;
+use crate::domain::refusal::Refusal;
+use crate::watch::ring::Channel;
+
+/// Between two bookmarks.
+pub const BOOKMARK_PERIOD: Duration = Duration::from_secs(15);
+
+/// Whether the caller may still see what it watches.
+pub type Permission = Arc<dyn Fn() -> Result<(), Refusal> + Send + Sync>;
+
+/// Why a watch woke up.
+pub(super) enum Beat {
+    /// There may be news.
+    News,
+    /// A bookmark is due.
+    Bookmark,
+    /// The service ends.
+    Shutdown,
+}
+
+/// See the module's head.
+pub(super) struct Pulse {
+    shutdown: CancellationToken,
+    permission: Permission,
+    bookmark_at: Instant,
+    bell: watch::Receiver<()>,
+    progress_bell: Option<watch::Receiver<()>>,
+}
+
+impl Pulse {
+    /// Listens from now on.
+    pub fn new(channel: &Channel, shutdown: &CancellationToken, permission: Permission, progress: bool) -> Self {
+        Self {
+            shutdown: shutdown.clone(),
+            permission,
+            bookmark_at: monotonic_now() + BOOKMARK_PERIOD,
+            bell: channel.bell.subscribe(),
+            progress_bell: progress.then(|| channel.progress_bell.subscribe()),
+        }
+    }
+
+    /// What does not have to be waited for.
+    pub fn due(&self) -> Option<Beat> {
+        if self.shutdown.is_cancelled() {
+            Some(Beat::Shutdown)
+        } else if monotonic_now() >= self.bookmark_at {
+            Some(Beat::Bookmark)
+        } else {
+            None
+        }
+    }
+
+    /// Waits for the next beat.
+    pub async fn wait(&mut self) -> Beat {
+        let progress_bell = &mut self.progress_bell;
+        let progress = async {
+            match progress_bell {
+                Some(bell) => _ = bell.changed().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.shutdown.cancelled() => Beat::Shutdown,
+            () = tokio::time::sleep_until(self.bookmark_at) => Beat::Bookmark,
+            // The channel is kept by the watch itself: the bell outlives its listeners.
+            _ = self.bell.changed() => Beat::News,
+            () = progress => Beat::News,
+        }
+    }
+
+    /// Checks permission and sets the time of the next bookmark.
+    pub fn at_bookmark(&mut self) -> Result<(), Refusal> {
+        self.bookmark_at = monotonic_now() + BOOKMARK_PERIOD;
+        (self.permission)()
+    }
+}
+
+/// The end of a watch whose service ends. Watchers come back spread over two seconds.
+pub(super) fn going_away() -> Refusal {
+    let random = RandomState::new().hash_one(0_u8) % 2000;
+    Refusal::Unavailable {
+        why: "the service is ending, watch again from the last position".to_owned(),
+        retry_after_millis: 100 + u32::try_from(random).unwrap_or_default(),
+    }
+}

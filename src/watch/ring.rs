@@ -1,0 +1,195 @@
+//! What watchers share: a bounded ring of encoded events, the latest progress, and the bell that wakes them. Nothing here
+//! waits or reads a store.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use crate::domain::event::TaskState;
+use crate::domain::ids::{ClusterId, Revision, Seq, SubtaskId, TaskId};
+use crate::store::Progress;
+use crate::watch::encoded::Encoded;
+
+/// Events that a ring keeps. A stop task has about sixty; who falls further behind reads the log.
+pub(super) const RING_LENGTH: usize = 1024;
+
+/// An event that is encoded already.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub seq: Seq,
+    pub revision: Revision,
+    pub cluster: ClusterId,
+    /// State of the task, when the event changed it.
+    pub state: Option<TaskState>,
+    pub encoded: Encoded,
+}
+
+/// The last events of a task or of all tasks: every one that lies above `floor` and concerns the ring is in it.
+#[derive(Debug)]
+pub(super) struct Ring {
+    entries: VecDeque<Entry>,
+    floor: Seq,
+    head: Seq,
+}
+
+impl Ring {
+    const fn new(floor: Seq) -> Self {
+        Self { entries: VecDeque::new(), floor, head: floor }
+    }
+
+    pub fn push(&mut self, entry: Entry) {
+        if self.entries.len() >= RING_LENGTH
+            && let Some(oldest) = self.entries.pop_front()
+        {
+            self.floor = oldest.seq;
+        }
+        self.head = entry.seq;
+        self.entries.push_back(entry);
+    }
+
+    /// What lies below `seq` is in the log only.
+    pub fn skip_to(&mut self, seq: Seq) {
+        self.entries.clear();
+        self.floor = self.floor.max(seq);
+        self.head = self.head.max(seq);
+    }
+
+    pub const fn head(&self) -> Seq {
+        self.head
+    }
+
+    /// Everything above `after`; or, for who is behind the ring, its floor: up to there the log must be read.
+    pub fn after(&self, after: Seq) -> Result<(Vec<Entry>, Seq), Seq> {
+        if after < self.floor {
+            return Err(self.floor);
+        }
+        let first = self.entries.partition_point(|entry| entry.seq <= after);
+        Ok((self.entries.range(first..).cloned().collect(), self.head))
+    }
+}
+
+/// The latest progress of running subtasks. Versions count changes, so that each watcher takes what is new to it.
+#[derive(Debug, Default)]
+pub(super) struct LatestProgress {
+    version: u64,
+    entries: BTreeMap<(TaskId, SubtaskId), (u64, ClusterId, Encoded)>,
+}
+
+impl LatestProgress {
+    pub fn put(&mut self, task: TaskId, subtask: SubtaskId, cluster: ClusterId, encoded: Encoded) {
+        self.version += 1;
+        self.entries.insert((task, subtask), (self.version, cluster, encoded));
+    }
+
+    /// A subtask that moved has no progress any more.
+    pub fn forget(&mut self, task: TaskId, subtask: SubtaskId) {
+        self.entries.remove(&(task, subtask));
+    }
+
+    /// What is newer than `seen`, and what is seen then.
+    pub fn after(&self, seen: u64, cluster: Option<ClusterId>) -> (Vec<Encoded>, u64) {
+        let newer =
+            self.entries.values().filter(|(version, of, _)| *version > seen && cluster.is_none_or(|id| id == *of));
+        (newer.map(|(_, _, encoded)| encoded.clone()).collect(), self.version)
+    }
+
+    pub const fn version(&self) -> u64 {
+        self.version
+    }
+}
+
+/// A snapshot that was encoded for one watcher and serves the next, as long as it is the same.
+#[derive(Debug)]
+pub(super) struct SharedSnapshot {
+    pub seq: Seq,
+    pub progress: Vec<Progress>,
+    pub encoded: Encoded,
+}
+
+/// What the watchers of one task, or of all, share.
+#[derive(Debug)]
+pub(super) struct Channel {
+    ring: Mutex<Ring>,
+    progress: Mutex<LatestProgress>,
+    snapshot: Mutex<Option<SharedSnapshot>>,
+    /// Rung when the ring has news.
+    pub bell: watch::Sender<()>,
+    /// Rung when there is new progress; a bell of its own, so that it wakes only those who asked for progress.
+    pub progress_bell: watch::Sender<()>,
+}
+
+impl Channel {
+    pub fn new(floor: Seq) -> Self {
+        Self {
+            ring: Mutex::new(Ring::new(floor)),
+            progress: Mutex::default(),
+            snapshot: Mutex::default(),
+            bell: watch::Sender::new(()),
+            progress_bell: watch::Sender::new(()),
+        }
+    }
+
+    pub fn ring(&self) -> MutexGuard<'_, Ring> {
+        lock(&self.ring)
+    }
+
+    pub fn progress(&self) -> MutexGuard<'_, LatestProgress> {
+        lock(&self.progress)
+    }
+
+    pub fn snapshot(&self) -> MutexGuard<'_, Option<SharedSnapshot>> {
+        lock(&self.snapshot)
+    }
+}
+
+/// Locks also behind a panic: what these locks guard is whole between any two statements.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::v1;
+    use crate::proto::v1::watch_task_response::Kind;
+
+    fn entry(seq: i64) -> Entry {
+        Entry {
+            seq: Seq::new(seq),
+            revision: Revision::new(seq),
+            cluster: ClusterId::new(1).unwrap(),
+            state: None,
+            encoded: Encoded::of(Kind::Bookmark(v1::Bookmark { seq, ..Default::default() })),
+        }
+    }
+
+    #[test]
+    fn who_is_behind_the_ring_is_told_from_where_the_log_must_be_read() {
+        let mut ring = Ring::new(Seq::new(10));
+        assert_eq!(ring.after(Seq::new(9)).unwrap_err(), Seq::new(10));
+        let last = 10 + i64::try_from(RING_LENGTH).unwrap() + 5;
+        (11..=last).for_each(|seq| ring.push(entry(seq)));
+        assert_eq!(ring.after(Seq::new(14)).unwrap_err(), Seq::new(15));
+        let (all, head) = ring.after(Seq::new(15)).unwrap();
+        assert_eq!((all.len(), all[0].seq, head), (RING_LENGTH, Seq::new(16), Seq::new(last)));
+        assert!(ring.after(Seq::new(last)).unwrap().0.is_empty());
+        ring.skip_to(Seq::new(last + 9));
+        assert_eq!(ring.after(Seq::new(last)).unwrap_err(), Seq::new(last + 9));
+    }
+
+    #[test]
+    fn progress_is_the_latest_only() {
+        let (task, subtask, cluster) =
+            (TaskId::new(1).unwrap(), SubtaskId::new(2).unwrap(), ClusterId::new(3).unwrap());
+        let mut latest = LatestProgress::default();
+        latest.put(task, subtask, cluster, entry(1).encoded);
+        latest.put(task, subtask, cluster, entry(2).encoded);
+        let (news, seen) = latest.after(0, None);
+        assert_eq!(news, vec![entry(2).encoded]);
+        assert!(latest.after(seen, None).0.is_empty());
+        assert!(latest.after(0, Some(ClusterId::new(4).unwrap())).0.is_empty());
+        latest.forget(task, subtask);
+        assert!(latest.after(0, None).0.is_empty());
+    }
+}
