@@ -108,6 +108,8 @@ pub struct Obstacle {
     pub evidence: String,
     /// The word that overrode it (`force`, a risk's name); empty when it closes the gate.
     pub overridden_by: String,
+    /// Whether it may go away when the gate is asked again.
+    pub may_pass: bool,
 }
 
 /// The answer.
@@ -126,7 +128,7 @@ pub enum Gate {
         reason: String,
         /// Every obstacle that closes it.
         obstacles: Vec<Obstacle>,
-        /// Whether waiting may open it (leaders leave, members are degraded): otherwise a person has to look.
+        /// Whether waiting may open it (leaders leave, replicas catch up): otherwise a person has to look.
         may_open: bool,
     },
 }
@@ -152,20 +154,16 @@ pub fn gate(
     let Some(first) = closing.first() else { return Gate::Open { overridden } };
     let reasons: Vec<String> =
         closing.iter().map(|obstacle| format!("{}: {}", obstacle.code, obstacle.evidence)).collect();
-    let passing = |obstacle: &Obstacle| match obstacle.code {
-        GateCode::ReadingTooOld | GateCode::LeadersLeft | GateCode::NotDegraded => true,
-        GateCode::TargetUnknown | GateCode::StopTimeCleared | GateCode::NotStopped | GateCode::PrecheckBlocks => false,
-    };
-    Gate::Closed {
-        code: first.code,
-        reason: reasons.join("; "),
-        may_open: closing.iter().all(passing),
-        obstacles: closing,
-    }
+    let may_open = closing.iter().all(|obstacle| obstacle.may_pass);
+    Gate::Closed { code: first.code, reason: reasons.join("; "), may_open, obstacles: closing }
 }
 
 fn closes(code: GateCode, evidence: impl Into<String>) -> Obstacle {
-    Obstacle { code, evidence: evidence.into(), overridden_by: String::new() }
+    let may_pass = match code {
+        GateCode::ReadingTooOld | GateCode::LeadersLeft | GateCode::NotDegraded => true,
+        GateCode::TargetUnknown | GateCode::StopTimeCleared | GateCode::NotStopped | GateCode::PrecheckBlocks => false,
+    };
+    Obstacle { code, evidence: evidence.into(), overridden_by: String::new(), may_pass }
 }
 
 fn age(reading: &ClusterReading, leaders: &LeaderCount, now: Timestamp) -> Option<Obstacle> {
@@ -257,7 +255,9 @@ fn checks(precheck: &Precheck, consent: &Consent) -> Vec<Obstacle> {
     let said = |check: &Check| format!("{}: {}", check.name, check.evidence);
     let blocking = precheck::blocking(precheck, consent.force, &consent.accepted);
     let overridden = precheck::overridden(precheck, consent.force, &consent.accepted);
-    let closing = blocking.into_iter().map(|check| closes(GateCode::PrecheckBlocks, said(check)));
+    let closing = blocking
+        .into_iter()
+        .map(|check| Obstacle { may_pass: check.may_pass, ..closes(GateCode::PrecheckBlocks, said(check)) });
     let let_through = overridden.into_iter().map(|check| Obstacle {
         overridden_by: check.overridden_by.as_str().to_owned(),
         ..closes(GateCode::PrecheckBlocks, said(check))

@@ -151,6 +151,9 @@ pub struct Check {
     pub overridden_by: Override,
     /// What the root service would say, with its number, when this mirrors one of its refusals.
     pub root_service_words: Option<String>,
+    /// Whether it may pass by itself when asked again: the refusals for which the root service's own loop goes on
+    /// (oceanbase-kernel, section 1.2, "retry").
+    pub may_pass: bool,
 }
 
 /// Leaders of one tenant that a stop would move.
@@ -269,6 +272,7 @@ fn pass(name: CheckName, evidence: impl Into<String>) -> Check {
         remedy: String::new(),
         overridden_by: Override::Nothing,
         root_service_words: None,
+        may_pass: false,
     }
 }
 

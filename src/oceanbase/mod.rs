@@ -21,6 +21,8 @@ mod log_streams;
 mod reader;
 mod row;
 mod session;
+#[cfg(all(test, feature = "sim"))]
+mod sim_tests;
 mod views;
 
 use std::time::Duration;

@@ -14,6 +14,7 @@ use super::endpoints::choose;
 use super::error::{ClusterError, ErrorClass};
 use super::identity;
 use super::row::TextRow;
+use crate::clock::monotonic_now;
 use crate::domain::ids::{ClusterIdentity, ServerAddr};
 
 /// How long a TCP connection and the login may take.
@@ -22,6 +23,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const READ_QUERY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How much longer than `ob_query_timeout` we wait for the answer of a query that reads.
 const ANSWER_MARGIN: Duration = Duration::from_secs(2);
+/// After this long no further endpoint is tried.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
 /// Answers larger than this are refused by the driver.
 const MAX_ALLOWED_PACKET: usize = 64 << 20;
 
@@ -174,7 +177,11 @@ pub async fn open(
 ) -> Result<Proven, ClusterError> {
     let endpoints = choose(access, known, avoid);
     let mut failures: Vec<ClusterError> = Vec::new();
+    let deadline = monotonic_now() + OPEN_TIMEOUT;
     for endpoint in &endpoints {
+        if monotonic_now() >= deadline {
+            break;
+        }
         match open_at(endpoint, access, expected, avoid, purpose).await {
             Ok(proven) => return Ok(proven),
             Err(error) if error.next_endpoint() => failures.push(error),

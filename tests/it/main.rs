@@ -6,5 +6,6 @@
 mod dependencies;
 mod fake_store;
 mod layers;
+mod oceanbase;
 mod watch;
 mod store;

@@ -86,7 +86,13 @@ fn force_does_not_pass_leaders_without_a_synced_majority() {
     assert_eq!(code(&ask(&reading, &count, Mark::WasSet, true, &[])), Some(GateCode::LeadersLeft));
     // Without leaders force passes a log that is not in sync.
     assert_eq!(code(&ask(&reading, &NONE, Mark::WasSet, true, &[])), None);
-    assert_eq!(code(&ask(&reading, &NONE, Mark::WasSet, false, &[])), Some(GateCode::PrecheckBlocks));
+    let lags = ask(&reading, &NONE, Mark::WasSet, false, &[]);
+    assert!(matches!(lags, Gate::Closed { code: GateCode::PrecheckBlocks, may_open: true, .. }), "{lags:?}");
+    // A majority that is lost does not come back by waiting.
+    reading.log_streams[0].replicas[2].end_scn = reading.log_streams[0].replicas[0].end_scn.clone();
+    reading.servers[2].last_offline_time = Some(NOW);
+    let lost = ask(&reading, &NONE, Mark::WasSet, true, &[]);
+    assert!(matches!(lost, Gate::Closed { code: GateCode::PrecheckBlocks, may_open: false, .. }), "{lost:?}");
 }
 
 #[test]

@@ -44,6 +44,8 @@ struct Failure {
     evidence: String,
     /// What the root service would say; `None` when this is not one of its refusals.
     words: Option<String>,
+    /// Whether it may pass by itself.
+    may_pass: bool,
 }
 
 pub(super) fn examine(moment: Moment, reading: &ClusterReading, target: &ServerAddr) -> Examined {
@@ -88,7 +90,8 @@ fn valid_servers(reading: &ClusterReading, target: &ServerAddr) -> BTreeSet<Serv
 /// Tenants that are in normal service have log streams; where none was read, the majority of none can be told.
 fn tenants_without_log_stream(reading: &ClusterReading) -> Vec<Failure> {
     let mut failures = Vec::new();
-    let mut fail = |evidence| failures.push(Failure { check: CheckName::LogStreamsReport, evidence, words: None });
+    let mut fail =
+        |evidence| failures.push(Failure { check: CheckName::LogStreamsReport, evidence, words: None, may_pass: true });
     if reading.log_streams.is_empty() || reading.tenants.is_empty() {
         fail("no tenant or no log stream was read".to_owned());
     }
@@ -123,7 +126,7 @@ impl Rules<'_> {
             for check in
                 [CheckName::ReplicaNumber, CheckName::MemberMajority, CheckName::ReplicaMajority, CheckName::LogInSync]
             {
-                failures.push(self.failure(check, "not known without a leader", None));
+                failures.push(Failure { may_pass: true, ..self.failure(check, "not known without a leader", None) });
             }
             return 0;
         };
@@ -137,6 +140,13 @@ impl Rules<'_> {
             check,
             evidence: format!("Tenant({tenant_id}) LS({ls_id}): {found}"),
             words: words.map(|words| format!("-4179: Tenant({tenant_id}) LS({ls_id}) {words}")),
+            may_pass: matches!(
+                check,
+                CheckName::LogStreamsReport
+                    | CheckName::LeaderPresent
+                    | CheckName::ReplicaMajority
+                    | CheckName::LogInSync
+            ),
         }
     }
 
@@ -169,6 +179,7 @@ impl Rules<'_> {
                 check,
                 evidence: format!("tenant {} changes from {previous} to {}", tenant.id, tenant.locality),
                 words: Some(format!("-4179: Tenant({}) locality is changing, stop server not allowed", tenant.id)),
+                may_pass: false,
             }),
             Err(why) => failures.push(self.failure(check, &format!("PREVIOUS_LOCALITY is not known: {why}"), None)),
         }
@@ -306,14 +317,16 @@ fn summary(
     let mut found: Vec<String> = Vec::new();
     let mut seen: BTreeSet<&str> = BTreeSet::new();
     let mut words = None;
+    let mut may_pass = true;
     for failure in failures.iter().filter(|failure| failure.check == name) {
         if seen.insert(&failure.evidence) {
             found.push(failure.evidence.clone());
         }
         words = words.or_else(|| failure.words.clone());
+        may_pass &= failure.may_pass;
     }
     if found.is_empty() {
         return pass(name, format!("so for {} log streams", reading.log_streams.len()));
     }
-    block(name, overridden_by, some_of(&found), remedy, words)
+    Check { may_pass, ..block(name, overridden_by, some_of(&found), remedy, words) }
 }
