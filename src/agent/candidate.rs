@@ -111,7 +111,8 @@ pub fn examine(
         Err(ProcError::Gone(_)) => (own_network, Vec::new(), Vec::new()),
         Err(error) => return Err(error),
     };
-    let process = Process { proc, pid, stat, arguments, network, wanted, same_port, other_network: network != own_network };
+    let process =
+        Process { proc, pid, stat, arguments, network, wanted, same_port, other_network: network != own_network };
     match process.read(boot_id) {
         Ok(None) => Ok(None),
         Ok(Some(facts)) => Ok(Some(process.judge(facts, target))),
@@ -186,8 +187,7 @@ impl Process<'_> {
         if again.start_ticks != self.stat.start_ticks || again.has_ended() {
             return Err(ProcError::Gone(executable.path));
         }
-        let elsewhere =
-            holds.is_empty() && self.same_port.iter().any(|listener| sockets.contains(&listener.inode));
+        let elsewhere = holds.is_empty() && self.same_port.iter().any(|listener| sockets.contains(&listener.inode));
         Ok(Some(Facts { identity, deleted: executable.deleted, owner, declared, is_observer, holds, elsewhere }))
     }
 
@@ -226,7 +226,9 @@ impl Process<'_> {
             return if other_cluster || other_address || *elsewhere {
                 Verdict::Other { is_observer }
             } else if same_cluster {
-                doubtful(Doubt::strong("an observer of the cluster that does not listen (yet, or no longer)".to_owned()))
+                doubtful(Doubt::strong(
+                    "an observer of the cluster that does not listen (yet, or no longer)".to_owned(),
+                ))
             } else {
                 doubtful(Doubt::weak("an observer that neither listens nor says of which cluster it is".to_owned()))
             };

@@ -75,8 +75,8 @@ impl Declared {
                 "-P" | "--rpc_port" => parsed(value()).into_iter().for_each(|value| self.rpc_port.say(value)),
                 "-I" | "--local_ip" => parsed(value()).into_iter().for_each(|value| self.local_ip.say(value)),
                 // Takes a value that could look like an option of ours.
-                "-o" | "--optstr" | "-r" | "--rs_list" | "-d" | "--data_dir" | "-z" | "--zone" | "-p" | "--mysql_port"
-                | "-i" | "--devname" | "-l" | "--log_level" => drop(value()),
+                "-o" | "--optstr" | "-r" | "--rs_list" | "-d" | "--data_dir" | "-z" | "--zone" | "-p"
+                | "--mysql_port" | "-i" | "--devname" | "-l" | "--log_level" => drop(value()),
                 _ => {}
             }
         }
@@ -150,10 +150,13 @@ mod tests {
 
     #[test]
     fn every_way_to_write_a_name() {
-        for name in [&["o", "-n", "demo"][..], &["o", "-n=demo"], &["o", "-ndemo"], &["o", "--appname", "demo"], &[
-            "o",
-            "--appname=demo",
-        ]] {
+        for name in [
+            &["o", "-n", "demo"][..],
+            &["o", "-n=demo"],
+            &["o", "-ndemo"],
+            &["o", "--appname", "demo"],
+            &["o", "--appname=demo"],
+        ] {
             assert!(heard(name).cluster.equals(&"demo".to_owned()), "{name:?}");
         }
         assert_eq!(heard(&["-n", "-o", "-n=no"]).cluster, Fact::Unsaid);
@@ -162,21 +165,38 @@ mod tests {
     #[test]
     fn arguments_of_a_real_observer() {
         let declared = heard(&[
-            "bin/observer", "-p", "2881", "-P", "2882", "-z", "zone1", "-n", "demo", "-c", "7", "-I", "fd00::2", "-N",
+            "bin/observer",
+            "-p",
+            "2881",
+            "-P",
+            "2882",
+            "-z",
+            "zone1",
+            "-n",
+            "demo",
+            "-c",
+            "7",
+            "-I",
+            "fd00::2",
+            "-N",
         ]);
-        assert_eq!(declared, Declared {
-            cluster: Fact::Is("demo".to_owned()),
-            cluster_id: Fact::Is(7),
-            rpc_port: Fact::Is(2882),
-            local_ip: Fact::Is("fd00::2".parse().unwrap()),
-            foreground: true,
-        });
+        assert_eq!(
+            declared,
+            Declared {
+                cluster: Fact::Is("demo".to_owned()),
+                cluster_id: Fact::Is(7),
+                rpc_port: Fact::Is(2882),
+                local_ip: Fact::Is("fd00::2".parse().unwrap()),
+                foreground: true,
+            }
+        );
     }
 
     #[test]
     fn configuration_with_junk_around_it() {
         let mut declared = Declared::default();
-        declared.hear_configuration(b"\x00\xff\x8a%cluster=demo\ncluster_id=3\nold_cluster=x\x01rpc_port=2882\x00\x00z");
+        declared
+            .hear_configuration(b"\x00\xff\x8a%cluster=demo\ncluster_id=3\nold_cluster=x\x01rpc_port=2882\x00\x00z");
         assert!(declared.cluster.equals(&"demo".to_owned()));
         assert!(declared.cluster_id.equals(&3) && declared.rpc_port.equals(&2882));
     }

@@ -144,7 +144,8 @@ impl FakeProc {
         fs::write(directory.join("stat"), stat).unwrap();
         fs::write(directory.join("cmdline"), process.arguments.join("\0") + "\0").unwrap();
         let inner = process.innermost_pid.map_or_else(|| pid.to_string(), |inner| format!("{pid}\t{inner}"));
-        fs::write(directory.join("status"), format!("Name:\tx\nUid:\t1000\t1000\t1000\t1000\nNSpid:\t{inner}\n")).unwrap();
+        fs::write(directory.join("status"), format!("Name:\tx\nUid:\t1000\t1000\t1000\t1000\nNSpid:\t{inner}\n"))
+            .unwrap();
         fs::write(directory.join("cgroup"), &process.cgroup).unwrap();
         symlink(self.directory.path().join(format!("net{}", process.namespace)), directory.join("net")).unwrap();
         if !process.hollow {

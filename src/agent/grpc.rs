@@ -118,7 +118,11 @@ fn status(refusal: Refusal) -> Status {
     let mut details = ErrorDetails::new();
     let metadata: Vec<(String, String)> =
         refusal.metadata().into_iter().map(|(key, value)| (key.to_owned(), shortened(value))).collect();
-    details.set_error_info(refusal.reason(), ERROR_DOMAIN, metadata.into_iter().collect::<std::collections::HashMap<_, _>>());
+    details.set_error_info(
+        refusal.reason(),
+        ERROR_DOMAIN,
+        metadata.into_iter().collect::<std::collections::HashMap<_, _>>(),
+    );
     if let Refusal::TooManyEnds { retry_after, .. } = &refusal {
         details.set_retry_info(Some(*retry_after));
     }
@@ -133,3 +137,7 @@ fn shortened(text: String) -> String {
     const LONGEST: usize = 1500;
     if text.chars().count() <= LONGEST { text } else { text.chars().take(LONGEST).chain("…".chars()).collect() }
 }
+
+#[cfg(test)]
+#[path = "grpc_tests.rs"]
+mod tests;

@@ -143,10 +143,7 @@ mod tests {
             5: 00000000000000000000000000000000:0B40 0:0 0A 0:0 00:0 0 0 0 4716 1 0 100\n";
         let listeners = parse_sockets(table);
         let addresses: Vec<String> = listeners.iter().map(|listener| listener.address.to_string()).collect();
-        assert_eq!(
-            addresses,
-            ["127.0.1.1:2882", "0.0.0.0:2881", "[fd00::2]:2882", "10.0.0.2:2882", "[::]:2880"]
-        );
+        assert_eq!(addresses, ["127.0.1.1:2882", "0.0.0.0:2881", "[fd00::2]:2882", "10.0.0.2:2882", "[::]:2880"]);
         assert_eq!((listeners[0].inode, listeners[0].uid), (4711, 1000));
     }
 

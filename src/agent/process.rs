@@ -96,7 +96,8 @@ pub fn find(proc: &ProcFs, target: &ObserverTarget, knowledge: &Knowledge) -> Re
     };
     let network = networks.0.get(&port_key);
     let open = |port| network.is_some_and(|network| network.serving(target.address.ip(), port).next().is_some());
-    let mut lines = vec![format!("looked at {} processes for {} of {}", pids.len(), target.address, target.cluster_name)];
+    let mut lines =
+        vec![format!("looked at {} processes for {} of {}", pids.len(), target.address, target.cluster_name)];
     lines.extend(matches.iter().map(|candidate| format!("matches: {}", candidate.words)));
     lines.extend(doubts.iter().map(|doubt| doubt.words.clone()));
     let strong = doubts.iter().any(|doubt| doubt.strong);
@@ -140,11 +141,12 @@ fn doubts(candidates: &[Candidate], matches: &[&Candidate]) -> Vec<Doubt> {
                 let inherited = !is_observer
                     && !candidate.sockets.is_empty()
                     && candidate.sockets.iter().all(|socket| sockets.contains(socket));
-                if !inherited {
-                    doubts.push(Doubt {
-                        words: format!("{}: {}", doubt.words, candidate.words),
-                        strong: doubt.strong || (same_home && *is_observer),
-                    });
+                if same_home && *is_observer {
+                    let words = format!("a second observer of the same home, {}: {}", doubt.words, candidate.words);
+                    doubts.push(Doubt::strong(words));
+                } else if !inherited {
+                    let words = format!("{}: {}", doubt.words, candidate.words);
+                    doubts.push(Doubt { words, strong: doubt.strong });
                 }
             }
         }
@@ -190,7 +192,9 @@ fn blindness(
 ) -> Vec<Doubt> {
     let mut doubts = Vec::new();
     if proc.stat(1).is_err() {
-        doubts.push(Doubt::weak("process 1 cannot be seen, so /proc hides processes of other users (hidepid)".to_owned()));
+        doubts.push(Doubt::weak(
+            "process 1 cannot be seen, so /proc hides processes of other users (hidepid)".to_owned(),
+        ));
     }
     let ip = target.address.ip();
     let ours = knowledge.addresses.contains(&ip) || networks.0.values().any(|network| network.has_address(ip));
@@ -205,3 +209,7 @@ fn blindness(
     }
     doubts
 }
+
+#[cfg(test)]
+#[path = "process_tests.rs"]
+mod tests;

@@ -20,7 +20,9 @@ pub enum Refusal {
         wanted: &'static str,
     },
     /// The caller lost its cluster to another.
-    #[error("fence {given} is older than fence {highest}, which this agent has seen: the caller no longer owns the cluster")]
+    #[error(
+        "fence {given} is older than fence {highest}, which this agent has seen: the caller no longer owns the cluster"
+    )]
     Fenced {
         /// The caller's.
         given: Fence,

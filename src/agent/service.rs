@@ -18,9 +18,7 @@ use crate::agent::signal::{self, Held, Sent};
 use crate::agent::supervisor::Supervisor;
 use crate::agent::ticket::Tickets;
 use crate::clock::Clock;
-use crate::domain::host::{
-    CallerFence, Ended, Finding, Found, MaySignal, ObserverIdentity, ObserverTarget, Ticket,
-};
+use crate::domain::host::{CallerFence, Ended, Finding, Found, MaySignal, ObserverIdentity, ObserverTarget, Ticket};
 
 /// Longest time between SIGTERM and SIGKILL.
 pub const LONGEST_GRACE: Duration = Duration::from_secs(600);
@@ -76,6 +74,15 @@ pub struct StopRequest {
     pub fence: CallerFence,
     /// Time between SIGTERM and SIGKILL.
     pub grace: Duration,
+}
+
+impl StopRequest {
+    /// What a token stands for: a repeat wants the same end of the same process.
+    fn wants(&self) -> String {
+        let Self { target, identity: ObserverIdentity { boot_id, pid, start_ticks, .. }, fence, .. } = self;
+        let cluster = fence.cluster.as_str();
+        format!("{}@{} {cluster} {boot_id}/{pid}/{start_ticks}", target.cluster_name, target.address)
+    }
 }
 
 /// What became of the process.
@@ -208,7 +215,8 @@ impl Agent {
             let request = Arc::clone(request);
             self.blocking(move |inner| inner.verify(&request)).await?
         };
-        let gone = || Answer::AlreadyGone { evidence: format!("{} had ended before a signal was sent", request.identity) };
+        let gone =
+            || Answer::AlreadyGone { evidence: format!("{} had ended before a signal was sent", request.identity) };
         let (Some(held), Verified::Running) = (held, verified) else { return Ok(gone()) };
         let refused = |error: std::io::Error| Refusal::NotPermitted {
             reason: format!("{} could not be signalled: {error}", request.identity),
@@ -230,7 +238,8 @@ impl Agent {
         }
         let grace = request.grace;
         if held.ended_within(self.0.kill_wait).await {
-            let evidence = format!("{} did not end within {grace:?} of SIGTERM and ended after SIGKILL", request.identity);
+            let evidence =
+                format!("{} did not end within {grace:?} of SIGTERM and ended after SIGKILL", request.identity);
             return Ok(Answer::Killed { evidence });
         }
         Ok(still_there(format!("got SIGTERM and SIGKILL and had not ended {:?} later", self.0.kill_wait)))
@@ -264,7 +273,7 @@ impl Inner {
     fn begin(&self, request: &StopRequest) -> Result<Recorded, Refusal> {
         let StopRequest { target, identity, ticket, token, fence, .. } = request;
         let process = format!("{}/{}/{}", identity.boot_id, identity.pid, identity.start_ticks);
-        let wants = format!("{}@{} {} {process}", target.cluster_name, target.address, fence.cluster.as_str());
+        let wants = request.wants();
         let recorded = self.ledger.recorded(&fence.store_id, token, &wants)?;
         if recorded != Recorded::New {
             return Ok(recorded);
@@ -289,7 +298,9 @@ impl Inner {
             }
             Outcome::Running { identity, .. } => Err(changed(identity.to_string())),
             Outcome::Ambiguous => Err(Refusal::Ambiguous { evidence: search.evidence }),
-            Outcome::Absent if self.is_there(armed, &search.boot_id) => Err(changed("no observer at this address".into())),
+            Outcome::Absent if self.is_there(armed, &search.boot_id) => {
+                Err(changed("no observer at this address".into()))
+            }
             Outcome::Absent => Ok(Verified::Gone),
         }
     }
@@ -348,3 +359,7 @@ fn replay(answer: Answer) -> Result<Stopped, Refusal> {
         Answer::Refused { reason, message } => Err(Refusal::Recorded { reason, message }),
     }
 }
+
+#[cfg(test)]
+#[path = "service_tests.rs"]
+mod tests;

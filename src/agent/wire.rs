@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use crate::agent::refusal::Refusal;
 use crate::agent::service::{LONGEST_GRACE, StopRequest, Stopped};
-use crate::domain::host::{
-    CallerFence, Ended, Finding, Found, MaySignal, ObserverIdentity, ObserverTarget, Ticket,
-};
+use crate::domain::host::{CallerFence, Ended, Finding, Found, MaySignal, ObserverIdentity, ObserverTarget, Ticket};
 use crate::domain::ids::{ClusterKey, Fence, ServerAddr};
 use crate::proto::agent_v1 as pb;
 

@@ -26,11 +26,7 @@ impl Host for LocalHost {
         self.0.find(target).await.map_err(refused)
     }
 
-    async fn arm(
-        &self,
-        target: &ObserverTarget,
-        fence: &CallerFence,
-    ) -> Result<(Found, Option<Ticket>), HostError> {
+    async fn arm(&self, target: &ObserverTarget, fence: &CallerFence) -> Result<(Found, Option<Ticket>), HostError> {
         self.0.arm(target, fence).await.map_err(refused)
     }
 
@@ -53,9 +49,7 @@ impl Host for LocalHost {
         };
         match self.0.stop(request).await {
             Ok(stopped) => result(stopped),
-            Err(refusal) => {
-                StopResult::Refused { code: refusal.reason().to_owned(), message: refusal.to_string() }
-            }
+            Err(refusal) => StopResult::Refused { code: refusal.reason().to_owned(), message: refusal.to_string() },
         }
     }
 }

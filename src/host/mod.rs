@@ -60,11 +60,7 @@ pub trait Host: Send + Sync {
 
     /// Looks, and gets a ticket if the process was found and may be signalled. From here on, the host refuses callers with an
     /// older fence.
-    async fn arm(
-        &self,
-        target: &ObserverTarget,
-        fence: &CallerFence,
-    ) -> Result<(Found, Option<Ticket>), HostError>;
+    async fn arm(&self, target: &ObserverTarget, fence: &CallerFence) -> Result<(Found, Option<Ticket>), HostError>;
 
     /// Ends the armed process: SIGTERM, `grace` (whole milliseconds, at most ten minutes), SIGKILL. Cluster, fence and token
     /// are the permit's.
@@ -89,3 +85,6 @@ pub trait Hosts: Send + Sync {
 fn caller(permit: &Permit, store_id: &str) -> CallerFence {
     CallerFence { store_id: store_id.to_owned(), cluster: permit.cluster().clone(), fence: permit.fence() }
 }
+
+#[cfg(test)]
+mod tests;

@@ -77,11 +77,7 @@ impl Host for RemoteHost {
         Ok(self.look(target, None).await?.0)
     }
 
-    async fn arm(
-        &self,
-        target: &ObserverTarget,
-        fence: &CallerFence,
-    ) -> Result<(Found, Option<Ticket>), HostError> {
+    async fn arm(&self, target: &ObserverTarget, fence: &CallerFence) -> Result<(Found, Option<Ticket>), HostError> {
         self.look(target, Some(fence)).await
     }
 

@@ -27,11 +27,7 @@ impl Host for Unconfigured {
         Ok(Found::unreachable(self.reason.clone()))
     }
 
-    async fn arm(
-        &self,
-        _target: &ObserverTarget,
-        _fence: &CallerFence,
-    ) -> Result<(Found, Option<Ticket>), HostError> {
+    async fn arm(&self, _target: &ObserverTarget, _fence: &CallerFence) -> Result<(Found, Option<Ticket>), HostError> {
         Ok((Found::unreachable(self.reason.clone()), None))
     }
 
