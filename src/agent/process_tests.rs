@@ -17,7 +17,7 @@ fn listening(pid: u32) -> FakeProcess {
 fn assert_running(fake: &FakeProc, pid: u32) -> (ObserverIdentity, Option<Supervisor>) {
     let search = search(fake, &target());
     match search.outcome {
-        Outcome::Running { identity, supervisor } if identity.pid == pid => (identity, supervisor),
+        Outcome::Running { identity, supervisor } if identity.pid == pid => (*identity, supervisor),
         _ => panic!("{search:?}"),
     }
 }

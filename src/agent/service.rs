@@ -163,6 +163,10 @@ impl Agent {
 
     /// Ends a process, once per token.
     pub async fn stop(&self, request: StopRequest) -> Result<Stopped, Refusal> {
+        if request.grace > LONGEST_GRACE {
+            let value = format!("{:?}", request.grace);
+            return Err(Refusal::Invalid { field: "grace", value, wanted: "at most ten minutes" });
+        }
         let agent = self.clone();
         // On a task of its own: a caller that goes away between SIGTERM and SIGKILL must not leave half a stop behind.
         match tokio::spawn(async move { agent.stop_to_the_end(request).await }).await {
@@ -291,7 +295,7 @@ impl Inner {
         let armed = &request.identity;
         let changed = |found: String| Refusal::IdentityChanged { armed: armed.to_string(), found };
         match search.outcome {
-            Outcome::Running { identity, supervisor } if identity == *armed => {
+            Outcome::Running { identity, supervisor } if *identity == *armed => {
                 may_signal(&identity, supervisor.as_ref())?;
                 self.ledger.still_current(&request.fence)?;
                 Ok(Verified::Running)
@@ -324,7 +328,7 @@ fn found(search: Search) -> Found {
                 Ok(()) => MaySignal::Yes,
                 Err(refusal) => MaySignal::No { reason: refusal.to_string() },
             };
-            (Finding::Running(identity), supervisor.map(|supervisor| supervisor.name), may)
+            (Finding::Running(*identity), supervisor.map(|supervisor| supervisor.name), may)
         }
         Outcome::Absent => (Finding::Absent { evidence: evidence.clone() }, None, nobody()),
         Outcome::Ambiguous => (Finding::Ambiguous { evidence: evidence.clone() }, None, nobody()),
