@@ -154,3 +154,7 @@ fn say(line: &str) {
     // A closed standard error is no reason to end.
     let _ = writeln!(std::io::stderr(), "{line}");
 }
+
+#[cfg(test)]
+#[path = "command_tests.rs"]
+mod tests;

@@ -137,3 +137,7 @@ fn shortened(text: String) -> String {
     const LONGEST: usize = 1500;
     if text.chars().count() <= LONGEST { text } else { text.chars().take(LONGEST).chain("…".chars()).collect() }
 }
+
+#[cfg(test)]
+#[path = "grpc_tests.rs"]
+mod tests;

@@ -20,6 +20,8 @@ pub mod wire;
 
 #[cfg(test)]
 mod fake_proc;
+#[cfg(test)]
+pub(crate) mod real_observer;
 
 pub use command::{AgentArgs, AgentError, run};
 pub use refusal::Refusal;

@@ -76,6 +76,15 @@ pub struct StopRequest {
     pub grace: Duration,
 }
 
+impl StopRequest {
+    /// What a token stands for: a repeat wants the same end of the same process.
+    fn wants(&self) -> String {
+        let Self { target, identity: ObserverIdentity { boot_id, pid, start_ticks, .. }, fence, .. } = self;
+        let cluster = fence.cluster.as_str();
+        format!("{}@{} {cluster} {boot_id}/{pid}/{start_ticks}", target.cluster_name, target.address)
+    }
+}
+
 /// What became of the process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stopped {
@@ -154,6 +163,10 @@ impl Agent {
 
     /// Ends a process, once per token.
     pub async fn stop(&self, request: StopRequest) -> Result<Stopped, Refusal> {
+        if request.grace > LONGEST_GRACE {
+            let value = format!("{:?}", request.grace);
+            return Err(Refusal::Invalid { field: "grace", value, wanted: "at most ten minutes" });
+        }
         let agent = self.clone();
         // On a task of its own: a caller that goes away between SIGTERM and SIGKILL must not leave half a stop behind.
         match tokio::spawn(async move { agent.stop_to_the_end(request).await }).await {
@@ -264,7 +277,7 @@ impl Inner {
     fn begin(&self, request: &StopRequest) -> Result<Recorded, Refusal> {
         let StopRequest { target, identity, ticket, token, fence, .. } = request;
         let process = format!("{}/{}/{}", identity.boot_id, identity.pid, identity.start_ticks);
-        let wants = format!("{}@{} {} {process}", target.cluster_name, target.address, fence.cluster.as_str());
+        let wants = request.wants();
         let recorded = self.ledger.recorded(&fence.store_id, token, &wants)?;
         if recorded != Recorded::New {
             return Ok(recorded);
@@ -282,7 +295,7 @@ impl Inner {
         let armed = &request.identity;
         let changed = |found: String| Refusal::IdentityChanged { armed: armed.to_string(), found };
         match search.outcome {
-            Outcome::Running { identity, supervisor } if identity == *armed => {
+            Outcome::Running { identity, supervisor } if *identity == *armed => {
                 may_signal(&identity, supervisor.as_ref())?;
                 self.ledger.still_current(&request.fence)?;
                 Ok(Verified::Running)
@@ -315,7 +328,7 @@ fn found(search: Search) -> Found {
                 Ok(()) => MaySignal::Yes,
                 Err(refusal) => MaySignal::No { reason: refusal.to_string() },
             };
-            (Finding::Running(identity), supervisor.map(|supervisor| supervisor.name), may)
+            (Finding::Running(*identity), supervisor.map(|supervisor| supervisor.name), may)
         }
         Outcome::Absent => (Finding::Absent { evidence: evidence.clone() }, None, nobody()),
         Outcome::Ambiguous => (Finding::Ambiguous { evidence: evidence.clone() }, None, nobody()),
@@ -350,3 +363,7 @@ fn replay(answer: Answer) -> Result<Stopped, Refusal> {
         Answer::Refused { reason, message } => Err(Refusal::Recorded { reason, message }),
     }
 }
+
+#[cfg(test)]
+#[path = "service_tests.rs"]
+mod tests;

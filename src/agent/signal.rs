@@ -29,7 +29,7 @@ impl Held {
     /// Holds whatever has this number now; `None`: nobody. Identify it after this, not before.
     pub fn open(pid: u32) -> io::Result<Option<Self>> {
         match pidfd_open(number(pid)?, PidfdFlags::empty()) {
-            Ok(pidfd) => Ok(Some(Self { pidfd: AsyncFd::with_interest(pidfd, Interest::READABLE)? })),
+            Ok(pidfd) => Ok(Some(Self { pidfd: watch(pidfd)? })),
             Err(Errno::SRCH) => Ok(None),
             Err(error) => Err(error.into()),
         }
@@ -68,6 +68,11 @@ pub fn permitted(pid: u32) -> io::Result<()> {
 /// Our user.
 pub fn own_uid() -> u32 {
     rustix::process::geteuid().as_raw()
+}
+
+#[allow(deprecated, reason = "its replacement is unsafe; what that asks for, a constant descriptor, OwnedFd has")]
+fn watch(pidfd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    AsyncFd::with_interest(pidfd, Interest::READABLE)
 }
 
 fn number(pid: u32) -> io::Result<Pid> {

@@ -85,3 +85,6 @@ pub trait Hosts: Send + Sync {
 fn caller(permit: &Permit, store_id: &str) -> CallerFence {
     CallerFence { store_id: store_id.to_owned(), cluster: permit.cluster().clone(), fence: permit.fence() }
 }
+
+#[cfg(test)]
+mod tests;

@@ -37,8 +37,9 @@ impl RemoteHost {
         let endpoint = Endpoint::from_shared(format!("http://{address}"))?
             .connect_timeout(CONNECT)
             .tcp_nodelay(true)
-            .http2_keep_alive_interval(Duration::from_secs(10))
-            .keep_alive_timeout(Duration::from_secs(5));
+            // Together less than a look may take: a host that went away in silence leaves time for a new connection.
+            .http2_keep_alive_interval(Duration::from_secs(3))
+            .keep_alive_timeout(Duration::from_secs(3));
         let channel = endpoint.connect_lazy();
         Ok(Self { address: address.to_owned(), endpoint, channel })
     }
@@ -54,7 +55,16 @@ impl RemoteHost {
             fence: fence.map(wire::fence_message),
         };
         let mut client = HostAgentServiceClient::new(self.channel.clone());
-        let answer = tokio::time::timeout(LOOK, client.find_observer(Request::new(request))).await;
+        let answer = tokio::time::timeout(LOOK, async {
+            match client.find_observer(Request::new(request.clone())).await {
+                // The kept connection may have died with an earlier agent. Looking and arming may be repeated.
+                Err(status) if refusal(&status).is_none() && status.code() != Code::Unimplemented => {
+                    client.find_observer(Request::new(request)).await
+                }
+                answer => answer,
+            }
+        })
+        .await;
         let unreachable = |why: String| Ok((Found::unreachable(format!("agent {}: {why}", self.address)), None));
         match answer {
             Err(_) => unreachable(format!("no answer within {LOOK:?}")),
@@ -106,7 +116,7 @@ impl Host for RemoteHost {
             Err(_) => return self.not_sent(&format!("no connection within {CONNECT:?}")),
         };
         let mut client = HostAgentServiceClient::new(channel);
-        let limit = grace + STOP_BEYOND_GRACE;
+        let limit = grace.saturating_add(STOP_BEYOND_GRACE);
         match tokio::time::timeout(limit, client.stop_observer(Request::new(request))).await {
             Err(_) => unknown(format!("no answer within {limit:?}")),
             Ok(Ok(response)) => local::result(wire::stopped(response.into_inner())),
