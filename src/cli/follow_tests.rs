@@ -4,41 +4,7 @@ use futures::stream;
 use tonic::Code;
 
 use super::*;
-use crate::cli::style::Paint;
 use crate::cli::view::tests::{event, subtask_moves, task, task_moves};
-
-const QUIET: Output = Output { format: Format::Text, paint: Paint::Plain, live: false };
-
-/// Records every revision that is shown, on top of the real thing.
-struct Recorded<'a> {
-    one: OneTask<'a>,
-    shown: Vec<i64>,
-}
-
-impl Pursuit for Recorded<'_> {
-    fn position(&self) -> Option<i64> {
-        self.one.position()
-    }
-
-    fn take(&mut self, message: Message) -> Result<Taken, Failure> {
-        let before = self.one.position;
-        let taken = self.one.take(message)?;
-        if self.one.position != before {
-            self.shown.extend(self.one.position);
-        }
-        Ok(taken)
-    }
-
-    fn is_over(&self) -> bool {
-        self.one.is_over()
-    }
-
-    fn opened(&mut self) {}
-
-    fn broken(&mut self, _status: &Status, _pause: Duration) {}
-
-    fn tick(&mut self) {}
-}
 
 type Script = Vec<Result<Vec<Result<Message, Status>>, Status>>;
 
@@ -56,10 +22,11 @@ fn lost() -> Status {
     Status::unavailable("connection reset")
 }
 
-/// Plays one script per opening; gives the revisions shown, the positions asked for and how it ended.
-async fn play(from: Option<i64>, script: Script) -> (Vec<i64>, Vec<Option<i64>>, Result<(), Stopped>) {
-    let one = OneTask {
-        output: &QUIET,
+/// Plays one script per opening; gives the lines shown, the positions asked for and how it ended.
+async fn play(from: Option<i64>, script: Script) -> (Vec<String>, Vec<Option<i64>>, Result<(), Stopped>) {
+    let output = Output::memory(Format::Text);
+    let mut one = OneTask {
+        output: &output,
         task_id: 12345,
         view: TaskView::default(),
         position: from,
@@ -68,17 +35,25 @@ async fn play(from: Option<i64>, script: Script) -> (Vec<i64>, Vec<Option<i64>>,
         live: None,
         last_progress: String::new(),
     };
-    let mut recorded = Recorded { one, shown: Vec::new() };
     let mut asked = Vec::new();
     let mut script = script.into_iter();
-    let ended = pursue(&mut recorded, async |after| {
+    let ended = pursue(&mut one, async |after| {
         asked.push(after);
         let messages = script.next().unwrap_or_else(|| Err(Status::not_found("the script is over")))?;
         Ok(stream::iter(messages).boxed())
     })
     .await;
-    (recorded.shown, asked, ended)
+    let shown = output.written().0.lines().map(|line| line[26..].to_owned()).collect();
+    (shown, asked, ended)
 }
+
+/// What is shown of revisions 1 to 4.
+const ALL: [&str; 4] = [
+    "Stop OB server              accepted as task 12345 by alice: 10.0.0.2:2882 (zone2) of cluster ob",
+    "Prepare stop observer       READY -> RUNNING",
+    "Prepare stop observer       RUNNING -> SUCCESSFUL  (DONE)",
+    "Stop OB server              RUNNING -> SUCCESSFUL",
+];
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_lost_or_repeated_across_a_break() {
@@ -90,7 +65,7 @@ async fn nothing_is_lost_or_repeated_across_a_break() {
     ];
     let (shown, asked, ended) = play(Some(0), script).await;
     assert!(ended.is_ok(), "{ended:?}");
-    assert_eq!(shown, [1, 2, 3, 4]);
+    assert_eq!(shown, ALL);
     assert_eq!(asked, [Some(0), Some(2), Some(2)]);
 }
 
@@ -99,7 +74,7 @@ async fn a_gap_opens_the_stream_again_where_it_began() {
     let script = vec![Ok(vec![moved(1), moved(3), moved(4)]), Ok(vec![moved(2), moved(3), moved(4)])];
     let (shown, asked, ended) = play(Some(0), script).await;
     assert!(ended.is_ok(), "{ended:?}");
-    assert_eq!(shown, [1, 2, 3, 4]);
+    assert_eq!(shown, ALL);
     assert_eq!(asked, [Some(0), Some(1)]);
 }
 
@@ -108,7 +83,7 @@ async fn a_stream_that_ends_while_the_task_runs_is_not_the_end() {
     let script = vec![Ok(vec![moved(1), moved(2)]), Ok(vec![moved(3), moved(4)])];
     let (shown, _, ended) = play(Some(0), script).await;
     assert!(ended.is_ok(), "{ended:?}");
-    assert_eq!(shown, [1, 2, 3, 4]);
+    assert_eq!(shown, ALL);
 }
 
 #[tokio::test(start_paused = true)]
@@ -148,6 +123,7 @@ async fn a_snapshot_is_where_the_following_begins() {
         vec![Ok(vec![Ok(Message::Snapshot(Box::new(task()))), moved(2), Err(lost())]), Ok(vec![moved(3), moved(4)])];
     let (shown, asked, ended) = play(None, script).await;
     assert!(ended.is_ok(), "{ended:?}");
-    assert_eq!(shown, [1, 2, 3, 4]);
+    assert!(shown[0].ends_with("RUNNING at revision 1: 10.0.0.2:2882 (zone2) of cluster ob"), "{shown:?}");
+    assert_eq!(shown[1..], ALL[1..]);
     assert_eq!(asked, [None, Some(2)]);
 }

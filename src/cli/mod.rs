@@ -50,27 +50,55 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// Options of every command that talks to a server.
+/// Options of every command that talks to a server. Their ids are prefixed, because clap keeps an argument of a command
+/// that has the id of a global one apart from it only by its type, and panics.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct GlobalOptions {
     /// URL of the obsteward server
-    #[arg(long, global = true, value_name = "URL", env = "OBSTEWARD_SERVER", default_value = "http://127.0.0.1:50051")]
+    #[arg(
+        id = "global_server",
+        long = "server",
+        global = true,
+        value_name = "URL",
+        env = "OBSTEWARD_SERVER",
+        default_value = "http://127.0.0.1:50051"
+    )]
     pub server: String,
     /// How results are written to standard output
-    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
+    #[arg(
+        id = "global_output",
+        long = "output",
+        global = true,
+        value_name = "FORMAT",
+        value_enum,
+        default_value_t = Format::Text
+    )]
     pub output: Format,
     /// Longest wait for a connection
-    #[arg(long, global = true, value_name = "DURATION", default_value = "5s", value_parser = times::parse_duration)]
+    #[arg(
+        id = "global_connect_timeout",
+        long = "connect-timeout",
+        global = true,
+        value_name = "DURATION",
+        default_value = "5s",
+        value_parser = times::parse_duration
+    )]
     pub connect_timeout: Duration,
     /// Certificate authority that the server must be proven by, in PEM, for https
-    #[arg(long, global = true, value_name = "FILE", env = "OBSTEWARD_CA_FILE")]
+    #[arg(id = "global_ca_file", long = "ca-file", global = true, value_name = "FILE", env = "OBSTEWARD_CA_FILE")]
     pub ca_file: Option<PathBuf>,
     /// Own certificate in PEM, for mutual TLS; needs --key-file
-    #[arg(long, global = true, value_name = "FILE", env = "OBSTEWARD_CERT_FILE")]
+    #[arg(
+        id = "global_cert_file",
+        long = "cert-file",
+        global = true,
+        value_name = "FILE",
+        env = "OBSTEWARD_CERT_FILE"
+    )]
     pub cert_file: Option<PathBuf>,
     /// Key of the own certificate, in PEM
-    #[arg(long, global = true, value_name = "FILE", env = "OBSTEWARD_KEY_FILE")]
+    #[arg(id = "global_key_file", long = "key-file", global = true, value_name = "FILE", env = "OBSTEWARD_KEY_FILE")]
     pub key_file: Option<PathBuf>,
 }
 

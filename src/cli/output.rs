@@ -18,9 +18,21 @@ pub enum Format {
     Json,
 }
 
+/// What is written to.
+#[derive(Clone, Debug)]
+pub enum Destination {
+    /// Standard output and standard error of this process.
+    Process,
+    /// A string of data and one of notes.
+    #[cfg(test)]
+    Memory(std::sync::Arc<std::sync::Mutex<(String, String)>>),
+}
+
 /// Writes data and notes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Output {
+    /// What is written to.
+    destination: Destination,
     /// How data is written.
     pub format: Format,
     /// Colours of standard output.
@@ -35,6 +47,7 @@ impl Output {
         let terminal = io::stdout().is_terminal();
         let no_color = std::env::var_os("NO_COLOR");
         Self {
+            destination: Destination::Process,
             format,
             paint: Paint::choose(terminal, no_color.as_deref()),
             live: terminal && io::stderr().is_terminal() && format == Format::Text,
@@ -43,11 +56,21 @@ impl Output {
 
     /// Writes lines of data.
     pub fn lines(&self, lines: impl IntoIterator<Item = impl AsRef<str>>) -> Result<(), Failure> {
-        let mut stdout = io::stdout().lock();
-        for line in lines {
-            writeln!(stdout, "{}", line.as_ref())?;
+        match &self.destination {
+            Destination::Process => {
+                let mut stdout = io::stdout().lock();
+                for line in lines {
+                    writeln!(stdout, "{}", line.as_ref())?;
+                }
+                stdout.flush()?;
+            }
+            #[cfg(test)]
+            Destination::Memory(written) => {
+                for line in lines {
+                    written.lock().unwrap().0.push_str(&format!("{}\n", line.as_ref()));
+                }
+            }
         }
-        stdout.flush()?;
         Ok(())
     }
 
@@ -68,7 +91,28 @@ impl Output {
 
     /// Tells a person something. A closed standard error stops nothing.
     pub fn note(&self, text: &str) {
-        let _ = writeln!(io::stderr().lock(), "{text}");
+        match &self.destination {
+            Destination::Process => {
+                let _ = writeln!(io::stderr().lock(), "{text}");
+            }
+            #[cfg(test)]
+            Destination::Memory(written) => written.lock().unwrap().1.push_str(&format!("{text}\n")),
+        }
+    }
+
+    /// Writes into memory, for tests.
+    #[cfg(test)]
+    pub(super) fn memory(format: Format) -> Self {
+        Self { destination: Destination::Memory(Default::default()), format, paint: Paint::Plain, live: false }
+    }
+
+    /// What was written: data and notes.
+    #[cfg(test)]
+    pub(super) fn written(&self) -> (String, String) {
+        match &self.destination {
+            Destination::Process => Default::default(),
+            Destination::Memory(written) => written.lock().unwrap().clone(),
+        }
     }
 
     /// Colours for standard error.

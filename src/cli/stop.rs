@@ -33,10 +33,22 @@ pub struct StopArgs {
     #[arg(value_name = "SERVER", required_unless_present = "server_id", value_parser = parse_server)]
     server: Option<ServerName>,
     /// Cluster, by id
-    #[arg(long, value_name = "ID", requires = "server_id", conflicts_with_all = ["cluster", "server"], value_parser = value_parser!(i64).range(1..=LARGEST_ID))]
+    #[arg(
+        long,
+        value_name = "ID",
+        requires = "server_id",
+        conflicts_with_all = ["cluster", "server"],
+        value_parser = value_parser!(i64).range(1..=LARGEST_ID)
+    )]
     cluster_id: Option<i64>,
     /// Server, by id
-    #[arg(long, value_name = "ID", requires = "cluster_id", conflicts_with_all = ["cluster", "server"], value_parser = value_parser!(i64).range(1..=LARGEST_ID))]
+    #[arg(
+        long,
+        value_name = "ID",
+        requires = "cluster_id",
+        conflicts_with_all = ["cluster", "server"],
+        value_parser = value_parser!(i64).range(1..=LARGEST_ID)
+    )]
     server_id: Option<i64>,
     /// Go on where a check warns or blocks overridably; every check is still made and every override recorded
     #[arg(long)]

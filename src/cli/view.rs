@@ -226,4 +226,4 @@ pub fn execution_order(subtasks: &[v1::Subtask]) -> Vec<i64> {
 
 #[cfg(test)]
 #[path = "view_tests.rs"]
-mod tests;
+pub(super) mod tests;

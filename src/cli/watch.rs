@@ -193,10 +193,7 @@ impl Pursuit for ManyTasks<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::style::Paint;
     use crate::cli::view::tests::{subtask_moves, task, task_moves};
-
-    const QUIET: Output = Output { format: Format::Text, paint: Paint::Plain, live: false };
 
     fn take(many: &mut ManyTasks<'_>, message: Message) -> Taken {
         many.take(message).unwrap()
@@ -204,7 +201,8 @@ mod tests {
 
     #[test]
     fn a_beginning_counts_only_when_it_is_complete() {
-        let mut many = ManyTasks::new(&QUIET, None);
+        let output = Output::memory(Format::Text);
+        let mut many = ManyTasks::new(&output, None);
         take(&mut many, Message::Snapshot(Box::new(task())));
         assert!(many.views.is_empty() && many.position().is_none());
         many.opened();
@@ -216,7 +214,8 @@ mod tests {
 
     #[test]
     fn events_move_the_position_once_and_closed_tasks_are_forgotten() {
-        let mut many = ManyTasks::new(&QUIET, None);
+        let output = Output::memory(Format::Text);
+        let mut many = ManyTasks::new(&output, None);
         take(&mut many, Message::Snapshot(Box::new(task())));
         take(&mut many, Message::Bookmark(v1::Bookmark { seq: 101, snapshots_end: true, ..Default::default() }));
         let begin = subtask_moves(2, 30, v1::SubtaskState::Ready, v1::SubtaskState::Running);
@@ -225,11 +224,15 @@ mod tests {
         assert_eq!((many.position(), many.views[&12345].task().revision), (Some(102), 2));
         take(&mut many, Message::Event(Box::new(task_moves(3, v1::TaskState::Refused))));
         assert!(many.views.is_empty());
+        let lines: Vec<_> = output.written().0.lines().map(|line| line[33..].trim_start().to_owned()).collect();
+        assert_eq!(lines.len(), 3, "{lines:?}");
+        assert!(lines[1].ends_with("READY -> RUNNING") && lines[2].ends_with("RUNNING -> REFUSED"), "{lines:?}");
     }
 
     #[test]
     fn an_event_before_the_beginning_is_a_gap() {
-        let mut many = ManyTasks::new(&QUIET, None);
+        let output = Output::memory(Format::Text);
+        let mut many = ManyTasks::new(&output, None);
         let event = Message::Event(Box::new(task_moves(3, v1::TaskState::Refused)));
         assert_eq!(take(&mut many, event), Taken::Gap);
     }
