@@ -113,8 +113,7 @@ fn leases(cluster: &mut Cluster, now: Micros, happened: &mut Vec<Happening>) {
 
 /// START_SERVICE_TIME comes a while after the process, and then its replicas begin to catch up.
 fn services(cluster: &mut Cluster, now: Micros) {
-    let (delay, catch_up) =
-        (time::micros(cluster.durations.start_service), time::micros(cluster.durations.catch_up));
+    let (delay, catch_up) = (time::micros(cluster.durations.start_service), time::micros(cluster.durations.catch_up));
     let mut serving = Vec::new();
     for server in &mut cluster.servers {
         let Some(process) = &server.process else { continue };
@@ -211,13 +210,7 @@ fn electable(cluster: &Cluster, ls: &LogStream, id: i64, now: Micros) -> bool {
 }
 
 /// Changes a log stream's leader and says so.
-pub fn lead(
-    cluster: &mut Cluster,
-    index: usize,
-    leader: Option<i64>,
-    now: Micros,
-    happened: &mut Vec<Happening>,
-) {
+pub fn lead(cluster: &mut Cluster, index: usize, leader: Option<i64>, now: Micros, happened: &mut Vec<Happening>) {
     let end = cluster.leader_end(&cluster.log_streams[index], now);
     let ls = &mut cluster.log_streams[index];
     let was = ls.leader;
@@ -270,11 +263,13 @@ fn replicas(cluster: &mut Cluster, now: Micros) {
             if matches!(replica.position, Position::CatchingUp { until, .. } if now >= until) {
                 replica.position = Position::InSync;
             }
-            if let Some((done, scn)) = replica.freeze {
-                if now >= done && !held.contains(&replica.server) && reachable.contains(&replica.server) {
-                    replica.checkpoint = replica.checkpoint.max(scn);
-                    replica.freeze = None;
-                }
+            if let Some((done, scn)) = replica.freeze
+                && now >= done
+                && !held.contains(&replica.server)
+                && reachable.contains(&replica.server)
+            {
+                replica.checkpoint = replica.checkpoint.max(scn);
+                replica.freeze = None;
             }
         }
     }

@@ -75,10 +75,7 @@ async fn stop(shared: &Arc<Shared>, asker: &Asker, targets: &[i64], stop: Stop) 
     let scope = Scope { endpoint: asker.server, statement: &asker.text, targets };
     let take = |want: fn(&FaultKind) -> bool| shared.with(|core, now| core.take(now, &scope, want));
     let before = take(|kind| {
-        matches!(
-            kind,
-            FaultKind::CutBeforeMark | FaultKind::LateMark { .. } | FaultKind::RootServiceFailover { .. }
-        )
+        matches!(kind, FaultKind::CutBeforeMark | FaultKind::LateMark { .. } | FaultKind::RootServiceFailover { .. })
     });
     match before {
         Some(FaultKind::CutBeforeMark) => return End::Cut,

@@ -13,12 +13,7 @@ pub const SQL_PORT: u16 = 2881;
 pub const RPC_PORT: u16 = 2882;
 
 /// Everything but the processes; `address` gives the nth server's, from 1.
-pub fn bootstrap(
-    options: &SimOptions,
-    directory: &Path,
-    address: impl Fn(u8) -> Ipv4Addr,
-    now: Micros,
-) -> Cluster {
+pub fn bootstrap(options: &SimOptions, directory: &Path, address: impl Fn(u8) -> Ipv4Addr, now: Micros) -> Cluster {
     let mut cluster = Cluster {
         name: options.cluster_name.clone(),
         id: options.cluster_id,
@@ -174,8 +169,7 @@ pub mod tests {
     /// A cluster of so many one-server zones at time 1 s, every server reachable.
     pub fn cluster(servers: u16) -> Cluster {
         let options = SimOptions { zones: servers, ..SimOptions::quick("/nowhere") };
-        let mut cluster =
-            bootstrap(&options, Path::new("/nowhere"), |n| Ipv4Addr::new(127, 0, 1, n), 1_000_000);
+        let mut cluster = bootstrap(&options, Path::new("/nowhere"), |n| Ipv4Addr::new(127, 0, 1, n), 1_000_000);
         for id in 1..=i64::from(servers) {
             super::super::advance::process_started(&mut cluster, id, 1, 1_000_000);
             cluster.server_mut(id).unwrap().start_service_time = 1_000_000;

@@ -83,13 +83,9 @@ async fn run(shared: &Arc<Shared>, asker: &Asker) -> End {
     };
     let targets = shared.with(|core, _| alter::targets(core, &command));
     let scope = Scope { endpoint: asker.server, statement: &asker.text, targets: &targets };
-    let about_statements = |kind: &FaultKind| {
-        matches!(kind, FaultKind::Refused { .. } | FaultKind::Hang | FaultKind::Slow { .. })
-    };
-    let sim = matches!(
-        command,
-        Command::SimFault(_) | Command::SimClear(_) | Command::SimFaults | Command::SimRecord
-    );
+    let about_statements =
+        |kind: &FaultKind| matches!(kind, FaultKind::Refused { .. } | FaultKind::Hang | FaultKind::Slow { .. });
+    let sim = matches!(command, Command::SimFault(_) | Command::SimClear(_) | Command::SimFaults | Command::SimRecord);
     if !sim {
         match shared.with(|core, now| core.take(now, &scope, about_statements)) {
             Some(FaultKind::Refused { number, text }) => return Refusal::new(number, text).into(),
@@ -225,10 +221,7 @@ fn kill(core: &mut Core, asker: &Asker, query: bool, target: u64, now: Micros) -
     } else {
         core.cut(target);
     }
-    core.happen(
-        now,
-        Happening { server: Some(server), session: Some(target), kind: Kind::SessionKilled, text },
-    );
+    core.happen(now, Happening { server: Some(server), session: Some(target), kind: Kind::SessionKilled, text });
     DONE
 }
 

@@ -39,7 +39,9 @@ pub enum FaultKind {
         ls: Option<i64>,
     },
     /// The log of `server`'s replicas stays this far behind.
-    ReplicaLagging { lag_ms: i64 },
+    ReplicaLagging {
+        lag_ms: i64,
+    },
     /// Two-replica tenants are not degraded.
     ArbitrationStuck,
     /// A minor freeze never ends at `server`.
@@ -49,7 +51,9 @@ pub enum FaultKind {
     /// STOP SERVER: the connection is cut right after the mark.
     CutAfterMark,
     /// STOP SERVER: the connection is cut now, the root service marks `delay_ms` later all the same.
-    LateMark { delay_ms: u64 },
+    LateMark {
+        delay_ms: u64,
+    },
     /// STOP SERVER: marked, then 4012 although leaders are there.
     TimeoutAfterMark,
     /// STOP SERVER: marked, then 4652 at once.
@@ -60,14 +64,23 @@ pub enum FaultKind {
         number: Option<u16>,
     },
     /// The statement is refused without effect.
-    Refused { number: u16, text: String },
+    Refused {
+        number: u16,
+        text: String,
+    },
     /// The statement does nothing until `ob_query_timeout`, then 4012.
     Hang,
-    Slow { delay_ms: u64 },
+    Slow {
+        delay_ms: u64,
+    },
     IgnoreSigterm,
-    ExitSlowly { delay_ms: u64 },
+    ExitSlowly {
+        delay_ms: u64,
+    },
     /// Somebody starts the process again this long after it ended.
-    RestartAfterExit { delay_ms: u64 },
+    RestartAfterExit {
+        delay_ms: u64,
+    },
     /// Connections are closed without a word.
     RefuseConnections,
     /// 1045.
@@ -75,9 +88,14 @@ pub enum FaultKind {
     /// 5150.
     TenantNotInServer,
     /// The endpoint says it belongs to another cluster.
-    WrongIdentity { cluster_name: String, cluster_id: i64 },
+    WrongIdentity {
+        cluster_name: String,
+        cluster_id: i64,
+    },
     /// Somebody else runs this (START|STOP|FORCE STOP|ISOLATE SERVER, START|STOP ZONE).
-    ThirdParty { sql: String },
+    ThirdParty {
+        sql: String,
+    },
 }
 
 impl FaultKind {
@@ -267,13 +285,12 @@ impl Faults {
 
     pub fn behaviour(&self, id: i64) -> Behaviour {
         let mut behaviour = Behaviour::default();
-        for Fault { kind, server, .. } in self.armed().filter(|fault| fault.server.is_none_or(|server| server == id)) {
-            match kind {
+        for fault in self.armed().filter(|fault| fault.server.is_none_or(|server| server == id)) {
+            match fault.kind {
                 FaultKind::IgnoreSigterm => behaviour.ignore_sigterm = true,
-                FaultKind::ExitSlowly { delay_ms } => behaviour.exit_after_ms = *delay_ms,
+                FaultKind::ExitSlowly { delay_ms } => behaviour.exit_after_ms = delay_ms,
                 _ => {}
             }
-            let _ = server;
         }
         behaviour
     }
@@ -334,9 +351,8 @@ mod tests {
         let mut faults = Faults::default();
         let kind = FaultKind::Refused { number: 4179, text: "no".into() };
         faults.add(Fault::on(kind, 1).times(2).for_statement("alter  system stop"));
-        let mut take = |endpoint, statement| {
-            faults.take(&Scope { endpoint, statement, targets: &[] }, |_| true).is_some()
-        };
+        let mut take =
+            |endpoint, statement| faults.take(&Scope { endpoint, statement, targets: &[] }, |_| true).is_some();
         assert!(!take(2, "ALTER SYSTEM STOP SERVER"));
         assert!(!take(1, "SELECT 1"));
         assert!(take(1, "ALTER SYSTEM STOP SERVER"));

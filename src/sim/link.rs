@@ -26,7 +26,7 @@ pub struct SimJson {
     pub rpc_port: u16,
     pub password: String,
     pub heartbeat_ms: u64,
-    /// The run's directory, when it is temporary: the last observer of a killed coordinator removes it.
+    /// The run's directory, when it is temporary: the observers of a killed coordinator remove it.
     pub temporary: Option<PathBuf>,
 }
 
@@ -34,15 +34,33 @@ pub struct SimJson {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "message", rename_all = "snake_case")]
 pub enum ToCoordinator {
-    Register { token: String, server_id: i64, pid: u32 },
+    Register {
+        token: String,
+        server_id: i64,
+        pid: u32,
+    },
     Heartbeat,
     /// A client connected; nothing has been said to it yet.
-    Open { connection: u64, peer: String },
-    Login { connection: u64, user: String, password_right: bool },
-    Statement { connection: u64, text: String },
-    Close { connection: u64 },
+    Open {
+        connection: u64,
+        peer: String,
+    },
+    Login {
+        connection: u64,
+        user: String,
+        password_right: bool,
+    },
+    Statement {
+        connection: u64,
+        text: String,
+    },
+    Close {
+        connection: u64,
+    },
     /// SIGTERM arrived and will be obeyed or not.
-    Signal { text: String },
+    Signal {
+        text: String,
+    },
 }
 
 /// From the coordinator.
@@ -50,10 +68,18 @@ pub enum ToCoordinator {
 #[serde(tag = "message", rename_all = "snake_case")]
 pub enum ToObserver {
     /// `session` None: refuse the connection without a word.
-    Opened { connection: u64, session: Option<u64> },
-    Answer { connection: u64, answer: Answer },
+    Opened {
+        connection: u64,
+        session: Option<u64>,
+    },
+    Answer {
+        connection: u64,
+        answer: Answer,
+    },
     /// Cut the connection now, whatever it is doing.
-    Cut { connection: u64 },
+    Cut {
+        connection: u64,
+    },
     Behave(Behaviour),
 }
 

@@ -59,8 +59,7 @@ fn try_select(
         let declarations: Vec<String> = columns.iter().map(|(name, kind)| format!("\"{name}\" {kind}")).collect();
         connection.execute(&format!("CREATE TABLE oceanbase.\"{}\" ({})", view.name, declarations.join(",")), [])?;
         let places = vec!["?"; columns.len()].join(",");
-        let mut insert =
-            connection.prepare(&format!("INSERT INTO oceanbase.\"{}\" VALUES ({places})", view.name))?;
+        let mut insert = connection.prepare(&format!("INSERT INTO oceanbase.\"{}\" VALUES ({places})", view.name))?;
         for row in rows {
             insert.execute(params_from_iter(row))?;
         }
@@ -179,8 +178,7 @@ fn functions(connection: &Connection, surroundings: Surroundings) -> rusqlite::R
         Ok(plain(context, 0).map(|separator| parts.join(&separator)))
     })?;
     connection.create_scalar_function("substring_index", 3, flags, |context| {
-        let (text, delimiter, count) =
-            (context.get::<String>(0)?, context.get::<String>(1)?, context.get::<i64>(2)?);
+        let (text, delimiter, count) = (context.get::<String>(0)?, context.get::<String>(1)?, context.get::<i64>(2)?);
         let parts: Vec<&str> = text.split(delimiter.as_str()).collect();
         let wanted = (count.unsigned_abs() as usize).min(parts.len());
         let kept = if count >= 0 { &parts[..wanted] } else { &parts[parts.len() - wanted..] };

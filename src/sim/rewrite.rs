@@ -45,7 +45,9 @@ pub fn rewrite(lexemes: &[Lexeme]) -> String {
                 "AS TEXT".into()
             }
             // in SQLite these are keywords that take no parentheses
-            Token::Word(word) if ["current_timestamp", "current_date", "current_time"].contains(&lower(word).as_str()) => {
+            Token::Word(word)
+                if ["current_timestamp", "current_date", "current_time"].contains(&lower(word).as_str()) =>
+            {
                 used = if is(1, "(") { if is(2, ")") { 3 } else { 4 } } else { 1 };
                 "now(6)".into()
             }

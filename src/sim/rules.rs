@@ -55,10 +55,8 @@ pub fn mark_stopped(
 ) -> Result<Vec<i64>, Refusal> {
     let servers = find_servers(cluster, addresses)?;
     check_zone(cluster, &servers, zone)?;
-    let to_mark: Vec<i64> = servers
-        .into_iter()
-        .filter(|id| cluster.server(*id).is_some_and(|server| server.stop_time == 0))
-        .collect();
+    let to_mark: Vec<i64> =
+        servers.into_iter().filter(|id| cluster.server(*id).is_some_and(|server| server.stop_time == 0)).collect();
     if operation != Operation::Isolate {
         for id in &to_mark {
             let zone = cluster.server(*id).map(|server| server.zone.clone()).unwrap_or_default();
@@ -178,8 +176,7 @@ fn check_majority_and_log_in_sync(
     what: &str,
     now: Micros,
 ) -> Result<(), Refusal> {
-    let mut streams: Vec<&LogStream> =
-        cluster.log_streams.iter().filter(|ls| ls.status != "CREATE_ABORT").collect();
+    let mut streams: Vec<&LogStream> = cluster.log_streams.iter().filter(|ls| ls.status != "CREATE_ABORT").collect();
     streams.sort_by_key(|ls| (ls.tenant, ls.id));
     streams.into_iter().try_for_each(|ls| check_log_stream(cluster, ls, to_stop, skip_log_sync, what, now))
 }
@@ -193,9 +190,8 @@ fn check_log_stream(
     what: &str,
     now: Micros,
 ) -> Result<(), Refusal> {
-    let refuse = |text: &str| {
-        Refusal::new(4179, format!("Tenant({}) LS({}) {text}, {what} not allowed", ls.tenant, ls.id))
-    };
+    let refuse =
+        |text: &str| Refusal::new(4179, format!("Tenant({}) LS({}) {text}, {what} not allowed", ls.tenant, ls.id));
     // __all_virtual_log_stat has rows of the servers that answer
     let rows: Vec<i64> =
         ls.replicas.iter().map(|replica| replica.server).filter(|server| cluster.reachable(*server)).collect();

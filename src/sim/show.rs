@@ -79,7 +79,9 @@ pub fn show(lexemes: &[Lexeme], variables: &HashMap<String, String>) -> Result<S
 fn filter(rest: &[Lexeme], column: &str) -> String {
     match rest.iter().position(|lexeme| lexeme.is("where")) {
         Some(at) => rewrite(&rest[at..]),
-        None => pattern(rest).map(|like| format!("WHERE {column} LIKE {} ESCAPE '\\'", literal(&like))).unwrap_or_default(),
+        None => {
+            pattern(rest).map(|like| format!("WHERE {column} LIKE {} ESCAPE '\\'", literal(&like))).unwrap_or_default()
+        }
     }
 }
 
@@ -96,13 +98,14 @@ fn matches(pattern: &str, text: &str) -> bool {
     let mut chars = pattern.chars();
     match chars.next() {
         None => text.is_empty(),
-        Some('%') => (0..=text.len())
-            .filter(|at| text.is_char_boundary(*at))
-            .any(|at| matches(chars.as_str(), &text[at..])),
+        Some('%') => {
+            (0..=text.len()).filter(|at| text.is_char_boundary(*at)).any(|at| matches(chars.as_str(), &text[at..]))
+        }
         Some(c) => {
+            let any = c == '_';
             let c = if c == '\\' { chars.next().unwrap_or('\\') } else { c };
             let mut rest = text.chars();
-            rest.next().is_some_and(|first| (c == '_' || c == first) && matches(chars.as_str(), rest.as_str()))
+            rest.next().is_some_and(|first| (any || c == first) && matches(chars.as_str(), rest.as_str()))
         }
     }
 }

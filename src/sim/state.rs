@@ -9,7 +9,8 @@ use super::time::{self, Micros};
 
 pub const SYS_TENANT: i64 = 1;
 pub const SYS_LS: i64 = 1;
-pub const BUILD_VERSION: &str = "4.2.1.8_108000022024072217-b4e5b2eb1ebae4a0e8ae2d1b4b8f4ae7b9d1ef0c(Jul 22 2024 17:36:02)";
+pub const BUILD_VERSION: &str =
+    "4.2.1.8_108000022024072217-b4e5b2eb1ebae4a0e8ae2d1b4b8f4ae7b9d1ef0c(Jul 22 2024 17:36:02)";
 
 #[derive(Debug, Clone)]
 pub struct Cluster {

@@ -10,14 +10,30 @@ use super::rules::Operation;
 pub enum Command {
     Select(Vec<Lexeme>),
     Show(Vec<Lexeme>),
-    StopServers { operation: Operation, addresses: Vec<String>, zone: Option<String> },
-    StartServers { addresses: Vec<String>, zone: Option<String> },
-    Zone { active: bool, force: bool, name: String },
+    StopServers {
+        operation: Operation,
+        addresses: Vec<String>,
+        zone: Option<String>,
+    },
+    StartServers {
+        addresses: Vec<String>,
+        zone: Option<String>,
+    },
+    Zone {
+        active: bool,
+        force: bool,
+        name: String,
+    },
     /// No address: all servers.
-    MinorFreeze { addresses: Vec<String> },
+    MinorFreeze {
+        addresses: Vec<String>,
+    },
     SetParameters(Vec<(String, String)>),
     SetVariables(Vec<(String, String)>),
-    Kill { query: bool, session: u64 },
+    Kill {
+        query: bool,
+        session: u64,
+    },
     Use(String),
     SimFault(String),
     SimClear(Option<u64>),
@@ -48,7 +64,8 @@ pub fn parse(sql: &str) -> Result<Command, Refusal> {
     match command {
         Some(command) if cursor.ended() => Ok(command),
         _ => {
-            let rest: Vec<String> = lexemes.iter().skip(cursor.at).map(|lexeme| format!("{:?}", lexeme.token)).collect();
+            let rest: Vec<String> =
+                lexemes.iter().skip(cursor.at).map(|lexeme| format!("{:?}", lexeme.token)).collect();
             Err(Refusal::syntax(&rest.join(" ")))
         }
     }
@@ -88,11 +105,8 @@ impl Cursor<'_> {
 
     /// A string, an identifier, a number or a variable.
     fn name(&mut self) -> Option<String> {
-        let (Token::Text(text)
-        | Token::Word(text)
-        | Token::Quoted(text)
-        | Token::Number(text)
-        | Token::Variable(text)) = &self.lexemes.get(self.at)?.token
+        let (Token::Text(text) | Token::Word(text) | Token::Quoted(text) | Token::Number(text) | Token::Variable(text)) =
+            &self.lexemes.get(self.at)?.token
         else {
             return None;
         };
@@ -231,22 +245,16 @@ mod tests {
         };
         for (sql, command) in [
             ("ALTER SYSTEM STOP SERVER '127.0.1.1:2882' ZONE 'zone1'", stop(Operation::Stop, Some("zone1"))),
-            ("alter system force stop server \"127.0.1.1:2882\" zone=zone1;", stop(Operation::ForceStop, Some("zone1"))),
-            ("alter system isolate server '127.0.1.1:2882'", stop(Operation::Isolate, None)),
             (
-                "alter system start server '127.0.1.1:2882'",
-                Command::StartServers { addresses: address(), zone: None },
+                "alter system force stop server \"127.0.1.1:2882\" zone=zone1;",
+                stop(Operation::ForceStop, Some("zone1")),
             ),
+            ("alter system isolate server '127.0.1.1:2882'", stop(Operation::Isolate, None)),
+            ("alter system start server '127.0.1.1:2882'", Command::StartServers { addresses: address(), zone: None }),
             ("alter system stop zone z", Command::Zone { active: false, force: false, name: "z".into() }),
             ("alter system minor freeze", Command::MinorFreeze { addresses: vec![] }),
-            (
-                "alter system minor freeze server = ('127.0.1.1:2882')",
-                Command::MinorFreeze { addresses: address() },
-            ),
-            (
-                "alter system set lease_time = '20s'",
-                Command::SetParameters(vec![("lease_time".into(), "20s".into())]),
-            ),
+            ("alter system minor freeze server = ('127.0.1.1:2882')", Command::MinorFreeze { addresses: address() }),
+            ("alter system set lease_time = '20s'", Command::SetParameters(vec![("lease_time".into(), "20s".into())])),
             (
                 "SET SESSION ob_query_timeout = 1000000, @@autocommit=1, sql_mode=(SELECT CONCAT(@@sql_mode, ','))",
                 Command::SetVariables(vec![

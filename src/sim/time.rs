@@ -100,8 +100,7 @@ mod tests {
 
     #[test]
     fn times_are_read_back() {
-        for (micros, text) in
-            [(0, "1970-01-01 00:00:00.000000"), (1_709_210_096_123_456, "2024-02-29 12:34:56.123456")]
+        for (micros, text) in [(0, "1970-01-01 00:00:00.000000"), (1_709_210_096_123_456, "2024-02-29 12:34:56.123456")]
         {
             assert_eq!(format(micros, 0), text);
             assert_eq!(parse(text, 0), Some(micros));
