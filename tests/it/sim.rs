@@ -1,10 +1,13 @@
 //! The simulated cluster against its own promises, through a real client and real processes.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error, OptsBuilder, Row};
 use obsteward::sim::{Fault, FaultKind, Kind, Signal, SimCluster, SimOptions, SimServerInfo};
+
+type ServerRow = (String, u16, i64, String, String, String, Option<String>);
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -66,7 +69,7 @@ fn stop_time(cluster: &SimCluster, id: i64) -> i64 {
 async fn servers_are_shown_as_oceanbase_shows_them() {
     let cluster = start().await;
     let mut conn = connect(&cluster, 2).await;
-    let rows: Vec<(String, u16, i64, String, String, String, Option<String>)> = conn
+    let rows: Vec<ServerRow> = conn
         .query("SELECT svr_ip, svr_port, id, zone, with_rootserver, status, stop_time FROM dba_ob_servers ORDER BY id")
         .await
         .unwrap();
@@ -184,12 +187,14 @@ async fn refusals_are_retried_until_they_pass_or_time_is_over() {
     assert_eq!(number(conn.query_drop(&sql).await), 4179);
     assert!(!cluster.recorded(Kind::PrecheckRefused).is_empty());
     // the session goes, the root service goes on, and the mark comes when the log is in sync
-    let mut other = connect(&cluster, 3).await;
+    let mut other = connect(&cluster, 2).await;
     let before = cluster.recorded(Kind::Statement).len();
     let running = tokio::spawn(async move { other.query_drop(&sql).await });
     assert!(wait_for(|| cluster.recorded(Kind::Statement).len() > before).await);
     let id: Option<u64> =
         conn.query_first("SELECT ID FROM GV$OB_PROCESSLIST WHERE INFO LIKE 'ALTER SYSTEM STOP%'").await.unwrap();
+    let elsewhere = connect(&cluster, 3).await.query_drop(format!("KILL {}", id.unwrap())).await;
+    assert_eq!(number(elsewhere), 1094);
     conn.query_drop(format!("KILL {}", id.unwrap())).await.unwrap();
     assert!(running.await.unwrap().is_err());
     cluster.clear(lag);
@@ -206,6 +211,55 @@ async fn leaders_that_stay_end_in_4652() {
     assert_ne!(stop_time(&cluster, 1), 0);
     conn.query_drop("SIM CLEAR").await.unwrap();
     assert!(cluster.wait_until(PATIENCE, |state| state.leaders_on(&[1]) == 0).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn errors_tell_the_mark_only_when_they_can() {
+    let refused = FaultKind::Refused { number: 4655, text: "zone not active".into() };
+    for (fault, error, marked) in [
+        (refused, 4655, false),
+        (FaultKind::Hang, 4012, false),
+        (FaultKind::TimeoutAfterMark, 4012, true),
+        (FaultKind::LeaderWaitTimeout, 4652, true),
+        (FaultKind::RootServiceFailover { number: Some(4638), marked: false }, 4638, false),
+        (FaultKind::RootServiceFailover { number: Some(4038), marked: true }, 4038, true),
+    ] {
+        let cluster = start().await;
+        let mut conn = connect(&cluster, 2).await;
+        conn.query_drop("SET SESSION ob_query_timeout = 500000").await.unwrap();
+        cluster.inject(Fault::from(fault.clone()).for_statement("ALTER SYSTEM STOP SERVER"));
+        conn.query_drop("SELECT 1").await.unwrap();
+        assert_eq!(number(conn.query_drop(stop_sql(&cluster, 1)).await), error, "{fault:?}");
+        assert_eq!(stop_time(&cluster, 1) != 0, marked, "{fault:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_majority_of_the_sys_tenant_statements_time_out() {
+    let cluster = start().await;
+    cluster.kill_process(1, Signal::KILL).unwrap();
+    cluster.kill_process(2, Signal::KILL).unwrap();
+    assert!(cluster.wait_until(PATIENCE, |state| state.log_streams.iter().all(|ls| ls.leader.is_none())).await);
+    let mut conn = connect(&cluster, 3).await;
+    conn.query_drop("SET ob_query_timeout = 200000").await.unwrap();
+    assert_eq!(number(conn.query_drop("SELECT * FROM DBA_OB_SERVERS").await), 4012);
+    assert_eq!(number(conn.query_drop(stop_sql(&cluster, 1)).await), 4012);
+    // what the servers themselves know can still be asked
+    let rows: Vec<String> = conn.query("SELECT DISTINCT svr_ip FROM GV$OB_LOG_STAT").await.unwrap();
+    assert_eq!(rows, [cluster.server(3).unwrap().ip]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_minor_freeze_moves_the_checkpoint() {
+    let cluster = start().await;
+    let mut conn = connect(&cluster, 2).await;
+    let server = cluster.server(1).unwrap();
+    let sql = format!("SELECT MIN(checkpoint_scn) FROM __all_virtual_ls_info WHERE svr_ip = '{}'", server.ip);
+    let before: Option<u64> = conn.query_first(&sql).await.unwrap();
+    conn.query_drop(format!("ALTER SYSTEM MINOR FREEZE SERVER = ('{}')", server.address())).await.unwrap();
+    assert!(cluster.wait_until(PATIENCE, |s| s.log_streams[0].replica(1).unwrap().freeze.is_none()).await);
+    let after: Option<u64> = conn.query_first(&sql).await.unwrap();
+    assert!(after > before);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
