@@ -263,11 +263,13 @@ fn replicas(cluster: &mut Cluster, now: Micros) {
             if matches!(replica.position, Position::CatchingUp { until, .. } if now >= until) {
                 replica.position = Position::InSync;
             }
-            if let Some((done, scn)) = replica.freeze {
-                if now >= done && !held.contains(&replica.server) && reachable.contains(&replica.server) {
-                    replica.checkpoint = replica.checkpoint.max(scn);
-                    replica.freeze = None;
-                }
+            if let Some((done, scn)) = replica.freeze
+                && now >= done
+                && !held.contains(&replica.server)
+                && reachable.contains(&replica.server)
+            {
+                replica.checkpoint = replica.checkpoint.max(scn);
+                replica.freeze = None;
             }
         }
     }

@@ -75,7 +75,16 @@ async fn stop(shared: &Arc<Shared>, asker: &Asker, targets: &[i64], stop: Stop) 
     let scope = Scope { endpoint: asker.server, statement: &asker.text, targets };
     let take = |want: fn(&FaultKind) -> bool| shared.with(|core, now| core.take(now, &scope, want));
     let before = take(|kind| {
+<<<<<<< HEAD
         matches!(kind, FaultKind::CutBeforeMark | FaultKind::LateMark { .. } | FaultKind::RootServiceFailover { .. })
+=======
+        matches!(
+            kind,
+            FaultKind::CutBeforeMark
+                | FaultKind::LateMark { .. }
+                | FaultKind::RootServiceFailover { marked: false, .. }
+        )
+>>>>>>> sim
     });
     match before {
         Some(FaultKind::CutBeforeMark) => return End::Cut,
@@ -83,13 +92,7 @@ async fn stop(shared: &Arc<Shared>, asker: &Asker, targets: &[i64], stop: Stop) 
             at_root_service(shared, stop, delay_ms);
             return End::Cut;
         }
-        Some(FaultKind::RootServiceFailover { number }) => {
-            shared.with(fail_over);
-            return match number {
-                Some(number) => Refusal::new(number, root_service_text(number)).into(),
-                None => End::Cut,
-            };
-        }
+        Some(FaultKind::RootServiceFailover { number, .. }) => return failed_over(shared, number),
         _ => {}
     }
     let operation = stop.operation;
@@ -101,9 +104,16 @@ async fn stop(shared: &Arc<Shared>, asker: &Asker, targets: &[i64], stop: Stop) 
         return refusal.into();
     }
     let after = take(|kind| {
-        matches!(kind, FaultKind::CutAfterMark | FaultKind::TimeoutAfterMark | FaultKind::LeaderWaitTimeout)
+        matches!(
+            kind,
+            FaultKind::CutAfterMark
+                | FaultKind::TimeoutAfterMark
+                | FaultKind::LeaderWaitTimeout
+                | FaultKind::RootServiceFailover { marked: true, .. }
+        )
     });
     match after {
+        Some(FaultKind::RootServiceFailover { number, .. }) => return failed_over(shared, number),
         Some(FaultKind::CutAfterMark) => return End::Cut,
         Some(FaultKind::TimeoutAfterMark) => return Refusal::query_timeout(asker.limit).into(),
         Some(FaultKind::LeaderWaitTimeout) => return Refusal::new(4652, "wait leader switch timeout").into(),
@@ -113,6 +123,12 @@ async fn stop(shared: &Arc<Shared>, asker: &Asker, targets: &[i64], stop: Stop) 
         return DONE;
     }
     wait_leader_switch_out(shared, asker, targets).await
+}
+
+/// The root service moves and the statement ends with it.
+fn failed_over(shared: &Shared, number: Option<u16>) -> End {
+    shared.with(fail_over);
+    number.map_or(End::Cut, |number| Refusal::new(number, root_service_text(number)).into())
 }
 
 fn root_service_text(number: u16) -> &'static str {

@@ -207,9 +207,10 @@ fn use_database(core: &mut Core, session: u64, name: String) -> End {
     DONE
 }
 
-/// Ends the session's statement or the session; what the root service has been handed goes on there.
+/// Ends the session's statement or the session; what the root service has been handed goes on there. A server knows
+/// its own sessions only.
 fn kill(core: &mut Core, asker: &Asker, query: bool, target: u64, now: Micros) -> End {
-    let Some(session) = core.sessions.get(&target) else {
+    let Some(session) = core.sessions.get(&target).filter(|session| session.server == asker.server) else {
         return Refusal::new(1094, format!("Unknown thread id: {target}")).into();
     };
     let server = session.server;

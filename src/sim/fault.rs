@@ -16,7 +16,8 @@ pub const HELP: &str = r#"faults, through any client: SIM FAULT '<json>', SIM FA
                {"fault":"hang"}  {"fault":"slow","delay_ms":500}
   STOP SERVER  {"fault":"cut_before_mark"}  {"fault":"cut_after_mark"}  {"fault":"late_mark","delay_ms":2000}
                {"fault":"timeout_after_mark"}  {"fault":"leader_wait_timeout"}
-               {"fault":"root_service_failover","number":4638}  (without number: the connection is cut)
+               {"fault":"root_service_failover","number":4638,"marked":true}
+               (without number the connection is cut, without marked there is no mark)
   leaders      {"fault":"leader_switch_stuck","server":1,"tenant":1002,"ls":1001}  (any of the three)
   replicas     {"fault":"replica_lagging","server":2,"lag_ms":60000}  {"fault":"checkpoint_stuck","server":1}
                {"fault":"arbitration_stuck"}
@@ -62,6 +63,9 @@ pub enum FaultKind {
     RootServiceFailover {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         number: Option<u16>,
+        /// The mark was set before.
+        #[serde(default)]
+        marked: bool,
     },
     /// The statement is refused without effect.
     Refused {
@@ -285,13 +289,12 @@ impl Faults {
 
     pub fn behaviour(&self, id: i64) -> Behaviour {
         let mut behaviour = Behaviour::default();
-        for Fault { kind, server, .. } in self.armed().filter(|fault| fault.server.is_none_or(|server| server == id)) {
-            match kind {
+        for fault in self.armed().filter(|fault| fault.server.is_none_or(|server| server == id)) {
+            match fault.kind {
                 FaultKind::IgnoreSigterm => behaviour.ignore_sigterm = true,
-                FaultKind::ExitSlowly { delay_ms } => behaviour.exit_after_ms = *delay_ms,
+                FaultKind::ExitSlowly { delay_ms } => behaviour.exit_after_ms = delay_ms,
                 _ => {}
             }
-            let _ = server;
         }
         behaviour
     }

@@ -26,7 +26,7 @@ pub struct SimJson {
     pub rpc_port: u16,
     pub password: String,
     pub heartbeat_ms: u64,
-    /// The run's directory, when it is temporary: the last observer of a killed coordinator removes it.
+    /// The run's directory, when it is temporary: the observers of a killed coordinator remove it.
     pub temporary: Option<PathBuf>,
 }
 

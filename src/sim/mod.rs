@@ -13,7 +13,7 @@
 //! | `rules`, `errors` | what the root service allows and marks, in its own words and numbers |
 //! | `advance` | leases, elections, leader switch, catching up: what time does |
 //! | `fault`, `record` | faults on request, and the cluster's own record of what happened |
-//! | `views`, `view_rows`, `query`, `rewrite` | the catalog, and SELECT through SQLite |
+//! | `views`, `view_rows`, `view_log_rows`, `query`, `rewrite` | the catalog, and SELECT through SQLite |
 //! | `lexer`, `statement`, `show`, `execute`, `alter` | the statements |
 //! | `core`, `coordinator`, `process`, `link` | the coordinator, its observers, what they say to each other |
 //! | `observer`, `observer_session`, `wire` | the observer process |
@@ -47,6 +47,7 @@ mod show;
 pub mod state;
 mod statement;
 mod time;
+mod view_log_rows;
 mod view_rows;
 mod views;
 mod wire;

@@ -237,16 +237,16 @@ async fn session(
     observer.send(ToCoordinator::Close { connection });
 }
 
-/// A coordinator that was killed cannot tidy up: each observer takes its own home, the last one the rest.
+/// A coordinator that was killed cannot tidy up, so every observer that outlives it does.
 fn remove_temporary(home: &Path, config: &SimJson) {
     let Some(root) = &config.temporary else { return };
-    if !home.starts_with(root) {
-        return;
-    }
-    let _ = std::fs::remove_dir_all(home);
-    for directory in home.ancestors().skip(1).take_while(|directory| directory.starts_with(root)) {
-        if std::fs::remove_dir(directory).is_err() {
-            return;
+    let ours = root.file_name().is_some_and(|name| name.to_string_lossy().starts_with("obsteward-sim-"));
+    if ours && home.starts_with(root) {
+        // another observer may be at it too
+        for _ in 0..3 {
+            if std::fs::remove_dir_all(root).is_ok() {
+                return;
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 use super::SimError;
 use super::core::Shared;
@@ -54,7 +54,8 @@ pub fn spawn(shared: &Arc<Shared>, server: i64) -> Result<(), SimError> {
     let stderr = std::fs::OpenOptions::new().create(true).append(true).open(&log).map_err(failed())?;
     let mut store = server.home.as_os_str().as_bytes().to_vec();
     store.extend_from_slice(b"/store");
-    let mut child = Command::new(server.home.join("bin/observer"))
+    let mut command = Command::new(server.home.join("bin/observer"));
+    command
         .arg0("bin/observer")
         .args(["-p", &server.sql_port.to_string(), "-P", &server.rpc_port.to_string(), "-z", &server.zone])
         .args(["-n", &shared.options.cluster_name, "-c", &shared.options.cluster_id.to_string(), "-d"])
@@ -66,13 +67,25 @@ pub fn spawn(shared: &Arc<Shared>, server: i64) -> Result<(), SimError> {
         .stderr(stderr)
         // a Ctrl-C at the terminal is for the coordinator
         .process_group(0)
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(failed())?;
+        .kill_on_drop(true);
+    let mut child = start(&mut command).map_err(failed())?;
     shared.tasks.spawn(async move {
         let _ = child.wait().await;
     });
     Ok(())
+}
+
+/// A copied program is "busy" while another thread's fork still holds the file that was written.
+fn start(command: &mut Command) -> std::io::Result<Child> {
+    for _ in 0..50 {
+        match command.spawn() {
+            Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => {
+                std::thread::sleep(std::time::Duration::from_millis(10));
+            }
+            started => return started,
+        }
+    }
+    command.spawn()
 }
 
 /// The last words of a process that did not come up.

@@ -102,9 +102,10 @@ fn matches(pattern: &str, text: &str) -> bool {
             (0..=text.len()).filter(|at| text.is_char_boundary(*at)).any(|at| matches(chars.as_str(), &text[at..]))
         }
         Some(c) => {
+            let any = c == '_';
             let c = if c == '\\' { chars.next().unwrap_or('\\') } else { c };
             let mut rest = text.chars();
-            rest.next().is_some_and(|first| (c == '_' || c == first) && matches(chars.as_str(), rest.as_str()))
+            rest.next().is_some_and(|first| (any || c == first) && matches(chars.as_str(), rest.as_str()))
         }
     }
 }

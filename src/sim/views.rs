@@ -1,9 +1,9 @@
 //! The catalog: which views and inner tables there are, their columns, and how their rows follow from the state.
-//! Names, types and NULL conventions are those of `oceanbase-kernel.md` section 1.4. The rows stand in `view_rows`.
+//! Names, types and NULL conventions are those of `oceanbase-kernel.md` section 1.4. The rows stand in `view_rows` and `view_log_rows`.
 
 use super::state::Cluster;
 use super::time::Micros;
-use super::view_rows as rows;
+use super::{view_log_rows as log_rows, view_rows as rows};
 
 /// A value of a row.
 #[derive(Debug, Clone, PartialEq)]
@@ -149,29 +149,45 @@ pub const VIEWS: &[View] = &[
         "CDB_OB_LS_LOCATIONS",
         "CREATE_TIME d,MODIFY_TIME d,TENANT_ID i,LS_ID i,SVR_IP t,SVR_PORT i,SQL_PORT i,ZONE t,ROLE t,MEMBER_LIST t,\
          PAXOS_REPLICA_NUMBER i,REPLICA_TYPE t,LEARNER_LIST t,REBUILD t",
-        rows::ls_locations,
+        log_rows::ls_locations,
     ),
     stored(
         "__all_virtual_ls_meta_table",
         "tenant_id i,ls_id i,svr_ip t,svr_port i,sql_port i,role i,member_list t,proposal_id i,replica_type i,\
          replica_status t,paxos_replica_number i,zone t",
-        rows::ls_meta,
+        log_rows::ls_meta,
     ),
+<<<<<<< HEAD
     stored("CDB_OB_LS", "TENANT_ID i,LS_ID i,STATUS t,PRIMARY_ZONE t,UNIT_GROUP_ID i,LS_GROUP_ID i", rows::cdb_ob_ls),
+=======
+    stored(
+        "CDB_OB_LS",
+        "TENANT_ID i,LS_ID i,STATUS t,PRIMARY_ZONE t,UNIT_GROUP_ID i,LS_GROUP_ID i",
+        log_rows::cdb_ob_ls,
+    ),
+>>>>>>> sim
     stored(
         "__all_virtual_ls_status",
         "tenant_id i,ls_id i,status t,ls_group_id i,unit_group_id i,primary_zone t",
-        rows::ls_status,
+        log_rows::ls_status,
     ),
-    live("GV$OB_LOG_STAT", LOG_STAT, rows::log_stat),
-    live("__all_virtual_log_stat", LOG_STAT, rows::log_stat),
+    live("GV$OB_LOG_STAT", LOG_STAT, log_rows::log_stat),
+    live("__all_virtual_log_stat", LOG_STAT, log_rows::log_stat),
     live(
         "__all_virtual_ls_info",
         "svr_ip t,svr_port i,tenant_id i,ls_id i,replica_type t,ls_state t,tablet_count i,weak_read_scn i,\
          need_rebuild t,checkpoint_scn i,checkpoint_lsn i,migrate_status i,rebuild_seq i,tablet_change_checkpoint_scn i",
-        rows::ls_info,
+        log_rows::ls_info,
     ),
+<<<<<<< HEAD
     live("__all_virtual_core_meta_table", "tenant_id i,svr_ip t,svr_port i,sql_port i,role i,zone t", rows::core_meta),
+=======
+    live(
+        "__all_virtual_core_meta_table",
+        "tenant_id i,svr_ip t,svr_port i,sql_port i,role i,zone t",
+        log_rows::core_meta,
+    ),
+>>>>>>> sim
     stored(
         "DBA_OB_ROOTSERVICE_EVENT_HISTORY",
         "TIMESTAMP d,MODULE t,EVENT t,NAME1 t,VALUE1 t,NAME2 t,VALUE2 t,NAME3 t,VALUE3 t,NAME4 t,VALUE4 t,NAME5 t,\
@@ -243,7 +259,7 @@ impl View {
         self.columns.split(',').map(declare).collect()
     }
 
-    /// The names that a statement may mean by this view: DBA_X also as V$/GV$ is not invented here.
+    /// Whether a statement may read this view; reading one too many does no harm.
     pub fn named_in(&self, lowercase_sql: &str) -> bool {
         lowercase_sql.contains(&self.name.to_lowercase())
     }

@@ -9,3 +9,4 @@ mod layers;
 mod oceanbase;
 mod watch;
 mod store;
+mod sim;
