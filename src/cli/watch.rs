@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use clap::Args;
 use futures::StreamExt;
-use serde_json::json;
 use tonic::Status;
 
 use super::client::Client;
@@ -13,6 +12,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::follow::{FollowOptions, follow};
 use super::json::event::EventDoc;
+use super::json::line::LineDoc;
 use super::json::task::{ProgressDoc, TaskDoc};
 use super::lines::{event_line, progress_line, snapshot_line};
 use super::output::{Format, Output};
@@ -109,7 +109,7 @@ impl<'a> ManyTasks<'a> {
         for task in std::mem::take(&mut self.beginning) {
             match self.output.format {
                 Format::Text => self.output.line(&format!("{}  {}", task.id, snapshot_line(&task)))?,
-                Format::Json => self.output.json_line(&json!({ "snapshot": TaskDoc::from(&task) }))?,
+                Format::Json => self.output.json_line(&LineDoc::Snapshot(Box::new(TaskDoc::from(&task))))?,
             }
             self.views.insert(task.id, TaskView::new(task));
         }
@@ -125,7 +125,7 @@ impl<'a> ManyTasks<'a> {
         let _ = view.apply(event);
         match self.output.format {
             Format::Text => self.output.line(&format!("{}  {}", event.task_id, event_line(view, event)))?,
-            Format::Json => self.output.json_line(&json!({ "event": EventDoc::from(event) }))?,
+            Format::Json => self.output.json_line(&LineDoc::Event(Box::new(EventDoc::from(event))))?,
         }
         if phase(view.task().state()) == Phase::Closed {
             self.views.remove(&event.task_id);
@@ -155,7 +155,7 @@ impl Pursuit for ManyTasks<'_> {
                 }
             },
             Message::Progress(progress) => match (self.output.format, self.views.get_mut(&progress.task_id)) {
-                (Format::Json, _) => self.output.json_line(&json!({ "progress": ProgressDoc::from(&progress) }))?,
+                (Format::Json, _) => self.output.json_line(&LineDoc::Progress(ProgressDoc::from(&progress)))?,
                 (Format::Text, Some(view)) => {
                     self.output.note(&format!("{}  {}", progress.task_id, progress_line(view, &progress)));
                 }
