@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use tonic::Status;
 
 use super::client::{Client, QUICK};
@@ -16,7 +16,7 @@ use super::json::task::{ProgressDoc, TaskDoc};
 use super::lines::{event_line, next_steps, progress_line, result_line, snapshot_line};
 use super::live::Live;
 use super::output::{Format, Output};
-use super::pursue::{Message, Messages, Pursuit, Stopped, Taken, pursue};
+use super::pursue::{Message, Pursuit, Stopped, Taken, pursue};
 use super::view::{Phase, TaskView, phase};
 use super::{times, words};
 use crate::proto::v1;
@@ -55,10 +55,15 @@ pub async fn follow(
 ) -> Result<Followed, Failure> {
     let mut one = OneTask::begin(client, output, task_id, &options).await?;
     let until = if options.until_closed { v1::WatchUntil::Closed } else { v1::WatchUntil::AtRest };
-    let open = async |after_revision| -> Result<Messages, Status> {
-        let request = v1::WatchTaskRequest { task_id, after_revision, until: until as i32, progress: options.progress };
-        let stream = client.tasks().watch_task(request).await?.into_inner();
-        Ok(stream.map(|message| message.map(Message::from)).boxed())
+    let (tasks, progress) = (client.tasks(), options.progress);
+    let open = move |after_revision| {
+        let mut tasks = tasks.clone();
+        let request = v1::WatchTaskRequest { task_id, after_revision, until: until as i32, progress };
+        async move {
+            let stream = tasks.watch_task(request).await?.into_inner();
+            Ok(stream.map(|message| message.map(Message::from)).boxed())
+        }
+        .boxed()
     };
     let stopped = tokio::select! {
         ended = pursue(&mut one, open) => ended,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use clap::Args;
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use tonic::Status;
 
 use super::client::Client;
@@ -16,7 +16,7 @@ use super::json::line::LineDoc;
 use super::json::task::{ProgressDoc, TaskDoc};
 use super::lines::{event_line, progress_line, snapshot_line};
 use super::output::{Format, Output};
-use super::pursue::{Message, Messages, Pursuit, Stopped, Taken, pursue};
+use super::pursue::{Message, Pursuit, Stopped, Taken, pursue};
 use super::view::{Phase, TaskView, phase};
 use super::{resolve, times};
 use crate::proto::v1;
@@ -68,10 +68,15 @@ pub async fn run(args: WatchArgs, client: &Client, output: &Output) -> Result<Ex
         None => 0,
     };
     let mut many = ManyTasks::new(output, args.after_seq);
-    let open = async |after_seq| -> Result<Messages, Status> {
-        let request = v1::WatchTasksRequest { cluster_id, after_seq, progress: !args.no_progress };
-        let stream = client.tasks().watch_tasks(request).await?.into_inner();
-        Ok(stream.map(|message| message.map(Message::from)).boxed())
+    let (tasks, progress) = (client.tasks(), !args.no_progress);
+    let open = move |after_seq| {
+        let mut tasks = tasks.clone();
+        let request = v1::WatchTasksRequest { cluster_id, after_seq, progress };
+        async move {
+            let stream = tasks.watch_tasks(request).await?.into_inner();
+            Ok(stream.map(|message| message.map(Message::from)).boxed())
+        }
+        .boxed()
     };
     let limit = args.timeout.unwrap_or(Duration::MAX);
     match tokio::time::timeout(limit, pursue(&mut many, open)).await {
