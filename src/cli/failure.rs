@@ -9,6 +9,12 @@ use super::json::error::ErrorDoc;
 use super::output::Format;
 use super::table::flat;
 
+/// The JSON document of a failure.
+#[derive(serde::Serialize)]
+struct Told<'a> {
+    error: &'a ErrorDoc,
+}
+
 /// Why a command did not end well.
 #[derive(Debug)]
 pub enum Failure {
@@ -70,7 +76,8 @@ impl Failure {
     pub fn told(&self, format: Format) -> String {
         let document = self.document();
         match format {
-            Format::Json => serde_json::json!({ "error": document }).to_string(),
+            Format::Json => serde_json::to_string(&Told { error: &document })
+                .unwrap_or_else(|error| format!("cannot write the error as JSON: {error}")),
             Format::Text => {
                 let word = match self.exit() {
                     Exit::Done => "done",

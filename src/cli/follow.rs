@@ -3,8 +3,7 @@
 
 use std::time::Duration;
 
-use futures::StreamExt;
-use serde_json::json;
+use futures::{FutureExt, StreamExt};
 use tonic::Status;
 
 use super::client::{Client, QUICK};
@@ -12,11 +11,12 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::json::error::ResultDoc;
 use super::json::event::EventDoc;
+use super::json::line::LineDoc;
 use super::json::task::{ProgressDoc, TaskDoc};
 use super::lines::{event_line, next_steps, progress_line, result_line, snapshot_line};
 use super::live::Live;
 use super::output::{Format, Output};
-use super::pursue::{Message, Messages, Pursuit, Stopped, Taken, pursue};
+use super::pursue::{Message, Pursuit, Stopped, Taken, pursue};
 use super::view::{Phase, TaskView, phase};
 use super::{times, words};
 use crate::proto::v1;
@@ -55,15 +55,20 @@ pub async fn follow(
 ) -> Result<Followed, Failure> {
     let mut one = OneTask::begin(client, output, task_id, &options).await?;
     let until = if options.until_closed { v1::WatchUntil::Closed } else { v1::WatchUntil::AtRest };
-    let open = async |after_revision| -> Result<Messages, Status> {
-        let request = v1::WatchTaskRequest { task_id, after_revision, until: until as i32, progress: options.progress };
-        let stream = client.tasks().watch_task(request).await?.into_inner();
-        Ok(stream.map(|message| message.map(Message::from)).boxed())
+    let (tasks, progress) = (client.tasks(), options.progress);
+    let open = move |after_revision| {
+        let mut tasks = tasks.clone();
+        let request = v1::WatchTaskRequest { task_id, after_revision, until: until as i32, progress };
+        async move {
+            let stream = tasks.watch_task(request).await?.into_inner();
+            Ok(stream.map(|message| message.map(Message::from)).boxed())
+        }
+        .boxed()
     };
     let stopped = tokio::select! {
         ended = pursue(&mut one, open) => ended,
         () = over(options.timeout) => Err(Stopped::Failure(Failure::Unknown("time over".to_owned()))),
-        _ = tokio::signal::ctrl_c() => Err(Stopped::Failure(Failure::Unknown("interrupted".to_owned()))),
+        _ = tokio::signal::ctrl_c() => Err(Stopped::Failure(Failure::Unknown("watch interrupted".to_owned()))),
     };
     if let Some(live) = &mut one.live {
         live.finish(&one.view);
@@ -71,17 +76,21 @@ pub async fn follow(
     match stopped {
         Ok(()) => one.end(client).await,
         Err(Stopped::Status(status)) => {
+            let lost = Exit::of_code(status.code()) == Exit::OutcomeUnknown;
             let mut failure = client.failure("watch task", status);
             if let Failure::Rpc { hint, .. } = &mut failure
-                && one.position.is_some()
+                && lost
             {
                 *hint = Some(one.go_on());
             }
             Err(failure)
         }
         Err(Stopped::Failure(Failure::Unknown(why))) => {
-            let state = words::task_state(one.state as i32);
-            Err(Failure::Unknown(format!("{why}: task {task_id} was {state} when last heard of; {}", one.go_on())))
+            let state = match one.state {
+                v1::TaskState::Unspecified => "nothing was heard of it".to_owned(),
+                state => format!("it was {} when last heard of", words::task_state(state as i32)),
+            };
+            Err(Failure::Unknown(format!("{why} for task {task_id}, {state}; {}", one.go_on())))
         }
         Err(Stopped::Failure(failure)) => Err(failure),
     }
@@ -170,7 +179,7 @@ impl<'a> OneTask<'a> {
         }
         match self.output.format {
             Format::Text => self.output.line(&event_line(&self.view, event)),
-            Format::Json => self.output.json_line(&json!({ "event": EventDoc::from(event) })),
+            Format::Json => self.output.json_line(&LineDoc::Event(Box::new(EventDoc::from(event)))),
         }
     }
 
@@ -179,7 +188,7 @@ impl<'a> OneTask<'a> {
             return Ok(());
         }
         match self.output.format {
-            Format::Json => self.output.json_line(&json!({ "progress": ProgressDoc::from(progress) })),
+            Format::Json => self.output.json_line(&LineDoc::Progress(ProgressDoc::from(progress))),
             Format::Text => {
                 if self.last_progress != progress.message {
                     self.last_progress.clone_from(&progress.message);
@@ -206,7 +215,7 @@ impl<'a> OneTask<'a> {
         };
         let exit = Exit::of_state(task.state());
         match self.output.format {
-            Format::Json => self.output.json_line(&json!({ "result": ResultDoc::new(&task, exit) }))?,
+            Format::Json => self.output.json_line(&LineDoc::Result(Box::new(ResultDoc::new(&task, exit))))?,
             Format::Text => self.output.line(&result_line(&task))?,
         }
         if self.output.format == Format::Text {
@@ -266,7 +275,7 @@ impl Pursuit for OneTask<'_> {
                         match self.output.format {
                             Format::Text => self.output.line(&snapshot_line(&task))?,
                             Format::Json => {
-                                self.output.json_line(&json!({ "snapshot": TaskDoc::from(task.as_ref()) }))?;
+                                self.output.json_line(&LineDoc::Snapshot(Box::new(TaskDoc::from(task.as_ref()))))?;
                             }
                         }
                     }

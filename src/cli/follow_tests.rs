@@ -37,10 +37,10 @@ async fn play(from: Option<i64>, script: Script) -> (Vec<String>, Vec<Option<i64
     };
     let mut asked = Vec::new();
     let mut script = script.into_iter();
-    let ended = pursue(&mut one, async |after| {
+    let ended = pursue(&mut one, |after| {
         asked.push(after);
-        let messages = script.next().unwrap_or_else(|| Err(Status::not_found("the script is over")))?;
-        Ok(stream::iter(messages).boxed())
+        let next = script.next().unwrap_or_else(|| Err(Status::not_found("the script is over")));
+        futures::future::ready(next.map(|messages| stream::iter(messages).boxed())).boxed()
     })
     .await;
     let shown = output.written().0.lines().map(|line| line[26..].to_owned()).collect();
@@ -126,4 +126,37 @@ async fn a_snapshot_is_where_the_following_begins() {
     assert!(shown[0].ends_with("RUNNING at revision 1: 10.0.0.2:2882 (zone2) of cluster ob"), "{shown:?}");
     assert_eq!(shown[1..], ALL[1..]);
     assert_eq!(asked, [None, Some(2)]);
+}
+
+#[tokio::test]
+async fn the_following_can_be_spawned() {
+    fn sendable<T: Send>(_: &T) {}
+    let channel = tonic::transport::Endpoint::from_static("http://127.0.0.1:1").connect_lazy();
+    let client = Client::from_channel(channel, "http://127.0.0.1:1".to_owned());
+    let output = Output::memory(Format::Text);
+    sendable(&follow(&client, &output, 1, FollowOptions::default()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn json_is_one_line_per_event_with_the_kind_as_key() {
+    let output = Output::memory(Format::Json);
+    let mut one = OneTask {
+        output: &output,
+        task_id: 12345,
+        view: TaskView::default(),
+        position: Some(0),
+        state: v1::TaskState::Unspecified,
+        until_closed: false,
+        live: None,
+        last_progress: String::new(),
+    };
+    for revision in 1..=4 {
+        assert_eq!(one.take(moved(revision).unwrap()).unwrap(), Taken::Fits);
+    }
+    let lines: Vec<serde_json::Value> =
+        output.written().0.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let kinds: Vec<_> = lines.iter().map(|line| line["event"]["revision"].as_i64().unwrap()).collect();
+    assert_eq!(kinds, [1, 2, 3, 4]);
+    assert_eq!(lines[1]["event"]["subtask_transition"]["to"], "RUNNING");
+    assert!(one.is_over());
 }

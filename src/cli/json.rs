@@ -4,5 +4,6 @@
 pub mod cluster;
 pub mod error;
 pub mod event;
+pub mod line;
 pub mod server;
 pub mod task;

@@ -141,7 +141,11 @@ pub enum Command {
     #[command(subcommand)]
     Servers(servers::ServersCommand),
     /// Take a server out of service: show the plan, then stop it unless a check blocks
-    #[command(after_help = exit::HELP)]
+    #[command(
+        after_help = exit::HELP,
+        override_usage = "obsteward stop [OPTIONS] <CLUSTER> <SERVER>\n       \
+            obsteward stop [OPTIONS] --cluster-id <ID> --server-id <ID>"
+    )]
     Stop(stop::StopArgs),
     /// Follow a task, or all tasks of a cluster, as they happen
     #[command(after_help = exit::HELP)]

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use futures::stream::{BoxStream, StreamExt};
 use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
 use tonic::Status;
@@ -66,6 +67,9 @@ impl From<v1::WatchTasksResponse> for Message {
 /// An open watch.
 pub type Messages = BoxStream<'static, Result<Message, Status>>;
 
+/// A watch that is being opened. Boxed, because a future with an async closure in it could not be spawned.
+pub type Opening = BoxFuture<'static, Result<Messages, Status>>;
+
 /// Whether a message fits what came before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Taken {
@@ -107,10 +111,7 @@ impl From<Failure> for Stopped {
 }
 
 /// Follows to the end. Dropping the future stops it at any moment.
-pub async fn pursue<P: Pursuit>(
-    pursuit: &mut P,
-    mut open: impl AsyncFnMut(Option<i64>) -> Result<Messages, Status>,
-) -> Result<(), Stopped> {
+pub async fn pursue<P: Pursuit>(pursuit: &mut P, mut open: impl FnMut(Option<i64>) -> Opening) -> Result<(), Stopped> {
     let mut backoff = Backoff::default();
     let mut heard = monotonic_now();
     let mut fruitless = 0;

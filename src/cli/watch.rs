@@ -4,8 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use clap::Args;
-use futures::StreamExt;
-use serde_json::json;
+use futures::{FutureExt, StreamExt};
 use tonic::Status;
 
 use super::client::Client;
@@ -13,10 +12,11 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::follow::{FollowOptions, follow};
 use super::json::event::EventDoc;
+use super::json::line::LineDoc;
 use super::json::task::{ProgressDoc, TaskDoc};
 use super::lines::{event_line, progress_line, snapshot_line};
 use super::output::{Format, Output};
-use super::pursue::{Message, Messages, Pursuit, Stopped, Taken, pursue};
+use super::pursue::{Message, Pursuit, Stopped, Taken, pursue};
 use super::view::{Phase, TaskView, phase};
 use super::{resolve, times};
 use crate::proto::v1;
@@ -68,10 +68,15 @@ pub async fn run(args: WatchArgs, client: &Client, output: &Output) -> Result<Ex
         None => 0,
     };
     let mut many = ManyTasks::new(output, args.after_seq);
-    let open = async |after_seq| -> Result<Messages, Status> {
-        let request = v1::WatchTasksRequest { cluster_id, after_seq, progress: !args.no_progress };
-        let stream = client.tasks().watch_tasks(request).await?.into_inner();
-        Ok(stream.map(|message| message.map(Message::from)).boxed())
+    let (tasks, progress) = (client.tasks(), !args.no_progress);
+    let open = move |after_seq| {
+        let mut tasks = tasks.clone();
+        let request = v1::WatchTasksRequest { cluster_id, after_seq, progress };
+        async move {
+            let stream = tasks.watch_tasks(request).await?.into_inner();
+            Ok(stream.map(|message| message.map(Message::from)).boxed())
+        }
+        .boxed()
     };
     let limit = args.timeout.unwrap_or(Duration::MAX);
     match tokio::time::timeout(limit, pursue(&mut many, open)).await {
@@ -109,7 +114,7 @@ impl<'a> ManyTasks<'a> {
         for task in std::mem::take(&mut self.beginning) {
             match self.output.format {
                 Format::Text => self.output.line(&format!("{}  {}", task.id, snapshot_line(&task)))?,
-                Format::Json => self.output.json_line(&json!({ "snapshot": TaskDoc::from(&task) }))?,
+                Format::Json => self.output.json_line(&LineDoc::Snapshot(Box::new(TaskDoc::from(&task))))?,
             }
             self.views.insert(task.id, TaskView::new(task));
         }
@@ -125,7 +130,7 @@ impl<'a> ManyTasks<'a> {
         let _ = view.apply(event);
         match self.output.format {
             Format::Text => self.output.line(&format!("{}  {}", event.task_id, event_line(view, event)))?,
-            Format::Json => self.output.json_line(&json!({ "event": EventDoc::from(event) }))?,
+            Format::Json => self.output.json_line(&LineDoc::Event(Box::new(EventDoc::from(event))))?,
         }
         if phase(view.task().state()) == Phase::Closed {
             self.views.remove(&event.task_id);
@@ -155,7 +160,7 @@ impl Pursuit for ManyTasks<'_> {
                 }
             },
             Message::Progress(progress) => match (self.output.format, self.views.get_mut(&progress.task_id)) {
-                (Format::Json, _) => self.output.json_line(&json!({ "progress": ProgressDoc::from(&progress) }))?,
+                (Format::Json, _) => self.output.json_line(&LineDoc::Progress(ProgressDoc::from(&progress)))?,
                 (Format::Text, Some(view)) => {
                     self.output.note(&format!("{}  {}", progress.task_id, progress_line(view, &progress)));
                 }

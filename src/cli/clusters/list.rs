@@ -1,12 +1,11 @@
 //! `obsteward clusters list`.
 
 use clap::Args;
-use serde_json::json;
 
 use crate::cli::client::{Client, QUICK};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::json::cluster::ClusterDoc;
+use crate::cli::json::cluster::{ClusterDoc, ClustersDoc};
 use crate::cli::output::{Format, Output};
 use crate::cli::table::Table;
 use crate::cli::times;
@@ -36,8 +35,7 @@ pub async fn run(args: ListArgs, client: &Client, output: &Output) -> Result<Exi
     match output.format {
         Format::Text => output.lines(table(&clusters).lines(output.paint))?,
         Format::Json => {
-            let clusters: Vec<_> = clusters.iter().map(ClusterDoc::from).collect();
-            output.document(&json!({ "clusters": clusters }))?;
+            output.document(&ClustersDoc { clusters: clusters.iter().map(ClusterDoc::from).collect() })?;
         }
     }
     Ok(Exit::Done)

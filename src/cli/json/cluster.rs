@@ -39,6 +39,13 @@ struct HostDoc {
     agent_address: String,
 }
 
+/// Every cluster.
+#[derive(Debug, Serialize)]
+pub struct ClustersDoc {
+    /// Ascending by id.
+    pub clusters: Vec<ClusterDoc>,
+}
+
 /// A cluster as just read.
 #[derive(Debug, Serialize)]
 pub struct SyncDoc {

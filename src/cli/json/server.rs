@@ -60,6 +60,13 @@ impl From<&v1::ObServer> for ServerDoc {
     }
 }
 
+/// The servers of a cluster.
+#[derive(Debug, Serialize)]
+pub struct ServersDoc {
+    /// Ascending by id.
+    pub servers: Vec<ServerDoc>,
+}
+
 /// What a stop would meet.
 #[derive(Debug, Serialize)]
 pub struct PlanDoc {

@@ -1,12 +1,11 @@
 //! `obsteward servers list`.
 
 use clap::Args;
-use serde_json::json;
 
 use crate::cli::client::Client;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::json::server::ServerDoc;
+use crate::cli::json::server::{ServerDoc, ServersDoc};
 use crate::cli::output::{Format, Output};
 use crate::cli::resolve;
 use crate::cli::table::Table;
@@ -31,8 +30,7 @@ pub async fn run(args: ListArgs, client: &Client, output: &Output) -> Result<Exi
     match output.format {
         Format::Text => output.lines(table(&servers).lines(output.paint))?,
         Format::Json => {
-            let servers: Vec<_> = servers.iter().map(ServerDoc::from).collect();
-            output.document(&json!({ "servers": servers }))?;
+            output.document(&ServersDoc { servers: servers.iter().map(ServerDoc::from).collect() })?;
         }
     }
     Ok(Exit::Done)

@@ -1,11 +1,11 @@
 //! `obsteward tasks list`.
 
 use clap::Args;
-use serde_json::json;
 
 use crate::cli::client::{Client, QUICK};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
+use crate::cli::json::line::TasksDoc;
 use crate::cli::json::task::TaskDoc;
 use crate::cli::output::{Format, Output};
 use crate::cli::resolve::{self, ServerName, parse_server};
@@ -67,8 +67,7 @@ pub async fn run(args: ListArgs, client: &Client, output: &Output) -> Result<Exi
     match output.format {
         Format::Text => output.lines(table(&tasks).lines(output.paint))?,
         Format::Json => {
-            let tasks: Vec<_> = tasks.iter().map(TaskDoc::from).collect();
-            output.document(&json!({ "tasks": tasks, "more": more }))?;
+            output.document(&TasksDoc { tasks: tasks.iter().map(TaskDoc::from).collect(), more })?;
         }
     }
     if more && output.format == Format::Text {

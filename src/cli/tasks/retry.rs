@@ -9,6 +9,7 @@ use crate::cli::client::Client;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::follow::{FollowOptions, follow};
+use crate::cli::json::line::LineDoc;
 use crate::cli::json::task::TaskDoc;
 use crate::cli::lines::target;
 use crate::cli::output::{Format, Output};
@@ -45,7 +46,7 @@ pub async fn run(args: RetryArgs, client: &Client, output: &Output) -> Result<Ex
     let task = task_of(ask(client, output, "retry task", args.task, call).await?.task)?;
     match output.format {
         Format::Text => output.line(&format!("task {} {} runs again: {}", task.id, task.name, target(&task)))?,
-        Format::Json if args.watch => output.json_line(&serde_json::json!({ "task": TaskDoc::from(&task) }))?,
+        Format::Json if args.watch => output.json_line(&LineDoc::Task(Box::new(TaskDoc::from(&task))))?,
         Format::Json => output.document(&TaskDoc::from(&task))?,
     }
     if !args.watch {

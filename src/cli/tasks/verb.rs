@@ -37,8 +37,8 @@ pub async fn ask<T>(
         if lost_before && matches!(status.code(), Code::Aborted | Code::FailedPrecondition) {
             let task = get(client, task_id).await?;
             return Err(Failure::Unknown(format!(
-                "{doing}: the first answer was lost and task {task_id} has moved since, perhaps by this very request; it \
-                 is {} at revision {}, see obsteward tasks show {task_id}",
+                "{doing}: the first answer was lost and task {task_id} has moved since, perhaps by this very request; \
+                 it is {} at revision {}, see obsteward tasks show {task_id}",
                 words::task_state(task.state),
                 task.revision
             )));
