@@ -21,7 +21,7 @@ use crate::oceanbase::MysqlOceanBase;
 use crate::operations::{Deps, Pace, registry};
 use crate::service::Service;
 use crate::store::StoreError;
-use crate::store::sqlite::{SqliteStore, StoreOptions};
+use crate::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::watch::Hub;
 
 /// Why the service could not be started or ended badly.
@@ -89,7 +89,7 @@ impl App {
     /// Binds the listener, opens the store and builds every part. Nothing runs yet.
     pub async fn build(config: &Config, clock: Clock) -> Result<Self, AppError> {
         let (listener, bound) = bind_plaintext(config.server.listen, config.server.insecure_listen).await?;
-        let store = SqliteStore::open(&config.store.path, StoreOptions::new(clock.clone()))?;
+        let store = SqliteStore::open(&config.store.path, SqliteOptions::default())?;
         let local = match &config.local_agent.state_directory {
             None => None,
             Some(directory) => {
@@ -140,8 +140,10 @@ impl App {
             tracing::info!("took over {taken_over} open tasks");
         }
         let syncing = self.sync.then(|| tokio::spawn(Syncer::new(self.inventory, shutdown.clone()).run()));
-        let routes = grpc::routes(Arc::new(self.service), hub, shutdown.clone()).await;
-        let served = grpc::serve(self.listener, routes, shutdown.clone()).await;
+        let grpc = grpc::routes(Arc::new(self.service), hub)
+            .await
+            .map_err(|error| AppError::Serve(format!("its reflection is wrong: {error}")))?;
+        let served = grpc::serve(self.listener, grpc, shutdown.clone()).await;
         shutdown.cancel();
         self.engine.shut_down().await;
         if let Some(syncing) = syncing {

@@ -6,8 +6,10 @@
 
 pub mod agent;
 pub mod api;
+pub mod app;
 pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod domain;
 pub mod engine;
 pub mod host;
@@ -18,6 +20,7 @@ pub mod operations;
 pub mod proto;
 pub mod service;
 pub mod store;
+pub mod telemetry;
 pub mod watch;
 
 #[cfg(feature = "sim")]

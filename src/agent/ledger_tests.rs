@@ -1,6 +1,3 @@
-<<<<<<< HEAD
-
-=======
 //! What the record keeps, refuses and survives.
 
 use super::*;
@@ -108,4 +105,3 @@ fn one_agent_per_directory_and_a_damaged_record_is_not_overwritten() {
     std::fs::write(directory.path().join(FILE), "{\"clu").unwrap();
     assert!(matches!(Ledger::open(directory.path(), Clock::system()), Err(FileError::Damaged { .. })));
 }
->>>>>>> host

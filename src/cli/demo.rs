@@ -115,7 +115,8 @@ impl Stage {
         let cluster = SimCluster::start(options).await.map_err(|error| Failure::Local(error.to_string()))?;
         let mut agents = Vec::new();
         for server in cluster.servers() {
-            agents.push(start_agent(&executable, server.ip.into(), directory.path()).await?);
+            let ip = server.ip.parse().map_err(|_| Failure::Local(format!("{} is not an IP", server.ip)))?;
+            agents.push(start_agent(&executable, ip, directory.path()).await?);
         }
         let mut config = Config::default();
         config.server.listen = args.listen;

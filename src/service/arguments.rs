@@ -6,7 +6,6 @@ use uuid::Uuid;
 use crate::clock::Timestamp;
 use crate::domain::event::TaskState;
 use crate::domain::ids::{ClusterId, Principal, Revision, ServerAddr, ServerId, TaskId, ZoneName};
-use crate::domain::precheck::{LeaderMove, Verdict};
 use crate::domain::status::{ClusterStatus, Risk, ServerStatus, StopType, ZoneStatus};
 use crate::store::inventory::{ClusterRow, DefaultHost, HostRoute, ServerRow, ZoneRow};
 
@@ -198,10 +197,23 @@ pub struct ListServers {
     pub limit: u32,
 }
 
-/// A check of a plan.
+/// What a check of a plan says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// In order.
+    Pass,
+    /// Worth knowing.
+    Info,
+    /// Worth stopping to think.
+    Warn,
+    /// The stop is refused, unless overridden.
+    Block,
+}
+
+/// One check of a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PlanCheckView {
-    /// Its name.
+pub struct PlanCheck {
+    /// Its name, for example `LOG_IN_SYNC`.
     pub name: String,
     /// What it says.
     pub verdict: Verdict,
@@ -209,13 +221,13 @@ pub struct PlanCheckView {
     pub evidence: String,
     /// What to do about it.
     pub remedy: String,
-    /// What overrides it: empty, `force`, or a risk.
+    /// What overrides it: empty (nothing), `force`, or the name of a risk.
     pub overridden_by: String,
-    /// Whether this request does.
+    /// Whether this request overrides it.
     pub overridden: bool,
 }
 
-/// PlanStopServer.
+/// What a stop would meet now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StopPlanView {
     /// The cluster.
@@ -226,13 +238,13 @@ pub struct StopPlanView {
     pub addr: ServerAddr,
     /// Its zone.
     pub zone: ZoneName,
-    /// Whether a stop would be let through.
+    /// Whether a stop with these arguments would be let through.
     pub allowed: bool,
     /// Every check, in a fixed order.
-    pub checks: Vec<PlanCheckView>,
-    /// Leaders that would move.
-    pub leader_moves: Vec<LeaderMove>,
-    /// Further failures that the log streams bear afterwards.
+    pub checks: Vec<PlanCheck>,
+    /// Tenant, its name, and how many of its leaders would move.
+    pub leader_moves: Vec<(i64, String, i32)>,
+    /// Further servers that may fail afterwards.
     pub failures_tolerated_after: i32,
     /// When the cluster was read.
     pub observed_at: Timestamp,

@@ -7,6 +7,8 @@ mod refusals;
 mod servers;
 mod stop;
 mod tasks;
+pub mod use_cases;
+mod wiring;
 
 use std::sync::Arc;
 

@@ -4,14 +4,14 @@
 use std::time::Duration;
 
 use super::Service;
-use super::arguments::{Caller, PlanCheckView, PlanStopServer, StopPlanView, StopServer};
+use super::arguments::{Caller, PlanCheck, PlanStopServer, StopPlanView, StopServer, Verdict};
 use super::refusals::{inventory_refusal, store_refusal};
 use crate::domain::admission::{Admission, ProcessFinding, admit, service_state};
 use crate::domain::decide::DEFAULT_CONSENT;
 use crate::domain::event::{TaskCluster, TaskServer, TaskSpec};
 use crate::domain::gate::Consent;
 use crate::domain::ids::{SubtaskId, TaskId};
-use crate::domain::precheck::Surroundings;
+use crate::domain::precheck::{self, Surroundings};
 use crate::domain::refusal::{Holder, Refusal};
 use crate::domain::status::{InnerStatus, ServerStatus, StopType};
 use crate::engine::Written;
@@ -190,16 +190,25 @@ impl Service {
             addr: target.server.addr,
             zone: target.server.zone.clone(),
             allowed: assessment.allowed(),
-            leader_moves: assessment.leader_moves,
+            leader_moves: assessment
+                .leader_moves
+                .into_iter()
+                .map(|tenant| (tenant.tenant_id, tenant.tenant_name, tenant.leaders))
+                .collect(),
             failures_tolerated_after: assessment.failures_tolerated_after,
             observed_at: assessment.observed_at,
             checks: assessment
                 .checks
                 .into_iter()
-                .map(|check| PlanCheckView {
+                .map(|check| PlanCheck {
                     overridden_by: check.overridden_by.as_str().to_owned(),
                     name: check.name,
-                    verdict: check.verdict,
+                    verdict: match check.verdict {
+                        precheck::Verdict::Pass => Verdict::Pass,
+                        precheck::Verdict::Info => Verdict::Info,
+                        precheck::Verdict::Warn => Verdict::Warn,
+                        precheck::Verdict::Block => Verdict::Block,
+                    },
                     evidence: check.root_service_words.map_or_else(
                         || check.evidence.clone(),
                         |words| if words == check.evidence { words } else { format!("{words} ({})", check.evidence) },

@@ -1,6 +1,3 @@
-<<<<<<< HEAD
-
-=======
 //! Time passing over a cluster of three, in steps of ten milliseconds.
 
 use super::*;
@@ -145,4 +142,3 @@ fn a_freeze_moves_the_checkpoint() {
     pass(&mut cluster, &mut now, 20_000, &[1, 2, 3]);
     assert_eq!(cluster.log_streams[0].replicas[0].checkpoint, 1_000_000);
 }
->>>>>>> sim

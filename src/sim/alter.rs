@@ -75,16 +75,12 @@ async fn stop(shared: &Arc<Shared>, asker: &Asker, targets: &[i64], stop: Stop) 
     let scope = Scope { endpoint: asker.server, statement: &asker.text, targets };
     let take = |want: fn(&FaultKind) -> bool| shared.with(|core, now| core.take(now, &scope, want));
     let before = take(|kind| {
-<<<<<<< HEAD
-        matches!(kind, FaultKind::CutBeforeMark | FaultKind::LateMark { .. } | FaultKind::RootServiceFailover { .. })
-=======
         matches!(
             kind,
             FaultKind::CutBeforeMark
                 | FaultKind::LateMark { .. }
                 | FaultKind::RootServiceFailover { marked: false, .. }
         )
->>>>>>> sim
     });
     match before {
         Some(FaultKind::CutBeforeMark) => return End::Cut,

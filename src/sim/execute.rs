@@ -145,7 +145,7 @@ async fn query(shared: &Arc<Shared>, asker: &Asker, sql: &str) -> End {
         let readable = shared.with(|core, now| {
             (!stored || core.cluster.root_service().is_some()).then(|| {
                 let session = core.sessions.get(&asker.session);
-                let surroundings = session.map(|session| surroundings(session, now)).unwrap_or_default();
+                let surroundings = session.map(|session| surroundings(core, session, now)).unwrap_or_default();
                 let identity = core.faults.identity(asker.server);
                 let source = Source {
                     cluster: &core.cluster,
@@ -166,8 +166,11 @@ async fn query(shared: &Arc<Shared>, asker: &Asker, sql: &str) -> End {
     }
 }
 
-fn surroundings(session: &Session, now: Micros) -> Surroundings {
+fn surroundings(core: &Core, session: &Session, now: Micros) -> Surroundings {
+    let server = core.cluster.server(session.server);
     Surroundings {
+        host_ip: server.map(|server| server.ip.clone()).unwrap_or_default(),
+        rpc_port: server.map(|server| server.rpc_port).unwrap_or_default(),
         session: session.id,
         user: session.user.clone(),
         database: session.database.clone(),

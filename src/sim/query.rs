@@ -16,6 +16,9 @@ use super::wire;
 /// What the session contributes to a SELECT.
 #[derive(Clone, Default)]
 pub struct Surroundings {
+    /// The server that answers.
+    pub host_ip: String,
+    pub rpc_port: u16,
     pub session: u64,
     pub user: String,
     pub database: Option<String>,
@@ -111,12 +114,15 @@ fn refusal(error: &rusqlite::Error) -> Refusal {
     if let Some(column) = text.strip_prefix("no such column: ") {
         return Refusal::new(5217, format!("Unknown column '{column}' in 'field list'"));
     }
+    if let Some(function) = text.strip_prefix("no such function: ") {
+        return Refusal::new(5055, format!("FUNCTION {function} does not exist"));
+    }
     Refusal::syntax(&text)
 }
 
 /// MySQL's functions that SQLite lacks.
 fn functions(connection: &Connection, surroundings: Surroundings) -> rusqlite::Result<()> {
-    let Surroundings { session, user, database, variables, time_zone, now } = surroundings;
+    let Surroundings { host_ip, rpc_port, session, user, database, variables, time_zone, now } = surroundings;
     let flags = FunctionFlags::SQLITE_UTF8;
     let text = move |micros: Micros| time::format(micros, time_zone);
     let whole = move |micros: Micros| text(micros).get(..19).unwrap_or_default().to_owned();
@@ -152,6 +158,8 @@ fn functions(connection: &Connection, surroundings: Surroundings) -> rusqlite::R
         Ok(context.get::<Option<i64>>(0)?.map(text))
     })?;
     connection.create_scalar_function("connection_id", 0, flags, move |_| Ok(session as i64))?;
+    connection.create_scalar_function("host_ip", 0, flags, move |_| Ok(host_ip.clone()))?;
+    connection.create_scalar_function("rpc_port", 0, flags, move |_| Ok(i64::from(rpc_port)))?;
     connection.create_scalar_function("version", 0, flags, |_| Ok(wire::VERSION))?;
     connection.create_scalar_function("ob_version", 0, flags, |_| Ok("4.2.1.8"))?;
     connection.create_scalar_function("effective_tenant_id", 0, flags, |_| Ok(1_i64))?;

@@ -1,6 +1,3 @@
-<<<<<<< HEAD
-
-=======
 //! The root service's refusals, one row each: what was wrong, and the words and number it is refused with.
 
 use super::*;
@@ -198,4 +195,3 @@ fn stop_zone_says_stop_zone() {
     set_zone_active(&mut cluster, "zone1", false, NOW).unwrap();
     assert_eq!(stop_zone_precheck(&cluster, "zone1", false, NOW), Ok(false));
 }
->>>>>>> sim

@@ -157,15 +157,11 @@ pub const VIEWS: &[View] = &[
          replica_status t,paxos_replica_number i,zone t",
         log_rows::ls_meta,
     ),
-<<<<<<< HEAD
-    stored("CDB_OB_LS", "TENANT_ID i,LS_ID i,STATUS t,PRIMARY_ZONE t,UNIT_GROUP_ID i,LS_GROUP_ID i", rows::cdb_ob_ls),
-=======
     stored(
         "CDB_OB_LS",
         "TENANT_ID i,LS_ID i,STATUS t,PRIMARY_ZONE t,UNIT_GROUP_ID i,LS_GROUP_ID i",
         log_rows::cdb_ob_ls,
     ),
->>>>>>> sim
     stored(
         "__all_virtual_ls_status",
         "tenant_id i,ls_id i,status t,ls_group_id i,unit_group_id i,primary_zone t",
@@ -179,15 +175,11 @@ pub const VIEWS: &[View] = &[
          need_rebuild t,checkpoint_scn i,checkpoint_lsn i,migrate_status i,rebuild_seq i,tablet_change_checkpoint_scn i",
         log_rows::ls_info,
     ),
-<<<<<<< HEAD
-    live("__all_virtual_core_meta_table", "tenant_id i,svr_ip t,svr_port i,sql_port i,role i,zone t", rows::core_meta),
-=======
     live(
         "__all_virtual_core_meta_table",
         "tenant_id i,svr_ip t,svr_port i,sql_port i,role i,zone t",
         log_rows::core_meta,
     ),
->>>>>>> sim
     stored(
         "DBA_OB_ROOTSERVICE_EVENT_HISTORY",
         "TIMESTAMP d,MODULE t,EVENT t,NAME1 t,VALUE1 t,NAME2 t,VALUE2 t,NAME3 t,VALUE3 t,NAME4 t,VALUE4 t,NAME5 t,\

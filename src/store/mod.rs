@@ -316,11 +316,6 @@ pub trait Store: Send + Sync {
     /// Keeps the latest progress of a subtask; coalesced, never waited for.
     fn note(&self, progress: Progress);
 
-    /// Place of the last event that is known to be committed; changes with every commit.
-    fn committed(&self) -> tokio::sync::watch::Receiver<Seq>;
-
-    /// Progress as it is noted; a receiver that falls behind misses some.
-    fn progress_changes(&self) -> tokio::sync::broadcast::Receiver<Progress>;
     /// Every noted progress from now on; a slow listener misses older ones.
     fn progress_changes(&self) -> broadcast::Receiver<Progress>;
 }

@@ -7,6 +7,6 @@ mod dependencies;
 mod fake_store;
 mod layers;
 mod oceanbase;
-mod watch;
-mod store;
 mod sim;
+mod store;
+mod watch;
