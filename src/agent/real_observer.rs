@@ -30,7 +30,8 @@ pub struct RealObserver {
 }
 
 impl RealObserver {
-    /// Starts one at an address (below 127.20, where simulated clusters begin) and of a cluster of its own. Finding it listening is the caller's wait.
+    /// Starts one at an address (below 127.20, where simulated clusters begin) and of a cluster of its own. Finding it
+    /// listening is the caller's wait.
     pub fn start(behaviour: AtSigterm) -> Self {
         static NEXT: AtomicU8 = AtomicU8::new(1);
         let [.., high, low] = std::process::id().to_be_bytes();
