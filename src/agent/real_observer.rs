@@ -30,11 +30,12 @@ pub struct RealObserver {
 }
 
 impl RealObserver {
-    /// Starts one at an address and of a cluster of its own. Finding it listening is the caller's wait.
+    /// Starts one at an address (below 127.20, where simulated clusters begin) and of a cluster of its own. Finding it
+    /// listening is the caller's wait.
     pub fn start(behaviour: AtSigterm) -> Self {
         static NEXT: AtomicU8 = AtomicU8::new(1);
         let [.., high, low] = std::process::id().to_be_bytes();
-        let ip = IpAddr::V4(Ipv4Addr::new(127, 64 + high % 128, low, NEXT.fetch_add(1, Ordering::SeqCst)));
+        let ip = IpAddr::V4(Ipv4Addr::new(127, 1 + high % 19, low, NEXT.fetch_add(1, Ordering::SeqCst)));
         let target = ObserverTarget {
             address: ServerAddr::new(ip, 2882).unwrap(),
             sql_port: 2881,

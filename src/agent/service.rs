@@ -25,6 +25,9 @@ pub const LONGEST_GRACE: Duration = Duration::from_secs(600);
 /// How long a process may take to be gone after SIGKILL: it dumps no core, but frees its memory.
 pub const KILL_WAIT: Duration = Duration::from_secs(10);
 
+/// Pause before a second look at a doubt.
+const SECOND_LOOK: Duration = Duration::from_millis(50);
+
 /// How an agent is set up.
 #[derive(Clone, Debug)]
 pub struct AgentConfig {
@@ -269,8 +272,18 @@ enum Verified {
 }
 
 impl Inner {
+    /// A doubt gets a second look, because some pass at once: a child between fork and exec looks like its observer, and a
+    /// process that is ending like one that hides. The answer is the second look's alone.
     fn search(&self, target: &ObserverTarget) -> Result<Search, Refusal> {
-        process::find(&self.proc, target, &self.knowledge).map_err(unreadable)
+        let look = || process::find(&self.proc, target, &self.knowledge).map_err(unreadable);
+        let first = look()?;
+        match first.outcome {
+            Outcome::Running { .. } | Outcome::Absent => Ok(first),
+            Outcome::Ambiguous => {
+                std::thread::sleep(SECOND_LOOK);
+                look()
+            }
+        }
     }
 
     /// Everything before the act that ends in a record of it.
