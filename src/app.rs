@@ -64,8 +64,7 @@ struct EngineThread {
 
 impl EngineThread {
     fn start() -> Result<(Self, tokio::runtime::Handle), AppError> {
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AppError::Thread)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AppError::Thread)?;
         let handle = runtime.handle().clone();
         let stop = CancellationToken::new();
         let stopped = stop.clone();
@@ -95,6 +94,7 @@ impl App {
             Some(directory) => {
                 let mut settings = AgentConfig::new(directory);
                 settings.safe_units.clone_from(&config.local_agent.safe_units);
+                settings.one_end_per = Duration::from_secs(config.local_agent.one_end_per_seconds);
                 Some(Agent::new(settings).map_err(|error| AppError::Agent(error.to_string()))?)
             }
         };

@@ -105,13 +105,21 @@ impl Default for LogConfig {
 }
 
 /// The agent in this process.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields)]
 pub struct LocalAgentConfig {
     /// Where it keeps its record; without one there is no agent in this process.
     pub state_directory: Option<PathBuf>,
     /// Supervisors whose watch over an observer is harmless.
     pub safe_units: Vec<String>,
+    /// It ends at most one observer of a cluster in so many seconds.
+    pub one_end_per_seconds: u64,
+}
+
+impl Default for LocalAgentConfig {
+    fn default() -> Self {
+        Self { state_directory: None, safe_units: Vec::new(), one_end_per_seconds: 60 }
+    }
 }
 
 /// Times of a stop.
@@ -151,10 +159,8 @@ impl Default for SyncConfig {
 impl Config {
     /// From a file.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| ConfigError::Read { path: path.to_owned(), error })?;
-        toml::from_str(&text)
-            .map_err(|error| ConfigError::Parse { path: path.to_owned(), error: Box::new(error) })
+        let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Read { path: path.to_owned(), error })?;
+        toml::from_str(&text).map_err(|error| ConfigError::Parse { path: path.to_owned(), error: Box::new(error) })
     }
 }
 
@@ -180,8 +186,19 @@ mod tests {
         let shown: Config = toml::from_str(text).unwrap();
         assert_eq!(shown, Config::default());
         for setting in [
-            "listen", "insecure_listen", "path", "filter", "format", "state_directory", "safe_units", "poll_millis",
-            "precheck_seconds", "gate_seconds", "grace_seconds", "enabled",
+            "listen",
+            "insecure_listen",
+            "path",
+            "filter",
+            "format",
+            "state_directory",
+            "safe_units",
+            "one_end_per_seconds",
+            "poll_millis",
+            "precheck_seconds",
+            "gate_seconds",
+            "grace_seconds",
+            "enabled",
         ] {
             assert!(text.contains(&format!("{setting} =")), "{setting} is not in deploy/obsteward.toml");
         }

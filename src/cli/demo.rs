@@ -92,8 +92,8 @@ pub async fn run(args: DemoArgs, output: &Output) -> Result<Exit, Failure> {
 
 impl Stage {
     async fn build(args: &DemoArgs, output: &Output) -> Result<Self, Failure> {
-        let executable = std::env::current_exe()
-            .map_err(|error| Failure::Local(format!("cannot find this program: {error}")))?;
+        let executable =
+            std::env::current_exe().map_err(|error| Failure::Local(format!("cannot find this program: {error}")))?;
         let directory = tempfile_dir::TemporaryDirectory::create()?;
         let options = SimOptions {
             zones: 3,
@@ -162,7 +162,15 @@ async fn start_agent(executable: &Path, ip: std::net::IpAddr, directory: &Path) 
     let failed = |what: String| Failure::Local(format!("the agent on {listen} did not start: {what}"));
     std::fs::create_dir_all(&state).map_err(|error| failed(error.to_string()))?;
     let mut agent = Command::new(executable)
-        .args(["agent", "--exit-with-stdin", "--listen", &listen.to_string(), "--state-directory"])
+        .args([
+            "agent",
+            "--exit-with-stdin",
+            "--one-end-per",
+            "5",
+            "--listen",
+            &listen.to_string(),
+            "--state-directory",
+        ])
         .arg(&state)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
@@ -209,7 +217,10 @@ async fn show(stage: &Stage, args: &DemoArgs, output: &Output) -> Result<Exit, F
     let list = v1::ListServersRequest { cluster_id: cluster.id, ..v1::ListServersRequest::default() };
     let servers = client.call("list servers", QUICK, client.servers().list_servers(list)).await?.servers;
     for server in &servers {
-        output.note(&format!("  server {}  {}:{}  {}  {}", server.id, server.ip, server.rpc_port, server.zone, server.status));
+        output.note(&format!(
+            "  server {}  {}:{}  {}  {}",
+            server.id, server.ip, server.rpc_port, server.zone, server.status
+        ));
     }
     if args.no_stop {
         return Ok(Exit::Done);
@@ -247,13 +258,16 @@ async fn show(stage: &Stage, args: &DemoArgs, output: &Output) -> Result<Exit, F
 fn look_around(stage: &Stage, output: &Output) {
     let address = stage.address;
     let sql = stage.cluster.servers();
-    let mariadb = sql.first().map(|server| format!("mariadb -h {} -P {} -u root@sys oceanbase", server.ip, server.sql_port));
+    let mariadb =
+        sql.first().map(|server| format!("mariadb -h {} -P {} -u root@sys oceanbase", server.ip, server.sql_port));
     let lines = [
         "\nlook around (end with Ctrl-C):".to_owned(),
         format!("  grpcurl -plaintext {address} list"),
         format!("  grpcurl -plaintext {address} describe obsteward.v1.ObServerService"),
         format!("  grpcurl -plaintext -d '{{\"cluster_id\": 1}}' {address} obsteward.v1.ObServerService/ListServers"),
-        format!("  grpcurl -plaintext -d '{{\"cluster_id\": 1, \"server_id\": 4}}' {address} obsteward.v1.ObServerService/StopServer"),
+        format!(
+            "  grpcurl -plaintext -d '{{\"cluster_id\": 1, \"server_id\": 4}}' {address} obsteward.v1.ObServerService/StopServer"
+        ),
         format!("  grpcurl -plaintext -d '{{}}' {address} obsteward.v1.TaskService/ListTasks"),
         format!("  grpcurl -plaintext -d '{{\"after_seq\": 0}}' {address} obsteward.v1.TaskService/WatchTasks"),
         format!("  obsteward --server http://{address} stop --cluster-id 1 --server-id 4 --watch"),

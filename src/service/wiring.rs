@@ -58,7 +58,13 @@ impl UseCases for Service {
         Self::get_cluster(self, caller, name).await
     }
 
-    async fn list_clusters(&self, caller: &Caller, name: Option<String>, above: Option<ClusterId>, limit: u32) -> Result<Vec<ClusterView>, Refusal> {
+    async fn list_clusters(
+        &self,
+        caller: &Caller,
+        name: Option<String>,
+        above: Option<ClusterId>,
+        limit: u32,
+    ) -> Result<Vec<ClusterView>, Refusal> {
         Self::list_clusters(self, caller, name, above, limit).await
     }
 

@@ -8,5 +8,7 @@ mod fake_store;
 mod layers;
 mod oceanbase;
 mod sim;
+mod stop_server;
 mod store;
+mod support;
 mod watch;

@@ -23,6 +23,11 @@ use crate::operations::{Deps, may_pass};
 
 /// How often the process is tried to be ended in one execution.
 const MOST_ATTEMPTS: usize = 4;
+/// How often when the agent only says that another observer was ended a moment ago: longer than its minute.
+const MOST_TURNS: usize = 14;
+/// Pause between those.
+const TURN: Duration = Duration::from_secs(6);
+const NOT_YOUR_TURN: &str = "TOO_MANY_ENDS";
 /// Longest time in which a stop that was sent to an agent can still take effect: a ticket's life, the grace, the wait after
 /// SIGKILL and a margin.
 const HORIZON_BESIDE_GRACE: Duration = Duration::from_secs(5 + 30 + 10);
@@ -116,8 +121,16 @@ impl StopProcess {
             .intents
             .iter()
             .filter(|intent| intent.subtask == context.subtask && intent.run_time == run_time);
+        let last_attempt = attempts.clone().last().map(|intent| intent.at);
         let outcomes: Vec<Option<IntentOutcome>> = attempts.map(|intent| intent.outcome).collect();
-        if outcomes.len() >= MOST_ATTEMPTS {
+        let turned_away = context.refused.as_ref().is_some_and(|(code, _)| code == NOT_YOUR_TURN);
+        if let (true, Some(at)) = (turned_away, last_attempt)
+            && deps.clock.now().since(at) < TURN
+        {
+            let words = context.refused.as_ref().map(|(_, message)| message.clone()).unwrap_or_default();
+            return Look::Wait { progress: ProgressReport::uncounted(words), again_in: deps.pace.poll };
+        }
+        if outcomes.len() >= if turned_away { MOST_TURNS } else { MOST_ATTEMPTS } {
             let (code, message) = context.refused.clone().unwrap_or_else(|| {
                 ("PROCESS_STILL_THERE".to_owned(), format!("{identity} was signalled and is still there"))
             });
@@ -209,7 +222,7 @@ fn mark(context: &StepContext) -> Mark {
 
 /// Whether a refusal of the agent or the gate may pass, so that another look is worth it.
 fn passes(code: &str) -> bool {
-    matches!(code, "READING_TOO_OLD" | "LEADERS_LEFT" | "NOT_DEGRADED" | "TICKET_EXPIRED" | "TOO_MANY_ENDS")
+    matches!(code, "READING_TOO_OLD" | "LEADERS_LEFT" | "NOT_DEGRADED" | "TICKET_EXPIRED" | NOT_YOUR_TURN)
 }
 
 fn recorded(obstacles: &[Obstacle], context: &StepContext) -> Vec<Override> {

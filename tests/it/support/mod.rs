@@ -1,0 +1,243 @@
+//! What end-to-end tests stand on: a simulated cluster of real processes with short times, the service in this process or
+//! as a process of its own, and clients of both. Every test has its own loopback network and folder; dropping a stage ends
+//! everything that it started.
+
+mod process;
+
+use std::path::Path;
+use std::time::Duration;
+
+use obsteward::app::{App, AppError};
+use obsteward::clock::Clock;
+use obsteward::config::Config;
+use obsteward::proto::v1;
+use obsteward::proto::v1::cluster_service_client::ClusterServiceClient;
+use obsteward::proto::v1::ob_server_service_client::ObServerServiceClient;
+use obsteward::proto::v1::task_service_client::TaskServiceClient;
+use obsteward::sim::{SimCluster, SimOptions, SimServerInfo};
+use tokio_util::sync::CancellationToken;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+pub use process::ServeProcess;
+
+/// Longest wait for anything in a test.
+pub const PATIENCE: Duration = Duration::from_secs(40);
+
+/// Options of a cluster with short times: 3 zones with one server each.
+pub fn quick() -> SimOptions {
+    SimOptions::quick(env!("CARGO_BIN_EXE_obsteward"))
+}
+
+/// The configuration of a service on a folder, with an agent in the process and short times.
+pub fn config(directory: &Path) -> Config {
+    let mut config = Config::default();
+    config.server.listen = "127.0.0.1:0".parse().unwrap();
+    config.store.path = directory.join("obsteward.db");
+    config.local_agent.state_directory = Some(directory.join("agent"));
+    config.local_agent.one_end_per_seconds = 0;
+    config.stop.poll_millis = 20;
+    config.stop.precheck_seconds = 0;
+    config.stop.gate_seconds = 3;
+    config.stop.grace_seconds = 1;
+    config.sync.enabled = false;
+    config
+}
+
+/// Clients of one service.
+#[derive(Clone)]
+pub struct Clients {
+    pub clusters: ClusterServiceClient<Channel>,
+    pub servers: ObServerServiceClient<Channel>,
+    pub tasks: TaskServiceClient<Channel>,
+}
+
+impl Clients {
+    pub fn of(address: impl std::fmt::Display) -> Self {
+        let channel = Endpoint::from_shared(format!("http://{address}")).unwrap().connect_lazy();
+        Self {
+            clusters: ClusterServiceClient::new(channel.clone()),
+            servers: ObServerServiceClient::new(channel.clone()),
+            tasks: TaskServiceClient::new(channel),
+        }
+    }
+
+    /// Registers a cluster whose observers run on this machine.
+    pub async fn register(&self, endpoints: Vec<String>) -> Result<v1::Cluster, Status> {
+        let request = v1::RegisterClusterRequest {
+            endpoints,
+            default_host: Some(v1::DefaultHost { transport: v1::HostTransport::Local as i32, agent_port: 0 }),
+            ..Default::default()
+        };
+        Ok(self.clusters.clone().register_cluster(request).await?.into_inner().cluster.unwrap())
+    }
+
+    pub async fn list_servers(&self, cluster_id: i64) -> Vec<v1::ObServer> {
+        let request = v1::ListServersRequest { cluster_id, ..Default::default() };
+        self.servers.clone().list_servers(request).await.unwrap().into_inner().servers
+    }
+
+    pub async fn get_server(&self, cluster_id: i64, server_id: i64) -> v1::ObServer {
+        let request = v1::GetServerRequest { cluster_id, server_id };
+        self.servers.clone().get_server(request).await.unwrap().into_inner().server.unwrap()
+    }
+
+    pub async fn stop_with(&self, request: v1::StopServerRequest) -> Result<v1::Task, Status> {
+        Ok(self.servers.clone().stop_server(request).await?.into_inner().task.unwrap())
+    }
+
+    pub async fn task(&self, task_id: i64) -> v1::Task {
+        self.tasks.clone().get_task(v1::GetTaskRequest { task_id }).await.unwrap().into_inner().task.unwrap()
+    }
+
+    /// Every event of a task from the first until it is at rest or closed.
+    pub async fn events(&self, task_id: i64) -> Vec<v1::TaskEvent> {
+        let request = v1::WatchTaskRequest { task_id, after_revision: Some(0), ..Default::default() };
+        let mut stream = self.tasks.clone().watch_task(request).await.unwrap().into_inner();
+        let mut events = Vec::new();
+        let whole = async {
+            while let Some(message) = stream.message().await.unwrap() {
+                if let Some(v1::watch_task_response::Kind::Event(event)) = message.kind {
+                    events.push(event);
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, whole).await.expect("the task did not come to rest");
+        events
+    }
+
+    /// The task when it is at rest or closed.
+    pub async fn at_rest(&self, task_id: i64) -> v1::Task {
+        self.events(task_id).await;
+        self.task(task_id).await
+    }
+}
+
+/// A simulated cluster with the service over it, in this process, and the cluster registered.
+pub struct Stage {
+    pub sim: SimCluster,
+    pub clients: Clients,
+    pub cluster_id: i64,
+    pub directory: tempfile::TempDir,
+    pub config: Config,
+    pub clock: Clock,
+    service: Option<Running>,
+}
+
+/// A service in this process.
+struct Running {
+    shutdown: CancellationToken,
+    task: tokio::task::JoinHandle<Result<(), AppError>>,
+}
+
+impl Stage {
+    /// Three zones with one server each.
+    pub async fn new() -> Self {
+        Self::over(quick()).await
+    }
+
+    pub async fn over(options: SimOptions) -> Self {
+        Self::with(options, |_| {}).await
+    }
+
+    /// With a changed configuration of the service.
+    pub async fn with(options: SimOptions, change: impl FnOnce(&mut Config)) -> Self {
+        let sim = SimCluster::start(options).await.unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let mut config = config(directory.path());
+        change(&mut config);
+        let clock = Clock::shifted();
+        let (service, clients) = start(&config, &clock).await;
+        let cluster = clients.register(sim.endpoints()).await.unwrap();
+        Self { sim, clients, cluster_id: cluster.id, directory, config, clock, service: Some(service) }
+    }
+
+    /// Ends the service in order and starts another on the same store.
+    pub async fn restart(&mut self) {
+        self.end_service().await;
+        let (service, clients) = start(&self.config, &self.clock).await;
+        self.service = Some(service);
+        self.clients = clients;
+    }
+
+    pub async fn end_service(&mut self) {
+        if let Some(Running { shutdown, task }) = self.service.take() {
+            shutdown.cancel();
+            task.await.unwrap().unwrap();
+        }
+    }
+
+    /// The registered server that is the simulated one of this id.
+    pub async fn server(&self, sim_id: i64) -> v1::ObServer {
+        let info = self.info(sim_id);
+        let servers = self.clients.list_servers(self.cluster_id).await;
+        servers.into_iter().find(|server| server.ip == info.ip).unwrap()
+    }
+
+    pub fn info(&self, sim_id: i64) -> SimServerInfo {
+        self.sim.server(sim_id).unwrap()
+    }
+
+    /// A request that stops a simulated server.
+    pub async fn request(&self, sim_id: i64) -> v1::StopServerRequest {
+        let server_id = self.server(sim_id).await.id;
+        v1::StopServerRequest { cluster_id: self.cluster_id, server_id, ..Default::default() }
+    }
+
+    /// Asks for a stop of a simulated server and waits until the task rests or is closed.
+    pub async fn stop(&self, sim_id: i64) -> v1::Task {
+        let request = self.request(sim_id).await;
+        let task = self.clients.stop_with(request).await.unwrap();
+        self.clients.at_rest(task.id).await
+    }
+
+    /// Whether the cluster is free for another task.
+    pub async fn is_free(&self) -> bool {
+        let request = v1::GetClusterRequest { cluster_id: self.cluster_id, ..Default::default() };
+        let cluster = self.clients.clusters.clone().get_cluster(request).await.unwrap().into_inner().cluster.unwrap();
+        cluster.operating_task_id == 0 && cluster.status != "OPERATING"
+    }
+}
+
+async fn start(config: &Config, clock: &Clock) -> (Running, Clients) {
+    let app = App::build(config, clock.clone()).await.unwrap();
+    let clients = Clients::of(app.address());
+    let shutdown = CancellationToken::new();
+    let task = tokio::spawn(app.run(shutdown.clone()));
+    (Running { shutdown, task }, clients)
+}
+
+/// `reason` of the `ErrorInfo` that every error carries.
+pub fn reason(status: &Status) -> String {
+    let details = status.get_error_details();
+    details.error_info().unwrap_or_else(|| panic!("no ErrorInfo in {status:?}")).reason.clone()
+}
+
+/// The error of a task: reason and message.
+pub fn task_error(task: &v1::Task) -> (String, String) {
+    let error = task.error.as_ref().unwrap_or_else(|| panic!("task without an error: {task:#?}"));
+    let status = Status::with_details(Code::from(error.code), error.message.clone(), {
+        use prost::Message;
+        error.encode_to_vec().into()
+    });
+    (reason(&status), error.message.clone())
+}
+
+/// Names of a task's subtasks in execution order, with their states.
+pub fn in_order(task: &v1::Task) -> Vec<(String, v1::SubtaskState)> {
+    let mut order = Vec::new();
+    let mut next = task.subtasks.iter().find(|subtask| subtask.upstreams.is_empty());
+    while let Some(subtask) = next {
+        order.push((subtask.name.clone(), subtask.state()));
+        next = task.subtasks.iter().find(|candidate| candidate.upstreams == [subtask.id]);
+    }
+    order
+}
+
+/// Fails unless revisions are 1, 2, 3, … without gap or repeat.
+pub fn assert_unbroken(events: &[v1::TaskEvent]) {
+    let revisions: Vec<i64> = events.iter().map(|event| event.revision).collect();
+    let expected: Vec<i64> = (1..=i64::try_from(revisions.len()).unwrap()).collect();
+    assert_eq!(revisions, expected, "the sequence is broken");
+}

@@ -1,0 +1,90 @@
+//! The service as a process of its own, to be killed.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use obsteward::config::Config;
+
+use super::Clients;
+
+/// `obsteward serve` on a loopback port that the system chose.
+pub struct ServeProcess {
+    child: Child,
+    pub clients: Clients,
+    pub address: String,
+}
+
+impl ServeProcess {
+    /// Starts it on the store of a configuration, with more environment, and waits until it listens.
+    pub fn start(config: &Config, directory: &Path, environment: &[(&str, &str)]) -> Self {
+        let file = directory.join("serve.toml");
+        let agent = config.local_agent.state_directory.as_ref().unwrap().display();
+        let text = format!(
+            "[server]\nlisten = \"127.0.0.1:0\"\n[store]\npath = {:?}\n[local_agent]\nstate_directory = \"{agent}\"\n\
+             one_end_per_seconds = {}\n[stop]\npoll_millis = {}\nprecheck_seconds = {}\ngate_seconds = {}\n\
+             grace_seconds = {}\n[sync]\nenabled = false\n",
+            config.store.path.display().to_string(),
+            config.local_agent.one_end_per_seconds,
+            config.stop.poll_millis,
+            config.stop.precheck_seconds,
+            config.stop.gate_seconds,
+            config.stop.grace_seconds,
+        );
+        std::fs::write(&file, text).unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_obsteward"))
+            .arg("serve")
+            .arg("--config")
+            .arg(&file)
+            .envs(environment.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut said = Vec::new();
+        let address = loop {
+            let Some(Ok(line)) = lines.next() else {
+                panic!("the service did not start: {}", said.join("\n"));
+            };
+            if let Some(address) = line.strip_prefix("listening on ") {
+                break address.to_owned();
+            }
+            said.push(line);
+        };
+        // Its log goes on; a full pipe must not stop it.
+        std::thread::spawn(move || {
+            let log = std::env::var_os("OBSTEWARD_TEST_LOG").is_some();
+            for line in lines.map_while(Result::ok) {
+                if log {
+                    eprintln!("serve: {line}");
+                }
+            }
+        });
+        let clients = Clients::of(&address);
+        Self { child, clients, address }
+    }
+
+    /// `kill -9`, and waits until it is gone.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Waits until it ended by itself; whether it ended well.
+    pub fn wait(mut self) -> bool {
+        self.child.wait().unwrap().success()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for ServeProcess {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
