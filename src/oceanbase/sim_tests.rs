@@ -1,6 +1,7 @@
 //! The adapter's acting half against the simulated cluster: STOP SERVER with its three outcomes, START SERVER, KILL, and the
 //! proofs before anything is sent. In the library because only here a permit can be had; needs the built `obsteward`, which
 //! the observers run.
+#![cfg(test)]
 
 use std::path::PathBuf;
 use std::time::Duration;
