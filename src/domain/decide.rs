@@ -10,7 +10,7 @@ use crate::domain::event::{
 };
 use crate::domain::ids::{Fence, Principal, Revision, SubtaskId};
 use crate::domain::refusal::Refusal;
-use crate::domain::task::Task;
+use crate::domain::task::{RecordedIntent, Task};
 
 /// An irreversible step never begins after a gap of more than this since the task's last event.
 pub const LONGEST_GAP: Duration = Duration::from_secs(600);
@@ -86,7 +86,7 @@ pub fn decide(task: &Task, input: Input, now: Timestamp) -> Result<Vec<EventKind
         }
         Input::StepFailed { subtask, failure, learned } => {
             running(task, subtask)?;
-            failed(task, subtask, failure, learned, now)
+            failed(task, subtask, failure, learned, IntentOutcome::Void, now)
         }
         Input::TimedOut { subtask, waited_for } => {
             let name = running(task, subtask)?;
@@ -99,16 +99,17 @@ pub fn decide(task: &Task, input: Input, now: Timestamp) -> Result<Vec<EventKind
             .with("subtask", &name)
             .with("timeout_seconds", seconds)
             .with("waited_for", waited_for);
-            failed(task, subtask, failure, Learned::default(), now)
+            // Nobody looked: what is open stays open, only it can no longer happen later.
+            failed(task, subtask, failure, Learned::default(), IntentOutcome::Unknown, now)
         }
         Input::EffectWanted { subtask, intent, fence, overrides } => {
             running(task, subtask)?;
             effect_wanted(task, subtask, intent, fence, overrides, now)
         }
         Input::EffectEnded { subtask, number, outcome, message } => {
-            Ok(vec![EventKind::IntentSettled { subtask, number, outcome, message }])
+            effect_ended(task, subtask, number, outcome, message)
         }
-        Input::Adopted { fence, executor } => Ok(adopted(task, fence, executor)),
+        Input::Adopted { fence, executor } => adopted(task, fence, executor),
         Input::Requested { verb, principal, if_revision, expire_time } => {
             requested(task, verb, principal, if_revision, expire_time, now)
         }
@@ -222,15 +223,19 @@ fn succeeded(task: &Task, id: SubtaskId, already_so: bool, learned: Learned, exe
         events.push(EventKind::TaskMoved { from: task.state, to, operation, error: None });
         return events;
     }
-    let another_runs = task
-        .subtasks
-        .iter()
-        .any(|subtask| subtask.spec.id != id && matches!(subtask.state, SubtaskState::Running | SubtaskState::Ready));
-    let another_failed = task.subtasks.iter().any(|subtask| subtask.state == SubtaskState::Failed);
-    if another_failed && !another_runs {
-        // A parallel branch had failed; this was the last to end.
-        let error = task.subtasks.iter().find_map(|subtask| subtask.error.clone());
-        events.push(EventKind::TaskMoved { from: task.state, to: TaskState::Failed, operation: task.operation, error });
+    let another_failed = task.subtasks.iter().find_map(|subtask| match subtask.state {
+        SubtaskState::Failed => subtask.error.clone(),
+        SubtaskState::Pending
+        | SubtaskState::Ready
+        | SubtaskState::Running
+        | SubtaskState::Canceling
+        | SubtaskState::Successful => None,
+    });
+    if let Some(failure) = another_failed {
+        // A parallel branch had failed: nothing new begins, and the last to end takes the task with it.
+        if !another_runs(task, id) {
+            events.push(end_failed(task, id, effect, failure));
+        }
         return events;
     }
     let next: Vec<SubtaskId> = task
@@ -259,53 +264,105 @@ fn failed(
     id: SubtaskId,
     failure: Failure,
     learned: Learned,
+    open: IntentOutcome,
     now: Timestamp,
 ) -> Result<Vec<EventKind>, Refusal> {
     if let Some(until) = task.horizon(Some(id)).filter(|until| *until > now) {
         return Err(Refusal::EffectMayStillHappen { task: task.spec.id, until });
     }
-    Ok(fail(task, id, failure, learned, IntentOutcome::Void))
+    Ok(fail(task, id, failure, learned, open))
 }
 
 /// The end of a subtask without success, and of the task when nothing else runs.
 fn fail(task: &Task, id: SubtaskId, failure: Failure, learned: Learned, open: IntentOutcome) -> Vec<EventKind> {
     let mut events = learn(id, learned);
-    if open == IntentOutcome::Void {
+    let effect = fail_subtask(task, id, &failure, open, &mut events);
+    if !another_runs(task, id) {
+        events.push(end_failed(task, id, effect, failure));
+    }
+    events
+}
+
+/// Only the subtask; answers whether it changed anything, or may have.
+fn fail_subtask(
+    task: &Task,
+    id: SubtaskId,
+    failure: &Failure,
+    open: IntentOutcome,
+    events: &mut Vec<EventKind>,
+) -> Effect {
+    let looked = open == IntentOutcome::Void;
+    if looked {
         events.extend(settle(task, id, open, "found not done by looking, and it no longer can be"));
     }
-    let counts = |outcome: Option<IntentOutcome>| match outcome {
-        Some(IntentOutcome::Done) => true,
-        None | Some(IntentOutcome::Unknown) => open == IntentOutcome::Unknown,
-        Some(IntentOutcome::Refused | IntentOutcome::Void) => false,
-    };
-    let tried = task.intents.iter().any(|intent| intent.subtask == id && counts(intent.outcome));
+    let counts =
+        |intent: &RecordedIntent| intent.outcome == Some(IntentOutcome::Done) || (intent.is_unresolved() && !looked);
+    let tried = task.intents.iter().any(|intent| intent.subtask == id && counts(intent));
+    let effect = if tried { Effect::Done } else { Effect::None };
     let canceling = task.state == TaskState::Canceling;
     events.extend(moved(task, id, SubtaskState::Failed, |change| {
-        change.effect = if tried { Effect::Done } else { Effect::None };
+        change.effect = effect;
         change.error = Some(failure.clone());
         if canceling {
             change.operation = SubtaskOperation::Cancel;
         }
     }));
-    let another_runs = task
-        .subtasks
-        .iter()
-        .any(|subtask| subtask.spec.id != id && matches!(subtask.state, SubtaskState::Running | SubtaskState::Ready));
-    if another_runs {
-        return events;
-    }
-    let elsewhere = task.subtasks.iter().any(|subtask| subtask.spec.id != id && subtask.effect == Effect::Done)
-        || task.intents.iter().any(|intent| intent.subtask != id && counts(intent.outcome));
+    effect
+}
+
+/// Whether anything but `id` runs or is about to.
+fn another_runs(task: &Task, id: SubtaskId) -> bool {
+    task.subtasks.iter().any(|subtask| {
+        let moves = match subtask.state {
+            SubtaskState::Ready | SubtaskState::Running | SubtaskState::Canceling => true,
+            SubtaskState::Pending | SubtaskState::Failed | SubtaskState::Successful => false,
+        };
+        subtask.spec.id != id && moves
+    })
+}
+
+/// The end of a task in which a subtask failed, when `last` has ended with `effect` and nothing else runs.
+fn end_failed(task: &Task, last: SubtaskId, effect: Effect, failure: Failure) -> EventKind {
+    let of_another = task.subtasks.iter().any(|subtask| subtask.spec.id != last && subtask.effect == Effect::Done)
+        || task.intents.iter().any(|intent| {
+            let stays = intent.is_unresolved() || intent.outcome == Some(IntentOutcome::Done);
+            intent.subtask != last && stays
+        });
+    let to_look_at = |failure: &Failure| matches!(failure.kind, FailureKind::Expired | FailureKind::CrashLoop);
+    let another_to_look_at =
+        task.subtasks.iter().any(|subtask| subtask.spec.id != last && subtask.error.as_ref().is_some_and(to_look_at));
     // Rest is for what a person must look at: an effect that stays, a consent to renew, a crash to understand.
-    let rests = tried || elsewhere || matches!(failure.kind, FailureKind::Expired | FailureKind::CrashLoop);
+    let rests = effect == Effect::Done || of_another || to_look_at(&failure) || another_to_look_at;
+    let canceling = task.state == TaskState::Canceling;
     let (to, operation) = match (canceling, rests) {
         (true, true) => (TaskState::Cancelled, TaskOperation::Cancel),
         (true, false) => (TaskState::Refused, TaskOperation::Cancel),
         (false, true) => (TaskState::Failed, task.operation),
         (false, false) => (TaskState::Refused, task.operation),
     };
-    events.push(EventKind::TaskMoved { from: task.state, to, operation, error: Some(failure) });
-    events
+    EventKind::TaskMoved { from: task.state, to, operation, error: Some(failure) }
+}
+
+fn effect_ended(
+    task: &Task,
+    subtask: SubtaskId,
+    number: i32,
+    outcome: IntentOutcome,
+    message: String,
+) -> Result<Vec<EventKind>, Refusal> {
+    if task.state.phase() == Phase::Closed {
+        return Err(Refusal::SubtaskNotRunning { task: task.spec.id, subtask });
+    }
+    match task.intents.iter().find(|intent| intent.number == number && intent.subtask == subtask) {
+        Some(intent) if intent.is_unresolved() => {
+            Ok(vec![EventKind::IntentSettled { subtask, number, outcome, message }])
+        }
+        // A look has resolved it already, and looking is what counts.
+        Some(_) => Ok(Vec::new()),
+        None => Err(Refusal::Internal {
+            what: format!("task {} has no intent {number} of subtask {subtask} that could end", task.spec.id),
+        }),
+    }
 }
 
 fn effect_wanted(
@@ -317,7 +374,7 @@ fn effect_wanted(
     now: Timestamp,
 ) -> Result<Vec<EventKind>, Refusal> {
     if let Some(failure) = consent_ended(task, &intent, now) {
-        return failed(task, subtask, failure, Learned::default(), now);
+        return failed(task, subtask, failure, Learned::default(), IntentOutcome::Void, now);
     }
     let mut events: Vec<EventKind> = overrides.into_iter().map(EventKind::Overridden).collect();
     events.push(EventKind::IntentRecorded { subtask, number: task.next_intent(), intent, fence });
@@ -349,13 +406,19 @@ fn consent_ended(task: &Task, intent: &Intent, now: Timestamp) -> Option<Failure
     )
 }
 
-fn adopted(task: &Task, fence: Fence, executor: String) -> Vec<EventKind> {
+fn adopted(task: &Task, fence: Fence, executor: String) -> Result<Vec<EventKind>, Refusal> {
+    if task.state.phase() == Phase::Closed || fence <= task.fence {
+        return Err(Refusal::Internal {
+            what: format!(
+                "task {} is {} under fence {}, it cannot be adopted under fence {fence}",
+                task.spec.id, task.state, task.fence
+            ),
+        });
+    }
     let mut events = vec![EventKind::Adopted { fence, executor }];
     if task.adoptions + 1 < ADOPTIONS_WITHOUT_MOVING || task.state.phase() != Phase::Moving {
-        return events;
+        return Ok(events);
     }
-    let running =
-        task.subtasks.iter().find(|subtask| matches!(subtask.state, SubtaskState::Running | SubtaskState::Canceling));
     let failure = Failure::new(
         FailureKind::CrashLoop,
         "CRASH_LOOP",
@@ -364,19 +427,24 @@ fn adopted(task: &Task, fence: Fence, executor: String) -> Vec<EventKind> {
         ),
     )
     .with("adoptions", ADOPTIONS_WITHOUT_MOVING);
-    match running {
-        Some(subtask) => {
-            // Its horizon may lie ahead: the intents stay open, and giving up waits for them.
-            events.extend(fail(task, subtask.spec.id, failure, Learned::default(), IntentOutcome::Unknown));
-        }
-        None => events.push(EventKind::TaskMoved {
-            from: task.state,
-            to: TaskState::Failed,
-            operation: task.operation,
-            error: Some(failure),
-        }),
+    let running =
+        task.subtasks.iter().filter(|subtask| matches!(subtask.state, SubtaskState::Running | SubtaskState::Canceling));
+    for subtask in running {
+        // Its horizon may lie ahead: the intents stay open, and giving up waits for them.
+        fail_subtask(task, subtask.spec.id, &failure, IntentOutcome::Unknown, &mut events);
     }
-    events
+    let (to, operation) = match task.state {
+        TaskState::Canceling => (TaskState::Cancelled, TaskOperation::Cancel),
+        TaskState::Running
+        | TaskState::Failed
+        | TaskState::Cancelled
+        | TaskState::Successful
+        | TaskState::RolledBack
+        | TaskState::Refused
+        | TaskState::GivenUp => (TaskState::Failed, task.operation),
+    };
+    events.push(EventKind::TaskMoved { from: task.state, to, operation, error: Some(failure) });
+    Ok(events)
 }
 
 fn requested(
