@@ -31,7 +31,7 @@ type CommitSender = oneshot::Sender<Result<CommitOutcome, StoreError>>;
 
 /// A queued write.
 pub(super) enum Job {
-    Commit { commit: Commit, encoded: commit::Encoded, answer: CommitSender },
+    Commit { commit: Box<Commit>, encoded: commit::Encoded, answer: CommitSender },
     Change(Change),
 }
 
@@ -60,7 +60,7 @@ impl Writer {
 
     /// Queues a commit; when the thread has ended, its answer is dropped, which reads as closed.
     pub(super) fn submit(&self, commit: Commit, encoded: commit::Encoded, answer: CommitSender) {
-        self.send(Job::Commit { commit, encoded, answer });
+        self.send(Job::Commit { commit: Box::new(commit), encoded, answer });
     }
 
     /// Queues a change and waits until it is on disk. The change refuses without having written anything.
@@ -140,7 +140,7 @@ impl Loop {
     fn write(&mut self, batch: Vec<Job>, senders: &mut Vec<CommitSender>) -> rusqlite::Result<()> {
         let before = *self.committed.borrow();
         let mut seq = before;
-        let mut commits: Vec<(Commit, CommitOutcome)> = Vec::with_capacity(batch.len());
+        let mut commits: Vec<(Box<Commit>, CommitOutcome)> = Vec::with_capacity(batch.len());
         let mut answers: Vec<Answer> = Vec::new();
         let mut failure = None;
         let begun = run(&self.connection, "BEGIN IMMEDIATE");

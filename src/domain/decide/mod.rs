@@ -1,5 +1,8 @@
 //! What follows from an input, as events: nobody else builds an event. All events of one decision are one commit.
 
+mod intent;
+mod request;
+
 use std::time::Duration;
 
 use crate::clock::Timestamp;
@@ -11,6 +14,8 @@ use crate::domain::event::{
 use crate::domain::ids::{Fence, Principal, Revision, SubtaskId};
 use crate::domain::refusal::Refusal;
 use crate::domain::task::{RecordedIntent, Task};
+
+pub use request::awaits_retry;
 
 /// An irreversible step never begins after a gap of more than this since the task's last event.
 pub const LONGEST_GAP: Duration = Duration::from_secs(600);
@@ -104,16 +109,16 @@ pub fn decide(task: &Task, input: Input, now: Timestamp) -> Result<Vec<EventKind
         }
         Input::EffectWanted { subtask, intent, fence, overrides } => {
             running(task, subtask)?;
-            effect_wanted(task, subtask, intent, fence, overrides, now)
+            intent::wanted(task, subtask, intent, fence, overrides, now)
         }
         Input::EffectEnded { subtask, number, outcome, message } => {
-            effect_ended(task, subtask, number, outcome, message)
+            intent::ended(task, subtask, number, outcome, message)
         }
         Input::Adopted { fence, executor } => adopted(task, fence, executor),
         Input::Requested { verb, principal, if_revision, expire_time } => {
-            requested(task, verb, principal, if_revision, expire_time, now)
+            request::requested(task, verb, principal, if_revision, expire_time, now)
         }
-        Input::RetryFrom { subtask } => Ok(retry_from(task, subtask)),
+        Input::RetryFrom { subtask } => Ok(request::retry_from(task, subtask)),
     }
 }
 
@@ -343,69 +348,6 @@ fn end_failed(task: &Task, last: SubtaskId, effect: Effect, failure: Failure) ->
     EventKind::TaskMoved { from: task.state, to, operation, error: Some(failure) }
 }
 
-fn effect_ended(
-    task: &Task,
-    subtask: SubtaskId,
-    number: i32,
-    outcome: IntentOutcome,
-    message: String,
-) -> Result<Vec<EventKind>, Refusal> {
-    if task.state.phase() == Phase::Closed {
-        return Err(Refusal::SubtaskNotRunning { task: task.spec.id, subtask });
-    }
-    match task.intents.iter().find(|intent| intent.number == number && intent.subtask == subtask) {
-        Some(intent) if intent.is_unresolved() => {
-            Ok(vec![EventKind::IntentSettled { subtask, number, outcome, message }])
-        }
-        // A look has resolved it already, and looking is what counts.
-        Some(_) => Ok(Vec::new()),
-        None => Err(Refusal::Internal {
-            what: format!("task {} has no intent {number} of subtask {subtask} that could end", task.spec.id),
-        }),
-    }
-}
-
-fn effect_wanted(
-    task: &Task,
-    subtask: SubtaskId,
-    intent: Intent,
-    fence: Fence,
-    overrides: Vec<Override>,
-    now: Timestamp,
-) -> Result<Vec<EventKind>, Refusal> {
-    if let Some(failure) = consent_ended(task, &intent, now) {
-        return failed(task, subtask, failure, Learned::default(), IntentOutcome::Void, now);
-    }
-    let mut events: Vec<EventKind> = overrides.into_iter().map(EventKind::Overridden).collect();
-    events.push(EventKind::IntentRecorded { subtask, number: task.next_intent(), intent, fence });
-    Ok(events)
-}
-
-fn consent_ended(task: &Task, intent: &Intent, now: Timestamp) -> Option<Failure> {
-    if !intent.irreversible {
-        return None;
-    }
-    let gap = now.since(task.last_moved_at);
-    let why = if now > task.expire_time {
-        format!("its expire_time {} has passed", task.expire_time)
-    } else if gap > LONGEST_GAP {
-        format!("nothing happened for {} s before it (at most {} s)", gap.as_secs(), LONGEST_GAP.as_secs())
-    } else {
-        return None;
-    };
-    let failure = Failure::new(
-        FailureKind::Expired,
-        "EXPIRED",
-        format!("the consent to {:?} has ended, {why}; retry the task to consent anew", intent.description),
-    );
-    Some(
-        failure
-            .with("effect", &intent.description)
-            .with("expire_time", task.expire_time)
-            .with("gap_seconds", gap.as_secs()),
-    )
-}
-
 fn adopted(task: &Task, fence: Fence, executor: String) -> Result<Vec<EventKind>, Refusal> {
     if task.state.phase() == Phase::Closed || fence <= task.fence {
         return Err(Refusal::Internal {
@@ -445,102 +387,4 @@ fn adopted(task: &Task, fence: Fence, executor: String) -> Result<Vec<EventKind>
     };
     events.push(EventKind::TaskMoved { from: task.state, to, operation, error: Some(failure) });
     Ok(events)
-}
-
-fn requested(
-    task: &Task,
-    verb: Verb,
-    principal: Principal,
-    if_revision: Option<Revision>,
-    expire_time: Option<Timestamp>,
-    now: Timestamp,
-) -> Result<Vec<EventKind>, Refusal> {
-    if let Some(expected) = if_revision.filter(|expected| *expected != task.revision) {
-        return Err(Refusal::TaskMoved { task: task.spec.id, expected, revision: task.revision, state: task.state });
-    }
-    if !task.allowed_verbs().contains(&verb) {
-        return Err(Refusal::VerbNotAllowed {
-            task: task.spec.id,
-            verb,
-            state: task.state,
-            allowed_in: &[TaskState::Failed, TaskState::Cancelled],
-        });
-    }
-    match verb {
-        Verb::Retry => {
-            let expire_time = expire_time.unwrap_or_else(|| now.plus(DEFAULT_CONSENT));
-            if expire_time <= now {
-                return Err(Refusal::ExpireTimePassed { expire_time, now });
-            }
-            Ok(vec![
-                EventKind::VerbRequested { verb, principal, expire_time: Some(expire_time) },
-                EventKind::TaskMoved {
-                    from: task.state,
-                    to: TaskState::Running,
-                    operation: TaskOperation::Retry,
-                    error: None,
-                },
-            ])
-        }
-        Verb::GiveUp => {
-            if let Some(until) = task.horizon(None).filter(|until| *until > now) {
-                return Err(Refusal::EffectMayStillHappen { task: task.spec.id, until });
-            }
-            Ok(vec![
-                EventKind::VerbRequested { verb, principal, expire_time: None },
-                EventKind::TaskMoved {
-                    from: task.state,
-                    to: TaskState::GivenUp,
-                    operation: TaskOperation::GiveUp,
-                    error: task.error.clone(),
-                },
-            ])
-        }
-    }
-}
-
-/// Whether a retry was asked for and its first step is still to be found.
-pub fn awaits_retry(task: &Task) -> bool {
-    task.state == TaskState::Running
-        && task.operation == TaskOperation::Retry
-        && !task.subtasks.iter().any(|subtask| {
-            matches!(subtask.state, SubtaskState::Ready | SubtaskState::Running | SubtaskState::Canceling)
-        })
-}
-
-fn retry_from(task: &Task, first: SubtaskId) -> Vec<EventKind> {
-    if !awaits_retry(task) {
-        return Vec::new();
-    }
-    let order = task.in_execution_order();
-    // Everything behind the first step that ended runs again; a parallel branch that holds stays.
-    let mut again: Vec<SubtaskId> = vec![first];
-    for subtask in &order {
-        if subtask.spec.upstreams.iter().any(|upstream| again.contains(upstream)) && !again.contains(&subtask.spec.id) {
-            again.push(subtask.spec.id);
-        }
-        if subtask.state == SubtaskState::Failed && !again.contains(&subtask.spec.id) {
-            again.push(subtask.spec.id);
-        }
-    }
-    let mut events = Vec::new();
-    for subtask in order {
-        let id = subtask.spec.id;
-        let ended = matches!(subtask.state, SubtaskState::Successful | SubtaskState::Failed);
-        let waits = subtask.spec.upstreams.iter().any(|upstream| {
-            again.contains(upstream) || task.subtask(*upstream).is_ok_and(|up| up.state != SubtaskState::Successful)
-        });
-        if again.contains(&id) && ended {
-            let to = if waits { SubtaskState::Pending } else { SubtaskState::Ready };
-            events.extend(moved(task, id, to, |change| {
-                change.operation = SubtaskOperation::Retry;
-                change.run_time += 1;
-                change.effect = Effect::None;
-                change.executor = String::new();
-            }));
-        } else if subtask.state == SubtaskState::Pending && !waits {
-            events.extend(moved(task, id, SubtaskState::Ready, |_| {}));
-        }
-    }
-    events
 }
