@@ -113,7 +113,7 @@ fn what_does_not_decode_is_damage_and_never_a_default() {
     // A kind of number 99.
     damaged(&[0x08, 0x01, 0x9a, 0x06, 0x00], "newer version");
     // A subtask that moved to nowhere.
-    damaged(&[0x2a, 0x02, 0x08, 0x65], "subtask moved");
+    damaged(&[0x22, 0x02, 0x08, 0x65], "subtask moved");
     damaged(&[0x12, 0x00], "specification of a task");
 }
 

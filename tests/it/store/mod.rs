@@ -5,6 +5,7 @@ mod commits;
 mod encode;
 mod file;
 mod inventory;
+mod speed;
 
 use std::sync::Arc;
 use std::time::Duration;
