@@ -330,6 +330,22 @@ fn a_horizon_keeps_a_task_from_failing_and_from_being_given_up() {
 }
 
 #[test]
+fn a_task_never_closes_over_an_open_effect_of_another_subtask() {
+    let mut driven = Driven::new(&[0, 1]);
+    driven.must(dispatch());
+    driven.must(success(subtask(0)));
+    driven.must(wanted(&driven, subtask(1), 30, false));
+    for _ in 0..ADOPTIONS_WITHOUT_MOVING {
+        driven.must(adopted(&driven));
+    }
+    driven.must(asked(Verb::Retry));
+    driven.must(Input::RetryFrom { subtask: subtask(0) });
+    driven.must(dispatch());
+    driven.must(failure(subtask(0)));
+    assert_eq!(driven.task.state, TaskState::Failed);
+}
+
+#[test]
 fn a_timeout_leaves_open_what_nobody_looked_at() {
     let mut driven = Driven::new(&[0]);
     driven.must(dispatch());

@@ -3,6 +3,7 @@
 //! reads the log.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
 
@@ -39,6 +40,7 @@ pub(super) enum Job {
 pub(super) struct Writer {
     jobs: Option<Sender<Job>>,
     thread: Option<JoinHandle<()>>,
+    head: Arc<AtomicI64>,
 }
 
 impl Writer {
@@ -50,12 +52,27 @@ impl Writer {
         progress: Arc<ProgressBoard>,
     ) -> Result<Self, StoreError> {
         let (jobs, queue) = channel();
-        let state = Loop { connection, queue, on_fatal, committed, progress, crash: CrashPoint::from_environment() };
+        let head = Arc::new(AtomicI64::new(committed.borrow().get()));
+        let shown = Arc::clone(&head);
+        let state = Loop {
+            head: shown,
+            connection,
+            queue,
+            on_fatal,
+            committed,
+            progress,
+            crash: CrashPoint::from_environment(),
+        };
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || state.run())
             .map_err(|error| StoreError::Open(format!("cannot start the store's writer thread, {error}")))?;
-        Ok(Self { jobs: Some(jobs), thread: Some(thread) })
+        Ok(Self { jobs: Some(jobs), thread: Some(thread), head })
+    }
+
+    /// Place of the last event on disk: never behind an answer that went out.
+    pub(super) fn head(&self) -> Seq {
+        Seq::new(self.head.load(Ordering::Acquire))
     }
 
     /// Queues a commit; when the thread has ended, its answer is dropped, which reads as closed.
@@ -100,6 +117,8 @@ struct Loop {
     queue: Receiver<Job>,
     on_fatal: OnFatal,
     committed: watch::Sender<Seq>,
+    /// As `committed`, but set before the answers: who was answered finds the head there.
+    head: Arc<AtomicI64>,
     progress: Arc<ProgressBoard>,
     crash: CrashPoint,
 }
@@ -176,6 +195,7 @@ impl Loop {
         self.crash.before_commit(submits);
         run(&self.connection, "COMMIT")?;
         self.crash.after_commit(submits);
+        self.head.store(seq.get(), Ordering::Release);
         for ((commit, outcome), sender) in commits.into_iter().zip(senders.drain(..)) {
             self.progress.forget_moved(&commit);
             let _ = sender.send(Ok(outcome));
