@@ -172,6 +172,9 @@ impl Task {
                 what: "a task's first event is its creation",
             });
         };
+        if spec.graph.subtasks.is_empty() {
+            return Err(IllegalTransition::Unfit("the task's graph has no subtask".to_owned()));
+        }
         if spec.graph.execution_order().is_none() {
             return Err(IllegalTransition::Unfit("the task's graph has a circle or an edge to nowhere".to_owned()));
         }

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod dependencies;
+mod domain;
 mod fake_store;
 mod layers;
 mod oceanbase;

@@ -47,10 +47,10 @@ pub(super) fn write(
     let count = i64::try_from(commit.events.len()).unwrap_or(i64::MAX);
     let at = revision_of(connection, commit.task)?;
     let reached = Revision::new(commit.after.get().saturating_add(count));
-    if at >= reached {
-        if let Some(outcome) = identical(connection, commit, encoded, reached, count)? {
-            return Ok(outcome);
-        }
+    if at >= reached
+        && let Some(outcome) = identical(connection, commit, encoded, reached, count)?
+    {
+        return Ok(outcome);
     }
     if let Some(outcome) = replayed(connection, commit)? {
         return Ok(outcome);

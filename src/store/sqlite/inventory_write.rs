@@ -69,10 +69,10 @@ pub(super) fn register(connection: &Connection, new: &NewCluster, record: &Audit
 /// An id that the caller chose and somebody else has.
 fn taken(connection: &Connection, new: &NewCluster) -> rusqlite::Result<Option<Registered>> {
     let is_taken = |sql: &str, id: i64| connection.prepare_cached(sql)?.exists([id]);
-    if let Some(id) = new.id {
-        if is_taken("SELECT 1 FROM cluster WHERE id = ?1", id.get())? {
-            return Ok(Some(Registered::IdTaken { what: "cluster", id: id.get() }));
-        }
+    if let Some(id) = new.id
+        && is_taken("SELECT 1 FROM cluster WHERE id = ?1", id.get())?
+    {
+        return Ok(Some(Registered::IdTaken { what: "cluster", id: id.get() }));
     }
     for (index, (_, id)) in new.server_ids.iter().enumerate() {
         let twice = new.server_ids.iter().take(index).any(|(_, other)| other == id);

@@ -148,7 +148,7 @@ impl Store for SqliteStore {
     }
 
     async fn head(&self) -> Result<Seq, StoreError> {
-        Ok(*self.committed.borrow())
+        Ok(self.writer.head())
     }
 
     async fn list(

@@ -3,6 +3,7 @@
 //! reads the log.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
 
@@ -31,7 +32,7 @@ type CommitSender = oneshot::Sender<Result<CommitOutcome, StoreError>>;
 
 /// A queued write.
 pub(super) enum Job {
-    Commit { commit: Commit, encoded: commit::Encoded, answer: CommitSender },
+    Commit { commit: Box<Commit>, encoded: commit::Encoded, answer: CommitSender },
     Change(Change),
 }
 
@@ -39,6 +40,7 @@ pub(super) enum Job {
 pub(super) struct Writer {
     jobs: Option<Sender<Job>>,
     thread: Option<JoinHandle<()>>,
+    head: Arc<AtomicI64>,
 }
 
 impl Writer {
@@ -50,17 +52,32 @@ impl Writer {
         progress: Arc<ProgressBoard>,
     ) -> Result<Self, StoreError> {
         let (jobs, queue) = channel();
-        let state = Loop { connection, queue, on_fatal, committed, progress, crash: CrashPoint::from_environment() };
+        let head = Arc::new(AtomicI64::new(committed.borrow().get()));
+        let shown = Arc::clone(&head);
+        let state = Loop {
+            head: shown,
+            connection,
+            queue,
+            on_fatal,
+            committed,
+            progress,
+            crash: CrashPoint::from_environment(),
+        };
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || state.run())
             .map_err(|error| StoreError::Open(format!("cannot start the store's writer thread, {error}")))?;
-        Ok(Self { jobs: Some(jobs), thread: Some(thread) })
+        Ok(Self { jobs: Some(jobs), thread: Some(thread), head })
+    }
+
+    /// Place of the last event on disk: never behind an answer that went out.
+    pub(super) fn head(&self) -> Seq {
+        Seq::new(self.head.load(Ordering::Acquire))
     }
 
     /// Queues a commit; when the thread has ended, its answer is dropped, which reads as closed.
     pub(super) fn submit(&self, commit: Commit, encoded: commit::Encoded, answer: CommitSender) {
-        self.send(Job::Commit { commit, encoded, answer });
+        self.send(Job::Commit { commit: Box::new(commit), encoded, answer });
     }
 
     /// Queues a change and waits until it is on disk. The change refuses without having written anything.
@@ -100,6 +117,8 @@ struct Loop {
     queue: Receiver<Job>,
     on_fatal: OnFatal,
     committed: watch::Sender<Seq>,
+    /// As `committed`, but set before the answers: who was answered finds the head there.
+    head: Arc<AtomicI64>,
     progress: Arc<ProgressBoard>,
     crash: CrashPoint,
 }
@@ -140,7 +159,7 @@ impl Loop {
     fn write(&mut self, batch: Vec<Job>, senders: &mut Vec<CommitSender>) -> rusqlite::Result<()> {
         let before = *self.committed.borrow();
         let mut seq = before;
-        let mut commits: Vec<(Commit, CommitOutcome)> = Vec::with_capacity(batch.len());
+        let mut commits: Vec<(Box<Commit>, CommitOutcome)> = Vec::with_capacity(batch.len());
         let mut answers: Vec<Answer> = Vec::new();
         let mut failure = None;
         let begun = run(&self.connection, "BEGIN IMMEDIATE");
@@ -176,6 +195,7 @@ impl Loop {
         self.crash.before_commit(submits);
         run(&self.connection, "COMMIT")?;
         self.crash.after_commit(submits);
+        self.head.store(seq.get(), Ordering::Release);
         for ((commit, outcome), sender) in commits.into_iter().zip(senders.drain(..)) {
             self.progress.forget_moved(&commit);
             let _ = sender.send(Ok(outcome));

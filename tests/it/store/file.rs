@@ -85,6 +85,21 @@ async fn a_file_that_is_cut_or_foreign_is_refused() {
 }
 
 #[tokio::test]
+async fn a_log_that_was_changed_by_hand_is_damage_that_names_the_task() {
+    let (directory, store) = sqlite();
+    commit(&*store, creation(100, 1)).await;
+    commit(&*store, append(100, 2, 1, "a")).await;
+    commit(&*store, append(100, 3, 1, "b")).await;
+    let other = rusqlite::Connection::open(directory.path().join("store.db")).unwrap();
+    for sql in ["DELETE FROM task_event WHERE revision = 3", "UPDATE task_event SET bodies = x'ff' WHERE revision = 4"]
+    {
+        other.execute_batch(sql).unwrap();
+        let outcome = store.task(task_id(100)).await;
+        assert!(matches!(&outcome, Err(StoreError::Damaged(words)) if words.contains("task 100")), "{outcome:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_failed_write_is_fatal_and_closes_the_store() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("store.db");

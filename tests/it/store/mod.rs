@@ -1,8 +1,11 @@
 //! One conformance suite for every store, and what only the embedded one promises about its file.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop where it is")]
 
 mod commits;
+mod encode;
 mod file;
 mod inventory;
+mod speed;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,8 @@
 //! What follows from an input, as events: nobody else builds an event. All events of one decision are one commit.
 
+mod intent;
+mod request;
+
 use std::time::Duration;
 
 use crate::clock::Timestamp;
@@ -10,7 +13,9 @@ use crate::domain::event::{
 };
 use crate::domain::ids::{Fence, Principal, Revision, SubtaskId};
 use crate::domain::refusal::Refusal;
-use crate::domain::task::Task;
+use crate::domain::task::{RecordedIntent, Task};
+
+pub use request::awaits_retry;
 
 /// An irreversible step never begins after a gap of more than this since the task's last event.
 pub const LONGEST_GAP: Duration = Duration::from_secs(600);
@@ -86,7 +91,7 @@ pub fn decide(task: &Task, input: Input, now: Timestamp) -> Result<Vec<EventKind
         }
         Input::StepFailed { subtask, failure, learned } => {
             running(task, subtask)?;
-            failed(task, subtask, failure, learned, now)
+            failed(task, subtask, failure, learned, IntentOutcome::Void, now)
         }
         Input::TimedOut { subtask, waited_for } => {
             let name = running(task, subtask)?;
@@ -99,20 +104,21 @@ pub fn decide(task: &Task, input: Input, now: Timestamp) -> Result<Vec<EventKind
             .with("subtask", &name)
             .with("timeout_seconds", seconds)
             .with("waited_for", waited_for);
-            failed(task, subtask, failure, Learned::default(), now)
+            // Nobody looked: what is open stays open, only it can no longer happen later.
+            failed(task, subtask, failure, Learned::default(), IntentOutcome::Unknown, now)
         }
         Input::EffectWanted { subtask, intent, fence, overrides } => {
             running(task, subtask)?;
-            effect_wanted(task, subtask, intent, fence, overrides, now)
+            intent::wanted(task, subtask, intent, fence, overrides, now)
         }
         Input::EffectEnded { subtask, number, outcome, message } => {
-            Ok(vec![EventKind::IntentSettled { subtask, number, outcome, message }])
+            intent::ended(task, subtask, number, outcome, message)
         }
-        Input::Adopted { fence, executor } => Ok(adopted(task, fence, executor)),
+        Input::Adopted { fence, executor } => adopted(task, fence, executor),
         Input::Requested { verb, principal, if_revision, expire_time } => {
-            requested(task, verb, principal, if_revision, expire_time, now)
+            request::requested(task, verb, principal, if_revision, expire_time, now)
         }
-        Input::RetryFrom { subtask } => Ok(retry_from(task, subtask)),
+        Input::RetryFrom { subtask } => Ok(request::retry_from(task, subtask)),
     }
 }
 
@@ -222,15 +228,19 @@ fn succeeded(task: &Task, id: SubtaskId, already_so: bool, learned: Learned, exe
         events.push(EventKind::TaskMoved { from: task.state, to, operation, error: None });
         return events;
     }
-    let another_runs = task
-        .subtasks
-        .iter()
-        .any(|subtask| subtask.spec.id != id && matches!(subtask.state, SubtaskState::Running | SubtaskState::Ready));
-    let another_failed = task.subtasks.iter().any(|subtask| subtask.state == SubtaskState::Failed);
-    if another_failed && !another_runs {
-        // A parallel branch had failed; this was the last to end.
-        let error = task.subtasks.iter().find_map(|subtask| subtask.error.clone());
-        events.push(EventKind::TaskMoved { from: task.state, to: TaskState::Failed, operation: task.operation, error });
+    let another_failed = task.subtasks.iter().find_map(|subtask| match subtask.state {
+        SubtaskState::Failed => subtask.error.clone(),
+        SubtaskState::Pending
+        | SubtaskState::Ready
+        | SubtaskState::Running
+        | SubtaskState::Canceling
+        | SubtaskState::Successful => None,
+    });
+    if let Some(failure) = another_failed {
+        // A parallel branch had failed: nothing new begins, and the last to end takes the task with it.
+        if !another_runs(task, id) {
+            events.push(end_failed(task, id, effect, failure));
+        }
         return events;
     }
     let next: Vec<SubtaskId> = task
@@ -259,103 +269,98 @@ fn failed(
     id: SubtaskId,
     failure: Failure,
     learned: Learned,
+    open: IntentOutcome,
     now: Timestamp,
 ) -> Result<Vec<EventKind>, Refusal> {
     if let Some(until) = task.horizon(Some(id)).filter(|until| *until > now) {
         return Err(Refusal::EffectMayStillHappen { task: task.spec.id, until });
     }
-    Ok(fail(task, id, failure, learned, IntentOutcome::Void))
+    Ok(fail(task, id, failure, learned, open))
 }
 
 /// The end of a subtask without success, and of the task when nothing else runs.
 fn fail(task: &Task, id: SubtaskId, failure: Failure, learned: Learned, open: IntentOutcome) -> Vec<EventKind> {
     let mut events = learn(id, learned);
-    if open == IntentOutcome::Void {
+    let effect = fail_subtask(task, id, &failure, open, &mut events);
+    if !another_runs(task, id) {
+        events.push(end_failed(task, id, effect, failure));
+    }
+    events
+}
+
+/// Only the subtask; answers whether it changed anything, or may have.
+fn fail_subtask(
+    task: &Task,
+    id: SubtaskId,
+    failure: &Failure,
+    open: IntentOutcome,
+    events: &mut Vec<EventKind>,
+) -> Effect {
+    let looked = open == IntentOutcome::Void;
+    if looked {
         events.extend(settle(task, id, open, "found not done by looking, and it no longer can be"));
     }
-    let counts = |outcome: Option<IntentOutcome>| match outcome {
-        Some(IntentOutcome::Done) => true,
-        None | Some(IntentOutcome::Unknown) => open == IntentOutcome::Unknown,
-        Some(IntentOutcome::Refused | IntentOutcome::Void) => false,
-    };
-    let tried = task.intents.iter().any(|intent| intent.subtask == id && counts(intent.outcome));
+    let counts =
+        |intent: &RecordedIntent| intent.outcome == Some(IntentOutcome::Done) || (intent.is_unresolved() && !looked);
+    let tried = task.intents.iter().any(|intent| intent.subtask == id && counts(intent));
+    let effect = if tried { Effect::Done } else { Effect::None };
     let canceling = task.state == TaskState::Canceling;
     events.extend(moved(task, id, SubtaskState::Failed, |change| {
-        change.effect = if tried { Effect::Done } else { Effect::None };
+        change.effect = effect;
         change.error = Some(failure.clone());
         if canceling {
             change.operation = SubtaskOperation::Cancel;
         }
     }));
-    let another_runs = task
-        .subtasks
-        .iter()
-        .any(|subtask| subtask.spec.id != id && matches!(subtask.state, SubtaskState::Running | SubtaskState::Ready));
-    if another_runs {
-        return events;
-    }
-    let elsewhere = task.subtasks.iter().any(|subtask| subtask.spec.id != id && subtask.effect == Effect::Done)
-        || task.intents.iter().any(|intent| intent.subtask != id && counts(intent.outcome));
+    effect
+}
+
+/// Whether anything but `id` runs or is about to.
+fn another_runs(task: &Task, id: SubtaskId) -> bool {
+    task.subtasks.iter().any(|subtask| {
+        let moves = match subtask.state {
+            SubtaskState::Ready | SubtaskState::Running | SubtaskState::Canceling => true,
+            SubtaskState::Pending | SubtaskState::Failed | SubtaskState::Successful => false,
+        };
+        subtask.spec.id != id && moves
+    })
+}
+
+/// The end of a task in which a subtask failed, when `last` has ended with `effect` and nothing else runs.
+fn end_failed(task: &Task, last: SubtaskId, effect: Effect, failure: Failure) -> EventKind {
+    let of_another = task.subtasks.iter().any(|subtask| subtask.spec.id != last && subtask.effect == Effect::Done)
+        || task.intents.iter().any(|intent| {
+            let stays = intent.is_unresolved() || intent.outcome == Some(IntentOutcome::Done);
+            intent.subtask != last && stays
+        });
+    let to_look_at = |failure: &Failure| matches!(failure.kind, FailureKind::Expired | FailureKind::CrashLoop);
+    let another_to_look_at =
+        task.subtasks.iter().any(|subtask| subtask.spec.id != last && subtask.error.as_ref().is_some_and(to_look_at));
     // Rest is for what a person must look at: an effect that stays, a consent to renew, a crash to understand.
-    let rests = tried || elsewhere || matches!(failure.kind, FailureKind::Expired | FailureKind::CrashLoop);
+    let rests = effect == Effect::Done || of_another || to_look_at(&failure) || another_to_look_at;
+    let canceling = task.state == TaskState::Canceling;
     let (to, operation) = match (canceling, rests) {
         (true, true) => (TaskState::Cancelled, TaskOperation::Cancel),
         (true, false) => (TaskState::Refused, TaskOperation::Cancel),
         (false, true) => (TaskState::Failed, task.operation),
         (false, false) => (TaskState::Refused, task.operation),
     };
-    events.push(EventKind::TaskMoved { from: task.state, to, operation, error: Some(failure) });
-    events
+    EventKind::TaskMoved { from: task.state, to, operation, error: Some(failure) }
 }
 
-fn effect_wanted(
-    task: &Task,
-    subtask: SubtaskId,
-    intent: Intent,
-    fence: Fence,
-    overrides: Vec<Override>,
-    now: Timestamp,
-) -> Result<Vec<EventKind>, Refusal> {
-    if let Some(failure) = consent_ended(task, &intent, now) {
-        return failed(task, subtask, failure, Learned::default(), now);
+fn adopted(task: &Task, fence: Fence, executor: String) -> Result<Vec<EventKind>, Refusal> {
+    if task.state.phase() == Phase::Closed || fence <= task.fence {
+        return Err(Refusal::Internal {
+            what: format!(
+                "task {} is {} under fence {}, it cannot be adopted under fence {fence}",
+                task.spec.id, task.state, task.fence
+            ),
+        });
     }
-    let mut events: Vec<EventKind> = overrides.into_iter().map(EventKind::Overridden).collect();
-    events.push(EventKind::IntentRecorded { subtask, number: task.next_intent(), intent, fence });
-    Ok(events)
-}
-
-fn consent_ended(task: &Task, intent: &Intent, now: Timestamp) -> Option<Failure> {
-    if !intent.irreversible {
-        return None;
-    }
-    let gap = now.since(task.last_moved_at);
-    let why = if now > task.expire_time {
-        format!("its expire_time {} has passed", task.expire_time)
-    } else if gap > LONGEST_GAP {
-        format!("nothing happened for {} s before it (at most {} s)", gap.as_secs(), LONGEST_GAP.as_secs())
-    } else {
-        return None;
-    };
-    let failure = Failure::new(
-        FailureKind::Expired,
-        "EXPIRED",
-        format!("the consent to {:?} has ended, {why}; retry the task to consent anew", intent.description),
-    );
-    Some(
-        failure
-            .with("effect", &intent.description)
-            .with("expire_time", task.expire_time)
-            .with("gap_seconds", gap.as_secs()),
-    )
-}
-
-fn adopted(task: &Task, fence: Fence, executor: String) -> Vec<EventKind> {
     let mut events = vec![EventKind::Adopted { fence, executor }];
     if task.adoptions + 1 < ADOPTIONS_WITHOUT_MOVING || task.state.phase() != Phase::Moving {
-        return events;
+        return Ok(events);
     }
-    let running =
-        task.subtasks.iter().find(|subtask| matches!(subtask.state, SubtaskState::Running | SubtaskState::Canceling));
     let failure = Failure::new(
         FailureKind::CrashLoop,
         "CRASH_LOOP",
@@ -364,132 +369,22 @@ fn adopted(task: &Task, fence: Fence, executor: String) -> Vec<EventKind> {
         ),
     )
     .with("adoptions", ADOPTIONS_WITHOUT_MOVING);
-    match running {
-        Some(subtask) => {
-            // Its horizon may lie ahead: the intents stay open, and giving up waits for them.
-            events.extend(fail(task, subtask.spec.id, failure, Learned::default(), IntentOutcome::Unknown));
-        }
-        None => events.push(EventKind::TaskMoved {
-            from: task.state,
-            to: TaskState::Failed,
-            operation: task.operation,
-            error: Some(failure),
-        }),
+    let running =
+        task.subtasks.iter().filter(|subtask| matches!(subtask.state, SubtaskState::Running | SubtaskState::Canceling));
+    for subtask in running {
+        // Its horizon may lie ahead: the intents stay open, and giving up waits for them.
+        fail_subtask(task, subtask.spec.id, &failure, IntentOutcome::Unknown, &mut events);
     }
-    events
-}
-
-fn requested(
-    task: &Task,
-    verb: Verb,
-    principal: Principal,
-    if_revision: Option<Revision>,
-    expire_time: Option<Timestamp>,
-    now: Timestamp,
-) -> Result<Vec<EventKind>, Refusal> {
-    if let Some(expected) = if_revision.filter(|expected| *expected != task.revision) {
-        return Err(Refusal::TaskMoved { task: task.spec.id, expected, revision: task.revision, state: task.state });
-    }
-    if !task.allowed_verbs().contains(&verb) {
-        return Err(Refusal::VerbNotAllowed {
-            task: task.spec.id,
-            verb,
-            state: task.state,
-            allowed_in: &[TaskState::Failed, TaskState::Cancelled],
-        });
-    }
-    match verb {
-        Verb::Retry => {
-            let expire_time = expire_time.unwrap_or_else(|| now.plus(DEFAULT_CONSENT));
-            if expire_time <= now {
-                return Err(Refusal::ExpireTimePassed { expire_time, now });
-            }
-            Ok(vec![
-                EventKind::VerbRequested { verb, principal, expire_time: Some(expire_time) },
-                EventKind::TaskMoved {
-                    from: task.state,
-                    to: TaskState::Running,
-                    operation: TaskOperation::Retry,
-                    error: None,
-                },
-            ])
-        }
-        Verb::GiveUp => {
-            if let Some(until) = task.horizon(None).filter(|until| *until > now) {
-                return Err(Refusal::EffectMayStillHappen { task: task.spec.id, until });
-            }
-            let mut events = vec![EventKind::VerbRequested { verb, principal, expire_time: None }];
-            events.extend(left_behind(task));
-            events.push(EventKind::TaskMoved {
-                from: task.state,
-                to: TaskState::GivenUp,
-                operation: TaskOperation::GiveUp,
-                error: task.error.clone(),
-            });
-            Ok(events)
-        }
-    }
-}
-
-/// The facts that a task which is given up leaves as they are.
-fn left_behind(task: &Task) -> Vec<EventKind> {
-    let done = task.intents.iter().filter(|intent| match intent.outcome {
-        Some(IntentOutcome::Done | IntentOutcome::Unknown) | None => true,
-        Some(IntentOutcome::Refused | IntentOutcome::Void) => false,
-    });
-    done.map(|intent| EventKind::Warned {
-        subtask: intent.subtask,
-        code: "EFFECT_STAYS".to_owned(),
-        message: match intent.outcome {
-            Some(IntentOutcome::Done) => format!("done at {} and stays: {}", intent.at, intent.intent.description),
-            Some(_) | None => format!("tried at {}, look whether it is so: {}", intent.at, intent.intent.description),
-        },
-    })
-    .collect()
-}
-
-/// Whether a retry was asked for and its first step is still to be found.
-pub fn awaits_retry(task: &Task) -> bool {
-    task.state == TaskState::Running
-        && task.operation == TaskOperation::Retry
-        && !task.subtasks.iter().any(|subtask| {
-            matches!(subtask.state, SubtaskState::Ready | SubtaskState::Running | SubtaskState::Canceling)
-        })
-}
-
-fn retry_from(task: &Task, first: SubtaskId) -> Vec<EventKind> {
-    if !awaits_retry(task) {
-        return Vec::new();
-    }
-    let order = task.in_execution_order();
-    // Everything behind the first step that ended runs again; a parallel branch that holds stays.
-    let mut again: Vec<SubtaskId> = vec![first];
-    for subtask in &order {
-        if subtask.spec.upstreams.iter().any(|upstream| again.contains(upstream)) && !again.contains(&subtask.spec.id) {
-            again.push(subtask.spec.id);
-        }
-        if subtask.state == SubtaskState::Failed && !again.contains(&subtask.spec.id) {
-            again.push(subtask.spec.id);
-        }
-    }
-    let mut events = Vec::new();
-    for subtask in order {
-        let id = subtask.spec.id;
-        let ended = matches!(subtask.state, SubtaskState::Successful | SubtaskState::Failed);
-        let waits = subtask.spec.upstreams.iter().any(|upstream| {
-            again.contains(upstream) || task.subtask(*upstream).is_ok_and(|up| up.state != SubtaskState::Successful)
-        });
-        if again.contains(&id) && ended {
-            let to = if waits { SubtaskState::Pending } else { SubtaskState::Ready };
-            events.extend(moved(task, id, to, |change| {
-                change.operation = SubtaskOperation::Retry;
-                change.run_time += 1;
-                change.effect = Effect::None;
-                change.executor = String::new();
-            }));
-        } else if subtask.state == SubtaskState::Pending && !waits {
-            events.extend(moved(task, id, SubtaskState::Ready, |_| {}));
-        }
-    }
-    events
+    let (to, operation) = match task.state {
+        TaskState::Canceling => (TaskState::Cancelled, TaskOperation::Cancel),
+        TaskState::Running
+        | TaskState::Failed
+        | TaskState::Cancelled
+        | TaskState::Successful
+        | TaskState::RolledBack
+        | TaskState::Refused
+        | TaskState::GivenUp => (TaskState::Failed, task.operation),
+    };
+    events.push(EventKind::TaskMoved { from: task.state, to, operation, error: Some(failure) });
+    Ok(events)
 }

@@ -1,0 +1,74 @@
+//! Effects that are about to be tried and how they ended: the consent to irreversible ones is looked at here, and only here.
+
+use super::{LONGEST_GAP, Learned, failed};
+use crate::clock::Timestamp;
+use crate::domain::effect::Intent;
+use crate::domain::event::{EventKind, Failure, FailureKind, IntentOutcome, Override, Phase};
+use crate::domain::ids::{Fence, SubtaskId};
+use crate::domain::refusal::Refusal;
+use crate::domain::task::Task;
+
+/// How an effect that was tried ended.
+pub(super) fn ended(
+    task: &Task,
+    subtask: SubtaskId,
+    number: i32,
+    outcome: IntentOutcome,
+    message: String,
+) -> Result<Vec<EventKind>, Refusal> {
+    if task.state.phase() == Phase::Closed {
+        return Err(Refusal::SubtaskNotRunning { task: task.spec.id, subtask });
+    }
+    match task.intents.iter().find(|intent| intent.number == number && intent.subtask == subtask) {
+        Some(intent) if intent.is_unresolved() => {
+            Ok(vec![EventKind::IntentSettled { subtask, number, outcome, message }])
+        }
+        // A look has resolved it already, and looking is what counts.
+        Some(_) => Ok(Vec::new()),
+        None => Err(Refusal::Internal {
+            what: format!("task {} has no intent {number} of subtask {subtask} that could end", task.spec.id),
+        }),
+    }
+}
+
+/// A step wants to try an effect: its intent, or the end of the step when the consent to it has ended.
+pub(super) fn wanted(
+    task: &Task,
+    subtask: SubtaskId,
+    intent: Intent,
+    fence: Fence,
+    overrides: Vec<Override>,
+    now: Timestamp,
+) -> Result<Vec<EventKind>, Refusal> {
+    if let Some(failure) = consent_ended(task, &intent, now) {
+        return failed(task, subtask, failure, Learned::default(), IntentOutcome::Void, now);
+    }
+    let mut events: Vec<EventKind> = overrides.into_iter().map(EventKind::Overridden).collect();
+    events.push(EventKind::IntentRecorded { subtask, number: task.next_intent(), intent, fence });
+    Ok(events)
+}
+
+fn consent_ended(task: &Task, intent: &Intent, now: Timestamp) -> Option<Failure> {
+    if !intent.irreversible {
+        return None;
+    }
+    let gap = now.since(task.last_moved_at);
+    let why = if now > task.expire_time {
+        format!("its expire_time {} has passed", task.expire_time)
+    } else if gap > LONGEST_GAP {
+        format!("nothing happened for {} s before it (at most {} s)", gap.as_secs(), LONGEST_GAP.as_secs())
+    } else {
+        return None;
+    };
+    let failure = Failure::new(
+        FailureKind::Expired,
+        "EXPIRED",
+        format!("the consent to {:?} has ended, {why}; retry the task to consent anew", intent.description),
+    );
+    Some(
+        failure
+            .with("effect", &intent.description)
+            .with("expire_time", task.expire_time)
+            .with("gap_seconds", gap.as_secs()),
+    )
+}

@@ -1,0 +1,127 @@
+//! The stored bytes of one event of each kind, as a file: what was written by an older version must be read for years.
+//! A line is added for what is new; a line that changes is a store that can no longer be read.
+
+use obsteward::domain::effect::Intent;
+use obsteward::domain::event::{
+    Effect, Event, EventKind, Failure, FailureKind, IntentOutcome, Override, SubtaskOperation, SubtaskState,
+    TaskOperation, TaskState, Verb,
+};
+use obsteward::domain::ids::{Fence, Principal, SubtaskId};
+use obsteward::domain::status::Risk;
+use obsteward::domain::task::Task;
+use obsteward::store::encode::{event_from_bytes, event_to_bytes, events_from_bytes, events_to_bytes};
+use obsteward::store::{LogLine, StoreError};
+
+use super::{at, spec};
+
+const GOLDEN: &str = include_str!("../golden/events.hex");
+
+fn subtask(number: i64) -> SubtaskId {
+    SubtaskId::new(100 + number).unwrap()
+}
+
+fn failure() -> Failure {
+    Failure::new(FailureKind::TimedOut, "SUBTASK_TIMEOUT", "it took too long")
+        .with("timeout_seconds", 60)
+        .with("a", "b")
+}
+
+fn moved(number: i64, from: SubtaskState, to: SubtaskState, effect: Effect, error: Option<Failure>) -> EventKind {
+    let operation = SubtaskOperation::Execute;
+    let executor = if to == SubtaskState::Ready { String::new() } else { "host:1:boot".to_owned() };
+    EventKind::SubtaskMoved { subtask: subtask(number), from, to, operation, run_time: 1, effect, executor, error }
+}
+
+/// A log that folds and has every kind of event.
+fn log() -> Vec<Event> {
+    let mut created = spec(100, 1);
+    created.force = true;
+    created.accepted_risks = vec![Risk::QuorumLoss];
+    let (first, second) = (subtask(1), subtask(2));
+    let intent = Intent {
+        description: "ALTER SYSTEM STOP SERVER '10.0.0.2:2882'".to_owned(),
+        endpoint: "10.0.0.1:2881".to_owned(),
+        connection_id: 3_221_487_617,
+        horizon: at(90),
+        irreversible: true,
+    };
+    let overridden = Override {
+        check: "LOG_IN_SYNC".to_owned(),
+        evidence: "ls 1001 is 7 s behind".to_owned(),
+        overridden_by: "force".to_owned(),
+        principal: Principal::new("anna"),
+    };
+    let strings = vec![("b".to_owned(), "2".to_owned()), ("a".to_owned(), "1".to_owned())];
+    let lists = vec![("l".to_owned(), vec!["x".to_owned(), String::new()])];
+    let task_moved = |from, to, operation, error| EventKind::TaskMoved { from, to, operation, error };
+    let kinds = vec![
+        EventKind::Created(Box::new(created)),
+        moved(1, SubtaskState::Pending, SubtaskState::Ready, Effect::None, None),
+        moved(1, SubtaskState::Ready, SubtaskState::Running, Effect::None, None),
+        EventKind::ContextRecorded { subtask: first, strings, lists },
+        EventKind::Overridden(overridden),
+        EventKind::Warned { subtask: first, code: "PROCESS_UNKNOWN".to_owned(), message: "über".to_owned() },
+        moved(1, SubtaskState::Running, SubtaskState::Successful, Effect::AlreadySo, None),
+        moved(2, SubtaskState::Pending, SubtaskState::Ready, Effect::None, None),
+        moved(2, SubtaskState::Ready, SubtaskState::Running, Effect::None, None),
+        EventKind::IntentRecorded { subtask: second, number: 1, intent, fence: Fence::new(3) },
+        EventKind::Adopted { fence: Fence::new(4), executor: "host:2:boot".to_owned() },
+        EventKind::IntentSettled { subtask: second, number: 1, outcome: IntentOutcome::Void, message: "no".to_owned() },
+        moved(2, SubtaskState::Running, SubtaskState::Failed, Effect::Done, Some(failure())),
+        task_moved(TaskState::Running, TaskState::Failed, TaskOperation::Execute, Some(failure())),
+        EventKind::VerbRequested { verb: Verb::Retry, principal: Principal::new("bob"), expire_time: Some(at(7200)) },
+        EventKind::VerbRequested { verb: Verb::GiveUp, principal: Principal::new("bob"), expire_time: None },
+        task_moved(TaskState::Failed, TaskState::GivenUp, TaskOperation::GiveUp, None),
+    ];
+    (0..).zip(kinds).map(|(second, kind)| Event { at: at(second), kind }).collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn bytes(hex: &str) -> Vec<u8> {
+    let digits = |index| u8::from_str_radix(&hex[index..index + 2], 16).unwrap();
+    (0..hex.len()).step_by(2).map(digits).collect()
+}
+
+#[test]
+fn stored_events_keep_their_bytes_and_their_meaning() {
+    let log = log();
+    let written: String = log.iter().map(|event| hex(&event_to_bytes(event)) + "\n").collect();
+    if std::env::var_os("OBSTEWARD_WRITE_GOLDEN").is_some() {
+        std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/golden/events.hex"), &written).unwrap();
+        return;
+    }
+    assert_eq!(written, GOLDEN);
+    let read: Vec<Event> = GOLDEN.lines().map(|line| event_from_bytes(&bytes(line)).unwrap()).collect();
+    assert_eq!(read, log);
+    let task = Task::fold(&read).unwrap();
+    assert_eq!((task.state, task.revision.get()), (TaskState::GivenUp, 17));
+    assert_eq!(events_from_bytes(&events_to_bytes(&log)).unwrap(), log);
+}
+
+#[test]
+fn what_does_not_decode_is_damage_and_never_a_default() {
+    let damaged = |bytes: &[u8], part: &str| match event_from_bytes(bytes) {
+        Err(StoreError::Damaged(words)) => assert!(words.contains(part), "{words}"),
+        outcome => panic!("{outcome:?}"),
+    };
+    damaged(&[0xff], "does not decode");
+    // Field 1, a moment, alone: the kind is one that a newer version added, or none.
+    damaged(&[0x08, 0x01], "newer version");
+    // A kind of number 99.
+    damaged(&[0x08, 0x01, 0x9a, 0x06, 0x00], "newer version");
+    // A subtask that moved to nowhere.
+    damaged(&[0x22, 0x02, 0x08, 0x65], "subtask moved");
+    damaged(&[0x12, 0x00], "specification of a task");
+}
+
+#[test]
+fn log_lines_come_back_as_they_were() {
+    use obsteward::store::encode::{lines_from_bytes, lines_to_bytes};
+    let line = LogLine { subtask: subtask(1), run_time: 2, at: at(3), text: "17 of 40 leaders".to_owned() };
+    let lines = vec![line.clone(), LogLine { text: String::new(), ..line }];
+    assert_eq!(lines_from_bytes(&lines_to_bytes(&lines)).unwrap(), lines);
+    assert!(lines_from_bytes(&[0xff]).is_err());
+}
