@@ -85,7 +85,8 @@ async fn link(shared: Arc<Shared>, stream: UnixStream, generation: u64) {
         return;
     }
     let (sender, mut outgoing) = mpsc::unbounded_channel();
-    let known = shared.with(|core, now| register(core, server_id, pid, Link::new(sender, pid, generation), now));
+    let link = Link::new(sender, pid, generation);
+    let known = shared.with(|core, now| register(core, server_id, pid, link, now));
     if !known {
         return;
     }
@@ -114,7 +115,18 @@ async fn link(shared: Arc<Shared>, stream: UnixStream, generation: u64) {
             }
         }
     }
+    exited(pid).await;
     shared.with(|core, now| ended(core, server_id, pid, generation, now));
+}
+
+/// The link ends a little before the process does; its ports are closed when it has.
+async fn exited(pid: u32) {
+    for _ in 0..1000 {
+        if process::gone(pid) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
 }
 
 fn register(core: &mut Core, server: i64, pid: u32, link: Link, now: Micros) -> bool {

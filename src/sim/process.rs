@@ -88,6 +88,15 @@ fn start(command: &mut Command) -> std::io::Result<Child> {
     command.spawn()
 }
 
+/// The process is no more, or a zombie that waits to be reaped: either way its ports are closed.
+pub fn gone(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(')')
+        .next()
+        .and_then(|rest| rest.split_whitespace().next())
+        .is_none_or(|state| state == "Z" || state == "X")
+}
+
 /// The last words of a process that did not come up.
 pub fn last_words(home: &Path) -> String {
     let log = std::fs::read_to_string(home.join("log/observer.log")).unwrap_or_default();
