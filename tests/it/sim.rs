@@ -299,6 +299,17 @@ async fn processes_treat_signals_as_they_are_told() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frozen_process_is_inactive_until_it_goes_on() {
+    let cluster = start().await;
+    cluster.kill_process(1, Signal::STOP).unwrap();
+    assert!(cluster.wait_recorded(PATIENCE, Kind::ServerOffline, "").await);
+    assert_eq!(cluster.look(|state| state.leaders_on(&[1])), 0);
+    cluster.kill_process(1, Signal::CONT).unwrap();
+    assert!(cluster.wait_recorded(PATIENCE, Kind::ServerOnline, "").await);
+    cluster.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_left_of_a_dropped_cluster() {
     let cluster = start().await;
     let (directory, servers) = (cluster.directory().to_owned(), cluster.servers());
