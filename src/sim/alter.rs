@@ -36,7 +36,7 @@ pub async fn alter(shared: &Arc<Shared>, asker: &Asker, targets: &[i64], command
             stop(shared, asker, targets, Stop { operation, addresses, zone }).await
         }
         Command::StartServers { addresses, zone } => {
-            shared.with(|core, now| done(core.start_servers(&addresses, zone.as_deref(), now)))
+            shared.with(|core, now| done(core.start_servers(&addresses, zone.as_deref(), Some(asker.session), now)))
         }
         Command::Zone { active, force, name } => stop_zone(shared, asker, active, force, &name).await,
         Command::MinorFreeze { addresses } => {
@@ -85,7 +85,7 @@ async fn stop(shared: &Arc<Shared>, asker: &Asker, targets: &[i64], stop: Stop) 
     match before {
         Some(FaultKind::CutBeforeMark) => return End::Cut,
         Some(FaultKind::LateMark { delay_ms }) => {
-            at_root_service(shared, stop, delay_ms);
+            at_root_service(shared, asker.session, stop, delay_ms);
             return End::Cut;
         }
         Some(FaultKind::RootServiceFailover { number, .. }) => return failed_over(shared, number),
@@ -93,7 +93,7 @@ async fn stop(shared: &Arc<Shared>, asker: &Asker, targets: &[i64], stop: Stop) 
     }
     let operation = stop.operation;
     let marked = tokio::select! {
-        marked = at_root_service(shared, stop, 0) => marked.unwrap_or_else(|_| Err(Refusal::new(4016, "Internal error"))),
+        marked = at_root_service(shared, asker.session, stop, 0) => marked.unwrap_or_else(|_| Err(Refusal::new(4016, "Internal error"))),
         () = until(asker.deadline) => return Refusal::query_timeout(asker.limit).into(),
     };
     if let Err(refusal) = marked {
@@ -137,7 +137,12 @@ fn root_service_text(number: u16) -> &'static str {
 }
 
 /// Phases A and B, in a task of their own: the root service does not know whether the session still lives.
-fn at_root_service(shared: &Arc<Shared>, stop: Stop, delay_ms: u64) -> tokio::task::JoinHandle<Result<(), Refusal>> {
+fn at_root_service(
+    shared: &Arc<Shared>,
+    session: u64,
+    stop: Stop,
+    delay_ms: u64,
+) -> tokio::task::JoinHandle<Result<(), Refusal>> {
     let shared = Arc::clone(shared);
     let stopped = shared.stop.clone();
     let job = async move {
@@ -151,10 +156,11 @@ fn at_root_service(shared: &Arc<Shared>, stop: Stop, delay_ms: u64) -> tokio::ta
                 }
                 let Stop { operation, addresses, zone } = &stop;
                 match rules::stop_precheck(&core.cluster, addresses, *operation, now) {
-                    Ok(_) => Some(core.mark(addresses, zone.as_deref(), *operation, now)),
+                    Ok(_) => Some(core.mark(addresses, zone.as_deref(), *operation, Some(session), now)),
                     Err(refusal) => {
                         let text = format!("{} {}", refusal.number, refusal.text);
-                        let happening = Happening { server: None, session: None, kind: Kind::PrecheckRefused, text };
+                        let session = Some(session);
+                        let happening = Happening { server: None, session, kind: Kind::PrecheckRefused, text };
                         // the loop looks ten times a second: one line for each different refusal is enough
                         if core.record.last().is_none_or(|last| last.text != happening.text) {
                             core.happen(now, happening);

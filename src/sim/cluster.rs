@@ -361,6 +361,15 @@ impl Drop for SimCluster {
         for link in self.shared.lock().links.values() {
             let _ = link.signal(Signal::KILL);
         }
+        // the network is given back with its ports closed
+        for pid in self.servers().into_iter().filter_map(|server| server.pid) {
+            for _ in 0..1000 {
+                if process::gone(pid) {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
         if self.shared.temporary {
             // an observer may still be removing its own part
             for _ in 0..3 {

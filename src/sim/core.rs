@@ -183,10 +183,10 @@ impl Core {
     /// Somebody else's statement, all at once: precheck without its patience, mark, no wait.
     pub fn third_party(&mut self, sql: &str, now: Micros) {
         let done = match parse(sql) {
-            Ok(Command::StartServers { addresses, zone }) => self.start_servers(&addresses, zone.as_deref(), now),
+            Ok(Command::StartServers { addresses, zone }) => self.start_servers(&addresses, zone.as_deref(), None, now),
             Ok(Command::StopServers { operation, addresses, zone }) => {
                 rules::stop_precheck(&self.cluster, &addresses, operation, now)
-                    .and_then(|_| self.mark(&addresses, zone.as_deref(), operation, now))
+                    .and_then(|_| self.mark(&addresses, zone.as_deref(), operation, None, now))
             }
             Ok(Command::Zone { active, force, name }) => self.set_zone(&name, active, force, now),
             Ok(_) => Err(super::errors::Refusal::new(4007, "not supported for a third party")),
@@ -198,15 +198,18 @@ impl Core {
         }
     }
 
+    /// Phase B; `session` None: a third party.
     pub fn mark(
         &mut self,
         addresses: &[String],
         zone: Option<&str>,
         operation: rules::Operation,
+        session: Option<u64>,
         now: Micros,
     ) -> Result<(), super::errors::Refusal> {
         for id in rules::mark_stopped(&mut self.cluster, addresses, zone, operation, now)? {
-            self.happen(now, Happening::at(id, Kind::MarkSet, format!("{operation:?}")));
+            let text = format!("{operation:?}");
+            self.happen(now, Happening { server: Some(id), session, kind: Kind::MarkSet, text });
         }
         Ok(())
     }
@@ -215,10 +218,12 @@ impl Core {
         &mut self,
         addresses: &[String],
         zone: Option<&str>,
+        session: Option<u64>,
         now: Micros,
     ) -> Result<(), super::errors::Refusal> {
         for id in rules::start_servers(&mut self.cluster, addresses, zone, now)? {
-            self.happen(now, Happening::at(id, Kind::MarkCleared, "start server"));
+            let text = "start server".to_owned();
+            self.happen(now, Happening { server: Some(id), session, kind: Kind::MarkCleared, text });
         }
         Ok(())
     }

@@ -6,6 +6,7 @@
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::SimError;
 
@@ -37,10 +38,11 @@ impl NetChoice {
 impl NetClaim {
     /// Claims the first free network from 127.20.0.0 on.
     pub fn any() -> Result<Self, SimError> {
-        // processes start looking at different places, so that they seldom meet
-        let start = std::process::id() as usize;
-        for i in 0..(231 * 256) {
-            let index = (start * 7 + i) % (231 * 256);
+        // processes start looking at different places, so that they seldom meet, and none looks twice at the same
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let start = std::process::id() as usize * 61;
+        for _ in 0..(231 * 256) {
+            let index = (start + NEXT.fetch_add(1, Ordering::Relaxed)) % (231 * 256);
             let net = [127, 20 + (index / 256) as u8, (index % 256) as u8];
             if let Some(name) = claim(net)? {
                 return Ok(Self { net, _name: name });

@@ -88,6 +88,22 @@ fn start(command: &mut Command) -> std::io::Result<Child> {
     command.spawn()
 }
 
+/// The process is no more, or a zombie that waits to be reaped: either way its ports are closed.
+pub fn gone(pid: u32) -> bool {
+    matches!(state(pid).as_str(), "" | "Z" | "X")
+}
+
+/// The process is there and nobody stopped it with SIGSTOP: if it is silent, this machine is busy.
+pub fn runs(pid: u32) -> bool {
+    !matches!(state(pid).as_str(), "" | "Z" | "X" | "T" | "t")
+}
+
+/// The letter in /proc; nothing when there is no such process.
+fn state(pid: u32) -> String {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().next()).unwrap_or_default().to_owned()
+}
+
 /// The last words of a process that did not come up.
 pub fn last_words(home: &Path) -> String {
     let log = std::fs::read_to_string(home.join("log/observer.log")).unwrap_or_default();

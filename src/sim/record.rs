@@ -46,6 +46,7 @@ impl Kind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Happening {
     pub server: Option<i64>,
+    /// The session it happened in or that asked for it, living or not; None for what nobody here asked for.
     pub session: Option<u64>,
     pub kind: Kind,
     pub text: String,
@@ -64,6 +65,7 @@ pub struct Recorded {
     pub at: Micros,
     /// The server concerned: the endpoint for statements, the marked server for marks.
     pub server: Option<i64>,
+    /// The session it happened in or that asked for it, living or not; None for what nobody here asked for.
     pub session: Option<u64>,
     pub kind: Kind,
     pub text: String,

@@ -5,6 +5,7 @@ use super::lexer::{Lexeme, Token};
 /// The same SELECT for SQLite.
 pub fn rewrite(lexemes: &[Lexeme]) -> String {
     let mut out = String::new();
+    let names = names(lexemes);
     let mut i = 0;
     while let Some(lexeme) = lexemes.get(i) {
         let at = |offset: usize| lexemes.get(i + offset);
@@ -58,6 +59,56 @@ pub fn rewrite(lexemes: &[Lexeme]) -> String {
         }
         out.push_str(&text);
         i += used;
+        if let Some((_, name)) = names.iter().find(|(end, _)| *end == i) {
+            out.push_str(&format!(" AS \"{}\"", name.replace('"', "\"\"")));
+        }
+    }
+    out
+}
+
+/// MySQL names a column after its expression as it was written: where each unnamed `...)` of the outermost list ends,
+/// and its name.
+fn names(lexemes: &[Lexeme]) -> Vec<(usize, String)> {
+    let mut names = Vec::new();
+    if !lexemes.first().is_some_and(|first| first.is("select")) {
+        return names;
+    }
+    let distinct = lexemes.get(1).is_some_and(|second| second.is("distinct"));
+    let (mut depth, mut start, mut named) = (0_usize, 1 + usize::from(distinct), false);
+    for at in 1..=lexemes.len() {
+        let is = |word: &str| lexemes.get(at).is_some_and(|lexeme| lexeme.is(word));
+        let list_ends =
+            at == lexemes.len() || ["from", "where", "limit", "order", "group", "union"].iter().any(|word| is(word));
+        if depth == 0 && (list_ends || is(",")) {
+            if !named && at > start && lexemes[at - 1].is(")") {
+                names.push((at, written(&lexemes[start..at])));
+            }
+            (start, named) = (at + 1, false);
+            if list_ends {
+                break;
+            }
+        } else if is("(") {
+            depth += 1;
+        } else if is(")") {
+            depth = depth.saturating_sub(1);
+        } else if depth == 0 && is("as") {
+            named = true;
+        }
+    }
+    names
+}
+
+fn written(lexemes: &[Lexeme]) -> String {
+    let mut out = String::new();
+    for (at, lexeme) in lexemes.iter().enumerate() {
+        if lexeme.spaced && at > 0 {
+            out.push(' ');
+        }
+        match &lexeme.token {
+            Token::Text(text) => out.push_str(&literal(text)),
+            Token::Variable(name) => out.push_str(&format!("@@{name}")),
+            Token::Word(text) | Token::Quoted(text) | Token::Number(text) | Token::Symbol(text) => out.push_str(text),
+        }
     }
     out
 }
@@ -86,13 +137,20 @@ mod tests {
     #[test]
     fn mysql_becomes_sqlite() {
         for (mysql, sqlite) in [
-            ("SELECT COUNT(*) FROM t", "SELECT COUNT(*) FROM t"),
-            ("select (a,b) in (('x', 1))", "select (a,b) IN (VALUES('x', 1))"),
-            ("select a in ('x')", "select a in ('x')"),
-            ("SELECT CAST(COUNT(*) AS SIGNED)", "SELECT CAST(COUNT(*) AS INTEGER)"),
+            ("SELECT COUNT(*) FROM t", "SELECT COUNT(*) AS \"COUNT(*)\" FROM t"),
+            ("select 1 where (a,b) in (('x', 1))", "select 1 where (a,b) IN (VALUES('x', 1))"),
+            ("select 1 where a in ('x')", "select 1 where a in ('x')"),
+            (
+                "SELECT a, CAST(COUNT(*) AS SIGNED) FROM t",
+                "SELECT a, CAST(COUNT(*) AS INTEGER) AS \"CAST(COUNT(*) AS SIGNED)\" FROM t",
+            ),
+            ("SELECT CAST(a AS SIGNED) AS x FROM t", "SELECT CAST(a AS INTEGER) AS x FROM t"),
             ("select @@version_comment limit 1", "select sysvar('version_comment') AS \"@@version_comment\" limit 1"),
-            ("select if(a <=> null, \"x\", `b`) from dual", "select IIF(a IS null, 'x', \"b\") "),
-            ("select current_timestamp(6)", "select now(6)"),
+            (
+                "select if(a <=> null, \"x\", `b`) from dual",
+                "select IIF(a IS null, 'x', \"b\") AS \"if(a <=> null, 'x', b)\" ",
+            ),
+            ("select current_timestamp(6)", "select now(6) AS \"current_timestamp(6)\""),
         ] {
             assert_eq!(rewrite(&lex(mysql).unwrap()), sqlite);
         }

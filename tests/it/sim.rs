@@ -299,6 +299,66 @@ async fn processes_treat_signals_as_they_are_told() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_replicas_stop_with_arbitration_only() {
+    let cluster = start().await;
+    let mut conn = connect(&cluster, 3).await;
+    let sql = stop_sql(&cluster, 1);
+    cluster.set_replicas(1002, &[1, 2], false);
+    assert_eq!(number(conn.query_drop(&sql).await), 4179);
+    cluster.set_replicas(1002, &[1, 2], true);
+    let stuck = cluster.inject(FaultKind::ArbitrationStuck);
+    assert_eq!(number(conn.query_drop(&sql).await), 4751);
+    assert_ne!(stop_time(&cluster, 1), 0);
+    cluster.clear(stuck);
+    conn.query_drop(&sql).await.unwrap();
+    let degraded: Vec<String> = conn
+        .query("SELECT DISTINCT degraded_list FROM GV$OB_LOG_STAT WHERE tenant_id = 1002 AND role = 'leader'")
+        .await
+        .unwrap();
+    assert_eq!(degraded, [format!("{}:1", cluster.server(1).unwrap().address())]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_tests_set_is_what_clients_see() {
+    let cluster = start().await;
+    let mut conn = connect(&cluster, 2).await;
+    let sql = stop_sql(&cluster, 1);
+    cluster.set_previous_locality(1002, "FULL{1}@zone1");
+    let text = conn.query_drop(&sql).await.unwrap_err().to_string();
+    assert!(text.contains("Tenant(1002) locality is changing, stop server not allowed"), "{text}");
+    let previous: Option<String> =
+        conn.query_first("SELECT previous_locality FROM DBA_OB_TENANTS WHERE tenant_id = 1002").await.unwrap();
+    assert_eq!(previous.as_deref(), Some("FULL{1}@zone1"));
+    cluster.set_previous_locality(1002, "");
+    cluster.set_zone_active("zone3", false);
+    assert_eq!(number(conn.query_drop(&sql).await), 4660);
+    cluster.set_zone_active("zone3", true);
+    cluster.set_unit_migration(1002, 2, 3);
+    let from: Option<String> = conn
+        .query_first("SELECT migrate_from_svr_ip FROM DBA_OB_UNITS WHERE migrate_from_svr_ip IS NOT NULL")
+        .await
+        .unwrap();
+    assert_eq!(from, Some(cluster.server(2).unwrap().ip));
+    let added = cluster.add_server("zone3").await.unwrap();
+    let count: Option<i64> = conn.query_first("SELECT COUNT(*) FROM DBA_OB_SERVERS").await.unwrap();
+    assert_eq!((added, count), (4, Some(4)));
+    let root = cluster.look(|state| state.root_service());
+    cluster.fail_over();
+    assert_ne!(cluster.look(|state| state.root_service()), root);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frozen_process_is_inactive_until_it_goes_on() {
+    let cluster = start().await;
+    cluster.kill_process(1, Signal::STOP).unwrap();
+    assert!(cluster.wait_recorded(PATIENCE, Kind::ServerOffline, "").await);
+    assert_eq!(cluster.look(|state| state.leaders_on(&[1])), 0);
+    cluster.kill_process(1, Signal::CONT).unwrap();
+    assert!(cluster.wait_recorded(PATIENCE, Kind::ServerOnline, "").await);
+    cluster.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_left_of_a_dropped_cluster() {
     let cluster = start().await;
     let (directory, servers) = (cluster.directory().to_owned(), cluster.servers());
