@@ -196,3 +196,56 @@ pub struct ListServers {
     /// At most so many.
     pub limit: u32,
 }
+
+/// What a check of a plan says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// In order.
+    Pass,
+    /// Worth knowing.
+    Info,
+    /// Worth stopping to think.
+    Warn,
+    /// The stop is refused, unless overridden.
+    Block,
+}
+
+/// One check of a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanCheck {
+    /// Its name, for example `LOG_IN_SYNC`.
+    pub name: String,
+    /// What it says.
+    pub verdict: Verdict,
+    /// What was found.
+    pub evidence: String,
+    /// What to do about it.
+    pub remedy: String,
+    /// What overrides it: empty (nothing), `force`, or the name of a risk.
+    pub overridden_by: String,
+    /// Whether this request overrides it.
+    pub overridden: bool,
+}
+
+/// What a stop would meet now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StopPlanView {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// The server.
+    pub server: ServerId,
+    /// Its address.
+    pub addr: ServerAddr,
+    /// Its zone.
+    pub zone: ZoneName,
+    /// Whether a stop with these arguments would be let through.
+    pub allowed: bool,
+    /// Every check, in a fixed order.
+    pub checks: Vec<PlanCheck>,
+    /// Tenant, its name, and how many of its leaders would move.
+    pub leader_moves: Vec<(i64, String, i32)>,
+    /// Further servers that may fail afterwards.
+    pub failures_tolerated_after: i32,
+    /// When the cluster was read.
+    pub observed_at: Timestamp,
+}

@@ -1,0 +1,377 @@
+//! The one table of refusals, for both faces: reason, gRPC code, HTTP status, OCP code, words in English and Chinese, and
+//! every value that the words name. Messages are templates over those values, so no value can be in a message and not in
+//! the metadata.
+
+use std::time::Duration;
+
+use tonic::Code;
+
+use crate::clock::Timestamp;
+use crate::domain::event::{Phase, Verb};
+use crate::domain::refusal::{FieldViolation, Holder, Refusal};
+
+/// OCP's code of an error: the number of 4.0 and the name of 4.2. Where 4.0 had no number for the same case, the number of
+/// the nearest general one stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OcpCode {
+    /// As in OCP 4.0.
+    pub number: i32,
+    /// As in OCP 4.2.
+    pub name: &'static str,
+}
+
+const fn ocp(number: i32, name: &'static str) -> OcpCode {
+    OcpCode { number, name }
+}
+
+/// What a refusal is about, for the details of AIP-193.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum About {
+    /// Nothing more than its values.
+    Values,
+    /// Fields of the request.
+    Fields(Vec<FieldViolation>),
+    /// A resource, by type and name.
+    Resource(&'static str, String),
+    /// A condition that does not hold: its kind and its subject.
+    Condition(&'static str, String),
+}
+
+/// When asking again may help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// Not by itself.
+    Never,
+    /// After so long.
+    After(Duration),
+    /// From this moment on.
+    At(Timestamp),
+}
+
+/// A row of the table.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// `UPPER_SNAKE`, unique, at most 63 characters.
+    pub reason: &'static str,
+    /// gRPC code.
+    pub code: Code,
+    /// HTTP status.
+    pub http: u16,
+    /// OCP code.
+    pub ocp: OcpCode,
+    /// English, with `{value}` for every value.
+    pub en: &'static str,
+    /// Chinese, with the same values.
+    pub zh: &'static str,
+    /// The values by name, `snake_case`.
+    pub values: Vec<(&'static str, String)>,
+    /// What it is about.
+    pub about: About,
+    /// When to ask again.
+    pub retry: Retry,
+}
+
+impl Row {
+    /// The message in English.
+    pub fn message(&self) -> String {
+        self.fill(self.en)
+    }
+
+    /// The message in Chinese.
+    pub fn message_zh(&self) -> String {
+        self.fill(self.zh)
+    }
+
+    /// One pass: a value that itself holds braces stays as it is.
+    fn fill(&self, template: &str) -> String {
+        let mut pieces = template.split('{');
+        let mut text = pieces.next().unwrap_or_default().to_owned();
+        for piece in pieces {
+            let (name, rest) = piece.split_once('}').unwrap_or((piece, ""));
+            let value = self.values.iter().find(|(key, _)| *key == name);
+            text.push_str(value.map_or("?", |(_, value)| value));
+            text.push_str(rest);
+        }
+        text
+    }
+}
+
+/// What varies less than the rest: a row in the making.
+struct Base(&'static str, Code, u16, OcpCode);
+
+impl Base {
+    fn says(self, en: &'static str, zh: &'static str, values: Vec<(&'static str, String)>, about: About) -> Row {
+        let Self(reason, code, http, ocp) = self;
+        Row { reason, code, http, ocp, en, zh, values, about, retry: Retry::Never }
+    }
+}
+
+impl Row {
+    fn retry(mut self, retry: Retry) -> Self {
+        self.retry = retry;
+        self
+    }
+}
+
+macro_rules! values {
+    ($($key:ident: $value:expr),* $(,)?) => { vec![$((stringify!($key), $value.to_string())),*] };
+}
+
+/// The row of a refusal.
+pub fn row(refusal: &Refusal) -> Row {
+    match refusal {
+        Refusal::InvalidArgument(violations) => invalid_argument(violations),
+        Refusal::ClusterNotFound { cluster } => {
+            Base("CLUSTER_NOT_FOUND", Code::NotFound, 404, ocp(11001, "OBE11001")).says(
+                "cluster {cluster} is not registered; see ListClusters",
+                "指定的集群 {cluster} 不存在，请通过集群列表确认",
+                values!(cluster: cluster),
+                About::Resource("obsteward.v1.Cluster", cluster.clone()),
+            )
+        }
+        Refusal::ServerNotFound { cluster, server } => {
+            Base("SERVER_NOT_FOUND", Code::NotFound, 404, ocp(13001, "OBE19001")).says(
+                "server {server_id} is not in cluster {cluster_id}; see ListServers, or SyncCluster when it is new",
+                "集群 {cluster_id} 中未找到 ID 为 {server_id} 的 OBServer，请查看服务器列表或先同步集群",
+                values!(cluster_id: cluster, server_id: server),
+                About::Resource("obsteward.v1.ObServer", server.to_string()),
+            )
+        }
+        Refusal::TaskNotFound { task } => Base("TASK_NOT_FOUND", Code::NotFound, 404, ocp(4001, "TSK10001")).says(
+            "task {task_id} does not exist; see ListTasks",
+            "任务 {task_id} 不存在，请查看任务列表",
+            values!(task_id: task),
+            About::Resource("obsteward.v1.Task", task.to_string()),
+        ),
+        Refusal::OperationInProgress { cluster, holder } => in_progress(&cluster.to_string(), holder),
+        Refusal::ServerStateNotAdmitted { server, addr, service, process, expected, remedy } => {
+            Base("SERVER_STATE_NOT_ADMITTED", Code::FailedPrecondition, 409, ocp(13003, "OBE19003")).says(
+                "server {server_id} at {address} has service {service_state} and process {process_state}, expected {expected}; {remedy}",
+                "OBServer {server_id}（{address}）当前服务状态为 {service_state}，进程状态为 {process_state}，不支持该操作，期望状态：{expected}；处理建议：{remedy}",
+                values!(
+                    server_id: server,
+                    address: addr,
+                    service_state: service,
+                    process_state: process,
+                    expected: expected,
+                    remedy: remedy,
+                ),
+                About::Condition("SERVER_STATE", format!("servers/{server}")),
+            )
+        }
+        Refusal::SingleServerCluster { cluster, server } => {
+            Base("SINGLE_SERVER_CLUSTER", Code::FailedPrecondition, 409, ocp(13003, "OBE19020")).says(
+                "server {server_id} is the only one of cluster {cluster_id}; stop the cluster instead",
+                "OBServer {server_id} 是集群 {cluster_id} 的唯一节点，不能停止单节点集群的 observer 进程，请停止集群",
+                values!(cluster_id: cluster, server_id: server),
+                About::Condition("SERVER_COUNT", format!("clusters/{cluster}")),
+            )
+        }
+        Refusal::ExpectedServerMismatch { server, expected, actual } => {
+            Base("EXPECTED_SERVER_MISMATCH", Code::FailedPrecondition, 409, ocp(1003, "COM10003")).says(
+                "server {server_id} has address {actual}, the request expects {expected}; look it up by its address",
+                "OBServer {server_id} 的地址是 {actual}，与请求期望的 {expected} 不一致，请按地址重新确认",
+                values!(server_id: server, expected: expected, actual: actual),
+                About::Condition("SERVER_ADDRESS", format!("servers/{server}")),
+            )
+        }
+        Refusal::ServerReplaced { server, addr } => {
+            Base("SERVER_REPLACED", Code::FailedPrecondition, 409, ocp(13001, "OBE19001")).says(
+                "server {server_id} at {address} is gone from the cluster or was added again; run SyncCluster and use its new id",
+                "地址为 {address} 的 OBServer {server_id} 已从集群中删除或被重新添加，请同步集群后使用新的 ID",
+                values!(server_id: server, address: addr),
+                About::Condition("SERVER_IDENTITY", format!("servers/{server}")),
+            )
+        }
+        Refusal::RequestIdReused { request_id, task } => {
+            Base("REQUEST_ID_REUSED", Code::InvalidArgument, 400, ocp(1003, "COM10003")).says(
+                "request_id {request_id} belongs to task {task_id}, which was asked for with other arguments; use a new UUID",
+                "request_id {request_id} 已用于参数不同的任务 {task_id}，请使用新的 UUID",
+                values!(request_id: request_id, task_id: task),
+                About::Fields(field("request_id", "belongs to a request with other arguments, use a new UUID")),
+            )
+        }
+        Refusal::TaskMoved { task, expected, revision, state } => {
+            Base("TASK_MOVED", Code::Aborted, 409, ocp(1005, "COM10005")).says(
+                "task {task_id} is {state} at revision {revision}, the request expects revision {expected_revision}; read the task and decide again",
+                "任务 {task_id} 当前状态为 {state}，版本为 {revision}，与请求期望的版本 {expected_revision} 不一致，请重新读取任务",
+                values!(task_id: task, expected_revision: expected, revision: revision, state: state),
+                About::Condition("TASK_REVISION", format!("tasks/{task}")),
+            )
+        }
+        Refusal::VerbNotAllowed { task, verb, state, allowed_in } => {
+            let allowed: Vec<&str> = allowed_in.iter().map(|state| state.as_str()).collect();
+            Base("VERB_NOT_ALLOWED", Code::FailedPrecondition, 409, ocp(4007, "TSK10007")).says(
+                "{verb} is not possible for task {task_id}, which is {state}; it is possible in {allowed_states}",
+                "任务 {task_id} 在 {state} 状态下不支持 {verb} 操作，仅支持的状态：{allowed_states}",
+                values!(task_id: task, verb: verb, state: state, allowed_states: allowed.join(", ")),
+                About::Condition("TASK_STATE", format!("tasks/{task}")),
+            )
+        }
+        Refusal::EffectMayStillHappen { task, until } => {
+            Base("EFFECT_MAY_STILL_HAPPEN", Code::FailedPrecondition, 409, ocp(4007, "TSK10007"))
+                .says(
+                    "an effect that task {task_id} tried may still happen until {until}; ask again after that",
+                    "任务 {task_id} 已发起的操作在 {until} 之前仍可能生效，请在此之后重试",
+                    values!(task_id: task, until: until),
+                    About::Condition("EFFECT_HORIZON", format!("tasks/{task}")),
+                )
+                .retry(Retry::At(*until))
+        }
+        Refusal::SubtaskNotRunning { task, subtask } => {
+            Base("SUBTASK_NOT_RUNNING", Code::FailedPrecondition, 409, ocp(4007, "TSK10007")).says(
+                "subtask {subtask_id} of task {task_id} does not run; read the task",
+                "任务 {task_id} 的子任务 {subtask_id} 未在运行，请重新读取任务",
+                values!(task_id: task, subtask_id: subtask),
+                About::Condition("SUBTASK_STATE", format!("tasks/{task}/subtasks/{subtask}")),
+            )
+        }
+        Refusal::ExpireTimePassed { expire_time, now } => {
+            Base("EXPIRE_TIME_PASSED", Code::InvalidArgument, 400, ocp(1001, "COM10001")).says(
+                "expire_time {expire_time} has passed, it is {now}; give a later one or none",
+                "expire_time {expire_time} 已过期（当前时间 {now}），请指定更晚的时间或不指定",
+                values!(expire_time: expire_time, now: now),
+                About::Fields(field("expire_time", "has passed, give a later one or none")),
+            )
+        }
+        Refusal::RevisionAhead { task, asked, head } => {
+            Base("REVISION_AHEAD", Code::OutOfRange, 400, ocp(1003, "COM10003")).says(
+                "revision {after_revision} of task {task_id} is beyond its last, {head}; the store was restored: watch without after_revision",
+                "任务 {task_id} 的版本 {after_revision} 超过最新版本 {head}，存储可能已被恢复，请重新获取快照",
+                values!(task_id: task, after_revision: asked, head: head),
+                About::Fields(field("after_revision", "is beyond the last, watch without it")),
+            )
+        }
+        Refusal::SeqAhead { asked, head } => {
+            Base("SEQ_AHEAD", Code::OutOfRange, 400, ocp(1003, "COM10003")).says(
+                "position {after_seq} is beyond the last, {head}; the store was restored: watch without after_seq",
+                "位置 {after_seq} 超过最新位置 {head}，存储可能已被恢复，请重新获取快照",
+                values!(after_seq: asked, head: head),
+                About::Fields(field("after_seq", "is beyond the last, watch without it")),
+            )
+        }
+        Refusal::ClusterAlreadyRegistered { cluster, name } => {
+            Base("CLUSTER_ALREADY_REGISTERED", Code::AlreadyExists, 409, ocp(1005, "COM10005")).says(
+                "the cluster {name} is registered already, under id {cluster_id}; use that, or UpdateCluster",
+                "集群 {name} 已注册，ID 为 {cluster_id}，请直接使用或更新该集群",
+                values!(cluster_id: cluster, name: name),
+                About::Resource("obsteward.v1.Cluster", cluster.to_string()),
+            )
+        }
+        Refusal::IdTaken { what, id } => Base("ID_TAKEN", Code::AlreadyExists, 409, ocp(1005, "COM10005")).says(
+            "the {kind} id {id} is taken; choose another, or none",
+            "{kind} ID {id} 已被占用，请更换或不指定",
+            values!(kind: what, id: id),
+            About::Resource(if *what == "server" { "obsteward.v1.ObServer" } else { "obsteward.v1.Cluster" }, id.to_string()),
+        ),
+        Refusal::WrongCluster { endpoint, expected, found } => {
+            Base("WRONG_CLUSTER", Code::FailedPrecondition, 409, ocp(11028, "OBE11028")).says(
+                "{endpoint} answers as cluster {found}, expected {expected}; correct the endpoints",
+                "{endpoint} 属于集群 {found}，与期望的集群 {expected} 不一致，请更正连接地址",
+                values!(endpoint: endpoint, expected: expected, found: found),
+                About::Condition("CLUSTER_IDENTITY", endpoint.clone()),
+            )
+        }
+        Refusal::ClusterAuthFailed { endpoint, username } => {
+            Base("CLUSTER_AUTH_FAILED", Code::FailedPrecondition, 409, ocp(11028, "OBE11028")).says(
+                "{endpoint} refused the login of {username}; correct the credentials with UpdateCluster",
+                "{endpoint} 拒绝了用户 {username} 的登录，请更新集群的用户名和密码",
+                values!(endpoint: endpoint, username: username),
+                About::Condition("CLUSTER_CREDENTIALS", endpoint.clone()),
+            )
+        }
+        Refusal::ClusterUnreachable { cluster, why } => {
+            Base("CLUSTER_UNREACHABLE", Code::Unavailable, 503, ocp(11028, "OBE11028"))
+                .says(
+                    "cluster {cluster} cannot be read: {why}; check its endpoints and servers",
+                    "集群 {cluster} 无法访问：{why}，请检查集群连接地址和节点状态",
+                    values!(cluster: cluster, why: why),
+                    About::Values,
+                )
+                .retry(Retry::After(Duration::from_secs(5)))
+        }
+        Refusal::ClusterHeld { cluster, task } => {
+            Base("CLUSTER_HELD", Code::FailedPrecondition, 409, ocp(11020, "OBE11020")).says(
+                "task {task_id} holds cluster {cluster_id}; wait for its end or give it up",
+                "集群 {cluster_id} 的运维任务 {task_id} 尚未结束，请等待其结束或放弃该任务",
+                values!(cluster_id: cluster, task_id: task),
+                About::Condition("CLUSTER_LOCK", format!("clusters/{cluster}")),
+            )
+        }
+        Refusal::Unavailable { why, retry_after_millis } => {
+            Base("UNAVAILABLE", Code::Unavailable, 503, ocp(1999, "COM10999"))
+                .says(
+                    "the service cannot answer now: {why}; ask again",
+                    "服务暂时不可用：{why}，请稍后重试",
+                    values!(why: why),
+                    About::Values,
+                )
+                .retry(Retry::After(Duration::from_millis(u64::from(*retry_after_millis))))
+        }
+        Refusal::Internal { what } => Base("INTERNAL", Code::Internal, 500, ocp(1999, "COM10999")).says(
+            "internal error: {what}; the service's log has the details under this trace",
+            "内部错误：{what}，详情请查看服务日志",
+            values!(what: what),
+            About::Values,
+        ),
+    }
+}
+
+fn field(field: &str, description: &str) -> Vec<FieldViolation> {
+    vec![FieldViolation { field: field.to_owned(), description: description.to_owned() }]
+}
+
+fn invalid_argument(violations: &[FieldViolation]) -> Row {
+    let first = violations.first().map(|one| format!("{}: {}", one.field, one.description)).unwrap_or_default();
+    let fields: Vec<&str> = violations.iter().map(|violation| violation.field.as_str()).collect();
+    Base("INVALID_ARGUMENT", Code::InvalidArgument, 400, ocp(1001, "COM10001")).says(
+        "the request is not valid in {count} field(s) ({fields}); {first}",
+        "请求中有 {count} 个参数为空或非法（{fields}）；{first}",
+        values!(count: violations.len(), fields: fields.join(", "), first: first),
+        About::Fields(violations.to_vec()),
+    )
+}
+
+/// The rpcs that free a cluster.
+const fn rpc(verb: Verb) -> &'static str {
+    match verb {
+        Verb::Retry => "RetryTask",
+        Verb::GiveUp => "GiveUpTask",
+    }
+}
+
+fn in_progress(cluster: &str, holder: &Holder) -> Row {
+    let verbs: Vec<&str> = holder.verbs.iter().map(|verb| rpc(*verb)).collect();
+    let moving = match holder.state.phase() {
+        Phase::Moving => true,
+        Phase::AtRest | Phase::Closed => false,
+    };
+    let (en, zh) = if verbs.is_empty() {
+        (
+            "task {task_id} ({task_name} on {server}, by {principal}) is {state} and holds cluster {cluster_id} since {since}; watch it until it ends",
+            "集群 {cluster_id} 自 {since} 起被任务 {task_id}（{task_name}，节点 {server}，发起人 {principal}，状态 {state}）占用，上一个运维任务尚未结束，请等待其结束",
+        )
+    } else {
+        (
+            "task {task_id} ({task_name} on {server}, by {principal}) is {state} and holds cluster {cluster_id} since {since}; free it with {verbs}",
+            "集群 {cluster_id} 自 {since} 起被任务 {task_id}（{task_name}，节点 {server}，发起人 {principal}，状态 {state}）占用，上一个运维任务尚未结束，可通过 {verbs} 释放",
+        )
+    };
+    Base("OPERATION_IN_PROGRESS", Code::Aborted, 409, ocp(11020, "OBE11020"))
+        .says(
+            en,
+            zh,
+            values!(
+                cluster_id: cluster,
+                task_id: holder.task,
+                task_name: holder.name,
+                state: holder.state,
+                since: holder.since,
+                principal: holder.by,
+                server: holder.server,
+                verbs: verbs.join(", "),
+            ),
+            About::Resource("obsteward.v1.Task", holder.task.to_string()),
+        )
+        .retry(if moving { Retry::After(Duration::from_secs(10)) } else { Retry::Never })
+}

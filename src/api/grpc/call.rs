@@ -1,0 +1,92 @@
+//! What every call has around it: its caller, its trace in log and response, and its refusal as a status.
+
+use std::pin::Pin;
+
+use futures::Stream;
+use futures::stream::StreamExt;
+use tonic::metadata::{AsciiMetadataValue, MetadataMap};
+use tonic::{Code, Request, Response, Status};
+use tracing::{Instrument, Span, debug, info, info_span, warn};
+
+use crate::api::auth;
+use crate::api::error_status::to_status;
+use crate::domain::refusal::Refusal;
+use crate::service::arguments::Caller;
+use crate::watch::Encoded;
+
+/// Trailer and header that name the trace of a call, the same as in the log.
+pub const TRACE_ID: &str = "obsteward-trace-id";
+
+/// Messages of a watch on their way out.
+pub type Messages = Pin<Box<dyn Stream<Item = Result<Encoded, Status>> + Send>>;
+
+/// A call that is being answered.
+pub struct Call {
+    /// Who calls.
+    pub caller: Caller,
+    span: Span,
+}
+
+impl Call {
+    /// Admits a call: names its caller and begins its trace.
+    pub fn admit<Q>(rpc: &'static str, request: Request<Q>) -> (Self, Q) {
+        let caller = auth::caller(request.remote_addr());
+        let span = info_span!(
+            "call",
+            rpc,
+            trace_id = %caller.trace_id,
+            principal = %caller.principal,
+            address = %caller.address,
+        );
+        (Self { caller, span }, request.into_inner())
+    }
+
+    /// Answers a call.
+    pub async fn answer<A>(&self, work: impl Future<Output = Result<A, Refusal>>) -> Result<Response<A>, Status> {
+        let answered = work.instrument(self.span.clone()).await;
+        self.finish(answered)
+    }
+
+    /// Begins a watch; the refusal that ends it carries the trace too.
+    pub async fn stream<S>(&self, work: impl Future<Output = Result<S, Refusal>>) -> Result<Response<Messages>, Status>
+    where
+        S: Stream<Item = Result<Encoded, Refusal>> + Send + 'static,
+    {
+        let begun = work.instrument(self.span.clone()).await;
+        let trace_id = self.caller.trace_id.clone();
+        self.finish(begun.map(|stream| -> Messages {
+            Box::pin(stream.map(move |item| item.map_err(|refusal| status(&refusal, &trace_id))))
+        }))
+    }
+
+    fn finish<A>(&self, answered: Result<A, Refusal>) -> Result<Response<A>, Status> {
+        match answered {
+            Ok(answer) => {
+                self.span.in_scope(|| debug!("answered"));
+                let mut response = Response::new(answer);
+                add_trace(response.metadata_mut(), &self.caller.trace_id);
+                Ok(response)
+            }
+            Err(refusal) => {
+                let status = status(&refusal, &self.caller.trace_id);
+                self.span.in_scope(|| match status.code() {
+                    Code::Internal | Code::Unavailable => warn!(error = status.message(), "failed"),
+                    code => info!(?code, error = status.message(), "refused"),
+                });
+                Err(status)
+            }
+        }
+    }
+}
+
+fn status(refusal: &Refusal, trace_id: &str) -> Status {
+    let mut status = to_status(refusal);
+    add_trace(status.metadata_mut(), trace_id);
+    status
+}
+
+fn add_trace(metadata: &mut MetadataMap, trace_id: &str) {
+    if let Ok(value) = AsciiMetadataValue::try_from(trace_id) {
+        metadata.insert(TRACE_ID, value);
+    }
+}

@@ -1,0 +1,135 @@
+//! Answers of the service as messages: servers, clusters and plans. Tasks are encoded by `watch::encode`, so that a stream
+//! and a call show the same.
+
+use std::time::Duration;
+
+use crate::domain::status::InnerStatus;
+use crate::proto::v1;
+use crate::service::arguments::{ClusterView, PlanCheck, ProcessView, ServerView, StopPlanView, Verdict};
+use crate::store::inventory::{HostRoute, ServerRow};
+use crate::watch::encode::timestamp;
+
+/// A server.
+pub fn server(view: &ServerView) -> v1::ObServer {
+    let row = &view.row;
+    let (process_state, pid) = match &view.process {
+        ProcessView::NotAsked => (v1::ProcessState::Unspecified, 0),
+        ProcessView::Running { pid } => (v1::ProcessState::Running, *pid),
+        ProcessView::Absent => (v1::ProcessState::Absent, 0),
+        ProcessView::HostUnreachable { .. } => (v1::ProcessState::HostUnreachable, 0),
+        ProcessView::Ambiguous { .. } => (v1::ProcessState::Ambiguous, 0),
+    };
+    v1::ObServer {
+        id: row.id.get(),
+        cluster_id: row.cluster.get(),
+        ip: row.addr.ip().to_string(),
+        rpc_port: i32::from(row.addr.rpc_port()),
+        sql_port: i32::from(row.sql_port),
+        zone: row.zone.to_string(),
+        status: view.status.to_string(),
+        inner_status: row.inner_status.to_string(),
+        service_state: service_state(row).into(),
+        process_state: process_state.into(),
+        stop_time: row.stop_time.map(timestamp),
+        start_service_time: row.start_service_time.map(timestamp),
+        with_rootserver: row.with_rootserver,
+        version: row.build_version.clone(),
+        observed_at: Some(timestamp(row.observed_at)),
+        permanent_offline_at: view.permanent_offline_at.map(timestamp),
+        safe_to_power_off: view.not_safe_reason.is_none(),
+        not_safe_reason: view.not_safe_reason.clone().unwrap_or_default(),
+        pid,
+        leader_count: view.leaders.map_or(-1, |leaders| i32::try_from(leaders).unwrap_or(i32::MAX)),
+        operating_task_id: view.operating_task.map_or(0, |task| task.get()),
+    }
+}
+
+/// STATUS stays ACTIVE after STOP SERVER: whether a server serves is read from more than that.
+const fn service_state(row: &ServerRow) -> v1::ServiceState {
+    match (row.inner_status, row.stop_time, row.start_service_time) {
+        (InnerStatus::Deleting | InnerStatus::TakeoverByRs, _, _) => v1::ServiceState::Leaving,
+        (InnerStatus::Active | InnerStatus::Inactive, Some(_), _) => v1::ServiceState::Stopped,
+        (InnerStatus::Inactive, None, _) => v1::ServiceState::Lost,
+        (InnerStatus::Active, None, Some(_)) => v1::ServiceState::Serving,
+        (InnerStatus::Active, None, None) => v1::ServiceState::Starting,
+    }
+}
+
+/// A plan.
+pub fn plan(view: StopPlanView) -> v1::StopPlan {
+    let moves = view.leader_moves.into_iter();
+    v1::StopPlan {
+        cluster_id: view.cluster.get(),
+        server_id: view.server.get(),
+        address: view.addr.to_string(),
+        zone: view.zone.to_string(),
+        allowed: view.allowed,
+        checks: view.checks.into_iter().map(check).collect(),
+        leader_moves: moves
+            .map(|(tenant_id, tenant_name, leaders)| v1::LeaderMove { tenant_id, tenant_name, leaders })
+            .collect(),
+        failures_tolerated_after: view.failures_tolerated_after,
+        observed_at: Some(timestamp(view.observed_at)),
+    }
+}
+
+fn check(check: PlanCheck) -> v1::PlanCheck {
+    let verdict = match check.verdict {
+        Verdict::Pass => v1::Verdict::Pass,
+        Verdict::Info => v1::Verdict::Info,
+        Verdict::Warn => v1::Verdict::Warn,
+        Verdict::Block => v1::Verdict::Block,
+    };
+    v1::PlanCheck {
+        name: check.name,
+        verdict: verdict.into(),
+        evidence: check.evidence,
+        remedy: check.remedy,
+        overridden_by: check.overridden_by,
+        overridden: check.overridden,
+    }
+}
+
+/// A cluster; its password is never shown.
+pub fn cluster(view: &ClusterView) -> v1::Cluster {
+    let row = &view.row;
+    let zones = view.zones.iter().map(|(zone, status)| v1::Zone {
+        name: zone.name.to_string(),
+        status: status.to_string(),
+        inner_status: zone.inner_status.to_string(),
+        region: zone.region.clone(),
+        idc: zone.idc.clone(),
+    });
+    v1::Cluster {
+        id: row.id.get(),
+        name: row.identity.name.clone(),
+        ob_cluster_id: row.identity.ob_cluster_id,
+        status: view.status.to_string(),
+        endpoints: row.endpoints.clone(),
+        username: row.username.clone(),
+        zones: zones.collect(),
+        hosts: view.hosts.iter().map(|(svr_ip, route)| host(svr_ip, route)).collect(),
+        observed_at: row.observed_at.map(timestamp),
+        operating_task_id: view.operating_task.map_or(0, |task| task.get()),
+        sync_error: row.sync_error.clone(),
+        version: view.version.clone(),
+        server_count: i32::try_from(view.server_count).unwrap_or(i32::MAX),
+    }
+}
+
+fn host(svr_ip: &str, route: &HostRoute) -> v1::Host {
+    let (transport, agent_address) = match route {
+        HostRoute::None => (v1::HostTransport::Unspecified, String::new()),
+        HostRoute::Local => (v1::HostTransport::Local, String::new()),
+        HostRoute::Grpc { address } => (v1::HostTransport::Grpc, address.clone()),
+    };
+    v1::Host { svr_ip: svr_ip.to_owned(), transport: transport.into(), agent_address }
+}
+
+/// A span of time.
+pub fn duration(duration: Duration) -> prost_types::Duration {
+    prost_types::Duration {
+        seconds: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
+        nanos: i32::try_from(duration.subsec_nanos()).unwrap_or_default(),
+    }
+}

@@ -1,0 +1,130 @@
+//! The gRPC face: the three services, health and reflection, and how they are served.
+
+mod call;
+mod cluster;
+mod encode;
+pub mod fields;
+mod ob_server;
+mod page;
+mod task;
+pub mod validate;
+pub mod validate_cluster;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use tonic_health::server::HealthReporter;
+use tracing::{info, warn};
+
+use crate::proto::v1::FILE_DESCRIPTOR_SET;
+use crate::service::use_cases::UseCases;
+use crate::watch::Hub;
+
+pub use call::TRACE_ID;
+
+/// Servers generated with `watch::Encoded` as the response of the watches; see `build.rs`.
+#[allow(clippy::all, clippy::pedantic, missing_docs)]
+mod server {
+    include!(concat!(env!("OUT_DIR"), "/server/obsteward.v1.rs"));
+}
+
+use server::cluster_service_server::ClusterServiceServer;
+use server::ob_server_service_server::ObServerServiceServer;
+use server::task_service_server::TaskServiceServer;
+
+/// Largest request: a thousand hosts with names as long as they may be.
+const LARGEST_REQUEST: usize = 1024 * 1024;
+/// Calls and watches of one connection: a dashboard multiplexes thousands of watches.
+const MOST_STREAMS: u32 = 10_000;
+/// A connection whose other end is gone is found so, whether or not it watches.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long connections may take to end after their watches have.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Services of the gRPC face and their health.
+pub struct Grpc {
+    /// The services, ready to be served.
+    pub routes: Routes,
+    /// Says whether they serve.
+    pub health: Health,
+}
+
+/// Flips the health of all services at once.
+#[derive(Clone)]
+pub struct Health(HealthReporter);
+
+impl Health {
+    /// Load balancers send new calls elsewhere from now on; calls that come are still answered.
+    pub async fn not_serving(&self) {
+        self.0.set_service_status("", tonic_health::ServingStatus::NotServing).await;
+        self.0.set_not_serving::<ObServerServiceServer<ob_server::ObServers>>().await;
+        self.0.set_not_serving::<TaskServiceServer<task::Tasks>>().await;
+        self.0.set_not_serving::<ClusterServiceServer<cluster::Clusters>>().await;
+    }
+
+    async fn serving(&self) {
+        self.0.set_serving::<ObServerServiceServer<ob_server::ObServers>>().await;
+        self.0.set_serving::<TaskServiceServer<task::Tasks>>().await;
+        self.0.set_serving::<ClusterServiceServer<cluster::Clusters>>().await;
+    }
+}
+
+/// The gRPC face over the use cases. Its watches end with the hub's shutdown.
+pub async fn routes(use_cases: Arc<dyn UseCases>, hub: Arc<Hub>) -> Result<Grpc, tonic_reflection::server::Error> {
+    let servers = ob_server::ObServers { use_cases: Arc::clone(&use_cases) };
+    let tasks = task::Tasks { use_cases: Arc::clone(&use_cases), hub };
+    let clusters = cluster::Clusters { use_cases };
+    let (reporter, health_service) = tonic_health::server::health_reporter();
+    let health = Health(reporter);
+    health.serving().await;
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let routes = Routes::new(ObServerServiceServer::new(servers).max_decoding_message_size(LARGEST_REQUEST))
+        .add_service(TaskServiceServer::new(tasks).max_decoding_message_size(LARGEST_REQUEST))
+        .add_service(ClusterServiceServer::new(clusters).max_decoding_message_size(LARGEST_REQUEST))
+        .add_service(health_service)
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?);
+    Ok(Grpc { routes, health })
+}
+
+/// Serves until `shutdown`; then calls in flight are answered, watches end with a bookmark, and what has not ended within
+/// five seconds is left to the end of the process. The hub's shutdown is the same token or a child of it.
+pub async fn serve(
+    listener: TcpListener,
+    grpc: Grpc,
+    shutdown: CancellationToken,
+) -> Result<(), tonic::transport::Error> {
+    let Grpc { routes, health } = grpc;
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let server = Server::builder()
+        .max_concurrent_streams(MOST_STREAMS)
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(incoming, shutdown.clone().cancelled_owned());
+    tokio::pin!(server);
+    tokio::select! {
+        served = &mut server => return served,
+        () = shutdown.cancelled() => health.not_serving().await,
+    }
+    match tokio::time::timeout(SHUTDOWN_TIMEOUT, server).await {
+        Ok(served) => {
+            info!("every connection has ended");
+            served
+        }
+        Err(_) => {
+            warn!(seconds = SHUTDOWN_TIMEOUT.as_secs(), "connections did not end in time and are left");
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! `ObServerService`: validates, calls the service, encodes.
+
+use std::sync::Arc;
+
+use tonic::{Request, Response, Status};
+
+use crate::api::grpc::call::Call;
+use crate::api::grpc::server::ob_server_service_server::ObServerService;
+use crate::api::grpc::{encode, page, validate};
+use crate::proto::v1;
+use crate::service::use_cases::UseCases;
+use crate::watch::encode::task;
+
+/// See the module's head.
+pub struct ObServers {
+    pub(super) use_cases: Arc<dyn UseCases>,
+}
+
+#[tonic::async_trait]
+impl ObServerService for ObServers {
+    async fn stop_server(
+        &self,
+        request: Request<v1::StopServerRequest>,
+    ) -> Result<Response<v1::StopServerResponse>, Status> {
+        let (call, request) = Call::admit("StopServer", request);
+        call.answer(async {
+            let stored = self.use_cases.stop_server(&call.caller, validate::stop_server(request)?).await?;
+            Ok(v1::StopServerResponse { task: Some(task(&stored)) })
+        })
+        .await
+    }
+
+    async fn plan_stop_server(
+        &self,
+        request: Request<v1::PlanStopServerRequest>,
+    ) -> Result<Response<v1::PlanStopServerResponse>, Status> {
+        let (call, request) = Call::admit("PlanStopServer", request);
+        call.answer(async {
+            let plan = self.use_cases.plan_stop_server(&call.caller, validate::plan_stop_server(request)?).await?;
+            Ok(v1::PlanStopServerResponse { plan: Some(encode::plan(plan)) })
+        })
+        .await
+    }
+
+    async fn get_server(
+        &self,
+        request: Request<v1::GetServerRequest>,
+    ) -> Result<Response<v1::GetServerResponse>, Status> {
+        let (call, request) = Call::admit("GetServer", request);
+        call.answer(async {
+            let (cluster, server) = validate::get_server(&request)?;
+            let view = self.use_cases.get_server(&call.caller, cluster, server).await?;
+            Ok(v1::GetServerResponse { server: Some(encode::server(&view)) })
+        })
+        .await
+    }
+
+    async fn list_servers(
+        &self,
+        request: Request<v1::ListServersRequest>,
+    ) -> Result<Response<v1::ListServersResponse>, Status> {
+        let (call, request) = Call::admit("ListServers", request);
+        call.answer(async {
+            let (asked, listing) = validate::list_servers(&request)?;
+            let size = asked.limit - 1;
+            let mut views = self.use_cases.list_servers(&call.caller, asked).await?;
+            let more = page::cut(&mut views, size);
+            let next = views.last().filter(|_| more).map(|last| listing.token(last.row.id.get()));
+            Ok(v1::ListServersResponse {
+                servers: views.iter().map(encode::server).collect(),
+                next_page_token: next.unwrap_or_default(),
+            })
+        })
+        .await
+    }
+}

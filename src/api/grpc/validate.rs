@@ -1,0 +1,212 @@
+//! Requests about servers and tasks, translated into the service's arguments with everything that is wrong collected.
+
+use uuid::Uuid;
+
+use crate::api::grpc::fields::{Fields, LONGEST_NAME, shortened};
+use crate::api::grpc::page::Listing;
+use crate::domain::event::TaskState;
+use crate::domain::ids::{ClusterId, Principal, Revision, Seq, ServerId, TaskId, ZoneName};
+use crate::domain::refusal::Refusal;
+use crate::domain::status::{Risk, StopType};
+use crate::proto::v1;
+use crate::service::arguments::{ListServers, ListTasks, PlanStopServer, StopServer, TaskRequest};
+use crate::watch::{Until, WatchTask, WatchTasks};
+
+/// StopServer.
+pub fn stop_server(request: v1::StopServerRequest) -> Result<StopServer, Refusal> {
+    let mut fields = Fields::default();
+    let cluster = fields.id("cluster_id", request.cluster_id, ClusterId::new);
+    let server = fields.id("server_id", request.server_id, ServerId::new);
+    let accepted_risks = risks(&mut fields, &request.accept_risks);
+    let stop_type = stop_type(&mut fields, request.r#type);
+    let request_id = request_id(&mut fields, &request.request_id);
+    let expected_server = fields.optional("expected_server", &request.expected_server);
+    let expire_time = fields.moment("expire_time", request.expire_time);
+    let (Some(cluster), Some(server)) = (cluster, server) else { return Err(fields.refusal()) };
+    let force = request.force;
+    fields.finish(StopServer {
+        cluster,
+        server,
+        force,
+        accepted_risks,
+        stop_type,
+        request_id,
+        expected_server,
+        expire_time,
+    })
+}
+
+/// PlanStopServer.
+pub fn plan_stop_server(request: v1::PlanStopServerRequest) -> Result<PlanStopServer, Refusal> {
+    let mut fields = Fields::default();
+    let cluster = fields.id("cluster_id", request.cluster_id, ClusterId::new);
+    let server = fields.id("server_id", request.server_id, ServerId::new);
+    let accepted_risks = risks(&mut fields, &request.accept_risks);
+    let stop_type = stop_type(&mut fields, request.r#type);
+    let (Some(cluster), Some(server)) = (cluster, server) else { return Err(fields.refusal()) };
+    fields.finish(PlanStopServer { cluster, server, force: request.force, accepted_risks, stop_type })
+}
+
+/// GetServer.
+pub fn get_server(request: &v1::GetServerRequest) -> Result<(ClusterId, ServerId), Refusal> {
+    let mut fields = Fields::default();
+    let cluster = fields.id("cluster_id", request.cluster_id, ClusterId::new);
+    let server = fields.id("server_id", request.server_id, ServerId::new);
+    let (Some(cluster), Some(server)) = (cluster, server) else { return Err(fields.refusal()) };
+    fields.finish((cluster, server))
+}
+
+/// ListServers; the limit is one more than the page.
+pub fn list_servers(request: &v1::ListServersRequest) -> Result<(ListServers, Listing), Refusal> {
+    let mut fields = Fields::default();
+    let cluster = fields.id("cluster_id", request.cluster_id, ClusterId::new);
+    let zone: Option<ZoneName> = fields.optional("zone", &request.zone);
+    let size = fields.page_size(request.page_size, 100);
+    let listing = Listing::new("servers", &[&request.cluster_id, &request.zone]);
+    let above = listing.position(&mut fields, &request.page_token);
+    let above = above.and_then(|above| fields.id("page_token", above, ServerId::new));
+    let Some(cluster) = cluster else { return Err(fields.refusal()) };
+    fields.finish((ListServers { cluster, zone, above, limit: size + 1 }, listing))
+}
+
+/// GetTask.
+pub fn get_task(request: &v1::GetTaskRequest) -> Result<TaskId, Refusal> {
+    task_id(request.task_id)
+}
+
+fn task_id(id: i64) -> Result<TaskId, Refusal> {
+    let mut fields = Fields::default();
+    let task = fields.id("task_id", id, TaskId::new);
+    task.ok_or_else(|| fields.refusal())
+}
+
+/// ListTasks; the limit is one more than the page.
+pub fn list_tasks(request: &v1::ListTasksRequest) -> Result<(ListTasks, Listing), Refusal> {
+    let mut fields = Fields::default();
+    let cluster = fields.optional_id("cluster_id", request.cluster_id, ClusterId::new);
+    let server = fields.optional_id("server_id", request.server_id, ServerId::new);
+    let mut states = Vec::new();
+    let mut any = false;
+    for (index, value) in request.states.iter().enumerate() {
+        match fields.known::<v1::TaskState>(format!("states[{index}]"), *value) {
+            Some(state) => match task_state(state) {
+                Some(state) => states.push(state),
+                None => any = true,
+            },
+            None => {}
+        }
+    }
+    states.sort_unstable();
+    states.dedup();
+    if any {
+        states.clear();
+    }
+    let creator = fields.text("creator", request.creator.clone(), LONGEST_NAME);
+    let size = fields.page_size(request.page_size, 50);
+    let listing = Listing::new("tasks", &[&request.cluster_id, &request.server_id, &states, &creator]);
+    let below = listing.position(&mut fields, &request.page_token);
+    let below = below.and_then(|below| fields.id("page_token", below, TaskId::new));
+    let creator = (!creator.is_empty()).then(|| Principal::new(creator));
+    fields.finish((ListTasks { cluster, server, states, creator, below, limit: size + 1 }, listing))
+}
+
+/// WatchTask.
+pub fn watch_task(request: &v1::WatchTaskRequest) -> Result<WatchTask, Refusal> {
+    let mut fields = Fields::default();
+    let task = fields.id("task_id", request.task_id, TaskId::new);
+    let after = request.after_revision.and_then(|after| fields.position("after_revision", after));
+    let until = match fields.known("until", request.until) {
+        Some(v1::WatchUntil::Closed) => Until::Closed,
+        Some(v1::WatchUntil::Unspecified | v1::WatchUntil::AtRest) | None => Until::AtRest,
+    };
+    let Some(task) = task else { return Err(fields.refusal()) };
+    fields.finish(WatchTask { task, after: after.map(Revision::new), until, progress: request.progress })
+}
+
+/// WatchTasks.
+pub fn watch_tasks(request: &v1::WatchTasksRequest) -> Result<WatchTasks, Refusal> {
+    let mut fields = Fields::default();
+    let cluster = fields.optional_id("cluster_id", request.cluster_id, ClusterId::new);
+    let after = request.after_seq.and_then(|after| fields.position("after_seq", after));
+    fields.finish(WatchTasks { cluster, after: after.map(Seq::new), progress: request.progress })
+}
+
+/// RetryTask.
+pub fn retry_task(request: &v1::RetryTaskRequest) -> Result<TaskRequest, Refusal> {
+    let mut fields = Fields::default();
+    let expire_time = fields.moment("expire_time", request.expire_time);
+    verb(fields, request.task_id, request.if_revision).map(|verb| TaskRequest { expire_time, ..verb })
+}
+
+/// GiveUpTask.
+pub fn give_up_task(request: &v1::GiveUpTaskRequest) -> Result<TaskRequest, Refusal> {
+    verb(Fields::default(), request.task_id, request.if_revision)
+}
+
+fn verb(mut fields: Fields, task: i64, if_revision: i64) -> Result<TaskRequest, Refusal> {
+    let task = fields.id("task_id", task, TaskId::new);
+    let if_revision = fields.position("if_revision", if_revision);
+    let if_revision = if_revision.filter(|revision| *revision > 0).map(Revision::new);
+    let Some(task) = task else { return Err(fields.refusal()) };
+    fields.finish(TaskRequest { task, if_revision, expire_time: None })
+}
+
+fn risks(fields: &mut Fields, values: &[i32]) -> Vec<Risk> {
+    let mut risks = Vec::new();
+    for (index, value) in values.iter().enumerate() {
+        let field = format!("accept_risks[{index}]");
+        let risk = match fields.known(field.clone(), *value) {
+            Some(v1::Risk::QuorumLoss) => Risk::QuorumLoss,
+            Some(v1::Risk::ClusterUnreachable) => Risk::ClusterUnreachable,
+            Some(v1::Risk::Unspecified) => {
+                fields.wrong(field, "RISK_UNSPECIFIED is not a risk, name the risks that are accepted");
+                continue;
+            }
+            None => continue,
+        };
+        if risks.contains(&risk) {
+            fields.wrong(field, format!("{risk} is named twice, name it once"));
+        } else {
+            risks.push(risk);
+        }
+    }
+    risks.sort_unstable();
+    risks
+}
+
+fn stop_type(fields: &mut Fields, value: i32) -> StopType {
+    match fields.known("type", value) {
+        Some(v1::StopType::Service) => StopType::Service,
+        Some(v1::StopType::Unspecified | v1::StopType::Process) | None => StopType::Process,
+    }
+}
+
+fn request_id(fields: &mut Fields, value: &str) -> Option<Uuid> {
+    if value.is_empty() {
+        return None;
+    }
+    // Hyphenated only: one id has one spelling.
+    let parsed = (value.len() == 36).then(|| Uuid::parse_str(value).ok()).flatten().filter(|id| !id.is_nil());
+    if parsed.is_none() {
+        let value = shortened(value);
+        fields.wrong(
+            "request_id",
+            format!("{value:?} is not a UUID, write one as 123e4567-e89b-42d3-a456-426614174000 or leave it empty"),
+        );
+    }
+    parsed
+}
+
+const fn task_state(state: v1::TaskState) -> Option<TaskState> {
+    match state {
+        v1::TaskState::Unspecified => None,
+        v1::TaskState::Running => Some(TaskState::Running),
+        v1::TaskState::Canceling => Some(TaskState::Canceling),
+        v1::TaskState::Failed => Some(TaskState::Failed),
+        v1::TaskState::Cancelled => Some(TaskState::Cancelled),
+        v1::TaskState::Successful => Some(TaskState::Successful),
+        v1::TaskState::RolledBack => Some(TaskState::RolledBack),
+        v1::TaskState::Refused => Some(TaskState::Refused),
+        v1::TaskState::GivenUp => Some(TaskState::GivenUp),
+    }
+}

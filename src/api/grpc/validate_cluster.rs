@@ -1,0 +1,216 @@
+//! Requests about clusters, translated into the service's arguments with everything that is wrong collected. Passwords are
+//! never repeated in what is wrong.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+
+use secrecy::SecretString;
+
+use crate::api::grpc::fields::{Fields, LONGEST_NAME, LONGEST_USERNAME, MOST_ENDPOINTS, MOST_HOSTS, shortened};
+use crate::api::grpc::page::Listing;
+use crate::domain::ids::{ClusterId, ServerAddr, ServerId};
+use crate::domain::refusal::Refusal;
+use crate::proto::v1;
+use crate::service::arguments::{ClusterName, RegisterCluster, UpdateCluster};
+use crate::store::inventory::{DefaultHost, HostRoute};
+
+/// Login when none is given.
+pub const DEFAULT_USERNAME: &str = "root@sys";
+
+/// RegisterCluster.
+pub fn register_cluster(request: v1::RegisterClusterRequest) -> Result<RegisterCluster, Refusal> {
+    let mut fields = Fields::default();
+    let endpoints = endpoints(&mut fields, request.endpoints);
+    let username = fields.text("username", request.username, LONGEST_USERNAME);
+    let username = if username.is_empty() { DEFAULT_USERNAME.to_owned() } else { username };
+    let password = SecretString::from(fields.secret("password", request.password));
+    let expected_name = fields.text("expected_name", request.expected_name, LONGEST_NAME);
+    let expected_name = (!expected_name.is_empty()).then_some(expected_name);
+    let cluster = fields.optional_id("cluster_id", request.cluster_id, ClusterId::new);
+    let server_ids = server_ids(&mut fields, &request.server_ids);
+    let hosts = hosts(&mut fields, &request.hosts);
+    let default_host = default_host(&mut fields, request.default_host);
+    fields.finish(RegisterCluster {
+        endpoints,
+        username,
+        password,
+        expected_name,
+        cluster,
+        server_ids,
+        hosts,
+        default_host,
+    })
+}
+
+/// UpdateCluster: only what the mask names is looked at.
+pub fn update_cluster(request: v1::UpdateClusterRequest) -> Result<UpdateCluster, Refusal> {
+    let mut fields = Fields::default();
+    let cluster = fields.id("cluster_id", request.cluster_id, ClusterId::new);
+    let paths = request.update_mask.map(|mask| mask.paths).unwrap_or_default();
+    if paths.is_empty() {
+        fields.wrong(
+            "update_mask",
+            "is required, name what to change: endpoints, username, password, hosts, default_host",
+        );
+    }
+    let known = ["endpoints", "username", "password", "hosts", "default_host"];
+    for (index, path) in paths.iter().enumerate().filter(|(_, path)| !known.contains(&path.as_str())) {
+        let path = shortened(path);
+        fields.wrong(
+            format!("update_mask.paths[{index}]"),
+            format!("{path:?} cannot be changed, name some of {}", known.join(", ")),
+        );
+    }
+    let masked = |path: &str| paths.iter().any(|one| one == path);
+    let endpoints = masked("endpoints").then(|| endpoints(&mut fields, request.endpoints));
+    let username = masked("username").then(|| {
+        if request.username.is_empty() {
+            fields.wrong("username", format!("is required, for example {DEFAULT_USERNAME}"));
+        }
+        fields.text("username", request.username, LONGEST_USERNAME)
+    });
+    let password = masked("password").then(|| SecretString::from(fields.secret("password", request.password)));
+    let hosts = masked("hosts").then(|| hosts(&mut fields, &request.hosts));
+    let default_host = masked("default_host").then(|| default_host(&mut fields, request.default_host));
+    let Some(cluster) = cluster else { return Err(fields.refusal()) };
+    fields.finish(UpdateCluster { cluster, endpoints, username, password, hosts, default_host })
+}
+
+/// GetCluster.
+pub fn get_cluster(request: v1::GetClusterRequest) -> Result<ClusterName, Refusal> {
+    let mut fields = Fields::default();
+    let id = fields.optional_id("cluster_id", request.cluster_id, ClusterId::new);
+    let name = fields.text("name", request.name, LONGEST_NAME);
+    match (request.cluster_id == 0, name.is_empty()) {
+        (true, true) => fields.wrong("cluster_id", "is required unless name is given"),
+        (false, false) => fields.wrong("name", "and cluster_id are both given, give one of them"),
+        (true, false) | (false, true) => {}
+    }
+    fields.finish(id.map_or(ClusterName::Name(name), ClusterName::Id))
+}
+
+/// What ListClusters asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListClusters {
+    /// Of this name.
+    pub name: Option<String>,
+    /// Ids above this.
+    pub above: Option<ClusterId>,
+    /// One more than the page.
+    pub limit: u32,
+}
+
+/// ListClusters.
+pub fn list_clusters(request: v1::ListClustersRequest) -> Result<(ListClusters, Listing), Refusal> {
+    let mut fields = Fields::default();
+    let name = fields.text("name", request.name, LONGEST_NAME);
+    let size = fields.page_size(request.page_size, 50);
+    let listing = Listing::new("clusters", &[&name]);
+    let above = listing.position(&mut fields, &request.page_token);
+    let above = above.and_then(|above| fields.id("page_token", above, ClusterId::new));
+    let name = (!name.is_empty()).then_some(name);
+    fields.finish((ListClusters { name, above, limit: size + 1 }, listing))
+}
+
+/// SyncCluster and DeregisterCluster.
+pub fn cluster_id(id: i64) -> Result<ClusterId, Refusal> {
+    let mut fields = Fields::default();
+    let cluster = fields.id("cluster_id", id, ClusterId::new);
+    cluster.ok_or_else(|| fields.refusal())
+}
+
+fn endpoints(fields: &mut Fields, endpoints: Vec<String>) -> Vec<String> {
+    if endpoints.is_empty() {
+        fields.wrong("endpoints", "is required, give host:sql_port of at least one server, for example 10.0.0.2:2881");
+    }
+    if endpoints.len() > MOST_ENDPOINTS {
+        fields.wrong("endpoints", format!("has {} values, at most {MOST_ENDPOINTS} are allowed", endpoints.len()));
+        return endpoints;
+    }
+    for (index, endpoint) in endpoints.iter().enumerate() {
+        let field = format!("endpoints[{index}]");
+        fields.endpoint(field.clone(), endpoint);
+        if endpoints[..index].contains(endpoint) {
+            fields.wrong(field, "is given twice, give it once");
+        }
+    }
+    endpoints
+}
+
+fn server_ids(fields: &mut Fields, given: &[v1::ServerIdAssignment]) -> Vec<(ServerAddr, ServerId)> {
+    if given.len() > MOST_HOSTS {
+        fields.wrong("server_ids", format!("has {} values, at most {MOST_HOSTS} are allowed", given.len()));
+        return Vec::new();
+    }
+    let (mut addrs, mut ids, mut assigned) = (HashSet::new(), HashSet::new(), Vec::new());
+    for (index, one) in given.iter().enumerate() {
+        let addr: Option<ServerAddr> = fields.parse(format!("server_ids[{index}].address"), &one.address);
+        let id = fields.id(format!("server_ids[{index}].server_id"), one.server_id, ServerId::new);
+        let (Some(addr), Some(id)) = (addr, id) else { continue };
+        if !addrs.insert(addr) {
+            fields.wrong(format!("server_ids[{index}].address"), format!("{addr} is given twice, give it once"));
+        }
+        if !ids.insert(id) {
+            fields.wrong(format!("server_ids[{index}].server_id"), format!("{id} is given to two servers"));
+        }
+        assigned.push((addr, id));
+    }
+    assigned
+}
+
+fn hosts(fields: &mut Fields, given: &[v1::Host]) -> Vec<(String, HostRoute)> {
+    if given.len() > MOST_HOSTS {
+        fields.wrong("hosts", format!("has {} values, at most {MOST_HOSTS} are allowed", given.len()));
+        return Vec::new();
+    }
+    let (mut seen, mut routes) = (HashSet::new(), Vec::new());
+    for (index, host) in given.iter().enumerate() {
+        let Ok(ip) = host.svr_ip.parse::<IpAddr>() else {
+            let given = shortened(&host.svr_ip);
+            fields
+                .wrong(format!("hosts[{index}].svr_ip"), format!("{given:?} is not an IP, write for example 10.0.0.2"));
+            continue;
+        };
+        if !seen.insert(ip) {
+            fields.wrong(format!("hosts[{index}].svr_ip"), format!("{ip} is given twice, give it once"));
+        }
+        let transport = fields.known(format!("hosts[{index}].transport"), host.transport);
+        let address = format!("hosts[{index}].agent_address");
+        let route = match transport {
+            Some(v1::HostTransport::Grpc) => {
+                fields.endpoint(address, &host.agent_address);
+                HostRoute::Grpc { address: host.agent_address.clone() }
+            }
+            Some(other @ (v1::HostTransport::Unspecified | v1::HostTransport::Local)) => {
+                if !host.agent_address.is_empty() {
+                    fields.wrong(address, "is for HOST_TRANSPORT_GRPC only, leave it empty or change the transport");
+                }
+                if other == v1::HostTransport::Local { HostRoute::Local } else { HostRoute::None }
+            }
+            None => continue,
+        };
+        routes.push((ip.to_string(), route));
+    }
+    routes
+}
+
+fn default_host(fields: &mut Fields, given: Option<v1::DefaultHost>) -> DefaultHost {
+    let Some(v1::DefaultHost { transport, agent_port }) = given else { return DefaultHost::None };
+    let transport = fields.known("default_host.transport", transport);
+    match transport {
+        Some(v1::HostTransport::Grpc) => match u16::try_from(agent_port).ok().filter(|port| *port > 0) {
+            Some(port) => DefaultHost::Grpc { port },
+            None => {
+                fields.wrong("default_host.agent_port", format!("{agent_port} is not a port, give 1 to 65535"));
+                DefaultHost::None
+            }
+        },
+        Some(other @ (v1::HostTransport::Unspecified | v1::HostTransport::Local)) => {
+            if agent_port != 0 {
+                fields.wrong("default_host.agent_port", "is for HOST_TRANSPORT_GRPC only, leave it 0");
+            }
+            if other == v1::HostTransport::Local { DefaultHost::Local } else { DefaultHost::None }
+        }
+        None => DefaultHost::None,
+    }
+}
