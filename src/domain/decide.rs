@@ -418,17 +418,34 @@ fn requested(
             if let Some(until) = task.horizon(None).filter(|until| *until > now) {
                 return Err(Refusal::EffectMayStillHappen { task: task.spec.id, until });
             }
-            Ok(vec![
-                EventKind::VerbRequested { verb, principal, expire_time: None },
-                EventKind::TaskMoved {
-                    from: task.state,
-                    to: TaskState::GivenUp,
-                    operation: TaskOperation::GiveUp,
-                    error: task.error.clone(),
-                },
-            ])
+            let mut events = vec![EventKind::VerbRequested { verb, principal, expire_time: None }];
+            events.extend(left_behind(task));
+            events.push(EventKind::TaskMoved {
+                from: task.state,
+                to: TaskState::GivenUp,
+                operation: TaskOperation::GiveUp,
+                error: task.error.clone(),
+            });
+            Ok(events)
         }
     }
+}
+
+/// The facts that a task which is given up leaves as they are.
+fn left_behind(task: &Task) -> Vec<EventKind> {
+    let done = task.intents.iter().filter(|intent| match intent.outcome {
+        Some(IntentOutcome::Done | IntentOutcome::Unknown) | None => true,
+        Some(IntentOutcome::Refused | IntentOutcome::Void) => false,
+    });
+    done.map(|intent| EventKind::Warned {
+        subtask: intent.subtask,
+        code: "EFFECT_STAYS".to_owned(),
+        message: match intent.outcome {
+            Some(IntentOutcome::Done) => format!("done at {} and stays: {}", intent.at, intent.intent.description),
+            Some(_) | None => format!("tried at {}, look whether it is so: {}", intent.at, intent.intent.description),
+        },
+    })
+    .collect()
 }
 
 /// Whether a retry was asked for and its first step is still to be found.

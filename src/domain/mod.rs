@@ -1,12 +1,18 @@
 //! The rules, as pure functions over plain types. Nothing here does I/O, reads a clock or knows a protocol.
 
+pub mod admission;
 pub mod decide;
 pub mod edges;
 pub mod effect;
 pub mod event;
+pub mod gate;
 pub mod graph;
+pub mod host;
 pub mod ids;
+pub mod precheck;
+pub mod reading;
 pub mod refusal;
+pub mod shown;
 pub mod status;
 pub mod task;
 mod words;

@@ -1,28 +1,31 @@
 //! What do we store, and why is that enough?
 //!
 //! * `task_event` is the truth: every event of every task, numbered without gaps per task (`revision`) and growing over all
-//!   (`seq`, in commit order). A task is the fold of its events.
+//!   (`seq`, in commit order). A task is the fold of its events. Events are appended only, those of one commit together.
 //! * `task` is an index over it: columns that lists and recovery select by, computed from the folded state by
 //!   [`TaskRow::of`] and written in the same commit.
 //! * `cluster_lock` says which task acts on which physical cluster, under which fence. A row is never deleted, its fence
 //!   only grows, and every write of an owner carries it: a stale owner writes nothing.
 //! * `request` maps (principal, request id) to the task that it made, so that a repeat finds it.
 //! * `audit` names every accepted mutation, in the same commit as the mutation.
-//! * `log_lines` and `progress` are for people; no decision reads them.
+//! * Log lines (beside the events of their commit) and progress (the latest only, and not after a restart) are for
+//!   people; no decision reads them.
 //! * `cluster`, `zone`, `server`, `host` are the inventory: *observed* columns are written by sync only, *managed* ones
 //!   by the lock holder's commits only.
 //!
 //! One write, [`Store::submit`], holds all of that together: it happens wholly or not at all. This module may use `domain`,
 //! `clock` and `proto`; it knows no engine.
 
+pub mod encode;
 pub mod inventory;
+pub mod sqlite;
 
 use async_trait::async_trait;
 use thiserror::Error;
-use tokio::sync::oneshot;
+use tokio::sync::{broadcast, oneshot, watch};
 
 use crate::clock::Timestamp;
-use crate::domain::event::{Event, StoredEvent, TaskState};
+use crate::domain::event::{Event, EventKind, StoredEvent, TaskState};
 use crate::domain::ids::{
     ClusterId, ClusterKey, Fence, Principal, Revision, Seq, ServerId, SubtaskId, TaskId, ZoneName,
 };
@@ -142,6 +145,24 @@ pub struct Commit {
     pub writes: Vec<Write>,
 }
 
+impl Commit {
+    /// What makes it impossible to write whatever the store holds: a bug of the caller.
+    pub fn flaw(&self) -> Option<&'static str> {
+        let created = matches!(self.events.first(), Some(Event { kind: EventKind::Created(_), .. }));
+        if self.events.is_empty() {
+            Some("it has no event")
+        } else if self.after < Revision::ZERO {
+            Some("its revision is negative")
+        } else if created != (self.after == Revision::ZERO) {
+            Some("a creation is the first event of a task, and only that")
+        } else if created && self.row.is_none() {
+            Some("a new task needs its row")
+        } else {
+            None
+        }
+    }
+}
+
 /// How a commit ended. All but `Committed` left nothing behind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CommitOutcome {
@@ -249,6 +270,9 @@ pub trait Store: Send + Sync {
     /// Queues a commit at once, in the order of the calls.
     fn submit(&self, commit: Commit) -> Pending;
 
+    /// Place of the last committed event; changes after every commit that wrote events, once its answer is out.
+    fn committed(&self) -> watch::Receiver<Seq>;
+
     /// Name of this store: agents count fences per store.
     fn store_id(&self) -> &str;
 
@@ -292,9 +316,6 @@ pub trait Store: Send + Sync {
     /// Keeps the latest progress of a subtask; coalesced, never waited for.
     fn note(&self, progress: Progress);
 
-    /// Place of the last event that is known to be committed; changes with every commit.
-    fn committed(&self) -> tokio::sync::watch::Receiver<Seq>;
-
-    /// Progress as it is noted; a receiver that falls behind misses some.
-    fn progress_changes(&self) -> tokio::sync::broadcast::Receiver<Progress>;
+    /// Every noted progress from now on; a slow listener misses older ones.
+    fn progress_changes(&self) -> broadcast::Receiver<Progress>;
 }

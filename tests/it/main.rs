@@ -1,7 +1,15 @@
-//! The integration tests: one binary, a module per promise or surface.
+//! The one test binary: a module per promise or surface. One binary, because each would link the whole program again.
+//!
+//! Run everything with `scripts/test`, one module with `scripts/test layers::`.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod api;
 mod api_validation;
+mod dependencies;
 mod fake_store;
 mod fake_use_cases;
+mod layers;
+mod oceanbase;
+mod sim;
+mod store;
 mod watch;

@@ -1,0 +1,286 @@
+//! Examines one process: could it be the wanted observer, is it, or is it surely something else? Looks only.
+//!
+//! A candidate is an executable called `observer` (removed files too, and whatever `bin/observer` of its home leads to) or
+//! a holder of the wanted RPC address. A process of another user, of which little can be read, is surely something else only
+//! if nobody listens on the wanted address in its network namespace and it is not called `observer` either.
+
+use std::path::Path;
+
+use crate::agent::declared::{Declared, Fact};
+use crate::agent::network::Listener;
+use crate::agent::proc_fs::{Owner, ProcError, ProcFs, Stat};
+use crate::agent::process::Networks;
+use crate::domain::host::{ObserverIdentity, ObserverTarget};
+
+/// File name of the observer's executable, and name of its main thread.
+const OBSERVER: &str = "observer";
+/// Where an observer keeps its configuration, below its home.
+const CONFIGURATION: &str = "etc/observer.config.bin";
+/// More than any configuration has.
+const CONFIGURATION_LIMIT: u64 = 4 << 20;
+
+/// A reason not to be sure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Doubt {
+    /// In words.
+    pub words: String,
+    /// Whether it stands even when another process proves everything.
+    pub strong: bool,
+}
+
+impl Doubt {
+    /// One that stands whatever else is found.
+    pub const fn strong(words: String) -> Self {
+        Self { words, strong: true }
+    }
+
+    /// One that only matters when nothing else is found.
+    pub const fn weak(words: String) -> Self {
+        Self { words, strong: false }
+    }
+}
+
+/// What a full match proved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proven {
+    /// Its identity.
+    pub identity: ObserverIdentity,
+    /// Its user and innermost id.
+    pub owner: Owner,
+    /// What it says of itself.
+    pub declared: Declared,
+}
+
+/// What a process is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The wanted observer.
+    Match(Box<Proven>),
+    /// It could be.
+    Doubtful {
+        /// Why.
+        doubt: Doubt,
+        /// Whether its executable is an observer.
+        is_observer: bool,
+    },
+    /// Provably something else, although it looked like one.
+    Other {
+        /// Whether its executable is an observer.
+        is_observer: bool,
+    },
+}
+
+/// A process that was worth a look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// Its id.
+    pub pid: u32,
+    /// What it is.
+    pub verdict: Verdict,
+    /// Its home, when it could be read.
+    pub home: Option<String>,
+    /// Key of its network namespace.
+    pub network: (u64, u64),
+    /// Its sockets that serve the wanted RPC address.
+    pub sockets: Vec<u64>,
+    /// It, in words.
+    pub words: String,
+}
+
+/// Looks at one process; `None`: it has nothing to do with observers. `Gone`: it ended meanwhile.
+pub fn examine(
+    proc: &ProcFs,
+    networks: &mut Networks,
+    own_network: (u64, u64),
+    target: &ObserverTarget,
+    boot_id: &str,
+    pid: u32,
+) -> Result<Option<Candidate>, ProcError> {
+    let stat = proc.stat(pid)?;
+    if stat.kernel_thread || stat.has_ended() {
+        return Ok(None);
+    }
+    let arguments = proc.arguments(pid)?;
+    let (ip, port) = (target.address.ip(), target.address.rpc_port());
+    let (network, wanted, same_port): (_, Vec<Listener>, Vec<Listener>) = match networks.of(proc, pid) {
+        Ok((key, table)) => {
+            let same_port = table.listeners().iter().filter(|listener| listener.address.port() == port);
+            (key, table.serving(ip, port).copied().collect(), same_port.copied().collect())
+        }
+        // A process that is ending has left its network already.
+        Err(ProcError::Gone(_)) => (own_network, Vec::new(), Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let process =
+        Process { proc, pid, stat, arguments, network, wanted, same_port, other_network: network != own_network };
+    match process.read(boot_id) {
+        Ok(None) => Ok(None),
+        Ok(Some(facts)) => Ok(Some(process.judge(facts, target))),
+        Err(error @ (ProcError::Denied(_) | ProcError::Gone(_))) => process.judge_unreadable(&error, target),
+        Err(error) => Err(error),
+    }
+}
+
+struct Process<'a> {
+    proc: &'a ProcFs,
+    pid: u32,
+    stat: Stat,
+    arguments: Vec<String>,
+    network: (u64, u64),
+    /// Listeners of its namespace on the wanted address, whoever holds them.
+    wanted: Vec<Listener>,
+    /// Listeners of its namespace on the wanted port at any address.
+    same_port: Vec<Listener>,
+    other_network: bool,
+}
+
+struct Facts {
+    identity: ObserverIdentity,
+    deleted: bool,
+    owner: Owner,
+    declared: Declared,
+    is_observer: bool,
+    holds: Vec<Listener>,
+    /// Holds the wanted port at another address only.
+    elsewhere: bool,
+}
+
+impl Process<'_> {
+    /// Reads all there is to know of it; `None`: neither an observer nor a holder of the address.
+    fn read(&self, boot_id: &str) -> Result<Option<Facts>, ProcError> {
+        let (proc, pid) = (self.proc, self.pid);
+        let executable = proc.executable(pid)?;
+        let is_observer = executable.path.file_name().is_some_and(|name| name == OBSERVER)
+            || proc.inode_below_home(pid, "bin/observer").is_some_and(|inode| inode == executable.inode);
+        let sockets = if is_observer || !self.wanted.is_empty() { proc.socket_inodes(pid)? } else { Vec::new() };
+        let holds: Vec<Listener> =
+            self.wanted.iter().filter(|listener| sockets.contains(&listener.inode)).copied().collect();
+        if !is_observer && holds.is_empty() {
+            return Ok(None);
+        }
+        let mut declared = Declared::default();
+        declared.hear_arguments(&self.arguments);
+        match proc.read_below_home(pid, CONFIGURATION, CONFIGURATION_LIMIT) {
+            Ok(bytes) => declared.hear_configuration(&bytes),
+            // First start, or not an observer.
+            Err(ProcError::Gone(_)) => {}
+            Err(error) => return Err(error),
+        }
+        let owner = proc.owner(pid)?;
+        let cluster_name = match &declared.cluster {
+            Fact::Is(name) => name.clone(),
+            Fact::Unsaid | Fact::Contradicts => String::new(),
+        };
+        let identity = ObserverIdentity {
+            boot_id: boot_id.to_owned(),
+            pid,
+            start_ticks: self.stat.start_ticks,
+            executable: text(&executable.path),
+            executable_inode: executable.inode,
+            home: text(&proc.home(pid)?),
+            uid: owner.uid,
+            network_namespace: proc.network_namespace(pid)?,
+            cluster_name,
+        };
+        // Everything above was read of one process only if it still is the same one.
+        let again = proc.stat(pid)?;
+        if again.start_ticks != self.stat.start_ticks || again.has_ended() {
+            return Err(ProcError::Gone(executable.path));
+        }
+        let elsewhere = holds.is_empty() && self.same_port.iter().any(|listener| sockets.contains(&listener.inode));
+        Ok(Some(Facts { identity, deleted: executable.deleted, owner, declared, is_observer, holds, elsewhere }))
+    }
+
+    fn judge(&self, facts: Facts, target: &ObserverTarget) -> Candidate {
+        let verdict = self.verdict(&facts, target);
+        let Facts { identity, deleted, declared, holds, .. } = &facts;
+        let listens: Vec<String> = holds.iter().map(|listener| listener.address.to_string()).collect();
+        let mut words = identity.to_string();
+        if *deleted {
+            words.push_str(", its executable was removed or replaced");
+        }
+        if !listens.is_empty() {
+            words.push_str(&format!(", listens on {}", listens.join(" and ")));
+        }
+        if declared.cluster == Fact::Contradicts {
+            words.push_str(", its arguments and configuration name different clusters");
+        }
+        Candidate {
+            pid: self.pid,
+            verdict,
+            network: self.network,
+            sockets: holds.iter().map(|listener| listener.inode).collect(),
+            home: Some(facts.identity.home),
+            words,
+        }
+    }
+
+    fn verdict(&self, facts: &Facts, target: &ObserverTarget) -> Verdict {
+        let Facts { declared, is_observer, holds, elsewhere, .. } = facts;
+        let is_observer = *is_observer;
+        let same_cluster = declared.cluster.equals(&target.cluster_name);
+        let other_cluster = declared.is_of_another_cluster(target);
+        let other_address = declared.is_at_another_address(target);
+        let doubtful = |doubt| Verdict::Doubtful { doubt, is_observer };
+        if holds.is_empty() {
+            return if other_cluster || other_address || *elsewhere {
+                Verdict::Other { is_observer }
+            } else if same_cluster {
+                doubtful(Doubt::strong(
+                    "an observer of the cluster that does not listen (yet, or no longer)".to_owned(),
+                ))
+            } else {
+                doubtful(Doubt::weak("an observer that neither listens nor says of which cluster it is".to_owned()))
+            };
+        }
+        if is_observer && same_cluster && !other_cluster && !other_address {
+            return Verdict::Match(Box::new(Proven {
+                identity: facts.identity.clone(),
+                owner: facts.owner,
+                declared: declared.clone(),
+            }));
+        }
+        // Another pod's observer: in a network of its own `0.0.0.0` is not the wanted address.
+        if (other_cluster || other_address) && self.other_network && holds.iter().all(Listener::is_wildcard) {
+            return Verdict::Other { is_observer };
+        }
+        let words = if !is_observer {
+            "listens on the rpc address but is no observer"
+        } else if other_cluster {
+            "listens on the rpc address but is of another cluster"
+        } else if other_address {
+            "listens on the rpc address but was configured for another"
+        } else {
+            "listens on the rpc address but does not say of which cluster it is"
+        };
+        doubtful(Doubt::strong(words.to_owned()))
+    }
+
+    /// A process of which the decisive facts may not be read, or that is ending.
+    fn judge_unreadable(&self, error: &ProcError, target: &ObserverTarget) -> Result<Option<Candidate>, ProcError> {
+        let (proc, pid) = (self.proc, self.pid);
+        let again = proc.stat(pid)?;
+        if again.start_ticks != self.stat.start_ticks || again.has_ended() {
+            return Ok(None);
+        }
+        let called = self.arguments.first().and_then(|name| Path::new(name).file_name());
+        let is_observer = self.stat.command == OBSERVER || called.is_some_and(|name| name == OBSERVER);
+        if !is_observer {
+            // If it holds the wanted address, the listener is left without an owner, and that is the doubt.
+            return Ok(None);
+        }
+        let mut declared = Declared::default();
+        declared.hear_arguments(&self.arguments);
+        if declared.is_of_another(target) {
+            return Ok(None);
+        }
+        let words = format!("pid {pid}, called {}", self.stat.command);
+        let doubt = Doubt::weak(format!("an observer of which too little can be read ({error})"));
+        let verdict = Verdict::Doubtful { doubt, is_observer };
+        Ok(Some(Candidate { pid, verdict, home: None, network: self.network, sockets: Vec::new(), words }))
+    }
+}
+
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}

@@ -1,0 +1,160 @@
+//! `obsteward agent`: reads the arguments, opens the listener, serves until told to end. And `obsteward agent trust`.
+
+use std::io::{Read, Write};
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use thiserror::Error;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::agent::files::FileError;
+use crate::agent::grpc::{self, ServeError};
+use crate::agent::service::{Agent, AgentConfig};
+use crate::agent::trust;
+use crate::net::listener::{self, ListenError};
+
+/// How long calls in flight may take once the agent was told to end. A stop that is cut off is answered UNKNOWN later.
+const LAST_CALLS: Duration = Duration::from_secs(5);
+
+/// Arguments of `obsteward agent`.
+#[derive(Clone, Debug, Args)]
+pub struct AgentArgs {
+    /// Where to listen; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:62888", env = "OBSTEWARD_AGENT_LISTEN")]
+    pub listen: SocketAddr,
+    /// Listen on a network address without TLS: whoever reaches it can end observers.
+    #[arg(long)]
+    pub insecure_listen: bool,
+    /// Where the agent keeps its record (fences, calls); not shared with another agent.
+    #[arg(
+        long,
+        value_name = "DIR",
+        global = true,
+        default_value = "/var/lib/obsteward-agent",
+        env = "OBSTEWARD_AGENT_STATE_DIRECTORY"
+    )]
+    pub state_directory: PathBuf,
+    /// A systemd unit, container id or `obshell` whose supervision of an observer is harmless; may be repeated.
+    #[arg(long = "safe-unit", value_name = "UNIT")]
+    pub safe_units: Vec<String>,
+    /// An address that leads to this host although none of its interfaces has it (NAT, service IP); may be repeated.
+    #[arg(long = "address", value_name = "IP")]
+    pub addresses: Vec<IpAddr>,
+    /// At most one observer of a cluster is ended in so many seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub one_end_per: u64,
+    /// End when the standard input ends, that is with the program that started the agent.
+    #[arg(long)]
+    pub exit_with_stdin: bool,
+    /// Something else than to serve.
+    #[command(subcommand)]
+    pub command: Option<AgentCommand>,
+}
+
+/// What `obsteward agent` can do besides serving.
+#[derive(Clone, Debug, Subcommand)]
+pub enum AgentCommand {
+    /// Lets another store take over the clusters on this host, once.
+    Trust {
+        /// Id of the store, as the refusal names it.
+        store_id: String,
+    },
+}
+
+/// Why `obsteward agent` ended badly.
+#[derive(Debug, Error)]
+pub enum AgentError {
+    /// The record.
+    #[error("the agent's record cannot be opened: {0}")]
+    State(#[from] FileError),
+    /// The listener.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The server.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    /// Signals or the standard input.
+    #[error("the agent cannot be told to end: {0}")]
+    Signals(std::io::Error),
+    /// The id of a store.
+    #[error("{0:?} is not the id of a store, copy it from the refusal")]
+    StoreId(String),
+}
+
+/// Runs `obsteward agent` until SIGTERM, SIGINT or, if asked for, the end of the standard input.
+pub async fn run(args: AgentArgs) -> Result<(), AgentError> {
+    match args.command {
+        Some(AgentCommand::Trust { store_id }) => {
+            if store_id.is_empty() || store_id.len() > 128 || store_id.chars().any(char::is_control) {
+                return Err(AgentError::StoreId(store_id));
+            }
+            trust::trust(&args.state_directory, &store_id)?;
+            say(&format!("store {store_id} may take over the clusters on this host"));
+            Ok(())
+        }
+        None => serve(args).await,
+    }
+}
+
+async fn serve(args: AgentArgs) -> Result<(), AgentError> {
+    let agent = Agent::new(AgentConfig {
+        safe_units: args.safe_units,
+        addresses: args.addresses,
+        one_end_per: Duration::from_secs(args.one_end_per),
+        ..AgentConfig::new(args.state_directory)
+    })?;
+    let (listener, bound) = listener::bind_plaintext(args.listen, args.insecure_listen).await?;
+    let ending = CancellationToken::new();
+    let mut terminate = signal(SignalKind::terminate()).map_err(AgentError::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(AgentError::Signals)?;
+    if args.exit_with_stdin {
+        cancel_at_end_of_stdin(ending.clone()).map_err(AgentError::Signals)?;
+    }
+    say(&format!("listening on {bound}"));
+    let told = {
+        let ending = ending.clone();
+        async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+                () = ending.cancelled() => {}
+            }
+            ending.cancel();
+        }
+    };
+    tokio::select! {
+        served = grpc::serve(agent, listener, told) => served?,
+        () = async { ending.cancelled().await; tokio::time::sleep(LAST_CALLS).await } => {}
+    }
+    Ok(())
+}
+
+/// On a thread of its own, because a blocking read cannot be cancelled and must not hold the runtime's end.
+fn cancel_at_end_of_stdin(ending: CancellationToken) -> std::io::Result<()> {
+    std::thread::Builder::new().name("stdin".to_owned()).spawn(move || {
+        let mut buffer = [0; 1024];
+        let mut stdin = std::io::stdin().lock();
+        loop {
+            match stdin.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(_) => break,
+            }
+        }
+        ending.cancel();
+    })?;
+    Ok(())
+}
+
+fn say(line: &str) {
+    // A closed standard error is no reason to end.
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+#[cfg(test)]
+#[path = "command_tests.rs"]
+mod tests;

@@ -1,0 +1,211 @@
+//! What an observer says of itself in its arguments and in `etc/observer.config.bin`. Pure text work; nobody is believed
+//! on these words alone.
+
+use std::net::IpAddr;
+
+use crate::domain::host::ObserverTarget;
+
+/// A fact that may have been said once, not at all, or twice in different ways.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Fact<T> {
+    /// Nobody says.
+    #[default]
+    Unsaid,
+    /// This.
+    Is(T),
+    /// Arguments and configuration (or two places in it) disagree.
+    Contradicts,
+}
+
+impl<T: PartialEq> Fact<T> {
+    /// Whether it is surely something else than `wanted`.
+    pub fn differs_from(&self, wanted: &T) -> bool {
+        match self {
+            Self::Is(value) => value != wanted,
+            Self::Unsaid | Self::Contradicts => false,
+        }
+    }
+
+    /// Whether it is surely `wanted`.
+    pub fn equals(&self, wanted: &T) -> bool {
+        match self {
+            Self::Is(value) => value == wanted,
+            Self::Unsaid | Self::Contradicts => false,
+        }
+    }
+
+    fn say(&mut self, value: T) {
+        match self {
+            Self::Unsaid => *self = Self::Is(value),
+            Self::Is(known) if *known == value => {}
+            Self::Is(_) | Self::Contradicts => *self = Self::Contradicts,
+        }
+    }
+}
+
+/// What an observer says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Declared {
+    /// Cluster name.
+    pub cluster: Fact<String>,
+    /// The `cluster_id` parameter.
+    pub cluster_id: Fact<i64>,
+    /// RPC port.
+    pub rpc_port: Fact<u16>,
+    /// IP by which the cluster knows it.
+    pub local_ip: Fact<IpAddr>,
+    /// Whether it was told to stay in the foreground: somebody waits for it.
+    pub foreground: bool,
+}
+
+impl Declared {
+    /// Adds what the arguments say (the program's name first).
+    pub fn hear_arguments(&mut self, arguments: &[String]) {
+        let mut rest = arguments.iter().skip(1);
+        while let Some(argument) = rest.next() {
+            if matches!(argument.as_str(), "-N" | "--nodaemon") {
+                self.foreground = true;
+                continue;
+            }
+            let Some((option, inline)) = split_option(argument) else { continue };
+            let mut value = || inline.map(str::to_owned).or_else(|| rest.next().cloned());
+            match option {
+                "-n" | "--appname" => value().into_iter().for_each(|value| self.cluster.say(value)),
+                "-c" | "--cluster_id" => parsed(value()).into_iter().for_each(|value| self.cluster_id.say(value)),
+                "-P" | "--rpc_port" => parsed(value()).into_iter().for_each(|value| self.rpc_port.say(value)),
+                "-I" | "--local_ip" => parsed(value()).into_iter().for_each(|value| self.local_ip.say(value)),
+                // Takes a value that could look like an option of ours.
+                "-o" | "--optstr" | "-r" | "--rs_list" | "-d" | "--data_dir" | "-z" | "--zone" | "-p"
+                | "--mysql_port" | "-i" | "--devname" | "-l" | "--log_level" => drop(value()),
+                _ => {}
+            }
+        }
+    }
+
+    /// Whether it says that it belongs to another cluster.
+    pub fn is_of_another_cluster(&self, target: &ObserverTarget) -> bool {
+        self.cluster.differs_from(&target.cluster_name) || self.cluster_id.differs_from(&target.ob_cluster_id)
+    }
+
+    /// Whether it says that it has another address.
+    pub fn is_at_another_address(&self, target: &ObserverTarget) -> bool {
+        self.local_ip.differs_from(&target.address.ip()) || self.rpc_port.differs_from(&target.address.rpc_port())
+    }
+
+    /// Whether it says that it is not the target.
+    pub fn is_of_another(&self, target: &ObserverTarget) -> bool {
+        self.is_of_another_cluster(target) || self.is_at_another_address(target)
+    }
+
+    /// Adds what the configuration file says: `key=value` texts with possibly something else around them.
+    pub fn hear_configuration(&mut self, bytes: &[u8]) {
+        values(bytes, "cluster").for_each(|value| self.cluster.say(value));
+        values(bytes, "cluster_id").filter_map(|value| value.parse().ok()).for_each(|value| self.cluster_id.say(value));
+        values(bytes, "rpc_port").filter_map(|value| value.parse().ok()).for_each(|value| self.rpc_port.say(value));
+        values(bytes, "local_ip").filter_map(|value| value.parse().ok()).for_each(|value| self.local_ip.say(value));
+    }
+}
+
+fn parsed<T: std::str::FromStr>(value: Option<String>) -> Option<T> {
+    value?.parse().ok()
+}
+
+/// `--long`, `--long=value`, `-x`, `-x=value`, `-xvalue`.
+fn split_option(argument: &str) -> Option<(&str, Option<&str>)> {
+    if argument.starts_with("--") {
+        return Some(match argument.split_once('=') {
+            Some((option, value)) => (option, Some(value)),
+            None => (argument, None),
+        });
+    }
+    let option = argument.get(..2).filter(|option| option.starts_with('-'))?;
+    let value = &argument[2..];
+    Some((option, (!value.is_empty()).then(|| value.strip_prefix('=').unwrap_or(value))))
+}
+
+/// The values of `key=` where no letter of another key stands before it, each up to the first unprintable byte.
+fn values<'a>(bytes: &'a [u8], key: &'a str) -> impl Iterator<Item = String> + 'a {
+    let runs = bytes.split(|byte| !(0x20..0x7f).contains(byte)).filter(|run| !run.is_empty());
+    runs.filter_map(move |run| {
+        let text = std::str::from_utf8(run).ok()?;
+        text.match_indices(key).find_map(|(at, _)| {
+            let before = text[..at].chars().next_back();
+            let value = text[at + key.len()..].strip_prefix('=')?;
+            let alone = before.is_none_or(|before| !before.is_ascii_alphanumeric() && !matches!(before, '_' | '='));
+            alone.then(|| value.trim().to_owned())
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heard(arguments: &[&str]) -> Declared {
+        let mut declared = Declared::default();
+        let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        declared.hear_arguments(&arguments);
+        declared
+    }
+
+    #[test]
+    fn every_way_to_write_a_name() {
+        for name in [
+            &["o", "-n", "demo"][..],
+            &["o", "-n=demo"],
+            &["o", "-ndemo"],
+            &["o", "--appname", "demo"],
+            &["o", "--appname=demo"],
+        ] {
+            assert!(heard(name).cluster.equals(&"demo".to_owned()), "{name:?}");
+        }
+        assert_eq!(heard(&["-n", "-o", "-n=no"]).cluster, Fact::Unsaid);
+    }
+
+    #[test]
+    fn arguments_of_a_real_observer() {
+        let declared = heard(&[
+            "bin/observer",
+            "-p",
+            "2881",
+            "-P",
+            "2882",
+            "-z",
+            "zone1",
+            "-n",
+            "demo",
+            "-c",
+            "7",
+            "-I",
+            "fd00::2",
+            "-N",
+        ]);
+        assert_eq!(
+            declared,
+            Declared {
+                cluster: Fact::Is("demo".to_owned()),
+                cluster_id: Fact::Is(7),
+                rpc_port: Fact::Is(2882),
+                local_ip: Fact::Is("fd00::2".parse().unwrap()),
+                foreground: true,
+            }
+        );
+    }
+
+    #[test]
+    fn configuration_with_junk_around_it() {
+        let mut declared = Declared::default();
+        declared
+            .hear_configuration(b"\x00\xff\x8a%cluster=demo\ncluster_id=3\nold_cluster=x\x01rpc_port=2882\x00\x00z");
+        assert!(declared.cluster.equals(&"demo".to_owned()));
+        assert!(declared.cluster_id.equals(&3) && declared.rpc_port.equals(&2882));
+    }
+
+    #[test]
+    fn who_says_two_things_says_nothing() {
+        let mut declared = heard(&["o", "-n", "demo"]);
+        declared.hear_configuration(b"cluster=other\n");
+        assert_eq!(declared.cluster, Fact::Contradicts);
+        assert!(!declared.cluster.equals(&"demo".to_owned()) && !declared.cluster.differs_from(&"demo".to_owned()));
+    }
+}

@@ -1,0 +1,143 @@
+//! The agent over gRPC: `HostAgentService`, health and reflection. Translates and decides nothing.
+
+use std::future::Future;
+
+use tokio::net::TcpListener;
+use tonic::transport::server::TcpIncoming;
+use tonic::{Code, Request, Response, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use crate::agent::refusal::Refusal;
+use crate::agent::service::Agent;
+use crate::agent::wire;
+use crate::proto::agent_v1 as pb;
+use crate::proto::agent_v1::host_agent_service_server::{HostAgentService, HostAgentServiceServer};
+
+/// Domain of our `ErrorInfo`.
+pub const ERROR_DOMAIN: &str = "obsteward";
+/// A request is a few hundred bytes; paths may be long.
+const LARGEST_REQUEST: usize = 64 << 10;
+/// Calls in flight per connection.
+const CONCURRENCY: usize = 64;
+
+/// The server side of the agent.
+#[derive(Clone, Debug)]
+pub struct HostAgent(Agent);
+
+impl HostAgent {
+    /// Serves `agent`.
+    pub const fn new(agent: Agent) -> Self {
+        Self(agent)
+    }
+}
+
+#[tonic::async_trait]
+impl HostAgentService for HostAgent {
+    async fn find_observer(
+        &self,
+        request: Request<pb::FindObserverRequest>,
+    ) -> Result<Response<pb::FindObserverResponse>, Status> {
+        let request = request.into_inner();
+        let target = wire::target(request.target).map_err(status)?;
+        let (found, ticket) = if request.arm {
+            let fence = wire::fence(request.fence).map_err(status)?;
+            self.0.arm(&target, &fence).await.map_err(status)?
+        } else {
+            (self.0.find(&target).await.map_err(status)?, None)
+        };
+        Ok(Response::new(wire::found_message(found, ticket)))
+    }
+
+    async fn stop_observer(
+        &self,
+        request: Request<pb::StopObserverRequest>,
+    ) -> Result<Response<pb::StopObserverResponse>, Status> {
+        let request = wire::stop_request(request.into_inner()).map_err(status)?;
+        let stopped = self.0.stop(request).await.map_err(status)?;
+        Ok(Response::new(wire::stopped_message(stopped)))
+    }
+}
+
+/// Serves until `shutdown`, then lets the calls in flight end.
+pub async fn serve(
+    agent: Agent,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), ServeError> {
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_serving::<HostAgentServiceServer<HostAgent>>().await;
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(pb::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let service = HostAgentServiceServer::new(HostAgent::new(agent)).max_decoding_message_size(LARGEST_REQUEST);
+    tonic::transport::Server::builder()
+        .concurrency_limit_per_connection(CONCURRENCY)
+        .http2_keepalive_interval(Some(std::time::Duration::from_secs(20)))
+        .add_service(health_service)
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?)
+        .add_service(service)
+        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), async move {
+            shutdown.await;
+            health.set_not_serving::<HostAgentServiceServer<HostAgent>>().await;
+        })
+        .await?;
+    Ok(())
+}
+
+/// Why serving ended badly.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The transport.
+    #[error("the agent's listener failed: {0}")]
+    Transport(#[from] tonic::transport::Error),
+    /// The descriptor set that was built in.
+    #[error("the protocol's description is damaged, build again: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
+}
+
+fn status(refusal: Refusal) -> Status {
+    let code = match &refusal {
+        Refusal::Invalid { .. } => Code::InvalidArgument,
+        Refusal::StoreNotTrusted { .. } | Refusal::NotPermitted { .. } => Code::PermissionDenied,
+        Refusal::TooManyEnds { .. } => Code::ResourceExhausted,
+        Refusal::TokenReused { .. } => Code::AlreadyExists,
+        Refusal::LedgerFailed { .. } | Refusal::HostUnreadable { .. } => Code::Internal,
+        Refusal::Fenced { .. }
+        | Refusal::TicketUnknown
+        | Refusal::TicketUsed
+        | Refusal::TicketExpired { .. }
+        | Refusal::TicketMismatch { .. }
+        | Refusal::IdentityChanged { .. }
+        | Refusal::Ambiguous { .. }
+        | Refusal::Supervised { .. }
+        | Refusal::Recorded { .. } => Code::FailedPrecondition,
+    };
+    let mut details = ErrorDetails::new();
+    let metadata: Vec<(String, String)> =
+        refusal.metadata().into_iter().map(|(key, value)| (key.to_owned(), shortened(value))).collect();
+    details.set_error_info(
+        refusal.reason(),
+        ERROR_DOMAIN,
+        metadata.into_iter().collect::<std::collections::HashMap<_, _>>(),
+    );
+    if let Refusal::TooManyEnds { retry_after, .. } = &refusal {
+        details.set_retry_info(Some(*retry_after));
+    }
+    if let Refusal::Invalid { field, wanted, .. } = &refusal {
+        details.add_bad_request_violation(*field, format!("write {wanted}"));
+    }
+    Status::with_error_details(code, shortened(refusal.to_string()), details)
+}
+
+/// A status travels in headers, which clients limit to some kilobytes: evidence of a large host may be longer.
+fn shortened(text: String) -> String {
+    const LONGEST: usize = 1500;
+    if text.chars().count() <= LONGEST { text } else { text.chars().take(LONGEST).chain("…".chars()).collect() }
+}
+
+#[cfg(test)]
+#[path = "grpc_tests.rs"]
+mod tests;

@@ -1,0 +1,171 @@
+//! Which addresses the sockets of a network namespace listen on, from the tables below `/proc/PID/net`. Parses text only.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use crate::agent::proc_fs::{ProcError, ProcFs};
+
+/// State of a listening socket in the kernel's tables.
+const LISTEN: &str = "0A";
+
+/// A listening socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Inode of the socket, which the descriptors of its owners point at.
+    pub inode: u64,
+    /// User who opened it.
+    pub uid: u32,
+}
+
+impl Listener {
+    /// Whether a connection to `ip:port` reaches it. `::` takes IPv4 too (unless IPV6_V6ONLY, which the table does not
+    /// show; then it is wrongly taken for one, and the other proofs decide).
+    pub fn serves(&self, ip: IpAddr, port: u16) -> bool {
+        self.address.port() == port
+            && match self.address.ip() {
+                own if own == ip.to_canonical() => true,
+                IpAddr::V4(own) => own.is_unspecified() && ip.to_canonical().is_ipv4(),
+                IpAddr::V6(own) => own.is_unspecified(),
+            }
+    }
+
+    /// Whether it listens on every address.
+    pub fn is_wildcard(&self) -> bool {
+        self.address.ip().is_unspecified()
+    }
+}
+
+/// The network namespace of one process.
+#[derive(Clone, Debug, Default)]
+pub struct Network {
+    listeners: Vec<Listener>,
+    addresses: Vec<IpAddr>,
+}
+
+impl Network {
+    /// As the process `pid` sees it.
+    pub fn of(proc: &ProcFs, pid: u32) -> Result<Self, ProcError> {
+        let mut listeners = parse_sockets(&proc.network_table(pid, "tcp")?);
+        listeners.extend(parse_sockets(&proc.network_table(pid, "tcp6")?));
+        let mut addresses = parse_fib_trie(&proc.network_table(pid, "fib_trie")?);
+        addresses.extend(parse_if_inet6(&proc.network_table(pid, "if_inet6")?));
+        Ok(Self { listeners, addresses })
+    }
+
+    /// The sockets that a connection to `ip:port` may reach.
+    pub fn serving(&self, ip: IpAddr, port: u16) -> impl Iterator<Item = &Listener> {
+        self.listeners.iter().filter(move |listener| listener.serves(ip, port))
+    }
+
+    /// Every listening socket.
+    pub fn listeners(&self) -> &[Listener] {
+        &self.listeners
+    }
+
+    /// Whether `ip` is an address of this namespace. All of 127.0.0.0/8 is.
+    pub fn has_address(&self, ip: IpAddr) -> bool {
+        let ip = ip.to_canonical();
+        ip.is_loopback() || self.addresses.contains(&ip)
+    }
+}
+
+fn parse_sockets(table: &str) -> Vec<Listener> {
+    table.lines().skip(1).filter_map(parse_socket).collect()
+}
+
+/// `sl local_address rem_address st tx:rx tr:when retrnsmt uid timeout inode …`
+fn parse_socket(line: &str) -> Option<Listener> {
+    let fields: Vec<&str> = line.split_whitespace().collect();
+    if *fields.get(3)? != LISTEN {
+        return None;
+    }
+    let (ip, port) = fields.get(1)?.split_once(':')?;
+    Some(Listener {
+        address: SocketAddr::new(parse_ip(ip)?, u16::from_str_radix(port, 16).ok()?),
+        uid: fields.get(7)?.parse().ok()?,
+        inode: fields.get(9)?.parse().ok()?,
+    })
+}
+
+/// The kernel writes each 32-bit word of the address as a number of the machine's byte order.
+fn parse_ip(hex: &str) -> Option<IpAddr> {
+    let word = |at: usize| Some(u32::from_str_radix(hex.get(at * 8..at * 8 + 8)?, 16).ok()?.to_ne_bytes());
+    match hex.len() {
+        8 => Some(IpAddr::V4(Ipv4Addr::from(word(0)?))),
+        32 => {
+            let mut octets = [0; 16];
+            for at in 0..4 {
+                octets[at * 4..at * 4 + 4].copy_from_slice(&word(at)?);
+            }
+            Some(IpAddr::V6(Ipv6Addr::from(octets)).to_canonical())
+        }
+        _ => None,
+    }
+}
+
+/// A local address is a `|-- address` followed by its `/32 host LOCAL`.
+fn parse_fib_trie(table: &str) -> Vec<IpAddr> {
+    let mut addresses = Vec::new();
+    let mut last = None;
+    for line in table.lines().map(str::trim) {
+        if let Some(address) = line.strip_prefix("|-- ") {
+            last = address.parse::<IpAddr>().ok();
+        } else if line.starts_with("/32 host LOCAL") {
+            addresses.extend(last);
+        }
+    }
+    addresses
+}
+
+fn parse_if_inet6(table: &str) -> Vec<IpAddr> {
+    let address = |line: &str| u128::from_str_radix(line.split_whitespace().next()?, 16).ok();
+    table.lines().filter_map(address).map(|bits| IpAddr::V6(Ipv6Addr::from(bits))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn reads_addresses_of_both_families() {
+        let table = "head\n\
+            0: 0101007F:0B42 00000000:0000 0A 00000000:00000000 00:00000000 00000000 1000 0 4711 1 0 100\n\
+            1: 00000000:0B41 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 4712 1 0 100\n\
+            2: 0101007F:0B42 0101007F:9999 01 00000000:00000000 00:00000000 00000000 0 0 4713 1 0 100\n\
+            3: 000000FD000000000000000002000000:0B42 0:0 0A 0:0 00:0 0 0 0 4714 1 0 100\n\
+            4: 0000000000000000FFFF00000200000A:0B42 0:0 0A 0:0 00:0 0 0 0 4715 1 0 100\n\
+            5: 00000000000000000000000000000000:0B40 0:0 0A 0:0 00:0 0 0 0 4716 1 0 100\n";
+        let listeners = parse_sockets(table);
+        let addresses: Vec<String> = listeners.iter().map(|listener| listener.address.to_string()).collect();
+        assert_eq!(addresses, ["127.0.1.1:2882", "0.0.0.0:2881", "[fd00::2]:2882", "10.0.0.2:2882", "[::]:2880"]);
+        assert_eq!((listeners[0].inode, listeners[0].uid), (4711, 1000));
+    }
+
+    #[test]
+    fn a_wildcard_serves_its_family_and_an_address_itself_only() {
+        let at = |address: &str| Listener { address: address.parse().unwrap(), inode: 1, uid: 0 };
+        assert!(at("127.0.1.1:2882").serves(ip("127.0.1.1"), 2882));
+        assert!(!at("127.0.1.1:2882").serves(ip("127.0.1.2"), 2882));
+        assert!(!at("127.0.1.1:2882").serves(ip("127.0.1.1"), 2881));
+        assert!(at("0.0.0.0:2882").serves(ip("10.0.0.1"), 2882));
+        assert!(!at("0.0.0.0:2882").serves(ip("fd00::1"), 2882));
+        assert!(at("[::]:2882").serves(ip("10.0.0.1"), 2882));
+        assert!(at("[::]:2882").serves(ip("fd00::1"), 2882));
+    }
+
+    #[test]
+    fn local_addresses() {
+        let trie = "Local:\n  |-- 10.0.0.2\n     /32 host LOCAL\n  |-- 10.0.0.255\n     /32 link BROADCAST\n";
+        assert_eq!(parse_fib_trie(trie), [ip("10.0.0.2")]);
+        let inet6 = "fd000000000000000000000000000002 04 40 00 82     eth0\n";
+        let network = Network { listeners: Vec::new(), addresses: parse_if_inet6(inet6) };
+        assert!(network.has_address(ip("fd00::2")) && network.has_address(ip("127.3.2.1")));
+        assert!(!network.has_address(ip("10.0.0.3")));
+    }
+}

@@ -1,0 +1,205 @@
+//! Finds the process of one observer: examines every process that could be it (`candidate.rs`), then judges. Looks only.
+//!
+//! The judgement: exactly one process that proves everything, and no strong doubt, is RUNNING. ABSENT must be proven: nothing
+//! matches, nothing is in doubt, `/proc` shows all processes and the address belongs to this host. All else is AMBIGUOUS.
+
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+
+use crate::agent::candidate::{self, Candidate, Doubt, Verdict};
+use crate::agent::network::Network;
+use crate::agent::proc_fs::{ProcError, ProcFs};
+use crate::agent::supervisor::{self, Subject, Supervisor};
+use crate::domain::host::{ObserverIdentity, ObserverTarget};
+
+/// What the finder knows besides `/proc`.
+#[derive(Clone, Debug, Default)]
+pub struct Knowledge {
+    /// Units whose supervision is harmless, by configuration.
+    pub safe_units: Vec<String>,
+    /// Addresses that lead to this host although no interface has them (NAT, service IPs), by configuration.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// What was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Exactly one process.
+    Running {
+        /// Which.
+        identity: Box<ObserverIdentity>,
+        /// Who watches over it.
+        supervisor: Option<Supervisor>,
+    },
+    /// Proven that there is none.
+    Absent,
+    /// Neither.
+    Ambiguous,
+}
+
+/// What was found, and what was looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Search {
+    /// What was found.
+    pub outcome: Outcome,
+    /// In words.
+    pub evidence: String,
+    /// Boot id of the host.
+    pub boot_id: String,
+    /// Whether somebody listens on the RPC address.
+    pub rpc_port_open: bool,
+    /// Whether somebody listens on the SQL address.
+    pub sql_port_open: bool,
+}
+
+/// Socket tables, read once per network namespace.
+#[derive(Debug, Default)]
+pub struct Networks(HashMap<(u64, u64), Network>);
+
+impl Networks {
+    /// The table of the namespace of `pid`, with the namespace's key.
+    pub fn of(&mut self, proc: &ProcFs, pid: u32) -> Result<((u64, u64), &Network), ProcError> {
+        let key = proc.network_key(pid)?;
+        let network = match self.0.entry(key) {
+            std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
+            std::collections::hash_map::Entry::Vacant(empty) => empty.insert(Network::of(proc, pid)?),
+        };
+        Ok((key, network))
+    }
+}
+
+/// Looks for the process of `target`.
+pub fn find(proc: &ProcFs, target: &ObserverTarget, knowledge: &Knowledge) -> Result<Search, ProcError> {
+    let boot_id = proc.boot_id()?;
+    let own_pid = proc.own_pid()?;
+    let mut networks = Networks::default();
+    let (own_key, _) = networks.of(proc, own_pid)?;
+    let pids = proc.pids()?;
+    let mut candidates = Vec::new();
+    for pid in &pids {
+        match candidate::examine(proc, &mut networks, own_key, target, &boot_id, *pid) {
+            Ok(candidate) => candidates.extend(candidate),
+            // It ended while it was read.
+            Err(ProcError::Gone(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let matches: Vec<&Candidate> =
+        candidates.iter().filter(|candidate| matches!(candidate.verdict, Verdict::Match(_))).collect();
+    let mut doubts = doubts(&candidates, &matches);
+    doubts.extend(unowned_listeners(&networks, own_key, &candidates, target));
+    doubts.extend(blindness(proc, &networks, target, knowledge));
+
+    let (port_key, found) = match matches.as_slice() {
+        [only] => (only.network, Some(*only)),
+        _ => (own_key, None),
+    };
+    let network = networks.0.get(&port_key);
+    let open = |port| network.is_some_and(|network| network.serving(target.address.ip(), port).next().is_some());
+    let mut lines =
+        vec![format!("looked at {} processes for {} of {}", pids.len(), target.address, target.cluster_name)];
+    lines.extend(matches.iter().map(|candidate| format!("matches: {}", candidate.words)));
+    lines.extend(doubts.iter().map(|doubt| doubt.words.clone()));
+    let strong = doubts.iter().any(|doubt| doubt.strong);
+    let outcome = match (found.map(|found| (found.pid, &found.verdict)), matches.is_empty()) {
+        (Some((pid, Verdict::Match(proven))), _) if !strong => {
+            let subject = Subject { pid, owner: proven.owner, declared: &proven.declared };
+            let supervisor = supervisor::find(proc, subject, own_pid, &knowledge.safe_units)?;
+            Outcome::Running { identity: Box::new(proven.identity.clone()), supervisor }
+        }
+        (None, true) if doubts.is_empty() => {
+            lines.push("no process matches, also not in part, and nobody listens on its rpc address".to_owned());
+            Outcome::Absent
+        }
+        _ => Outcome::Ambiguous,
+    };
+    Ok(Search {
+        outcome,
+        evidence: lines.join("; "),
+        boot_id,
+        rpc_port_open: open(target.address.rpc_port()),
+        sql_port_open: open(target.sql_port),
+    })
+}
+
+/// The candidates' doubts, once the matches are known: one process of the match's home is always a strong one, and a
+/// process that holds the match's very socket (a child that inherited it) is none.
+fn doubts(candidates: &[Candidate], matches: &[&Candidate]) -> Vec<Doubt> {
+    let homes: HashSet<&str> = matches.iter().filter_map(|candidate| candidate.home.as_deref()).collect();
+    let sockets: HashSet<u64> = matches.iter().flat_map(|candidate| candidate.sockets.iter().copied()).collect();
+    let mut doubts = Vec::new();
+    for candidate in candidates {
+        let same_home = candidate.home.as_deref().is_some_and(|home| homes.contains(home));
+        match &candidate.verdict {
+            Verdict::Match(_) => {}
+            Verdict::Other { is_observer } => {
+                if same_home && *is_observer {
+                    doubts.push(Doubt::strong(format!("a second observer of the same home: {}", candidate.words)));
+                }
+            }
+            Verdict::Doubtful { doubt, is_observer } => {
+                let inherited = !is_observer
+                    && !candidate.sockets.is_empty()
+                    && candidate.sockets.iter().all(|socket| sockets.contains(socket));
+                if same_home && *is_observer {
+                    let words = format!("a second observer of the same home, {}: {}", doubt.words, candidate.words);
+                    doubts.push(Doubt::strong(words));
+                } else if !inherited {
+                    let words = format!("{}: {}", doubt.words, candidate.words);
+                    doubts.push(Doubt { words, strong: doubt.strong });
+                }
+            }
+        }
+    }
+    doubts
+}
+
+/// Listening sockets on the wanted address that no process we could read holds.
+fn unowned_listeners(
+    networks: &Networks,
+    own_key: (u64, u64),
+    candidates: &[Candidate],
+    target: &ObserverTarget,
+) -> Vec<Doubt> {
+    let owned: HashSet<u64> = candidates.iter().flat_map(|candidate| candidate.sockets.iter().copied()).collect();
+    let mut doubts = Vec::new();
+    for (key, network) in &networks.0 {
+        let matched = candidates
+            .iter()
+            .any(|candidate| candidate.network == *key && matches!(candidate.verdict, Verdict::Match(_)));
+        for listener in network.serving(target.address.ip(), target.address.rpc_port()) {
+            if !owned.contains(&listener.inode) {
+                doubts.push(Doubt {
+                    words: format!(
+                        "{} is held by a process that cannot be identified (socket {}, opened by uid {})",
+                        listener.address, listener.inode, listener.uid
+                    ),
+                    strong: *key == own_key || matched,
+                });
+            }
+        }
+    }
+    doubts
+}
+
+/// Reasons why seeing nothing would prove nothing.
+fn blindness(proc: &ProcFs, networks: &Networks, target: &ObserverTarget, knowledge: &Knowledge) -> Vec<Doubt> {
+    let mut doubts = Vec::new();
+    if proc.stat(1).is_err() {
+        doubts.push(Doubt::weak(
+            "process 1 cannot be seen, so /proc hides processes of other users (hidepid)".to_owned(),
+        ));
+    }
+    let ip = target.address.ip();
+    let ours = knowledge.addresses.contains(&ip) || networks.0.values().any(|network| network.has_address(ip));
+    if !ours {
+        doubts.push(Doubt::weak(format!(
+            "{ip} is no address of this host, so its observer may run elsewhere (if it does lead here: --address {ip})"
+        )));
+    }
+    doubts
+}
+
+#[cfg(test)]
+#[path = "process_tests.rs"]
+mod tests;

@@ -1,0 +1,111 @@
+//! Tickets: the right to end one process once, within seconds. They live in memory only, so that none survives the agent.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::agent::refusal::Refusal;
+use crate::clock;
+use crate::domain::host::{CallerFence, ObserverIdentity, ObserverTarget, Ticket};
+
+/// How long a ticket is valid, on the monotonic clock.
+pub const VALID: Duration = Duration::from_secs(5);
+/// How long a ticket is remembered, to say what was wrong with it.
+const REMEMBERED: Duration = Duration::from_secs(300);
+
+/// The tickets that were given out.
+#[derive(Debug, Default)]
+pub struct Tickets(Mutex<HashMap<String, Issued>>);
+
+#[derive(Debug)]
+struct Issued {
+    at: Instant,
+    used: bool,
+    fence: CallerFence,
+    target: ObserverTarget,
+    identity: ObserverIdentity,
+}
+
+impl Tickets {
+    /// A new ticket, bound to who asks, what is meant and which process was found.
+    pub fn give(&self, fence: CallerFence, target: ObserverTarget, identity: ObserverIdentity) -> Ticket {
+        let text = uuid::Uuid::new_v4().simple().to_string();
+        let now = clock::monotonic_now();
+        let mut issued = self.lock();
+        issued.retain(|_, issued| now.duration_since(issued.at) < REMEMBERED);
+        issued.insert(text.clone(), Issued { at: now, used: false, fence, target, identity });
+        Ticket::from_agent(text)
+    }
+
+    /// Uses a ticket up. It is used up even when something else is wrong with it.
+    pub fn take(
+        &self,
+        ticket: &str,
+        fence: &CallerFence,
+        target: &ObserverTarget,
+        identity: &ObserverIdentity,
+    ) -> Result<(), Refusal> {
+        let mut issued = self.lock();
+        let ticket = issued.get_mut(ticket).ok_or(Refusal::TicketUnknown)?;
+        if std::mem::replace(&mut ticket.used, true) {
+            return Err(Refusal::TicketUsed);
+        }
+        let age = clock::monotonic_now().duration_since(ticket.at);
+        if age >= VALID {
+            return Err(Refusal::TicketExpired { age, valid: VALID });
+        }
+        let mismatch = |what| Err(Refusal::TicketMismatch { what });
+        if ticket.fence != *fence {
+            return mismatch("caller or fence");
+        }
+        if ticket.target != *target {
+            return mismatch("observer");
+        }
+        if ticket.identity != *identity {
+            return mismatch("process");
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Issued>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agent::fake_proc;
+    use crate::domain::ids::Fence;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_ticket_is_good_once_for_what_it_was_given_and_for_five_seconds() {
+        let (fence, target) = (fake_proc::fence(7), fake_proc::target());
+        let identity = fake_proc::identity();
+        let tickets = Tickets::default();
+        let give = || tickets.give(fence.clone(), target.clone(), identity.clone());
+        let take = |ticket: &Ticket| tickets.take(ticket.as_str(), &fence, &target, &identity);
+
+        let ticket = give();
+        tokio::time::advance(Duration::from_millis(4_999)).await;
+        assert_eq!(take(&ticket), Ok(()));
+        assert_eq!(take(&ticket), Err(Refusal::TicketUsed));
+
+        let ticket = give();
+        tokio::time::advance(VALID).await;
+        assert_eq!(take(&ticket), Err(Refusal::TicketExpired { age: VALID, valid: VALID }));
+        assert_eq!(take(&Ticket::from_agent("made up")), Err(Refusal::TicketUnknown));
+
+        let ticket = give();
+        let other = CallerFence { fence: Fence::new(8), ..fence.clone() };
+        let mismatch = tickets.take(ticket.as_str(), &other, &target, &identity);
+        assert_eq!(mismatch, Err(Refusal::TicketMismatch { what: "caller or fence" }));
+        assert_eq!(take(&ticket), Err(Refusal::TicketUsed));
+
+        let other = ObserverIdentity { start_ticks: 1, ..identity.clone() };
+        let mismatch = tickets.take(give().as_str(), &fence, &target, &other);
+        assert_eq!(mismatch, Err(Refusal::TicketMismatch { what: "process" }));
+    }
+}

@@ -1,0 +1,161 @@
+//! The composition root: builds every part from a configuration, binds, and runs until told to end. Engine and store run
+//! on a current-thread runtime of their own, so that a thousand watchers that wake do not delay a commit.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::agent::{Agent, AgentConfig};
+use crate::api::grpc;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::engine::{Engine, EngineSettings};
+use crate::host::AgentHosts;
+use crate::inventory::{Inventory, Syncer};
+use crate::net::listener::{ListenError, bind_plaintext};
+use crate::oceanbase::MysqlOceanBase;
+use crate::operations::{Deps, Pace, registry};
+use crate::service::Service;
+use crate::store::StoreError;
+use crate::store::sqlite::{SqliteOptions, SqliteStore};
+use crate::watch::Hub;
+
+/// Why the service could not be started or ended badly.
+#[derive(Debug, Error)]
+pub enum AppError {
+    /// The listener.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The local agent.
+    #[error("the local agent cannot keep its record: {0}")]
+    Agent(String),
+    /// The system.
+    #[error("cannot start a thread of the service: {0}")]
+    Thread(std::io::Error),
+    /// The server ended by itself.
+    #[error("the gRPC server ended: {0}")]
+    Serve(String),
+}
+
+/// A service that is bound and not yet running.
+pub struct App {
+    listener: TcpListener,
+    bound: SocketAddr,
+    store: Arc<SqliteStore>,
+    engine: Arc<Engine>,
+    engine_thread: EngineThread,
+    inventory: Inventory,
+    service: Service,
+    sync: bool,
+}
+
+/// The thread of the engine's runtime; ends when told.
+struct EngineThread {
+    stop: CancellationToken,
+    thread: std::thread::JoinHandle<()>,
+}
+
+impl EngineThread {
+    fn start() -> Result<(Self, tokio::runtime::Handle), AppError> {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AppError::Thread)?;
+        let handle = runtime.handle().clone();
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        let body = move || {
+            runtime.block_on(stopped.cancelled());
+            runtime.shutdown_timeout(Duration::from_secs(1));
+        };
+        let thread = std::thread::Builder::new().name("engine".to_owned()).spawn(body).map_err(AppError::Thread)?;
+        Ok((Self { stop, thread }, handle))
+    }
+
+    fn end(self) {
+        self.stop.cancel();
+        if self.thread.join().is_err() {
+            tracing::error!("the engine's thread ended badly");
+        }
+    }
+}
+
+impl App {
+    /// Binds the listener, opens the store and builds every part. Nothing runs yet.
+    pub async fn build(config: &Config, clock: Clock) -> Result<Self, AppError> {
+        let (listener, bound) = bind_plaintext(config.server.listen, config.server.insecure_listen).await?;
+        let store = SqliteStore::open(&config.store.path, SqliteOptions::default())?;
+        let local = match &config.local_agent.state_directory {
+            None => None,
+            Some(directory) => {
+                let mut settings = AgentConfig::new(directory);
+                settings.safe_units.clone_from(&config.local_agent.safe_units);
+                Some(Agent::new(settings).map_err(|error| AppError::Agent(error.to_string()))?)
+            }
+        };
+        let oceanbase = Arc::new(MysqlOceanBase::new(clock.clone()));
+        let inventory = Inventory::new(store.clone(), oceanbase.clone(), clock.clone());
+        let deps = Deps {
+            oceanbase,
+            hosts: Arc::new(AgentHosts::new(local)),
+            inventory: inventory.clone(),
+            clock: clock.clone(),
+            store_id: crate::store::Store::store_id(&*store).to_owned(),
+            pace: Pace {
+                poll: config.stop.poll(),
+                precheck: Duration::from_secs(config.stop.precheck_seconds),
+                gate: Duration::from_secs(config.stop.gate_seconds),
+                grace: config.stop.grace(),
+            },
+        };
+        let (engine_thread, runtime) = EngineThread::start()?;
+        let settings = EngineSettings { executor: executor_name(), clock };
+        let engine = Engine::new(store.clone(), registry(&deps), settings, runtime);
+        let service = Service::new(store.clone(), Arc::clone(&engine), deps);
+        let sync = config.sync.enabled;
+        Ok(Self { listener, bound, store, engine, engine_thread, inventory, service, sync })
+    }
+
+    /// Where it listens.
+    pub const fn address(&self) -> SocketAddr {
+        self.bound
+    }
+
+    /// The use cases, for a caller in this process.
+    pub fn service(&self) -> Service {
+        self.service.clone()
+    }
+
+    /// Takes over open tasks and serves until `shutdown`. Then: not ready, no new calls or tasks, an effect in flight gets
+    /// a few seconds, watchers are told, the store is closed.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), AppError> {
+        let hub = Hub::start(self.store.clone(), shutdown.clone()).await?;
+        let taken_over = self.engine.recover().await?;
+        if taken_over > 0 {
+            tracing::info!("took over {taken_over} open tasks");
+        }
+        let syncing = self.sync.then(|| tokio::spawn(Syncer::new(self.inventory, shutdown.clone()).run()));
+        let grpc = grpc::routes(Arc::new(self.service), hub)
+            .await
+            .map_err(|error| AppError::Serve(format!("its reflection is wrong: {error}")))?;
+        let served = grpc::serve(self.listener, grpc, shutdown.clone()).await;
+        shutdown.cancel();
+        self.engine.shut_down().await;
+        if let Some(syncing) = syncing {
+            syncing.abort();
+        }
+        self.engine_thread.end();
+        served.map_err(|error| AppError::Serve(error.to_string()))
+    }
+}
+
+/// Names this process in events: `host:pid`.
+fn executor_name() -> String {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    format!("{host}:{}", std::process::id())
+}

@@ -1,0 +1,148 @@
+//! The connection to the obsteward server: one channel, the three clients on it, and bounded calls.
+
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic::{Response, Status};
+
+use super::failure::Failure;
+use crate::proto::v1::cluster_service_client::ClusterServiceClient;
+use crate::proto::v1::ob_server_service_client::ObServerServiceClient;
+use crate::proto::v1::task_service_client::TaskServiceClient;
+
+/// Longest wait for an answer that needs only the server's own records.
+pub const QUICK: Duration = Duration::from_secs(30);
+/// Longest wait for an answer that needs the cluster to be read.
+pub const SLOW: Duration = Duration::from_secs(180);
+/// A page of 1000 clusters with many zones is larger than tonic's 4 MiB.
+const LARGEST_MESSAGE: usize = 64 << 20;
+
+/// Where the server is and how it is proven.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// `http://host:port` or `https://host:port`.
+    pub url: String,
+    /// Longest wait for a connection.
+    pub connect_timeout: Duration,
+    /// Certificate authority of the server, for `https`.
+    pub ca_file: Option<PathBuf>,
+    /// Own certificate and key, for mutual TLS.
+    pub identity: Option<(PathBuf, PathBuf)>,
+}
+
+/// Clients of one server; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Client {
+    channel: Channel,
+    url: String,
+}
+
+impl Client {
+    /// Prepares the channel. It connects at the first call and again after a loss.
+    pub fn new(target: &Target) -> Result<Self, Failure> {
+        let wrong = |what: String| Failure::Usage(format!("server {:?}: {what}", target.url));
+        let mut endpoint = Endpoint::from_shared(target.url.clone())
+            .map_err(|error| wrong(format!("{error}, write for example http://127.0.0.1:50051")))?
+            .connect_timeout(target.connect_timeout)
+            // A watch may be silent for long; without these a host that vanished would never be noticed.
+            .http2_keep_alive_interval(Duration::from_secs(20))
+            .keep_alive_timeout(Duration::from_secs(10))
+            .tcp_nodelay(true);
+        match endpoint.uri().scheme_str() {
+            Some("https") => {
+                let Some(ca_file) = &target.ca_file else {
+                    return Err(wrong("https needs the server's certificate authority, give --ca-file".to_owned()));
+                };
+                let mut tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(ca_file)?));
+                if let Some((certificate, key)) = &target.identity {
+                    tls = tls.identity(Identity::from_pem(read(certificate)?, read(key)?));
+                }
+                endpoint = endpoint.tls_config(tls).map_err(|error| wrong(format!("TLS: {error}")))?;
+            }
+            Some("http") if target.ca_file.is_none() && target.identity.is_none() => {}
+            Some("http") => return Err(wrong("certificates are of no use with http, write https".to_owned())),
+            Some(_) | None => return Err(wrong("write http://host:port or https://host:port".to_owned())),
+        }
+        Ok(Self::from_channel(endpoint.connect_lazy(), target.url.clone()))
+    }
+
+    /// On a channel that is there already; `url` is only shown.
+    pub fn from_channel(channel: Channel, url: String) -> Self {
+        Self { channel, url }
+    }
+
+    /// Calls about clusters.
+    pub fn clusters(&self) -> ClusterServiceClient<Channel> {
+        ClusterServiceClient::new(self.channel.clone()).max_decoding_message_size(LARGEST_MESSAGE)
+    }
+
+    /// Calls about servers.
+    pub fn servers(&self) -> ObServerServiceClient<Channel> {
+        ObServerServiceClient::new(self.channel.clone()).max_decoding_message_size(LARGEST_MESSAGE)
+    }
+
+    /// Calls about tasks.
+    pub fn tasks(&self) -> TaskServiceClient<Channel> {
+        TaskServiceClient::new(self.channel.clone()).max_decoding_message_size(LARGEST_MESSAGE)
+    }
+
+    /// Waits for an answer, not longer than `limit`.
+    pub async fn call<T>(
+        &self,
+        doing: &'static str,
+        limit: Duration,
+        answer: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Result<T, Failure> {
+        bounded(limit, answer).await.map_err(|status| self.failure(doing, status))
+    }
+
+    /// A status as a failure of this client's.
+    pub fn failure(&self, doing: &'static str, status: Status) -> Failure {
+        Failure::Rpc { doing, server: self.url.clone(), status: Box::new(status), hint: None }
+    }
+}
+
+/// Waits for an answer, not longer than `limit`; then `DEADLINE_EXCEEDED`.
+pub async fn bounded<T>(
+    limit: Duration,
+    answer: impl Future<Output = Result<Response<T>, Status>>,
+) -> Result<T, Status> {
+    match tokio::time::timeout(limit, answer).await {
+        Ok(answer) => answer.map(Response::into_inner),
+        Err(_) => Err(Status::deadline_exceeded(format!("no answer within {} s", limit.as_secs()))),
+    }
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(file).map_err(|error| Failure::Usage(format!("cannot read {}: {error}", file.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(url: &str) -> Target {
+        let connect_timeout = Duration::from_secs(1);
+        Target { url: url.to_owned(), connect_timeout, ca_file: None, identity: None }
+    }
+
+    #[tokio::test]
+    async fn urls_that_cannot_work_say_what_to_write() {
+        for url in ["", "127.0.0.1:50051", "ftp://x", "https://x:1"] {
+            let failure = Client::new(&target(url)).unwrap_err();
+            assert_eq!(failure.exit().code(), 2, "{url}");
+        }
+        assert!(Client::new(&target("http://127.0.0.1:1")).is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_not_there_leaves_the_outcome_unknown() {
+        let client = Client::new(&target("http://127.0.0.1:1")).unwrap();
+        let request = crate::proto::v1::GetTaskRequest { task_id: 1 };
+        let failure = client.call("get task", QUICK, client.tasks().get_task(request)).await.unwrap_err();
+        assert_eq!(failure.exit().code(), 4);
+        assert!(failure.document().message.contains("http://127.0.0.1:1"), "{failure:?}");
+    }
+}

@@ -1,0 +1,84 @@
+//! Reads how hosts are reached, and ids of servers, from the command line. Pure.
+
+use std::net::IpAddr;
+
+use crate::domain::ids::{ServerAddr, ServerId};
+use crate::proto::v1;
+
+/// Reads `ip=local` or `ip=grpc:host:port`.
+pub fn parse_host(text: &str) -> Result<v1::Host, String> {
+    let wrong = || format!("{text:?} is not a host, write ip=local or ip=grpc:host:port, for example 10.0.0.2=local");
+    let (ip, way) = text.split_once('=').ok_or_else(wrong)?;
+    let svr_ip = ip.parse::<IpAddr>().map_err(|_| wrong())?.to_string();
+    if way == "local" {
+        return Ok(v1::Host { svr_ip, transport: v1::HostTransport::Local as i32, agent_address: String::new() });
+    }
+    let agent_address = way.strip_prefix("grpc:").ok_or_else(wrong)?.to_owned();
+    let (host, port) = agent_address.rsplit_once(':').ok_or_else(wrong)?;
+    // An IPv6 address without brackets would lose its last group to the port.
+    let unbracketed = host.contains(':') && !(host.starts_with('[') && host.ends_with(']'));
+    if host.is_empty() || unbracketed || !port.parse::<u16>().is_ok_and(|port| port > 0) {
+        return Err(wrong());
+    }
+    Ok(v1::Host { svr_ip, transport: v1::HostTransport::Grpc as i32, agent_address })
+}
+
+/// Reads `local` or `grpc:PORT`.
+pub fn parse_default_host(text: &str) -> Result<v1::DefaultHost, String> {
+    let wrong = || format!("{text:?} is not a way to hosts, write local or grpc:PORT, for example grpc:7001");
+    if text == "local" {
+        return Ok(v1::DefaultHost { transport: v1::HostTransport::Local as i32, agent_port: 0 });
+    }
+    let port = text.strip_prefix("grpc:").and_then(|port| port.parse::<u16>().ok()).filter(|port| *port > 0);
+    let agent_port = i32::from(port.ok_or_else(wrong)?);
+    Ok(v1::DefaultHost { transport: v1::HostTransport::Grpc as i32, agent_port })
+}
+
+/// Reads `ip:rpc_port=ID`.
+pub fn parse_server_id(text: &str) -> Result<v1::ServerIdAssignment, String> {
+    let wrong = || format!("{text:?} is not an id for a server, write ip:rpc_port=ID, for example 10.0.0.2:2882=17");
+    let (address, id) = text.split_once('=').ok_or_else(wrong)?;
+    let address: ServerAddr = address.parse().map_err(|_| wrong())?;
+    let id = ServerId::new(id.parse().map_err(|_| wrong())?).map_err(|error| error.to_string())?;
+    Ok(v1::ServerIdAssignment { address: address.to_string(), server_id: id.get() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts() {
+        assert_eq!(parse_host("10.0.0.2=local").unwrap().transport(), v1::HostTransport::Local);
+        let host = parse_host("fd00::2=grpc:[fd00::2]:7001").unwrap();
+        assert_eq!((host.svr_ip.as_str(), host.agent_address.as_str()), ("fd00::2", "[fd00::2]:7001"));
+        for wrong in [
+            "10.0.0.2",
+            "x=local",
+            "10.0.0.2=ssh:x",
+            "10.0.0.2=grpc:x",
+            "10.0.0.2=grpc:fd00::2:7001",
+            "10.0.0.2=grpc::1",
+        ] {
+            assert!(parse_host(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn default_hosts() {
+        assert_eq!(parse_default_host("local").unwrap().transport(), v1::HostTransport::Local);
+        assert_eq!(parse_default_host("grpc:7001").unwrap().agent_port, 7001);
+        for wrong in ["", "grpc", "grpc:0", "grpc:70000", "grpc:h:1"] {
+            assert!(parse_default_host(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn server_ids() {
+        let assignment = parse_server_id("10.0.0.2:2882=17").unwrap();
+        assert_eq!((assignment.address.as_str(), assignment.server_id), ("10.0.0.2:2882", 17));
+        for wrong in ["10.0.0.2:2882", "10.0.0.2=17", "10.0.0.2:2882=0", "10.0.0.2:2882=x"] {
+            assert!(parse_server_id(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! `obsteward clusters list`.
+
+use clap::Args;
+
+use crate::cli::client::{Client, QUICK};
+use crate::cli::exit::Exit;
+use crate::cli::failure::Failure;
+use crate::cli::json::cluster::{ClusterDoc, ClustersDoc};
+use crate::cli::output::{Format, Output};
+use crate::cli::table::Table;
+use crate::cli::times;
+use crate::proto::v1;
+
+/// Arguments of `clusters list`.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Only clusters of this name
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    name: String,
+}
+
+/// Runs the command.
+pub async fn run(args: ListArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
+    let mut clusters = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let request = v1::ListClustersRequest { page_size: 1000, page_token, name: args.name.clone() };
+        let page = client.call("list clusters", QUICK, client.clusters().list_clusters(request)).await?;
+        clusters.extend(page.clusters);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    match output.format {
+        Format::Text => output.lines(table(&clusters).lines(output.paint))?,
+        Format::Json => {
+            output.document(&ClustersDoc { clusters: clusters.iter().map(ClusterDoc::from).collect() })?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn table(clusters: &[v1::Cluster]) -> Table {
+    let mut table =
+        Table::new(&["ID", "NAME", "STATUS", "SERVERS", "ZONES", "VERSION", "OBSERVED", "TASK", "SYNC ERROR"]);
+    for cluster in clusters {
+        table.row([
+            cluster.id.to_string(),
+            cluster.name.clone(),
+            cluster.status.clone(),
+            cluster.server_count.to_string(),
+            cluster.zones.len().to_string(),
+            cluster.version.clone(),
+            times::shown(cluster.observed_at.as_ref()),
+            if cluster.operating_task_id == 0 { "-".to_owned() } else { cluster.operating_task_id.to_string() },
+            cluster.sync_error.clone(),
+        ]);
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::style::Paint;
+
+    #[test]
+    fn one_line_per_cluster() {
+        let cluster = v1::Cluster {
+            id: 1,
+            name: "ob".to_owned(),
+            status: "RUNNING".to_owned(),
+            version: "4.3.5.1".to_owned(),
+            server_count: 3,
+            ..Default::default()
+        };
+        assert_eq!(
+            table(&[cluster]).lines(Paint::Plain),
+            [
+                "ID  NAME  STATUS   SERVERS  ZONES  VERSION  OBSERVED  TASK  SYNC ERROR",
+                "1   ob    RUNNING  3        0      4.3.5.1  -         -",
+            ]
+        );
+    }
+}

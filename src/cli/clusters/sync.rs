@@ -1,0 +1,45 @@
+//! `obsteward clusters sync`.
+
+use clap::Args;
+
+use super::show::details;
+use crate::cli::client::{Client, SLOW};
+use crate::cli::exit::Exit;
+use crate::cli::failure::Failure;
+use crate::cli::json::cluster::{SyncDoc, elapsed};
+use crate::cli::output::{Format, Output};
+use crate::cli::resolve;
+use crate::cli::table::flat;
+use crate::cli::times;
+use crate::proto::v1;
+
+/// Arguments of `clusters sync`.
+#[derive(Debug, Args)]
+pub struct SyncArgs {
+    /// Cluster, by name or id
+    #[arg(value_name = "CLUSTER")]
+    cluster: String,
+}
+
+/// Runs the command.
+pub async fn run(args: SyncArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
+    let cluster_id = resolve::cluster(client, &args.cluster).await?;
+    let request = v1::SyncClusterRequest { cluster_id };
+    let answer = client.call("sync cluster", SLOW, client.clusters().sync_cluster(request)).await?;
+    if output.format == Format::Json {
+        output.document(&SyncDoc::from(&answer))?;
+        return Ok(Exit::Done);
+    }
+    if let Some(cluster) = &answer.cluster {
+        output.lines(details(cluster, output.paint))?;
+    }
+    let took = elapsed(&answer).map(|elapsed| format!(" in {}", times::brief(elapsed))).unwrap_or_default();
+    output.line("")?;
+    if answer.differences.is_empty() {
+        output.line(&format!("read{took}, nothing has changed"))?;
+    } else {
+        output.line(&format!("read{took}, changed:"))?;
+        output.lines(answer.differences.iter().map(|difference| format!("  {}", flat(difference))))?;
+    }
+    Ok(Exit::Done)
+}

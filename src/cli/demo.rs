@@ -1,0 +1,293 @@
+//! `obsteward demo`: a simulated cluster of 3 zones x 2 servers, an agent per simulated host, the service on an embedded
+//! store in a temporary folder, and one server stopped before your eyes. Uses the service as any client would.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use clap::Args;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::client::{Client, QUICK, SLOW, Target};
+use super::exit::Exit;
+use super::failure::Failure;
+use super::follow::{FollowOptions, follow};
+use super::output::Output;
+use crate::app::App;
+use crate::clock::{Clock, monotonic_now};
+use crate::config::Config;
+use crate::proto::v1;
+use crate::sim::{Durations, NetChoice, SimCluster, SimOptions};
+
+/// Port of the agents, at the address of each simulated host.
+const AGENT_PORT: u16 = 62888;
+/// Longest wait for an agent to listen.
+const AGENT_START: Duration = Duration::from_secs(10);
+/// `lease_time` of the demo's cluster: a real one has 10 s, and the wait for it would be most of the demo.
+const LEASE_TIME: Duration = Duration::from_secs(2);
+
+/// Arguments of `obsteward demo`.
+#[derive(Clone, Debug, Args)]
+pub struct DemoArgs {
+    /// End after the stop, with the task's exit code
+    #[arg(long)]
+    pub once: bool,
+    /// Address of the service
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:50051")]
+    pub listen: SocketAddr,
+    /// Loopback network of the simulated servers, 127.A.B.0
+    #[arg(long, value_name = "NET", default_value_t = Ipv4Addr::new(127, 0, 1, 0))]
+    pub net: Ipv4Addr,
+    /// Only start everything; stop no server
+    #[arg(long, conflicts_with = "once")]
+    pub no_stop: bool,
+}
+
+/// What the demo started, and ends again.
+struct Stage {
+    cluster: SimCluster,
+    agents: Vec<Child>,
+    shutdown: CancellationToken,
+    service: tokio::task::JoinHandle<Result<(), crate::app::AppError>>,
+    address: SocketAddr,
+    directory: tempfile_dir::TemporaryDirectory,
+}
+
+/// Runs the demo.
+pub async fn run(args: DemoArgs, output: &Output) -> Result<Exit, Failure> {
+    let local = |error: std::io::Error| Failure::Local(format!("cannot listen for signals: {error}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(local)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(local)?;
+    let began = monotonic_now();
+    let stage = tokio::select! {
+        stage = Stage::build(&args, output) => stage?,
+        _ = interrupt.recv() => return Ok(Exit::OutcomeUnknown),
+        _ = terminate.recv() => return Ok(Exit::OutcomeUnknown),
+    };
+    let shown = tokio::select! {
+        shown = show(&stage, &args, output) => shown,
+        _ = interrupt.recv() => Ok(Exit::OutcomeUnknown),
+        _ = terminate.recv() => Ok(Exit::OutcomeUnknown),
+    };
+    if let Ok(exit) = shown
+        && !args.once
+        && exit != Exit::OutcomeUnknown
+    {
+        output.note(&format!("ready after {:.1} s", monotonic_now().duration_since(began).as_secs_f64()));
+        look_around(&stage, output);
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    } else if args.once {
+        output.note(&format!("demo took {:.1} s", monotonic_now().duration_since(began).as_secs_f64()));
+    }
+    stage.end().await;
+    shown
+}
+
+impl Stage {
+    async fn build(args: &DemoArgs, output: &Output) -> Result<Self, Failure> {
+        let executable = std::env::current_exe()
+            .map_err(|error| Failure::Local(format!("cannot find this program: {error}")))?;
+        let directory = tempfile_dir::TemporaryDirectory::create()?;
+        let options = SimOptions {
+            zones: 3,
+            servers_per_zone: 2,
+            net: NetChoice::Exact(args.net),
+            durations: Durations {
+                lease_time: LEASE_TIME,
+                heartbeat_interval: Duration::from_millis(200),
+                leader_switch: Duration::from_millis(150),
+                leader_wait_interval: Duration::from_millis(500),
+                ..Durations::default()
+            },
+            ..SimOptions::new(&executable)
+        };
+        output.note(&format!(
+            "starting a simulated cluster of 3 zones x 2 servers (lease_time {} s, a real one has 10 s)",
+            LEASE_TIME.as_secs()
+        ));
+        let cluster = SimCluster::start(options).await.map_err(|error| Failure::Local(error.to_string()))?;
+        let mut agents = Vec::new();
+        for server in cluster.servers() {
+            let ip = server.ip.parse().map_err(|_| Failure::Local(format!("{} is not an IP", server.ip)))?;
+            agents.push(start_agent(&executable, ip, directory.path()).await?);
+        }
+        let mut config = Config::default();
+        config.server.listen = args.listen;
+        config.store.path = directory.path().join("obsteward.db");
+        let app = App::build(&config, Clock::system()).await.map_err(|error| Failure::Local(error.to_string()))?;
+        let address = app.address();
+        output.note(&format!("service on {address}, store {}", config.store.path.display()));
+        let shutdown = CancellationToken::new();
+        let service = tokio::spawn(app.run(shutdown.clone()));
+        Ok(Self { cluster, agents, shutdown, service, address, directory })
+    }
+
+    fn client(&self) -> Result<Client, Failure> {
+        Client::new(&Target {
+            url: format!("http://{}", self.address),
+            connect_timeout: QUICK,
+            ca_file: None,
+            identity: None,
+        })
+    }
+
+    /// Ends everything in the order in which it leans on each other.
+    async fn end(mut self) {
+        self.shutdown.cancel();
+        if let Err(error) = self.service.await {
+            tracing::error!("the service ended badly: {error}");
+        }
+        for agent in &mut self.agents {
+            drop(agent.stdin.take());
+            if tokio::time::timeout(AGENT_START, agent.wait()).await.is_err() {
+                let _ = agent.kill().await;
+            }
+        }
+        self.cluster.shutdown().await;
+        drop(self.directory);
+    }
+}
+
+/// Starts the agent of one simulated host and waits until it listens; it ends with this process.
+async fn start_agent(executable: &Path, ip: std::net::IpAddr, directory: &Path) -> Result<Child, Failure> {
+    let listen = SocketAddr::new(ip, AGENT_PORT);
+    let state: PathBuf = directory.join("agents").join(ip.to_string());
+    let failed = |what: String| Failure::Local(format!("the agent on {listen} did not start: {what}"));
+    std::fs::create_dir_all(&state).map_err(|error| failed(error.to_string()))?;
+    let mut agent = Command::new(executable)
+        .args(["agent", "--exit-with-stdin", "--listen", &listen.to_string(), "--state-directory"])
+        .arg(&state)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|error| failed(error.to_string()))?;
+    let stderr = agent.stderr.take().ok_or_else(|| failed("it has no standard error".to_owned()))?;
+    let mut lines = BufReader::new(stderr).lines();
+    let listening = async {
+        let mut said = Vec::new();
+        while let Ok(Some(line)) = lines.next_line().await {
+            if line.contains("listening on") {
+                return Ok(());
+            }
+            said.push(line);
+        }
+        Err(failed(said.join("; ")))
+    };
+    tokio::time::timeout(AGENT_START, listening)
+        .await
+        .map_err(|_| failed(format!("it does not listen after {} s", AGENT_START.as_secs())))??;
+    // Its log goes on; nobody reads it here, and a full pipe must not stop it.
+    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+    Ok(agent)
+}
+
+/// Registers the cluster, stops a server, follows the task.
+async fn show(stage: &Stage, args: &DemoArgs, output: &Output) -> Result<Exit, Failure> {
+    let client = stage.client()?;
+    let register = v1::RegisterClusterRequest {
+        endpoints: stage.cluster.endpoints(),
+        username: "root@sys".to_owned(),
+        cluster_id: 1,
+        default_host: Some(v1::DefaultHost {
+            transport: v1::HostTransport::Grpc as i32,
+            agent_port: i32::from(AGENT_PORT),
+        }),
+        ..v1::RegisterClusterRequest::default()
+    };
+    let registered = client.call("register the cluster", SLOW, client.clusters().register_cluster(register)).await?;
+    let cluster = registered.cluster.unwrap_or_default();
+    output.note(&format!("registered cluster {} as {}", cluster.name, cluster.id));
+    let list = v1::ListServersRequest { cluster_id: cluster.id, ..v1::ListServersRequest::default() };
+    let servers = client.call("list servers", QUICK, client.servers().list_servers(list)).await?.servers;
+    for server in &servers {
+        output.note(&format!("  server {}  {}:{}  {}  {}", server.id, server.ip, server.rpc_port, server.zone, server.status));
+    }
+    if args.no_stop {
+        return Ok(Exit::Done);
+    }
+    // One that leads something, so that the wait for leaders can be seen; not the root service's.
+    let server = servers.iter().find(|server| server.zone == "zone2" && !server.with_rootserver);
+    let Some(server) = server else {
+        return Err(Failure::Local("the simulated cluster has no server to stop".to_owned()));
+    };
+    let request = v1::StopServerRequest {
+        cluster_id: cluster.id,
+        server_id: server.id,
+        expected_server: format!("{}:{}", server.ip, server.rpc_port),
+        ..v1::StopServerRequest::default()
+    };
+    output.note(&format!("stopping server {} ({}:{})", server.id, server.ip, server.rpc_port));
+    let task = client.call("stop server", QUICK, client.servers().stop_server(request)).await?.task.unwrap_or_default();
+    let options =
+        FollowOptions { seed: None, after_revision: None, until_closed: false, progress: true, timeout: None };
+    let followed = follow(&client, output, task.id, options).await?;
+    let ask = v1::GetServerRequest { cluster_id: cluster.id, server_id: server.id };
+    let after = client.call("get server", SLOW, client.servers().get_server(ask)).await?.server.unwrap_or_default();
+    output.note(&format!(
+        "server {} is {}: STATUS {}, STOP_TIME {}, process {}, safe to power off: {}",
+        after.id,
+        after.status,
+        after.inner_status,
+        if after.stop_time.is_some() { "set" } else { "not set" },
+        if after.process_state() == v1::ProcessState::Absent { "absent" } else { "not proven absent" },
+        if after.safe_to_power_off { "yes" } else { &after.not_safe_reason },
+    ));
+    Ok(followed.exit)
+}
+
+fn look_around(stage: &Stage, output: &Output) {
+    let address = stage.address;
+    let sql = stage.cluster.servers();
+    let mariadb = sql.first().map(|server| format!("mariadb -h {} -P {} -u root@sys oceanbase", server.ip, server.sql_port));
+    let lines = [
+        "\nlook around (end with Ctrl-C):".to_owned(),
+        format!("  grpcurl -plaintext {address} list"),
+        format!("  grpcurl -plaintext {address} describe obsteward.v1.ObServerService"),
+        format!("  grpcurl -plaintext -d '{{\"cluster_id\": 1}}' {address} obsteward.v1.ObServerService/ListServers"),
+        format!("  grpcurl -plaintext -d '{{\"cluster_id\": 1, \"server_id\": 4}}' {address} obsteward.v1.ObServerService/StopServer"),
+        format!("  grpcurl -plaintext -d '{{}}' {address} obsteward.v1.TaskService/ListTasks"),
+        format!("  grpcurl -plaintext -d '{{\"after_seq\": 0}}' {address} obsteward.v1.TaskService/WatchTasks"),
+        format!("  obsteward --server http://{address} stop --cluster-id 1 --server-id 4 --watch"),
+        format!("  {}", mariadb.unwrap_or_default()),
+    ];
+    for line in lines {
+        output.note(&line);
+    }
+}
+
+/// A folder that is removed at the end.
+mod tempfile_dir {
+    use std::path::{Path, PathBuf};
+
+    use super::Failure;
+
+    pub struct TemporaryDirectory(PathBuf);
+
+    impl TemporaryDirectory {
+        pub fn create() -> Result<Self, Failure> {
+            let path = std::env::temp_dir().join(format!("obsteward-demo-{}", uuid::Uuid::new_v4().simple()));
+            std::fs::create_dir_all(&path)
+                .map_err(|error| Failure::Local(format!("cannot create {}: {error}", path.display())))?;
+            Ok(Self(path))
+        }
+
+        pub fn path(&self) -> &Path {
+            &self.0
+        }
+    }
+
+    impl Drop for TemporaryDirectory {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+}

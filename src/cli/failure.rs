@@ -1,0 +1,173 @@
+//! What a command can fail with, and how that is told: on standard error, in words or as one JSON document.
+
+use std::io;
+
+use tonic::Status;
+
+use super::exit::Exit;
+use super::json::error::ErrorDoc;
+use super::output::Format;
+use super::table::flat;
+
+/// The JSON document of a failure.
+#[derive(serde::Serialize)]
+struct Told<'a> {
+    error: &'a ErrorDoc,
+}
+
+/// Why a command did not end well.
+#[derive(Debug)]
+pub enum Failure {
+    /// The command line asks for something that cannot be, found only after it was parsed.
+    Usage(String),
+    /// Not done, and certainly not: what was named is not there, or the plan blocks.
+    Refused(String),
+    /// Not known how it ended; the text says how to find out.
+    Unknown(String),
+    /// The server's answer, or no answer.
+    Rpc {
+        /// What was being done, for example `stop server`.
+        doing: &'static str,
+        /// URL of the server.
+        server: String,
+        /// The answer.
+        status: Box<Status>,
+        /// What to do next, when the command knows better than the server.
+        hint: Option<String>,
+    },
+    /// Something on this machine is in the way of a program that runs here.
+    Local(String),
+    /// Standard output is gone: what happened could not be told.
+    Output(io::Error),
+}
+
+impl Failure {
+    /// The exit code.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Usage(_) => Exit::Usage,
+            Self::Refused(_) => Exit::Refused,
+            Self::Local(_) => Exit::TaskFailed,
+            Self::Unknown(_) | Self::Output(_) => Exit::OutcomeUnknown,
+            Self::Rpc { status, .. } => Exit::of_code(status.code()),
+        }
+    }
+
+    /// Everything that is known, as data.
+    pub fn document(&self) -> ErrorDoc {
+        match self {
+            Self::Usage(message) => ErrorDoc::local("INVALID_ARGUMENT", message),
+            Self::Refused(message) => ErrorDoc::local("FAILED_PRECONDITION", message),
+            Self::Unknown(message) => ErrorDoc::local("UNKNOWN", message),
+            Self::Local(message) => ErrorDoc::local("INTERNAL", message),
+            Self::Output(error) => ErrorDoc::local("UNKNOWN", &format!("cannot write to standard output: {error}")),
+            Self::Rpc { doing, server, status, hint } => {
+                let mut document = ErrorDoc::from_status(status);
+                if let Some(cause) = deepest(status) {
+                    document.message = format!("{doing}: no answer from {server}: {cause}");
+                }
+                document.hint.clone_from(hint);
+                document
+            }
+        }
+    }
+
+    /// What goes to standard error.
+    pub fn told(&self, format: Format) -> String {
+        let document = self.document();
+        match format {
+            Format::Json => serde_json::to_string(&Told { error: &document })
+                .unwrap_or_else(|error| format!("cannot write the error as JSON: {error}")),
+            Format::Text => {
+                let word = match self.exit() {
+                    Exit::Done => "done",
+                    Exit::TaskFailed => "failed",
+                    Exit::Usage => "invalid",
+                    Exit::Refused => "refused",
+                    Exit::OutcomeUnknown => "outcome not known",
+                };
+                let mut lines = vec![format!("{word}: {}", flat(&document.message))];
+                lines.extend(document.detail_lines().iter().map(|line| format!("  {}", flat(line))));
+                lines.join("\n")
+            }
+        }
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+/// The first cause of a status that was made here, not by the server: tonic's own words are only "transport error".
+fn deepest(status: &Status) -> Option<String> {
+    let mut cause = std::error::Error::source(status)?;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    Some(cause.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::time::Duration;
+
+    use tonic::Code;
+    use tonic_types::{ErrorDetails, StatusExt};
+
+    use super::*;
+
+    fn rpc(status: Status) -> Failure {
+        Failure::Rpc { doing: "stop server", server: "http://x".to_owned(), status: Box::new(status), hint: None }
+    }
+
+    #[test]
+    fn a_refusal_shows_reason_metadata_and_remedy() {
+        let metadata = HashMap::from([
+            ("holder_task_id".to_owned(), "7".to_owned()),
+            ("remedy".to_owned(), "wait for task 7".to_owned()),
+        ]);
+        let mut details = ErrorDetails::with_error_info("OPERATION_IN_PROGRESS", "obsteward", metadata);
+        details.set_retry_info(Some(Duration::from_secs(5)));
+        details.add_precondition_failure_violation("LOCK", "cluster 1", "held by task 7");
+        let failure = rpc(Status::with_error_details(Code::Aborted, "cluster 1 is held by task 7", details));
+        assert_eq!(failure.exit(), Exit::Refused);
+        assert_eq!(
+            failure.told(Format::Text),
+            "refused: cluster 1 is held by task 7
+  reason: OPERATION_IN_PROGRESS (ABORTED)
+  holder_task_id: 7
+  precondition LOCK, cluster 1: held by task 7
+  retry after: 5.0s
+  remedy: wait for task 7"
+        );
+    }
+
+    #[test]
+    fn a_bad_argument_names_the_field() {
+        let details = ErrorDetails::with_bad_request_violation("request_id", "not a UUID");
+        let failure = rpc(Status::with_error_details(Code::InvalidArgument, "invalid request", details));
+        assert_eq!(failure.exit(), Exit::Usage);
+        assert_eq!(
+            failure.told(Format::Text),
+            "invalid: invalid request\n  code: INVALID_ARGUMENT\n  field request_id: not a UUID"
+        );
+    }
+
+    #[test]
+    fn as_json_it_is_one_document() {
+        let told = Failure::Unknown("time over".to_owned()).told(Format::Json);
+        let document: serde_json::Value = serde_json::from_str(&told).unwrap();
+        assert_eq!(document, serde_json::json!({ "error": { "code": "UNKNOWN", "message": "time over" } }));
+    }
+
+    #[test]
+    fn a_lost_connection_names_server_and_cause() {
+        let cause = std::io::Error::new(std::io::ErrorKind::ConnectionRefused, "connection refused");
+        let failure = rpc(Status::from_error(Box::new(cause)));
+        assert_eq!(failure.exit(), Exit::OutcomeUnknown);
+        assert!(failure.told(Format::Text).contains("stop server: no answer from http://x: connection refused"));
+    }
+}

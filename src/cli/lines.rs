@@ -1,0 +1,248 @@
+//! Tasks and events in words: the line of an event, the rows of a live list, the line of a result. Pure.
+
+use crate::clock::Timestamp;
+use crate::proto::v1;
+use crate::proto::v1::task_event::Kind;
+
+use super::json::error::ErrorDoc;
+use super::style::Paint;
+use super::table::{flat, padded};
+use super::view::{Phase, TaskView, phase};
+use super::{times, words};
+
+/// Width of the names: the longest of a stop is 24.
+const NAME: usize = 26;
+/// Marks of a running subtask, one per frame.
+const FRAMES: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
+
+/// An event as one line, with the view as of before or after it (only names are taken from there).
+pub fn event_line(view: &TaskView, event: &v1::TaskEvent) -> String {
+    let (name, what) = event_words(view, event);
+    format!("{}  {}  {}", times::shown(event.event_time.as_ref()), padded(&flat(&name), NAME), flat(&what))
+}
+
+fn event_words(view: &TaskView, event: &v1::TaskEvent) -> (String, String) {
+    let whole = || view.name(0);
+    match &event.kind {
+        Some(Kind::Created(created)) => match &created.task {
+            Some(task) => {
+                (task.name.clone(), format!("accepted as task {} by {}: {}", event.task_id, task.creator, target(task)))
+            }
+            None => (whole(), format!("accepted as task {}", event.task_id)),
+        },
+        Some(Kind::TaskTransition(transition)) => {
+            let (from, to) = (words::task_state(transition.from), words::task_state(transition.to));
+            (whole(), format!("{from} -> {to}{}", error_suffix(transition.error.as_ref())))
+        }
+        Some(Kind::SubtaskTransition(transition)) => (transition.name.clone(), subtask_words(transition)),
+        Some(Kind::IntentRecorded(intent)) => (
+            view.name(intent.subtask_id),
+            format!("intent {}: {} at {}", intent.intent, intent.description, intent.endpoint),
+        ),
+        Some(Kind::IntentSettled(intent)) => {
+            let outcome = words::intent_outcome(intent.outcome);
+            let said = if intent.message.is_empty() { String::new() } else { format!(": {}", intent.message) };
+            (view.name(intent.subtask_id), format!("intent {} {outcome}{said}", intent.intent))
+        }
+        Some(Kind::ContextRecorded(recorded)) => {
+            let mut values: Vec<_> = recorded.context.iter().map(|(key, value)| format!("{key}={value}")).collect();
+            values.extend(recorded.list_context.iter().map(|(key, list)| format!("{key}=[{}]", list.values.join(","))));
+            values.sort();
+            (view.name(recorded.subtask_id), format!("recorded {}", values.join(" ")))
+        }
+        Some(Kind::Override(item)) => (
+            whole(),
+            format!("{} overridden by {} ({}): {}", item.check, item.overridden_by, item.principal, item.evidence),
+        ),
+        Some(Kind::Adopted(adopted)) => {
+            (whole(), format!("taken over by {} (fence {})", adopted.executor, adopted.fence))
+        }
+        Some(Kind::VerbRequested(verb)) => {
+            (whole(), format!("{} asked for by {}", words::verb(verb.verb), verb.principal))
+        }
+        Some(Kind::Warning(warning)) => {
+            (view.name(warning.subtask_id), format!("warning {}: {}", warning.code, warning.message))
+        }
+        None => (whole(), format!("event {} of a kind that this version does not know", event.revision)),
+    }
+}
+
+fn subtask_words(transition: &v1::SubtaskTransition) -> String {
+    let (from, to) = (words::subtask_state(transition.from), words::subtask_state(transition.to));
+    let mut marks = Vec::new();
+    match transition.operation() {
+        v1::SubtaskOperation::Unspecified | v1::SubtaskOperation::Execute => {}
+        v1::SubtaskOperation::Retry
+        | v1::SubtaskOperation::Rollback
+        | v1::SubtaskOperation::Skip
+        | v1::SubtaskOperation::RollbackSkip
+        | v1::SubtaskOperation::Cancel => marks.push(words::subtask_operation(transition.operation).into_owned()),
+    }
+    if transition.run_time > 1 {
+        marks.push(format!("run {}", transition.run_time));
+    }
+    if transition.effect() != v1::Effect::Unspecified {
+        marks.push(words::effect(transition.effect).into_owned());
+    }
+    let marks = if marks.is_empty() { String::new() } else { format!("  ({})", marks.join(", ")) };
+    format!("{from} -> {to}{marks}{}", error_suffix(transition.error.as_ref()))
+}
+
+fn error_suffix(error: Option<&tonic_types::pb::Status>) -> String {
+    error.map(|error| format!("  {}", ErrorDoc::from_kept(error).line())).unwrap_or_default()
+}
+
+/// A snapshot as one line.
+pub fn snapshot_line(task: &v1::Task) -> String {
+    let at = task.finish_time.or(task.resting_since).or(task.start_time).or(task.create_time);
+    let (name, state) = (padded(&flat(&task.name), NAME), words::task_state(task.state));
+    format!("{}  {name}  {state} at revision {}: {}", times::shown(at.as_ref()), task.revision, flat(&target(task)))
+}
+
+/// Progress as one line.
+pub fn progress_line(view: &TaskView, progress: &v1::SubtaskProgress) -> String {
+    let at = times::shown(progress.update_time.as_ref());
+    format!("{at}  {}  ... {}", padded(&flat(&view.name(progress.subtask_id)), NAME), flat(&counted(progress)))
+}
+
+fn counted(progress: &v1::SubtaskProgress) -> String {
+    // A message that counts by itself ("17 of 40 leaders") needs no second count.
+    if progress.total > 0 && !progress.message.contains(&progress.total.to_string()) {
+        format!("{} ({}/{})", progress.message, progress.done, progress.total)
+    } else {
+        progress.message.clone()
+    }
+}
+
+/// What a task acts on: `10.0.0.2:2882 (zone2) of cluster ob`.
+pub fn target(task: &v1::Task) -> String {
+    let server = task.server.as_ref().map(|server| format!("{} ({})", server.address, server.zone)).unwrap_or_default();
+    match &task.cluster {
+        Some(cluster) => format!("{server} of cluster {}", cluster.name).trim_start().to_owned(),
+        None => server,
+    }
+}
+
+/// The live list: the task, then its subtasks in execution order.
+pub fn rows(view: &TaskView, now: Timestamp, frame: usize, paint: Paint) -> Vec<String> {
+    let task = view.task();
+    let elapsed = between(task.create_time.as_ref(), task.finish_time.or(task.resting_since).as_ref(), now);
+    let state = paint_task_state(task.state(), &words::task_state(task.state), paint);
+    let mut rows = vec![format!("task {}  {}  {}  {state}  {elapsed}", task.id, flat(&task.name), flat(&target(task)))];
+    rows.extend(view.subtasks().map(|subtask| subtask_row(view, subtask, now, frame, paint)));
+    rows
+}
+
+fn subtask_row(view: &TaskView, subtask: &v1::Subtask, now: Timestamp, frame: usize, paint: Paint) -> String {
+    let word = padded(&words::subtask_state(subtask.state), 10);
+    let name = padded(&flat(&subtask.name), NAME);
+    let spinner = FRAMES[frame % FRAMES.len()];
+    let elapsed = between(subtask.start_time.as_ref(), subtask.finish_time.as_ref(), now);
+    let (mark, word, timed, detail) = match subtask.state() {
+        v1::SubtaskState::Unspecified | v1::SubtaskState::Pending => {
+            (paint.dim("·"), paint.dim(&word), false, String::new())
+        }
+        v1::SubtaskState::Ready => (paint.dim("○"), paint.dim(&word), false, String::new()),
+        v1::SubtaskState::Running => (paint.yellow(spinner), paint.yellow(&word), true, running(view, subtask, now)),
+        v1::SubtaskState::Canceling => (paint.yellow("!"), paint.yellow(&word), true, running(view, subtask, now)),
+        v1::SubtaskState::Failed => {
+            let why = subtask.error.as_ref().map(|error| ErrorDoc::from_kept(error).line()).unwrap_or_default();
+            (paint.red("✗"), paint.red(&word), true, why)
+        }
+        v1::SubtaskState::Successful => {
+            (paint.green("✓"), paint.green(&word), true, effect(subtask.effect()).to_owned())
+        }
+    };
+    let elapsed = if timed { elapsed } else { String::new() };
+    let again = if subtask.run_time > 1 { format!("run {}  ", subtask.run_time) } else { String::new() };
+    format!("{mark} {name}  {word}  {elapsed:>6}  {again}{}", flat(&detail)).trim_end().to_owned()
+}
+
+const fn effect(effect: v1::Effect) -> &'static str {
+    match effect {
+        v1::Effect::Unspecified | v1::Effect::Done => "",
+        v1::Effect::None => "nothing to change",
+        v1::Effect::AlreadySo => "was so already",
+    }
+}
+
+fn running(view: &TaskView, subtask: &v1::Subtask, now: Timestamp) -> String {
+    match &subtask.progress {
+        Some(progress) => {
+            let left = times::moment(progress.deadline.as_ref()).map(|deadline| deadline.since(now));
+            let left = left.map(|left| format!("  (at most {} more)", times::brief(left))).unwrap_or_default();
+            format!("{}{left}", counted(progress))
+        }
+        None => view.note(subtask.id).unwrap_or_default().to_owned(),
+    }
+}
+
+fn between(from: Option<&prost_types::Timestamp>, to: Option<&prost_types::Timestamp>, now: Timestamp) -> String {
+    match times::moment(from) {
+        Some(from) => times::brief(times::moment(to).unwrap_or(now).since(from)),
+        None => String::new(),
+    }
+}
+
+/// A word of a task's state, coloured by how well that is.
+pub fn paint_task_state(state: v1::TaskState, word: &str, paint: Paint) -> String {
+    match state {
+        v1::TaskState::Successful => paint.green(word),
+        v1::TaskState::Failed | v1::TaskState::Cancelled | v1::TaskState::Refused => paint.red(word),
+        v1::TaskState::Running | v1::TaskState::Canceling => paint.yellow(word),
+        v1::TaskState::Unspecified | v1::TaskState::RolledBack | v1::TaskState::GivenUp => word.to_owned(),
+    }
+}
+
+/// How a task ended, in one line.
+pub fn result_line(task: &v1::Task) -> String {
+    let word = words::task_state(task.state);
+    let failed = task.subtasks.iter().find(|subtask| subtask.state() == v1::SubtaskState::Failed);
+    let error = task.error.as_ref().or_else(|| failed.and_then(|subtask| subtask.error.as_ref()));
+    let what = match error {
+        Some(error) => {
+            let place = failed.map(|subtask| format!("{}: ", subtask.name)).unwrap_or_default();
+            format!("{place}{}", ErrorDoc::from_kept(error).line())
+        }
+        None => {
+            let end = task.finish_time.or(task.resting_since);
+            let took = end.map(|end| between(task.create_time.as_ref(), Some(&end), Timestamp::default()));
+            let took = took.filter(|took| !took.is_empty()).map(|took| format!(" in {took}")).unwrap_or_default();
+            format!("{} {}{took}", task.name, target(task))
+        }
+    };
+    format!("task {} {word}: {}", task.id, flat(&what))
+}
+
+/// What can be done next with a task that did not succeed; empty when there is nothing to do.
+pub fn next_steps(task: &v1::Task) -> Vec<String> {
+    let verbs: Vec<v1::TaskVerb> = match (task.allowed_verbs.is_empty(), phase(task.state())) {
+        (false, _) => task.allowed_verbs().collect(),
+        // Events do not carry the verbs; a task at rest always has these two.
+        (true, Phase::AtRest) => vec![v1::TaskVerb::Retry, v1::TaskVerb::GiveUp],
+        (true, Phase::Open | Phase::Closed) => Vec::new(),
+    };
+    let mut steps = Vec::new();
+    if phase(task.state()) == Phase::AtRest {
+        let cluster = task.cluster.as_ref().map(|cluster| format!(" {}", cluster.name)).unwrap_or_default();
+        steps.push(format!("task {} still holds cluster{cluster}; what you can do next:", task.id));
+    }
+    for verb in verbs {
+        match verb {
+            v1::TaskVerb::Unspecified => {}
+            v1::TaskVerb::Retry => steps.push(format!(
+                "  obsteward tasks retry {} --watch   runs it again from the first step whose result no longer holds",
+                task.id
+            )),
+            v1::TaskVerb::GiveUp => steps.push(format!(
+                "  obsteward tasks give-up {}         closes it and frees the cluster; what was done stays as it is",
+                task.id
+            )),
+        }
+    }
+    steps
+}
+
+#[cfg(test)]
+#[path = "lines_tests.rs"]
+mod tests;

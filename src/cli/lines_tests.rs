@@ -1,0 +1,126 @@
+//! Tests of what events, lists and results look like.
+
+use super::*;
+use crate::cli::view::tests::{at, event, subtask_moves, task, task_moves};
+
+const PENDING: v1::SubtaskState = v1::SubtaskState::Pending;
+const RUNNING: v1::SubtaskState = v1::SubtaskState::Running;
+const SUCCESSFUL: v1::SubtaskState = v1::SubtaskState::Successful;
+
+fn moment(seconds: i64) -> Timestamp {
+    times::moment(at(seconds).as_ref()).unwrap()
+}
+
+#[test]
+fn a_transition_is_one_line() {
+    let view = TaskView::new(task());
+    let mut moved = subtask_moves(2, 10, RUNNING, SUCCESSFUL);
+    moved.event_time = at(0);
+    assert_eq!(
+        event_line(&view, &moved),
+        "2026-01-02T03:04:05.678Z  Stop server                 RUNNING -> SUCCESSFUL  (DONE)"
+    );
+}
+
+#[test]
+fn a_failure_is_told_with_its_reason() {
+    let view = TaskView::new(task());
+    assert_eq!(
+        event_line(&view, &task_moves(2, v1::TaskState::Failed)),
+        "2026-01-02T03:04:07.678Z  Stop OB server              RUNNING -> FAILED  DEADLINE_EXCEEDED: 3 leaders are left"
+    );
+}
+
+#[test]
+fn every_kind_has_words() {
+    let view = TaskView::new(task());
+    let words = |kind| event_line(&view, &event(2, kind))[54..].to_owned();
+    assert_eq!(
+        words(Kind::Created(v1::TaskCreated { task: Some(task()) })),
+        "accepted as task 12345 by alice: 10.0.0.2:2882 (zone2) of cluster ob"
+    );
+    let intent = v1::IntentRecorded {
+        subtask_id: 10,
+        intent: 1,
+        description: "ALTER SYSTEM STOP SERVER".to_owned(),
+        endpoint: "10.0.0.1:2881".to_owned(),
+        ..Default::default()
+    };
+    assert_eq!(words(Kind::IntentRecorded(intent)), "intent 1: ALTER SYSTEM STOP SERVER at 10.0.0.1:2881");
+    let outcome = v1::IntentOutcome::Unknown as i32;
+    let settled = v1::IntentSettled { subtask_id: 10, intent: 1, outcome, message: "4012".to_owned() };
+    assert_eq!(words(Kind::IntentSettled(settled)), "intent 1 UNKNOWN: 4012");
+    assert_eq!(
+        words(Kind::Adopted(v1::TaskAdopted { fence: 3, executor: "b".to_owned() })),
+        "taken over by b (fence 3)"
+    );
+    let verb = v1::TaskVerb::GiveUp as i32;
+    assert_eq!(
+        words(Kind::VerbRequested(v1::VerbRequested { verb, principal: "bob".to_owned() })),
+        "GIVE_UP asked for by bob"
+    );
+    let unknown = v1::TaskEvent { revision: 2, ..Default::default() };
+    assert!(event_line(&view, &unknown).ends_with("event 2 of a kind that this version does not know"));
+}
+
+#[test]
+fn the_live_list_shows_marks_times_and_progress_in_execution_order() {
+    let mut view = TaskView::new(task());
+    view.apply(&subtask_moves(2, 30, PENDING, RUNNING));
+    view.apply(&subtask_moves(3, 30, RUNNING, SUCCESSFUL));
+    view.apply(&subtask_moves(4, 10, PENDING, RUNNING));
+    view.progress(v1::SubtaskProgress {
+        subtask_id: 10,
+        message: "17 of 40 leaders still on zone2".to_owned(),
+        done: 23,
+        total: 40,
+        deadline: at(304),
+        ..Default::default()
+    });
+    assert_eq!(
+        rows(&view, moment(64), 0, Paint::Plain),
+        [
+            "task 12345  Stop OB server  10.0.0.2:2882 (zone2) of cluster ob  RUNNING  1m04s",
+            "✓ Prepare stop observer       SUCCESSFUL    1.0s",
+            "⠋ Stop server                 RUNNING      1m00s  17 of 40 leaders still on zone2  (at most 4m00s more)",
+            "· Wait observer stop          PENDING",
+        ]
+    );
+}
+
+#[test]
+fn a_success_is_one_line_with_the_time_it_took() {
+    let mut view = TaskView::new(task());
+    view.apply(&task_moves(2, v1::TaskState::Successful));
+    assert_eq!(
+        result_line(view.task()),
+        "task 12345 SUCCESSFUL: Stop OB server 10.0.0.2:2882 (zone2) of cluster ob in 2.0s"
+    );
+    assert!(next_steps(view.task()).is_empty());
+}
+
+#[test]
+fn a_failure_says_where_why_and_what_next() {
+    let mut view = TaskView::new(task());
+    view.apply(&subtask_moves(2, 10, RUNNING, v1::SubtaskState::Failed));
+    view.apply(&task_moves(3, v1::TaskState::Failed));
+    assert_eq!(result_line(view.task()), "task 12345 FAILED: Stop server: DEADLINE_EXCEEDED: 3 leaders are left");
+    let steps = next_steps(view.task()).join("\n");
+    assert!(steps.contains("tasks retry 12345") && steps.contains("tasks give-up 12345"), "{steps}");
+}
+
+#[test]
+fn only_allowed_verbs_are_offered() {
+    let mut failed = task();
+    failed.state = v1::TaskState::Failed as i32;
+    failed.allowed_verbs = vec![v1::TaskVerb::GiveUp as i32];
+    let steps = next_steps(&failed).join("\n");
+    assert!(!steps.contains("retry") && steps.contains("give-up"), "{steps}");
+}
+
+#[test]
+fn plain_rows_have_no_codes_and_hostile_names_stay_harmless() {
+    let mut hostile = task();
+    hostile.subtasks[0].name = "a\u{1b}[2J".to_owned();
+    assert!(!rows(&TaskView::new(hostile), moment(1), 3, Paint::Plain).join("").contains('\u{1b}'));
+}

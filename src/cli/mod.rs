@@ -1,0 +1,265 @@
+//! The command line: arguments, dispatch, and exit codes. One file per command; commands talk to the server through
+//! `client` only, and write through `output` only. Knows the protocol and nothing of the server's insides.
+
+pub mod client;
+mod clusters;
+#[cfg(feature = "sim")]
+mod demo;
+pub mod exit;
+pub mod failure;
+pub mod follow;
+mod json;
+mod lines;
+mod live;
+pub mod output;
+mod plan;
+mod pursue;
+mod resolve;
+mod retry;
+mod serve;
+mod servers;
+mod stop;
+mod style;
+mod table;
+mod tasks;
+mod times;
+pub mod view;
+mod watch;
+mod words;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use client::{Client, Target};
+use exit::Exit;
+use failure::Failure;
+use output::{Format, Output};
+
+/// Takes OceanBase servers out of service safely
+#[derive(Debug, Parser)]
+#[command(name = "obsteward", version, max_term_width = 100, after_help = exit::HELP, subcommand_required = true)]
+pub struct Cli {
+    /// What holds for every command that talks to a server.
+    #[command(flatten)]
+    pub global: GlobalOptions,
+    /// The command.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command that talks to a server. Their ids are prefixed, because clap keeps an argument of a command
+/// that has the id of a global one apart from it only by its type, and panics.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct GlobalOptions {
+    /// URL of the obsteward server
+    #[arg(
+        id = "global_server",
+        long = "server",
+        global = true,
+        value_name = "URL",
+        env = "OBSTEWARD_SERVER",
+        default_value = "http://127.0.0.1:50051"
+    )]
+    pub server: String,
+    /// How results are written to standard output
+    #[arg(
+        id = "global_output",
+        long = "output",
+        global = true,
+        value_name = "FORMAT",
+        value_enum,
+        default_value_t = Format::Text
+    )]
+    pub output: Format,
+    /// Longest wait for a connection
+    #[arg(
+        id = "global_connect_timeout",
+        long = "connect-timeout",
+        global = true,
+        value_name = "DURATION",
+        default_value = "5s",
+        value_parser = times::parse_duration
+    )]
+    pub connect_timeout: Duration,
+    /// Certificate authority that the server must be proven by, in PEM, for https
+    #[arg(id = "global_ca_file", long = "ca-file", global = true, value_name = "FILE", env = "OBSTEWARD_CA_FILE")]
+    pub ca_file: Option<PathBuf>,
+    /// Own certificate in PEM, for mutual TLS; needs --key-file
+    #[arg(
+        id = "global_cert_file",
+        long = "cert-file",
+        global = true,
+        value_name = "FILE",
+        env = "OBSTEWARD_CERT_FILE"
+    )]
+    pub cert_file: Option<PathBuf>,
+    /// Key of the own certificate, in PEM
+    #[arg(id = "global_key_file", long = "key-file", global = true, value_name = "FILE", env = "OBSTEWARD_KEY_FILE")]
+    pub key_file: Option<PathBuf>,
+}
+
+impl GlobalOptions {
+    /// The connection that these options describe.
+    pub fn client(&self) -> Result<Client, Failure> {
+        let identity = match (&self.cert_file, &self.key_file) {
+            (Some(certificate), Some(key)) => Some((certificate.clone(), key.clone())),
+            (None, None) => None,
+            (Some(_), None) => return Err(Failure::Usage("--cert-file needs --key-file".to_owned())),
+            (None, Some(_)) => return Err(Failure::Usage("--key-file needs --cert-file".to_owned())),
+        };
+        Client::new(&Target {
+            url: self.server.clone(),
+            connect_timeout: self.connect_timeout,
+            ca_file: self.ca_file.clone(),
+            identity,
+        })
+    }
+}
+
+/// The commands. A command that is no client (`serve`, `demo`, `sim`, `agent`) is a variant here and an arm of
+/// [`dispatch`]; its long options must differ from those of [`GlobalOptions`].
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the service
+    Serve(serve::ServeArgs),
+    /// Run the agent on a database host
+    Agent(crate::agent::AgentArgs),
+    /// See it work: a simulated cluster, agents, the service, and one server stopped
+    #[cfg(feature = "sim")]
+    Demo(demo::DemoArgs),
+    /// Run a simulated OceanBase cluster: real processes and ports, no OceanBase
+    #[cfg(feature = "sim")]
+    Sim(crate::sim::command::SimArgs),
+    /// Register clusters and see what is known of them
+    #[command(subcommand)]
+    Clusters(clusters::ClustersCommand),
+    /// See the servers of a cluster
+    #[command(subcommand)]
+    Servers(servers::ServersCommand),
+    /// Take a server out of service: show the plan, then stop it unless a check blocks
+    #[command(
+        after_help = exit::HELP,
+        override_usage = "obsteward stop [OPTIONS] <CLUSTER> <SERVER>\n       \
+            obsteward stop [OPTIONS] --cluster-id <ID> --server-id <ID>"
+    )]
+    Stop(stop::StopArgs),
+    /// Follow a task, or all tasks of a cluster, as they happen
+    #[command(after_help = exit::HELP)]
+    Watch(watch::WatchArgs),
+    /// See tasks, retry them or give them up
+    #[command(subcommand)]
+    Tasks(tasks::TasksCommand),
+}
+
+/// Runs a command and says how it ended. Failures are told on standard error here and nowhere else.
+pub async fn run(cli: Cli) -> ExitCode {
+    let output = Output::new(cli.global.output);
+    match dispatch(cli, &output).await {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            output.note(&failure.told(output.format));
+            failure.exit().into()
+        }
+    }
+}
+
+async fn dispatch(cli: Cli, output: &Output) -> Result<Exit, Failure> {
+    let client = || cli.global.client();
+    match cli.command {
+        Command::Serve(args) => serve::run(args).await,
+        Command::Agent(args) => {
+            crate::telemetry::start(&crate::config::LogConfig::default());
+            crate::agent::run(args).await.map_err(|error| Failure::Local(error.to_string()))?;
+            Ok(Exit::Done)
+        }
+        #[cfg(feature = "sim")]
+        Command::Demo(args) => demo::run(args, output).await,
+        #[cfg(feature = "sim")]
+        Command::Sim(args) => {
+            crate::sim::command::run(args).await.map_err(|error| Failure::Local(error.to_string()))?;
+            Ok(Exit::Done)
+        }
+        Command::Clusters(command) => clusters::run(command, &client()?, output).await,
+        Command::Servers(command) => servers::run(command, &client()?, output).await,
+        Command::Stop(args) => stop::run(args, &client()?, output).await,
+        Command::Watch(args) => watch::run(args, &client()?, output).await,
+        Command::Tasks(command) => tasks::run(command, &client()?, output).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split_whitespace())
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn usual_lines_are_accepted() {
+        for line in [
+            "obsteward clusters list",
+            "obsteward clusters list --output json --server http://h:1",
+            "obsteward --server http://h:1 clusters show ob",
+            "obsteward clusters register --endpoint 127.0.1.1:2881 --endpoint 127.0.1.2:2881 --no-password \
+             --server-id 127.0.1.1:2882=7 --host 127.0.1.1=local --host 127.0.1.2=grpc:h:7001 --default-host grpc:7001",
+            "obsteward clusters update ob --default-host local",
+            "obsteward servers list ob --zone zone1",
+            "obsteward servers show ob 10.0.0.2:2882",
+            "obsteward stop --cluster-id 1 --server-id 2 --force --watch",
+            "obsteward stop ob 10.0.0.2:2882 --accept-risk quorum-loss --accept-risk CLUSTER_UNREACHABLE --plan",
+            "obsteward stop 1 2 --type service --expire-in 2h --request-id 6a1b3c1e-52a7-4b6c-9f6b-0d4d0e0a8f11",
+            "obsteward watch 12345 --timeout 10m --after-revision 0",
+            "obsteward watch --cluster ob",
+            "obsteward watch --all --after-seq 7",
+            "obsteward tasks list --cluster ob --ob-server 10.0.0.2:2882 --state failed --state given-up --limit 5",
+            "obsteward tasks retry 7 --if-revision 3 --watch",
+            "obsteward tasks give-up 7",
+        ] {
+            assert!(parse(line).is_ok(), "{line}: {}", parse(line).unwrap_err());
+        }
+    }
+
+    #[test]
+    fn wrong_lines_are_usage_errors() {
+        for line in [
+            "obsteward",
+            "obsteward stop",
+            "obsteward stop ob",
+            "obsteward stop --cluster-id 1",
+            "obsteward stop --cluster-id 1 --server-id 2 ob 10.0.0.2",
+            "obsteward stop --cluster-id 0 --server-id 2",
+            "obsteward stop ob db-2",
+            "obsteward stop 1 2 --accept-risk everything",
+            "obsteward stop 1 2 --expire-in soon",
+            "obsteward stop 1 2 --request-id 1",
+            "obsteward stop 1 2 --plan --watch",
+            "obsteward watch",
+            "obsteward watch 1 --all",
+            "obsteward watch --all --cluster ob",
+            "obsteward tasks list --state done",
+            "obsteward clusters register",
+            "obsteward clusters register --endpoint 127.0.1.1:2881 --password secret",
+            "obsteward clusters register --endpoint 127.0.1.1:2881 --server-id 127.0.1.1:2882",
+        ] {
+            let error = parse(line).expect_err(line);
+            assert_eq!(error.exit_code(), i32::from(Exit::Usage.code()), "{line}");
+        }
+    }
+
+    #[test]
+    fn help_documents_the_exit_codes() {
+        let help = Cli::command().render_help().to_string();
+        assert!(help.contains("outcome not known") && help.contains("refused"), "{help}");
+    }
+}

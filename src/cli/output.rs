@@ -1,0 +1,122 @@
+//! Where output goes: data to standard output, everything else to standard error. The only writer of either besides the
+//! live list.
+
+use std::io::{self, IsTerminal, Write};
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+use super::failure::Failure;
+use super::style::Paint;
+
+/// How data is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// For programs: one document, or one line per event of a watch.
+    Json,
+}
+
+/// What is written to.
+#[derive(Clone, Debug)]
+pub enum Destination {
+    /// Standard output and standard error of this process.
+    Process,
+    /// A string of data and one of notes.
+    #[cfg(test)]
+    Memory(std::sync::Arc<std::sync::Mutex<(String, String)>>),
+}
+
+/// Writes data and notes.
+#[derive(Clone, Debug)]
+pub struct Output {
+    /// What is written to.
+    destination: Destination,
+    /// How data is written.
+    pub format: Format,
+    /// Colours of standard output.
+    pub paint: Paint,
+    /// Whether a list may be redrawn in place.
+    pub live: bool,
+}
+
+impl Output {
+    /// For this process's standard output.
+    pub fn new(format: Format) -> Self {
+        let terminal = io::stdout().is_terminal();
+        let no_color = std::env::var_os("NO_COLOR");
+        Self {
+            destination: Destination::Process,
+            format,
+            paint: Paint::choose(terminal, no_color.as_deref()),
+            live: terminal && io::stderr().is_terminal() && format == Format::Text,
+        }
+    }
+
+    /// Writes lines of data.
+    pub fn lines(&self, lines: impl IntoIterator<Item = impl AsRef<str>>) -> Result<(), Failure> {
+        match &self.destination {
+            Destination::Process => {
+                let mut stdout = io::stdout().lock();
+                for line in lines {
+                    writeln!(stdout, "{}", line.as_ref())?;
+                }
+                stdout.flush()?;
+            }
+            #[cfg(test)]
+            Destination::Memory(written) => {
+                for line in lines {
+                    written.lock().unwrap().0.push_str(&format!("{}\n", line.as_ref()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes one line of data.
+    pub fn line(&self, line: &str) -> Result<(), Failure> {
+        self.lines([line])
+    }
+
+    /// Writes the one JSON document of a command.
+    pub fn document(&self, document: &impl Serialize) -> Result<(), Failure> {
+        self.line(&serde_json::to_string_pretty(document).map_err(io::Error::from)?)
+    }
+
+    /// Writes one of several JSON documents, as one line.
+    pub fn json_line(&self, document: &impl Serialize) -> Result<(), Failure> {
+        self.line(&serde_json::to_string(document).map_err(io::Error::from)?)
+    }
+
+    /// Tells a person something. A closed standard error stops nothing.
+    pub fn note(&self, text: &str) {
+        match &self.destination {
+            Destination::Process => {
+                let _ = writeln!(io::stderr().lock(), "{text}");
+            }
+            #[cfg(test)]
+            Destination::Memory(written) => written.lock().unwrap().1.push_str(&format!("{text}\n")),
+        }
+    }
+
+    /// Writes into memory, for tests.
+    #[cfg(test)]
+    pub(super) fn memory(format: Format) -> Self {
+        Self { destination: Destination::Memory(Default::default()), format, paint: Paint::Plain, live: false }
+    }
+
+    /// What was written: data and notes.
+    #[cfg(test)]
+    pub(super) fn written(&self) -> (String, String) {
+        match &self.destination {
+            Destination::Process => Default::default(),
+            Destination::Memory(written) => written.lock().unwrap().clone(),
+        }
+    }
+
+    /// Colours for standard error.
+    pub fn note_paint(&self) -> Paint {
+        Paint::choose(io::stderr().is_terminal(), std::env::var_os("NO_COLOR").as_deref())
+    }
+}

@@ -1,0 +1,113 @@
+//! A plan in words: every check with its verdict, evidence, remedy, and what overrides it. Pure.
+
+use super::style::Paint;
+use super::table::{Table, flat};
+use super::{times, words};
+use crate::proto::v1;
+
+/// The lines of a plan.
+pub fn plan_lines(plan: &v1::StopPlan, paint: Paint) -> Vec<String> {
+    let read = times::shown(plan.observed_at.as_ref());
+    let mut lines = vec![format!(
+        "plan: stop {} ({}), cluster {} server {}, read {read}",
+        flat(&plan.address),
+        flat(&plan.zone),
+        plan.cluster_id,
+        plan.server_id
+    )];
+    let mut table = Table::new(&["CHECK", "VERDICT", "OVERRIDE", "EVIDENCE"]);
+    for check in &plan.checks {
+        let verdict = words::verdict(check.verdict).into_owned();
+        table.row([check.name.clone(), verdict, overriding(check), check.evidence.clone()]);
+    }
+    if !table.is_empty() {
+        let mut rows = table.lines(paint).into_iter();
+        lines.extend(rows.next());
+        for (row, check) in rows.zip(&plan.checks) {
+            lines.push(painted(check, &row, paint));
+            if !check.remedy.is_empty() {
+                lines.push(format!("    remedy: {}", flat(&check.remedy)));
+            }
+        }
+    }
+    let moves: Vec<_> =
+        plan.leader_moves.iter().map(|moved| format!("{} of {}", moved.leaders, flat(&moved.tenant_name))).collect();
+    lines.push(format!("leaders that move: {}", if moves.is_empty() { "none".to_owned() } else { moves.join(", ") }));
+    lines.push(format!("servers that may fail afterwards: {}", plan.failures_tolerated_after));
+    lines.push(if plan.allowed {
+        paint.green("verdict: the stop would be let through")
+    } else {
+        paint.red("verdict: the stop is blocked")
+    });
+    lines
+}
+
+fn overriding(check: &v1::PlanCheck) -> String {
+    let option = match check.overridden_by.as_str() {
+        "" => String::new(),
+        "force" => "--force".to_owned(),
+        risk => format!("--accept-risk {risk}"),
+    };
+    match check.verdict() {
+        v1::Verdict::Unspecified | v1::Verdict::Pass | v1::Verdict::Info => "-".to_owned(),
+        v1::Verdict::Warn | v1::Verdict::Block if check.overridden => format!("by {option}"),
+        v1::Verdict::Warn | v1::Verdict::Block if option.is_empty() => "nothing".to_owned(),
+        v1::Verdict::Warn | v1::Verdict::Block => format!("needs {option}"),
+    }
+}
+
+fn painted(check: &v1::PlanCheck, row: &str, paint: Paint) -> String {
+    match check.verdict() {
+        v1::Verdict::Block if !check.overridden => paint.red(row),
+        v1::Verdict::Block | v1::Verdict::Warn => paint.yellow(row),
+        v1::Verdict::Unspecified | v1::Verdict::Pass | v1::Verdict::Info => row.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_check_is_shown_with_what_overrides_it() {
+        let check = |name: &str, verdict: v1::Verdict, evidence: &str, by: &str, overridden| v1::PlanCheck {
+            name: name.to_owned(),
+            verdict: verdict as i32,
+            evidence: evidence.to_owned(),
+            remedy: if verdict == v1::Verdict::Block { "wait until it is in sync".to_owned() } else { String::new() },
+            overridden_by: by.to_owned(),
+            overridden,
+        };
+        let plan = v1::StopPlan {
+            cluster_id: 1,
+            server_id: 2,
+            address: "10.0.0.2:2882".to_owned(),
+            zone: "zone2".to_owned(),
+            allowed: false,
+            checks: vec![
+                check("CLUSTER_READABLE", v1::Verdict::Pass, "3 servers read", "CLUSTER_UNREACHABLE", false),
+                check("LOG_IN_SYNC", v1::Verdict::Block, "1001: 9 s behind", "force", true),
+                check("MAJORITY", v1::Verdict::Block, "1002: 1 of 3 left", "QUORUM_LOSS", false),
+                check("NOT_LAST_SERVER", v1::Verdict::Block, "1 server", "", false),
+            ],
+            leader_moves: vec![v1::LeaderMove { tenant_id: 1, tenant_name: "sys".to_owned(), leaders: 3 }],
+            failures_tolerated_after: 0,
+            observed_at: Some(prost_types::Timestamp { seconds: 1_767_323_045, nanos: 678_000_000 }),
+        };
+        assert_eq!(
+            plan_lines(&plan, Paint::Plain).join("\n"),
+            "plan: stop 10.0.0.2:2882 (zone2), cluster 1 server 2, read 2026-01-02T03:04:05.678Z
+CHECK             VERDICT  OVERRIDE                         EVIDENCE
+CLUSTER_READABLE  PASS     -                                3 servers read
+LOG_IN_SYNC       BLOCK    by --force                       1001: 9 s behind
+    remedy: wait until it is in sync
+MAJORITY          BLOCK    needs --accept-risk QUORUM_LOSS  1002: 1 of 3 left
+    remedy: wait until it is in sync
+NOT_LAST_SERVER   BLOCK    nothing                          1 server
+    remedy: wait until it is in sync
+leaders that move: 3 of sys
+servers that may fail afterwards: 0
+verdict: the stop is blocked"
+        );
+    }
+}

@@ -1,0 +1,197 @@
+//! Follows a stream across broken connections: opens it again where it broke, for as long as that makes sense. Knows
+//! nothing of tasks; what is followed and shown is a `Pursuit`.
+
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use futures::stream::{BoxStream, StreamExt};
+use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
+use tonic::Status;
+
+use super::failure::Failure;
+use super::retry::{Backoff, is_lost};
+use crate::clock::monotonic_now;
+use crate::proto::v1;
+use crate::proto::v1::{watch_task_response, watch_tasks_response};
+
+/// Longest wait for a stream to be opened.
+const OPEN: Duration = Duration::from_secs(30);
+/// A server sends a bookmark every 15 s; after four of them missing the connection is dead.
+const SILENCE: Duration = Duration::from_secs(60);
+/// After so long without a word from the server nobody is helped by another attempt.
+const GIVE_UP: Duration = Duration::from_secs(600);
+/// Streams in a row that end well, or leave something out, without bringing anything new.
+const FRUITLESS: u32 = 5;
+/// How often a live list is redrawn.
+const FRAME: Duration = Duration::from_millis(100);
+
+/// A message of either watch.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Message {
+    /// Something that happened.
+    Event(Box<v1::TaskEvent>),
+    /// A whole task.
+    Snapshot(Box<v1::Task>),
+    /// How far a subtask is.
+    Progress(v1::SubtaskProgress),
+    /// Where the stream stands.
+    Bookmark(v1::Bookmark),
+    /// Something that this version does not know.
+    Unknown,
+}
+
+impl From<v1::WatchTaskResponse> for Message {
+    fn from(response: v1::WatchTaskResponse) -> Self {
+        match response.kind {
+            Some(watch_task_response::Kind::Event(event)) => Self::Event(Box::new(event)),
+            Some(watch_task_response::Kind::Snapshot(task)) => Self::Snapshot(Box::new(task)),
+            Some(watch_task_response::Kind::Progress(progress)) => Self::Progress(progress),
+            Some(watch_task_response::Kind::Bookmark(bookmark)) => Self::Bookmark(bookmark),
+            None => Self::Unknown,
+        }
+    }
+}
+
+impl From<v1::WatchTasksResponse> for Message {
+    fn from(response: v1::WatchTasksResponse) -> Self {
+        match response.kind {
+            Some(watch_tasks_response::Kind::Event(event)) => Self::Event(Box::new(event)),
+            Some(watch_tasks_response::Kind::Snapshot(task)) => Self::Snapshot(Box::new(task)),
+            Some(watch_tasks_response::Kind::Progress(progress)) => Self::Progress(progress),
+            Some(watch_tasks_response::Kind::Bookmark(bookmark)) => Self::Bookmark(bookmark),
+            None => Self::Unknown,
+        }
+    }
+}
+
+/// An open watch.
+pub type Messages = BoxStream<'static, Result<Message, Status>>;
+
+/// A watch that is being opened. Boxed, because a future with an async closure in it could not be spawned.
+pub type Opening = BoxFuture<'static, Result<Messages, Status>>;
+
+/// Whether a message fits what came before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// It does.
+    Fits,
+    /// Something before it is missing: the stream must be opened again.
+    Gap,
+}
+
+/// What is followed.
+pub trait Pursuit {
+    /// Where to go on; absent: at the beginning.
+    fn position(&self) -> Option<i64>;
+    /// Takes a message.
+    fn take(&mut self, message: Message) -> Result<Taken, Failure>;
+    /// Whether a stream that ended well has told all there was to tell.
+    fn is_over(&self) -> bool;
+    /// A stream was opened.
+    fn opened(&mut self);
+    /// A stream broke and is opened again after `pause`.
+    fn broken(&mut self, status: &Status, pause: Duration);
+    /// Time went by.
+    fn tick(&mut self);
+}
+
+/// Why a pursuit ended before its end.
+#[derive(Debug)]
+pub enum Stopped {
+    /// By the server's answer, or because the server did not come back.
+    Status(Status),
+    /// By something on this side.
+    Failure(Failure),
+}
+
+impl From<Failure> for Stopped {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
+}
+
+/// Follows to the end. Dropping the future stops it at any moment.
+pub async fn pursue<P: Pursuit>(pursuit: &mut P, mut open: impl FnMut(Option<i64>) -> Opening) -> Result<(), Stopped> {
+    let mut backoff = Backoff::default();
+    let mut heard = monotonic_now();
+    let mut fruitless = 0;
+    loop {
+        let before = pursuit.position();
+        let opening = timeout(OPEN, open(before));
+        let status = match opening.await.unwrap_or_else(|_| Err(Status::unavailable("the watch could not be opened"))) {
+            Err(status) => status,
+            Ok(messages) => {
+                pursuit.opened();
+                match drain(pursuit, messages, &mut heard).await? {
+                    Drained::Broken(status) => status,
+                    Drained::Ended if pursuit.is_over() => return Ok(()),
+                    Drained::Ended => {
+                        fruitless += 1;
+                        Status::unavailable("the watch ended before the task came to rest")
+                    }
+                    Drained::Gap => {
+                        fruitless += 1;
+                        Status::unavailable("the watch left something out")
+                    }
+                }
+            }
+        };
+        if pursuit.position() != before {
+            fruitless = 0;
+            backoff.reset();
+        }
+        if fruitless >= FRUITLESS {
+            return Err(Stopped::Status(Status::data_loss(format!(
+                "{}, {fruitless} times in a row",
+                status.message()
+            ))));
+        }
+        if !is_lost(&status) || monotonic_now().duration_since(heard) > GIVE_UP {
+            return Err(Stopped::Status(status));
+        }
+        let pause = backoff.pause(&status);
+        pursuit.broken(&status, pause);
+        tokio::time::sleep(pause).await;
+    }
+}
+
+enum Drained {
+    Ended,
+    Gap,
+    Broken(Status),
+}
+
+async fn drain(
+    pursuit: &mut impl Pursuit,
+    mut messages: Messages,
+    heard: &mut tokio::time::Instant,
+) -> Result<Drained, Stopped> {
+    let mut frames = interval(FRAME);
+    frames.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut silent_since = monotonic_now();
+    loop {
+        tokio::select! {
+            biased;
+            next = messages.next() => match next {
+                None => {
+                    *heard = monotonic_now();
+                    return Ok(Drained::Ended);
+                }
+                Some(Err(status)) => return Ok(Drained::Broken(status)),
+                Some(Ok(message)) => {
+                    silent_since = monotonic_now();
+                    *heard = silent_since;
+                    match pursuit.take(message)? {
+                        Taken::Fits => {}
+                        Taken::Gap => return Ok(Drained::Gap),
+                    }
+                }
+            },
+            _ = frames.tick() => pursuit.tick(),
+            () = sleep_until(silent_since + SILENCE) => {
+                let silence = format!("no message for {} s", SILENCE.as_secs());
+                return Ok(Drained::Broken(Status::unavailable(silence)));
+            }
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! `obsteward serve`: reads the configuration, runs the service until SIGTERM or SIGINT.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::app::App;
+use crate::cli::exit::Exit;
+use crate::cli::failure::Failure;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::telemetry;
+
+/// Arguments of `obsteward serve`.
+#[derive(Clone, Debug, Args)]
+pub struct ServeArgs {
+    /// Configuration file (deploy/obsteward.toml shows every setting)
+    #[arg(long, value_name = "FILE", env = "OBSTEWARD_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Address of the gRPC listener, before the configuration's
+    #[arg(long, value_name = "ADDR", env = "OBSTEWARD_LISTEN")]
+    pub listen: Option<SocketAddr>,
+    /// File of the embedded store, before the configuration's
+    #[arg(long, value_name = "FILE", env = "OBSTEWARD_STORE")]
+    pub store: Option<PathBuf>,
+    /// Filter of the log, before the configuration's
+    #[arg(long, value_name = "FILTER", env = "OBSTEWARD_LOG")]
+    pub log: Option<String>,
+    /// Record of the agent in this process, before the configuration's
+    #[arg(long, value_name = "DIR", env = "OBSTEWARD_LOCAL_AGENT")]
+    pub local_agent: Option<PathBuf>,
+}
+
+impl ServeArgs {
+    fn config(self) -> Result<Config, Failure> {
+        let mut config = match &self.config {
+            Some(path) => Config::read(path).map_err(|error| Failure::Usage(error.to_string()))?,
+            None => Config::default(),
+        };
+        if let Some(listen) = self.listen {
+            config.server.listen = listen;
+        }
+        if let Some(path) = self.store {
+            config.store.path = path;
+        }
+        if let Some(filter) = self.log {
+            config.log.filter = filter;
+        }
+        if let Some(directory) = self.local_agent {
+            config.local_agent.state_directory = Some(directory);
+        }
+        Ok(config)
+    }
+}
+
+/// Runs the service.
+pub async fn run(args: ServeArgs) -> Result<Exit, Failure> {
+    let config = args.config()?;
+    telemetry::start(&config.log);
+    let local = |error: std::io::Error| Failure::Local(format!("cannot listen for signals: {error}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(local)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(local)?;
+    let app = App::build(&config, Clock::system()).await.map_err(|error| Failure::Local(error.to_string()))?;
+    eprintln!("listening on {}", app.address());
+    let shutdown = CancellationToken::new();
+    let told = shutdown.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        told.cancel();
+    });
+    app.run(shutdown).await.map_err(|error| Failure::Local(error.to_string()))?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,104 @@
+//! `obsteward servers list`.
+
+use clap::Args;
+
+use crate::cli::client::Client;
+use crate::cli::exit::Exit;
+use crate::cli::failure::Failure;
+use crate::cli::json::server::{ServerDoc, ServersDoc};
+use crate::cli::output::{Format, Output};
+use crate::cli::resolve;
+use crate::cli::table::Table;
+use crate::cli::words;
+use crate::proto::v1;
+
+/// Arguments of `servers list`.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Cluster, by name or id
+    #[arg(value_name = "CLUSTER")]
+    cluster: String,
+    /// Only servers of this zone
+    #[arg(long, value_name = "ZONE", default_value = "", hide_default_value = true)]
+    zone: String,
+}
+
+/// Runs the command.
+pub async fn run(args: ListArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
+    let cluster_id = resolve::cluster(client, &args.cluster).await?;
+    let servers = resolve::servers(client, cluster_id, &args.zone).await?;
+    match output.format {
+        Format::Text => output.lines(table(&servers).lines(output.paint))?,
+        Format::Json => {
+            output.document(&ServersDoc { servers: servers.iter().map(ServerDoc::from).collect() })?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn table(servers: &[v1::ObServer]) -> Table {
+    let headings =
+        ["ID", "ADDRESS", "ZONE", "STATUS", "OCEANBASE", "SERVICE", "PROCESS", "LEADERS", "POWER OFF", "TASK"];
+    let mut table = Table::new(&headings);
+    for server in servers {
+        table.row([
+            server.id.to_string(),
+            address(server),
+            server.zone.clone(),
+            server.status.clone(),
+            server.inner_status.clone(),
+            words::service_state(server.service_state).into_owned(),
+            process(server),
+            if server.leader_count < 0 { "?".to_owned() } else { server.leader_count.to_string() },
+            if server.safe_to_power_off { "safe" } else { "no" }.to_owned(),
+            if server.operating_task_id == 0 { "-".to_owned() } else { server.operating_task_id.to_string() },
+        ]);
+    }
+    table
+}
+
+/// Address as OceanBase writes it.
+pub fn address(server: &v1::ObServer) -> String {
+    match resolve::address_of(server) {
+        Some(address) => address.to_string(),
+        None => format!("{}:{}", server.ip, server.rpc_port),
+    }
+}
+
+/// The host's word for the process; a list does not ask every host.
+pub fn process(server: &v1::ObServer) -> String {
+    match server.process_state() {
+        v1::ProcessState::Unspecified => "not asked".to_owned(),
+        v1::ProcessState::Running
+        | v1::ProcessState::Absent
+        | v1::ProcessState::HostUnreachable
+        | v1::ProcessState::Ambiguous => words::process_state(server.process_state).into_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::style::Paint;
+
+    #[test]
+    fn states_stand_apart() {
+        let server = v1::ObServer {
+            id: 2,
+            ip: "10.0.0.2".to_owned(),
+            rpc_port: 2882,
+            zone: "zone2".to_owned(),
+            status: "STOPPED".to_owned(),
+            inner_status: "ACTIVE".to_owned(),
+            service_state: v1::ServiceState::Stopped as i32,
+            process_state: v1::ProcessState::Running as i32,
+            leader_count: -1,
+            ..Default::default()
+        };
+        let lines = table(&[server]).lines(Paint::Plain);
+        assert_eq!(
+            lines[1].split_whitespace().collect::<Vec<_>>(),
+            ["2", "10.0.0.2:2882", "zone2", "STOPPED", "ACTIVE", "STOPPED", "RUNNING", "?", "no", "-"]
+        );
+    }
+}

@@ -1,0 +1,99 @@
+//! `obsteward servers show`.
+
+use clap::Args;
+
+use super::list::{address, process};
+use crate::cli::client::{Client, SLOW};
+use crate::cli::exit::Exit;
+use crate::cli::failure::Failure;
+use crate::cli::json::server::ServerDoc;
+use crate::cli::output::{Format, Output};
+use crate::cli::resolve::{self, ServerName, parse_server};
+use crate::cli::table::fields;
+use crate::cli::times;
+use crate::cli::words;
+use crate::proto::v1;
+
+/// Arguments of `servers show`.
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// Cluster, by name or id
+    #[arg(value_name = "CLUSTER")]
+    cluster: String,
+    /// Server, by ip:rpc_port, IP or id
+    #[arg(value_name = "SERVER", value_parser = parse_server)]
+    server: ServerName,
+}
+
+/// Runs the command.
+pub async fn run(args: ShowArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
+    let cluster_id = resolve::cluster(client, &args.cluster).await?;
+    let server_id = resolve::server(client, cluster_id, &args.server).await?;
+    let request = v1::GetServerRequest { cluster_id, server_id };
+    // The host is asked, which may take as long as its agent does.
+    let server = client.call("get server", SLOW, client.servers().get_server(request)).await?.server;
+    let server = server.ok_or_else(|| Failure::Unknown("the server answered without a server".to_owned()))?;
+    match output.format {
+        Format::Text => output.lines(details(&server))?,
+        Format::Json => output.document(&ServerDoc::from(&server))?,
+    }
+    Ok(Exit::Done)
+}
+
+fn details(server: &v1::ObServer) -> Vec<String> {
+    let moment = |timestamp: &Option<prost_types::Timestamp>| times::rfc3339(timestamp.as_ref()).unwrap_or_default();
+    let pid = if server.pid == 0 { String::new() } else { format!(", pid {}", server.pid) };
+    let power_off = if server.safe_to_power_off {
+        "safe".to_owned()
+    } else if server.not_safe_reason.is_empty() {
+        "NOT safe".to_owned()
+    } else {
+        format!("NOT safe: {}", server.not_safe_reason)
+    };
+    fields(&[
+        ("server", format!("{} of cluster {}", server.id, server.cluster_id)),
+        ("address", format!("{}, SQL port {}", address(server), server.sql_port)),
+        ("zone", server.zone.clone()),
+        ("version", server.version.clone()),
+        ("power off", power_off),
+        ("service", words::service_state(server.service_state).into_owned()),
+        ("process", format!("{}{pid}", process(server))),
+        ("status", server.status.clone()),
+        ("oceanbase status", server.inner_status.clone()),
+        ("stopped since", moment(&server.stop_time)),
+        ("serves since", moment(&server.start_service_time)),
+        ("leaders", if server.leader_count < 0 { "not known".to_owned() } else { server.leader_count.to_string() }),
+        ("root service", if server.with_rootserver { "runs here".to_owned() } else { String::new() }),
+        ("given up at", moment(&server.permanent_offline_at)),
+        (
+            "held by task",
+            if server.operating_task_id == 0 { String::new() } else { server.operating_task_id.to_string() },
+        ),
+        ("observed at", times::shown(server.observed_at.as_ref())),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unsafe_server_says_why() {
+        let server = v1::ObServer {
+            id: 2,
+            cluster_id: 1,
+            ip: "10.0.0.2".to_owned(),
+            rpc_port: 2882,
+            inner_status: "ACTIVE".to_owned(),
+            service_state: v1::ServiceState::Stopped as i32,
+            process_state: v1::ProcessState::Running as i32,
+            pid: 4711,
+            not_safe_reason: "its process still runs".to_owned(),
+            ..Default::default()
+        };
+        let text = details(&server).join("\n");
+        assert!(text.contains("power off:         NOT safe: its process still runs"), "{text}");
+        assert!(text.contains("service:           STOPPED\nprocess:           RUNNING, pid 4711"), "{text}");
+        assert!(!text.contains("given up"), "{text}");
+    }
+}

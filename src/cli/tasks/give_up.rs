@@ -1,0 +1,42 @@
+//! `obsteward tasks give-up`.
+
+use clap::Args;
+
+use super::verb::{ask, revision, task_of};
+use crate::cli::client::Client;
+use crate::cli::exit::Exit;
+use crate::cli::failure::Failure;
+use crate::cli::json::task::TaskDoc;
+use crate::cli::lines::result_line;
+use crate::cli::output::{Format, Output};
+use crate::cli::table::flat;
+use crate::proto::v1;
+
+/// Arguments of `tasks give-up`.
+#[derive(Debug, Args)]
+pub struct GiveUpArgs {
+    /// Id of the task
+    #[arg(value_name = "TASK_ID")]
+    task: i64,
+    /// Refused unless the task is at this revision [default: the one it is at now]
+    #[arg(long, value_name = "REVISION", value_parser = clap::value_parser!(i64).range(1..))]
+    if_revision: Option<i64>,
+}
+
+/// Runs the command. What is left behind is told as warnings.
+pub async fn run(args: GiveUpArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
+    let if_revision = revision(client, args.task, args.if_revision).await?;
+    let request = v1::GiveUpTaskRequest { task_id: args.task, if_revision };
+    let call = async || client.tasks().give_up_task(request).await;
+    let task = task_of(ask(client, output, "give up task", args.task, call).await?.task)?;
+    match output.format {
+        Format::Text => {
+            output.line(&result_line(&task))?;
+            for warning in &task.warnings {
+                output.note(&format!("left behind: {}", flat(warning)));
+            }
+        }
+        Format::Json => output.document(&TaskDoc::from(&task))?,
+    }
+    Ok(Exit::Done)
+}

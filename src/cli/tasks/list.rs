@@ -1,0 +1,111 @@
+//! `obsteward tasks list`.
+
+use clap::Args;
+
+use crate::cli::client::{Client, QUICK};
+use crate::cli::exit::Exit;
+use crate::cli::failure::Failure;
+use crate::cli::json::line::TasksDoc;
+use crate::cli::json::task::TaskDoc;
+use crate::cli::output::{Format, Output};
+use crate::cli::resolve::{self, ServerName, parse_server};
+use crate::cli::table::Table;
+use crate::cli::times;
+use crate::cli::words;
+use crate::proto::v1;
+
+/// Arguments of `tasks list`.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Only tasks of this cluster, by name or id
+    #[arg(long, value_name = "CLUSTER")]
+    cluster: Option<String>,
+    /// Only tasks of this server, by ip:rpc_port, IP or id (--server is the URL)
+    #[arg(long, value_name = "SERVER", requires = "cluster", value_parser = parse_server)]
+    ob_server: Option<ServerName>,
+    /// Only tasks in this state; may be given more than once
+    #[arg(long = "state", value_name = "STATE", value_parser = words::parse_task_state)]
+    states: Vec<v1::TaskState>,
+    /// Only tasks that this principal created
+    #[arg(long, value_name = "PRINCIPAL", default_value = "", hide_default_value = true)]
+    creator: String,
+    /// Most tasks to list
+    #[arg(long, value_name = "NUMBER", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
+}
+
+/// Runs the command.
+pub async fn run(args: ListArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
+    let cluster_id = match &args.cluster {
+        Some(cluster) => resolve::cluster(client, cluster).await?,
+        None => 0,
+    };
+    let server_id = match &args.ob_server {
+        Some(server) => resolve::server(client, cluster_id, server).await?,
+        None => 0,
+    };
+    let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
+    let mut tasks = Vec::new();
+    let mut page_token = String::new();
+    let more = loop {
+        let request = v1::ListTasksRequest {
+            cluster_id,
+            server_id,
+            states: args.states.iter().map(|state| *state as i32).collect(),
+            creator: args.creator.clone(),
+            page_size: i32::try_from((limit - tasks.len()).min(1000)).unwrap_or(1000),
+            page_token,
+        };
+        let page = client.call("list tasks", QUICK, client.tasks().list_tasks(request)).await?;
+        tasks.extend(page.tasks);
+        page_token = page.next_page_token;
+        if page_token.is_empty() || tasks.len() >= limit {
+            break !page_token.is_empty() || tasks.len() > limit;
+        }
+    };
+    tasks.truncate(limit);
+    match output.format {
+        Format::Text => output.lines(table(&tasks).lines(output.paint))?,
+        Format::Json => {
+            output.document(&TasksDoc { tasks: tasks.iter().map(TaskDoc::from).collect(), more })?;
+        }
+    }
+    if more && output.format == Format::Text {
+        output.note(&format!("there are more than {limit} tasks, see them with a larger --limit"));
+    }
+    Ok(Exit::Done)
+}
+
+fn table(tasks: &[v1::Task]) -> Table {
+    let mut table = Table::new(&["ID", "CREATED", "STATE", "CLUSTER", "SERVER", "NAME", "CREATOR"]);
+    for task in tasks {
+        let cluster = task.cluster.as_ref().map(|cluster| format!("{} ({})", cluster.name, cluster.id));
+        table.row([
+            task.id.to_string(),
+            times::shown(task.create_time.as_ref()),
+            words::task_state(task.state).into_owned(),
+            cluster.unwrap_or_default(),
+            task.server.as_ref().map(|server| server.address.clone()).unwrap_or_default(),
+            task.name.clone(),
+            task.creator.clone(),
+        ]);
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::cli::style::Paint;
+    use crate::cli::view::tests::task;
+
+    #[test]
+    fn one_line_per_task() {
+        assert_eq!(
+            super::table(&[task()]).lines(Paint::Plain),
+            [
+                "ID     CREATED                   STATE    CLUSTER  SERVER         NAME            CREATOR",
+                "12345  2026-01-02T03:04:05.678Z  RUNNING  ob (1)   10.0.0.2:2882  Stop OB server  alice",
+            ]
+        );
+    }
+}

@@ -1,0 +1,38 @@
+//! `obsteward tasks`: see tasks, retry them or give them up.
+
+mod give_up;
+mod list;
+mod retry;
+mod show;
+mod verb;
+
+use clap::Subcommand;
+
+use super::client::Client;
+use super::exit::{self, Exit};
+use super::failure::Failure;
+use super::output::Output;
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum TasksCommand {
+    /// List tasks, newest first
+    List(list::ListArgs),
+    /// Show one task with its subtasks in execution order
+    Show(show::ShowArgs),
+    /// Run a failed or cancelled task again, from the first step whose result no longer holds; never adds force
+    #[command(after_help = exit::HELP)]
+    Retry(retry::RetryArgs),
+    /// Close a task at rest and free its cluster; what the task has done stays as it is
+    GiveUp(give_up::GiveUpArgs),
+}
+
+/// Runs a subcommand.
+pub async fn run(command: TasksCommand, client: &Client, output: &Output) -> Result<Exit, Failure> {
+    match command {
+        TasksCommand::List(args) => list::run(args, client, output).await,
+        TasksCommand::Show(args) => show::run(args, client, output).await,
+        TasksCommand::Retry(args) => retry::run(args, client, output).await,
+        TasksCommand::GiveUp(args) => give_up::run(args, client, output).await,
+    }
+}

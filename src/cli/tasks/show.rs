@@ -1,0 +1,175 @@
+//! `obsteward tasks show`.
+
+use clap::Args;
+
+use crate::cli::client::{Client, QUICK};
+use crate::cli::exit::Exit;
+use crate::cli::failure::Failure;
+use crate::cli::json::error::ErrorDoc;
+use crate::cli::json::task::TaskDoc;
+use crate::cli::lines::{next_steps, target};
+use crate::cli::output::{Format, Output};
+use crate::cli::style::Paint;
+use crate::cli::table::{Table, fields, flat};
+use crate::cli::times;
+use crate::cli::view::TaskView;
+use crate::cli::words;
+use crate::proto::v1;
+
+/// Arguments of `tasks show`.
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// Id of the task
+    #[arg(value_name = "TASK_ID")]
+    task: i64,
+}
+
+/// Runs the command. The exit code is about the showing, not about the task.
+pub async fn run(args: ShowArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
+    let task = get(client, args.task).await?;
+    match output.format {
+        Format::Text => output.lines(details(task, output.paint))?,
+        Format::Json => output.document(&TaskDoc::from(&task))?,
+    }
+    Ok(Exit::Done)
+}
+
+/// Reads a task.
+pub async fn get(client: &Client, task_id: i64) -> Result<v1::Task, Failure> {
+    let task = client.call("get task", QUICK, client.tasks().get_task(v1::GetTaskRequest { task_id })).await?.task;
+    task.ok_or_else(|| Failure::Unknown("the server answered without a task".to_owned()))
+}
+
+fn details(task: v1::Task, paint: Paint) -> Vec<String> {
+    let view = TaskView::new(task);
+    let task = view.task();
+    let mut lines = fields(&head(task));
+    lines.push(String::new());
+    let mut table = Table::new(&["ID", "SUBTASK", "STATE", "EFFECT", "RUN", "BEGAN", "TOOK", "AFTER", "BY"]);
+    for subtask in view.subtasks() {
+        table.row(row(subtask));
+    }
+    lines.extend(table.lines(paint));
+    for subtask in view.subtasks() {
+        if let Some(error) = &subtask.error {
+            let document = ErrorDoc::from_kept(error);
+            lines.push(paint.red(&format!("{}: {}", flat(&subtask.name), flat(&document.message))));
+            lines.extend(document.detail_lines().iter().map(|line| format!("  {}", flat(line))));
+        }
+        if let Some(progress) = &subtask.progress {
+            lines.push(format!("{}: {}", flat(&subtask.name), flat(&progress.message)));
+        }
+    }
+    section(&mut lines, "overrides", task.overrides.iter().map(override_line).collect());
+    section(&mut lines, "warnings", task.warnings.clone());
+    section(&mut lines, "context", context(task));
+    lines.extend(next_steps(task));
+    lines
+}
+
+fn head(task: &v1::Task) -> Vec<(&'static str, String)> {
+    let moment = |timestamp: &Option<prost_types::Timestamp>| times::rfc3339(timestamp.as_ref()).unwrap_or_default();
+    let asked: Vec<_> = task
+        .force
+        .then(|| "force".to_owned())
+        .into_iter()
+        .chain(task.accepted_risks.iter().map(|risk| format!("accepts {}", words::risk(*risk))))
+        .collect();
+    let verbs: Vec<_> = task.allowed_verbs.iter().map(|verb| words::verb(*verb)).collect();
+    vec![
+        ("task", format!("{} {}", task.id, task.name)),
+        ("state", format!("{} ({})", words::task_state(task.state), words::task_operation(task.operation))),
+        ("on", target(task)),
+        ("type", words::stop_type(task.stop_type).into_owned()),
+        ("asked with", asked.join(", ")),
+        ("creator", task.creator.clone()),
+        ("created", moment(&task.create_time)),
+        ("began", moment(&task.start_time)),
+        ("at rest since", moment(&task.resting_since)),
+        ("closed", moment(&task.finish_time)),
+        ("consent ends", moment(&task.expire_time)),
+        ("revision", task.revision.to_string()),
+        ("error", task.error.as_ref().map(|error| ErrorDoc::from_kept(error).line()).unwrap_or_default()),
+        ("allowed", verbs.join(", ")),
+    ]
+}
+
+fn row(subtask: &v1::Subtask) -> [String; 9] {
+    let took = times::moment(subtask.start_time.as_ref())
+        .zip(times::moment(subtask.finish_time.as_ref()))
+        .map_or_else(|| "-".to_owned(), |(began, ended)| times::brief(ended.since(began)));
+    let upstreams: Vec<_> = subtask.upstreams.iter().map(ToString::to_string).collect();
+    let effect = match subtask.effect() {
+        v1::Effect::Unspecified => "-".to_owned(),
+        v1::Effect::None | v1::Effect::Done | v1::Effect::AlreadySo => words::effect(subtask.effect).into_owned(),
+    };
+    [
+        subtask.id.to_string(),
+        subtask.name.clone(),
+        words::subtask_state(subtask.state).into_owned(),
+        effect,
+        subtask.run_time.to_string(),
+        times::shown(subtask.start_time.as_ref()),
+        took,
+        if upstreams.is_empty() { "-".to_owned() } else { upstreams.join(",") },
+        subtask.executor.clone(),
+    ]
+}
+
+fn override_line(item: &v1::Override) -> String {
+    format!("{} by {} ({}): {}", item.check, item.overridden_by, item.principal, item.evidence)
+}
+
+fn context(task: &v1::Task) -> Vec<String> {
+    let single = task.context.iter().map(|(key, value)| format!("{key} = {value}"));
+    let lists = task.list_context.iter().map(|(key, list)| format!("{key} = [{}]", list.values.join(", ")));
+    let mut lines: Vec<_> = single.chain(lists).collect();
+    lines.sort();
+    lines
+}
+
+fn section(lines: &mut Vec<String>, title: &str, content: Vec<String>) {
+    if !content.is_empty() {
+        lines.push(format!("{title}:"));
+        lines.extend(content.iter().map(|line| format!("  {}", flat(line))));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::view::tests::{at, task};
+
+    #[test]
+    fn subtasks_stand_in_execution_order_with_everything_around() {
+        let mut task = task();
+        task.set_state(v1::TaskState::Failed);
+        task.resting_since = at(9);
+        task.allowed_verbs = vec![v1::TaskVerb::Retry as i32, v1::TaskVerb::GiveUp as i32];
+        task.context.insert("zone_name".to_owned(), "zone2".to_owned());
+        task.list_context.insert("server_ids".to_owned(), v1::StringList { values: vec!["2".to_owned()] });
+        task.warnings.push("PROCESS_STATE_UNKNOWN: host silent".to_owned());
+        task.overrides.push(v1::Override {
+            check: "LOG_IN_SYNC".to_owned(),
+            evidence: "9 s behind".to_owned(),
+            overridden_by: "force".to_owned(),
+            principal: "alice".to_owned(),
+        });
+        let text = details(task, Paint::Plain).join("\n");
+        let places: Vec<_> = ["Prepare stop observer", "Stop server", "Wait observer stop"]
+            .iter()
+            .map(|name| text.find(name).unwrap())
+            .collect();
+        assert!(places.is_sorted(), "{text}");
+        for part in [
+            "allowed:        RETRY, GIVE_UP",
+            "at rest since:  2026-01-02T03:04:14.678Z",
+            "  LOG_IN_SYNC by force (alice): 9 s behind",
+            "  PROCESS_STATE_UNKNOWN: host silent",
+            "  server_ids = [2]\n  zone_name = zone2",
+            "obsteward tasks give-up 12345",
+        ] {
+            assert!(text.contains(part), "{part}\n{text}");
+        }
+    }
+}

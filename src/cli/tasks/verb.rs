@@ -1,0 +1,67 @@
+//! What retry and give-up share: the revision makes a repeat after a lost answer harmless.
+
+use std::time::Duration;
+
+use tonic::{Code, Response, Status};
+
+use super::show::get;
+use crate::cli::client::{Client, QUICK, bounded};
+use crate::cli::failure::Failure;
+use crate::cli::output::Output;
+use crate::cli::retry::{Backoff, is_lost};
+use crate::cli::times;
+use crate::cli::words;
+use crate::clock::monotonic_now;
+use crate::proto::v1;
+
+/// How long a verb whose answer was lost is repeated.
+const REPEAT_FOR: Duration = Duration::from_secs(60);
+
+/// Asks for a verb at `revision`. After a lost answer the same is asked again: a task that moved on since then refuses
+/// it, so that nothing is done twice, and what became of the first is told as not known.
+pub async fn ask<T>(
+    client: &Client,
+    output: &Output,
+    doing: &'static str,
+    task_id: i64,
+    mut call: impl AsyncFnMut() -> Result<Response<T>, Status>,
+) -> Result<T, Failure> {
+    let mut backoff = Backoff::default();
+    let until = monotonic_now() + REPEAT_FOR;
+    let mut lost_before = false;
+    loop {
+        let status = match bounded(QUICK, call()).await {
+            Ok(answer) => return Ok(answer),
+            Err(status) => status,
+        };
+        if lost_before && matches!(status.code(), Code::Aborted | Code::FailedPrecondition) {
+            let task = get(client, task_id).await?;
+            return Err(Failure::Unknown(format!(
+                "{doing}: the first answer was lost and task {task_id} has moved since, perhaps by this very request; \
+                 it is {} at revision {}, see obsteward tasks show {task_id}",
+                words::task_state(task.state),
+                task.revision
+            )));
+        }
+        let pause = backoff.pause(&status);
+        if !is_lost(&status) || monotonic_now() + pause >= until {
+            return Err(client.failure(doing, status));
+        }
+        lost_before = true;
+        output.note(&format!("no answer yet, asking again for the same revision in {}", times::brief(pause)));
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// The revision to act on: the given one, or the one at which the task is now.
+pub async fn revision(client: &Client, task_id: i64, given: Option<i64>) -> Result<i64, Failure> {
+    match given {
+        Some(revision) => Ok(revision),
+        None => Ok(get(client, task_id).await?.revision),
+    }
+}
+
+/// The task of an answer.
+pub fn task_of(task: Option<v1::Task>) -> Result<v1::Task, Failure> {
+    task.ok_or_else(|| Failure::Unknown("the server answered without a task, see obsteward tasks show".to_owned()))
+}

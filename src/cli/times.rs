@@ -1,0 +1,89 @@
+//! Moments and durations between the protocol, the command line and the eye. Pure: "now" is always an argument.
+
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+
+/// A moment of the protocol; absent stays absent.
+pub fn moment(timestamp: Option<&prost_types::Timestamp>) -> Option<Timestamp> {
+    let timestamp = timestamp?;
+    Some(Timestamp::from_micros(
+        timestamp.seconds.saturating_mul(1_000_000).saturating_add(i64::from(timestamp.nanos) / 1_000),
+    ))
+}
+
+/// RFC 3339; absent stays absent.
+pub fn rfc3339(timestamp: Option<&prost_types::Timestamp>) -> Option<String> {
+    moment(timestamp).map(|moment| moment.to_string())
+}
+
+/// RFC 3339, or `-` when absent.
+pub fn shown(timestamp: Option<&prost_types::Timestamp>) -> String {
+    rfc3339(timestamp).unwrap_or_else(|| "-".to_owned())
+}
+
+/// A moment for the protocol.
+pub fn to_proto(moment: Timestamp) -> prost_types::Timestamp {
+    let micros = moment.as_micros();
+    prost_types::Timestamp {
+        seconds: micros.div_euclid(1_000_000),
+        nanos: i32::try_from(micros.rem_euclid(1_000_000) * 1_000).unwrap_or(0),
+    }
+}
+
+/// A duration as a person reads it: `850ms`, `12.3s`, `4m07s`, `2h05m`.
+pub fn brief(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    if seconds < 1 {
+        format!("{}ms", duration.as_millis())
+    } else if seconds < 60 {
+        format!("{seconds}.{}s", duration.subsec_millis() / 100)
+    } else if seconds < 3600 {
+        format!("{}m{:02}s", seconds / 60, seconds % 60)
+    } else {
+        format!("{}h{:02}m", seconds / 3600, seconds % 3600 / 60)
+    }
+}
+
+/// Reads a duration as a person writes it: `90s`, `2h`, `1h 30m`; not zero, not negative.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text:?} is not a duration above zero, write for example 30s, 10m or 2h");
+    let duration: jiff::SignedDuration = text.trim().parse().map_err(|_| wrong())?;
+    match Duration::try_from(duration) {
+        Ok(duration) if !duration.is_zero() => Ok(duration),
+        Ok(_) | Err(_) => Err(wrong()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_keep_milliseconds_both_ways() {
+        let proto = prost_types::Timestamp { seconds: 1_767_323_045, nanos: 678_000_000 };
+        assert_eq!(shown(Some(&proto)), "2026-01-02T03:04:05.678Z");
+        assert_eq!(to_proto(moment(Some(&proto)).unwrap()), proto);
+        assert_eq!(shown(None), "-");
+        assert_eq!(to_proto(Timestamp::from_micros(-1)).nanos, 999_999_000);
+    }
+
+    #[test]
+    fn durations_are_read_as_written() {
+        assert_eq!(parse_duration("2h"), Ok(Duration::from_secs(7200)));
+        assert_eq!(parse_duration("1h 30m"), Ok(Duration::from_secs(5400)));
+        assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
+        for wrong in ["", "2", "0s", "-1h", "soon"] {
+            assert!(parse_duration(wrong).unwrap_err().contains("2h"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn brief_durations() {
+        let brief_of = |millis| brief(Duration::from_millis(millis));
+        assert_eq!(brief_of(850), "850ms");
+        assert_eq!(brief_of(12_345), "12.3s");
+        assert_eq!(brief_of(247_000), "4m07s");
+        assert_eq!(brief_of(7_500_000), "2h05m");
+    }
+}

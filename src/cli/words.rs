@@ -1,0 +1,116 @@
+//! The short words in which the protocol's enumerations are read and shown: `RUNNING` for `TASK_STATE_RUNNING`. Pure.
+
+use std::borrow::Cow;
+
+use tonic::Code;
+
+use crate::proto::v1;
+
+macro_rules! words {
+    ($($function:ident($enumeration:ident, $prefix:literal);)+) => {$(
+        /// The short word; a number that this version does not know is shown as such.
+        pub fn $function(number: i32) -> Cow<'static, str> {
+            short(v1::$enumeration::try_from(number).ok().map(|value| value.as_str_name()), $prefix, number)
+        }
+    )+};
+}
+
+words! {
+    task_state(TaskState, "TASK_STATE_");
+    task_operation(TaskOperation, "TASK_OPERATION_");
+    subtask_state(SubtaskState, "SUBTASK_STATE_");
+    subtask_operation(SubtaskOperation, "SUBTASK_OPERATION_");
+    effect(Effect, "EFFECT_");
+    risk(Risk, "RISK_");
+    verb(TaskVerb, "TASK_VERB_");
+    stop_type(StopType, "STOP_TYPE_");
+    verdict(Verdict, "VERDICT_");
+    service_state(ServiceState, "SERVICE_STATE_");
+    process_state(ProcessState, "PROCESS_STATE_");
+    transport(HostTransport, "HOST_TRANSPORT_");
+    intent_outcome(IntentOutcome, "INTENT_OUTCOME_");
+}
+
+fn short(name: Option<&'static str>, prefix: &str, number: i32) -> Cow<'static, str> {
+    match name {
+        Some(name) => Cow::Borrowed(name.strip_prefix(prefix).unwrap_or(name)),
+        None => Cow::Owned(format!("UNKNOWN_{number}")),
+    }
+}
+
+/// The word of a gRPC code, as its documentation writes it.
+pub const fn code(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+/// `quorum-loss`, `QUORUM_LOSS` and `Quorum_Loss` are one word.
+fn normal(text: &str) -> String {
+    text.trim().to_ascii_uppercase().replace('-', "_")
+}
+
+/// Reads a risk; any case, dashes or underscores.
+pub fn parse_risk(text: &str) -> Result<v1::Risk, String> {
+    match v1::Risk::from_str_name(&format!("RISK_{}", normal(text))) {
+        Some(risk @ (v1::Risk::QuorumLoss | v1::Risk::ClusterUnreachable)) => Ok(risk),
+        Some(v1::Risk::Unspecified) | None => {
+            Err(format!("{text:?} is not a risk, write QUORUM_LOSS or CLUSTER_UNREACHABLE"))
+        }
+    }
+}
+
+/// Reads a state of a task; any case.
+pub fn parse_task_state(text: &str) -> Result<v1::TaskState, String> {
+    match v1::TaskState::from_str_name(&format!("TASK_STATE_{}", normal(text))) {
+        Some(v1::TaskState::Unspecified) | None => Err(format!(
+            "{text:?} is not a state of a task, write RUNNING, CANCELING, FAILED, CANCELLED, SUCCESSFUL, ROLLED_BACK, \
+             REFUSED or GIVEN_UP"
+        )),
+        Some(state) => Ok(state),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_words() {
+        assert_eq!(task_state(1), "RUNNING");
+        assert_eq!(subtask_operation(5), "ROLLBACK_SKIP");
+        assert_eq!(process_state(3), "HOST_UNREACHABLE");
+        assert_eq!(task_state(99), "UNKNOWN_99");
+    }
+
+    #[test]
+    fn risks_in_any_case_with_dashes() {
+        assert_eq!(parse_risk("quorum-loss"), Ok(v1::Risk::QuorumLoss));
+        assert_eq!(parse_risk("Cluster_Unreachable"), Ok(v1::Risk::ClusterUnreachable));
+        assert!(parse_risk("unspecified").unwrap_err().contains("QUORUM_LOSS"));
+        assert!(parse_risk("").is_err());
+    }
+
+    #[test]
+    fn states_in_any_case() {
+        assert_eq!(parse_task_state("given-up"), Ok(v1::TaskState::GivenUp));
+        assert!(parse_task_state("unspecified").is_err());
+        assert!(parse_task_state("done").is_err());
+    }
+}

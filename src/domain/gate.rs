@@ -1,0 +1,266 @@
+//! The gate: may the process of a server be ended now? Pure rules over one fresh reading and one fresh count of leaders
+//! (DESIGN, section 5 "The gate"). It does not care who set STOP_TIME: STOP, FORCE STOP and ISOLATE leave the same trace.
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::domain::ids::ServerAddr;
+use crate::domain::precheck::{self, Check, Moment, Precheck, Surroundings};
+use crate::domain::reading::{ClusterReading, younger_than};
+use crate::domain::status::Risk;
+
+/// How old a reading may be when the gate opens.
+pub const READING_AGE: Duration = Duration::from_secs(5);
+
+/// Leaders on one server, by both views that know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeaderCount {
+    /// LEADER rows of the server in `CDB_OB_LS_LOCATIONS`.
+    pub locations: i64,
+    /// LEADER rows of the server in `GV$OB_LOG_STAT`.
+    pub log_stat: i64,
+    /// When the count began.
+    pub observed_at: Timestamp,
+}
+
+impl LeaderCount {
+    /// The larger of both.
+    pub fn most(&self) -> i64 {
+        self.locations.max(self.log_stat)
+    }
+}
+
+/// Whether STOP_TIME has to be set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// It was set before (by this task or by somebody else): a missing one was cleared meanwhile.
+    WasSet,
+    /// It never was, because the root service refused STOP and FORCE STOP. Only `QUORUM_LOSS` goes on without it.
+    RefusedByRootService,
+}
+
+/// What the caller of a stop takes upon himself.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Consent {
+    /// `force`.
+    pub force: bool,
+    /// `accept_risks`.
+    pub accepted: Vec<Risk>,
+}
+
+impl Consent {
+    /// Whether this risk is accepted.
+    pub fn accepts(&self, risk: Risk) -> bool {
+        self.accepted.contains(&risk)
+    }
+}
+
+/// Why the gate is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GateCode {
+    /// The target is not in the reading.
+    TargetUnknown,
+    /// The reading or the count of leaders is 5 s old or older, or from the future.
+    ReadingTooOld,
+    /// STOP_TIME was set and is not any more: somebody started the server.
+    StopTimeCleared,
+    /// STOP_TIME was never set.
+    NotStopped,
+    /// Log streams are led from the target.
+    LeadersLeft,
+    /// A two-replica log stream counts on the arbitration service, which has not taken the target out yet.
+    NotDegraded,
+    /// A check of the precheck blocks.
+    PrecheckBlocks,
+}
+
+impl GateCode {
+    /// The word in answers.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::TargetUnknown => "TARGET_UNKNOWN",
+            Self::ReadingTooOld => "READING_TOO_OLD",
+            Self::StopTimeCleared => "STOP_TIME_CLEARED",
+            Self::NotStopped => "NOT_STOPPED",
+            Self::LeadersLeft => "LEADERS_LEFT",
+            Self::NotDegraded => "NOT_DEGRADED",
+            Self::PrecheckBlocks => "PRECHECK_BLOCKS",
+        }
+    }
+}
+
+impl fmt::Display for GateCode {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+/// Something that closes the gate, or would without the caller's consent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Obstacle {
+    /// What.
+    pub code: GateCode,
+    /// What was found.
+    pub evidence: String,
+    /// The word that overrode it (`force`, a risk's name); empty when it closes the gate.
+    pub overridden_by: String,
+    /// Whether it may go away when the gate is asked again.
+    pub may_pass: bool,
+}
+
+/// The answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Gate {
+    /// The process may be ended now.
+    Open {
+        /// What would have closed it without the caller's consent; each is recorded.
+        overridden: Vec<Obstacle>,
+    },
+    /// It may not.
+    Closed {
+        /// The first reason.
+        code: GateCode,
+        /// It and all others, in words.
+        reason: String,
+        /// Every obstacle that closes it.
+        obstacles: Vec<Obstacle>,
+        /// Whether waiting may open it (leaders leave, replicas catch up): otherwise a person has to look.
+        may_open: bool,
+    },
+}
+
+/// Decides. `leaders` is counted after STOP_TIME was seen; `surroundings.now` is the moment of the decision.
+pub fn gate(
+    reading: &ClusterReading,
+    target: &ServerAddr,
+    leaders: &LeaderCount,
+    mark: Mark,
+    consent: &Consent,
+    surroundings: &Surroundings,
+) -> Gate {
+    let precheck = precheck::precheck_at(Moment::Gate, reading, target, surroundings);
+    let mut obstacles = Vec::new();
+    obstacles.extend(age(reading, leaders, surroundings.now));
+    obstacles.extend(stop_time(reading, target, mark, consent));
+    obstacles.extend(leaders_left(reading, target, leaders, consent, &precheck));
+    obstacles.extend(not_degraded(reading, target, consent));
+    obstacles.extend(checks(&precheck, consent));
+    let (overridden, closing): (Vec<Obstacle>, Vec<Obstacle>) =
+        obstacles.into_iter().partition(|obstacle| !obstacle.overridden_by.is_empty());
+    let Some(first) = closing.first() else { return Gate::Open { overridden } };
+    let reasons: Vec<String> =
+        closing.iter().map(|obstacle| format!("{}: {}", obstacle.code, obstacle.evidence)).collect();
+    let may_open = closing.iter().all(|obstacle| obstacle.may_pass);
+    Gate::Closed { code: first.code, reason: reasons.join("; "), may_open, obstacles: closing }
+}
+
+fn closes(code: GateCode, evidence: impl Into<String>) -> Obstacle {
+    let may_pass = match code {
+        GateCode::ReadingTooOld | GateCode::LeadersLeft | GateCode::NotDegraded => true,
+        GateCode::TargetUnknown | GateCode::StopTimeCleared | GateCode::NotStopped | GateCode::PrecheckBlocks => false,
+    };
+    Obstacle { code, evidence: evidence.into(), overridden_by: String::new(), may_pass }
+}
+
+fn age(reading: &ClusterReading, leaders: &LeaderCount, now: Timestamp) -> Option<Obstacle> {
+    let fresh = reading.is_younger_than(READING_AGE, now) && younger_than(leaders.observed_at, READING_AGE, now);
+    (!fresh).then(|| {
+        let evidence = format!(
+            "the cluster was read at {}, its leaders at {}, and it is {now}: read again",
+            reading.observed_at, leaders.observed_at
+        );
+        closes(GateCode::ReadingTooOld, evidence)
+    })
+}
+
+fn stop_time(reading: &ClusterReading, target: &ServerAddr, mark: Mark, consent: &Consent) -> Option<Obstacle> {
+    let Some(server) = reading.server(target) else {
+        return Some(closes(GateCode::TargetUnknown, format!("server {target} is not in DBA_OB_SERVERS")));
+    };
+    if server.stop_time.is_some() {
+        return None;
+    }
+    match mark {
+        Mark::WasSet => {
+            let evidence =
+                format!("STOP_TIME of {target} was cleared: somebody started it, ask before stopping it again");
+            Some(closes(GateCode::StopTimeCleared, evidence))
+        }
+        Mark::RefusedByRootService => {
+            let evidence = format!("STOP_TIME of {target} is not set: the root service refused to stop it");
+            let by = if consent.accepts(Risk::QuorumLoss) { Risk::QuorumLoss.as_str() } else { "" };
+            Some(Obstacle { overridden_by: by.to_owned(), ..closes(GateCode::NotStopped, evidence) })
+        }
+    }
+}
+
+/// Leaders are overridden by `force` only, and only if every log stream keeps a synced majority without the target. Where it
+/// does not, leaders cannot leave at all (a single replica): then `QUORUM_LOSS` must be accepted beside `force`.
+fn leaders_left(
+    reading: &ClusterReading,
+    target: &ServerAddr,
+    leaders: &LeaderCount,
+    consent: &Consent,
+    precheck: &Precheck,
+) -> Option<Obstacle> {
+    let led = reading.log_streams.iter().filter(|log_stream| log_stream.may_be_led_by(target)).count();
+    let known = leaders.locations >= 0 && leaders.log_stat >= 0;
+    if known && leaders.most() == 0 && led == 0 {
+        return None;
+    }
+    let evidence = format!(
+        "leaders left on {target}: {} in CDB_OB_LS_LOCATIONS, {} in GV$OB_LOG_STAT, {led} in the reading",
+        leaders.locations, leaders.log_stat
+    );
+    let by = match (consent.force, precheck.keeps_synced_majority(), consent.accepts(Risk::QuorumLoss)) {
+        (true, true, _) => "force",
+        (true, false, true) => "force and QUORUM_LOSS",
+        (true, false, false) | (false, _, _) => "",
+    };
+    Some(Obstacle { overridden_by: by.to_owned(), ..closes(GateCode::LeadersLeft, evidence) })
+}
+
+/// Two-replica tenants lean on the arbitration service, which must have taken the target out of the majority already
+/// (oceanbase-kernel, section 1.7: leader count 0 is not yet the end).
+fn not_degraded(reading: &ClusterReading, target: &ServerAddr, consent: &Consent) -> Option<Obstacle> {
+    let mut waiting = Vec::new();
+    for log_stream in &reading.log_streams {
+        let two_replicas =
+            reading.tenant(log_stream.tenant_id).is_some_and(|tenant| tenant.paxos_replica_number == Ok(2))
+                || log_stream.leader().is_some_and(|leader| leader.paxos_replica_number == Ok(2));
+        let member = match log_stream.leader().map(|leader| &leader.member_list) {
+            Some(Ok(members)) => members.contains(target),
+            // Not known: as if it were one.
+            Some(Err(_)) | None => true,
+        };
+        let degraded = log_stream.degraded_list.as_ref().is_ok_and(|members| members.contains(target));
+        if two_replicas && member && !degraded {
+            waiting.push(format!("Tenant({}) LS({})", log_stream.tenant_id, log_stream.ls_id));
+        }
+    }
+    if waiting.is_empty() {
+        return None;
+    }
+    let evidence = format!("{target} is not in DEGRADED_LIST of {}", waiting.join(", "));
+    let by = if consent.accepts(Risk::QuorumLoss) { Risk::QuorumLoss.as_str() } else { "" };
+    Some(Obstacle { overridden_by: by.to_owned(), ..closes(GateCode::NotDegraded, evidence) })
+}
+
+/// The whole precheck again, log sync included.
+fn checks(precheck: &Precheck, consent: &Consent) -> Vec<Obstacle> {
+    let said = |check: &Check| format!("{}: {}", check.name, check.evidence);
+    let blocking = precheck::blocking(precheck, consent.force, &consent.accepted);
+    let overridden = precheck::overridden(precheck, consent.force, &consent.accepted);
+    let closing = blocking
+        .into_iter()
+        .map(|check| Obstacle { may_pass: check.may_pass, ..closes(GateCode::PrecheckBlocks, said(check)) });
+    let let_through = overridden.into_iter().map(|check| Obstacle {
+        overridden_by: check.overridden_by.as_str().to_owned(),
+        ..closes(GateCode::PrecheckBlocks, said(check))
+    });
+    closing.chain(let_through).collect()
+}

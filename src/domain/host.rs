@@ -1,0 +1,183 @@
+//! What is known of an observer's process on its host, and how an attempt to end it went. Plain data, spoken by `agent`,
+//! `host` and everything above.
+
+use std::fmt;
+
+use crate::domain::ids::{ClusterKey, Fence, ServerAddr};
+
+/// Which observer is meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObserverTarget {
+    /// IP and RPC port as OceanBase knows them.
+    pub address: ServerAddr,
+    /// SQL port.
+    pub sql_port: u16,
+    /// The cluster's `cluster` parameter.
+    pub cluster_name: String,
+    /// The cluster's `cluster_id` parameter.
+    pub ob_cluster_id: i64,
+}
+
+/// Who asks for a ticket, and under which right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallerFence {
+    /// The store that the fence counts in.
+    pub store_id: String,
+    /// The physical cluster.
+    pub cluster: ClusterKey,
+    /// The caller's fence: an agent refuses one that is lower than the highest it has seen.
+    pub fence: Fence,
+}
+
+/// A process, described so that it is never mistaken for another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObserverIdentity {
+    /// Boot id of the host: pids and start times count from a boot.
+    pub boot_id: String,
+    /// Process id, as the agent sees it.
+    pub pid: u32,
+    /// Start time in clock ticks since boot: tells a reused pid apart.
+    pub start_ticks: u64,
+    /// Path of the executable, without the kernel's mark of a deleted file.
+    pub executable: String,
+    /// Device and inode of the executable, `dev:inode`.
+    pub executable_inode: String,
+    /// Working directory: the observer's home.
+    pub home: String,
+    /// Real user id.
+    pub uid: u32,
+    /// Network namespace, as the kernel names it, for example `net:[4026531840]`.
+    pub network_namespace: String,
+    /// Cluster name from its arguments or its configuration.
+    pub cluster_name: String,
+}
+
+impl fmt::Display for ObserverIdentity {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { pid, start_ticks, executable, home, uid, cluster_name, .. } = self;
+        write!(
+            formatter,
+            "pid {pid} (started at tick {start_ticks}, {executable} in {home}, uid {uid}, cluster {cluster_name})"
+        )
+    }
+}
+
+/// What was found on a host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// Exactly one process matches.
+    Running(ObserverIdentity),
+    /// Proven that no process matches.
+    Absent {
+        /// What was looked at.
+        evidence: String,
+    },
+    /// The host's agent could not be asked: nothing is known.
+    HostUnreachable {
+        /// Why not.
+        reason: String,
+    },
+    /// Several processes match, or one matches in part, or too little could be read: never signalled.
+    Ambiguous {
+        /// Every doubt.
+        evidence: String,
+    },
+}
+
+/// Whether the agent may signal the process that was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MaySignal {
+    /// It may.
+    Yes,
+    /// It may not.
+    No {
+        /// Why not, and what to do.
+        reason: String,
+    },
+}
+
+/// The answer to "where is this observer's process?".
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// What was found.
+    pub finding: Finding,
+    /// What was looked at, in words.
+    pub evidence: String,
+    /// Who would start the process again or watches over it; also set when the agent's configuration lists it as safe.
+    pub supervisor: Option<String>,
+    /// Whether the agent may signal the process. A reason with a `supervisor` means `SUPERVISED`.
+    pub may_signal: MaySignal,
+    /// Boot id of the host; empty when the host was not reached.
+    pub boot_id: String,
+    /// Whether somebody listens on the RPC address.
+    pub rpc_port_open: bool,
+    /// Whether somebody listens on the SQL address.
+    pub sql_port_open: bool,
+}
+
+impl Found {
+    /// The answer of nobody.
+    pub fn unreachable(reason: impl Into<String>) -> Self {
+        let reason = reason.into();
+        Self {
+            evidence: reason.clone(),
+            may_signal: MaySignal::No { reason: reason.clone() },
+            finding: Finding::HostUnreachable { reason },
+            supervisor: None,
+            boot_id: String::new(),
+            rpc_port_open: false,
+            sql_port_open: false,
+        }
+    }
+}
+
+/// The right to end one process once, within seconds. Not `Clone`: using it consumes it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Ticket(String);
+
+impl Ticket {
+    /// As an agent gave it out.
+    pub fn from_agent(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text that an agent knows it by.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// After SIGTERM.
+    Terminated,
+    /// After SIGKILL, the grace being over.
+    Killed,
+    /// Before a signal was sent.
+    AlreadyGone,
+}
+
+/// What is known of an attempt to end a process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StopResult {
+    /// The process is gone.
+    Ended {
+        /// How it ended.
+        how: Ended,
+        /// In words.
+        evidence: String,
+    },
+    /// Nothing was signalled.
+    Refused {
+        /// Reason in upper snake case, for example `FENCED`.
+        code: String,
+        /// In words, with what to do.
+        message: String,
+    },
+    /// It may have been signalled, or was and had not ended yet. Resolved by looking.
+    Unknown {
+        /// In words.
+        message: String,
+    },
+}

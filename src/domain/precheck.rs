@@ -1,0 +1,301 @@
+//! The precheck: would the cluster bear the stop of one server? Pure rules over one reading. It mirrors the root service's
+//! own precheck (oceanbase-kernel, section 1.2 A), with its words and numbers, and adds what the root service does not look
+//! at. The root service stays the authority: what passes here may still be refused there.
+
+mod advice;
+mod log_streams;
+mod servers;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use crate::clock::Timestamp;
+use crate::domain::ids::ServerAddr;
+use crate::domain::reading::ClusterReading;
+use crate::domain::status::Risk;
+
+macro_rules! check_names {
+    ($($(#[$doc:meta])* $variant:ident = $word:literal),+ $(,)?) => {
+        /// Name of a check; the order is the order in which the checks are shown.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum CheckName { $($(#[$doc])* $variant),+ }
+
+        impl CheckName {
+            /// Every check, in the order in which they are shown.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The word in answers and in the audit log.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word),+ }
+            }
+        }
+    };
+}
+
+check_names! {
+    /// More than one server in the cluster (OBE19020).
+    SingleServer = "SINGLE_SERVER",
+    /// The target and its zone are in the reading.
+    TargetKnown = "TARGET_KNOWN",
+    /// The target is not being deleted or taken over.
+    TargetStatus = "TARGET_STATUS",
+    /// Nothing is stopped in another zone (-4660).
+    OtherZoneStopped = "OTHER_ZONE_STOPPED",
+    /// Every log stream reports (-4179, "has no enough paxos member").
+    LogStreamsReport = "LOG_STREAMS_REPORT",
+    /// Every log stream has a leader (-4179, "has no leader").
+    LeaderPresent = "LEADER_PRESENT",
+    /// No locality changes (-4179, "locality is changing").
+    LocalityStable = "LOCALITY_STABLE",
+    /// Replica numbers are the tenants' (-4179, "paxos replica number does not match with tenant").
+    ReplicaNumber = "REPLICA_NUMBER",
+    /// The member lists keep a majority (-4179, "has no enough valid paxos member after stop server").
+    MemberMajority = "MEMBER_MAJORITY",
+    /// The replicas that report keep a majority (the same words).
+    ReplicaMajority = "REPLICA_MAJORITY",
+    /// A majority is within 5 s of the leader (-4179, "log not sync").
+    LogInSync = "LOG_IN_SYNC",
+    /// No tenant has its only replica on the target.
+    SingleReplicaTenants = "SINGLE_REPLICA_TENANTS",
+    /// The arbitration service is ACTIVE where the majority depends on it.
+    ArbitrationService = "ARBITRATION_SERVICE",
+    /// No unit moves to or from the target.
+    UnitMigration = "UNIT_MIGRATION",
+    /// The cluster is not being upgraded.
+    UpgradeMode = "UPGRADE_MODE",
+    /// Whether STOP_TIME is set already.
+    AlreadyStopped = "ALREADY_STOPPED",
+    /// Whether the root service runs on the target.
+    RootService = "ROOT_SERVICE",
+    /// Units on the target, and servers of the zone that stay.
+    Units = "UNITS",
+    /// Failures that the log streams bear afterwards.
+    FailuresTolerated = "FAILURES_TOLERATED",
+    /// Whether a merge runs.
+    Merge = "MERGE",
+    /// Whether a backup runs.
+    Backup = "BACKUP",
+    /// Whether tenants are standbys.
+    StandbyTenants = "STANDBY_TENANTS",
+    /// Room on the log disks of the servers that stay.
+    LogDisk = "LOG_DISK",
+    /// When the target's replicas would be built elsewhere.
+    PermanentOffline = "PERMANENT_OFFLINE",
+    /// Whether obsteward's own store is in this cluster.
+    StoreEndpoint = "STORE_ENDPOINT",
+}
+
+impl fmt::Display for CheckName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+/// What a check says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verdict {
+    /// In order.
+    Pass,
+    /// Worth knowing.
+    Info,
+    /// Worth stopping to think; blocks nothing.
+    Warn,
+    /// The stop is refused, unless overridden.
+    Block,
+}
+
+/// What overrides a check that blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Override {
+    /// Nothing does.
+    Nothing,
+    /// `force`.
+    Force,
+    /// A risk accepted by name.
+    Risk(Risk),
+}
+
+impl Override {
+    /// The word in answers: empty, `force`, or the risk's name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Nothing => "",
+            Self::Force => "force",
+            Self::Risk(risk) => risk.as_str(),
+        }
+    }
+
+    /// Whether this force and these risks override it.
+    pub fn is_given(self, force: bool, accepted: &[Risk]) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Force => force,
+            Self::Risk(risk) => accepted.contains(&risk),
+        }
+    }
+}
+
+/// One check.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// Which.
+    pub name: CheckName,
+    /// What it says.
+    pub verdict: Verdict,
+    /// What was found.
+    pub evidence: String,
+    /// What to do about it; empty when it passed.
+    pub remedy: String,
+    /// What overrides it when it blocks.
+    pub overridden_by: Override,
+    /// What the root service would say, with its number, when this mirrors one of its refusals.
+    pub root_service_words: Option<String>,
+    /// Whether it may pass by itself when asked again: the refusals for which the root service's own loop goes on
+    /// (oceanbase-kernel, section 1.2, "retry").
+    pub may_pass: bool,
+}
+
+/// Leaders of one tenant that a stop would move.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaderMove {
+    /// The tenant.
+    pub tenant_id: i64,
+    /// Its name.
+    pub tenant_name: String,
+    /// Number of its log streams led from the target.
+    pub leaders: i32,
+}
+
+/// Every check of one reading, in the order of [`CheckName`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Precheck {
+    /// One per [`CheckName`].
+    pub checks: Vec<Check>,
+    /// Leaders on the target, per tenant.
+    pub leader_moves: Vec<LeaderMove>,
+    /// Further servers that may fail afterwards without any log stream losing its majority.
+    pub failures_tolerated_after: i32,
+    /// When the cluster was read.
+    pub observed_at: Timestamp,
+}
+
+impl Precheck {
+    /// The check of this name; every name has one.
+    pub fn check(&self, name: CheckName) -> Option<&Check> {
+        self.checks.iter().find(|check| check.name == name)
+    }
+
+    fn blocks(&self, name: CheckName) -> bool {
+        // A check that is not there was not made, and counts as one that blocks.
+        self.check(name).is_none_or(|check| check.verdict == Verdict::Block)
+    }
+
+    /// Whether every log stream keeps a majority without the target that is in sync: the condition under which `force` may
+    /// go on although leaders are left (DESIGN, section 5).
+    pub fn keeps_synced_majority(&self) -> bool {
+        self.keeps_majority() && !self.blocks(CheckName::LogInSync)
+    }
+
+    /// Whether every log stream reports, has a leader and keeps a majority without the target.
+    pub fn keeps_majority(&self) -> bool {
+        use CheckName::{LeaderPresent, LogStreamsReport, MemberMajority, ReplicaMajority};
+        ![LogStreamsReport, LeaderPresent, MemberMajority, ReplicaMajority].into_iter().any(|name| self.blocks(name))
+    }
+}
+
+/// What the rules cannot find in the reading.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Surroundings {
+    /// Now.
+    pub now: Timestamp,
+    /// Where obsteward's own store listens (host, SQL port); empty when it is a file.
+    pub store_endpoints: Vec<(String, u16)>,
+}
+
+/// When the rules are applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// Before STOP SERVER: exactly as strict as the root service.
+    BeforeStop,
+    /// At the gate: members that the arbitration service has degraded since count as replicas of the tenant.
+    Gate,
+}
+
+/// Makes every check for the stop of `target`. Never skips one; what could not be read blocks where a refusal depends on it.
+pub fn precheck(reading: &ClusterReading, target: &ServerAddr, surroundings: &Surroundings) -> Precheck {
+    precheck_at(Moment::BeforeStop, reading, target, surroundings)
+}
+
+/// [`precheck`] at a given moment.
+pub fn precheck_at(
+    moment: Moment,
+    reading: &ClusterReading,
+    target: &ServerAddr,
+    surroundings: &Surroundings,
+) -> Precheck {
+    let log_streams = log_streams::examine(moment, reading, target);
+    let failures_tolerated_after = log_streams.failures_tolerated_after;
+    let leader_moves = log_streams.leader_moves;
+    let mut checks = log_streams.checks;
+    checks.extend(servers::checks(reading, target));
+    checks.extend(advice::checks(reading, target, surroundings, failures_tolerated_after));
+    checks.sort_by_key(|check| check.name);
+    Precheck { checks, leader_moves, failures_tolerated_after, observed_at: reading.observed_at }
+}
+
+/// The checks that refuse the stop: those that block and are not overridden.
+pub fn blocking<'a>(precheck: &'a Precheck, force: bool, accepted: &[Risk]) -> Vec<&'a Check> {
+    let refuses = |check: &&Check| check.verdict == Verdict::Block && !check.overridden_by.is_given(force, accepted);
+    precheck.checks.iter().filter(refuses).collect()
+}
+
+/// The checks that block and are overridden: each is recorded with its evidence.
+pub fn overridden<'a>(precheck: &'a Precheck, force: bool, accepted: &[Risk]) -> Vec<&'a Check> {
+    let given = |check: &&Check| check.verdict == Verdict::Block && check.overridden_by.is_given(force, accepted);
+    precheck.checks.iter().filter(given).collect()
+}
+
+/// Whether the stop will need FORCE STOP SERVER: the log is not in sync, which a plain STOP refuses. The plain one is still
+/// sent first.
+pub fn needs_force_stop(precheck: &Precheck) -> bool {
+    precheck.blocks(CheckName::LogInSync)
+}
+
+// How the files of this module make checks.
+
+fn pass(name: CheckName, evidence: impl Into<String>) -> Check {
+    Check {
+        name,
+        verdict: Verdict::Pass,
+        evidence: evidence.into(),
+        remedy: String::new(),
+        overridden_by: Override::Nothing,
+        root_service_words: None,
+        may_pass: false,
+    }
+}
+
+fn advise(name: CheckName, verdict: Verdict, evidence: impl Into<String>, remedy: impl Into<String>) -> Check {
+    Check { verdict, remedy: remedy.into(), ..pass(name, evidence) }
+}
+
+fn block(
+    name: CheckName,
+    overridden_by: Override,
+    evidence: impl Into<String>,
+    remedy: impl Into<String>,
+    root_service_words: Option<String>,
+) -> Check {
+    Check { overridden_by, root_service_words, ..advise(name, Verdict::Block, evidence, remedy) }
+}
+
+/// The first of many findings, and how many more there are.
+fn some_of(findings: &[String]) -> String {
+    const SHOWN: usize = 5;
+    let mut text = findings.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join("; ");
+    if findings.len() > SHOWN {
+        text.push_str(&format!("; and {} more", findings.len() - SHOWN));
+    }
+    text
+}

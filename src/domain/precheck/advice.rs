@@ -1,0 +1,191 @@
+//! The checks of the precheck that refuse nothing: what is worth knowing before a stop. What could not be read is an INFO
+//! that says so.
+
+use super::{Check, CheckName, Surroundings, Verdict, advise, pass};
+use crate::domain::ids::ServerAddr;
+use crate::domain::reading::{ClusterReading, Fact, LogDisk};
+
+/// A log disk this full (percent) on a server that stays is worth a warning: it takes over leaders.
+const LOG_DISK_WARN_PERCENT: i64 = 80;
+
+pub(super) fn checks(
+    reading: &ClusterReading,
+    target: &ServerAddr,
+    surroundings: &Surroundings,
+    failures_tolerated_after: i32,
+) -> Vec<Check> {
+    vec![
+        already_stopped(reading, target),
+        root_service(reading, target),
+        units(reading, target),
+        failures_tolerated(failures_tolerated_after),
+        merge(reading),
+        backup(reading),
+        standby_tenants(reading),
+        log_disk(reading, target),
+        permanent_offline(reading, target, surroundings),
+        store_endpoint(reading, target, surroundings),
+    ]
+}
+
+/// An INFO when the fact is not known.
+fn known<T>(name: CheckName, fact: &Fact<T>, say: impl FnOnce(&T) -> Check) -> Check {
+    match fact {
+        Ok(value) => say(value),
+        Err(why) => advise(name, Verdict::Info, format!("not known: {why}"), "look at it yourself"),
+    }
+}
+
+fn already_stopped(reading: &ClusterReading, target: &ServerAddr) -> Check {
+    let name = CheckName::AlreadyStopped;
+    match reading.server(target).and_then(|server| server.stop_time) {
+        Some(since) => {
+            let remedy = "STOP SERVER will succeed without any check of the root service; rely on the checks here";
+            advise(name, Verdict::Info, format!("STOP_TIME is set since {since}"), remedy)
+        }
+        None => pass(name, "STOP_TIME is not set"),
+    }
+}
+
+fn root_service(reading: &ClusterReading, target: &ServerAddr) -> Check {
+    let name = CheckName::RootService;
+    match reading.server(target) {
+        Some(server) if server.with_rootserver => advise(
+            name,
+            Verdict::Info,
+            format!("the root service runs on {target}"),
+            "it moves to another server by itself",
+        ),
+        Some(_) | None => pass(name, format!("the root service does not run on {target}")),
+    }
+}
+
+fn units(reading: &ClusterReading, target: &ServerAddr) -> Check {
+    let name = CheckName::Units;
+    let Some(server) = reading.server(target) else {
+        return advise(name, Verdict::Info, "not known: the target is not in the reading", "sync the cluster");
+    };
+    let stay = reading
+        .servers
+        .iter()
+        .filter(|other| {
+            other.addr != *target && other.zone == server.zone && other.is_alive() && other.stop_time.is_none()
+        })
+        .count();
+    known(name, &reading.units, |units| {
+        let here = units.iter().filter(|unit| unit.addr == *target).count();
+        let evidence = format!("{here} units on {target}; {stay} other servers of zone {} serve", server.zone);
+        if here == 0 {
+            pass(name, evidence)
+        } else {
+            advise(name, Verdict::Info, evidence, "these units serve nothing until the server is back")
+        }
+    })
+}
+
+fn failures_tolerated(after: i32) -> Check {
+    let name = CheckName::FailuresTolerated;
+    let evidence = format!("{after} further servers may fail before a log stream loses its majority");
+    match after {
+        ..=0 => advise(name, Verdict::Warn, evidence, "keep the stop short; stop nothing else meanwhile"),
+        1.. => pass(name, evidence),
+    }
+}
+
+fn merge(reading: &ClusterReading) -> Check {
+    let name = CheckName::Merge;
+    known(name, &reading.facts.merging_tenants, |tenants| {
+        if tenants.is_empty() {
+            return pass(name, "no tenant merges");
+        }
+        advise(name, Verdict::Warn, format!("tenants {tenants:?} merge"), "wait for the merge to end")
+    })
+}
+
+fn backup(reading: &ClusterReading) -> Check {
+    let name = CheckName::Backup;
+    known(name, &reading.facts.backup_jobs, |jobs| {
+        if jobs.is_empty() {
+            return pass(name, "no backup runs");
+        }
+        let jobs: Vec<String> = jobs.iter().map(|(tenant, status)| format!("tenant {tenant}: {status}")).collect();
+        advise(name, Verdict::Warn, format!("backups run ({})", jobs.join(", ")), "wait for the backup to end")
+    })
+}
+
+fn standby_tenants(reading: &ClusterReading) -> Check {
+    let name = CheckName::StandbyTenants;
+    let role_is = |wanted: &str, role: &Fact<String>| role.as_ref().is_ok_and(|role| role.eq_ignore_ascii_case(wanted));
+    let standbys: Vec<&str> = reading
+        .tenants
+        .iter()
+        .filter(|tenant| role_is("STANDBY", &tenant.role))
+        .map(|tenant| tenant.name.as_str())
+        .collect();
+    if let Some(why) = reading.tenants.iter().find_map(|tenant| tenant.role.as_ref().err()) {
+        return advise(name, Verdict::Info, format!("not known: {why}"), "look at DBA_OB_TENANTS.TENANT_ROLE");
+    }
+    if standbys.is_empty() {
+        return pass(name, "no tenant is a standby");
+    }
+    let evidence = format!("standby tenants: {}", standbys.join(", "));
+    advise(name, Verdict::Info, evidence, "their log transport restarts from another server")
+}
+
+fn log_disk(reading: &ClusterReading, target: &ServerAddr) -> Check {
+    let name = CheckName::LogDisk;
+    known(name, &reading.facts.log_disks, |disks| {
+        let percent = |disk: &LogDisk| match disk.capacity {
+            ..=0 => 100,
+            1.. => disk.in_use.saturating_mul(100) / disk.capacity,
+        };
+        let stay = || disks.iter().filter(|disk| disk.addr != *target);
+        let full: Vec<String> = stay()
+            .filter(|disk| percent(disk) >= LOG_DISK_WARN_PERCENT)
+            .map(|disk| format!("{}: {} %", disk.addr, percent(disk)))
+            .collect();
+        if full.is_empty() {
+            return pass(name, format!("fullest log disk that stays: {} %", stay().map(percent).max().unwrap_or(0)));
+        }
+        advise(name, Verdict::Warn, format!("log disks are full: {}", full.join(", ")), "make room on them first")
+    })
+}
+
+fn permanent_offline(reading: &ClusterReading, target: &ServerAddr, surroundings: &Surroundings) -> Check {
+    let name = CheckName::PermanentOffline;
+    known(name, &reading.parameters.server_permanent_offline_time, |after| {
+        let remedy = "bring the server back before, or raise server_permanent_offline_time";
+        let gone = reading.server(target).and_then(|server| server.permanent_offline_at(&reading.parameters));
+        let evidence = match gone {
+            Some(at) => format!("replicas of {target} are given up at {at}"),
+            None => format!(
+                "replicas of {target} are given up {} s after its last heartbeat, not before {}",
+                after.as_secs(),
+                surroundings.now.plus(*after)
+            ),
+        };
+        advise(name, Verdict::Info, evidence, remedy)
+    })
+}
+
+fn store_endpoint(reading: &ClusterReading, target: &ServerAddr, surroundings: &Surroundings) -> Check {
+    let name = CheckName::StoreEndpoint;
+    let server_at = |(host, port): &(String, u16)| {
+        let same = |server: &&crate::domain::reading::ServerReading| {
+            server.sql_port == *port && host.parse().is_ok_and(|ip: std::net::IpAddr| ip == server.addr.ip())
+        };
+        reading.servers.iter().find(same).map(|server| server.addr)
+    };
+    let ours: Vec<ServerAddr> = surroundings.store_endpoints.iter().filter_map(server_at).collect();
+    if ours.contains(target) {
+        let evidence = format!("obsteward keeps its own store on {target}");
+        return advise(name, Verdict::Warn, evidence, "point obsteward's store at another server first");
+    }
+    match ours.first() {
+        Some(server) => {
+            let evidence = format!("obsteward keeps its own store on {server} of this cluster");
+            advise(name, Verdict::Info, evidence, "the task log depends on the cluster it acts on")
+        }
+        None => pass(name, "obsteward's store is not known to be in this cluster"),
+    }
+}

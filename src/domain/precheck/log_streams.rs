@@ -1,0 +1,332 @@
+//! The checks of the precheck that look at log streams: every one of every tenant, sys and META included, as the root
+//! service's `check_majority_and_log_in_sync` does (oceanbase-kernel, section 1.2 A 6).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Check, CheckName, LeaderMove, Moment, Override, block, pass, some_of};
+use crate::domain::ids::ServerAddr;
+use crate::domain::reading::{ClusterReading, LogReplica, LogStreamReading, TenantReading};
+use crate::domain::status::{Risk, ZoneInnerStatus};
+
+/// `LOG_IN_SYNC_INTERVAL_NS`: a replica this far behind its leader still counts as in sync.
+pub const LOG_IN_SYNC_INTERVAL_NS: u64 = 5_000_000_000;
+
+const QUORUM: Override = Override::Risk(Risk::QuorumLoss);
+const BRING_BACK: &str = "bring back the members that are down or stopped, and wait until they have caught up";
+
+/// The checks made here: what overrides each, and what to do about it.
+const CHECKS: [(CheckName, Override, &str); 9] = [
+    (CheckName::LogStreamsReport, QUORUM, "look at GV$OB_LOG_STAT; bring back the servers that do not report"),
+    (CheckName::LeaderPresent, QUORUM, "wait for an election; bring back the servers that are down"),
+    (CheckName::LocalityStable, QUORUM, "wait until the locality has changed (DBA_OB_TENANT_JOBS)"),
+    (CheckName::ReplicaNumber, QUORUM, "wait until every replica that the locality asks for is there"),
+    (CheckName::MemberMajority, QUORUM, BRING_BACK),
+    (CheckName::ReplicaMajority, QUORUM, BRING_BACK),
+    (
+        CheckName::LogInSync,
+        Override::Force,
+        "wait until the replicas have caught up; with force, FORCE STOP SERVER follows a refused STOP SERVER",
+    ),
+    (CheckName::SingleReplicaTenants, QUORUM, "give the tenant more replicas, or accept that it is out of service"),
+    (CheckName::ArbitrationService, QUORUM, "bring the arbitration service back first"),
+];
+
+/// What the log streams say of the stop of one server.
+pub(super) struct Examined {
+    pub(super) checks: Vec<Check>,
+    pub(super) leader_moves: Vec<LeaderMove>,
+    pub(super) failures_tolerated_after: i32,
+}
+
+/// One rule that one log stream or tenant breaks.
+struct Failure {
+    check: CheckName,
+    evidence: String,
+    /// What the root service would say; `None` when this is not one of its refusals.
+    words: Option<String>,
+    /// Whether it may pass by itself.
+    may_pass: bool,
+}
+
+pub(super) fn examine(moment: Moment, reading: &ClusterReading, target: &ServerAddr) -> Examined {
+    let mut failures = tenants_without_log_stream(reading);
+    let mut tolerated: Option<i64> = None;
+    let mut moves: BTreeMap<i64, i32> = BTreeMap::new();
+    let valid = valid_servers(reading, target);
+    for log_stream in &reading.log_streams {
+        let rules = Rules { moment, reading, target, valid: &valid, log_stream };
+        let spare = rules.apply(&mut failures);
+        tolerated = Some(tolerated.map_or(spare, |least| least.min(spare)));
+        if log_stream.may_be_led_by(target) {
+            *moves.entry(log_stream.tenant_id).or_default() += 1;
+        }
+    }
+    let named = |(tenant_id, leaders)| LeaderMove {
+        tenant_id,
+        tenant_name: reading.tenant(tenant_id).map(|tenant| tenant.name.clone()).unwrap_or_default(),
+        leaders,
+    };
+    Examined {
+        checks: CHECKS.into_iter().map(|check| summary(check, &failures, reading)).collect(),
+        leader_moves: moves.into_iter().map(named).collect(),
+        failures_tolerated_after: i32::try_from(tolerated.unwrap_or(0).max(0)).unwrap_or(i32::MAX),
+    }
+}
+
+/// Servers whose replicas count after the stop: not the target, not stopped, not in an INACTIVE zone, alive, in service.
+/// A server that is not in DBA_OB_SERVERS ("deleted") or whose zone is not known does not count.
+fn valid_servers(reading: &ClusterReading, target: &ServerAddr) -> BTreeSet<ServerAddr> {
+    let zone_serves = |name| reading.zone(name).is_some_and(|zone| matches!(zone.status, ZoneInnerStatus::Active));
+    let counts = reading.servers.iter().filter(|server| {
+        server.addr != *target
+            && server.stop_time.is_none()
+            && server.is_alive()
+            && server.start_service_time.is_some()
+            && zone_serves(&server.zone)
+    });
+    counts.map(|server| server.addr).collect()
+}
+
+/// Tenants that are in normal service have log streams; where none was read, the majority of none can be told.
+fn tenants_without_log_stream(reading: &ClusterReading) -> Vec<Failure> {
+    let mut failures = Vec::new();
+    let mut fail =
+        |evidence| failures.push(Failure { check: CheckName::LogStreamsReport, evidence, words: None, may_pass: true });
+    if reading.log_streams.is_empty() || reading.tenants.is_empty() {
+        fail("no tenant or no log stream was read".to_owned());
+    }
+    let served: BTreeSet<i64> = reading.log_streams.iter().map(|log_stream| log_stream.tenant_id).collect();
+    for tenant in &reading.tenants {
+        if tenant.status.eq_ignore_ascii_case("NORMAL") && !served.contains(&tenant.id) {
+            fail(format!("no log stream of tenant {} ({}) was read", tenant.id, tenant.name));
+        }
+    }
+    failures
+}
+
+/// The rules for one log stream.
+struct Rules<'a> {
+    moment: Moment,
+    reading: &'a ClusterReading,
+    target: &'a ServerAddr,
+    valid: &'a BTreeSet<ServerAddr>,
+    log_stream: &'a LogStreamReading,
+}
+
+impl Rules<'_> {
+    /// Adds what the log stream breaks, and returns how many members it can lose after the stop (0: none, or not known).
+    fn apply(&self, failures: &mut Vec<Failure>) -> i64 {
+        let tenant = self.reading.tenant(self.log_stream.tenant_id);
+        self.report(failures);
+        self.locality(tenant, failures);
+        let Some(leader) = self.log_stream.leader() else {
+            let words =
+                (!self.log_stream.replicas.is_empty()).then(|| "has no leader, stop server not allowed".to_owned());
+            failures.push(self.failure(CheckName::LeaderPresent, "no leader", words));
+            for check in
+                [CheckName::ReplicaNumber, CheckName::MemberMajority, CheckName::ReplicaMajority, CheckName::LogInSync]
+            {
+                failures.push(Failure { may_pass: true, ..self.failure(check, "not known without a leader", None) });
+            }
+            return 0;
+        };
+        self.replica_number(tenant, leader, failures);
+        self.majority(tenant, leader, failures)
+    }
+
+    fn failure(&self, check: CheckName, found: &str, words: Option<String>) -> Failure {
+        let LogStreamReading { tenant_id, ls_id, .. } = self.log_stream;
+        Failure {
+            check,
+            evidence: format!("Tenant({tenant_id}) LS({ls_id}): {found}"),
+            words: words.map(|words| format!("-4179: Tenant({tenant_id}) LS({ls_id}) {words}")),
+            may_pass: matches!(
+                check,
+                CheckName::LogStreamsReport
+                    | CheckName::LeaderPresent
+                    | CheckName::ReplicaMajority
+                    | CheckName::LogInSync
+            ),
+        }
+    }
+
+    /// The left join found a row, and every row is understood.
+    fn report(&self, failures: &mut Vec<Failure>) {
+        let words = || Some("has no enough paxos member, stop server not allowed".to_owned());
+        let check = CheckName::LogStreamsReport;
+        if self.log_stream.replicas.is_empty() {
+            failures.push(self.failure(check, "no replica reports", words()));
+        }
+        for why in &self.log_stream.unreadable {
+            failures.push(self.failure(check, &why.to_string(), words()));
+        }
+        for replica in &self.log_stream.replicas {
+            if let Err(why) = &replica.role {
+                failures.push(self.failure(check, &format!("role of {}: {why}", replica.addr), None));
+            }
+        }
+    }
+
+    fn locality(&self, tenant: Option<&TenantReading>, failures: &mut Vec<Failure>) {
+        let check = CheckName::LocalityStable;
+        let Some(tenant) = tenant else {
+            failures.push(self.failure(check, "its tenant is not in DBA_OB_TENANTS", None));
+            return;
+        };
+        match &tenant.previous_locality {
+            Ok(None) => {}
+            Ok(Some(previous)) => failures.push(Failure {
+                check,
+                evidence: format!("tenant {} changes from {previous} to {}", tenant.id, tenant.locality),
+                words: Some(format!("-4179: Tenant({}) locality is changing, stop server not allowed", tenant.id)),
+                may_pass: false,
+            }),
+            Err(why) => failures.push(self.failure(check, &format!("PREVIOUS_LOCALITY is not known: {why}"), None)),
+        }
+    }
+
+    fn replica_number(&self, tenant: Option<&TenantReading>, leader: &LogReplica, failures: &mut Vec<Failure>) {
+        let check = CheckName::ReplicaNumber;
+        let expected = match tenant.map(|tenant| &tenant.paxos_replica_number) {
+            Some(Ok(expected)) => *expected,
+            Some(Err(why)) => return failures.push(self.failure(check, &why.to_string(), None)),
+            None => return failures.push(self.failure(check, "its tenant is not in DBA_OB_TENANTS", None)),
+        };
+        match &leader.paxos_replica_number {
+            Ok(number) if *number == expected || number + self.degraded() == expected => {}
+            Ok(number) => {
+                let words = format!(
+                    "paxos replica number does not match with tenant. It should be {expected}. stop server not allowed"
+                );
+                failures.push(self.failure(check, &format!("{number} replicas instead of {expected}"), Some(words)));
+            }
+            Err(why) => failures.push(self.failure(check, &why.to_string(), None)),
+        }
+    }
+
+    /// At the gate, members that were degraded and are no longer counted by the leader.
+    fn degraded(&self) -> i64 {
+        match (self.moment, &self.log_stream.degraded_list) {
+            (Moment::Gate, Ok(list)) => i64::try_from(list.len()).unwrap_or(0),
+            (Moment::Gate, Err(_)) | (Moment::BeforeStop, _) => 0,
+        }
+    }
+
+    /// Members, replicas and replicas in sync that are left, each against `n/2 + 1`.
+    fn majority(&self, tenant: Option<&TenantReading>, leader: &LogReplica, failures: &mut Vec<Failure>) -> i64 {
+        let (members, number) = match (&leader.member_list, &leader.paxos_replica_number) {
+            (Ok(members), Ok(number)) if *number > 0 => (members, *number),
+            (Ok(_), Ok(number)) => return self.unknown_majority(&format!("{number} paxos replicas"), failures),
+            (Err(why), _) | (_, Err(why)) => return self.unknown_majority(&why.to_string(), failures),
+        };
+        let majority = number / 2 + 1;
+        let left: BTreeSet<ServerAddr> = members.iter().copied().filter(|member| self.valid.contains(member)).collect();
+        if number == 1 && members.contains(self.target) {
+            let found = format!("the only replica is on {}", self.target);
+            failures.push(self.failure(CheckName::SingleReplicaTenants, &found, None));
+        }
+        let arbiter = self.arbiter(tenant, number, count(&left) < majority, &left, failures);
+
+        let words = || Some("has no enough valid paxos member after stop server, stop server not allowed".to_owned());
+        let members_left = count(&left) + arbiter;
+        if members_left < majority {
+            let found = format!("{members_left} of {number} members stay, {majority} are needed");
+            failures.push(self.failure(CheckName::MemberMajority, &found, words()));
+        }
+        let reports = |replica: &&LogReplica| left.contains(&replica.addr);
+        let reporting: BTreeSet<_> =
+            self.log_stream.replicas.iter().filter(reports).map(|replica| replica.addr).collect();
+        let reporting_left = count(&reporting) + arbiter;
+        if reporting_left < majority {
+            let found = format!("{reporting_left} of {number} replicas stay and report, {majority} are needed");
+            failures.push(self.failure(CheckName::ReplicaMajority, &found, words()));
+        }
+        let in_sync = |replica: &&LogReplica| match (&leader.end_scn, &replica.end_scn) {
+            (Ok(leader_scn), Ok(scn)) => leader_scn.saturating_sub(*scn) <= LOG_IN_SYNC_INTERVAL_NS,
+            (Err(_), _) | (_, Err(_)) => false,
+        };
+        let synced: BTreeSet<_> =
+            self.log_stream.replicas.iter().filter(reports).filter(in_sync).map(|replica| replica.addr).collect();
+        let synced_left = count(&synced) + arbiter;
+        if synced_left < majority {
+            let found =
+                format!("{synced_left} of {number} replicas stay within 5 s of the leader, {majority} are needed");
+            let words = "log not sync, stop server not allowed".to_owned();
+            failures.push(self.failure(CheckName::LogInSync, &found, Some(words)));
+        }
+        members_left.min(reporting_left) - majority
+    }
+
+    fn unknown_majority(&self, why: &str, failures: &mut Vec<Failure>) -> i64 {
+        for check in [CheckName::MemberMajority, CheckName::ReplicaMajority, CheckName::LogInSync] {
+            failures.push(self.failure(check, why, None));
+        }
+        0
+    }
+
+    /// 1 when the arbitration service counts: only for two replicas ("support stop 1F in 2F1A"). The root service asks a list in
+    /// its memory; `GV$OB_ARBITRATION_SERVICE_STATUS` is the nearest (oceanbase-kernel, section 1.7), so every member that
+    /// stays must see the service ACTIVE.
+    fn arbiter(
+        &self,
+        tenant: Option<&TenantReading>,
+        number: i64,
+        needed: bool,
+        left: &BTreeSet<ServerAddr>,
+        failures: &mut Vec<Failure>,
+    ) -> i64 {
+        let enabled = tenant.is_some_and(|tenant| {
+            tenant.arbitration.as_ref().is_ok_and(|status| status.eq_ignore_ascii_case("ENABLED"))
+        });
+        let has_member = matches!(self.log_stream.arbitration_member, Ok(Some(_)));
+        if number != 2 || !(enabled || has_member) {
+            return 0;
+        }
+        let active = self.reading.arbitration.as_ref().is_ok_and(|rows| {
+            left.iter().all(|member| {
+                let mut seen = rows.iter().filter(|row| row.addr == *member).peekable();
+                seen.peek().is_some() && seen.all(|row| row.status.eq_ignore_ascii_case("ACTIVE"))
+            })
+        });
+        if enabled && has_member && active && !left.is_empty() {
+            return 1;
+        }
+        if needed {
+            let found = match &self.reading.arbitration {
+                Err(why) => format!("the arbitration service is needed and not known: {why}"),
+                Ok(_) if !enabled => "the arbitration service is needed and not ENABLED for the tenant".to_owned(),
+                Ok(_) if !has_member => "the arbitration service is needed and not a member".to_owned(),
+                Ok(_) => "the arbitration service is needed and not ACTIVE on every member that stays".to_owned(),
+            };
+            failures.push(self.failure(CheckName::ArbitrationService, &found, None));
+        }
+        0
+    }
+}
+
+fn count(addresses: &BTreeSet<ServerAddr>) -> i64 {
+    i64::try_from(addresses.len()).unwrap_or(i64::MAX)
+}
+
+/// One check over all log streams.
+fn summary(
+    (name, overridden_by, remedy): (CheckName, Override, &str),
+    failures: &[Failure],
+    reading: &ClusterReading,
+) -> Check {
+    let mut found: Vec<String> = Vec::new();
+    let mut seen: BTreeSet<&str> = BTreeSet::new();
+    let mut words = None;
+    let mut may_pass = true;
+    for failure in failures.iter().filter(|failure| failure.check == name) {
+        if seen.insert(&failure.evidence) {
+            found.push(failure.evidence.clone());
+        }
+        words = words.or_else(|| failure.words.clone());
+        may_pass &= failure.may_pass;
+    }
+    if found.is_empty() {
+        return pass(name, format!("so for {} log streams", reading.log_streams.len()));
+    }
+    Check { may_pass, ..block(name, overridden_by, some_of(&found), remedy, words) }
+}

@@ -1,0 +1,144 @@
+//! The one place that turns an input into a commit: decide, fold, write, and on a stale revision fold what came and decide
+//! again. The owner and requests both go through it.
+
+use std::sync::Arc;
+
+use crate::clock::Clock;
+use crate::domain::decide::{Input, create, decide};
+use crate::domain::event::{Event, EventKind, Phase, TaskSpec};
+use crate::domain::ids::{Fence, Revision, TaskId};
+use crate::domain::refusal::Refusal;
+use crate::domain::task::Task;
+use crate::engine::step::Registry;
+use crate::store::{Author, Commit, CommitOutcome, Store, StoreError, TaskRow, Write};
+
+/// How a write ended.
+#[derive(Clone, Debug)]
+pub enum Written {
+    /// The task as it is now on disk (also when nothing had to be written).
+    Done { task: Arc<Task>, fence: Fence },
+    /// A rule says no; nothing was written.
+    Refused(Refusal),
+    /// Another owner has the task; this one stops.
+    Fenced,
+    /// Another task holds the cluster.
+    LockHeld(TaskId),
+    /// The request id is known.
+    Replayed { task: TaskId, digest: String },
+}
+
+/// Writes to the log.
+#[derive(Clone)]
+pub struct Committer {
+    store: Arc<dyn Store>,
+    registry: Registry,
+    clock: Clock,
+}
+
+impl Committer {
+    /// Over a store; `registry` says what else belongs to a task's end.
+    pub fn new(store: Arc<dyn Store>, registry: Registry, clock: Clock) -> Self {
+        Self { store, registry, clock }
+    }
+
+    /// Records a new task. `writes` hold its lock, its request and its audit record.
+    pub async fn create(&self, spec: TaskSpec, author: Author, writes: Vec<Write>) -> Result<Written, StoreError> {
+        let at = self.clock.now();
+        let id = spec.id;
+        let events: Vec<Event> = create(spec).into_iter().map(|kind| Event { at, kind }).collect();
+        let task = Task::fold(&events).map_err(|illegal| StoreError::Damaged(illegal.to_string()))?;
+        let row = Some(TaskRow::of(&task));
+        let commit = Commit { task: id, after: Revision::ZERO, author, events, row, writes };
+        Ok(match self.store.submit(commit).outcome().await? {
+            CommitOutcome::Committed { fence, .. } => Written::Done { task: Arc::new(task), fence },
+            CommitOutcome::LockHeld { task } => Written::LockHeld(task),
+            CommitOutcome::Replayed { task, digest } => Written::Replayed { task, digest },
+            CommitOutcome::Fenced { .. } => Written::Fenced,
+            CommitOutcome::Stale { at } => {
+                return Err(StoreError::Damaged(format!("the new task {id} exists already, at revision {at}")));
+            }
+        })
+    }
+
+    /// Writes what follows from `input`. `writes` may look at the state that the events lead to.
+    pub async fn write(
+        &self,
+        task: &Arc<Task>,
+        input: Input,
+        author: Author,
+        writes: impl Fn(&Task) -> Vec<Write>,
+    ) -> Result<Written, StoreError> {
+        let mut before = Arc::clone(task);
+        loop {
+            let at = self.clock.now();
+            let kinds = match decide(&before, input.clone(), at) {
+                Ok(kinds) => kinds,
+                Err(refusal) => return Ok(Written::Refused(refusal)),
+            };
+            if kinds.is_empty() {
+                let fence = author_fence(&author).unwrap_or(before.fence);
+                return Ok(Written::Done { task: before, fence });
+            }
+            let (after, commit) = self.prepare(&before, kinds, at, &author, &writes)?;
+            match self.store.submit(commit).outcome().await? {
+                CommitOutcome::Committed { fence, .. } => {
+                    return Ok(Written::Done { task: Arc::new(after), fence });
+                }
+                CommitOutcome::Stale { .. } => before = self.catch_up(&before).await?,
+                CommitOutcome::Fenced { .. } => return Ok(Written::Fenced),
+                CommitOutcome::LockHeld { task } => return Ok(Written::LockHeld(task)),
+                CommitOutcome::Replayed { task, digest } => return Ok(Written::Replayed { task, digest }),
+            }
+        }
+    }
+
+    fn prepare(
+        &self,
+        before: &Task,
+        kinds: Vec<EventKind>,
+        at: crate::clock::Timestamp,
+        author: &Author,
+        writes: impl Fn(&Task) -> Vec<Write>,
+    ) -> Result<(Task, Commit), StoreError> {
+        let events: Vec<Event> = kinds.into_iter().map(|kind| Event { at, kind }).collect();
+        let mut after = before.clone();
+        for event in &events {
+            after.apply(event).map_err(|illegal| {
+                StoreError::Damaged(format!("a decision of task {} does not fold: {illegal}", before.spec.id))
+            })?;
+        }
+        let mut all = writes(&after);
+        if after.state.phase() == Phase::Closed {
+            if let Some(operation) = self.registry.operation(&after.spec.graph.operation) {
+                all.extend(operation.closing_writes(&after));
+            }
+            all.push(Write::ReleaseLock { cluster: after.spec.cluster.key.clone() });
+        }
+        let row = TaskRow::of(&after);
+        let row = (row != TaskRow::of(before)).then_some(row);
+        let task = before.spec.id;
+        let commit = Commit { task, after: before.revision, author: author.clone(), events, row, writes: all };
+        Ok((after, commit))
+    }
+
+    /// The task with everything that others appended.
+    async fn catch_up(&self, task: &Task) -> Result<Arc<Task>, StoreError> {
+        let mut task = task.clone();
+        for stored in self.store.events(task.spec.id, task.revision, u32::MAX).await? {
+            task.apply(&stored.event).map_err(|illegal| {
+                StoreError::Damaged(format!(
+                    "event {} of task {} does not fold: {illegal}",
+                    stored.revision, stored.task
+                ))
+            })?;
+        }
+        Ok(Arc::new(task))
+    }
+}
+
+const fn author_fence(author: &Author) -> Option<Fence> {
+    match author {
+        Author::Owner { fence } => Some(*fence),
+        Author::Request { .. } => None,
+    }
+}

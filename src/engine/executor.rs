@@ -1,0 +1,461 @@
+//! Drives one task as its owner: runs whatever is READY, and for each subtask the loop look, commit, check, act, look.
+//! A positive look ends an unknown at once; a negative one counts only after the horizon, which `decide` enforces.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::stream::{FuturesUnordered, StreamExt};
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::{Clock, monotonic_now};
+use crate::domain::decide::{Input, Learned, awaits_retry};
+use crate::domain::effect::{EffectOutcome, Intent, Permit};
+use crate::domain::event::{Failure, IntentOutcome, Override, Phase, SubtaskState};
+use crate::domain::ids::{Fence, SubtaskId};
+use crate::domain::refusal::Refusal;
+use crate::domain::task::Task;
+use crate::engine::commit::{Committer, Written};
+use crate::engine::step::{Look, Operation, Patience, PreparedEffect, ProgressReport, Step, StepContext};
+use crate::store::{Author, LogLine, Progress, Store, StoreError, Write};
+
+/// Pause between looks that could not be made: from, to.
+const UNREADABLE_PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+/// Pause before the look that follows an unknown outcome: what was lost on the way may just be arriving.
+const UNKNOWN_PAUSE: Duration = Duration::from_millis(200);
+/// Pause between looks while a request may still take effect.
+const HORIZON_PAUSE: Duration = Duration::from_millis(500);
+
+/// Why the executor lets go of a task.
+#[derive(Debug)]
+pub(super) enum LetGo {
+    /// It rests or is closed.
+    Ended,
+    /// The process ends.
+    ShuttingDown,
+    /// Another owner has it.
+    Fenced,
+    /// The store failed or says what cannot be.
+    Store(StoreError),
+    /// This version does not know the operation or the step.
+    UnknownOperation(String),
+}
+
+/// The owner of one task.
+pub(super) struct Executor {
+    pub store: Arc<dyn Store>,
+    pub committer: Committer,
+    pub operation: Arc<dyn Operation>,
+    pub clock: Clock,
+    pub name: String,
+    pub fence: Fence,
+    pub shutdown: CancellationToken,
+    task: Mutex<Arc<Task>>,
+}
+
+impl Executor {
+    #[expect(clippy::too_many_arguments, reason = "a constructor that names every part once")]
+    pub fn new(
+        store: Arc<dyn Store>,
+        committer: Committer,
+        operation: Arc<dyn Operation>,
+        clock: Clock,
+        name: String,
+        fence: Fence,
+        shutdown: CancellationToken,
+        task: Arc<Task>,
+    ) -> Self {
+        Self { store, committer, operation, clock, name, fence, shutdown, task: Mutex::new(task) }
+    }
+
+    /// Runs the task until it rests, is closed, or is let go.
+    pub async fn run(&self) -> LetGo {
+        match self.drive().await {
+            Ok(()) => LetGo::Ended,
+            Err(let_go) => let_go,
+        }
+    }
+
+    async fn drive(&self) -> Result<(), LetGo> {
+        let mut driven: HashSet<SubtaskId> = HashSet::new();
+        let mut running = FuturesUnordered::new();
+        loop {
+            let mut task = self.current().await;
+            if task.state.phase() != Phase::Moving {
+                return Ok(());
+            }
+            if self.shutdown.is_cancelled() {
+                return Err(LetGo::ShuttingDown);
+            }
+            if awaits_retry(&task) {
+                self.find_retry_start(&task).await?;
+                continue;
+            }
+            if task.subtasks.iter().any(|subtask| subtask.state == SubtaskState::Ready) {
+                task = self.write(Input::Dispatch { executor: self.name.clone() }, |_| Vec::new()).await?;
+            }
+            for subtask in &task.subtasks {
+                let id = subtask.spec.id;
+                let runs = matches!(subtask.state, SubtaskState::Running | SubtaskState::Canceling);
+                if runs && driven.insert(id) {
+                    running.push(async move { (id, self.run_subtask(id).await) });
+                }
+            }
+            let Some((id, ended)) = running.next().await else {
+                let (task, state) = (task.spec.id, task.state);
+                let message = format!("task {task} is {state} and has nothing to run");
+                return Err(LetGo::Store(StoreError::Damaged(message)));
+            };
+            driven.remove(&id);
+            ended?;
+        }
+    }
+
+    async fn current(&self) -> Arc<Task> {
+        Arc::clone(&*self.task.lock().await)
+    }
+
+    /// Commits what follows from an input; holds the task meanwhile, so that two subtasks cannot decide on one revision.
+    async fn write(&self, input: Input, writes: impl Fn(&Task) -> Vec<Write>) -> Result<Arc<Task>, LetGo> {
+        match self.try_write(input, writes).await? {
+            Ok(task) => Ok(task),
+            Err(refusal) => Err(LetGo::Store(StoreError::Damaged(format!("a decision was refused: {refusal:?}")))),
+        }
+    }
+
+    async fn try_write(
+        &self,
+        input: Input,
+        writes: impl Fn(&Task) -> Vec<Write>,
+    ) -> Result<Result<Arc<Task>, Refusal>, LetGo> {
+        let mut task = self.task.lock().await;
+        let author = Author::Owner { fence: self.fence };
+        match self.committer.write(&task, input, author, writes).await.map_err(LetGo::Store)? {
+            Written::Done { task: after, .. } => {
+                *task = Arc::clone(&after);
+                Ok(Ok(after))
+            }
+            Written::Refused(refusal) => Ok(Err(refusal)),
+            Written::Fenced => Err(LetGo::Fenced),
+            Written::LockHeld(other) => Err(LetGo::Store(StoreError::Damaged(format!("lock held by task {other}")))),
+            Written::Replayed { task, .. } => Err(LetGo::Store(StoreError::Damaged(format!("request of task {task}")))),
+        }
+    }
+
+    fn step(&self, task: &Task, subtask: SubtaskId) -> Result<Arc<dyn Step>, LetGo> {
+        let name = task.subtask(subtask).map(|subtask| subtask.spec.name.clone()).unwrap_or_default();
+        self.operation.step(&name).ok_or_else(|| {
+            LetGo::UnknownOperation(format!(
+                "{} v{}, step {name:?}",
+                task.spec.graph.operation.name, task.spec.graph.operation.version
+            ))
+        })
+    }
+
+    /// Begins with what an earlier owner left open: its sessions are ended, as far as that is possible.
+    pub async fn take_over(&self) -> Result<(), LetGo> {
+        let task = self.current().await;
+        for intent in task.intents.iter().filter(|intent| intent.is_unresolved()) {
+            let context = StepContext::new(Arc::clone(&task), intent.subtask, self.clock.clone(), self.fence);
+            let permit = self.permit(&task, intent.subtask, intent.number).await?;
+            match self.operation.take_over(&context, intent, permit).await {
+                Ok(done) => tracing::info!(task = task.spec.id.get(), intent = intent.number, "{done}"),
+                Err(failure) => {
+                    tracing::warn!(task = task.spec.id.get(), intent = intent.number, "{}", failure.message)
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn find_retry_start(&self, task: &Arc<Task>) -> Result<(), LetGo> {
+        let mut from = None;
+        for subtask in task.in_execution_order() {
+            let id = subtask.spec.id;
+            if subtask.state != SubtaskState::Successful {
+                from = Some(id);
+                break;
+            }
+            let step = self.step(task, id)?;
+            let context = StepContext::new(Arc::clone(task), id, self.clock.clone(), self.fence);
+            // Not known counts as holding: the step that failed looks again, and the gate reads everything anew.
+            if step.still_holds(&context).await == Ok(false) {
+                from = Some(id);
+                break;
+            }
+        }
+        let Some(subtask) = from else {
+            return Err(LetGo::Store(StoreError::Damaged(format!("task {} has nothing to retry", task.spec.id))));
+        };
+        self.write(Input::RetryFrom { subtask }, |_| Vec::new()).await.map(drop)
+    }
+
+    /// The right to try an effect: only while the lock has our fence.
+    async fn permit(&self, task: &Task, subtask: SubtaskId, intent: i32) -> Result<Permit, LetGo> {
+        let key = &task.spec.cluster.key;
+        let lock = self.store.lock(key).await.map_err(LetGo::Store)?;
+        let ours = lock.is_some_and(|lock| lock.holder == Some(task.spec.id) && lock.fence == self.fence);
+        if !ours {
+            return Err(LetGo::Fenced);
+        }
+        let run_time = task.subtask(subtask).map(|subtask| subtask.run_time).unwrap_or_default();
+        Ok(Permit::issue(task.spec.id, subtask, intent, run_time, key.clone(), self.fence))
+    }
+
+    async fn run_subtask(&self, id: SubtaskId) -> Result<(), LetGo> {
+        let task = self.current().await;
+        let step = self.step(&task, id)?;
+        let timeout = task.subtask(id).map(|subtask| subtask.spec.timeout).unwrap_or_default();
+        let mut context = StepContext::new(task, id, self.clock.clone(), self.fence);
+        let mut wait = Waiting::new(step.patience(), timeout);
+        let mut failing: Option<(Failure, Learned)> = None;
+        let mut unreadable: Option<Unreadable> = None;
+        loop {
+            if self.shutdown.is_cancelled() {
+                return Err(LetGo::ShuttingDown);
+            }
+            context.task = self.current().await;
+            context.last_look = wait.is_over();
+            let look = step.look(&context).await;
+            if !matches!(look, Look::Unreadable { .. }) {
+                unreadable = None;
+            }
+            let pause = match look {
+                Look::Reached { already_so, learned, writes } => {
+                    let executor = self.name.clone();
+                    let input = Input::StepSucceeded { subtask: id, already_so, learned, executor };
+                    self.end(&context, input, writes).await?;
+                    return Ok(());
+                }
+                Look::Needed { intent, overrides, effect } if failing.is_none() && !context.last_look => {
+                    wait.for_what(&intent.description);
+                    match self.act(&mut context, intent, overrides, effect).await? {
+                        Acted::Tried(IntentOutcome::Unknown) => {
+                            tokio::time::sleep(UNKNOWN_PAUSE).await;
+                            continue;
+                        }
+                        Acted::Tried(_) => continue,
+                        Acted::Ended => return Ok(()),
+                        Acted::MayStillHappen => HORIZON_PAUSE,
+                    }
+                }
+                Look::Needed { intent, .. } => {
+                    wait.for_what(&intent.description);
+                    HORIZON_PAUSE
+                }
+                Look::Wait { progress, again_in } => {
+                    // Something moves: a failure that was about to be declared no longer describes what is.
+                    if failing.take().is_some() {
+                        wait = Waiting::new(step.patience(), timeout);
+                    }
+                    wait.progressed(&progress);
+                    self.note(&context, progress, wait.deadline(&self.clock));
+                    again_in
+                }
+                Look::Refuse { failure, learned } => {
+                    failing = failing.or(Some((failure, learned)));
+                    HORIZON_PAUSE
+                }
+                Look::Unreadable { failure } => {
+                    let state = unreadable.get_or_insert_with(Unreadable::begin);
+                    wait.for_what(&failure.message);
+                    if state.lasted() > step.read_patience() {
+                        failing = failing.or(Some((failure.clone(), Learned::default())));
+                    }
+                    context.log(format!("could not look: {}", failure.message));
+                    self.note(&context, ProgressReport::uncounted(failure.message), wait.deadline(&self.clock));
+                    state.next_pause()
+                }
+            };
+            if wait.is_over() && !context.last_look && failing.is_none() {
+                continue;
+            }
+            let input = match &failing {
+                Some((failure, learned)) => {
+                    Some(Input::StepFailed { subtask: id, failure: failure.clone(), learned: learned.clone() })
+                }
+                // A wait that ended during this look gets one more, which knows that it is the last.
+                None if context.last_look => Some(Input::TimedOut { subtask: id, waited_for: wait.what.clone() }),
+                None => None,
+            };
+            let pause = match input {
+                None => pause,
+                Some(input) => match self.try_end(&context, input).await? {
+                    None => return Ok(()),
+                    Some(until) => {
+                        let why =
+                            failing.as_ref().map_or_else(|| wait.what.clone(), |(failure, _)| failure.message.clone());
+                        let message = format!(
+                            "waiting until {until}, when a request that was sent can no longer take effect ({why})"
+                        );
+                        self.note(&context, ProgressReport::uncounted(message), until);
+                        HORIZON_PAUSE
+                    }
+                },
+            };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.shutdown.cancelled() => {}
+            }
+        }
+    }
+
+    /// Commits the end of a subtask with its log.
+    async fn end(&self, context: &StepContext, input: Input, writes: Vec<Write>) -> Result<Arc<Task>, LetGo> {
+        let log = Self::log_write(context);
+        self.write(input, move |_| writes.iter().cloned().chain(log.clone()).collect()).await
+    }
+
+    /// Commits a failure; `Some` moment when an effect that was tried may still happen until then.
+    async fn try_end(&self, context: &StepContext, input: Input) -> Result<Option<crate::clock::Timestamp>, LetGo> {
+        let log = Self::log_write(context);
+        match self.try_write(input, move |_| log.iter().cloned().collect()).await? {
+            Ok(_) => Ok(None),
+            Err(Refusal::EffectMayStillHappen { until, .. }) => Ok(Some(until)),
+            Err(refusal) => Err(LetGo::Store(StoreError::Damaged(format!("a decision was refused: {refusal:?}")))),
+        }
+    }
+
+    fn log_write(context: &StepContext) -> Option<Write> {
+        let run_time = context.this().map_or(1, |subtask| subtask.run_time);
+        let subtask = context.subtask;
+        let lines = context.take_lines().into_iter().map(|(at, text)| LogLine { subtask, run_time, at, text });
+        let lines: Vec<LogLine> = lines.collect();
+        (!lines.is_empty()).then_some(Write::Log(lines))
+    }
+
+    fn note(&self, context: &StepContext, report: ProgressReport, deadline: crate::clock::Timestamp) {
+        let ProgressReport { message, done, total } = report;
+        let (task, subtask, at) = (context.task.spec.id, context.subtask, self.clock.now());
+        self.store.note(Progress { task, subtask, message, done, total, at, deadline });
+    }
+
+    /// Commit of the intent, ownership check, effect, commit of what is known of it.
+    async fn act(
+        &self,
+        context: &mut StepContext,
+        intent: Intent,
+        overrides: Vec<Override>,
+        effect: Box<dyn PreparedEffect>,
+    ) -> Result<Acted, LetGo> {
+        let (id, fence) = (context.subtask, self.fence);
+        context.log(format!("{} at {}", intent.description, intent.endpoint));
+        let number = context.task.next_intent();
+        let input = Input::EffectWanted { subtask: id, intent, fence, overrides };
+        let log = Self::log_write(context);
+        let task = match self.try_write(input, move |_| log.iter().cloned().collect()).await? {
+            Ok(task) => task,
+            // Consent has ended while an earlier attempt may still take effect: wait, as for any failure.
+            Err(Refusal::EffectMayStillHappen { .. }) => return Ok(Acted::MayStillHappen),
+            Err(refusal) => {
+                return Err(LetGo::Store(StoreError::Damaged(format!("a decision was refused: {refusal:?}"))));
+            }
+        };
+        let recorded = task.intents.iter().any(|intent| intent.number == number);
+        if !recorded {
+            // Consent to an irreversible step has ended: the decision failed the subtask instead.
+            return Ok(Acted::Ended);
+        }
+        let permit = self.permit(&task, id, number).await?;
+        crate::engine::scheduler::crash_hook_permit();
+        let (outcome, message) = match effect.send(permit).await {
+            EffectOutcome::Done { message } => {
+                context.refused = None;
+                (IntentOutcome::Done, message)
+            }
+            EffectOutcome::Refused { code, message } => {
+                context.refused = Some((code, message.clone()));
+                (IntentOutcome::Refused, message)
+            }
+            EffectOutcome::Unknown { message } => {
+                context.refused = None;
+                (IntentOutcome::Unknown, message)
+            }
+        };
+        context.log(format!("{outcome}: {message}"));
+        let log = Self::log_write(context);
+        let input = Input::EffectEnded { subtask: id, number, outcome, message };
+        self.write(input, move |_| log.iter().cloned().collect()).await?;
+        Ok(Acted::Tried(outcome))
+    }
+}
+
+/// How an attempt at an effect ended for the loop.
+enum Acted {
+    /// It was tried: look again.
+    Tried(IntentOutcome),
+    /// The subtask ended instead.
+    Ended,
+    /// It may not be tried any more, and an earlier attempt is open.
+    MayStillHappen,
+}
+
+/// A series of looks that could not be made.
+struct Unreadable {
+    since: tokio::time::Instant,
+    pause: Duration,
+}
+
+impl Unreadable {
+    fn begin() -> Self {
+        Self { since: monotonic_now(), pause: UNREADABLE_PAUSE.0 }
+    }
+
+    fn lasted(&self) -> Duration {
+        monotonic_now().duration_since(self.since)
+    }
+
+    /// Doubles up to the longest, with up to a quarter taken off so that tasks do not march in step.
+    fn next_pause(&mut self) -> Duration {
+        let pause = self.pause;
+        self.pause = (self.pause * 2).min(UNREADABLE_PAUSE.1);
+        let jitter = u32::from(uuid::Uuid::new_v4().as_bytes()[0]);
+        pause - pause / 4 * jitter / 255
+    }
+}
+
+/// Bounds the wait of one execution.
+struct Waiting {
+    patience: Patience,
+    timeout: Duration,
+    began: tokio::time::Instant,
+    moved: tokio::time::Instant,
+    done: Option<(i64, i64)>,
+    what: String,
+}
+
+impl Waiting {
+    fn new(patience: Patience, timeout: Duration) -> Self {
+        let now = monotonic_now();
+        Self { patience, timeout, began: now, moved: now, done: None, what: "its first look".to_owned() }
+    }
+
+    fn for_what(&mut self, what: &str) {
+        what.clone_into(&mut self.what);
+    }
+
+    fn progressed(&mut self, progress: &ProgressReport) {
+        let done = Some((progress.done, progress.total));
+        if self.done != done {
+            self.done = done;
+            self.moved = monotonic_now();
+        }
+        self.for_what(&progress.message);
+    }
+
+    fn end(&self) -> tokio::time::Instant {
+        match self.patience {
+            Patience::Total => self.began + self.timeout,
+            Patience::WithoutProgress { at_most } => (self.moved + self.timeout).min(self.began + at_most),
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        monotonic_now() >= self.end()
+    }
+
+    fn deadline(&self, clock: &Clock) -> crate::clock::Timestamp {
+        clock.now().plus(self.end().saturating_duration_since(monotonic_now()))
+    }
+}

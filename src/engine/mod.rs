@@ -1,0 +1,11 @@
+//! Runs tasks: looks, commits, checks ownership, acts, looks again. Knows steps only by their trait, so that operations are
+//! a value given to it. The one place that commits and folds is `commit.rs`, for the owner and for requests alike.
+
+mod commit;
+mod executor;
+mod scheduler;
+mod step;
+
+pub use commit::{Committer, Written};
+pub use scheduler::{Engine, EngineSettings};
+pub use step::{Look, Operation, Patience, PreparedEffect, ProgressReport, Registry, Step, StepContext};

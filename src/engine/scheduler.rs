@@ -1,0 +1,199 @@
+//! Which tasks this process owns: takes over every open task at start, runs new and retried ones, and lets go at shutdown.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::Clock;
+use crate::domain::decide::Input;
+use crate::domain::event::Phase;
+use crate::domain::graph::OperationName;
+use crate::domain::ids::{Fence, TaskId};
+use crate::domain::task::Task;
+use crate::engine::commit::{Committer, Written};
+use crate::engine::executor::{Executor, LetGo};
+use crate::engine::step::Registry;
+use crate::store::{Author, Store, StoreError};
+
+/// An effect in flight gets so long at shutdown.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
+
+/// How an engine is set up.
+#[derive(Clone)]
+pub struct EngineSettings {
+    /// Name of this process in events, for example `host:pid`.
+    pub executor: String,
+    /// Wall time.
+    pub clock: Clock,
+}
+
+/// Runs the tasks that this process owns, on a runtime of its own choice.
+pub struct Engine {
+    store: Arc<dyn Store>,
+    registry: Registry,
+    committer: Committer,
+    settings: EngineSettings,
+    runtime: tokio::runtime::Handle,
+    shutdown: CancellationToken,
+    tracker: TaskTracker,
+    running: Mutex<HashMap<TaskId, Fence>>,
+}
+
+impl Engine {
+    /// Over a store, on `runtime`.
+    pub fn new(
+        store: Arc<dyn Store>,
+        registry: Registry,
+        settings: EngineSettings,
+        runtime: tokio::runtime::Handle,
+    ) -> Arc<Self> {
+        let committer = Committer::new(Arc::clone(&store), registry.clone(), settings.clock.clone());
+        Arc::new(Self {
+            store,
+            registry,
+            committer,
+            settings,
+            runtime,
+            shutdown: CancellationToken::new(),
+            tracker: TaskTracker::new(),
+            running: Mutex::default(),
+        })
+    }
+
+    /// Where requests write.
+    pub const fn committer(&self) -> &Committer {
+        &self.committer
+    }
+
+    /// Takes over every task that an earlier process left moving. The store's own lock says that no other process is left.
+    pub async fn recover(self: &Arc<Self>) -> Result<usize, StoreError> {
+        let (open, _) = self.store.open_tasks(None).await?;
+        let moving: Vec<Task> =
+            open.into_iter().map(|stored| stored.task).filter(|task| task.state.phase() == Phase::Moving).collect();
+        let count = moving.len();
+        for task in moving {
+            self.adopt(Arc::new(task)).await?;
+        }
+        Ok(count)
+    }
+
+    async fn adopt(self: &Arc<Self>, task: Arc<Task>) -> Result<(), StoreError> {
+        let id = task.spec.id;
+        let Some(fence) = self.store.claim(id, &task.spec.cluster.key).await? else {
+            return Err(StoreError::Damaged(format!("open task {id} does not hold the lock of its cluster")));
+        };
+        let input = Input::Adopted { fence, executor: self.settings.executor.clone() };
+        match self.committer.write(&task, input, Author::Owner { fence }, |_| Vec::new()).await? {
+            Written::Done { task, .. } => {
+                tracing::info!(task = id.get(), fence = fence.get(), state = %task.state, "took the task over");
+                if task.state.phase() == Phase::Moving {
+                    self.spawn(task, fence, true);
+                }
+                Ok(())
+            }
+            Written::Refused(refusal) => Err(StoreError::Damaged(format!("task {id} cannot be adopted: {refusal:?}"))),
+            Written::Fenced | Written::LockHeld(_) | Written::Replayed { .. } => Ok(()),
+        }
+    }
+
+    /// Runs a task that was just accepted, under the fence of its acceptance.
+    pub fn begin(self: &Arc<Self>, task: Arc<Task>, fence: Fence) {
+        self.spawn(task, fence, false);
+    }
+
+    /// Runs a task that rested and was asked to go on, under a new fence.
+    pub async fn resume(self: &Arc<Self>, task: Arc<Task>) -> Result<(), StoreError> {
+        match self.store.claim(task.spec.id, &task.spec.cluster.key).await? {
+            Some(fence) => {
+                self.spawn(task, fence, true);
+                Ok(())
+            }
+            None => Err(StoreError::Damaged(format!("task {} does not hold the lock of its cluster", task.spec.id))),
+        }
+    }
+
+    fn spawn(self: &Arc<Self>, task: Arc<Task>, fence: Fence, earlier_owner: bool) {
+        let id = task.spec.id;
+        if self.shutdown.is_cancelled() {
+            return; // It is on disk; the next process takes it over.
+        }
+        let Some(operation) = self.registry.operation(&task.spec.graph.operation) else {
+            let OperationName { name, version } = &task.spec.graph.operation;
+            tracing::error!(
+                task = id.get(),
+                "this version does not know operation {name:?} v{version}; the task waits"
+            );
+            return;
+        };
+        if let Ok(mut running) = self.running.lock() {
+            running.insert(id, fence);
+        }
+        let engine = Arc::clone(self);
+        let executor = Executor::new(
+            Arc::clone(&self.store),
+            self.committer.clone(),
+            operation,
+            self.settings.clock.clone(),
+            self.settings.executor.clone(),
+            fence,
+            self.shutdown.clone(),
+            task,
+        );
+        let work = async move {
+            let taken_over = if earlier_owner { executor.take_over().await } else { Ok(()) };
+            let let_go = match taken_over {
+                Ok(()) => executor.run().await,
+                Err(let_go) => let_go,
+            };
+            engine.forget(id, fence);
+            match let_go {
+                LetGo::Ended => tracing::info!(task = id.get(), "the task ended"),
+                LetGo::ShuttingDown => tracing::info!(task = id.get(), "let go of the task: shutting down"),
+                LetGo::Fenced => tracing::warn!(task = id.get(), "let go of the task: another owner has it"),
+                LetGo::Store(error) => tracing::error!(task = id.get(), "let go of the task: {error}"),
+                LetGo::UnknownOperation(what) => {
+                    tracing::error!(task = id.get(), "let go of the task: this version does not know {what}");
+                }
+            }
+        };
+        self.tracker.spawn_on(work, &self.runtime);
+    }
+
+    fn forget(&self, task: TaskId, fence: Fence) {
+        if let Ok(mut running) = self.running.lock()
+            && running.get(&task) == Some(&fence)
+        {
+            running.remove(&task);
+        }
+    }
+
+    /// Number of tasks that run here.
+    pub fn running(&self) -> usize {
+        self.running.lock().map(|running| running.len()).unwrap_or_default()
+    }
+
+    /// No new work; an effect in flight gets a few seconds.
+    pub async fn shut_down(&self) {
+        self.shutdown.cancel();
+        self.tracker.close();
+        if tokio::time::timeout(SHUTDOWN_GRACE, self.tracker.wait()).await.is_err() {
+            tracing::warn!("tasks were still running at the end of the shutdown grace; the next start takes them over");
+        }
+    }
+}
+
+/// Ends the process at the Nth permit when a test asks for it: the moment between an intent and its effect.
+pub(super) fn crash_hook_permit() {
+    #[cfg(debug_assertions)]
+    {
+        use std::sync::atomic::{AtomicU64, Ordering};
+        static PERMITS: AtomicU64 = AtomicU64::new(0);
+        let wanted = std::env::var("OBSTEWARD_CRASH_AT_PERMIT").ok().and_then(|text| text.parse::<u64>().ok());
+        if wanted.is_some_and(|wanted| PERMITS.fetch_add(1, Ordering::SeqCst) + 1 == wanted) {
+            std::process::abort();
+        }
+    }
+}

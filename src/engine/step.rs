@@ -1,0 +1,212 @@
+//! What a step is to the engine, and what the engine gives a step. A step never commits, never holds the store and never
+//! sends an effect without a permit.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::clock::{Clock, Timestamp};
+use crate::domain::decide::Learned;
+use crate::domain::effect::{EffectOutcome, Intent, Permit};
+use crate::domain::event::{Failure, Override};
+use crate::domain::graph::OperationName;
+use crate::domain::ids::{Fence, SubtaskId};
+use crate::domain::task::{RecordedIntent, Subtask, Task};
+use crate::store::Write;
+
+/// How far a wait is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProgressReport {
+    /// What is waited for, for example `17 of 40 leaders still on zone2 10.0.0.2:2882`.
+    pub message: String,
+    /// How much is done.
+    pub done: i64,
+    /// How much there is; 0 when it cannot be counted.
+    pub total: i64,
+}
+
+impl ProgressReport {
+    /// A wait that cannot be counted.
+    pub fn uncounted(message: impl Into<String>) -> Self {
+        Self { message: message.into(), done: 0, total: 0 }
+    }
+}
+
+/// An effect that is ready to be sent: its session is open, its statement made.
+#[async_trait]
+pub trait PreparedEffect: Send {
+    /// Sends it, once.
+    async fn send(self: Box<Self>, permit: Permit) -> EffectOutcome;
+}
+
+/// What a look found.
+pub enum Look {
+    /// What the step should bring about is so.
+    Reached {
+        /// Nothing had to be done for it.
+        already_so: bool,
+        /// What to record.
+        learned: Learned,
+        /// Inventory changes, in the same commit.
+        writes: Vec<Write>,
+    },
+    /// An effect is needed.
+    Needed {
+        /// What will be recorded before.
+        intent: Intent,
+        /// Checks that are overridden by going on.
+        overrides: Vec<Override>,
+        /// How it is sent.
+        effect: Box<dyn PreparedEffect>,
+    },
+    /// Nothing to do but wait.
+    Wait {
+        /// For what, how far.
+        progress: ProgressReport,
+        /// When to look again.
+        again_in: Duration,
+    },
+    /// The step cannot reach it.
+    Refuse {
+        /// Why.
+        failure: Failure,
+        /// What to record all the same.
+        learned: Learned,
+    },
+    /// The look could not be made; looked again after a pause, for as long as the step's patience for reading.
+    Unreadable {
+        /// Why.
+        failure: Failure,
+    },
+}
+
+/// When a step's wait is too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// The subtask's timeout counts from its beginning.
+    Total,
+    /// The subtask's timeout counts from the last change of its progress; `at_most` in all.
+    WithoutProgress { at_most: Duration },
+}
+
+/// One step of an operation. Every method may be called again after a crash, at any time.
+#[async_trait]
+pub trait Step: Send + Sync {
+    /// Looks, and says what follows. Reads only.
+    async fn look(&self, context: &StepContext) -> Look;
+
+    /// Whether the result of a step that succeeded earlier still holds; asked when a task is retried. An error: not known.
+    async fn still_holds(&self, _context: &StepContext) -> Result<bool, Failure> {
+        Ok(true)
+    }
+
+    /// When its wait is too long.
+    fn patience(&self) -> Patience {
+        Patience::Total
+    }
+
+    /// How long a look may fail before the step does.
+    fn read_patience(&self) -> Duration {
+        Duration::from_secs(60)
+    }
+}
+
+/// An operation: its steps, and what happens around them.
+#[async_trait]
+pub trait Operation: Send + Sync {
+    /// The step of a subtask, by the subtask's name.
+    fn step(&self, name: &str) -> Option<Arc<dyn Step>>;
+
+    /// Makes sure that an effect which an earlier owner tried and did not settle can do nothing more, as far as that is
+    /// possible (its session is ended). Its horizon protects what this cannot.
+    async fn take_over(
+        &self,
+        context: &StepContext,
+        intent: &RecordedIntent,
+        permit: Permit,
+    ) -> Result<String, Failure>;
+
+    /// Inventory changes that belong to the task's end, in the same commit: statuses are restored when it was refused.
+    fn closing_writes(&self, task: &Task) -> Vec<Write>;
+}
+
+/// The operations that an engine knows, by name and version.
+#[derive(Clone, Default)]
+pub struct Registry(HashMap<OperationName, Arc<dyn Operation>>);
+
+impl Registry {
+    /// With one more operation.
+    #[must_use]
+    pub fn with(mut self, name: OperationName, operation: Arc<dyn Operation>) -> Self {
+        self.0.insert(name, operation);
+        self
+    }
+
+    /// The operation of a task.
+    pub fn operation(&self, name: &OperationName) -> Option<Arc<dyn Operation>> {
+        self.0.get(name).cloned()
+    }
+}
+
+/// What a step knows while it looks.
+#[derive(Clone)]
+pub struct StepContext {
+    /// The task, as committed.
+    pub task: Arc<Task>,
+    /// The step's subtask.
+    pub subtask: SubtaskId,
+    /// Wall time.
+    pub clock: Clock,
+    /// Fence of this owner.
+    pub fence: Fence,
+    /// When this process began with the subtask.
+    pub began_at: Timestamp,
+    /// What the last effect of this execution was refused with: code and words.
+    pub refused: Option<(String, String)>,
+    /// The wait is over: this is the last look before the step times out.
+    pub last_look: bool,
+    lines: Arc<Mutex<Vec<(Timestamp, String)>>>,
+}
+
+impl StepContext {
+    /// For one execution of a subtask.
+    pub fn new(task: Arc<Task>, subtask: SubtaskId, clock: Clock, fence: Fence) -> Self {
+        let began_at = clock.now();
+        Self { task, subtask, clock, fence, began_at, refused: None, last_look: false, lines: Arc::default() }
+    }
+
+    /// Adds a line to the subtask's log; it is kept with the next commit.
+    pub fn log(&self, line: impl Into<String>) {
+        let line = line.into();
+        tracing::info!(task = self.task.spec.id.get(), subtask = self.subtask.get(), "{line}");
+        if let Ok(mut lines) = self.lines.lock() {
+            lines.push((self.clock.now(), line));
+        }
+    }
+
+    /// Takes the lines that were not kept yet.
+    pub(super) fn take_lines(&self) -> Vec<(Timestamp, String)> {
+        self.lines.lock().map(|mut lines| std::mem::take(&mut *lines)).unwrap_or_default()
+    }
+
+    /// The step's subtask as folded.
+    pub fn this(&self) -> Option<&Subtask> {
+        self.task.subtask(self.subtask).ok()
+    }
+
+    /// A value of the task's context.
+    pub fn value(&self, key: &str) -> Option<&str> {
+        self.task.context.get(key).map(String::as_str)
+    }
+
+    /// Whether this subtask, in any execution, tried an effect that happened or may have.
+    pub fn tried(&self) -> bool {
+        use crate::domain::event::IntentOutcome as Outcome;
+        self.task.intents.iter().filter(|intent| intent.subtask == self.subtask).any(|intent| match intent.outcome {
+            None | Some(Outcome::Done | Outcome::Unknown) => true,
+            Some(Outcome::Refused | Outcome::Void) => false,
+        })
+    }
+}

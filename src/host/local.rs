@@ -1,0 +1,67 @@
+//! The host that we run on: an agent in this process.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::agent::{Agent, Refusal, StopRequest, Stopped};
+use crate::domain::effect::Permit;
+use crate::domain::host::{CallerFence, Found, ObserverIdentity, ObserverTarget, StopResult, Ticket};
+use crate::host::{Host, HostError, caller};
+
+/// This host.
+#[derive(Clone, Debug)]
+pub struct LocalHost(Agent);
+
+impl LocalHost {
+    /// Through `agent`.
+    pub const fn new(agent: Agent) -> Self {
+        Self(agent)
+    }
+}
+
+#[async_trait]
+impl Host for LocalHost {
+    async fn find(&self, target: &ObserverTarget) -> Result<Found, HostError> {
+        self.0.find(target).await.map_err(refused)
+    }
+
+    async fn arm(&self, target: &ObserverTarget, fence: &CallerFence) -> Result<(Found, Option<Ticket>), HostError> {
+        self.0.arm(target, fence).await.map_err(refused)
+    }
+
+    async fn stop(
+        &self,
+        permit: Permit,
+        target: &ObserverTarget,
+        identity: &ObserverIdentity,
+        ticket: Ticket,
+        store_id: &str,
+        grace: Duration,
+    ) -> StopResult {
+        let request = StopRequest {
+            target: target.clone(),
+            identity: identity.clone(),
+            ticket,
+            token: permit.token(),
+            fence: caller(&permit, store_id),
+            grace,
+        };
+        match self.0.stop(request).await {
+            Ok(stopped) => result(stopped),
+            Err(refusal) => StopResult::Refused { code: refusal.reason().to_owned(), message: refusal.to_string() },
+        }
+    }
+}
+
+/// What an agent's answer means above. A process that was signalled and is still there may yet end: unknown.
+pub fn result(stopped: Stopped) -> StopResult {
+    match stopped {
+        Stopped::Ended { how, evidence } => StopResult::Ended { how, evidence },
+        Stopped::StillThere { evidence } | Stopped::Unknown { evidence } => StopResult::Unknown { message: evidence },
+    }
+}
+
+fn refused(refusal: Refusal) -> HostError {
+    HostError::Refused { code: refusal.reason().to_owned(), message: refusal.to_string() }
+}

@@ -1,0 +1,165 @@
+//! A host whose agent is reached by gRPC. What was surely not sent is refused, what may have been sent is unknown.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Request, Status};
+use tonic_types::StatusExt;
+
+use crate::agent::grpc::ERROR_DOMAIN;
+use crate::agent::wire;
+use crate::domain::effect::Permit;
+use crate::domain::host::{CallerFence, Found, ObserverIdentity, ObserverTarget, StopResult, Ticket};
+use crate::host::{Host, HostError, caller, local};
+use crate::proto::agent_v1 as pb;
+use crate::proto::agent_v1::host_agent_service_client::HostAgentServiceClient;
+
+/// Longest wait for a connection.
+pub const CONNECT: Duration = Duration::from_secs(2);
+/// Longest look: a host with many processes on slow disks.
+const LOOK: Duration = Duration::from_secs(10);
+/// What a stop may take beyond its grace: two looks, the wait after SIGKILL and the record.
+const STOP_BEYOND_GRACE: Duration = Duration::from_secs(30);
+
+/// A host with an agent of its own.
+#[derive(Clone, Debug)]
+pub struct RemoteHost {
+    address: String,
+    endpoint: Endpoint,
+    /// Shared by looks; connects when first used and again when it was lost.
+    channel: Channel,
+}
+
+impl RemoteHost {
+    /// The agent at `host:port`.
+    pub fn new(address: &str) -> Result<Self, tonic::transport::Error> {
+        let endpoint = Endpoint::from_shared(format!("http://{address}"))?
+            .connect_timeout(CONNECT)
+            .tcp_nodelay(true)
+            // Together less than a look may take: a host that went away in silence leaves time for a new connection.
+            .http2_keep_alive_interval(Duration::from_secs(3))
+            .keep_alive_timeout(Duration::from_secs(3));
+        let channel = endpoint.connect_lazy();
+        Ok(Self { address: address.to_owned(), endpoint, channel })
+    }
+
+    async fn look(
+        &self,
+        target: &ObserverTarget,
+        fence: Option<&CallerFence>,
+    ) -> Result<(Found, Option<Ticket>), HostError> {
+        let request = pb::FindObserverRequest {
+            target: Some(wire::target_message(target)),
+            arm: fence.is_some(),
+            fence: fence.map(wire::fence_message),
+        };
+        let mut client = HostAgentServiceClient::new(self.channel.clone());
+        let answer = tokio::time::timeout(LOOK, async {
+            match client.find_observer(Request::new(request.clone())).await {
+                // The kept connection may have died with an earlier agent. Looking and arming may be repeated.
+                Err(status) if refusal(&status).is_none() && status.code() != Code::Unimplemented => {
+                    client.find_observer(Request::new(request)).await
+                }
+                answer => answer,
+            }
+        })
+        .await;
+        let unreachable = |why: String| Ok((Found::unreachable(format!("agent {}: {why}", self.address)), None));
+        match answer {
+            Err(_) => unreachable(format!("no answer within {LOOK:?}")),
+            Ok(Ok(response)) => wire::found(response.into_inner())
+                .map_err(|problem| HostError::Protocol { host: self.address.clone(), problem: problem.to_string() }),
+            Ok(Err(status)) => match refusal(&status) {
+                Some((code, message)) => Err(HostError::Refused { code, message }),
+                None if status.code() == Code::Unimplemented => {
+                    Err(HostError::Protocol { host: self.address.clone(), problem: words(&status) })
+                }
+                None => unreachable(words(&status)),
+            },
+        }
+    }
+}
+
+#[async_trait]
+impl Host for RemoteHost {
+    async fn find(&self, target: &ObserverTarget) -> Result<Found, HostError> {
+        Ok(self.look(target, None).await?.0)
+    }
+
+    async fn arm(&self, target: &ObserverTarget, fence: &CallerFence) -> Result<(Found, Option<Ticket>), HostError> {
+        self.look(target, Some(fence)).await
+    }
+
+    async fn stop(
+        &self,
+        permit: Permit,
+        target: &ObserverTarget,
+        identity: &ObserverIdentity,
+        ticket: Ticket,
+        store_id: &str,
+        grace: Duration,
+    ) -> StopResult {
+        let request = pb::StopObserverRequest {
+            target: Some(wire::target_message(target)),
+            identity: Some(wire::identity_message(identity)),
+            ticket: ticket.as_str().to_owned(),
+            token: permit.token(),
+            fence: Some(wire::fence_message(&caller(&permit, store_id))),
+            grace_millis: i32::try_from(grace.as_millis()).unwrap_or(i32::MAX),
+        };
+        let unknown = |why: String| StopResult::Unknown { message: format!("agent {}: {why}", self.address) };
+        // On a connection of its own: only so is it known that nothing was sent when connecting fails.
+        let channel = match tokio::time::timeout(CONNECT, self.endpoint.connect()).await {
+            Ok(Ok(channel)) => channel,
+            Ok(Err(error)) => return self.not_sent(&format!("cannot connect: {}", causes(&error))),
+            Err(_) => return self.not_sent(&format!("no connection within {CONNECT:?}")),
+        };
+        let mut client = HostAgentServiceClient::new(channel);
+        let limit = grace.saturating_add(STOP_BEYOND_GRACE);
+        match tokio::time::timeout(limit, client.stop_observer(Request::new(request))).await {
+            Err(_) => unknown(format!("no answer within {limit:?}")),
+            Ok(Ok(response)) => local::result(wire::stopped(response.into_inner())),
+            Ok(Err(status)) => match refusal(&status) {
+                Some((code, message)) => StopResult::Refused { code, message },
+                // Only a server that has no such method says so.
+                None if status.code() == Code::Unimplemented => {
+                    StopResult::Refused { code: "NOT_AN_AGENT".to_owned(), message: words(&status) }
+                }
+                None => unknown(words(&status)),
+            },
+        }
+    }
+}
+
+impl RemoteHost {
+    fn not_sent(&self, why: &str) -> StopResult {
+        StopResult::Refused {
+            code: "HOST_UNREACHABLE".to_owned(),
+            message: format!("agent {}: {why}; nothing was sent", self.address),
+        }
+    }
+}
+
+/// A refusal that an agent of ours made itself: nothing was signalled.
+fn refusal(status: &Status) -> Option<(String, String)> {
+    let info = status.get_details_error_info()?;
+    (info.domain == ERROR_DOMAIN).then(|| (info.reason, status.message().to_owned()))
+}
+
+fn words(status: &Status) -> String {
+    match std::error::Error::source(status) {
+        Some(source) => format!("{:?}: {}: {}", status.code(), status.message(), causes(source)),
+        None => format!("{:?}: {}", status.code(), status.message()),
+    }
+}
+
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut words = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        words.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    words
+}

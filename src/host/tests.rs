@@ -1,0 +1,106 @@
+//! The ways to a host, to a real agent and to none.
+
+use std::future::pending;
+use std::net::SocketAddr;
+
+use super::*;
+use crate::agent::real_observer::{AtSigterm, RealObserver, agent};
+use crate::agent::{Agent, grpc};
+use crate::domain::host::{Ended, Finding};
+use crate::domain::ids::{SubtaskId, TaskId};
+use crate::net::listener::bind_plaintext;
+
+const GRACE: Duration = Duration::from_secs(5);
+const STORE: &str = "store-a";
+
+fn permit(observer: &RealObserver, fence: i64) -> Permit {
+    let caller = observer.fence(fence);
+    Permit::issue(TaskId::new(1).unwrap(), SubtaskId::new(2).unwrap(), 3, 1, caller.cluster, caller.fence)
+}
+
+async fn serving(agent: Agent) -> SocketAddr {
+    let (listener, bound) = bind_plaintext("127.0.0.1:0".parse().unwrap(), false).await.unwrap();
+    tokio::spawn(grpc::serve(agent, listener, pending()));
+    bound
+}
+
+async fn finds_arms_and_stops(host: &dyn Host, observer: &mut RealObserver) {
+    let target = observer.target.clone();
+    let Finding::Running(identity) = host.find(&target).await.unwrap().finding else { panic!("not found") };
+    let (found, ticket) = host.arm(&target, &observer.fence(2)).await.unwrap();
+    assert_eq!(found.finding, Finding::Running(identity.clone()));
+    let refused = host.arm(&target, &observer.fence(1)).await;
+    assert!(matches!(&refused, Err(HostError::Refused { code, .. }) if code == "FENCED"), "{refused:?}");
+
+    let made_up = Ticket::from_agent("made up");
+    let result = host.stop(permit(observer, 2), &target, &identity, made_up, STORE, GRACE).await;
+    assert!(matches!(&result, StopResult::Refused { code, .. } if code == "TICKET_UNKNOWN"), "{result:?}");
+    let result = host.stop(permit(observer, 2), &target, &identity, ticket.unwrap(), STORE, GRACE).await;
+    assert!(matches!(result, StopResult::Ended { how: Ended::Terminated, .. }), "{result:?}");
+    assert!(!observer.is_alive());
+    let repeat = Ticket::from_agent("whatever");
+    assert_eq!(host.stop(permit(observer, 2), &target, &identity, repeat, STORE, GRACE).await, result);
+}
+
+#[tokio::test]
+async fn local() {
+    let (_directory, agent) = agent();
+    let mut observer = RealObserver::start(AtSigterm::Ends);
+    observer.found(&agent).await;
+    let host = AgentHosts::new(Some(agent)).host(&HostAddress::Local);
+    finds_arms_and_stops(&*host, &mut observer).await;
+}
+
+#[tokio::test]
+async fn remote() {
+    let (_directory, agent) = agent();
+    let mut observer = RealObserver::start(AtSigterm::Ends);
+    observer.found(&agent).await;
+    let address = serving(agent).await.to_string();
+    let host = AgentHosts::new(None).host(&HostAddress::Grpc { address });
+    finds_arms_and_stops(&*host, &mut observer).await;
+}
+
+#[tokio::test]
+async fn nobody_there_is_unreachable_and_a_stop_was_surely_not_sent() {
+    let (_directory, agent) = agent();
+    let observer = RealObserver::start(AtSigterm::Ends);
+    let identity = observer.found(&agent).await;
+    let free = bind_plaintext("127.0.0.1:0".parse().unwrap(), false).await.unwrap().1.to_string();
+    let hosts = AgentHosts::new(None);
+    for address in [
+        HostAddress::None,
+        HostAddress::Local,
+        HostAddress::Grpc { address: free },
+        HostAddress::Grpc { address: "no address".to_owned() },
+    ] {
+        let host = hosts.host(&address);
+        let found = host.find(&observer.target).await.unwrap();
+        assert!(matches!(found.finding, Finding::HostUnreachable { .. }), "{found:?}");
+        let (found, ticket) = host.arm(&observer.target, &observer.fence(1)).await.unwrap();
+        assert!(matches!(found.finding, Finding::HostUnreachable { .. }) && ticket.is_none(), "{found:?}");
+        let ticket = Ticket::from_agent("t");
+        let result = host.stop(permit(&observer, 1), &observer.target, &identity, ticket, STORE, GRACE).await;
+        assert!(matches!(&result, StopResult::Refused { code, .. } if code == "HOST_UNREACHABLE"), "{result:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_is_lost_after_sending_is_unknown() {
+    let (_directory, agent) = agent();
+    let observer = RealObserver::start(AtSigterm::Ends);
+    let identity = observer.found(&agent).await;
+    // Takes connections and drops each once something was sent on it.
+    let (listener, bound) = bind_plaintext("127.0.0.1:0".parse().unwrap(), false).await.unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut connection, _)) = listener.accept().await {
+            let _ = tokio::io::AsyncReadExt::read(&mut connection, &mut [0; 1024]).await;
+        }
+    });
+    let host = AgentHosts::new(None).host(&HostAddress::Grpc { address: bound.to_string() });
+    let ticket = Ticket::from_agent("t");
+    let result = host.stop(permit(&observer, 1), &observer.target, &identity, ticket, STORE, GRACE).await;
+    assert!(matches!(result, StopResult::Unknown { .. }), "{result:?}");
+    let found = host.find(&observer.target).await.unwrap();
+    assert!(matches!(found.finding, Finding::HostUnreachable { .. }), "{found:?}");
+}

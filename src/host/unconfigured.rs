@@ -1,0 +1,45 @@
+//! The host that nobody configured: it is never reached.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::domain::effect::Permit;
+use crate::domain::host::{CallerFence, Found, ObserverIdentity, ObserverTarget, StopResult, Ticket};
+use crate::host::{Host, HostError};
+
+/// A host with no way to it.
+#[derive(Clone, Debug)]
+pub struct Unconfigured {
+    reason: String,
+}
+
+impl Unconfigured {
+    /// With the reason that everybody is told.
+    pub fn new(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into() }
+    }
+}
+
+#[async_trait]
+impl Host for Unconfigured {
+    async fn find(&self, _target: &ObserverTarget) -> Result<Found, HostError> {
+        Ok(Found::unreachable(self.reason.clone()))
+    }
+
+    async fn arm(&self, _target: &ObserverTarget, _fence: &CallerFence) -> Result<(Found, Option<Ticket>), HostError> {
+        Ok((Found::unreachable(self.reason.clone()), None))
+    }
+
+    async fn stop(
+        &self,
+        _permit: Permit,
+        _target: &ObserverTarget,
+        _identity: &ObserverIdentity,
+        _ticket: Ticket,
+        _store_id: &str,
+        _grace: Duration,
+    ) -> StopResult {
+        StopResult::Refused { code: "HOST_UNREACHABLE".to_owned(), message: self.reason.clone() }
+    }
+}

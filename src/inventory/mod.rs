@@ -1,0 +1,236 @@
+//! Clusters, zones, servers, hosts and credentials: how a cluster is reached, what was observed of it, and when it is read
+//! again. May use `store`, `oceanbase`, `host` and `domain`; writes observed columns only.
+
+mod syncer;
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::clock::Clock;
+use crate::domain::host::ObserverTarget;
+use crate::domain::ids::{ClusterId, ServerId};
+use crate::domain::reading::{ServerReading, ZoneReading};
+use crate::host::HostAddress;
+use crate::oceanbase::{ClusterAccess, ClusterError, Discovery, Endpoint, Expected, KnownServer, OceanBase};
+use crate::store::StoreError;
+use crate::store::inventory::{
+    ClusterObservation, ClusterRow, DefaultHost, HostRoute, InventoryStore, ServerObservation, ServerRow,
+    ZoneObservation,
+};
+
+pub use syncer::Syncer;
+
+/// Why the inventory cannot answer.
+#[derive(Debug, Error)]
+pub enum InventoryError {
+    /// No such cluster.
+    #[error("cluster {0} is not registered")]
+    ClusterNotFound(ClusterId),
+    /// No such server.
+    #[error("server {server} is not in cluster {cluster}")]
+    ServerNotFound {
+        /// Which cluster.
+        cluster: ClusterId,
+        /// Which server.
+        server: ServerId,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The cluster could not be read.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+}
+
+/// A server with everything that is needed to reach it and its cluster.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Its cluster.
+    pub cluster: ClusterRow,
+    /// The server.
+    pub server: ServerRow,
+    /// Every server of the cluster, as last read.
+    pub servers: Vec<ServerRow>,
+    /// How the cluster is reached.
+    pub access: ClusterAccess,
+    /// Endpoints of the last sync.
+    pub known: Vec<KnownServer>,
+    /// How its host is reached.
+    pub host: HostAddress,
+}
+
+impl Target {
+    /// What every session must prove.
+    pub fn expected(&self) -> Expected {
+        Expected {
+            identity: Some(self.cluster.identity.clone()),
+            target: Some((self.server.addr, self.server.ob_server_id)),
+        }
+    }
+
+    /// What the agent looks for.
+    pub fn observer(&self) -> ObserverTarget {
+        ObserverTarget {
+            address: self.server.addr,
+            sql_port: self.server.sql_port,
+            cluster_name: self.cluster.identity.name.clone(),
+            ob_cluster_id: self.cluster.identity.ob_cluster_id,
+        }
+    }
+}
+
+/// The inventory.
+#[derive(Clone)]
+pub struct Inventory {
+    store: Arc<dyn InventoryStore>,
+    oceanbase: Arc<dyn OceanBase>,
+    clock: Clock,
+}
+
+impl Inventory {
+    /// Over a store.
+    pub fn new(store: Arc<dyn InventoryStore>, oceanbase: Arc<dyn OceanBase>, clock: Clock) -> Self {
+        Self { store, oceanbase, clock }
+    }
+
+    /// Its part of the store.
+    pub const fn store(&self) -> &Arc<dyn InventoryStore> {
+        &self.store
+    }
+
+    /// One cluster.
+    pub async fn cluster(&self, id: ClusterId) -> Result<ClusterRow, InventoryError> {
+        self.store.cluster(id).await?.ok_or(InventoryError::ClusterNotFound(id))
+    }
+
+    /// One server with the ways to it.
+    pub async fn target(&self, cluster: ClusterId, server: ServerId) -> Result<Target, InventoryError> {
+        let row = self.cluster(cluster).await?;
+        let servers = self.store.servers(cluster).await?;
+        let found = servers.iter().find(|candidate| candidate.id == server).cloned();
+        let found = found.ok_or(InventoryError::ServerNotFound { cluster, server })?;
+        let hosts = self.store.hosts(cluster).await?;
+        let access = access(&row.endpoints, &row.username, &row.password)?;
+        let host = host_address(&row.default_host, &hosts, &found);
+        Ok(Target { access, known: known_servers(&servers), host, cluster: row, server: found, servers })
+    }
+
+    /// Reads a cluster that is not registered yet.
+    pub async fn discover(&self, access: &ClusterAccess) -> Result<Discovery, ClusterError> {
+        let mut reader = self.oceanbase.reader(access, &[], &Expected::default(), &Default::default()).await?;
+        reader.discover().await
+    }
+
+    /// Reads a registered cluster and records what is observed. Answers what changed, in words.
+    pub async fn sync(&self, id: ClusterId) -> Result<Vec<String>, InventoryError> {
+        let row = self.cluster(id).await?;
+        let known = known_servers(&self.store.servers(id).await?);
+        let access = access(&row.endpoints, &row.username, &row.password)?;
+        let expected = Expected { identity: Some(row.identity.clone()), target: None };
+        let read = async {
+            let mut reader = self.oceanbase.reader(&access, &known, &expected, &Default::default()).await?;
+            reader.discover().await
+        };
+        match read.await {
+            Ok(discovery) => Ok(self.store.observe(id, observation(&discovery)).await?),
+            Err(error) => {
+                self.store.observe_failed(id, self.clock.now(), error.to_string()).await?;
+                Err(error.into())
+            }
+        }
+    }
+}
+
+/// How a cluster is reached, from what is stored.
+pub fn access(
+    endpoints: &[String],
+    username: &str,
+    password: &secrecy::SecretString,
+) -> Result<ClusterAccess, ClusterError> {
+    let endpoints: Result<Vec<Endpoint>, ClusterError> =
+        endpoints.iter().map(|text| Endpoint::from_str(text)).collect();
+    Ok(ClusterAccess { endpoints: endpoints?, username: username.to_owned(), password: password.clone() })
+}
+
+/// What a reading says, for the store.
+pub fn observation(discovery: &Discovery) -> ClusterObservation {
+    let micros = |duration: &crate::domain::reading::Fact<std::time::Duration>| {
+        duration.as_ref().ok().and_then(|duration| i64::try_from(duration.as_micros()).ok()).unwrap_or_default()
+    };
+    ClusterObservation {
+        observed_at: discovery.observed_at,
+        zones: discovery.zones.iter().map(zone_observation).collect(),
+        servers: discovery.servers.iter().map(server_observation).collect(),
+        lease_time_micros: micros(&discovery.parameters.lease_time),
+        permanent_offline_micros: micros(&discovery.parameters.server_permanent_offline_time),
+    }
+}
+
+fn zone_observation(zone: &ZoneReading) -> ZoneObservation {
+    ZoneObservation {
+        name: zone.name.clone(),
+        inner_status: zone.status,
+        region: zone.region.clone(),
+        idc: zone.idc.clone(),
+    }
+}
+
+fn server_observation(server: &ServerReading) -> ServerObservation {
+    ServerObservation {
+        addr: server.addr,
+        ob_server_id: server.ob_server_id,
+        zone: server.zone.clone(),
+        sql_port: server.sql_port,
+        inner_status: server.status,
+        stop_time: server.stop_time,
+        start_service_time: server.start_service_time,
+        last_offline_time: server.last_offline_time,
+        with_rootserver: server.with_rootserver,
+        build_version: server.build_version.clone(),
+    }
+}
+
+/// A stored server as the rules read it.
+pub fn recorded_reading(server: &ServerRow) -> ServerReading {
+    ServerReading {
+        addr: server.addr,
+        ob_server_id: server.ob_server_id,
+        zone: server.zone.clone(),
+        sql_port: server.sql_port,
+        with_rootserver: server.with_rootserver,
+        status: server.inner_status,
+        start_service_time: server.start_service_time,
+        stop_time: server.stop_time,
+        last_offline_time: server.last_offline_time,
+        create_time: None,
+        build_version: server.build_version.clone(),
+    }
+}
+
+fn known_servers(servers: &[ServerRow]) -> Vec<KnownServer> {
+    let known = servers.iter().map(|server| KnownServer {
+        addr: server.addr,
+        sql_port: server.sql_port,
+        zone: server.zone.clone(),
+        active: server.inner_status == crate::domain::status::InnerStatus::Active && server.last_offline_time.is_none(),
+    });
+    known.collect()
+}
+
+fn host_address(default: &DefaultHost, hosts: &[(String, HostRoute)], server: &ServerRow) -> HostAddress {
+    let ip = server.addr.ip();
+    match hosts.iter().find(|(svr_ip, _)| *svr_ip == ip.to_string()).map(|(_, route)| route) {
+        Some(HostRoute::Local) => HostAddress::Local,
+        Some(HostRoute::Grpc { address }) => HostAddress::Grpc { address: address.clone() },
+        Some(HostRoute::None) => HostAddress::None,
+        None => match default {
+            DefaultHost::None => HostAddress::None,
+            DefaultHost::Local => HostAddress::Local,
+            DefaultHost::Grpc { port } => {
+                HostAddress::Grpc { address: std::net::SocketAddr::new(ip, *port).to_string() }
+            }
+        },
+    }
+}

@@ -1,0 +1,3 @@
+//! How we listen. Knows no service.
+
+pub mod listener;

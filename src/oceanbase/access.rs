@@ -1,0 +1,110 @@
+//! How a cluster is reached, and what it must prove. Plain data.
+
+use std::fmt;
+use std::str::FromStr;
+
+use secrecy::SecretString;
+
+use super::error::ClusterError;
+use crate::domain::ids::{ClusterIdentity, ServerAddr, ZoneName};
+
+/// Host (name or IP) and SQL port.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Endpoint {
+    /// Name or IP, without brackets.
+    pub host: String,
+    /// SQL port, 2881 by default.
+    pub port: u16,
+}
+
+impl fmt::Display for Endpoint {
+    /// `host:port`, IPv6 in brackets.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(formatter, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(formatter, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+impl FromStr for Endpoint {
+    type Err = ClusterError;
+
+    fn from_str(text: &str) -> Result<Self, ClusterError> {
+        let wrong = || ClusterError::permanent(format!("{text:?} is not an endpoint, write host:port"));
+        let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        let port = port.parse().map_err(|_| wrong())?;
+        if host.is_empty() || port == 0 {
+            return Err(wrong());
+        }
+        Ok(Self { host: host.to_owned(), port })
+    }
+}
+
+/// How a cluster is reached.
+#[derive(Clone, Debug)]
+pub struct ClusterAccess {
+    /// Where people said that it answers; any of them.
+    pub endpoints: Vec<Endpoint>,
+    /// A user of the sys tenant with ALTER SYSTEM, for example `root@sys`.
+    pub username: String,
+    /// Its password.
+    pub password: SecretString,
+}
+
+/// What a session must prove before anything else is sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Expected {
+    /// The cluster; `None` while it is being registered.
+    pub identity: Option<ClusterIdentity>,
+    /// The server that is to be acted on, with its `DBA_OB_SERVERS.ID`.
+    pub target: Option<(ServerAddr, i64)>,
+}
+
+/// Which endpoints are not wanted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Avoid {
+    /// Not this server while another endpoint is left.
+    pub server: Option<ServerAddr>,
+    /// Not this zone while another endpoint is left.
+    pub zone: Option<ZoneName>,
+    /// Not this server, even if it is the last: the gate never asks the target about itself.
+    pub never: Option<ServerAddr>,
+}
+
+/// A server of the last sync.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownServer {
+    /// Its address.
+    pub addr: ServerAddr,
+    /// Its SQL port.
+    pub sql_port: u16,
+    /// Its zone.
+    pub zone: ZoneName,
+    /// Whether it was ACTIVE.
+    pub active: bool,
+}
+
+impl KnownServer {
+    /// Where it answers.
+    pub fn endpoint(&self) -> Endpoint {
+        Endpoint { host: self.addr.ip().to_string(), port: self.sql_port }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_are_read_as_they_are_written() {
+        for text in ["10.0.0.1:2881", "[fd00::1]:2881", "db.example.org:2881"] {
+            assert_eq!(text.parse::<Endpoint>().unwrap().to_string(), text);
+        }
+        for text in ["", "10.0.0.1", ":2881", "h:0", "h:x"] {
+            assert!(text.parse::<Endpoint>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! A session for one effect. Its answer is Done, Refused or Unknown; whatever is not surely a refusal is Unknown.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::error::{ClusterError, is_surely_refusal};
+use super::literal::Statement;
+use super::session::{Proven, Session};
+use super::{EffectSession, HORIZON_MARGIN, views};
+use crate::domain::effect::{EffectOutcome, Permit};
+
+/// The effect session over a MySQL session.
+pub struct MysqlEffectSession {
+    proven: Proven,
+    connection_id: i64,
+    horizon: Duration,
+}
+
+impl MysqlEffectSession {
+    pub(super) async fn new(mut proven: Proven) -> Result<Self, ClusterError> {
+        let connection_id = connection_id(&mut proven.session).await?;
+        let parameters = views::parameters(&mut proven.session).await?;
+        // Without the parameter the horizon is not known, and nothing is sent whose end is not known.
+        let horizon = super::horizon(parameters.internal_sql_execute_timeout?);
+        Ok(Self { proven, connection_id, horizon })
+    }
+}
+
+/// `CONNECTION_ID()` of a session.
+pub(super) async fn connection_id(session: &mut Session) -> Result<i64, ClusterError> {
+    let rows = session.rows("CONNECTION_ID()", "SELECT CONNECTION_ID() AS ID").await?;
+    let row = rows.first().ok_or_else(|| ClusterError::unreadable("CONNECTION_ID() gave no row"))?;
+    Ok(row.parse("ID")?)
+}
+
+#[async_trait]
+impl EffectSession for MysqlEffectSession {
+    fn endpoint(&self) -> &str {
+        &self.proven.endpoint
+    }
+
+    fn connection_id(&self) -> i64 {
+        self.connection_id
+    }
+
+    fn horizon(&self) -> Duration {
+        self.horizon
+    }
+
+    async fn send(mut self: Box<Self>, permit: Permit, statement: Statement) -> EffectOutcome {
+        let here = self.proven.identity.key();
+        if *permit.cluster() != here {
+            return EffectOutcome::Refused {
+                code: "WRONG_CLUSTER".to_owned(),
+                message: format!(
+                    "the permit is for cluster {}, the session is on {}: nothing was sent",
+                    permit.cluster().as_str(),
+                    here.as_str()
+                ),
+            };
+        }
+        let sql = statement.to_string();
+        tracing::info!(endpoint = %self.proven.endpoint, connection_id = self.connection_id, fence = permit.fence().get(), %sql, "sending an effect");
+        let bound = self.horizon.saturating_sub(HORIZON_MARGIN);
+        let outcome = outcome(self.proven.session.command(&sql, bound).await);
+        tracing::info!(endpoint = %self.proven.endpoint, connection_id = self.connection_id, ?outcome, "effect answered");
+        outcome
+    }
+}
+
+fn outcome(answer: Result<(), ClusterError>) -> EffectOutcome {
+    match answer {
+        Ok(()) => EffectOutcome::Done { message: "OK".to_owned() },
+        Err(error) => match error.number {
+            Some(number) if is_surely_refusal(number) => {
+                EffectOutcome::Refused { code: number.to_string(), message: error.message }
+            }
+            Some(_) | None => EffectOutcome::Unknown { message: error.message },
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::error::ErrorClass;
+    use super::*;
+
+    #[test]
+    fn only_a_sure_refusal_is_one() {
+        let answer = |number| Err(ClusterError { class: ErrorClass::Permanent, number, message: "no".to_owned() });
+        assert!(matches!(outcome(answer(Some(4179))), EffectOutcome::Refused { .. }));
+        for number in [Some(4012), Some(4652), Some(4751), Some(9999), None] {
+            assert!(matches!(outcome(answer(number)), EffectOutcome::Unknown { .. }), "{number:?}");
+        }
+        assert!(matches!(outcome(Ok(())), EffectOutcome::Done { .. }));
+    }
+}

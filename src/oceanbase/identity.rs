@@ -1,0 +1,104 @@
+//! The proof of the cluster: made on every session before anything that acts is sent (DESIGN, promise 7).
+
+use super::access::{Endpoint, Expected};
+use super::error::{ClusterError, ErrorClass, number};
+use super::row::TextRow;
+use super::session::Session;
+use super::views;
+use crate::domain::ids::{ClusterIdentity, ServerAddr};
+use crate::domain::reading::SYS_TENANT;
+
+/// What a session proved.
+pub struct Proof {
+    /// The cluster.
+    pub identity: ClusterIdentity,
+    /// The observer that answers.
+    pub server: ServerAddr,
+    /// Its SQL port.
+    pub sql_port: u16,
+}
+
+/// Reads who answers, and compares.
+pub async fn prove(session: &mut Session, endpoint: &Endpoint, expected: &Expected) -> Result<Proof, ClusterError> {
+    let identity = read(session).await?;
+    if let Some(wanted) = &expected.identity
+        && *wanted != identity
+    {
+        let message = format!(
+            "{endpoint}: is cluster {} instead of {}, nothing was sent to it",
+            identity.key().as_str(),
+            wanted.key().as_str()
+        );
+        return Err(ClusterError::new(ErrorClass::WrongCluster, message));
+    }
+    let servers = views::servers(session).await?;
+    if let Some((addr, id)) = &expected.target {
+        let found = servers.iter().find(|server| server.addr == *addr).map(|server| server.ob_server_id);
+        if found != Some(*id) {
+            let found = found.map_or("none".to_owned(), |found| found.to_string());
+            let message = format!("{endpoint}: server {addr} has id {found} instead of {id}, sync the cluster");
+            return Err(ClusterError::new(ErrorClass::WrongCluster, message));
+        }
+    }
+    let here = match who_answers(session).await? {
+        Some(addr) => servers.iter().find(|server| server.addr == addr),
+        // The functions do not exist: the endpoint itself must be a server's.
+        None => servers
+            .iter()
+            .find(|server| server.sql_port == endpoint.port && endpoint.host.parse() == Ok(server.addr.ip())),
+    };
+    match here {
+        Some(server) => Ok(Proof { identity, server: server.addr, sql_port: server.sql_port }),
+        None => {
+            let message = format!("{endpoint}: the observer that answers is not in DBA_OB_SERVERS");
+            Err(ClusterError::unreadable(message))
+        }
+    }
+}
+
+/// Name and id from the parameters, fingerprint from the creation of the sys tenant (in UTC, as the session's time zone is).
+pub async fn read(session: &mut Session) -> Result<ClusterIdentity, ClusterError> {
+    const VIEW: &str = "GV$OB_PARAMETERS";
+    let sql = "SELECT NAME, VALUE FROM oceanbase.GV$OB_PARAMETERS WHERE NAME = 'cluster' OR NAME = 'cluster_id'";
+    let rows = session.rows(VIEW, sql).await?;
+    let name = one_value(&rows, "cluster")?;
+    let id = one_value(&rows, "cluster_id")?;
+    let ob_cluster_id = id
+        .trim()
+        .parse()
+        .map_err(|_| ClusterError::unreadable(format!("parameter cluster_id is {id:?}, not a number")))?;
+    let sql = format!("SELECT CREATE_TIME FROM oceanbase.DBA_OB_TENANTS WHERE TENANT_ID = {SYS_TENANT}");
+    let rows = session.rows("DBA_OB_TENANTS", &sql).await?;
+    let [row] = rows.as_slice() else {
+        return Err(ClusterError::unreadable("DBA_OB_TENANTS shows no sys tenant: log in to the sys tenant"));
+    };
+    Ok(ClusterIdentity { name, ob_cluster_id, fingerprint: row.text("CREATE_TIME")?.trim().to_owned() })
+}
+
+/// The value on which all servers agree.
+fn one_value(rows: &[TextRow], name: &str) -> Result<String, ClusterError> {
+    let mut values: Vec<&str> = Vec::new();
+    for row in rows {
+        if row.text("NAME")?.eq_ignore_ascii_case(name) {
+            values.push(row.text("VALUE")?);
+        }
+    }
+    values.sort_unstable();
+    values.dedup();
+    match values.as_slice() {
+        [value] if !value.is_empty() => Ok((*value).to_owned()),
+        _ => Err(ClusterError::unreadable(format!("parameter {name} has the values {values:?} instead of one"))),
+    }
+}
+
+/// The observer behind the session, also through OBProxy; `None`: it does not know the functions.
+async fn who_answers(session: &mut Session) -> Result<Option<ServerAddr>, ClusterError> {
+    match session.rows("host_ip() and rpc_port()", "SELECT host_ip() AS SVR_IP, rpc_port() AS SVR_PORT").await {
+        Ok(rows) => match rows.first() {
+            Some(row) => Ok(Some(row.addr()?)),
+            None => Err(ClusterError::unreadable("host_ip() gave no row")),
+        },
+        Err(error) if error.number == Some(number::FUNCTION_DOES_NOT_EXIST) => Ok(None),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,96 @@
+//! KILL of a session that an earlier owner left behind, and the look that it is gone.
+
+use std::time::Duration;
+
+use super::access::{ClusterAccess, Endpoint, Expected};
+use super::effect::connection_id;
+use super::error::{ClusterError, ErrorClass, number};
+use super::identity;
+use super::session::{Purpose, Session};
+use crate::clock::monotonic_now;
+use crate::domain::effect::Permit;
+use crate::domain::ids::ServerAddr;
+
+/// How long the session may take to go.
+const GONE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often it is looked for.
+const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+/// How long KILL itself may take.
+const KILL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How it is known that a session is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionGone {
+    /// It was there, and is not any more.
+    Killed,
+    /// It was not there.
+    NotThere,
+    /// Nobody listens on the endpoint: its process is gone, and the session with it. A host that does not answer at all is
+    /// no proof, and an error.
+    EndpointDead,
+}
+
+/// Connects to the endpoint itself, never to another one: connection ids belong to one observer.
+pub async fn kill(
+    permit: &Permit,
+    access: &ClusterAccess,
+    expected: &Expected,
+    endpoint: &str,
+    connection: i64,
+) -> Result<SessionGone, ClusterError> {
+    let endpoint: Endpoint = endpoint.parse()?;
+    let mut session = match Session::connect(&endpoint, access, Purpose::Read).await {
+        Ok(session) => session,
+        Err(failure) if failure.nobody_listens => return Ok(SessionGone::EndpointDead),
+        Err(failure) => return Err(failure.error),
+    };
+    // The target may have been deleted since; the cluster must still be the same.
+    let expected = Expected { identity: expected.identity.clone(), target: None };
+    let proof = identity::prove(&mut session, &endpoint, &expected).await?;
+    if *permit.cluster() != proof.identity.key() {
+        let message = format!("{endpoint}: is not cluster {}, nothing was sent to it", permit.cluster().as_str());
+        return Err(ClusterError::new(ErrorClass::WrongCluster, message));
+    }
+    // An observer that was restarted gives ids anew: ours may be the very number, or somebody else's session has it.
+    if connection_id(&mut session).await? == connection
+        || !is_there(&mut session, &proof.server, access, connection).await?
+    {
+        return Ok(SessionGone::NotThere);
+    }
+    match session.command(&format!("KILL {connection}"), KILL_TIMEOUT).await {
+        Ok(()) => {}
+        Err(error) if error.number == Some(number::NO_SUCH_THREAD) => {}
+        Err(error) => return Err(error),
+    }
+    let deadline = monotonic_now() + GONE_TIMEOUT;
+    while is_there(&mut session, &proof.server, access, connection).await? {
+        if monotonic_now() >= deadline {
+            let message = format!(
+                "{endpoint}: session {connection} is still there {} s after KILL, look at GV$OB_PROCESSLIST",
+                GONE_TIMEOUT.as_secs()
+            );
+            return Err(ClusterError::new(ErrorClass::Transient, message));
+        }
+        tokio::time::sleep(LOOK_INTERVAL).await;
+    }
+    Ok(SessionGone::Killed)
+}
+
+/// Whether our user has a session of this id on this observer.
+async fn is_there(
+    session: &mut Session,
+    server: &ServerAddr,
+    access: &ClusterAccess,
+    connection: i64,
+) -> Result<bool, ClusterError> {
+    let sql = format!("SELECT * FROM oceanbase.GV$OB_PROCESSLIST WHERE ID = {connection}");
+    let user = access.username.split('@').next().unwrap_or_default();
+    for row in session.rows("GV$OB_PROCESSLIST", &sql).await? {
+        let owner = row.text_or_empty("USER");
+        let ours = owner.is_empty() || owner.split('@').next() == Some(user);
+        if ours && row.addr()? == *server {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}

@@ -1,0 +1,179 @@
+//! The log streams as the root service itself reads them, and their leaders.
+
+use super::error::ClusterError;
+use super::facts::known_or_why;
+use super::row::TextRow;
+use super::session::Session;
+use crate::domain::ids::ServerAddr;
+use crate::domain::reading::member_list;
+use crate::domain::reading::{Fact, LogReplica, LogStreamReading, Role, Unreadable};
+
+/// The statement of the root service's precheck (oceanbase-kernel, section 1.2 A 6), as one SELECT: one moment for all.
+const JOINED: &str = "SELECT a.tenant_id AS tenant_id, a.ls_id AS ls_id, b.svr_ip AS svr_ip, b.svr_port AS svr_port, \
+    b.role AS role, b.proposal_id AS proposal_id, b.paxos_member_list AS paxos_member_list, \
+    b.paxos_replica_num AS paxos_replica_num, b.end_scn AS end_scn \
+    FROM oceanbase.__all_virtual_ls_status a LEFT JOIN oceanbase.__all_virtual_log_stat b \
+    ON a.tenant_id = b.tenant_id AND a.ls_id = b.ls_id \
+    WHERE a.status <> 'CREATE_ABORT' ORDER BY a.tenant_id, a.ls_id";
+
+/// Every log stream of every tenant.
+pub async fn read(session: &mut Session) -> Result<Vec<LogStreamReading>, ClusterError> {
+    let rows = session.rows("the log streams", JOINED).await?;
+    let mut log_streams = group(&rows)?;
+    let leaders = "SELECT * FROM oceanbase.GV$OB_LOG_STAT WHERE ROLE = 'LEADER'";
+    let leaders = known_or_why(session.rows("GV$OB_LOG_STAT", leaders).await)?;
+    for log_stream in &mut log_streams {
+        arbitration(log_stream, &leaders);
+    }
+    Ok(log_streams)
+}
+
+/// Rows of one log stream stand together.
+fn group(rows: &[TextRow]) -> Fact<Vec<LogStreamReading>> {
+    let mut log_streams: Vec<LogStreamReading> = Vec::new();
+    for row in rows {
+        let (tenant_id, ls_id) = (row.parse("tenant_id")?, row.parse("ls_id")?);
+        let same = |log_stream: &LogStreamReading| log_stream.tenant_id == tenant_id && log_stream.ls_id == ls_id;
+        if !log_streams.last().is_some_and(same) {
+            log_streams.push(LogStreamReading {
+                tenant_id,
+                ls_id,
+                replicas: vec![],
+                unreadable: vec![],
+                degraded_list: Ok(vec![]),
+                arbitration_member: Ok(None),
+            });
+        }
+        let Some(log_stream) = log_streams.last_mut() else { continue };
+        let joined_nothing = matches!((row.optional("svr_ip")?, row.optional("svr_port")?), (None, None));
+        match row.addr() {
+            Ok(addr) => log_stream.replicas.push(replica(row, addr)),
+            // The left join found no replica: the log stream stays without one.
+            Err(_) if joined_nothing => {}
+            Err(why) => log_stream.unreadable.push(why),
+        }
+    }
+    Ok(log_streams)
+}
+
+fn replica(row: &TextRow, addr: ServerAddr) -> LogReplica {
+    LogReplica {
+        addr,
+        role: row.text("role").and_then(role),
+        proposal_id: row.parse("proposal_id"),
+        member_list: row.text("paxos_member_list").and_then(member_list::parse),
+        paxos_replica_number: row.parse("paxos_replica_num"),
+        end_scn: row.parse("end_scn"),
+    }
+}
+
+fn role(word: &str) -> Fact<Role> {
+    match word.to_ascii_uppercase().as_str() {
+        "LEADER" => Ok(Role::Leader),
+        "FOLLOWER" => Ok(Role::Follower),
+        _ => Err(Unreadable::new(format!("role is {word:?}"))),
+    }
+}
+
+/// `DEGRADED_LIST` and `ARBITRATION_MEMBER` as the log stream's leader says. NULL is empty: a list without the target and an
+/// absent arbiter both refuse.
+fn arbitration(log_stream: &mut LogStreamReading, leaders: &Fact<Vec<TextRow>>) {
+    let leader = log_stream.leader().map(|leader| leader.addr);
+    let is_leader = |row: &&TextRow| {
+        row.parse("TENANT_ID") == Ok(log_stream.tenant_id)
+            && row.parse("LS_ID") == Ok(log_stream.ls_id)
+            && row.addr().ok() == leader
+    };
+    let row = match leaders {
+        Ok(rows) => {
+            rows.iter().find(is_leader).ok_or_else(|| Unreadable::new("GV$OB_LOG_STAT does not show its leader"))
+        }
+        Err(why) => Err(why.clone()),
+    };
+    let column = |name| row.clone().and_then(|row| row.optional(name));
+    let degraded = column("DEGRADED_LIST").and_then(|text| member_list::parse(text.unwrap_or_default()));
+    let member =
+        column("ARBITRATION_MEMBER").map(|text| text.filter(|text| !text.trim().is_empty()).map(ToOwned::to_owned));
+    log_stream.degraded_list = degraded;
+    log_stream.arbitration_member = member;
+}
+
+/// Number of LEADER rows of a server in a view. Rows are matched here, by parsed address, because a text that is written
+/// differently would count as no leader; a view without any leader is not believed.
+pub async fn leaders_in(session: &mut Session, view: &'static str, addr: &ServerAddr) -> Result<i64, ClusterError> {
+    let sql = format!("SELECT SVR_IP, SVR_PORT FROM oceanbase.{view} WHERE ROLE = 'LEADER'");
+    let rows = session.rows(view, &sql).await?;
+    if rows.is_empty() {
+        return Err(ClusterError::unreadable(format!("{view} shows no leader in the whole cluster: look at it")));
+    }
+    let mut count = 0;
+    for row in &rows {
+        if row.addr()? == *addr {
+            count += 1;
+        }
+    }
+    Ok(count)
+}
+
+/// The smallest `checkpoint_scn` of a server's log streams.
+pub async fn checkpoint_scn(session: &mut Session, addr: &ServerAddr) -> Result<Option<u64>, ClusterError> {
+    let sql = "SELECT svr_ip, svr_port, checkpoint_scn FROM oceanbase.__all_virtual_ls_info";
+    let rows = session.rows("__all_virtual_ls_info", sql).await?;
+    let mut least: Option<u64> = None;
+    for row in &rows {
+        if row.addr()? == *addr {
+            let scn: u64 = row.parse("checkpoint_scn")?;
+            least = Some(least.map_or(scn, |least| least.min(scn)));
+        }
+    }
+    Ok(least)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(ls: &'static str, ip: Option<&'static str>, role: &'static str) -> TextRow {
+        TextRow::of(&[
+            ("tenant_id", Some("1001")),
+            ("ls_id", Some(ls)),
+            ("svr_ip", ip),
+            ("svr_port", ip.map(|_| "2882")),
+            ("role", Some(role)),
+            ("proposal_id", Some("3")),
+            ("paxos_member_list", Some("10.0.0.1:2882:1,10.0.0.2:2882:1")),
+            ("paxos_replica_num", Some("2")),
+            ("end_scn", Some("18446744073709551615")),
+        ])
+    }
+
+    #[test]
+    fn rows_become_log_streams() {
+        let rows =
+            [row("1", Some("10.0.0.1"), "LEADER"), row("1", Some("10.0.0.2"), "??"), row("1001", None, "LEADER")];
+        let mut log_streams = group(&rows).unwrap();
+        assert_eq!(log_streams.len(), 2);
+        assert_eq!(log_streams[0].replicas[0].end_scn, Ok(u64::MAX));
+        assert!(log_streams[0].replicas[1].role.is_err());
+        assert!(log_streams[1].replicas.is_empty() && log_streams[1].unreadable.is_empty());
+        let leader = TextRow::of(&[
+            ("TENANT_ID", Some("1001")),
+            ("LS_ID", Some("1")),
+            ("SVR_IP", Some("10.0.0.1")),
+            ("SVR_PORT", Some("2882")),
+            ("DEGRADED_LIST", Some("10.0.0.2:2882:1")),
+            ("ARBITRATION_MEMBER", None),
+        ]);
+        arbitration(&mut log_streams[0], &Ok(vec![leader]));
+        assert_eq!(log_streams[0].degraded_list.as_ref().unwrap().len(), 1);
+        assert_eq!(log_streams[0].arbitration_member, Ok(None));
+        arbitration(&mut log_streams[0], &Ok(vec![]));
+        assert!(log_streams[0].degraded_list.is_err() && log_streams[0].arbitration_member.is_err());
+    }
+
+    #[test]
+    fn an_odd_address_is_not_dropped() {
+        let log_streams = group(&[row("1", Some("nowhere"), "LEADER")]).unwrap();
+        assert_eq!(log_streams[0].unreadable.len(), 1);
+    }
+}

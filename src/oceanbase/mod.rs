@@ -1,0 +1,193 @@
+//! The adapter to OceanBase: reads a cluster, and sends the few statements that act on one server. May use `domain`, `clock`
+//! and mysql_async; decides nothing about stopping.
+//!
+//! - Every session first proves the cluster (name, cluster_id, creation of the sys tenant, the target's ID); when it is not
+//!   the expected one, nothing else is sent.
+//! - A [`ClusterReader`] cannot act. An [`EffectSession`] sends one statement, consumes its [`Permit`] and is gone; it never
+//!   reconnects, and its answer is Done, Refused or Unknown.
+//! - Text protocol only, literals only from validated types (`literal.rs`), columns by name (`row.rs`), every query bounded.
+//!
+//! OceanBase 4.x. What a version or edition lacks (a view, a column) is an unknown fact, never a value.
+
+mod access;
+mod effect;
+mod endpoints;
+mod error;
+mod facts;
+mod identity;
+mod kill;
+mod literal;
+mod log_streams;
+mod reader;
+mod row;
+mod session;
+#[cfg(all(test, feature = "sim"))]
+mod sim_tests;
+mod views;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+pub use access::{Avoid, ClusterAccess, Endpoint, Expected, KnownServer};
+pub use endpoints::choose;
+pub use error::{ClusterError, ErrorClass, refused_for_log_sync};
+pub use kill::SessionGone;
+pub use literal::Statement;
+pub use reader::Discovery;
+
+pub use crate::domain::gate::LeaderCount;
+
+use crate::clock::Clock;
+use crate::domain::effect::{EffectOutcome, Permit};
+use crate::domain::ids::{ClusterIdentity, ServerAddr, ZoneName};
+use crate::domain::reading::{ClusterReading, ServerReading};
+
+/// `ob_query_timeout` of an effect session: STOP SERVER waits this long for leaders before it answers 4012 or 4652.
+pub const EFFECT_QUERY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Added to the horizon for clocks and queues between us and the root service.
+pub const HORIZON_MARGIN: Duration = Duration::from_secs(5);
+
+/// How long after it was sent an effect can still happen: `ob_query_timeout` of its session +
+/// `internal_sql_execute_timeout` of the root service + a margin (DESIGN, section 6).
+pub fn horizon(internal_sql_execute_timeout: Duration) -> Duration {
+    EFFECT_QUERY_TIMEOUT + internal_sql_execute_timeout + HORIZON_MARGIN
+}
+
+/// Opens sessions to clusters.
+#[async_trait]
+pub trait OceanBase: Send + Sync {
+    /// A session that reads, on the first endpoint (in the order of [`choose`]) that answers and is the expected cluster.
+    async fn reader(
+        &self,
+        access: &ClusterAccess,
+        known: &[KnownServer],
+        expected: &Expected,
+        avoid: &Avoid,
+    ) -> Result<Box<dyn ClusterReader>, ClusterError>;
+
+    /// A session for one effect, directly on an observer (never through OBProxy). Nothing is sent yet that acts.
+    async fn effect_session(
+        &self,
+        access: &ClusterAccess,
+        known: &[KnownServer],
+        expected: &Expected,
+        avoid: &Avoid,
+    ) -> Result<Box<dyn EffectSession>, ClusterError>;
+
+    /// Ends the session that an earlier owner left behind, and looks that it is gone. What its statement has already set in
+    /// motion at the root service may still happen until the horizon of its intent.
+    async fn kill_session(
+        &self,
+        permit: Permit,
+        access: &ClusterAccess,
+        expected: &Expected,
+        endpoint: &str,
+        connection_id: i64,
+    ) -> Result<SessionGone, ClusterError>;
+}
+
+/// A session that reads and cannot act. An error that breaks the connection ends it: open another one.
+#[async_trait]
+pub trait ClusterReader: Send {
+    /// `host:port` of the endpoint.
+    fn endpoint(&self) -> &str;
+
+    /// The observer that answers.
+    fn server_addr(&self) -> &ServerAddr;
+
+    /// The cluster that the session proved.
+    fn identity(&self) -> &ClusterIdentity;
+
+    /// What the inventory needs: servers, zones, tenants, parameters.
+    async fn discover(&mut self) -> Result<Discovery, ClusterError>;
+
+    /// The whole reading of the precheck. Servers and zones are read before and after; when they differ, the whole is
+    /// repeated a few times, then it is a transient error.
+    async fn reading(&mut self) -> Result<ClusterReading, ClusterError>;
+
+    /// [`ClusterReader::reading`] without what no refusal depends on: quick enough for the gate.
+    async fn gate_reading(&mut self) -> Result<ClusterReading, ClusterError>;
+
+    /// One server's row; `None`: it is not there.
+    async fn server(&mut self, addr: &ServerAddr) -> Result<Option<ServerReading>, ClusterError>;
+
+    /// Leaders on a server by both views. A view that shows no leader at all in the whole cluster is an error, not a zero.
+    async fn leaders(&mut self, addr: &ServerAddr) -> Result<LeaderCount, ClusterError>;
+
+    /// What is stopped outside this zone, in words; `None`: nothing.
+    async fn other_zone_stopped(&mut self, zone: &ZoneName) -> Result<Option<String>, ClusterError>;
+
+    /// How long after it was sent an effect can still happen in this cluster, by its parameters now.
+    async fn horizon(&mut self) -> Result<Duration, ClusterError>;
+
+    /// The smallest `checkpoint_scn` of the log streams on a server: MINOR FREEZE is done when it has passed the moment at
+    /// which it was asked for. `None`: no log stream there.
+    async fn checkpoint_scn(&mut self, addr: &ServerAddr) -> Result<Option<u64>, ClusterError>;
+}
+
+/// A session for one effect.
+#[async_trait]
+pub trait EffectSession: Send {
+    /// `host:port` of the endpoint, for the intent.
+    fn endpoint(&self) -> &str;
+
+    /// `CONNECTION_ID()`, for the intent.
+    fn connection_id(&self) -> i64;
+
+    /// How long after it was sent an effect on this session can still happen.
+    fn horizon(&self) -> Duration;
+
+    /// Sends the statement, once. The session is gone afterwards.
+    async fn send(self: Box<Self>, permit: Permit, statement: Statement) -> EffectOutcome;
+}
+
+/// OceanBase over the MySQL protocol.
+#[derive(Clone, Debug)]
+pub struct MysqlOceanBase {
+    clock: Clock,
+}
+
+impl MysqlOceanBase {
+    /// The clock dates what is read.
+    pub const fn new(clock: Clock) -> Self {
+        Self { clock }
+    }
+}
+
+#[async_trait]
+impl OceanBase for MysqlOceanBase {
+    async fn reader(
+        &self,
+        access: &ClusterAccess,
+        known: &[KnownServer],
+        expected: &Expected,
+        avoid: &Avoid,
+    ) -> Result<Box<dyn ClusterReader>, ClusterError> {
+        let proven = session::open(access, known, expected, avoid, session::Purpose::Read).await?;
+        Ok(Box::new(reader::MysqlReader::new(proven, self.clock.clone())))
+    }
+
+    async fn effect_session(
+        &self,
+        access: &ClusterAccess,
+        known: &[KnownServer],
+        expected: &Expected,
+        avoid: &Avoid,
+    ) -> Result<Box<dyn EffectSession>, ClusterError> {
+        let proven = session::open(access, known, expected, avoid, session::Purpose::Effect).await?;
+        Ok(Box::new(effect::MysqlEffectSession::new(proven).await?))
+    }
+
+    async fn kill_session(
+        &self,
+        permit: Permit,
+        access: &ClusterAccess,
+        expected: &Expected,
+        endpoint: &str,
+        connection_id: i64,
+    ) -> Result<SessionGone, ClusterError> {
+        kill::kill(&permit, access, expected, endpoint, connection_id).await
+    }
+}

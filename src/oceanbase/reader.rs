@@ -1,0 +1,152 @@
+//! A session that reads a cluster as a whole.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::error::{ClusterError, ErrorClass};
+use super::session::{Proven, Session};
+use super::{ClusterReader, facts, log_streams, views};
+use crate::clock::{Clock, Timestamp};
+use crate::domain::gate::LeaderCount;
+use crate::domain::ids::{ClusterIdentity, ServerAddr, ZoneName};
+use crate::domain::reading::{ClusterReading, Facts, Parameters, ServerReading, TenantReading, ZoneReading};
+use crate::domain::status::ZoneInnerStatus;
+
+/// How often a reading is made when servers or zones change under it.
+const READINGS: usize = 3;
+
+/// What the inventory needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Discovery {
+    /// The cluster.
+    pub identity: ClusterIdentity,
+    /// When it was read.
+    pub observed_at: Timestamp,
+    /// Its servers.
+    pub servers: Vec<ServerReading>,
+    /// Its zones.
+    pub zones: Vec<ZoneReading>,
+    /// Its tenants.
+    pub tenants: Vec<TenantReading>,
+    /// Its parameters.
+    pub parameters: Parameters,
+}
+
+/// The reader over a MySQL session.
+pub struct MysqlReader {
+    proven: Proven,
+    clock: Clock,
+}
+
+impl MysqlReader {
+    pub(super) const fn new(proven: Proven, clock: Clock) -> Self {
+        Self { proven, clock }
+    }
+
+    /// One reading; `None`: servers or zones changed meanwhile.
+    async fn read_once(&mut self, whole: bool) -> Result<Option<ClusterReading>, ClusterError> {
+        let observed_at = self.clock.now();
+        let session = &mut self.proven.session;
+        let (servers, zones) = servers_and_zones(session).await?;
+        let tenants = views::tenants(session).await?;
+        let parameters = views::parameters(session).await?;
+        let units = facts::units(session).await?;
+        let arbitration = facts::arbitration(session).await?;
+        let log_streams = log_streams::read(session).await?;
+        if servers_and_zones(session).await? != (servers.clone(), zones.clone()) {
+            return Ok(None);
+        }
+        let facts = if whole { facts::facts(session).await? } else { Facts::not_asked("not asked for at the gate") };
+        Ok(Some(ClusterReading {
+            identity: self.proven.identity.clone(),
+            observed_at,
+            servers,
+            zones,
+            tenants,
+            log_streams,
+            units,
+            parameters,
+            arbitration,
+            facts,
+        }))
+    }
+
+    async fn read(&mut self, whole: bool) -> Result<ClusterReading, ClusterError> {
+        for _ in 0..READINGS {
+            if let Some(reading) = self.read_once(whole).await? {
+                return Ok(reading);
+            }
+        }
+        let message =
+            format!("servers or zones changed during each of {READINGS} readings, try again when they are at rest");
+        Err(ClusterError::new(ErrorClass::Transient, message))
+    }
+}
+
+async fn servers_and_zones(session: &mut Session) -> Result<(Vec<ServerReading>, Vec<ZoneReading>), ClusterError> {
+    Ok((views::servers(session).await?, views::zones(session).await?))
+}
+
+#[async_trait]
+impl ClusterReader for MysqlReader {
+    fn endpoint(&self) -> &str {
+        &self.proven.endpoint
+    }
+
+    fn server_addr(&self) -> &ServerAddr {
+        &self.proven.server
+    }
+
+    fn identity(&self) -> &ClusterIdentity {
+        &self.proven.identity
+    }
+
+    async fn discover(&mut self) -> Result<Discovery, ClusterError> {
+        let observed_at = self.clock.now();
+        let session = &mut self.proven.session;
+        let (servers, zones) = servers_and_zones(session).await?;
+        let tenants = views::tenants(session).await?;
+        let parameters = views::parameters(session).await?;
+        let identity = self.proven.identity.clone();
+        Ok(Discovery { identity, observed_at, servers, zones, tenants, parameters })
+    }
+
+    async fn reading(&mut self) -> Result<ClusterReading, ClusterError> {
+        self.read(true).await
+    }
+
+    async fn gate_reading(&mut self) -> Result<ClusterReading, ClusterError> {
+        self.read(false).await
+    }
+
+    async fn server(&mut self, addr: &ServerAddr) -> Result<Option<ServerReading>, ClusterError> {
+        let servers = views::servers(&mut self.proven.session).await?;
+        Ok(servers.into_iter().find(|server| server.addr == *addr))
+    }
+
+    async fn leaders(&mut self, addr: &ServerAddr) -> Result<LeaderCount, ClusterError> {
+        let observed_at = self.clock.now();
+        let session = &mut self.proven.session;
+        let locations = log_streams::leaders_in(session, "CDB_OB_LS_LOCATIONS", addr).await?;
+        let log_stat = log_streams::leaders_in(session, "GV$OB_LOG_STAT", addr).await?;
+        Ok(LeaderCount { locations, log_stat, observed_at })
+    }
+
+    async fn other_zone_stopped(&mut self, zone: &ZoneName) -> Result<Option<String>, ClusterError> {
+        let (servers, zones) = servers_and_zones(&mut self.proven.session).await?;
+        let server = servers.iter().find(|server| server.stop_time.is_some() && server.zone != *zone);
+        let server = server.map(|server| format!("server {} of zone {} is stopped", server.addr, server.zone));
+        let other = zones.iter().find(|other| other.status == ZoneInnerStatus::Inactive && other.name != *zone);
+        Ok(server.or_else(|| other.map(|other| format!("zone {} is INACTIVE", other.name))))
+    }
+
+    async fn horizon(&mut self) -> Result<Duration, ClusterError> {
+        let parameters = views::parameters(&mut self.proven.session).await?;
+        Ok(super::horizon(parameters.internal_sql_execute_timeout?))
+    }
+
+    async fn checkpoint_scn(&mut self, addr: &ServerAddr) -> Result<Option<u64>, ClusterError> {
+        log_streams::checkpoint_scn(&mut self.proven.session, addr).await
+    }
+}

@@ -1,0 +1,240 @@
+//! One connection to one observer: opened within a bound, proven, used for bounded queries, never reconnected.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Error, IoError, OptsBuilder, Row};
+use secrecy::ExposeSecret;
+use tokio::time::timeout;
+
+use super::EFFECT_QUERY_TIMEOUT;
+use super::access::{Avoid, ClusterAccess, Endpoint, Expected, KnownServer};
+use super::endpoints::choose;
+use super::error::{ClusterError, ErrorClass};
+use super::identity;
+use super::row::TextRow;
+use crate::clock::monotonic_now;
+use crate::domain::ids::{ClusterIdentity, ServerAddr};
+
+/// How long a TCP connection and the login may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// `ob_query_timeout` of a reading session.
+const READ_QUERY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How much longer than `ob_query_timeout` we wait for the answer of a query that reads.
+const ANSWER_MARGIN: Duration = Duration::from_secs(2);
+/// After this long no further endpoint is tried.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
+/// Answers larger than this are refused by the driver.
+const MAX_ALLOWED_PACKET: usize = 64 << 20;
+
+/// What a session is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Reading; may also go through OBProxy.
+    Read,
+    /// One effect: directly on an observer, so that its connection id can be killed there.
+    Effect,
+}
+
+/// A connection.
+pub struct Session {
+    endpoint: Endpoint,
+    /// `None` once the connection is broken or a query was given up: what it would answer next belongs to that query.
+    conn: Option<Conn>,
+}
+
+/// Why there is no session.
+pub struct ConnectFailure {
+    /// In words, classified.
+    pub error: ClusterError,
+    /// The host answered that nobody listens on the port: whatever ran there is gone.
+    pub nobody_listens: bool,
+}
+
+/// A session whose cluster is proven.
+pub struct Proven {
+    /// The session.
+    pub session: Session,
+    /// `host:port`.
+    pub endpoint: String,
+    /// The cluster.
+    pub identity: ClusterIdentity,
+    /// The observer that answers.
+    pub server: ServerAddr,
+}
+
+impl Session {
+    /// Logs in and sets the session's variables.
+    pub async fn connect(
+        endpoint: &Endpoint,
+        access: &ClusterAccess,
+        purpose: Purpose,
+    ) -> Result<Self, ConnectFailure> {
+        // With both values given the driver asks the server for no settings of its own.
+        let options = OptsBuilder::default()
+            .ip_or_hostname(endpoint.host.clone())
+            .tcp_port(endpoint.port)
+            .user(Some(access.username.clone()))
+            .pass(Some(access.password.expose_secret().to_owned()))
+            .prefer_socket(false)
+            .max_allowed_packet(Some(MAX_ALLOWED_PACKET))
+            .wait_timeout(Some(28_800))
+            .stmt_cache_size(0);
+        let unreachable = |why: String| ClusterError::new(ErrorClass::Unreachable, format!("{endpoint}: {why}"));
+        let conn = match timeout(CONNECT_TIMEOUT, Conn::new(options)).await {
+            Ok(Ok(conn)) => conn,
+            Ok(Err(Error::Io(IoError::Io(error)))) => {
+                let nobody_listens = error.kind() == std::io::ErrorKind::ConnectionRefused;
+                return Err(ConnectFailure { error: unreachable(error.to_string()), nobody_listens });
+            }
+            Ok(Err(error @ Error::Server(_))) => {
+                let error = ClusterError::from_driver(&error, &format!("login at {endpoint}"));
+                return Err(ConnectFailure { error, nobody_listens: false });
+            }
+            Ok(Err(error)) => {
+                return Err(ConnectFailure { error: unreachable(error.to_string()), nobody_listens: false });
+            }
+            Err(_) => {
+                let error = unreachable(format!("no login within {} s", CONNECT_TIMEOUT.as_secs()));
+                return Err(ConnectFailure { error, nobody_listens: false });
+            }
+        };
+        let mut session = Self { endpoint: endpoint.clone(), conn: Some(conn) };
+        let query_timeout = match purpose {
+            Purpose::Read => READ_QUERY_TIMEOUT,
+            Purpose::Effect => EFFECT_QUERY_TIMEOUT,
+        };
+        let settings = [
+            format!("SET SESSION ob_query_timeout = {}", query_timeout.as_micros()),
+            "SET SESSION time_zone = '+00:00'".to_owned(),
+        ];
+        for setting in settings {
+            let set = session.command(&setting, READ_QUERY_TIMEOUT + ANSWER_MARGIN).await;
+            set.map_err(|error| ConnectFailure { error, nobody_listens: false })?;
+        }
+        Ok(session)
+    }
+
+    /// Asks a question; `view` names what is read.
+    pub async fn rows(&mut self, view: &'static str, sql: &str) -> Result<Vec<TextRow>, ClusterError> {
+        let context = format!("reading {view} at {}", self.endpoint);
+        let Some(mut conn) = self.conn.take() else { return Err(closed(&context)) };
+        let bound = READ_QUERY_TIMEOUT + ANSWER_MARGIN;
+        match timeout(bound, conn.query::<Row, _>(sql)).await {
+            Ok(Ok(rows)) => {
+                self.conn = Some(conn);
+                Ok(rows.into_iter().map(|row| TextRow::new(view, row)).collect())
+            }
+            Ok(Err(error)) => {
+                self.keep_unless_broken(conn, &error);
+                Err(ClusterError::from_driver(&error, &context))
+            }
+            Err(_) => {
+                Err(ClusterError::new(ErrorClass::Unknown, format!("{context}: no answer in {} s", bound.as_secs())))
+            }
+        }
+    }
+
+    /// Sends a statement without rows, and waits for its answer at most so long.
+    pub async fn command(&mut self, sql: &str, bound: Duration) -> Result<(), ClusterError> {
+        let context = format!("{sql} at {}", self.endpoint);
+        let Some(mut conn) = self.conn.take() else { return Err(closed(&context)) };
+        match timeout(bound, conn.query_drop(sql)).await {
+            Ok(Ok(())) => {
+                self.conn = Some(conn);
+                Ok(())
+            }
+            Ok(Err(error)) => {
+                self.keep_unless_broken(conn, &error);
+                Err(ClusterError::from_driver(&error, &context))
+            }
+            Err(_) => {
+                Err(ClusterError::new(ErrorClass::Unknown, format!("{context}: no answer in {} s", bound.as_secs())))
+            }
+        }
+    }
+
+    fn keep_unless_broken(&mut self, conn: Conn, error: &Error) {
+        if !error.is_fatal() {
+            self.conn = Some(conn);
+        }
+    }
+}
+
+fn closed(context: &str) -> ClusterError {
+    ClusterError::new(ErrorClass::Unknown, format!("{context}: the session is closed, open another one"))
+}
+
+/// Opens a session on the first endpoint that answers and proves the cluster. An endpoint of another cluster and a refused
+/// login end the search: both want a person.
+pub async fn open(
+    access: &ClusterAccess,
+    known: &[KnownServer],
+    expected: &Expected,
+    avoid: &Avoid,
+    purpose: Purpose,
+) -> Result<Proven, ClusterError> {
+    let endpoints = choose(access, known, avoid);
+    let mut failures: Vec<ClusterError> = Vec::new();
+    let deadline = monotonic_now() + OPEN_TIMEOUT;
+    for endpoint in &endpoints {
+        if monotonic_now() >= deadline {
+            break;
+        }
+        match open_at(endpoint, access, expected, avoid, purpose).await {
+            Ok(proven) => return Ok(proven),
+            Err(error) if error.next_endpoint() => failures.push(error),
+            Err(error) => return Err(error),
+        }
+    }
+    // Every endpoint unreachable is an unreachable cluster; one that answered with an error says more.
+    let class = failures.iter().map(|failure| failure.class).find(|class| *class != ErrorClass::Unreachable);
+    let number = failures.iter().find_map(|failure| failure.number);
+    let words: Vec<String> = failures.iter().map(ToString::to_string).collect();
+    let message = match endpoints.len() {
+        0 => "no endpoint is left to ask: register another one".to_owned(),
+        _ => format!("no endpoint answers: {}", words.join("; ")),
+    };
+    Err(ClusterError { class: class.unwrap_or(ErrorClass::Unreachable), number, message })
+}
+
+/// Opens a session at one endpoint.
+pub async fn open_at(
+    endpoint: &Endpoint,
+    access: &ClusterAccess,
+    expected: &Expected,
+    avoid: &Avoid,
+    purpose: Purpose,
+) -> Result<Proven, ClusterError> {
+    let mut session = Session::connect(endpoint, access, purpose).await.map_err(|failure| failure.error)?;
+    let proof = identity::prove(&mut session, endpoint, expected).await?;
+    if avoid.never == Some(proof.server) {
+        let message = format!("{endpoint}: leads to {}, which must not be asked about itself", proof.server);
+        return Err(ClusterError::new(ErrorClass::Unreachable, message));
+    }
+    if purpose == Purpose::Effect && !is_direct(endpoint, &proof).await {
+        let message = format!(
+            "{endpoint}: is not the SQL port of the observer {} that answers (OBProxy?), register it directly",
+            proof.server
+        );
+        return Err(ClusterError::new(ErrorClass::Unreachable, message));
+    }
+    Ok(Proven { session, endpoint: endpoint.to_string(), identity: proof.identity, server: proof.server })
+}
+
+/// Whether the endpoint is the observer itself: one of its addresses and its SQL port.
+async fn is_direct(endpoint: &Endpoint, proof: &identity::Proof) -> bool {
+    if endpoint.port != proof.sql_port {
+        return false;
+    }
+    let wanted = proof.server.ip();
+    if let Ok(ip) = endpoint.host.parse::<IpAddr>() {
+        return ip == wanted;
+    }
+    let lookup = timeout(CONNECT_TIMEOUT, tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port))).await;
+    match lookup {
+        Ok(Ok(mut addresses)) => addresses.any(|address| address.ip() == wanted),
+        Ok(Err(_)) | Err(_) => false,
+    }
+}

@@ -1,0 +1,101 @@
+//! The operations: each a graph and one file per step. Steps look and prepare effects; the engine commits and sends.
+
+pub mod stop_server;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::domain::event::{Failure, FailureKind};
+use crate::engine::Registry;
+use crate::host::Hosts;
+use crate::inventory::{Inventory, InventoryError};
+use crate::oceanbase::{ClusterError, ErrorClass, OceanBase};
+
+/// Times that an operator may want to change.
+#[derive(Clone, Debug)]
+pub struct Pace {
+    /// Between looks at something that moves by itself (leaders, STATUS).
+    pub poll: Duration,
+    /// How long Prepare waits for checks that may pass by themselves (log in sync, a leader elected).
+    pub precheck: Duration,
+    /// How long the process step waits for a gate that may open by itself.
+    pub gate: Duration,
+    /// Between SIGTERM and SIGKILL.
+    pub grace: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            poll: Duration::from_millis(200),
+            precheck: Duration::from_secs(5),
+            gate: Duration::from_secs(60),
+            grace: Duration::from_secs(30),
+        }
+    }
+}
+
+/// What steps reach the world through.
+#[derive(Clone)]
+pub struct Deps {
+    /// The cluster.
+    pub oceanbase: Arc<dyn OceanBase>,
+    /// The hosts.
+    pub hosts: Arc<dyn Hosts>,
+    /// What is known.
+    pub inventory: Inventory,
+    /// Wall time.
+    pub clock: Clock,
+    /// Agents count fences per store.
+    pub store_id: String,
+    /// Times.
+    pub pace: Pace,
+}
+
+/// Every operation that this version knows.
+pub fn registry(deps: &Deps) -> Registry {
+    Registry::default()
+        .with(stop_server::operation_name(), Arc::new(stop_server::StopServerOperation::new(deps.clone())))
+}
+
+/// A cluster's error as a step's failure.
+pub fn cluster_failure(error: &ClusterError) -> Failure {
+    let (kind, reason) = match error.class {
+        ErrorClass::Permanent => (FailureKind::Refused, "CLUSTER_ERROR"),
+        ErrorClass::Transient | ErrorClass::Unknown => (FailureKind::Unreachable, "CLUSTER_NOT_READY"),
+        ErrorClass::AuthFailed => (FailureKind::Refused, "CLUSTER_AUTH_FAILED"),
+        ErrorClass::WrongCluster => (FailureKind::Refused, "WRONG_CLUSTER"),
+        ErrorClass::Unreachable => (FailureKind::Unreachable, "CLUSTER_UNREACHABLE"),
+        ErrorClass::Unreadable => (FailureKind::Unreachable, "CLUSTER_UNREADABLE"),
+    };
+    let failure = Failure::new(kind, reason, error.message.clone());
+    match error.number {
+        Some(number) => failure.with("ob_errno", format!("-{number}")),
+        None => failure,
+    }
+}
+
+/// Whether a read that failed so may be made again by itself.
+pub const fn may_pass(class: ErrorClass) -> bool {
+    match class {
+        ErrorClass::Transient | ErrorClass::Unknown | ErrorClass::Unreachable | ErrorClass::Unreadable => true,
+        ErrorClass::Permanent | ErrorClass::AuthFailed | ErrorClass::WrongCluster => false,
+    }
+}
+
+/// The inventory's error as a step's failure.
+pub fn inventory_failure(error: &InventoryError) -> Failure {
+    match error {
+        InventoryError::ClusterNotFound(cluster) => {
+            Failure::new(FailureKind::Refused, "CLUSTER_NOT_FOUND", error.to_string()).with("cluster_id", cluster)
+        }
+        InventoryError::ServerNotFound { cluster, server } => {
+            Failure::new(FailureKind::Refused, "SERVER_NOT_FOUND", error.to_string())
+                .with("cluster_id", cluster)
+                .with("server_id", server)
+        }
+        InventoryError::Store(_) => Failure::new(FailureKind::Internal, "STORE_FAILED", error.to_string()),
+        InventoryError::Cluster(cluster) => cluster_failure(cluster),
+    }
+}

@@ -1,0 +1,306 @@
+//! The whole precheck of a stop, as PlanStopServer shows it and Prepare applies it: one assessment over one survey of
+//! cluster and host, so that a plan and the task that follows it cannot differ in their rules.
+
+use crate::clock::Timestamp;
+use crate::domain::admission::{Admission, ProcessFinding, Request, admit_observed};
+use crate::domain::event::{Failure, FailureKind, Override as RecordedOverride};
+use crate::domain::gate::Consent;
+use crate::domain::host::{Finding, Found, MaySignal};
+use crate::domain::ids::Principal;
+use crate::domain::precheck::{CheckName, LeaderMove, Override, Surroundings, Verdict, precheck};
+use crate::domain::reading::ClusterReading;
+use crate::domain::status::{Risk, StopType};
+use crate::inventory::Target;
+use crate::oceanbase::{ClusterError, ErrorClass};
+use crate::operations::{Deps, cluster_failure, may_pass};
+
+/// What was found of cluster and host.
+#[derive(Debug)]
+pub struct Survey {
+    /// The cluster, or why it could not be read.
+    pub reading: Result<ClusterReading, ClusterError>,
+    /// The process.
+    pub found: Found,
+}
+
+/// Reads cluster and host at once.
+pub async fn survey(deps: &Deps, target: &Target) -> Survey {
+    let read = async { super::ways::reader(deps, target).await?.reading().await };
+    let (reading, found) = tokio::join!(read, super::ways::find(deps, target));
+    Survey { reading, found }
+}
+
+/// One check, from whichever rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AssessedCheck {
+    /// Its name.
+    pub name: String,
+    /// What it says.
+    pub verdict: Verdict,
+    /// What was found.
+    pub evidence: String,
+    /// What to do about it.
+    pub remedy: String,
+    /// What overrides it.
+    pub overridden_by: Override,
+    /// Whether this consent does.
+    pub overridden: bool,
+    /// What the root service would say.
+    pub root_service_words: Option<String>,
+    /// Whether it may pass by itself within seconds.
+    pub may_pass: bool,
+}
+
+impl AssessedCheck {
+    /// Whether it refuses the stop.
+    pub fn refuses(&self) -> bool {
+        self.verdict == Verdict::Block && !self.overridden
+    }
+}
+
+/// Every check of a stop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assessment {
+    /// In a fixed order: the cluster's answer, admission, the host, then the precheck.
+    pub checks: Vec<AssessedCheck>,
+    /// Leaders that would move.
+    pub leader_moves: Vec<LeaderMove>,
+    /// Failures that the log streams bear afterwards; 0 when not known.
+    pub failures_tolerated_after: i32,
+    /// When the cluster was read.
+    pub observed_at: Timestamp,
+}
+
+impl Assessment {
+    /// Whether a stop would be let through.
+    pub fn allowed(&self) -> bool {
+        !self.checks.iter().any(AssessedCheck::refuses)
+    }
+
+    /// Whether everything that refuses may pass by itself within seconds.
+    pub fn may_pass(&self) -> bool {
+        self.checks.iter().filter(|check| check.refuses()).all(|check| check.may_pass)
+    }
+
+    /// Why a stop is refused: the first check in words, with all others in the metadata.
+    pub fn refusal(&self) -> Option<Failure> {
+        let refusing: Vec<&AssessedCheck> = self.checks.iter().filter(|check| check.refuses()).collect();
+        let first = refusing.first()?;
+        let said = first.root_service_words.as_ref().unwrap_or(&first.evidence);
+        let mut message = said.clone();
+        if first.root_service_words.is_some() && first.evidence != *said {
+            message.push_str(&format!(" ({})", first.evidence));
+        }
+        if !first.remedy.is_empty() {
+            message.push_str(&format!("; {}", first.remedy));
+        }
+        let all: Vec<&str> = refusing.iter().map(|check| check.name.as_str()).collect();
+        let failure = Failure::new(FailureKind::Refused, &first.name, message)
+            .with("check", &first.name)
+            .with("evidence", &first.evidence)
+            .with("remedy", &first.remedy)
+            .with("overridden_by", first.overridden_by.as_str())
+            .with("checks_that_block", all.join(","));
+        Some(match &first.root_service_words {
+            Some(words) => failure.with("root_service", words),
+            None => failure,
+        })
+    }
+
+    /// The overrides that going on records.
+    pub fn overrides(&self, principal: &Principal) -> Vec<RecordedOverride> {
+        let overridden = self.checks.iter().filter(|check| check.verdict == Verdict::Block && check.overridden);
+        overridden
+            .map(|check| RecordedOverride {
+                check: check.name.clone(),
+                evidence: check.evidence.clone(),
+                overridden_by: check.overridden_by.as_str().to_owned(),
+                principal: principal.clone(),
+            })
+            .collect()
+    }
+}
+
+/// Applies every rule.
+pub fn assess(
+    survey: &Survey,
+    target: &Target,
+    stop_type: StopType,
+    consent: &Consent,
+    surroundings: &Surroundings,
+) -> Assessment {
+    let mut checks = vec![cluster_check(&survey.reading)];
+    let mut leader_moves = Vec::new();
+    let mut failures_tolerated_after = 0;
+    let mut observed_at = surroundings.now;
+    if let Ok(reading) = &survey.reading {
+        checks.push(admission_check(reading, target, &survey.found, stop_type));
+    }
+    match stop_type {
+        StopType::Process => checks.extend(host_checks(survey)),
+        StopType::Service => {}
+    }
+    if let Ok(reading) = &survey.reading {
+        let precheck = precheck(reading, &target.server.addr, surroundings);
+        checks.extend(precheck.checks.iter().map(|check| AssessedCheck {
+            name: check.name.as_str().to_owned(),
+            verdict: check.verdict,
+            evidence: check.evidence.clone(),
+            remedy: check.remedy.clone(),
+            overridden_by: check.overridden_by,
+            overridden: false,
+            root_service_words: check.root_service_words.clone(),
+            may_pass: matches!(
+                check.name,
+                CheckName::LogInSync
+                    | CheckName::LeaderPresent
+                    | CheckName::LogStreamsReport
+                    | CheckName::ReplicaMajority
+            ),
+        }));
+        leader_moves = precheck.leader_moves;
+        failures_tolerated_after = precheck.failures_tolerated_after;
+        observed_at = reading.observed_at;
+    }
+    for check in &mut checks {
+        check.overridden = check.overridden_by.is_given(consent.force, &consent.accepted);
+    }
+    Assessment { checks, leader_moves, failures_tolerated_after, observed_at }
+}
+
+fn check(name: &str, verdict: Verdict, evidence: impl Into<String>, remedy: impl Into<String>) -> AssessedCheck {
+    AssessedCheck {
+        name: name.to_owned(),
+        verdict,
+        evidence: evidence.into(),
+        remedy: remedy.into(),
+        overridden_by: Override::Nothing,
+        overridden: false,
+        root_service_words: None,
+        may_pass: false,
+    }
+}
+
+fn cluster_check(reading: &Result<ClusterReading, ClusterError>) -> AssessedCheck {
+    let error = match reading {
+        Ok(reading) => {
+            let identity = &reading.identity;
+            let evidence = format!("read cluster {} (cluster_id {})", identity.name, identity.ob_cluster_id);
+            return check("CLUSTER_READABLE", Verdict::Pass, evidence, "");
+        }
+        Err(error) => error,
+    };
+    let name = cluster_failure(error).reason;
+    let remedy = match error.class {
+        ErrorClass::AuthFailed => "correct the credentials with UpdateCluster",
+        ErrorClass::WrongCluster => "correct the endpoints with UpdateCluster, or register the other cluster",
+        ErrorClass::Permanent | ErrorClass::Unreadable => "look at the cluster; its state could not be read",
+        ErrorClass::Transient | ErrorClass::Unreachable | ErrorClass::Unknown => {
+            "look at the cluster's endpoints, then try again"
+        }
+    };
+    let overridden_by = match error.class {
+        ErrorClass::Transient | ErrorClass::Unreachable | ErrorClass::Unknown | ErrorClass::AuthFailed => {
+            Override::Risk(Risk::ClusterUnreachable)
+        }
+        ErrorClass::Permanent | ErrorClass::Unreadable | ErrorClass::WrongCluster => Override::Nothing,
+    };
+    AssessedCheck {
+        overridden_by,
+        may_pass: may_pass(error.class),
+        ..check(&name, Verdict::Block, error.message.clone(), remedy)
+    }
+}
+
+/// The finding in the words of the admission table.
+pub fn process_finding(found: &Found) -> ProcessFinding {
+    match &found.finding {
+        Finding::Running(_) => ProcessFinding::Running,
+        Finding::Absent { .. } => ProcessFinding::Absent,
+        Finding::HostUnreachable { .. } => ProcessFinding::HostUnreachable,
+        Finding::Ambiguous { .. } => ProcessFinding::Ambiguous,
+    }
+}
+
+/// The request in the words of the admission table.
+pub const fn request(stop_type: StopType) -> Request {
+    match stop_type {
+        StopType::Process => Request::StopProcess,
+        StopType::Service => Request::StopService,
+    }
+}
+
+fn admission_check(reading: &ClusterReading, target: &Target, found: &Found, stop_type: StopType) -> AssessedCheck {
+    let name = "SERVER_STATE";
+    let Some(server) = reading.server(&target.server.addr) else {
+        return check(name, Verdict::Pass, "see TARGET_KNOWN", "");
+    };
+    match admit_observed(server, process_finding(found), request(stop_type)) {
+        Admission::Admit => {
+            let service = crate::domain::admission::service_state(server);
+            check(name, Verdict::Pass, format!("service {service}, process {}", process_finding(found)), "")
+        }
+        Admission::Refuse { service, process, expected } => check(
+            name,
+            Verdict::Block,
+            format!("service {service}, process {process}, where a stop needs {expected}"),
+            match process {
+                ProcessFinding::HostUnreachable => {
+                    "start `obsteward agent` on the host, or correct its address with UpdateCluster"
+                }
+                ProcessFinding::Ambiguous => "look at the processes on the host",
+                ProcessFinding::Running | ProcessFinding::Absent | ProcessFinding::NotAsked => {
+                    "nothing is to be stopped here"
+                }
+            },
+        ),
+    }
+}
+
+fn host_checks(survey: &Survey) -> Vec<AssessedCheck> {
+    let found = &survey.found;
+    let process = match &found.finding {
+        Finding::Running(identity) => check("HOST_PROCESS", Verdict::Pass, identity.to_string(), ""),
+        Finding::Absent { evidence } => check("HOST_PROCESS", Verdict::Info, format!("no process: {evidence}"), ""),
+        Finding::HostUnreachable { reason } => match &survey.reading {
+            // Admission has decided whether a server whose host does not answer may be stopped.
+            Ok(_) => check(
+                "HOST_PROCESS",
+                Verdict::Warn,
+                format!("the host does not answer: {reason}"),
+                "the process cannot be ended, only the mark is set",
+            ),
+            Err(_) => check(
+                "HOST_UNREACHABLE",
+                Verdict::Block,
+                format!("neither the cluster nor the host answers: {reason}"),
+                "without a proven process nothing can be ended; look at the host",
+            ),
+        },
+        Finding::Ambiguous { evidence } => {
+            let remedy = "look at the processes on the host; an unproven process is never signalled";
+            check("PROCESS_AMBIGUOUS", Verdict::Block, evidence.clone(), remedy)
+        }
+    };
+    let may = match (&found.finding, &found.may_signal, &found.supervisor) {
+        (Finding::Running(_), MaySignal::No { reason }, Some(supervisor)) => Some(check(
+            "SUPERVISED",
+            Verdict::Block,
+            format!("{supervisor} watches over the process: {reason}"),
+            "stop the service only (type STOP_SERVICE), or list the unit as safe in the agent's configuration",
+        )),
+        (Finding::Running(_), MaySignal::No { reason }, None) => {
+            let remedy = "run the agent as the observer's user";
+            Some(check("SIGNAL_NOT_PERMITTED", Verdict::Block, reason.clone(), remedy))
+        }
+        (Finding::Running(_), MaySignal::Yes, supervisor) => {
+            let evidence = match supervisor {
+                Some(supervisor) => format!("{supervisor} is listed as safe in the agent's configuration"),
+                None => "the agent may signal the process, and nobody watches over it".to_owned(),
+            };
+            Some(check("SUPERVISED", Verdict::Pass, evidence, ""))
+        }
+        (Finding::Absent { .. } | Finding::HostUnreachable { .. } | Finding::Ambiguous { .. }, _, _) => None,
+    };
+    std::iter::once(process).chain(may).collect()
+}

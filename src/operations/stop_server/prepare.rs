@@ -1,0 +1,138 @@
+//! Prepare stop observer: proves the cluster, makes the whole precheck, identifies the process, and records what was.
+//!
+//! Repeating it is safe: it only reads; statuses are written with its success.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::assess::{assess, survey};
+use super::{ABSENT, UNKNOWN, key, ways};
+use crate::domain::admission::service_state;
+use crate::domain::decide::Learned;
+use crate::domain::host::Finding;
+use crate::domain::shown::server_status;
+use crate::domain::status::{ClusterStatus, ServerStatus, ZoneInnerStatus, ZoneStatus};
+use crate::engine::{Look, ProgressReport, Step, StepContext};
+use crate::inventory::{Target, recorded_reading};
+use crate::operations::{Deps, cluster_failure, may_pass};
+use crate::store::Write;
+
+pub(super) struct Prepare(pub Deps);
+
+#[async_trait]
+impl Step for Prepare {
+    async fn look(&self, context: &StepContext) -> Look {
+        let deps = &self.0;
+        let target = match ways::target(deps, context).await {
+            Ok(target) => target,
+            Err(failure) => return ways::not_begun(failure),
+        };
+        let survey = survey(deps, &target).await;
+        let spec = &context.task.spec;
+        let assessment = assess(&survey, &target, spec.stop_type, &ways::consent(context), &ways::surroundings(deps));
+        if let Some(failure) = assessment.refusal() {
+            if !assessment.may_pass() {
+                return ways::refuse(failure);
+            }
+            if let Err(error) = &survey.reading {
+                debug_assert!(may_pass(error.class));
+                return Look::Unreadable { failure: cluster_failure(error) };
+            }
+            if deps.clock.now().since(context.began_at) >= deps.pace.precheck {
+                return ways::refuse(failure);
+            }
+            let progress = ProgressReport::uncounted(format!("a check that may pass: {}", failure.message));
+            return Look::Wait { progress, again_in: deps.pace.poll };
+        }
+        let mut learned = self.learned(&target, context);
+        learned.overrides = assessment.overrides(&spec.creator);
+        for overridden in &learned.overrides {
+            context.log(format!(
+                "{} is overridden by {}: {}",
+                overridden.check, overridden.overridden_by, overridden.evidence
+            ));
+        }
+        let leaders: i32 = assessment.leader_moves.iter().map(|tenant| tenant.leaders).sum();
+        learned.strings.push((key::LEADERS_BEFORE.to_owned(), leaders.to_string()));
+        let process = match &survey.found.finding {
+            Finding::Running(identity) => identity.to_string(),
+            Finding::Absent { .. } => ABSENT.to_owned(),
+            Finding::HostUnreachable { .. } | Finding::Ambiguous { .. } => UNKNOWN.to_owned(),
+        };
+        context.log(format!("process before: {process}"));
+        learned.strings.push((key::PROCESS_BEFORE.to_owned(), process));
+        match &survey.reading {
+            Ok(reading) => {
+                let stop_time = reading.server(&target.server.addr).and_then(|server| server.stop_time);
+                let stop_time = stop_time.map_or_else(|| "not set".to_owned(), |at| at.to_string());
+                learned.strings.push((key::STOP_TIME_BEFORE.to_owned(), stop_time));
+            }
+            Err(error) => {
+                learned.strings.push((key::CLUSTER_STATE.to_owned(), UNKNOWN.to_owned()));
+                let message = format!("the cluster's state is not known: {}", error.message);
+                learned.warnings.push(("CLUSTER_STATE_UNKNOWN".to_owned(), message));
+            }
+        }
+        let writes = vec![
+            Write::ServerStatus { server: spec.server.id, status: Some(ServerStatus::Stopping) },
+            Write::ClusterStatus { cluster: spec.cluster.id, status: Some(ClusterStatus::Operating) },
+        ];
+        Look::Reached { already_so: false, learned, writes }
+    }
+
+    fn read_patience(&self) -> Duration {
+        Duration::from_secs(10)
+    }
+}
+
+impl Prepare {
+    fn learned(&self, target: &Target, context: &StepContext) -> Learned {
+        let spec = &context.task.spec;
+        let server = server_status(target.server.managed_status, service_state(&recorded_reading(&target.server)));
+        let mut strings = former_and_target(target);
+        strings.push((key::CLUSTER_ID.to_owned(), spec.cluster.id.to_string()));
+        strings.push((key::ZONE_NAME.to_owned(), spec.server.zone.to_string()));
+        strings.push((key::SERVER_ID.to_owned(), spec.server.id.to_string()));
+        strings.push((key::FORMER_SERVER_STATUS.to_owned(), former_server(server).to_string()));
+        let lists = vec![(key::SERVER_IDS.to_owned(), vec![spec.server.id.to_string()])];
+        Learned { strings, lists, ..Learned::default() }
+    }
+}
+
+/// Never an in-operation status.
+const fn former_server(status: ServerStatus) -> ServerStatus {
+    match status {
+        ServerStatus::Running | ServerStatus::Stopping | ServerStatus::Starting | ServerStatus::Restarting => {
+            ServerStatus::Running
+        }
+        ServerStatus::Stopped => ServerStatus::Stopped,
+        ServerStatus::Deleting => ServerStatus::Deleting,
+        ServerStatus::Unavailable => ServerStatus::Unavailable,
+    }
+}
+
+/// The statuses of zone and cluster before and after, as recorded; in-operation ones are left out of it.
+pub fn former_and_target(target: &Target) -> Vec<(String, String)> {
+    let zone = &target.server.zone;
+    let shown = |row: &crate::store::inventory::ServerRow| server_status(None, service_state(&recorded_reading(row)));
+    let in_zone: Vec<ServerStatus> = target.servers.iter().filter(|row| row.zone == *zone).map(shown).collect();
+    let all: Vec<ServerStatus> = target.servers.iter().map(shown).collect();
+    let former_zone = crate::domain::shown::zone_status(None, ZoneInnerStatus::Active, &in_zone);
+    let former_cluster = crate::domain::shown::cluster_status(None, true, &all);
+    let another_serves = |same_zone: bool| {
+        target.servers.iter().any(|row| {
+            row.id != target.server.id && (!same_zone || row.zone == *zone) && shown(row) == ServerStatus::Running
+        })
+    };
+    let target_zone = if another_serves(true) { ZoneStatus::Running } else { ZoneStatus::Stopped };
+    let target_cluster = if another_serves(false) { ClusterStatus::Running } else { ClusterStatus::Stopped };
+    [
+        (key::FORMER_CLUSTER_STATUS, former_cluster.as_str()),
+        (key::FORMER_ZONE_STATUS, former_zone.as_str()),
+        (key::TARGET_CLUSTER_STATUS, target_cluster.as_str()),
+        (key::TARGET_ZONE_STATUS, target_zone.as_str()),
+    ]
+    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    .into()
+}

@@ -1,0 +1,293 @@
+//! Stop observer process: arm, gate, fire. The agent identifies the process and gives a ticket; the gate is read; the ticket
+//! ends that process and no other, within seconds.
+//!
+//! Repeating it is safe: it looks for the process first, and a token runs once on the agent.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::{ABSENT, REFUSED, UNKNOWN, key, ways};
+use crate::domain::decide::Learned;
+use crate::domain::effect::{EffectOutcome, Intent, Permit};
+use crate::domain::event::{Failure, FailureKind, IntentOutcome, Override};
+use crate::domain::gate::{Consent, Gate, Mark, Obstacle, gate};
+use crate::domain::host::{CallerFence, Finding, Found, MaySignal, ObserverIdentity, StopResult};
+use crate::domain::status::{InnerStatus, Risk};
+use crate::engine::{Look, PreparedEffect, ProgressReport, Step, StepContext};
+use crate::host::Host;
+use crate::inventory::Target;
+use crate::oceanbase::ClusterError;
+use crate::operations::{Deps, may_pass};
+
+/// How often the process is tried to be ended in one execution.
+const MOST_ATTEMPTS: usize = 4;
+/// Longest time in which a stop that was sent to an agent can still take effect: a ticket's life, the grace, the wait after
+/// SIGKILL and a margin.
+const HORIZON_BESIDE_GRACE: Duration = Duration::from_secs(5 + 30 + 10);
+
+pub(super) struct StopProcess(pub Deps);
+
+#[async_trait]
+impl Step for StopProcess {
+    async fn look(&self, context: &StepContext) -> Look {
+        let deps = &self.0;
+        let target = match ways::target(deps, context).await {
+            Ok(target) => target,
+            Err(failure) => return ways::not_begun(failure),
+        };
+        let found = ways::find(deps, &target).await;
+        match &found.finding {
+            Finding::Absent { evidence } => {
+                context.log(format!("no process: {evidence}"));
+                let strings = vec![(key::PROCESS_STATE.to_owned(), ABSENT.to_owned())];
+                let learned = Learned { strings, ..Learned::default() };
+                Look::Reached { already_so: !context.tried(), learned, writes: Vec::new() }
+            }
+            Finding::HostUnreachable { reason } => self.host_unreachable(context, &target, reason).await,
+            Finding::Ambiguous { evidence } => {
+                let message = format!("the process is not proven, nothing is signalled: {evidence}; look at the host");
+                ways::refuse(Failure::new(FailureKind::Refused, "PROCESS_AMBIGUOUS", message))
+            }
+            Finding::Running(identity) => self.running(context, &target, &found, identity).await,
+        }
+    }
+}
+
+impl StopProcess {
+    /// A dead server on a dead host: the mark is set, leaders cannot come back to it, and the process is not known.
+    async fn host_unreachable(&self, context: &StepContext, target: &Target, reason: &str) -> Look {
+        let unreachable = || {
+            let message = format!("the host of {} does not answer: {reason}", target.server.addr);
+            let failure = Failure::new(FailureKind::Unreachable, "HOST_UNREACHABLE", message);
+            Look::Unreadable { failure: failure.with("address", target.server.addr) }
+        };
+        let read = match read_gate(&self.0, target).await {
+            Ok(read) => read,
+            Err(_) => return unreachable(),
+        };
+        let dead =
+            read.reading.server(&target.server.addr).is_some_and(|server| server.status == InnerStatus::Inactive);
+        if !dead {
+            return unreachable();
+        }
+        match self.decide_gate(context, target, &read) {
+            Gate::Open { overridden } => {
+                let message = format!(
+                    "the host of {} does not answer, so its process is not known ({reason}); it is INACTIVE and marked",
+                    target.server.addr
+                );
+                let learned = Learned {
+                    strings: vec![(key::PROCESS_STATE.to_owned(), UNKNOWN.to_owned())],
+                    warnings: vec![("PROCESS_STATE_UNKNOWN".to_owned(), message)],
+                    overrides: recorded(&overridden, context),
+                    ..Learned::default()
+                };
+                Look::Reached { already_so: !context.tried(), learned, writes: Vec::new() }
+            }
+            closed @ Gate::Closed { .. } => self.closed(context, closed),
+        }
+    }
+
+    async fn running(
+        &self,
+        context: &StepContext,
+        target: &Target,
+        found: &Found,
+        identity: &ObserverIdentity,
+    ) -> Look {
+        let deps = &self.0;
+        let run_time = context.this().map_or(1, |subtask| subtask.run_time);
+        let before = context.value(key::PROCESS_BEFORE).unwrap_or_default();
+        // A retry is a person's consent to the process as it is now; before that, only the one of Prepare is meant.
+        if run_time == 1 && before != identity.to_string() {
+            let message = format!(
+                "the process is {identity}, Prepare found {before}: somebody restarted it; ask, then retry to end this one"
+            );
+            return ways::refuse(Failure::new(FailureKind::Interfered, "RESTARTED_BY_OTHER", message));
+        }
+        if let MaySignal::No { reason } = &found.may_signal {
+            let code = if found.supervisor.is_some() { "SUPERVISED" } else { "SIGNAL_NOT_PERMITTED" };
+            return ways::refuse(Failure::new(FailureKind::Refused, code, reason.clone()));
+        }
+        let attempts = context
+            .task
+            .intents
+            .iter()
+            .filter(|intent| intent.subtask == context.subtask && intent.run_time == run_time);
+        let outcomes: Vec<Option<IntentOutcome>> = attempts.map(|intent| intent.outcome).collect();
+        if outcomes.len() >= MOST_ATTEMPTS {
+            let (code, message) = context.refused.clone().unwrap_or_else(|| {
+                ("PROCESS_STILL_THERE".to_owned(), format!("{identity} was signalled and is still there"))
+            });
+            let message = format!("{message}; tried {} times, look at the host and retry", outcomes.len());
+            return ways::refuse(Failure::new(FailureKind::Refused, &code, message));
+        }
+        if let Some((code, message)) = &context.refused
+            && !passes(code)
+        {
+            return ways::refuse(Failure::new(FailureKind::Refused, code, message.clone()));
+        }
+        let overridden = match self.gate_now(context, target).await {
+            Ok(Gate::Open { overridden }) => overridden,
+            Ok(closed @ Gate::Closed { .. }) => return self.closed(context, closed),
+            Err(error) => match self.without_cluster(context, &error) {
+                Some(overridden) => overridden,
+                None => return ways::unread(&error),
+            },
+        };
+        let grace = deps.pace.grace;
+        let intent = Intent {
+            description: format!("end the process {identity} of {}", target.server.addr),
+            endpoint: format!("host of {}", target.server.addr.ip()),
+            connection_id: 0,
+            horizon: deps.clock.now().plus(grace + HORIZON_BESIDE_GRACE),
+            irreversible: true,
+        };
+        let effect = ArmAndFire {
+            deps: deps.clone(),
+            host: deps.hosts.host(&target.host),
+            target: target.clone(),
+            identity: identity.clone(),
+            consent: ways::consent(context),
+            mark: mark(context),
+            unknown_cluster: may_go_without_cluster(context),
+            fence: CallerFence {
+                store_id: deps.store_id.clone(),
+                cluster: context.task.spec.cluster.key.clone(),
+                fence: context.fence,
+            },
+        };
+        Look::Needed { intent, overrides: recorded(&overridden, context), effect: Box::new(effect) }
+    }
+
+    async fn gate_now(&self, context: &StepContext, target: &Target) -> Result<Gate, ClusterError> {
+        let read = read_gate(&self.0, target).await?;
+        Ok(self.decide_gate(context, target, &read))
+    }
+
+    fn decide_gate(&self, context: &StepContext, target: &Target, read: &GateRead) -> Gate {
+        let surroundings = ways::surroundings(&self.0);
+        gate(&read.reading, &target.server.addr, &read.leaders, mark(context), &ways::consent(context), &surroundings)
+    }
+
+    /// A closed gate that may open by itself is waited for, a while.
+    fn closed(&self, context: &StepContext, gate: Gate) -> Look {
+        let Gate::Closed { code, reason, may_open, .. } = gate else {
+            return Look::Wait { progress: ProgressReport::uncounted("the gate"), again_in: self.0.pace.poll };
+        };
+        let waited = self.0.clock.now().since(context.began_at);
+        if may_open && waited < self.0.pace.gate {
+            let progress = ProgressReport::uncounted(format!("the gate is closed: {reason}"));
+            return Look::Wait { progress, again_in: self.0.pace.poll };
+        }
+        let message = format!("the process is not ended, the gate is closed: {reason}");
+        let kind = match code {
+            crate::domain::gate::GateCode::StopTimeCleared => FailureKind::Interfered,
+            _ => FailureKind::Refused,
+        };
+        ways::refuse(Failure::new(kind, code.as_str(), message))
+    }
+
+    fn without_cluster(&self, context: &StepContext, error: &ClusterError) -> Option<Vec<Obstacle>> {
+        may_go_without_cluster(context).then(|| {
+            context.log(format!("the gate cannot be read, which was accepted: {}", error.message));
+            Vec::new()
+        })
+    }
+}
+
+/// The cluster could not be read in Prepare, and the caller accepted that by name.
+fn may_go_without_cluster(context: &StepContext) -> bool {
+    context.value(key::CLUSTER_STATE) == Some(UNKNOWN) && ways::accepts(context, Risk::ClusterUnreachable)
+}
+
+fn mark(context: &StepContext) -> Mark {
+    if context.value(key::STOP_TIME) == Some(REFUSED) { Mark::RefusedByRootService } else { Mark::WasSet }
+}
+
+/// Whether a refusal of the agent or the gate may pass, so that another look is worth it.
+fn passes(code: &str) -> bool {
+    matches!(code, "READING_TOO_OLD" | "LEADERS_LEFT" | "NOT_DEGRADED" | "TICKET_EXPIRED" | "TOO_MANY_ENDS")
+}
+
+fn recorded(obstacles: &[Obstacle], context: &StepContext) -> Vec<Override> {
+    let new = obstacles.iter().map(|obstacle| Override {
+        check: format!("GATE_{}", obstacle.code),
+        evidence: obstacle.evidence.clone(),
+        overridden_by: obstacle.overridden_by.clone(),
+        principal: context.task.spec.creator.clone(),
+    });
+    new.filter(|new| !context.task.overrides.contains(new)).collect()
+}
+
+/// What the gate is decided by.
+struct GateRead {
+    reading: crate::domain::reading::ClusterReading,
+    leaders: crate::domain::gate::LeaderCount,
+}
+
+async fn read_gate(deps: &Deps, target: &Target) -> Result<GateRead, ClusterError> {
+    let mut reader = ways::gate_reader(deps, target).await?;
+    let reading = reader.gate_reading().await?;
+    let leaders = reader.leaders(&target.server.addr).await?;
+    Ok(GateRead { reading, leaders })
+}
+
+/// Arms, reads the gate once more behind the ticket, and fires.
+struct ArmAndFire {
+    deps: Deps,
+    host: Arc<dyn Host>,
+    target: Target,
+    identity: ObserverIdentity,
+    consent: Consent,
+    mark: Mark,
+    unknown_cluster: bool,
+    fence: CallerFence,
+}
+
+fn refused(code: &str, message: impl Into<String>) -> EffectOutcome {
+    EffectOutcome::Refused { code: code.to_owned(), message: message.into() }
+}
+
+#[async_trait]
+impl PreparedEffect for ArmAndFire {
+    async fn send(self: Box<Self>, permit: Permit) -> EffectOutcome {
+        let observer = self.target.observer();
+        let (found, ticket) = match self.host.arm(&observer, &self.fence).await {
+            Ok(armed) => armed,
+            Err(error) => return refused("NOT_ARMED", error.to_string()),
+        };
+        let Finding::Running(identity) = &found.finding else {
+            return refused("NOT_ARMED", format!("the process was there and is not any more: {}", found.evidence));
+        };
+        if *identity != self.identity {
+            return refused("IDENTITY_CHANGED", format!("the process is {identity}, expected {}", self.identity));
+        }
+        let Some(ticket) = ticket else {
+            return refused("NOT_ARMED", format!("the agent gave no ticket: {}", found.evidence));
+        };
+        match read_gate(&self.deps, &self.target).await {
+            Ok(read) => {
+                let surroundings = ways::surroundings(&self.deps);
+                let addr = &self.target.server.addr;
+                match gate(&read.reading, addr, &read.leaders, self.mark, &self.consent, &surroundings) {
+                    Gate::Open { .. } => {}
+                    Gate::Closed { code, reason, .. } => {
+                        return refused(code.as_str(), format!("the gate is closed: {reason}"));
+                    }
+                }
+            }
+            Err(error) if self.unknown_cluster && may_pass(error.class) => {}
+            Err(error) => return refused("GATE_UNREAD", format!("the gate could not be read: {}", error.message)),
+        }
+        let grace = self.deps.pace.grace;
+        let store_id = self.deps.store_id.clone();
+        match self.host.stop(permit, &observer, identity, ticket, &store_id, grace).await {
+            StopResult::Ended { how, evidence } => EffectOutcome::Done { message: format!("{how:?}: {evidence}") },
+            StopResult::Refused { code, message } => refused(&code, message),
+            StopResult::Unknown { message } => EffectOutcome::Unknown { message },
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! Stop server: `ALTER SYSTEM STOP SERVER` on an effect session, then, whatever the answer, a look: is STOP_TIME set, are
+//! leaders left? Waits for none with the same count that the root service waits for (oceanbase-kernel, section 1.2 C).
+//!
+//! Repeating it is safe: STOP SERVER of a stopped server does nothing, and it is sent only while STOP_TIME is not set.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::{REFUSED, UNKNOWN, key, ways};
+use crate::domain::decide::Learned;
+use crate::domain::effect::{EffectOutcome, Intent, Permit};
+use crate::domain::event::{Failure, FailureKind, IntentOutcome, Override};
+use crate::domain::precheck::precheck;
+use crate::domain::reading::ServerReading;
+use crate::domain::status::Risk;
+use crate::engine::{Look, Patience, PreparedEffect, ProgressReport, Step, StepContext};
+use crate::inventory::Target;
+use crate::oceanbase::{Avoid, ClusterError, ClusterReader, EffectSession, Statement, refused_for_log_sync};
+use crate::operations::{Deps, cluster_failure};
+
+/// How often the statement is sent in one execution when its outcome stays unknown.
+const MOST_ATTEMPTS: usize = 6;
+/// Longest wait for leaders in all.
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+
+pub(super) struct StopService(pub Deps);
+
+#[async_trait]
+impl Step for StopService {
+    async fn look(&self, context: &StepContext) -> Look {
+        let deps = &self.0;
+        let target = match ways::target(deps, context).await {
+            Ok(target) => target,
+            Err(failure) => return ways::not_begun(failure),
+        };
+        let looked = async {
+            let mut reader = ways::reader(deps, &target).await?;
+            let row = reader.server(&target.server.addr).await?;
+            Ok::<_, ClusterError>((reader, row))
+        };
+        let (mut reader, row) = match looked.await {
+            Ok(looked) => looked,
+            Err(error) if context.value(key::CLUSTER_STATE) == Some(UNKNOWN) => return unknown_cluster(&error),
+            Err(error) => return ways::unread(&error),
+        };
+        let Some(row) = row else {
+            let message = format!("server {} is not in DBA_OB_SERVERS any more; sync the cluster", target.server.addr);
+            let failure = Failure::new(FailureKind::Interfered, "SERVER_GONE", message);
+            return ways::refuse(failure.with("address", target.server.addr));
+        };
+        match row.stop_time {
+            Some(_) => self.marked(context, &target, reader.as_mut(), &row).await,
+            None => self.not_marked(context, &target, reader.as_mut()).await,
+        }
+    }
+
+    /// Asked when the task is retried: STOP_TIME must still be set.
+    async fn still_holds(&self, context: &StepContext) -> Result<bool, Failure> {
+        if context.value(key::CLUSTER_STATE) == Some(UNKNOWN) || context.value(key::STOP_TIME) == Some(REFUSED) {
+            return Ok(true);
+        }
+        let target = ways::target(&self.0, context).await?;
+        let read = async { ways::reader(&self.0, &target).await?.server(&target.server.addr).await };
+        let row = read.await.map_err(|error| cluster_failure(&error))?;
+        Ok(row.is_some_and(|row| row.stop_time.is_some()))
+    }
+
+    fn patience(&self) -> Patience {
+        Patience::WithoutProgress { at_most: LONGEST_WAIT }
+    }
+
+    /// A root service that moves, or a session that is lost, is tried again for as long as the cluster may need to elect.
+    fn read_patience(&self) -> Duration {
+        Duration::from_secs(120)
+    }
+}
+
+/// The caller accepted that the cluster cannot be read: the service is not stopped, and the task says so.
+fn unknown_cluster(error: &ClusterError) -> Look {
+    let message = format!("STOP SERVER was not sent, the cluster does not answer: {}", error.message);
+    let learned = Learned { warnings: vec![("SERVICE_NOT_STOPPED".to_owned(), message)], ..Learned::default() };
+    Look::Reached { already_so: false, learned, writes: Vec::new() }
+}
+
+impl StopService {
+    /// STOP_TIME is set: wait for the leaders.
+    async fn marked(
+        &self,
+        context: &StepContext,
+        target: &Target,
+        reader: &mut dyn ClusterReader,
+        row: &ServerReading,
+    ) -> Look {
+        let leaders = match reader.leaders(&target.server.addr).await {
+            Ok(leaders) => leaders.most(),
+            Err(error) => return ways::unread(&error),
+        };
+        let (zone, addr) = (&target.server.zone, target.server.addr);
+        if leaders == 0 {
+            let since = row.stop_time.map(|at| at.to_string()).unwrap_or_default();
+            context.log(format!("STOP_TIME of {addr} is set since {since}, no leader is left"));
+            return Look::Reached { already_so: !context.tried(), learned: Learned::default(), writes: Vec::new() };
+        }
+        if context.last_look && context.task.spec.force {
+            return self.leaders_stay(context, target, reader, leaders).await;
+        }
+        let before = context.value(key::LEADERS_BEFORE).and_then(|text| text.parse::<i64>().ok()).unwrap_or_default();
+        let total = before.max(leaders);
+        let message = format!("{leaders} of {total} leaders still on {zone} {addr}");
+        Look::Wait { progress: ProgressReport { message, done: total - leaders, total }, again_in: self.0.pace.poll }
+    }
+
+    /// The wait is over and leaders stay: `force` goes on only if every log stream keeps a synced majority without the
+    /// target (DESIGN, section 5).
+    async fn leaders_stay(
+        &self,
+        context: &StepContext,
+        target: &Target,
+        reader: &mut dyn ClusterReader,
+        leaders: i64,
+    ) -> Look {
+        let reading = match reader.gate_reading().await {
+            Ok(reading) => reading,
+            Err(error) => return ways::unread(&error),
+        };
+        let addr = target.server.addr;
+        let precheck = precheck(&reading, &addr, &ways::surroundings(&self.0));
+        let evidence = format!("{leaders} leaders still on {addr} at the end of the wait");
+        let accepted = ways::accepts(context, Risk::QuorumLoss);
+        if !precheck.keeps_synced_majority() && !accepted {
+            let message = format!(
+                "{evidence}, and not every log stream keeps a synced majority without it; look at them and retry"
+            );
+            let failure = Failure::new(FailureKind::TimedOut, "LEADERS_LEFT", message);
+            return ways::refuse(failure.with("address", addr).with("leaders", leaders));
+        }
+        let overridden_by = if precheck.keeps_synced_majority() { "force" } else { "force and QUORUM_LOSS" };
+        let overrides = vec![Override {
+            check: "LEADERS_LEFT".to_owned(),
+            evidence,
+            overridden_by: overridden_by.to_owned(),
+            principal: context.task.spec.creator.clone(),
+        }];
+        let learned = Learned { overrides, ..Learned::default() };
+        Look::Reached { already_so: !context.tried(), learned, writes: Vec::new() }
+    }
+
+    /// STOP_TIME is not set: was it cleared, was it refused, or is the statement to be sent?
+    async fn not_marked(&self, context: &StepContext, target: &Target, reader: &mut dyn ClusterReader) -> Look {
+        let run_time = context.this().map_or(1, |subtask| subtask.run_time);
+        let mine = context
+            .task
+            .intents
+            .iter()
+            .filter(|intent| intent.subtask == context.subtask && intent.run_time == run_time);
+        let outcomes: Vec<Option<IntentOutcome>> = mine.map(|intent| intent.outcome).collect();
+        let addr = target.server.addr;
+        if outcomes.contains(&Some(IntentOutcome::Done)) {
+            let message = format!(
+                "STOP_TIME of {addr} was set and is not any more: somebody started the server; ask before stopping it again (retry)"
+            );
+            let failure = Failure::new(FailureKind::Interfered, "STOP_TIME_CLEARED", message);
+            return ways::refuse(failure.with("address", addr));
+        }
+        let mut forced = false;
+        if let Some((code, message)) = &context.refused {
+            let outcome = EffectOutcome::Refused { code: code.clone(), message: message.clone() };
+            let refusals = outcomes.iter().filter(|outcome| **outcome == Some(IntentOutcome::Refused)).count();
+            if context.task.spec.force && refused_for_log_sync(&outcome) && refusals == 1 {
+                forced = true;
+            } else {
+                return self.refused(context, target, code, message);
+            }
+        }
+        let unknown = outcomes.iter().filter(|outcome| matches!(outcome, None | Some(IntentOutcome::Unknown))).count();
+        if unknown >= MOST_ATTEMPTS {
+            let message = format!(
+                "STOP SERVER was sent {unknown} times to {addr} without a known outcome, and STOP_TIME is not set; look at the root service"
+            );
+            let failure = Failure::new(FailureKind::Unreachable, "OUTCOME_UNKNOWN", message);
+            return ways::refuse(failure.with("address", addr).with("attempts", unknown));
+        }
+        self.needed(context, target, reader, forced).await
+    }
+
+    fn refused(&self, context: &StepContext, target: &Target, code: &str, message: &str) -> Look {
+        let addr = target.server.addr;
+        if ways::accepts(context, Risk::QuorumLoss) {
+            let overrides = vec![Override {
+                check: "ROOT_SERVICE".to_owned(),
+                evidence: format!("the root service refused to stop {addr} ({code}): {message}"),
+                overridden_by: Risk::QuorumLoss.as_str().to_owned(),
+                principal: context.task.spec.creator.clone(),
+            }];
+            let warning = format!("STOP_TIME of {addr} is not set, the root service refused it: {message}");
+            let learned = Learned {
+                strings: vec![(key::STOP_TIME.to_owned(), REFUSED.to_owned())],
+                overrides,
+                warnings: vec![("STOP_TIME_NOT_SET".to_owned(), warning)],
+                ..Learned::default()
+            };
+            return Look::Reached { already_so: false, learned, writes: Vec::new() };
+        }
+        let failure = Failure::new(
+            FailureKind::Refused,
+            "REFUSED_BY_ROOT_SERVICE",
+            format!("the root service refused to stop {addr}: {message}; remove the cause and stop it again"),
+        );
+        ways::refuse(failure.with("address", addr).with("ob_errno", format!("-{code}")).with("root_service", message))
+    }
+
+    async fn needed(
+        &self,
+        context: &StepContext,
+        target: &Target,
+        reader: &mut dyn ClusterReader,
+        forced: bool,
+    ) -> Look {
+        let deps = &self.0;
+        let horizon = match reader.horizon().await {
+            Ok(horizon) => horizon,
+            Err(error) => return ways::unread(&error),
+        };
+        let avoid = Avoid { server: Some(target.server.addr), zone: Some(target.server.zone.clone()), never: None };
+        let opened = deps.oceanbase.effect_session(&target.access, &target.known, &target.expected(), &avoid).await;
+        let session = match opened {
+            Ok(session) => session,
+            Err(error) => return ways::unread(&error),
+        };
+        let (addr, zone) = (target.server.addr, target.server.zone.clone());
+        let statement =
+            if forced { Statement::ForceStopServer { addr, zone } } else { Statement::StopServer { addr, zone } };
+        let overrides = if forced {
+            vec![Override {
+                check: "LOG_IN_SYNC".to_owned(),
+                evidence: context.refused.as_ref().map(|(_, message)| message.clone()).unwrap_or_default(),
+                overridden_by: "force".to_owned(),
+                principal: context.task.spec.creator.clone(),
+            }]
+        } else {
+            Vec::new()
+        };
+        let intent = Intent {
+            description: statement.to_string(),
+            endpoint: session.endpoint().to_owned(),
+            connection_id: session.connection_id(),
+            horizon: deps.clock.now().plus(horizon.max(session.horizon())),
+            irreversible: false,
+        };
+        Look::Needed { intent, overrides, effect: Box::new(SendStatement { session, statement }) }
+    }
+}
+
+/// The session that is open and the statement that it will send.
+struct SendStatement {
+    session: Box<dyn EffectSession>,
+    statement: Statement,
+}
+
+#[async_trait]
+impl PreparedEffect for SendStatement {
+    async fn send(self: Box<Self>, permit: Permit) -> EffectOutcome {
+        self.session.send(permit, self.statement).await
+    }
+}

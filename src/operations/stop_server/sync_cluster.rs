@@ -1,0 +1,29 @@
+//! Sync cluster info: reads servers and zones into the inventory and logs what changed. Repeating it is safe: it writes
+//! observed columns only.
+
+use async_trait::async_trait;
+
+use super::{UNKNOWN, key, ways};
+use crate::domain::decide::Learned;
+use crate::engine::{Look, Step, StepContext};
+use crate::inventory::InventoryError;
+use crate::operations::{Deps, inventory_failure};
+
+pub(super) struct SyncClusterInfo(pub Deps);
+
+#[async_trait]
+impl Step for SyncClusterInfo {
+    async fn look(&self, context: &StepContext) -> Look {
+        let mut learned = Learned::default();
+        match self.0.inventory.sync(context.task.spec.cluster.id).await {
+            Ok(differences) => differences.into_iter().for_each(|difference| context.log(difference)),
+            Err(InventoryError::Cluster(error)) if context.value(key::CLUSTER_STATE) == Some(UNKNOWN) => {
+                let message = format!("the inventory is as it was, the cluster does not answer: {}", error.message);
+                learned.warnings.push(("CLUSTER_STATE_UNKNOWN".to_owned(), message));
+            }
+            Err(InventoryError::Cluster(error)) => return ways::unread(&error),
+            Err(error) => return ways::not_begun(inventory_failure(&error)),
+        }
+        Look::Reached { already_so: false, learned, writes: Vec::new() }
+    }
+}

@@ -1,0 +1,94 @@
+//! Wait observer stop: one look, at least `lease_time` after the end of the process, that finds the process gone, its ports
+//! closed and STATUS INACTIVE together (STATUS follows the process only after the lease, oceanbase-kernel, section 1.3).
+//!
+//! Repeating it is safe: it only looks. A new process of the same home is somebody else's: it is not ended again.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::{ABSENT, UNKNOWN, key, ways};
+use crate::domain::decide::Learned;
+use crate::domain::event::{Failure, FailureKind};
+use crate::domain::host::{Finding, Found};
+use crate::domain::status::InnerStatus;
+use crate::engine::{Look, ProgressReport, Step, StepContext};
+use crate::inventory::Target;
+use crate::operations::Deps;
+
+pub(super) struct WaitObserverStop(pub Deps);
+
+#[async_trait]
+impl Step for WaitObserverStop {
+    async fn look(&self, context: &StepContext) -> Look {
+        let deps = &self.0;
+        let target = match ways::target(deps, context).await {
+            Ok(target) => target,
+            Err(failure) => return ways::not_begun(failure),
+        };
+        let lease = Duration::from_micros(u64::try_from(target.cluster.lease_time_micros).unwrap_or_default());
+        let since_end = ways::since_own_effect(deps, context, "Stop observer process");
+        let found = ways::find(deps, &target).await;
+        let host_known = match self.process(context, &target, &found) {
+            Ok(waits_for) => waits_for,
+            Err(look) => return look,
+        };
+        let read = async { ways::gate_reader(deps, &target).await?.server(&target.server.addr).await };
+        let status = match read.await {
+            Ok(Some(row)) => row.status,
+            Ok(None) => {
+                let message =
+                    format!("server {} is not in DBA_OB_SERVERS any more; sync the cluster", target.server.addr);
+                return ways::refuse(Failure::new(FailureKind::Interfered, "SERVER_GONE", message));
+            }
+            Err(error) if context.value(key::CLUSTER_STATE) == Some(UNKNOWN) && host_known.is_none() => {
+                let message = format!("STATUS was not seen, the cluster does not answer: {}", error.message);
+                let warnings = vec![("CLUSTER_STATE_UNKNOWN".to_owned(), message)];
+                let learned = Learned { warnings, ..Learned::default() };
+                return Look::Reached { already_so: true, learned, writes: Vec::new() };
+            }
+            Err(error) => return ways::unread(&error),
+        };
+        let mut waits_for: Vec<String> = host_known.into_iter().collect();
+        if status != InnerStatus::Inactive {
+            waits_for.push(format!("STATUS INACTIVE (it is {status})"));
+        }
+        if let Some(left) = since_end.and_then(|since| lease.checked_sub(since)).filter(|left| !left.is_zero()) {
+            waits_for.push(format!("lease_time ({:.1} s left)", left.as_secs_f64()));
+        }
+        if waits_for.is_empty() {
+            context.log(format!("{}; STATUS {status}", found.evidence));
+            return Look::Reached { already_so: true, learned: Learned::default(), writes: Vec::new() };
+        }
+        let progress = ProgressReport::uncounted(waits_for.join(", "));
+        Look::Wait { progress, again_in: deps.pace.poll }
+    }
+}
+
+impl WaitObserverStop {
+    /// What is still waited for on the host, or a look that ends the step.
+    fn process(&self, context: &StepContext, target: &Target, found: &Found) -> Result<Option<String>, Look> {
+        match &found.finding {
+            Finding::Absent { .. } => {
+                let open: Vec<&str> = [(found.rpc_port_open, "RPC"), (found.sql_port_open, "SQL")]
+                    .into_iter()
+                    .filter_map(|(open, port)| open.then_some(port))
+                    .collect();
+                Ok((!open.is_empty()).then(|| format!("the {} port to close", open.join(" and "))))
+            }
+            Finding::Running(identity) => {
+                let message = format!(
+                    "{identity} of {} runs again: somebody started it; it is not ended a second time, ask, then retry",
+                    target.server.addr
+                );
+                Err(ways::refuse(Failure::new(FailureKind::Interfered, "RESTARTED_BY_OTHER", message)))
+            }
+            Finding::Ambiguous { evidence } => Ok(Some(format!("a clear answer of the host ({evidence})"))),
+            // The process step ended without the host's word: then there is none to wait for here either.
+            Finding::HostUnreachable { reason } => match context.value(key::PROCESS_STATE) {
+                Some(UNKNOWN) => Ok(None),
+                Some(ABSENT) | Some(_) | None => Ok(Some(format!("the host to answer ({reason})"))),
+            },
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! The ways that the steps of a stop share: from the task to its server, its cluster and its host.
+
+use std::time::Duration;
+
+use crate::domain::event::{Failure, FailureKind};
+use crate::domain::gate::Consent;
+use crate::domain::host::{Finding, Found};
+use crate::domain::precheck::Surroundings;
+use crate::domain::status::Risk;
+use crate::engine::{Look, StepContext};
+use crate::inventory::Target;
+use crate::oceanbase::{Avoid, ClusterError, ClusterReader};
+use crate::operations::{Deps, cluster_failure, inventory_failure, may_pass};
+
+/// The task's server, proven to be the one that the task was accepted for.
+pub(super) async fn target(deps: &Deps, context: &StepContext) -> Result<Target, Failure> {
+    let spec = &context.task.spec;
+    let mut target =
+        deps.inventory.target(spec.cluster.id, spec.server.id).await.map_err(|error| inventory_failure(&error))?;
+    if target.server.addr != spec.server.addr || target.server.ob_server_id != spec.server.ob_server_id {
+        return Err(Failure::new(
+            FailureKind::Interfered,
+            "SERVER_REPLACED",
+            format!(
+                "server {} is no longer {}; start anew with the server as it is now",
+                spec.server.id, spec.server.addr
+            ),
+        )
+        .with("server_id", spec.server.id)
+        .with("address", spec.server.addr));
+    }
+    // The zone of acceptance decides: the statement names it, and the root service compares it.
+    target.server.zone = spec.server.zone.clone();
+    Ok(target)
+}
+
+/// A session that reads, away from the target and its zone while another endpoint is left.
+pub(super) async fn reader(deps: &Deps, target: &Target) -> Result<Box<dyn ClusterReader>, ClusterError> {
+    let avoid = Avoid { server: Some(target.server.addr), zone: Some(target.server.zone.clone()), never: None };
+    deps.oceanbase.reader(&target.access, &target.known, &target.expected(), &avoid).await
+}
+
+/// A session that never asks the target about itself.
+pub(super) async fn gate_reader(deps: &Deps, target: &Target) -> Result<Box<dyn ClusterReader>, ClusterError> {
+    let avoid = Avoid {
+        server: Some(target.server.addr),
+        zone: Some(target.server.zone.clone()),
+        never: Some(target.server.addr),
+    };
+    deps.oceanbase.reader(&target.access, &target.known, &target.expected(), &avoid).await
+}
+
+/// What the host says of the server's process; a host that does not answer is a finding, not an error.
+pub(super) async fn find(deps: &Deps, target: &Target) -> Found {
+    match deps.hosts.host(&target.host).find(&target.observer()).await {
+        Ok(found) => found,
+        Err(error) => Found {
+            finding: Finding::HostUnreachable { reason: error.to_string() },
+            ..Found::unreachable(error.to_string())
+        },
+    }
+}
+
+/// What the caller of the task took upon himself.
+pub(super) fn consent(context: &StepContext) -> Consent {
+    Consent { force: context.task.spec.force, accepted: context.task.spec.accepted_risks.clone() }
+}
+
+/// Whether the caller accepted a risk by name.
+pub(super) fn accepts(context: &StepContext, risk: Risk) -> bool {
+    context.task.spec.accepted_risks.contains(&risk)
+}
+
+/// What the rules cannot find in a reading.
+pub(super) fn surroundings(deps: &Deps) -> Surroundings {
+    Surroundings { now: deps.clock.now(), store_endpoints: Vec::new() }
+}
+
+/// A look that the cluster did not answer: made again when that may help, refused otherwise.
+pub(super) fn unread(error: &ClusterError) -> Look {
+    let failure = cluster_failure(error);
+    if may_pass(error.class) { Look::Unreadable { failure } } else { refuse(failure) }
+}
+
+/// A refusal that records nothing.
+pub(super) fn refuse(failure: Failure) -> Look {
+    Look::Refuse { failure, learned: crate::domain::decide::Learned::default() }
+}
+
+/// A look that cannot even begin.
+pub(super) fn not_begun(failure: Failure) -> Look {
+    match failure.kind {
+        FailureKind::Unreachable | FailureKind::Internal => Look::Unreadable { failure },
+        FailureKind::Refused
+        | FailureKind::TimedOut
+        | FailureKind::Interfered
+        | FailureKind::Expired
+        | FailureKind::CrashLoop => refuse(failure),
+    }
+}
+
+/// Time since the subtask of this name ended, when it had an effect of its own.
+pub(super) fn since_own_effect(deps: &Deps, context: &StepContext, name: &str) -> Option<Duration> {
+    use crate::domain::event::Effect;
+    let subtask = context.task.subtasks.iter().find(|subtask| subtask.spec.name == name)?;
+    match subtask.effect {
+        Effect::Done => subtask.finished_at.map(|at| deps.clock.now().since(at)),
+        Effect::None | Effect::AlreadySo => None,
+    }
+}

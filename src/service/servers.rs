@@ -1,0 +1,147 @@
+//! GetServer and ListServers: recorded state, for one server with a fresh look at cluster and host.
+
+use std::time::Duration;
+
+use super::Service;
+use super::arguments::{Caller, ListServers, ProcessView, ServerView};
+use super::refusals::{inventory_refusal, store_refusal};
+use crate::domain::admission::service_state;
+use crate::domain::host::{Finding, Found};
+use crate::domain::ids::{ClusterId, ServerId, TaskId};
+use crate::domain::refusal::Refusal;
+use crate::domain::shown::server_status;
+use crate::inventory::{Target, recorded_reading};
+use crate::oceanbase::{Avoid, ClusterError};
+use crate::store::inventory::{ClusterRow, ServerRow};
+
+/// Longest look at cluster and host.
+const LONGEST_LOOK: Duration = Duration::from_secs(5);
+
+impl Service {
+    /// One server, with a fresh look; what does not answer in time is shown as recorded.
+    pub async fn get_server(
+        &self,
+        _caller: &Caller,
+        cluster: ClusterId,
+        server: ServerId,
+    ) -> Result<ServerView, Refusal> {
+        let target = self.deps.inventory.target(cluster, server).await;
+        let mut target = target.map_err(|error| inventory_refusal(&error))?;
+        let host = self.deps.hosts.host(&target.host);
+        let observer = target.observer();
+        let (leaders, found) = tokio::join!(
+            tokio::time::timeout(LONGEST_LOOK, self.fresh(&target)),
+            tokio::time::timeout(LONGEST_LOOK, host.find(&observer)),
+        );
+        let leaders = match leaders {
+            Ok(Ok((row, leaders))) => {
+                target.server = row;
+                Some(leaders)
+            }
+            Ok(Err(error)) => {
+                tracing::info!(cluster = cluster.get(), "shown as recorded, the cluster does not answer: {error}");
+                None
+            }
+            Err(_) => None,
+        };
+        let process = match found {
+            Ok(Ok(found)) => process_view(&found),
+            Ok(Err(error)) => ProcessView::HostUnreachable { reason: error.to_string() },
+            Err(_) => ProcessView::HostUnreachable { reason: "no answer in time".to_owned() },
+        };
+        let operating = self.operating(&target.cluster).await?;
+        let operating = operating.filter(|(_, on)| *on == server).map(|(task, _)| task);
+        Ok(view(&target.cluster, target.server, process, leaders, operating))
+    }
+
+    /// The server's row as the cluster says it now, and its leaders.
+    async fn fresh(&self, target: &Target) -> Result<(ServerRow, i64), ClusterError> {
+        let avoid = Avoid { server: Some(target.server.addr), ..Avoid::default() };
+        let expected = target.expected();
+        let reader = self.deps.oceanbase.reader(&target.access, &target.known, &expected, &avoid);
+        let mut reader = reader.await?;
+        let mut row = target.server.clone();
+        if let Some(read) = reader.server(&row.addr).await? {
+            row.inner_status = read.status;
+            row.stop_time = read.stop_time;
+            row.start_service_time = read.start_service_time;
+            row.last_offline_time = read.last_offline_time;
+            row.with_rootserver = read.with_rootserver;
+            row.build_version = read.build_version;
+            row.observed_at = self.deps.clock.now();
+        }
+        let leaders = reader.leaders(&row.addr).await?.most();
+        Ok((row, leaders))
+    }
+
+    /// Servers of a cluster as recorded, ascending by id.
+    pub async fn list_servers(&self, _caller: &Caller, asked: ListServers) -> Result<Vec<ServerView>, Refusal> {
+        let cluster = self.deps.inventory.cluster(asked.cluster).await.map_err(|error| inventory_refusal(&error))?;
+        let rows = self.deps.inventory.store().servers(asked.cluster).await.map_err(|error| store_refusal(&error))?;
+        let operating = self.operating(&cluster).await?;
+        let wanted = rows
+            .into_iter()
+            .filter(|row| asked.zone.as_ref().is_none_or(|zone| *zone == row.zone))
+            .filter(|row| asked.above.is_none_or(|above| row.id > above))
+            .take(usize::try_from(asked.limit).unwrap_or(usize::MAX));
+        Ok(wanted
+            .map(|row| {
+                let operating = operating.filter(|(_, on)| *on == row.id).map(|(task, _)| task);
+                view(&cluster, row, ProcessView::NotAsked, None, operating)
+            })
+            .collect())
+    }
+
+    /// The open task of a cluster, and the server that it acts on.
+    pub(super) async fn operating(&self, cluster: &ClusterRow) -> Result<Option<(TaskId, ServerId)>, Refusal> {
+        let lock = self.store.lock(&cluster.identity.key()).await.map_err(|error| store_refusal(&error))?;
+        match lock.and_then(|lock| lock.holder) {
+            None => Ok(None),
+            Some(holder) => Ok(Some((holder, self.stored_task(holder).await?.task.spec.server.id))),
+        }
+    }
+}
+
+fn process_view(found: &Found) -> ProcessView {
+    match &found.finding {
+        Finding::Running(identity) => ProcessView::Running { pid: i64::from(identity.pid) },
+        Finding::Absent { .. } => ProcessView::Absent,
+        Finding::HostUnreachable { reason } => ProcessView::HostUnreachable { reason: reason.clone() },
+        Finding::Ambiguous { evidence } => ProcessView::Ambiguous { evidence: evidence.clone() },
+    }
+}
+
+fn view(
+    cluster: &ClusterRow,
+    row: ServerRow,
+    process: ProcessView,
+    leaders: Option<i64>,
+    operating_task: Option<TaskId>,
+) -> ServerView {
+    let status = server_status(row.managed_status, service_state(&recorded_reading(&row)));
+    let lease = Duration::from_micros(u64::try_from(cluster.lease_time_micros).unwrap_or_default());
+    let permanent = Duration::from_micros(u64::try_from(cluster.permanent_offline_micros).unwrap_or_default());
+    // Last heartbeat = LAST_OFFLINE_TIME - lease_time (oceanbase-kernel, section 1.7).
+    let permanent_offline_at = row.last_offline_time.map(|offline| offline.minus(lease).plus(permanent));
+    let not_safe_reason = not_safe(&row, &process, leaders);
+    ServerView { row, status, process, leaders, permanent_offline_at, not_safe_reason, operating_task }
+}
+
+/// Why a host is not safe to power off; only proof counts.
+fn not_safe(row: &ServerRow, process: &ProcessView, leaders: Option<i64>) -> Option<String> {
+    match process {
+        ProcessView::Absent => {}
+        ProcessView::NotAsked => return Some("the host was not asked, use GetServer".to_owned()),
+        ProcessView::Running { pid } => return Some(format!("its process {pid} runs")),
+        ProcessView::HostUnreachable { reason } => {
+            return Some(format!("the process is not proven absent, the host does not answer: {reason}"));
+        }
+        ProcessView::Ambiguous { evidence } => return Some(format!("the process is not proven absent: {evidence}")),
+    }
+    match leaders {
+        None => return Some("its leaders are not known, the cluster does not answer".to_owned()),
+        Some(0) => {}
+        Some(count) => return Some(format!("{count} log streams are led from it")),
+    }
+    row.stop_time.is_none().then(|| "STOP_TIME is not set, leaders may return to it".to_owned())
+}

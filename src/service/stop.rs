@@ -1,0 +1,255 @@
+//! StopServer and PlanStopServer. StopServer checks only what needs no cluster, so that it answers in the time of one commit;
+//! the whole precheck is the task's first subtask. When recorded state would refuse, it looks once more, bounded.
+
+use std::time::Duration;
+
+use super::Service;
+use super::arguments::{Caller, PlanCheck, PlanStopServer, StopPlanView, StopServer, Verdict};
+use super::refusals::{inventory_refusal, store_refusal};
+use crate::domain::admission::{Admission, ProcessFinding, admit, service_state};
+use crate::domain::decide::DEFAULT_CONSENT;
+use crate::domain::event::{TaskCluster, TaskServer, TaskSpec};
+use crate::domain::gate::Consent;
+use crate::domain::ids::{SubtaskId, TaskId};
+use crate::domain::precheck::{self, Surroundings};
+use crate::domain::refusal::{Holder, Refusal};
+use crate::domain::status::{InnerStatus, ServerStatus, StopType};
+use crate::engine::Written;
+use crate::inventory::{Target, recorded_reading};
+use crate::operations::stop_server::assess::{assess, process_finding, request, survey};
+use crate::operations::stop_server::{former_and_target, graph, key, subtask_count};
+use crate::store::{Author, StoredTask, Write};
+
+/// Longest fresh look before a refusal by recorded state.
+const FRESH_LOOK: Duration = Duration::from_secs(5);
+/// Longest plan.
+const LONGEST_PLAN: Duration = Duration::from_secs(20);
+
+impl Service {
+    /// Records a task that stops a server, and returns it.
+    pub async fn stop_server(&self, caller: &Caller, asked: StopServer) -> Result<StoredTask, Refusal> {
+        let digest = digest(&asked);
+        if let Some(request_id) = asked.request_id {
+            let known = self.store.request(&caller.principal, &request_id.to_string()).await;
+            if let Some((task, known)) = known.map_err(|error| store_refusal(&error))? {
+                return self.replayed(task, &known, &digest, &request_id.to_string()).await;
+            }
+        }
+        let mut target = self.target(&asked).await?;
+        if let Some(refusal) = self.refused_by_record(&target, asked.stop_type) {
+            target = self.look_again(&asked, refusal).await?;
+        }
+        let now = self.deps.clock.now();
+        let expire_time = asked.expire_time.unwrap_or_else(|| now.plus(DEFAULT_CONSENT));
+        if expire_time <= now {
+            return Err(Refusal::ExpireTimePassed { expire_time, now });
+        }
+        let spec = self.spec(caller, &asked, &target, expire_time).await?;
+        let id = spec.id;
+        let what = format!("cluster {} server {} ({})", asked.cluster, asked.server, target.server.addr);
+        let audit = self.audit(caller, "STOP_OB_SERVER", what, digest.clone());
+        let mut writes = vec![Write::AcquireLock { cluster: spec.cluster.key.clone() }, Write::Audit(audit)];
+        if let Some(request_id) = asked.request_id {
+            let (principal, request_id) = (caller.principal.clone(), request_id.to_string());
+            writes.push(Write::Request { principal, request_id, digest: digest.clone() });
+        }
+        let author = Author::Request { principal: caller.principal.clone(), nonce: uuid::Uuid::new_v4().to_string() };
+        let written = self.engine.committer().create(spec, author, writes).await;
+        match written.map_err(|error| store_refusal(&error))? {
+            Written::Done { task, fence } => {
+                self.engine.begin(task, fence);
+                self.stored_task(id).await
+            }
+            Written::LockHeld(holder) => Err(self.in_progress(&asked, holder).await?),
+            Written::Replayed { task, digest: known } => {
+                let request_id = asked.request_id.map(|id| id.to_string()).unwrap_or_default();
+                self.replayed(task, &known, &digest, &request_id).await
+            }
+            Written::Refused(refusal) => Err(refusal),
+            Written::Fenced => Err(Refusal::Internal { what: "a new task was fenced".to_owned() }),
+        }
+    }
+
+    async fn replayed(&self, task: TaskId, known: &str, digest: &str, request_id: &str) -> Result<StoredTask, Refusal> {
+        if known == digest {
+            self.stored_task(task).await
+        } else {
+            Err(Refusal::RequestIdReused { request_id: request_id.to_owned(), task })
+        }
+    }
+
+    async fn target(&self, asked: &StopServer) -> Result<Target, Refusal> {
+        let target = self.deps.inventory.target(asked.cluster, asked.server).await;
+        let target = target.map_err(|error| inventory_refusal(&error))?;
+        match asked.expected_server {
+            Some(expected) if expected != target.server.addr => {
+                let (server, actual) = (asked.server, target.server.addr);
+                Err(Refusal::ExpectedServerMismatch { server, expected, actual })
+            }
+            Some(_) | None => Ok(target),
+        }
+    }
+
+    /// What recorded state says against the stop.
+    fn refused_by_record(&self, target: &Target, stop_type: StopType) -> Option<Refusal> {
+        let row = &target.server;
+        // A server that we stopped and that is INACTIVE since was proven to have no process.
+        let ended = row.managed_status == Some(ServerStatus::Stopped) && row.inner_status == InnerStatus::Inactive;
+        let process = if ended { ProcessFinding::Absent } else { ProcessFinding::NotAsked };
+        refused(target, process, stop_type)
+    }
+
+    /// Recorded state refuses: the cluster and the host are asked before the caller hears it.
+    async fn look_again(&self, asked: &StopServer, by_record: Refusal) -> Result<Target, Refusal> {
+        let fresh = async {
+            if let Err(error) = self.deps.inventory.sync(asked.cluster).await {
+                tracing::info!(cluster = asked.cluster.get(), "no fresh look before a refusal: {error}");
+                return Err(by_record.clone());
+            }
+            let target = self.target(asked).await?;
+            let found = self.deps.hosts.host(&target.host).find(&target.observer()).await;
+            let process = found.map_or(ProcessFinding::HostUnreachable, |found| process_finding(&found));
+            match refused(&target, process, asked.stop_type) {
+                Some(refusal) => Err(refusal),
+                None => Ok(target),
+            }
+        };
+        tokio::time::timeout(FRESH_LOOK, fresh).await.unwrap_or(Err(by_record.clone()))
+    }
+
+    async fn spec(
+        &self,
+        caller: &Caller,
+        asked: &StopServer,
+        target: &Target,
+        expire_time: crate::clock::Timestamp,
+    ) -> Result<TaskSpec, Refusal> {
+        let internal = |error: crate::domain::ids::InvalidName| Refusal::Internal { what: error.to_string() };
+        let count = subtask_count(asked.stop_type);
+        let first = self.store.reserve_ids(count + 1).await.map_err(|error| store_refusal(&error))?;
+        let lease = Duration::from_micros(u64::try_from(target.cluster.lease_time_micros).unwrap_or_default());
+        let graph = graph(asked.stop_type, first + 1, lease).map_err(internal)?;
+        debug_assert!(graph.subtasks.iter().all(|subtask| SubtaskId::new(subtask.id.get()).is_ok()));
+        let mut context = former_and_target(target);
+        context.push((key::CLUSTER_ID.to_owned(), asked.cluster.to_string()));
+        context.push((key::ZONE_NAME.to_owned(), target.server.zone.to_string()));
+        context.push((key::SERVER_ID.to_owned(), asked.server.to_string()));
+        Ok(TaskSpec {
+            id: TaskId::new(first).map_err(internal)?,
+            cluster: TaskCluster {
+                id: asked.cluster,
+                name: target.cluster.identity.name.clone(),
+                ob_cluster_id: target.cluster.identity.ob_cluster_id,
+                key: target.cluster.identity.key(),
+            },
+            server: TaskServer {
+                id: asked.server,
+                addr: target.server.addr,
+                ob_server_id: target.server.ob_server_id,
+                zone: target.server.zone.clone(),
+            },
+            creator: caller.principal.clone(),
+            expire_time,
+            force: asked.force,
+            accepted_risks: asked.accepted_risks.clone(),
+            stop_type: asked.stop_type,
+            graph,
+            context,
+            lists: vec![(key::SERVER_IDS.to_owned(), vec![asked.server.to_string()])],
+        })
+    }
+
+    async fn in_progress(&self, asked: &StopServer, holder: TaskId) -> Result<Refusal, Refusal> {
+        let task = self.stored_task(holder).await?.task;
+        let holder = Holder {
+            task: holder,
+            name: task.spec.graph.operation.name.clone(),
+            state: task.state,
+            since: task.create_time,
+            by: task.spec.creator.clone(),
+            server: task.spec.server.addr,
+            verbs: task.allowed_verbs(),
+        };
+        Ok(Refusal::OperationInProgress { cluster: asked.cluster, holder: Box::new(holder) })
+    }
+
+    /// The whole precheck now; changes nothing.
+    pub async fn plan_stop_server(&self, _caller: &Caller, asked: PlanStopServer) -> Result<StopPlanView, Refusal> {
+        let target = self.deps.inventory.target(asked.cluster, asked.server).await;
+        let target = target.map_err(|error| inventory_refusal(&error))?;
+        let survey = tokio::time::timeout(LONGEST_PLAN, survey(&self.deps, &target)).await.map_err(|_| {
+            let why = format!("it did not answer within {} s", LONGEST_PLAN.as_secs());
+            Refusal::ClusterUnreachable { cluster: target.cluster.identity.name.clone(), why }
+        })?;
+        let consent = Consent { force: asked.force, accepted: asked.accepted_risks.clone() };
+        let surroundings = Surroundings { now: self.deps.clock.now(), store_endpoints: Vec::new() };
+        let assessment = assess(&survey, &target, asked.stop_type, &consent, &surroundings);
+        Ok(StopPlanView {
+            cluster: asked.cluster,
+            server: asked.server,
+            addr: target.server.addr,
+            zone: target.server.zone.clone(),
+            allowed: assessment.allowed(),
+            leader_moves: assessment
+                .leader_moves
+                .into_iter()
+                .map(|tenant| (tenant.tenant_id, tenant.tenant_name, tenant.leaders))
+                .collect(),
+            failures_tolerated_after: assessment.failures_tolerated_after,
+            observed_at: assessment.observed_at,
+            checks: assessment
+                .checks
+                .into_iter()
+                .map(|check| PlanCheck {
+                    overridden_by: check.overridden_by.as_str().to_owned(),
+                    name: check.name,
+                    verdict: match check.verdict {
+                        precheck::Verdict::Pass => Verdict::Pass,
+                        precheck::Verdict::Info => Verdict::Info,
+                        precheck::Verdict::Warn => Verdict::Warn,
+                        precheck::Verdict::Block => Verdict::Block,
+                    },
+                    evidence: check.root_service_words.map_or_else(
+                        || check.evidence.clone(),
+                        |words| if words == check.evidence { words } else { format!("{words} ({})", check.evidence) },
+                    ),
+                    remedy: check.remedy,
+                    overridden: check.overridden,
+                })
+                .collect(),
+        })
+    }
+}
+
+/// The arguments of a request in one canonical line: a repeat must have the same.
+fn digest(asked: &StopServer) -> String {
+    let risks: Vec<&str> = asked.accepted_risks.iter().map(|risk| risk.as_str()).collect();
+    let expected = asked.expected_server.map(|addr| addr.to_string()).unwrap_or_default();
+    let expire = asked.expire_time.map(|at| at.as_micros().to_string()).unwrap_or_default();
+    format!(
+        "cluster_id={} server_id={} force={} accept_risks={} type={} expected_server={expected} expire_time={expire}",
+        asked.cluster,
+        asked.server,
+        asked.force,
+        risks.join(","),
+        asked.stop_type
+    )
+}
+
+fn refused(target: &Target, process: ProcessFinding, stop_type: StopType) -> Option<Refusal> {
+    let (cluster, server) = (target.cluster.id, target.server.id);
+    if target.servers.len() < 2 {
+        return Some(Refusal::SingleServerCluster { cluster, server });
+    }
+    match admit(service_state(&recorded_reading(&target.server)), process, request(stop_type)) {
+        Admission::Admit => None,
+        Admission::Refuse { service, process, expected } => Some(Refusal::ServerStateNotAdmitted {
+            server,
+            addr: target.server.addr,
+            service: service.to_string(),
+            process: process.to_string(),
+            expected: expected.to_owned(),
+            remedy: "look at the server with GetServer".to_owned(),
+        }),
+    }
+}

@@ -1,0 +1,292 @@
+//! ALTER SYSTEM: what the SQL session does, and what it hands to the root service.
+//!
+//! STOP SERVER has three phases. A (precheck) and B (mark) happen at the root service: they go on there when the
+//! session is gone. C (wait for the leaders) happens in the session.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::core::{Core, Shared};
+use super::errors::Refusal;
+use super::execute::{Asker, DONE, End, until};
+use super::fault::{FaultKind, Scope};
+use super::record::{Happening, Kind};
+use super::rules::{self, Operation};
+use super::statement::Command;
+use super::time::{self, Micros};
+
+/// The servers that a command names.
+pub fn targets(core: &Core, command: &Command) -> Vec<i64> {
+    match command {
+        Command::StopServers { addresses, .. }
+        | Command::StartServers { addresses, .. }
+        | Command::MinorFreeze { addresses } => {
+            addresses.iter().filter_map(|address| core.cluster.server_at(address)).map(|server| server.id).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+pub async fn alter(shared: &Arc<Shared>, asker: &Asker, targets: &[i64], command: Command) -> End {
+    if let Err(end) = root_service(shared, asker).await {
+        return end;
+    }
+    match command {
+        Command::StopServers { operation, addresses, zone } => {
+            stop(shared, asker, targets, Stop { operation, addresses, zone }).await
+        }
+        Command::StartServers { addresses, zone } => {
+            shared.with(|core, now| done(core.start_servers(&addresses, zone.as_deref(), now)))
+        }
+        Command::Zone { active, force, name } => stop_zone(shared, asker, active, force, &name).await,
+        Command::MinorFreeze { addresses } => {
+            shared.with(|core, now| minor_freeze(core, asker, addresses.is_empty(), targets, now))
+        }
+        Command::SetParameters(assignments) => shared.with(|core, now| set_parameters(core, asker, assignments, now)),
+        _ => Refusal::new(4007, "this statement not supported").into(),
+    }
+}
+
+fn done(result: Result<(), Refusal>) -> End {
+    result.map_or_else(End::from, |()| DONE)
+}
+
+/// Waits for a root service, within the statement's time.
+async fn root_service(shared: &Shared, asker: &Asker) -> Result<i64, End> {
+    loop {
+        if let Some(root) = shared.with(|core, _| core.cluster.root_service()) {
+            return Ok(root);
+        }
+        if time::now() >= asker.deadline {
+            return Err(Refusal::query_timeout(asker.limit).into());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[derive(Clone)]
+struct Stop {
+    operation: Operation,
+    addresses: Vec<String>,
+    zone: Option<String>,
+}
+
+async fn stop(shared: &Arc<Shared>, asker: &Asker, targets: &[i64], stop: Stop) -> End {
+    let scope = Scope { endpoint: asker.server, statement: &asker.text, targets };
+    let take = |want: fn(&FaultKind) -> bool| shared.with(|core, now| core.take(now, &scope, want));
+    let before = take(|kind| {
+        matches!(
+            kind,
+            FaultKind::CutBeforeMark
+                | FaultKind::LateMark { .. }
+                | FaultKind::RootServiceFailover { marked: false, .. }
+        )
+    });
+    match before {
+        Some(FaultKind::CutBeforeMark) => return End::Cut,
+        Some(FaultKind::LateMark { delay_ms }) => {
+            at_root_service(shared, stop, delay_ms);
+            return End::Cut;
+        }
+        Some(FaultKind::RootServiceFailover { number, .. }) => return failed_over(shared, number),
+        _ => {}
+    }
+    let operation = stop.operation;
+    let marked = tokio::select! {
+        marked = at_root_service(shared, stop, 0) => marked.unwrap_or_else(|_| Err(Refusal::new(4016, "Internal error"))),
+        () = until(asker.deadline) => return Refusal::query_timeout(asker.limit).into(),
+    };
+    if let Err(refusal) = marked {
+        return refusal.into();
+    }
+    let after = take(|kind| {
+        matches!(
+            kind,
+            FaultKind::CutAfterMark
+                | FaultKind::TimeoutAfterMark
+                | FaultKind::LeaderWaitTimeout
+                | FaultKind::RootServiceFailover { marked: true, .. }
+        )
+    });
+    match after {
+        Some(FaultKind::RootServiceFailover { number, .. }) => return failed_over(shared, number),
+        Some(FaultKind::CutAfterMark) => return End::Cut,
+        Some(FaultKind::TimeoutAfterMark) => return Refusal::query_timeout(asker.limit).into(),
+        Some(FaultKind::LeaderWaitTimeout) => return Refusal::new(4652, "wait leader switch timeout").into(),
+        _ => {}
+    }
+    if operation == Operation::Isolate {
+        return DONE;
+    }
+    wait_leader_switch_out(shared, asker, targets).await
+}
+
+/// The root service moves and the statement ends with it.
+fn failed_over(shared: &Shared, number: Option<u16>) -> End {
+    shared.with(fail_over);
+    number.map_or(End::Cut, |number| Refusal::new(number, root_service_text(number)).into())
+}
+
+fn root_service_text(number: u16) -> &'static str {
+    match number {
+        4638 => "RootServer is not master",
+        4038 => "The replica is not master",
+        4550 => "RootServer is shutdown",
+        _ => "root service failed over",
+    }
+}
+
+/// Phases A and B, in a task of their own: the root service does not know whether the session still lives.
+fn at_root_service(shared: &Arc<Shared>, stop: Stop, delay_ms: u64) -> tokio::task::JoinHandle<Result<(), Refusal>> {
+    let shared = Arc::clone(shared);
+    let stopped = shared.stop.clone();
+    let job = async move {
+        tokio::time::sleep(Duration::from_millis(delay_ms)).await;
+        let root = shared.with(|core, _| core.cluster.root_service());
+        let deadline = shared.with(|core, now| now + core.cluster.internal_timeout() - 500_000);
+        loop {
+            let verdict = shared.with(|core, now| {
+                if core.cluster.root_service() != root || root.is_none() {
+                    return Some(Err(Refusal::new(4638, root_service_text(4638))));
+                }
+                let Stop { operation, addresses, zone } = &stop;
+                match rules::stop_precheck(&core.cluster, addresses, *operation, now) {
+                    Ok(_) => Some(core.mark(addresses, zone.as_deref(), *operation, now)),
+                    Err(refusal) => {
+                        let text = format!("{} {}", refusal.number, refusal.text);
+                        let happening = Happening { server: None, session: None, kind: Kind::PrecheckRefused, text };
+                        // the loop looks ten times a second: one line for each different refusal is enough
+                        if core.record.last().is_none_or(|last| last.text != happening.text) {
+                            core.happen(now, happening);
+                        }
+                        (!refusal.retry || now >= deadline).then_some(Err(refusal))
+                    }
+                }
+            });
+            if let Some(verdict) = verdict {
+                return verdict;
+            }
+            tokio::time::sleep(shared.options.durations.precheck_interval).await;
+        }
+    };
+    tokio::spawn(async move {
+        tokio::select! {
+            verdict = job => verdict,
+            () = stopped.cancelled() => Err(Refusal::new(4550, root_service_text(4550))),
+        }
+    })
+}
+
+/// Phase C. The count is the kernel's: LEADER rows of CDB_OB_LS_LOCATIONS.
+async fn wait_leader_switch_out(shared: &Shared, asker: &Asker, servers: &[i64]) -> End {
+    while shared.with(|core, _| core.cluster.leaders_on(servers)) > 0 {
+        let next = time::now() + time::micros(shared.options.durations.leader_wait_interval);
+        if next >= asker.deadline {
+            until(asker.deadline).await;
+            if shared.with(|core, _| core.cluster.leaders_on(servers)) > 0 {
+                return Refusal::new(4652, "wait leader switch timeout").into();
+            }
+            break;
+        }
+        until(next).await;
+    }
+    wait_degradation(shared, servers).await
+}
+
+/// Two-replica tenants with arbitration: the stopped members must be degraded.
+async fn wait_degradation(shared: &Shared, servers: &[i64]) -> End {
+    let deadline = shared.with(|core, now| now + core.cluster.internal_timeout());
+    loop {
+        let waiting = shared.with(|core, _| {
+            core.cluster.log_streams.iter().any(|ls| {
+                ls.members.len() == 2
+                    && core.cluster.arbitrates(ls.tenant)
+                    && ls.members.iter().any(|member| servers.contains(member) && !ls.degraded.contains(member))
+            })
+        });
+        if !waiting {
+            return DONE;
+        }
+        if time::now() >= deadline {
+            return Refusal::new(4751, "wait arbitration service degradation timeout").into();
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// The root service moves to another living server.
+pub fn fail_over(core: &mut Core, now: Micros) {
+    let cluster = &mut core.cluster;
+    let Some(index) = cluster
+        .log_streams
+        .iter()
+        .position(|ls| (ls.tenant, ls.id) == (super::state::SYS_TENANT, super::state::SYS_LS))
+    else {
+        return;
+    };
+    let ls = &cluster.log_streams[index];
+    let able = |id: &&i64| {
+        Some(**id) != ls.leader
+            && cluster.server(**id).is_some_and(|server| server.reachable() && server.stop_time == 0)
+    };
+    let Some(successor) = ls.members.iter().find(able).copied() else { return };
+    cluster.log_streams[index].preferred = successor;
+    let mut happened = Vec::new();
+    super::advance::lead(cluster, index, Some(successor), now, &mut happened);
+    for happening in happened {
+        core.happen(now, happening);
+    }
+}
+
+async fn stop_zone(shared: &Shared, asker: &Asker, active: bool, force: bool, name: &str) -> End {
+    let deadline = shared.with(|core, now| now + core.cluster.internal_timeout() - 500_000).min(asker.deadline);
+    loop {
+        match shared.with(|core, now| core.set_zone(name, active, force, now)) {
+            Err(refusal) if refusal.retry && time::now() < deadline => {
+                tokio::time::sleep(shared.options.durations.precheck_interval).await;
+            }
+            Err(refusal) => return refusal.into(),
+            Ok(()) if active => return DONE,
+            Ok(()) => break,
+        }
+    }
+    let servers = shared.with(|core, _| {
+        let own = core.cluster.servers.iter().filter(|server| server.zone.eq_ignore_ascii_case(name));
+        own.map(|server| server.id).collect::<Vec<_>>()
+    });
+    wait_leader_switch_out(shared, asker, &servers).await
+}
+
+fn minor_freeze(core: &mut Core, asker: &Asker, everywhere: bool, targets: &[i64], now: Micros) -> End {
+    if !everywhere && targets.is_empty() {
+        return Refusal::new(4018, "Entry not exist").into();
+    }
+    let done = now + time::micros(core.cluster.durations.minor_freeze);
+    for replica in core.cluster.log_streams.iter_mut().flat_map(|ls| &mut ls.replicas) {
+        if everywhere || targets.contains(&replica.server) {
+            replica.freeze = Some((done, now));
+        }
+    }
+    let server = targets.first().copied();
+    let text = if everywhere { "all servers".to_owned() } else { format!("servers {targets:?}") };
+    core.happen(now, Happening { server, session: Some(asker.session), kind: Kind::MinorFreeze, text });
+    DONE
+}
+
+fn set_parameters(core: &mut Core, asker: &Asker, assignments: Vec<(String, String)>, now: Micros) -> End {
+    if let Some((name, _)) = assignments.iter().find(|(name, _)| !core.cluster.parameters.contains_key(name)) {
+        return Refusal::new(5099, format!("Unknown system parameter: {name}")).into();
+    }
+    if let Some((name, _)) =
+        assignments.iter().find(|(name, value)| name == "lease_time" && time::parse_duration(value).is_none())
+    {
+        return Refusal::new(4002, format!("Incorrect arguments to {name}")).into();
+    }
+    for (name, value) in assignments {
+        let text = format!("{name} = {value}");
+        core.cluster.parameters.insert(name, value);
+        let session = Some(asker.session);
+        core.happen(now, Happening { server: Some(asker.server), session, kind: Kind::ParameterSet, text });
+    }
+    DONE
+}

@@ -1,0 +1,114 @@
+//! What an observer process and the coordinator say to each other: one JSON document per line over a Unix socket.
+//! Plain data; both sides use it and nothing else is shared between them.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// Where `<home>/etc/sim.json` stands; the coordinator writes it, the observer reads it when it starts.
+pub const SIM_JSON: &str = "etc/sim.json";
+/// Set by the coordinator on its own children: do not daemonise, the parent waits for you.
+pub const FOREGROUND: &str = "OBSTEWARD_SIM_FOREGROUND";
+
+/// What an observer must know beyond its arguments.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SimJson {
+    /// The coordinator's name in Linux's abstract socket space.
+    pub coordinator: String,
+    /// Proves that a process belongs to this run.
+    pub token: String,
+    pub server_id: i64,
+    pub ip: String,
+    pub cluster_name: String,
+    pub cluster_id: i64,
+    pub zone: String,
+    pub sql_port: u16,
+    pub rpc_port: u16,
+    pub password: String,
+    pub heartbeat_ms: u64,
+    /// The run's directory, when it is temporary: the observers of a killed coordinator remove it.
+    pub temporary: Option<PathBuf>,
+}
+
+/// From the observer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "message", rename_all = "snake_case")]
+pub enum ToCoordinator {
+    Register {
+        token: String,
+        server_id: i64,
+        pid: u32,
+    },
+    Heartbeat,
+    /// A client connected; nothing has been said to it yet.
+    Open {
+        connection: u64,
+        peer: String,
+    },
+    Login {
+        connection: u64,
+        user: String,
+        password_right: bool,
+    },
+    Statement {
+        connection: u64,
+        text: String,
+    },
+    Close {
+        connection: u64,
+    },
+    /// SIGTERM arrived and will be obeyed or not.
+    Signal {
+        text: String,
+    },
+}
+
+/// From the coordinator.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "message", rename_all = "snake_case")]
+pub enum ToObserver {
+    /// `session` None: refuse the connection without a word.
+    Opened {
+        connection: u64,
+        session: Option<u64>,
+    },
+    Answer {
+        connection: u64,
+        answer: Answer,
+    },
+    /// Cut the connection now, whatever it is doing.
+    Cut {
+        connection: u64,
+    },
+    Behave(Behaviour),
+}
+
+/// How the process treats SIGTERM.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Behaviour {
+    pub ignore_sigterm: bool,
+    pub exit_after_ms: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub enum Answer {
+    Rows { columns: Vec<Column>, rows: Vec<Vec<Option<String>>> },
+    Done { affected: u64 },
+    Error { number: u16, sqlstate: String, text: String },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Column {
+    pub name: String,
+    pub kind: ColumnKind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ColumnKind {
+    Integer,
+    Real,
+    Text,
+    Datetime,
+}

@@ -1,0 +1,152 @@
+//! One event to its stored form and back.
+
+use super::{
+    damaged, failure, from_failure, from_list_pairs, from_pairs, list_pairs, needed, pairs, spec, subtask_id, word,
+};
+use crate::clock::Timestamp;
+use crate::domain::effect::Intent;
+use crate::domain::event::{Event, EventKind, Override};
+use crate::domain::ids::{Fence, Principal};
+use crate::proto::store_v1 as stored;
+use crate::proto::store_v1::event::Kind;
+use crate::store::StoreError;
+
+pub(super) fn to_stored(event: &Event) -> stored::Event {
+    stored::Event { at_us: event.at.as_micros(), kind: Some(kind(&event.kind)) }
+}
+
+fn kind(kind: &EventKind) -> Kind {
+    match kind {
+        EventKind::Created(spec) => Kind::Created(stored::Created { spec: Some(spec::to_stored(spec)) }),
+        EventKind::TaskMoved { from, to, operation, error } => Kind::TaskMoved(stored::TaskMoved {
+            from: from.as_str().to_owned(),
+            to: to.as_str().to_owned(),
+            operation: operation.as_str().to_owned(),
+            error: error.as_ref().map(failure),
+        }),
+        EventKind::SubtaskMoved { subtask, from, to, operation, run_time, effect, executor, error } => {
+            Kind::SubtaskMoved(stored::SubtaskMoved {
+                subtask: subtask.get(),
+                from: from.as_str().to_owned(),
+                to: to.as_str().to_owned(),
+                operation: operation.as_str().to_owned(),
+                run_time: *run_time,
+                effect: effect.as_str().to_owned(),
+                executor: executor.clone(),
+                error: error.as_ref().map(failure),
+            })
+        }
+        EventKind::IntentRecorded { subtask, number, intent, fence } => Kind::IntentRecorded(stored::IntentRecorded {
+            subtask: subtask.get(),
+            number: *number,
+            intent: Some(stored::Intent {
+                description: intent.description.clone(),
+                endpoint: intent.endpoint.clone(),
+                connection_id: intent.connection_id,
+                horizon_us: intent.horizon.as_micros(),
+                irreversible: intent.irreversible,
+            }),
+            fence: fence.get(),
+        }),
+        EventKind::IntentSettled { subtask, number, outcome, message } => Kind::IntentSettled(stored::IntentSettled {
+            subtask: subtask.get(),
+            number: *number,
+            outcome: outcome.as_str().to_owned(),
+            message: message.clone(),
+        }),
+        EventKind::ContextRecorded { subtask, strings, lists } => Kind::ContextRecorded(stored::ContextRecorded {
+            subtask: subtask.get(),
+            strings: pairs(strings),
+            lists: list_pairs(lists),
+        }),
+        EventKind::Overridden(overridden) => Kind::Overridden(stored::Overridden {
+            check: overridden.check.clone(),
+            evidence: overridden.evidence.clone(),
+            overridden_by: overridden.overridden_by.clone(),
+            principal: overridden.principal.as_str().to_owned(),
+        }),
+        EventKind::Adopted { fence, executor } => {
+            Kind::Adopted(stored::Adopted { fence: fence.get(), executor: executor.clone() })
+        }
+        EventKind::VerbRequested { verb, principal, expire_time } => Kind::VerbRequested(stored::VerbRequested {
+            verb: verb.as_str().to_owned(),
+            principal: principal.as_str().to_owned(),
+            expire_time_us: expire_time.map(Timestamp::as_micros),
+        }),
+        EventKind::Warned { subtask, code, message } => {
+            Kind::Warned(stored::Warned { subtask: subtask.get(), code: code.clone(), message: message.clone() })
+        }
+    }
+}
+
+pub(super) fn from_stored(event: stored::Event) -> Result<Event, StoreError> {
+    let kind = event.kind.ok_or_else(|| {
+        damaged("an event is of a kind that this version does not know; start the newer version that wrote it")
+    })?;
+    Ok(Event { at: Timestamp::from_micros(event.at_us), kind: from_kind(kind)? })
+}
+
+fn from_kind(kind: Kind) -> Result<EventKind, StoreError> {
+    Ok(match kind {
+        Kind::Created(created) => {
+            EventKind::Created(Box::new(spec::from_stored(needed("specification of a task", created.spec)?)?))
+        }
+        Kind::TaskMoved(moved) => EventKind::TaskMoved {
+            from: word("task moved", &moved.from)?,
+            to: word("task moved", &moved.to)?,
+            operation: word("task moved", &moved.operation)?,
+            error: moved.error.map(from_failure).transpose()?,
+        },
+        Kind::SubtaskMoved(moved) => EventKind::SubtaskMoved {
+            subtask: subtask_id(moved.subtask)?,
+            from: word("subtask moved", &moved.from)?,
+            to: word("subtask moved", &moved.to)?,
+            operation: word("subtask moved", &moved.operation)?,
+            run_time: moved.run_time,
+            effect: word("subtask moved", &moved.effect)?,
+            executor: moved.executor,
+            error: moved.error.map(from_failure).transpose()?,
+        },
+        Kind::IntentRecorded(recorded) => {
+            let intent = needed("intent", recorded.intent)?;
+            EventKind::IntentRecorded {
+                subtask: subtask_id(recorded.subtask)?,
+                number: recorded.number,
+                intent: Intent {
+                    description: intent.description,
+                    endpoint: intent.endpoint,
+                    connection_id: intent.connection_id,
+                    horizon: Timestamp::from_micros(intent.horizon_us),
+                    irreversible: intent.irreversible,
+                },
+                fence: Fence::new(recorded.fence),
+            }
+        }
+        Kind::IntentSettled(settled) => EventKind::IntentSettled {
+            subtask: subtask_id(settled.subtask)?,
+            number: settled.number,
+            outcome: word("intent settled", &settled.outcome)?,
+            message: settled.message,
+        },
+        Kind::ContextRecorded(recorded) => EventKind::ContextRecorded {
+            subtask: subtask_id(recorded.subtask)?,
+            strings: from_pairs(recorded.strings),
+            lists: from_list_pairs(recorded.lists),
+        },
+        Kind::Overridden(overridden) => EventKind::Overridden(Override {
+            check: overridden.check,
+            evidence: overridden.evidence,
+            overridden_by: overridden.overridden_by,
+            principal: Principal::new(overridden.principal),
+        }),
+        Kind::Adopted(adopted) => EventKind::Adopted { fence: Fence::new(adopted.fence), executor: adopted.executor },
+        Kind::VerbRequested(requested) => EventKind::VerbRequested {
+            verb: word("verb requested", &requested.verb)?,
+            principal: Principal::new(requested.principal),
+            expire_time: requested.expire_time_us.map(Timestamp::from_micros),
+        },
+        Kind::Warned(warned) => {
+            EventKind::Warned { subtask: subtask_id(warned.subtask)?, code: warned.code, message: warned.message }
+        }
+    })
+}

@@ -1,0 +1,98 @@
+//! What was asked and decided at acceptance, with its graph, to its stored form and back.
+
+use std::time::Duration;
+
+use super::{damaged, from_list_pairs, from_pairs, list_pairs, needed, pairs, read, subtask_id, word};
+use crate::clock::Timestamp;
+use crate::domain::event::{TaskCluster, TaskServer, TaskSpec};
+use crate::domain::graph::{Graph, OperationName, SubtaskSpec};
+use crate::domain::ids::{ClusterId, ClusterKey, Principal, ServerId, TaskId};
+use crate::proto::store_v1 as stored;
+use crate::store::StoreError;
+
+pub(super) fn to_stored(spec: &TaskSpec) -> stored::TaskSpec {
+    stored::TaskSpec {
+        id: spec.id.get(),
+        cluster: Some(stored::TaskCluster {
+            id: spec.cluster.id.get(),
+            name: spec.cluster.name.clone(),
+            ob_cluster_id: spec.cluster.ob_cluster_id,
+            key: spec.cluster.key.as_str().to_owned(),
+        }),
+        server: Some(stored::TaskServer {
+            id: spec.server.id.get(),
+            addr: spec.server.addr.to_string(),
+            ob_server_id: spec.server.ob_server_id,
+            zone: spec.server.zone.as_str().to_owned(),
+        }),
+        creator: spec.creator.as_str().to_owned(),
+        expire_time_us: spec.expire_time.as_micros(),
+        force: spec.force,
+        accepted_risks: spec.accepted_risks.iter().map(|risk| risk.as_str().to_owned()).collect(),
+        stop_type: spec.stop_type.as_str().to_owned(),
+        graph: Some(graph(&spec.graph)),
+        context: pairs(&spec.context),
+        lists: list_pairs(&spec.lists),
+    }
+}
+
+pub(super) fn from_stored(spec: stored::TaskSpec) -> Result<TaskSpec, StoreError> {
+    let cluster = needed("cluster of a task", spec.cluster)?;
+    let server = needed("server of a task", spec.server)?;
+    Ok(TaskSpec {
+        id: read("task", TaskId::new(spec.id))?,
+        cluster: TaskCluster {
+            id: read("cluster", ClusterId::new(cluster.id))?,
+            name: cluster.name,
+            ob_cluster_id: cluster.ob_cluster_id,
+            key: ClusterKey::from_stored(cluster.key),
+        },
+        server: TaskServer {
+            id: read("server", ServerId::new(server.id))?,
+            addr: word("server", &server.addr)?,
+            ob_server_id: server.ob_server_id,
+            zone: word("server", &server.zone)?,
+        },
+        creator: Principal::new(spec.creator),
+        expire_time: Timestamp::from_micros(spec.expire_time_us),
+        force: spec.force,
+        accepted_risks: spec.accepted_risks.iter().map(|risk| word("task", risk)).collect::<Result<_, _>>()?,
+        stop_type: word("task", &spec.stop_type)?,
+        graph: from_graph(needed("graph of a task", spec.graph)?)?,
+        context: from_pairs(spec.context),
+        lists: from_list_pairs(spec.lists),
+    })
+}
+
+fn graph(graph: &Graph) -> stored::Graph {
+    let subtasks = graph.subtasks.iter().map(|subtask| stored::Subtask {
+        id: subtask.id.get(),
+        name: subtask.name.clone(),
+        description: subtask.description.clone(),
+        timeout_us: i64::try_from(subtask.timeout.as_micros()).unwrap_or(i64::MAX),
+        upstreams: subtask.upstreams.iter().map(|upstream| upstream.get()).collect(),
+    });
+    stored::Graph {
+        operation: graph.operation.name.clone(),
+        version: graph.operation.version,
+        subtasks: subtasks.collect(),
+    }
+}
+
+fn from_graph(graph: stored::Graph) -> Result<Graph, StoreError> {
+    let subtasks = graph.subtasks.into_iter().map(|subtask| {
+        let timeout = u64::try_from(subtask.timeout_us)
+            .map_err(|_| damaged(format!("timeout of subtask {} is {} us", subtask.id, subtask.timeout_us)))?;
+        Ok(SubtaskSpec {
+            id: subtask_id(subtask.id)?,
+            name: subtask.name,
+            description: subtask.description,
+            timeout: Duration::from_micros(timeout),
+            upstreams: subtask.upstreams.into_iter().map(subtask_id).collect::<Result<_, _>>()?,
+        })
+    });
+    Ok(Graph {
+        operation: OperationName { name: graph.operation, version: graph.version },
+        subtasks: subtasks.collect::<Result<_, StoreError>>()?,
+    })
+}

@@ -1,0 +1,183 @@
+//! Reads of clusters, zones, servers and hosts, and the words in which routes are stored.
+
+use rusqlite::{Connection, Row, params};
+use secrecy::SecretString;
+
+use crate::clock::Timestamp;
+use crate::domain::ids::{ClusterId, ClusterIdentity, ClusterKey, ServerId};
+use crate::store::StoreError;
+use crate::store::inventory::{ClusterRow, DefaultHost, HostRoute, ServerRow, ZoneRow};
+
+const CLUSTER: &str = "SELECT id, name, ob_cluster_id, fingerprint, endpoints, username, password, default_host, \
+                       managed_status, observed_us, sync_error, lease_time_us, permanent_offline_us FROM cluster";
+
+/// One cluster.
+pub(super) fn cluster(connection: &Connection, id: ClusterId) -> Result<Option<ClusterRow>, StoreError> {
+    let mut statement = connection.prepare_cached(&format!("{CLUSTER} WHERE id = ?1"))?;
+    let mut rows = statement.query([id.get()])?;
+    rows.next()?.map(cluster_row).transpose()
+}
+
+/// The registration of a physical cluster.
+pub(super) fn cluster_of(connection: &Connection, key: &ClusterKey) -> Result<Option<ClusterRow>, StoreError> {
+    let mut statement = connection.prepare_cached(&format!("{CLUSTER} WHERE cluster_key = ?1"))?;
+    let mut rows = statement.query([key.as_str()])?;
+    rows.next()?.map(cluster_row).transpose()
+}
+
+/// Clusters above an id, ascending; of one name when given.
+pub(super) fn clusters(
+    connection: &Connection,
+    name: Option<&str>,
+    above: Option<ClusterId>,
+    limit: u32,
+) -> Result<Vec<ClusterRow>, StoreError> {
+    let above = above.map_or(0, ClusterId::get);
+    let mut clusters = Vec::new();
+    let (condition, name) = match name {
+        Some(name) => ("name = ?3", name),
+        // Binds the name all the same, so that both statements take the same values.
+        None => ("?3 = ''", ""),
+    };
+    let sql = format!("{CLUSTER} WHERE id > ?1 AND {condition} ORDER BY id LIMIT ?2");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query(params![above, limit, name])?;
+    while let Some(row) = rows.next()? {
+        clusters.push(cluster_row(row)?);
+    }
+    Ok(clusters)
+}
+
+fn cluster_row(row: &Row<'_>) -> Result<ClusterRow, StoreError> {
+    let id = ClusterId::new(row.get(0)?).map_err(damaged)?;
+    let endpoints: String = row.get(4)?;
+    Ok(ClusterRow {
+        id,
+        identity: ClusterIdentity { name: row.get(1)?, ob_cluster_id: row.get(2)?, fingerprint: row.get(3)? },
+        endpoints: serde_json::from_str(&endpoints).map_err(damaged)?,
+        username: row.get(5)?,
+        password: SecretString::from(row.get::<_, String>(6)?),
+        default_host: default_host(&row.get::<_, String>(7)?)?,
+        managed_status: optional_word(row.get(8)?)?,
+        observed_at: row.get::<_, Option<i64>>(9)?.map(Timestamp::from_micros),
+        sync_error: row.get(10)?,
+        lease_time_micros: row.get(11)?,
+        permanent_offline_micros: row.get(12)?,
+    })
+}
+
+/// Zones of a cluster, by name.
+pub(super) fn zones(connection: &Connection, cluster: ClusterId) -> Result<Vec<ZoneRow>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT name, inner_status, region, idc, managed_status FROM zone WHERE cluster = ?1 ORDER BY name",
+    )?;
+    let mut rows = statement.query([cluster.get()])?;
+    let mut zones = Vec::new();
+    while let Some(row) = rows.next()? {
+        zones.push(ZoneRow {
+            name: word(&row.get::<_, String>(0)?)?,
+            inner_status: word(&row.get::<_, String>(1)?)?,
+            region: row.get(2)?,
+            idc: row.get(3)?,
+            managed_status: optional_word(row.get(4)?)?,
+        });
+    }
+    Ok(zones)
+}
+
+/// Servers of a cluster, ascending by id.
+pub(super) fn servers(connection: &Connection, cluster: ClusterId) -> Result<Vec<ServerRow>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT id, addr, ob_server_id, zone, sql_port, managed_status, inner_status, stop_us, start_service_us, \
+         last_offline_us, with_rootserver, build_version, observed_us FROM server WHERE cluster = ?1 ORDER BY id",
+    )?;
+    let mut rows = statement.query([cluster.get()])?;
+    let mut servers = Vec::new();
+    while let Some(row) = rows.next()? {
+        servers.push(ServerRow {
+            id: ServerId::new(row.get(0)?).map_err(damaged)?,
+            cluster,
+            addr: word(&row.get::<_, String>(1)?)?,
+            ob_server_id: row.get(2)?,
+            zone: word(&row.get::<_, String>(3)?)?,
+            sql_port: row.get(4)?,
+            managed_status: optional_word(row.get(5)?)?,
+            inner_status: word(&row.get::<_, String>(6)?)?,
+            stop_time: row.get::<_, Option<i64>>(7)?.map(Timestamp::from_micros),
+            start_service_time: row.get::<_, Option<i64>>(8)?.map(Timestamp::from_micros),
+            last_offline_time: row.get::<_, Option<i64>>(9)?.map(Timestamp::from_micros),
+            with_rootserver: row.get(10)?,
+            build_version: row.get(11)?,
+            observed_at: Timestamp::from_micros(row.get(12)?),
+        });
+    }
+    Ok(servers)
+}
+
+/// Routes of a cluster by `svr_ip`.
+pub(super) fn hosts(connection: &Connection, cluster: ClusterId) -> Result<Vec<(String, HostRoute)>, StoreError> {
+    let mut statement =
+        connection.prepare_cached("SELECT svr_ip, route FROM host WHERE cluster = ?1 ORDER BY svr_ip")?;
+    let mut rows = statement.query([cluster.get()])?;
+    let mut hosts = Vec::new();
+    while let Some(row) = rows.next()? {
+        hosts.push((row.get(0)?, route(&row.get::<_, String>(1)?)?));
+    }
+    Ok(hosts)
+}
+
+/// As stored: `none`, `local`, `grpc host:port`.
+pub(super) fn route_text(route: &HostRoute) -> String {
+    match route {
+        HostRoute::None => "none".to_owned(),
+        HostRoute::Local => "local".to_owned(),
+        HostRoute::Grpc { address } => format!("grpc {address}"),
+    }
+}
+
+fn route(text: &str) -> Result<HostRoute, StoreError> {
+    match (text, text.strip_prefix("grpc ")) {
+        ("none", _) => Ok(HostRoute::None),
+        ("local", _) => Ok(HostRoute::Local),
+        (_, Some(address)) => Ok(HostRoute::Grpc { address: address.to_owned() }),
+        (_, None) => Err(damaged(format!("{text:?} is not a route to a host"))),
+    }
+}
+
+/// As stored: `none`, `local`, `grpc port`.
+pub(super) fn default_host_text(default_host: &DefaultHost) -> String {
+    match default_host {
+        DefaultHost::None => "none".to_owned(),
+        DefaultHost::Local => "local".to_owned(),
+        DefaultHost::Grpc { port } => format!("grpc {port}"),
+    }
+}
+
+fn default_host(text: &str) -> Result<DefaultHost, StoreError> {
+    match (text, text.strip_prefix("grpc ").and_then(|port| port.parse().ok())) {
+        ("none", _) => Ok(DefaultHost::None),
+        ("local", _) => Ok(DefaultHost::Local),
+        (_, Some(port)) => Ok(DefaultHost::Grpc { port }),
+        (_, None) => Err(damaged(format!("{text:?} is not a default route to hosts"))),
+    }
+}
+
+fn word<T>(text: &str) -> Result<T, StoreError>
+where
+    T: std::str::FromStr,
+    T::Err: std::fmt::Display,
+{
+    text.parse().map_err(damaged)
+}
+
+fn optional_word<T>(text: Option<String>) -> Result<Option<T>, StoreError>
+where
+    T: std::str::FromStr,
+    T::Err: std::fmt::Display,
+{
+    text.as_deref().map(word).transpose()
+}
+
+fn damaged(error: impl std::fmt::Display) -> StoreError {
+    StoreError::Damaged(format!("the inventory: {error}"))
+}

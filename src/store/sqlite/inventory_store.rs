@@ -1,0 +1,68 @@
+//! [`InventoryStore`] over the file: writes go through the writer thread in the order of the calls, reads through the
+//! pool.
+
+use async_trait::async_trait;
+
+use super::{SqliteStore, inventory_read, inventory_write, observe};
+use crate::clock::Timestamp;
+use crate::domain::ids::{ClusterId, ClusterKey};
+use crate::store::inventory::{
+    ClusterChange, ClusterObservation, ClusterRow, Deregistered, HostRoute, InventoryStore, NewCluster, Registered,
+    ServerRow, ZoneRow,
+};
+use crate::store::{AuditRecord, StoreError};
+
+#[async_trait]
+impl InventoryStore for SqliteStore {
+    async fn register(&self, cluster: NewCluster, audit: AuditRecord) -> Result<Registered, StoreError> {
+        self.writer.change(move |connection| inventory_write::register(connection, &cluster, &audit)).await
+    }
+
+    async fn update(&self, cluster: ClusterId, change: ClusterChange, audit: AuditRecord) -> Result<bool, StoreError> {
+        self.writer.change(move |connection| inventory_write::update(connection, cluster, &change, &audit)).await
+    }
+
+    async fn deregister(&self, cluster: ClusterId, audit: AuditRecord) -> Result<Deregistered, StoreError> {
+        self.writer.change(move |connection| inventory_write::deregister(connection, cluster, &audit)).await
+    }
+
+    async fn observe(&self, cluster: ClusterId, observation: ClusterObservation) -> Result<Vec<String>, StoreError> {
+        self.writer.change(move |connection| observe::observe(connection, cluster, &observation)).await
+    }
+
+    async fn observe_failed(&self, cluster: ClusterId, at: Timestamp, error: String) -> Result<(), StoreError> {
+        self.writer.change(move |connection| observe::failed(connection, cluster, at, &error)).await
+    }
+
+    async fn cluster(&self, cluster: ClusterId) -> Result<Option<ClusterRow>, StoreError> {
+        self.readers.read(move |connection| inventory_read::cluster(connection, cluster)).await
+    }
+
+    async fn cluster_of(&self, key: &ClusterKey) -> Result<Option<ClusterRow>, StoreError> {
+        let key = key.clone();
+        self.readers.read(move |connection| inventory_read::cluster_of(connection, &key)).await
+    }
+
+    async fn clusters(
+        &self,
+        name: Option<&str>,
+        above: Option<ClusterId>,
+        limit: u32,
+    ) -> Result<Vec<ClusterRow>, StoreError> {
+        let name = name.map(str::to_owned);
+        let read = move |connection: &_| inventory_read::clusters(connection, name.as_deref(), above, limit);
+        self.readers.read(read).await
+    }
+
+    async fn zones(&self, cluster: ClusterId) -> Result<Vec<ZoneRow>, StoreError> {
+        self.readers.read(move |connection| inventory_read::zones(connection, cluster)).await
+    }
+
+    async fn servers(&self, cluster: ClusterId) -> Result<Vec<ServerRow>, StoreError> {
+        self.readers.read(move |connection| inventory_read::servers(connection, cluster)).await
+    }
+
+    async fn hosts(&self, cluster: ClusterId) -> Result<Vec<(String, HostRoute)>, StoreError> {
+        self.readers.read(move |connection| inventory_read::hosts(connection, cluster)).await
+    }
+}

@@ -1,0 +1,212 @@
+//! The embedded store: one SQLite file, one thread that writes, a few connections that read. `flock` on `<file>.lock` is
+//! the ownership, so there are no leases here. Nothing above this module knows SQL.
+
+mod commit;
+mod crash;
+mod inventory_read;
+mod inventory_store;
+mod inventory_write;
+mod observe;
+mod progress;
+mod read;
+mod readers;
+mod schema;
+mod writer;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use rusqlite::ErrorCode;
+use tokio::sync::{broadcast, watch};
+
+use crate::domain::event::StoredEvent;
+use crate::domain::ids::{ClusterId, ClusterKey, Fence, Principal, Revision, Seq, SubtaskId, TaskId};
+use crate::store::{
+    AuditRecord, Commit, LockRow, LogLine, Pending, Progress, Store, StoreError, StoredTask, TaskFilter,
+};
+use progress::ProgressBoard;
+use readers::Readers;
+use schema::FileLock;
+
+use writer::Writer;
+
+pub use writer::OnFatal;
+
+/// Ids are reserved in blocks of at least so many, so that most reservations cost no commit.
+const ID_BLOCK: i64 = 1024;
+
+/// How a store is opened.
+#[derive(Clone)]
+pub struct SqliteOptions {
+    /// Connections that read at the same time.
+    pub readers: usize,
+    /// Called when the outcome of a write is unknown. Must end the process: afterwards the store takes no more writes.
+    pub on_fatal: OnFatal,
+}
+
+impl Default for SqliteOptions {
+    /// Four readers; a failed write ends the process.
+    fn default() -> Self {
+        let on_fatal = |words: &str| {
+            tracing::error!("{words}; the process ends, and the next start reads what is on disk");
+            std::process::abort();
+        };
+        Self { readers: 4, on_fatal: Arc::new(on_fatal) }
+    }
+}
+
+/// The store in a file. Dropping it waits until everything queued is on disk.
+pub struct SqliteStore {
+    // Before the lock: fields are dropped in this order, and the file is ours until the writer is done.
+    writer: Writer,
+    readers: Arc<Readers>,
+    progress: Arc<ProgressBoard>,
+    committed: watch::Receiver<Seq>,
+    ids: tokio::sync::Mutex<IdBlock>,
+    store_id: String,
+    _lock: FileLock,
+}
+
+/// Ids that are reserved on disk and not given yet.
+#[derive(Default)]
+struct IdBlock {
+    next: i64,
+    left: i64,
+}
+
+impl SqliteStore {
+    /// Opens the store in a file, which is made when it is not there. Blocks for the time of a migration.
+    pub fn open(path: impl AsRef<Path>, options: SqliteOptions) -> Result<Arc<Self>, StoreError> {
+        let path = path.as_ref();
+        let lock = FileLock::take(path)?;
+        let connection = schema::open_writer(path)?;
+        let store_id = connection.query_row("SELECT value FROM meta WHERE name = 'store_id'", [], |row| row.get(0))?;
+        let (sender, committed) = watch::channel(read::head(&connection)?);
+        let progress = Arc::new(ProgressBoard::new());
+        let readers = Arc::new(Readers::open(path, options.readers)?);
+        let writer = Writer::start(connection, options.on_fatal, sender, Arc::clone(&progress))?;
+        Ok(Arc::new(Self { writer, readers, progress, committed, ids: Default::default(), store_id, _lock: lock }))
+    }
+
+    fn with_progress(&self, mut stored: StoredTask) -> StoredTask {
+        stored.progress =
+            read::moving(&stored.task).filter_map(|subtask| self.progress.of(stored.task.spec.id, subtask)).collect();
+        stored
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    fn submit(&self, commit: Commit) -> Pending {
+        let (answer, pending) = Pending::new();
+        if let Some(what) = commit.flaw() {
+            let task = commit.task;
+            let _ = answer.send(Err(StoreError::Failed(format!("a commit of task {task} is malformed, {what}"))));
+            return pending;
+        }
+        let encoded = commit::Encoded::of(&commit);
+        self.writer.submit(commit, encoded, answer);
+        pending
+    }
+
+    fn committed(&self) -> watch::Receiver<Seq> {
+        self.committed.clone()
+    }
+
+    fn store_id(&self) -> &str {
+        &self.store_id
+    }
+
+    async fn reserve_ids(&self, count: u32) -> Result<i64, StoreError> {
+        let count = i64::from(count);
+        let mut block = self.ids.lock().await;
+        if block.left < count {
+            let size = count.max(ID_BLOCK);
+            let reserved = self.writer.change(move |connection| Ok(Ok(commit::reserve(connection, "id", size)?)));
+            let first = reserved.await?;
+            let next = first.ok_or_else(|| StoreError::Failed("all ids below 2^53 are given".to_owned()))?;
+            *block = IdBlock { next, left: size };
+        }
+        let first = block.next;
+        block.next += count;
+        block.left -= count;
+        Ok(first)
+    }
+
+    async fn task(&self, task: TaskId) -> Result<Option<StoredTask>, StoreError> {
+        let stored = self.readers.read(move |connection| read::task(connection, task)).await?;
+        Ok(stored.map(|stored| self.with_progress(stored)))
+    }
+
+    async fn events(&self, task: TaskId, after: Revision, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
+        self.readers.read(move |connection| read::events(connection, task, after, limit)).await
+    }
+
+    async fn tail(&self, after: Seq, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
+        self.readers.read(move |connection| read::tail(connection, after, limit)).await
+    }
+
+    async fn head(&self) -> Result<Seq, StoreError> {
+        Ok(*self.committed.borrow())
+    }
+
+    async fn list(
+        &self,
+        filter: &TaskFilter,
+        below: Option<TaskId>,
+        limit: u32,
+    ) -> Result<Vec<StoredTask>, StoreError> {
+        let filter = filter.clone();
+        let tasks = self.readers.read(move |connection| read::list(connection, &filter, below, limit)).await?;
+        Ok(tasks.into_iter().map(|stored| self.with_progress(stored)).collect())
+    }
+
+    async fn open_tasks(&self, cluster: Option<ClusterId>) -> Result<(Vec<StoredTask>, Seq), StoreError> {
+        let read = self.readers.read(move |connection| read::open_tasks(connection, cluster));
+        let (tasks, head) = read.await?;
+        Ok((tasks.into_iter().map(|stored| self.with_progress(stored)).collect(), head))
+    }
+
+    async fn request(&self, principal: &Principal, request_id: &str) -> Result<Option<(TaskId, String)>, StoreError> {
+        let (principal, request_id) = (principal.clone(), request_id.to_owned());
+        let read = move |connection: &_| Ok(commit::request(connection, principal.as_str(), &request_id)?);
+        self.readers.read(read).await
+    }
+
+    async fn lock(&self, cluster: &ClusterKey) -> Result<Option<LockRow>, StoreError> {
+        let cluster = cluster.clone();
+        self.readers.read(move |connection| read::lock(connection, &cluster)).await
+    }
+
+    async fn claim(&self, task: TaskId, cluster: &ClusterKey) -> Result<Option<Fence>, StoreError> {
+        let cluster = cluster.clone();
+        self.writer.change(move |connection| Ok(Ok(commit::claim(connection, task, &cluster)?))).await
+    }
+
+    async fn log(&self, task: TaskId, subtask: Option<SubtaskId>) -> Result<Vec<LogLine>, StoreError> {
+        self.readers.read(move |connection| read::log(connection, task, subtask)).await
+    }
+
+    async fn audit(&self, limit: u32) -> Result<Vec<AuditRecord>, StoreError> {
+        self.readers.read(move |connection| read::audit(connection, limit)).await
+    }
+
+    fn note(&self, progress: Progress) {
+        self.progress.note(progress);
+    }
+
+    fn progress_changes(&self) -> broadcast::Receiver<Progress> {
+        self.progress.changes()
+    }
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Damaged(error.to_string()),
+            // What SQLite can say besides is not ours to enumerate.
+            _ => Self::Failed(error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! The latest progress of running subtasks. Kept in memory only: no decision reads it, and a step that goes on after a
+//! restart says anew how far it is.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::broadcast;
+
+use crate::domain::event::EventKind;
+use crate::domain::ids::{SubtaskId, TaskId};
+use crate::store::{Commit, Progress};
+
+/// A slow listener misses older progress, which is then of no interest.
+const KEPT_FOR_LISTENERS: usize = 1024;
+
+/// What is known of running subtasks.
+pub(super) struct ProgressBoard {
+    latest: Mutex<HashMap<(TaskId, SubtaskId), Progress>>,
+    changes: broadcast::Sender<Progress>,
+}
+
+impl ProgressBoard {
+    pub(super) fn new() -> Self {
+        Self { latest: Mutex::default(), changes: broadcast::Sender::new(KEPT_FOR_LISTENERS) }
+    }
+
+    pub(super) fn note(&self, progress: Progress) {
+        self.latest().insert((progress.task, progress.subtask), progress.clone());
+        // Nobody listens: nobody misses it.
+        let _ = self.changes.send(progress);
+    }
+
+    pub(super) fn changes(&self) -> broadcast::Receiver<Progress> {
+        self.changes.subscribe()
+    }
+
+    pub(super) fn of(&self, task: TaskId, subtask: SubtaskId) -> Option<Progress> {
+        self.latest().get(&(task, subtask)).cloned()
+    }
+
+    /// A subtask that moved is no longer as far as was said.
+    pub(super) fn forget_moved(&self, commit: &Commit) {
+        let mut latest = self.latest();
+        if latest.is_empty() {
+            return;
+        }
+        for event in &commit.events {
+            if let EventKind::SubtaskMoved { subtask, .. } = &event.kind {
+                latest.remove(&(commit.task, *subtask));
+            }
+        }
+    }
+
+    fn latest(&self) -> MutexGuard<'_, HashMap<(TaskId, SubtaskId), Progress>> {
+        // Every change is one call, so what a panicking thread left is whole.
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,203 @@
+//! The file of the embedded store: its lock, its creation, its schema and the check that it is whole. Knows no rows.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+use rustix::fs::FlockOperation;
+
+use crate::store::StoreError;
+
+/// The version that this program writes.
+const NEWEST: usize = 1;
+/// The schema, oldest version first; version n is the nth.
+const VERSIONS: [&str; NEWEST] = [include_str!("schema_v1.sql")];
+/// `PRAGMA application_id` of our files: "obst".
+const APPLICATION_ID: i64 = 0x6f62_7374;
+/// A file has at least one page.
+const SMALLEST: u64 = 4096;
+/// Above this a start does not read the whole file to check it.
+const LARGEST_CHECKED: u64 = 64 << 20;
+
+/// The ownership of a file: ends with the process or when dropped.
+#[derive(Debug)]
+pub(super) struct FileLock(#[allow(dead_code, reason = "held, not read")] File);
+
+impl FileLock {
+    /// Takes `<file>.lock`, or says who has it.
+    pub(super) fn take(path: &Path) -> Result<Self, StoreError> {
+        let lock = beside(path, ".lock");
+        let file =
+            OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&lock).map_err(|error| {
+                StoreError::Open(format!(
+                    "cannot open the lock file {}, {error}; check the directory and its owner",
+                    lock.display()
+                ))
+            })?;
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Self(file)),
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::Open(format!(
+                "the store {} is in use by another obsteward; stop that one first or give this one a file of its own",
+                path.display()
+            ))),
+            Err(error) => Err(StoreError::Open(format!(
+                "cannot lock {}, {error}; the store needs a file system with flock",
+                lock.display()
+            ))),
+        }
+    }
+}
+
+/// The writer's connection to a file that exists in the newest schema; makes or migrates it before. The lock is held.
+pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
+    let exists = path.try_exists().map_err(|error| cannot_open(path, &error))?;
+    if !exists {
+        create(path)?;
+    }
+    let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    check(path, &connection)?;
+    let settings = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000; \
+                    PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -16384;";
+    connection.execute_batch(settings).map_err(|error| damaged(path, &error))?;
+    migrate(path, &mut connection)?;
+    Ok(connection)
+}
+
+/// A connection that cannot write.
+pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
+    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    connection
+        .execute_batch("PRAGMA query_only = ON; PRAGMA cache_size = -4096;")
+        .map_err(|error| damaged(path, &error))?;
+    Ok(connection)
+}
+
+fn connect(path: &Path, access: OpenFlags) -> Result<Connection, StoreError> {
+    let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_EXRESCODE;
+    let connection = Connection::open_with_flags(path, flags).map_err(|error| cannot_open(path, &error))?;
+    // Nobody else writes; a person's sqlite3 or a backup may hold a lock for a moment.
+    connection.busy_timeout(Duration::from_secs(5)).map_err(|error| cannot_open(path, &error))?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}
+
+/// Makes the file under another name first: under its own name it is whole or not there.
+fn create(path: &Path) -> Result<(), StoreError> {
+    let draft = beside(path, ".new");
+    for leftover in [draft.clone(), beside(path, ".new-journal")] {
+        match std::fs::remove_file(&leftover) {
+            Ok(()) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(cannot_open(&leftover, &error)),
+        }
+    }
+    let made = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&draft);
+    drop(made.map_err(|error| cannot_open(path, &error))?);
+    let mut connection = connect(&draft, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let filled = fill(&mut connection);
+    drop(connection);
+    filled.map_err(|error| cannot_open(path, &error))?;
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::rename(&draft, path)
+        .and_then(|()| File::open(directory)?.sync_all())
+        .map_err(|error| cannot_open(path, &error))
+}
+
+fn fill(connection: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction
+        .execute_batch("CREATE TABLE schema_version (version INTEGER PRIMARY KEY, written_by TEXT NOT NULL);")?;
+    apply_from(&transaction, 0)?;
+    let store_id = uuid::Uuid::new_v4().to_string();
+    transaction.execute("INSERT INTO meta (name, value) VALUES ('store_id', ?1)", [store_id])?;
+    transaction.commit()
+}
+
+fn apply_from(transaction: &rusqlite::Transaction<'_>, version: usize) -> rusqlite::Result<()> {
+    for (index, sql) in VERSIONS.iter().enumerate().skip(version) {
+        transaction.execute_batch(sql)?;
+        transaction.execute(
+            "INSERT INTO schema_version (version, written_by) VALUES (?1, ?2)",
+            (as_stored(index + 1), concat!("obsteward ", env!("CARGO_PKG_VERSION"))),
+        )?;
+    }
+    Ok(())
+}
+
+fn as_stored(version: usize) -> i64 {
+    i64::try_from(version).unwrap_or(i64::MAX)
+}
+
+fn migrate(path: &Path, connection: &mut Connection) -> Result<(), StoreError> {
+    let stored: i64 = connection
+        .query_row("SELECT coalesce(max(version), 0) FROM schema_version", [], |row| row.get(0))
+        .map_err(|error| damaged(path, &error))?;
+    let version = usize::try_from(stored).map_err(|_| damaged(path, &format!("its schema is {stored}")))?;
+    if version > NEWEST {
+        return Err(StoreError::Open(format!(
+            "the store {} has schema {version}, this obsteward knows {}; start the newer version again",
+            path.display(),
+            NEWEST
+        )));
+    }
+    if version == NEWEST {
+        return Ok(());
+    }
+    let migrated = connection.transaction().and_then(|transaction| {
+        apply_from(&transaction, version)?;
+        transaction.commit()
+    });
+    migrated.map_err(|error| {
+        StoreError::Open(format!(
+            "the store {} could not be brought from schema {version} to {}, {error}; it stays as it was",
+            path.display(),
+            NEWEST
+        ))
+    })
+}
+
+/// Whether the file is ours and whole, as far as that can be seen without reading gigabytes.
+fn check(path: &Path, connection: &Connection) -> Result<(), StoreError> {
+    let length = std::fs::metadata(path).map_err(|error| cannot_open(path, &error))?.len();
+    // SQLite takes a file without a whole page for a new one.
+    if length < SMALLEST {
+        return Err(damaged(path, &format!("it has only {length} bytes")));
+    }
+    let application: i64 =
+        connection.query_row("PRAGMA application_id", [], |row| row.get(0)).map_err(|error| damaged(path, &error))?;
+    if application != APPLICATION_ID {
+        return Err(StoreError::Open(format!(
+            "{} is not a store of obsteward (application id {application:#x}); name another file",
+            path.display()
+        )));
+    }
+    if length > LARGEST_CHECKED {
+        return Ok(());
+    }
+    let found: String =
+        connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(|error| damaged(path, &error))?;
+    if found == "ok" { Ok(()) } else { Err(damaged(path, &found)) }
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+fn cannot_open(path: &Path, error: &dyn std::fmt::Display) -> StoreError {
+    StoreError::Open(format!(
+        "cannot open the store {}, {error}; check the path, its owner and its disk",
+        path.display()
+    ))
+}
+
+fn damaged(path: &Path, error: &dyn std::fmt::Display) -> StoreError {
+    StoreError::Open(format!(
+        "the store {} is damaged, {error}; keep a copy and restore a backup of it",
+        path.display()
+    ))
+}

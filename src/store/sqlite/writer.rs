@@ -1,0 +1,226 @@
+//! The one thread that writes. It takes everything that waits, up to a bound, and commits it as one transaction; answers
+//! go out once it is on disk. An error of SQL or of COMMIT leaves the outcome unknown: then the process ends, and recovery
+//! reads the log.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::thread::JoinHandle;
+
+use rusqlite::Connection;
+use tokio::sync::{oneshot, watch};
+
+use super::commit;
+use super::crash::CrashPoint;
+use super::progress::ProgressBoard;
+use crate::domain::ids::Seq;
+use crate::store::{Commit, CommitOutcome, StoreError};
+
+/// Called with the words of an error after which the outcome of a write is unknown.
+pub type OnFatal = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// Most jobs of one transaction.
+const LARGEST_BATCH: usize = 1024;
+/// A transaction takes no further job once it has so many bytes of events.
+const LARGEST_BATCH_BYTES: usize = 4 << 20;
+
+/// What is sent when a job is on disk.
+pub(super) type Answer = Box<dyn FnOnce() + Send>;
+/// A change that is not a commit of a task: runs in the transaction of its batch.
+type Change = Box<dyn FnOnce(&Connection) -> rusqlite::Result<Answer> + Send>;
+type CommitSender = oneshot::Sender<Result<CommitOutcome, StoreError>>;
+
+/// A queued write.
+pub(super) enum Job {
+    Commit { commit: Commit, encoded: commit::Encoded, answer: CommitSender },
+    Change(Change),
+}
+
+/// The queue to the writer thread; dropping it ends the thread once everything queued is on disk.
+pub(super) struct Writer {
+    jobs: Option<Sender<Job>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    /// Starts the thread on a connection of its own.
+    pub(super) fn start(
+        connection: Connection,
+        on_fatal: OnFatal,
+        committed: watch::Sender<Seq>,
+        progress: Arc<ProgressBoard>,
+    ) -> Result<Self, StoreError> {
+        let (jobs, queue) = channel();
+        let state = Loop { connection, queue, on_fatal, committed, progress, crash: CrashPoint::from_environment() };
+        let thread = std::thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || state.run())
+            .map_err(|error| StoreError::Open(format!("cannot start the store's writer thread, {error}")))?;
+        Ok(Self { jobs: Some(jobs), thread: Some(thread) })
+    }
+
+    /// Queues a commit; when the thread has ended, its answer is dropped, which reads as closed.
+    pub(super) fn submit(&self, commit: Commit, encoded: commit::Encoded, answer: CommitSender) {
+        self.send(Job::Commit { commit, encoded, answer });
+    }
+
+    /// Queues a change and waits until it is on disk. The change refuses without having written anything.
+    pub(super) async fn change<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&Connection) -> rusqlite::Result<Result<T, StoreError>> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (sender, receiver) = oneshot::channel();
+        self.send(Job::Change(Box::new(move |connection| {
+            let outcome = change(connection)?;
+            Ok(Box::new(move || {
+                let _ = sender.send(outcome);
+            }))
+        })));
+        receiver.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    fn send(&self, job: Job) {
+        if let Some(jobs) = &self.jobs {
+            // An error gives the job back, and dropping it tells whoever waits that the store is closed.
+            let _ = jobs.send(job);
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        drop(self.jobs.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Loop {
+    connection: Connection,
+    queue: Receiver<Job>,
+    on_fatal: OnFatal,
+    committed: watch::Sender<Seq>,
+    progress: Arc<ProgressBoard>,
+    crash: CrashPoint,
+}
+
+impl Loop {
+    fn run(mut self) {
+        let _guard = PanicIsFatal(Arc::clone(&self.on_fatal));
+        while let Ok(first) = self.queue.recv() {
+            let batch = self.take_waiting(first);
+            let mut senders = Vec::new();
+            if let Err(error) = self.write(batch, &mut senders) {
+                let words = format!("a transaction failed and its outcome is unknown, {error}");
+                (self.on_fatal)(&words);
+                for sender in senders {
+                    let _ = sender.send(Err(StoreError::Failed(words.clone())));
+                }
+                return;
+            }
+        }
+    }
+
+    fn take_waiting(&self, first: Job) -> Vec<Job> {
+        let mut bytes = first.bytes();
+        let mut batch = vec![first];
+        while batch.len() < LARGEST_BATCH && bytes < LARGEST_BATCH_BYTES {
+            match self.queue.try_recv() {
+                Ok(job) => {
+                    bytes += job.bytes();
+                    batch.push(job);
+                }
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
+            }
+        }
+        batch
+    }
+
+    /// Writes a batch and answers it. On an error `senders` holds whoever waits for a commit.
+    fn write(&mut self, batch: Vec<Job>, senders: &mut Vec<CommitSender>) -> rusqlite::Result<()> {
+        let before = *self.committed.borrow();
+        let mut seq = before;
+        let mut commits: Vec<(Commit, CommitOutcome)> = Vec::with_capacity(batch.len());
+        let mut answers: Vec<Answer> = Vec::new();
+        let mut failure = None;
+        let begun = run(&self.connection, "BEGIN IMMEDIATE");
+        for job in batch {
+            match job {
+                Job::Commit { commit, encoded, answer } => {
+                    senders.push(answer);
+                    if failure.is_none() && begun.is_ok() {
+                        match commit::write(&self.connection, &commit, &encoded, seq) {
+                            Ok(outcome) => {
+                                seq = seq.max(place(&outcome));
+                                commits.push((commit, outcome));
+                            }
+                            Err(error) => failure = Some(error),
+                        }
+                    }
+                }
+                Job::Change(change) if failure.is_none() && begun.is_ok() => match change(&self.connection) {
+                    Ok(answer) => answers.push(answer),
+                    Err(error) => failure = Some(error),
+                },
+                Job::Change(_) => {}
+            }
+        }
+        begun?;
+        if let Some(error) = failure {
+            return Err(error);
+        }
+        if seq > before {
+            commit::set_head(&self.connection, seq)?;
+        }
+        let submits = commits.len() as u64;
+        self.crash.before_commit(submits);
+        run(&self.connection, "COMMIT")?;
+        self.crash.after_commit(submits);
+        for ((commit, outcome), sender) in commits.into_iter().zip(senders.drain(..)) {
+            self.progress.forget_moved(&commit);
+            let _ = sender.send(Ok(outcome));
+        }
+        for answer in answers {
+            answer();
+        }
+        if seq > before {
+            self.committed.send_replace(seq);
+        }
+        Ok(())
+    }
+}
+
+impl Job {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Commit { encoded, .. } => encoded.len(),
+            Self::Change(_) => 0,
+        }
+    }
+}
+
+fn run(connection: &Connection, sql: &'static str) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.execute([]).map(drop)
+}
+
+/// The place that an outcome gave; a repeat's place lies behind the head.
+const fn place(outcome: &CommitOutcome) -> Seq {
+    match outcome {
+        CommitOutcome::Committed { seq, .. } => *seq,
+        CommitOutcome::Stale { .. }
+        | CommitOutcome::Fenced { .. }
+        | CommitOutcome::LockHeld { .. }
+        | CommitOutcome::Replayed { .. } => Seq::ZERO,
+    }
+}
+
+/// A panic of the writer thread is as fatal as an error: what it was about to commit is unknown.
+struct PanicIsFatal(OnFatal);
+
+impl Drop for PanicIsFatal {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            (self.0)("the store's writer thread panicked");
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! One conformance suite for every store, and what only the embedded one promises about its file.
+
+mod commits;
+mod file;
+mod inventory;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use obsteward::clock::Timestamp;
+use obsteward::domain::decide::create;
+use obsteward::domain::event::{Event, EventKind, TaskCluster, TaskOperation, TaskServer, TaskSpec, TaskState, Verb};
+use obsteward::domain::graph::{Graph, OperationName, SubtaskSpec};
+use obsteward::domain::ids::{
+    ClusterId, ClusterIdentity, ClusterKey, Fence, Principal, Revision, ServerId, SubtaskId, TaskId,
+};
+use obsteward::domain::status::StopType;
+use obsteward::domain::task::Task;
+use obsteward::store::sqlite::{SqliteOptions, SqliteStore};
+use obsteward::store::{AuditRecord, Author, Commit, CommitOutcome, Store, TaskRow, Write};
+
+/// A store in a directory of its own.
+pub fn sqlite() -> (tempfile::TempDir, Arc<SqliteStore>) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = SqliteStore::open(directory.path().join("store.db"), SqliteOptions::default()).expect("a new store");
+    (directory, store)
+}
+
+pub fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_micros(1_767_312_000_000_000 + seconds * 1_000_000)
+}
+
+pub fn task_id(id: i64) -> TaskId {
+    TaskId::new(id).expect("an id")
+}
+
+pub fn identity(number: i64) -> ClusterIdentity {
+    ClusterIdentity { name: format!("c{number}"), ob_cluster_id: number, fingerprint: "2026-01-02".to_owned() }
+}
+
+pub fn key(number: i64) -> ClusterKey {
+    identity(number).key()
+}
+
+pub fn spec(id: i64, cluster: i64) -> TaskSpec {
+    let subtask = |offset: i64, upstreams: Vec<SubtaskId>| SubtaskSpec {
+        id: SubtaskId::new(id + offset).expect("an id"),
+        name: format!("step {offset}"),
+        description: String::new(),
+        timeout: Duration::from_secs(60),
+        upstreams,
+    };
+    let first = SubtaskId::new(id + 1).expect("an id");
+    TaskSpec {
+        id: task_id(id),
+        cluster: TaskCluster {
+            id: ClusterId::new(cluster).expect("an id"),
+            name: format!("c{cluster}"),
+            ob_cluster_id: cluster,
+            key: key(cluster),
+        },
+        server: TaskServer {
+            id: ServerId::new(cluster).expect("an id"),
+            addr: "10.0.0.2:2882".parse().expect("an address"),
+            ob_server_id: 2,
+            zone: "zone1".parse().expect("a zone"),
+        },
+        creator: Principal::new("anna"),
+        expire_time: at(7200),
+        force: false,
+        accepted_risks: Vec::new(),
+        stop_type: StopType::Process,
+        graph: Graph {
+            operation: OperationName { name: "Stop OB server".to_owned(), version: 1 },
+            subtasks: vec![subtask(1, vec![]), subtask(2, vec![first])],
+        },
+        context: vec![("zone_name".to_owned(), "zone1".to_owned())],
+        lists: vec![("server_ids".to_owned(), vec!["1".to_owned()])],
+    }
+}
+
+pub fn request(nonce: &str) -> Author {
+    Author::Request { principal: Principal::new("anna"), nonce: nonce.to_owned() }
+}
+
+pub fn audit() -> AuditRecord {
+    AuditRecord {
+        at: at(0),
+        principal: Principal::new("anna"),
+        address: "10.1.1.1:4711".to_owned(),
+        operation: "STOP_OB_SERVER".to_owned(),
+        target: "cluster 1 server 2".to_owned(),
+        arguments: "force=false".to_owned(),
+        trace_id: "t".to_owned(),
+    }
+}
+
+/// The commit that accepts a task and takes its cluster.
+pub fn creation(id: i64, cluster: i64) -> Commit {
+    let spec = spec(id, cluster);
+    let events: Vec<Event> = create(spec).into_iter().map(|kind| Event { at: at(0), kind }).collect();
+    let task = Task::fold(&events).expect("a task");
+    Commit {
+        task: task_id(id),
+        after: Revision::ZERO,
+        author: request(&format!("create-{id}")),
+        events,
+        row: Some(TaskRow::of(&task)),
+        writes: vec![Write::AcquireLock { cluster: key(cluster) }, Write::Audit(audit())],
+    }
+}
+
+/// The owner's append of one warning.
+pub fn append(id: i64, after: i64, fence: i64, text: &str) -> Commit {
+    let subtask = SubtaskId::new(id + 1).expect("an id");
+    Commit {
+        task: task_id(id),
+        after: Revision::new(after),
+        author: Author::Owner { fence: Fence::new(fence) },
+        events: vec![Event {
+            at: at(after),
+            kind: EventKind::Warned { subtask, code: "TEST".to_owned(), message: text.to_owned() },
+        }],
+        row: None,
+        writes: Vec::new(),
+    }
+}
+
+/// Ends the task at rest, then gives it up: the lock is free.
+pub fn closing(task: &Task) -> Commit {
+    let mut folded = task.clone();
+    let kinds = [
+        EventKind::TaskMoved {
+            from: TaskState::Running,
+            to: TaskState::Failed,
+            operation: TaskOperation::Execute,
+            error: None,
+        },
+        EventKind::VerbRequested { verb: Verb::GiveUp, principal: Principal::new("anna"), expire_time: None },
+        EventKind::TaskMoved {
+            from: TaskState::Failed,
+            to: TaskState::GivenUp,
+            operation: TaskOperation::GiveUp,
+            error: None,
+        },
+    ];
+    let events: Vec<Event> = kinds.into_iter().map(|kind| Event { at: at(60), kind }).collect();
+    for event in &events {
+        folded.apply(event).expect("an event that folds");
+    }
+    Commit {
+        task: task.spec.id,
+        after: task.revision,
+        author: request("give-up"),
+        events,
+        row: Some(TaskRow::of(&folded)),
+        writes: vec![Write::ReleaseLock { cluster: task.spec.cluster.key.clone() }],
+    }
+}
+
+pub async fn commit(store: &dyn Store, commit: Commit) -> CommitOutcome {
+    store.submit(commit).outcome().await.expect("an outcome")
+}
