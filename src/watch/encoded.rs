@@ -58,9 +58,9 @@ mod tests {
     #[test]
     fn the_bytes_are_those_of_the_message_under_either_name() {
         let bookmark = v1::Bookmark { seq: 7, revision: 3, state: 1, snapshots_end: true };
-        let encoded = Encoded::of(Kind::Bookmark(bookmark.clone()));
+        let encoded = Encoded::of(Kind::Bookmark(bookmark));
         let one = v1::WatchTaskResponse::decode(encoded.encode_to_vec().as_slice()).unwrap();
-        assert_eq!(one.kind, Some(Kind::Bookmark(bookmark.clone())));
+        assert_eq!(one.kind, Some(Kind::Bookmark(bookmark)));
         let many = v1::WatchTasksResponse::decode(encoded.bytes().clone()).unwrap();
         assert_eq!(many.kind, Some(v1::watch_tasks_response::Kind::Bookmark(bookmark)));
     }

@@ -3,9 +3,12 @@
 //! Run everything with `scripts/test`, one module with `scripts/test layers::`.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod api;
+mod api_validation;
 mod dependencies;
 mod domain;
 mod fake_store;
+mod fake_use_cases;
 mod layers;
 mod oceanbase;
 mod sim;

@@ -255,7 +255,8 @@ async fn a_slow_watcher_is_served_from_the_log_and_slows_nobody() {
     assert_eq!(seen, log[2..]);
     let reads = fixture.store.log_reads.load(Ordering::SeqCst);
     let mut late = Vec::new();
-    while late.last().copied().unwrap_or(0) < target(&fixture.store) {
+    let head = target(&fixture.store);
+    while late.last().copied().unwrap_or(0) < head {
         late.extend(seqs(&[next(&mut slow).await]));
     }
     assert_eq!(late, log);

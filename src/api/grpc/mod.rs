@@ -98,7 +98,7 @@ pub async fn routes(use_cases: Arc<dyn UseCases>, hub: Arc<Hub>) -> Result<Grpc,
 }
 
 /// Serves until `shutdown`; then calls in flight are answered, watches end with a bookmark, and what has not ended within
-/// five seconds is cut. The hub's shutdown is the same token or a child of it.
+/// five seconds is left to the end of the process. The hub's shutdown is the same token or a child of it.
 pub async fn serve(
     listener: TcpListener,
     grpc: Grpc,
@@ -123,7 +123,7 @@ pub async fn serve(
             served
         }
         Err(_) => {
-            warn!(seconds = SHUTDOWN_TIMEOUT.as_secs(), "connections did not end in time and are cut");
+            warn!(seconds = SHUTDOWN_TIMEOUT.as_secs(), "connections did not end in time and are left");
             Ok(())
         }
     }

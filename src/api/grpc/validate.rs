@@ -88,11 +88,10 @@ pub fn list_tasks(request: &v1::ListTasksRequest) -> Result<(ListTasks, Listing)
     let mut states = Vec::new();
     let mut any = false;
     for (index, value) in request.states.iter().enumerate() {
-        match fields.known::<v1::TaskState>(format!("states[{index}]"), *value) {
-            Some(state) => match task_state(state) {
-                Some(state) => states.push(state),
-                None => any = true,
-            },
+        let known = fields.known(format!("states[{index}]"), *value);
+        match known.map(task_state) {
+            Some(Some(state)) => states.push(state),
+            Some(None) => any = true,
             None => {}
         }
     }

@@ -1,0 +1,327 @@
+//! The gRPC face over a real connection: translation there and back, errors, watches, health and reflection. What is wrong
+//! with each field is in `api_validation`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use obsteward::api::grpc::{self, TRACE_ID};
+use obsteward::domain::event::{TaskState, Verb};
+use obsteward::domain::ids::{Principal, ServerId};
+use obsteward::domain::refusal::{Holder, Refusal};
+use obsteward::proto::v1;
+use obsteward::proto::v1::cluster_service_client::ClusterServiceClient;
+use obsteward::proto::v1::ob_server_service_client::ObServerServiceClient;
+use obsteward::proto::v1::task_service_client::TaskServiceClient;
+use obsteward::proto::v1::watch_task_response::Kind;
+use obsteward::proto::v1::watch_tasks_response;
+use obsteward::store::Store;
+use obsteward::watch::Hub;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tonic::Code;
+use tonic::transport::Channel;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_types::StatusExt;
+
+use crate::fake_store::{FakeStore, cluster_id, task_id};
+use crate::fake_use_cases::FakeUseCases;
+
+pub struct Fixture {
+    pub store: Arc<FakeStore>,
+    pub use_cases: Arc<FakeUseCases>,
+    pub channel: Channel,
+    shutdown: CancellationToken,
+    server: JoinHandle<Result<(), tonic::transport::Error>>,
+}
+
+impl Fixture {
+    pub async fn new() -> Self {
+        let (store, shutdown) = (Arc::new(FakeStore::new()), CancellationToken::new());
+        let use_cases = Arc::new(FakeUseCases::new(Arc::clone(&store)));
+        let hub = Hub::start(Arc::clone(&store) as Arc<dyn Store>, shutdown.clone()).await.unwrap();
+        let grpc = grpc::routes(Arc::clone(&use_cases) as _, hub).await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = tokio::spawn(grpc::serve(listener, grpc, shutdown.clone()));
+        let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
+        Self { store, use_cases, channel, shutdown, server }
+    }
+
+    pub fn servers(&self) -> ObServerServiceClient<Channel> {
+        ObServerServiceClient::new(self.channel.clone())
+    }
+
+    pub fn tasks(&self) -> TaskServiceClient<Channel> {
+        TaskServiceClient::new(self.channel.clone())
+    }
+
+    pub fn clusters(&self) -> ClusterServiceClient<Channel> {
+        ClusterServiceClient::new(self.channel.clone())
+    }
+
+    fn last_call(&self) -> String {
+        self.use_cases.calls.lock().unwrap().last().cloned().unwrap_or_default()
+    }
+
+    fn refuse(&self, refusal: Refusal) {
+        *self.use_cases.refusal.lock().unwrap() = Some(refusal);
+    }
+}
+
+#[tokio::test]
+async fn a_stop_is_translated_both_ways_and_traced() {
+    let fixture = Fixture::new().await;
+    let mut request = tonic::Request::new(v1::StopServerRequest {
+        cluster_id: 1,
+        server_id: 7,
+        force: true,
+        accept_risks: vec![v1::Risk::ClusterUnreachable.into(), v1::Risk::QuorumLoss.into()],
+        r#type: v1::StopType::Service.into(),
+        request_id: "123e4567-e89b-42d3-a456-426614174000".to_owned(),
+        expected_server: "10.0.0.2:2882".to_owned(),
+        expire_time: Some(prost_types::Timestamp { seconds: 7, nanos: 8_000 }),
+    });
+    // Claimed, and not believed: the fake use cases check that the caller stays anonymous.
+    request.metadata_mut().insert("obsteward-principal", "admin".parse().unwrap());
+    let response = fixture.servers().stop_server(request).await.unwrap();
+    let trace = response.metadata().get(TRACE_ID).unwrap().to_str().unwrap();
+    assert!(trace.len() == 16 && trace.chars().all(|digit| digit.is_ascii_hexdigit()));
+    let task = response.into_inner().task.unwrap();
+    assert_eq!((task.id, task.state(), task.revision, task.seq), (1, v1::TaskState::Running, 2, 6));
+    assert_eq!(task.cluster.unwrap().name, "ob1");
+    assert_eq!(task.server.unwrap().address, "10.0.0.2:2882");
+    assert_eq!(task.list_context["server_ids"].values, ["7"]);
+    assert_eq!(
+        fixture.last_call(),
+        "StopServer { cluster: ClusterId(1), server: ServerId(7), force: true, accepted_risks: [QuorumLoss, \
+         ClusterUnreachable], stop_type: Service, request_id: Some(123e4567-e89b-42d3-a456-426614174000), \
+         expected_server: Some(ServerAddr { ip: 10.0.0.2, rpc_port: 2882 }), expire_time: Some(Timestamp(7000008)) }"
+    );
+    let request = v1::StopServerRequest { cluster_id: 1, server_id: 7, ..Default::default() };
+    fixture.refuse(Refusal::SingleServerCluster { cluster: cluster_id(1), server: ServerId::new(7).unwrap() });
+    _ = fixture.servers().stop_server(request).await.unwrap_err();
+    assert!(
+        fixture.last_call().contains("stop_type: Process, request_id: None, expected_server: None, expire_time: None")
+    );
+}
+
+#[tokio::test]
+async fn a_refusal_arrives_with_its_details_and_trace() {
+    let fixture = Fixture::new().await;
+    fixture.refuse(Refusal::OperationInProgress {
+        cluster: cluster_id(1),
+        holder: Box::new(Holder {
+            task: task_id(9),
+            name: "Stop OB server".to_owned(),
+            state: TaskState::Failed,
+            since: obsteward::clock::Timestamp::from_micros(0),
+            by: Principal::new("eve"),
+            server: "10.0.0.3:2882".parse().unwrap(),
+            verbs: vec![Verb::Retry, Verb::GiveUp],
+        }),
+    });
+    let request = v1::StopServerRequest { cluster_id: 1, server_id: 7, ..Default::default() };
+    let status = fixture.servers().stop_server(request).await.unwrap_err();
+    assert_eq!(status.code(), Code::Aborted);
+    assert!(status.metadata().get(TRACE_ID).is_some());
+    let details = status.get_error_details();
+    let info = details.error_info().unwrap();
+    assert_eq!((info.reason.as_str(), info.domain.as_str()), ("OPERATION_IN_PROGRESS", "obsteward"));
+    let expected = [
+        ("cluster_id", "1"),
+        ("task_id", "9"),
+        ("task_name", "Stop OB server"),
+        ("state", "FAILED"),
+        ("since", "1970-01-01T00:00:00.000Z"),
+        ("principal", "eve"),
+        ("server", "10.0.0.3:2882"),
+        ("verbs", "RetryTask, GiveUpTask"),
+    ];
+    for (key, value) in expected {
+        assert_eq!(info.metadata.get(key).map(String::as_str), Some(value), "{key}");
+        assert!(status.message().contains(value), "{}", status.message());
+    }
+    assert_eq!(details.resource_info().unwrap().resource_name, "9");
+
+    fixture.refuse(Refusal::Unavailable { why: "the store is closed".to_owned(), retry_after_millis: 1500 });
+    let status = fixture.tasks().get_task(v1::GetTaskRequest { task_id: 1 }).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+    let delay = status.get_error_details().retry_info().unwrap().retry_delay;
+    assert_eq!(delay, Some(Duration::from_millis(1500)));
+}
+
+#[tokio::test]
+async fn servers_clusters_and_plans_are_shown() {
+    let fixture = Fixture::new().await;
+    let request = v1::GetServerRequest { cluster_id: 1, server_id: 7 };
+    let shown = fixture.servers().get_server(request).await.unwrap().into_inner().server.unwrap();
+    assert_eq!((shown.status.as_str(), shown.inner_status.as_str()), ("STOPPED", "ACTIVE"));
+    assert_eq!(shown.service_state(), v1::ServiceState::Stopped);
+    assert_eq!((shown.process_state(), shown.pid), (v1::ProcessState::Running, 77));
+    assert_eq!((shown.leader_count, shown.operating_task_id), (-1, 4));
+    assert!(!shown.safe_to_power_off && shown.not_safe_reason == "its process runs");
+    assert_eq!(shown.stop_time, Some(prost_types::Timestamp { seconds: 5, nanos: 1000 }));
+
+    let request = v1::PlanStopServerRequest { cluster_id: 1, server_id: 7, ..Default::default() };
+    let plan = fixture.servers().plan_stop_server(request).await.unwrap().into_inner().plan.unwrap();
+    assert_eq!((plan.allowed, plan.checks[0].verdict()), (false, v1::Verdict::Block));
+    assert_eq!(plan.leader_moves[0].leaders, 4);
+
+    let request = v1::RegisterClusterRequest {
+        endpoints: vec!["10.0.0.2:2881".to_owned()],
+        password: "geheim".to_owned(),
+        server_ids: vec![v1::ServerIdAssignment { address: "10.0.0.2:2882".to_owned(), server_id: 5 }],
+        hosts: vec![v1::Host {
+            svr_ip: "10.0.0.2".to_owned(),
+            transport: v1::HostTransport::Grpc.into(),
+            agent_address: "10.1.0.2:2890".to_owned(),
+        }],
+        default_host: Some(v1::DefaultHost { transport: v1::HostTransport::Grpc.into(), agent_port: 2890 }),
+        ..Default::default()
+    };
+    let cluster = fixture.clusters().register_cluster(request).await.unwrap().into_inner().cluster.unwrap();
+    assert_eq!((cluster.name.as_str(), cluster.server_count, cluster.zones.len()), ("obtest", 3, 1));
+    assert_eq!(cluster.hosts[0].transport(), v1::HostTransport::Grpc);
+    let call = fixture.last_call();
+    assert!(call.contains("username: \"root@sys\"") && !call.contains("geheim"), "{call}");
+    assert!(call.contains("default_host: Grpc { port: 2890 }"), "{call}");
+
+    let request = v1::UpdateClusterRequest {
+        cluster_id: 1,
+        username: "root".to_owned(),
+        endpoints: vec!["not looked at".to_owned()],
+        update_mask: Some(prost_types::FieldMask { paths: vec!["username".to_owned()] }),
+        ..Default::default()
+    };
+    fixture.clusters().update_cluster(request).await.unwrap();
+    let call = fixture.last_call();
+    assert!(call.contains("endpoints: None, username: Some(\"root\"), password: None, hosts: None"), "{call}");
+
+    let synced = fixture.clusters().sync_cluster(v1::SyncClusterRequest { cluster_id: 1 }).await.unwrap().into_inner();
+    assert_eq!(synced.differences, ["server added"]);
+    assert_eq!(synced.elapsed, Some(prost_types::Duration { seconds: 1, nanos: 500_000_000 }));
+    let by_name = v1::GetClusterRequest { name: "obtest".to_owned(), ..Default::default() };
+    fixture.clusters().get_cluster(by_name).await.unwrap();
+    assert_eq!(fixture.last_call(), "Name(\"obtest\")");
+    fixture.clusters().deregister_cluster(v1::DeregisterClusterRequest { cluster_id: 1 }).await.unwrap();
+    assert_eq!(fixture.last_call(), "deregister_cluster 1");
+}
+
+#[tokio::test]
+async fn lists_come_in_pages() {
+    let fixture = Fixture::new().await;
+    let (mut token, mut ids, mut pages) = (String::new(), Vec::new(), 0);
+    loop {
+        let request = v1::ListServersRequest { cluster_id: 1, page_size: 2, page_token: token, ..Default::default() };
+        let page = fixture.servers().list_servers(request).await.unwrap().into_inner();
+        ids.extend(page.servers.iter().map(|server| server.id));
+        pages += 1;
+        token = page.next_page_token;
+        if token.is_empty() {
+            break;
+        }
+    }
+    assert_eq!((ids, pages), (vec![1, 2, 3, 4, 5], 3));
+
+    (1..=3).for_each(|task| fixture.store.create(task_id(task), cluster_id(task)));
+    let request = v1::ListTasksRequest { page_size: 2, ..Default::default() };
+    let page = fixture.tasks().list_tasks(request).await.unwrap().into_inner();
+    assert_eq!(page.tasks.iter().map(|task| task.id).collect::<Vec<_>>(), [3, 2]);
+    let request = v1::ListTasksRequest { page_size: 2, page_token: page.next_page_token.clone(), ..Default::default() };
+    let rest = fixture.tasks().list_tasks(request).await.unwrap().into_inner();
+    assert_eq!((rest.tasks.len(), rest.tasks[0].id, rest.next_page_token.as_str()), (1, 1, ""));
+    let request = v1::ListClustersRequest { page_token: page.next_page_token, ..Default::default() };
+    let status = fixture.clusters().list_clusters(request).await.unwrap_err();
+    assert_eq!(status.get_details_bad_request().unwrap().field_violations[0].field, "page_token");
+    let all = fixture.clusters().list_clusters(v1::ListClustersRequest::default()).await.unwrap().into_inner();
+    assert_eq!((all.clusters.len(), all.next_page_token.as_str()), (5, ""));
+    let states = vec![v1::TaskState::Failed.into(), v1::TaskState::Running.into(), v1::TaskState::Failed.into()];
+    let request = v1::ListTasksRequest { states, creator: "eve".to_owned(), ..Default::default() };
+    fixture.tasks().list_tasks(request).await.unwrap();
+    let call = fixture.last_call();
+    assert!(call.contains("states: [Running, Failed], creator: Some(Principal(\"eve\"))"), "{call}");
+    let states = vec![v1::TaskState::Failed.into(), v1::TaskState::Unspecified.into()];
+    fixture.tasks().list_tasks(v1::ListTasksRequest { states, ..Default::default() }).await.unwrap();
+    assert!(fixture.last_call().contains("states: [],"), "unspecified means any");
+}
+
+#[tokio::test]
+async fn a_watch_goes_through_the_wire() {
+    let fixture = Fixture::new().await;
+    fixture.store.create(task_id(1), cluster_id(1));
+    let request = v1::WatchTaskRequest { task_id: 1, ..Default::default() };
+    let mut one = fixture.tasks().watch_task(request).await.unwrap().into_inner();
+    let mut many = fixture.tasks().watch_tasks(v1::WatchTasksRequest::default()).await.unwrap().into_inner();
+    fixture.store.dispatch(task_id(1));
+    (1..=3).for_each(|number| fixture.store.succeed(task_id(1), number));
+    let mut kinds = Vec::new();
+    while let Some(message) = one.message().await.unwrap() {
+        kinds.push(message.kind.unwrap());
+    }
+    assert!(matches!(&kinds[0], Kind::Snapshot(task) if task.revision >= 2));
+    assert!(matches!(kinds.last(), Some(Kind::Bookmark(end)) if end.state() == v1::TaskState::Successful));
+    let head = fixture.store.log().last().unwrap().seq.get();
+    loop {
+        let message = many.message().await.unwrap().unwrap();
+        if matches!(message.kind, Some(watch_tasks_response::Kind::Event(event)) if event.seq == head) {
+            break;
+        }
+    }
+    let request = v1::WatchTaskRequest { task_id: 1, after_revision: Some(99), ..Default::default() };
+    let status = fixture.tasks().watch_task(request).await.unwrap_err();
+    assert_eq!(status.code(), Code::OutOfRange);
+    assert_eq!(status.get_details_error_info().unwrap().reason, "REVISION_AHEAD");
+    let status = fixture.tasks().watch_task(v1::WatchTaskRequest { task_id: 2, ..Default::default() }).await;
+    assert_eq!(status.unwrap_err().get_details_error_info().unwrap().reason, "TASK_NOT_FOUND");
+}
+
+#[tokio::test]
+async fn the_end_of_the_service_reaches_watchers_and_ends_the_server() {
+    let fixture = Fixture::new().await;
+    fixture.store.create(task_id(1), cluster_id(1));
+    let request = v1::WatchTaskRequest { task_id: 1, ..Default::default() };
+    let mut watch = fixture.tasks().watch_task(request).await.unwrap().into_inner();
+    assert!(matches!(watch.message().await.unwrap().unwrap().kind, Some(Kind::Snapshot(_))));
+    fixture.shutdown.cancel();
+    assert!(matches!(watch.message().await.unwrap().unwrap().kind, Some(Kind::Bookmark(_))));
+    let status = watch.message().await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+    assert!(status.metadata().get(TRACE_ID).is_some());
+    assert!(status.get_details_retry_info().unwrap().retry_delay.unwrap() >= Duration::from_millis(100));
+    let served = tokio::time::timeout(Duration::from_secs(3), fixture.server).await;
+    served.expect("the server ends by itself").unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn health_and_reflection_answer() {
+    use tonic_reflection::pb::{v1 as reflection, v1alpha};
+    let fixture = Fixture::new().await;
+    let mut health = tonic_health::pb::health_client::HealthClient::new(fixture.channel.clone());
+    for service in ["", "obsteward.v1.TaskService", "obsteward.v1.ObServerService", "obsteward.v1.ClusterService"] {
+        let request = tonic_health::pb::HealthCheckRequest { service: service.to_owned() };
+        assert_eq!(health.check(request).await.unwrap().into_inner().status(), ServingStatus::Serving, "{service}");
+    }
+
+    let list = reflection::server_reflection_request::MessageRequest::ListServices(String::new());
+    let request = reflection::ServerReflectionRequest { host: String::new(), message_request: Some(list) };
+    let mut client = reflection::server_reflection_client::ServerReflectionClient::new(fixture.channel.clone());
+    let mut answers = client.server_reflection_info(tokio_stream::once(request)).await.unwrap().into_inner();
+    let answer = answers.message().await.unwrap().unwrap().message_response.unwrap();
+    let reflection::server_reflection_response::MessageResponse::ListServicesResponse(services) = answer else {
+        panic!("{answer:?}")
+    };
+    let names: Vec<&str> = services.service.iter().map(|service| service.name.as_str()).collect();
+    for name in ["obsteward.v1.TaskService", "obsteward.v1.ClusterService", "grpc.health.v1.Health"] {
+        assert!(names.contains(&name), "{names:?}");
+    }
+
+    let symbol = v1alpha::server_reflection_request::MessageRequest::FileContainingSymbol(
+        "obsteward.v1.ObServerService".to_owned(),
+    );
+    let request = v1alpha::ServerReflectionRequest { host: String::new(), message_request: Some(symbol) };
+    let mut client = v1alpha::server_reflection_client::ServerReflectionClient::new(fixture.channel.clone());
+    let mut answers = client.server_reflection_info(tokio_stream::once(request)).await.unwrap().into_inner();
+    let answer = answers.message().await.unwrap().unwrap().message_response.unwrap();
+    assert!(matches!(answer, v1alpha::server_reflection_response::MessageResponse::FileDescriptorResponse(_)));
+}
