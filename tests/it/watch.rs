@@ -421,3 +421,71 @@ async fn a_thousand_watchers_see_the_same() {
     }
     assert_eq!(fixture.hub.watchers(), 0);
 }
+
+/// Watchers come at any moment while tasks move on other threads: nobody has a hole or a repeat.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn watchers_that_come_at_any_moment_miss_nothing() {
+    let fixture = Arc::new(Fixture::new().await);
+    let store = Arc::clone(&fixture.store);
+    let writer = tokio::task::spawn_blocking(move || {
+        for task in 1..=40 {
+            store.run(task_id(task), cluster_id(task % 2 + 1));
+            std::thread::sleep(Duration::from_micros(300));
+        }
+        // Stays open: the last of the watches below end with it.
+        store.create(task_id(41), cluster_id(1));
+    });
+    let mut watchers = tokio::task::JoinSet::new();
+    for number in 0..60_i64 {
+        let fixture = Arc::clone(&fixture);
+        watchers.spawn(async move {
+            tokio::time::sleep(Duration::from_micros(300 * u64::try_from(number).unwrap())).await;
+            if number % 3 == 0 {
+                let task = task_id(number / 3 + 1);
+                let after = (number % 2 == 0).then_some(Revision::ZERO);
+                let asked = WatchTask { task, after, until: Until::AtRest, progress: true };
+                let Ok(stream) = watch_task(&fixture.hub, asked, allowed()).await else { return };
+                let kinds: Vec<Kind> = stream.map(|item| decoded(&item.unwrap())).collect().await;
+                let first = match &kinds[0] {
+                    Kind::Snapshot(task) => task.revision,
+                    other => bookmark(other).revision,
+                };
+                let last = first + i64::try_from(revisions(&kinds).len()).unwrap();
+                assert_eq!(revisions(&kinds), (first + 1..=last).collect::<Vec<_>>());
+                let log = fixture.store.log();
+                assert_eq!(last, log.iter().rfind(|event| event.task == task).unwrap().revision.get());
+                return;
+            }
+            let cluster = (number % 3 == 1).then_some(1);
+            let mut items = fixture.tasks(cluster, (number % 2 == 0).then_some(0)).await.unwrap();
+            let (mut position, mut got) = (0, Vec::new());
+            let end = |event: &v1::TaskEvent| event.task_id == 41 && event.revision == 2;
+            loop {
+                match next(&mut items).await {
+                    Kind::Snapshot(task) if task.id == 41 => break,
+                    Kind::Snapshot(_) | Kind::Progress(_) => {}
+                    Kind::Bookmark(bookmark) => position = position.max(bookmark.seq),
+                    Kind::Event(event) => {
+                        got.push(event.seq);
+                        if end(&event) {
+                            break;
+                        }
+                    }
+                }
+            }
+            if got.is_empty() {
+                return;
+            }
+            let ours = |task: i64| cluster.is_none() || task == 41 || task % 2 == 0;
+            let log = fixture.store.log();
+            let from = if number % 2 == 0 { 0 } else { position };
+            let expected = log.iter().filter(|event| ours(event.task.get()) && event.seq.get() > from);
+            assert_eq!(got, expected.map(|event| event.seq.get()).collect::<Vec<_>>());
+        });
+    }
+    while let Some(done) = watchers.join_next().await {
+        done.unwrap();
+    }
+    writer.await.unwrap();
+    assert_eq!(fixture.hub.watchers(), 0);
+}
