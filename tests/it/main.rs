@@ -13,3 +13,4 @@ mod oceanbase;
 mod sim;
 mod store;
 mod watch;
+mod watch_load;
