@@ -14,3 +14,4 @@ mod sim;
 mod store;
 mod watch;
 mod watch_load;
+mod watch_sqlite;
