@@ -16,3 +16,5 @@ mod stop_server;
 mod store;
 mod support;
 mod watch;
+mod watch_load;
+mod watch_sqlite;
