@@ -7,6 +7,7 @@ mod api;
 mod api_validation;
 mod dependencies;
 mod domain;
+mod engine;
 mod fake_store;
 mod fake_use_cases;
 mod layers;
