@@ -7,7 +7,7 @@ use crate::domain::event::{Failure, FailureKind, Override as RecordedOverride};
 use crate::domain::gate::Consent;
 use crate::domain::host::{Finding, Found, MaySignal};
 use crate::domain::ids::Principal;
-use crate::domain::precheck::{CheckName, LeaderMove, Override, Surroundings, Verdict, precheck};
+use crate::domain::precheck::{LeaderMove, Override, Surroundings, Verdict, precheck};
 use crate::domain::reading::ClusterReading;
 use crate::domain::status::{Risk, StopType};
 use crate::inventory::Target;
@@ -23,10 +23,10 @@ pub struct Survey {
     pub found: Found,
 }
 
-/// Reads cluster and host at once.
+/// Reads cluster and host at once, in bounded time: a cluster that hangs is one that does not answer.
 pub async fn survey(deps: &Deps, target: &Target) -> Survey {
     let read = async { super::ways::reader(deps, target).await?.reading().await };
-    let (reading, found) = tokio::join!(read, super::ways::find(deps, target));
+    let (reading, found) = tokio::join!(super::ways::within(deps.pace.reading, read), super::ways::find(deps, target));
     Survey { reading, found }
 }
 
@@ -150,13 +150,7 @@ pub fn assess(
             overridden_by: check.overridden_by,
             overridden: false,
             root_service_words: check.root_service_words.clone(),
-            may_pass: matches!(
-                check.name,
-                CheckName::LogInSync
-                    | CheckName::LeaderPresent
-                    | CheckName::LogStreamsReport
-                    | CheckName::ReplicaMajority
-            ),
+            may_pass: check.may_pass,
         }));
         leader_moves = precheck.leader_moves;
         failures_tolerated_after = precheck.failures_tolerated_after;

@@ -32,6 +32,9 @@ const NOT_YOUR_TURN: &str = "TOO_MANY_ENDS";
 /// SIGKILL and a margin.
 const HORIZON_BESIDE_GRACE: Duration = Duration::from_secs(5 + 30 + 10);
 
+/// Longest reading behind an armed ticket, which lives five seconds.
+const BEHIND_TICKET: Duration = Duration::from_secs(4);
+
 pub(super) struct StopProcess(pub Deps);
 
 #[async_trait]
@@ -68,7 +71,7 @@ impl StopProcess {
             let failure = Failure::new(FailureKind::Unreachable, "HOST_UNREACHABLE", message);
             Look::Unreadable { failure: failure.with("address", target.server.addr) }
         };
-        let read = match read_gate(&self.0, target).await {
+        let read = match ways::bounded(&self.0, context, read_gate(&self.0, target)).await {
             Ok(read) => read,
             Err(_) => return unreachable(),
         };
@@ -176,7 +179,7 @@ impl StopProcess {
     }
 
     async fn gate_now(&self, context: &StepContext, target: &Target) -> Result<Gate, ClusterError> {
-        let read = read_gate(&self.0, target).await?;
+        let read = ways::bounded(&self.0, context, read_gate(&self.0, target)).await?;
         Ok(self.decide_gate(context, target, &read))
     }
 
@@ -281,7 +284,9 @@ impl PreparedEffect for ArmAndFire {
         let Some(ticket) = ticket else {
             return refused("NOT_ARMED", format!("the agent gave no ticket: {}", found.evidence));
         };
-        match read_gate(&self.deps, &self.target).await {
+        // A ticket lives for seconds: what takes longer could only come too late.
+        let limit = if self.unknown_cluster { ways::CHANCE } else { BEHIND_TICKET };
+        match ways::within(limit, read_gate(&self.deps, &self.target)).await {
             Ok(read) => {
                 let surroundings = ways::surroundings(&self.deps);
                 let addr = &self.target.server.addr;

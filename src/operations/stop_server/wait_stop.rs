@@ -34,7 +34,7 @@ impl Step for WaitObserverStop {
             Err(look) => return look,
         };
         let read = async { ways::gate_reader(deps, &target).await?.server(&target.server.addr).await };
-        let status = match read.await {
+        let status = match ways::bounded(deps, context, read).await {
             Ok(Some(row)) => row.status,
             Ok(None) => {
                 let message =
