@@ -90,6 +90,15 @@ pub const fn may_pass(class: ErrorClass) -> bool {
     }
 }
 
+/// Whether this error means that the cluster's state is not known, which a caller may accept by name. Another cluster at the
+/// endpoints and answers that nobody understands are no such thing.
+pub const fn leaves_unknown(class: ErrorClass) -> bool {
+    match class {
+        ErrorClass::Transient | ErrorClass::Unknown | ErrorClass::Unreachable | ErrorClass::AuthFailed => true,
+        ErrorClass::Permanent | ErrorClass::Unreadable | ErrorClass::WrongCluster => false,
+    }
+}
+
 /// The inventory's error as a step's failure.
 pub fn inventory_failure(error: &InventoryError) -> Failure {
     match error {

@@ -93,6 +93,19 @@ async fn a_majority_is_given_up_only_by_name() {
     }
 }
 
+/// With the majority the root service goes: the process is ended, the task ends, and says what nobody can see any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_without_its_majority_is_said_to_be_unknown() {
+    let stage = Stage::with(quick(), |config| config.stop.reading_seconds = 2).await;
+    assert_eq!(stage.stop(1).await.state(), v1::TaskState::Successful);
+    let pid = stage.info(2).pid;
+    let task = stage.stop_as(forced(stage.request(2).await, &[QUORUM_LOSS])).await;
+    assert_eq!(task.state(), v1::TaskState::Successful, "{task:#?}");
+    assert!(gone(pid) && stage.is_free().await);
+    assert_eq!((task.context["cluster_state"].as_str(), task.context["process_state"].as_str()), ("UNKNOWN", "ABSENT"));
+    assert!(task.warnings.iter().any(|warning| warning.contains("STATUS was not seen")), "{:?}", task.warnings);
+}
+
 /// Log not in sync: the plain statement first, and FORCE STOP only when it was refused for that.
 #[tokio::test(flavor = "multi_thread")]
 async fn force_sends_the_plain_stop_first() {
@@ -221,6 +234,41 @@ async fn an_unreachable_cluster_is_accepted_by_name_only() {
     assert!(stage.is_free().await);
     let server = stage.clients.get_server(stage.cluster_id, stage.server(2).await.id).await;
     assert!(!server.safe_to_power_off, "{server:#?}");
+}
+
+/// A refused login is a cluster that cannot be read; another cluster at its endpoints is not, at no step.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_accepted_is_an_unknown_state_and_no_other_cluster() {
+    let stage = Stage::new().await;
+    let request = forced(stage.request(2).await, &[CLUSTER_UNREACHABLE]);
+    // Prepare finds no endpoint, the next step another cluster.
+    stage.sim.inject(Fault::from(FaultKind::RefuseConnections).times(3));
+    let other = stage.sim.inject(FaultKind::WrongIdentity { cluster_name: "other".to_owned(), cluster_id: 7 });
+    let before = stage.sim.servers();
+    let task = stage.stop_as(request.clone()).await;
+    assert_eq!((task.state(), error_info(&task).0.as_str()), (v1::TaskState::Refused, "WRONG_CLUSTER"), "{task:#?}");
+    stage.sim.clear(other);
+    // The cluster answers again at the gate, and its service was not stopped.
+    stage.sim.inject(Fault::from(FaultKind::RefuseConnections).times(6));
+    let task = stage.stop_as(request.clone()).await;
+    assert_eq!(
+        (task.state(), error_info(&task).0.as_str()),
+        (v1::TaskState::Refused, "SERVICE_NOT_STOPPED"),
+        "{task:#?}"
+    );
+    assert_eq!((stage.sim.servers(), stage.statements_that_act().len()), (before, 0));
+
+    stage.sim.inject(FaultKind::LoginRefused);
+    let task = stage.stop_as(forced(stage.request(2).await, &[])).await;
+    assert_eq!(
+        (task.state(), error_info(&task).0.as_str()),
+        (v1::TaskState::Refused, "CLUSTER_AUTH_FAILED"),
+        "{task:#?}"
+    );
+    let pid = stage.info(2).pid;
+    let task = stage.stop_as(request).await;
+    assert_eq!(task.state(), v1::TaskState::Successful, "{task:#?}");
+    assert!(gone(pid));
 }
 
 /// A cluster that hangs does not answer either: every look at it is bounded, the one behind the armed ticket too.

@@ -221,6 +221,35 @@ async fn a_wrong_request_leaves_no_trace() {
     assert_eq!(stage.stop_as(right).await.state(), v1::TaskState::Successful);
 }
 
+/// Many at once: one task, whether they are repeats of one request or requests of their own.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_requests_at_once_one_is_accepted() {
+    let stage = Stage::new().await;
+    let stuck = stage.sim.inject(Fault::on(FaultKind::LeaderSwitchStuck { tenant: None, ls: None }, 2));
+    let request_id = "6d0c2a51-58a5-4b0c-8f57-5d4f8a1f7f10".to_owned();
+    let one = v1::StopServerRequest { request_id, ..stage.request(2).await };
+    let repeats = futures::future::join_all((0..8).map(|_| stage.clients.stop_with(one.clone()))).await;
+    let ids: Vec<i64> = repeats.into_iter().map(|task| task.unwrap().id).collect();
+    assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+    stage.sim.clear(stuck);
+    assert_eq!(stage.clients.at_rest(ids[0]).await.state(), v1::TaskState::Successful);
+
+    let stage = Stage::new().await;
+    let stuck = stage.sim.inject(FaultKind::LeaderSwitchStuck { tenant: None, ls: None });
+    let own = [stage.request(1).await, stage.request(2).await, stage.request(3).await];
+    let answers = futures::future::join_all(own.into_iter().map(|request| stage.clients.stop_with(request))).await;
+    let (accepted, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
+    assert_eq!((accepted.len(), refused.len()), (1, 2));
+    for status in refused {
+        assert_eq!(status_info(&status.unwrap_err()).0, "OPERATION_IN_PROGRESS");
+    }
+    stage.sim.clear(stuck);
+    let task = accepted.into_iter().next().unwrap().unwrap();
+    assert_eq!(stage.clients.at_rest(task.id).await.state(), v1::TaskState::Successful);
+    let marks = stage.sim.recorded(Kind::MarkSet);
+    assert_eq!(marks.len(), 1, "{marks:?}");
+}
+
 /// While a task is open a second request hears who holds the cluster; a repeat of the first gets the task itself.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_task_at_a_time_and_a_repeat_is_the_same_task() {

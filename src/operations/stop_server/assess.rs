@@ -12,7 +12,7 @@ use crate::domain::reading::ClusterReading;
 use crate::domain::status::{Risk, StopType};
 use crate::inventory::Target;
 use crate::oceanbase::{ClusterError, ErrorClass};
-use crate::operations::{Deps, cluster_failure, may_pass};
+use crate::operations::{Deps, cluster_failure, leaves_unknown, may_pass};
 
 /// What was found of cluster and host.
 #[derive(Debug)]
@@ -193,12 +193,8 @@ fn cluster_check(reading: &Result<ClusterReading, ClusterError>) -> AssessedChec
             "look at the cluster's endpoints, then try again"
         }
     };
-    let overridden_by = match error.class {
-        ErrorClass::Transient | ErrorClass::Unreachable | ErrorClass::Unknown | ErrorClass::AuthFailed => {
-            Override::Risk(Risk::ClusterUnreachable)
-        }
-        ErrorClass::Permanent | ErrorClass::Unreadable | ErrorClass::WrongCluster => Override::Nothing,
-    };
+    let overridden_by =
+        if leaves_unknown(error.class) { Override::Risk(Risk::ClusterUnreachable) } else { Override::Nothing };
     AssessedCheck {
         overridden_by,
         may_pass: may_pass(error.class),

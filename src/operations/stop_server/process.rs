@@ -12,14 +12,14 @@ use super::{ABSENT, REFUSED, UNKNOWN, key, ways};
 use crate::domain::decide::Learned;
 use crate::domain::effect::{EffectOutcome, Intent, Permit};
 use crate::domain::event::{Failure, FailureKind, IntentOutcome, Override};
-use crate::domain::gate::{Consent, Gate, Mark, Obstacle, gate};
+use crate::domain::gate::{Consent, Gate, GateCode, Mark, Obstacle, gate};
 use crate::domain::host::{CallerFence, Finding, Found, MaySignal, ObserverIdentity, StopResult};
 use crate::domain::status::{InnerStatus, Risk};
 use crate::engine::{Look, PreparedEffect, ProgressReport, Step, StepContext};
 use crate::host::Host;
 use crate::inventory::Target;
 use crate::oceanbase::ClusterError;
-use crate::operations::{Deps, may_pass};
+use crate::operations::{Deps, leaves_unknown};
 
 /// How often the process is tried to be ended in one execution.
 const MOST_ATTEMPTS: usize = 4;
@@ -198,16 +198,21 @@ impl StopProcess {
             let progress = ProgressReport::uncounted(format!("the gate is closed: {reason}"));
             return Look::Wait { progress, again_in: self.0.pace.poll };
         }
+        if code == GateCode::StopTimeCleared && context.value(key::CLUSTER_STATE) == Some(UNKNOWN) {
+            let message =
+                "the cluster answers again, and STOP SERVER was not sent while it did not; stop the server anew";
+            return ways::refuse(Failure::new(FailureKind::Refused, "SERVICE_NOT_STOPPED", message));
+        }
         let message = format!("the process is not ended, the gate is closed: {reason}");
         let kind = match code {
-            crate::domain::gate::GateCode::StopTimeCleared => FailureKind::Interfered,
+            GateCode::StopTimeCleared => FailureKind::Interfered,
             _ => FailureKind::Refused,
         };
         ways::refuse(Failure::new(kind, code.as_str(), message))
     }
 
     fn without_cluster(&self, context: &StepContext, error: &ClusterError) -> Option<Vec<Obstacle>> {
-        may_go_without_cluster(context).then(|| {
+        (may_go_without_cluster(context) && leaves_unknown(error.class)).then(|| {
             context.log(format!("the gate cannot be read, which was accepted: {}", error.message));
             Vec::new()
         })
@@ -297,7 +302,7 @@ impl PreparedEffect for ArmAndFire {
                     }
                 }
             }
-            Err(error) if self.unknown_cluster && may_pass(error.class) => {}
+            Err(error) if self.unknown_cluster && leaves_unknown(error.class) => {}
             Err(error) => return refused("GATE_UNREAD", format!("the gate could not be read: {}", error.message)),
         }
         let grace = self.deps.pace.grace;

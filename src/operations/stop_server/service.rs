@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{REFUSED, UNKNOWN, key, ways};
+use super::{REFUSED, key, ways};
 use crate::domain::decide::Learned;
 use crate::domain::effect::{EffectOutcome, Intent, Permit};
 use crate::domain::event::{Failure, FailureKind, IntentOutcome, Override};
@@ -43,7 +43,7 @@ impl Step for StopService {
         };
         let (mut reader, row) = match ways::bounded(deps, context, looked).await {
             Ok(looked) => looked,
-            Err(error) if context.value(key::CLUSTER_STATE) == Some(UNKNOWN) => return unknown_cluster(&error),
+            Err(error) if ways::goes_on_unread(context, &error) => return unknown_cluster(&error),
             Err(error) => return ways::unread(&error),
         };
         let Some(row) = row else {
@@ -59,12 +59,17 @@ impl Step for StopService {
 
     /// Asked when the task is retried: STOP_TIME must still be set.
     async fn still_holds(&self, context: &StepContext) -> Result<bool, Failure> {
-        if context.value(key::CLUSTER_STATE) == Some(UNKNOWN) || context.value(key::STOP_TIME) == Some(REFUSED) {
+        if context.value(key::STOP_TIME) == Some(REFUSED) {
             return Ok(true);
         }
         let target = ways::target(&self.0, context).await?;
         let read = async { ways::reader(&self.0, &target).await?.server(&target.server.addr).await };
-        let row = ways::bounded(&self.0, context, read).await.map_err(|error| cluster_failure(&error))?;
+        let row = match ways::bounded(&self.0, context, read).await {
+            Ok(row) => row,
+            Err(error) if ways::goes_on_unread(context, &error) => return Ok(true),
+            Err(error) => return Err(cluster_failure(&error)),
+        };
+        // A cluster that answers again is stopped as any other.
         Ok(row.is_some_and(|row| row.stop_time.is_some()))
     }
 

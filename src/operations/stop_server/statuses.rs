@@ -20,7 +20,7 @@ async fn servers(deps: &Deps, context: &StepContext, target: &Target) -> Result<
     let read = async { ways::reader(deps, target).await?.discover().await };
     match ways::bounded(deps, context, read).await {
         Ok(discovery) => Ok(discovery.servers),
-        Err(_) if context.value(key::CLUSTER_STATE) == Some(UNKNOWN) => {
+        Err(error) if ways::goes_on_unread(context, &error) => {
             Ok(target.servers.iter().map(recorded_reading).collect())
         }
         Err(error) => Err(error),

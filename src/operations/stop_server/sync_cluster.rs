@@ -25,7 +25,7 @@ impl Step for SyncClusterInfo {
         });
         match synced {
             Ok(differences) => differences.into_iter().for_each(|difference| context.log(difference)),
-            Err(InventoryError::Cluster(error)) if unknown => {
+            Err(InventoryError::Cluster(error)) if ways::goes_on_unread(context, &error) => {
                 let message = format!("the inventory is as it was, the cluster does not answer: {}", error.message);
                 learned.warnings.push(("CLUSTER_STATE_UNKNOWN".to_owned(), message));
             }

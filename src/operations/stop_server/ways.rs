@@ -10,7 +10,7 @@ use crate::domain::status::Risk;
 use crate::engine::{Look, StepContext};
 use crate::inventory::Target;
 use crate::oceanbase::{Avoid, ClusterError, ClusterReader, ErrorClass};
-use crate::operations::{Deps, cluster_failure, inventory_failure, may_pass};
+use crate::operations::{Deps, cluster_failure, inventory_failure, leaves_unknown, may_pass};
 
 /// Longest look at a cluster of which the caller accepted that it cannot be read.
 pub(super) const CHANCE: Duration = Duration::from_secs(2);
@@ -63,6 +63,11 @@ pub(super) async fn within<T>(
         Err(ClusterError::new(ErrorClass::Unreachable, message))
     };
     tokio::time::timeout(limit, read).await.unwrap_or_else(|_| too_slow())
+}
+
+/// Whether the task goes on although the cluster was not read with this error: its caller accepted that.
+pub(super) fn goes_on_unread(context: &StepContext, error: &ClusterError) -> bool {
+    context.value(super::key::CLUSTER_STATE) == Some(super::UNKNOWN) && leaves_unknown(error.class)
 }
 
 /// Bounds what a step of a task reads: a cluster that hangs does not answer. When the caller accepted that the cluster
