@@ -3,7 +3,7 @@
 use std::os::unix::process::CommandExt;
 
 use obsteward::proto::v1;
-use obsteward::sim::state::Cluster;
+use obsteward::sim::state::{Cluster, ServerStatus};
 use obsteward::sim::{Fault, FaultKind, Kind, Signal};
 use tonic::Code;
 
@@ -55,6 +55,52 @@ async fn each_rule_of_the_root_service_refuses_in_its_words() {
     assert!(stage.sim.wait_until(PATIENCE, led).await);
     let words = "-4179: Tenant(1) LS(1) has no enough valid paxos member after stop server, stop server not allowed";
     stage.assert_refused(request, "MEMBER_MAJORITY", words).await;
+}
+
+/// What the root service does not look at refuses too; force goes over what only makes trouble.
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_of_our_own_refuse_before_anything_is_sent() {
+    let stage = Stage::new().await;
+    let request = stage.request(2).await;
+    let forced = v1::StopServerRequest { force: true, ..request.clone() };
+    let tenant = stage.sim.look(|cluster| cluster.tenants.last().unwrap().id);
+
+    stage.sim.set_upgrade_mode(true);
+    stage.assert_refused(request.clone(), "UPGRADE_MODE", "enable_upgrade_mode is True").await;
+    assert!(stage.plan(&forced).await.allowed);
+    stage.sim.set_upgrade_mode(false);
+
+    stage.sim.set_server_status(2, ServerStatus::Deleting);
+    stage.assert_refused(forced.clone(), "SERVER_STATE", "LEAVING").await;
+    stage.sim.set_server_status(2, ServerStatus::Active);
+
+    stage.sim.set_replicas(tenant, &[2], false);
+    let task = stage.assert_refused(forced, "MEMBER_MAJORITY", "-4179").await;
+    assert!(error_info(&task).1["checks_that_block"].contains("SINGLE_REPLICA_TENANTS"), "{task:#?}");
+    stage.sim.set_replicas(tenant, &[1, 2, 3], false);
+
+    stage.sim.set_unit_migration(tenant, 1, 2);
+    stage.assert_refused(request.clone(), "UNIT_MIGRATION", "moves from").await;
+
+    stage.sim.delete_server(2);
+    stage.assert_refused(request, "WRONG_CLUSTER", "sync the cluster").await;
+    assert_eq!(stage.statements_that_act(), Vec::<String>::new());
+}
+
+/// Recorded state refuses only after one more look: a server that somebody started again is stopped again.
+#[tokio::test(flavor = "multi_thread")]
+async fn recorded_state_alone_refuses_nothing() {
+    let stage = Stage::new().await;
+    assert_eq!(stage.stop(2).await.state(), v1::TaskState::Successful);
+    stage.sim.start_server_process(2).await.unwrap();
+    stage.sim.third_party(&format!("ALTER SYSTEM START SERVER '{}'", stage.info(2).address()));
+    let serves = |cluster: &Cluster| cluster.server(2).is_some_and(|server| server.in_service() && server.alive());
+    assert!(stage.sim.wait_until(PATIENCE, serves).await);
+    let server = stage.server(2).await;
+    assert_eq!(server.status, "STOPPED", "as recorded");
+    let task = stage.stop(2).await;
+    assert_eq!(task.state(), v1::TaskState::Successful, "{task:#?}");
+    assert_eq!(stage.statements_that_act().len(), 2);
 }
 
 /// What passes the precheck and is refused by the root service alone: its words are the task's, statuses are restored.
