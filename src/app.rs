@@ -111,6 +111,8 @@ impl App {
                 precheck: Duration::from_secs(config.stop.precheck_seconds),
                 gate: Duration::from_secs(config.stop.gate_seconds),
                 grace: config.stop.grace(),
+                leader_wait: Duration::from_secs(config.stop.leader_wait_seconds),
+                reading: Duration::from_secs(config.stop.reading_seconds),
             },
         };
         let (engine_thread, runtime) = EngineThread::start()?;

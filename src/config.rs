@@ -134,11 +134,22 @@ pub struct StopConfig {
     pub gate_seconds: u64,
     /// Seconds between SIGTERM and SIGKILL, at most 600.
     pub grace_seconds: u64,
+    /// Seconds that `Stop server` waits for leaders while none of them leaves; an hour at most in all.
+    pub leader_wait_seconds: u64,
+    /// Seconds that one whole reading of a cluster may take before it counts as not answering.
+    pub reading_seconds: u64,
 }
 
 impl Default for StopConfig {
     fn default() -> Self {
-        Self { poll_millis: 200, precheck_seconds: 5, gate_seconds: 60, grace_seconds: 30 }
+        Self {
+            poll_millis: 200,
+            precheck_seconds: 5,
+            gate_seconds: 60,
+            grace_seconds: 30,
+            leader_wait_seconds: 300,
+            reading_seconds: 20,
+        }
     }
 }
 
@@ -198,6 +209,8 @@ mod tests {
             "precheck_seconds",
             "gate_seconds",
             "grace_seconds",
+            "leader_wait_seconds",
+            "reading_seconds",
             "enabled",
         ] {
             assert!(text.contains(&format!("{setting} =")), "{setting} is not in deploy/obsteward.toml");

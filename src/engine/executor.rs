@@ -230,7 +230,10 @@ impl Executor {
                 }
                 Look::Needed { intent, overrides, effect } if failing.is_none() && !context.last_look => {
                     wait.for_what(&intent.description);
-                    match self.act(&mut context, intent, overrides, effect).await? {
+                    let acted = self.act(&mut context, intent, overrides, effect).await?;
+                    // What follows from an effect begins with its end, however long its answer took.
+                    wait.moved = monotonic_now();
+                    match acted {
                         Acted::Tried(IntentOutcome::Unknown) => {
                             tokio::time::sleep(UNKNOWN_PAUSE).await;
                             continue;
@@ -243,6 +246,10 @@ impl Executor {
                 Look::Needed { intent, .. } => {
                     wait.for_what(&intent.description);
                     HORIZON_PAUSE
+                }
+                Look::Happened { message } => {
+                    self.settle(&context, &message).await?;
+                    continue;
                 }
                 Look::Wait { progress, again_in } => {
                     // Something moves: a failure that was about to be declared no longer describes what is.
@@ -299,6 +306,17 @@ impl Executor {
                 () = self.shutdown.cancelled() => {}
             }
         }
+    }
+
+    /// Commits that the attempts of a subtask which were open have happened.
+    async fn settle(&self, context: &StepContext, message: &str) -> Result<(), LetGo> {
+        let subtask = context.subtask;
+        let open = context.task.intents.iter().filter(|intent| intent.subtask == subtask && intent.is_unresolved());
+        for number in open.map(|intent| intent.number) {
+            let (outcome, message) = (IntentOutcome::Done, message.to_owned());
+            self.write(Input::EffectEnded { subtask, number, outcome, message }, |_| Vec::new()).await?;
+        }
+        Ok(())
     }
 
     /// Commits the end of a subtask with its log.

@@ -74,7 +74,8 @@ fn outcome(answer: Result<(), ClusterError>) -> EffectOutcome {
         Ok(()) => EffectOutcome::Done { message: "OK".to_owned() },
         Err(error) => match error.number {
             Some(number) if is_surely_refusal(number) => {
-                EffectOutcome::Refused { code: number.to_string(), message: error.message }
+                // The root service's own words: statement and endpoint are in the intent already.
+                EffectOutcome::Refused { code: number.to_string(), message: error.words.unwrap_or(error.message) }
             }
             Some(_) | None => EffectOutcome::Unknown { message: error.message },
         },
@@ -88,7 +89,7 @@ mod tests {
 
     #[test]
     fn only_a_sure_refusal_is_one() {
-        let answer = |number| Err(ClusterError { class: ErrorClass::Permanent, number, message: "no".to_owned() });
+        let answer = |number| Err(ClusterError { number, ..ClusterError::new(ErrorClass::Permanent, "no") });
         assert!(matches!(outcome(answer(Some(4179))), EffectOutcome::Refused { .. }));
         for number in [Some(4012), Some(4652), Some(4751), Some(9999), None] {
             assert!(matches!(outcome(answer(number)), EffectOutcome::Unknown { .. }), "{number:?}");

@@ -196,7 +196,7 @@ pub async fn open(
         0 => "no endpoint is left to ask: register another one".to_owned(),
         _ => format!("no endpoint answers: {}", words.join("; ")),
     };
-    Err(ClusterError { class: class.unwrap_or(ErrorClass::Unreachable), number, message })
+    Err(ClusterError { class: class.unwrap_or(ErrorClass::Unreachable), number, words: None, message })
 }
 
 /// Opens a session at one endpoint.

@@ -5,13 +5,16 @@
 
 mod api;
 mod api_validation;
+mod dead_hosts;
 mod dependencies;
 mod domain;
 mod engine;
 mod fake_store;
 mod fake_use_cases;
+mod force;
 mod layers;
 mod oceanbase;
+mod refusals;
 mod sim;
 mod stop_server;
 mod store;

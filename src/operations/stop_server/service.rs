@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{REFUSED, UNKNOWN, key, ways};
+use super::{REFUSED, key, ways};
 use crate::domain::decide::Learned;
 use crate::domain::effect::{EffectOutcome, Intent, Permit};
 use crate::domain::event::{Failure, FailureKind, IntentOutcome, Override};
@@ -21,6 +21,8 @@ use crate::operations::{Deps, cluster_failure};
 
 /// How often the statement is sent in one execution when its outcome stays unknown.
 const MOST_ATTEMPTS: usize = 6;
+/// Between looks for the mark while the statement has not answered.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 /// Longest wait for leaders in all.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
@@ -39,9 +41,9 @@ impl Step for StopService {
             let row = reader.server(&target.server.addr).await?;
             Ok::<_, ClusterError>((reader, row))
         };
-        let (mut reader, row) = match looked.await {
+        let (mut reader, row) = match ways::bounded(deps, context, looked).await {
             Ok(looked) => looked,
-            Err(error) if context.value(key::CLUSTER_STATE) == Some(UNKNOWN) => return unknown_cluster(&error),
+            Err(error) if ways::goes_on_unread(context, &error) => return unknown_cluster(&error),
             Err(error) => return ways::unread(&error),
         };
         let Some(row) = row else {
@@ -57,12 +59,17 @@ impl Step for StopService {
 
     /// Asked when the task is retried: STOP_TIME must still be set.
     async fn still_holds(&self, context: &StepContext) -> Result<bool, Failure> {
-        if context.value(key::CLUSTER_STATE) == Some(UNKNOWN) || context.value(key::STOP_TIME) == Some(REFUSED) {
+        if context.value(key::STOP_TIME) == Some(REFUSED) {
             return Ok(true);
         }
         let target = ways::target(&self.0, context).await?;
         let read = async { ways::reader(&self.0, &target).await?.server(&target.server.addr).await };
-        let row = read.await.map_err(|error| cluster_failure(&error))?;
+        let row = match ways::bounded(&self.0, context, read).await {
+            Ok(row) => row,
+            Err(error) if ways::goes_on_unread(context, &error) => return Ok(true),
+            Err(error) => return Err(cluster_failure(&error)),
+        };
+        // A cluster that answers again is stopped as any other.
         Ok(row.is_some_and(|row| row.stop_time.is_some()))
     }
 
@@ -97,6 +104,11 @@ impl StopService {
             Err(error) => return ways::unread(&error),
         };
         let (zone, addr) = (&target.server.zone, target.server.addr);
+        // A positive look ends the unknown. Of several open attempts one may still be on its way: then the horizon counts.
+        let open = context.task.intents.iter().filter(|intent| intent.subtask == context.subtask);
+        if leaders > 0 && open.filter(|intent| intent.is_unresolved()).count() == 1 {
+            return Look::Happened { message: format!("STOP_TIME of {addr} is set") };
+        }
         if leaders == 0 {
             let since = row.stop_time.map(|at| at.to_string()).unwrap_or_default();
             context.log(format!("STOP_TIME of {addr} is set since {since}, no leader is left"));
@@ -207,7 +219,9 @@ impl StopService {
             "REFUSED_BY_ROOT_SERVICE",
             format!("the root service refused to stop {addr}: {message}; remove the cause and stop it again"),
         );
-        ways::refuse(failure.with("address", addr).with("ob_errno", format!("-{code}")).with("root_service", message))
+        // In the form in which the precheck foretells them.
+        let words = format!("-{code}: {message}");
+        ways::refuse(failure.with("address", addr).with("ob_errno", format!("-{code}")).with("root_service", words))
     }
 
     async fn needed(
@@ -248,19 +262,43 @@ impl StopService {
             horizon: deps.clock.now().plus(horizon.max(session.horizon())),
             irreversible: false,
         };
-        Look::Needed { intent, overrides, effect: Box::new(SendStatement { session, statement }) }
+        let effect = SendStatement { deps: deps.clone(), target: target.clone(), session, statement };
+        Look::Needed { intent, overrides, effect: Box::new(effect) }
     }
 }
 
 /// The session that is open and the statement that it will send.
 struct SendStatement {
+    deps: Deps,
+    target: Target,
     session: Box<dyn EffectSession>,
     statement: Statement,
 }
 
 #[async_trait]
 impl PreparedEffect for SendStatement {
+    /// The statement answers only when the last leader has left (oceanbase-kernel, section 1.2 C), which would be a silent
+    /// wait: as soon as its mark is seen it has done what it was sent for, and the step waits with progress itself.
     async fn send(self: Box<Self>, permit: Permit) -> EffectOutcome {
-        self.session.send(permit, self.statement).await
+        let Self { deps, target, session, statement } = *self;
+        tokio::select! {
+            biased;
+            outcome = session.send(permit, statement) => outcome,
+            message = mark_seen(&deps, &target) => EffectOutcome::Done { message },
+        }
+    }
+}
+
+/// Returns once STOP_TIME is set.
+async fn mark_seen(deps: &Deps, target: &Target) -> String {
+    let addr = target.server.addr;
+    loop {
+        tokio::time::sleep(BETWEEN_LOOKS).await;
+        let read = async { ways::reader(deps, target).await?.server(&addr).await };
+        // What cannot be read is not seen: the statement's own answer is still awaited.
+        let Ok(Some(row)) = ways::within(deps.pace.reading, read).await else { continue };
+        if let Some(since) = row.stop_time {
+            return format!("STOP_TIME of {addr} is set since {since}, leaders are still leaving");
+        }
     }
 }

@@ -3,8 +3,10 @@
 //! everything that it started.
 
 mod process;
+pub mod refusal;
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use obsteward::app::{App, AppError};
@@ -25,9 +27,13 @@ pub use process::ServeProcess;
 /// Longest wait for anything in a test.
 pub const PATIENCE: Duration = Duration::from_secs(40);
 
-/// Options of a cluster with short times: 3 zones with one server each.
+/// Options of a cluster with short times: 3 zones with one server each. Every cluster has a name of its own: an observer
+/// that does not listen yet makes the processes of all clusters of its name on this machine ambiguous.
 pub fn quick() -> SimOptions {
-    SimOptions::quick(env!("CARGO_BIN_EXE_obsteward"))
+    static NUMBER: AtomicU32 = AtomicU32::new(1);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let cluster_name = format!("demo_{}_{number}", std::process::id());
+    SimOptions { cluster_name, ..SimOptions::quick(env!("CARGO_BIN_EXE_obsteward")) }
 }
 
 /// The configuration of a service on a folder, with an agent in the process and short times.
@@ -41,6 +47,7 @@ pub fn config(directory: &Path) -> Config {
     config.stop.precheck_seconds = 0;
     config.stop.gate_seconds = 3;
     config.stop.grace_seconds = 1;
+    config.stop.reading_seconds = 5;
     config.sync.enabled = false;
     config
 }

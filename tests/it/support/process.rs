@@ -23,13 +23,15 @@ impl ServeProcess {
         let text = format!(
             "[server]\nlisten = \"127.0.0.1:0\"\n[store]\npath = {:?}\n[local_agent]\nstate_directory = \"{agent}\"\n\
              one_end_per_seconds = {}\n[stop]\npoll_millis = {}\nprecheck_seconds = {}\ngate_seconds = {}\n\
-             grace_seconds = {}\n[sync]\nenabled = false\n",
+             grace_seconds = {}\nleader_wait_seconds = {}\nreading_seconds = {}\n[sync]\nenabled = false\n",
             config.store.path.display().to_string(),
             config.local_agent.one_end_per_seconds,
             config.stop.poll_millis,
             config.stop.precheck_seconds,
             config.stop.gate_seconds,
             config.stop.grace_seconds,
+            config.stop.leader_wait_seconds,
+            config.stop.reading_seconds,
         );
         std::fs::write(&file, text).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_obsteward"))
