@@ -17,7 +17,7 @@ use crate::engine::{Engine, EngineSettings};
 use crate::host::AgentHosts;
 use crate::inventory::{Inventory, Syncer};
 use crate::net::listener::{ListenError, bind_plaintext};
-use crate::oceanbase::MysqlOceanBase;
+use crate::oceanbase::{EffectTimes, MysqlOceanBase};
 use crate::operations::{Deps, Pace, registry};
 use crate::service::Service;
 use crate::store::StoreError;
@@ -98,7 +98,9 @@ impl App {
                 Some(Agent::new(settings).map_err(|error| AppError::Agent(error.to_string()))?)
             }
         };
-        let oceanbase = Arc::new(MysqlOceanBase::new(clock.clone()));
+        let oceanbase = Arc::new(
+            MysqlOceanBase::new(clock.clone()).with_effect_times(EffectTimes::new(config.stop.effect_timeout())),
+        );
         let inventory = Inventory::new(store.clone(), oceanbase.clone(), clock.clone());
         let deps = Deps {
             oceanbase,

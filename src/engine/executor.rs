@@ -221,6 +221,9 @@ impl Executor {
             if !matches!(look, Look::Unreadable { .. }) {
                 unreadable = None;
             }
+            if context.take_effect_found_done() && !matches!(look, Look::Reached { .. }) {
+                self.settle_found_done(&context).await?;
+            }
             let pause = match look {
                 Look::Reached { already_so, learned, writes } => {
                     let executor = self.name.clone();
@@ -299,6 +302,18 @@ impl Executor {
                 () = self.shutdown.cancelled() => {}
             }
         }
+    }
+
+    /// A positive look ends the unknown at once: what the step waits for next, or fails at, no longer has to wait for a
+    /// horizon, and an effect that somebody undoes afterwards is not taken for one that never happened.
+    async fn settle_found_done(&self, context: &StepContext) -> Result<(), LetGo> {
+        let id = context.subtask;
+        let open = context.task.intents.iter().filter(|intent| intent.subtask == id && intent.is_unresolved());
+        for number in open.map(|intent| intent.number) {
+            let (outcome, message) = (IntentOutcome::Done, "found done by looking".to_owned());
+            self.write(Input::EffectEnded { subtask: id, number, outcome, message }, |_| Vec::new()).await?;
+        }
+        Ok(())
     }
 
     /// Commits the end of a subtask with its log.

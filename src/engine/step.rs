@@ -2,6 +2,7 @@
 //! sends an effect without a permit.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -168,13 +169,24 @@ pub struct StepContext {
     /// The wait is over: this is the last look before the step times out.
     pub last_look: bool,
     lines: Arc<Mutex<Vec<(Timestamp, String)>>>,
+    found_done: Arc<AtomicBool>,
 }
 
 impl StepContext {
     /// For one execution of a subtask.
     pub fn new(task: Arc<Task>, subtask: SubtaskId, clock: Clock, fence: Fence) -> Self {
         let began_at = clock.now();
-        Self { task, subtask, clock, fence, began_at, refused: None, last_look: false, lines: Arc::default() }
+        Self {
+            task,
+            subtask,
+            clock,
+            fence,
+            began_at,
+            refused: None,
+            last_look: false,
+            lines: Arc::default(),
+            found_done: Arc::default(),
+        }
     }
 
     /// Adds a line to the subtask's log; it is kept with the next commit.
@@ -184,6 +196,17 @@ impl StepContext {
         if let Ok(mut lines) = self.lines.lock() {
             lines.push((self.clock.now(), line));
         }
+    }
+
+    /// This look found that the effect which the step tried has happened, although the step still waits for what follows
+    /// from it: what was unknown of it is known from now on.
+    pub fn effect_found_done(&self) {
+        self.found_done.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a look said so since this was asked last.
+    pub(super) fn take_effect_found_done(&self) -> bool {
+        self.found_done.swap(false, Ordering::Relaxed)
     }
 
     /// Takes the lines that were not kept yet.

@@ -92,6 +92,8 @@ impl StopService {
         reader: &mut dyn ClusterReader,
         row: &ServerReading,
     ) -> Look {
+        // Set after our statement counts as set by it: whoever clears it from here on means to start the server.
+        context.effect_found_done();
         let leaders = match reader.leaders(&target.server.addr).await {
             Ok(leaders) => leaders.most(),
             Err(error) => return ways::unread(&error),
