@@ -5,14 +5,17 @@
 
 mod api;
 mod api_validation;
+mod crash;
 mod dependencies;
 mod domain;
 mod fake_store;
 mod fake_use_cases;
 mod layers;
 mod oceanbase;
+mod right_process;
 mod sim;
 mod stop_server;
 mod store;
 mod support;
+mod unknown_outcomes;
 mod watch;
