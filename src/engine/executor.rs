@@ -233,7 +233,7 @@ impl Executor {
                 }
                 Look::Needed { intent, overrides, effect } if failing.is_none() && !context.last_look => {
                     wait.for_what(&intent.description);
-                    match self.act(&mut context, intent, overrides, effect).await? {
+                    match self.act(step.as_ref(), &mut context, intent, overrides, effect, &wait).await? {
                         Acted::Tried(IntentOutcome::Unknown) => {
                             tokio::time::sleep(UNKNOWN_PAUSE).await;
                             continue;
@@ -346,13 +346,38 @@ impl Executor {
         self.store.note(Progress { task, subtask, message, done, total, at, deadline });
     }
 
+    /// Sends an effect; a statement may wait for a minute, and nobody should have to guess meanwhile for what.
+    async fn send(
+        &self,
+        step: &dyn Step,
+        context: &StepContext,
+        effect: Box<dyn PreparedEffect>,
+        permit: Permit,
+        wait: &Waiting,
+    ) -> EffectOutcome {
+        let telling = async {
+            while let Some((progress, again_in)) = step.under_way(context).await {
+                self.note(context, progress, wait.deadline(&self.clock));
+                tokio::time::sleep(again_in).await;
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            biased;
+            outcome = effect.send(permit) => outcome,
+            () = telling => EffectOutcome::Unknown { message: "the outcome was not waited for".to_owned() },
+        }
+    }
+
     /// Commit of the intent, ownership check, effect, commit of what is known of it.
     async fn act(
         &self,
+        step: &dyn Step,
         context: &mut StepContext,
         intent: Intent,
         overrides: Vec<Override>,
         effect: Box<dyn PreparedEffect>,
+        wait: &Waiting,
     ) -> Result<Acted, LetGo> {
         let (id, fence) = (context.subtask, self.fence);
         context.log(format!("{} at {}", intent.description, intent.endpoint));
@@ -374,7 +399,7 @@ impl Executor {
         }
         let permit = self.permit(&task, id, number).await?;
         crate::engine::scheduler::crash_hook_permit();
-        let (outcome, message) = match effect.send(permit).await {
+        let (outcome, message) = match self.send(step, context, effect, permit, wait).await {
             EffectOutcome::Done { message } => {
                 context.refused = None;
                 (IntentOutcome::Done, message)

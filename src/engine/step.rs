@@ -103,6 +103,11 @@ pub trait Step: Send + Sync {
         Ok(true)
     }
 
+    /// How far what it waits for is while its effect is under way, and when to ask again; `None`: nothing to tell. Reads only.
+    async fn under_way(&self, _context: &StepContext) -> Option<(ProgressReport, Duration)> {
+        None
+    }
+
     /// When its wait is too long.
     fn patience(&self) -> Patience {
         Patience::Total

@@ -163,21 +163,18 @@ async fn a_crash_loop_rests() {
 async fn a_gap_ends_the_consent() {
     let eleven_minutes = Duration::from_secs(11 * 60);
     let expires = Duration::from_secs(300);
-    let lagging = || FaultKind::ReplicaLagging { lag_ms: 60_000 };
-    let stuck = || FaultKind::LeaderSwitchStuck { tenant: None, ls: None };
-    let at_gate =
-        vec![Fault::on(lagging(), 1).after(Kind::MarkSet, "", 1), Fault::on(lagging(), 3).after(Kind::MarkSet, "", 1)];
+    let lagging = Fault::on(FaultKind::ReplicaLagging { lag_ms: 60_000 }, 3);
+    let at_gate = lagging.after(Kind::Answered, "ALTER SYSTEM STOP SERVER", 1);
+    let stuck = Fault::from(FaultKind::LeaderSwitchStuck { tenant: None, ls: None });
     let cases = [
         ("the gate is closed", at_gate.clone(), eleven_minutes, None),
-        ("leaders still on", vec![Fault::from(stuck())], eleven_minutes, None),
+        ("leaders still on", stuck, eleven_minutes, None),
         ("the gate is closed", at_gate, Duration::from_secs(400), Some(expires)),
     ];
-    all(cases, |(waits_for, faults, gap, expires)| async move {
+    all(cases, |(waits_for, fault, gap, expires)| async move {
         let mut stage = Stage::with(quick(), |config| config.stop.gate_seconds = 60).await;
         let before = Before::of(&stage.sim);
-        for fault in faults {
-            stage.sim.inject(fault);
-        }
+        stage.sim.inject(fault);
         let mut request = stage.request(2).await;
         request.expire_time = expires.map(|expires| {
             let micros = stage.clock.now().plus(expires).as_micros();

@@ -14,12 +14,10 @@ use obsteward::sim::{Fault, FaultKind, Kind, Signal, SimCluster, SimOptions};
 
 use crate::support::{Before, PATIENCE, Stage, is_alive, quick, reason, task_error};
 
-/// A gate that stays closed once the server is marked: both others lag.
+/// A gate that stays closed once the leaders have left: of the two others one lags.
 fn close_the_gate(stage: &Stage) {
-    for other in [1, 3] {
-        let fault = Fault::on(FaultKind::ReplicaLagging { lag_ms: 60_000 }, other);
-        stage.sim.inject(fault.after(Kind::MarkSet, "", 1));
-    }
+    let fault = Fault::on(FaultKind::ReplicaLagging { lag_ms: 60_000 }, 3);
+    stage.sim.inject(fault.after(Kind::Answered, "ALTER SYSTEM STOP SERVER", 1));
 }
 
 async fn with_patient_gate() -> Stage {

@@ -66,6 +66,26 @@ impl Step for StopService {
         Ok(row.is_some_and(|row| row.stop_time.is_some()))
     }
 
+    /// On a session of its own: the one that STOP SERVER runs on is busy until the leaders have left.
+    async fn under_way(&self, context: &StepContext) -> Option<(ProgressReport, Duration)> {
+        let target = ways::target(&self.0, context).await.ok()?;
+        let read = async {
+            let mut reader = ways::reader(&self.0, &target).await?;
+            let marked = reader.server(&target.server.addr).await?.is_some_and(|row| row.stop_time.is_some());
+            Ok::<_, ClusterError>((marked, reader.leaders(&target.server.addr).await?.most()))
+        };
+        let report = match read.await {
+            Ok((true, leaders)) => leaders_left(context, &target, leaders),
+            Ok((false, _)) => ProgressReport::uncounted(format!(
+                "the root service checks whether {} may be stopped",
+                target.server.addr
+            )),
+            Err(error) => ProgressReport::uncounted(error.message),
+        };
+        // Every look is a new session: the statement itself says when it is over.
+        Some((report, self.0.pace.poll * 5))
+    }
+
     fn patience(&self) -> Patience {
         Patience::WithoutProgress { at_most: LONGEST_WAIT }
     }
@@ -83,6 +103,13 @@ fn unknown_cluster(error: &ClusterError) -> Look {
     Look::Reached { already_so: false, learned, writes: Vec::new() }
 }
 
+fn leaders_left(context: &StepContext, target: &Target, leaders: i64) -> ProgressReport {
+    let before = context.value(key::LEADERS_BEFORE).and_then(|text| text.parse::<i64>().ok()).unwrap_or_default();
+    let total = before.max(leaders);
+    let message = format!("{leaders} of {total} leaders still on {} {}", target.server.zone, target.server.addr);
+    ProgressReport { message, done: total - leaders, total }
+}
+
 impl StopService {
     /// STOP_TIME is set: wait for the leaders.
     async fn marked(
@@ -98,7 +125,7 @@ impl StopService {
             Ok(leaders) => leaders.most(),
             Err(error) => return ways::unread(&error),
         };
-        let (zone, addr) = (&target.server.zone, target.server.addr);
+        let addr = target.server.addr;
         if leaders == 0 {
             let since = row.stop_time.map(|at| at.to_string()).unwrap_or_default();
             context.log(format!("STOP_TIME of {addr} is set since {since}, no leader is left"));
@@ -107,10 +134,7 @@ impl StopService {
         if context.last_look && context.task.spec.force {
             return self.leaders_stay(context, target, reader, leaders).await;
         }
-        let before = context.value(key::LEADERS_BEFORE).and_then(|text| text.parse::<i64>().ok()).unwrap_or_default();
-        let total = before.max(leaders);
-        let message = format!("{leaders} of {total} leaders still on {zone} {addr}");
-        Look::Wait { progress: ProgressReport { message, done: total - leaders, total }, again_in: self.0.pace.poll }
+        Look::Wait { progress: leaders_left(context, target, leaders), again_in: self.0.pace.poll }
     }
 
     /// The wait is over and leaders stay: `force` goes on only if every log stream keeps a synced majority without the

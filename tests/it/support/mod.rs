@@ -150,11 +150,16 @@ impl Clients {
         let mut said = Vec::new();
         let waited = async {
             while let Some(message) = stream.message().await.unwrap() {
-                if let Some(v1::watch_task_response::Kind::Progress(progress)) = message.kind {
-                    said.push(progress.message);
-                    if said.last().unwrap().contains(words) {
-                        return true;
+                let progress = match message.kind {
+                    Some(v1::watch_task_response::Kind::Progress(progress)) => vec![progress],
+                    Some(v1::watch_task_response::Kind::Snapshot(task)) => {
+                        task.subtasks.into_iter().filter_map(|subtask| subtask.progress).collect()
                     }
+                    _ => continue,
+                };
+                said.extend(progress.into_iter().map(|progress| progress.message));
+                if said.last().is_some_and(|said| said.contains(words)) {
+                    return true;
                 }
             }
             false
