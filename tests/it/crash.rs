@@ -11,7 +11,8 @@ use tonic::Code;
 use tonic_types::StatusExt;
 
 use crate::support::{
-    Before, Clients, PATIENCE, ServeProcess, Stage, all, assert_unbroken, begins, config, quick, reason, task_error,
+    Before, Clients, PATIENCE, ServeProcess, Stage, all, assert_unbroken, begins, config, is_alive, quick, reason,
+    task_error,
 };
 
 const NAMES: [&str; 8] = [
@@ -91,6 +92,24 @@ async fn kill_9_in_every_subtask() {
     .await;
 }
 
+/// `kill -9` between SIGTERM and SIGKILL to an observer that ignores the first: the next process finds it still there, and
+/// ends it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn kill_9_between_sigterm_and_sigkill() {
+    let bed = Bed::registered().await;
+    bed.sim.inject(Fault::on(FaultKind::IgnoreSigterm, 2));
+    let service = bed.serve(&[]).await;
+    let request = bed.request(&service.clients).await;
+    let id = service.clients.stop_with(request).await.unwrap().id;
+    assert!(bed.sim.wait_recorded(PATIENCE, Kind::Signal, "SIGTERM ignored").await);
+    service.kill();
+    assert!(is_alive(bed.before.pid(2)));
+    let service = bed.serve(&[]).await;
+    let task = service.clients.at_rest(id).await;
+    assert_eq!(task.state(), v1::TaskState::Successful, "{task:#?}");
+    bed.before.assert_only_stopped(&bed.sim, 2);
+}
+
 /// The process ends before or after the Nth commit, for every N of a good run.
 #[tokio::test(flavor = "multi_thread", worker_threads = 6)]
 async fn a_crash_around_every_commit() {
@@ -150,8 +169,18 @@ async fn a_crash_loop_rests() {
     let task = service.clients.at_rest(id).await;
     assert_eq!((task.state(), task_error(&task).0.as_str()), (v1::TaskState::Failed, "CRASH_LOOP"), "{task:#?}");
     assert_eq!(bed.sim.recorded(Kind::MarkSet), [], "no statement was ever sent");
-    service.clients.retry(id).await;
-    let task = service.clients.at_rest(id).await;
+    drop(service);
+    // The retry is committed and its answer lost: the next process finds it and goes on.
+    let mut service = bed.serve(&[("OBSTEWARD_CRASH_AT_SUBMIT_AFTER", "1")]).await;
+    let retry = v1::RetryTaskRequest { task_id: id, ..Default::default() };
+    let lost = service.clients.tasks.clone().retry_task(retry).await.unwrap_err();
+    assert!(matches!(lost.code(), Code::Unavailable | Code::Unknown | Code::Cancelled), "{lost:?}");
+    assert!(!service.ended().await.unwrap().success());
+    drop(service);
+    let service = bed.serve(&[]).await;
+    let (events, _) = service.clients.events_until(id, task.revision, |_| false).await;
+    assert_eq!(events[0].revision, task.revision + 1);
+    let task = service.clients.task(id).await;
     assert_eq!(task.state(), v1::TaskState::Successful, "{task:#?}");
     assert_unbroken(&service.clients.events(id).await);
     bed.before.assert_only_stopped(&bed.sim, 2);

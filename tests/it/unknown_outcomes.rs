@@ -1,11 +1,15 @@
 //! Done, refused or unknown: a statement whose outcome is lost is looked into, and never reported as what it is not.
 
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
 use obsteward::config::Config;
 use obsteward::proto::v1;
 use obsteward::proto::v1::task_event::Kind as Event;
 use obsteward::sim::{Fault, FaultKind, Kind};
 
-use crate::support::{Before, Stage, all, assert_unbroken, quick, task_error};
+use crate::support::{Before, PATIENCE, Stage, all, assert_unbroken, is_alive, quick, task_error};
 
 const STOP: &str = "ALTER SYSTEM STOP SERVER";
 
@@ -138,4 +142,64 @@ async fn endpoints_that_come_and_go_are_waited_for() {
     let task = stage.clients.at_rest(id).await;
     assert_eq!(task.state(), v1::TaskState::Successful, "{task:#?}");
     before.assert_only_stopped(&stage.sim, 2);
+}
+
+/// `obsteward agent` on the address of a simulated server.
+struct AgentProcess(Child, u16);
+
+impl AgentProcess {
+    fn start(ip: &str, port: u16, directory: &Path) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_obsteward"))
+            .args(["agent", "--one-end-per", "0", "--listen", &format!("{ip}:{port}"), "--state-directory"])
+            .arg(directory)
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let listening = lines.find_map(|line| line.unwrap().strip_prefix("listening on ").map(str::to_owned));
+        let address: std::net::SocketAddr = listening.expect("the agent did not start").parse().unwrap();
+        std::thread::spawn(move || lines.for_each(drop));
+        Self(child, address.port())
+    }
+}
+
+impl Drop for AgentProcess {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The agent of the host dies between SIGTERM and SIGKILL: what became of the process is not known until an agent answers
+/// again, and then it is looked into.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_agent_lost_between_sigterm_and_sigkill() {
+    let stage = Stage::new().await;
+    let before = Before::of(&stage.sim);
+    let directory = tempfile::tempdir().unwrap();
+    let ip = stage.info(2).ip;
+    let agent = AgentProcess::start(&ip, 0, directory.path());
+    let port = agent.1;
+    let request = v1::UpdateClusterRequest {
+        cluster_id: stage.cluster_id,
+        default_host: Some(v1::DefaultHost { transport: v1::HostTransport::Grpc as i32, agent_port: port.into() }),
+        update_mask: Some(prost_types::FieldMask { paths: vec!["default_host".into()] }),
+        ..Default::default()
+    };
+    stage.clients.clusters.clone().update_cluster(request).await.unwrap();
+    stage.sim.inject(Fault::on(FaultKind::IgnoreSigterm, 2));
+    let request = stage.request(2).await;
+    let id = stage.clients.stop_with(request).await.unwrap().id;
+    assert!(stage.sim.wait_recorded(PATIENCE, Kind::Signal, "SIGTERM ignored").await);
+    drop(agent);
+    stage.clients.waits_for(id, "does not answer").await;
+    assert!(is_alive(before.pid(2)));
+    let _agent = AgentProcess::start(&ip, port, directory.path());
+    let task = stage.clients.at_rest(id).await;
+    assert_eq!(task.state(), v1::TaskState::Successful, "{task:#?}");
+    before.assert_only_stopped(&stage.sim, 2);
+    let unknown = |event: &v1::TaskEvent| matches!(&event.kind, Some(Event::IntentSettled(settled)) if settled.outcome() == v1::IntentOutcome::Unknown);
+    let events = stage.clients.events(id).await;
+    assert_eq!(events.iter().filter(|event| unknown(event)).count(), 1, "{events:#?}");
 }

@@ -1,6 +1,7 @@
 //! What end-to-end tests stand on: a simulated cluster of real processes with short times, the service in this process or
 //! as a process of its own, and clients of both. Every test has its own loopback network and folder; dropping a stage ends
 //! everything that it started.
+#![allow(dead_code, reason = "the stage offers what tests need, not only what the tests of today use")]
 
 mod process;
 
@@ -135,12 +136,6 @@ impl Clients {
         };
         let ended = tokio::time::timeout(PATIENCE, watched).await.expect("the task did not move");
         (events, ended)
-    }
-
-    /// Waits until a subtask of this name runs.
-    pub async fn runs(&self, task_id: i64, name: &str) {
-        let (events, _) = self.events_until(task_id, 0, |event| begins(event, name)).await;
-        assert!(events.iter().any(|event| begins(event, name)), "{name} never ran: {events:#?}");
     }
 
     /// Waits until the running subtask says that it waits for something in these words.
