@@ -121,7 +121,7 @@ impl StopProcess {
             .intents
             .iter()
             .filter(|intent| intent.subtask == context.subtask && intent.run_time == run_time);
-        let last_attempt = attempts.clone().last().map(|intent| intent.at);
+        let last_attempt = attempts.clone().next_back().map(|intent| intent.at);
         let outcomes: Vec<Option<IntentOutcome>> = attempts.map(|intent| intent.outcome).collect();
         let turned_away = context.refused.as_ref().is_some_and(|(code, _)| code == NOT_YOUR_TURN);
         if let (true, Some(at)) = (turned_away, last_attempt)
