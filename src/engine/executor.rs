@@ -308,12 +308,13 @@ impl Executor {
         }
     }
 
-    /// Commits that the attempts of a subtask which were open have happened.
+    /// Commits that the oldest open attempt of a subtask has happened. Later ones stay open: they may still be on their
+    /// way, and their horizon counts.
     async fn settle(&self, context: &StepContext, message: &str) -> Result<(), LetGo> {
         let subtask = context.subtask;
-        let open = context.task.intents.iter().filter(|intent| intent.subtask == subtask && intent.is_unresolved());
-        for number in open.map(|intent| intent.number) {
-            let (outcome, message) = (IntentOutcome::Done, message.to_owned());
+        let mut intents = context.task.intents.iter();
+        if let Some(open) = intents.find(|intent| intent.subtask == subtask && intent.is_unresolved()) {
+            let (number, outcome, message) = (open.number, IntentOutcome::Done, message.to_owned());
             self.write(Input::EffectEnded { subtask, number, outcome, message }, |_| Vec::new()).await?;
         }
         Ok(())
@@ -374,6 +375,10 @@ impl Executor {
         if !recorded {
             // Consent to an irreversible step has ended: the decision failed the subtask instead.
             return Ok(Acted::Ended);
+        }
+        if let Some(recorded) = task.intents.iter().find(|intent| intent.number == number) {
+            let progress = ProgressReport::uncounted(format!("the answer to {}", recorded.intent.description));
+            self.note(context, progress, recorded.intent.horizon);
         }
         let permit = self.permit(&task, id, number).await?;
         crate::engine::scheduler::crash_hook_permit();

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::error::{ClusterError, is_surely_refusal};
 use super::literal::Statement;
 use super::session::{Proven, Session};
-use super::{EffectSession, HORIZON_MARGIN, views};
+use super::{EffectSession, EffectTimes, views};
 use crate::domain::effect::{EffectOutcome, Permit};
 
 /// The effect session over a MySQL session.
@@ -15,15 +15,16 @@ pub struct MysqlEffectSession {
     proven: Proven,
     connection_id: i64,
     horizon: Duration,
+    times: EffectTimes,
 }
 
 impl MysqlEffectSession {
-    pub(super) async fn new(mut proven: Proven) -> Result<Self, ClusterError> {
+    pub(super) async fn new(mut proven: Proven, times: EffectTimes) -> Result<Self, ClusterError> {
         let connection_id = connection_id(&mut proven.session).await?;
         let parameters = views::parameters(&mut proven.session).await?;
         // Without the parameter the horizon is not known, and nothing is sent whose end is not known.
-        let horizon = super::horizon(parameters.internal_sql_execute_timeout?);
-        Ok(Self { proven, connection_id, horizon })
+        let horizon = times.horizon(parameters.internal_sql_execute_timeout?);
+        Ok(Self { proven, connection_id, horizon, times })
     }
 }
 
@@ -62,7 +63,7 @@ impl EffectSession for MysqlEffectSession {
         }
         let sql = statement.to_string();
         tracing::info!(endpoint = %self.proven.endpoint, connection_id = self.connection_id, fence = permit.fence().get(), %sql, "sending an effect");
-        let bound = self.horizon.saturating_sub(HORIZON_MARGIN);
+        let bound = self.horizon.saturating_sub(self.times.margin);
         let outcome = outcome(self.proven.session.command(&sql, bound).await);
         tracing::info!(endpoint = %self.proven.endpoint, connection_id = self.connection_id, ?outcome, "effect answered");
         outcome

@@ -5,6 +5,7 @@
 
 mod api;
 mod api_validation;
+mod crash;
 mod dead_hosts;
 mod dependencies;
 mod domain;
@@ -15,10 +16,12 @@ mod force;
 mod layers;
 mod oceanbase;
 mod refusals;
+mod right_process;
 mod sim;
 mod stop_server;
 mod store;
 mod support;
+mod unknown_outcomes;
 mod watch;
 mod watch_load;
 mod watch_sqlite;

@@ -85,7 +85,9 @@ impl Assessment {
     /// Why a stop is refused: the first check in words, with all others in the metadata.
     pub fn refusal(&self) -> Option<Failure> {
         let refusing: Vec<&AssessedCheck> = self.checks.iter().filter(|check| check.refuses()).collect();
-        let first = refusing.first()?;
+        // Admission only knows that the process is in doubt; the look at the host says which processes.
+        let in_doubt = refusing.iter().find(|check| check.name == "PROCESS_AMBIGUOUS");
+        let first = in_doubt.or(refusing.first())?;
         let said = first.root_service_words.as_ref().unwrap_or(&first.evidence);
         let mut message = said.clone();
         if first.root_service_words.is_some() && first.evidence != *said {

@@ -90,6 +90,22 @@ fn unknown_cluster(error: &ClusterError) -> Look {
     Look::Reached { already_so: false, learned, writes: Vec::new() }
 }
 
+fn leaders_left(context: &StepContext, target: &Target, leaders: i64) -> ProgressReport {
+    let before = context.value(key::LEADERS_BEFORE).and_then(|text| text.parse::<i64>().ok()).unwrap_or_default();
+    let total = before.max(leaders);
+    let message = format!("{leaders} of {total} leaders still on {} {}", target.server.zone, target.server.addr);
+    ProgressReport { message, done: total - leaders, total }
+}
+
+/// Outcomes of what this execution of the subtask tried, oldest first.
+fn attempts_of_this_run(context: &StepContext) -> Vec<Option<IntentOutcome>> {
+    let run_time = context.this().map_or(1, |subtask| subtask.run_time);
+    let mine = context.task.intents.iter();
+    mine.filter(|intent| intent.subtask == context.subtask && intent.run_time == run_time)
+        .map(|intent| intent.outcome)
+        .collect()
+}
+
 impl StopService {
     /// STOP_TIME is set: wait for the leaders.
     async fn marked(
@@ -103,10 +119,12 @@ impl StopService {
             Ok(leaders) => leaders.most(),
             Err(error) => return ways::unread(&error),
         };
-        let (zone, addr) = (&target.server.zone, target.server.addr);
-        // A positive look ends the unknown. Of several open attempts one may still be on its way: then the horizon counts.
-        let open = context.task.intents.iter().filter(|intent| intent.subtask == context.subtask);
-        if leaders > 0 && open.filter(|intent| intent.is_unresolved()).count() == 1 {
+        let addr = target.server.addr;
+        // Set after our statement counts as set by it: whoever clears it from here on means to start the server.
+        let attempts = attempts_of_this_run(context);
+        let known = attempts.contains(&Some(IntentOutcome::Done));
+        let open = attempts.iter().any(|outcome| matches!(outcome, None | Some(IntentOutcome::Unknown)));
+        if leaders > 0 && open && !known {
             return Look::Happened { message: format!("STOP_TIME of {addr} is set") };
         }
         if leaders == 0 {
@@ -117,10 +135,7 @@ impl StopService {
         if context.last_look && context.task.spec.force {
             return self.leaders_stay(context, target, reader, leaders).await;
         }
-        let before = context.value(key::LEADERS_BEFORE).and_then(|text| text.parse::<i64>().ok()).unwrap_or_default();
-        let total = before.max(leaders);
-        let message = format!("{leaders} of {total} leaders still on {zone} {addr}");
-        Look::Wait { progress: ProgressReport { message, done: total - leaders, total }, again_in: self.0.pace.poll }
+        Look::Wait { progress: leaders_left(context, target, leaders), again_in: self.0.pace.poll }
     }
 
     /// The wait is over and leaders stay: `force` goes on only if every log stream keeps a synced majority without the
@@ -160,13 +175,7 @@ impl StopService {
 
     /// STOP_TIME is not set: was it cleared, was it refused, or is the statement to be sent?
     async fn not_marked(&self, context: &StepContext, target: &Target, reader: &mut dyn ClusterReader) -> Look {
-        let run_time = context.this().map_or(1, |subtask| subtask.run_time);
-        let mine = context
-            .task
-            .intents
-            .iter()
-            .filter(|intent| intent.subtask == context.subtask && intent.run_time == run_time);
-        let outcomes: Vec<Option<IntentOutcome>> = mine.map(|intent| intent.outcome).collect();
+        let outcomes = attempts_of_this_run(context);
         let addr = target.server.addr;
         if outcomes.contains(&Some(IntentOutcome::Done)) {
             let message = format!(
