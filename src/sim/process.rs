@@ -57,7 +57,8 @@ pub fn spawn(shared: &Arc<Shared>, server: i64) -> Result<(), SimError> {
     let mut command = Command::new(server.home.join("bin/observer"));
     command
         .arg0("bin/observer")
-        .args(["-p", &server.sql_port.to_string(), "-P", &server.rpc_port.to_string(), "-z", &server.zone])
+        .args(["-p", &server.sql_port.to_string(), "-P", &server.rpc_port.to_string(), "-I", &server.ip])
+        .args(["-z", &server.zone])
         .args(["-n", &shared.options.cluster_name, "-c", &shared.options.cluster_id.to_string(), "-d"])
         .arg(std::ffi::OsStr::from_bytes(&store))
         .env(FOREGROUND, "1")

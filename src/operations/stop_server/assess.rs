@@ -61,7 +61,7 @@ impl AssessedCheck {
 /// Every check of a stop.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Assessment {
-    /// In a fixed order: the cluster's answer, admission, the host, then the precheck.
+    /// In a fixed order: the cluster's answer, the host, admission, then the precheck.
     pub checks: Vec<AssessedCheck>,
     /// Leaders that would move.
     pub leader_moves: Vec<LeaderMove>,
@@ -85,9 +85,7 @@ impl Assessment {
     /// Why a stop is refused: the first check in words, with all others in the metadata.
     pub fn refusal(&self) -> Option<Failure> {
         let refusing: Vec<&AssessedCheck> = self.checks.iter().filter(|check| check.refuses()).collect();
-        // Admission only knows that the process is in doubt; the look at the host says which processes.
-        let in_doubt = refusing.iter().find(|check| check.name == "PROCESS_AMBIGUOUS");
-        let first = in_doubt.or(refusing.first())?;
+        let first = refusing.first()?;
         let said = first.root_service_words.as_ref().unwrap_or(&first.evidence);
         let mut message = said.clone();
         if first.root_service_words.is_some() && first.evidence != *said {
@@ -135,12 +133,13 @@ pub fn assess(
     let mut leader_moves = Vec::new();
     let mut failures_tolerated_after = 0;
     let mut observed_at = surroundings.now;
-    if let Ok(reading) = &survey.reading {
-        checks.push(admission_check(reading, target, &survey.found, stop_type));
-    }
+    // Before admission, which only knows that a process is in doubt: the look at the host says which.
     match stop_type {
         StopType::Process => checks.extend(host_checks(survey)),
         StopType::Service => {}
+    }
+    if let Ok(reading) = &survey.reading {
+        checks.push(admission_check(reading, target, &survey.found, stop_type));
     }
     if let Ok(reading) = &survey.reading {
         let precheck = precheck(reading, &target.server.addr, surroundings);
