@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use obsteward::clock::monotonic_now;
 use obsteward::config::Config;
 use obsteward::proto::v1;
 use obsteward::proto::v1::watch_task_response::Kind as Message;
@@ -278,7 +279,7 @@ async fn sigterm_in_the_middle_of_a_task() {
     let mut stream = service.clients.tasks.clone().watch_task(request).await.unwrap().into_inner();
     let mut last = stream.message().await.unwrap();
     service.terminate();
-    let began = std::time::Instant::now();
+    let began = monotonic_now();
     let mut seen = 0;
     let status = loop {
         if let Some(Message::Event(event)) = last.as_ref().and_then(|message| message.kind.as_ref()) {

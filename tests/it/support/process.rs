@@ -94,14 +94,15 @@ impl ServeProcess {
 
     /// Waits until it ended by itself, at most as long as anything in a test may take; `None`: it did not.
     pub async fn ended(&mut self) -> Option<ExitStatus> {
-        let deadline = tokio::time::Instant::now() + super::PATIENCE;
-        while tokio::time::Instant::now() < deadline {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return Some(status);
+        let gone = async {
+            loop {
+                match self.child.try_wait().unwrap() {
+                    Some(status) => return status,
+                    None => tokio::time::sleep(std::time::Duration::from_millis(5)).await,
+                }
             }
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
-        None
+        };
+        tokio::time::timeout(super::PATIENCE, gone).await.ok()
     }
 
     /// Asks it to end, as a service manager does.
