@@ -163,9 +163,9 @@ fn same_server(args: &StopArgs, plan: &v1::StopPlan) -> Result<(), Failure> {
 /// The plan is the data of `--plan`; otherwise it is for the person, and the task is the data.
 fn show_plan(args: &StopArgs, plan: &v1::StopPlan, output: &Output) -> Result<(), Failure> {
     match output.format {
-        Format::Text if args.plan => output.lines(plan_lines(plan, output.paint)),
+        Format::Text if args.plan => output.lines(plan_lines(plan, true, output.paint)),
         Format::Text => {
-            output.note(&plan_lines(plan, output.note_paint()).join("\n"));
+            output.note(&plan_lines(plan, false, output.note_paint()).join("\n"));
             Ok(())
         }
         Format::Json if args.plan || !plan.allowed => {

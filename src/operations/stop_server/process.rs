@@ -152,7 +152,7 @@ impl StopProcess {
         };
         let grace = deps.pace.grace;
         let intent = Intent {
-            description: format!("end the process {identity} of {}", target.server.addr),
+            description: format!("end {identity} of {}", target.server.addr),
             endpoint: format!("host of {}", target.server.addr.ip()),
             connection_id: 0,
             horizon: deps.clock.now().plus(grace + HORIZON_BESIDE_GRACE),
@@ -298,7 +298,7 @@ impl PreparedEffect for ArmAndFire {
         let grace = self.deps.pace.grace;
         let store_id = self.deps.store_id.clone();
         match self.host.stop(permit, &observer, identity, ticket, &store_id, grace).await {
-            StopResult::Ended { how, evidence } => EffectOutcome::Done { message: format!("{how:?}: {evidence}") },
+            StopResult::Ended { evidence, .. } => EffectOutcome::Done { message: evidence },
             StopResult::Refused { code, message } => refused(&code, message),
             StopResult::Unknown { message } => EffectOutcome::Unknown { message },
         }
