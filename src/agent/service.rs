@@ -222,8 +222,9 @@ impl Agent {
             let request = Arc::clone(request);
             self.blocking(move |inner| inner.verify(&request)).await?
         };
-        let gone =
-            || Answer::AlreadyGone { evidence: format!("pid {} had ended before a signal was sent", request.identity.pid) };
+        let gone = || Answer::AlreadyGone {
+            evidence: format!("pid {} had ended before a signal was sent", request.identity.pid),
+        };
         let (Some(held), Verified::Running) = (held, verified) else { return Ok(gone()) };
         let refused = |error: std::io::Error| Refusal::NotPermitted {
             reason: format!("{} could not be signalled: {error}", request.identity),
@@ -239,7 +240,9 @@ impl Agent {
         match held.kill() {
             Err(error) => return Ok(still_there(format!("got SIGTERM, but SIGKILL could not be sent: {error}"))),
             Ok(Sent::Gone) => {
-                return Ok(Answer::Terminated { evidence: format!("pid {} ended after SIGTERM", request.identity.pid) });
+                return Ok(Answer::Terminated {
+                    evidence: format!("pid {} ended after SIGTERM", request.identity.pid),
+                });
             }
             Ok(Sent::Sent) => {}
         }

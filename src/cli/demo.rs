@@ -295,7 +295,8 @@ mod tempfile_dir {
 
     impl TemporaryDirectory {
         pub fn create() -> Result<Self, Failure> {
-            let path = std::env::temp_dir().join(format!("obsteward-demo-{:.12}", uuid::Uuid::new_v4().simple().to_string()));
+            let path =
+                std::env::temp_dir().join(format!("obsteward-demo-{:.12}", uuid::Uuid::new_v4().simple().to_string()));
             std::fs::create_dir_all(&path)
                 .map_err(|error| Failure::Local(format!("cannot create {}: {error}", path.display())))?;
             Ok(Self(path))

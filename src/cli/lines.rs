@@ -130,7 +130,8 @@ pub fn rows(view: &TaskView, now: Timestamp, frame: usize, paint: Paint) -> Vec<
     let elapsed = between(task.create_time.as_ref(), task.finish_time.or(task.resting_since).as_ref(), now);
     let state = paint_task_state(task.state(), &words::task_state(task.state), paint);
     // What changes stands first: a narrow terminal cuts the end off.
-    let mut rows = vec![format!("task {}  {state}  {elapsed:>6}  {}  {}", task.id, flat(&task.name), flat(&target(task)))];
+    let mut rows =
+        vec![format!("task {}  {state}  {elapsed:>6}  {}  {}", task.id, flat(&task.name), flat(&target(task)))];
     rows.extend(view.subtasks().map(|subtask| subtask_row(view, subtask, now, frame, paint)));
     rows
 }

@@ -5,10 +5,13 @@
 
 mod api;
 mod api_validation;
+mod command_line;
+mod demo;
 mod dependencies;
 mod domain;
 mod fake_store;
 mod fake_use_cases;
+mod grpcurl;
 mod layers;
 mod oceanbase;
 mod sim;

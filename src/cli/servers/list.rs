@@ -30,7 +30,9 @@ pub async fn run(args: ListArgs, client: &Client, output: &Output) -> Result<Exi
     match output.format {
         Format::Text => {
             output.lines(table(&servers).lines(output.paint))?;
-            output.note("process, leaders and whether a server may be powered off: obsteward servers show CLUSTER SERVER");
+            output.note(
+                "process, leaders and whether a server may be powered off: obsteward servers show CLUSTER SERVER",
+            );
         }
         Format::Json => {
             output.document(&ServersDoc { servers: servers.iter().map(ServerDoc::from).collect() })?;

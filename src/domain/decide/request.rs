@@ -2,7 +2,9 @@
 
 use super::{DEFAULT_CONSENT, moved};
 use crate::clock::Timestamp;
-use crate::domain::event::{Effect, EventKind, IntentOutcome, SubtaskOperation, SubtaskState, TaskOperation, TaskState, Verb};
+use crate::domain::event::{
+    Effect, EventKind, IntentOutcome, SubtaskOperation, SubtaskState, TaskOperation, TaskState, Verb,
+};
 use crate::domain::ids::{Principal, Revision, SubtaskId};
 use crate::domain::refusal::Refusal;
 use crate::domain::task::{RecordedIntent, Task};

@@ -3,6 +3,7 @@
 //! everything that it started.
 
 mod process;
+pub mod program;
 
 use std::path::Path;
 use std::time::Duration;
