@@ -5,6 +5,9 @@ use super::table::{Table, flat};
 use super::{times, words};
 use crate::proto::v1;
 
+/// Longest evidence in a plan that is not the whole one, in characters.
+const LONGEST_EVIDENCE: usize = 130;
+
 /// The lines of a plan: with every check, or only with those that say something.
 pub fn plan_lines(plan: &v1::StopPlan, whole: bool, paint: Paint) -> Vec<String> {
     let read = times::shown(plan.observed_at.as_ref());
@@ -19,7 +22,8 @@ pub fn plan_lines(plan: &v1::StopPlan, whole: bool, paint: Paint) -> Vec<String>
     let shown: Vec<_> = plan.checks.iter().filter(|check| whole || check.verdict() != v1::Verdict::Pass).collect();
     for check in &shown {
         let verdict = words::verdict(check.verdict).into_owned();
-        table.row([check.name.clone(), verdict, overriding(check), check.evidence.clone()]);
+        let evidence = if whole { check.evidence.clone() } else { cut(&check.evidence) };
+        table.row([check.name.clone(), verdict, overriding(check), evidence]);
     }
     if !table.is_empty() {
         let mut rows = table.lines(paint).into_iter();
@@ -46,6 +50,14 @@ pub fn plan_lines(plan: &v1::StopPlan, whole: bool, paint: Paint) -> Vec<String>
         paint.red("verdict: the stop is blocked")
     });
     lines
+}
+
+/// A beginning that fits a line or two; the whole plan has the rest.
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(LONGEST_EVIDENCE) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or(text)),
+        None => text.to_owned(),
+    }
 }
 
 fn overriding(check: &v1::PlanCheck) -> String {

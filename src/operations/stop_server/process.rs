@@ -58,6 +58,12 @@ impl Step for StopProcess {
             Finding::Running(identity) => self.running(context, &target, &found, identity).await,
         }
     }
+
+    /// Asked when the task is retried: a process that is there again is ended again, which is what the retry consents to.
+    async fn still_holds(&self, context: &StepContext) -> Result<bool, Failure> {
+        let target = ways::target(&self.0, context).await?;
+        Ok(!matches!(ways::find(&self.0, &target).await.finding, Finding::Running(_)))
+    }
 }
 
 impl StopProcess {
@@ -121,7 +127,7 @@ impl StopProcess {
             .intents
             .iter()
             .filter(|intent| intent.subtask == context.subtask && intent.run_time == run_time);
-        let last_attempt = attempts.clone().last().map(|intent| intent.at);
+        let last_attempt = attempts.clone().next_back().map(|intent| intent.at);
         let outcomes: Vec<Option<IntentOutcome>> = attempts.map(|intent| intent.outcome).collect();
         let turned_away = context.refused.as_ref().is_some_and(|(code, _)| code == NOT_YOUR_TURN);
         if let (true, Some(at)) = (turned_away, last_attempt)
