@@ -23,6 +23,9 @@ pub struct ServeArgs {
     /// Address of the gRPC listener, before the configuration's
     #[arg(long, value_name = "ADDR", env = "OBSTEWARD_LISTEN")]
     pub listen: Option<SocketAddr>,
+    /// Listen on a network address although nothing authenticates callers: whoever reaches it can stop servers
+    #[arg(long)]
+    pub insecure_listen: bool,
     /// File of the embedded store, before the configuration's
     #[arg(long, value_name = "FILE", env = "OBSTEWARD_STORE")]
     pub store: Option<PathBuf>,
@@ -43,6 +46,7 @@ impl ServeArgs {
         if let Some(listen) = self.listen {
             config.server.listen = listen;
         }
+        config.server.insecure_listen |= self.insecure_listen;
         if let Some(path) = self.store {
             config.store.path = path;
         }

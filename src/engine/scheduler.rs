@@ -1,9 +1,11 @@
 //! Which tasks this process owns: takes over every open task at start, runs new and retried ones, and lets go at shutdown.
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -18,6 +20,8 @@ use crate::engine::executor::{Executor, LetGo};
 use crate::engine::step::Registry;
 use crate::store::{Author, Store, StoreError};
 
+/// Pause before a task whose executor broke down is taken over again.
+const PAUSE_AFTER_BREAKDOWN: Duration = Duration::from_secs(1);
 /// An effect in flight gets so long at shutdown.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 
@@ -75,9 +79,33 @@ impl Engine {
             open.into_iter().map(|stored| stored.task).filter(|task| task.state.phase() == Phase::Moving).collect();
         let count = moving.len();
         for task in moving {
-            self.adopt(Arc::new(task)).await?;
+            let id = task.spec.id;
+            match self.adopt(Arc::new(task)).await {
+                Ok(()) => {}
+                // One task that cannot be taken over keeps its cluster held, and nobody else's.
+                Err(StoreError::Damaged(what)) => tracing::error!(task = id.get(), "the task waits: {what}"),
+                Err(error @ (StoreError::Open(_) | StoreError::Failed(_) | StoreError::Closed)) => return Err(error),
+            }
         }
         Ok(count)
+    }
+
+    /// Takes a task over again after its executor broke down here. A task that breaks every executor soon rests as
+    /// CRASH_LOOP, by the count of its adoptions.
+    async fn adopt_again(self: &Arc<Self>, id: TaskId) {
+        tokio::select! {
+            () = tokio::time::sleep(PAUSE_AFTER_BREAKDOWN) => {}
+            () = self.shutdown.cancelled() => return,
+        }
+        let adopted = async {
+            match self.store.task(id).await? {
+                Some(stored) if stored.task.state.phase() == Phase::Moving => self.adopt(Arc::new(stored.task)).await,
+                Some(_) | None => Ok(()),
+            }
+        };
+        if let Err(error) = adopted.await {
+            tracing::error!(task = id.get(), "the task waits for the next start: {error}");
+        }
     }
 
     async fn adopt(self: &Arc<Self>, task: Arc<Task>) -> Result<(), StoreError> {
@@ -143,17 +171,28 @@ impl Engine {
             task,
         );
         let work = async move {
-            let taken_over = if earlier_owner { executor.take_over().await } else { Ok(()) };
-            let let_go = match taken_over {
-                Ok(()) => executor.run().await,
-                Err(let_go) => let_go,
+            let run = async {
+                let taken_over = if earlier_owner { executor.take_over().await } else { Ok(()) };
+                match taken_over {
+                    Ok(()) => executor.run().await,
+                    Err(let_go) => let_go,
+                }
             };
+            // A bug in one step must not leave its task without an owner and without a word.
+            let let_go = AssertUnwindSafe(run).catch_unwind().await;
             engine.forget(id, fence);
+            let Ok(let_go) = let_go else {
+                tracing::error!(task = id.get(), "the executor of the task broke down");
+                return engine.adopt_again(id).await;
+            };
             match let_go {
                 LetGo::Ended => tracing::info!(task = id.get(), "the task ended"),
                 LetGo::ShuttingDown => tracing::info!(task = id.get(), "let go of the task: shutting down"),
                 LetGo::Fenced => tracing::warn!(task = id.get(), "let go of the task: another owner has it"),
-                LetGo::Store(error) => tracing::error!(task = id.get(), "let go of the task: {error}"),
+                LetGo::Store(error) => {
+                    tracing::error!(task = id.get(), "let go of the task: {error}");
+                    engine.adopt_again(id).await;
+                }
                 LetGo::UnknownOperation(what) => {
                     tracing::error!(task = id.get(), "let go of the task: this version does not know {what}");
                 }

@@ -1,4 +1,5 @@
 //! The ways to a host, to a real agent and to none.
+#![cfg(test)]
 
 use std::future::pending;
 use std::net::SocketAddr;

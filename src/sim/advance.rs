@@ -150,6 +150,7 @@ fn elect(cluster: &mut Cluster, index: usize, now: Micros, happened: &mut Vec<Ha
             }
         }
         Some(leader) if now - down_since(&leader) < election => {}
+        None if cluster.holds.leader_stuck(ls) => {}
         _ => {
             let successor = if has_majority { candidate(cluster, ls, now) } else { None };
             if successor.is_some() || ls.leader.is_some() {
@@ -166,11 +167,7 @@ fn switch(cluster: &mut Cluster, index: usize, now: Micros, happened: &mut Vec<H
     if now < leader.next_leader_move {
         return;
     }
-    let stuck = cluster.holds.stuck_leaders.iter().any(|stuck| {
-        stuck.server.is_none_or(|server| server == leader.id)
-            && stuck.tenant.is_none_or(|tenant| tenant == ls.tenant)
-            && stuck.ls.is_none_or(|id| id == ls.id)
-    });
+    let stuck = cluster.holds.leader_stuck(ls);
     let must_leave = leader.stop_time != 0 || !cluster.zone(&leader.zone).is_some_and(|zone| zone.active);
     let leader = leader.id;
     let wants_home = leader != ls.preferred && electable(cluster, ls, ls.preferred, now);

@@ -7,11 +7,11 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use super::core::{Core, Shared};
-use super::fault::{Fault, FaultId};
+use super::fault::{Fault, FaultId, FaultKind};
 use super::net::NetClaim;
 use super::options::{SimError, SimOptions};
 use super::record::{Happening, Kind, Recorded};
-use super::state::{Cluster, Position, ServerStatus};
+use super::state::{Cluster, ServerStatus};
 use super::time::Micros;
 use super::{advance, bootstrap, coordinator, process};
 
@@ -250,10 +250,11 @@ impl SimCluster {
         });
     }
 
-    /// Nobody leads the log stream; its leader switch is what brings one back, unless `LeaderSwitchStuck` or a lost
-    /// majority prevents it.
-    pub fn remove_leader(&self, tenant: i64, ls: i64) {
+    /// Nobody leads the log stream until the fault is cleared.
+    pub fn remove_leader(&self, tenant: i64, ls: i64) -> FaultId {
+        let fault = self.inject(FaultKind::LeaderSwitchStuck { tenant: Some(tenant), ls: Some(ls) });
         self.lead(tenant, ls, None);
+        fault
     }
 
     /// The log stream is led there from now on, and wants to be.
@@ -270,18 +271,6 @@ impl SimCluster {
             advance::lead(&mut core.cluster, index, leader, now, &mut happened);
             for happening in happened {
                 core.happen(now, happening);
-            }
-        });
-    }
-
-    /// The log of the server's replicas ends here until its process is started anew: for a passing lag inject
-    /// `ReplicaLagging`.
-    pub fn set_stale(&self, id: i64, scn: Micros) {
-        self.change(|cluster| {
-            for replica in cluster.log_streams.iter_mut().flat_map(|ls| &mut ls.replicas) {
-                if replica.server == id {
-                    replica.position = Position::Stale(scn);
-                }
             }
         });
     }

@@ -184,6 +184,17 @@ pub struct StuckLeader {
     pub ls: Option<i64>,
 }
 
+impl Holds {
+    /// This log stream keeps its leader; with nobody leading, nobody is elected.
+    pub fn leader_stuck(&self, ls: &LogStream) -> bool {
+        self.stuck_leaders.iter().any(|stuck| {
+            stuck.server.is_none_or(|server| ls.leader == Some(server))
+                && stuck.tenant.is_none_or(|tenant| tenant == ls.tenant)
+                && stuck.ls.is_none_or(|id| id == ls.id)
+        })
+    }
+}
+
 impl Server {
     /// The address OceanBase knows it by: `ip:rpc_port`.
     pub fn address(&self) -> String {

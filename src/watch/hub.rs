@@ -22,7 +22,7 @@ use crate::watch::encoded::Encoded;
 use crate::watch::ring::{Channel, Entry, SharedSnapshot, lock};
 
 /// The pause behind a round, as a multiple of the round: waking a thousand watchers costs milliseconds, and at 20 the
-/// hub's share of a core stays below a twentieth however fast tasks move (measured: 82 to 90 % of the write rate is kept).
+/// hub's share of a core stays below a twentieth however fast tasks move.
 const PAUSE_FACTOR: u32 = 20;
 /// Pauses below this are left out: tokio's timers count milliseconds, a shorter sleep would only add lag.
 const SHORTEST_PAUSE: Duration = Duration::from_micros(500);

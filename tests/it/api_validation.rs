@@ -1,4 +1,6 @@
 //! What is wrong with each field of a request, through the wire: the field is named, and nothing reaches the service.
+// One macro breaks fields of every kind of request, `Copy` and default ones too.
+#![allow(clippy::field_reassign_with_default, clippy::clone_on_copy)]
 
 use obsteward::proto::v1;
 use tonic::{Code, Status};

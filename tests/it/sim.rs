@@ -330,6 +330,11 @@ async fn what_tests_set_is_what_clients_see() {
         conn.query_first("SELECT previous_locality FROM DBA_OB_TENANTS WHERE tenant_id = 1002").await.unwrap();
     assert_eq!(previous.as_deref(), Some("FULL{1}@zone1"));
     cluster.set_previous_locality(1002, "");
+    let leaderless = cluster.remove_leader(1002, 1001);
+    let text = conn.query_drop(&sql).await.unwrap_err().to_string();
+    assert!(text.contains("Tenant(1002) LS(1001) has no leader, stop server not allowed"), "{text}");
+    cluster.clear(leaderless);
+    assert!(cluster.wait_until(PATIENCE, |s| s.log_stream(1002, 1001).unwrap().leader.is_some()).await);
     cluster.set_zone_active("zone3", false);
     assert_eq!(number(conn.query_drop(&sql).await), 4660);
     cluster.set_zone_active("zone3", true);

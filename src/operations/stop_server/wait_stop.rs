@@ -31,7 +31,7 @@ impl Step for WaitObserverStop {
         let found = ways::find(deps, &target).await;
         let host_known = match self.process(context, &target, &found) {
             Ok(waits_for) => waits_for,
-            Err(look) => return *look,
+            Err(failure) => return ways::refuse(failure),
         };
         let read = async { ways::gate_reader(deps, &target).await?.server(&target.server.addr).await };
         let status = match read.await {
@@ -66,8 +66,8 @@ impl Step for WaitObserverStop {
 }
 
 impl WaitObserverStop {
-    /// What is still waited for on the host, or a look that ends the step.
-    fn process(&self, context: &StepContext, target: &Target, found: &Found) -> Result<Option<String>, Box<Look>> {
+    /// What is still waited for on the host, or why the step fails.
+    fn process(&self, context: &StepContext, target: &Target, found: &Found) -> Result<Option<String>, Failure> {
         match &found.finding {
             Finding::Absent { .. } => {
                 let open: Vec<&str> = [(found.rpc_port_open, "RPC"), (found.sql_port_open, "SQL")]
@@ -81,7 +81,7 @@ impl WaitObserverStop {
                     "{identity} of {} runs again: somebody started it; it is not ended a second time, ask, then retry",
                     target.server.addr
                 );
-                Err(Box::new(ways::refuse(Failure::new(FailureKind::Interfered, "RESTARTED_BY_OTHER", message))))
+                Err(Failure::new(FailureKind::Interfered, "RESTARTED_BY_OTHER", message))
             }
             Finding::Ambiguous { evidence } => Ok(Some(format!("a clear answer of the host ({evidence})"))),
             // The process step ended without the host's word: then there is none to wait for here either.
