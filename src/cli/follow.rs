@@ -24,7 +24,7 @@ use crate::proto::v1;
 use crate::proto::v1::task_event::Kind;
 
 /// A wait that only counts down is told this often where lines stay.
-const PROGRESS_EVERY: Duration = Duration::from_secs(1);
+const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 
 /// Whether two messages differ in their numbers at most.
 fn same_but_numbers(one: &str, other: &str) -> bool {
@@ -202,7 +202,8 @@ impl<'a> OneTask<'a> {
             Format::Text => {
                 let at = times::moment(progress.update_time.as_ref()).unwrap_or_default();
                 let due = self.last_progress.as_ref().is_none_or(|(before, words)| {
-                    at.since(*before) >= PROGRESS_EVERY || !same_but_numbers(words, &progress.message)
+                    let changed = *words != progress.message;
+                    changed && (at.since(*before) >= PROGRESS_EVERY || !same_but_numbers(words, &progress.message))
                 });
                 if due {
                     self.output.note(&progress_line(&self.view, progress));
