@@ -278,7 +278,7 @@ fn look_around(stage: &Stage, output: &Output) {
         format!("  {obsteward} stop 1 4 --watch"),
         format!("  {obsteward} tasks list"),
         format!("  {mariadb} -e 'SELECT svr_ip, zone, status, stop_time FROM DBA_OB_SERVERS'"),
-        format!("  {mariadb} -e 'SIM FAULTS'   (faults to play with: {program} sim --help)"),
+        format!("  {mariadb} -e 'SIM FAULTS'   # more: {program} sim --help"),
     ];
     for line in lines {
         output.note(&line);
