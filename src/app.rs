@@ -11,18 +11,21 @@ use tokio_util::sync::CancellationToken;
 
 use crate::agent::{Agent, AgentConfig};
 use crate::api::grpc;
-use crate::clock::Clock;
+use crate::clock::{Clock, monotonic_now};
 use crate::config::Config;
 use crate::engine::{Engine, EngineSettings};
 use crate::host::AgentHosts;
 use crate::inventory::{Inventory, Syncer};
 use crate::net::listener::{ListenError, bind_plaintext};
-use crate::oceanbase::MysqlOceanBase;
+use crate::oceanbase::{EffectTimes, MysqlOceanBase};
 use crate::operations::{Deps, Pace, registry};
 use crate::service::Service;
 use crate::store::StoreError;
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::watch::Hub;
+
+/// How long the last users of the store may take to let go of it.
+const CLOSING: Duration = Duration::from_secs(1);
 
 /// Why the service could not be started or ended badly.
 #[derive(Debug, Error)]
@@ -98,7 +101,9 @@ impl App {
                 Some(Agent::new(settings).map_err(|error| AppError::Agent(error.to_string()))?)
             }
         };
-        let oceanbase = Arc::new(MysqlOceanBase::new(clock.clone()));
+        let oceanbase = Arc::new(
+            MysqlOceanBase::new(clock.clone()).with_effect_times(EffectTimes::new(config.stop.effect_timeout())),
+        );
         let inventory = Inventory::new(store.clone(), oceanbase.clone(), clock.clone());
         let deps = Deps {
             oceanbase,
@@ -111,6 +116,8 @@ impl App {
                 precheck: Duration::from_secs(config.stop.precheck_seconds),
                 gate: Duration::from_secs(config.stop.gate_seconds),
                 grace: config.stop.grace(),
+                leader_wait: Duration::from_secs(config.stop.leader_wait_seconds),
+                reading: Duration::from_secs(config.stop.reading_seconds),
             },
         };
         let (engine_thread, runtime) = EngineThread::start()?;
@@ -143,15 +150,39 @@ impl App {
         let grpc = grpc::routes(Arc::new(self.service), hub)
             .await
             .map_err(|error| AppError::Serve(format!("its reflection is wrong: {error}")))?;
-        let served = grpc::serve(self.listener, grpc, shutdown.clone()).await;
-        shutdown.cancel();
-        self.engine.shut_down().await;
+        let serving = async {
+            let served = grpc::serve(self.listener, grpc, shutdown.clone()).await;
+            shutdown.cancel();
+            served
+        };
+        // Side by side: connections that are slow to go must not add to the time that effects in flight get.
+        let ending = async {
+            shutdown.cancelled().await;
+            self.engine.shut_down().await;
+        };
+        let (served, ()) = tokio::join!(serving, ending);
         if let Some(syncing) = syncing {
             syncing.abort();
         }
         self.engine_thread.end();
+        drop(self.engine);
+        close(self.store).await;
         served.map_err(|error| AppError::Serve(error.to_string()))
     }
+}
+
+/// Closes the store, so that whoever waits for the end of the service can open it. Connections and watches that have ended
+/// let go of it in their own time.
+async fn close(mut store: Arc<SqliteStore>) {
+    let deadline = monotonic_now() + CLOSING;
+    while monotonic_now() < deadline {
+        match Arc::try_unwrap(store) {
+            Ok(store) => return drop(store),
+            Err(shared) => store = shared,
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    tracing::warn!("the store is still in use; it is closed with the process");
 }
 
 /// Names this process in events: `host:pid`.

@@ -134,11 +134,25 @@ pub struct StopConfig {
     pub gate_seconds: u64,
     /// Seconds between SIGTERM and SIGKILL, at most 600.
     pub grace_seconds: u64,
+    /// Seconds that `Stop server` waits for leaders while none of them leaves; an hour at most in all.
+    pub leader_wait_seconds: u64,
+    /// Seconds that one whole reading of a cluster may take before it counts as not answering.
+    pub reading_seconds: u64,
+    /// Seconds that STOP SERVER may take, 1 to 3600; a task that does not know what became of it waits so long and longer.
+    pub effect_timeout_seconds: u64,
 }
 
 impl Default for StopConfig {
     fn default() -> Self {
-        Self { poll_millis: 200, precheck_seconds: 5, gate_seconds: 60, grace_seconds: 30 }
+        Self {
+            poll_millis: 200,
+            precheck_seconds: 5,
+            gate_seconds: 60,
+            grace_seconds: 30,
+            leader_wait_seconds: 300,
+            reading_seconds: 20,
+            effect_timeout_seconds: 60,
+        }
     }
 }
 
@@ -170,6 +184,11 @@ impl StopConfig {
         Duration::from_millis(if self.poll_millis < 10 { 10 } else { self.poll_millis })
     }
 
+    /// `ob_query_timeout` of STOP SERVER.
+    pub fn effect_timeout(&self) -> Duration {
+        Duration::from_secs(self.effect_timeout_seconds.clamp(1, 3600))
+    }
+
     /// Between SIGTERM and SIGKILL.
     pub const fn grace(&self) -> Duration {
         Duration::from_secs(if self.grace_seconds > 600 { 600 } else { self.grace_seconds })
@@ -198,6 +217,9 @@ mod tests {
             "precheck_seconds",
             "gate_seconds",
             "grace_seconds",
+            "leader_wait_seconds",
+            "reading_seconds",
+            "effect_timeout_seconds",
             "enabled",
         ] {
             assert!(text.contains(&format!("{setting} =")), "{setting} is not in deploy/obsteward.toml");

@@ -2,6 +2,7 @@
 //! clock, configuration or code graph.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use thiserror::Error;
 
@@ -146,6 +147,9 @@ pub struct Task {
     pub expire_time: Timestamp,
     /// Moment of the last event that is not an adoption: a gap behind it ends the consent to irreversible steps.
     pub last_moved_at: Timestamp,
+    /// Longest time for which nothing happened before the task was taken over, since the consent was last given: going on
+    /// by itself in the steps that are harmless does not renew the consent to those that are not.
+    pub longest_gap: Duration,
     /// How often it was taken over since anything moved.
     pub adoptions: u32,
     /// Highest fence seen in its events.
@@ -206,6 +210,7 @@ impl Task {
             resting_since: None,
             expire_time: spec.expire_time,
             last_moved_at: event.at,
+            longest_gap: Duration::ZERO,
             adoptions: 0,
             fence: Fence::ZERO,
             spec: (**spec).clone(),
@@ -282,6 +287,7 @@ impl Task {
                 }
                 self.fence = *fence;
                 self.adoptions += 1;
+                self.longest_gap = self.longest_gap.max(event.at.since(self.last_moved_at));
             }
             EventKind::VerbRequested { verb, expire_time, .. } => {
                 if self.state.phase() != Phase::AtRest {
@@ -289,6 +295,7 @@ impl Task {
                 }
                 if let Some(expire_time) = expire_time {
                     self.expire_time = *expire_time;
+                    self.longest_gap = Duration::ZERO;
                 }
             }
             EventKind::Warned { code, message, .. } => self.warnings.push((code.clone(), message.clone())),

@@ -230,7 +230,10 @@ impl Executor {
                 }
                 Look::Needed { intent, overrides, effect } if failing.is_none() && !context.last_look => {
                     wait.for_what(&intent.description);
-                    match self.act(&mut context, intent, overrides, effect).await? {
+                    let acted = self.act(&mut context, intent, overrides, effect).await?;
+                    // What follows from an effect begins with its end, however long its answer took.
+                    wait.moved = monotonic_now();
+                    match acted {
                         Acted::Tried(IntentOutcome::Unknown) => {
                             tokio::time::sleep(UNKNOWN_PAUSE).await;
                             continue;
@@ -243,6 +246,10 @@ impl Executor {
                 Look::Needed { intent, .. } => {
                     wait.for_what(&intent.description);
                     HORIZON_PAUSE
+                }
+                Look::Happened { message } => {
+                    self.settle(&context, &message).await?;
+                    continue;
                 }
                 Look::Wait { progress, again_in } => {
                     // Something moves: a failure that was about to be declared no longer describes what is.
@@ -301,6 +308,18 @@ impl Executor {
         }
     }
 
+    /// Commits that the oldest open attempt of a subtask has happened. Later ones stay open: they may still be on their
+    /// way, and their horizon counts.
+    async fn settle(&self, context: &StepContext, message: &str) -> Result<(), LetGo> {
+        let subtask = context.subtask;
+        let mut intents = context.task.intents.iter();
+        if let Some(open) = intents.find(|intent| intent.subtask == subtask && intent.is_unresolved()) {
+            let (number, outcome, message) = (open.number, IntentOutcome::Done, message.to_owned());
+            self.write(Input::EffectEnded { subtask, number, outcome, message }, |_| Vec::new()).await?;
+        }
+        Ok(())
+    }
+
     /// Commits the end of a subtask with its log.
     async fn end(&self, context: &StepContext, input: Input, writes: Vec<Write>) -> Result<Arc<Task>, LetGo> {
         let log = Self::log_write(context);
@@ -356,6 +375,10 @@ impl Executor {
         if !recorded {
             // Consent to an irreversible step has ended: the decision failed the subtask instead.
             return Ok(Acted::Ended);
+        }
+        if let Some(recorded) = task.intents.iter().find(|intent| intent.number == number) {
+            let progress = ProgressReport::uncounted(format!("the answer to {}", recorded.intent.description));
+            self.note(context, progress, recorded.intent.horizon);
         }
         let permit = self.permit(&task, id, number).await?;
         crate::engine::scheduler::crash_hook_permit();

@@ -61,6 +61,12 @@ pub enum Look {
         /// How it is sent.
         effect: Box<dyn PreparedEffect>,
     },
+    /// What was tried is seen to have happened, and there is more to wait for: it is settled, and looked again. A step
+    /// that finds it undone later knows then that somebody else undid it.
+    Happened {
+        /// What was seen.
+        message: String,
+    },
     /// Nothing to do but wait.
     Wait {
         /// For what, how far.

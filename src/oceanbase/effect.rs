@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::error::{ClusterError, is_surely_refusal};
 use super::literal::Statement;
 use super::session::{Proven, Session};
-use super::{EffectSession, HORIZON_MARGIN, views};
+use super::{EffectSession, EffectTimes, views};
 use crate::domain::effect::{EffectOutcome, Permit};
 
 /// The effect session over a MySQL session.
@@ -15,15 +15,16 @@ pub struct MysqlEffectSession {
     proven: Proven,
     connection_id: i64,
     horizon: Duration,
+    times: EffectTimes,
 }
 
 impl MysqlEffectSession {
-    pub(super) async fn new(mut proven: Proven) -> Result<Self, ClusterError> {
+    pub(super) async fn new(mut proven: Proven, times: EffectTimes) -> Result<Self, ClusterError> {
         let connection_id = connection_id(&mut proven.session).await?;
         let parameters = views::parameters(&mut proven.session).await?;
         // Without the parameter the horizon is not known, and nothing is sent whose end is not known.
-        let horizon = super::horizon(parameters.internal_sql_execute_timeout?);
-        Ok(Self { proven, connection_id, horizon })
+        let horizon = times.horizon(parameters.internal_sql_execute_timeout?);
+        Ok(Self { proven, connection_id, horizon, times })
     }
 }
 
@@ -62,7 +63,7 @@ impl EffectSession for MysqlEffectSession {
         }
         let sql = statement.to_string();
         tracing::info!(endpoint = %self.proven.endpoint, connection_id = self.connection_id, fence = permit.fence().get(), %sql, "sending an effect");
-        let bound = self.horizon.saturating_sub(HORIZON_MARGIN);
+        let bound = self.horizon.saturating_sub(self.times.margin);
         let outcome = outcome(self.proven.session.command(&sql, bound).await);
         tracing::info!(endpoint = %self.proven.endpoint, connection_id = self.connection_id, ?outcome, "effect answered");
         outcome
@@ -74,7 +75,8 @@ fn outcome(answer: Result<(), ClusterError>) -> EffectOutcome {
         Ok(()) => EffectOutcome::Done { message: "OK".to_owned() },
         Err(error) => match error.number {
             Some(number) if is_surely_refusal(number) => {
-                EffectOutcome::Refused { code: number.to_string(), message: error.message }
+                // The root service's own words: statement and endpoint are in the intent already.
+                EffectOutcome::Refused { code: number.to_string(), message: error.words.unwrap_or(error.message) }
             }
             Some(_) | None => EffectOutcome::Unknown { message: error.message },
         },
@@ -88,7 +90,7 @@ mod tests {
 
     #[test]
     fn only_a_sure_refusal_is_one() {
-        let answer = |number| Err(ClusterError { class: ErrorClass::Permanent, number, message: "no".to_owned() });
+        let answer = |number| Err(ClusterError { number, ..ClusterError::new(ErrorClass::Permanent, "no") });
         assert!(matches!(outcome(answer(Some(4179))), EffectOutcome::Refused { .. }));
         for number in [Some(4012), Some(4652), Some(4751), Some(9999), None] {
             assert!(matches!(outcome(answer(number)), EffectOutcome::Unknown { .. }), "{number:?}");

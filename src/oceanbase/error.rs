@@ -33,6 +33,8 @@ pub struct ClusterError {
     pub class: ErrorClass,
     /// The server's number, when a server said it.
     pub number: Option<u16>,
+    /// What the server said, as it said it.
+    pub words: Option<String>,
     /// What happened, where, and what to do next.
     pub message: String,
 }
@@ -58,7 +60,7 @@ pub mod number {
 impl ClusterError {
     /// From a class and words.
     pub fn new(class: ErrorClass, message: impl Into<String>) -> Self {
-        Self { class, number: None, message: message.into() }
+        Self { class, number: None, words: None, message: message.into() }
     }
 
     pub(super) fn permanent(message: impl Into<String>) -> Self {
@@ -75,6 +77,7 @@ impl ClusterError {
             Error::Server(server) => Self {
                 class: class_of(server.code),
                 number: Some(server.code),
+                words: Some(server.message.trim().to_owned()),
                 message: format!("{context}: {} ({})", server.message.trim(), server.code),
             },
             Error::Io(_) => Self::new(ErrorClass::Unknown, format!("{context}: {error}")),

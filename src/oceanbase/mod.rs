@@ -49,10 +49,31 @@ pub const EFFECT_QUERY_TIMEOUT: Duration = Duration::from_secs(60);
 /// Added to the horizon for clocks and queues between us and the root service.
 pub const HORIZON_MARGIN: Duration = Duration::from_secs(5);
 
-/// How long after it was sent an effect can still happen: `ob_query_timeout` of its session +
-/// `internal_sql_execute_timeout` of the root service + a margin (DESIGN, section 6).
-pub fn horizon(internal_sql_execute_timeout: Duration) -> Duration {
-    EFFECT_QUERY_TIMEOUT + internal_sql_execute_timeout + HORIZON_MARGIN
+/// What bounds an effect: `ob_query_timeout` of its session, and the margin of its horizon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EffectTimes {
+    query_timeout: Duration,
+    margin: Duration,
+}
+
+impl EffectTimes {
+    /// A shorter timeout has a margin in proportion, but never below half a second.
+    pub fn new(query_timeout: Duration) -> Self {
+        let margin = (query_timeout / 12).clamp(Duration::from_millis(500), HORIZON_MARGIN);
+        Self { query_timeout, margin }
+    }
+
+    /// How long after it was sent an effect can still happen: `ob_query_timeout` of its session +
+    /// `internal_sql_execute_timeout` of the root service + a margin (DESIGN, section 6).
+    pub fn horizon(self, internal_sql_execute_timeout: Duration) -> Duration {
+        self.query_timeout + internal_sql_execute_timeout + self.margin
+    }
+}
+
+impl Default for EffectTimes {
+    fn default() -> Self {
+        Self::new(EFFECT_QUERY_TIMEOUT)
+    }
 }
 
 /// Opens sessions to clusters.
@@ -147,12 +168,20 @@ pub trait EffectSession: Send {
 #[derive(Clone, Debug)]
 pub struct MysqlOceanBase {
     clock: Clock,
+    times: EffectTimes,
 }
 
 impl MysqlOceanBase {
     /// The clock dates what is read.
-    pub const fn new(clock: Clock) -> Self {
-        Self { clock }
+    pub fn new(clock: Clock) -> Self {
+        Self { clock, times: EffectTimes::default() }
+    }
+
+    /// With other bounds for effects.
+    #[must_use]
+    pub const fn with_effect_times(mut self, times: EffectTimes) -> Self {
+        self.times = times;
+        self
     }
 }
 
@@ -166,7 +195,7 @@ impl OceanBase for MysqlOceanBase {
         avoid: &Avoid,
     ) -> Result<Box<dyn ClusterReader>, ClusterError> {
         let proven = session::open(access, known, expected, avoid, session::Purpose::Read).await?;
-        Ok(Box::new(reader::MysqlReader::new(proven, self.clock.clone())))
+        Ok(Box::new(reader::MysqlReader::new(proven, self.clock.clone(), self.times)))
     }
 
     async fn effect_session(
@@ -176,8 +205,8 @@ impl OceanBase for MysqlOceanBase {
         expected: &Expected,
         avoid: &Avoid,
     ) -> Result<Box<dyn EffectSession>, ClusterError> {
-        let proven = session::open(access, known, expected, avoid, session::Purpose::Effect).await?;
-        Ok(Box::new(effect::MysqlEffectSession::new(proven).await?))
+        let proven = session::open(access, known, expected, avoid, session::Purpose::Effect(self.times)).await?;
+        Ok(Box::new(effect::MysqlEffectSession::new(proven, self.times).await?))
     }
 
     async fn kill_session(

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::error::{ClusterError, ErrorClass};
 use super::session::{Proven, Session};
-use super::{ClusterReader, facts, log_streams, views};
+use super::{ClusterReader, EffectTimes, facts, log_streams, views};
 use crate::clock::{Clock, Timestamp};
 use crate::domain::gate::LeaderCount;
 use crate::domain::ids::{ClusterIdentity, ServerAddr, ZoneName};
@@ -37,11 +37,12 @@ pub struct Discovery {
 pub struct MysqlReader {
     proven: Proven,
     clock: Clock,
+    times: EffectTimes,
 }
 
 impl MysqlReader {
-    pub(super) const fn new(proven: Proven, clock: Clock) -> Self {
-        Self { proven, clock }
+    pub(super) const fn new(proven: Proven, clock: Clock, times: EffectTimes) -> Self {
+        Self { proven, clock, times }
     }
 
     /// One reading; `None`: servers or zones changed meanwhile.
@@ -143,7 +144,7 @@ impl ClusterReader for MysqlReader {
 
     async fn horizon(&mut self) -> Result<Duration, ClusterError> {
         let parameters = views::parameters(&mut self.proven.session).await?;
-        Ok(super::horizon(parameters.internal_sql_execute_timeout?))
+        Ok(self.times.horizon(parameters.internal_sql_execute_timeout?))
     }
 
     async fn checkpoint_scn(&mut self, addr: &ServerAddr) -> Result<Option<u64>, ClusterError> {

@@ -8,7 +8,7 @@ use mysql_async::{Conn, Error, IoError, OptsBuilder, Row};
 use secrecy::ExposeSecret;
 use tokio::time::timeout;
 
-use super::EFFECT_QUERY_TIMEOUT;
+use super::EffectTimes;
 use super::access::{Avoid, ClusterAccess, Endpoint, Expected, KnownServer};
 use super::endpoints::choose;
 use super::error::{ClusterError, ErrorClass};
@@ -34,7 +34,7 @@ pub enum Purpose {
     /// Reading; may also go through OBProxy.
     Read,
     /// One effect: directly on an observer, so that its connection id can be killed there.
-    Effect,
+    Effect(EffectTimes),
 }
 
 /// A connection.
@@ -103,7 +103,7 @@ impl Session {
         let mut session = Self { endpoint: endpoint.clone(), conn: Some(conn) };
         let query_timeout = match purpose {
             Purpose::Read => READ_QUERY_TIMEOUT,
-            Purpose::Effect => EFFECT_QUERY_TIMEOUT,
+            Purpose::Effect(times) => times.query_timeout,
         };
         let settings = [
             format!("SET SESSION ob_query_timeout = {}", query_timeout.as_micros()),
@@ -196,7 +196,7 @@ pub async fn open(
         0 => "no endpoint is left to ask: register another one".to_owned(),
         _ => format!("no endpoint answers: {}", words.join("; ")),
     };
-    Err(ClusterError { class: class.unwrap_or(ErrorClass::Unreachable), number, message })
+    Err(ClusterError { class: class.unwrap_or(ErrorClass::Unreachable), number, words: None, message })
 }
 
 /// Opens a session at one endpoint.
@@ -213,7 +213,7 @@ pub async fn open_at(
         let message = format!("{endpoint}: leads to {}, which must not be asked about itself", proof.server);
         return Err(ClusterError::new(ErrorClass::Unreachable, message));
     }
-    if purpose == Purpose::Effect && !is_direct(endpoint, &proof).await {
+    if matches!(purpose, Purpose::Effect(_)) && !is_direct(endpoint, &proof).await {
         let message = format!(
             "{endpoint}: is not the SQL port of the observer {} that answers (OBProxy?), register it directly",
             proof.server

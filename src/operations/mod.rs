@@ -23,6 +23,10 @@ pub struct Pace {
     pub gate: Duration,
     /// Between SIGTERM and SIGKILL.
     pub grace: Duration,
+    /// How long leaders are waited for while none leaves.
+    pub leader_wait: Duration,
+    /// How long one whole reading of a cluster may take.
+    pub reading: Duration,
 }
 
 impl Default for Pace {
@@ -32,6 +36,8 @@ impl Default for Pace {
             precheck: Duration::from_secs(5),
             gate: Duration::from_secs(60),
             grace: Duration::from_secs(30),
+            leader_wait: Duration::from_secs(300),
+            reading: Duration::from_secs(20),
         }
     }
 }
@@ -81,6 +87,15 @@ pub const fn may_pass(class: ErrorClass) -> bool {
     match class {
         ErrorClass::Transient | ErrorClass::Unknown | ErrorClass::Unreachable | ErrorClass::Unreadable => true,
         ErrorClass::Permanent | ErrorClass::AuthFailed | ErrorClass::WrongCluster => false,
+    }
+}
+
+/// Whether this error means that the cluster's state is not known, which a caller may accept by name. Another cluster at the
+/// endpoints and answers that nobody understands are no such thing.
+pub const fn leaves_unknown(class: ErrorClass) -> bool {
+    match class {
+        ErrorClass::Transient | ErrorClass::Unknown | ErrorClass::Unreachable | ErrorClass::AuthFailed => true,
+        ErrorClass::Permanent | ErrorClass::Unreadable | ErrorClass::WrongCluster => false,
     }
 }
 

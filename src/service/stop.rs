@@ -22,8 +22,8 @@ use crate::store::{Author, StoredTask, Write};
 
 /// Longest fresh look before a refusal by recorded state.
 const FRESH_LOOK: Duration = Duration::from_secs(5);
-/// Longest plan.
-const LONGEST_PLAN: Duration = Duration::from_secs(20);
+/// What a plan may take beyond its reading of the cluster: the look at the host.
+const PLAN_BEYOND_READING: Duration = Duration::from_secs(5);
 
 impl Service {
     /// Records a task that stops a server, and returns it.
@@ -128,7 +128,7 @@ impl Service {
         let count = subtask_count(asked.stop_type);
         let first = self.store.reserve_ids(count + 1).await.map_err(|error| store_refusal(&error))?;
         let lease = Duration::from_micros(u64::try_from(target.cluster.lease_time_micros).unwrap_or_default());
-        let graph = graph(asked.stop_type, first + 1, lease).map_err(internal)?;
+        let graph = graph(asked.stop_type, first + 1, lease, self.deps.pace.leader_wait).map_err(internal)?;
         debug_assert!(graph.subtasks.iter().all(|subtask| SubtaskId::new(subtask.id.get()).is_ok()));
         let mut context = former_and_target(target);
         context.push((key::CLUSTER_ID.to_owned(), asked.cluster.to_string()));
@@ -177,8 +177,9 @@ impl Service {
     pub async fn plan_stop_server(&self, _caller: &Caller, asked: PlanStopServer) -> Result<StopPlanView, Refusal> {
         let target = self.deps.inventory.target(asked.cluster, asked.server).await;
         let target = target.map_err(|error| inventory_refusal(&error))?;
-        let survey = tokio::time::timeout(LONGEST_PLAN, survey(&self.deps, &target)).await.map_err(|_| {
-            let why = format!("it did not answer within {} s", LONGEST_PLAN.as_secs());
+        let limit = self.deps.pace.reading + PLAN_BEYOND_READING;
+        let survey = tokio::time::timeout(limit, survey(&self.deps, &target)).await.map_err(|_| {
+            let why = format!("cluster and host did not answer within {} s", limit.as_secs());
             Refusal::ClusterUnreachable { cluster: target.cluster.identity.name.clone(), why }
         })?;
         let consent = Consent { force: asked.force, accepted: asked.accepted_risks.clone() };

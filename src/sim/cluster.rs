@@ -281,7 +281,14 @@ impl SimCluster {
             let cluster = &mut core.cluster;
             cluster.arbitration |= arbitration;
             let own = |id: i64| id == tenant || (id + 1 == tenant && tenant > super::state::SYS_TENANT + 1);
+            let mut per_zone: std::collections::BTreeMap<String, usize> = Default::default();
+            for server in servers.iter().filter_map(|id| cluster.server(*id)) {
+                *per_zone.entry(server.zone.clone()).or_default() += 1;
+            }
+            let locality: Vec<String> =
+                per_zone.iter().map(|(zone, count)| format!("FULL{{{count}}}@{zone}")).collect();
             for found in cluster.tenants.iter_mut().filter(|found| own(found.id)) {
+                found.locality = locality.join(", ");
                 found.paxos_replica_number = servers.len() as i64;
                 found.arbitration = arbitration;
             }

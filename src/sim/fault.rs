@@ -25,6 +25,7 @@ pub const HELP: &str = r#"faults, through any client: SIM FAULT '<json>', SIM FA
                {"fault":"restart_after_exit","server":1,"delay_ms":500}
   endpoints    {"fault":"refuse_connections","server":1}  {"fault":"login_refused"}  {"fault":"tenant_not_in_server"}
                {"fault":"wrong_identity","server":1,"cluster_name":"other","cluster_id":7}
+               {"fault":"client_loss_unnoticed","server":1}
   third party  {"fault":"third_party","sql":"ALTER SYSTEM START SERVER '127.0.1.1:2882'"}
 common fields  server, statement (prefix), count, after: {"kind":"answered","contains":"DBA_OB_SERVERS","nth":2,"server":1}
                (kind: statement, answered, mark_set, process_ended, leader_moved, ...; default answered)"#;
@@ -85,6 +86,8 @@ pub enum FaultKind {
     RestartAfterExit {
         delay_ms: u64,
     },
+    /// A session whose client goes away while a statement runs lives on, as with a host that lost its network.
+    ClientLossUnnoticed,
     /// Connections are closed without a word.
     RefuseConnections,
     /// 1045.
@@ -112,6 +115,7 @@ impl FaultKind {
             | Self::CheckpointStuck
             | Self::IgnoreSigterm
             | Self::ExitSlowly { .. }
+            | Self::ClientLossUnnoticed
             | Self::RefuseConnections
             | Self::LoginRefused
             | Self::TenantNotInServer
@@ -292,6 +296,7 @@ impl Faults {
         for fault in self.armed().filter(|fault| fault.server.is_none_or(|server| server == id)) {
             match fault.kind {
                 FaultKind::IgnoreSigterm => behaviour.ignore_sigterm = true,
+                FaultKind::ClientLossUnnoticed => behaviour.client_loss_unnoticed = true,
                 FaultKind::ExitSlowly { delay_ms } => behaviour.exit_after_ms = delay_ms,
                 _ => {}
             }

@@ -83,11 +83,12 @@ pub enum ToObserver {
     Behave(Behaviour),
 }
 
-/// How the process treats SIGTERM.
+/// How the process treats SIGTERM and clients that go away.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Behaviour {
     pub ignore_sigterm: bool,
     pub exit_after_ms: u64,
+    pub client_loss_unnoticed: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

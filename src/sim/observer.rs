@@ -66,6 +66,7 @@ pub struct Observer {
     pub config: SimJson,
     to_coordinator: mpsc::UnboundedSender<ToCoordinator>,
     connections: Mutex<HashMap<u64, mpsc::UnboundedSender<FromCoordinator>>>,
+    behaviour: Arc<Mutex<Behaviour>>,
     next: AtomicU64,
 }
 
@@ -80,6 +81,11 @@ impl Observer {
     pub fn send(&self, message: ToCoordinator) {
         // a closed channel means that the process is about to end
         let _ = self.to_coordinator.send(message);
+    }
+
+    /// Whether a client that goes away while its statement runs is noticed.
+    pub fn notices_loss(&self) -> bool {
+        !self.behaviour.lock().unwrap_or_else(PoisonError::into_inner).client_loss_unnoticed
     }
 
     fn route(&self, connection: u64, message: FromCoordinator) {
@@ -101,9 +107,14 @@ async fn run(home: PathBuf, config: SimJson) -> io::Result<()> {
     write_files(&home, &config)?;
 
     let (to_coordinator, outgoing) = mpsc::unbounded_channel();
-    let observer =
-        Arc::new(Observer { config, to_coordinator, connections: Mutex::default(), next: AtomicU64::new(1) });
     let behaviour = Arc::new(Mutex::new(Behaviour::default()));
+    let observer = Arc::new(Observer {
+        config,
+        to_coordinator,
+        connections: Mutex::default(),
+        behaviour: Arc::clone(&behaviour),
+        next: AtomicU64::new(1),
+    });
     observer.send(ToCoordinator::Register {
         token: observer.config.token.clone(),
         server_id: observer.config.server_id,
@@ -188,7 +199,7 @@ async fn heartbeat(observer: Arc<Observer>) {
 async fn terminate(observer: Arc<Observer>, behaviour: Arc<Mutex<Behaviour>>) {
     let Ok(mut signals) = signal(SignalKind::terminate()) else { return };
     while signals.recv().await.is_some() {
-        let Behaviour { ignore_sigterm, exit_after_ms } =
+        let Behaviour { ignore_sigterm, exit_after_ms, .. } =
             behaviour.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if ignore_sigterm {
             observer.send(ToCoordinator::Signal { text: "SIGTERM ignored".into() });

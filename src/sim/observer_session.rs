@@ -43,7 +43,7 @@ pub async fn serve(
             wire::COM_QUERY | wire::COM_INIT_DB => {
                 let text = if *command == wire::COM_QUERY { body } else { format!("USE `{body}`") };
                 observer.send(ToCoordinator::Statement { connection, text });
-                match answer(&mut read, &mut coordinator).await? {
+                match answer(observer, &mut read, &mut coordinator).await? {
                     Some(answer) => output.answer(&answer),
                     None => return Ok(()),
                 }
@@ -56,6 +56,7 @@ pub async fn serve(
 
 /// The coordinator's answer; None when the connection is cut or the client goes away meanwhile.
 async fn answer(
+    observer: &Observer,
     read: &mut (impl AsyncRead + Unpin),
     coordinator: &mut UnboundedReceiver<FromCoordinator>,
 ) -> io::Result<Option<Answer>> {
@@ -68,7 +69,7 @@ async fn answer(
             _ => None,
         }),
         // MySQL clients do not send while they wait, so this is the end of the stream
-        _ = read.read(&mut early) => Ok(None),
+        _ = read.read(&mut early), if observer.notices_loss() => Ok(None),
     }
 }
 
@@ -96,10 +97,10 @@ async fn log_in(
     }
     let password_right = wire::password_right(&login.scramble, &nonce, &observer.config.password);
     observer.send(ToCoordinator::Login { connection, user: login.user, password_right });
-    let Some(mut verdict) = answer(read, coordinator).await? else { return Ok(false) };
+    let Some(mut verdict) = answer(observer, read, coordinator).await? else { return Ok(false) };
     if let (Answer::Done { .. }, Some(database)) = (&verdict, login.database) {
         observer.send(ToCoordinator::Statement { connection, text: format!("USE `{database}`") });
-        let Some(used) = answer(read, coordinator).await? else { return Ok(false) };
+        let Some(used) = answer(observer, read, coordinator).await? else { return Ok(false) };
         verdict = used;
     }
     let mut output = Output::new(sequence);

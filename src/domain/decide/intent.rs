@@ -52,7 +52,7 @@ fn consent_ended(task: &Task, intent: &Intent, now: Timestamp) -> Option<Failure
     if !intent.irreversible {
         return None;
     }
-    let gap = now.since(task.last_moved_at);
+    let gap = now.since(task.last_moved_at).max(task.longest_gap);
     let why = if now > task.expire_time {
         format!("its expire_time {} has passed", task.expire_time)
     } else if gap > LONGEST_GAP {

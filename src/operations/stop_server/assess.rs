@@ -7,12 +7,12 @@ use crate::domain::event::{Failure, FailureKind, Override as RecordedOverride};
 use crate::domain::gate::Consent;
 use crate::domain::host::{Finding, Found, MaySignal};
 use crate::domain::ids::Principal;
-use crate::domain::precheck::{CheckName, LeaderMove, Override, Surroundings, Verdict, precheck};
+use crate::domain::precheck::{LeaderMove, Override, Surroundings, Verdict, precheck};
 use crate::domain::reading::ClusterReading;
 use crate::domain::status::{Risk, StopType};
 use crate::inventory::Target;
 use crate::oceanbase::{ClusterError, ErrorClass};
-use crate::operations::{Deps, cluster_failure, may_pass};
+use crate::operations::{Deps, cluster_failure, leaves_unknown, may_pass};
 
 /// What was found of cluster and host.
 #[derive(Debug)]
@@ -23,10 +23,10 @@ pub struct Survey {
     pub found: Found,
 }
 
-/// Reads cluster and host at once.
+/// Reads cluster and host at once, in bounded time: a cluster that hangs is one that does not answer.
 pub async fn survey(deps: &Deps, target: &Target) -> Survey {
     let read = async { super::ways::reader(deps, target).await?.reading().await };
-    let (reading, found) = tokio::join!(read, super::ways::find(deps, target));
+    let (reading, found) = tokio::join!(super::ways::within(deps.pace.reading, read), super::ways::find(deps, target));
     Survey { reading, found }
 }
 
@@ -85,7 +85,9 @@ impl Assessment {
     /// Why a stop is refused: the first check in words, with all others in the metadata.
     pub fn refusal(&self) -> Option<Failure> {
         let refusing: Vec<&AssessedCheck> = self.checks.iter().filter(|check| check.refuses()).collect();
-        let first = refusing.first()?;
+        // Admission only knows that the process is in doubt; the look at the host says which processes.
+        let in_doubt = refusing.iter().find(|check| check.name == "PROCESS_AMBIGUOUS");
+        let first = in_doubt.or(refusing.first())?;
         let said = first.root_service_words.as_ref().unwrap_or(&first.evidence);
         let mut message = said.clone();
         if first.root_service_words.is_some() && first.evidence != *said {
@@ -150,13 +152,7 @@ pub fn assess(
             overridden_by: check.overridden_by,
             overridden: false,
             root_service_words: check.root_service_words.clone(),
-            may_pass: matches!(
-                check.name,
-                CheckName::LogInSync
-                    | CheckName::LeaderPresent
-                    | CheckName::LogStreamsReport
-                    | CheckName::ReplicaMajority
-            ),
+            may_pass: check.may_pass,
         }));
         leader_moves = precheck.leader_moves;
         failures_tolerated_after = precheck.failures_tolerated_after;
@@ -199,12 +195,8 @@ fn cluster_check(reading: &Result<ClusterReading, ClusterError>) -> AssessedChec
             "look at the cluster's endpoints, then try again"
         }
     };
-    let overridden_by = match error.class {
-        ErrorClass::Transient | ErrorClass::Unreachable | ErrorClass::Unknown | ErrorClass::AuthFailed => {
-            Override::Risk(Risk::ClusterUnreachable)
-        }
-        ErrorClass::Permanent | ErrorClass::Unreadable | ErrorClass::WrongCluster => Override::Nothing,
-    };
+    let overridden_by =
+        if leaves_unknown(error.class) { Override::Risk(Risk::ClusterUnreachable) } else { Override::Nothing };
     AssessedCheck {
         overridden_by,
         may_pass: may_pass(error.class),

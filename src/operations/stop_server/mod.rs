@@ -66,8 +66,14 @@ pub const fn subtask_count(stop_type: StopType) -> u32 {
     }
 }
 
-/// The graph, with ids from `first`. `lease_time` is the cluster's as recorded.
-pub fn graph(stop_type: StopType, first: i64, lease_time: Duration) -> Result<Graph, crate::domain::ids::InvalidName> {
+/// The graph, with ids from `first`. `lease_time` is the cluster's as recorded, `leader_wait` how long leaders are waited for
+/// while none leaves.
+pub fn graph(
+    stop_type: StopType,
+    first: i64,
+    lease_time: Duration,
+    leader_wait: Duration,
+) -> Result<Graph, crate::domain::ids::InvalidName> {
     let nodes: &[Node] = match stop_type {
         StopType::Process => &PROCESS,
         StopType::Service => &SERVICE,
@@ -79,6 +85,7 @@ pub fn graph(stop_type: StopType, first: i64, lease_time: Duration) -> Result<Gr
                 "Wait observer stop" => {
                     Duration::from_secs(*seconds).max(Duration::from_secs(lease_time.as_secs() + 60))
                 }
+                "Stop server" | "Stop observer service" => leader_wait,
                 _ => Duration::from_secs(*seconds),
             };
             Ok(SubtaskSpec {
@@ -216,9 +223,11 @@ fn former_managed(task: &Task) -> Option<crate::domain::status::ServerStatus> {
 mod tests {
     use super::*;
 
+    const LEADER_WAIT: Duration = Duration::from_secs(300);
+
     #[test]
     fn the_graph_is_the_contracts() {
-        let graph = graph(StopType::Process, 133_815, Duration::from_secs(10)).unwrap();
+        let graph = graph(StopType::Process, 133_815, Duration::from_secs(10), LEADER_WAIT).unwrap();
         let order = graph.execution_order().unwrap();
         let ids: Vec<i64> = order.iter().map(|id| id.get()).collect();
         assert_eq!(ids, [133_820, 133_818, 133_816, 133_815, 133_821, 133_822, 133_819, 133_817]);
@@ -239,13 +248,13 @@ mod tests {
                 "Update OB cluster status"
             ]
         );
-        let service = super::graph(StopType::Service, 1, Duration::ZERO).unwrap();
+        let service = super::graph(StopType::Service, 1, Duration::ZERO, LEADER_WAIT).unwrap();
         assert_eq!(service.execution_order().unwrap().len(), 6);
     }
 
     #[test]
     fn the_wait_outlasts_the_lease() {
-        let graph = graph(StopType::Process, 1, Duration::from_secs(300)).unwrap();
+        let graph = graph(StopType::Process, 1, Duration::from_secs(300), LEADER_WAIT).unwrap();
         assert_eq!(graph.subtasks[0].timeout, Duration::from_secs(360));
     }
 }

@@ -12,14 +12,14 @@ use super::{ABSENT, REFUSED, UNKNOWN, key, ways};
 use crate::domain::decide::Learned;
 use crate::domain::effect::{EffectOutcome, Intent, Permit};
 use crate::domain::event::{Failure, FailureKind, IntentOutcome, Override};
-use crate::domain::gate::{Consent, Gate, Mark, Obstacle, gate};
+use crate::domain::gate::{Consent, Gate, GateCode, Mark, Obstacle, gate};
 use crate::domain::host::{CallerFence, Finding, Found, MaySignal, ObserverIdentity, StopResult};
 use crate::domain::status::{InnerStatus, Risk};
 use crate::engine::{Look, PreparedEffect, ProgressReport, Step, StepContext};
 use crate::host::Host;
 use crate::inventory::Target;
 use crate::oceanbase::ClusterError;
-use crate::operations::{Deps, may_pass};
+use crate::operations::{Deps, leaves_unknown};
 
 /// How often the process is tried to be ended in one execution.
 const MOST_ATTEMPTS: usize = 4;
@@ -31,6 +31,9 @@ const NOT_YOUR_TURN: &str = "TOO_MANY_ENDS";
 /// Longest time in which a stop that was sent to an agent can still take effect: a ticket's life, the grace, the wait after
 /// SIGKILL and a margin.
 const HORIZON_BESIDE_GRACE: Duration = Duration::from_secs(5 + 30 + 10);
+
+/// Longest reading behind an armed ticket, which lives five seconds.
+const BEHIND_TICKET: Duration = Duration::from_secs(4);
 
 pub(super) struct StopProcess(pub Deps);
 
@@ -74,7 +77,7 @@ impl StopProcess {
             let failure = Failure::new(FailureKind::Unreachable, "HOST_UNREACHABLE", message);
             Look::Unreadable { failure: failure.with("address", target.server.addr) }
         };
-        let read = match read_gate(&self.0, target).await {
+        let read = match ways::bounded(&self.0, context, read_gate(&self.0, target)).await {
             Ok(read) => read,
             Err(_) => return unreachable(),
         };
@@ -182,7 +185,7 @@ impl StopProcess {
     }
 
     async fn gate_now(&self, context: &StepContext, target: &Target) -> Result<Gate, ClusterError> {
-        let read = read_gate(&self.0, target).await?;
+        let read = ways::bounded(&self.0, context, read_gate(&self.0, target)).await?;
         Ok(self.decide_gate(context, target, &read))
     }
 
@@ -201,16 +204,21 @@ impl StopProcess {
             let progress = ProgressReport::uncounted(format!("the gate is closed: {reason}"));
             return Look::Wait { progress, again_in: self.0.pace.poll };
         }
+        if code == GateCode::StopTimeCleared && context.value(key::CLUSTER_STATE) == Some(UNKNOWN) {
+            let message =
+                "the cluster answers again, and STOP SERVER was not sent while it did not; stop the server anew";
+            return ways::refuse(Failure::new(FailureKind::Refused, "SERVICE_NOT_STOPPED", message));
+        }
         let message = format!("the process is not ended, the gate is closed: {reason}");
         let kind = match code {
-            crate::domain::gate::GateCode::StopTimeCleared => FailureKind::Interfered,
+            GateCode::StopTimeCleared => FailureKind::Interfered,
             _ => FailureKind::Refused,
         };
         ways::refuse(Failure::new(kind, code.as_str(), message))
     }
 
     fn without_cluster(&self, context: &StepContext, error: &ClusterError) -> Option<Vec<Obstacle>> {
-        may_go_without_cluster(context).then(|| {
+        (may_go_without_cluster(context) && leaves_unknown(error.class)).then(|| {
             context.log(format!("the gate cannot be read, which was accepted: {}", error.message));
             Vec::new()
         })
@@ -287,7 +295,9 @@ impl PreparedEffect for ArmAndFire {
         let Some(ticket) = ticket else {
             return refused("NOT_ARMED", format!("the agent gave no ticket: {}", found.evidence));
         };
-        match read_gate(&self.deps, &self.target).await {
+        // A ticket lives for seconds: what takes longer could only come too late.
+        let limit = if self.unknown_cluster { ways::CHANCE } else { BEHIND_TICKET };
+        match ways::within(limit, read_gate(&self.deps, &self.target)).await {
             Ok(read) => {
                 let surroundings = ways::surroundings(&self.deps);
                 let addr = &self.target.server.addr;
@@ -298,7 +308,7 @@ impl PreparedEffect for ArmAndFire {
                     }
                 }
             }
-            Err(error) if self.unknown_cluster && may_pass(error.class) => {}
+            Err(error) if self.unknown_cluster && leaves_unknown(error.class) => {}
             Err(error) => return refused("GATE_UNREAD", format!("the gate could not be read: {}", error.message)),
         }
         let grace = self.deps.pace.grace;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{REFUSED, UNKNOWN, key, ways};
+use super::{REFUSED, key, ways};
 use crate::domain::decide::Learned;
 use crate::domain::effect::{EffectOutcome, Intent, Permit};
 use crate::domain::event::{Failure, FailureKind, IntentOutcome, Override};
@@ -21,6 +21,8 @@ use crate::operations::{Deps, cluster_failure};
 
 /// How often the statement is sent in one execution when its outcome stays unknown.
 const MOST_ATTEMPTS: usize = 6;
+/// Between looks for the mark while the statement has not answered.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 /// Longest wait for leaders in all.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
@@ -39,9 +41,9 @@ impl Step for StopService {
             let row = reader.server(&target.server.addr).await?;
             Ok::<_, ClusterError>((reader, row))
         };
-        let (mut reader, row) = match looked.await {
+        let (mut reader, row) = match ways::bounded(deps, context, looked).await {
             Ok(looked) => looked,
-            Err(error) if context.value(key::CLUSTER_STATE) == Some(UNKNOWN) => return unknown_cluster(&error),
+            Err(error) if ways::goes_on_unread(context, &error) => return unknown_cluster(&error),
             Err(error) => return ways::unread(&error),
         };
         let Some(row) = row else {
@@ -57,12 +59,17 @@ impl Step for StopService {
 
     /// Asked when the task is retried: STOP_TIME must still be set.
     async fn still_holds(&self, context: &StepContext) -> Result<bool, Failure> {
-        if context.value(key::CLUSTER_STATE) == Some(UNKNOWN) || context.value(key::STOP_TIME) == Some(REFUSED) {
+        if context.value(key::STOP_TIME) == Some(REFUSED) {
             return Ok(true);
         }
         let target = ways::target(&self.0, context).await?;
         let read = async { ways::reader(&self.0, &target).await?.server(&target.server.addr).await };
-        let row = read.await.map_err(|error| cluster_failure(&error))?;
+        let row = match ways::bounded(&self.0, context, read).await {
+            Ok(row) => row,
+            Err(error) if ways::goes_on_unread(context, &error) => return Ok(true),
+            Err(error) => return Err(cluster_failure(&error)),
+        };
+        // A cluster that answers again is stopped as any other.
         Ok(row.is_some_and(|row| row.stop_time.is_some()))
     }
 
@@ -83,6 +90,22 @@ fn unknown_cluster(error: &ClusterError) -> Look {
     Look::Reached { already_so: false, learned, writes: Vec::new() }
 }
 
+fn leaders_left(context: &StepContext, target: &Target, leaders: i64) -> ProgressReport {
+    let before = context.value(key::LEADERS_BEFORE).and_then(|text| text.parse::<i64>().ok()).unwrap_or_default();
+    let total = before.max(leaders);
+    let message = format!("{leaders} of {total} leaders still on {} {}", target.server.zone, target.server.addr);
+    ProgressReport { message, done: total - leaders, total }
+}
+
+/// Outcomes of what this execution of the subtask tried, oldest first.
+fn attempts_of_this_run(context: &StepContext) -> Vec<Option<IntentOutcome>> {
+    let run_time = context.this().map_or(1, |subtask| subtask.run_time);
+    let mine = context.task.intents.iter();
+    mine.filter(|intent| intent.subtask == context.subtask && intent.run_time == run_time)
+        .map(|intent| intent.outcome)
+        .collect()
+}
+
 impl StopService {
     /// STOP_TIME is set: wait for the leaders.
     async fn marked(
@@ -96,7 +119,14 @@ impl StopService {
             Ok(leaders) => leaders.most(),
             Err(error) => return ways::unread(&error),
         };
-        let (zone, addr) = (&target.server.zone, target.server.addr);
+        let addr = target.server.addr;
+        // Set after our statement counts as set by it: whoever clears it from here on means to start the server.
+        let attempts = attempts_of_this_run(context);
+        let known = attempts.contains(&Some(IntentOutcome::Done));
+        let open = attempts.iter().any(|outcome| matches!(outcome, None | Some(IntentOutcome::Unknown)));
+        if leaders > 0 && open && !known {
+            return Look::Happened { message: format!("STOP_TIME of {addr} is set") };
+        }
         if leaders == 0 {
             let since = row.stop_time.map(|at| at.to_string()).unwrap_or_default();
             context.log(format!("STOP_TIME of {addr} is set since {since}, no leader is left"));
@@ -105,10 +135,7 @@ impl StopService {
         if context.last_look && context.task.spec.force {
             return self.leaders_stay(context, target, reader, leaders).await;
         }
-        let before = context.value(key::LEADERS_BEFORE).and_then(|text| text.parse::<i64>().ok()).unwrap_or_default();
-        let total = before.max(leaders);
-        let message = format!("{leaders} of {total} leaders still on {zone} {addr}");
-        Look::Wait { progress: ProgressReport { message, done: total - leaders, total }, again_in: self.0.pace.poll }
+        Look::Wait { progress: leaders_left(context, target, leaders), again_in: self.0.pace.poll }
     }
 
     /// The wait is over and leaders stay: `force` goes on only if every log stream keeps a synced majority without the
@@ -148,13 +175,7 @@ impl StopService {
 
     /// STOP_TIME is not set: was it cleared, was it refused, or is the statement to be sent?
     async fn not_marked(&self, context: &StepContext, target: &Target, reader: &mut dyn ClusterReader) -> Look {
-        let run_time = context.this().map_or(1, |subtask| subtask.run_time);
-        let mine = context
-            .task
-            .intents
-            .iter()
-            .filter(|intent| intent.subtask == context.subtask && intent.run_time == run_time);
-        let outcomes: Vec<Option<IntentOutcome>> = mine.map(|intent| intent.outcome).collect();
+        let outcomes = attempts_of_this_run(context);
         let addr = target.server.addr;
         if outcomes.contains(&Some(IntentOutcome::Done)) {
             let message = format!(
@@ -207,7 +228,9 @@ impl StopService {
             "REFUSED_BY_ROOT_SERVICE",
             format!("the root service refused to stop {addr}: {message}; remove the cause and stop it again"),
         );
-        ways::refuse(failure.with("address", addr).with("ob_errno", format!("-{code}")).with("root_service", message))
+        // In the form in which the precheck foretells them.
+        let words = format!("-{code}: {message}");
+        ways::refuse(failure.with("address", addr).with("ob_errno", format!("-{code}")).with("root_service", words))
     }
 
     async fn needed(
@@ -248,19 +271,43 @@ impl StopService {
             horizon: deps.clock.now().plus(horizon.max(session.horizon())),
             irreversible: false,
         };
-        Look::Needed { intent, overrides, effect: Box::new(SendStatement { session, statement }) }
+        let effect = SendStatement { deps: deps.clone(), target: target.clone(), session, statement };
+        Look::Needed { intent, overrides, effect: Box::new(effect) }
     }
 }
 
 /// The session that is open and the statement that it will send.
 struct SendStatement {
+    deps: Deps,
+    target: Target,
     session: Box<dyn EffectSession>,
     statement: Statement,
 }
 
 #[async_trait]
 impl PreparedEffect for SendStatement {
+    /// The statement answers only when the last leader has left (oceanbase-kernel, section 1.2 C), which would be a silent
+    /// wait: as soon as its mark is seen it has done what it was sent for, and the step waits with progress itself.
     async fn send(self: Box<Self>, permit: Permit) -> EffectOutcome {
-        self.session.send(permit, self.statement).await
+        let Self { deps, target, session, statement } = *self;
+        tokio::select! {
+            biased;
+            outcome = session.send(permit, statement) => outcome,
+            message = mark_seen(&deps, &target) => EffectOutcome::Done { message },
+        }
+    }
+}
+
+/// Returns once STOP_TIME is set.
+async fn mark_seen(deps: &Deps, target: &Target) -> String {
+    let addr = target.server.addr;
+    loop {
+        tokio::time::sleep(BETWEEN_LOOKS).await;
+        let read = async { ways::reader(deps, target).await?.server(&addr).await };
+        // What cannot be read is not seen: the statement's own answer is still awaited.
+        let Ok(Some(row)) = ways::within(deps.pace.reading, read).await else { continue };
+        if let Some(since) = row.stop_time {
+            return format!("STOP_TIME of {addr} is set since {since}, leaders are still leaving");
+        }
     }
 }

@@ -18,9 +18,9 @@ use crate::store::Write;
 /// Servers as they are now; as last recorded when the caller accepted that the cluster cannot be read.
 async fn servers(deps: &Deps, context: &StepContext, target: &Target) -> Result<Vec<ServerReading>, ClusterError> {
     let read = async { ways::reader(deps, target).await?.discover().await };
-    match read.await {
+    match ways::bounded(deps, context, read).await {
         Ok(discovery) => Ok(discovery.servers),
-        Err(_) if context.value(key::CLUSTER_STATE) == Some(UNKNOWN) => {
+        Err(error) if ways::goes_on_unread(context, &error) => {
             Ok(target.servers.iter().map(recorded_reading).collect())
         }
         Err(error) => Err(error),

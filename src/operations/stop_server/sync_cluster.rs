@@ -7,6 +7,7 @@ use super::{UNKNOWN, key, ways};
 use crate::domain::decide::Learned;
 use crate::engine::{Look, Step, StepContext};
 use crate::inventory::InventoryError;
+use crate::oceanbase::{ClusterError, ErrorClass};
 use crate::operations::{Deps, inventory_failure};
 
 pub(super) struct SyncClusterInfo(pub Deps);
@@ -15,9 +16,16 @@ pub(super) struct SyncClusterInfo(pub Deps);
 impl Step for SyncClusterInfo {
     async fn look(&self, context: &StepContext) -> Look {
         let mut learned = Learned::default();
-        match self.0.inventory.sync(context.task.spec.cluster.id).await {
+        let unknown = context.value(key::CLUSTER_STATE) == Some(UNKNOWN);
+        let limit = if unknown { ways::CHANCE } else { self.0.pace.reading };
+        let sync = self.0.inventory.sync(context.task.spec.cluster.id);
+        let synced = tokio::time::timeout(limit, sync).await.unwrap_or_else(|_| {
+            let message = format!("the cluster was not read within {} s", limit.as_secs());
+            Err(InventoryError::Cluster(ClusterError::new(ErrorClass::Unreachable, message)))
+        });
+        match synced {
             Ok(differences) => differences.into_iter().for_each(|difference| context.log(difference)),
-            Err(InventoryError::Cluster(error)) if context.value(key::CLUSTER_STATE) == Some(UNKNOWN) => {
+            Err(InventoryError::Cluster(error)) if ways::goes_on_unread(context, &error) => {
                 let message = format!("the inventory is as it was, the cluster does not answer: {}", error.message);
                 learned.warnings.push(("CLUSTER_STATE_UNKNOWN".to_owned(), message));
             }

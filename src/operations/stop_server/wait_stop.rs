@@ -9,12 +9,14 @@ use async_trait::async_trait;
 
 use super::{ABSENT, UNKNOWN, key, ways};
 use crate::domain::decide::Learned;
-use crate::domain::event::{Failure, FailureKind};
+use crate::domain::event::{Failure, FailureKind, Override};
 use crate::domain::host::{Finding, Found};
-use crate::domain::status::InnerStatus;
+use crate::domain::precheck::CheckName;
+use crate::domain::status::{InnerStatus, Risk};
 use crate::engine::{Look, ProgressReport, Step, StepContext};
 use crate::inventory::Target;
-use crate::operations::Deps;
+use crate::oceanbase::ClusterError;
+use crate::operations::{Deps, leaves_unknown};
 
 pub(super) struct WaitObserverStop(pub Deps);
 
@@ -34,17 +36,23 @@ impl Step for WaitObserverStop {
             Err(failure) => return ways::refuse(failure),
         };
         let read = async { ways::gate_reader(deps, &target).await?.server(&target.server.addr).await };
-        let status = match read.await {
+        let status = match ways::bounded(deps, context, read).await {
             Ok(Some(row)) => row.status,
             Ok(None) => {
                 let message =
                     format!("server {} is not in DBA_OB_SERVERS any more; sync the cluster", target.server.addr);
                 return ways::refuse(Failure::new(FailureKind::Interfered, "SERVER_GONE", message));
             }
-            Err(error) if context.value(key::CLUSTER_STATE) == Some(UNKNOWN) && host_known.is_none() => {
+            Err(error)
+                if host_known.is_none()
+                    && (ways::goes_on_unread(context, &error) || self.majority_is_gone(context, lease, &error)) =>
+            {
                 let message = format!("STATUS was not seen, the cluster does not answer: {}", error.message);
-                let warnings = vec![("CLUSTER_STATE_UNKNOWN".to_owned(), message)];
-                let learned = Learned { warnings, ..Learned::default() };
+                let learned = Learned {
+                    strings: vec![(key::CLUSTER_STATE.to_owned(), UNKNOWN.to_owned())],
+                    warnings: vec![("CLUSTER_STATE_UNKNOWN".to_owned(), message)],
+                    ..Learned::default()
+                };
                 return Look::Reached { already_so: false, learned, writes: Vec::new() };
             }
             Err(error) => return ways::unread(&error),
@@ -66,6 +74,18 @@ impl Step for WaitObserverStop {
 }
 
 impl WaitObserverStop {
+    /// Whether the cluster does not answer because this stop took its majority, as its caller accepted: then no STATUS will
+    /// ever be seen. An election is waited for first.
+    fn majority_is_gone(&self, context: &StepContext, lease: Duration, error: &ClusterError) -> bool {
+        let taken = |entry: &Override| {
+            entry.overridden_by == Risk::QuorumLoss.as_str() && entry.check == CheckName::MemberMajority.as_str()
+        };
+        let waited = self.0.clock.now().since(context.began_at);
+        leaves_unknown(error.class)
+            && context.task.overrides.iter().any(taken)
+            && waited >= lease.saturating_add(self.0.pace.reading)
+    }
+
     /// What is still waited for on the host, or why the step fails.
     fn process(&self, context: &StepContext, target: &Target, found: &Found) -> Result<Option<String>, Failure> {
         match &found.finding {

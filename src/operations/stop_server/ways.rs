@@ -9,8 +9,11 @@ use crate::domain::precheck::Surroundings;
 use crate::domain::status::Risk;
 use crate::engine::{Look, StepContext};
 use crate::inventory::Target;
-use crate::oceanbase::{Avoid, ClusterError, ClusterReader};
-use crate::operations::{Deps, cluster_failure, inventory_failure, may_pass};
+use crate::oceanbase::{Avoid, ClusterError, ClusterReader, ErrorClass};
+use crate::operations::{Deps, cluster_failure, inventory_failure, leaves_unknown, may_pass};
+
+/// Longest look at a cluster of which the caller accepted that it cannot be read.
+pub(super) const CHANCE: Duration = Duration::from_secs(2);
 
 /// The task's server, proven to be the one that the task was accepted for.
 pub(super) async fn target(deps: &Deps, context: &StepContext) -> Result<Target, Failure> {
@@ -48,6 +51,35 @@ pub(super) async fn gate_reader(deps: &Deps, target: &Target) -> Result<Box<dyn 
         never: Some(target.server.addr),
     };
     deps.oceanbase.reader(&target.access, &target.known, &target.expected(), &avoid).await
+}
+
+/// Bounds what is read of a cluster.
+pub(super) async fn within<T>(
+    limit: Duration,
+    read: impl Future<Output = Result<T, ClusterError>>,
+) -> Result<T, ClusterError> {
+    let too_slow = || {
+        let message = format!("the cluster was not read within {} s", limit.as_secs());
+        Err(ClusterError::new(ErrorClass::Unreachable, message))
+    };
+    tokio::time::timeout(limit, read).await.unwrap_or_else(|_| too_slow())
+}
+
+/// Whether the task goes on although the cluster was not read with this error: its caller accepted that.
+pub(super) fn goes_on_unread(context: &StepContext, error: &ClusterError) -> bool {
+    context.value(super::key::CLUSTER_STATE) == Some(super::UNKNOWN) && leaves_unknown(error.class)
+}
+
+/// Bounds what a step of a task reads: a cluster that hangs does not answer. When the caller accepted that the cluster
+/// cannot be read, it gets a short chance and nothing waits for it.
+pub(super) async fn bounded<T>(
+    deps: &Deps,
+    context: &StepContext,
+    read: impl Future<Output = Result<T, ClusterError>>,
+) -> Result<T, ClusterError> {
+    let unknown = context.value(super::key::CLUSTER_STATE) == Some(super::UNKNOWN);
+    let limit = if unknown { deps.pace.reading.min(CHANCE) } else { deps.pace.reading };
+    within(limit, read).await
 }
 
 /// What the host says of the server's process; a host that does not answer is a finding, not an error.

@@ -1,11 +1,15 @@
 //! What end-to-end tests stand on: a simulated cluster of real processes with short times, the service in this process or
 //! as a process of its own, and clients of both. Every test has its own loopback network and folder; dropping a stage ends
 //! everything that it started.
+#![allow(dead_code, reason = "the stage offers what tests need, not only what the tests of today use")]
 
 mod process;
 pub mod program;
+pub mod refusal;
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use obsteward::app::{App, AppError};
@@ -15,7 +19,8 @@ use obsteward::proto::v1;
 use obsteward::proto::v1::cluster_service_client::ClusterServiceClient;
 use obsteward::proto::v1::ob_server_service_client::ObServerServiceClient;
 use obsteward::proto::v1::task_service_client::TaskServiceClient;
-use obsteward::sim::{SimCluster, SimOptions, SimServerInfo};
+use obsteward::sim::{Kind, SimCluster, SimOptions, SimServerInfo};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
@@ -26,9 +31,13 @@ pub use process::ServeProcess;
 /// Longest wait for anything in a test.
 pub const PATIENCE: Duration = Duration::from_secs(40);
 
-/// Options of a cluster with short times: 3 zones with one server each.
+/// Options of a cluster with short times: 3 zones with one server each. Every cluster has a name of its own: an observer
+/// that does not listen yet makes the processes of all clusters of its name on this machine ambiguous.
 pub fn quick() -> SimOptions {
-    SimOptions::quick(env!("CARGO_BIN_EXE_obsteward"))
+    static NUMBER: AtomicU32 = AtomicU32::new(1);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let cluster_name = format!("demo_{}_{number}", std::process::id());
+    SimOptions { cluster_name, ..SimOptions::quick(env!("CARGO_BIN_EXE_obsteward")) }
 }
 
 /// The configuration of a service on a folder, with an agent in the process and short times.
@@ -42,6 +51,7 @@ pub fn config(directory: &Path) -> Config {
     config.stop.precheck_seconds = 0;
     config.stop.gate_seconds = 3;
     config.stop.grace_seconds = 1;
+    config.stop.reading_seconds = 5;
     config.sync.enabled = false;
     config
 }
@@ -106,6 +116,69 @@ impl Clients {
         };
         tokio::time::timeout(PATIENCE, whole).await.expect("the task did not come to rest");
         events
+    }
+
+    /// Watches a task from after a revision; every event until `wanted` says so of one, or until the stream ends.
+    pub async fn events_until(
+        &self,
+        task_id: i64,
+        after: i64,
+        mut wanted: impl FnMut(&v1::TaskEvent) -> bool,
+    ) -> (Vec<v1::TaskEvent>, Result<(), Status>) {
+        let request = v1::WatchTaskRequest { task_id, after_revision: Some(after), ..Default::default() };
+        let mut events = Vec::new();
+        let mut stream = match self.tasks.clone().watch_task(request).await {
+            Ok(stream) => stream.into_inner(),
+            Err(status) => return (events, Err(status)),
+        };
+        let watched = async {
+            while let Some(message) = stream.message().await? {
+                let Some(v1::watch_task_response::Kind::Event(event)) = message.kind else { continue };
+                let found = wanted(&event);
+                events.push(event);
+                if found {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        let ended = tokio::time::timeout(PATIENCE, watched).await.expect("the task did not move");
+        (events, ended)
+    }
+
+    /// Waits until the running subtask says that it waits for something in these words.
+    pub async fn waits_for(&self, task_id: i64, words: &str) {
+        let request = v1::WatchTaskRequest { task_id, progress: true, ..Default::default() };
+        let mut stream = self.tasks.clone().watch_task(request).await.unwrap().into_inner();
+        let mut said = Vec::new();
+        let waited = async {
+            while let Some(message) = stream.message().await.unwrap() {
+                let progress = match message.kind {
+                    Some(v1::watch_task_response::Kind::Progress(progress)) => vec![progress],
+                    Some(v1::watch_task_response::Kind::Snapshot(task)) => {
+                        task.subtasks.into_iter().filter_map(|subtask| subtask.progress).collect()
+                    }
+                    _ => continue,
+                };
+                said.extend(progress.into_iter().map(|progress| progress.message));
+                if said.last().is_some_and(|said| said.contains(words)) {
+                    return true;
+                }
+            }
+            false
+        };
+        let found = tokio::time::timeout(PATIENCE, waited).await.unwrap_or_default();
+        assert!(found, "the task never waited for {words:?}, only for {said:?}");
+    }
+
+    pub async fn retry(&self, task_id: i64) -> v1::Task {
+        let request = v1::RetryTaskRequest { task_id, ..Default::default() };
+        self.tasks.clone().retry_task(request).await.unwrap().into_inner().task.unwrap()
+    }
+
+    /// The tasks of a cluster, newest first.
+    pub async fn list(&self) -> Vec<v1::Task> {
+        self.tasks.clone().list_tasks(v1::ListTasksRequest::default()).await.unwrap().into_inner().tasks
     }
 
     /// The task when it is at rest or closed.
@@ -207,6 +280,73 @@ async fn start(config: &Config, clock: &Clock) -> (Running, Clients) {
     let shutdown = CancellationToken::new();
     let task = tokio::spawn(app.run(shutdown.clone()));
     (Running { shutdown, task }, clients)
+}
+
+/// Whether an event begins the subtask of this name.
+pub fn begins(event: &v1::TaskEvent, name: &str) -> bool {
+    matches!(&event.kind, Some(v1::task_event::Kind::SubtaskTransition(transition))
+        if transition.name == name && transition.to() == v1::SubtaskState::Running)
+}
+
+/// Every pid of a simulated cluster before a test, to tell afterwards that nothing else was touched.
+pub struct Before(Vec<SimServerInfo>);
+
+impl Before {
+    pub fn of(sim: &SimCluster) -> Self {
+        Self(sim.servers())
+    }
+
+    pub fn pid(&self, id: i64) -> u32 {
+        self.0.iter().find(|server| server.id == id).unwrap().pid.unwrap()
+    }
+
+    /// One mark on one server, one process ended, and nothing else in the cluster's own record.
+    pub fn assert_only_stopped(&self, sim: &SimCluster, target: i64) {
+        let servers = |kind| sim.recorded(kind).into_iter().map(|recorded| recorded.server).collect::<Vec<_>>();
+        assert_eq!(servers(Kind::MarkSet), [Some(target)], "marks");
+        assert_eq!(servers(Kind::ProcessEnded), [Some(target)], "processes ended");
+        self.assert_nothing_undone(sim);
+        self.assert_others_live(sim, target);
+        assert!(!is_alive(self.pid(target)));
+    }
+
+    fn assert_nothing_undone(&self, sim: &SimCluster) {
+        for kind in [Kind::MarkCleared, Kind::ZoneStopped, Kind::ZoneStarted, Kind::ParameterSet, Kind::MinorFreeze] {
+            assert_eq!(sim.recorded(kind), [], "{kind:?}");
+        }
+    }
+
+    pub fn assert_others_live(&self, sim: &SimCluster, target: i64) {
+        for server in self.0.iter().filter(|server| server.id != target) {
+            assert_eq!(sim.server(server.id).unwrap().pid, server.pid, "server {} was touched", server.id);
+            assert!(is_alive(server.pid.unwrap()));
+        }
+    }
+}
+
+/// Runs every case on its own cluster, a few at a time.
+pub async fn all<T: Send + 'static, F: Future<Output = ()> + Send + 'static>(
+    cases: impl IntoIterator<Item = T>,
+    run: impl Fn(T) -> F + Send + Sync + Copy + 'static,
+) {
+    let turns = Arc::new(Semaphore::new(4));
+    let mut running = tokio::task::JoinSet::new();
+    for case in cases {
+        let turns = Arc::clone(&turns);
+        running.spawn(async move {
+            let _turn = turns.acquire().await.unwrap();
+            run(case).await;
+        });
+    }
+    while let Some(ended) = running.join_next().await {
+        ended.unwrap();
+    }
+}
+
+/// Whether a process is there and has not ended.
+pub fn is_alive(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(')').next().is_some_and(|rest| !rest.is_empty() && !rest.trim_start().starts_with(['Z', 'X']))
 }
 
 /// `reason` of the `ErrorInfo` that every error carries.

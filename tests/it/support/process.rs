@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use obsteward::config::Config;
 
@@ -18,18 +18,33 @@ pub struct ServeProcess {
 impl ServeProcess {
     /// Starts it on the store of a configuration, with more environment, and waits until it listens.
     pub fn start(config: &Config, directory: &Path, environment: &[(&str, &str)]) -> Self {
+        match Self::try_start(config, directory, environment) {
+            Ok(this) => this,
+            Err((_, said)) => panic!("the service did not start: {said}"),
+        }
+    }
+
+    /// The same; exit status and standard error when it ends instead of listening.
+    pub fn try_start(
+        config: &Config,
+        directory: &Path,
+        environment: &[(&str, &str)],
+    ) -> Result<Self, (ExitStatus, String)> {
         let file = directory.join("serve.toml");
         let agent = config.local_agent.state_directory.as_ref().unwrap().display();
         let text = format!(
             "[server]\nlisten = \"127.0.0.1:0\"\n[store]\npath = {:?}\n[local_agent]\nstate_directory = \"{agent}\"\n\
              one_end_per_seconds = {}\n[stop]\npoll_millis = {}\nprecheck_seconds = {}\ngate_seconds = {}\n\
-             grace_seconds = {}\n[sync]\nenabled = false\n",
+             grace_seconds = {}\nleader_wait_seconds = {}\nreading_seconds = {}\neffect_timeout_seconds = {}\n[sync]\nenabled = false\n",
             config.store.path.display().to_string(),
             config.local_agent.one_end_per_seconds,
             config.stop.poll_millis,
             config.stop.precheck_seconds,
             config.stop.gate_seconds,
             config.stop.grace_seconds,
+            config.stop.leader_wait_seconds,
+            config.stop.reading_seconds,
+            config.stop.effect_timeout_seconds,
         );
         std::fs::write(&file, text).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_obsteward"))
@@ -46,7 +61,7 @@ impl ServeProcess {
         let mut said = Vec::new();
         let address = loop {
             let Some(Ok(line)) = lines.next() else {
-                panic!("the service did not start: {}", said.join("\n"));
+                return Err((child.wait().unwrap(), said.join("\n")));
             };
             if let Some(address) = line.strip_prefix("listening on ") {
                 break address.to_owned();
@@ -63,7 +78,7 @@ impl ServeProcess {
             }
         });
         let clients = Clients::of(&address);
-        Self { child, clients, address }
+        Ok(Self { child, clients, address })
     }
 
     /// `kill -9`, and waits until it is gone.
@@ -75,6 +90,24 @@ impl ServeProcess {
     /// Waits until it ended by itself; whether it ended well.
     pub fn wait(mut self) -> bool {
         self.child.wait().unwrap().success()
+    }
+
+    /// Waits until it ended by itself, at most as long as anything in a test may take; `None`: it did not.
+    pub async fn ended(&mut self) -> Option<ExitStatus> {
+        let deadline = tokio::time::Instant::now() + super::PATIENCE;
+        while tokio::time::Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return Some(status);
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        None
+    }
+
+    /// Asks it to end, as a service manager does.
+    pub fn terminate(&self) {
+        let pid = rustix::process::Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     }
 
     pub fn pid(&self) -> u32 {
