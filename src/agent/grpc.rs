@@ -70,6 +70,7 @@ pub async fn serve(
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(pb::FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };
     let service = HostAgentServiceServer::new(HostAgent::new(agent)).max_decoding_message_size(LARGEST_REQUEST);
     tonic::transport::Server::builder()

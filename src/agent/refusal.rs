@@ -94,7 +94,7 @@ pub enum Refusal {
         reason: String,
     },
     /// One per cluster and minute.
-    #[error("an observer of cluster {cluster} was ended less than {period:?} ago, wait {retry_after:?}")]
+    #[error("an observer of cluster {cluster} was ended less than {period:?} ago, wait {retry_after:.0?}")]
     TooManyEnds {
         /// Key of the cluster.
         cluster: String,

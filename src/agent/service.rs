@@ -222,8 +222,9 @@ impl Agent {
             let request = Arc::clone(request);
             self.blocking(move |inner| inner.verify(&request)).await?
         };
-        let gone =
-            || Answer::AlreadyGone { evidence: format!("{} had ended before a signal was sent", request.identity) };
+        let gone = || Answer::AlreadyGone {
+            evidence: format!("pid {} had ended before a signal was sent", request.identity.pid),
+        };
         let (Some(held), Verified::Running) = (held, verified) else { return Ok(gone()) };
         let refused = |error: std::io::Error| Refusal::NotPermitted {
             reason: format!("{} could not be signalled: {error}", request.identity),
@@ -233,20 +234,22 @@ impl Agent {
             Sent::Sent => {}
         }
         if held.ended_within(request.grace).await {
-            return Ok(Answer::Terminated { evidence: format!("{} ended after SIGTERM", request.identity) });
+            return Ok(Answer::Terminated { evidence: format!("pid {} ended after SIGTERM", request.identity.pid) });
         }
         let still_there = |why: String| Answer::StillThere { evidence: format!("{} {why}", request.identity) };
         match held.kill() {
             Err(error) => return Ok(still_there(format!("got SIGTERM, but SIGKILL could not be sent: {error}"))),
             Ok(Sent::Gone) => {
-                return Ok(Answer::Terminated { evidence: format!("{} ended after SIGTERM", request.identity) });
+                return Ok(Answer::Terminated {
+                    evidence: format!("pid {} ended after SIGTERM", request.identity.pid),
+                });
             }
             Ok(Sent::Sent) => {}
         }
         let grace = request.grace;
         if held.ended_within(self.0.kill_wait).await {
             let evidence =
-                format!("{} did not end within {grace:?} of SIGTERM and ended after SIGKILL", request.identity);
+                format!("pid {} did not end within {grace:?} of SIGTERM and ended after SIGKILL", request.identity.pid);
             return Ok(Answer::Killed { evidence });
         }
         Ok(still_there(format!("got SIGTERM and SIGKILL and had not ended {:?} later", self.0.kill_wait)))

@@ -255,11 +255,14 @@ async fn show(stage: &Stage, args: &DemoArgs, output: &Output) -> Result<Exit, F
     Ok(followed.exit)
 }
 
+/// Lines to paste: gRPC, this program as it was called, SQL.
 fn look_around(stage: &Stage, output: &Output) {
     let address = stage.address;
-    let sql = stage.cluster.servers();
-    let mariadb =
-        sql.first().map(|server| format!("mariadb -h {} -P {} -u root@sys oceanbase", server.ip, server.sql_port));
+    let servers = stage.cluster.servers();
+    let Some(first) = servers.first() else { return };
+    let mariadb = format!("mariadb -h {} -P {} -u root@sys oceanbase", first.ip, first.sql_port);
+    let program = std::env::args().next().unwrap_or_else(|| "obsteward".to_owned());
+    let obsteward = format!("{program} --server http://{address}");
     let lines = [
         "\nlook around (end with Ctrl-C):".to_owned(),
         format!("  grpcurl -plaintext {address} list"),
@@ -270,8 +273,12 @@ fn look_around(stage: &Stage, output: &Output) {
         ),
         format!("  grpcurl -plaintext -d '{{}}' {address} obsteward.v1.TaskService/ListTasks"),
         format!("  grpcurl -plaintext -d '{{\"after_seq\": 0}}' {address} obsteward.v1.TaskService/WatchTasks"),
-        format!("  obsteward --server http://{address} stop --cluster-id 1 --server-id 4 --watch"),
-        format!("  {}", mariadb.unwrap_or_default()),
+        format!("  {obsteward} servers list 1"),
+        format!("  {obsteward} stop 1 {} --plan", first.address()),
+        format!("  {obsteward} stop 1 4 --watch"),
+        format!("  {obsteward} tasks list"),
+        format!("  {mariadb} -e 'SELECT svr_ip, zone, status, stop_time FROM DBA_OB_SERVERS'"),
+        format!("  {mariadb} -e 'SIM FAULTS'   # more: {program} sim --help"),
     ];
     for line in lines {
         output.note(&line);
@@ -288,7 +295,8 @@ mod tempfile_dir {
 
     impl TemporaryDirectory {
         pub fn create() -> Result<Self, Failure> {
-            let path = std::env::temp_dir().join(format!("obsteward-demo-{}", uuid::Uuid::new_v4().simple()));
+            let path =
+                std::env::temp_dir().join(format!("obsteward-demo-{:.12}", uuid::Uuid::new_v4().simple().to_string()));
             std::fs::create_dir_all(&path)
                 .map_err(|error| Failure::Local(format!("cannot create {}: {error}", path.display())))?;
             Ok(Self(path))

@@ -3,6 +3,7 @@
 use std::io;
 
 use tonic::Status;
+use tonic_types::StatusExt;
 
 use super::exit::Exit;
 use super::json::error::ErrorDoc;
@@ -49,6 +50,8 @@ impl Failure {
             Self::Refused(_) => Exit::Refused,
             Self::Local(_) => Exit::TaskFailed,
             Self::Unknown(_) | Self::Output(_) => Exit::OutcomeUnknown,
+            // The server says that it could not read the cluster: then it did nothing to it.
+            Self::Rpc { status, .. } if reason(status).as_deref() == Some("CLUSTER_UNREACHABLE") => Exit::Refused,
             Self::Rpc { status, .. } => Exit::of_code(status.code()),
         }
     }
@@ -100,6 +103,11 @@ impl From<io::Error> for Failure {
     }
 }
 
+/// The reason that our server gave.
+fn reason(status: &Status) -> Option<String> {
+    status.get_details_error_info().filter(|info| info.domain == "obsteward").map(|info| info.reason)
+}
+
 /// The first cause of a status that was made here, not by the server: tonic's own words are only "transport error".
 fn deepest(status: &Status) -> Option<String> {
     let mut cause = std::error::Error::source(status)?;
@@ -115,7 +123,7 @@ mod tests {
     use std::time::Duration;
 
     use tonic::Code;
-    use tonic_types::{ErrorDetails, StatusExt};
+    use tonic_types::ErrorDetails;
 
     use super::*;
 
@@ -143,6 +151,16 @@ mod tests {
   retry after: 5.0s
   remedy: wait for task 7"
         );
+    }
+
+    #[test]
+    fn an_unreadable_cluster_is_a_refusal_and_an_unavailable_server_is_not() {
+        let of = |reason: &str| {
+            let details = ErrorDetails::with_error_info(reason, "obsteward", HashMap::new());
+            rpc(Status::with_error_details(Code::Unavailable, "no endpoint answers", details)).exit()
+        };
+        assert_eq!(of("CLUSTER_UNREACHABLE"), Exit::Refused);
+        assert_eq!(of("UNAVAILABLE"), Exit::OutcomeUnknown);
     }
 
     #[test]

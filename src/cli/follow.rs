@@ -19,8 +19,18 @@ use super::output::{Format, Output};
 use super::pursue::{Message, Pursuit, Stopped, Taken, pursue};
 use super::view::{Phase, TaskView, phase};
 use super::{times, words};
+use crate::clock::Timestamp;
 use crate::proto::v1;
 use crate::proto::v1::task_event::Kind;
+
+/// A wait that only counts down is told this often where lines stay.
+const PROGRESS_EVERY: Duration = Duration::from_secs(5);
+
+/// Whether two messages differ in their numbers at most.
+fn same_but_numbers(one: &str, other: &str) -> bool {
+    let words = |text: &str| text.split(|c: char| c.is_ascii_digit()).filter(|w| !w.is_empty()).collect::<String>();
+    words(one) == words(other)
+}
 
 /// What to follow, and how long.
 #[derive(Clone, Debug, Default)]
@@ -114,7 +124,7 @@ struct OneTask<'a> {
     state: v1::TaskState,
     until_closed: bool,
     live: Option<Live>,
-    last_progress: String,
+    last_progress: Option<(Timestamp, String)>,
 }
 
 impl<'a> OneTask<'a> {
@@ -150,7 +160,7 @@ impl<'a> OneTask<'a> {
             state,
             until_closed: options.until_closed,
             live,
-            last_progress: String::new(),
+            last_progress: None,
         })
     }
 
@@ -190,9 +200,14 @@ impl<'a> OneTask<'a> {
         match self.output.format {
             Format::Json => self.output.json_line(&LineDoc::Progress(ProgressDoc::from(progress))),
             Format::Text => {
-                if self.last_progress != progress.message {
-                    self.last_progress.clone_from(&progress.message);
+                let at = times::moment(progress.update_time.as_ref()).unwrap_or_default();
+                let due = self.last_progress.as_ref().is_none_or(|(before, words)| {
+                    let changed = *words != progress.message;
+                    changed && (at.since(*before) >= PROGRESS_EVERY || !same_but_numbers(words, &progress.message))
+                });
+                if due {
                     self.output.note(&progress_line(&self.view, progress));
+                    self.last_progress = Some((at, progress.message.clone()));
                 }
                 Ok(())
             }

@@ -33,7 +33,7 @@ async fn play(from: Option<i64>, script: Script) -> (Vec<String>, Vec<Option<i64
         state: v1::TaskState::Unspecified,
         until_closed: false,
         live: None,
-        last_progress: String::new(),
+        last_progress: None,
     };
     let mut asked = Vec::new();
     let mut script = script.into_iter();
@@ -148,7 +148,7 @@ async fn json_is_one_line_per_event_with_the_kind_as_key() {
         state: v1::TaskState::Unspecified,
         until_closed: false,
         live: None,
-        last_progress: String::new(),
+        last_progress: None,
     };
     for revision in 1..=4 {
         assert_eq!(one.take(moved(revision).unwrap()).unwrap(), Taken::Fits);

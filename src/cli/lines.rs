@@ -81,8 +81,9 @@ fn subtask_words(transition: &v1::SubtaskTransition) -> String {
     if transition.run_time > 1 {
         marks.push(format!("run {}", transition.run_time));
     }
-    if transition.effect() != v1::Effect::Unspecified {
-        marks.push(words::effect(transition.effect).into_owned());
+    match effect(transition.effect()) {
+        "" => {}
+        words => marks.push(words.to_owned()),
     }
     let marks = if marks.is_empty() { String::new() } else { format!("  ({})", marks.join(", ")) };
     format!("{from} -> {to}{marks}{}", error_suffix(transition.error.as_ref()))
@@ -128,7 +129,9 @@ pub fn rows(view: &TaskView, now: Timestamp, frame: usize, paint: Paint) -> Vec<
     let task = view.task();
     let elapsed = between(task.create_time.as_ref(), task.finish_time.or(task.resting_since).as_ref(), now);
     let state = paint_task_state(task.state(), &words::task_state(task.state), paint);
-    let mut rows = vec![format!("task {}  {}  {}  {state}  {elapsed}", task.id, flat(&task.name), flat(&target(task)))];
+    // What changes stands first: a narrow terminal cuts the end off.
+    let mut rows =
+        vec![format!("task {}  {state}  {elapsed:>6}  {}  {}", task.id, flat(&task.name), flat(&target(task)))];
     rows.extend(view.subtasks().map(|subtask| subtask_row(view, subtask, now, frame, paint)));
     rows
 }
@@ -160,8 +163,8 @@ fn subtask_row(view: &TaskView, subtask: &v1::Subtask, now: Timestamp, frame: us
 
 const fn effect(effect: v1::Effect) -> &'static str {
     match effect {
-        v1::Effect::Unspecified | v1::Effect::Done => "",
-        v1::Effect::None => "nothing to change",
+        // Steps that only look or write records have none, which is nothing to tell.
+        v1::Effect::Unspecified | v1::Effect::None | v1::Effect::Done => "",
         v1::Effect::AlreadySo => "was so already",
     }
 }

@@ -18,7 +18,7 @@ fn a_transition_is_one_line() {
     moved.event_time = at(0);
     assert_eq!(
         event_line(&view, &moved),
-        "2026-01-02T03:04:05.678Z  Stop server                 RUNNING -> SUCCESSFUL  (DONE)"
+        "2026-01-02T03:04:05.678Z  Stop server                 RUNNING -> SUCCESSFUL"
     );
 }
 
@@ -80,7 +80,7 @@ fn the_live_list_shows_marks_times_and_progress_in_execution_order() {
     assert_eq!(
         rows(&view, moment(64), 0, Paint::Plain),
         [
-            "task 12345  Stop OB server  10.0.0.2:2882 (zone2) of cluster ob  RUNNING  1m04s",
+            "task 12345  RUNNING   1m04s  Stop OB server  10.0.0.2:2882 (zone2) of cluster ob",
             "✓ Prepare stop observer       SUCCESSFUL    1.0s",
             "⠋ Stop server                 RUNNING      1m00s  17 of 40 leaders still on zone2  (at most 4m00s more)",
             "· Wait observer stop          PENDING",

@@ -58,10 +58,14 @@ impl Output {
     pub fn lines(&self, lines: impl IntoIterator<Item = impl AsRef<str>>) -> Result<(), Failure> {
         match &self.destination {
             Destination::Process => {
-                let mut stdout = io::stdout().lock();
+                // One write: a reader that has seen enough (`| grep -q`) must not make a document fail half-way.
+                let mut text = String::new();
                 for line in lines {
-                    writeln!(stdout, "{}", line.as_ref())?;
+                    text.push_str(line.as_ref());
+                    text.push('\n');
                 }
+                let mut stdout = io::stdout().lock();
+                stdout.write_all(text.as_bytes())?;
                 stdout.flush()?;
             }
             #[cfg(test)]

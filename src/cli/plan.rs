@@ -5,8 +5,11 @@ use super::table::{Table, flat};
 use super::{times, words};
 use crate::proto::v1;
 
-/// The lines of a plan.
-pub fn plan_lines(plan: &v1::StopPlan, paint: Paint) -> Vec<String> {
+/// Longest evidence in a plan that is not the whole one, in characters.
+const LONGEST_EVIDENCE: usize = 130;
+
+/// The lines of a plan: with every check, or only with those that say something.
+pub fn plan_lines(plan: &v1::StopPlan, whole: bool, paint: Paint) -> Vec<String> {
     let read = times::shown(plan.observed_at.as_ref());
     let mut lines = vec![format!(
         "plan: stop {} ({}), cluster {} server {}, read {read}",
@@ -16,19 +19,26 @@ pub fn plan_lines(plan: &v1::StopPlan, paint: Paint) -> Vec<String> {
         plan.server_id
     )];
     let mut table = Table::new(&["CHECK", "VERDICT", "OVERRIDE", "EVIDENCE"]);
-    for check in &plan.checks {
+    let shown: Vec<_> = plan.checks.iter().filter(|check| whole || check.verdict() != v1::Verdict::Pass).collect();
+    for check in &shown {
         let verdict = words::verdict(check.verdict).into_owned();
-        table.row([check.name.clone(), verdict, overriding(check), check.evidence.clone()]);
+        let evidence = if whole { check.evidence.clone() } else { cut(&check.evidence) };
+        table.row([check.name.clone(), verdict, overriding(check), evidence]);
     }
     if !table.is_empty() {
         let mut rows = table.lines(paint).into_iter();
         lines.extend(rows.next());
-        for (row, check) in rows.zip(&plan.checks) {
+        for (row, check) in rows.zip(&shown) {
             lines.push(painted(check, &row, paint));
             if !check.remedy.is_empty() {
-                lines.push(format!("    remedy: {}", flat(&check.remedy)));
+                let word = if check.verdict() == v1::Verdict::Info { "note" } else { "remedy" };
+                lines.push(format!("    {word}: {}", flat(&check.remedy)));
             }
         }
+    }
+    if shown.len() < plan.checks.len() {
+        let passed = plan.checks.len() - shown.len();
+        lines.push(format!("{passed} of {} checks pass (--plan shows each)", plan.checks.len()));
     }
     let moves: Vec<_> =
         plan.leader_moves.iter().map(|moved| format!("{} of {}", moved.leaders, flat(&moved.tenant_name))).collect();
@@ -40,6 +50,14 @@ pub fn plan_lines(plan: &v1::StopPlan, paint: Paint) -> Vec<String> {
         paint.red("verdict: the stop is blocked")
     });
     lines
+}
+
+/// A beginning that fits a line or two; the whole plan has the rest.
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(LONGEST_EVIDENCE) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or(text)),
+        None => text.to_owned(),
+    }
 }
 
 fn overriding(check: &v1::PlanCheck) -> String {
@@ -95,7 +113,7 @@ mod tests {
             observed_at: Some(prost_types::Timestamp { seconds: 1_767_323_045, nanos: 678_000_000 }),
         };
         assert_eq!(
-            plan_lines(&plan, Paint::Plain).join("\n"),
+            plan_lines(&plan, true, Paint::Plain).join("\n"),
             "plan: stop 10.0.0.2:2882 (zone2), cluster 1 server 2, read 2026-01-02T03:04:05.678Z
 CHECK             VERDICT  OVERRIDE                         EVIDENCE
 CLUSTER_READABLE  PASS     -                                3 servers read
@@ -109,5 +127,7 @@ leaders that move: 3 of sys
 servers that may fail afterwards: 0
 verdict: the stop is blocked"
         );
+        let short = plan_lines(&plan, false, Paint::Plain).join("\n");
+        assert!(!short.contains("CLUSTER_READABLE") && short.contains("1 of 4 checks pass"), "{short}");
     }
 }

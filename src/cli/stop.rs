@@ -112,8 +112,12 @@ pub async fn run(args: StopArgs, client: &Client, output: &Output) -> Result<Exi
     if args.plan {
         return Ok(if plan.allowed { Exit::Done } else { Exit::Refused });
     }
-    if !plan.allowed {
+    if !plan.allowed && args.request_id.is_none() {
         return Err(Failure::Refused(blocked(&plan)));
+    }
+    if !plan.allowed {
+        // What blocks may be the very task that this request was accepted as; a new one refuses itself.
+        output.note("the plan blocks; the request is sent all the same, as it may have been accepted before");
     }
     let request = stop_request(&args, &plan, &Clock::system());
     let task = send(client, output, &request).await?;
@@ -163,12 +167,12 @@ fn same_server(args: &StopArgs, plan: &v1::StopPlan) -> Result<(), Failure> {
 /// The plan is the data of `--plan`; otherwise it is for the person, and the task is the data.
 fn show_plan(args: &StopArgs, plan: &v1::StopPlan, output: &Output) -> Result<(), Failure> {
     match output.format {
-        Format::Text if args.plan => output.lines(plan_lines(plan, output.paint)),
+        Format::Text if args.plan => output.lines(plan_lines(plan, true, output.paint)),
         Format::Text => {
-            output.note(&plan_lines(plan, output.note_paint()).join("\n"));
+            output.note(&plan_lines(plan, false, output.note_paint()).join("\n"));
             Ok(())
         }
-        Format::Json if args.plan || !plan.allowed => {
+        Format::Json if args.plan || (!plan.allowed && args.request_id.is_none()) => {
             output.document(&StopDoc { plan: PlanDoc::from(plan), request_id: None, task: None })
         }
         Format::Json => Ok(()),

@@ -111,6 +111,9 @@ impl<'a> ManyTasks<'a> {
     }
 
     fn begin(&mut self) -> Result<(), Failure> {
+        if self.beginning.is_empty() {
+            self.output.note("no task is open; waiting for the next one");
+        }
         for task in std::mem::take(&mut self.beginning) {
             match self.output.format {
                 Format::Text => self.output.line(&format!("{}  {}", task.id, snapshot_line(&task)))?,

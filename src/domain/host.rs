@@ -55,6 +55,9 @@ pub struct ObserverIdentity {
 impl fmt::Display for ObserverIdentity {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { pid, start_ticks, executable, home, uid, cluster_name, .. } = self;
+        // Nearly always `bin/observer` of the home; said twice, a long home hides the rest.
+        let inside = executable.strip_prefix(home.as_str()).and_then(|rest| rest.strip_prefix('/'));
+        let executable = inside.unwrap_or(executable);
         write!(
             formatter,
             "pid {pid} (started at tick {start_ticks}, {executable} in {home}, uid {uid}, cluster {cluster_name})"

@@ -185,12 +185,13 @@ impl Service {
         let consent = Consent { force: asked.force, accepted: asked.accepted_risks.clone() };
         let surroundings = Surroundings { now: self.deps.clock.now(), store_endpoints: Vec::new() };
         let assessment = assess(&survey, &target, asked.stop_type, &consent, &surroundings);
+        let free = self.cluster_free(&target).await?;
         Ok(StopPlanView {
             cluster: asked.cluster,
             server: asked.server,
             addr: target.server.addr,
             zone: target.server.zone.clone(),
-            allowed: assessment.allowed(),
+            allowed: assessment.allowed() && free.verdict == Verdict::Pass,
             leader_moves: assessment
                 .leader_moves
                 .into_iter()
@@ -217,8 +218,29 @@ impl Service {
                     remedy: check.remedy,
                     overridden: check.overridden,
                 })
+                .chain([free])
                 .collect(),
         })
+    }
+
+    /// Whether another task holds the cluster, which refuses a stop whatever the cluster is like.
+    async fn cluster_free(&self, target: &Target) -> Result<PlanCheck, Refusal> {
+        let (verdict, evidence, remedy) = match self.operating(&target.cluster).await? {
+            None => (Verdict::Pass, "no task holds the cluster".to_owned(), String::new()),
+            Some((holder, _)) => {
+                let task = self.stored_task(holder).await?.task;
+                let (spec, state) = (&task.spec, task.state);
+                let evidence = format!(
+                    "task {holder} ({} on {}, by {}) is {state} and holds the cluster",
+                    spec.graph.operation.name, spec.server.addr, spec.creator
+                );
+                let verbs = task.allowed_verbs();
+                let remedy = if verbs.is_empty() { "wait for its end" } else { "retry it or give it up" };
+                (Verdict::Block, evidence, remedy.to_owned())
+            }
+        };
+        let (name, overridden_by) = ("CLUSTER_FREE".to_owned(), String::new());
+        Ok(PlanCheck { name, verdict, evidence, remedy, overridden_by, overridden: false })
     }
 }
 

@@ -62,7 +62,7 @@ impl SimCluster {
             net.check_port(number, bootstrap::RPC_PORT)?;
         }
         let temporary = options.directory.is_none();
-        let unique = format!("obsteward-sim-{}", uuid::Uuid::new_v4().simple());
+        let unique = format!("obsteward-sim-{:.12}", uuid::Uuid::new_v4().simple().to_string());
         let directory = options.directory.clone().unwrap_or_else(|| std::env::temp_dir().join(unique));
         let failed = || SimError::io(format!("make {}", directory.display()));
         std::fs::create_dir_all(&directory).map_err(failed())?;

@@ -116,5 +116,11 @@ fn show(cluster: &SimCluster, with_password: bool) -> std::io::Result<()> {
         writeln!(err, "stop one with ALTER SYSTEM STOP SERVER '{}';", first.address())?;
     }
     writeln!(err, "homes are in  {}", cluster.directory().display())?;
+    if let Some(first) = servers.first() {
+        let password = if with_password { "--password-file FILE" } else { "--no-password" };
+        writeln!(err, "try obsteward on it:")?;
+        writeln!(err, "  obsteward serve --store FILE --local-agent DIRECTORY")?;
+        writeln!(err, "  obsteward clusters register --endpoint {} {password} --default-host local", first.endpoint())?;
+    }
     writeln!(err, "{HELP}\nend with Ctrl-C")
 }

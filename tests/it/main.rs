@@ -5,14 +5,17 @@
 
 mod api;
 mod api_validation;
+mod command_line;
 mod crash;
 mod dead_hosts;
+mod demo;
 mod dependencies;
 mod domain;
 mod engine;
 mod fake_store;
 mod fake_use_cases;
 mod force;
+mod grpcurl;
 mod layers;
 mod oceanbase;
 mod refusals;

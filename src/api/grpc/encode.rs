@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::domain::status::InnerStatus;
 use crate::proto::v1;
 use crate::service::arguments::{ClusterView, PlanCheck, ProcessView, ServerView, StopPlanView, Verdict};
-use crate::store::inventory::{HostRoute, ServerRow};
+use crate::store::inventory::{DefaultHost, HostRoute, ServerRow};
 use crate::watch::encode::timestamp;
 
 /// A server.
@@ -114,7 +114,17 @@ pub fn cluster(view: &ClusterView) -> v1::Cluster {
         sync_error: row.sync_error.clone(),
         version: view.version.clone(),
         server_count: i32::try_from(view.server_count).unwrap_or(i32::MAX),
+        default_host: default_host(&row.default_host),
     }
+}
+
+fn default_host(host: &DefaultHost) -> Option<v1::DefaultHost> {
+    let (transport, agent_port) = match host {
+        DefaultHost::None => return None,
+        DefaultHost::Local => (v1::HostTransport::Local, 0),
+        DefaultHost::Grpc { port } => (v1::HostTransport::Grpc, i32::from(*port)),
+    };
+    Some(v1::DefaultHost { transport: transport.into(), agent_port })
 }
 
 fn host(svr_ip: &str, route: &HostRoute) -> v1::Host {

@@ -87,6 +87,8 @@ pub async fn routes(use_cases: Arc<dyn UseCases>, hub: Arc<Hub>) -> Result<Grpc,
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            // The details of errors: without their types grpcurl shows them as bytes.
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };
     let routes = Routes::new(ObServerServiceServer::new(servers).max_decoding_message_size(LARGEST_REQUEST))
         .add_service(TaskServiceServer::new(tasks).max_decoding_message_size(LARGEST_REQUEST))

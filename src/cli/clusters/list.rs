@@ -51,13 +51,18 @@ fn table(clusters: &[v1::Cluster]) -> Table {
             cluster.status.clone(),
             cluster.server_count.to_string(),
             cluster.zones.len().to_string(),
-            cluster.version.clone(),
+            short(&cluster.version).to_owned(),
             times::shown(cluster.observed_at.as_ref()),
             if cluster.operating_task_id == 0 { "-".to_owned() } else { cluster.operating_task_id.to_string() },
             cluster.sync_error.clone(),
         ]);
     }
     table
+}
+
+/// `4.2.1.8` of `4.2.1.8_108000022024072217-b4e5…(Jul 22 2024 17:36:02)`.
+fn short(version: &str) -> &str {
+    version.split(['_', '(', ' ']).next().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -71,7 +76,7 @@ mod tests {
             id: 1,
             name: "ob".to_owned(),
             status: "RUNNING".to_owned(),
-            version: "4.3.5.1".to_owned(),
+            version: "4.3.5.1_101000042025031818-b4e5(Mar 18 2025)".to_owned(),
             server_count: 3,
             ..Default::default()
         };

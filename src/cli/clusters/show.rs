@@ -44,12 +44,13 @@ pub fn details(cluster: &v1::Cluster, paint: Paint) -> Vec<String> {
     let task = cluster.operating_task_id;
     let mut lines = fields(&[
         ("cluster", format!("{} {}", cluster.id, cluster.name)),
-        ("cluster_id", cluster.ob_cluster_id.to_string()),
+        ("oceanbase id", cluster.ob_cluster_id.to_string()),
         ("status", cluster.status.clone()),
         ("version", cluster.version.clone()),
         ("servers", cluster.server_count.to_string()),
         ("endpoints", cluster.endpoints.join(", ")),
         ("user", cluster.username.clone()),
+        ("agents", agents(cluster.default_host.as_ref(), !cluster.hosts.is_empty())),
         ("observed at", times::shown(cluster.observed_at.as_ref())),
         ("held by task", if task == 0 { String::new() } else { task.to_string() }),
         ("sync error", cluster.sync_error.clone()),
@@ -71,6 +72,19 @@ pub fn details(cluster: &v1::Cluster, paint: Paint) -> Vec<String> {
         }
     }
     lines
+}
+
+/// How hosts are reached that are not in the table below.
+fn agents(default: Option<&v1::DefaultHost>, some_are_named: bool) -> String {
+    let of = if some_are_named { " of the other hosts" } else { "" };
+    match default.map(|host| (host.transport(), host.agent_port)) {
+        Some((v1::HostTransport::Grpc, port)) => format!("grpc, port {port} at the address of each server{of}"),
+        Some((v1::HostTransport::Local, _)) => format!("local, in the obsteward server{of}"),
+        Some((v1::HostTransport::Unspecified, _)) | None if some_are_named => String::new(),
+        Some((v1::HostTransport::Unspecified, _)) | None => {
+            "none, no process can be ended; see: obsteward clusters update --help".to_owned()
+        }
+    }
 }
 
 fn transport(host: &v1::Host) -> String {

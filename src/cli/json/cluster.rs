@@ -21,6 +21,13 @@ pub struct ClusterDoc {
     sync_error: String,
     version: String,
     server_count: i32,
+    default_host: Option<DefaultHostDoc>,
+}
+
+#[derive(Debug, Serialize)]
+struct DefaultHostDoc {
+    transport: String,
+    agent_port: i32,
 }
 
 #[derive(Debug, Serialize)]
@@ -70,6 +77,10 @@ impl From<&v1::Cluster> for ClusterDoc {
             sync_error: cluster.sync_error.clone(),
             version: cluster.version.clone(),
             server_count: cluster.server_count,
+            default_host: cluster.default_host.as_ref().map(|host| DefaultHostDoc {
+                transport: words::transport(host.transport).into_owned(),
+                agent_port: host.agent_port,
+            }),
         }
     }
 }

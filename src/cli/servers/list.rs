@@ -28,7 +28,12 @@ pub async fn run(args: ListArgs, client: &Client, output: &Output) -> Result<Exi
     let cluster_id = resolve::cluster(client, &args.cluster).await?;
     let servers = resolve::servers(client, cluster_id, &args.zone).await?;
     match output.format {
-        Format::Text => output.lines(table(&servers).lines(output.paint))?,
+        Format::Text => {
+            output.lines(table(&servers).lines(output.paint))?;
+            output.note(
+                "process, leaders and whether a server may be powered off: obsteward servers show CLUSTER SERVER",
+            );
+        }
         Format::Json => {
             output.document(&ServersDoc { servers: servers.iter().map(ServerDoc::from).collect() })?;
         }
@@ -37,9 +42,8 @@ pub async fn run(args: ListArgs, client: &Client, output: &Output) -> Result<Exi
 }
 
 fn table(servers: &[v1::ObServer]) -> Table {
-    let headings =
-        ["ID", "ADDRESS", "ZONE", "STATUS", "OCEANBASE", "SERVICE", "PROCESS", "LEADERS", "POWER OFF", "TASK"];
-    let mut table = Table::new(&headings);
+    // What needs a look at the host and the log streams is not in a list: an answer that is always "unknown" misleads.
+    let mut table = Table::new(&["ID", "ADDRESS", "ZONE", "STATUS", "OCEANBASE", "SERVICE", "TASK"]);
     for server in servers {
         table.row([
             server.id.to_string(),
@@ -48,9 +52,6 @@ fn table(servers: &[v1::ObServer]) -> Table {
             server.status.clone(),
             server.inner_status.clone(),
             words::service_state(server.service_state).into_owned(),
-            process(server),
-            if server.leader_count < 0 { "?".to_owned() } else { server.leader_count.to_string() },
-            if server.safe_to_power_off { "safe" } else { "no" }.to_owned(),
             if server.operating_task_id == 0 { "-".to_owned() } else { server.operating_task_id.to_string() },
         ]);
     }
@@ -91,14 +92,13 @@ mod tests {
             status: "STOPPED".to_owned(),
             inner_status: "ACTIVE".to_owned(),
             service_state: v1::ServiceState::Stopped as i32,
-            process_state: v1::ProcessState::Running as i32,
             leader_count: -1,
             ..Default::default()
         };
         let lines = table(&[server]).lines(Paint::Plain);
         assert_eq!(
             lines[1].split_whitespace().collect::<Vec<_>>(),
-            ["2", "10.0.0.2:2882", "zone2", "STOPPED", "ACTIVE", "STOPPED", "RUNNING", "?", "no", "-"]
+            ["2", "10.0.0.2:2882", "zone2", "STOPPED", "ACTIVE", "STOPPED", "-"]
         );
     }
 }

@@ -39,7 +39,9 @@ fn target_known(reading: &ClusterReading, target: &ServerAddr, server: Option<&S
         return block(name, Override::Nothing, evidence, remedy, Some("-4018: Entry not exist".to_owned()));
     };
     match reading.zone(&server.zone) {
-        Some(_) => pass(name, format!("server {target} has id {} in zone {}", server.ob_server_id, server.zone)),
+        Some(_) => {
+            pass(name, format!("DBA_OB_SERVERS has {target} in zone {} with id {}", server.zone, server.ob_server_id))
+        }
         None => block(name, Override::Nothing, format!("zone {} is not in DBA_OB_ZONES", server.zone), remedy, None),
     }
 }

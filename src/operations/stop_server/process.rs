@@ -61,6 +61,12 @@ impl Step for StopProcess {
             Finding::Running(identity) => self.running(context, &target, &found, identity).await,
         }
     }
+
+    /// Asked when the task is retried: a process that is there again is ended again, which is what the retry consents to.
+    async fn still_holds(&self, context: &StepContext) -> Result<bool, Failure> {
+        let target = ways::target(&self.0, context).await?;
+        Ok(!matches!(ways::find(&self.0, &target).await.finding, Finding::Running(_)))
+    }
 }
 
 impl StopProcess {
@@ -155,7 +161,7 @@ impl StopProcess {
         };
         let grace = deps.pace.grace;
         let intent = Intent {
-            description: format!("end the process {identity} of {}", target.server.addr),
+            description: format!("end {identity} of {}", target.server.addr),
             endpoint: format!("host of {}", target.server.addr.ip()),
             connection_id: 0,
             horizon: deps.clock.now().plus(grace + HORIZON_BESIDE_GRACE),
@@ -308,7 +314,7 @@ impl PreparedEffect for ArmAndFire {
         let grace = self.deps.pace.grace;
         let store_id = self.deps.store_id.clone();
         match self.host.stop(permit, &observer, identity, ticket, &store_id, grace).await {
-            StopResult::Ended { how, evidence } => EffectOutcome::Done { message: format!("{how:?}: {evidence}") },
+            StopResult::Ended { evidence, .. } => EffectOutcome::Done { message: evidence },
             StopResult::Refused { code, message } => refused(&code, message),
             StopResult::Unknown { message } => EffectOutcome::Unknown { message },
         }

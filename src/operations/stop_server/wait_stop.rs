@@ -53,7 +53,7 @@ impl Step for WaitObserverStop {
                     warnings: vec![("CLUSTER_STATE_UNKNOWN".to_owned(), message)],
                     ..Learned::default()
                 };
-                return Look::Reached { already_so: true, learned, writes: Vec::new() };
+                return Look::Reached { already_so: false, learned, writes: Vec::new() };
             }
             Err(error) => return ways::unread(&error),
         };
@@ -62,13 +62,13 @@ impl Step for WaitObserverStop {
             waits_for.push(format!("STATUS INACTIVE (it is {status})"));
         }
         if let Some(left) = since_end.and_then(|since| lease.checked_sub(since)).filter(|left| !left.is_zero()) {
-            waits_for.push(format!("lease_time ({:.1} s left)", left.as_secs_f64()));
+            waits_for.push(format!("the end of lease_time ({:.1} s left)", left.as_secs_f64()));
         }
         if waits_for.is_empty() {
             context.log(format!("{}; STATUS {status}", found.evidence));
-            return Look::Reached { already_so: true, learned: Learned::default(), writes: Vec::new() };
+            return Look::Reached { already_so: false, learned: Learned::default(), writes: Vec::new() };
         }
-        let progress = ProgressReport::uncounted(waits_for.join(", "));
+        let progress = ProgressReport::uncounted(format!("waits for {}", waits_for.join(", ")));
         Look::Wait { progress, again_in: deps.pace.poll }
     }
 }

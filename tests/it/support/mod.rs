@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "the stage offers what tests need, not only what the tests of today use")]
 
 mod process;
+pub mod program;
 pub mod refusal;
 
 use std::path::Path;

@@ -1,0 +1,124 @@
+//! `obsteward demo` and `obsteward sim` as people run them, and that nothing of them is left, however they end.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+
+use obsteward::sim::Signal;
+use tempfile::TempDir;
+use tokio::process::Command;
+
+use crate::support::program::{Started, all_gone, descendants, end_of, free_net, obsteward};
+
+/// A program that runs a simulated cluster on a network of its own, with a temporary folder of its own.
+struct Playground {
+    program: Started,
+    net: Ipv4Addr,
+    temporary: TempDir,
+}
+
+impl Playground {
+    /// `line` gets `--net`; waits for the line that says that all is there, and returns what was written up to it.
+    async fn start(line: &str, ready: &str) -> (Self, Vec<String>) {
+        let (net, temporary) = (free_net(), tempfile::tempdir().unwrap());
+        let mut command = obsteward(&format!("{line} --net {net}"));
+        command.env("TMPDIR", temporary.path());
+        let mut program = Started::of(command);
+        let said = program.err_until(|line| line.contains(ready)).await;
+        (Self { program, net, temporary }, said)
+    }
+
+    fn address(&self, number: u8, port: u16) -> SocketAddr {
+        let [a, b, c, _] = self.net.octets();
+        SocketAddr::from(([a, b, c, number], port))
+    }
+
+    /// Sends a signal and waits until every process that it had is gone, and its ports with them.
+    async fn end(self, signal: Signal, code: Option<i32>) {
+        let below = descendants(self.program.pid());
+        assert!(below.len() >= 5, "it has no processes to leave behind: {below:?}");
+        self.program.signal(signal);
+        let addresses: Vec<_> =
+            (1..=6).flat_map(|number| [2881, 2882, 62888].map(|port| self.address(number, port))).collect();
+        let ended = self.program.ended().await;
+        assert_eq!(ended.code, code, "{ended:?}");
+        all_gone(&below).await;
+        for address in addresses {
+            assert!(TcpStream::connect(address).is_err(), "{address} is still listened on");
+        }
+        if code.is_some() {
+            let left: Vec<_> =
+                std::fs::read_dir(self.temporary.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+            assert!(left.is_empty(), "left behind: {left:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demo_stops_a_server_and_ends() {
+    let net = free_net();
+    let ended = end_of(obsteward(&format!("demo --once --listen 127.0.0.1:0 --net {net}"))).await.with(0);
+    assert!(ended.err.contains("lease_time 2 s, a real one has 10 s"), "{ended:?}");
+    let steps: Vec<&str> = ended
+        .out
+        .lines()
+        .filter_map(|line| {
+            line.split_once("  ")?.1.split_once("  ").filter(|(_, what)| what.contains("RUNNING -> SUCCESSFUL"))
+        })
+        .map(|(name, _)| name)
+        .collect();
+    let expected = [
+        "Prepare stop observer",
+        "Stop server",
+        "Stop observer process",
+        "Wait observer stop",
+        "Update observer status",
+        "Update zone status",
+        "Sync cluster info",
+        "Update OB cluster status",
+        "Stop OB server",
+    ];
+    assert_eq!(steps, expected, "{ended:?}");
+    assert!(ended.err.contains("safe to power off: yes"), "{ended:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demo_can_be_looked_around_in_and_leaves_nothing() {
+    let (mut demo, _) = Playground::start("demo --listen 127.0.0.1:0", "look around").await;
+    let lines = demo.program.err_until(|line| line.contains("SIM FAULTS")).await;
+    let paste = async |wanted: &str| {
+        let line =
+            lines.iter().find(|line| line.contains(wanted)).unwrap_or_else(|| panic!("no {wanted} in {lines:?}"));
+        let grpcurl = std::env::var("GRPCURL")
+            .expect("GRPCURL is not set: run the tests with scripts/test, which installs grpcurl and sets it");
+        let line = line.trim().replacen("grpcurl", &grpcurl, 1);
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &line]);
+        end_of(shell).await
+    };
+    let servers = paste("ObServerService/ListServers").await.with(0).json();
+    assert_eq!(servers["servers"].as_array().unwrap().len(), 6);
+    assert!(paste(" servers list 1").await.with(0).out.contains("STOPPED"));
+    assert!(paste(" --plan").await.with(3).out.contains("OTHER_ZONE_STOPPED"));
+    assert!(paste(" stop 1 4 --watch").await.with(0).out.contains("SUCCESSFUL"));
+    demo.end(Signal::INT, Some(0)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_demo_that_is_killed_takes_its_observers_and_agents_along() {
+    let (demo, _) = Playground::start("demo --no-stop --listen 127.0.0.1:0", "look around").await;
+    demo.end(Signal::KILL, None).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_simulated_cluster_is_there_for_any_client_and_leaves_nothing() {
+    for (signal, code) in [(Signal::INT, Some(0)), (Signal::KILL, None)] {
+        let (sim, _) = Playground::start("sim --zones 3 --servers-per-zone 2", "end with Ctrl-C").await;
+        let mut mariadb = Command::new("mariadb");
+        let address = sim.address(1, 2881);
+        mariadb.args(["-h", &address.ip().to_string(), "-P", "2881", "-u", "root@sys", "oceanbase", "--batch", "-e"]);
+        mariadb.arg("SELECT svr_ip, zone, status FROM DBA_OB_SERVERS ORDER BY id");
+        let rows = end_of(mariadb).await.with(0);
+        assert_eq!(rows.out.lines().count(), 7, "{rows:?}");
+        assert_eq!(rows.out.matches("ACTIVE").count(), 6, "{rows:?}");
+        sim.end(signal, code).await;
+    }
+}
