@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{Clock, monotonic_now};
 use crate::domain::decide::{Input, Learned, awaits_retry};
 use crate::domain::effect::{EffectOutcome, Intent, Permit};
-use crate::domain::event::{Failure, IntentOutcome, Override, Phase, SubtaskState};
+use crate::domain::event::{Failure, FailureKind, IntentOutcome, Override, Phase, SubtaskState};
 use crate::domain::ids::{Fence, SubtaskId};
 use crate::domain::refusal::Refusal;
 use crate::domain::task::Task;
@@ -228,7 +228,9 @@ impl Executor {
                     self.end(&context, input, writes).await?;
                     return Ok(());
                 }
-                Look::Needed { intent, overrides, effect } if failing.is_none() && !context.last_look => {
+                // Going forward needs no horizon: a refusal that has passed while it was waited for is no reason to fail.
+                Look::Needed { intent, overrides, effect } if !context.last_look && passes(failing.as_ref()) => {
+                    failing = None;
                     wait.for_what(&intent.description);
                     let acted = self.act(&mut context, intent, overrides, effect).await?;
                     // What follows from an effect begins with its end, however long its answer took.
@@ -401,6 +403,21 @@ impl Executor {
         let input = Input::EffectEnded { subtask: id, number, outcome, message };
         self.write(input, move |_| log.iter().cloned().collect()).await?;
         Ok(Acted::Tried(outcome))
+    }
+}
+
+/// Whether a failure that waits for a horizon may be forgotten when a look finds its step possible again. Not when
+/// somebody interfered: that this too has changed back is not for the task to judge.
+fn passes(failing: Option<&(Failure, Learned)>) -> bool {
+    match failing.map(|(failure, _)| failure.kind) {
+        None | Some(FailureKind::Refused | FailureKind::Unreachable) => true,
+        Some(
+            FailureKind::TimedOut
+            | FailureKind::Interfered
+            | FailureKind::Expired
+            | FailureKind::CrashLoop
+            | FailureKind::Internal,
+        ) => false,
     }
 }
 

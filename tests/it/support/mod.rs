@@ -114,7 +114,9 @@ impl Clients {
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, whole).await.expect("the task did not come to rest");
+        if tokio::time::timeout(PATIENCE, whole).await.is_err() {
+            panic!("the task did not come to rest: {:#?}", self.task(task_id).await);
+        }
         events
     }
 
