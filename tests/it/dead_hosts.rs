@@ -84,7 +84,7 @@ async fn an_ambiguous_process_is_never_signalled() {
     let cluster = stage.sim.look(|cluster| cluster.name.clone());
     let twin = Twin::of(&home, &cluster);
     let request = v1::StopServerRequest { force: true, ..stage.request(2).await };
-    stage.assert_refused(request.clone(), "SERVER_STATE", "AMBIGUOUS").await;
+    stage.assert_refused(request.clone(), "PROCESS_AMBIGUOUS", "a second observer of the same home").await;
     drop(twin);
 
     let stuck = stage.sim.inject(Fault::on(FaultKind::LeaderSwitchStuck { tenant: None, ls: None }, 2));
