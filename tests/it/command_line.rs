@@ -27,8 +27,9 @@ async fn stage() -> (Stage, Program) {
 
 async fn stage_of(options: obsteward::sim::SimOptions) -> (Stage, Program) {
     let address = lasting_address();
+    let name = options.cluster_name.clone();
     let stage = Stage::with(options, |config: &mut Config| config.server.listen = address).await;
-    (stage, Program::of(address))
+    (stage, Program::of(address).with_cluster(&name))
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -47,15 +47,22 @@ impl Ended {
 #[derive(Clone)]
 pub struct Program {
     server: String,
+    cluster: String,
 }
 
 impl Program {
     pub fn of(address: impl std::fmt::Display) -> Self {
-        Self { server: format!("http://{address}") }
+        Self { server: format!("http://{address}"), cluster: "demo".to_owned() }
+    }
+
+    /// Lines may say `demo` for this cluster.
+    pub fn with_cluster(self, name: &str) -> Self {
+        Self { cluster: name.to_owned(), ..self }
     }
 
     fn command(&self, line: &str) -> Command {
-        let mut command = obsteward(line);
+        let words = line.split_whitespace().map(|word| if word == "demo" { self.cluster.as_str() } else { word });
+        let mut command = obsteward(&words.collect::<Vec<_>>().join(" "));
         command.args(["--server", &self.server]);
         command
     }
