@@ -99,6 +99,7 @@ impl Stage {
             zones: 3,
             servers_per_zone: 2,
             net: NetChoice::Exact(args.net),
+            cluster_name: cluster_name(args.net),
             durations: Durations {
                 lease_time: LEASE_TIME,
                 heartbeat_interval: Duration::from_millis(200),
@@ -253,6 +254,15 @@ async fn show(stage: &Stage, args: &DemoArgs, output: &Output) -> Result<Exit, F
         if after.safe_to_power_off { "yes" } else { &after.not_safe_reason },
     ));
     Ok(followed.exit)
+}
+
+/// Two demos on one machine must not have clusters of one name: an observer that does not listen yet would make the
+/// processes of both ambiguous.
+fn cluster_name(net: Ipv4Addr) -> String {
+    match net.octets() {
+        [127, 0, 1, 0] => "demo".to_owned(),
+        [_, second, third, _] => format!("demo_{second}_{third}"),
+    }
 }
 
 /// Lines to paste: gRPC, this program as it was called, SQL.

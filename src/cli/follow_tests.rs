@@ -51,7 +51,7 @@ async fn play(from: Option<i64>, script: Script) -> (Vec<String>, Vec<Option<i64
 const ALL: [&str; 4] = [
     "Stop OB server              accepted as task 12345 by alice: 10.0.0.2:2882 (zone2) of cluster ob",
     "Prepare stop observer       READY -> RUNNING",
-    "Prepare stop observer       RUNNING -> SUCCESSFUL  (DONE)",
+    "Prepare stop observer       RUNNING -> SUCCESSFUL",
     "Stop OB server              RUNNING -> SUCCESSFUL",
 ];
 

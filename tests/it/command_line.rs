@@ -27,8 +27,9 @@ async fn stage() -> (Stage, Program) {
 
 async fn stage_of(options: obsteward::sim::SimOptions) -> (Stage, Program) {
     let address = lasting_address();
+    let name = options.cluster_name.clone();
     let stage = Stage::with(options, |config: &mut Config| config.server.listen = address).await;
-    (stage, Program::of(address))
+    (stage, Program::of(address).with_cluster(&name))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -156,7 +157,7 @@ async fn a_server_is_planned_stopped_and_followed() {
 async fn a_failed_task_is_retried_and_given_up() {
     let (stage, obsteward) = stage().await;
     let two = stage.info(2).address();
-    stage.sim.inject(Fault::on(FaultKind::RestartAfterExit { delay_ms: 50 }, 2));
+    stage.sim.inject(Fault::on(FaultKind::RestartAfterExit { delay_ms: 800 }, 2));
     let failed = obsteward.run(&format!("stop demo {two} --watch")).await.with(1);
     // Seen by whichever step looks first.
     let result = failed.out.lines().last().unwrap();
@@ -175,7 +176,7 @@ async fn a_failed_task_is_retried_and_given_up() {
     assert!(obsteward.run(&format!("tasks retry {id} --if-revision 3")).await.with(3).err.contains("TASK_MOVED"));
 
     // A retry consents to ending what was started meanwhile; here somebody starts it again.
-    stage.sim.inject(Fault::on(FaultKind::RestartAfterExit { delay_ms: 50 }, 2));
+    stage.sim.inject(Fault::on(FaultKind::RestartAfterExit { delay_ms: 800 }, 2));
     let retried = obsteward.run(&format!("tasks retry {id} --watch --output json")).await.with(1).json_lines();
     assert!(retried.iter().any(|line| line["event"]["verb_requested"].is_object()), "{retried:?}");
     let ended = |line: &&Value| line["event"]["intent_settled"]["outcome"] == "DONE";

@@ -111,7 +111,8 @@ async fn a_demo_that_is_killed_takes_its_observers_and_agents_along() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_simulated_cluster_is_there_for_any_client_and_leaves_nothing() {
     for (signal, code) in [(Signal::INT, Some(0)), (Signal::KILL, None)] {
-        let (sim, _) = Playground::start("sim --zones 3 --servers-per-zone 2", "end with Ctrl-C").await;
+        let (sim, _) =
+            Playground::start("sim --zones 3 --servers-per-zone 2 --cluster-name played", "end with Ctrl-C").await;
         let mut mariadb = Command::new("mariadb");
         let address = sim.address(1, 2881);
         mariadb.args(["-h", &address.ip().to_string(), "-P", "2881", "-u", "root@sys", "oceanbase", "--batch", "-e"]);

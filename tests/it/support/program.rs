@@ -47,15 +47,22 @@ impl Ended {
 #[derive(Clone)]
 pub struct Program {
     server: String,
+    cluster: String,
 }
 
 impl Program {
     pub fn of(address: impl std::fmt::Display) -> Self {
-        Self { server: format!("http://{address}") }
+        Self { server: format!("http://{address}"), cluster: "demo".to_owned() }
+    }
+
+    /// Lines may say `demo` for this cluster.
+    pub fn with_cluster(self, name: &str) -> Self {
+        Self { cluster: name.to_owned(), ..self }
     }
 
     fn command(&self, line: &str) -> Command {
-        let mut command = obsteward(line);
+        let words = line.split_whitespace().map(|word| if word == "demo" { self.cluster.as_str() } else { word });
+        let mut command = obsteward(&words.collect::<Vec<_>>().join(" "));
         command.args(["--server", &self.server]);
         command
     }
@@ -162,8 +169,8 @@ async fn lines_until<R: tokio::io::AsyncBufRead + Unpin>(
 pub fn lasting_address() -> SocketAddr {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let [_, _, high, low] = std::process::id().to_be_bytes();
-    let number = 251 + u8::try_from(NEXT.fetch_add(1, Ordering::Relaxed) % 4).unwrap();
-    SocketAddr::from(([127, number, high, low], 50051))
+    let number = u16::try_from(NEXT.fetch_add(1, Ordering::Relaxed)).unwrap();
+    SocketAddr::from(([127, 251, high, low], 50051 + number))
 }
 
 /// A loopback network, 127.A.B.0, that no simulated cluster uses now and that other tests do not choose.
