@@ -235,7 +235,9 @@ async fn a_second_process_of_the_home() {
 /// A StopObserver that was under way when another owner came: the agent refuses the old fence, whatever ticket it carries.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_delayed_stop_with_an_old_fence_is_refused() {
-    let sim = SimCluster::start(SimOptions { zones: 1, ..quick() }).await.unwrap();
+    let options = SimOptions { zones: 1, ..quick() };
+    let cluster_name = options.cluster_name.clone();
+    let sim = SimCluster::start(options).await.unwrap();
     let server = sim.server(1).unwrap();
     let directory = tempfile::tempdir().unwrap();
     let host = Agent::new(AgentConfig::new(directory.path())).unwrap();
@@ -247,7 +249,7 @@ async fn a_delayed_stop_with_an_old_fence_is_refused() {
         svr_ip: server.ip.clone(),
         rpc_port: server.rpc_port.into(),
         sql_port: server.sql_port.into(),
-        cluster_name: "demo".into(),
+        cluster_name,
         ob_cluster_id: 1,
     });
     let fence = |fence| Some(agent::CallerFence { store_id: "store".into(), cluster_key: "demo/1/x".into(), fence });
