@@ -54,7 +54,6 @@ struct Stage {
     shutdown: CancellationToken,
     service: tokio::task::JoinHandle<Result<(), crate::app::AppError>>,
     address: SocketAddr,
-    directory: tempfile_dir::TemporaryDirectory,
 }
 
 /// Runs the demo.
@@ -94,7 +93,6 @@ impl Stage {
     async fn build(args: &DemoArgs, output: &Output) -> Result<Self, Failure> {
         let executable =
             std::env::current_exe().map_err(|error| Failure::Local(format!("cannot find this program: {error}")))?;
-        let directory = tempfile_dir::TemporaryDirectory::create()?;
         let options = SimOptions {
             zones: 3,
             servers_per_zone: 2,
@@ -114,20 +112,24 @@ impl Stage {
             LEASE_TIME.as_secs()
         ));
         let cluster = SimCluster::start(options).await.map_err(|error| Failure::Local(error.to_string()))?;
+        // Inside the cluster's folder, which is removed however this process ends.
+        let directory = cluster.directory().join("service");
+        std::fs::create_dir_all(&directory)
+            .map_err(|error| Failure::Local(format!("cannot create {}: {error}", directory.display())))?;
         let mut agents = Vec::new();
         for server in cluster.servers() {
             let ip = server.ip.parse().map_err(|_| Failure::Local(format!("{} is not an IP", server.ip)))?;
-            agents.push(start_agent(&executable, ip, directory.path()).await?);
+            agents.push(start_agent(&executable, ip, &directory).await?);
         }
         let mut config = Config::default();
         config.server.listen = args.listen;
-        config.store.path = directory.path().join("obsteward.db");
+        config.store.path = directory.join("obsteward.db");
         let app = App::build(&config, Clock::system()).await.map_err(|error| Failure::Local(error.to_string()))?;
         let address = app.address();
         output.note(&format!("service on {address}, store {}", config.store.path.display()));
         let shutdown = CancellationToken::new();
         let service = tokio::spawn(app.run(shutdown.clone()));
-        Ok(Self { cluster, agents, shutdown, service, address, directory })
+        Ok(Self { cluster, agents, shutdown, service, address })
     }
 
     fn client(&self) -> Result<Client, Failure> {
@@ -152,7 +154,6 @@ impl Stage {
             }
         }
         self.cluster.shutdown().await;
-        drop(self.directory);
     }
 }
 
@@ -292,34 +293,5 @@ fn look_around(stage: &Stage, output: &Output) {
     ];
     for line in lines {
         output.note(&line);
-    }
-}
-
-/// A folder that is removed at the end.
-mod tempfile_dir {
-    use std::path::{Path, PathBuf};
-
-    use super::Failure;
-
-    pub struct TemporaryDirectory(PathBuf);
-
-    impl TemporaryDirectory {
-        pub fn create() -> Result<Self, Failure> {
-            let path =
-                std::env::temp_dir().join(format!("obsteward-demo-{:.12}", uuid::Uuid::new_v4().simple().to_string()));
-            std::fs::create_dir_all(&path)
-                .map_err(|error| Failure::Local(format!("cannot create {}: {error}", path.display())))?;
-            Ok(Self(path))
-        }
-
-        pub fn path(&self) -> &Path {
-            &self.0
-        }
-    }
-
-    impl Drop for TemporaryDirectory {
-        fn drop(&mut self) {
-            let _ = std::fs::remove_dir_all(&self.0);
-        }
     }
 }

@@ -9,7 +9,7 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::{Clock, monotonic_now};
+use crate::clock::Clock;
 use crate::domain::decide::{Input, Learned, awaits_retry};
 use crate::domain::effect::{EffectOutcome, Intent, Permit};
 use crate::domain::event::{Failure, FailureKind, IntentOutcome, Override, Phase, SubtaskState};
@@ -17,11 +17,10 @@ use crate::domain::ids::{Fence, SubtaskId};
 use crate::domain::refusal::Refusal;
 use crate::domain::task::Task;
 use crate::engine::commit::{Committer, Written};
-use crate::engine::step::{Look, Operation, Patience, PreparedEffect, ProgressReport, Step, StepContext};
+use crate::engine::step::{Look, Operation, PreparedEffect, ProgressReport, Step, StepContext};
+use crate::engine::waiting::{Unreadable, Waiting};
 use crate::store::{Author, LogLine, Progress, Store, StoreError, Write};
 
-/// Pause between looks that could not be made: from, to.
-const UNREADABLE_PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 /// Pause before the look that follows an unknown outcome: what was lost on the way may just be arriving.
 const UNKNOWN_PAUSE: Duration = Duration::from_millis(200);
 /// Pause between looks while a request may still take effect.
@@ -234,7 +233,7 @@ impl Executor {
                     wait.for_what(&intent.description);
                     let acted = self.act(&mut context, intent, overrides, effect).await?;
                     // What follows from an effect begins with its end, however long its answer took.
-                    wait.moved = monotonic_now();
+                    wait.begins_anew();
                     match acted {
                         Acted::Tried(IntentOutcome::Unknown) => {
                             tokio::time::sleep(UNKNOWN_PAUSE).await;
@@ -285,7 +284,9 @@ impl Executor {
                     Some(Input::StepFailed { subtask: id, failure: failure.clone(), learned: learned.clone() })
                 }
                 // A wait that ended during this look gets one more, which knows that it is the last.
-                None if context.last_look => Some(Input::TimedOut { subtask: id, waited_for: wait.what.clone() }),
+                None if context.last_look => {
+                    Some(Input::TimedOut { subtask: id, waited_for: wait.waits_for().to_owned() })
+                }
                 None => None,
             };
             let pause = match input {
@@ -293,8 +294,9 @@ impl Executor {
                 Some(input) => match self.try_end(&context, input).await? {
                     None => return Ok(()),
                     Some(until) => {
-                        let why =
-                            failing.as_ref().map_or_else(|| wait.what.clone(), |(failure, _)| failure.message.clone());
+                        let why = failing
+                            .as_ref()
+                            .map_or_else(|| wait.waits_for().to_owned(), |(failure, _)| failure.message.clone());
                         let message = format!(
                             "waiting until {until}, when a request that was sent can no longer take effect ({why})"
                         );
@@ -429,73 +431,4 @@ enum Acted {
     Ended,
     /// It may not be tried any more, and an earlier attempt is open.
     MayStillHappen,
-}
-
-/// A series of looks that could not be made.
-struct Unreadable {
-    since: tokio::time::Instant,
-    pause: Duration,
-}
-
-impl Unreadable {
-    fn begin() -> Self {
-        Self { since: monotonic_now(), pause: UNREADABLE_PAUSE.0 }
-    }
-
-    fn lasted(&self) -> Duration {
-        monotonic_now().duration_since(self.since)
-    }
-
-    /// Doubles up to the longest, with up to a quarter taken off so that tasks do not march in step.
-    fn next_pause(&mut self) -> Duration {
-        let pause = self.pause;
-        self.pause = (self.pause * 2).min(UNREADABLE_PAUSE.1);
-        let jitter = u32::from(uuid::Uuid::new_v4().as_bytes()[0]);
-        pause - pause / 4 * jitter / 255
-    }
-}
-
-/// Bounds the wait of one execution.
-struct Waiting {
-    patience: Patience,
-    timeout: Duration,
-    began: tokio::time::Instant,
-    moved: tokio::time::Instant,
-    done: Option<(i64, i64)>,
-    what: String,
-}
-
-impl Waiting {
-    fn new(patience: Patience, timeout: Duration) -> Self {
-        let now = monotonic_now();
-        Self { patience, timeout, began: now, moved: now, done: None, what: "its first look".to_owned() }
-    }
-
-    fn for_what(&mut self, what: &str) {
-        what.clone_into(&mut self.what);
-    }
-
-    fn progressed(&mut self, progress: &ProgressReport) {
-        let done = Some((progress.done, progress.total));
-        if self.done != done {
-            self.done = done;
-            self.moved = monotonic_now();
-        }
-        self.for_what(&progress.message);
-    }
-
-    fn end(&self) -> tokio::time::Instant {
-        match self.patience {
-            Patience::Total => self.began + self.timeout,
-            Patience::WithoutProgress { at_most } => (self.moved + self.timeout).min(self.began + at_most),
-        }
-    }
-
-    fn is_over(&self) -> bool {
-        monotonic_now() >= self.end()
-    }
-
-    fn deadline(&self, clock: &Clock) -> crate::clock::Timestamp {
-        clock.now().plus(self.end().saturating_duration_since(monotonic_now()))
-    }
 }

@@ -5,6 +5,7 @@ mod commit;
 mod executor;
 mod scheduler;
 mod step;
+mod waiting;
 
 pub use commit::{Committer, Written};
 pub use scheduler::{Engine, EngineSettings};

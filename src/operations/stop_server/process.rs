@@ -114,10 +114,21 @@ impl StopProcess {
         let deps = &self.0;
         let run_time = context.this().map_or(1, |subtask| subtask.run_time);
         let before = context.value(key::PROCESS_BEFORE).unwrap_or_default();
-        // A retry is a person's consent to the process as it is now; before that, only the one of Prepare is meant.
-        if run_time == 1 && before != identity.to_string() {
+        let attempts = context
+            .task
+            .intents
+            .iter()
+            .filter(|intent| intent.subtask == context.subtask && intent.run_time == run_time);
+        // A retry is a person's consent to one process, the one that it found first; before that, to the one of Prepare.
+        let description = describe(identity, target);
+        let another = attempts.clone().find(|intent| intent.intent.description != description);
+        let meant = match another {
+            Some(intent) => Some(intent.intent.description.as_str()),
+            None => (run_time == 1 && before != identity.to_string()).then_some(before),
+        };
+        if let Some(meant) = meant {
             let message = format!(
-                "the process is {identity}, Prepare found {before}: somebody restarted it; ask, then retry to end this one"
+                "the process is {identity}, this stop means another ({meant}): somebody restarted it; ask, then retry to end this one"
             );
             return ways::refuse(Failure::new(FailureKind::Interfered, "RESTARTED_BY_OTHER", message));
         }
@@ -125,11 +136,6 @@ impl StopProcess {
             let code = if found.supervisor.is_some() { "SUPERVISED" } else { "SIGNAL_NOT_PERMITTED" };
             return ways::refuse(Failure::new(FailureKind::Refused, code, reason.clone()));
         }
-        let attempts = context
-            .task
-            .intents
-            .iter()
-            .filter(|intent| intent.subtask == context.subtask && intent.run_time == run_time);
         let last_attempt = attempts.clone().next_back().map(|intent| intent.at);
         let outcomes: Vec<Option<IntentOutcome>> = attempts.map(|intent| intent.outcome).collect();
         let turned_away = context.refused.as_ref().is_some_and(|(code, _)| code == NOT_YOUR_TURN);
@@ -161,7 +167,7 @@ impl StopProcess {
         };
         let grace = deps.pace.grace;
         let intent = Intent {
-            description: format!("end {identity} of {}", target.server.addr),
+            description,
             endpoint: format!("host of {}", target.server.addr.ip()),
             connection_id: 0,
             horizon: deps.clock.now().plus(grace + HORIZON_BESIDE_GRACE),
@@ -223,6 +229,11 @@ impl StopProcess {
             Vec::new()
         })
     }
+}
+
+/// What an intent says; it names the process, so that an attempt at one is never taken for an attempt at another.
+fn describe(identity: &ObserverIdentity, target: &Target) -> String {
+    format!("end {identity} of {}", target.server.addr)
 }
 
 /// The cluster could not be read in Prepare, and the caller accepted that by name.
