@@ -381,7 +381,8 @@ impl Executor {
             return Ok(Acted::Ended);
         }
         if let Some(recorded) = task.intents.iter().find(|intent| intent.number == number) {
-            let progress = ProgressReport::uncounted(format!("the answer to {}", recorded.intent.description));
+            let progress =
+                ProgressReport::uncounted(format!("waits for the answer to {}", recorded.intent.description));
             self.note(context, progress, recorded.intent.horizon);
         }
         let permit = self.permit(&task, id, number).await?;

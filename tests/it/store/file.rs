@@ -1,5 +1,6 @@
 //! What the embedded store promises about its file: it survives, it has one owner, and a bad one is refused in words.
 
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -151,9 +152,16 @@ async fn kill_9_loses_nothing_acknowledged() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("store.db");
         let mut child = start_writer(&path).spawn().unwrap();
-        tokio::time::sleep(std::time::Duration::from_millis(150 + 37 * round)).await;
+        let mut said = BufReader::new(child.stdout.take().unwrap());
+        let mut output = Vec::new();
+        // Killed in the middle of its work, never before it: otherwise nothing is acknowledged and nothing is shown.
+        while last_acknowledged(&output) < 20 + 37 * round {
+            assert!(said.read_until(b'\n', &mut output).unwrap() > 0, "the writer ended by itself");
+        }
         child.kill().unwrap();
-        let acknowledged = last_acknowledged(&child.wait_with_output().unwrap().stdout);
+        child.wait().unwrap();
+        said.read_to_end(&mut output).unwrap();
+        let acknowledged = last_acknowledged(&output);
         let store = SqliteStore::open(&path, SqliteOptions::default()).unwrap();
         let revision = store.task(task_id(100)).await.unwrap().map_or(0, |stored| stored.task.revision.get());
         assert!(revision >= acknowledged, "{acknowledged} was acknowledged, {revision} is there");
