@@ -10,20 +10,21 @@ use crate::domain::event::{Failure, FailureKind};
 use crate::domain::reading::ServerReading;
 use crate::domain::status::{ClusterStatus, ServerStatus, ZoneStatus};
 use crate::engine::{Look, Step, StepContext};
-use crate::inventory::{Target, recorded_reading};
-use crate::oceanbase::ClusterError;
+use crate::inventory::recorded_reading;
 use crate::operations::Deps;
 use crate::store::Write;
 
-/// Servers as they are now; as last recorded when the caller accepted that the cluster cannot be read.
-async fn servers(deps: &Deps, context: &StepContext, target: &Target) -> Result<Vec<ServerReading>, ClusterError> {
-    let read = async { ways::reader(deps, target).await?.discover().await };
+/// Servers as they are now; as last recorded when the caller accepted that the cluster cannot be read. Otherwise the look
+/// that says why they are not known.
+async fn servers(deps: &Deps, context: &StepContext) -> Result<Vec<ServerReading>, Box<Look>> {
+    let target = ways::target(deps, context).await.map_err(|failure| Box::new(ways::not_begun(failure)))?;
+    let read = async { ways::reader(deps, &target).await?.discover().await };
     match ways::bounded(deps, context, read).await {
         Ok(discovery) => Ok(discovery.servers),
         Err(error) if ways::goes_on_unread(context, &error) => {
             Ok(target.servers.iter().map(recorded_reading).collect())
         }
-        Err(error) => Err(error),
+        Err(error) => Err(Box::new(ways::unread(&error))),
     }
 }
 
@@ -32,25 +33,22 @@ pub(super) struct UpdateObserverStatus(pub Deps);
 #[async_trait]
 impl Step for UpdateObserverStatus {
     async fn look(&self, context: &StepContext) -> Look {
-        let target = match ways::target(&self.0, context).await {
-            Ok(target) => target,
-            Err(failure) => return ways::not_begun(failure),
-        };
-        let servers = match servers(&self.0, context, &target).await {
+        let servers = match servers(&self.0, context).await {
             Ok(servers) => servers,
-            Err(error) => return ways::unread(&error),
+            Err(look) => return *look,
         };
-        let row = servers.iter().find(|server| server.addr == target.server.addr);
+        let addr = context.task.spec.server.addr;
+        let row = servers.iter().find(|server| server.addr == addr);
         let serves = row.is_some_and(|row| service_state(row) == ServiceState::Serving);
         let not_read = context.value(key::CLUSTER_STATE) == Some(UNKNOWN);
         let not_marked = context.value(key::STOP_TIME) == Some(REFUSED);
         if serves && !not_read && !not_marked {
             let message = format!(
                 "server {} serves again: somebody started it while it was being stopped; ask, then retry or give up",
-                target.server.addr
+                addr
             );
             let failure = Failure::new(FailureKind::Interfered, "SERVES_AGAIN", message);
-            return ways::refuse(failure.with("address", target.server.addr));
+            return ways::refuse(failure.with("address", addr));
         }
         let server = context.task.spec.server.id;
         let writes = vec![Write::ServerStatus { server, status: Some(ServerStatus::Stopped) }];
@@ -63,13 +61,9 @@ pub(super) struct UpdateZoneStatus(pub Deps);
 #[async_trait]
 impl Step for UpdateZoneStatus {
     async fn look(&self, context: &StepContext) -> Look {
-        let target = match ways::target(&self.0, context).await {
-            Ok(target) => target,
-            Err(failure) => return ways::not_begun(failure),
-        };
-        let servers = match servers(&self.0, context, &target).await {
+        let servers = match servers(&self.0, context).await {
             Ok(servers) => servers,
-            Err(error) => return ways::unread(&error),
+            Err(look) => return *look,
         };
         let (zone, addr) = (&context.task.spec.server.zone, context.task.spec.server.addr);
         let another = servers.iter().any(|server| {
