@@ -14,6 +14,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "obsteward/v1/task_service.proto",
         "obsteward/v1/cluster_service.proto",
         "obsteward/v1/ob_server_service.proto",
+        "obsteward/v1/admin_service.proto",
     ])?;
     let agent = compile(&["obsteward/agent/v1/host_agent_service.proto"])?;
     let store = compile(&["obsteward/store/v1/event.proto"])?;

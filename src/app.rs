@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::agent::{Agent, AgentConfig};
+use crate::api::auth::Gatekeeper;
 use crate::api::grpc;
 use crate::clock::{Clock, monotonic_now};
 use crate::config::Config;
@@ -147,7 +148,7 @@ impl App {
             tracing::info!("took over {taken_over} open tasks");
         }
         let syncing = self.sync.then(|| tokio::spawn(Syncer::new(self.inventory, shutdown.clone()).run()));
-        let grpc = grpc::routes(Arc::new(self.service), hub)
+        let grpc = grpc::routes(Arc::new(self.service), hub, Arc::new(Gatekeeper::open()))
             .await
             .map_err(|error| AppError::Serve(format!("its reflection is wrong: {error}")))?;
         let serving = async {

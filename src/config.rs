@@ -35,6 +35,12 @@ pub enum ConfigError {
 pub struct Config {
     /// The gRPC listener.
     pub server: ServerConfig,
+    /// The REST gateway.
+    pub rest: RestConfig,
+    /// Who may call.
+    pub auth: AuthConfig,
+    /// How much a caller may take.
+    pub limits: LimitsConfig,
     /// Where tasks and inventory are kept.
     pub store: StoreConfig,
     /// What is logged.
@@ -53,13 +59,187 @@ pub struct Config {
 pub struct ServerConfig {
     /// Address; port 0 takes a free one.
     pub listen: SocketAddr,
-    /// Listen on a network address although nothing authenticates callers.
+    /// Listen on a network address although there is no TLS or nothing authenticates callers.
     pub insecure_listen: bool,
+    /// Without it: plaintext.
+    pub tls: Option<TlsConfig>,
 }
 
 impl Default for ServerConfig {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 50051)), insecure_listen: false }
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 50051)), insecure_listen: false, tls: None }
+    }
+}
+
+/// Certificates of a listener. The files are read again when they change.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct TlsConfig {
+    /// Own certificate and what leads from it to its authority, in PEM.
+    pub cert_file: PathBuf,
+    /// Its key, in PEM.
+    pub key_file: PathBuf,
+    /// Authorities of client certificates, in PEM; without it none is asked for.
+    pub client_ca_file: Option<PathBuf>,
+    /// Whether a client without a certificate is turned away.
+    #[serde(default)]
+    pub require_client_certificate: bool,
+}
+
+/// Shape of tasks on the REST face (reference: ocp-v2, section 1).
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum TaskShape {
+    /// `tasks`, `cluster`, `creator` as objects: OCP 3 to 4.2.
+    #[default]
+    Legacy,
+    /// `subtasks`, `type`, `clusterId`: OCP 4.
+    V4,
+}
+
+/// How the REST face writes `error.code` (reference: ocp-v2, section 4).
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum ErrorCodes {
+    /// Numbers of OCP 4.0.
+    #[default]
+    Numeric,
+    /// Prefixed names of OCP 4.2.
+    Prefixed,
+}
+
+/// The REST gateway, which speaks OCP v2.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(default, deny_unknown_fields)]
+pub struct RestConfig {
+    /// Address; without one there is no gateway. Port 0 takes a free one.
+    pub listen: Option<SocketAddr>,
+    /// Listen on a network address although there is no TLS or nothing authenticates callers.
+    pub insecure_listen: bool,
+    /// Shape of tasks.
+    pub task_shape: TaskShape,
+    /// How error codes are written.
+    pub error_codes: ErrorCodes,
+    /// Risks that callers of this face may accept, by name (`QUORUM_LOSS`, `CLUSTER_UNREACHABLE`).
+    pub accepted_risks: Vec<String>,
+    /// What answers name as their `server`; empty: the address that the request came to.
+    pub server_name: String,
+    /// Zone of the moments in answers, for example `Asia/Shanghai`; empty: that of the machine.
+    pub time_zone: String,
+    /// Without it: plaintext.
+    pub tls: Option<TlsConfig>,
+}
+
+/// Who may call.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(default, deny_unknown_fields)]
+pub struct AuthConfig {
+    /// Whether callers must prove who they are. Without it everybody is `anonymous` and may do everything.
+    pub enabled: bool,
+    /// Seconds for which a password that was right is not computed again.
+    pub password_cache_seconds: u64,
+    /// Made at start when there is no user of the name.
+    pub users: Vec<UserConfig>,
+    /// Made at start when there is no key of the id.
+    pub keys: Vec<KeyConfig>,
+    /// Made at start when there is no role of the name.
+    pub roles: Vec<RoleConfig>,
+}
+
+impl Default for AuthConfig {
+    fn default() -> Self {
+        Self { enabled: true, password_cache_seconds: 60, users: Vec::new(), keys: Vec::new(), roles: Vec::new() }
+    }
+}
+
+/// A user that is made at start.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct UserConfig {
+    /// Its name.
+    pub name: String,
+    /// Its roles.
+    pub roles: Vec<String>,
+    /// File whose first line is its password.
+    pub password_file: Option<PathBuf>,
+    /// Its password as a PHC string of argon2id, instead of the file.
+    pub password_hash: Option<String>,
+    /// Subject alternative names of its client certificates, for example `DNS:ops.example.com`.
+    #[serde(default)]
+    pub certificate_names: Vec<String>,
+}
+
+/// An access key that is made at start.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct KeyConfig {
+    /// Its id.
+    pub id: String,
+    /// Name of its user.
+    pub user: String,
+    /// File whose first line is its secret.
+    pub secret_file: PathBuf,
+}
+
+/// A role that is made at start.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct RoleConfig {
+    /// Its name.
+    pub name: String,
+    /// Its permissions, `DOMAIN:id:ACTION`.
+    pub permissions: Vec<String>,
+}
+
+/// How much a caller may take; 0 is no limit, where that makes sense.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitsConfig {
+    /// Logins that may fail from one address for one user before it must wait.
+    pub login_failures: u32,
+    /// Seconds that it must wait then; each further failure doubles them, up to an hour.
+    pub login_wait_seconds: u64,
+    /// Requests of a principal in 10 seconds; 0: no limit.
+    pub requests_per_10_seconds: u32,
+    /// In a minute; 0: no limit.
+    pub requests_per_minute: u32,
+    /// In an hour; 0: no limit.
+    pub requests_per_hour: u32,
+    /// In a day; 0: no limit.
+    pub requests_per_day: u32,
+    /// Watches of a principal, on both faces together.
+    pub watches_per_principal: u32,
+    /// Calls at the same time on one HTTP/2 connection.
+    pub streams_per_connection: u32,
+    /// Connections of a listener at the same time.
+    pub connections: u32,
+    /// Bytes of a REST request's body.
+    pub body_bytes: u64,
+    /// Bytes of a request's headers.
+    pub header_bytes: u32,
+    /// Seconds in which the headers of a request, its body, and a TLS handshake must each arrive.
+    pub arrival_seconds: u64,
+    /// Seconds after which a client that takes nothing of what is sent to it is cut off.
+    pub stall_seconds: u64,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self {
+            login_failures: 5,
+            login_wait_seconds: 10,
+            requests_per_10_seconds: 1000,
+            requests_per_minute: 0,
+            requests_per_hour: 0,
+            requests_per_day: 0,
+            watches_per_principal: 1000,
+            streams_per_connection: 1024,
+            connections: 10_000,
+            body_bytes: 65_536,
+            header_bytes: 16_384,
+            arrival_seconds: 15,
+            stall_seconds: 30,
+        }
     }
 }
 
@@ -69,11 +249,14 @@ impl Default for ServerConfig {
 pub struct StoreConfig {
     /// File of the embedded store; made when it is not there.
     pub path: PathBuf,
+    /// File of the key that encrypts passwords and secrets in the store; made with a new store when it is not there.
+    /// Without one: beside the store, with `.key` behind its name. The variable `OBSTEWARD_STORE_KEY` goes before it.
+    pub key_file: Option<PathBuf>,
 }
 
 impl Default for StoreConfig {
     fn default() -> Self {
-        Self { path: PathBuf::from("/var/lib/obsteward/obsteward.db") }
+        Self { path: PathBuf::from("/var/lib/obsteward/obsteward.db"), key_file: None }
     }
 }
 

@@ -4,6 +4,7 @@
 //! below it.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod access;
 pub mod agent;
 pub mod api;
 pub mod app;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tonic::Code;
 
+use crate::api::error_callers as callers;
 use crate::clock::Timestamp;
 use crate::domain::event::{Phase, Verb};
 use crate::domain::refusal::{FieldViolation, Holder, Refusal};
@@ -20,7 +21,7 @@ pub struct OcpCode {
     pub name: &'static str,
 }
 
-const fn ocp(number: i32, name: &'static str) -> OcpCode {
+pub(super) const fn ocp(number: i32, name: &'static str) -> OcpCode {
     OcpCode { number, name }
 }
 
@@ -97,32 +98,37 @@ impl Row {
 }
 
 /// What varies less than the rest: a row in the making.
-struct Base(&'static str, Code, u16, OcpCode);
+pub(super) struct Base(pub &'static str, pub Code, pub u16, pub OcpCode);
 
 impl Base {
-    fn says(self, en: &'static str, zh: &'static str, values: Vec<(&'static str, String)>, about: About) -> Row {
+    /// With its words, the values that they name, and what it is about.
+    pub fn says(self, en: &'static str, zh: &'static str, values: Vec<(&'static str, String)>, about: About) -> Row {
         let Self(reason, code, http, ocp) = self;
         Row { reason, code, http, ocp, en, zh, values, about, retry: Retry::Never }
     }
 }
 
 impl Row {
-    fn retry(mut self, retry: Retry) -> Self {
+    /// With the moment at which asking again may help.
+    #[must_use]
+    pub(super) fn retry(mut self, retry: Retry) -> Self {
         self.retry = retry;
         self
     }
 }
 
+/// The values of a row by name.
 macro_rules! values {
     ($($key:ident: $value:expr),* $(,)?) => { vec![$((stringify!($key), $value.to_string())),*] };
 }
+pub(super) use values;
 
 /// The row of a refusal.
 pub fn row(refusal: &Refusal) -> Row {
     match refusal {
-        Refusal::InvalidArgument(violations) => invalid_argument(violations),
+        Refusal::InvalidArgument(violations) => invalid_argument(refusal.reason(), violations),
         Refusal::ClusterNotFound { cluster } => {
-            Base("CLUSTER_NOT_FOUND", Code::NotFound, 404, ocp(11001, "OBE11001")).says(
+            Base(refusal.reason(), Code::NotFound, 404, ocp(11001, "OBE11001")).says(
                 "cluster {cluster} is not registered; see ListClusters",
                 "指定的集群 {cluster} 不存在，请通过集群列表确认",
                 values!(cluster: cluster),
@@ -130,22 +136,22 @@ pub fn row(refusal: &Refusal) -> Row {
             )
         }
         Refusal::ServerNotFound { cluster, server } => {
-            Base("SERVER_NOT_FOUND", Code::NotFound, 404, ocp(13001, "OBE19001")).says(
+            Base(refusal.reason(), Code::NotFound, 404, ocp(13001, "OBE19001")).says(
                 "server {server_id} is not in cluster {cluster_id}; see ListServers, or SyncCluster when it is new",
                 "集群 {cluster_id} 中未找到 ID 为 {server_id} 的 OBServer，请查看服务器列表或先同步集群",
                 values!(cluster_id: cluster, server_id: server),
                 About::Resource("obsteward.v1.ObServer", server.to_string()),
             )
         }
-        Refusal::TaskNotFound { task } => Base("TASK_NOT_FOUND", Code::NotFound, 404, ocp(4001, "TSK10001")).says(
+        Refusal::TaskNotFound { task } => Base(refusal.reason(), Code::NotFound, 404, ocp(4001, "TSK10001")).says(
             "task {task_id} does not exist; see ListTasks",
             "任务 {task_id} 不存在，请查看任务列表",
             values!(task_id: task),
             About::Resource("obsteward.v1.Task", task.to_string()),
         ),
-        Refusal::OperationInProgress { cluster, holder } => in_progress(&cluster.to_string(), holder),
+        Refusal::OperationInProgress { cluster, holder } => in_progress(refusal.reason(), &cluster.to_string(), holder),
         Refusal::ServerStateNotAdmitted { server, addr, service, process, expected, remedy } => {
-            Base("SERVER_STATE_NOT_ADMITTED", Code::FailedPrecondition, 409, ocp(13003, "OBE19003")).says(
+            Base(refusal.reason(), Code::FailedPrecondition, 409, ocp(13003, "OBE19003")).says(
                 "server {server_id} at {address} has service {service_state} and process {process_state}, expected {expected}; {remedy}",
                 "OBServer {server_id}（{address}）当前服务状态为 {service_state}，进程状态为 {process_state}，不支持该操作，期望状态：{expected}；处理建议：{remedy}",
                 values!(
@@ -160,7 +166,7 @@ pub fn row(refusal: &Refusal) -> Row {
             )
         }
         Refusal::SingleServerCluster { cluster, server } => {
-            Base("SINGLE_SERVER_CLUSTER", Code::FailedPrecondition, 409, ocp(13003, "OBE19020")).says(
+            Base(refusal.reason(), Code::FailedPrecondition, 409, ocp(13003, "OBE19020")).says(
                 "server {server_id} is the only one of cluster {cluster_id}; stop the cluster instead",
                 "OBServer {server_id} 是集群 {cluster_id} 的唯一节点，不能停止单节点集群的 observer 进程，请停止集群",
                 values!(cluster_id: cluster, server_id: server),
@@ -168,7 +174,7 @@ pub fn row(refusal: &Refusal) -> Row {
             )
         }
         Refusal::ExpectedServerMismatch { server, expected, actual } => {
-            Base("EXPECTED_SERVER_MISMATCH", Code::FailedPrecondition, 409, ocp(1003, "COM10003")).says(
+            Base(refusal.reason(), Code::FailedPrecondition, 409, ocp(1003, "COM10003")).says(
                 "server {server_id} has address {actual}, the request expects {expected}; look it up by its address",
                 "OBServer {server_id} 的地址是 {actual}，与请求期望的 {expected} 不一致，请按地址重新确认",
                 values!(server_id: server, expected: expected, actual: actual),
@@ -176,7 +182,7 @@ pub fn row(refusal: &Refusal) -> Row {
             )
         }
         Refusal::ServerReplaced { server, addr } => {
-            Base("SERVER_REPLACED", Code::FailedPrecondition, 409, ocp(13001, "OBE19001")).says(
+            Base(refusal.reason(), Code::FailedPrecondition, 409, ocp(13001, "OBE19001")).says(
                 "server {server_id} at {address} is gone from the cluster or was added again; run SyncCluster and use its new id",
                 "地址为 {address} 的 OBServer {server_id} 已从集群中删除或被重新添加，请同步集群后使用新的 ID",
                 values!(server_id: server, address: addr),
@@ -184,7 +190,7 @@ pub fn row(refusal: &Refusal) -> Row {
             )
         }
         Refusal::RequestIdReused { request_id, task } => {
-            Base("REQUEST_ID_REUSED", Code::InvalidArgument, 400, ocp(1003, "COM10003")).says(
+            Base(refusal.reason(), Code::InvalidArgument, 400, ocp(1003, "COM10003")).says(
                 "request_id {request_id} belongs to task {task_id}, which was asked for with other arguments; use a new UUID",
                 "request_id {request_id} 已用于参数不同的任务 {task_id}，请使用新的 UUID",
                 values!(request_id: request_id, task_id: task),
@@ -192,7 +198,7 @@ pub fn row(refusal: &Refusal) -> Row {
             )
         }
         Refusal::TaskMoved { task, expected, revision, state } => {
-            Base("TASK_MOVED", Code::Aborted, 409, ocp(1005, "COM10005")).says(
+            Base(refusal.reason(), Code::Aborted, 409, ocp(1005, "COM10005")).says(
                 "task {task_id} is {state} at revision {revision}, the request expects revision {expected_revision}; read the task and decide again",
                 "任务 {task_id} 当前状态为 {state}，版本为 {revision}，与请求期望的版本 {expected_revision} 不一致，请重新读取任务",
                 values!(task_id: task, expected_revision: expected, revision: revision, state: state),
@@ -201,7 +207,7 @@ pub fn row(refusal: &Refusal) -> Row {
         }
         Refusal::VerbNotAllowed { task, verb, state, allowed_in } => {
             let allowed: Vec<&str> = allowed_in.iter().map(|state| state.as_str()).collect();
-            Base("VERB_NOT_ALLOWED", Code::FailedPrecondition, 409, ocp(4007, "TSK10007")).says(
+            Base(refusal.reason(), Code::FailedPrecondition, 409, ocp(4007, "TSK10007")).says(
                 "{verb} is not possible for task {task_id}, which is {state}; it is possible in {allowed_states}",
                 "任务 {task_id} 在 {state} 状态下不支持 {verb} 操作，仅支持的状态：{allowed_states}",
                 values!(task_id: task, verb: verb, state: state, allowed_states: allowed.join(", ")),
@@ -209,7 +215,7 @@ pub fn row(refusal: &Refusal) -> Row {
             )
         }
         Refusal::EffectMayStillHappen { task, until } => {
-            Base("EFFECT_MAY_STILL_HAPPEN", Code::FailedPrecondition, 409, ocp(4007, "TSK10007"))
+            Base(refusal.reason(), Code::FailedPrecondition, 409, ocp(4007, "TSK10007"))
                 .says(
                     "an effect that task {task_id} tried may still happen until {until}; ask again after that",
                     "任务 {task_id} 已发起的操作在 {until} 之前仍可能生效，请在此之后重试",
@@ -219,7 +225,7 @@ pub fn row(refusal: &Refusal) -> Row {
                 .retry(Retry::At(*until))
         }
         Refusal::SubtaskNotRunning { task, subtask } => {
-            Base("SUBTASK_NOT_RUNNING", Code::FailedPrecondition, 409, ocp(4007, "TSK10007")).says(
+            Base(refusal.reason(), Code::FailedPrecondition, 409, ocp(4007, "TSK10007")).says(
                 "subtask {subtask_id} of task {task_id} does not run; read the task",
                 "任务 {task_id} 的子任务 {subtask_id} 未在运行，请重新读取任务",
                 values!(task_id: task, subtask_id: subtask),
@@ -227,7 +233,7 @@ pub fn row(refusal: &Refusal) -> Row {
             )
         }
         Refusal::ExpireTimePassed { expire_time, now } => {
-            Base("EXPIRE_TIME_PASSED", Code::InvalidArgument, 400, ocp(1001, "COM10001")).says(
+            Base(refusal.reason(), Code::InvalidArgument, 400, ocp(1001, "COM10001")).says(
                 "expire_time {expire_time} has passed, it is {now}; give a later one or none",
                 "expire_time {expire_time} 已过期（当前时间 {now}），请指定更晚的时间或不指定",
                 values!(expire_time: expire_time, now: now),
@@ -235,7 +241,7 @@ pub fn row(refusal: &Refusal) -> Row {
             )
         }
         Refusal::RevisionAhead { task, asked, head } => {
-            Base("REVISION_AHEAD", Code::OutOfRange, 400, ocp(1003, "COM10003")).says(
+            Base(refusal.reason(), Code::OutOfRange, 400, ocp(1003, "COM10003")).says(
                 "revision {after_revision} of task {task_id} is beyond its last, {head}; the store was restored: watch without after_revision",
                 "任务 {task_id} 的版本 {after_revision} 超过最新版本 {head}，存储可能已被恢复，请重新获取快照",
                 values!(task_id: task, after_revision: asked, head: head),
@@ -243,7 +249,7 @@ pub fn row(refusal: &Refusal) -> Row {
             )
         }
         Refusal::SeqAhead { asked, head } => {
-            Base("SEQ_AHEAD", Code::OutOfRange, 400, ocp(1003, "COM10003")).says(
+            Base(refusal.reason(), Code::OutOfRange, 400, ocp(1003, "COM10003")).says(
                 "position {after_seq} is beyond the last, {head}; the store was restored: watch without after_seq",
                 "位置 {after_seq} 超过最新位置 {head}，存储可能已被恢复，请重新获取快照",
                 values!(after_seq: asked, head: head),
@@ -251,21 +257,21 @@ pub fn row(refusal: &Refusal) -> Row {
             )
         }
         Refusal::ClusterAlreadyRegistered { cluster, name } => {
-            Base("CLUSTER_ALREADY_REGISTERED", Code::AlreadyExists, 409, ocp(1005, "COM10005")).says(
+            Base(refusal.reason(), Code::AlreadyExists, 409, ocp(1005, "COM10005")).says(
                 "the cluster {name} is registered already, under id {cluster_id}; use that, or UpdateCluster",
                 "集群 {name} 已注册，ID 为 {cluster_id}，请直接使用或更新该集群",
                 values!(cluster_id: cluster, name: name),
                 About::Resource("obsteward.v1.Cluster", cluster.to_string()),
             )
         }
-        Refusal::IdTaken { what, id } => Base("ID_TAKEN", Code::AlreadyExists, 409, ocp(1005, "COM10005")).says(
+        Refusal::IdTaken { what, id } => Base(refusal.reason(), Code::AlreadyExists, 409, ocp(1005, "COM10005")).says(
             "the {kind} id {id} is taken; choose another, or none",
             "{kind} ID {id} 已被占用，请更换或不指定",
             values!(kind: what, id: id),
             About::Resource(if *what == "server" { "obsteward.v1.ObServer" } else { "obsteward.v1.Cluster" }, id.to_string()),
         ),
         Refusal::WrongCluster { endpoint, expected, found } => {
-            Base("WRONG_CLUSTER", Code::FailedPrecondition, 409, ocp(11028, "OBE11028")).says(
+            Base(refusal.reason(), Code::FailedPrecondition, 409, ocp(11028, "OBE11028")).says(
                 "{endpoint} answers as cluster {found}, expected {expected}; correct the endpoints",
                 "{endpoint} 属于集群 {found}，与期望的集群 {expected} 不一致，请更正连接地址",
                 values!(endpoint: endpoint, expected: expected, found: found),
@@ -273,7 +279,7 @@ pub fn row(refusal: &Refusal) -> Row {
             )
         }
         Refusal::ClusterAuthFailed { endpoint, username } => {
-            Base("CLUSTER_AUTH_FAILED", Code::FailedPrecondition, 409, ocp(11028, "OBE11028")).says(
+            Base(refusal.reason(), Code::FailedPrecondition, 409, ocp(11028, "OBE11028")).says(
                 "{endpoint} refused the login of {username}; correct the credentials with UpdateCluster",
                 "{endpoint} 拒绝了用户 {username} 的登录，请更新集群的用户名和密码",
                 values!(endpoint: endpoint, username: username),
@@ -281,7 +287,7 @@ pub fn row(refusal: &Refusal) -> Row {
             )
         }
         Refusal::ClusterUnreachable { cluster, why } => {
-            Base("CLUSTER_UNREACHABLE", Code::Unavailable, 503, ocp(11028, "OBE11028"))
+            Base(refusal.reason(), Code::Unavailable, 503, ocp(11028, "OBE11028"))
                 .says(
                     "cluster {cluster} cannot be read: {why}; check its endpoints and servers",
                     "集群 {cluster} 无法访问：{why}，请检查集群连接地址和节点状态",
@@ -291,15 +297,44 @@ pub fn row(refusal: &Refusal) -> Row {
                 .retry(Retry::After(Duration::from_secs(5)))
         }
         Refusal::ClusterHeld { cluster, task } => {
-            Base("CLUSTER_HELD", Code::FailedPrecondition, 409, ocp(11020, "OBE11020")).says(
+            Base(refusal.reason(), Code::FailedPrecondition, 409, ocp(11020, "OBE11020")).says(
                 "task {task_id} holds cluster {cluster_id}; wait for its end or give it up",
                 "集群 {cluster_id} 的运维任务 {task_id} 尚未结束，请等待其结束或放弃该任务",
                 values!(cluster_id: cluster, task_id: task),
                 About::Condition("CLUSTER_LOCK", format!("clusters/{cluster}")),
             )
         }
+        Refusal::Unauthenticated { why } => callers::unauthenticated(refusal.reason(), *why),
+        Refusal::LoginThrottled { retry_after_millis } => {
+            callers::login_throttled(refusal.reason(), *retry_after_millis)
+        }
+        Refusal::PermissionDenied { principal, need } => {
+            callers::permission_denied(refusal.reason(), principal, *need)
+        }
+        Refusal::RiskNotAcceptedHere { setting } => callers::risk_not_accepted_here(refusal.reason(), setting),
+        Refusal::RateLimited { limit, window_seconds, retry_after_millis } => {
+            callers::rate_limited(refusal.reason(), *limit, *window_seconds, *retry_after_millis)
+        }
+        Refusal::TooManyWatches { principal, limit } => {
+            callers::too_many_watches(refusal.reason(), principal, *limit)
+        }
+        Refusal::UserNotFound { user } => callers::user_not_found(refusal.reason(), user),
+        Refusal::AccessKeyNotFound { key } => callers::access_key_not_found(refusal.reason(), key),
+        Refusal::RoleNotFound { role } => callers::role_not_found(refusal.reason(), role),
+        Refusal::NameTaken { what, name } => callers::name_taken(refusal.reason(), what, name),
+        Refusal::RoleFixed { role, why } => callers::role_fixed(refusal.reason(), role, why),
+        Refusal::LastAdministrator { user } => callers::last_administrator(refusal.reason(), user),
+        Refusal::RouteNotFound { method, path } => callers::route_not_found(refusal.reason(), method, path),
+        Refusal::MethodNotAllowed { method, path, allowed } => {
+            callers::method_not_allowed(refusal.reason(), method, path, allowed)
+        }
+        Refusal::BodyTooLarge { limit } => callers::body_too_large(refusal.reason(), *limit),
+        Refusal::UnsupportedMediaType { content_type } => {
+            callers::unsupported_media_type(refusal.reason(), content_type)
+        }
+        Refusal::RequestTimeout { seconds } => callers::request_timeout(refusal.reason(), *seconds),
         Refusal::Unavailable { why, retry_after_millis } => {
-            Base("UNAVAILABLE", Code::Unavailable, 503, ocp(1999, "COM10999"))
+            Base(refusal.reason(), Code::Unavailable, 503, ocp(1999, "COM10999"))
                 .says(
                     "the service cannot answer now: {why}; ask again",
                     "服务暂时不可用：{why}，请稍后重试",
@@ -308,7 +343,7 @@ pub fn row(refusal: &Refusal) -> Row {
                 )
                 .retry(Retry::After(Duration::from_millis(u64::from(*retry_after_millis))))
         }
-        Refusal::Internal { what } => Base("INTERNAL", Code::Internal, 500, ocp(1999, "COM10999")).says(
+        Refusal::Internal { what } => Base(refusal.reason(), Code::Internal, 500, ocp(1999, "COM10999")).says(
             "internal error: {what}; the service's log has the details under this trace",
             "内部错误：{what}，详情请查看服务日志",
             values!(what: what),
@@ -321,10 +356,10 @@ fn field(field: &str, description: &str) -> Vec<FieldViolation> {
     vec![FieldViolation { field: field.to_owned(), description: description.to_owned() }]
 }
 
-fn invalid_argument(violations: &[FieldViolation]) -> Row {
+fn invalid_argument(reason: &'static str, violations: &[FieldViolation]) -> Row {
     let first = violations.first().map(|one| format!("{}: {}", one.field, one.description)).unwrap_or_default();
     let fields: Vec<&str> = violations.iter().map(|violation| violation.field.as_str()).collect();
-    Base("INVALID_ARGUMENT", Code::InvalidArgument, 400, ocp(1001, "COM10001")).says(
+    Base(reason, Code::InvalidArgument, 400, ocp(1001, "COM10001")).says(
         "the request is not valid in {count} field(s) ({fields}); {first}",
         "请求中有 {count} 个参数为空或非法（{fields}）；{first}",
         values!(count: violations.len(), fields: fields.join(", "), first: first),
@@ -340,7 +375,7 @@ const fn rpc(verb: Verb) -> &'static str {
     }
 }
 
-fn in_progress(cluster: &str, holder: &Holder) -> Row {
+fn in_progress(reason: &'static str, cluster: &str, holder: &Holder) -> Row {
     let verbs: Vec<&str> = holder.verbs.iter().map(|verb| rpc(*verb)).collect();
     let moving = match holder.state.phase() {
         Phase::Moving => true,
@@ -357,7 +392,7 @@ fn in_progress(cluster: &str, holder: &Holder) -> Row {
             "集群 {cluster_id} 自 {since} 起被任务 {task_id}（{task_name}，节点 {server}，发起人 {principal}，状态 {state}）占用，上一个运维任务尚未结束，可通过 {verbs} 释放",
         )
     };
-    Base("OPERATION_IN_PROGRESS", Code::Aborted, 409, ocp(11020, "OBE11020"))
+    Base(reason, Code::Aborted, 409, ocp(11020, "OBE11020"))
         .says(
             en,
             zh,

@@ -1,7 +1,9 @@
 //! How callers reach us: authentication, validation, translation, and the words of a refusal. No decisions. This module may
-//! use `service`, `watch`, the types of `store`, `domain`, `clock`, `proto` and `net`.
+//! use `service`, `watch`, `access`, the types of `store`, `domain`, `clock`, `proto`, `config` and `net`.
 
 pub mod auth;
+mod error_callers;
 pub mod error_status;
 pub mod error_table;
 pub mod grpc;
+pub mod rest;

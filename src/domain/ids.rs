@@ -22,6 +22,15 @@ pub enum InvalidName {
     /// Not a zone name.
     #[error("{0:?} is not a zone name, which has 1 to 128 letters, digits, '_', '-' or '.'")]
     Zone(String),
+    /// Not a name of a user.
+    #[error("{0:?} is not a user name, which has 1 to 64 letters, digits, '_', '-', '.' or '@'")]
+    Principal(String),
+    /// Not a name of a role.
+    #[error("{0:?} is not a role name, which has 1 to 64 capital letters, digits or '_'")]
+    Role(String),
+    /// Not an id of an access key.
+    #[error("{0:?} is not the id of an access key, which has 8 to 64 letters and digits")]
+    AccessKey(String),
 }
 
 macro_rules! positive_id {
@@ -65,6 +74,10 @@ positive_id!(
 positive_id!(
     /// Id of a subtask.
     SubtaskId
+);
+positive_id!(
+    /// Id of a user; OCP's first two are 100, `admin`, and 200, `system` (reference: ocp-v2, section 2).
+    UserId
 );
 
 macro_rules! counter {
@@ -246,3 +259,65 @@ impl fmt::Display for Principal {
         self.0.fmt(formatter)
     }
 }
+
+impl FromStr for Principal {
+    type Err = InvalidName;
+
+    /// A name that a user may be given.
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        let allowed = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-' | '.' | '@');
+        if (1..=64).contains(&text.len()) && text.chars().all(allowed) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidName::Principal(text.chars().take(64).collect()))
+        }
+    }
+}
+
+macro_rules! short_name {
+    ($(#[$doc:meta])* $name:ident, $lengths:expr, $allowed:expr, $error:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(String);
+
+        impl $name {
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(formatter)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidName;
+
+            fn from_str(text: &str) -> Result<Self, InvalidName> {
+                if $lengths.contains(&text.len()) && text.chars().all($allowed) {
+                    Ok(Self(text.to_owned()))
+                } else {
+                    Err(InvalidName::$error(text.chars().take(64).collect()))
+                }
+            }
+        }
+    };
+}
+
+short_name!(
+    /// Name of a role.
+    RoleName,
+    (1..=64),
+    |letter: char| letter.is_ascii_uppercase() || letter.is_ascii_digit() || letter == '_',
+    Role
+);
+short_name!(
+    /// Id of an access key: what OCP calls AK. Not a secret.
+    AccessKeyId,
+    (8..=64),
+    |letter: char| letter.is_ascii_alphanumeric(),
+    AccessKey
+);

@@ -1,6 +1,7 @@
 //! The rules, as pure functions over plain types. Nothing here does I/O, reads a clock or knows a protocol.
 
 pub mod admission;
+pub mod call;
 pub mod decide;
 pub mod edges;
 pub mod effect;
@@ -9,6 +10,7 @@ pub mod gate;
 pub mod graph;
 pub mod host;
 pub mod ids;
+pub mod permission;
 pub mod precheck;
 pub mod reading;
 pub mod refusal;

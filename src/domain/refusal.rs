@@ -2,7 +2,10 @@
 
 use crate::clock::Timestamp;
 use crate::domain::event::{TaskState, Verb};
-use crate::domain::ids::{ClusterId, Principal, Revision, Seq, ServerAddr, ServerId, SubtaskId, TaskId};
+use crate::domain::ids::{
+    AccessKeyId, ClusterId, Principal, Revision, RoleName, Seq, ServerAddr, ServerId, SubtaskId, TaskId,
+};
+use crate::domain::permission::Need;
 
 /// A field of a request and what is wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,13 +91,112 @@ pub enum Refusal {
     ClusterUnreachable { cluster: String, why: String },
     /// A task holds the cluster that is to be forgotten.
     ClusterHeld { cluster: ClusterId, task: TaskId },
+    /// Nobody is named by the request, or what names him is wrong. Says nothing about which users there are.
+    Unauthenticated { why: Unproven },
+    /// Too many logins failed, from this address or for this user.
+    LoginThrottled { retry_after_millis: u32 },
+    /// The caller's rights are not enough; the same whether what it is about exists or not.
+    PermissionDenied { principal: Principal, need: Need },
+    /// Risks cannot be accepted over the face that was used.
+    RiskNotAcceptedHere { setting: &'static str },
+    /// The caller asked too often.
+    RateLimited { limit: u32, window_seconds: u32, retry_after_millis: u32 },
+    /// The caller has too many watches.
+    TooManyWatches { principal: Principal, limit: u32 },
+    /// No such user.
+    UserNotFound { user: String },
+    /// No such access key.
+    AccessKeyNotFound { key: AccessKeyId },
+    /// No such role.
+    RoleNotFound { role: RoleName },
+    /// The name is taken.
+    NameTaken { what: &'static str, name: String },
+    /// The role is always there, or users have it.
+    RoleFixed { role: RoleName, why: String },
+    /// Nobody would be left who may do everything.
+    LastAdministrator { user: Principal },
+    /// No such address on the REST face.
+    RouteNotFound { method: String, path: String },
+    /// The address does not take this method.
+    MethodNotAllowed { method: String, path: String, allowed: String },
+    /// The body is larger than allowed.
+    BodyTooLarge { limit: u64 },
+    /// The body is of another kind than JSON.
+    UnsupportedMediaType { content_type: String },
+    /// The request did not arrive in time.
+    RequestTimeout { seconds: u64 },
     /// The service is ending or its store does not answer; nothing was changed, or the outcome is found by asking again.
     Unavailable { why: String, retry_after_millis: u32 },
     /// A bug or a store that says what cannot be; the log of the service has the details.
     Internal { what: String },
 }
 
+/// Why nobody is named. What is shown to callers never tells a user that is not there from a password that is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unproven {
+    /// The request carries no credentials.
+    NoCredentials,
+    /// The scheme is none that this face knows, or it cannot be read.
+    Malformed,
+    /// User, password, key or signature is wrong, or the user or key is disabled.
+    Wrong,
+    /// The `Date` of a signed request is missing or cannot be read.
+    DateMissing,
+    /// The `Date` of a signed request is too far from now.
+    DateSkewed,
+    /// The client certificate names no user.
+    UnknownCertificate,
+}
+
 impl Refusal {
+    /// The reason for programs: `UPPER_SNAKE`, unique, at most 63 characters.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::InvalidArgument(..) => "INVALID_ARGUMENT",
+            Self::ClusterNotFound { .. } => "CLUSTER_NOT_FOUND",
+            Self::ServerNotFound { .. } => "SERVER_NOT_FOUND",
+            Self::TaskNotFound { .. } => "TASK_NOT_FOUND",
+            Self::OperationInProgress { .. } => "OPERATION_IN_PROGRESS",
+            Self::ServerStateNotAdmitted { .. } => "SERVER_STATE_NOT_ADMITTED",
+            Self::SingleServerCluster { .. } => "SINGLE_SERVER_CLUSTER",
+            Self::ExpectedServerMismatch { .. } => "EXPECTED_SERVER_MISMATCH",
+            Self::ServerReplaced { .. } => "SERVER_REPLACED",
+            Self::RequestIdReused { .. } => "REQUEST_ID_REUSED",
+            Self::TaskMoved { .. } => "TASK_MOVED",
+            Self::VerbNotAllowed { .. } => "VERB_NOT_ALLOWED",
+            Self::EffectMayStillHappen { .. } => "EFFECT_MAY_STILL_HAPPEN",
+            Self::SubtaskNotRunning { .. } => "SUBTASK_NOT_RUNNING",
+            Self::ExpireTimePassed { .. } => "EXPIRE_TIME_PASSED",
+            Self::RevisionAhead { .. } => "REVISION_AHEAD",
+            Self::SeqAhead { .. } => "SEQ_AHEAD",
+            Self::ClusterAlreadyRegistered { .. } => "CLUSTER_ALREADY_REGISTERED",
+            Self::IdTaken { .. } => "ID_TAKEN",
+            Self::WrongCluster { .. } => "WRONG_CLUSTER",
+            Self::ClusterAuthFailed { .. } => "CLUSTER_AUTH_FAILED",
+            Self::ClusterUnreachable { .. } => "CLUSTER_UNREACHABLE",
+            Self::ClusterHeld { .. } => "CLUSTER_HELD",
+            Self::Unauthenticated { .. } => "UNAUTHENTICATED",
+            Self::LoginThrottled { .. } => "LOGIN_THROTTLED",
+            Self::PermissionDenied { .. } => "PERMISSION_DENIED",
+            Self::RiskNotAcceptedHere { .. } => "RISK_NOT_ACCEPTED_HERE",
+            Self::RateLimited { .. } => "RATE_LIMITED",
+            Self::TooManyWatches { .. } => "TOO_MANY_WATCHES",
+            Self::UserNotFound { .. } => "USER_NOT_FOUND",
+            Self::AccessKeyNotFound { .. } => "ACCESS_KEY_NOT_FOUND",
+            Self::RoleNotFound { .. } => "ROLE_NOT_FOUND",
+            Self::NameTaken { .. } => "NAME_TAKEN",
+            Self::RoleFixed { .. } => "ROLE_FIXED",
+            Self::LastAdministrator { .. } => "LAST_ADMINISTRATOR",
+            Self::RouteNotFound { .. } => "ROUTE_NOT_FOUND",
+            Self::MethodNotAllowed { .. } => "METHOD_NOT_ALLOWED",
+            Self::BodyTooLarge { .. } => "BODY_TOO_LARGE",
+            Self::UnsupportedMediaType { .. } => "UNSUPPORTED_MEDIA_TYPE",
+            Self::RequestTimeout { .. } => "REQUEST_TIMEOUT",
+            Self::Unavailable { .. } => "UNAVAILABLE",
+            Self::Internal { .. } => "INTERNAL",
+        }
+    }
+
     /// One wrong field.
     pub fn field(field: impl Into<String>, description: impl Into<String>) -> Self {
         Self::InvalidArgument(vec![FieldViolation { field: field.into(), description: description.into() }])

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::inventory::Inventory;
+use crate::store::inventory::ClusterFilter;
 
 /// Shortest time between two readings of one cluster.
 const INTERVAL: Duration = Duration::from_secs(60);
@@ -42,7 +43,7 @@ impl Syncer {
         let mut ids = Vec::new();
         let mut above = None;
         loop {
-            let page = self.inventory.store().clusters(None, above, PAGE).await?;
+            let page = self.inventory.store().clusters(&ClusterFilter::every(), above, PAGE).await?;
             above = page.last().map(|cluster| cluster.id);
             let full = page.len() == PAGE as usize;
             ids.extend(page.into_iter().map(|cluster| cluster.id));

@@ -1,3 +1,4 @@
 //! How we listen. Knows no service.
 
 pub mod listener;
+pub mod peer;

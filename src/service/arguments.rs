@@ -1,19 +1,27 @@
 //! What callers ask, validated and in the domain's types, and what they get. Every call carries its [`Caller`].
 
+use std::sync::Arc;
+
 use secrecy::SecretString;
 use uuid::Uuid;
 
 use crate::clock::Timestamp;
 use crate::domain::event::TaskState;
-use crate::domain::ids::{ClusterId, Principal, Revision, ServerAddr, ServerId, TaskId, ZoneName};
+use crate::domain::ids::{ClusterId, Principal, Revision, RoleName, ServerAddr, ServerId, TaskId, UserId, ZoneName};
+use crate::domain::permission::{Permission, Rights};
 use crate::domain::status::{ClusterStatus, Risk, ServerStatus, StopType, ZoneStatus};
+use crate::store::access::{AccessKeyRow, UserRow};
 use crate::store::inventory::{ClusterRow, DefaultHost, HostRoute, ServerRow, ZoneRow};
 
 /// Who calls, from where, under which trace.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    /// Proven by authentication.
+    /// Proven by authentication; `anonymous` when that is off.
     pub principal: Principal,
+    /// Its user; `None` when authentication is off.
+    pub user: Option<UserId>,
+    /// What it may do, as of this call.
+    pub rights: Arc<Rights>,
     /// `ip:port`.
     pub address: String,
     /// 16 hex digits, the same as in logs.
@@ -35,6 +43,9 @@ pub struct StopServer {
     pub stop_type: StopType,
     /// For repeats.
     pub request_id: Option<Uuid>,
+    /// Whether, without a request id, an equal request of the same caller is answered with its open task (OCP's programs
+    /// know no request ids).
+    pub repeat_by_arguments: bool,
     /// Refused unless the server has this address.
     pub expected_server: Option<ServerAddr>,
     /// End of the consent to irreversible steps.
@@ -65,6 +76,101 @@ pub struct TaskRequest {
     pub if_revision: Option<Revision>,
     /// New end of consent, for a retry.
     pub expire_time: Option<Timestamp>,
+}
+
+/// Which tasks of those that the caller may see.
+#[derive(Clone, Debug, Default)]
+pub struct TaskSelection {
+    /// Of this cluster.
+    pub cluster: Option<ClusterId>,
+    /// Of this server.
+    pub server: Option<ServerId>,
+    /// In one of these states; empty: any.
+    pub states: Vec<TaskState>,
+    /// Whose name holds this, whatever the case.
+    pub name: Option<String>,
+}
+
+/// Which clusters of those that the caller may see.
+#[derive(Clone, Debug, Default)]
+pub struct ClusterSelection {
+    /// Whose name holds this, whatever the case.
+    pub name_part: Option<String>,
+    /// With one of these shown statuses; empty: any.
+    pub statuses: Vec<ClusterStatus>,
+}
+
+/// A page by number: its items, and how many there are in all.
+#[derive(Clone, Debug)]
+pub struct PageOf<T> {
+    /// The items of the page.
+    pub items: Vec<T>,
+    /// How many there are on all pages.
+    pub total: u64,
+}
+
+/// CreateUser.
+#[derive(Clone, Debug)]
+pub struct CreateUser {
+    /// Its name.
+    pub name: Principal,
+    /// Its password.
+    pub password: Option<SecretString>,
+    /// Its roles; ascending, without repeats.
+    pub roles: Vec<RoleName>,
+    /// Names of its certificates; ascending, without repeats.
+    pub certificate_names: Vec<String>,
+}
+
+/// UpdateUser; `None`: stays.
+#[derive(Clone, Debug)]
+pub struct UpdateUser {
+    /// Which user.
+    pub name: Principal,
+    /// Its roles.
+    pub roles: Option<Vec<RoleName>>,
+    /// Names of its certificates.
+    pub certificate_names: Option<Vec<String>>,
+    /// Whether it is nobody for now.
+    pub disabled: Option<bool>,
+}
+
+/// A user as shown.
+#[derive(Clone, Debug)]
+pub struct UserView {
+    /// As stored; the hash of its password is never shown.
+    pub row: UserRow,
+    /// What its roles permit.
+    pub permissions: Vec<Permission>,
+}
+
+/// An access key as shown.
+#[derive(Clone, Debug)]
+pub struct AccessKeyView {
+    /// As stored; its secret is shown only to whoever makes it.
+    pub row: AccessKeyRow,
+    /// Name of its user.
+    pub user: Principal,
+}
+
+/// A role as shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoleView {
+    /// Its name.
+    pub name: RoleName,
+    /// Its permissions.
+    pub permissions: Vec<Permission>,
+    /// When it was made; `None`: it is always there.
+    pub create_time: Option<Timestamp>,
+}
+
+/// What a watch is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WatchScope {
+    /// One task.
+    Task(TaskId),
+    /// Tasks of one cluster, or of all that the caller may see.
+    Tasks(Option<ClusterId>),
 }
 
 /// ListTasks.

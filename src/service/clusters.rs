@@ -7,13 +7,14 @@ use super::arguments::{Caller, ClusterName, ClusterView, RegisterCluster, Update
 use super::refusals::{cluster_refusal, inventory_refusal, store_refusal};
 use crate::clock::monotonic_now;
 use crate::domain::admission::service_state;
+use crate::domain::call::Call;
 use crate::domain::ids::ClusterId;
 use crate::domain::refusal::Refusal;
 use crate::domain::shown::{cluster_status, server_status, zone_status};
 use crate::domain::status::ServerStatus;
 use crate::inventory::{InventoryError, access, observation, recorded_reading};
 use crate::oceanbase::{ClusterError, Discovery};
-use crate::store::inventory::{ClusterChange, ClusterRow, Deregistered, NewCluster, Registered};
+use crate::store::inventory::{ClusterChange, ClusterFilter, ClusterRow, Deregistered, NewCluster, Registered};
 
 /// Longest reading of a cluster within a call.
 const LONGEST_READING: Duration = Duration::from_secs(20);
@@ -29,7 +30,7 @@ impl Service {
         }
         let what = format!("cluster {}", found.name);
         let arguments = format!("endpoints={} username={}", asked.endpoints.join(","), asked.username);
-        let audit = self.audit(caller, "REGISTER_OB_CLUSTER", what, arguments);
+        let audit = self.audit(caller, Call::RegisterCluster, what, arguments);
         let new = NewCluster {
             id: asked.cluster,
             identity: found.clone(),
@@ -91,7 +92,7 @@ impl Service {
         .filter_map(|(changed, name)| changed.then_some(name))
         .collect();
         let what = format!("cluster {}", asked.cluster);
-        let audit = self.audit(caller, "UPDATE_OB_CLUSTER", what, format!("changes={}", changed.join(",")));
+        let audit = self.audit(caller, Call::UpdateCluster, what, format!("changes={}", changed.join(",")));
         let change = ClusterChange {
             endpoints: asked.endpoints,
             username: asked.username,
@@ -111,7 +112,12 @@ impl Service {
         match name {
             ClusterName::Id(cluster) => self.cluster_view(cluster).await,
             ClusterName::Name(name) => {
-                let found = self.deps.inventory.store().clusters(Some(&name), None, 1).await;
+                let found = self
+                    .deps
+                    .inventory
+                    .store()
+                    .clusters(&ClusterFilter { name: Some(name.clone()), ..ClusterFilter::every() }, None, 1)
+                    .await;
                 let found = found.map_err(|error| store_refusal(&error))?.into_iter().next();
                 self.view(found.ok_or(Refusal::ClusterNotFound { cluster: name })?).await
             }
@@ -126,7 +132,8 @@ impl Service {
         above: Option<ClusterId>,
         limit: u32,
     ) -> Result<Vec<ClusterView>, Refusal> {
-        let rows = self.deps.inventory.store().clusters(name.as_deref(), above, limit).await;
+        let rows =
+            self.deps.inventory.store().clusters(&ClusterFilter { name, ..ClusterFilter::every() }, above, limit).await;
         let mut views = Vec::new();
         for row in rows.map_err(|error| store_refusal(&error))? {
             views.push(self.view(row).await?);
@@ -153,7 +160,7 @@ impl Service {
 
     /// Forgets a cluster.
     pub async fn deregister_cluster(&self, caller: &Caller, cluster: ClusterId) -> Result<(), Refusal> {
-        let audit = self.audit(caller, "DEREGISTER_OB_CLUSTER", format!("cluster {cluster}"), String::new());
+        let audit = self.audit(caller, Call::DeregisterCluster, format!("cluster {cluster}"), String::new());
         let ended = self.deps.inventory.store().deregister(cluster, audit).await;
         match ended.map_err(|error| store_refusal(&error))? {
             Deregistered::Done => Ok(()),

@@ -12,11 +12,12 @@ mod wiring;
 
 use std::sync::Arc;
 
+use crate::domain::call::Call;
 use crate::domain::ids::TaskId;
 use crate::domain::refusal::Refusal;
 use crate::engine::Engine;
 use crate::operations::Deps;
-use crate::store::{AuditRecord, Store, StoredTask};
+use crate::store::{AuditOutcome, AuditRecord, Store, StoredTask};
 use arguments::Caller;
 use refusals::store_refusal;
 
@@ -39,15 +40,18 @@ impl Service {
         self.store.task(task).await.map_err(|error| store_refusal(&error))?.ok_or(Refusal::TaskNotFound { task })
     }
 
-    /// Names a mutation for the audit log.
-    fn audit(&self, caller: &Caller, operation: &str, target: String, arguments: String) -> AuditRecord {
+    /// Names an accepted mutation for the audit log.
+    fn audit(&self, caller: &Caller, call: Call, target: String, arguments: String) -> AuditRecord {
         AuditRecord {
             at: self.deps.clock.now(),
             principal: caller.principal.clone(),
             address: caller.address.clone(),
-            operation: operation.to_owned(),
+            call,
             target,
+            cluster: None,
+            task: None,
             arguments,
+            outcome: AuditOutcome::Accepted,
             trace_id: caller.trace_id.clone(),
         }
     }

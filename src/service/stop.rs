@@ -7,6 +7,7 @@ use super::Service;
 use super::arguments::{Caller, PlanCheck, PlanStopServer, StopPlanView, StopServer, Verdict};
 use super::refusals::{inventory_refusal, store_refusal};
 use crate::domain::admission::{Admission, ProcessFinding, admit, service_state};
+use crate::domain::call::Call;
 use crate::domain::decide::DEFAULT_CONSENT;
 use crate::domain::event::{TaskCluster, TaskServer, TaskSpec};
 use crate::domain::gate::Consent;
@@ -47,7 +48,7 @@ impl Service {
         let spec = self.spec(caller, &asked, &target, expire_time).await?;
         let id = spec.id;
         let what = format!("cluster {} server {} ({})", asked.cluster, asked.server, target.server.addr);
-        let audit = self.audit(caller, "STOP_OB_SERVER", what, digest.clone());
+        let audit = self.audit(caller, Call::StopServer, what, digest.clone());
         let mut writes = vec![Write::AcquireLock { cluster: spec.cluster.key.clone() }, Write::Audit(audit)];
         if let Some(request_id) = asked.request_id {
             let (principal, request_id) = (caller.principal.clone(), request_id.to_string());

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Service;
 use super::arguments::{Caller, ListTasks, TaskRequest};
 use super::refusals::store_refusal;
+use crate::domain::call::Call;
 use crate::domain::decide::Input;
 use crate::domain::event::Verb;
 use crate::domain::ids::TaskId;
@@ -21,21 +22,26 @@ impl Service {
 
     /// Tasks, newest first.
     pub async fn list_tasks(&self, _caller: &Caller, asked: ListTasks) -> Result<Vec<StoredTask>, Refusal> {
-        let filter =
-            TaskFilter { cluster: asked.cluster, server: asked.server, states: asked.states, creator: asked.creator };
+        let filter = TaskFilter {
+            cluster: asked.cluster,
+            server: asked.server,
+            states: asked.states,
+            creator: asked.creator,
+            ..TaskFilter::default()
+        };
         self.store.list(&filter, asked.below, asked.limit).await.map_err(|error| store_refusal(&error))
     }
 
     /// Runs a task at rest again.
     pub async fn retry_task(&self, caller: &Caller, asked: TaskRequest) -> Result<StoredTask, Refusal> {
-        let (id, task) = self.ask(caller, Verb::Retry, "RETRY_TASK", asked).await?;
+        let (id, task) = self.ask(caller, Verb::Retry, Call::RetryTask, asked).await?;
         self.engine.resume(task).await.map_err(|error| store_refusal(&error))?;
         self.stored_task(id).await
     }
 
     /// Closes a task at rest.
     pub async fn give_up_task(&self, caller: &Caller, asked: TaskRequest) -> Result<StoredTask, Refusal> {
-        let (id, task) = self.ask(caller, Verb::GiveUp, "GIVE_UP_TASK", asked).await?;
+        let (id, task) = self.ask(caller, Verb::GiveUp, Call::GiveUpTask, asked).await?;
         // Statuses are now as a reading finds them: make one soon, without making the caller wait for it.
         let (inventory, cluster) = (self.deps.inventory.clone(), task.spec.cluster.id);
         tokio::spawn(async move {
@@ -50,7 +56,7 @@ impl Service {
         &self,
         caller: &Caller,
         verb: Verb,
-        operation: &str,
+        call: Call,
         asked: TaskRequest,
     ) -> Result<(TaskId, Arc<Task>), Refusal> {
         let task = Arc::new(self.stored_task(asked.task).await?.task);
@@ -59,7 +65,7 @@ impl Service {
         let input = Input::Requested { verb, principal: principal.clone(), if_revision, expire_time };
         let author = Author::Request { principal, nonce: uuid::Uuid::new_v4().to_string() };
         let what = format!("task {}", asked.task);
-        let audit = self.audit(caller, operation, what, format!("if_revision={if_revision:?}"));
+        let audit = self.audit(caller, call, what, format!("if_revision={if_revision:?}"));
         let written = self.engine.committer().write(&task, input, author, |_| vec![Write::Audit(audit.clone())]).await;
         match written.map_err(|error| store_refusal(&error))? {
             Written::Done { task, .. } => Ok((asked.task, task)),

@@ -1,16 +1,24 @@
 //! The use cases as the faces see them: what `api` calls and the service implements. Every call names its caller.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use secrecy::SecretString;
 
-use crate::domain::ids::{ClusterId, ServerId, TaskId};
+use crate::domain::call::Call;
+use crate::domain::ids::{AccessKeyId, ClusterId, Principal, RoleName, ServerId, SubtaskId, TaskId};
+use crate::domain::permission::Permission;
 use crate::domain::refusal::Refusal;
 use crate::service::arguments::{
-    Caller, ClusterName, ClusterView, ListServers, ListTasks, PlanStopServer, RegisterCluster, ServerView,
-    StopPlanView, StopServer, TaskRequest, UpdateCluster,
+    AccessKeyView, Caller, ClusterName, ClusterSelection, ClusterView, CreateUser, ListServers, ListTasks, PageOf,
+    PlanStopServer, RegisterCluster, RoleView, ServerView, StopPlanView, StopServer, TaskRequest, TaskSelection,
+    UpdateCluster, UpdateUser, UserView, WatchScope,
 };
-use crate::store::StoredTask;
+use crate::store::access::{AuditFilter, StoredAuditRecord};
+use crate::store::inventory::ClusterOrder;
+use crate::store::{LogLine, Page, StoredTask, TaskOrder};
+use crate::watch::Sight;
 
 /// A cluster as just read: what is known, what changed since the reading before, and how long the reading took.
 pub type Synced = (ClusterView, Vec<String>, Duration);
@@ -65,4 +73,84 @@ pub trait UseCases: Send + Sync {
 
     /// Forgets a cluster.
     async fn deregister_cluster(&self, caller: &Caller, cluster: ClusterId) -> Result<(), Refusal>;
+
+    /// A page of tasks.
+    async fn tasks_page(
+        &self,
+        caller: &Caller,
+        asked: TaskSelection,
+        page: Page<TaskOrder>,
+    ) -> Result<PageOf<StoredTask>, Refusal>;
+
+    /// A page of clusters.
+    async fn clusters_page(
+        &self,
+        caller: &Caller,
+        asked: ClusterSelection,
+        page: Page<ClusterOrder>,
+    ) -> Result<PageOf<ClusterView>, Refusal>;
+
+    /// Log of a subtask: all its lines so far, ascending.
+    async fn subtask_log(&self, caller: &Caller, task: TaskId, subtask: SubtaskId) -> Result<Vec<LogLine>, Refusal>;
+
+    /// Whether the caller may watch, and what of it he sees while he does.
+    async fn sight(&self, caller: &Caller, scope: WatchScope) -> Result<Arc<dyn Sight>, Refusal>;
+
+    /// Keeps that a mutation was refused before it reached its use case: its arguments are not valid.
+    async fn refused(&self, caller: &Caller, call: Call, refusal: &Refusal);
+
+    /// Makes a user.
+    async fn create_user(&self, caller: &Caller, asked: CreateUser) -> Result<UserView, Refusal>;
+
+    /// Changes a user.
+    async fn update_user(&self, caller: &Caller, asked: UpdateUser) -> Result<UserView, Refusal>;
+
+    /// Gives a user another password.
+    async fn set_password(&self, caller: &Caller, user: Principal, password: SecretString) -> Result<(), Refusal>;
+
+    /// Users, ascending by id.
+    async fn list_users(&self, caller: &Caller) -> Result<Vec<UserView>, Refusal>;
+
+    /// Makes an access key for a user, or for the caller.
+    async fn create_access_key(&self, caller: &Caller, user: Option<Principal>) -> Result<AccessKeyView, Refusal>;
+
+    /// Disables or enables an access key.
+    async fn update_access_key(
+        &self,
+        caller: &Caller,
+        key: AccessKeyId,
+        disabled: bool,
+    ) -> Result<AccessKeyView, Refusal>;
+
+    /// Gives an access key another secret.
+    async fn rotate_access_key(&self, caller: &Caller, key: AccessKeyId) -> Result<AccessKeyView, Refusal>;
+
+    /// Access keys that the caller may see, ascending by id; of one user when named.
+    async fn list_access_keys(&self, caller: &Caller, user: Option<Principal>) -> Result<Vec<AccessKeyView>, Refusal>;
+
+    /// Makes a role.
+    async fn create_role(
+        &self,
+        caller: &Caller,
+        name: RoleName,
+        permissions: Vec<Permission>,
+    ) -> Result<RoleView, Refusal>;
+
+    /// Removes a role.
+    async fn delete_role(&self, caller: &Caller, name: RoleName) -> Result<(), Refusal>;
+
+    /// Roles, those that are always there first.
+    async fn list_roles(&self, caller: &Caller) -> Result<Vec<RoleView>, Refusal>;
+
+    /// Audit records, newest first, with ids below `below`.
+    async fn list_audit_records(
+        &self,
+        caller: &Caller,
+        filter: AuditFilter,
+        below: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<StoredAuditRecord>, Refusal>;
+
+    /// Id and name of a user as OCP shows creators: of one that is not known, id 0.
+    fn user_id(&self, name: &Principal) -> i64;
 }

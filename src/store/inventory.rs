@@ -6,8 +6,9 @@ use secrecy::SecretString;
 
 use crate::clock::Timestamp;
 use crate::domain::ids::{ClusterId, ClusterIdentity, ClusterKey, ServerAddr, ServerId, ZoneName};
+use crate::domain::permission::Visible;
 use crate::domain::status::{ClusterStatus, InnerStatus, ServerStatus, ZoneInnerStatus, ZoneStatus};
-use crate::store::{AuditRecord, StoreError};
+use crate::store::{AuditRecord, Page, StoreError};
 
 /// How the agent on a host is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -219,6 +220,34 @@ pub struct ClusterChange {
     pub default_host: Option<DefaultHost>,
 }
 
+/// Which clusters a list shows; `None` means any.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterFilter {
+    /// Only what the caller may see.
+    pub visible: Visible,
+    /// Of this name.
+    pub name: Option<String>,
+    /// Whose name holds this, whatever the case.
+    pub name_part: Option<String>,
+}
+
+impl ClusterFilter {
+    /// Every cluster.
+    pub const fn every() -> Self {
+        Self { visible: Visible::All, name: None, name_part: None }
+    }
+}
+
+/// What a page of clusters is sorted by; ties by id.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClusterOrder {
+    /// Id.
+    #[default]
+    Id,
+    /// Name.
+    Name,
+}
+
 /// The inventory's part of the store. Every mutation names itself in the audit log, in the same commit.
 #[async_trait]
 pub trait InventoryStore: Send + Sync {
@@ -244,13 +273,20 @@ pub trait InventoryStore: Send + Sync {
     /// The registration of a physical cluster.
     async fn cluster_of(&self, key: &ClusterKey) -> Result<Option<ClusterRow>, StoreError>;
 
-    /// Clusters with ids above `above`, ascending, at most `limit`; only of one name when given.
+    /// Clusters with ids above `above`, ascending, at most `limit`.
     async fn clusters(
         &self,
-        name: Option<&str>,
+        filter: &ClusterFilter,
         above: Option<ClusterId>,
         limit: u32,
     ) -> Result<Vec<ClusterRow>, StoreError>;
+
+    /// A page of clusters, and how many there are in all, of one moment.
+    async fn clusters_page(
+        &self,
+        filter: &ClusterFilter,
+        page: Page<ClusterOrder>,
+    ) -> Result<(Vec<ClusterRow>, u64), StoreError>;
 
     /// Zones of a cluster, by name.
     async fn zones(&self, cluster: ClusterId) -> Result<Vec<ZoneRow>, StoreError>;

@@ -7,7 +7,9 @@
 //! * `cluster_lock` says which task acts on which physical cluster, under which fence. A row is never deleted, its fence
 //!   only grows, and every write of an owner carries it: a stale owner writes nothing.
 //! * `request` maps (principal, request id) to the task that it made, so that a repeat finds it.
-//! * `audit` names every accepted mutation, in the same commit as the mutation.
+//! * `audit` names every mutation that was asked for: an accepted one in the same commit as the mutation, a refused one by
+//!   itself.
+//! * `user`, `access_key` and `role` say who may act. Secrets of keys and passwords of clusters are encrypted.
 //! * Log lines (beside the events of their commit) and progress (the latest only, and not after a restart) are for
 //!   people; no decision reads them.
 //! * `cluster`, `zone`, `server`, `host` are the inventory: *observed* columns are written by sync only, *managed* ones
@@ -16,6 +18,7 @@
 //! One write, [`Store::submit`], holds all of that together: it happens wholly or not at all. This module may use `domain`,
 //! `clock` and `proto`; it knows no engine.
 
+pub mod access;
 pub mod encode;
 pub mod inventory;
 pub mod sqlite;
@@ -25,6 +28,7 @@ use thiserror::Error;
 use tokio::sync::{broadcast, oneshot, watch};
 
 use crate::clock::Timestamp;
+use crate::domain::call::Call;
 use crate::domain::event::{Event, EventKind, StoredEvent, TaskState};
 use crate::domain::ids::{
     ClusterId, ClusterKey, Fence, Principal, Revision, Seq, ServerId, SubtaskId, TaskId, ZoneName,
@@ -54,21 +58,39 @@ pub struct LogLine {
     pub text: String,
 }
 
-/// An accepted mutation.
+/// How a call ended, for the audit log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AuditOutcome {
+    /// It was done, or recorded to be done.
+    Accepted,
+    /// It changed nothing, for this reason.
+    Refused {
+        /// `UPPER_SNAKE`.
+        reason: String,
+    },
+}
+
+/// A mutation that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditRecord {
-    /// When it was accepted.
+    /// When it was decided.
     pub at: Timestamp,
     /// Who.
     pub principal: Principal,
     /// From where, `ip:port`; empty when not known.
     pub address: String,
-    /// What, for example `STOP_OB_SERVER`.
-    pub operation: String,
+    /// What.
+    pub call: Call,
     /// On what, for example `cluster 1 server 2`.
     pub target: String,
+    /// Cluster that it is about.
+    pub cluster: Option<ClusterId>,
+    /// Task that it made or is about.
+    pub task: Option<TaskId>,
     /// Arguments, without secrets.
     pub arguments: String,
+    /// How it ended.
+    pub outcome: AuditOutcome,
     /// Trace of the call.
     pub trace_id: String,
 }
@@ -212,9 +234,28 @@ impl Pending {
     }
 }
 
+/// Which tasks the caller may see.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum TaskVisibility {
+    /// Every one.
+    #[default]
+    All,
+    /// Those of these clusters, and these.
+    Only {
+        /// Ascending.
+        clusters: Vec<i64>,
+        /// Ascending.
+        tasks: Vec<i64>,
+    },
+}
+
 /// Which tasks a list shows; empty or `None` means any.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TaskFilter {
+    /// Only what the caller may see.
+    pub visible: TaskVisibility,
+    /// Whose name holds this, whatever the case.
+    pub name: Option<String>,
     /// Of this cluster.
     pub cluster: Option<ClusterId>,
     /// Of this server.
@@ -223,6 +264,35 @@ pub struct TaskFilter {
     pub states: Vec<TaskState>,
     /// Of this creator.
     pub creator: Option<Principal>,
+}
+
+/// What a page of tasks is sorted by; ties by id.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TaskOrder {
+    /// Id, which is the order of acceptance.
+    #[default]
+    Id,
+    /// Name.
+    Name,
+    /// State.
+    State,
+    /// Acceptance.
+    CreateTime,
+    /// Close; those that are open come first.
+    FinishTime,
+}
+
+/// Which part of a list is asked for, by number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Page<Order> {
+    /// What it is sorted by.
+    pub order: Order,
+    /// From the largest on.
+    pub descending: bool,
+    /// So many are passed over.
+    pub offset: u32,
+    /// At most so many.
+    pub limit: u32,
 }
 
 /// How far a running subtask is; the latest only.
@@ -295,6 +365,9 @@ pub trait Store: Send + Sync {
     async fn list(&self, filter: &TaskFilter, below: Option<TaskId>, limit: u32)
     -> Result<Vec<StoredTask>, StoreError>;
 
+    /// A page of tasks, and how many there are in all, of one moment.
+    async fn page(&self, filter: &TaskFilter, page: Page<TaskOrder>) -> Result<(Vec<StoredTask>, u64), StoreError>;
+
     /// Every open task (moving or at rest) and the head, of one moment.
     async fn open_tasks(&self, cluster: Option<ClusterId>) -> Result<(Vec<StoredTask>, Seq), StoreError>;
 
@@ -309,9 +382,6 @@ pub trait Store: Send + Sync {
 
     /// Log lines of a task, ascending; of one subtask when named.
     async fn log(&self, task: TaskId, subtask: Option<SubtaskId>) -> Result<Vec<LogLine>, StoreError>;
-
-    /// Audit records, newest first, at most `limit`.
-    async fn audit(&self, limit: u32) -> Result<Vec<AuditRecord>, StoreError>;
 
     /// Keeps the latest progress of a subtask; coalesced, never waited for.
     fn note(&self, progress: Progress);

@@ -12,7 +12,7 @@ use crate::proto::v1::watch_task_response::Kind;
 use crate::watch::encode;
 use crate::watch::encoded::Encoded;
 use crate::watch::hub::{Hub, RANGE, Registration, entry_of, refusal};
-use crate::watch::pulse::{Beat, Permission, Pulse, going_away};
+use crate::watch::pulse::{Beat, Pulse, Sight, going_away};
 use crate::watch::ring::Entry;
 
 /// What is asked of a watch of many tasks.
@@ -30,11 +30,11 @@ pub struct WatchTasks {
 pub async fn watch_tasks(
     hub: &Arc<Hub>,
     asked: WatchTasks,
-    permission: Permission,
+    sight: Arc<dyn Sight>,
 ) -> Result<impl Stream<Item = Result<Encoded, Refusal>> + Send + use<>, Refusal> {
-    permission()?;
+    sight.check()?;
     let registration = hub.register(None);
-    let pulse = Pulse::new(&registration.channel, &hub.shutdown, permission, asked.progress);
+    let pulse = Pulse::new(&registration.channel, &hub.shutdown, sight, asked.progress);
     let seen = registration.channel.progress().version();
     let mut opening = Vec::new();
     let position = match asked.after {

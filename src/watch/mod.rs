@@ -13,4 +13,5 @@ mod stream;
 pub use encoded::Encoded;
 pub use hub::Hub;
 pub use many::{WatchTasks, watch_tasks};
-pub use stream::{BOOKMARK_PERIOD, Permission, Until, WatchTask, watch_task};
+pub use pulse::{BOOKMARK_PERIOD, Sight};
+pub use stream::{Until, WatchTask, watch_task};

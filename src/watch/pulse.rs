@@ -10,14 +10,21 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::monotonic_now;
+use crate::domain::ids::{ClusterId, TaskId};
 use crate::domain::refusal::Refusal;
 use crate::watch::ring::Channel;
 
 /// Between two bookmarks.
 pub const BOOKMARK_PERIOD: Duration = Duration::from_secs(15);
 
-/// Whether the caller may still see what it watches.
-pub type Permission = Arc<dyn Fn() -> Result<(), Refusal> + Send + Sync>;
+/// What the caller of a watch may see, asked again while it watches: rights change.
+pub trait Sight: Send + Sync {
+    /// Whether it may go on; asked at each bookmark.
+    fn check(&self) -> Result<(), Refusal>;
+
+    /// Whether it sees a task, in a watch of many.
+    fn sees(&self, task: TaskId, cluster: ClusterId) -> bool;
+}
 
 /// Why a watch woke up.
 pub(super) enum Beat {
@@ -32,7 +39,7 @@ pub(super) enum Beat {
 /// See the module's head.
 pub(super) struct Pulse {
     shutdown: CancellationToken,
-    permission: Permission,
+    sight: Arc<dyn Sight>,
     bookmark_at: Instant,
     bell: watch::Receiver<()>,
     progress_bell: Option<watch::Receiver<()>>,
@@ -40,10 +47,10 @@ pub(super) struct Pulse {
 
 impl Pulse {
     /// Listens from now on.
-    pub fn new(channel: &Channel, shutdown: &CancellationToken, permission: Permission, progress: bool) -> Self {
+    pub fn new(channel: &Channel, shutdown: &CancellationToken, sight: Arc<dyn Sight>, progress: bool) -> Self {
         Self {
             shutdown: shutdown.clone(),
-            permission,
+            sight,
             bookmark_at: monotonic_now() + BOOKMARK_PERIOD,
             bell: channel.bell.subscribe(),
             progress_bell: progress.then(|| channel.progress_bell.subscribe()),
@@ -83,7 +90,7 @@ impl Pulse {
     /// Checks permission and sets the time of the next bookmark.
     pub fn at_bookmark(&mut self) -> Result<(), Refusal> {
         self.bookmark_at = monotonic_now() + BOOKMARK_PERIOD;
-        (self.permission)()
+        self.sight.check()
     }
 }
 

@@ -17,10 +17,8 @@ use crate::watch::encode;
 use crate::watch::encode_event::{TaskFacts, state_after};
 use crate::watch::encoded::Encoded;
 use crate::watch::hub::{Hub, RANGE, Registration, entry_of, refusal};
-use crate::watch::pulse::{Beat, Pulse, going_away};
+use crate::watch::pulse::{Beat, Pulse, Sight, going_away};
 use crate::watch::ring::Entry;
-
-pub use crate::watch::pulse::{BOOKMARK_PERIOD, Permission};
 
 /// When a watch of one task ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,11 +46,11 @@ pub struct WatchTask {
 pub async fn watch_task(
     hub: &Arc<Hub>,
     asked: WatchTask,
-    permission: Permission,
+    sight: Arc<dyn Sight>,
 ) -> Result<impl Stream<Item = Result<Encoded, Refusal>> + Send + use<>, Refusal> {
-    permission()?;
+    sight.check()?;
     let registration = hub.register(Some(asked.task));
-    let pulse = Pulse::new(&registration.channel, &hub.shutdown, permission, asked.progress);
+    let pulse = Pulse::new(&registration.channel, &hub.shutdown, sight, asked.progress);
     let seen = registration.channel.progress().version();
     let stored = hub.read(asked.task).await?.ok_or(Refusal::TaskNotFound { task: asked.task })?;
     let mut watch = Watch {

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use obsteward::api::auth::Gatekeeper;
 use obsteward::api::grpc::{self, TRACE_ID};
 use obsteward::domain::event::{TaskState, Verb};
 use obsteward::domain::ids::{Principal, ServerId};
@@ -40,7 +41,7 @@ impl Fixture {
         let (store, shutdown) = (Arc::new(FakeStore::new()), CancellationToken::new());
         let use_cases = Arc::new(FakeUseCases::new(Arc::clone(&store)));
         let hub = Hub::start(Arc::clone(&store) as Arc<dyn Store>, shutdown.clone()).await.unwrap();
-        let grpc = grpc::routes(Arc::clone(&use_cases) as _, hub).await.unwrap();
+        let grpc = grpc::routes(Arc::clone(&use_cases) as _, hub, Arc::new(Gatekeeper::open())).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let server = tokio::spawn(grpc::serve(listener, grpc, shutdown.clone()));

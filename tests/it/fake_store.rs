@@ -16,7 +16,7 @@ use obsteward::domain::ids::{ClusterId, ClusterKey, Fence, Principal, Revision, 
 use obsteward::domain::status::StopType;
 use obsteward::domain::task::Task;
 use obsteward::store::{
-    AuditRecord, Commit, LockRow, LogLine, Pending, Progress, Store, StoreError, StoredTask, TaskFilter,
+    Commit, LockRow, LogLine, Page, Pending, Progress, Store, StoreError, StoredTask, TaskFilter, TaskOrder,
 };
 use tokio::sync::{broadcast, watch};
 
@@ -234,7 +234,7 @@ impl Store for FakeStore {
         Err(StoreError::Closed)
     }
 
-    async fn audit(&self, _: u32) -> Result<Vec<AuditRecord>, StoreError> {
+    async fn page(&self, _: &TaskFilter, _: Page<TaskOrder>) -> Result<(Vec<StoredTask>, u64), StoreError> {
         Err(StoreError::Closed)
     }
 
@@ -252,5 +252,18 @@ impl Store for FakeStore {
 
     fn progress_changes(&self) -> broadcast::Receiver<Progress> {
         self.progress.subscribe()
+    }
+}
+
+/// Sees every task, as long as it wants.
+pub struct SeesAll;
+
+impl obsteward::watch::Sight for SeesAll {
+    fn check(&self) -> Result<(), obsteward::domain::refusal::Refusal> {
+        Ok(())
+    }
+
+    fn sees(&self, _: TaskId, _: ClusterId) -> bool {
+        true
     }
 }

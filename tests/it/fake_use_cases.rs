@@ -5,19 +5,26 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use obsteward::clock::Timestamp;
-use obsteward::domain::ids::{ClusterId, ClusterIdentity, ServerId, TaskId};
+use obsteward::domain::call::Call;
+use obsteward::domain::ids::{
+    AccessKeyId, ClusterId, ClusterIdentity, Principal, RoleName, ServerId, SubtaskId, TaskId,
+};
+use obsteward::domain::permission::Permission;
 use obsteward::domain::refusal::Refusal;
 use obsteward::domain::status::{ClusterStatus, InnerStatus, ServerStatus, ZoneInnerStatus, ZoneStatus};
 use obsteward::service::arguments::{
-    Caller, ClusterName, ClusterView, ListServers, ListTasks, PlanCheck, PlanStopServer, ProcessView, RegisterCluster,
-    ServerView, StopPlanView, StopServer, TaskRequest, UpdateCluster, Verdict,
+    AccessKeyView, Caller, ClusterName, ClusterSelection, ClusterView, CreateUser, ListServers, ListTasks, PageOf,
+    PlanCheck, PlanStopServer, ProcessView, RegisterCluster, RoleView, ServerView, StopPlanView, StopServer,
+    TaskRequest, TaskSelection, UpdateCluster, UpdateUser, UserView, Verdict, WatchScope,
 };
 use obsteward::service::use_cases::{Synced, UseCases};
-use obsteward::store::inventory::{ClusterRow, DefaultHost, HostRoute, ServerRow, ZoneRow};
-use obsteward::store::{Store, StoredTask};
+use obsteward::store::access::{AuditFilter, StoredAuditRecord};
+use obsteward::store::inventory::{ClusterOrder, ClusterRow, DefaultHost, HostRoute, ServerRow, ZoneRow};
+use obsteward::store::{LogLine, Page, Store, StoredTask, TaskOrder};
+use obsteward::watch::Sight;
 use secrecy::SecretString;
 
-use crate::fake_store::{FakeStore, cluster_id, task_id};
+use crate::fake_store::{FakeStore, SeesAll, cluster_id, task_id};
 
 pub struct FakeUseCases {
     pub store: Arc<FakeStore>,
@@ -201,5 +208,105 @@ impl UseCases for FakeUseCases {
 
     async fn deregister_cluster(&self, caller: &Caller, cluster: ClusterId) -> Result<(), Refusal> {
         self.admit(caller, format!("deregister_cluster {cluster}"))
+    }
+
+    async fn tasks_page(
+        &self,
+        _caller: &Caller,
+        _asked: TaskSelection,
+        _page: Page<TaskOrder>,
+    ) -> Result<PageOf<StoredTask>, Refusal> {
+        Err(Refusal::Internal { what: "not of this test".to_owned() })
+    }
+
+    async fn clusters_page(
+        &self,
+        _caller: &Caller,
+        _asked: ClusterSelection,
+        _page: Page<ClusterOrder>,
+    ) -> Result<PageOf<ClusterView>, Refusal> {
+        Err(Refusal::Internal { what: "not of this test".to_owned() })
+    }
+
+    async fn subtask_log(&self, _caller: &Caller, _task: TaskId, _subtask: SubtaskId) -> Result<Vec<LogLine>, Refusal> {
+        Err(Refusal::Internal { what: "not of this test".to_owned() })
+    }
+
+    async fn sight(&self, _caller: &Caller, _scope: WatchScope) -> Result<Arc<dyn Sight>, Refusal> {
+        Ok(Arc::new(SeesAll))
+    }
+
+    async fn refused(&self, _caller: &Caller, _call: Call, _refusal: &Refusal) {}
+
+    async fn create_user(&self, _caller: &Caller, _asked: CreateUser) -> Result<UserView, Refusal> {
+        Err(Refusal::Internal { what: "not of this test".to_owned() })
+    }
+
+    async fn update_user(&self, _caller: &Caller, _asked: UpdateUser) -> Result<UserView, Refusal> {
+        Err(Refusal::Internal { what: "not of this test".to_owned() })
+    }
+
+    async fn set_password(&self, _caller: &Caller, _user: Principal, _password: SecretString) -> Result<(), Refusal> {
+        Err(Refusal::Internal { what: "not of this test".to_owned() })
+    }
+
+    async fn list_users(&self, _caller: &Caller) -> Result<Vec<UserView>, Refusal> {
+        Err(Refusal::Internal { what: "not of this test".to_owned() })
+    }
+
+    async fn create_access_key(&self, _caller: &Caller, _user: Option<Principal>) -> Result<AccessKeyView, Refusal> {
+        Err(Refusal::Internal { what: "not of this test".to_owned() })
+    }
+
+    async fn update_access_key(
+        &self,
+        _caller: &Caller,
+        _key: AccessKeyId,
+        _disabled: bool,
+    ) -> Result<AccessKeyView, Refusal> {
+        Err(Refusal::Internal { what: "not of this test".to_owned() })
+    }
+
+    async fn rotate_access_key(&self, _caller: &Caller, _key: AccessKeyId) -> Result<AccessKeyView, Refusal> {
+        Err(Refusal::Internal { what: "not of this test".to_owned() })
+    }
+
+    async fn list_access_keys(
+        &self,
+        _caller: &Caller,
+        _user: Option<Principal>,
+    ) -> Result<Vec<AccessKeyView>, Refusal> {
+        Err(Refusal::Internal { what: "not of this test".to_owned() })
+    }
+
+    async fn create_role(
+        &self,
+        _caller: &Caller,
+        _name: RoleName,
+        _permissions: Vec<Permission>,
+    ) -> Result<RoleView, Refusal> {
+        Err(Refusal::Internal { what: "not of this test".to_owned() })
+    }
+
+    async fn delete_role(&self, _caller: &Caller, _name: RoleName) -> Result<(), Refusal> {
+        Err(Refusal::Internal { what: "not of this test".to_owned() })
+    }
+
+    async fn list_roles(&self, _caller: &Caller) -> Result<Vec<RoleView>, Refusal> {
+        Err(Refusal::Internal { what: "not of this test".to_owned() })
+    }
+
+    async fn list_audit_records(
+        &self,
+        _caller: &Caller,
+        _filter: AuditFilter,
+        _below: Option<i64>,
+        _limit: u32,
+    ) -> Result<Vec<StoredAuditRecord>, Refusal> {
+        Err(Refusal::Internal { what: "not of this test".to_owned() })
+    }
+
+    fn user_id(&self, _name: &Principal) -> i64 {
+        0
     }
 }

@@ -9,16 +9,16 @@ use futures::{Stream, StreamExt};
 use obsteward::clock::Timestamp;
 use obsteward::domain::decide::Input;
 use obsteward::domain::event::Verb;
-use obsteward::domain::ids::{Principal, Revision, Seq};
+use obsteward::domain::ids::{ClusterId, Principal, Revision, Seq, TaskId};
 use obsteward::domain::refusal::Refusal;
 use obsteward::proto::v1;
 use obsteward::proto::v1::watch_task_response::Kind;
 use obsteward::store::{Progress, Store};
-use obsteward::watch::{Encoded, Hub, Permission, Until, WatchTask, WatchTasks, watch_task, watch_tasks};
+use obsteward::watch::{Encoded, Hub, Sight, Until, WatchTask, WatchTasks, watch_task, watch_tasks};
 use prost::Message;
 use tokio_util::sync::CancellationToken;
 
-use crate::fake_store::{FakeStore, cluster_id, subtask_id, task_id};
+use crate::fake_store::{FakeStore, SeesAll, cluster_id, subtask_id, task_id};
 
 pub type Items = Pin<Box<dyn Stream<Item = Result<Encoded, Refusal>> + Send>>;
 
@@ -46,8 +46,8 @@ impl Fixture {
     }
 }
 
-pub fn allowed() -> Permission {
-    Arc::new(|| Ok(()))
+pub fn allowed() -> Arc<dyn Sight> {
+    Arc::new(SeesAll)
 }
 
 pub fn decoded(item: &Encoded) -> Kind {
@@ -241,12 +241,9 @@ async fn an_idle_watch_sends_bookmarks_and_asks_again_for_permission() {
     let asked = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let times = Arc::clone(&asked);
     let gone = Refusal::TaskNotFound { task: task_id(1) };
-    let permission: Permission = Arc::new(move || {
-        let before = times.fetch_add(1, Ordering::SeqCst);
-        if before < 2 { Ok(()) } else { Err(Refusal::TaskNotFound { task: task_id(1) }) }
-    });
+    let sight = Arc::new(SeesTwice(times));
     let asked = WatchTask { task: task_id(1), after: None, until: Until::AtRest, progress: false };
-    let stream = watch_task(&fixture.hub, asked, permission).await.unwrap();
+    let stream = watch_task(&fixture.hub, asked, sight).await.unwrap();
     let items: Vec<_> = stream.collect().await;
     assert_eq!(items.len(), 3, "a snapshot, a bookmark, the end of the permission");
     assert_eq!(items[2].as_ref().err(), Some(&gone));
@@ -350,5 +347,19 @@ async fn the_end_of_the_service_is_a_bookmark_and_when_to_come_back() {
         let [.., last, end] = &items[..] else { panic!("{items:?}") };
         _ = bookmark(&decoded(last.as_ref().unwrap()));
         assert!(matches!(end, Err(Refusal::Unavailable { retry_after_millis: 100..=2100, .. })), "{end:?}");
+    }
+}
+
+/// May watch for two looks.
+struct SeesTwice(Arc<std::sync::atomic::AtomicUsize>);
+
+impl Sight for SeesTwice {
+    fn check(&self) -> Result<(), Refusal> {
+        let before = self.0.fetch_add(1, Ordering::SeqCst);
+        if before < 2 { Ok(()) } else { Err(Refusal::TaskNotFound { task: task_id(1) }) }
+    }
+
+    fn sees(&self, _: TaskId, _: ClusterId) -> bool {
+        true
     }
 }

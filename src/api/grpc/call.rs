@@ -1,5 +1,6 @@
 //! What every call has around it: its caller, its trace in log and response, and its refusal as a status.
 
+use std::net::SocketAddr;
 use std::pin::Pin;
 
 use futures::Stream;
@@ -8,9 +9,10 @@ use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 use tonic::{Code, Request, Response, Status};
 use tracing::{Instrument, Span, debug, info, info_span, warn};
 
-use crate::api::auth;
+use crate::api::auth::{self, Gatekeeper};
 use crate::api::error_status::to_status;
 use crate::domain::refusal::Refusal;
+use crate::net::peer::Peer;
 use crate::service::arguments::Caller;
 use crate::watch::Encoded;
 
@@ -28,9 +30,21 @@ pub struct Call {
 }
 
 impl Call {
-    /// Admits a call: names its caller and begins its trace.
-    pub fn admit<Q>(rpc: &'static str, request: Request<Q>) -> (Self, Q) {
-        let caller = auth::caller(request.remote_addr());
+    /// Admits a call: proves its caller and begins its trace.
+    pub async fn admit<Q>(
+        gatekeeper: &Gatekeeper,
+        rpc: &'static str,
+        request: Request<Q>,
+    ) -> Result<(Self, Q), Status> {
+        let trace_id = auth::trace_id();
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        let peer = request.extensions().get::<Peer>().cloned();
+        let peer = peer.unwrap_or_else(|| Peer::plaintext(request.remote_addr().unwrap_or(nowhere)));
+        let (metadata, extensions, message) = request.into_parts();
+        drop(extensions);
+        let headers = metadata.into_headers();
+        let admitted = gatekeeper.admit(&headers, None, &peer, &trace_id).await;
+        let caller = admitted.map_err(|denied| status(&denied.refusal, &trace_id))?.caller;
         let span = info_span!(
             "call",
             rpc,
@@ -38,7 +52,7 @@ impl Call {
             principal = %caller.principal,
             address = %caller.address,
         );
-        (Self { caller, span }, request.into_inner())
+        Ok((Self { caller, span }, message))
     }
 
     /// Answers a call.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
+use crate::api::auth::Gatekeeper;
 use crate::api::grpc::call::Call;
 use crate::api::grpc::server::cluster_service_server::ClusterService;
 use crate::api::grpc::{encode, page, validate_cluster};
@@ -13,6 +14,7 @@ use crate::service::use_cases::UseCases;
 /// See the module's head.
 pub struct Clusters {
     pub(super) use_cases: Arc<dyn UseCases>,
+    pub(super) gatekeeper: Arc<Gatekeeper>,
 }
 
 #[tonic::async_trait]
@@ -21,7 +23,7 @@ impl ClusterService for Clusters {
         &self,
         request: Request<v1::RegisterClusterRequest>,
     ) -> Result<Response<v1::RegisterClusterResponse>, Status> {
-        let (call, request) = Call::admit("RegisterCluster", request);
+        let (call, request) = Call::admit(&self.gatekeeper, "RegisterCluster", request).await?;
         call.answer(async {
             let asked = validate_cluster::register_cluster(request)?;
             let view = self.use_cases.register_cluster(&call.caller, asked).await?;
@@ -34,7 +36,7 @@ impl ClusterService for Clusters {
         &self,
         request: Request<v1::UpdateClusterRequest>,
     ) -> Result<Response<v1::UpdateClusterResponse>, Status> {
-        let (call, request) = Call::admit("UpdateCluster", request);
+        let (call, request) = Call::admit(&self.gatekeeper, "UpdateCluster", request).await?;
         call.answer(async {
             let asked = validate_cluster::update_cluster(request)?;
             let view = self.use_cases.update_cluster(&call.caller, asked).await?;
@@ -47,7 +49,7 @@ impl ClusterService for Clusters {
         &self,
         request: Request<v1::GetClusterRequest>,
     ) -> Result<Response<v1::GetClusterResponse>, Status> {
-        let (call, request) = Call::admit("GetCluster", request);
+        let (call, request) = Call::admit(&self.gatekeeper, "GetCluster", request).await?;
         call.answer(async {
             let name = validate_cluster::get_cluster(request)?;
             let view = self.use_cases.get_cluster(&call.caller, name).await?;
@@ -60,7 +62,7 @@ impl ClusterService for Clusters {
         &self,
         request: Request<v1::ListClustersRequest>,
     ) -> Result<Response<v1::ListClustersResponse>, Status> {
-        let (call, request) = Call::admit("ListClusters", request);
+        let (call, request) = Call::admit(&self.gatekeeper, "ListClusters", request).await?;
         call.answer(async {
             let (asked, listing) = validate_cluster::list_clusters(request)?;
             let validate_cluster::ListClusters { name, above, limit } = asked;
@@ -79,7 +81,7 @@ impl ClusterService for Clusters {
         &self,
         request: Request<v1::SyncClusterRequest>,
     ) -> Result<Response<v1::SyncClusterResponse>, Status> {
-        let (call, request) = Call::admit("SyncCluster", request);
+        let (call, request) = Call::admit(&self.gatekeeper, "SyncCluster", request).await?;
         call.answer(async {
             let cluster = validate_cluster::cluster_id(request.cluster_id)?;
             let (view, differences, elapsed) = self.use_cases.sync_cluster(&call.caller, cluster).await?;
@@ -96,7 +98,7 @@ impl ClusterService for Clusters {
         &self,
         request: Request<v1::DeregisterClusterRequest>,
     ) -> Result<Response<v1::DeregisterClusterResponse>, Status> {
-        let (call, request) = Call::admit("DeregisterCluster", request);
+        let (call, request) = Call::admit(&self.gatekeeper, "DeregisterCluster", request).await?;
         call.answer(async {
             let cluster = validate_cluster::cluster_id(request.cluster_id)?;
             self.use_cases.deregister_cluster(&call.caller, cluster).await?;

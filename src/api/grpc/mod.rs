@@ -21,6 +21,7 @@ use tonic::transport::server::TcpIncoming;
 use tonic_health::server::HealthReporter;
 use tracing::{info, warn};
 
+use crate::api::auth::Gatekeeper;
 use crate::proto::v1::FILE_DESCRIPTOR_SET;
 use crate::service::use_cases::UseCases;
 use crate::watch::Hub;
@@ -76,10 +77,14 @@ impl Health {
 }
 
 /// The gRPC face over the use cases. Its watches end with the hub's shutdown.
-pub async fn routes(use_cases: Arc<dyn UseCases>, hub: Arc<Hub>) -> Result<Grpc, tonic_reflection::server::Error> {
-    let servers = ob_server::ObServers { use_cases: Arc::clone(&use_cases) };
-    let tasks = task::Tasks { use_cases: Arc::clone(&use_cases), hub };
-    let clusters = cluster::Clusters { use_cases };
+pub async fn routes(
+    use_cases: Arc<dyn UseCases>,
+    hub: Arc<Hub>,
+    gatekeeper: Arc<Gatekeeper>,
+) -> Result<Grpc, tonic_reflection::server::Error> {
+    let servers = ob_server::ObServers { use_cases: Arc::clone(&use_cases), gatekeeper: Arc::clone(&gatekeeper) };
+    let tasks = task::Tasks { use_cases: Arc::clone(&use_cases), gatekeeper: Arc::clone(&gatekeeper), hub };
+    let clusters = cluster::Clusters { use_cases, gatekeeper };
     let (reporter, health_service) = tonic_health::server::health_reporter();
     let health = Health(reporter);
     health.serving().await;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
+use crate::api::auth::Gatekeeper;
 use crate::api::grpc::call::Call;
 use crate::api::grpc::server::ob_server_service_server::ObServerService;
 use crate::api::grpc::{encode, page, validate};
@@ -14,6 +15,7 @@ use crate::watch::encode::task;
 /// See the module's head.
 pub struct ObServers {
     pub(super) use_cases: Arc<dyn UseCases>,
+    pub(super) gatekeeper: Arc<Gatekeeper>,
 }
 
 #[tonic::async_trait]
@@ -22,7 +24,7 @@ impl ObServerService for ObServers {
         &self,
         request: Request<v1::StopServerRequest>,
     ) -> Result<Response<v1::StopServerResponse>, Status> {
-        let (call, request) = Call::admit("StopServer", request);
+        let (call, request) = Call::admit(&self.gatekeeper, "StopServer", request).await?;
         call.answer(async {
             let stored = self.use_cases.stop_server(&call.caller, validate::stop_server(request)?).await?;
             Ok(v1::StopServerResponse { task: Some(task(&stored)) })
@@ -34,7 +36,7 @@ impl ObServerService for ObServers {
         &self,
         request: Request<v1::PlanStopServerRequest>,
     ) -> Result<Response<v1::PlanStopServerResponse>, Status> {
-        let (call, request) = Call::admit("PlanStopServer", request);
+        let (call, request) = Call::admit(&self.gatekeeper, "PlanStopServer", request).await?;
         call.answer(async {
             let plan = self.use_cases.plan_stop_server(&call.caller, validate::plan_stop_server(request)?).await?;
             Ok(v1::PlanStopServerResponse { plan: Some(encode::plan(plan)) })
@@ -46,7 +48,7 @@ impl ObServerService for ObServers {
         &self,
         request: Request<v1::GetServerRequest>,
     ) -> Result<Response<v1::GetServerResponse>, Status> {
-        let (call, request) = Call::admit("GetServer", request);
+        let (call, request) = Call::admit(&self.gatekeeper, "GetServer", request).await?;
         call.answer(async {
             let (cluster, server) = validate::get_server(&request)?;
             let view = self.use_cases.get_server(&call.caller, cluster, server).await?;
@@ -59,7 +61,7 @@ impl ObServerService for ObServers {
         &self,
         request: Request<v1::ListServersRequest>,
     ) -> Result<Response<v1::ListServersResponse>, Status> {
-        let (call, request) = Call::admit("ListServers", request);
+        let (call, request) = Call::admit(&self.gatekeeper, "ListServers", request).await?;
         call.answer(async {
             let (asked, listing) = validate::list_servers(&request)?;
             let size = asked.limit - 1;

@@ -4,23 +4,21 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
+use crate::api::auth::Gatekeeper;
 use crate::api::grpc::call::{Call, Messages};
 use crate::api::grpc::server::task_service_server::TaskService;
 use crate::api::grpc::{page, validate};
 use crate::proto::v1;
+use crate::service::arguments::WatchScope;
 use crate::service::use_cases::UseCases;
 use crate::watch::encode::task;
-use crate::watch::{Hub, Permission, watch_task, watch_tasks};
+use crate::watch::{Hub, watch_task, watch_tasks};
 
 /// See the module's head.
 pub struct Tasks {
     pub(super) use_cases: Arc<dyn UseCases>,
+    pub(super) gatekeeper: Arc<Gatekeeper>,
     pub(super) hub: Arc<Hub>,
-}
-
-/// Everybody may see everything until callers are authenticated.
-fn permission() -> Permission {
-    Arc::new(|| Ok(()))
 }
 
 #[tonic::async_trait]
@@ -29,7 +27,7 @@ impl TaskService for Tasks {
     type WatchTasksStream = Messages;
 
     async fn get_task(&self, request: Request<v1::GetTaskRequest>) -> Result<Response<v1::GetTaskResponse>, Status> {
-        let (call, request) = Call::admit("GetTask", request);
+        let (call, request) = Call::admit(&self.gatekeeper, "GetTask", request).await?;
         call.answer(async {
             let stored = self.use_cases.get_task(&call.caller, validate::get_task(&request)?).await?;
             Ok(v1::GetTaskResponse { task: Some(task(&stored)) })
@@ -41,7 +39,7 @@ impl TaskService for Tasks {
         &self,
         request: Request<v1::ListTasksRequest>,
     ) -> Result<Response<v1::ListTasksResponse>, Status> {
-        let (call, request) = Call::admit("ListTasks", request);
+        let (call, request) = Call::admit(&self.gatekeeper, "ListTasks", request).await?;
         call.answer(async {
             let (asked, listing) = validate::list_tasks(&request)?;
             let size = asked.limit - 1;
@@ -57,20 +55,30 @@ impl TaskService for Tasks {
     }
 
     async fn watch_task(&self, request: Request<v1::WatchTaskRequest>) -> Result<Response<Messages>, Status> {
-        let (call, request) = Call::admit("WatchTask", request);
-        call.stream(async { watch_task(&self.hub, validate::watch_task(&request)?, permission()).await }).await
+        let (call, request) = Call::admit(&self.gatekeeper, "WatchTask", request).await?;
+        call.stream(async {
+            let asked = validate::watch_task(&request)?;
+            let sight = self.use_cases.sight(&call.caller, WatchScope::Task(asked.task)).await?;
+            watch_task(&self.hub, asked, sight).await
+        })
+        .await
     }
 
     async fn watch_tasks(&self, request: Request<v1::WatchTasksRequest>) -> Result<Response<Messages>, Status> {
-        let (call, request) = Call::admit("WatchTasks", request);
-        call.stream(async { watch_tasks(&self.hub, validate::watch_tasks(&request)?, permission()).await }).await
+        let (call, request) = Call::admit(&self.gatekeeper, "WatchTasks", request).await?;
+        call.stream(async {
+            let asked = validate::watch_tasks(&request)?;
+            let sight = self.use_cases.sight(&call.caller, WatchScope::Tasks(asked.cluster)).await?;
+            watch_tasks(&self.hub, asked, sight).await
+        })
+        .await
     }
 
     async fn retry_task(
         &self,
         request: Request<v1::RetryTaskRequest>,
     ) -> Result<Response<v1::RetryTaskResponse>, Status> {
-        let (call, request) = Call::admit("RetryTask", request);
+        let (call, request) = Call::admit(&self.gatekeeper, "RetryTask", request).await?;
         call.answer(async {
             let stored = self.use_cases.retry_task(&call.caller, validate::retry_task(&request)?).await?;
             Ok(v1::RetryTaskResponse { task: Some(task(&stored)) })
@@ -82,7 +90,7 @@ impl TaskService for Tasks {
         &self,
         request: Request<v1::GiveUpTaskRequest>,
     ) -> Result<Response<v1::GiveUpTaskResponse>, Status> {
-        let (call, request) = Call::admit("GiveUpTask", request);
+        let (call, request) = Call::admit(&self.gatekeeper, "GiveUpTask", request).await?;
         call.answer(async {
             let stored = self.use_cases.give_up_task(&call.caller, validate::give_up_task(&request)?).await?;
             Ok(v1::GiveUpTaskResponse { task: Some(task(&stored)) })

@@ -31,6 +31,7 @@ pub fn stop_server(request: v1::StopServerRequest) -> Result<StopServer, Refusal
         accepted_risks,
         stop_type,
         request_id,
+        repeat_by_arguments: false,
         expected_server,
         expire_time,
     })

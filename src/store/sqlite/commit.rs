@@ -291,7 +291,7 @@ pub(super) fn audit(connection: &Connection, record: &AuditRecord) -> rusqlite::
             record.at.as_micros(),
             record.principal.as_str(),
             record.address,
-            record.operation,
+            record.call.as_str(),
             record.target,
             record.arguments,
             record.trace_id

@@ -7,10 +7,10 @@ use super::{SqliteStore, inventory_read, inventory_write, observe};
 use crate::clock::Timestamp;
 use crate::domain::ids::{ClusterId, ClusterKey};
 use crate::store::inventory::{
-    ClusterChange, ClusterObservation, ClusterRow, Deregistered, HostRoute, InventoryStore, NewCluster, Registered,
-    ServerRow, ZoneRow,
+    ClusterChange, ClusterFilter, ClusterObservation, ClusterOrder, ClusterRow, Deregistered, HostRoute,
+    InventoryStore, NewCluster, Registered, ServerRow, ZoneRow,
 };
-use crate::store::{AuditRecord, StoreError};
+use crate::store::{AuditRecord, Page, StoreError};
 
 #[async_trait]
 impl InventoryStore for SqliteStore {
@@ -45,13 +45,21 @@ impl InventoryStore for SqliteStore {
 
     async fn clusters(
         &self,
-        name: Option<&str>,
+        filter: &ClusterFilter,
         above: Option<ClusterId>,
         limit: u32,
     ) -> Result<Vec<ClusterRow>, StoreError> {
-        let name = name.map(str::to_owned);
+        let name = filter.name.clone();
         let read = move |connection: &_| inventory_read::clusters(connection, name.as_deref(), above, limit);
         self.readers.read(read).await
+    }
+
+    async fn clusters_page(
+        &self,
+        _filter: &ClusterFilter,
+        _page: Page<ClusterOrder>,
+    ) -> Result<(Vec<ClusterRow>, u64), StoreError> {
+        Err(StoreError::Failed("not built".to_owned()))
     }
 
     async fn zones(&self, cluster: ClusterId) -> Result<Vec<ZoneRow>, StoreError> {

@@ -4,11 +4,10 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 
 use super::commit::{lock_row, task_id};
-use crate::clock::Timestamp;
 use crate::domain::event::{StoredEvent, SubtaskState};
-use crate::domain::ids::{ClusterId, ClusterKey, Fence, Principal, Revision, Seq, SubtaskId, TaskId};
+use crate::domain::ids::{ClusterId, ClusterKey, Fence, Revision, Seq, SubtaskId, TaskId};
 use crate::domain::task::Task;
-use crate::store::{AuditRecord, LockRow, LogLine, StoreError, StoredTask, TaskFilter, encode};
+use crate::store::{LockRow, LogLine, StoreError, StoredTask, TaskFilter, encode};
 
 /// Place of the last event.
 pub(super) fn head(connection: &Connection) -> Result<Seq, StoreError> {
@@ -104,7 +103,7 @@ pub(super) fn list(
     below: Option<TaskId>,
     limit: u32,
 ) -> Result<Vec<StoredTask>, StoreError> {
-    let TaskFilter { cluster, server, states, creator } = filter;
+    let TaskFilter { visible: _, name: _, cluster, server, states, creator } = filter;
     let mut sql = "SELECT id FROM task WHERE true".to_owned();
     let mut values: Vec<Value> = Vec::new();
     let mut condition = |text: &str, value: Value| {
@@ -177,25 +176,6 @@ pub(super) fn log(
         lines.extend(more.into_iter().filter(|line| subtask.is_none_or(|subtask| line.subtask == subtask)));
     }
     Ok(lines)
-}
-
-/// Audit records, newest first.
-pub(super) fn audit(connection: &Connection, limit: u32) -> Result<Vec<AuditRecord>, StoreError> {
-    let mut statement = connection.prepare_cached(
-        "SELECT at_us, principal, address, operation, target, arguments, trace_id FROM audit ORDER BY id DESC LIMIT ?1",
-    )?;
-    let records = statement.query_map([limit], |row| {
-        Ok(AuditRecord {
-            at: Timestamp::from_micros(row.get(0)?),
-            principal: Principal::new(row.get::<_, String>(1)?),
-            address: row.get(2)?,
-            operation: row.get(3)?,
-            target: row.get(4)?,
-            arguments: row.get(5)?,
-            trace_id: row.get(6)?,
-        })
-    })?;
-    Ok(records.collect::<Result<_, _>>()?)
 }
 
 /// Whether a task holds a cluster's lock.

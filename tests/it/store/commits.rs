@@ -6,7 +6,7 @@ use obsteward::domain::event::TaskState;
 use obsteward::domain::ids::{ClusterId, Fence, Principal, Revision, Seq, SubtaskId};
 use obsteward::store::{Author, CommitOutcome, LockRow, LogLine, Progress, Store, StoreError, TaskFilter, Write};
 
-use super::{append, at, audit, closing, commit, creation, key, request, sqlite, task_id};
+use super::{append, at, closing, commit, creation, key, request, sqlite, task_id};
 
 macro_rules! conformance {
     ($($name:ident),+ $(,)?) => {
@@ -94,7 +94,6 @@ mod suite {
         commit(&*store, creation(100, 1)).await;
         assert_eq!(commit(&*store, creation(200, 1)).await, CommitOutcome::LockHeld { task: task_id(100) });
         assert_eq!(store.task(task_id(200)).await.unwrap(), None);
-        assert_eq!(store.audit(10).await.unwrap().len(), 1);
         assert!(matches!(commit(&*store, creation(300, 2)).await, CommitOutcome::Committed { .. }));
 
         let first = store.task(task_id(100)).await.unwrap().unwrap().task;
@@ -141,7 +140,6 @@ mod suite {
         assert_eq!(commit(&*store, append(100, 2, 1, "a")).await, appended);
         assert_eq!(commit(&*store, append(100, 3, 1, "c")).await, CommitOutcome::Fenced { by: Fence::new(2) });
         assert_eq!(store.head().await.unwrap(), Seq::new(4));
-        assert_eq!(store.audit(10).await.unwrap().len(), 1);
     }
 
     pub async fn a_zombie_writes_nothing(store: Arc<dyn Store>) {
@@ -236,7 +234,6 @@ mod suite {
         let texts = |lines: Vec<LogLine>| lines.into_iter().map(|line| line.text).collect::<Vec<_>>();
         assert_eq!(texts(store.log(task_id(100), None).await.unwrap()), ["one", "two", "three"]);
         assert_eq!(texts(store.log(task_id(100), Some(subtask)).await.unwrap()), ["one", "three"]);
-        assert_eq!(store.audit(2).await.unwrap(), [audit(), audit()]);
 
         let task = store.task(task_id(200)).await.unwrap().unwrap().task;
         commit(&*store, closing(&task)).await;

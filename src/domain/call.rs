@@ -1,0 +1,273 @@
+//! The one table of calls: what each is named in the audit log, whether it changes anything, and what it needs. Both faces go
+//! through it. Pure.
+
+use crate::domain::permission::{Action, Domain, Need, Rights};
+use crate::domain::words::words;
+
+words!(
+    /// A call, whatever face it comes through. The words are OCP's names of operations where OCP has one.
+    Call, "call", {
+        /// Stops a server.
+        StopServer = "STOP_OB_SERVER",
+        /// The precheck of a stop.
+        PlanStopServer = "PLAN_STOP_OB_SERVER",
+        /// One server.
+        GetServer = "GET_OB_SERVER",
+        /// Servers of a cluster.
+        ListServers = "LIST_OB_SERVERS",
+        /// One task.
+        GetTask = "GET_TASK",
+        /// Tasks.
+        ListTasks = "LIST_TASKS",
+        /// Events of a task.
+        WatchTask = "WATCH_TASK",
+        /// Events of many tasks.
+        WatchTasks = "WATCH_TASKS",
+        /// Log of a subtask.
+        GetSubtaskLog = "GET_SUBTASK_LOG",
+        /// Runs a task again.
+        RetryTask = "RETRY_TASK",
+        /// Closes a task at rest.
+        GiveUpTask = "GIVE_UP_TASK",
+        /// Records a cluster.
+        RegisterCluster = "REGISTER_OB_CLUSTER",
+        /// Changes what people decide of a cluster.
+        UpdateCluster = "UPDATE_OB_CLUSTER",
+        /// Forgets a cluster.
+        DeregisterCluster = "DEREGISTER_OB_CLUSTER",
+        /// Reads a cluster now.
+        SyncCluster = "SYNC_OB_CLUSTER",
+        /// One cluster.
+        GetCluster = "GET_OB_CLUSTER",
+        /// Clusters.
+        ListClusters = "LIST_OB_CLUSTERS",
+        /// Makes a user.
+        CreateUser = "CREATE_USER",
+        /// Changes a user's roles and certificate names, disables or enables it.
+        UpdateUser = "UPDATE_USER",
+        /// Gives a user another password.
+        SetPassword = "SET_PASSWORD",
+        /// Users.
+        ListUsers = "LIST_USERS",
+        /// Makes an access key.
+        CreateAccessKey = "CREATE_ACCESS_KEY",
+        /// Disables or enables an access key.
+        UpdateAccessKey = "UPDATE_ACCESS_KEY",
+        /// Gives an access key another secret.
+        RotateAccessKey = "ROTATE_ACCESS_KEY",
+        /// Access keys.
+        ListAccessKeys = "LIST_ACCESS_KEYS",
+        /// Makes a role.
+        CreateRole = "CREATE_ROLE",
+        /// Removes a role.
+        DeleteRole = "DELETE_ROLE",
+        /// Roles.
+        ListRoles = "LIST_ROLES",
+        /// Audit records.
+        ListAuditRecords = "LIST_AUDIT_RECORDS",
+    }
+);
+
+/// What a call needs, before it is known what it is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Requirement {
+    /// The action on the cluster of the call. Accepting risks needs [`Action::Force`] on it besides.
+    Cluster(Action),
+    /// Each action on all clusters.
+    EveryCluster(&'static [Action]),
+    /// The action on the task, or on its cluster. Going on with accepted risks needs [`Action::Force`] on the cluster
+    /// besides.
+    Task(Action),
+    /// Nothing: it shows what the caller may read.
+    Filtered,
+    /// The action on all users.
+    EveryUser(Action),
+    /// The action on the user of the call, unless that is the caller.
+    OwnUser(Action),
+    /// The action on the user of the call, also when that is the caller: nobody gives himself a role.
+    User(Action),
+    /// Reading the audit log.
+    Audit,
+}
+
+impl Call {
+    /// What it needs.
+    pub const fn requirement(self) -> Requirement {
+        match self {
+            Self::StopServer | Self::UpdateCluster => Requirement::Cluster(Action::Update),
+            Self::PlanStopServer | Self::GetServer | Self::ListServers | Self::GetCluster | Self::SyncCluster => {
+                Requirement::Cluster(Action::Read)
+            }
+            // Its answer says whether a cluster is registered already.
+            Self::RegisterCluster => Requirement::EveryCluster(&[Action::Create, Action::Read]),
+            Self::DeregisterCluster => Requirement::Cluster(Action::Delete),
+            Self::GetTask | Self::WatchTask | Self::GetSubtaskLog => Requirement::Task(Action::Read),
+            Self::RetryTask | Self::GiveUpTask => Requirement::Task(Action::Update),
+            Self::ListTasks | Self::WatchTasks | Self::ListClusters | Self::ListAccessKeys => Requirement::Filtered,
+            Self::CreateUser => Requirement::EveryUser(Action::Create),
+            Self::UpdateUser => Requirement::User(Action::Update),
+            Self::SetPassword | Self::CreateAccessKey | Self::UpdateAccessKey | Self::RotateAccessKey => {
+                Requirement::OwnUser(Action::Update)
+            }
+            Self::ListUsers | Self::ListRoles => Requirement::EveryUser(Action::Read),
+            Self::CreateRole => Requirement::EveryUser(Action::Create),
+            Self::DeleteRole => Requirement::EveryUser(Action::Delete),
+            Self::ListAuditRecords => Requirement::Audit,
+        }
+    }
+
+    /// Whether it changes anything, and so is in the audit log, allowed or refused. Reading a cluster anew changes only what
+    /// is known of it.
+    pub const fn is_mutation(self) -> bool {
+        match self {
+            Self::StopServer
+            | Self::RetryTask
+            | Self::GiveUpTask
+            | Self::RegisterCluster
+            | Self::UpdateCluster
+            | Self::DeregisterCluster
+            | Self::CreateUser
+            | Self::UpdateUser
+            | Self::SetPassword
+            | Self::CreateAccessKey
+            | Self::UpdateAccessKey
+            | Self::RotateAccessKey
+            | Self::CreateRole
+            | Self::DeleteRole => true,
+            Self::PlanStopServer
+            | Self::GetServer
+            | Self::ListServers
+            | Self::GetTask
+            | Self::ListTasks
+            | Self::WatchTask
+            | Self::WatchTasks
+            | Self::GetSubtaskLog
+            | Self::SyncCluster
+            | Self::GetCluster
+            | Self::ListClusters
+            | Self::ListUsers
+            | Self::ListAccessKeys
+            | Self::ListRoles
+            | Self::ListAuditRecords => false,
+        }
+    }
+}
+
+/// What a call is about, as far as permission goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// Nothing, or everything.
+    Nothing,
+    /// A cluster, by its id here; it need not exist.
+    Cluster(i64),
+    /// A task with its cluster; the cluster is not known when the task does not exist.
+    Task {
+        /// The task.
+        task: i64,
+        /// Its cluster.
+        cluster: Option<i64>,
+    },
+    /// A user; `own`: the caller itself. The id is not known when the user does not exist.
+    User {
+        /// The user.
+        user: Option<i64>,
+        /// Whether it is the caller.
+        own: bool,
+    },
+}
+
+/// Whether rights are enough for a call on a subject; if not, what is missing. `risks`: whether it accepts risks or goes on
+/// with accepted ones.
+pub fn permits(rights: &Rights, call: Call, subject: Subject, risks: bool) -> Result<(), Need> {
+    let must = |need: Need| if rights.allow(need) { Ok(()) } else { Err(need) };
+    let force = |cluster: i64| {
+        if risks { must(Need::one(Domain::Cluster, cluster, Action::Force)) } else { Ok(()) }
+    };
+    let of = |domain: Domain, id: Option<i64>, action: Action| match id {
+        Some(id) => Need::one(domain, id, action),
+        None => Need::all(domain, action),
+    };
+    match (call.requirement(), subject) {
+        (Requirement::Filtered, _) => Ok(()),
+        (Requirement::Cluster(action), Subject::Cluster(cluster)) => {
+            must(Need::one(Domain::Cluster, cluster, action))?;
+            force(cluster)
+        }
+        (Requirement::Cluster(action), _) => must(Need::all(Domain::Cluster, action)),
+        (Requirement::EveryCluster(actions), _) => {
+            actions.iter().try_for_each(|action| must(Need::all(Domain::Cluster, *action)))
+        }
+        (Requirement::Task(action), Subject::Task { task, cluster }) => {
+            let need = Need::one(Domain::Task, task, action);
+            let by_cluster = cluster.is_some_and(|cluster| rights.allow(Need::one(Domain::Cluster, cluster, action)));
+            if !by_cluster {
+                must(need)?;
+            }
+            cluster.map_or(Ok(()), force)
+        }
+        (Requirement::Task(action), _) => must(Need::all(Domain::Task, action)),
+        (Requirement::OwnUser(_), Subject::User { own: true, .. }) => Ok(()),
+        (Requirement::OwnUser(action) | Requirement::User(action), Subject::User { user, .. }) => {
+            must(of(Domain::User, user, action))
+        }
+        (Requirement::OwnUser(action) | Requirement::User(action) | Requirement::EveryUser(action), _) => {
+            must(Need::all(Domain::User, action))
+        }
+        (Requirement::Audit, _) => must(Need::all(Domain::Audit, Action::Read)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::permission::Permission;
+
+    fn rights(permissions: &[&str]) -> Rights {
+        Rights::new(permissions.iter().map(|permission| permission.parse::<Permission>().unwrap()))
+    }
+
+    #[test]
+    fn a_stop_needs_update_and_risks_need_force() {
+        let seven = Subject::Cluster(7);
+        let update = rights(&["CLUSTER:7:UPDATE"]);
+        assert_eq!(permits(&update, Call::StopServer, seven, false), Ok(()));
+        let force = Need::one(Domain::Cluster, 7, Action::Force);
+        assert_eq!(permits(&update, Call::StopServer, seven, true), Err(force));
+        let both = rights(&["CLUSTER:7:UPDATE", "CLUSTER:7:FORCE"]);
+        assert_eq!(permits(&both, Call::StopServer, seven, true), Ok(()));
+        let missing = Need::one(Domain::Cluster, 8, Action::Update);
+        assert_eq!(permits(&both, Call::StopServer, Subject::Cluster(8), false), Err(missing));
+    }
+
+    #[test]
+    fn a_task_is_reached_by_itself_or_by_its_cluster() {
+        let task = Subject::Task { task: 100_001, cluster: Some(7) };
+        for enough in ["TASK:*:READ", "TASK:100001:READ", "CLUSTER:7:READ"] {
+            assert_eq!(permits(&rights(&[enough]), Call::GetTask, task, false), Ok(()), "{enough}");
+        }
+        // What is missing is named the same whether the task exists or not.
+        let need = Need::one(Domain::Task, 100_001, Action::Read);
+        let other = rights(&["CLUSTER:8:READ"]);
+        let gone = Subject::Task { task: 100_001, cluster: None };
+        assert_eq!(permits(&other, Call::GetTask, task, false), Err(need));
+        assert_eq!(permits(&other, Call::GetTask, gone, false), Err(need));
+    }
+
+    #[test]
+    fn a_retry_with_accepted_risks_accepts_them_anew() {
+        let task = Subject::Task { task: 100_001, cluster: Some(7) };
+        let manager = rights(&["TASK:*:*"]);
+        assert_eq!(permits(&manager, Call::RetryTask, task, false), Ok(()));
+        assert_eq!(permits(&manager, Call::RetryTask, task, true), Err(Need::one(Domain::Cluster, 7, Action::Force)));
+    }
+
+    #[test]
+    fn own_keys_need_no_permission_and_own_roles_do() {
+        let own = Subject::User { user: Some(1001), own: true };
+        assert_eq!(permits(&Rights::default(), Call::RotateAccessKey, own, false), Ok(()));
+        assert_eq!(permits(&Rights::default(), Call::SetPassword, own, false), Ok(()));
+        assert!(permits(&Rights::default(), Call::UpdateUser, own, false).is_err());
+        let other = Subject::User { user: Some(1002), own: false };
+        assert!(permits(&Rights::default(), Call::RotateAccessKey, other, false).is_err());
+    }
+}

@@ -1,0 +1,350 @@
+//! Permissions as OCP writes them, `DOMAIN:id:ACTION` with `*` for any id or action, roles made of them, and what a caller
+//! with some of them may do (reference: ocp-v2, section 8). Pure.
+//!
+//! `*` as the action means every action that OCP knows. [`Action::Force`] is ours: it lets a caller accept risks by name, and
+//! no role that was written for OCP must grant it by accident. Only `CLUSTER:id:FORCE` and `**` do. Writing does not imply
+//! reading, as in OCP.
+
+use std::fmt;
+use std::str::FromStr;
+
+use thiserror::Error;
+
+use crate::domain::ids::LARGEST_ID;
+use crate::domain::words::words;
+
+words!(
+    /// What a permission is about.
+    Domain, "permission domain", {
+        /// Clusters with their zones and servers; the id is the cluster's.
+        Cluster = "CLUSTER",
+        /// Tasks; the id is the task's.
+        Task = "TASK",
+        /// Users with their keys, and roles; the id is the user's.
+        User = "USER",
+        /// The record of what was asked; it has no ids.
+        Audit = "AUDIT",
+    }
+);
+
+words!(
+    /// What may be done.
+    Action, "action", {
+        /// Read.
+        Read = "READ",
+        /// Make one.
+        Create = "CREATE",
+        /// Change one; of a cluster: stop its servers.
+        Update = "UPDATE",
+        /// Remove one.
+        Delete = "DELETE",
+        /// Accept risks by name. Not part of `*`.
+        Force = "FORCE",
+    }
+);
+
+/// An expression that is not a permission.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error(
+    "{0:?} is not a permission, write DOMAIN:id:ACTION with CLUSTER, TASK, USER or AUDIT, an id or *, and READ, CREATE, UPDATE, DELETE, FORCE or *; or ** for everything"
+)]
+pub struct InvalidPermission(String);
+
+/// Which ids a permission is for, or which one something needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Extent {
+    /// Every one, also those that do not exist yet.
+    All,
+    /// One.
+    One(i64),
+}
+
+impl Extent {
+    const fn includes(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::All, Self::All | Self::One(_)) => true,
+            (Self::One(_), Self::All) => false,
+            (Self::One(this), Self::One(that)) => this == that,
+        }
+    }
+}
+
+impl fmt::Display for Extent {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => formatter.write_str("*"),
+            Self::One(id) => id.fmt(formatter),
+        }
+    }
+}
+
+/// Which actions a permission is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Actions {
+    /// All but [`Action::Force`].
+    All,
+    /// One.
+    One(Action),
+}
+
+impl Actions {
+    fn include(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::All, Self::All) => true,
+            (Self::All, Self::One(action)) => action != Action::Force,
+            (Self::One(_), Self::All) => false,
+            (Self::One(this), Self::One(that)) => this == that,
+        }
+    }
+}
+
+/// One permission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Permission {
+    /// `**`.
+    Everything,
+    /// `DOMAIN:id:ACTION`.
+    On(Domain, Extent, Actions),
+}
+
+impl Permission {
+    /// Whether who holds this holds `other` too.
+    pub fn includes(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Everything, Self::Everything | Self::On(..)) => true,
+            (Self::On(..), Self::Everything) => false,
+            (Self::On(domain, extent, actions), Self::On(of, over, doing)) => {
+                domain == of && extent.includes(over) && actions.include(doing)
+            }
+        }
+    }
+}
+
+impl fmt::Display for Permission {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Everything => formatter.write_str("**"),
+            Self::On(domain, extent, Actions::All) => write!(formatter, "{domain}:{extent}:*"),
+            Self::On(domain, extent, Actions::One(action)) => write!(formatter, "{domain}:{extent}:{action}"),
+        }
+    }
+}
+
+impl FromStr for Permission {
+    type Err = InvalidPermission;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPermission> {
+        if text == "**" {
+            return Ok(Self::Everything);
+        }
+        let invalid = || InvalidPermission(text.chars().take(64).collect());
+        let mut parts = text.split(':');
+        let (Some(domain), Some(id), Some(action), None) = (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(invalid());
+        };
+        let digits = |id: &&str| !id.is_empty() && id.bytes().all(|digit| digit.is_ascii_digit());
+        let extent = match id {
+            "*" => Extent::All,
+            id => {
+                let id = Some(id).filter(digits).and_then(|id| id.parse().ok());
+                Extent::One(id.filter(|id| (1..=LARGEST_ID).contains(id)).ok_or_else(invalid)?)
+            }
+        };
+        let actions = match action {
+            "*" => Actions::All,
+            action => Actions::One(action.parse().map_err(|_| invalid())?),
+        };
+        Ok(Self::On(domain.parse().map_err(|_| invalid())?, extent, actions))
+    }
+}
+
+/// What something needs: one action on one thing, or on all of a domain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Need {
+    /// About what.
+    pub domain: Domain,
+    /// Which.
+    pub extent: Extent,
+    /// To do what.
+    pub action: Action,
+}
+
+impl Need {
+    /// An action on one thing.
+    pub const fn one(domain: Domain, id: i64, action: Action) -> Self {
+        Self { domain, extent: Extent::One(id), action }
+    }
+
+    /// An action on a whole domain.
+    pub const fn all(domain: Domain, action: Action) -> Self {
+        Self { domain, extent: Extent::All, action }
+    }
+}
+
+impl fmt::Display for Need {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}:{}:{}", self.domain, self.extent, self.action)
+    }
+}
+
+/// Which things of a domain somebody may read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Visible {
+    /// Every one.
+    All,
+    /// These; ascending, without repeats, maybe none.
+    Only(Vec<i64>),
+}
+
+impl Visible {
+    /// Whether it shows this one.
+    pub fn includes(&self, id: i64) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(ids) => ids.binary_search(&id).is_ok(),
+        }
+    }
+}
+
+/// The union of somebody's permissions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rights(Vec<Permission>);
+
+impl Rights {
+    /// From permissions in any order.
+    pub fn new(permissions: impl IntoIterator<Item = Permission>) -> Self {
+        let mut permissions: Vec<Permission> = permissions.into_iter().collect();
+        permissions.sort_unstable();
+        permissions.dedup();
+        Self(permissions)
+    }
+
+    /// Everything: the rights of ADMIN, and of anybody while authentication is off.
+    pub fn everything() -> Self {
+        Self(vec![Permission::Everything])
+    }
+
+    /// Whether they are enough.
+    pub fn allow(&self, need: Need) -> bool {
+        self.include(Permission::On(need.domain, need.extent, Actions::One(need.action)))
+    }
+
+    /// Whether they hold all of `other`: nobody gives what he does not have.
+    pub fn cover(&self, other: &Self) -> bool {
+        other.0.iter().all(|permission| self.include(*permission))
+    }
+
+    fn include(&self, wanted: Permission) -> bool {
+        self.0.iter().any(|permission| permission.includes(wanted))
+    }
+
+    /// Which things of a domain they show.
+    pub fn visible(&self, domain: Domain) -> Visible {
+        if self.allow(Need::all(domain, Action::Read)) {
+            return Visible::All;
+        }
+        let read = |permission: &Permission| match *permission {
+            Permission::On(of, Extent::One(id), actions) if of == domain => {
+                actions.include(Actions::One(Action::Read)).then_some(id)
+            }
+            Permission::On(..) | Permission::Everything => None,
+        };
+        let mut ids: Vec<i64> = self.0.iter().filter_map(read).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        Visible::Only(ids)
+    }
+}
+
+/// A role that is always there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BuiltinRole {
+    /// Its name, as in OCP.
+    pub name: &'static str,
+    /// Its permissions.
+    pub permissions: &'static [&'static str],
+}
+
+/// The roles that are always there. OCP's tables have no TASK_VIEWER although its task pages ask for one; its permissions
+/// are what those pages need.
+pub const BUILTIN_ROLES: &[BuiltinRole] = &[
+    BuiltinRole { name: "ADMIN", permissions: &["**"] },
+    BuiltinRole { name: "CLUSTER_MANAGER", permissions: &["CLUSTER:*:*", "TASK:*:*", "USER:*:READ"] },
+    BuiltinRole { name: "CLUSTER_VIEWER", permissions: &["CLUSTER:*:READ", "TASK:*:READ"] },
+    BuiltinRole { name: "TASK_MANAGER", permissions: &["TASK:*:*"] },
+    BuiltinRole { name: "TASK_VIEWER", permissions: &["TASK:*:READ"] },
+];
+
+/// The permissions of a role that is always there.
+pub fn builtin(name: &str) -> Option<Vec<Permission>> {
+    let role = BUILTIN_ROLES.iter().find(|role| role.name == name)?;
+    Some(role.permissions.iter().filter_map(|permission| permission.parse().ok()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rights(permissions: &[&str]) -> Rights {
+        Rights::new(permissions.iter().map(|permission| permission.parse::<Permission>().unwrap()))
+    }
+
+    #[test]
+    fn a_permission_is_written_as_it_is_read() {
+        for text in ["**", "CLUSTER:*:*", "CLUSTER:7:FORCE", "TASK:100001:READ", "USER:*:CREATE", "AUDIT:*:READ"] {
+            assert_eq!(text.parse::<Permission>().unwrap().to_string(), text);
+        }
+        for text in ["", "*", "***", "CLUSTER", "CLUSTER:*", "CLUSTER:*:*:*", "HOST:*:READ", "CLUSTER:0:READ"] {
+            assert!(text.parse::<Permission>().is_err(), "{text}");
+        }
+        for text in
+            ["CLUSTER:-1:READ", "CLUSTER:+1:READ", "CLUSTER:1:STOP", "CLUSTER:9007199254740993:READ", "::", "é:1:READ"]
+        {
+            assert!(text.parse::<Permission>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_builtin_role_is_made_of_permissions() {
+        for role in BUILTIN_ROLES {
+            assert_eq!(builtin(role.name).unwrap().len(), role.permissions.len(), "{}", role.name);
+        }
+        assert_eq!(builtin("NOBODY"), None);
+    }
+
+    #[test]
+    fn one_id_is_not_another_nor_all() {
+        let some = rights(&["CLUSTER:7:UPDATE", "CLUSTER:9:READ", "CLUSTER:3:*"]);
+        assert!(some.allow(Need::one(Domain::Cluster, 7, Action::Update)));
+        assert!(!some.allow(Need::one(Domain::Cluster, 8, Action::Update)));
+        assert!(!some.allow(Need::all(Domain::Cluster, Action::Update)));
+        assert!(!some.allow(Need::one(Domain::Task, 7, Action::Update)));
+        assert!(!some.allow(Need::one(Domain::Cluster, 7, Action::Read)), "writing does not imply reading");
+        assert_eq!(some.visible(Domain::Cluster), Visible::Only(vec![3, 9]));
+        assert_eq!(some.visible(Domain::Task), Visible::Only(vec![]));
+        assert_eq!(rights(&["**"]).visible(Domain::Task), Visible::All);
+    }
+
+    #[test]
+    fn risks_are_accepted_only_by_who_is_named_for_it() {
+        let force = Need::one(Domain::Cluster, 7, Action::Force);
+        assert!(!rights(&["CLUSTER:*:*"]).allow(force));
+        assert!(rights(&["CLUSTER:*:FORCE"]).allow(force));
+        assert!(rights(&["CLUSTER:7:FORCE"]).allow(force));
+        assert!(Rights::everything().allow(force));
+        let manager = Rights::new(builtin("CLUSTER_MANAGER").unwrap());
+        assert!(!manager.allow(force));
+    }
+
+    #[test]
+    fn nobody_gives_what_he_does_not_have() {
+        let manager = Rights::new(builtin("CLUSTER_MANAGER").unwrap());
+        assert!(manager.cover(&Rights::new(builtin("CLUSTER_VIEWER").unwrap())));
+        assert!(manager.cover(&rights(&["CLUSTER:7:*"])));
+        assert!(!manager.cover(&Rights::everything()));
+        assert!(!manager.cover(&rights(&["CLUSTER:7:FORCE"])));
+        assert!(!rights(&["CLUSTER:7:*"]).cover(&rights(&["CLUSTER:*:READ"])));
+        assert!(Rights::default().cover(&Rights::default()));
+    }
+}

@@ -1,0 +1,171 @@
+//! Users, access keys, roles and the record of what was asked, as they are stored. Passwords are argon2id hashes; secrets of
+//! keys are encrypted in the file and plain in these types.
+
+use async_trait::async_trait;
+use secrecy::SecretString;
+
+use crate::clock::Timestamp;
+use crate::domain::ids::{AccessKeyId, Principal, RoleName, UserId};
+use crate::domain::permission::Permission;
+use crate::store::{AuditRecord, StoreError};
+
+/// A user: a person or a program. Users are disabled, never removed: tasks and audit records name them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserRow {
+    /// Its id.
+    pub id: UserId,
+    /// Its name, unique.
+    pub name: Principal,
+    /// Its password as a PHC string of argon2id; `None`: it cannot log in by password.
+    pub password_hash: Option<String>,
+    /// Names of its roles, ascending.
+    pub roles: Vec<RoleName>,
+    /// Subject alternative names of client certificates that prove it, ascending: `DNS:…`, `URI:…`, `EMAIL:…` or `IP:…`.
+    pub certificate_names: Vec<String>,
+    /// Whether it is nobody for now.
+    pub disabled: bool,
+    /// When it was made.
+    pub create_time: Timestamp,
+    /// When its password was last set.
+    pub password_time: Option<Timestamp>,
+}
+
+/// An access key: proves its user by signing requests, and has exactly its user's rights.
+#[derive(Clone, Debug)]
+pub struct AccessKeyRow {
+    /// What OCP calls AK.
+    pub id: AccessKeyId,
+    /// Whose.
+    pub user: UserId,
+    /// What OCP calls SK.
+    pub secret: SecretString,
+    /// Whether it proves nothing for now.
+    pub disabled: bool,
+    /// When it was made.
+    pub create_time: Timestamp,
+    /// When its secret was last made.
+    pub rotate_time: Timestamp,
+}
+
+/// A role that people made; those that are always there are in `domain::permission`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoleRow {
+    /// Its name.
+    pub name: RoleName,
+    /// Its permissions, ascending.
+    pub permissions: Vec<Permission>,
+    /// When it was made.
+    pub create_time: Timestamp,
+}
+
+/// Everything about access, of one moment.
+#[derive(Clone, Debug, Default)]
+pub struct AccessRows {
+    /// Ascending by id.
+    pub users: Vec<UserRow>,
+    /// Ascending by id.
+    pub keys: Vec<AccessKeyRow>,
+    /// Ascending by name.
+    pub roles: Vec<RoleRow>,
+}
+
+/// A user to be made.
+#[derive(Clone, Debug)]
+pub struct NewUser {
+    /// `None`: the next free one above 1000.
+    pub id: Option<UserId>,
+    /// Its name.
+    pub name: Principal,
+    /// Its password.
+    pub password_hash: Option<String>,
+    /// Its roles.
+    pub roles: Vec<RoleName>,
+    /// Names of its certificates.
+    pub certificate_names: Vec<String>,
+}
+
+/// A change of one thing about access.
+#[derive(Clone, Debug)]
+pub enum AccessChange {
+    /// Makes a user.
+    CreateUser(NewUser),
+    /// Changes a user; `None`: stays.
+    UpdateUser {
+        user: UserId,
+        roles: Option<Vec<RoleName>>,
+        certificate_names: Option<Vec<String>>,
+        disabled: Option<bool>,
+    },
+    /// Gives a user another password.
+    SetPassword { user: UserId, password_hash: String },
+    /// Makes a key.
+    CreateKey { id: AccessKeyId, user: UserId, secret: SecretString },
+    /// Disables or enables a key.
+    UpdateKey { id: AccessKeyId, disabled: bool },
+    /// Gives a key another secret.
+    RotateKey { id: AccessKeyId, secret: SecretString },
+    /// Makes a role.
+    CreateRole { name: RoleName, permissions: Vec<Permission> },
+    /// Removes a role that no user has.
+    DeleteRole { name: RoleName },
+}
+
+/// How a change ended. All but `Done` left nothing behind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccessChanged {
+    /// It is on disk.
+    Done,
+    /// The name, id or certificate name is somebody's.
+    Taken { what: &'static str, name: String },
+    /// What is to be changed is not there.
+    NotFound,
+    /// A user has the role.
+    RoleInUse { user: Principal },
+}
+
+/// Which audit records a list shows; `None` means any.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuditFilter {
+    /// Of this caller.
+    pub principal: Option<Principal>,
+    /// Of this call.
+    pub call: Option<crate::domain::call::Call>,
+    /// About this task.
+    pub task: Option<crate::domain::ids::TaskId>,
+    /// About this cluster.
+    pub cluster: Option<crate::domain::ids::ClusterId>,
+    /// Only those refused (`true`) or allowed (`false`).
+    pub refused: Option<bool>,
+    /// Not before this.
+    pub since: Option<Timestamp>,
+}
+
+/// An audit record with its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredAuditRecord {
+    /// Grows with time.
+    pub id: i64,
+    /// What was asked.
+    pub record: AuditRecord,
+}
+
+/// The part of the store that knows who may act, and who did.
+#[async_trait]
+pub trait AccessStore: Send + Sync {
+    /// Users, keys and roles.
+    async fn access(&self) -> Result<AccessRows, StoreError>;
+
+    /// Changes one thing, with its audit record in the same commit; the record is written only when it is done.
+    async fn change_access(&self, change: AccessChange, audit: AuditRecord) -> Result<AccessChanged, StoreError>;
+
+    /// Keeps a record of its own: a call that was refused changed nothing else.
+    async fn record(&self, audit: AuditRecord) -> Result<(), StoreError>;
+
+    /// Audit records with ids below `below`, newest first, at most `limit`.
+    async fn audit_records(
+        &self,
+        filter: &AuditFilter,
+        below: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<StoredAuditRecord>, StoreError>;
+}
