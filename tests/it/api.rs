@@ -65,7 +65,7 @@ impl Fixture {
         self.use_cases.calls.lock().unwrap().last().cloned().unwrap_or_default()
     }
 
-    fn refuse(&self, refusal: Refusal) {
+    pub fn refuse(&self, refusal: Refusal) {
         *self.use_cases.refusal.lock().unwrap() = Some(refusal);
     }
 }

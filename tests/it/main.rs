@@ -12,6 +12,7 @@ mod demo;
 mod dependencies;
 mod domain;
 mod engine;
+mod error_table;
 mod fake_store;
 mod fake_use_cases;
 mod force;
