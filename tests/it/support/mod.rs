@@ -6,6 +6,7 @@
 mod process;
 pub mod program;
 pub mod refusal;
+pub mod rest_client;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,14 +17,18 @@ use obsteward::app::{App, AppError};
 use obsteward::clock::Clock;
 use obsteward::config::Config;
 use obsteward::proto::v1;
+use obsteward::proto::v1::admin_service_client::AdminServiceClient;
 use obsteward::proto::v1::cluster_service_client::ClusterServiceClient;
 use obsteward::proto::v1::ob_server_service_client::ObServerServiceClient;
 use obsteward::proto::v1::task_service_client::TaskServiceClient;
 use obsteward::sim::{Kind, SimCluster, SimOptions, SimServerInfo};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Status};
+use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 
 pub use process::ServeProcess;
@@ -56,21 +61,50 @@ pub fn config(directory: &Path) -> Config {
     config
 }
 
-/// Clients of one service.
+/// Clients of one service, as one caller.
 #[derive(Clone)]
 pub struct Clients {
-    pub clusters: ClusterServiceClient<Channel>,
-    pub servers: ObServerServiceClient<Channel>,
-    pub tasks: TaskServiceClient<Channel>,
+    pub clusters: ClusterServiceClient<Wire>,
+    pub servers: ObServerServiceClient<Wire>,
+    pub tasks: TaskServiceClient<Wire>,
+    pub admin: AdminServiceClient<Wire>,
+}
+
+/// A channel on which every call names its caller.
+pub type Wire = InterceptedService<Channel, Credentials>;
+
+/// What every call carries.
+#[derive(Clone)]
+pub struct Credentials(Option<MetadataValue<Ascii>>);
+
+impl Interceptor for Credentials {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(authorization) = &self.0 {
+            request.metadata_mut().insert("authorization", authorization.clone());
+        }
+        Ok(request)
+    }
 }
 
 impl Clients {
+    /// As nobody.
     pub fn of(address: impl std::fmt::Display) -> Self {
+        Self::with(address, Credentials(None))
+    }
+
+    /// As a user.
+    pub fn user(address: impl std::fmt::Display, name: &str, password: &str) -> Self {
+        Self::with(address, Credentials(Some(rest_client::basic(name, password).parse().unwrap())))
+    }
+
+    fn with(address: impl std::fmt::Display, credentials: Credentials) -> Self {
         let channel = Endpoint::from_shared(format!("http://{address}")).unwrap().connect_lazy();
+        let wire = InterceptedService::new(channel, credentials);
         Self {
-            clusters: ClusterServiceClient::new(channel.clone()),
-            servers: ObServerServiceClient::new(channel.clone()),
-            tasks: TaskServiceClient::new(channel),
+            clusters: ClusterServiceClient::new(wire.clone()),
+            servers: ObServerServiceClient::new(wire.clone()),
+            tasks: TaskServiceClient::new(wire.clone()),
+            admin: AdminServiceClient::new(wire),
         }
     }
 
