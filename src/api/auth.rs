@@ -27,6 +27,8 @@ pub struct SignedParts<'a> {
     pub query: Option<&'a str>,
     /// Its body.
     pub body: &'a [u8],
+    /// Its `:authority` over HTTP/2, where there may be no `Host`; `None`: what `Host` says.
+    pub host: Option<&'a str>,
 }
 
 /// How much of the caller's rate is left, for the headers `RateLimit-Limit`, `-Remaining` and `-Reset`.
