@@ -3,6 +3,9 @@
 //! Run everything with `scripts/test`, one module with `scripts/test layers::`.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod access;
+mod access_bootstrap;
+mod access_grpc;
 mod api;
 mod api_validation;
 mod command_line;
@@ -12,6 +15,7 @@ mod demo;
 mod dependencies;
 mod domain;
 mod engine;
+mod fake_access;
 mod fake_store;
 mod fake_use_cases;
 mod force;
