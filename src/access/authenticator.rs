@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use secrecy::SecretString;
-use tracing::info;
 
 use crate::access::certificate::{self, Named};
 use crate::access::credentials::Credentials;
@@ -88,7 +87,7 @@ impl Authenticator {
             let rows = self.0.directory.rows();
             certificate::user_of(&rows.users, &certificate::names(der))
         });
-        let proven = match (named, proofs.credentials) {
+        match (named, proofs.credentials) {
             (Some(Named::Several), _) => Err(WRONG),
             (None, None) => Err(unproven(Unproven::NoCredentials)),
             (Some(Named::Nobody), None) => Err(unproven(Unproven::UnknownCertificate)),
@@ -100,11 +99,7 @@ impl Authenticator {
                 let proven = self.credentials(proofs.address, credentials, proofs.signed).await;
                 proven.and_then(|identity| if identity.user == user.id { Ok(identity) } else { Err(WRONG) })
             }
-        };
-        if let Err(refusal) = &proven {
-            info!(address = %proofs.address, reason = refusal.reason(), why = ?refusal, "a caller is not proven");
         }
-        proven
     }
 
     async fn credentials(

@@ -209,7 +209,9 @@ mod tests {
     #[tokio::test]
     async fn a_hash_is_of_its_password_and_owasps_parameters() {
         let hashed = hash(secret("demo")).await.unwrap();
-        assert!(hashed.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hashed}");
+        let cost = "$argon2id$v=19$m=19456,t=2,p=1$";
+        assert!(hashed.starts_with(cost), "{hashed}");
+        assert!(NOBODY.starts_with(cost) && NOBODY.len() == hashed.len(), "nobody costs the same");
         assert_eq!(check_hash(&hashed), Ok(()));
         assert!(matches(&hashed, &secret("demo")));
         assert!(!matches(&hashed, &secret("Demo")));
@@ -267,7 +269,13 @@ mod tests {
         let passwords = Passwords::new(Duration::from_secs(60));
         let without = UserRow { password_hash: None, ..user().await };
         for user in [None, Some(&without)] {
-            assert!(!passwords.verify(user, &secret("")).await);
+            // While both turns are taken nothing is answered: there is no short way for who is not there.
+            let turns = COMPUTING.acquire_many(2).await.unwrap();
+            let password = secret("");
+            let mut verifying = std::pin::pin!(passwords.verify(user, &password));
+            assert!(futures::poll!(&mut verifying).is_pending());
+            drop(turns);
+            assert!(!verifying.await);
         }
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Most addresses, and most pairs of address and user, that are remembered; the oldest are forgotten first.
+/// Most addresses, and most pairs of address and user, that are remembered; the oldest tenth is forgotten first.
 pub const MOST_REMEMBERED: usize = 10_000;
 /// Longest wait.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(3600);
@@ -130,14 +130,19 @@ impl<K: Clone + Eq + Hash> Tally<K> {
         }
     }
 
+    /// Many at once: a search for the oldest at each failure would be what an attacker wants.
     fn make_room(&mut self, now: Instant) {
         self.counts.retain(|_, count| !count.is_forgotten(now));
         if self.counts.len() < MOST_REMEMBERED {
             return;
         }
-        let oldest = self.counts.iter().min_by_key(|(_, count)| count.last).map(|(key, _)| key.clone());
-        if let Some(oldest) = oldest {
-            self.counts.remove(&oldest);
+        let mut moments: Vec<Instant> = self.counts.values().map(|count| count.last).collect();
+        let (_, border, _) = moments.select_nth_unstable(MOST_REMEMBERED / 10);
+        let border = *border;
+        self.counts.retain(|_, count| count.last >= border);
+        // All of one moment: then any will do.
+        if self.counts.len() >= MOST_REMEMBERED {
+            self.counts.clear();
         }
     }
 }
@@ -207,13 +212,17 @@ mod tests {
     #[test]
     fn memory_is_bounded_and_the_oldest_goes_first() {
         let (mut throttle, start) = (Throttle::new(1, WAIT), monotonic_now());
-        for number in 0..=MOST_REMEMBERED as u64 {
-            throttle.turned_away(HERE, &number.to_string(), start + Duration::from_micros(number));
+        let moment = |number: u64| start + Duration::from_micros(number);
+        let most = MOST_REMEMBERED as u64;
+        for number in 0..3 * most {
+            throttle.turned_away(HERE, &number.to_string(), moment(number));
+            assert!(throttle.pairs.counts.len() <= MOST_REMEMBERED);
         }
-        let now = start + Duration::from_millis(20);
-        assert_eq!(throttle.pairs.counts.len(), MOST_REMEMBERED);
+        let now = moment(3 * most);
         assert_eq!(throttle.user_wait(HERE, "0", now), None);
-        assert!(throttle.user_wait(HERE, "1", now).is_some());
+        for number in 3 * most - most * 9 / 10..3 * most {
+            assert!(throttle.user_wait(HERE, &number.to_string(), now).is_some(), "{number}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::{HeaderMap, header};
+use tracing::info;
 use uuid::Uuid;
 
 use crate::access::credentials::Credentials;
@@ -114,14 +115,19 @@ impl Gatekeeper {
                 Err(why) => Err(Refusal::Unauthenticated { why }),
             },
         };
-        let identity = proven.map_err(|refusal| Denied { refusal, rate: None })?;
+        let denied = |refusal: Refusal, rate| {
+            // Which user was named is not logged: people write passwords into the wrong field.
+            info!(trace_id, address = %peer.address, refusal = ?refusal, "not admitted");
+            Denied { refusal, rate }
+        };
+        let identity = proven.map_err(|refusal| denied(refusal, None))?;
         let (principal, user, rights) = match identity {
             Some(identity) => (identity.principal, Some(identity.user), identity.rights),
             None => (Principal::new(ANONYMOUS), None, Arc::new(Rights::everything())),
         };
-        let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
-        let (taken, rate) = rates.take(&principal, monotonic_now());
-        taken.map_err(|refusal| Denied { refusal, rate })?;
+        let now = monotonic_now();
+        let (taken, rate) = self.rates.lock().unwrap_or_else(PoisonError::into_inner).take(&principal, now);
+        taken.map_err(|refusal| denied(refusal, rate))?;
         let (address, trace_id) = (peer.address.to_string(), trace_id.to_owned());
         Ok(Admitted { caller: Caller { principal, user, rights, address, trace_id }, rate })
     }

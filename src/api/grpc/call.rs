@@ -52,10 +52,7 @@ impl Call {
         drop(extensions);
         let headers = metadata.into_headers();
         let admitted = gatekeeper.admit(&headers, None, &peer, &trace_id).await;
-        let admitted = admitted.map_err(|denied| {
-            info!(rpc, trace_id, address = %peer.address, reason = denied.refusal.reason(), "not admitted");
-            status(&denied.refusal, &trace_id, denied.rate)
-        })?;
+        let admitted = admitted.map_err(|denied| status(&denied.refusal, &trace_id, denied.rate))?;
         let (caller, rate) = (admitted.caller, admitted.rate);
         let span = info_span!(
             "call",
