@@ -2,6 +2,14 @@
 //! certificates. Decides nothing about what a caller may do (`domain::call` does) and knows no face. This module may use
 //! `store`, `domain` and `clock`.
 
+mod authenticator;
+pub mod bootstrap;
+pub mod certificate;
+pub mod credentials;
 mod directory;
+pub mod password;
+pub mod signature;
+pub mod throttle;
 
+pub use authenticator::{Authenticator, Patience, Proofs};
 pub use directory::{Directory, Identity};

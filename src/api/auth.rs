@@ -1,15 +1,23 @@
 //! Who calls: the one place where a principal comes from, for both faces. A principal that the caller merely claims, in
 //! `obsteward-principal` or anywhere else, is never believed.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, header};
+use tracing::info;
 use uuid::Uuid;
 
-use crate::access::Directory;
+use crate::access::credentials::Credentials;
+use crate::access::signature::{self, SignedRequest};
+use crate::access::{Authenticator, Directory, Patience, Proofs};
+use crate::api::limits::rate::Rates;
+use crate::api::limits::watches::{WatchPermit, Watches};
+use crate::clock::{Clock, monotonic_now};
+use crate::config::{AuthConfig, LimitsConfig};
 use crate::domain::ids::Principal;
 use crate::domain::permission::Rights;
-use crate::domain::refusal::Refusal;
+use crate::domain::refusal::{Refusal, Unproven};
 use crate::net::peer::Peer;
 use crate::service::arguments::Caller;
 
@@ -27,6 +35,8 @@ pub struct SignedParts<'a> {
     pub query: Option<&'a str>,
     /// Its body.
     pub body: &'a [u8],
+    /// Its `:authority` over HTTP/2, where there may be no `Host`; `None`: what `Host` says.
+    pub host: Option<&'a str>,
 }
 
 /// How much of the caller's rate is left, for the headers `RateLimit-Limit`, `-Remaining` and `-Reset`.
@@ -61,32 +71,122 @@ pub struct Denied {
 /// Proves callers and counts what they ask.
 pub struct Gatekeeper {
     /// `None`: authentication is off.
-    directory: Option<Arc<Directory>>,
+    authenticator: Option<Authenticator>,
+    rates: Mutex<Rates>,
+    watches: Watches,
 }
 
 impl Gatekeeper {
-    /// Everybody is `anonymous` and may do everything.
-    pub const fn open() -> Self {
-        Self { directory: None }
+    /// Everybody must prove who he is, by what the directory knows. Whether authentication is on is decided before.
+    pub fn new(directory: Arc<Directory>, clock: Clock, auth: &AuthConfig, limits: &LimitsConfig) -> Self {
+        let patience = Patience {
+            failures: limits.login_failures,
+            wait: Duration::from_secs(limits.login_wait_seconds),
+            password_cache: Duration::from_secs(auth.password_cache_seconds),
+        };
+        let authenticator = Authenticator::new(directory, clock, patience);
+        Self { authenticator: Some(authenticator), ..Self::open_within(limits) }
     }
 
-    /// Proves a caller by what its request carries. `signed` is what an access key signs; gRPC has none.
+    /// Everybody is `anonymous` and may do everything, without limits.
+    pub fn open() -> Self {
+        Self { authenticator: None, rates: Mutex::new(Rates::unlimited()), watches: Watches::new(0) }
+    }
+
+    /// Everybody is `anonymous` and may do everything, all together within these limits.
+    pub fn open_within(limits: &LimitsConfig) -> Self {
+        let watches = Watches::new(limits.watches_per_principal);
+        Self { authenticator: None, rates: Mutex::new(Rates::new(limits)), watches }
+    }
+
+    /// Proves a caller by what its request carries, and counts the request. `signed` is what an access key signs; gRPC has
+    /// none. Who is not proven is not counted here: failed logins are throttled by themselves.
     pub async fn admit(
         &self,
-        _headers: &HeaderMap,
-        _signed: Option<SignedParts<'_>>,
+        headers: &HeaderMap,
+        signed: Option<SignedParts<'_>>,
         peer: &Peer,
         trace_id: &str,
     ) -> Result<Admitted, Denied> {
-        debug_assert!(self.directory.is_none());
-        let caller = Caller {
-            principal: Principal::new(ANONYMOUS),
-            user: None,
-            rights: Arc::new(Rights::everything()),
-            address: peer.address.to_string(),
-            trace_id: trace_id.to_owned(),
+        let proven = match &self.authenticator {
+            None => Ok(None),
+            Some(authenticator) => match proofs(headers, signed, peer) {
+                Ok(proofs) => authenticator.prove(proofs).await.map(Some),
+                Err(why) => Err(Refusal::Unauthenticated { why }),
+            },
         };
-        Ok(Admitted { caller, rate: None })
+        let denied = |refusal: Refusal, rate| {
+            // Which user was named is not logged: people write passwords into the wrong field.
+            info!(trace_id, address = %peer.address, refusal = ?refusal, "not admitted");
+            Denied { refusal, rate }
+        };
+        let identity = proven.map_err(|refusal| denied(refusal, None))?;
+        let (principal, user, rights) = match identity {
+            Some(identity) => (identity.principal, Some(identity.user), identity.rights),
+            None => (Principal::new(ANONYMOUS), None, Arc::new(Rights::everything())),
+        };
+        let now = monotonic_now();
+        let (taken, rate) = self.rates.lock().unwrap_or_else(PoisonError::into_inner).take(&principal, now);
+        taken.map_err(|refusal| denied(refusal, rate))?;
+        let (address, trace_id) = (peer.address.to_string(), trace_id.to_owned());
+        Ok(Admitted { caller: Caller { principal, user, rights, address, trace_id }, rate })
+    }
+
+    /// Room for one more watch of a caller, for as long as the permit is held: by the watch's stream.
+    pub fn watch(&self, caller: &Caller) -> Result<WatchPermit, Refusal> {
+        self.watches.begin(&caller.principal)
+    }
+
+    /// What [`Gatekeeper::watch`] counts by.
+    pub(super) fn watches(&self) -> Watches {
+        self.watches.clone()
+    }
+}
+
+/// What a request carries that could prove its caller; of each header one at most, so that nobody downstream reads another.
+fn proofs<'a>(headers: &'a HeaderMap, signed: Option<SignedParts<'a>>, peer: &'a Peer) -> Result<Proofs<'a>, Unproven> {
+    let credentials = match single(headers, header::AUTHORIZATION.as_str())? {
+        None => None,
+        Some(authorization) => Some(Credentials::read(authorization).ok_or(Unproven::Malformed)?),
+    };
+    let signed = match (&credentials, signed) {
+        (Some(Credentials::AccessKey { .. }), Some(parts)) => Some(signed_request(headers, parts)?),
+        (Some(Credentials::AccessKey { .. } | Credentials::Basic { .. }) | None, _) => None,
+    };
+    let certificate = peer.certificate.as_deref().map(AsRef::as_ref);
+    Ok(Proofs { address: peer.address.ip(), certificate, credentials, signed })
+}
+
+fn signed_request<'a>(headers: &'a HeaderMap, parts: SignedParts<'a>) -> Result<SignedRequest<'a>, Unproven> {
+    let or_empty = |name| Ok(single(headers, name)?.unwrap_or_default());
+    if let Some(digest) = single(headers, "content-md5")?
+        && !signature::content_digest_matches(digest, parts.body)
+    {
+        return Err(Unproven::Wrong);
+    }
+    let host = match parts.host {
+        Some(authority) => authority.as_bytes(),
+        None => or_empty(header::HOST.as_str())?,
+    };
+    let ours = headers.iter().filter(|(name, _)| name.as_str().starts_with(signature::HEADER_PREFIX));
+    Ok(SignedRequest {
+        method: parts.method,
+        path: parts.path,
+        query: parts.query,
+        host,
+        content_type: or_empty(header::CONTENT_TYPE.as_str())?,
+        date: or_empty(header::DATE.as_str())?,
+        headers: ours.map(|(name, value)| (name.as_str(), value.as_bytes())).collect(),
+        body: parts.body,
+    })
+}
+
+fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a [u8]>, Unproven> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => Ok(Some(value.as_bytes())),
+        (Some(_), Some(_)) => Err(Unproven::Malformed),
     }
 }
 

@@ -6,4 +6,5 @@ mod error_callers;
 pub mod error_status;
 pub mod error_table;
 pub mod grpc;
+pub mod limits;
 pub mod rest;

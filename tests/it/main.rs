@@ -3,6 +3,9 @@
 //! Run everything with `scripts/test`, one module with `scripts/test layers::`.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod access;
+mod access_bootstrap;
+mod access_grpc;
 mod api;
 mod api_validation;
 mod command_line;
@@ -13,6 +16,7 @@ mod dependencies;
 mod domain;
 mod engine;
 mod error_table;
+mod fake_access;
 mod fake_store;
 mod fake_use_cases;
 mod force;

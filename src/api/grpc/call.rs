@@ -9,8 +9,9 @@ use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 use tonic::{Code, Request, Response, Status};
 use tracing::{Instrument, Span, debug, info, info_span, warn};
 
-use crate::api::auth::{self, Gatekeeper};
+use crate::api::auth::{self, Gatekeeper, Rate};
 use crate::api::error_status::to_status;
+use crate::api::limits::watches::Watches;
 use crate::domain::refusal::Refusal;
 use crate::net::peer::Peer;
 use crate::service::arguments::Caller;
@@ -19,6 +20,11 @@ use crate::watch::Encoded;
 /// Trailer and header that name the trace of a call, the same as in the log.
 pub const TRACE_ID: &str = "obsteward-trace-id";
 
+/// Headers of the caller's rate, the same as on the REST face: in the metadata of answers, or the trailers of refusals.
+const RATE_LIMIT: &str = "ratelimit-limit";
+const RATE_REMAINING: &str = "ratelimit-remaining";
+const RATE_RESET: &str = "ratelimit-reset";
+
 /// Messages of a watch on their way out.
 pub type Messages = Pin<Box<dyn Stream<Item = Result<Encoded, Status>> + Send>>;
 
@@ -26,6 +32,8 @@ pub type Messages = Pin<Box<dyn Stream<Item = Result<Encoded, Status>> + Send>>;
 pub struct Call {
     /// Who calls.
     pub caller: Caller,
+    rate: Option<Rate>,
+    watches: Watches,
     span: Span,
 }
 
@@ -44,7 +52,8 @@ impl Call {
         drop(extensions);
         let headers = metadata.into_headers();
         let admitted = gatekeeper.admit(&headers, None, &peer, &trace_id).await;
-        let caller = admitted.map_err(|denied| status(&denied.refusal, &trace_id))?.caller;
+        let admitted = admitted.map_err(|denied| status(&denied.refusal, &trace_id, denied.rate))?;
+        let (caller, rate) = (admitted.caller, admitted.rate);
         let span = info_span!(
             "call",
             rpc,
@@ -52,7 +61,7 @@ impl Call {
             principal = %caller.principal,
             address = %caller.address,
         );
-        Ok((Self { caller, span }, message))
+        Ok((Self { caller, rate, watches: gatekeeper.watches(), span }, message))
     }
 
     /// Answers a call.
@@ -61,15 +70,23 @@ impl Call {
         self.finish(answered)
     }
 
-    /// Begins a watch; the refusal that ends it carries the trace too.
+    /// Begins a watch, which counts as one of the caller's until its stream is dropped; the refusal that ends it carries the
+    /// trace too.
     pub async fn stream<S>(&self, work: impl Future<Output = Result<S, Refusal>>) -> Result<Response<Messages>, Status>
     where
         S: Stream<Item = Result<Encoded, Refusal>> + Send + 'static,
     {
-        let begun = work.instrument(self.span.clone()).await;
+        let begun = async {
+            let permit = self.watches.begin(&self.caller.principal)?;
+            Ok((permit, work.await?))
+        };
+        let begun = begun.instrument(self.span.clone()).await;
         let trace_id = self.caller.trace_id.clone();
-        self.finish(begun.map(|stream| -> Messages {
-            Box::pin(stream.map(move |item| item.map_err(|refusal| status(&refusal, &trace_id))))
+        self.finish(begun.map(|(permit, stream)| -> Messages {
+            Box::pin(stream.map(move |item| {
+                let _held = &permit;
+                item.map_err(|refusal| status(&refusal, &trace_id, None))
+            }))
         }))
     }
 
@@ -78,11 +95,11 @@ impl Call {
             Ok(answer) => {
                 self.span.in_scope(|| debug!("answered"));
                 let mut response = Response::new(answer);
-                add_trace(response.metadata_mut(), &self.caller.trace_id);
+                add_facts(response.metadata_mut(), &self.caller.trace_id, self.rate);
                 Ok(response)
             }
             Err(refusal) => {
-                let status = status(&refusal, &self.caller.trace_id);
+                let status = status(&refusal, &self.caller.trace_id, self.rate);
                 self.span.in_scope(|| match status.code() {
                     Code::Internal | Code::Unavailable => warn!(error = status.message(), "failed"),
                     code => info!(?code, error = status.message(), "refused"),
@@ -93,14 +110,19 @@ impl Call {
     }
 }
 
-fn status(refusal: &Refusal, trace_id: &str) -> Status {
+fn status(refusal: &Refusal, trace_id: &str, rate: Option<Rate>) -> Status {
     let mut status = to_status(refusal);
-    add_trace(status.metadata_mut(), trace_id);
+    add_facts(status.metadata_mut(), trace_id, rate);
     status
 }
 
-fn add_trace(metadata: &mut MetadataMap, trace_id: &str) {
+fn add_facts(metadata: &mut MetadataMap, trace_id: &str, rate: Option<Rate>) {
     if let Ok(value) = AsciiMetadataValue::try_from(trace_id) {
         metadata.insert(TRACE_ID, value);
+    }
+    if let Some(rate) = rate {
+        metadata.insert(RATE_LIMIT, rate.limit.into());
+        metadata.insert(RATE_REMAINING, rate.remaining.into());
+        metadata.insert(RATE_RESET, rate.reset_seconds.into());
     }
 }

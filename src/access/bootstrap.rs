@@ -1,0 +1,367 @@
+//! The users, keys and roles that the configuration wants: made at start when they are missing. What is there already stays as
+//! it is, also when the configuration says otherwise: the store is what people changed since.
+
+use std::collections::BTreeSet;
+
+use secrecy::{ExposeSecret, SecretString};
+use thiserror::Error;
+
+use crate::access::Directory;
+use crate::access::certificate::{InvalidCertificateName, certificate_name};
+use crate::access::password::{self, PasswordError};
+use crate::clock::Clock;
+use crate::domain::call::Call;
+use crate::domain::ids::{AccessKeyId, InvalidName, Principal, RoleName, UserId};
+use crate::domain::permission::{InvalidPermission, Permission, Rights, builtin};
+use crate::store::access::{AccessChange, AccessChanged, AccessRows, NewUser, UserRow};
+use crate::store::{AuditOutcome, AuditRecord, StoreError};
+
+/// Who makes them, in the audit log: OCP's name for what nobody asked for (reference: ocp-v2, section 2).
+pub const SYSTEM: &str = "system";
+
+/// Ids of OCP's first two users (reference: ocp-v2, section 2); others get the next free one above 1000.
+const FIXED_IDS: &[(&str, i64)] = &[("admin", 100), (SYSTEM, 200)];
+
+/// Bytes of a secret: shorter ones can be guessed.
+const SECRET_LENGTHS: std::ops::RangeInclusive<usize> = 16..=512;
+
+/// What is wanted.
+#[derive(Clone, Debug, Default)]
+pub struct Bootstrap {
+    /// Roles, made first.
+    pub roles: Vec<WantedRole>,
+    /// Users, made second.
+    pub users: Vec<WantedUser>,
+    /// Keys, made last.
+    pub keys: Vec<WantedKey>,
+}
+
+/// A role that is wanted.
+#[derive(Clone, Debug)]
+pub struct WantedRole {
+    /// Its name.
+    pub name: String,
+    /// Its permissions, `DOMAIN:id:ACTION`.
+    pub permissions: Vec<String>,
+}
+
+/// A user that is wanted.
+#[derive(Clone, Debug)]
+pub struct WantedUser {
+    /// Its name.
+    pub name: String,
+    /// Names of its roles: those that are always there, that are there already, or that are wanted too.
+    pub roles: Vec<String>,
+    /// Its password; `None`: it has none.
+    pub password: Option<WantedPassword>,
+    /// Subject alternative names of its client certificates.
+    pub certificate_names: Vec<String>,
+}
+
+/// The password of a user that is wanted.
+#[derive(Clone, Debug)]
+pub enum WantedPassword {
+    /// Itself, 1 to 512 bytes.
+    Plain(SecretString),
+    /// As a PHC string of argon2id.
+    Hash(String),
+}
+
+/// An access key that is wanted.
+#[derive(Clone, Debug)]
+pub struct WantedKey {
+    /// Its id.
+    pub id: String,
+    /// Name of its user.
+    pub user: String,
+    /// Its secret, 16 to 512 bytes.
+    pub secret: SecretString,
+}
+
+/// What became of it: `role NAME`, `user NAME` or `access key ID` each, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Made now.
+    pub made: Vec<String>,
+    /// There already, and left alone.
+    pub kept: Vec<String>,
+}
+
+/// Why the start ends here. Nothing was made, unless the store failed or a name was taken in between.
+#[derive(Debug, Error)]
+pub enum BootstrapError {
+    /// A name or an id.
+    #[error("{entry}: {error}")]
+    Name {
+        /// Which entry.
+        entry: String,
+        /// What.
+        error: InvalidName,
+    },
+    /// A permission of a role.
+    #[error("{entry}: {error}")]
+    Permission {
+        /// Which entry.
+        entry: String,
+        /// What.
+        error: InvalidPermission,
+    },
+    /// A certificate name of a user.
+    #[error("{entry}: {error}")]
+    CertificateName {
+        /// Which entry.
+        entry: String,
+        /// What.
+        error: InvalidCertificateName,
+    },
+    /// The password or hash of a user.
+    #[error("{entry}: {error}")]
+    Password {
+        /// Which entry.
+        entry: String,
+        /// What.
+        error: PasswordError,
+    },
+    /// The secret of a key.
+    #[error("{entry}: its secret has {length} bytes; give it 16 to 512")]
+    Secret {
+        /// Which entry.
+        entry: String,
+        /// How many there are.
+        length: usize,
+    },
+    /// Two entries of one name.
+    #[error("{entry} is wanted twice; remove one")]
+    Twice {
+        /// Which entry.
+        entry: String,
+    },
+    /// A role that is always there.
+    #[error("{entry} is always there and cannot be made; choose another name")]
+    Builtin {
+        /// Which entry.
+        entry: String,
+    },
+    /// An entry names what is neither there nor wanted.
+    #[error("{entry}: there is no {missing}; name one that is there, or add it")]
+    Missing {
+        /// Which entry.
+        entry: String,
+        /// What.
+        missing: String,
+    },
+    /// The certificate name is somebody else's.
+    #[error("{entry}: the {what} {name} is taken; choose another one")]
+    Taken {
+        /// Which entry.
+        entry: String,
+        /// What.
+        what: &'static str,
+        /// Its value.
+        name: String,
+    },
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Entries that were found valid.
+struct Valid {
+    roles: Vec<(RoleName, Vec<Permission>)>,
+    users: Vec<(NewUser, Option<WantedPassword>)>,
+    keys: Vec<(AccessKeyId, Principal, SecretString)>,
+}
+
+/// Makes what is missing. Every entry is checked before anything is made.
+pub async fn bootstrap(directory: &Directory, wanted: Bootstrap, clock: &Clock) -> Result<Report, BootstrapError> {
+    let Valid { roles, users, keys } = validate(wanted, &directory.rows())?;
+    let mut making = Making { directory, clock, report: Report::default() };
+    for (name, permissions) in roles {
+        let entry = format!("role {name}");
+        let is_there = directory.role(&name).is_some();
+        making
+            .make(entry, is_there, Call::CreateRole, |_| Some(AccessChange::CreateRole { name, permissions }))
+            .await?;
+    }
+    for (mut user, password) in users {
+        let entry = format!("user {}", user.name);
+        let is_there = directory.user(&user.name).is_some();
+        if !is_there {
+            user.password_hash = hashed(&entry, password).await?;
+        }
+        making.make(entry, is_there, Call::CreateUser, |_| Some(AccessChange::CreateUser(user))).await?;
+    }
+    for (id, owner, secret) in keys {
+        let entry = format!("access key {id}");
+        let is_there = directory.rows().keys.iter().any(|key| key.id == id);
+        let change = |rows: &AccessRows| {
+            let user = rows.users.iter().find(|user| user.name == owner)?.id;
+            Some(AccessChange::CreateKey { id, user, secret })
+        };
+        making.make(entry, is_there, Call::CreateAccessKey, change).await?;
+    }
+    Ok(making.report)
+}
+
+struct Making<'a> {
+    directory: &'a Directory,
+    clock: &'a Clock,
+    report: Report,
+}
+
+impl Making<'_> {
+    async fn make(
+        &mut self,
+        entry: String,
+        is_there: bool,
+        call: Call,
+        change: impl FnOnce(&AccessRows) -> Option<AccessChange> + Send,
+    ) -> Result<(), BootstrapError> {
+        if is_there {
+            self.report.kept.push(entry);
+            return Ok(());
+        }
+        let audit = AuditRecord {
+            at: self.clock.now(),
+            principal: Principal::new(SYSTEM),
+            address: String::new(),
+            call,
+            target: entry.clone(),
+            cluster: None,
+            task: None,
+            arguments: "from the configuration".to_owned(),
+            outcome: AuditOutcome::Accepted,
+            trace_id: String::new(),
+        };
+        let missing = || BootstrapError::Missing { entry: entry.clone(), missing: "user of it".to_owned() };
+        let changed = self.directory.change(|rows| change(rows).map(|change| (change, audit)).ok_or_else(missing));
+        match changed.await? {
+            AccessChanged::Done => self.report.made.push(entry),
+            AccessChanged::Taken { what, name } => return Err(BootstrapError::Taken { entry, what, name }),
+            AccessChanged::NotFound => return Err(missing()),
+            // Only removing a role ends so.
+            AccessChanged::RoleInUse { .. } => return Err(BootstrapError::Twice { entry }),
+        }
+        Ok(())
+    }
+}
+
+async fn hashed(entry: &str, password: Option<WantedPassword>) -> Result<Option<String>, BootstrapError> {
+    match password {
+        None => Ok(None),
+        Some(WantedPassword::Hash(hash)) => Ok(Some(hash)),
+        Some(WantedPassword::Plain(plain)) => {
+            let error = |error| BootstrapError::Password { entry: entry.to_owned(), error };
+            password::hash(plain).await.map(Some).map_err(error)
+        }
+    }
+}
+
+fn validate(wanted: Bootstrap, rows: &AccessRows) -> Result<Valid, BootstrapError> {
+    let roles: Vec<_> = wanted.roles.into_iter().map(role).collect::<Result<_, _>>()?;
+    once(roles.iter().map(|(name, _)| format!("role {name}")))?;
+    let users: Vec<_> = wanted.users.into_iter().map(user).collect::<Result<_, _>>()?;
+    once(users.iter().map(|(user, _)| format!("user {}", user.name)))?;
+    let keys: Vec<_> = wanted.keys.into_iter().map(key).collect::<Result<_, _>>()?;
+    once(keys.iter().map(|(id, ..)| format!("access key {id}")))?;
+
+    let is_role = |name: &RoleName| {
+        let wanted = roles.iter().any(|(role, _)| role == name);
+        wanted || builtin(name.as_str()).is_some() || rows.roles.iter().any(|role| role.name == *name)
+    };
+    for (user, _) in &users {
+        if let Some(missing) = user.roles.iter().find(|name| !is_role(name)) {
+            return Err(BootstrapError::Missing {
+                entry: format!("user {}", user.name),
+                missing: format!("role {missing}"),
+            });
+        }
+    }
+    let is_user = |name: &Principal| {
+        users.iter().any(|(user, _)| user.name == *name) || rows.users.iter().any(|user| user.name == *name)
+    };
+    if let Some((id, user, _)) = keys.iter().find(|(_, user, _)| !is_user(user)) {
+        let missing = format!("user {user}");
+        return Err(BootstrapError::Missing { entry: format!("access key {id}"), missing });
+    }
+    Ok(Valid { roles, users, keys })
+}
+
+fn once(entries: impl Iterator<Item = String>) -> Result<(), BootstrapError> {
+    let mut seen = BTreeSet::new();
+    for entry in entries {
+        if !seen.insert(entry.clone()) {
+            return Err(BootstrapError::Twice { entry });
+        }
+    }
+    Ok(())
+}
+
+fn named<T: std::str::FromStr<Err = InvalidName>>(entry: &str, name: &str) -> Result<T, BootstrapError> {
+    name.parse().map_err(|error| BootstrapError::Name { entry: entry.to_owned(), error })
+}
+
+fn role(wanted: WantedRole) -> Result<(RoleName, Vec<Permission>), BootstrapError> {
+    let entry = format!("role {:?}", wanted.name);
+    let name: RoleName = named(&entry, &wanted.name)?;
+    if builtin(name.as_str()).is_some() {
+        return Err(BootstrapError::Builtin { entry: format!("role {name}") });
+    }
+    let permission =
+        |text: &String| text.parse().map_err(|error| BootstrapError::Permission { entry: entry.clone(), error });
+    let mut permissions: Vec<Permission> = wanted.permissions.iter().map(permission).collect::<Result<_, _>>()?;
+    permissions.sort_unstable();
+    permissions.dedup();
+    Ok((name, permissions))
+}
+
+fn user(wanted: WantedUser) -> Result<(NewUser, Option<WantedPassword>), BootstrapError> {
+    let entry = format!("user {:?}", wanted.name);
+    let name: Principal = named(&entry, &wanted.name)?;
+    let mut roles: Vec<RoleName> =
+        wanted.roles.iter().map(|role| named(&entry, role)).collect::<Result<_, BootstrapError>>()?;
+    roles.sort_unstable();
+    roles.dedup();
+    let certificate = |name: &String| {
+        certificate_name(name).map_err(|error| BootstrapError::CertificateName { entry: entry.clone(), error })
+    };
+    let mut certificate_names: Vec<String> =
+        wanted.certificate_names.iter().map(certificate).collect::<Result<_, _>>()?;
+    certificate_names.sort_unstable();
+    certificate_names.dedup();
+    let length = |plain: &SecretString| plain.expose_secret().len();
+    let checked = match &wanted.password {
+        None => Ok(()),
+        Some(WantedPassword::Hash(hash)) => password::check_hash(hash),
+        Some(WantedPassword::Plain(plain)) if (1..=password::LONGEST).contains(&length(plain)) => Ok(()),
+        Some(WantedPassword::Plain(plain)) => Err(PasswordError::LengthAtStart(length(plain))),
+    };
+    checked.map_err(|error| BootstrapError::Password { entry: entry.clone(), error })?;
+    let fixed = FIXED_IDS.iter().find(|(fixed, _)| *fixed == name.as_str());
+    let id =
+        fixed.map(|(_, id)| UserId::new(*id).map_err(|error| BootstrapError::Name { entry, error })).transpose()?;
+    Ok((NewUser { id, name, password_hash: None, roles, certificate_names }, wanted.password))
+}
+
+fn key(wanted: WantedKey) -> Result<(AccessKeyId, Principal, SecretString), BootstrapError> {
+    let entry = format!("access key {:?}", wanted.id);
+    let length = wanted.secret.expose_secret().len();
+    let (id, user) = (named(&entry, &wanted.id)?, named(&entry, &wanted.user)?);
+    if SECRET_LENGTHS.contains(&length) {
+        Ok((id, user, wanted.secret))
+    } else {
+        Err(BootstrapError::Secret { entry, length })
+    }
+}
+
+/// Whether somebody may do everything and can prove it: an enabled user with `**` and a password, a certificate name or an
+/// enabled key.
+pub fn has_administrator(directory: &Directory) -> bool {
+    let rows = directory.rows();
+    let can_prove_it = |user: &UserRow| {
+        let has_key = || rows.keys.iter().any(|key| key.user == user.id && !key.disabled);
+        user.password_hash.is_some() || !user.certificate_names.is_empty() || has_key()
+    };
+    let may_do_everything = |user: &UserRow| directory.rights_of(&user.roles).cover(&Rights::everything());
+    rows.users.iter().any(|user| !user.disabled && may_do_everything(user) && can_prove_it(user))
+}

@@ -1,0 +1,281 @@
+//! Passwords: argon2id with OWASP's parameters, computed beside the threads that answer calls, two at a time. A password that
+//! was right is remembered for a while by an HMAC under a key that only this process has; the password itself is not kept.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
+use argon2::{Algorithm, Argon2, Params, Version};
+use ring::hmac;
+use ring::rand::{SecureRandom, SystemRandom};
+use secrecy::{ExposeSecret, SecretString};
+use thiserror::Error;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use crate::domain::ids::UserId;
+use crate::store::access::UserRow;
+
+/// Fewest bytes of a password that somebody chooses.
+pub const SHORTEST: usize = 8;
+/// Most bytes of any password.
+pub const LONGEST: usize = 512;
+
+/// Each takes 19 MiB and a core for some 20 ms; more at a time would only slow each other and the calls.
+static COMPUTING: Semaphore = Semaphore::const_new(2);
+
+/// Most memory in KiB, passes and lanes of a hash that is given to us: a login must not cost more than that.
+const MOST_MEMORY: u32 = 256 * 1024;
+const MOST_PASSES: u32 = 16;
+const MOST_LANES: u32 = 8;
+
+/// What is compared with when there is no user: costs what a real one does and is no password's hash.
+const NOBODY: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+/// What is wrong with a password or its hash. Never shows either.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum PasswordError {
+    /// Too short or too long.
+    #[error("a password has 8 to 512 bytes, not {0}")]
+    Length(usize),
+    /// None at all, or too long.
+    #[error("a password has 1 to 512 bytes, not {0}")]
+    LengthAtStart(usize),
+    /// Not a PHC string of argon2id.
+    #[error("the hash is not a PHC string of argon2id, which begins with $argon2id$v=19$m=")]
+    NotAHash,
+    /// A login would cost too much.
+    #[error("the hash costs more than m=262144, t=16 or p=8; make one with m=19456,t=2,p=1")]
+    TooCostly,
+    /// The system gives no random bytes or no memory.
+    #[error("the password could not be hashed: the system gives no random numbers or no memory")]
+    Failed,
+}
+
+/// Whether somebody may choose this password.
+pub fn check(password: &SecretString) -> Result<(), PasswordError> {
+    let length = password.expose_secret().len();
+    if (SHORTEST..=LONGEST).contains(&length) { Ok(()) } else { Err(PasswordError::Length(length)) }
+}
+
+/// Whether a hash from outside can be compared with, at a reasonable cost.
+pub fn check_hash(hash: &str) -> Result<(), PasswordError> {
+    let parsed = PasswordHash::new(hash).map_err(|_| PasswordError::NotAHash)?;
+    let is_argon2id = Algorithm::try_from(parsed.algorithm).is_ok_and(|algorithm| algorithm == Algorithm::Argon2id);
+    let is_whole = parsed.salt.is_some() && parsed.hash.is_some() && parsed.version == Some(Version::V0x13.into());
+    let params = Params::try_from(&parsed).map_err(|_| PasswordError::NotAHash)?;
+    if !is_argon2id || !is_whole {
+        return Err(PasswordError::NotAHash);
+    }
+    let is_cheap = params.m_cost() <= MOST_MEMORY && params.t_cost() <= MOST_PASSES && params.p_cost() <= MOST_LANES;
+    if is_cheap { Ok(()) } else { Err(PasswordError::TooCostly) }
+}
+
+/// Hashes a password of 1 to 512 bytes. What somebody chooses must pass [`check`] too.
+pub async fn hash(password: SecretString) -> Result<String, PasswordError> {
+    let length = password.expose_secret().len();
+    if !(1..=LONGEST).contains(&length) {
+        return Err(PasswordError::LengthAtStart(length));
+    }
+    let mut salt = [0; 16];
+    SystemRandom::new().fill(&mut salt).map_err(|_| PasswordError::Failed)?;
+    let salt = SaltString::encode_b64(&salt).map_err(|_| PasswordError::Failed)?;
+    let hashed = compute(move || {
+        let hashed = argon2().hash_password(password.expose_secret().as_bytes(), &salt);
+        hashed.map(|hash| hash.to_string()).map_err(|_| PasswordError::Failed)
+    });
+    hashed.await.unwrap_or(Err(PasswordError::Failed))
+}
+
+/// OWASP's first choice: 19 MiB, two passes, one lane.
+fn argon2() -> Argon2<'static> {
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::DEFAULT)
+}
+
+/// On the blocking pool, in turn. `None`: it panicked or the process ends. The turn is held until the work is over, also when
+/// nobody waits for it any more.
+async fn compute<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let turn = COMPUTING.acquire().await.ok()?;
+    let working = tokio::task::spawn_blocking(move || {
+        let done = work();
+        drop(turn);
+        done
+    });
+    working.await.ok()
+}
+
+/// Compares passwords and remembers which were right.
+pub struct Passwords {
+    /// `None`: the system gave no random bytes; nothing is remembered then.
+    key: Option<hmac::Key>,
+    keep: Duration,
+    right: Mutex<HashMap<UserId, Right>>,
+}
+
+struct Right {
+    tag: hmac::Tag,
+    until: Instant,
+}
+
+impl Passwords {
+    /// Remembers each for so long; zero: not at all.
+    pub fn new(keep: Duration) -> Self {
+        let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new()).ok();
+        Self { key: key.filter(|_| !keep.is_zero()), keep, right: Mutex::default() }
+    }
+
+    /// Whether this was found right for the user as it is now, not long ago. Costs next to nothing.
+    pub fn remembers(&self, user: &UserRow, password: &SecretString, now: Instant) -> bool {
+        let (Some(key), Some(hash)) = (&self.key, &user.password_hash) else { return false };
+        let mut right = self.lock();
+        match right.get(&user.id) {
+            Some(one) if one.until > now && !user.disabled => {
+                hmac::verify(key, &told(hash, password), one.tag.as_ref()).is_ok()
+            }
+            Some(_) => {
+                right.remove(&user.id);
+                false
+            }
+            None => false,
+        }
+    }
+
+    /// Compares; takes as long without a user or without a password of it.
+    pub async fn verify(&self, user: Option<&UserRow>, password: &SecretString) -> bool {
+        let stored = user.and_then(|user| user.password_hash.clone());
+        let hash = stored.clone().unwrap_or_else(|| NOBODY.to_owned());
+        let sent = password.clone();
+        let right = compute(move || matches(&hash, &sent)).await;
+        stored.is_some() && right == Some(true)
+    }
+
+    /// Remembers that this was right for the user as it is.
+    pub fn remember(&self, user: &UserRow, password: &SecretString, now: Instant) {
+        if let (Some(key), Some(hash)) = (&self.key, &user.password_hash) {
+            let tag = hmac::sign(key, &told(hash, password));
+            self.lock().insert(user.id, Right { tag, until: now + self.keep });
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<UserId, Right>> {
+        self.right.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The hash goes in too, so that another password makes what was remembered worthless at once.
+fn told(hash: &str, password: &SecretString) -> Vec<u8> {
+    [hash.as_bytes(), b"\0", password.expose_secret().as_bytes()].concat()
+}
+
+/// A hash's own parameters count, not ours.
+fn matches(hash: &str, password: &SecretString) -> bool {
+    let password = password.expose_secret().as_bytes();
+    let is_fitting = password.len() <= LONGEST;
+    let compared = PasswordHash::new(hash).map(|hash| {
+        let password = if is_fitting { password } else { &password[..LONGEST] };
+        argon2().verify_password(password, &hash).is_ok()
+    });
+    is_fitting && compared == Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{Timestamp, monotonic_now};
+    use crate::domain::ids::Principal;
+
+    /// Of `hunter22`, cheap to compute.
+    async fn user() -> UserRow {
+        let salt = SaltString::encode_b64(b"saltsaltsaltsalt").unwrap();
+        let cheap = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(8, 1, 1, None).unwrap());
+        UserRow {
+            id: UserId::new(1001).unwrap(),
+            name: Principal::new("eve"),
+            password_hash: Some(cheap.hash_password(b"hunter22", &salt).unwrap().to_string()),
+            roles: Vec::new(),
+            certificate_names: Vec::new(),
+            disabled: false,
+            create_time: Timestamp::default(),
+            password_time: None,
+        }
+    }
+
+    fn secret(text: &str) -> SecretString {
+        SecretString::from(text)
+    }
+
+    #[tokio::test]
+    async fn a_hash_is_of_its_password_and_owasps_parameters() {
+        let hashed = hash(secret("demo")).await.unwrap();
+        let cost = "$argon2id$v=19$m=19456,t=2,p=1$";
+        assert!(hashed.starts_with(cost), "{hashed}");
+        assert!(NOBODY.starts_with(cost) && NOBODY.len() == hashed.len(), "nobody costs the same");
+        assert_eq!(check_hash(&hashed), Ok(()));
+        assert!(matches(&hashed, &secret("demo")));
+        assert!(!matches(&hashed, &secret("Demo")));
+        assert_ne!(hashed, hash(secret("demo")).await.unwrap(), "each has a salt of its own");
+        assert_eq!(hash(secret("")).await, Err(PasswordError::LengthAtStart(0)));
+        assert_eq!(hash(secret(&"x".repeat(513))).await, Err(PasswordError::LengthAtStart(513)));
+    }
+
+    #[test]
+    fn chosen_passwords_have_8_to_512_bytes() {
+        for (length, right) in [(7, false), (8, true), (512, true), (513, false)] {
+            assert_eq!(check(&secret(&"x".repeat(length))).is_ok(), right, "{length}");
+        }
+    }
+
+    #[test]
+    fn only_argon2id_at_a_reasonable_cost_is_a_hash() {
+        assert_eq!(check_hash(NOBODY), Ok(()));
+        for wrong in [
+            "",
+            "demo",
+            "$2b$12$abcdefghijklmnopqrstuv",
+            &NOBODY.replace("argon2id", "argon2i"),
+            &NOBODY.replace("v=19", "v=16"),
+            "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA",
+        ] {
+            assert_eq!(check_hash(wrong), Err(PasswordError::NotAHash), "{wrong}");
+        }
+        assert_eq!(check_hash(&NOBODY.replace("m=19456", "m=4194304")), Err(PasswordError::TooCostly));
+    }
+
+    #[tokio::test]
+    async fn what_was_right_is_remembered_for_a_while_and_for_the_same_hash() {
+        let (passwords, user, now) = (Passwords::new(Duration::from_secs(60)), user().await, monotonic_now());
+        assert!(passwords.verify(Some(&user), &secret("hunter22")).await);
+        assert!(!passwords.verify(Some(&user), &secret("hunter23")).await);
+        assert!(!passwords.remembers(&user, &secret("hunter22"), now));
+        passwords.remember(&user, &secret("hunter22"), now);
+        assert!(passwords.remembers(&user, &secret("hunter22"), now + Duration::from_secs(59)));
+        assert!(!passwords.remembers(&user, &secret("hunter23"), now));
+        let changed = UserRow { password_hash: Some(NOBODY.to_owned()), ..user.clone() };
+        assert!(!passwords.remembers(&changed, &secret("hunter22"), now), "another password was set");
+        assert!(!passwords.remembers(&user, &secret("hunter22"), now + Duration::from_secs(60)));
+        passwords.remember(&user, &secret("hunter22"), now);
+        let disabled = UserRow { disabled: true, ..user.clone() };
+        assert!(!passwords.remembers(&disabled, &secret("hunter22"), now));
+        assert!(!passwords.remembers(&user, &secret("hunter22"), now), "it was dropped");
+        let forgetful = Passwords::new(Duration::ZERO);
+        forgetful.remember(&user, &secret("hunter22"), now);
+        assert!(!forgetful.remembers(&user, &secret("hunter22"), now));
+    }
+
+    #[tokio::test]
+    async fn nobody_has_no_password() {
+        let passwords = Passwords::new(Duration::from_secs(60));
+        let without = UserRow { password_hash: None, ..user().await };
+        for user in [None, Some(&without)] {
+            // While both turns are taken nothing is answered: there is no short way for who is not there.
+            let turns = COMPUTING.acquire_many(2).await.unwrap();
+            let password = secret("");
+            let mut verifying = std::pin::pin!(passwords.verify(user, &password));
+            assert!(futures::poll!(&mut verifying).is_pending());
+            drop(turns);
+            assert!(!verifying.await);
+        }
+    }
+}

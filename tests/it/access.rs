@@ -1,0 +1,395 @@
+//! Who may come in: proofs and limits through the gatekeeper that both faces ask, over a directory in memory.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use argon2::password_hash::{PasswordHasher, SaltString};
+use argon2::{Algorithm, Argon2, Params, Version};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::{HeaderMap, HeaderValue};
+use obsteward::access::Directory;
+use obsteward::access::signature::{self, SignedRequest};
+use obsteward::api::auth::{Admitted, Denied, Gatekeeper, SignedParts};
+use obsteward::clock::{Clock, Timestamp, monotonic_now};
+use obsteward::config::{AuthConfig, LimitsConfig};
+use obsteward::domain::call::Call;
+use obsteward::domain::ids::{AccessKeyId, Principal, UserId};
+use obsteward::domain::refusal::{Refusal, Unproven};
+use obsteward::net::peer::Peer;
+use obsteward::store::access::{AccessChange, AccessKeyRow, AccessRows, UserRow};
+use obsteward::store::{AuditOutcome, AuditRecord, StoreError};
+use rcgen::{CertificateParams, KeyPair};
+use secrecy::SecretString;
+
+use crate::fake_access::{FakeAccess, user_row};
+
+const PASSWORD: &str = "correct horse";
+const KEY: &str = "AKAKAKAKAK01";
+const SECRET: &str = "2fc0c299cc94c6be266f2ceece765d4d";
+const HERE: &str = "10.0.0.1:40000";
+const THERE: &str = "10.0.0.2:40000";
+
+/// Cheap to compute: what it costs is not what these tests are about.
+pub fn cheap_hash(password: &str) -> String {
+    let salt = SaltString::encode_b64(b"saltsaltsaltsalt").unwrap();
+    let cheap = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(8, 1, 1, None).unwrap());
+    cheap.hash_password(password.as_bytes(), &salt).unwrap().to_string()
+}
+
+/// `eve` with a password, a key and a certificate name; `gone`, who is disabled; `silent`, who has no password; `other`, who
+/// has a certificate name.
+fn rows() -> AccessRows {
+    let (id, hash) = (UserId::new(1001).unwrap(), Some(cheap_hash(PASSWORD)));
+    let users = vec![
+        UserRow {
+            password_hash: hash.clone(),
+            roles: vec!["CLUSTER_VIEWER".parse().unwrap()],
+            certificate_names: vec!["DNS:eve.example.com".to_owned()],
+            ..user_row(1001, "eve")
+        },
+        UserRow { password_hash: hash, disabled: true, ..user_row(1002, "gone") },
+        user_row(1003, "silent"),
+        UserRow { certificate_names: vec!["URI:spiffe://example.com/other".to_owned()], ..user_row(1004, "other") },
+    ];
+    let key = |id: &str, user, disabled| AccessKeyRow {
+        id: id.parse().unwrap(),
+        user,
+        secret: SecretString::from(SECRET),
+        disabled,
+        create_time: Timestamp::default(),
+        rotate_time: Timestamp::default(),
+    };
+    let keys = vec![
+        key(KEY, id, false),
+        key("DISABLEDKEY1", id, true),
+        key("KEYOFNOBODY1", UserId::new(1002).unwrap(), false),
+    ];
+    AccessRows { users, keys, roles: Vec::new() }
+}
+
+struct Gate {
+    gatekeeper: Gatekeeper,
+    directory: Arc<Directory>,
+    clock: Clock,
+}
+
+impl Gate {
+    async fn new(limits: LimitsConfig) -> Self {
+        let store = FakeAccess { rows: rows().into(), ..FakeAccess::default() };
+        let directory = Directory::open(Arc::new(store)).await.unwrap();
+        let clock = Clock::shifted();
+        let gatekeeper = Gatekeeper::new(Arc::clone(&directory), clock.clone(), &AuthConfig::default(), &limits);
+        Self { gatekeeper, directory, clock }
+    }
+
+    async fn admit(&self, headers: &HeaderMap, peer: &Peer) -> Result<Admitted, Denied> {
+        self.gatekeeper.admit(headers, None, peer, "0123456789abcdef").await
+    }
+
+    async fn login(&self, user: &str, password: &str, from: &str) -> Result<String, Refusal> {
+        name(self.admit(&basic(user, password), &peer(from)).await)
+    }
+
+    async fn change(&self, change: AccessChange) {
+        let audit = AuditRecord {
+            at: Timestamp::default(),
+            principal: Principal::new("admin"),
+            address: String::new(),
+            call: Call::UpdateUser,
+            target: String::new(),
+            cluster: None,
+            task: None,
+            arguments: String::new(),
+            outcome: AuditOutcome::Accepted,
+            trace_id: String::new(),
+        };
+        self.directory.change::<StoreError>(|_| Ok((change, audit))).await.unwrap();
+    }
+}
+
+fn name(admitted: Result<Admitted, Denied>) -> Result<String, Refusal> {
+    admitted.map(|admitted| admitted.caller.principal.to_string()).map_err(|denied| denied.refusal)
+}
+
+fn peer(from: &str) -> Peer {
+    Peer::plaintext(from.parse::<SocketAddr>().unwrap())
+}
+
+pub fn basic(user: &str, password: &str) -> HeaderMap {
+    let value = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
+    HeaderMap::from_iter([(http::header::AUTHORIZATION, HeaderValue::try_from(value).unwrap())])
+}
+
+fn refused<T>(why: Unproven) -> Result<T, Refusal> {
+    Err(Refusal::Unauthenticated { why })
+}
+
+fn limits() -> LimitsConfig {
+    LimitsConfig { login_failures: 3, login_wait_seconds: 10, ..LimitsConfig::default() }
+}
+
+#[tokio::test]
+async fn a_password_proves_its_user_and_no_answer_tells_who_there_is() {
+    let gate = Gate::new(LimitsConfig { login_failures: 0, ..limits() }).await;
+    let admitted = gate.admit(&basic("eve", PASSWORD), &peer(HERE)).await.unwrap();
+    assert_eq!(admitted.caller.user, Some(UserId::new(1001).unwrap()));
+    assert_eq!((admitted.caller.address.as_str(), admitted.caller.principal.as_str()), (HERE, "eve"));
+    for (user, password) in [
+        ("eve", "wrong horse"),
+        ("eve", ""),
+        ("nobody", PASSWORD),
+        ("no name\u{0}", PASSWORD),
+        ("", ""),
+        ("gone", PASSWORD),
+        ("silent", ""),
+        ("silent", PASSWORD),
+    ] {
+        assert_eq!(gate.login(user, password, HERE).await, refused(Unproven::Wrong), "{user}");
+    }
+}
+
+#[tokio::test]
+async fn what_names_nobody_is_refused_and_a_claim_is_no_proof() {
+    let gate = Gate::new(limits()).await;
+    let claimed = HeaderMap::from_iter([(
+        http::HeaderName::from_static("obsteward-principal"),
+        HeaderValue::from_static("admin"),
+    )]);
+    assert_eq!(name(gate.admit(&claimed, &peer(HERE)).await), refused(Unproven::NoCredentials));
+    let mut twice = basic("eve", PASSWORD);
+    twice.append(http::header::AUTHORIZATION, HeaderValue::from_static("Basic ZXZlOng="));
+    assert_eq!(name(gate.admit(&twice, &peer(HERE)).await), refused(Unproven::Malformed));
+    for malformed in ["Bearer x", "Basic !", "Basic ZXZl", "Basic //79Og=="] {
+        let headers = HeaderMap::from_iter([(http::header::AUTHORIZATION, HeaderValue::from_static(malformed))]);
+        assert_eq!(name(gate.admit(&headers, &peer(HERE)).await), refused(Unproven::Malformed), "{malformed}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_fails_waits_longer_and_longer_there_and_nowhere_else() {
+    let gate = Gate::new(limits()).await;
+    assert_eq!(gate.login("eve", PASSWORD, THERE).await.as_deref(), Ok("eve"));
+    for _ in 0..3 {
+        assert_eq!(gate.login("eve", "wrong", HERE).await, refused(Unproven::Wrong));
+    }
+    for seconds in [10, 20, 40] {
+        let began = monotonic_now();
+        let Err(Refusal::LoginThrottled { retry_after_millis }) = gate.login("eve", PASSWORD, HERE).await else {
+            panic!("a right password comes too early after {seconds} s");
+        };
+        assert_eq!(retry_after_millis.div_ceil(1000) - 1, seconds);
+        assert_eq!(gate.login("eve", PASSWORD, THERE).await.as_deref(), Ok("eve"), "it is remembered there");
+        assert_eq!(monotonic_now(), began, "nothing here waits");
+        tokio::time::advance(Duration::from_millis(retry_after_millis.into())).await;
+        if seconds < 40 {
+            assert_eq!(gate.login("eve", "wrong", HERE).await, refused(Unproven::Wrong));
+        }
+    }
+    assert_eq!(gate.login("eve", PASSWORD, HERE).await.as_deref(), Ok("eve"));
+    assert_eq!(gate.login("eve", "wrong", HERE).await, refused(Unproven::Wrong), "it began anew");
+}
+
+#[tokio::test(start_paused = true)]
+async fn wrong_passwords_that_are_sent_at_once_are_counted_one_by_one() {
+    let gate = Arc::new(Gate::new(limits()).await);
+    let attempts = (0..12).map(|_| gate.login("eve", "wrong", HERE));
+    let answers = futures::future::join_all(attempts).await;
+    let looked_at = answers.iter().filter(|answer| **answer == refused(Unproven::Wrong)).count();
+    assert_eq!(looked_at, 3, "{answers:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn trying_many_names_from_one_address_is_slow() {
+    let gate = Gate::new(LimitsConfig { login_failures: 1, ..limits() }).await;
+    assert_eq!(gate.login("eve", PASSWORD, HERE).await.as_deref(), Ok("eve"));
+    for number in 0..10 {
+        // No user has a space in its name, and yet it costs what a real one does.
+        assert_eq!(gate.login(&format!("no {number}"), "wrong", HERE).await, refused(Unproven::Wrong));
+    }
+    let next = gate.login("another", "wrong", HERE).await;
+    assert!(matches!(next, Err(Refusal::LoginThrottled { .. })), "{next:?}");
+    assert_eq!(gate.login("eve", PASSWORD, HERE).await.as_deref(), Ok("eve"), "it is remembered");
+    assert_eq!(gate.login("another", "wrong", THERE).await, refused(Unproven::Wrong));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_remembered_password_ends_with_its_time_its_hash_or_its_user() {
+    let gate = Gate::new(limits()).await;
+    let user = UserId::new(1001).unwrap();
+    assert_eq!(gate.login("eve", PASSWORD, HERE).await.as_deref(), Ok("eve"));
+    gate.change(AccessChange::SetPassword { user, password_hash: cheap_hash("another one") }).await;
+    assert_eq!(gate.login("eve", PASSWORD, HERE).await, refused(Unproven::Wrong));
+    assert_eq!(gate.login("eve", "another one", HERE).await.as_deref(), Ok("eve"));
+    let disabled =
+        |disabled| AccessChange::UpdateUser { user, roles: None, certificate_names: None, disabled: Some(disabled) };
+    gate.change(disabled(true)).await;
+    assert_eq!(gate.login("eve", "another one", HERE).await, refused(Unproven::Wrong));
+    gate.change(disabled(false)).await;
+    assert_eq!(gate.login("eve", "another one", HERE).await.as_deref(), Ok("eve"));
+}
+
+/// A certificate with this name.
+fn certified(name: &str, from: &str) -> Peer {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.subject_alt_names = match name.split_once(':').unwrap() {
+        ("URI", value) => vec![rcgen::SanType::URI(value.try_into().unwrap())],
+        (_, value) => value.split(' ').map(|dns| rcgen::SanType::DnsName(dns.try_into().unwrap())).collect(),
+    };
+    let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+    Peer { certificate: Some(Arc::new(certificate.der().clone())), ..peer(from) }
+}
+
+#[tokio::test]
+async fn a_certificate_proves_one_user_and_never_two() {
+    let gate = Gate::new(limits()).await;
+    let (none, eve) = (HeaderMap::new(), certified("DNS:EVE.example.com", HERE));
+    let admit = async |headers: &HeaderMap, peer: &Peer| name(gate.admit(headers, peer).await);
+    assert_eq!(admit(&none, &eve).await.as_deref(), Ok("eve"));
+    assert_eq!(admit(&basic("eve", PASSWORD), &eve).await.as_deref(), Ok("eve"));
+    assert_eq!(admit(&basic("eve", "wrong"), &eve).await, refused(Unproven::Wrong));
+    let other = certified("URI:spiffe://example.com/other", HERE);
+    assert_eq!(admit(&none, &other).await.as_deref(), Ok("other"));
+    assert_eq!(admit(&basic("eve", PASSWORD), &other).await, refused(Unproven::Wrong), "two users");
+    let unknown = certified("DNS:nobody.example.com", HERE);
+    assert_eq!(admit(&none, &unknown).await, refused(Unproven::UnknownCertificate));
+    assert_eq!(admit(&basic("eve", PASSWORD), &unknown).await.as_deref(), Ok("eve"));
+
+    let names = vec!["DNS:both.example.com".to_owned()];
+    let other_id = UserId::new(1004).unwrap();
+    let change =
+        AccessChange::UpdateUser { user: other_id, roles: None, certificate_names: Some(names), disabled: None };
+    gate.change(change).await;
+    let both = certified("DNS:eve.example.com both.example.com", HERE);
+    assert_eq!(admit(&none, &both).await, refused(Unproven::Wrong), "one certificate of two users");
+    let eve_id = UserId::new(1001).unwrap();
+    let change = AccessChange::UpdateUser { user: eve_id, roles: None, certificate_names: None, disabled: Some(true) };
+    gate.change(change).await;
+    assert_eq!(admit(&none, &eve).await, refused(Unproven::Wrong), "disabled");
+}
+
+/// A stop as a program signs it.
+fn signed(key: &str, date: &str) -> (HeaderMap, SignedParts<'static>) {
+    let parts = SignedParts {
+        method: "POST",
+        path: "/api/v2/ob/clusters/1/servers/2/stop",
+        query: Some("force=false"),
+        body: b"{}",
+        host: None,
+    };
+    let request = SignedRequest {
+        method: parts.method,
+        path: parts.path,
+        query: parts.query,
+        host: b"127.0.0.1:8080",
+        content_type: b"application/json",
+        date: date.as_bytes(),
+        headers: vec![("x-ocp-origin", b"test")],
+        body: parts.body,
+    };
+    let signature = signature::sign(&SecretString::from(SECRET), &request);
+    let mut headers = HeaderMap::new();
+    for (name, value) in [
+        ("authorization", format!("OCP-ACCESS-KEY-HMACSHA1 {key}:{signature}")),
+        ("date", date.to_owned()),
+        ("host", "127.0.0.1:8080".to_owned()),
+        ("content-type", "application/json".to_owned()),
+        ("x-ocp-origin", "test".to_owned()),
+    ] {
+        headers.insert(name, value.try_into().unwrap());
+    }
+    (headers, parts)
+}
+
+#[tokio::test]
+async fn a_signature_proves_its_user_over_rest_only() {
+    let gate = Gate::new(limits()).await;
+    let date = signature::date(gate.clock.now());
+    let (headers, parts) = signed(KEY, &date);
+    let admit = async |headers: &HeaderMap, parts| {
+        name(gate.gatekeeper.admit(headers, Some(parts), &peer(HERE), "0123456789abcdef").await)
+    };
+    assert_eq!(admit(&headers, parts).await.as_deref(), Ok("eve"));
+    // Over HTTP/2 the host is its authority.
+    let mut without_host = headers.clone();
+    without_host.remove("host");
+    let authority = SignedParts { host: Some("127.0.0.1:8080"), ..parts };
+    assert_eq!(admit(&without_host, authority).await.as_deref(), Ok("eve"));
+    assert_eq!(name(gate.admit(&headers, &peer(HERE)).await), refused(Unproven::Malformed), "gRPC signs nothing");
+
+    for (what, changed) in [
+        ("body", SignedParts { body: b"{\"force\":true}", ..parts }),
+        ("path", SignedParts { path: "/api/v2/ob/clusters/1/servers/3/stop", ..parts }),
+        ("query", SignedParts { query: Some("force=true"), ..parts }),
+        ("method", SignedParts { method: "PUT", ..parts }),
+        ("host", SignedParts { host: Some("127.0.0.1:8081"), ..parts }),
+    ] {
+        let gate = Gate::new(limits()).await;
+        let answer = gate.gatekeeper.admit(&headers, Some(changed), &peer(HERE), "0123456789abcdef").await;
+        assert_eq!(name(answer), refused(Unproven::Wrong), "{what}");
+    }
+    for (header, value) in
+        [("x-ocp-origin", "else"), ("x-ocp-more", "1"), ("content-md5", "0"), ("content-type", "x/y")]
+    {
+        let gate = Gate::new(limits()).await;
+        let mut headers = headers.clone();
+        headers.insert(header, HeaderValue::from_static(value));
+        let answer = gate.gatekeeper.admit(&headers, Some(parts), &peer(HERE), "0123456789abcdef").await;
+        assert_eq!(name(answer), refused(Unproven::Wrong), "{header}");
+    }
+}
+
+#[tokio::test]
+async fn a_signature_is_of_now_and_of_an_enabled_key_and_user() {
+    let gate = Gate::new(LimitsConfig { login_failures: 1, ..limits() }).await;
+    let admit = async |(headers, parts): (HeaderMap, SignedParts<'static>)| {
+        name(gate.gatekeeper.admit(&headers, Some(parts), &peer(HERE), "0123456789abcdef").await)
+    };
+    let now = gate.clock.now();
+    let dated = |moment| signed(KEY, &signature::date(moment));
+    let (close, far) = (Duration::from_secs(14 * 60 + 58), Duration::from_secs(15 * 60 + 2));
+    assert_eq!(admit(dated(now.minus(close))).await.as_deref(), Ok("eve"));
+    assert_eq!(admit(dated(now.plus(close))).await.as_deref(), Ok("eve"));
+    assert_eq!(admit(dated(now.minus(far))).await, refused(Unproven::DateSkewed));
+    assert_eq!(admit(dated(now.plus(far))).await, refused(Unproven::DateSkewed));
+    let (mut headers, parts) = dated(now);
+    headers.remove("date");
+    assert_eq!(admit((headers, parts)).await, refused(Unproven::DateMissing));
+    for key in ["DISABLEDKEY1", "KEYOFNOBODY1", "UNKNOWNKEY01"] {
+        assert_eq!(admit(signed(key, &signature::date(now))).await, refused(Unproven::Wrong), "{key}");
+        let again = admit(signed(key, &signature::date(now))).await;
+        assert!(matches!(again, Err(Refusal::LoginThrottled { .. })), "{key}: {again:?}");
+    }
+    assert_eq!(admit(dated(now)).await.as_deref(), Ok("eve"), "another key is not affected");
+    let key: AccessKeyId = KEY.parse().unwrap();
+    gate.change(AccessChange::RotateKey { id: key, secret: SecretString::from("another secret of it") }).await;
+    assert_eq!(admit(dated(now)).await, refused(Unproven::Wrong), "its secret was rotated");
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_principal_has_its_rate_and_its_watches() {
+    let limits = LimitsConfig { requests_per_10_seconds: 2, watches_per_principal: 1, ..limits() };
+    let gate = Gate::new(limits).await;
+    let (none, eve, other) =
+        (HeaderMap::new(), certified("DNS:eve.example.com", HERE), certified("URI:spiffe://example.com/other", HERE));
+    let first = gate.admit(&none, &eve).await.unwrap();
+    let rate = first.rate.unwrap();
+    assert_eq!((rate.limit, rate.remaining, rate.reset_seconds), (2, 1, 10));
+    assert_eq!(gate.admit(&none, &eve).await.unwrap().rate.unwrap().remaining, 0);
+    let denied = gate.admit(&none, &eve).await.unwrap_err();
+    assert!(matches!(denied.refusal, Refusal::RateLimited { limit: 2, window_seconds: 10, .. }), "{denied:?}");
+    assert_eq!(denied.rate.unwrap().remaining, 0);
+    let second = gate.admit(&none, &other).await.unwrap();
+    let denied = gate.admit(&basic("eve", "wrong"), &peer(HERE)).await.unwrap_err();
+    assert!(denied.rate.is_none(), "whose rate it is, is not known");
+    tokio::time::advance(Duration::from_secs(10)).await;
+    assert!(gate.admit(&none, &eve).await.is_ok());
+
+    let held = gate.gatekeeper.watch(&first.caller).unwrap();
+    let refused = gate.gatekeeper.watch(&first.caller).unwrap_err();
+    assert_eq!(refused, Refusal::TooManyWatches { principal: Principal::new("eve"), limit: 1 });
+    assert!(gate.gatekeeper.watch(&second.caller).is_ok());
+    drop(held);
+    assert!(gate.gatekeeper.watch(&first.caller).is_ok());
+}

@@ -1,0 +1,106 @@
+//! Proofs and limits on the gRPC face, over a real connection.
+
+use std::sync::Arc;
+
+use obsteward::access::Directory;
+use obsteward::api::auth::Gatekeeper;
+use obsteward::api::grpc;
+use obsteward::clock::Clock;
+use obsteward::config::{AuthConfig, LimitsConfig};
+use obsteward::proto::v1;
+use obsteward::proto::v1::task_service_client::TaskServiceClient;
+use obsteward::store::Store;
+use obsteward::store::access::UserRow;
+use obsteward::watch::Hub;
+use tokio::net::TcpListener;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tonic::metadata::MetadataMap;
+use tonic::transport::Channel;
+use tonic::{Code, Request};
+use tonic_types::StatusExt;
+
+use crate::access::{basic, cheap_hash};
+use crate::fake_access::{FakeAccess, user_row};
+use crate::fake_store::{FakeStore, cluster_id, task_id};
+use crate::fake_use_cases::FakeUseCases;
+
+async fn serve(gatekeeper: Gatekeeper) -> (TaskServiceClient<Channel>, Arc<FakeStore>, DropGuard) {
+    let (store, shutdown) = (Arc::new(FakeStore::new()), CancellationToken::new());
+    let use_cases = Arc::new(FakeUseCases::new(Arc::clone(&store)));
+    let hub = Hub::start(Arc::clone(&store) as Arc<dyn Store>, shutdown.clone()).await.unwrap();
+    let grpc = grpc::routes(use_cases, hub, Arc::new(gatekeeper)).await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(grpc::serve(listener, grpc, shutdown.clone()));
+    let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
+    store.create(task_id(1), cluster_id(1));
+    (TaskServiceClient::new(channel), store, shutdown.drop_guard())
+}
+
+fn get_task(user: &str, password: &str) -> Request<v1::GetTaskRequest> {
+    let metadata = MetadataMap::from_headers(basic(user, password));
+    Request::from_parts(metadata, tonic::Extensions::default(), v1::GetTaskRequest { task_id: 1 })
+}
+
+fn rate(metadata: &MetadataMap) -> Option<(&str, &str)> {
+    let value = |name| metadata.get(name).and_then(|value| value.to_str().ok());
+    assert_eq!(value("ratelimit-limit").is_some(), value("ratelimit-reset").is_some());
+    Some((value("ratelimit-limit")?, value("ratelimit-remaining")?))
+}
+
+#[tokio::test]
+async fn a_caller_proves_itself_by_basic_and_waits_after_failures() {
+    // The fake use cases take nobody else.
+    let user = UserRow { password_hash: Some(cheap_hash("hunter22")), ..user_row(1001, "anonymous") };
+    let store = FakeAccess::default();
+    store.rows.lock().unwrap().users.push(user);
+    let directory = Directory::open(Arc::new(store)).await.unwrap();
+    let limits = LimitsConfig { login_failures: 2, requests_per_10_seconds: 0, ..LimitsConfig::default() };
+    let gatekeeper = Gatekeeper::new(directory, Clock::system(), &AuthConfig::default(), &limits);
+    let (mut tasks, _store, _serving) = serve(gatekeeper).await;
+
+    let status = tasks.get_task(v1::GetTaskRequest { task_id: 1 }).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unauthenticated);
+    let answer = tasks.get_task(get_task("anonymous", "hunter22")).await.unwrap();
+    assert_eq!(rate(answer.metadata()), None, "there is no limit");
+    for _ in 0..2 {
+        let status = tasks.get_task(get_task("anonymous", "hunter23")).await.unwrap_err();
+        assert_eq!(status.code(), Code::Unauthenticated);
+        assert!(status.metadata().get(grpc::TRACE_ID).is_some());
+    }
+    let status = tasks.get_task(get_task("anonymous", "hunter22")).await.unwrap_err();
+    assert_eq!(status.code(), Code::ResourceExhausted);
+    let details = status.get_error_details();
+    assert_eq!(details.error_info().unwrap().reason, "LOGIN_THROTTLED");
+    assert!(details.retry_info().unwrap().retry_delay.is_some());
+}
+
+#[tokio::test]
+async fn the_rate_is_told_with_every_answer() {
+    let limits = LimitsConfig { requests_per_10_seconds: 0, requests_per_day: 2, ..LimitsConfig::default() };
+    let (mut tasks, _store, _serving) = serve(Gatekeeper::open_within(&limits)).await;
+    let answer = tasks.get_task(v1::GetTaskRequest { task_id: 1 }).await.unwrap();
+    assert_eq!(rate(answer.metadata()), Some(("2", "1")));
+    let status = tasks.get_task(v1::GetTaskRequest { task_id: 9 }).await.unwrap_err();
+    assert_eq!((status.code(), rate(status.metadata())), (Code::NotFound, Some(("2", "0"))));
+    let status = tasks.get_task(v1::GetTaskRequest { task_id: 1 }).await.unwrap_err();
+    assert_eq!((status.code(), rate(status.metadata())), (Code::ResourceExhausted, Some(("2", "0"))));
+    let details = status.get_error_details();
+    assert_eq!(details.error_info().unwrap().reason, "RATE_LIMITED");
+    assert!(details.retry_info().unwrap().retry_delay.is_some());
+}
+
+#[tokio::test]
+async fn a_watch_gives_its_place_back_when_it_ends() {
+    let limits = LimitsConfig { watches_per_principal: 1, ..LimitsConfig::default() };
+    let (mut tasks, store, _serving) = serve(Gatekeeper::open_within(&limits)).await;
+    let asked = || v1::WatchTaskRequest { task_id: 1, ..Default::default() };
+    let mut first = tasks.watch_task(asked()).await.unwrap().into_inner();
+    let status = tasks.watch_task(asked()).await.unwrap_err();
+    assert_eq!(status.get_error_details().error_info().unwrap().reason, "TOO_MANY_WATCHES");
+    store.dispatch(task_id(1));
+    (1..=3).for_each(|number| store.succeed(task_id(1), number));
+    while first.message().await.unwrap().is_some() {}
+    let again = tasks.watch_task(asked()).await;
+    assert!(again.is_ok(), "{:?}", again.err());
+}
