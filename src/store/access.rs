@@ -84,7 +84,8 @@ pub struct NewUser {
     pub certificate_names: Vec<String>,
 }
 
-/// A change of one thing about access.
+/// A change of one thing about access. It happens at the moment of its audit record. Whether roles that a user gets exist
+/// is not asked here; lists are stored ascending and without repeats.
 #[derive(Clone, Debug)]
 pub enum AccessChange {
     /// Makes a user.
@@ -115,9 +116,9 @@ pub enum AccessChange {
 pub enum AccessChanged {
     /// It is on disk.
     Done,
-    /// The name, id or certificate name is somebody's.
+    /// The name, id or certificate name is somebody's. `what`: `user`, `user id`, `certificate name`, `access key` or `role`.
     Taken { what: &'static str, name: String },
-    /// What is to be changed is not there.
+    /// What is to be changed is not there; of a key that is to be made: its user.
     NotFound,
     /// A user has the role.
     RoleInUse { user: Principal },
