@@ -48,6 +48,10 @@ impl KeySource {
             return Ok(vault);
         }
         let file = self.file(store);
+        if file == store {
+            // The store would be made in the key's place.
+            return Err(cannot("make", &file, &"the store has the same name"));
+        }
         let key = new_key().map_err(|error| cannot("make", &file, &error))?;
         write(&file, &key).map_err(|error| cannot("make", &file, &error))?;
         self.vault(store)

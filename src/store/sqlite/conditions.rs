@@ -124,9 +124,10 @@ impl Conditions {
         }
         if let Some(since) = since {
             let since = since.as_micros();
-            // The walk back from the newest ends at the oldest one that is late enough, which the index finds.
+            // The walk back from the newest ends at the oldest one that is late enough. The index is named because SQLite would
+            // look for it from the oldest of all.
             conditions.and(
-                "at_us >= ? AND id >= (SELECT coalesce(min(id), 0) FROM audit WHERE at_us >= ?)",
+                "at_us >= ? AND id >= (SELECT coalesce(min(id), 0) FROM audit INDEXED BY audit_at WHERE at_us >= ?)",
                 [since.into(), since.into()],
             );
         }

@@ -49,8 +49,8 @@ ALTER TABLE audit ADD COLUMN outcome TEXT NOT NULL DEFAULT 'ACCEPTED';
 ALTER TABLE audit ADD COLUMN reason TEXT NOT NULL DEFAULT '';
 ALTER TABLE audit ADD COLUMN cluster INTEGER;
 ALTER TABLE audit ADD COLUMN task INTEGER;
--- For one thing or from a moment on, the lists must not read everything that ever was. By caller and call they walk back from
--- the newest: an index more would be paid by every commit that makes a task.
+-- A list about one thing or from a moment on must not read everything that ever was. By caller, call and outcome it walks back
+-- from the newest: a commit that makes a task pays for each of these indexes, other commits for none.
 CREATE INDEX audit_at ON audit (at_us);
 CREATE INDEX audit_cluster ON audit (cluster) WHERE cluster IS NOT NULL;
 CREATE INDEX audit_task ON audit (task) WHERE task IS NOT NULL;

@@ -66,6 +66,7 @@ async fn users_are_made_once_with_ids_from_1001() {
     assert_eq!((users[0].password_hash.as_deref(), users[0].password_time), (Some("$argon2id$x"), Some(at(5))));
     assert_eq!((users[0].disabled, users[0].create_time), (false, at(5)));
     assert_eq!((users[1].password_hash.as_deref(), users[1].password_time), (None, None));
+    assert!(!format!("{users:?}").contains("argon2id"));
 
     let refused = [
         (user("anna"), taken("user", "anna")),
@@ -118,6 +119,7 @@ async fn a_user_is_changed_in_part_and_a_certificate_proves_one_user() {
         AccessChange::UpdateUser { user: user_id(1001), roles: Some(vec![]), certificate_names: None, disabled: None };
     assert_eq!(change(&*store, roles).await, AccessChanged::Done);
     let password = AccessChange::SetPassword { user: user_id(1001), password_hash: "new".to_owned() };
+    assert!(!format!("{password:?}").contains("new"));
     assert_eq!(change(&*store, password).await, AccessChanged::Done);
     let [anna, bob] = &store.access().await.unwrap().users[..] else { panic!("two users") };
     assert_eq!((anna.certificate_names.len(), anna.roles.len(), bob.certificate_names.len()), (2, 0, 0));

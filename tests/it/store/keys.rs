@@ -105,6 +105,7 @@ async fn a_new_store_has_its_key_first_or_is_not_made() {
     let path = directory.path().join("store.db");
     let lost = KeySource::File(directory.path().join("no/such/directory/key"));
     assert!(refusal_with(&path, lost).contains("no/such/directory/key"));
+    assert!(refusal_with(&path, KeySource::File(path.clone())).contains("the same name"));
     let bad = KeySource::Given(SecretString::from("bad"));
     assert!(refusal_with(&path, bad).contains("base64 of 32 bytes"));
     assert!(!path.exists());

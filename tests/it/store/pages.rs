@@ -75,14 +75,15 @@ async fn lists_and_pages_of_tasks_show_what_the_filter_lets_through() {
         ..any()
     };
     let named = |name: &str| TaskFilter { name: Some(name.to_owned()), ..any() };
-    let many: Vec<i64> = (1..100_000).collect();
+    // More than SQLite binds one by one.
+    let many: Vec<i64> = (1..=33_000).collect();
     let cases = [
         (any(), vec![400, 300, 200, 100]),
         (only(&[], &[]), vec![]),
         (only(&[2, 3], &[]), vec![300, 200]),
         (only(&[], &[100, 400]), vec![400, 100]),
         (only(&[3], &[300, 400]), vec![400, 300]),
-        (only(&many, &many), vec![400, 300, 200, 100]),
+        (only(&many, &[]), vec![400, 300, 200, 100]),
         (named(""), vec![400, 300, 200, 100]),
         (named("B"), vec![300, 100]),
         (named("_%"), vec![300]),
