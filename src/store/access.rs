@@ -1,6 +1,8 @@
 //! Users, access keys, roles and the record of what was asked, as they are stored. Passwords are argon2id hashes; secrets of
 //! keys are encrypted in the file and plain in these types.
 
+use std::fmt;
+
 use async_trait::async_trait;
 use secrecy::SecretString;
 
@@ -9,8 +11,11 @@ use crate::domain::ids::{AccessKeyId, Principal, RoleName, UserId};
 use crate::domain::permission::Permission;
 use crate::store::{AuditRecord, StoreError};
 
+/// Stands for a password hash in what is logged: who has the hash can try passwords at home.
+const HIDDEN: &str = "[REDACTED]";
+
 /// A user: a person or a program. Users are disabled, never removed: tasks and audit records name them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct UserRow {
     /// Its id.
     pub id: UserId,
@@ -28,6 +33,23 @@ pub struct UserRow {
     pub create_time: Timestamp,
     /// When its password was last set.
     pub password_time: Option<Timestamp>,
+}
+
+impl fmt::Debug for UserRow {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, name, password_hash, roles, certificate_names, disabled, create_time, password_time } = self;
+        formatter
+            .debug_struct("UserRow")
+            .field("id", id)
+            .field("name", name)
+            .field("password_hash", &password_hash.as_ref().map(|_| HIDDEN))
+            .field("roles", roles)
+            .field("certificate_names", certificate_names)
+            .field("disabled", disabled)
+            .field("create_time", create_time)
+            .field("password_time", password_time)
+            .finish()
+    }
 }
 
 /// An access key: proves its user by signing requests, and has exactly its user's rights.
@@ -70,7 +92,7 @@ pub struct AccessRows {
 }
 
 /// A user to be made.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct NewUser {
     /// `None`: the next free one above 1000.
     pub id: Option<UserId>,
@@ -84,8 +106,23 @@ pub struct NewUser {
     pub certificate_names: Vec<String>,
 }
 
-/// A change of one thing about access.
-#[derive(Clone, Debug)]
+impl fmt::Debug for NewUser {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, name, password_hash, roles, certificate_names } = self;
+        formatter
+            .debug_struct("NewUser")
+            .field("id", id)
+            .field("name", name)
+            .field("password_hash", &password_hash.as_ref().map(|_| HIDDEN))
+            .field("roles", roles)
+            .field("certificate_names", certificate_names)
+            .finish()
+    }
+}
+
+/// A change of one thing about access. It happens at the moment of its audit record. Whether roles that a user gets exist
+/// is not asked here; lists are stored ascending and without repeats.
+#[derive(Clone)]
 pub enum AccessChange {
     /// Makes a user.
     CreateUser(NewUser),
@@ -110,14 +147,45 @@ pub enum AccessChange {
     DeleteRole { name: RoleName },
 }
 
+impl fmt::Debug for AccessChange {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CreateUser(new) => formatter.debug_tuple("CreateUser").field(new).finish(),
+            Self::UpdateUser { user, roles, certificate_names, disabled } => formatter
+                .debug_struct("UpdateUser")
+                .field("user", user)
+                .field("roles", roles)
+                .field("certificate_names", certificate_names)
+                .field("disabled", disabled)
+                .finish(),
+            Self::SetPassword { user, password_hash: _ } => {
+                formatter.debug_struct("SetPassword").field("user", user).finish_non_exhaustive()
+            }
+            Self::CreateKey { id, user, secret: _ } => {
+                formatter.debug_struct("CreateKey").field("id", id).field("user", user).finish_non_exhaustive()
+            }
+            Self::UpdateKey { id, disabled } => {
+                formatter.debug_struct("UpdateKey").field("id", id).field("disabled", disabled).finish()
+            }
+            Self::RotateKey { id, secret: _ } => {
+                formatter.debug_struct("RotateKey").field("id", id).finish_non_exhaustive()
+            }
+            Self::CreateRole { name, permissions } => {
+                formatter.debug_struct("CreateRole").field("name", name).field("permissions", permissions).finish()
+            }
+            Self::DeleteRole { name } => formatter.debug_struct("DeleteRole").field("name", name).finish(),
+        }
+    }
+}
+
 /// How a change ended. All but `Done` left nothing behind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AccessChanged {
     /// It is on disk.
     Done,
-    /// The name, id or certificate name is somebody's.
+    /// The name, id or certificate name is somebody's. `what`: `user`, `user id`, `certificate name`, `access key` or `role`.
     Taken { what: &'static str, name: String },
-    /// What is to be changed is not there.
+    /// What is to be changed is not there; of a key that is to be made: its user.
     NotFound,
     /// A user has the role.
     RoleInUse { user: Principal },

@@ -9,7 +9,8 @@
 //! * `request` maps (principal, request id) to the task that it made, so that a repeat finds it.
 //! * `audit` names every mutation that was asked for: an accepted one in the same commit as the mutation, a refused one by
 //!   itself.
-//! * `user`, `access_key` and `role` say who may act. Secrets of keys and passwords of clusters are encrypted.
+//! * `user`, `access_key` and `role` say who may act. Secrets of keys and passwords of clusters are encrypted ([`vault`])
+//!   under a key that is not in the store ([`key_source`]).
 //! * Log lines (beside the events of their commit) and progress (the latest only, and not after a restart) are for
 //!   people; no decision reads them.
 //! * `cluster`, `zone`, `server`, `host` are the inventory: *observed* columns are written by sync only, *managed* ones
@@ -21,7 +22,9 @@
 pub mod access;
 pub mod encode;
 pub mod inventory;
+pub mod key_source;
 pub mod sqlite;
+pub mod vault;
 
 use async_trait::async_trait;
 use thiserror::Error;
@@ -119,6 +122,8 @@ pub enum Write {
 /// Index columns of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskRow {
+    /// Name of its operation.
+    pub name: String,
     /// Cluster.
     pub cluster: ClusterId,
     /// Physical cluster.
@@ -139,6 +144,7 @@ impl TaskRow {
     /// The columns of a folded task.
     pub fn of(task: &Task) -> Self {
         Self {
+            name: task.spec.graph.operation.name.clone(),
             cluster: task.spec.cluster.id,
             cluster_key: task.spec.cluster.key.clone(),
             server: task.spec.server.id,
@@ -274,11 +280,11 @@ pub enum TaskOrder {
     Id,
     /// Name.
     Name,
-    /// State.
+    /// The word of its state.
     State,
     /// Acceptance.
     CreateTime,
-    /// Close; those that are open come first.
+    /// Close; those that are open come before all that are closed, from the largest on behind them.
     FinishTime,
 }
 

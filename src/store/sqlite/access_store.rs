@@ -1,31 +1,37 @@
-//! [`AccessStore`] over the file.
+//! [`AccessStore`] over the file: writes go through the writer thread in the order of the calls, reads through the pool.
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::SqliteStore;
+use super::{SqliteStore, access_read, access_write, commit};
 use crate::store::access::{AccessChange, AccessChanged, AccessRows, AccessStore, AuditFilter, StoredAuditRecord};
 use crate::store::{AuditRecord, StoreError};
 
 #[async_trait]
 impl AccessStore for SqliteStore {
     async fn access(&self) -> Result<AccessRows, StoreError> {
-        Ok(AccessRows::default())
+        let vault = Arc::clone(&self.vault);
+        self.readers.read(move |connection| access_read::access(connection, &vault)).await
     }
 
-    async fn change_access(&self, _change: AccessChange, _audit: AuditRecord) -> Result<AccessChanged, StoreError> {
-        Err(StoreError::Failed("not built".to_owned()))
+    async fn change_access(&self, change: AccessChange, audit: AuditRecord) -> Result<AccessChanged, StoreError> {
+        let vault = Arc::clone(&self.vault);
+        self.writer.change(move |connection| access_write::change(connection, &vault, &change, &audit)).await
     }
 
-    async fn record(&self, _audit: AuditRecord) -> Result<(), StoreError> {
-        Err(StoreError::Failed("not built".to_owned()))
+    async fn record(&self, audit: AuditRecord) -> Result<(), StoreError> {
+        self.writer.change(move |connection| Ok(Ok(commit::audit(connection, &audit)?))).await
     }
 
     async fn audit_records(
         &self,
-        _filter: &AuditFilter,
-        _below: Option<i64>,
-        _limit: u32,
+        filter: &AuditFilter,
+        below: Option<i64>,
+        limit: u32,
     ) -> Result<Vec<StoredAuditRecord>, StoreError> {
-        Err(StoreError::Failed("not built".to_owned()))
+        let filter = filter.clone();
+        let read = move |connection: &_| access_read::audit_records(connection, &filter, below, limit);
+        self.readers.read(read).await
     }
 }

@@ -3,8 +3,13 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::domain::ids::{ClusterKey, Fence, LARGEST_ID, Revision, Seq, TaskId};
-use crate::store::{AuditRecord, Author, Commit, CommitOutcome, TaskRow, Write, encode};
+use crate::domain::ids::{ClusterId, ClusterKey, Fence, LARGEST_ID, Revision, Seq, TaskId};
+use crate::store::{AuditOutcome, AuditRecord, Author, Commit, CommitOutcome, TaskRow, Write, encode};
+
+/// [`AuditOutcome`] as stored.
+pub(super) const ACCEPTED: &str = "ACCEPTED";
+/// [`AuditOutcome`] as stored.
+pub(super) const REFUSED: &str = "REFUSED";
 
 /// The bytes of a commit, made by the caller's thread to spare the writer's.
 pub(super) struct Encoded {
@@ -226,8 +231,8 @@ pub(super) fn task_id(value: i64) -> rusqlite::Result<TaskId> {
 fn write_row(connection: &Connection, task: TaskId, row: &TaskRow) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
-            "INSERT INTO task (id, cluster, cluster_key, server, state, creator, create_us, finish_us) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) \
+            "INSERT INTO task (id, cluster, cluster_key, server, state, creator, create_us, finish_us, name) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) \
              ON CONFLICT (id) DO UPDATE SET state = excluded.state, finish_us = excluded.finish_us",
         )?
         .execute(params![
@@ -239,6 +244,7 @@ fn write_row(connection: &Connection, task: TaskId, row: &TaskRow) -> rusqlite::
             row.creator.as_str(),
             row.create_time.as_micros(),
             row.finish_time.map(|time| time.as_micros()),
+            row.name,
         ])?;
     Ok(())
 }
@@ -282,10 +288,14 @@ fn apply(connection: &Connection, task: TaskId, write: &Write) -> rusqlite::Resu
 
 /// Names a mutation, in its own transaction.
 pub(super) fn audit(connection: &Connection, record: &AuditRecord) -> rusqlite::Result<()> {
+    let (outcome, reason) = match &record.outcome {
+        AuditOutcome::Accepted => (ACCEPTED, ""),
+        AuditOutcome::Refused { reason } => (REFUSED, reason.as_str()),
+    };
     connection
         .prepare_cached(
-            "INSERT INTO audit (at_us, principal, address, operation, target, arguments, trace_id) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            "INSERT INTO audit (at_us, principal, address, operation, target, arguments, trace_id, outcome, reason, \
+             cluster, task) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         )?
         .execute(params![
             record.at.as_micros(),
@@ -294,7 +304,11 @@ pub(super) fn audit(connection: &Connection, record: &AuditRecord) -> rusqlite::
             record.call.as_str(),
             record.target,
             record.arguments,
-            record.trace_id
+            record.trace_id,
+            outcome,
+            reason,
+            record.cluster.map(ClusterId::get),
+            record.task.map(TaskId::get),
         ])?;
     Ok(())
 }

@@ -1,62 +1,98 @@
 //! Reads of clusters, zones, servers and hosts, and the words in which routes are stored.
 
-use rusqlite::{Connection, Row, params};
-use secrecy::SecretString;
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 
+use super::conditions::{Conditions, order_of_clusters};
+use super::read::count;
 use crate::clock::Timestamp;
 use crate::domain::ids::{ClusterId, ClusterIdentity, ClusterKey, ServerId};
-use crate::store::StoreError;
-use crate::store::inventory::{ClusterRow, DefaultHost, HostRoute, ServerRow, ZoneRow};
+use crate::store::inventory::{ClusterFilter, ClusterOrder, ClusterRow, DefaultHost, HostRoute, ServerRow, ZoneRow};
+use crate::store::vault::{Place, Vault};
+use crate::store::{Page, StoreError};
 
 const CLUSTER: &str = "SELECT id, name, ob_cluster_id, fingerprint, endpoints, username, password, default_host, \
                        managed_status, observed_us, sync_error, lease_time_us, permanent_offline_us FROM cluster";
 
 /// One cluster.
-pub(super) fn cluster(connection: &Connection, id: ClusterId) -> Result<Option<ClusterRow>, StoreError> {
+pub(super) fn cluster(connection: &Connection, vault: &Vault, id: ClusterId) -> Result<Option<ClusterRow>, StoreError> {
     let mut statement = connection.prepare_cached(&format!("{CLUSTER} WHERE id = ?1"))?;
     let mut rows = statement.query([id.get()])?;
-    rows.next()?.map(cluster_row).transpose()
+    rows.next()?.map(|row| cluster_row(row, vault)).transpose()
 }
 
 /// The registration of a physical cluster.
-pub(super) fn cluster_of(connection: &Connection, key: &ClusterKey) -> Result<Option<ClusterRow>, StoreError> {
+pub(super) fn cluster_of(
+    connection: &Connection,
+    vault: &Vault,
+    key: &ClusterKey,
+) -> Result<Option<ClusterRow>, StoreError> {
     let mut statement = connection.prepare_cached(&format!("{CLUSTER} WHERE cluster_key = ?1"))?;
     let mut rows = statement.query([key.as_str()])?;
-    rows.next()?.map(cluster_row).transpose()
+    rows.next()?.map(|row| cluster_row(row, vault)).transpose()
 }
 
-/// Clusters above an id, ascending; of one name when given.
+/// `lease_time` and `server_permanent_offline_time` of a cluster as last read, microseconds.
+pub(super) fn times(connection: &Connection, id: ClusterId) -> rusqlite::Result<Option<(i64, i64)>> {
+    connection
+        .prepare_cached("SELECT lease_time_us, permanent_offline_us FROM cluster WHERE id = ?1")?
+        .query_row([id.get()], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()
+}
+
+/// Clusters above an id that a filter lets through, ascending.
 pub(super) fn clusters(
     connection: &Connection,
-    name: Option<&str>,
+    vault: &Vault,
+    filter: &ClusterFilter,
     above: Option<ClusterId>,
     limit: u32,
 ) -> Result<Vec<ClusterRow>, StoreError> {
-    let above = above.map_or(0, ClusterId::get);
+    let Conditions { text, mut values } = Conditions::of_clusters_above(filter, above);
+    values.push(i64::from(limit).into());
+    select(connection, vault, &format!("{CLUSTER} WHERE {text} ORDER BY id LIMIT ?"), values)
+}
+
+/// A page of the clusters that a filter lets through, and how many these are in all.
+pub(super) fn page(
+    connection: &Connection,
+    vault: &Vault,
+    filter: &ClusterFilter,
+    page: Page<ClusterOrder>,
+) -> Result<(Vec<ClusterRow>, u64), StoreError> {
+    let Conditions { text, mut values } = Conditions::of_clusters(filter);
+    let total = count(connection, &format!("SELECT count(*) FROM cluster WHERE {text}"), &values)?;
+    let order = order_of_clusters(page);
+    values.extend([i64::from(page.limit).into(), i64::from(page.offset).into()]);
+    let sql = format!("{CLUSTER} WHERE {text} ORDER BY {order} LIMIT ? OFFSET ?");
+    Ok((select(connection, vault, &sql, values)?, total))
+}
+
+fn select(
+    connection: &Connection,
+    vault: &Vault,
+    sql: &str,
+    values: Vec<Value>,
+) -> Result<Vec<ClusterRow>, StoreError> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(params_from_iter(values))?;
     let mut clusters = Vec::new();
-    let (condition, name) = match name {
-        Some(name) => ("name = ?3", name),
-        // Binds the name all the same, so that both statements take the same values.
-        None => ("?3 = ''", ""),
-    };
-    let sql = format!("{CLUSTER} WHERE id > ?1 AND {condition} ORDER BY id LIMIT ?2");
-    let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = statement.query(params![above, limit, name])?;
     while let Some(row) = rows.next()? {
-        clusters.push(cluster_row(row)?);
+        clusters.push(cluster_row(row, vault)?);
     }
     Ok(clusters)
 }
 
-fn cluster_row(row: &Row<'_>) -> Result<ClusterRow, StoreError> {
+fn cluster_row(row: &Row<'_>, vault: &Vault) -> Result<ClusterRow, StoreError> {
     let id = ClusterId::new(row.get(0)?).map_err(damaged)?;
     let endpoints: String = row.get(4)?;
+    let sealed: String = row.get(6)?;
     Ok(ClusterRow {
         id,
         identity: ClusterIdentity { name: row.get(1)?, ob_cluster_id: row.get(2)?, fingerprint: row.get(3)? },
         endpoints: serde_json::from_str(&endpoints).map_err(damaged)?,
         username: row.get(5)?,
-        password: SecretString::from(row.get::<_, String>(6)?),
+        password: vault.open(Place::ClusterPassword(id), &sealed).map_err(damaged)?,
         default_host: default_host(&row.get::<_, String>(7)?)?,
         managed_status: optional_word(row.get(8)?)?,
         observed_at: row.get::<_, Option<i64>>(9)?.map(Timestamp::from_micros),

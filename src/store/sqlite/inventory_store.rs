@@ -1,6 +1,8 @@
 //! [`InventoryStore`] over the file: writes go through the writer thread in the order of the calls, reads through the
 //! pool.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
 use super::{SqliteStore, inventory_read, inventory_write, observe};
@@ -15,11 +17,14 @@ use crate::store::{AuditRecord, Page, StoreError};
 #[async_trait]
 impl InventoryStore for SqliteStore {
     async fn register(&self, cluster: NewCluster, audit: AuditRecord) -> Result<Registered, StoreError> {
-        self.writer.change(move |connection| inventory_write::register(connection, &cluster, &audit)).await
+        let vault = Arc::clone(&self.vault);
+        self.writer.change(move |connection| inventory_write::register(connection, &vault, &cluster, &audit)).await
     }
 
     async fn update(&self, cluster: ClusterId, change: ClusterChange, audit: AuditRecord) -> Result<bool, StoreError> {
-        self.writer.change(move |connection| inventory_write::update(connection, cluster, &change, &audit)).await
+        let vault = Arc::clone(&self.vault);
+        let write = move |connection: &_| inventory_write::update(connection, &vault, cluster, &change, &audit);
+        self.writer.change(write).await
     }
 
     async fn deregister(&self, cluster: ClusterId, audit: AuditRecord) -> Result<Deregistered, StoreError> {
@@ -35,12 +40,13 @@ impl InventoryStore for SqliteStore {
     }
 
     async fn cluster(&self, cluster: ClusterId) -> Result<Option<ClusterRow>, StoreError> {
-        self.readers.read(move |connection| inventory_read::cluster(connection, cluster)).await
+        let vault = Arc::clone(&self.vault);
+        self.readers.read(move |connection| inventory_read::cluster(connection, &vault, cluster)).await
     }
 
     async fn cluster_of(&self, key: &ClusterKey) -> Result<Option<ClusterRow>, StoreError> {
-        let key = key.clone();
-        self.readers.read(move |connection| inventory_read::cluster_of(connection, &key)).await
+        let (vault, key) = (Arc::clone(&self.vault), key.clone());
+        self.readers.read(move |connection| inventory_read::cluster_of(connection, &vault, &key)).await
     }
 
     async fn clusters(
@@ -49,17 +55,18 @@ impl InventoryStore for SqliteStore {
         above: Option<ClusterId>,
         limit: u32,
     ) -> Result<Vec<ClusterRow>, StoreError> {
-        let name = filter.name.clone();
-        let read = move |connection: &_| inventory_read::clusters(connection, name.as_deref(), above, limit);
+        let (vault, filter) = (Arc::clone(&self.vault), filter.clone());
+        let read = move |connection: &_| inventory_read::clusters(connection, &vault, &filter, above, limit);
         self.readers.read(read).await
     }
 
     async fn clusters_page(
         &self,
-        _filter: &ClusterFilter,
-        _page: Page<ClusterOrder>,
+        filter: &ClusterFilter,
+        page: Page<ClusterOrder>,
     ) -> Result<(Vec<ClusterRow>, u64), StoreError> {
-        Err(StoreError::Failed("not built".to_owned()))
+        let (vault, filter) = (Arc::clone(&self.vault), filter.clone());
+        self.readers.read(move |connection| inventory_read::page(connection, &vault, &filter, page)).await
     }
 
     async fn zones(&self, cluster: ClusterId) -> Result<Vec<ZoneRow>, StoreError> {

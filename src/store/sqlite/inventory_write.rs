@@ -2,19 +2,25 @@
 //! every check, then every row.
 
 use rusqlite::{Connection, OptionalExtension, params};
-use secrecy::ExposeSecret;
+use secrecy::SecretString;
 
 use super::inventory_read::{default_host_text, route_text};
 use super::{commit, observe, read};
 use crate::domain::ids::{ClusterId, ServerAddr, ServerId};
 use crate::store::inventory::{ClusterChange, Deregistered, HostRoute, NewCluster, Registered};
+use crate::store::vault::{Place, Vault};
 use crate::store::{AuditRecord, StoreError};
 
 /// What a change answers: SQL's error is fatal, a [`StoreError`] is a refusal that wrote nothing.
 pub(super) type Changed<T> = rusqlite::Result<Result<T, StoreError>>;
 
 /// Registers a cluster with its first reading.
-pub(super) fn register(connection: &Connection, new: &NewCluster, record: &AuditRecord) -> Changed<Registered> {
+pub(super) fn register(
+    connection: &Connection,
+    vault: &Vault,
+    new: &NewCluster,
+    record: &AuditRecord,
+) -> Changed<Registered> {
     let key = new.identity.key();
     let known = connection
         .prepare_cached("SELECT id FROM cluster WHERE cluster_key = ?1")?
@@ -27,15 +33,19 @@ pub(super) fn register(connection: &Connection, new: &NewCluster, record: &Audit
         return Ok(Ok(taken));
     }
     let id = match new.id {
-        Some(id) => {
-            remember_chosen(connection, "cluster", id.get())?;
-            id
-        }
+        Some(id) => id,
         None => match cluster_id(next_id(connection, "cluster")?) {
             Ok(id) => id,
             Err(error) => return Ok(Err(error)),
         },
     };
+    let password = match seal(vault, id, &new.password) {
+        Ok(password) => password,
+        Err(error) => return Ok(Err(error)),
+    };
+    if new.id.is_some() {
+        remember_chosen(connection, "cluster", id.get())?;
+    }
     for (_, server) in &new.server_ids {
         remember_chosen(connection, "server", server.get())?;
     }
@@ -51,7 +61,7 @@ pub(super) fn register(connection: &Connection, new: &NewCluster, record: &Audit
             new.identity.fingerprint,
             serde_json::json!(new.endpoints).to_string(),
             new.username,
-            new.password.expose_secret(),
+            password,
             default_host_text(&new.default_host)
         ],
     )?;
@@ -64,6 +74,10 @@ pub(super) fn register(connection: &Connection, new: &NewCluster, record: &Audit
     observe::first(connection, id, &new.observation, &new.server_ids)?;
     commit::audit(connection, record)?;
     Ok(Ok(Registered::Done(id)))
+}
+
+fn seal(vault: &Vault, cluster: ClusterId, password: &SecretString) -> Result<String, StoreError> {
+    vault.seal(Place::ClusterPassword(cluster), password).map_err(|error| StoreError::Failed(error.to_string()))
 }
 
 /// An id that the caller chose and somebody else has.
@@ -84,14 +98,14 @@ fn taken(connection: &Connection, new: &NewCluster) -> rusqlite::Result<Option<R
 }
 
 /// The counter passes over an id that a caller chose, so that it never means something else.
-fn remember_chosen(connection: &Connection, counter: &str, id: i64) -> rusqlite::Result<()> {
+pub(super) fn remember_chosen(connection: &Connection, counter: &str, id: i64) -> rusqlite::Result<()> {
     connection
         .execute("INSERT INTO chosen_id (counter, id) VALUES (?1, ?2) ON CONFLICT DO NOTHING", params![counter, id])?;
     Ok(())
 }
 
 /// The next id of a small counter that nobody chose.
-fn next_id(connection: &Connection, counter: &str) -> rusqlite::Result<i64> {
+pub(super) fn next_id(connection: &Connection, counter: &str) -> rusqlite::Result<i64> {
     let mut chosen = connection.prepare_cached("SELECT 1 FROM chosen_id WHERE counter = ?1 AND id = ?2")?;
     loop {
         // No row: 2^53 registrations, which no file holds.
@@ -121,11 +135,16 @@ pub(super) fn server_id(
 /// Changes what people decide; false: no such cluster.
 pub(super) fn update(
     connection: &Connection,
+    vault: &Vault,
     cluster: ClusterId,
     change: &ClusterChange,
     record: &AuditRecord,
 ) -> Changed<bool> {
     let ClusterChange { endpoints, username, password, hosts, default_host } = change;
+    let password = match password.as_ref().map(|password| seal(vault, cluster, password)).transpose() {
+        Ok(password) => password,
+        Err(error) => return Ok(Err(error)),
+    };
     let changed = connection.execute(
         "UPDATE cluster SET endpoints = coalesce(?2, endpoints), username = coalesce(?3, username), \
          password = coalesce(?4, password), default_host = coalesce(?5, default_host) WHERE id = ?1",
@@ -133,7 +152,7 @@ pub(super) fn update(
             cluster.get(),
             endpoints.as_ref().map(|endpoints| serde_json::json!(endpoints).to_string()),
             username,
-            password.as_ref().map(|password| password.expose_secret()),
+            password,
             default_host.as_ref().map(default_host_text)
         ],
     )?;

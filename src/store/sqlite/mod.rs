@@ -1,8 +1,11 @@
 //! The embedded store: one SQLite file, one thread that writes, a few connections that read. `flock` on `<file>.lock` is
 //! the ownership, so there are no leases here. Nothing above this module knows SQL.
 
+mod access_read;
 mod access_store;
+mod access_write;
 mod commit;
+mod conditions;
 mod crash;
 mod inventory_read;
 mod inventory_store;
@@ -12,6 +15,7 @@ mod progress;
 mod read;
 mod readers;
 mod schema;
+mod secrets;
 mod writer;
 
 use std::path::Path;
@@ -23,6 +27,8 @@ use tokio::sync::{broadcast, watch};
 
 use crate::domain::event::StoredEvent;
 use crate::domain::ids::{ClusterId, ClusterKey, Fence, Principal, Revision, Seq, SubtaskId, TaskId};
+use crate::store::key_source::KeySource;
+use crate::store::vault::Vault;
 use crate::store::{
     Commit, LockRow, LogLine, Page, Pending, Progress, Store, StoreError, StoredTask, TaskFilter, TaskOrder,
 };
@@ -42,18 +48,20 @@ const ID_BLOCK: i64 = 1024;
 pub struct SqliteOptions {
     /// Connections that read at the same time.
     pub readers: usize,
+    /// Where the key of passwords and secrets comes from.
+    pub key: KeySource,
     /// Called when the outcome of a write is unknown. Must end the process: afterwards the store takes no more writes.
     pub on_fatal: OnFatal,
 }
 
 impl Default for SqliteOptions {
-    /// Four readers; a failed write ends the process.
+    /// Four readers; the key is in a file beside the store; a failed write ends the process.
     fn default() -> Self {
         let on_fatal = |words: &str| {
             tracing::error!("{words}; the process ends, and the next start reads what is on disk");
             std::process::abort();
         };
-        Self { readers: 4, on_fatal: Arc::new(on_fatal) }
+        Self { readers: 4, key: KeySource::default(), on_fatal: Arc::new(on_fatal) }
     }
 }
 
@@ -66,6 +74,7 @@ pub struct SqliteStore {
     committed: watch::Receiver<Seq>,
     ids: tokio::sync::Mutex<IdBlock>,
     store_id: String,
+    vault: Arc<Vault>,
     _lock: FileLock,
 }
 
@@ -77,17 +86,19 @@ struct IdBlock {
 }
 
 impl SqliteStore {
-    /// Opens the store in a file, which is made when it is not there. Blocks for the time of a migration.
+    /// Opens the store in a file, which is made when it is not there, with its key before it. Blocks for the time of a
+    /// migration. Refuses a file that is damaged, newer, in use or not ours, and a key that is missing or not the file's.
     pub fn open(path: impl AsRef<Path>, options: SqliteOptions) -> Result<Arc<Self>, StoreError> {
         let path = path.as_ref();
         let lock = FileLock::take(path)?;
-        let connection = schema::open_writer(path)?;
+        let (connection, vault) = schema::open_writer(path, &options.key)?;
         let store_id = connection.query_row("SELECT value FROM meta WHERE name = 'store_id'", [], |row| row.get(0))?;
         let (sender, committed) = watch::channel(read::head(&connection)?);
         let progress = Arc::new(ProgressBoard::new());
         let readers = Arc::new(Readers::open(path, options.readers)?);
         let writer = Writer::start(connection, options.on_fatal, sender, Arc::clone(&progress))?;
-        Ok(Arc::new(Self { writer, readers, progress, committed, ids: Default::default(), store_id, _lock: lock }))
+        let (ids, vault) = (Default::default(), Arc::new(vault));
+        Ok(Arc::new(Self { writer, readers, progress, committed, ids, store_id, vault, _lock: lock }))
     }
 
     fn with_progress(&self, mut stored: StoredTask) -> StoredTask {
@@ -163,8 +174,10 @@ impl Store for SqliteStore {
         Ok(tasks.into_iter().map(|stored| self.with_progress(stored)).collect())
     }
 
-    async fn page(&self, _filter: &TaskFilter, _page: Page<TaskOrder>) -> Result<(Vec<StoredTask>, u64), StoreError> {
-        Err(StoreError::Failed("not built".to_owned()))
+    async fn page(&self, filter: &TaskFilter, page: Page<TaskOrder>) -> Result<(Vec<StoredTask>, u64), StoreError> {
+        let filter = filter.clone();
+        let (tasks, total) = self.readers.read(move |connection| read::page(connection, &filter, page)).await?;
+        Ok((tasks.into_iter().map(|stored| self.with_progress(stored)).collect(), total))
     }
 
     async fn open_tasks(&self, cluster: Option<ClusterId>) -> Result<(Vec<StoredTask>, Seq), StoreError> {

@@ -37,21 +37,22 @@ pub(super) fn observe(
 ) -> Changed<Vec<String>> {
     let before = || -> Result<_, StoreError> {
         Ok((
-            inventory_read::cluster(connection, cluster)?,
+            inventory_read::times(connection, cluster)?,
             inventory_read::zones(connection, cluster)?,
             inventory_read::servers(connection, cluster)?,
         ))
     };
-    let (row, zones, servers) = match before() {
-        Ok((Some(row), zones, servers)) => (row, zones, servers),
+    let (times, zones, servers) = match before() {
+        Ok((Some(times), zones, servers)) => (times, zones, servers),
         // Forgotten while it was read.
         Ok((None, _, _)) => return Ok(Ok(Vec::new())),
         Err(error) => return Ok(Err(error)),
     };
     let mut changes = Changes(Vec::new());
-    changes.field("the cluster", "lease_time_us", row.lease_time_micros, observation.lease_time_micros);
-    let (was, is) = (row.permanent_offline_micros, observation.permanent_offline_micros);
-    changes.field("the cluster", "permanent_offline_us", was, is);
+    let (lease_time, permanent_offline) = times;
+    changes.field("the cluster", "lease_time_us", lease_time, observation.lease_time_micros);
+    let is = observation.permanent_offline_micros;
+    changes.field("the cluster", "permanent_offline_us", permanent_offline, is);
     write_cluster(connection, cluster, observation)?;
     observe_zones(connection, cluster, &zones, &observation.zones, &mut changes)?;
     observe_servers(connection, cluster, &servers, observation, &mut changes)?;

@@ -1,13 +1,14 @@
-//! Reads of tasks, events, locks, logs and the audit. Each function runs inside one read transaction and writes nothing.
+//! Reads of tasks, events, locks and logs. Each function runs inside one read transaction and writes nothing.
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 
 use super::commit::{lock_row, task_id};
+use super::conditions::{Conditions, order_of_tasks};
 use crate::domain::event::{StoredEvent, SubtaskState};
 use crate::domain::ids::{ClusterId, ClusterKey, Fence, Revision, Seq, SubtaskId, TaskId};
 use crate::domain::task::Task;
-use crate::store::{LockRow, LogLine, StoreError, StoredTask, TaskFilter, encode};
+use crate::store::{LockRow, LogLine, Page, StoreError, StoredTask, TaskFilter, TaskOrder, encode};
 
 /// Place of the last event.
 pub(super) fn head(connection: &Connection) -> Result<Seq, StoreError> {
@@ -103,32 +104,29 @@ pub(super) fn list(
     below: Option<TaskId>,
     limit: u32,
 ) -> Result<Vec<StoredTask>, StoreError> {
-    let TaskFilter { visible: _, name: _, cluster, server, states, creator } = filter;
-    let mut sql = "SELECT id FROM task WHERE true".to_owned();
-    let mut values: Vec<Value> = Vec::new();
-    let mut condition = |text: &str, value: Value| {
-        sql.push_str(text);
-        values.push(value);
-    };
-    if let Some(cluster) = cluster {
-        condition(" AND cluster = ?", cluster.get().into());
-    }
-    if let Some(server) = server {
-        condition(" AND server = ?", server.get().into());
-    }
-    if let Some(creator) = creator {
-        condition(" AND creator = ?", creator.as_str().to_owned().into());
-    }
-    if let Some(below) = below {
-        condition(" AND id < ?", below.get().into());
-    }
-    if !states.is_empty() {
-        let words: Vec<String> = states.iter().map(|state| format!("'{state}'")).collect();
-        sql.push_str(&format!(" AND state IN ({})", words.join(", ")));
-    }
-    sql.push_str(" ORDER BY id DESC LIMIT ?");
+    let Conditions { text, mut values } = Conditions::of_tasks_below(filter, below);
     values.push(i64::from(limit).into());
-    fold_all(connection, &sql, values)
+    fold_all(connection, &format!("SELECT id FROM task WHERE {text} ORDER BY id DESC LIMIT ?"), values)
+}
+
+/// A page of the tasks that a filter lets through, and how many these are in all.
+pub(super) fn page(
+    connection: &Connection,
+    filter: &TaskFilter,
+    page: Page<TaskOrder>,
+) -> Result<(Vec<StoredTask>, u64), StoreError> {
+    let Conditions { text, mut values } = Conditions::of_tasks(filter);
+    let total = count(connection, &format!("SELECT count(*) FROM task WHERE {text}"), &values)?;
+    let order = order_of_tasks(page);
+    values.extend([i64::from(page.limit).into(), i64::from(page.offset).into()]);
+    let sql = format!("SELECT id FROM task WHERE {text} ORDER BY {order} LIMIT ? OFFSET ?");
+    Ok((fold_all(connection, &sql, values)?, total))
+}
+
+/// What a statement counts.
+pub(super) fn count(connection: &Connection, sql: &str, values: &[Value]) -> Result<u64, StoreError> {
+    let count: i64 = connection.prepare_cached(sql)?.query_row(params_from_iter(values), |row| row.get(0))?;
+    u64::try_from(count).map_err(|_| StoreError::Damaged(format!("{count} rows were counted")))
 }
 
 /// Tasks that are not closed, and the head.

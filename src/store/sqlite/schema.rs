@@ -1,4 +1,5 @@
-//! The file of the embedded store: its lock, its creation, its schema and the check that it is whole. Knows no rows.
+//! The file of the embedded store: its lock, its creation, its schema and the check that it is whole. Knows no rows but those
+//! that say what the file is.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
@@ -8,12 +9,17 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 use rustix::fs::FlockOperation;
 
+use super::secrets;
 use crate::store::StoreError;
+use crate::store::key_source::KeySource;
+use crate::store::vault::Vault;
 
 /// The version that this program writes.
-const NEWEST: usize = 1;
+const NEWEST: usize = 2;
 /// The schema, oldest version first; version n is the nth.
-const VERSIONS: [&str; NEWEST] = [include_str!("schema_v1.sql")];
+const VERSIONS: [&str; NEWEST] = [include_str!("schema_v1.sql"), include_str!("schema_v2.sql")];
+/// From this version on secrets are encrypted.
+const ENCRYPTED_SINCE: usize = 2;
 /// `PRAGMA application_id` of our files: "obst".
 const APPLICATION_ID: i64 = 0x6f62_7374;
 /// A file has at least one page.
@@ -50,19 +56,25 @@ impl FileLock {
     }
 }
 
-/// The writer's connection to a file that exists in the newest schema; makes or migrates it before. The lock is held.
-pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
+/// The writer's connection to a file that exists in the newest schema, and what opens its secrets; makes or migrates it
+/// before. The lock is held.
+pub(super) fn open_writer(path: &Path, key: &KeySource) -> Result<(Connection, Vault), StoreError> {
     let exists = path.try_exists().map_err(|error| cannot_open(path, &error))?;
     if !exists {
-        create(path)?;
+        // The key comes first: a file whose secrets nobody can open must not be there at any moment.
+        create(path, &key.vault_or_new(path)?)?;
     }
     let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     check(path, &connection)?;
     let settings = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000; \
                     PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -16384;";
     connection.execute_batch(settings).map_err(|error| damaged(path, &error))?;
-    migrate(path, &mut connection)?;
-    Ok(connection)
+    let version = version(path, &connection)?;
+    let vault = if version < ENCRYPTED_SINCE { key.vault_or_new(path)? } else { key.vault(path)? };
+    migrate(path, &mut connection, version, &vault)?;
+    secrets::check_key(path, &connection, &vault)?;
+    secrets::wipe(path, &connection)?;
+    Ok((connection, vault))
 }
 
 /// A connection that cannot write.
@@ -84,7 +96,7 @@ fn connect(path: &Path, access: OpenFlags) -> Result<Connection, StoreError> {
 }
 
 /// Makes the file under another name first: under its own name it is whole or not there.
-fn create(path: &Path) -> Result<(), StoreError> {
+fn create(path: &Path, vault: &Vault) -> Result<(), StoreError> {
     let draft = beside(path, ".new");
     for leftover in [draft.clone(), beside(path, ".new-journal")] {
         match std::fs::remove_file(&leftover) {
@@ -96,7 +108,7 @@ fn create(path: &Path) -> Result<(), StoreError> {
     let made = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&draft);
     drop(made.map_err(|error| cannot_open(path, &error))?);
     let mut connection = connect(&draft, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    let filled = fill(&mut connection);
+    let filled = fill(&mut connection, vault);
     drop(connection);
     filled.map_err(|error| cannot_open(path, &error))?;
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -105,20 +117,23 @@ fn create(path: &Path) -> Result<(), StoreError> {
         .map_err(|error| cannot_open(path, &error))
 }
 
-fn fill(connection: &mut Connection) -> rusqlite::Result<()> {
+fn fill(connection: &mut Connection, vault: &Vault) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction
         .execute_batch("CREATE TABLE schema_version (version INTEGER PRIMARY KEY, written_by TEXT NOT NULL);")?;
-    apply_from(&transaction, 0)?;
+    apply_from(&transaction, 0, vault)?;
     let store_id = uuid::Uuid::new_v4().to_string();
     transaction.execute("INSERT INTO meta (name, value) VALUES ('store_id', ?1)", [store_id])?;
     transaction.commit()
 }
 
-fn apply_from(transaction: &rusqlite::Transaction<'_>, version: usize) -> rusqlite::Result<()> {
+fn apply_from(transaction: &rusqlite::Transaction<'_>, version: usize, vault: &Vault) -> rusqlite::Result<()> {
     for (index, sql) in VERSIONS.iter().enumerate().skip(version) {
         transaction.execute_batch(sql)?;
+        if index + 1 == ENCRYPTED_SINCE {
+            secrets::encrypt(transaction, vault)?;
+        }
         transaction.execute(
             "INSERT INTO schema_version (version, written_by) VALUES (?1, ?2)",
             (as_stored(index + 1), concat!("obsteward ", env!("CARGO_PKG_VERSION"))),
@@ -131,7 +146,8 @@ fn as_stored(version: usize) -> i64 {
     i64::try_from(version).unwrap_or(i64::MAX)
 }
 
-fn migrate(path: &Path, connection: &mut Connection) -> Result<(), StoreError> {
+/// The schema of a file, which this program knows.
+fn version(path: &Path, connection: &Connection) -> Result<usize, StoreError> {
     let stored: i64 = connection
         .query_row("SELECT coalesce(max(version), 0) FROM schema_version", [], |row| row.get(0))
         .map_err(|error| damaged(path, &error))?;
@@ -143,11 +159,19 @@ fn migrate(path: &Path, connection: &mut Connection) -> Result<(), StoreError> {
             NEWEST
         )));
     }
+    Ok(version)
+}
+
+fn migrate(path: &Path, connection: &mut Connection, version: usize, vault: &Vault) -> Result<(), StoreError> {
     if version == NEWEST {
         return Ok(());
     }
     let migrated = connection.transaction().and_then(|transaction| {
-        apply_from(&transaction, version)?;
+        if version < ENCRYPTED_SINCE {
+            // What is overwritten with its encrypted form is zeroed in the page at once.
+            transaction.execute_batch("PRAGMA secure_delete = ON")?;
+        }
+        apply_from(&transaction, version, vault)?;
         transaction.commit()
     });
     migrated.map_err(|error| {

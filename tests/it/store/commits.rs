@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use obsteward::domain::event::TaskState;
 use obsteward::domain::ids::{ClusterId, Fence, Principal, Revision, Seq, SubtaskId};
-use obsteward::store::{Author, CommitOutcome, LockRow, LogLine, Progress, Store, StoreError, TaskFilter, Write};
+use obsteward::store::{Author, CommitOutcome, LockRow, LogLine, Progress, StoreError, TaskFilter, Write};
 
-use super::{append, at, closing, commit, creation, key, request, sqlite, task_id};
+use super::{Whole, append, at, audit, audits, closing, commit, creation, key, request, sqlite, task_id};
 
 macro_rules! conformance {
     ($($name:ident),+ $(,)?) => {
@@ -40,7 +40,7 @@ conformance!(
 mod suite {
     use super::*;
 
-    pub async fn a_task_is_created_and_read_back(store: Arc<dyn Store>) {
+    pub async fn a_task_is_created_and_read_back(store: Arc<dyn Whole>) {
         let created = creation(100, 1);
         let outcome = commit(&*store, created.clone()).await;
         let last = created.events.len() as i64;
@@ -59,7 +59,7 @@ mod suite {
         assert_eq!(store.task(task_id(101)).await.unwrap(), None);
     }
 
-    pub async fn an_append_behind_the_revision_is_stale(store: Arc<dyn Store>) {
+    pub async fn an_append_behind_the_revision_is_stale(store: Arc<dyn Whole>) {
         commit(&*store, creation(100, 1)).await;
         assert!(matches!(commit(&*store, append(100, 2, 1, "a")).await, CommitOutcome::Committed { .. }));
         let stale = CommitOutcome::Stale { at: Revision::new(3) };
@@ -71,7 +71,7 @@ mod suite {
         assert_eq!(store.head().await.unwrap(), Seq::new(3));
     }
 
-    pub async fn an_owner_with_another_fence_is_fenced(store: Arc<dyn Store>) {
+    pub async fn an_owner_with_another_fence_is_fenced(store: Arc<dyn Whole>) {
         commit(&*store, creation(100, 1)).await;
         let fenced = CommitOutcome::Fenced { by: Fence::new(1) };
         assert_eq!(commit(&*store, append(100, 2, 7, "a")).await, fenced);
@@ -89,11 +89,12 @@ mod suite {
         }
     }
 
-    pub async fn a_cluster_has_one_holder(store: Arc<dyn Store>) {
+    pub async fn a_cluster_has_one_holder(store: Arc<dyn Whole>) {
         assert_eq!(store.lock(&key(1)).await.unwrap(), None);
         commit(&*store, creation(100, 1)).await;
         assert_eq!(commit(&*store, creation(200, 1)).await, CommitOutcome::LockHeld { task: task_id(100) });
         assert_eq!(store.task(task_id(200)).await.unwrap(), None);
+        assert_eq!(audits(&*store).await.len(), 1);
         assert!(matches!(commit(&*store, creation(300, 2)).await, CommitOutcome::Committed { .. }));
 
         let first = store.task(task_id(100)).await.unwrap().unwrap().task;
@@ -111,7 +112,7 @@ mod suite {
         assert_eq!(commit(&*store, thief).await, CommitOutcome::Fenced { by: Fence::new(2) });
     }
 
-    pub async fn a_known_request_is_replayed_before_the_lock(store: Arc<dyn Store>) {
+    pub async fn a_known_request_is_replayed_before_the_lock(store: Arc<dyn Whole>) {
         let remember = |id: i64, digest: &str| {
             let mut created = creation(id, 1);
             created.writes.push(Write::Request {
@@ -129,7 +130,7 @@ mod suite {
         assert_eq!(store.request(&Principal::new("bob"), "r1").await.unwrap(), None);
     }
 
-    pub async fn an_identical_commit_succeeds_again(store: Arc<dyn Store>) {
+    pub async fn an_identical_commit_succeeds_again(store: Arc<dyn Whole>) {
         let first = commit(&*store, creation(100, 1)).await;
         assert_eq!(commit(&*store, creation(100, 1)).await, first);
         let appended = commit(&*store, append(100, 2, 1, "a")).await;
@@ -140,9 +141,10 @@ mod suite {
         assert_eq!(commit(&*store, append(100, 2, 1, "a")).await, appended);
         assert_eq!(commit(&*store, append(100, 3, 1, "c")).await, CommitOutcome::Fenced { by: Fence::new(2) });
         assert_eq!(store.head().await.unwrap(), Seq::new(4));
+        assert_eq!(audits(&*store).await.len(), 1);
     }
 
-    pub async fn a_zombie_writes_nothing(store: Arc<dyn Store>) {
+    pub async fn a_zombie_writes_nothing(store: Arc<dyn Whole>) {
         commit(&*store, creation(100, 1)).await;
         assert_eq!(store.claim(task_id(100), &key(1)).await.unwrap(), Some(Fence::new(2)));
         assert_eq!(store.claim(task_id(200), &key(1)).await.unwrap(), None);
@@ -156,7 +158,7 @@ mod suite {
         assert_eq!(commit(&*store, append(100, after, 2, "late")).await, CommitOutcome::Fenced { by: Fence::new(2) });
     }
 
-    pub async fn a_batch_holds_each_commit_apart(store: Arc<dyn Store>) {
+    pub async fn a_batch_holds_each_commit_apart(store: Arc<dyn Whole>) {
         // All are queued before the first is waited for, so that some share a transaction.
         let mut asked = append(100, 2, 1, "asked");
         asked.author = request("x");
@@ -188,12 +190,12 @@ mod suite {
         assert_eq!(store.tail(Seq::ZERO, 10).await.unwrap().len(), 4);
     }
 
-    pub async fn a_dropped_pending_goes_on(store: Arc<dyn Store>) {
+    pub async fn a_dropped_pending_goes_on(store: Arc<dyn Whole>) {
         drop(store.submit(creation(100, 1)));
         assert!(matches!(commit(&*store, append(100, 2, 1, "a")).await, CommitOutcome::Committed { .. }));
     }
 
-    pub async fn a_malformed_commit_is_refused(store: Arc<dyn Store>) {
+    pub async fn a_malformed_commit_is_refused(store: Arc<dyn Whole>) {
         let mut empty = creation(100, 1);
         empty.events.clear();
         let mut rowless = creation(100, 1);
@@ -205,7 +207,7 @@ mod suite {
         assert!(matches!(commit(&*store, creation(100, 1)).await, CommitOutcome::Committed { .. }));
     }
 
-    pub async fn ids_are_consecutive_and_never_given_twice(store: Arc<dyn Store>) {
+    pub async fn ids_are_consecutive_and_never_given_twice(store: Arc<dyn Whole>) {
         assert_eq!(store.reserve_ids(9).await.unwrap(), 100_001);
         assert_eq!(store.reserve_ids(9).await.unwrap(), 100_010);
         let mut next = 100_019;
@@ -216,7 +218,7 @@ mod suite {
         }
     }
 
-    pub async fn reads_show_what_was_written(store: Arc<dyn Store>) {
+    pub async fn reads_show_what_was_written(store: Arc<dyn Whole>) {
         for (id, cluster) in [(100, 1), (200, 2), (300, 3)] {
             commit(&*store, creation(id, cluster)).await;
         }
@@ -234,6 +236,7 @@ mod suite {
         let texts = |lines: Vec<LogLine>| lines.into_iter().map(|line| line.text).collect::<Vec<_>>();
         assert_eq!(texts(store.log(task_id(100), None).await.unwrap()), ["one", "two", "three"]);
         assert_eq!(texts(store.log(task_id(100), Some(subtask)).await.unwrap()), ["one", "three"]);
+        assert_eq!(audits(&*store).await, [audit(), audit(), audit()]);
 
         let task = store.task(task_id(200)).await.unwrap().unwrap().task;
         commit(&*store, closing(&task)).await;
@@ -254,7 +257,7 @@ mod suite {
         assert_eq!(ids(store.open_tasks(Some(ClusterId::new(3).unwrap())).await.unwrap().0), [300]);
     }
 
-    pub async fn progress_lasts_while_the_subtask_runs(store: Arc<dyn Store>) {
+    pub async fn progress_lasts_while_the_subtask_runs(store: Arc<dyn Whole>) {
         commit(&*store, creation(100, 1)).await;
         let subtask = SubtaskId::new(101).unwrap();
         let progress = |done| Progress {
@@ -288,7 +291,7 @@ mod suite {
         assert_eq!(of_task().await.progress, []);
     }
 
-    pub async fn watchers_are_told_after_the_commit(store: Arc<dyn Store>) {
+    pub async fn watchers_are_told_after_the_commit(store: Arc<dyn Whole>) {
         let mut committed = store.committed();
         assert_eq!(*committed.borrow_and_update(), Seq::ZERO);
         commit(&*store, creation(100, 1)).await;

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use obsteward::domain::ids::Revision;
+use obsteward::store::key_source::KeySource;
 use obsteward::store::sqlite::{SqliteOptions, SqliteStore};
 use obsteward::store::{CommitOutcome, Store, StoreError};
 
@@ -16,7 +17,11 @@ use super::{append, commit, creation, sqlite, task_id};
 const WRITER_FILE: &str = "OBSTEWARD_TEST_WRITER_FILE";
 
 fn refusal(path: &Path) -> String {
-    match SqliteStore::open(path, SqliteOptions::default()) {
+    refusal_with(path, KeySource::default())
+}
+
+pub fn refusal_with(path: &Path, key: KeySource) -> String {
+    match SqliteStore::open(path, SqliteOptions { key, ..SqliteOptions::default() }) {
         Ok(_) => panic!("{} is opened", path.display()),
         Err(StoreError::Open(words)) => words,
         Err(error) => panic!("{error:?}"),
@@ -41,7 +46,7 @@ async fn a_reopened_store_has_everything() {
     assert_eq!(store.store_id(), id);
     assert!(store.reserve_ids(1).await.unwrap() > reserved + 8);
     assert_eq!(store.head().await.unwrap(), after.seq);
-    for file in ["store.db", "store.db.lock", "store.db-wal"] {
+    for file in ["store.db", "store.db.lock", "store.db.key", "store.db-wal"] {
         let mode = std::fs::metadata(directory.path().join(file)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{file}");
     }

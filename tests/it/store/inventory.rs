@@ -10,7 +10,7 @@ use obsteward::store::inventory::{
 };
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{append, at, audit, commit, creation, identity, sqlite, task_id};
+use super::{append, at, audit, audits, commit, creation, identity, sqlite, task_id};
 
 fn server(number: u8, ob_server_id: i64) -> ServerObservation {
     ServerObservation {
@@ -42,7 +42,7 @@ fn observation() -> ClusterObservation {
     }
 }
 
-fn cluster(number: i64) -> NewCluster {
+pub fn cluster(number: i64) -> NewCluster {
     NewCluster {
         id: None,
         identity: identity(number),
@@ -65,6 +65,7 @@ async fn a_cluster_is_registered_once_with_ids_that_read_well() {
     let (_directory, store) = sqlite();
     assert_eq!(store.register(cluster(1), audit()).await.unwrap(), Registered::Done(id(1)));
     assert_eq!(store.register(cluster(1), audit()).await.unwrap(), Registered::AlreadyRegistered(id(1)));
+    assert_eq!(audits(&*store).await, [audit()]);
     let row = store.cluster(id(1)).await.unwrap().unwrap();
     assert_eq!((row.identity, row.endpoints), (identity(1), vec!["10.0.0.1:2881".to_owned()]));
     assert_eq!((row.password.expose_secret(), row.default_host), ("s3cret", DefaultHost::Grpc { port: 2890 }));
@@ -110,6 +111,7 @@ async fn chosen_ids_are_kept_apart_from_counted_ones() {
     assert_eq!(store.register(taken, audit()).await.unwrap(), Registered::IdTaken { what: "cluster", id: 1 });
     let taken = NewCluster { id: None, identity: identity(3), ..chosen };
     assert_eq!(store.register(taken, audit()).await.unwrap(), Registered::IdTaken { what: "server", id: 1 });
+    assert_eq!(audits(&*store).await.len(), 2);
 }
 
 #[tokio::test]
@@ -155,10 +157,12 @@ async fn a_held_cluster_is_not_forgotten_and_a_fence_never_goes_back() {
     store.register(cluster(1), audit()).await.unwrap();
     commit(&*store, creation(100, 1)).await;
     assert_eq!(store.deregister(id(1), audit()).await.unwrap(), Deregistered::Held { task: task_id(100) });
+    assert_eq!(audits(&*store).await.len(), 2);
     let task = store.task(task_id(100)).await.unwrap().unwrap().task;
     commit(&*store, super::closing(&task)).await;
     assert_eq!(store.deregister(id(1), audit()).await.unwrap(), Deregistered::Done);
     assert_eq!(store.deregister(id(1), audit()).await.unwrap(), Deregistered::NotFound);
+    assert_eq!(audits(&*store).await.len(), 3);
     assert!(store.cluster(id(1)).await.unwrap().is_none());
     assert!(store.servers(id(1)).await.unwrap().is_empty());
     assert_eq!(store.lock(&identity(1).key()).await.unwrap().unwrap().fence.get(), 1);
@@ -180,4 +184,5 @@ async fn people_change_what_is_theirs() {
     let row = store.cluster(id(1)).await.unwrap().unwrap();
     assert_eq!((row.password.expose_secret(), row.username.as_str()), ("new", "root@sys"));
     assert_eq!(store.hosts(id(1)).await.unwrap(), [("10.0.0.1".to_owned(), HostRoute::Local)]);
+    assert_eq!(audits(&*store).await.len(), 2);
 }

@@ -1,10 +1,14 @@
 //! One conformance suite for every store, and what only the embedded one promises about its file.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop where it is")]
 
+mod access;
 mod commits;
 mod encode;
 mod file;
 mod inventory;
+mod keys;
+mod migration;
+mod pages;
 mod speed;
 
 use std::sync::Arc;
@@ -19,8 +23,15 @@ use obsteward::domain::ids::{
 };
 use obsteward::domain::status::StopType;
 use obsteward::domain::task::Task;
+use obsteward::store::access::{AccessStore, AuditFilter};
+use obsteward::store::inventory::InventoryStore;
 use obsteward::store::sqlite::{SqliteOptions, SqliteStore};
 use obsteward::store::{AuditRecord, Author, Commit, CommitOutcome, Store, TaskRow, Write};
+
+/// All that a store promises.
+pub trait Whole: Store + InventoryStore + AccessStore {}
+
+impl<T: Store + InventoryStore + AccessStore> Whole for T {}
 
 /// A store in a directory of its own.
 pub fn sqlite() -> (tempfile::TempDir, Arc<SqliteStore>) {
@@ -101,18 +112,29 @@ pub fn audit() -> AuditRecord {
     }
 }
 
+/// Everything in the audit log, newest first.
+pub async fn audits(store: &dyn AccessStore) -> Vec<AuditRecord> {
+    let records = store.audit_records(&AuditFilter::default(), None, 1000).await.expect("the audit log");
+    records.into_iter().map(|stored| stored.record).collect()
+}
+
 /// The commit that accepts a task and takes its cluster.
 pub fn creation(id: i64, cluster: i64) -> Commit {
-    let spec = spec(id, cluster);
+    creation_of(spec(id, cluster))
+}
+
+/// As [`creation`], of a task of one's own.
+pub fn creation_of(spec: TaskSpec) -> Commit {
+    let (id, cluster) = (spec.id, spec.cluster.key.clone());
     let events: Vec<Event> = create(spec).into_iter().map(|kind| Event { at: at(0), kind }).collect();
     let task = Task::fold(&events).expect("a task");
     Commit {
-        task: task_id(id),
+        task: id,
         after: Revision::ZERO,
         author: request(&format!("create-{id}")),
         events,
         row: Some(TaskRow::of(&task)),
-        writes: vec![Write::AcquireLock { cluster: key(cluster) }, Write::Audit(audit())],
+        writes: vec![Write::AcquireLock { cluster }, Write::Audit(audit())],
     }
 }
 

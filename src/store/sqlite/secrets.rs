@@ -1,0 +1,82 @@
+//! What stands encrypted in the file: the step from a file that has secrets in the clear to one that has none, and the check
+//! that a key is the file's.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OptionalExtension, params};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::domain::ids::ClusterId;
+use crate::store::StoreError;
+use crate::store::vault::{Place, Vault};
+
+/// What the check value says once it is opened.
+const CHECK: &str = "obsteward";
+/// Row of `meta` that is there until nothing of the plain secrets is left in the file or its log.
+const WIPE_PENDING: &str = "wipe_pending";
+
+/// Encrypts what version 1 kept in the clear, and keeps what the key is recognised by. In the migration's transaction.
+pub(super) fn encrypt(transaction: &Connection, vault: &Vault) -> rusqlite::Result<()> {
+    let seal = |place: Place<'_>, value: &SecretString| {
+        vault.seal(place, value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
+    };
+    let mut passwords = transaction.prepare("SELECT id, password FROM cluster")?;
+    let passwords = passwords
+        .query_map([], |row| Ok((row.get::<_, i64>(0)?, SecretString::from(row.get::<_, String>(1)?))))?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    for (id, password) in &passwords {
+        let cluster = ClusterId::new(*id).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+        let sealed = seal(Place::ClusterPassword(cluster), password)?;
+        transaction.execute("UPDATE cluster SET password = ?2 WHERE id = ?1", params![id, sealed])?;
+    }
+    let check = seal(Place::KeyCheck, &SecretString::from(CHECK))?;
+    transaction.execute("INSERT INTO meta (name, value) VALUES ('key_check', ?1)", [check])?;
+    if !passwords.is_empty() {
+        transaction.execute("INSERT INTO meta (name, value) VALUES (?1, '')", [WIPE_PENDING])?;
+    }
+    Ok(())
+}
+
+/// Refuses a key that is not the file's.
+pub(super) fn check_key(path: &Path, connection: &Connection, vault: &Vault) -> Result<(), StoreError> {
+    let sealed: Option<String> =
+        connection.query_row("SELECT value FROM meta WHERE name = 'key_check'", [], |row| row.get(0)).optional()?;
+    let opened = sealed.and_then(|sealed| vault.open(Place::KeyCheck, &sealed).ok());
+    if opened.is_some_and(|opened| opened.expose_secret() == CHECK) {
+        return Ok(());
+    }
+    Err(StoreError::Open(format!(
+        "the key is not that of the store {}; give the key that the store was made with, in its key file or in {}",
+        path.display(),
+        crate::store::key_source::KEY_VARIABLE
+    )))
+}
+
+/// Leaves no plain secret of version 1 in the file or its log: both are written anew. Goes on where a start before was ended.
+pub(super) fn wipe(path: &Path, connection: &Connection) -> Result<(), StoreError> {
+    let wiped = || -> rusqlite::Result<()> {
+        let pending = connection.prepare("SELECT 1 FROM meta WHERE name = ?1")?.exists([WIPE_PENDING])?;
+        if !pending {
+            return connection.execute_batch("PRAGMA secure_delete = OFF");
+        }
+        connection.execute_batch("PRAGMA secure_delete = ON; VACUUM;")?;
+        let busy: i64 = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+        if busy != 0 {
+            tracing::warn!(
+                "the passwords in the store {} are encrypted, and old ones may still stand in its log because another \
+                 program reads the file; end that program, then start again",
+                path.display()
+            );
+            return Ok(());
+        }
+        connection.execute("DELETE FROM meta WHERE name = ?1", [WIPE_PENDING])?;
+        connection.execute_batch("PRAGMA secure_delete = OFF")
+    };
+    wiped().map_err(|error| {
+        StoreError::Open(format!(
+            "the passwords in the store {} are encrypted, and old ones could not be wiped from the file, {error}; give \
+             its disk as much free space as the file has and start again",
+            path.display()
+        ))
+    })
+}
