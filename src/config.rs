@@ -379,38 +379,5 @@ impl StopConfig {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_example_shows_every_setting_with_its_default() {
-        let text = include_str!("../deploy/obsteward.toml");
-        let shown: Config = toml::from_str(text).unwrap();
-        assert_eq!(shown, Config::default());
-        for setting in [
-            "listen",
-            "insecure_listen",
-            "path",
-            "filter",
-            "format",
-            "state_directory",
-            "safe_units",
-            "one_end_per_seconds",
-            "poll_millis",
-            "precheck_seconds",
-            "gate_seconds",
-            "grace_seconds",
-            "leader_wait_seconds",
-            "reading_seconds",
-            "effect_timeout_seconds",
-            "enabled",
-        ] {
-            assert!(text.contains(&format!("{setting} =")), "{setting} is not in deploy/obsteward.toml");
-        }
-    }
-
-    #[test]
-    fn an_unknown_setting_is_an_error() {
-        assert!(toml::from_str::<Config>("[server]\nlisen = \"127.0.0.1:1\"").is_err());
-    }
-}
+#[path = "config_tests.rs"]
+mod tests;
