@@ -1,7 +1,7 @@
 //! The composition root: builds every part from a configuration, binds, and runs until told to end. Engine and store run
 //! on a current-thread runtime of their own, so that a thousand watchers that wake do not delay a commit.
 
-mod first_access;
+pub mod first_access;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -34,8 +34,10 @@ use crate::service::use_cases::UseCases;
 use crate::store::StoreError;
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::watch::Hub;
-pub use first_access::FirstAccessError;
+use first_access::FirstAccessError;
 
+/// Files that the service opens besides connections: the store, its log, agents, sessions of clusters.
+const OTHER_FILES: u64 = 256;
 /// How long the last users of the store may take to let go of it.
 const CLOSING: Duration = Duration::from_secs(1);
 
@@ -169,6 +171,7 @@ impl App {
                 Some((face, config.rest.clone()))
             }
         };
+        warn_of_too_few_files(config);
         let store = SqliteStore::open(&config.store.path, store_options(config))?;
         let gatekeeper = gatekeeper(config, &store, &clock).await?;
         let local = match &config.local_agent.state_directory {
@@ -307,6 +310,20 @@ fn store_options(_config: &Config) -> SqliteOptions {
     SqliteOptions::default()
 }
 
+/// A limit of connections that the process cannot reach ends in refused connections and in a store that cannot open files.
+fn warn_of_too_few_files(config: &Config) {
+    let faces = 1 + u64::from(config.rest.listen.is_some());
+    let wanted = u64::from(config.limits.connections) * faces + OTHER_FILES;
+    let allowed = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    if let Some(allowed) = allowed.filter(|allowed| *allowed < wanted) {
+        let connections = config.limits.connections;
+        tracing::warn!(
+            "this process may open {allowed} files, limits.connections = {connections} needs {wanted}: raise LimitNOFILE or \
+             lower the setting"
+        );
+    }
+}
+
 /// Who proves callers. With authentication on there must be somebody who may do everything, or nobody could ever begin.
 async fn gatekeeper(config: &Config, store: &Arc<SqliteStore>, _clock: &Clock) -> Result<Arc<Gatekeeper>, AppError> {
     if !config.auth.enabled {
@@ -314,7 +331,7 @@ async fn gatekeeper(config: &Config, store: &Arc<SqliteStore>, _clock: &Clock) -
         return Ok(Arc::new(Gatekeeper::open()));
     }
     let directory = Directory::open(Arc::clone(store) as _).await?;
-    first_access::make(&config.auth, &directory).await?;
+    let _wanted = first_access::wanted(&config.auth)?;
     if !first_access::has_administrator(&directory) {
         return Err(AppError::NoAdministrator);
     }

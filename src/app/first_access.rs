@@ -1,5 +1,5 @@
-//! Users, access keys and roles of the configuration, made when there are none of their names: reads the files of passwords
-//! and secrets, and warns of those that others may read.
+//! What the configuration says of users, access keys and roles, as `access` wants it: reads the files of passwords and
+//! secrets, and warns of those that others may read. May use `config` and `access`.
 
 use std::fmt;
 use std::io::{self, Read};
@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 
 use crate::access::Directory;
-use crate::config::{AuthConfig, UserConfig};
+use crate::config::{AuthConfig, KeyConfig, RoleConfig, UserConfig};
 use crate::domain::permission::{Permission, Rights};
 use crate::store::access::UserRow;
 
@@ -65,41 +65,79 @@ impl fmt::Display for Owner {
     }
 }
 
-/// How a user of the configuration proves itself besides by certificates.
+/// What is wanted.
+#[derive(Clone, Debug, Default)]
+pub struct Bootstrap {
+    /// Roles, made first.
+    pub roles: Vec<WantedRole>,
+    /// Users, made second.
+    pub users: Vec<WantedUser>,
+    /// Keys, made last.
+    pub keys: Vec<WantedKey>,
+}
+
+/// A role that is wanted.
 #[derive(Clone, Debug)]
-pub enum FirstPassword {
-    /// Not by a password.
-    None,
-    /// By this one, to be hashed.
+pub struct WantedRole {
+    /// Its name.
+    pub name: String,
+    /// Its permissions, `DOMAIN:id:ACTION`.
+    pub permissions: Vec<String>,
+}
+
+/// A user that is wanted.
+#[derive(Clone, Debug)]
+pub struct WantedUser {
+    /// Its name.
+    pub name: String,
+    /// Names of its roles.
+    pub roles: Vec<String>,
+    /// Its password; `None`: it has none.
+    pub password: Option<WantedPassword>,
+    /// Subject alternative names of its client certificates.
+    pub certificate_names: Vec<String>,
+}
+
+/// The password of a user that is wanted.
+#[derive(Clone, Debug)]
+pub enum WantedPassword {
+    /// Itself.
     Plain(SecretString),
-    /// By the one of this argon2id PHC string.
+    /// As a PHC string of argon2id.
     Hash(String),
 }
 
-/// What the files of the configuration hold, in its order: passwords of users, secrets of keys.
-#[derive(Debug)]
-pub struct Secrets {
-    /// Of each user.
-    pub passwords: Vec<FirstPassword>,
-    /// Of each key.
-    pub keys: Vec<SecretString>,
+/// An access key that is wanted.
+#[derive(Clone, Debug)]
+pub struct WantedKey {
+    /// Its id.
+    pub id: String,
+    /// Name of its user.
+    pub user: String,
+    /// Its secret.
+    pub secret: SecretString,
 }
 
-impl Secrets {
-    /// Reads the files.
-    pub fn read(config: &AuthConfig) -> Result<Self, FirstAccessError> {
-        let secret = |key: &crate::config::KeyConfig| first_line(&key.secret_file, Owner::Key(key.id.clone()));
-        Ok(Self {
-            passwords: config.users.iter().map(password).collect::<Result<_, _>>()?,
-            keys: config.keys.iter().map(secret).collect::<Result<_, _>>()?,
+/// What the configuration wants, with the passwords and secrets that its files hold.
+pub fn wanted(config: &AuthConfig) -> Result<Bootstrap, FirstAccessError> {
+    let role = |role: &RoleConfig| WantedRole { name: role.name.clone(), permissions: role.permissions.clone() };
+    let user = |user: &UserConfig| {
+        Ok(WantedUser {
+            name: user.name.clone(),
+            roles: user.roles.clone(),
+            password: password(user)?,
+            certificate_names: user.certificate_names.clone(),
         })
-    }
-}
-
-/// Makes what is missing.
-pub async fn make(config: &AuthConfig, _directory: &Directory) -> Result<(), FirstAccessError> {
-    let _secrets = Secrets::read(config)?;
-    Ok(())
+    };
+    let key = |key: &KeyConfig| {
+        let secret = first_line(&key.secret_file, Owner::Key(key.id.clone()))?;
+        Ok(WantedKey { id: key.id.clone(), user: key.user.clone(), secret })
+    };
+    Ok(Bootstrap {
+        roles: config.roles.iter().map(role).collect(),
+        users: config.users.iter().map(user).collect::<Result<_, FirstAccessError>>()?,
+        keys: config.keys.iter().map(key).collect::<Result<_, FirstAccessError>>()?,
+    })
 }
 
 /// Whether somebody may do everything and can prove to be himself.
@@ -113,13 +151,13 @@ pub fn has_administrator(directory: &Directory) -> bool {
     rows.users.iter().any(|user| !user.disabled && proves(user) && directory.rights_of(&user.roles).cover(&everything))
 }
 
-fn password(user: &UserConfig) -> Result<FirstPassword, FirstAccessError> {
+fn password(user: &UserConfig) -> Result<Option<WantedPassword>, FirstAccessError> {
     let owner = Owner::User(user.name.clone());
     match (&user.password_file, &user.password_hash) {
         (Some(_), Some(_)) => Err(FirstAccessError::TwoPasswords { owner }),
-        (Some(path), None) => Ok(FirstPassword::Plain(first_line(path, owner)?)),
-        (None, Some(hash)) => Ok(FirstPassword::Hash(hash.clone())),
-        (None, None) => Ok(FirstPassword::None),
+        (Some(path), None) => Ok(Some(WantedPassword::Plain(first_line(path, owner)?))),
+        (None, Some(hash)) => Ok(Some(WantedPassword::Hash(hash.clone()))),
+        (None, None) => Ok(None),
     }
 }
 
@@ -146,7 +184,6 @@ fn first_line(path: &Path, owner: Owner) -> Result<SecretString, FirstAccessErro
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::KeyConfig;
 
     fn user(name: &str) -> UserConfig {
         UserConfig {
@@ -175,16 +212,19 @@ mod tests {
                 user("certificate"),
             ],
             keys: vec![KeyConfig { id: "A1".to_owned(), user: "admin".to_owned(), secret_file: key_file }],
+            roles: vec![RoleConfig { name: "SHIFT".to_owned(), permissions: vec!["CLUSTER:7:READ".to_owned()] }],
             ..AuthConfig::default()
         };
-        let secrets = Secrets::read(&config).unwrap();
-        let [FirstPassword::Plain(plain), FirstPassword::Hash(hash), FirstPassword::None] = &secrets.passwords[..]
+        let wanted = wanted(&config).unwrap();
+        let [Some(WantedPassword::Plain(plain)), Some(WantedPassword::Hash(hash)), None] =
+            [0, 1, 2].map(|at: usize| wanted.users[at].password.as_ref())
         else {
-            panic!("{secrets:?}");
+            panic!("{wanted:?}");
         };
         assert_eq!((plain.expose_secret(), hash.as_str()), ("pass word ", "$argon2id$"));
-        assert_eq!(secrets.keys[0].expose_secret(), "s3cret");
-        assert!(!format!("{secrets:?}").contains("pass word") && !format!("{secrets:?}").contains("s3cret"));
+        assert_eq!((wanted.keys[0].user.as_str(), wanted.keys[0].secret.expose_secret()), ("admin", "s3cret"));
+        assert_eq!(wanted.roles[0].permissions, ["CLUSTER:7:READ"]);
+        assert!(!format!("{wanted:?}").contains("pass word") && !format!("{wanted:?}").contains("s3cret"));
     }
 
     #[test]
@@ -195,7 +235,7 @@ mod tests {
         std::fs::write(&empty, "\nsecret below\n").unwrap();
         let error = |user| {
             let config = AuthConfig { users: vec![user], ..AuthConfig::default() };
-            Secrets::read(&config).unwrap_err().to_string()
+            wanted(&config).unwrap_err().to_string()
         };
         let said = error(UserConfig { password_file: Some(missing.clone()), ..user("ops") });
         assert!(said.contains("user \"ops\"") && said.contains(&missing.display().to_string()), "{said}");

@@ -20,6 +20,7 @@ mod layers;
 mod oceanbase;
 mod refusals;
 mod right_process;
+mod serve;
 mod sim;
 mod slow_clients;
 mod stop_server;

@@ -221,6 +221,8 @@ async fn new_files_hold_for_new_connections_and_open_ones_go_on() {
     assert_eq!(get(&mut old_rest, "/nothing").await.unwrap().status, 404, "the open connection was cut");
     service.shutdown.cancel();
     assert_eq!(watched.message().await.unwrap().unwrap().status(), ServingStatus::NotServing, "the open watch was cut");
+    // A watch of health has no end; the service would wait for it as long as it waits for anybody.
+    drop((watched, watcher, old_rest));
     service.end().await;
 }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 
-const EXAMPLE: &str = include_str!("../deploy/obsteward.toml");
+const EXAMPLE: &str = include_str!("../../deploy/obsteward.toml");
 
 /// Every setting by its section; those without a default stand in the example behind a `#`.
 const SETTINGS: &[(&str, &[&str])] = &[
@@ -92,7 +92,24 @@ fn what_the_example_shows_behind_a_hash_is_right_too() {
 }
 
 #[test]
-fn an_unknown_setting_is_an_error() {
-    assert!(toml::from_str::<Config>("[server]\nlisen = \"127.0.0.1:1\"").is_err());
-    assert!(toml::from_str::<Config>("[[auth.users]]\nname = \"a\"\nroles = []\npassword = \"secret\"").is_err());
+fn an_unknown_setting_is_an_error_that_names_its_line_and_shows_no_value() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("obsteward.toml");
+    let error = |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        Config::read(&path).unwrap_err().to_string()
+    };
+    let said = error("[server]\nlisen = \"127.0.0.1:1\"");
+    assert!(said.starts_with(&format!("the configuration {} is wrong in line 2: ", path.display())), "{said}");
+    assert!(said.contains("unknown field `lisen`"), "{said}");
+    let said = error("[[auth.users]]\nname = \"a\"\nroles = []\npassword = \"hunter2\"\n");
+    assert!(said.contains("unknown field `password`") && !said.contains("hunter2"), "{said}");
+    assert!(error("[[auth.users]]\nname = \"a\"\npassword_hash = \"hunter2\nroles = []").contains("line 3"));
+    assert!(!error("[[auth.users]]\nname = \"a\"\npassword_hash = \"hunter2\nroles = []").contains("hunter2"));
+}
+
+#[test]
+fn a_hash_is_not_shown() {
+    let config: Config = toml::from_str("[[auth.users]]\nname = \"a\"\nroles = []\npassword_hash = \"$hash\"").unwrap();
+    assert!(format!("{config:?}").contains("***") && !format!("{config:?}").contains("$hash"));
 }
