@@ -124,6 +124,7 @@ impl Stage {
         let mut config = Config::default();
         config.server.listen = args.listen;
         config.store.path = directory.join("obsteward.db");
+        config.auth.enabled = false;
         let app = App::build(&config, Clock::system()).await.map_err(|error| Failure::Local(error.to_string()))?;
         let address = app.address();
         output.note(&format!("service on {address}, store {}", config.store.path.display()));
