@@ -19,6 +19,7 @@ mod grpcurl;
 mod layers;
 mod oceanbase;
 mod refusals;
+mod rest;
 mod right_process;
 mod sim;
 mod stop_server;

@@ -252,3 +252,40 @@ fn truncate(value: &mut String) {
         value.push('…');
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_told_in_the_documented_headers() {
+        let manner = Manner { moments: Moments::utc(), server: String::new(), codes: ErrorCodes::Numeric };
+        let asked = Asked {
+            begun: monotonic_now(),
+            trace_id: "0123456789abcdef".to_owned(),
+            language: Language::English,
+            object: "request",
+        };
+        let rate = Some(Rate { limit: 10, remaining: 0, reset_seconds: 7 });
+        let refusal = Refusal::RateLimited { limit: 10, window_seconds: 10, retry_after_millis: 6_500 };
+        for outcome in [Ok(Reply::Data(Value::Null)), Err(refusal.into())] {
+            let refused = outcome.is_err();
+            let response = manner.response(&asked, outcome, rate);
+            for (name, value) in [("RateLimit-Limit", "10"), ("RateLimit-Remaining", "0"), ("RateLimit-Reset", "7")] {
+                assert_eq!(response.headers()[name], value);
+            }
+            assert_eq!(response.headers().get(RETRY_AFTER).map(HeaderValue::as_bytes), refused.then_some(&b"7"[..]));
+        }
+    }
+
+    #[test]
+    fn waits_are_whole_seconds_and_never_too_short() {
+        let now = Timestamp::from_micros(1_000_000);
+        let after = |millis| Retry::After(std::time::Duration::from_millis(millis));
+        assert_eq!(retry_after(&Retry::Never, now), None);
+        assert_eq!(retry_after(&after(0), now), Some(1));
+        assert_eq!(retry_after(&after(1500), now), Some(2));
+        assert_eq!(retry_after(&Retry::At(Timestamp::from_micros(4_200_000)), now), Some(4));
+        assert_eq!(retry_after(&Retry::At(Timestamp::from_micros(5)), now), Some(1));
+    }
+}
