@@ -24,6 +24,7 @@ mod grpcurl;
 mod layers;
 mod oceanbase;
 mod refusals;
+mod rest;
 mod right_process;
 mod serve;
 mod sim;

@@ -1,4 +1,19 @@
-//! The REST face: the OCP v2 API over the same use cases as gRPC. Translates and decides nothing.
+//! The REST face: the OCP v2 API over the same use cases as gRPC. Translates and decides nothing. `openapi.yaml` describes
+//! it and is served with it; reference: ocp-v2.
+
+mod answer;
+mod call;
+mod event_body;
+mod events;
+mod inputs;
+mod inventory;
+mod inventory_body;
+mod language;
+mod moments;
+mod routes;
+mod stop;
+mod task_body;
+mod tasks;
 
 use std::sync::Arc;
 
@@ -8,6 +23,15 @@ use crate::api::auth::Gatekeeper;
 use crate::config::RestConfig;
 use crate::service::use_cases::UseCases;
 use crate::watch::Hub;
+
+pub use answer::{REASON, TRACE_ID};
+pub use language::Language;
+pub use moments::{Moments, UnknownTimeZone};
+pub use routes::{Method, Operation, ROUTES, Route};
+pub use task_body::context_text;
+
+/// The description of the face, as served.
+pub const OPENAPI: &str = include_str!("openapi.yaml");
 
 /// What the face stands on.
 pub struct Rest {
@@ -25,7 +49,8 @@ pub struct Rest {
     pub arrival_seconds: u64,
 }
 
-/// Every route. Requests carry a [`crate::net::peer::Peer`] among their extensions.
-pub fn router(_rest: Rest) -> Router {
-    Router::new()
+/// Every route. Requests carry a [`crate::net::peer::Peer`] among their extensions. A time zone that is not known is told in
+/// the log and answered with UTC: ask [`Moments::named`] first to refuse it.
+pub fn router(rest: Rest) -> Router {
+    routes::router(Arc::new(call::Face::new(rest)))
 }

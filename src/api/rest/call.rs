@@ -1,0 +1,262 @@
+//! What every request has around it: its trace, its body, its caller, its answer in an envelope — also when a handler
+//! panics — and, for a mutation whose parameters are wrong, its place in the audit log.
+
+use std::net::{IpAddr, SocketAddr};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::RequestExt;
+use axum::body::Body;
+use axum::extract::{RawPathParams, Request};
+use bytes::Bytes;
+use futures::FutureExt;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST};
+use http::request::Parts;
+use http::{HeaderMap, Response};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use tracing::{Instrument, debug, error, field, info, info_span, warn};
+
+use crate::api::auth::{self, Rate, SignedParts};
+use crate::api::rest::answer::{Asked, Failure, Manner, Reply};
+use crate::api::rest::inputs::Inputs;
+use crate::api::rest::language::Language;
+use crate::api::rest::moments::Moments;
+use crate::api::rest::routes::Operation;
+use crate::api::rest::{OPENAPI, Rest, events, inventory, stop, tasks};
+use crate::clock::monotonic_now;
+use crate::domain::call::Call;
+use crate::domain::refusal::Refusal;
+use crate::domain::status::Risk;
+use crate::net::peer::Peer;
+use crate::service::arguments::Caller;
+
+/// Longest path that an error repeats, in characters.
+const LONGEST_PATH: usize = 200;
+
+/// Where a request came out of the router.
+#[derive(Clone, Copy, Debug)]
+pub enum Target {
+    /// At a route.
+    Operation(Operation),
+    /// At a path that takes only these methods.
+    WrongMethod(&'static str),
+    /// Nowhere.
+    Unknown,
+}
+
+/// A request whose caller is proven.
+pub struct Proven {
+    /// Who.
+    pub caller: Caller,
+    /// Its parameters.
+    pub inputs: Inputs,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: Bytes,
+}
+
+/// The face with what is computed once.
+pub struct Face {
+    /// What it stands on.
+    pub rest: Rest,
+    /// How it answers.
+    pub manner: Manner,
+    /// Risks that may be accepted over it.
+    pub risks: Vec<Risk>,
+}
+
+impl Face {
+    /// Over what it stands on.
+    pub fn new(rest: Rest) -> Self {
+        let moments = Moments::named(&rest.config.time_zone).unwrap_or_else(|unknown| {
+            warn!("{unknown}; moments are in UTC");
+            Moments::utc()
+        });
+        let risks = rest.config.accepted_risks.iter().filter_map(|name| {
+            name.parse().map_err(|unknown| warn!("rest.accepted_risks: {unknown}, it stays without effect")).ok()
+        });
+        let risks = risks.collect();
+        let server = server_name(&rest);
+        let manner = Manner { moments, server, codes: rest.config.error_codes };
+        Self { rest, manner, risks }
+    }
+
+    /// Answers a request.
+    pub async fn answer(self: Arc<Self>, target: Target, request: Request) -> Response<Body> {
+        let object = match target {
+            Target::Operation(operation) => operation.as_str(),
+            Target::WrongMethod(_) | Target::Unknown => "request",
+        };
+        let asked = Asked {
+            begun: monotonic_now(),
+            trace_id: auth::trace_id(),
+            language: Language::of(request.headers()),
+            object,
+        };
+        let span = info_span!(
+            "rest",
+            operation = object,
+            trace_id = %asked.trace_id,
+            principal = field::Empty,
+            address = field::Empty,
+        );
+        let mut rate = None;
+        let work = AssertUnwindSafe(self.attend(&asked, target, request, &mut rate)).catch_unwind();
+        let outcome = work.instrument(span.clone()).await.unwrap_or_else(|_| {
+            // What it says went to standard error with its place; it may hold anything, so callers do not see it.
+            span.in_scope(|| error!("the handler of the request panicked"));
+            Err(Refusal::Internal { what: "the request could not be handled".to_owned() }.into())
+        });
+        let mut response = self.manner.response(&asked, outcome, rate);
+        let status = response.status();
+        span.in_scope(|| match status.as_u16() {
+            500.. => warn!(%status, "failed"),
+            400.. => info!(%status, "refused"),
+            _ => debug!(%status, "answered"),
+        });
+        if let Target::WrongMethod(allowed) = target
+            && let Ok(allowed) = http::HeaderValue::from_str(allowed)
+        {
+            response.headers_mut().insert(http::header::ALLOW, allowed);
+        }
+        response
+    }
+
+    async fn attend(
+        self: &Arc<Self>,
+        asked: &Asked,
+        target: Target,
+        mut request: Request,
+        rate: &mut Option<Rate>,
+    ) -> Result<Reply, Failure> {
+        if let Target::Operation(Operation::OpenApi) = target {
+            return Ok(description());
+        }
+        let path = match request.extract_parts::<RawPathParams>().await {
+            Ok(params) => Some(params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()),
+            Err(_) => None,
+        };
+        let (parts, body) = request.into_parts();
+        let body = self.body(&parts, body).await?;
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        let peer = parts.extensions.get::<Peer>().cloned().unwrap_or_else(|| Peer::plaintext(nowhere));
+        let authority = parts.uri.authority().map(http::uri::Authority::as_str);
+        let signed = SignedParts {
+            method: parts.method.as_str(),
+            path: parts.uri.path(),
+            query: parts.uri.query(),
+            host: parts.headers.get(HOST).and_then(|host| host.to_str().ok()).or(authority),
+            body: &body,
+        };
+        let admitted = self.rest.gatekeeper.admit(&parts.headers, Some(signed), &peer, &asked.trace_id).await;
+        let admitted = admitted.map_err(|denied| {
+            *rate = denied.rate;
+            denied.refusal
+        })?;
+        *rate = admitted.rate;
+        let caller = admitted.caller;
+        let span = tracing::Span::current();
+        span.record("principal", field::display(&caller.principal));
+        span.record("address", field::display(&caller.address));
+        let method = parts.method.as_str().to_owned();
+        match target {
+            Target::Unknown => Err(Refusal::RouteNotFound { method, path: shortened_path(&parts) }.into()),
+            Target::WrongMethod(allowed) => {
+                let (path, allowed) = (shortened_path(&parts), allowed.to_owned());
+                Err(Refusal::MethodNotAllowed { method, path, allowed }.into())
+            }
+            Target::Operation(operation) => {
+                let inputs = Inputs::new(path, parts.uri.query());
+                self.perform(asked, operation, Proven { caller, inputs, headers: parts.headers, body }).await
+            }
+        }
+    }
+
+    async fn perform(self: &Arc<Self>, asked: &Asked, operation: Operation, request: Proven) -> Result<Reply, Failure> {
+        match operation {
+            Operation::OpenApi => Ok(description()),
+            Operation::StopServer => stop::stop(self, request).await,
+            Operation::ListTasks => tasks::list(self, request).await,
+            Operation::GetTask => tasks::get(self, request).await,
+            Operation::RetryTask => tasks::retry(self, request).await,
+            Operation::GetSubtaskLog => tasks::log(self, request).await,
+            Operation::RetrySubtask => tasks::retry_subtask(self, request).await,
+            Operation::WatchTask => events::watch(self, asked, request).await,
+            Operation::ListClusters => inventory::clusters(self, request).await,
+            Operation::GetCluster => inventory::cluster(self, request).await,
+            Operation::ListZones => inventory::zones(self, request).await,
+            Operation::ListServers => inventory::servers(self, request).await,
+            Operation::GetServer => inventory::server(self, request).await,
+            Operation::ListZoneServers => inventory::zone_servers(self, request).await,
+        }
+    }
+
+    /// Arguments of a mutation; when they are wrong, that it was asked for is kept.
+    pub async fn checked<T>(&self, caller: &Caller, call: Call, arguments: Result<T, Failure>) -> Result<T, Failure> {
+        if let Err(failure) = &arguments {
+            self.rest.use_cases.refused(caller, call, &failure.refusal).await;
+        }
+        arguments
+    }
+
+    /// The whole body, bounded in bytes and time.
+    async fn body(&self, parts: &Parts, body: Body) -> Result<Bytes, Refusal> {
+        let limit = self.rest.body_bytes;
+        let declared = parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+        if declared.is_some_and(|length| length > limit) {
+            return Err(Refusal::BodyTooLarge { limit });
+        }
+        let limited = Limited::new(body, usize::try_from(limit).unwrap_or(usize::MAX));
+        let seconds = self.rest.arrival_seconds;
+        let arrived = tokio::time::timeout(Duration::from_secs(seconds), limited.collect()).await;
+        match arrived {
+            Err(_) => Err(Refusal::RequestTimeout { seconds }),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::BodyTooLarge { limit }),
+            Ok(Err(_)) => Err(Refusal::field("body", "broke off before its end, send it again")),
+            Ok(Ok(body)) => Ok(body.to_bytes()),
+        }
+    }
+}
+
+/// A body that is read must say that it is JSON; one that is empty need not.
+pub fn must_be_json(headers: &HeaderMap, body: &Bytes) -> Result<(), Refusal> {
+    if body.trim_ascii().is_empty() {
+        return Ok(());
+    }
+    let content_type = headers.get(CONTENT_TYPE).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    let media = content_type.as_deref().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    if media.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    let content_type = content_type.map_or_else(|| "no Content-Type".to_owned(), |given| cut(&given));
+    Err(Refusal::UnsupportedMediaType { content_type })
+}
+
+fn description() -> Reply {
+    let mut response = Response::new(Body::from(OPENAPI));
+    response.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static("application/yaml"));
+    Reply::Whole(response)
+}
+
+/// The name that was given, or the address that is listened on, or the machine's name.
+fn server_name(rest: &Rest) -> String {
+    let listened = rest.config.listen.map(|address| address.ip()).filter(|ip: &IpAddr| !ip.is_unspecified());
+    match (rest.config.server_name.as_str(), listened) {
+        ("", Some(ip)) => ip.to_string(),
+        ("", None) => rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        (name, _) => name.to_owned(),
+    }
+}
+
+fn shortened_path(parts: &Parts) -> String {
+    cut(parts.uri.path())
+}
+
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(LONGEST_PATH) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}

@@ -1,0 +1,119 @@
+//! The events of a task as server-sent events: a snapshot or, after a position, what followed it, in order, once. Ours, not
+//! OCP's: its programs poll.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::response::IntoResponse;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use futures::stream::{self, Stream, StreamExt};
+use http::{HeaderName, HeaderValue};
+use prost::Message;
+
+use crate::api::error_table::{Retry, row};
+use crate::api::rest::answer::{Asked, Failure, Reply};
+use crate::api::rest::call::{Face, Proven};
+use crate::api::rest::event_body;
+use crate::api::rest::inputs::{Inputs, shown};
+use crate::api::rest::tasks::task_id;
+use crate::domain::ids::Revision;
+use crate::domain::refusal::Refusal;
+use crate::proto::v1;
+use crate::service::arguments::WatchScope;
+use crate::watch::{Until, WatchTask, watch_task};
+
+/// Between two comments on a stream that is otherwise silent: proxies cut what says nothing.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// How long a client should wait before it connects again.
+const RECONNECT: Duration = Duration::from_secs(2);
+/// Where a client that lost its stream goes on: the id of the last event that it saw.
+const LAST_EVENT_ID: &str = "last-event-id";
+
+/// Begins the stream; what refuses it before it begins is an envelope.
+pub async fn watch(face: &Arc<Face>, asked: &Asked, request: Proven) -> Result<Reply, Failure> {
+    let Proven { caller, inputs, headers, .. } = request;
+    let watch = arguments(inputs, headers.get(LAST_EVENT_ID))?;
+    let permit = face.rest.gatekeeper.watch(&caller)?;
+    let sight = face.rest.use_cases.sight(&caller, WatchScope::Task(watch.task)).await?;
+    let messages = watch_task(&face.rest.hub, watch, sight).await?;
+    let (face, language, trace) = (Arc::clone(face), asked.language, asked.trace_id.clone());
+    let begun = asked.begun;
+    let first = Event::default().retry(RECONNECT).comment(format!("trace {trace}"));
+    let events = messages.map(move |message| {
+        // The permit lives as long as the stream.
+        let _counted = &permit;
+        let asked = Asked { begun, trace_id: trace.clone(), language, object: "watchTask" };
+        match message {
+            Ok(encoded) => event(&face, &asked, encoded.bytes().clone()),
+            Err(refusal) => broken(&face, &asked, &refusal),
+        }
+    });
+    let events = stream::iter([first]).chain(events);
+    let mut response = Sse::new(infallible(events))
+        .keep_alive(KeepAlive::new().interval(KEEP_ALIVE).text("keep-alive"))
+        .into_response();
+    // Proxies that collect an answer before they pass it on would make a watch useless.
+    response.headers_mut().insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    Ok(Reply::Whole(response))
+}
+
+fn arguments(mut inputs: Inputs, last: Option<&HeaderValue>) -> Result<WatchTask, Failure> {
+    let query = inputs.query_text("lastEventId");
+    // A browser that connects again sends the header, and the query as it was at first: the header is newer.
+    let last = last.map(|last| String::from_utf8_lossy(last.as_bytes()).into_owned()).filter(|last| !last.is_empty());
+    let after = match (last, query) {
+        (Some(last), _) => inputs.position("Last-Event-ID", &last),
+        (None, Some(query)) => inputs.position("lastEventId", &query),
+        (None, None) => None,
+    };
+    let until = match inputs.query_text("until").as_deref() {
+        None | Some("atRest") => Until::AtRest,
+        Some("closed") => Until::Closed,
+        Some(other) => {
+            let given = shown(other);
+            inputs.wrong("until", given, "is not known, give atRest or closed");
+            Until::AtRest
+        }
+    };
+    let progress = inputs.query_flag("progress").unwrap_or(false);
+    let task = task_id(inputs)?;
+    Ok(WatchTask { task, after: after.map(Revision::new), until, progress })
+}
+
+fn event(face: &Face, asked: &Asked, bytes: bytes::Bytes) -> Event {
+    let message = v1::WatchTaskResponse::decode(bytes).ok().and_then(|message| message.kind);
+    let Some(kind) = message else {
+        let refusal = Refusal::Internal { what: "an event of the watch cannot be read".to_owned() };
+        return broken(face, asked, &refusal);
+    };
+    let written = event_body::written(&face.manner.moments, &kind);
+    let event = Event::default().event(written.name).data(written.data);
+    match written.revision {
+        Some(revision) => event.id(revision.to_string()),
+        None => event,
+    }
+}
+
+/// The end of a watch that was refused in its course, or whose service ends.
+fn broken(face: &Face, asked: &Asked, refusal: &Refusal) -> Event {
+    let mut row = row(refusal);
+    let wait = match row.retry {
+        Retry::After(wait) => Some(wait),
+        Retry::Never | Retry::At(_) => None,
+    };
+    let error = face.manner.error(asked, &mut row, Vec::new());
+    let data = serde_json::to_string(&error).unwrap_or_default();
+    // Not `error`: browsers name what befalls the connection so.
+    let event = Event::default().event("failed").data(data);
+    match wait {
+        Some(wait) => event.retry(wait),
+        None => event,
+    }
+}
+
+fn infallible(
+    events: impl Stream<Item = Event> + Send + 'static,
+) -> impl Stream<Item = Result<Event, Infallible>> + Send {
+    events.map(Ok)
+}

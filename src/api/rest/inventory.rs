@@ -1,0 +1,129 @@
+//! Clusters, zones and servers (reference: ocp-v2, section 5; ocp-v2-task-graphs).
+
+use crate::api::rest::answer::{Failure, Reply};
+use crate::api::rest::call::{Face, Proven};
+use crate::api::rest::inputs::Inputs;
+use crate::api::rest::inventory_body::{self, Contents};
+use crate::api::rest::task_body::PageBody;
+use crate::domain::ids::{ClusterId, ServerId, ZoneName};
+use crate::domain::refusal::Refusal;
+use crate::domain::status::ClusterStatus;
+use crate::service::arguments::{Caller, ClusterName, ClusterSelection, ClusterView, ListServers, PageOf, ServerView};
+use crate::store::Page;
+use crate::store::inventory::ClusterOrder;
+
+/// Servers of a cluster that one answer holds: more than a cluster has.
+const MOST_SERVERS: u32 = 10_000;
+/// What a page of clusters is sorted by.
+const ORDERS: &[(&str, ClusterOrder)] = &[("id", ClusterOrder::Id), ("name", ClusterOrder::Name)];
+/// Statuses that OCP documents and that no cluster is in here: none of its operations is.
+const NEVER_SHOWN: [&str; 9] =
+    ["CREATING", "DELETING", "STARTING", "RESTARTING", "STOPPING", "TAKINGOVER", "MOVINGOUT", "SWITCHOVER", "FAILOVER"];
+
+struct List {
+    selection: ClusterSelection,
+    none: bool,
+    page: Page<ClusterOrder>,
+    number: u32,
+    size: u32,
+}
+
+/// A page of clusters.
+pub async fn clusters(face: &Face, request: Proven) -> Result<Reply, Failure> {
+    let List { selection, none, page, number, size } = clusters_arguments(request.inputs)?;
+    let found = if none {
+        PageOf { items: Vec::new(), total: 0 }
+    } else {
+        face.rest.use_cases.clusters_page(&request.caller, selection, page).await?
+    };
+    let contents = found.items.iter().map(|view| inventory_body::cluster(&face.manner.moments, view, None));
+    Reply::data(&PageBody::new(contents.collect(), found.total, number, size))
+}
+
+fn clusters_arguments(mut inputs: Inputs) -> Result<List, Failure> {
+    let name_part = inputs.query_name("name");
+    let known = "RUNNING, STOPPED, OPERATING, UNAVAILABLE and OCP's other statuses of clusters";
+    let statuses: Vec<Option<ClusterStatus>> = inputs.query_words("status", known, |word| {
+        let never = NEVER_SHOWN.contains(&word);
+        word.parse().ok().map(Some).or_else(|| never.then_some(None))
+    });
+    let (page, number, size) = inputs.page(ORDERS, (ClusterOrder::Id, false));
+    let shown: Vec<ClusterStatus> = statuses.iter().copied().flatten().collect();
+    let none = shown.is_empty() && !statuses.is_empty();
+    inputs.finish(List { selection: ClusterSelection { name_part, statuses: shown }, none, page, number, size })
+}
+
+/// One cluster with its zones and servers.
+pub async fn cluster(face: &Face, request: Proven) -> Result<Reply, Failure> {
+    let id = cluster_id(request.inputs, "id")?;
+    let (view, servers) = known(face, &request.caller, id).await?;
+    Reply::data(&inventory_body::cluster(&face.manner.moments, &view, Some(&servers)))
+}
+
+/// The zones of a cluster.
+pub async fn zones(face: &Face, request: Proven) -> Result<Reply, Failure> {
+    let id = cluster_id(request.inputs, "id")?;
+    let (view, servers) = known(face, &request.caller, id).await?;
+    Reply::data(&Contents { contents: inventory_body::zones(&face.manner.moments, &view, &servers) })
+}
+
+/// The servers of a cluster, of one region or IDC when named.
+pub async fn servers(face: &Face, request: Proven) -> Result<Reply, Failure> {
+    let mut inputs = request.inputs;
+    let (region, idc) = (inputs.query_name("regionName"), inputs.query_name("idcName"));
+    let id = cluster_id(inputs, "id")?;
+    let (view, servers) = known(face, &request.caller, id).await?;
+    let lies = |server: &&ServerView| {
+        let zone = view.zones.iter().map(|(zone, _)| zone).find(|zone| zone.name == server.row.zone);
+        let of = |wanted: &Option<String>, is: Option<&str>| wanted.as_deref().is_none_or(|wanted| is == Some(wanted));
+        of(&region, zone.map(|zone| zone.region.as_str())) && of(&idc, zone.map(|zone| zone.idc.as_str()))
+    };
+    list(face, &view, servers.iter().filter(lies))
+}
+
+/// The servers of a zone.
+pub async fn zone_servers(face: &Face, request: Proven) -> Result<Reply, Failure> {
+    let mut inputs = request.inputs;
+    let text = inputs.path_text("zoneName").unwrap_or_default();
+    let zone: Option<ZoneName> = inputs.parsed("zoneName", &text, text.parse());
+    let id = inputs.path_id("clusterId", ClusterId::new);
+    let (Some(zone), Some(id)) = (zone, id) else { return Err(inputs.failure()) };
+    inputs.finish(())?;
+    let (view, servers) = known(face, &request.caller, id).await?;
+    if !view.zones.iter().any(|(row, _)| row.name == zone) {
+        let description = format!("{zone} is not a zone of cluster {id}, see its zones");
+        return Err(Refusal::field("zoneName", description).into());
+    }
+    list(face, &view, servers.iter().filter(|server| server.row.zone == zone))
+}
+
+/// One server, its process looked at.
+pub async fn server(face: &Face, request: Proven) -> Result<Reply, Failure> {
+    let Proven { caller, mut inputs, .. } = request;
+    let (cluster, server) = (inputs.path_id("id", ClusterId::new), inputs.path_id("serverId", ServerId::new));
+    let (Some(cluster), Some(server)) = (cluster, server) else { return Err(inputs.failure()) };
+    inputs.finish(())?;
+    let found = face.rest.use_cases.get_server(&caller, cluster, server).await?;
+    let view = face.rest.use_cases.get_cluster(&caller, ClusterName::Id(cluster)).await?;
+    Reply::data(&inventory_body::server(&face.manner.moments, &view, &found))
+}
+
+fn list<'a>(face: &Face, view: &ClusterView, servers: impl Iterator<Item = &'a ServerView>) -> Result<Reply, Failure> {
+    let contents = servers.map(|server| inventory_body::server(&face.manner.moments, view, server));
+    Reply::data(&Contents { contents: contents.collect() })
+}
+
+/// A cluster as last recorded, with its servers.
+async fn known(face: &Face, caller: &Caller, id: ClusterId) -> Result<(ClusterView, Vec<ServerView>), Refusal> {
+    let view = face.rest.use_cases.get_cluster(caller, ClusterName::Id(id)).await?;
+    let asked = ListServers { cluster: id, zone: None, above: None, limit: MOST_SERVERS };
+    let servers = face.rest.use_cases.list_servers(caller, asked).await?;
+    Ok((view, servers))
+}
+
+fn cluster_id(mut inputs: Inputs, name: &str) -> Result<ClusterId, Failure> {
+    match inputs.path_id(name, ClusterId::new) {
+        Some(id) => inputs.finish(id),
+        None => Err(inputs.failure()),
+    }
+}

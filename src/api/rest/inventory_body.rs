@@ -1,0 +1,176 @@
+//! Clusters, zones and servers as OCP writes them (reference: ocp-v2, section 5). Keys stand in alphabetical order.
+
+use serde::Serialize;
+
+use crate::api::rest::moments::Moments;
+use crate::api::rest::task_body::PRIMARY;
+use crate::clock::Timestamp;
+use crate::domain::status::{InnerStatus, ServerStatus, StopType, ZoneStatus};
+use crate::service::arguments::{ClusterView, ServerView};
+use crate::store::inventory::ZoneRow;
+
+/// How OCP writes a moment that never was, STOP_TIME of a server that is not stopped.
+const NEVER: Timestamp = Timestamp::from_micros(0);
+
+/// A cluster. `statusAnalysis` is there when its last reading failed.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClusterBody {
+    id: i64,
+    name: String,
+    ob_cluster_id: i64,
+    ob_version: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    operating_task_instance_id: Option<i64>,
+    server_count: usize,
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status_analysis: Option<StatusAnalysis>,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    update_time: Option<String>,
+    zones: Vec<ZoneBody>,
+}
+
+#[derive(Serialize)]
+struct StatusAnalysis {
+    reason: String,
+}
+
+/// A zone; with its servers when they were asked for.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ZoneBody {
+    cluster_id: i64,
+    idc_name: String,
+    inner_status: &'static str,
+    name: String,
+    region_name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    servers: Option<Vec<ServerBody>>,
+    status: &'static str,
+}
+
+/// A server.
+#[derive(Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServerBody {
+    available_operations: Vec<&'static str>,
+    cluster_id: i64,
+    id: i64,
+    idc_name: String,
+    inner_status: &'static str,
+    ip: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    operating_task_instance_id: Option<i64>,
+    port: u16,
+    region_name: String,
+    sql_port: u16,
+    start_time: String,
+    status: &'static str,
+    stop_time: String,
+    update_time: String,
+    version: String,
+    with_rootserver: bool,
+    zone_name: String,
+}
+
+/// A list without pages.
+#[derive(Serialize)]
+pub struct Contents<T> {
+    /// All of it.
+    pub contents: Vec<T>,
+}
+
+/// A cluster; with the servers of its zones when they are given.
+pub fn cluster(moments: &Moments, view: &ClusterView, servers: Option<&[ServerView]>) -> ClusterBody {
+    let row = &view.row;
+    let reason = Some(row.sync_error.clone()).filter(|error| !error.is_empty());
+    ClusterBody {
+        id: row.id.get(),
+        name: row.identity.name.clone(),
+        ob_cluster_id: row.identity.ob_cluster_id,
+        ob_version: view.version.clone(),
+        operating_task_instance_id: view.operating_task.map(|task| task.get()),
+        server_count: view.server_count,
+        status: view.status.as_str(),
+        status_analysis: reason.map(|reason| StatusAnalysis { reason }),
+        kind: PRIMARY,
+        update_time: row.observed_at.map(|at| moments.text(at)),
+        zones: view.zones.iter().map(|(zone, status)| zone_body(moments, view, zone, *status, servers)).collect(),
+    }
+}
+
+/// The zones of a cluster with their servers.
+pub fn zones(moments: &Moments, view: &ClusterView, servers: &[ServerView]) -> Vec<ZoneBody> {
+    view.zones.iter().map(|(zone, status)| zone_body(moments, view, zone, *status, Some(servers))).collect()
+}
+
+fn zone_body(
+    moments: &Moments,
+    view: &ClusterView,
+    zone: &ZoneRow,
+    status: ZoneStatus,
+    servers: Option<&[ServerView]>,
+) -> ZoneBody {
+    let own = |servers: &[ServerView]| {
+        let own = servers.iter().filter(|server| server.row.zone == zone.name);
+        own.map(|one| server(moments, view, one)).collect()
+    };
+    ZoneBody {
+        cluster_id: view.row.id.get(),
+        idc_name: zone.idc.clone(),
+        inner_status: zone.inner_status.as_str(),
+        name: zone.name.to_string(),
+        region_name: zone.region.clone(),
+        servers: servers.map(own),
+        status: status.as_str(),
+    }
+}
+
+/// A server of a cluster.
+pub fn server(moments: &Moments, cluster: &ClusterView, view: &ServerView) -> ServerBody {
+    let row = &view.row;
+    let zone = cluster.zones.iter().map(|(zone, _)| zone).find(|zone| zone.name == row.zone);
+    ServerBody {
+        available_operations: available_operations(view),
+        cluster_id: row.cluster.get(),
+        id: row.id.get(),
+        idc_name: zone.map(|zone| zone.idc.clone()).unwrap_or_default(),
+        inner_status: row.inner_status.as_str(),
+        ip: row.addr.ip().to_string(),
+        operating_task_instance_id: view.operating_task.map(|task| task.get()),
+        port: row.addr.rpc_port(),
+        region_name: zone.map(|zone| zone.region.clone()).unwrap_or_default(),
+        sql_port: row.sql_port,
+        start_time: moments.text(row.start_service_time.unwrap_or(NEVER)),
+        status: view.status.as_str(),
+        stop_time: moments.text(row.stop_time.unwrap_or(NEVER)),
+        update_time: moments.text(row.observed_at),
+        version: row.build_version.clone(),
+        with_rootserver: row.with_rootserver,
+        zone_name: row.zone.to_string(),
+    }
+}
+
+/// What can be asked of it over this face now; a task that acts on it comes first.
+fn available_operations(view: &ServerView) -> Vec<&'static str> {
+    if view.operating_task.is_some() {
+        return Vec::new();
+    }
+    match (view.status, view.row.inner_status) {
+        (ServerStatus::Running, _) => vec![StopType::Service.as_str(), StopType::Process.as_str()],
+        // The service is stopped and the process still runs.
+        (ServerStatus::Stopped, InnerStatus::Active) => vec![StopType::Process.as_str()],
+        (ServerStatus::Stopped, InnerStatus::Inactive | InnerStatus::Deleting | InnerStatus::TakeoverByRs)
+        | (
+            ServerStatus::Stopping
+            | ServerStatus::Starting
+            | ServerStatus::Restarting
+            | ServerStatus::Deleting
+            | ServerStatus::Unavailable,
+            _,
+        ) => Vec::new(),
+    }
+}

@@ -1,0 +1,144 @@
+//! The table of routes, which `openapi.yaml` must agree with (tested), and the router that is made of it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::routing::{MethodFilter, MethodRouter, on};
+
+use crate::api::rest::call::{Face, Target};
+
+/// What a route does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// The description of the face; the only one that needs no authentication.
+    OpenApi,
+    /// Stops a server.
+    StopServer,
+    /// A page of tasks.
+    ListTasks,
+    /// One task.
+    GetTask,
+    /// Runs a failed task again.
+    RetryTask,
+    /// What a subtask logged.
+    GetSubtaskLog,
+    /// Runs a failed subtask again.
+    RetrySubtask,
+    /// The events of a task.
+    WatchTask,
+    /// A page of clusters.
+    ListClusters,
+    /// One cluster.
+    GetCluster,
+    /// The zones of a cluster.
+    ListZones,
+    /// The servers of a cluster.
+    ListServers,
+    /// One server.
+    GetServer,
+    /// The servers of a zone.
+    ListZoneServers,
+}
+
+impl Operation {
+    /// Its name in `openapi.yaml`, and the object that errors about its parameters name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::OpenApi => "openApi",
+            Self::StopServer => "stopObServer",
+            Self::ListTasks => "listTasks",
+            Self::GetTask => "getTask",
+            Self::RetryTask => "retryTask",
+            Self::GetSubtaskLog => "getSubtaskLog",
+            Self::RetrySubtask => "retrySubtask",
+            Self::WatchTask => "watchTask",
+            Self::ListClusters => "listClusters",
+            Self::GetCluster => "getCluster",
+            Self::ListZones => "listZones",
+            Self::ListServers => "listServers",
+            Self::GetServer => "getServer",
+            Self::ListZoneServers => "listZoneServers",
+        }
+    }
+}
+
+/// Method of a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// GET, and HEAD with it.
+    Get,
+    /// POST.
+    Post,
+}
+
+impl Method {
+    const fn filter(self) -> MethodFilter {
+        match self {
+            Self::Get => MethodFilter::GET,
+            Self::Post => MethodFilter::POST,
+        }
+    }
+
+    const fn allowed(self) -> &'static str {
+        match self {
+            Self::Get => "GET, HEAD",
+            Self::Post => "POST",
+        }
+    }
+}
+
+/// One route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// Its method.
+    pub method: Method,
+    /// Its path; parameters in braces.
+    pub path: &'static str,
+    /// What it does.
+    pub operation: Operation,
+}
+
+const fn get(path: &'static str, operation: Operation) -> Route {
+    Route { method: Method::Get, path, operation }
+}
+
+const fn post(path: &'static str, operation: Operation) -> Route {
+    Route { method: Method::Post, path, operation }
+}
+
+/// Every route. No path has two methods (tested), so that a wrong method has one answer.
+pub const ROUTES: &[Route] = &[
+    get("/openapi.yaml", Operation::OpenApi),
+    get("/api/v2/ob/clusters", Operation::ListClusters),
+    get("/api/v2/ob/clusters/{id}", Operation::GetCluster),
+    get("/api/v2/ob/clusters/{id}/zones", Operation::ListZones),
+    get("/api/v2/ob/clusters/{id}/servers", Operation::ListServers),
+    get("/api/v2/ob/clusters/{id}/servers/{serverId}", Operation::GetServer),
+    post("/api/v2/ob/clusters/{id}/servers/{serverId}/stop", Operation::StopServer),
+    get("/api/v2/clusters/{clusterId}/zones/{zoneName}/servers", Operation::ListZoneServers),
+    get("/api/v2/tasks/instances", Operation::ListTasks),
+    get("/api/v2/tasks/instances/{taskInstanceId}", Operation::GetTask),
+    get("/api/v2/tasks/{taskInstanceId}", Operation::GetTask),
+    post("/api/v2/tasks/instances/{taskInstanceId}/retry", Operation::RetryTask),
+    get("/api/v2/tasks/instances/{taskInstanceId}/events", Operation::WatchTask),
+    get("/api/v2/tasks/instances/{taskInstanceId}/subtasks/{subtaskInstanceId}/log", Operation::GetSubtaskLog),
+    post("/api/v2/tasks/instances/{taskInstanceId}/subtasks/{subtaskInstanceId}/retry", Operation::RetrySubtask),
+];
+
+/// The router of the table.
+pub fn router(face: Arc<Face>) -> Router {
+    let mut paths: BTreeMap<&str, MethodRouter> = BTreeMap::new();
+    for route in ROUTES {
+        let (right, wrong) = (Arc::clone(&face), Arc::clone(&face));
+        let (operation, allowed) = (route.operation, route.method.allowed());
+        let methods = on(route.method.filter(), move |request: Request| {
+            Arc::clone(&right).answer(Target::Operation(operation), request)
+        })
+        .fallback(move |request: Request| Arc::clone(&wrong).answer(Target::WrongMethod(allowed), request));
+        paths.insert(route.path, methods);
+    }
+    let router = paths.into_iter().fold(Router::new(), |router, (path, methods)| router.route(path, methods));
+    router.fallback(move |request: Request| Arc::clone(&face).answer(Target::Unknown, request))
+}

@@ -1,0 +1,87 @@
+//! `POST /api/v2/ob/clusters/{id}/servers/{serverId}/stop` (reference: ocp-stop-observer; ocp-v2, section 1): parameters in
+//! the query or in the body, the answer in the shape that is configured.
+
+use http::HeaderMap;
+use uuid::Uuid;
+
+use crate::api::grpc::fields::shortened;
+use crate::api::rest::answer::{Failure, Reply};
+use crate::api::rest::call::{Face, Proven, must_be_json};
+use crate::api::rest::inputs::{Inputs, shown};
+use crate::api::rest::task_body;
+use crate::domain::call::Call;
+use crate::domain::ids::{ClusterId, ServerId};
+use crate::domain::refusal::Refusal;
+use crate::domain::status::{Risk, StopType};
+use crate::service::arguments::StopServer;
+
+/// Header whose UUID makes a repeat of the request get the same task.
+pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// Records the task and answers with it.
+pub async fn stop(face: &Face, request: Proven) -> Result<Reply, Failure> {
+    let Proven { caller, mut inputs, headers, body } = request;
+    let arguments = match must_be_json(&headers, &body) {
+        Ok(()) => {
+            inputs.read_body(&body);
+            arguments(inputs, &headers, &face.risks)
+        }
+        Err(refusal) => Err(refusal.into()),
+    };
+    let asked = face.checked(&caller, Call::StopServer, arguments).await?;
+    let stored = face.rest.use_cases.stop_server(&caller, asked).await?;
+    task_body::accepted(face, &stored)
+}
+
+fn arguments(mut inputs: Inputs, headers: &HeaderMap, permitted: &[Risk]) -> Result<StopServer, Failure> {
+    let cluster = inputs.path_id("id", ClusterId::new);
+    let server = inputs.path_id("serverId", ServerId::new);
+    let force = inputs.flag("force").unwrap_or(false);
+    let stop_type = inputs.word("type", "STOP_PROCESS, STOP_SERVICE", |word| word.parse().ok());
+    if inputs.flag("freezeServer") == Some(true) {
+        // Ignoring it would let the caller believe that the server was frozen.
+        inputs.wrong(
+            "freezeServer",
+            true.into(),
+            "is not possible yet: run MINOR FREEZE first, and leave it out or false",
+        );
+    }
+    let accepted = inputs.words("acceptRisks", "QUORUM_LOSS, CLUSTER_UNREACHABLE", |word| word.parse::<Risk>().ok());
+    let accepted = accepted.unwrap_or_default();
+    let request_id = request_id(&mut inputs, headers);
+    let (Some(cluster), Some(server)) = (cluster, server) else { return Err(inputs.failure()) };
+    let asked = inputs.finish(StopServer {
+        cluster,
+        server,
+        force,
+        accepted_risks: accepted,
+        stop_type: stop_type.unwrap_or(StopType::Process),
+        request_id,
+        repeat_by_arguments: request_id.is_none(),
+        expected_server: None,
+        expire_time: None,
+    })?;
+    if asked.accepted_risks.iter().any(|risk| !permitted.contains(risk)) {
+        return Err(Refusal::RiskNotAcceptedHere { setting: "rest.accepted_risks" }.into());
+    }
+    Ok(asked)
+}
+
+fn request_id(inputs: &mut Inputs, headers: &HeaderMap) -> Option<Uuid> {
+    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let value = values.next()?;
+    if values.next().is_some() {
+        inputs.wrong("Idempotency-Key", serde_json::Value::Null, "is given more than once, give it once");
+        return None;
+    }
+    let text = value.to_str().unwrap_or_default();
+    // Hyphenated only: one id has one spelling.
+    let id = Some(text).filter(|text| text.len() == 36).and_then(|text| Uuid::parse_str(text).ok());
+    let id = id.filter(|id| !id.is_nil());
+    if id.is_none() {
+        let given = shortened(text);
+        let advice = "write one as 123e4567-e89b-42d3-a456-426614174000, or leave the header out";
+        inputs.wrong("Idempotency-Key", shown(text), format!("{given:?} is not a UUID, {advice}"));
+    }
+    id
+}

@@ -1,0 +1,486 @@
+//! Tasks as OCP writes them, in its two shapes (reference: ocp-v2, sections 1 and 2). Keys stand in alphabetical order, as
+//! in its samples. OCP knows three states of a task: what ours has beyond them is shown by its operation.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::api::rest::answer::{Failure, Reply};
+use crate::api::rest::call::Face;
+use crate::clock::Timestamp;
+use crate::config::TaskShape;
+use crate::domain::event::{Failure as StepFailure, Phase, SubtaskOperation, TaskOperation, TaskState};
+use crate::domain::task::{Subtask, Task};
+use crate::service::arguments::PageOf;
+use crate::store::{LogLine, StoredTask};
+
+/// Kind of every task here: somebody asked for it.
+const MANUAL: &str = "MANUAL";
+/// No task here is made from a template.
+const NO_DEFINITION: i64 = -1;
+/// No subtask here is one of several that run side by side.
+const NOT_PARALLEL: i32 = -1;
+/// No task here can be rolled back yet.
+const PROHIBIT_ROLLBACK: bool = true;
+
+/// Keys of the context in the order of the contract's sample; others follow in their own.
+const SAMPLE_ORDER: [&str; 7] = [
+    "cluster_id",
+    "former_cluster_status",
+    "target_zone_status",
+    "former_zone_status",
+    "zone_name",
+    "target_cluster_status",
+    "server_id",
+];
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ClusterBody<'a> {
+    id: i64,
+    name: &'a str,
+    ob_cluster_id: i64,
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct CreatorBody<'a> {
+    id: i64,
+    name: &'a str,
+}
+
+/// A task as the stop answers it by default: exactly the contract's keys.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LegacyTask<'a> {
+    cluster: ClusterBody<'a>,
+    context: String,
+    creator: CreatorBody<'a>,
+    id: i64,
+    name: &'a str,
+    start_time: String,
+    status: &'static str,
+    tasks: Vec<LegacySubtask<'a>>,
+}
+
+#[derive(Serialize)]
+struct LegacySubtask<'a> {
+    description: &'a str,
+    downstreams: Vec<i64>,
+    id: i64,
+    name: &'a str,
+    operation: &'static str,
+    status: &'static str,
+    upstreams: Vec<i64>,
+}
+
+/// A task as the stop answers it in the shape of OCP 4.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct V4Task<'a> {
+    cluster_id: i64,
+    context: ContextBody<'a>,
+    create_time: String,
+    creator: &'a str,
+    executor: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    finish_time: Option<String>,
+    id: i64,
+    name: &'a str,
+    operation: &'static str,
+    prohibit_rollback: bool,
+    start_time: String,
+    status: &'static str,
+    subtasks: Vec<SubtaskBody<'a>>,
+    task_definition_id: i64,
+    #[serde(rename = "type")]
+    kind: &'static str,
+}
+
+/// WrappedTaskInstance. `error` and `revision` are ours.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct WrappedTask<'a> {
+    cluster: ClusterBody<'a>,
+    context: EitherContext<'a>,
+    create_time: String,
+    creator: CreatorBody<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<StepError<'a>>,
+    executor: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    finish_time: Option<String>,
+    id: i64,
+    name: &'a str,
+    operation: &'static str,
+    prohibit_rollback: bool,
+    revision: i64,
+    start_time: String,
+    status: &'static str,
+    subtasks: Vec<SubtaskBody<'a>>,
+    task_definition_id: i64,
+    #[serde(rename = "type")]
+    kind: &'static str,
+}
+
+/// BasicTaskInstance.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct BasicTask<'a> {
+    cluster: ClusterBody<'a>,
+    creator: CreatorBody<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    finish_time: Option<String>,
+    id: i64,
+    name: &'a str,
+    operation: &'static str,
+    start_time: String,
+    status: &'static str,
+    subtasks: Vec<BasicSubtask<'a>>,
+    #[serde(rename = "type")]
+    kind: &'static str,
+}
+
+#[derive(Serialize)]
+struct BasicSubtask<'a> {
+    description: &'a str,
+    id: i64,
+    name: &'a str,
+    operation: &'static str,
+    status: &'static str,
+}
+
+/// SubtaskInstance. `error` is ours.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SubtaskBody<'a> {
+    class_name: &'static str,
+    description: &'a str,
+    downstreams: Vec<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<StepError<'a>>,
+    executor: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    finish_time: Option<String>,
+    id: i64,
+    name: &'a str,
+    node_type: &'static str,
+    operation: &'static str,
+    parallel_idx: i32,
+    prohibit_rollback: bool,
+    run_time: i32,
+    series_id: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    start_time: Option<String>,
+    status: &'static str,
+    timeout: u64,
+    upstreams: Vec<i64>,
+}
+
+#[derive(Serialize)]
+struct StepError<'a> {
+    code: &'a str,
+    message: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ContextBody<'a> {
+    list_map: &'a BTreeMap<String, Vec<String>>,
+    parallel: bool,
+    parallel_idx: i32,
+    string_map: &'a BTreeMap<String, String>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum EitherContext<'a> {
+    Text(String),
+    Object(ContextBody<'a>),
+}
+
+/// A page of a list.
+#[derive(Serialize)]
+pub struct PageBody<T> {
+    contents: Vec<T>,
+    page: PageInfo,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PageInfo {
+    number: u32,
+    size: u32,
+    total_elements: u64,
+    total_pages: u64,
+}
+
+impl<T> PageBody<T> {
+    /// Its items and place.
+    pub fn new(contents: Vec<T>, total_elements: u64, number: u32, size: u32) -> Self {
+        let total_pages = total_elements.div_ceil(u64::from(size.max(1)));
+        Self { contents, page: PageInfo { number, size, total_elements, total_pages } }
+    }
+}
+
+#[derive(Serialize)]
+struct LogBody {
+    log: String,
+}
+
+/// The word of OCP for a state of a task. Success always and only means that what was asked for was reached.
+pub const fn status(state: TaskState) -> &'static str {
+    match state {
+        TaskState::Running | TaskState::Canceling => "RUNNING",
+        TaskState::Successful => "SUCCESSFUL",
+        TaskState::Failed | TaskState::Cancelled | TaskState::RolledBack | TaskState::Refused | TaskState::GivenUp => {
+            "FAILED"
+        }
+    }
+}
+
+const fn operation(operation: TaskOperation) -> &'static str {
+    match operation {
+        TaskOperation::Execute => "EXECUTE",
+        TaskOperation::Retry => "RETRY",
+        TaskOperation::Rollback => "ROLLBACK",
+        TaskOperation::Cancel | TaskOperation::GiveUp => "CANCEL",
+    }
+}
+
+const fn subtask_operation(operation: SubtaskOperation) -> &'static str {
+    match operation {
+        SubtaskOperation::Execute => "EXECUTE",
+        SubtaskOperation::Retry => "RETRY",
+        SubtaskOperation::Rollback => "ROLLBACK",
+        SubtaskOperation::Skip | SubtaskOperation::RollbackSkip => "SKIP",
+        SubtaskOperation::Cancel => "CANCEL",
+    }
+}
+
+/// Class names that OCP's samples give to steps of these names; programs may show them (reference: ocp-v2, section 1).
+fn class_name(step: &str) -> &'static str {
+    match step {
+        "Prepare stop observer" => "com.alipay.ocp.service.task.business.server.PrepareStopObServerTask",
+        "Stop server" => "com.alipay.ocp.service.task.business.server.StopObServerTask",
+        "Stop observer process" => "com.alipay.ocp.service.task.business.server.StopObServerProcessTask",
+        "Update observer status" => "com.alipay.ocp.service.task.business.server.UpdateObServerStatusTask",
+        "Update zone status" => "com.alipay.ocp.service.task.business.zone.UpdateObZoneStatusTask",
+        "Sync cluster info" => "com.alipay.ocp.service.task.business.cluster.SyncClusterInfoTask",
+        "Update OB cluster status" => "com.alipay.ocp.service.task.business.cluster.UpdateObClusterStatusTask",
+        // Not published.
+        _ => "",
+    }
+}
+
+/// The context as Java writes it (contract): the sample's keys in the sample's order, then the others.
+pub fn context_text(strings: &BTreeMap<String, String>, lists: &BTreeMap<String, Vec<String>>) -> String {
+    let first = SAMPLE_ORDER.iter().filter_map(|key| strings.get_key_value(*key));
+    let rest = strings.iter().filter(|(key, _)| !SAMPLE_ORDER.contains(&key.as_str()));
+    let strings: Vec<String> = first.chain(rest).map(|(key, value)| format!("{key}={value}")).collect();
+    let lists: Vec<String> = lists.iter().map(|(key, values)| format!("{key}=[{}]", values.join(", "))).collect();
+    let (strings, lists) = (strings.join(", "), lists.join(", "));
+    format!("Context(parallelIdx={NOT_PARALLEL}, stringMap={{{strings}}}, listMap={{{lists}}})")
+}
+
+fn context(task: &Task) -> ContextBody<'_> {
+    ContextBody { list_map: &task.lists, parallel: false, parallel_idx: NOT_PARALLEL, string_map: &task.context }
+}
+
+fn cluster<'a>(task: &'a Task, kind: Option<&'static str>) -> ClusterBody<'a> {
+    let cluster = &task.spec.cluster;
+    ClusterBody { id: cluster.id.get(), name: &cluster.name, ob_cluster_id: cluster.ob_cluster_id, kind }
+}
+
+/// Since OceanBase 4 a whole cluster is never a standby; tenants are.
+pub const PRIMARY: &str = "PRIMARY";
+
+fn creator<'a>(face: &Face, task: &'a Task) -> CreatorBody<'a> {
+    let creator = &task.spec.creator;
+    CreatorBody { id: face.rest.use_cases.user_id(creator), name: creator.as_str() }
+}
+
+/// When it ended: for OCP a failed task has, though ours can be run again.
+fn finish_time(face: &Face, task: &Task) -> Option<String> {
+    let rests = match task.state.phase() {
+        Phase::AtRest => task.resting_since,
+        Phase::Moving | Phase::Closed => None,
+    };
+    task.finish_time.or(rests).map(|at| face.manner.moments.text(at))
+}
+
+/// Which process ran the step that began last.
+fn executor(task: &Task) -> &str {
+    let last = task.subtasks.iter().max_by_key(|subtask| subtask.started_at);
+    last.map_or("", |subtask| subtask.executor.as_str())
+}
+
+fn step_error(error: Option<&StepFailure>) -> Option<StepError<'_>> {
+    error.map(|error| StepError { code: &error.reason, message: &error.message })
+}
+
+fn upstreams(subtask: &Subtask) -> Vec<i64> {
+    subtask.spec.upstreams.iter().map(|id| id.get()).collect()
+}
+
+fn downstreams(task: &Task, subtask: &Subtask) -> Vec<i64> {
+    task.spec.graph.downstreams(subtask.spec.id).iter().map(|id| id.get()).collect()
+}
+
+/// Ascending by id, as in the contract's sample.
+fn by_id(task: &Task) -> Vec<&Subtask> {
+    let mut subtasks: Vec<&Subtask> = task.subtasks.iter().collect();
+    subtasks.sort_by_key(|subtask| subtask.spec.id);
+    subtasks
+}
+
+fn subtask_body<'a>(face: &Face, task: &Task, subtask: &'a Subtask, errors: bool) -> SubtaskBody<'a> {
+    let text = |at: Timestamp| face.manner.moments.text(at);
+    let order = task.in_execution_order();
+    SubtaskBody {
+        class_name: class_name(&subtask.spec.name),
+        description: &subtask.spec.description,
+        downstreams: downstreams(task, subtask),
+        error: step_error(subtask.error.as_ref().filter(|_| errors)),
+        executor: &subtask.executor,
+        finish_time: subtask.finished_at.map(text),
+        id: subtask.spec.id.get(),
+        name: &subtask.spec.name,
+        node_type: "JAVA_TASK",
+        operation: subtask_operation(subtask.operation),
+        parallel_idx: NOT_PARALLEL,
+        prohibit_rollback: PROHIBIT_ROLLBACK,
+        run_time: subtask.run_time,
+        series_id: order.iter().position(|one| one.spec.id == subtask.spec.id).unwrap_or_default(),
+        start_time: subtask.started_at.map(text),
+        status: subtask.state.as_str(),
+        timeout: subtask.spec.timeout.as_secs(),
+        upstreams: upstreams(subtask),
+    }
+}
+
+/// The answer to a stop, in the shape that is configured.
+pub fn accepted(face: &Face, stored: &StoredTask) -> Result<Reply, Failure> {
+    match face.rest.config.task_shape {
+        TaskShape::Legacy => legacy(face, &stored.task),
+        TaskShape::V4 => v4(face, &stored.task),
+    }
+}
+
+fn legacy(face: &Face, task: &Task) -> Result<Reply, Failure> {
+    let tasks = by_id(task).into_iter().map(|subtask| LegacySubtask {
+        description: &subtask.spec.description,
+        downstreams: downstreams(task, subtask),
+        id: subtask.spec.id.get(),
+        name: &subtask.spec.name,
+        operation: subtask_operation(subtask.operation),
+        status: subtask.state.as_str(),
+        upstreams: upstreams(subtask),
+    });
+    Reply::data(&LegacyTask {
+        cluster: cluster(task, None),
+        context: context_text(&task.context, &task.lists),
+        creator: creator(face, task),
+        id: task.spec.id.get(),
+        name: &task.spec.graph.operation.name,
+        start_time: face.manner.moments.text(task.create_time),
+        status: status(task.state),
+        tasks: tasks.collect(),
+    })
+}
+
+fn v4(face: &Face, task: &Task) -> Result<Reply, Failure> {
+    Reply::data(&V4Task {
+        cluster_id: task.spec.cluster.id.get(),
+        context: context(task),
+        create_time: face.manner.moments.text(task.create_time),
+        creator: task.spec.creator.as_str(),
+        executor: executor(task),
+        finish_time: finish_time(face, task),
+        id: task.spec.id.get(),
+        name: &task.spec.graph.operation.name,
+        operation: operation(task.operation),
+        prohibit_rollback: PROHIBIT_ROLLBACK,
+        start_time: face.manner.moments.text(task.create_time),
+        status: status(task.state),
+        subtasks: by_id(task).into_iter().map(|one| subtask_body(face, task, one, false)).collect(),
+        task_definition_id: NO_DEFINITION,
+        kind: MANUAL,
+    })
+}
+
+/// One task on its own.
+pub fn wrapped(face: &Face, stored: &StoredTask) -> Result<Reply, Failure> {
+    let task = &stored.task;
+    Reply::data(&WrappedTask {
+        cluster: cluster(task, Some(PRIMARY)),
+        context: match face.rest.config.task_shape {
+            TaskShape::Legacy => EitherContext::Text(context_text(&task.context, &task.lists)),
+            TaskShape::V4 => EitherContext::Object(context(task)),
+        },
+        create_time: face.manner.moments.text(task.create_time),
+        creator: creator(face, task),
+        error: step_error(task.error.as_ref()),
+        executor: executor(task),
+        finish_time: finish_time(face, task),
+        id: task.spec.id.get(),
+        name: &task.spec.graph.operation.name,
+        operation: operation(task.operation),
+        prohibit_rollback: PROHIBIT_ROLLBACK,
+        revision: task.revision.get(),
+        start_time: face.manner.moments.text(task.create_time),
+        status: status(task.state),
+        subtasks: by_id(task).into_iter().map(|one| subtask_body(face, task, one, true)).collect(),
+        task_definition_id: NO_DEFINITION,
+        kind: MANUAL,
+    })
+}
+
+/// One subtask on its own.
+pub fn subtask(face: &Face, task: &Task, subtask: &Subtask) -> Result<Reply, Failure> {
+    Reply::data(&subtask_body(face, task, subtask, true))
+}
+
+/// A page of tasks.
+pub fn page(face: &Face, found: &PageOf<StoredTask>, number: u32, size: u32) -> Result<Reply, Failure> {
+    let contents = found.items.iter().map(|stored| {
+        let task = &stored.task;
+        let subtasks = by_id(task).into_iter().map(|subtask| BasicSubtask {
+            description: &subtask.spec.description,
+            id: subtask.spec.id.get(),
+            name: &subtask.spec.name,
+            operation: subtask_operation(subtask.operation),
+            status: subtask.state.as_str(),
+        });
+        BasicTask {
+            cluster: cluster(task, Some(PRIMARY)),
+            creator: creator(face, task),
+            finish_time: finish_time(face, task),
+            id: task.spec.id.get(),
+            name: &task.spec.graph.operation.name,
+            operation: operation(task.operation),
+            start_time: face.manner.moments.text(task.create_time),
+            status: status(task.state),
+            subtasks: subtasks.collect(),
+            kind: MANUAL,
+        }
+    });
+    Reply::data(&PageBody::new(contents.collect(), found.total, number, size))
+}
+
+/// Lines of a log, each execution under a head as OCP writes it.
+pub fn log(face: &Face, lines: &[LogLine]) -> Result<Reply, Failure> {
+    let mut text: Vec<String> = Vec::with_capacity(lines.len() + 1);
+    let mut run_time = 0;
+    for line in lines {
+        let at = face.manner.moments.text(line.at);
+        if line.run_time != run_time {
+            run_time = line.run_time;
+            let operation = if run_time > 1 { "RETRY" } else { "EXECUTE" };
+            text.push(format!("############{{{operation}}}{{{at}}}############"));
+        }
+        text.push(format!("{at} {}", line.text));
+    }
+    Reply::data(&LogBody { log: text.join("\n") })
+}

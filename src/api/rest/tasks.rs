@@ -1,0 +1,179 @@
+//! Tasks: a page of them, one, what its subtasks logged, and another run (reference: ocp-v2, section 2).
+
+use crate::api::rest::answer::{Failure, Reply};
+use crate::api::rest::call::{Face, Proven};
+use crate::api::rest::inputs::Inputs;
+use crate::api::rest::task_body;
+use crate::domain::call::Call;
+use crate::domain::event::{SubtaskState, TaskState, Verb};
+use crate::domain::ids::{ClusterId, SubtaskId, TaskId};
+use crate::domain::refusal::Refusal;
+use crate::domain::task::Subtask;
+use crate::service::arguments::{Caller, ClusterName, PageOf, TaskRequest, TaskSelection};
+use crate::store::{Page, StoredTask, TaskOrder};
+
+/// What a page is sorted by. A task starts when it is accepted, as OCP counts it.
+const ORDERS: &[(&str, TaskOrder)] = &[
+    ("id", TaskOrder::Id),
+    ("name", TaskOrder::Name),
+    ("status", TaskOrder::State),
+    ("startTime", TaskOrder::CreateTime),
+    ("createTime", TaskOrder::CreateTime),
+    ("finishTime", TaskOrder::FinishTime),
+];
+/// States in which a subtask can be run again: those of its task at rest.
+const RETRIED_IN: &[TaskState] = &[TaskState::Failed, TaskState::Cancelled];
+
+/// Kind of a task as OCP sorts them; people ask for every one of ours.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Manual,
+    Other,
+}
+
+struct List {
+    selection: TaskSelection,
+    cluster_name: Option<String>,
+    /// Something is asked for that no task here has.
+    none: bool,
+    page: Page<TaskOrder>,
+    number: u32,
+    size: u32,
+}
+
+/// A page of tasks.
+pub async fn list(face: &Face, request: Proven) -> Result<Reply, Failure> {
+    let Proven { caller, inputs, .. } = request;
+    let List { mut selection, cluster_name, mut none, page, number, size } = list_arguments(inputs)?;
+    if let Some(name) = cluster_name {
+        match face.rest.use_cases.get_cluster(&caller, ClusterName::Name(name)).await {
+            Ok(cluster) => {
+                none |= selection.cluster.is_some_and(|id| id != cluster.row.id);
+                selection.cluster = Some(cluster.row.id);
+            }
+            Err(Refusal::ClusterNotFound { .. }) => none = true,
+            Err(refusal) => return Err(refusal.into()),
+        }
+    }
+    let found = if none {
+        PageOf { items: Vec::new(), total: 0 }
+    } else {
+        face.rest.use_cases.tasks_page(&caller, selection, page).await?
+    };
+    task_body::page(face, &found, number, size)
+}
+
+fn list_arguments(mut inputs: Inputs) -> Result<List, Failure> {
+    let name = inputs.query_name("name");
+    let states = inputs.query_words("status", "RUNNING, FAILED, SUCCESSFUL", states);
+    let kinds = inputs.query_words("type", "MANUAL, SYS_ONECE, SCHEDULED, SYS_SCHEDULED", |word| match word {
+        "MANUAL" => Some(Kind::Manual),
+        "SYS_ONECE" | "SCHEDULED" | "SYS_SCHEDULED" => Some(Kind::Other),
+        _ => None,
+    });
+    let cluster = inputs.query_id("clusterId", ClusterId::new);
+    let spelt = inputs.query_name("clusterName");
+    // OCP's own documents spell it so.
+    let misspelt = inputs.query_name("cluterName");
+    if let (Some(one), Some(other)) = (&spelt, &misspelt)
+        && one != other
+    {
+        inputs.wrong("clusterName", one.as_str().into(), "differs from cluterName, give one of them");
+    }
+    // Tasks of servers belong to no tenant.
+    let of_tenant = inputs.query_name("tenantName").is_some() | inputs.query_name("tenantId").is_some();
+    if let Some(host) = inputs.query_name("hostId") {
+        inputs.wrong("hostId", host.into(), "is not known here, hosts have no ids: use clusterId");
+    }
+    let (page, number, size) = inputs.page(ORDERS, (TaskOrder::Id, true));
+    let none = of_tenant || (!kinds.is_empty() && !kinds.contains(&Kind::Manual));
+    let selection = TaskSelection { cluster, server: None, states: states.concat(), name };
+    inputs.finish(List { selection, cluster_name: spelt.or(misspelt), none, page, number, size })
+}
+
+/// The states that a word of OCP stands for; the other way round: [`task_body::status`].
+fn states(word: &str) -> Option<Vec<TaskState>> {
+    let found: Vec<TaskState> =
+        TaskState::ALL.iter().copied().filter(|state| task_body::status(*state).eq_ignore_ascii_case(word)).collect();
+    (!found.is_empty()).then_some(found)
+}
+
+/// One task.
+pub async fn get(face: &Face, request: Proven) -> Result<Reply, Failure> {
+    let Proven { caller, inputs, .. } = request;
+    let task = task_id(inputs)?;
+    let stored = face.rest.use_cases.get_task(&caller, task).await?;
+    task_body::wrapped(face, &stored)
+}
+
+/// Runs a failed task again.
+pub async fn retry(face: &Face, request: Proven) -> Result<Reply, Failure> {
+    let Proven { caller, inputs, .. } = request;
+    let task = face.checked(&caller, Call::RetryTask, task_id(inputs)).await?;
+    let asked = TaskRequest { task, if_revision: None, expire_time: None };
+    let stored = face.rest.use_cases.retry_task(&caller, asked).await?;
+    task_body::wrapped(face, &stored)
+}
+
+/// What a subtask logged, over all its executions.
+pub async fn log(face: &Face, request: Proven) -> Result<Reply, Failure> {
+    let Proven { caller, inputs, .. } = request;
+    let (task, subtask) = subtask_id(inputs)?;
+    let lines = face.rest.use_cases.subtask_log(&caller, task, subtask).await?;
+    task_body::log(face, &lines)
+}
+
+/// Runs a failed subtask again. The graph is a chain: that is the retry of its task.
+pub async fn retry_subtask(face: &Face, request: Proven) -> Result<Reply, Failure> {
+    let Proven { caller, inputs, .. } = request;
+    let (task, subtask) = face.checked(&caller, Call::RetryTask, subtask_id(inputs)).await?;
+    let failed = failed_subtask(face, &caller, task, subtask).await.map_err(Failure::from);
+    let stored = face.checked(&caller, Call::RetryTask, failed).await?;
+    // What was looked at is what is run again, or nothing.
+    let asked = TaskRequest { task, if_revision: Some(stored.task.revision), expire_time: None };
+    let stored = face.rest.use_cases.retry_task(&caller, asked).await?;
+    let found = stored.task.subtasks.iter().find(|one| one.spec.id == subtask);
+    let found = found.ok_or_else(|| unknown_subtask(task, subtask))?;
+    task_body::subtask(face, &stored.task, found)
+}
+
+async fn failed_subtask(face: &Face, caller: &Caller, task: TaskId, subtask: SubtaskId) -> Result<StoredTask, Refusal> {
+    let stored = face.rest.use_cases.get_task(caller, task).await?;
+    let found: Option<&Subtask> = stored.task.subtasks.iter().find(|one| one.spec.id == subtask);
+    let state = found.ok_or_else(|| unknown_subtask(task, subtask))?.state;
+    let failed = match state {
+        SubtaskState::Failed => true,
+        SubtaskState::Pending
+        | SubtaskState::Ready
+        | SubtaskState::Running
+        | SubtaskState::Canceling
+        | SubtaskState::Successful => false,
+    };
+    if failed {
+        Ok(stored)
+    } else {
+        let (verb, state) = (Verb::Retry, stored.task.state);
+        Err(Refusal::VerbNotAllowed { task, verb, state, allowed_in: RETRIED_IN })
+    }
+}
+
+fn unknown_subtask(task: TaskId, subtask: SubtaskId) -> Refusal {
+    Refusal::field("subtaskInstanceId", format!("{subtask} is not a subtask of task {task}, read the task"))
+}
+
+/// The task of a request's path.
+pub fn task_id(mut inputs: Inputs) -> Result<TaskId, Failure> {
+    match inputs.path_id("taskInstanceId", TaskId::new) {
+        Some(task) => inputs.finish(task),
+        None => Err(inputs.failure()),
+    }
+}
+
+fn subtask_id(mut inputs: Inputs) -> Result<(TaskId, SubtaskId), Failure> {
+    let task = inputs.path_id("taskInstanceId", TaskId::new);
+    let subtask = inputs.path_id("subtaskInstanceId", SubtaskId::new);
+    match (task, subtask) {
+        (Some(task), Some(subtask)) => inputs.finish((task, subtask)),
+        (Some(_) | None, _) => Err(inputs.failure()),
+    }
+}

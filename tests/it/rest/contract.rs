@@ -1,0 +1,167 @@
+//! The contract: a stop answers what its sample shows, key by key, and the other shapes say the same.
+
+use axum::body::Body;
+use http::Request;
+use obsteward::config::TaskShape;
+use obsteward::domain::decide::{Input, Learned};
+use obsteward::domain::event::{Failure, FailureKind};
+use obsteward::domain::ids::SubtaskId;
+use obsteward::domain::status::StopType;
+use serde_json::{Value, json};
+
+use super::fake::SAMPLE_TASK;
+use super::{Fixture, STOP};
+use crate::fake_store::task_id;
+
+/// The sample of the documented API (reference: ocp-stop-observer), word by word.
+const SAMPLE: &str = include_str!("sample.json");
+
+fn sample() -> Value {
+    serde_json::from_str(SAMPLE).unwrap()
+}
+
+/// The same keys, nesting and types; items of a list as the sample's first.
+fn assert_same_shape(path: &str, is: &Value, sample: &Value) {
+    match (is, sample) {
+        (Value::Object(is), Value::Object(sample)) => {
+            assert!(is.keys().eq(sample.keys()), "{path}: {:?} {:?}", is.keys(), sample.keys());
+            is.iter().for_each(|(key, value)| assert_same_shape(&format!("{path}.{key}"), value, &sample[key]));
+        }
+        (Value::Array(is), Value::Array(sample)) => {
+            for item in is {
+                assert_same_shape(&format!("{path}[]"), item, sample.first().unwrap_or(item));
+            }
+        }
+        (Value::Bool(_), Value::Bool(_)) | (Value::String(_), Value::String(_)) => {}
+        (Value::Number(is), Value::Number(sample)) => assert_eq!(is.is_i64(), sample.is_i64(), "{path}"),
+        (is, sample) => panic!("{path}: {is} where the sample has {sample}"),
+    }
+}
+
+#[tokio::test]
+async fn a_stop_answers_the_contracts_sample() {
+    let fixture = Fixture::new().await;
+    let response = fixture.send(Request::post(STOP).body(Body::empty()).unwrap()).await;
+    let bytes = http_body_util::BodyExt::collect(response.into_body()).await.unwrap().to_bytes();
+    let text = String::from_utf8(bytes.to_vec()).unwrap();
+    let mut answer: Value = serde_json::from_str(&text).unwrap();
+    assert_same_shape("", &answer, &sample());
+    // The same task, so the same words: only the moment of its start is this test's.
+    assert_eq!(answer["data"]["startTime"], "1970-01-01T08:00:00.003+08:00");
+    answer["data"]["startTime"] = sample()["data"]["startTime"].clone();
+    assert_eq!(answer["data"], sample()["data"]);
+    assert_eq!(answer["server"], sample()["server"]);
+    // Keys are written in alphabetical order, as in the sample.
+    assert_eq!(text.replace(char::is_whitespace, "").find("\"data\":{\"cluster\":{\"id\":20,"), Some(1), "{text}");
+    insta::assert_json_snapshot!(answer, {
+        ".data.startTime" => "[moment]",
+        ".duration" => "[milliseconds]",
+        ".timestamp" => "[moment]",
+        ".traceId" => "[trace]",
+    });
+}
+
+#[tokio::test]
+async fn the_shape_of_version_4_is_a_setting() {
+    let fixture = Fixture::with(|config| config.task_shape = TaskShape::V4).await;
+    let answer = fixture.post_json(STOP, r#"{"type":"STOP_SERVICE","unknown":[1]}"#).await;
+    assert_eq!(answer.body["data"]["context"]["listMap"], json!({"server_ids": ["3"]}));
+    insta::assert_json_snapshot!(answer.body["data"], { ".**.startTime" => "[moment]", ".createTime" => "[moment]" });
+}
+
+#[tokio::test]
+async fn a_task_on_its_own_shows_its_errors_and_the_stop_does_not() {
+    let fixture = Fixture::new().await;
+    let stored = fixture.use_cases.accept(StopType::Process).await;
+    let prepare = stored.task.subtasks.iter().find(|one| one.spec.name == "Prepare stop observer").unwrap();
+    let failure = Failure::new(FailureKind::Expired, "EXPIRED", "consent ended");
+    let input = Input::StepFailed { subtask: prepare.spec.id, failure, learned: Learned::default() };
+    fixture.store.decide(task_id(SAMPLE_TASK), input);
+    let by_path = fixture.get(&format!("/api/v2/tasks/instances/{SAMPLE_TASK}")).await;
+    let by_alias = fixture.get(&format!("/api/v2/tasks/{SAMPLE_TASK}")).await;
+    assert_eq!(by_path.body["data"], by_alias.body["data"]);
+    let task = &by_path.body["data"];
+    assert_eq!((&task["status"], &task["error"]["code"]), (&json!("FAILED"), &json!("EXPIRED")), "{task}");
+    assert_eq!(task["cluster"], json!({"id": 20, "name": "ob_upgrade", "obClusterId": 20, "type": "PRIMARY"}));
+    assert_eq!(task["creator"], json!({"id": 100, "name": "admin"}));
+    assert!(task["finishTime"].is_string() && task["subtasks"][5]["error"]["message"] == "consent ended", "{task}");
+    let stopped = fixture.post(STOP).await;
+    assert!(!stopped.body.to_string().contains("consent ended"));
+}
+
+#[tokio::test]
+async fn a_subtask_is_run_again_with_its_task_and_only_when_it_failed() {
+    let fixture = Fixture::new().await;
+    let stored = fixture.use_cases.accept(StopType::Process).await;
+    let named = |name: &str| stored.task.subtasks.iter().find(|one| one.spec.name == name).unwrap().spec.id;
+    let (prepare, stop) = (named("Prepare stop observer"), named("Stop server"));
+    let retry = |id: SubtaskId| format!("/api/v2/tasks/instances/{SAMPLE_TASK}/subtasks/{id}/retry");
+    let refused = fixture.post(&retry(prepare)).await;
+    assert_eq!((refused.status.as_u16(), refused.reason()), (409, "VERB_NOT_ALLOWED"));
+    assert_eq!(refused.body["error"]["code"], 4007);
+    let failure = Failure::new(FailureKind::Expired, "EXPIRED", "consent ended");
+    let input = Input::StepFailed { subtask: prepare, failure, learned: Learned::default() };
+    fixture.store.decide(task_id(SAMPLE_TASK), input);
+    assert_eq!(fixture.post(&retry(stop)).await.reason(), "VERB_NOT_ALLOWED");
+    assert!(!fixture.last_call().contains("TaskRequest"), "nothing was asked");
+    let answer = fixture.post(&retry(prepare)).await;
+    assert_eq!((answer.status.as_u16(), &answer.body["data"]["id"]), (200, &json!(prepare.get())));
+    let head = fixture.store.log().last().unwrap().revision;
+    assert!(fixture.last_call().contains(&format!("if_revision: Some({head:?})")), "{}", fixture.last_call());
+}
+
+#[tokio::test]
+async fn lists_have_contents_and_pages() {
+    let fixture = Fixture::new().await;
+    fixture.use_cases.accept(StopType::Process).await;
+    let answer = fixture
+        .get("/api/v2/tasks/instances?name=stop&status=RUNNING,FAILED&cluterName=obtest&page=3&size=5&sort=name,desc")
+        .await;
+    let page = json!({"number": 3, "size": 5, "totalElements": 21, "totalPages": 5});
+    assert_eq!(answer.body["data"]["page"], page);
+    assert_eq!(answer.body["data"]["contents"][0]["subtasks"].as_array().unwrap().len(), 8);
+    assert_eq!(
+        fixture.last_call(),
+        "TaskSelection { cluster: Some(ClusterId(1)), server: None, states: [Running, Canceling, Failed, Cancelled, \
+         RolledBack, Refused, GivenUp], name: Some(\"stop\") } Page { order: Name, descending: true, offset: 10, limit: 5 }"
+    );
+    for nothing in ["clusterName=nowhere", "type=SCHEDULED", "tenantId=7", "clusterName=obtest&clusterId=2"] {
+        let answer = fixture.get(&format!("/api/v2/tasks/instances?{nothing}")).await;
+        assert_eq!(answer.body["data"]["page"]["totalElements"], 0, "{nothing}");
+    }
+    let clusters = fixture.get("/api/v2/ob/clusters?name=ob&status=RUNNING,CREATING").await;
+    assert_eq!(clusters.body["data"]["page"]["totalPages"], 1);
+    assert!(fixture.last_call().contains("statuses: [Running]"), "{}", fixture.last_call());
+    assert!(!clusters.body.to_string().contains("geheim"));
+    let none = fixture.get("/api/v2/ob/clusters?status=CREATING").await;
+    assert_eq!(none.body["data"]["contents"], json!([]));
+}
+
+#[tokio::test]
+async fn a_server_shows_when_it_was_stopped_and_what_can_be_asked() {
+    let fixture = Fixture::new().await;
+    let server = fixture.get("/api/v2/ob/clusters/1/servers/2").await;
+    insta::assert_json_snapshot!(server.body["data"]);
+    for (path, count) in [
+        ("/api/v2/ob/clusters/1/servers", 5),
+        ("/api/v2/ob/clusters/1/servers?regionName=r&idcName=i", 5),
+        ("/api/v2/ob/clusters/1/servers?regionName=elsewhere", 0),
+        ("/api/v2/clusters/1/zones/zone1/servers", 5),
+        ("/api/v2/ob/clusters/1/zones", 1),
+    ] {
+        let answer = fixture.get(path).await;
+        assert_eq!(answer.body["data"]["contents"].as_array().map(Vec::len), Some(count), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_log_is_one_text_with_a_head_for_each_execution() {
+    let fixture = Fixture::new().await;
+    let answer = fixture.get("/api/v2/tasks/instances/1/subtasks/101/log").await;
+    let expected = "############{EXECUTE}{1970-01-01T08:00:01.000+08:00}############\n\
+                    1970-01-01T08:00:01.000+08:00 looked\n\
+                    1970-01-01T08:00:02.000+08:00 failed\n\
+                    ############{RETRY}{1970-01-01T08:00:03.000+08:00}############\n\
+                    1970-01-01T08:00:03.000+08:00 looked again";
+    assert_eq!(answer.body["data"], json!({ "log": expected }));
+}

@@ -1,0 +1,209 @@
+//! What is wrong with a request is said by field; a mutation that is wrong is kept for the audit log.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::Bytes;
+use futures::{StreamExt, stream};
+use http::Request;
+use obsteward::domain::call::Call;
+use serde_json::json;
+
+use super::{Answer, Fixture, STOP};
+
+/// Path and query, content type, body; then status, reason and the fields that are wrong.
+type Case = (&'static str, Option<&'static str>, &'static str, u16, &'static str, &'static [&'static str]);
+
+const JSON: Option<&str> = Some("application/json; charset=utf-8");
+
+const STOPS: &[Case] = &[
+    ("/servers/3/stop", None, "", 200, "", &[]),
+    ("/servers/3/stop", JSON, "  ", 200, "", &[]),
+    ("/servers/3/stop", Some("text/plain"), "", 200, "", &[]),
+    ("/servers/3/stop", Some("APPLICATION/JSON"), "null", 200, "", &[]),
+    ("/servers/3/stop?force=TRUE&force2=7", JSON, r#"{"force":true,"x":{}}"#, 200, "", &[]),
+    ("/servers/3/stop?freezeServer=false", JSON, r#"{"type":"STOP_SERVICE","freezeServer":null}"#, 200, "", &[]),
+    ("/servers/3/stop", None, "{}", 415, "UNSUPPORTED_MEDIA_TYPE", &[]),
+    ("/servers/3/stop", Some("application/x-www-form-urlencoded"), "force=true", 415, "UNSUPPORTED_MEDIA_TYPE", &[]),
+    ("/servers/3/stop", JSON, "{", 400, "INVALID_ARGUMENT", &["body"]),
+    ("/servers/3/stop", JSON, "[]", 400, "INVALID_ARGUMENT", &["body"]),
+    ("/servers/3/stop", JSON, "true", 400, "INVALID_ARGUMENT", &["body"]),
+    ("/servers/3/stop", JSON, "\u{feff}{}", 400, "INVALID_ARGUMENT", &["body"]),
+    ("/servers/3/stop?force=true", JSON, r#"{"force":false}"#, 400, "INVALID_ARGUMENT", &["force"]),
+    ("/servers/3/stop?force=true&force=true", JSON, "", 400, "INVALID_ARGUMENT", &["force"]),
+    ("/servers/3/stop?force=yes", JSON, "", 400, "INVALID_ARGUMENT", &["force"]),
+    ("/servers/3/stop", JSON, r#"{"force":"true"}"#, 400, "INVALID_ARGUMENT", &["force"]),
+    (
+        "/servers/3/stop",
+        JSON,
+        r#"{"force":1,"type":2,"freezeServer":[]}"#,
+        400,
+        "INVALID_ARGUMENT",
+        &["force", "type", "freezeServer"],
+    ),
+    ("/servers/3/stop?type=STOP", JSON, r#"{"type":"HALT"}"#, 400, "INVALID_ARGUMENT", &["type", "type"]),
+    ("/servers/3/stop?type=STOP_PROCESS", JSON, r#"{"type":"STOP_SERVICE"}"#, 400, "INVALID_ARGUMENT", &["type"]),
+    ("/servers/3/stop", JSON, r#"{"freezeServer":true}"#, 400, "INVALID_ARGUMENT", &["freezeServer"]),
+    ("/servers/3/stop?freezeServer=true", JSON, "", 400, "INVALID_ARGUMENT", &["freezeServer"]),
+    ("/servers/3/stop", JSON, r#"{"acceptRisks":"QUORUM_LOSS"}"#, 400, "INVALID_ARGUMENT", &["acceptRisks"]),
+    (
+        "/servers/3/stop",
+        JSON,
+        r#"{"acceptRisks":["QUORUM_LOSS",7,"FIRE"]}"#,
+        400,
+        "INVALID_ARGUMENT",
+        &["acceptRisks[1]", "acceptRisks[2]"],
+    ),
+    ("/servers/3/stop", JSON, r#"{"acceptRisks":["QUORUM_LOSS"]}"#, 403, "RISK_NOT_ACCEPTED_HERE", &[]),
+    ("/servers/0/stop", JSON, "", 400, "INVALID_ARGUMENT", &["serverId"]),
+    ("/servers/-3/stop", JSON, "", 400, "INVALID_ARGUMENT", &["serverId"]),
+    ("/servers/+3/stop", JSON, "", 400, "INVALID_ARGUMENT", &["serverId"]),
+    ("/servers/3.0/stop", JSON, "", 400, "INVALID_ARGUMENT", &["serverId"]),
+    ("/servers/9007199254740992/stop", JSON, "", 400, "INVALID_ARGUMENT", &["serverId"]),
+    ("/servers/99999999999999999999999999/stop", JSON, "", 400, "INVALID_ARGUMENT", &["serverId"]),
+    ("/servers/%33/stop", JSON, "", 200, "", &[]),
+    ("/servers/%ff/stop", JSON, "", 400, "INVALID_ARGUMENT", &["path"]),
+    ("/servers/3/stop?force=%ff", JSON, "", 400, "INVALID_ARGUMENT", &["force"]),
+];
+
+fn fields(answer: &Answer) -> Vec<&str> {
+    let told = answer.body["error"]["subErrors"].as_array().map(Vec::as_slice).unwrap_or_default();
+    told.iter().map(|one| one["field"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_stop_says_which_of_its_parameters_is_wrong_and_is_kept() {
+    for (path, content_type, body, status, reason, wrong) in STOPS {
+        let fixture = Fixture::new().await;
+        let mut request = Request::post(format!("/api/v2/ob/clusters/20{path}"));
+        if let Some(content_type) = content_type {
+            request = request.header("content-type", *content_type);
+        }
+        let answer = fixture.ask(request.body(Body::from(*body)).unwrap()).await;
+        assert_eq!((answer.status.as_u16(), answer.reason()), (*status, *reason), "{path} {body}: {answer:?}");
+        if !fields(&answer).contains(&"path") {
+            assert_eq!(fields(&answer), *wrong, "{path} {body}: {answer:?}");
+        }
+        let kept = fixture.use_cases.refused.lock().unwrap().clone();
+        let expected: &[(Call, &str)] = if *status == 200 { &[] } else { &[(Call::StopServer, *reason)] };
+        assert_eq!(kept, expected, "{path} {body}");
+        assert_eq!(fixture.use_cases.calls.lock().unwrap().len(), usize::from(*status == 200), "{path} {body}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_given_is_repeated_with_what_is_wrong() {
+    let fixture = Fixture::new().await;
+    let answer = fixture.post_json("/api/v2/ob/clusters/x/servers/3/stop", r#"{"force":"perhaps"}"#).await;
+    assert_eq!(
+        answer.body["error"]["subErrors"],
+        json!([
+            {
+                "field": "id",
+                "message": "\"x\" is not an id, give 1 to 9007199254740991",
+                "object": "stopObServer",
+                "rejectedValue": "x",
+            },
+            {
+                "field": "force",
+                "message": "is a string, give true or false",
+                "object": "stopObServer",
+                "rejectedValue": "perhaps",
+            },
+        ])
+    );
+}
+
+#[tokio::test]
+async fn parameters_reach_the_use_case() {
+    let fixture = Fixture::with(|config| config.accepted_risks = vec!["QUORUM_LOSS".to_owned()]).await;
+    fixture
+        .post_json(STOP, r#"{"force":true,"acceptRisks":["QUORUM_LOSS","QUORUM_LOSS"],"type":"STOP_SERVICE"}"#)
+        .await;
+    assert_eq!(
+        fixture.last_call(),
+        "StopServer { cluster: ClusterId(20), server: ServerId(3), force: true, accepted_risks: [QuorumLoss], \
+         stop_type: Service, request_id: None, repeat_by_arguments: true, expected_server: None, expire_time: None }"
+    );
+    let key = "123e4567-e89b-42d3-a456-426614174000";
+    let stop = |key: &str| Request::post(STOP).header("idempotency-key", key).body(Body::empty()).unwrap();
+    assert_eq!(fixture.ask(stop(key)).await.status, 200);
+    let kept = format!("stop_type: Process, request_id: Some({key}), repeat_by_arguments: false");
+    assert!(fixture.last_call().contains(&kept), "{}", fixture.last_call());
+    for wrong in ["7", "00000000-0000-0000-0000-000000000000", "123e4567e89b42d3a456426614174000"] {
+        let answer = fixture.ask(stop(wrong)).await;
+        assert_eq!(fields(&answer), ["Idempotency-Key"], "{wrong}");
+    }
+    let not_named = fixture.post_json(STOP, r#"{"acceptRisks":["CLUSTER_UNREACHABLE"]}"#).await;
+    assert_eq!(not_named.reason(), "RISK_NOT_ACCEPTED_HERE");
+}
+
+#[tokio::test]
+async fn lists_say_which_of_their_parameters_is_wrong() {
+    let fixture = Fixture::new().await;
+    for (query, field) in [
+        ("page=0", "page"),
+        ("page=-1", "page"),
+        ("page=4294967296", "page"),
+        ("page=4294967295&size=2000", "page"),
+        ("size=0", "size"),
+        ("size=2001", "size"),
+        ("size=ten", "size"),
+        ("sort=age,asc", "sort"),
+        ("sort=id,up", "sort"),
+        ("status=RUNNING,ASLEEP", "status"),
+        ("type=OTHER", "type"),
+        ("clusterId=0", "clusterId"),
+        ("clusterName=a&cluterName=b", "clusterName"),
+        ("hostId=1", "hostId"),
+        ("name=%00", "name"),
+    ] {
+        let answer = fixture.get(&format!("/api/v2/tasks/instances?{query}")).await;
+        assert_eq!((answer.status.as_u16(), fields(&answer)), (400, vec![field]), "{query}");
+    }
+    assert!(fixture.use_cases.refused.lock().unwrap().is_empty(), "a read is not in the audit log");
+    let long = fixture.get(&format!("/api/v2/tasks/instances?name={}", "n".repeat(129))).await;
+    assert_eq!(fields(&long), ["name"]);
+    let zone = fixture.get("/api/v2/clusters/1/zones/zone9/servers").await;
+    assert_eq!(fields(&zone), ["zoneName"]);
+}
+
+#[tokio::test]
+async fn unknown_routes_and_wrong_methods_are_enveloped() {
+    let fixture = Fixture::new().await;
+    for path in ["/", "/api/v2/", "/api/v2/ob/clusters/", "/api/v2/ob/clusters/1/servers/2/start", "/openapi.yml"] {
+        let answer = fixture.get(path).await;
+        assert_eq!((answer.status.as_u16(), answer.reason()), (404, "ROUTE_NOT_FOUND"), "{path}");
+    }
+    let stop = fixture.get(STOP).await;
+    assert_eq!((stop.status.as_u16(), stop.headers["allow"].to_str().unwrap()), (405, "POST"));
+    for method in ["POST", "DELETE", "PUT", "PATCH", "OPTIONS", "BREW"] {
+        let request = Request::builder().method(method).uri("/api/v2/tasks/instances/7").body(Body::empty()).unwrap();
+        let answer = fixture.ask(request).await;
+        assert_eq!((answer.status.as_u16(), answer.headers["allow"].to_str().unwrap()), (405, "GET, HEAD"), "{method}");
+        assert_eq!(answer.reason(), "METHOD_NOT_ALLOWED");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn bodies_are_bounded_in_bytes_and_time() {
+    let fixture = Fixture::new().await;
+    let large = "x".repeat(1025);
+    let declared = Request::post(STOP).header("content-length", "1025").body(Body::from(large.clone())).unwrap();
+    let chunks =
+        stream::iter(large.into_bytes().into_iter().map(|byte| Ok::<_, std::io::Error>(Bytes::from(vec![byte]))));
+    let undeclared = Request::post(STOP).body(Body::from_stream(chunks)).unwrap();
+    for request in [declared, undeclared] {
+        let answer = fixture.ask(request).await;
+        assert_eq!((answer.status.as_u16(), answer.reason()), (413, "BODY_TOO_LARGE"));
+    }
+    let started = tokio::time::Instant::now();
+    let first = stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"{"))]);
+    let never = Request::post(STOP).body(Body::from_stream(first.chain(stream::pending()))).unwrap();
+    let answer = fixture.ask(never).await;
+    assert_eq!((answer.status.as_u16(), answer.reason()), (408, "REQUEST_TIMEOUT"));
+    assert_eq!(started.elapsed().as_secs(), Duration::from_secs(15).as_secs());
+    let broken = stream::iter([Err::<Bytes, _>(std::io::Error::other("cut"))]);
+    let answer = fixture.ask(Request::post(STOP).body(Body::from_stream(broken)).unwrap()).await;
+    assert_eq!((answer.status.as_u16(), fields(&answer)), (400, vec!["body"]));
+}

@@ -1,0 +1,150 @@
+//! The REST face, driven without sockets: the contract's shape, every refusal, wrong inputs, streams, and its description.
+
+mod contract;
+mod description;
+mod events;
+mod fake;
+mod fuzz;
+mod inputs;
+mod refused;
+
+use std::future::IntoFuture;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::{Extension, Router};
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body_util::BodyExt;
+use obsteward::api::auth::Gatekeeper;
+use obsteward::api::rest::{Rest, router};
+use obsteward::config::{ErrorCodes, RestConfig, TaskShape};
+use obsteward::net::peer::Peer;
+use obsteward::store::Store;
+use obsteward::watch::Hub;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+use crate::fake_store::FakeStore;
+use fake::RestUseCases;
+
+/// Path of the stop of the sample.
+pub const STOP: &str = "/api/v2/ob/clusters/20/servers/3/stop";
+
+/// The face over a store in memory.
+pub struct Fixture {
+    pub store: Arc<FakeStore>,
+    pub use_cases: Arc<RestUseCases>,
+    pub router: Router,
+    _shutdown: CancellationToken,
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Value,
+}
+
+impl Answer {
+    pub fn reason(&self) -> &str {
+        self.headers.get("obsteward-reason").map_or("", |reason| reason.to_str().unwrap())
+    }
+}
+
+impl Fixture {
+    pub async fn new() -> Self {
+        Self::with(|_| ()).await
+    }
+
+    pub async fn with(change: impl FnOnce(&mut RestConfig)) -> Self {
+        let mut config = RestConfig {
+            task_shape: TaskShape::Legacy,
+            error_codes: ErrorCodes::Numeric,
+            server_name: "xxx.xxx.xxx.xxx".to_owned(),
+            time_zone: "+08:00".to_owned(),
+            ..RestConfig::default()
+        };
+        change(&mut config);
+        let (store, shutdown) = (Arc::new(FakeStore::new()), CancellationToken::new());
+        let use_cases = Arc::new(RestUseCases::new(Arc::clone(&store)));
+        let hub = Hub::start(Arc::clone(&store) as Arc<dyn Store>, shutdown.clone()).await.unwrap();
+        let rest = Rest {
+            use_cases: Arc::clone(&use_cases) as _,
+            hub,
+            gatekeeper: Arc::new(Gatekeeper::open()),
+            config,
+            body_bytes: 1024,
+            arrival_seconds: 15,
+        };
+        let peer = Peer::plaintext(SocketAddr::from(([127, 0, 0, 1], 4711)));
+        Self { store, use_cases, router: router(rest).layer(Extension(peer)), _shutdown: shutdown }
+    }
+
+    pub async fn send(&self, request: Request<Body>) -> Response<Body> {
+        self.router.clone().oneshot(request).await.unwrap()
+    }
+
+    pub async fn ask(&self, request: Request<Body>) -> Answer {
+        let (parts, body) = self.send(request).await.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        let body = serde_json::from_slice(&bytes).unwrap_or_else(|error| panic!("{error}: {bytes:?}"));
+        let answer = Answer { status: parts.status, headers: parts.headers, body };
+        assert_enveloped(&answer);
+        answer
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.ask(Request::get(path).body(Body::empty()).unwrap()).await
+    }
+
+    pub async fn post(&self, path: &str) -> Answer {
+        self.ask(Request::post(path).body(Body::empty()).unwrap()).await
+    }
+
+    pub async fn post_json(&self, path: &str, body: &str) -> Answer {
+        let request = Request::post(path).header("content-type", "application/json");
+        self.ask(request.body(Body::from(body.to_owned())).unwrap()).await
+    }
+
+    /// The call that reached the use cases last.
+    pub fn last_call(&self) -> String {
+        self.use_cases.calls.lock().unwrap().last().cloned().unwrap_or_default()
+    }
+}
+
+/// What holds of every answer.
+pub fn assert_enveloped(answer: &Answer) {
+    let body = answer.body.as_object().unwrap_or_else(|| panic!("no object: {answer:?}"));
+    let mut keys: Vec<&str> = body.keys().map(String::as_str).filter(|key| !["data", "error"].contains(key)).collect();
+    keys.sort_unstable();
+    assert_eq!(keys, ["duration", "server", "status", "successful", "timestamp", "traceId"], "{answer:?}");
+    assert_eq!(body["status"], answer.status.as_u16(), "{answer:?}");
+    assert_eq!(body["successful"], answer.status.is_success(), "{answer:?}");
+    assert_eq!(body.contains_key("error"), !answer.status.is_success(), "{answer:?}");
+    assert!(!(body.contains_key("data") && body.contains_key("error")), "{answer:?}");
+    let trace = body["traceId"].as_str().unwrap();
+    assert!(trace.len() == 16 && trace.chars().all(|digit| digit.is_ascii_hexdigit()), "{trace}");
+    assert_eq!(answer.headers["obsteward-trace-id"], trace);
+    assert_eq!(answer.headers["content-type"], "application/json");
+    assert!(body["duration"].is_u64());
+    let timestamp = body["timestamp"].as_str().unwrap();
+    assert!(timestamp.len() == 29 && timestamp.ends_with("+08:00") && &timestamp[19..20] == ".", "{timestamp}");
+}
+
+/// Serves the face over the tests' use cases, for `scripts/schemathesis` to be run against by hand: prints where, and ends
+/// after so many seconds as `SERVE_SECONDS` says.
+#[tokio::test]
+#[ignore = "a server to try things on, not a test"]
+async fn serve_for_a_while() {
+    let fixture = Fixture::new().await;
+    fixture.use_cases.accept(obsteward::domain::status::StopType::Process).await;
+    let port = std::env::var("SERVE_PORT").map_or(0, |port| port.parse().unwrap());
+    let listener = tokio::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, port)).await.unwrap();
+    println!("http://{}", listener.local_addr().unwrap());
+    let seconds = std::env::var("SERVE_SECONDS").map_or(60, |seconds| seconds.parse().unwrap());
+    let served = axum::serve(listener, fixture.router.clone()).into_future();
+    _ = tokio::time::timeout(std::time::Duration::from_secs(seconds), served).await;
+}
