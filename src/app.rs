@@ -9,6 +9,7 @@ use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::Directory;
 use crate::agent::{Agent, AgentConfig};
 use crate::api::auth::Gatekeeper;
 use crate::api::grpc;
@@ -20,8 +21,9 @@ use crate::inventory::{Inventory, Syncer};
 use crate::net::listener::{ListenError, bind_plaintext};
 use crate::oceanbase::{EffectTimes, MysqlOceanBase};
 use crate::operations::{Deps, Pace, registry};
-use crate::service::Service;
+use crate::service::{Administration, Argon2id, Guarded, Service};
 use crate::store::StoreError;
+use crate::store::access::AccessStore;
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::watch::Hub;
 
@@ -57,6 +59,7 @@ pub struct App {
     engine_thread: EngineThread,
     inventory: Inventory,
     service: Service,
+    use_cases: Arc<Guarded>,
     sync: bool,
 }
 
@@ -124,9 +127,15 @@ impl App {
         let (engine_thread, runtime) = EngineThread::start()?;
         let settings = EngineSettings { executor: executor_name(), clock };
         let engine = Engine::new(store.clone(), registry(&deps), settings, runtime);
-        let service = Service::new(store.clone(), Arc::clone(&engine), deps);
+        let access: Arc<dyn AccessStore> = store.clone();
+        let directory = Directory::open(Arc::clone(&access)).await?;
+        let guarding = (Arc::clone(&directory), Arc::clone(&access), deps.clock.clone());
+        let administration = Administration { directory, access, hasher: Arc::new(Argon2id) };
+        let service = Service::new(store.clone(), Arc::clone(&engine), deps, administration);
+        let (directory, access, clock) = guarding;
+        let use_cases = Arc::new(Guarded::new(Arc::new(service.clone()), directory, access, clock));
         let sync = config.sync.enabled;
-        Ok(Self { listener, bound, store, engine, engine_thread, inventory, service, sync })
+        Ok(Self { listener, bound, store, engine, engine_thread, inventory, service, use_cases, sync })
     }
 
     /// Where it listens.
@@ -134,7 +143,7 @@ impl App {
         self.bound
     }
 
-    /// The use cases, for a caller in this process.
+    /// The use cases, for a caller in this process: nobody asks what it may.
     pub fn service(&self) -> Service {
         self.service.clone()
     }
@@ -148,7 +157,9 @@ impl App {
             tracing::info!("took over {taken_over} open tasks");
         }
         let syncing = self.sync.then(|| tokio::spawn(Syncer::new(self.inventory, shutdown.clone()).run()));
-        let grpc = grpc::routes(Arc::new(self.service), hub, Arc::new(Gatekeeper::open()))
+        // Whoever holds the store beyond the last call delays its close.
+        drop(self.service);
+        let grpc = grpc::routes(self.use_cases, hub, Arc::new(Gatekeeper::open()))
             .await
             .map_err(|error| AppError::Serve(format!("its reflection is wrong: {error}")))?;
         let serving = async {
