@@ -3,8 +3,10 @@
 //! Run everything with `scripts/test`, one module with `scripts/test layers::`.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod admin;
 mod api;
 mod api_validation;
+mod audit;
 mod command_line;
 mod crash;
 mod dead_hosts;
@@ -12,12 +14,16 @@ mod demo;
 mod dependencies;
 mod domain;
 mod engine;
+mod fake_access;
+mod fake_inventory;
 mod fake_store;
 mod fake_use_cases;
 mod force;
 mod grpcurl;
+mod guarded;
 mod layers;
 mod oceanbase;
+mod permissions;
 mod refusals;
 mod right_process;
 mod sim;
