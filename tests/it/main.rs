@@ -26,6 +26,7 @@ mod oceanbase;
 mod permissions;
 mod refusals;
 mod right_process;
+mod sights;
 mod sim;
 mod stop_server;
 mod store;
