@@ -7,18 +7,21 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use secrecy::SecretString;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Directory;
+use crate::access::bootstrap::{BootstrapError, bootstrap, has_administrator};
 use crate::agent::{Agent, AgentConfig};
 use crate::api::auth::Gatekeeper;
 use crate::api::rest::Rest;
 use crate::api::{grpc, rest};
 use crate::clock::{Clock, monotonic_now};
 use crate::config::{Config, RestConfig, TlsConfig};
+use crate::domain::status::Risk;
 use crate::engine::{Engine, EngineSettings};
 use crate::host::AgentHosts;
 use crate::inventory::{Inventory, Syncer};
@@ -29,9 +32,11 @@ use crate::net::listener::{Exception, ListenError, Protection, bind};
 use crate::net::tls::{self, Protocols, Tls, TlsError};
 use crate::oceanbase::{EffectTimes, MysqlOceanBase};
 use crate::operations::{Deps, Pace, registry};
-use crate::service::Service;
 use crate::service::use_cases::UseCases;
+use crate::service::{Administration, Argon2id, Guarded, Service};
 use crate::store::StoreError;
+use crate::store::access::AccessStore;
+use crate::store::key_source::{KEY_VARIABLE, KeySource};
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::watch::Hub;
 use first_access::FirstAccessError;
@@ -55,9 +60,20 @@ pub enum AppError {
         /// What is wrong.
         error: TlsError,
     },
+    /// A setting that is not understood.
+    #[error("{setting}.{error}")]
+    Setting {
+        /// The part of the configuration.
+        setting: &'static str,
+        /// Which one, and what is wrong.
+        error: String,
+    },
     /// Users, keys and roles of the configuration.
     #[error(transparent)]
     FirstAccess(#[from] FirstAccessError),
+    /// Making them.
+    #[error("cannot make what the configuration wants, {0}")]
+    Bootstrap(#[from] BootstrapError),
     /// Nobody could ever do anything.
     #[error(
         "authentication is on and no user has the role ADMIN and a way to prove itself, add one to the configuration,\n\n    \
@@ -93,6 +109,7 @@ pub struct App {
     engine_thread: EngineThread,
     inventory: Inventory,
     service: Service,
+    use_cases: Arc<Guarded>,
     sync: bool,
 }
 
@@ -165,6 +182,7 @@ impl App {
         let rest = match config.rest.listen {
             None => None,
             Some(listen) => {
+                check_rest(&config.rest)?;
                 let insecure = Exception { said: config.rest.insecure_listen, setting: "rest.insecure_listen = true" };
                 let files = config.rest.tls.as_ref();
                 let face = Face::bind("rest", listen, files, Protocols::Rest, authentication, insecure).await?;
@@ -173,7 +191,9 @@ impl App {
         };
         warn_of_too_few_files(config);
         let store = SqliteStore::open(&config.store.path, store_options(config))?;
-        let gatekeeper = gatekeeper(config, &store, &clock).await?;
+        let access: Arc<dyn AccessStore> = store.clone();
+        let directory = Directory::open(Arc::clone(&access)).await?;
+        let gatekeeper = gatekeeper(config, &directory, &clock).await?;
         let local = match &config.local_agent.state_directory {
             None => None,
             Some(directory) => {
@@ -205,7 +225,11 @@ impl App {
         let (engine_thread, runtime) = EngineThread::start()?;
         let settings = EngineSettings { executor: executor_name(), clock };
         let engine = Engine::new(store.clone(), registry(&deps), settings, runtime);
-        let service = Service::new(store.clone(), Arc::clone(&engine), deps);
+        let guarding = (Arc::clone(&directory), Arc::clone(&access), deps.clock.clone());
+        let administration = Administration { directory, access, hasher: Arc::new(Argon2id) };
+        let service = Service::new(store.clone(), Arc::clone(&engine), deps, administration);
+        let (directory, access, clock) = guarding;
+        let use_cases = Arc::new(Guarded::new(Arc::new(service.clone()), directory, access, clock));
         Ok(Self {
             grpc,
             rest,
@@ -219,6 +243,7 @@ impl App {
             engine_thread,
             inventory,
             service,
+            use_cases,
             sync: config.sync.enabled,
         })
     }
@@ -243,7 +268,7 @@ impl App {
         std::iter::once(&self.grpc).chain(rest).filter_map(|face| face.tls.clone()).collect()
     }
 
-    /// The use cases, for a caller in this process.
+    /// The use cases, for a caller in this process: nobody asks what it may.
     pub fn service(&self) -> Service {
         self.service.clone()
     }
@@ -260,7 +285,9 @@ impl App {
         let syncing = self.sync.then(|| tokio::spawn(Syncer::new(self.inventory, shutdown.clone()).run()));
         let following =
             (!certificates.is_empty()).then(|| tokio::spawn(tls::follow(certificates, tls::LOOK_EVERY, self.reread)));
-        let use_cases: Arc<dyn UseCases> = Arc::new(self.service);
+        // Whoever holds the store beyond the last call delays its close.
+        drop(self.service);
+        let use_cases: Arc<dyn UseCases> = self.use_cases;
         let routes = grpc::routes(Arc::clone(&use_cases), Arc::clone(&hub), Arc::clone(&self.gatekeeper))
             .await
             .map_err(|error| AppError::Serve(format!("its reflection is wrong: {error}")))?;
@@ -305,9 +332,25 @@ impl App {
     }
 }
 
-/// How the store is opened.
-fn store_options(_config: &Config) -> SqliteOptions {
-    SqliteOptions::default()
+/// What the type of a setting cannot say.
+fn check_rest(config: &RestConfig) -> Result<(), AppError> {
+    let wrong = |error: String| AppError::Setting { setting: "rest", error };
+    Moments::named(&config.time_zone).map_err(|error| wrong(format!("time_zone: {error}")))?;
+    for risk in &config.accepted_risks {
+        risk.parse::<Risk>().map_err(|error| wrong(format!("accepted_risks: {error}")))?;
+    }
+    Ok(())
+}
+
+/// How the store is opened: the variable of its key goes before the file.
+fn store_options(config: &Config) -> SqliteOptions {
+    let given = std::env::var(KEY_VARIABLE).ok().filter(|key| !key.is_empty());
+    let key = match (given, &config.store.key_file) {
+        (Some(key), _) => KeySource::Given(SecretString::from(key)),
+        (None, Some(path)) => KeySource::File(path.clone()),
+        (None, None) => KeySource::BesideStore,
+    };
+    SqliteOptions { key, ..SqliteOptions::default() }
 }
 
 /// A limit of connections that the process cannot reach ends in refused connections and in a store that cannot open files.
@@ -325,17 +368,19 @@ fn warn_of_too_few_files(config: &Config) {
 }
 
 /// Who proves callers. With authentication on there must be somebody who may do everything, or nobody could ever begin.
-async fn gatekeeper(config: &Config, store: &Arc<SqliteStore>, _clock: &Clock) -> Result<Arc<Gatekeeper>, AppError> {
+async fn gatekeeper(config: &Config, directory: &Arc<Directory>, clock: &Clock) -> Result<Arc<Gatekeeper>, AppError> {
     if !config.auth.enabled {
         tracing::warn!("authentication is off, everybody who reaches this service may do everything");
-        return Ok(Arc::new(Gatekeeper::open()));
+        return Ok(Arc::new(Gatekeeper::open_within(&config.limits)));
     }
-    let directory = Directory::open(Arc::clone(store) as _).await?;
-    let _wanted = first_access::wanted(&config.auth)?;
-    if !first_access::has_administrator(&directory) {
+    let made = bootstrap(directory, first_access::wanted(&config.auth)?, clock).await?.made;
+    if !made.is_empty() {
+        tracing::info!("made from the configuration: {}", made.join(", "));
+    }
+    if !has_administrator(directory) {
         return Err(AppError::NoAdministrator);
     }
-    Err(AppError::Serve("callers cannot be authenticated in this build".to_owned()))
+    Ok(Arc::new(Gatekeeper::new(Arc::clone(directory), clock.clone(), &config.auth, &config.limits)))
 }
 
 /// Closes the store, so that whoever waits for the end of the service can open it. Connections and watches that have ended

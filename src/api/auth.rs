@@ -33,8 +33,6 @@ pub struct SignedParts<'a> {
     pub path: &'a str,
     /// Its query, still encoded, without `?`.
     pub query: Option<&'a str>,
-    /// Host and port that it was sent to, as in `Host` or the authority.
-    pub host: Option<&'a str>,
     /// Its body.
     pub body: &'a [u8],
     /// Its `:authority` over HTTP/2, where there may be no `Host`; `None`: what `Host` says.
@@ -68,12 +66,6 @@ pub struct Denied {
     pub refusal: Refusal,
     /// `None`: it is not known whose rate this is, or requests are not limited.
     pub rate: Option<Rate>,
-}
-
-/// A watch of a caller that goes on; dropping it ends the count.
-#[derive(Debug)]
-pub struct WatchPermit {
-    _private: (),
 }
 
 /// Proves callers and counts what they ask.
@@ -195,11 +187,6 @@ fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a [u8]>, Un
         (None, _) => Ok(None),
         (Some(value), None) => Ok(Some(value.as_bytes())),
         (Some(_), Some(_)) => Err(Unproven::Malformed),
-    }
-
-    /// Counts a watch of a caller, or refuses one too many.
-    pub fn watch(&self, _caller: &Caller) -> Result<WatchPermit, Refusal> {
-        Ok(WatchPermit { _private: () })
     }
 }
 

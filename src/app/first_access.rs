@@ -10,10 +10,8 @@ use secrecy::zeroize::Zeroize;
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 
-use crate::access::Directory;
+use crate::access::bootstrap::{Bootstrap, WantedKey, WantedPassword, WantedRole, WantedUser};
 use crate::config::{AuthConfig, KeyConfig, RoleConfig, UserConfig};
-use crate::domain::permission::{Permission, Rights};
-use crate::store::access::UserRow;
 
 /// Most bytes of a file that holds one secret: more is another file by mistake.
 const LARGEST_FILE: u64 = 64 * 1024;
@@ -65,59 +63,6 @@ impl fmt::Display for Owner {
     }
 }
 
-/// What is wanted.
-#[derive(Clone, Debug, Default)]
-pub struct Bootstrap {
-    /// Roles, made first.
-    pub roles: Vec<WantedRole>,
-    /// Users, made second.
-    pub users: Vec<WantedUser>,
-    /// Keys, made last.
-    pub keys: Vec<WantedKey>,
-}
-
-/// A role that is wanted.
-#[derive(Clone, Debug)]
-pub struct WantedRole {
-    /// Its name.
-    pub name: String,
-    /// Its permissions, `DOMAIN:id:ACTION`.
-    pub permissions: Vec<String>,
-}
-
-/// A user that is wanted.
-#[derive(Clone, Debug)]
-pub struct WantedUser {
-    /// Its name.
-    pub name: String,
-    /// Names of its roles.
-    pub roles: Vec<String>,
-    /// Its password; `None`: it has none.
-    pub password: Option<WantedPassword>,
-    /// Subject alternative names of its client certificates.
-    pub certificate_names: Vec<String>,
-}
-
-/// The password of a user that is wanted.
-#[derive(Clone, Debug)]
-pub enum WantedPassword {
-    /// Itself.
-    Plain(SecretString),
-    /// As a PHC string of argon2id.
-    Hash(String),
-}
-
-/// An access key that is wanted.
-#[derive(Clone, Debug)]
-pub struct WantedKey {
-    /// Its id.
-    pub id: String,
-    /// Name of its user.
-    pub user: String,
-    /// Its secret.
-    pub secret: SecretString,
-}
-
 /// What the configuration wants, with the passwords and secrets that its files hold.
 pub fn wanted(config: &AuthConfig) -> Result<Bootstrap, FirstAccessError> {
     let role = |role: &RoleConfig| WantedRole { name: role.name.clone(), permissions: role.permissions.clone() };
@@ -138,17 +83,6 @@ pub fn wanted(config: &AuthConfig) -> Result<Bootstrap, FirstAccessError> {
         users: config.users.iter().map(user).collect::<Result<_, FirstAccessError>>()?,
         keys: config.keys.iter().map(key).collect::<Result<_, FirstAccessError>>()?,
     })
-}
-
-/// Whether somebody may do everything and can prove to be himself.
-pub fn has_administrator(directory: &Directory) -> bool {
-    let rows = directory.rows();
-    let proves = |user: &UserRow| {
-        let has_key = rows.keys.iter().any(|key| key.user == user.id && !key.disabled);
-        user.password_hash.is_some() || !user.certificate_names.is_empty() || has_key
-    };
-    let everything = Rights::new([Permission::Everything]);
-    rows.users.iter().any(|user| !user.disabled && proves(user) && directory.rights_of(&user.roles).cover(&everything))
 }
 
 fn password(user: &UserConfig) -> Result<Option<WantedPassword>, FirstAccessError> {

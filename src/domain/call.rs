@@ -80,6 +80,8 @@ pub enum Requirement {
     Task(Action),
     /// Nothing: it shows what the caller may read.
     Filtered,
+    /// As [`Requirement::Filtered`]; when it is about one cluster, reading that cluster or all tasks.
+    FilteredTasks,
     /// The action on all users.
     EveryUser(Action),
     /// The action on the user of the call, unless that is the caller.
@@ -103,7 +105,8 @@ impl Call {
             Self::DeregisterCluster => Requirement::Cluster(Action::Delete),
             Self::GetTask | Self::WatchTask | Self::GetSubtaskLog => Requirement::Task(Action::Read),
             Self::RetryTask | Self::GiveUpTask => Requirement::Task(Action::Update),
-            Self::ListTasks | Self::WatchTasks | Self::ListClusters | Self::ListAccessKeys => Requirement::Filtered,
+            Self::ListTasks | Self::ListClusters | Self::ListAccessKeys => Requirement::Filtered,
+            Self::WatchTasks => Requirement::FilteredTasks,
             Self::CreateUser => Requirement::EveryUser(Action::Create),
             Self::UpdateUser => Requirement::User(Action::Update),
             Self::SetPassword | Self::CreateAccessKey | Self::UpdateAccessKey | Self::RotateAccessKey => {
@@ -167,7 +170,8 @@ pub enum Subject {
         /// Its cluster.
         cluster: Option<i64>,
     },
-    /// A user; `own`: the caller itself. The id is not known when the user does not exist.
+    /// A user; `own`: the caller itself. The id is not known when the user does not exist. Users are named in calls: what is
+    /// missing never tells an id, so that it is the same for a user that is not there.
     User {
         /// The user.
         user: Option<i64>,
@@ -183,12 +187,15 @@ pub fn permits(rights: &Rights, call: Call, subject: Subject, risks: bool) -> Re
     let force = |cluster: i64| {
         if risks { must(Need::one(Domain::Cluster, cluster, Action::Force)) } else { Ok(()) }
     };
-    let of = |domain: Domain, id: Option<i64>, action: Action| match id {
-        Some(id) => Need::one(domain, id, action),
-        None => Need::all(domain, action),
-    };
     match (call.requirement(), subject) {
         (Requirement::Filtered, _) => Ok(()),
+        (Requirement::FilteredTasks, Subject::Cluster(cluster)) => {
+            if rights.allow(Need::all(Domain::Task, Action::Read)) {
+                return Ok(());
+            }
+            must(Need::one(Domain::Cluster, cluster, Action::Read))
+        }
+        (Requirement::FilteredTasks, _) => Ok(()),
         (Requirement::Cluster(action), Subject::Cluster(cluster)) => {
             must(Need::one(Domain::Cluster, cluster, action))?;
             force(cluster)
@@ -208,7 +215,10 @@ pub fn permits(rights: &Rights, call: Call, subject: Subject, risks: bool) -> Re
         (Requirement::Task(action), _) => must(Need::all(Domain::Task, action)),
         (Requirement::OwnUser(_), Subject::User { own: true, .. }) => Ok(()),
         (Requirement::OwnUser(action) | Requirement::User(action), Subject::User { user, .. }) => {
-            must(of(Domain::User, user, action))
+            if user.is_some_and(|user| rights.allow(Need::one(Domain::User, user, action))) {
+                return Ok(());
+            }
+            must(Need::all(Domain::User, action))
         }
         (Requirement::OwnUser(action) | Requirement::User(action) | Requirement::EveryUser(action), _) => {
             must(Need::all(Domain::User, action))
@@ -269,5 +279,24 @@ mod tests {
         assert!(permits(&Rights::default(), Call::UpdateUser, own, false).is_err());
         let other = Subject::User { user: Some(1002), own: false };
         assert!(permits(&Rights::default(), Call::RotateAccessKey, other, false).is_err());
+        let some = rights(&["USER:1001:UPDATE"]);
+        assert_eq!(permits(&some, Call::UpdateUser, own, false), Ok(()));
+        let gone = Subject::User { user: None, own: false };
+        let need = Need::all(Domain::User, Action::Update);
+        assert_eq!(permits(&some, Call::UpdateUser, other, false), Err(need));
+        assert_eq!(permits(&some, Call::UpdateUser, gone, false), Err(need));
+    }
+
+    #[test]
+    fn a_watch_of_a_cluster_needs_that_cluster_or_all_tasks() {
+        let one = Subject::Cluster(7);
+        for enough in ["CLUSTER:7:READ", "CLUSTER:*:READ", "TASK:*:READ", "**"] {
+            assert_eq!(permits(&rights(&[enough]), Call::WatchTasks, one, false), Ok(()), "{enough}");
+        }
+        for little in ["CLUSTER:8:READ", "CLUSTER:7:UPDATE", "TASK:100001:READ"] {
+            let need = Need::one(Domain::Cluster, 7, Action::Read);
+            assert_eq!(permits(&rights(&[little]), Call::WatchTasks, one, false), Err(need), "{little}");
+        }
+        assert_eq!(permits(&Rights::default(), Call::WatchTasks, Subject::Nothing, false), Ok(()));
     }
 }

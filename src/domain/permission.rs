@@ -235,6 +235,27 @@ impl Rights {
         other.0.iter().all(|permission| self.include(*permission))
     }
 
+    /// The first that they lack of `other`, as something that needs it; `None`: they hold all of it. Whoever lacks `**` and
+    /// yet may do everything one by one is told of users, whom only `**` may give everything.
+    pub fn missing(&self, other: &Self) -> Option<Need> {
+        let lacked = other.0.iter().find(|permission| !self.include(**permission))?;
+        let mut needs = Vec::new();
+        match *lacked {
+            Permission::Everything => {
+                for domain in Domain::ALL {
+                    needs.extend(Action::ALL.iter().map(|action| Need::all(*domain, *action)));
+                }
+            }
+            Permission::On(domain, extent, Actions::One(action)) => needs.push(Need { domain, extent, action }),
+            Permission::On(domain, extent, Actions::All) => {
+                let known = Action::ALL.iter().filter(|action| **action != Action::Force);
+                needs.extend(known.map(|action| Need { domain, extent, action: *action }));
+            }
+        }
+        let first = needs.into_iter().find(|need| !self.allow(*need));
+        Some(first.unwrap_or(Need::all(Domain::User, Action::Update)))
+    }
+
     fn include(&self, wanted: Permission) -> bool {
         self.0.iter().any(|permission| permission.includes(wanted))
     }
@@ -346,5 +367,19 @@ mod tests {
         assert!(!manager.cover(&rights(&["CLUSTER:7:FORCE"])));
         assert!(!rights(&["CLUSTER:7:*"]).cover(&rights(&["CLUSTER:*:READ"])));
         assert!(Rights::default().cover(&Rights::default()));
+    }
+
+    #[test]
+    fn what_is_lacked_is_named() {
+        let manager = Rights::new(builtin("CLUSTER_MANAGER").unwrap());
+        let missing = |other: &[&str]| manager.missing(&rights(other)).map(|need| need.to_string());
+        assert_eq!(missing(&["CLUSTER:7:*", "USER:9:READ"]), None);
+        assert_eq!(missing(&["CLUSTER:7:FORCE"]).as_deref(), Some("CLUSTER:7:FORCE"));
+        assert_eq!(missing(&["USER:*:*"]).as_deref(), Some("USER:*:CREATE"));
+        assert_eq!(missing(&["**"]).as_deref(), Some("CLUSTER:*:FORCE"));
+        let every_one =
+            rights(&["CLUSTER:*:*", "CLUSTER:*:FORCE", "TASK:*:*", "TASK:*:FORCE", "USER:*:*", "AUDIT:*:*"]);
+        assert_eq!(every_one.missing(&Rights::everything()).unwrap().to_string(), "USER:*:FORCE");
+        assert!(rights(&["CLUSTER:1:READ"]).missing(&rights(&["CLUSTER:1:*"])).is_some());
     }
 }

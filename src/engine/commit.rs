@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::clock::Clock;
 use crate::domain::decide::{Input, create, decide};
 use crate::domain::event::{Event, EventKind, Phase, TaskSpec};
-use crate::domain::ids::{Fence, Revision, TaskId};
+use crate::domain::ids::{Fence, Revision, Seq, TaskId};
 use crate::domain::refusal::Refusal;
 use crate::domain::task::Task;
 use crate::engine::step::Registry;
@@ -15,8 +15,8 @@ use crate::store::{Author, Commit, CommitOutcome, Store, StoreError, TaskRow, Wr
 /// How a write ended.
 #[derive(Clone, Debug)]
 pub enum Written {
-    /// The task as it is now on disk (also when nothing had to be written).
-    Done { task: Arc<Task>, fence: Fence },
+    /// The task as it is now on disk, and the place of the last event that was written; `None`: nothing had to be.
+    Done { task: Arc<Task>, fence: Fence, seq: Option<Seq> },
     /// A rule says no; nothing was written.
     Refused(Refusal),
     /// Another owner has the task; this one stops.
@@ -50,7 +50,9 @@ impl Committer {
         let row = Some(TaskRow::of(&task));
         let commit = Commit { task: id, after: Revision::ZERO, author, events, row, writes };
         Ok(match self.store.submit(commit).outcome().await? {
-            CommitOutcome::Committed { fence, .. } => Written::Done { task: Arc::new(task), fence },
+            CommitOutcome::Committed { fence, seq, .. } => {
+                Written::Done { task: Arc::new(task), fence, seq: Some(seq) }
+            }
             CommitOutcome::LockHeld { task } => Written::LockHeld(task),
             CommitOutcome::Replayed { task, digest } => Written::Replayed { task, digest },
             CommitOutcome::Fenced { .. } => Written::Fenced,
@@ -77,12 +79,12 @@ impl Committer {
             };
             if kinds.is_empty() {
                 let fence = author_fence(&author).unwrap_or(before.fence);
-                return Ok(Written::Done { task: before, fence });
+                return Ok(Written::Done { task: before, fence, seq: None });
             }
             let (after, commit) = self.prepare(&before, kinds, at, &author, &writes)?;
             match self.store.submit(commit).outcome().await? {
-                CommitOutcome::Committed { fence, .. } => {
-                    return Ok(Written::Done { task: Arc::new(after), fence });
+                CommitOutcome::Committed { fence, seq, .. } => {
+                    return Ok(Written::Done { task: Arc::new(after), fence, seq: Some(seq) });
                 }
                 CommitOutcome::Stale { .. } => before = self.catch_up(&before).await?,
                 CommitOutcome::Fenced { .. } => return Ok(Written::Fenced),

@@ -3,21 +3,28 @@
 use std::time::Duration;
 
 use super::Service;
-use super::arguments::{Caller, ClusterName, ClusterView, RegisterCluster, UpdateCluster};
+use super::arguments::{Caller, ClusterName, ClusterSelection, ClusterView, PageOf, RegisterCluster, UpdateCluster};
+use super::named;
 use super::refusals::{cluster_refusal, inventory_refusal, store_refusal};
 use crate::clock::monotonic_now;
 use crate::domain::admission::service_state;
 use crate::domain::call::Call;
 use crate::domain::ids::ClusterId;
+use crate::domain::permission::Domain;
 use crate::domain::refusal::Refusal;
 use crate::domain::shown::{cluster_status, server_status, zone_status};
 use crate::domain::status::ServerStatus;
 use crate::inventory::{InventoryError, access, observation, recorded_reading};
 use crate::oceanbase::{ClusterError, Discovery};
-use crate::store::inventory::{ClusterChange, ClusterFilter, ClusterRow, Deregistered, NewCluster, Registered};
+use crate::store::Page;
+use crate::store::inventory::{
+    ClusterChange, ClusterFilter, ClusterOrder, ClusterRow, Deregistered, NewCluster, Registered,
+};
 
 /// Longest reading of a cluster within a call.
 const LONGEST_READING: Duration = Duration::from_secs(20);
+/// Most clusters whose status is looked at for one page; each takes four reads.
+const MOST_LOOKED_AT: u32 = 2000;
 
 impl Service {
     /// Connects to a cluster, proves it, and records it with its zones and servers.
@@ -28,9 +35,7 @@ impl Service {
             let (endpoint, expected, found) = (asked.endpoints.join(","), expected.clone(), found.name.clone());
             return Err(Refusal::WrongCluster { endpoint, expected, found });
         }
-        let what = format!("cluster {}", found.name);
-        let arguments = format!("endpoints={} username={}", asked.endpoints.join(","), asked.username);
-        let audit = self.audit(caller, Call::RegisterCluster, what, arguments);
+        let audit = self.audit(caller, Call::RegisterCluster, named::register_cluster(&asked, Some(&found.name)));
         let new = NewCluster {
             id: asked.cluster,
             identity: found.clone(),
@@ -81,18 +86,7 @@ impl Service {
                 });
             }
         }
-        let changed: Vec<&str> = [
-            (asked.endpoints.is_some(), "endpoints"),
-            (asked.username.is_some(), "username"),
-            (asked.password.is_some(), "password"),
-            (asked.hosts.is_some(), "hosts"),
-            (asked.default_host.is_some(), "default_host"),
-        ]
-        .into_iter()
-        .filter_map(|(changed, name)| changed.then_some(name))
-        .collect();
-        let what = format!("cluster {}", asked.cluster);
-        let audit = self.audit(caller, Call::UpdateCluster, what, format!("changes={}", changed.join(",")));
+        let audit = self.audit(caller, Call::UpdateCluster, named::update_cluster(&asked));
         let change = ClusterChange {
             endpoints: asked.endpoints,
             username: asked.username,
@@ -107,17 +101,13 @@ impl Service {
         self.cluster_view(asked.cluster).await
     }
 
-    /// One cluster.
-    pub async fn get_cluster(&self, _caller: &Caller, name: ClusterName) -> Result<ClusterView, Refusal> {
+    /// One cluster; by its name, one of those that the caller may read.
+    pub async fn get_cluster(&self, caller: &Caller, name: ClusterName) -> Result<ClusterView, Refusal> {
         match name {
             ClusterName::Id(cluster) => self.cluster_view(cluster).await,
             ClusterName::Name(name) => {
-                let found = self
-                    .deps
-                    .inventory
-                    .store()
-                    .clusters(&ClusterFilter { name: Some(name.clone()), ..ClusterFilter::every() }, None, 1)
-                    .await;
+                let filter = ClusterFilter { name: Some(name.clone()), ..shown_to(caller) };
+                let found = self.deps.inventory.store().clusters(&filter, None, 1).await;
                 let found = found.map_err(|error| store_refusal(&error))?.into_iter().next();
                 self.view(found.ok_or(Refusal::ClusterNotFound { cluster: name })?).await
             }
@@ -127,15 +117,47 @@ impl Service {
     /// Clusters, ascending by id.
     pub async fn list_clusters(
         &self,
-        _caller: &Caller,
+        caller: &Caller,
         name: Option<String>,
         above: Option<ClusterId>,
         limit: u32,
     ) -> Result<Vec<ClusterView>, Refusal> {
-        let rows =
-            self.deps.inventory.store().clusters(&ClusterFilter { name, ..ClusterFilter::every() }, above, limit).await;
-        let mut views = Vec::new();
-        for row in rows.map_err(|error| store_refusal(&error))? {
+        let filter = ClusterFilter { name, ..shown_to(caller) };
+        let rows = self.deps.inventory.store().clusters(&filter, above, limit).await;
+        self.views(rows.map_err(|error| store_refusal(&error))?).await
+    }
+
+    /// A page of clusters. The shown status is computed and not stored: asking for some means looking at every cluster.
+    pub async fn clusters_page(
+        &self,
+        caller: &Caller,
+        asked: ClusterSelection,
+        page: Page<ClusterOrder>,
+    ) -> Result<PageOf<ClusterView>, Refusal> {
+        let ClusterSelection { name_part, statuses } = asked;
+        let filter = ClusterFilter { name_part, ..shown_to(caller) };
+        let store = self.deps.inventory.store();
+        let whole = Page { offset: 0, limit: MOST_LOOKED_AT, ..page };
+        let read = store.clusters_page(&filter, if statuses.is_empty() { page } else { whole }).await;
+        let (rows, total) = read.map_err(|error| store_refusal(&error))?;
+        let mut items = self.views(rows).await?;
+        if statuses.is_empty() {
+            return Ok(PageOf { items, total });
+        }
+        if total > u64::from(MOST_LOOKED_AT) {
+            let description = format!("is for at most {MOST_LOOKED_AT} clusters, here are {total}; give a name too");
+            return Err(Refusal::field("status", description));
+        }
+        items.retain(|view| statuses.contains(&view.status));
+        let total = u64::try_from(items.len()).unwrap_or(u64::MAX);
+        let size = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+        let items = items.into_iter().skip(size(page.offset)).take(size(page.limit)).collect();
+        Ok(PageOf { items, total })
+    }
+
+    async fn views(&self, rows: Vec<ClusterRow>) -> Result<Vec<ClusterView>, Refusal> {
+        let mut views = Vec::with_capacity(rows.len());
+        for row in rows {
             views.push(self.view(row).await?);
         }
         Ok(views)
@@ -160,7 +182,7 @@ impl Service {
 
     /// Forgets a cluster.
     pub async fn deregister_cluster(&self, caller: &Caller, cluster: ClusterId) -> Result<(), Refusal> {
-        let audit = self.audit(caller, Call::DeregisterCluster, format!("cluster {cluster}"), String::new());
+        let audit = self.audit(caller, Call::DeregisterCluster, named::cluster(cluster));
         let ended = self.deps.inventory.store().deregister(cluster, audit).await;
         match ended.map_err(|error| store_refusal(&error))? {
             Deregistered::Done => Ok(()),
@@ -204,6 +226,11 @@ impl Service {
             row,
         })
     }
+}
+
+/// The clusters that the caller may read.
+fn shown_to(caller: &Caller) -> ClusterFilter {
+    ClusterFilter { visible: caller.rights.visible(Domain::Cluster), ..ClusterFilter::every() }
 }
 
 fn cluster_error(row: &ClusterRow, error: &ClusterError) -> Refusal {

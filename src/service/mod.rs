@@ -1,38 +1,72 @@
 //! The use cases that every face shares: admission, one commit, and what is shown. Nothing here knows gRPC, REST or a
-//! terminal. Each file is a group of calls on [`Service`].
+//! terminal. Each file is a group of calls on [`Service`]; [`Guarded`] stands before them and asks whether the caller may.
 
+mod access_rules;
 pub mod arguments;
+mod audit;
 mod clusters;
+mod guard;
+mod keys;
+mod named;
+mod passwords;
+mod recorder;
 mod refusals;
+mod roles;
 mod servers;
+mod sight;
 mod stop;
 mod tasks;
 pub mod use_cases;
+mod users;
+mod visibility;
 mod wiring;
 
 use std::sync::Arc;
 
+use crate::access::Directory;
 use crate::domain::call::Call;
 use crate::domain::ids::TaskId;
 use crate::domain::refusal::Refusal;
 use crate::engine::Engine;
 use crate::operations::Deps;
+use crate::store::access::AccessStore;
 use crate::store::{AuditOutcome, AuditRecord, Store, StoredTask};
 use arguments::Caller;
+use named::Named;
 use refusals::store_refusal;
 
-/// The use cases over their parts.
+pub use guard::Guarded;
+pub use named::LONGEST_ARGUMENTS;
+pub use passwords::{Argon2id, PasswordHasher};
+
+/// What the calls on users, keys, roles and the audit log go through.
+#[derive(Clone)]
+pub struct Administration {
+    /// Users, keys and roles.
+    pub directory: Arc<Directory>,
+    /// The audit log.
+    pub access: Arc<dyn AccessStore>,
+    /// Makes what is stored of passwords.
+    pub hasher: Arc<dyn PasswordHasher>,
+}
+
+/// The use cases over their parts. They believe that the caller may: lists show what his rights show, and changes of users
+/// give only what he has, but everything else is asked by [`Guarded`].
 #[derive(Clone)]
 pub struct Service {
     store: Arc<dyn Store>,
     engine: Arc<Engine>,
     deps: Deps,
+    directory: Arc<Directory>,
+    access: Arc<dyn AccessStore>,
+    hasher: Arc<dyn PasswordHasher>,
 }
 
 impl Service {
-    /// Over a store, an engine and the ways to clusters and hosts.
-    pub const fn new(store: Arc<dyn Store>, engine: Arc<Engine>, deps: Deps) -> Self {
-        Self { store, engine, deps }
+    /// Over a store, an engine, the ways to clusters and hosts, and who may act.
+    pub fn new(store: Arc<dyn Store>, engine: Arc<Engine>, deps: Deps, administration: Administration) -> Self {
+        let Administration { directory, access, hasher } = administration;
+        Self { store, engine, deps, directory, access, hasher }
     }
 
     /// One task as committed.
@@ -41,18 +75,7 @@ impl Service {
     }
 
     /// Names an accepted mutation for the audit log.
-    fn audit(&self, caller: &Caller, call: Call, target: String, arguments: String) -> AuditRecord {
-        AuditRecord {
-            at: self.deps.clock.now(),
-            principal: caller.principal.clone(),
-            address: caller.address.clone(),
-            call,
-            target,
-            cluster: None,
-            task: None,
-            arguments,
-            outcome: AuditOutcome::Accepted,
-            trace_id: caller.trace_id.clone(),
-        }
+    fn audit(&self, caller: &Caller, call: Call, named: Named) -> AuditRecord {
+        named.record(caller, call, self.deps.clock.now(), AuditOutcome::Accepted)
     }
 }

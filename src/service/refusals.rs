@@ -18,6 +18,15 @@ pub(super) fn store_refusal(error: &StoreError) -> Refusal {
     }
 }
 
+/// A refusal from within a change of the directory, whose store may fail too.
+pub(super) struct Refused(pub Refusal);
+
+impl From<StoreError> for Refused {
+    fn from(error: StoreError) -> Self {
+        Self(store_refusal(&error))
+    }
+}
+
 /// The inventory's error.
 pub(super) fn inventory_refusal(error: &InventoryError) -> Refusal {
     match error {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Service;
 use super::arguments::{Caller, PlanCheck, PlanStopServer, StopPlanView, StopServer, Verdict};
+use super::named::{self, Named};
 use super::refusals::{inventory_refusal, store_refusal};
 use crate::domain::admission::{Admission, ProcessFinding, admit, service_state};
 use crate::domain::call::Call;
@@ -18,7 +19,7 @@ use crate::domain::status::{InnerStatus, ServerStatus, StopType};
 use crate::engine::Written;
 use crate::inventory::{Target, recorded_reading};
 use crate::operations::stop_server::assess::{assess, process_finding, request, survey};
-use crate::operations::stop_server::{former_and_target, graph, key, subtask_count};
+use crate::operations::stop_server::{former_and_target, graph, key, operation_name, subtask_count};
 use crate::store::{Author, StoredTask, Write};
 
 /// Longest fresh look before a refusal by recorded state.
@@ -29,12 +30,17 @@ const PLAN_BEYOND_READING: Duration = Duration::from_secs(5);
 impl Service {
     /// Records a task that stops a server, and returns it.
     pub async fn stop_server(&self, caller: &Caller, asked: StopServer) -> Result<StoredTask, Refusal> {
-        let digest = digest(&asked);
+        let named = named::stop_server(&asked);
+        // The canonical line of the arguments: a repeat by request id must have the same.
+        let digest = named.arguments.clone();
         if let Some(request_id) = asked.request_id {
             let known = self.store.request(&caller.principal, &request_id.to_string()).await;
             if let Some((task, known)) = known.map_err(|error| store_refusal(&error))? {
                 return self.replayed(task, &known, &digest, &request_id.to_string()).await;
             }
+        }
+        if let Some(open) = self.open_stop_with(caller, &asked).await? {
+            return Ok(open);
         }
         let mut target = self.target(&asked).await?;
         if let Some(refusal) = self.refused_by_record(&target, asked.stop_type) {
@@ -47,8 +53,8 @@ impl Service {
         }
         let spec = self.spec(caller, &asked, &target, expire_time).await?;
         let id = spec.id;
-        let what = format!("cluster {} server {} ({})", asked.cluster, asked.server, target.server.addr);
-        let audit = self.audit(caller, Call::StopServer, what, digest.clone());
+        let named = Named { target: format!("{} ({})", named.target, target.server.addr), task: Some(id), ..named };
+        let audit = self.audit(caller, Call::StopServer, named);
         let mut writes = vec![Write::AcquireLock { cluster: spec.cluster.key.clone() }, Write::Audit(audit)];
         if let Some(request_id) = asked.request_id {
             let (principal, request_id) = (caller.principal.clone(), request_id.to_string());
@@ -57,11 +63,17 @@ impl Service {
         let author = Author::Request { principal: caller.principal.clone(), nonce: uuid::Uuid::new_v4().to_string() };
         let written = self.engine.committer().create(spec, author, writes).await;
         match written.map_err(|error| store_refusal(&error))? {
-            Written::Done { task, fence } => {
+            Written::Done { task, fence, seq } => {
+                // As committed, whatever it has come to since: its events follow from exactly here.
+                let seq = seq.ok_or_else(|| Refusal::Internal { what: format!("task {id} has no place") })?;
+                let stored = StoredTask { task: (*task).clone(), seq, progress: Vec::new() };
                 self.engine.begin(task, fence);
-                self.stored_task(id).await
+                Ok(stored)
             }
-            Written::LockHeld(holder) => Err(self.in_progress(&asked, holder).await?),
+            Written::LockHeld(holder) => match self.open_stop_with(caller, &asked).await? {
+                Some(open) => Ok(open),
+                None => Err(self.in_progress(&asked, holder).await?),
+            },
             Written::Replayed { task, digest: known } => {
                 let request_id = asked.request_id.map(|id| id.to_string()).unwrap_or_default();
                 self.replayed(task, &known, &digest, &request_id).await
@@ -77,6 +89,18 @@ impl Service {
         } else {
             Err(Refusal::RequestIdReused { request_id: request_id.to_owned(), task })
         }
+    }
+
+    /// The caller's own open task that an equal request made: the answer to programs that repeat without a request id.
+    async fn open_stop_with(&self, caller: &Caller, asked: &StopServer) -> Result<Option<StoredTask>, Refusal> {
+        if !asked.repeat_by_arguments || asked.request_id.is_some() {
+            return Ok(None);
+        }
+        let cluster = self.deps.inventory.cluster(asked.cluster).await.map_err(|error| inventory_refusal(&error))?;
+        let lock = self.store.lock(&cluster.identity.key()).await.map_err(|error| store_refusal(&error))?;
+        let Some(holder) = lock.and_then(|lock| lock.holder) else { return Ok(None) };
+        let stored = self.stored_task(holder).await?;
+        Ok(is_repeat(caller, asked, &stored.task.spec).then_some(stored))
     }
 
     async fn target(&self, asked: &StopServer) -> Result<Target, Refusal> {
@@ -245,19 +269,15 @@ impl Service {
     }
 }
 
-/// The arguments of a request in one canonical line: a repeat must have the same.
-fn digest(asked: &StopServer) -> String {
-    let risks: Vec<&str> = asked.accepted_risks.iter().map(|risk| risk.as_str()).collect();
-    let expected = asked.expected_server.map(|addr| addr.to_string()).unwrap_or_default();
-    let expire = asked.expire_time.map(|at| at.as_micros().to_string()).unwrap_or_default();
-    format!(
-        "cluster_id={} server_id={} force={} accept_risks={} type={} expected_server={expected} expire_time={expire}",
-        asked.cluster,
-        asked.server,
-        asked.force,
-        risks.join(","),
-        asked.stop_type
-    )
+/// Whether a task was made by the same caller with the same arguments.
+fn is_repeat(caller: &Caller, asked: &StopServer, spec: &TaskSpec) -> bool {
+    spec.graph.operation == operation_name()
+        && spec.creator == caller.principal
+        && spec.cluster.id == asked.cluster
+        && spec.server.id == asked.server
+        && spec.force == asked.force
+        && spec.accepted_risks == asked.accepted_risks
+        && spec.stop_type == asked.stop_type
 }
 
 fn refused(target: &Target, process: ProcessFinding, stop_type: StopType) -> Option<Refusal> {

@@ -1,18 +1,19 @@
-//! Calls on tasks: get, list, retry, give up.
+//! Calls on tasks: get, list, read a log, retry, give up.
 
 use std::sync::Arc;
 
 use super::Service;
-use super::arguments::{Caller, ListTasks, TaskRequest};
+use super::arguments::{Caller, ListTasks, PageOf, TaskRequest, TaskSelection};
 use super::refusals::store_refusal;
+use super::{named, visibility};
 use crate::domain::call::Call;
 use crate::domain::decide::Input;
 use crate::domain::event::Verb;
-use crate::domain::ids::TaskId;
+use crate::domain::ids::{SubtaskId, TaskId};
 use crate::domain::refusal::Refusal;
 use crate::domain::task::Task;
 use crate::engine::Written;
-use crate::store::{Author, StoredTask, TaskFilter, Write};
+use crate::store::{Author, LogLine, Page, StoredTask, TaskFilter, TaskOrder, Write};
 
 impl Service {
     /// One task.
@@ -21,15 +22,40 @@ impl Service {
     }
 
     /// Tasks, newest first.
-    pub async fn list_tasks(&self, _caller: &Caller, asked: ListTasks) -> Result<Vec<StoredTask>, Refusal> {
+    pub async fn list_tasks(&self, caller: &Caller, asked: ListTasks) -> Result<Vec<StoredTask>, Refusal> {
         let filter = TaskFilter {
             cluster: asked.cluster,
             server: asked.server,
             states: asked.states,
             creator: asked.creator,
-            ..TaskFilter::default()
+            visible: visibility::of_tasks(&caller.rights),
+            name: None,
         };
         self.store.list(&filter, asked.below, asked.limit).await.map_err(|error| store_refusal(&error))
+    }
+
+    /// A page of tasks.
+    pub async fn tasks_page(
+        &self,
+        caller: &Caller,
+        asked: TaskSelection,
+        page: Page<TaskOrder>,
+    ) -> Result<PageOf<StoredTask>, Refusal> {
+        let TaskSelection { cluster, server, states, name } = asked;
+        let visible = visibility::of_tasks(&caller.rights);
+        let filter = TaskFilter { visible, name, cluster, server, states, creator: None };
+        let (items, total) = self.store.page(&filter, page).await.map_err(|error| store_refusal(&error))?;
+        Ok(PageOf { items, total })
+    }
+
+    /// Log of a subtask: all its lines so far, ascending.
+    pub async fn subtask_log(&self, task: TaskId, subtask: SubtaskId) -> Result<Vec<LogLine>, Refusal> {
+        let stored = self.stored_task(task).await?;
+        if stored.task.subtask(subtask).is_err() {
+            let description = format!("{subtask} is no subtask of task {task}, read the task");
+            return Err(Refusal::field("subtaskInstanceId", description));
+        }
+        self.store.log(task, Some(subtask)).await.map_err(|error| store_refusal(&error))
     }
 
     /// Runs a task at rest again.
@@ -64,8 +90,7 @@ impl Service {
         let (if_revision, expire_time) = (asked.if_revision, asked.expire_time);
         let input = Input::Requested { verb, principal: principal.clone(), if_revision, expire_time };
         let author = Author::Request { principal, nonce: uuid::Uuid::new_v4().to_string() };
-        let what = format!("task {}", asked.task);
-        let audit = self.audit(caller, call, what, format!("if_revision={if_revision:?}"));
+        let audit = self.audit(caller, call, named::task(&asked, Some(task.spec.cluster.id)));
         let written = self.engine.committer().write(&task, input, author, |_| vec![Write::Audit(audit.clone())]).await;
         match written.map_err(|error| store_refusal(&error))? {
             Written::Done { task, .. } => Ok((asked.task, task)),

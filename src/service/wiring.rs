@@ -21,6 +21,7 @@ use crate::store::{LogLine, Page, StoredTask, TaskOrder};
 use crate::watch::Sight;
 
 use super::Service;
+use super::sight::SeesAll;
 
 #[async_trait]
 impl UseCases for Service {
@@ -88,113 +89,98 @@ impl UseCases for Service {
 
     async fn tasks_page(
         &self,
-        _caller: &Caller,
-        _asked: TaskSelection,
-        _page: Page<TaskOrder>,
+        caller: &Caller,
+        asked: TaskSelection,
+        page: Page<TaskOrder>,
     ) -> Result<PageOf<StoredTask>, Refusal> {
-        Err(Refusal::Internal { what: "not built".to_owned() })
+        Self::tasks_page(self, caller, asked, page).await
     }
 
     async fn clusters_page(
         &self,
-        _caller: &Caller,
-        _asked: ClusterSelection,
-        _page: Page<ClusterOrder>,
+        caller: &Caller,
+        asked: ClusterSelection,
+        page: Page<ClusterOrder>,
     ) -> Result<PageOf<ClusterView>, Refusal> {
-        Err(Refusal::Internal { what: "not built".to_owned() })
+        Self::clusters_page(self, caller, asked, page).await
     }
 
-    async fn subtask_log(&self, _caller: &Caller, _task: TaskId, _subtask: SubtaskId) -> Result<Vec<LogLine>, Refusal> {
-        Err(Refusal::Internal { what: "not built".to_owned() })
+    async fn subtask_log(&self, _caller: &Caller, task: TaskId, subtask: SubtaskId) -> Result<Vec<LogLine>, Refusal> {
+        Self::subtask_log(self, task, subtask).await
     }
 
     async fn sight(&self, _caller: &Caller, _scope: WatchScope) -> Result<Arc<dyn Sight>, Refusal> {
         Ok(Arc::new(SeesAll))
     }
 
+    /// Refusals are recorded by whoever guards the service.
     async fn refused(&self, _caller: &Caller, _call: Call, _refusal: &Refusal) {}
 
-    async fn create_user(&self, _caller: &Caller, _asked: CreateUser) -> Result<UserView, Refusal> {
-        Err(Refusal::Internal { what: "not built".to_owned() })
+    async fn create_user(&self, caller: &Caller, asked: CreateUser) -> Result<UserView, Refusal> {
+        Self::create_user(self, caller, asked).await
     }
 
-    async fn update_user(&self, _caller: &Caller, _asked: UpdateUser) -> Result<UserView, Refusal> {
-        Err(Refusal::Internal { what: "not built".to_owned() })
+    async fn update_user(&self, caller: &Caller, asked: UpdateUser) -> Result<UserView, Refusal> {
+        Self::update_user(self, caller, asked).await
     }
 
-    async fn set_password(&self, _caller: &Caller, _user: Principal, _password: SecretString) -> Result<(), Refusal> {
-        Err(Refusal::Internal { what: "not built".to_owned() })
+    async fn set_password(&self, caller: &Caller, user: Principal, password: SecretString) -> Result<(), Refusal> {
+        Self::set_password(self, caller, user, password).await
     }
 
     async fn list_users(&self, _caller: &Caller) -> Result<Vec<UserView>, Refusal> {
-        Err(Refusal::Internal { what: "not built".to_owned() })
+        Ok(Self::list_users(self))
     }
 
-    async fn create_access_key(&self, _caller: &Caller, _user: Option<Principal>) -> Result<AccessKeyView, Refusal> {
-        Err(Refusal::Internal { what: "not built".to_owned() })
+    async fn create_access_key(&self, caller: &Caller, user: Option<Principal>) -> Result<AccessKeyView, Refusal> {
+        Self::create_access_key(self, caller, user).await
     }
 
     async fn update_access_key(
         &self,
-        _caller: &Caller,
-        _key: AccessKeyId,
-        _disabled: bool,
+        caller: &Caller,
+        key: AccessKeyId,
+        disabled: bool,
     ) -> Result<AccessKeyView, Refusal> {
-        Err(Refusal::Internal { what: "not built".to_owned() })
+        Self::update_access_key(self, caller, key, disabled).await
     }
 
-    async fn rotate_access_key(&self, _caller: &Caller, _key: AccessKeyId) -> Result<AccessKeyView, Refusal> {
-        Err(Refusal::Internal { what: "not built".to_owned() })
+    async fn rotate_access_key(&self, caller: &Caller, key: AccessKeyId) -> Result<AccessKeyView, Refusal> {
+        Self::rotate_access_key(self, caller, key).await
     }
 
-    async fn list_access_keys(
-        &self,
-        _caller: &Caller,
-        _user: Option<Principal>,
-    ) -> Result<Vec<AccessKeyView>, Refusal> {
-        Err(Refusal::Internal { what: "not built".to_owned() })
+    async fn list_access_keys(&self, caller: &Caller, user: Option<Principal>) -> Result<Vec<AccessKeyView>, Refusal> {
+        Self::list_access_keys(self, caller, user.as_ref())
     }
 
     async fn create_role(
         &self,
-        _caller: &Caller,
-        _name: RoleName,
-        _permissions: Vec<Permission>,
+        caller: &Caller,
+        name: RoleName,
+        permissions: Vec<Permission>,
     ) -> Result<RoleView, Refusal> {
-        Err(Refusal::Internal { what: "not built".to_owned() })
+        Self::create_role(self, caller, name, permissions).await
     }
 
-    async fn delete_role(&self, _caller: &Caller, _name: RoleName) -> Result<(), Refusal> {
-        Err(Refusal::Internal { what: "not built".to_owned() })
+    async fn delete_role(&self, caller: &Caller, name: RoleName) -> Result<(), Refusal> {
+        Self::delete_role(self, caller, name).await
     }
 
     async fn list_roles(&self, _caller: &Caller) -> Result<Vec<RoleView>, Refusal> {
-        Err(Refusal::Internal { what: "not built".to_owned() })
+        Ok(Self::list_roles(self))
     }
 
     async fn list_audit_records(
         &self,
         _caller: &Caller,
-        _filter: AuditFilter,
-        _below: Option<i64>,
-        _limit: u32,
+        filter: AuditFilter,
+        below: Option<i64>,
+        limit: u32,
     ) -> Result<Vec<StoredAuditRecord>, Refusal> {
-        Err(Refusal::Internal { what: "not built".to_owned() })
+        Self::list_audit_records(self, &filter, below, limit).await
     }
 
-    fn user_id(&self, _name: &Principal) -> i64 {
-        0
-    }
-}
-
-struct SeesAll;
-
-impl Sight for SeesAll {
-    fn check(&self) -> Result<(), Refusal> {
-        Ok(())
-    }
-
-    fn sees(&self, _task: TaskId, _cluster: ClusterId) -> bool {
-        true
+    fn user_id(&self, name: &Principal) -> i64 {
+        Self::user_id(self, name)
     }
 }

@@ -321,6 +321,7 @@ pub(super) fn entry_of(event: &StoredEvent, facts: &TaskFacts) -> Entry {
     Entry {
         seq: event.seq,
         revision: event.revision,
+        task: event.task,
         cluster: facts.cluster,
         state: state_after(event),
         encoded: encode_event(event, facts),

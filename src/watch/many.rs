@@ -1,5 +1,5 @@
 //! The watch of many tasks: those of one cluster, or all. Snapshots of the open tasks, a bookmark that ends them, then every
-//! task's events in the store's global order.
+//! task's events in the store's global order. Of all three a watcher gets only what it may see at that moment.
 
 use std::sync::Arc;
 
@@ -40,7 +40,8 @@ pub async fn watch_tasks(
     let position = match asked.after {
         None => {
             let (tasks, head) = hub.read_open(asked.cluster).await?;
-            opening.extend(tasks.iter().map(|task| Encoded::of(Kind::Snapshot(encode::task(task)))));
+            let seen = tasks.iter().filter(|stored| pulse.sees(stored.task.spec.id, stored.task.spec.cluster.id));
+            opening.extend(seen.map(|stored| Encoded::of(Kind::Snapshot(encode::task(stored)))));
             opening.push(bookmark(head, true));
             head
         }
@@ -141,14 +142,15 @@ impl Watch {
             }
             Err(floor) => self.read_log(floor).await?,
         };
-        let of_cluster =
-            entries.into_iter().filter(|entry| self.cluster.is_none_or(|cluster| cluster == entry.cluster));
-        out.extend(of_cluster.map(|entry| Ok(entry.encoded)));
+        let (pulse, cluster) = (&self.pulse, self.cluster);
+        let wanted = |task, of| cluster.is_none_or(|cluster| cluster == of) && pulse.sees(task, of);
+        let shown = entries.into_iter().filter(|entry| wanted(entry.task, entry.cluster));
+        out.extend(shown.map(|entry| Ok(entry.encoded)));
         if more {
             return Ok(true);
         }
         if let Some(seen) = self.progress {
-            let (news, seen) = self.registration.channel.progress().after(seen, self.cluster);
+            let (news, seen) = self.registration.channel.progress().after(seen, wanted);
             self.progress = Some(seen);
             out.extend(news.into_iter().map(Ok));
         }

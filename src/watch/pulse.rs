@@ -87,6 +87,11 @@ impl Pulse {
         }
     }
 
+    /// Whether the caller sees a task now.
+    pub fn sees(&self, task: TaskId, cluster: ClusterId) -> bool {
+        self.sight.sees(task, cluster)
+    }
+
     /// Checks permission and sets the time of the next bookmark.
     pub fn at_bookmark(&mut self) -> Result<(), Refusal> {
         self.bookmark_at = monotonic_now() + BOOKMARK_PERIOD;

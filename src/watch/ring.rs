@@ -19,6 +19,7 @@ pub(super) const RING_LENGTH: usize = 1024;
 pub(super) struct Entry {
     pub seq: Seq,
     pub revision: Revision,
+    pub task: TaskId,
     pub cluster: ClusterId,
     /// State of the task, when the event changed it.
     pub state: Option<TaskState>,
@@ -87,11 +88,11 @@ impl LatestProgress {
         self.entries.remove(&(task, subtask));
     }
 
-    /// What is newer than `seen`, and what is seen then.
-    pub fn after(&self, seen: u64, cluster: Option<ClusterId>) -> (Vec<Encoded>, u64) {
-        let newer =
-            self.entries.values().filter(|(version, of, _)| *version > seen && cluster.is_none_or(|id| id == *of));
-        (newer.map(|(_, _, encoded)| encoded.clone()).collect(), self.version)
+    /// What is newer than `seen` of tasks that are `wanted`, and what is seen then.
+    pub fn after(&self, seen: u64, wanted: impl Fn(TaskId, ClusterId) -> bool) -> (Vec<Encoded>, u64) {
+        let newer = self.entries.iter().filter(|(_, (version, _, _))| *version > seen);
+        let newer = newer.filter(|((task, _), (_, cluster, _))| wanted(*task, *cluster));
+        (newer.map(|(_, (_, _, encoded))| encoded.clone()).collect(), self.version)
     }
 
     pub const fn version(&self) -> u64 {
@@ -158,6 +159,7 @@ mod tests {
         Entry {
             seq: Seq::new(seq),
             revision: Revision::new(seq),
+            task: TaskId::new(1).unwrap(),
             cluster: ClusterId::new(1).unwrap(),
             state: None,
             encoded: Encoded::of(Kind::Bookmark(v1::Bookmark { seq, ..Default::default() })),
@@ -185,11 +187,11 @@ mod tests {
         let mut latest = LatestProgress::default();
         latest.put(task, subtask, cluster, entry(1).encoded);
         latest.put(task, subtask, cluster, entry(2).encoded);
-        let (news, seen) = latest.after(0, None);
+        let (news, seen) = latest.after(0, |_, _| true);
         assert_eq!(news, vec![entry(2).encoded]);
-        assert!(latest.after(seen, None).0.is_empty());
-        assert!(latest.after(0, Some(ClusterId::new(4).unwrap())).0.is_empty());
+        assert!(latest.after(seen, |_, _| true).0.is_empty());
+        assert!(latest.after(0, |_, of| of != cluster).0.is_empty());
         latest.forget(task, subtask);
-        assert!(latest.after(0, None).0.is_empty());
+        assert!(latest.after(0, |_, _| true).0.is_empty());
     }
 }

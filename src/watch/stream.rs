@@ -216,7 +216,7 @@ impl Watch {
             }
         }
         if let Some(seen) = self.progress {
-            let (news, seen) = self.registration.channel.progress().after(seen, None);
+            let (news, seen) = self.registration.channel.progress().after(seen, |_, _| true);
             self.progress = Some(seen);
             out.extend(news.into_iter().map(Ok));
         }

@@ -7,6 +7,8 @@ use obsteward::api::auth::Gatekeeper;
 use obsteward::api::grpc;
 use obsteward::clock::Clock;
 use obsteward::config::{AuthConfig, LimitsConfig};
+use obsteward::net::bounds::Bounds;
+use obsteward::net::connections::Connections;
 use obsteward::proto::v1;
 use obsteward::proto::v1::task_service_client::TaskServiceClient;
 use obsteward::store::Store;
@@ -31,7 +33,8 @@ async fn serve(gatekeeper: Gatekeeper) -> (TaskServiceClient<Channel>, Arc<FakeS
     let grpc = grpc::routes(use_cases, hub, Arc::new(gatekeeper)).await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(grpc::serve(listener, grpc, shutdown.clone()));
+    let bounds = Bounds::from(&LimitsConfig::default());
+    tokio::spawn(grpc::serve(Connections::new(listener, None, bounds), grpc, bounds, shutdown.clone()));
     let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
     store.create(task_id(1), cluster_id(1));
     (TaskServiceClient::new(channel), store, shutdown.drop_guard())

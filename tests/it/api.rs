@@ -107,7 +107,8 @@ async fn a_stop_is_translated_both_ways_and_traced() {
         fixture.last_call(),
         "StopServer { cluster: ClusterId(1), server: ServerId(7), force: true, accepted_risks: [QuorumLoss, \
          ClusterUnreachable], stop_type: Service, request_id: Some(123e4567-e89b-42d3-a456-426614174000), \
-         expected_server: Some(ServerAddr { ip: 10.0.0.2, rpc_port: 2882 }), expire_time: Some(Timestamp(7000008)) }"
+         repeat_by_arguments: false, expected_server: Some(ServerAddr { ip: 10.0.0.2, rpc_port: 2882 }), expire_time: \
+         Some(Timestamp(7000008)) }"
     );
     let request = v1::StopServerRequest { cluster_id: 1, server_id: 7, ..Default::default() };
     fixture.refuse(Refusal::SingleServerCluster { cluster: cluster_id(1), server: ServerId::new(7).unwrap() });

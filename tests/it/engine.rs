@@ -167,7 +167,7 @@ impl Fixture {
         let writes = vec![Write::AcquireLock { cluster: spec.cluster.key.clone() }];
         let author = Author::Request { principal: Principal::new("tester"), nonce: "1".to_owned() };
         match self.engine.committer().create(spec, author, writes).await.unwrap() {
-            Written::Done { task, fence } => self.engine.begin(task, fence),
+            Written::Done { task, fence, .. } => self.engine.begin(task, fence),
             other => panic!("{other:?}"),
         }
         id

@@ -13,7 +13,7 @@ use obsteward::domain::event::{
 };
 use obsteward::domain::graph::{Graph, OperationName, SubtaskSpec};
 use obsteward::domain::ids::{ClusterId, ClusterKey, Fence, Principal, Revision, Seq, ServerId, SubtaskId, TaskId};
-use obsteward::domain::status::StopType;
+use obsteward::domain::status::{Risk, StopType};
 use obsteward::domain::task::Task;
 use obsteward::store::{
     Commit, LockRow, LogLine, Page, Pending, Progress, Store, StoreError, StoredTask, TaskFilter, TaskOrder,
@@ -118,6 +118,18 @@ impl FakeStore {
 
     pub fn create(&self, task: TaskId, cluster: ClusterId) {
         self.append(task, create(spec(task, cluster)));
+    }
+
+    pub fn create_with_risks(&self, task: TaskId, cluster: ClusterId) {
+        let accepted_risks = vec![Risk::QuorumLoss];
+        self.append(task, create(TaskSpec { accepted_risks, ..spec(task, cluster) }));
+    }
+
+    /// The first subtask of any task.
+    pub fn succeed_first(&self, task: TaskId) {
+        let subtask = self.inner.lock().unwrap().tasks[&task].0.in_execution_order()[0].spec.id;
+        let learned = Learned::default();
+        self.decide(task, Input::StepSucceeded { subtask, already_so: true, learned, executor: "me".to_owned() });
     }
 
     pub fn decide(&self, task: TaskId, input: Input) {

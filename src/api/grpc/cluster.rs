@@ -6,8 +6,11 @@ use tonic::{Request, Response, Status};
 
 use crate::api::auth::Gatekeeper;
 use crate::api::grpc::call::Call;
+use crate::api::grpc::checked::checked;
 use crate::api::grpc::server::cluster_service_server::ClusterService;
 use crate::api::grpc::{encode, page, validate_cluster};
+use crate::domain::call::Call as Mutation;
+use crate::domain::refusal::Refusal;
 use crate::proto::v1;
 use crate::service::use_cases::UseCases;
 
@@ -15,6 +18,17 @@ use crate::service::use_cases::UseCases;
 pub struct Clusters {
     pub(super) use_cases: Arc<dyn UseCases>,
     pub(super) gatekeeper: Arc<Gatekeeper>,
+}
+
+impl Clusters {
+    async fn checked<T: Send>(
+        &self,
+        call: &Call,
+        mutation: Mutation,
+        validated: Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        checked(&*self.use_cases, &call.caller, mutation, validated).await
+    }
 }
 
 #[tonic::async_trait]
@@ -25,7 +39,8 @@ impl ClusterService for Clusters {
     ) -> Result<Response<v1::RegisterClusterResponse>, Status> {
         let (call, request) = Call::admit(&self.gatekeeper, "RegisterCluster", request).await?;
         call.answer(async {
-            let asked = validate_cluster::register_cluster(request)?;
+            let asked =
+                self.checked(&call, Mutation::RegisterCluster, validate_cluster::register_cluster(request)).await?;
             let view = self.use_cases.register_cluster(&call.caller, asked).await?;
             Ok(v1::RegisterClusterResponse { cluster: Some(encode::cluster(&view)) })
         })
@@ -38,7 +53,7 @@ impl ClusterService for Clusters {
     ) -> Result<Response<v1::UpdateClusterResponse>, Status> {
         let (call, request) = Call::admit(&self.gatekeeper, "UpdateCluster", request).await?;
         call.answer(async {
-            let asked = validate_cluster::update_cluster(request)?;
+            let asked = self.checked(&call, Mutation::UpdateCluster, validate_cluster::update_cluster(request)).await?;
             let view = self.use_cases.update_cluster(&call.caller, asked).await?;
             Ok(v1::UpdateClusterResponse { cluster: Some(encode::cluster(&view)) })
         })
@@ -100,7 +115,8 @@ impl ClusterService for Clusters {
     ) -> Result<Response<v1::DeregisterClusterResponse>, Status> {
         let (call, request) = Call::admit(&self.gatekeeper, "DeregisterCluster", request).await?;
         call.answer(async {
-            let cluster = validate_cluster::cluster_id(request.cluster_id)?;
+            let valid = validate_cluster::cluster_id(request.cluster_id);
+            let cluster = self.checked(&call, Mutation::DeregisterCluster, valid).await?;
             self.use_cases.deregister_cluster(&call.caller, cluster).await?;
             Ok(v1::DeregisterClusterResponse {})
         })

@@ -1,13 +1,17 @@
-//! The gRPC face: the three services, health and reflection, and how they are served.
+//! The gRPC face: the four services, health and reflection, and how they are served.
 
+mod admin;
 mod call;
+mod checked;
 mod cluster;
 mod encode;
+mod encode_admin;
 pub mod fields;
 mod ob_server;
 mod page;
 mod task;
 pub mod validate;
+pub mod validate_admin;
 pub mod validate_cluster;
 
 use std::sync::Arc;
@@ -39,6 +43,7 @@ mod server {
     include!(concat!(env!("OUT_DIR"), "/server/obsteward.v1.rs"));
 }
 
+use server::admin_service_server::AdminServiceServer;
 use server::cluster_service_server::ClusterServiceServer;
 use server::ob_server_service_server::ObServerServiceServer;
 use server::task_service_server::TaskServiceServer;
@@ -70,12 +75,14 @@ impl Health {
         self.0.set_not_serving::<ObServerServiceServer<ob_server::ObServers>>().await;
         self.0.set_not_serving::<TaskServiceServer<task::Tasks>>().await;
         self.0.set_not_serving::<ClusterServiceServer<cluster::Clusters>>().await;
+        self.0.set_not_serving::<AdminServiceServer<admin::Administrators>>().await;
     }
 
     async fn serving(&self) {
         self.0.set_serving::<ObServerServiceServer<ob_server::ObServers>>().await;
         self.0.set_serving::<TaskServiceServer<task::Tasks>>().await;
         self.0.set_serving::<ClusterServiceServer<cluster::Clusters>>().await;
+        self.0.set_serving::<AdminServiceServer<admin::Administrators>>().await;
     }
 }
 
@@ -87,7 +94,8 @@ pub async fn routes(
 ) -> Result<Grpc, tonic_reflection::server::Error> {
     let servers = ob_server::ObServers { use_cases: Arc::clone(&use_cases), gatekeeper: Arc::clone(&gatekeeper) };
     let tasks = task::Tasks { use_cases: Arc::clone(&use_cases), gatekeeper: Arc::clone(&gatekeeper), hub };
-    let clusters = cluster::Clusters { use_cases, gatekeeper };
+    let clusters = cluster::Clusters { use_cases: Arc::clone(&use_cases), gatekeeper: Arc::clone(&gatekeeper) };
+    let administrators = admin::Administrators { use_cases, gatekeeper };
     let (reporter, health_service) = tonic_health::server::health_reporter();
     let health = Health(reporter);
     health.serving().await;
@@ -101,6 +109,7 @@ pub async fn routes(
     let routes = Routes::new(ObServerServiceServer::new(servers).max_decoding_message_size(LARGEST_REQUEST))
         .add_service(TaskServiceServer::new(tasks).max_decoding_message_size(LARGEST_REQUEST))
         .add_service(ClusterServiceServer::new(clusters).max_decoding_message_size(LARGEST_REQUEST))
+        .add_service(AdminServiceServer::new(administrators).max_decoding_message_size(LARGEST_REQUEST))
         .add_service(health_service)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?);

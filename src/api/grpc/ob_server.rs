@@ -6,8 +6,11 @@ use tonic::{Request, Response, Status};
 
 use crate::api::auth::Gatekeeper;
 use crate::api::grpc::call::Call;
+use crate::api::grpc::checked::checked;
 use crate::api::grpc::server::ob_server_service_server::ObServerService;
 use crate::api::grpc::{encode, page, validate};
+use crate::domain::call::Call as Mutation;
+use crate::domain::refusal::Refusal;
 use crate::proto::v1;
 use crate::service::use_cases::UseCases;
 use crate::watch::encode::task;
@@ -18,6 +21,17 @@ pub struct ObServers {
     pub(super) gatekeeper: Arc<Gatekeeper>,
 }
 
+impl ObServers {
+    async fn checked<T: Send>(
+        &self,
+        call: &Call,
+        mutation: Mutation,
+        validated: Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        checked(&*self.use_cases, &call.caller, mutation, validated).await
+    }
+}
+
 #[tonic::async_trait]
 impl ObServerService for ObServers {
     async fn stop_server(
@@ -26,7 +40,8 @@ impl ObServerService for ObServers {
     ) -> Result<Response<v1::StopServerResponse>, Status> {
         let (call, request) = Call::admit(&self.gatekeeper, "StopServer", request).await?;
         call.answer(async {
-            let stored = self.use_cases.stop_server(&call.caller, validate::stop_server(request)?).await?;
+            let asked = self.checked(&call, Mutation::StopServer, validate::stop_server(request)).await?;
+            let stored = self.use_cases.stop_server(&call.caller, asked).await?;
             Ok(v1::StopServerResponse { task: Some(task(&stored)) })
         })
         .await

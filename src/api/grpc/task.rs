@@ -6,8 +6,11 @@ use tonic::{Request, Response, Status};
 
 use crate::api::auth::Gatekeeper;
 use crate::api::grpc::call::{Call, Messages};
+use crate::api::grpc::checked::checked;
 use crate::api::grpc::server::task_service_server::TaskService;
 use crate::api::grpc::{page, validate};
+use crate::domain::call::Call as Mutation;
+use crate::domain::refusal::Refusal;
 use crate::proto::v1;
 use crate::service::arguments::WatchScope;
 use crate::service::use_cases::UseCases;
@@ -19,6 +22,17 @@ pub struct Tasks {
     pub(super) use_cases: Arc<dyn UseCases>,
     pub(super) gatekeeper: Arc<Gatekeeper>,
     pub(super) hub: Arc<Hub>,
+}
+
+impl Tasks {
+    async fn checked<T: Send>(
+        &self,
+        call: &Call,
+        mutation: Mutation,
+        validated: Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        checked(&*self.use_cases, &call.caller, mutation, validated).await
+    }
 }
 
 #[tonic::async_trait]
@@ -80,7 +94,8 @@ impl TaskService for Tasks {
     ) -> Result<Response<v1::RetryTaskResponse>, Status> {
         let (call, request) = Call::admit(&self.gatekeeper, "RetryTask", request).await?;
         call.answer(async {
-            let stored = self.use_cases.retry_task(&call.caller, validate::retry_task(&request)?).await?;
+            let asked = self.checked(&call, Mutation::RetryTask, validate::retry_task(&request)).await?;
+            let stored = self.use_cases.retry_task(&call.caller, asked).await?;
             Ok(v1::RetryTaskResponse { task: Some(task(&stored)) })
         })
         .await
@@ -92,7 +107,8 @@ impl TaskService for Tasks {
     ) -> Result<Response<v1::GiveUpTaskResponse>, Status> {
         let (call, request) = Call::admit(&self.gatekeeper, "GiveUpTask", request).await?;
         call.answer(async {
-            let stored = self.use_cases.give_up_task(&call.caller, validate::give_up_task(&request)?).await?;
+            let asked = self.checked(&call, Mutation::GiveUpTask, validate::give_up_task(&request)).await?;
+            let stored = self.use_cases.give_up_task(&call.caller, asked).await?;
             Ok(v1::GiveUpTaskResponse { task: Some(task(&stored)) })
         })
         .await

@@ -1,0 +1,67 @@
+//! Users, keys, roles and audit records as messages. Hashes of passwords and secrets of keys are in none of them.
+
+use crate::proto::v1;
+use crate::service::arguments::{AccessKeyView, RoleView, UserView};
+use crate::store::AuditOutcome;
+use crate::store::access::StoredAuditRecord;
+use crate::watch::encode::timestamp;
+
+/// A user.
+pub fn user(view: &UserView) -> v1::User {
+    let row = &view.row;
+    v1::User {
+        id: row.id.get(),
+        name: row.name.to_string(),
+        roles: row.roles.iter().map(ToString::to_string).collect(),
+        certificate_names: row.certificate_names.clone(),
+        disabled: row.disabled,
+        has_password: row.password_hash.is_some(),
+        create_time: Some(timestamp(row.create_time)),
+        password_time: row.password_time.map(timestamp),
+        permissions: view.permissions.iter().map(ToString::to_string).collect(),
+    }
+}
+
+/// An access key, without its secret.
+pub fn access_key(view: &AccessKeyView) -> v1::AccessKey {
+    v1::AccessKey {
+        id: view.row.id.to_string(),
+        user: view.user.to_string(),
+        disabled: view.row.disabled,
+        create_time: Some(timestamp(view.row.create_time)),
+        rotate_time: Some(timestamp(view.row.rotate_time)),
+    }
+}
+
+/// A role.
+pub fn role(view: &RoleView) -> v1::Role {
+    v1::Role {
+        name: view.name.to_string(),
+        permissions: view.permissions.iter().map(ToString::to_string).collect(),
+        builtin: view.create_time.is_none(),
+        create_time: view.create_time.map(timestamp),
+    }
+}
+
+/// An audit record.
+pub fn audit_record(stored: &StoredAuditRecord) -> v1::AuditRecord {
+    let record = &stored.record;
+    let (result, reason) = match &record.outcome {
+        AuditOutcome::Accepted => (v1::AuditResult::Accepted, String::new()),
+        AuditOutcome::Refused { reason } => (v1::AuditResult::Refused, reason.clone()),
+    };
+    v1::AuditRecord {
+        id: stored.id,
+        time: Some(timestamp(record.at)),
+        principal: record.principal.to_string(),
+        address: record.address.clone(),
+        operation: record.call.to_string(),
+        target: record.target.clone(),
+        cluster_id: record.cluster.map_or(0, |cluster| cluster.get()),
+        task_id: record.task.map_or(0, |task| task.get()),
+        arguments: record.arguments.clone(),
+        result: result.into(),
+        reason,
+        trace_id: record.trace_id.clone(),
+    }
+}

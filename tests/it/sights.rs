@@ -1,0 +1,139 @@
+//! Promise 11, watches: they show only what the caller may read, also when that changes while he watches.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::future::{join, join_all, join3};
+use obsteward::api::error_status::to_status;
+use obsteward::clock::{Timestamp, monotonic_now};
+use obsteward::domain::ids::{Principal, Seq};
+use obsteward::proto::v1::watch_task_response::Kind;
+use obsteward::service::arguments::{UpdateUser, WatchScope};
+use obsteward::service::use_cases::UseCases;
+use obsteward::store::{Progress, Store};
+use obsteward::watch::{BOOKMARK_PERIOD, Hub, Until, WatchTask, WatchTasks, watch_task, watch_tasks};
+use tokio_util::sync::CancellationToken;
+
+use crate::fake_store::{cluster_id, subtask_id, task_id};
+use crate::guarded::Fixture;
+use crate::watch::{Items, decoded};
+
+async fn hub(fixture: &Fixture) -> Arc<Hub> {
+    Hub::start(Arc::clone(&fixture.store) as Arc<dyn Store>, CancellationToken::new()).await.unwrap()
+}
+
+async fn all_seen_by(fixture: &Fixture, hub: &Arc<Hub>, name: &str, after: Option<i64>) -> Items {
+    let sight = fixture.use_cases.sight(&fixture.caller(name), WatchScope::Tasks(None)).await.unwrap();
+    let asked = WatchTasks { cluster: None, after: after.map(Seq::new), progress: true };
+    Box::pin(watch_tasks(hub, asked, sight).await.unwrap())
+}
+
+/// What comes until the next periodic bookmark, ascending, each once; or until the watch is refused, and why. Watches that
+/// are compared are read side by side: time passes only when all of them wait.
+async fn told(items: &mut Items) -> (Vec<String>, Option<String>) {
+    let (mut told, mut refused) = (Vec::new(), None);
+    while let Some(item) = items.next().await {
+        match item.map(|item| decoded(&item)) {
+            Ok(Kind::Snapshot(task)) => told.push(format!("snapshot {}", task.id)),
+            Ok(Kind::Event(event)) => told.push(format!("event {}", event.task_id)),
+            Ok(Kind::Progress(progress)) => told.push(format!("progress {}", progress.task_id)),
+            Ok(Kind::Bookmark(bookmark)) if bookmark.snapshots_end => {}
+            Ok(Kind::Bookmark(_)) => break,
+            Err(refusal) => {
+                let status = to_status(&refusal);
+                assert_eq!(status.code(), tonic::Code::PermissionDenied);
+                assert!(items.next().await.is_none(), "a refusal ends a watch");
+                refused = Some(status.message().to_owned());
+                break;
+            }
+        }
+    }
+    told.sort_unstable();
+    told.dedup();
+    (told, refused)
+}
+
+fn only(told: &[&str]) -> (Vec<String>, Option<String>) {
+    (told.iter().map(|text| (*text).to_owned()).collect(), None)
+}
+
+fn progress(task: i64) -> Progress {
+    let (task, subtask) = (task_id(task), subtask_id(task_id(task), 1));
+    let at = Timestamp::from_micros(1);
+    Progress { task, subtask, message: "waits".to_owned(), done: 0, total: 0, at, deadline: at }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_of_many_shows_what_its_caller_may_read() {
+    let fixture = Fixture::new(&[("one", &["CLUSTER:1:READ"]), ("two", &["TASK:3:READ"]), ("none", &[])]).await;
+    let hub = hub(&fixture).await;
+    let mut one = all_seen_by(&fixture, &hub, "one", None).await;
+    let mut two = all_seen_by(&fixture, &hub, "two", None).await;
+    let mut none = all_seen_by(&fixture, &hub, "none", None).await;
+    let first = join3(told(&mut one), told(&mut two), told(&mut none)).await;
+    assert_eq!(first, (only(&["snapshot 1", "snapshot 2"]), only(&["snapshot 3"]), only(&[])));
+    fixture.store.store.dispatch(task_id(1));
+    fixture.store.store.dispatch(task_id(3));
+    fixture.store.note(progress(1));
+    fixture.store.note(progress(3));
+    let second = join3(told(&mut one), told(&mut two), told(&mut none)).await;
+    assert_eq!(second, (only(&["event 1", "progress 1"]), only(&["event 3", "progress 3"]), only(&[])));
+    // From the log, for who comes back: a bookmark says where the watch stands, and another comes 15 s later.
+    let mut two = all_seen_by(&fixture, &hub, "two", Some(0)).await;
+    let mut none = all_seen_by(&fixture, &hub, "none", Some(0)).await;
+    assert_eq!(join(told(&mut two), told(&mut none)).await, (only(&[]), only(&[])));
+    assert_eq!(join(told(&mut two), told(&mut none)).await, (only(&["event 3"]), only(&[])));
+}
+
+#[tokio::test(start_paused = true)]
+async fn rights_that_are_taken_away_end_a_watch_at_the_next_bookmark() {
+    let fixture = Fixture::new(&[
+        ("admin", &["**"]),
+        ("disabled", &["CLUSTER:1:READ"]),
+        ("demoted", &["CLUSTER:1:READ"]),
+        ("stays", &["CLUSTER:1:READ"]),
+    ])
+    .await;
+    let hub = hub(&fixture).await;
+    let mut watches = Vec::new();
+    for name in ["disabled", "demoted", "stays"] {
+        let caller = fixture.caller(name);
+        let sight = fixture.use_cases.sight(&caller, WatchScope::Task(task_id(1))).await.unwrap();
+        let asked = WatchTask { task: task_id(1), after: None, until: Until::Closed, progress: false };
+        let task: Items = Box::pin(watch_task(&hub, asked, sight).await.unwrap());
+        let cluster = Some(cluster_id(1));
+        let sight = fixture.use_cases.sight(&caller, WatchScope::Tasks(cluster)).await.unwrap();
+        let asked = WatchTasks { cluster, after: None, progress: false };
+        let tasks: Items = Box::pin(watch_tasks(&hub, asked, sight).await.unwrap());
+        watches.extend([task, tasks, all_seen_by(&fixture, &hub, name, None).await]);
+    }
+    let before = join_all(watches.iter_mut().map(told)).await;
+    for of_one in before.chunks(3) {
+        let both = only(&["snapshot 1", "snapshot 2"]);
+        assert_eq!(of_one, [only(&["snapshot 1"]), both.clone(), both]);
+    }
+    let change =
+        |name: &str| UpdateUser { name: Principal::new(name), roles: None, certificate_names: None, disabled: None };
+    let admin = fixture.caller("admin");
+    let disable = UpdateUser { disabled: Some(true), ..change("disabled") };
+    fixture.use_cases.update_user(&admin, disable).await.unwrap();
+    let demote = UpdateUser { roles: Some(Vec::new()), ..change("demoted") };
+    fixture.use_cases.update_user(&admin, demote).await.unwrap();
+    fixture.store.store.dispatch(task_id(1));
+    let began = monotonic_now();
+    let after = join_all(watches.iter_mut().map(told)).await;
+    assert!(began.elapsed() <= BOOKMARK_PERIOD + Duration::from_secs(1), "{:?}", began.elapsed());
+    let refused = |answer: &(Vec<String>, Option<String>), words: &str| {
+        answer.1.as_ref().is_some_and(|said| said.starts_with(&format!("{words}, or what it is about")))
+    };
+    for (name, of_one) in ["disabled", "demoted"].into_iter().zip(after.chunks(3)) {
+        // A watch of one task was allowed that task until it is asked again; the others look at each event.
+        assert!(refused(&of_one[0], &format!("{name} has no permission TASK:1:READ")), "{of_one:?}");
+        assert!(refused(&of_one[1], &format!("{name} has no permission CLUSTER:1:READ")), "{of_one:?}");
+        assert!(of_one[1].0.is_empty() && of_one[2].0.is_empty(), "{of_one:?}");
+    }
+    assert!(refused(&after[2], "disabled has no permission TASK:*:READ"), "{after:?}");
+    assert_eq!(after[5], only(&[]), "who has no rights left sees nothing, and may wait for some");
+    assert!(after[6..].iter().all(|answer| *answer == only(&["event 1"])), "{after:?}");
+}
