@@ -101,7 +101,6 @@ pub struct App {
     rest: Option<(Face, RestConfig)>,
     bounds: Bounds,
     body_bytes: u64,
-    arrival_seconds: u64,
     gatekeeper: Arc<Gatekeeper>,
     reread: Arc<Notify>,
     store: Arc<SqliteStore>,
@@ -235,7 +234,6 @@ impl App {
             rest,
             bounds: Bounds::from(&config.limits),
             body_bytes: config.limits.body_bytes,
-            arrival_seconds: config.limits.arrival_seconds,
             gatekeeper,
             reread: Arc::default(),
             store,
@@ -298,7 +296,7 @@ impl App {
                 gatekeeper: self.gatekeeper,
                 config,
                 body_bytes: self.body_bytes,
-                arrival_seconds: self.arrival_seconds,
+                arrival_seconds: self.bounds.arrival.as_secs(),
             });
             (face, router)
         });
