@@ -17,7 +17,7 @@ use crate::access::Directory;
 use crate::access::bootstrap::{BootstrapError, bootstrap, has_administrator};
 use crate::agent::{Agent, AgentConfig};
 use crate::api::auth::Gatekeeper;
-use crate::api::rest::Rest;
+use crate::api::rest::{Moments, Rest};
 use crate::api::{grpc, rest};
 use crate::clock::{Clock, monotonic_now};
 use crate::config::{Config, RestConfig, TlsConfig};
