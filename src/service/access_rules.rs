@@ -40,7 +40,7 @@ impl<'a> Rules<'a> {
     /// A user that the call may touch: the caller itself, or one who has no rights that the caller lacks.
     pub fn touched(&self, call: Call, name: &Principal) -> Result<&'a UserRow, Refusal> {
         let user = self.rows.users.iter().find(|row| row.name == *name);
-        let own = user.is_some_and(|user| self.caller.user == Some(user.id));
+        let own = user.is_some_and(|user| self.caller.user == Some(user.id) && !user.disabled);
         self.permit(call, Subject::User { user: user.map(|user| user.id.get()), own })?;
         let user = user.ok_or_else(|| Refusal::UserNotFound { user: name.to_string() })?;
         if !own {

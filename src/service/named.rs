@@ -167,14 +167,12 @@ pub(super) fn role(name: &RoleName) -> Named {
 
 /// A request whose arguments are not valid: the fields that are wrong, without what they hold.
 pub(super) fn invalid(refusal: &Refusal) -> Named {
-    let fields = match refusal {
-        Refusal::InvalidArgument(violations) => {
-            let fields: Vec<&str> = violations.iter().map(|violation| violation.field.as_str()).collect();
-            format!("invalid_fields={}", fields.join(","))
-        }
-        _ => String::new(),
-    };
-    Named::of(String::new(), fields)
+    let mut arguments = String::new();
+    if let Refusal::InvalidArgument(violations) = refusal {
+        let fields: Vec<&str> = violations.iter().map(|violation| violation.field.as_str()).collect();
+        arguments = format!("invalid_fields={}", fields.join(","));
+    }
+    Named::of(String::new(), arguments)
 }
 
 fn joined<T: ToString>(values: &[T]) -> String {

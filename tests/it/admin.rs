@@ -111,6 +111,7 @@ async fn rights_that_were_taken_away_since_the_call_began_decide() {
     assert_eq!(missing(to.create_user(&staff, new_user("late", &[])).await), "USER:*:CREATE");
     let other = fixture.caller("other");
     to.update_user(&admin, UpdateUser { disabled: Some(true), ..update("other") }).await.unwrap();
+    assert_eq!(missing(to.create_access_key(&other, None).await), "USER:*:UPDATE");
     assert_eq!(missing(to.create_user(&other, new_user("late", &[])).await), "USER:*:CREATE");
 }
 

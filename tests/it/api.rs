@@ -113,9 +113,9 @@ async fn a_stop_is_translated_both_ways_and_traced() {
     let request = v1::StopServerRequest { cluster_id: 1, server_id: 7, ..Default::default() };
     fixture.refuse(Refusal::SingleServerCluster { cluster: cluster_id(1), server: ServerId::new(7).unwrap() });
     _ = fixture.servers().stop_server(request).await.unwrap_err();
-    assert!(
-        fixture.last_call().contains("stop_type: Process, request_id: None, expected_server: None, expire_time: None")
-    );
+    assert!(fixture.last_call().contains(
+        "stop_type: Process, request_id: None, repeat_by_arguments: false, expected_server: None, expire_time: None"
+    ));
 }
 
 #[tokio::test]

@@ -326,6 +326,17 @@ async fn who_may_read_is_told_that_it_is_missing() {
 }
 
 #[tokio::test]
+async fn a_log_is_of_a_subtask_of_the_task() {
+    let fixture = Fixture::new(&[("me", &["TASK:1:READ"])]).await;
+    let (caller, to) = (fixture.caller("me"), &fixture.use_cases);
+    assert!(to.subtask_log(&caller, task_id(1), subtask_id(task_id(1), 2)).await.unwrap().is_empty());
+    match to.subtask_log(&caller, task_id(1), subtask_id(task_id(3), 2)).await {
+        Err(Refusal::InvalidArgument(violations)) => assert_eq!(violations[0].field, "subtaskInstanceId"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
 async fn lists_show_what_the_caller_may_read() {
     let some: &[(&str, &[i64], &[i64])] = &[
         ("CLUSTER:1:READ", &[1, 2], &[1]),
