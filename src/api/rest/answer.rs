@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::api::auth::Rate;
+use crate::api::auth::{self, Rate};
 use crate::api::error_table::{About, Retry, Row, row};
 use crate::api::rest::language::Language;
 use crate::api::rest::moments::Moments;
@@ -77,6 +77,13 @@ pub struct Asked {
     pub language: Language,
     /// The object that errors about parameters name.
     pub object: &'static str,
+}
+
+impl Asked {
+    /// A request that comes now, under a new trace.
+    pub fn new(language: Language, object: &'static str) -> Self {
+        Self { begun: monotonic_now(), trace_id: auth::trace_id(), language, object }
+    }
 }
 
 #[derive(Serialize)]
@@ -260,12 +267,7 @@ mod tests {
     #[test]
     fn a_rate_is_told_in_the_documented_headers() {
         let manner = Manner { moments: Moments::utc(), server: String::new(), codes: ErrorCodes::Numeric };
-        let asked = Asked {
-            begun: monotonic_now(),
-            trace_id: "0123456789abcdef".to_owned(),
-            language: Language::English,
-            object: "request",
-        };
+        let asked = Asked::new(Language::English, "request");
         let rate = Some(Rate { limit: 10, remaining: 0, reset_seconds: 7 });
         let refusal = Refusal::RateLimited { limit: 10, window_seconds: 10, retry_after_millis: 6_500 };
         for outcome in [Ok(Reply::Data(Value::Null)), Err(refusal.into())] {

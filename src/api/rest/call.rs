@@ -11,20 +11,20 @@ use axum::body::Body;
 use axum::extract::{RawPathParams, Request};
 use bytes::Bytes;
 use futures::FutureExt;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST};
+use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HOST};
 use http::request::Parts;
-use http::{HeaderMap, Response};
+use http::{HeaderMap, HeaderValue, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde_json::Value;
 use tracing::{Instrument, debug, error, field, info, info_span, warn};
 
-use crate::api::auth::{self, Rate, SignedParts};
-use crate::api::rest::answer::{Asked, Failure, Manner, Reply};
+use crate::api::auth::{Rate, SignedParts};
+use crate::api::rest::answer::{Asked, Failure, Manner, REASON, Reply};
 use crate::api::rest::inputs::Inputs;
 use crate::api::rest::language::Language;
 use crate::api::rest::moments::Moments;
 use crate::api::rest::routes::Operation;
 use crate::api::rest::{OPENAPI, Rest, events, inventory, stop, tasks};
-use crate::clock::monotonic_now;
 use crate::domain::call::Call;
 use crate::domain::refusal::Refusal;
 use crate::domain::status::Risk;
@@ -43,6 +43,22 @@ pub enum Target {
     WrongMethod(&'static str),
     /// Nowhere.
     Unknown,
+}
+
+impl Target {
+    const fn object(self) -> &'static str {
+        match self {
+            Self::Operation(operation) => operation.as_str(),
+            Self::WrongMethod(_) | Self::Unknown => "request",
+        }
+    }
+
+    const fn changes(self) -> bool {
+        match self {
+            Self::Operation(operation) => operation.changes(),
+            Self::WrongMethod(_) | Self::Unknown => false,
+        }
+    }
 }
 
 /// A request whose caller is proven.
@@ -83,21 +99,27 @@ impl Face {
         Self { rest, manner, risks }
     }
 
-    /// Answers a request.
+    /// Answers a request. One that changes something is worked on to its end although its client may go away: a task must
+    /// not be recorded and never begun.
     pub async fn answer(self: Arc<Self>, target: Target, request: Request) -> Response<Body> {
-        let object = match target {
-            Target::Operation(operation) => operation.as_str(),
-            Target::WrongMethod(_) | Target::Unknown => "request",
-        };
-        let asked = Asked {
-            begun: monotonic_now(),
-            trace_id: auth::trace_id(),
-            language: Language::of(request.headers()),
-            object,
-        };
+        let language = Language::of(request.headers());
+        let work = Arc::clone(&self).work(target, request);
+        if !target.changes() {
+            return work.await;
+        }
+        tokio::spawn(work).await.unwrap_or_else(|_| {
+            // Panics are caught within: the runtime ends.
+            let why = "the service is ending".to_owned();
+            let refusal = Refusal::Unavailable { why, retry_after_millis: 1000 };
+            self.manner.response(&Asked::new(language, target.object()), Err(refusal.into()), None)
+        })
+    }
+
+    async fn work(self: Arc<Self>, target: Target, request: Request) -> Response<Body> {
+        let asked = Asked::new(Language::of(request.headers()), target.object());
         let span = info_span!(
             "rest",
-            operation = object,
+            operation = asked.object,
             trace_id = %asked.trace_id,
             principal = field::Empty,
             address = field::Empty,
@@ -111,15 +133,14 @@ impl Face {
         });
         let mut response = self.manner.response(&asked, outcome, rate);
         let status = response.status();
+        let reason = response.headers().get(REASON).and_then(|reason| reason.to_str().ok()).unwrap_or_default();
         span.in_scope(|| match status.as_u16() {
-            500.. => warn!(%status, "failed"),
-            400.. => info!(%status, "refused"),
+            500.. => warn!(%status, reason, "failed"),
+            400.. => info!(%status, reason, "refused"),
             _ => debug!(%status, "answered"),
         });
-        if let Target::WrongMethod(allowed) = target
-            && let Ok(allowed) = http::HeaderValue::from_str(allowed)
-        {
-            response.headers_mut().insert(http::header::ALLOW, allowed);
+        if let Target::WrongMethod(allowed) = target {
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
         }
         response
     }
@@ -168,7 +189,11 @@ impl Face {
                 Err(Refusal::MethodNotAllowed { method, path, allowed }.into())
             }
             Target::Operation(operation) => {
-                let inputs = Inputs::new(path, parts.uri.query());
+                let mut inputs = Inputs::new(path, parts.uri.query());
+                if operation.changes() && foreign(&parts.headers) {
+                    let advice = "says that another site's page sends this with the credentials of your browser";
+                    inputs.wrong("Sec-Fetch-Site", Value::Null, advice);
+                }
                 self.perform(asked, operation, Proven { caller, inputs, headers: parts.headers, body }).await
             }
         }
@@ -220,6 +245,11 @@ impl Face {
     }
 }
 
+/// Whether a browser says that a page of another site sends this: it would add the password that it remembers, unasked.
+fn foreign(headers: &HeaderMap) -> bool {
+    headers.get_all("sec-fetch-site").iter().any(|site| site == "cross-site" || site == "same-site")
+}
+
 /// A body that is read must say that it is JSON; one that is empty need not.
 pub fn must_be_json(headers: &HeaderMap, body: &Bytes) -> Result<(), Refusal> {
     if body.trim_ascii().is_empty() {
@@ -236,7 +266,7 @@ pub fn must_be_json(headers: &HeaderMap, body: &Bytes) -> Result<(), Refusal> {
 
 fn description() -> Reply {
     let mut response = Response::new(Body::from(OPENAPI));
-    response.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static("application/yaml"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/yaml"));
     Reply::Whole(response)
 }
 

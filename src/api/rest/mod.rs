@@ -13,6 +13,7 @@ mod moments;
 mod routes;
 mod stop;
 mod task_body;
+mod task_words;
 mod tasks;
 
 use std::sync::Arc;
@@ -28,7 +29,6 @@ pub use answer::{REASON, TRACE_ID};
 pub use language::Language;
 pub use moments::{Moments, UnknownTimeZone};
 pub use routes::{Method, Operation, ROUTES, Route};
-pub use task_body::context_text;
 
 /// The description of the face, as served.
 pub const OPENAPI: &str = include_str!("openapi.yaml");

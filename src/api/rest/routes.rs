@@ -62,6 +62,24 @@ impl Operation {
             Self::ListZoneServers => "listZoneServers",
         }
     }
+
+    /// Whether it changes anything.
+    pub const fn changes(self) -> bool {
+        match self {
+            Self::StopServer | Self::RetryTask | Self::RetrySubtask => true,
+            Self::OpenApi
+            | Self::ListTasks
+            | Self::GetTask
+            | Self::GetSubtaskLog
+            | Self::WatchTask
+            | Self::ListClusters
+            | Self::GetCluster
+            | Self::ListZones
+            | Self::ListServers
+            | Self::GetServer
+            | Self::ListZoneServers => false,
+        }
+    }
 }
 
 /// Method of a route.

@@ -1,5 +1,5 @@
 //! Tasks as OCP writes them, in its two shapes (reference: ocp-v2, sections 1 and 2). Keys stand in alphabetical order, as
-//! in its samples. OCP knows three states of a task: what ours has beyond them is shown by its operation.
+//! in its samples.
 
 use std::collections::BTreeMap;
 
@@ -7,9 +7,10 @@ use serde::Serialize;
 
 use crate::api::rest::answer::{Failure, Reply};
 use crate::api::rest::call::Face;
+use crate::api::rest::task_words::{NOT_PARALLEL, class_name, context_text, operation, status, subtask_operation};
 use crate::clock::Timestamp;
 use crate::config::TaskShape;
-use crate::domain::event::{Failure as StepFailure, Phase, SubtaskOperation, TaskOperation, TaskState};
+use crate::domain::event::{Failure as StepFailure, Phase};
 use crate::domain::task::{Subtask, Task};
 use crate::service::arguments::PageOf;
 use crate::store::{LogLine, StoredTask};
@@ -18,21 +19,8 @@ use crate::store::{LogLine, StoredTask};
 const MANUAL: &str = "MANUAL";
 /// No task here is made from a template.
 const NO_DEFINITION: i64 = -1;
-/// No subtask here is one of several that run side by side.
-const NOT_PARALLEL: i32 = -1;
 /// No task here can be rolled back yet.
 const PROHIBIT_ROLLBACK: bool = true;
-
-/// Keys of the context in the order of the contract's sample; others follow in their own.
-const SAMPLE_ORDER: [&str; 7] = [
-    "cluster_id",
-    "former_cluster_status",
-    "target_zone_status",
-    "former_zone_status",
-    "zone_name",
-    "target_cluster_status",
-    "server_id",
-];
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -227,61 +215,6 @@ impl<T> PageBody<T> {
 #[derive(Serialize)]
 struct LogBody {
     log: String,
-}
-
-/// The word of OCP for a state of a task. Success always and only means that what was asked for was reached.
-pub const fn status(state: TaskState) -> &'static str {
-    match state {
-        TaskState::Running | TaskState::Canceling => "RUNNING",
-        TaskState::Successful => "SUCCESSFUL",
-        TaskState::Failed | TaskState::Cancelled | TaskState::RolledBack | TaskState::Refused | TaskState::GivenUp => {
-            "FAILED"
-        }
-    }
-}
-
-const fn operation(operation: TaskOperation) -> &'static str {
-    match operation {
-        TaskOperation::Execute => "EXECUTE",
-        TaskOperation::Retry => "RETRY",
-        TaskOperation::Rollback => "ROLLBACK",
-        TaskOperation::Cancel | TaskOperation::GiveUp => "CANCEL",
-    }
-}
-
-const fn subtask_operation(operation: SubtaskOperation) -> &'static str {
-    match operation {
-        SubtaskOperation::Execute => "EXECUTE",
-        SubtaskOperation::Retry => "RETRY",
-        SubtaskOperation::Rollback => "ROLLBACK",
-        SubtaskOperation::Skip | SubtaskOperation::RollbackSkip => "SKIP",
-        SubtaskOperation::Cancel => "CANCEL",
-    }
-}
-
-/// Class names that OCP's samples give to steps of these names; programs may show them (reference: ocp-v2, section 1).
-fn class_name(step: &str) -> &'static str {
-    match step {
-        "Prepare stop observer" => "com.alipay.ocp.service.task.business.server.PrepareStopObServerTask",
-        "Stop server" => "com.alipay.ocp.service.task.business.server.StopObServerTask",
-        "Stop observer process" => "com.alipay.ocp.service.task.business.server.StopObServerProcessTask",
-        "Update observer status" => "com.alipay.ocp.service.task.business.server.UpdateObServerStatusTask",
-        "Update zone status" => "com.alipay.ocp.service.task.business.zone.UpdateObZoneStatusTask",
-        "Sync cluster info" => "com.alipay.ocp.service.task.business.cluster.SyncClusterInfoTask",
-        "Update OB cluster status" => "com.alipay.ocp.service.task.business.cluster.UpdateObClusterStatusTask",
-        // Not published.
-        _ => "",
-    }
-}
-
-/// The context as Java writes it (contract): the sample's keys in the sample's order, then the others.
-pub fn context_text(strings: &BTreeMap<String, String>, lists: &BTreeMap<String, Vec<String>>) -> String {
-    let first = SAMPLE_ORDER.iter().filter_map(|key| strings.get_key_value(*key));
-    let rest = strings.iter().filter(|(key, _)| !SAMPLE_ORDER.contains(&key.as_str()));
-    let strings: Vec<String> = first.chain(rest).map(|(key, value)| format!("{key}={value}")).collect();
-    let lists: Vec<String> = lists.iter().map(|(key, values)| format!("{key}=[{}]", values.join(", "))).collect();
-    let (strings, lists) = (strings.join(", "), lists.join(", "));
-    format!("Context(parallelIdx={NOT_PARALLEL}, stringMap={{{strings}}}, listMap={{{lists}}})")
 }
 
 fn context(task: &Task) -> ContextBody<'_> {

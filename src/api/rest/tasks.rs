@@ -3,7 +3,7 @@
 use crate::api::rest::answer::{Failure, Reply};
 use crate::api::rest::call::{Face, Proven};
 use crate::api::rest::inputs::Inputs;
-use crate::api::rest::task_body;
+use crate::api::rest::{task_body, task_words};
 use crate::domain::call::Call;
 use crate::domain::event::{SubtaskState, TaskState, Verb};
 use crate::domain::ids::{ClusterId, SubtaskId, TaskId};
@@ -91,10 +91,10 @@ fn list_arguments(mut inputs: Inputs) -> Result<List, Failure> {
     inputs.finish(List { selection, cluster_name: spelt.or(misspelt), none, page, number, size })
 }
 
-/// The states that a word of OCP stands for; the other way round: [`task_body::status`].
+/// The states that a word of OCP stands for; the other way round: [`task_words::status`].
 fn states(word: &str) -> Option<Vec<TaskState>> {
     let found: Vec<TaskState> =
-        TaskState::ALL.iter().copied().filter(|state| task_body::status(*state).eq_ignore_ascii_case(word)).collect();
+        TaskState::ALL.iter().copied().filter(|state| task_words::status(*state).eq_ignore_ascii_case(word)).collect();
     (!found.is_empty()).then_some(found)
 }
 

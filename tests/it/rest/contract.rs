@@ -7,6 +7,7 @@ use obsteward::domain::decide::{Input, Learned};
 use obsteward::domain::event::{Failure, FailureKind};
 use obsteward::domain::ids::SubtaskId;
 use obsteward::domain::status::StopType;
+use obsteward::store::Store;
 use serde_json::{Value, json};
 
 use super::fake::SAMPLE_TASK;
@@ -164,4 +165,17 @@ async fn a_log_is_one_text_with_a_head_for_each_execution() {
                     ############{RETRY}{1970-01-01T08:00:03.000+08:00}############\n\
                     1970-01-01T08:00:03.000+08:00 looked again";
     assert_eq!(answer.body["data"], json!({ "log": expected }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_whose_client_goes_away_is_recorded_and_begun_all_the_same() {
+    let fixture = Fixture::new().await;
+    fixture.use_cases.held.send_replace(true);
+    let request = Request::post(STOP).body(Body::empty()).unwrap();
+    let left = tokio::time::timeout(std::time::Duration::from_secs(1), fixture.send(request)).await;
+    assert!(left.is_err() && fixture.last_call().starts_with("StopServer"));
+    let mut committed = fixture.store.committed();
+    fixture.use_cases.held.send_replace(false);
+    let recorded = committed.wait_for(|seq| seq.get() > 0);
+    assert!(tokio::time::timeout(std::time::Duration::from_secs(10), recorded).await.is_ok());
 }

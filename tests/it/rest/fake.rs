@@ -44,6 +44,8 @@ pub struct RestUseCases {
     pub refused: Mutex<Vec<(Call, &'static str)>>,
     /// Whether the next call panics.
     pub panics: AtomicBool,
+    /// Whether a stop waits before it is recorded.
+    pub held: tokio::sync::watch::Sender<bool>,
     /// How often a watch may still go on.
     pub beats: Arc<AtomicU32>,
 }
@@ -103,7 +105,16 @@ impl RestUseCases {
     pub fn new(store: Arc<FakeStore>) -> Self {
         let beats = Arc::new(AtomicU32::new(u32::MAX));
         let panics = AtomicBool::new(false);
-        Self { store, refusal: Mutex::default(), calls: Mutex::default(), refused: Mutex::default(), panics, beats }
+        let held = tokio::sync::watch::Sender::new(false);
+        Self {
+            store,
+            refusal: Mutex::default(),
+            calls: Mutex::default(),
+            refused: Mutex::default(),
+            panics,
+            held,
+            beats,
+        }
     }
 
     fn admit(&self, caller: &Caller, call: String) -> Result<(), Refusal> {
@@ -132,6 +143,7 @@ impl RestUseCases {
 impl UseCases for RestUseCases {
     async fn stop_server(&self, caller: &Caller, asked: StopServer) -> Result<StoredTask, Refusal> {
         self.admit(caller, format!("{asked:?}"))?;
+        self.held.subscribe().wait_for(|held| !held).await.unwrap();
         Ok(self.accept(asked.stop_type).await)
     }
 

@@ -197,7 +197,7 @@ async fn bodies_are_bounded_in_bytes_and_time() {
         let answer = fixture.ask(request).await;
         assert_eq!((answer.status.as_u16(), answer.reason()), (413, "BODY_TOO_LARGE"));
     }
-    let started = tokio::time::Instant::now();
+    let started = obsteward::clock::monotonic_now();
     let first = stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"{"))]);
     let never = Request::post(STOP).body(Body::from_stream(first.chain(stream::pending()))).unwrap();
     let answer = fixture.ask(never).await;
@@ -206,4 +206,17 @@ async fn bodies_are_bounded_in_bytes_and_time() {
     let broken = stream::iter([Err::<Bytes, _>(std::io::Error::other("cut"))]);
     let answer = fixture.ask(Request::post(STOP).body(Body::from_stream(broken)).unwrap()).await;
     assert_eq!((answer.status.as_u16(), fields(&answer)), (400, vec!["body"]));
+}
+
+#[tokio::test]
+async fn another_sites_page_cannot_stop_a_server_with_a_remembered_password() {
+    let fixture = Fixture::new().await;
+    let request = |site: &str| Request::post(STOP).header("sec-fetch-site", site).body(Body::empty()).unwrap();
+    for site in ["cross-site", "same-site"] {
+        let answer = fixture.ask(request(site)).await;
+        assert_eq!((answer.status.as_u16(), fields(&answer)), (400, vec!["Sec-Fetch-Site"]), "{site}");
+    }
+    for site in ["same-origin", "none"] {
+        assert_eq!(fixture.ask(request(site)).await.status, 200, "{site}");
+    }
 }
