@@ -55,7 +55,9 @@ impl Playground {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_demo_stops_a_server_and_ends() {
     let net = free_net();
-    let ended = end_of(obsteward(&format!("demo --once --listen 127.0.0.1:0 --net {net}"))).await.with(0);
+    let ended = end_of(obsteward(&format!("demo --once --listen 127.0.0.1:0 --rest-listen 127.0.0.1:0 --net {net}")))
+        .await
+        .with(0);
     assert!(ended.err.contains("lease_time 2 s, a real one has 10 s"), "{ended:?}");
     let steps: Vec<&str> = ended
         .out
@@ -82,7 +84,7 @@ async fn the_demo_stops_a_server_and_ends() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_demo_can_be_looked_around_in_and_leaves_nothing() {
-    let (mut demo, _) = Playground::start("demo --listen 127.0.0.1:0", "look around").await;
+    let (mut demo, _) = Playground::start("demo --listen 127.0.0.1:0 --rest-listen 127.0.0.1:0", "look around").await;
     let lines = demo.program.err_until(|line| line.contains("SIM FAULTS")).await;
     let paste = async |wanted: &str| {
         let line =
@@ -98,13 +100,32 @@ async fn the_demo_can_be_looked_around_in_and_leaves_nothing() {
     assert_eq!(servers["servers"].as_array().unwrap().len(), 6);
     assert!(paste(" servers list 1").await.with(0).out.contains("STOPPED"));
     assert!(paste(" --plan").await.with(3).out.contains("OTHER_ZONE_STOPPED"));
-    assert!(paste(" stop 1 4 --watch").await.with(0).out.contains("SUCCESSFUL"));
+
+    // The line of OCP's own programs, answered in OCP's shape.
+    let stopped = paste("/ob/clusters/1/servers/2/stop").await.with(0).json();
+    assert_eq!((&stopped["successful"], &stopped["data"]["name"]), (&true.into(), &"Stop OB server".into()));
+    let id = stopped["data"]["id"].as_i64().unwrap();
+    let mut shell = Command::new("sh");
+    let obsteward = lines.iter().find(|line| line.ends_with(" tasks list")).unwrap();
+    shell.args(["-c", &obsteward.replace("tasks list", &format!("watch {id}"))]);
+    assert!(end_of(shell).await.with(0).out.contains("SUCCESSFUL"));
+    let listed = paste("/tasks/instances ").await.with(0).json();
+    let listed = listed["data"]["contents"].as_array().unwrap();
+    assert!(listed.iter().any(|task| task["id"] == id) && listed.len() == 2, "{listed:?}");
+    let events = paste("/events").await.with(0).out;
+    assert!(events.lines().any(|line| line.starts_with("data:")), "{events}");
+    // Without the password nobody gets anything.
+    let curl = lines.iter().find(|line| line.contains("/tasks/instances ")).unwrap();
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &curl.replace("-u admin:demo", "-u admin:wrong")]);
+    assert_eq!(end_of(shell).await.with(0).json()["status"], 401);
     demo.end(Signal::INT, Some(0)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_demo_that_is_killed_takes_its_observers_and_agents_along() {
-    let (demo, _) = Playground::start("demo --no-stop --listen 127.0.0.1:0", "look around").await;
+    let (demo, _) =
+        Playground::start("demo --no-stop --listen 127.0.0.1:0 --rest-listen 127.0.0.1:0", "look around").await;
     demo.end(Signal::KILL, None).await;
 }
 

@@ -7,6 +7,7 @@ mod api;
 mod api_validation;
 mod command_line;
 mod crash;
+mod credentials;
 mod dead_hosts;
 mod demo;
 mod dependencies;
