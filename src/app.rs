@@ -1,39 +1,70 @@
 //! The composition root: builds every part from a configuration, binds, and runs until told to end. Engine and store run
 //! on a current-thread runtime of their own, so that a thousand watchers that wake do not delay a commit.
 
+pub mod first_access;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::Directory;
 use crate::agent::{Agent, AgentConfig};
 use crate::api::auth::Gatekeeper;
-use crate::api::grpc;
+use crate::api::rest::Rest;
+use crate::api::{grpc, rest};
 use crate::clock::{Clock, monotonic_now};
-use crate::config::Config;
+use crate::config::{Config, RestConfig, TlsConfig};
 use crate::engine::{Engine, EngineSettings};
 use crate::host::AgentHosts;
 use crate::inventory::{Inventory, Syncer};
-use crate::net::listener::{ListenError, bind_plaintext};
+use crate::net::bounds::Bounds;
+use crate::net::connections::Connections;
+use crate::net::http;
+use crate::net::listener::{Exception, ListenError, Protection, bind};
+use crate::net::tls::{self, Protocols, Tls, TlsError};
 use crate::oceanbase::{EffectTimes, MysqlOceanBase};
 use crate::operations::{Deps, Pace, registry};
 use crate::service::Service;
+use crate::service::use_cases::UseCases;
 use crate::store::StoreError;
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::watch::Hub;
+use first_access::FirstAccessError;
 
+/// Files that the service opens besides connections: the store, its log, agents, sessions of clusters.
+const OTHER_FILES: u64 = 256;
 /// How long the last users of the store may take to let go of it.
 const CLOSING: Duration = Duration::from_secs(1);
 
 /// Why the service could not be started or ended badly.
 #[derive(Debug, Error)]
 pub enum AppError {
-    /// The listener.
+    /// A listener.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// Its TLS.
+    #[error("{section}.tls: {error}")]
+    Tls {
+        /// The part of the configuration.
+        section: &'static str,
+        /// What is wrong.
+        error: TlsError,
+    },
+    /// Users, keys and roles of the configuration.
+    #[error(transparent)]
+    FirstAccess(#[from] FirstAccessError),
+    /// Nobody could ever do anything.
+    #[error(
+        "authentication is on and no user has the role ADMIN and a way to prove itself, add one to the configuration,\n\n    \
+         [[auth.users]]\n    name = \"admin\"\n    roles = [\"ADMIN\"]\n    password_file = \"/etc/obsteward/admin.password\"\n\n\
+         or, to try things out on a loopback address, say auth.enabled = false there or --no-auth here"
+    )]
+    NoAdministrator,
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -50,14 +81,46 @@ pub enum AppError {
 
 /// A service that is bound and not yet running.
 pub struct App {
-    listener: TcpListener,
-    bound: SocketAddr,
+    grpc: Face,
+    rest: Option<(Face, RestConfig)>,
+    bounds: Bounds,
+    body_bytes: u64,
+    gatekeeper: Arc<Gatekeeper>,
+    reread: Arc<Notify>,
     store: Arc<SqliteStore>,
     engine: Arc<Engine>,
     engine_thread: EngineThread,
     inventory: Inventory,
     service: Service,
     sync: bool,
+}
+
+/// A listener that is bound.
+struct Face {
+    listener: TcpListener,
+    bound: SocketAddr,
+    tls: Option<Arc<Tls>>,
+}
+
+impl Face {
+    async fn bind(
+        section: &'static str,
+        listen: SocketAddr,
+        files: Option<&TlsConfig>,
+        protocols: Protocols,
+        authentication: bool,
+        insecure: Exception,
+    ) -> Result<Self, AppError> {
+        let tls = files.map(|files| Tls::open(files, protocols)).transpose();
+        let tls = tls.map_err(|error| AppError::Tls { section, error })?;
+        let protection = Protection { tls: tls.is_some(), authentication };
+        let (listener, bound) = bind(listen, protection, insecure).await?;
+        Ok(Self { listener, bound, tls })
+    }
+
+    fn connections(self, bounds: Bounds) -> Connections {
+        Connections::new(self.listener, self.tls, bounds)
+    }
 }
 
 /// The thread of the engine's runtime; ends when told.
@@ -89,10 +152,27 @@ impl EngineThread {
 }
 
 impl App {
-    /// Binds the listener, opens the store and builds every part. Nothing runs yet.
+    /// Binds the listeners, opens the store and builds every part. Nothing runs yet.
     pub async fn build(config: &Config, clock: Clock) -> Result<Self, AppError> {
-        let (listener, bound) = bind_plaintext(config.server.listen, config.server.insecure_listen).await?;
-        let store = SqliteStore::open(&config.store.path, SqliteOptions::default())?;
+        let authentication = config.auth.enabled;
+        let insecure = Exception {
+            said: config.server.insecure_listen,
+            setting: "server.insecure_listen = true (--insecure-listen)",
+        };
+        let files = config.server.tls.as_ref();
+        let grpc = Face::bind("server", config.server.listen, files, Protocols::Grpc, authentication, insecure).await?;
+        let rest = match config.rest.listen {
+            None => None,
+            Some(listen) => {
+                let insecure = Exception { said: config.rest.insecure_listen, setting: "rest.insecure_listen = true" };
+                let files = config.rest.tls.as_ref();
+                let face = Face::bind("rest", listen, files, Protocols::Rest, authentication, insecure).await?;
+                Some((face, config.rest.clone()))
+            }
+        };
+        warn_of_too_few_files(config);
+        let store = SqliteStore::open(&config.store.path, store_options(config))?;
+        let gatekeeper = gatekeeper(config, &store, &clock).await?;
         let local = match &config.local_agent.state_directory {
             None => None,
             Some(directory) => {
@@ -125,13 +205,40 @@ impl App {
         let settings = EngineSettings { executor: executor_name(), clock };
         let engine = Engine::new(store.clone(), registry(&deps), settings, runtime);
         let service = Service::new(store.clone(), Arc::clone(&engine), deps);
-        let sync = config.sync.enabled;
-        Ok(Self { listener, bound, store, engine, engine_thread, inventory, service, sync })
+        Ok(Self {
+            grpc,
+            rest,
+            bounds: Bounds::from(&config.limits),
+            body_bytes: config.limits.body_bytes,
+            gatekeeper,
+            reread: Arc::default(),
+            store,
+            engine,
+            engine_thread,
+            inventory,
+            service,
+            sync: config.sync.enabled,
+        })
     }
 
-    /// Where it listens.
+    /// Where gRPC listens.
     pub const fn address(&self) -> SocketAddr {
-        self.bound
+        self.grpc.bound
+    }
+
+    /// Where the REST gateway listens, if there is one.
+    pub fn rest_address(&self) -> Option<SocketAddr> {
+        self.rest.as_ref().map(|(face, _)| face.bound)
+    }
+
+    /// Notified, the files of certificates are looked at without waiting for the next look. `None`: there is no TLS.
+    pub fn reread_certificates(&self) -> Option<Arc<Notify>> {
+        (!self.certificates().is_empty()).then(|| Arc::clone(&self.reread))
+    }
+
+    fn certificates(&self) -> Vec<Arc<Tls>> {
+        let rest = self.rest.as_ref().map(|(face, _)| face);
+        std::iter::once(&self.grpc).chain(rest).filter_map(|face| face.tls.clone()).collect()
     }
 
     /// The use cases, for a caller in this process.
@@ -139,37 +246,94 @@ impl App {
         self.service.clone()
     }
 
-    /// Takes over open tasks and serves until `shutdown`. Then: not ready, no new calls or tasks, an effect in flight gets
-    /// a few seconds, watchers are told, the store is closed.
+    /// Takes over open tasks and serves until `shutdown`. Then: not ready, no new calls or tasks on either face, an effect in
+    /// flight gets a few seconds, watchers are told, the store is closed.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), AppError> {
         let hub = Hub::start(self.store.clone(), shutdown.clone()).await?;
         let taken_over = self.engine.recover().await?;
         if taken_over > 0 {
             tracing::info!("took over {taken_over} open tasks");
         }
+        let certificates = self.certificates();
         let syncing = self.sync.then(|| tokio::spawn(Syncer::new(self.inventory, shutdown.clone()).run()));
-        let grpc = grpc::routes(Arc::new(self.service), hub, Arc::new(Gatekeeper::open()))
+        let following =
+            (!certificates.is_empty()).then(|| tokio::spawn(tls::follow(certificates, tls::LOOK_EVERY, self.reread)));
+        let use_cases: Arc<dyn UseCases> = Arc::new(self.service);
+        let routes = grpc::routes(Arc::clone(&use_cases), Arc::clone(&hub), Arc::clone(&self.gatekeeper))
             .await
             .map_err(|error| AppError::Serve(format!("its reflection is wrong: {error}")))?;
-        let serving = async {
-            let served = grpc::serve(self.listener, grpc, shutdown.clone()).await;
+        let router = self.rest.map(|(face, config)| {
+            let router = rest::router(Rest {
+                use_cases: Arc::clone(&use_cases),
+                hub: Arc::clone(&hub),
+                gatekeeper: self.gatekeeper,
+                config,
+                body_bytes: self.body_bytes,
+                arrival_seconds: self.bounds.arrival.as_secs(),
+            });
+            (face, router)
+        });
+        drop((use_cases, hub));
+        let bounds = self.bounds;
+        // Whichever face ends first takes the other with it: half a service helps nobody.
+        let serving_grpc = async {
+            let served = grpc::serve(self.grpc.connections(bounds), routes, bounds, shutdown.clone()).await;
             shutdown.cancel();
             served
+        };
+        let serving_rest = async {
+            if let Some((face, router)) = router {
+                http::serve(face.connections(bounds), router, bounds, shutdown.clone()).await;
+                shutdown.cancel();
+            }
         };
         // Side by side: connections that are slow to go must not add to the time that effects in flight get.
         let ending = async {
             shutdown.cancelled().await;
             self.engine.shut_down().await;
         };
-        let (served, ()) = tokio::join!(serving, ending);
-        if let Some(syncing) = syncing {
-            syncing.abort();
+        let (served, (), ()) = tokio::join!(serving_grpc, serving_rest, ending);
+        for beside in [syncing, following].into_iter().flatten() {
+            beside.abort();
         }
         self.engine_thread.end();
         drop(self.engine);
         close(self.store).await;
         served.map_err(|error| AppError::Serve(error.to_string()))
     }
+}
+
+/// How the store is opened.
+fn store_options(_config: &Config) -> SqliteOptions {
+    SqliteOptions::default()
+}
+
+/// A limit of connections that the process cannot reach ends in refused connections and in a store that cannot open files.
+fn warn_of_too_few_files(config: &Config) {
+    let faces = 1 + u64::from(config.rest.listen.is_some());
+    let wanted = u64::from(config.limits.connections) * faces + OTHER_FILES;
+    let allowed = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    if let Some(allowed) = allowed.filter(|allowed| *allowed < wanted) {
+        let connections = config.limits.connections;
+        tracing::warn!(
+            "this process may open {allowed} files, limits.connections = {connections} needs {wanted}: raise LimitNOFILE or \
+             lower the setting"
+        );
+    }
+}
+
+/// Who proves callers. With authentication on there must be somebody who may do everything, or nobody could ever begin.
+async fn gatekeeper(config: &Config, store: &Arc<SqliteStore>, _clock: &Clock) -> Result<Arc<Gatekeeper>, AppError> {
+    if !config.auth.enabled {
+        tracing::warn!("authentication is off, everybody who reaches this service may do everything");
+        return Ok(Arc::new(Gatekeeper::open()));
+    }
+    let directory = Directory::open(Arc::clone(store) as _).await?;
+    let _wanted = first_access::wanted(&config.auth)?;
+    if !first_access::has_administrator(&directory) {
+        return Err(AppError::NoAdministrator);
+    }
+    Err(AppError::Serve("callers cannot be authenticated in this build".to_owned()))
 }
 
 /// Closes the store, so that whoever waits for the end of the service can open it. Connections and watches that have ended

@@ -147,7 +147,7 @@ impl Stage {
         }
         let config = config(args, &directory)?;
         let app = App::build(&config, Clock::system()).await.map_err(|error| Failure::Local(error.to_string()))?;
-        let (address, rest) = (app.address(), rest_address(&app, &config));
+        let (address, rest) = (app.address(), app.rest_address());
         let gateway = rest.map(|rest| format!(", REST on {rest}")).unwrap_or_default();
         output.note(&format!("service on {address}{gateway}, store {}", config.store.path.display()));
         let shutdown = CancellationToken::new();
@@ -231,11 +231,6 @@ fn config(args: &DemoArgs, directory: &Path) -> Result<Config, Failure> {
         certificate_names: Vec::new(),
     }];
     Ok(config)
-}
-
-/// Where the REST gateway listens.
-fn rest_address(_app: &App, config: &Config) -> Option<SocketAddr> {
-    config.rest.listen.filter(|address| address.port() != 0)
 }
 
 /// Starts the agent of one simulated host and waits until it listens; it ends with this process.

@@ -1,4 +1,5 @@
-//! `obsteward serve`: reads the configuration, runs the service until SIGTERM or SIGINT.
+//! `obsteward serve`: reads the configuration, runs the service until SIGTERM or SIGINT. With TLS, SIGHUP makes it look at
+//! the files of its certificates at once.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -23,10 +24,17 @@ pub struct ServeArgs {
     /// Address of the gRPC listener, before the configuration's
     #[arg(long, value_name = "ADDR", env = "OBSTEWARD_LISTEN")]
     pub listen: Option<SocketAddr>,
-    /// Listen on a network address although nothing authenticates callers: whoever reaches it can stop servers
+    /// Address of the REST gateway, before the configuration's; without either there is none
+    #[arg(long, value_name = "ADDR", env = "OBSTEWARD_REST_LISTEN")]
+    pub rest_listen: Option<SocketAddr>,
+    /// Listen for gRPC on a network address although there is no TLS or nothing authenticates callers
     #[arg(long)]
     pub insecure_listen: bool,
-    /// File of the embedded store, before the configuration's
+    /// Ask nobody who he is: everybody who reaches the service may do everything, stopping servers included
+    #[arg(long)]
+    pub no_auth: bool,
+    /// File of the embedded store, before the configuration's; the key that encrypts secrets in it comes from the variable
+    /// OBSTEWARD_STORE_KEY, else from the configured file, else from the store's name with .key behind it
     #[arg(long, value_name = "FILE", env = "OBSTEWARD_STORE")]
     pub store: Option<PathBuf>,
     /// Filter of the log, before the configuration's
@@ -46,7 +54,11 @@ impl ServeArgs {
         if let Some(listen) = self.listen {
             config.server.listen = listen;
         }
+        if let Some(listen) = self.rest_listen {
+            config.rest.listen = Some(listen);
+        }
         config.server.insecure_listen |= self.insecure_listen;
+        config.auth.enabled &= !self.no_auth;
         if let Some(path) = self.store {
             config.store.path = path;
         }
@@ -69,6 +81,18 @@ pub async fn run(args: ServeArgs) -> Result<Exit, Failure> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(local)?;
     let app = App::build(&config, Clock::system()).await.map_err(|error| Failure::Local(error.to_string()))?;
     eprintln!("listening on {}", app.address());
+    if let Some(address) = app.rest_address() {
+        eprintln!("REST gateway on {address}");
+    }
+    if let Some(reread) = app.reread_certificates() {
+        // Without TLS a hangup ends the program, as it does any other.
+        let mut hangup = signal(SignalKind::hangup()).map_err(local)?;
+        tokio::spawn(async move {
+            while hangup.recv().await.is_some() {
+                reread.notify_one();
+            }
+        });
+    }
     let shutdown = CancellationToken::new();
     let told = shutdown.clone();
     tokio::spawn(async move {

@@ -1,14 +1,18 @@
 //! The gRPC face over a real connection: translation there and back, errors, watches, health and reflection. What is wrong
 //! with each field is in `api_validation`.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use obsteward::api::auth::Gatekeeper;
 use obsteward::api::grpc::{self, TRACE_ID};
+use obsteward::config::LimitsConfig;
 use obsteward::domain::event::{TaskState, Verb};
 use obsteward::domain::ids::{Principal, ServerId};
 use obsteward::domain::refusal::{Holder, Refusal};
+use obsteward::net::bounds::Bounds;
+use obsteward::net::connections::Connections;
 use obsteward::proto::v1;
 use obsteward::proto::v1::cluster_service_client::ClusterServiceClient;
 use obsteward::proto::v1::ob_server_service_client::ObServerServiceClient;
@@ -32,21 +36,27 @@ pub struct Fixture {
     pub store: Arc<FakeStore>,
     pub use_cases: Arc<FakeUseCases>,
     pub channel: Channel,
+    pub address: SocketAddr,
     shutdown: CancellationToken,
     server: JoinHandle<Result<(), tonic::transport::Error>>,
 }
 
 impl Fixture {
     pub async fn new() -> Self {
+        Self::bounded(Bounds::from(&LimitsConfig::default())).await
+    }
+
+    pub async fn bounded(bounds: Bounds) -> Self {
         let (store, shutdown) = (Arc::new(FakeStore::new()), CancellationToken::new());
         let use_cases = Arc::new(FakeUseCases::new(Arc::clone(&store)));
         let hub = Hub::start(Arc::clone(&store) as Arc<dyn Store>, shutdown.clone()).await.unwrap();
         let grpc = grpc::routes(Arc::clone(&use_cases) as _, hub, Arc::new(Gatekeeper::open())).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let server = tokio::spawn(grpc::serve(listener, grpc, shutdown.clone()));
+        let connections = Connections::new(listener, None, bounds);
+        let server = tokio::spawn(grpc::serve(connections, grpc, bounds, shutdown.clone()));
         let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
-        Self { store, use_cases, channel, shutdown, server }
+        Self { store, use_cases, channel, address, shutdown, server }
     }
 
     pub fn servers(&self) -> ObServerServiceClient<Channel> {

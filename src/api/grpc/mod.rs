@@ -13,15 +13,20 @@ pub mod validate_cluster;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use http_body_util::BodyExt;
 use tokio_util::sync::CancellationToken;
+use tonic::Status;
+use tonic::body::Body;
 use tonic::service::Routes;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 use tonic_health::server::HealthReporter;
+use tower::util::MapRequestLayer;
 use tracing::{info, warn};
 
 use crate::api::auth::Gatekeeper;
+use crate::net::arriving::{ArrivalError, Arriving};
+use crate::net::bounds::Bounds;
+use crate::net::connections::Connections;
 use crate::proto::v1::FILE_DESCRIPTOR_SET;
 use crate::service::use_cases::UseCases;
 use crate::watch::Hub;
@@ -40,8 +45,6 @@ use server::task_service_server::TaskServiceServer;
 
 /// Largest request: a thousand hosts with names as long as they may be.
 const LARGEST_REQUEST: usize = 1024 * 1024;
-/// Calls and watches of one connection: a dashboard multiplexes thousands of watches.
-const MOST_STREAMS: u32 = 10_000;
 /// A connection whose other end is gone is found so, whether or not it watches.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
@@ -107,18 +110,20 @@ pub async fn routes(
 /// Serves until `shutdown`; then calls in flight are answered, watches end with a bookmark, and what has not ended within
 /// five seconds is left to the end of the process. The hub's shutdown is the same token or a child of it.
 pub async fn serve(
-    listener: TcpListener,
+    connections: Connections,
     grpc: Grpc,
+    bounds: Bounds,
     shutdown: CancellationToken,
 ) -> Result<(), tonic::transport::Error> {
     let Grpc { routes, health } = grpc;
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let server = Server::builder()
-        .max_concurrent_streams(MOST_STREAMS)
+        .max_concurrent_streams(bounds.streams)
+        .http2_max_header_list_size(bounds.header_bytes)
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .layer(MapRequestLayer::new(move |request| in_time(request, bounds.arrival)))
         .add_routes(routes)
-        .serve_with_incoming_shutdown(incoming, shutdown.clone().cancelled_owned());
+        .serve_with_incoming_shutdown(connections, shutdown.clone().cancelled_owned());
     tokio::pin!(server);
     tokio::select! {
         served = &mut server => return served,
@@ -134,4 +139,17 @@ pub async fn serve(
             Ok(())
         }
     }
+}
+
+/// A request of which only a part ever comes must not be held for ever. Reflection is a conversation, which lasts as long as
+/// its client likes.
+fn in_time(request: http::Request<Body>, patience: Duration) -> http::Request<Body> {
+    if request.uri().path().starts_with("/grpc.reflection.") {
+        return request;
+    }
+    let late = |error| match error {
+        ArrivalError::Late => Status::deadline_exceeded("the request did not arrive in time"),
+        ArrivalError::Body(status) => status,
+    };
+    request.map(|body| Body::new(Arriving::new(body, patience).map_err(late)))
 }

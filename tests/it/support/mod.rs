@@ -1,8 +1,10 @@
 //! What end-to-end tests stand on: a simulated cluster of real processes with short times, the service in this process or
-//! as a process of its own, and clients of both. Every test has its own loopback network and folder; dropping a stage ends
+//! as a process of its own, and clients of both; certificates, and HTTP by hand. Every test has its own loopback network and folder; dropping a stage ends
 //! everything that it started.
 #![allow(dead_code, reason = "the stage offers what tests need, not only what the tests of today use")]
 
+pub mod certificates;
+pub mod http;
 mod process;
 pub mod program;
 pub mod refusal;
@@ -44,6 +46,7 @@ pub fn quick() -> SimOptions {
 pub fn config(directory: &Path) -> Config {
     let mut config = Config::default();
     config.server.listen = "127.0.0.1:0".parse().unwrap();
+    config.auth.enabled = false;
     config.store.path = directory.join("obsteward.db");
     config.local_agent.state_directory = Some(directory.join("agent"));
     config.local_agent.one_end_per_seconds = 0;

@@ -33,7 +33,7 @@ impl ServeProcess {
         let file = directory.join("serve.toml");
         let agent = config.local_agent.state_directory.as_ref().unwrap().display();
         let text = format!(
-            "[server]\nlisten = \"127.0.0.1:0\"\n[store]\npath = {:?}\n[local_agent]\nstate_directory = \"{agent}\"\n\
+            "[server]\nlisten = \"127.0.0.1:0\"\n[auth]\nenabled = false\n[store]\npath = {:?}\n[local_agent]\nstate_directory = \"{agent}\"\n\
              one_end_per_seconds = {}\n[stop]\npoll_millis = {}\nprecheck_seconds = {}\ngate_seconds = {}\n\
              grace_seconds = {}\nleader_wait_seconds = {}\nreading_seconds = {}\neffect_timeout_seconds = {}\n[sync]\nenabled = false\n",
             config.store.path.display().to_string(),

@@ -1,0 +1,115 @@
+//! The example configuration against the settings that there are.
+
+use super::*;
+
+const EXAMPLE: &str = include_str!("../../deploy/obsteward.toml");
+
+/// Every setting by its section; those without a default stand in the example behind a `#`.
+const SETTINGS: &[(&str, &[&str])] = &[
+    ("server", &["listen", "insecure_listen"]),
+    ("server.tls", TLS),
+    ("rest", &["listen", "insecure_listen", "task_shape", "error_codes", "accepted_risks", "server_name", "time_zone"]),
+    ("rest.tls", TLS),
+    ("auth", &["enabled", "password_cache_seconds"]),
+    ("auth.users", &["name", "roles", "password_file", "password_hash", "certificate_names"]),
+    ("auth.keys", &["id", "user", "secret_file"]),
+    ("auth.roles", &["name", "permissions"]),
+    (
+        "limits",
+        &[
+            "login_failures",
+            "login_wait_seconds",
+            "requests_per_10_seconds",
+            "requests_per_minute",
+            "requests_per_hour",
+            "requests_per_day",
+            "watches_per_principal",
+            "streams_per_connection",
+            "connections",
+            "body_bytes",
+            "header_bytes",
+            "arrival_seconds",
+            "stall_seconds",
+        ],
+    ),
+    ("store", &["path", "key_file"]),
+    ("log", &["filter", "format"]),
+    ("local_agent", &["state_directory", "safe_units", "one_end_per_seconds"]),
+    (
+        "stop",
+        &[
+            "poll_millis",
+            "precheck_seconds",
+            "gate_seconds",
+            "grace_seconds",
+            "leader_wait_seconds",
+            "reading_seconds",
+            "effect_timeout_seconds",
+        ],
+    ),
+    ("sync", &["enabled"]),
+];
+
+const TLS: &[&str] = &["cert_file", "key_file", "client_ca_file", "require_client_certificate"];
+
+/// The settings that a text shows, with those behind a `#`.
+fn shown(text: &str) -> Vec<(String, String)> {
+    let mut section = String::new();
+    let mut shown = Vec::new();
+    for line in text.lines() {
+        let line = line.strip_prefix("# ").unwrap_or(line);
+        if let Some(name) = line.strip_prefix('[') {
+            section = name.trim_matches(['[', ']']).to_owned();
+        } else if let Some((setting, _)) = line.split_once(" = ")
+            && setting.chars().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_')
+        {
+            shown.push((section.clone(), setting.to_owned()));
+        }
+    }
+    shown
+}
+
+#[test]
+fn the_example_shows_every_setting_with_its_default() {
+    assert_eq!(toml::from_str::<Config>(EXAMPLE).unwrap(), Config::default());
+    let all = SETTINGS
+        .iter()
+        .flat_map(|(section, settings)| settings.iter().map(|setting| ((*section).to_owned(), (*setting).to_owned())));
+    assert_eq!(shown(EXAMPLE), all.collect::<Vec<_>>(), "left: deploy/obsteward.toml, right: the settings there are");
+}
+
+#[test]
+fn what_the_example_shows_behind_a_hash_is_right_too() {
+    let settings =
+        |line: &str| line.starts_with('[') || line.split_once(" = ").is_some_and(|(name, _)| !name.contains(' '));
+    let uncovered: Vec<&str> =
+        EXAMPLE.lines().map(|line| line.strip_prefix("# ").filter(|rest| settings(rest)).unwrap_or(line)).collect();
+    let config: Config = toml::from_str(&uncovered.join("\n")).unwrap();
+    assert!(config.rest.listen.is_some() && config.store.key_file.is_some());
+    assert!(config.server.tls.is_some_and(|tls| tls.client_ca_file.is_some()) && config.rest.tls.is_some());
+    assert_eq!((config.auth.users.len(), config.auth.keys.len(), config.auth.roles.len()), (1, 1, 1));
+    assert_eq!(config.limits, LimitsConfig::default());
+}
+
+#[test]
+fn an_unknown_setting_is_an_error_that_names_its_line_and_shows_no_value() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("obsteward.toml");
+    let error = |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        Config::read(&path).unwrap_err().to_string()
+    };
+    let said = error("[server]\nlisen = \"127.0.0.1:1\"");
+    assert!(said.starts_with(&format!("the configuration {} is wrong in line 2: ", path.display())), "{said}");
+    assert!(said.contains("unknown field `lisen`"), "{said}");
+    let said = error("[[auth.users]]\nname = \"a\"\nroles = []\npassword = \"hunter2\"\n");
+    assert!(said.contains("unknown field `password`") && !said.contains("hunter2"), "{said}");
+    assert!(error("[[auth.users]]\nname = \"a\"\npassword_hash = \"hunter2\nroles = []").contains("line 3"));
+    assert!(!error("[[auth.users]]\nname = \"a\"\npassword_hash = \"hunter2\nroles = []").contains("hunter2"));
+}
+
+#[test]
+fn a_hash_is_not_shown() {
+    let config: Config = toml::from_str("[[auth.users]]\nname = \"a\"\nroles = []\npassword_hash = \"$hash\"").unwrap();
+    assert!(format!("{config:?}").contains("***") && !format!("{config:?}").contains("$hash"));
+}

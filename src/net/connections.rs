@@ -1,0 +1,267 @@
+//! The connections of one listener: accepted, bounded in number, through their TLS handshake, and ready to be served by
+//! either face. What one client does or fails to do here never holds up another.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures::Stream;
+use rustix::net::sockopt;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, Sleep};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tonic::transport::server::Connected;
+use tracing::{debug, warn};
+
+use crate::clock::monotonic_now;
+use crate::net::bounds::Bounds;
+use crate::net::opening::Opening;
+use crate::net::peer::Peer;
+use crate::net::stall::Stall;
+use crate::net::tls::Tls;
+
+/// How long nothing is accepted after the system could not (no file descriptors, no memory).
+const BREATH: Duration = Duration::from_millis(100);
+/// The same trouble is logged once in so long.
+const LOG_AGAIN: Duration = Duration::from_secs(10);
+/// A machine that vanished is found by TCP after about two minutes, whatever is talked over the connection.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+const KEEPALIVE_PROBES: u32 = 4;
+
+/// The connections of a listener, as a stream that never ends. Dropping it closes the listener and ends the handshakes;
+/// connections that were handed out go on.
+pub struct Connections {
+    listener: TcpListener,
+    tls: Option<Arc<Tls>>,
+    bounds: Bounds,
+    places: Arc<Semaphore>,
+    handshakes: JoinSet<Option<Connection>>,
+    breath: Option<Pin<Box<Sleep>>>,
+    turned_away: Rarely,
+    failed: Rarely,
+}
+
+impl Connections {
+    /// Of a bound listener; without `tls` in plaintext.
+    pub fn new(listener: TcpListener, tls: Option<Arc<Tls>>, bounds: Bounds) -> Self {
+        Self {
+            listener,
+            tls,
+            bounds,
+            places: Arc::new(Semaphore::new(bounds.connections)),
+            handshakes: JoinSet::new(),
+            breath: None,
+            turned_away: Rarely::default(),
+            failed: Rarely::default(),
+        }
+    }
+
+    /// What is to be done with a new connection: it is ready, or `None`: closed, or shaking hands.
+    fn receive(&mut self, stream: TcpStream, address: SocketAddr) -> Option<Connection> {
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+            if let Some(times) = self.turned_away.count() {
+                warn!(limit = self.bounds.connections, times, "too many connections, new ones are closed");
+            }
+            return None;
+        };
+        prepare(&stream);
+        let address = SocketAddr::new(address.ip().to_canonical(), address.port());
+        let stream = Stall::new(stream, self.bounds.stall);
+        let Some(tls) = &self.tls else {
+            return Some(Connection::new(Transport::Plain(stream), Peer::plaintext(address), self.bounds, place));
+        };
+        let (acceptor, bounds) = (TlsAcceptor::from(tls.current()), self.bounds);
+        self.handshakes.spawn(async move {
+            match tokio::time::timeout(bounds.arrival, acceptor.accept(stream)).await {
+                Ok(Ok(stream)) => {
+                    let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+                    let certificate = shown.map(|certificate| Arc::new(certificate.clone().into_owned()));
+                    let peer = Peer { address, certificate };
+                    Some(Connection::new(Transport::Tls(Box::new(stream)), peer, bounds, place))
+                }
+                Ok(Err(error)) => {
+                    debug!(%address, %error, "no TLS handshake");
+                    None
+                }
+                Err(_) => {
+                    debug!(%address, seconds = bounds.arrival.as_secs_f32(), "a TLS handshake took too long");
+                    None
+                }
+            }
+        });
+        None
+    }
+}
+
+impl Stream for Connections {
+    type Item = Result<Connection, Infallible>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        loop {
+            while let Poll::Ready(Some(ended)) = this.handshakes.poll_join_next(context) {
+                match ended {
+                    Ok(Some(connection)) => return Poll::Ready(Some(Ok(connection))),
+                    Ok(None) => {}
+                    Err(error) => warn!(%error, "a TLS handshake ended badly"),
+                }
+            }
+            if let Some(breath) = &mut this.breath {
+                ready!(breath.as_mut().poll(context));
+                this.breath = None;
+            }
+            match ready!(this.listener.poll_accept(context)) {
+                Ok((stream, address)) => {
+                    if let Some(connection) = this.receive(stream, address) {
+                        return Poll::Ready(Some(Ok(connection)));
+                    }
+                }
+                // The client left before it was its turn.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    if let Some(times) = this.failed.count() {
+                        warn!(%error, times, "connections cannot be accepted");
+                    }
+                    this.breath = Some(Box::pin(tokio::time::sleep(BREATH)));
+                }
+            }
+        }
+    }
+}
+
+/// None of these is worth losing a connection for.
+fn prepare(stream: &TcpStream) {
+    let prepared = stream.set_nodelay(true).and_then(|()| {
+        sockopt::set_socket_keepalive(stream, true)?;
+        sockopt::set_tcp_keepidle(stream, KEEPALIVE_IDLE)?;
+        sockopt::set_tcp_keepintvl(stream, KEEPALIVE_INTERVAL)?;
+        Ok(sockopt::set_tcp_keepcnt(stream, KEEPALIVE_PROBES)?)
+    });
+    if let Err(error) = prepared {
+        debug!(%error, "a socket does not take its options");
+    }
+}
+
+/// Counts what happens often and says when it is time to speak of it.
+#[derive(Default)]
+struct Rarely {
+    times: u64,
+    said: Option<Instant>,
+}
+
+impl Rarely {
+    /// One more; how many since it was last spoken of, when it is time again.
+    fn count(&mut self) -> Option<u64> {
+        self.times += 1;
+        let now = monotonic_now();
+        if self.said.is_some_and(|said| now.duration_since(said) < LOG_AGAIN) {
+            return None;
+        }
+        self.said = Some(now);
+        Some(std::mem::take(&mut self.times))
+    }
+}
+
+/// One connection, with TLS or without.
+pub struct Connection {
+    transport: Transport,
+    /// `None`: it has said what it talks.
+    opening: Option<Opening>,
+    peer: Peer,
+    _place: OwnedSemaphorePermit,
+}
+
+enum Transport {
+    Plain(Stall<TcpStream>),
+    Tls(Box<TlsStream<Stall<TcpStream>>>),
+}
+
+impl Connection {
+    fn new(transport: Transport, peer: Peer, bounds: Bounds, place: OwnedSemaphorePermit) -> Self {
+        Self { transport, opening: Some(Opening::new(bounds.arrival)), peer, _place: place }
+    }
+
+    /// Who is at the other end.
+    pub const fn peer(&self) -> &Peer {
+        &self.peer
+    }
+}
+
+impl Connected for Connection {
+    type ConnectInfo = Peer;
+
+    fn connect_info(&self) -> Peer {
+        self.peer.clone()
+    }
+}
+
+impl Transport {
+    fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+        }
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let Self { transport, opening, .. } = self.get_mut();
+        let Some(begun) = opening else { return transport.poll_read(context, buffer) };
+        if ready!(begun.poll(context, buffer, |context, buffer| transport.poll_read(context, buffer)))? {
+            *opening = None;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match &mut self.transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
+            Transport::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+            Transport::Tls(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match &self.transport {
+            Transport::Plain(stream) => stream.is_write_vectored(),
+            Transport::Tls(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_flush(context),
+            Transport::Tls(stream) => Pin::new(stream).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_shutdown(context),
+            Transport::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+        }
+    }
+}

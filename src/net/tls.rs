@@ -1,0 +1,331 @@
+//! TLS of a listener, from PEM files that are read again when they change. A new certificate, key or authority holds for the
+//! handshakes that follow; connections that are there go on. What cannot be used is told and never taken.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use ring::digest::{Context, Digest, SHA256};
+use thiserror::Error;
+use tokio::sync::Notify;
+use tokio_rustls::rustls::crypto::ring::default_provider;
+use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::server::danger::ClientCertVerifier;
+use tokio_rustls::rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use tokio_rustls::rustls::sign::{CertifiedKey, SingleCertAndKey};
+use tokio_rustls::rustls::version::{TLS12, TLS13};
+use tokio_rustls::rustls::{self, RootCertStore, ServerConfig};
+use tracing::{error, info};
+
+use crate::config::TlsConfig;
+
+/// How often the files are looked at.
+pub const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// What is talked inside TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocols {
+    /// HTTP/2 only.
+    Grpc,
+    /// HTTP/2 or HTTP/1.1.
+    Rest,
+}
+
+impl Protocols {
+    fn names(self) -> Vec<Vec<u8>> {
+        match self {
+            Self::Grpc => vec![b"h2".to_vec()],
+            Self::Rest => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+        }
+    }
+}
+
+/// Why files make no TLS. Names the file; never shows what is in it.
+#[derive(Debug, Error)]
+pub enum TlsError {
+    /// It cannot be read.
+    #[error("cannot read {path}: {error}")]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// It is not PEM.
+    #[error("{path} is damaged, its PEM cannot be read")]
+    Damaged {
+        /// Which.
+        path: PathBuf,
+    },
+    /// Nothing of the kind is in it.
+    #[error("{path} has no {what} in PEM")]
+    Missing {
+        /// Which.
+        path: PathBuf,
+        /// What it should have.
+        what: Kind,
+    },
+    /// The key needs a passphrase.
+    #[error("the private key in {path} is encrypted, give one without a passphrase that only the service can read")]
+    Encrypted {
+        /// Which.
+        path: PathBuf,
+    },
+    /// The bytes in it are not what they should be.
+    #[error("the {what} in {path} cannot be used: {error}")]
+    Unusable {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong.
+        what: Kind,
+        /// How.
+        error: rustls::Error,
+    },
+    /// Key and certificate are not of each other.
+    #[error("the private key in {key} does not fit the certificate in {certificate}")]
+    Mismatch {
+        /// The certificate's file.
+        certificate: PathBuf,
+        /// The key's file.
+        key: PathBuf,
+    },
+    /// The authorities verify nothing.
+    #[error("the certificates in {path} cannot be authorities of clients: {error}")]
+    Authorities {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: rustls::server::VerifierBuilderError,
+    },
+    /// Nobody could come in.
+    #[error(
+        "require_client_certificate needs client_ca_file, the authorities that client certificates are verified by"
+    )]
+    NoAuthorities,
+    /// The library has no such TLS.
+    #[error("TLS cannot be set up: {0}")]
+    Setup(rustls::Error),
+}
+
+/// What a file is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The listener's certificate.
+    Certificate,
+    /// Its key.
+    PrivateKey,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Certificate => "certificate",
+            Self::PrivateKey => "private key",
+        })
+    }
+}
+
+/// What came of looking at the files again.
+#[derive(Debug)]
+pub enum Reread {
+    /// They are as they were, whether or not they can be used.
+    Same,
+    /// What they say now holds.
+    Taken,
+    /// They cannot be used; what was, still holds.
+    Kept(TlsError),
+}
+
+/// TLS of one listener.
+pub struct Tls {
+    files: TlsConfig,
+    protocols: Protocols,
+    current: RwLock<Arc<ServerConfig>>,
+    /// What was read last, used or not.
+    read: Mutex<Digest>,
+}
+
+impl Tls {
+    /// Reads the files.
+    pub fn open(files: &TlsConfig, protocols: Protocols) -> Result<Arc<Self>, TlsError> {
+        let contents = Contents::read(files);
+        let digest = contents.digest();
+        let current = RwLock::new(Arc::new(contents.configure(files, protocols)?));
+        Ok(Arc::new(Self { files: files.clone(), protocols, current, read: Mutex::new(digest) }))
+    }
+
+    /// What holds for a handshake that begins now.
+    pub fn current(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Looks at the files, and takes what they say if they changed and can be used. Blocks while it reads.
+    pub fn reread(&self) -> Reread {
+        let mut last = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let contents = Contents::read(&self.files);
+        let digest = contents.digest();
+        if digest.as_ref() == last.as_ref() {
+            return Reread::Same;
+        }
+        *last = digest;
+        match contents.configure(&self.files, self.protocols) {
+            Ok(config) => {
+                *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+                Reread::Taken
+            }
+            Err(error) => Reread::Kept(error),
+        }
+    }
+}
+
+/// Looks at the files of all these again and again, and at once when `now` says so. Logs what came of it. Never ends.
+pub async fn follow(all: Vec<Arc<Tls>>, every: Duration, now: Arc<Notify>) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(every) => {}
+            () = now.notified() => {}
+        }
+        for tls in &all {
+            let (looking, certificate) = (Arc::clone(tls), tls.files.cert_file.display());
+            match tokio::task::spawn_blocking(move || looking.reread()).await {
+                Ok(Reread::Same) => {}
+                Ok(Reread::Taken) => info!(%certificate, "new connections use the new TLS files"),
+                Ok(Reread::Kept(error)) => {
+                    error!(%certificate, "the TLS files changed and cannot be used, the old ones stay: {error}");
+                }
+                Err(error) => error!(%certificate, "the TLS files could not be looked at: {error}"),
+            }
+        }
+    }
+}
+
+/// Bytes of the files, or why there are none.
+struct Contents {
+    certificate: io::Result<Vec<u8>>,
+    key: io::Result<Vec<u8>>,
+    authorities: Option<io::Result<Vec<u8>>>,
+}
+
+impl Contents {
+    fn read(files: &TlsConfig) -> Self {
+        Self {
+            certificate: std::fs::read(&files.cert_file),
+            key: std::fs::read(&files.key_file),
+            authorities: files.client_ca_file.as_ref().map(std::fs::read),
+        }
+    }
+
+    /// Differs when anything in or about the files does.
+    fn digest(&self) -> Digest {
+        let mut context = Context::new(&SHA256);
+        for file in [Some(&self.certificate), Some(&self.key), self.authorities.as_ref()] {
+            match file {
+                None => context.update(b"none"),
+                Some(Ok(bytes)) => {
+                    context.update(b"file");
+                    context.update(&bytes.len().to_le_bytes());
+                    context.update(bytes);
+                }
+                Some(Err(error)) => {
+                    context.update(b"fail");
+                    context.update(&error.raw_os_error().unwrap_or_default().to_le_bytes());
+                }
+            }
+        }
+        context.finish()
+    }
+
+    fn configure(self, files: &TlsConfig, protocols: Protocols) -> Result<ServerConfig, TlsError> {
+        let provider = Arc::new(default_provider());
+        let read = |path: &Path, contents: io::Result<Vec<u8>>| {
+            contents.map_err(|error| TlsError::Read { path: path.to_owned(), error })
+        };
+        let chain = certificates(&files.cert_file, &read(&files.cert_file, self.certificate)?)?;
+        let key = private_key(&files.key_file, &read(&files.key_file, self.key)?)?;
+        let key = provider.key_provider.load_private_key(key).map_err(|error| TlsError::Unusable {
+            path: files.key_file.clone(),
+            what: Kind::PrivateKey,
+            error,
+        })?;
+        let own = CertifiedKey::new(chain, key);
+        own.keys_match().map_err(|error| match error {
+            rustls::Error::InconsistentKeys(_) => {
+                TlsError::Mismatch { certificate: files.cert_file.clone(), key: files.key_file.clone() }
+            }
+            error => TlsError::Unusable { path: files.cert_file.clone(), what: Kind::Certificate, error },
+        })?;
+        let verifier: Option<Arc<dyn ClientCertVerifier>> = match (&files.client_ca_file, self.authorities) {
+            (Some(path), Some(contents)) => {
+                let roots = authorities(path, &read(path, contents)?)?;
+                let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
+                let builder = if files.require_client_certificate { builder } else { builder.allow_unauthenticated() };
+                Some(builder.build().map_err(|error| TlsError::Authorities { path: path.clone(), error })?)
+            }
+            (None, _) | (_, None) if files.require_client_certificate => return Err(TlsError::NoAuthorities),
+            (None, _) | (_, None) => None,
+        };
+        let asks_for_certificates = verifier.is_some();
+        let builder = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&TLS13, &TLS12])
+            .map_err(TlsError::Setup)?;
+        let builder = match verifier {
+            Some(verifier) => builder.with_client_cert_verifier(verifier),
+            None => builder.with_no_client_auth(),
+        };
+        let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(own)));
+        config.alpn_protocols = protocols.names();
+        if asks_for_certificates {
+            // A session that is taken up again is not verified again: it would outlive the certificate that proved it, and
+            // what the authorities say of it now.
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+        }
+        Ok(config)
+    }
+}
+
+fn certificates(path: &Path, contents: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let read: Result<Vec<_>, pem::Error> = CertificateDer::pem_slice_iter(contents).collect();
+    match read {
+        Ok(certificates) if certificates.is_empty() => {
+            Err(TlsError::Missing { path: path.to_owned(), what: Kind::Certificate })
+        }
+        Ok(certificates) => Ok(certificates),
+        Err(_) => Err(TlsError::Damaged { path: path.to_owned() }),
+    }
+}
+
+fn private_key(path: &Path, contents: &[u8]) -> Result<PrivateKeyDer<'static>, TlsError> {
+    match PrivateKeyDer::from_pem_slice(contents) {
+        Ok(key) => Ok(key),
+        Err(pem::Error::NoItemsFound) => {
+            const ENCRYPTED: &[u8] = b"ENCRYPTED PRIVATE KEY";
+            if contents.windows(ENCRYPTED.len()).any(|part| part == ENCRYPTED) {
+                Err(TlsError::Encrypted { path: path.to_owned() })
+            } else {
+                Err(TlsError::Missing { path: path.to_owned(), what: Kind::PrivateKey })
+            }
+        }
+        // What the error says of the place may be a piece of the key.
+        Err(_) => Err(TlsError::Damaged { path: path.to_owned() }),
+    }
+}
+
+fn authorities(path: &Path, contents: &[u8]) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(path, contents)? {
+        roots.add(certificate).map_err(|error| TlsError::Unusable {
+            path: path.to_owned(),
+            what: Kind::Certificate,
+            error,
+        })?;
+    }
+    Ok(roots)
+}
+
+#[cfg(test)]
+#[path = "tls_tests.rs"]
+mod tests;

@@ -1,0 +1,247 @@
+//! Clients that are slow, silent, or too many: each is cut off, and none disturbs another.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::routing::get;
+use futures::stream::{self, StreamExt};
+use obsteward::config::LimitsConfig;
+use obsteward::net::bounds::Bounds;
+use obsteward::net::connections::Connections;
+use obsteward::net::http::serve;
+use obsteward::net::listener::bind_plaintext;
+use obsteward::net::tls::{Protocols, Tls};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::api::Fixture;
+use crate::support::PATIENCE;
+use crate::support::certificates::{Authority, ServerFiles, connect};
+use crate::support::http::{answer, request, until_closed};
+
+/// So short that a test can wait for it, and so long that a client that does as it should is in time.
+const SHORT: Duration = Duration::from_millis(300);
+/// So long that no test sees it pass.
+const LONG: Duration = Duration::from_secs(3600);
+
+fn bounds(arrival: Duration, stall: Duration) -> Bounds {
+    Bounds { arrival, stall, ..Bounds::from(&LimitsConfig::default()) }
+}
+
+struct Gateway {
+    address: SocketAddr,
+    shutdown: CancellationToken,
+    serving: JoinHandle<()>,
+}
+
+impl Gateway {
+    async fn new(router: Router, tls: Option<Arc<Tls>>, bounds: Bounds) -> Self {
+        let (listener, address) = bind_plaintext("127.0.0.1:0".parse().unwrap(), false).await.unwrap();
+        let shutdown = CancellationToken::new();
+        let connections = Connections::new(listener, tls, bounds);
+        let serving = tokio::spawn(serve(connections, router, bounds, shutdown.clone()));
+        Self { address, shutdown, serving }
+    }
+
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+}
+
+fn hello() -> Router {
+    Router::new().route("/", get(async || "hello"))
+}
+
+async fn greets(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> bool {
+    request(stream, "GET", "/", &[], "").await.is_ok_and(|answer| answer.body == "hello")
+}
+
+/// What came until the other end closed the connection, which it must do.
+async fn cut_off(stream: &mut (impl AsyncRead + Unpin)) -> String {
+    let came = tokio::time::timeout(PATIENCE, until_closed(stream)).await.expect("the connection is not cut off");
+    String::from_utf8_lossy(&came).into_owned()
+}
+
+#[tokio::test]
+async fn a_slow_handshake_disturbs_nobody_and_is_cut_off() {
+    let directory = tempfile::tempdir().unwrap();
+    let authority = Authority::new("servers");
+    let files = ServerFiles::new(directory.path(), &authority.server());
+    let tls = Tls::open(&files.config, Protocols::Rest).unwrap();
+    let patient = Gateway::new(hello(), Some(Arc::clone(&tls)), bounds(LONG, LONG)).await;
+    let mut silent = Vec::new();
+    for _ in 0..20 {
+        let mut stream = patient.connect().await;
+        // The beginning of a handshake that does not go on.
+        stream.write_all(&[0x16, 0x03, 0x01]).await.unwrap();
+        silent.push(stream);
+    }
+    assert!(greets(&mut connect(patient.address, &authority, None, b"http/1.1").await.unwrap()).await);
+    let hasty = Gateway::new(hello(), Some(tls), bounds(SHORT, LONG)).await;
+    let mut stream = hasty.connect().await;
+    stream.write_all(&[0x16, 0x03, 0x01]).await.unwrap();
+    assert_eq!(cut_off(&mut stream).await, "");
+    // After the handshake the same holds for what it is made for.
+    let mut stream = connect(hasty.address, &authority, None, b"http/1.1").await.unwrap();
+    assert_eq!(cut_off(&mut stream).await, "");
+}
+
+#[tokio::test]
+async fn slow_headers_are_cut_off() {
+    let gateway = Gateway::new(hello(), None, bounds(SHORT, LONG)).await;
+    for said in ["", "G", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nhost: localhost\r\nx-slow: ", "PRI * HTTP/2"] {
+        let mut stream = gateway.connect().await;
+        stream.write_all(said.as_bytes()).await.unwrap();
+        let came = cut_off(&mut stream).await;
+        assert!(came.is_empty() || came.starts_with("HTTP/1.1 408"), "{said:?}: {came}");
+    }
+    // A connection that is silent between two requests is let go, too.
+    let mut stream = gateway.connect().await;
+    assert!(greets(&mut stream).await && greets(&mut stream).await);
+    assert_eq!(cut_off(&mut stream).await, "");
+}
+
+#[tokio::test]
+async fn an_answer_may_take_longer_than_its_question() {
+    let slow = async || {
+        tokio::time::sleep(3 * SHORT).await;
+        "at last"
+    };
+    let gateway = Gateway::new(Router::new().route("/slow", get(slow)), None, bounds(SHORT, LONG)).await;
+    let mut stream = gateway.connect().await;
+    let answer = request(&mut stream, "GET", "/slow", &[], "").await.unwrap();
+    assert_eq!((answer.status, answer.body.as_str()), (200, "at last"));
+}
+
+#[tokio::test]
+async fn headers_that_are_too_large_are_refused() {
+    let gateway = Gateway::new(hello(), None, bounds(LONG, LONG)).await;
+    let mut stream = gateway.connect().await;
+    let large = "x".repeat(10_000);
+    assert_eq!(request(&mut stream, "GET", "/", &[("x-large", &large)], "").await.unwrap().status, 200);
+    let headers = [("x-large", large.as_str()), ("x-larger", large.as_str())];
+    assert_eq!(request(&mut stream, "GET", "/", &headers, "").await.unwrap().status, 431);
+    let mut stream = gateway.connect().await;
+    let many: Vec<_> = (0..200).map(|number| (format!("x-{number}"), "y")).collect();
+    let many: Vec<_> = many.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+    assert_eq!(request(&mut stream, "GET", "/", &many, "").await.unwrap().status, 431);
+}
+
+#[tokio::test]
+async fn who_reads_nothing_is_cut_off_and_nobody_else_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let authority = Authority::new("servers");
+    let files = ServerFiles::new(directory.path(), &authority.server());
+    let tls = Tls::open(&files.config, Protocols::Rest).unwrap();
+    let (dropped, mut ended) = mpsc::unbounded_channel();
+    // Without end; the channel tells when nobody wants more of it.
+    let flood = async move || {
+        let end = DropTells(dropped);
+        Body::from_stream(stream::repeat(Bytes::from_static(&[0; 65_536])).map(move |chunk| {
+            let _ = &end;
+            Ok::<_, std::convert::Infallible>(chunk)
+        }))
+    };
+    let quiet = async || {
+        Body::from_stream(stream::once(async { Ok::<_, std::convert::Infallible>("begun") }).chain(stream::pending()))
+    };
+    let router = hello().route("/flood", get(flood)).route("/quiet", get(quiet));
+    for tls in [None, Some(tls)] {
+        let secure = tls.is_some();
+        let gateway = Gateway::new(router.clone(), tls, bounds(LONG, SHORT)).await;
+        let open = async || -> Box<dyn Both> {
+            if secure {
+                Box::new(connect(gateway.address, &authority, None, b"http/1.1").await.unwrap()) as Box<dyn Both>
+            } else {
+                Box::new(gateway.connect().await)
+            }
+        };
+        // Has been told something, and is told nothing for now: no fault of its own.
+        let mut waiting = open().await;
+        waiting.write_all(b"GET /quiet HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+        assert_eq!(answer(&mut waiting).await.unwrap().status, 200);
+        let mut deaf = open().await;
+        deaf.write_all(b"GET /flood HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+        tokio::time::timeout(PATIENCE, ended.recv()).await.expect("who reads nothing is not cut off").unwrap();
+        let still_open = tokio::time::timeout(SHORT, until_closed(&mut waiting)).await;
+        assert!(still_open.is_err(), "who has nothing to read was cut off");
+        assert!(greets(&mut open().await).await);
+    }
+}
+
+struct DropTells(mpsc::UnboundedSender<()>);
+
+impl Drop for DropTells {
+    fn drop(&mut self) {
+        let _ = self.0.send(());
+    }
+}
+
+trait Both: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Both for T {}
+
+#[tokio::test]
+async fn connections_over_the_limit_are_closed_and_make_room_when_they_end() {
+    let gateway = Gateway::new(hello(), None, Bounds { connections: 2, ..bounds(LONG, LONG) }).await;
+    let (mut one, mut two) = (gateway.connect().await, gateway.connect().await);
+    assert!(greets(&mut one).await && greets(&mut two).await);
+    let mut third = gateway.connect().await;
+    assert_eq!(cut_off(&mut third).await, "");
+    assert!(greets(&mut one).await && greets(&mut two).await, "those that were there were disturbed");
+    drop(one);
+    let room = async {
+        while !greets(&mut gateway.connect().await).await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, room).await.expect("the end of a connection makes no room");
+}
+
+#[tokio::test]
+async fn the_end_answers_what_is_in_flight_and_waits_for_nobody_else() {
+    let (begun, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (tell, wait) = (Arc::clone(&begun), Arc::clone(&go));
+    let slow = async move || {
+        tell.notify_one();
+        wait.notified().await;
+        "answered"
+    };
+    let gateway = Gateway::new(hello().route("/slow", get(slow)), None, bounds(LONG, LONG)).await;
+    let (mut idle, silent, mut busy) = (gateway.connect().await, gateway.connect().await, gateway.connect().await);
+    assert!(greets(&mut idle).await);
+    busy.write_all(b"GET /slow HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    begun.notified().await;
+    gateway.shutdown.cancel();
+    assert_eq!(cut_off(&mut idle).await, "");
+    let refused = async {
+        while TcpStream::connect(gateway.address).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, refused).await.expect("connections are still accepted");
+    go.notify_one();
+    assert_eq!(answer(&mut busy).await.unwrap().body, "answered");
+    tokio::time::timeout(PATIENCE, gateway.serving).await.expect("it does not end").unwrap();
+    drop(silent);
+}
+
+#[tokio::test]
+async fn grpc_cuts_off_who_says_nothing_and_serves_the_others() {
+    let fixture = Fixture::bounded(bounds(SHORT, LONG)).await;
+    for said in ["", "PRI * HTTP/2"] {
+        let mut stream = TcpStream::connect(fixture.address).await.unwrap();
+        stream.write_all(said.as_bytes()).await.unwrap();
+        // Its settings may have come before.
+        cut_off(&mut stream).await;
+    }
+    let request = obsteward::proto::v1::GetTaskRequest { task_id: 1 };
+    let status = fixture.tasks().get_task(request).await;
+    assert!(status.is_ok() || status.unwrap_err().code() == tonic::Code::NotFound);
+}
