@@ -26,8 +26,9 @@ pub fn advice(status: &Status, named: &Named) -> Option<String> {
         "PERMISSION_DENIED" => {
             let value =
                 |key: &str, otherwise: &str| metadata.get(key).map_or(otherwise.to_owned(), |value| flat(value));
+            // Quoted, because a shell takes * for names of files.
             Some(format!(
-                "an administrator permits it with: obsteward role create ROLE {}, then obsteward user update {} with \
+                "an administrator permits it with: obsteward role create ROLE '{}', then obsteward user update {} with \
                  --role ROLE and a --role for each that it has",
                 value("permission", "PERMISSION"),
                 value("principal", "NAME"),
@@ -99,7 +100,7 @@ mod tests {
     fn whoever_may_not_is_told_what_to_ask_for() {
         let missing = [("principal", "bob"), ("permission", "CLUSTER:1:UPDATE")];
         let told = of(Code::PermissionDenied, "PERMISSION_DENIED", &missing, &Named::default()).unwrap();
-        assert!(told.contains("role create ROLE CLUSTER:1:UPDATE") && told.contains("user update bob"), "{told}");
+        assert!(told.contains("role create ROLE 'CLUSTER:1:UPDATE'") && told.contains("user update bob"), "{told}");
         assert!(of(Code::ResourceExhausted, "LOGIN_THROTTLED", &[], &Named::default()).unwrap().contains("wait"));
         assert_eq!(of(Code::Aborted, "OPERATION_IN_PROGRESS", &[], &Named::default()), None);
     }

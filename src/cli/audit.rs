@@ -101,15 +101,17 @@ pub async fn run(args: AuditArgs, client: &Client, output: &Output) -> Result<Ex
 /// Arguments and traces are only in the JSON: they are long, and nobody reads them in a list.
 fn table(records: &[v1::AuditRecord]) -> Table {
     let mut table = Table::new(&["TIME", "PRINCIPAL", "ADDRESS", "OPERATION", "RESULT", "TASK", "REASON", "TARGET"]);
+    let or_dash = |text: &str| if text.is_empty() { "-".to_owned() } else { text.to_owned() };
     for record in records {
         table.row([
             times::shown(record.time.as_ref()),
             record.principal.clone(),
-            record.address.clone(),
+            // What the service does by itself comes from nowhere.
+            or_dash(&record.address),
             record.operation.clone(),
             words::audit_result(record.result).into_owned(),
             if record.task_id == 0 { "-".to_owned() } else { record.task_id.to_string() },
-            if record.reason.is_empty() { "-".to_owned() } else { record.reason.clone() },
+            or_dash(&record.reason),
             record.target.clone(),
         ]);
     }

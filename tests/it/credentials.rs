@@ -213,7 +213,7 @@ async fn refusals_say_what_to_give_and_never_the_password() {
     for (who, reason, next) in [
         (none, "UNAUTHENTICATED", "--user NAME"),
         (&as_user("bob"), "UNAUTHENTICATED", "check the password of bob"),
-        (&as_user("carol"), "PERMISSION_DENIED", "role create ROLE CLUSTER:1:UPDATE"),
+        (&as_user("carol"), "PERMISSION_DENIED", "role create ROLE 'CLUSTER:1:UPDATE'"),
         (&as_user("dave"), "LOGIN_THROTTLED", "retry after: 10.0s"),
     ] {
         for line in ["user list", "stop 1 2", "watch --all"] {

@@ -6,7 +6,7 @@ use obsteward::sim::Signal;
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::support::program::{Started, all_gone, descendants, end_of, free_net, obsteward};
+use crate::support::program::{Ended, Started, all_gone, descendants, end_of, free_net, obsteward};
 
 /// A program that runs a simulated cluster on a network of its own, with a temporary folder of its own.
 struct Playground {
@@ -52,6 +52,18 @@ impl Playground {
     }
 }
 
+fn grpcurl() -> String {
+    std::env::var("GRPCURL")
+        .expect("GRPCURL is not set: run the tests with scripts/test, which installs grpcurl and sets it")
+}
+
+/// A line as people paste it.
+async fn shell(line: &str) -> Ended {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", line.trim()]);
+    end_of(shell).await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_demo_stops_a_server_and_ends() {
     let net = free_net();
@@ -89,15 +101,14 @@ async fn the_demo_can_be_looked_around_in_and_leaves_nothing() {
     let paste = async |wanted: &str| {
         let line =
             lines.iter().find(|line| line.contains(wanted)).unwrap_or_else(|| panic!("no {wanted} in {lines:?}"));
-        let grpcurl = std::env::var("GRPCURL")
-            .expect("GRPCURL is not set: run the tests with scripts/test, which installs grpcurl and sets it");
-        let line = line.trim().replacen("grpcurl", &grpcurl, 1);
-        let mut shell = Command::new("sh");
-        shell.args(["-c", &line]);
-        end_of(shell).await
+        shell(&line.replacen("grpcurl", &grpcurl(), 1)).await
     };
     let servers = paste("ObServerService/ListServers").await.with(0).json();
     assert_eq!(servers["servers"].as_array().unwrap().len(), 6);
+    let nameless = lines.iter().find(|line| line.contains("/ListServers")).unwrap();
+    let nameless = nameless.replace("-H 'authorization: Basic YWRtaW46ZGVtbw=='", "");
+    let nameless = shell(&nameless.replacen("grpcurl", &grpcurl(), 1)).await;
+    assert!(nameless.code != Some(0) && nameless.err.contains("Unauthenticated"), "{nameless:?}");
     assert!(paste(" servers list 1").await.with(0).out.contains("STOPPED"));
     assert!(paste(" --plan").await.with(3).out.contains("OTHER_ZONE_STOPPED"));
 
@@ -105,20 +116,17 @@ async fn the_demo_can_be_looked_around_in_and_leaves_nothing() {
     let stopped = paste("/ob/clusters/1/servers/2/stop").await.with(0).json();
     assert_eq!((&stopped["successful"], &stopped["data"]["name"]), (&true.into(), &"Stop OB server".into()));
     let id = stopped["data"]["id"].as_i64().unwrap();
-    let mut shell = Command::new("sh");
     let obsteward = lines.iter().find(|line| line.ends_with(" tasks list")).unwrap();
-    shell.args(["-c", &obsteward.replace("tasks list", &format!("watch {id}"))]);
-    assert!(end_of(shell).await.with(0).out.contains("SUCCESSFUL"));
-    let listed = paste("/tasks/instances ").await.with(0).json();
+    let watched = shell(&obsteward.replace("tasks list", &format!("watch {id}"))).await;
+    assert!(watched.with(0).out.contains("SUCCESSFUL"));
+    let listed = paste("/tasks/instances").await.with(0).json();
     let listed = listed["data"]["contents"].as_array().unwrap();
     assert!(listed.iter().any(|task| task["id"] == id) && listed.len() == 2, "{listed:?}");
     let events = paste("/events").await.with(0).out;
     assert!(events.lines().any(|line| line.starts_with("data:")), "{events}");
     // Without the password nobody gets anything.
-    let curl = lines.iter().find(|line| line.contains("/tasks/instances ")).unwrap();
-    let mut shell = Command::new("sh");
-    shell.args(["-c", &curl.replace("-u admin:demo", "-u admin:wrong")]);
-    assert_eq!(end_of(shell).await.with(0).json()["status"], 401);
+    let curl = lines.iter().find(|line| line.contains("/tasks/instances")).unwrap();
+    assert_eq!(shell(&curl.replace("-u admin:demo", "-u admin:wrong")).await.with(0).json()["status"], 401);
     demo.end(Signal::INT, Some(0)).await;
 }
 

@@ -53,7 +53,7 @@ async fn everything_can_be_found_out() {
     let (_stage, grpcurl) = stage().await;
     let listed = grpcurl.run(&[], &["list"]).await.with(0);
     let services: Vec<&str> = listed.out.lines().collect();
-    for service in ["ObServerService", "TaskService", "ClusterService"] {
+    for service in ["ObServerService", "TaskService", "ClusterService", "AdminService"] {
         assert!(services.contains(&format!("obsteward.v1.{service}").as_str()), "{services:?}");
     }
     assert!(services.contains(&"grpc.health.v1.Health"), "{services:?}");

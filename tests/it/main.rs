@@ -3,6 +3,7 @@
 //! Run everything with `scripts/test`, one module with `scripts/test layers::`.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod administration;
 mod api;
 mod api_validation;
 mod command_line;
