@@ -27,13 +27,16 @@ const WRONG: &str = "battery staple";
 const NEW_PASSWORD: &str = "a quite new one";
 const SECRET: &str = "2fc0c299cc94c6be266f2ceece765d4d";
 
+/// Method and user of calls.
+type Calls = Vec<(String, Option<String>)>;
+
 /// What the server heard.
 #[derive(Clone, Default)]
-struct Heard(Arc<Mutex<Vec<(String, Option<String>)>>>);
+struct Heard(Arc<Mutex<Calls>>);
 
 impl Heard {
-    /// Method and user of every call since the last time.
-    fn take(&self) -> Vec<(String, Option<String>)> {
+    /// Every call since the last time.
+    fn take(&self) -> Calls {
         std::mem::take(&mut *self.0.lock().unwrap())
     }
 }
