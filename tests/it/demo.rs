@@ -95,6 +95,21 @@ async fn the_demo_stops_a_server_and_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_demo_whose_port_is_taken_says_how_to_choose_another() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    for (line, option) in [
+        (format!("demo --listen 127.0.0.1:0 --rest-listen {address}"), "--rest-listen"),
+        (format!("demo --listen {address} --rest-listen 127.0.0.1:0"), "--listen"),
+    ] {
+        let ended = end_of(obsteward(&format!("{line} --net {}", free_net()))).await.with(1);
+        assert!(ended.err.contains(&format!("cannot listen on {address}")), "{ended:?}");
+        assert!(ended.err.contains(&format!(" {option} 127.0.0.1:0")), "{ended:?}");
+        assert!(!ended.err.contains("starting a simulated cluster"), "it began all the same: {ended:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_demo_can_be_looked_around_in_and_leaves_nothing() {
     let (mut demo, _) = Playground::start("demo --listen 127.0.0.1:0 --rest-listen 127.0.0.1:0", "look around").await;
     let lines = demo.program.err_until(|line| line.contains("SIM FAULTS")).await;
