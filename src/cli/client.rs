@@ -1,13 +1,18 @@
-//! The connection to the obsteward server: one channel, the three clients on it, and bounded calls.
+//! The connection to the obsteward server: one channel, the clients on it, who calls, and bounded calls.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity, Uri};
 use tonic::{Response, Status};
 
+use super::advice::{Named, advice};
 use super::failure::Failure;
+use super::login::{Authorization, Login};
+use crate::proto::v1::admin_service_client::AdminServiceClient;
 use crate::proto::v1::cluster_service_client::ClusterServiceClient;
 use crate::proto::v1::ob_server_service_client::ObServerServiceClient;
 use crate::proto::v1::task_service_client::TaskServiceClient;
@@ -32,16 +37,26 @@ pub struct Target {
     pub identity: Option<(PathBuf, PathBuf)>,
 }
 
+/// A channel whose calls say who calls.
+pub type Connection = InterceptedService<Channel, Authorization>;
+
 /// Clients of one server; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Client {
     channel: Channel,
+    /// Who calls, as every call says.
+    authorization: Authorization,
     url: String,
+    named: Named,
 }
 
 impl Client {
     /// Prepares the channel. It connects at the first call and again after a loss.
     pub fn new(target: &Target) -> Result<Self, Failure> {
+        if target.url.contains('@') {
+            // Not repeated: what stands before the @ may be a password.
+            return Err(Failure::Usage("the server's URL must not name a user; name it with --user".to_owned()));
+        }
         let wrong = |what: String| Failure::Usage(format!("server {:?}: {what}", target.url));
         let mut endpoint = Endpoint::from_shared(target.url.clone())
             .map_err(|error| wrong(format!("{error}, write for example http://127.0.0.1:50051")))?
@@ -65,27 +80,58 @@ impl Client {
             Some("http") => return Err(wrong("certificates are of no use with http, write https".to_owned())),
             Some(_) | None => return Err(wrong("write http://host:port or https://host:port".to_owned())),
         }
-        Ok(Self::from_channel(endpoint.connect_lazy(), target.url.clone()))
+        let mut client = Self::from_channel(endpoint.connect_lazy(), target.url.clone());
+        client.named.certificate = target.identity.is_some();
+        Ok(client)
+    }
+
+    /// The same server, called as somebody. `login` is read or asked for only when the connection may carry a password: with
+    /// TLS, on this machine, or when the caller says that plaintext is all right.
+    pub fn logged_in(
+        mut self,
+        insecure_plaintext: bool,
+        login: impl FnOnce() -> Result<Login, Failure>,
+    ) -> Result<Self, Failure> {
+        if !insecure_plaintext && !keeps_secrets(&self.url) {
+            return Err(Failure::Usage(format!(
+                "server {:?}: a password would go over the network in the clear; write https with --ca-file, or say \
+                 --insecure-plaintext if everybody on the way may read it",
+                self.url
+            )));
+        }
+        let login = login()?;
+        self.authorization = Authorization::from(&login);
+        self.named.user = Some(login.user.as_str().to_owned());
+        Ok(self)
     }
 
     /// On a channel that is there already; `url` is only shown.
     pub fn from_channel(channel: Channel, url: String) -> Self {
-        Self { channel, url }
+        Self { channel, authorization: Authorization::default(), url, named: Named::default() }
+    }
+
+    fn connection(&self) -> Connection {
+        InterceptedService::new(self.channel.clone(), self.authorization.clone())
     }
 
     /// Calls about clusters.
-    pub fn clusters(&self) -> ClusterServiceClient<Channel> {
-        ClusterServiceClient::new(self.channel.clone()).max_decoding_message_size(LARGEST_MESSAGE)
+    pub fn clusters(&self) -> ClusterServiceClient<Connection> {
+        ClusterServiceClient::new(self.connection()).max_decoding_message_size(LARGEST_MESSAGE)
     }
 
     /// Calls about servers.
-    pub fn servers(&self) -> ObServerServiceClient<Channel> {
-        ObServerServiceClient::new(self.channel.clone()).max_decoding_message_size(LARGEST_MESSAGE)
+    pub fn servers(&self) -> ObServerServiceClient<Connection> {
+        ObServerServiceClient::new(self.connection()).max_decoding_message_size(LARGEST_MESSAGE)
     }
 
     /// Calls about tasks.
-    pub fn tasks(&self) -> TaskServiceClient<Channel> {
-        TaskServiceClient::new(self.channel.clone()).max_decoding_message_size(LARGEST_MESSAGE)
+    pub fn tasks(&self) -> TaskServiceClient<Connection> {
+        TaskServiceClient::new(self.connection()).max_decoding_message_size(LARGEST_MESSAGE)
+    }
+
+    /// Calls about users, keys, roles and the audit log.
+    pub fn admin(&self) -> AdminServiceClient<Connection> {
+        AdminServiceClient::new(self.connection()).max_decoding_message_size(LARGEST_MESSAGE)
     }
 
     /// Waits for an answer, not longer than `limit`.
@@ -100,7 +146,20 @@ impl Client {
 
     /// A status as a failure of this client's.
     pub fn failure(&self, doing: &'static str, status: Status) -> Failure {
-        Failure::Rpc { doing, server: self.url.clone(), status: Box::new(status), hint: None }
+        let hint = advice(&status, &self.named);
+        Failure::Rpc { doing, server: self.url.clone(), status: Box::new(status), hint }
+    }
+}
+
+/// Whether nobody on the way can read what is sent to a URL: TLS, or this machine.
+fn keeps_secrets(url: &str) -> bool {
+    let Ok(uri) = url.parse::<Uri>() else { return false };
+    let host = uri.host().unwrap_or_default();
+    let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host).parse::<IpAddr>();
+    match address {
+        _ if uri.scheme_str() == Some("https") => true,
+        Ok(address) => address.to_canonical().is_loopback(),
+        Err(_) => host.eq_ignore_ascii_case("localhost"),
     }
 }
 
@@ -135,6 +194,32 @@ mod tests {
             assert_eq!(failure.exit().code(), 2, "{url}");
         }
         assert!(Client::new(&target("http://127.0.0.1:1")).is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_password_does_not_leave_the_machine_in_the_clear() {
+        let asked = std::cell::Cell::new(0);
+        let login = || {
+            asked.set(asked.get() + 1);
+            Ok(Login { user: "bob".parse().unwrap(), password: "secret".into() })
+        };
+        for url in ["http://10.0.0.1:50051", "http://db-1:50051", "http://127.0.0.1.example:1", "http://[fd00::1]:1"] {
+            let failure = Client::new(&target(url)).unwrap().logged_in(false, login).unwrap_err();
+            let Failure::Usage(told) = failure else { panic!("{url}: {failure:?}") };
+            assert!(told.contains("--insecure-plaintext") && told.contains("https"), "{told}");
+        }
+        assert_eq!(asked.get(), 0, "a password was asked for in vain");
+        for url in ["http://127.0.0.1:1", "http://127.9.9.9:1", "http://[::1]:1", "http://LOCALHOST:1"] {
+            assert!(Client::new(&target(url)).unwrap().logged_in(false, login).is_ok(), "{url}");
+        }
+        assert!(Client::new(&target("http://10.0.0.1:1")).unwrap().logged_in(true, login).is_ok());
+        assert!(keeps_secrets("https://10.0.0.1:1"));
+    }
+
+    #[tokio::test]
+    async fn a_url_with_a_password_is_refused_and_not_repeated() {
+        let failure = Client::new(&target("http://bob:hidden@127.0.0.1:1")).unwrap_err();
+        assert!(failure.exit().code() == 2 && !format!("{failure:?}").contains("hidden"), "{failure:?}");
     }
 
     #[tokio::test]

@@ -1,7 +1,12 @@
-//! `obsteward demo`: a simulated cluster of 3 zones x 2 servers, an agent per simulated host, the service on an embedded
-//! store in a temporary folder, and one server stopped before your eyes. Uses the service as any client would.
+//! `obsteward demo`: a simulated cluster of 3 zones x 2 servers, an agent per simulated host, the service with its REST
+//! gateway on an embedded store in a temporary folder, and one server stopped before your eyes. Uses the service as any client
+//! would: as user `admin`, by password.
 
+mod look_around;
+
+use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -16,10 +21,11 @@ use super::client::{Client, QUICK, SLOW, Target};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::follow::{FollowOptions, follow};
+use super::login::Login;
 use super::output::Output;
 use crate::app::App;
 use crate::clock::{Clock, monotonic_now};
-use crate::config::Config;
+use crate::config::{Config, UserConfig};
 use crate::proto::v1;
 use crate::sim::{Durations, NetChoice, SimCluster, SimOptions};
 
@@ -29,6 +35,14 @@ const AGENT_PORT: u16 = 62888;
 const AGENT_START: Duration = Duration::from_secs(10);
 /// `lease_time` of the demo's cluster: a real one has 10 s, and the wait for it would be most of the demo.
 const LEASE_TIME: Duration = Duration::from_secs(2);
+/// Who may do everything in the demo, and how that is proven. Known to everybody: the demo listens on loopback only.
+const USER: &str = "admin";
+const PASSWORD: &str = "demo";
+/// The server that the demo stops. It leads something, so that the wait for leaders can be seen, and does not carry the root
+/// service.
+const STOPPED: i64 = 5;
+/// The server that is left for whoever looks around: of the same zone as [`STOPPED`], because one of another zone must wait.
+const LEFT_TO_STOP: i64 = 2;
 
 /// Arguments of `obsteward demo`.
 #[derive(Clone, Debug, Args)]
@@ -36,9 +50,12 @@ pub struct DemoArgs {
     /// End after the stop, with the task's exit code
     #[arg(long)]
     pub once: bool,
-    /// Address of the service
+    /// Address of the service; port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:50051")]
     pub listen: SocketAddr,
+    /// Address of the REST gateway; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    pub rest_listen: SocketAddr,
     /// Loopback network of the simulated servers, 127.A.B.0
     #[arg(long, value_name = "NET", default_value_t = Ipv4Addr::new(127, 0, 1, 0))]
     pub net: Ipv4Addr,
@@ -54,6 +71,8 @@ struct Stage {
     shutdown: CancellationToken,
     service: tokio::task::JoinHandle<Result<(), crate::app::AppError>>,
     address: SocketAddr,
+    /// Of the REST gateway.
+    rest: Option<SocketAddr>,
 }
 
 /// Runs the demo.
@@ -69,15 +88,17 @@ pub async fn run(args: DemoArgs, output: &Output) -> Result<Exit, Failure> {
     };
     let shown = tokio::select! {
         shown = show(&stage, &args, output) => shown,
-        _ = interrupt.recv() => Ok(Exit::OutcomeUnknown),
-        _ = terminate.recv() => Ok(Exit::OutcomeUnknown),
+        _ = interrupt.recv() => Ok((Exit::OutcomeUnknown, None)),
+        _ = terminate.recv() => Ok((Exit::OutcomeUnknown, None)),
     };
-    if let Ok(exit) = shown
+    if let Ok((exit, task)) = shown
         && !args.once
         && exit != Exit::OutcomeUnknown
     {
         output.note(&format!("ready after {:.1} s", monotonic_now().duration_since(began).as_secs_f64()));
-        look_around(&stage, output);
+        for line in look_around::lines(&stage.place(task)) {
+            output.note(&line);
+        }
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
@@ -86,13 +107,16 @@ pub async fn run(args: DemoArgs, output: &Output) -> Result<Exit, Failure> {
         output.note(&format!("demo took {:.1} s", monotonic_now().duration_since(began).as_secs_f64()));
     }
     stage.end().await;
-    shown
+    shown.map(|(exit, _)| exit)
 }
 
 impl Stage {
     async fn build(args: &DemoArgs, output: &Output) -> Result<Self, Failure> {
         let executable =
             std::env::current_exe().map_err(|error| Failure::Local(format!("cannot find this program: {error}")))?;
+        // Before anything is started: it is a pity to wait for a cluster and then be told.
+        free(args.listen, "the service", "--listen")?;
+        free(args.rest_listen, "the REST gateway", "--rest-listen")?;
         let options = SimOptions {
             zones: 3,
             servers_per_zone: 2,
@@ -121,16 +145,26 @@ impl Stage {
             let ip = server.ip.parse().map_err(|_| Failure::Local(format!("{} is not an IP", server.ip)))?;
             agents.push(start_agent(&executable, ip, &directory).await?);
         }
-        let mut config = Config::default();
-        config.server.listen = args.listen;
-        config.store.path = directory.join("obsteward.db");
-        config.auth.enabled = false;
+        let config = config(args, &directory)?;
         let app = App::build(&config, Clock::system()).await.map_err(|error| Failure::Local(error.to_string()))?;
-        let address = app.address();
-        output.note(&format!("service on {address}, store {}", config.store.path.display()));
+        let (address, rest) = (app.address(), app.rest_address());
+        let gateway = rest.map(|rest| format!(", REST on {rest}")).unwrap_or_default();
+        output.note(&format!("service on {address}{gateway}, store {}", config.store.path.display()));
         let shutdown = CancellationToken::new();
         let service = tokio::spawn(app.run(shutdown.clone()));
-        Ok(Self { cluster, agents, shutdown, service, address })
+        Ok(Self { cluster, agents, shutdown, service, address, rest })
+    }
+
+    /// What there is to look around in.
+    fn place(&self, task: Option<i64>) -> look_around::Place {
+        look_around::Place {
+            program: std::env::args().next().unwrap_or_else(|| "obsteward".to_owned()),
+            grpc: self.address,
+            rest: self.rest,
+            sql: self.cluster.servers().first().map(|server| (server.ip.clone(), server.sql_port)),
+            other_zone: self.cluster.servers().first().map(|server| server.address()).unwrap_or_default(),
+            task,
+        }
     }
 
     fn client(&self) -> Result<Client, Failure> {
@@ -139,6 +173,10 @@ impl Stage {
             connect_timeout: QUICK,
             ca_file: None,
             identity: None,
+        })?
+        .logged_in(false, || {
+            let user = USER.parse().map_err(|_| Failure::Local(format!("{USER} is not a name of a user")))?;
+            Ok(Login { user, password: PASSWORD.into() })
         })
     }
 
@@ -156,6 +194,43 @@ impl Stage {
         }
         self.cluster.shutdown().await;
     }
+}
+
+/// Whether an address can be listened on. Somebody may take it between this and the service; then the service says so.
+fn free(address: SocketAddr, what: &str, option: &str) -> Result<(), Failure> {
+    match std::net::TcpListener::bind(address) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Failure::Local(format!(
+            "{what} cannot listen on {address}: {error}; choose another address with {option} {}:0 (a free port) or \
+             {option} IP:PORT",
+            address.ip()
+        ))),
+    }
+}
+
+/// The service's configuration: everything in the demo's own folder, one administrator.
+fn config(args: &DemoArgs, directory: &Path) -> Result<Config, Failure> {
+    let password_file = directory.join("admin.password");
+    let written = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&password_file)
+        .and_then(|mut file| file.write_all(PASSWORD.as_bytes()));
+    written.map_err(|error| Failure::Local(format!("cannot write {}: {error}", password_file.display())))?;
+    let mut config = Config::default();
+    config.server.listen = args.listen;
+    config.rest.listen = Some(args.rest_listen);
+    config.store.path = directory.join("obsteward.db");
+    config.auth.enabled = true;
+    config.auth.users = vec![UserConfig {
+        name: USER.to_owned(),
+        roles: vec!["ADMIN".to_owned()],
+        password_file: Some(password_file),
+        password_hash: None,
+        certificate_names: Vec::new(),
+    }];
+    Ok(config)
 }
 
 /// Starts the agent of one simulated host and waits until it listens; it ends with this process.
@@ -201,13 +276,15 @@ async fn start_agent(executable: &Path, ip: std::net::IpAddr, directory: &Path) 
     Ok(agent)
 }
 
-/// Registers the cluster, stops a server, follows the task.
-async fn show(stage: &Stage, args: &DemoArgs, output: &Output) -> Result<Exit, Failure> {
+/// Registers the cluster, stops a server, follows the task; returns the task besides.
+async fn show(stage: &Stage, args: &DemoArgs, output: &Output) -> Result<(Exit, Option<i64>), Failure> {
     let client = stage.client()?;
     let register = v1::RegisterClusterRequest {
         endpoints: stage.cluster.endpoints(),
         username: "root@sys".to_owned(),
         cluster_id: 1,
+        // The simulation's own, which are the last numbers of the addresses; so the lines to paste name known servers.
+        server_ids: stage.cluster.servers().iter().map(assignment).collect(),
         default_host: Some(v1::DefaultHost {
             transport: v1::HostTransport::Grpc as i32,
             agent_port: i32::from(AGENT_PORT),
@@ -226,10 +303,9 @@ async fn show(stage: &Stage, args: &DemoArgs, output: &Output) -> Result<Exit, F
         ));
     }
     if args.no_stop {
-        return Ok(Exit::Done);
+        return Ok((Exit::Done, None));
     }
-    // One that leads something, so that the wait for leaders can be seen; not the root service's.
-    let server = servers.iter().find(|server| server.zone == "zone2" && !server.with_rootserver);
+    let server = servers.iter().find(|server| server.id == STOPPED);
     let Some(server) = server else {
         return Err(Failure::Local("the simulated cluster has no server to stop".to_owned()));
     };
@@ -255,7 +331,11 @@ async fn show(stage: &Stage, args: &DemoArgs, output: &Output) -> Result<Exit, F
         if after.process_state() == v1::ProcessState::Absent { "absent" } else { "not proven absent" },
         if after.safe_to_power_off { "yes" } else { &after.not_safe_reason },
     ));
-    Ok(followed.exit)
+    Ok((followed.exit, Some(task.id)))
+}
+
+fn assignment(server: &crate::sim::SimServerInfo) -> v1::ServerIdAssignment {
+    v1::ServerIdAssignment { address: server.address(), server_id: server.id }
 }
 
 /// Two demos on one machine must not have clusters of one name: an observer that does not listen yet would make the
@@ -264,35 +344,5 @@ fn cluster_name(net: Ipv4Addr) -> String {
     match net.octets() {
         [127, 0, 1, 0] => "demo".to_owned(),
         [_, second, third, _] => format!("demo_{second}_{third}"),
-    }
-}
-
-/// Lines to paste: gRPC, this program as it was called, SQL.
-fn look_around(stage: &Stage, output: &Output) {
-    let address = stage.address;
-    let servers = stage.cluster.servers();
-    let Some(first) = servers.first() else { return };
-    let mariadb = format!("mariadb -h {} -P {} -u root@sys oceanbase", first.ip, first.sql_port);
-    let program = std::env::args().next().unwrap_or_else(|| "obsteward".to_owned());
-    let obsteward = format!("{program} --server http://{address}");
-    let lines = [
-        "\nlook around (end with Ctrl-C):".to_owned(),
-        format!("  grpcurl -plaintext {address} list"),
-        format!("  grpcurl -plaintext {address} describe obsteward.v1.ObServerService"),
-        format!("  grpcurl -plaintext -d '{{\"cluster_id\": 1}}' {address} obsteward.v1.ObServerService/ListServers"),
-        format!(
-            "  grpcurl -plaintext -d '{{\"cluster_id\": 1, \"server_id\": 4}}' {address} obsteward.v1.ObServerService/StopServer"
-        ),
-        format!("  grpcurl -plaintext -d '{{}}' {address} obsteward.v1.TaskService/ListTasks"),
-        format!("  grpcurl -plaintext -d '{{\"after_seq\": 0}}' {address} obsteward.v1.TaskService/WatchTasks"),
-        format!("  {obsteward} servers list 1"),
-        format!("  {obsteward} stop 1 {} --plan", first.address()),
-        format!("  {obsteward} stop 1 4 --watch"),
-        format!("  {obsteward} tasks list"),
-        format!("  {mariadb} -e 'SELECT svr_ip, zone, status, stop_time FROM DBA_OB_SERVERS'"),
-        format!("  {mariadb} -e 'SIM FAULTS'   # more: {program} sim --help"),
-    ];
-    for line in lines {
-        output.note(&line);
     }
 }

@@ -26,7 +26,8 @@ pub const HELP: &str = "Exit codes:
   0  done
   1  the task failed, was cancelled, rolled back or given up
   2  wrong usage or an invalid argument
-  3  refused: a check blocks, a conflict, not found, no permission; nothing was changed
+  3  refused: a check blocks, a conflict, not found, not logged in, no permission, too many
+     requests; nothing was changed
   4  outcome not known: connection lost, server unavailable, time over; look again before you act";
 
 impl Exit {
@@ -98,6 +99,7 @@ mod tests {
             Code::PermissionDenied,
             Code::AlreadyExists,
             Code::Unauthenticated,
+            Code::ResourceExhausted,
         ] {
             assert_eq!(Exit::of_code(code), Exit::Refused, "{code:?}");
         }

@@ -1,6 +1,7 @@
 //! JSON as the command line writes it: the protocol's field names, enumerations as short words, moments as RFC 3339.
 //! Written by hand, one file per kind, so that what programs read changes only on purpose. Pure.
 
+pub mod access;
 pub mod cluster;
 pub mod error;
 pub mod event;

@@ -1,6 +1,8 @@
 //! The command line: arguments, dispatch, and exit codes. One file per command; commands talk to the server through
 //! `client` only, and write through `output` only. Knows the protocol and nothing of the server's insides.
 
+mod advice;
+mod audit;
 pub mod client;
 mod clusters;
 #[cfg(feature = "sim")]
@@ -9,13 +11,17 @@ pub mod exit;
 pub mod failure;
 pub mod follow;
 mod json;
+mod keys;
 mod lines;
 mod live;
+mod login;
 pub mod output;
 mod plan;
 mod pursue;
 mod resolve;
 mod retry;
+mod roles;
+mod secret;
 mod serve;
 mod servers;
 mod stop;
@@ -23,6 +29,7 @@ mod style;
 mod table;
 mod tasks;
 mod times;
+mod users;
 pub mod view;
 mod watch;
 mod words;
@@ -36,6 +43,7 @@ use clap::{Args, Parser, Subcommand};
 use client::{Client, Target};
 use exit::Exit;
 use failure::Failure;
+use login::LoginOptions;
 use output::{Format, Output};
 
 /// Takes OceanBase servers out of service safely
@@ -62,6 +70,7 @@ pub struct GlobalOptions {
         global = true,
         value_name = "URL",
         env = "OBSTEWARD_SERVER",
+        hide_env_values = true,
         default_value = "http://127.0.0.1:50051"
     )]
     pub server: String,
@@ -85,6 +94,9 @@ pub struct GlobalOptions {
         value_parser = times::parse_duration
     )]
     pub connect_timeout: Duration,
+    /// Who calls.
+    #[command(flatten)]
+    pub login: LoginOptions,
     /// Certificate authority that the server must be proven by, in PEM, for https
     #[arg(id = "global_ca_file", long = "ca-file", global = true, value_name = "FILE", env = "OBSTEWARD_CA_FILE")]
     pub ca_file: Option<PathBuf>,
@@ -111,12 +123,16 @@ impl GlobalOptions {
             (Some(_), None) => return Err(Failure::Usage("--cert-file needs --key-file".to_owned())),
             (None, Some(_)) => return Err(Failure::Usage("--key-file needs --cert-file".to_owned())),
         };
-        Client::new(&Target {
+        let client = Client::new(&Target {
             url: self.server.clone(),
             connect_timeout: self.connect_timeout,
             ca_file: self.ca_file.clone(),
             identity,
-        })
+        })?;
+        match self.login.user()? {
+            Some(user) => client.logged_in(self.login.insecure_plaintext, || self.login.login(user)),
+            None => Ok(client),
+        }
     }
 }
 
@@ -153,6 +169,17 @@ pub enum Command {
     /// See tasks, retry them or give them up
     #[command(subcommand)]
     Tasks(tasks::TasksCommand),
+    /// Say who may call: users with their passwords, certificates and roles
+    #[command(subcommand, visible_alias = "users")]
+    User(users::UserCommand),
+    /// Make access keys for programs that sign their requests (AK/SK)
+    #[command(subcommand, visible_alias = "keys")]
+    Key(keys::KeyCommand),
+    /// Say what a role may do
+    #[command(subcommand, visible_alias = "roles")]
+    Role(roles::RoleCommand),
+    /// See who asked for what, and how it ended
+    Audit(audit::AuditArgs),
 }
 
 /// Runs a command and says how it ended. Failures are told on standard error here and nowhere else.
@@ -188,6 +215,10 @@ async fn dispatch(cli: Cli, output: &Output) -> Result<Exit, Failure> {
         Command::Stop(args) => stop::run(args, &client()?, output).await,
         Command::Watch(args) => watch::run(args, &client()?, output).await,
         Command::Tasks(command) => tasks::run(command, &client()?, output).await,
+        Command::User(command) => users::run(command, &client()?, output).await,
+        Command::Key(command) => keys::run(command, &client()?, output).await,
+        Command::Role(command) => roles::run(command, &client()?, output).await,
+        Command::Audit(args) => audit::run(args, &client()?, output).await,
     }
 }
 
@@ -225,6 +256,24 @@ mod tests {
             "obsteward tasks list --cluster ob --ob-server 10.0.0.2:2882 --state failed --state given-up --limit 5",
             "obsteward tasks retry 7 --if-revision 3 --watch",
             "obsteward tasks give-up 7",
+            "obsteward --user admin --password-file /run/secret clusters list",
+            "obsteward clusters list --user admin --insecure-plaintext",
+            "obsteward clusters register --endpoint h:2881 --user admin --cluster-user root@sys \
+             --cluster-password-file - --password-file /run/secret",
+            "obsteward user create bob --role CLUSTER_VIEWER --certificate DNS:ops.example.com --no-password",
+            "obsteward user create bob --new-password-file - --user admin",
+            "obsteward users list",
+            "obsteward user update bob --role A --role B --no-certificates",
+            "obsteward user disable bob",
+            "obsteward user rotate bob",
+            "obsteward key create",
+            "obsteward key create bob --output json",
+            "obsteward key list bob",
+            "obsteward key rotate AK0123456789",
+            "obsteward role create STOPPER CLUSTER:7:UPDATE CLUSTER:7:READ",
+            "obsteward role delete STOPPER",
+            "obsteward audit --principal bob --operation stop-ob-server --refused --since 2h --limit 5",
+            "obsteward audit --cluster 1 --task 100001 --accepted --since 2026-01-02T03:04:05Z",
         ] {
             assert!(parse(line).is_ok(), "{line}: {}", parse(line).unwrap_err());
         }
@@ -251,6 +300,18 @@ mod tests {
             "obsteward clusters register",
             "obsteward clusters register --endpoint 127.0.1.1:2881 --password secret",
             "obsteward clusters register --endpoint 127.0.1.1:2881 --server-id 127.0.1.1:2882",
+            "obsteward --password secret clusters list",
+            "obsteward user create bob --new-password secret",
+            "obsteward user create bob --new-password-file f --no-password",
+            "obsteward user update bob --role A --no-roles",
+            "obsteward user rotate bob --no-password",
+            "obsteward role create stopper CLUSTER:7:UPDATE",
+            "obsteward role create STOPPER",
+            "obsteward role create STOPPER CLUSTER:7:STOP",
+            "obsteward audit --refused --accepted",
+            "obsteward audit --operation STOP_SERVER",
+            "obsteward audit --since yesterday",
+            "obsteward audit --limit 0",
         ] {
             let error = parse(line).expect_err(line);
             assert_eq!(error.exit_code(), i32::from(Exit::Usage.code()), "{line}");

@@ -55,6 +55,36 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// A beginning as a person names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Since {
+    /// So long before now.
+    Ago(Duration),
+    /// At a moment.
+    At(Timestamp),
+}
+
+impl Since {
+    /// The moment, seen from `now`.
+    pub fn moment(self, now: Timestamp) -> Timestamp {
+        match self {
+            Self::Ago(duration) => now.minus(duration),
+            Self::At(moment) => moment,
+        }
+    }
+}
+
+/// Reads a duration before now or a moment in RFC 3339.
+pub fn parse_since(text: &str) -> Result<Since, String> {
+    let text = text.trim();
+    if let Ok(moment) = text.parse::<jiff::Timestamp>() {
+        return Ok(Since::At(Timestamp::from_micros(moment.as_microsecond())));
+    }
+    parse_duration(text).map(Since::Ago).map_err(|_| {
+        format!("{text:?} is neither a duration nor a moment, write for example 2h or 2026-01-02T03:04:05Z")
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,6 +106,16 @@ mod tests {
         for wrong in ["", "2", "0s", "-1h", "soon"] {
             assert!(parse_duration(wrong).unwrap_err().contains("2h"), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_beginning_is_a_moment_or_so_long_ago() {
+        let now = Timestamp::from_micros(1_767_323_045_678_000);
+        let since = |text| parse_since(text).map(|since| since.moment(now).to_string());
+        assert_eq!(since("1h"), Ok("2026-01-02T02:04:05.678Z".to_owned()));
+        assert_eq!(since("2026-01-02T03:04:05+08:00"), Ok("2026-01-01T19:04:05.000Z".to_owned()));
+        assert!(since("yesterday").unwrap_err().contains("2h"));
+        assert!(since("0s").is_err());
     }
 
     #[test]

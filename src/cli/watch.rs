@@ -86,7 +86,8 @@ pub async fn run(args: WatchArgs, client: &Client, output: &Output) -> Result<Ex
         Ok(Err(Stopped::Status(status))) => {
             let mut failure = client.failure("watch tasks", status);
             if let (Failure::Rpc { hint, .. }, Some(position)) = (&mut failure, many.position) {
-                *hint = Some(format!("go on where this ended with --after-seq {position}"));
+                let go_on = format!("go on where this ended with --after-seq {position}");
+                *hint = Some(hint.take().map_or(go_on.clone(), |advice| format!("{advice}; then {go_on}")));
             }
             Err(failure)
         }

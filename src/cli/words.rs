@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use tonic::Code;
 
+use crate::domain::call::Call;
 use crate::proto::v1;
 
 macro_rules! words {
@@ -29,6 +30,7 @@ words! {
     process_state(ProcessState, "PROCESS_STATE_");
     transport(HostTransport, "HOST_TRANSPORT_");
     intent_outcome(IntentOutcome, "INTENT_OUTCOME_");
+    audit_result(AuditResult, "AUDIT_RESULT_");
 }
 
 fn short(name: Option<&'static str>, prefix: &str, number: i32) -> Cow<'static, str> {
@@ -76,6 +78,14 @@ pub fn parse_risk(text: &str) -> Result<v1::Risk, String> {
     }
 }
 
+/// Reads an operation of the audit log; any case, dashes or underscores.
+pub fn parse_operation(text: &str) -> Result<Call, String> {
+    normal(text).parse::<Call>().ok().filter(|call| call.is_mutation()).ok_or_else(|| {
+        let known = Call::ALL.iter().filter(|call| call.is_mutation()).map(|call| call.as_str());
+        format!("{text:?} is not an operation that is recorded, write {}", known.collect::<Vec<_>>().join(", "))
+    })
+}
+
 /// Reads a state of a task; any case.
 pub fn parse_task_state(text: &str) -> Result<v1::TaskState, String> {
     match v1::TaskState::from_str_name(&format!("TASK_STATE_{}", normal(text))) {
@@ -105,6 +115,13 @@ mod tests {
         assert_eq!(parse_risk("Cluster_Unreachable"), Ok(v1::Risk::ClusterUnreachable));
         assert!(parse_risk("unspecified").unwrap_err().contains("QUORUM_LOSS"));
         assert!(parse_risk("").is_err());
+    }
+
+    #[test]
+    fn operations_are_those_that_are_recorded() {
+        assert_eq!(parse_operation("stop-ob-server"), Ok(Call::StopServer));
+        assert!(parse_operation("STOP_SERVER").unwrap_err().contains("STOP_OB_SERVER"));
+        assert!(parse_operation("LIST_TASKS").is_err(), "reading is not recorded");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use obsteward::sim::Signal;
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::support::program::{Started, all_gone, descendants, end_of, free_net, obsteward};
+use crate::support::program::{Ended, Started, all_gone, descendants, end_of, free_net, obsteward};
 
 /// A program that runs a simulated cluster on a network of its own, with a temporary folder of its own.
 struct Playground {
@@ -52,10 +52,24 @@ impl Playground {
     }
 }
 
+fn grpcurl() -> String {
+    std::env::var("GRPCURL")
+        .expect("GRPCURL is not set: run the tests with scripts/test, which installs grpcurl and sets it")
+}
+
+/// A line as people paste it.
+async fn shell(line: &str) -> Ended {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", line.trim()]);
+    end_of(shell).await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_demo_stops_a_server_and_ends() {
     let net = free_net();
-    let ended = end_of(obsteward(&format!("demo --once --listen 127.0.0.1:0 --net {net}"))).await.with(0);
+    let ended = end_of(obsteward(&format!("demo --once --listen 127.0.0.1:0 --rest-listen 127.0.0.1:0 --net {net}")))
+        .await
+        .with(0);
     assert!(ended.err.contains("lease_time 2 s, a real one has 10 s"), "{ended:?}");
     let steps: Vec<&str> = ended
         .out
@@ -81,30 +95,60 @@ async fn the_demo_stops_a_server_and_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_demo_whose_port_is_taken_says_how_to_choose_another() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    for (line, option) in [
+        (format!("demo --listen 127.0.0.1:0 --rest-listen {address}"), "--rest-listen"),
+        (format!("demo --listen {address} --rest-listen 127.0.0.1:0"), "--listen"),
+    ] {
+        let ended = end_of(obsteward(&format!("{line} --net {}", free_net()))).await.with(1);
+        assert!(ended.err.contains(&format!("cannot listen on {address}")), "{ended:?}");
+        assert!(ended.err.contains(&format!(" {option} 127.0.0.1:0")), "{ended:?}");
+        assert!(!ended.err.contains("starting a simulated cluster"), "it began all the same: {ended:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_demo_can_be_looked_around_in_and_leaves_nothing() {
-    let (mut demo, _) = Playground::start("demo --listen 127.0.0.1:0", "look around").await;
+    let (mut demo, _) = Playground::start("demo --listen 127.0.0.1:0 --rest-listen 127.0.0.1:0", "look around").await;
     let lines = demo.program.err_until(|line| line.contains("SIM FAULTS")).await;
     let paste = async |wanted: &str| {
         let line =
             lines.iter().find(|line| line.contains(wanted)).unwrap_or_else(|| panic!("no {wanted} in {lines:?}"));
-        let grpcurl = std::env::var("GRPCURL")
-            .expect("GRPCURL is not set: run the tests with scripts/test, which installs grpcurl and sets it");
-        let line = line.trim().replacen("grpcurl", &grpcurl, 1);
-        let mut shell = Command::new("sh");
-        shell.args(["-c", &line]);
-        end_of(shell).await
+        shell(&line.replacen("grpcurl", &grpcurl(), 1)).await
     };
     let servers = paste("ObServerService/ListServers").await.with(0).json();
     assert_eq!(servers["servers"].as_array().unwrap().len(), 6);
+    let nameless = lines.iter().find(|line| line.contains("/ListServers")).unwrap();
+    let nameless = nameless.replace("-H 'authorization: Basic YWRtaW46ZGVtbw=='", "");
+    let nameless = shell(&nameless.replacen("grpcurl", &grpcurl(), 1)).await;
+    assert!(nameless.code != Some(0) && nameless.err.contains("Unauthenticated"), "{nameless:?}");
     assert!(paste(" servers list 1").await.with(0).out.contains("STOPPED"));
     assert!(paste(" --plan").await.with(3).out.contains("OTHER_ZONE_STOPPED"));
-    assert!(paste(" stop 1 4 --watch").await.with(0).out.contains("SUCCESSFUL"));
+
+    // The line of OCP's own programs, answered in OCP's shape.
+    let stopped = paste("/ob/clusters/1/servers/2/stop").await.with(0).json();
+    assert_eq!((&stopped["successful"], &stopped["data"]["name"]), (&true.into(), &"Stop OB server".into()));
+    let id = stopped["data"]["id"].as_i64().unwrap();
+    let obsteward = lines.iter().find(|line| line.ends_with(" tasks list")).unwrap();
+    let watched = shell(&obsteward.replace("tasks list", &format!("watch {id}"))).await;
+    assert!(watched.with(0).out.contains("SUCCESSFUL"));
+    let listed = paste("/tasks/instances").await.with(0).json();
+    let listed = listed["data"]["contents"].as_array().unwrap();
+    assert!(listed.iter().any(|task| task["id"] == id) && listed.len() == 2, "{listed:?}");
+    let events = paste("/events").await.with(0).out;
+    assert!(events.lines().any(|line| line.starts_with("data:")), "{events}");
+    // Without the password nobody gets anything.
+    let curl = lines.iter().find(|line| line.contains("/tasks/instances")).unwrap();
+    assert_eq!(shell(&curl.replace("-u admin:demo", "-u admin:wrong")).await.with(0).json()["status"], 401);
     demo.end(Signal::INT, Some(0)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_demo_that_is_killed_takes_its_observers_and_agents_along() {
-    let (demo, _) = Playground::start("demo --no-stop --listen 127.0.0.1:0", "look around").await;
+    let (demo, _) =
+        Playground::start("demo --no-stop --listen 127.0.0.1:0 --rest-listen 127.0.0.1:0", "look around").await;
     demo.end(Signal::KILL, None).await;
 }
 

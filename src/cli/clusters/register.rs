@@ -19,9 +19,9 @@ pub struct RegisterArgs {
     /// Endpoint host:sql_port of a server of the cluster; may be given more than once
     #[arg(long = "endpoint", value_name = "HOST:PORT", required = true)]
     endpoints: Vec<String>,
-    /// User of the sys tenant
+    /// User of the cluster's sys tenant (--user is who calls)
     #[arg(long, value_name = "USER", default_value = "root@sys")]
-    user: String,
+    cluster_user: String,
     #[command(flatten)]
     password: PasswordArgs,
     /// Refused unless the cluster has this name
@@ -45,7 +45,7 @@ pub struct RegisterArgs {
 pub async fn run(args: RegisterArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
     let request = v1::RegisterClusterRequest {
         endpoints: args.endpoints,
-        username: args.user,
+        username: args.cluster_user,
         password: args.password.require()?.expose_secret().to_owned(),
         expected_name: args.name,
         cluster_id: args.cluster_id.unwrap_or(0),

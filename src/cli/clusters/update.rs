@@ -22,9 +22,9 @@ pub struct UpdateArgs {
     /// New endpoint host:sql_port, in place of all that were there; may be given more than once
     #[arg(long = "endpoint", value_name = "HOST:PORT")]
     endpoints: Vec<String>,
-    /// New user of the sys tenant
+    /// New user of the cluster's sys tenant (--user is who calls)
     #[arg(long, value_name = "USER")]
-    user: Option<String>,
+    cluster_user: Option<String>,
     #[command(flatten)]
     password: PasswordArgs,
     /// New way to a host, in place of all that were there: ip=local or ip=grpc:host:port; may be given more than once
@@ -49,7 +49,7 @@ pub async fn run(args: UpdateArgs, client: &Client, output: &Output) -> Result<E
 fn request(args: UpdateArgs, password: Option<SecretString>) -> Result<v1::UpdateClusterRequest, Failure> {
     let given = [
         ("endpoints", !args.endpoints.is_empty()),
-        ("username", args.user.is_some()),
+        ("username", args.cluster_user.is_some()),
         ("password", password.is_some()),
         ("hosts", !args.hosts.is_empty()),
         ("default_host", args.default_host.is_some()),
@@ -57,13 +57,14 @@ fn request(args: UpdateArgs, password: Option<SecretString>) -> Result<v1::Updat
     let paths: Vec<_> = given.iter().filter(|(_, given)| *given).map(|(path, _)| (*path).to_owned()).collect();
     if paths.is_empty() {
         return Err(Failure::Usage(
-            "nothing to change, give --endpoint, --user, --password-file, --host or --default-host".to_owned(),
+            "nothing to change, give --endpoint, --cluster-user, --cluster-password-file, --host or --default-host"
+                .to_owned(),
         ));
     }
     Ok(v1::UpdateClusterRequest {
         cluster_id: 0,
         endpoints: args.endpoints,
-        username: args.user.unwrap_or_default(),
+        username: args.cluster_user.unwrap_or_default(),
         password: password.map(|password| password.expose_secret().to_owned()).unwrap_or_default(),
         hosts: args.hosts,
         update_mask: Some(prost_types::FieldMask { paths }),
@@ -90,7 +91,7 @@ mod tests {
 
     #[test]
     fn the_mask_holds_what_was_given() {
-        assert_eq!(mask("--user u@sys --host 10.0.0.2=local", None).unwrap(), ["username", "hosts"]);
+        assert_eq!(mask("--cluster-user u@sys --host 10.0.0.2=local", None).unwrap(), ["username", "hosts"]);
         assert_eq!(mask("--endpoint h:1 --default-host local", None).unwrap(), ["endpoints", "default_host"]);
         assert_eq!(mask("", Some("")).unwrap(), ["password"]);
         assert!(matches!(mask("", None), Err(Failure::Usage(_))));

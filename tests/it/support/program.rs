@@ -81,7 +81,11 @@ impl Program {
 /// The real program with these arguments (split at blanks).
 pub fn obsteward(line: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_obsteward"));
-    command.args(line.split_whitespace()).env_remove("OBSTEWARD_SERVER");
+    command.args(line.split_whitespace());
+    // What the caller's own environment says is about another server.
+    for variable in ["SERVER", "USER", "PASSWORD", "PASSWORD_FILE", "NEW_PASSWORD", "CLUSTER_PASSWORD"] {
+        command.env_remove(format!("OBSTEWARD_{variable}"));
+    }
     command
 }
 

@@ -1,0 +1,166 @@
+//! `obsteward audit`: who asked for what, allowed or refused, newest first.
+
+use clap::Args;
+
+use super::client::{Client, QUICK};
+use super::exit::Exit;
+use super::failure::Failure;
+use super::json::access::{AuditDoc, AuditsDoc};
+use super::output::{Format, Output};
+use super::resolve;
+use super::table::Table;
+use super::times::{self, Since};
+use super::words;
+use crate::clock::{Clock, Timestamp};
+use crate::domain::call::Call;
+use crate::domain::ids::LARGEST_ID;
+use crate::proto::v1;
+
+/// Arguments of `audit`.
+#[derive(Debug, Args)]
+pub struct AuditArgs {
+    /// Only what this caller asked for
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    principal: String,
+    /// Only this operation, for example STOP_OB_SERVER
+    #[arg(long, value_name = "OPERATION", value_parser = words::parse_operation)]
+    operation: Option<Call>,
+    /// Only what is about this task
+    #[arg(long, value_name = "TASK_ID", value_parser = clap::value_parser!(i64).range(1..=LARGEST_ID))]
+    task: Option<i64>,
+    /// Only what is about this cluster, by name or id
+    #[arg(long, value_name = "CLUSTER")]
+    cluster: Option<String>,
+    /// Only what was refused
+    #[arg(long, conflicts_with = "accepted")]
+    refused: bool,
+    /// Only what was done, or recorded to be done
+    #[arg(long)]
+    accepted: bool,
+    /// Only what is not older: a duration before now or a moment, for example 2h or 2026-01-02T03:04:05Z
+    #[arg(long, value_name = "SINCE", value_parser = times::parse_since)]
+    since: Option<Since>,
+    /// Most records to list
+    #[arg(long, value_name = "NUMBER", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
+}
+
+impl AuditArgs {
+    /// What is asked for on every page.
+    fn request(&self, cluster_id: i64, now: Timestamp) -> v1::ListAuditRecordsRequest {
+        let result = match (self.refused, self.accepted) {
+            (true, _) => v1::AuditResult::Refused,
+            (false, true) => v1::AuditResult::Accepted,
+            (false, false) => v1::AuditResult::Unspecified,
+        };
+        v1::ListAuditRecordsRequest {
+            principal: self.principal.clone(),
+            operation: self.operation.map(|call| call.as_str().to_owned()).unwrap_or_default(),
+            task_id: self.task.unwrap_or(0),
+            cluster_id,
+            result: result as i32,
+            since: self.since.map(|since| times::to_proto(since.moment(now))),
+            ..Default::default()
+        }
+    }
+}
+
+/// Runs the command.
+pub async fn run(args: AuditArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
+    let cluster_id = match &args.cluster {
+        Some(cluster) => resolve::cluster(client, cluster).await?,
+        None => 0,
+    };
+    let wanted = args.request(cluster_id, Clock::system().now());
+    let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
+    let mut records = Vec::new();
+    let mut page_token = String::new();
+    let more = loop {
+        let page_size = i32::try_from((limit - records.len()).min(1000)).unwrap_or(1000);
+        let request = v1::ListAuditRecordsRequest { page_size, page_token, ..wanted.clone() };
+        let page = client.call("list audit records", QUICK, client.admin().list_audit_records(request)).await?;
+        records.extend(page.records);
+        page_token = page.next_page_token;
+        if page_token.is_empty() || records.len() >= limit {
+            break !page_token.is_empty() || records.len() > limit;
+        }
+    };
+    records.truncate(limit);
+    match output.format {
+        Format::Text => output.lines(table(&records).lines(output.paint))?,
+        Format::Json => {
+            output.document(&AuditsDoc { records: records.iter().map(AuditDoc::from).collect(), more })?;
+        }
+    }
+    if more && output.format == Format::Text {
+        output.note(&format!("there are more than {limit} records, see them with a larger --limit"));
+    }
+    Ok(Exit::Done)
+}
+
+/// Arguments and traces are only in the JSON: they are long, and nobody reads them in a list.
+fn table(records: &[v1::AuditRecord]) -> Table {
+    let mut table = Table::new(&["TIME", "PRINCIPAL", "ADDRESS", "OPERATION", "RESULT", "TASK", "REASON", "TARGET"]);
+    let or_dash = |text: &str| if text.is_empty() { "-".to_owned() } else { text.to_owned() };
+    for record in records {
+        table.row([
+            times::shown(record.time.as_ref()),
+            record.principal.clone(),
+            // What the service does by itself comes from nowhere.
+            or_dash(&record.address),
+            record.operation.clone(),
+            words::audit_result(record.result).into_owned(),
+            if record.task_id == 0 { "-".to_owned() } else { record.task_id.to_string() },
+            or_dash(&record.reason),
+            record.target.clone(),
+        ]);
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::style::Paint;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: AuditArgs,
+    }
+
+    fn asked(line: &str) -> v1::ListAuditRecordsRequest {
+        let args = Line::try_parse_from(format!("audit {line}").split_whitespace()).unwrap().args;
+        args.request(0, Timestamp::from_micros(7_200_000_000))
+    }
+
+    #[test]
+    fn what_is_asked_for_is_what_was_given() {
+        assert_eq!(asked(""), v1::ListAuditRecordsRequest::default());
+        let some = asked("--principal bob --operation stop-ob-server --task 7 --refused --since 1h");
+        assert_eq!((some.principal.as_str(), some.operation.as_str(), some.task_id), ("bob", "STOP_OB_SERVER", 7));
+        assert_eq!((some.result(), some.since.unwrap().seconds), (v1::AuditResult::Refused, 3600));
+        assert_eq!(asked("--accepted").result(), v1::AuditResult::Accepted);
+    }
+
+    #[test]
+    fn one_line_per_record() {
+        let record = v1::AuditRecord {
+            time: Some(prost_types::Timestamp { seconds: 1_767_323_045, nanos: 678_000_000 }),
+            principal: "bob".to_owned(),
+            address: "127.0.0.1:4711".to_owned(),
+            operation: "STOP_OB_SERVER".to_owned(),
+            target: "cluster 1 server 2 (10.0.0.2:2882)".to_owned(),
+            result: v1::AuditResult::Refused as i32,
+            reason: "PERMISSION_DENIED".to_owned(),
+            ..Default::default()
+        };
+        assert_eq!(
+            table(&[record]).lines(Paint::Plain)[1],
+            "2026-01-02T03:04:05.678Z  bob        127.0.0.1:4711  STOP_OB_SERVER  REFUSED  -     PERMISSION_DENIED  \
+             cluster 1 server 2 (10.0.0.2:2882)"
+        );
+    }
+}
