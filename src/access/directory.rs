@@ -7,6 +7,9 @@ use crate::domain::permission::{Permission, Rights, builtin};
 use crate::store::access::{AccessChange, AccessChanged, AccessKeyRow, AccessRows, AccessStore, UserRow};
 use crate::store::{AuditRecord, StoreError};
 
+/// How often the store is read after a change before nobody is admitted.
+const READS: usize = 3;
+
 /// Somebody who was proven to be who he says.
 #[derive(Clone, Debug)]
 pub struct Identity {
@@ -21,16 +24,16 @@ pub struct Identity {
 /// See the module's head.
 pub struct Directory {
     store: Arc<dyn AccessStore>,
-    rows: RwLock<Arc<AccessRows>>,
+    rows: Arc<RwLock<Arc<AccessRows>>>,
     /// One change at a time: what it is decided by is still so when it is written.
-    changing: tokio::sync::Mutex<()>,
+    changing: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Directory {
     /// Reads the store.
     pub async fn open(store: Arc<dyn AccessStore>) -> Result<Arc<Self>, StoreError> {
-        let rows = RwLock::new(Arc::new(store.access().await?));
-        Ok(Arc::new(Self { store, rows, changing: tokio::sync::Mutex::new(()) }))
+        let rows = Arc::new(RwLock::new(Arc::new(store.access().await?)));
+        Ok(Arc::new(Self { store, rows, changing: Arc::default() }))
     }
 
     /// Everything, as of the last change.
@@ -76,16 +79,35 @@ impl Directory {
         (!user.disabled).then(|| Identity { user: user.id, principal: user.name.clone(), rights })
     }
 
-    /// Decides a change by what is known now, and makes it. `decide` runs while nobody else changes anything.
+    /// Decides a change by what is known now, and makes it. `decide` runs while nobody else changes anything. A change that
+    /// was decided goes on when its caller is gone: what is in memory must not stay behind what is on disk.
     pub async fn change<E: From<StoreError>>(
         &self,
         decide: impl FnOnce(&AccessRows) -> Result<(AccessChange, AuditRecord), E> + Send,
     ) -> Result<AccessChanged, E> {
-        let _changing = self.changing.lock().await;
+        let changing = Arc::clone(&self.changing).lock_owned().await;
         let (change, audit) = decide(&self.rows())?;
-        let changed = self.store.change_access(change, audit).await?;
-        let rows = Arc::new(self.store.access().await?);
-        *self.rows.write().unwrap_or_else(PoisonError::into_inner) = rows;
-        Ok(changed)
+        let (store, rows) = (Arc::clone(&self.store), Arc::clone(&self.rows));
+        let made = tokio::spawn(async move {
+            let _changing = changing;
+            let changed = store.change_access(change, audit).await;
+            let read = read_again(&*store).await;
+            *rows.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(read);
+            changed
+        });
+        Ok(made.await.unwrap_or(Err(StoreError::Closed))?)
     }
+}
+
+/// What the store holds after a change. When it cannot be read, nobody: rather that than a user who was just disabled.
+async fn read_again(store: &dyn AccessStore) -> AccessRows {
+    let mut failed = String::new();
+    for _ in 0..READS {
+        match store.access().await {
+            Ok(rows) => return rows,
+            Err(error) => failed = error.to_string(),
+        }
+    }
+    tracing::error!("users, keys and roles cannot be read, nobody is admitted until they can be: {failed}");
+    AccessRows::default()
 }

@@ -72,7 +72,8 @@ pub(super) fn register(
     )?;
     write_hosts(connection, id, &new.hosts)?;
     observe::first(connection, id, &new.observation, &new.server_ids)?;
-    commit::audit(connection, record)?;
+    // Its id is known only here.
+    commit::audit(connection, &AuditRecord { cluster: Some(id), ..record.clone() })?;
     Ok(Ok(Registered::Done(id)))
 }
 
