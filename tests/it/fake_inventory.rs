@@ -17,7 +17,7 @@ use obsteward::store::inventory::{
 };
 use obsteward::store::{AuditRecord, Page, StoreError};
 
-use crate::fake_rights::FakeAccess;
+use crate::fake_access::FakeAccess;
 use crate::fake_store::cluster_id;
 use crate::fake_use_cases::{cluster_view, server_view};
 

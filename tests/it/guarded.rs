@@ -25,8 +25,8 @@ use obsteward::store::{
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{broadcast, watch};
 
+use crate::fake_access::FakeAccess;
 use crate::fake_inventory::{FakeInventory, NoOceanBase};
-use crate::fake_rights::FakeAccess;
 use crate::fake_store::{FakeStore, task_id};
 
 /// Commits what requests write, which [`FakeStore`] does not.

@@ -23,7 +23,6 @@ mod engine;
 mod error_table;
 mod fake_access;
 mod fake_inventory;
-mod fake_rights;
 mod fake_store;
 mod fake_use_cases;
 mod force;

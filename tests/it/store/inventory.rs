@@ -2,6 +2,7 @@
 
 use obsteward::domain::ids::{ClusterId, ServerAddr, ServerId};
 use obsteward::domain::status::{InnerStatus, ServerStatus, ZoneInnerStatus};
+use obsteward::store::AuditRecord;
 use obsteward::store::Store;
 use obsteward::store::Write;
 use obsteward::store::inventory::{
@@ -65,7 +66,7 @@ async fn a_cluster_is_registered_once_with_ids_that_read_well() {
     let (_directory, store) = sqlite();
     assert_eq!(store.register(cluster(1), audit()).await.unwrap(), Registered::Done(id(1)));
     assert_eq!(store.register(cluster(1), audit()).await.unwrap(), Registered::AlreadyRegistered(id(1)));
-    assert_eq!(audits(&*store).await, [audit()]);
+    assert_eq!(audits(&*store).await, [AuditRecord { cluster: Some(id(1)), ..audit() }]);
     let row = store.cluster(id(1)).await.unwrap().unwrap();
     assert_eq!((row.identity, row.endpoints), (identity(1), vec!["10.0.0.1:2881".to_owned()]));
     assert_eq!((row.password.expose_secret(), row.default_host), ("s3cret", DefaultHost::Grpc { port: 2890 }));
