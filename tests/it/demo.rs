@@ -2,10 +2,14 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 
+use insta::dynamic_redaction;
+use insta::internals::{Content, ContentPath};
 use obsteward::sim::Signal;
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::Command;
 
+use crate::rest::contract::{assert_same_shape, sample};
 use crate::support::program::{Ended, Started, all_gone, descendants, end_of, free_net, obsteward};
 
 /// A program that runs a simulated cluster on a network of its own, with a temporary folder of its own.
@@ -109,6 +113,30 @@ async fn a_demo_whose_port_is_taken_says_how_to_choose_another() {
     }
 }
 
+/// The whole body. Ids are counted from the task's, moments and traces are left out, and the first subtask may run already.
+fn assert_snapshot_of(stopped: &Value, id: i64) {
+    let relative = move |value: Content, _: ContentPath<'_>| match value.as_i64() {
+        Some(own) => Content::from(format!("task + {}", own - id)),
+        None => value,
+    };
+    let begun = |value: Content, _: ContentPath<'_>| match value.as_str() {
+        Some("READY" | "RUNNING") => Content::from("READY or RUNNING"),
+        Some(_) | None => value,
+    };
+    insta::assert_json_snapshot!("the_stop_of_the_demo", stopped, {
+        ".data.id" => dynamic_redaction(relative),
+        ".data.tasks[].id" => dynamic_redaction(relative),
+        ".data.tasks[].upstreams[]" => dynamic_redaction(relative),
+        ".data.tasks[].downstreams[]" => dynamic_redaction(relative),
+        ".data.tasks[].status" => dynamic_redaction(begun),
+        ".data.cluster.name" => "[name]",
+        ".data.startTime" => "[moment]",
+        ".timestamp" => "[moment]",
+        ".duration" => "[milliseconds]",
+        ".traceId" => "[trace]",
+    });
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_demo_can_be_looked_around_in_and_leaves_nothing() {
     let (mut demo, _) = Playground::start("demo --listen 127.0.0.1:0 --rest-listen 127.0.0.1:0", "look around").await;
@@ -130,7 +158,9 @@ async fn the_demo_can_be_looked_around_in_and_leaves_nothing() {
     // The line of OCP's own programs, answered in OCP's shape.
     let stopped = paste("/ob/clusters/1/servers/2/stop").await.with(0).json();
     assert_eq!((&stopped["successful"], &stopped["data"]["name"]), (&true.into(), &"Stop OB server".into()));
+    assert_same_shape("", &stopped, &sample());
     let id = stopped["data"]["id"].as_i64().unwrap();
+    assert_snapshot_of(&stopped, id);
     let obsteward = lines.iter().find(|line| line.ends_with(" tasks list")).unwrap();
     let watched = shell(&obsteward.replace("tasks list", &format!("watch {id}"))).await;
     assert!(watched.with(0).out.contains("SUCCESSFUL"));

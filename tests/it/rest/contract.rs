@@ -17,12 +17,12 @@ use crate::fake_store::task_id;
 /// The sample of the documented API (reference: ocp-stop-observer), word by word.
 const SAMPLE: &str = include_str!("sample.json");
 
-fn sample() -> Value {
+pub fn sample() -> Value {
     serde_json::from_str(SAMPLE).unwrap()
 }
 
 /// The same keys, nesting and types; items of a list as the sample's first.
-fn assert_same_shape(path: &str, is: &Value, sample: &Value) {
+pub fn assert_same_shape(path: &str, is: &Value, sample: &Value) {
     match (is, sample) {
         (Value::Object(is), Value::Object(sample)) => {
             assert!(is.keys().eq(sample.keys()), "{path}: {:?} {:?}", is.keys(), sample.keys());

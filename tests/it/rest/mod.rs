@@ -1,6 +1,6 @@
 //! The REST face, driven without sockets: the contract's shape, every refusal, wrong inputs, streams, and its description.
 
-mod contract;
+pub mod contract;
 mod description;
 mod events;
 mod fake;
