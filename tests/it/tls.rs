@@ -9,24 +9,28 @@ use axum::{Extension, Router};
 use futures::StreamExt;
 use obsteward::app::App;
 use obsteward::clock::Clock;
-use obsteward::config::{Config, LimitsConfig};
+use obsteward::config::{Config, LimitsConfig, UserConfig};
 use obsteward::net::bounds::Bounds;
 use obsteward::net::connections::{Connection, Connections};
 use obsteward::net::http;
 use obsteward::net::listener::bind_plaintext;
 use obsteward::net::peer::Peer;
 use obsteward::net::tls::{Protocols, Reread, Tls};
+use obsteward::proto::v1;
+use obsteward::proto::v1::admin_service_client::AdminServiceClient;
+use obsteward::proto::v1::task_service_client::TaskServiceClient;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tonic::Code;
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
 use crate::support::certificates::{Authority, Identity, ServerFiles, connect, shown};
-use crate::support::http::get;
+use crate::support::http::{get, request};
 use crate::support::{PATIENCE, config};
 
 /// A service with TLS on both faces, ended in order when a test is done with it.
@@ -43,6 +47,10 @@ struct Service {
 
 impl Service {
     async fn new(change: impl FnOnce(&mut ServerFiles)) -> Self {
+        Self::with(change, |_| {}).await
+    }
+
+    async fn with(change: impl FnOnce(&mut ServerFiles), configure: impl FnOnce(&mut Config)) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let authority = Authority::new("servers");
         let mut files = ServerFiles::new(directory.path(), &authority.server());
@@ -52,6 +60,7 @@ impl Service {
         config.server.tls = Some(files.config.clone());
         config.rest.listen = Some("127.0.0.1:0".parse().unwrap());
         config.rest.tls = Some(files.config.clone());
+        configure(&mut config);
         let app = App::build(&config, Clock::system()).await.unwrap();
         let (grpc, rest) = (app.address(), app.rest_address().unwrap());
         let reread = app.reread_certificates().unwrap();
@@ -246,4 +255,46 @@ async fn a_broken_file_keeps_what_was_and_other_authorities_end_what_they_proved
     assert!(turned_away(address, &servers, Some(&known)).await, "who was proven by the old authority still is");
     let _client = connect(address, &servers, Some(&others.client("ops.example.com")), b"h2").await.unwrap();
     assert!(accepted.recv().await.unwrap().peer().certificate.is_some());
+}
+
+#[tokio::test]
+async fn a_client_certificate_proves_its_user_on_both_faces() {
+    let clients = Authority::new("clients");
+    let user = |name: &str, role: &str| UserConfig {
+        name: name.to_owned(),
+        roles: vec![role.to_owned()],
+        password_file: None,
+        password_hash: None,
+        certificate_names: vec![format!("DNS:{name}.example.com")],
+    };
+    let configure = |config: &mut Config| {
+        config.auth.enabled = true;
+        config.auth.users = vec![user("ops", "ADMIN"), user("dashboard", "CLUSTER_VIEWER")];
+    };
+    let ask = |files: &mut ServerFiles| {
+        files.ask_clients(&clients, false);
+    };
+    let service = Service::with(ask, configure).await;
+    let ops = clients.client("ops.example.com");
+    let dashboard = clients.client("dashboard.example.com");
+    let stranger = clients.client("stranger.example.com");
+    for (own, tasks, users) in [
+        (Some(&ops), Code::Ok, Code::Ok),
+        (Some(&dashboard), Code::Ok, Code::PermissionDenied),
+        (Some(&stranger), Code::Unauthenticated, Code::Unauthenticated),
+        (None, Code::Unauthenticated, Code::Unauthenticated),
+    ] {
+        let channel = channel(service.grpc, &service.authority, own).await.unwrap();
+        let listed = TaskServiceClient::new(channel.clone()).list_tasks(v1::ListTasksRequest::default()).await;
+        assert_eq!(listed.map_or_else(|status| status.code(), |_| Code::Ok), tasks);
+        let listed = AdminServiceClient::new(channel).list_users(v1::ListUsersRequest {}).await;
+        assert_eq!(listed.map_or_else(|status| status.code(), |_| Code::Ok), users);
+        let mut stream = connect(service.rest, &service.authority, own, b"http/1.1").await.unwrap();
+        let answer = get(&mut stream, "/api/v2/tasks/instances").await.unwrap();
+        assert_eq!(answer.status, if tasks == Code::Ok { 200 } else { 401 });
+    }
+    let mut stream = connect(service.rest, &service.authority, Some(&dashboard), b"http/1.1").await.unwrap();
+    let stop = request(&mut stream, "POST", "/api/v2/ob/clusters/1/servers/1/stop", &[], "").await.unwrap();
+    assert_eq!(stop.status, 403);
+    service.end().await;
 }
