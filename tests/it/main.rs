@@ -30,6 +30,7 @@ mod grpcurl;
 mod guarded;
 mod layers;
 mod oceanbase;
+mod parsers;
 mod permissions;
 mod refusals;
 mod rest;
