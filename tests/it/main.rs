@@ -36,6 +36,7 @@ mod refusals;
 mod rest;
 mod right_process;
 mod roles;
+mod secrets;
 mod serve;
 mod sights;
 mod sim;
