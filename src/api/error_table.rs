@@ -367,11 +367,12 @@ fn invalid_argument(reason: &'static str, violations: &[FieldViolation]) -> Row 
     )
 }
 
-/// The rpcs that free a cluster.
+/// The rpc of a verb.
 const fn rpc(verb: Verb) -> &'static str {
     match verb {
         Verb::Retry => "RetryTask",
         Verb::GiveUp => "GiveUpTask",
+        Verb::Cancel => "CancelTask",
     }
 }
 

@@ -241,6 +241,12 @@ pub fn next_steps(task: &v1::Task) -> Vec<String> {
                 "  obsteward tasks give-up {}         closes it and frees the cluster; what was done stays as it is",
                 task.id
             )),
+            v1::TaskVerb::Cancel => {
+                steps.push(format!(
+                    "end what it does, with what was done left as it is: obsteward tasks cancel {}",
+                    task.id
+                ));
+            }
         }
     }
     steps

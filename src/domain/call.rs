@@ -27,6 +27,8 @@ words!(
         GetSubtaskLog = "GET_SUBTASK_LOG",
         /// Runs a task again.
         RetryTask = "RETRY_TASK",
+        /// Ends what a task runs.
+        CancelTask = "CANCEL_TASK",
         /// Closes a task at rest.
         GiveUpTask = "GIVE_UP_TASK",
         /// Records a cluster.
@@ -104,7 +106,7 @@ impl Call {
             Self::RegisterCluster => Requirement::EveryCluster(&[Action::Create, Action::Read]),
             Self::DeregisterCluster => Requirement::Cluster(Action::Delete),
             Self::GetTask | Self::WatchTask | Self::GetSubtaskLog => Requirement::Task(Action::Read),
-            Self::RetryTask | Self::GiveUpTask => Requirement::Task(Action::Update),
+            Self::RetryTask | Self::CancelTask | Self::GiveUpTask => Requirement::Task(Action::Update),
             Self::ListTasks | Self::ListClusters | Self::ListAccessKeys => Requirement::Filtered,
             Self::WatchTasks => Requirement::FilteredTasks,
             Self::CreateUser => Requirement::EveryUser(Action::Create),
@@ -125,6 +127,7 @@ impl Call {
         match self {
             Self::StopServer
             | Self::RetryTask
+            | Self::CancelTask
             | Self::GiveUpTask
             | Self::RegisterCluster
             | Self::UpdateCluster

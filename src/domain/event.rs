@@ -132,14 +132,26 @@ words!(
 );
 
 words!(
-    /// What a person can ask of a task. Rollback, cancel and skip have their edges already and their calls later.
+    /// What a person can ask of a task. Rollback and skip have their edges already and their calls later.
     Verb, "verb", {
         /// Run again from the first step whose result no longer holds.
         Retry = "RETRY",
         /// Close as it is.
         GiveUp = "GIVE_UP",
+        /// End what runs, and rest.
+        Cancel = "CANCEL",
     }
 );
+
+impl Verb {
+    /// The states of a task in which it can be asked for.
+    pub const fn allowed_in(self) -> &'static [TaskState] {
+        match self {
+            Self::Retry | Self::GiveUp => &[TaskState::Failed, TaskState::Cancelled],
+            Self::Cancel => &[TaskState::Running],
+        }
+    }
+}
 
 words!(
     /// Why a step failed, as a class; decides the gRPC code on the subtask.
@@ -154,6 +166,8 @@ words!(
         Interfered = "INTERFERED",
         /// Consent ran out.
         Expired = "EXPIRED",
+        /// A person asked for its end.
+        Cancelled = "CANCELLED",
         /// Taken over too often without moving.
         CrashLoop = "CRASH_LOOP",
         /// A bug or a store that says what cannot be.

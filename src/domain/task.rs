@@ -14,7 +14,7 @@ use crate::domain::event::{
     TaskSpec, TaskState, Verb,
 };
 use crate::domain::graph::SubtaskSpec;
-use crate::domain::ids::{Fence, Revision, SubtaskId};
+use crate::domain::ids::{Fence, Principal, Revision, SubtaskId};
 
 /// A log that does not fold: a bug, or a store that was changed by hand.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -135,6 +135,8 @@ pub struct Task {
     pub intents: Vec<RecordedIntent>,
     /// Why it failed.
     pub error: Option<Failure>,
+    /// Who asked for its cancellation; nobody since it was last retried: `None`.
+    pub cancelled_by: Option<Principal>,
     /// When it was accepted.
     pub create_time: Timestamp,
     /// When its first subtask began.
@@ -204,6 +206,7 @@ impl Task {
             warnings: Vec::new(),
             intents: Vec::new(),
             error: None,
+            cancelled_by: None,
             create_time: event.at,
             start_time: None,
             finish_time: None,
@@ -289,9 +292,14 @@ impl Task {
                 self.adoptions += 1;
                 self.longest_gap = self.longest_gap.max(event.at.since(self.last_moved_at));
             }
-            EventKind::VerbRequested { verb, expire_time, .. } => {
-                if self.state.phase() != Phase::AtRest {
+            EventKind::VerbRequested { verb, principal, expire_time } => {
+                if !verb.allowed_in().contains(&self.state) {
                     return Err(IllegalTransition::Unfit(format!("{verb} is asked of a task that is {}", self.state)));
+                }
+                match verb {
+                    Verb::Cancel => self.cancelled_by = Some(principal.clone()),
+                    Verb::Retry => self.cancelled_by = None,
+                    Verb::GiveUp => {}
                 }
                 if let Some(expire_time) = expire_time {
                     self.expire_time = *expire_time;
@@ -412,9 +420,13 @@ impl Task {
 
     /// What a person can ask of the task now.
     pub fn allowed_verbs(&self) -> Vec<Verb> {
-        match self.state.phase() {
-            Phase::AtRest => vec![Verb::Retry, Verb::GiveUp],
-            Phase::Moving | Phase::Closed => Vec::new(),
-        }
+        let runs = self.subtasks.iter().any(|subtask| subtask.state == SubtaskState::Running);
+        let allowed = Verb::ALL.iter().copied().filter(|verb| verb.allowed_in().contains(&self.state));
+        let allowed = allowed.filter(|verb| match verb {
+            Verb::Retry | Verb::GiveUp => true,
+            // Between the request of a retry and its first step there is nothing that could be ended.
+            Verb::Cancel => runs,
+        });
+        allowed.collect()
     }
 }

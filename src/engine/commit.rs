@@ -124,7 +124,7 @@ impl Committer {
     }
 
     /// The task with everything that others appended.
-    async fn catch_up(&self, task: &Task) -> Result<Arc<Task>, StoreError> {
+    pub(super) async fn catch_up(&self, task: &Task) -> Result<Arc<Task>, StoreError> {
         let mut task = task.clone();
         for stored in self.store.events(task.spec.id, task.revision, u32::MAX).await? {
             task.apply(&stored.event).map_err(|illegal| {

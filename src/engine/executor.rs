@@ -6,16 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::{FuturesUnordered, StreamExt};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::domain::decide::{Input, Learned, awaits_retry};
 use crate::domain::effect::{EffectOutcome, Intent, Permit};
-use crate::domain::event::{Failure, FailureKind, IntentOutcome, Override, Phase, SubtaskState};
-use crate::domain::ids::{Fence, SubtaskId};
+use crate::domain::event::{Failure, FailureKind, IntentOutcome, Override, Phase, SubtaskState, TaskState};
+use crate::domain::ids::{Fence, Revision, SubtaskId};
 use crate::domain::refusal::Refusal;
 use crate::domain::task::Task;
+use crate::engine::canceling::Sight;
 use crate::engine::commit::{Committer, Written};
 use crate::engine::step::{Look, Operation, PreparedEffect, ProgressReport, Step, StepContext};
 use crate::engine::waiting::{Unreadable, Waiting};
@@ -24,7 +25,7 @@ use crate::store::{Author, LogLine, Progress, Store, StoreError, Write};
 /// Pause before the look that follows an unknown outcome: what was lost on the way may just be arriving.
 const UNKNOWN_PAUSE: Duration = Duration::from_millis(200);
 /// Pause between looks while a request may still take effect.
-const HORIZON_PAUSE: Duration = Duration::from_millis(500);
+pub(super) const HORIZON_PAUSE: Duration = Duration::from_millis(500);
 
 /// Why the executor lets go of a task.
 #[derive(Debug)]
@@ -50,6 +51,8 @@ pub(super) struct Executor {
     pub name: String,
     pub fence: Fence,
     pub shutdown: CancellationToken,
+    /// Revision up to which requests of others were committed.
+    requested: watch::Receiver<Revision>,
     task: Mutex<Arc<Task>>,
 }
 
@@ -63,9 +66,10 @@ impl Executor {
         name: String,
         fence: Fence,
         shutdown: CancellationToken,
+        requested: watch::Receiver<Revision>,
         task: Arc<Task>,
     ) -> Self {
-        Self { store, committer, operation, clock, name, fence, shutdown, task: Mutex::new(task) }
+        Self { store, committer, operation, clock, name, fence, shutdown, requested, task: Mutex::new(task) }
     }
 
     /// Runs the task until it rests, is closed, or is let go.
@@ -111,8 +115,27 @@ impl Executor {
         }
     }
 
-    async fn current(&self) -> Arc<Task> {
+    pub(super) async fn current(&self) -> Arc<Task> {
         Arc::clone(&*self.task.lock().await)
+    }
+
+    /// The task with what others asked of it meanwhile.
+    async fn caught_up(&self) -> Result<Arc<Task>, LetGo> {
+        let mut task = self.task.lock().await;
+        let requested = *self.requested.borrow();
+        if requested > task.revision {
+            *task = self.committer.catch_up(&task).await.map_err(LetGo::Store)?;
+        }
+        Ok(Arc::clone(&task))
+    }
+
+    /// Returns once somebody asked for something that the task of this revision does not know of.
+    async fn told(&self, since: Revision) {
+        let mut requested = self.requested.clone();
+        if requested.wait_for(|revision| *revision > since).await.is_err() {
+            // Nobody is left who could ask.
+            std::future::pending::<()>().await;
+        }
     }
 
     /// Commits what follows from an input; holds the task meanwhile, so that two subtasks cannot decide on one revision.
@@ -154,7 +177,12 @@ impl Executor {
 
     /// Begins with what an earlier owner left open: its sessions are ended, as far as that is possible.
     pub async fn take_over(&self) -> Result<(), LetGo> {
-        let task = self.current().await;
+        let task = {
+            // With what was asked before this owner could be told of it.
+            let mut task = self.task.lock().await;
+            *task = self.committer.catch_up(&task).await.map_err(LetGo::Store)?;
+            Arc::clone(&task)
+        };
         for intent in task.intents.iter().filter(|intent| intent.is_unresolved()) {
             let context = StepContext::new(Arc::clone(&task), intent.subtask, self.clock.clone(), self.fence);
             let permit = self.permit(&task, intent.subtask, intent.number).await?;
@@ -210,14 +238,27 @@ impl Executor {
         let mut wait = Waiting::new(step.patience(), timeout);
         let mut failing: Option<(Failure, Learned)> = None;
         let mut unreadable: Option<Unreadable> = None;
+        let mut sight = Sight::at_begin(&context);
         loop {
             if self.shutdown.is_cancelled() {
                 return Err(LetGo::ShuttingDown);
             }
-            context.task = self.current().await;
+            context.task = self.caught_up().await?;
+            if context.task.state == TaskState::Canceling {
+                let waited_for =
+                    failing.as_ref().map_or_else(|| wait.waits_for(), |(failure, _)| failure.message.as_str());
+                return self.end_cancelled(&*step, &mut context, sight, waited_for).await;
+            }
             context.last_look = wait.is_over();
-            let look = step.look(&context).await;
+            let told = self.told(context.task.revision);
+            let look = tokio::select! {
+                biased;
+                look = step.look(&context) => look,
+                // A look only reads: it is dropped, unless something is not known without it.
+                () = told, if sight == Sight::Had && !context.has_open_effect() => continue,
+            };
             if !matches!(look, Look::Unreadable { .. }) {
+                sight = Sight::Had;
                 unreadable = None;
             }
             let pause = match look {
@@ -235,11 +276,14 @@ impl Executor {
                     // What follows from an effect begins with its end, however long its answer took.
                     wait.begins_anew();
                     match acted {
-                        Acted::Tried(IntentOutcome::Unknown) => {
-                            tokio::time::sleep(UNKNOWN_PAUSE).await;
+                        Acted::Tried(outcome) => {
+                            sight = Sight::Owed;
+                            if outcome == IntentOutcome::Unknown {
+                                tokio::time::sleep(UNKNOWN_PAUSE).await;
+                            }
                             continue;
                         }
-                        Acted::Tried(_) => continue,
+                        Acted::NotBegun => continue,
                         Acted::Ended => return Ok(()),
                         Acted::MayStillHappen => HORIZON_PAUSE,
                     }
@@ -307,6 +351,7 @@ impl Executor {
             };
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
+                () = self.told(context.task.revision) => {}
                 () = self.shutdown.cancelled() => {}
             }
         }
@@ -314,7 +359,7 @@ impl Executor {
 
     /// Commits that the oldest open attempt of a subtask has happened. Later ones stay open: they may still be on their
     /// way, and their horizon counts.
-    async fn settle(&self, context: &StepContext, message: &str) -> Result<(), LetGo> {
+    pub(super) async fn settle(&self, context: &StepContext, message: &str) -> Result<(), LetGo> {
         let subtask = context.subtask;
         let mut intents = context.task.intents.iter();
         if let Some(open) = intents.find(|intent| intent.subtask == subtask && intent.is_unresolved()) {
@@ -325,13 +370,22 @@ impl Executor {
     }
 
     /// Commits the end of a subtask with its log.
-    async fn end(&self, context: &StepContext, input: Input, writes: Vec<Write>) -> Result<Arc<Task>, LetGo> {
+    pub(super) async fn end(
+        &self,
+        context: &StepContext,
+        input: Input,
+        writes: Vec<Write>,
+    ) -> Result<Arc<Task>, LetGo> {
         let log = Self::log_write(context);
         self.write(input, move |_| writes.iter().cloned().chain(log.clone()).collect()).await
     }
 
     /// Commits a failure; `Some` moment when an effect that was tried may still happen until then.
-    async fn try_end(&self, context: &StepContext, input: Input) -> Result<Option<crate::clock::Timestamp>, LetGo> {
+    pub(super) async fn try_end(
+        &self,
+        context: &StepContext,
+        input: Input,
+    ) -> Result<Option<crate::clock::Timestamp>, LetGo> {
         let log = Self::log_write(context);
         match self.try_write(input, move |_| log.iter().cloned().collect()).await? {
             Ok(_) => Ok(None),
@@ -348,7 +402,7 @@ impl Executor {
         (!lines.is_empty()).then_some(Write::Log(lines))
     }
 
-    fn note(&self, context: &StepContext, report: ProgressReport, deadline: crate::clock::Timestamp) {
+    pub(super) fn note(&self, context: &StepContext, report: ProgressReport, deadline: crate::clock::Timestamp) {
         let ProgressReport { message, done, total } = report;
         let (task, subtask, at) = (context.task.spec.id, context.subtask, self.clock.now());
         self.store.note(Progress { task, subtask, message, done, total, at, deadline });
@@ -376,6 +430,9 @@ impl Executor {
             }
         };
         let recorded = task.intents.iter().any(|intent| intent.number == number);
+        if !recorded && task.state == TaskState::Canceling {
+            return Ok(Acted::NotBegun);
+        }
         if !recorded {
             // Consent to an irreversible step has ended: the decision failed the subtask instead.
             return Ok(Acted::Ended);
@@ -418,6 +475,7 @@ fn passes(failing: Option<&(Failure, Learned)>) -> bool {
             FailureKind::TimedOut
             | FailureKind::Interfered
             | FailureKind::Expired
+            | FailureKind::Cancelled
             | FailureKind::CrashLoop
             | FailureKind::Internal,
         ) => false,
@@ -430,6 +488,8 @@ enum Acted {
     Tried(IntentOutcome),
     /// The subtask ended instead.
     Ended,
+    /// The task was cancelled before it was tried.
+    NotBegun,
     /// It may not be tried any more, and an earlier attempt is open.
     MayStillHappen,
 }

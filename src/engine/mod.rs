@@ -1,6 +1,7 @@
 //! Runs tasks: looks, commits, checks ownership, acts, looks again. Knows steps only by their trait, so that operations are
 //! a value given to it. The one place that commits and folds is `commit.rs`, for the owner and for requests alike.
 
+mod canceling;
 mod commit;
 mod executor;
 mod scheduler;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::FutureExt;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -13,7 +14,7 @@ use crate::clock::Clock;
 use crate::domain::decide::Input;
 use crate::domain::event::Phase;
 use crate::domain::graph::OperationName;
-use crate::domain::ids::{Fence, TaskId};
+use crate::domain::ids::{Fence, Revision, TaskId};
 use crate::domain::task::Task;
 use crate::engine::commit::{Committer, Written};
 use crate::engine::executor::{Executor, LetGo};
@@ -34,6 +35,13 @@ pub struct EngineSettings {
     pub clock: Clock,
 }
 
+/// A task that runs here.
+struct Running {
+    fence: Fence,
+    /// Revision up to which requests were committed while it ran.
+    requested: watch::Sender<Revision>,
+}
+
 /// Runs the tasks that this process owns, on a runtime of its own choice.
 pub struct Engine {
     store: Arc<dyn Store>,
@@ -43,7 +51,7 @@ pub struct Engine {
     runtime: tokio::runtime::Handle,
     shutdown: CancellationToken,
     tracker: TaskTracker,
-    running: Mutex<HashMap<TaskId, Fence>>,
+    running: Mutex<HashMap<TaskId, Running>>,
 }
 
 impl Engine {
@@ -143,6 +151,20 @@ impl Engine {
         }
     }
 
+    /// Tells the owner of a running task that a request of somebody else was committed. A task that no owner works on just
+    /// now is read anew by its next one.
+    pub fn tell(&self, task: &Task) {
+        if let Ok(running) = self.running.lock()
+            && let Some(running) = running.get(&task.spec.id)
+        {
+            running.requested.send_if_modified(|revision| {
+                let newer = task.revision > *revision;
+                *revision = task.revision.max(*revision);
+                newer
+            });
+        }
+    }
+
     fn spawn(self: &Arc<Self>, task: Arc<Task>, fence: Fence, earlier_owner: bool) {
         let id = task.spec.id;
         if self.shutdown.is_cancelled() {
@@ -156,8 +178,9 @@ impl Engine {
             );
             return;
         };
+        let (requested, told) = watch::channel(Revision::ZERO);
         if let Ok(mut running) = self.running.lock() {
-            running.insert(id, fence);
+            running.insert(id, Running { fence, requested });
         }
         let engine = Arc::clone(self);
         let executor = Executor::new(
@@ -168,6 +191,7 @@ impl Engine {
             self.settings.executor.clone(),
             fence,
             self.shutdown.clone(),
+            told,
             task,
         );
         let work = async move {
@@ -203,7 +227,7 @@ impl Engine {
 
     fn forget(&self, task: TaskId, fence: Fence) {
         if let Ok(mut running) = self.running.lock()
-            && running.get(&task) == Some(&fence)
+            && running.get(&task).is_some_and(|running| running.fence == fence)
         {
             running.remove(&task);
         }

@@ -207,6 +207,11 @@ impl StepContext {
         self.task.context.get(key).map(String::as_str)
     }
 
+    /// Whether it is not known of something that this subtask tried whether it happened.
+    pub(super) fn has_open_effect(&self) -> bool {
+        self.task.intents.iter().any(|intent| intent.subtask == self.subtask && intent.is_unresolved())
+    }
+
     /// Whether this subtask, in any execution, tried an effect that happened or may have.
     pub fn tried(&self) -> bool {
         use crate::domain::event::IntentOutcome as Outcome;

@@ -67,7 +67,7 @@ pub struct PlanStopServer {
     pub stop_type: StopType,
 }
 
-/// RetryTask and GiveUpTask.
+/// RetryTask, CancelTask and GiveUpTask.
 #[derive(Clone, Debug)]
 pub struct TaskRequest {
     /// Which task.

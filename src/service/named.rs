@@ -86,7 +86,7 @@ pub(super) fn stop_server(asked: &StopServer) -> Named {
     }
 }
 
-/// RetryTask and GiveUpTask; the cluster is of the task, when that is known.
+/// RetryTask, CancelTask and GiveUpTask; the cluster is of the task, when that is known.
 pub(super) fn task(asked: &TaskRequest, cluster: Option<ClusterId>) -> Named {
     let if_revision = asked.if_revision.map(|revision| revision.to_string()).unwrap_or_default();
     let expire = asked.expire_time.map(|at| at.as_micros().to_string()).unwrap_or_default();

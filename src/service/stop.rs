@@ -10,12 +10,13 @@ use super::refusals::{inventory_refusal, store_refusal};
 use crate::domain::admission::{Admission, ProcessFinding, admit, service_state};
 use crate::domain::call::Call;
 use crate::domain::decide::DEFAULT_CONSENT;
-use crate::domain::event::{TaskCluster, TaskServer, TaskSpec};
+use crate::domain::event::{TaskCluster, TaskServer, TaskSpec, Verb};
 use crate::domain::gate::Consent;
 use crate::domain::ids::{SubtaskId, TaskId};
 use crate::domain::precheck::{self, Surroundings};
 use crate::domain::refusal::{Holder, Refusal};
 use crate::domain::status::{InnerStatus, ServerStatus, StopType};
+use crate::domain::task::Task;
 use crate::engine::Written;
 use crate::inventory::{Target, recorded_reading};
 use crate::operations::stop_server::assess::{assess, process_finding, request, survey};
@@ -193,7 +194,7 @@ impl Service {
             since: task.create_time,
             by: task.spec.creator.clone(),
             server: task.spec.server.addr,
-            verbs: task.allowed_verbs(),
+            verbs: freeing(&task),
         };
         Ok(Refusal::OperationInProgress { cluster: asked.cluster, holder: Box::new(holder) })
     }
@@ -259,14 +260,24 @@ impl Service {
                     "task {holder} ({} on {}, by {}) is {state} and holds the cluster",
                     spec.graph.operation.name, spec.server.addr, spec.creator
                 );
-                let verbs = task.allowed_verbs();
-                let remedy = if verbs.is_empty() { "wait for its end" } else { "retry it or give it up" };
+                let remedy = if freeing(&task).is_empty() { "wait for its end" } else { "retry it or give it up" };
                 (Verdict::Block, evidence, remedy.to_owned())
             }
         };
         let (name, overridden_by) = ("CLUSTER_FREE".to_owned(), String::new());
         Ok(PlanCheck { name, verdict, evidence, remedy, overridden_by, overridden: false })
     }
+}
+
+/// The verbs that free the cluster of a task, or bring it to where it is freed. Cancelling only brings a task to rest.
+fn freeing(task: &Task) -> Vec<Verb> {
+    let allowed = task.allowed_verbs().into_iter();
+    allowed
+        .filter(|verb| match verb {
+            Verb::Retry | Verb::GiveUp => true,
+            Verb::Cancel => false,
+        })
+        .collect()
 }
 
 /// Whether a task was made by the same caller with the same arguments.

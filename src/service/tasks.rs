@@ -1,4 +1,4 @@
-//! Calls on tasks: get, list, read a log, retry, give up.
+//! Calls on tasks: get, list, read a log, retry, cancel, give up.
 
 use std::sync::Arc;
 
@@ -62,6 +62,13 @@ impl Service {
     pub async fn retry_task(&self, caller: &Caller, asked: TaskRequest) -> Result<StoredTask, Refusal> {
         let (id, task) = self.ask(caller, Verb::Retry, Call::RetryTask, asked).await?;
         self.engine.resume(task).await.map_err(|error| store_refusal(&error))?;
+        self.stored_task(id).await
+    }
+
+    /// Ends what a task runs; it comes to rest by itself.
+    pub async fn cancel_task(&self, caller: &Caller, asked: TaskRequest) -> Result<StoredTask, Refusal> {
+        let (id, task) = self.ask(caller, Verb::Cancel, Call::CancelTask, asked).await?;
+        self.engine.tell(&task);
         self.stored_task(id).await
     }
 

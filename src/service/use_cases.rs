@@ -47,6 +47,9 @@ pub trait UseCases: Send + Sync {
     /// Runs a failed task again.
     async fn retry_task(&self, caller: &Caller, asked: TaskRequest) -> Result<StoredTask, Refusal>;
 
+    /// Ends what a task runs.
+    async fn cancel_task(&self, caller: &Caller, asked: TaskRequest) -> Result<StoredTask, Refusal>;
+
     /// Closes a task at rest.
     async fn give_up_task(&self, caller: &Caller, asked: TaskRequest) -> Result<StoredTask, Refusal>;
 

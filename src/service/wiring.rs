@@ -53,6 +53,10 @@ impl UseCases for Service {
         Self::retry_task(self, caller, asked).await
     }
 
+    async fn cancel_task(&self, caller: &Caller, asked: TaskRequest) -> Result<StoredTask, Refusal> {
+        Self::cancel_task(self, caller, asked).await
+    }
+
     async fn give_up_task(&self, caller: &Caller, asked: TaskRequest) -> Result<StoredTask, Refusal> {
         Self::give_up_task(self, caller, asked).await
     }

@@ -138,6 +138,7 @@ pub const fn failure_code(kind: FailureKind) -> tonic::Code {
         FailureKind::TimedOut => tonic::Code::DeadlineExceeded,
         FailureKind::Unreachable => tonic::Code::Unavailable,
         FailureKind::Interfered | FailureKind::CrashLoop => tonic::Code::Aborted,
+        FailureKind::Cancelled => tonic::Code::Cancelled,
         FailureKind::Internal => tonic::Code::Internal,
     }
 }
@@ -220,6 +221,7 @@ pub const fn verb(verb: Verb) -> v1::TaskVerb {
     match verb {
         Verb::Retry => v1::TaskVerb::Retry,
         Verb::GiveUp => v1::TaskVerb::GiveUp,
+        Verb::Cancel => v1::TaskVerb::Cancel,
     }
 }
 

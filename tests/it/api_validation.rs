@@ -136,6 +136,11 @@ async fn tasks() {
         "if_revision" <- |request| request.if_revision = -1;
         "expire_time" <- |request| request.expire_time = moment(i64::MAX, 0);
     );
+    let cancel = v1::CancelTaskRequest { task_id: 1, ..Default::default() };
+    cases!(fixture.tasks().cancel_task(cancel.clone()):
+        "task_id" <- |request| request.task_id = 0;
+        "if_revision" <- |request| request.if_revision = -1;
+    );
     let give_up = v1::GiveUpTaskRequest { task_id: 1, ..Default::default() };
     cases!(fixture.tasks().give_up_task(give_up.clone()):
         "task_id" <- |request| request.task_id = 0;

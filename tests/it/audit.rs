@@ -80,6 +80,7 @@ async fn verbs_and_clusters_are_recorded_with_what_they_are_about() {
     to.retry_task(&viewer, verb(1)).await.unwrap_err();
     to.retry_task(&ops, TaskRequest { if_revision: Some(Revision::new(1)), ..verb(1) }).await.unwrap_err();
     to.retry_task(&ops, verb(1)).await.unwrap();
+    to.cancel_task(&viewer, verb(3)).await.unwrap_err();
     to.give_up_task(&ops, verb(3)).await.unwrap_err();
     to.give_up_task(&ops, verb(77)).await.unwrap_err();
     let hosts = UpdateCluster {
@@ -100,6 +101,7 @@ async fn verbs_and_clusters_are_recorded_with_what_they_are_about() {
         "viewer RETRY_TASK task 1: PERMISSION_DENIED",
         "ops RETRY_TASK task 1: TASK_MOVED",
         "ops RETRY_TASK task 1: ACCEPTED",
+        "viewer CANCEL_TASK task 3: PERMISSION_DENIED",
         "ops GIVE_UP_TASK task 3: VERB_NOT_ALLOWED",
         "ops GIVE_UP_TASK task 77: TASK_NOT_FOUND",
         "ops UPDATE_OB_CLUSTER cluster 1: ACCEPTED",
@@ -110,11 +112,12 @@ async fn verbs_and_clusters_are_recorded_with_what_they_are_about() {
     ];
     assert_eq!(fixture.access.told(), expected);
     let records = fixture.access.audit.lock().unwrap();
-    for (index, task, cluster) in [(0, 1, Some(1)), (1, 1, Some(1)), (2, 1, Some(1)), (3, 3, Some(2)), (4, 77, None)] {
+    let about = [(0, 1, Some(1)), (1, 1, Some(1)), (2, 1, Some(1)), (3, 3, Some(2)), (4, 3, Some(2)), (5, 77, None)];
+    for (index, task, cluster) in about {
         let cluster = cluster.map(cluster_id);
         assert_eq!((records[index].task, records[index].cluster), (Some(task_id(task)), cluster), "{index}");
     }
-    assert_eq!(records[6].arguments, "changes=password,hosts");
+    assert_eq!(records[7].arguments, "changes=password,hosts");
 }
 
 #[tokio::test]

@@ -19,6 +19,8 @@ use proptest::prelude::*;
 
 use crate::store::{at, spec};
 
+mod cancel;
+
 const TASK_EDGES: &str = "
     RUNNING CANCELING CANCEL
     RUNNING FAILED EXECUTE, RETRY, ROLLBACK
@@ -160,16 +162,19 @@ impl Driven {
             || task.subtasks.iter().any(|subtask| subtask.error.as_ref().is_some_and(to_look_at));
         match task.state {
             TaskState::Refused => assert!(!task.has_effect() && !someone_must_look, "{task:?}"),
+            TaskState::Cancelled => assert!(
+                task.state == before.state || task.has_effect() || someone_must_look,
+                "it rests with nothing to look at: {task:?}"
+            ),
             TaskState::Failed => assert!(task.has_effect() || someone_must_look, "{task:?}"),
             TaskState::Successful => {
                 assert!(task.subtasks.iter().all(|subtask| subtask.state == SubtaskState::Successful));
                 assert!(task.horizon(None).is_none(), "nothing is open behind a success");
             }
-            TaskState::Running
-            | TaskState::Canceling
-            | TaskState::Cancelled
-            | TaskState::RolledBack
-            | TaskState::GivenUp => {}
+            TaskState::Running | TaskState::Canceling | TaskState::RolledBack | TaskState::GivenUp => {}
+        }
+        if before.state == TaskState::Canceling {
+            assert!(!decided.iter().any(begins), "a task that is told to end begins nothing: {decided:?}");
         }
         match task.state.phase() {
             Phase::Closed => {
@@ -234,10 +239,23 @@ fn dispatch() -> Input {
     Input::Dispatch { executor: "me".to_owned() }
 }
 
+fn cancelled(subtask: SubtaskId, looked: bool) -> Input {
+    Input::StepCancelled { subtask, looked, waited_for: "leaders".to_owned() }
+}
+
+/// Whether an event begins a step or an effect.
+fn begins(event: &Event) -> bool {
+    match event.kind {
+        EventKind::SubtaskMoved { to, .. } => matches!(to, SubtaskState::Ready | SubtaskState::Running),
+        EventKind::IntentRecorded { .. } => true,
+        _ => false,
+    }
+}
+
 /// One of the inputs, sensible or not.
 fn any_input(driven: &Driven, kind: u8, which: u8, more: u8) -> Input {
     let subtask = subtask(usize::from(which) % (driven.task.subtasks.len() + 1));
-    match kind % 14 {
+    match kind % 17 {
         0 | 1 => dispatch(),
         2 | 3 => success(subtask),
         4 => Input::StepSucceeded { subtask, already_so: true, learned: Learned::default(), executor: String::new() },
@@ -251,6 +269,8 @@ fn any_input(driven: &Driven, kind: u8, which: u8, more: u8) -> Input {
         10 => adopted(driven),
         11 => asked(Verb::Retry),
         12 if more < 64 => asked(Verb::GiveUp),
+        13 if more < 128 => asked(Verb::Cancel),
+        14 | 15 => cancelled(subtask, more.is_multiple_of(2)),
         _ => Input::RetryFrom { subtask },
     }
 }

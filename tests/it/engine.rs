@@ -26,6 +26,8 @@ use obsteward::store::{Author, Store, Write};
 
 use crate::support::PATIENCE;
 
+mod cancel;
+
 type Looks = Arc<dyn Fn(&StepContext) -> Look + Send + Sync>;
 
 struct TestStep(Looks);
@@ -116,13 +118,17 @@ fn operation_name() -> OperationName {
 
 impl Fixture {
     fn new(operation: TestOperation) -> Self {
+        let operation = Arc::new(operation);
+        Self { operation: operation.clone(), ..Self::over(operation) }
+    }
+
+    fn over(operation: Arc<dyn Operation>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(directory.path().join("store.db"), SqliteOptions::default()).unwrap();
-        let operation = Arc::new(operation);
-        let registry = Registry::default().with(operation_name(), operation.clone());
+        let registry = Registry::default().with(operation_name(), operation);
         let settings = EngineSettings { executor: "test".to_owned(), clock: Clock::system() };
         let engine = Engine::new(store.clone(), registry, settings, tokio::runtime::Handle::current());
-        Self { store, engine, operation, _directory: directory }
+        Self { store, engine, operation: Arc::default(), _directory: directory }
     }
 
     /// Records a task over this graph (name, names of its upstreams) and runs it.
@@ -174,17 +180,22 @@ impl Fixture {
     }
 
     async fn at_rest(&self, id: TaskId) -> Task {
-        let rest = async {
+        self.until(id, |task| task.state.phase() != Phase::Moving).await
+    }
+
+    /// Waits until the task as committed is as wanted.
+    async fn until(&self, id: TaskId, wanted: impl Fn(&Task) -> bool) -> Task {
+        let found = async {
             let mut committed = self.store.committed();
             loop {
                 let task = self.store.task(id).await.unwrap().unwrap().task;
-                if task.state.phase() != Phase::Moving {
+                if wanted(&task) {
                     return task;
                 }
                 committed.changed().await.unwrap();
             }
         };
-        tokio::time::timeout(PATIENCE, rest).await.expect("the task did not come to rest")
+        tokio::time::timeout(PATIENCE, found).await.expect("the task did not get there")
     }
 
     async fn retry(&self, task: Task) -> Task {
@@ -310,17 +321,7 @@ async fn a_fenced_owner_lets_go() {
         .with("only", move |_| if seen.load(Ordering::SeqCst) { reached() } else { wait_for("the test") });
     let fixture = Fixture::new(operation);
     let id = fixture.begin(&[("only", &[])]).await;
-    let running = async {
-        let mut committed = fixture.store.committed();
-        loop {
-            let task = fixture.store.task(id).await.unwrap().unwrap().task;
-            if task.subtasks[0].state == SubtaskState::Running {
-                return task;
-            }
-            committed.changed().await.unwrap();
-        }
-    };
-    let task = tokio::time::timeout(PATIENCE, running).await.unwrap();
+    let task = fixture.until(id, |task| task.subtasks[0].state == SubtaskState::Running).await;
     fixture.store.claim(id, &task.spec.cluster.key).await.unwrap().unwrap();
     overtaken.store(true, Ordering::SeqCst);
     let let_go = async {

@@ -169,6 +169,11 @@ impl UseCases for FakeUseCases {
         self.task(asked.task).await
     }
 
+    async fn cancel_task(&self, caller: &Caller, asked: TaskRequest) -> Result<StoredTask, Refusal> {
+        self.admit(caller, format!("{asked:?}"))?;
+        self.task(asked.task).await
+    }
+
     async fn give_up_task(&self, caller: &Caller, asked: TaskRequest) -> Result<StoredTask, Refusal> {
         self.admit(caller, format!("{asked:?}"))?;
         self.task(asked.task).await

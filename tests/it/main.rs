@@ -12,6 +12,7 @@ mod api;
 mod api_validation;
 mod audit;
 mod both_faces;
+mod cancel;
 mod command_line;
 mod crash;
 mod credentials;

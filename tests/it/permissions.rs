@@ -54,6 +54,8 @@ const TABLE: &[(&str, Call, Subject, bool, &str)] = &[
     ("log", Call::GetSubtaskLog, TASK, false, "AMVTWCFR"),
     ("retry", Call::RetryTask, TASK, false, "AMTUCF"),
     ("retry with risks", Call::RetryTask, RISKY_TASK, true, "AF"),
+    ("cancel", Call::CancelTask, TASK, false, "AMTUCF"),
+    ("cancel with risks", Call::CancelTask, RISKY_TASK, false, "AMTUCF"),
     ("give up", Call::GiveUpTask, TASK, false, "AMTUCF"),
     ("give up with risks", Call::GiveUpTask, RISKY_TASK, false, "AMTUCF"),
     ("register", Call::RegisterCluster, Subject::Nothing, false, "AM"),
@@ -157,6 +159,8 @@ async fn ask(fixture: &Fixture, caller: &Caller, what: &str) -> Result<(), Refus
         "log" => to.subtask_log(caller, task_id(1), subtask_id(task_id(1), 1)).await.map(drop),
         "retry" => to.retry_task(caller, verb(1)).await.map(drop),
         "retry with risks" => to.retry_task(caller, verb(2)).await.map(drop),
+        "cancel" => to.cancel_task(caller, verb(1)).await.map(drop),
+        "cancel with risks" => to.cancel_task(caller, verb(2)).await.map(drop),
         "give up" => to.give_up_task(caller, verb(1)).await.map(drop),
         "give up with risks" => to.give_up_task(caller, verb(2)).await.map(drop),
         "register" => {

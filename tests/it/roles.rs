@@ -51,9 +51,12 @@ fn subject(call: Call) -> Subject {
         | Call::DeregisterCluster
         | Call::SyncCluster
         | Call::GetCluster => Subject::Cluster(1),
-        Call::GetTask | Call::WatchTask | Call::GetSubtaskLog | Call::RetryTask | Call::GiveUpTask => {
-            Subject::Task { task: TASK, cluster: None }
-        }
+        Call::GetTask
+        | Call::WatchTask
+        | Call::GetSubtaskLog
+        | Call::RetryTask
+        | Call::CancelTask
+        | Call::GiveUpTask => Subject::Task { task: TASK, cluster: None },
         Call::UpdateUser
         | Call::SetPassword
         | Call::CreateAccessKey
@@ -106,6 +109,9 @@ async fn over_grpc(clients: &Clients, call: Call, risks: Risks) -> Option<Result
         Call::GetSubtaskLog => return None,
         Call::RetryTask => {
             tasks.retry_task(v1::RetryTaskRequest { task_id: TASK, ..Default::default() }).await.map(drop)
+        }
+        Call::CancelTask => {
+            tasks.cancel_task(v1::CancelTaskRequest { task_id: TASK, ..Default::default() }).await.map(drop)
         }
         Call::GiveUpTask => {
             tasks.give_up_task(v1::GiveUpTaskRequest { task_id: TASK, ..Default::default() }).await.map(drop)
@@ -183,6 +189,8 @@ fn over_rest(call: Call, risks: Risks) -> Option<(Method, String, &'static str)>
         Call::WatchTask => (Method::GET, format!("{instance}/events"), ""),
         Call::GetSubtaskLog => (Method::GET, format!("{instance}/subtasks/100002/log"), ""),
         Call::RetryTask => (Method::POST, format!("{instance}/retry"), ""),
+        // Here it is of a subtask, which is read first: who may only read hears that it is not there.
+        Call::CancelTask => return None,
         Call::PlanStopServer
         | Call::WatchTasks
         | Call::GiveUpTask

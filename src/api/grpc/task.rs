@@ -101,6 +101,19 @@ impl TaskService for Tasks {
         .await
     }
 
+    async fn cancel_task(
+        &self,
+        request: Request<v1::CancelTaskRequest>,
+    ) -> Result<Response<v1::CancelTaskResponse>, Status> {
+        let (call, request) = Call::admit(&self.gatekeeper, "CancelTask", request).await?;
+        call.answer(async {
+            let asked = self.checked(&call, Mutation::CancelTask, validate::cancel_task(&request)).await?;
+            let stored = self.use_cases.cancel_task(&call.caller, asked).await?;
+            Ok(v1::CancelTaskResponse { task: Some(task(&stored)) })
+        })
+        .await
+    }
+
     async fn give_up_task(
         &self,
         request: Request<v1::GiveUpTaskRequest>,

@@ -138,6 +138,11 @@ pub fn retry_task(request: &v1::RetryTaskRequest) -> Result<TaskRequest, Refusal
     verb(fields, request.task_id, request.if_revision).map(|verb| TaskRequest { expire_time, ..verb })
 }
 
+/// CancelTask.
+pub fn cancel_task(request: &v1::CancelTaskRequest) -> Result<TaskRequest, Refusal> {
+    verb(Fields::default(), request.task_id, request.if_revision)
+}
+
 /// GiveUpTask.
 pub fn give_up_task(request: &v1::GiveUpTaskRequest) -> Result<TaskRequest, Refusal> {
     verb(Fields::default(), request.task_id, request.if_revision)

@@ -28,6 +28,8 @@ const LONGEST_VALUE: usize = 500;
 pub enum Reply {
     /// In an envelope.
     Data(Value),
+    /// An envelope without data.
+    Done,
     /// As it is: a stream, or the description of the face.
     Whole(Response<Body>),
 }
@@ -157,6 +159,7 @@ impl Manner {
         let now = Clock::system().now();
         let mut response = match outcome {
             Ok(Reply::Whole(response)) => response,
+            Ok(Reply::Done) => self.enveloped(asked, now, StatusCode::OK, None, None),
             Ok(Reply::Data(data)) => self.enveloped(asked, now, StatusCode::OK, Some(data), None),
             Err(Failure { refusal, rejected }) => {
                 let mut row = row(&refusal);

@@ -208,6 +208,7 @@ impl Face {
             Operation::RetryTask => tasks::retry(self, request).await,
             Operation::GetSubtaskLog => tasks::log(self, request).await,
             Operation::RetrySubtask => tasks::retry_subtask(self, request).await,
+            Operation::CancelSubtask => tasks::cancel_subtask(self, request).await,
             Operation::WatchTask => events::watch(self, asked, request).await,
             Operation::ListClusters => inventory::clusters(self, request).await,
             Operation::GetCluster => inventory::cluster(self, request).await,

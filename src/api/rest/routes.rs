@@ -26,6 +26,8 @@ pub enum Operation {
     GetSubtaskLog,
     /// Runs a failed subtask again.
     RetrySubtask,
+    /// Ends a running subtask.
+    CancelSubtask,
     /// The events of a task.
     WatchTask,
     /// A page of clusters.
@@ -53,6 +55,7 @@ impl Operation {
             Self::RetryTask => "retryTask",
             Self::GetSubtaskLog => "getSubtaskLog",
             Self::RetrySubtask => "retrySubtask",
+            Self::CancelSubtask => "cancelSubtask",
             Self::WatchTask => "watchTask",
             Self::ListClusters => "listClusters",
             Self::GetCluster => "getCluster",
@@ -66,7 +69,7 @@ impl Operation {
     /// Whether it changes anything.
     pub const fn changes(self) -> bool {
         match self {
-            Self::StopServer | Self::RetryTask | Self::RetrySubtask => true,
+            Self::StopServer | Self::RetryTask | Self::RetrySubtask | Self::CancelSubtask => true,
             Self::OpenApi
             | Self::ListTasks
             | Self::GetTask
@@ -143,6 +146,7 @@ pub const ROUTES: &[Route] = &[
     get("/api/v2/tasks/instances/{taskInstanceId}/events", Operation::WatchTask),
     get("/api/v2/tasks/instances/{taskInstanceId}/subtasks/{subtaskInstanceId}/log", Operation::GetSubtaskLog),
     post("/api/v2/tasks/instances/{taskInstanceId}/subtasks/{subtaskInstanceId}/retry", Operation::RetrySubtask),
+    post("/api/v2/tasks/instances/{taskInstanceId}/subtasks/{subtaskInstanceId}/cancel", Operation::CancelSubtask),
 ];
 
 /// The router of the table.

@@ -1,4 +1,4 @@
-//! Tasks: a page of them, one, what its subtasks logged, and another run (reference: ocp-v2, section 2).
+//! Tasks: a page of them, one, what its subtasks logged, another run, and an early end (reference: ocp-v2, section 2).
 
 use crate::api::rest::answer::{Failure, Reply};
 use crate::api::rest::call::{Face, Proven};
@@ -21,8 +21,8 @@ const ORDERS: &[(&str, TaskOrder)] = &[
     ("createTime", TaskOrder::CreateTime),
     ("finishTime", TaskOrder::FinishTime),
 ];
-/// States in which a subtask can be run again: those of its task at rest.
-const RETRIED_IN: &[TaskState] = &[TaskState::Failed, TaskState::Cancelled];
+/// How often a cancellation is asked for while its task goes on from step to step.
+const MOST_ATTEMPTS: usize = 4;
 
 /// Kind of a task as OCP sorts them; people ask for every one of ours.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -153,7 +153,44 @@ async fn failed_subtask(face: &Face, caller: &Caller, task: TaskId, subtask: Sub
         Ok(stored)
     } else {
         let (verb, state) = (Verb::Retry, stored.task.state);
-        Err(Refusal::VerbNotAllowed { task, verb, state, allowed_in: RETRIED_IN })
+        Err(Refusal::VerbNotAllowed { task, verb, state, allowed_in: verb.allowed_in() })
+    }
+}
+
+/// Ends a running subtask. The graph is a chain: that is the cancellation of its task.
+pub async fn cancel_subtask(face: &Face, request: Proven) -> Result<Reply, Failure> {
+    let Proven { caller, inputs, .. } = request;
+    let (task, subtask) = face.checked(&caller, Call::CancelTask, subtask_id(inputs)).await?;
+    let mut attempt = 1;
+    loop {
+        let running = running_subtask(face, &caller, task, subtask).await.map_err(Failure::from);
+        let stored = face.checked(&caller, Call::CancelTask, running).await?;
+        // What was looked at is what is ended, and no other subtask.
+        let asked = TaskRequest { task, if_revision: Some(stored.task.revision), expire_time: None };
+        match face.rest.use_cases.cancel_task(&caller, asked).await {
+            Ok(_) => return Ok(Reply::Done),
+            // It did something meanwhile; whether this subtask still runs is looked at again.
+            Err(Refusal::TaskMoved { .. }) if attempt < MOST_ATTEMPTS => attempt += 1,
+            Err(refusal) => return Err(refusal.into()),
+        }
+    }
+}
+
+async fn running_subtask(
+    face: &Face,
+    caller: &Caller,
+    task: TaskId,
+    subtask: SubtaskId,
+) -> Result<StoredTask, Refusal> {
+    let stored = face.rest.use_cases.get_task(caller, task).await?;
+    let found: Option<&Subtask> = stored.task.subtasks.iter().find(|one| one.spec.id == subtask);
+    match found.ok_or_else(|| unknown_subtask(task, subtask))?.state {
+        SubtaskState::Running => Ok(stored),
+        SubtaskState::Pending
+        | SubtaskState::Ready
+        | SubtaskState::Canceling
+        | SubtaskState::Failed
+        | SubtaskState::Successful => Err(Refusal::SubtaskNotRunning { task, subtask }),
     }
 }
 

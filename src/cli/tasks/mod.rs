@@ -1,5 +1,6 @@
-//! `obsteward tasks`: see tasks, retry them or give them up.
+//! `obsteward tasks`: see tasks, cancel them, retry them or give them up.
 
+mod cancel;
 mod give_up;
 mod list;
 mod retry;
@@ -23,6 +24,8 @@ pub enum TasksCommand {
     /// Run a failed or cancelled task again, from the first step whose result no longer holds; never adds force
     #[command(after_help = exit::HELP)]
     Retry(retry::RetryArgs),
+    /// End what a running task does; it rests then, and what it has done stays as it is
+    Cancel(cancel::CancelArgs),
     /// Close a task at rest and free its cluster; what the task has done stays as it is
     GiveUp(give_up::GiveUpArgs),
 }
@@ -33,6 +36,7 @@ pub async fn run(command: TasksCommand, client: &Client, output: &Output) -> Res
         TasksCommand::List(args) => list::run(args, client, output).await,
         TasksCommand::Show(args) => show::run(args, client, output).await,
         TasksCommand::Retry(args) => retry::run(args, client, output).await,
+        TasksCommand::Cancel(args) => cancel::run(args, client, output).await,
         TasksCommand::GiveUp(args) => give_up::run(args, client, output).await,
     }
 }

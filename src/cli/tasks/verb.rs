@@ -1,4 +1,4 @@
-//! What retry and give-up share: the revision makes a repeat after a lost answer harmless.
+//! What the verbs share: the revision, or the state that the verb leaves behind, makes a repeat after a lost answer harmless.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::proto::v1;
 /// How long a verb whose answer was lost is repeated.
 const REPEAT_FOR: Duration = Duration::from_secs(60);
 
-/// Asks for a verb at `revision`. After a lost answer the same is asked again: a task that moved on since then refuses
+/// Asks for a verb. After a lost answer the same is asked again: a task that moved on since then refuses
 /// it, so that nothing is done twice, and what became of the first is told as not known.
 pub async fn ask<T>(
     client: &Client,
@@ -48,7 +48,7 @@ pub async fn ask<T>(
             return Err(client.failure(doing, status));
         }
         lost_before = true;
-        output.note(&format!("no answer yet, asking again for the same revision in {}", times::brief(pause)));
+        output.note(&format!("no answer yet, asking again for the same in {}", times::brief(pause)));
         tokio::time::sleep(pause).await;
     }
 }

@@ -3,7 +3,7 @@
 use super::{LONGEST_GAP, Learned, failed};
 use crate::clock::Timestamp;
 use crate::domain::effect::Intent;
-use crate::domain::event::{EventKind, Failure, FailureKind, IntentOutcome, Override, Phase};
+use crate::domain::event::{EventKind, Failure, FailureKind, IntentOutcome, Override, Phase, TaskState};
 use crate::domain::ids::{Fence, SubtaskId};
 use crate::domain::refusal::Refusal;
 use crate::domain::task::Task;
@@ -40,6 +40,10 @@ pub(super) fn wanted(
     overrides: Vec<Override>,
     now: Timestamp,
 ) -> Result<Vec<EventKind>, Refusal> {
+    // Cancelled between the look and this: nothing is begun any more, and the step ends as it was told.
+    if task.state == TaskState::Canceling {
+        return Ok(Vec::new());
+    }
     if let Some(failure) = consent_ended(task, &intent, now) {
         return failed(task, subtask, failure, Learned::default(), IntentOutcome::Void, now);
     }

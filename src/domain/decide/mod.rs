@@ -1,5 +1,6 @@
 //! What follows from an input, as events: nobody else builds an event. All events of one decision are one commit.
 
+mod cancel;
 mod intent;
 mod request;
 
@@ -48,6 +49,8 @@ pub enum Input {
     StepFailed { subtask: SubtaskId, failure: Failure, learned: Learned },
     /// A step ran longer than its timeout.
     TimedOut { subtask: SubtaskId, waited_for: String },
+    /// A step that was told to end does; `looked`: a look made behind its horizon found what it tried not done.
+    StepCancelled { subtask: SubtaskId, looked: bool, waited_for: String },
     /// A step wants to try an effect.
     EffectWanted { subtask: SubtaskId, intent: Intent, fence: Fence, overrides: Vec<Override> },
     /// How the effect that was tried ended.
@@ -107,6 +110,7 @@ pub fn decide(task: &Task, input: Input, now: Timestamp) -> Result<Vec<EventKind
             // Nobody looked: what is open stays open, only it can no longer happen later.
             failed(task, subtask, failure, Learned::default(), IntentOutcome::Unknown, now)
         }
+        Input::StepCancelled { subtask, looked, waited_for } => cancel::ended(task, subtask, looked, &waited_for, now),
         Input::EffectWanted { subtask, intent, fence, overrides } => {
             running(task, subtask)?;
             intent::wanted(task, subtask, intent, fence, overrides, now)
@@ -224,8 +228,7 @@ fn succeeded(task: &Task, id: SubtaskId, already_so: bool, learned: Learned, exe
         return events;
     }
     if canceling {
-        let (to, operation) = (TaskState::Cancelled, TaskOperation::Cancel);
-        events.push(EventKind::TaskMoved { from: task.state, to, operation, error: None });
+        events.extend(cancel::outrun(task, id, rests(task, id, effect, None)));
         return events;
     }
     let another_failed = task.subtasks.iter().find_map(|subtask| match subtask.state {
@@ -272,10 +275,16 @@ fn failed(
     open: IntentOutcome,
     now: Timestamp,
 ) -> Result<Vec<EventKind>, Refusal> {
-    if let Some(until) = task.horizon(Some(id)).filter(|until| *until > now) {
-        return Err(Refusal::EffectMayStillHappen { task: task.spec.id, until });
-    }
+    horizon_passed(task, id, now)?;
     Ok(fail(task, id, failure, learned, open))
+}
+
+/// Nothing ends while what it tried may still happen.
+fn horizon_passed(task: &Task, id: SubtaskId, now: Timestamp) -> Result<(), Refusal> {
+    match task.horizon(Some(id)).filter(|until| *until > now) {
+        Some(until) => Err(Refusal::EffectMayStillHappen { task: task.spec.id, until }),
+        None => Ok(()),
+    }
 }
 
 /// The end of a subtask without success, and of the task when nothing else runs.
@@ -326,18 +335,23 @@ fn another_runs(task: &Task, id: SubtaskId) -> bool {
     })
 }
 
-/// The end of a task in which a subtask failed, when `last` has ended with `effect` and nothing else runs.
-fn end_failed(task: &Task, last: SubtaskId, effect: Effect, failure: Failure) -> EventKind {
+/// Whether a task that goes no further rests, when `last` has ended with `effect` and this failure, if any. Rest is for what
+/// a person must look at: an effect that stays, a consent to renew, a crash to understand.
+fn rests(task: &Task, last: SubtaskId, effect: Effect, failure: Option<&Failure>) -> bool {
     let of_another = task.subtasks.iter().any(|subtask| subtask.spec.id != last && subtask.effect == Effect::Done)
         || task.intents.iter().any(|intent| {
             let stays = intent.is_unresolved() || intent.outcome == Some(IntentOutcome::Done);
             intent.subtask != last && stays
         });
     let to_look_at = |failure: &Failure| matches!(failure.kind, FailureKind::Expired | FailureKind::CrashLoop);
-    let another_to_look_at =
-        task.subtasks.iter().any(|subtask| subtask.spec.id != last && subtask.error.as_ref().is_some_and(to_look_at));
-    // Rest is for what a person must look at: an effect that stays, a consent to renew, a crash to understand.
-    let rests = effect == Effect::Done || of_another || to_look_at(&failure) || another_to_look_at;
+    let others = task.subtasks.iter().filter(|subtask| subtask.spec.id != last);
+    let someone_must_look = others.filter_map(|subtask| subtask.error.as_ref()).chain(failure).any(to_look_at);
+    effect == Effect::Done || of_another || someone_must_look
+}
+
+/// The end of a task in which a subtask failed, when `last` has ended with `effect` and nothing else runs.
+fn end_failed(task: &Task, last: SubtaskId, effect: Effect, failure: Failure) -> EventKind {
+    let rests = rests(task, last, effect, Some(&failure));
     let canceling = task.state == TaskState::Canceling;
     let (to, operation) = match (canceling, rests) {
         (true, true) => (TaskState::Cancelled, TaskOperation::Cancel),

@@ -1,6 +1,6 @@
-//! What people ask of a task at rest, and how a retry goes on from there.
+//! What people ask of a task, and how a retry goes on from there.
 
-use super::{DEFAULT_CONSENT, moved};
+use super::{DEFAULT_CONSENT, cancel, moved};
 use crate::clock::Timestamp;
 use crate::domain::event::{
     Effect, EventKind, IntentOutcome, SubtaskOperation, SubtaskState, TaskOperation, TaskState, Verb,
@@ -22,12 +22,7 @@ pub(super) fn requested(
         return Err(Refusal::TaskMoved { task: task.spec.id, expected, revision: task.revision, state: task.state });
     }
     if !task.allowed_verbs().contains(&verb) {
-        return Err(Refusal::VerbNotAllowed {
-            task: task.spec.id,
-            verb,
-            state: task.state,
-            allowed_in: &[TaskState::Failed, TaskState::Cancelled],
-        });
+        return Err(not_allowed(task, verb));
     }
     match verb {
         Verb::Retry => {
@@ -59,6 +54,17 @@ pub(super) fn requested(
             });
             Ok(events)
         }
+        Verb::Cancel => Ok(cancel::asked(task, principal)),
+    }
+}
+
+fn not_allowed(task: &Task, verb: Verb) -> Refusal {
+    let (id, state, allowed_in) = (task.spec.id, task.state, verb.allowed_in());
+    let next = task.in_execution_order().into_iter().find(|subtask| subtask.state != SubtaskState::Successful);
+    match next {
+        // The state would allow it: what is missing is a subtask that runs.
+        Some(next) if allowed_in.contains(&state) => Refusal::SubtaskNotRunning { task: id, subtask: next.spec.id },
+        Some(_) | None => Refusal::VerbNotAllowed { task: id, verb, state, allowed_in },
     }
 }
 

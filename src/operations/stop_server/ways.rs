@@ -127,6 +127,7 @@ pub(super) fn not_begun(failure: Failure) -> Look {
         | FailureKind::TimedOut
         | FailureKind::Interfered
         | FailureKind::Expired
+        | FailureKind::Cancelled
         | FailureKind::CrashLoop => refuse(failure),
     }
 }

@@ -70,6 +70,16 @@ impl UseCases for Guarded {
         .await
     }
 
+    async fn cancel_task(&self, caller: &Caller, asked: TaskRequest) -> Result<StoredTask, Refusal> {
+        let found = self.use_cases.get_task(caller, asked.task).await;
+        let named = named::task(&asked, found.as_ref().ok().map(|stored| stored.task.spec.cluster.id));
+        self.mutation(caller, Call::CancelTask, named, |this, caller| async move {
+            permit_found(&caller, Call::CancelTask, asked.task, found)?;
+            this.use_cases.cancel_task(&caller, asked).await
+        })
+        .await
+    }
+
     async fn give_up_task(&self, caller: &Caller, asked: TaskRequest) -> Result<StoredTask, Refusal> {
         let found = self.use_cases.get_task(caller, asked.task).await;
         let named = named::task(&asked, found.as_ref().ok().map(|stored| stored.task.spec.cluster.id));

@@ -4,8 +4,8 @@ use axum::body::Body;
 use http::Request;
 use obsteward::config::TaskShape;
 use obsteward::domain::decide::{Input, Learned};
-use obsteward::domain::event::{Failure, FailureKind};
-use obsteward::domain::ids::SubtaskId;
+use obsteward::domain::event::{Failure, FailureKind, Verb};
+use obsteward::domain::ids::{Principal, SubtaskId};
 use obsteward::domain::status::StopType;
 use obsteward::store::Store;
 use serde_json::{Value, json};
@@ -109,6 +109,27 @@ async fn a_subtask_is_run_again_with_its_task_and_only_when_it_failed() {
     assert_eq!((answer.status.as_u16(), &answer.body["data"]["id"]), (200, &json!(prepare.get())));
     let head = fixture.store.log().last().unwrap().revision;
     assert!(fixture.last_call().contains(&format!("if_revision: Some({head:?})")), "{}", fixture.last_call());
+}
+
+#[tokio::test]
+async fn a_subtask_is_cancelled_with_its_task_and_only_while_it_runs() {
+    let fixture = Fixture::new().await;
+    let stored = fixture.use_cases.accept(StopType::Process).await;
+    let named = |name: &str| stored.task.subtasks.iter().find(|one| one.spec.name == name).unwrap().spec.id;
+    let (prepare, stop) = (named("Prepare stop observer"), named("Stop server"));
+    let cancel = |id: SubtaskId| format!("/api/v2/tasks/instances/{SAMPLE_TASK}/subtasks/{id}/cancel");
+    let refused = fixture.post(&cancel(stop)).await;
+    assert_eq!((refused.status.as_u16(), refused.reason()), (409, "SUBTASK_NOT_RUNNING"));
+    assert_eq!(refused.body["error"]["code"], 4007);
+    assert!(!fixture.last_call().contains("TaskRequest"), "nothing was asked");
+    let answer = fixture.post(&cancel(prepare)).await;
+    assert_eq!((answer.status.as_u16(), answer.body.get("data")), (200, None), "{}", answer.body);
+    let head = fixture.store.log().last().unwrap().revision;
+    assert!(fixture.last_call().contains(&format!("if_revision: Some({head:?})")), "{}", fixture.last_call());
+    let (verb, principal) = (Verb::Cancel, Principal::new("anna"));
+    let asked = Input::Requested { verb, principal, if_revision: None, expire_time: None };
+    fixture.store.decide(task_id(SAMPLE_TASK), asked);
+    assert_eq!(fixture.post(&cancel(prepare)).await.reason(), "SUBTASK_NOT_RUNNING", "it was told to end already");
 }
 
 #[tokio::test]

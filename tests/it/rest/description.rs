@@ -6,6 +6,7 @@ use axum::body::Body;
 use http::Request;
 use obsteward::api::rest::{Method, OPENAPI, ROUTES};
 use obsteward::config::TaskShape;
+use obsteward::domain::event::SubtaskState;
 use obsteward::domain::status::StopType;
 use serde_json::Value;
 
@@ -142,11 +143,13 @@ async fn answers_of_every_operation_fit_their_schemas() {
     let v4 = Fixture::with(|config| config.task_shape = TaskShape::V4).await;
     let mut answered = BTreeSet::new();
     for fixture in [&legacy, &v4] {
-        fixture.use_cases.accept(StopType::Process).await;
+        let sample = fixture.use_cases.accept(StopType::Process).await.task;
+        let running = sample.subtasks.iter().find(|one| one.state == SubtaskState::Running).unwrap().spec.id;
         for route in ROUTES {
             let path = route
                 .path
                 .replace("{taskInstanceId}", &SAMPLE_TASK.to_string())
+                .replace("{subtaskInstanceId}/cancel", &format!("{running}/cancel"))
                 .replace("{subtaskInstanceId}", &SAMPLE_SUBTASK.to_string())
                 .replace("{serverId}", "2")
                 .replace("{zoneName}", "zone1")

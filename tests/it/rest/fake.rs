@@ -176,6 +176,11 @@ impl UseCases for RestUseCases {
         self.task(asked.task).await
     }
 
+    async fn cancel_task(&self, caller: &Caller, asked: TaskRequest) -> Result<StoredTask, Refusal> {
+        self.admit(caller, format!("{asked:?}"))?;
+        self.task(asked.task).await
+    }
+
     async fn give_up_task(&self, caller: &Caller, asked: TaskRequest) -> Result<StoredTask, Refusal> {
         self.admit(caller, format!("{asked:?}"))?;
         self.task(asked.task).await

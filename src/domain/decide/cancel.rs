@@ -1,0 +1,75 @@
+//! The end that a person asks for while the task runs: the running subtask is told to end, ends, and the task with it.
+//!
+//! A cancelled task rests as CANCELLED, so that a person can retry it or give it up. One that changed nothing closes as
+//! REFUSED, as it does at every other end: there is nothing to go on with and nothing to look at, so its cluster is freed.
+
+use super::{Learned, another_runs, fail, horizon_passed, moved, running};
+use crate::clock::Timestamp;
+use crate::domain::event::{
+    EventKind, Failure, FailureKind, IntentOutcome, SubtaskOperation, SubtaskState, TaskOperation, TaskState, Verb,
+};
+use crate::domain::ids::{Principal, SubtaskId};
+use crate::domain::refusal::Refusal;
+use crate::domain::task::Task;
+
+/// A person asks for it: everything that runs is told to end.
+pub(super) fn asked(task: &Task, principal: Principal) -> Vec<EventKind> {
+    let mut events = vec![EventKind::VerbRequested { verb: Verb::Cancel, principal, expire_time: None }];
+    let runs = task.subtasks.iter().filter(|subtask| subtask.state == SubtaskState::Running);
+    events.extend(runs.filter_map(|subtask| {
+        moved(task, subtask.spec.id, SubtaskState::Canceling, |change| change.operation = SubtaskOperation::Cancel)
+    }));
+    let (from, to, operation) = (task.state, TaskState::Canceling, TaskOperation::Cancel);
+    events.push(EventKind::TaskMoved { from, to, operation, error: None });
+    events
+}
+
+/// A subtask that was told to end does. `looked`: a look that was made when nothing could happen any more found what it
+/// tried not done; otherwise what is open stays open.
+pub(super) fn ended(
+    task: &Task,
+    id: SubtaskId,
+    looked: bool,
+    waited_for: &str,
+    now: Timestamp,
+) -> Result<Vec<EventKind>, Refusal> {
+    let name = running(task, id)?;
+    if task.state != TaskState::Canceling {
+        return Err(Refusal::SubtaskNotRunning { task: task.spec.id, subtask: id });
+    }
+    horizon_passed(task, id, now)?;
+    let open = if looked { IntentOutcome::Void } else { IntentOutcome::Unknown };
+    let by = asked_by(task);
+    let failure = Failure::new(
+        FailureKind::Cancelled,
+        "CANCELLED",
+        format!(
+            "{name} was cancelled by {by} while it waited for {waited_for}; retry the task, or ask for another when it is closed"
+        ),
+    );
+    let failure = failure.with("subtask", &name).with("principal", by).with("waited_for", waited_for);
+    Ok(fail(task, id, failure, Learned::default(), open))
+}
+
+/// The end of a task whose step `last` succeeded before its cancellation could end it; `None` while others still end.
+pub(super) fn outrun(task: &Task, last: SubtaskId, rests: bool) -> Option<EventKind> {
+    if another_runs(task, last) {
+        return None;
+    }
+    let to = if rests { TaskState::Cancelled } else { TaskState::Refused };
+    let by = asked_by(task);
+    let name = task.subtask(last).map(|subtask| subtask.spec.name.clone()).unwrap_or_default();
+    let failure = Failure::new(
+        FailureKind::Cancelled,
+        "CANCELLED",
+        format!("the task was cancelled by {by}; {name} still succeeded, and nothing behind it was begun"),
+    );
+    // What a parallel branch failed with says more.
+    let failed = task.subtasks.iter().find_map(|subtask| subtask.error.clone().filter(|_| subtask.spec.id != last));
+    let error = failed.unwrap_or_else(|| failure.with("subtask", &name).with("principal", by));
+    Some(EventKind::TaskMoved { from: task.state, to, operation: TaskOperation::Cancel, error: Some(error) })
+}
+
+fn asked_by(task: &Task) -> String {
+    task.cancelled_by.as_ref().map(ToString::to_string).unwrap_or_default()
+}

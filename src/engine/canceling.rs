@@ -1,0 +1,126 @@
+//! The end of a step whose task is being cancelled: nothing new is begun, and what was tried is looked at first, as at any
+//! other end. A step that is found to have reached its end has won the race.
+
+use crate::clock::Timestamp;
+use crate::domain::decide::Input;
+use crate::domain::event::IntentOutcome;
+use crate::engine::executor::{Executor, HORIZON_PAUSE, LetGo};
+use crate::engine::step::{Look, ProgressReport, Step, StepContext};
+use crate::engine::waiting::Unreadable;
+
+/// Whether the step was looked at since its last effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sight {
+    /// It was, or there was none.
+    Had,
+    /// A look is still to come: behind a statement or a signal no step ends without one.
+    Owed,
+}
+
+impl Sight {
+    /// When a process begins with a step: what this execution has tried may have been left by an earlier owner.
+    pub(super) fn at_begin(context: &StepContext) -> Self {
+        let run_time = context.this().map_or(1, |subtask| subtask.run_time);
+        let mut mine = context.task.intents.iter().filter(|intent| intent.subtask == context.subtask);
+        let tried = mine.any(|intent| match intent.outcome {
+            None | Some(IntentOutcome::Unknown) => true,
+            Some(IntentOutcome::Done) => intent.run_time == run_time,
+            Some(IntentOutcome::Refused | IntentOutcome::Void) => false,
+        });
+        if tried { Self::Owed } else { Self::Had }
+    }
+}
+
+/// What a look of a cancelled step said.
+enum Seen {
+    /// Nothing had to be looked at, or it is not reached, and nothing that was tried can still change that.
+    NotReached,
+    /// Not reached, and a request may still take effect until then.
+    NotYet(Timestamp),
+    /// Not known.
+    Unread,
+}
+
+impl Executor {
+    /// Ends a subtask that was told to. Without an effect in the open that is at once; with one it is when that is seen to
+    /// have happened, or when it no longer can.
+    pub(super) async fn end_cancelled(
+        &self,
+        step: &dyn Step,
+        context: &mut StepContext,
+        mut sight: Sight,
+        waited_for: &str,
+    ) -> Result<(), LetGo> {
+        let by = context.task.cancelled_by.as_ref().map(ToString::to_string).unwrap_or_default();
+        context.log(format!("cancelled by {by} while waiting for {waited_for}"));
+        context.last_look = false;
+        let mut unreadable: Option<Unreadable> = None;
+        loop {
+            if self.shutdown.is_cancelled() {
+                return Err(LetGo::ShuttingDown);
+            }
+            context.task = self.current().await;
+            let until = context.task.horizon(Some(context.subtask)).filter(|until| *until > self.clock.now());
+            let mut pause = HORIZON_PAUSE;
+            let seen = if sight == Sight::Owed || context.has_open_effect() {
+                match step.look(context).await {
+                    Look::Reached { already_so, learned, writes } => {
+                        let (subtask, executor) = (context.subtask, self.name.clone());
+                        let input = Input::StepSucceeded { subtask, already_so, learned, executor };
+                        return self.end(context, input, writes).await.map(drop);
+                    }
+                    Look::Happened { message } => {
+                        self.settle(context, &message).await?;
+                        sight = Sight::Had;
+                        continue;
+                    }
+                    // Nothing is begun any more. Only what is seen behind the horizon stays as it is seen.
+                    Look::Needed { .. } | Look::Wait { .. } | Look::Refuse { .. } => {
+                        sight = Sight::Had;
+                        unreadable = None;
+                        until.map_or(Seen::NotReached, Seen::NotYet)
+                    }
+                    Look::Unreadable { failure } => {
+                        let state = unreadable.get_or_insert_with(Unreadable::begin);
+                        context.log(format!("could not look: {}", failure.message));
+                        if state.lasted() > step.read_patience() {
+                            sight = Sight::Had;
+                        }
+                        pause = state.next_pause();
+                        Seen::Unread
+                    }
+                }
+            } else {
+                Seen::NotReached
+            };
+            let wait = match (seen, sight) {
+                (Seen::NotYet(until), _) => Some(until),
+                (Seen::Unread, Sight::Owed) => None,
+                (seen @ (Seen::NotReached | Seen::Unread), _) => {
+                    let (subtask, waited_for) = (context.subtask, waited_for.to_owned());
+                    // What could not be looked at stays open, only it can no longer happen later.
+                    let looked = matches!(seen, Seen::NotReached);
+                    match self.try_end(context, Input::StepCancelled { subtask, looked, waited_for }).await? {
+                        None => return Ok(()),
+                        Some(until) => Some(until),
+                    }
+                }
+            };
+            let (message, deadline) = match wait {
+                Some(until) => (
+                    format!("cancelled, waits until {until}, when a request that was sent can no longer take effect"),
+                    until,
+                ),
+                None => (
+                    "cancelled, waits for a look at what was sent".to_owned(),
+                    self.clock.now().plus(step.read_patience()),
+                ),
+            };
+            self.note(context, ProgressReport::uncounted(message), deadline);
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.shutdown.cancelled() => {}
+            }
+        }
+    }
+}
