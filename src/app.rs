@@ -219,6 +219,7 @@ impl App {
                 grace: config.stop.grace(),
                 leader_wait: Duration::from_secs(config.stop.leader_wait_seconds),
                 reading: Duration::from_secs(config.stop.reading_seconds),
+                freeze: config.stop.freeze(),
             },
         };
         let (engine_thread, runtime) = EngineThread::start()?;

@@ -338,6 +338,8 @@ pub struct StopConfig {
     pub leader_wait_seconds: u64,
     /// Seconds that one whole reading of a cluster may take before it counts as not answering.
     pub reading_seconds: u64,
+    /// Seconds that a freeze before a stop may take, 1 to 500.
+    pub freeze_seconds: u64,
     /// Seconds that STOP SERVER may take, 1 to 3600; a task that does not know what became of it waits so long and longer.
     pub effect_timeout_seconds: u64,
 }
@@ -351,6 +353,7 @@ impl Default for StopConfig {
             grace_seconds: 30,
             leader_wait_seconds: 300,
             reading_seconds: 20,
+            freeze_seconds: 300,
             effect_timeout_seconds: 60,
         }
     }
@@ -391,6 +394,11 @@ impl StopConfig {
     /// `ob_query_timeout` of STOP SERVER.
     pub fn effect_timeout(&self) -> Duration {
         Duration::from_secs(self.effect_timeout_seconds.clamp(1, 3600))
+    }
+
+    /// For a freeze before a stop: with the wait for the gate, less than the gap after which a stop has to be consented to anew.
+    pub fn freeze(&self) -> Duration {
+        Duration::from_secs(self.freeze_seconds.clamp(1, 500))
     }
 
     /// Between SIGTERM and SIGKILL.

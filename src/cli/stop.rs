@@ -59,6 +59,9 @@ pub struct StopArgs {
     /// What is stopped: the service and then the process, or only the service
     #[arg(long = "type", value_enum, default_value_t = Kind::Process)]
     kind: Kind,
+    /// Freeze the server (MINOR FREEZE) before its process is ended, so that it has less to replay when it comes back
+    #[arg(long)]
+    freeze: bool,
     /// The process is never ended later than this from now [default: the server's, two hours]
     #[arg(long, value_name = "DURATION", value_parser = times::parse_duration)]
     expire_in: Option<Duration>,
@@ -197,6 +200,7 @@ fn stop_request(args: &StopArgs, plan: &v1::StopPlan, clock: &Clock) -> v1::Stop
         // What the person was shown is what is stopped, or nothing.
         expected_server: plan.address.clone(),
         expire_time: args.expire_in.map(|expire_in| times::to_proto(clock.now().plus(expire_in))),
+        freeze_before_stop: args.freeze,
     }
 }
 
@@ -288,7 +292,8 @@ mod tests {
         let id = "6a1b3c1e-52a7-4b6c-9f6b-0d4d0e0a8f11";
         let request = stop_request(&args(&format!("ob 2 --request-id {id}")), &plan(), &Clock::system());
         assert_eq!((request.request_id.as_str(), request.expire_time), (id, None));
-        assert_eq!(request.r#type(), v1::StopType::Process);
+        assert_eq!((request.r#type(), request.freeze_before_stop), (v1::StopType::Process, false));
+        assert!(stop_request(&args("ob 2 --freeze"), &plan(), &Clock::system()).freeze_before_stop);
     }
 
     #[test]

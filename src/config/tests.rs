@@ -44,6 +44,7 @@ const SETTINGS: &[(&str, &[&str])] = &[
             "grace_seconds",
             "leader_wait_seconds",
             "reading_seconds",
+            "freeze_seconds",
             "effect_timeout_seconds",
         ],
     ),

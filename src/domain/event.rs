@@ -260,6 +260,8 @@ pub struct TaskSpec {
     pub accepted_risks: Vec<Risk>,
     /// Kind of stop.
     pub stop_type: StopType,
+    /// Whether the server is frozen before its process is ended.
+    pub freeze_before_stop: bool,
     /// Its graph.
     pub graph: Graph,
     /// First values of the context.

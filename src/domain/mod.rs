@@ -6,6 +6,7 @@ pub mod decide;
 pub mod edges;
 pub mod effect;
 pub mod event;
+pub mod freeze;
 pub mod gate;
 pub mod graph;
 pub mod host;

@@ -29,7 +29,8 @@ pub enum Statement {
         /// Its zone.
         zone: ZoneName,
     },
-    /// MINOR FREEZE of one server, so that it has less to replay when it comes back.
+    /// MINOR FREEZE of one server, so that it has less to replay when it comes back. Without TENANT it is of every tenant
+    /// there, sys and META included.
     MinorFreeze {
         /// The server.
         addr: ServerAddr,

@@ -4,6 +4,7 @@ use super::error::ClusterError;
 use super::facts::known_or_why;
 use super::row::TextRow;
 use super::session::Session;
+use crate::domain::freeze::{Position, Replica};
 use crate::domain::ids::ServerAddr;
 use crate::domain::reading::member_list;
 use crate::domain::reading::{Fact, LogReplica, LogStreamReading, Role, Unreadable};
@@ -115,18 +116,45 @@ pub async fn leaders_in(session: &mut Session, view: &'static str, addr: &Server
     Ok(count)
 }
 
-/// The smallest `checkpoint_scn` of a server's log streams.
-pub async fn checkpoint_scn(session: &mut Session, addr: &ServerAddr) -> Result<Option<u64>, ClusterError> {
-    let sql = "SELECT svr_ip, svr_port, checkpoint_scn FROM oceanbase.__all_virtual_ls_info";
-    let rows = session.rows("__all_virtual_ls_info", sql).await?;
-    let mut least: Option<u64> = None;
-    for row in &rows {
+/// Every log stream of a server with its checkpoint. Which ones there are is asked of the locations, which are stored: a server
+/// that does not answer is missing in `__all_virtual_ls_info`, and must not look as if nothing was left to wait for.
+pub async fn checkpoints(session: &mut Session, addr: &ServerAddr) -> Result<Vec<Replica>, ClusterError> {
+    let sql = "SELECT TENANT_ID, LS_ID, SVR_IP, SVR_PORT FROM oceanbase.CDB_OB_LS_LOCATIONS";
+    let located = session.rows("CDB_OB_LS_LOCATIONS", sql).await?;
+    if located.is_empty() {
+        let message = "CDB_OB_LS_LOCATIONS shows no log stream in the whole cluster: look at it";
+        return Err(ClusterError::unreadable(message));
+    }
+    let sql = "SELECT tenant_id, ls_id, svr_ip, svr_port, checkpoint_scn, weak_read_scn \
+        FROM oceanbase.__all_virtual_ls_info";
+    let told = session.rows("__all_virtual_ls_info", sql).await?;
+    Ok(positions(&located, &told, addr)?)
+}
+
+fn positions(located: &[TextRow], told: &[TextRow], addr: &ServerAddr) -> Fact<Vec<Replica>> {
+    let mut replicas: Vec<Replica> = Vec::new();
+    for row in located {
         if row.addr()? == *addr {
-            let scn: u64 = row.parse("checkpoint_scn")?;
-            least = Some(least.map_or(scn, |least| least.min(scn)));
+            let (tenant_id, ls_id) = (row.parse("TENANT_ID")?, row.parse("LS_ID")?);
+            let position = Err(Unreadable::new("__all_virtual_ls_info does not show it"));
+            replicas.push(Replica { tenant_id, ls_id, position });
         }
     }
-    Ok(least)
+    for row in told {
+        if row.addr()? != *addr {
+            continue;
+        }
+        let (tenant_id, ls_id) = (row.parse("tenant_id")?, row.parse("ls_id")?);
+        let position = row.parse("checkpoint_scn").and_then(|checkpoint_scn| {
+            let applied_scn = row.parse("weak_read_scn")?;
+            Ok(Position { checkpoint_scn, applied_scn })
+        });
+        match replicas.iter_mut().find(|replica| replica.tenant_id == tenant_id && replica.ls_id == ls_id) {
+            Some(replica) => replica.position = position,
+            None => replicas.push(Replica { tenant_id, ls_id, position }),
+        }
+    }
+    Ok(replicas)
 }
 
 #[cfg(test)]
@@ -175,5 +203,23 @@ mod tests {
     fn an_odd_address_is_not_dropped() {
         let log_streams = group(&[row("1", Some("nowhere"), "LEADER")]).unwrap();
         assert_eq!(log_streams[0].unreadable.len(), 1);
+    }
+    #[test]
+    fn a_log_stream_that_is_not_shown_is_not_forgotten() {
+        let at = |ip, ls| {
+            [("tenant_id", Some("1002")), ("ls_id", Some(ls)), ("svr_ip", Some(ip)), ("svr_port", Some("2882"))]
+        };
+        let located =
+            [("10.0.0.1", "1"), ("10.0.0.1", "1001"), ("10.0.0.2", "1")].map(|(ip, ls)| TextRow::of(&at(ip, ls)));
+        let scns = [("checkpoint_scn", Some("7")), ("weak_read_scn", Some("9"))];
+        let told = [("10.0.0.1", "1"), ("10.0.0.1", "1003"), ("10.0.0.2", "1")]
+            .map(|(ip, ls)| TextRow::of(&[&at(ip, ls)[..], &scns[..]].concat()));
+        let found = positions(&located, &told, &"10.0.0.1:2882".parse().unwrap()).unwrap();
+        let shown: Vec<(i64, bool)> = found.iter().map(|replica| (replica.ls_id, replica.position.is_ok())).collect();
+        assert_eq!(shown, [(1, true), (1001, false), (1003, true)]);
+        assert_eq!(found[0].position, Ok(Position { checkpoint_scn: 7, applied_scn: 9 }));
+        let without = TextRow::of(&[&at("10.0.0.1", "1")[..], &scns[..1]].concat());
+        let found = positions(&located, &[without], &"10.0.0.1:2882".parse().unwrap()).unwrap();
+        assert!(found.iter().all(|replica| replica.position.is_err()), "{found:?}");
     }
 }

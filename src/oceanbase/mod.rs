@@ -40,6 +40,7 @@ pub use crate::domain::gate::LeaderCount;
 
 use crate::clock::Clock;
 use crate::domain::effect::{EffectOutcome, Permit};
+use crate::domain::freeze;
 use crate::domain::ids::{ClusterIdentity, ServerAddr, ZoneName};
 use crate::domain::reading::{ClusterReading, ServerReading};
 
@@ -143,9 +144,8 @@ pub trait ClusterReader: Send {
     /// How long after it was sent an effect can still happen in this cluster, by its parameters now.
     async fn horizon(&mut self) -> Result<Duration, ClusterError>;
 
-    /// The smallest `checkpoint_scn` of the log streams on a server: MINOR FREEZE is done when it has passed the moment at
-    /// which it was asked for. `None`: no log stream there.
-    async fn checkpoint_scn(&mut self, addr: &ServerAddr) -> Result<Option<u64>, ClusterError>;
+    /// The log streams of a server with their checkpoints, by which a MINOR FREEZE of it is verified.
+    async fn checkpoints(&mut self, addr: &ServerAddr) -> Result<Vec<freeze::Replica>, ClusterError>;
 }
 
 /// A session for one effect.

@@ -8,6 +8,7 @@ use super::error::{ClusterError, ErrorClass};
 use super::session::{Proven, Session};
 use super::{ClusterReader, EffectTimes, facts, log_streams, views};
 use crate::clock::{Clock, Timestamp};
+use crate::domain::freeze;
 use crate::domain::gate::LeaderCount;
 use crate::domain::ids::{ClusterIdentity, ServerAddr, ZoneName};
 use crate::domain::reading::{ClusterReading, Facts, Parameters, ServerReading, TenantReading, ZoneReading};
@@ -147,7 +148,7 @@ impl ClusterReader for MysqlReader {
         Ok(self.times.horizon(parameters.internal_sql_execute_timeout?))
     }
 
-    async fn checkpoint_scn(&mut self, addr: &ServerAddr) -> Result<Option<u64>, ClusterError> {
-        log_streams::checkpoint_scn(&mut self.proven.session, addr).await
+    async fn checkpoints(&mut self, addr: &ServerAddr) -> Result<Vec<freeze::Replica>, ClusterError> {
+        log_streams::checkpoints(&mut self.proven.session, addr).await
     }
 }

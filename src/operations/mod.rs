@@ -27,6 +27,8 @@ pub struct Pace {
     pub leader_wait: Duration,
     /// How long one whole reading of a cluster may take.
     pub reading: Duration,
+    /// How long a freeze before a stop may take.
+    pub freeze: Duration,
 }
 
 impl Default for Pace {
@@ -38,6 +40,7 @@ impl Default for Pace {
             grace: Duration::from_secs(30),
             leader_wait: Duration::from_secs(300),
             reading: Duration::from_secs(20),
+            freeze: Duration::from_secs(300),
         }
     }
 }

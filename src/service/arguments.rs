@@ -41,6 +41,8 @@ pub struct StopServer {
     pub accepted_risks: Vec<Risk>,
     /// Kind of stop.
     pub stop_type: StopType,
+    /// Whether the server is frozen before its process is ended; never with a stop of the service only.
+    pub freeze_before_stop: bool,
     /// For repeats.
     pub request_id: Option<Uuid>,
     /// Whether, without a request id, an equal request of the same caller is answered with its open task (OCP's programs

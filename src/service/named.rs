@@ -71,12 +71,14 @@ pub(super) fn stop_server(asked: &StopServer) -> Named {
     let risks: Vec<&str> = asked.accepted_risks.iter().map(|risk| risk.as_str()).collect();
     let expected = asked.expected_server.map(|addr| addr.to_string()).unwrap_or_default();
     let expire = asked.expire_time.map(|at| at.as_micros().to_string()).unwrap_or_default();
+    // Only when it is asked for: the line of a request without it stays the one that earlier versions kept.
+    let freeze = if asked.freeze_before_stop { " freeze_before_stop=true" } else { "" };
     Named {
         target: format!("cluster {} server {}", asked.cluster, asked.server),
         cluster: Some(asked.cluster),
         task: None,
         arguments: format!(
-            "cluster_id={} server_id={} force={} accept_risks={} type={} expected_server={expected} expire_time={expire}",
+            "cluster_id={} server_id={} force={} accept_risks={} type={} expected_server={expected} expire_time={expire}{freeze}",
             asked.cluster,
             asked.server,
             asked.force,

@@ -179,6 +179,7 @@ impl Service {
             force: asked.force,
             accepted_risks: asked.accepted_risks.clone(),
             stop_type: asked.stop_type,
+            freeze_before_stop: asked.freeze_before_stop,
             graph,
             context,
             lists: vec![(key::SERVER_IDS.to_owned(), vec![asked.server.to_string()])],
@@ -289,6 +290,7 @@ fn is_repeat(caller: &Caller, asked: &StopServer, spec: &TaskSpec) -> bool {
         && spec.force == asked.force
         && spec.accepted_risks == asked.accepted_risks
         && spec.stop_type == asked.stop_type
+        && spec.freeze_before_stop == asked.freeze_before_stop
 }
 
 fn refused(target: &Target, process: ProcessFinding, stop_type: StopType) -> Option<Refusal> {

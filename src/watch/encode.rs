@@ -75,6 +75,7 @@ pub(super) fn of_task(task: &Task) -> v1::Task {
         warnings: task.warnings.iter().map(|(code, message)| format!("{code}: {message}")).collect(),
         stop_type: stop_type(spec.stop_type).into(),
         resting_since: task.resting_since.filter(|_| task.state.phase() == Phase::AtRest).map(timestamp),
+        freeze_before_stop: spec.freeze_before_stop,
     }
 }
 

@@ -92,6 +92,7 @@ async fn a_stop_is_translated_both_ways_and_traced() {
         request_id: "123e4567-e89b-42d3-a456-426614174000".to_owned(),
         expected_server: "10.0.0.2:2882".to_owned(),
         expire_time: Some(prost_types::Timestamp { seconds: 7, nanos: 8_000 }),
+        freeze_before_stop: false,
     });
     // Claimed, and not believed: the fake use cases check that the caller stays anonymous.
     request.metadata_mut().insert("obsteward-principal", "admin".parse().unwrap());
@@ -106,7 +107,7 @@ async fn a_stop_is_translated_both_ways_and_traced() {
     assert_eq!(
         fixture.last_call(),
         "StopServer { cluster: ClusterId(1), server: ServerId(7), force: true, accepted_risks: [QuorumLoss, \
-         ClusterUnreachable], stop_type: Service, request_id: Some(123e4567-e89b-42d3-a456-426614174000), \
+         ClusterUnreachable], stop_type: Service, freeze_before_stop: false, request_id: Some(123e4567-e89b-42d3-a456-426614174000), \
          repeat_by_arguments: false, expected_server: Some(ServerAddr { ip: 10.0.0.2, rpc_port: 2882 }), expire_time: \
          Some(Timestamp(7000008)) }"
     );
@@ -114,7 +115,7 @@ async fn a_stop_is_translated_both_ways_and_traced() {
     fixture.refuse(Refusal::SingleServerCluster { cluster: cluster_id(1), server: ServerId::new(7).unwrap() });
     _ = fixture.servers().stop_server(request).await.unwrap_err();
     assert!(fixture.last_call().contains(
-        "stop_type: Process, request_id: None, repeat_by_arguments: false, expected_server: None, expire_time: None"
+        "stop_type: Process, freeze_before_stop: false, request_id: None, repeat_by_arguments: false, expected_server: None, expire_time: None"
     ));
 }
 

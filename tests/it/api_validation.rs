@@ -57,6 +57,7 @@ async fn servers() {
         "accept_risks[1]" <- |request| request.accept_risks = vec![1, 1];
         "type" <- |request| request.r#type = 3;
         "type" <- |request| request.r#type = -1;
+        "freeze_before_stop" <- |request| (request.freeze_before_stop, request.r#type) = (true, 2);
         "request_id" <- |request| request.request_id = "x".to_owned();
         "request_id" <- |request| request.request_id = "123e4567e89b42d3a456426614174000".to_owned();
         "request_id" <- |request| request.request_id = "00000000-0000-0000-0000-000000000000".to_owned();

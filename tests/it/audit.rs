@@ -28,6 +28,7 @@ fn stop(server: i64) -> StopServer {
         force: false,
         accepted_risks: Vec::new(),
         stop_type: StopType::Process,
+        freeze_before_stop: false,
         request_id: None,
         repeat_by_arguments: false,
         expected_server: None,
@@ -232,6 +233,7 @@ async fn a_stop_answers_the_task_as_committed_and_an_equal_request_the_open_task
     let others = [
         StopServer { force: true, ..repeat() },
         StopServer { stop_type: StopType::Service, ..repeat() },
+        StopServer { freeze_before_stop: true, ..repeat() },
         StopServer { server: ServerId::new(8).unwrap(), ..repeat() },
         StopServer { repeat_by_arguments: false, ..repeat() },
         StopServer { request_id: Some(Uuid::from_u128(9)), ..repeat() },

@@ -187,6 +187,32 @@ async fn a_crash_loop_rests() {
     bed.before.assert_only_stopped(&bed.sim, 2);
 }
 
+/// A process that dies between the intent of a freeze and its statement, or between the freeze and the end: the next one finds
+/// out how far it came, freezes once and ends the process once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_crash_around_a_freeze() {
+    // Permits: STOP SERVER, MINOR FREEZE, the end.
+    all(["2", "3"], |permit| async move {
+        let bed = Bed::registered().await;
+        let mut service = bed.serve(&[("OBSTEWARD_CRASH_AT_PERMIT", permit)]).await;
+        let request = bed.request(&service.clients).await;
+        let request = v1::StopServerRequest { freeze_before_stop: true, ..request };
+        let id = service.clients.stop_with(request).await.unwrap().id;
+        assert!(!service.ended().await.unwrap().success());
+        drop(service);
+        assert_eq!(bed.sim.recorded(Kind::MinorFreeze).len(), usize::from(permit == "3"));
+        assert!(is_alive(bed.before.pid(2)));
+        let service = bed.serve(&[]).await;
+        let task = service.clients.at_rest(id).await;
+        assert_eq!(task.state(), v1::TaskState::Successful, "crashed at permit {permit}: {task:#?}");
+        for kind in [Kind::MarkSet, Kind::MinorFreeze, Kind::ProcessEnded] {
+            assert_eq!(bed.sim.recorded(kind).len(), 1, "{kind:?}, crashed at permit {permit}");
+        }
+        bed.before.assert_others_live(&bed.sim, 2);
+    })
+    .await;
+}
+
 /// A task that lay still too long never ends the process by itself: neither when it was waiting at the gate, nor when the
 /// mark was still being set, nor after its consent has ended.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -165,6 +165,7 @@ impl Fixture {
             force: false,
             accepted_risks: Vec::new(),
             stop_type: StopType::Process,
+            freeze_before_stop: false,
             graph: Graph { operation: operation_name(), subtasks: subtasks.collect() },
             context: Vec::new(),
             lists: Vec::new(),

@@ -60,6 +60,7 @@ pub fn spec(task: TaskId, cluster: ClusterId) -> TaskSpec {
         force: false,
         accepted_risks: Vec::new(),
         stop_type: StopType::Process,
+        freeze_before_stop: false,
         graph: Graph {
             operation: OperationName { name: "Stop OB server".to_owned(), version: 1 },
             subtasks: subtasks.collect(),

@@ -27,6 +27,7 @@ mod fake_inventory;
 mod fake_store;
 mod fake_use_cases;
 mod force;
+mod freeze;
 mod grpcurl;
 mod guarded;
 mod layers;

@@ -99,6 +99,7 @@ fn stop(risks: &[Risk]) -> StopServer {
         force: false,
         accepted_risks: risks.to_vec(),
         stop_type: StopType::Process,
+        freeze_before_stop: false,
         request_id: None,
         repeat_by_arguments: false,
         expected_server: None,

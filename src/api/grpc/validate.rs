@@ -19,6 +19,9 @@ pub fn stop_server(request: v1::StopServerRequest) -> Result<StopServer, Refusal
     let server = fields.id("server_id", request.server_id, ServerId::new);
     let accepted_risks = risks(&mut fields, &request.accept_risks);
     let stop_type = stop_type(&mut fields, request.r#type);
+    if request.freeze_before_stop && stop_type == StopType::Service {
+        fields.wrong("freeze_before_stop", "needs a stop of the process, and type is STOP_TYPE_SERVICE: leave it out");
+    }
     let request_id = request_id(&mut fields, &request.request_id);
     let expected_server = fields.optional("expected_server", &request.expected_server);
     let expire_time = fields.moment("expire_time", request.expire_time);
@@ -30,6 +33,7 @@ pub fn stop_server(request: v1::StopServerRequest) -> Result<StopServer, Refusal
         force,
         accepted_risks,
         stop_type,
+        freeze_before_stop: request.freeze_before_stop,
         request_id,
         repeat_by_arguments: false,
         expected_server,

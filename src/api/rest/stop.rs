@@ -38,12 +38,14 @@ fn arguments(mut inputs: Inputs, headers: &HeaderMap, permitted: &[Risk]) -> Res
     let server = inputs.path_id("serverId", ServerId::new);
     let force = inputs.flag("force").unwrap_or(false);
     let stop_type = inputs.word("type", "STOP_PROCESS, STOP_SERVICE", |word| word.parse().ok());
-    if inputs.flag("freezeServer") == Some(true) {
+    let stop_type = stop_type.unwrap_or(StopType::Process);
+    let freeze_before_stop = inputs.flag("freezeServer").unwrap_or(false);
+    if freeze_before_stop && stop_type == StopType::Service {
         // Ignoring it would let the caller believe that the server was frozen.
         inputs.wrong(
             "freezeServer",
             true.into(),
-            "is not possible yet: run MINOR FREEZE first, and leave it out or false",
+            "is only possible with type STOP_PROCESS, which ends the process: leave it out or false",
         );
     }
     let accepted = inputs.words("acceptRisks", "QUORUM_LOSS, CLUSTER_UNREACHABLE", |word| word.parse::<Risk>().ok());
@@ -55,7 +57,8 @@ fn arguments(mut inputs: Inputs, headers: &HeaderMap, permitted: &[Risk]) -> Res
         server,
         force,
         accepted_risks: accepted,
-        stop_type: stop_type.unwrap_or(StopType::Process),
+        stop_type,
+        freeze_before_stop,
         request_id,
         repeat_by_arguments: request_id.is_none(),
         expected_server: None,

@@ -73,6 +73,7 @@ fn head(task: &v1::Task) -> Vec<(&'static str, String)> {
         .force
         .then(|| "force".to_owned())
         .into_iter()
+        .chain(task.freeze_before_stop.then(|| "freeze".to_owned()))
         .chain(task.accepted_risks.iter().map(|risk| format!("accepts {}", words::risk(*risk))))
         .collect();
     let verbs: Vec<_> = task.allowed_verbs.iter().map(|verb| words::verb(*verb)).collect();

@@ -5,6 +5,7 @@ pub mod assess;
 mod ways;
 
 pub use prepare::former_and_target;
+mod freeze;
 mod prepare;
 mod process;
 mod service;

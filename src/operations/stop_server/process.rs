@@ -1,5 +1,5 @@
-//! Stop observer process: arm, gate, fire. The agent identifies the process and gives a ticket; the gate is read; the ticket
-//! ends that process and no other, within seconds.
+//! Stop observer process: freeze when that was asked for, then arm, gate, fire. The agent identifies the process and gives a
+//! ticket; the gate is read; the ticket ends that process and no other, within seconds.
 //!
 //! Repeating it is safe: it looks for the process first, and a token runs once on the agent.
 
@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::freeze::{self, Freeze};
 use super::{ABSENT, REFUSED, UNKNOWN, key, ways};
 use crate::domain::decide::Learned;
 use crate::domain::effect::{EffectOutcome, Intent, Permit};
@@ -50,7 +51,8 @@ impl Step for StopProcess {
             Finding::Absent { evidence } => {
                 context.log(format!("no process: {evidence}"));
                 let strings = vec![(key::PROCESS_STATE.to_owned(), ABSENT.to_owned())];
-                let learned = Learned { strings, ..Learned::default() };
+                let warnings = freeze::not_frozen(context).into_iter().collect();
+                let learned = Learned { strings, warnings, ..Learned::default() };
                 Look::Reached { already_so: !context.tried(), learned, writes: Vec::new() }
             }
             Finding::HostUnreachable { reason } => self.host_unreachable(context, &target, reason).await,
@@ -94,7 +96,9 @@ impl StopProcess {
                 );
                 let learned = Learned {
                     strings: vec![(key::PROCESS_STATE.to_owned(), UNKNOWN.to_owned())],
-                    warnings: vec![("PROCESS_STATE_UNKNOWN".to_owned(), message)],
+                    warnings: std::iter::once(("PROCESS_STATE_UNKNOWN".to_owned(), message))
+                        .chain(freeze::not_frozen(context))
+                        .collect(),
                     overrides: recorded(&overridden, context),
                     ..Learned::default()
                 };
@@ -114,11 +118,11 @@ impl StopProcess {
         let deps = &self.0;
         let run_time = context.this().map_or(1, |subtask| subtask.run_time);
         let before = context.value(key::PROCESS_BEFORE).unwrap_or_default();
-        let attempts = context
-            .task
-            .intents
-            .iter()
-            .filter(|intent| intent.subtask == context.subtask && intent.run_time == run_time);
+        let intents = context.task.intents.iter();
+        let mut mine = intents.filter(|intent| intent.subtask == context.subtask && intent.run_time == run_time);
+        // The others are freezes.
+        let attempts = mine.clone().filter(|intent| intent.intent.irreversible);
+        let refused = context.refused.clone().filter(|_| mine.next_back().is_some_and(|last| last.intent.irreversible));
         // A retry is a person's consent to one process, the one that it found first; before that, to the one of Prepare.
         let description = describe(identity, target);
         let another = attempts.clone().find(|intent| intent.intent.description != description);
@@ -136,23 +140,27 @@ impl StopProcess {
             let code = if found.supervisor.is_some() { "SUPERVISED" } else { "SIGNAL_NOT_PERMITTED" };
             return ways::refuse(Failure::new(FailureKind::Refused, code, reason.clone()));
         }
+        let (waived, frozen) = match freeze::look(deps, context, target).await {
+            Freeze::Over { overrides, said } => (overrides, said),
+            Freeze::First(look) => return *look,
+        };
         let last_attempt = attempts.clone().next_back().map(|intent| intent.at);
         let outcomes: Vec<Option<IntentOutcome>> = attempts.map(|intent| intent.outcome).collect();
-        let turned_away = context.refused.as_ref().is_some_and(|(code, _)| code == NOT_YOUR_TURN);
+        let turned_away = refused.as_ref().is_some_and(|(code, _)| code == NOT_YOUR_TURN);
         if let (true, Some(at)) = (turned_away, last_attempt)
             && deps.clock.now().since(at) < TURN
         {
-            let words = context.refused.as_ref().map(|(_, message)| message.clone()).unwrap_or_default();
+            let words = refused.map(|(_, message)| message).unwrap_or_default();
             return Look::Wait { progress: ProgressReport::uncounted(words), again_in: deps.pace.poll };
         }
         if outcomes.len() >= if turned_away { MOST_TURNS } else { MOST_ATTEMPTS } {
-            let (code, message) = context.refused.clone().unwrap_or_else(|| {
+            let (code, message) = refused.unwrap_or_else(|| {
                 ("PROCESS_STILL_THERE".to_owned(), format!("{identity} was signalled and is still there"))
             });
             let message = format!("{message}; tried {} times, look at the host and retry", outcomes.len());
             return ways::refuse(Failure::new(FailureKind::Refused, &code, message));
         }
-        if let Some((code, message)) = &context.refused
+        if let Some((code, message)) = &refused
             && !passes(code)
         {
             return ways::refuse(Failure::new(FailureKind::Refused, code, message.clone()));
@@ -165,6 +173,9 @@ impl StopProcess {
                 None => return ways::unread(&error),
             },
         };
+        if let Some(said) = frozen {
+            context.log(said);
+        }
         let grace = deps.pace.grace;
         let intent = Intent {
             description,
@@ -187,7 +198,8 @@ impl StopProcess {
                 fence: context.fence,
             },
         };
-        Look::Needed { intent, overrides: recorded(&overridden, context), effect: Box::new(effect) }
+        let overrides = waived.into_iter().chain(recorded(&overridden, context)).collect();
+        Look::Needed { intent, overrides, effect: Box::new(effect) }
     }
 
     async fn gate_now(&self, context: &StepContext, target: &Target) -> Result<Gate, ClusterError> {
@@ -206,7 +218,7 @@ impl StopProcess {
             return Look::Wait { progress: ProgressReport::uncounted("the gate"), again_in: self.0.pace.poll };
         };
         let waited = self.0.clock.now().since(context.began_at);
-        if may_open && waited < self.0.pace.gate {
+        if may_open && waited < self.0.pace.gate + freeze::budget(&self.0, context) {
             let progress = ProgressReport::uncounted(format!("the gate is closed: {reason}"));
             return Look::Wait { progress, again_in: self.0.pace.poll };
         }

@@ -87,6 +87,7 @@ pub fn sample_spec(stop_type: StopType) -> TaskSpec {
         force: false,
         accepted_risks: Vec::new(),
         stop_type,
+        freeze_before_stop: false,
         graph: stop_server::graph(stop_type, SAMPLE_SUBTASK, second * 10, second * 300).unwrap(),
         context: vec![
             text("cluster_id", "20"),

@@ -43,8 +43,9 @@ const STOPS: &[Case] = &[
     ),
     ("/servers/3/stop?type=STOP", JSON, r#"{"type":"HALT"}"#, 400, "INVALID_ARGUMENT", &["type", "type"]),
     ("/servers/3/stop?type=STOP_PROCESS", JSON, r#"{"type":"STOP_SERVICE"}"#, 400, "INVALID_ARGUMENT", &["type"]),
-    ("/servers/3/stop", JSON, r#"{"freezeServer":true}"#, 400, "INVALID_ARGUMENT", &["freezeServer"]),
-    ("/servers/3/stop?freezeServer=true", JSON, "", 400, "INVALID_ARGUMENT", &["freezeServer"]),
+    ("/servers/3/stop", JSON, r#"{"freezeServer":true}"#, 200, "", &[]),
+    ("/servers/3/stop?freezeServer=true&type=STOP_PROCESS", JSON, "", 200, "", &[]),
+    ("/servers/3/stop?type=STOP_SERVICE", JSON, r#"{"freezeServer":true}"#, 400, "INVALID_ARGUMENT", &["freezeServer"]),
     ("/servers/3/stop", JSON, r#"{"acceptRisks":"QUORUM_LOSS"}"#, 400, "INVALID_ARGUMENT", &["acceptRisks"]),
     (
         "/servers/3/stop",
@@ -123,13 +124,16 @@ async fn parameters_reach_the_use_case() {
     assert_eq!(
         fixture.last_call(),
         "StopServer { cluster: ClusterId(20), server: ServerId(3), force: true, accepted_risks: [QuorumLoss], \
-         stop_type: Service, request_id: None, repeat_by_arguments: true, expected_server: None, expire_time: None }"
+         stop_type: Service, freeze_before_stop: false, request_id: None, repeat_by_arguments: true, expected_server: None, expire_time: None }"
     );
     let key = "123e4567-e89b-42d3-a456-426614174000";
     let stop = |key: &str| Request::post(STOP).header("idempotency-key", key).body(Body::empty()).unwrap();
     assert_eq!(fixture.ask(stop(key)).await.status, 200);
-    let kept = format!("stop_type: Process, request_id: Some({key}), repeat_by_arguments: false");
+    let kept =
+        format!("stop_type: Process, freeze_before_stop: false, request_id: Some({key}), repeat_by_arguments: false");
     assert!(fixture.last_call().contains(&kept), "{}", fixture.last_call());
+    fixture.post_json(STOP, r#"{"freezeServer":true}"#).await;
+    assert!(fixture.last_call().contains("freeze_before_stop: true"), "{}", fixture.last_call());
     for wrong in ["7", "00000000-0000-0000-0000-000000000000", "123e4567e89b42d3a456426614174000"] {
         let answer = fixture.ask(stop(wrong)).await;
         assert_eq!(fields(&answer), ["Idempotency-Key"], "{wrong}");

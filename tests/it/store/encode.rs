@@ -126,6 +126,16 @@ fn stored_events_keep_their_bytes_and_their_meaning() {
     assert_eq!(events_from_bytes(&events_to_bytes(&log)).unwrap(), log);
 }
 
+/// The golden bytes are of a version that knew no freeze, and fold to a task without one.
+#[test]
+fn a_freeze_before_the_stop_is_kept() {
+    let mut created = spec(100, 1);
+    created.freeze_before_stop = true;
+    let event = Event { at: at(0), kind: EventKind::Created(Box::new(created)) };
+    assert_eq!(event_from_bytes(&event_to_bytes(&event)).unwrap(), event);
+    assert!(!Task::fold(&[log()[0].clone()]).unwrap().spec.freeze_before_stop);
+}
+
 #[test]
 fn what_does_not_decode_is_damage_and_never_a_default() {
     let damaged = |bytes: &[u8], part: &str| match event_from_bytes(bytes) {

@@ -84,6 +84,7 @@ pub fn spec(id: i64, cluster: i64) -> TaskSpec {
         force: false,
         accepted_risks: Vec::new(),
         stop_type: StopType::Process,
+        freeze_before_stop: false,
         graph: Graph {
             operation: OperationName { name: "Stop OB server".to_owned(), version: 1 },
             subtasks: vec![subtask(1, vec![]), subtask(2, vec![first])],

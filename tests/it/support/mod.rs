@@ -10,6 +10,7 @@ pub mod program;
 pub mod refusal;
 pub mod rest_client;
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -240,6 +241,7 @@ pub struct Stage {
 
 /// A service in this process.
 struct Running {
+    rest: Option<SocketAddr>,
     shutdown: CancellationToken,
     task: tokio::task::JoinHandle<Result<(), AppError>>,
 }
@@ -275,7 +277,7 @@ impl Stage {
     }
 
     pub async fn end_service(&mut self) {
-        if let Some(Running { shutdown, task }) = self.service.take() {
+        if let Some(Running { shutdown, task, .. }) = self.service.take() {
             shutdown.cancel();
             task.await.unwrap().unwrap();
         }
@@ -290,6 +292,12 @@ impl Stage {
 
     pub fn info(&self, sim_id: i64) -> SimServerInfo {
         self.sim.server(sim_id).unwrap()
+    }
+
+    /// A client of the gateway; the configuration must name an address for it.
+    pub fn rest(&self) -> rest_client::RestClient {
+        let address = self.service.as_ref().and_then(|running| running.rest);
+        rest_client::RestClient::of(address.expect("the service has no gateway"))
     }
 
     /// A request that stops a simulated server.
@@ -315,10 +323,10 @@ impl Stage {
 
 async fn start(config: &Config, clock: &Clock) -> (Running, Clients) {
     let app = App::build(config, clock.clone()).await.unwrap();
-    let clients = Clients::of(app.address());
+    let (clients, rest) = (Clients::of(app.address()), app.rest_address());
     let shutdown = CancellationToken::new();
     let task = tokio::spawn(app.run(shutdown.clone()));
-    (Running { shutdown, task }, clients)
+    (Running { rest, shutdown, task }, clients)
 }
 
 /// Whether an event begins the subtask of this name.

@@ -1,0 +1,181 @@
+//! The freeze before the process is ended: MINOR FREEZE of the target, so that it has less to replay when it comes back,
+//! verified by the checkpoints of its log streams. It has a budget of its own and comes before anything is armed.
+//!
+//! Repeating it is safe: a server that is frozen once more writes out the little that came since.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::ways;
+use crate::domain::effect::{EffectOutcome, Intent, Permit};
+use crate::domain::event::{Failure, FailureKind, IntentOutcome, Override};
+use crate::domain::freeze::FreezeProgress;
+use crate::domain::status::Risk;
+use crate::domain::task::RecordedIntent;
+use crate::engine::{Look, PreparedEffect, ProgressReport, StepContext};
+use crate::inventory::Target;
+use crate::oceanbase::{Avoid, ClusterError, EffectSession, ErrorClass, Statement};
+use crate::operations::Deps;
+
+/// How often the statement is sent in one execution when its outcome stays unknown.
+const MOST_ATTEMPTS: usize = 3;
+
+/// What a freeze means for the end of the process.
+pub(super) enum Freeze {
+    /// Nothing is left to do: not asked for, done, or its failure is overridden.
+    Over {
+        /// What going on overrides.
+        overrides: Vec<Override>,
+        /// What became of it, for the log.
+        said: Option<String>,
+    },
+    /// The process is not ended yet.
+    First(Box<Look>),
+}
+
+/// Longest time that a freeze of this task may add to the step.
+pub(super) fn budget(deps: &Deps, context: &StepContext) -> Duration {
+    if context.task.spec.freeze_before_stop { deps.pace.freeze } else { Duration::ZERO }
+}
+
+/// The warning of a task that asked for a freeze and finds nothing that could be frozen.
+pub(super) fn not_frozen(context: &StepContext) -> Option<(String, String)> {
+    let asked = context.task.intents.iter().any(|intent| intent.subtask == context.subtask);
+    let message = "the server was not frozen before its stop: no process of it was found running".to_owned();
+    (context.task.spec.freeze_before_stop && !asked).then(|| ("NOT_FROZEN".to_owned(), message))
+}
+
+/// Looks how far the freeze is. Everything is found in the task and the cluster, so that a look after a crash finds the same.
+pub(super) async fn look(deps: &Deps, context: &StepContext, target: &Target) -> Freeze {
+    let run_time = context.this().map_or(1, |subtask| subtask.run_time);
+    let intents = context.task.intents.iter();
+    let mine: Vec<&RecordedIntent> =
+        intents.filter(|intent| intent.subtask == context.subtask && intent.run_time == run_time).collect();
+    // An end that was tried came behind the freeze already, or over its failure.
+    let ended = mine.iter().any(|intent| intent.intent.irreversible);
+    if !context.task.spec.freeze_before_stop || ended {
+        return Freeze::Over { overrides: Vec::new(), said: None };
+    }
+    let read = async { ways::reader(deps, target).await?.checkpoints(&target.server.addr).await };
+    let replicas = match ways::bounded(deps, context, read).await {
+        Ok(replicas) => replicas,
+        Err(error) => return unread(context, target, &error),
+    };
+    let now = deps.clock.now();
+    let may_have_happened = |intent: &&&RecordedIntent| match intent.outcome {
+        None | Some(IntentOutcome::Done | IntentOutcome::Unknown) => true,
+        Some(IntentOutcome::Refused | IntentOutcome::Void) => false,
+    };
+    let Some(last) = mine.last() else { return ask(deps, target).await };
+    let Some(first) = mine.iter().find(may_have_happened) else { return refused(context, target) };
+    let progress = FreezeProgress::of(&replicas, now.since(first.at));
+    let words = format!("MINOR FREEZE of {}: {progress}", first.at);
+    if progress.is_done() {
+        return if mine.iter().any(|intent| intent.is_unresolved()) {
+            Freeze::First(Box::new(Look::Happened { message: words }))
+        } else {
+            Freeze::Over { overrides: Vec::new(), said: Some(words) }
+        };
+    }
+    if now.since(first.at) >= deps.pace.freeze {
+        let evidence = format!("after {} s {words}", now.since(first.at).as_secs());
+        return failed(context, target, FailureKind::TimedOut, evidence);
+    }
+    match last.outcome {
+        None | Some(IntentOutcome::Unknown) if mine.len() < MOST_ATTEMPTS => ask(deps, target).await,
+        Some(IntentOutcome::Refused) => refused(context, target),
+        None | Some(IntentOutcome::Unknown | IntentOutcome::Done | IntentOutcome::Void) => {
+            Freeze::First(Box::new(waiting(deps, &progress, words)))
+        }
+    }
+}
+
+fn waiting(deps: &Deps, progress: &FreezeProgress, message: String) -> Look {
+    let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+    let (done, total) = (count(progress.beyond), count(progress.total));
+    Look::Wait { progress: ProgressReport { message, done, total }, again_in: deps.pace.poll }
+}
+
+/// The checkpoints could not be read. A view that a version does not have leaves a freeze that cannot be verified; everything
+/// else is the cluster's trouble, and the gate behind it would meet the same.
+fn unread(context: &StepContext, target: &Target, error: &ClusterError) -> Freeze {
+    if ways::goes_on_unread(context, error) && ways::accepts(context, Risk::ClusterUnreachable) {
+        let evidence = format!("MINOR FREEZE was not sent, the cluster does not answer: {}", error.message);
+        return overridden(context, evidence, Risk::ClusterUnreachable.as_str());
+    }
+    match error.class {
+        ErrorClass::Permanent => {
+            let evidence = format!("its checkpoints cannot be read: {}", error.message);
+            failed(context, target, FailureKind::Unreachable, evidence)
+        }
+        ErrorClass::Transient
+        | ErrorClass::Unreadable
+        | ErrorClass::Unreachable
+        | ErrorClass::Unknown
+        | ErrorClass::AuthFailed
+        | ErrorClass::WrongCluster => Freeze::First(Box::new(ways::unread(error))),
+    }
+}
+
+fn refused(context: &StepContext, target: &Target) -> Freeze {
+    // After a crash the words are in the task's log only.
+    let words = context.refused.as_ref().map(|(code, message)| format!(" ({code}): {message}"));
+    let evidence = format!("MINOR FREEZE was refused{}", words.unwrap_or_default());
+    failed(context, target, FailureKind::Refused, evidence)
+}
+
+fn failed(context: &StepContext, target: &Target, kind: FailureKind, evidence: String) -> Freeze {
+    if context.task.spec.force {
+        return overridden(context, evidence, "force");
+    }
+    let addr = target.server.addr;
+    let message = format!(
+        "{addr} was not frozen, and its process is not ended: {evidence}; look at its compactions and retry, or give the task up and stop the server without a freeze or with force"
+    );
+    let failure = Failure::new(kind, "FREEZE_FAILED", message).with("address", addr).with("waited_for", evidence);
+    Freeze::First(Box::new(ways::refuse(failure)))
+}
+
+fn overridden(context: &StepContext, evidence: String, overridden_by: &str) -> Freeze {
+    let said = Some(format!("goes on without the freeze, overridden by {overridden_by}: {evidence}"));
+    let overrides = vec![Override {
+        check: "FREEZE".to_owned(),
+        evidence,
+        overridden_by: overridden_by.to_owned(),
+        principal: context.task.spec.creator.clone(),
+    }];
+    Freeze::Over { overrides, said }
+}
+
+async fn ask(deps: &Deps, target: &Target) -> Freeze {
+    Freeze::First(Box::new(prepared(deps, target).await.unwrap_or_else(|error| ways::unread(&error))))
+}
+
+async fn prepared(deps: &Deps, target: &Target) -> Result<Look, ClusterError> {
+    let avoid = Avoid { server: Some(target.server.addr), zone: Some(target.server.zone.clone()), never: None };
+    let session = deps.oceanbase.effect_session(&target.access, &target.known, &target.expected(), &avoid).await?;
+    let statement = Statement::MinorFreeze { addr: target.server.addr };
+    let intent = Intent {
+        description: statement.to_string(),
+        endpoint: session.endpoint().to_owned(),
+        connection_id: session.connection_id(),
+        horizon: deps.clock.now().plus(session.horizon()),
+        irreversible: false,
+    };
+    Ok(Look::Needed { intent, overrides: Vec::new(), effect: Box::new(SendFreeze { session, statement }) })
+}
+
+/// The session that is open and the statement that it will send.
+struct SendFreeze {
+    session: Box<dyn EffectSession>,
+    statement: Statement,
+}
+
+#[async_trait]
+impl PreparedEffect for SendFreeze {
+    async fn send(self: Box<Self>, permit: Permit) -> EffectOutcome {
+        let Self { session, statement } = *self;
+        session.send(permit, statement).await
+    }
+}
