@@ -21,6 +21,8 @@ use crate::proto::v1::task_service_client::TaskServiceClient;
 pub const QUICK: Duration = Duration::from_secs(30);
 /// Longest wait for an answer that needs the cluster to be read.
 pub const SLOW: Duration = Duration::from_secs(180);
+/// Metadata of every answer that says the server's version.
+pub const VERSION: &str = "obsteward-version";
 /// A page of 1000 clusters with many zones is larger than tonic's 4 MiB.
 const LARGEST_MESSAGE: usize = 64 << 20;
 
@@ -108,6 +110,11 @@ impl Client {
     /// On a channel that is there already; `url` is only shown.
     pub fn from_channel(channel: Channel, url: String) -> Self {
         Self { channel, authorization: Authorization::default(), url, named: Named::default() }
+    }
+
+    /// The server's URL, without a user.
+    pub fn url(&self) -> &str {
+        &self.url
     }
 
     fn connection(&self) -> Connection {

@@ -246,6 +246,8 @@ impl<'a> OneTask<'a> {
 }
 
 impl Pursuit for OneTask<'_> {
+    type Message = Message;
+
     fn position(&self) -> Option<i64> {
         self.position
     }

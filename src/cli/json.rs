@@ -3,8 +3,10 @@
 
 pub mod access;
 pub mod cluster;
+pub mod diagnosis;
 pub mod error;
 pub mod event;
 pub mod line;
+pub mod log;
 pub mod server;
 pub mod task;

@@ -7,6 +7,7 @@ pub mod client;
 mod clusters;
 #[cfg(feature = "sim")]
 mod demo;
+mod diagnose;
 pub mod exit;
 pub mod failure;
 pub mod follow;
@@ -166,7 +167,7 @@ pub enum Command {
     /// Follow a task, or all tasks of a cluster, as they happen
     #[command(after_help = exit::HELP)]
     Watch(watch::WatchArgs),
-    /// See tasks, retry them or give them up
+    /// See tasks and their logs, retry them or give them up
     #[command(subcommand)]
     Tasks(tasks::TasksCommand),
     /// Say who may call: users with their passwords, certificates and roles
@@ -254,6 +255,9 @@ mod tests {
             "obsteward watch --cluster ob",
             "obsteward watch --all --after-seq 7",
             "obsteward tasks list --cluster ob --ob-server 10.0.0.2:2882 --state failed --state given-up --limit 5",
+            "obsteward tasks log 7",
+            "obsteward tasks log 7 100002 --from-line 3 --follow",
+            "obsteward tasks diagnose 7 --file task-7.json --timeout 10s",
             "obsteward tasks retry 7 --if-revision 3 --watch",
             "obsteward tasks give-up 7",
             "obsteward --user admin --password-file /run/secret clusters list",
@@ -297,6 +301,10 @@ mod tests {
             "obsteward watch 1 --all",
             "obsteward watch --all --cluster ob",
             "obsteward tasks list --state done",
+            "obsteward tasks log",
+            "obsteward tasks log 7 --from-line 0",
+            "obsteward tasks diagnose",
+            "obsteward tasks diagnose 7 --timeout 0s",
             "obsteward clusters register",
             "obsteward clusters register --endpoint 127.0.1.1:2881 --password secret",
             "obsteward clusters register --endpoint 127.0.1.1:2881 --server-id 127.0.1.1:2882",

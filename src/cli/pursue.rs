@@ -64,11 +64,11 @@ impl From<v1::WatchTasksResponse> for Message {
     }
 }
 
-/// An open watch.
-pub type Messages = BoxStream<'static, Result<Message, Status>>;
+/// An open stream.
+pub type Messages<M> = BoxStream<'static, Result<M, Status>>;
 
-/// A watch that is being opened. Boxed, because a future with an async closure in it could not be spawned.
-pub type Opening = BoxFuture<'static, Result<Messages, Status>>;
+/// A stream that is being opened. Boxed, because a future with an async closure in it could not be spawned.
+pub type Opening<M> = BoxFuture<'static, Result<Messages<M>, Status>>;
 
 /// Whether a message fits what came before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,10 +81,12 @@ pub enum Taken {
 
 /// What is followed.
 pub trait Pursuit {
+    /// What its streams carry.
+    type Message;
     /// Where to go on; absent: at the beginning.
     fn position(&self) -> Option<i64>;
     /// Takes a message.
-    fn take(&mut self, message: Message) -> Result<Taken, Failure>;
+    fn take(&mut self, message: Self::Message) -> Result<Taken, Failure>;
     /// Whether a stream that ended well has told all there was to tell.
     fn is_over(&self) -> bool;
     /// A stream was opened.
@@ -111,7 +113,10 @@ impl From<Failure> for Stopped {
 }
 
 /// Follows to the end. Dropping the future stops it at any moment.
-pub async fn pursue<P: Pursuit>(pursuit: &mut P, mut open: impl FnMut(Option<i64>) -> Opening) -> Result<(), Stopped> {
+pub async fn pursue<P: Pursuit>(
+    pursuit: &mut P,
+    mut open: impl FnMut(Option<i64>) -> Opening<P::Message>,
+) -> Result<(), Stopped> {
     let mut backoff = Backoff::default();
     let mut heard = monotonic_now();
     let mut fruitless = 0;
@@ -161,9 +166,9 @@ enum Drained {
     Broken(Status),
 }
 
-async fn drain(
-    pursuit: &mut impl Pursuit,
-    mut messages: Messages,
+async fn drain<P: Pursuit>(
+    pursuit: &mut P,
+    mut messages: Messages<P::Message>,
     heard: &mut tokio::time::Instant,
 ) -> Result<Drained, Stopped> {
     let mut frames = interval(FRAME);

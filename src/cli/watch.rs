@@ -144,6 +144,8 @@ impl<'a> ManyTasks<'a> {
 }
 
 impl Pursuit for ManyTasks<'_> {
+    type Message = Message;
+
     fn position(&self) -> Option<i64> {
         self.position
     }

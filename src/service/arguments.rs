@@ -171,6 +171,8 @@ pub struct RoleView {
 pub enum WatchScope {
     /// One task.
     Task(TaskId),
+    /// The log of one task.
+    Log(TaskId),
     /// Tasks of one cluster, or of all that the caller may see.
     Tasks(Option<ClusterId>),
 }

@@ -16,6 +16,8 @@ use crate::watch::Sight;
 pub(super) enum Scope {
     /// One task of a cluster.
     Task(TaskId, ClusterId),
+    /// The log of one task of a cluster.
+    Log(TaskId, ClusterId),
     /// Tasks of one cluster.
     Cluster(ClusterId),
     /// All that the caller may see.
@@ -24,10 +26,10 @@ pub(super) enum Scope {
 
 impl Scope {
     fn permitted(self, rights: &Rights) -> Result<(), Need> {
+        let of = |task: TaskId, cluster: ClusterId| Subject::Task { task: task.get(), cluster: Some(cluster.get()) };
         let (call, subject) = match self {
-            Self::Task(task, cluster) => {
-                (Call::WatchTask, Subject::Task { task: task.get(), cluster: Some(cluster.get()) })
-            }
+            Self::Task(task, cluster) => (Call::WatchTask, of(task, cluster)),
+            Self::Log(task, cluster) => (Call::GetSubtaskLog, of(task, cluster)),
             Self::Cluster(cluster) => (Call::WatchTasks, Subject::Cluster(cluster.get())),
             Self::Visible => (Call::WatchTasks, Subject::Nothing),
         };

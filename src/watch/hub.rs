@@ -12,10 +12,10 @@ use tracing::{debug, warn};
 
 use crate::clock::monotonic_now;
 use crate::domain::event::{EventKind, Phase, StoredEvent};
-use crate::domain::ids::{ClusterId, Revision, Seq, TaskId};
+use crate::domain::ids::{ClusterId, Revision, Seq, SubtaskId, TaskId};
 use crate::domain::refusal::Refusal;
 use crate::proto::v1::watch_task_response::Kind;
-use crate::store::{Progress, Store, StoreError, StoredTask};
+use crate::store::{LogLine, Progress, Store, StoreError, StoredTask};
 use crate::watch::encode;
 use crate::watch::encode_event::{TaskFacts, encode_event, state_after};
 use crate::watch::encoded::Encoded;
@@ -308,6 +308,12 @@ impl Hub {
         // The semaphore is never closed; without a permit the read is only less bounded.
         let _permit = self.readers.acquire().await.ok();
         self.store.task(task).await.map_err(refusal)
+    }
+
+    /// Log lines of a task as committed now, ascending; of one subtask when named.
+    pub(super) async fn read_log(&self, task: TaskId, subtask: Option<SubtaskId>) -> Result<Vec<LogLine>, Refusal> {
+        let _permit = self.readers.acquire().await.ok();
+        self.store.log(task, subtask).await.map_err(refusal)
     }
 
     /// Every open task and the head, of one moment.

@@ -5,6 +5,7 @@ pub mod encode;
 mod encode_event;
 mod encoded;
 mod hub;
+mod log;
 mod many;
 mod pulse;
 mod ring;
@@ -12,6 +13,7 @@ mod stream;
 
 pub use encoded::Encoded;
 pub use hub::Hub;
+pub use log::{ReadLog, read_log};
 pub use many::{WatchTasks, watch_tasks};
 pub use pulse::{BOOKMARK_PERIOD, Sight};
 pub use stream::{Until, WatchTask, watch_task};

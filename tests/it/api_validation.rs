@@ -127,6 +127,12 @@ async fn tasks() {
         "after_revision" <- |request| request.after_revision = Some(i64::MAX);
         "until" <- |request| request.until = 3;
     );
+    cases!(fixture.tasks().get_subtask_log(v1::GetSubtaskLogRequest { task_id: 1, ..Default::default() }):
+        "task_id" <- |request| request.task_id = 0;
+        "subtask_id" <- |request| request.subtask_id = -1;
+        "from_line" <- |request| request.from_line = -1;
+        "from_line" <- |request| request.from_line = TOO_LARGE;
+    );
     cases!(fixture.tasks().watch_tasks(v1::WatchTasksRequest::default()):
         "cluster_id" <- |request| request.cluster_id = -1;
         "after_seq" <- |request| request.after_seq = Some(-1);

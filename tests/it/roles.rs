@@ -106,7 +106,9 @@ async fn over_grpc(clients: &Clients, call: Call, risks: Risks) -> Option<Result
             tasks.watch_task(v1::WatchTaskRequest { task_id: TASK, ..Default::default() }).await.map(drop)
         }
         Call::WatchTasks => tasks.watch_tasks(v1::WatchTasksRequest::default()).await.map(drop),
-        Call::GetSubtaskLog => return None,
+        Call::GetSubtaskLog => {
+            tasks.get_subtask_log(v1::GetSubtaskLogRequest { task_id: TASK, ..Default::default() }).await.map(drop)
+        }
         Call::RetryTask => {
             tasks.retry_task(v1::RetryTaskRequest { task_id: TASK, ..Default::default() }).await.map(drop)
         }

@@ -20,13 +20,16 @@ use crate::watch::Encoded;
 /// Trailer and header that name the trace of a call, the same as in the log.
 pub const TRACE_ID: &str = "obsteward-trace-id";
 
+/// Header of an answer that names the version of the service.
+const VERSION: &str = "obsteward-version";
+
 /// Headers of the caller's rate, the same as on the REST face: in the metadata of answers, or the trailers of refusals.
 const RATE_LIMIT: &str = "ratelimit-limit";
 const RATE_REMAINING: &str = "ratelimit-remaining";
 const RATE_RESET: &str = "ratelimit-reset";
 
-/// Messages of a watch on their way out.
-pub type Messages = Pin<Box<dyn Stream<Item = Result<Encoded, Status>> + Send>>;
+/// Messages of a watch, or of another stream, on their way out.
+pub type Messages<M = Encoded> = Pin<Box<dyn Stream<Item = Result<M, Status>> + Send>>;
 
 /// A call that is being answered.
 pub struct Call {
@@ -72,9 +75,12 @@ impl Call {
 
     /// Begins a watch, which counts as one of the caller's until its stream is dropped; the refusal that ends it carries the
     /// trace too.
-    pub async fn stream<S>(&self, work: impl Future<Output = Result<S, Refusal>>) -> Result<Response<Messages>, Status>
+    pub async fn stream<S, M>(
+        &self,
+        work: impl Future<Output = Result<S, Refusal>>,
+    ) -> Result<Response<Messages<M>>, Status>
     where
-        S: Stream<Item = Result<Encoded, Refusal>> + Send + 'static,
+        S: Stream<Item = Result<M, Refusal>> + Send + 'static,
     {
         let begun = async {
             let permit = self.watches.begin(&self.caller.principal)?;
@@ -82,7 +88,7 @@ impl Call {
         };
         let begun = begun.instrument(self.span.clone()).await;
         let trace_id = self.caller.trace_id.clone();
-        self.finish(begun.map(|(permit, stream)| -> Messages {
+        self.finish(begun.map(|(permit, stream)| -> Messages<M> {
             Box::pin(stream.map(move |item| {
                 let _held = &permit;
                 item.map_err(|refusal| status(&refusal, &trace_id, None))
@@ -96,6 +102,7 @@ impl Call {
                 self.span.in_scope(|| debug!("answered"));
                 let mut response = Response::new(answer);
                 add_facts(response.metadata_mut(), &self.caller.trace_id, self.rate);
+                response.metadata_mut().insert(VERSION, AsciiMetadataValue::from_static(env!("CARGO_PKG_VERSION")));
                 Ok(response)
             }
             Err(refusal) => {

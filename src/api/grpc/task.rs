@@ -15,7 +15,7 @@ use crate::proto::v1;
 use crate::service::arguments::WatchScope;
 use crate::service::use_cases::UseCases;
 use crate::watch::encode::task;
-use crate::watch::{Hub, watch_task, watch_tasks};
+use crate::watch::{Hub, read_log, watch_task, watch_tasks};
 
 /// See the module's head.
 pub struct Tasks {
@@ -39,6 +39,7 @@ impl Tasks {
 impl TaskService for Tasks {
     type WatchTaskStream = Messages;
     type WatchTasksStream = Messages;
+    type GetSubtaskLogStream = Messages<v1::GetSubtaskLogResponse>;
 
     async fn get_task(&self, request: Request<v1::GetTaskRequest>) -> Result<Response<v1::GetTaskResponse>, Status> {
         let (call, request) = Call::admit(&self.gatekeeper, "GetTask", request).await?;
@@ -84,6 +85,19 @@ impl TaskService for Tasks {
             let asked = validate::watch_tasks(&request)?;
             let sight = self.use_cases.sight(&call.caller, WatchScope::Tasks(asked.cluster)).await?;
             watch_tasks(&self.hub, asked, sight).await
+        })
+        .await
+    }
+
+    async fn get_subtask_log(
+        &self,
+        request: Request<v1::GetSubtaskLogRequest>,
+    ) -> Result<Response<Self::GetSubtaskLogStream>, Status> {
+        let (call, request) = Call::admit(&self.gatekeeper, "GetSubtaskLog", request).await?;
+        call.stream(async {
+            let asked = validate::get_subtask_log(&request)?;
+            let sight = self.use_cases.sight(&call.caller, WatchScope::Log(asked.task)).await?;
+            read_log(&self.hub, asked, sight).await
         })
         .await
     }

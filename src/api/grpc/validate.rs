@@ -5,12 +5,12 @@ use uuid::Uuid;
 use crate::api::grpc::fields::{Fields, LONGEST_NAME, shortened};
 use crate::api::grpc::page::Listing;
 use crate::domain::event::TaskState;
-use crate::domain::ids::{ClusterId, Principal, Revision, Seq, ServerId, TaskId, ZoneName};
+use crate::domain::ids::{ClusterId, Principal, Revision, Seq, ServerId, SubtaskId, TaskId, ZoneName};
 use crate::domain::refusal::Refusal;
 use crate::domain::status::{Risk, StopType};
 use crate::proto::v1;
 use crate::service::arguments::{ListServers, ListTasks, PlanStopServer, StopServer, TaskRequest};
-use crate::watch::{Until, WatchTask, WatchTasks};
+use crate::watch::{ReadLog, Until, WatchTask, WatchTasks};
 
 /// StopServer.
 pub fn stop_server(request: v1::StopServerRequest) -> Result<StopServer, Refusal> {
@@ -133,6 +133,16 @@ pub fn watch_tasks(request: &v1::WatchTasksRequest) -> Result<WatchTasks, Refusa
     let cluster = fields.optional_id("cluster_id", request.cluster_id, ClusterId::new);
     let after = request.after_seq.and_then(|after| fields.position("after_seq", after));
     fields.finish(WatchTasks { cluster, after: after.map(Seq::new), progress: request.progress })
+}
+
+/// GetSubtaskLog.
+pub fn get_subtask_log(request: &v1::GetSubtaskLogRequest) -> Result<ReadLog, Refusal> {
+    let mut fields = Fields::default();
+    let task = fields.id("task_id", request.task_id, TaskId::new);
+    let subtask = fields.optional_id("subtask_id", request.subtask_id, SubtaskId::new);
+    let from_line = fields.position("from_line", request.from_line).unwrap_or_default();
+    let Some(task) = task else { return Err(fields.refusal()) };
+    fields.finish(ReadLog { task, subtask, from_line, follow: request.follow })
 }
 
 /// RetryTask.

@@ -1,15 +1,17 @@
-//! `obsteward tasks`: see tasks, cancel them, retry them or give them up.
+//! `obsteward tasks`: see tasks and their logs, cancel them, retry them or give them up.
 
 mod cancel;
 mod give_up;
 mod list;
+pub(super) mod log;
 mod retry;
-mod show;
+pub(super) mod show;
 mod verb;
 
 use clap::Subcommand;
 
 use super::client::Client;
+use super::diagnose;
 use super::exit::{self, Exit};
 use super::failure::Failure;
 use super::output::Output;
@@ -21,6 +23,11 @@ pub enum TasksCommand {
     List(list::ListArgs),
     /// Show one task with its subtasks in execution order
     Show(show::ShowArgs),
+    /// Show what the subtasks of a task logged, or follow it as it is written
+    Log(log::LogArgs),
+    /// Write all there is to know of a task as one JSON document, to hand on: task, events, logs, what its cluster, server
+    /// and host say now, and who asked for what; without secrets
+    Diagnose(diagnose::DiagnoseArgs),
     /// Run a failed or cancelled task again, from the first step whose result no longer holds; never adds force
     #[command(after_help = exit::HELP)]
     Retry(retry::RetryArgs),
@@ -35,6 +42,8 @@ pub async fn run(command: TasksCommand, client: &Client, output: &Output) -> Res
     match command {
         TasksCommand::List(args) => list::run(args, client, output).await,
         TasksCommand::Show(args) => show::run(args, client, output).await,
+        TasksCommand::Log(args) => log::run(args, client, output).await,
+        TasksCommand::Diagnose(args) => diagnose::run(args, client, output).await,
         TasksCommand::Retry(args) => retry::run(args, client, output).await,
         TasksCommand::Cancel(args) => cancel::run(args, client, output).await,
         TasksCommand::GiveUp(args) => give_up::run(args, client, output).await,

@@ -182,6 +182,10 @@ impl UseCases for Guarded {
                 let stored = self.permit_task(caller, Call::WatchTask, task).await?;
                 Scope::Task(task, stored.task.spec.cluster.id)
             }
+            WatchScope::Log(task) => {
+                let stored = self.permit_task(caller, Call::GetSubtaskLog, task).await?;
+                Scope::Log(task, stored.task.spec.cluster.id)
+            }
             WatchScope::Tasks(Some(cluster)) => {
                 permit_cluster(caller, Call::WatchTasks, cluster)?;
                 Scope::Cluster(cluster)

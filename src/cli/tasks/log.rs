@@ -1,0 +1,248 @@
+//! `obsteward tasks log`: what the subtasks of a task logged, in OCP's form: each execution under a head of its own.
+
+use std::time::Duration;
+
+use clap::Args;
+use futures::{FutureExt, StreamExt};
+use tonic::{Response, Status};
+
+use super::show::get;
+use crate::cli::client::{Client, QUICK};
+use crate::cli::exit::Exit;
+use crate::cli::failure::Failure;
+use crate::cli::json::log::LogLineDoc;
+use crate::cli::output::{Format, Output};
+use crate::cli::pursue::{Pursuit, Stopped, Taken, pursue};
+use crate::cli::retry::is_lost;
+use crate::cli::table::flat;
+use crate::cli::times;
+use crate::cli::view::TaskView;
+use crate::proto::v1;
+
+/// Arguments of `tasks log`.
+#[derive(Debug, Args)]
+pub struct LogArgs {
+    /// Id of the task
+    #[arg(value_name = "TASK_ID")]
+    task: i64,
+    /// Only the log of this subtask, by id or name [default: of all, in execution order]
+    #[arg(value_name = "SUBTASK")]
+    subtask: Option<String>,
+    /// Go on with what comes, until the task is at rest or closed
+    #[arg(long)]
+    follow: bool,
+    /// Number of the first line to show
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(i64).range(1..))]
+    from_line: i64,
+}
+
+/// Runs the command. The exit code is about the showing, not about the task.
+pub async fn run(args: LogArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
+    let view = TaskView::new(get(client, args.task).await?);
+    let subtask_id = match &args.subtask {
+        Some(named) => one_subtask(&view, named)?,
+        None => 0,
+    };
+    let mut log = Log { output, view, of_all: subtask_id == 0, next: args.from_line, execution: None };
+    let request = v1::GetSubtaskLogRequest { task_id: args.task, subtask_id, from_line: args.from_line, follow: false };
+    if !args.follow {
+        let (lines, failure) = read(client, request, QUICK).await;
+        log.show(&lines)?;
+        return failure.map_or(Ok(Exit::Done), Err);
+    }
+    let tasks = client.tasks();
+    let open = move |next: Option<i64>| {
+        let mut tasks = tasks.clone();
+        let request = v1::GetSubtaskLogRequest { from_line: next.unwrap_or_default(), follow: true, ..request };
+        async move { Ok(tasks.get_subtask_log(request).await?.into_inner().boxed()) }.boxed()
+    };
+    match pursue(&mut log, open).await {
+        Ok(()) => Ok(Exit::Done),
+        Err(Stopped::Failure(failure)) => Err(failure),
+        Err(Stopped::Status(status)) => {
+            let lost = is_lost(&status);
+            let mut failure = client.failure("follow log", status);
+            if let Failure::Rpc { hint, .. } = &mut failure
+                && lost
+            {
+                *hint = Some(format!("go on where this ended with --from-line {}", log.next));
+            }
+            Err(failure)
+        }
+    }
+}
+
+/// The lines that are there now; when reading them failed, those that came before, and why.
+pub async fn read(
+    client: &Client,
+    request: v1::GetSubtaskLogRequest,
+    limit: Duration,
+) -> (Vec<v1::SubtaskLogLine>, Option<Failure>) {
+    let mut lines = Vec::new();
+    let mut tasks = client.tasks();
+    let whole = async {
+        let mut messages = tasks.get_subtask_log(request).await?.into_inner();
+        while let Some(message) = messages.message().await? {
+            lines.extend(message.lines);
+        }
+        Ok(Response::new(()))
+    };
+    let ended = client.call("read log", limit, whole).await;
+    (lines, ended.err())
+}
+
+/// The id of a subtask that was named by id or by name, whatever the case.
+fn one_subtask(view: &TaskView, named: &str) -> Result<i64, Failure> {
+    let number: Option<i64> = named.parse().ok();
+    let is_named = |subtask: &&v1::Subtask| match number {
+        Some(id) => subtask.id == id,
+        None => subtask.name.eq_ignore_ascii_case(named.trim()),
+    };
+    view.subtasks().find(is_named).map(|subtask| subtask.id).ok_or_else(|| {
+        let there: Vec<_> = view.subtasks().map(|subtask| format!("{} {:?}", subtask.id, subtask.name)).collect();
+        let task = view.task().id;
+        Failure::Refused(format!("task {task} has no subtask {named:?}, it has {}", there.join(", ")))
+    })
+}
+
+/// A log that is being shown.
+struct Log<'a> {
+    output: &'a Output,
+    view: TaskView,
+    /// Whether the lines of all subtasks come, so that each head must say whose they are.
+    of_all: bool,
+    /// Number of the line that comes next.
+    next: i64,
+    /// Subtask and execution of the last line.
+    execution: Option<(i64, i32)>,
+}
+
+impl Log<'_> {
+    fn show(&mut self, lines: &[v1::SubtaskLogLine]) -> Result<(), Failure> {
+        for line in lines {
+            match self.output.format {
+                Format::Text => {
+                    let text = self.text(line);
+                    self.output.lines(text)?;
+                }
+                Format::Json => {
+                    let (task, subtask) = (self.view.task().id, self.view.name(line.subtask_id));
+                    self.output.json_line(&LogLineDoc::new(task, subtask, line))?;
+                }
+            }
+            self.next = line.number + 1;
+        }
+        Ok(())
+    }
+
+    /// A line, under the head of its execution when it is the first of that; its own line breaks stay.
+    fn text(&mut self, line: &v1::SubtaskLogLine) -> Vec<String> {
+        let at = times::shown(line.time.as_ref());
+        let mut text = Vec::new();
+        let execution = Some((line.subtask_id, line.run_time));
+        if self.execution != execution {
+            self.execution = execution;
+            let operation = if line.run_time > 1 { "RETRY" } else { "EXECUTE" };
+            let name = self.view.name(line.subtask_id);
+            let whose = if self.of_all { format!(" {} {}", line.subtask_id, flat(&name)) } else { String::new() };
+            text.push(format!("############{{{operation}}}{{{at}}}############{whose}"));
+        }
+        let mut parts = line.text.lines().map(flat);
+        text.push(format!("{at} {}", parts.next().unwrap_or_default()));
+        text.extend(parts.map(|part| format!("  {part}")));
+        text
+    }
+}
+
+impl Pursuit for Log<'_> {
+    type Message = v1::GetSubtaskLogResponse;
+
+    fn position(&self) -> Option<i64> {
+        Some(self.next)
+    }
+
+    fn take(&mut self, message: v1::GetSubtaskLogResponse) -> Result<Taken, Failure> {
+        let new: Vec<_> = message.lines.into_iter().filter(|line| line.number >= self.next).collect();
+        if new.first().is_some_and(|line| line.number > self.next) {
+            return Ok(Taken::Gap);
+        }
+        self.show(&new)?;
+        Ok(Taken::Fits)
+    }
+
+    /// The server ends a log well only when there is nothing to follow any more.
+    fn is_over(&self) -> bool {
+        true
+    }
+
+    fn opened(&mut self) {}
+
+    fn broken(&mut self, status: &Status, pause: Duration) {
+        let message = flat(status.message());
+        self.output.note(&format!("log interrupted ({message}), going on in {}", times::brief(pause)));
+    }
+
+    fn tick(&mut self) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::view::tests::{at, task};
+
+    fn line(number: i64, subtask_id: i64, run_time: i32, text: &str) -> v1::SubtaskLogLine {
+        let time = at(number);
+        v1::SubtaskLogLine { number, subtask_id, run_time, time, text: text.to_owned() }
+    }
+
+    fn shown(of_all: bool, format: Format) -> String {
+        let output = Output::memory(format);
+        let mut log = Log { output: &output, view: TaskView::new(task()), of_all, next: 1, execution: None };
+        let begun = vec![line(1, 10, 1, "looks"), line(2, 10, 1, "refused:\n\u{1b}[31m-4660")];
+        let message = |lines| v1::GetSubtaskLogResponse { lines, next_line: 0 };
+        assert_eq!(log.take(message(begun)).unwrap(), Taken::Fits);
+        assert_eq!(log.take(message(vec![line(4, 10, 2, "left out")])).unwrap(), Taken::Gap);
+        // Taken up again from a line that was shown already.
+        assert_eq!(log.take(message(vec![line(2, 10, 1, "again"), line(3, 10, 2, "done")])).unwrap(), Taken::Fits);
+        assert_eq!(log.position(), Some(4));
+        output.written().0
+    }
+
+    #[test]
+    fn each_execution_has_a_head_and_each_line_comes_once() {
+        let text = "############{EXECUTE}{2026-01-02T03:04:06.678Z}############
+2026-01-02T03:04:06.678Z looks
+2026-01-02T03:04:07.678Z refused:
+   [31m-4660
+############{RETRY}{2026-01-02T03:04:08.678Z}############
+2026-01-02T03:04:08.678Z done
+";
+        assert_eq!(shown(false, Format::Text), text);
+        assert_eq!(shown(true, Format::Text), text.replace("}############\n", "}############ 10 Stop server\n"));
+    }
+
+    #[test]
+    fn as_json_each_line_says_whose_it_is() {
+        let json = shown(true, Format::Json);
+        let last: serde_json::Value = serde_json::from_str(json.lines().last().unwrap()).unwrap();
+        assert_eq!(
+            last,
+            serde_json::json!({
+                "number": 3, "task_id": 12345, "subtask_id": 10, "subtask": "Stop server", "run_time": 2,
+                "time": "2026-01-02T03:04:08.678Z", "text": "done"
+            })
+        );
+        assert_eq!(json.lines().count(), 3);
+    }
+
+    #[test]
+    fn a_subtask_is_named_by_id_or_name() {
+        let view = TaskView::new(task());
+        assert_eq!(one_subtask(&view, "10").unwrap(), 10);
+        assert_eq!(one_subtask(&view, "stop SERVER").unwrap(), 10);
+        for wrong in ["31", "Stop"] {
+            let failure = one_subtask(&view, wrong).unwrap_err();
+            assert!(failure.exit() == Exit::Refused && failure.told(Format::Text).contains("10 \"Stop server\""));
+        }
+    }
+}

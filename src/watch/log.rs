@@ -1,0 +1,150 @@
+//! The log of a subtask, or of all of a task: the lines that are there, and for who follows those that come until the task
+//! is at rest.
+//!
+//! Lines are committed together with events, so that what wakes a watch of the task wakes its log too. At each wake-up the
+//! state is read first and the log afterwards: of a task that rests, what is read then is all there is. Lines are only ever
+//! appended: their numbers are their places.
+
+use std::sync::Arc;
+
+use futures::stream::{self, Stream, StreamExt};
+
+use crate::domain::event::{Phase, TaskState};
+use crate::domain::ids::{SubtaskId, TaskId};
+use crate::domain::refusal::Refusal;
+use crate::proto::v1;
+use crate::store::{LogLine, StoredTask};
+use crate::watch::encode::timestamp;
+use crate::watch::hub::{Hub, Registration};
+use crate::watch::pulse::{Beat, Pulse, Sight, going_away};
+
+/// A message is full when its texts have so many bytes: clients take 4 MiB unless told otherwise.
+const MESSAGE_BYTES: usize = 64 << 10;
+/// What a line weighs besides its text.
+const LINE_BYTES: usize = 32;
+
+/// What is asked of a log.
+#[derive(Clone, Debug)]
+pub struct ReadLog {
+    /// Of which task.
+    pub task: TaskId,
+    /// Of which subtask; `None`: of all.
+    pub subtask: Option<SubtaskId>,
+    /// Number of the first line that is wanted, from 1; 0 is the same as 1.
+    pub from_line: i64,
+    /// Whether to go on until the task is at rest.
+    pub follow: bool,
+}
+
+/// Reads a log, or follows it. The first message is always there and says where the log stands; an error ends the stream.
+pub async fn read_log(
+    hub: &Arc<Hub>,
+    asked: ReadLog,
+    sight: Arc<dyn Sight>,
+) -> Result<impl Stream<Item = Result<v1::GetSubtaskLogResponse, Refusal>> + Send + use<>, Refusal> {
+    sight.check()?;
+    let registration = hub.register(Some(asked.task));
+    let pulse = Pulse::new(&registration.channel, &hub.shutdown, sight, false);
+    let next = asked.from_line.max(1);
+    let mut reader = Reader { registration, pulse, asked, next, over: false };
+    let stored = reader.task().await?;
+    if let Some(subtask) = reader.asked.subtask
+        && stored.task.subtask(subtask).is_err()
+    {
+        let task = reader.asked.task;
+        let description = format!("{subtask} is no subtask of task {task}, name one of its subtasks or 0 for all");
+        return Err(Refusal::field("subtask_id", description));
+    }
+    let mut opening = reader.take(stored.task.state).await?;
+    if opening.is_empty() {
+        opening.push(reader.standing());
+    }
+    let batches = stream::unfold(Box::new(reader), |mut reader| async move {
+        let batch = reader.batch().await?;
+        Some((stream::iter(batch), reader))
+    });
+    Ok(stream::iter(opening.into_iter().map(Ok)).chain(batches.flatten()))
+}
+
+type Batch = Vec<Result<v1::GetSubtaskLogResponse, Refusal>>;
+
+struct Reader {
+    registration: Registration,
+    pulse: Pulse,
+    asked: ReadLog,
+    /// Number of the line that comes next.
+    next: i64,
+    over: bool,
+}
+
+impl Reader {
+    /// What there is to send, once there is something; `None` at the end.
+    async fn batch(&mut self) -> Option<Batch> {
+        if self.over {
+            return None;
+        }
+        loop {
+            let beat = match self.pulse.due() {
+                Some(beat) => beat,
+                None => self.pulse.wait().await,
+            };
+            let taken = match beat {
+                Beat::News => self.news().await,
+                Beat::Bookmark => self.pulse.at_bookmark().map(|()| vec![self.standing()]),
+                Beat::Shutdown => Err(going_away()),
+            };
+            match taken {
+                Ok(messages) if messages.is_empty() && !self.over => {}
+                Ok(messages) => return Some(messages.into_iter().map(Ok).collect()),
+                Err(refusal) => {
+                    self.over = true;
+                    return Some(vec![Err(refusal)]);
+                }
+            }
+        }
+    }
+
+    async fn news(&mut self) -> Result<Vec<v1::GetSubtaskLogResponse>, Refusal> {
+        let state = self.task().await?.task.state;
+        self.take(state).await
+    }
+
+    async fn task(&self) -> Result<StoredTask, Refusal> {
+        let task = self.asked.task;
+        self.registration.hub.read(task).await?.ok_or(Refusal::TaskNotFound { task })
+    }
+
+    /// The lines that are new, of a task that was in this state before they are read.
+    async fn take(&mut self, state: TaskState) -> Result<Vec<v1::GetSubtaskLogResponse>, Refusal> {
+        let lines = self.registration.hub.read_log(self.asked.task, self.asked.subtask).await?;
+        self.over = match state.phase() {
+            Phase::Moving => !self.asked.follow,
+            Phase::AtRest | Phase::Closed => true,
+        };
+        let known = usize::try_from(self.next - 1).unwrap_or(usize::MAX);
+        let (mut messages, mut lines_of_message, mut bytes) = (Vec::new(), Vec::new(), 0);
+        for line in lines.into_iter().skip(known) {
+            bytes += line.text.len() + LINE_BYTES;
+            lines_of_message.push(message(self.next, line));
+            self.next += 1;
+            if bytes >= MESSAGE_BYTES {
+                let lines = std::mem::take(&mut lines_of_message);
+                messages.push(v1::GetSubtaskLogResponse { lines, next_line: self.next });
+                bytes = 0;
+            }
+        }
+        if !lines_of_message.is_empty() {
+            messages.push(v1::GetSubtaskLogResponse { lines: lines_of_message, next_line: self.next });
+        }
+        Ok(messages)
+    }
+
+    fn standing(&self) -> v1::GetSubtaskLogResponse {
+        v1::GetSubtaskLogResponse { lines: Vec::new(), next_line: self.next }
+    }
+}
+
+fn message(number: i64, line: LogLine) -> v1::SubtaskLogLine {
+    let LogLine { subtask, run_time, at, text } = line;
+    v1::SubtaskLogLine { number, subtask_id: subtask.get(), run_time, time: Some(timestamp(at)), text }
+}
