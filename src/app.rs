@@ -26,6 +26,7 @@ use crate::engine::{Engine, EngineSettings};
 use crate::host::AgentHosts;
 use crate::inventory::{Inventory, Syncer};
 use crate::net::bounds::Bounds;
+use crate::net::client_tls::ClientTls;
 use crate::net::connections::Connections;
 use crate::net::http;
 use crate::net::listener::{Exception, ListenError, Protection, bind};
@@ -52,8 +53,8 @@ pub enum AppError {
     /// A listener.
     #[error(transparent)]
     Listen(#[from] ListenError),
-    /// Its TLS.
-    #[error("{section}.tls: {error}")]
+    /// Its TLS, or that towards agents.
+    #[error("{section}: {error}")]
     Tls {
         /// The part of the configuration.
         section: &'static str,
@@ -177,14 +178,15 @@ impl App {
             setting: "server.insecure_listen = true (--insecure-listen)",
         };
         let files = config.server.tls.as_ref();
-        let grpc = Face::bind("server", config.server.listen, files, Protocols::Grpc, authentication, insecure).await?;
+        let grpc =
+            Face::bind("server.tls", config.server.listen, files, Protocols::Grpc, authentication, insecure).await?;
         let rest = match config.rest.listen {
             None => None,
             Some(listen) => {
                 check_rest(&config.rest)?;
                 let insecure = Exception { said: config.rest.insecure_listen, setting: "rest.insecure_listen = true" };
                 let files = config.rest.tls.as_ref();
-                let face = Face::bind("rest", listen, files, Protocols::Rest, authentication, insecure).await?;
+                let face = Face::bind("rest.tls", listen, files, Protocols::Rest, authentication, insecure).await?;
                 Some((face, config.rest.clone()))
             }
         };
@@ -202,13 +204,15 @@ impl App {
                 Some(Agent::new(settings).map_err(|error| AppError::Agent(error.to_string()))?)
             }
         };
+        let agents = config.agents.as_ref().map(ClientTls::open).transpose();
+        let agents = agents.map_err(|error| AppError::Tls { section: "agents", error })?;
         let oceanbase = Arc::new(
             MysqlOceanBase::new(clock.clone()).with_effect_times(EffectTimes::new(config.stop.effect_timeout())),
         );
         let inventory = Inventory::new(store.clone(), oceanbase.clone(), clock.clone());
         let deps = Deps {
             oceanbase,
-            hosts: Arc::new(AgentHosts::new(local)),
+            hosts: Arc::new(AgentHosts::new(local).with_tls(agents)),
             inventory: inventory.clone(),
             clock: clock.clone(),
             store_id: crate::store::Store::store_id(&*store).to_owned(),

@@ -50,6 +50,8 @@ pub struct Config {
     pub log: LogConfig,
     /// The agent in this process, for observers on this machine.
     pub local_agent: LocalAgentConfig,
+    /// TLS towards agents; without it they are reached in plaintext, with it only over TLS.
+    pub agents: Option<ClientTlsConfig>,
     /// Times of a stop.
     pub stop: StopConfig,
     /// Reading of registered clusters.
@@ -87,6 +89,18 @@ pub struct TlsConfig {
     /// Whether a client without a certificate is turned away.
     #[serde(default)]
     pub require_client_certificate: bool,
+}
+
+/// Certificates of a client. The files are read again for each connection.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct ClientTlsConfig {
+    /// Authorities of the servers' certificates, in PEM.
+    pub ca_file: PathBuf,
+    /// Own certificate and what leads from it to its authority, in PEM.
+    pub cert_file: PathBuf,
+    /// Its key, in PEM.
+    pub key_file: PathBuf,
 }
 
 /// Shape of tasks on the REST face (reference: ocp-v2, section 1).

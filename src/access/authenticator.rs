@@ -17,6 +17,7 @@ use crate::access::{Directory, Identity};
 use crate::clock::{Clock, monotonic_now};
 use crate::domain::ids::{AccessKeyId, Principal};
 use crate::domain::refusal::{Refusal, Unproven};
+use crate::net::certificate::names;
 use crate::store::access::UserRow;
 
 /// Addresses take turns at computing passwords; so many can at the same time.
@@ -85,7 +86,7 @@ impl Authenticator {
     pub async fn prove(&self, proofs: Proofs<'_>) -> Result<Identity, Refusal> {
         let named = proofs.certificate.map(|der| {
             let rows = self.0.directory.rows();
-            certificate::user_of(&rows.users, &certificate::names(der))
+            certificate::user_of(&rows.users, &names(der))
         });
         match (named, proofs.credentials) {
             (Some(Named::Several), _) => Err(WRONG),

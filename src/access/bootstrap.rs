@@ -7,12 +7,12 @@ use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 
 use crate::access::Directory;
-use crate::access::certificate::{InvalidCertificateName, certificate_name};
 use crate::access::password::{self, PasswordError};
 use crate::clock::Clock;
 use crate::domain::call::Call;
 use crate::domain::ids::{AccessKeyId, InvalidName, Principal, RoleName, UserId};
 use crate::domain::permission::{InvalidPermission, Permission, Rights, builtin};
+use crate::net::certificate::{InvalidCertificateName, certificate_name};
 use crate::store::access::{AccessChange, AccessChanged, AccessRows, NewUser, UserRow};
 use crate::store::{AuditOutcome, AuditRecord, StoreError};
 

@@ -1,6 +1,6 @@
 //! Who callers are: users, access keys and roles held in memory, and the proofs of identity — passwords, signatures, client
 //! certificates. Decides nothing about what a caller may do (`domain::call` does) and knows no face. This module may use
-//! `store`, `domain` and `clock`.
+//! `store`, `domain`, `clock` and `net::certificate`.
 
 mod authenticator;
 pub mod bootstrap;

@@ -3,18 +3,24 @@
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::agent::clients::Clients;
 use crate::agent::files::FileError;
-use crate::agent::grpc::{self, ServeError};
+use crate::agent::grpc::{self, BOUNDS, ServeError};
 use crate::agent::service::{Agent, AgentConfig};
 use crate::agent::trust;
-use crate::net::listener::{self, ListenError};
+use crate::net::certificate::InvalidCertificateName;
+use crate::net::connections::Connections;
+use crate::net::listener::{Exception, ListenError, Protection, bind};
+use crate::net::tls::{self, Protocols, Tls, TlsConfig, TlsError};
 
 /// How long calls in flight may take once the agent was told to end. A stop that is cut off is answered UNKNOWN later.
 const LAST_CALLS: Duration = Duration::from_secs(5);
@@ -28,6 +34,20 @@ pub struct AgentArgs {
     /// Listen on a network address without TLS: whoever reaches it can end observers.
     #[arg(long)]
     pub insecure_listen: bool,
+    /// Take calls over TLS only; the agent's certificate with what leads from it to its authority, in PEM. The files are
+    /// looked at every five seconds and on SIGHUP.
+    #[arg(long, value_name = "FILE", requires_all = ["tls_key", "client_ca", "client_name"])]
+    pub tls_cert: Option<PathBuf>,
+    /// Its key, in PEM.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+    /// Authorities of the service's certificate, in PEM.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub client_ca: Option<PathBuf>,
+    /// The one client whose calls are taken: a subject alternative name of the service's certificate, for example
+    /// DNS:obsteward.example.com.
+    #[arg(long, value_name = "NAME", requires = "tls_cert")]
+    pub client_name: Option<String>,
     /// Where the agent keeps its record (fences, calls); not shared with another agent.
     #[arg(
         long,
@@ -70,6 +90,15 @@ pub enum AgentError {
     /// The record.
     #[error("the agent's record cannot be opened: {0}")]
     State(#[from] FileError),
+    /// The files of its TLS.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// Some of what TLS needs.
+    #[error("--tls-cert, --tls-key, --client-ca and --client-name need each other, give all four or none")]
+    HalfTls,
+    /// The name of the client.
+    #[error("--client-name: {0}")]
+    ClientName(#[from] InvalidCertificateName),
     /// The listener.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -100,13 +129,20 @@ pub async fn run(args: AgentArgs) -> Result<(), AgentError> {
 }
 
 async fn serve(args: AgentArgs) -> Result<(), AgentError> {
+    let (tls, clients) = protection(&args)?;
     let agent = Agent::new(AgentConfig {
         safe_units: args.safe_units,
         addresses: args.addresses,
         one_end_per: Duration::from_secs(args.one_end_per),
         ..AgentConfig::new(args.state_directory)
     })?;
-    let (listener, bound) = listener::bind_plaintext(args.listen, args.insecure_listen).await?;
+    let protection = tls.as_ref().map_or(Protection::NONE, |_| Protection { tls: true, authentication: true });
+    let insecure = Exception { said: args.insecure_listen, setting: "--insecure-listen" };
+    let (listener, bound) = bind(args.listen, protection, insecure).await?;
+    if let Some(tls) = &tls {
+        follow_files(Arc::clone(tls)).map_err(AgentError::Signals)?;
+    }
+    let connections = Connections::new(listener, tls, BOUNDS);
     let ending = CancellationToken::new();
     let mut terminate = signal(SignalKind::terminate()).map_err(AgentError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(AgentError::Signals)?;
@@ -126,9 +162,40 @@ async fn serve(args: AgentArgs) -> Result<(), AgentError> {
         }
     };
     tokio::select! {
-        served = grpc::serve(agent, listener, told) => served?,
+        served = grpc::serve_clients(agent, connections, clients, told) => served?,
         () = async { ending.cancelled().await; tokio::time::sleep(LAST_CALLS).await } => {}
     }
+    Ok(())
+}
+
+/// TLS and whose calls are taken over it, or plaintext and everybody's.
+fn protection(args: &AgentArgs) -> Result<(Option<Arc<Tls>>, Clients), AgentError> {
+    match (&args.tls_cert, &args.tls_key, &args.client_ca, &args.client_name) {
+        (Some(cert_file), Some(key_file), Some(client_ca), Some(name)) => {
+            let files = TlsConfig {
+                cert_file: cert_file.clone(),
+                key_file: key_file.clone(),
+                client_ca_file: Some(client_ca.clone()),
+                require_client_certificate: true,
+            };
+            let clients = Clients::named(name)?;
+            Ok((Some(Tls::open(&files, Protocols::Grpc)?), clients))
+        }
+        (None, None, None, None) => Ok((None, Clients::Everybody)),
+        _ => Err(AgentError::HalfTls),
+    }
+}
+
+/// Looks at the files of TLS by and by, and at once on SIGHUP, which ends an agent without TLS as it does any program.
+fn follow_files(tls: Arc<Tls>) -> std::io::Result<()> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    let now = Arc::new(Notify::new());
+    tokio::spawn(tls::follow(vec![tls], tls::LOOK_EVERY, Arc::clone(&now)));
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            now.notify_one();
+        }
+    });
     Ok(())
 }
 

@@ -76,6 +76,15 @@ async fn an_open_listener_is_refused_and_trust_needs_no_listener() {
     let refused = run(open).await;
     assert!(matches!(refused, Err(AgentError::Listen(ListenError::Unprotected { .. }))), "{refused:?}");
 
+    let half = ["--tls-cert", "cert.pem", "--tls-key", "key.pem", "--client-ca", "ca.pem"];
+    for given in [&half[..], &half[..2], &half[2..], &["--client-name", "DNS:a"]] {
+        let refused = Line::try_parse_from([&["agent"], given].concat()).unwrap_err();
+        assert_eq!(refused.kind(), clap::error::ErrorKind::MissingRequiredArgument, "{given:?}");
+    }
+    let unnamed = args(&[&half[..], &["--client-name", "obsteward", "--state-directory", directory]].concat());
+    let refused = run(unnamed).await;
+    assert!(matches!(refused, Err(AgentError::ClientName(_))), "{refused:?}");
+
     run(args(&["trust", "store-b", "--state-directory", directory])).await.unwrap();
     let trusted = trust::Trusted::read(state.path()).unwrap();
     assert_eq!((trusted.latest(), trusted.said_after("store-b", 0)), (1, Some(1)));

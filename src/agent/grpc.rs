@@ -1,15 +1,20 @@
-//! The agent over gRPC: `HostAgentService`, health and reflection. Translates and decides nothing.
+//! The agent over gRPC: `HostAgentService`, health and reflection. Translates, and turns away whose calls are not taken.
 
 use std::future::Future;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tonic::transport::server::TcpIncoming;
+use tonic::service::InterceptorLayer;
 use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use crate::agent::clients::Clients;
 use crate::agent::refusal::Refusal;
 use crate::agent::service::Agent;
 use crate::agent::wire;
+use crate::net::bounds::Bounds;
+use crate::net::connections::Connections;
+use crate::net::peer::Peer;
 use crate::proto::agent_v1 as pb;
 use crate::proto::agent_v1::host_agent_service_server::{HostAgentService, HostAgentServiceServer};
 
@@ -18,7 +23,15 @@ pub const ERROR_DOMAIN: &str = "obsteward";
 /// A request is a few hundred bytes; paths may be long.
 const LARGEST_REQUEST: usize = 64 << 10;
 /// Calls in flight per connection.
-const CONCURRENCY: usize = 64;
+const CONCURRENCY: u32 = 64;
+/// What clients may take. There are a few, the replicas of one service.
+pub const BOUNDS: Bounds = Bounds {
+    connections: 256,
+    arrival: Duration::from_secs(15),
+    stall: Duration::from_secs(30),
+    streams: Some(CONCURRENCY),
+    header_bytes: 16 << 10,
+};
 
 /// The server side of the agent.
 #[derive(Clone, Debug)]
@@ -58,10 +71,20 @@ impl HostAgentService for HostAgent {
     }
 }
 
-/// Serves until `shutdown`, then lets the calls in flight end.
+/// Serves everybody who reaches a listener, in plaintext, as [`serve_clients`] does.
 pub async fn serve(
     agent: Agent,
     listener: TcpListener,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), ServeError> {
+    serve_clients(agent, Connections::new(listener, None, BOUNDS), Clients::Everybody, shutdown).await
+}
+
+/// Serves `clients` until `shutdown`, then lets the calls in flight end. Nobody else gets an answer, not even of its health.
+pub async fn serve_clients(
+    agent: Agent,
+    connections: Connections,
+    clients: Clients,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ServeError> {
     let (health, health_service) = tonic_health::server::health_reporter();
@@ -74,13 +97,15 @@ pub async fn serve(
     };
     let service = HostAgentServiceServer::new(HostAgent::new(agent)).max_decoding_message_size(LARGEST_REQUEST);
     tonic::transport::Server::builder()
-        .concurrency_limit_per_connection(CONCURRENCY)
-        .http2_keepalive_interval(Some(std::time::Duration::from_secs(20)))
+        .max_concurrent_streams(BOUNDS.streams)
+        .http2_max_header_list_size(BOUNDS.header_bytes)
+        .http2_keepalive_interval(Some(Duration::from_secs(20)))
+        .layer(InterceptorLayer::new(move |request| admitted(&clients, request)))
         .add_service(health_service)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?)
         .add_service(service)
-        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), async move {
+        .serve_with_incoming_shutdown(connections, async move {
             shutdown.await;
             health.set_not_serving::<HostAgentServiceServer<HostAgent>>().await;
         })
@@ -99,8 +124,20 @@ pub enum ServeError {
     Reflection(#[from] tonic_reflection::server::Error),
 }
 
+fn admitted(clients: &Clients, request: Request<()>) -> Result<Request<()>, Status> {
+    let peer = request.extensions().get::<Peer>();
+    if let Err(refusal) = clients.admit(peer) {
+        let address = peer.map(|peer| peer.address);
+        tracing::warn!(?address, reason = refusal.reason(), "a call was turned away: {refusal}");
+        return Err(status(refusal));
+    }
+    Ok(request)
+}
+
 fn status(refusal: Refusal) -> Status {
     let code = match &refusal {
+        Refusal::ClientNotProven { .. } => Code::Unauthenticated,
+        Refusal::ClientNotAccepted { .. } => Code::PermissionDenied,
         Refusal::Invalid { .. } => Code::InvalidArgument,
         Refusal::StoreNotTrusted { .. } | Refusal::NotPermitted { .. } => Code::PermissionDenied,
         Refusal::TooManyEnds { .. } => Code::ResourceExhausted,

@@ -2,6 +2,7 @@
 //! nothing of the layers above; it uses `domain`, `clock`, `proto` and `net`, and is the only module that signals.
 
 mod candidate;
+pub mod clients;
 pub mod command;
 mod declared;
 mod files;
@@ -23,6 +24,7 @@ mod fake_proc;
 #[cfg(test)]
 pub(crate) mod real_observer;
 
+pub use clients::Clients;
 pub use command::{AgentArgs, AgentError, run};
 pub use refusal::Refusal;
 pub use service::{Agent, AgentConfig, StopRequest, Stopped};

@@ -9,6 +9,24 @@ use crate::domain::ids::Fence;
 /// Why nothing was done.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum Refusal {
+    /// Nothing proves who calls.
+    #[error("this agent takes calls of {accepted} only, over TLS with a certificate of that name; none was shown")]
+    ClientNotProven {
+        /// Whose calls it takes.
+        accepted: String,
+    },
+    /// Somebody else calls.
+    #[error(
+        "this agent takes calls of {accepted} only and the certificate that was shown is of {}: call with one of that name, \
+         or start the agent with another --client-name",
+        told(.shown)
+    )]
+    ClientNotAccepted {
+        /// Names of the certificate.
+        shown: String,
+        /// Whose calls it takes.
+        accepted: String,
+    },
     /// A field of the request.
     #[error("{field} is {value}, write {wanted}")]
     Invalid {
@@ -131,10 +149,16 @@ pub enum Refusal {
     },
 }
 
+fn told(shown: &str) -> &str {
+    if shown.is_empty() { "nobody that could be named" } else { shown }
+}
+
 impl Refusal {
     /// The reason for programs, in upper snake case.
     pub fn reason(&self) -> &str {
         match self {
+            Self::ClientNotProven { .. } => "CLIENT_NOT_PROVEN",
+            Self::ClientNotAccepted { .. } => "CLIENT_NOT_ACCEPTED",
             Self::Invalid { .. } => "INVALID_FIELD",
             Self::Fenced { .. } => "FENCED",
             Self::StoreNotTrusted { .. } => "STORE_NOT_TRUSTED",
@@ -157,6 +181,10 @@ impl Refusal {
     /// The facts of it, for programs.
     pub fn metadata(&self) -> Vec<(&'static str, String)> {
         match self {
+            Self::ClientNotProven { accepted } => vec![("accepted", accepted.clone())],
+            Self::ClientNotAccepted { shown, accepted } => {
+                vec![("shown", shown.clone()), ("accepted", accepted.clone())]
+            }
             Self::Invalid { field, value, .. } => vec![("field", (*field).to_owned()), ("value", value.clone())],
             Self::Fenced { given, highest } => vec![("given", given.to_string()), ("highest", highest.to_string())],
             Self::StoreNotTrusted { cluster, given, known } => {

@@ -193,3 +193,56 @@ async fn a_supervised_process_gets_no_ticket() {
     assert!(matches!(&found.may_signal, MaySignal::No { reason } if reason.contains("--safe-unit")), "{found:?}");
     assert_eq!(ticket, None);
 }
+
+/// From now on nothing can be written to the record: the file that would replace it is on a disk without room.
+fn fill_disk(directory: &std::path::Path) -> std::path::PathBuf {
+    let next = directory.join("ledger.json.new");
+    std::os::unix::fs::symlink("/dev/full", &next).unwrap();
+    next
+}
+
+#[tokio::test]
+async fn nothing_is_done_that_cannot_be_recorded() {
+    let (directory, agent) = agent();
+    let mut observer = RealObserver::start(AtSigterm::Ends);
+    let (identity, ticket) = armed(&agent, &observer).await;
+    let full = fill_disk(directory.path());
+    let refused = agent.stop(request(&observer, &identity, &ticket, "t")).await;
+    assert_refused(&refused, "LEDGER_FAILED");
+    assert!(refused.unwrap_err().to_string().contains("No space left on device"));
+    let newer = agent.arm(&observer.target, &observer.fence(2)).await;
+    assert!(matches!(newer, Err(Refusal::LedgerFailed { .. })), "a fence that could not be kept was given a ticket");
+    assert!(observer.is_alive());
+
+    // What was refused left nothing behind: neither the fence nor the call.
+    std::fs::remove_file(full).unwrap();
+    let (identity, ticket) = armed(&agent, &observer).await;
+    assert_ended(&agent.stop(request(&observer, &identity, &ticket, "t")).await, Ended::Terminated);
+}
+
+#[tokio::test]
+async fn an_end_whose_answer_could_not_be_recorded_is_told_once_and_then_unknown() {
+    let (directory, agent) = agent();
+    let mut observer = RealObserver::start(AtSigterm::Ignores);
+    let (identity, ticket) = armed(&agent, &observer).await;
+    let patient = StopRequest { grace: Duration::from_secs(2), ..request(&observer, &identity, &ticket, "the token") };
+    let stopping = tokio::spawn({
+        let agent = agent.clone();
+        async move { agent.stop(patient).await }
+    });
+    let record = directory.path().join("ledger.json");
+    while !std::fs::read_to_string(&record).unwrap_or_default().contains("the token") {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    fill_disk(directory.path());
+    assert_ended(&stopping.await.unwrap(), Ended::Killed);
+    observer.replace();
+    observer.found(&agent).await;
+    let repeat = agent.stop(request(&observer, &identity, &ticket, "the token")).await;
+    assert!(matches!(repeat, Ok(Stopped::Unknown { .. })), "{repeat:?}");
+    drop(agent);
+    let agent = Agent::new(config(directory.path())).unwrap();
+    let repeat = agent.stop(request(&observer, &identity, &ticket, "the token")).await;
+    assert!(matches!(repeat, Ok(Stopped::Unknown { .. })), "{repeat:?}");
+    assert!(observer.is_alive(), "it acted again on a call without an answer");
+}

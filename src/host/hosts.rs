@@ -8,6 +8,7 @@ use crate::host::local::LocalHost;
 use crate::host::remote::RemoteHost;
 use crate::host::unconfigured::Unconfigured;
 use crate::host::{Host, HostAddress, Hosts};
+use crate::net::client_tls::ClientTls;
 
 /// Ways that are kept; beyond this, those that nobody uses are dropped.
 const KEPT: usize = 1024;
@@ -15,13 +16,19 @@ const KEPT: usize = 1024;
 /// Hosts that are reached through agents, in this process or by gRPC.
 pub struct AgentHosts {
     local: Option<Arc<LocalHost>>,
+    tls: Option<ClientTls>,
     remote: Mutex<HashMap<String, Arc<RemoteHost>>>,
 }
 
 impl AgentHosts {
-    /// With or without an agent in this process.
+    /// With or without an agent in this process; others in plaintext.
     pub fn new(local: Option<Agent>) -> Self {
-        Self { local: local.map(LocalHost::new).map(Arc::new), remote: Mutex::default() }
+        Self { local: local.map(LocalHost::new).map(Arc::new), tls: None, remote: Mutex::default() }
+    }
+
+    /// With `tls` other agents are reached over TLS and in no other way.
+    pub fn with_tls(self, tls: Option<ClientTls>) -> Self {
+        Self { tls, ..self }
     }
 
     fn remote(&self, address: &str) -> Arc<dyn Host> {
@@ -29,7 +36,7 @@ impl AgentHosts {
         if let Some(known) = remote.get(address) {
             return Arc::clone(known) as Arc<dyn Host>;
         }
-        match RemoteHost::new(address) {
+        match RemoteHost::new(address, self.tls.as_ref()) {
             Ok(host) => {
                 if remote.len() >= KEPT {
                     remote.retain(|_, host| Arc::strong_count(host) > 1);

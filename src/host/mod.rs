@@ -1,6 +1,7 @@
 //! How we reach the host of an observer: trait [`Host`] and its transports. Reports honestly what is known and decides
 //! nothing: whether an unreachable host stops a task is decided above.
 
+mod connection;
 mod hosts;
 mod local;
 mod remote;

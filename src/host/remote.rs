@@ -1,22 +1,27 @@
 //! A host whose agent is reached by gRPC. What was surely not sent is refused, what may have been sent is unknown.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::future::BoxFuture;
+use http::Uri;
+use hyper_util::rt::TokioIo;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
+use tower::{Service, service_fn};
 
 use crate::agent::grpc::ERROR_DOMAIN;
 use crate::agent::wire;
 use crate::domain::effect::Permit;
 use crate::domain::host::{CallerFence, Found, ObserverIdentity, ObserverTarget, StopResult, Ticket};
+use crate::host::connection::{AddressError, ConnectError, Way, Wire};
 use crate::host::{Host, HostError, caller, local};
+use crate::net::client_tls::ClientTls;
 use crate::proto::agent_v1 as pb;
 use crate::proto::agent_v1::host_agent_service_client::HostAgentServiceClient;
 
-/// Longest wait for a connection.
-pub const CONNECT: Duration = Duration::from_secs(2);
 /// Longest look: a host with many processes on slow disks.
 const LOOK: Duration = Duration::from_secs(10);
 /// What a stop may take beyond its grace: two looks, the wait after SIGKILL and the record.
@@ -26,22 +31,28 @@ const STOP_BEYOND_GRACE: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug)]
 pub struct RemoteHost {
     address: String,
+    way: Arc<Way>,
     endpoint: Endpoint,
     /// Shared by looks; connects when first used and again when it was lost.
     channel: Channel,
 }
 
 impl RemoteHost {
-    /// The agent at `host:port`.
-    pub fn new(address: &str) -> Result<Self, tonic::transport::Error> {
-        let endpoint = Endpoint::from_shared(format!("http://{address}"))?
-            .connect_timeout(CONNECT)
-            .tcp_nodelay(true)
+    /// The agent at `host:port`, over TLS if the service has it.
+    pub fn new(address: &str, tls: Option<&ClientTls>) -> Result<Self, AddressError> {
+        let way = Arc::new(Way::to(address, tls)?);
+        let scheme = if way.is_tls() { "https" } else { "http" };
+        let origin: Uri = format!("{scheme}://{address}").parse().map_err(|_| AddressError::Host)?;
+        // TLS is the way's own, so that its files are read for each connection and its errors told apart. An endpoint that
+        // knew of it would insist on its own TLS.
+        let endpoint = Endpoint::from_shared(format!("http://{address}"))
+            .map_err(|_| AddressError::Host)?
+            .origin(origin)
             // Together less than a look may take: a host that went away in silence leaves time for a new connection.
             .http2_keep_alive_interval(Duration::from_secs(3))
             .keep_alive_timeout(Duration::from_secs(3));
-        let channel = endpoint.connect_lazy();
-        Ok(Self { address: address.to_owned(), endpoint, channel })
+        let channel = endpoint.connect_with_connector_lazy(connector(Arc::clone(&way)));
+        Ok(Self { address: address.to_owned(), way, endpoint, channel })
     }
 
     async fn look(
@@ -110,10 +121,9 @@ impl Host for RemoteHost {
         };
         let unknown = |why: String| StopResult::Unknown { message: format!("agent {}: {why}", self.address) };
         // On a connection of its own: only so is it known that nothing was sent when connecting fails.
-        let channel = match tokio::time::timeout(CONNECT, self.endpoint.connect()).await {
-            Ok(Ok(channel)) => channel,
-            Ok(Err(error)) => return self.not_sent(&format!("cannot connect: {}", causes(&error))),
-            Err(_) => return self.not_sent(&format!("no connection within {CONNECT:?}")),
+        let channel = match self.endpoint.connect_with_connector(connector(Arc::clone(&self.way))).await {
+            Ok(channel) => channel,
+            Err(error) => return self.not_sent(&not_connected(&error).unwrap_or_else(|| causes(&error))),
         };
         let mut client = HostAgentServiceClient::new(channel);
         let limit = grace.saturating_add(STOP_BEYOND_GRACE);
@@ -141,6 +151,18 @@ impl RemoteHost {
     }
 }
 
+type Connecting = BoxFuture<'static, Result<TokioIo<Box<dyn Wire>>, ConnectError>>;
+
+/// Opens a connection whenever tonic wants one.
+fn connector(
+    way: Arc<Way>,
+) -> impl Service<Uri, Response = TokioIo<Box<dyn Wire>>, Error = ConnectError, Future = Connecting> + Send + 'static {
+    service_fn(move |_: Uri| -> Connecting {
+        let way = Arc::clone(&way);
+        Box::pin(async move { way.open().await.map(TokioIo::new) })
+    })
+}
+
 /// A refusal that an agent of ours made itself: nothing was signalled.
 fn refusal(status: &Status) -> Option<(String, String)> {
     let info = status.get_details_error_info()?;
@@ -148,10 +170,25 @@ fn refusal(status: &Status) -> Option<(String, String)> {
 }
 
 fn words(status: &Status) -> String {
+    if let Some(why) = not_connected(status) {
+        return why;
+    }
     match std::error::Error::source(status) {
         Some(source) => format!("{:?}: {}: {}", status.code(), status.message(), causes(source)),
         None => format!("{:?}: {}", status.code(), status.message()),
     }
+}
+
+/// Why there was no connection, if that is behind an error.
+fn not_connected(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(error) = error.downcast_ref::<ConnectError>() {
+            return Some(error.to_string());
+        }
+        next = error.source();
+    }
+    None
 }
 
 fn causes(error: &dyn std::error::Error) -> String {

@@ -62,6 +62,19 @@ async fn remote() {
     finds_arms_and_stops(&*host, &mut observer).await;
 }
 
+#[test]
+fn an_address_is_a_host_and_a_port() {
+    use crate::host::connection::{AddressError, Way};
+    for good in ["10.0.0.2:62888", "agent.example:1", "[fd00::2]:65535"] {
+        assert!(Way::to(good, None).is_ok(), "{good}");
+    }
+    for (bad, why) in
+        [("10.0.0.2", AddressError::Port), ("[fd00::2]", AddressError::Port), ("a b:1", AddressError::Host)]
+    {
+        assert_eq!(Way::to(bad, None).unwrap_err(), why, "{bad}");
+    }
+}
+
 #[tokio::test]
 async fn nobody_there_is_unreachable_and_a_stop_was_surely_not_sent() {
     let (_directory, agent) = agent();
@@ -91,10 +104,11 @@ async fn a_connection_that_is_lost_after_sending_is_unknown() {
     let (_directory, agent) = agent();
     let observer = RealObserver::start(AtSigterm::Ends);
     let identity = observer.found(&agent).await;
-    // Takes connections and drops each once something was sent on it.
+    // Takes connections, speaks first as an agent does, and drops each once something was sent on it.
     let (listener, bound) = bind_plaintext("127.0.0.1:0".parse().unwrap(), false).await.unwrap();
     tokio::spawn(async move {
         while let Ok((mut connection, _)) = listener.accept().await {
+            tokio::io::AsyncWriteExt::write_all(&mut connection, &[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.unwrap();
             let _ = tokio::io::AsyncReadExt::read(&mut connection, &mut [0; 1024]).await;
         }
     });

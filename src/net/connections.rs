@@ -20,7 +20,7 @@ use tokio::time::{Instant, Sleep};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use crate::clock::monotonic_now;
 use crate::net::bounds::Bounds;
@@ -45,10 +45,17 @@ pub struct Connections {
     tls: Option<Arc<Tls>>,
     bounds: Bounds,
     places: Arc<Semaphore>,
-    handshakes: JoinSet<Option<Connection>>,
+    handshakes: JoinSet<Result<Connection, NoHandshake>>,
     breath: Option<Pin<Box<Sleep>>>,
     turned_away: Rarely,
     failed: Rarely,
+    no_handshake: Rarely,
+}
+
+/// A client that did not get through its TLS handshake.
+struct NoHandshake {
+    address: SocketAddr,
+    error: io::Error,
 }
 
 impl Connections {
@@ -63,6 +70,7 @@ impl Connections {
             breath: None,
             turned_away: Rarely::default(),
             failed: Rarely::default(),
+            no_handshake: Rarely::default(),
         }
     }
 
@@ -87,15 +95,12 @@ impl Connections {
                     let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
                     let certificate = shown.map(|certificate| Arc::new(certificate.clone().into_owned()));
                     let peer = Peer { address, certificate };
-                    Some(Connection::new(Transport::Tls(Box::new(stream)), peer, bounds, place))
+                    Ok(Connection::new(Transport::Tls(Box::new(stream)), peer, bounds, place))
                 }
-                Ok(Err(error)) => {
-                    debug!(%address, %error, "no TLS handshake");
-                    None
-                }
+                Ok(Err(error)) => Err(NoHandshake { address, error }),
                 Err(_) => {
-                    debug!(%address, seconds = bounds.arrival.as_secs_f32(), "a TLS handshake took too long");
-                    None
+                    let error = format!("it took longer than {} s", bounds.arrival.as_secs_f32());
+                    Err(NoHandshake { address, error: io::Error::new(io::ErrorKind::TimedOut, error) })
                 }
             }
         });
@@ -111,8 +116,12 @@ impl Stream for Connections {
         loop {
             while let Poll::Ready(Some(ended)) = this.handshakes.poll_join_next(context) {
                 match ended {
-                    Ok(Some(connection)) => return Poll::Ready(Some(Ok(connection))),
-                    Ok(None) => {}
+                    Ok(Ok(connection)) => return Poll::Ready(Some(Ok(connection))),
+                    // Who scans ports must not fill the log; who wonders why a client stays out must find it there.
+                    Ok(Err(NoHandshake { address, error })) => match this.no_handshake.count() {
+                        Some(times) => info!(%address, %error, times, "no TLS handshake"),
+                        None => debug!(%address, %error, "no TLS handshake"),
+                    },
                     Err(error) => warn!(%error, "a TLS handshake ended badly"),
                 }
             }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use ring::digest::{Context, Digest, SHA256};
 use thiserror::Error;
 use tokio::sync::Notify;
+use tokio_rustls::rustls::crypto::CryptoProvider;
 use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -20,7 +21,8 @@ use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{self, RootCertStore, ServerConfig};
 use tracing::{error, info};
 
-use crate::config::TlsConfig;
+/// The files of a listener.
+pub use crate::config::TlsConfig;
 
 /// How often the files are looked at.
 pub const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -113,7 +115,7 @@ pub enum TlsError {
 /// What a file is there for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// The listener's certificate.
+    /// A certificate.
     Certificate,
     /// Its key.
     PrivateKey,
@@ -243,20 +245,8 @@ impl Contents {
         let read = |path: &Path, contents: io::Result<Vec<u8>>| {
             contents.map_err(|error| TlsError::Read { path: path.to_owned(), error })
         };
-        let chain = certificates(&files.cert_file, &read(&files.cert_file, self.certificate)?)?;
-        let key = private_key(&files.key_file, &read(&files.key_file, self.key)?)?;
-        let key = provider.key_provider.load_private_key(key).map_err(|error| TlsError::Unusable {
-            path: files.key_file.clone(),
-            what: Kind::PrivateKey,
-            error,
-        })?;
-        let own = CertifiedKey::new(chain, key);
-        own.keys_match().map_err(|error| match error {
-            rustls::Error::InconsistentKeys(_) => {
-                TlsError::Mismatch { certificate: files.cert_file.clone(), key: files.key_file.clone() }
-            }
-            error => TlsError::Unusable { path: files.cert_file.clone(), what: Kind::Certificate, error },
-        })?;
+        let certificate = (&*files.cert_file, read(&files.cert_file, self.certificate)?);
+        let own = own(&provider, certificate, (&*files.key_file, read(&files.key_file, self.key)?))?;
         let verifier: Option<Arc<dyn ClientCertVerifier>> = match (&files.client_ca_file, self.authorities) {
             (Some(path), Some(contents)) => {
                 let roots = authorities(path, &read(path, contents)?)?;
@@ -287,6 +277,27 @@ impl Contents {
     }
 }
 
+/// A certificate with its key, each from the contents of its file.
+pub(super) fn own(
+    provider: &CryptoProvider,
+    (cert_file, certificate): (&Path, Vec<u8>),
+    (key_file, key): (&Path, Vec<u8>),
+) -> Result<CertifiedKey, TlsError> {
+    let chain = certificates(cert_file, &certificate)?;
+    let key = private_key(key_file, &key)?;
+    let unusable = |path: &Path, what, error| TlsError::Unusable { path: path.to_owned(), what, error };
+    let key = provider.key_provider.load_private_key(key);
+    let key = key.map_err(|error| unusable(key_file, Kind::PrivateKey, error))?;
+    let own = CertifiedKey::new(chain, key);
+    own.keys_match().map_err(|error| match error {
+        rustls::Error::InconsistentKeys(_) => {
+            TlsError::Mismatch { certificate: cert_file.to_owned(), key: key_file.to_owned() }
+        }
+        error => unusable(cert_file, Kind::Certificate, error),
+    })?;
+    Ok(own)
+}
+
 fn certificates(path: &Path, contents: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let read: Result<Vec<_>, pem::Error> = CertificateDer::pem_slice_iter(contents).collect();
     match read {
@@ -314,7 +325,8 @@ fn private_key(path: &Path, contents: &[u8]) -> Result<PrivateKeyDer<'static>, T
     }
 }
 
-fn authorities(path: &Path, contents: &[u8]) -> Result<RootCertStore, TlsError> {
+/// The authorities in the contents of a file.
+pub(super) fn authorities(path: &Path, contents: &[u8]) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(path, contents)? {
         roots.add(certificate).map_err(|error| TlsError::Unusable {

@@ -41,7 +41,7 @@ const LAYERS: &[Layer] = &[
     layer("operations", Uses::Below),
     layer("engine", Uses::Below),
     layer("inventory", Uses::Below),
-    layer("access", Uses::Only(&["store", "domain", "clock"])),
+    layer("access", Uses::Only(&["store", "domain", "clock", "net::certificate"])),
     layer("store", Uses::Only(&["domain", "clock", "proto"])),
     layer("oceanbase", Uses::Only(&["domain", "clock"])),
     layer("host", Uses::Only(&["agent", "domain", "net", "clock", "proto"])),

@@ -8,6 +8,7 @@ mod access_bootstrap;
 mod access_grpc;
 mod admin;
 mod administration;
+mod agent_tls;
 mod api;
 mod api_validation;
 mod audit;

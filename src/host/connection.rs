@@ -1,0 +1,247 @@
+//! One connection to an agent, up to the first word that the agent says, and every reason why there is none. Until then no
+//! request was sent, so that a stop that fails here has surely not begun.
+//!
+//! An agent speaks first: HTTP/2 lets a server send its settings at once, and ours does. What keeps silent is not an agent, or
+//! one that hangs, and over TLS 1.3 only that word tells that our own certificate was accepted.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{self, AlertDescription, CertificateError};
+
+use crate::net::client_tls::ClientTls;
+use crate::net::tls::TlsError;
+
+/// Longest wait for a connection.
+pub const CONNECT: Duration = Duration::from_secs(2);
+/// Longest wait for the first word of an agent in plaintext, before it is asked whether it would rather have TLS.
+const FIRST_WORD: Duration = Duration::from_secs(1);
+/// How HTTP/2 begins. Whoever expects TLS complains of it, and the complaint tells that he does.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// First byte of a TLS record that is an alert; an HTTP/2 server's first byte is 0.
+const TLS_ALERT: u8 = 0x15;
+
+/// Why there is no connection. Nothing was asked.
+#[derive(Debug, Error)]
+pub enum ConnectError {
+    /// Our side.
+    #[error("the service's own TLS files cannot be used: {0}")]
+    Files(#[from] TlsError),
+    /// No TCP.
+    #[error("cannot connect: {0}")]
+    Tcp(io::Error),
+    /// Not in time.
+    #[error("no connection within {CONNECT:?}")]
+    Late,
+    /// Somebody took the connection and that was all.
+    #[error("it takes connections and says nothing, look whether it is an agent and whether it hangs")]
+    Silent,
+    /// We would speak plaintext and it would not.
+    #[error(
+        "it expects TLS and the service speaks plaintext, give the service an [agents] section with its certificate"
+    )]
+    ExpectsTls,
+    /// We would speak TLS and it would not.
+    #[error(
+        "it does not speak TLS, start it with --tls-cert, --tls-key, --client-ca and --client-name; with an [agents] section \
+         the service speaks to no agent in plaintext"
+    )]
+    NoTls,
+    /// Its certificate is of somebody whom we do not know.
+    #[error("its certificate is not signed by an authority in {0} (agents.ca_file)")]
+    UnknownAuthority(String),
+    /// Its certificate is somebody else's.
+    #[error("its certificate is not for {host}, which agent addresses name: {error}")]
+    WrongName {
+        /// The host of the agent's address.
+        host: String,
+        /// What TLS says.
+        error: CertificateError,
+    },
+    /// Its certificate has another fault.
+    #[error("its certificate cannot be accepted: {0}")]
+    Certificate(CertificateError),
+    /// It does not accept ours.
+    #[error("it refuses the certificate of the service, {cert_file} (agents.cert_file): {}", why(.alert))]
+    ClientRefused {
+        /// Ours.
+        cert_file: String,
+        /// What it says.
+        alert: AlertDescription,
+    },
+    /// TLS, but not what an agent speaks in it.
+    #[error("it speaks TLS and no HTTP/2 in it, so it is no agent")]
+    NoHttp2,
+    /// Anything else.
+    #[error("no TLS with it: {0}")]
+    Tls(io::Error),
+}
+
+fn why(alert: &AlertDescription) -> String {
+    match alert {
+        AlertDescription::UnknownCA => "its --client-ca does not have the authority that signed it".to_owned(),
+        AlertDescription::CertificateExpired => "it is not valid at this time".to_owned(),
+        alert => format!("{alert:?}"),
+    }
+}
+
+/// What is not the address of an agent.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum AddressError {
+    /// Neither a name nor an IP.
+    #[error("it has no host")]
+    Host,
+    /// None, or not a number.
+    #[error("it has no port")]
+    Port,
+}
+
+/// Bytes in both directions.
+pub trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
+
+/// How an agent is connected to.
+#[derive(Clone, Debug)]
+pub struct Way {
+    host: String,
+    port: u16,
+    /// The certificate must be for this name.
+    tls: Option<(ClientTls, ServerName<'static>)>,
+}
+
+impl Way {
+    /// To `host:port`, `[v6]:port`; over TLS or in plaintext, never one instead of the other.
+    pub fn to(address: &str, tls: Option<&ClientTls>) -> Result<Self, AddressError> {
+        let authority: http::uri::Authority = address.parse().map_err(|_| AddressError::Host)?;
+        let port = authority.port_u16().ok_or(AddressError::Port)?;
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        let named = |tls: &ClientTls| Ok((tls.clone(), ServerName::try_from(host.clone())?));
+        let tls: Result<_, rustls::pki_types::InvalidDnsNameError> = tls.map(named).transpose();
+        let tls = tls.map_err(|_| AddressError::Host)?;
+        Ok(Self { host, port, tls })
+    }
+
+    /// Whether it is over TLS.
+    pub const fn is_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// Connects, and waits for the first word, all within [`CONNECT`].
+    pub async fn open(&self) -> Result<Box<dyn Wire>, ConnectError> {
+        let open = async {
+            let stream = self.connect().await?;
+            let wire: Box<dyn Wire> = match &self.tls {
+                None => Box::new(first_word(stream).await?),
+                Some((tls, name)) => Box::new(self.shake_hands(stream, tls, name).await?),
+            };
+            Ok(wire)
+        };
+        timeout(CONNECT, open).await.unwrap_or(Err(ConnectError::Late))
+    }
+
+    /// Each address of the host gets its share of the time: the first of them may lead nowhere.
+    async fn connect(&self) -> Result<TcpStream, ConnectError> {
+        let host = (self.host.as_str(), self.port);
+        let addresses: Vec<SocketAddr> = lookup_host(host).await.map_err(ConnectError::Tcp)?.collect();
+        let share = CONNECT / u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
+        let mut last = ConnectError::Late;
+        for address in addresses {
+            match timeout(share, TcpStream::connect(address)).await {
+                Ok(Ok(stream)) => {
+                    stream.set_nodelay(true).map_err(ConnectError::Tcp)?;
+                    return Ok(stream);
+                }
+                Ok(Err(error)) => last = ConnectError::Tcp(error),
+                Err(_) => {}
+            }
+        }
+        Err(last)
+    }
+
+    async fn shake_hands(
+        &self,
+        stream: TcpStream,
+        tls: &ClientTls,
+        name: &ServerName<'static>,
+    ) -> Result<tokio_rustls::client::TlsStream<TcpStream>, ConnectError> {
+        let reading = tls.clone();
+        let config = tokio::task::spawn_blocking(move || reading.configure()).await;
+        let config = config.map_err(|error| ConnectError::Tls(io::Error::other(error)))??;
+        let connector = TlsConnector::from(std::sync::Arc::new(config));
+        let handshake = connector.connect(name.clone(), stream).await;
+        let mut stream = handshake.map_err(|error| self.no_tls(error, tls))?;
+        if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
+            return Err(ConnectError::NoHttp2);
+        }
+        match stream.fill_buf().await {
+            Ok([]) => Err(ConnectError::Silent),
+            Ok(_) => Ok(stream),
+            Err(error) => Err(self.no_tls(error, tls)),
+        }
+    }
+
+    fn no_tls(&self, error: io::Error, tls: &ClientTls) -> ConnectError {
+        let files = tls.files();
+        let Some(said) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) else {
+            return ConnectError::Tls(error);
+        };
+        match said {
+            rustls::Error::InvalidMessage(_) => ConnectError::NoTls,
+            rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+                ConnectError::UnknownAuthority(files.ca_file.display().to_string())
+            }
+            rustls::Error::InvalidCertificate(
+                error @ (CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }),
+            ) => ConnectError::WrongName { host: self.host.clone(), error: error.clone() },
+            rustls::Error::InvalidCertificate(error) => ConnectError::Certificate(error.clone()),
+            rustls::Error::AlertReceived(alert) if is_of_our_certificate(*alert) => {
+                ConnectError::ClientRefused { cert_file: files.cert_file.display().to_string(), alert: *alert }
+            }
+            _ => ConnectError::Tls(error),
+        }
+    }
+}
+
+/// Alerts with which a server turns a client's certificate away (RFC 8446, section 6.2).
+const fn is_of_our_certificate(alert: AlertDescription) -> bool {
+    matches!(
+        alert,
+        AlertDescription::BadCertificate
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::UnknownCA
+            | AlertDescription::AccessDenied
+            | AlertDescription::CertificateRequired
+    )
+}
+
+/// Waits until an agent in plaintext has begun to speak, and leaves its words where they are.
+async fn first_word(mut stream: TcpStream) -> Result<TcpStream, ConnectError> {
+    let mut first = [0];
+    let spoken = match timeout(FIRST_WORD, stream.peek(&mut first)).await {
+        Ok(spoken) => spoken,
+        Err(_) => {
+            stream.write_all(PREFACE).await.map_err(ConnectError::Tcp)?;
+            let asked = timeout(FIRST_WORD / 2, stream.peek(&mut first)).await;
+            return Err(match asked {
+                Ok(Ok(1)) if first[0] == TLS_ALERT => ConnectError::ExpectsTls,
+                Ok(_) | Err(_) => ConnectError::Silent,
+            });
+        }
+    };
+    match spoken {
+        Ok(0) => Err(ConnectError::Silent),
+        Ok(_) => Ok(stream),
+        Err(error) => Err(ConnectError::Tcp(error)),
+    }
+}

@@ -1,0 +1,48 @@
+//! TLS of connections that we open: whom we believe, and what proves us. The files are read again for each connection, so that
+//! new ones hold without a restart; connections that are there go on.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio_rustls::rustls::ClientConfig;
+use tokio_rustls::rustls::crypto::ring::default_provider;
+use tokio_rustls::rustls::sign::SingleCertAndKey;
+use tokio_rustls::rustls::version::{TLS12, TLS13};
+
+/// The files of a client.
+pub use crate::config::ClientTlsConfig;
+use crate::net::tls::{TlsError, authorities, own};
+
+/// TLS of a client that shows a certificate.
+#[derive(Clone, Debug)]
+pub struct ClientTls(ClientTlsConfig);
+
+impl ClientTls {
+    /// Reads the files once, so that what is wrong with them is known at once. Blocks.
+    pub fn open(files: &ClientTlsConfig) -> Result<Self, TlsError> {
+        let this = Self(files.clone());
+        this.configure()?;
+        Ok(this)
+    }
+
+    /// Which files.
+    pub const fn files(&self) -> &ClientTlsConfig {
+        &self.0
+    }
+
+    /// What holds for a connection that is opened now, for HTTP/2 only. Blocks while it reads.
+    pub fn configure(&self) -> Result<ClientConfig, TlsError> {
+        let ClientTlsConfig { ca_file, cert_file, key_file } = &self.0;
+        let read = |path: &Path| std::fs::read(path).map_err(|error| TlsError::Read { path: path.to_owned(), error });
+        let provider = Arc::new(default_provider());
+        let roots = authorities(ca_file, &read(ca_file)?)?;
+        let own = own(&provider, (cert_file, read(cert_file)?), (key_file, read(key_file)?))?;
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&TLS13, &TLS12])
+            .map_err(TlsError::Setup)?
+            .with_root_certificates(roots)
+            .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own)));
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        Ok(config)
+    }
+}
