@@ -325,7 +325,8 @@ impl Executor {
             }
             let input = match &failing {
                 Some((failure, learned)) => {
-                    Some(Input::StepFailed { subtask: id, failure: failure.clone(), learned: learned.clone() })
+                    let (failure, learned) = (failure.clone(), learned.clone());
+                    Some(Input::StepFailed { subtask: id, failure, learned, looked: unreadable.is_none() })
                 }
                 // A wait that ended during this look gets one more, which knows that it is the last.
                 None if context.last_look => {

@@ -212,7 +212,7 @@ fn success(subtask: SubtaskId) -> Input {
 
 fn failure(subtask: SubtaskId) -> Input {
     let failure = Failure::new(FailureKind::Refused, "NO", "no");
-    Input::StepFailed { subtask, failure, learned: Learned::default() }
+    Input::StepFailed { subtask, failure, learned: Learned::default(), looked: true }
 }
 
 fn wanted(driven: &Driven, subtask: SubtaskId, seconds: u64, irreversible: bool) -> Input {
@@ -315,6 +315,19 @@ fn without_an_effect_a_task_is_refused_and_with_one_it_rests() {
         driven.must(failure(subtask(0)));
         assert_eq!(driven.task.state, state, "{outcome}");
     }
+}
+
+#[test]
+fn what_nobody_could_look_at_is_not_reported_as_not_done() {
+    let mut driven = Driven::new(&[0, 1]);
+    driven.must(dispatch());
+    driven.must(wanted(&driven, subtask(0), 30, false));
+    driven.must(ended(&driven, IntentOutcome::Unknown));
+    driven.wait(31);
+    let failure = Failure::new(FailureKind::Unreachable, "CLUSTER_UNREACHABLE", "no answer");
+    driven.must(Input::StepFailed { subtask: subtask(0), failure, learned: Learned::default(), looked: false });
+    assert_eq!(driven.task.state, TaskState::Failed, "it rests, with its lock: somebody must look");
+    assert_eq!(driven.task.intents[0].outcome, Some(IntentOutcome::Unknown));
 }
 
 #[test]

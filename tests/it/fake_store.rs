@@ -159,7 +159,7 @@ impl FakeStore {
     pub fn fail(&self, task: TaskId, number: i64) {
         let failure = Failure::new(FailureKind::Expired, "EXPIRED", "consent ended").with("gap_seconds", 700);
         let subtask = subtask_id(task, number);
-        self.decide(task, Input::StepFailed { subtask, failure, learned: Learned::default() });
+        self.decide(task, Input::StepFailed { subtask, failure, learned: Learned::default(), looked: true });
     }
 
     /// From creation to success.

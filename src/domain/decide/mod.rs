@@ -45,8 +45,8 @@ pub enum Input {
     Dispatch { executor: String },
     /// A step reached what it should.
     StepSucceeded { subtask: SubtaskId, already_so: bool, learned: Learned, executor: String },
-    /// A step cannot reach it.
-    StepFailed { subtask: SubtaskId, failure: Failure, learned: Learned },
+    /// A step cannot reach it; `looked`: its last look could be made, and found what it tried not done.
+    StepFailed { subtask: SubtaskId, failure: Failure, learned: Learned, looked: bool },
     /// A step ran longer than its timeout.
     TimedOut { subtask: SubtaskId, waited_for: String },
     /// A step that was told to end does; `looked`: a look made behind its horizon found what it tried not done.
@@ -92,9 +92,11 @@ pub fn decide(task: &Task, input: Input, now: Timestamp) -> Result<Vec<EventKind
             running(task, subtask)?;
             Ok(succeeded(task, subtask, already_so, learned, &executor))
         }
-        Input::StepFailed { subtask, failure, learned } => {
+        Input::StepFailed { subtask, failure, learned, looked } => {
             running(task, subtask)?;
-            failed(task, subtask, failure, learned, IntentOutcome::Void, now)
+            // Without a look at the end, what is open stays open: not known is never reported as not done.
+            let open = if looked { IntentOutcome::Void } else { IntentOutcome::Unknown };
+            failed(task, subtask, failure, learned, open, now)
         }
         Input::TimedOut { subtask, waited_for } => {
             let name = running(task, subtask)?;

@@ -76,7 +76,7 @@ async fn a_task_on_its_own_shows_its_errors_and_the_stop_does_not() {
     let stored = fixture.use_cases.accept(StopType::Process).await;
     let prepare = stored.task.subtasks.iter().find(|one| one.spec.name == "Prepare stop observer").unwrap();
     let failure = Failure::new(FailureKind::Expired, "EXPIRED", "consent ended");
-    let input = Input::StepFailed { subtask: prepare.spec.id, failure, learned: Learned::default() };
+    let input = Input::StepFailed { subtask: prepare.spec.id, failure, learned: Learned::default(), looked: true };
     fixture.store.decide(task_id(SAMPLE_TASK), input);
     let by_path = fixture.get(&format!("/api/v2/tasks/instances/{SAMPLE_TASK}")).await;
     let by_alias = fixture.get(&format!("/api/v2/tasks/{SAMPLE_TASK}")).await;
@@ -101,7 +101,7 @@ async fn a_subtask_is_run_again_with_its_task_and_only_when_it_failed() {
     assert_eq!((refused.status.as_u16(), refused.reason()), (409, "VERB_NOT_ALLOWED"));
     assert_eq!(refused.body["error"]["code"], 4007);
     let failure = Failure::new(FailureKind::Expired, "EXPIRED", "consent ended");
-    let input = Input::StepFailed { subtask: prepare, failure, learned: Learned::default() };
+    let input = Input::StepFailed { subtask: prepare, failure, learned: Learned::default(), looked: true };
     fixture.store.decide(task_id(SAMPLE_TASK), input);
     assert_eq!(fixture.post(&retry(stop)).await.reason(), "VERB_NOT_ALLOWED");
     assert!(!fixture.last_call().contains("TaskRequest"), "nothing was asked");
