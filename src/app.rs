@@ -224,6 +224,8 @@ impl App {
                 leader_wait: Duration::from_secs(config.stop.leader_wait_seconds),
                 reading: Duration::from_secs(config.stop.reading_seconds),
                 freeze: config.stop.freeze(),
+                start_watch: Duration::from_secs(config.start.watch_seconds),
+                catch_up: Duration::from_secs(config.start.catch_up_seconds),
             },
         };
         let (engine_thread, runtime) = EngineThread::start()?;

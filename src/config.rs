@@ -54,6 +54,8 @@ pub struct Config {
     pub agents: Option<ClientTlsConfig>,
     /// Times of a stop.
     pub stop: StopConfig,
+    /// Times of a start.
+    pub start: StartConfig,
     /// Reading of registered clusters.
     pub sync: SyncConfig,
 }
@@ -370,6 +372,23 @@ impl Default for StopConfig {
             freeze_seconds: 300,
             effect_timeout_seconds: 60,
         }
+    }
+}
+
+/// Times of a start.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(default, deny_unknown_fields)]
+pub struct StartConfig {
+    /// Seconds that an agent watches a process that it started until that listens; one that dies meanwhile is told with its
+    /// last words. At most 300.
+    pub watch_seconds: u64,
+    /// Seconds that the replicas of a server may take to catch up before its start ends with a warning instead.
+    pub catch_up_seconds: u64,
+}
+
+impl Default for StartConfig {
+    fn default() -> Self {
+        Self { watch_seconds: 20, catch_up_seconds: 240 }
     }
 }
 

@@ -8,7 +8,7 @@ use tonic::Code;
 
 use crate::api::error_callers as callers;
 use crate::clock::Timestamp;
-use crate::domain::event::{Phase, Verb};
+use crate::domain::event::{Phase, SubtaskState, Verb};
 use crate::domain::refusal::{FieldViolation, Holder, Refusal};
 
 /// OCP's code of an error: the number of 4.0 and the name of 4.2. Where 4.0 had no number for the same case, the number of
@@ -232,6 +232,41 @@ pub fn row(refusal: &Refusal) -> Row {
                 About::Condition("SUBTASK_STATE", format!("tasks/{task}/subtasks/{subtask}")),
             )
         }
+        Refusal::SubtaskNotFound { task, subtask } => {
+            Base(refusal.reason(), Code::NotFound, 404, ocp(4001, "TSK10001")).says(
+                "subtask {subtask_id} is not in task {task_id}; read the task",
+                "任务 {task_id} 中不存在子任务 {subtask_id}，请重新读取任务",
+                values!(task_id: task, subtask_id: subtask),
+                About::Resource("obsteward.v1.Subtask", subtask.to_string()),
+            )
+        }
+        Refusal::SubtaskNotSkippable { task, subtask, name, state } => {
+            let row = Base(refusal.reason(), Code::FailedPrecondition, 409, ocp(4010, "TSK10010"));
+            let (en, zh) = match state {
+                SubtaskState::Failed => (
+                    "subtask {subtask_id} ({name}) of task {task_id} makes the checks that the others rely on and cannot be skipped; retry the task, roll it back or give it up",
+                    "任务 {task_id} 的子任务 {subtask_id}（{name}）负责后续步骤所依赖的检查，不允许跳过，请重试、回滚或放弃任务",
+                ),
+                SubtaskState::Pending
+                | SubtaskState::Ready
+                | SubtaskState::Running
+                | SubtaskState::Canceling
+                | SubtaskState::Successful => (
+                    "subtask {subtask_id} ({name}) of task {task_id} is {state}, only a FAILED one can be skipped; read the task",
+                    "任务 {task_id} 的子任务 {subtask_id}（{name}）当前状态为 {state}，仅失败（FAILED）的子任务可以跳过",
+                ),
+            };
+            let about = About::Condition("SUBTASK_STATE", format!("tasks/{task}/subtasks/{subtask}"));
+            row.says(en, zh, values!(task_id: task, subtask_id: subtask, name: name, state: state), about)
+        }
+        Refusal::RollbackUnfinished { task } => {
+            Base(refusal.reason(), Code::FailedPrecondition, 409, ocp(4007, "TSK10007")).says(
+                "the rollback of task {task_id} is unfinished, it cannot be run forward again; go on with RollbackTask, or give it up",
+                "任务 {task_id} 的回滚尚未完成，不能重新执行，请继续回滚或放弃任务",
+                values!(task_id: task),
+                About::Condition("TASK_STATE", format!("tasks/{task}")),
+            )
+        }
         Refusal::ExpireTimePassed { expire_time, now } => {
             Base(refusal.reason(), Code::InvalidArgument, 400, ocp(1001, "COM10001")).says(
                 "expire_time {expire_time} has passed, it is {now}; give a later one or none",
@@ -371,8 +406,10 @@ fn invalid_argument(reason: &'static str, violations: &[FieldViolation]) -> Row 
 const fn rpc(verb: Verb) -> &'static str {
     match verb {
         Verb::Retry => "RetryTask",
-        Verb::GiveUp => "GiveUpTask",
+        Verb::Rollback => "RollbackTask",
+        Verb::SkipSubtask => "SkipSubtask",
         Verb::Cancel => "CancelTask",
+        Verb::GiveUp => "GiveUpTask",
     }
 }
 

@@ -154,6 +154,7 @@ async fn plan(client: &Client, task: &v1::Task, limit: Duration) -> Result<PlanD
         force: task.force,
         accept_risks: task.accepted_risks.clone(),
         r#type: task.stop_type,
+        freeze_before_stop: task.freeze_before_stop,
     };
     let plan = client.call("plan stop", limit, client.servers().plan_stop_server(request)).await?.plan;
     Ok(PlanDoc::from(&of_answer(plan, "a plan")?))

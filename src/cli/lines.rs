@@ -241,6 +241,11 @@ pub fn next_steps(task: &v1::Task) -> Vec<String> {
                 "  obsteward tasks give-up {}         closes it and frees the cluster; what was done stays as it is",
                 task.id
             )),
+            v1::TaskVerb::Rollback => {
+                steps.push(format!("  obsteward tasks rollback {} --watch  undoes what it did, and closes it", task.id))
+            }
+            // Of a subtask, which the task's own page names.
+            v1::TaskVerb::SkipSubtask => {}
             v1::TaskVerb::Cancel => {
                 steps.push(format!(
                     "end what it does, with what was done left as it is: obsteward tasks cancel {}",

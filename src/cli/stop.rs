@@ -106,6 +106,7 @@ pub async fn run(args: StopArgs, client: &Client, output: &Output) -> Result<Exi
         force: args.force,
         accept_risks: args.accept_risks.iter().map(|risk| *risk as i32).collect(),
         r#type: args.kind.to_proto() as i32,
+        freeze_before_stop: args.freeze,
     };
     let plan = client.call("plan stop server", SLOW, client.servers().plan_stop_server(request)).await?.plan;
     let plan =

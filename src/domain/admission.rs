@@ -79,11 +79,13 @@ pub enum Request {
     StopService,
     /// Start.
     Start,
+    /// Stop the service and the process, and start them again.
+    Restart,
 }
 
 impl Request {
     /// Every request.
-    pub const ALL: [Self; 3] = [Self::StopProcess, Self::StopService, Self::Start];
+    pub const ALL: [Self; 4] = [Self::StopProcess, Self::StopService, Self::Start, Self::Restart];
 }
 
 /// The answer.
@@ -136,6 +138,10 @@ pub fn admit(service: ServiceState, process: ProcessFinding, request: Request) -
 
         (Request::StopService, Serving | Starting | Lost, _) => return Admission::Admit,
         (Request::StopService, Stopped, _) => "a server whose STOP_TIME is not set",
+
+        (Request::Restart, Serving | Starting, Running | NotAsked) => return Admission::Admit,
+        (Request::Restart, Serving | Starting, Absent | Ambiguous | HostUnreachable) => ONE_PROCESS,
+        (Request::Restart, Stopped | Lost, _) => "a server that serves; start one that does not",
 
         (Request::Start, Serving, _) => "a server that does not serve",
         (Request::Start, Starting, _) => "a server that is not starting already",

@@ -9,6 +9,10 @@ words!(
     Call, "call", {
         /// Stops a server.
         StopServer = "STOP_OB_SERVER",
+        /// Starts a server.
+        StartServer = "START_OB_SERVER",
+        /// Restarts a server.
+        RestartServer = "RESTART_OB_SERVER",
         /// The precheck of a stop.
         PlanStopServer = "PLAN_STOP_OB_SERVER",
         /// One server.
@@ -27,6 +31,10 @@ words!(
         GetSubtaskLog = "GET_SUBTASK_LOG",
         /// Runs a task again.
         RetryTask = "RETRY_TASK",
+        /// Undoes what a task did.
+        RollbackTask = "ROLLBACK_TASK",
+        /// Counts a failed subtask as successful.
+        SkipSubtask = "SKIP_SUBTASK",
         /// Ends what a task runs.
         CancelTask = "CANCEL_TASK",
         /// Closes a task at rest.
@@ -98,7 +106,9 @@ impl Call {
     /// What it needs.
     pub const fn requirement(self) -> Requirement {
         match self {
-            Self::StopServer | Self::UpdateCluster => Requirement::Cluster(Action::Update),
+            Self::StopServer | Self::StartServer | Self::RestartServer | Self::UpdateCluster => {
+                Requirement::Cluster(Action::Update)
+            }
             Self::PlanStopServer | Self::GetServer | Self::ListServers | Self::GetCluster | Self::SyncCluster => {
                 Requirement::Cluster(Action::Read)
             }
@@ -106,7 +116,9 @@ impl Call {
             Self::RegisterCluster => Requirement::EveryCluster(&[Action::Create, Action::Read]),
             Self::DeregisterCluster => Requirement::Cluster(Action::Delete),
             Self::GetTask | Self::WatchTask | Self::GetSubtaskLog => Requirement::Task(Action::Read),
-            Self::RetryTask | Self::CancelTask | Self::GiveUpTask => Requirement::Task(Action::Update),
+            Self::RetryTask | Self::RollbackTask | Self::SkipSubtask | Self::CancelTask | Self::GiveUpTask => {
+                Requirement::Task(Action::Update)
+            }
             Self::ListTasks | Self::ListClusters | Self::ListAccessKeys => Requirement::Filtered,
             Self::WatchTasks => Requirement::FilteredTasks,
             Self::CreateUser => Requirement::EveryUser(Action::Create),
@@ -126,7 +138,11 @@ impl Call {
     pub const fn is_mutation(self) -> bool {
         match self {
             Self::StopServer
+            | Self::StartServer
+            | Self::RestartServer
             | Self::RetryTask
+            | Self::RollbackTask
+            | Self::SkipSubtask
             | Self::CancelTask
             | Self::GiveUpTask
             | Self::RegisterCluster

@@ -1,5 +1,4 @@
-//! The edge tables of tasks and subtasks: which change of state is legal under which operation. Also the edges whose verbs
-//! come later stand here, so that a log written by a newer version still folds.
+//! The edge tables of tasks and subtasks: which change of state is legal under which operation.
 
 use crate::domain::event::{SubtaskOperation, SubtaskState, TaskOperation, TaskState};
 
@@ -13,7 +12,9 @@ pub const fn task_edge(from: TaskState, to: TaskState, operation: TaskOperation)
         (S::Running, S::RolledBack) => matches!(operation, O::Rollback),
         (S::Running, S::Canceling) => matches!(operation, O::Cancel),
         // The running step may win the race: then the cancel ends behind it, or with the task when it was the last.
-        (S::Canceling, S::Cancelled | S::Failed | S::Successful | S::Refused) => matches!(operation, O::Cancel),
+        (S::Canceling, S::Cancelled | S::Failed | S::Successful | S::RolledBack | S::Refused) => {
+            matches!(operation, O::Cancel)
+        }
         (S::Failed | S::Cancelled, S::Running) => matches!(operation, O::Retry | O::Rollback),
         (S::Failed | S::Cancelled, S::GivenUp) => matches!(operation, O::GiveUp),
         (
@@ -49,9 +50,12 @@ pub const fn subtask_edge(from: SubtaskState, to: SubtaskState, operation: Subta
         (S::Running, S::Successful) => matches!(operation, O::Execute | O::Retry | O::Skip),
         (S::Running, S::Failed) => matches!(operation, O::Execute | O::Retry | O::Rollback),
         (S::Running, S::Canceling) => matches!(operation, O::Cancel),
-        (S::Canceling, S::Failed | S::Successful) => matches!(operation, O::Cancel),
+        // Pending: what was told to end was an undo, and won the race.
+        (S::Canceling, S::Failed | S::Successful | S::Pending) => matches!(operation, O::Cancel),
         // Undoing: what ended becomes ready to be undone, runs, and is pending again.
         (S::Running, S::Pending) => matches!(operation, O::Rollback | O::RollbackSkip),
+        // It was ready and never ran: there is nothing to undo.
+        (S::Ready, S::Pending) => matches!(operation, O::Rollback),
         // A retry makes the first step whose result no longer holds ready, and those behind it wait again.
         (S::Failed, S::Ready) => {
             matches!(operation, O::Retry | O::Rollback | O::Skip | O::RollbackSkip)

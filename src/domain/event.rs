@@ -69,6 +69,15 @@ words!(
     }
 );
 
+/// Which way a task goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Course {
+    /// Its steps are done.
+    Forward,
+    /// What they did is undone.
+    Back,
+}
+
 words!(
     /// State of a subtask, as OCP writes it.
     SubtaskState, "subtask state", {
@@ -132,14 +141,18 @@ words!(
 );
 
 words!(
-    /// What a person can ask of a task. Rollback and skip have their edges already and their calls later.
+    /// What a person can ask of a task.
     Verb, "verb", {
         /// Run again from the first step whose result no longer holds.
         Retry = "RETRY",
-        /// Close as it is.
-        GiveUp = "GIVE_UP",
+        /// Undo what was done, and close.
+        Rollback = "ROLLBACK",
+        /// Count a failed subtask as successful (while undoing: as undone), and go on behind it.
+        SkipSubtask = "SKIP_SUBTASK",
         /// End what runs, and rest.
         Cancel = "CANCEL",
+        /// Close as it is.
+        GiveUp = "GIVE_UP",
     }
 );
 
@@ -147,7 +160,9 @@ impl Verb {
     /// The states of a task in which it can be asked for.
     pub const fn allowed_in(self) -> &'static [TaskState] {
         match self {
-            Self::Retry | Self::GiveUp => &[TaskState::Failed, TaskState::Cancelled],
+            Self::Retry | Self::GiveUp | Self::Rollback | Self::SkipSubtask => {
+                &[TaskState::Failed, TaskState::Cancelled]
+            }
             Self::Cancel => &[TaskState::Running],
         }
     }
@@ -258,8 +273,8 @@ pub struct TaskSpec {
     pub force: bool,
     /// Risks that were accepted by name.
     pub accepted_risks: Vec<Risk>,
-    /// Kind of stop.
-    pub stop_type: StopType,
+    /// Kind of stop; `None`: nothing is stopped.
+    pub stop_type: Option<StopType>,
     /// Whether the server is frozen before its process is ended.
     pub freeze_before_stop: bool,
     /// Its graph.
@@ -298,8 +313,8 @@ pub enum EventKind {
     Overridden(Override),
     /// A process took the task over.
     Adopted { fence: Fence, executor: String },
-    /// Somebody asked for something.
-    VerbRequested { verb: Verb, principal: Principal, expire_time: Option<Timestamp> },
+    /// Somebody asked for something; of one subtask when that is named.
+    VerbRequested { verb: Verb, principal: Principal, expire_time: Option<Timestamp>, subtask: Option<SubtaskId> },
     /// Worth knowing although the task goes on.
     Warned { subtask: SubtaskId, code: String, message: String },
 }

@@ -27,6 +27,8 @@ pub struct SubtaskSpec {
     pub timeout: Duration,
     /// Subtasks that must succeed before.
     pub upstreams: Vec<SubtaskId>,
+    /// Whether nobody may mark it successful (OCP: `prohibitSkip`).
+    pub prohibit_skip: bool,
 }
 
 /// The graph of a task.

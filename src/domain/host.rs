@@ -184,3 +184,43 @@ pub enum StopResult {
         message: String,
     },
 }
+
+/// What is known of an attempt to start an observer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StartResult {
+    /// It was started and runs.
+    Started {
+        /// The process.
+        identity: ObserverIdentity,
+        /// Whether it listens on its RPC address; one that does not yet is no failure.
+        listens: bool,
+        /// In words.
+        evidence: String,
+    },
+    /// It ran before; nothing was started.
+    AlreadyRunning {
+        /// The process.
+        identity: ObserverIdentity,
+        /// In words.
+        evidence: String,
+    },
+    /// It was started and is gone.
+    Died {
+        /// In words.
+        evidence: String,
+        /// The last lines that it wrote.
+        last_log_lines: Vec<String>,
+    },
+    /// Nothing was started.
+    Refused {
+        /// Reason in upper snake case, for example `HOME_UNKNOWN`.
+        code: String,
+        /// In words, with what to do.
+        message: String,
+    },
+    /// It may have been started. Resolved by looking.
+    Unknown {
+        /// In words.
+        message: String,
+    },
+}

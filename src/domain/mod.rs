@@ -1,7 +1,10 @@
 //! The rules, as pure functions over plain types. Nothing here does I/O, reads a clock or knows a protocol.
 
 pub mod admission;
+pub mod allowed;
+pub mod attempt;
 pub mod call;
+pub mod catch_up;
 pub mod decide;
 pub mod edges;
 pub mod effect;

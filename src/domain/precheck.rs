@@ -8,6 +8,8 @@ mod servers;
 #[cfg(test)]
 mod tests;
 
+pub use log_streams::LOG_IN_SYNC_INTERVAL_NS;
+
 use std::fmt;
 
 use crate::clock::Timestamp;

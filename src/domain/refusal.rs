@@ -1,7 +1,7 @@
 //! Why a request is refused: data, not text. `api/error_table.rs` gives each its code, status and words.
 
 use crate::clock::Timestamp;
-use crate::domain::event::{TaskState, Verb};
+use crate::domain::event::{SubtaskState, TaskState, Verb};
 use crate::domain::ids::{
     AccessKeyId, ClusterId, Principal, Revision, RoleName, Seq, ServerAddr, ServerId, SubtaskId, TaskId,
 };
@@ -73,6 +73,12 @@ pub enum Refusal {
     EffectMayStillHappen { task: TaskId, until: Timestamp },
     /// The subtask does not run.
     SubtaskNotRunning { task: TaskId, subtask: SubtaskId },
+    /// The task has no such subtask.
+    SubtaskNotFound { task: TaskId, subtask: SubtaskId },
+    /// The subtask did not fail, or it is one that nobody may skip.
+    SubtaskNotSkippable { task: TaskId, subtask: SubtaskId, name: String, state: SubtaskState },
+    /// The task was being undone when it came to rest.
+    RollbackUnfinished { task: TaskId },
     /// The consent would end before it begins.
     ExpireTimePassed { expire_time: Timestamp, now: Timestamp },
     /// A watch asks for more than there is.
@@ -166,6 +172,9 @@ impl Refusal {
             Self::VerbNotAllowed { .. } => "VERB_NOT_ALLOWED",
             Self::EffectMayStillHappen { .. } => "EFFECT_MAY_STILL_HAPPEN",
             Self::SubtaskNotRunning { .. } => "SUBTASK_NOT_RUNNING",
+            Self::SubtaskNotFound { .. } => "SUBTASK_NOT_FOUND",
+            Self::SubtaskNotSkippable { .. } => "SUBTASK_NOT_SKIPPABLE",
+            Self::RollbackUnfinished { .. } => "ROLLBACK_UNFINISHED",
             Self::ExpireTimePassed { .. } => "EXPIRE_TIME_PASSED",
             Self::RevisionAhead { .. } => "REVISION_AHEAD",
             Self::SeqAhead { .. } => "SEQ_AHEAD",

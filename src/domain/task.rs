@@ -7,10 +7,10 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::clock::Timestamp;
+use crate::domain::attempt::RecordedIntent;
 use crate::domain::edges::{begins_again, subtask_edge, task_edge};
-use crate::domain::effect::Intent;
 use crate::domain::event::{
-    Effect, Event, EventKind, Failure, IntentOutcome, Override, Phase, SubtaskOperation, SubtaskState, TaskOperation,
+    Course, Effect, Event, EventKind, Failure, Override, Phase, SubtaskOperation, SubtaskState, TaskOperation,
     TaskSpec, TaskState, Verb,
 };
 use crate::domain::graph::SubtaskSpec;
@@ -61,32 +61,6 @@ pub enum IllegalTransition {
     Unfit(String),
 }
 
-/// An effect that was tried or is about to be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RecordedIntent {
-    /// Which subtask's.
-    pub subtask: SubtaskId,
-    /// Number within the task, from 1.
-    pub number: i32,
-    /// Execution of the subtask that recorded it.
-    pub run_time: i32,
-    /// What, where, until when.
-    pub intent: Intent,
-    /// Under which fence.
-    pub fence: Fence,
-    /// When it was recorded.
-    pub at: Timestamp,
-    /// `None`: not settled yet, which counts as unknown.
-    pub outcome: Option<IntentOutcome>,
-}
-
-impl RecordedIntent {
-    /// Whether it may have happened or may still happen.
-    pub const fn is_unresolved(&self) -> bool {
-        matches!(self.outcome, None | Some(IntentOutcome::Unknown))
-    }
-}
-
 /// A subtask as folded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subtask {
@@ -119,6 +93,8 @@ pub struct Task {
     pub state: TaskState,
     /// What it does.
     pub operation: TaskOperation,
+    /// Which way it goes, or went when it came to rest.
+    pub course: Course,
     /// Number of its events.
     pub revision: Revision,
     /// Its subtasks, ascending by id.
@@ -198,6 +174,7 @@ impl Task {
         Ok(Self {
             state: TaskState::Running,
             operation: TaskOperation::Execute,
+            course: Course::Forward,
             revision: Revision::new(1),
             subtasks: subtasks.collect(),
             context: spec.context.iter().cloned().collect(),
@@ -259,6 +236,7 @@ impl Task {
                     subtask: *subtask,
                     number: *number,
                     run_time,
+                    course: self.course,
                     intent: intent.clone(),
                     fence: *fence,
                     at: event.at,
@@ -292,14 +270,16 @@ impl Task {
                 self.adoptions += 1;
                 self.longest_gap = self.longest_gap.max(event.at.since(self.last_moved_at));
             }
-            EventKind::VerbRequested { verb, principal, expire_time } => {
+            EventKind::VerbRequested { verb, principal, expire_time, subtask } => {
+                subtask.map(|subtask| self.subtask(subtask)).transpose()?;
                 if !verb.allowed_in().contains(&self.state) {
                     return Err(IllegalTransition::Unfit(format!("{verb} is asked of a task that is {}", self.state)));
                 }
                 match verb {
                     Verb::Cancel => self.cancelled_by = Some(principal.clone()),
-                    Verb::Retry => self.cancelled_by = None,
-                    Verb::GiveUp => {}
+                    Verb::Retry => (self.cancelled_by, self.course) = (None, Course::Forward),
+                    Verb::Rollback => (self.cancelled_by, self.course) = (None, Course::Back),
+                    Verb::SkipSubtask | Verb::GiveUp => {}
                 }
                 if let Some(expire_time) = expire_time {
                     self.expire_time = *expire_time;
@@ -397,36 +377,9 @@ impl Task {
         i32::try_from(self.intents.len()).unwrap_or(i32::MAX).saturating_add(1)
     }
 
-    /// Whether the task changed anything, or may have.
-    pub fn has_effect(&self) -> bool {
-        self.subtasks.iter().any(|subtask| subtask.effect == Effect::Done)
-            || self.intents.iter().any(|intent| match intent.outcome {
-                None | Some(IntentOutcome::Unknown | IntentOutcome::Done) => true,
-                Some(IntentOutcome::Refused | IntentOutcome::Void) => false,
-            })
-    }
-
     /// Latest moment at which an effect of `subtask` (or of any subtask) that is not resolved can still happen.
     pub fn horizon(&self, subtask: Option<SubtaskId>) -> Option<Timestamp> {
         let open = self.intents.iter().filter(|intent| intent.is_unresolved());
         open.filter(|intent| subtask.is_none_or(|id| intent.subtask == id)).map(|intent| intent.intent.horizon).max()
-    }
-
-    /// The subtasks in execution order.
-    pub fn in_execution_order(&self) -> Vec<&Subtask> {
-        let order = self.spec.graph.execution_order().unwrap_or_default();
-        order.iter().filter_map(|id| self.subtask(*id).ok()).collect()
-    }
-
-    /// What a person can ask of the task now.
-    pub fn allowed_verbs(&self) -> Vec<Verb> {
-        let runs = self.subtasks.iter().any(|subtask| subtask.state == SubtaskState::Running);
-        let allowed = Verb::ALL.iter().copied().filter(|verb| verb.allowed_in().contains(&self.state));
-        let allowed = allowed.filter(|verb| match verb {
-            Verb::Retry | Verb::GiveUp => true,
-            // Between the request of a retry and its first step there is nothing that could be ended.
-            Verb::Cancel => runs,
-        });
-        allowed.collect()
     }
 }

@@ -2,8 +2,8 @@
 //! other end. A step that is found to have reached its end has won the race.
 
 use crate::clock::Timestamp;
+use crate::domain::attempt::RecordedIntent;
 use crate::domain::decide::Input;
-use crate::domain::event::IntentOutcome;
 use crate::engine::executor::{Executor, HORIZON_PAUSE, LetGo};
 use crate::engine::step::{Look, ProgressReport, Step, StepContext};
 use crate::engine::waiting::Unreadable;
@@ -20,13 +20,7 @@ pub(super) enum Sight {
 impl Sight {
     /// When a process begins with a step: what this execution has tried may have been left by an earlier owner.
     pub(super) fn at_begin(context: &StepContext) -> Self {
-        let run_time = context.this().map_or(1, |subtask| subtask.run_time);
-        let mut mine = context.task.intents.iter().filter(|intent| intent.subtask == context.subtask);
-        let tried = mine.any(|intent| match intent.outcome {
-            None | Some(IntentOutcome::Unknown) => true,
-            Some(IntentOutcome::Done) => intent.run_time == run_time,
-            Some(IntentOutcome::Refused | IntentOutcome::Void) => false,
-        });
+        let tried = context.has_open_effect() || context.attempts().any(RecordedIntent::may_stand);
         if tried { Self::Owed } else { Self::Had }
     }
 }
@@ -63,10 +57,9 @@ impl Executor {
             let until = context.task.horizon(Some(context.subtask)).filter(|until| *until > self.clock.now());
             let mut pause = HORIZON_PAUSE;
             let seen = if sight == Sight::Owed || context.has_open_effect() {
-                match step.look(context).await {
+                match context.look(step).await {
                     Look::Reached { already_so, learned, writes } => {
-                        let (subtask, executor) = (context.subtask, self.name.clone());
-                        let input = Input::StepSucceeded { subtask, already_so, learned, executor };
+                        let input = context.reached(already_so, learned, &self.name);
                         return self.end(context, input, writes).await.map(drop);
                     }
                     Look::Happened { message } => {

@@ -1,5 +1,5 @@
-//! Drives one task as its owner: runs whatever is READY, and for each subtask the loop look, commit, check, act, look.
-//! A positive look ends an unknown at once; a negative one counts only after the horizon, which `decide` enforces.
+//! Drives one task as its owner: runs whatever is READY (`stepping`: the loop of one subtask; `acting`: one effect) and commits
+//! what comes of it.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -10,20 +10,16 @@ use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::domain::decide::{Input, Learned, awaits_retry};
-use crate::domain::effect::{EffectOutcome, Intent, Permit};
-use crate::domain::event::{Failure, FailureKind, IntentOutcome, Override, Phase, SubtaskState, TaskState};
+use crate::domain::decide::{Input, awaits_retry};
+use crate::domain::effect::Permit;
+use crate::domain::event::{IntentOutcome, Phase, SubtaskOperation, SubtaskState};
 use crate::domain::ids::{Fence, Revision, SubtaskId};
 use crate::domain::refusal::Refusal;
 use crate::domain::task::Task;
-use crate::engine::canceling::Sight;
 use crate::engine::commit::{Committer, Written};
-use crate::engine::step::{Look, Operation, PreparedEffect, ProgressReport, Step, StepContext};
-use crate::engine::waiting::{Unreadable, Waiting};
+use crate::engine::step::{Operation, ProgressReport, Step, StepContext};
 use crate::store::{Author, LogLine, Progress, Store, StoreError, Write};
 
-/// Pause before the look that follows an unknown outcome: what was lost on the way may just be arriving.
-const UNKNOWN_PAUSE: Duration = Duration::from_millis(200);
 /// Pause between looks while a request may still take effect.
 pub(super) const HORIZON_PAUSE: Duration = Duration::from_millis(500);
 
@@ -120,7 +116,7 @@ impl Executor {
     }
 
     /// The task with what others asked of it meanwhile.
-    async fn caught_up(&self) -> Result<Arc<Task>, LetGo> {
+    pub(super) async fn caught_up(&self) -> Result<Arc<Task>, LetGo> {
         let mut task = self.task.lock().await;
         let requested = *self.requested.borrow();
         if requested > task.revision {
@@ -130,7 +126,7 @@ impl Executor {
     }
 
     /// Returns once somebody asked for something that the task of this revision does not know of.
-    async fn told(&self, since: Revision) {
+    pub(super) async fn told(&self, since: Revision) {
         let mut requested = self.requested.clone();
         if requested.wait_for(|revision| *revision > since).await.is_err() {
             // Nobody is left who could ask.
@@ -139,14 +135,14 @@ impl Executor {
     }
 
     /// Commits what follows from an input; holds the task meanwhile, so that two subtasks cannot decide on one revision.
-    async fn write(&self, input: Input, writes: impl Fn(&Task) -> Vec<Write>) -> Result<Arc<Task>, LetGo> {
+    pub(super) async fn write(&self, input: Input, writes: impl Fn(&Task) -> Vec<Write>) -> Result<Arc<Task>, LetGo> {
         match self.try_write(input, writes).await? {
             Ok(task) => Ok(task),
             Err(refusal) => Err(LetGo::Store(StoreError::Damaged(format!("a decision was refused: {refusal:?}")))),
         }
     }
 
-    async fn try_write(
+    pub(super) async fn try_write(
         &self,
         input: Input,
         writes: impl Fn(&Task) -> Vec<Write>,
@@ -165,7 +161,7 @@ impl Executor {
         }
     }
 
-    fn step(&self, task: &Task, subtask: SubtaskId) -> Result<Arc<dyn Step>, LetGo> {
+    pub(super) fn step(&self, task: &Task, subtask: SubtaskId) -> Result<Arc<dyn Step>, LetGo> {
         let name = task.subtask(subtask).map(|subtask| subtask.spec.name.clone()).unwrap_or_default();
         self.operation.step(&name).ok_or_else(|| {
             LetGo::UnknownOperation(format!(
@@ -204,6 +200,10 @@ impl Executor {
                 from = Some(id);
                 break;
             }
+            // A person said that it counts as successful.
+            if subtask.operation == SubtaskOperation::Skip {
+                continue;
+            }
             let step = self.step(task, id)?;
             let context = StepContext::new(Arc::clone(task), id, self.clock.clone(), self.fence);
             // Not known counts as holding: the step that failed looks again, and the gate reads everything anew.
@@ -219,7 +219,7 @@ impl Executor {
     }
 
     /// The right to try an effect: only while the lock has our fence.
-    async fn permit(&self, task: &Task, subtask: SubtaskId, intent: i32) -> Result<Permit, LetGo> {
+    pub(super) async fn permit(&self, task: &Task, subtask: SubtaskId, intent: i32) -> Result<Permit, LetGo> {
         let key = &task.spec.cluster.key;
         let lock = self.store.lock(key).await.map_err(LetGo::Store)?;
         let ours = lock.is_some_and(|lock| lock.holder == Some(task.spec.id) && lock.fence == self.fence);
@@ -228,134 +228,6 @@ impl Executor {
         }
         let run_time = task.subtask(subtask).map(|subtask| subtask.run_time).unwrap_or_default();
         Ok(Permit::issue(task.spec.id, subtask, intent, run_time, key.clone(), self.fence))
-    }
-
-    async fn run_subtask(&self, id: SubtaskId) -> Result<(), LetGo> {
-        let task = self.current().await;
-        let step = self.step(&task, id)?;
-        let timeout = task.subtask(id).map(|subtask| subtask.spec.timeout).unwrap_or_default();
-        let mut context = StepContext::new(task, id, self.clock.clone(), self.fence);
-        let mut wait = Waiting::new(step.patience(), timeout);
-        let mut failing: Option<(Failure, Learned)> = None;
-        let mut unreadable: Option<Unreadable> = None;
-        let mut sight = Sight::at_begin(&context);
-        loop {
-            if self.shutdown.is_cancelled() {
-                return Err(LetGo::ShuttingDown);
-            }
-            context.task = self.caught_up().await?;
-            if context.task.state == TaskState::Canceling {
-                let waited_for =
-                    failing.as_ref().map_or_else(|| wait.waits_for(), |(failure, _)| failure.message.as_str());
-                return self.end_cancelled(&*step, &mut context, sight, waited_for).await;
-            }
-            context.last_look = wait.is_over();
-            let told = self.told(context.task.revision);
-            let look = tokio::select! {
-                biased;
-                look = step.look(&context) => look,
-                // A look only reads: it is dropped, unless something is not known without it.
-                () = told, if sight == Sight::Had && !context.has_open_effect() => continue,
-            };
-            if !matches!(look, Look::Unreadable { .. }) {
-                sight = Sight::Had;
-                unreadable = None;
-            }
-            let pause = match look {
-                Look::Reached { already_so, learned, writes } => {
-                    let executor = self.name.clone();
-                    let input = Input::StepSucceeded { subtask: id, already_so, learned, executor };
-                    self.end(&context, input, writes).await?;
-                    return Ok(());
-                }
-                // Going forward needs no horizon: a refusal that has passed while it was waited for is no reason to fail.
-                Look::Needed { intent, overrides, effect } if !context.last_look && passes(failing.as_ref()) => {
-                    failing = None;
-                    wait.for_what(&intent.description);
-                    let acted = self.act(&mut context, intent, overrides, effect).await?;
-                    // What follows from an effect begins with its end, however long its answer took.
-                    wait.begins_anew();
-                    match acted {
-                        Acted::Tried(outcome) => {
-                            sight = Sight::Owed;
-                            if outcome == IntentOutcome::Unknown {
-                                tokio::time::sleep(UNKNOWN_PAUSE).await;
-                            }
-                            continue;
-                        }
-                        Acted::NotBegun => continue,
-                        Acted::Ended => return Ok(()),
-                        Acted::MayStillHappen => HORIZON_PAUSE,
-                    }
-                }
-                Look::Needed { intent, .. } => {
-                    wait.for_what(&intent.description);
-                    HORIZON_PAUSE
-                }
-                Look::Happened { message } => {
-                    self.settle(&context, &message).await?;
-                    continue;
-                }
-                Look::Wait { progress, again_in } => {
-                    // Something moves: a failure that was about to be declared no longer describes what is.
-                    if failing.take().is_some() {
-                        wait = Waiting::new(step.patience(), timeout);
-                    }
-                    wait.progressed(&progress);
-                    self.note(&context, progress, wait.deadline(&self.clock));
-                    again_in
-                }
-                Look::Refuse { failure, learned } => {
-                    failing = failing.or(Some((failure, learned)));
-                    HORIZON_PAUSE
-                }
-                Look::Unreadable { failure } => {
-                    let state = unreadable.get_or_insert_with(Unreadable::begin);
-                    wait.for_what(&failure.message);
-                    if state.lasted() > step.read_patience() {
-                        failing = failing.or(Some((failure.clone(), Learned::default())));
-                    }
-                    context.log(format!("could not look: {}", failure.message));
-                    self.note(&context, ProgressReport::uncounted(failure.message), wait.deadline(&self.clock));
-                    state.next_pause()
-                }
-            };
-            if wait.is_over() && !context.last_look && failing.is_none() {
-                continue;
-            }
-            let input = match &failing {
-                Some((failure, learned)) => {
-                    let (failure, learned) = (failure.clone(), learned.clone());
-                    Some(Input::StepFailed { subtask: id, failure, learned, looked: unreadable.is_none() })
-                }
-                // A wait that ended during this look gets one more, which knows that it is the last.
-                None if context.last_look => {
-                    Some(Input::TimedOut { subtask: id, waited_for: wait.waits_for().to_owned() })
-                }
-                None => None,
-            };
-            let pause = match input {
-                None => pause,
-                Some(input) => match self.try_end(&context, input).await? {
-                    None => return Ok(()),
-                    Some(until) => {
-                        let why = failing
-                            .as_ref()
-                            .map_or_else(|| wait.waits_for().to_owned(), |(failure, _)| failure.message.clone());
-                        let message = format!(
-                            "waiting until {until}, when a request that was sent can no longer take effect ({why})"
-                        );
-                        self.note(&context, ProgressReport::uncounted(message), until);
-                        HORIZON_PAUSE
-                    }
-                },
-            };
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = self.told(context.task.revision) => {}
-                () = self.shutdown.cancelled() => {}
-            }
-        }
     }
 
     /// Commits that the oldest open attempt of a subtask has happened. Later ones stay open: they may still be on their
@@ -395,10 +267,12 @@ impl Executor {
         }
     }
 
-    fn log_write(context: &StepContext) -> Option<Write> {
-        let run_time = context.this().map_or(1, |subtask| subtask.run_time);
+    pub(super) fn log_write(context: &StepContext) -> Option<Write> {
+        let of = context.this();
+        let (run_time, operation) = (of.map_or(1, |of| of.run_time), of.map(|of| of.operation));
         let subtask = context.subtask;
-        let lines = context.take_lines().into_iter().map(|(at, text)| LogLine { subtask, run_time, at, text });
+        let line = |(at, text)| LogLine { subtask, run_time, operation, at, text };
+        let lines = context.take_lines().into_iter().map(line);
         let lines: Vec<LogLine> = lines.collect();
         (!lines.is_empty()).then_some(Write::Log(lines))
     }
@@ -408,89 +282,4 @@ impl Executor {
         let (task, subtask, at) = (context.task.spec.id, context.subtask, self.clock.now());
         self.store.note(Progress { task, subtask, message, done, total, at, deadline });
     }
-
-    /// Commit of the intent, ownership check, effect, commit of what is known of it.
-    async fn act(
-        &self,
-        context: &mut StepContext,
-        intent: Intent,
-        overrides: Vec<Override>,
-        effect: Box<dyn PreparedEffect>,
-    ) -> Result<Acted, LetGo> {
-        let (id, fence) = (context.subtask, self.fence);
-        context.log(format!("{} at {}", intent.description, intent.endpoint));
-        let number = context.task.next_intent();
-        let input = Input::EffectWanted { subtask: id, intent, fence, overrides };
-        let log = Self::log_write(context);
-        let task = match self.try_write(input, move |_| log.iter().cloned().collect()).await? {
-            Ok(task) => task,
-            // Consent has ended while an earlier attempt may still take effect: wait, as for any failure.
-            Err(Refusal::EffectMayStillHappen { .. }) => return Ok(Acted::MayStillHappen),
-            Err(refusal) => {
-                return Err(LetGo::Store(StoreError::Damaged(format!("a decision was refused: {refusal:?}"))));
-            }
-        };
-        let recorded = task.intents.iter().any(|intent| intent.number == number);
-        if !recorded && task.state == TaskState::Canceling {
-            return Ok(Acted::NotBegun);
-        }
-        if !recorded {
-            // Consent to an irreversible step has ended: the decision failed the subtask instead.
-            return Ok(Acted::Ended);
-        }
-        if let Some(recorded) = task.intents.iter().find(|intent| intent.number == number) {
-            let progress =
-                ProgressReport::uncounted(format!("waits for the answer to {}", recorded.intent.description));
-            self.note(context, progress, recorded.intent.horizon);
-        }
-        let permit = self.permit(&task, id, number).await?;
-        crate::engine::scheduler::crash_hook_permit();
-        let (outcome, message) = match effect.send(permit).await {
-            EffectOutcome::Done { message } => {
-                context.refused = None;
-                (IntentOutcome::Done, message)
-            }
-            EffectOutcome::Refused { code, message } => {
-                context.refused = Some((code, message.clone()));
-                (IntentOutcome::Refused, message)
-            }
-            EffectOutcome::Unknown { message } => {
-                context.refused = None;
-                (IntentOutcome::Unknown, message)
-            }
-        };
-        context.log(format!("{outcome}: {message}"));
-        let log = Self::log_write(context);
-        let input = Input::EffectEnded { subtask: id, number, outcome, message };
-        self.write(input, move |_| log.iter().cloned().collect()).await?;
-        Ok(Acted::Tried(outcome))
-    }
-}
-
-/// Whether a failure that waits for a horizon may be forgotten when a look finds its step possible again. Not when
-/// somebody interfered: that this too has changed back is not for the task to judge.
-fn passes(failing: Option<&(Failure, Learned)>) -> bool {
-    match failing.map(|(failure, _)| failure.kind) {
-        None | Some(FailureKind::Refused | FailureKind::Unreachable) => true,
-        Some(
-            FailureKind::TimedOut
-            | FailureKind::Interfered
-            | FailureKind::Expired
-            | FailureKind::Cancelled
-            | FailureKind::CrashLoop
-            | FailureKind::Internal,
-        ) => false,
-    }
-}
-
-/// How an attempt at an effect ended for the loop.
-enum Acted {
-    /// It was tried: look again.
-    Tried(IntentOutcome),
-    /// The subtask ended instead.
-    Ended,
-    /// The task was cancelled before it was tried.
-    NotBegun,
-    /// It may not be tried any more, and an earlier attempt is open.
-    MayStillHappen,
 }

@@ -1,11 +1,13 @@
 //! Runs tasks: looks, commits, checks ownership, acts, looks again. Knows steps only by their trait, so that operations are
 //! a value given to it. The one place that commits and folds is `commit.rs`, for the owner and for requests alike.
 
+mod acting;
 mod canceling;
 mod commit;
 mod executor;
 mod scheduler;
 mod step;
+mod stepping;
 mod waiting;
 
 pub use commit::{Committer, Written};

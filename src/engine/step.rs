@@ -8,12 +8,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::clock::{Clock, Timestamp};
-use crate::domain::decide::Learned;
+use crate::domain::attempt::RecordedIntent;
+use crate::domain::decide::{Input, Learned};
 use crate::domain::effect::{EffectOutcome, Intent, Permit};
-use crate::domain::event::{Failure, Override};
+use crate::domain::event::{Course, Failure, Override};
 use crate::domain::graph::OperationName;
 use crate::domain::ids::{Fence, SubtaskId};
-use crate::domain::task::{RecordedIntent, Subtask, Task};
+use crate::domain::task::{Subtask, Task};
 use crate::store::Write;
 
 /// How far a wait is.
@@ -102,6 +103,12 @@ pub enum Patience {
 pub trait Step: Send + Sync {
     /// Looks, and says what follows. Reads only.
     async fn look(&self, context: &StepContext) -> Look;
+
+    /// Looks what is left of the step's own effect, and says what follows to take it back; reached: nothing is. Reads only.
+    /// Asked only when nothing that the step tried on its way forward can happen any more.
+    async fn undo_look(&self, _context: &StepContext) -> Look {
+        Look::Reached { already_so: true, learned: Learned::default(), writes: Vec::new() }
+    }
 
     /// Whether the result of a step that succeeded earlier still holds; asked when a task is retried. An error: not known.
     async fn still_holds(&self, _context: &StepContext) -> Result<bool, Failure> {
@@ -207,17 +214,49 @@ impl StepContext {
         self.task.context.get(key).map(String::as_str)
     }
 
-    /// Whether it is not known of something that this subtask tried whether it happened.
-    pub(super) fn has_open_effect(&self) -> bool {
-        self.task.intents.iter().any(|intent| intent.subtask == self.subtask && intent.is_unresolved())
+    /// The step's own look, the one of the task's course.
+    pub(super) async fn look(&self, step: &dyn Step) -> Look {
+        match self.task.course {
+            Course::Forward => step.look(self).await,
+            Course::Back => step.undo_look(self).await,
+        }
     }
 
-    /// Whether this subtask, in any execution, tried an effect that happened or may have.
+    /// What the end of this step is to `decide`, once it has reached what it should.
+    pub(super) fn reached(&self, already_so: bool, learned: Learned, executor: &str) -> Input {
+        let (subtask, executor) = (self.subtask, executor.to_owned());
+        match self.task.course {
+            Course::Forward => Input::StepSucceeded { subtask, already_so, learned, executor },
+            Course::Back => Input::StepUndone { subtask, learned, executor },
+        }
+    }
+
+    /// Whether it is not known of something that this subtask tried on this course whether it happened.
+    pub(super) fn has_open_effect(&self) -> bool {
+        self.task.attempts(self.subtask).any(RecordedIntent::is_unresolved)
+    }
+
+    /// Whether this subtask, in any execution, tried an effect on this course that happened or may have.
     pub fn tried(&self) -> bool {
-        use crate::domain::event::IntentOutcome as Outcome;
-        self.task.intents.iter().filter(|intent| intent.subtask == self.subtask).any(|intent| match intent.outcome {
-            None | Some(Outcome::Done | Outcome::Unknown) => true,
-            Some(Outcome::Refused | Outcome::Void) => false,
-        })
+        self.task.attempts(self.subtask).any(RecordedIntent::may_stand)
+    }
+
+    /// What this execution of the subtask tried, oldest first. Undoing again is another execution, although its number stays.
+    pub fn attempts(&self) -> impl DoubleEndedIterator<Item = &RecordedIntent> + Clone {
+        let (run_time, began_at) = self.this().map_or((1, None), |subtask| (subtask.run_time, subtask.started_at));
+        let course = self.task.course;
+        let of_this = move |intent: &&RecordedIntent| {
+            intent.course == course
+                && match course {
+                    Course::Forward => intent.run_time == run_time,
+                    Course::Back => began_at.is_none_or(|began_at| intent.at >= began_at),
+                }
+        };
+        self.task.intents.iter().filter(|intent| intent.subtask == self.subtask).filter(of_this)
+    }
+
+    /// What this subtask did on its way forward, or may have done.
+    pub fn effects(&self) -> impl Iterator<Item = &RecordedIntent> + Clone {
+        self.task.effects(self.subtask)
     }
 }

@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use thiserror::Error;
 
 use crate::domain::effect::Permit;
-use crate::domain::host::{CallerFence, Found, ObserverIdentity, ObserverTarget, StopResult, Ticket};
+use crate::domain::host::{CallerFence, Found, ObserverIdentity, ObserverTarget, StartResult, StopResult, Ticket};
 
 pub use hosts::AgentHosts;
 
@@ -74,6 +74,12 @@ pub trait Host: Send + Sync {
         store_id: &str,
         grace: Duration,
     ) -> StopResult;
+
+    /// TEMP
+    async fn start(&self, permit: Permit, target: &ObserverTarget, store_id: &str, wait: Duration) -> StartResult {
+        let _ = (permit, target, store_id, wait);
+        StartResult::Unknown { message: String::new() }
+    }
 }
 
 /// All hosts.

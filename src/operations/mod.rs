@@ -1,6 +1,16 @@
-//! The operations: each a graph and one file per step. Steps look and prepare effects; the engine commits and sends.
+//! The operations: a graph each, and one file per step in `steps`, which they share. Steps look and prepare effects, forward
+//! and back; the engine commits and sends.
 
-pub mod stop_server;
+pub mod assess;
+mod graphs;
+pub mod key;
+mod operation;
+mod steps;
+mod ways;
+
+pub use graphs::{graph, operation_name, subtask_count};
+pub use operation::{OperationKind, ServerOperation};
+pub use steps::former_and_target;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +39,10 @@ pub struct Pace {
     pub reading: Duration,
     /// How long a freeze before a stop may take.
     pub freeze: Duration,
+    /// How long an agent watches a process that it started until it listens.
+    pub start_watch: Duration,
+    /// How long the replicas of a started server may take to catch up before the task ends with a warning.
+    pub catch_up: Duration,
 }
 
 impl Default for Pace {
@@ -41,6 +55,8 @@ impl Default for Pace {
             leader_wait: Duration::from_secs(300),
             reading: Duration::from_secs(20),
             freeze: Duration::from_secs(300),
+            start_watch: Duration::from_secs(20),
+            catch_up: Duration::from_secs(240),
         }
     }
 }
@@ -64,8 +80,9 @@ pub struct Deps {
 
 /// Every operation that this version knows.
 pub fn registry(deps: &Deps) -> Registry {
-    Registry::default()
-        .with(stop_server::operation_name(), Arc::new(stop_server::StopServerOperation::new(deps.clone())))
+    OperationKind::ALL.into_iter().fold(Registry::default(), |registry, kind| {
+        registry.with(kind.name(), Arc::new(ServerOperation::new(kind, deps.clone())))
+    })
 }
 
 /// A cluster's error as a step's failure.

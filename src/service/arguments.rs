@@ -7,7 +7,9 @@ use uuid::Uuid;
 
 use crate::clock::Timestamp;
 use crate::domain::event::TaskState;
-use crate::domain::ids::{ClusterId, Principal, Revision, RoleName, ServerAddr, ServerId, TaskId, UserId, ZoneName};
+use crate::domain::ids::{
+    ClusterId, Principal, Revision, RoleName, ServerAddr, ServerId, SubtaskId, TaskId, UserId, ZoneName,
+};
 use crate::domain::permission::{Permission, Rights};
 use crate::domain::status::{ClusterStatus, Risk, ServerStatus, StopType, ZoneStatus};
 use crate::store::access::{AccessKeyRow, UserRow};
@@ -54,6 +56,44 @@ pub struct StopServer {
     pub expire_time: Option<Timestamp>,
 }
 
+/// StartServer.
+#[derive(Clone, Debug)]
+pub struct StartServer {
+    /// Which cluster.
+    pub cluster: ClusterId,
+    /// Which server.
+    pub server: ServerId,
+    /// For repeats.
+    pub request_id: Option<Uuid>,
+    /// As in [`StopServer`].
+    pub repeat_by_arguments: bool,
+    /// Refused unless the server has this address.
+    pub expected_server: Option<ServerAddr>,
+}
+
+/// RestartServer.
+#[derive(Clone, Debug)]
+pub struct RestartServer {
+    /// Which cluster.
+    pub cluster: ClusterId,
+    /// Which server.
+    pub server: ServerId,
+    /// Overrides what may be overridden.
+    pub force: bool,
+    /// Risks accepted by name; sorted, without repeats.
+    pub accepted_risks: Vec<Risk>,
+    /// Whether the server is frozen before its process is ended.
+    pub freeze_before_stop: bool,
+    /// For repeats.
+    pub request_id: Option<Uuid>,
+    /// As in [`StopServer`].
+    pub repeat_by_arguments: bool,
+    /// Refused unless the server has this address.
+    pub expected_server: Option<ServerAddr>,
+    /// End of the consent to irreversible steps.
+    pub expire_time: Option<Timestamp>,
+}
+
 /// PlanStopServer.
 #[derive(Clone, Debug)]
 pub struct PlanStopServer {
@@ -67,16 +107,29 @@ pub struct PlanStopServer {
     pub accepted_risks: Vec<Risk>,
     /// Kind of stop.
     pub stop_type: StopType,
+    /// Whether the stop would freeze the server first.
+    pub freeze_before_stop: bool,
 }
 
-/// RetryTask, CancelTask and GiveUpTask.
+/// SkipSubtask.
+#[derive(Clone, Debug)]
+pub struct SkipSubtask {
+    /// Which task.
+    pub task: TaskId,
+    /// Which subtask.
+    pub subtask: SubtaskId,
+    /// Refused unless the task is at this revision.
+    pub if_revision: Option<Revision>,
+}
+
+/// RetryTask, RollbackTask, CancelTask and GiveUpTask.
 #[derive(Clone, Debug)]
 pub struct TaskRequest {
     /// Which task.
     pub task: TaskId,
     /// Refused unless the task is at this revision.
     pub if_revision: Option<Revision>,
-    /// New end of consent, for a retry.
+    /// New end of consent, for a retry and a rollback.
     pub expire_time: Option<Timestamp>,
 }
 

@@ -1,20 +1,22 @@
 //! The use cases that every face shares: admission, one commit, and what is shown. Nothing here knows gRPC, REST or a
 //! terminal. Each file is a group of calls on [`Service`]; [`Guarded`] stands before them and asks whether the caller may.
 
+mod accept;
 mod access_rules;
 pub mod arguments;
 mod audit;
 mod clusters;
 mod guard;
 mod keys;
+mod left_behind;
 mod named;
 mod passwords;
+mod plan;
 mod recorder;
 mod refusals;
 mod roles;
 mod servers;
 mod sight;
-mod stop;
 mod tasks;
 pub mod use_cases;
 mod users;

@@ -6,7 +6,8 @@ use crate::domain::ids::{AccessKeyId, ClusterId, Principal, RoleName, TaskId};
 use crate::domain::permission::Permission;
 use crate::domain::refusal::Refusal;
 use crate::service::arguments::{
-    Caller, CreateUser, RegisterCluster, StopServer, TaskRequest, UpdateCluster, UpdateUser,
+    Caller, CreateUser, RegisterCluster, RestartServer, SkipSubtask, StartServer, StopServer, TaskRequest,
+    UpdateCluster, UpdateUser,
 };
 use crate::store::{AuditOutcome, AuditRecord};
 
@@ -88,13 +89,55 @@ pub(super) fn stop_server(asked: &StopServer) -> Named {
     }
 }
 
-/// RetryTask, CancelTask and GiveUpTask; the cluster is of the task, when that is known.
-pub(super) fn task(asked: &TaskRequest, cluster: Option<ClusterId>) -> Named {
+/// StartServer, as [`stop_server`].
+pub(super) fn start_server(asked: &StartServer) -> Named {
+    let expected = asked.expected_server.map(|addr| addr.to_string()).unwrap_or_default();
+    Named {
+        target: format!("cluster {} server {}", asked.cluster, asked.server),
+        cluster: Some(asked.cluster),
+        task: None,
+        arguments: format!("start cluster_id={} server_id={} expected_server={expected}", asked.cluster, asked.server),
+    }
+}
+
+/// RestartServer, as [`stop_server`].
+pub(super) fn restart_server(asked: &RestartServer) -> Named {
+    let risks: Vec<&str> = asked.accepted_risks.iter().map(|risk| risk.as_str()).collect();
+    let expected = asked.expected_server.map(|addr| addr.to_string()).unwrap_or_default();
+    let expire = asked.expire_time.map(|at| at.as_micros().to_string()).unwrap_or_default();
+    Named {
+        target: format!("cluster {} server {}", asked.cluster, asked.server),
+        cluster: Some(asked.cluster),
+        task: None,
+        arguments: format!(
+            "restart cluster_id={} server_id={} force={} accept_risks={} expected_server={expected} expire_time={expire} freeze_before_stop={}",
+            asked.cluster,
+            asked.server,
+            asked.force,
+            risks.join(","),
+            asked.freeze_before_stop
+        ),
+    }
+}
+
+/// SkipSubtask.
+pub(super) fn skip_subtask(asked: &SkipSubtask) -> Named {
+    let if_revision = asked.if_revision.map(|revision| revision.to_string()).unwrap_or_default();
+    Named {
+        target: format!("task {} subtask {}", asked.task, asked.subtask),
+        cluster: None,
+        task: Some(asked.task),
+        arguments: format!("if_revision={if_revision}"),
+    }
+}
+
+/// RetryTask, RollbackTask, CancelTask and GiveUpTask.
+pub(super) fn task(asked: &TaskRequest) -> Named {
     let if_revision = asked.if_revision.map(|revision| revision.to_string()).unwrap_or_default();
     let expire = asked.expire_time.map(|at| at.as_micros().to_string()).unwrap_or_default();
     Named {
         target: format!("task {}", asked.task),
-        cluster,
+        cluster: None,
         task: Some(asked.task),
         arguments: format!("if_revision={if_revision} expire_time={expire}"),
     }

@@ -1,15 +1,16 @@
-//! Calls on tasks: get, list, read a log, retry, cancel, give up.
+//! Calls on tasks: get, list, read a log, retry, roll back, skip, cancel, give up.
 
 use std::sync::Arc;
 
 use super::Service;
-use super::arguments::{Caller, ListTasks, PageOf, TaskRequest, TaskSelection};
+use super::arguments::{Caller, ListTasks, PageOf, SkipSubtask, TaskRequest, TaskSelection};
+use super::named::{self, Named};
 use super::refusals::store_refusal;
-use super::{named, visibility};
+use super::visibility;
 use crate::domain::call::Call;
-use crate::domain::decide::Input;
-use crate::domain::event::Verb;
-use crate::domain::ids::{SubtaskId, TaskId};
+use crate::domain::decide::{Asked, Input};
+use crate::domain::event::{Phase, Verb};
+use crate::domain::ids::{Revision, SubtaskId, TaskId};
 use crate::domain::refusal::Refusal;
 use crate::domain::task::Task;
 use crate::engine::Written;
@@ -60,50 +61,77 @@ impl Service {
 
     /// Runs a task at rest again.
     pub async fn retry_task(&self, caller: &Caller, asked: TaskRequest) -> Result<StoredTask, Refusal> {
-        let (id, task) = self.ask(caller, Verb::Retry, Call::RetryTask, asked).await?;
-        self.engine.resume(task).await.map_err(|error| store_refusal(&error))?;
-        self.stored_task(id).await
+        let verb = Asked::Retry { expire_time: asked.expire_time };
+        let task = self.ask(caller, asked.task, asked.if_revision, verb, Call::RetryTask, named::task(&asked)).await?;
+        self.go_on(task).await?;
+        self.stored_task(asked.task).await
+    }
+
+    /// Undoes what a task at rest has done.
+    pub async fn rollback_task(&self, caller: &Caller, asked: TaskRequest) -> Result<StoredTask, Refusal> {
+        let verb = Asked::Rollback { expire_time: asked.expire_time };
+        let named = named::task(&asked);
+        let task = self.ask(caller, asked.task, asked.if_revision, verb, Call::RollbackTask, named).await?;
+        self.go_on(task).await?;
+        self.stored_task(asked.task).await
+    }
+
+    /// Counts a failed subtask as successful, and goes on behind it.
+    pub async fn skip_subtask(&self, caller: &Caller, asked: SkipSubtask) -> Result<StoredTask, Refusal> {
+        let verb = Asked::SkipSubtask { subtask: asked.subtask };
+        let named = named::skip_subtask(&asked);
+        let task = self.ask(caller, asked.task, asked.if_revision, verb, Call::SkipSubtask, named).await?;
+        self.go_on(task).await?;
+        self.stored_task(asked.task).await
     }
 
     /// Ends what a task runs; it comes to rest by itself.
     pub async fn cancel_task(&self, caller: &Caller, asked: TaskRequest) -> Result<StoredTask, Refusal> {
-        let (id, task) = self.ask(caller, Verb::Cancel, Call::CancelTask, asked).await?;
+        let named = named::task(&asked);
+        let task = self.ask(caller, asked.task, asked.if_revision, Asked::Cancel, Call::CancelTask, named).await?;
         self.engine.tell(&task);
-        self.stored_task(id).await
+        self.stored_task(asked.task).await
     }
 
     /// Closes a task at rest.
     pub async fn give_up_task(&self, caller: &Caller, asked: TaskRequest) -> Result<StoredTask, Refusal> {
-        let (id, task) = self.ask(caller, Verb::GiveUp, Call::GiveUpTask, asked).await?;
-        // Statuses are now as a reading finds them: make one soon, without making the caller wait for it.
-        let (inventory, cluster) = (self.deps.inventory.clone(), task.spec.cluster.id);
-        tokio::spawn(async move {
-            if let Err(error) = inventory.sync(cluster).await {
-                tracing::info!(cluster = cluster.get(), "no reading after a task was given up: {error}");
-            }
-        });
-        self.stored_task(id).await
+        let task = self.stored_task(asked.task).await?.task;
+        let found = if task.allows(Verb::GiveUp) { self.left_behind(&task).await } else { Vec::new() };
+        let verb = Asked::GiveUp { found };
+        self.ask(caller, asked.task, asked.if_revision, verb, Call::GiveUpTask, named::task(&asked)).await?;
+        self.stored_task(asked.task).await
+    }
+
+    /// Gives a task that moves again to an owner.
+    pub(super) async fn go_on(&self, task: Arc<Task>) -> Result<(), Refusal> {
+        match task.state.phase() {
+            Phase::Moving => self.engine.resume(task).await.map_err(|error| store_refusal(&error)),
+            // Another subtask keeps it at rest, or nothing was left to do.
+            Phase::AtRest | Phase::Closed => Ok(()),
+        }
     }
 
     async fn ask(
         &self,
         caller: &Caller,
-        verb: Verb,
+        id: TaskId,
+        if_revision: Option<Revision>,
+        asked: Asked,
         call: Call,
-        asked: TaskRequest,
-    ) -> Result<(TaskId, Arc<Task>), Refusal> {
-        let task = Arc::new(self.stored_task(asked.task).await?.task);
+        named: Named,
+    ) -> Result<Arc<Task>, Refusal> {
+        let task = Arc::new(self.stored_task(id).await?.task);
         let principal = caller.principal.clone();
-        let (if_revision, expire_time) = (asked.if_revision, asked.expire_time);
-        let input = Input::Requested { verb, principal: principal.clone(), if_revision, expire_time };
+        let verb = asked.verb();
+        let input = Input::Requested { asked, principal: principal.clone(), if_revision };
         let author = Author::Request { principal, nonce: uuid::Uuid::new_v4().to_string() };
-        let audit = self.audit(caller, call, named::task(&asked, Some(task.spec.cluster.id)));
+        let audit = self.audit(caller, call, Named { cluster: Some(task.spec.cluster.id), ..named });
         let written = self.engine.committer().write(&task, input, author, |_| vec![Write::Audit(audit.clone())]).await;
         match written.map_err(|error| store_refusal(&error))? {
-            Written::Done { task, .. } => Ok((asked.task, task)),
+            Written::Done { task, .. } => Ok(task),
             Written::Refused(refusal) => Err(refusal),
             Written::Fenced | Written::LockHeld(_) | Written::Replayed { .. } => {
-                Err(Refusal::Internal { what: format!("{verb} of task {} was not written", asked.task) })
+                Err(Refusal::Internal { what: format!("{verb} of task {id} was not written") })
             }
         }
     }

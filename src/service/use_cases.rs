@@ -12,8 +12,8 @@ use crate::domain::permission::Permission;
 use crate::domain::refusal::Refusal;
 use crate::service::arguments::{
     AccessKeyView, Caller, ClusterName, ClusterSelection, ClusterView, CreateUser, ListServers, ListTasks, PageOf,
-    PlanStopServer, RegisterCluster, RoleView, ServerView, StopPlanView, StopServer, TaskRequest, TaskSelection,
-    UpdateCluster, UpdateUser, UserView, WatchScope,
+    PlanStopServer, RegisterCluster, RestartServer, RoleView, ServerView, SkipSubtask, StartServer, StopPlanView,
+    StopServer, TaskRequest, TaskSelection, UpdateCluster, UpdateUser, UserView, WatchScope,
 };
 use crate::store::access::{AuditFilter, StoredAuditRecord};
 use crate::store::inventory::ClusterOrder;
@@ -28,6 +28,12 @@ pub type Synced = (ClusterView, Vec<String>, Duration);
 pub trait UseCases: Send + Sync {
     /// Records a task that stops a server.
     async fn stop_server(&self, caller: &Caller, asked: StopServer) -> Result<StoredTask, Refusal>;
+
+    /// Records a task that starts a server; or rolls back the task at rest that stopped it, and returns that.
+    async fn start_server(&self, caller: &Caller, asked: StartServer) -> Result<StoredTask, Refusal>;
+
+    /// Records a task that restarts a server.
+    async fn restart_server(&self, caller: &Caller, asked: RestartServer) -> Result<StoredTask, Refusal>;
 
     /// The whole precheck of a stop, without change.
     async fn plan_stop_server(&self, caller: &Caller, asked: PlanStopServer) -> Result<StopPlanView, Refusal>;
@@ -46,6 +52,12 @@ pub trait UseCases: Send + Sync {
 
     /// Runs a failed task again.
     async fn retry_task(&self, caller: &Caller, asked: TaskRequest) -> Result<StoredTask, Refusal>;
+
+    /// Undoes what a task at rest has done.
+    async fn rollback_task(&self, caller: &Caller, asked: TaskRequest) -> Result<StoredTask, Refusal>;
+
+    /// Counts a failed subtask as successful, and goes on behind it.
+    async fn skip_subtask(&self, caller: &Caller, asked: SkipSubtask) -> Result<StoredTask, Refusal>;
 
     /// Ends what a task runs.
     async fn cancel_task(&self, caller: &Caller, asked: TaskRequest) -> Result<StoredTask, Refusal>;

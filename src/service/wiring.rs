@@ -11,8 +11,8 @@ use crate::domain::permission::Permission;
 use crate::domain::refusal::Refusal;
 use crate::service::arguments::{
     AccessKeyView, Caller, ClusterName, ClusterSelection, ClusterView, CreateUser, ListServers, ListTasks, PageOf,
-    PlanStopServer, RegisterCluster, RoleView, ServerView, StopPlanView, StopServer, TaskRequest, TaskSelection,
-    UpdateCluster, UpdateUser, UserView, WatchScope,
+    PlanStopServer, RegisterCluster, RestartServer, RoleView, ServerView, SkipSubtask, StartServer, StopPlanView,
+    StopServer, TaskRequest, TaskSelection, UpdateCluster, UpdateUser, UserView, WatchScope,
 };
 use crate::service::use_cases::{Synced, UseCases};
 use crate::store::access::{AuditFilter, StoredAuditRecord};
@@ -27,6 +27,14 @@ use super::sight::SeesAll;
 impl UseCases for Service {
     async fn stop_server(&self, caller: &Caller, asked: StopServer) -> Result<StoredTask, Refusal> {
         Self::stop_server(self, caller, asked).await
+    }
+
+    async fn start_server(&self, caller: &Caller, asked: StartServer) -> Result<StoredTask, Refusal> {
+        Self::start_server(self, caller, asked).await
+    }
+
+    async fn restart_server(&self, caller: &Caller, asked: RestartServer) -> Result<StoredTask, Refusal> {
+        Self::restart_server(self, caller, asked).await
     }
 
     async fn plan_stop_server(&self, caller: &Caller, asked: PlanStopServer) -> Result<StopPlanView, Refusal> {
@@ -51,6 +59,14 @@ impl UseCases for Service {
 
     async fn retry_task(&self, caller: &Caller, asked: TaskRequest) -> Result<StoredTask, Refusal> {
         Self::retry_task(self, caller, asked).await
+    }
+
+    async fn rollback_task(&self, caller: &Caller, asked: TaskRequest) -> Result<StoredTask, Refusal> {
+        Self::rollback_task(self, caller, asked).await
+    }
+
+    async fn skip_subtask(&self, caller: &Caller, asked: SkipSubtask) -> Result<StoredTask, Refusal> {
+        Self::skip_subtask(self, caller, asked).await
     }
 
     async fn cancel_task(&self, caller: &Caller, asked: TaskRequest) -> Result<StoredTask, Refusal> {

@@ -32,7 +32,7 @@ use tokio::sync::{broadcast, oneshot, watch};
 
 use crate::clock::Timestamp;
 use crate::domain::call::Call;
-use crate::domain::event::{Event, EventKind, StoredEvent, TaskState};
+use crate::domain::event::{Event, EventKind, StoredEvent, SubtaskOperation, TaskState};
 use crate::domain::ids::{
     ClusterId, ClusterKey, Fence, Principal, Revision, Seq, ServerId, SubtaskId, TaskId, ZoneName,
 };
@@ -55,6 +55,8 @@ pub struct LogLine {
     pub subtask: SubtaskId,
     /// Which execution.
     pub run_time: i32,
+    /// What was done with the subtask; `None`: the line is older than this field.
+    pub operation: Option<SubtaskOperation>,
     /// When.
     pub at: Timestamp,
     /// What.

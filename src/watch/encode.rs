@@ -73,9 +73,13 @@ pub(super) fn of_task(task: &Task) -> v1::Task {
         error: task.error.as_ref().map(failure),
         allowed_verbs: task.allowed_verbs().into_iter().map(|allowed| verb(allowed).into()).collect(),
         warnings: task.warnings.iter().map(|(code, message)| format!("{code}: {message}")).collect(),
-        stop_type: stop_type(spec.stop_type).into(),
+        stop_type: spec.stop_type.map_or(v1::StopType::Unspecified, stop_type).into(),
         resting_since: task.resting_since.filter(|_| task.state.phase() == Phase::AtRest).map(timestamp),
         freeze_before_stop: spec.freeze_before_stop,
+        can_retry: task.allows(Verb::Retry),
+        can_rollback: task.allows(Verb::Rollback),
+        can_cancel: task.allows(Verb::Cancel),
+        can_give_up: task.allows(Verb::GiveUp),
     }
 }
 
@@ -101,6 +105,9 @@ fn subtask(task: &Task, subtask: &Subtask) -> v1::Subtask {
         error: subtask.error.as_ref().map(failure),
         executor: subtask.executor.clone(),
         progress: None,
+        can_skip: task.can_skip(subtask),
+        can_retry: subtask.state == SubtaskState::Failed && task.allows(Verb::Retry),
+        can_cancel: subtask.state == SubtaskState::Running && task.allows(Verb::Cancel),
     }
 }
 
@@ -221,8 +228,10 @@ pub const fn risk(risk: Risk) -> v1::Risk {
 pub const fn verb(verb: Verb) -> v1::TaskVerb {
     match verb {
         Verb::Retry => v1::TaskVerb::Retry,
-        Verb::GiveUp => v1::TaskVerb::GiveUp,
+        Verb::Rollback => v1::TaskVerb::Rollback,
+        Verb::SkipSubtask => v1::TaskVerb::SkipSubtask,
         Verb::Cancel => v1::TaskVerb::Cancel,
+        Verb::GiveUp => v1::TaskVerb::GiveUp,
     }
 }
 

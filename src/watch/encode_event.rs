@@ -120,9 +120,10 @@ fn kind(stored: &StoredEvent, facts: &TaskFacts) -> Kind {
         EventKind::Adopted { fence, executor } => {
             Kind::Adopted(v1::TaskAdopted { fence: fence.get(), executor: executor.clone() })
         }
-        EventKind::VerbRequested { verb, principal, .. } => Kind::VerbRequested(v1::VerbRequested {
+        EventKind::VerbRequested { verb, principal, subtask, .. } => Kind::VerbRequested(v1::VerbRequested {
             verb: encode::verb(*verb).into(),
             principal: principal.to_string(),
+            subtask_id: subtask.map(|subtask| subtask.get()).unwrap_or_default(),
         }),
         EventKind::Warned { subtask, code, message } => {
             Kind::Warning(v1::TaskWarning { subtask_id: subtask.get(), code: code.clone(), message: message.clone() })

@@ -14,7 +14,7 @@ use crate::domain::ids::{SubtaskId, TaskId};
 use crate::domain::refusal::Refusal;
 use crate::proto::v1;
 use crate::store::{LogLine, StoredTask};
-use crate::watch::encode::timestamp;
+use crate::watch::encode::{subtask_operation, timestamp};
 use crate::watch::hub::{Hub, Registration};
 use crate::watch::pulse::{Beat, Pulse, Sight, going_away};
 
@@ -145,6 +145,7 @@ impl Reader {
 }
 
 fn message(number: i64, line: LogLine) -> v1::SubtaskLogLine {
-    let LogLine { subtask, run_time, at, text } = line;
-    v1::SubtaskLogLine { number, subtask_id: subtask.get(), run_time, time: Some(timestamp(at)), text }
+    let LogLine { subtask, run_time, operation, at, text } = line;
+    let operation = operation.map_or(v1::SubtaskOperation::Unspecified, subtask_operation).into();
+    v1::SubtaskLogLine { number, subtask_id: subtask.get(), run_time, time: Some(timestamp(at)), text, operation }
 }

@@ -47,6 +47,32 @@ impl ObServerService for ObServers {
         .await
     }
 
+    async fn start_server(
+        &self,
+        request: Request<v1::StartServerRequest>,
+    ) -> Result<Response<v1::StartServerResponse>, Status> {
+        let (call, request) = Call::admit(&self.gatekeeper, "StartServer", request).await?;
+        call.answer(async {
+            let asked = self.checked(&call, Mutation::StartServer, validate::start_server(request)).await?;
+            let stored = self.use_cases.start_server(&call.caller, asked).await?;
+            Ok(v1::StartServerResponse { task: Some(task(&stored)) })
+        })
+        .await
+    }
+
+    async fn restart_server(
+        &self,
+        request: Request<v1::RestartServerRequest>,
+    ) -> Result<Response<v1::RestartServerResponse>, Status> {
+        let (call, request) = Call::admit(&self.gatekeeper, "RestartServer", request).await?;
+        call.answer(async {
+            let asked = self.checked(&call, Mutation::RestartServer, validate::restart_server(request)).await?;
+            let stored = self.use_cases.restart_server(&call.caller, asked).await?;
+            Ok(v1::RestartServerResponse { task: Some(task(&stored)) })
+        })
+        .await
+    }
+
     async fn plan_stop_server(
         &self,
         request: Request<v1::PlanStopServerRequest>,

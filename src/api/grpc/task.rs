@@ -115,6 +115,32 @@ impl TaskService for Tasks {
         .await
     }
 
+    async fn rollback_task(
+        &self,
+        request: Request<v1::RollbackTaskRequest>,
+    ) -> Result<Response<v1::RollbackTaskResponse>, Status> {
+        let (call, request) = Call::admit(&self.gatekeeper, "RollbackTask", request).await?;
+        call.answer(async {
+            let asked = self.checked(&call, Mutation::RollbackTask, validate::rollback_task(&request)).await?;
+            let stored = self.use_cases.rollback_task(&call.caller, asked).await?;
+            Ok(v1::RollbackTaskResponse { task: Some(task(&stored)) })
+        })
+        .await
+    }
+
+    async fn skip_subtask(
+        &self,
+        request: Request<v1::SkipSubtaskRequest>,
+    ) -> Result<Response<v1::SkipSubtaskResponse>, Status> {
+        let (call, request) = Call::admit(&self.gatekeeper, "SkipSubtask", request).await?;
+        call.answer(async {
+            let asked = self.checked(&call, Mutation::SkipSubtask, validate::skip_subtask(&request)).await?;
+            let stored = self.use_cases.skip_subtask(&call.caller, asked).await?;
+            Ok(v1::SkipSubtaskResponse { task: Some(task(&stored)) })
+        })
+        .await
+    }
+
     async fn cancel_task(
         &self,
         request: Request<v1::CancelTaskRequest>,

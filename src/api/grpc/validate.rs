@@ -9,7 +9,9 @@ use crate::domain::ids::{ClusterId, Principal, Revision, Seq, ServerId, SubtaskI
 use crate::domain::refusal::Refusal;
 use crate::domain::status::{Risk, StopType};
 use crate::proto::v1;
-use crate::service::arguments::{ListServers, ListTasks, PlanStopServer, StopServer, TaskRequest};
+use crate::service::arguments::{
+    ListServers, ListTasks, PlanStopServer, RestartServer, SkipSubtask, StartServer, StopServer, TaskRequest,
+};
 use crate::watch::{ReadLog, Until, WatchTask, WatchTasks};
 
 /// StopServer.
@@ -19,9 +21,7 @@ pub fn stop_server(request: v1::StopServerRequest) -> Result<StopServer, Refusal
     let server = fields.id("server_id", request.server_id, ServerId::new);
     let accepted_risks = risks(&mut fields, &request.accept_risks);
     let stop_type = stop_type(&mut fields, request.r#type);
-    if request.freeze_before_stop && stop_type == StopType::Service {
-        fields.wrong("freeze_before_stop", "needs a stop of the process, and type is STOP_TYPE_SERVICE: leave it out");
-    }
+    freeze_of_a_process(&mut fields, request.freeze_before_stop, stop_type);
     let request_id = request_id(&mut fields, &request.request_id);
     let expected_server = fields.optional("expected_server", &request.expected_server);
     let expire_time = fields.moment("expire_time", request.expire_time);
@@ -41,6 +41,40 @@ pub fn stop_server(request: v1::StopServerRequest) -> Result<StopServer, Refusal
     })
 }
 
+/// StartServer.
+pub fn start_server(request: v1::StartServerRequest) -> Result<StartServer, Refusal> {
+    let mut fields = Fields::default();
+    let cluster = fields.id("cluster_id", request.cluster_id, ClusterId::new);
+    let server = fields.id("server_id", request.server_id, ServerId::new);
+    let request_id = request_id(&mut fields, &request.request_id);
+    let expected_server = fields.optional("expected_server", &request.expected_server);
+    let (Some(cluster), Some(server)) = (cluster, server) else { return Err(fields.refusal()) };
+    fields.finish(StartServer { cluster, server, request_id, repeat_by_arguments: false, expected_server })
+}
+
+/// RestartServer.
+pub fn restart_server(request: v1::RestartServerRequest) -> Result<RestartServer, Refusal> {
+    let mut fields = Fields::default();
+    let cluster = fields.id("cluster_id", request.cluster_id, ClusterId::new);
+    let server = fields.id("server_id", request.server_id, ServerId::new);
+    let accepted_risks = risks(&mut fields, &request.accept_risks);
+    let request_id = request_id(&mut fields, &request.request_id);
+    let expected_server = fields.optional("expected_server", &request.expected_server);
+    let expire_time = fields.moment("expire_time", request.expire_time);
+    let (Some(cluster), Some(server)) = (cluster, server) else { return Err(fields.refusal()) };
+    fields.finish(RestartServer {
+        cluster,
+        server,
+        force: request.force,
+        accepted_risks,
+        freeze_before_stop: request.freeze_before_stop,
+        request_id,
+        repeat_by_arguments: false,
+        expected_server,
+        expire_time,
+    })
+}
+
 /// PlanStopServer.
 pub fn plan_stop_server(request: v1::PlanStopServerRequest) -> Result<PlanStopServer, Refusal> {
     let mut fields = Fields::default();
@@ -48,8 +82,10 @@ pub fn plan_stop_server(request: v1::PlanStopServerRequest) -> Result<PlanStopSe
     let server = fields.id("server_id", request.server_id, ServerId::new);
     let accepted_risks = risks(&mut fields, &request.accept_risks);
     let stop_type = stop_type(&mut fields, request.r#type);
+    freeze_of_a_process(&mut fields, request.freeze_before_stop, stop_type);
     let (Some(cluster), Some(server)) = (cluster, server) else { return Err(fields.refusal()) };
-    fields.finish(PlanStopServer { cluster, server, force: request.force, accepted_risks, stop_type })
+    let (force, freeze_before_stop) = (request.force, request.freeze_before_stop);
+    fields.finish(PlanStopServer { cluster, server, force, accepted_risks, stop_type, freeze_before_stop })
 }
 
 /// GetServer.
@@ -152,6 +188,23 @@ pub fn retry_task(request: &v1::RetryTaskRequest) -> Result<TaskRequest, Refusal
     verb(fields, request.task_id, request.if_revision).map(|verb| TaskRequest { expire_time, ..verb })
 }
 
+/// RollbackTask.
+pub fn rollback_task(request: &v1::RollbackTaskRequest) -> Result<TaskRequest, Refusal> {
+    let mut fields = Fields::default();
+    let expire_time = fields.moment("expire_time", request.expire_time);
+    verb(fields, request.task_id, request.if_revision).map(|verb| TaskRequest { expire_time, ..verb })
+}
+
+/// SkipSubtask.
+pub fn skip_subtask(request: &v1::SkipSubtaskRequest) -> Result<SkipSubtask, Refusal> {
+    let mut fields = Fields::default();
+    let task = fields.id("task_id", request.task_id, TaskId::new);
+    let subtask = fields.id("subtask_id", request.subtask_id, SubtaskId::new);
+    let if_revision = if_revision(&mut fields, request.if_revision);
+    let (Some(task), Some(subtask)) = (task, subtask) else { return Err(fields.refusal()) };
+    fields.finish(SkipSubtask { task, subtask, if_revision })
+}
+
 /// CancelTask.
 pub fn cancel_task(request: &v1::CancelTaskRequest) -> Result<TaskRequest, Refusal> {
     verb(Fields::default(), request.task_id, request.if_revision)
@@ -164,10 +217,13 @@ pub fn give_up_task(request: &v1::GiveUpTaskRequest) -> Result<TaskRequest, Refu
 
 fn verb(mut fields: Fields, task: i64, if_revision: i64) -> Result<TaskRequest, Refusal> {
     let task = fields.id("task_id", task, TaskId::new);
-    let if_revision = fields.position("if_revision", if_revision);
-    let if_revision = if_revision.filter(|revision| *revision > 0).map(Revision::new);
+    let if_revision = self::if_revision(&mut fields, if_revision);
     let Some(task) = task else { return Err(fields.refusal()) };
     fields.finish(TaskRequest { task, if_revision, expire_time: None })
+}
+
+fn if_revision(fields: &mut Fields, value: i64) -> Option<Revision> {
+    fields.position("if_revision", value).filter(|revision| *revision > 0).map(Revision::new)
 }
 
 fn risks(fields: &mut Fields, values: &[i32]) -> Vec<Risk> {
@@ -191,6 +247,12 @@ fn risks(fields: &mut Fields, values: &[i32]) -> Vec<Risk> {
     }
     risks.sort_unstable();
     risks
+}
+
+fn freeze_of_a_process(fields: &mut Fields, freeze: bool, stop_type: StopType) {
+    if freeze && stop_type == StopType::Service {
+        fields.wrong("freeze_before_stop", "needs a stop of the process, and type is STOP_TYPE_SERVICE: leave it out");
+    }
 }
 
 fn stop_type(fields: &mut Fields, value: i32) -> StopType {

@@ -3,10 +3,11 @@
 //! A cancelled task rests as CANCELLED, so that a person can retry it or give it up. One that changed nothing closes as
 //! REFUSED, as it does at every other end: there is nothing to go on with and nothing to look at, so its cluster is freed.
 
-use super::{Learned, another_runs, fail, horizon_passed, moved, running};
+use super::{Learned, another_runs, horizon_passed, moved, running, step};
 use crate::clock::Timestamp;
 use crate::domain::event::{
-    EventKind, Failure, FailureKind, IntentOutcome, SubtaskOperation, SubtaskState, TaskOperation, TaskState, Verb,
+    Course, EventKind, Failure, FailureKind, IntentOutcome, SubtaskOperation, SubtaskState, TaskOperation, TaskState,
+    Verb,
 };
 use crate::domain::ids::{Principal, SubtaskId};
 use crate::domain::refusal::Refusal;
@@ -14,7 +15,7 @@ use crate::domain::task::Task;
 
 /// A person asks for it: everything that runs is told to end.
 pub(super) fn asked(task: &Task, principal: Principal) -> Vec<EventKind> {
-    let mut events = vec![EventKind::VerbRequested { verb: Verb::Cancel, principal, expire_time: None }];
+    let mut events = vec![EventKind::VerbRequested { verb: Verb::Cancel, principal, expire_time: None, subtask: None }];
     let runs = task.subtasks.iter().filter(|subtask| subtask.state == SubtaskState::Running);
     events.extend(runs.filter_map(|subtask| {
         moved(task, subtask.spec.id, SubtaskState::Canceling, |change| change.operation = SubtaskOperation::Cancel)
@@ -40,15 +41,17 @@ pub(super) fn ended(
     horizon_passed(task, id, now)?;
     let open = if looked { IntentOutcome::Void } else { IntentOutcome::Unknown };
     let by = asked_by(task);
+    let (what, next) = match task.course {
+        Course::Forward => ("", "retry the task, or ask for another when it is closed"),
+        Course::Back => ("the undo of ", "roll the task back again or give it up"),
+    };
     let failure = Failure::new(
         FailureKind::Cancelled,
         "CANCELLED",
-        format!(
-            "{name} was cancelled by {by} while it waited for {waited_for}; retry the task, or ask for another when it is closed"
-        ),
+        format!("{what}{name} was cancelled by {by} while it waited for {waited_for}; {next}"),
     );
     let failure = failure.with("subtask", &name).with("principal", by).with("waited_for", waited_for);
-    Ok(fail(task, id, failure, Learned::default(), open))
+    Ok(step::fail(task, id, failure, Learned::default(), open))
 }
 
 /// The end of a task whose step `last` succeeded before its cancellation could end it; `None` while others still end.
@@ -62,7 +65,14 @@ pub(super) fn outrun(task: &Task, last: SubtaskId, rests: bool) -> Option<EventK
     let failure = Failure::new(
         FailureKind::Cancelled,
         "CANCELLED",
-        format!("the task was cancelled by {by}; {name} still succeeded, and nothing behind it was begun"),
+        match task.course {
+            Course::Forward => {
+                format!("the task was cancelled by {by}; {name} still succeeded, and nothing behind it was begun")
+            }
+            Course::Back => {
+                format!("the rollback was cancelled by {by}; {name} was still undone, and nothing before it was begun")
+            }
+        },
     );
     // What a parallel branch failed with says more.
     let failed = task.subtasks.iter().find_map(|subtask| subtask.error.clone().filter(|_| subtask.spec.id != last));

@@ -1,6 +1,6 @@
 //! Effects that are about to be tried and how they ended: the consent to irreversible ones is looked at here, and only here.
 
-use super::{LONGEST_GAP, Learned, failed};
+use super::{LONGEST_GAP, Learned, step};
 use crate::clock::Timestamp;
 use crate::domain::effect::Intent;
 use crate::domain::event::{EventKind, Failure, FailureKind, IntentOutcome, Override, Phase, TaskState};
@@ -45,7 +45,7 @@ pub(super) fn wanted(
         return Ok(Vec::new());
     }
     if let Some(failure) = consent_ended(task, &intent, now) {
-        return failed(task, subtask, failure, Learned::default(), IntentOutcome::Void, now);
+        return step::failed(task, subtask, failure, Learned::default(), IntentOutcome::Void, now);
     }
     let mut events: Vec<EventKind> = overrides.into_iter().map(EventKind::Overridden).collect();
     events.push(EventKind::IntentRecorded { subtask, number: task.next_intent(), intent, fence });

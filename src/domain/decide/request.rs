@@ -1,51 +1,94 @@
-//! What people ask of a task, and how a retry goes on from there.
+//! What people ask of a task.
 
-use super::{DEFAULT_CONSENT, cancel, moved};
+use super::{DEFAULT_CONSENT, cancel, rollback, skip};
 use crate::clock::Timestamp;
-use crate::domain::event::{
-    Effect, EventKind, IntentOutcome, SubtaskOperation, SubtaskState, TaskOperation, TaskState, Verb,
-};
+use crate::domain::attempt::RecordedIntent;
+use crate::domain::event::{Course, EventKind, IntentOutcome, SubtaskState, TaskOperation, TaskState, Verb};
 use crate::domain::ids::{Principal, Revision, SubtaskId};
 use crate::domain::refusal::Refusal;
-use crate::domain::task::{RecordedIntent, Task};
+use crate::domain::task::Task;
 
-/// A verb that a person asks for.
+/// A verb with what belongs to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// Run again; `None`: the consent to irreversible steps ends after [`DEFAULT_CONSENT`].
+    Retry {
+        /// New end of the consent.
+        expire_time: Option<Timestamp>,
+    },
+    /// Undo what was done; the consent as for a retry.
+    Rollback {
+        /// New end of the consent.
+        expire_time: Option<Timestamp>,
+    },
+    /// Count a failed subtask as successful, or as undone.
+    SkipSubtask {
+        /// Which.
+        subtask: SubtaskId,
+    },
+    /// End what runs.
+    Cancel,
+    /// Close as it is.
+    GiveUp {
+        /// What a look at cluster and host found just before: code and words.
+        found: Vec<(String, String)>,
+    },
+}
+
+impl Asked {
+    /// The verb.
+    pub const fn verb(&self) -> Verb {
+        match self {
+            Self::Retry { .. } => Verb::Retry,
+            Self::Rollback { .. } => Verb::Rollback,
+            Self::SkipSubtask { .. } => Verb::SkipSubtask,
+            Self::Cancel => Verb::Cancel,
+            Self::GiveUp { .. } => Verb::GiveUp,
+        }
+    }
+}
+
+/// What follows when a person asks for something.
 pub(super) fn requested(
     task: &Task,
-    verb: Verb,
+    asked: Asked,
     principal: Principal,
     if_revision: Option<Revision>,
-    expire_time: Option<Timestamp>,
     now: Timestamp,
 ) -> Result<Vec<EventKind>, Refusal> {
     if let Some(expected) = if_revision.filter(|expected| *expected != task.revision) {
         return Err(Refusal::TaskMoved { task: task.spec.id, expected, revision: task.revision, state: task.state });
     }
-    if !task.allowed_verbs().contains(&verb) {
-        return Err(not_allowed(task, verb));
-    }
-    match verb {
-        Verb::Retry => {
-            let expire_time = expire_time.unwrap_or_else(|| now.plus(DEFAULT_CONSENT));
-            if expire_time <= now {
-                return Err(Refusal::ExpireTimePassed { expire_time, now });
-            }
-            Ok(vec![
-                EventKind::VerbRequested { verb, principal, expire_time: Some(expire_time) },
-                EventKind::TaskMoved {
-                    from: task.state,
-                    to: TaskState::Running,
-                    operation: TaskOperation::Retry,
-                    error: None,
-                },
-            ])
+    let verb = asked.verb();
+    allowed(task, &asked)?;
+    match asked {
+        Asked::Retry { expire_time } => Ok(vec![
+            consent(verb, principal, expire_time, now)?,
+            EventKind::TaskMoved {
+                from: task.state,
+                to: TaskState::Running,
+                operation: TaskOperation::Retry,
+                error: None,
+            },
+        ]),
+        Asked::Rollback { expire_time } => {
+            let mut events = vec![consent(verb, principal, expire_time, now)?];
+            events.extend(rollback::begun(task));
+            Ok(events)
         }
-        Verb::GiveUp => {
-            if let Some(until) = task.horizon(None).filter(|until| *until > now) {
-                return Err(Refusal::EffectMayStillHappen { task: task.spec.id, until });
-            }
-            let mut events = vec![EventKind::VerbRequested { verb, principal, expire_time: None }];
+        Asked::SkipSubtask { subtask } => {
+            nothing_may_happen(task, Some(subtask), now)?;
+            skip::skipped(task, subtask, principal)
+        }
+        Asked::Cancel => Ok(cancel::asked(task, principal)),
+        Asked::GiveUp { found } => {
+            nothing_may_happen(task, None, now)?;
+            let mut events = vec![EventKind::VerbRequested { verb, principal, expire_time: None, subtask: None }];
             events.extend(left_behind(task));
+            if let Some(last) = task.in_execution_order().iter().rfind(|it| it.state != SubtaskState::Pending) {
+                let subtask = last.spec.id;
+                events.extend(found.into_iter().map(|(code, message)| EventKind::Warned { subtask, code, message }));
+            }
             events.push(EventKind::TaskMoved {
                 from: task.state,
                 to: TaskState::GivenUp,
@@ -54,17 +97,55 @@ pub(super) fn requested(
             });
             Ok(events)
         }
-        Verb::Cancel => Ok(cancel::asked(task, principal)),
     }
 }
 
-fn not_allowed(task: &Task, verb: Verb) -> Refusal {
-    let (id, state, allowed_in) = (task.spec.id, task.state, verb.allowed_in());
+/// A request that consents anew to irreversible steps.
+fn consent(
+    verb: Verb,
+    principal: Principal,
+    expire_time: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<EventKind, Refusal> {
+    let expire_time = expire_time.unwrap_or_else(|| now.plus(DEFAULT_CONSENT));
+    if expire_time <= now {
+        return Err(Refusal::ExpireTimePassed { expire_time, now });
+    }
+    Ok(EventKind::VerbRequested { verb, principal, expire_time: Some(expire_time), subtask: None })
+}
+
+/// Nothing is closed or counted as done while what was tried may still happen.
+fn nothing_may_happen(task: &Task, subtask: Option<SubtaskId>, now: Timestamp) -> Result<(), Refusal> {
+    match task.horizon(subtask).filter(|until| *until > now) {
+        Some(until) => Err(Refusal::EffectMayStillHappen { task: task.spec.id, until }),
+        None => Ok(()),
+    }
+}
+
+fn allowed(task: &Task, asked: &Asked) -> Result<(), Refusal> {
+    let (id, state, verb) = (task.spec.id, task.state, asked.verb());
+    let allowed_in = verb.allowed_in();
+    if !allowed_in.contains(&state) {
+        return Err(Refusal::VerbNotAllowed { task: id, verb, state, allowed_in });
+    }
+    if let Asked::SkipSubtask { subtask } = asked {
+        let found = task.subtask(*subtask).map_err(|_| Refusal::SubtaskNotFound { task: id, subtask: *subtask })?;
+        if !task.can_skip(found) {
+            let (name, state) = (found.spec.name.clone(), found.state);
+            return Err(Refusal::SubtaskNotSkippable { task: id, subtask: *subtask, name, state });
+        }
+    }
+    if task.allows(verb) {
+        return Ok(());
+    }
+    // The state would allow it: what is missing is a subtask that runs, or a course that leads forward.
     let next = task.in_execution_order().into_iter().find(|subtask| subtask.state != SubtaskState::Successful);
-    match next {
-        // The state would allow it: what is missing is a subtask that runs.
-        Some(next) if allowed_in.contains(&state) => Refusal::SubtaskNotRunning { task: id, subtask: next.spec.id },
-        Some(_) | None => Refusal::VerbNotAllowed { task: id, verb, state, allowed_in },
+    match (verb, next) {
+        (Verb::Cancel, Some(next)) => Err(Refusal::SubtaskNotRunning { task: id, subtask: next.spec.id }),
+        (Verb::Retry, _) => Err(Refusal::RollbackUnfinished { task: id }),
+        (Verb::Cancel | Verb::Rollback | Verb::SkipSubtask | Verb::GiveUp, _) => {
+            Err(Refusal::VerbNotAllowed { task: id, verb, state, allowed_in })
+        }
     }
 }
 
@@ -75,57 +156,15 @@ fn left_behind(task: &Task) -> Vec<EventKind> {
         code: "EFFECT_STAYS".to_owned(),
         message: format!("{what} at {}: {}", intent.at, intent.intent.description),
     };
-    let left = task.intents.iter().filter_map(|intent| match intent.outcome {
+    let undone = |id: SubtaskId| {
+        let pending = task.subtask(id).is_ok_and(|subtask| subtask.state == SubtaskState::Pending);
+        task.course == Course::Back && pending
+    };
+    let left = task.intents.iter().filter(|intent| !undone(intent.subtask));
+    let left = left.filter_map(|intent| match intent.outcome {
         Some(IntentOutcome::Done) => Some(warned(intent, "this was done and stays, it was tried")),
         Some(IntentOutcome::Unknown) | None => Some(warned(intent, "look whether this was done, it was tried")),
         Some(IntentOutcome::Refused | IntentOutcome::Void) => None,
     });
     left.collect()
-}
-
-/// Whether a retry was asked for and its first step is still to be found.
-pub fn awaits_retry(task: &Task) -> bool {
-    task.state == TaskState::Running
-        && task.operation == TaskOperation::Retry
-        && !task.subtasks.iter().any(|subtask| {
-            matches!(subtask.state, SubtaskState::Ready | SubtaskState::Running | SubtaskState::Canceling)
-        })
-}
-
-/// Makes the steps of a retry ready, from the first whose result no longer holds.
-pub(super) fn retry_from(task: &Task, first: SubtaskId) -> Vec<EventKind> {
-    if !awaits_retry(task) {
-        return Vec::new();
-    }
-    let order = task.in_execution_order();
-    // Everything behind the first step that ended runs again; a parallel branch that holds stays.
-    let mut again: Vec<SubtaskId> = vec![first];
-    for subtask in &order {
-        if subtask.spec.upstreams.iter().any(|upstream| again.contains(upstream)) && !again.contains(&subtask.spec.id) {
-            again.push(subtask.spec.id);
-        }
-        if subtask.state == SubtaskState::Failed && !again.contains(&subtask.spec.id) {
-            again.push(subtask.spec.id);
-        }
-    }
-    let mut events = Vec::new();
-    for subtask in order {
-        let id = subtask.spec.id;
-        let ended = matches!(subtask.state, SubtaskState::Successful | SubtaskState::Failed);
-        let waits = subtask.spec.upstreams.iter().any(|upstream| {
-            again.contains(upstream) || task.subtask(*upstream).is_ok_and(|up| up.state != SubtaskState::Successful)
-        });
-        if again.contains(&id) && ended {
-            let to = if waits { SubtaskState::Pending } else { SubtaskState::Ready };
-            events.extend(moved(task, id, to, |change| {
-                change.operation = SubtaskOperation::Retry;
-                change.run_time += 1;
-                change.effect = Effect::None;
-                change.executor = String::new();
-            }));
-        } else if subtask.state == SubtaskState::Pending && !waits {
-            events.extend(moved(task, id, SubtaskState::Ready, |_| {}));
-        }
-    }
-    events
 }

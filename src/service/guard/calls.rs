@@ -6,15 +6,15 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 
 use super::Guarded;
-use super::permitted::{denied, permit, permit_cluster, permit_found};
+use super::permitted::{denied, permit, permit_cluster};
 use crate::domain::call::{Call, Subject};
 use crate::domain::ids::{AccessKeyId, ClusterId, Principal, RoleName, ServerId, SubtaskId, TaskId};
 use crate::domain::permission::{Action, Domain, Need, Permission};
 use crate::domain::refusal::Refusal;
 use crate::service::arguments::{
     AccessKeyView, Caller, ClusterName, ClusterSelection, ClusterView, CreateUser, ListServers, ListTasks, PageOf,
-    PlanStopServer, RegisterCluster, RoleView, ServerView, StopPlanView, StopServer, TaskRequest, TaskSelection,
-    UpdateCluster, UpdateUser, UserView, WatchScope,
+    PlanStopServer, RegisterCluster, RestartServer, RoleView, ServerView, SkipSubtask, StartServer, StopPlanView,
+    StopServer, TaskRequest, TaskSelection, UpdateCluster, UpdateUser, UserView, WatchScope,
 };
 use crate::service::named;
 use crate::service::sight::{Scope, SeesAll, UserSight};
@@ -32,6 +32,25 @@ impl UseCases for Guarded {
             let (subject, risks) = (Subject::Cluster(asked.cluster.get()), !asked.accepted_risks.is_empty());
             permit(&caller, Call::StopServer, subject, risks)?;
             this.use_cases.stop_server(&caller, asked).await
+        })
+        .await
+    }
+
+    async fn start_server(&self, caller: &Caller, asked: StartServer) -> Result<StoredTask, Refusal> {
+        let named = named::start_server(&asked);
+        self.mutation(caller, Call::StartServer, named, |this, caller| async move {
+            permit_cluster(&caller, Call::StartServer, asked.cluster)?;
+            this.use_cases.start_server(&caller, asked).await
+        })
+        .await
+    }
+
+    async fn restart_server(&self, caller: &Caller, asked: RestartServer) -> Result<StoredTask, Refusal> {
+        let named = named::restart_server(&asked);
+        self.mutation(caller, Call::RestartServer, named, |this, caller| async move {
+            let (subject, risks) = (Subject::Cluster(asked.cluster.get()), !asked.accepted_risks.is_empty());
+            permit(&caller, Call::RestartServer, subject, risks)?;
+            this.use_cases.restart_server(&caller, asked).await
         })
         .await
     }
@@ -61,31 +80,41 @@ impl UseCases for Guarded {
     }
 
     async fn retry_task(&self, caller: &Caller, asked: TaskRequest) -> Result<StoredTask, Refusal> {
-        let found = self.use_cases.get_task(caller, asked.task).await;
-        let named = named::task(&asked, found.as_ref().ok().map(|stored| stored.task.spec.cluster.id));
-        self.mutation(caller, Call::RetryTask, named, |this, caller| async move {
-            permit_found(&caller, Call::RetryTask, asked.task, found)?;
-            this.use_cases.retry_task(&caller, asked).await
+        let (task, named) = (asked.task, named::task(&asked));
+        self.verb(caller, Call::RetryTask, task, named, |use_cases, caller| async move {
+            use_cases.retry_task(&caller, asked).await
+        })
+        .await
+    }
+
+    async fn rollback_task(&self, caller: &Caller, asked: TaskRequest) -> Result<StoredTask, Refusal> {
+        let (task, named) = (asked.task, named::task(&asked));
+        self.verb(caller, Call::RollbackTask, task, named, |use_cases, caller| async move {
+            use_cases.rollback_task(&caller, asked).await
+        })
+        .await
+    }
+
+    async fn skip_subtask(&self, caller: &Caller, asked: SkipSubtask) -> Result<StoredTask, Refusal> {
+        let (task, named) = (asked.task, named::skip_subtask(&asked));
+        self.verb(caller, Call::SkipSubtask, task, named, |use_cases, caller| async move {
+            use_cases.skip_subtask(&caller, asked).await
         })
         .await
     }
 
     async fn cancel_task(&self, caller: &Caller, asked: TaskRequest) -> Result<StoredTask, Refusal> {
-        let found = self.use_cases.get_task(caller, asked.task).await;
-        let named = named::task(&asked, found.as_ref().ok().map(|stored| stored.task.spec.cluster.id));
-        self.mutation(caller, Call::CancelTask, named, |this, caller| async move {
-            permit_found(&caller, Call::CancelTask, asked.task, found)?;
-            this.use_cases.cancel_task(&caller, asked).await
+        let (task, named) = (asked.task, named::task(&asked));
+        self.verb(caller, Call::CancelTask, task, named, |use_cases, caller| async move {
+            use_cases.cancel_task(&caller, asked).await
         })
         .await
     }
 
     async fn give_up_task(&self, caller: &Caller, asked: TaskRequest) -> Result<StoredTask, Refusal> {
-        let found = self.use_cases.get_task(caller, asked.task).await;
-        let named = named::task(&asked, found.as_ref().ok().map(|stored| stored.task.spec.cluster.id));
-        self.mutation(caller, Call::GiveUpTask, named, |this, caller| async move {
-            permit_found(&caller, Call::GiveUpTask, asked.task, found)?;
-            this.use_cases.give_up_task(&caller, asked).await
+        let (task, named) = (asked.task, named::task(&asked));
+        self.verb(caller, Call::GiveUpTask, task, named, |use_cases, caller| async move {
+            use_cases.give_up_task(&caller, asked).await
         })
         .await
     }

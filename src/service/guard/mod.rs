@@ -17,9 +17,12 @@ use super::use_cases::UseCases;
 use crate::access::Directory;
 use crate::clock::Clock;
 use crate::domain::call::Call;
+use crate::domain::ids::TaskId;
 use crate::domain::refusal::Refusal;
 use crate::service::arguments::Caller;
+use crate::store::StoredTask;
 use crate::store::access::AccessStore;
+use permitted::permit_found;
 
 /// See the module's head.
 #[derive(Clone)]
@@ -38,6 +41,27 @@ impl Guarded {
         clock: Clock,
     ) -> Self {
         Self { use_cases, directory, recorder: Recorder::new(store, clock) }
+    }
+
+    /// A verb on a task: the task is looked up once, for its cluster, by which the caller may be allowed to.
+    async fn verb<F>(
+        &self,
+        caller: &Caller,
+        call: Call,
+        task: TaskId,
+        named: Named,
+        work: impl FnOnce(Arc<dyn UseCases>, Caller) -> F + Send + 'static,
+    ) -> Result<StoredTask, Refusal>
+    where
+        F: Future<Output = Result<StoredTask, Refusal>> + Send + 'static,
+    {
+        let found = self.use_cases.get_task(caller, task).await;
+        let cluster = found.as_ref().ok().map(|stored| stored.task.spec.cluster.id);
+        self.mutation(caller, call, Named { cluster, ..named }, move |this, caller| async move {
+            permit_found(&caller, call, task, found)?;
+            work(this.use_cases, caller).await
+        })
+        .await
     }
 
     /// Runs a mutation to its end, whether or not the caller waits, and records a refusal.

@@ -34,7 +34,9 @@ pub(super) fn permit_found(
         Ok(stored) => {
             let spec = &stored.task.spec;
             let subject = Subject::Task { task: task.get(), cluster: Some(spec.cluster.id.get()) };
-            let risks = call == Call::RetryTask && !spec.accepted_risks.is_empty();
+            // Going on with accepted risks accepts them anew.
+            let goes_on = matches!(call, Call::RetryTask | Call::SkipSubtask);
+            let risks = goes_on && !spec.accepted_risks.is_empty();
             permit(caller, call, subject, risks)?;
             Ok(stored)
         }

@@ -6,7 +6,7 @@ use super::{
 use crate::clock::Timestamp;
 use crate::domain::effect::Intent;
 use crate::domain::event::{Event, EventKind, Override};
-use crate::domain::ids::{Fence, Principal};
+use crate::domain::ids::{Fence, Principal, SubtaskId};
 use crate::proto::store_v1 as stored;
 use crate::proto::store_v1::event::Kind;
 use crate::store::StoreError;
@@ -68,11 +68,14 @@ fn kind(kind: &EventKind) -> Kind {
         EventKind::Adopted { fence, executor } => {
             Kind::Adopted(stored::Adopted { fence: fence.get(), executor: executor.clone() })
         }
-        EventKind::VerbRequested { verb, principal, expire_time } => Kind::VerbRequested(stored::VerbRequested {
-            verb: verb.as_str().to_owned(),
-            principal: principal.as_str().to_owned(),
-            expire_time_us: expire_time.map(Timestamp::as_micros),
-        }),
+        EventKind::VerbRequested { verb, principal, expire_time, subtask } => {
+            Kind::VerbRequested(stored::VerbRequested {
+                verb: verb.as_str().to_owned(),
+                principal: principal.as_str().to_owned(),
+                expire_time_us: expire_time.map(Timestamp::as_micros),
+                subtask: subtask.map(SubtaskId::get),
+            })
+        }
         EventKind::Warned { subtask, code, message } => {
             Kind::Warned(stored::Warned { subtask: subtask.get(), code: code.clone(), message: message.clone() })
         }
@@ -144,6 +147,7 @@ fn from_kind(kind: Kind) -> Result<EventKind, StoreError> {
             verb: word("verb requested", &requested.verb)?,
             principal: Principal::new(requested.principal),
             expire_time: requested.expire_time_us.map(Timestamp::from_micros),
+            subtask: requested.subtask.map(subtask_id).transpose()?,
         },
         Kind::Warned(warned) => {
             EventKind::Warned { subtask: subtask_id(warned.subtask)?, code: warned.code, message: warned.message }

@@ -42,6 +42,7 @@ pub fn lines_to_bytes<'a>(lines: impl IntoIterator<Item = &'a LogLine>) -> Vec<u
         run_time: line.run_time,
         at_us: line.at.as_micros(),
         text: line.text.clone(),
+        operation: line.operation.map(|operation| operation.as_str().to_owned()).unwrap_or_default(),
     });
     stored::LogLines { lines: lines.collect() }.encode_to_vec()
 }
@@ -58,6 +59,7 @@ pub fn lines_from_bytes(bytes: &[u8]) -> Result<Vec<LogLine>, StoreError> {
                 subtask: subtask_id(line.subtask)?,
                 run_time: line.run_time,
                 at: Timestamp::from_micros(line.at_us),
+                operation: optional_word("log line", &line.operation)?,
                 text: line.text,
             })
         })
@@ -80,6 +82,15 @@ where
     T::Err: std::fmt::Display,
 {
     read(what, text.parse())
+}
+
+/// A word, or nothing where the text is empty.
+fn optional_word<T>(what: &str, text: &str) -> Result<Option<T>, StoreError>
+where
+    T: std::str::FromStr,
+    T::Err: std::fmt::Display,
+{
+    if text.is_empty() { Ok(None) } else { word(what, text).map(Some) }
 }
 
 fn needed<T>(what: &str, value: Option<T>) -> Result<T, StoreError> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{damaged, from_list_pairs, from_pairs, list_pairs, needed, pairs, read, subtask_id, word};
+use super::{damaged, from_list_pairs, from_pairs, list_pairs, needed, optional_word, pairs, read, subtask_id, word};
 use crate::clock::Timestamp;
 use crate::domain::event::{TaskCluster, TaskServer, TaskSpec};
 use crate::domain::graph::{Graph, OperationName, SubtaskSpec};
@@ -29,7 +29,7 @@ pub(super) fn to_stored(spec: &TaskSpec) -> stored::TaskSpec {
         expire_time_us: spec.expire_time.as_micros(),
         force: spec.force,
         accepted_risks: spec.accepted_risks.iter().map(|risk| risk.as_str().to_owned()).collect(),
-        stop_type: spec.stop_type.as_str().to_owned(),
+        stop_type: spec.stop_type.map(|stop_type| stop_type.as_str().to_owned()).unwrap_or_default(),
         freeze_before_stop: spec.freeze_before_stop,
         graph: Some(graph(&spec.graph)),
         context: pairs(&spec.context),
@@ -58,7 +58,7 @@ pub(super) fn from_stored(spec: stored::TaskSpec) -> Result<TaskSpec, StoreError
         expire_time: Timestamp::from_micros(spec.expire_time_us),
         force: spec.force,
         accepted_risks: spec.accepted_risks.iter().map(|risk| word("task", risk)).collect::<Result<_, _>>()?,
-        stop_type: word("task", &spec.stop_type)?,
+        stop_type: optional_word("task", &spec.stop_type)?,
         freeze_before_stop: spec.freeze_before_stop,
         graph: from_graph(needed("graph of a task", spec.graph)?)?,
         context: from_pairs(spec.context),
@@ -73,6 +73,7 @@ fn graph(graph: &Graph) -> stored::Graph {
         description: subtask.description.clone(),
         timeout_us: i64::try_from(subtask.timeout.as_micros()).unwrap_or(i64::MAX),
         upstreams: subtask.upstreams.iter().map(|upstream| upstream.get()).collect(),
+        prohibit_skip: subtask.prohibit_skip,
     });
     stored::Graph {
         operation: graph.operation.name.clone(),
@@ -91,6 +92,7 @@ fn from_graph(graph: stored::Graph) -> Result<Graph, StoreError> {
             description: subtask.description,
             timeout: Duration::from_micros(timeout),
             upstreams: subtask.upstreams.into_iter().map(subtask_id).collect::<Result<_, _>>()?,
+            prohibit_skip: subtask.prohibit_skip,
         })
     });
     Ok(Graph {

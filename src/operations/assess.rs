@@ -9,7 +9,7 @@ use crate::domain::host::{Finding, Found, MaySignal};
 use crate::domain::ids::Principal;
 use crate::domain::precheck::{LeaderMove, Override, Surroundings, Verdict, precheck};
 use crate::domain::reading::ClusterReading;
-use crate::domain::status::{Risk, StopType};
+use crate::domain::status::Risk;
 use crate::inventory::Target;
 use crate::oceanbase::{ClusterError, ErrorClass};
 use crate::operations::{Deps, cluster_failure, leaves_unknown, may_pass};
@@ -121,11 +121,11 @@ impl Assessment {
     }
 }
 
-/// Applies every rule.
+/// Applies every rule of a stop or a restart.
 pub fn assess(
     survey: &Survey,
     target: &Target,
-    stop_type: StopType,
+    request: Request,
     consent: &Consent,
     surroundings: &Surroundings,
 ) -> Assessment {
@@ -134,12 +134,12 @@ pub fn assess(
     let mut failures_tolerated_after = 0;
     let mut observed_at = surroundings.now;
     // Before admission, which only knows that a process is in doubt: the look at the host says which.
-    match stop_type {
-        StopType::Process => checks.extend(host_checks(survey)),
-        StopType::Service => {}
+    match request {
+        Request::StopProcess | Request::Restart => checks.extend(host_checks(survey)),
+        Request::StopService | Request::Start => {}
     }
     if let Ok(reading) = &survey.reading {
-        checks.push(admission_check(reading, target, &survey.found, stop_type));
+        checks.push(admission_check(reading, target, &survey.found, request));
     }
     if let Ok(reading) = &survey.reading {
         let precheck = precheck(reading, &target.server.addr, surroundings);
@@ -213,20 +213,12 @@ pub fn process_finding(found: &Found) -> ProcessFinding {
     }
 }
 
-/// The request in the words of the admission table.
-pub const fn request(stop_type: StopType) -> Request {
-    match stop_type {
-        StopType::Process => Request::StopProcess,
-        StopType::Service => Request::StopService,
-    }
-}
-
-fn admission_check(reading: &ClusterReading, target: &Target, found: &Found, stop_type: StopType) -> AssessedCheck {
+fn admission_check(reading: &ClusterReading, target: &Target, found: &Found, request: Request) -> AssessedCheck {
     let name = "SERVER_STATE";
     let Some(server) = reading.server(&target.server.addr) else {
         return check(name, Verdict::Pass, "see TARGET_KNOWN", "");
     };
-    match admit_observed(server, process_finding(found), request(stop_type)) {
+    match admit_observed(server, process_finding(found), request) {
         Admission::Admit => {
             let service = crate::domain::admission::service_state(server);
             check(name, Verdict::Pass, format!("service {service}, process {}", process_finding(found)), "")

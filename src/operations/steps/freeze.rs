@@ -7,16 +7,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::ways;
+use crate::domain::attempt::RecordedIntent;
 use crate::domain::effect::{EffectOutcome, Intent, Permit};
 use crate::domain::event::{Failure, FailureKind, IntentOutcome, Override};
 use crate::domain::freeze::FreezeProgress;
 use crate::domain::status::Risk;
-use crate::domain::task::RecordedIntent;
 use crate::engine::{Look, PreparedEffect, ProgressReport, StepContext};
 use crate::inventory::Target;
 use crate::oceanbase::{Avoid, ClusterError, EffectSession, ErrorClass, Statement};
-use crate::operations::Deps;
+use crate::operations::{Deps, ways};
 
 /// How often the statement is sent in one execution when its outcome stays unknown.
 const MOST_ATTEMPTS: usize = 3;
@@ -48,10 +47,7 @@ pub(super) fn not_frozen(context: &StepContext) -> Option<(String, String)> {
 
 /// Looks how far the freeze is. Everything is found in the task and the cluster, so that a look after a crash finds the same.
 pub(super) async fn look(deps: &Deps, context: &StepContext, target: &Target) -> Freeze {
-    let run_time = context.this().map_or(1, |subtask| subtask.run_time);
-    let intents = context.task.intents.iter();
-    let mine: Vec<&RecordedIntent> =
-        intents.filter(|intent| intent.subtask == context.subtask && intent.run_time == run_time).collect();
+    let mine: Vec<&RecordedIntent> = context.attempts().collect();
     // An end that was tried came behind the freeze already, or over its failure.
     let ended = mine.iter().any(|intent| intent.intent.irreversible);
     if !context.task.spec.freeze_before_stop || ended {
@@ -63,12 +59,8 @@ pub(super) async fn look(deps: &Deps, context: &StepContext, target: &Target) ->
         Err(error) => return unread(context, target, &error),
     };
     let now = deps.clock.now();
-    let may_have_happened = |intent: &&&RecordedIntent| match intent.outcome {
-        None | Some(IntentOutcome::Done | IntentOutcome::Unknown) => true,
-        Some(IntentOutcome::Refused | IntentOutcome::Void) => false,
-    };
     let Some(last) = mine.last() else { return ask(deps, target).await };
-    let Some(first) = mine.iter().find(may_have_happened) else { return refused(context, target) };
+    let Some(first) = mine.iter().find(|intent| intent.may_stand()) else { return refused(context, target) };
     let progress = FreezeProgress::of(&replicas, now.since(first.at));
     let words = format!("MINOR FREEZE of {}: {progress}", first.at);
     if progress.is_done() {

@@ -1,7 +1,8 @@
 //! Stop observer process: freeze when that was asked for, then arm, gate, fire. The agent identifies the process and gives a
 //! ticket; the gate is read; the ticket ends that process and no other, within seconds.
 //!
-//! Repeating it is safe: it looks for the process first, and a token runs once on the agent.
+//! Repeating it is safe: it looks for the process first, and a token runs once on the agent. Undo: the process is started
+//! again, when this task ended it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,10 +10,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::freeze::{self, Freeze};
-use super::{ABSENT, REFUSED, UNKNOWN, key, ways};
+use super::start_process;
 use crate::domain::decide::Learned;
 use crate::domain::effect::{EffectOutcome, Intent, Permit};
-use crate::domain::event::{Failure, FailureKind, IntentOutcome, Override};
+use crate::domain::event::{Course, Failure, FailureKind, IntentOutcome, Override};
 use crate::domain::gate::{Consent, Gate, GateCode, Mark, Obstacle, gate};
 use crate::domain::host::{CallerFence, Finding, Found, MaySignal, ObserverIdentity, StopResult};
 use crate::domain::status::{InnerStatus, Risk};
@@ -20,7 +21,8 @@ use crate::engine::{Look, PreparedEffect, ProgressReport, Step, StepContext};
 use crate::host::Host;
 use crate::inventory::Target;
 use crate::oceanbase::ClusterError;
-use crate::operations::{Deps, leaves_unknown};
+use crate::operations::key::{self, ABSENT, REFUSED, UNKNOWN};
+use crate::operations::{Deps, leaves_unknown, ways};
 
 /// How often the process is tried to be ended in one execution.
 const MOST_ATTEMPTS: usize = 4;
@@ -36,7 +38,7 @@ const HORIZON_BESIDE_GRACE: Duration = Duration::from_secs(5 + 30 + 10);
 /// Longest reading behind an armed ticket, which lives five seconds.
 const BEHIND_TICKET: Duration = Duration::from_secs(4);
 
-pub(super) struct StopProcess(pub Deps);
+pub struct StopProcess(pub Deps);
 
 #[async_trait]
 impl Step for StopProcess {
@@ -62,6 +64,14 @@ impl Step for StopProcess {
             }
             Finding::Running(identity) => self.running(context, &target, &found, identity).await,
         }
+    }
+
+    /// Only when this task ended the process, which a freeze before it does not: it is started again.
+    async fn undo_look(&self, context: &StepContext) -> Look {
+        if !context.effects().any(|intent| intent.intent.irreversible) {
+            return ways::nothing_to_undo();
+        }
+        start_process::bring_up_and_wait(&self.0, context).await
     }
 
     /// Asked when the task is retried: a process that is there again is ended again, which is what the retry consents to.
@@ -117,9 +127,12 @@ impl StopProcess {
     ) -> Look {
         let deps = &self.0;
         let run_time = context.this().map_or(1, |subtask| subtask.run_time);
-        let before = context.value(key::PROCESS_BEFORE).unwrap_or_default();
-        let intents = context.task.intents.iter();
-        let mut mine = intents.filter(|intent| intent.subtask == context.subtask && intent.run_time == run_time);
+        // Undoing a start ends the process that was started, and no other, however often it is asked for.
+        let (before, first) = match context.task.course {
+            Course::Forward => (context.value(key::PROCESS_BEFORE).unwrap_or_default(), run_time == 1),
+            Course::Back => (context.value(key::PROCESS_STARTED).unwrap_or("none that this task saw"), true),
+        };
+        let mut mine = context.attempts();
         // The others are freezes.
         let attempts = mine.clone().filter(|intent| intent.intent.irreversible);
         let refused = context.refused.clone().filter(|_| mine.next_back().is_some_and(|last| last.intent.irreversible));
@@ -128,7 +141,7 @@ impl StopProcess {
         let another = attempts.clone().find(|intent| intent.intent.description != description);
         let meant = match another {
             Some(intent) => Some(intent.intent.description.as_str()),
-            None => (run_time == 1 && before != identity.to_string()).then_some(before),
+            None => (first && before != identity.to_string()).then_some(before),
         };
         if let Some(meant) = meant {
             let message = format!(

@@ -6,31 +6,40 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::assess::{assess, survey};
-use super::{ABSENT, UNKNOWN, key, ways};
-use crate::domain::admission::service_state;
+use crate::clock::Timestamp;
+use crate::domain::admission::{Request, service_state};
 use crate::domain::decide::Learned;
-use crate::domain::host::Finding;
+use crate::domain::host::{Finding, Found};
+use crate::domain::reading::ServerReading;
 use crate::domain::shown::server_status;
 use crate::domain::status::{ClusterStatus, ServerStatus, ZoneInnerStatus, ZoneStatus};
 use crate::engine::{Look, ProgressReport, Step, StepContext};
 use crate::inventory::{Target, recorded_reading};
-use crate::operations::{Deps, cluster_failure, may_pass};
+use crate::operations::assess::{assess, survey};
+use crate::operations::key::{self, ABSENT, NOT_SET, UNKNOWN};
+use crate::operations::{Deps, OperationKind, cluster_failure, may_pass, ways};
 use crate::store::Write;
 
-pub(super) struct Prepare(pub Deps);
+/// Of a stop, and of a restart, which begins as one.
+pub struct PrepareStop {
+    /// What it reads through.
+    pub deps: Deps,
+    /// What the server is shown as from here on.
+    pub status: ServerStatus,
+}
 
 #[async_trait]
-impl Step for Prepare {
+impl Step for PrepareStop {
     async fn look(&self, context: &StepContext) -> Look {
-        let deps = &self.0;
+        let deps = &self.deps;
         let target = match ways::target(deps, context).await {
             Ok(target) => target,
             Err(failure) => return ways::not_begun(failure),
         };
         let survey = survey(deps, &target).await;
         let spec = &context.task.spec;
-        let assessment = assess(&survey, &target, spec.stop_type, &ways::consent(context), &ways::surroundings(deps));
+        let request = OperationKind::of(&context.task).map_or(Request::StopProcess, |(_, request)| request);
+        let assessment = assess(&survey, &target, request, &ways::consent(context), &ways::surroundings(deps));
         if let Some(failure) = assessment.refusal() {
             if !assessment.may_pass() {
                 return ways::refuse(failure);
@@ -45,7 +54,7 @@ impl Step for Prepare {
             let progress = ProgressReport::uncounted(format!("a check that may pass: {}", failure.message));
             return Look::Wait { progress, again_in: deps.pace.poll };
         }
-        let mut learned = self.learned(&target, context);
+        let mut learned = recorded(&target, context);
         learned.overrides = assessment.overrides(&spec.creator);
         for overridden in &learned.overrides {
             context.log(format!(
@@ -55,18 +64,12 @@ impl Step for Prepare {
         }
         let leaders: i32 = assessment.leader_moves.iter().map(|tenant| tenant.leaders).sum();
         learned.strings.push((key::LEADERS_BEFORE.to_owned(), leaders.to_string()));
-        let process = match &survey.found.finding {
-            Finding::Running(identity) => identity.to_string(),
-            Finding::Absent { .. } => ABSENT.to_owned(),
-            Finding::HostUnreachable { .. } | Finding::Ambiguous { .. } => UNKNOWN.to_owned(),
-        };
-        context.log(format!("process before: {process}"));
-        learned.strings.push((key::PROCESS_BEFORE.to_owned(), process));
+        learned.strings.push(process_before(&survey.found, context));
         match &survey.reading {
             Ok(reading) => {
-                let stop_time = reading.server(&target.server.addr).and_then(|server| server.stop_time);
-                let stop_time = stop_time.map_or_else(|| "not set".to_owned(), |at| at.to_string());
-                learned.strings.push((key::STOP_TIME_BEFORE.to_owned(), stop_time));
+                if let Some(row) = reading.server(&target.server.addr) {
+                    learned.strings.extend(times_before(row));
+                }
             }
             Err(error) => {
                 learned.strings.push((key::CLUSTER_STATE.to_owned(), UNKNOWN.to_owned()));
@@ -75,7 +78,7 @@ impl Step for Prepare {
             }
         }
         let writes = vec![
-            Write::ServerStatus { server: spec.server.id, status: Some(ServerStatus::Stopping) },
+            Write::ServerStatus { server: spec.server.id, status: Some(self.status) },
             Write::ClusterStatus { cluster: spec.cluster.id, status: Some(ClusterStatus::Operating) },
         ];
         Look::Reached { already_so: false, learned, writes }
@@ -86,18 +89,37 @@ impl Step for Prepare {
     }
 }
 
-impl Prepare {
-    fn learned(&self, target: &Target, context: &StepContext) -> Learned {
-        let spec = &context.task.spec;
-        let server = server_status(target.server.managed_status, service_state(&recorded_reading(&target.server)));
-        let mut strings = former_and_target(target);
-        strings.push((key::CLUSTER_ID.to_owned(), spec.cluster.id.to_string()));
-        strings.push((key::ZONE_NAME.to_owned(), spec.server.zone.to_string()));
-        strings.push((key::SERVER_ID.to_owned(), spec.server.id.to_string()));
-        strings.push((key::FORMER_SERVER_STATUS.to_owned(), former_server(server).to_string()));
-        let lists = vec![(key::SERVER_IDS.to_owned(), vec![spec.server.id.to_string()])];
-        Learned { strings, lists, ..Learned::default() }
-    }
+/// What every operation records of its server before it begins.
+pub(super) fn recorded(target: &Target, context: &StepContext) -> Learned {
+    let spec = &context.task.spec;
+    let server = server_status(target.server.managed_status, service_state(&recorded_reading(&target.server)));
+    let mut strings = former_and_target(target);
+    strings.push((key::CLUSTER_ID.to_owned(), spec.cluster.id.to_string()));
+    strings.push((key::ZONE_NAME.to_owned(), spec.server.zone.to_string()));
+    strings.push((key::SERVER_ID.to_owned(), spec.server.id.to_string()));
+    strings.push((key::FORMER_SERVER_STATUS.to_owned(), former_server(server).to_string()));
+    let lists = vec![(key::SERVER_IDS.to_owned(), vec![spec.server.id.to_string()])];
+    Learned { strings, lists, ..Learned::default() }
+}
+
+/// The process as it was found.
+pub(super) fn process_before(found: &Found, context: &StepContext) -> (String, String) {
+    let process = match &found.finding {
+        Finding::Running(identity) => identity.to_string(),
+        Finding::Absent { .. } => ABSENT.to_owned(),
+        Finding::HostUnreachable { .. } | Finding::Ambiguous { .. } => UNKNOWN.to_owned(),
+    };
+    context.log(format!("process before: {process}"));
+    (key::PROCESS_BEFORE.to_owned(), process)
+}
+
+/// The moments that are compared with later ones.
+pub(super) fn times_before(row: &ServerReading) -> [(String, String); 2] {
+    let words = |at: Option<Timestamp>| at.map_or_else(|| NOT_SET.to_owned(), |at| at.to_string());
+    [
+        (key::STOP_TIME_BEFORE.to_owned(), words(row.stop_time)),
+        (key::START_SERVICE_TIME_BEFORE.to_owned(), words(row.start_service_time)),
+    ]
 }
 
 /// Never an in-operation status.

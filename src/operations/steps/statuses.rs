@@ -1,9 +1,8 @@
 //! Update observer status, Update zone status, Update OB cluster status: write what is observed now. Repeating them is safe:
-//! they write a function of a fresh look.
+//! they write a function of a fresh look. Undo: the status that stood before, an operation's while the task is at work.
 
 use async_trait::async_trait;
 
-use super::{REFUSED, UNKNOWN, key, ways};
 use crate::domain::admission::{ServiceState, service_state};
 use crate::domain::decide::Learned;
 use crate::domain::event::{Failure, FailureKind};
@@ -11,7 +10,8 @@ use crate::domain::reading::ServerReading;
 use crate::domain::status::{ClusterStatus, ServerStatus, ZoneStatus};
 use crate::engine::{Look, Step, StepContext};
 use crate::inventory::recorded_reading;
-use crate::operations::Deps;
+use crate::operations::key::{self, REFUSED, UNKNOWN};
+use crate::operations::{Deps, ways};
 use crate::store::Write;
 
 /// Servers as they are now; as last recorded when the caller accepted that the cluster cannot be read. Otherwise the look
@@ -28,10 +28,11 @@ async fn servers(deps: &Deps, context: &StepContext) -> Result<Vec<ServerReading
     }
 }
 
-pub(super) struct UpdateObserverStatus(pub Deps);
+/// Of a stop: the server no longer serves.
+pub struct UpdateStoppedStatus(pub Deps);
 
 #[async_trait]
-impl Step for UpdateObserverStatus {
+impl Step for UpdateStoppedStatus {
     async fn look(&self, context: &StepContext) -> Look {
         let servers = match servers(&self.0, context).await {
             Ok(servers) => servers,
@@ -54,32 +55,83 @@ impl Step for UpdateObserverStatus {
         let writes = vec![Write::ServerStatus { server, status: Some(ServerStatus::Stopped) }];
         Look::Reached { already_so: false, learned: Learned::default(), writes }
     }
+
+    async fn undo_look(&self, context: &StepContext) -> Look {
+        ways::undone(vec![operated_on(context, ServerStatus::Starting)])
+    }
 }
 
-pub(super) struct UpdateZoneStatus(pub Deps);
+/// Of a start: the server serves, and nothing about it is managed any more.
+pub struct UpdateStartedStatus(pub Deps);
 
 #[async_trait]
-impl Step for UpdateZoneStatus {
+impl Step for UpdateStartedStatus {
     async fn look(&self, context: &StepContext) -> Look {
         let servers = match servers(&self.0, context).await {
             Ok(servers) => servers,
             Err(look) => return *look,
         };
+        let addr = context.task.spec.server.addr;
+        let state = servers.iter().find(|server| server.addr == addr).map(service_state);
+        if state != Some(ServiceState::Serving) {
+            let state = state.map_or_else(|| "not in the cluster".to_owned(), |state| state.to_string());
+            let message =
+                format!("server {addr} was started and is {state}: ask who stopped it, then retry or give up");
+            let failure = Failure::new(FailureKind::Interfered, "DOES_NOT_SERVE", message);
+            return ways::refuse(failure.with("address", addr).with("service", state));
+        }
+        let writes = vec![Write::ServerStatus { server: context.task.spec.server.id, status: None }];
+        Look::Reached { already_so: false, learned: Learned::default(), writes }
+    }
+
+    async fn undo_look(&self, context: &StepContext) -> Look {
+        ways::undone(vec![operated_on(context, ServerStatus::Stopping)])
+    }
+}
+
+fn operated_on(context: &StepContext, status: ServerStatus) -> Write {
+    Write::ServerStatus { server: context.task.spec.server.id, status: Some(status) }
+}
+
+/// The zone, recomputed now.
+pub struct UpdateZoneStatus {
+    /// What it reads through.
+    pub deps: Deps,
+    /// Whether the server itself serves at the end.
+    pub serves: bool,
+}
+
+#[async_trait]
+impl Step for UpdateZoneStatus {
+    async fn look(&self, context: &StepContext) -> Look {
+        let servers = match servers(&self.deps, context).await {
+            Ok(servers) => servers,
+            Err(look) => return *look,
+        };
         let (zone, addr) = (&context.task.spec.server.zone, context.task.spec.server.addr);
-        let another = servers.iter().any(|server| {
-            server.zone == *zone && server.addr != addr && service_state(server) == ServiceState::Serving
+        let serves = servers.iter().any(|server| {
+            server.zone == *zone
+                && (self.serves || server.addr != addr)
+                && service_state(server) == ServiceState::Serving
         });
-        let status = if another { ZoneStatus::Running } else { ZoneStatus::Stopped };
+        let status = if serves { ZoneStatus::Running } else { ZoneStatus::Stopped };
         let strings = vec![(key::TARGET_ZONE_STATUS.to_owned(), status.to_string())];
-        let managed = if another { None } else { Some(ZoneStatus::Stopped) };
+        let managed = if serves { None } else { Some(ZoneStatus::Stopped) };
         let cluster = context.task.spec.cluster.id;
         let writes = vec![Write::ZoneStatus { cluster, zone: zone.clone(), status: managed }];
         Look::Reached { already_so: false, learned: Learned { strings, ..Learned::default() }, writes }
     }
+
+    async fn undo_look(&self, context: &StepContext) -> Look {
+        let former = context.value(key::FORMER_ZONE_STATUS).and_then(|word| word.parse().ok());
+        let status = former.filter(|former| *former == ZoneStatus::Stopped);
+        let (cluster, zone) = (context.task.spec.cluster.id, context.task.spec.server.zone.clone());
+        ways::undone(vec![Write::ZoneStatus { cluster, zone, status }])
+    }
 }
 
 /// The cluster is no longer operated on: its status is what is observed again.
-pub(super) struct UpdateClusterStatus;
+pub struct UpdateClusterStatus;
 
 #[async_trait]
 impl Step for UpdateClusterStatus {
@@ -87,5 +139,10 @@ impl Step for UpdateClusterStatus {
         let cluster = context.task.spec.cluster.id;
         let writes = vec![Write::ClusterStatus { cluster, status: None::<ClusterStatus> }];
         Look::Reached { already_so: false, learned: Learned::default(), writes }
+    }
+
+    async fn undo_look(&self, context: &StepContext) -> Look {
+        let cluster = context.task.spec.cluster.id;
+        ways::undone(vec![Write::ClusterStatus { cluster, status: Some(ClusterStatus::Operating) }])
     }
 }

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{ABSENT, UNKNOWN, key, ways};
 use crate::domain::decide::Learned;
 use crate::domain::event::{Failure, FailureKind, Override};
 use crate::domain::host::{Finding, Found};
@@ -16,9 +15,10 @@ use crate::domain::status::{InnerStatus, Risk};
 use crate::engine::{Look, ProgressReport, Step, StepContext};
 use crate::inventory::Target;
 use crate::oceanbase::ClusterError;
-use crate::operations::{Deps, leaves_unknown};
+use crate::operations::key::{self, ABSENT, UNKNOWN};
+use crate::operations::{Deps, leaves_unknown, ways};
 
-pub(super) struct WaitObserverStop(pub Deps);
+pub struct WaitObserverStop(pub Deps);
 
 #[async_trait]
 impl Step for WaitObserverStop {
@@ -38,11 +38,7 @@ impl Step for WaitObserverStop {
         let read = async { ways::gate_reader(deps, &target).await?.server(&target.server.addr).await };
         let status = match ways::bounded(deps, context, read).await {
             Ok(Some(row)) => row.status,
-            Ok(None) => {
-                let message =
-                    format!("server {} is not in DBA_OB_SERVERS any more; sync the cluster", target.server.addr);
-                return ways::refuse(Failure::new(FailureKind::Interfered, "SERVER_GONE", message));
-            }
+            Ok(None) => return ways::server_gone(&target),
             Err(error)
                 if host_known.is_none()
                     && (ways::goes_on_unread(context, &error) || self.majority_is_gone(context, lease, &error)) =>

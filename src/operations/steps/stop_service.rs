@@ -1,13 +1,14 @@
 //! Stop server: `ALTER SYSTEM STOP SERVER` on an effect session, then, whatever the answer, a look: is STOP_TIME set, are
 //! leaders left? Waits for none with the same count that the root service waits for (oceanbase-kernel, section 1.2 C).
 //!
-//! Repeating it is safe: STOP SERVER of a stopped server does nothing, and it is sent only while STOP_TIME is not set.
+//! Repeating it is safe: STOP SERVER of a stopped server does nothing, and it is sent only while STOP_TIME is not set. Undo:
+//! START SERVER, when this task set the mark.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{REFUSED, key, ways};
+use super::start_service;
 use crate::domain::decide::Learned;
 use crate::domain::effect::{EffectOutcome, Intent, Permit};
 use crate::domain::event::{Failure, FailureKind, IntentOutcome, Override};
@@ -17,7 +18,8 @@ use crate::domain::status::Risk;
 use crate::engine::{Look, Patience, PreparedEffect, ProgressReport, Step, StepContext};
 use crate::inventory::Target;
 use crate::oceanbase::{Avoid, ClusterError, ClusterReader, EffectSession, Statement, refused_for_log_sync};
-use crate::operations::{Deps, cluster_failure};
+use crate::operations::key::{self, REFUSED};
+use crate::operations::{Deps, cluster_failure, ways};
 
 /// How often the statement is sent in one execution when its outcome stays unknown.
 const MOST_ATTEMPTS: usize = 6;
@@ -26,7 +28,7 @@ const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 /// Longest wait for leaders in all.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
-pub(super) struct StopService(pub Deps);
+pub struct StopService(pub Deps);
 
 #[async_trait]
 impl Step for StopService {
@@ -46,15 +48,19 @@ impl Step for StopService {
             Err(error) if ways::goes_on_unread(context, &error) => return unknown_cluster(&error),
             Err(error) => return ways::unread(&error),
         };
-        let Some(row) = row else {
-            let message = format!("server {} is not in DBA_OB_SERVERS any more; sync the cluster", target.server.addr);
-            let failure = Failure::new(FailureKind::Interfered, "SERVER_GONE", message);
-            return ways::refuse(failure.with("address", target.server.addr));
-        };
+        let Some(row) = row else { return ways::server_gone(&target) };
         match row.stop_time {
             Some(_) => self.marked(context, &target, reader.as_mut(), &row).await,
             None => self.not_marked(context, &target, reader.as_mut()).await,
         }
+    }
+
+    /// Only when this task set the mark: START SERVER, and in service again.
+    async fn undo_look(&self, context: &StepContext) -> Look {
+        if context.effects().next().is_none() {
+            return ways::nothing_to_undo();
+        }
+        start_service::bring_back(&self.0, context).await
     }
 
     /// Asked when the task is retried: STOP_TIME must still be set.
@@ -99,11 +105,7 @@ fn leaders_left(context: &StepContext, target: &Target, leaders: i64) -> Progres
 
 /// Outcomes of what this execution of the subtask tried, oldest first.
 fn attempts_of_this_run(context: &StepContext) -> Vec<Option<IntentOutcome>> {
-    let run_time = context.this().map_or(1, |subtask| subtask.run_time);
-    let mine = context.task.intents.iter();
-    mine.filter(|intent| intent.subtask == context.subtask && intent.run_time == run_time)
-        .map(|intent| intent.outcome)
-        .collect()
+    context.attempts().map(|intent| intent.outcome).collect()
 }
 
 impl StopService {

@@ -3,14 +3,14 @@
 
 use async_trait::async_trait;
 
-use super::{UNKNOWN, key, ways};
 use crate::domain::decide::Learned;
 use crate::engine::{Look, Step, StepContext};
 use crate::inventory::InventoryError;
 use crate::oceanbase::{ClusterError, ErrorClass};
-use crate::operations::{Deps, inventory_failure};
+use crate::operations::key::{self, UNKNOWN};
+use crate::operations::{Deps, inventory_failure, ways};
 
-pub(super) struct SyncClusterInfo(pub Deps);
+pub struct SyncClusterInfo(pub Deps);
 
 #[async_trait]
 impl Step for SyncClusterInfo {

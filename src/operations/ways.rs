@@ -1,7 +1,8 @@
-//! The ways that the steps of a stop share: from the task to its server, its cluster and its host.
+//! The ways that the steps share: from the task to its server, its cluster and its host.
 
 use std::time::Duration;
 
+use crate::domain::decide::Learned;
 use crate::domain::event::{Failure, FailureKind};
 use crate::domain::gate::Consent;
 use crate::domain::host::{Finding, Found};
@@ -10,7 +11,8 @@ use crate::domain::status::Risk;
 use crate::engine::{Look, StepContext};
 use crate::inventory::Target;
 use crate::oceanbase::{Avoid, ClusterError, ClusterReader, ErrorClass};
-use crate::operations::{Deps, cluster_failure, inventory_failure, leaves_unknown, may_pass};
+use crate::operations::{Deps, cluster_failure, inventory_failure, key, leaves_unknown, may_pass};
+use crate::store::Write;
 
 /// Longest look at a cluster of which the caller accepted that it cannot be read.
 pub(super) const CHANCE: Duration = Duration::from_secs(2);
@@ -67,7 +69,7 @@ pub(super) async fn within<T>(
 
 /// Whether the task goes on although the cluster was not read with this error: its caller accepted that.
 pub(super) fn goes_on_unread(context: &StepContext, error: &ClusterError) -> bool {
-    context.value(super::key::CLUSTER_STATE) == Some(super::UNKNOWN) && leaves_unknown(error.class)
+    context.value(key::CLUSTER_STATE) == Some(key::UNKNOWN) && leaves_unknown(error.class)
 }
 
 /// Bounds what a step of a task reads: a cluster that hangs does not answer. When the caller accepted that the cluster
@@ -77,7 +79,7 @@ pub(super) async fn bounded<T>(
     context: &StepContext,
     read: impl Future<Output = Result<T, ClusterError>>,
 ) -> Result<T, ClusterError> {
-    let unknown = context.value(super::key::CLUSTER_STATE) == Some(super::UNKNOWN);
+    let unknown = context.value(key::CLUSTER_STATE) == Some(key::UNKNOWN);
     let limit = if unknown { deps.pace.reading.min(CHANCE) } else { deps.pace.reading };
     within(limit, read).await
 }
@@ -116,7 +118,17 @@ pub(super) fn unread(error: &ClusterError) -> Look {
 
 /// A refusal that records nothing.
 pub(super) fn refuse(failure: Failure) -> Look {
-    Look::Refuse { failure, learned: crate::domain::decide::Learned::default() }
+    Look::Refuse { failure, learned: Learned::default() }
+}
+
+/// The step had no effect of its own.
+pub(super) fn nothing_to_undo() -> Look {
+    undone(Vec::new())
+}
+
+/// What is left to do for an undo is to write this.
+pub(super) fn undone(writes: Vec<Write>) -> Look {
+    Look::Reached { already_so: writes.is_empty(), learned: Learned::default(), writes }
 }
 
 /// A look that cannot even begin.
@@ -130,6 +142,13 @@ pub(super) fn not_begun(failure: Failure) -> Look {
         | FailureKind::Cancelled
         | FailureKind::CrashLoop => refuse(failure),
     }
+}
+
+/// The server's row is gone.
+pub(super) fn server_gone(target: &Target) -> Look {
+    let addr = target.server.addr;
+    let message = format!("server {addr} is not in DBA_OB_SERVERS any more; sync the cluster");
+    refuse(Failure::new(FailureKind::Interfered, "SERVER_GONE", message).with("address", addr))
 }
 
 /// Time since the subtask of this name ended, when it had an effect of its own.

@@ -1,0 +1,56 @@
+//! What can be asked of a task now, and what its steps have tried: questions to a folded task that change nothing.
+
+use crate::domain::attempt::RecordedIntent;
+use crate::domain::event::{Course, Effect, Phase, SubtaskState, Verb};
+use crate::domain::ids::SubtaskId;
+use crate::domain::task::{Subtask, Task};
+
+impl Task {
+    /// What was tried for a subtask on the task's present course.
+    pub fn attempts(&self, id: SubtaskId) -> impl Iterator<Item = &RecordedIntent> + Clone {
+        self.intents.iter().filter(move |intent| intent.subtask == id && intent.course == self.course)
+    }
+
+    /// What a subtask did, or may have done, and an undo may have to take back.
+    pub fn effects(&self, id: SubtaskId) -> impl Iterator<Item = &RecordedIntent> + Clone {
+        let done = |intent: &&RecordedIntent| intent.course == Course::Forward && intent.may_stand();
+        self.intents.iter().filter(move |intent| intent.subtask == id).filter(done)
+    }
+
+    /// Whether the task changed anything, or may have.
+    pub fn has_effect(&self) -> bool {
+        self.subtasks.iter().any(|subtask| subtask.effect == Effect::Done)
+            || self.intents.iter().any(RecordedIntent::may_stand)
+    }
+
+    /// The subtasks in execution order.
+    pub fn in_execution_order(&self) -> Vec<&Subtask> {
+        let order = self.spec.graph.execution_order().unwrap_or_default();
+        order.iter().filter_map(|id| self.subtask(*id).ok()).collect()
+    }
+
+    /// What a person can ask of the task now.
+    pub fn allowed_verbs(&self) -> Vec<Verb> {
+        Verb::ALL.iter().copied().filter(|verb| self.allows(*verb)).collect()
+    }
+
+    /// Whether a person can ask this of the task now.
+    pub fn allows(&self, verb: Verb) -> bool {
+        let by_state = verb.allowed_in().contains(&self.state);
+        by_state
+            && match verb {
+                // What is half undone is no ground to go on from: its undo is finished first, or it is left as it is.
+                Verb::Retry => self.course == Course::Forward,
+                Verb::Rollback | Verb::GiveUp => true,
+                // Between a request to go on and its first step there is nothing that could be ended.
+                Verb::Cancel => self.subtasks.iter().any(|subtask| subtask.state == SubtaskState::Running),
+                Verb::SkipSubtask => self.subtasks.iter().any(|subtask| self.can_skip(subtask)),
+            }
+    }
+
+    /// Whether a subtask can be marked successful now; while the task is undone: undone.
+    pub fn can_skip(&self, subtask: &Subtask) -> bool {
+        let prohibited = self.course == Course::Forward && subtask.spec.prohibit_skip;
+        self.state.phase() == Phase::AtRest && subtask.state == SubtaskState::Failed && !prohibited
+    }
+}

@@ -1,0 +1,42 @@
+//! An effect that a task tried or is about to try, as folded.
+
+use crate::clock::Timestamp;
+use crate::domain::effect::Intent;
+use crate::domain::event::{Course, IntentOutcome};
+use crate::domain::ids::{Fence, SubtaskId};
+
+/// An effect that was tried or is about to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordedIntent {
+    /// Which subtask's.
+    pub subtask: SubtaskId,
+    /// Number within the task, from 1.
+    pub number: i32,
+    /// Execution of the subtask that recorded it.
+    pub run_time: i32,
+    /// Whether it does the subtask or undoes it.
+    pub course: Course,
+    /// What, where, until when.
+    pub intent: Intent,
+    /// Under which fence.
+    pub fence: Fence,
+    /// When it was recorded.
+    pub at: Timestamp,
+    /// `None`: not settled yet, which counts as unknown.
+    pub outcome: Option<IntentOutcome>,
+}
+
+impl RecordedIntent {
+    /// Whether it may have happened or may still happen.
+    pub const fn is_unresolved(&self) -> bool {
+        matches!(self.outcome, None | Some(IntentOutcome::Unknown))
+    }
+
+    /// Whether it happened, or may have.
+    pub const fn may_stand(&self) -> bool {
+        match self.outcome {
+            None | Some(IntentOutcome::Unknown | IntentOutcome::Done) => true,
+            Some(IntentOutcome::Refused | IntentOutcome::Void) => false,
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Whether the replicas of a server have caught up with their leaders, because only then may another zone be stopped. Pure.
+
+use std::fmt;
+
+use crate::domain::ids::ServerAddr;
+use crate::domain::precheck::LOG_IN_SYNC_INTERVAL_NS;
+use crate::domain::reading::{ClusterReading, LogStreamReading};
+
+/// How many replicas of a server are within 5 s of their leader (oceanbase-kernel, section 1.2 A6).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CatchUp {
+    /// Those that are.
+    pub in_sync: usize,
+    /// All that it should have: log streams in whose member list it is.
+    pub total: usize,
+    /// The first few that are not, in words.
+    pub behind: Vec<String>,
+}
+
+/// How many of those that are behind are named.
+const NAMED: usize = 3;
+
+impl CatchUp {
+    /// Of one server in one reading. What is not known of a replica counts as behind.
+    pub fn of(reading: &ClusterReading, addr: &ServerAddr) -> Self {
+        let mut catch_up = Self { in_sync: 0, total: 0, behind: Vec::new() };
+        for log_stream in &reading.log_streams {
+            let Some(leader) = log_stream.leader() else {
+                catch_up.total += 1;
+                catch_up.name(log_stream, "has no leader");
+                continue;
+            };
+            let member = leader.member_list.as_ref().is_ok_and(|members| members.contains(addr));
+            if !member {
+                continue;
+            }
+            catch_up.total += 1;
+            let own = log_stream.replicas.iter().find(|replica| replica.addr == *addr);
+            match own.map(|own| (&leader.end_scn, &own.end_scn)) {
+                Some((Ok(leader), Ok(own))) if leader.saturating_sub(*own) <= LOG_IN_SYNC_INTERVAL_NS => {
+                    catch_up.in_sync += 1;
+                }
+                Some((Ok(_), Ok(_))) => catch_up.name(log_stream, "is more than 5 s behind its leader"),
+                Some(_) => catch_up.name(log_stream, "does not tell how far it is"),
+                None => catch_up.name(log_stream, "does not report yet"),
+            }
+        }
+        catch_up
+    }
+
+    /// Whether nothing is behind.
+    pub const fn is_done(&self) -> bool {
+        self.in_sync == self.total
+    }
+
+    fn name(&mut self, log_stream: &LogStreamReading, what: &str) {
+        if self.behind.len() < NAMED {
+            self.behind.push(format!("tenant {} log stream {} {what}", log_stream.tenant_id, log_stream.ls_id));
+        }
+    }
+}
+
+impl fmt::Display for CatchUp {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} of {} replicas caught up", self.in_sync, self.total)?;
+        if !self.behind.is_empty() {
+            write!(formatter, " ({})", self.behind.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::reading::sample;
+
+    #[test]
+    fn a_server_has_caught_up_when_every_replica_is_within_five_seconds() {
+        let mut reading = sample::cluster(3);
+        let addr = sample::addr(2);
+        assert!(CatchUp::of(&reading, &addr).is_done());
+        let leader_scn = reading.log_streams[0].leader().unwrap().end_scn.clone().unwrap();
+        reading.log_streams[0].replicas[1].end_scn = Ok(leader_scn - LOG_IN_SYNC_INTERVAL_NS - 1);
+        reading.log_streams[1].replicas.retain(|replica| replica.addr != addr);
+        let catch_up = CatchUp::of(&reading, &addr);
+        assert_eq!((catch_up.in_sync, catch_up.total), (reading.log_streams.len() - 2, reading.log_streams.len()));
+        let words = catch_up.to_string();
+        assert!(words.contains("more than 5 s behind its leader") && words.contains("does not report yet"), "{words}");
+    }
+
+    #[test]
+    fn a_server_without_replicas_has_nothing_to_catch_up() {
+        let reading = sample::cluster(3);
+        let catch_up = CatchUp::of(&reading, &sample::addr(9));
+        assert_eq!((catch_up.total, catch_up.is_done()), (0, true));
+    }
+}

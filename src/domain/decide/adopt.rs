@@ -1,0 +1,50 @@
+//! What follows when a process takes a task over.
+
+use super::{ADOPTIONS_WITHOUT_MOVING, step};
+use crate::domain::event::{
+    EventKind, Failure, FailureKind, IntentOutcome, Phase, SubtaskState, TaskOperation, TaskState,
+};
+use crate::domain::ids::Fence;
+use crate::domain::refusal::Refusal;
+use crate::domain::task::Task;
+
+pub(super) fn adopted(task: &Task, fence: Fence, executor: String) -> Result<Vec<EventKind>, Refusal> {
+    if task.state.phase() == Phase::Closed || fence <= task.fence {
+        return Err(Refusal::Internal {
+            what: format!(
+                "task {} is {} under fence {}, it cannot be adopted under fence {fence}",
+                task.spec.id, task.state, task.fence
+            ),
+        });
+    }
+    let mut events = vec![EventKind::Adopted { fence, executor }];
+    if task.adoptions + 1 < ADOPTIONS_WITHOUT_MOVING || task.state.phase() != Phase::Moving {
+        return Ok(events);
+    }
+    let failure = Failure::new(
+        FailureKind::CrashLoop,
+        "CRASH_LOOP",
+        format!(
+            "the task was taken over {ADOPTIONS_WITHOUT_MOVING} times without getting further; read the service's log, then retry or give up"
+        ),
+    )
+    .with("adoptions", ADOPTIONS_WITHOUT_MOVING);
+    let running =
+        task.subtasks.iter().filter(|subtask| matches!(subtask.state, SubtaskState::Running | SubtaskState::Canceling));
+    for subtask in running {
+        // Its horizon may lie ahead: the intents stay open, and giving up waits for them.
+        step::fail_subtask(task, subtask.spec.id, &failure, IntentOutcome::Unknown, &mut events);
+    }
+    let (to, operation) = match task.state {
+        TaskState::Canceling => (TaskState::Cancelled, TaskOperation::Cancel),
+        TaskState::Running
+        | TaskState::Failed
+        | TaskState::Cancelled
+        | TaskState::Successful
+        | TaskState::RolledBack
+        | TaskState::Refused
+        | TaskState::GivenUp => (TaskState::Failed, task.operation),
+    };
+    events.push(EventKind::TaskMoved { from: task.state, to, operation, error: Some(failure) });
+    Ok(events)
+}

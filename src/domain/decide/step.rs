@@ -1,0 +1,173 @@
+//! How the steps of a task end, and the task with them.
+
+use super::{Learned, another_runs, cancel, dispatch, horizon_passed, learn, moved, settle};
+use crate::clock::Timestamp;
+use crate::domain::attempt::RecordedIntent;
+use crate::domain::event::{
+    Course, Effect, EventKind, Failure, FailureKind, IntentOutcome, SubtaskOperation, SubtaskState, TaskOperation,
+    TaskState,
+};
+use crate::domain::ids::SubtaskId;
+use crate::domain::refusal::Refusal;
+use crate::domain::task::Task;
+
+pub(super) fn succeeded(
+    task: &Task,
+    id: SubtaskId,
+    already_so: bool,
+    learned: Learned,
+    executor: &str,
+) -> Vec<EventKind> {
+    let mut events = learn(id, learned);
+    // What was tried and is found to be so counts as ours: undoing it is then right, and too much undone is looked at first.
+    events.extend(settle(task, id, IntentOutcome::Done, "found done by looking"));
+    let tried = task.effects(id).next().is_some();
+    let effect = match (tried, already_so) {
+        (true, _) => Effect::Done,
+        (false, true) => Effect::AlreadySo,
+        (false, false) => Effect::None,
+    };
+    let canceling = task.state == TaskState::Canceling;
+    events.extend(moved(task, id, SubtaskState::Successful, |change| {
+        change.effect = effect;
+        if canceling {
+            change.operation = SubtaskOperation::Cancel;
+        }
+    }));
+    let all_done =
+        task.subtasks.iter().all(|subtask| subtask.spec.id == id || subtask.state == SubtaskState::Successful);
+    if all_done {
+        let operation = if canceling { TaskOperation::Cancel } else { task.operation };
+        events.push(EventKind::TaskMoved { from: task.state, to: TaskState::Successful, operation, error: None });
+        return events;
+    }
+    if canceling {
+        events.extend(cancel::outrun(task, id, rests(task, id, effect, None)));
+        return events;
+    }
+    let another_failed = task.subtasks.iter().find_map(|subtask| match subtask.state {
+        SubtaskState::Failed => subtask.error.clone(),
+        SubtaskState::Pending
+        | SubtaskState::Ready
+        | SubtaskState::Running
+        | SubtaskState::Canceling
+        | SubtaskState::Successful => None,
+    });
+    if let Some(failure) = another_failed {
+        // A parallel branch had failed: nothing new begins, and the last to end takes the task with it.
+        if !another_runs(task, id) {
+            events.push(end_failed(task, id, effect, failure));
+        }
+        return events;
+    }
+    let next = ready_behind(task, id);
+    events.extend(make_ready(task, &next));
+    events.extend(dispatch(task, &next, executor));
+    events
+}
+
+pub(super) fn failed(
+    task: &Task,
+    id: SubtaskId,
+    failure: Failure,
+    learned: Learned,
+    open: IntentOutcome,
+    now: Timestamp,
+) -> Result<Vec<EventKind>, Refusal> {
+    horizon_passed(task, id, now)?;
+    Ok(fail(task, id, failure, learned, open))
+}
+
+/// The end of a subtask without success, and of the task when nothing else runs.
+pub(super) fn fail(
+    task: &Task,
+    id: SubtaskId,
+    failure: Failure,
+    learned: Learned,
+    open: IntentOutcome,
+) -> Vec<EventKind> {
+    let mut events = learn(id, learned);
+    let effect = fail_subtask(task, id, &failure, open, &mut events);
+    if !another_runs(task, id) {
+        events.push(end_failed(task, id, effect, failure));
+    }
+    events
+}
+
+/// Only the subtask; answers whether it changed anything, or may have.
+pub(super) fn fail_subtask(
+    task: &Task,
+    id: SubtaskId,
+    failure: &Failure,
+    open: IntentOutcome,
+    events: &mut Vec<EventKind>,
+) -> Effect {
+    let looked = open == IntentOutcome::Void;
+    if looked {
+        events.extend(settle(task, id, open, "found not done by looking, and it no longer can be"));
+    }
+    let stands = |intent: &RecordedIntent| intent.outcome == Some(IntentOutcome::Done) || !looked;
+    let effect = match task.course {
+        Course::Forward if task.effects(id).any(stands) => Effect::Done,
+        Course::Forward => Effect::None,
+        // Whatever its undo came to, it is still to be undone.
+        Course::Back => task.subtask(id).map_or(Effect::None, |subtask| subtask.effect),
+    };
+    let canceling = task.state == TaskState::Canceling;
+    events.extend(moved(task, id, SubtaskState::Failed, |change| {
+        change.effect = effect;
+        change.error = Some(failure.clone());
+        if canceling {
+            change.operation = SubtaskOperation::Cancel;
+        }
+    }));
+    effect
+}
+
+/// Whether a task that goes no further rests, when `last` has ended with `effect` and this failure, if any. Rest is for what
+/// a person must look at: an effect that stays, a consent to renew, a crash to understand.
+pub(super) fn rests(task: &Task, last: SubtaskId, effect: Effect, failure: Option<&Failure>) -> bool {
+    let of_another = task.subtasks.iter().any(|subtask| subtask.spec.id != last && subtask.effect == Effect::Done)
+        || task.intents.iter().any(|intent| intent.subtask != last && intent.may_stand());
+    let to_look_at = |failure: &Failure| matches!(failure.kind, FailureKind::Expired | FailureKind::CrashLoop);
+    let others = task.subtasks.iter().filter(|subtask| subtask.spec.id != last);
+    let someone_must_look = others.filter_map(|subtask| subtask.error.as_ref()).chain(failure).any(to_look_at);
+    // A person asked for its undo, and is to hear how far it came.
+    let half_undone = task.course == Course::Back;
+    effect == Effect::Done || of_another || someone_must_look || half_undone
+}
+
+/// The end of a task in which a subtask failed, when `last` has ended with `effect` and nothing else runs.
+fn end_failed(task: &Task, last: SubtaskId, effect: Effect, failure: Failure) -> EventKind {
+    let rests = rests(task, last, effect, Some(&failure));
+    let canceling = task.state == TaskState::Canceling;
+    let (to, operation) = match (canceling, rests) {
+        (true, true) => (TaskState::Cancelled, TaskOperation::Cancel),
+        (true, false) => (TaskState::Refused, TaskOperation::Cancel),
+        (false, true) => (TaskState::Failed, task.operation),
+        (false, false) => (TaskState::Refused, task.operation),
+    };
+    EventKind::TaskMoved { from: task.state, to, operation, error: Some(failure) }
+}
+
+/// The subtasks that wait for nothing but `id`, which succeeds just now.
+pub(super) fn ready_behind(task: &Task, id: SubtaskId) -> Vec<SubtaskId> {
+    let succeeded = |upstream: SubtaskId| task.subtask(upstream).is_ok_and(|up| up.state == SubtaskState::Successful);
+    let waiting = task.subtasks.iter().filter(|subtask| subtask.state == SubtaskState::Pending);
+    waiting
+        .filter(|subtask| subtask.spec.upstreams.contains(&id))
+        .filter(|subtask| subtask.spec.upstreams.iter().all(|upstream| *upstream == id || succeeded(*upstream)))
+        .map(|subtask| subtask.spec.id)
+        .collect()
+}
+
+/// READY for pending subtasks.
+pub(super) fn make_ready(task: &Task, next: &[SubtaskId]) -> Vec<EventKind> {
+    let ready = next.iter().filter_map(|subtask| {
+        moved(task, *subtask, SubtaskState::Ready, |change| {
+            change.effect = Effect::None;
+            change.executor = String::new();
+        })
+    });
+    ready.collect()
+}

@@ -1,0 +1,80 @@
+//! One effect of a step: the commit of its intent, the check of the ownership, the effect, the commit of what is known of it.
+
+use crate::domain::decide::Input;
+use crate::domain::effect::{EffectOutcome, Intent};
+use crate::domain::event::{IntentOutcome, Override, TaskState};
+use crate::domain::refusal::Refusal;
+use crate::engine::executor::{Executor, LetGo};
+use crate::engine::step::{PreparedEffect, ProgressReport, StepContext};
+use crate::store::StoreError;
+
+/// How an attempt at an effect ended for the loop.
+pub(super) enum Acted {
+    /// It was tried: look again.
+    Tried(IntentOutcome),
+    /// The subtask ended instead.
+    Ended,
+    /// The task was cancelled before it was tried.
+    NotBegun,
+    /// It may not be tried any more, and an earlier attempt is open.
+    MayStillHappen,
+}
+
+impl Executor {
+    /// Commit of the intent, ownership check, effect, commit of what is known of it.
+    pub(super) async fn act(
+        &self,
+        context: &mut StepContext,
+        intent: Intent,
+        overrides: Vec<Override>,
+        effect: Box<dyn PreparedEffect>,
+    ) -> Result<Acted, LetGo> {
+        let (id, fence) = (context.subtask, self.fence);
+        context.log(format!("{} at {}", intent.description, intent.endpoint));
+        let number = context.task.next_intent();
+        let input = Input::EffectWanted { subtask: id, intent, fence, overrides };
+        let log = Self::log_write(context);
+        let task = match self.try_write(input, move |_| log.iter().cloned().collect()).await? {
+            Ok(task) => task,
+            // Consent has ended while an earlier attempt may still take effect: wait, as for any failure.
+            Err(Refusal::EffectMayStillHappen { .. }) => return Ok(Acted::MayStillHappen),
+            Err(refusal) => {
+                return Err(LetGo::Store(StoreError::Damaged(format!("a decision was refused: {refusal:?}"))));
+            }
+        };
+        let recorded = task.intents.iter().any(|intent| intent.number == number);
+        if !recorded && task.state == TaskState::Canceling {
+            return Ok(Acted::NotBegun);
+        }
+        if !recorded {
+            // Consent to an irreversible step has ended: the decision failed the subtask instead.
+            return Ok(Acted::Ended);
+        }
+        if let Some(recorded) = task.intents.iter().find(|intent| intent.number == number) {
+            let progress =
+                ProgressReport::uncounted(format!("waits for the answer to {}", recorded.intent.description));
+            self.note(context, progress, recorded.intent.horizon);
+        }
+        let permit = self.permit(&task, id, number).await?;
+        crate::engine::scheduler::crash_hook_permit();
+        let (outcome, message) = match effect.send(permit).await {
+            EffectOutcome::Done { message } => {
+                context.refused = None;
+                (IntentOutcome::Done, message)
+            }
+            EffectOutcome::Refused { code, message } => {
+                context.refused = Some((code, message.clone()));
+                (IntentOutcome::Refused, message)
+            }
+            EffectOutcome::Unknown { message } => {
+                context.refused = None;
+                (IntentOutcome::Unknown, message)
+            }
+        };
+        context.log(format!("{outcome}: {message}"));
+        let log = Self::log_write(context);
+        let input = Input::EffectEnded { subtask: id, number, outcome, message };
+        self.write(input, move |_| log.iter().cloned().collect()).await?;
+        Ok(Acted::Tried(outcome))
+    }
+}

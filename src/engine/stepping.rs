@@ -1,0 +1,191 @@
+//! The loop of one subtask, forward and back: look, commit, check, act, look. A positive look ends an unknown at once; a
+//! negative one counts only after the horizon, which `decide` enforces.
+
+use std::time::Duration;
+
+use crate::domain::attempt::RecordedIntent;
+use crate::domain::decide::{Input, Learned};
+use crate::domain::event::{Course, Failure, FailureKind, IntentOutcome, TaskState};
+use crate::domain::ids::SubtaskId;
+use crate::engine::acting::Acted;
+use crate::engine::canceling::Sight;
+use crate::engine::executor::{Executor, HORIZON_PAUSE, LetGo};
+use crate::engine::step::{Look, ProgressReport, StepContext};
+use crate::engine::waiting::{Unreadable, Waiting};
+
+/// Pause before the look that follows an unknown outcome: what was lost on the way may just be arriving.
+const UNKNOWN_PAUSE: Duration = Duration::from_millis(200);
+
+impl Executor {
+    pub(super) async fn run_subtask(&self, id: SubtaskId) -> Result<(), LetGo> {
+        let task = self.current().await;
+        let step = self.step(&task, id)?;
+        let timeout = task.subtask(id).map(|subtask| subtask.spec.timeout).unwrap_or_default();
+        let mut context = StepContext::new(task, id, self.clock.clone(), self.fence);
+        if context.task.course == Course::Back {
+            self.wait_for_horizon(&mut context).await?;
+        }
+        let mut wait = Waiting::new(step.patience(), timeout);
+        let mut failing: Option<(Failure, Learned)> = None;
+        let mut unreadable: Option<Unreadable> = None;
+        let mut sight = Sight::at_begin(&context);
+        loop {
+            if self.shutdown.is_cancelled() {
+                return Err(LetGo::ShuttingDown);
+            }
+            context.task = self.caught_up().await?;
+            if context.task.state == TaskState::Canceling {
+                let waited_for =
+                    failing.as_ref().map_or_else(|| wait.waits_for(), |(failure, _)| failure.message.as_str());
+                return self.end_cancelled(&*step, &mut context, sight, waited_for).await;
+            }
+            context.last_look = wait.is_over();
+            let told = self.told(context.task.revision);
+            let look = tokio::select! {
+                biased;
+                look = context.look(&*step) => look,
+                // A look only reads: it is dropped, unless something is not known without it.
+                () = told, if sight == Sight::Had && !context.has_open_effect() => continue,
+            };
+            if !matches!(look, Look::Unreadable { .. }) {
+                sight = Sight::Had;
+                unreadable = None;
+            }
+            let pause = match look {
+                Look::Reached { already_so, learned, writes } => {
+                    let input = context.reached(already_so, learned, &self.name);
+                    self.end(&context, input, writes).await?;
+                    return Ok(());
+                }
+                // Going forward needs no horizon: a refusal that has passed while it was waited for is no reason to fail.
+                Look::Needed { intent, overrides, effect } if !context.last_look && passes(failing.as_ref()) => {
+                    failing = None;
+                    wait.for_what(&intent.description);
+                    let acted = self.act(&mut context, intent, overrides, effect).await?;
+                    // What follows from an effect begins with its end, however long its answer took.
+                    wait.begins_anew();
+                    match acted {
+                        Acted::Tried(outcome) => {
+                            sight = Sight::Owed;
+                            if outcome == IntentOutcome::Unknown {
+                                tokio::time::sleep(UNKNOWN_PAUSE).await;
+                            }
+                            continue;
+                        }
+                        Acted::NotBegun => continue,
+                        Acted::Ended => return Ok(()),
+                        Acted::MayStillHappen => HORIZON_PAUSE,
+                    }
+                }
+                Look::Needed { intent, .. } => {
+                    wait.for_what(&intent.description);
+                    HORIZON_PAUSE
+                }
+                Look::Happened { message } => {
+                    self.settle(&context, &message).await?;
+                    continue;
+                }
+                Look::Wait { progress, again_in } => {
+                    // Something moves: a failure that was about to be declared no longer describes what is.
+                    if failing.take().is_some() {
+                        wait = Waiting::new(step.patience(), timeout);
+                    }
+                    wait.progressed(&progress);
+                    self.note(&context, progress, wait.deadline(&self.clock));
+                    again_in
+                }
+                Look::Refuse { failure, learned } => {
+                    failing = failing.or(Some((failure, learned)));
+                    HORIZON_PAUSE
+                }
+                Look::Unreadable { failure } => {
+                    let state = unreadable.get_or_insert_with(Unreadable::begin);
+                    wait.for_what(&failure.message);
+                    if state.lasted() > step.read_patience() {
+                        failing = failing.or(Some((failure.clone(), Learned::default())));
+                    }
+                    context.log(format!("could not look: {}", failure.message));
+                    self.note(&context, ProgressReport::uncounted(failure.message), wait.deadline(&self.clock));
+                    state.next_pause()
+                }
+            };
+            if wait.is_over() && !context.last_look && failing.is_none() {
+                continue;
+            }
+            let input = match &failing {
+                Some((failure, learned)) => {
+                    let (failure, learned) = (failure.clone(), learned.clone());
+                    Some(Input::StepFailed { subtask: id, failure, learned, looked: unreadable.is_none() })
+                }
+                // A wait that ended during this look gets one more, which knows that it is the last.
+                None if context.last_look => {
+                    Some(Input::TimedOut { subtask: id, waited_for: wait.waits_for().to_owned() })
+                }
+                None => None,
+            };
+            let pause = match input {
+                None => pause,
+                Some(input) => match self.try_end(&context, input).await? {
+                    None => return Ok(()),
+                    Some(until) => {
+                        let why = failing
+                            .as_ref()
+                            .map_or_else(|| wait.waits_for().to_owned(), |(failure, _)| failure.message.clone());
+                        let message = format!(
+                            "waiting until {until}, when a request that was sent can no longer take effect ({why})"
+                        );
+                        self.note(&context, ProgressReport::uncounted(message), until);
+                        HORIZON_PAUSE
+                    }
+                },
+            };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.told(context.task.revision) => {}
+                () = self.shutdown.cancelled() => {}
+            }
+        }
+    }
+
+    /// An undo that looked while something may still happen could find nothing to undo, and be wrong a moment later.
+    async fn wait_for_horizon(&self, context: &mut StepContext) -> Result<(), LetGo> {
+        loop {
+            let open = context.effects().filter(|intent| intent.is_unresolved()).map(horizon);
+            let Some(until) = open.max().filter(|until| *until > self.clock.now()) else { return Ok(()) };
+            if self.shutdown.is_cancelled() {
+                return Err(LetGo::ShuttingDown);
+            }
+            let message = format!("waiting until {until}, when a request that was sent can no longer take effect");
+            self.note(context, ProgressReport::uncounted(message), until);
+            tokio::select! {
+                () = tokio::time::sleep(HORIZON_PAUSE) => {}
+                () = self.told(context.task.revision) => {}
+                () = self.shutdown.cancelled() => {}
+            }
+            context.task = self.caught_up().await?;
+            if context.task.state == TaskState::Canceling {
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn horizon(intent: &RecordedIntent) -> crate::clock::Timestamp {
+    intent.intent.horizon
+}
+
+/// Whether a failure that waits for a horizon may be forgotten when a look finds its step possible again. Not when
+/// somebody interfered: that this too has changed back is not for the task to judge.
+fn passes(failing: Option<&(Failure, Learned)>) -> bool {
+    match failing.map(|(failure, _)| failure.kind) {
+        None | Some(FailureKind::Refused | FailureKind::Unreachable) => true,
+        Some(
+            FailureKind::TimedOut
+            | FailureKind::Interfered
+            | FailureKind::Expired
+            | FailureKind::Cancelled
+            | FailureKind::CrashLoop
+            | FailureKind::Internal,
+        ) => false,
+    }
+}

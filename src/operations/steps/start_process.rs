@@ -1,0 +1,156 @@
+//! Start observer process: the agent starts `bin/observer` in the observer's home, and watches it for a while. What it is
+//! started with only the agent knows.
+//!
+//! Repeating it is safe: it looks for the process first, so does the agent, and a token runs once there. Undo: the process is
+//! ended behind the gate, when there was none before and this task started it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::{StopProcess, wait_active};
+use crate::domain::decide::Learned;
+use crate::domain::effect::{EffectOutcome, Intent, Permit};
+use crate::domain::event::{Failure, FailureKind, IntentOutcome};
+use crate::domain::host::{Finding, ObserverIdentity, StartResult};
+use crate::engine::{Look, PreparedEffect, Step, StepContext};
+use crate::host::Host;
+use crate::inventory::Target;
+use crate::operations::key::{self, ABSENT};
+use crate::operations::{Deps, ways};
+
+/// How often the agent is asked in one execution when its answer is lost.
+const MOST_ATTEMPTS: usize = 3;
+/// Longest time in which a start that was sent to an agent can still take effect, beside its watch: the launcher's bounded
+/// wait and a margin.
+const HORIZON_BESIDE_WATCH: Duration = Duration::from_secs(40);
+
+pub struct StartProcess(pub Deps);
+
+#[async_trait]
+impl Step for StartProcess {
+    async fn look(&self, context: &StepContext) -> Look {
+        match bring_up(&self.0, context).await {
+            Up::Runs(identity) => {
+                context.log(format!("the process is {identity}"));
+                let strings = vec![(key::PROCESS_STARTED.to_owned(), identity.to_string())];
+                let learned = Learned { strings, ..Learned::default() };
+                Look::Reached { already_so: !context.tried(), learned, writes: Vec::new() }
+            }
+            Up::NotYet(look) => *look,
+        }
+    }
+
+    /// A restart began with a process, and so does not end with none.
+    async fn undo_look(&self, context: &StepContext) -> Look {
+        let was_absent = context.value(key::PROCESS_BEFORE) == Some(ABSENT);
+        if !was_absent || context.effects().next().is_none() {
+            return ways::nothing_to_undo();
+        }
+        StopProcess(self.0.clone()).look(context).await
+    }
+
+    /// Asked when the task is retried: the process must still be there.
+    async fn still_holds(&self, context: &StepContext) -> Result<bool, Failure> {
+        let target = ways::target(&self.0, context).await?;
+        Ok(matches!(ways::find(&self.0, &target).await.finding, Finding::Running(_)))
+    }
+}
+
+/// The undo of an ended process: it runs, and the cluster sees it.
+pub(super) async fn bring_up_and_wait(deps: &Deps, context: &StepContext) -> Look {
+    match bring_up(deps, context).await {
+        Up::Runs(_) => wait_active::active(deps, context).await,
+        Up::NotYet(look) => *look,
+    }
+}
+
+/// Whether the process runs.
+enum Up {
+    Runs(ObserverIdentity),
+    NotYet(Box<Look>),
+}
+
+async fn bring_up(deps: &Deps, context: &StepContext) -> Up {
+    let not_yet = |look: Look| Up::NotYet(Box::new(look));
+    let target = match ways::target(deps, context).await {
+        Ok(target) => target,
+        Err(failure) => return not_yet(ways::not_begun(failure)),
+    };
+    let addr = target.server.addr;
+    let found = ways::find(deps, &target).await;
+    match found.finding {
+        Finding::Running(identity) => Up::Runs(identity),
+        Finding::HostUnreachable { reason } => {
+            let message = format!("the host of {addr} does not answer: {reason}");
+            let failure = Failure::new(FailureKind::Unreachable, "HOST_UNREACHABLE", message);
+            not_yet(Look::Unreadable { failure: failure.with("address", addr) })
+        }
+        Finding::Ambiguous { evidence } => {
+            let message = format!("whether the process of {addr} runs is not proven: {evidence}; look at the host");
+            not_yet(ways::refuse(Failure::new(FailureKind::Refused, "PROCESS_AMBIGUOUS", message)))
+        }
+        Finding::Absent { evidence } => not_yet(absent(deps, context, &target, &evidence)),
+    }
+}
+
+fn absent(deps: &Deps, context: &StepContext, target: &Target, evidence: &str) -> Look {
+    let addr = target.server.addr;
+    let attempts: Vec<Option<IntentOutcome>> = context.attempts().map(|intent| intent.outcome).collect();
+    if let Some((code, message)) = &context.refused {
+        return ways::refuse(Failure::new(FailureKind::Refused, code, message.clone()).with("address", addr));
+    }
+    if attempts.contains(&Some(IntentOutcome::Refused)) {
+        let message = format!("{addr} was not started, the task's log says why; remove the cause and try again");
+        return ways::refuse(Failure::new(FailureKind::Refused, "NOT_STARTED", message).with("address", addr));
+    }
+    if attempts.contains(&Some(IntentOutcome::Done)) || attempts.len() >= MOST_ATTEMPTS {
+        let message =
+            format!("the observer of {addr} was started and is gone: {evidence}; read its log, then try again");
+        return ways::refuse(Failure::new(FailureKind::Interfered, "PROCESS_GONE", message).with("address", addr));
+    }
+    let intent = Intent {
+        description: format!("start the process of {addr}"),
+        endpoint: format!("host of {}", addr.ip()),
+        connection_id: 0,
+        horizon: deps.clock.now().plus(deps.pace.start_watch + HORIZON_BESIDE_WATCH),
+        irreversible: false,
+    };
+    let effect = StartIt {
+        host: deps.hosts.host(&target.host),
+        target: target.clone(),
+        store_id: deps.store_id.clone(),
+        watch: deps.pace.start_watch,
+    };
+    Look::Needed { intent, overrides: Vec::new(), effect: Box::new(effect) }
+}
+
+/// Asks the agent.
+struct StartIt {
+    host: Arc<dyn Host>,
+    target: Target,
+    store_id: String,
+    watch: Duration,
+}
+
+#[async_trait]
+impl PreparedEffect for StartIt {
+    async fn send(self: Box<Self>, permit: Permit) -> EffectOutcome {
+        let refused = |code: &str, message: String| EffectOutcome::Refused { code: code.to_owned(), message };
+        match self.host.start(permit, &self.target.observer(), &self.store_id, self.watch).await {
+            StartResult::Started { evidence, .. } => EffectOutcome::Done { message: evidence },
+            // Somebody else's doing, which an undo leaves alone.
+            StartResult::AlreadyRunning { evidence, .. } => refused("ALREADY_RUNNING", evidence),
+            StartResult::Died { evidence, last_log_lines } => {
+                let lines = last_log_lines.join("\n");
+                let said = if lines.is_empty() { "it logged nothing".to_owned() } else { format!("it said:\n{lines}") };
+                let addr = self.target.server.addr;
+                let message = format!("the observer of {addr} died at once ({evidence}), {said}");
+                refused("OBSERVER_DIED", message)
+            }
+            StartResult::Refused { code, message } => refused(&code, message),
+            StartResult::Unknown { message } => EffectOutcome::Unknown { message },
+        }
+    }
+}

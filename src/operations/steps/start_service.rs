@@ -1,0 +1,193 @@
+//! Start server: `ALTER SYSTEM START SERVER`, when the mark is set, then a look until the server serves and its replicas have
+//! caught up, because only then may another zone be stopped.
+//!
+//! Repeating it is safe: START SERVER of a started server does nothing, and it is sent only while STOP_TIME is set. Undo: STOP
+//! SERVER, when the mark was set before and this task cleared it.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::StopService;
+use crate::domain::admission::{ServiceState, service_state};
+use crate::domain::catch_up::CatchUp;
+use crate::domain::decide::Learned;
+use crate::domain::effect::{EffectOutcome, Intent, Permit};
+use crate::domain::event::{Failure, FailureKind, IntentOutcome};
+use crate::domain::reading::ServerReading;
+use crate::engine::{Look, Patience, PreparedEffect, ProgressReport, Step, StepContext};
+use crate::inventory::Target;
+use crate::oceanbase::{Avoid, ClusterError, ClusterReader, EffectSession, Statement};
+use crate::operations::key::{self, NOT_SET};
+use crate::operations::{Deps, ways};
+
+/// How often the statement is sent in one execution when its outcome stays unknown.
+const MOST_ATTEMPTS: usize = 6;
+/// Longest wait in all, while replicas catch up.
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+
+pub struct StartService(pub Deps);
+
+#[async_trait]
+impl Step for StartService {
+    async fn look(&self, context: &StepContext) -> Look {
+        bring_back(&self.0, context).await
+    }
+
+    /// A restart began with a server that served, and has nothing to take back here.
+    async fn undo_look(&self, context: &StepContext) -> Look {
+        let was_marked = context.value(key::STOP_TIME_BEFORE).is_some_and(|before| before != NOT_SET);
+        if !was_marked || context.effects().next().is_none() {
+            return ways::nothing_to_undo();
+        }
+        StopService(self.0.clone()).look(context).await
+    }
+
+    /// Asked when the task is retried: the server must serve.
+    async fn still_holds(&self, context: &StepContext) -> Result<bool, Failure> {
+        let target = ways::target(&self.0, context).await?;
+        let read = async { ways::reader(&self.0, &target).await?.server(&target.server.addr).await };
+        let row = ways::bounded(&self.0, context, read).await;
+        let row = row.map_err(|error| crate::operations::cluster_failure(&error))?;
+        Ok(row.is_some_and(|row| service_state(&row) == ServiceState::Serving))
+    }
+
+    fn patience(&self) -> Patience {
+        Patience::WithoutProgress { at_most: LONGEST_WAIT }
+    }
+
+    /// A root service that moves, or a session that is lost, is tried again for as long as the cluster may need to elect.
+    fn read_patience(&self) -> Duration {
+        Duration::from_secs(120)
+    }
+}
+
+/// The look of a server that is to serve again.
+pub(super) async fn bring_back(deps: &Deps, context: &StepContext) -> Look {
+    let target = match ways::target(deps, context).await {
+        Ok(target) => target,
+        Err(failure) => return ways::not_begun(failure),
+    };
+    let looked = async {
+        let mut reader = ways::reader(deps, &target).await?;
+        let row = reader.server(&target.server.addr).await?;
+        Ok::<_, ClusterError>((reader, row))
+    };
+    let (mut reader, row) = match ways::bounded(deps, context, looked).await {
+        Ok(looked) => looked,
+        Err(error) => return ways::unread(&error),
+    };
+    let Some(row) = row else { return ways::server_gone(&target) };
+    match row.stop_time {
+        Some(_) => marked(deps, context, &target, reader.as_mut()).await,
+        None => not_marked(deps, context, &target, reader.as_mut(), &row).await,
+    }
+}
+
+/// STOP_TIME is set: was it set again, was START SERVER refused, or is it to be sent?
+async fn marked(deps: &Deps, context: &StepContext, target: &Target, reader: &mut dyn ClusterReader) -> Look {
+    let addr = target.server.addr;
+    let outcomes: Vec<Option<IntentOutcome>> = context.attempts().map(|intent| intent.outcome).collect();
+    if outcomes.contains(&Some(IntentOutcome::Done)) {
+        let message = format!(
+            "STOP_TIME of {addr} was cleared and is set again: somebody stopped the server; ask before starting it again"
+        );
+        let failure = Failure::new(FailureKind::Interfered, "STOP_TIME_SET_AGAIN", message);
+        return ways::refuse(failure.with("address", addr));
+    }
+    if let Some((code, words)) = &context.refused {
+        let message = format!("the root service refused to start {addr}: {words}; remove the cause and try again");
+        let failure = Failure::new(FailureKind::Refused, "REFUSED_BY_ROOT_SERVICE", message);
+        let root_service = format!("-{code}: {words}");
+        let failure = failure.with("address", addr).with("ob_errno", format!("-{code}"));
+        return ways::refuse(failure.with("root_service", root_service));
+    }
+    let unknown = outcomes.iter().filter(|outcome| matches!(outcome, None | Some(IntentOutcome::Unknown))).count();
+    if unknown >= MOST_ATTEMPTS {
+        let message = format!(
+            "START SERVER was sent {unknown} times to {addr} without a known outcome, and STOP_TIME is still set; look at the root service"
+        );
+        let failure = Failure::new(FailureKind::Unreachable, "OUTCOME_UNKNOWN", message);
+        return ways::refuse(failure.with("address", addr).with("attempts", unknown));
+    }
+    match needed(deps, context, target, reader).await {
+        Ok(look) => look,
+        Err(error) => ways::unread(&error),
+    }
+}
+
+async fn needed(
+    deps: &Deps,
+    context: &StepContext,
+    target: &Target,
+    reader: &mut dyn ClusterReader,
+) -> Result<Look, ClusterError> {
+    let horizon = reader.horizon().await?;
+    // Another zone stopped meanwhile is no reason to keep this server out: its replicas are missed all the more.
+    if let Some(stopped) = reader.other_zone_stopped(&target.server.zone).await? {
+        context.log(format!("besides this server there is stopped: {stopped}"));
+    }
+    let avoid = Avoid { server: Some(target.server.addr), zone: Some(target.server.zone.clone()), never: None };
+    let session = deps.oceanbase.effect_session(&target.access, &target.known, &target.expected(), &avoid).await?;
+    let statement = Statement::StartServer { addr: target.server.addr, zone: target.server.zone.clone() };
+    let intent = Intent {
+        description: statement.to_string(),
+        endpoint: session.endpoint().to_owned(),
+        connection_id: session.connection_id(),
+        horizon: deps.clock.now().plus(horizon.max(session.horizon())),
+        irreversible: false,
+    };
+    Ok(Look::Needed { intent, overrides: Vec::new(), effect: Box::new(SendStart { session, statement }) })
+}
+
+/// STOP_TIME is not set: wait until the server serves, and a while until its replicas have caught up.
+async fn not_marked(
+    deps: &Deps,
+    context: &StepContext,
+    target: &Target,
+    reader: &mut dyn ClusterReader,
+    row: &ServerReading,
+) -> Look {
+    let addr = target.server.addr;
+    if context.attempts().any(|intent| intent.is_unresolved()) {
+        return Look::Happened { message: format!("STOP_TIME of {addr} is not set") };
+    }
+    let state = service_state(row);
+    if state != ServiceState::Serving {
+        let progress = ProgressReport::uncounted(format!("waits for {addr} to serve (STATUS {}, {state})", row.status));
+        return Look::Wait { progress, again_in: deps.pace.poll };
+    }
+    let reading = match ways::bounded(deps, context, reader.gate_reading()).await {
+        Ok(reading) => reading,
+        Err(error) => return ways::unread(&error),
+    };
+    let catch_up = CatchUp::of(&reading, &addr);
+    let mut learned = Learned::default();
+    if !catch_up.is_done() {
+        let waited = deps.clock.now().since(context.began_at);
+        if waited < deps.pace.catch_up && !context.last_look {
+            let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+            let (done, total) = (count(catch_up.in_sync), count(catch_up.total));
+            let progress = ProgressReport { message: format!("{catch_up} on {addr}"), done, total };
+            return Look::Wait { progress, again_in: deps.pace.poll };
+        }
+        let message = format!("{addr} serves, and {catch_up}: stop no other zone before all have");
+        learned.warnings.push(("NOT_CAUGHT_UP".to_owned(), message));
+    }
+    context.log(format!("{addr} serves, {catch_up}"));
+    Look::Reached { already_so: !context.tried(), learned, writes: Vec::new() }
+}
+
+/// The session that is open and the statement that it will send.
+struct SendStart {
+    session: Box<dyn EffectSession>,
+    statement: Statement,
+}
+
+#[async_trait]
+impl PreparedEffect for SendStart {
+    async fn send(self: Box<Self>, permit: Permit) -> EffectOutcome {
+        let Self { session, statement } = *self;
+        session.send(permit, statement).await
+    }
+}

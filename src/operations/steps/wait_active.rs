@@ -1,0 +1,74 @@
+//! Wait observer active: the process runs, and the cluster hears from this very process. After a quick restart STATUS was
+//! ACTIVE all the time (it follows the process only after `lease_time`, oceanbase-kernel, section 1.3); then another
+//! START_SERVICE_TIME than before tells.
+//!
+//! Repeating it is safe: it only looks.
+
+use async_trait::async_trait;
+
+use crate::domain::decide::Learned;
+use crate::domain::event::{Effect, Failure, FailureKind};
+use crate::domain::host::Finding;
+use crate::domain::reading::ServerReading;
+use crate::domain::status::InnerStatus;
+use crate::engine::{Look, ProgressReport, Step, StepContext};
+use crate::operations::{Deps, key, ways};
+
+pub struct WaitObserverActive(pub Deps);
+
+#[async_trait]
+impl Step for WaitObserverActive {
+    async fn look(&self, context: &StepContext) -> Look {
+        active(&self.0, context).await
+    }
+}
+
+/// Waits for STATUS ACTIVE of the process that runs.
+pub(super) async fn active(deps: &Deps, context: &StepContext) -> Look {
+    let target = match ways::target(deps, context).await {
+        Ok(target) => target,
+        Err(failure) => return ways::not_begun(failure),
+    };
+    let addr = target.server.addr;
+    let found = ways::find(deps, &target).await;
+    let mut waits_for: Vec<String> = Vec::new();
+    match &found.finding {
+        Finding::Running(_) => {}
+        Finding::Absent { evidence } => {
+            let message = format!(
+                "the observer of {addr} was started and is gone: {evidence}; read log/observer.log in its home, then retry"
+            );
+            return ways::refuse(Failure::new(FailureKind::Interfered, "PROCESS_GONE", message).with("address", addr));
+        }
+        Finding::Ambiguous { evidence } => waits_for.push(format!("a clear answer of the host ({evidence})")),
+        Finding::HostUnreachable { reason } => waits_for.push(format!("the host to answer ({reason})")),
+    }
+    let read = async { ways::gate_reader(deps, &target).await?.server(&addr).await };
+    let row = match ways::bounded(deps, context, read).await {
+        Ok(Some(row)) => row,
+        Ok(None) => return ways::server_gone(&target),
+        Err(error) => return ways::unread(&error),
+    };
+    if row.status != InnerStatus::Active {
+        waits_for.push(format!("STATUS ACTIVE (it is {})", row.status));
+    } else if !is_heard(context, &row) {
+        waits_for.push("a new START_SERVICE_TIME".to_owned());
+    }
+    if waits_for.is_empty() {
+        context.log(format!("{}; STATUS {}", found.evidence, row.status));
+        return Look::Reached { already_so: !context.tried(), learned: Learned::default(), writes: Vec::new() };
+    }
+    let progress = ProgressReport::uncounted(format!("waits for {}", waits_for.join(", ")));
+    Look::Wait { progress, again_in: deps.pace.poll }
+}
+
+/// Whether the cluster's word is about a process that began after this task ended one.
+fn is_heard(context: &StepContext, row: &ServerReading) -> bool {
+    let ended = context
+        .task
+        .subtasks
+        .iter()
+        .any(|subtask| subtask.spec.name == "Stop observer process" && subtask.effect == Effect::Done);
+    let before = context.value(key::START_SERVICE_TIME_BEFORE);
+    !ended || row.start_service_time.is_some_and(|at| before != Some(at.to_string().as_str()))
+}

@@ -1,0 +1,390 @@
+//! StopServer, StartServer and RestartServer: what is common to the acceptance of a task on a server. It checks only what needs
+//! no cluster, so that it answers in the time of one commit; the whole precheck is the task's first subtask. When recorded
+//! state would refuse, it looks once more, bounded.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::Service;
+use super::arguments::{Caller, RestartServer, StartServer, StopServer};
+use super::named::{self, Named};
+use super::plan::request;
+use super::refusals::{inventory_refusal, store_refusal};
+use crate::clock::Timestamp;
+use crate::domain::admission::{Admission, ProcessFinding, Request, admit, service_state};
+use crate::domain::call::Call;
+use crate::domain::decide::{Asked, DEFAULT_CONSENT, Input};
+use crate::domain::event::{Phase, TaskCluster, TaskServer, TaskSpec, Verb};
+use crate::domain::ids::{ClusterId, InvalidName, ServerAddr, ServerId, TaskId};
+use crate::domain::refusal::{Holder, Refusal};
+use crate::domain::status::{InnerStatus, Risk, ServerStatus, StopType};
+use crate::domain::task::Task;
+use crate::engine::Written;
+use crate::inventory::{Target, recorded_reading};
+use crate::operations::assess::process_finding;
+use crate::operations::{OperationKind, former_and_target, graph, key, operation_name, subtask_count};
+use crate::store::{Author, StoredTask, Write};
+
+/// Longest fresh look before a refusal by recorded state.
+const FRESH_LOOK: Duration = Duration::from_secs(5);
+
+/// An operation on a server that is to be recorded as a task.
+struct Operate {
+    call: Call,
+    request: Request,
+    cluster: ClusterId,
+    server: ServerId,
+    force: bool,
+    accepted_risks: Vec<Risk>,
+    stop_type: Option<StopType>,
+    freeze_before_stop: bool,
+    request_id: Option<Uuid>,
+    repeat_by_arguments: bool,
+    expected_server: Option<ServerAddr>,
+    expire_time: Option<Timestamp>,
+    /// Its arguments are the canonical line: a repeat by request id must have the same.
+    named: Named,
+}
+
+impl From<StopServer> for Operate {
+    fn from(asked: StopServer) -> Self {
+        Self {
+            call: Call::StopServer,
+            request: request(asked.stop_type),
+            named: named::stop_server(&asked),
+            cluster: asked.cluster,
+            server: asked.server,
+            force: asked.force,
+            accepted_risks: asked.accepted_risks,
+            stop_type: Some(asked.stop_type),
+            freeze_before_stop: asked.freeze_before_stop,
+            request_id: asked.request_id,
+            repeat_by_arguments: asked.repeat_by_arguments,
+            expected_server: asked.expected_server,
+            expire_time: asked.expire_time,
+        }
+    }
+}
+
+impl From<StartServer> for Operate {
+    fn from(asked: StartServer) -> Self {
+        Self {
+            call: Call::StartServer,
+            request: Request::Start,
+            named: named::start_server(&asked),
+            cluster: asked.cluster,
+            server: asked.server,
+            force: false,
+            accepted_risks: Vec::new(),
+            stop_type: None,
+            freeze_before_stop: false,
+            request_id: asked.request_id,
+            repeat_by_arguments: asked.repeat_by_arguments,
+            expected_server: asked.expected_server,
+            expire_time: None,
+        }
+    }
+}
+
+impl From<RestartServer> for Operate {
+    fn from(asked: RestartServer) -> Self {
+        Self {
+            call: Call::RestartServer,
+            request: Request::Restart,
+            named: named::restart_server(&asked),
+            cluster: asked.cluster,
+            server: asked.server,
+            force: asked.force,
+            accepted_risks: asked.accepted_risks,
+            stop_type: Some(StopType::Process),
+            freeze_before_stop: asked.freeze_before_stop,
+            request_id: asked.request_id,
+            repeat_by_arguments: asked.repeat_by_arguments,
+            expected_server: asked.expected_server,
+            expire_time: asked.expire_time,
+        }
+    }
+}
+
+impl Service {
+    /// Records a task that stops a server, and returns it.
+    pub async fn stop_server(&self, caller: &Caller, asked: StopServer) -> Result<StoredTask, Refusal> {
+        self.accept(caller, asked.into()).await
+    }
+
+    /// Records a task that starts a server, or rolls back the one at rest that stopped it; returns that task.
+    pub async fn start_server(&self, caller: &Caller, asked: StartServer) -> Result<StoredTask, Refusal> {
+        self.accept(caller, asked.into()).await
+    }
+
+    /// Records a task that restarts a server, and returns it.
+    pub async fn restart_server(&self, caller: &Caller, asked: RestartServer) -> Result<StoredTask, Refusal> {
+        self.accept(caller, asked.into()).await
+    }
+
+    async fn accept(&self, caller: &Caller, asked: Operate) -> Result<StoredTask, Refusal> {
+        if let Some(request_id) = asked.request_id {
+            let known = self.store.request(&caller.principal, &request_id.to_string()).await;
+            if let Some((task, known)) = known.map_err(|error| store_refusal(&error))? {
+                return self.replayed(task, &known, &asked).await;
+            }
+        }
+        if let Some(open) = self.open_repeat(caller, &asked).await? {
+            return Ok(open);
+        }
+        let mut target = self.target(&asked).await?;
+        if let Some(stopped_by) = self.resting_stop(&asked, &target).await? {
+            return self.roll_back_instead(caller, asked, stopped_by).await;
+        }
+        if let Some(refusal) = refused_by_record(&target, asked.request) {
+            target = self.look_again(&asked, refusal).await?;
+        }
+        let now = self.deps.clock.now();
+        let expire_time = asked.expire_time.unwrap_or_else(|| now.plus(DEFAULT_CONSENT));
+        if expire_time <= now {
+            return Err(Refusal::ExpireTimePassed { expire_time, now });
+        }
+        let spec = self.spec(caller, &asked, &target, expire_time).await?;
+        let id = spec.id;
+        let mut writes = vec![Write::AcquireLock { cluster: spec.cluster.key.clone() }];
+        writes.extend(self.recorded(caller, &asked, id, target.server.addr));
+        let author = Author::Request { principal: caller.principal.clone(), nonce: Uuid::new_v4().to_string() };
+        let written = self.engine.committer().create(spec, author, writes).await;
+        match written.map_err(|error| store_refusal(&error))? {
+            Written::Done { task, fence, seq } => {
+                // As committed, whatever it has come to since: its events follow from exactly here.
+                let seq = seq.ok_or_else(|| Refusal::Internal { what: format!("task {id} has no place") })?;
+                let stored = StoredTask { task: (*task).clone(), seq, progress: Vec::new() };
+                self.engine.begin(task, fence);
+                Ok(stored)
+            }
+            Written::LockHeld(holder) => match self.open_repeat(caller, &asked).await? {
+                Some(open) => Ok(open),
+                None => Err(self.in_progress(&asked, holder).await?),
+            },
+            Written::Replayed { task, digest } => self.replayed(task, &digest, &asked).await,
+            Written::Refused(refusal) => Err(refusal),
+            Written::Fenced => Err(Refusal::Internal { what: "a new task was fenced".to_owned() }),
+        }
+    }
+
+    /// The audit record of an acceptance, and the request id that it was made under.
+    fn recorded(&self, caller: &Caller, asked: &Operate, task: TaskId, addr: ServerAddr) -> Vec<Write> {
+        let named = asked.named.clone();
+        let named = Named { target: format!("{} ({addr})", named.target), task: Some(task), ..named };
+        let request = asked.request_id.map(|request_id| Write::Request {
+            principal: caller.principal.clone(),
+            request_id: request_id.to_string(),
+            digest: asked.named.arguments.clone(),
+        });
+        std::iter::once(Write::Audit(self.audit(caller, asked.call, named))).chain(request).collect()
+    }
+
+    async fn replayed(&self, task: TaskId, known: &str, asked: &Operate) -> Result<StoredTask, Refusal> {
+        if known == asked.named.arguments {
+            return self.stored_task(task).await;
+        }
+        let request_id = asked.request_id.map(|id| id.to_string()).unwrap_or_default();
+        Err(Refusal::RequestIdReused { request_id, task })
+    }
+
+    /// The caller's own open task that an equal request made: the answer to programs that repeat without a request id.
+    async fn open_repeat(&self, caller: &Caller, asked: &Operate) -> Result<Option<StoredTask>, Refusal> {
+        if !asked.repeat_by_arguments || asked.request_id.is_some() {
+            return Ok(None);
+        }
+        let Some(stored) = self.holder(asked.cluster).await? else { return Ok(None) };
+        Ok(is_repeat(caller, asked, &stored.task.spec).then_some(stored))
+    }
+
+    /// The task that holds a cluster.
+    async fn holder(&self, cluster: ClusterId) -> Result<Option<StoredTask>, Refusal> {
+        let cluster = self.deps.inventory.cluster(cluster).await.map_err(|error| inventory_refusal(&error))?;
+        let lock = self.store.lock(&cluster.identity.key()).await.map_err(|error| store_refusal(&error))?;
+        match lock.and_then(|lock| lock.holder) {
+            Some(holder) => self.stored_task(holder).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// For a start: the task at rest that stopped this very server and holds its cluster. A start beside it is not possible,
+    /// and undoing it is what the caller means (DESIGN, section 5).
+    async fn resting_stop(&self, asked: &Operate, target: &Target) -> Result<Option<Task>, Refusal> {
+        if asked.request != Request::Start {
+            return Ok(None);
+        }
+        let Some(StoredTask { task, .. }) = self.holder(asked.cluster).await? else { return Ok(None) };
+        let stop = OperationKind::of(&task).is_some_and(|(kind, _)| kind == OperationKind::Stop);
+        let same = task.spec.server.id == asked.server && task.spec.server.addr == target.server.addr;
+        Ok((stop && same && task.state.phase() == Phase::AtRest).then_some(task))
+    }
+
+    async fn roll_back_instead(
+        &self,
+        caller: &Caller,
+        asked: Operate,
+        stopped_by: Task,
+    ) -> Result<StoredTask, Refusal> {
+        let (id, addr) = (stopped_by.spec.id, stopped_by.spec.server.addr);
+        let principal = caller.principal.clone();
+        let author = Author::Request { principal: principal.clone(), nonce: Uuid::new_v4().to_string() };
+        let verb = Asked::Rollback { expire_time: asked.expire_time };
+        // At this revision: what it has come to since may be something else than a stop at rest.
+        let input = Input::Requested { asked: verb, principal, if_revision: Some(stopped_by.revision) };
+        let writes = self.recorded(caller, &asked, id, addr);
+        let written = self.engine.committer().write(&Arc::new(stopped_by), input, author, |_| writes.clone()).await;
+        match written.map_err(|error| store_refusal(&error))? {
+            Written::Done { task, .. } => {
+                self.go_on(task).await?;
+                self.stored_task(id).await
+            }
+            Written::Replayed { task, digest } => self.replayed(task, &digest, &asked).await,
+            Written::Refused(refusal) => Err(refusal),
+            Written::Fenced | Written::LockHeld(_) => {
+                Err(Refusal::Internal { what: format!("the rollback of task {id} was not written") })
+            }
+        }
+    }
+
+    async fn target(&self, asked: &Operate) -> Result<Target, Refusal> {
+        let target = self.deps.inventory.target(asked.cluster, asked.server).await;
+        let target = target.map_err(|error| inventory_refusal(&error))?;
+        match asked.expected_server {
+            Some(expected) if expected != target.server.addr => {
+                let (server, actual) = (asked.server, target.server.addr);
+                Err(Refusal::ExpectedServerMismatch { server, expected, actual })
+            }
+            Some(_) | None => Ok(target),
+        }
+    }
+
+    /// Recorded state refuses: the cluster and the host are asked before the caller hears it.
+    async fn look_again(&self, asked: &Operate, by_record: Refusal) -> Result<Target, Refusal> {
+        let fresh = async {
+            if let Err(error) = self.deps.inventory.sync(asked.cluster).await {
+                tracing::info!(cluster = asked.cluster.get(), "no fresh look before a refusal: {error}");
+                return Err(by_record.clone());
+            }
+            let target = self.target(asked).await?;
+            let found = self.deps.hosts.host(&target.host).find(&target.observer()).await;
+            let process = found.map_or(ProcessFinding::HostUnreachable, |found| process_finding(&found));
+            match refused(&target, process, asked.request) {
+                Some(refusal) => Err(refusal),
+                None => Ok(target),
+            }
+        };
+        tokio::time::timeout(FRESH_LOOK, fresh).await.unwrap_or(Err(by_record.clone()))
+    }
+
+    async fn spec(
+        &self,
+        caller: &Caller,
+        asked: &Operate,
+        target: &Target,
+        expire_time: Timestamp,
+    ) -> Result<TaskSpec, Refusal> {
+        let internal = |error: InvalidName| Refusal::Internal { what: error.to_string() };
+        let count = subtask_count(asked.request);
+        let first = self.store.reserve_ids(count + 1).await.map_err(|error| store_refusal(&error))?;
+        let lease = Duration::from_micros(u64::try_from(target.cluster.lease_time_micros).unwrap_or_default());
+        let graph = graph(asked.request, first + 1, lease, self.deps.pace.leader_wait).map_err(internal)?;
+        let mut context = former_and_target(target);
+        context.push((key::CLUSTER_ID.to_owned(), asked.cluster.to_string()));
+        context.push((key::ZONE_NAME.to_owned(), target.server.zone.to_string()));
+        context.push((key::SERVER_ID.to_owned(), asked.server.to_string()));
+        Ok(TaskSpec {
+            id: TaskId::new(first).map_err(internal)?,
+            cluster: TaskCluster {
+                id: asked.cluster,
+                name: target.cluster.identity.name.clone(),
+                ob_cluster_id: target.cluster.identity.ob_cluster_id,
+                key: target.cluster.identity.key(),
+            },
+            server: TaskServer {
+                id: asked.server,
+                addr: target.server.addr,
+                ob_server_id: target.server.ob_server_id,
+                zone: target.server.zone.clone(),
+            },
+            creator: caller.principal.clone(),
+            expire_time,
+            force: asked.force,
+            accepted_risks: asked.accepted_risks.clone(),
+            stop_type: asked.stop_type,
+            freeze_before_stop: asked.freeze_before_stop,
+            graph,
+            context,
+            lists: vec![(key::SERVER_IDS.to_owned(), vec![asked.server.to_string()])],
+        })
+    }
+
+    async fn in_progress(&self, asked: &Operate, holder: TaskId) -> Result<Refusal, Refusal> {
+        let task = self.stored_task(holder).await?.task;
+        let holder = Holder {
+            task: holder,
+            name: task.spec.graph.operation.name.clone(),
+            state: task.state,
+            since: task.create_time,
+            by: task.spec.creator.clone(),
+            server: task.spec.server.addr,
+            verbs: freeing(&task),
+        };
+        Ok(Refusal::OperationInProgress { cluster: asked.cluster, holder: Box::new(holder) })
+    }
+}
+
+/// The verbs that free the cluster of a task, or bring it to where it is freed. Cancelling only brings a task to rest.
+pub(super) fn freeing(task: &Task) -> Vec<Verb> {
+    let allowed = task.allowed_verbs().into_iter();
+    allowed
+        .filter(|verb| match verb {
+            Verb::Retry | Verb::Rollback | Verb::GiveUp => true,
+            Verb::Cancel | Verb::SkipSubtask => false,
+        })
+        .collect()
+}
+
+/// Whether a task was made by the same caller with the same arguments.
+fn is_repeat(caller: &Caller, asked: &Operate, spec: &TaskSpec) -> bool {
+    spec.graph.operation == operation_name(asked.request)
+        && spec.creator == caller.principal
+        && spec.cluster.id == asked.cluster
+        && spec.server.id == asked.server
+        && spec.force == asked.force
+        && spec.accepted_risks == asked.accepted_risks
+        && spec.stop_type == asked.stop_type
+        && spec.freeze_before_stop == asked.freeze_before_stop
+}
+
+/// What recorded state says against the request.
+fn refused_by_record(target: &Target, request: Request) -> Option<Refusal> {
+    let row = &target.server;
+    // A server that we stopped and that is INACTIVE since was proven to have no process.
+    let ended = row.managed_status == Some(ServerStatus::Stopped) && row.inner_status == InnerStatus::Inactive;
+    let process = if ended { ProcessFinding::Absent } else { ProcessFinding::NotAsked };
+    refused(target, process, request)
+}
+
+fn refused(target: &Target, process: ProcessFinding, request: Request) -> Option<Refusal> {
+    let (cluster, server) = (target.cluster.id, target.server.id);
+    let stops = match request {
+        Request::StopProcess | Request::StopService | Request::Restart => true,
+        Request::Start => false,
+    };
+    if stops && target.servers.len() < 2 {
+        return Some(Refusal::SingleServerCluster { cluster, server });
+    }
+    match admit(service_state(&recorded_reading(&target.server)), process, request) {
+        Admission::Admit => None,
+        Admission::Refuse { service, process, expected } => Some(Refusal::ServerStateNotAdmitted {
+            server,
+            addr: target.server.addr,
+            service: service.to_string(),
+            process: process.to_string(),
+            expected: expected.to_owned(),
+            remedy: "look at the server with GetServer".to_owned(),
+        }),
+    }
+}

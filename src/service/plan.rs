@@ -1,0 +1,97 @@
+//! PlanStopServer: the whole precheck of a stop now, without change.
+
+use std::time::Duration;
+
+use super::Service;
+use super::accept::freeing;
+use super::arguments::{Caller, PlanCheck, PlanStopServer, StopPlanView, Verdict};
+use super::refusals::inventory_refusal;
+use crate::domain::admission::Request;
+use crate::domain::gate::Consent;
+use crate::domain::precheck::{self, Surroundings};
+use crate::domain::refusal::Refusal;
+use crate::domain::status::StopType;
+use crate::inventory::Target;
+use crate::operations::assess::{assess, survey};
+
+/// What a plan may take beyond its reading of the cluster: the look at the host.
+const PLAN_BEYOND_READING: Duration = Duration::from_secs(5);
+
+impl Service {
+    /// The whole precheck now; changes nothing.
+    pub async fn plan_stop_server(&self, _caller: &Caller, asked: PlanStopServer) -> Result<StopPlanView, Refusal> {
+        let target = self.deps.inventory.target(asked.cluster, asked.server).await;
+        let target = target.map_err(|error| inventory_refusal(&error))?;
+        let limit = self.deps.pace.reading + PLAN_BEYOND_READING;
+        let survey = tokio::time::timeout(limit, survey(&self.deps, &target)).await.map_err(|_| {
+            let why = format!("cluster and host did not answer within {} s", limit.as_secs());
+            Refusal::ClusterUnreachable { cluster: target.cluster.identity.name.clone(), why }
+        })?;
+        let consent = Consent { force: asked.force, accepted: asked.accepted_risks.clone() };
+        let surroundings = Surroundings { now: self.deps.clock.now(), store_endpoints: Vec::new() };
+        let assessment = assess(&survey, &target, request(asked.stop_type), &consent, &surroundings);
+        let free = self.cluster_free(&target).await?;
+        Ok(StopPlanView {
+            cluster: asked.cluster,
+            server: asked.server,
+            addr: target.server.addr,
+            zone: target.server.zone.clone(),
+            allowed: assessment.allowed() && free.verdict == Verdict::Pass,
+            leader_moves: assessment
+                .leader_moves
+                .into_iter()
+                .map(|tenant| (tenant.tenant_id, tenant.tenant_name, tenant.leaders))
+                .collect(),
+            failures_tolerated_after: assessment.failures_tolerated_after,
+            observed_at: assessment.observed_at,
+            checks: assessment
+                .checks
+                .into_iter()
+                .map(|check| PlanCheck {
+                    overridden_by: check.overridden_by.as_str().to_owned(),
+                    name: check.name,
+                    verdict: match check.verdict {
+                        precheck::Verdict::Pass => Verdict::Pass,
+                        precheck::Verdict::Info => Verdict::Info,
+                        precheck::Verdict::Warn => Verdict::Warn,
+                        precheck::Verdict::Block => Verdict::Block,
+                    },
+                    evidence: check.root_service_words.map_or_else(
+                        || check.evidence.clone(),
+                        |words| if words == check.evidence { words } else { format!("{words} ({})", check.evidence) },
+                    ),
+                    remedy: check.remedy,
+                    overridden: check.overridden,
+                })
+                .chain([free])
+                .collect(),
+        })
+    }
+
+    /// Whether another task holds the cluster, which refuses a stop whatever the cluster is like.
+    async fn cluster_free(&self, target: &Target) -> Result<PlanCheck, Refusal> {
+        let (verdict, evidence, remedy) = match self.operating(&target.cluster).await? {
+            None => (Verdict::Pass, "no task holds the cluster".to_owned(), String::new()),
+            Some((holder, _)) => {
+                let task = self.stored_task(holder).await?.task;
+                let (spec, state) = (&task.spec, task.state);
+                let evidence = format!(
+                    "task {holder} ({} on {}, by {}) is {state} and holds the cluster",
+                    spec.graph.operation.name, spec.server.addr, spec.creator
+                );
+                let remedy = if freeing(&task).is_empty() { "wait for its end" } else { "retry it or give it up" };
+                (Verdict::Block, evidence, remedy.to_owned())
+            }
+        };
+        let (name, overridden_by) = ("CLUSTER_FREE".to_owned(), String::new());
+        Ok(PlanCheck { name, verdict, evidence, remedy, overridden_by, overridden: false })
+    }
+}
+
+/// A kind of stop in the words of the admission table.
+pub(super) const fn request(stop_type: StopType) -> Request {
+    match stop_type {
+        StopType::Process => Request::StopProcess,
+        StopType::Service => Request::StopService,
+    }
+}
