@@ -318,6 +318,12 @@ impl Task {
         if *from == SubtaskState::Pending && *to == SubtaskState::Ready && waits {
             return Err(IllegalTransition::Unfit(format!("subtask {id} is made ready before its upstreams succeeded")));
         }
+        if *from == SubtaskState::Ready && *to == SubtaskState::Running && *operation != subtask.operation {
+            return Err(IllegalTransition::Unfit(format!(
+                "subtask {id} was made ready under {} and is begun under {operation}",
+                subtask.operation
+            )));
+        }
         let expected = subtask.run_time + i32::from(begins_again(*from, *to, *operation));
         if *run_time != expected {
             return Err(IllegalTransition::Unfit(format!(

@@ -5,6 +5,7 @@ use crate::domain::effect::{EffectOutcome, Intent};
 use crate::domain::event::{IntentOutcome, Override, TaskState};
 use crate::domain::refusal::Refusal;
 use crate::engine::executor::{Executor, LetGo};
+use crate::engine::failpoints::{self, Lost};
 use crate::engine::step::{PreparedEffect, ProgressReport, StepContext};
 use crate::store::StoreError;
 
@@ -56,8 +57,16 @@ impl Executor {
             self.note(context, progress, recorded.intent.horizon);
         }
         let permit = self.permit(&task, id, number).await?;
-        crate::engine::scheduler::crash_hook_permit();
-        let (outcome, message) = match effect.send(permit).await {
+        failpoints::at_permit();
+        let answer = match failpoints::at_effect() {
+            None => effect.send(permit).await,
+            Some(Lost::Before) => lost(),
+            Some(Lost::After) => {
+                let _ = effect.send(permit).await;
+                lost()
+            }
+        };
+        let (outcome, message) = match answer {
             EffectOutcome::Done { message } => {
                 context.refused = None;
                 (IntentOutcome::Done, message)
@@ -77,4 +86,9 @@ impl Executor {
         self.write(input, move |_| log.iter().cloned().collect()).await?;
         Ok(Acted::Tried(outcome))
     }
+}
+
+/// What is known of an effect that a failpoint lost.
+fn lost() -> EffectOutcome {
+    EffectOutcome::Unknown { message: "a failpoint lost the answer".to_owned() }
 }

@@ -234,8 +234,7 @@ impl Executor {
     /// way, and their horizon counts.
     pub(super) async fn settle(&self, context: &StepContext, message: &str) -> Result<(), LetGo> {
         let subtask = context.subtask;
-        let mut intents = context.task.intents.iter();
-        if let Some(open) = intents.find(|intent| intent.subtask == subtask && intent.is_unresolved()) {
+        if let Some(open) = context.task.attempts(subtask).find(|intent| intent.is_unresolved()) {
             let (number, outcome, message) = (open.number, IntentOutcome::Done, message.to_owned());
             self.write(Input::EffectEnded { subtask, number, outcome, message }, |_| Vec::new()).await?;
         }

@@ -5,6 +5,7 @@ mod acting;
 mod canceling;
 mod commit;
 mod executor;
+mod failpoints;
 mod scheduler;
 mod step;
 mod stepping;

@@ -247,16 +247,3 @@ impl Engine {
         }
     }
 }
-
-/// Ends the process at the Nth permit when a test asks for it: the moment between an intent and its effect.
-pub(super) fn crash_hook_permit() {
-    #[cfg(debug_assertions)]
-    {
-        use std::sync::atomic::{AtomicU64, Ordering};
-        static PERMITS: AtomicU64 = AtomicU64::new(0);
-        let wanted = std::env::var("OBSTEWARD_CRASH_AT_PERMIT").ok().and_then(|text| text.parse::<u64>().ok());
-        if wanted.is_some_and(|wanted| PERMITS.fetch_add(1, Ordering::SeqCst) + 1 == wanted) {
-            std::process::abort();
-        }
-    }
-}

@@ -11,10 +11,11 @@ use crate::clock::{Clock, Timestamp};
 use crate::domain::attempt::RecordedIntent;
 use crate::domain::decide::{Input, Learned};
 use crate::domain::effect::{EffectOutcome, Intent, Permit};
-use crate::domain::event::{Course, Failure, Override};
+use crate::domain::event::{Course, Failure, FailureKind, Override};
 use crate::domain::graph::OperationName;
 use crate::domain::ids::{Fence, SubtaskId};
 use crate::domain::task::{Subtask, Task};
+use crate::engine::failpoints;
 use crate::store::Write;
 
 /// How far a wait is.
@@ -216,6 +217,10 @@ impl StepContext {
 
     /// The step's own look, the one of the task's course.
     pub(super) async fn look(&self, step: &dyn Step) -> Look {
+        if self.this().is_some_and(|this| failpoints::at_look(&this.spec.name, self.task.course)) {
+            let failure = Failure::new(FailureKind::Internal, "FAILPOINT", "a failpoint lets this step fail");
+            return Look::Refuse { failure, learned: Learned::default() };
+        }
         match self.task.course {
             Course::Forward => step.look(self).await,
             Course::Back => step.undo_look(self).await,

@@ -10,6 +10,7 @@ use crate::domain::ids::SubtaskId;
 use crate::engine::acting::Acted;
 use crate::engine::canceling::Sight;
 use crate::engine::executor::{Executor, HORIZON_PAUSE, LetGo};
+use crate::engine::failpoints;
 use crate::engine::step::{Look, ProgressReport, StepContext};
 use crate::engine::waiting::{Unreadable, Waiting};
 
@@ -29,6 +30,7 @@ impl Executor {
         let mut failing: Option<(Failure, Learned)> = None;
         let mut unreadable: Option<Unreadable> = None;
         let mut sight = Sight::at_begin(&context);
+        let mut again = failpoints::steps_twice();
         loop {
             if self.shutdown.is_cancelled() {
                 return Err(LetGo::ShuttingDown);
@@ -52,6 +54,11 @@ impl Executor {
                 unreadable = None;
             }
             let pause = match look {
+                Look::Reached { .. } if again => {
+                    again = false;
+                    context = StepContext::new(self.current().await, id, self.clock.clone(), self.fence);
+                    continue;
+                }
                 Look::Reached { already_so, learned, writes } => {
                     let input = context.reached(already_so, learned, &self.name);
                     self.end(&context, input, writes).await?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::domain::decide::Learned;
-use crate::domain::event::{Failure, FailureKind};
+use crate::domain::event::{Failure, FailureKind, SubtaskState};
 use crate::domain::gate::Consent;
 use crate::domain::host::{Finding, Found};
 use crate::domain::precheck::Surroundings;
@@ -149,6 +149,12 @@ pub(super) fn server_gone(target: &Target) -> Look {
     let addr = target.server.addr;
     let message = format!("server {addr} is not in DBA_OB_SERVERS any more; sync the cluster");
     refuse(Failure::new(FailureKind::Interfered, "SERVER_GONE", message).with("address", addr))
+}
+
+/// Whether a later subtask of this name was begun: what it changes no longer speaks against an earlier one.
+pub(super) fn has_begun(context: &StepContext, name: &str) -> bool {
+    let later = context.task.subtasks.iter().find(|subtask| subtask.spec.name == name);
+    later.is_some_and(|later| later.state != SubtaskState::Pending)
 }
 
 /// Time since the subtask of this name ended, when it had an effect of its own.

@@ -209,14 +209,17 @@ impl Service {
         }
     }
 
-    /// For a start: the task at rest that stopped this very server and holds its cluster. A start beside it is not possible,
-    /// and undoing it is what the caller means (DESIGN, section 5).
+    /// For a start: the task at rest that stopped this very server, for good or to start it again, and holds its cluster. A
+    /// start beside it is not possible, and undoing it is what the caller means (DESIGN, section 5).
     async fn resting_stop(&self, asked: &Operate, target: &Target) -> Result<Option<Task>, Refusal> {
         if asked.request != Request::Start {
             return Ok(None);
         }
         let Some(StoredTask { task, .. }) = self.holder(asked.cluster).await? else { return Ok(None) };
-        let stop = OperationKind::of(&task).is_some_and(|(kind, _)| kind == OperationKind::Stop);
+        let stop = match OperationKind::of(&task) {
+            Some((OperationKind::Stop | OperationKind::Restart, _)) => true,
+            Some((OperationKind::Start, _)) | None => false,
+        };
         let same = task.spec.server.id == asked.server && task.spec.server.addr == target.server.addr;
         Ok((stop && same && task.state.phase() == Phase::AtRest).then_some(task))
     }

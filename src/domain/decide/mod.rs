@@ -196,7 +196,11 @@ fn dispatch(task: &Task, made_ready: &[SubtaskId], executor: &str) -> Vec<EventK
             subtask: subtask.spec.id,
             from: SubtaskState::Ready,
             to: SubtaskState::Running,
-            operation: subtask.operation,
+            // What is made ready by this very decision has its old operation still.
+            operation: match task.course {
+                Course::Forward => subtask.operation,
+                Course::Back => SubtaskOperation::Rollback,
+            },
             run_time: subtask.run_time,
             // What is undone is known by what it did.
             effect: match task.course {

@@ -76,6 +76,9 @@ impl Step for StopProcess {
 
     /// Asked when the task is retried: a process that is there again is ended again, which is what the retry consents to.
     async fn still_holds(&self, context: &StepContext) -> Result<bool, Failure> {
+        if ways::has_begun(context, "Start observer process") {
+            return Ok(true);
+        }
         let target = ways::target(&self.0, context).await?;
         Ok(!matches!(ways::find(&self.0, &target).await.finding, Finding::Running(_)))
     }

@@ -65,7 +65,7 @@ impl Step for StopService {
 
     /// Asked when the task is retried: STOP_TIME must still be set.
     async fn still_holds(&self, context: &StepContext) -> Result<bool, Failure> {
-        if context.value(key::STOP_TIME) == Some(REFUSED) {
+        if context.value(key::STOP_TIME) == Some(REFUSED) || ways::has_begun(context, "Start server") {
             return Ok(true);
         }
         let target = ways::target(&self.0, context).await?;

@@ -56,7 +56,7 @@ pub(super) async fn active(deps: &Deps, context: &StepContext) -> Look {
     }
     if waits_for.is_empty() {
         context.log(format!("{}; STATUS {}", found.evidence, row.status));
-        return Look::Reached { already_so: !context.tried(), learned: Learned::default(), writes: Vec::new() };
+        return Look::Reached { already_so: false, learned: Learned::default(), writes: Vec::new() };
     }
     let progress = ProgressReport::uncounted(format!("waits for {}", waits_for.join(", ")));
     Look::Wait { progress, again_in: deps.pace.poll }

@@ -1,0 +1,249 @@
+//! One case: the stage is set, the trouble is armed, the operation is asked for, and all is looked at afterwards.
+
+use std::fmt;
+
+use obsteward::proto::v1;
+
+use crate::support::bed::Bed;
+use crate::support::invariants::Evidence;
+use crate::support::{Clients, ServeProcess, begins, quick};
+use crate::trouble::faults::FaultCase;
+use crate::trouble::scenario::{Course, LAST_STEP, Operation, SERVER, Scenario, serves};
+
+/// How often a task that rests is asked to go on once the trouble is over.
+const MOST_TRIES: usize = 4;
+
+#[derive(Clone, Debug)]
+pub enum Trouble {
+    None,
+    /// Every step is executed twice.
+    Twice,
+    /// The nth effect is not sent, and nobody knows.
+    LostBefore(usize),
+    /// The nth effect is sent, and its answer is lost.
+    LostAfter(usize),
+    /// SIGKILL between the nth intent and its effect.
+    KilledAtPermit(usize),
+    KilledBeforeCommit(usize),
+    KilledAfterCommit(usize),
+    Fault(FaultCase),
+}
+
+#[derive(Clone, Debug)]
+pub struct Case {
+    pub scenario: Scenario,
+    pub trouble: Trouble,
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { scenario, trouble } = self;
+        match trouble {
+            Trouble::Fault(fault) => write!(formatter, "{scenario}, {fault}"),
+            other => write!(formatter, "{scenario}, {other:?}"),
+        }
+    }
+}
+
+/// What came of a case.
+pub struct Outcome {
+    pub case: Case,
+    /// Effects that were tried, and commits that were made, from the request on.
+    pub effects: usize,
+    pub commits: usize,
+    pub violations: Vec<String>,
+}
+
+impl Case {
+    pub const fn new(scenario: Scenario, trouble: Trouble) -> Self {
+        Self { scenario, trouble }
+    }
+
+    /// The stage itself fell.
+    pub fn broke_down(self, error: &tokio::task::JoinError) -> Outcome {
+        Outcome { violations: vec![format!("{self}: {error}")], case: self, effects: 0, commits: 0 }
+    }
+
+    fn environment(&self) -> Vec<(&'static str, String)> {
+        match &self.trouble {
+            Trouble::None | Trouble::Fault(_) => Vec::new(),
+            Trouble::Twice => vec![("OBSTEWARD_STEPS_TWICE", "1".to_owned())],
+            Trouble::LostBefore(n) => vec![("OBSTEWARD_LOSE_EFFECT_BEFORE", n.to_string())],
+            Trouble::LostAfter(n) => vec![("OBSTEWARD_LOSE_EFFECT_AFTER", n.to_string())],
+            Trouble::KilledAtPermit(n) => vec![("OBSTEWARD_CRASH_AT_PERMIT", n.to_string())],
+            Trouble::KilledBeforeCommit(n) => vec![("OBSTEWARD_CRASH_AT_SUBMIT", n.to_string())],
+            Trouble::KilledAfterCommit(n) => vec![("OBSTEWARD_CRASH_AT_SUBMIT_AFTER", n.to_string())],
+        }
+    }
+
+    const fn kills(&self) -> bool {
+        matches!(
+            self.trouble,
+            Trouble::KilledAtPermit(_) | Trouble::KilledBeforeCommit(_) | Trouble::KilledAfterCommit(_)
+        )
+    }
+
+    pub async fn run(self) -> Outcome {
+        let mut bed = Bed::registered(quick()).await;
+        bed.config.stop.effect_timeout_seconds = 1;
+        bed.config.start.watch_seconds = 5;
+        let mut handles = Vec::new();
+        let before = self.set_the_stage(&bed, &mut handles).await;
+        let base = before.as_ref().map_or(0, |task| task.revision);
+
+        let environment = self.environment();
+        let environment: Vec<(&str, &str)> =
+            environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let mut service = bed.serve(&environment).await;
+        let mut watched = Vec::new();
+        let mut id = None;
+        match self.ask(&bed, &service.clients, before.as_ref()).await {
+            Ok(task) => {
+                id = Some(task.id);
+                let (seen, _) = self.watch(&bed, &service.clients, task.id, base).await;
+                watched.push(seen);
+                handles.push(task);
+            }
+            Err(status) if self.kills() => drop(status),
+            Err(status) => panic!("{self}: {status:?}"),
+        }
+        if self.kills() && service.ended_within(std::time::Duration::from_millis(500)).await.is_some() {
+            service = bed.serve(&[]).await;
+            let task = match self.known(&service.clients, before.as_ref()).await {
+                Some(task) => task,
+                None => self.ask(&bed, &service.clients, before.as_ref()).await.unwrap(),
+            };
+            if let (Some(told), found) = (id, task.id) {
+                assert_eq!(told, found, "{self}: another task than was acknowledged");
+            }
+            id = Some(task.id);
+            let after = watched.last().and_then(|seen| seen.last()).map_or(base, |event| event.revision);
+            let (seen, _) = service.clients.events_until(task.id, after, |_| false).await;
+            watched.push(seen);
+        }
+        let id = id.expect("a task that was asked for");
+        let mut task = service.clients.at_rest(id).await;
+        bed.sim.clear_all();
+        let mut tries = 0;
+        while matches!(task.state(), v1::TaskState::Failed | v1::TaskState::Cancelled) && tries < MOST_TRIES {
+            tries += 1;
+            if let Trouble::Fault(fault) = &self.trouble {
+                fault.heal(&bed.sim).await;
+            }
+            handles.push(self.scenario.go_on(&service.clients, id).await.unwrap());
+            task = service.clients.at_rest(id).await;
+        }
+        let mut evidence = bed.evidence(&service.clients).await;
+        evidence.handles = handles;
+        evidence.watched.extend(watched);
+        let events: Vec<&v1::TaskEvent> =
+            evidence.tasks.iter().flat_map(|task| &task.events).filter(|event| event.task_id == id).collect();
+        let events: Vec<&v1::TaskEvent> = events.into_iter().filter(|event| event.revision > base).collect();
+        let mut moments: Vec<_> = events.iter().map(|event| event.event_time).collect();
+        moments.dedup();
+        let effects = events
+            .iter()
+            .filter(|event| matches!(event.kind, Some(v1::task_event::Kind::IntentRecorded(_))))
+            .count();
+        let commits = moments.len();
+        let violations = self.violations(&bed, &evidence, &task, tries);
+        Outcome { case: self, effects, commits, violations }
+    }
+
+    /// What is there before the request: for a start a server that was stopped, for an undo a task that failed in its last
+    /// step. The service that did it has ended.
+    async fn set_the_stage(&self, bed: &Bed, handles: &mut Vec<v1::Task>) -> Option<v1::Task> {
+        if self.scenario.operation == Operation::Start {
+            let service = bed.serve(&[]).await;
+            let stop = Scenario::new(Operation::Stop, Course::Forward);
+            let task = ask(stop, bed, &service.clients).await.unwrap();
+            let ended = service.clients.at_rest(task.id).await;
+            assert_eq!(ended.state(), v1::TaskState::Successful, "{self}: the stage is not set: {ended:#?}");
+            handles.push(task);
+            service.kill();
+        }
+        if self.scenario.course == Course::Forward {
+            return None;
+        }
+        let service = bed.serve(&[("OBSTEWARD_FAIL_STEP", LAST_STEP)]).await;
+        let task = ask(self.scenario, bed, &service.clients).await.unwrap();
+        let failed = service.clients.at_rest(task.id).await;
+        assert_eq!(failed.state(), v1::TaskState::Failed, "{self}: the stage is not set: {failed:#?}");
+        handles.push(task);
+        service.kill();
+        Some(failed)
+    }
+
+    async fn ask(&self, bed: &Bed, clients: &Clients, before: Option<&v1::Task>) -> Result<v1::Task, tonic::Status> {
+        match before {
+            Some(task) => self.scenario.go_on(clients, task.id).await,
+            None => ask(self.scenario, bed, clients).await,
+        }
+    }
+
+    /// The task as asked for, when the request was kept although its answer may have been lost.
+    async fn known(&self, clients: &Clients, before: Option<&v1::Task>) -> Option<v1::Task> {
+        match before {
+            Some(before) => {
+                let task = clients.task(before.id).await;
+                (task.revision > before.revision).then_some(task)
+            }
+            None => {
+                let wanted = match self.scenario.operation {
+                    Operation::Stop => "Stop OB server",
+                    Operation::Start => "Start OB server",
+                    Operation::Restart => "Restart OB server",
+                };
+                clients.list().await.into_iter().find(|task| task.name == wanted)
+            }
+        }
+    }
+
+    /// Follows the task until it rests or the service is gone; a fault begins with its step.
+    async fn watch(
+        &self,
+        bed: &Bed,
+        clients: &Clients,
+        task: i64,
+        base: i64,
+    ) -> (Vec<v1::TaskEvent>, Result<(), tonic::Status>) {
+        let Trouble::Fault(fault) = &self.trouble else { return clients.events_until(task, base, |_| false).await };
+        let (mut seen, _) = clients.events_until(task, base, |event| begins(event, fault.step)).await;
+        fault.begin(&bed.sim);
+        let after = seen.last().map_or(base, |event| event.revision);
+        let (rest, ended) = clients.events_until(task, after, |_| false).await;
+        seen.extend(rest);
+        (seen, ended)
+    }
+
+    fn violations(&self, bed: &Bed, evidence: &Evidence, task: &v1::Task, tries: usize) -> Vec<String> {
+        let mut violations = evidence.broken();
+        let good = task.state() == self.scenario.good_end();
+        let refused = task.state() == v1::TaskState::Refused;
+        let fault = matches!(self.trouble, Trouble::Fault(_));
+        if !(good || fault && refused) {
+            violations.push(format!("the task ended {} after {tries} tries: {:?}", task.state().as_str_name(), task.error));
+        }
+        if !fault && tries > 0 {
+            violations.push("the task came to rest".to_owned());
+        }
+        let interfered = matches!(&self.trouble, Trouble::Fault(fault) if fault.interferes);
+        if !interfered {
+            match serves(&bed.sim) {
+                Ok(serves) if serves == self.scenario.serves_after(task.state()) => {}
+                Ok(serves) => violations.push(format!("{} and the server serves: {serves}", task.state().as_str_name())),
+                Err(words) => violations.push(format!("the server is in between: {words}")),
+            }
+        }
+        violations.into_iter().map(|violation| format!("{self}: {violation}")).collect()
+    }
+}
+
+async fn ask(scenario: Scenario, bed: &Bed, clients: &Clients) -> Result<v1::Task, tonic::Status> {
+    let cluster_id = bed.cluster_id(clients).await;
+    let ip = bed.sim.server(SERVER).unwrap().ip;
+    let servers = clients.list_servers(cluster_id).await;
+    let server_id = servers.into_iter().find(|server| server.ip == ip).unwrap().id;
+    scenario.ask(clients, cluster_id, server_id).await
+}
+

@@ -1,0 +1,114 @@
+//! The simulated cluster's faults, each beginning with one step.
+
+use std::fmt;
+use std::time::Duration;
+
+use obsteward::sim::{Fault, FaultKind, Signal, SimCluster};
+
+use crate::trouble::scenario::{SERVER, Scenario};
+
+/// A fault that begins when a step does.
+#[derive(Clone, Debug)]
+pub struct FaultCase {
+    pub step: &'static str,
+    pub what: What,
+    /// Whether somebody else changes the server, so that how it ends is not the task's alone.
+    pub interferes: bool,
+}
+
+#[derive(Clone, Debug)]
+pub enum What {
+    Fault(Fault),
+    /// The observer is ended by somebody.
+    Killed,
+    /// The root service moves.
+    FailOver,
+    /// Somebody runs this.
+    ThirdParty(&'static str),
+}
+
+impl fmt::Display for FaultCase {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.what {
+            What::Fault(fault) => write!(formatter, "{:?} on {:?} from {:?} on", fault.kind, fault.server, self.step),
+            other => write!(formatter, "{other:?} at {:?}", self.step),
+        }
+    }
+}
+
+impl FaultCase {
+    pub fn begin(&self, sim: &SimCluster) {
+        match &self.what {
+            What::Fault(fault) => drop(sim.inject(fault.clone())),
+            // It may not run just now.
+            What::Killed => drop(sim.kill_process(SERVER, Signal::KILL)),
+            What::FailOver => sim.fail_over(),
+            What::ThirdParty(verb) => {
+                sim.third_party(&format!("ALTER SYSTEM {verb} SERVER '{}'", sim.server(SERVER).unwrap().address()));
+            }
+        }
+    }
+
+    /// What a person would do before asking again.
+    pub async fn heal(&self, sim: &SimCluster) {
+        sim.clear_all();
+        // The cluster hears from every process that runs, and from no other.
+        let settled = sim.wait_until(Duration::from_secs(10), |cluster| cluster.servers.iter().all(|server| {
+            server.process.is_some() == (server.last_offline_time == 0)
+        }));
+        assert!(settled.await, "the cluster did not settle");
+    }
+}
+
+/// Every fault at every step of a scenario.
+pub fn of(scenario: Scenario) -> Vec<FaultCase> {
+    let ms = Duration::from_millis;
+    let _ = ms;
+    let on = |kind: FaultKind| Fault::on(kind, SERVER);
+    let any = |kind: FaultKind| Fault::from(kind);
+    let refused = |statement: &str, number: u16, text: &str| {
+        any(FaultKind::Refused { number, text: text.to_owned() }).for_statement(statement)
+    };
+    let stop = "ALTER SYSTEM STOP SERVER";
+    let start = "ALTER SYSTEM START SERVER";
+    let faults = [
+        any(FaultKind::CutBeforeMark),
+        any(FaultKind::CutAfterMark),
+        any(FaultKind::LateMark { delay_ms: 700 }),
+        any(FaultKind::TimeoutAfterMark),
+        any(FaultKind::LeaderWaitTimeout),
+        any(FaultKind::RootServiceFailover { number: Some(4638), marked: false }),
+        any(FaultKind::RootServiceFailover { number: None, marked: true }),
+        any(FaultKind::Hang).for_statement(stop),
+        any(FaultKind::Hang).for_statement(start),
+        any(FaultKind::Hang).for_statement("SELECT"),
+        any(FaultKind::Slow { delay_ms: 20 }).for_statement("SELECT"),
+        refused(stop, 4660, "cannot stop server or stop zone in multiple zones"),
+        refused(start, 4179, "The target server may encounter device failures. START SERVER is not allowed"),
+        refused("SELECT", 4012, "Timeout"),
+        on(FaultKind::IgnoreSigterm),
+        on(FaultKind::ExitSlowly { delay_ms: 400 }),
+        on(FaultKind::RestartAfterExit { delay_ms: 50 }),
+        on(FaultKind::DiesAtStart),
+        on(FaultKind::ClientLossUnnoticed),
+        Fault::on(FaultKind::RefuseConnections, 1),
+        Fault::on(FaultKind::LoginRefused, 1),
+        Fault::on(FaultKind::TenantNotInServer, 3),
+        Fault::on(FaultKind::ReplicaLagging { lag_ms: 60_000 }, 3),
+        on(FaultKind::LeaderSwitchStuck { tenant: None, ls: None }),
+    ];
+    let interferes = |fault: &Fault| matches!(fault.kind, FaultKind::RestartAfterExit { .. });
+    let mut cases = Vec::new();
+    for step in scenario.steps() {
+        cases.extend(faults.iter().map(|fault| FaultCase {
+            step,
+            interferes: interferes(fault),
+            what: What::Fault(fault.clone()),
+        }));
+        for what in [What::Killed, What::ThirdParty("START"), What::ThirdParty("STOP")] {
+            cases.push(FaultCase { step, what, interferes: true });
+        }
+        cases.push(FaultCase { step, what: What::FailOver, interferes: false });
+    }
+    cases
+}

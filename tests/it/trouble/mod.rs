@@ -1,0 +1,86 @@
+//! Trouble, tried systematically: a stop, a start and a restart, forward and undone, each on a simulated cluster of real
+//! processes and with the real binary, while one thing goes wrong:
+//!
+//! - every step is executed twice;
+//! - an effect is not sent, or its answer is lost, for each effect;
+//! - the process gets SIGKILL before and after each commit, and at each permit, and is started again;
+//! - each fault of the simulated cluster begins with each step, and ends when the task rests.
+//!
+//! After each case the promises of DESIGN section 1 are held against the log, the cluster's own record and what a watcher saw
+//! (`support::invariants`), and the server is looked at: stopped, serving, or as it was. `TROUBLE_SHARE=n` runs every nth case
+//! of the faults (1: all).
+
+mod case;
+mod faults;
+mod scenario;
+
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::Semaphore;
+
+use case::{Case, Trouble};
+use scenario::{COURSES, OPERATIONS, Scenario};
+
+/// Cases at a time: they wait more than they compute.
+const AT_A_TIME: usize = 6;
+/// Of the faults, every so manyth case is run unless more are asked for: all of them take longer than a merge may wait.
+const SHARE: usize = 6;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn every_case_keeps_the_promises() {
+    let mut cases = Vec::new();
+    let share = std::env::var("TROUBLE_SHARE").ok().and_then(|text| text.parse().ok()).unwrap_or(SHARE);
+    let only = std::env::var("TROUBLE_ONLY").unwrap_or_default();
+    let scenarios = OPERATIONS.iter().flat_map(|operation| COURSES.iter().map(|course| Scenario::new(*operation, *course)));
+    let scenarios: Vec<Scenario> = scenarios.filter(|scenario| scenario.to_string().contains(&only)).collect();
+    // A good run of each tells how many commits, permits and effects there are.
+    let good = run_all(scenarios.iter().map(|scenario| Case::new(*scenario, Trouble::None)).collect()).await;
+    let mut violations: Vec<String> = good.iter().flat_map(|outcome| outcome.violations.clone()).collect();
+    let mut count = good.len();
+    for outcome in &good {
+        let scenario = outcome.case.scenario;
+        cases.push(Case::new(scenario, Trouble::Twice));
+        for n in 1..=outcome.effects {
+            cases.push(Case::new(scenario, Trouble::LostBefore(n)));
+            cases.push(Case::new(scenario, Trouble::LostAfter(n)));
+            cases.push(Case::new(scenario, Trouble::KilledAtPermit(n)));
+        }
+        for n in 1..=outcome.commits {
+            cases.push(Case::new(scenario, Trouble::KilledBeforeCommit(n)));
+            cases.push(Case::new(scenario, Trouble::KilledAfterCommit(n)));
+        }
+        let all = faults::of(scenario);
+        cases.extend(all.into_iter().step_by(share).map(|fault| Case::new(scenario, Trouble::Fault(fault))));
+    }
+    let outcomes = run_all(cases).await;
+    count += outcomes.len();
+    violations.extend(outcomes.into_iter().flat_map(|outcome| outcome.violations));
+    println!("trouble: {count} cases run, {} violations found", violations.len());
+    assert!(violations.is_empty(), "{}", violations.join("\n"));
+}
+
+async fn run_all(cases: Vec<Case>) -> Vec<case::Outcome> {
+    let turns = Arc::new(Semaphore::new(AT_A_TIME));
+    let outcomes = Arc::new(Mutex::new(Vec::new()));
+    let mut running = tokio::task::JoinSet::new();
+    for case in cases {
+        let (turns, outcomes) = (Arc::clone(&turns), Arc::clone(&outcomes));
+        running.spawn(async move {
+            let _turn = turns.acquire().await.unwrap();
+            // A panic of the stage is a violation of this case, and the others run on.
+            let began = std::time::Instant::now();
+            let outcome = match tokio::spawn(case.clone().run()).await {
+                Ok(outcome) => outcome,
+                Err(error) => case.clone().broke_down(&error),
+            };
+            if std::env::var_os("TROUBLE_TIMES").is_some() {
+                println!("{:6.2} s  {}", began.elapsed().as_secs_f64(), outcome.case);
+            }
+            outcomes.lock().unwrap().push(outcome);
+        });
+    }
+    while let Some(ended) = running.join_next().await {
+        ended.unwrap();
+    }
+    Arc::try_unwrap(outcomes).unwrap().into_inner().unwrap()
+}

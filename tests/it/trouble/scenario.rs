@@ -1,0 +1,168 @@
+//! What is done on the stage: an operation, forward or undone; how the stage is set for it, what it should come to.
+
+use std::fmt;
+
+use obsteward::proto::v1;
+use obsteward::sim::SimCluster;
+use tonic::Status;
+
+use crate::support::Clients;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    Stop,
+    Start,
+    Restart,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Course {
+    Forward,
+    Back,
+}
+
+pub const OPERATIONS: [Operation; 3] = [Operation::Stop, Operation::Start, Operation::Restart];
+pub const COURSES: [Course; 2] = [Course::Forward, Course::Back];
+
+/// The simulated server that all is about.
+pub const SERVER: i64 = 2;
+/// The last step of each graph: a task that fails there has done everything else.
+pub const LAST_STEP: &str = "Update OB cluster status";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scenario {
+    pub operation: Operation,
+    pub course: Course,
+}
+
+impl fmt::Display for Scenario {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let course = match self.course {
+            Course::Forward => "forward",
+            Course::Back => "undone",
+        };
+        write!(formatter, "{:?} {course}", self.operation)
+    }
+}
+
+impl Scenario {
+    pub const fn new(operation: Operation, course: Course) -> Self {
+        Self { operation, course }
+    }
+
+    /// Names of the steps in the order in which this scenario runs them.
+    pub fn steps(self) -> Vec<&'static str> {
+        const STOP: [&str; 8] = [
+            "Prepare stop observer",
+            "Stop server",
+            "Stop observer process",
+            "Wait observer stop",
+            "Update observer status",
+            "Update zone status",
+            "Sync cluster info",
+            LAST_STEP,
+        ];
+        const START: [&str; 9] = [
+            "Prepare start observer",
+            "Start observer process",
+            "Wait observer active",
+            "Start ocp agent service",
+            "Start server",
+            "Update observer status",
+            "Update zone status",
+            "Sync cluster info",
+            LAST_STEP,
+        ];
+        const RESTART: [&str; 11] = [
+            "Prepare restart observer",
+            "Stop server",
+            "Stop observer process",
+            "Start observer process",
+            "Wait observer active",
+            "Start ocp agent service",
+            "Start server",
+            "Update observer status",
+            "Update zone status",
+            "Sync cluster info",
+            LAST_STEP,
+        ];
+        let mut steps = match self.operation {
+            Operation::Stop => STOP.to_vec(),
+            Operation::Start => START.to_vec(),
+            Operation::Restart => RESTART.to_vec(),
+        };
+        if self.course == Course::Back {
+            steps.reverse();
+        }
+        steps
+    }
+
+    /// Asks for the operation itself.
+    pub async fn ask(self, clients: &Clients, cluster_id: i64, server_id: i64) -> Result<v1::Task, Status> {
+        let mut servers = clients.servers.clone();
+        let task = match self.operation {
+            Operation::Stop => {
+                let request = v1::StopServerRequest { cluster_id, server_id, ..Default::default() };
+                servers.stop_server(request).await?.into_inner().task
+            }
+            Operation::Start => {
+                let request = v1::StartServerRequest { cluster_id, server_id, ..Default::default() };
+                servers.start_server(request).await?.into_inner().task
+            }
+            Operation::Restart => {
+                let request = v1::RestartServerRequest { cluster_id, server_id, ..Default::default() };
+                servers.restart_server(request).await?.into_inner().task
+            }
+        };
+        Ok(task.unwrap())
+    }
+
+    /// Goes on with a task at rest.
+    pub async fn go_on(self, clients: &Clients, task_id: i64) -> Result<v1::Task, Status> {
+        let mut tasks = clients.tasks.clone();
+        let task = match self.course {
+            Course::Forward => {
+                let request = v1::RetryTaskRequest { task_id, ..Default::default() };
+                tasks.retry_task(request).await?.into_inner().task
+            }
+            Course::Back => {
+                let request = v1::RollbackTaskRequest { task_id, ..Default::default() };
+                tasks.rollback_task(request).await?.into_inner().task
+            }
+        };
+        Ok(task.unwrap())
+    }
+
+    /// The state in which a task that met no lasting trouble is closed.
+    pub const fn good_end(self) -> v1::TaskState {
+        match self.course {
+            Course::Forward => v1::TaskState::Successful,
+            Course::Back => v1::TaskState::RolledBack,
+        }
+    }
+
+    /// Whether the server serves at the end, by the state in which the task is closed; the server served or was stopped
+    /// before, by the operation.
+    pub const fn serves_after(self, state: v1::TaskState) -> bool {
+        let done = matches!(state, v1::TaskState::Successful);
+        match self.operation {
+            Operation::Stop => !done,
+            Operation::Start => done,
+            Operation::Restart => true,
+        }
+    }
+}
+
+/// Whether the server serves as the cluster itself sees it, in words when it is neither here nor there.
+pub fn serves(sim: &SimCluster) -> Result<bool, String> {
+    let pid = sim.server(SERVER).unwrap().pid;
+    let (marked, in_service) = sim.look(|cluster| {
+        let server = cluster.server(SERVER).unwrap();
+        (server.stop_time != 0, server.start_service_time != 0)
+    });
+    match (pid, marked, in_service) {
+        (Some(_), false, true) => Ok(true),
+        (None, true, _) => Ok(false),
+        other => Err(format!("pid, marked, in service: {other:?}")),
+    }
+}
