@@ -27,7 +27,7 @@ pub(super) fn at_permit() {
         use std::sync::atomic::AtomicU64;
         static PERMITS: AtomicU64 = AtomicU64::new(0);
         if asked::nth("OBSTEWARD_CRASH_AT_PERMIT", &PERMITS) {
-            std::process::abort();
+            crate::store::death::die();
         }
     }
 }

@@ -121,6 +121,29 @@ impl Assessment {
     }
 }
 
+/// What is known of the freeze that a stop would begin with. It blocks nothing: the stop finds out what comes of it.
+pub async fn freeze_outlook(deps: &Deps, target: &Target) -> AssessedCheck {
+    let addr = target.server.addr;
+    let read = async { super::ways::reader(deps, target).await?.checkpoints(&addr).await };
+    match super::ways::within(deps.pace.reading, read).await {
+        Ok(replicas) if replicas.is_empty() => {
+            check("FREEZE", Verdict::Info, format!("{addr} has no log stream that could be frozen"), "")
+        }
+        Ok(replicas) => {
+            let (count, seconds) = (replicas.len(), deps.pace.freeze.as_secs());
+            let evidence = format!(
+                "MINOR FREEZE would write out {count} log streams of {addr} before its process is ended, in at most {seconds} s"
+            );
+            check("FREEZE", Verdict::Info, evidence, "")
+        }
+        Err(error) => {
+            let evidence = format!("the checkpoints by which a freeze is verified cannot be read: {}", error.message);
+            let remedy = "stop it without a freeze, or with force, which goes on when the freeze fails";
+            check("FREEZE", Verdict::Warn, evidence, remedy)
+        }
+    }
+}
+
 /// Applies every rule of a stop or a restart.
 pub fn assess(
     survey: &Survey,

@@ -12,7 +12,7 @@ use crate::domain::precheck::{self, Surroundings};
 use crate::domain::refusal::Refusal;
 use crate::domain::status::StopType;
 use crate::inventory::Target;
-use crate::operations::assess::{assess, survey};
+use crate::operations::assess::{assess, freeze_outlook, survey};
 
 /// What a plan may take beyond its reading of the cluster: the look at the host.
 const PLAN_BEYOND_READING: Duration = Duration::from_secs(5);
@@ -29,7 +29,10 @@ impl Service {
         })?;
         let consent = Consent { force: asked.force, accepted: asked.accepted_risks.clone() };
         let surroundings = Surroundings { now: self.deps.clock.now(), store_endpoints: Vec::new() };
-        let assessment = assess(&survey, &target, request(asked.stop_type), &consent, &surroundings);
+        let mut assessment = assess(&survey, &target, request(asked.stop_type), &consent, &surroundings);
+        if asked.freeze_before_stop {
+            assessment.checks.push(freeze_outlook(&self.deps, &target).await);
+        }
         let free = self.cluster_free(&target).await?;
         Ok(StopPlanView {
             cluster: asked.cluster,
@@ -79,7 +82,7 @@ impl Service {
                     "task {holder} ({} on {}, by {}) is {state} and holds the cluster",
                     spec.graph.operation.name, spec.server.addr, spec.creator
                 );
-                let remedy = if freeing(&task).is_empty() { "wait for its end" } else { "retry it or give it up" };
+                let remedy = if freeing(&task).is_empty() { "wait for its end" } else { "retry it, roll it back or give it up" };
                 (Verdict::Block, evidence, remedy.to_owned())
             }
         };

@@ -20,6 +20,8 @@
 //! `clock` and `proto`; it knows no engine.
 
 pub mod access;
+#[cfg(debug_assertions)]
+pub(crate) mod death;
 pub mod encode;
 pub mod inventory;
 pub mod key_source;

@@ -1,4 +1,4 @@
-//! One of the two places at which a test can end the process (the other is where the engine issues a permit): around the
+//! One of the two places at which a test can end the process (the other is `engine::failpoints`): around the
 //! commit of the Nth submitted write. Compiled under `debug_assertions` only.
 
 #[cfg(debug_assertions)]
@@ -29,7 +29,7 @@ impl CrashPoint {
 
     fn abort_when_reached(&self, point: Option<u64>, submits: u64) {
         if point.is_some_and(|point| point > self.seen - submits && point <= self.seen) {
-            std::process::abort();
+            crate::store::death::die();
         }
     }
 }
