@@ -1,5 +1,5 @@
-//! What is known of an observer's process on its host, and how an attempt to end it went. Plain data, spoken by `agent`,
-//! `host` and everything above.
+//! What is known of an observer's process on its host, and how an attempt to end or start it went. Plain data, spoken by
+//! `agent`, `host` and everything above.
 
 use std::fmt;
 
@@ -179,6 +179,46 @@ pub enum StopResult {
         message: String,
     },
     /// It may have been signalled, or was and had not ended yet. Resolved by looking.
+    Unknown {
+        /// In words.
+        message: String,
+    },
+}
+
+/// What is known of an attempt to start an observer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StartResult {
+    /// It was started and runs.
+    Started {
+        /// The process.
+        identity: ObserverIdentity,
+        /// Whether it listens on its RPC address; one that does not yet is no failure.
+        listens: bool,
+        /// In words.
+        evidence: String,
+    },
+    /// It ran before; nothing was started.
+    AlreadyRunning {
+        /// The process.
+        identity: ObserverIdentity,
+        /// In words.
+        evidence: String,
+    },
+    /// It was started and is gone.
+    Died {
+        /// In words.
+        evidence: String,
+        /// The last lines that it wrote.
+        last_log_lines: Vec<String>,
+    },
+    /// Nothing was started.
+    Refused {
+        /// Reason in upper snake case, for example `HOME_UNKNOWN`.
+        code: String,
+        /// In words, with what to do.
+        message: String,
+    },
+    /// It may have been started. Resolved by looking.
     Unknown {
         /// In words.
         message: String,

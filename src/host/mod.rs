@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use thiserror::Error;
 
 use crate::domain::effect::Permit;
-use crate::domain::host::{CallerFence, Found, ObserverIdentity, ObserverTarget, StopResult, Ticket};
+use crate::domain::host::{CallerFence, Found, ObserverIdentity, ObserverTarget, StartResult, StopResult, Ticket};
 
 pub use hosts::AgentHosts;
 
@@ -74,6 +74,10 @@ pub trait Host: Send + Sync {
         store_id: &str,
         grace: Duration,
     ) -> StopResult;
+
+    /// Starts an observer that does not run, where and as it ran before, and watches it for `wait` (whole milliseconds, at
+    /// most ten minutes) until it listens. Cluster, fence and token are the permit's.
+    async fn start(&self, permit: Permit, target: &ObserverTarget, store_id: &str, wait: Duration) -> StartResult;
 }
 
 /// All hosts.
@@ -82,7 +86,7 @@ pub trait Hosts: Send + Sync {
     fn host(&self, address: &HostAddress) -> Arc<dyn Host>;
 }
 
-/// The caller of a stop, from its permit.
+/// The caller of a stop or start, from its permit.
 fn caller(permit: &Permit, store_id: &str) -> CallerFence {
     CallerFence { store_id: store_id.to_owned(), cluster: permit.cluster().clone(), fence: permit.fence() }
 }
