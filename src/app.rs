@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::Directory;
 use crate::access::bootstrap::{BootstrapError, bootstrap, has_administrator};
-use crate::agent::{Agent, AgentConfig};
+use crate::agent::{Agent, AgentConfig, Launcher};
 use crate::api::auth::Gatekeeper;
 use crate::api::rest::{Moments, Rest};
 use crate::api::{grpc, rest};
@@ -200,6 +200,8 @@ impl App {
             Some(directory) => {
                 let mut settings = AgentConfig::new(directory);
                 settings.safe_units.clone_from(&config.local_agent.safe_units);
+                settings.homes.clone_from(&config.local_agent.homes);
+                settings.launcher = config.local_agent.launcher.clone().map_or(settings.launcher, Launcher::obsteward);
                 settings.one_end_per = Duration::from_secs(config.local_agent.one_end_per_seconds);
                 Some(Agent::new(settings).map_err(|error| AppError::Agent(error.to_string()))?)
             }

@@ -328,13 +328,24 @@ pub struct LocalAgentConfig {
     pub state_directory: Option<PathBuf>,
     /// Supervisors whose watch over an observer is harmless.
     pub safe_units: Vec<String>,
+    /// Homes of observers that it may start although it has not seen them run.
+    pub homes: Vec<PathBuf>,
     /// It ends at most one observer of a cluster in so many seconds.
     pub one_end_per_seconds: u64,
+    /// The `obsteward` that starts observers; this program itself, unless a program that is none embeds the service.
+    #[serde(skip)]
+    pub launcher: Option<PathBuf>,
 }
 
 impl Default for LocalAgentConfig {
     fn default() -> Self {
-        Self { state_directory: None, safe_units: Vec::new(), one_end_per_seconds: 60 }
+        Self {
+            state_directory: None,
+            safe_units: Vec::new(),
+            homes: Vec::new(),
+            one_end_per_seconds: 60,
+            launcher: None,
+        }
     }
 }
 

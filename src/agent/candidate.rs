@@ -14,10 +14,12 @@ use crate::domain::host::{ObserverIdentity, ObserverTarget};
 
 /// File name of the observer's executable, and name of its main thread.
 const OBSERVER: &str = "observer";
+/// Where its executable stands, below its home.
+pub const PROGRAM: &str = "bin/observer";
 /// Where an observer keeps its configuration, below its home.
-const CONFIGURATION: &str = "etc/observer.config.bin";
+pub const CONFIGURATION: &str = "etc/observer.config.bin";
 /// More than any configuration has.
-const CONFIGURATION_LIMIT: u64 = 4 << 20;
+pub const CONFIGURATION_LIMIT: u64 = 4 << 20;
 
 /// A reason not to be sure.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +64,8 @@ pub enum Verdict {
         doubt: Doubt,
         /// Whether its executable is an observer.
         is_observer: bool,
+        /// Whether nothing that it says of itself speaks against being the wanted one.
+        may_be_wanted: bool,
     },
     /// Provably something else, although it looked like one.
     Other {
@@ -77,8 +81,8 @@ pub struct Candidate {
     pub pid: u32,
     /// What it is.
     pub verdict: Verdict,
-    /// Its home, when it could be read.
-    pub home: Option<String>,
+    /// Its identity, when it could be read.
+    pub identity: Option<ObserverIdentity>,
     /// Key of its network namespace.
     pub network: (u64, u64),
     /// Its sockets that serve the wanted RPC address.
@@ -151,7 +155,7 @@ impl Process<'_> {
         let (proc, pid) = (self.proc, self.pid);
         let executable = proc.executable(pid)?;
         let is_observer = executable.path.file_name().is_some_and(|name| name == OBSERVER)
-            || proc.inode_below_home(pid, "bin/observer").is_some_and(|inode| inode == executable.inode);
+            || proc.inode_below_home(pid, PROGRAM).is_some_and(|inode| inode == executable.inode);
         let sockets = if is_observer || !self.wanted.is_empty() { proc.socket_inodes(pid)? } else { Vec::new() };
         let holds: Vec<Listener> =
             self.wanted.iter().filter(|listener| sockets.contains(&listener.inode)).copied().collect();
@@ -210,7 +214,7 @@ impl Process<'_> {
             verdict,
             network: self.network,
             sockets: holds.iter().map(|listener| listener.inode).collect(),
-            home: Some(facts.identity.home),
+            identity: Some(facts.identity),
             words,
         }
     }
@@ -221,7 +225,8 @@ impl Process<'_> {
         let same_cluster = declared.cluster.equals(&target.cluster_name);
         let other_cluster = declared.is_of_another_cluster(target);
         let other_address = declared.is_at_another_address(target);
-        let doubtful = |doubt| Verdict::Doubtful { doubt, is_observer };
+        let may_be_wanted = is_observer && !other_cluster && !other_address;
+        let doubtful = |doubt| Verdict::Doubtful { doubt, is_observer, may_be_wanted };
         if holds.is_empty() {
             return if other_cluster || other_address || *elsewhere {
                 Verdict::Other { is_observer }
@@ -276,8 +281,8 @@ impl Process<'_> {
         }
         let words = format!("pid {pid}, called {}", self.stat.command);
         let doubt = Doubt::weak(format!("an observer of which too little can be read ({error})"));
-        let verdict = Verdict::Doubtful { doubt, is_observer };
-        Ok(Some(Candidate { pid, verdict, home: None, network: self.network, sockets: Vec::new(), words }))
+        let verdict = Verdict::Doubtful { doubt, is_observer, may_be_wanted: true };
+        Ok(Some(Candidate { pid, verdict, identity: None, network: self.network, sockets: Vec::new(), words }))
     }
 }
 

@@ -15,7 +15,9 @@ use tokio_util::sync::CancellationToken;
 use crate::agent::clients::Clients;
 use crate::agent::files::FileError;
 use crate::agent::grpc::{self, BOUNDS, ServeError};
-use crate::agent::service::{Agent, AgentConfig};
+use crate::agent::launcher;
+use crate::agent::service::Agent;
+use crate::agent::settings::AgentConfig;
 use crate::agent::trust;
 use crate::net::certificate::InvalidCertificateName;
 use crate::net::connections::Connections;
@@ -63,6 +65,10 @@ pub struct AgentArgs {
     /// An address that leads to this host although none of its interfaces has it (NAT, service IP); may be repeated.
     #[arg(long = "address", value_name = "IP")]
     pub addresses: Vec<IpAddr>,
+    /// The home of an observer that may be started although this agent has not seen it run; may be repeated. It counts when
+    /// its etc/observer.config.bin says that it is the wanted observer's.
+    #[arg(long = "home", value_name = "DIR")]
+    pub homes: Vec<PathBuf>,
     /// At most one observer of a cluster is ended in so many seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub one_end_per: u64,
@@ -82,6 +88,9 @@ pub enum AgentCommand {
         /// Id of the store, as the refusal names it.
         store_id: String,
     },
+    /// Becomes an observer, as an agent orders on standard input.
+    #[command(name = launcher::SUBCOMMAND, hide = true)]
+    Launch,
 }
 
 /// Why `obsteward agent` ended badly.
@@ -124,6 +133,7 @@ pub async fn run(args: AgentArgs) -> Result<(), AgentError> {
             say(&format!("store {store_id} may take over the clusters on this host"));
             Ok(())
         }
+        Some(AgentCommand::Launch) => launcher::obey(),
         None => serve(args).await,
     }
 }
@@ -133,6 +143,7 @@ async fn serve(args: AgentArgs) -> Result<(), AgentError> {
     let agent = Agent::new(AgentConfig {
         safe_units: args.safe_units,
         addresses: args.addresses,
+        homes: args.homes,
         one_end_per: Duration::from_secs(args.one_end_per),
         ..AgentConfig::new(args.state_directory)
     })?;

@@ -1,6 +1,7 @@
 //! What an observer says of itself in its arguments and in `etc/observer.config.bin`. Pure text work; nobody is believed
 //! on these words alone.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use crate::domain::host::ObserverTarget;
@@ -61,25 +62,25 @@ pub struct Declared {
 impl Declared {
     /// Adds what the arguments say (the program's name first).
     pub fn hear_arguments(&mut self, arguments: &[String]) {
-        let mut rest = arguments.iter().skip(1);
-        while let Some(argument) = rest.next() {
-            if matches!(argument.as_str(), "-N" | "--nodaemon") {
-                self.foreground = true;
-                continue;
-            }
-            let Some((option, inline)) = split_option(argument) else { continue };
-            let mut value = || inline.map(str::to_owned).or_else(|| rest.next().cloned());
-            match option {
-                "-n" | "--appname" => value().into_iter().for_each(|value| self.cluster.say(value)),
-                "-c" | "--cluster_id" => parsed(value()).into_iter().for_each(|value| self.cluster_id.say(value)),
-                "-P" | "--rpc_port" => parsed(value()).into_iter().for_each(|value| self.rpc_port.say(value)),
-                "-I" | "--local_ip" => parsed(value()).into_iter().for_each(|value| self.local_ip.say(value)),
-                // Takes a value that could look like an option of ours.
-                "-o" | "--optstr" | "-r" | "--rs_list" | "-d" | "--data_dir" | "-z" | "--zone" | "-p"
-                | "--mysql_port" | "-i" | "--devname" | "-l" | "--log_level" => drop(value()),
-                _ => {}
+        for said in said(arguments) {
+            match said {
+                Said::Cluster(name) => self.cluster.say(name),
+                Said::ClusterId(id) => self.cluster_id.say(id),
+                Said::RpcPort(port) => self.rpc_port.say(port),
+                Said::LocalIp(ip) => self.local_ip.say(ip),
+                Said::Foreground => self.foreground = true,
+                Said::SqlPort(_) => {}
             }
         }
+    }
+
+    /// Whether it says that it is the target: the cluster's name and the port of it, and nothing else of id and address.
+    pub fn is_exactly(&self, target: &ObserverTarget) -> bool {
+        let or_unsaid = |equal: bool, unsaid: bool| equal || unsaid;
+        self.cluster.equals(&target.cluster_name)
+            && self.rpc_port.equals(&target.address.rpc_port())
+            && or_unsaid(self.cluster_id.equals(&target.ob_cluster_id), self.cluster_id == Fact::Unsaid)
+            && or_unsaid(self.local_ip.equals(&target.address.ip()), self.local_ip == Fact::Unsaid)
     }
 
     /// Whether it says that it belongs to another cluster.
@@ -104,6 +105,66 @@ impl Declared {
         values(bytes, "rpc_port").filter_map(|value| value.parse().ok()).for_each(|value| self.rpc_port.say(value));
         values(bytes, "local_ip").filter_map(|value| value.parse().ok()).for_each(|value| self.local_ip.say(value));
     }
+}
+
+impl<T: fmt::Display> fmt::Display for Fact<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unsaid => formatter.write_str("unsaid"),
+            Self::Is(value) => write!(formatter, "{value}"),
+            Self::Contradicts => formatter.write_str("said twice in different ways"),
+        }
+    }
+}
+
+impl fmt::Display for Declared {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { cluster, cluster_id, rpc_port, local_ip, .. } = self;
+        write!(formatter, "cluster {cluster}, cluster_id {cluster_id}, rpc_port {rpc_port}, local_ip {local_ip}")
+    }
+}
+
+/// What an argument says of the observer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// `-n`.
+    Cluster(String),
+    /// `-c`.
+    ClusterId(i64),
+    /// `-P`.
+    RpcPort(u16),
+    /// `-p`.
+    SqlPort(u16),
+    /// `-I`.
+    LocalIp(IpAddr),
+    /// `-N`.
+    Foreground,
+}
+
+/// What arguments say (the program's name first), in their order; of two values for one thing the observer takes the last.
+pub fn said(arguments: &[String]) -> Vec<Said> {
+    let mut all = Vec::new();
+    let mut rest = arguments.iter().skip(1);
+    while let Some(argument) = rest.next() {
+        if matches!(argument.as_str(), "-N" | "--nodaemon") {
+            all.push(Said::Foreground);
+            continue;
+        }
+        let Some((option, inline)) = split_option(argument) else { continue };
+        let mut value = || inline.map(str::to_owned).or_else(|| rest.next().cloned());
+        match option {
+            "-n" | "--appname" => all.extend(value().map(Said::Cluster)),
+            "-c" | "--cluster_id" => all.extend(parsed(value()).map(Said::ClusterId)),
+            "-P" | "--rpc_port" => all.extend(parsed(value()).map(Said::RpcPort)),
+            "-p" | "--mysql_port" => all.extend(parsed(value()).map(Said::SqlPort)),
+            "-I" | "--local_ip" => all.extend(parsed(value()).map(Said::LocalIp)),
+            // Takes a value that could look like an option of ours.
+            "-o" | "--optstr" | "-r" | "--rs_list" | "-d" | "--data_dir" | "-z" | "--zone" | "-i" | "--devname"
+            | "-l" | "--log_level" => drop(value()),
+            _ => {}
+        }
+    }
+    all
 }
 
 fn parsed<T: std::str::FromStr>(value: Option<String>) -> Option<T> {
@@ -190,6 +251,29 @@ mod tests {
                 foreground: true,
             }
         );
+    }
+
+    #[test]
+    fn exactly_the_target_needs_name_and_port_and_no_contradiction() {
+        let target = ObserverTarget {
+            address: "127.0.1.1:2882".parse().unwrap(),
+            sql_port: 2881,
+            cluster_name: "demo".to_owned(),
+            ob_cluster_id: 7,
+        };
+        let says = |configuration: &str| {
+            let mut declared = Declared::default();
+            declared.hear_configuration(configuration.as_bytes());
+            declared.is_exactly(&target)
+        };
+        let good = "cluster=demo\nrpc_port=2882\n";
+        assert!(says(good) && says(&format!("{good}cluster_id=7\nlocal_ip=127.0.1.1\n")));
+        for more in
+            ["cluster=demo2", "cluster_id=8", "local_ip=127.0.1.2", "rpc_port=3882", "cluster_id=7\ncluster_id=8"]
+        {
+            assert!(!says(&format!("{good}{more}\n")), "{more}");
+        }
+        assert!(!says("cluster=demo\n") && !says("rpc_port=2882\n"), "unsaid is not said");
     }
 
     #[test]

@@ -69,6 +69,15 @@ impl HostAgentService for HostAgent {
         let stopped = self.0.stop(request).await.map_err(status)?;
         Ok(Response::new(wire::stopped_message(stopped)))
     }
+
+    async fn start_observer(
+        &self,
+        request: Request<pb::StartObserverRequest>,
+    ) -> Result<Response<pb::StartObserverResponse>, Status> {
+        let request = wire::start_request(request.into_inner()).map_err(status)?;
+        let started = self.0.start(request).await.map_err(status)?;
+        Ok(Response::new(wire::started_message(started)))
+    }
 }
 
 /// Serves everybody who reaches a listener, in plaintext, as [`serve_clients`] does.
@@ -151,6 +160,13 @@ fn status(refusal: Refusal) -> Status {
         | Refusal::IdentityChanged { .. }
         | Refusal::Ambiguous { .. }
         | Refusal::Supervised { .. }
+        | Refusal::StartedBySupervisor { .. }
+        | Refusal::PortTaken { .. }
+        | Refusal::HomeUnknown { .. }
+        | Refusal::HomeAmbiguous { .. }
+        | Refusal::HomeMismatch { .. }
+        | Refusal::ProgramMissing { .. }
+        | Refusal::LaunchFailed { .. }
         | Refusal::Recorded { .. } => Code::FailedPrecondition,
     };
     let mut details = ErrorDetails::new();

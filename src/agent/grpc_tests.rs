@@ -68,6 +68,39 @@ async fn find_arm_stop_and_refusals() {
 }
 
 #[tokio::test]
+async fn start_and_its_refusals() {
+    let (_directory, agent) = agent();
+    let mut observer = RealObserver::start(AtSigterm::Ends);
+    let identity = observer.found(&agent).await;
+    let (_, channel) = serving(agent).await;
+    let mut client = HostAgentServiceClient::new(channel);
+    let start = |token: &str, target: pb::ObserverTarget| pb::StartObserverRequest {
+        target: Some(target),
+        token: token.to_owned(),
+        fence: Some(wire::fence_message(&observer.fence(5))),
+        wait_millis: 10_000,
+    };
+    let target = wire::target_message(&observer.target);
+    let (first, second) = (start("1", target.clone()), start("2", target.clone()));
+    let unknown = start("3", pb::ObserverTarget { svr_ip: "127.0.0.1".to_owned(), ..target.clone() });
+    let bad = pb::StartObserverRequest { wait_millis: -1, ..start("4", target) };
+    let running = client.start_observer(first).await.unwrap().into_inner();
+    assert_eq!(running.outcome(), pb::StartOutcome::AlreadyRunning, "{running:?}");
+    assert_eq!(running.identity, Some(wire::identity_message(&identity)));
+
+    observer.replace_by_script("echo no disk left >&2; exit 1");
+    let died = client.start_observer(second).await.unwrap().into_inner();
+    assert_eq!(died.outcome(), pb::StartOutcome::Died, "{died:?}");
+    assert_eq!((died.identity, died.last_log_lines), (None, vec!["no disk left".to_owned()]));
+
+    let status = client.start_observer(unknown).await.unwrap_err();
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::FailedPrecondition, "HOME_UNKNOWN"));
+    let status = client.start_observer(bad).await.unwrap_err();
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::InvalidArgument, "INVALID_FIELD"));
+    assert!(status.message().contains("wait_millis is -1"), "{status:?}");
+}
+
+#[tokio::test]
 async fn every_field_is_checked() {
     let (_directory, agent) = agent();
     let (_, channel) = serving(agent).await;

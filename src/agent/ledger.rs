@@ -1,11 +1,12 @@
 //! What the agent must not forget, on disk before it acts:
 //! - the highest fence per store and cluster, and which store operates a cluster;
-//! - every StopObserver call by its token before it acts, and its answer after;
+//! - every StopObserver and StartObserver call by its token before it acts, and its answer after;
 //! - when observers of a cluster were ended, for the limit of one per minute.
 //!
 //! One small file, replaced whole. What is in memory is never ahead of the disk.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,7 +18,7 @@ use crate::agent::files::{self, FileError};
 use crate::agent::refusal::Refusal;
 use crate::agent::trust::Trusted;
 use crate::clock::{Clock, Timestamp};
-use crate::domain::host::CallerFence;
+use crate::domain::host::{CallerFence, ObserverIdentity};
 use crate::domain::ids::Fence;
 
 const FILE: &str = "ledger.json";
@@ -39,8 +40,58 @@ pub enum Answer {
     AlreadyGone { evidence: String },
     /// Signalled, and still there at the end of the wait.
     StillThere { evidence: String },
-    /// Nothing was signalled.
+    /// Nothing was signalled or started.
     Refused { reason: String, message: String },
+    /// Was started, and runs.
+    Started {
+        #[serde(with = "IdentityRecord")]
+        identity: ObserverIdentity,
+        listens: bool,
+        evidence: String,
+    },
+    /// Ran before, nothing was started.
+    AlreadyRunning {
+        #[serde(with = "IdentityRecord")]
+        identity: ObserverIdentity,
+        evidence: String,
+    },
+    /// Was started, and is gone.
+    Died { evidence: String, last_log_lines: Vec<String> },
+    /// Was started, and neither the observer nor its end could be found.
+    Unclear { evidence: String },
+}
+
+impl fmt::Display for Answer {
+    /// For our log, without what the observer wrote into its own.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (answer, words) = match self {
+            Self::Terminated { evidence } => ("terminated", evidence),
+            Self::Killed { evidence } => ("killed", evidence),
+            Self::AlreadyGone { evidence } => ("already gone", evidence),
+            Self::StillThere { evidence } => ("still there", evidence),
+            Self::Refused { reason, message } => (reason.as_str(), message),
+            Self::Started { evidence, .. } => ("started", evidence),
+            Self::AlreadyRunning { evidence, .. } => ("already running", evidence),
+            Self::Died { evidence, .. } => ("died", evidence),
+            Self::Unclear { evidence } => ("unclear", evidence),
+        };
+        write!(formatter, "{answer}: {words}")
+    }
+}
+
+/// How an identity is written.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "ObserverIdentity")]
+struct IdentityRecord {
+    boot_id: String,
+    pid: u32,
+    start_ticks: u64,
+    executable: String,
+    executable_inode: String,
+    home: String,
+    uid: u32,
+    network_namespace: String,
+    cluster_name: String,
 }
 
 /// What is recorded of a call.
@@ -63,7 +114,14 @@ pub struct NewCall<'a> {
     pub token: &'a str,
     /// What it wants, so that another call of the same name is noticed.
     pub wants: &'a str,
-    /// The process that it would end: a second attempt at the same one does not count twice.
+    /// The end of a process that it will be.
+    pub end: Option<NewEnd<'a>>,
+}
+
+/// An end that is about to be.
+#[derive(Clone, Copy, Debug)]
+pub struct NewEnd<'a> {
+    /// Which process: a second attempt at the same one does not count twice.
     pub process: &'a str,
     /// One end per cluster in this time.
     pub one_end_per: Duration,
@@ -144,21 +202,21 @@ impl Ledger {
         Ok(call.answer.clone().map_or(Recorded::WithoutAnswer, Recorded::Answered))
     }
 
-    /// Records that a new call is about to act: fence, token and the end that it will be. On return it is on disk.
+    /// Records that a new call is about to act: fence, token and, if it will be one, the end. On return it is on disk.
     pub fn begin(&self, call: &NewCall<'_>) -> Result<(), Refusal> {
         let now = self.clock.now();
         let mut state = self.lock();
         let mut next = state.clone();
         self.admit_into(&mut next, call.fence)?;
         let key = call.fence.cluster.as_str();
-        if let Some(cluster) = next.clusters.get_mut(key) {
-            let wait = cluster.ends.iter().filter(|end| end.process != call.process);
-            if let Some(retry_after) = wait.filter_map(|end| rest(end, now, call.one_end_per)).max() {
-                return Err(Refusal::TooManyEnds { cluster: key.to_owned(), period: call.one_end_per, retry_after });
+        if let (Some(cluster), Some(NewEnd { process, one_end_per: period })) = (next.clusters.get_mut(key), call.end) {
+            let wait = cluster.ends.iter().filter(|end| end.process != process);
+            if let Some(retry_after) = wait.filter_map(|end| rest(end, now, period)).max() {
+                return Err(Refusal::TooManyEnds { cluster: key.to_owned(), period, retry_after });
             }
             cluster.ends.push(End {
                 at_micros: now.as_micros(),
-                process: call.process.to_owned(),
+                process: process.to_owned(),
                 token: call.token.to_owned(),
             });
             let surplus = cluster.ends.len().saturating_sub(ENDS_KEPT);
@@ -185,7 +243,12 @@ impl Ledger {
     pub fn answer(&self, fence: &CallerFence, token: &str, answer: Answer) -> Result<(), Refusal> {
         let signalled = match &answer {
             Answer::Terminated { .. } | Answer::Killed { .. } | Answer::StillThere { .. } => true,
-            Answer::AlreadyGone { .. } | Answer::Refused { .. } => false,
+            Answer::AlreadyGone { .. }
+            | Answer::Refused { .. }
+            | Answer::Started { .. }
+            | Answer::AlreadyRunning { .. }
+            | Answer::Died { .. }
+            | Answer::Unclear { .. } => false,
         };
         let mut state = self.lock();
         let mut next = state.clone();

@@ -12,7 +12,7 @@ fn open(directory: &Path, clock: &Clock) -> Ledger {
 }
 
 fn call<'a>(fence: &'a CallerFence, token: &'a str, process: &'a str) -> NewCall<'a> {
-    NewCall { fence, token, wants: process, process, one_end_per: MINUTE }
+    NewCall { fence, token, wants: process, end: Some(NewEnd { process, one_end_per: MINUTE }) }
 }
 
 fn terminated() -> Answer {
@@ -104,4 +104,47 @@ fn one_agent_per_directory_and_a_damaged_record_is_not_overwritten() {
     drop(ledger);
     std::fs::write(directory.path().join(FILE), "{\"clu").unwrap();
     assert!(matches!(Ledger::open(directory.path(), Clock::system()), Err(FileError::Damaged { .. })));
+}
+
+#[test]
+fn a_start_counts_as_no_end_and_its_answer_is_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let clock = Clock::system();
+    let fence = fake_proc::fence(1);
+    let ledger = open(directory.path(), &clock);
+    let start = |token| NewCall { fence: &fence, token, wants: "start", end: None };
+    ledger.begin(&start("1")).unwrap();
+    ledger.begin(&start("2")).unwrap();
+    ledger.begin(&call(&fence, "3", "p")).unwrap();
+    ledger.begin(&start("4")).unwrap();
+    let answers = [
+        ("1", Answer::Started { identity: fake_proc::identity(), listens: true, evidence: "it runs".into() }),
+        ("2", Answer::AlreadyRunning { identity: fake_proc::identity(), evidence: "it ran".into() }),
+        ("4", Answer::Died { evidence: "it died".into(), last_log_lines: vec!["why".into()] }),
+    ];
+    for (token, answer) in &answers {
+        ledger.answer(&fence, token, answer.clone()).unwrap();
+    }
+    drop(ledger);
+    let ledger = open(directory.path(), &clock);
+    for (token, answer) in answers {
+        assert_eq!(ledger.recorded("store-a", token, "start"), Ok(Recorded::Answered(answer)));
+    }
+    assert_eq!(ledger.recorded("store-a", "1", "p"), Err(Refusal::TokenReused { token: "1".to_owned() }));
+    let second = ledger.begin(&call(&fence, "5", "q"));
+    assert!(matches!(second, Err(Refusal::TooManyEnds { .. })), "the end between the starts counts: {second:?}");
+}
+
+/// As the agent wrote it before it could start observers.
+#[test]
+fn an_old_record_is_understood() {
+    let directory = tempfile::tempdir().unwrap();
+    let old = r#"{"clusters":{"demo#1#x":{"store_id":"store-a","word":0,"fences":{"store-a":7},"ends":[]}},
+        "calls":[{"store_id":"store-a","token":"t","wants":"p","begun_micros":1,"answer":{"terminated":{"evidence":"it ended"}}},
+        {"store_id":"store-a","token":"u","wants":"p","begun_micros":2,"answer":null}]}"#;
+    std::fs::write(directory.path().join(FILE), old).unwrap();
+    let ledger = open(directory.path(), &Clock::system());
+    assert_eq!(ledger.recorded("store-a", "t", "p"), Ok(Recorded::Answered(terminated())));
+    assert_eq!(ledger.recorded("store-a", "u", "p"), Ok(Recorded::WithoutAnswer));
+    assert!(matches!(ledger.admit(&fake_proc::fence(6)), Err(Refusal::Fenced { .. })));
 }

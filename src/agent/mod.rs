@@ -1,5 +1,6 @@
-//! What runs on a database host: finds the process of one observer, and ends it when everything is proven. It knows
-//! nothing of the layers above; it uses `domain`, `clock`, `proto` and `net`, and is the only module that signals.
+//! What runs on a database host: finds the process of one observer, ends it when everything is proven, and starts it again.
+//! It knows nothing of the layers above; it uses `domain`, `clock`, `proto` and `net`, and is the only module that signals
+//! and starts observers.
 
 mod candidate;
 pub mod clients;
@@ -7,13 +8,21 @@ pub mod command;
 mod declared;
 mod files;
 pub mod grpc;
+mod home;
+mod launcher;
+mod launches;
 mod ledger;
+mod limits;
+mod log_tail;
 mod network;
+mod new_process;
 mod proc_fs;
 mod process;
 mod refusal;
 mod service;
+mod settings;
 mod signal;
+mod start;
 mod supervisor;
 mod ticket;
 mod trust;
@@ -26,5 +35,8 @@ pub(crate) mod real_observer;
 
 pub use clients::Clients;
 pub use command::{AgentArgs, AgentError, run};
+pub use launcher::Launcher;
 pub use refusal::Refusal;
-pub use service::{Agent, AgentConfig, StopRequest, Stopped};
+pub use service::{Agent, StopRequest, Stopped};
+pub use settings::AgentConfig;
+pub use start::{StartRequest, Started};

@@ -180,6 +180,23 @@ impl ProcFs {
         Ok(link(&self.path(pid, "ns/net"))?.to_string_lossy().into_owned())
     }
 
+    /// Mount namespace, as the kernel names it.
+    pub fn mount_namespace(&self, pid: u32) -> Result<String, ProcError> {
+        Ok(link(&self.path(pid, "ns/mnt"))?.to_string_lossy().into_owned())
+    }
+
+    /// Resource limits, as `/proc/PID/limits` writes them.
+    pub fn limits(&self, pid: u32) -> Result<String, ProcError> {
+        self.text(&self.path(pid, "limits"))
+    }
+
+    /// An environment variable that the process was started with.
+    pub fn variable(&self, pid: u32, name: &str) -> Result<Option<String>, ProcError> {
+        let environment = self.text(&self.path(pid, "environ"))?;
+        let mut variables = environment.split('\0').filter_map(|variable| variable.split_once('='));
+        Ok(variables.find(|(own, _)| *own == name).map(|(_, value)| value.to_owned()))
+    }
+
     /// Identifies the table of sockets that a process sees; unlike the namespace's name everybody may read it.
     pub fn network_key(&self, pid: u32) -> Result<(u64, u64), ProcError> {
         let path = self.path(pid, "net/tcp");

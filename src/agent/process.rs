@@ -4,7 +4,7 @@
 //! matches, nothing is in doubt, `/proc` shows all processes and the address belongs to this host. All else is AMBIGUOUS.
 
 use std::collections::{HashMap, HashSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::agent::candidate::{self, Candidate, Doubt, Verdict};
 use crate::agent::network::Network;
@@ -28,8 +28,8 @@ pub enum Outcome {
     Running {
         /// Which.
         identity: Box<ObserverIdentity>,
-        /// Who watches over it.
-        supervisor: Option<Supervisor>,
+        /// Who watches over it, those that are not safe first.
+        supervisors: Vec<Supervisor>,
     },
     /// Proven that there is none.
     Absent,
@@ -50,6 +50,17 @@ pub struct Search {
     pub rpc_port_open: bool,
     /// Whether somebody listens on the SQL address.
     pub sql_port_open: bool,
+    /// Every observer of this host of which enough could be read, wanted or not.
+    pub observers: Vec<Seen>,
+}
+
+/// An observer's process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Which.
+    pub identity: ObserverIdentity,
+    /// Whether it is the wanted one or may be, as one may that does not listen yet.
+    pub may_be_wanted: bool,
 }
 
 /// Socket tables, read once per network namespace.
@@ -104,8 +115,8 @@ pub fn find(proc: &ProcFs, target: &ObserverTarget, knowledge: &Knowledge) -> Re
     let outcome = match (found.map(|found| (found.pid, &found.verdict)), matches.is_empty()) {
         (Some((pid, Verdict::Match(proven))), _) if !strong => {
             let subject = Subject { pid, owner: proven.owner, declared: &proven.declared };
-            let supervisor = supervisor::find(proc, subject, own_pid, &knowledge.safe_units)?;
-            Outcome::Running { identity: Box::new(proven.identity.clone()), supervisor }
+            let supervisors = supervisor::find(proc, subject, own_pid, &knowledge.safe_units)?;
+            Outcome::Running { identity: Box::new(proven.identity.clone()), supervisors }
         }
         (None, true) if doubts.is_empty() => {
             lines.push("no process matches, also not in part, and nobody listens on its rpc address".to_owned());
@@ -119,17 +130,44 @@ pub fn find(proc: &ProcFs, target: &ObserverTarget, knowledge: &Knowledge) -> Re
         boot_id,
         rpc_port_open: open(target.address.rpc_port()),
         sql_port_open: open(target.sql_port),
+        observers: candidates.into_iter().filter_map(seen).collect(),
     })
+}
+
+fn seen(candidate: Candidate) -> Option<Seen> {
+    let (is_observer, may_be_wanted) = match candidate.verdict {
+        Verdict::Match(_) => (true, true),
+        Verdict::Doubtful { is_observer, may_be_wanted, .. } => (is_observer, may_be_wanted),
+        Verdict::Other { is_observer } => (is_observer, false),
+    };
+    candidate.identity.filter(|_| is_observer).map(|identity| Seen { identity, may_be_wanted })
+}
+
+/// Who listens on an address of `target` in our own network namespace, its RPC address first: where, and who, if it could be
+/// told.
+pub fn holder(proc: &ProcFs, target: &ObserverTarget) -> Result<Option<(SocketAddr, Option<String>)>, ProcError> {
+    let network = Network::of(proc, proc.own_pid()?)?;
+    let mut listeners = [target.address.rpc_port(), target.sql_port]
+        .into_iter()
+        .flat_map(|port| network.serving(target.address.ip(), port));
+    let Some(listener) = listeners.next() else { return Ok(None) };
+    let holds = |pid: &u32| proc.socket_inodes(*pid).is_ok_and(|sockets| sockets.contains(&listener.inode));
+    let who = proc.pids()?.into_iter().find(holds).map(|pid| match proc.stat(pid) {
+        Ok(stat) => format!("pid {pid} ({})", stat.command),
+        Err(_) => format!("pid {pid}"),
+    });
+    Ok(Some((listener.address, who)))
 }
 
 /// The candidates' doubts, once the matches are known: one process of the match's home is always a strong one, and a
 /// process that holds the match's very socket (a child that inherited it) is none.
 fn doubts(candidates: &[Candidate], matches: &[&Candidate]) -> Vec<Doubt> {
-    let homes: HashSet<&str> = matches.iter().filter_map(|candidate| candidate.home.as_deref()).collect();
+    let home = |candidate: &Candidate| candidate.identity.as_ref().map(|identity| identity.home.clone());
+    let homes: HashSet<String> = matches.iter().filter_map(|candidate| home(candidate)).collect();
     let sockets: HashSet<u64> = matches.iter().flat_map(|candidate| candidate.sockets.iter().copied()).collect();
     let mut doubts = Vec::new();
     for candidate in candidates {
-        let same_home = candidate.home.as_deref().is_some_and(|home| homes.contains(home));
+        let same_home = home(candidate).is_some_and(|home| homes.contains(&home));
         match &candidate.verdict {
             Verdict::Match(_) => {}
             Verdict::Other { is_observer } => {
@@ -137,7 +175,7 @@ fn doubts(candidates: &[Candidate], matches: &[&Candidate]) -> Vec<Doubt> {
                     doubts.push(Doubt::strong(format!("a second observer of the same home: {}", candidate.words)));
                 }
             }
-            Verdict::Doubtful { doubt, is_observer } => {
+            Verdict::Doubtful { doubt, is_observer, .. } => {
                 let inherited = !is_observer
                     && !candidate.sockets.is_empty()
                     && candidate.sockets.iter().all(|socket| sockets.contains(socket));

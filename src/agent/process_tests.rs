@@ -17,7 +17,9 @@ fn listening(pid: u32) -> FakeProcess {
 fn assert_running(fake: &FakeProc, pid: u32) -> (ObserverIdentity, Option<Supervisor>) {
     let search = search(fake, &target());
     match search.outcome {
-        Outcome::Running { identity, supervisor } if identity.pid == pid => (*identity, supervisor),
+        Outcome::Running { identity, supervisors } if identity.pid == pid => {
+            (*identity, supervisors.into_iter().next())
+        }
         _ => panic!("{search:?}"),
     }
 }
@@ -233,5 +235,7 @@ fn supervisors() {
 
     let knowledge = Knowledge { safe_units: vec!["obshell".to_owned()], ..Knowledge::default() };
     let found = find(&fake.proc(), &target(), &knowledge).unwrap();
-    assert!(matches!(found.outcome, Outcome::Running { supervisor: Some(Supervisor { safe: true, .. }), .. }));
+    assert!(
+        matches!(&found.outcome, Outcome::Running { supervisors, .. } if matches!(supervisors[..], [Supervisor { safe: true, .. }]))
+    );
 }

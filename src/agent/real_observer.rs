@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use crate::agent::launcher::tests::{launcher, script};
 use crate::agent::{Agent, AgentConfig};
 use crate::domain::host::{CallerFence, Finding, Found, ObserverIdentity, ObserverTarget};
 use crate::domain::ids::{ClusterKey, Fence, ServerAddr};
@@ -50,20 +51,45 @@ impl RealObserver {
         let configuration =
             format!("\0\u{1}cluster={}\ncluster_id=1\nrpc_port=2882\nlocal_ip={ip}\n", target.cluster_name);
         std::fs::write(home.path().join("etc/observer.config.bin"), configuration).unwrap();
-        let child = spawn(home.path(), &target, behaviour);
+        let child = spawn(&home.path().join("bin/observer"), home.path(), ip, behaviour);
         Self { target, home: Some(home), child, behaviour }
     }
 
     /// Ends it at once and starts another in its place.
     pub fn replace(&mut self) {
         self.end();
-        self.child = spawn(self.home(), &self.target, self.behaviour);
+        let program = self.home().join("bin/observer");
+        self.child = spawn(&program, self.home(), self.target.address.ip(), self.behaviour);
     }
 
     /// Ends it at once.
     pub fn end(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// Ends it, and puts a shell script where its executable was.
+    pub fn replace_by_script(&mut self, text: &str) {
+        self.end();
+        let program = self.home().join("bin/observer");
+        std::fs::remove_file(&program).unwrap();
+        std::fs::create_dir_all(self.home().join("log")).unwrap();
+        script(&program, text);
+    }
+
+    /// An address that nobody else has.
+    pub fn neighbour(&self) -> IpAddr {
+        let IpAddr::V4(own) = self.target.address.ip() else { panic!("observers of tests are at 127.0.0.0/8") };
+        let [a, b, c, d] = own.octets();
+        IpAddr::V4(Ipv4Addr::new(a, b, c, d + 128))
+    }
+
+    /// Another process of its home, which listens at another address.
+    pub fn spawn_at(&self, ip: IpAddr) -> Child {
+        let program = self.home().join("other/observer");
+        std::fs::create_dir_all(program.parent().unwrap()).unwrap();
+        std::fs::hard_link(std::env::current_exe().unwrap(), &program).unwrap();
+        spawn(&program, self.home(), ip, self.behaviour)
     }
 
     /// Whether it has not ended.
@@ -103,7 +129,7 @@ impl RealObserver {
         }
     }
 
-    fn home(&self) -> &Path {
+    pub fn home(&self) -> &Path {
         self.home.as_ref().unwrap().path()
     }
 }
@@ -122,16 +148,17 @@ pub fn agent() -> (tempfile::TempDir, Agent) {
     (directory, agent)
 }
 
-/// Settings under which a test's own unit or container is no obstacle.
+/// Settings under which a test's own unit or container is no obstacle, and this test executable launches.
 pub fn config(directory: &Path) -> AgentConfig {
-    AgentConfig::new(PathBuf::from(directory))
+    AgentConfig { launcher: launcher(), ..AgentConfig::new(PathBuf::from(directory)) }
 }
 
-fn spawn(home: &Path, target: &ObserverTarget, behaviour: AtSigterm) -> Child {
-    Command::new(home.join("bin/observer"))
+fn spawn(program: &Path, home: &Path, ip: IpAddr, behaviour: AtSigterm) -> Child {
+    Command::new(program)
         .args(["--exact", "agent::real_observer::be_an_observer", "--ignored", "--nocapture"])
         .current_dir(home)
-        .env(IP, target.address.ip().to_string())
+        .env(IP, ip.to_string())
+        .env("LD_LIBRARY_PATH", home.join("lib"))
         .env(STUBBORN, if behaviour == AtSigterm::Ignores { "yes" } else { "no" })
         .stdin(Stdio::piped())
         .stdout(Stdio::null())

@@ -1,4 +1,4 @@
-//! Every way in which the agent says no. A refusal means that nothing was signalled.
+//! Every way in which the agent says no. A refusal means that nothing was signalled and nothing started.
 
 use std::time::Duration;
 
@@ -105,7 +105,75 @@ pub enum Refusal {
         /// What to list.
         unit: String,
     },
-    /// The system does not let us signal it.
+    /// Somebody else keeps the observer running, and must start it.
+    #[error(
+        "the observer is kept by {supervisor}, which must start it: start it there, or list {unit:?} as a safe unit of the \
+         agent (--safe-unit)"
+    )]
+    StartedBySupervisor {
+        /// Who.
+        supervisor: String,
+        /// What to list.
+        unit: String,
+    },
+    /// Somebody else listens where it would.
+    #[error("{address} is taken by {holder}, the observer could not listen there: find out why that runs, and end it")]
+    PortTaken {
+        /// Where.
+        address: String,
+        /// By whom.
+        holder: String,
+    },
+    /// Nobody says where it would be started.
+    #[error(
+        "the home of {target} is not known: this agent has not seen it run{}. Name it with --home (local_agent.homes of the \
+         service), or start the observer by hand once while the agent is asked for it",
+        looked(.looked_at)
+    )]
+    HomeUnknown {
+        /// The observer.
+        target: String,
+        /// The homes that were named, and what they are.
+        looked_at: String,
+    },
+    /// Several homes say that they are its home.
+    #[error(
+        "several homes say that they are that of {target}: {homes}. Take the configuration out of those that are not"
+    )]
+    HomeAmbiguous {
+        /// The observer.
+        target: String,
+        /// Which.
+        homes: String,
+    },
+    /// The home in which it ran is not its home any more.
+    #[error(
+        "{target} was last seen running in {home}, which {problem}: bring that home back, or name the new one with --home \
+         (local_agent.homes of the service)"
+    )]
+    HomeMismatch {
+        /// The observer.
+        target: String,
+        /// Which.
+        home: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// There is nothing to start.
+    #[error("{path} cannot be started ({problem}): install the observer there")]
+    ProgramMissing {
+        /// The executable.
+        path: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The system did not let us start it.
+    #[error("the observer could not be started: {problem}")]
+    LaunchFailed {
+        /// What is wrong.
+        problem: String,
+    },
+    /// The system does not let us act on it.
     #[error("{reason}")]
     NotPermitted {
         /// Why, and what to do.
@@ -149,6 +217,13 @@ pub enum Refusal {
     },
 }
 
+fn looked(homes: &str) -> String {
+    if homes.is_empty() {
+        return " and was given no homes".to_owned();
+    }
+    format!(" and none of the homes that it was given is that ({homes})")
+}
+
 fn told(shown: &str) -> &str {
     if shown.is_empty() { "nobody that could be named" } else { shown }
 }
@@ -168,7 +243,13 @@ impl Refusal {
             Self::TicketMismatch { .. } => "TICKET_MISMATCH",
             Self::IdentityChanged { .. } => "IDENTITY_CHANGED",
             Self::Ambiguous { .. } => "AMBIGUOUS",
-            Self::Supervised { .. } => "SUPERVISED",
+            Self::Supervised { .. } | Self::StartedBySupervisor { .. } => "SUPERVISED",
+            Self::PortTaken { .. } => "PORT_TAKEN",
+            Self::HomeUnknown { .. } => "HOME_UNKNOWN",
+            Self::HomeAmbiguous { .. } => "HOME_AMBIGUOUS",
+            Self::HomeMismatch { .. } => "HOME_MISMATCH",
+            Self::ProgramMissing { .. } => "PROGRAM_MISSING",
+            Self::LaunchFailed { .. } => "LAUNCH_FAILED",
             Self::NotPermitted { .. } => "NOT_PERMITTED",
             Self::TooManyEnds { .. } => "TOO_MANY_ENDS",
             Self::TokenReused { .. } => "TOKEN_REUSED",
@@ -196,7 +277,19 @@ impl Refusal {
             Self::TicketMismatch { what } => vec![("what", (*what).to_owned())],
             Self::IdentityChanged { armed, found } => vec![("armed", armed.clone()), ("found", found.clone())],
             Self::Ambiguous { evidence } => vec![("evidence", evidence.clone())],
-            Self::Supervised { supervisor, unit } => vec![("supervisor", supervisor.clone()), ("unit", unit.clone())],
+            Self::Supervised { supervisor, unit } | Self::StartedBySupervisor { supervisor, unit } => {
+                vec![("supervisor", supervisor.clone()), ("unit", unit.clone())]
+            }
+            Self::PortTaken { address, holder } => vec![("address", address.clone()), ("holder", holder.clone())],
+            Self::HomeUnknown { target, looked_at } => {
+                vec![("target", target.clone()), ("homes", looked_at.clone())]
+            }
+            Self::HomeAmbiguous { target, homes } => vec![("target", target.clone()), ("homes", homes.clone())],
+            Self::HomeMismatch { target, home, problem } => {
+                vec![("target", target.clone()), ("home", home.clone()), ("problem", problem.clone())]
+            }
+            Self::ProgramMissing { path, problem } => vec![("path", path.clone()), ("problem", problem.clone())],
+            Self::LaunchFailed { problem } => vec![("problem", problem.clone())],
             Self::TooManyEnds { cluster, retry_after, .. } => {
                 vec![("cluster_key", cluster.clone()), ("retry_after_millis", retry_after.as_millis().to_string())]
             }

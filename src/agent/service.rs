@@ -1,66 +1,32 @@
-//! The agent itself, without a protocol: find, arm, stop. In-process callers and the gRPC server both use it.
+//! The agent itself, without a protocol: find, arm, stop (start stands in `start.rs`). In-process callers and the gRPC server
+//! both use it.
 //!
 //! A stop runs in this order, and any "no" before the signal is a refusal: token not heard of, fence current, ticket good,
 //! call recorded on disk, pidfd opened, **then** the process identified again and found to be the armed one, fence still
 //! current, SIGTERM, grace, SIGKILL, bounded wait, answer recorded. It runs to its end when its caller goes away.
 
-use std::net::IpAddr;
-use std::path::PathBuf;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::agent::files::FileError;
-use crate::agent::ledger::{Answer, Ledger, NewCall, Recorded};
+use crate::agent::launches::{Launch, Launches};
+use crate::agent::ledger::{Answer, Ledger, NewCall, NewEnd, Recorded};
 use crate::agent::proc_fs::{ProcError, ProcFs};
 use crate::agent::process::{self, Knowledge, Outcome, Search};
 use crate::agent::refusal::Refusal;
+use crate::agent::settings::AgentConfig;
 use crate::agent::signal::{self, Held, Sent};
+use crate::agent::start::Starts;
 use crate::agent::supervisor::Supervisor;
 use crate::agent::ticket::Tickets;
-use crate::clock::Clock;
 use crate::domain::host::{CallerFence, Ended, Finding, Found, MaySignal, ObserverIdentity, ObserverTarget, Ticket};
 
 /// Longest time between SIGTERM and SIGKILL.
 pub const LONGEST_GRACE: Duration = Duration::from_secs(600);
-/// How long a process may take to be gone after SIGKILL: it dumps no core, but frees its memory.
-pub const KILL_WAIT: Duration = Duration::from_secs(10);
 
 /// Pause before a second look at a doubt.
 const SECOND_LOOK: Duration = Duration::from_millis(50);
-
-/// How an agent is set up.
-#[derive(Clone, Debug)]
-pub struct AgentConfig {
-    /// Where it keeps its record; its own, not shared.
-    pub state_directory: PathBuf,
-    /// Units (systemd, container ids, `obshell`) whose supervision of an observer is harmless.
-    pub safe_units: Vec<String>,
-    /// Addresses that lead to this host although none of its interfaces has them.
-    pub addresses: Vec<IpAddr>,
-    /// `/proc`, or a tree like it.
-    pub proc_root: PathBuf,
-    /// At most one observer of a cluster is ended in this time.
-    pub one_end_per: Duration,
-    /// How long to wait for the end after SIGKILL.
-    pub kill_wait: Duration,
-    /// Wall time, for the moments of ends.
-    pub clock: Clock,
-}
-
-impl AgentConfig {
-    /// The usual settings.
-    pub fn new(state_directory: impl Into<PathBuf>) -> Self {
-        Self {
-            state_directory: state_directory.into(),
-            safe_units: Vec::new(),
-            addresses: Vec::new(),
-            proc_root: PathBuf::from("/proc"),
-            one_end_per: Duration::from_secs(60),
-            kill_wait: KILL_WAIT,
-            clock: Clock::system(),
-        }
-    }
-}
 
 /// A request to end a process.
 #[derive(Debug)]
@@ -112,14 +78,15 @@ pub enum Stopped {
 
 /// The agent; cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Agent(Arc<Inner>);
+pub struct Agent(pub(super) Arc<Inner>);
 
 #[derive(Debug)]
-struct Inner {
-    proc: ProcFs,
-    knowledge: Knowledge,
+pub(super) struct Inner {
+    pub(super) proc: ProcFs,
+    pub(super) knowledge: Knowledge,
     tickets: Tickets,
-    ledger: Ledger,
+    pub(super) ledger: Ledger,
+    pub(super) starts: Starts,
     one_end_per: Duration,
     kill_wait: Duration,
     /// Held from the look at a token to its record, so that of two calls with one token only one acts.
@@ -129,11 +96,15 @@ struct Inner {
 impl Agent {
     /// Opens the record; fails when another agent has it.
     pub fn new(config: AgentConfig) -> Result<Self, FileError> {
+        // Before anything else: it keeps another agent out of the directory.
+        let ledger = Ledger::open(&config.state_directory, config.clock)?;
+        let launches = Launches::open(&config.state_directory)?;
         Ok(Self(Arc::new(Inner {
             proc: ProcFs::new(config.proc_root),
             knowledge: Knowledge { safe_units: config.safe_units, addresses: config.addresses },
             tickets: Tickets::default(),
-            ledger: Ledger::open(&config.state_directory, config.clock)?,
+            ledger,
+            starts: Starts::new(launches, config.homes, config.launcher, config.seen_within),
             one_end_per: config.one_end_per,
             kill_wait: config.kill_wait,
             beginning: tokio::sync::Mutex::new(()),
@@ -180,36 +151,49 @@ impl Agent {
 
     async fn stop_to_the_end(&self, request: StopRequest) -> Result<Stopped, Refusal> {
         let request = Arc::new(request);
+        let begin = {
+            let request = Arc::clone(&request);
+            move |inner: &Inner| inner.begin(&request)
+        };
+        match self.once("stop observer", &request.fence, &request.token, begin, self.act(&request)).await? {
+            Some(answer) => replay(answer, &request.token),
+            None => Ok(Stopped::Unknown { evidence: unanswered(&request.token) }),
+        }
+    }
+
+    /// Runs a call once per token: `begin` records it, `act` acts, and the answer is recorded. `None`: an earlier call of
+    /// this token began and has no recorded answer.
+    pub(super) async fn once(
+        &self,
+        what: &'static str,
+        fence: &CallerFence,
+        token: &str,
+        begin: impl FnOnce(&Inner) -> Result<Recorded, Refusal> + Send + 'static,
+        act: impl Future<Output = Result<Answer, Refusal>> + Send,
+    ) -> Result<Option<Answer>, Refusal> {
         let begun = {
             let _beginning = self.0.beginning.lock().await;
-            let request = Arc::clone(&request);
-            self.blocking(move |inner| inner.begin(&request)).await?
+            self.blocking(begin).await?
         };
         match begun {
-            Recorded::Answered(answer) => return replay(answer),
-            Recorded::WithoutAnswer => {
-                let evidence = format!(
-                    "a call with token {} began and has no recorded answer: it is still running or was cut off, look again",
-                    request.token
-                );
-                return Ok(Stopped::Unknown { evidence });
-            }
+            Recorded::Answered(answer) => return Ok(Some(answer)),
+            Recorded::WithoutAnswer => return Ok(None),
             Recorded::New => {}
         }
-        let answer = self.act(&request).await.unwrap_or_else(|refusal| Answer::Refused {
+        let answer = act.await.unwrap_or_else(|refusal| Answer::Refused {
             reason: refusal.reason().to_owned(),
             message: refusal.to_string(),
         });
-        tracing::info!(token = request.token, target = %request.target.address, ?answer, "stop observer");
+        tracing::info!(token, cluster = fence.cluster.as_str(), %answer, "{what}");
         let recorded = {
-            let (request, answer) = (Arc::clone(&request), answer.clone());
-            self.blocking(move |inner| inner.ledger.answer(&request.fence, &request.token, answer)).await
+            let (fence, token, answer) = (fence.clone(), token.to_owned(), answer.clone());
+            self.blocking(move |inner| inner.ledger.answer(&fence, &token, answer)).await
         };
         if let Err(error) = recorded {
             // The answer is still true; only a repeat will hear UNKNOWN instead.
-            tracing::error!(token = request.token, %error, "the answer of a stop was not recorded");
+            tracing::error!(token, %error, "{what}: the answer was not recorded");
         }
-        replay(answer)
+        Ok(Some(answer))
     }
 
     /// From the recorded call to the end of the process.
@@ -256,7 +240,7 @@ impl Agent {
     }
 
     /// Runs what reads or writes files where it may block.
-    async fn blocking<T: Send + 'static>(
+    pub(super) async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Inner) -> Result<T, Refusal> + Send + 'static,
     ) -> Result<T, Refusal> {
@@ -277,16 +261,30 @@ enum Verified {
 impl Inner {
     /// A doubt gets a second look, because some pass at once: a child between fork and exec looks like its observer, and a
     /// process that is ending like one that hides. The answer is the second look's alone.
-    fn search(&self, target: &ObserverTarget) -> Result<Search, Refusal> {
-        let look = || process::find(&self.proc, target, &self.knowledge).map_err(unreadable);
-        let first = look()?;
+    pub(super) fn search(&self, target: &ObserverTarget) -> Result<Search, Refusal> {
+        let first = self.look(target)?;
         match first.outcome {
             Outcome::Running { .. } | Outcome::Absent => Ok(first),
             Outcome::Ambiguous => {
                 std::thread::sleep(SECOND_LOOK);
-                look()
+                self.look(target)
             }
         }
+    }
+
+    /// One look. Of a process that is known for sure it is remembered how it was launched.
+    pub(super) fn look(&self, target: &ObserverTarget) -> Result<Search, Refusal> {
+        let search = process::find(&self.proc, target, &self.knowledge).map_err(unreadable)?;
+        if let Outcome::Running { identity, supervisors } = &search.outcome {
+            match Launch::of(&self.proc, identity, supervisors) {
+                Ok(launch) => self.starts.remember(target, launch),
+                // The look is true without it.
+                Err(error) => {
+                    tracing::debug!(target = %target.address, %error, "how it was launched is not remembered")
+                }
+            }
+        }
+        Ok(search)
     }
 
     /// Everything before the act that ends in a record of it.
@@ -300,8 +298,8 @@ impl Inner {
         }
         self.ledger.still_current(fence)?;
         self.tickets.take(ticket.as_str(), fence, target, identity)?;
-        let one_end_per = self.one_end_per;
-        self.ledger.begin(&NewCall { fence, token, wants: &wants, process: &process, one_end_per })?;
+        let end = Some(NewEnd { process: &process, one_end_per: self.one_end_per });
+        self.ledger.begin(&NewCall { fence, token, wants: &wants, end })?;
         Ok(Recorded::New)
     }
 
@@ -311,8 +309,8 @@ impl Inner {
         let armed = &request.identity;
         let changed = |found: String| Refusal::IdentityChanged { armed: armed.to_string(), found };
         match search.outcome {
-            Outcome::Running { identity, supervisor } if *identity == *armed => {
-                may_signal(&identity, supervisor.as_ref())?;
+            Outcome::Running { identity, supervisors } if *identity == *armed => {
+                may_signal(&identity, supervisors.first())?;
                 self.ledger.still_current(&request.fence)?;
                 Ok(Verified::Running)
             }
@@ -336,15 +334,15 @@ fn unreadable(error: ProcError) -> Refusal {
 }
 
 fn found(search: Search) -> Found {
-    let Search { outcome, evidence, boot_id, rpc_port_open, sql_port_open } = search;
+    let Search { outcome, evidence, boot_id, rpc_port_open, sql_port_open, observers: _ } = search;
     let nobody = || MaySignal::No { reason: "there is no process that is known for sure".to_owned() };
     let (finding, supervisor, may_signal) = match outcome {
-        Outcome::Running { identity, supervisor } => {
-            let may = match may_signal(&identity, supervisor.as_ref()) {
+        Outcome::Running { identity, supervisors } => {
+            let may = match may_signal(&identity, supervisors.first()) {
                 Ok(()) => MaySignal::Yes,
                 Err(refusal) => MaySignal::No { reason: refusal.to_string() },
             };
-            (Finding::Running(*identity), supervisor.map(|supervisor| supervisor.name), may)
+            (Finding::Running(*identity), supervisors.into_iter().next().map(|supervisor| supervisor.name), may)
         }
         Outcome::Absent => (Finding::Absent { evidence: evidence.clone() }, None, nobody()),
         Outcome::Ambiguous => (Finding::Ambiguous { evidence: evidence.clone() }, None, nobody()),
@@ -369,7 +367,14 @@ fn may_signal(identity: &ObserverIdentity, supervisor: Option<&Supervisor>) -> R
     })
 }
 
-fn replay(answer: Answer) -> Result<Stopped, Refusal> {
+/// What a repeated call hears of one that has no recorded answer.
+pub(super) fn unanswered(token: &str) -> String {
+    format!(
+        "a call with token {token} began and has no recorded answer: it is still running or was cut off, look again"
+    )
+}
+
+fn replay(answer: Answer, token: &str) -> Result<Stopped, Refusal> {
     let ended = |how, evidence| Ok(Stopped::Ended { how, evidence });
     match answer {
         Answer::Terminated { evidence } => ended(Ended::Terminated, evidence),
@@ -377,6 +382,9 @@ fn replay(answer: Answer) -> Result<Stopped, Refusal> {
         Answer::AlreadyGone { evidence } => ended(Ended::AlreadyGone, evidence),
         Answer::StillThere { evidence } => Ok(Stopped::StillThere { evidence }),
         Answer::Refused { reason, message } => Err(Refusal::Recorded { reason, message }),
+        Answer::Started { .. } | Answer::AlreadyRunning { .. } | Answer::Died { .. } | Answer::Unclear { .. } => {
+            Err(Refusal::TokenReused { token: token.to_owned() })
+        }
     }
 }
 

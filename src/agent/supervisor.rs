@@ -5,6 +5,10 @@
 //! observer that the agent started), and that unit lives on while the agent does. The init of a container is the
 //! exception: its end is the container's end.
 
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
 use crate::agent::declared::Declared;
 use crate::agent::proc_fs::{Owner, ProcError, ProcFs};
 
@@ -12,6 +16,10 @@ use crate::agent::proc_fs::{Owner, ProcError, ProcFs};
 const STARTERS: &[&str] = &["ssh.service", "sshd.service", "cron.service", "crond.service", "atd.service"];
 /// Files in which obshell notes the ids of its two processes.
 const OBSHELL_PID_FILES: &[&str] = &["run/obshell.pid", "run/daemon.pid"];
+/// A pid file holds a number.
+const PID_FILE_LIMIT: u64 = 64;
+/// What to list to have it counted as safe that an observer stays in the foreground for somebody.
+pub const FOREGROUND: &str = "nodaemon";
 /// Shortest prefix of a container's id that people use.
 const SHORT_CONTAINER_ID: usize = 12;
 
@@ -43,13 +51,13 @@ pub struct Subject<'a> {
     pub declared: &'a Declared,
 }
 
-/// The supervisor of a process; one that is not safe before one that is.
+/// The supervisors of a process, those that are not safe first.
 pub fn find(
     proc: &ProcFs,
     subject: Subject<'_>,
     own_pid: u32,
     safe_units: &[String],
-) -> Result<Option<Supervisor>, ProcError> {
+) -> Result<Vec<Supervisor>, ProcError> {
     let keepers = keepers(&proc.cgroups(subject.pid)?);
     let own = keepers_of_agent(proc, own_pid)?;
     let mut found = Vec::new();
@@ -66,13 +74,32 @@ pub fn find(
     let in_container = keepers.iter().any(|keeper| matches!(keeper, Keeper::Container(_)));
     if subject.declared.foreground && in_container {
         let name = "whoever started it with --nodaemon in this container".to_owned();
-        found.push(supervisor(name, "nodaemon".to_owned(), safe_units));
+        found.push(supervisor(name, FOREGROUND.to_owned(), safe_units));
     }
-    if let Some(pid) = obshell(proc, subject.pid) {
-        found.push(supervisor(format!("obshell (pid {pid})"), "obshell".to_owned(), safe_units));
-    }
+    let noted = |file: &str| proc.read_below_home(subject.pid, file, PID_FILE_LIMIT).ok();
+    found.extend(obshell(proc, noted, safe_units));
     found.sort_by_key(|supervisor| supervisor.safe);
-    Ok(found.into_iter().next())
+    Ok(found)
+}
+
+/// The obshell that watches over a home of which no observer runs.
+pub fn of_home(proc: &ProcFs, home: &Path, safe_units: &[String]) -> Option<Supervisor> {
+    let noted = |file: &str| {
+        let mut bytes = Vec::new();
+        File::open(home.join(file)).ok()?.take(PID_FILE_LIMIT).read_to_end(&mut bytes).ok()?;
+        Some(bytes)
+    };
+    obshell(proc, noted, safe_units)
+}
+
+/// Whether the configuration calls the supervision of a unit harmless.
+pub fn is_safe(unit: &str, safe_units: &[String]) -> bool {
+    let listed = |safe: &String| {
+        safe == unit
+            || unit.strip_suffix(".service").is_some_and(|stem| stem == safe)
+            || (is_container_id(unit) && safe.len() >= SHORT_CONTAINER_ID && unit.starts_with(safe.as_str()))
+    };
+    STARTERS.contains(&unit) || safe_units.iter().any(listed)
 }
 
 fn keepers_of_agent(proc: &ProcFs, own_pid: u32) -> Result<Vec<Keeper>, ProcError> {
@@ -80,12 +107,7 @@ fn keepers_of_agent(proc: &ProcFs, own_pid: u32) -> Result<Vec<Keeper>, ProcErro
 }
 
 fn supervisor(name: String, unit: String, safe_units: &[String]) -> Supervisor {
-    let listed = |safe: &String| {
-        *safe == unit
-            || unit.strip_suffix(".service").is_some_and(|stem| stem == safe)
-            || (is_container_id(&unit) && safe.len() >= SHORT_CONTAINER_ID && unit.starts_with(safe.as_str()))
-    };
-    let safe = STARTERS.contains(&unit.as_str()) || safe_units.iter().any(listed);
+    let safe = is_safe(&unit, safe_units);
     Supervisor { name, unit, safe }
 }
 
@@ -131,16 +153,17 @@ fn is_container_id(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// The id of a living obshell of this home. Its mere program file says nothing: packages bring it along.
-fn obshell(proc: &ProcFs, pid: u32) -> Option<u32> {
+/// A living obshell of the home whose files `noted` reads. Its mere program file says nothing: packages bring it along.
+fn obshell(proc: &ProcFs, noted: impl Fn(&str) -> Option<Vec<u8>>, safe_units: &[String]) -> Option<Supervisor> {
     OBSHELL_PID_FILES.iter().find_map(|file| {
-        let text = proc.read_below_home(pid, file, 64).ok()?;
+        let text = noted(file)?;
         let noted: u32 = std::str::from_utf8(&text).ok()?.trim().parse().ok()?;
         let stat = proc.stat(noted).ok()?;
         let arguments = proc.arguments(noted).unwrap_or_default();
         let is_obshell =
             stat.command.contains("obshell") || arguments.first().is_some_and(|name| name.contains("obshell"));
-        (is_obshell && !stat.has_ended()).then_some(noted)
+        let found = || supervisor(format!("obshell (pid {noted})"), "obshell".to_owned(), safe_units);
+        (is_obshell && !stat.has_ended()).then(found)
     })
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::agent::refusal::Refusal;
 use crate::agent::service::{LONGEST_GRACE, StopRequest, Stopped};
+use crate::agent::start::{LONGEST_WAIT, StartRequest, Started};
 use crate::domain::host::{CallerFence, Ended, Finding, Found, MaySignal, ObserverIdentity, ObserverTarget, Ticket};
 use crate::domain::ids::{ClusterKey, Fence, ServerAddr};
 use crate::proto::agent_v1 as pb;
@@ -79,6 +80,20 @@ pub fn stop_request(message: pb::StopObserverRequest) -> Result<StopRequest, Ref
             .ok()
             .filter(|grace| *grace <= LONGEST_GRACE)
             .ok_or_else(|| invalid("grace_millis", message.grace_millis, "0 to 600000"))?,
+    })
+}
+
+/// A start request that arrived.
+pub fn start_request(message: pb::StartObserverRequest) -> Result<StartRequest, Refusal> {
+    let wait = u64::try_from(message.wait_millis).map(Duration::from_millis);
+    Ok(StartRequest {
+        target: target(message.target)?,
+        token: text("token", message.token, KEY, "a name of this call, 1 to 1024 bytes")?,
+        fence: fence(message.fence)?,
+        wait: wait
+            .ok()
+            .filter(|wait| *wait <= LONGEST_WAIT)
+            .ok_or_else(|| invalid("wait_millis", message.wait_millis, "0 to 600000"))?,
     })
 }
 
@@ -158,6 +173,40 @@ pub fn stopped(message: pb::StopObserverResponse) -> Stopped {
         Ok(pb::StopOutcome::AlreadyGone) => Stopped::Ended { how: Ended::AlreadyGone, evidence },
         Ok(pb::StopOutcome::StillThere) => Stopped::StillThere { evidence },
         Ok(pb::StopOutcome::Unknown | pb::StopOutcome::Unspecified) | Err(_) => Stopped::Unknown { evidence },
+    }
+}
+
+/// What became of a start, to send.
+pub fn started_message(started: Started) -> pb::StartObserverResponse {
+    let (outcome, identity, evidence, last_log_lines) = match started {
+        Started::Started { identity, listens, evidence } => {
+            let outcome = if listens { pb::StartOutcome::Started } else { pb::StartOutcome::StillStarting };
+            (outcome, Some(identity), evidence, Vec::new())
+        }
+        Started::AlreadyRunning { identity, evidence } => {
+            (pb::StartOutcome::AlreadyRunning, Some(identity), evidence, Vec::new())
+        }
+        Started::Died { evidence, last_log_lines } => (pb::StartOutcome::Died, None, evidence, last_log_lines),
+        Started::Unknown { evidence } => (pb::StartOutcome::Unknown, None, evidence, Vec::new()),
+    };
+    let identity = identity.as_ref().map(identity_message);
+    pb::StartObserverResponse { outcome: outcome.into(), identity, evidence, last_log_lines }
+}
+
+/// What an agent said of a start; an outcome that is not known here, or lacks its process, is unknown.
+pub fn started(message: pb::StartObserverResponse) -> Started {
+    let pb::StartObserverResponse { outcome, identity: process, evidence, last_log_lines } = message;
+    let outcome = pb::StartOutcome::try_from(outcome).unwrap_or(pb::StartOutcome::Unspecified);
+    match (outcome, identity(process)) {
+        (pb::StartOutcome::Started, Ok(identity)) => Started::Started { identity, listens: true, evidence },
+        (pb::StartOutcome::StillStarting, Ok(identity)) => Started::Started { identity, listens: false, evidence },
+        (pb::StartOutcome::AlreadyRunning, Ok(identity)) => Started::AlreadyRunning { identity, evidence },
+        (pb::StartOutcome::Died, _) => Started::Died { evidence, last_log_lines },
+        (
+            pb::StartOutcome::Started | pb::StartOutcome::StillStarting | pb::StartOutcome::AlreadyRunning,
+            Err(problem),
+        ) => Started::Unknown { evidence: format!("{evidence}; the process is not told: {problem}") },
+        (pb::StartOutcome::Unknown | pb::StartOutcome::Unspecified, _) => Started::Unknown { evidence },
     }
 }
 

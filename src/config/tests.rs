@@ -34,7 +34,7 @@ const SETTINGS: &[(&str, &[&str])] = &[
     ),
     ("store", &["path", "key_file"]),
     ("log", &["filter", "format"]),
-    ("local_agent", &["state_directory", "safe_units", "one_end_per_seconds"]),
+    ("local_agent", &["state_directory", "safe_units", "homes", "one_end_per_seconds"]),
     ("agents", &["ca_file", "cert_file", "key_file"]),
     (
         "stop",

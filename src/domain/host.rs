@@ -1,5 +1,5 @@
-//! What is known of an observer's process on its host, and how an attempt to end it went. Plain data, spoken by `agent`,
-//! `host` and everything above.
+//! What is known of an observer's process on its host, and how an attempt to end or start it went. Plain data, spoken by
+//! `agent`, `host` and everything above.
 
 use std::fmt;
 

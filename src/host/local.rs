@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::agent::{Agent, Refusal, StopRequest, Stopped};
+use crate::agent::{Agent, Refusal, StartRequest, Started, StopRequest, Stopped};
 use crate::domain::effect::Permit;
-use crate::domain::host::{CallerFence, Found, ObserverIdentity, ObserverTarget, StopResult, Ticket};
+use crate::domain::host::{CallerFence, Found, ObserverIdentity, ObserverTarget, StartResult, StopResult, Ticket};
 use crate::host::{Host, HostError, caller};
 
 /// This host.
@@ -52,6 +52,15 @@ impl Host for LocalHost {
             Err(refusal) => StopResult::Refused { code: refusal.reason().to_owned(), message: refusal.to_string() },
         }
     }
+
+    async fn start(&self, permit: Permit, target: &ObserverTarget, store_id: &str, wait: Duration) -> StartResult {
+        let fence = caller(&permit, store_id);
+        let request = StartRequest { target: target.clone(), token: permit.token(), fence, wait };
+        match self.0.start(request).await {
+            Ok(started) => start_result(started),
+            Err(refusal) => StartResult::Refused { code: refusal.reason().to_owned(), message: refusal.to_string() },
+        }
+    }
 }
 
 /// What an agent's answer means above. A process that was signalled and is still there may yet end: unknown.
@@ -59,6 +68,16 @@ pub fn result(stopped: Stopped) -> StopResult {
     match stopped {
         Stopped::Ended { how, evidence } => StopResult::Ended { how, evidence },
         Stopped::StillThere { evidence } | Stopped::Unknown { evidence } => StopResult::Unknown { message: evidence },
+    }
+}
+
+/// What an agent's answer to a start means above.
+pub fn start_result(started: Started) -> StartResult {
+    match started {
+        Started::Started { identity, listens, evidence } => StartResult::Started { identity, listens, evidence },
+        Started::AlreadyRunning { identity, evidence } => StartResult::AlreadyRunning { identity, evidence },
+        Started::Died { evidence, last_log_lines } => StartResult::Died { evidence, last_log_lines },
+        Started::Unknown { evidence } => StartResult::Unknown { message: evidence },
     }
 }
 

@@ -75,11 +75,9 @@ pub trait Host: Send + Sync {
         grace: Duration,
     ) -> StopResult;
 
-    /// TEMP
-    async fn start(&self, permit: Permit, target: &ObserverTarget, store_id: &str, wait: Duration) -> StartResult {
-        let _ = (permit, target, store_id, wait);
-        StartResult::Unknown { message: String::new() }
-    }
+    /// Starts an observer that does not run, where and as it ran before, and watches it for `wait` (whole milliseconds, at
+    /// most ten minutes) until it listens. Cluster, fence and token are the permit's.
+    async fn start(&self, permit: Permit, target: &ObserverTarget, store_id: &str, wait: Duration) -> StartResult;
 }
 
 /// All hosts.
@@ -88,7 +86,7 @@ pub trait Hosts: Send + Sync {
     fn host(&self, address: &HostAddress) -> Arc<dyn Host>;
 }
 
-/// The caller of a stop, from its permit.
+/// The caller of a stop or start, from its permit.
 fn caller(permit: &Permit, store_id: &str) -> CallerFence {
     CallerFence { store_id: store_id.to_owned(), cluster: permit.cluster().clone(), fence: permit.fence() }
 }

@@ -15,7 +15,7 @@ use tower::{Service, service_fn};
 use crate::agent::grpc::ERROR_DOMAIN;
 use crate::agent::wire;
 use crate::domain::effect::Permit;
-use crate::domain::host::{CallerFence, Found, ObserverIdentity, ObserverTarget, StopResult, Ticket};
+use crate::domain::host::{CallerFence, Found, ObserverIdentity, ObserverTarget, StartResult, StopResult, Ticket};
 use crate::host::connection::{AddressError, ConnectError, Way, Wire};
 use crate::host::{Host, HostError, caller, local};
 use crate::net::client_tls::ClientTls;
@@ -26,6 +26,8 @@ use crate::proto::agent_v1::host_agent_service_client::HostAgentServiceClient;
 const LOOK: Duration = Duration::from_secs(10);
 /// What a stop may take beyond its grace: two looks, the wait after SIGKILL and the record.
 const STOP_BEYOND_GRACE: Duration = Duration::from_secs(30);
+/// What a start may take beyond its wait: the turn of another one, the launch, looks at a busy host, and the record.
+const START_BEYOND_WAIT: Duration = Duration::from_secs(120);
 
 /// A host with an agent of its own.
 #[derive(Clone, Debug)]
@@ -136,6 +138,39 @@ impl Host for RemoteHost {
                 None if status.code() == Code::Unimplemented => {
                     StopResult::Refused { code: "NOT_AN_AGENT".to_owned(), message: words(&status) }
                 }
+                None => unknown(words(&status)),
+            },
+        }
+    }
+
+    async fn start(&self, permit: Permit, target: &ObserverTarget, store_id: &str, wait: Duration) -> StartResult {
+        let request = pb::StartObserverRequest {
+            target: Some(wire::target_message(target)),
+            token: permit.token(),
+            fence: Some(wire::fence_message(&caller(&permit, store_id))),
+            wait_millis: i32::try_from(wait.as_millis()).unwrap_or(i32::MAX),
+        };
+        let refused = |code: &str, message| StartResult::Refused { code: code.to_owned(), message };
+        let unknown = |why: String| StartResult::Unknown { message: format!("agent {}: {why}", self.address) };
+        // As for a stop: on a connection of its own.
+        let channel = match self.endpoint.connect_with_connector(connector(Arc::clone(&self.way))).await {
+            Ok(channel) => channel,
+            Err(error) => {
+                let why = not_connected(&error).unwrap_or_else(|| causes(&error));
+                return refused("HOST_UNREACHABLE", format!("agent {}: {why}; nothing was sent", self.address));
+            }
+        };
+        let mut client = HostAgentServiceClient::new(channel);
+        let limit = wait.saturating_add(START_BEYOND_WAIT);
+        match tokio::time::timeout(limit, client.start_observer(Request::new(request))).await {
+            Err(_) => unknown(format!("no answer within {limit:?}")),
+            Ok(Ok(response)) => local::start_result(wire::started(response.into_inner())),
+            Ok(Err(status)) => match refusal(&status) {
+                Some((code, message)) => StartResult::Refused { code, message },
+                None if status.code() == Code::Unimplemented => refused(
+                    "AGENT_TOO_OLD",
+                    format!("agent {} cannot start observers: {}", self.address, words(&status)),
+                ),
                 None => unknown(words(&status)),
             },
         }

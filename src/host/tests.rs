@@ -41,6 +41,24 @@ async fn finds_arms_and_stops(host: &dyn Host, observer: &mut RealObserver) {
     assert!(!observer.is_alive());
     let repeat = Ticket::from_agent("whatever");
     assert_eq!(host.stop(permit(observer, 2), &target, &identity, repeat, STORE, GRACE).await, result);
+    starts(host, observer).await;
+}
+
+async fn starts(host: &dyn Host, observer: &mut RealObserver) {
+    let target = observer.target.clone();
+    observer.replace_by_script("echo no disk left >&2; exit 1");
+    let start = |intent| {
+        let caller = observer.fence(2);
+        let (task, subtask) = (TaskId::new(1).unwrap(), SubtaskId::new(2).unwrap());
+        host.start(Permit::issue(task, subtask, intent, 1, caller.cluster, caller.fence), &target, STORE, GRACE)
+    };
+    let died = start(4).await;
+    let StartResult::Died { last_log_lines, .. } = &died else { panic!("{died:?}") };
+    assert_eq!(last_log_lines, &["no disk left"]);
+    std::fs::remove_file(observer.home().join("bin/observer")).unwrap();
+    assert_eq!(start(4).await, died, "a repeat is answered from the record");
+    let refused = start(5).await;
+    assert!(matches!(&refused, StartResult::Refused { code, .. } if code == "PROGRAM_MISSING"), "{refused:?}");
 }
 
 #[tokio::test]
@@ -96,6 +114,8 @@ async fn nobody_there_is_unreachable_and_a_stop_was_surely_not_sent() {
         let ticket = Ticket::from_agent("t");
         let result = host.stop(permit(&observer, 1), &observer.target, &identity, ticket, STORE, GRACE).await;
         assert!(matches!(&result, StopResult::Refused { code, .. } if code == "HOST_UNREACHABLE"), "{result:?}");
+        let result = host.start(permit(&observer, 1), &observer.target, STORE, GRACE).await;
+        assert!(matches!(&result, StartResult::Refused { code, .. } if code == "HOST_UNREACHABLE"), "{result:?}");
     }
 }
 
@@ -116,6 +136,8 @@ async fn a_connection_that_is_lost_after_sending_is_unknown() {
     let ticket = Ticket::from_agent("t");
     let result = host.stop(permit(&observer, 1), &observer.target, &identity, ticket, STORE, GRACE).await;
     assert!(matches!(result, StopResult::Unknown { .. }), "{result:?}");
+    let result = host.start(permit(&observer, 1), &observer.target, STORE, GRACE).await;
+    assert!(matches!(result, StartResult::Unknown { .. }), "{result:?}");
     let found = host.find(&observer.target).await.unwrap();
     assert!(matches!(found.finding, Finding::HostUnreachable { .. }), "{found:?}");
 }

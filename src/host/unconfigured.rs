@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::domain::effect::Permit;
-use crate::domain::host::{CallerFence, Found, ObserverIdentity, ObserverTarget, StopResult, Ticket};
+use crate::domain::host::{CallerFence, Found, ObserverIdentity, ObserverTarget, StartResult, StopResult, Ticket};
 use crate::host::{Host, HostError};
 
 /// A host with no way to it.
@@ -41,5 +41,9 @@ impl Host for Unconfigured {
         _grace: Duration,
     ) -> StopResult {
         StopResult::Refused { code: "HOST_UNREACHABLE".to_owned(), message: self.reason.clone() }
+    }
+
+    async fn start(&self, _permit: Permit, _target: &ObserverTarget, _store_id: &str, _wait: Duration) -> StartResult {
+        StartResult::Refused { code: "HOST_UNREACHABLE".to_owned(), message: self.reason.clone() }
     }
 }

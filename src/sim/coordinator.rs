@@ -87,10 +87,20 @@ fn excuse(core: &mut Core, now: Micros) {
     }
 }
 
-/// One observer process, from its registration to its end.
+/// One observer process, from its first word to its end.
 async fn link(shared: Arc<Shared>, stream: UnixStream, generation: u64) {
     let (read, mut write) = stream.into_split();
     let mut lines = BufReader::new(read).lines();
+    let Ok(Some(line)) = lines.next_line().await else { return };
+    let Ok(ToCoordinator::Hello { token, server_id }) = serde_json::from_str(&line) else { return };
+    if token != shared.token {
+        return;
+    }
+    let Ok(mut begin) = serde_json::to_vec(&begin(&shared, server_id)) else { return };
+    begin.push(b'\n');
+    if write.write_all(&begin).await.is_err() {
+        return;
+    }
     let Ok(Some(line)) = lines.next_line().await else { return };
     let Ok(ToCoordinator::Register { token, server_id, pid }) = serde_json::from_str(&line) else { return };
     if token != shared.token {
@@ -129,6 +139,15 @@ async fn link(shared: Arc<Shared>, stream: UnixStream, generation: u64) {
     }
     exited(pid).await;
     shared.with(|core, now| ended(core, server_id, pid, generation, now));
+}
+
+/// How a process of a server goes on.
+fn begin(shared: &Shared, server: i64) -> ToObserver {
+    let about_start = |kind: &FaultKind| matches!(kind, FaultKind::DiesAtStart | FaultKind::StartsSlowly { .. });
+    match shared.with(|core, now| core.take(now, &Scope::endpoint(server), about_start)) {
+        Some(FaultKind::StartsSlowly { delay_ms }) => ToObserver::Begin { dies: false, delay_ms },
+        fault => ToObserver::Begin { dies: fault.is_some(), delay_ms: 0 },
+    }
 }
 
 /// The link ends a little before the process does; its ports are closed when it has.
@@ -174,7 +193,7 @@ fn ended(core: &mut Core, server: i64, pid: u32, generation: u64, now: Micros) {
 
 fn hear(shared: &Arc<Shared>, server: i64, message: ToCoordinator) {
     match message {
-        ToCoordinator::Register { .. } => {}
+        ToCoordinator::Hello { .. } | ToCoordinator::Register { .. } => {}
         ToCoordinator::Heartbeat => shared.with(|core, now| {
             if let Some(server) = core.cluster.server_mut(server) {
                 server.last_heartbeat = now;

@@ -23,6 +23,7 @@ pub const HELP: &str = r#"faults, through any client: SIM FAULT '<json>', SIM FA
                {"fault":"arbitration_stuck"}
   processes    {"fault":"ignore_sigterm","server":1}  {"fault":"exit_slowly","server":1,"delay_ms":3000}
                {"fault":"restart_after_exit","server":1,"delay_ms":500}
+               {"fault":"dies_at_start","server":1}  {"fault":"starts_slowly","server":1,"delay_ms":3000}
   endpoints    {"fault":"refuse_connections","server":1}  {"fault":"login_refused"}  {"fault":"tenant_not_in_server"}
                {"fault":"wrong_identity","server":1,"cluster_name":"other","cluster_id":7}
                {"fault":"client_loss_unnoticed","server":1}
@@ -84,6 +85,12 @@ pub enum FaultKind {
     },
     /// Somebody starts the process again this long after it ended.
     RestartAfterExit {
+        delay_ms: u64,
+    },
+    /// The next process that is started writes why into its log and ends, before it listens.
+    DiesAtStart,
+    /// The next process that is started listens this late.
+    StartsSlowly {
         delay_ms: u64,
     },
     /// A session whose client goes away while a statement runs lives on, as with a host that lost its network.

@@ -34,6 +34,12 @@ pub struct SimJson {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "message", rename_all = "snake_case")]
 pub enum ToCoordinator {
+    /// A process starts; it goes on once it was told how.
+    Hello {
+        token: String,
+        server_id: i64,
+    },
+    /// It serves its ports.
     Register {
         token: String,
         server_id: i64,
@@ -67,6 +73,11 @@ pub enum ToCoordinator {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "message", rename_all = "snake_case")]
 pub enum ToObserver {
+    /// The answer to `Hello`.
+    Begin {
+        dies: bool,
+        delay_ms: u64,
+    },
     /// `session` None: refuse the connection without a word.
     Opened {
         connection: u64,

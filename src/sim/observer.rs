@@ -14,13 +14,15 @@ use std::time::Duration;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::process::CommandExt;
 
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::link::{Answer, Behaviour, FOREGROUND, SIM_JSON, SimJson, ToCoordinator, ToObserver};
 use super::observer_session::serve;
+use super::time;
 
 /// What `main` calls when the program runs under the name `observer`.
 pub fn main() -> ExitCode {
@@ -61,6 +63,9 @@ fn daemonise() -> io::Result<()> {
     Ok(())
 }
 
+/// What comes from the coordinator.
+type FromLink = Lines<BufReader<OwnedReadHalf>>;
+
 /// What the sessions and the link share.
 pub struct Observer {
     pub config: SimJson,
@@ -97,13 +102,17 @@ impl Observer {
 }
 
 async fn run(home: PathBuf, config: SimJson) -> io::Result<()> {
-    let sql = bind(&config.ip, config.sql_port).await?;
-    let rpc = bind(&config.ip, config.rpc_port).await?;
     let address = std::os::unix::net::SocketAddr::from_abstract_name(&config.coordinator)?;
     let link = std::os::unix::net::UnixStream::connect_addr(&address)
         .map_err(|error| io::Error::new(error.kind(), format!("the coordinator is gone: {error}")))?;
     link.set_nonblocking(true)?;
-    let link = UnixStream::from_std(link)?;
+    let (read, mut write) = UnixStream::from_std(link)?.into_split();
+    let mut lines = BufReader::new(read).lines();
+    if hello(&mut lines, &mut write, &config).await? {
+        return Err(last_words(&config));
+    }
+    let sql = bind(&config.ip, config.sql_port).await?;
+    let rpc = bind(&config.ip, config.rpc_port).await?;
     write_files(&home, &config)?;
 
     let (to_coordinator, outgoing) = mpsc::unbounded_channel();
@@ -125,7 +134,7 @@ async fn run(home: PathBuf, config: SimJson) -> io::Result<()> {
     tokio::spawn(hold(rpc));
     tokio::spawn(accept(sql, Arc::clone(&observer)));
     // ends with the coordinator, and the process with it
-    let result = talk(link, outgoing, &observer, &behaviour).await;
+    let result = talk(lines, write, outgoing, &observer, &behaviour).await;
     remove_temporary(&home, &observer.config);
     result
 }
@@ -149,15 +158,49 @@ fn write_files(home: &Path, config: &SimJson) -> io::Result<()> {
     )
 }
 
+/// Tells the coordinator that a process starts; whether it must die of it.
+async fn hello(lines: &mut FromLink, write: &mut OwnedWriteHalf, config: &SimJson) -> io::Result<bool> {
+    let hello = ToCoordinator::Hello { token: config.token.clone(), server_id: config.server_id };
+    let gone = || io::Error::other("the coordinator is gone");
+    let mut line = serde_json::to_vec(&hello)?;
+    line.push(b'\n');
+    write.write_all(&line).await?;
+    match lines.next_line().await? {
+        Some(line) => match serde_json::from_str(&line)? {
+            ToObserver::Begin { dies, delay_ms } => tokio::select! {
+                () = tokio::time::sleep(Duration::from_millis(delay_ms)) => Ok(dies),
+                _ = lines.next_line() => Err(gone()),
+            },
+            _ => Err(io::Error::other("the coordinator speaks before its turn")),
+        },
+        None => Err(gone()),
+    }
+}
+
+/// As a real one logs a data directory that it cannot use; standard error is its log.
+fn last_words(config: &SimJson) -> io::Error {
+    let time = time::format(time::now(), 0);
+    let SimJson { ip, rpc_port, .. } = config;
+    for line in [
+        format!("INFO  [SERVER] init (ob_server.cpp:210) [observer] [T0] start to init observer(addr=\"{ip}:{rpc_port}\")"),
+        "ERROR [STORAGE] init (ob_server_log_block_mgr.cpp:118) [observer] [T0] log disk space is almost full(ret=-4184)"
+            .to_owned(),
+        "ERROR [SERVER] init (ob_server.cpp:512) [observer] [T0] failed to init observer(ret=-4184, ret=\"OB_SERVER_OUTOF_DISK_SPACE\")"
+            .to_owned(),
+    ] {
+        let _ = writeln!(io::stderr(), "[{time}] {line}");
+    }
+    io::Error::other("[SERVER] observer init fail, ret=-4184")
+}
+
 /// The link to the coordinator, both ways, until one side ends.
 async fn talk(
-    link: UnixStream,
+    mut lines: FromLink,
+    mut write: OwnedWriteHalf,
     mut outgoing: mpsc::UnboundedReceiver<ToCoordinator>,
     observer: &Observer,
     behaviour: &Mutex<Behaviour>,
 ) -> io::Result<()> {
-    let (read, mut write) = link.into_split();
-    let mut lines = BufReader::new(read).lines();
     loop {
         tokio::select! {
             message = outgoing.recv() => {
@@ -171,6 +214,7 @@ async fn talk(
             line = lines.next_line() => {
                 let Ok(Some(line)) = line else { return Ok(()) };
                 match serde_json::from_str(&line)? {
+                    ToObserver::Begin { .. } => {}
                     ToObserver::Opened { connection, session } => {
                         observer.route(connection, FromCoordinator::Opened(session));
                     }

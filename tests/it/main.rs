@@ -45,6 +45,7 @@ mod serve;
 mod sights;
 mod sim;
 mod slow_clients;
+mod start_process;
 mod stop_server;
 mod store;
 mod support;

@@ -56,6 +56,7 @@ pub fn config(directory: &Path) -> Config {
     config.store.path = directory.join("obsteward.db");
     config.local_agent.state_directory = Some(directory.join("agent"));
     config.local_agent.one_end_per_seconds = 0;
+    config.local_agent.launcher = Some(env!("CARGO_BIN_EXE_obsteward").into());
     config.stop.poll_millis = 20;
     config.stop.precheck_seconds = 0;
     config.stop.gate_seconds = 3;

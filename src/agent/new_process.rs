@@ -1,0 +1,85 @@
+//! A process that was launched to be an observer, and what is told of it.
+
+use std::path::Path;
+
+use tokio::time::Instant;
+
+use crate::agent::launcher::{self, Launched, Launcher, Orders};
+use crate::agent::ledger::Answer;
+use crate::agent::log_tail::{Bounds, Mark};
+use crate::clock;
+use crate::domain::host::ObserverIdentity;
+
+/// What the observer writes by itself.
+const LOG: &str = "log/observer.log";
+/// How much of log and output is told of a process that died: together at most 20 lines and 8 KiB.
+const TOLD_OF_LOG: Bounds = Bounds { lines: 15, bytes: 6 << 10 };
+const TOLD_OF_OUTPUT: Bounds = Bounds { lines: 5, bytes: 2 << 10 };
+
+/// A process that was launched.
+#[derive(Debug)]
+pub struct NewProcess {
+    orders: Orders,
+    launched: Launched,
+    log: Mark,
+    at: Instant,
+}
+
+impl NewProcess {
+    /// Launches one. `Err`: nothing was started.
+    pub async fn launch(launcher: &Launcher, orders: Orders) -> Result<Self, String> {
+        let log = Mark::of(&orders.home.join(LOG));
+        let launched = launcher::launch(launcher, &orders).await?;
+        Ok(Self { orders, launched, log, at: clock::monotonic_now() })
+    }
+
+    /// When it was.
+    pub const fn at(&self) -> Instant {
+        self.at
+    }
+
+    /// Where.
+    pub fn home(&self) -> &Path {
+        &self.orders.home
+    }
+
+    /// Its first process, which of a daemon is only the parent.
+    pub const fn first(&self) -> u32 {
+        self.launched.pid
+    }
+
+    /// How the first process ended, if it did.
+    pub fn end(&self) -> Option<String> {
+        self.launched.end()
+    }
+
+    fn words(&self) -> String {
+        let Orders { home, program, arguments, .. } = &self.orders;
+        let line: Vec<String> =
+            std::iter::once(program.display().to_string()).chain(arguments.iter().cloned()).collect();
+        let after = clock::monotonic_now().duration_since(self.at);
+        let notes = &self.launched.notes;
+        let notes = if notes.is_empty() { String::new() } else { format!(" ({})", notes.join(", ")) };
+        format!("{} was started in {}{notes}; {after:.1?} later ", line.join(" "), home.display())
+    }
+
+    /// It is the observer.
+    pub fn started(&self, identity: ObserverIdentity, listens: bool) -> Answer {
+        let does = if listens { "listens" } else { "runs and does not listen yet" };
+        Answer::Started { evidence: format!("{}{identity} {does}", self.words()), identity, listens }
+    }
+
+    /// Nothing of it is left.
+    pub fn died(&self, end: &str) -> Answer {
+        let evidence = format!("{}nothing of it runs any more, its first process ended with {end}", self.words());
+        let mut last_log_lines = Mark::before(&self.orders.output).last_lines(TOLD_OF_OUTPUT);
+        last_log_lines.extend(self.log.last_lines(TOLD_OF_LOG));
+        Answer::Died { evidence, last_log_lines }
+    }
+
+    /// Something runs that cannot be told to be the observer, or to be none.
+    pub fn unclear(&self, why: &str) -> Answer {
+        let pid = self.launched.pid;
+        Answer::Unclear { evidence: format!("{}pid {pid} runs, but {why}: look again", self.words()) }
+    }
+}

@@ -1,0 +1,359 @@
+//! Starting an observer. In this order, and any "no" before the launch is a refusal: token not heard of, fence current, call
+//! recorded on disk, then one start at a time: a look that finds neither the observer nor anybody at its ports, a home that
+//! proves itself, nobody else whose task it is, fence still current, launch. Then the new process is watched until it is the
+//! observer and listens, is gone, or the wait is over, and the answer is recorded. It runs to its end when its caller goes
+//! away.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::Instant;
+
+use crate::agent::candidate::PROGRAM;
+use crate::agent::home;
+use crate::agent::launcher::{Launcher, Orders};
+use crate::agent::launches::{LIBRARY_PATH, Launch, Launches};
+use crate::agent::ledger::{Answer, NewCall, Recorded};
+use crate::agent::limits::Limits;
+use crate::agent::new_process::NewProcess;
+use crate::agent::proc_fs::ProcError;
+use crate::agent::process::{self, Outcome, Search};
+use crate::agent::refusal::Refusal;
+use crate::agent::service::{Agent, Inner, unanswered};
+use crate::agent::signal;
+use crate::agent::supervisor;
+use crate::clock;
+use crate::domain::host::{CallerFence, ObserverIdentity, ObserverTarget};
+
+/// Longest time that a new process is watched.
+pub const LONGEST_WAIT: Duration = Duration::from_secs(600);
+
+/// Between looks at a new process.
+const POLL: Duration = Duration::from_millis(100);
+/// How long nothing of a new process may be seen, its first process having ended, until it counts as gone.
+const GONE: Duration = Duration::from_secs(1);
+/// Where its standard output and error go.
+const OUTPUT: &str = "log/obsteward-start.log";
+/// The agent's variables that an observer gets: none of the others are its business, and some may be secret.
+const ENVIRONMENT: &[&str] = &["PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ"];
+
+/// A request to start an observer.
+#[derive(Clone, Debug)]
+pub struct StartRequest {
+    /// The observer.
+    pub target: ObserverTarget,
+    /// Names the call.
+    pub token: String,
+    /// Who calls.
+    pub fence: CallerFence,
+    /// How long the new process is watched until it listens.
+    pub wait: Duration,
+}
+
+impl StartRequest {
+    /// What a token stands for.
+    fn wants(&self) -> String {
+        let Self { target, fence, .. } = self;
+        format!("start {}@{} {}", target.cluster_name, target.address, fence.cluster.as_str())
+    }
+}
+
+/// What became of a start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Started {
+    /// It was started and runs.
+    Started {
+        /// The process.
+        identity: ObserverIdentity,
+        /// Whether it listens on its RPC address already.
+        listens: bool,
+        /// In words.
+        evidence: String,
+    },
+    /// It ran before.
+    AlreadyRunning {
+        /// The process.
+        identity: ObserverIdentity,
+        /// In words.
+        evidence: String,
+    },
+    /// It was started and is gone.
+    Died {
+        /// In words.
+        evidence: String,
+        /// The last that it wrote.
+        last_log_lines: Vec<String>,
+    },
+    /// An earlier call of this token has no recorded answer, or what became of this one could not be found out.
+    Unknown {
+        /// In words.
+        evidence: String,
+    },
+}
+
+/// What starting needs besides looking.
+#[derive(Debug)]
+pub struct Starts {
+    launches: Launches,
+    homes: Vec<PathBuf>,
+    launcher: Launcher,
+    seen_within: Duration,
+    /// Held from the look before a launch until the new process is seen, so that of two starts only one launches.
+    turn: Mutex<()>,
+}
+
+impl Starts {
+    /// With what is remembered, the homes that the operator named, what launches, and how long a process that was launched
+    /// may take to be seen.
+    pub fn new(launches: Launches, homes: Vec<PathBuf>, launcher: Launcher, seen_within: Duration) -> Self {
+        Self { launches, homes, launcher, seen_within, turn: Mutex::new(()) }
+    }
+
+    /// Remembers how an observer was launched that was seen running.
+    pub fn remember(&self, target: &ObserverTarget, launch: Option<Launch>) {
+        let Some(launch) = launch else { return };
+        if let Err(error) = self.launches.remember(target, launch) {
+            tracing::warn!(target = %target.address, %error, "how the observer was launched could not be remembered");
+        }
+    }
+}
+
+/// What is to be done.
+enum Plan {
+    Launch(Orders),
+    Nothing(Answer),
+}
+
+/// What is seen of a new process.
+enum Sight {
+    Listens(ObserverIdentity),
+    Runs(ObserverIdentity),
+    Nothing,
+}
+
+impl Agent {
+    /// Starts an observer, once per token.
+    pub async fn start(&self, request: StartRequest) -> Result<Started, Refusal> {
+        if request.wait > LONGEST_WAIT {
+            let value = format!("{:?}", request.wait);
+            return Err(Refusal::Invalid { field: "wait", value, wanted: "at most ten minutes" });
+        }
+        let agent = self.clone();
+        // On a task of its own: a caller that goes away must not leave a start behind of which nothing is recorded.
+        match tokio::spawn(async move { agent.start_to_the_end(request).await }).await {
+            Ok(result) => result,
+            Err(error) => Ok(Started::Unknown { evidence: format!("the start was cut off ({error}), look again") }),
+        }
+    }
+
+    async fn start_to_the_end(&self, request: StartRequest) -> Result<Started, Refusal> {
+        let request = Arc::new(request);
+        let begin = {
+            let request = Arc::clone(&request);
+            move |inner: &Inner| inner.begin_start(&request)
+        };
+        match self.once("start observer", &request.fence, &request.token, begin, self.launch(&request)).await? {
+            Some(answer) => replay(answer, &request.token),
+            None => Ok(Started::Unknown { evidence: unanswered(&request.token) }),
+        }
+    }
+
+    /// From the recorded call to what became of the process.
+    async fn launch(&self, request: &Arc<StartRequest>) -> Result<Answer, Refusal> {
+        let turn = self.0.starts.turn.lock().await;
+        let planned = {
+            let request = Arc::clone(request);
+            self.blocking(move |inner| inner.plan(&request)).await?
+        };
+        let orders = match planned {
+            Plan::Launch(orders) => orders,
+            Plan::Nothing(answer) => return Ok(answer),
+        };
+        let launched = NewProcess::launch(&self.0.starts.launcher, orders).await;
+        let new = launched.map_err(|problem| Refusal::LaunchFailed { problem })?;
+        // From here on nothing may be called a refusal.
+        Ok(self.watch(request, &new, turn).await)
+    }
+
+    /// Until the new process listens, is gone, or the wait is over.
+    async fn watch(&self, request: &StartRequest, new: &NewProcess, turn: MutexGuard<'_, ()>) -> Answer {
+        let mut turn = Some(turn);
+        let seen_within = self.0.starts.seen_within;
+        let mut unseen_since: Option<Instant> = None;
+        loop {
+            let sight = {
+                let (target, home, first) = (request.target.clone(), new.home().to_owned(), new.first());
+                self.blocking(move |inner| inner.sight(&target, &home, first)).await
+            };
+            let now = clock::monotonic_now();
+            let over = now.duration_since(new.at()) >= request.wait;
+            match sight {
+                Ok(Sight::Listens(identity)) => return new.started(identity, true),
+                Ok(Sight::Runs(identity)) => {
+                    // Another start sees it too.
+                    drop(turn.take());
+                    unseen_since = None;
+                    if over {
+                        return new.started(identity, false);
+                    }
+                }
+                Ok(Sight::Nothing) => {
+                    let unseen = now.duration_since(*unseen_since.get_or_insert(now));
+                    match new.end() {
+                        Some(end) if unseen >= GONE => return new.died(&end),
+                        None if unseen >= seen_within && over => {
+                            return new.unclear("no observer of this home is seen");
+                        }
+                        Some(_) | None => {}
+                    }
+                }
+                Err(refusal) if over && now.duration_since(new.at()) >= seen_within => {
+                    return new.unclear(&refusal.to_string());
+                }
+                Err(_) => {}
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+}
+
+impl Inner {
+    /// Everything before the act that ends in a record of it.
+    fn begin_start(&self, request: &StartRequest) -> Result<Recorded, Refusal> {
+        let StartRequest { token, fence, .. } = request;
+        let wants = request.wants();
+        let recorded = self.ledger.recorded(&fence.store_id, token, &wants)?;
+        if recorded == Recorded::New {
+            self.ledger.begin(&NewCall { fence, token, wants: &wants, end: None })?;
+        }
+        Ok(recorded)
+    }
+
+    /// What is to be launched, if anything is. The last look before it.
+    fn plan(&self, request: &StartRequest) -> Result<Plan, Refusal> {
+        let target = &request.target;
+        let search = self.search(target)?;
+        if let Outcome::Running { identity, .. } = search.outcome {
+            let evidence = format!("{identity} runs and listens on {}, nothing was started", target.address);
+            return Ok(Plan::Nothing(Answer::AlreadyRunning { identity: *identity, evidence }));
+        }
+        self.nobody_there(target, &search)?;
+        let launch = self.starts.launches.of(target);
+        let home = home::choose(launch.as_ref(), &self.starts.homes, target)?;
+        if let Some(seen) = search.observers.iter().find(|seen| Path::new(&seen.identity.home) == home) {
+            let evidence = format!("an observer runs in its home already: {}", seen.identity);
+            return Err(Refusal::Ambiguous { evidence });
+        }
+        self.nobody_elses_task(launch.as_ref(), &home)?;
+        let own = signal::own_uid();
+        if let Some(launch) = launch.as_ref().filter(|launch| launch.uid != own) {
+            let reason = format!(
+                "the observer ran as uid {} and the agent runs as uid {own}: run the agent as the observer's user",
+                launch.uid
+            );
+            return Err(Refusal::NotPermitted { reason });
+        }
+        let executable = launch.as_ref().map_or_else(|| PathBuf::from(PROGRAM), |launch| launch.executable.clone());
+        home::usable(&home, &executable, own)?;
+        self.ledger.still_current(&request.fence)?;
+        Ok(Plan::Launch(orders(launch, home, executable)))
+    }
+
+    /// Refuses while somebody may be the observer, or is where it would be.
+    fn nobody_there(&self, target: &ObserverTarget, search: &Search) -> Result<(), Refusal> {
+        let absent = search.outcome == Outcome::Absent;
+        if !search.observers.iter().any(|seen| seen.may_be_wanted) {
+            let unreadable = |error: ProcError| Refusal::HostUnreadable { problem: error.to_string() };
+            let taken = |address: std::net::SocketAddr, holder| {
+                Err(Refusal::PortTaken { address: address.to_string(), holder })
+            };
+            match process::holder(&self.proc, target).map_err(unreadable)? {
+                Some((address, Some(holder))) => return taken(address, holder),
+                Some((address, None)) if absent => {
+                    return taken(address, "a process that this agent cannot identify".to_owned());
+                }
+                Some((_, None)) | None => {}
+            }
+        }
+        if absent { Ok(()) } else { Err(Refusal::Ambiguous { evidence: search.evidence.clone() }) }
+    }
+
+    /// Refuses when somebody else must start it.
+    fn nobody_elses_task(&self, launch: Option<&Launch>, home: &Path) -> Result<(), Refusal> {
+        let safe_units = &self.knowledge.safe_units;
+        let refused = |supervisor: String, unit: String| Err(Refusal::StartedBySupervisor { supervisor, unit });
+        if let Some(keeper) = supervisor::of_home(&self.proc, home, safe_units).filter(|keeper| !keeper.safe) {
+            return refused(keeper.name, keeper.unit);
+        }
+        let Some(launch) = launch else { return Ok(()) };
+        if let Some(keeper) = launch.keepers.iter().find(|keeper| !supervisor::is_safe(&keeper.unit, safe_units)) {
+            return refused(keeper.name.clone(), keeper.unit.clone());
+        }
+        if launch.foreground && !supervisor::is_safe(supervisor::FOREGROUND, safe_units) {
+            return refused("whoever started it with --nodaemon".to_owned(), supervisor::FOREGROUND.to_owned());
+        }
+        if launch.elsewhere {
+            let reason = "the observer ran in a network or with files of its own, as in a container: start it there, or \
+                          run an agent there";
+            return Err(Refusal::NotPermitted { reason: reason.to_owned() });
+        }
+        Ok(())
+    }
+
+    /// What is seen of a process that was launched in `home`; `first` is the one that may only be the parent of a daemon.
+    fn sight(&self, target: &ObserverTarget, home: &Path, first: u32) -> Result<Sight, Refusal> {
+        let search = self.look(target)?;
+        let ours = |identity: &ObserverIdentity| Path::new(&identity.home) == home;
+        if let Outcome::Running { identity, .. } = search.outcome
+            && ours(&identity)
+        {
+            return Ok(Sight::Listens(*identity));
+        }
+        let mut seen: Vec<ObserverIdentity> =
+            search.observers.into_iter().map(|seen| seen.identity).filter(ours).collect();
+        seen.sort_by_key(|identity| identity.pid == first);
+        Ok(seen.into_iter().next().map_or(Sight::Nothing, Sight::Runs))
+    }
+}
+
+/// `cd home && bin/observer`, as it was.
+fn orders(launch: Option<Launch>, home: PathBuf, executable: PathBuf) -> Orders {
+    let own = ENVIRONMENT.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)));
+    let mut environment: BTreeMap<String, String> = own.collect();
+    let libraries = match &launch {
+        Some(launch) => launch.library_path.clone(),
+        // Where packages and deployers put them.
+        None => Some(home.join("lib")).filter(|lib| lib.is_dir()).map(|lib| lib.display().to_string()),
+    };
+    environment.extend(libraries.map(|path| (LIBRARY_PATH.to_owned(), path)));
+    let usual = executable.display().to_string();
+    let (name, arguments, limits) = match launch {
+        Some(launch) => {
+            let arguments = launch.arguments();
+            (Some(launch.name).filter(|name| !name.is_empty()).unwrap_or(usual), arguments, launch.limits)
+        }
+        None => (usual, Vec::new(), Limits::new()),
+    };
+    let output = home.join(OUTPUT);
+    Orders { home, program: executable, name, arguments, environment, output, limits }
+}
+
+fn replay(answer: Answer, token: &str) -> Result<Started, Refusal> {
+    match answer {
+        Answer::Started { identity, listens, evidence } => Ok(Started::Started { identity, listens, evidence }),
+        Answer::AlreadyRunning { identity, evidence } => Ok(Started::AlreadyRunning { identity, evidence }),
+        Answer::Died { evidence, last_log_lines } => Ok(Started::Died { evidence, last_log_lines }),
+        Answer::Unclear { evidence } => Ok(Started::Unknown { evidence }),
+        Answer::Refused { reason, message } => Err(Refusal::Recorded { reason, message }),
+        Answer::Terminated { .. } | Answer::Killed { .. } | Answer::AlreadyGone { .. } | Answer::StillThere { .. } => {
+            Err(Refusal::TokenReused { token: token.to_owned() })
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "start_tests.rs"]
+mod tests;
