@@ -1,6 +1,7 @@
 //! What runs on a database host: finds the process of one observer, and ends it when everything is proven. It knows
 //! nothing of the layers above; it uses `domain`, `clock`, `proto` and `net`, and is the only module that signals.
 
+mod calls;
 mod candidate;
 pub mod clients;
 pub mod command;
@@ -14,6 +15,7 @@ mod process;
 mod refusal;
 mod service;
 mod signal;
+mod stdio;
 mod supervisor;
 mod ticket;
 mod trust;

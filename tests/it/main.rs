@@ -45,6 +45,7 @@ mod serve;
 mod sights;
 mod sim;
 mod slow_clients;
+mod ssh;
 mod stop_server;
 mod store;
 mod support;
