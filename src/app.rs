@@ -20,10 +20,10 @@ use crate::api::auth::Gatekeeper;
 use crate::api::rest::{Moments, Rest};
 use crate::api::{grpc, rest};
 use crate::clock::{Clock, monotonic_now};
-use crate::config::{Config, RestConfig, TlsConfig};
+use crate::config::{Config, RestConfig, SshConfig, TlsConfig};
 use crate::domain::status::Risk;
 use crate::engine::{Engine, EngineSettings};
-use crate::host::AgentHosts;
+use crate::host::{AgentHosts, SshClient, SshOptions};
 use crate::inventory::{Inventory, Syncer};
 use crate::net::bounds::Bounds;
 use crate::net::client_tls::ClientTls;
@@ -214,7 +214,7 @@ impl App {
         let inventory = Inventory::new(store.clone(), oceanbase.clone(), clock.clone());
         let deps = Deps {
             oceanbase,
-            hosts: Arc::new(AgentHosts::new(local).with_tls(agents)),
+            hosts: Arc::new(AgentHosts::new(local).with_tls(agents).with_ssh(ssh(&config.ssh)?)),
             inventory: inventory.clone(),
             clock: clock.clone(),
             store_id: crate::store::Store::store_id(&*store).to_owned(),
@@ -347,6 +347,15 @@ fn check_rest(config: &RestConfig) -> Result<(), AppError> {
         risk.parse::<Risk>().map_err(|error| wrong(format!("accepted_risks: {error}")))?;
     }
     Ok(())
+}
+
+/// The ssh of the configuration.
+fn ssh(config: &SshConfig) -> Result<SshClient, AppError> {
+    let SshConfig { program, config_file, identity_file, known_hosts_file, connect_timeout_seconds, agent_command } =
+        config.clone();
+    let connect_timeout = Duration::from_secs(connect_timeout_seconds);
+    let options = SshOptions { program, config_file, identity_file, known_hosts_file, connect_timeout, agent_command };
+    SshClient::new(options).map_err(|error| AppError::Setting { setting: "ssh", error: error.to_string() })
 }
 
 /// How the store is opened: the variable of its key goes before the file.

@@ -52,6 +52,8 @@ pub struct Config {
     pub local_agent: LocalAgentConfig,
     /// TLS towards agents; without it they are reached in plaintext, with it only over TLS.
     pub agents: Option<ClientTlsConfig>,
+    /// The ssh that reaches hosts which have it for their transport.
+    pub ssh: SshConfig,
     /// Times of a stop.
     pub stop: StopConfig,
     /// Times of a start.
@@ -345,6 +347,37 @@ impl Default for LocalAgentConfig {
             homes: Vec::new(),
             one_end_per_seconds: 60,
             launcher: None,
+        }
+    }
+}
+
+/// The system's OpenSSH client, for hosts over ssh.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(default, deny_unknown_fields)]
+pub struct SshConfig {
+    /// The program.
+    pub program: PathBuf,
+    /// Its configuration; without one, what it reads by itself.
+    pub config_file: Option<PathBuf>,
+    /// The only key that it shows; without one, those that it finds by itself.
+    pub identity_file: Option<PathBuf>,
+    /// The only host keys that it knows; without one, those that it finds by itself.
+    pub known_hosts_file: Option<PathBuf>,
+    /// Seconds until the other side must have proven itself, 1 to 5.
+    pub connect_timeout_seconds: u64,
+    /// What is run there, word by word.
+    pub agent_command: Vec<String>,
+}
+
+impl Default for SshConfig {
+    fn default() -> Self {
+        Self {
+            program: PathBuf::from("ssh"),
+            config_file: None,
+            identity_file: None,
+            known_hosts_file: None,
+            connect_timeout_seconds: 3,
+            agent_command: ["obsteward", "agent", "--stdio"].map(str::to_owned).to_vec(),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! `obsteward agent`: reads the arguments, opens the listener, serves until told to end. And `obsteward agent trust`.
+//! `obsteward agent`: reads the arguments, opens the listener, serves until told to end. And `obsteward agent trust`, and
+//! the way to `obsteward agent --stdio`.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr};
@@ -18,6 +19,7 @@ use crate::agent::grpc::{self, BOUNDS, ServeError};
 use crate::agent::launcher;
 use crate::agent::service::Agent;
 use crate::agent::settings::AgentConfig;
+use crate::agent::stdio::{self, StdioError};
 use crate::agent::trust;
 use crate::net::certificate::InvalidCertificateName;
 use crate::net::connections::Connections;
@@ -25,7 +27,7 @@ use crate::net::listener::{Exception, ListenError, Protection, bind};
 use crate::net::tls::{self, Protocols, Tls, TlsConfig, TlsError};
 
 /// How long calls in flight may take once the agent was told to end. A stop that is cut off is answered UNKNOWN later.
-const LAST_CALLS: Duration = Duration::from_secs(5);
+pub(super) const LAST_CALLS: Duration = Duration::from_secs(5);
 
 /// Arguments of `obsteward agent`.
 #[derive(Clone, Debug, Args)]
@@ -75,6 +77,15 @@ pub struct AgentArgs {
     /// End when the standard input ends, that is with the program that started the agent.
     #[arg(long)]
     pub exit_with_stdin: bool,
+    /// Serve one caller on standard input and output and end with it, as `ssh HOST obsteward agent --stdio` does. Who may
+    /// call is ssh's business. Several at once share one record.
+    #[arg(
+        long,
+        conflicts_with_all = [
+            "listen", "insecure_listen", "tls_cert", "tls_key", "client_ca", "client_name", "exit_with_stdin"
+        ]
+    )]
+    pub stdio: bool,
     /// Something else than to serve.
     #[command(subcommand)]
     pub command: Option<AgentCommand>,
@@ -117,6 +128,9 @@ pub enum AgentError {
     /// Signals or the standard input.
     #[error("the agent cannot be told to end: {0}")]
     Signals(std::io::Error),
+    /// Standard input and output.
+    #[error(transparent)]
+    Stdio(#[from] StdioError),
     /// The id of a store.
     #[error("{0:?} is not the id of a store, copy it from the refusal")]
     StoreId(String),
@@ -134,22 +148,28 @@ pub async fn run(args: AgentArgs) -> Result<(), AgentError> {
             Ok(())
         }
         Some(AgentCommand::Launch) => launcher::obey(),
+        None if args.stdio => Ok(stdio::serve(config(args)).await?),
         None => serve(args).await,
     }
 }
 
-async fn serve(args: AgentArgs) -> Result<(), AgentError> {
-    let (tls, clients) = protection(&args)?;
-    let agent = Agent::new(AgentConfig {
+fn config(args: AgentArgs) -> AgentConfig {
+    AgentConfig {
         safe_units: args.safe_units,
         addresses: args.addresses,
         homes: args.homes,
         one_end_per: Duration::from_secs(args.one_end_per),
         ..AgentConfig::new(args.state_directory)
-    })?;
+    }
+}
+
+async fn serve(args: AgentArgs) -> Result<(), AgentError> {
+    let (tls, clients) = protection(&args)?;
+    let (listen, insecure_listen, exit_with_stdin) = (args.listen, args.insecure_listen, args.exit_with_stdin);
+    let agent = Agent::new(config(args))?;
     let protection = tls.as_ref().map_or(Protection::NONE, |_| Protection { tls: true, authentication: true });
-    let insecure = Exception { said: args.insecure_listen, setting: "--insecure-listen" };
-    let (listener, bound) = bind(args.listen, protection, insecure).await?;
+    let insecure = Exception { said: insecure_listen, setting: "--insecure-listen" };
+    let (listener, bound) = bind(listen, protection, insecure).await?;
     if let Some(tls) = &tls {
         follow_files(Arc::clone(tls)).map_err(AgentError::Signals)?;
     }
@@ -157,7 +177,7 @@ async fn serve(args: AgentArgs) -> Result<(), AgentError> {
     let ending = CancellationToken::new();
     let mut terminate = signal(SignalKind::terminate()).map_err(AgentError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(AgentError::Signals)?;
-    if args.exit_with_stdin {
+    if exit_with_stdin {
         cancel_at_end_of_stdin(ending.clone()).map_err(AgentError::Signals)?;
     }
     say(&format!("listening on {bound}"));

@@ -76,6 +76,10 @@ async fn an_open_listener_is_refused_and_trust_needs_no_listener() {
     let refused = run(open).await;
     assert!(matches!(refused, Err(AgentError::Listen(ListenError::Unprotected { .. }))), "{refused:?}");
 
+    for given in [&["--listen", "127.0.0.1:0"][..], &["--insecure-listen"], &["--exit-with-stdin"]] {
+        let refused = Line::try_parse_from([&["agent", "--stdio"], given].concat()).unwrap_err();
+        assert_eq!(refused.kind(), clap::error::ErrorKind::ArgumentConflict, "{given:?}");
+    }
     let half = ["--tls-cert", "cert.pem", "--tls-key", "key.pem", "--client-ca", "ca.pem"];
     for given in [&half[..], &half[..2], &half[2..], &["--client-name", "DNS:a"]] {
         let refused = Line::try_parse_from([&["agent"], given].concat()).unwrap_err();

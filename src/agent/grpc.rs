@@ -3,11 +3,15 @@
 use std::future::Future;
 use std::time::Duration;
 
+use futures::Stream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tonic::service::InterceptorLayer;
+use tonic::transport::server::Connected;
 use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use crate::agent::calls::Calls;
 use crate::agent::clients::Clients;
 use crate::agent::refusal::Refusal;
 use crate::agent::service::Agent;
@@ -96,6 +100,21 @@ pub async fn serve_clients(
     clients: Clients,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ServeError> {
+    serve_over(agent, connections, clients, Calls::new(), shutdown).await
+}
+
+/// Serves any kind of connections, as [`serve_clients`] does. `calls` are those that begin here.
+pub async fn serve_over<C, E>(
+    agent: Agent,
+    connections: impl Stream<Item = Result<C, E>>,
+    clients: Clients,
+    calls: Calls,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), ServeError>
+where
+    C: AsyncRead + AsyncWrite + Connected + Send + Unpin + 'static,
+    E: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<HostAgentServiceServer<HostAgent>>().await;
     let reflection = || {
@@ -110,6 +129,7 @@ pub async fn serve_clients(
         .http2_max_header_list_size(BOUNDS.header_bytes)
         .http2_keepalive_interval(Some(Duration::from_secs(20)))
         .layer(InterceptorLayer::new(move |request| admitted(&clients, request)))
+        .layer(calls)
         .add_service(health_service)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?)

@@ -2,6 +2,7 @@
 //! It knows nothing of the layers above; it uses `domain`, `clock`, `proto` and `net`, and is the only module that signals
 //! and starts observers.
 
+mod calls;
 mod candidate;
 pub mod clients;
 pub mod command;
@@ -23,6 +24,7 @@ mod service;
 mod settings;
 mod signal;
 mod start;
+mod stdio;
 mod supervisor;
 mod ticket;
 mod trust;

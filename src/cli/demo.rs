@@ -288,6 +288,7 @@ async fn show(stage: &Stage, args: &DemoArgs, output: &Output) -> Result<(Exit, 
         default_host: Some(v1::DefaultHost {
             transport: v1::HostTransport::Grpc as i32,
             agent_port: i32::from(AGENT_PORT),
+            ..Default::default()
         }),
         ..v1::RegisterClusterRequest::default()
     };

@@ -37,6 +37,10 @@ const SETTINGS: &[(&str, &[&str])] = &[
     ("local_agent", &["state_directory", "safe_units", "homes", "one_end_per_seconds"]),
     ("agents", &["ca_file", "cert_file", "key_file"]),
     (
+        "ssh",
+        &["program", "config_file", "identity_file", "known_hosts_file", "connect_timeout_seconds", "agent_command"],
+    ),
+    (
         "stop",
         &[
             "poll_millis",
@@ -88,7 +92,7 @@ fn what_the_example_shows_behind_a_hash_is_right_too() {
         EXAMPLE.lines().map(|line| line.strip_prefix("# ").filter(|rest| settings(rest)).unwrap_or(line)).collect();
     let config: Config = toml::from_str(&uncovered.join("\n")).unwrap();
     assert!(config.rest.listen.is_some() && config.store.key_file.is_some());
-    assert!(config.agents.is_some());
+    assert!(config.agents.is_some() && config.ssh.known_hosts_file.is_some());
     assert!(config.server.tls.is_some_and(|tls| tls.client_ca_file.is_some()) && config.rest.tls.is_some());
     assert_eq!((config.auth.users.len(), config.auth.keys.len(), config.auth.roles.len()), (1, 1, 1));
     assert_eq!(config.limits, LimitsConfig::default());

@@ -19,6 +19,7 @@ pub mod precheck;
 pub mod reading;
 pub mod refusal;
 pub mod shown;
+pub mod ssh;
 pub mod status;
 pub mod task;
 mod words;

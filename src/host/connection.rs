@@ -1,4 +1,4 @@
-//! One connection to an agent, up to the first word that the agent says, and every reason why there is none. Until then no
+//! One connection to an agent that listens, up to the first word that the agent says, and every reason why there is none. Until then no
 //! request was sent, so that a stop that fails here has surely not begun.
 //!
 //! An agent speaks first: HTTP/2 lets a server send its settings at once, and ours does. What keeps silent is not an agent, or
@@ -16,6 +16,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{self, AlertDescription, CertificateError};
 
+use crate::host::ssh_error::SshError;
 use crate::net::client_tls::ClientTls;
 use crate::net::tls::TlsError;
 
@@ -82,6 +83,9 @@ pub enum ConnectError {
     /// Anything else.
     #[error("no TLS with it: {0}")]
     Tls(io::Error),
+    /// Over ssh.
+    #[error(transparent)]
+    Ssh(#[from] SshError),
 }
 
 fn why(alert: &AlertDescription) -> String {
@@ -108,16 +112,16 @@ pub trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
 
-/// How an agent is connected to.
+/// How an agent that listens is connected to.
 #[derive(Clone, Debug)]
-pub struct Way {
+pub struct TcpWay {
     host: String,
     port: u16,
     /// The certificate must be for this name.
     tls: Option<(ClientTls, ServerName<'static>)>,
 }
 
-impl Way {
+impl TcpWay {
     /// To `host:port`, `[v6]:port`; over TLS or in plaintext, never one instead of the other.
     pub fn to(address: &str, tls: Option<&ClientTls>) -> Result<Self, AddressError> {
         let authority: http::uri::Authority = address.parse().map_err(|_| AddressError::Host)?;

@@ -6,24 +6,27 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::agent::Agent;
 use crate::host::local::LocalHost;
 use crate::host::remote::RemoteHost;
+use crate::host::ssh::SshWay;
 use crate::host::unconfigured::Unconfigured;
-use crate::host::{Host, HostAddress, Hosts};
+use crate::host::way::Way;
+use crate::host::{Host, HostAddress, Hosts, SshClient};
 use crate::net::client_tls::ClientTls;
 
 /// Ways that are kept; beyond this, those that nobody uses are dropped.
 const KEPT: usize = 1024;
 
-/// Hosts that are reached through agents, in this process or by gRPC.
+/// Hosts that are reached through agents, in this process, by gRPC or over ssh.
 pub struct AgentHosts {
     local: Option<Arc<LocalHost>>,
     tls: Option<ClientTls>,
-    remote: Mutex<HashMap<String, Arc<RemoteHost>>>,
+    ssh: Option<Arc<SshClient>>,
+    remote: Mutex<HashMap<HostAddress, Arc<RemoteHost>>>,
 }
 
 impl AgentHosts {
-    /// With or without an agent in this process; others in plaintext.
+    /// With or without an agent in this process; others in plaintext, and none over ssh.
     pub fn new(local: Option<Agent>) -> Self {
-        Self { local: local.map(LocalHost::new).map(Arc::new), tls: None, remote: Mutex::default() }
+        Self { local: local.map(LocalHost::new).map(Arc::new), tls: None, ssh: None, remote: Mutex::default() }
     }
 
     /// With `tls` other agents are reached over TLS and in no other way.
@@ -31,23 +34,27 @@ impl AgentHosts {
         Self { tls, ..self }
     }
 
-    fn remote(&self, address: &str) -> Arc<dyn Host> {
+    /// With ssh, which neither needs nor has TLS.
+    pub fn with_ssh(self, client: SshClient) -> Self {
+        Self { ssh: Some(Arc::new(client)), ..self }
+    }
+
+    /// The host at an address that is kept, by `way` if it is new.
+    fn remote(&self, address: &HostAddress, way: impl FnOnce() -> Result<Way, String>) -> Arc<dyn Host> {
         let mut remote = self.remote.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = remote.get(address) {
             return Arc::clone(known) as Arc<dyn Host>;
         }
-        match RemoteHost::new(address, self.tls.as_ref()) {
-            Ok(host) => {
+        match way() {
+            Ok(way) => {
                 if remote.len() >= KEPT {
                     remote.retain(|_, host| Arc::strong_count(host) > 1);
                 }
-                let host = Arc::new(host);
-                remote.insert(address.to_owned(), Arc::clone(&host));
+                let host = Arc::new(RemoteHost::by(way));
+                remote.insert(address.clone(), Arc::clone(&host));
                 host
             }
-            Err(error) => Arc::new(Unconfigured::new(format!(
-                "{address:?} is not the address of an agent ({error}), write host:port, for example 10.0.0.2:62888"
-            ))),
+            Err(why) => Arc::new(Unconfigured::new(why)),
         }
     }
 }
@@ -59,7 +66,17 @@ impl Hosts for AgentHosts {
                 Some(local) => Arc::clone(local) as Arc<dyn Host>,
                 None => Arc::new(Unconfigured::new("this service runs without a local agent, name the host's agent")),
             },
-            HostAddress::Grpc { address } => self.remote(address),
+            HostAddress::Grpc { address: text } => self.remote(address, || {
+                Way::tcp(text, self.tls.as_ref()).map_err(|error| {
+                    format!(
+                        "{text:?} is not the address of an agent ({error}), write host:port, for example 10.0.0.2:62888"
+                    )
+                })
+            }),
+            HostAddress::Ssh(destination) => self.remote(address, || match &self.ssh {
+                Some(client) => Ok(Way::Ssh(SshWay::to(destination.clone(), Arc::clone(client)))),
+                None => Err("this service runs without ssh, name the host's agent".to_owned()),
+            }),
             HostAddress::None => {
                 Arc::new(Unconfigured::new("no adapter is configured for this server's host, name its agent"))
             }

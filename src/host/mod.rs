@@ -5,7 +5,11 @@ mod connection;
 mod hosts;
 mod local;
 mod remote;
+mod ssh;
+mod ssh_client;
+mod ssh_error;
 mod unconfigured;
+mod way;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,8 +19,10 @@ use thiserror::Error;
 
 use crate::domain::effect::Permit;
 use crate::domain::host::{CallerFence, Found, ObserverIdentity, ObserverTarget, StartResult, StopResult, Ticket};
+use crate::domain::ssh::SshDestination;
 
 pub use hosts::AgentHosts;
+pub use ssh_client::{InvalidSshOption, SshClient, SshOptions};
 
 /// How the host of a server is reached.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -28,6 +34,8 @@ pub enum HostAddress {
         /// `host:port`.
         address: String,
     },
+    /// An agent that ssh starts there.
+    Ssh(SshDestination),
     /// Nobody said how.
     None,
 }

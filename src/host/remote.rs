@@ -16,9 +16,9 @@ use crate::agent::grpc::ERROR_DOMAIN;
 use crate::agent::wire;
 use crate::domain::effect::Permit;
 use crate::domain::host::{CallerFence, Found, ObserverIdentity, ObserverTarget, StartResult, StopResult, Ticket};
-use crate::host::connection::{AddressError, ConnectError, Way, Wire};
+use crate::host::connection::{ConnectError, Wire};
+use crate::host::way::{Purpose, Way};
 use crate::host::{Host, HostError, caller, local};
-use crate::net::client_tls::ClientTls;
 use crate::proto::agent_v1 as pb;
 use crate::proto::agent_v1::host_agent_service_client::HostAgentServiceClient;
 
@@ -32,6 +32,7 @@ const START_BEYOND_WAIT: Duration = Duration::from_secs(120);
 /// A host with an agent of its own.
 #[derive(Clone, Debug)]
 pub struct RemoteHost {
+    /// The agent, in words.
     address: String,
     way: Arc<Way>,
     endpoint: Endpoint,
@@ -40,21 +41,18 @@ pub struct RemoteHost {
 }
 
 impl RemoteHost {
-    /// The agent at `host:port`, over TLS if the service has it.
-    pub fn new(address: &str, tls: Option<&ClientTls>) -> Result<Self, AddressError> {
-        let way = Arc::new(Way::to(address, tls)?);
-        let scheme = if way.is_tls() { "https" } else { "http" };
-        let origin: Uri = format!("{scheme}://{address}").parse().map_err(|_| AddressError::Host)?;
+    /// The agent that a way leads to.
+    pub fn by(way: Way) -> Self {
         // TLS is the way's own, so that its files are read for each connection and its errors told apart. An endpoint that
-        // knew of it would insist on its own TLS.
-        let endpoint = Endpoint::from_shared(format!("http://{address}"))
-            .map_err(|_| AddressError::Host)?
-            .origin(origin)
+        // knew of it would insist on its own TLS, and one that knew an address would look it up.
+        let endpoint = Endpoint::from_static("http://agent")
+            .origin(way.origin())
             // Together less than a look may take: a host that went away in silence leaves time for a new connection.
             .http2_keep_alive_interval(Duration::from_secs(3))
             .keep_alive_timeout(Duration::from_secs(3));
-        let channel = endpoint.connect_with_connector_lazy(connector(Arc::clone(&way)));
-        Ok(Self { address: address.to_owned(), way, endpoint, channel })
+        let (address, way) = (way.to_string(), Arc::new(way));
+        let channel = endpoint.connect_with_connector_lazy(connector_for(Purpose::Looks, Arc::clone(&way)));
+        Self { address, way, endpoint, channel }
     }
 
     async fn look(
@@ -70,8 +68,13 @@ impl RemoteHost {
         let mut client = HostAgentServiceClient::new(self.channel.clone());
         let answer = tokio::time::timeout(LOOK, async {
             match client.find_observer(Request::new(request.clone())).await {
-                // The kept connection may have died with an earlier agent. Looking and arming may be repeated.
-                Err(status) if refusal(&status).is_none() && status.code() != Code::Unimplemented => {
+                // The kept connection may have died with an earlier agent. Looking and arming may be repeated; what a new
+                // connection met, another would meet too.
+                Err(status)
+                    if refusal(&status).is_none()
+                        && status.code() != Code::Unimplemented
+                        && not_connected(&status).is_none() =>
+                {
                     client.find_observer(Request::new(request)).await
                 }
                 answer => answer,
@@ -188,13 +191,21 @@ impl RemoteHost {
 
 type Connecting = BoxFuture<'static, Result<TokioIo<Box<dyn Wire>>, ConnectError>>;
 
-/// Opens a connection whenever tonic wants one.
+/// Opens the connection of one call.
 fn connector(
+    way: Arc<Way>,
+) -> impl Service<Uri, Response = TokioIo<Box<dyn Wire>>, Error = ConnectError, Future = Connecting> + Send + 'static {
+    connector_for(Purpose::OneCall, way)
+}
+
+/// Opens a connection whenever tonic wants one.
+fn connector_for(
+    purpose: Purpose,
     way: Arc<Way>,
 ) -> impl Service<Uri, Response = TokioIo<Box<dyn Wire>>, Error = ConnectError, Future = Connecting> + Send + 'static {
     service_fn(move |_: Uri| -> Connecting {
         let way = Arc::clone(&way);
-        Box::pin(async move { way.open().await.map(TokioIo::new) })
+        Box::pin(async move { way.open(purpose).await.map(TokioIo::new) })
     })
 }
 

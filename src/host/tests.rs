@@ -82,14 +82,14 @@ async fn remote() {
 
 #[test]
 fn an_address_is_a_host_and_a_port() {
-    use crate::host::connection::{AddressError, Way};
+    use crate::host::connection::{AddressError, TcpWay};
     for good in ["10.0.0.2:62888", "agent.example:1", "[fd00::2]:65535"] {
-        assert!(Way::to(good, None).is_ok(), "{good}");
+        assert!(TcpWay::to(good, None).is_ok(), "{good}");
     }
     for (bad, why) in
         [("10.0.0.2", AddressError::Port), ("[fd00::2]", AddressError::Port), ("a b:1", AddressError::Host)]
     {
-        assert_eq!(Way::to(bad, None).unwrap_err(), why, "{bad}");
+        assert_eq!(TcpWay::to(bad, None).unwrap_err(), why, "{bad}");
     }
 }
 

@@ -224,6 +224,7 @@ fn host_address(default: &DefaultHost, hosts: &[(String, HostRoute)], server: &S
     match hosts.iter().find(|(svr_ip, _)| *svr_ip == ip.to_string()).map(|(_, route)| route) {
         Some(HostRoute::Local) => HostAddress::Local,
         Some(HostRoute::Grpc { address }) => HostAddress::Grpc { address: address.clone() },
+        Some(HostRoute::Ssh(destination)) => HostAddress::Ssh(destination.clone()),
         Some(HostRoute::None) => HostAddress::None,
         None => match default {
             DefaultHost::None => HostAddress::None,
@@ -231,6 +232,7 @@ fn host_address(default: &DefaultHost, hosts: &[(String, HostRoute)], server: &S
             DefaultHost::Grpc { port } => {
                 HostAddress::Grpc { address: std::net::SocketAddr::new(ip, *port).to_string() }
             }
+            DefaultHost::Ssh(login) => HostAddress::Ssh(login.at(ip)),
         },
     }
 }

@@ -7,6 +7,7 @@ use secrecy::SecretString;
 use crate::clock::Timestamp;
 use crate::domain::ids::{ClusterId, ClusterIdentity, ClusterKey, ServerAddr, ServerId, ZoneName};
 use crate::domain::permission::Visible;
+use crate::domain::ssh::{SshDestination, SshLogin};
 use crate::domain::status::{ClusterStatus, InnerStatus, ServerStatus, ZoneInnerStatus, ZoneStatus};
 use crate::store::{AuditRecord, Page, StoreError};
 
@@ -19,6 +20,8 @@ pub enum HostRoute {
     Local,
     /// `obsteward agent` by gRPC, at `host:port`.
     Grpc { address: String },
+    /// `obsteward agent --stdio` over ssh.
+    Ssh(SshDestination),
 }
 
 /// Route to hosts that are not named one by one.
@@ -30,6 +33,8 @@ pub enum DefaultHost {
     Local,
     /// gRPC at the server's IP and this port.
     Grpc { port: u16 },
+    /// ssh to the server's IP.
+    Ssh(SshLogin),
 }
 
 /// A registered cluster.

@@ -30,7 +30,7 @@ use crate::support::{Before, Stage, is_alive, quick, reason};
 const CLIENT: &str = "obsteward.example.com";
 
 /// Files of the service, which trusts an authority and shows a certificate.
-fn client_files(directory: &Path, trusted: &Authority, own: &Identity) -> ClientTlsConfig {
+pub fn client_files(directory: &Path, trusted: &Authority, own: &Identity) -> ClientTlsConfig {
     let path = |name: &str| directory.join(name);
     let files =
         ClientTlsConfig { ca_file: path("agents.pem"), cert_file: path("service.pem"), key_file: path("service.key") };
@@ -176,6 +176,7 @@ async fn a_server_is_stopped_through_an_agent_with_tls() {
         svr_ip: stage.info(2).ip,
         transport: v1::HostTransport::Grpc as i32,
         agent_address: address.to_string(),
+        ..Default::default()
     };
     let request = v1::UpdateClusterRequest {
         cluster_id: stage.cluster_id,

@@ -189,8 +189,13 @@ async fn servers_clusters_and_plans_are_shown() {
             svr_ip: "10.0.0.2".to_owned(),
             transport: v1::HostTransport::Grpc.into(),
             agent_address: "10.1.0.2:2890".to_owned(),
+            ..Default::default()
         }],
-        default_host: Some(v1::DefaultHost { transport: v1::HostTransport::Grpc.into(), agent_port: 2890 }),
+        default_host: Some(v1::DefaultHost {
+            transport: v1::HostTransport::Grpc.into(),
+            agent_port: 2890,
+            ..Default::default()
+        }),
         ..Default::default()
     };
     let cluster = fixture.clusters().register_cluster(request).await.unwrap().into_inner().cluster.unwrap();

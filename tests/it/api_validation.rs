@@ -157,7 +157,16 @@ async fn tasks() {
 }
 
 fn host(transport: i32, agent_address: &str) -> v1::Host {
-    v1::Host { svr_ip: "10.0.0.2".to_owned(), transport, agent_address: agent_address.to_owned() }
+    let agent_address = agent_address.to_owned();
+    v1::Host { svr_ip: "10.0.0.2".to_owned(), transport, agent_address, ..Default::default() }
+}
+
+fn ssh_host(transport: i32, ssh_destination: &str) -> v1::Host {
+    v1::Host { ssh_destination: ssh_destination.to_owned(), ..host(transport, "") }
+}
+
+fn default_host(transport: i32, agent_port: i32, ssh_user: &str, ssh_port: i32) -> Option<v1::DefaultHost> {
+    Some(v1::DefaultHost { transport, agent_port, ssh_user: ssh_user.to_owned(), ssh_port })
 }
 
 fn assignment(address: &str, server_id: i64) -> v1::ServerIdAssignment {
@@ -193,14 +202,23 @@ async fn clusters() {
         "hosts[0].agent_address" <- |request| request.hosts = vec![host(2, "")];
         "hosts[0].agent_address" <- |request| request.hosts = vec![host(2, "h")];
         "hosts[0].agent_address" <- |request| request.hosts = vec![host(1, "h:1")];
-        "default_host.transport" <- |request| request.default_host =
-            Some(v1::DefaultHost { transport: 9, agent_port: 1 });
-        "default_host.agent_port" <- |request| request.default_host =
-            Some(v1::DefaultHost { transport: 2, agent_port: 0 });
-        "default_host.agent_port" <- |request| request.default_host =
-            Some(v1::DefaultHost { transport: 2, agent_port: 65536 });
-        "default_host.agent_port" <- |request| request.default_host =
-            Some(v1::DefaultHost { transport: 1, agent_port: 1 });
+        "hosts[0].agent_address" <- |request| request.hosts =
+            vec![v1::Host { agent_address: "h:1".to_owned(), ..ssh_host(3, "h") }];
+        "hosts[0].ssh_destination" <- |request| request.hosts = vec![ssh_host(3, "")];
+        "hosts[0].ssh_destination" <- |request| request.hosts = vec![ssh_host(3, "-oProxyCommand=reboot")];
+        "hosts[0].ssh_destination" <- |request| request.hosts = vec![ssh_host(3, "u@h:0")];
+        "hosts[0].ssh_destination" <- |request| request.hosts = vec![ssh_host(3, &"h".repeat(254))];
+        "hosts[0].ssh_destination" <- |request| request.hosts = vec![ssh_host(1, "h")];
+        "default_host.transport" <- |request| request.default_host = default_host(9, 1, "", 0);
+        "default_host.agent_port" <- |request| request.default_host = default_host(2, 0, "", 0);
+        "default_host.agent_port" <- |request| request.default_host = default_host(2, 65536, "", 0);
+        "default_host.agent_port" <- |request| request.default_host = default_host(1, 1, "", 0);
+        "default_host.agent_port" <- |request| request.default_host = default_host(3, 1, "", 0);
+        "default_host.ssh_user" <- |request| request.default_host = default_host(3, 0, "-l", 0);
+        "default_host.ssh_user" <- |request| request.default_host = default_host(1, 0, "u", 0);
+        "default_host.ssh_port" <- |request| request.default_host = default_host(3, 0, "u", 65536);
+        "default_host.ssh_port" <- |request| request.default_host = default_host(3, 0, "u", -1);
+        "default_host.ssh_port" <- |request| request.default_host = default_host(2, 1, "", 22);
     );
     let mask =
         |paths: &[&str]| Some(prost_types::FieldMask { paths: paths.iter().map(|path| (*path).to_owned()).collect() });

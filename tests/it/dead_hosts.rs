@@ -17,6 +17,7 @@ async fn unreachable_host() -> Stage {
         svr_ip: stage.info(2).ip,
         transport: v1::HostTransport::Grpc as i32,
         agent_address: "127.0.0.1:1".to_owned(),
+        ..Default::default()
     };
     let request = v1::UpdateClusterRequest {
         cluster_id: stage.cluster_id,

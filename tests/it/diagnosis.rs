@@ -56,7 +56,7 @@ impl Place {
             endpoints: sim.endpoints(),
             username: "root@sys".to_owned(),
             password: CLUSTER_PASSWORD.to_owned(),
-            default_host: Some(v1::DefaultHost { transport: v1::HostTransport::Local as i32, agent_port: 0 }),
+            default_host: Some(v1::DefaultHost { transport: v1::HostTransport::Local as i32, ..Default::default() }),
             ..Default::default()
         };
         let admin = Clients::user(address, "admin", PASSWORD);

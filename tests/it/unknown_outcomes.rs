@@ -183,7 +183,11 @@ async fn an_agent_lost_between_sigterm_and_sigkill() {
     let port = agent.1;
     let request = v1::UpdateClusterRequest {
         cluster_id: stage.cluster_id,
-        default_host: Some(v1::DefaultHost { transport: v1::HostTransport::Grpc as i32, agent_port: port.into() }),
+        default_host: Some(v1::DefaultHost {
+            transport: v1::HostTransport::Grpc as i32,
+            agent_port: port.into(),
+            ..Default::default()
+        }),
         update_mask: Some(prost_types::FieldMask { paths: vec!["default_host".into()] }),
         ..Default::default()
     };

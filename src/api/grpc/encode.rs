@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::domain::ssh::SshLogin;
 use crate::domain::status::InnerStatus;
 use crate::proto::v1;
 use crate::service::arguments::{ClusterView, PlanCheck, ProcessView, ServerView, StopPlanView, Verdict};
@@ -119,21 +120,33 @@ pub fn cluster(view: &ClusterView) -> v1::Cluster {
 }
 
 fn default_host(host: &DefaultHost) -> Option<v1::DefaultHost> {
-    let (transport, agent_port) = match host {
+    let of = |transport: v1::HostTransport| v1::DefaultHost { transport: transport.into(), ..Default::default() };
+    Some(match host {
         DefaultHost::None => return None,
-        DefaultHost::Local => (v1::HostTransport::Local, 0),
-        DefaultHost::Grpc { port } => (v1::HostTransport::Grpc, i32::from(*port)),
-    };
-    Some(v1::DefaultHost { transport: transport.into(), agent_port })
+        DefaultHost::Local => of(v1::HostTransport::Local),
+        DefaultHost::Grpc { port } => v1::DefaultHost { agent_port: i32::from(*port), ..of(v1::HostTransport::Grpc) },
+        DefaultHost::Ssh(SshLogin { user, port }) => v1::DefaultHost {
+            ssh_user: user.as_ref().map(ToString::to_string).unwrap_or_default(),
+            ssh_port: port.map_or(0, |port| i32::from(port.get())),
+            ..of(v1::HostTransport::Ssh)
+        },
+    })
 }
 
 fn host(svr_ip: &str, route: &HostRoute) -> v1::Host {
-    let (transport, agent_address) = match route {
-        HostRoute::None => (v1::HostTransport::Unspecified, String::new()),
-        HostRoute::Local => (v1::HostTransport::Local, String::new()),
-        HostRoute::Grpc { address } => (v1::HostTransport::Grpc, address.clone()),
+    let by = |transport: v1::HostTransport| v1::Host {
+        svr_ip: svr_ip.to_owned(),
+        transport: transport.into(),
+        ..Default::default()
     };
-    v1::Host { svr_ip: svr_ip.to_owned(), transport: transport.into(), agent_address }
+    match route {
+        HostRoute::None => by(v1::HostTransport::Unspecified),
+        HostRoute::Local => by(v1::HostTransport::Local),
+        HostRoute::Grpc { address } => v1::Host { agent_address: address.clone(), ..by(v1::HostTransport::Grpc) },
+        HostRoute::Ssh(destination) => {
+            v1::Host { ssh_destination: destination.to_string(), ..by(v1::HostTransport::Ssh) }
+        }
+    }
 }
 
 /// A span of time.

@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 use std::net::IpAddr;
+use std::num::NonZeroU16;
 
 use secrecy::SecretString;
 
@@ -10,6 +11,7 @@ use crate::api::grpc::fields::{Fields, LONGEST_NAME, LONGEST_USERNAME, MOST_ENDP
 use crate::api::grpc::page::Listing;
 use crate::domain::ids::{ClusterId, ServerAddr, ServerId};
 use crate::domain::refusal::Refusal;
+use crate::domain::ssh::SshLogin;
 use crate::proto::v1;
 use crate::service::arguments::{ClusterName, RegisterCluster, UpdateCluster};
 use crate::store::inventory::{DefaultHost, HostRoute};
@@ -174,43 +176,63 @@ fn hosts(fields: &mut Fields, given: &[v1::Host]) -> Vec<(String, HostRoute)> {
         if !seen.insert(ip) {
             fields.wrong(format!("hosts[{index}].svr_ip"), format!("{ip} is given twice, give it once"));
         }
-        let transport = fields.known(format!("hosts[{index}].transport"), host.transport);
-        let address = format!("hosts[{index}].agent_address");
-        let route = match transport {
-            Some(v1::HostTransport::Grpc) => {
-                fields.endpoint(address, &host.agent_address);
-                HostRoute::Grpc { address: host.agent_address.clone() }
-            }
-            Some(other @ (v1::HostTransport::Unspecified | v1::HostTransport::Local)) => {
-                if !host.agent_address.is_empty() {
-                    fields.wrong(address, "is for HOST_TRANSPORT_GRPC only, leave it empty or change the transport");
-                }
-                if other == v1::HostTransport::Local { HostRoute::Local } else { HostRoute::None }
-            }
-            None => continue,
-        };
-        routes.push((ip.to_string(), route));
+        if let Some(route) = route(fields, &format!("hosts[{index}]"), host) {
+            routes.push((ip.to_string(), route));
+        }
     }
     routes
 }
 
-fn default_host(fields: &mut Fields, given: Option<v1::DefaultHost>) -> DefaultHost {
-    let Some(v1::DefaultHost { transport, agent_port }) = given else { return DefaultHost::None };
-    let transport = fields.known("default_host.transport", transport);
-    match transport {
-        Some(v1::HostTransport::Grpc) => match u16::try_from(agent_port).ok().filter(|port| *port > 0) {
-            Some(port) => DefaultHost::Grpc { port },
-            None => {
-                fields.wrong("default_host.agent_port", format!("{agent_port} is not a port, give 1 to 65535"));
-                DefaultHost::None
-            }
-        },
-        Some(other @ (v1::HostTransport::Unspecified | v1::HostTransport::Local)) => {
-            if agent_port != 0 {
-                fields.wrong("default_host.agent_port", "is for HOST_TRANSPORT_GRPC only, leave it 0");
-            }
-            if other == v1::HostTransport::Local { DefaultHost::Local } else { DefaultHost::None }
-        }
-        None => DefaultHost::None,
+fn route(fields: &mut Fields, at: &str, host: &v1::Host) -> Option<HostRoute> {
+    let transport: v1::HostTransport = fields.known(format!("{at}.transport"), host.transport)?;
+    let (address, destination) = (format!("{at}.agent_address"), format!("{at}.ssh_destination"));
+    let empty = "leave it empty or change the transport";
+    if transport != v1::HostTransport::Grpc && !host.agent_address.is_empty() {
+        fields.wrong(&address, format!("is for HOST_TRANSPORT_GRPC only, {empty}"));
     }
+    if transport != v1::HostTransport::Ssh && !host.ssh_destination.is_empty() {
+        fields.wrong(&destination, format!("is for HOST_TRANSPORT_SSH only, {empty}"));
+    }
+    match transport {
+        v1::HostTransport::Unspecified => Some(HostRoute::None),
+        v1::HostTransport::Local => Some(HostRoute::Local),
+        v1::HostTransport::Grpc => {
+            fields.endpoint(address, &host.agent_address);
+            Some(HostRoute::Grpc { address: host.agent_address.clone() })
+        }
+        v1::HostTransport::Ssh => fields.parse(destination, &host.ssh_destination).map(HostRoute::Ssh),
+    }
+}
+
+fn default_host(fields: &mut Fields, given: Option<v1::DefaultHost>) -> DefaultHost {
+    let Some(v1::DefaultHost { transport, agent_port, ssh_user, ssh_port }) = given else { return DefaultHost::None };
+    let Some(transport) = fields.known("default_host.transport", transport) else { return DefaultHost::None };
+    if transport != v1::HostTransport::Grpc && agent_port != 0 {
+        fields.wrong("default_host.agent_port", "is for HOST_TRANSPORT_GRPC only, leave it 0");
+    }
+    if transport != v1::HostTransport::Ssh && !ssh_user.is_empty() {
+        fields.wrong("default_host.ssh_user", "is for HOST_TRANSPORT_SSH only, leave it empty");
+    }
+    if transport != v1::HostTransport::Ssh && ssh_port != 0 {
+        fields.wrong("default_host.ssh_port", "is for HOST_TRANSPORT_SSH only, leave it 0");
+    }
+    match transport {
+        v1::HostTransport::Unspecified => DefaultHost::None,
+        v1::HostTransport::Local => DefaultHost::Local,
+        v1::HostTransport::Grpc => port(fields, "default_host.agent_port", agent_port)
+            .map_or(DefaultHost::None, |port| DefaultHost::Grpc { port: port.get() }),
+        v1::HostTransport::Ssh => {
+            let user = fields.optional("default_host.ssh_user", &ssh_user);
+            let port = if ssh_port == 0 { None } else { port(fields, "default_host.ssh_port", ssh_port) };
+            DefaultHost::Ssh(SshLogin { user, port })
+        }
+    }
+}
+
+fn port(fields: &mut Fields, field: &str, given: i32) -> Option<NonZeroU16> {
+    let port = u16::try_from(given).ok().and_then(NonZeroU16::new);
+    if port.is_none() {
+        fields.wrong(field, format!("{given} is not a port, give 1 to 65535"));
+    }
+    port
 }

@@ -3,15 +3,26 @@
 use std::net::IpAddr;
 
 use crate::domain::ids::{ServerAddr, ServerId};
+use crate::domain::ssh::{InvalidSsh, SshDestination, SshLogin};
 use crate::proto::v1;
 
-/// Reads `ip=local` or `ip=grpc:host:port`.
+/// Reads `ip=local`, `ip=grpc:host:port` or `ip=ssh:[user@]host[:port]`.
 pub fn parse_host(text: &str) -> Result<v1::Host, String> {
-    let wrong = || format!("{text:?} is not a host, write ip=local or ip=grpc:host:port, for example 10.0.0.2=local");
+    let wrong = || {
+        format!(
+            "{text:?} is not a host, write ip=local, ip=grpc:host:port or ip=ssh:[user@]host[:port], for example \
+             10.0.0.2=local"
+        )
+    };
     let (ip, way) = text.split_once('=').ok_or_else(wrong)?;
     let svr_ip = ip.parse::<IpAddr>().map_err(|_| wrong())?.to_string();
     if way == "local" {
-        return Ok(v1::Host { svr_ip, transport: v1::HostTransport::Local as i32, agent_address: String::new() });
+        return Ok(v1::Host { svr_ip, transport: v1::HostTransport::Local as i32, ..Default::default() });
+    }
+    if let Some(destination) = way.strip_prefix("ssh:") {
+        let destination: SshDestination = destination.parse().map_err(|error: InvalidSsh| error.to_string())?;
+        let (transport, ssh_destination) = (v1::HostTransport::Ssh as i32, destination.to_string());
+        return Ok(v1::Host { svr_ip, transport, ssh_destination, ..Default::default() });
     }
     let agent_address = way.strip_prefix("grpc:").ok_or_else(wrong)?.to_owned();
     let (host, port) = agent_address.rsplit_once(':').ok_or_else(wrong)?;
@@ -20,18 +31,29 @@ pub fn parse_host(text: &str) -> Result<v1::Host, String> {
     if host.is_empty() || unbracketed || !port.parse::<u16>().is_ok_and(|port| port > 0) {
         return Err(wrong());
     }
-    Ok(v1::Host { svr_ip, transport: v1::HostTransport::Grpc as i32, agent_address })
+    Ok(v1::Host { svr_ip, transport: v1::HostTransport::Grpc as i32, agent_address, ..Default::default() })
 }
 
-/// Reads `local` or `grpc:PORT`.
+/// Reads `local`, `grpc:PORT`, `ssh` or `ssh:[USER@][:PORT]`.
 pub fn parse_default_host(text: &str) -> Result<v1::DefaultHost, String> {
-    let wrong = || format!("{text:?} is not a way to hosts, write local or grpc:PORT, for example grpc:7001");
+    let wrong = || {
+        format!("{text:?} is not a way to hosts, write local, grpc:PORT or ssh:[USER@][:PORT], for example grpc:7001")
+    };
     if text == "local" {
-        return Ok(v1::DefaultHost { transport: v1::HostTransport::Local as i32, agent_port: 0 });
+        return Ok(v1::DefaultHost { transport: v1::HostTransport::Local as i32, ..Default::default() });
+    }
+    if let Some(login) = if text == "ssh" { Some("") } else { text.strip_prefix("ssh:") } {
+        let SshLogin { user, port } = login.parse().map_err(|error: InvalidSsh| error.to_string())?;
+        return Ok(v1::DefaultHost {
+            transport: v1::HostTransport::Ssh as i32,
+            ssh_user: user.map(|user| user.to_string()).unwrap_or_default(),
+            ssh_port: port.map_or(0, |port| i32::from(port.get())),
+            ..Default::default()
+        });
     }
     let port = text.strip_prefix("grpc:").and_then(|port| port.parse::<u16>().ok()).filter(|port| *port > 0);
     let agent_port = i32::from(port.ok_or_else(wrong)?);
-    Ok(v1::DefaultHost { transport: v1::HostTransport::Grpc as i32, agent_port })
+    Ok(v1::DefaultHost { transport: v1::HostTransport::Grpc as i32, agent_port, ..Default::default() })
 }
 
 /// Reads `ip:rpc_port=ID`.
@@ -52,10 +74,16 @@ mod tests {
         assert_eq!(parse_host("10.0.0.2=local").unwrap().transport(), v1::HostTransport::Local);
         let host = parse_host("fd00::2=grpc:[fd00::2]:7001").unwrap();
         assert_eq!((host.svr_ip.as_str(), host.agent_address.as_str()), ("fd00::2", "[fd00::2]:7001"));
+        let host = parse_host("fd00::2=ssh:admin@[fd00::2]:22").unwrap();
+        assert_eq!((host.transport(), host.ssh_destination.as_str()), (v1::HostTransport::Ssh, "admin@[fd00::2]:22"));
+        assert_eq!(parse_host("10.0.0.2=ssh:db-2").unwrap().ssh_destination, "db-2");
         for wrong in [
             "10.0.0.2",
             "x=local",
-            "10.0.0.2=ssh:x",
+            "10.0.0.2=ssh",
+            "10.0.0.2=ssh:",
+            "10.0.0.2=ssh:-oProxyCommand=x",
+            "10.0.0.2=ssh:u@h:p",
             "10.0.0.2=grpc:x",
             "10.0.0.2=grpc:fd00::2:7001",
             "10.0.0.2=grpc::1",
@@ -68,7 +96,14 @@ mod tests {
     fn default_hosts() {
         assert_eq!(parse_default_host("local").unwrap().transport(), v1::HostTransport::Local);
         assert_eq!(parse_default_host("grpc:7001").unwrap().agent_port, 7001);
-        for wrong in ["", "grpc", "grpc:0", "grpc:70000", "grpc:h:1"] {
+        for (text, user, port) in
+            [("ssh", "", 0), ("ssh:admin@", "admin", 0), ("ssh::22", "", 22), ("ssh:admin@:22", "admin", 22)]
+        {
+            let host = parse_default_host(text).unwrap();
+            let ssh = (host.transport(), host.ssh_user.as_str(), host.ssh_port);
+            assert_eq!(ssh, (v1::HostTransport::Ssh, user, port), "{text}");
+        }
+        for wrong in ["", "grpc", "grpc:0", "grpc:70000", "grpc:h:1", "ssh:admin", "ssh:22", "ssh:u@h:22", "ssh::0"] {
             assert!(parse_default_host(wrong).is_err(), "{wrong}");
         }
     }

@@ -33,10 +33,11 @@ pub struct RegisterArgs {
     /// Id for a server here; may be given more than once
     #[arg(long = "server-id", value_name = "IP:PORT=ID", value_parser = parse_server_id)]
     server_ids: Vec<v1::ServerIdAssignment>,
-    /// How the host of a server is reached: ip=local or ip=grpc:host:port; may be given more than once
+    /// How the host of a server is reached: ip=local, ip=grpc:host:port or ip=ssh:[user@]host[:port]; may be given more
+    /// than once
     #[arg(long = "host", value_name = "IP=WAY", value_parser = parse_host)]
     hosts: Vec<v1::Host>,
-    /// How hosts are reached that --host does not name: local or grpc:PORT
+    /// How hosts are reached that --host does not name: local, grpc:PORT or ssh:[USER@][:PORT]
     #[arg(long, value_name = "WAY", value_parser = parse_default_host)]
     default_host: Option<v1::DefaultHost>,
 }

@@ -62,8 +62,8 @@ pub fn details(cluster: &v1::Cluster, paint: Paint) -> Vec<String> {
     }
     let mut hosts = Table::new(&["HOST", "REACHED BY", "AGENT"]);
     for host in &cluster.hosts {
-        let agent = if host.agent_address.is_empty() { "-".to_owned() } else { host.agent_address.clone() };
-        hosts.row([host.svr_ip.clone(), transport(host), agent]);
+        let agent = [&host.agent_address, &host.ssh_destination].into_iter().find(|agent| !agent.is_empty());
+        hosts.row([host.svr_ip.clone(), transport(host), agent.cloned().unwrap_or_else(|| "-".to_owned())]);
     }
     for table in [zones, hosts] {
         if !table.is_empty() {
@@ -77,8 +77,15 @@ pub fn details(cluster: &v1::Cluster, paint: Paint) -> Vec<String> {
 /// How hosts are reached that are not in the table below.
 fn agents(default: Option<&v1::DefaultHost>, some_are_named: bool) -> String {
     let of = if some_are_named { " of the other hosts" } else { "" };
-    match default.map(|host| (host.transport(), host.agent_port)) {
-        Some((v1::HostTransport::Grpc, port)) => format!("grpc, port {port} at the address of each server{of}"),
+    match default.map(|host| (host.transport(), host)) {
+        Some((v1::HostTransport::Grpc, v1::DefaultHost { agent_port, .. })) => {
+            format!("grpc, port {agent_port} at the address of each server{of}")
+        }
+        Some((v1::HostTransport::Ssh, v1::DefaultHost { ssh_user, ssh_port, .. })) => {
+            let user = if ssh_user.is_empty() { String::new() } else { format!(" as {ssh_user}") };
+            let port = if *ssh_port == 0 { String::new() } else { format!(", port {ssh_port}") };
+            format!("ssh{user}{port} at the address of each server{of}")
+        }
         Some((v1::HostTransport::Local, _)) => format!("local, in the obsteward server{of}"),
         Some((v1::HostTransport::Unspecified, _)) | None if some_are_named => String::new(),
         Some((v1::HostTransport::Unspecified, _)) | None => {
@@ -90,7 +97,9 @@ fn agents(default: Option<&v1::DefaultHost>, some_are_named: bool) -> String {
 fn transport(host: &v1::Host) -> String {
     match host.transport() {
         v1::HostTransport::Unspecified => "nothing".to_owned(),
-        v1::HostTransport::Local | v1::HostTransport::Grpc => words::transport(host.transport).to_lowercase(),
+        v1::HostTransport::Local | v1::HostTransport::Grpc | v1::HostTransport::Ssh => {
+            words::transport(host.transport).to_lowercase()
+        }
     }
 }
 
@@ -106,11 +115,22 @@ mod tests {
             ob_cluster_id: 1,
             status: "RUNNING".to_owned(),
             zones: vec![v1::Zone { name: "zone1".to_owned(), status: "RUNNING".to_owned(), ..Default::default() }],
-            hosts: vec![v1::Host { svr_ip: "10.0.0.1".to_owned(), transport: 1, ..Default::default() }],
+            hosts: vec![
+                v1::Host { svr_ip: "10.0.0.1".to_owned(), transport: 1, ..Default::default() },
+                v1::Host {
+                    svr_ip: "10.0.0.2".to_owned(),
+                    transport: 3,
+                    ssh_destination: "admin@db-2".to_owned(),
+                    ..Default::default()
+                },
+            ],
+            default_host: Some(v1::DefaultHost { transport: 3, ssh_port: 2222, ..Default::default() }),
             ..Default::default()
         };
         let text = details(&cluster, Paint::Plain).join("\n");
         assert!(text.contains("\n\nZONE   STATUS   OCEANBASE  REGION  IDC\nzone1  RUNNING\n"), "{text}");
-        assert!(text.ends_with("HOST      REACHED BY  AGENT\n10.0.0.1  local       -"), "{text}");
+        let hosts = "HOST      REACHED BY  AGENT\n10.0.0.1  local       -\n10.0.0.2  ssh         admin@db-2";
+        assert!(text.ends_with(hosts), "{text}");
+        assert!(text.contains("ssh, port 2222 at the address of each server of the other hosts\n"), "{text}");
     }
 }

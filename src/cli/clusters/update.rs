@@ -27,10 +27,11 @@ pub struct UpdateArgs {
     cluster_user: Option<String>,
     #[command(flatten)]
     password: PasswordArgs,
-    /// New way to a host, in place of all that were there: ip=local or ip=grpc:host:port; may be given more than once
+    /// New way to a host, in place of all that were there: ip=local, ip=grpc:host:port or ip=ssh:[user@]host[:port]; may
+    /// be given more than once
     #[arg(long = "host", value_name = "IP=WAY", value_parser = parse_host)]
     hosts: Vec<v1::Host>,
-    /// New way to the hosts that --host does not name: local or grpc:PORT
+    /// New way to the hosts that --host does not name: local, grpc:PORT or ssh:[USER@][:PORT]
     #[arg(long, value_name = "WAY", value_parser = parse_default_host)]
     default_host: Option<v1::DefaultHost>,
 }

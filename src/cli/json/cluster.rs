@@ -28,6 +28,8 @@ pub struct ClusterDoc {
 struct DefaultHostDoc {
     transport: String,
     agent_port: i32,
+    ssh_user: String,
+    ssh_port: i32,
 }
 
 #[derive(Debug, Serialize)]
@@ -44,6 +46,7 @@ struct HostDoc {
     svr_ip: String,
     transport: String,
     agent_address: String,
+    ssh_destination: String,
 }
 
 /// Every cluster.
@@ -80,6 +83,8 @@ impl From<&v1::Cluster> for ClusterDoc {
             default_host: cluster.default_host.as_ref().map(|host| DefaultHostDoc {
                 transport: words::transport(host.transport).into_owned(),
                 agent_port: host.agent_port,
+                ssh_user: host.ssh_user.clone(),
+                ssh_port: host.ssh_port,
             }),
         }
     }
@@ -103,6 +108,7 @@ impl From<&v1::Host> for HostDoc {
             svr_ip: host.svr_ip.clone(),
             transport: words::transport(host.transport).into_owned(),
             agent_address: host.agent_address.clone(),
+            ssh_destination: host.ssh_destination.clone(),
         }
     }
 }

@@ -162,39 +162,45 @@ pub(super) fn hosts(connection: &Connection, cluster: ClusterId) -> Result<Vec<(
     Ok(hosts)
 }
 
-/// As stored: `none`, `local`, `grpc host:port`.
+/// As stored: `none`, `local`, `grpc host:port`, `ssh [user@]host[:port]`.
 pub(super) fn route_text(route: &HostRoute) -> String {
     match route {
         HostRoute::None => "none".to_owned(),
         HostRoute::Local => "local".to_owned(),
         HostRoute::Grpc { address } => format!("grpc {address}"),
+        HostRoute::Ssh(destination) => format!("ssh {destination}"),
     }
 }
 
 fn route(text: &str) -> Result<HostRoute, StoreError> {
-    match (text, text.strip_prefix("grpc ")) {
-        ("none", _) => Ok(HostRoute::None),
-        ("local", _) => Ok(HostRoute::Local),
-        (_, Some(address)) => Ok(HostRoute::Grpc { address: address.to_owned() }),
-        (_, None) => Err(damaged(format!("{text:?} is not a route to a host"))),
+    let (way, place) = text.split_once(' ').unwrap_or((text, ""));
+    match (way, place) {
+        ("none", "") => Ok(HostRoute::None),
+        ("local", "") => Ok(HostRoute::Local),
+        ("grpc", address) => Ok(HostRoute::Grpc { address: address.to_owned() }),
+        ("ssh", destination) => destination.parse().map(HostRoute::Ssh).map_err(damaged),
+        _ => Err(damaged(format!("{text:?} is not a route to a host"))),
     }
 }
 
-/// As stored: `none`, `local`, `grpc port`.
+/// As stored: `none`, `local`, `grpc port`, `ssh [user@][:port]`.
 pub(super) fn default_host_text(default_host: &DefaultHost) -> String {
     match default_host {
         DefaultHost::None => "none".to_owned(),
         DefaultHost::Local => "local".to_owned(),
         DefaultHost::Grpc { port } => format!("grpc {port}"),
+        DefaultHost::Ssh(login) => format!("ssh {login}").trim_end().to_owned(),
     }
 }
 
 fn default_host(text: &str) -> Result<DefaultHost, StoreError> {
-    match (text, text.strip_prefix("grpc ").and_then(|port| port.parse().ok())) {
-        ("none", _) => Ok(DefaultHost::None),
-        ("local", _) => Ok(DefaultHost::Local),
-        (_, Some(port)) => Ok(DefaultHost::Grpc { port }),
-        (_, None) => Err(damaged(format!("{text:?} is not a default route to hosts"))),
+    let (way, place) = text.split_once(' ').unwrap_or((text, ""));
+    match (way, place) {
+        ("none", "") => Ok(DefaultHost::None),
+        ("local", "") => Ok(DefaultHost::Local),
+        ("grpc", port) => port.parse().map(|port| DefaultHost::Grpc { port }).map_err(damaged),
+        ("ssh", login) => login.parse().map(DefaultHost::Ssh).map_err(damaged),
+        _ => Err(damaged(format!("{text:?} is not a default route to hosts"))),
     }
 }
 

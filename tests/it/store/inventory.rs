@@ -175,15 +175,28 @@ async fn a_held_cluster_is_not_forgotten_and_a_fence_never_goes_back() {
 async fn people_change_what_is_theirs() {
     let (_directory, store) = sqlite();
     store.register(cluster(1), audit()).await.unwrap();
+    let hosts = vec![
+        ("10.0.0.1".to_owned(), HostRoute::Local),
+        ("10.0.0.2".to_owned(), HostRoute::Ssh("admin@[fd00::2]:22".parse().unwrap())),
+        ("10.0.0.3".to_owned(), HostRoute::Ssh("db-3".parse().unwrap())),
+        ("10.0.0.4".to_owned(), HostRoute::None),
+    ];
     let change = ClusterChange {
         password: Some(SecretString::from("new")),
-        hosts: Some(vec![("10.0.0.1".to_owned(), HostRoute::Local)]),
+        hosts: Some(hosts.clone()),
+        default_host: Some(DefaultHost::Ssh("admin@:22".parse().unwrap())),
         ..ClusterChange::default()
     };
     assert!(store.update(id(1), change.clone(), audit()).await.unwrap());
     assert!(!store.update(id(2), change, audit()).await.unwrap());
     let row = store.cluster(id(1)).await.unwrap().unwrap();
     assert_eq!((row.password.expose_secret(), row.username.as_str()), ("new", "root@sys"));
-    assert_eq!(store.hosts(id(1)).await.unwrap(), [("10.0.0.1".to_owned(), HostRoute::Local)]);
+    assert_eq!(row.default_host, DefaultHost::Ssh("admin@:22".parse().unwrap()));
+    assert_eq!(store.hosts(id(1)).await.unwrap(), hosts);
     assert_eq!(audits(&*store).await.len(), 2);
+    for default_host in [DefaultHost::Ssh("".parse().unwrap()), DefaultHost::None, DefaultHost::Local] {
+        let change = ClusterChange { default_host: Some(default_host.clone()), ..ClusterChange::default() };
+        assert!(store.update(id(1), change, audit()).await.unwrap());
+        assert_eq!(store.cluster(id(1)).await.unwrap().unwrap().default_host, default_host);
+    }
 }

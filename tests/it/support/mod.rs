@@ -9,6 +9,7 @@ mod process;
 pub mod program;
 pub mod refusal;
 pub mod rest_client;
+pub mod sshd;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -117,7 +118,7 @@ impl Clients {
     pub async fn register(&self, endpoints: Vec<String>) -> Result<v1::Cluster, Status> {
         let request = v1::RegisterClusterRequest {
             endpoints,
-            default_host: Some(v1::DefaultHost { transport: v1::HostTransport::Local as i32, agent_port: 0 }),
+            default_host: Some(v1::DefaultHost { transport: v1::HostTransport::Local as i32, ..Default::default() }),
             ..Default::default()
         };
         Ok(self.clusters.clone().register_cluster(request).await?.into_inner().cluster.unwrap())

@@ -1,0 +1,71 @@
+//! How a connection to an agent is opened: the same calls go over each.
+
+use std::fmt;
+
+use http::Uri;
+
+use crate::host::connection::{AddressError, ConnectError, TcpWay, Wire};
+use crate::host::ssh::SshWay;
+use crate::net::client_tls::ClientTls;
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Looks, of which a task makes several a second: what failed just now need not be tried again.
+    Looks,
+    /// One call that is made once.
+    OneCall,
+}
+
+/// See the module's head. Shown, it names the agent.
+#[derive(Debug)]
+pub enum Way {
+    /// To an agent that listens, in plaintext or over TLS.
+    Tcp {
+        /// `host:port`.
+        address: String,
+        /// The same with its scheme.
+        origin: Uri,
+        /// The way.
+        way: TcpWay,
+    },
+    /// To an agent that ssh starts.
+    Ssh(SshWay),
+}
+
+impl Way {
+    /// To `host:port`, over TLS if the service has it.
+    pub fn tcp(address: &str, tls: Option<&ClientTls>) -> Result<Self, AddressError> {
+        let way = TcpWay::to(address, tls)?;
+        let scheme = if way.is_tls() { "https" } else { "http" };
+        let origin = format!("{scheme}://{address}").parse().map_err(|_| AddressError::Host)?;
+        Ok(Self::Tcp { address: address.to_owned(), origin, way })
+    }
+
+    /// What requests name as their scheme and authority.
+    pub fn origin(&self) -> Uri {
+        match self {
+            Self::Tcp { origin, .. } => origin.clone(),
+            // The destination may be a name that only ssh understands, and the agent does not care.
+            Self::Ssh(_) => Uri::from_static("http://ssh"),
+        }
+    }
+
+    /// Opens a connection, in bounded time. An error means that no request was sent on it.
+    pub async fn open(&self, purpose: Purpose) -> Result<Box<dyn Wire>, ConnectError> {
+        match (self, purpose) {
+            (Self::Tcp { way, .. }, Purpose::Looks | Purpose::OneCall) => way.open().await,
+            (Self::Ssh(way), Purpose::Looks) => Ok(way.open_rarely().await?),
+            (Self::Ssh(way), Purpose::OneCall) => Ok(way.open().await?),
+        }
+    }
+}
+
+impl fmt::Display for Way {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { address, .. } => formatter.write_str(address),
+            Self::Ssh(way) => write!(formatter, "ssh:{}", way.destination()),
+        }
+    }
+}
