@@ -17,7 +17,7 @@ use rustix::net::sockopt::socket_peercred;
 use thiserror::Error;
 use tokio::io::DuplexStream;
 use tokio::net::UnixListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
@@ -37,7 +37,7 @@ use crate::clock::monotonic_now;
 /// Where the first one lets others in.
 const SOCKET: &str = "agent.sock";
 /// Longest wait for a record that is locked: until who holds it lets others in, or has ended.
-const LOCK_WAIT: Duration = Duration::from_secs(3);
+const LOCK_WAIT: Duration = Duration::from_secs(2);
 const LOCK_LOOK: Duration = Duration::from_millis(20);
 /// Longest wait for the first word of who holds the record; an agent speaks first.
 const FIRST_WORD: Duration = Duration::from_secs(1);
@@ -218,6 +218,8 @@ fn copy(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
 
 /// Serves our own caller and all who are let in.
 async fn serve_all(agent: Agent, listener: std::os::unix::net::UnixListener, wire: Wire) -> Result<(), StdioError> {
+    // Before anything is said: who hears us may tell us to end.
+    let mut signals = Signals::catch().map_err(StdioError::Wire)?;
     let listener = UnixListener::from_std(listener).map_err(StdioError::Wire)?;
     let (ours, theirs) = UnixStream::pair().map_err(StdioError::Wire)?;
     ours.set_nonblocking(true).map_err(StdioError::Wire)?;
@@ -232,17 +234,16 @@ async fn serve_all(agent: Agent, listener: std::os::unix::net::UnixListener, wir
         grpc::serve_over(agent, incoming, Clients::Everybody, calls.clone(), ending.cancelled_owned())
     };
     let accepting = async {
-        let accepting = accept(&listener, &connections, &accepted, &calls).await;
+        accept(listener, &connections, &accepted, &calls, &mut signals).await;
         ending.cancel();
-        accepting
     };
     let all = async {
-        let (served, accepting) = tokio::join!(serving, accepting);
+        let (served, ()) = tokio::join!(serving, accepting);
         calls.ended().await;
-        accepting.map_err(StdioError::Wire).and(served.map_err(StdioError::Serve))
+        served
     };
     let ended = tokio::select! {
-        ended = all => ended,
+        ended = all => ended.map_err(StdioError::Serve),
         () = async { ending.cancelled().await; sleep(LAST_CALLS).await } => Ok(()),
     };
     let _ = timeout(LAST_WORDS, written.cancelled()).await;
@@ -252,15 +253,12 @@ async fn serve_all(agent: Agent, listener: std::os::unix::net::UnixListener, wir
 /// Lets others in until there is no reason to be here any more: every caller has gone and every call has ended, nobody calls,
 /// or we are told to end. All in one place, so that nobody is let in by one who is about to end.
 async fn accept(
-    listener: &UnixListener,
+    listener: UnixListener,
     connections: &Connections,
     accepted: &mpsc::Sender<DuplexStream>,
     calls: &Calls,
-) -> io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    // The end of a session is no reason to leave half a stop behind: caught, and nothing else.
-    let _hangup = signal(SignalKind::hangup())?;
+    signals: &mut Signals,
+) {
     loop {
         let nobody_is_left = async {
             connections.ended().await;
@@ -277,10 +275,34 @@ async fn accept(
                     sleep(LOCK_LOOK).await;
                 }
             },
-            () = nobody_is_left => return Ok(()),
-            () = calls.idle(IDLE) => return Ok(()),
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
+            () = nobody_is_left => return,
+            () = calls.idle(IDLE) => return,
+            () = signals.end() => return,
+        }
+    }
+}
+
+/// The signals that tell us to end.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    /// The end of a session is no reason to leave half a stop behind: caught, and nothing else.
+    _hangup: Signal,
+}
+
+impl Signals {
+    fn catch() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            _hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn end(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
     }
 }

@@ -44,7 +44,7 @@ impl RemoteHost {
     /// The agent that a way leads to.
     pub fn by(way: Way) -> Self {
         // TLS is the way's own, so that its files are read for each connection and its errors told apart. An endpoint that
-        // knew of it would insist on its own TLS, and one that knew an address would look it up.
+        // knew of it would insist on its own TLS.
         let endpoint = Endpoint::from_static("http://agent")
             .origin(way.origin())
             // Together less than a look may take: a host that went away in silence leaves time for a new connection.

@@ -18,7 +18,7 @@ use crate::host::connection::Wire;
 use crate::host::ssh_client::SshClient;
 use crate::host::ssh_error::{SshError, last_words};
 
-/// What logging in, a shell and the start of an agent may take beyond the time for connecting. An agent waits three seconds
+/// What logging in, a shell and the start of an agent may take beyond the time for connecting. An agent waits two seconds
 /// for a record that is locked, and says so; a look ends after ten.
 const AGENT: Duration = Duration::from_secs(4);
 /// How long ssh may take to end, and what it says to arrive, once its output has ended.
