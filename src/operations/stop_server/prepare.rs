@@ -45,6 +45,10 @@ impl Step for Prepare {
             let progress = ProgressReport::uncounted(format!("a check that may pass: {}", failure.message));
             return Look::Wait { progress, again_in: deps.pace.poll };
         }
+        let host_answers = !matches!(survey.found.finding, Finding::HostUnreachable { .. });
+        if host_answers && let Some(failure) = ways::disowned(deps, context, &target).await {
+            return ways::refuse(failure);
+        }
         let mut learned = self.learned(&target, context);
         learned.overrides = assessment.overrides(&spec.creator);
         for overridden in &learned.overrides {
