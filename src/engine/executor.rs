@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::domain::decide::{Input, Learned, awaits_retry};
 use crate::domain::effect::{EffectOutcome, Intent, Permit};
-use crate::domain::event::{Failure, FailureKind, IntentOutcome, Override, Phase, SubtaskState, TaskState};
+use crate::domain::event::{Failure, FailureKind, IntentOutcome, Override, Phase, SubtaskState, TaskSpec, TaskState};
 use crate::domain::ids::{Fence, Revision, SubtaskId};
 use crate::domain::refusal::Refusal;
 use crate::domain::task::Task;
@@ -26,6 +26,9 @@ use crate::store::{Author, LogLine, Progress, Store, StoreError, Write};
 const UNKNOWN_PAUSE: Duration = Duration::from_millis(200);
 /// Pause between looks while a request may still take effect.
 pub(super) const HORIZON_PAUSE: Duration = Duration::from_millis(500);
+
+/// A first look that takes longer says what it waits for.
+const SILENT_LOOK: Duration = Duration::from_secs(1);
 
 /// Why the executor lets go of a task.
 #[derive(Debug)]
@@ -253,7 +256,7 @@ impl Executor {
             let told = self.told(context.task.revision);
             let look = tokio::select! {
                 biased;
-                look = step.look(&context) => look,
+                look = self.looked(&*step, &context, &wait) => look,
                 // A look only reads: it is dropped, unless something is not known without it.
                 () = told, if sight == Sight::Had && !context.has_open_effect() => continue,
             };
@@ -354,6 +357,25 @@ impl Executor {
                 () = tokio::time::sleep(pause) => {}
                 () = self.told(context.task.revision) => {}
                 () = self.shutdown.cancelled() => {}
+            }
+        }
+    }
+
+    /// A look. The first may be long, and is a wait that must not be silent either.
+    async fn looked(&self, step: &dyn Step, context: &StepContext, wait: &Waiting) -> Look {
+        let look = step.look(context);
+        tokio::pin!(look);
+        if !wait.is_silent() {
+            return look.await;
+        }
+        match tokio::time::timeout(SILENT_LOOK, &mut look).await {
+            Ok(look) => look,
+            Err(_) => {
+                let TaskSpec { cluster, server, .. } = &context.task.spec;
+                let (name, ip) = (&cluster.name, server.addr.ip());
+                let message = format!("the first answers of cluster {name} and of the host of {ip}");
+                self.note(context, ProgressReport::uncounted(message), wait.deadline(&self.clock));
+                look.await
             }
         }
     }
