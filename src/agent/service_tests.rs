@@ -214,10 +214,18 @@ async fn nothing_is_done_that_cannot_be_recorded() {
     assert!(matches!(newer, Err(Refusal::LedgerFailed { .. })), "a fence that could not be kept was given a ticket");
     assert!(observer.is_alive());
 
-    // What was refused left nothing behind: neither the fence nor the call.
+    // What was refused left nothing behind: neither the fence nor the call. What was kept before is still there.
     std::fs::remove_file(full).unwrap();
+    drop(agent);
+    let agent = Agent::new(config(directory.path())).unwrap();
+    let fenced = agent.arm(&observer.target, &observer.fence(0)).await;
+    assert!(matches!(fenced, Err(Refusal::Fenced { .. })), "{fenced:?}");
     let (identity, ticket) = armed(&agent, &observer).await;
-    assert_ended(&agent.stop(request(&observer, &identity, &ticket, "t")).await, Ended::Terminated);
+    let ended = agent.stop(request(&observer, &identity, &ticket, "t")).await;
+    assert_ended(&ended, Ended::Terminated);
+    drop(agent);
+    let agent = Agent::new(config(directory.path())).unwrap();
+    assert_eq!(agent.stop(request(&observer, &identity, &ticket, "t")).await, ended, "the token is not remembered");
 }
 
 #[tokio::test]
@@ -245,4 +253,6 @@ async fn an_end_whose_answer_could_not_be_recorded_is_told_once_and_then_unknown
     let repeat = agent.stop(request(&observer, &identity, &ticket, "the token")).await;
     assert!(matches!(repeat, Ok(Stopped::Unknown { .. })), "{repeat:?}");
     assert!(observer.is_alive(), "it acted again on a call without an answer");
+    let fenced = agent.arm(&observer.target, &observer.fence(0)).await;
+    assert!(matches!(fenced, Err(Refusal::Fenced { .. })), "{fenced:?}");
 }

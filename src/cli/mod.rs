@@ -26,6 +26,7 @@ mod secret;
 mod serve;
 mod servers;
 mod stop;
+mod store;
 mod style;
 mod table;
 mod tasks;
@@ -181,6 +182,9 @@ pub enum Command {
     Role(roles::RoleCommand),
     /// See who asked for what, and how it ended
     Audit(audit::AuditArgs),
+    /// Look after the file of the embedded store while no service uses it
+    #[command(subcommand)]
+    Store(store::StoreCommand),
 }
 
 /// Runs a command and says how it ended. Failures are told on standard error here and nowhere else.
@@ -220,6 +224,7 @@ async fn dispatch(cli: Cli, output: &Output) -> Result<Exit, Failure> {
         Command::Key(command) => keys::run(command, &client()?, output).await,
         Command::Role(command) => roles::run(command, &client()?, output).await,
         Command::Audit(args) => audit::run(args, &client()?, output).await,
+        Command::Store(command) => store::run(command, output),
     }
 }
 
@@ -278,6 +283,7 @@ mod tests {
             "obsteward role delete STOPPER",
             "obsteward audit --principal bob --operation stop-ob-server --refused --since 2h --limit 5",
             "obsteward audit --cluster 1 --task 100001 --accepted --since 2026-01-02T03:04:05Z",
+            "obsteward store restored --store /var/lib/obsteward/obsteward.db --output json",
         ] {
             assert!(parse(line).is_ok(), "{line}: {}", parse(line).unwrap_err());
         }

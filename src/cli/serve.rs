@@ -8,11 +8,12 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::app::App;
+use crate::app::{App, AppError};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::store::StoreError;
 use crate::telemetry;
 
 /// Arguments of `obsteward serve`.
@@ -102,6 +103,16 @@ pub async fn run(args: ServeArgs) -> Result<Exit, Failure> {
         }
         told.cancel();
     });
-    app.run(shutdown).await.map_err(|error| Failure::Local(error.to_string()))?;
+    app.run(shutdown).await.map_err(ended)?;
     Ok(Exit::Done)
+}
+
+/// A store that failed while the service ran ends it as it ends its process, whichever is first.
+fn ended(error: AppError) -> Failure {
+    match error {
+        AppError::Store(error @ (StoreError::Failed(_) | StoreError::Closed)) => {
+            Failure::Unknown(format!("{error}, so what it was last asked to keep may be there or not; see the log"))
+        }
+        error => Failure::Local(error.to_string()),
+    }
 }

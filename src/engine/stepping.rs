@@ -5,17 +5,19 @@ use std::time::Duration;
 
 use crate::domain::attempt::RecordedIntent;
 use crate::domain::decide::{Input, Learned};
-use crate::domain::event::{Course, Failure, FailureKind, IntentOutcome, TaskState};
+use crate::domain::event::{Course, Failure, FailureKind, IntentOutcome, TaskSpec, TaskState};
 use crate::domain::ids::SubtaskId;
 use crate::engine::acting::Acted;
 use crate::engine::canceling::Sight;
 use crate::engine::executor::{Executor, HORIZON_PAUSE, LetGo};
 use crate::engine::failpoints;
-use crate::engine::step::{Look, ProgressReport, StepContext};
+use crate::engine::step::{Look, ProgressReport, Step, StepContext};
 use crate::engine::waiting::{Unreadable, Waiting};
 
 /// Pause before the look that follows an unknown outcome: what was lost on the way may just be arriving.
 const UNKNOWN_PAUSE: Duration = Duration::from_millis(200);
+/// A first look that takes longer than this says that it is looked.
+const SILENT_LOOK: Duration = Duration::from_secs(1);
 
 impl Executor {
     pub(super) async fn run_subtask(&self, id: SubtaskId) -> Result<(), LetGo> {
@@ -45,7 +47,7 @@ impl Executor {
             let told = self.told(context.task.revision);
             let look = tokio::select! {
                 biased;
-                look = context.look(&*step) => look,
+                look = self.looked(&*step, &context, &wait) => look,
                 // A look only reads: it is dropped, unless something is not known without it.
                 () = told, if sight == Sight::Had && !context.has_open_effect() => continue,
             };
@@ -150,6 +152,25 @@ impl Executor {
                 () = tokio::time::sleep(pause) => {}
                 () = self.told(context.task.revision) => {}
                 () = self.shutdown.cancelled() => {}
+            }
+        }
+    }
+
+    /// A look. The first may be long, and is a wait that must not be silent either.
+    async fn looked(&self, step: &dyn Step, context: &StepContext, wait: &Waiting) -> Look {
+        let look = context.look(step);
+        tokio::pin!(look);
+        if !wait.is_silent() {
+            return look.await;
+        }
+        match tokio::time::timeout(SILENT_LOOK, &mut look).await {
+            Ok(look) => look,
+            Err(_) => {
+                let TaskSpec { cluster, server, .. } = &context.task.spec;
+                let (name, ip) = (&cluster.name, server.addr.ip());
+                let message = format!("the first answers of cluster {name} and of the host of {ip}");
+                self.note(context, ProgressReport::uncounted(message), wait.deadline(&self.clock));
+                look.await
             }
         }
     }

@@ -8,6 +8,9 @@ use crate::engine::step::{Patience, ProgressReport};
 /// Pause between looks that could not be made: from, to.
 const UNREADABLE_PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
+/// What is waited for before anything was seen.
+const FIRST_LOOK: &str = "its first look";
+
 /// A series of looks that could not be made.
 pub(super) struct Unreadable {
     since: tokio::time::Instant,
@@ -45,7 +48,12 @@ pub(super) struct Waiting {
 impl Waiting {
     pub(super) fn new(patience: Patience, timeout: Duration) -> Self {
         let now = monotonic_now();
-        Self { patience, timeout, began: now, moved: now, done: None, what: "its first look".to_owned() }
+        Self { patience, timeout, began: now, moved: now, done: None, what: FIRST_LOOK.to_owned() }
+    }
+
+    /// Nothing was said yet of what is waited for.
+    pub(super) fn is_silent(&self) -> bool {
+        self.what == FIRST_LOOK
     }
 
     /// What is waited for, in words.

@@ -5,6 +5,7 @@ mod syncer;
 
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use thiserror::Error;
 
@@ -13,7 +14,9 @@ use crate::domain::host::ObserverTarget;
 use crate::domain::ids::{ClusterId, ServerId};
 use crate::domain::reading::{ServerReading, ZoneReading};
 use crate::host::HostAddress;
-use crate::oceanbase::{ClusterAccess, ClusterError, Discovery, Endpoint, Expected, KnownServer, OceanBase};
+use crate::oceanbase::{
+    ClusterAccess, ClusterError, Discovery, Endpoint, ErrorClass, Expected, KnownServer, OceanBase,
+};
 use crate::store::StoreError;
 use crate::store::inventory::{
     ClusterObservation, ClusterRow, DefaultHost, HostRoute, InventoryStore, ServerObservation, ServerRow,
@@ -21,6 +24,10 @@ use crate::store::inventory::{
 };
 
 pub use syncer::Syncer;
+
+/// Longest reading of a registered cluster: below what a call waits for it, so that a failure is recorded, and below the time
+/// between two readings, so that one cluster is never read twice at once.
+const LONGEST_READING: Duration = Duration::from_secs(18);
 
 /// Why the inventory cannot answer.
 #[derive(Debug, Error)]
@@ -133,7 +140,11 @@ impl Inventory {
             let mut reader = self.oceanbase.reader(&access, &known, &expected, &Default::default()).await?;
             reader.discover().await
         };
-        match read.await {
+        let read = tokio::time::timeout(LONGEST_READING, read).await.unwrap_or_else(|_| {
+            let message = format!("cluster {} was not read within {} s", row.identity.name, LONGEST_READING.as_secs());
+            Err(ClusterError::new(ErrorClass::Unreachable, message))
+        });
+        match read {
             Ok(discovery) => Ok(self.store.observe(id, observation(&discovery)).await?),
             Err(error) => {
                 self.store.observe_failed(id, self.clock.now(), error.to_string()).await?;

@@ -1,10 +1,14 @@
 //! Reads every registered cluster from time to time: each once per interval, spread over it, so that neither the clusters
 //! nor this process meet them all at once.
 
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+use crate::domain::ids::ClusterId;
 use crate::inventory::Inventory;
 use crate::store::inventory::ClusterFilter;
 
@@ -14,68 +18,86 @@ const INTERVAL: Duration = Duration::from_secs(60);
 const PER_SECOND: u32 = 10;
 /// Clusters of one page of the round.
 const PAGE: u32 = 500;
-/// Readings under way at once: a cluster that does not answer delays nobody else's.
+/// Readings under way at once, of clusters whose last reading went well.
 const AT_ONCE: usize = 32;
+/// And of those whose last reading failed: they may take as long as a reading may, and must not be in the way of the others,
+/// however many they are.
+const DOUBTFUL_AT_ONCE: usize = 16;
+/// Behind a round that could not even begin.
+const BEHIND_FAILED_ROUND: Duration = Duration::from_secs(5);
 
 /// Keeps the observed columns fresh.
 pub struct Syncer {
     inventory: Inventory,
     shutdown: CancellationToken,
+    good: Arc<Semaphore>,
+    doubtful: Arc<Semaphore>,
+    /// Doubtful clusters that wait for their turn or have it.
+    queued: Arc<Mutex<HashSet<ClusterId>>>,
 }
 
 impl Syncer {
     /// Runs until `shutdown`.
-    pub const fn new(inventory: Inventory, shutdown: CancellationToken) -> Self {
-        Self { inventory, shutdown }
+    pub fn new(inventory: Inventory, shutdown: CancellationToken) -> Self {
+        let (good, doubtful) = (Arc::new(Semaphore::new(AT_ONCE)), Arc::new(Semaphore::new(DOUBTFUL_AT_ONCE)));
+        Self { inventory, shutdown, good, doubtful, queued: Arc::default() }
     }
 
     /// Round after round.
     pub async fn run(self) {
-        let permits = std::sync::Arc::new(tokio::sync::Semaphore::new(AT_ONCE));
         while !self.shutdown.is_cancelled() {
-            if let Err(error) = self.round(&permits).await {
+            if let Err(error) = self.round().await {
                 tracing::error!("the inventory could not be read: {error}");
+                self.pause(BEHIND_FAILED_ROUND).await;
             }
         }
     }
 
-    async fn round(&self, permits: &std::sync::Arc<tokio::sync::Semaphore>) -> Result<(), crate::store::StoreError> {
-        let mut ids = Vec::new();
+    async fn round(&self) -> Result<(), crate::store::StoreError> {
+        let mut clusters = Vec::new();
         let mut above = None;
         loop {
             let page = self.inventory.store().clusters(&ClusterFilter::every(), above, PAGE).await?;
             above = page.last().map(|cluster| cluster.id);
             let full = page.len() == PAGE as usize;
-            ids.extend(page.into_iter().map(|cluster| cluster.id));
+            clusters.extend(page.into_iter().map(|cluster| (cluster.id, cluster.sync_error.is_empty())));
             if !full {
                 break;
             }
         }
-        let count = u32::try_from(ids.len()).unwrap_or(u32::MAX).max(1);
+        let count = u32::try_from(clusters.len()).unwrap_or(u32::MAX).max(1);
         let interval = INTERVAL.max(Duration::from_secs(u64::from(count / PER_SECOND)));
-        if ids.is_empty() {
+        if clusters.is_empty() {
             self.pause(interval).await;
         }
-        for id in ids {
+        for (id, good) in clusters {
             self.pause(interval / count).await;
             if self.shutdown.is_cancelled() {
                 return Ok(());
             }
-            let Ok(permit) = std::sync::Arc::clone(permits).acquire_owned().await else { return Ok(()) };
-            let inventory = self.inventory.clone();
-            tokio::spawn(async move {
-                match inventory.sync(id).await {
-                    Ok(differences) => {
-                        for difference in differences {
-                            tracing::info!(cluster = id.get(), "{difference}");
-                        }
-                    }
-                    Err(error) => tracing::warn!(cluster = id.get(), "the cluster could not be read: {error}"),
-                }
-                drop(permit);
-            });
+            if good {
+                let Ok(permit) = Arc::clone(&self.good).acquire_owned().await else { return Ok(()) };
+                tokio::spawn(read(self.inventory.clone(), id, permit));
+            } else {
+                self.queue(id);
+            }
         }
         Ok(())
+    }
+
+    /// A doubtful cluster waits for its turn beside the round, and not twice.
+    fn queue(&self, id: ClusterId) {
+        if !lock(&self.queued).insert(id) {
+            return;
+        }
+        let (doubtful, queued) = (Arc::clone(&self.doubtful), Arc::clone(&self.queued));
+        let (inventory, shutdown) = (self.inventory.clone(), self.shutdown.clone());
+        tokio::spawn(async move {
+            if let Some(Ok(permit)) = shutdown.run_until_cancelled(doubtful.acquire_owned()).await {
+                read(inventory, id, permit).await;
+            }
+            lock(&queued).remove(&id);
+        });
     }
 
     async fn pause(&self, pause: Duration) {
@@ -84,4 +106,21 @@ impl Syncer {
             () = self.shutdown.cancelled() => {}
         }
     }
+}
+
+/// One reading; the permit is held until it ends.
+async fn read(inventory: Inventory, id: ClusterId, _permit: OwnedSemaphorePermit) {
+    match inventory.sync(id).await {
+        Ok(differences) => {
+            for difference in differences {
+                tracing::info!(cluster = id.get(), "{difference}");
+            }
+        }
+        Err(error) => tracing::warn!(cluster = id.get(), "the cluster could not be read: {error}"),
+    }
+}
+
+fn lock(queued: &Mutex<HashSet<ClusterId>>) -> std::sync::MutexGuard<'_, HashSet<ClusterId>> {
+    // Every change is one call, so what a panicking task left is whole.
+    queued.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -26,7 +26,8 @@ pub struct Survey {
 /// Reads cluster and host at once, in bounded time: a cluster that hangs is one that does not answer.
 pub async fn survey(deps: &Deps, target: &Target) -> Survey {
     let read = async { super::ways::reader(deps, target).await?.reading().await };
-    let (reading, found) = tokio::join!(super::ways::within(deps.pace.reading, read), super::ways::find(deps, target));
+    let read = super::ways::within(deps.pace.reading, &target.cluster.identity.name, read);
+    let (reading, found) = tokio::join!(read, super::ways::find(deps, target));
     Survey { reading, found }
 }
 
@@ -125,7 +126,7 @@ impl Assessment {
 pub async fn freeze_outlook(deps: &Deps, target: &Target) -> AssessedCheck {
     let addr = target.server.addr;
     let read = async { super::ways::reader(deps, target).await?.checkpoints(&addr).await };
-    match super::ways::within(deps.pace.reading, read).await {
+    match super::ways::within(deps.pace.reading, &target.cluster.identity.name, read).await {
         Ok(replicas) if replicas.is_empty() => {
             check("FREEZE", Verdict::Info, format!("{addr} has no log stream that could be frozen"), "")
         }

@@ -5,10 +5,11 @@ use std::time::Duration;
 use crate::domain::decide::Learned;
 use crate::domain::event::{Failure, FailureKind, SubtaskState};
 use crate::domain::gate::Consent;
-use crate::domain::host::{Finding, Found};
+use crate::domain::host::{CallerFence, Finding, Found};
 use crate::domain::precheck::Surroundings;
-use crate::domain::status::Risk;
+use crate::domain::status::{Risk, StopType};
 use crate::engine::{Look, StepContext};
+use crate::host::HostError;
 use crate::inventory::Target;
 use crate::oceanbase::{Avoid, ClusterError, ClusterReader, ErrorClass};
 use crate::operations::{Deps, cluster_failure, inventory_failure, key, leaves_unknown, may_pass};
@@ -16,6 +17,17 @@ use crate::store::Write;
 
 /// Longest look at a cluster of which the caller accepted that it cannot be read.
 pub(super) const CHANCE: Duration = Duration::from_secs(2);
+
+/// What an agent says to an owner that was followed by another.
+const FENCED: &str = "FENCED";
+/// What an agent says to a store that does not operate the cluster.
+const STORE_NOT_TRUSTED: &str = "STORE_NOT_TRUSTED";
+/// What an agent says that cannot write its record.
+const LEDGER_FAILED: &str = "LEDGER_FAILED";
+/// How an owner can be behind although its store has one owner at a time.
+const STORE_IS_BEHIND: &str = "the store of this service was restored from a backup, or another service runs on a copy of \
+                               it: make sure that no other service runs, stop this one, run `obsteward store restored`, \
+                               start it again and retry";
 
 /// The task's server, proven to be the one that the task was accepted for.
 pub(super) async fn target(deps: &Deps, context: &StepContext) -> Result<Target, Failure> {
@@ -58,10 +70,11 @@ pub(super) async fn gate_reader(deps: &Deps, target: &Target) -> Result<Box<dyn 
 /// Bounds what is read of a cluster.
 pub(super) async fn within<T>(
     limit: Duration,
+    cluster: &str,
     read: impl Future<Output = Result<T, ClusterError>>,
 ) -> Result<T, ClusterError> {
     let too_slow = || {
-        let message = format!("the cluster was not read within {} s", limit.as_secs());
+        let message = format!("cluster {cluster} was not read within {} s", limit.as_secs());
         Err(ClusterError::new(ErrorClass::Unreachable, message))
     };
     tokio::time::timeout(limit, read).await.unwrap_or_else(|_| too_slow())
@@ -81,7 +94,7 @@ pub(super) async fn bounded<T>(
 ) -> Result<T, ClusterError> {
     let unknown = context.value(key::CLUSTER_STATE) == Some(key::UNKNOWN);
     let limit = if unknown { deps.pace.reading.min(CHANCE) } else { deps.pace.reading };
-    within(limit, read).await
+    within(limit, &context.task.spec.cluster.name, read).await
 }
 
 /// What the host says of the server's process; a host that does not answer is a finding, not an error.
@@ -93,6 +106,39 @@ pub(super) async fn find(deps: &Deps, target: &Target) -> Found {
             ..Found::unreachable(error.to_string())
         },
     }
+}
+
+/// Why this owner must not begin to act on the cluster, if its host knows: the agent has seen a later fence of this store, or
+/// another store, or could not keep the record without which it ends no process. Asked before each statement that acts,
+/// because the cluster knows no fences. A host that does not answer knows nothing, and whatever else an agent says is for the
+/// step that needs it.
+pub(super) async fn disowned(deps: &Deps, context: &StepContext, target: &Target) -> Option<Failure> {
+    let fence = CallerFence {
+        store_id: deps.store_id.clone(),
+        cluster: context.task.spec.cluster.key.clone(),
+        fence: context.fence,
+    };
+    match deps.hosts.host(&target.host).arm(&target.observer(), &fence).await {
+        Err(HostError::Refused { code, message }) => match context.task.spec.stop_type {
+            Some(StopType::Process) | None if code == LEDGER_FAILED => {
+                let message = format!("the agent of {} cannot keep its record: {message}", target.server.addr);
+                Some(Failure::new(FailureKind::Refused, &code, format!("{message}; look at the disk of its host")))
+            }
+            Some(_) | None => not_owner(context, &code, &message),
+        },
+        Ok(_) | Err(HostError::Protocol { .. }) => None,
+    }
+}
+
+/// The failure of a task that an agent does not take for its cluster's operator, with what a person has to do.
+pub(super) fn not_owner(context: &StepContext, code: &str, message: &str) -> Option<Failure> {
+    let said = match code {
+        FENCED => format!("{message}; {STORE_IS_BEHIND}"),
+        STORE_NOT_TRUSTED => message.to_owned(),
+        _ => return None,
+    };
+    tracing::error!(task = context.task.spec.id.get(), "the host's agent refuses this service: {said}");
+    Some(Failure::new(FailureKind::Refused, code, said).with("fence", context.fence))
 }
 
 /// What the caller of the task took upon himself.

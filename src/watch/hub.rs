@@ -337,8 +337,9 @@ pub(super) fn entry_of(event: &StoredEvent, facts: &TaskFacts) -> Entry {
 /// Why a watch cannot go on when the store does not answer.
 pub(super) fn refusal(error: StoreError) -> Refusal {
     match error {
-        StoreError::Open(why) | StoreError::Failed(why) => Refusal::Unavailable { why, retry_after_millis: 1000 },
-        StoreError::Closed => Refusal::Unavailable { why: "the store is closed".to_owned(), retry_after_millis: 1000 },
+        error @ (StoreError::Open(_) | StoreError::Failed(_) | StoreError::Closed) => {
+            Refusal::Unavailable { why: error.to_string(), retry_after_millis: 1000 }
+        }
         StoreError::Damaged(what) => Refusal::Internal { what },
     }
 }

@@ -4,16 +4,15 @@
 use std::time::Duration;
 
 use obsteward::clock::monotonic_now;
-use obsteward::config::Config;
 use obsteward::proto::v1;
 use obsteward::proto::v1::watch_task_response::Kind as Message;
-use obsteward::sim::{Fault, FaultKind, Kind, SimCluster, SimOptions};
+use obsteward::sim::{Fault, FaultKind, Kind, SimOptions};
 use tonic::Code;
 use tonic_types::StatusExt;
 
+use crate::support::bed::Bed;
 use crate::support::{
-    Before, Clients, PATIENCE, ServeProcess, Stage, all, assert_unbroken, begins, config, is_alive, quick, reason,
-    task_error,
+    Before, PATIENCE, ServeProcess, Stage, all, assert_unbroken, begins, is_alive, quick, reason, task_error,
 };
 
 const NAMES: [&str; 8] = [
@@ -26,45 +25,6 @@ const NAMES: [&str; 8] = [
     "Sync cluster info",
     "Update OB cluster status",
 ];
-
-/// A simulated cluster, and the service as a process of its own that is started again and again on one store.
-struct Bed {
-    sim: SimCluster,
-    before: Before,
-    directory: tempfile::TempDir,
-    config: Config,
-}
-
-impl Bed {
-    async fn new(options: SimOptions) -> Self {
-        let sim = SimCluster::start(options).await.unwrap();
-        let directory = tempfile::tempdir().unwrap();
-        let config = config(directory.path());
-        Self { before: Before::of(&sim), sim, directory, config }
-    }
-
-    /// A cluster that is registered, by a service that has ended.
-    async fn registered() -> Self {
-        let bed = Self::new(quick()).await;
-        let service = bed.serve(&[]).await;
-        service.clients.register(bed.sim.endpoints()).await.unwrap();
-        service.kill();
-        bed
-    }
-
-    async fn serve(&self, environment: &[(&str, &str)]) -> ServeProcess {
-        tokio::task::block_in_place(|| ServeProcess::start(&self.config, self.directory.path(), environment))
-    }
-
-    async fn request(&self, clients: &Clients) -> v1::StopServerRequest {
-        let cluster = clients.clusters.clone().list_clusters(v1::ListClustersRequest::default()).await.unwrap();
-        let cluster_id = cluster.into_inner().clusters[0].id;
-        let ip = self.sim.server(2).unwrap().ip;
-        let servers = clients.list_servers(cluster_id).await;
-        let server_id = servers.into_iter().find(|server| server.ip == ip).unwrap().id;
-        v1::StopServerRequest { cluster_id, server_id, ..Default::default() }
-    }
-}
 
 /// `kill -9` when a watcher sees a subtask run, for each of the eight.
 #[tokio::test(flavor = "multi_thread", worker_threads = 6)]

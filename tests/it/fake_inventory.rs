@@ -38,6 +38,11 @@ impl FakeInventory {
         Self { clusters: Mutex::new(clusters.collect()), audit }
     }
 
+    fn observed(&self, cluster: ClusterId, error: String) {
+        let mut clusters = self.clusters.lock().unwrap();
+        clusters.iter_mut().filter(|row| row.id == cluster).for_each(|row| row.sync_error.clone_from(&error));
+    }
+
     fn shown(&self, filter: &ClusterFilter) -> Vec<ClusterRow> {
         let clusters = self.clusters.lock().unwrap();
         let shown = clusters.iter().filter(|row| {
@@ -76,11 +81,13 @@ impl InventoryStore for FakeInventory {
         Ok(Deregistered::Done)
     }
 
-    async fn observe(&self, _: ClusterId, _: ClusterObservation) -> Result<Vec<String>, StoreError> {
+    async fn observe(&self, cluster: ClusterId, _: ClusterObservation) -> Result<Vec<String>, StoreError> {
+        self.observed(cluster, String::new());
         Ok(Vec::new())
     }
 
-    async fn observe_failed(&self, _: ClusterId, _: Timestamp, _: String) -> Result<(), StoreError> {
+    async fn observe_failed(&self, cluster: ClusterId, _: Timestamp, error: String) -> Result<(), StoreError> {
+        self.observed(cluster, error);
         Ok(())
     }
 

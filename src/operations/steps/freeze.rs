@@ -59,7 +59,7 @@ pub(super) async fn look(deps: &Deps, context: &StepContext, target: &Target) ->
         Err(error) => return unread(context, target, &error),
     };
     let now = deps.clock.now();
-    let Some(last) = mine.last() else { return ask(deps, target).await };
+    let Some(last) = mine.last() else { return ask(deps, context, target).await };
     let Some(first) = mine.iter().find(|intent| intent.may_stand()) else { return refused(context, target) };
     let progress = FreezeProgress::of(&replicas, now.since(first.at));
     let words = format!("MINOR FREEZE of {}: {progress}", first.at);
@@ -75,7 +75,7 @@ pub(super) async fn look(deps: &Deps, context: &StepContext, target: &Target) ->
         return failed(context, target, FailureKind::TimedOut, evidence);
     }
     match last.outcome {
-        None | Some(IntentOutcome::Unknown) if mine.len() < MOST_ATTEMPTS => ask(deps, target).await,
+        None | Some(IntentOutcome::Unknown) if mine.len() < MOST_ATTEMPTS => ask(deps, context, target).await,
         Some(IntentOutcome::Refused) => refused(context, target),
         None | Some(IntentOutcome::Unknown | IntentOutcome::Done | IntentOutcome::Void) => {
             Freeze::First(Box::new(waiting(deps, &progress, words)))
@@ -140,7 +140,10 @@ fn overridden(context: &StepContext, evidence: String, overridden_by: &str) -> F
     Freeze::Over { overrides, said }
 }
 
-async fn ask(deps: &Deps, target: &Target) -> Freeze {
+async fn ask(deps: &Deps, context: &StepContext, target: &Target) -> Freeze {
+    if let Some(failure) = ways::disowned(deps, context, target).await {
+        return Freeze::First(Box::new(ways::refuse(failure)));
+    }
     Freeze::First(Box::new(prepared(deps, target).await.unwrap_or_else(|error| ways::unread(&error))))
 }
 

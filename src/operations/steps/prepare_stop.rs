@@ -54,6 +54,10 @@ impl Step for PrepareStop {
             let progress = ProgressReport::uncounted(format!("a check that may pass: {}", failure.message));
             return Look::Wait { progress, again_in: deps.pace.poll };
         }
+        let host_answers = !matches!(survey.found.finding, Finding::HostUnreachable { .. });
+        if host_answers && let Some(failure) = ways::disowned(deps, context, &target).await {
+            return ways::refuse(failure);
+        }
         let mut learned = recorded(&target, context);
         learned.overrides = assessment.overrides(&spec.creator);
         for overridden in &learned.overrides {

@@ -110,6 +110,9 @@ async fn marked(deps: &Deps, context: &StepContext, target: &Target, reader: &mu
         let failure = Failure::new(FailureKind::Unreachable, "OUTCOME_UNKNOWN", message);
         return ways::refuse(failure.with("address", addr).with("attempts", unknown));
     }
+    if let Some(failure) = ways::disowned(deps, context, target).await {
+        return ways::refuse(failure);
+    }
     match needed(deps, context, target, reader).await {
         Ok(look) => look,
         Err(error) => ways::unread(&error),

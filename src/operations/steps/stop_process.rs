@@ -18,7 +18,7 @@ use crate::domain::gate::{Consent, Gate, GateCode, Mark, Obstacle, gate};
 use crate::domain::host::{CallerFence, Finding, Found, MaySignal, ObserverIdentity, StopResult};
 use crate::domain::status::{InnerStatus, Risk};
 use crate::engine::{Look, PreparedEffect, ProgressReport, Step, StepContext};
-use crate::host::Host;
+use crate::host::{Host, HostError};
 use crate::inventory::Target;
 use crate::oceanbase::ClusterError;
 use crate::operations::key::{self, ABSENT, REFUSED, UNKNOWN};
@@ -179,7 +179,8 @@ impl StopProcess {
         if let Some((code, message)) = &refused
             && !passes(code)
         {
-            return ways::refuse(Failure::new(FailureKind::Refused, code, message.clone()));
+            let failure = ways::not_owner(context, code, message);
+            return ways::refuse(failure.unwrap_or_else(|| Failure::new(FailureKind::Refused, code, message.clone())));
         }
         let overridden = match self.gate_now(context, target).await {
             Ok(Gate::Open { overridden }) => overridden,
@@ -323,7 +324,8 @@ impl PreparedEffect for ArmAndFire {
         let observer = self.target.observer();
         let (found, ticket) = match self.host.arm(&observer, &self.fence).await {
             Ok(armed) => armed,
-            Err(error) => return refused("NOT_ARMED", error.to_string()),
+            Err(HostError::Refused { code, message }) => return refused(&code, message),
+            Err(error @ HostError::Protocol { .. }) => return refused("NOT_ARMED", error.to_string()),
         };
         let Finding::Running(identity) = &found.finding else {
             return refused("NOT_ARMED", format!("the process was there and is not any more: {}", found.evidence));
@@ -336,7 +338,8 @@ impl PreparedEffect for ArmAndFire {
         };
         // A ticket lives for seconds: what takes longer could only come too late.
         let limit = if self.unknown_cluster { ways::CHANCE } else { BEHIND_TICKET };
-        match ways::within(limit, read_gate(&self.deps, &self.target)).await {
+        let cluster = &self.target.cluster.identity.name;
+        match ways::within(limit, cluster, read_gate(&self.deps, &self.target)).await {
             Ok(read) => {
                 let surroundings = ways::surroundings(&self.deps);
                 let addr = &self.target.server.addr;

@@ -243,6 +243,9 @@ impl StopService {
         forced: bool,
     ) -> Look {
         let deps = &self.0;
+        if let Some(failure) = ways::disowned(deps, context, target).await {
+            return ways::refuse(failure);
+        }
         let horizon = match reader.horizon().await {
             Ok(horizon) => horizon,
             Err(error) => return ways::unread(&error),
@@ -307,7 +310,8 @@ async fn mark_seen(deps: &Deps, target: &Target) -> String {
         tokio::time::sleep(BETWEEN_LOOKS).await;
         let read = async { ways::reader(deps, target).await?.server(&addr).await };
         // What cannot be read is not seen: the statement's own answer is still awaited.
-        let Ok(Some(row)) = ways::within(deps.pace.reading, read).await else { continue };
+        let read = ways::within(deps.pace.reading, &target.cluster.identity.name, read);
+        let Ok(Some(row)) = read.await else { continue };
         if let Some(since) = row.stop_time {
             return format!("STOP_TIME of {addr} is set since {since}, leaders are still leaving");
         }

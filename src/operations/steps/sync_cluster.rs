@@ -20,7 +20,8 @@ impl Step for SyncClusterInfo {
         let limit = if unknown { ways::CHANCE } else { self.0.pace.reading };
         let sync = self.0.inventory.sync(context.task.spec.cluster.id);
         let synced = tokio::time::timeout(limit, sync).await.unwrap_or_else(|_| {
-            let message = format!("the cluster was not read within {} s", limit.as_secs());
+            let name = &context.task.spec.cluster.name;
+            let message = format!("cluster {name} was not read within {} s", limit.as_secs());
             Err(InventoryError::Cluster(ClusterError::new(ErrorClass::Unreachable, message)))
         });
         match synced {

@@ -7,6 +7,7 @@ mod access_write;
 mod commit;
 mod conditions;
 mod crash;
+mod file_lock;
 mod inventory_read;
 mod inventory_store;
 mod inventory_write;
@@ -14,15 +15,16 @@ mod observe;
 mod progress;
 mod read;
 mod readers;
+mod restored;
 mod schema;
 mod secrets;
+mod trouble;
 mod writer;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use rusqlite::ErrorCode;
 use tokio::sync::{broadcast, watch};
 
 use crate::domain::event::StoredEvent;
@@ -32,12 +34,13 @@ use crate::store::vault::Vault;
 use crate::store::{
     Commit, LockRow, LogLine, Page, Pending, Progress, Store, StoreError, StoredTask, TaskFilter, TaskOrder,
 };
+use file_lock::FileLock;
 use progress::ProgressBoard;
 use readers::Readers;
-use schema::FileLock;
 
 use writer::Writer;
 
+pub use restored::{Renamed, restored};
 pub use writer::OnFatal;
 
 /// Ids are reserved in blocks of at least so many, so that most reservations cost no commit.
@@ -50,18 +53,15 @@ pub struct SqliteOptions {
     pub readers: usize,
     /// Where the key of passwords and secrets comes from.
     pub key: KeySource,
-    /// Called when the outcome of a write is unknown. Must end the process: afterwards the store takes no more writes.
+    /// Called when the outcome of a write is unknown. Must end the process, at once or when whoever waits was told: the
+    /// store takes no more writes.
     pub on_fatal: OnFatal,
 }
 
 impl Default for SqliteOptions {
     /// Four readers; the key is in a file beside the store; a failed write ends the process.
     fn default() -> Self {
-        let on_fatal = |words: &str| {
-            tracing::error!("{words}; the process ends, and the next start reads what is on disk");
-            std::process::abort();
-        };
-        Self { readers: 4, key: KeySource::default(), on_fatal: Arc::new(on_fatal) }
+        Self { readers: 4, key: KeySource::default(), on_fatal: Arc::new(trouble::end_process) }
     }
 }
 
@@ -75,7 +75,7 @@ pub struct SqliteStore {
     ids: tokio::sync::Mutex<IdBlock>,
     store_id: String,
     vault: Arc<Vault>,
-    _lock: FileLock,
+    _lock: Arc<FileLock>,
 }
 
 /// Ids that are reserved on disk and not given yet.
@@ -90,13 +90,15 @@ impl SqliteStore {
     /// migration. Refuses a file that is damaged, newer, in use or not ours, and a key that is missing or not the file's.
     pub fn open(path: impl AsRef<Path>, options: SqliteOptions) -> Result<Arc<Self>, StoreError> {
         let path = path.as_ref();
-        let lock = FileLock::take(path)?;
-        let (connection, vault) = schema::open_writer(path, &options.key)?;
+        let lock = Arc::new(FileLock::take(path)?);
+        let (connection, vault) = schema::open_writer(path, &options.key, &lock)?;
         let store_id = connection.query_row("SELECT value FROM meta WHERE name = 'store_id'", [], |row| row.get(0))?;
-        let (sender, committed) = watch::channel(read::head(&connection)?);
+        let head = read::head(&connection)?;
+        lock.check(path, head)?;
+        let (sender, committed) = watch::channel(head);
         let progress = Arc::new(ProgressBoard::new());
         let readers = Arc::new(Readers::open(path, options.readers)?);
-        let writer = Writer::start(connection, options.on_fatal, sender, Arc::clone(&progress))?;
+        let writer = Writer::start(connection, options.on_fatal, sender, Arc::clone(&progress), Arc::clone(&lock))?;
         let (ids, vault) = (Default::default(), Arc::new(vault));
         Ok(Arc::new(Self { writer, readers, progress, committed, ids, store_id, vault, _lock: lock }))
     }
@@ -217,10 +219,6 @@ impl Store for SqliteStore {
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
-        match error.sqlite_error_code() {
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Damaged(error.to_string()),
-            // What SQLite can say besides is not ours to enumerate.
-            _ => Self::Failed(error.to_string()),
-        }
+        if trouble::is_damage(&error) { Self::Damaged(error.to_string()) } else { Self::Failed(error.to_string()) }
     }
 }

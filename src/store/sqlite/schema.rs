@@ -1,4 +1,4 @@
-//! The file of the embedded store: its lock, its creation, its schema and the check that it is whole. Knows no rows but those
+//! The file of the embedded store: its creation, its schema and the check that it is whole. Knows no rows but those
 //! that say what the file is.
 
 use std::fs::{File, OpenOptions};
@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
-use rustix::fs::FlockOperation;
 
+use super::file_lock::FileLock;
 use super::secrets;
+use super::trouble::{damaged, unusable};
+use crate::domain::ids::Seq;
 use crate::store::StoreError;
 use crate::store::key_source::KeySource;
 use crate::store::vault::Vault;
@@ -27,48 +29,16 @@ const SMALLEST: u64 = 4096;
 /// Above this a start does not read the whole file to check it.
 const LARGEST_CHECKED: u64 = 64 << 20;
 
-/// The ownership of a file: ends with the process or when dropped.
-#[derive(Debug)]
-pub(super) struct FileLock(#[allow(dead_code, reason = "held, not read")] File);
-
-impl FileLock {
-    /// Takes `<file>.lock`, or says who has it.
-    pub(super) fn take(path: &Path) -> Result<Self, StoreError> {
-        let lock = beside(path, ".lock");
-        let file =
-            OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&lock).map_err(|error| {
-                StoreError::Open(format!(
-                    "cannot open the lock file {}, {error}; check the directory and its owner",
-                    lock.display()
-                ))
-            })?;
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self(file)),
-            Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::Open(format!(
-                "the store {} is in use by another obsteward; stop that one first or give this one a file of its own",
-                path.display()
-            ))),
-            Err(error) => Err(StoreError::Open(format!(
-                "cannot lock {}, {error}; the store needs a file system with flock",
-                lock.display()
-            ))),
-        }
-    }
-}
-
 /// The writer's connection to a file that exists in the newest schema, and what opens its secrets; makes or migrates it
 /// before. The lock is held.
-pub(super) fn open_writer(path: &Path, key: &KeySource) -> Result<(Connection, Vault), StoreError> {
+pub(super) fn open_writer(path: &Path, key: &KeySource, lock: &FileLock) -> Result<(Connection, Vault), StoreError> {
     let exists = path.try_exists().map_err(|error| cannot_open(path, &error))?;
     if !exists {
         // The key comes first: a file whose secrets nobody can open must not be there at any moment.
         create(path, &key.vault_or_new(path)?)?;
+        lock.acknowledge(Seq::ZERO);
     }
-    let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    check(path, &connection)?;
-    let settings = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000; \
-                    PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -16384;";
-    connection.execute_batch(settings).map_err(|error| damaged(path, &error))?;
+    let mut connection = open_whole(path)?;
     let version = version(path, &connection)?;
     let vault = if version < ENCRYPTED_SINCE { key.vault_or_new(path)? } else { key.vault(path)? };
     migrate(path, &mut connection, version, &vault)?;
@@ -77,20 +47,35 @@ pub(super) fn open_writer(path: &Path, key: &KeySource) -> Result<(Connection, V
     Ok((connection, vault))
 }
 
+/// A connection that writes, to a file that is ours, whole, and may be written. The lock is held.
+pub(super) fn open_whole(path: &Path) -> Result<Connection, StoreError> {
+    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    // SQLite opens what it may only read all the same, and the first write would end the process.
+    if connection.is_readonly("main").map_err(|error| unusable(path, &error))? {
+        let words = "it can only be read; make the file, its directory and its disk writable";
+        return Err(StoreError::Open(format!("cannot open the store {}, {words}", path.display())));
+    }
+    check(path, &connection)?;
+    let settings = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000; \
+                    PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -16384;";
+    connection.execute_batch(settings).map_err(|error| unusable(path, &error))?;
+    Ok(connection)
+}
+
 /// A connection that cannot write.
 pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     connection
         .execute_batch("PRAGMA query_only = ON; PRAGMA cache_size = -4096;")
-        .map_err(|error| damaged(path, &error))?;
+        .map_err(|error| unusable(path, &error))?;
     Ok(connection)
 }
 
 fn connect(path: &Path, access: OpenFlags) -> Result<Connection, StoreError> {
     let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_EXRESCODE;
-    let connection = Connection::open_with_flags(path, flags).map_err(|error| cannot_open(path, &error))?;
+    let connection = Connection::open_with_flags(path, flags).map_err(|error| unusable(path, &error))?;
     // Nobody else writes; a person's sqlite3 or a backup may hold a lock for a moment.
-    connection.busy_timeout(Duration::from_secs(5)).map_err(|error| cannot_open(path, &error))?;
+    connection.busy_timeout(Duration::from_secs(5)).map_err(|error| unusable(path, &error))?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
 }
@@ -110,7 +95,7 @@ fn create(path: &Path, vault: &Vault) -> Result<(), StoreError> {
     let mut connection = connect(&draft, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let filled = fill(&mut connection, vault);
     drop(connection);
-    filled.map_err(|error| cannot_open(path, &error))?;
+    filled.map_err(|error| unusable(path, &error))?;
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::rename(&draft, path)
         .and_then(|()| File::open(directory)?.sync_all())
@@ -147,10 +132,10 @@ fn as_stored(version: usize) -> i64 {
 }
 
 /// The schema of a file, which this program knows.
-fn version(path: &Path, connection: &Connection) -> Result<usize, StoreError> {
+pub(super) fn version(path: &Path, connection: &Connection) -> Result<usize, StoreError> {
     let stored: i64 = connection
         .query_row("SELECT coalesce(max(version), 0) FROM schema_version", [], |row| row.get(0))
-        .map_err(|error| damaged(path, &error))?;
+        .map_err(|error| unusable(path, &error))?;
     let version = usize::try_from(stored).map_err(|_| damaged(path, &format!("its schema is {stored}")))?;
     if version > NEWEST {
         return Err(StoreError::Open(format!(
@@ -191,7 +176,7 @@ fn check(path: &Path, connection: &Connection) -> Result<(), StoreError> {
         return Err(damaged(path, &format!("it has only {length} bytes")));
     }
     let application: i64 =
-        connection.query_row("PRAGMA application_id", [], |row| row.get(0)).map_err(|error| damaged(path, &error))?;
+        connection.query_row("PRAGMA application_id", [], |row| row.get(0)).map_err(|error| unusable(path, &error))?;
     if application != APPLICATION_ID {
         return Err(StoreError::Open(format!(
             "{} is not a store of obsteward (application id {application:#x}); name another file",
@@ -202,11 +187,12 @@ fn check(path: &Path, connection: &Connection) -> Result<(), StoreError> {
         return Ok(());
     }
     let found: String =
-        connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(|error| damaged(path, &error))?;
+        connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(|error| unusable(path, &error))?;
     if found == "ok" { Ok(()) } else { Err(damaged(path, &found)) }
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+/// The file with something behind its name.
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)
@@ -215,13 +201,6 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 fn cannot_open(path: &Path, error: &dyn std::fmt::Display) -> StoreError {
     StoreError::Open(format!(
         "cannot open the store {}, {error}; check the path, its owner and its disk",
-        path.display()
-    ))
-}
-
-fn damaged(path: &Path, error: &dyn std::fmt::Display) -> StoreError {
-    StoreError::Open(format!(
-        "the store {} is damaged, {error}; keep a copy and restore a backup of it",
         path.display()
     ))
 }

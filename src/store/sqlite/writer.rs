@@ -12,7 +12,9 @@ use tokio::sync::{oneshot, watch};
 
 use super::commit;
 use super::crash::CrashPoint;
+use super::file_lock::FileLock;
 use super::progress::ProgressBoard;
+use super::trouble;
 use crate::domain::ids::Seq;
 use crate::store::{Commit, CommitOutcome, StoreError};
 
@@ -50,6 +52,7 @@ impl Writer {
         on_fatal: OnFatal,
         committed: watch::Sender<Seq>,
         progress: Arc<ProgressBoard>,
+        lock: Arc<FileLock>,
     ) -> Result<Self, StoreError> {
         let (jobs, queue) = channel();
         let head = Arc::new(AtomicI64::new(committed.borrow().get()));
@@ -61,6 +64,7 @@ impl Writer {
             on_fatal,
             committed,
             progress,
+            lock,
             crash: CrashPoint::from_environment(),
         };
         let thread = std::thread::Builder::new()
@@ -120,6 +124,7 @@ struct Loop {
     /// As `committed`, but set before the answers: who was answered finds the head there.
     head: Arc<AtomicI64>,
     progress: Arc<ProgressBoard>,
+    lock: Arc<FileLock>,
     crash: CrashPoint,
 }
 
@@ -130,7 +135,7 @@ impl Loop {
             let batch = self.take_waiting(first);
             let mut senders = Vec::new();
             if let Err(error) = self.write(batch, &mut senders) {
-                let words = format!("a transaction failed and its outcome is unknown, {error}");
+                let words = trouble::unknown(self.connection.path().unwrap_or_default(), &error);
                 (self.on_fatal)(&words);
                 for sender in senders {
                     let _ = sender.send(Err(StoreError::Failed(words.clone())));
@@ -196,6 +201,9 @@ impl Loop {
         run(&self.connection, "COMMIT")?;
         self.crash.after_commit(submits);
         self.head.store(seq.get(), Ordering::Release);
+        if seq > before {
+            self.lock.acknowledge(seq);
+        }
         for ((commit, outcome), sender) in commits.into_iter().zip(senders.drain(..)) {
             self.progress.forget_moved(&commit);
             let _ = sender.send(Ok(outcome));

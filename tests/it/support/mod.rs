@@ -3,8 +3,11 @@
 //! everything that it started.
 #![allow(dead_code, reason = "the stage offers what tests need, not only what the tests of today use")]
 
+pub mod bed;
 pub mod certificates;
+pub mod faulty_disk;
 pub mod http;
+pub mod invariants;
 mod process;
 pub mod program;
 pub mod refusal;

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
 
 use obsteward::config::Config;
 
@@ -11,6 +12,8 @@ use super::Clients;
 /// `obsteward serve` on a loopback port that the system chose.
 pub struct ServeProcess {
     child: Child,
+    said: Arc<Mutex<Vec<String>>>,
+    listening: Option<std::thread::JoinHandle<()>>,
     pub clients: Clients,
     pub address: String,
 }
@@ -58,27 +61,30 @@ impl ServeProcess {
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let mut said = Vec::new();
+        let mut first = Vec::new();
         let address = loop {
             let Some(Ok(line)) = lines.next() else {
-                return Err((child.wait().unwrap(), said.join("\n")));
+                return Err((child.wait().unwrap(), first.join("\n")));
             };
             if let Some(address) = line.strip_prefix("listening on ") {
                 break address.to_owned();
             }
-            said.push(line);
+            first.push(line);
         };
+        let said = Arc::new(Mutex::new(first));
         // Its log goes on; a full pipe must not stop it.
-        std::thread::spawn(move || {
+        let heard = Arc::clone(&said);
+        let listening = std::thread::spawn(move || {
             let log = std::env::var_os("OBSTEWARD_TEST_LOG").is_some();
             for line in lines.map_while(Result::ok) {
                 if log {
                     eprintln!("serve: {line}");
                 }
+                heard.lock().unwrap().push(line);
             }
         });
         let clients = Clients::of(&address);
-        Ok(Self { child, clients, address })
+        Ok(Self { child, said, listening: Some(listening), clients, address })
     }
 
     /// `kill -9`, and waits until it is gone.
@@ -103,6 +109,18 @@ impl ServeProcess {
             }
         };
         tokio::time::timeout(super::PATIENCE, gone).await.ok()
+    }
+
+    /// Its exit code and everything that it said, once it ended by itself.
+    pub async fn last_words(mut self) -> (Option<i32>, String) {
+        let status = self.ended().await.unwrap_or_else(|| panic!("it does not end: {}", self.said()));
+        self.listening.take().map(std::thread::JoinHandle::join).transpose().unwrap();
+        (status.code(), self.said())
+    }
+
+    /// What it said so far.
+    pub fn said(&self) -> String {
+        self.said.lock().unwrap().join("\n")
     }
 
     /// Asks it to end, as a service manager does.

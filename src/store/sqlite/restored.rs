@@ -1,0 +1,51 @@
+//! The file after a backup of it was restored. Agents, watchers and records of others know more of the store than it does
+//! itself: fences that it would give out a second time, ids of tasks that it has lost. So it becomes another store, which
+//! agents trust only when their operator says so.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::file_lock::FileLock;
+use super::trouble::unusable;
+use super::{read, schema};
+use crate::domain::ids::LARGEST_ID;
+use crate::store::StoreError;
+
+/// Ids that are passed over: more than a store gives out between two backups.
+const LOST_IDS: i64 = 1 << 20;
+
+/// What became of the name of a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Renamed {
+    /// What agents know.
+    pub former: String,
+    /// What they must be told to trust.
+    pub store_id: String,
+}
+
+/// Makes another store of a restored file that no service uses now.
+pub fn restored(path: &Path) -> Result<Renamed, StoreError> {
+    if !path.try_exists().is_ok_and(|exists| exists) {
+        return Err(StoreError::Open(format!("there is no store {}, name the restored file", path.display())));
+    }
+    let lock = FileLock::take(path)?;
+    let mut connection = schema::open_whole(path)?;
+    schema::version(path, &connection)?;
+    let store_id = uuid::Uuid::new_v4().to_string();
+    let former = rename(&mut connection, &store_id).map_err(|error| unusable(path, &error))?;
+    lock.acknowledge(read::head(&connection)?);
+    Ok(Renamed { former, store_id })
+}
+
+fn rename(connection: &mut Connection, store_id: &str) -> rusqlite::Result<String> {
+    let transaction = connection.transaction()?;
+    let former = transaction.query_row("SELECT value FROM meta WHERE name = 'store_id'", [], |row| row.get(0))?;
+    transaction.execute("UPDATE meta SET value = ?1 WHERE name = 'store_id'", [store_id])?;
+    transaction.execute(
+        "UPDATE counter SET value = value + ?1 WHERE name = 'id' AND value <= ?2 - 2 * ?1",
+        [LOST_IDS, LARGEST_ID],
+    )?;
+    transaction.commit()?;
+    Ok(former)
+}

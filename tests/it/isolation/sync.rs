@@ -1,0 +1,186 @@
+//! The rounds of readings, in virtual time: two hundred clusters that hang, and some that do not.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use obsteward::clock::{Clock, monotonic_now};
+use obsteward::domain::effect::Permit;
+use obsteward::domain::freeze;
+use obsteward::domain::ids::{ClusterIdentity, ServerAddr, ZoneName};
+use obsteward::domain::reading::{ClusterReading, Parameters, ServerReading};
+use obsteward::inventory::{Inventory, Syncer};
+use obsteward::oceanbase::{
+    Avoid, ClusterAccess, ClusterError, ClusterReader, Discovery, EffectSession, Expected, KnownServer, LeaderCount,
+    OceanBase, SessionGone,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::fake_access::FakeAccess;
+use crate::fake_inventory::FakeInventory;
+
+/// Of these the first ten begin to hang just now, the others did before.
+const HANGING: i64 = 200;
+const ALL: i64 = 220;
+
+/// When each cluster was asked, and how many are being asked now and were at most.
+#[derive(Default)]
+struct Asked {
+    at: HashMap<String, Vec<tokio::time::Instant>>,
+    now: usize,
+    most: usize,
+}
+
+/// The first so many clusters never answer, the others do after a second.
+struct SlowOceanBase(Arc<Mutex<Asked>>);
+
+struct Asking(Arc<Mutex<Asked>>);
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        self.0.lock().unwrap().now -= 1;
+    }
+}
+
+#[async_trait]
+impl OceanBase for SlowOceanBase {
+    async fn reader(
+        &self,
+        _: &ClusterAccess,
+        _: &[KnownServer],
+        expected: &Expected,
+        _: &Avoid,
+    ) -> Result<Box<dyn ClusterReader>, ClusterError> {
+        let identity = expected.identity.clone().unwrap();
+        {
+            let mut asked = self.0.lock().unwrap();
+            asked.at.entry(identity.name.clone()).or_default().push(monotonic_now());
+            asked.now += 1;
+            asked.most = asked.most.max(asked.now);
+        }
+        let _asking = Asking(Arc::clone(&self.0));
+        if identity.name.trim_start_matches("ob").parse::<i64>().unwrap() <= HANGING {
+            std::future::pending::<()>().await;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        Ok(Box::new(EmptyCluster(identity)))
+    }
+
+    async fn effect_session(
+        &self,
+        _: &ClusterAccess,
+        _: &[KnownServer],
+        _: &Expected,
+        _: &Avoid,
+    ) -> Result<Box<dyn EffectSession>, ClusterError> {
+        panic!("a sync acts on nothing")
+    }
+
+    async fn kill_session(
+        &self,
+        _: Permit,
+        _: &ClusterAccess,
+        _: &Expected,
+        _: &str,
+        _: i64,
+    ) -> Result<SessionGone, ClusterError> {
+        panic!("a sync acts on nothing")
+    }
+}
+
+struct EmptyCluster(ClusterIdentity);
+
+#[async_trait]
+impl ClusterReader for EmptyCluster {
+    fn endpoint(&self) -> &str {
+        "nowhere:2881"
+    }
+
+    fn server_addr(&self) -> &ServerAddr {
+        panic!("a sync does not ask who answers")
+    }
+
+    fn identity(&self) -> &ClusterIdentity {
+        &self.0
+    }
+
+    async fn discover(&mut self) -> Result<Discovery, ClusterError> {
+        Ok(Discovery {
+            identity: self.0.clone(),
+            observed_at: Clock::system().now(),
+            servers: Vec::new(),
+            zones: Vec::new(),
+            tenants: Vec::new(),
+            parameters: Parameters {
+                lease_time: Ok(Duration::from_secs(10)),
+                server_permanent_offline_time: Ok(Duration::from_secs(3600)),
+                internal_sql_execute_timeout: Ok(Duration::from_secs(30)),
+                enable_upgrade_mode: Ok(false),
+            },
+        })
+    }
+
+    async fn reading(&mut self) -> Result<ClusterReading, ClusterError> {
+        panic!("a sync only discovers")
+    }
+
+    async fn gate_reading(&mut self) -> Result<ClusterReading, ClusterError> {
+        panic!("a sync only discovers")
+    }
+
+    async fn server(&mut self, _: &ServerAddr) -> Result<Option<ServerReading>, ClusterError> {
+        panic!("a sync only discovers")
+    }
+
+    async fn leaders(&mut self, _: &ServerAddr) -> Result<LeaderCount, ClusterError> {
+        panic!("a sync only discovers")
+    }
+
+    async fn other_zone_stopped(&mut self, _: &ZoneName) -> Result<Option<String>, ClusterError> {
+        panic!("a sync only discovers")
+    }
+
+    async fn horizon(&mut self) -> Result<Duration, ClusterError> {
+        panic!("a sync only discovers")
+    }
+
+    async fn checkpoints(&mut self, _: &ServerAddr) -> Result<Vec<freeze::Replica>, ClusterError> {
+        panic!("a sync only discovers")
+    }
+}
+
+/// Each good cluster is read once a minute as if the others were not there; of those each has its turn, none more than once a
+/// minute, and there are never more readings under way than there may be.
+#[tokio::test(start_paused = true)]
+async fn clusters_that_hang_do_not_hold_up_the_sync_of_others() {
+    let asked = Arc::new(Mutex::new(Asked::default()));
+    let store = Arc::new(FakeInventory::new(ALL, Arc::new(FakeAccess::default())));
+    for row in store.clusters.lock().unwrap().iter_mut() {
+        let hung_before = (11..=HANGING).contains(&row.id.get());
+        row.sync_error = if hung_before { "no endpoint answers".to_owned() } else { String::new() };
+    }
+    let oceanbase = Arc::new(SlowOceanBase(Arc::clone(&asked)));
+    let inventory = Inventory::new(store.clone(), oceanbase, Clock::system());
+    let shutdown = CancellationToken::new();
+    let began = monotonic_now();
+    let syncing = tokio::spawn(Syncer::new(inventory, shutdown.clone()).run());
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    shutdown.cancel();
+    syncing.await.unwrap();
+    let asked = asked.lock().unwrap();
+    assert!(asked.most <= 48, "{} readings at once", asked.most);
+    for id in 1..=ALL {
+        let moments = asked.at.get(&format!("ob{id}")).map(Vec::as_slice).unwrap_or_default();
+        if id > HANGING {
+            let begins = std::iter::once(&began).chain(moments);
+            let longest = begins.zip(moments).map(|(before, after)| *after - *before).max().unwrap();
+            assert!(longest < Duration::from_secs(75), "ob{id} was not read for {longest:?}");
+            assert!(moments.len() >= 9, "ob{id} was read {} times in ten minutes", moments.len());
+        } else {
+            assert!((1..=10).contains(&moments.len()), "ob{id} was asked {} times in ten minutes", moments.len());
+        }
+    }
+    let failed = store.clusters.lock().unwrap().iter().filter(|row| !row.sync_error.is_empty()).count();
+    assert_eq!(failed, HANGING as usize);
+}

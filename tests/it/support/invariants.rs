@@ -1,0 +1,197 @@
+//! The promises of DESIGN section 1, held against everything that is known of the tasks of one simulated cluster: what the
+//! service shows of them, what its clients were told meanwhile, and the cluster's own record of what really happened. For any
+//! test that ends, delays, starves or restores something and then asks whether all is as promised.
+//!
+//! ```ignore
+//! let mut evidence = Evidence::gather(&clients, &sim, cluster_id).await; // its tasks are at rest or closed
+//! evidence.handles.push(task_as_stop_server_returned_it);
+//! evidence.watched.push(events_that_a_watcher_saw);
+//! evidence.assert_promises();
+//! ```
+//!
+//! | promise | what is looked for |
+//! |---|---|
+//! | 1 nothing acknowledged is lost | every handle and every event that a client saw is in the log, as it was seen |
+//! | 1, 9 the log | revisions 1, 2, 3, …; every transition begins where the one before ended, and the last state is the one shown |
+//! | 2 one operator | tasks follow each other, fences only grow, the lock is held by the open task and by no closed one |
+//! | 3 no step twice | a session sends one statement, one intent stands behind each statement and each signal |
+//! | 5 done, refused, unknown | DONE is in the record, REFUSED and VOID set no mark and ended nothing, a REFUSED task changed nothing |
+//! | 6 the gate | a process was ended only while STOP_TIME was set, unless a risk that allows more was accepted |
+//! | 7 the right process | nothing else was marked, ended or sent |
+//! | 9 no transition is missed | what a watcher saw is a part of the log, in order and once |
+
+mod acts;
+mod log;
+mod proof;
+
+use std::time::Duration;
+
+use obsteward::proto::v1;
+use obsteward::sim::{Recorded, SimCluster, SimServerInfo};
+
+use super::Clients;
+
+/// One task.
+#[derive(Clone, Debug)]
+pub struct TaskEvidence {
+    /// As GetTask shows it: the service's own fold of what is stored.
+    pub shown: v1::Task,
+    /// Every event from the first.
+    pub events: Vec<v1::TaskEvent>,
+}
+
+/// What is known of one cluster and its tasks.
+#[derive(Clone, Debug)]
+pub struct Evidence {
+    /// The servers of the cluster.
+    pub servers: Vec<SimServerInfo>,
+    /// The cluster's own record, from its beginning.
+    pub record: Vec<Recorded>,
+    /// Every task of the cluster that the store knows, in the order of acceptance.
+    pub tasks: Vec<TaskEvidence>,
+    /// The task that holds the cluster; 0: none.
+    pub holder: i64,
+    /// Tasks as calls returned them: each was on disk when it was returned.
+    pub handles: Vec<v1::Task>,
+    /// What watchers of one task saw, one list for each watch that was not interrupted.
+    pub watched: Vec<Vec<v1::TaskEvent>>,
+    /// Processes that the test itself ended.
+    pub ended_by_others: Vec<u32>,
+    /// The record up to here was caused by tasks that the store does not know any more: a backup was restored.
+    pub forgotten_before: u64,
+    /// How far the clock of the service was ahead of the cluster's, at most.
+    pub clock_ahead: Duration,
+}
+
+impl Evidence {
+    /// Everything that can be asked for. Waits until no task of the cluster moves.
+    pub async fn gather(clients: &Clients, sim: &SimCluster, cluster_id: i64) -> Self {
+        let mut tasks = Vec::new();
+        let mut request = v1::ListTasksRequest { cluster_id, page_size: 1000, ..Default::default() };
+        loop {
+            let page = clients.tasks.clone().list_tasks(request.clone()).await.unwrap().into_inner();
+            tasks.extend(page.tasks.into_iter().map(|task| task.id));
+            if page.next_page_token.is_empty() {
+                break;
+            }
+            request.page_token = page.next_page_token;
+        }
+        // Newest first, as they are listed.
+        tasks.reverse();
+        for task in &tasks {
+            clients.at_rest(*task).await;
+        }
+        // The record before the logs: what is in it has its intent in the log already.
+        let record = sim.record();
+        let mut known = Vec::new();
+        for task in tasks {
+            let events = clients.events(task).await;
+            known.push(TaskEvidence { shown: clients.task(task).await, events });
+        }
+        let request = v1::GetClusterRequest { cluster_id, ..Default::default() };
+        let cluster = clients.clusters.clone().get_cluster(request).await.unwrap().into_inner().cluster.unwrap();
+        Self {
+            servers: sim.servers(),
+            record,
+            tasks: known,
+            holder: cluster.operating_task_id,
+            handles: Vec::new(),
+            watched: Vec::new(),
+            ended_by_others: Vec::new(),
+            forgotten_before: 0,
+            clock_ahead: Duration::ZERO,
+        }
+    }
+
+    /// Fails with every promise that is broken.
+    #[track_caller]
+    pub fn assert_promises(&self) {
+        let broken = self.broken();
+        assert!(broken.is_empty(), "broken promises:\n  {}\n{self:#?}", broken.join("\n  "));
+    }
+
+    /// Every promise that is broken, in words that begin with its number.
+    pub fn broken(&self) -> Vec<String> {
+        let mut broken = Vec::new();
+        for task in &self.tasks {
+            log::check(task, &mut broken);
+        }
+        self.acknowledged(&mut broken);
+        self.one_operator(&mut broken);
+        acts::check(self, &mut broken);
+        broken
+    }
+
+    fn acknowledged(&self, broken: &mut Vec<String>) {
+        for handle in &self.handles {
+            let Some(task) = self.tasks.iter().find(|task| task.shown.id == handle.id) else {
+                broken.push(format!("1: task {} was returned and is not there", handle.id));
+                continue;
+            };
+            let upto = usize::try_from(handle.revision).unwrap();
+            match log::Fold::of(&task.events[..upto.min(task.events.len())]) {
+                Ok(fold) if fold.revision == handle.revision && fold.agrees(handle).is_ok() => {}
+                other => broken.push(format!(
+                    "1: task {} was returned at revision {} and is not so in the log: {other:?}",
+                    handle.id, handle.revision
+                )),
+            }
+        }
+        for seen in &self.watched {
+            for pair in seen.windows(2).filter(|pair| pair[1].revision != pair[0].revision + 1) {
+                broken.push(format!(
+                    "9: a watcher of task {} saw revision {} after {}",
+                    pair[1].task_id, pair[1].revision, pair[0].revision
+                ));
+            }
+            for event in seen {
+                let task = self.tasks.iter().find(|task| task.shown.id == event.task_id);
+                if !task.is_some_and(|task| task.events.contains(event)) {
+                    broken.push(format!(
+                        "1: a watcher saw revision {} of task {}, which is not in the log like that: {event:?}",
+                        event.revision, event.task_id
+                    ));
+                }
+            }
+        }
+    }
+
+    /// Tasks follow each other, their fences grow, and the lock is the open one's.
+    fn one_operator(&self, broken: &mut Vec<String>) {
+        let mut before: Option<&TaskEvidence> = None;
+        let mut fence = 0;
+        for task in &self.tasks {
+            let id = task.shown.id;
+            if let Some(before) = before {
+                let (ended, begun) = (before.events.last(), task.events.first());
+                let follows = log::is_closed(before.shown.state())
+                    && ended.zip(begun).is_some_and(|(ended, begun)| ended.seq < begun.seq);
+                if !follows {
+                    broken.push(format!("2: task {id} began before task {} was closed", before.shown.id));
+                }
+            }
+            let lowest = fence;
+            for (event, under) in task.events.iter().filter_map(|event| Some((event, log::fence(event)?))) {
+                let is_adoption = matches!(event.kind, Some(v1::task_event::Kind::Adopted(_)));
+                if under < fence || under <= lowest || (is_adoption && under <= fence) {
+                    broken.push(format!(
+                        "2: revision {} of task {id} is under fence {under}, after {fence}",
+                        event.revision
+                    ));
+                }
+                fence = fence.max(under);
+            }
+            if log::is_closed(task.shown.state()) && self.holder == id {
+                broken.push(format!("2: task {id} is {:?} and still holds the cluster", task.shown.state()));
+            }
+            if !log::is_closed(task.shown.state()) && self.holder != id {
+                broken.push(format!(
+                    "2: task {id} is {:?}, the cluster is held by {}",
+                    task.shown.state(),
+                    self.holder
+                ));
+            }
+            before = Some(task);
+        }
+    }
+}

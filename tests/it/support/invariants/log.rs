@@ -1,0 +1,162 @@
+//! The log of one task by itself: numbered without gaps, and every transition where the one before left off. Written from
+//! the messages, apart from the service's own fold, which it is held against.
+
+use std::collections::BTreeMap;
+
+use obsteward::proto::v1;
+use obsteward::proto::v1::task_event::Kind;
+
+use super::TaskEvidence;
+
+/// What the events of a task come to.
+#[derive(Clone, Debug, Default)]
+pub struct Fold {
+    pub revision: i64,
+    state: v1::TaskState,
+    subtasks: BTreeMap<i64, (v1::SubtaskState, i32)>,
+    upstreams: BTreeMap<i64, Vec<i64>>,
+    /// Outcome of each intent so far.
+    intents: BTreeMap<i32, Option<v1::IntentOutcome>>,
+}
+
+pub fn is_closed(state: v1::TaskState) -> bool {
+    use v1::TaskState as S;
+    matches!(state, S::Successful | S::RolledBack | S::Refused | S::GivenUp)
+}
+
+/// The fence under which the owner wrote an event, where it says so.
+pub fn fence(event: &v1::TaskEvent) -> Option<i64> {
+    match event.kind.as_ref()? {
+        Kind::IntentRecorded(intent) => Some(intent.fence),
+        Kind::Adopted(adopted) => Some(adopted.fence),
+        _ => None,
+    }
+}
+
+/// Everything that is wrong with the log of a task.
+pub fn check(task: &TaskEvidence, broken: &mut Vec<String>) {
+    let id = task.shown.id;
+    for event in task.events.iter().filter(|event| event.task_id != id) {
+        broken.push(format!("9: an event of task {} is in the log of task {id}", event.task_id));
+    }
+    for pair in task.events.windows(2).filter(|pair| pair[1].seq <= pair[0].seq) {
+        broken.push(format!("9: seq {} of task {id} comes after {}", pair[1].seq, pair[0].seq));
+    }
+    match Fold::of(&task.events) {
+        Err(why) => broken.push(format!("1: the log of task {id} does not fold: {why}")),
+        Ok(fold) => {
+            if let Err(why) = fold.agrees(&task.shown) {
+                broken.push(format!("1: task {id} is shown as its log does not say: {why}"));
+            }
+            if fold.state == v1::TaskState::Refused && fold.intents.values().any(|outcome| !happened_not(*outcome)) {
+                broken.push(format!("5: task {id} is REFUSED and had an effect or may have one: {:?}", fold.intents));
+            }
+            let open = |outcome: &Option<v1::IntentOutcome>| outcome.is_none();
+            if fold.state == v1::TaskState::Successful && fold.intents.values().any(open) {
+                broken.push(format!("5: task {id} is SUCCESSFUL with an intent that nothing is said of"));
+            }
+        }
+    }
+}
+
+fn happened_not(outcome: Option<v1::IntentOutcome>) -> bool {
+    matches!(outcome, Some(v1::IntentOutcome::Refused | v1::IntentOutcome::Void))
+}
+
+impl Fold {
+    /// Of the events from the first on, as far as they are given.
+    pub fn of(events: &[v1::TaskEvent]) -> Result<Self, String> {
+        let mut fold = Self::default();
+        for event in events {
+            if event.revision != fold.revision + 1 {
+                return Err(format!("revision {} follows {}", event.revision, fold.revision));
+            }
+            fold.revision = event.revision;
+            let kind = event.kind.as_ref().ok_or_else(|| format!("revision {} is nothing", event.revision))?;
+            fold.apply(kind).map_err(|why| format!("revision {}: {why}", event.revision))?;
+        }
+        Ok(fold)
+    }
+
+    fn apply(&mut self, kind: &Kind) -> Result<(), String> {
+        if self.revision == 1 {
+            let Kind::Created(created) = kind else { return Err("the first event is not the creation".to_owned()) };
+            let task = created.task.as_ref().ok_or("it was created as nothing")?;
+            self.state = task.state();
+            self.subtasks = task.subtasks.iter().map(|one| (one.id, (one.state(), one.run_time))).collect();
+            self.upstreams = task.subtasks.iter().map(|one| (one.id, one.upstreams.clone())).collect();
+            return Ok(());
+        }
+        if is_closed(self.state) {
+            return Err(format!("something happened after it was closed as {:?}", self.state));
+        }
+        match kind {
+            Kind::Created(_) => return Err("it was created a second time".to_owned()),
+            Kind::TaskTransition(moved) => {
+                if moved.from() != self.state || moved.to() == self.state {
+                    return Err(format!("from {:?} to {:?} while {:?}", moved.from(), moved.to(), self.state));
+                }
+                self.state = moved.to();
+            }
+            Kind::SubtaskTransition(moved) => self.move_subtask(moved)?,
+            Kind::IntentRecorded(intent) => {
+                self.runs(intent.subtask_id)?;
+                let next = i32::try_from(self.intents.len()).unwrap() + 1;
+                if intent.intent != next {
+                    return Err(format!("intent {} where {next} is next", intent.intent));
+                }
+                self.intents.insert(next, None);
+            }
+            Kind::IntentSettled(settled) => match self.intents.get_mut(&settled.intent) {
+                Some(outcome @ (None | Some(v1::IntentOutcome::Unknown))) => *outcome = Some(settled.outcome()),
+                other => return Err(format!("intent {} is settled, which is {other:?}", settled.intent)),
+            },
+            Kind::ContextRecorded(_)
+            | Kind::Override(_)
+            | Kind::Adopted(_)
+            | Kind::VerbRequested(_)
+            | Kind::Warning(_) => {}
+        }
+        Ok(())
+    }
+
+    fn runs(&self, subtask: i64) -> Result<(), String> {
+        use v1::SubtaskState as S;
+        match self.subtasks.get(&subtask) {
+            Some((S::Running | S::Canceling, _)) => Ok(()),
+            other => Err(format!("subtask {subtask} acts while it is {other:?}")),
+        }
+    }
+
+    fn move_subtask(&mut self, moved: &v1::SubtaskTransition) -> Result<(), String> {
+        use v1::SubtaskState as S;
+        let id = moved.subtask_id;
+        let is = self.subtasks.get(&id).copied().ok_or_else(|| format!("there is no subtask {id}"))?;
+        if moved.from() != is.0 || moved.to() == is.0 {
+            return Err(format!("subtask {id} from {:?} to {:?} while {:?}", moved.from(), moved.to(), is.0));
+        }
+        let again =
+            matches!(moved.from(), S::Failed | S::Successful) && moved.operation() == v1::SubtaskOperation::Retry;
+        if moved.run_time != is.1 + i32::from(again) {
+            return Err(format!("subtask {id} runs for the {}th time after the {}th", moved.run_time, is.1));
+        }
+        if moved.to() == S::Running {
+            let waits = |up: &i64| self.subtasks.get(up).is_none_or(|(state, _)| *state != S::Successful);
+            if self.upstreams[&id].iter().any(waits) {
+                return Err(format!("subtask {id} runs before those that it waits for"));
+            }
+        }
+        self.subtasks.insert(id, (moved.to(), moved.run_time));
+        Ok(())
+    }
+
+    /// Whether a task is shown as this says.
+    pub fn agrees(&self, shown: &v1::Task) -> Result<(), String> {
+        if (self.revision, self.state) != (shown.revision, shown.state()) {
+            let (revision, state) = (shown.revision, shown.state());
+            return Err(format!("{state:?} at {revision}, not {:?} at {}", self.state, self.revision));
+        }
+        let subtasks: BTreeMap<_, _> = shown.subtasks.iter().map(|one| (one.id, (one.state(), one.run_time))).collect();
+        if self.subtasks == subtasks { Ok(()) } else { Err(format!("{subtasks:?}, not {:?}", self.subtasks)) }
+    }
+}
