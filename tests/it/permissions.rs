@@ -145,7 +145,8 @@ async fn ask(fixture: &Fixture, caller: &Caller, what: &str) -> Result<(), Refus
         "plan with risks" => {
             let StopServer { cluster, server, force, stop_type, .. } = stop(&[]);
             let accepted_risks = vec![Risk::QuorumLoss];
-            let asked = PlanStopServer { cluster, server, force, accepted_risks, stop_type };
+            let freeze_before_stop = false;
+            let asked = PlanStopServer { cluster, server, force, accepted_risks, stop_type, freeze_before_stop };
             to.plan_stop_server(caller, asked).await.map(drop)
         }
         "server" => to.get_server(caller, one, server).await.map(drop),

@@ -3,10 +3,10 @@
 use axum::body::Body;
 use http::Request;
 use obsteward::config::TaskShape;
-use obsteward::domain::decide::{Input, Learned};
-use obsteward::domain::event::{Failure, FailureKind, Verb};
+use obsteward::domain::admission;
+use obsteward::domain::decide::{Asked, Input, Learned};
+use obsteward::domain::event::{Failure, FailureKind};
 use obsteward::domain::ids::{Principal, SubtaskId};
-use obsteward::domain::status::StopType;
 use obsteward::store::Store;
 use serde_json::{Value, json};
 
@@ -73,7 +73,7 @@ async fn the_shape_of_version_4_is_a_setting() {
 #[tokio::test]
 async fn a_task_on_its_own_shows_its_errors_and_the_stop_does_not() {
     let fixture = Fixture::new().await;
-    let stored = fixture.use_cases.accept(StopType::Process).await;
+    let stored = fixture.use_cases.accept(admission::Request::StopProcess).await;
     let prepare = stored.task.subtasks.iter().find(|one| one.spec.name == "Prepare stop observer").unwrap();
     let failure = Failure::new(FailureKind::Expired, "EXPIRED", "consent ended");
     let input = Input::StepFailed { subtask: prepare.spec.id, failure, learned: Learned::default(), looked: true };
@@ -93,7 +93,7 @@ async fn a_task_on_its_own_shows_its_errors_and_the_stop_does_not() {
 #[tokio::test]
 async fn a_subtask_is_run_again_with_its_task_and_only_when_it_failed() {
     let fixture = Fixture::new().await;
-    let stored = fixture.use_cases.accept(StopType::Process).await;
+    let stored = fixture.use_cases.accept(admission::Request::StopProcess).await;
     let named = |name: &str| stored.task.subtasks.iter().find(|one| one.spec.name == name).unwrap().spec.id;
     let (prepare, stop) = (named("Prepare stop observer"), named("Stop server"));
     let retry = |id: SubtaskId| format!("/api/v2/tasks/instances/{SAMPLE_TASK}/subtasks/{id}/retry");
@@ -114,7 +114,7 @@ async fn a_subtask_is_run_again_with_its_task_and_only_when_it_failed() {
 #[tokio::test]
 async fn a_subtask_is_cancelled_with_its_task_and_only_while_it_runs() {
     let fixture = Fixture::new().await;
-    let stored = fixture.use_cases.accept(StopType::Process).await;
+    let stored = fixture.use_cases.accept(admission::Request::StopProcess).await;
     let named = |name: &str| stored.task.subtasks.iter().find(|one| one.spec.name == name).unwrap().spec.id;
     let (prepare, stop) = (named("Prepare stop observer"), named("Stop server"));
     let cancel = |id: SubtaskId| format!("/api/v2/tasks/instances/{SAMPLE_TASK}/subtasks/{id}/cancel");
@@ -126,8 +126,7 @@ async fn a_subtask_is_cancelled_with_its_task_and_only_while_it_runs() {
     assert_eq!((answer.status.as_u16(), answer.body.get("data")), (200, None), "{}", answer.body);
     let head = fixture.store.log().last().unwrap().revision;
     assert!(fixture.last_call().contains(&format!("if_revision: Some({head:?})")), "{}", fixture.last_call());
-    let (verb, principal) = (Verb::Cancel, Principal::new("anna"));
-    let asked = Input::Requested { verb, principal, if_revision: None, expire_time: None };
+    let asked = Input::Requested { asked: Asked::Cancel, principal: Principal::new("anna"), if_revision: None };
     fixture.store.decide(task_id(SAMPLE_TASK), asked);
     assert_eq!(fixture.post(&cancel(prepare)).await.reason(), "SUBTASK_NOT_RUNNING", "it was told to end already");
 }
@@ -135,7 +134,7 @@ async fn a_subtask_is_cancelled_with_its_task_and_only_while_it_runs() {
 #[tokio::test]
 async fn lists_have_contents_and_pages() {
     let fixture = Fixture::new().await;
-    fixture.use_cases.accept(StopType::Process).await;
+    fixture.use_cases.accept(admission::Request::StopProcess).await;
     let answer = fixture
         .get("/api/v2/tasks/instances?name=stop&status=RUNNING,FAILED&cluterName=obtest&page=3&size=5&sort=name,desc")
         .await;

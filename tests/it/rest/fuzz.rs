@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use http::Request;
-use obsteward::domain::status::StopType;
+use obsteward::domain::admission;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -91,7 +91,7 @@ fn nothing_that_is_sent_breaks_the_face() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let fixture = runtime.block_on(async {
         let fixture = Fixture::new().await;
-        fixture.use_cases.accept(StopType::Process).await;
+        fixture.use_cases.accept(admission::Request::StopProcess).await;
         fixture
     });
     let mut runner = TestRunner::new(Config { cases: 1500, failure_persistence: None, ..Config::default() });

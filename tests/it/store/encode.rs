@@ -69,8 +69,18 @@ fn log() -> Vec<Event> {
         EventKind::IntentSettled { subtask: second, number: 1, outcome: IntentOutcome::Void, message: "no".to_owned() },
         moved(2, SubtaskState::Running, SubtaskState::Failed, Effect::Done, Some(failure())),
         task_moved(TaskState::Running, TaskState::Failed, TaskOperation::Execute, Some(failure())),
-        EventKind::VerbRequested { verb: Verb::Retry, principal: Principal::new("bob"), expire_time: Some(at(7200)) },
-        EventKind::VerbRequested { verb: Verb::GiveUp, principal: Principal::new("bob"), expire_time: None },
+        EventKind::VerbRequested {
+            verb: Verb::Retry,
+            principal: Principal::new("bob"),
+            expire_time: Some(at(7200)),
+            subtask: None,
+        },
+        EventKind::VerbRequested {
+            verb: Verb::GiveUp,
+            principal: Principal::new("bob"),
+            expire_time: None,
+            subtask: None,
+        },
         task_moved(TaskState::Failed, TaskState::GivenUp, TaskOperation::GiveUp, None),
     ];
     (0..).zip(kinds).map(|(second, kind)| Event { at: at(second), kind }).collect()
@@ -91,7 +101,12 @@ fn added() -> Vec<Event> {
     };
     let (from, to, operation) = (TaskState::Running, TaskState::Canceling, TaskOperation::Cancel);
     let kinds = vec![
-        EventKind::VerbRequested { verb: Verb::Cancel, principal: Principal::new("bob"), expire_time: None },
+        EventKind::VerbRequested {
+            verb: Verb::Cancel,
+            principal: Principal::new("bob"),
+            expire_time: None,
+            subtask: None,
+        },
         moved(SubtaskState::Running, SubtaskState::Canceling, None),
         EventKind::TaskMoved { from, to, operation, error: None },
         moved(SubtaskState::Canceling, SubtaskState::Failed, Some(cancelled.clone())),
@@ -155,7 +170,8 @@ fn what_does_not_decode_is_damage_and_never_a_default() {
 #[test]
 fn log_lines_come_back_as_they_were() {
     use obsteward::store::encode::{lines_from_bytes, lines_to_bytes};
-    let line = LogLine { subtask: subtask(1), run_time: 2, at: at(3), text: "17 of 40 leaders".to_owned() };
+    let line =
+        LogLine { subtask: subtask(1), run_time: 2, at: at(3), text: "17 of 40 leaders".to_owned(), operation: None };
     let lines = vec![line.clone(), LogLine { text: String::new(), ..line }];
     assert_eq!(lines_from_bytes(&lines_to_bytes(&lines)).unwrap(), lines);
     assert!(lines_from_bytes(&[0xff]).is_err());
