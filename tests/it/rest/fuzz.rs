@@ -74,7 +74,7 @@ fn query() -> impl Strategy<Value = String> {
 }
 
 fn path() -> impl Strategy<Value = (&'static str, String)> {
-    (0..9_u8, segment(), segment()).prop_map(|(shape, one, other)| match shape {
+    (0..12_u8, segment(), segment()).prop_map(|(shape, one, other)| match shape {
         0 | 1 => ("POST", format!("/api/v2/ob/clusters/{one}/servers/{other}/stop")),
         2 => ("GET", format!("/api/v2/ob/clusters/{one}/servers/{other}")),
         3 => ("GET", "/api/v2/tasks/instances".to_owned()),
@@ -82,6 +82,9 @@ fn path() -> impl Strategy<Value = (&'static str, String)> {
         5 => ("POST", format!("/api/v2/tasks/instances/{one}/subtasks/{other}/retry")),
         6 => ("GET", format!("/api/v2/clusters/{one}/zones/{other}/servers")),
         7 => ("GET", "/api/v2/ob/clusters".to_owned()),
+        8 => ("POST", format!("/api/v2/ob/clusters/{one}/servers/{other}/restart")),
+        9 => ("POST", format!("/api/v2/ob/clusters/{one}/servers/{other}/start")),
+        10 => ("POST", format!("/api/v2/tasks/instances/{one}/subtasks/{other}/skip")),
         _ => ("GET", format!("/{one}/{other}")),
     })
 }
