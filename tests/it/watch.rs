@@ -217,7 +217,10 @@ async fn a_failure_carries_its_error_info() {
     let info = tonic_types::pb::ErrorInfo::decode(error.details[0].value.as_slice()).unwrap();
     assert_eq!((info.reason.as_str(), info.domain.as_str()), ("EXPIRED", "obsteward"));
     assert_eq!(info.metadata["gap_seconds"], "700");
-    assert_eq!(task.allowed_verbs().collect::<Vec<_>>(), [v1::TaskVerb::Retry, v1::TaskVerb::GiveUp]);
+    assert_eq!(
+        task.allowed_verbs().collect::<Vec<_>>(),
+        [v1::TaskVerb::Retry, v1::TaskVerb::Rollback, v1::TaskVerb::GiveUp]
+    );
     assert!(task.resting_since.is_some());
 }
 
