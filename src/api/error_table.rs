@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use tonic::Code;
 
-use crate::api::error_callers as callers;
+use crate::api::{error_callers as callers, error_tasks as tasks};
 use crate::clock::Timestamp;
-use crate::domain::event::{Phase, SubtaskState, Verb};
-use crate::domain::refusal::{FieldViolation, Holder, Refusal};
+use crate::domain::refusal::{FieldViolation, Refusal};
 
 /// OCP's code of an error: the number of 4.0 and the name of 4.2. Where 4.0 had no number for the same case, the number of
 /// the nearest general one stands.
@@ -143,13 +142,10 @@ pub fn row(refusal: &Refusal) -> Row {
                 About::Resource("obsteward.v1.ObServer", server.to_string()),
             )
         }
-        Refusal::TaskNotFound { task } => Base(refusal.reason(), Code::NotFound, 404, ocp(4001, "TSK10001")).says(
-            "task {task_id} does not exist; see ListTasks",
-            "任务 {task_id} 不存在，请查看任务列表",
-            values!(task_id: task),
-            About::Resource("obsteward.v1.Task", task.to_string()),
-        ),
-        Refusal::OperationInProgress { cluster, holder } => in_progress(refusal.reason(), &cluster.to_string(), holder),
+        Refusal::TaskNotFound { task } => tasks::task_not_found(refusal.reason(), *task),
+        Refusal::OperationInProgress { cluster, holder } => {
+            tasks::operation_in_progress(refusal.reason(), *cluster, holder)
+        }
         Refusal::ServerStateNotAdmitted { server, addr, service, process, expected, remedy } => {
             Base(refusal.reason(), Code::FailedPrecondition, 409, ocp(13003, "OBE19003")).says(
                 "server {server_id} at {address} has service {service_state} and process {process_state}, expected {expected}; {remedy}",
@@ -198,75 +194,25 @@ pub fn row(refusal: &Refusal) -> Row {
             )
         }
         Refusal::TaskMoved { task, expected, revision, state } => {
-            Base(refusal.reason(), Code::Aborted, 409, ocp(1005, "COM10005")).says(
-                "task {task_id} is {state} at revision {revision}, the request expects revision {expected_revision}; read the task and decide again",
-                "任务 {task_id} 当前状态为 {state}，版本为 {revision}，与请求期望的版本 {expected_revision} 不一致，请重新读取任务",
-                values!(task_id: task, expected_revision: expected, revision: revision, state: state),
-                About::Condition("TASK_REVISION", format!("tasks/{task}")),
-            )
+            tasks::task_moved(refusal.reason(), *task, *expected, *revision, *state)
         }
         Refusal::VerbNotAllowed { task, verb, state, allowed_in } => {
-            let allowed: Vec<&str> = allowed_in.iter().map(|state| state.as_str()).collect();
-            Base(refusal.reason(), Code::FailedPrecondition, 409, ocp(4007, "TSK10007")).says(
-                "{verb} is not possible for task {task_id}, which is {state}; it is possible in {allowed_states}",
-                "任务 {task_id} 在 {state} 状态下不支持 {verb} 操作，仅支持的状态：{allowed_states}",
-                values!(task_id: task, verb: verb, state: state, allowed_states: allowed.join(", ")),
-                About::Condition("TASK_STATE", format!("tasks/{task}")),
-            )
+            tasks::verb_not_allowed(refusal.reason(), *task, *verb, *state, allowed_in)
         }
         Refusal::EffectMayStillHappen { task, until } => {
-            Base(refusal.reason(), Code::FailedPrecondition, 409, ocp(4007, "TSK10007"))
-                .says(
-                    "an effect that task {task_id} tried may still happen until {until}; ask again after that",
-                    "任务 {task_id} 已发起的操作在 {until} 之前仍可能生效，请在此之后重试",
-                    values!(task_id: task, until: until),
-                    About::Condition("EFFECT_HORIZON", format!("tasks/{task}")),
-                )
-                .retry(Retry::At(*until))
+            tasks::effect_may_still_happen(refusal.reason(), *task, *until)
         }
         Refusal::SubtaskNotRunning { task, subtask } => {
-            Base(refusal.reason(), Code::FailedPrecondition, 409, ocp(4007, "TSK10007")).says(
-                "subtask {subtask_id} of task {task_id} does not run; read the task",
-                "任务 {task_id} 的子任务 {subtask_id} 未在运行，请重新读取任务",
-                values!(task_id: task, subtask_id: subtask),
-                About::Condition("SUBTASK_STATE", format!("tasks/{task}/subtasks/{subtask}")),
-            )
+            tasks::subtask_not_running(refusal.reason(), *task, *subtask)
         }
-        Refusal::SubtaskNotFound { task, subtask } => {
-            Base(refusal.reason(), Code::NotFound, 404, ocp(4001, "TSK10001")).says(
-                "subtask {subtask_id} is not in task {task_id}; read the task",
-                "任务 {task_id} 中不存在子任务 {subtask_id}，请重新读取任务",
-                values!(task_id: task, subtask_id: subtask),
-                About::Resource("obsteward.v1.Subtask", subtask.to_string()),
-            )
+        Refusal::SubtaskNotFailed { task, subtask, name, state } => {
+            tasks::subtask_not_failed(refusal.reason(), *task, *subtask, name, *state)
         }
-        Refusal::SubtaskNotSkippable { task, subtask, name, state } => {
-            let row = Base(refusal.reason(), Code::FailedPrecondition, 409, ocp(4010, "TSK10010"));
-            let (en, zh) = match state {
-                SubtaskState::Failed => (
-                    "subtask {subtask_id} ({name}) of task {task_id} makes the checks that the others rely on and cannot be skipped; retry the task, roll it back or give it up",
-                    "任务 {task_id} 的子任务 {subtask_id}（{name}）负责后续步骤所依赖的检查，不允许跳过，请重试、回滚或放弃任务",
-                ),
-                SubtaskState::Pending
-                | SubtaskState::Ready
-                | SubtaskState::Running
-                | SubtaskState::Canceling
-                | SubtaskState::Successful => (
-                    "subtask {subtask_id} ({name}) of task {task_id} is {state}, only a FAILED one can be skipped; read the task",
-                    "任务 {task_id} 的子任务 {subtask_id}（{name}）当前状态为 {state}，仅失败（FAILED）的子任务可以跳过",
-                ),
-            };
-            let about = About::Condition("SUBTASK_STATE", format!("tasks/{task}/subtasks/{subtask}"));
-            row.says(en, zh, values!(task_id: task, subtask_id: subtask, name: name, state: state), about)
+        Refusal::SubtaskNotFound { task, subtask } => tasks::subtask_not_found(refusal.reason(), *task, *subtask),
+        Refusal::SubtaskNotSkippable { task, subtask, name, why } => {
+            tasks::subtask_not_skippable(refusal.reason(), *task, *subtask, name, *why)
         }
-        Refusal::RollbackUnfinished { task } => {
-            Base(refusal.reason(), Code::FailedPrecondition, 409, ocp(4007, "TSK10007")).says(
-                "the rollback of task {task_id} is unfinished, it cannot be run forward again; go on with RollbackTask, or give it up",
-                "任务 {task_id} 的回滚尚未完成，不能重新执行，请继续回滚或放弃任务",
-                values!(task_id: task),
-                About::Condition("TASK_STATE", format!("tasks/{task}")),
-            )
-        }
+        Refusal::RollbackUnfinished { task } => tasks::rollback_unfinished(refusal.reason(), *task),
         Refusal::ExpireTimePassed { expire_time, now } => {
             Base(refusal.reason(), Code::InvalidArgument, 400, ocp(1001, "COM10001")).says(
                 "expire_time {expire_time} has passed, it is {now}; give a later one or none",
@@ -400,51 +346,4 @@ fn invalid_argument(reason: &'static str, violations: &[FieldViolation]) -> Row 
         values!(count: violations.len(), fields: fields.join(", "), first: first),
         About::Fields(violations.to_vec()),
     )
-}
-
-/// The rpc of a verb.
-const fn rpc(verb: Verb) -> &'static str {
-    match verb {
-        Verb::Retry => "RetryTask",
-        Verb::Rollback => "RollbackTask",
-        Verb::SkipSubtask => "SkipSubtask",
-        Verb::Cancel => "CancelTask",
-        Verb::GiveUp => "GiveUpTask",
-    }
-}
-
-fn in_progress(reason: &'static str, cluster: &str, holder: &Holder) -> Row {
-    let verbs: Vec<&str> = holder.verbs.iter().map(|verb| rpc(*verb)).collect();
-    let moving = match holder.state.phase() {
-        Phase::Moving => true,
-        Phase::AtRest | Phase::Closed => false,
-    };
-    let (en, zh) = if verbs.is_empty() {
-        (
-            "task {task_id} ({task_name} on {server}, by {principal}) is {state} and holds cluster {cluster_id} since {since}; watch it until it ends",
-            "集群 {cluster_id} 自 {since} 起被任务 {task_id}（{task_name}，节点 {server}，发起人 {principal}，状态 {state}）占用，上一个运维任务尚未结束，请等待其结束",
-        )
-    } else {
-        (
-            "task {task_id} ({task_name} on {server}, by {principal}) is {state} and holds cluster {cluster_id} since {since}; free it with {verbs}",
-            "集群 {cluster_id} 自 {since} 起被任务 {task_id}（{task_name}，节点 {server}，发起人 {principal}，状态 {state}）占用，上一个运维任务尚未结束，可通过 {verbs} 释放",
-        )
-    };
-    Base(reason, Code::Aborted, 409, ocp(11020, "OBE11020"))
-        .says(
-            en,
-            zh,
-            values!(
-                cluster_id: cluster,
-                task_id: holder.task,
-                task_name: holder.name,
-                state: holder.state,
-                since: holder.since,
-                principal: holder.by,
-                server: holder.server,
-                verbs: verbs.join(", "),
-            ),
-            About::Resource("obsteward.v1.Task", holder.task.to_string()),
-        )
-        .retry(if moving { Retry::After(Duration::from_secs(10)) } else { Retry::Never })
 }

@@ -5,6 +5,7 @@ pub mod auth;
 mod error_callers;
 pub mod error_status;
 pub mod error_table;
+mod error_tasks;
 pub mod grpc;
 pub mod limits;
 pub mod rest;

@@ -56,7 +56,7 @@ fn every_kind_has_words() {
     );
     let verb = v1::TaskVerb::GiveUp as i32;
     assert_eq!(
-        words(Kind::VerbRequested(v1::VerbRequested { verb, principal: "bob".to_owned() })),
+        words(Kind::VerbRequested(v1::VerbRequested { verb, principal: "bob".to_owned(), subtask_id: 0 })),
         "GIVE_UP asked for by bob"
     );
     let unknown = v1::TaskEvent { revision: 2, ..Default::default() };

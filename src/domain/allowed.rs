@@ -1,7 +1,7 @@
 //! What can be asked of a task now, and what its steps have tried: questions to a folded task that change nothing.
 
 use crate::domain::attempt::RecordedIntent;
-use crate::domain::event::{Course, Effect, Phase, SubtaskState, Verb};
+use crate::domain::event::{Course, Effect, Phase, SubtaskOperation, SubtaskState, Verb};
 use crate::domain::ids::SubtaskId;
 use crate::domain::task::{Subtask, Task};
 
@@ -50,7 +50,49 @@ impl Task {
 
     /// Whether a subtask can be marked successful now; while the task is undone: undone.
     pub fn can_skip(&self, subtask: &Subtask) -> bool {
-        let prohibited = self.course == Course::Forward && subtask.spec.prohibit_skip;
-        self.state.phase() == Phase::AtRest && subtask.state == SubtaskState::Failed && !prohibited
+        self.state.phase() == Phase::AtRest && subtask.state == SubtaskState::Failed && !self.prohibits_skip(subtask)
+    }
+
+    /// Whether a subtask that failed may not be skipped all the same.
+    pub fn prohibits_skip(&self, subtask: &Subtask) -> bool {
+        match self.course {
+            Course::Forward => subtask.spec.prohibit_skip,
+            // What is behind it is undone first.
+            Course::Back => !self.undone_behind(subtask.spec.id, None),
+        }
+    }
+
+    /// Whether nothing of a subtask is left to undo: it never did anything, or it was undone, or counts as undone.
+    pub fn is_undone(&self, subtask: &Subtask) -> bool {
+        match (subtask.state, subtask.operation) {
+            (
+                SubtaskState::Pending,
+                SubtaskOperation::Rollback | SubtaskOperation::RollbackSkip | SubtaskOperation::Cancel,
+            ) => true,
+            // It waits to be done, perhaps again: a retry that went back before it forgets nothing that it did.
+            (
+                SubtaskState::Pending | SubtaskState::Ready,
+                SubtaskOperation::Execute | SubtaskOperation::Retry | SubtaskOperation::Skip,
+            ) => self.effects(subtask.spec.id).next().is_none(),
+            (
+                SubtaskState::Ready,
+                SubtaskOperation::Rollback | SubtaskOperation::RollbackSkip | SubtaskOperation::Cancel,
+            )
+            | (
+                SubtaskState::Running | SubtaskState::Canceling | SubtaskState::Failed | SubtaskState::Successful,
+                SubtaskOperation::Execute
+                | SubtaskOperation::Retry
+                | SubtaskOperation::Rollback
+                | SubtaskOperation::Skip
+                | SubtaskOperation::RollbackSkip
+                | SubtaskOperation::Cancel,
+            ) => false,
+        }
+    }
+
+    /// Whether everything behind a subtask is undone, `just` included.
+    pub fn undone_behind(&self, id: SubtaskId, just: Option<SubtaskId>) -> bool {
+        let behind = self.spec.graph.downstreams(id);
+        behind.into_iter().all(|id| just == Some(id) || self.subtask(id).is_ok_and(|subtask| self.is_undone(subtask)))
     }
 }

@@ -43,7 +43,8 @@ pub const fn subtask_edge(from: SubtaskState, to: SubtaskState, operation: Subta
     use SubtaskOperation as O;
     use SubtaskState as S;
     match (from, to) {
-        (S::Pending, S::Ready) => matches!(operation, O::Execute | O::Retry),
+        // Under Rollback: a retry that went back before it put it here, and what it did before that is undone.
+        (S::Pending, S::Ready) => matches!(operation, O::Execute | O::Retry | O::Rollback),
         (S::Ready, S::Running) => {
             matches!(operation, O::Execute | O::Retry | O::Rollback | O::Skip | O::RollbackSkip)
         }
@@ -54,8 +55,8 @@ pub const fn subtask_edge(from: SubtaskState, to: SubtaskState, operation: Subta
         (S::Canceling, S::Failed | S::Successful | S::Pending) => matches!(operation, O::Cancel),
         // Undoing: what ended becomes ready to be undone, runs, and is pending again.
         (S::Running, S::Pending) => matches!(operation, O::Rollback | O::RollbackSkip),
-        // It was ready and never ran: there is nothing to undo.
-        (S::Ready, S::Pending) => matches!(operation, O::Rollback),
+        // It was ready and never ran; under Retry it did something in an earlier execution, which is undone in its turn.
+        (S::Ready, S::Pending) => matches!(operation, O::Rollback | O::Retry),
         // A retry makes the first step whose result no longer holds ready, and those behind it wait again.
         (S::Failed, S::Ready) => {
             matches!(operation, O::Retry | O::Rollback | O::Skip | O::RollbackSkip)

@@ -73,10 +73,12 @@ pub enum Refusal {
     EffectMayStillHappen { task: TaskId, until: Timestamp },
     /// The subtask does not run.
     SubtaskNotRunning { task: TaskId, subtask: SubtaskId },
+    /// The subtask did not fail: it cannot be run again.
+    SubtaskNotFailed { task: TaskId, subtask: SubtaskId, name: String, state: SubtaskState },
     /// The task has no such subtask.
     SubtaskNotFound { task: TaskId, subtask: SubtaskId },
-    /// The subtask did not fail, or it is one that nobody may skip.
-    SubtaskNotSkippable { task: TaskId, subtask: SubtaskId, name: String, state: SubtaskState },
+    /// The subtask cannot be skipped.
+    SubtaskNotSkippable { task: TaskId, subtask: SubtaskId, name: String, why: Unskippable },
     /// The task was being undone when it came to rest.
     RollbackUnfinished { task: TaskId },
     /// The consent would end before it begins.
@@ -137,6 +139,17 @@ pub enum Refusal {
     Internal { what: String },
 }
 
+/// Why a subtask cannot be skipped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unskippable {
+    /// It is in this state instead of failed.
+    NotFailed(SubtaskState),
+    /// It makes the checks that the others rely on.
+    Checks,
+    /// The task is being undone, and what is behind it comes first.
+    NotItsTurn,
+}
+
 /// Why nobody is named. What is shown to callers never tells a user that is not there from a password that is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unproven {
@@ -172,6 +185,7 @@ impl Refusal {
             Self::VerbNotAllowed { .. } => "VERB_NOT_ALLOWED",
             Self::EffectMayStillHappen { .. } => "EFFECT_MAY_STILL_HAPPEN",
             Self::SubtaskNotRunning { .. } => "SUBTASK_NOT_RUNNING",
+            Self::SubtaskNotFailed { .. } => "SUBTASK_NOT_FAILED",
             Self::SubtaskNotFound { .. } => "SUBTASK_NOT_FOUND",
             Self::SubtaskNotSkippable { .. } => "SUBTASK_NOT_SKIPPABLE",
             Self::RollbackUnfinished { .. } => "ROLLBACK_UNFINISHED",

@@ -315,7 +315,8 @@ impl Task {
             let (is, from, to, operation) = (subtask.state, *from, *to, *operation);
             return Err(IllegalTransition::Subtask { subtask: id, is, from, to, operation });
         }
-        if *from == SubtaskState::Pending && *to == SubtaskState::Ready && waits {
+        let forward = *operation != SubtaskOperation::Rollback;
+        if *from == SubtaskState::Pending && *to == SubtaskState::Ready && waits && forward {
             return Err(IllegalTransition::Unfit(format!("subtask {id} is made ready before its upstreams succeeded")));
         }
         if *from == SubtaskState::Ready && *to == SubtaskState::Running && *operation != subtask.operation {
@@ -343,6 +344,10 @@ impl Task {
                 self.start_time = self.start_time.or(Some(event.at));
             }
             SubtaskState::Successful | SubtaskState::Failed => subtask.finished_at = Some(event.at),
+            // The end of its undo.
+            SubtaskState::Pending if matches!(from, SubtaskState::Running | SubtaskState::Canceling) => {
+                subtask.finished_at = Some(event.at);
+            }
             SubtaskState::Pending | SubtaskState::Ready | SubtaskState::Canceling => {}
         }
         self.adoptions = 0;

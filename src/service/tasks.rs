@@ -53,8 +53,7 @@ impl Service {
     pub async fn subtask_log(&self, task: TaskId, subtask: SubtaskId) -> Result<Vec<LogLine>, Refusal> {
         let stored = self.stored_task(task).await?;
         if stored.task.subtask(subtask).is_err() {
-            let description = format!("{subtask} is no subtask of task {task}, read the task");
-            return Err(Refusal::field("subtaskInstanceId", description));
+            return Err(Refusal::SubtaskNotFound { task, subtask });
         }
         self.store.log(task, Some(subtask)).await.map_err(|error| store_refusal(&error))
     }

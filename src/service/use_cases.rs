@@ -47,6 +47,10 @@ pub trait UseCases: Send + Sync {
     /// One task.
     async fn get_task(&self, caller: &Caller, task: TaskId) -> Result<StoredTask, Refusal>;
 
+    /// One task, to whoever may make this call on it, which changes something; a refusal is on record as one of the call.
+    /// For faces that must look at a task before they can say what is asked of it.
+    async fn task_for(&self, caller: &Caller, call: Call, task: TaskId) -> Result<StoredTask, Refusal>;
+
     /// Tasks, newest first.
     async fn list_tasks(&self, caller: &Caller, asked: ListTasks) -> Result<Vec<StoredTask>, Refusal>;
 

@@ -53,6 +53,10 @@ impl UseCases for Service {
         Self::get_task(self, caller, task).await
     }
 
+    async fn task_for(&self, caller: &Caller, _call: Call, task: TaskId) -> Result<StoredTask, Refusal> {
+        Self::get_task(self, caller, task).await
+    }
+
     async fn list_tasks(&self, caller: &Caller, asked: ListTasks) -> Result<Vec<StoredTask>, Refusal> {
         Self::list_tasks(self, caller, asked).await
     }

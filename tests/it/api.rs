@@ -32,6 +32,8 @@ use tonic_types::StatusExt;
 use crate::fake_store::{FakeStore, cluster_id, task_id};
 use crate::fake_use_cases::FakeUseCases;
 
+mod verbs;
+
 pub struct Fixture {
     pub store: Arc<FakeStore>,
     pub use_cases: Arc<FakeUseCases>,

@@ -71,8 +71,25 @@ async fn servers() {
         "expire_time" <- |request| request.expire_time = moment(0, -1);
         "expire_time" <- |request| request.expire_time = moment(0, 1_000_000_000);
     );
+    let start = v1::StartServerRequest { cluster_id: 1, server_id: 7, ..Default::default() };
+    cases!(fixture.servers().start_server(start.clone()):
+        "cluster_id" <- |request| request.cluster_id = 0;
+        "server_id" <- |request| request.server_id = -1;
+        "request_id" <- |request| request.request_id = "x".to_owned();
+        "expected_server" <- |request| request.expected_server = "10.0.0.2".to_owned();
+    );
+    let restart = v1::RestartServerRequest { cluster_id: 1, server_id: 7, ..Default::default() };
+    cases!(fixture.servers().restart_server(restart.clone()):
+        "cluster_id" <- |request| request.cluster_id = -1;
+        "server_id" <- |request| request.server_id = 0;
+        "accept_risks[1]" <- |request| request.accept_risks = vec![1, 1];
+        "request_id" <- |request| request.request_id = "x".to_owned();
+        "expected_server" <- |request| request.expected_server = "10.0.0.2:0".to_owned();
+        "expire_time" <- |request| request.expire_time = moment(0, -1);
+    );
     let plan = v1::PlanStopServerRequest { cluster_id: 1, server_id: 7, ..Default::default() };
     cases!(fixture.servers().plan_stop_server(plan.clone()):
+        "freeze_before_stop" <- |request| (request.freeze_before_stop, request.r#type) = (true, 2);
         "cluster_id" <- |request| request.cluster_id = 0;
         "server_id" <- |request| request.server_id = -7;
         "accept_risks[1]" <- |request| request.accept_risks = vec![1, 0];
@@ -146,6 +163,19 @@ async fn tasks() {
     let cancel = v1::CancelTaskRequest { task_id: 1, ..Default::default() };
     cases!(fixture.tasks().cancel_task(cancel.clone()):
         "task_id" <- |request| request.task_id = 0;
+        "if_revision" <- |request| request.if_revision = -1;
+    );
+    let rollback = v1::RollbackTaskRequest { task_id: 1, ..Default::default() };
+    cases!(fixture.tasks().rollback_task(rollback.clone()):
+        "task_id" <- |request| request.task_id = 0;
+        "if_revision" <- |request| request.if_revision = -1;
+        "expire_time" <- |request| request.expire_time = moment(i64::MAX, 0);
+    );
+    let skip = v1::SkipSubtaskRequest { task_id: 1, subtask_id: 2, ..Default::default() };
+    cases!(fixture.tasks().skip_subtask(skip.clone()):
+        "task_id" <- |request| request.task_id = 0;
+        "subtask_id" <- |request| request.subtask_id = 0;
+        "subtask_id" <- |request| request.subtask_id = TOO_LARGE;
         "if_revision" <- |request| request.if_revision = -1;
     );
     let give_up = v1::GiveUpTaskRequest { task_id: 1, ..Default::default() };

@@ -45,7 +45,8 @@ async fn a_wait_for_leaders_is_cancelled_and_taken_up_again() {
     let step = stop_server(&task);
     assert_eq!((step.state(), step.operation()), (v1::SubtaskState::Failed, v1::SubtaskOperation::Cancel));
     assert_eq!(step.effect(), v1::Effect::Done);
-    assert_eq!(task.allowed_verbs().collect::<Vec<_>>(), [v1::TaskVerb::Retry, v1::TaskVerb::GiveUp]);
+    use v1::TaskVerb::{GiveUp, Retry, Rollback, SkipSubtask};
+    assert_eq!(task.allowed_verbs().collect::<Vec<_>>(), [Retry, Rollback, SkipSubtask, GiveUp]);
     assert!(stage.sim.look(|cluster| cluster.server(2).unwrap().stop_time != 0) && !stage.is_free().await);
     assert_eq!(stage.sim.recorded(Kind::Signal), []);
     let mut admin = stage.clients.admin.clone();

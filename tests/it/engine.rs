@@ -8,16 +8,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use obsteward::clock::Clock;
-use obsteward::domain::decide::{Input, Learned};
+use obsteward::domain::attempt::RecordedIntent;
+use obsteward::domain::decide::{Asked, Input, Learned};
 use obsteward::domain::effect::{EffectOutcome, Intent, Permit};
 use obsteward::domain::event::{
     Effect, Failure, FailureKind, IntentOutcome, Phase, SubtaskState, TaskCluster, TaskServer, TaskSpec, TaskState,
-    Verb,
 };
 use obsteward::domain::graph::{Graph, OperationName, SubtaskSpec};
 use obsteward::domain::ids::{ClusterId, ClusterIdentity, Principal, ServerId, SubtaskId, TaskId};
 use obsteward::domain::status::StopType;
-use obsteward::domain::task::{RecordedIntent, Task};
+use obsteward::domain::task::Task;
 use obsteward::engine::{
     Engine, EngineSettings, Look, Operation, PreparedEffect, ProgressReport, Registry, Step, StepContext, Written,
 };
@@ -144,6 +144,7 @@ impl Fixture {
             description: (*name).to_owned(),
             timeout: Duration::from_secs(30),
             upstreams: upstreams.iter().map(|upstream| id_of(upstream)).collect(),
+            prohibit_skip: false,
         });
         let identity = ClusterIdentity { name: "c".to_owned(), ob_cluster_id: 1, fingerprint: "f".to_owned() };
         let spec = TaskSpec {
@@ -164,7 +165,7 @@ impl Fixture {
             expire_time: Clock::system().now().plus(Duration::from_secs(3600)),
             force: false,
             accepted_risks: Vec::new(),
-            stop_type: StopType::Process,
+            stop_type: Some(StopType::Process),
             freeze_before_stop: false,
             graph: Graph { operation: operation_name(), subtasks: subtasks.collect() },
             context: Vec::new(),
@@ -202,8 +203,11 @@ impl Fixture {
     async fn retry(&self, task: Task) -> Task {
         let id = task.spec.id;
         let principal = Principal::new("tester");
-        let input =
-            Input::Requested { verb: Verb::Retry, principal: principal.clone(), if_revision: None, expire_time: None };
+        let input = Input::Requested {
+            asked: Asked::Retry { expire_time: None },
+            principal: principal.clone(),
+            if_revision: None,
+        };
         let author = Author::Request { principal, nonce: "2".to_owned() };
         match self.engine.committer().write(&Arc::new(task), input, author, |_| Vec::new()).await.unwrap() {
             Written::Done { task, .. } => self.engine.resume(task).await.unwrap(),

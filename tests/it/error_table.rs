@@ -6,10 +6,10 @@ use std::collections::HashSet;
 use obsteward::api::error_status::to_status;
 use obsteward::api::error_table::{About, Retry, Row, row};
 use obsteward::clock::Timestamp;
-use obsteward::domain::event::{TaskState, Verb};
+use obsteward::domain::event::{SubtaskState, TaskState, Verb};
 use obsteward::domain::ids::{ClusterId, Principal, Revision, Seq, ServerId, SubtaskId, TaskId};
 use obsteward::domain::permission::{Action, Domain, Need};
-use obsteward::domain::refusal::{FieldViolation, Holder, Refusal, Unproven};
+use obsteward::domain::refusal::{FieldViolation, Holder, Refusal, Unproven, Unskippable};
 use obsteward::proto::v1;
 use tonic::Code;
 use tonic_types::StatusExt;
@@ -17,7 +17,7 @@ use tonic_types::StatusExt;
 use crate::api::Fixture;
 
 /// How many kinds of refusal there are.
-const KINDS: usize = 42;
+const KINDS: usize = 46;
 
 /// Names every kind: a new one does not compile until it is here, in [`KINDS`] and in [`every`].
 const fn is_among(refusal: &Refusal) -> bool {
@@ -36,6 +36,10 @@ const fn is_among(refusal: &Refusal) -> bool {
         | Refusal::VerbNotAllowed { .. }
         | Refusal::EffectMayStillHappen { .. }
         | Refusal::SubtaskNotRunning { .. }
+        | Refusal::SubtaskNotFailed { .. }
+        | Refusal::SubtaskNotFound { .. }
+        | Refusal::SubtaskNotSkippable { .. }
+        | Refusal::RollbackUnfinished { .. }
         | Refusal::ExpireTimePassed { .. }
         | Refusal::RevisionAhead { .. }
         | Refusal::SeqAhead { .. }
@@ -72,6 +76,7 @@ pub fn every() -> Vec<Refusal> {
     let cluster = ClusterId::new(1).unwrap();
     let server = ServerId::new(2).unwrap();
     let task = TaskId::new(3).unwrap();
+    let subtask = SubtaskId::new(9).unwrap();
     let addr = "10.0.0.2:2882".parse().unwrap();
     let text = || "some {words}".to_owned();
     let until = Timestamp::from_micros(1_000_000);
@@ -110,7 +115,11 @@ pub fn every() -> Vec<Refusal> {
             allowed_in: &[TaskState::Failed],
         },
         Refusal::EffectMayStillHappen { task, until },
-        Refusal::SubtaskNotRunning { task, subtask: SubtaskId::new(9).unwrap() },
+        Refusal::SubtaskNotRunning { task, subtask },
+        Refusal::SubtaskNotFailed { task, subtask, name: text(), state: SubtaskState::Pending },
+        Refusal::SubtaskNotFound { task, subtask },
+        Refusal::SubtaskNotSkippable { task, subtask, name: text(), why: Unskippable::Checks },
+        Refusal::RollbackUnfinished { task },
         Refusal::ExpireTimePassed { expire_time: until, now: until },
         Refusal::RevisionAhead { task, asked: Revision::new(9), head: Revision::new(8) },
         Refusal::SeqAhead { asked: Seq::new(9), head: Seq::new(8) },

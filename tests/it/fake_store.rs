@@ -40,6 +40,7 @@ pub fn spec(task: TaskId, cluster: ClusterId) -> TaskSpec {
         description: format!("Does step {number}"),
         timeout: Duration::from_secs(60),
         upstreams: if number == 1 { Vec::new() } else { vec![subtask_id(task, number - 1)] },
+        prohibit_skip: number == 1,
     });
     TaskSpec {
         id: task,
@@ -59,7 +60,7 @@ pub fn spec(task: TaskId, cluster: ClusterId) -> TaskSpec {
         expire_time: Timestamp::from_micros(7_200_000_000),
         force: false,
         accepted_risks: Vec::new(),
-        stop_type: StopType::Process,
+        stop_type: Some(StopType::Process),
         freeze_before_stop: false,
         graph: Graph {
             operation: OperationName { name: "Stop OB server".to_owned(), version: 1 },

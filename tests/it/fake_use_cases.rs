@@ -14,8 +14,9 @@ use obsteward::domain::refusal::Refusal;
 use obsteward::domain::status::{ClusterStatus, InnerStatus, ServerStatus, ZoneInnerStatus, ZoneStatus};
 use obsteward::service::arguments::{
     AccessKeyView, Caller, ClusterName, ClusterSelection, ClusterView, CreateUser, ListServers, ListTasks, PageOf,
-    PlanCheck, PlanStopServer, ProcessView, RegisterCluster, RoleView, ServerView, StopPlanView, StopServer,
-    TaskRequest, TaskSelection, UpdateCluster, UpdateUser, UserView, Verdict, WatchScope,
+    PlanCheck, PlanStopServer, ProcessView, RegisterCluster, RestartServer, RoleView, ServerView, SkipSubtask,
+    StartServer, StopPlanView, StopServer, TaskRequest, TaskSelection, UpdateCluster, UpdateUser, UserView, Verdict,
+    WatchScope,
 };
 use obsteward::service::use_cases::{Synced, UseCases};
 use obsteward::store::access::{AuditFilter, StoredAuditRecord};
@@ -117,6 +118,18 @@ impl UseCases for FakeUseCases {
         self.task(task_id(1)).await
     }
 
+    async fn start_server(&self, caller: &Caller, asked: StartServer) -> Result<StoredTask, Refusal> {
+        self.admit(caller, format!("{asked:?}"))?;
+        self.store.create(task_id(1), asked.cluster);
+        self.task(task_id(1)).await
+    }
+
+    async fn restart_server(&self, caller: &Caller, asked: RestartServer) -> Result<StoredTask, Refusal> {
+        self.admit(caller, format!("{asked:?}"))?;
+        self.store.create(task_id(1), asked.cluster);
+        self.task(task_id(1)).await
+    }
+
     async fn plan_stop_server(&self, caller: &Caller, asked: PlanStopServer) -> Result<StopPlanView, Refusal> {
         self.admit(caller, format!("{asked:?}"))?;
         Ok(StopPlanView {
@@ -155,6 +168,11 @@ impl UseCases for FakeUseCases {
         self.task(task).await
     }
 
+    async fn task_for(&self, caller: &Caller, call: Call, task: TaskId) -> Result<StoredTask, Refusal> {
+        self.admit(caller, format!("task_for {call} {task}"))?;
+        self.task(task).await
+    }
+
     async fn list_tasks(&self, caller: &Caller, asked: ListTasks) -> Result<Vec<StoredTask>, Refusal> {
         self.admit(caller, format!("{asked:?}"))?;
         let mut tasks = self.store.open_tasks(None).await.unwrap().0;
@@ -165,6 +183,16 @@ impl UseCases for FakeUseCases {
     }
 
     async fn retry_task(&self, caller: &Caller, asked: TaskRequest) -> Result<StoredTask, Refusal> {
+        self.admit(caller, format!("{asked:?}"))?;
+        self.task(asked.task).await
+    }
+
+    async fn rollback_task(&self, caller: &Caller, asked: TaskRequest) -> Result<StoredTask, Refusal> {
+        self.admit(caller, format!("rollback {asked:?}"))?;
+        self.task(asked.task).await
+    }
+
+    async fn skip_subtask(&self, caller: &Caller, asked: SkipSubtask) -> Result<StoredTask, Refusal> {
         self.admit(caller, format!("{asked:?}"))?;
         self.task(asked.task).await
     }

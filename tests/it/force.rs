@@ -149,7 +149,8 @@ async fn leaders_that_stay_stop_the_stop_until_a_retry() {
     let (reason, metadata) = error_info(&task);
     assert_eq!(reason, "SUBTASK_TIMEOUT");
     assert!(metadata["waited_for"].contains("leaders still on zone2"), "{metadata:?}");
-    assert_eq!(task.allowed_verbs().collect::<Vec<_>>(), [v1::TaskVerb::Retry, v1::TaskVerb::GiveUp]);
+    use v1::TaskVerb::{GiveUp, Retry, Rollback, SkipSubtask};
+    assert_eq!(task.allowed_verbs().collect::<Vec<_>>(), [Retry, Rollback, SkipSubtask, GiveUp]);
     assert!(task.resting_since.is_some());
     let stop_server = task.subtasks.iter().find(|subtask| subtask.name == "Stop server").unwrap();
     assert_eq!((stop_server.state(), stop_server.effect()), (v1::SubtaskState::Failed, v1::Effect::Done));

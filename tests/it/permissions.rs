@@ -8,7 +8,8 @@ use obsteward::domain::refusal::Refusal;
 use obsteward::domain::status::{ClusterStatus, Risk, StopType};
 use obsteward::service::arguments::{
     Caller, ClusterName, ClusterSelection, CreateUser, ListServers, ListTasks, PlanStopServer, RegisterCluster,
-    StopServer, TaskRequest, TaskSelection, UpdateCluster, UpdateUser, WatchScope,
+    RestartServer, SkipSubtask, StartServer, StopServer, TaskRequest, TaskSelection, UpdateCluster, UpdateUser,
+    WatchScope,
 };
 use obsteward::service::use_cases::UseCases;
 use obsteward::store::access::AuditFilter;
@@ -42,6 +43,9 @@ const COLUMNS: &[(char, &[&str])] = &[
 const TABLE: &[(&str, Call, Subject, bool, &str)] = &[
     ("stop", Call::StopServer, ONE, false, "AMUCF"),
     ("stop with risks", Call::StopServer, ONE, true, "AF"),
+    ("start", Call::StartServer, ONE, false, "AMUCF"),
+    ("restart", Call::RestartServer, ONE, false, "AMUCF"),
+    ("restart with risks", Call::RestartServer, ONE, true, "AF"),
     ("plan with risks", Call::PlanStopServer, ONE, false, "AMVCF"),
     ("server", Call::GetServer, ONE, false, "AMVCF"),
     ("servers", Call::ListServers, ONE, false, "AMVCF"),
@@ -55,6 +59,12 @@ const TABLE: &[(&str, Call, Subject, bool, &str)] = &[
     ("log", Call::GetSubtaskLog, TASK, false, "AMVTWCFR"),
     ("retry", Call::RetryTask, TASK, false, "AMTUCF"),
     ("retry with risks", Call::RetryTask, RISKY_TASK, true, "AF"),
+    ("rollback", Call::RollbackTask, TASK, false, "AMTUCF"),
+    ("rollback with risks", Call::RollbackTask, RISKY_TASK, false, "AMTUCF"),
+    ("skip", Call::SkipSubtask, TASK, false, "AMTUCF"),
+    ("skip with risks", Call::SkipSubtask, RISKY_TASK, true, "AF"),
+    ("look at a task to retry it", Call::RetryTask, TASK, false, "AMTUCF"),
+    ("look at a task to cancel it", Call::CancelTask, TASK, false, "AMTUCF"),
     ("cancel", Call::CancelTask, TASK, false, "AMTUCF"),
     ("cancel with risks", Call::CancelTask, RISKY_TASK, false, "AMTUCF"),
     ("give up", Call::GiveUpTask, TASK, false, "AMTUCF"),
@@ -108,6 +118,31 @@ fn stop(risks: &[Risk]) -> StopServer {
     }
 }
 
+fn start() -> StartServer {
+    let StopServer { cluster, server, .. } = stop(&[]);
+    StartServer { cluster, server, request_id: None, repeat_by_arguments: false, expected_server: None }
+}
+
+fn restart(risks: &[Risk]) -> RestartServer {
+    let StopServer { cluster, server, force, accepted_risks, freeze_before_stop, expire_time, .. } = stop(risks);
+    RestartServer {
+        cluster,
+        server,
+        force,
+        accepted_risks,
+        freeze_before_stop,
+        request_id: None,
+        repeat_by_arguments: false,
+        expected_server: None,
+        expire_time,
+    }
+}
+
+fn skip(task: i64) -> SkipSubtask {
+    let task = task_id(task);
+    SkipSubtask { task, subtask: subtask_id(task, 2), if_revision: None }
+}
+
 fn verb(task: i64) -> TaskRequest {
     TaskRequest { task: task_id(task), if_revision: None, expire_time: None }
 }
@@ -142,10 +177,14 @@ async fn ask(fixture: &Fixture, caller: &Caller, what: &str) -> Result<(), Refus
     match what {
         "stop" => to.stop_server(caller, stop(&[])).await.map(drop),
         "stop with risks" => to.stop_server(caller, stop(&[Risk::QuorumLoss])).await.map(drop),
+        "start" => to.start_server(caller, start()).await.map(drop),
+        "restart" => to.restart_server(caller, restart(&[])).await.map(drop),
+        "restart with risks" => to.restart_server(caller, restart(&[Risk::QuorumLoss])).await.map(drop),
         "plan with risks" => {
             let StopServer { cluster, server, force, stop_type, .. } = stop(&[]);
             let accepted_risks = vec![Risk::QuorumLoss];
-            let asked = PlanStopServer { cluster, server, force, accepted_risks, stop_type };
+            let freeze_before_stop = false;
+            let asked = PlanStopServer { cluster, server, force, accepted_risks, stop_type, freeze_before_stop };
             to.plan_stop_server(caller, asked).await.map(drop)
         }
         "server" => to.get_server(caller, one, server).await.map(drop),
@@ -162,6 +201,12 @@ async fn ask(fixture: &Fixture, caller: &Caller, what: &str) -> Result<(), Refus
         "log" => to.subtask_log(caller, task_id(1), subtask_id(task_id(1), 1)).await.map(drop),
         "retry" => to.retry_task(caller, verb(1)).await.map(drop),
         "retry with risks" => to.retry_task(caller, verb(2)).await.map(drop),
+        "rollback" => to.rollback_task(caller, verb(1)).await.map(drop),
+        "rollback with risks" => to.rollback_task(caller, verb(2)).await.map(drop),
+        "skip" => to.skip_subtask(caller, skip(1)).await.map(drop),
+        "skip with risks" => to.skip_subtask(caller, skip(2)).await.map(drop),
+        "look at a task to retry it" => to.task_for(caller, Call::RetryTask, task_id(1)).await.map(drop),
+        "look at a task to cancel it" => to.task_for(caller, Call::CancelTask, task_id(1)).await.map(drop),
         "cancel" => to.cancel_task(caller, verb(1)).await.map(drop),
         "cancel with risks" => to.cancel_task(caller, verb(2)).await.map(drop),
         "give up" => to.give_up_task(caller, verb(1)).await.map(drop),
@@ -297,7 +342,7 @@ async fn what_is_missing_and_what_is_forbidden_cannot_be_told_apart() {
                 "rotate key" => gone.use_cases.rotate_access_key(&gone.caller("me"), key.clone()).await.map(drop),
                 // Whether risks were accepted is known of a task that exists: TASK:*:* may change it, and only then hears
                 // that risks need more.
-                "retry with risks" if "MTUC".contains(*column) => continue,
+                "retry with risks" | "skip with risks" if "MTUC".contains(*column) => continue,
                 _ => ask(&gone, &gone.caller("me"), what).await,
             };
             let answers = (shown(&forbidden), shown(&missing.unwrap_err()));
@@ -338,7 +383,7 @@ async fn a_log_is_of_a_subtask_of_the_task() {
     let (caller, to) = (fixture.caller("me"), &fixture.use_cases);
     assert!(to.subtask_log(&caller, task_id(1), subtask_id(task_id(1), 2)).await.unwrap().is_empty());
     match to.subtask_log(&caller, task_id(1), subtask_id(task_id(3), 2)).await {
-        Err(Refusal::InvalidArgument(violations)) => assert_eq!(violations[0].field, "subtaskInstanceId"),
+        Err(Refusal::SubtaskNotFound { task, .. }) => assert_eq!(task, task_id(1)),
         other => panic!("{other:?}"),
     }
 }

@@ -31,6 +31,7 @@ const CUSTOM: &[(&str, &[&str])] = &[
 ];
 const BUILTIN: &[&str] = &["ADMIN", "CLUSTER_MANAGER", "CLUSTER_VIEWER", "TASK_MANAGER", "TASK_VIEWER"];
 const TASK: i64 = 100_001;
+const SUBTASK: i64 = 100_002;
 const NOBODY: &str = "nobody.there";
 
 /// Whether a call with accepted risks is meant.
@@ -44,6 +45,8 @@ enum Risks {
 fn subject(call: Call) -> Subject {
     match call {
         Call::StopServer
+        | Call::StartServer
+        | Call::RestartServer
         | Call::PlanStopServer
         | Call::GetServer
         | Call::ListServers
@@ -55,6 +58,8 @@ fn subject(call: Call) -> Subject {
         | Call::WatchTask
         | Call::GetSubtaskLog
         | Call::RetryTask
+        | Call::RollbackTask
+        | Call::SkipSubtask
         | Call::CancelTask
         | Call::GiveUpTask => Subject::Task { task: TASK, cluster: None },
         Call::UpdateUser
@@ -92,6 +97,14 @@ async fn over_grpc(clients: &Clients, call: Call, risks: Risks) -> Option<Result
             let request = v1::StopServerRequest { cluster_id: 1, server_id: 1, accept_risks, ..Default::default() };
             servers.stop_server(request).await.map(drop)
         }
+        Call::StartServer => {
+            let request = v1::StartServerRequest { cluster_id: 1, server_id: 1, ..Default::default() };
+            servers.start_server(request).await.map(drop)
+        }
+        Call::RestartServer => {
+            let request = v1::RestartServerRequest { cluster_id: 1, server_id: 1, accept_risks, ..Default::default() };
+            servers.restart_server(request).await.map(drop)
+        }
         Call::PlanStopServer => {
             let request = v1::PlanStopServerRequest { cluster_id: 1, server_id: 1, ..Default::default() };
             servers.plan_stop_server(request).await.map(drop)
@@ -111,6 +124,13 @@ async fn over_grpc(clients: &Clients, call: Call, risks: Risks) -> Option<Result
         }
         Call::RetryTask => {
             tasks.retry_task(v1::RetryTaskRequest { task_id: TASK, ..Default::default() }).await.map(drop)
+        }
+        Call::RollbackTask => {
+            tasks.rollback_task(v1::RollbackTaskRequest { task_id: TASK, ..Default::default() }).await.map(drop)
+        }
+        Call::SkipSubtask => {
+            let request = v1::SkipSubtaskRequest { task_id: TASK, subtask_id: SUBTASK, ..Default::default() };
+            tasks.skip_subtask(request).await.map(drop)
         }
         Call::CancelTask => {
             tasks.cancel_task(v1::CancelTaskRequest { task_id: TASK, ..Default::default() }).await.map(drop)
@@ -182,6 +202,8 @@ fn over_rest(call: Call, risks: Risks) -> Option<(Method, String, &'static str)>
     };
     Some(match call {
         Call::StopServer => (Method::POST, format!("{cluster}/servers/1/stop"), body),
+        Call::StartServer => (Method::POST, format!("{cluster}/servers/1/start"), ""),
+        Call::RestartServer => (Method::POST, format!("{cluster}/servers/1/restart"), body),
         Call::GetServer => (Method::GET, format!("{cluster}/servers/1"), ""),
         Call::ListServers => (Method::GET, format!("{cluster}/servers"), ""),
         Call::GetCluster => (Method::GET, cluster.to_owned(), ""),
@@ -189,10 +211,11 @@ fn over_rest(call: Call, risks: Risks) -> Option<(Method, String, &'static str)>
         Call::GetTask => (Method::GET, instance, ""),
         Call::ListTasks => (Method::GET, "/api/v2/tasks/instances".to_owned(), ""),
         Call::WatchTask => (Method::GET, format!("{instance}/events"), ""),
-        Call::GetSubtaskLog => (Method::GET, format!("{instance}/subtasks/100002/log"), ""),
+        Call::GetSubtaskLog => (Method::GET, format!("{instance}/subtasks/{SUBTASK}/log"), ""),
         Call::RetryTask => (Method::POST, format!("{instance}/retry"), ""),
-        // Here it is of a subtask, which is read first: who may only read hears that it is not there.
-        Call::CancelTask => return None,
+        Call::RollbackTask => (Method::POST, format!("{instance}/rollback"), ""),
+        Call::SkipSubtask => (Method::POST, format!("{instance}/subtasks/{SUBTASK}/skip"), ""),
+        Call::CancelTask => (Method::POST, format!("{instance}/subtasks/{SUBTASK}/cancel"), ""),
         Call::PlanStopServer
         | Call::WatchTasks
         | Call::GiveUpTask
@@ -256,8 +279,10 @@ async fn each_role_may_do_over_each_face_what_the_table_says() {
         let user = format!("user.{role}");
         let clients = Clients::user(grpc, &user, "correct horse");
         let http = RestClient::of(rest).user(&user, "correct horse");
-        for (call, risks) in
-            Call::ALL.iter().map(|call| (*call, Risks::None)).chain([(Call::StopServer, Risks::Accepted)])
+        for (call, risks) in Call::ALL
+            .iter()
+            .map(|call| (*call, Risks::None))
+            .chain([Call::StopServer, Call::RestartServer].map(|call| (call, Risks::Accepted)))
         {
             let expected = permits(&rights, call, subject(call), risks == Risks::Accepted);
             refused += usize::from(expected.is_err());

@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use futures::{Stream, StreamExt};
 use obsteward::clock::Timestamp;
-use obsteward::domain::decide::Input;
-use obsteward::domain::event::Verb;
+use obsteward::domain::decide::{Asked, Input};
 use obsteward::domain::ids::{ClusterId, Principal, Revision, Seq, TaskId};
 use obsteward::domain::refusal::Refusal;
 use obsteward::proto::v1;
@@ -189,7 +188,7 @@ async fn a_watch_ends_at_rest_or_at_the_close_as_asked() {
     assert!(matches!(next(&mut closed).await, Kind::Snapshot(_)));
 
     let principal = Principal::new("anonymous");
-    let retry = Input::Requested { verb: Verb::Retry, principal, if_revision: None, expire_time: None };
+    let retry = Input::Requested { asked: Asked::Retry { expire_time: None }, principal, if_revision: None };
     fixture.store.decide(task_id(1), retry);
     fixture.store.decide(task_id(1), Input::RetryFrom { subtask: subtask_id(task_id(1), 1) });
     // The rest was left before this watch began.
@@ -218,7 +217,10 @@ async fn a_failure_carries_its_error_info() {
     let info = tonic_types::pb::ErrorInfo::decode(error.details[0].value.as_slice()).unwrap();
     assert_eq!((info.reason.as_str(), info.domain.as_str()), ("EXPIRED", "obsteward"));
     assert_eq!(info.metadata["gap_seconds"], "700");
-    assert_eq!(task.allowed_verbs().collect::<Vec<_>>(), [v1::TaskVerb::Retry, v1::TaskVerb::GiveUp]);
+    assert_eq!(
+        task.allowed_verbs().collect::<Vec<_>>(),
+        [v1::TaskVerb::Retry, v1::TaskVerb::Rollback, v1::TaskVerb::GiveUp]
+    );
     assert!(task.resting_since.is_some());
 }
 

@@ -6,8 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::StreamExt;
-use obsteward::domain::decide::Input;
-use obsteward::domain::event::Verb;
+use obsteward::domain::decide::{Asked, Input};
 use obsteward::domain::ids::{Principal, Revision};
 use obsteward::proto::v1;
 use obsteward::proto::v1::watch_task_response::Kind;
@@ -32,7 +31,7 @@ async fn a_slow_watcher_is_served_from_the_log_and_slows_nobody() {
     for round in 0..400 {
         fixture.store.fail(task_id(1), 1);
         let principal = Principal::new("anonymous");
-        let retry = Input::Requested { verb: Verb::Retry, principal, if_revision: None, expire_time: None };
+        let retry = Input::Requested { asked: Asked::Retry { expire_time: None }, principal, if_revision: None };
         fixture.store.decide(task_id(1), retry);
         fixture.store.decide(task_id(1), Input::RetryFrom { subtask: subtask_id(task_id(1), 1) });
         fixture.store.dispatch(task_id(1));

@@ -235,6 +235,7 @@ fn sub_errors(object: &'static str, violations: &[FieldViolation], rejected: Vec
 fn resource(kind: &str, name: &str) -> String {
     let collection = match kind {
         "obsteward.v1.Task" => "tasks",
+        "obsteward.v1.Subtask" => "subtasks",
         "obsteward.v1.Cluster" => "clusters",
         "obsteward.v1.ObServer" => "servers",
         "obsteward.v1.User" => "users",

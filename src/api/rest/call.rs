@@ -24,7 +24,7 @@ use crate::api::rest::inputs::Inputs;
 use crate::api::rest::language::Language;
 use crate::api::rest::moments::Moments;
 use crate::api::rest::routes::Operation;
-use crate::api::rest::{OPENAPI, Rest, events, inventory, stop, tasks};
+use crate::api::rest::{OPENAPI, Rest, events, inventory, operate, tasks};
 use crate::domain::call::Call;
 use crate::domain::refusal::Refusal;
 use crate::domain::status::Risk;
@@ -202,12 +202,16 @@ impl Face {
     async fn perform(self: &Arc<Self>, asked: &Asked, operation: Operation, request: Proven) -> Result<Reply, Failure> {
         match operation {
             Operation::OpenApi => Ok(description()),
-            Operation::StopServer => stop::stop(self, request).await,
+            Operation::StopServer => operate::stop(self, request).await,
+            Operation::StartServer => operate::start(self, request).await,
+            Operation::RestartServer => operate::restart(self, request).await,
             Operation::ListTasks => tasks::list(self, request).await,
             Operation::GetTask => tasks::get(self, request).await,
             Operation::RetryTask => tasks::retry(self, request).await,
+            Operation::RollbackTask => tasks::rollback(self, request).await,
             Operation::GetSubtaskLog => tasks::log(self, request).await,
             Operation::RetrySubtask => tasks::retry_subtask(self, request).await,
+            Operation::SkipSubtask => tasks::skip_subtask(self, request).await,
             Operation::CancelSubtask => tasks::cancel_subtask(self, request).await,
             Operation::WatchTask => events::watch(self, asked, request).await,
             Operation::ListClusters => inventory::clusters(self, request).await,

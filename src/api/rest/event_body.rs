@@ -144,6 +144,8 @@ enum What {
     },
     VerbRequested {
         principal: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        subtask_id: Option<i64>,
         verb: &'static str,
     },
     Warning {
@@ -260,7 +262,9 @@ fn what(moments: &Moments, kind: Option<&EventKind>) -> (&'static str, What) {
             ("adopted", What::Adopted { executor: adopted.executor.clone(), fence: adopted.fence })
         }
         Some(EventKind::VerbRequested(asked)) => {
-            ("verbRequested", What::VerbRequested { principal: asked.principal.clone(), verb: verb(asked.verb()) })
+            let subtask_id = Some(asked.subtask_id).filter(|id| *id != 0);
+            let (principal, verb) = (asked.principal.clone(), verb(asked.verb()));
+            ("verbRequested", What::VerbRequested { principal, subtask_id, verb })
         }
         Some(EventKind::Warning(warning)) => (
             "warning",

@@ -134,7 +134,11 @@ pub fn server(moments: &Moments, cluster: &ClusterView, view: &ServerView) -> Se
     let row = &view.row;
     let zone = cluster.zones.iter().map(|(zone, _)| zone).find(|zone| zone.name == row.zone);
     ServerBody {
-        available_operations: available_operations(view),
+        // A task that acts on it comes first.
+        available_operations: match view.operating_task {
+            Some(_) => Vec::new(),
+            None => available_operations(view.status, row.inner_status),
+        },
         cluster_id: row.cluster.get(),
         id: row.id.get(),
         idc_name: zone.map(|zone| zone.idc.clone()).unwrap_or_default(),
@@ -154,23 +158,43 @@ pub fn server(moments: &Moments, cluster: &ClusterView, view: &ServerView) -> Se
     }
 }
 
-/// What can be asked of it over this face now; a task that acts on it comes first.
-fn available_operations(view: &ServerView) -> Vec<&'static str> {
-    if view.operating_task.is_some() {
-        return Vec::new();
-    }
-    match (view.status, view.row.inner_status) {
-        (ServerStatus::Running, _) => vec![StopType::Service.as_str(), StopType::Process.as_str()],
+const START: &str = "START";
+const RESTART: &str = "RESTART";
+
+/// What can be asked of a server over this face now.
+fn available_operations(status: ServerStatus, inner: InnerStatus) -> Vec<&'static str> {
+    match (status, inner) {
+        (_, InnerStatus::Deleting | InnerStatus::TakeoverByRs) => Vec::new(),
+        (ServerStatus::Running, _) => vec![StopType::Service.as_str(), StopType::Process.as_str(), RESTART],
         // The service is stopped and the process still runs.
-        (ServerStatus::Stopped, InnerStatus::Active) => vec![StopType::Process.as_str()],
-        (ServerStatus::Stopped, InnerStatus::Inactive | InnerStatus::Deleting | InnerStatus::TakeoverByRs)
-        | (
-            ServerStatus::Stopping
-            | ServerStatus::Starting
-            | ServerStatus::Restarting
-            | ServerStatus::Deleting
-            | ServerStatus::Unavailable,
-            _,
-        ) => Vec::new(),
+        (ServerStatus::Stopped, InnerStatus::Active) => vec![StopType::Process.as_str(), START],
+        (ServerStatus::Stopped | ServerStatus::Unavailable, InnerStatus::Inactive | InnerStatus::Active) => {
+            vec![START]
+        }
+        (ServerStatus::Stopping | ServerStatus::Starting | ServerStatus::Restarting | ServerStatus::Deleting, _) => {
+            Vec::new()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_be_asked_of_a_server_follows_from_its_state() {
+        use InnerStatus::{Active, Deleting, Inactive};
+        use ServerStatus::{Running, Starting, Stopped, Stopping, Unavailable};
+        for (status, inner, operations) in [
+            (Running, Active, &["STOP_SERVICE", "STOP_PROCESS", "RESTART"][..]),
+            (Stopped, Active, &["STOP_PROCESS", "START"]),
+            (Stopped, Inactive, &["START"]),
+            (Unavailable, Inactive, &["START"]),
+            (Unavailable, Deleting, &[]),
+            (Stopping, Active, &[]),
+            (Starting, Active, &[]),
+        ] {
+            assert_eq!(available_operations(status, inner), operations, "{status} {inner}");
+        }
     }
 }

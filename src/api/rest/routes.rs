@@ -16,16 +16,24 @@ pub enum Operation {
     OpenApi,
     /// Stops a server.
     StopServer,
+    /// Starts a server.
+    StartServer,
+    /// Restarts a server.
+    RestartServer,
     /// A page of tasks.
     ListTasks,
     /// One task.
     GetTask,
     /// Runs a failed task again.
     RetryTask,
+    /// Undoes what a failed task did.
+    RollbackTask,
     /// What a subtask logged.
     GetSubtaskLog,
     /// Runs a failed subtask again.
     RetrySubtask,
+    /// Goes on behind a failed subtask.
+    SkipSubtask,
     /// Ends a running subtask.
     CancelSubtask,
     /// The events of a task.
@@ -50,11 +58,15 @@ impl Operation {
         match self {
             Self::OpenApi => "openApi",
             Self::StopServer => "stopObServer",
+            Self::StartServer => "startObServer",
+            Self::RestartServer => "restartObServer",
             Self::ListTasks => "listTasks",
             Self::GetTask => "getTask",
             Self::RetryTask => "retryTask",
+            Self::RollbackTask => "rollbackTask",
             Self::GetSubtaskLog => "getSubtaskLog",
             Self::RetrySubtask => "retrySubtask",
+            Self::SkipSubtask => "skipSubtask",
             Self::CancelSubtask => "cancelSubtask",
             Self::WatchTask => "watchTask",
             Self::ListClusters => "listClusters",
@@ -69,7 +81,14 @@ impl Operation {
     /// Whether it changes anything.
     pub const fn changes(self) -> bool {
         match self {
-            Self::StopServer | Self::RetryTask | Self::RetrySubtask | Self::CancelSubtask => true,
+            Self::StopServer
+            | Self::StartServer
+            | Self::RestartServer
+            | Self::RetryTask
+            | Self::RollbackTask
+            | Self::RetrySubtask
+            | Self::SkipSubtask
+            | Self::CancelSubtask => true,
             Self::OpenApi
             | Self::ListTasks
             | Self::GetTask
@@ -138,14 +157,18 @@ pub const ROUTES: &[Route] = &[
     get("/api/v2/ob/clusters/{id}/servers", Operation::ListServers),
     get("/api/v2/ob/clusters/{id}/servers/{serverId}", Operation::GetServer),
     post("/api/v2/ob/clusters/{id}/servers/{serverId}/stop", Operation::StopServer),
+    post("/api/v2/ob/clusters/{id}/servers/{serverId}/start", Operation::StartServer),
+    post("/api/v2/ob/clusters/{id}/servers/{serverId}/restart", Operation::RestartServer),
     get("/api/v2/clusters/{clusterId}/zones/{zoneName}/servers", Operation::ListZoneServers),
     get("/api/v2/tasks/instances", Operation::ListTasks),
     get("/api/v2/tasks/instances/{taskInstanceId}", Operation::GetTask),
     get("/api/v2/tasks/{taskInstanceId}", Operation::GetTask),
     post("/api/v2/tasks/instances/{taskInstanceId}/retry", Operation::RetryTask),
+    post("/api/v2/tasks/instances/{taskInstanceId}/rollback", Operation::RollbackTask),
     get("/api/v2/tasks/instances/{taskInstanceId}/events", Operation::WatchTask),
     get("/api/v2/tasks/instances/{taskInstanceId}/subtasks/{subtaskInstanceId}/log", Operation::GetSubtaskLog),
     post("/api/v2/tasks/instances/{taskInstanceId}/subtasks/{subtaskInstanceId}/retry", Operation::RetrySubtask),
+    post("/api/v2/tasks/instances/{taskInstanceId}/subtasks/{subtaskInstanceId}/skip", Operation::SkipSubtask),
     post("/api/v2/tasks/instances/{taskInstanceId}/subtasks/{subtaskInstanceId}/cancel", Operation::CancelSubtask),
 ];
 

@@ -10,17 +10,15 @@ use crate::api::rest::call::Face;
 use crate::api::rest::task_words::{NOT_PARALLEL, class_name, context_text, operation, status, subtask_operation};
 use crate::clock::Timestamp;
 use crate::config::TaskShape;
-use crate::domain::event::{Failure as StepFailure, Phase};
+use crate::domain::event::{Course, Failure as StepFailure, Phase};
 use crate::domain::task::{Subtask, Task};
 use crate::service::arguments::PageOf;
-use crate::store::{LogLine, StoredTask};
+use crate::store::StoredTask;
 
 /// Kind of every task here: somebody asked for it.
 const MANUAL: &str = "MANUAL";
 /// No task here is made from a template.
 const NO_DEFINITION: i64 = -1;
-/// No task here can be rolled back yet.
-const PROHIBIT_ROLLBACK: bool = true;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -157,6 +155,7 @@ struct SubtaskBody<'a> {
     operation: &'static str,
     parallel_idx: i32,
     prohibit_rollback: bool,
+    prohibit_skip: bool,
     run_time: i32,
     series_id: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -212,11 +211,6 @@ impl<T> PageBody<T> {
     }
 }
 
-#[derive(Serialize)]
-struct LogBody {
-    log: String,
-}
-
 fn context(task: &Task) -> ContextBody<'_> {
     ContextBody { list_map: &task.lists, parallel: false, parallel_idx: NOT_PARALLEL, string_map: &task.context }
 }
@@ -232,6 +226,21 @@ pub const PRIMARY: &str = "PRIMARY";
 fn creator<'a>(face: &Face, task: &'a Task) -> CreatorBody<'a> {
     let creator = &task.spec.creator;
     CreatorBody { id: face.rest.use_cases.user_id(creator), name: creator.as_str() }
+}
+
+/// Whether a task can never be rolled back: it is closed. One that runs can be once it has failed (reference: ocp-v2, section 2:
+/// whether rolling back is forbidden, not whether it is possible now).
+fn prohibits_rollback(task: &Task) -> bool {
+    task.state.phase() == Phase::Closed
+}
+
+/// Likewise whether a subtask can never be skipped; while the task is undone any of them can be, in its turn.
+fn prohibits_skip(task: &Task, subtask: &Subtask) -> bool {
+    match (task.state.phase(), task.course) {
+        (Phase::Closed, _) => true,
+        (Phase::Moving | Phase::AtRest, Course::Forward) => subtask.spec.prohibit_skip,
+        (Phase::Moving | Phase::AtRest, Course::Back) => false,
+    }
 }
 
 /// When it ended: for OCP a failed task has, though ours can be run again.
@@ -283,7 +292,8 @@ fn subtask_body<'a>(face: &Face, task: &Task, subtask: &'a Subtask, errors: bool
         node_type: "JAVA_TASK",
         operation: subtask_operation(subtask.operation),
         parallel_idx: NOT_PARALLEL,
-        prohibit_rollback: PROHIBIT_ROLLBACK,
+        prohibit_rollback: prohibits_rollback(task),
+        prohibit_skip: prohibits_skip(task, subtask),
         run_time: subtask.run_time,
         series_id: order.iter().position(|one| one.spec.id == subtask.spec.id).unwrap_or_default(),
         start_time: subtask.started_at.map(text),
@@ -334,7 +344,7 @@ fn v4(face: &Face, task: &Task) -> Result<Reply, Failure> {
         id: task.spec.id.get(),
         name: &task.spec.graph.operation.name,
         operation: operation(task.operation),
-        prohibit_rollback: PROHIBIT_ROLLBACK,
+        prohibit_rollback: prohibits_rollback(task),
         start_time: face.manner.moments.text(task.create_time),
         status: status(task.state),
         subtasks: by_id(task).into_iter().map(|one| subtask_body(face, task, one, false)).collect(),
@@ -360,7 +370,7 @@ pub fn wrapped(face: &Face, stored: &StoredTask) -> Result<Reply, Failure> {
         id: task.spec.id.get(),
         name: &task.spec.graph.operation.name,
         operation: operation(task.operation),
-        prohibit_rollback: PROHIBIT_ROLLBACK,
+        prohibit_rollback: prohibits_rollback(task),
         revision: task.revision.get(),
         start_time: face.manner.moments.text(task.create_time),
         status: status(task.state),
@@ -400,20 +410,4 @@ pub fn page(face: &Face, found: &PageOf<StoredTask>, number: u32, size: u32) -> 
         }
     });
     Reply::data(&PageBody::new(contents.collect(), found.total, number, size))
-}
-
-/// Lines of a log, each execution under a head as OCP writes it.
-pub fn log(face: &Face, lines: &[LogLine]) -> Result<Reply, Failure> {
-    let mut text: Vec<String> = Vec::with_capacity(lines.len() + 1);
-    let mut run_time = 0;
-    for line in lines {
-        let at = face.manner.moments.text(line.at);
-        if line.run_time != run_time {
-            run_time = line.run_time;
-            let operation = if run_time > 1 { "RETRY" } else { "EXECUTE" };
-            text.push(format!("############{{{operation}}}{{{at}}}############"));
-        }
-        text.push(format!("{at} {}", line.text));
-    }
-    Reply::data(&LogBody { log: text.join("\n") })
 }

@@ -56,11 +56,15 @@ pub fn class_name(step: &str) -> &'static str {
         "Prepare stop observer" => "com.alipay.ocp.service.task.business.server.PrepareStopObServerTask",
         "Stop server" => "com.alipay.ocp.service.task.business.server.StopObServerTask",
         "Stop observer process" => "com.alipay.ocp.service.task.business.server.StopObServerProcessTask",
+        "Prepare restart observer" => "com.alipay.ocp.service.task.business.server.PrepareRestartObServerTask",
+        "Start observer process" => "com.alipay.ocp.service.task.business.server.StartObServerProcessTask",
+        "Wait observer active" => "com.alipay.ocp.service.task.business.server.WaitObServerActiveTask",
+        "Start server" => "com.alipay.ocp.service.task.business.server.StartObServerTask",
         "Update observer status" => "com.alipay.ocp.service.task.business.server.UpdateObServerStatusTask",
         "Update zone status" => "com.alipay.ocp.service.task.business.zone.UpdateObZoneStatusTask",
         "Sync cluster info" => "com.alipay.ocp.service.task.business.cluster.SyncClusterInfoTask",
         "Update OB cluster status" => "com.alipay.ocp.service.task.business.cluster.UpdateObClusterStatusTask",
-        // Not published.
+        // Not published, or without its package.
         _ => "",
     }
 }

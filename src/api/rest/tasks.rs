@@ -1,16 +1,16 @@
-//! Tasks: a page of them, one, what its subtasks logged, another run, and an early end (reference: ocp-v2, section 2).
+//! Tasks: a page of them, one, what its subtasks logged, and what can be asked of it (reference: ocp-v2, section 2).
 
 use crate::api::rest::answer::{Failure, Reply};
 use crate::api::rest::call::{Face, Proven};
 use crate::api::rest::inputs::Inputs;
-use crate::api::rest::{task_body, task_words};
+use crate::api::rest::{log_body, task_body, task_words};
 use crate::domain::call::Call;
-use crate::domain::event::{SubtaskState, TaskState, Verb};
+use crate::domain::event::{SubtaskState, TaskState};
 use crate::domain::ids::{ClusterId, SubtaskId, TaskId};
 use crate::domain::refusal::Refusal;
-use crate::domain::task::Subtask;
-use crate::service::arguments::{Caller, ClusterName, PageOf, TaskRequest, TaskSelection};
-use crate::store::{Page, StoredTask, TaskOrder};
+use crate::domain::task::{Subtask, Task};
+use crate::service::arguments::{ClusterName, PageOf, SkipSubtask, TaskRequest, TaskSelection};
+use crate::store::{Page, TaskOrder};
 
 /// What a page is sorted by. A task starts when it is accepted, as OCP counts it.
 const ORDERS: &[(&str, TaskOrder)] = &[
@@ -115,56 +115,55 @@ pub async fn retry(face: &Face, request: Proven) -> Result<Reply, Failure> {
     task_body::wrapped(face, &stored)
 }
 
+/// Undoes what a failed task did.
+pub async fn rollback(face: &Face, request: Proven) -> Result<Reply, Failure> {
+    let Proven { caller, inputs, .. } = request;
+    let task = face.checked(&caller, Call::RollbackTask, task_id(inputs)).await?;
+    let asked = TaskRequest { task, if_revision: None, expire_time: None };
+    let stored = face.rest.use_cases.rollback_task(&caller, asked).await?;
+    task_body::wrapped(face, &stored)
+}
+
 /// What a subtask logged, over all its executions.
 pub async fn log(face: &Face, request: Proven) -> Result<Reply, Failure> {
     let Proven { caller, inputs, .. } = request;
     let (task, subtask) = subtask_id(inputs)?;
     let lines = face.rest.use_cases.subtask_log(&caller, task, subtask).await?;
-    task_body::log(face, &lines)
+    log_body::log(face, &lines)
 }
 
-/// Runs a failed subtask again. The graph is a chain: that is the retry of its task.
+/// Runs a failed subtask again: that is the retry of its task.
 pub async fn retry_subtask(face: &Face, request: Proven) -> Result<Reply, Failure> {
     let Proven { caller, inputs, .. } = request;
     let (task, subtask) = face.checked(&caller, Call::RetryTask, subtask_id(inputs)).await?;
-    let failed = failed_subtask(face, &caller, task, subtask).await.map_err(Failure::from);
-    let stored = face.checked(&caller, Call::RetryTask, failed).await?;
+    // Under the right to run it again: who has none is not told what there is.
+    let stored = face.rest.use_cases.task_for(&caller, Call::RetryTask, task).await?;
+    let failed = failed_subtask(&stored.task, subtask).map_err(Failure::from);
+    face.checked(&caller, Call::RetryTask, failed).await?;
     // What was looked at is what is run again, or nothing.
     let asked = TaskRequest { task, if_revision: Some(stored.task.revision), expire_time: None };
     let stored = face.rest.use_cases.retry_task(&caller, asked).await?;
-    let found = stored.task.subtasks.iter().find(|one| one.spec.id == subtask);
-    let found = found.ok_or_else(|| unknown_subtask(task, subtask))?;
-    task_body::subtask(face, &stored.task, found)
+    task_body::subtask(face, &stored.task, subtask_of(&stored.task, subtask)?)
 }
 
-async fn failed_subtask(face: &Face, caller: &Caller, task: TaskId, subtask: SubtaskId) -> Result<StoredTask, Refusal> {
-    let stored = face.rest.use_cases.get_task(caller, task).await?;
-    let found: Option<&Subtask> = stored.task.subtasks.iter().find(|one| one.spec.id == subtask);
-    let state = found.ok_or_else(|| unknown_subtask(task, subtask))?.state;
-    let failed = match state {
-        SubtaskState::Failed => true,
-        SubtaskState::Pending
-        | SubtaskState::Ready
-        | SubtaskState::Running
-        | SubtaskState::Canceling
-        | SubtaskState::Successful => false,
-    };
-    if failed {
-        Ok(stored)
-    } else {
-        let (verb, state) = (Verb::Retry, stored.task.state);
-        Err(Refusal::VerbNotAllowed { task, verb, state, allowed_in: verb.allowed_in() })
-    }
+/// Counts a failed subtask as successful, and goes on behind it.
+pub async fn skip_subtask(face: &Face, request: Proven) -> Result<Reply, Failure> {
+    let Proven { caller, inputs, .. } = request;
+    let (task, subtask) = face.checked(&caller, Call::SkipSubtask, subtask_id(inputs)).await?;
+    let asked = SkipSubtask { task, subtask, if_revision: None };
+    face.rest.use_cases.skip_subtask(&caller, asked).await?;
+    Ok(Reply::Done)
 }
 
-/// Ends a running subtask. The graph is a chain: that is the cancellation of its task.
+/// Ends a running subtask: that is the cancellation of its task.
 pub async fn cancel_subtask(face: &Face, request: Proven) -> Result<Reply, Failure> {
     let Proven { caller, inputs, .. } = request;
     let (task, subtask) = face.checked(&caller, Call::CancelTask, subtask_id(inputs)).await?;
     let mut attempt = 1;
     loop {
-        let running = running_subtask(face, &caller, task, subtask).await.map_err(Failure::from);
-        let stored = face.checked(&caller, Call::CancelTask, running).await?;
+        let stored = face.rest.use_cases.task_for(&caller, Call::CancelTask, task).await?;
+        let running = running_subtask(&stored.task, subtask).map_err(Failure::from);
+        face.checked(&caller, Call::CancelTask, running).await?;
         // What was looked at is what is ended, and no other subtask.
         let asked = TaskRequest { task, if_revision: Some(stored.task.revision), expire_time: None };
         match face.rest.use_cases.cancel_task(&caller, asked).await {
@@ -176,26 +175,34 @@ pub async fn cancel_subtask(face: &Face, request: Proven) -> Result<Reply, Failu
     }
 }
 
-async fn running_subtask(
-    face: &Face,
-    caller: &Caller,
-    task: TaskId,
-    subtask: SubtaskId,
-) -> Result<StoredTask, Refusal> {
-    let stored = face.rest.use_cases.get_task(caller, task).await?;
-    let found: Option<&Subtask> = stored.task.subtasks.iter().find(|one| one.spec.id == subtask);
-    match found.ok_or_else(|| unknown_subtask(task, subtask))?.state {
-        SubtaskState::Running => Ok(stored),
+fn failed_subtask(task: &Task, id: SubtaskId) -> Result<(), Refusal> {
+    let subtask = subtask_of(task, id)?;
+    match subtask.state {
+        SubtaskState::Failed => Ok(()),
+        SubtaskState::Pending
+        | SubtaskState::Ready
+        | SubtaskState::Running
+        | SubtaskState::Canceling
+        | SubtaskState::Successful => {
+            let (name, state) = (subtask.spec.name.clone(), subtask.state);
+            Err(Refusal::SubtaskNotFailed { task: task.spec.id, subtask: id, name, state })
+        }
+    }
+}
+
+fn running_subtask(task: &Task, id: SubtaskId) -> Result<(), Refusal> {
+    match subtask_of(task, id)?.state {
+        SubtaskState::Running => Ok(()),
         SubtaskState::Pending
         | SubtaskState::Ready
         | SubtaskState::Canceling
         | SubtaskState::Failed
-        | SubtaskState::Successful => Err(Refusal::SubtaskNotRunning { task, subtask }),
+        | SubtaskState::Successful => Err(Refusal::SubtaskNotRunning { task: task.spec.id, subtask: id }),
     }
 }
 
-fn unknown_subtask(task: TaskId, subtask: SubtaskId) -> Refusal {
-    Refusal::field("subtaskInstanceId", format!("{subtask} is not a subtask of task {task}, read the task"))
+fn subtask_of(task: &Task, id: SubtaskId) -> Result<&Subtask, Refusal> {
+    task.subtask(id).map_err(|_| Refusal::SubtaskNotFound { task: task.spec.id, subtask: id })
 }
 
 /// The task of a request's path.

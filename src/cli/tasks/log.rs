@@ -192,7 +192,7 @@ mod tests {
 
     fn line(number: i64, subtask_id: i64, run_time: i32, text: &str) -> v1::SubtaskLogLine {
         let time = at(number);
-        v1::SubtaskLogLine { number, subtask_id, run_time, time, text: text.to_owned() }
+        v1::SubtaskLogLine { number, subtask_id, run_time, time, text: text.to_owned(), operation: 0 }
     }
 
     fn shown(of_all: bool, format: Format) -> String {

@@ -1,6 +1,6 @@
 //! What follows when a process takes a task over.
 
-use super::{ADOPTIONS_WITHOUT_MOVING, step};
+use super::{ADOPTIONS_WITHOUT_MOVING, again, step};
 use crate::domain::event::{
     EventKind, Failure, FailureKind, IntentOutcome, Phase, SubtaskState, TaskOperation, TaskState,
 };
@@ -25,7 +25,8 @@ pub(super) fn adopted(task: &Task, fence: Fence, executor: String) -> Result<Vec
         FailureKind::CrashLoop,
         "CRASH_LOOP",
         format!(
-            "the task was taken over {ADOPTIONS_WITHOUT_MOVING} times without getting further; read the service's log, then retry or give up"
+            "the task was taken over {ADOPTIONS_WITHOUT_MOVING} times without getting further; read the service's log, then {} or give it up",
+            again(task)
         ),
     )
     .with("adoptions", ADOPTIONS_WITHOUT_MOVING);

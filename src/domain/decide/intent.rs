@@ -1,6 +1,6 @@
 //! Effects that are about to be tried and how they ended: the consent to irreversible ones is looked at here, and only here.
 
-use super::{LONGEST_GAP, Learned, step};
+use super::{LONGEST_GAP, Learned, again, step};
 use crate::clock::Timestamp;
 use crate::domain::effect::Intent;
 use crate::domain::event::{EventKind, Failure, FailureKind, IntentOutcome, Override, Phase, TaskState};
@@ -67,7 +67,7 @@ fn consent_ended(task: &Task, intent: &Intent, now: Timestamp) -> Option<Failure
     let failure = Failure::new(
         FailureKind::Expired,
         "EXPIRED",
-        format!("the consent to {:?} has ended, {why}; retry the task to consent anew", intent.description),
+        format!("the consent to {:?} has ended, {why}; {} to consent anew", intent.description, again(task)),
     );
     Some(
         failure

@@ -104,6 +104,11 @@ pub fn decide(task: &Task, input: Input, now: Timestamp) -> Result<Vec<EventKind
         Input::StepUndone { subtask, learned, executor } => {
             running(task, subtask)?;
             on_course(task, Course::Back)?;
+            // That there is nothing to undo is true only once nothing can come any more.
+            let open = task.effects(subtask).filter(|intent| intent.is_unresolved());
+            if let Some(until) = open.map(|intent| intent.intent.horizon).filter(|until| *until > now).max() {
+                return Err(Refusal::EffectMayStillHappen { task: task.spec.id, until });
+            }
             Ok(rollback::undone(task, subtask, learned, &executor))
         }
         Input::StepFailed { subtask, failure, learned, looked } => {
@@ -118,7 +123,10 @@ pub fn decide(task: &Task, input: Input, now: Timestamp) -> Result<Vec<EventKind
             let failure = Failure::new(
                 FailureKind::TimedOut,
                 "SUBTASK_TIMEOUT",
-                format!("{name} did not end within {seconds} s while waiting for {waited_for}; look at it and retry the task"),
+                format!(
+                    "{name} did not end within {seconds} s while waiting for {waited_for}; look at it and {}",
+                    again(task)
+                ),
             )
             .with("subtask", &name)
             .with("timeout_seconds", seconds)
@@ -139,6 +147,14 @@ pub fn decide(task: &Task, input: Input, now: Timestamp) -> Result<Vec<EventKind
             request::requested(task, asked, principal, if_revision, now)
         }
         Input::RetryFrom { subtask } => Ok(retry::retry_from(task, subtask)),
+    }
+}
+
+/// What a person asks for so that a task at rest goes on.
+const fn again(task: &Task) -> &'static str {
+    match task.course {
+        Course::Forward => "retry the task",
+        Course::Back => "roll the task back again",
     }
 }
 

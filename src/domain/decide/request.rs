@@ -3,10 +3,12 @@
 use super::{DEFAULT_CONSENT, cancel, rollback, skip};
 use crate::clock::Timestamp;
 use crate::domain::attempt::RecordedIntent;
-use crate::domain::event::{Course, EventKind, IntentOutcome, SubtaskState, TaskOperation, TaskState, Verb};
+use crate::domain::event::{
+    Course, EventKind, IntentOutcome, SubtaskOperation, SubtaskState, TaskOperation, TaskState, Verb,
+};
 use crate::domain::ids::{Principal, Revision, SubtaskId};
-use crate::domain::refusal::Refusal;
-use crate::domain::task::Task;
+use crate::domain::refusal::{Refusal, Unskippable};
+use crate::domain::task::{Subtask, Task};
 
 /// A verb with what belongs to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,8 +133,13 @@ fn allowed(task: &Task, asked: &Asked) -> Result<(), Refusal> {
     if let Asked::SkipSubtask { subtask } = asked {
         let found = task.subtask(*subtask).map_err(|_| Refusal::SubtaskNotFound { task: id, subtask: *subtask })?;
         if !task.can_skip(found) {
-            let (name, state) = (found.spec.name.clone(), found.state);
-            return Err(Refusal::SubtaskNotSkippable { task: id, subtask: *subtask, name, state });
+            let (subtask, name) = (*subtask, found.spec.name.clone());
+            let why = match (found.state, task.course) {
+                (SubtaskState::Failed, Course::Forward) => Unskippable::Checks,
+                (SubtaskState::Failed, Course::Back) => Unskippable::NotItsTurn,
+                (state, Course::Forward | Course::Back) => Unskippable::NotFailed(state),
+            };
+            return Err(Refusal::SubtaskNotSkippable { task: id, subtask, name, why });
         }
     }
     if task.allows(verb) {
@@ -156,9 +163,10 @@ fn left_behind(task: &Task) -> Vec<EventKind> {
         code: "EFFECT_STAYS".to_owned(),
         message: format!("{what} at {}: {}", intent.at, intent.intent.description),
     };
+    // What only counts as undone may well be there.
     let undone = |id: SubtaskId| {
-        let pending = task.subtask(id).is_ok_and(|subtask| subtask.state == SubtaskState::Pending);
-        task.course == Course::Back && pending
+        let undone = |it: &Subtask| task.is_undone(it) && it.operation != SubtaskOperation::RollbackSkip;
+        task.course == Course::Back && task.subtask(id).is_ok_and(undone)
     };
     let left = task.intents.iter().filter(|intent| !undone(intent.subtask));
     let left = left.filter_map(|intent| match intent.outcome {

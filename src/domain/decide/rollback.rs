@@ -1,5 +1,6 @@
 //! Undoing a task: its subtasks in reverse order, each once everything behind it is undone. Every subtask that ran goes back,
-//! also one that changed nothing; only its step knows whether there is anything to take back.
+//! also one that changed nothing; only its step knows whether there is anything to take back. So does one that a retry put back
+//! after it had done something.
 
 use super::{Learned, another_runs, cancel, dispatch, learn, moved, settle};
 use crate::domain::event::{
@@ -12,11 +13,15 @@ use crate::domain::task::{Subtask, Task};
 pub(super) fn begun(task: &Task) -> Vec<EventKind> {
     let operation = TaskOperation::Rollback;
     let mut events = vec![EventKind::TaskMoved { from: task.state, to: TaskState::Running, operation, error: None }];
-    let never_ran = task.subtasks.iter().filter(|subtask| subtask.state == SubtaskState::Ready);
-    events.extend(never_ran.filter_map(|subtask| back_to_pending(task, subtask.spec.id, SubtaskOperation::Rollback)));
+    let ready = || task.subtasks.iter().filter(|subtask| subtask.state == SubtaskState::Ready);
+    // Made ready on the way forward and never run.
+    events.extend(ready().filter(|subtask| !is_being_undone(subtask)).filter_map(|subtask| {
+        let undone = task.is_undone(subtask);
+        back_to_pending(task, subtask.spec.id, if undone { SubtaskOperation::Rollback } else { subtask.operation })
+    }));
     let first = undoable(task, None);
     events.extend(make_ready(task, &first));
-    if first.is_empty() {
+    if first.is_empty() && !ready().any(is_being_undone) {
         let (from, to) = (TaskState::Running, TaskState::RolledBack);
         events.push(EventKind::TaskMoved { from, to, operation, error: None });
     }
@@ -42,9 +47,7 @@ pub(super) fn undone(task: &Task, id: SubtaskId, learned: Learned, executor: &st
     let canceling = task.state == TaskState::Canceling;
     let operation = task.subtask(id).map_or(SubtaskOperation::Rollback, |subtask| subtask.operation);
     events.extend(back_to_pending(task, id, operation));
-    let all_undone =
-        task.subtasks.iter().all(|subtask| subtask.spec.id == id || subtask.state == SubtaskState::Pending);
-    if all_undone {
+    if task.subtasks.iter().all(|subtask| subtask.spec.id == id || task.is_undone(subtask)) {
         let operation = if canceling { TaskOperation::Cancel } else { TaskOperation::Rollback };
         events.push(EventKind::TaskMoved { from: task.state, to: TaskState::RolledBack, operation, error: None });
         return events;
@@ -53,8 +56,10 @@ pub(super) fn undone(task: &Task, id: SubtaskId, learned: Learned, executor: &st
         events.extend(cancel::outrun(task, id, true));
         return events;
     }
-    // Whatever had failed on the way forward was made ready first: these are the ones that could not be undone.
-    if let Some(failed) = task.subtasks.iter().find(|subtask| subtask.state == SubtaskState::Failed) {
+    // What failed on the way forward waits for its turn under the operation that it failed in.
+    let failed =
+        |subtask: &&Subtask| subtask.state == SubtaskState::Failed && subtask.operation == SubtaskOperation::Rollback;
+    if let Some(failed) = task.subtasks.iter().find(failed) {
         // A parallel branch could not be undone: nothing new begins, and the last to end takes the task with it.
         if !another_runs(task, id) {
             let (from, to, operation) = (task.state, TaskState::Failed, TaskOperation::Rollback);
@@ -68,30 +73,29 @@ pub(super) fn undone(task: &Task, id: SubtaskId, learned: Learned, executor: &st
     events
 }
 
-/// Ended subtasks behind which everything is pending, `just` included.
+/// Subtasks that are to be undone and behind which everything is, `just` included.
 pub(super) fn undoable(task: &Task, just: Option<SubtaskId>) -> Vec<SubtaskId> {
-    let pending = |id: SubtaskId| {
-        let waits = |subtask: &Subtask| matches!(subtask.state, SubtaskState::Pending | SubtaskState::Ready);
-        just == Some(id) || task.subtask(id).is_ok_and(|subtask| waits(subtask) && !is_being_undone(subtask))
+    let waits = |subtask: &&Subtask| match subtask.state {
+        SubtaskState::Successful | SubtaskState::Failed | SubtaskState::Pending => true,
+        SubtaskState::Ready => !is_being_undone(subtask),
+        SubtaskState::Running | SubtaskState::Canceling => false,
     };
-    let ended = task.subtasks.iter().filter(|subtask| match subtask.state {
-        SubtaskState::Successful | SubtaskState::Failed => true,
-        SubtaskState::Pending | SubtaskState::Ready | SubtaskState::Running | SubtaskState::Canceling => false,
-    });
-    ended
-        .filter(|subtask| just != Some(subtask.spec.id))
-        .filter(|subtask| task.spec.graph.downstreams(subtask.spec.id).into_iter().all(pending))
-        .map(|subtask| subtask.spec.id)
-        .collect()
+    let ids = task.subtasks.iter().filter(waits).filter(|subtask| !task.is_undone(subtask)).map(|it| it.spec.id);
+    ids.filter(|id| just != Some(*id) && task.undone_behind(*id, just)).collect()
 }
 
 /// READY for what is to be undone.
 pub(super) fn make_ready(task: &Task, next: &[SubtaskId]) -> Vec<EventKind> {
-    let ready = next.iter().filter_map(|subtask| {
-        moved(task, *subtask, SubtaskState::Ready, |change| {
-            change.operation = SubtaskOperation::Rollback;
-            change.executor = String::new();
-        })
+    let ready = next.iter().filter_map(|id| task.subtask(*id).ok()).map(|subtask| EventKind::SubtaskMoved {
+        subtask: subtask.spec.id,
+        // One that was ready on the way forward is pending by now.
+        from: if subtask.state == SubtaskState::Ready { SubtaskState::Pending } else { subtask.state },
+        to: SubtaskState::Ready,
+        operation: SubtaskOperation::Rollback,
+        run_time: subtask.run_time,
+        effect: subtask.effect,
+        executor: String::new(),
+        error: None,
     });
     ready.collect()
 }
@@ -104,6 +108,7 @@ fn back_to_pending(task: &Task, id: SubtaskId, operation: SubtaskOperation) -> O
     })
 }
 
+/// Whether it was made ready to be undone.
 fn is_being_undone(subtask: &Subtask) -> bool {
     subtask.state == SubtaskState::Ready && subtask.operation == SubtaskOperation::Rollback
 }

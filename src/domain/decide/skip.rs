@@ -5,7 +5,7 @@ use super::{rollback, step};
 use crate::domain::event::{Course, Effect, EventKind, SubtaskOperation, SubtaskState, TaskOperation, TaskState, Verb};
 use crate::domain::ids::{Principal, SubtaskId};
 use crate::domain::refusal::Refusal;
-use crate::domain::task::Task;
+use crate::domain::task::{Subtask, Task};
 
 /// `id` is one that can be skipped.
 pub(super) fn skipped(task: &Task, id: SubtaskId, principal: Principal) -> Result<Vec<EventKind>, Refusal> {
@@ -20,24 +20,24 @@ pub(super) fn skipped(task: &Task, id: SubtaskId, principal: Principal) -> Resul
         EventKind::VerbRequested { verb: Verb::SkipSubtask, principal, expire_time: None, subtask: Some(id) },
         EventKind::Warned { subtask: id, code: "SUBTASK_SKIPPED".to_owned(), message: warning },
     ];
-    // Another failed subtask keeps the task at rest.
-    let rests = task.subtasks.iter().any(|other| other.spec.id != id && other.state == SubtaskState::Failed);
-    let (operation, end, ended) = match task.course {
-        Course::Forward => (SubtaskOperation::Skip, SubtaskState::Successful, TaskState::Successful),
-        Course::Back => (SubtaskOperation::RollbackSkip, SubtaskState::Pending, TaskState::RolledBack),
+    // Another one that failed keeps the task at rest; while it is undone: one whose undo did.
+    let keeps = |other: &Subtask| match task.course {
+        Course::Forward => other.state == SubtaskState::Failed,
+        Course::Back => other.state == SubtaskState::Failed && task.can_skip(other),
     };
-    let goes_on = match task.course {
-        Course::Forward => TaskOperation::Retry,
-        Course::Back => TaskOperation::Rollback,
+    let rests = task.subtasks.iter().any(|other| other.spec.id != id && keeps(other));
+    let (operation, end, effect) = match task.course {
+        Course::Forward => (SubtaskOperation::Skip, SubtaskState::Successful, of.effect),
+        Course::Back => (SubtaskOperation::RollbackSkip, SubtaskState::Pending, Effect::None),
+    };
+    let (goes_on, ended) = match task.course {
+        Course::Forward => (TaskOperation::Retry, TaskState::Successful),
+        Course::Back => (TaskOperation::Rollback, TaskState::RolledBack),
     };
     if !rests {
         let (from, to) = (task.state, TaskState::Running);
         events.push(EventKind::TaskMoved { from, to, operation: goes_on, error: None });
     }
-    let effect = match task.course {
-        Course::Forward => of.effect,
-        Course::Back => Effect::None,
-    };
     let path = [SubtaskState::Failed, SubtaskState::Ready, SubtaskState::Running, end];
     let (run_time, executor) = (of.run_time, of.executor.clone());
     events.extend(path.windows(2).map(|edge| EventKind::SubtaskMoved {
@@ -53,19 +53,18 @@ pub(super) fn skipped(task: &Task, id: SubtaskId, principal: Principal) -> Resul
     if rests {
         return Ok(events);
     }
-    let next = match task.course {
+    let others = || task.subtasks.iter().filter(|other| other.spec.id != id);
+    let over = match task.course {
         Course::Forward => {
-            let next = step::ready_behind(task, id);
-            events.extend(step::make_ready(task, &next));
-            next
+            events.extend(step::make_ready(task, &step::waiting(task, id)));
+            others().all(|other| other.state == SubtaskState::Successful)
         }
         Course::Back => {
-            let next = rollback::undoable(task, Some(id));
-            events.extend(rollback::make_ready(task, &next));
-            next
+            events.extend(rollback::make_ready(task, &rollback::undoable(task, Some(id))));
+            others().all(|other| task.is_undone(other))
         }
     };
-    if next.is_empty() {
+    if over {
         let from = TaskState::Running;
         events.push(EventKind::TaskMoved { from, to: ended, operation: goes_on, error: None });
     }

@@ -60,7 +60,7 @@ pub(super) fn succeeded(
         }
         return events;
     }
-    let next = ready_behind(task, id);
+    let next = waiting(task, id);
     events.extend(make_ready(task, &next));
     events.extend(dispatch(task, &next, executor));
     events
@@ -150,12 +150,11 @@ fn end_failed(task: &Task, last: SubtaskId, effect: Effect, failure: Failure) ->
     EventKind::TaskMoved { from: task.state, to, operation, error: Some(failure) }
 }
 
-/// The subtasks that wait for nothing but `id`, which succeeds just now.
-pub(super) fn ready_behind(task: &Task, id: SubtaskId) -> Vec<SubtaskId> {
+/// The subtasks that wait for nothing any more, now that `id` succeeds.
+pub(super) fn waiting(task: &Task, id: SubtaskId) -> Vec<SubtaskId> {
     let succeeded = |upstream: SubtaskId| task.subtask(upstream).is_ok_and(|up| up.state == SubtaskState::Successful);
     let waiting = task.subtasks.iter().filter(|subtask| subtask.state == SubtaskState::Pending);
     waiting
-        .filter(|subtask| subtask.spec.upstreams.contains(&id))
         .filter(|subtask| subtask.spec.upstreams.iter().all(|upstream| *upstream == id || succeeded(*upstream)))
         .map(|subtask| subtask.spec.id)
         .collect()

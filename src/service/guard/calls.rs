@@ -74,6 +74,14 @@ impl UseCases for Guarded {
         self.permit_task(caller, Call::GetTask, task).await
     }
 
+    async fn task_for(&self, caller: &Caller, call: Call, task: TaskId) -> Result<StoredTask, Refusal> {
+        let named = named::task(&TaskRequest { task, if_revision: None, expire_time: None });
+        self.verb(caller, call, task, named, move |use_cases, caller| async move {
+            use_cases.task_for(&caller, call, task).await
+        })
+        .await
+    }
+
     async fn list_tasks(&self, caller: &Caller, asked: ListTasks) -> Result<Vec<StoredTask>, Refusal> {
         permit(caller, Call::ListTasks, Subject::Nothing, false)?;
         self.use_cases.list_tasks(caller, asked).await

@@ -56,7 +56,7 @@ fn a_cancelled_task_rests_with_its_effect_and_closes_without_one() {
     assert_eq!(ended.effect, Effect::Done);
     assert_eq!((error(&driven).kind, error(&driven).reason.as_str()), (FailureKind::Cancelled, "CANCELLED"));
     assert!(error(&driven).metadata.contains(&("principal".to_owned(), "anna".to_owned())));
-    assert_eq!(driven.task.allowed_verbs(), [Verb::Retry, Verb::GiveUp]);
+    assert_eq!(driven.task.allowed_verbs(), [Verb::Retry, Verb::Rollback, Verb::GiveUp]);
 
     // It is run again as after a failure, and can be cancelled again.
     driven.must(asked(Verb::Retry));

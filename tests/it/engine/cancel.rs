@@ -9,8 +9,7 @@ impl Fixture {
     async fn cancel(&self, id: TaskId) -> Task {
         let task = Arc::new(self.store.task(id).await.unwrap().unwrap().task);
         let principal = Principal::new("anna");
-        let (verb, if_revision, expire_time) = (Verb::Cancel, None, None);
-        let input = Input::Requested { verb, principal: principal.clone(), if_revision, expire_time };
+        let input = Input::Requested { asked: Asked::Cancel, principal: principal.clone(), if_revision: None };
         let author = Author::Request { principal, nonce: "3".to_owned() };
         match self.engine.committer().write(&task, input, author, |_| Vec::new()).await.unwrap() {
             Written::Done { task, .. } => {

@@ -3,15 +3,16 @@
 use axum::body::Body;
 use http::Request;
 use obsteward::config::TaskShape;
-use obsteward::domain::decide::{Input, Learned};
-use obsteward::domain::event::{Failure, FailureKind, Verb};
+use obsteward::domain::admission;
+use obsteward::domain::call::Call;
+use obsteward::domain::decide::{Asked, Input, Learned};
+use obsteward::domain::event::{Failure, FailureKind};
 use obsteward::domain::ids::{Principal, SubtaskId};
-use obsteward::domain::status::StopType;
 use obsteward::store::Store;
 use serde_json::{Value, json};
 
 use super::fake::SAMPLE_TASK;
-use super::{Fixture, STOP};
+use super::{Answer, Fixture, STOP};
 use crate::fake_store::task_id;
 
 /// The sample of the documented API (reference: ocp-stop-observer), word by word.
@@ -73,7 +74,7 @@ async fn the_shape_of_version_4_is_a_setting() {
 #[tokio::test]
 async fn a_task_on_its_own_shows_its_errors_and_the_stop_does_not() {
     let fixture = Fixture::new().await;
-    let stored = fixture.use_cases.accept(StopType::Process).await;
+    let stored = fixture.use_cases.accept(admission::Request::StopProcess).await;
     let prepare = stored.task.subtasks.iter().find(|one| one.spec.name == "Prepare stop observer").unwrap();
     let failure = Failure::new(FailureKind::Expired, "EXPIRED", "consent ended");
     let input = Input::StepFailed { subtask: prepare.spec.id, failure, learned: Learned::default(), looked: true };
@@ -93,18 +94,21 @@ async fn a_task_on_its_own_shows_its_errors_and_the_stop_does_not() {
 #[tokio::test]
 async fn a_subtask_is_run_again_with_its_task_and_only_when_it_failed() {
     let fixture = Fixture::new().await;
-    let stored = fixture.use_cases.accept(StopType::Process).await;
+    let stored = fixture.use_cases.accept(admission::Request::StopProcess).await;
     let named = |name: &str| stored.task.subtasks.iter().find(|one| one.spec.name == name).unwrap().spec.id;
     let (prepare, stop) = (named("Prepare stop observer"), named("Stop server"));
     let retry = |id: SubtaskId| format!("/api/v2/tasks/instances/{SAMPLE_TASK}/subtasks/{id}/retry");
     let refused = fixture.post(&retry(prepare)).await;
-    assert_eq!((refused.status.as_u16(), refused.reason()), (409, "VERB_NOT_ALLOWED"));
+    assert_eq!((refused.status.as_u16(), refused.reason()), (409, "SUBTASK_NOT_FAILED"));
     assert_eq!(refused.body["error"]["code"], 4007);
+    assert_eq!(refused.body["error"]["target"], format!("tasks/{SAMPLE_TASK}/subtasks/{prepare}"));
     let failure = Failure::new(FailureKind::Expired, "EXPIRED", "consent ended");
     let input = Input::StepFailed { subtask: prepare, failure, learned: Learned::default(), looked: true };
     fixture.store.decide(task_id(SAMPLE_TASK), input);
-    assert_eq!(fixture.post(&retry(stop)).await.reason(), "VERB_NOT_ALLOWED");
-    assert!(!fixture.last_call().contains("TaskRequest"), "nothing was asked");
+    assert_eq!(fixture.post(&retry(stop)).await.reason(), "SUBTASK_NOT_FAILED");
+    // Looked at under the right to run it again, and nothing was asked.
+    assert_eq!(fixture.last_call(), format!("task_for RETRY_TASK {SAMPLE_TASK}"));
+    assert_unknown(fixture.post(&retry(SubtaskId::new(7).unwrap())).await);
     let answer = fixture.post(&retry(prepare)).await;
     assert_eq!((answer.status.as_u16(), &answer.body["data"]["id"]), (200, &json!(prepare.get())));
     let head = fixture.store.log().last().unwrap().revision;
@@ -114,28 +118,148 @@ async fn a_subtask_is_run_again_with_its_task_and_only_when_it_failed() {
 #[tokio::test]
 async fn a_subtask_is_cancelled_with_its_task_and_only_while_it_runs() {
     let fixture = Fixture::new().await;
-    let stored = fixture.use_cases.accept(StopType::Process).await;
+    let stored = fixture.use_cases.accept(admission::Request::StopProcess).await;
     let named = |name: &str| stored.task.subtasks.iter().find(|one| one.spec.name == name).unwrap().spec.id;
     let (prepare, stop) = (named("Prepare stop observer"), named("Stop server"));
     let cancel = |id: SubtaskId| format!("/api/v2/tasks/instances/{SAMPLE_TASK}/subtasks/{id}/cancel");
     let refused = fixture.post(&cancel(stop)).await;
     assert_eq!((refused.status.as_u16(), refused.reason()), (409, "SUBTASK_NOT_RUNNING"));
     assert_eq!(refused.body["error"]["code"], 4007);
-    assert!(!fixture.last_call().contains("TaskRequest"), "nothing was asked");
+    assert_eq!(fixture.last_call(), format!("task_for CANCEL_TASK {SAMPLE_TASK}"));
+    assert_unknown(fixture.post(&cancel(SubtaskId::new(7).unwrap())).await);
     let answer = fixture.post(&cancel(prepare)).await;
     assert_eq!((answer.status.as_u16(), answer.body.get("data")), (200, None), "{}", answer.body);
     let head = fixture.store.log().last().unwrap().revision;
     assert!(fixture.last_call().contains(&format!("if_revision: Some({head:?})")), "{}", fixture.last_call());
-    let (verb, principal) = (Verb::Cancel, Principal::new("anna"));
-    let asked = Input::Requested { verb, principal, if_revision: None, expire_time: None };
+    let asked = Input::Requested { asked: Asked::Cancel, principal: Principal::new("anna"), if_revision: None };
     fixture.store.decide(task_id(SAMPLE_TASK), asked);
     assert_eq!(fixture.post(&cancel(prepare)).await.reason(), "SUBTASK_NOT_RUNNING", "it was told to end already");
+}
+
+fn assert_unknown(answer: Answer) {
+    assert_eq!((answer.status.as_u16(), answer.reason()), (404, "SUBTASK_NOT_FOUND"));
+    assert_eq!((&answer.body["error"]["code"], &answer.body["error"]["target"]), (&json!(4001), &json!("subtasks/7")));
+}
+
+#[tokio::test]
+async fn a_task_is_rolled_back_and_a_subtask_skipped_as_the_caller_asks() {
+    let fixture = Fixture::new().await;
+    fixture.use_cases.accept(admission::Request::StopProcess).await;
+    let task = format!("/api/v2/tasks/instances/{SAMPLE_TASK}");
+    let answer = fixture.post(&format!("{task}/rollback")).await;
+    assert_eq!((answer.status.as_u16(), &answer.body["data"]["id"]), (200, &json!(SAMPLE_TASK)), "{}", answer.body);
+    let asked = format!("TaskRequest {{ task: TaskId({SAMPLE_TASK}), if_revision: None, expire_time: None }}");
+    assert_eq!(fixture.last_call(), format!("rollback {asked}"));
+    let answer = fixture.post(&format!("{task}/subtasks/133818/skip")).await;
+    assert_eq!((answer.status.as_u16(), answer.body.get("data")), (200, None), "{}", answer.body);
+    let asked = format!("SkipSubtask {{ task: TaskId({SAMPLE_TASK}), subtask: SubtaskId(133818), if_revision: None }}");
+    assert_eq!(fixture.last_call(), asked);
+    // What is wrong with either is in the audit log.
+    for (path, call) in [("/api/v2/tasks/instances/0/rollback", Call::RollbackTask), ("skip", Call::SkipSubtask)] {
+        let path = path.replace("skip", &format!("{task}/subtasks/x/skip"));
+        assert_eq!(fixture.post(&path).await.reason(), "INVALID_ARGUMENT", "{path}");
+        assert_eq!(fixture.use_cases.refused.lock().unwrap().last(), Some(&(call, "INVALID_ARGUMENT")));
+    }
+}
+
+/// What can be asked of a task that failed, that is undone, and that is closed: programs look at these before they ask.
+#[tokio::test]
+async fn what_is_prohibited_is_never_possible() {
+    let fixture = Fixture::with(|config| config.task_shape = TaskShape::V4).await;
+    let stored = fixture.use_cases.accept(admission::Request::StopProcess).await;
+    let prepare = stored.task.subtasks.iter().find(|one| one.spec.name == "Prepare stop observer").unwrap().spec.id;
+    let prohibited = async || {
+        let task = fixture.get(&format!("/api/v2/tasks/instances/{SAMPLE_TASK}")).await.body["data"].clone();
+        let all = task["subtasks"].as_array().unwrap().clone();
+        let of = move |key: &str| all.iter().filter(|one| one[key] == true).count();
+        assert_eq!(of("prohibitRollback"), if task["prohibitRollback"] == true { 8 } else { 0 });
+        (task["status"].clone(), task["operation"].clone(), task["prohibitRollback"].clone(), of("prohibitSkip"))
+    };
+    let shown = |status, operation, rollback: bool, skip| (json!(status), json!(operation), json!(rollback), skip);
+    assert_eq!(prohibited().await, shown("RUNNING", "EXECUTE", false, 1));
+    let failure = Failure::new(FailureKind::Expired, "EXPIRED", "consent ended");
+    let failed = Input::StepFailed { subtask: prepare, failure, learned: Learned::default(), looked: true };
+    fixture.store.decide(task_id(SAMPLE_TASK), failed);
+    assert_eq!(prohibited().await, shown("FAILED", "EXECUTE", false, 1));
+    let asked = Asked::Rollback { expire_time: None };
+    let asked = Input::Requested { asked, principal: Principal::new("anna"), if_revision: None };
+    fixture.store.decide(task_id(SAMPLE_TASK), asked);
+    fixture.store.dispatch(task_id(SAMPLE_TASK));
+    assert_eq!(prohibited().await, shown("RUNNING", "ROLLBACK", false, 0));
+    let (learned, executor) = (Learned::default(), "ocp-1:4711".to_owned());
+    fixture.store.decide(task_id(SAMPLE_TASK), Input::StepUndone { subtask: prepare, learned, executor });
+    assert_eq!(prohibited().await, shown("FAILED", "ROLLBACK", true, 8));
+}
+
+/// Name, id, upstream and timeout of every subtask; reference: ocp-v2-task-graphs, the samples of `…/start` and `…/restart`.
+#[tokio::test]
+async fn a_start_and_a_restart_answer_the_documented_graphs_in_either_shape() {
+    const START: &[(i64, &str, &[i64], u64)] = &[
+        (133_858, "Prepare start observer", &[], 300),
+        (133_851, "Start observer process", &[133_858], 1200),
+        (133_855, "Wait observer active", &[133_851], 1800),
+        (133_856, "Start ocp agent service", &[133_855], 1800),
+        (133_854, "Start server", &[133_856], 300),
+        (133_852, "Update observer status", &[133_854], 300),
+        (133_853, "Update zone status", &[133_852], 1800),
+        (133_859, "Sync cluster info", &[133_853], 30),
+        (133_857, "Update OB cluster status", &[133_859], 30),
+    ];
+    // The sample's ids leave one out; their order is its.
+    const RESTART: &[(i64, &str, &[i64], u64)] = &[
+        (89_030_475, "Prepare restart observer", &[], 300),
+        (89_030_481, "Stop server", &[89_030_475], 300),
+        (89_030_476, "Stop observer process", &[89_030_481], 1200),
+        (89_030_478, "Start observer process", &[89_030_476], 1200),
+        (89_030_480, "Wait observer active", &[89_030_478], 1800),
+        (89_030_472, "Start ocp agent service", &[89_030_480], 1800),
+        (89_030_482, "Start server", &[89_030_472], 300),
+        (89_030_473, "Update observer status", &[89_030_482], 300),
+        (89_030_477, "Update zone status", &[89_030_473], 1800),
+        (89_030_479, "Sync cluster info", &[89_030_477], 30),
+        (89_030_474, "Update OB cluster status", &[89_030_479], 30),
+    ];
+    let legacy = Fixture::new().await;
+    let v4 = Fixture::with(|config| config.task_shape = TaskShape::V4).await;
+    let operations =
+        [("start", 111_125, "Start OB server", START), ("restart", 89_027_028, "Restart OB server", RESTART)];
+    for (operation, id, name, graph) in operations {
+        let path = format!("/api/v2/ob/clusters/20/servers/3/{operation}");
+        let (old, new) = (legacy.post(&path).await.body["data"].clone(), v4.post(&path).await.body["data"].clone());
+        // The keys of the stop's sample, which are those of the start's.
+        assert!(old.as_object().unwrap().keys().eq(sample()["data"].as_object().unwrap().keys()), "{old}");
+        for (task, key) in [(&old, "tasks"), (&new, "subtasks")] {
+            assert_eq!((&task["id"], &task["name"], &task["status"]), (&json!(id), &json!(name), &json!("RUNNING")));
+            let subtasks = task[key].as_array().unwrap();
+            assert_eq!(subtasks.len(), graph.len());
+            assert!(subtasks.is_sorted_by_key(|one| one["id"].as_i64()));
+            for (id, name, upstreams, timeout) in graph {
+                let found = subtasks.iter().find(|one| one["id"] == *id).unwrap_or_else(|| panic!("{id} in {task}"));
+                assert_eq!((&found["name"], &found["upstreams"]), (&json!(name), &json!(upstreams)), "{found}");
+                let leads: Vec<i64> = graph.iter().filter(|(_, _, of, _)| of.contains(id)).map(|one| one.0).collect();
+                assert_eq!((&found["downstreams"], &found["operation"]), (&json!(leads), &json!("EXECUTE")), "{found}");
+                if key == "subtasks" {
+                    assert_eq!(found["timeout"], *timeout, "{found}");
+                    assert_eq!(found["prohibitSkip"], upstreams.is_empty(), "{found}");
+                }
+            }
+        }
+    }
+    let class = |name: &str| format!("com.alipay.ocp.service.task.business.server.{name}");
+    let restart = v4.post("/api/v2/ob/clusters/20/servers/3/restart").await;
+    let classes: Vec<&Value> =
+        restart.body["data"]["subtasks"].as_array().unwrap().iter().map(|one| &one["className"]).collect();
+    for name in
+        ["PrepareRestartObServerTask", "StartObServerProcessTask", "WaitObServerActiveTask", "StartObServerTask"]
+    {
+        assert!(classes.contains(&&json!(class(name))), "{name} {classes:?}");
+    }
 }
 
 #[tokio::test]
 async fn lists_have_contents_and_pages() {
     let fixture = Fixture::new().await;
-    fixture.use_cases.accept(StopType::Process).await;
+    fixture.use_cases.accept(admission::Request::StopProcess).await;
     let answer = fixture
         .get("/api/v2/tasks/instances?name=stop&status=RUNNING,FAILED&cluterName=obtest&page=3&size=5&sort=name,desc")
         .await;
@@ -177,14 +301,19 @@ async fn a_server_shows_when_it_was_stopped_and_what_can_be_asked() {
 }
 
 #[tokio::test]
-async fn a_log_is_one_text_with_a_head_for_each_execution() {
+async fn a_log_is_one_text_with_a_head_for_each_execution_and_operation() {
     let fixture = Fixture::new().await;
     let answer = fixture.get("/api/v2/tasks/instances/1/subtasks/101/log").await;
     let expected = "############{EXECUTE}{1970-01-01T08:00:01.000+08:00}############\n\
                     1970-01-01T08:00:01.000+08:00 looked\n\
                     1970-01-01T08:00:02.000+08:00 failed\n\
                     ############{RETRY}{1970-01-01T08:00:03.000+08:00}############\n\
-                    1970-01-01T08:00:03.000+08:00 looked again";
+                    1970-01-01T08:00:03.000+08:00 looked again\n\
+                    1970-01-01T08:00:04.000+08:00 done\n\
+                    ############{ROLLBACK}{1970-01-01T08:00:05.000+08:00}############\n\
+                    1970-01-01T08:00:05.000+08:00 looked what is left\n\
+                    ############{SKIP}{1970-01-01T08:00:06.000+08:00}############\n\
+                    1970-01-01T08:00:06.000+08:00 counts as undone";
     assert_eq!(answer.body["data"], json!({ "log": expected }));
 }
 

@@ -6,10 +6,12 @@ use std::sync::atomic::Ordering;
 use axum::body::Body;
 use http::{Request, Response};
 use http_body_util::BodyExt;
+use obsteward::domain::decide::{Asked, Input};
+use obsteward::domain::ids::Principal;
 use serde_json::Value;
 
 use super::Fixture;
-use crate::fake_store::{cluster_id, task_id};
+use crate::fake_store::{cluster_id, subtask_id, task_id};
 
 #[derive(Debug)]
 struct Event {
@@ -96,6 +98,29 @@ async fn a_watch_goes_on_after_the_last_event_that_was_seen() {
         assert_eq!(ids(&events), (after + 1..=head).collect::<Vec<_>>(), "{query} {header:?}");
         assert_eq!(events.last().unwrap().name, "bookmark");
     }
+}
+
+#[tokio::test]
+async fn what_was_asked_names_the_subtask_that_it_was_asked_of() {
+    let fixture = Fixture::new().await;
+    fixture.store.create(task_id(1), cluster_id(1));
+    fixture.store.dispatch(task_id(1));
+    fixture.store.succeed(task_id(1), 1);
+    fixture.store.fail(task_id(1), 2);
+    let subtask = subtask_id(task_id(1), 2);
+    for asked in [Asked::SkipSubtask { subtask }, Asked::Cancel] {
+        let asked = Input::Requested { asked, principal: Principal::new("anna"), if_revision: None };
+        fixture.store.decide(task_id(1), asked);
+        fixture.store.dispatch(task_id(1));
+    }
+    let subtask = subtask_id(task_id(1), 3);
+    let ended = Input::StepCancelled { subtask, looked: true, waited_for: "nothing".to_owned() };
+    fixture.store.decide(task_id(1), ended);
+    let text = text(fixture.send(watch("", Some("0"))).await).await;
+    let asked = read(&text).0.into_iter().filter(|event| event.name == "verbRequested");
+    let asked: Vec<_> = asked.map(|event| (event.data["verb"].clone(), event.data.get("subtaskId").cloned())).collect();
+    let skipped = (Value::from("SKIP_SUBTASK"), Some(Value::from(subtask_id(task_id(1), 2).get())));
+    assert_eq!(asked, [skipped, (Value::from("CANCEL"), None)]);
 }
 
 #[tokio::test]

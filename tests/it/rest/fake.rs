@@ -6,18 +6,19 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use obsteward::clock::Timestamp;
+use obsteward::domain::admission;
 use obsteward::domain::call::Call;
 use obsteward::domain::decide::{Input, create};
-use obsteward::domain::event::{TaskCluster, TaskServer, TaskSpec};
+use obsteward::domain::event::{SubtaskOperation, TaskCluster, TaskServer, TaskSpec};
 use obsteward::domain::ids::{AccessKeyId, ClusterId, ClusterKey, Principal, RoleName, ServerId, SubtaskId, TaskId};
 use obsteward::domain::permission::Permission;
 use obsteward::domain::refusal::Refusal;
 use obsteward::domain::status::StopType;
-use obsteward::operations::stop_server;
+use obsteward::operations::graph;
 use obsteward::service::arguments::{
     AccessKeyView, Caller, ClusterName, ClusterSelection, ClusterView, CreateUser, ListServers, ListTasks, PageOf,
-    PlanStopServer, RegisterCluster, RoleView, ServerView, StopPlanView, StopServer, TaskRequest, TaskSelection,
-    UpdateCluster, UpdateUser, UserView, WatchScope,
+    PlanStopServer, RegisterCluster, RestartServer, RoleView, ServerView, SkipSubtask, StartServer, StopPlanView,
+    StopServer, TaskRequest, TaskSelection, UpdateCluster, UpdateUser, UserView, WatchScope,
 };
 use obsteward::service::use_cases::{Synced, UseCases};
 use obsteward::store::access::{AuditFilter, StoredAuditRecord};
@@ -64,12 +65,27 @@ impl Sight for Counted {
     }
 }
 
+/// Ids of the documented sample of an operation: of its task, and of the first of its subtasks.
+const fn sample_ids(request: admission::Request) -> (i64, i64) {
+    match request {
+        admission::Request::StopProcess | admission::Request::StopService => (SAMPLE_TASK, SAMPLE_SUBTASK),
+        admission::Request::Start => (111_125, 133_851),
+        admission::Request::Restart => (89_027_028, 89_030_472),
+    }
+}
+
 /// What the sample's task was accepted with.
-pub fn sample_spec(stop_type: StopType) -> TaskSpec {
+fn sample_spec(request: admission::Request) -> TaskSpec {
     let second = Duration::from_secs(1);
+    let (task, first) = sample_ids(request);
+    let stop_type = match request {
+        admission::Request::StopProcess | admission::Request::Restart => Some(StopType::Process),
+        admission::Request::StopService => Some(StopType::Service),
+        admission::Request::Start => None,
+    };
     let text = |key: &str, value: &str| (key.to_owned(), value.to_owned());
     TaskSpec {
-        id: task_id(SAMPLE_TASK),
+        id: task_id(task),
         cluster: TaskCluster {
             id: ClusterId::new(20).unwrap(),
             name: "ob_upgrade".to_owned(),
@@ -88,7 +104,7 @@ pub fn sample_spec(stop_type: StopType) -> TaskSpec {
         accepted_risks: Vec::new(),
         stop_type,
         freeze_before_stop: false,
-        graph: stop_server::graph(stop_type, SAMPLE_SUBTASK, second * 10, second * 300).unwrap(),
+        graph: graph(request, first, second * 10, second * 300).unwrap(),
         context: vec![
             text("cluster_id", "20"),
             text("former_cluster_status", "RUNNING"),
@@ -130,10 +146,10 @@ impl RestUseCases {
     }
 
     /// The sample's task as it is just after its acceptance.
-    pub async fn accept(&self, stop_type: StopType) -> StoredTask {
-        let task = task_id(SAMPLE_TASK);
+    pub async fn accept(&self, request: admission::Request) -> StoredTask {
+        let task = task_id(sample_ids(request).0);
         if self.store.task(task).await.unwrap().is_none() {
-            self.store.append(task, create(sample_spec(stop_type)));
+            self.store.append(task, create(sample_spec(request)));
             self.store.decide(task, Input::Dispatch { executor: "ocp-1:4711".to_owned() });
         }
         self.task(task).await.unwrap()
@@ -145,7 +161,22 @@ impl UseCases for RestUseCases {
     async fn stop_server(&self, caller: &Caller, asked: StopServer) -> Result<StoredTask, Refusal> {
         self.admit(caller, format!("{asked:?}"))?;
         self.held.subscribe().wait_for(|held| !held).await.unwrap();
-        Ok(self.accept(asked.stop_type).await)
+        Ok(self
+            .accept(match asked.stop_type {
+                StopType::Process => admission::Request::StopProcess,
+                StopType::Service => admission::Request::StopService,
+            })
+            .await)
+    }
+
+    async fn start_server(&self, caller: &Caller, asked: StartServer) -> Result<StoredTask, Refusal> {
+        self.admit(caller, format!("{asked:?}"))?;
+        Ok(self.accept(admission::Request::Start).await)
+    }
+
+    async fn restart_server(&self, caller: &Caller, asked: RestartServer) -> Result<StoredTask, Refusal> {
+        self.admit(caller, format!("{asked:?}"))?;
+        Ok(self.accept(admission::Request::Restart).await)
     }
 
     async fn plan_stop_server(&self, _: &Caller, _: PlanStopServer) -> Result<StopPlanView, Refusal> {
@@ -168,22 +199,37 @@ impl UseCases for RestUseCases {
         self.task(task).await
     }
 
+    async fn task_for(&self, caller: &Caller, call: Call, task: TaskId) -> Result<StoredTask, Refusal> {
+        self.admit(caller, format!("task_for {call} {task}"))?;
+        self.task(task).await
+    }
+
     async fn list_tasks(&self, _: &Caller, _: ListTasks) -> Result<Vec<StoredTask>, Refusal> {
         Err(Refusal::Internal { what: "not of this face".to_owned() })
     }
 
     async fn retry_task(&self, caller: &Caller, asked: TaskRequest) -> Result<StoredTask, Refusal> {
+        self.admit(caller, format!("retry {asked:?}"))?;
+        self.task(asked.task).await
+    }
+
+    async fn rollback_task(&self, caller: &Caller, asked: TaskRequest) -> Result<StoredTask, Refusal> {
+        self.admit(caller, format!("rollback {asked:?}"))?;
+        self.task(asked.task).await
+    }
+
+    async fn skip_subtask(&self, caller: &Caller, asked: SkipSubtask) -> Result<StoredTask, Refusal> {
         self.admit(caller, format!("{asked:?}"))?;
         self.task(asked.task).await
     }
 
     async fn cancel_task(&self, caller: &Caller, asked: TaskRequest) -> Result<StoredTask, Refusal> {
-        self.admit(caller, format!("{asked:?}"))?;
+        self.admit(caller, format!("cancel {asked:?}"))?;
         self.task(asked.task).await
     }
 
     async fn give_up_task(&self, caller: &Caller, asked: TaskRequest) -> Result<StoredTask, Refusal> {
-        self.admit(caller, format!("{asked:?}"))?;
+        self.admit(caller, format!("give up {asked:?}"))?;
         self.task(asked.task).await
     }
 
@@ -248,13 +294,22 @@ impl UseCases for RestUseCases {
 
     async fn subtask_log(&self, caller: &Caller, task: TaskId, subtask: SubtaskId) -> Result<Vec<LogLine>, Refusal> {
         self.admit(caller, format!("subtask_log {task} {subtask}"))?;
-        let line = |run_time, seconds: i64, text: &str| LogLine {
+        let line = |run_time, operation, seconds: i64, text: &str| LogLine {
             subtask,
             run_time,
             at: Timestamp::from_micros(seconds * 1_000_000),
             text: text.to_owned(),
+            operation,
         };
-        Ok(vec![line(1, 1, "looked"), line(1, 2, "failed"), line(2, 3, "looked again")])
+        // The first two as a version wrote them that kept no operation.
+        Ok(vec![
+            line(1, None, 1, "looked"),
+            line(1, None, 2, "failed"),
+            line(2, None, 3, "looked again"),
+            line(2, Some(SubtaskOperation::Retry), 4, "done"),
+            line(2, Some(SubtaskOperation::Rollback), 5, "looked what is left"),
+            line(2, Some(SubtaskOperation::RollbackSkip), 6, "counts as undone"),
+        ])
     }
 
     async fn sight(&self, caller: &Caller, scope: WatchScope) -> Result<Arc<dyn Sight>, Refusal> {

@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use http::Request;
-use obsteward::domain::status::StopType;
+use obsteward::domain::admission;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -74,7 +74,7 @@ fn query() -> impl Strategy<Value = String> {
 }
 
 fn path() -> impl Strategy<Value = (&'static str, String)> {
-    (0..9_u8, segment(), segment()).prop_map(|(shape, one, other)| match shape {
+    (0..12_u8, segment(), segment()).prop_map(|(shape, one, other)| match shape {
         0 | 1 => ("POST", format!("/api/v2/ob/clusters/{one}/servers/{other}/stop")),
         2 => ("GET", format!("/api/v2/ob/clusters/{one}/servers/{other}")),
         3 => ("GET", "/api/v2/tasks/instances".to_owned()),
@@ -82,6 +82,9 @@ fn path() -> impl Strategy<Value = (&'static str, String)> {
         5 => ("POST", format!("/api/v2/tasks/instances/{one}/subtasks/{other}/retry")),
         6 => ("GET", format!("/api/v2/clusters/{one}/zones/{other}/servers")),
         7 => ("GET", "/api/v2/ob/clusters".to_owned()),
+        8 => ("POST", format!("/api/v2/ob/clusters/{one}/servers/{other}/restart")),
+        9 => ("POST", format!("/api/v2/ob/clusters/{one}/servers/{other}/start")),
+        10 => ("POST", format!("/api/v2/tasks/instances/{one}/subtasks/{other}/skip")),
         _ => ("GET", format!("/{one}/{other}")),
     })
 }
@@ -91,7 +94,7 @@ fn nothing_that_is_sent_breaks_the_face() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let fixture = runtime.block_on(async {
         let fixture = Fixture::new().await;
-        fixture.use_cases.accept(StopType::Process).await;
+        fixture.use_cases.accept(admission::Request::StopProcess).await;
         fixture
     });
     let mut runner = TestRunner::new(Config { cases: 1500, failure_persistence: None, ..Config::default() });

@@ -73,8 +73,10 @@ fn fields(answer: &Answer) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_stop_says_which_of_its_parameters_is_wrong_and_is_kept() {
-    for (path, content_type, body, status, reason, wrong) in STOPS {
+async fn an_operation_says_which_of_its_parameters_is_wrong_and_is_kept() {
+    let of = |call, cases: &'static [Case]| cases.iter().map(move |case| (call, case));
+    let cases = of(Call::StopServer, STOPS).chain(of(Call::StartServer, STARTS));
+    for (call, (path, content_type, body, status, reason, wrong)) in cases.chain(of(Call::RestartServer, RESTARTS)) {
         let fixture = Fixture::new().await;
         let mut request = Request::post(format!("/api/v2/ob/clusters/20{path}"));
         if let Some(content_type) = content_type {
@@ -86,11 +88,27 @@ async fn a_stop_says_which_of_its_parameters_is_wrong_and_is_kept() {
             assert_eq!(fields(&answer), *wrong, "{path} {body}: {answer:?}");
         }
         let kept = fixture.use_cases.refused.lock().unwrap().clone();
-        let expected: &[(Call, &str)] = if *status == 200 { &[] } else { &[(Call::StopServer, *reason)] };
+        let expected: &[(Call, &str)] = if *status == 200 { &[] } else { &[(call, *reason)] };
         assert_eq!(kept, expected, "{path} {body}");
         assert_eq!(fixture.use_cases.calls.lock().unwrap().len(), usize::from(*status == 200), "{path} {body}");
     }
 }
+
+const RESTARTS: &[Case] = &[
+    ("/servers/3/restart", None, "", 200, "", &[]),
+    ("/servers/3/restart?force=true", JSON, r#"{"freezeServer":true,"type":"HALT"}"#, 200, "", &[]),
+    ("/servers/3/restart", None, "{}", 415, "UNSUPPORTED_MEDIA_TYPE", &[]),
+    ("/servers/3/restart?force=1", JSON, r#"{"freezeServer":1}"#, 400, "INVALID_ARGUMENT", &["force", "freezeServer"]),
+    ("/servers/3/restart", JSON, r#"{"acceptRisks":["QUORUM_LOSS"]}"#, 403, "RISK_NOT_ACCEPTED_HERE", &[]),
+    ("/servers/0/restart", JSON, "", 400, "INVALID_ARGUMENT", &["serverId"]),
+];
+
+const STARTS: &[Case] = &[
+    ("/servers/3/start", None, "", 200, "", &[]),
+    // It has no parameters: whatever is sent is not looked at.
+    ("/servers/3/start?force=perhaps", Some("text/plain"), "force", 200, "", &[]),
+    ("/servers/x/start", None, "", 400, "INVALID_ARGUMENT", &["serverId"]),
+];
 
 #[tokio::test]
 async fn what_was_given_is_repeated_with_what_is_wrong() {
@@ -138,6 +156,22 @@ async fn parameters_reach_the_use_case() {
         let answer = fixture.ask(stop(wrong)).await;
         assert_eq!(fields(&answer), ["Idempotency-Key"], "{wrong}");
     }
+    let body = r#"{"force":true,"acceptRisks":["QUORUM_LOSS"],"freezeServer":true}"#;
+    fixture.post_json("/api/v2/ob/clusters/20/servers/3/restart", body).await;
+    assert_eq!(
+        fixture.last_call(),
+        "RestartServer { cluster: ClusterId(20), server: ServerId(3), force: true, accepted_risks: [QuorumLoss], \
+         freeze_before_stop: true, request_id: None, repeat_by_arguments: true, expected_server: None, expire_time: None }"
+    );
+    let start = Request::post("/api/v2/ob/clusters/20/servers/3/start").header("idempotency-key", key);
+    assert_eq!(fixture.ask(start.body(Body::empty()).unwrap()).await.status, 200);
+    assert_eq!(
+        fixture.last_call(),
+        format!(
+            "StartServer {{ cluster: ClusterId(20), server: ServerId(3), request_id: Some({key}), \
+             repeat_by_arguments: false, expected_server: None }}"
+        )
+    );
     let not_named = fixture.post_json(STOP, r#"{"acceptRisks":["CLUSTER_UNREACHABLE"]}"#).await;
     assert_eq!(not_named.reason(), "RISK_NOT_ACCEPTED_HERE");
 }
@@ -175,7 +209,7 @@ async fn lists_say_which_of_their_parameters_is_wrong() {
 #[tokio::test]
 async fn unknown_routes_and_wrong_methods_are_enveloped() {
     let fixture = Fixture::new().await;
-    for path in ["/", "/api/v2/", "/api/v2/ob/clusters/", "/api/v2/ob/clusters/1/servers/2/start", "/openapi.yml"] {
+    for path in ["/", "/api/v2/", "/api/v2/ob/clusters/", "/api/v2/ob/clusters/1/servers/2/replace", "/openapi.yml"] {
         let answer = fixture.get(path).await;
         assert_eq!((answer.status.as_u16(), answer.reason()), (404, "ROUTE_NOT_FOUND"), "{path}");
     }

@@ -140,7 +140,7 @@ pub fn assert_enveloped(answer: &Answer) {
 #[ignore = "a server to try things on, not a test"]
 async fn serve_for_a_while() {
     let fixture = Fixture::new().await;
-    fixture.use_cases.accept(obsteward::domain::status::StopType::Process).await;
+    fixture.use_cases.accept(obsteward::domain::admission::Request::StopProcess).await;
     let port = std::env::var("SERVE_PORT").map_or(0, |port| port.parse().unwrap());
     let listener = tokio::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, port)).await.unwrap();
     println!("http://{}", listener.local_addr().unwrap());

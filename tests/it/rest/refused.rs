@@ -7,10 +7,10 @@ use axum::body::Body;
 use http::Request;
 use obsteward::clock::Timestamp;
 use obsteward::config::ErrorCodes;
-use obsteward::domain::event::{TaskState, Verb};
+use obsteward::domain::event::{SubtaskState, TaskState, Verb};
 use obsteward::domain::ids::{ClusterId, Principal, Revision, Seq, ServerId, SubtaskId};
 use obsteward::domain::permission::{Action, Domain, Need};
-use obsteward::domain::refusal::{FieldViolation, Holder, Refusal, Unproven};
+use obsteward::domain::refusal::{FieldViolation, Holder, Refusal, Unproven, Unskippable};
 use serde_json::json;
 
 use super::{Answer, Fixture, STOP};
@@ -21,11 +21,13 @@ fn next(after: Option<&Refusal>) -> Option<Refusal> {
     let cluster: ClusterId = cluster_id(1);
     let server = ServerId::new(2).unwrap();
     let task = task_id(3);
+    let subtask = SubtaskId::new(9).unwrap();
     let addr = "10.0.0.2:2882".parse().unwrap();
     let text = || "some {words}".to_owned();
     let until = Timestamp::from_micros(1_000_000);
     let principal = Principal::new("eve");
     let role = || "OPERATOR".parse().unwrap();
+    let unskippable = |why| Refusal::SubtaskNotSkippable { task, subtask, name: text(), why };
     Some(match after {
         None => Refusal::InvalidArgument(vec![FieldViolation { field: "id".to_owned(), description: text() }]),
         Some(Refusal::InvalidArgument(_)) => Refusal::ClusterNotFound { cluster: text() },
@@ -65,10 +67,17 @@ fn next(after: Option<&Refusal>) -> Option<Refusal> {
             allowed_in: &[TaskState::Failed],
         },
         Some(Refusal::VerbNotAllowed { .. }) => Refusal::EffectMayStillHappen { task, until },
-        Some(Refusal::EffectMayStillHappen { .. }) => {
-            Refusal::SubtaskNotRunning { task, subtask: SubtaskId::new(9).unwrap() }
+        Some(Refusal::EffectMayStillHappen { .. }) => Refusal::SubtaskNotRunning { task, subtask },
+        Some(Refusal::SubtaskNotRunning { .. }) => {
+            Refusal::SubtaskNotFailed { task, subtask, name: text(), state: SubtaskState::Pending }
         }
-        Some(Refusal::SubtaskNotRunning { .. }) => Refusal::ExpireTimePassed { expire_time: until, now: until },
+        Some(Refusal::SubtaskNotFailed { .. }) => Refusal::SubtaskNotFound { task, subtask },
+        Some(Refusal::SubtaskNotFound { .. }) => unskippable(Unskippable::NotFailed(SubtaskState::Pending)),
+        // The three sentences of one kind.
+        Some(Refusal::SubtaskNotSkippable { why: Unskippable::NotFailed(_), .. }) => unskippable(Unskippable::Checks),
+        Some(Refusal::SubtaskNotSkippable { why: Unskippable::Checks, .. }) => unskippable(Unskippable::NotItsTurn),
+        Some(Refusal::SubtaskNotSkippable { why: Unskippable::NotItsTurn, .. }) => Refusal::RollbackUnfinished { task },
+        Some(Refusal::RollbackUnfinished { .. }) => Refusal::ExpireTimePassed { expire_time: until, now: until },
         Some(Refusal::ExpireTimePassed { .. }) => {
             Refusal::RevisionAhead { task, asked: Revision::new(9), head: Revision::new(8) }
         }
@@ -124,7 +133,7 @@ async fn every_refusal_is_an_error_of_ocp_in_both_languages() {
     let prefixed = Fixture::with(|config| config.error_codes = ErrorCodes::Prefixed).await;
     let mut table = String::new();
     let refusals = every();
-    assert_eq!(refusals.len(), 42);
+    assert_eq!(refusals.len(), 48);
     for refusal in refusals {
         let zh = ask(&numeric, &refusal, "zh-CN").await;
         let en = ask(&prefixed, &refusal, "en-US, zh;q=0.5").await;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use obsteward::domain::event::TaskState;
+use obsteward::domain::event::{SubtaskOperation, TaskState};
 use obsteward::domain::ids::{ClusterId, Fence, Principal, Revision, Seq, SubtaskId};
 use obsteward::store::{Author, CommitOutcome, LockRow, LogLine, Progress, StoreError, TaskFilter, Write};
 
@@ -228,6 +228,7 @@ mod suite {
             run_time: 1,
             at: at(1),
             text: text.to_owned(),
+            operation: Some(SubtaskOperation::Execute),
         };
         let mut logged = append(100, 2, 1, "a");
         logged.writes =

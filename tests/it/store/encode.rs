@@ -9,12 +9,15 @@ use obsteward::domain::event::{
 use obsteward::domain::ids::{Fence, Principal, SubtaskId};
 use obsteward::domain::status::Risk;
 use obsteward::domain::task::Task;
-use obsteward::store::encode::{event_from_bytes, event_to_bytes, events_from_bytes, events_to_bytes};
+use obsteward::store::encode::{
+    event_from_bytes, event_to_bytes, events_from_bytes, events_to_bytes, lines_from_bytes, lines_to_bytes,
+};
 use obsteward::store::{LogLine, StoreError};
 
 use super::{at, spec};
 
 const GOLDEN: &str = include_str!("../golden/events.hex");
+const GOLDEN_ROLLBACK: &str = include_str!("../golden/rollback.hex");
 
 fn subtask(number: i64) -> SubtaskId {
     SubtaskId::new(100 + number).unwrap()
@@ -69,8 +72,18 @@ fn log() -> Vec<Event> {
         EventKind::IntentSettled { subtask: second, number: 1, outcome: IntentOutcome::Void, message: "no".to_owned() },
         moved(2, SubtaskState::Running, SubtaskState::Failed, Effect::Done, Some(failure())),
         task_moved(TaskState::Running, TaskState::Failed, TaskOperation::Execute, Some(failure())),
-        EventKind::VerbRequested { verb: Verb::Retry, principal: Principal::new("bob"), expire_time: Some(at(7200)) },
-        EventKind::VerbRequested { verb: Verb::GiveUp, principal: Principal::new("bob"), expire_time: None },
+        EventKind::VerbRequested {
+            verb: Verb::Retry,
+            principal: Principal::new("bob"),
+            expire_time: Some(at(7200)),
+            subtask: None,
+        },
+        EventKind::VerbRequested {
+            verb: Verb::GiveUp,
+            principal: Principal::new("bob"),
+            expire_time: None,
+            subtask: None,
+        },
         task_moved(TaskState::Failed, TaskState::GivenUp, TaskOperation::GiveUp, None),
     ];
     (0..).zip(kinds).map(|(second, kind)| Event { at: at(second), kind }).collect()
@@ -91,13 +104,79 @@ fn added() -> Vec<Event> {
     };
     let (from, to, operation) = (TaskState::Running, TaskState::Canceling, TaskOperation::Cancel);
     let kinds = vec![
-        EventKind::VerbRequested { verb: Verb::Cancel, principal: Principal::new("bob"), expire_time: None },
+        EventKind::VerbRequested {
+            verb: Verb::Cancel,
+            principal: Principal::new("bob"),
+            expire_time: None,
+            subtask: None,
+        },
         moved(SubtaskState::Running, SubtaskState::Canceling, None),
         EventKind::TaskMoved { from, to, operation, error: None },
         moved(SubtaskState::Canceling, SubtaskState::Failed, Some(cancelled.clone())),
         EventKind::TaskMoved { from: to, to: TaskState::Cancelled, operation, error: Some(cancelled) },
     ];
     (100..).zip(kinds).map(|(second, kind)| Event { at: at(second), kind }).collect()
+}
+
+/// A start that was skipped forward and then undone: what the version added that brought rollback and skip.
+fn undone() -> Vec<Event> {
+    use SubtaskState as S;
+    let mut created = spec(100, 1);
+    created.stop_type = None;
+    created.graph.subtasks[0].prohibit_skip = true;
+    let moved = |number, from, to, operation, effect, error| EventKind::SubtaskMoved {
+        subtask: subtask(number),
+        from,
+        to,
+        operation,
+        run_time: 1,
+        effect,
+        executor: "host:1:boot".to_owned(),
+        error,
+    };
+    let task_moved = |from, to, operation, error| EventKind::TaskMoved { from, to, operation, error };
+    let asked = |verb, expire_time, subtask| {
+        let principal = Principal::new("bob");
+        EventKind::VerbRequested { verb, principal, expire_time, subtask }
+    };
+    let (done, none) = (Effect::Done, Effect::None);
+    let (execute, skip) = (SubtaskOperation::Execute, SubtaskOperation::Skip);
+    let (back, back_skip) = (SubtaskOperation::Rollback, SubtaskOperation::RollbackSkip);
+    let (running, failed) = (TaskState::Running, TaskState::Failed);
+    let kinds = vec![
+        EventKind::Created(Box::new(created)),
+        moved(1, S::Pending, S::Ready, execute, none, None),
+        moved(1, S::Ready, S::Running, execute, none, None),
+        moved(1, S::Running, S::Successful, execute, done, None),
+        moved(2, S::Pending, S::Ready, execute, none, None),
+        moved(2, S::Ready, S::Running, execute, none, None),
+        moved(2, S::Running, S::Failed, execute, none, Some(failure())),
+        task_moved(running, failed, TaskOperation::Execute, Some(failure())),
+        asked(Verb::SkipSubtask, None, Some(subtask(2))),
+        moved(2, S::Failed, S::Ready, skip, none, None),
+        moved(2, S::Ready, S::Running, skip, none, None),
+        moved(2, S::Running, S::Successful, skip, none, None),
+        asked(Verb::Rollback, Some(at(7200)), None),
+        task_moved(failed, running, TaskOperation::Rollback, None),
+        moved(2, S::Successful, S::Ready, back, none, None),
+        moved(2, S::Ready, S::Running, back, none, None),
+        moved(2, S::Running, S::Failed, back, none, Some(failure())),
+        moved(2, S::Failed, S::Ready, back_skip, none, None),
+        moved(2, S::Ready, S::Running, back_skip, none, None),
+        moved(2, S::Running, S::Pending, back_skip, none, None),
+        moved(1, S::Successful, S::Ready, back, done, None),
+        moved(1, S::Ready, S::Running, back, done, None),
+        moved(1, S::Running, S::Pending, back, none, None),
+        task_moved(running, TaskState::RolledBack, TaskOperation::Rollback, None),
+    ];
+    (0..).zip(kinds).map(|(second, kind)| Event { at: at(second), kind }).collect()
+}
+
+/// One line of a log under each operation, and one that was written before operations were kept.
+fn logged() -> Vec<LogLine> {
+    let line =
+        |operation| LogLine { subtask: subtask(1), run_time: 2, at: at(3), text: "17 of 40".to_owned(), operation };
+    std::iter::once(None).chain(SubtaskOperation::ALL.iter().copied().map(Some)).map(line).collect()
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -124,6 +203,26 @@ fn stored_events_keep_their_bytes_and_their_meaning() {
     let task = Task::fold(known).unwrap();
     assert_eq!((task.state, task.revision.get()), (TaskState::GivenUp, 17));
     assert_eq!(events_from_bytes(&events_to_bytes(&log)).unwrap(), log);
+}
+
+#[test]
+fn what_came_with_rollback_and_skip_keeps_its_bytes_and_its_meaning() {
+    let (events, lines) = (undone(), logged());
+    let written: String = events.iter().map(|event| hex(&event_to_bytes(event)) + "\n").collect();
+    let written = written + &hex(&lines_to_bytes(&lines)) + "\n";
+    if std::env::var_os("OBSTEWARD_WRITE_GOLDEN").is_some() {
+        std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/golden/rollback.hex"), &written).unwrap();
+        return;
+    }
+    assert_eq!(written, GOLDEN_ROLLBACK);
+    let golden: Vec<&str> = GOLDEN_ROLLBACK.lines().collect();
+    let (last, golden) = golden.split_last().unwrap();
+    let read: Vec<Event> = golden.iter().map(|line| event_from_bytes(&bytes(line)).unwrap()).collect();
+    assert_eq!(read, events);
+    assert_eq!(lines_from_bytes(&bytes(last)).unwrap(), lines);
+    let task = Task::fold(&read).unwrap();
+    assert_eq!((task.state, task.spec.stop_type), (TaskState::RolledBack, None));
+    assert!(task.subtasks[0].spec.prohibit_skip && !task.subtasks[1].spec.prohibit_skip);
 }
 
 /// The golden bytes are of a version that knew no freeze, and fold to a task without one.
@@ -154,9 +253,9 @@ fn what_does_not_decode_is_damage_and_never_a_default() {
 
 #[test]
 fn log_lines_come_back_as_they_were() {
-    use obsteward::store::encode::{lines_from_bytes, lines_to_bytes};
-    let line = LogLine { subtask: subtask(1), run_time: 2, at: at(3), text: "17 of 40 leaders".to_owned() };
-    let lines = vec![line.clone(), LogLine { text: String::new(), ..line }];
-    assert_eq!(lines_from_bytes(&lines_to_bytes(&lines)).unwrap(), lines);
+    let line = LogLine { text: String::new(), ..logged()[0].clone() };
+    assert_eq!(lines_from_bytes(&lines_to_bytes([&line])).unwrap(), [line]);
     assert!(lines_from_bytes(&[0xff]).is_err());
+    // An operation of a newer version: `LogLines { lines { subtask: 101, operation: "X" } }`.
+    assert!(matches!(lines_from_bytes(&[0x0a, 0x05, 0x08, 0x65, 0x2a, 0x01, b'X']), Err(StoreError::Damaged(_))));
 }

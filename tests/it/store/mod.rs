@@ -63,6 +63,7 @@ pub fn spec(id: i64, cluster: i64) -> TaskSpec {
         description: String::new(),
         timeout: Duration::from_secs(60),
         upstreams,
+        prohibit_skip: false,
     };
     let first = SubtaskId::new(id + 1).expect("an id");
     TaskSpec {
@@ -83,7 +84,7 @@ pub fn spec(id: i64, cluster: i64) -> TaskSpec {
         expire_time: at(7200),
         force: false,
         accepted_risks: Vec::new(),
-        stop_type: StopType::Process,
+        stop_type: Some(StopType::Process),
         freeze_before_stop: false,
         graph: Graph {
             operation: OperationName { name: "Stop OB server".to_owned(), version: 1 },
@@ -165,7 +166,12 @@ pub fn closing(task: &Task) -> Commit {
             operation: TaskOperation::Execute,
             error: None,
         },
-        EventKind::VerbRequested { verb: Verb::GiveUp, principal: Principal::new("anna"), expire_time: None },
+        EventKind::VerbRequested {
+            verb: Verb::GiveUp,
+            principal: Principal::new("anna"),
+            expire_time: None,
+            subtask: None,
+        },
         EventKind::TaskMoved {
             from: TaskState::Failed,
             to: TaskState::GivenUp,

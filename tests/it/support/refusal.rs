@@ -130,6 +130,7 @@ impl Stage {
             force: request.force,
             accept_risks: request.accept_risks.clone(),
             r#type: request.r#type,
+            freeze_before_stop: request.freeze_before_stop,
         };
         self.clients.servers.clone().plan_stop_server(request).await.unwrap().into_inner().plan.unwrap()
     }

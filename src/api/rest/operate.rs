@@ -1,0 +1,158 @@
+//! `POST /api/v2/ob/clusters/{id}/servers/{serverId}/stop`, `/start` and `/restart` (reference: ocp-stop-observer; ocp-v2,
+//! sections 1 and 5): parameters in the query or in the body, the answer in the shape that is configured.
+
+use http::HeaderMap;
+use uuid::Uuid;
+
+use crate::api::grpc::fields::shortened;
+use crate::api::rest::answer::{Failure, Reply};
+use crate::api::rest::call::{Face, Proven, must_be_json};
+use crate::api::rest::inputs::{Inputs, shown};
+use crate::api::rest::task_body;
+use crate::domain::call::Call;
+use crate::domain::ids::{ClusterId, ServerId};
+use crate::domain::refusal::Refusal;
+use crate::domain::status::{Risk, StopType};
+use crate::service::arguments::{Caller, RestartServer, StartServer, StopServer};
+
+/// Header whose UUID makes a repeat of the request get the same task.
+pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// Records the task that stops a server, and answers with it.
+pub async fn stop(face: &Face, request: Proven) -> Result<Reply, Failure> {
+    let (caller, arguments) = with_body(request, |inputs, headers| stop_arguments(inputs, headers, &face.risks));
+    let asked = face.checked(&caller, Call::StopServer, arguments).await?;
+    let stored = face.rest.use_cases.stop_server(&caller, asked).await?;
+    task_body::accepted(face, &stored)
+}
+
+/// Records the task that starts a server, and answers with it; or with the task at rest that stopped it, which is rolled
+/// back.
+pub async fn start(face: &Face, request: Proven) -> Result<Reply, Failure> {
+    let Proven { caller, inputs, headers, .. } = request;
+    let asked = face.checked(&caller, Call::StartServer, start_arguments(inputs, &headers)).await?;
+    let stored = face.rest.use_cases.start_server(&caller, asked).await?;
+    task_body::accepted(face, &stored)
+}
+
+/// Records the task that restarts a server, and answers with it.
+pub async fn restart(face: &Face, request: Proven) -> Result<Reply, Failure> {
+    let (caller, arguments) = with_body(request, |inputs, headers| restart_arguments(inputs, headers, &face.risks));
+    let asked = face.checked(&caller, Call::RestartServer, arguments).await?;
+    let stored = face.rest.use_cases.restart_server(&caller, asked).await?;
+    task_body::accepted(face, &stored)
+}
+
+/// The arguments of a request that may have a body.
+fn with_body<T>(
+    request: Proven,
+    arguments: impl FnOnce(Inputs, &HeaderMap) -> Result<T, Failure>,
+) -> (Caller, Result<T, Failure>) {
+    let Proven { caller, mut inputs, headers, body } = request;
+    let arguments = match must_be_json(&headers, &body) {
+        Ok(()) => {
+            inputs.read_body(&body);
+            arguments(inputs, &headers)
+        }
+        Err(refusal) => Err(refusal.into()),
+    };
+    (caller, arguments)
+}
+
+fn stop_arguments(mut inputs: Inputs, headers: &HeaderMap, permitted: &[Risk]) -> Result<StopServer, Failure> {
+    let (cluster, server) = server(&mut inputs);
+    let force = inputs.flag("force").unwrap_or(false);
+    let stop_type = inputs.word("type", "STOP_PROCESS, STOP_SERVICE", |word| word.parse().ok());
+    let stop_type = stop_type.unwrap_or(StopType::Process);
+    let freeze_before_stop = inputs.flag("freezeServer").unwrap_or(false);
+    if freeze_before_stop && stop_type == StopType::Service {
+        // Ignoring it would let the caller believe that the server was frozen.
+        inputs.wrong(
+            "freezeServer",
+            true.into(),
+            "is only possible with type STOP_PROCESS, which ends the process: leave it out or false",
+        );
+    }
+    let accepted = risks(&mut inputs);
+    let request_id = request_id(&mut inputs, headers);
+    let (Some(cluster), Some(server)) = (cluster, server) else { return Err(inputs.failure()) };
+    let asked = inputs.finish(StopServer {
+        cluster,
+        server,
+        force,
+        accepted_risks: accepted,
+        stop_type,
+        freeze_before_stop,
+        request_id,
+        repeat_by_arguments: request_id.is_none(),
+        expected_server: None,
+        expire_time: None,
+    })?;
+    may_accept(&asked.accepted_risks, permitted)?;
+    Ok(asked)
+}
+
+fn start_arguments(mut inputs: Inputs, headers: &HeaderMap) -> Result<StartServer, Failure> {
+    let (cluster, server) = server(&mut inputs);
+    let request_id = request_id(&mut inputs, headers);
+    let (Some(cluster), Some(server)) = (cluster, server) else { return Err(inputs.failure()) };
+    let repeat_by_arguments = request_id.is_none();
+    inputs.finish(StartServer { cluster, server, request_id, repeat_by_arguments, expected_server: None })
+}
+
+fn restart_arguments(mut inputs: Inputs, headers: &HeaderMap, permitted: &[Risk]) -> Result<RestartServer, Failure> {
+    let (cluster, server) = server(&mut inputs);
+    let force = inputs.flag("force").unwrap_or(false);
+    let freeze_before_stop = inputs.flag("freezeServer").unwrap_or(false);
+    let accepted = risks(&mut inputs);
+    let request_id = request_id(&mut inputs, headers);
+    let (Some(cluster), Some(server)) = (cluster, server) else { return Err(inputs.failure()) };
+    let asked = inputs.finish(RestartServer {
+        cluster,
+        server,
+        force,
+        accepted_risks: accepted,
+        freeze_before_stop,
+        request_id,
+        repeat_by_arguments: request_id.is_none(),
+        expected_server: None,
+        expire_time: None,
+    })?;
+    may_accept(&asked.accepted_risks, permitted)?;
+    Ok(asked)
+}
+
+fn server(inputs: &mut Inputs) -> (Option<ClusterId>, Option<ServerId>) {
+    (inputs.path_id("id", ClusterId::new), inputs.path_id("serverId", ServerId::new))
+}
+
+fn risks(inputs: &mut Inputs) -> Vec<Risk> {
+    let accepted = inputs.words("acceptRisks", "QUORUM_LOSS, CLUSTER_UNREACHABLE", |word| word.parse::<Risk>().ok());
+    accepted.unwrap_or_default()
+}
+
+fn may_accept(risks: &[Risk], permitted: &[Risk]) -> Result<(), Refusal> {
+    if risks.iter().all(|risk| permitted.contains(risk)) {
+        return Ok(());
+    }
+    Err(Refusal::RiskNotAcceptedHere { setting: "rest.accepted_risks" })
+}
+
+fn request_id(inputs: &mut Inputs, headers: &HeaderMap) -> Option<Uuid> {
+    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let value = values.next()?;
+    if values.next().is_some() {
+        inputs.wrong("Idempotency-Key", serde_json::Value::Null, "is given more than once, give it once");
+        return None;
+    }
+    let text = value.to_str().unwrap_or_default();
+    // Hyphenated only: one id has one spelling.
+    let id = Some(text).filter(|text| text.len() == 36).and_then(|text| Uuid::parse_str(text).ok());
+    let id = id.filter(|id| !id.is_nil());
+    if id.is_none() {
+        let given = shortened(text);
+        let advice = "write one as 123e4567-e89b-42d3-a456-426614174000, or leave the header out";
+        inputs.wrong("Idempotency-Key", shown(text), format!("{given:?} is not a UUID, {advice}"));
+    }
+    id
+}
