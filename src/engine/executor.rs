@@ -23,7 +23,6 @@ use crate::store::{Author, LogLine, Progress, Store, StoreError, Write};
 /// Pause between looks while a request may still take effect.
 pub(super) const HORIZON_PAUSE: Duration = Duration::from_millis(500);
 
-
 /// Why the executor lets go of a task.
 #[derive(Debug)]
 pub(super) enum LetGo {

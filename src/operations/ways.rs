@@ -172,6 +172,17 @@ pub(super) fn nothing_to_undo() -> Look {
     undone(Vec::new())
 }
 
+/// The last undo: what is shown of the cluster is to be what it was brought back to. A cluster that does not answer now is
+/// read by the next sync, and the undo is none the less done.
+pub(super) async fn synced(deps: &Deps, context: &StepContext) -> Look {
+    match tokio::time::timeout(deps.pace.reading, deps.inventory.sync(context.task.spec.cluster.id)).await {
+        Ok(Ok(differences)) => differences.into_iter().for_each(|difference| context.log(difference)),
+        Ok(Err(error)) => context.log(format!("the cluster was not read afterwards: {error}")),
+        Err(_) => context.log("the cluster was not read afterwards: it did not answer in time"),
+    }
+    nothing_to_undo()
+}
+
 /// What is left to do for an undo is to write this.
 pub(super) fn undone(writes: Vec<Write>) -> Look {
     Look::Reached { already_so: writes.is_empty(), learned: Learned::default(), writes }

@@ -82,7 +82,8 @@ impl Service {
                     "task {holder} ({} on {}, by {}) is {state} and holds the cluster",
                     spec.graph.operation.name, spec.server.addr, spec.creator
                 );
-                let remedy = if freeing(&task).is_empty() { "wait for its end" } else { "retry it, roll it back or give it up" };
+                let remedy =
+                    if freeing(&task).is_empty() { "wait for its end" } else { "retry it, roll it back or give it up" };
                 (Verdict::Block, evidence, remedy.to_owned())
             }
         };

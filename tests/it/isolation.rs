@@ -54,7 +54,7 @@ impl Other {
         let svr_ip = self.sim.server(2).unwrap().ip;
         let request = v1::UpdateClusterRequest {
             cluster_id: self.cluster.id,
-            hosts: vec![v1::Host { svr_ip, transport: transport.into(), agent_address }],
+            hosts: vec![v1::Host { svr_ip, transport: transport.into(), agent_address, ..Default::default() }],
             update_mask: Some(prost_types::FieldMask { paths: vec!["hosts".to_owned()] }),
             ..Default::default()
         };

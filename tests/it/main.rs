@@ -56,6 +56,7 @@ mod store_trouble;
 mod support;
 mod task_log;
 mod tls;
+mod trouble;
 mod unknown_outcomes;
 mod watch;
 mod watch_load;

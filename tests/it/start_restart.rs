@@ -69,7 +69,10 @@ async fn a_stopped_server_is_started() {
 async fn a_server_that_serves_is_not_started() {
     let stage = Stage::new().await;
     let refused = start(&stage).await.unwrap_err();
-    assert_eq!((refused.code(), status_info(&refused).0.as_str()), (Code::FailedPrecondition, "SERVER_STATE_NOT_ADMITTED"));
+    assert_eq!(
+        (refused.code(), status_info(&refused).0.as_str()),
+        (Code::FailedPrecondition, "SERVER_STATE_NOT_ADMITTED")
+    );
     assert!(refused.message().contains("a server that does not serve"), "{}", refused.message());
 }
 
@@ -154,7 +157,11 @@ async fn a_restart_is_undone_to_a_server_that_serves() {
     );
     let task = restart(&stage).await.unwrap();
     let task = stage.clients.at_rest(task.id).await;
-    assert_eq!((task.state(), error_info(&task).0.as_str()), (v1::TaskState::Failed, "REFUSED_BY_ROOT_SERVICE"), "{task:#?}");
+    assert_eq!(
+        (task.state(), error_info(&task).0.as_str()),
+        (v1::TaskState::Failed, "REFUSED_BY_ROOT_SERVICE"),
+        "{task:#?}"
+    );
     stage.sim.clear(refuses);
     let request = v1::RollbackTaskRequest { task_id: task.id, ..Default::default() };
     stage.clients.tasks.clone().rollback_task(request).await.unwrap();

@@ -61,6 +61,11 @@ impl Step for PrepareStart {
         Look::Reached { already_so: false, learned, writes }
     }
 
+    /// The statuses of before are written with the end of the task.
+    async fn undo_look(&self, context: &StepContext) -> Look {
+        ways::synced(&self.0, context).await
+    }
+
     fn read_patience(&self) -> Duration {
         Duration::from_secs(10)
     }

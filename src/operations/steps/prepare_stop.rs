@@ -88,6 +88,11 @@ impl Step for PrepareStop {
         Look::Reached { already_so: false, learned, writes }
     }
 
+    /// The statuses of before are written with the end of the task.
+    async fn undo_look(&self, context: &StepContext) -> Look {
+        ways::synced(&self.deps, context).await
+    }
+
     fn read_patience(&self) -> Duration {
         Duration::from_secs(10)
     }

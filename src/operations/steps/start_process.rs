@@ -144,7 +144,8 @@ impl PreparedEffect for StartIt {
             StartResult::AlreadyRunning { evidence, .. } => refused("ALREADY_RUNNING", evidence),
             StartResult::Died { evidence, last_log_lines } => {
                 let lines = last_log_lines.join(" | ");
-                let said = if lines.is_empty() { "it logged nothing".to_owned() } else { format!("its last words: {lines}") };
+                let said =
+                    if lines.is_empty() { "it logged nothing".to_owned() } else { format!("its last words: {lines}") };
                 let addr = self.target.server.addr;
                 let message = format!("the observer of {addr} died at once ({evidence}); {said}");
                 refused("OBSERVER_DIED", message)

@@ -38,7 +38,7 @@ impl ServeProcess {
         let text = format!(
             "[server]\nlisten = \"127.0.0.1:0\"\n[auth]\nenabled = false\n[store]\npath = {:?}\n[local_agent]\nstate_directory = \"{agent}\"\n\
              one_end_per_seconds = {}\n[stop]\npoll_millis = {}\nprecheck_seconds = {}\ngate_seconds = {}\n\
-             grace_seconds = {}\nleader_wait_seconds = {}\nreading_seconds = {}\neffect_timeout_seconds = {}\n[sync]\nenabled = false\n",
+             grace_seconds = {}\nleader_wait_seconds = {}\nreading_seconds = {}\neffect_timeout_seconds = {}\n[start]\nwatch_seconds = {}\ncatch_up_seconds = {}\n[sync]\nenabled = false\n",
             config.store.path.display().to_string(),
             config.local_agent.one_end_per_seconds,
             config.stop.poll_millis,
@@ -48,6 +48,8 @@ impl ServeProcess {
             config.stop.leader_wait_seconds,
             config.stop.reading_seconds,
             config.stop.effect_timeout_seconds,
+            config.start.watch_seconds,
+            config.start.catch_up_seconds,
         );
         std::fs::write(&file, text).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_obsteward"))
@@ -121,6 +123,11 @@ impl ServeProcess {
     /// What it said so far.
     pub fn said(&self) -> String {
         self.said.lock().unwrap().join("\n")
+    }
+
+    /// The same, for as long as a case that expects it may wait for it.
+    pub async fn ended_within(&mut self, limit: std::time::Duration) -> Option<ExitStatus> {
+        tokio::time::timeout(limit, self.ended()).await.ok().flatten()
     }
 
     /// Asks it to end, as a service manager does.

@@ -6,7 +6,7 @@ use obsteward::proto::v1;
 
 use crate::support::bed::Bed;
 use crate::support::invariants::Evidence;
-use crate::support::{Clients, ServeProcess, begins, quick};
+use crate::support::{Clients, begins};
 use crate::trouble::faults::FaultCase;
 use crate::trouble::scenario::{Course, LAST_STEP, Operation, SERVER, Scenario, serves};
 
@@ -46,6 +46,7 @@ impl fmt::Display for Case {
 }
 
 /// What came of a case.
+#[derive(Debug)]
 pub struct Outcome {
     pub case: Case,
     /// Effects that were tried, and commits that were made, from the request on.
@@ -84,7 +85,7 @@ impl Case {
     }
 
     pub async fn run(self) -> Outcome {
-        let mut bed = Bed::registered(quick()).await;
+        let mut bed = Bed::registered().await;
         bed.config.stop.effect_timeout_seconds = 1;
         bed.config.start.watch_seconds = 5;
         let mut handles = Vec::new();
@@ -92,16 +93,17 @@ impl Case {
         let base = before.as_ref().map_or(0, |task| task.revision);
 
         let environment = self.environment();
-        let environment: Vec<(&str, &str)> =
-            environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let environment: Vec<(&str, &str)> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let mut service = bed.serve(&environment).await;
         let mut watched = Vec::new();
+        let mut ended_by_others = Vec::new();
         let mut id = None;
         match self.ask(&bed, &service.clients, before.as_ref()).await {
             Ok(task) => {
                 id = Some(task.id);
-                let (seen, _) = self.watch(&bed, &service.clients, task.id, base).await;
+                let (seen, killed) = self.watch(&bed, &service.clients, task.id, base).await;
                 watched.push(seen);
+                ended_by_others.extend(killed);
                 handles.push(task);
             }
             Err(status) if self.kills() => drop(status),
@@ -135,16 +137,15 @@ impl Case {
         }
         let mut evidence = bed.evidence(&service.clients).await;
         evidence.handles = handles;
+        evidence.ended_by_others = ended_by_others;
         evidence.watched.extend(watched);
         let events: Vec<&v1::TaskEvent> =
             evidence.tasks.iter().flat_map(|task| &task.events).filter(|event| event.task_id == id).collect();
         let events: Vec<&v1::TaskEvent> = events.into_iter().filter(|event| event.revision > base).collect();
         let mut moments: Vec<_> = events.iter().map(|event| event.event_time).collect();
         moments.dedup();
-        let effects = events
-            .iter()
-            .filter(|event| matches!(event.kind, Some(v1::task_event::Kind::IntentRecorded(_))))
-            .count();
+        let effects =
+            events.iter().filter(|event| matches!(event.kind, Some(v1::task_event::Kind::IntentRecorded(_)))).count();
         let commits = moments.len();
         let violations = self.violations(&bed, &evidence, &task, tries);
         Outcome { case: self, effects, commits, violations }
@@ -199,21 +200,17 @@ impl Case {
         }
     }
 
-    /// Follows the task until it rests or the service is gone; a fault begins with its step.
-    async fn watch(
-        &self,
-        bed: &Bed,
-        clients: &Clients,
-        task: i64,
-        base: i64,
-    ) -> (Vec<v1::TaskEvent>, Result<(), tonic::Status>) {
-        let Trouble::Fault(fault) = &self.trouble else { return clients.events_until(task, base, |_| false).await };
+    /// Follows the task until it rests or the service is gone; a fault begins with its step. What was seen, and the process
+    /// that the fault ended.
+    async fn watch(&self, bed: &Bed, clients: &Clients, task: i64, base: i64) -> (Vec<v1::TaskEvent>, Option<u32>) {
+        let Trouble::Fault(fault) = &self.trouble else {
+            return (clients.events_until(task, base, |_| false).await.0, None);
+        };
         let (mut seen, _) = clients.events_until(task, base, |event| begins(event, fault.step)).await;
-        fault.begin(&bed.sim);
+        let killed = fault.begin(&bed.sim);
         let after = seen.last().map_or(base, |event| event.revision);
-        let (rest, ended) = clients.events_until(task, after, |_| false).await;
-        seen.extend(rest);
-        (seen, ended)
+        seen.extend(clients.events_until(task, after, |_| false).await.0);
+        (seen, killed)
     }
 
     fn violations(&self, bed: &Bed, evidence: &Evidence, task: &v1::Task, tries: usize) -> Vec<String> {
@@ -222,7 +219,11 @@ impl Case {
         let refused = task.state() == v1::TaskState::Refused;
         let fault = matches!(self.trouble, Trouble::Fault(_));
         if !(good || fault && refused) {
-            violations.push(format!("the task ended {} after {tries} tries: {:?}", task.state().as_str_name(), task.error));
+            violations.push(format!(
+                "the task ended {} after {tries} tries: {:?}",
+                task.state().as_str_name(),
+                task.error
+            ));
         }
         if !fault && tries > 0 {
             violations.push("the task came to rest".to_owned());
@@ -231,7 +232,9 @@ impl Case {
         if !interfered {
             match serves(&bed.sim) {
                 Ok(serves) if serves == self.scenario.serves_after(task.state()) => {}
-                Ok(serves) => violations.push(format!("{} and the server serves: {serves}", task.state().as_str_name())),
+                Ok(serves) => {
+                    violations.push(format!("{} and the server serves: {serves}", task.state().as_str_name()))
+                }
                 Err(words) => violations.push(format!("the server is in between: {words}")),
             }
         }
@@ -246,4 +249,3 @@ async fn ask(scenario: Scenario, bed: &Bed, clients: &Clients) -> Result<v1::Tas
     let server_id = servers.into_iter().find(|server| server.ip == ip).unwrap().id;
     scenario.ask(clients, cluster_id, server_id).await
 }
-

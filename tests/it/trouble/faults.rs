@@ -37,33 +37,36 @@ impl fmt::Display for FaultCase {
 }
 
 impl FaultCase {
-    pub fn begin(&self, sim: &SimCluster) {
+    /// The process that is ended by it, if any.
+    pub fn begin(&self, sim: &SimCluster) -> Option<u32> {
         match &self.what {
             What::Fault(fault) => drop(sim.inject(fault.clone())),
-            // It may not run just now.
-            What::Killed => drop(sim.kill_process(SERVER, Signal::KILL)),
+            What::Killed => {
+                // It may not run just now.
+                let pid = sim.server(SERVER).unwrap().pid;
+                return pid.filter(|_| sim.kill_process(SERVER, Signal::KILL).is_ok());
+            }
             What::FailOver => sim.fail_over(),
             What::ThirdParty(verb) => {
                 sim.third_party(&format!("ALTER SYSTEM {verb} SERVER '{}'", sim.server(SERVER).unwrap().address()));
             }
         }
+        None
     }
 
     /// What a person would do before asking again.
     pub async fn heal(&self, sim: &SimCluster) {
         sim.clear_all();
         // The cluster hears from every process that runs, and from no other.
-        let settled = sim.wait_until(Duration::from_secs(10), |cluster| cluster.servers.iter().all(|server| {
-            server.process.is_some() == (server.last_offline_time == 0)
-        }));
+        let settled = sim.wait_until(Duration::from_secs(10), |cluster| {
+            cluster.servers.iter().all(|server| server.process.is_some() == (server.last_offline_time == 0))
+        });
         assert!(settled.await, "the cluster did not settle");
     }
 }
 
 /// Every fault at every step of a scenario.
 pub fn of(scenario: Scenario) -> Vec<FaultCase> {
-    let ms = Duration::from_millis;
-    let _ = ms;
     let on = |kind: FaultKind| Fault::on(kind, SERVER);
     let any = |kind: FaultKind| Fault::from(kind);
     let refused = |statement: &str, number: u16, text: &str| {
