@@ -14,6 +14,7 @@ use crate::domain::catch_up::CatchUp;
 use crate::domain::decide::Learned;
 use crate::domain::effect::{EffectOutcome, Intent, Permit};
 use crate::domain::event::{Failure, FailureKind, IntentOutcome};
+use crate::domain::host::Finding;
 use crate::domain::reading::ServerReading;
 use crate::engine::{Look, Patience, PreparedEffect, ProgressReport, Step, StepContext};
 use crate::inventory::Target;
@@ -156,6 +157,12 @@ async fn not_marked(
         return Look::Happened { message: format!("STOP_TIME of {addr} is not set") };
     }
     let state = service_state(row);
+    if state == ServiceState::Lost
+        && let Finding::Absent { evidence } = ways::find(deps, target).await.finding
+    {
+        let message = format!("{addr} cannot serve, its process is gone: {evidence}; read its log, then start it");
+        return ways::refuse(Failure::new(FailureKind::Interfered, "PROCESS_GONE", message).with("address", addr));
+    }
     if state != ServiceState::Serving {
         let progress = ProgressReport::uncounted(format!("waits for {addr} to serve (STATUS {}, {state})", row.status));
         return Look::Wait { progress, again_in: deps.pace.poll };

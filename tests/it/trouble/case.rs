@@ -77,6 +77,10 @@ impl Case {
         }
     }
 
+    const fn interferes(&self) -> bool {
+        matches!(&self.trouble, Trouble::Fault(FaultCase { interferes: true, .. }))
+    }
+
     const fn kills(&self) -> bool {
         matches!(
             self.trouble,
@@ -134,6 +138,11 @@ impl Case {
             }
             handles.push(self.scenario.go_on(&service.clients, id).await.unwrap());
             task = service.clients.at_rest(id).await;
+        }
+        if task.state() == v1::TaskState::Failed && self.interferes() {
+            // Somebody else's doing is not for the task to mend: a person closes it, and is told what stays.
+            let request = v1::GiveUpTaskRequest { task_id: id, if_revision: 0 };
+            task = service.clients.tasks.clone().give_up_task(request).await.unwrap().into_inner().task.unwrap();
         }
         let mut evidence = bed.evidence(&service.clients).await;
         evidence.handles = handles;
@@ -218,7 +227,8 @@ impl Case {
         let good = task.state() == self.scenario.good_end();
         let refused = task.state() == v1::TaskState::Refused;
         let fault = matches!(self.trouble, Trouble::Fault(_));
-        if !(good || fault && refused) {
+        let given_up = task.state() == v1::TaskState::GivenUp;
+        if !(good || fault && refused || self.interferes() && given_up) {
             violations.push(format!(
                 "the task ended {} after {tries} tries: {:?}",
                 task.state().as_str_name(),
@@ -228,8 +238,7 @@ impl Case {
         if !fault && tries > 0 {
             violations.push("the task came to rest".to_owned());
         }
-        let interfered = matches!(&self.trouble, Trouble::Fault(fault) if fault.interferes);
-        if !interfered {
+        if !self.interferes() {
             match serves(&bed.sim) {
                 Ok(serves) if serves == self.scenario.serves_after(task.state()) => {}
                 Ok(serves) => {

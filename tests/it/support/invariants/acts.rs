@@ -26,6 +26,14 @@ impl Known<'_> {
         self.intent.description.strip_prefix("end pid ")?.split(' ').next()?.parse().ok()
     }
 
+    /// The server whose process it starts, if that is what it does.
+    fn starts(&self) -> Option<&str> {
+        if self.intent.connection_id != 0 {
+            return None;
+        }
+        self.intent.description.strip_prefix("start the process of ")
+    }
+
     fn says(&self, words: &str) -> bool {
         self.intent.description.contains(words)
     }
@@ -48,7 +56,7 @@ pub fn check(evidence: &Evidence, broken: &mut Vec<String>) {
     let intents = intents(evidence);
     for intent in &intents {
         let sql = intent.intent.connection_id != 0;
-        if !sql && intent.ends().is_none() {
+        if !sql && intent.ends().is_none() && intent.starts().is_none() {
             broken.push(format!("5: {} is of no kind that this check knows", intent.name()));
         }
     }
@@ -193,6 +201,11 @@ fn told(evidence: &Evidence, intents: &[Known<'_>], broken: &mut Vec<String>) {
                     line.session.and_then(|id| i64::try_from(id).ok()) == Some(intent.intent.connection_id)
                 }
                 Kind::ProcessEnded => pid_of(line) == intent.ends(),
+                Kind::ProcessStarted => {
+                    let server = evidence.servers.iter().find(|server| Some(server.id) == line.server);
+                    server.is_some_and(|server| intent.starts() == Some(&server.address()))
+                        && was_before(evidence, intent, line)
+                }
                 // Whose statement it was does not matter: a lost one is made good by the next.
                 _ => {
                     let server = evidence.servers.iter().find(|server| Some(server.id) == line.server);
@@ -203,6 +216,7 @@ fn told(evidence: &Evidence, intents: &[Known<'_>], broken: &mut Vec<String>) {
         };
         let wanted = match intent.ends() {
             Some(_) => Kind::ProcessEnded,
+            None if intent.starts().is_some() => Kind::ProcessStarted,
             None if intent.says("STOP SERVER") => Kind::MarkSet,
             None if intent.says("START SERVER") => Kind::MarkCleared,
             None => Kind::MinorFreeze,
