@@ -318,8 +318,7 @@ async fn show(stage: &Stage, args: &DemoArgs, output: &Output) -> Result<(Exit, 
     };
     output.note(&format!("stopping server {} ({}:{})", server.id, server.ip, server.rpc_port));
     let task = client.call("stop server", QUICK, client.servers().stop_server(request)).await?.task.unwrap_or_default();
-    let options =
-        FollowOptions { seed: None, after_revision: None, until_closed: false, progress: true, timeout: None };
+    let options = FollowOptions { progress: true, ..FollowOptions::default() };
     let followed = follow(&client, output, task.id, options).await?;
     let ask = v1::GetServerRequest { cluster_id: cluster.id, server_id: server.id };
     let after = client.call("get server", SLOW, client.servers().get_server(ask)).await?.server.unwrap_or_default();

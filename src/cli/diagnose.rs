@@ -80,7 +80,7 @@ async fn diagnose(client: &Client, task_id: i64, limit: Duration) -> Result<Diag
     log_failure.into_iter().for_each(|failure| missing("logs", failure));
     let cluster = cluster.map_err(|failure| missing("cluster", failure)).ok();
     let server = server.map_err(|failure| missing("server", failure)).ok();
-    let plan = plan.map_err(|failure| missing("plan", failure)).ok();
+    let plan = plan.map_err(|failure| missing("plan", failure)).ok().flatten();
     let audit = audit.map_err(|failure| missing("audit", failure)).ok();
     let view = TaskView::new(task);
     Ok(DiagnosisDoc {
@@ -145,8 +145,11 @@ async fn server(client: &Client, task: &v1::Task, limit: Duration) -> Result<Ser
     Ok(ServerDoc::from(&of_answer(server, "a server")?))
 }
 
-/// With what the task was asked with, so that the plan judges as its precheck would now.
-async fn plan(client: &Client, task: &v1::Task, limit: Duration) -> Result<PlanDoc, Failure> {
+/// With what the task was asked with, so that the plan judges as its precheck would now; nothing for a task that stops nothing.
+async fn plan(client: &Client, task: &v1::Task, limit: Duration) -> Result<Option<PlanDoc>, Failure> {
+    if task.stop_type() == v1::StopType::Unspecified {
+        return Ok(None);
+    }
     let (cluster_id, server_id) = ids(task);
     let request = v1::PlanStopServerRequest {
         cluster_id,
@@ -157,7 +160,7 @@ async fn plan(client: &Client, task: &v1::Task, limit: Duration) -> Result<PlanD
         freeze_before_stop: task.freeze_before_stop,
     };
     let plan = client.call("plan stop", limit, client.servers().plan_stop_server(request)).await?.plan;
-    Ok(PlanDoc::from(&of_answer(plan, "a plan")?))
+    Ok(Some(PlanDoc::from(&of_answer(plan, "a plan")?)))
 }
 
 async fn audit(client: &Client, task_id: i64, limit: Duration) -> Result<AuditsDoc, Failure> {

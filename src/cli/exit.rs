@@ -21,10 +21,20 @@ pub enum Exit {
     OutcomeUnknown = 4,
 }
 
+/// Which end of a task is what whoever follows it asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Goal {
+    /// That it does what it is for.
+    #[default]
+    Reached,
+    /// That what it did is undone.
+    Undone,
+}
+
 /// The table for `--help`.
 pub const HELP: &str = "Exit codes:
   0  done
-  1  the task failed, was cancelled, rolled back or given up
+  1  the task failed, was cancelled or given up, or was rolled back although that was not asked for
   2  wrong usage or an invalid argument
   3  refused: a check blocks, a conflict, not found, not logged in, no permission, too many
      requests; nothing was changed
@@ -55,14 +65,14 @@ impl Exit {
     }
 
     /// What a task's state means for whoever waited for the task.
-    pub const fn of_state(state: v1::TaskState) -> Self {
-        match state {
-            v1::TaskState::Successful => Self::Done,
-            v1::TaskState::Failed | v1::TaskState::Cancelled | v1::TaskState::RolledBack | v1::TaskState::GivenUp => {
-                Self::TaskFailed
-            }
-            v1::TaskState::Refused => Self::Refused,
-            v1::TaskState::Unspecified | v1::TaskState::Running | v1::TaskState::Canceling => Self::OutcomeUnknown,
+    pub const fn of_state(state: v1::TaskState, goal: Goal) -> Self {
+        match (state, goal) {
+            (v1::TaskState::Successful, Goal::Reached) | (v1::TaskState::RolledBack, Goal::Undone) => Self::Done,
+            (v1::TaskState::Successful, Goal::Undone)
+            | (v1::TaskState::RolledBack, Goal::Reached)
+            | (v1::TaskState::Failed | v1::TaskState::Cancelled | v1::TaskState::GivenUp, _) => Self::TaskFailed,
+            (v1::TaskState::Refused, _) => Self::Refused,
+            (v1::TaskState::Unspecified | v1::TaskState::Running | v1::TaskState::Canceling, _) => Self::OutcomeUnknown,
         }
     }
 
@@ -87,7 +97,9 @@ mod tests {
         for code in [Code::Unavailable, Code::DeadlineExceeded, Code::Cancelled, Code::Internal, Code::Unknown] {
             assert_eq!(Exit::of_code(code), Exit::OutcomeUnknown, "{code:?}");
         }
-        assert_eq!(Exit::of_state(v1::TaskState::Running), Exit::OutcomeUnknown);
+        for goal in [Goal::Reached, Goal::Undone] {
+            assert_eq!(Exit::of_state(v1::TaskState::Running, goal), Exit::OutcomeUnknown);
+        }
     }
 
     #[test]
@@ -104,14 +116,16 @@ mod tests {
             assert_eq!(Exit::of_code(code), Exit::Refused, "{code:?}");
         }
         assert_eq!(Exit::of_code(Code::InvalidArgument), Exit::Usage);
-        assert_eq!(Exit::of_state(v1::TaskState::Refused), Exit::Refused);
+        assert_eq!(Exit::of_state(v1::TaskState::Refused, Goal::Reached), Exit::Refused);
     }
 
     #[test]
-    fn only_a_successful_task_is_done() {
-        for number in 0..=8 {
-            let state = v1::TaskState::try_from(number).unwrap();
-            assert_eq!(Exit::of_state(state) == Exit::Done, state == v1::TaskState::Successful, "{state:?}");
+    fn only_what_was_asked_for_is_done() {
+        for (goal, end) in [(Goal::Reached, v1::TaskState::Successful), (Goal::Undone, v1::TaskState::RolledBack)] {
+            for number in 0..=8 {
+                let state = v1::TaskState::try_from(number).unwrap();
+                assert_eq!(Exit::of_state(state, goal) == Exit::Done, state == end, "{state:?} {goal:?}");
+            }
         }
     }
 

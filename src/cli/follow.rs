@@ -1,5 +1,5 @@
 //! Follows one task to its end and shows it: a live list on a terminal, a line per event elsewhere, JSON lines for
-//! programs. `stop --watch`, `watch`, `tasks retry --watch` and the demo all end here.
+//! programs. `stop --watch`, `watch`, `tasks rollback --watch` and the demo all end here.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use futures::{FutureExt, StreamExt};
 use tonic::Status;
 
 use super::client::{Client, QUICK};
-use super::exit::Exit;
+use super::exit::{Exit, Goal};
 use super::failure::Failure;
 use super::json::error::ResultDoc;
 use super::json::event::EventDoc;
@@ -45,6 +45,8 @@ pub struct FollowOptions {
     pub progress: bool,
     /// Longest wait in all.
     pub timeout: Option<Duration>,
+    /// Which end counts as done.
+    pub goal: Goal,
 }
 
 /// How a followed task ended.
@@ -123,6 +125,7 @@ struct OneTask<'a> {
     /// State after the last message.
     state: v1::TaskState,
     until_closed: bool,
+    goal: Goal,
     live: Option<Live>,
     last_progress: Option<(Timestamp, String)>,
 }
@@ -159,6 +162,7 @@ impl<'a> OneTask<'a> {
             position,
             state,
             until_closed: options.until_closed,
+            goal: options.goal,
             live,
             last_progress: None,
         })
@@ -228,7 +232,7 @@ impl<'a> OneTask<'a> {
                 task
             }
         };
-        let exit = Exit::of_state(task.state());
+        let exit = Exit::of_state(task.state(), self.goal);
         match self.output.format {
             Format::Json => self.output.json_line(&LineDoc::Result(Box::new(ResultDoc::new(&task, exit))))?,
             Format::Text => self.output.line(&result_line(&task))?,

@@ -32,6 +32,7 @@ async fn play(from: Option<i64>, script: Script) -> (Vec<String>, Vec<Option<i64
         position: from,
         state: v1::TaskState::Unspecified,
         until_closed: false,
+        goal: Goal::Reached,
         live: None,
         last_progress: None,
     };
@@ -147,6 +148,7 @@ async fn json_is_one_line_per_event_with_the_kind_as_key() {
         position: Some(0),
         state: v1::TaskState::Unspecified,
         until_closed: false,
+        goal: Goal::Reached,
         live: None,
         last_progress: None,
     };

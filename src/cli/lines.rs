@@ -58,7 +58,7 @@ fn event_words(view: &TaskView, event: &v1::TaskEvent) -> (String, String) {
             (whole(), format!("taken over by {} (fence {})", adopted.executor, adopted.fence))
         }
         Some(Kind::VerbRequested(verb)) => {
-            (whole(), format!("{} asked for by {}", words::verb(verb.verb), verb.principal))
+            (view.name(verb.subtask_id), format!("{} asked for by {}", words::verb(verb.verb), verb.principal))
         }
         Some(Kind::Warning(warning)) => {
             (view.name(warning.subtask_id), format!("warning {}: {}", warning.code, warning.message))
@@ -130,8 +130,9 @@ pub fn rows(view: &TaskView, now: Timestamp, frame: usize, paint: Paint) -> Vec<
     let elapsed = between(task.create_time.as_ref(), task.finish_time.or(task.resting_since).as_ref(), now);
     let state = paint_task_state(task.state(), &words::task_state(task.state), paint);
     // What changes stands first: a narrow terminal cuts the end off.
+    let back = if going_back(task) { " (rollback)" } else { "" };
     let mut rows =
-        vec![format!("task {}  {state}  {elapsed:>6}  {}  {}", task.id, flat(&task.name), flat(&target(task)))];
+        vec![format!("task {}  {state}  {elapsed:>6}  {}{back}  {}", task.id, flat(&task.name), flat(&target(task)))];
     rows.extend(view.subtasks().map(|subtask| subtask_row(view, subtask, now, frame, paint)));
     rows
 }
@@ -142,9 +143,10 @@ fn subtask_row(view: &TaskView, subtask: &v1::Subtask, now: Timestamp, frame: us
     let spinner = FRAMES[frame % FRAMES.len()];
     let elapsed = between(subtask.start_time.as_ref(), subtask.finish_time.as_ref(), now);
     let (mark, word, timed, detail) = match subtask.state() {
-        v1::SubtaskState::Unspecified | v1::SubtaskState::Pending => {
-            (paint.dim("·"), paint.dim(&word), false, String::new())
-        }
+        v1::SubtaskState::Unspecified | v1::SubtaskState::Pending => match undone(view, subtask) {
+            Some(what) => (paint.green("↩"), paint.dim(&word), true, what),
+            None => (paint.dim("·"), paint.dim(&word), false, String::new()),
+        },
         v1::SubtaskState::Ready => (paint.dim("○"), paint.dim(&word), false, String::new()),
         v1::SubtaskState::Running => (paint.yellow(spinner), paint.yellow(&word), true, running(view, subtask, now)),
         v1::SubtaskState::Canceling => (paint.yellow("!"), paint.yellow(&word), true, running(view, subtask, now)),
@@ -153,7 +155,9 @@ fn subtask_row(view: &TaskView, subtask: &v1::Subtask, now: Timestamp, frame: us
             (paint.red("✗"), paint.red(&word), true, why)
         }
         v1::SubtaskState::Successful => {
-            (paint.green("✓"), paint.green(&word), true, effect(subtask.effect()).to_owned())
+            let skipped = subtask.operation() == v1::SubtaskOperation::Skip;
+            let what = if skipped { "skipped" } else { effect(subtask.effect()) };
+            (paint.green("✓"), paint.green(&word), true, what.to_owned())
         }
     };
     let elapsed = if timed { elapsed } else { String::new() };
@@ -169,7 +173,31 @@ const fn effect(effect: v1::Effect) -> &'static str {
     }
 }
 
+/// What was undone of a subtask that is pending again; absent for one that waits to be done.
+fn undone(view: &TaskView, subtask: &v1::Subtask) -> Option<String> {
+    // One that was ready and never ran has no beginning.
+    subtask.start_time?;
+    match subtask.operation() {
+        v1::SubtaskOperation::Rollback | v1::SubtaskOperation::Cancel => Some(match view.undone(subtask.id) {
+            None => "undone".to_owned(),
+            Some([]) => "nothing to undo".to_owned(),
+            Some(done) => format!("undone: {}", done.join("; ")),
+        }),
+        v1::SubtaskOperation::RollbackSkip => Some("skipped, counts as undone".to_owned()),
+        v1::SubtaskOperation::Unspecified
+        | v1::SubtaskOperation::Execute
+        | v1::SubtaskOperation::Retry
+        | v1::SubtaskOperation::Skip => None,
+    }
+}
+
 fn running(view: &TaskView, subtask: &v1::Subtask, now: Timestamp) -> String {
+    let back = if subtask.operation() == v1::SubtaskOperation::Rollback { "undo: " } else { "" };
+    let what = waits_for(view, subtask, now);
+    if what.is_empty() { back.trim_end_matches(": ").to_owned() } else { format!("{back}{what}") }
+}
+
+fn waits_for(view: &TaskView, subtask: &v1::Subtask, now: Timestamp) -> String {
     match &subtask.progress {
         Some(progress) => {
             let left = times::moment(progress.deadline.as_ref()).map(|deadline| deadline.since(now));
@@ -197,6 +225,11 @@ pub fn paint_task_state(state: v1::TaskState, word: &str, paint: Paint) -> Strin
     }
 }
 
+/// Whether a task is being undone, or was.
+pub fn going_back(task: &v1::Task) -> bool {
+    task.operation() == v1::TaskOperation::Rollback
+}
+
 /// How a task ended, in one line.
 pub fn result_line(task: &v1::Task) -> String {
     let word = words::task_state(task.state);
@@ -204,7 +237,9 @@ pub fn result_line(task: &v1::Task) -> String {
     let error = task.error.as_ref().or_else(|| failed.and_then(|subtask| subtask.error.as_ref()));
     let what = match error {
         Some(error) => {
-            let place = failed.map(|subtask| format!("{}: ", subtask.name)).unwrap_or_default();
+            let back = |subtask: &v1::Subtask| subtask.operation() == v1::SubtaskOperation::Rollback;
+            let undo = |subtask: &v1::Subtask| if back(subtask) { "undo of " } else { "" };
+            let place = failed.map(|subtask| format!("{}{}: ", undo(subtask), subtask.name)).unwrap_or_default();
             format!("{place}{}", ErrorDoc::from_kept(error).line())
         }
         None => {
@@ -221,40 +256,52 @@ pub fn result_line(task: &v1::Task) -> String {
 pub fn next_steps(task: &v1::Task) -> Vec<String> {
     let verbs: Vec<v1::TaskVerb> = match (task.allowed_verbs.is_empty(), phase(task.state())) {
         (false, _) => task.allowed_verbs().collect(),
-        // Events do not carry the verbs; a task at rest always has these two.
-        (true, Phase::AtRest) => vec![v1::TaskVerb::Retry, v1::TaskVerb::GiveUp],
+        // Events do not carry the verbs; a task at rest always has these.
+        (true, Phase::AtRest) => vec![v1::TaskVerb::Rollback, v1::TaskVerb::GiveUp],
         (true, Phase::Open | Phase::Closed) => Vec::new(),
     };
-    let mut steps = Vec::new();
-    if phase(task.state()) == Phase::AtRest {
-        let cluster = task.cluster.as_ref().map(|cluster| format!(" {}", cluster.name)).unwrap_or_default();
-        steps.push(format!("task {} still holds cluster{cluster}; what you can do next:", task.id));
-    }
+    let id = task.id;
+    // Commands, and what they do.
+    let mut steps: Vec<(String, String)> = Vec::new();
     for verb in verbs {
         match verb {
             v1::TaskVerb::Unspecified => {}
-            v1::TaskVerb::Retry => steps.push(format!(
-                "  obsteward tasks retry {} --watch   runs it again from the first step whose result no longer holds",
-                task.id
+            v1::TaskVerb::Retry => steps.push((
+                format!("retry {id} --watch"),
+                "runs it again from the first step whose result no longer holds".to_owned(),
             )),
-            v1::TaskVerb::GiveUp => steps.push(format!(
-                "  obsteward tasks give-up {}         closes it and frees the cluster; what was done stays as it is",
-                task.id
+            v1::TaskVerb::Rollback => steps.push((
+                format!("rollback {id} --watch"),
+                if going_back(task) {
+                    "goes on with undoing what it did, and frees the cluster".to_owned()
+                } else {
+                    "undoes what it did, the last first, and frees the cluster".to_owned()
+                },
             )),
-            v1::TaskVerb::Rollback => {
-                steps.push(format!("  obsteward tasks rollback {} --watch  undoes what it did, and closes it", task.id))
+            v1::TaskVerb::SkipSubtask => {
+                let counts = if going_back(task) { "undone" } else { "done" };
+                steps.extend(task.subtasks.iter().filter(|subtask| subtask.can_skip).map(|subtask| {
+                    let what = format!("goes on as if {} were {counts}; you answer for that", flat(&subtask.name));
+                    (format!("skip {id} {} --watch", subtask.id), what)
+                }));
             }
-            // Of a subtask, which the task's own page names.
-            v1::TaskVerb::SkipSubtask => {}
             v1::TaskVerb::Cancel => {
-                steps.push(format!(
-                    "end what it does, with what was done left as it is: obsteward tasks cancel {}",
-                    task.id
-                ));
+                steps.push((format!("cancel {id}"), "ends what it does; what was done stays as it is".to_owned()));
             }
+            v1::TaskVerb::GiveUp => steps.push((
+                format!("give-up {id}"),
+                "closes it and frees the cluster; what was done stays as it is".to_owned(),
+            )),
         }
     }
-    steps
+    let widest = steps.iter().map(|(command, _)| command.len()).max().unwrap_or_default();
+    let mut lines = Vec::new();
+    if phase(task.state()) == Phase::AtRest {
+        let cluster = task.cluster.as_ref().map(|cluster| format!(" {}", cluster.name)).unwrap_or_default();
+        lines.push(format!("task {id} still holds cluster{cluster}; what you can do next:"));
+    }
+    lines.extend(steps.iter().map(|(command, what)| format!("  obsteward tasks {command:widest$}  {what}")));
+    lines
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The command line: arguments, dispatch, and exit codes. One file per command; commands talk to the server through
 //! `client` only, and write through `output` only. Knows the protocol and nothing of the server's insides.
 
+mod accept;
 mod advice;
 mod audit;
 pub mod client;
@@ -16,15 +17,19 @@ mod keys;
 mod lines;
 mod live;
 mod login;
+mod on_server;
 pub mod output;
 mod plan;
+mod planned;
 mod pursue;
 mod resolve;
+mod restart;
 mod retry;
 mod roles;
 mod secret;
 mod serve;
 mod servers;
+mod start;
 mod stop;
 mod store;
 mod style;
@@ -34,6 +39,7 @@ mod times;
 mod users;
 pub mod view;
 mod watch;
+mod watching;
 mod words;
 
 use std::path::PathBuf;
@@ -165,10 +171,25 @@ pub enum Command {
             obsteward stop [OPTIONS] --cluster-id <ID> --server-id <ID>"
     )]
     Stop(stop::StopArgs),
+    /// Bring a server back: its process when there is none, then its service; when a failed task that stopped it holds the
+    /// cluster, that is rolled back instead
+    #[command(
+        after_help = exit::HELP,
+        override_usage = "obsteward start [OPTIONS] <CLUSTER> <SERVER>\n       \
+            obsteward start [OPTIONS] --cluster-id <ID> --server-id <ID>"
+    )]
+    Start(start::StartArgs),
+    /// Stop a server and start it again: show the plan of the stop, then restart it unless a check blocks
+    #[command(
+        after_help = exit::HELP,
+        override_usage = "obsteward restart [OPTIONS] <CLUSTER> <SERVER>\n       \
+            obsteward restart [OPTIONS] --cluster-id <ID> --server-id <ID>"
+    )]
+    Restart(restart::RestartArgs),
     /// Follow a task, or all tasks of a cluster, as they happen
     #[command(after_help = exit::HELP)]
     Watch(watch::WatchArgs),
-    /// See tasks and their logs, retry them or give them up
+    /// See tasks and their logs, retry them, roll them back or give them up
     #[command(subcommand)]
     Tasks(tasks::TasksCommand),
     /// Say who may call: users with their passwords, certificates and roles
@@ -218,6 +239,8 @@ async fn dispatch(cli: Cli, output: &Output) -> Result<Exit, Failure> {
         Command::Clusters(command) => clusters::run(command, &client()?, output).await,
         Command::Servers(command) => servers::run(command, &client()?, output).await,
         Command::Stop(args) => stop::run(args, &client()?, output).await,
+        Command::Start(args) => start::run(args, &client()?, output).await,
+        Command::Restart(args) => restart::run(args, &client()?, output).await,
         Command::Watch(args) => watch::run(args, &client()?, output).await,
         Command::Tasks(command) => tasks::run(command, &client()?, output).await,
         Command::User(command) => users::run(command, &client()?, output).await,
@@ -256,6 +279,10 @@ mod tests {
             "obsteward stop --cluster-id 1 --server-id 2 --force --watch",
             "obsteward stop ob 10.0.0.2:2882 --accept-risk quorum-loss --accept-risk CLUSTER_UNREACHABLE --plan",
             "obsteward stop 1 2 --type service --expire-in 2h --request-id 6a1b3c1e-52a7-4b6c-9f6b-0d4d0e0a8f11",
+            "obsteward start ob 10.0.0.2:2882 --watch --timeout 10m",
+            "obsteward start --cluster-id 1 --server-id 2 --expect 10.0.0.2:2882 --request-id 6a1b3c1e-52a7-4b6c-9f6b-0d4d0e0a8f11",
+            "obsteward restart ob 10.0.0.2:2882 --force --accept-risk quorum-loss --freeze --expire-in 1h --watch",
+            "obsteward restart ob 2 --plan",
             "obsteward watch 12345 --timeout 10m --after-revision 0",
             "obsteward watch --cluster ob",
             "obsteward watch --all --after-seq 7",
@@ -264,6 +291,8 @@ mod tests {
             "obsteward tasks log 7 100002 --from-line 3 --follow",
             "obsteward tasks diagnose 7 --file task-7.json --timeout 10s",
             "obsteward tasks retry 7 --if-revision 3 --watch",
+            "obsteward tasks rollback 7 --if-revision 3 --expire-in 1h --watch --timeout 5m",
+            "obsteward tasks skip 7 100002 --watch",
             "obsteward tasks give-up 7",
             "obsteward --user admin --password-file /run/secret clusters list",
             "obsteward clusters list --user admin --insecure-plaintext",
@@ -303,6 +332,13 @@ mod tests {
             "obsteward stop 1 2 --expire-in soon",
             "obsteward stop 1 2 --request-id 1",
             "obsteward stop 1 2 --plan --watch",
+            "obsteward start ob",
+            "obsteward start ob 2 --force",
+            "obsteward start ob 2 --expect 10.0.0.2",
+            "obsteward restart ob 2 --type service",
+            "obsteward tasks rollback",
+            "obsteward tasks skip 7",
+            "obsteward tasks skip 7 8 --timeout 1s",
             "obsteward watch",
             "obsteward watch 1 --all",
             "obsteward watch --all --cluster ob",

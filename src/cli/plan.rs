@@ -8,11 +8,22 @@ use crate::proto::v1;
 /// Longest evidence in a plan that is not the whole one, in characters.
 const LONGEST_EVIDENCE: usize = 130;
 
+/// What the plan is made for.
+#[derive(Clone, Copy, Debug)]
+pub struct Heading {
+    /// `stop` or `restart`.
+    pub verb: &'static str,
+    /// Whether the server would be frozen first.
+    pub freeze: bool,
+}
+
 /// The lines of a plan: with every check, or only with those that say something.
-pub fn plan_lines(plan: &v1::StopPlan, whole: bool, paint: Paint) -> Vec<String> {
+pub fn plan_lines(heading: Heading, plan: &v1::StopPlan, whole: bool, paint: Paint) -> Vec<String> {
     let read = times::shown(plan.observed_at.as_ref());
     let mut lines = vec![format!(
-        "plan: stop {} ({}), cluster {} server {}, read {read}",
+        "plan: {}{} {} ({}), cluster {} server {}, read {read}",
+        if heading.freeze { "freeze and " } else { "" },
+        heading.verb,
         flat(&plan.address),
         flat(&plan.zone),
         plan.cluster_id,
@@ -112,8 +123,9 @@ mod tests {
             failures_tolerated_after: 0,
             observed_at: Some(prost_types::Timestamp { seconds: 1_767_323_045, nanos: 678_000_000 }),
         };
+        let heading = Heading { verb: "stop", freeze: false };
         assert_eq!(
-            plan_lines(&plan, true, Paint::Plain).join("\n"),
+            plan_lines(heading, &plan, true, Paint::Plain).join("\n"),
             "plan: stop 10.0.0.2:2882 (zone2), cluster 1 server 2, read 2026-01-02T03:04:05.678Z
 CHECK             VERDICT  OVERRIDE                         EVIDENCE
 CLUSTER_READABLE  PASS     -                                3 servers read
@@ -127,7 +139,10 @@ leaders that move: 3 of sys
 servers that may fail afterwards: 0
 verdict: the stop is blocked"
         );
-        let short = plan_lines(&plan, false, Paint::Plain).join("\n");
+        let short = plan_lines(heading, &plan, false, Paint::Plain).join("\n");
         assert!(!short.contains("CLUSTER_READABLE") && short.contains("1 of 4 checks pass"), "{short}");
+        let heading = Heading { verb: "restart", freeze: true };
+        let restart = plan_lines(heading, &plan, false, Paint::Plain);
+        assert!(restart[0].starts_with("plan: freeze and restart 10.0.0.2:2882 (zone2), "), "{restart:?}");
     }
 }

@@ -24,13 +24,15 @@ pub struct TaskView {
     order: Vec<i64>,
     /// What each subtask last tried, for subtasks that report no progress.
     notes: HashMap<i64, String>,
+    /// What was done to undo each subtask whose undo was heard of.
+    undone: HashMap<i64, Vec<String>>,
 }
 
 impl TaskView {
     /// From a whole task.
     pub fn new(task: v1::Task) -> Self {
         let order = execution_order(&task.subtasks);
-        Self { task, order, notes: HashMap::new() }
+        Self { task, order, notes: HashMap::new(), undone: HashMap::new() }
     }
 
     /// The task as of its revision.
@@ -67,6 +69,11 @@ impl TaskView {
         self.notes.get(&subtask_id).map(String::as_str)
     }
 
+    /// What was done to undo a subtask; absent when its undo was not heard of.
+    pub fn undone(&self, subtask_id: i64) -> Option<&[String]> {
+        self.undone.get(&subtask_id).map(Vec::as_slice)
+    }
+
     /// Folds the next event in.
     pub fn apply(&mut self, event: &v1::TaskEvent) -> Folded {
         if event.revision <= self.task.revision {
@@ -91,7 +98,11 @@ impl TaskView {
                 self.notes.insert(intent.subtask_id, intent.description.clone());
             }
             Some(Kind::IntentSettled(intent)) => {
-                self.notes.remove(&intent.subtask_id);
+                let note = self.notes.remove(&intent.subtask_id);
+                let done = intent.outcome() == v1::IntentOutcome::Done;
+                if let (Some(undone), Some(note)) = (self.undone.get_mut(&intent.subtask_id), note.filter(|_| done)) {
+                    undone.push(note);
+                }
             }
             Some(Kind::ContextRecorded(recorded)) => {
                 self.task.context.extend(recorded.context.clone());
@@ -138,6 +149,18 @@ impl TaskView {
         let Some(subtask) = self.task.subtasks.iter_mut().find(|subtask| subtask.id == transition.subtask_id) else {
             return;
         };
+        if transition.to() == v1::SubtaskState::Running {
+            // Undoing again goes on with what was undone before.
+            match transition.operation() {
+                v1::SubtaskOperation::Rollback => _ = self.undone.entry(subtask.id).or_default(),
+                v1::SubtaskOperation::Unspecified
+                | v1::SubtaskOperation::Execute
+                | v1::SubtaskOperation::Retry
+                | v1::SubtaskOperation::Skip
+                | v1::SubtaskOperation::RollbackSkip
+                | v1::SubtaskOperation::Cancel => _ = self.undone.remove(&subtask.id),
+            }
+        }
         subtask.state = transition.to;
         subtask.operation = transition.operation;
         subtask.run_time = transition.run_time;
@@ -157,9 +180,13 @@ impl TaskView {
                 subtask.finish_time = at;
                 subtask.progress = None;
             }
-            v1::SubtaskState::Pending | v1::SubtaskState::Ready | v1::SubtaskState::Unspecified => {
+            v1::SubtaskState::Pending => {
                 subtask.progress = None;
+                if matches!(transition.from(), v1::SubtaskState::Running | v1::SubtaskState::Canceling) {
+                    subtask.finish_time = at;
+                }
             }
+            v1::SubtaskState::Ready | v1::SubtaskState::Unspecified => subtask.progress = None,
             v1::SubtaskState::Canceling => {}
         }
     }

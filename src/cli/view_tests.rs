@@ -59,6 +59,22 @@ pub(crate) fn subtask_moves(revision: i64, id: i64, from: v1::SubtaskState, to: 
     )
 }
 
+/// As [`subtask_moves`], under an operation of a rollback.
+pub(crate) fn undo_moves(
+    revision: i64,
+    id: i64,
+    from: v1::SubtaskState,
+    to: v1::SubtaskState,
+    operation: v1::SubtaskOperation,
+) -> v1::TaskEvent {
+    let mut event = subtask_moves(revision, id, from, to);
+    if let Some(Kind::SubtaskTransition(transition)) = &mut event.kind {
+        transition.set_operation(operation);
+        transition.set_effect(v1::Effect::None);
+    }
+    event
+}
+
 pub(crate) fn task_moves(revision: i64, to: v1::TaskState) -> v1::TaskEvent {
     let error = (phase(to) == Phase::AtRest).then(|| tonic_types::pb::Status {
         code: tonic::Code::DeadlineExceeded as i32,
@@ -139,6 +155,32 @@ fn progress_lives_as_long_as_its_execution() {
     assert!(view.subtask(30).unwrap().progress.is_none());
     view.progress(progress(30));
     assert!(view.subtask(30).unwrap().progress.is_none(), "over");
+}
+
+#[test]
+fn what_was_undone_is_kept_until_the_subtask_is_done_again() {
+    let mut view = TaskView::new(task());
+    let (ready, running) = (v1::SubtaskState::Ready, v1::SubtaskState::Running);
+    let tried = |view: &mut TaskView, revision, outcome: v1::IntentOutcome| {
+        let description = format!("intent {revision}");
+        let intent = v1::IntentRecorded { subtask_id: 10, intent: 1, description, ..Default::default() };
+        view.apply(&event(revision, Kind::IntentRecorded(intent)));
+        let outcome = outcome as i32;
+        let settled = v1::IntentSettled { subtask_id: 10, intent: 1, outcome, ..Default::default() };
+        view.apply(&event(revision + 1, Kind::IntentSettled(settled)));
+    };
+    view.apply(&subtask_moves(2, 10, ready, running));
+    tried(&mut view, 3, v1::IntentOutcome::Done);
+    assert_eq!(view.undone(10), None, "that was doing");
+    view.apply(&undo_moves(5, 10, ready, running, v1::SubtaskOperation::Rollback));
+    tried(&mut view, 6, v1::IntentOutcome::Refused);
+    assert_eq!(view.undone(10), Some(&[][..]));
+    tried(&mut view, 8, v1::IntentOutcome::Done);
+    view.apply(&undo_moves(10, 10, running, v1::SubtaskState::Pending, v1::SubtaskOperation::Rollback));
+    assert_eq!(view.undone(10), Some(&["intent 8".to_owned()][..]));
+    assert_eq!(view.subtask(10).unwrap().finish_time, at(10));
+    view.apply(&subtask_moves(11, 10, ready, running));
+    assert_eq!(view.undone(10), None);
 }
 
 #[test]

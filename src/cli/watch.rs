@@ -60,6 +60,7 @@ pub async fn run(args: WatchArgs, client: &Client, output: &Output) -> Result<Ex
             until_closed: args.until_closed,
             progress: !args.no_progress,
             timeout: args.timeout,
+            ..FollowOptions::default()
         };
         return Ok(follow(client, output, task_id, options).await?.exit);
     }

@@ -30,7 +30,7 @@ pub struct DiagnosisDoc {
     pub cluster: Option<ClusterDoc>,
     /// Its server, with its process as just found on its host.
     pub server: Option<ServerDoc>,
-    /// What the same stop would meet now.
+    /// What the same stop would meet now; absent for a task that stops nothing.
     pub plan: Option<PlanDoc>,
     /// Who asked for what of it, newest first.
     pub audit: Option<AuditsDoc>,

@@ -63,6 +63,8 @@ enum KindDoc {
     VerbRequested {
         verb: String,
         principal: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        subtask_id: Option<i64>,
     },
     Warning {
         subtask_id: i64,
@@ -141,9 +143,11 @@ impl From<&Kind> for KindDoc {
             },
             Kind::Override(item) => Self::Override(OverrideDoc::from(item)),
             Kind::Adopted(adopted) => Self::Adopted { fence: adopted.fence, executor: adopted.executor.clone() },
-            Kind::VerbRequested(verb) => {
-                Self::VerbRequested { verb: words::verb(verb.verb).into_owned(), principal: verb.principal.clone() }
-            }
+            Kind::VerbRequested(verb) => Self::VerbRequested {
+                verb: words::verb(verb.verb).into_owned(),
+                principal: verb.principal.clone(),
+                subtask_id: Some(verb.subtask_id).filter(|id| *id != 0),
+            },
             Kind::Warning(warning) => Self::Warning {
                 subtask_id: warning.subtask_id,
                 code: warning.code.clone(),
@@ -186,6 +190,20 @@ mod tests {
                 }
             })
         );
+    }
+
+    #[test]
+    fn what_was_asked_of_a_subtask_names_it() {
+        let asked = |verb: v1::TaskVerb, subtask_id| {
+            let asked = v1::VerbRequested { verb: verb as i32, principal: "bob".to_owned(), subtask_id };
+            let kind = Some(Kind::VerbRequested(asked));
+            let document = EventDoc::from(&v1::TaskEvent { seq: 9, task_id: 1, revision: 4, event_time: None, kind });
+            serde_json::to_value(document).unwrap()["verb_requested"].clone()
+        };
+        let rollback = serde_json::json!({"verb": "ROLLBACK", "principal": "bob"});
+        assert_eq!(asked(v1::TaskVerb::Rollback, 0), rollback);
+        let skip = serde_json::json!({"verb": "SKIP_SUBTASK", "principal": "bob", "subtask_id": 7});
+        assert_eq!(asked(v1::TaskVerb::SkipSubtask, 7), skip);
     }
 
     #[test]

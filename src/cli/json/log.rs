@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::cli::times;
+use crate::cli::{times, words};
 use crate::proto::v1;
 
 /// A line of a subtask's log, as it stands in the log that was asked for.
@@ -13,8 +13,15 @@ pub struct LogLineDoc {
     subtask_id: i64,
     subtask: String,
     run_time: i32,
+    operation: Option<String>,
     time: Option<String>,
     text: String,
+}
+
+/// The word of what was done then; absent where the server did not keep it.
+fn operation(line: &v1::SubtaskLogLine) -> Option<String> {
+    let kept = line.operation != v1::SubtaskOperation::Unspecified as i32;
+    kept.then(|| words::subtask_operation(line.operation).into_owned())
 }
 
 impl LogLineDoc {
@@ -26,6 +33,7 @@ impl LogLineDoc {
             subtask_id: line.subtask_id,
             subtask,
             run_time: line.run_time,
+            operation: operation(line),
             time: times::rfc3339(line.time.as_ref()),
             text: line.text.clone(),
         }
@@ -43,6 +51,7 @@ pub struct SubtaskLogDoc {
 #[derive(Debug, Serialize)]
 struct ExecutionLineDoc {
     run_time: i32,
+    operation: Option<String>,
     time: Option<String>,
     text: String,
 }
@@ -53,6 +62,7 @@ impl SubtaskLogDoc {
         let own = lines.iter().filter(|line| line.subtask_id == subtask.id);
         let lines = own.map(|line| ExecutionLineDoc {
             run_time: line.run_time,
+            operation: operation(line),
             time: times::rfc3339(line.time.as_ref()),
             text: line.text.clone(),
         });

@@ -133,11 +133,12 @@ impl From<&v1::LeaderMove> for LeaderMoveDoc {
     }
 }
 
-/// What `obsteward stop` did.
+/// What `obsteward stop`, `start` or `restart` did.
 #[derive(Debug, Serialize)]
-pub struct StopDoc {
-    /// What it met.
-    pub plan: PlanDoc,
+pub struct AcceptedDoc {
+    /// What it met; absent for a start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PlanDoc>,
     /// UUID of the request; absent when nothing was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,

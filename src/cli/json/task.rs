@@ -25,7 +25,8 @@ pub struct TaskDoc {
     resting_since: Option<String>,
     revision: i64,
     seq: i64,
-    stop_type: String,
+    /// Absent: nothing is stopped.
+    stop_type: Option<String>,
     force: bool,
     freeze_before_stop: bool,
     accepted_risks: Vec<String>,
@@ -33,6 +34,10 @@ pub struct TaskDoc {
     warnings: Vec<String>,
     error: Option<ErrorDoc>,
     allowed_verbs: Vec<String>,
+    can_retry: bool,
+    can_rollback: bool,
+    can_cancel: bool,
+    can_give_up: bool,
     context: BTreeMap<String, String>,
     list_context: BTreeMap<String, Vec<String>>,
     subtasks: Vec<SubtaskDoc>,
@@ -69,6 +74,9 @@ struct SubtaskDoc {
     error: Option<ErrorDoc>,
     executor: String,
     progress: Option<ProgressDoc>,
+    can_skip: bool,
+    can_retry: bool,
+    can_cancel: bool,
 }
 
 /// How far a running subtask is.
@@ -102,6 +110,12 @@ pub fn effect(effect: i32) -> Option<String> {
     (effect != v1::Effect::Unspecified as i32).then(|| words::effect(effect).into_owned())
 }
 
+/// The word of a kind of stop; absent for a task that stops nothing.
+fn stop_type(task: &v1::Task) -> Option<String> {
+    let stops = task.stop_type != v1::StopType::Unspecified as i32;
+    stops.then(|| words::stop_type(task.stop_type).into_owned())
+}
+
 impl From<&v1::Task> for TaskDoc {
     fn from(task: &v1::Task) -> Self {
         Self {
@@ -127,7 +141,7 @@ impl From<&v1::Task> for TaskDoc {
             resting_since: times::rfc3339(task.resting_since.as_ref()),
             revision: task.revision,
             seq: task.seq,
-            stop_type: words::stop_type(task.stop_type).into_owned(),
+            stop_type: stop_type(task),
             force: task.force,
             freeze_before_stop: task.freeze_before_stop,
             accepted_risks: task.accepted_risks.iter().map(|risk| words::risk(*risk).into_owned()).collect(),
@@ -135,6 +149,10 @@ impl From<&v1::Task> for TaskDoc {
             warnings: task.warnings.clone(),
             error: task.error.as_ref().map(ErrorDoc::from_kept),
             allowed_verbs: task.allowed_verbs.iter().map(|verb| words::verb(*verb).into_owned()).collect(),
+            can_retry: task.can_retry,
+            can_rollback: task.can_rollback,
+            can_cancel: task.can_cancel,
+            can_give_up: task.can_give_up,
             context: task.context.clone().into_iter().collect(),
             list_context: lists(&task.list_context),
             subtasks: task.subtasks.iter().map(SubtaskDoc::from).collect(),
@@ -160,6 +178,9 @@ impl From<&v1::Subtask> for SubtaskDoc {
             error: subtask.error.as_ref().map(ErrorDoc::from_kept),
             executor: subtask.executor.clone(),
             progress: subtask.progress.as_ref().map(ProgressDoc::from),
+            can_skip: subtask.can_skip,
+            can_retry: subtask.can_retry,
+            can_cancel: subtask.can_cancel,
         }
     }
 }
@@ -186,5 +207,25 @@ impl From<&v1::Override> for OverrideDoc {
             overridden_by: item.overridden_by.clone(),
             principal: item.principal.clone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::view::tests::task;
+
+    #[test]
+    fn a_task_says_what_can_be_asked_of_it_and_what_it_stops() {
+        let mut task = task();
+        (task.can_rollback, task.subtasks[0].can_skip) = (true, true);
+        let document = serde_json::to_value(TaskDoc::from(&task)).unwrap();
+        let can = |key: &str| document[key].as_bool().unwrap();
+        assert_eq!(["can_retry", "can_rollback", "can_cancel", "can_give_up"].map(can), [false, true, false, false]);
+        let can = |key: &str| document["subtasks"][0][key].as_bool().unwrap();
+        assert_eq!(["can_skip", "can_retry", "can_cancel"].map(can), [true, false, false]);
+        assert_eq!(document["stop_type"], serde_json::Value::Null, "a start stops nothing");
+        task.set_stop_type(v1::StopType::Service);
+        assert_eq!(serde_json::to_value(TaskDoc::from(&task)).unwrap()["stop_type"], "SERVICE");
     }
 }

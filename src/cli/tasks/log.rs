@@ -1,4 +1,5 @@
-//! `obsteward tasks log`: what the subtasks of a task logged, in OCP's form: each execution under a head of its own.
+//! `obsteward tasks log`: what the subtasks of a task logged, in OCP's form: each execution, and what was done in it, under a
+//! head of its own.
 
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use crate::cli::retry::is_lost;
 use crate::cli::table::flat;
 use crate::cli::times;
 use crate::cli::view::TaskView;
+use crate::cli::words;
 use crate::proto::v1;
 
 /// Arguments of `tasks log`.
@@ -92,7 +94,7 @@ pub async fn read(
 }
 
 /// The id of a subtask that was named by id or by name, whatever the case.
-fn one_subtask(view: &TaskView, named: &str) -> Result<i64, Failure> {
+pub fn one_subtask(view: &TaskView, named: &str) -> Result<i64, Failure> {
     let number: Option<i64> = named.parse().ok();
     let is_named = |subtask: &&v1::Subtask| match number {
         Some(id) => subtask.id == id,
@@ -113,8 +115,8 @@ struct Log<'a> {
     of_all: bool,
     /// Number of the line that comes next.
     next: i64,
-    /// Subtask and execution of the last line.
-    execution: Option<(i64, i32)>,
+    /// Subtask, execution and operation of the last line.
+    execution: Option<(i64, i32, v1::SubtaskOperation)>,
 }
 
 impl Log<'_> {
@@ -135,14 +137,20 @@ impl Log<'_> {
         Ok(())
     }
 
-    /// A line, under the head of its execution when it is the first of that; its own line breaks stay.
+    /// A line, under the head of its execution and operation when it is the first of that; its own line breaks stay.
     fn text(&mut self, line: &v1::SubtaskLogLine) -> Vec<String> {
         let at = times::shown(line.time.as_ref());
         let mut text = Vec::new();
-        let execution = Some((line.subtask_id, line.run_time));
+        let operation = match (line.operation(), line.run_time > 1) {
+            // A server that kept no operation knew these two.
+            (v1::SubtaskOperation::Unspecified, true) => v1::SubtaskOperation::Retry,
+            (v1::SubtaskOperation::Unspecified, false) => v1::SubtaskOperation::Execute,
+            (kept, _) => kept,
+        };
+        let execution = Some((line.subtask_id, line.run_time, operation));
         if self.execution != execution {
             self.execution = execution;
-            let operation = if line.run_time > 1 { "RETRY" } else { "EXECUTE" };
+            let operation = words::subtask_operation(operation as i32);
             let name = self.view.name(line.subtask_id);
             let whose = if self.of_all { format!(" {} {}", line.subtask_id, flat(&name)) } else { String::new() };
             text.push(format!("############{{{operation}}}{{{at}}}############{whose}"));
@@ -190,6 +198,7 @@ mod tests {
     use super::*;
     use crate::cli::view::tests::{at, task};
 
+    /// As a server writes it that keeps no operation.
     fn line(number: i64, subtask_id: i64, run_time: i32, text: &str) -> v1::SubtaskLogLine {
         let time = at(number);
         v1::SubtaskLogLine { number, subtask_id, run_time, time, text: text.to_owned(), operation: 0 }
@@ -222,6 +231,31 @@ mod tests {
     }
 
     #[test]
+    fn what_is_done_within_an_execution_has_a_head_of_its_own() {
+        let output = Output::memory(Format::Text);
+        let mut log = Log { output: &output, view: TaskView::new(task()), of_all: true, next: 1, execution: None };
+        let of = |number, operation: v1::SubtaskOperation, text| v1::SubtaskLogLine {
+            operation: operation as i32,
+            ..line(number, 10, 1, text)
+        };
+        use v1::SubtaskOperation::{Execute, Rollback};
+        log.show(&[of(1, Execute, "stops"), of(2, Rollback, "looks what is left"), of(3, Rollback, "starts")]).unwrap();
+        assert_eq!(
+            output.written().0,
+            "############{EXECUTE}{2026-01-02T03:04:06.678Z}############ 10 Stop server
+2026-01-02T03:04:06.678Z stops
+############{ROLLBACK}{2026-01-02T03:04:07.678Z}############ 10 Stop server
+2026-01-02T03:04:07.678Z looks what is left
+2026-01-02T03:04:08.678Z starts
+"
+        );
+        let output = Output::memory(Format::Json);
+        let mut log = Log { output: &output, view: TaskView::new(task()), of_all: true, next: 1, execution: None };
+        log.show(&[of(1, Rollback, "x")]).unwrap();
+        assert!(output.written().0.contains(r#""operation":"ROLLBACK""#), "{:?}", output.written());
+    }
+
+    #[test]
     fn as_json_each_line_says_whose_it_is() {
         let json = shown(true, Format::Json);
         let last: serde_json::Value = serde_json::from_str(json.lines().last().unwrap()).unwrap();
@@ -229,6 +263,7 @@ mod tests {
             last,
             serde_json::json!({
                 "number": 3, "task_id": 12345, "subtask_id": 10, "subtask": "Stop server", "run_time": 2,
+                "operation": null,
                 "time": "2026-01-02T03:04:08.678Z", "text": "done"
             })
         );

@@ -1,11 +1,13 @@
-//! `obsteward tasks`: see tasks and their logs, cancel them, retry them or give them up.
+//! `obsteward tasks`: see tasks and their logs, and ask for what can be asked of a task.
 
 mod cancel;
 mod give_up;
 mod list;
 pub(super) mod log;
 mod retry;
+mod rollback;
 pub(super) mod show;
+mod skip;
 mod verb;
 
 use clap::Subcommand;
@@ -31,6 +33,14 @@ pub enum TasksCommand {
     /// Run a failed or cancelled task again, from the first step whose result no longer holds; never adds force
     #[command(after_help = exit::HELP)]
     Retry(retry::RetryArgs),
+    /// Undo what a failed or cancelled task did, the last first; it ends ROLLED_BACK and frees the cluster, or rests where an
+    /// undo failed, and goes on there when asked again
+    #[command(after_help = exit::HELP)]
+    Rollback(rollback::RollbackArgs),
+    /// Count a failed subtask as successful (in a rollback: as undone) and go on behind it; nothing is changed on cluster or
+    /// host, and you answer for the subtask
+    #[command(after_help = exit::HELP)]
+    Skip(skip::SkipArgs),
     /// End what a running task does; it rests then, and what it has done stays as it is
     Cancel(cancel::CancelArgs),
     /// Close a task at rest and free its cluster; what the task has done stays as it is
@@ -45,6 +55,8 @@ pub async fn run(command: TasksCommand, client: &Client, output: &Output) -> Res
         TasksCommand::Log(args) => log::run(args, client, output).await,
         TasksCommand::Diagnose(args) => diagnose::run(args, client, output).await,
         TasksCommand::Retry(args) => retry::run(args, client, output).await,
+        TasksCommand::Rollback(args) => rollback::run(args, client, output).await,
+        TasksCommand::Skip(args) => skip::run(args, client, output).await,
         TasksCommand::Cancel(args) => cancel::run(args, client, output).await,
         TasksCommand::GiveUp(args) => give_up::run(args, client, output).await,
     }

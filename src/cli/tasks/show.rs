@@ -81,7 +81,7 @@ fn head(task: &v1::Task) -> Vec<(&'static str, String)> {
         ("task", format!("{} {}", task.id, task.name)),
         ("state", format!("{} ({})", words::task_state(task.state), words::task_operation(task.operation))),
         ("on", target(task)),
-        ("type", words::stop_type(task.stop_type).into_owned()),
+        ("type", stop_type(task)),
         ("asked with", asked.join(", ")),
         ("creator", task.creator.clone()),
         ("created", moment(&task.create_time)),
@@ -93,6 +93,14 @@ fn head(task: &v1::Task) -> Vec<(&'static str, String)> {
         ("error", task.error.as_ref().map(|error| ErrorDoc::from_kept(error).line()).unwrap_or_default()),
         ("allowed", verbs.join(", ")),
     ]
+}
+
+/// Empty for a task that stops nothing.
+fn stop_type(task: &v1::Task) -> String {
+    match task.stop_type() {
+        v1::StopType::Unspecified => String::new(),
+        v1::StopType::Process | v1::StopType::Service => words::stop_type(task.stop_type).into_owned(),
+    }
 }
 
 fn row(subtask: &v1::Subtask) -> [String; 9] {
@@ -107,7 +115,7 @@ fn row(subtask: &v1::Subtask) -> [String; 9] {
     [
         subtask.id.to_string(),
         subtask.name.clone(),
-        words::subtask_state(subtask.state).into_owned(),
+        state(subtask),
         effect,
         subtask.run_time.to_string(),
         times::shown(subtask.start_time.as_ref()),
@@ -115,6 +123,20 @@ fn row(subtask: &v1::Subtask) -> [String; 9] {
         if upstreams.is_empty() { "-".to_owned() } else { upstreams.join(",") },
         subtask.executor.clone(),
     ]
+}
+
+/// The state, with what is done with the subtask where that is not its execution.
+fn state(subtask: &v1::Subtask) -> String {
+    let word = words::subtask_state(subtask.state);
+    match subtask.operation() {
+        v1::SubtaskOperation::Unspecified | v1::SubtaskOperation::Execute | v1::SubtaskOperation::Retry => {
+            word.into_owned()
+        }
+        v1::SubtaskOperation::Rollback
+        | v1::SubtaskOperation::Skip
+        | v1::SubtaskOperation::RollbackSkip
+        | v1::SubtaskOperation::Cancel => format!("{word} ({})", words::subtask_operation(subtask.operation)),
+    }
 }
 
 fn override_line(item: &v1::Override) -> String {
@@ -147,6 +169,9 @@ mod tests {
         task.set_state(v1::TaskState::Failed);
         task.resting_since = at(9);
         task.allowed_verbs = vec![v1::TaskVerb::Retry as i32, v1::TaskVerb::GiveUp as i32];
+        task.subtasks[2].set_state(v1::SubtaskState::Successful);
+        task.subtasks[2].set_operation(v1::SubtaskOperation::Skip);
+        task.set_stop_type(v1::StopType::Process);
         task.context.insert("zone_name".to_owned(), "zone2".to_owned());
         task.list_context.insert("server_ids".to_owned(), v1::StringList { values: vec!["2".to_owned()] });
         task.warnings.push("PROCESS_STATE_UNKNOWN: host silent".to_owned());
@@ -163,6 +188,8 @@ mod tests {
             .collect();
         assert!(places.is_sorted(), "{text}");
         for part in [
+            "type:           PROCESS",
+            "SUCCESSFUL (SKIP)",
             "allowed:        RETRY, GIVE_UP",
             "at rest since:  2026-01-02T03:04:14.678Z",
             "  LOG_IN_SYNC by force (alice): 9 s behind",

@@ -6,10 +6,14 @@ use tonic::{Code, Response, Status};
 
 use super::show::get;
 use crate::cli::client::{Client, QUICK, bounded};
+use crate::cli::exit::{Exit, Goal};
 use crate::cli::failure::Failure;
-use crate::cli::output::Output;
+use crate::cli::json::line::LineDoc;
+use crate::cli::json::task::TaskDoc;
+use crate::cli::output::{Format, Output};
 use crate::cli::retry::{Backoff, is_lost};
 use crate::cli::times;
+use crate::cli::watching::Watching;
 use crate::cli::words;
 use crate::clock::monotonic_now;
 use crate::proto::v1;
@@ -64,4 +68,23 @@ pub async fn revision(client: &Client, task_id: i64, given: Option<i64>) -> Resu
 /// The task of an answer.
 pub fn task_of(task: Option<v1::Task>) -> Result<v1::Task, Failure> {
     task.ok_or_else(|| Failure::Unknown("the server answered without a task, see obsteward tasks show".to_owned()))
+}
+
+/// Shows a task of which something was asked at `revision`, and follows it when that is wanted. `what`: what it does now.
+pub async fn show(
+    client: &Client,
+    output: &Output,
+    task: v1::Task,
+    what: &str,
+    revision: i64,
+    watching: Watching,
+    goal: Goal,
+) -> Result<Exit, Failure> {
+    match output.format {
+        Format::Text => {}
+        Format::Json if watching.watch => output.json_line(&LineDoc::Task(Box::new(TaskDoc::from(&task))))?,
+        Format::Json => output.document(&TaskDoc::from(&task))?,
+    }
+    // The events of the request itself are shown too.
+    watching.go_on(client, output, task, what, Some(revision), goal).await
 }

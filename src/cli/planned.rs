@@ -1,0 +1,161 @@
+//! What a stop and a restart have in common: the plan is shown first, and where a check blocks it, the command ends there.
+
+use std::time::Duration;
+
+use clap::Args;
+use uuid::Uuid;
+
+use super::client::{Client, SLOW};
+use super::exit::Exit;
+use super::failure::Failure;
+use super::json::server::{AcceptedDoc, PlanDoc};
+use super::on_server::OnServer;
+use super::output::{Format, Output};
+use super::plan::{Heading, plan_lines};
+use super::watching::Watching;
+use super::{times, words};
+use crate::clock::Clock;
+use crate::proto::v1;
+
+/// Options of `stop` and `restart`.
+#[derive(Debug, Args)]
+pub struct StopOptions {
+    /// Go on where a check warns or blocks overridably; every check is still made and every override recorded
+    #[arg(long)]
+    pub force: bool,
+    /// Accept a risk by name: QUORUM_LOSS or CLUSTER_UNREACHABLE; may be given more than once
+    #[arg(long = "accept-risk", value_name = "RISK", value_parser = words::parse_risk)]
+    pub accept_risks: Vec<v1::Risk>,
+    /// Freeze the server (MINOR FREEZE) before its process is ended, so that it has less to replay when it comes back
+    #[arg(long)]
+    pub freeze: bool,
+    /// The process is never ended later than this from now [default: the server's, two hours]
+    #[arg(long, value_name = "DURATION", value_parser = times::parse_duration)]
+    pub expire_in: Option<Duration>,
+    /// UUID of this request: repeating it gets the same task [default: a new one]
+    #[arg(long, value_name = "UUID")]
+    pub request_id: Option<Uuid>,
+    /// Only show the plan of the stop; exit code 3 when it blocks
+    #[arg(long, conflicts_with_all = ["watch", "request_id", "expire_in"])]
+    pub plan: bool,
+    /// How far the task is followed.
+    #[command(flatten)]
+    pub watching: Watching,
+}
+
+impl StopOptions {
+    /// The risks as the protocol numbers them.
+    pub fn risks(&self) -> Vec<i32> {
+        self.accept_risks.iter().map(|risk| *risk as i32).collect()
+    }
+
+    /// End of the consent, from now.
+    pub fn expire_time(&self, clock: &Clock) -> Option<prost_types::Timestamp> {
+        self.expire_in.map(|expire_in| times::to_proto(clock.now().plus(expire_in)))
+    }
+
+    /// UUID of the request: the given one, or a new one.
+    pub fn request_id(&self) -> String {
+        self.request_id.unwrap_or_else(Uuid::new_v4).to_string()
+    }
+}
+
+/// How the command goes on behind its plan.
+pub enum Planned {
+    /// Nothing is asked for.
+    Over(Exit),
+    /// What was shown is asked for.
+    GoOn(v1::StopPlan),
+}
+
+/// Asks for the plan, shows it, and says whether that was all.
+pub async fn plan_first(
+    verb: &'static str,
+    on: &OnServer,
+    kind: v1::StopType,
+    options: &StopOptions,
+    client: &Client,
+    output: &Output,
+) -> Result<Planned, Failure> {
+    let (cluster_id, server_id) = on.ids(client).await?;
+    let request = v1::PlanStopServerRequest {
+        cluster_id,
+        server_id,
+        force: options.force,
+        accept_risks: options.risks(),
+        r#type: kind as i32,
+        freeze_before_stop: options.freeze,
+    };
+    let plan = client.call("plan stop server", SLOW, client.servers().plan_stop_server(request)).await?.plan;
+    let plan =
+        plan.ok_or_else(|| Failure::Refused("the server answered without a plan, nothing was changed".to_owned()))?;
+    on.is(&plan.address)?;
+    show(verb, options, &plan, output)?;
+    if options.plan {
+        return Ok(Planned::Over(if plan.allowed { Exit::Done } else { Exit::Refused }));
+    }
+    if !plan.allowed && options.request_id.is_none() {
+        return Err(Failure::Refused(blocked(verb, &plan)));
+    }
+    if !plan.allowed {
+        // What blocks may be the very task that this request was accepted as; a new one refuses itself.
+        output.note("the plan blocks; the request is sent all the same, as it may have been accepted before");
+    }
+    Ok(Planned::GoOn(plan))
+}
+
+/// The plan is the data of `--plan`; otherwise it is for the person, and the task is the data.
+fn show(verb: &'static str, options: &StopOptions, plan: &v1::StopPlan, output: &Output) -> Result<(), Failure> {
+    let heading = Heading { verb, freeze: options.freeze };
+    match output.format {
+        Format::Text if options.plan => output.lines(plan_lines(heading, plan, true, output.paint)),
+        Format::Text => {
+            output.note(&plan_lines(heading, plan, false, output.note_paint()).join("\n"));
+            Ok(())
+        }
+        Format::Json if options.plan || (!plan.allowed && options.request_id.is_none()) => {
+            output.document(&AcceptedDoc { plan: Some(PlanDoc::from(plan)), request_id: None, task: None })
+        }
+        Format::Json => Ok(()),
+    }
+}
+
+fn blocked(verb: &str, plan: &v1::StopPlan) -> String {
+    let blocks = |check: &&v1::PlanCheck| check.verdict() == v1::Verdict::Block && !check.overridden;
+    let names: Vec<_> = plan.checks.iter().filter(blocks).map(|check| check.name.as_str()).collect();
+    let names = if names.is_empty() { "a check".to_owned() } else { names.join(", ") };
+    format!("the {verb} of {} is blocked by {names}; nothing was changed", plan.address)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A plan of server 2 of cluster 1 in which one of two blocks is overridden.
+    pub(in crate::cli) fn plan() -> v1::StopPlan {
+        let check = |name: &str, verdict: v1::Verdict, overridden| v1::PlanCheck {
+            name: name.to_owned(),
+            verdict: verdict as i32,
+            overridden,
+            ..Default::default()
+        };
+        v1::StopPlan {
+            cluster_id: 1,
+            server_id: 2,
+            address: "10.0.0.2:2882".to_owned(),
+            checks: vec![
+                check("LOG_IN_SYNC", v1::Verdict::Block, true),
+                check("MAJORITY", v1::Verdict::Block, false),
+                check("ROOT_SERVICE", v1::Verdict::Info, false),
+            ],
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn only_what_really_blocks_is_named() {
+        let words = "of 10.0.0.2:2882 is blocked by MAJORITY; nothing was changed";
+        assert_eq!(blocked("stop", &plan()), format!("the stop {words}"));
+        assert_eq!(blocked("restart", &plan()), format!("the restart {words}"));
+    }
+}
