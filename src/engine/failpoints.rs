@@ -61,7 +61,7 @@ pub(super) fn at_look(step: &str, course: Course) -> bool {
             Course::Back => format!("undo {step}"),
         };
         let wanted = std::env::var("OBSTEWARD_FAIL_STEP").is_ok_and(|wanted| wanted == name);
-        return wanted && !FAILED.swap(true, Ordering::SeqCst);
+        wanted && !FAILED.swap(true, Ordering::SeqCst)
     }
     #[cfg(not(debug_assertions))]
     false
@@ -70,7 +70,9 @@ pub(super) fn at_look(step: &str, course: Course) -> bool {
 /// Whether every step is executed twice.
 pub(super) fn steps_twice() -> bool {
     #[cfg(debug_assertions)]
-    return std::env::var_os("OBSTEWARD_STEPS_TWICE").is_some();
+    {
+        std::env::var_os("OBSTEWARD_STEPS_TWICE").is_some()
+    }
     #[cfg(not(debug_assertions))]
     false
 }
