@@ -171,8 +171,9 @@ pub enum Command {
             obsteward stop [OPTIONS] --cluster-id <ID> --server-id <ID>"
     )]
     Stop(stop::StopArgs),
-    /// Bring a server back: its process when there is none, then its service; when a failed task that stopped it holds the
-    /// cluster, that is rolled back instead
+    /// Bring a server back: its process when there is none, then its service
+    ///
+    /// When a failed or cancelled task that stopped this very server holds the cluster, that task is rolled back instead.
     #[command(
         after_help = exit::HELP,
         override_usage = "obsteward start [OPTIONS] <CLUSTER> <SERVER>\n       \

@@ -7,6 +7,7 @@ use super::accept::freeing;
 use super::arguments::{Caller, PlanCheck, PlanStopServer, StopPlanView, Verdict};
 use super::refusals::inventory_refusal;
 use crate::domain::admission::Request;
+use crate::domain::event::Verb;
 use crate::domain::gate::Consent;
 use crate::domain::precheck::{self, Surroundings};
 use crate::domain::refusal::Refusal;
@@ -82,8 +83,13 @@ impl Service {
                     "task {holder} ({} on {}, by {}) is {state} and holds the cluster",
                     spec.graph.operation.name, spec.server.addr, spec.creator
                 );
-                let remedy =
-                    if freeing(&task).is_empty() { "wait for its end" } else { "retry it, roll it back or give it up" };
+                let remedy = match freeing(&task).first() {
+                    None => "wait for its end",
+                    Some(Verb::Retry) => "retry it, roll it back or give it up",
+                    Some(Verb::Rollback | Verb::SkipSubtask | Verb::Cancel | Verb::GiveUp) => {
+                        "go on with its rollback, or give it up"
+                    }
+                };
                 (Verdict::Block, evidence, remedy.to_owned())
             }
         };

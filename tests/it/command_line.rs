@@ -163,7 +163,7 @@ async fn a_failed_task_is_retried_and_given_up() {
     let result = failed.out.lines().last().unwrap();
     assert!(result.contains(" FAILED: ") && result.contains("RESTARTED_BY_OTHER"), "{failed:?}");
     let id = failed.out.split_whitespace().nth(1).unwrap();
-    for verb in ["retry", "give-up"] {
+    for verb in ["retry", "rollback", "give-up"] {
         assert!(failed.err.contains(&format!("obsteward tasks {verb} {id}")), "{failed:?}");
     }
 
@@ -190,6 +190,87 @@ async fn a_failed_task_is_retried_and_given_up() {
     // What was left behind is stopped by a new task: marked already, the process runs again.
     let stopped = obsteward.run(&format!("stop demo {two} --watch")).await.with(0);
     assert!(stopped.out.contains("Stop server                 RUNNING -> SUCCESSFUL  (was so already)"), "{stopped:?}");
+}
+
+/// A stop that waits for leaders in vain is cancelled, and its mark taken back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_stop_is_rolled_back_and_each_way_back_says_what_it_did() {
+    let (stage, obsteward) = stage().await;
+    let two = stage.info(2).address();
+    let cancelled_stop = async || {
+        let stop = obsteward.run(&format!("stop demo {two} --freeze --output json")).await.with(0).json();
+        let id = stop["task"]["id"].as_i64().unwrap();
+        assert_eq!((&stop["task"]["can_rollback"], &stop["task"]["can_retry"]), (&Value::Bool(false), &false.into()));
+        stage.clients.waits_for(id, "leaders still on zone2").await;
+        obsteward.run(&format!("tasks cancel {id}")).await.with(0);
+        obsteward.run(&format!("watch {id}")).await.with(1);
+        id
+    };
+    let stuck = stage.sim.inject(Fault::on(FaultKind::LeaderSwitchStuck { tenant: None, ls: None }, 2));
+    let id = cancelled_stop().await;
+    let shown = obsteward.run(&format!("tasks show {id}")).await.with(0);
+    assert!(shown.out.contains("FAILED (CANCEL)"), "{shown:?}");
+    let steps: Vec<&str> = shown.out.lines().filter(|line| line.starts_with("  obsteward tasks ")).collect();
+    let verbs = steps.iter().map(|step| step.split_whitespace().nth(2).unwrap());
+    assert_eq!(verbs.collect::<Vec<_>>(), ["retry", "rollback", "skip", "give-up"], "{shown:?}");
+    let task = obsteward.run(&format!("tasks show {id} --output json")).await.with(0).json();
+    let subtasks = task["subtasks"].as_array().unwrap();
+    let of = |name: &str| subtasks.iter().find(|one| one["name"] == name).unwrap().clone();
+    let (prepare, stop) = (of("Prepare stop observer"), of("Stop server"));
+    assert_eq!((&prepare["can_skip"], &stop["can_skip"]), (&Value::Bool(false), &Value::Bool(true)));
+    let refused = obsteward.run(&format!("tasks skip {id} {}", prepare["id"])).await.with(3);
+    assert!(refused.err.contains("is SUCCESSFUL, only a FAILED one can be skipped"), "{refused:?}");
+    assert!(obsteward.run(&format!("tasks skip {id} nothing")).await.with(3).err.contains("it has "), "names");
+    let moved = obsteward.run(&format!("tasks rollback {id} --if-revision 3")).await.with(3);
+    assert!(moved.err.contains("TASK_MOVED"), "{moved:?}");
+
+    let back = obsteward.run(&format!("tasks rollback {id} --watch")).await.with(0);
+    let lines: Vec<&str> = back.out.lines().collect();
+    assert!(lines[0].contains(&format!(" is being rolled back: {two} (zone2) of cluster demo")), "{back:?}");
+    assert!(lines[1].contains("ROLLBACK asked for by"), "{back:?}");
+    let undone = |step: &str| format!("{step:26}  RUNNING -> PENDING  (ROLLBACK)");
+    for step in ["Stop server", "Prepare stop observer"] {
+        assert_eq!(back.out.matches(&undone(step)).count(), 1, "{back:?}");
+    }
+    assert!(lines.last().unwrap().contains(" ROLLED_BACK: Stop OB server"), "{back:?}");
+    assert!(stage.is_free().await);
+    let server = obsteward.run(&format!("servers show demo {two}")).await.with(0);
+    assert!(server.out.contains("SERVING") && server.out.contains("RUNNING"), "{server:?}");
+    // Whoever only watches it did not ask for that end.
+    obsteward.run(&format!("watch {id}")).await.with(1);
+    let log = obsteward.run(&format!("tasks log {id}")).await.with(0);
+    assert!(log.out.contains("{ROLLBACK}") && log.out.contains("{EXECUTE}"), "{log:?}");
+    for verb in ["retry", "rollback", "skip", "cancel", "give-up"] {
+        let subtask = if verb == "skip" { stop["id"].to_string() } else { String::new() };
+        let refused = obsteward.run(&format!("tasks {verb} {id} {subtask}")).await.with(3);
+        assert!(refused.err.contains("VERB_NOT_ALLOWED"), "{refused:?}");
+    }
+
+    // A start is the same, when a task that stopped the server is in its way; then there is nothing to start.
+    let id = cancelled_stop().await;
+    let started = obsteward.run(&format!("start demo {two} --watch --output json")).await.with(0).json_lines();
+    assert_eq!((&started[0]["task"]["id"], started[0].get("plan")), (&id.into(), None));
+    assert_eq!(started.last().unwrap()["result"]["state"], "ROLLED_BACK");
+    stage.sim.clear(stuck);
+    let refused = obsteward.run(&format!("start demo {two}")).await.with(3);
+    assert!(refused.err.contains("SERVER_STATE_NOT_ADMITTED"), "{refused:?}");
+    let refused = obsteward.run("start demo 1 --expect 10.0.0.9:2882").await.with(3);
+    assert!(refused.err.contains("EXPECTED_SERVER_MISMATCH"), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_shows_the_plan_of_its_stop_first() {
+    let (stage, obsteward) = stage().await;
+    let (two, three) = (stage.info(2).address(), stage.info(3).address());
+    let plan = obsteward.run(&format!("restart demo {two} --freeze --plan")).await.with(0);
+    assert!(plan.out.starts_with(&format!("plan: freeze and restart {two} (zone2), ")), "{plan:?}");
+    obsteward.run(&format!("stop demo {two} --type service --watch")).await.with(0);
+    let refused = obsteward.run(&format!("restart demo {three}")).await.with(3);
+    assert!(refused.err.contains(&format!("the restart of {three} is blocked by OTHER_ZONE_STOPPED")), "{refused:?}");
+    // What the plan of a stop lets through and a restart does not: a server that does not serve.
+    let refused = obsteward.run(&format!("restart demo {two}")).await.with(3);
+    assert!(refused.err.contains("SERVER_STATE_NOT_ADMITTED"), "{refused:?}");
+    assert!(stage.is_free().await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

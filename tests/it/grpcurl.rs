@@ -59,6 +59,15 @@ async fn everything_can_be_found_out() {
     assert!(services.contains(&"grpc.health.v1.Health"), "{services:?}");
     let described = grpcurl.run(&[], &["describe", "obsteward.v1.ObServerService"]).await.with(0);
     assert!(described.out.contains("// Records a durable task that stops a server"), "{described:?}");
+    for (service, calls) in [
+        ("ObServerService", ["StopServer", "StartServer", "RestartServer", "PlanStopServer"]),
+        ("TaskService", ["RetryTask", "RollbackTask", "SkipSubtask", "CancelTask"]),
+    ] {
+        let described = grpcurl.run(&[], &["describe", &format!("obsteward.v1.{service}")]).await.with(0);
+        for call in calls {
+            assert!(described.out.contains(&format!("rpc {call} ")), "{call} is not in {described:?}");
+        }
+    }
     let described = grpcurl.run(&[], &["describe", "obsteward.v1.StopServerRequest"]).await.with(0);
     assert!(described.out.contains("// UUID of this request"), "{described:?}");
     let healthy = grpcurl.call("grpc.health.v1.Health/Check", &json!({ "service": "obsteward.v1.TaskService" })).await;
@@ -118,7 +127,13 @@ async fn a_server_is_stopped_and_a_watcher_that_dropped_goes_on() {
     let task = grpcurl.call("obsteward.v1.TaskService/GetTask", &json!({ "task_id": task["id"] })).await;
     assert_eq!(task["task"]["state"], "TASK_STATE_SUCCESSFUL");
 
-    // A refusal is a status with its reason.
+    // What is not at rest is not rolled back; a refusal is a status with its reason.
+    let rollback = json!({ "task_id": task["task"]["id"] });
+    let refused = grpcurl.run(&["-d", &rollback.to_string()], &["obsteward.v1.TaskService/RollbackTask"]).await;
+    assert!(refused.code != Some(0) && refused.err.contains("VERB_NOT_ALLOWED"), "{refused:?}");
+    let start = json!({ "cluster_id": stage.cluster_id, "server_id": stage.server(1).await.id });
+    let refused = grpcurl.run(&["-d", &start.to_string()], &["obsteward.v1.ObServerService/StartServer"]).await;
+    assert!(refused.code != Some(0) && refused.err.contains("SERVER_STATE_NOT_ADMITTED"), "{refused:?}");
     let stop = json!({ "cluster_id": stage.cluster_id, "server_id": 999 });
     let refused = grpcurl.run(&["-d", &stop.to_string()], &["obsteward.v1.ObServerService/StopServer"]).await;
     assert!(refused.code != Some(0) && refused.err.contains("NotFound"), "{refused:?}");

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{LEFT_TO_STOP, PASSWORD, USER};
+use super::{LEFT_TO_STOP, PASSWORD, STOPPED, USER};
 
 /// What there is to look around in.
 #[derive(Clone, Debug)]
@@ -24,7 +24,7 @@ pub struct Place {
     pub task: Option<i64>,
 }
 
-/// The lines. Each can be pasted by itself; of those that stop the same server the first succeeds.
+/// The lines. Each can be pasted by itself; of those that stop or start the same server the first succeeds.
 pub fn lines(place: &Place) -> Vec<String> {
     let Place { program, grpc, rest, sql, other_zone, task } = place;
     let curl = format!("curl -u {USER}:{PASSWORD}");
@@ -34,13 +34,12 @@ pub fn lines(place: &Place) -> Vec<String> {
     let mut lines = vec![format!("\nlook around as {USER}, password {PASSWORD} (end with Ctrl-C):")];
     if let Some(rest) = rest {
         let tasks = format!("http://{rest}/api/v2/tasks/instances");
+        let servers = format!("http://{rest}/api/v2/ob/clusters/1/servers");
+        lines.push(format!("  {curl} -X POST {servers}/{LEFT_TO_STOP}/stop"));
+        lines.extend(task.map(|_| format!("  {curl} -X POST {servers}/{STOPPED}/start")));
         // The service numbers tasks from here; the id of any other is in the answer of its stop.
         let task = task.unwrap_or(100_001);
-        lines.extend([
-            format!("  {curl} -X POST http://{rest}/api/v2/ob/clusters/1/servers/{LEFT_TO_STOP}/stop"),
-            format!("  {curl} {tasks}"),
-            format!("  {curl} -N {tasks}/{task}/events"),
-        ]);
+        lines.extend([format!("  {curl} {tasks}"), format!("  {curl} -N {tasks}/{task}/events")]);
     }
     let servers = "obsteward.v1.ObServerService";
     lines.extend([
@@ -56,6 +55,10 @@ pub fn lines(place: &Place) -> Vec<String> {
         format!("  {obsteward} tasks list"),
         format!("  {obsteward} audit"),
     ]);
+    // The demo's own server, when it has stopped one.
+    lines.extend(
+        task.map(|_| format!("  {obsteward} start 1 {STOPPED} --watch   # of a stop that failed: rolls it back")),
+    );
     if let Some((ip, port)) = sql {
         let mariadb = format!("mariadb -h {ip} -P {port} -u root@sys oceanbase");
         lines.extend([
@@ -83,6 +86,7 @@ mod tests {
         let whole = lines(&place).join("\n");
         for line in [
             "  curl -u admin:demo -X POST http://127.0.0.1:8080/api/v2/ob/clusters/1/servers/2/stop\n",
+            "  curl -u admin:demo -X POST http://127.0.0.1:8080/api/v2/ob/clusters/1/servers/5/start\n",
             "  curl -u admin:demo http://127.0.0.1:8080/api/v2/tasks/instances\n",
             "  curl -u admin:demo -N http://127.0.0.1:8080/api/v2/tasks/instances/100001/events\n",
             "  grpcurl -plaintext -H 'authorization: Basic YWRtaW46ZGVtbw==' 127.0.0.1:50051 list\n",
@@ -90,7 +94,10 @@ mod tests {
         ] {
             assert!(whole.contains(line), "{line} is not in {whole}");
         }
-        let without = lines(&Place { rest: None, sql: None, ..place }).join("\n");
+        assert!(whole.contains(" --server http://127.0.0.1:50051 start 1 5 --watch"), "{whole}");
+        let without = lines(&Place { rest: None, sql: None, ..place.clone() }).join("\n");
         assert!(!without.contains("curl -u") && !without.contains("mariadb"), "{without}");
+        let none_stopped = lines(&Place { task: None, ..place }).join("\n");
+        assert!(!none_stopped.contains("start"), "nothing is to be started: {none_stopped}");
     }
 }

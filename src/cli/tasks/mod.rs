@@ -33,12 +33,16 @@ pub enum TasksCommand {
     /// Run a failed or cancelled task again, from the first step whose result no longer holds; never adds force
     #[command(after_help = exit::HELP)]
     Retry(retry::RetryArgs),
-    /// Undo what a failed or cancelled task did, the last first; it ends ROLLED_BACK and frees the cluster, or rests where an
-    /// undo failed, and goes on there when asked again
+    /// Undo what a failed or cancelled task did, the last first, and free the cluster
+    ///
+    /// Only effects of the task are undone, and each undo looks first. The task ends ROLLED_BACK, or rests where an undo failed;
+    /// asked again, it goes on there. Half undone, it cannot be run forward again.
     #[command(after_help = exit::HELP)]
     Rollback(rollback::RollbackArgs),
-    /// Count a failed subtask as successful (in a rollback: as undone) and go on behind it; nothing is changed on cluster or
-    /// host, and you answer for the subtask
+    /// Go on behind a failed subtask as if it had succeeded; you answer for that
+    ///
+    /// Nothing is changed on cluster or host. While the task is being rolled back, the subtask counts as undone. One that makes
+    /// the checks is never skipped, and the steps behind it look for themselves.
     #[command(after_help = exit::HELP)]
     Skip(skip::SkipArgs),
     /// End what a running task does; it rests then, and what it has done stays as it is
