@@ -7,6 +7,7 @@ use crate::domain::event::{Failure, FailureKind, SubtaskState};
 use crate::domain::gate::Consent;
 use crate::domain::host::{CallerFence, Finding, Found};
 use crate::domain::precheck::Surroundings;
+use crate::domain::reading::ServerReading;
 use crate::domain::status::{Risk, StopType};
 use crate::engine::{Look, StepContext};
 use crate::host::HostError;
@@ -55,6 +56,20 @@ pub(super) async fn target(deps: &Deps, context: &StepContext) -> Result<Target,
 pub(super) async fn reader(deps: &Deps, target: &Target) -> Result<Box<dyn ClusterReader>, ClusterError> {
     let avoid = Avoid { server: Some(target.server.addr), zone: Some(target.server.zone.clone()), never: None };
     deps.oceanbase.reader(&target.access, &target.known, &target.expected(), &avoid).await
+}
+
+/// A session that reads, and what it says of the server now; `None`: the server's row is gone.
+pub(super) async fn row(
+    deps: &Deps,
+    context: &StepContext,
+    target: &Target,
+) -> Result<(Box<dyn ClusterReader>, Option<ServerReading>), ClusterError> {
+    let looked = async {
+        let mut reader = reader(deps, target).await?;
+        let row = reader.server(&target.server.addr).await?;
+        Ok((reader, row))
+    };
+    bounded(deps, context, looked).await
 }
 
 /// A session that never asks the target about itself.

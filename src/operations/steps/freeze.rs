@@ -5,16 +5,14 @@
 
 use std::time::Duration;
 
-use async_trait::async_trait;
-
+use super::statement::Prepared;
 use crate::domain::attempt::RecordedIntent;
-use crate::domain::effect::{EffectOutcome, Intent, Permit};
 use crate::domain::event::{Failure, FailureKind, IntentOutcome, Override};
 use crate::domain::freeze::FreezeProgress;
 use crate::domain::status::Risk;
-use crate::engine::{Look, PreparedEffect, ProgressReport, StepContext};
+use crate::engine::{Look, ProgressReport, StepContext};
 use crate::inventory::Target;
-use crate::oceanbase::{Avoid, ClusterError, EffectSession, ErrorClass, Statement};
+use crate::oceanbase::{ClusterError, ErrorClass, Statement};
 use crate::operations::{Deps, ways};
 
 /// How often the statement is sent in one execution when its outcome stays unknown.
@@ -141,36 +139,12 @@ fn overridden(context: &StepContext, evidence: String, overridden_by: &str) -> F
 }
 
 async fn ask(deps: &Deps, context: &StepContext, target: &Target) -> Freeze {
-    if let Some(failure) = ways::disowned(deps, context, target).await {
-        return Freeze::First(Box::new(ways::refuse(failure)));
-    }
-    Freeze::First(Box::new(prepared(deps, target).await.unwrap_or_else(|error| ways::unread(&error))))
-}
-
-async fn prepared(deps: &Deps, target: &Target) -> Result<Look, ClusterError> {
-    let avoid = Avoid { server: Some(target.server.addr), zone: Some(target.server.zone.clone()), never: None };
-    let session = deps.oceanbase.effect_session(&target.access, &target.known, &target.expected(), &avoid).await?;
     let statement = Statement::MinorFreeze { addr: target.server.addr };
-    let intent = Intent {
-        description: statement.to_string(),
-        endpoint: session.endpoint().to_owned(),
-        connection_id: session.connection_id(),
-        horizon: deps.clock.now().plus(session.horizon()),
-        irreversible: false,
-    };
-    Ok(Look::Needed { intent, overrides: Vec::new(), effect: Box::new(SendFreeze { session, statement }) })
-}
-
-/// The session that is open and the statement that it will send.
-struct SendFreeze {
-    session: Box<dyn EffectSession>,
-    statement: Statement,
-}
-
-#[async_trait]
-impl PreparedEffect for SendFreeze {
-    async fn send(self: Box<Self>, permit: Permit) -> EffectOutcome {
-        let Self { session, statement } = *self;
-        session.send(permit, statement).await
-    }
+    Freeze::First(match Prepared::open(deps, context, target, statement).await {
+        Ok(prepared) => {
+            let intent = prepared.intent(deps, Duration::ZERO);
+            Box::new(Look::Needed { intent, overrides: Vec::new(), effect: Box::new(prepared) })
+        }
+        Err(look) => look,
+    })
 }

@@ -6,6 +6,7 @@ mod prepare_stop;
 mod start_agent;
 mod start_process;
 mod start_service;
+mod statement;
 mod statuses;
 mod stop_process;
 mod stop_service;

@@ -9,16 +9,16 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::StopService;
+use super::statement::Prepared;
 use crate::domain::admission::{ServiceState, service_state};
 use crate::domain::catch_up::CatchUp;
 use crate::domain::decide::Learned;
-use crate::domain::effect::{EffectOutcome, Intent, Permit};
 use crate::domain::event::{Failure, FailureKind, IntentOutcome};
 use crate::domain::host::Finding;
 use crate::domain::reading::ServerReading;
-use crate::engine::{Look, Patience, PreparedEffect, ProgressReport, Step, StepContext};
+use crate::engine::{Look, Patience, ProgressReport, Step, StepContext};
 use crate::inventory::Target;
-use crate::oceanbase::{Avoid, ClusterError, ClusterReader, EffectSession, Statement};
+use crate::oceanbase::{ClusterReader, Statement};
 use crate::operations::key::{self, NOT_SET};
 use crate::operations::{Deps, ways};
 
@@ -69,12 +69,7 @@ pub(super) async fn bring_back(deps: &Deps, context: &StepContext) -> Look {
         Ok(target) => target,
         Err(failure) => return ways::not_begun(failure),
     };
-    let looked = async {
-        let mut reader = ways::reader(deps, &target).await?;
-        let row = reader.server(&target.server.addr).await?;
-        Ok::<_, ClusterError>((reader, row))
-    };
-    let (mut reader, row) = match ways::bounded(deps, context, looked).await {
+    let (mut reader, row) = match ways::row(deps, context, &target).await {
         Ok(looked) => looked,
         Err(error) => return ways::unread(&error),
     };
@@ -111,37 +106,25 @@ async fn marked(deps: &Deps, context: &StepContext, target: &Target, reader: &mu
         let failure = Failure::new(FailureKind::Unreachable, "OUTCOME_UNKNOWN", message);
         return ways::refuse(failure.with("address", addr).with("attempts", unknown));
     }
-    if let Some(failure) = ways::disowned(deps, context, target).await {
-        return ways::refuse(failure);
-    }
-    match needed(deps, context, target, reader).await {
-        Ok(look) => look,
-        Err(error) => ways::unread(&error),
-    }
-}
-
-async fn needed(
-    deps: &Deps,
-    context: &StepContext,
-    target: &Target,
-    reader: &mut dyn ClusterReader,
-) -> Result<Look, ClusterError> {
-    let horizon = reader.horizon().await?;
-    // Another zone stopped meanwhile is no reason to keep this server out: its replicas are missed all the more.
-    if let Some(stopped) = reader.other_zone_stopped(&target.server.zone).await? {
-        context.log(format!("besides this server there is stopped: {stopped}"));
-    }
-    let avoid = Avoid { server: Some(target.server.addr), zone: Some(target.server.zone.clone()), never: None };
-    let session = deps.oceanbase.effect_session(&target.access, &target.known, &target.expected(), &avoid).await?;
-    let statement = Statement::StartServer { addr: target.server.addr, zone: target.server.zone.clone() };
-    let intent = Intent {
-        description: statement.to_string(),
-        endpoint: session.endpoint().to_owned(),
-        connection_id: session.connection_id(),
-        horizon: deps.clock.now().plus(horizon.max(session.horizon())),
-        irreversible: false,
+    let horizon = async {
+        // Another zone stopped meanwhile is no reason to keep this server out: its replicas are missed all the more.
+        if let Some(stopped) = reader.other_zone_stopped(&target.server.zone).await? {
+            context.log(format!("besides this server there is stopped: {stopped}"));
+        }
+        reader.horizon().await
     };
-    Ok(Look::Needed { intent, overrides: Vec::new(), effect: Box::new(SendStart { session, statement }) })
+    let horizon = match ways::bounded(deps, context, horizon).await {
+        Ok(horizon) => horizon,
+        Err(error) => return ways::unread(&error),
+    };
+    let statement = Statement::StartServer { addr, zone: target.server.zone.clone() };
+    match Prepared::open(deps, context, target, statement).await {
+        Ok(prepared) => {
+            let intent = prepared.intent(deps, horizon);
+            Look::Needed { intent, overrides: Vec::new(), effect: Box::new(prepared) }
+        }
+        Err(look) => *look,
+    }
 }
 
 /// STOP_TIME is not set: wait until the server serves, and a while until its replicas have caught up.
@@ -186,18 +169,4 @@ async fn not_marked(
     }
     context.log(format!("{addr} serves, {catch_up}"));
     Look::Reached { already_so: !context.tried(), learned, writes: Vec::new() }
-}
-
-/// The session that is open and the statement that it will send.
-struct SendStart {
-    session: Box<dyn EffectSession>,
-    statement: Statement,
-}
-
-#[async_trait]
-impl PreparedEffect for SendStart {
-    async fn send(self: Box<Self>, permit: Permit) -> EffectOutcome {
-        let Self { session, statement } = *self;
-        session.send(permit, statement).await
-    }
 }

@@ -9,15 +9,16 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::start_service;
+use super::statement::Prepared;
 use crate::domain::decide::Learned;
-use crate::domain::effect::{EffectOutcome, Intent, Permit};
+use crate::domain::effect::{EffectOutcome, Permit};
 use crate::domain::event::{Failure, FailureKind, IntentOutcome, Override};
 use crate::domain::precheck::precheck;
 use crate::domain::reading::ServerReading;
 use crate::domain::status::Risk;
 use crate::engine::{Look, Patience, PreparedEffect, ProgressReport, Step, StepContext};
 use crate::inventory::Target;
-use crate::oceanbase::{Avoid, ClusterError, ClusterReader, EffectSession, Statement, refused_for_log_sync};
+use crate::oceanbase::{ClusterError, ClusterReader, Statement, refused_for_log_sync};
 use crate::operations::key::{self, REFUSED};
 use crate::operations::{Deps, cluster_failure, ways};
 
@@ -38,12 +39,7 @@ impl Step for StopService {
             Ok(target) => target,
             Err(failure) => return ways::not_begun(failure),
         };
-        let looked = async {
-            let mut reader = ways::reader(deps, &target).await?;
-            let row = reader.server(&target.server.addr).await?;
-            Ok::<_, ClusterError>((reader, row))
-        };
-        let (mut reader, row) = match ways::bounded(deps, context, looked).await {
+        let (mut reader, row) = match ways::row(deps, context, &target).await {
             Ok(looked) => looked,
             Err(error) if ways::goes_on_unread(context, &error) => return unknown_cluster(&error),
             Err(error) => return ways::unread(&error),
@@ -243,22 +239,17 @@ impl StopService {
         forced: bool,
     ) -> Look {
         let deps = &self.0;
-        if let Some(failure) = ways::disowned(deps, context, target).await {
-            return ways::refuse(failure);
-        }
         let horizon = match reader.horizon().await {
             Ok(horizon) => horizon,
-            Err(error) => return ways::unread(&error),
-        };
-        let avoid = Avoid { server: Some(target.server.addr), zone: Some(target.server.zone.clone()), never: None };
-        let opened = deps.oceanbase.effect_session(&target.access, &target.known, &target.expected(), &avoid).await;
-        let session = match opened {
-            Ok(session) => session,
             Err(error) => return ways::unread(&error),
         };
         let (addr, zone) = (target.server.addr, target.server.zone.clone());
         let statement =
             if forced { Statement::ForceStopServer { addr, zone } } else { Statement::StopServer { addr, zone } };
+        let prepared = match Prepared::open(deps, context, target, statement).await {
+            Ok(prepared) => prepared,
+            Err(look) => return *look,
+        };
         let overrides = if forced {
             vec![Override {
                 check: "LOG_IN_SYNC".to_owned(),
@@ -269,35 +260,28 @@ impl StopService {
         } else {
             Vec::new()
         };
-        let intent = Intent {
-            description: statement.to_string(),
-            endpoint: session.endpoint().to_owned(),
-            connection_id: session.connection_id(),
-            horizon: deps.clock.now().plus(horizon.max(session.horizon())),
-            irreversible: false,
-        };
-        let effect = SendStatement { deps: deps.clone(), target: target.clone(), session, statement };
+        let intent = prepared.intent(deps, horizon);
+        let effect = UntilMarked { deps: deps.clone(), target: target.clone(), prepared };
         Look::Needed { intent, overrides, effect: Box::new(effect) }
     }
 }
 
-/// The session that is open and the statement that it will send.
-struct SendStatement {
+/// STOP SERVER, awaited no longer than until its mark is seen.
+struct UntilMarked {
     deps: Deps,
     target: Target,
-    session: Box<dyn EffectSession>,
-    statement: Statement,
+    prepared: Prepared,
 }
 
 #[async_trait]
-impl PreparedEffect for SendStatement {
+impl PreparedEffect for UntilMarked {
     /// The statement answers only when the last leader has left (oceanbase-kernel, section 1.2 C), which would be a silent
     /// wait: as soon as its mark is seen it has done what it was sent for, and the step waits with progress itself.
     async fn send(self: Box<Self>, permit: Permit) -> EffectOutcome {
-        let Self { deps, target, session, statement } = *self;
+        let Self { deps, target, prepared } = *self;
         tokio::select! {
             biased;
-            outcome = session.send(permit, statement) => outcome,
+            outcome = Box::new(prepared).send(permit) => outcome,
             message = mark_seen(&deps, &target) => EffectOutcome::Done { message },
         }
     }

@@ -9,9 +9,9 @@
 //! After each case the promises of DESIGN section 1 are held against the log, the cluster's own record and what a watcher saw
 //! (`support::invariants`), and the server is looked at: stopped, serving, or as it was.
 //!
-//! All cases are about 1,850 and take half an hour of two cores; `TROUBLE=all scripts/test trouble::` runs them. Without that a
-//! sample is run, spread evenly over all. `TROUBLE_ONLY="Stop undone"` runs one scenario, `TROUBLE_TIMES=1` says how long each case
-//! took.
+//! All cases are about 1,850, too many for every change: `TROUBLE=all scripts/test trouble::` runs them, `TROUBLE=kills` every kill.
+//! Without that a sample is run, spread evenly. `TROUBLE_ONLY="Stop undone"` runs one scenario, `TROUBLE_TIMES=1` says how long each
+//! case took.
 
 mod case;
 mod faults;

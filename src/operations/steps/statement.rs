@@ -1,0 +1,57 @@
+//! A statement that acts, on a session of its own, which is opened away from the server that it is about. The host's agent is
+//! asked first whether this owner is still the one, because the cluster knows no fences.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::domain::effect::{EffectOutcome, Intent, Permit};
+use crate::engine::{Look, PreparedEffect, StepContext};
+use crate::inventory::Target;
+use crate::oceanbase::{Avoid, EffectSession, Statement};
+use crate::operations::{Deps, ways};
+
+/// The session that is open and the statement that it will send.
+pub(super) struct Prepared {
+    session: Box<dyn EffectSession>,
+    statement: Statement,
+}
+
+impl Prepared {
+    /// Opens the session; otherwise the look that says why there is none.
+    pub(super) async fn open(
+        deps: &Deps,
+        context: &StepContext,
+        target: &Target,
+        statement: Statement,
+    ) -> Result<Self, Box<Look>> {
+        if let Some(failure) = ways::disowned(deps, context, target).await {
+            return Err(Box::new(ways::refuse(failure)));
+        }
+        let avoid = Avoid { server: Some(target.server.addr), zone: Some(target.server.zone.clone()), never: None };
+        match deps.oceanbase.effect_session(&target.access, &target.known, &target.expected(), &avoid).await {
+            Ok(session) => Ok(Self { session, statement }),
+            Err(error) => Err(Box::new(ways::unread(&error))),
+        }
+    }
+
+    /// What is recorded before it is sent. `horizon`: how long it can still take effect by the cluster's parameters now, when
+    /// they were read beside the session.
+    pub(super) fn intent(&self, deps: &Deps, horizon: Duration) -> Intent {
+        Intent {
+            description: self.statement.to_string(),
+            endpoint: self.session.endpoint().to_owned(),
+            connection_id: self.session.connection_id(),
+            horizon: deps.clock.now().plus(horizon.max(self.session.horizon())),
+            irreversible: false,
+        }
+    }
+}
+
+#[async_trait]
+impl PreparedEffect for Prepared {
+    async fn send(self: Box<Self>, permit: Permit) -> EffectOutcome {
+        let Self { session, statement } = *self;
+        session.send(permit, statement).await
+    }
+}
