@@ -48,7 +48,7 @@ fn any_input(driven: &Driven, kind: u8, which: u8, more: u8) -> Input {
         14 | 15 => cancelled(subtask, more.is_multiple_of(2)),
         16 if more < 128 => asked(Verb::Rollback),
         17 => skip(anyone),
-        18 | 19 | 20 => undone(subtask),
+        18..=20 => undone(subtask),
         _ => Input::RetryFrom { subtask },
     }
 }
