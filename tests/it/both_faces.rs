@@ -319,6 +319,19 @@ async fn what_was_asked_is_on_record_and_no_secret_is_on_disk() {
     let accepted = faces.rest("admin").post(&faces.stop_path(server)).await;
     let id = accepted.data()["id"].as_i64().unwrap();
     faces.grpc("admin").at_rest(id).await;
+    // Who may only read is not told what a subtask is like, whatever it is like.
+    let subtask = accepted.data()["tasks"][0]["id"].as_i64().unwrap();
+    for (verb, operation) in [("retry", "RETRY_TASK"), ("skip", "SKIP_SUBTASK"), ("cancel", "CANCEL_TASK")] {
+        let looks = faces.rest("looks");
+        for subtask in [subtask, 7] {
+            let path = format!("/api/v2/tasks/instances/{id}/subtasks/{subtask}/{verb}");
+            assert_eq!(looks.post(&path).await.status, 403, "{verb} {subtask}");
+        }
+        let list = v1::ListAuditRecordsRequest { operation: operation.to_owned(), ..Default::default() };
+        let records = faces.grpc("admin").admin.list_audit_records(list).await.unwrap().into_inner().records;
+        let told: Vec<_> = records.iter().map(|record| (record.principal.as_str(), record.reason.as_str())).collect();
+        assert_eq!(told, [("looks", "PERMISSION_DENIED"); 2], "{verb}");
+    }
     let key = faces.grpc("admin").admin.create_access_key(v1::CreateAccessKeyRequest::default()).await.unwrap();
     let secret = key.into_inner().secret;
 

@@ -183,6 +183,9 @@ async fn a_failed_task_is_retried_and_given_up() {
     assert_eq!(retried.iter().filter(ended).count(), 1, "{retried:?}");
     let given_up = obsteward.run(&format!("tasks give-up {id}")).await.with(0);
     assert!(given_up.out.contains("GIVEN_UP"), "{given_up:?}");
+    let left = given_up.err.lines().filter_map(|line| line.strip_prefix("left behind: "));
+    assert!(left.clone().any(|fact| fact.starts_with(&format!("STOP_TIME of {two} is set"))), "{given_up:?}");
+    assert!(left.clone().any(|fact| fact.starts_with(&format!("the process of {two} runs"))), "{given_up:?}");
     assert!(stage.is_free().await);
     assert!(obsteward.run(&format!("tasks retry {id}")).await.with(3).err.contains("VERB_NOT_ALLOWED"));
     obsteward.run(&format!("watch {id}")).await.with(1);

@@ -154,6 +154,14 @@ pub fn every() -> Vec<Refusal> {
     ]
 }
 
+/// Other sentences of kinds that have several.
+fn other_sentences() -> Vec<Refusal> {
+    let (task, subtask) = (TaskId::new(3).unwrap(), SubtaskId::new(9).unwrap());
+    [Unskippable::NotFailed(SubtaskState::Pending), Unskippable::NotItsTurn]
+        .map(|why| Refusal::SubtaskNotSkippable { task, subtask, name: "Stop server".to_owned(), why })
+        .into()
+}
+
 /// Names of the values in a template.
 fn names(template: &str) -> HashSet<&str> {
     template.split('{').skip(1).map(|piece| piece.split_once('}').unwrap().0).collect()
@@ -172,7 +180,7 @@ fn reasons_are_unique_short_and_upper_snake() {
 
 #[test]
 fn every_value_of_a_message_is_in_the_metadata_in_both_languages() {
-    for refusal in every() {
+    for refusal in every().into_iter().chain(other_sentences()) {
         let row = row(&refusal);
         let keys: HashSet<&str> = row.values.iter().map(|(key, _)| *key).collect();
         assert!(names(row.en).is_subset(&keys), "{}", row.reason);

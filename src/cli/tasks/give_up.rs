@@ -23,6 +23,15 @@ pub struct GiveUpArgs {
     if_revision: Option<i64>,
 }
 
+/// A warning of a closed task; what it leaves behind without its code.
+fn told(warning: &str) -> String {
+    let left = warning.split_once(": ").filter(|(code, _)| ["EFFECT_STAYS", "LEFT_BEHIND"].contains(code));
+    match left {
+        Some((_, what)) => format!("left behind: {}", flat(what)),
+        None => format!("warning: {}", flat(warning)),
+    }
+}
+
 /// Runs the command. What is left behind is told as warnings.
 pub async fn run(args: GiveUpArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
     let if_revision = revision(client, args.task, args.if_revision).await?;
@@ -33,10 +42,26 @@ pub async fn run(args: GiveUpArgs, client: &Client, output: &Output) -> Result<E
         Format::Text => {
             output.line(&result_line(&task))?;
             for warning in &task.warnings {
-                output.note(&format!("left behind: {}", flat(warning)));
+                output.note(&told(warning));
             }
         }
         Format::Json => output.document(&TaskDoc::from(&task))?,
     }
     Ok(Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stays_is_told_apart_from_what_was_warned_of_before() {
+        assert_eq!(
+            told("LEFT_BEHIND: there is no process of 10.0.0.2:2882"),
+            "left behind: there is no process of 10.0.0.2:2882"
+        );
+        assert_eq!(told("EFFECT_STAYS: this was done: a: b"), "left behind: this was done: a: b");
+        assert_eq!(told("SUBTASK_SKIPPED: step 1 counts as done"), "warning: SUBTASK_SKIPPED: step 1 counts as done");
+        assert_eq!(told("odd"), "warning: odd");
+    }
 }
