@@ -53,6 +53,7 @@ const SETTINGS: &[(&str, &[&str])] = &[
             "effect_timeout_seconds",
         ],
     ),
+    ("start", &["watch_seconds", "catch_up_seconds"]),
     ("sync", &["enabled"]),
 ];
 
