@@ -216,9 +216,9 @@ fn over_rest(call: Call, risks: Risks) -> Option<(Method, String, &'static str)>
         Call::RollbackTask => (Method::POST, format!("{instance}/rollback"), ""),
         Call::SkipSubtask => (Method::POST, format!("{instance}/subtasks/{SUBTASK}/skip"), ""),
         Call::CancelTask => (Method::POST, format!("{instance}/subtasks/{SUBTASK}/cancel"), ""),
+        Call::GiveUpTask => (Method::POST, format!("{instance}/giveUp"), ""),
         Call::PlanStopServer
         | Call::WatchTasks
-        | Call::GiveUpTask
         | Call::RegisterCluster
         | Call::UpdateCluster
         | Call::DeregisterCluster

@@ -209,6 +209,8 @@ impl Face {
             Operation::GetTask => tasks::get(self, request).await,
             Operation::RetryTask => tasks::retry(self, request).await,
             Operation::RollbackTask => tasks::rollback(self, request).await,
+            Operation::CancelTask => tasks::cancel(self, request).await,
+            Operation::GiveUpTask => tasks::give_up(self, request).await,
             Operation::GetSubtaskLog => tasks::log(self, request).await,
             Operation::RetrySubtask => tasks::retry_subtask(self, request).await,
             Operation::SkipSubtask => tasks::skip_subtask(self, request).await,

@@ -9,12 +9,20 @@ use crate::domain::event::SubtaskOperation;
 use crate::store::LogLine;
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct LogBody {
     log: String,
+    /// Number of the line that comes next; only for who asked from a line on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_line: Option<i64>,
 }
 
-/// Lines of a log; what was done in one execution stands under a head as OCP writes it.
-pub fn log(face: &Face, lines: &[LogLine]) -> Result<Reply, Failure> {
+/// Lines of a log, those from number `from` on (0 and 1: all); what was done in one execution stands under a head as OCP
+/// writes it.
+pub fn log(face: &Face, lines: &[LogLine], from: Option<i64>) -> Result<Reply, Failure> {
+    let known = usize::try_from(from.unwrap_or(1).max(1) - 1).unwrap_or(usize::MAX).min(lines.len());
+    let next_line = from.map(|_| i64::try_from(lines.len() + 1).unwrap_or(i64::MAX));
+    let lines = &lines[known..];
     let mut text: Vec<String> = Vec::with_capacity(lines.len() + 1);
     let mut execution = None;
     for line in lines {
@@ -29,5 +37,5 @@ pub fn log(face: &Face, lines: &[LogLine]) -> Result<Reply, Failure> {
         }
         text.push(format!("{at} {}", line.text));
     }
-    Reply::data(&LogBody { log: text.join("\n") })
+    Reply::data(&LogBody { log: text.join("\n"), next_line })
 }

@@ -28,6 +28,10 @@ pub enum Operation {
     RetryTask,
     /// Undoes what a failed task did.
     RollbackTask,
+    /// Ends what a task runs.
+    CancelTask,
+    /// Closes a task at rest as it is.
+    GiveUpTask,
     /// What a subtask logged.
     GetSubtaskLog,
     /// Runs a failed subtask again.
@@ -64,6 +68,8 @@ impl Operation {
             Self::GetTask => "getTask",
             Self::RetryTask => "retryTask",
             Self::RollbackTask => "rollbackTask",
+            Self::CancelTask => "cancelTask",
+            Self::GiveUpTask => "giveUpTask",
             Self::GetSubtaskLog => "getSubtaskLog",
             Self::RetrySubtask => "retrySubtask",
             Self::SkipSubtask => "skipSubtask",
@@ -86,6 +92,8 @@ impl Operation {
             | Self::RestartServer
             | Self::RetryTask
             | Self::RollbackTask
+            | Self::CancelTask
+            | Self::GiveUpTask
             | Self::RetrySubtask
             | Self::SkipSubtask
             | Self::CancelSubtask => true,
@@ -165,6 +173,8 @@ pub const ROUTES: &[Route] = &[
     get("/api/v2/tasks/{taskInstanceId}", Operation::GetTask),
     post("/api/v2/tasks/instances/{taskInstanceId}/retry", Operation::RetryTask),
     post("/api/v2/tasks/instances/{taskInstanceId}/rollback", Operation::RollbackTask),
+    post("/api/v2/tasks/instances/{taskInstanceId}/cancel", Operation::CancelTask),
+    post("/api/v2/tasks/instances/{taskInstanceId}/giveUp", Operation::GiveUpTask),
     get("/api/v2/tasks/instances/{taskInstanceId}/events", Operation::WatchTask),
     get("/api/v2/tasks/instances/{taskInstanceId}/subtasks/{subtaskInstanceId}/log", Operation::GetSubtaskLog),
     post("/api/v2/tasks/instances/{taskInstanceId}/subtasks/{subtaskInstanceId}/retry", Operation::RetrySubtask),

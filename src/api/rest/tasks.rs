@@ -6,7 +6,7 @@ use crate::api::rest::inputs::Inputs;
 use crate::api::rest::{log_body, task_body, task_words};
 use crate::domain::call::Call;
 use crate::domain::event::{SubtaskState, TaskState};
-use crate::domain::ids::{ClusterId, SubtaskId, TaskId};
+use crate::domain::ids::{ClusterId, Revision, SubtaskId, TaskId};
 use crate::domain::refusal::Refusal;
 use crate::domain::task::{Subtask, Task};
 use crate::service::arguments::{ClusterName, PageOf, SkipSubtask, TaskRequest, TaskSelection};
@@ -109,8 +109,7 @@ pub async fn get(face: &Face, request: Proven) -> Result<Reply, Failure> {
 /// Runs a failed task again.
 pub async fn retry(face: &Face, request: Proven) -> Result<Reply, Failure> {
     let Proven { caller, inputs, .. } = request;
-    let task = face.checked(&caller, Call::RetryTask, task_id(inputs)).await?;
-    let asked = TaskRequest { task, if_revision: None, expire_time: None };
+    let asked = face.checked(&caller, Call::RetryTask, task_request(inputs)).await?;
     let stored = face.rest.use_cases.retry_task(&caller, asked).await?;
     task_body::wrapped(face, &stored)
 }
@@ -118,18 +117,34 @@ pub async fn retry(face: &Face, request: Proven) -> Result<Reply, Failure> {
 /// Undoes what a failed task did.
 pub async fn rollback(face: &Face, request: Proven) -> Result<Reply, Failure> {
     let Proven { caller, inputs, .. } = request;
-    let task = face.checked(&caller, Call::RollbackTask, task_id(inputs)).await?;
-    let asked = TaskRequest { task, if_revision: None, expire_time: None };
+    let asked = face.checked(&caller, Call::RollbackTask, task_request(inputs)).await?;
     let stored = face.rest.use_cases.rollback_task(&caller, asked).await?;
     task_body::wrapped(face, &stored)
 }
 
-/// What a subtask logged, over all its executions.
-pub async fn log(face: &Face, request: Proven) -> Result<Reply, Failure> {
+/// Ends what a task runs; not of OCP, which cancels subtasks.
+pub async fn cancel(face: &Face, request: Proven) -> Result<Reply, Failure> {
     let Proven { caller, inputs, .. } = request;
+    let asked = face.checked(&caller, Call::CancelTask, task_request(inputs)).await?;
+    let stored = face.rest.use_cases.cancel_task(&caller, asked).await?;
+    task_body::wrapped(face, &stored)
+}
+
+/// Closes a task at rest as it is; OCP has it on its pages and not in its API.
+pub async fn give_up(face: &Face, request: Proven) -> Result<Reply, Failure> {
+    let Proven { caller, inputs, .. } = request;
+    let asked = face.checked(&caller, Call::GiveUpTask, task_request(inputs)).await?;
+    let stored = face.rest.use_cases.give_up_task(&caller, asked).await?;
+    task_body::wrapped(face, &stored)
+}
+
+/// What a subtask logged, over all its executions; from a line on when one is given.
+pub async fn log(face: &Face, request: Proven) -> Result<Reply, Failure> {
+    let Proven { caller, mut inputs, .. } = request;
+    let from = inputs.query_text("fromLine").and_then(|text| inputs.position("fromLine", &text));
     let (task, subtask) = subtask_id(inputs)?;
     let lines = face.rest.use_cases.subtask_log(&caller, task, subtask).await?;
-    log_body::log(face, &lines)
+    log_body::log(face, &lines, from)
 }
 
 /// Runs a failed subtask again: that is the retry of its task.
@@ -149,8 +164,7 @@ pub async fn retry_subtask(face: &Face, request: Proven) -> Result<Reply, Failur
 /// Counts a failed subtask as successful, and goes on behind it.
 pub async fn skip_subtask(face: &Face, request: Proven) -> Result<Reply, Failure> {
     let Proven { caller, inputs, .. } = request;
-    let (task, subtask) = face.checked(&caller, Call::SkipSubtask, subtask_id(inputs)).await?;
-    let asked = SkipSubtask { task, subtask, if_revision: None };
+    let asked = face.checked(&caller, Call::SkipSubtask, skip_request(inputs)).await?;
     face.rest.use_cases.skip_subtask(&caller, asked).await?;
     Ok(Reply::Done)
 }
@@ -211,6 +225,23 @@ pub fn task_id(mut inputs: Inputs) -> Result<TaskId, Failure> {
         Some(task) => inputs.finish(task),
         None => Err(inputs.failure()),
     }
+}
+
+/// A verb on the task of a request's path, with the revision that it is for.
+fn task_request(mut inputs: Inputs) -> Result<TaskRequest, Failure> {
+    let if_revision = if_revision(&mut inputs);
+    task_id(inputs).map(|task| TaskRequest { task, if_revision, expire_time: None })
+}
+
+fn skip_request(mut inputs: Inputs) -> Result<SkipSubtask, Failure> {
+    let if_revision = if_revision(&mut inputs);
+    subtask_id(inputs).map(|(task, subtask)| SkipSubtask { task, subtask, if_revision })
+}
+
+/// 0 is as good as none, as on the other face.
+fn if_revision(inputs: &mut Inputs) -> Option<Revision> {
+    let given = inputs.query_text("ifRevision").and_then(|text| inputs.position("ifRevision", &text));
+    given.filter(|revision| *revision > 0).map(Revision::new)
 }
 
 fn subtask_id(mut inputs: Inputs) -> Result<(TaskId, SubtaskId), Failure> {

@@ -154,6 +154,18 @@ async fn a_task_is_rolled_back_and_a_subtask_skipped_as_the_caller_asks() {
     assert_eq!((answer.status.as_u16(), answer.body.get("data")), (200, None), "{}", answer.body);
     let asked = format!("SkipSubtask {{ task: TaskId({SAMPLE_TASK}), subtask: SubtaskId(133818), if_revision: None }}");
     assert_eq!(fixture.last_call(), asked);
+    // For one revision only, and the two that OCP has no calls for.
+    for (path, call) in [
+        ("rollback", "rollback TaskRequest { task: TaskId(ID), if_revision: Some(Revision(7)), expire_time: None }"),
+        ("retry", "retry TaskRequest { task: TaskId(ID), if_revision: Some(Revision(7)), expire_time: None }"),
+        ("cancel", "cancel TaskRequest { task: TaskId(ID), if_revision: Some(Revision(7)), expire_time: None }"),
+        ("giveUp", "give up TaskRequest { task: TaskId(ID), if_revision: Some(Revision(7)), expire_time: None }"),
+    ] {
+        let answer = fixture.post(&format!("{task}/{path}?ifRevision=7")).await;
+        assert_eq!((answer.status.as_u16(), &answer.body["data"]["id"]), (200, &json!(SAMPLE_TASK)), "{}", answer.body);
+        assert_eq!(fixture.last_call(), call.replace("ID", &SAMPLE_TASK.to_string()));
+        assert_eq!(fixture.post(&format!("{task}/{path}?ifRevision=x")).await.reason(), "INVALID_ARGUMENT");
+    }
     // What is wrong with either is in the audit log.
     for (path, call) in [("/api/v2/tasks/instances/0/rollback", Call::RollbackTask), ("skip", Call::SkipSubtask)] {
         let path = path.replace("skip", &format!("{task}/subtasks/x/skip"));
@@ -315,6 +327,14 @@ async fn a_log_is_one_text_with_a_head_for_each_execution_and_operation() {
                     ############{SKIP}{1970-01-01T08:00:06.000+08:00}############\n\
                     1970-01-01T08:00:06.000+08:00 counts as undone";
     assert_eq!(answer.body["data"], json!({ "log": expected }));
+    // From a line on, with the number of the one that comes next: a program asks for that.
+    let count = expected.lines().filter(|line| !line.starts_with('#')).count();
+    let path = "/api/v2/tasks/instances/1/subtasks/101/log?fromLine=";
+    let last = fixture.get(&format!("{path}{count}")).await.body;
+    assert_eq!(last["data"]["nextLine"], json!(count + 1));
+    assert_eq!(last["data"]["log"].as_str().unwrap().lines().last(), expected.lines().last());
+    let none = fixture.get(&format!("{path}{}", count + 1)).await.body;
+    assert_eq!(none["data"], json!({ "log": "", "nextLine": count + 1 }));
 }
 
 #[tokio::test(start_paused = true)]
