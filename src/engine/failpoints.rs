@@ -12,6 +12,7 @@
 use crate::domain::event::Course;
 
 /// What becomes of an effect.
+#[cfg_attr(not(debug_assertions), allow(dead_code, reason = "a release build loses no effect"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lost {
     /// It is not sent.
