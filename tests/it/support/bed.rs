@@ -25,7 +25,12 @@ impl Bed {
 
     /// A cluster that is registered, by a service that has ended.
     pub async fn registered() -> Self {
-        let bed = Self::new(quick()).await;
+        Self::registered_with(quick()).await
+    }
+
+    /// The same of a cluster with options of its own.
+    pub async fn registered_with(options: SimOptions) -> Self {
+        let bed = Self::new(options).await;
         let service = bed.serve(&[]).await;
         service.clients.register(bed.sim.endpoints()).await.unwrap();
         service.kill();

@@ -3,10 +3,11 @@
 use std::fmt;
 
 use obsteward::proto::v1;
+use obsteward::sim::{SimOptions, TenantOptions};
 
 use crate::support::bed::Bed;
 use crate::support::invariants::Evidence;
-use crate::support::{Clients, begins};
+use crate::support::{Clients, begins, quick};
 use crate::trouble::faults::FaultCase;
 use crate::trouble::scenario::{Course, LAST_STEP, Operation, SERVER, Scenario, serves};
 
@@ -55,6 +56,13 @@ pub struct Outcome {
     pub violations: Vec<String>,
 }
 
+/// A cluster in which the arbitration service has something to do: one tenant has two replicas, one of them on the server.
+fn cluster() -> SimOptions {
+    let mut options = SimOptions { arbitration: true, ..quick() };
+    options.tenants[0] = TenantOptions { replica_zones: vec![1, 2], arbitration: true, ..TenantOptions::new("pair") };
+    options
+}
+
 impl Case {
     pub const fn new(scenario: Scenario, trouble: Trouble) -> Self {
         Self { scenario, trouble }
@@ -89,8 +97,9 @@ impl Case {
     }
 
     pub async fn run(self) -> Outcome {
-        let mut bed = Bed::registered().await;
+        let mut bed = Bed::registered_with(cluster()).await;
         bed.config.stop.effect_timeout_seconds = 1;
+        bed.config.stop.freeze_seconds = 3;
         bed.config.start.watch_seconds = 5;
         let mut handles = Vec::new();
         let before = self.set_the_stage(&bed, &mut handles).await;

@@ -7,6 +7,17 @@ use obsteward::sim::{Fault, FaultKind, Signal, SimCluster};
 
 use crate::trouble::scenario::{SERVER, Scenario};
 
+/// What somebody else may run meanwhile: on the same server, and on another zone, which would cost a quorum.
+const THIRD_PARTIES: [&str; 5] = [
+    "ALTER SYSTEM START SERVER '{server}'",
+    "ALTER SYSTEM STOP SERVER '{server}'",
+    "ALTER SYSTEM FORCE STOP SERVER '{server}'",
+    "ALTER SYSTEM ISOLATE SERVER '{server}'",
+    STOP_ZONE,
+];
+const STOP_ZONE: &str = "ALTER SYSTEM STOP ZONE zone3";
+const START_ZONE: &str = "ALTER SYSTEM START ZONE zone3";
+
 /// A fault that begins when a step does.
 #[derive(Clone, Debug)]
 pub struct FaultCase {
@@ -23,7 +34,7 @@ pub enum What {
     Killed,
     /// The root service moves.
     FailOver,
-    /// Somebody runs this.
+    /// Somebody runs this, with the server's address for `{server}`.
     ThirdParty(&'static str),
 }
 
@@ -47,8 +58,8 @@ impl FaultCase {
                 return pid.filter(|_| sim.kill_process(SERVER, Signal::KILL).is_ok());
             }
             What::FailOver => sim.fail_over(),
-            What::ThirdParty(verb) => {
-                sim.third_party(&format!("ALTER SYSTEM {verb} SERVER '{}'", sim.server(SERVER).unwrap().address()));
+            What::ThirdParty(statement) => {
+                sim.third_party(&statement.replace("{server}", &sim.server(SERVER).unwrap().address()));
             }
         }
         None
@@ -57,6 +68,9 @@ impl FaultCase {
     /// What a person would do before asking again.
     pub async fn heal(&self, sim: &SimCluster) {
         sim.clear_all();
+        if matches!(self.what, What::ThirdParty(STOP_ZONE)) {
+            sim.third_party(START_ZONE);
+        }
         // The cluster hears from every process that runs, and from no other.
         let settled = sim.wait_until(Duration::from_secs(10), |cluster| {
             cluster.servers.iter().all(|server| server.process.is_some() == (server.last_offline_time == 0))
@@ -93,12 +107,16 @@ pub fn of(scenario: Scenario) -> Vec<FaultCase> {
         on(FaultKind::ExitSlowly { delay_ms: 400 }),
         on(FaultKind::RestartAfterExit { delay_ms: 50 }),
         on(FaultKind::DiesAtStart),
+        on(FaultKind::StartsSlowly { delay_ms: 700 }),
         on(FaultKind::ClientLossUnnoticed),
         Fault::on(FaultKind::RefuseConnections, 1),
         Fault::on(FaultKind::LoginRefused, 1),
         Fault::on(FaultKind::TenantNotInServer, 3),
         Fault::on(FaultKind::ReplicaLagging { lag_ms: 60_000 }, 3),
+        Fault::on(FaultKind::WrongIdentity { cluster_name: "other".to_owned(), cluster_id: 77 }, 1),
         on(FaultKind::LeaderSwitchStuck { tenant: None, ls: None }),
+        any(FaultKind::ArbitrationStuck),
+        on(FaultKind::CheckpointStuck),
     ];
     let interferes = |fault: &Fault| matches!(fault.kind, FaultKind::RestartAfterExit { .. });
     let mut cases = Vec::new();
@@ -108,7 +126,7 @@ pub fn of(scenario: Scenario) -> Vec<FaultCase> {
             interferes: interferes(fault),
             what: What::Fault(fault.clone()),
         }));
-        for what in [What::Killed, What::ThirdParty("START"), What::ThirdParty("STOP")] {
+        for what in std::iter::once(What::Killed).chain(THIRD_PARTIES.map(What::ThirdParty)) {
             cases.push(FaultCase { step, what, interferes: true });
         }
         cases.push(FaultCase { step, what: What::FailOver, interferes: false });

@@ -102,7 +102,9 @@ impl Scenario {
         let mut servers = clients.servers.clone();
         let task = match self.operation {
             Operation::Stop => {
-                let request = v1::StopServerRequest { cluster_id, server_id, ..Default::default() };
+                // A restart stops without a freeze.
+                let request =
+                    v1::StopServerRequest { cluster_id, server_id, freeze_before_stop: true, ..Default::default() };
                 servers.stop_server(request).await?.into_inner().task
             }
             Operation::Start => {

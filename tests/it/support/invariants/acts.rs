@@ -197,9 +197,6 @@ fn told(evidence: &Evidence, intents: &[Known<'_>], broken: &mut Vec<String>) {
     for intent in intents.iter().filter(|intent| intent.is(v1::IntentOutcome::Done)) {
         let happened = |wanted: Kind| {
             let of = |line: &&Recorded| match wanted {
-                Kind::MinorFreeze => {
-                    line.session.and_then(|id| i64::try_from(id).ok()) == Some(intent.intent.connection_id)
-                }
                 Kind::ProcessEnded => pid_of(line) == intent.ends(),
                 Kind::ProcessStarted => {
                     let server = evidence.servers.iter().find(|server| Some(server.id) == line.server);
