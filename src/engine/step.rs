@@ -121,6 +121,11 @@ pub trait Step: Send + Sync {
         Patience::Total
     }
 
+    /// How long its undo waits, by the same count; the subtask's timeout is that of its way forward.
+    fn undo_timeout(&self, timeout: Duration) -> Duration {
+        timeout
+    }
+
     /// How long a look may fail before the step does.
     fn read_patience(&self) -> Duration {
         Duration::from_secs(60)

@@ -25,9 +25,13 @@ impl Executor {
         let step = self.step(&task, id)?;
         let timeout = task.subtask(id).map(|subtask| subtask.spec.timeout).unwrap_or_default();
         let mut context = StepContext::new(task, id, self.clock.clone(), self.fence);
-        if context.task.course == Course::Back {
-            self.wait_for_horizon(&mut context).await?;
-        }
+        let timeout = match context.task.course {
+            Course::Forward => timeout,
+            Course::Back => {
+                self.wait_for_horizon(&mut context).await?;
+                step.undo_timeout(timeout)
+            }
+        };
         let mut wait = Waiting::new(step.patience(), timeout);
         let mut failing: Option<(Failure, Learned)> = None;
         let mut unreadable: Option<Unreadable> = None;

@@ -96,6 +96,23 @@ async fn an_ended_process_is_started_again() {
     assert_eq!((count(&stage.sim, Kind::ProcessEnded), count(&stage.sim, Kind::MarkCleared)), (1, 1));
 }
 
+/// How long a stop waits for leaders says nothing of how long the server's replicas need when it comes back.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_undo_has_time_of_its_own() {
+    let stage = Stage::with(quick(), |config| config.stop.leader_wait_seconds = 1).await;
+    let id = stage.clients.stop_with(stage.request(2).await).await.unwrap().id;
+    cancelled(&stage, id, "STATUS INACTIVE").await;
+    let lagging = stage.sim.inject(Fault::on(FaultKind::ReplicaLagging { lag_ms: 60_000 }, 2));
+    rollback(&stage, id).await.unwrap();
+    let progress = stage.wait_progress(id, "replicas caught up").await;
+    let (until, now) = (progress.deadline.unwrap(), progress.update_time.unwrap());
+    assert!(until.seconds - now.seconds > 60, "{progress:?}");
+    stage.sim.clear(lagging);
+    let task = stage.clients.at_rest(id).await;
+    assert!(task.warnings.iter().all(|warning| !warning.starts_with("NOT_CAUGHT_UP")), "{task:#?}");
+    assert_as_before(&stage, &task).await;
+}
+
 /// The mark was somebody else's: the process comes back, the mark stays.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mark_of_somebody_else_stays() {

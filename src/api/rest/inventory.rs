@@ -4,7 +4,7 @@ use crate::api::rest::answer::{Failure, Reply};
 use crate::api::rest::call::{Face, Proven};
 use crate::api::rest::inputs::Inputs;
 use crate::api::rest::inventory_body::{self, Contents};
-use crate::api::rest::task_body::PageBody;
+use crate::api::rest::task_page::PageBody;
 use crate::domain::ids::{ClusterId, ServerId, ZoneName};
 use crate::domain::refusal::Refusal;
 use crate::domain::status::ClusterStatus;

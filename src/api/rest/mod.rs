@@ -14,6 +14,7 @@ mod moments;
 mod operate;
 mod routes;
 mod task_body;
+mod task_page;
 mod task_words;
 mod tasks;
 

@@ -10,19 +10,18 @@ use crate::api::rest::call::Face;
 use crate::api::rest::task_words::{NOT_PARALLEL, class_name, context_text, operation, status, subtask_operation};
 use crate::clock::Timestamp;
 use crate::config::TaskShape;
-use crate::domain::event::{Course, Failure as StepFailure, Phase};
+use crate::domain::event::{Course, Failure as StepFailure, Phase, Verb};
 use crate::domain::task::{Subtask, Task};
-use crate::service::arguments::PageOf;
 use crate::store::StoredTask;
 
 /// Kind of every task here: somebody asked for it.
-const MANUAL: &str = "MANUAL";
+pub(super) const MANUAL: &str = "MANUAL";
 /// No task here is made from a template.
 const NO_DEFINITION: i64 = -1;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct ClusterBody<'a> {
+pub(super) struct ClusterBody<'a> {
     id: i64,
     name: &'a str,
     ob_cluster_id: i64,
@@ -31,7 +30,7 @@ struct ClusterBody<'a> {
 }
 
 #[derive(Serialize)]
-struct CreatorBody<'a> {
+pub(super) struct CreatorBody<'a> {
     id: i64,
     name: &'a str,
 }
@@ -84,16 +83,17 @@ struct V4Task<'a> {
     kind: &'static str,
 }
 
-/// WrappedTaskInstance. `error` and `revision` are ours.
+/// WrappedTaskInstance. `allowedVerbs`, `error`, `revision` and `warnings` are ours.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct WrappedTask<'a> {
+    allowed_verbs: Vec<&'static str>,
     cluster: ClusterBody<'a>,
     context: EitherContext<'a>,
     create_time: String,
     creator: CreatorBody<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<StepError<'a>>,
+    error: Option<Coded<'a>>,
     executor: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     finish_time: Option<String>,
@@ -108,44 +108,20 @@ struct WrappedTask<'a> {
     task_definition_id: i64,
     #[serde(rename = "type")]
     kind: &'static str,
+    warnings: Vec<Coded<'a>>,
 }
 
-/// BasicTaskInstance.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct BasicTask<'a> {
-    cluster: ClusterBody<'a>,
-    creator: CreatorBody<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    finish_time: Option<String>,
-    id: i64,
-    name: &'a str,
-    operation: &'static str,
-    start_time: String,
-    status: &'static str,
-    subtasks: Vec<BasicSubtask<'a>>,
-    #[serde(rename = "type")]
-    kind: &'static str,
-}
-
-#[derive(Serialize)]
-struct BasicSubtask<'a> {
-    description: &'a str,
-    id: i64,
-    name: &'a str,
-    operation: &'static str,
-    status: &'static str,
-}
-
-/// SubtaskInstance. `error` is ours.
+/// SubtaskInstance. `canSkip` and `error` are ours.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct SubtaskBody<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    can_skip: Option<bool>,
     class_name: &'static str,
     description: &'a str,
     downstreams: Vec<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<StepError<'a>>,
+    error: Option<Coded<'a>>,
     executor: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     finish_time: Option<String>,
@@ -165,8 +141,9 @@ struct SubtaskBody<'a> {
     upstreams: Vec<i64>,
 }
 
+/// Why a step failed, or what a person should know all the same.
 #[derive(Serialize)]
-struct StepError<'a> {
+struct Coded<'a> {
     code: &'a str,
     message: &'a str,
 }
@@ -187,35 +164,11 @@ enum EitherContext<'a> {
     Object(ContextBody<'a>),
 }
 
-/// A page of a list.
-#[derive(Serialize)]
-pub struct PageBody<T> {
-    contents: Vec<T>,
-    page: PageInfo,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct PageInfo {
-    number: u32,
-    size: u32,
-    total_elements: u64,
-    total_pages: u64,
-}
-
-impl<T> PageBody<T> {
-    /// Its items and place.
-    pub fn new(contents: Vec<T>, total_elements: u64, number: u32, size: u32) -> Self {
-        let total_pages = total_elements.div_ceil(u64::from(size.max(1)));
-        Self { contents, page: PageInfo { number, size, total_elements, total_pages } }
-    }
-}
-
 fn context(task: &Task) -> ContextBody<'_> {
     ContextBody { list_map: &task.lists, parallel: false, parallel_idx: NOT_PARALLEL, string_map: &task.context }
 }
 
-fn cluster<'a>(task: &'a Task, kind: Option<&'static str>) -> ClusterBody<'a> {
+pub(super) fn cluster<'a>(task: &'a Task, kind: Option<&'static str>) -> ClusterBody<'a> {
     let cluster = &task.spec.cluster;
     ClusterBody { id: cluster.id.get(), name: &cluster.name, ob_cluster_id: cluster.ob_cluster_id, kind }
 }
@@ -223,7 +176,7 @@ fn cluster<'a>(task: &'a Task, kind: Option<&'static str>) -> ClusterBody<'a> {
 /// Since OceanBase 4 a whole cluster is never a standby; tenants are.
 pub const PRIMARY: &str = "PRIMARY";
 
-fn creator<'a>(face: &Face, task: &'a Task) -> CreatorBody<'a> {
+pub(super) fn creator<'a>(face: &Face, task: &'a Task) -> CreatorBody<'a> {
     let creator = &task.spec.creator;
     CreatorBody { id: face.rest.use_cases.user_id(creator), name: creator.as_str() }
 }
@@ -244,7 +197,7 @@ fn prohibits_skip(task: &Task, subtask: &Subtask) -> bool {
 }
 
 /// When it ended: for OCP a failed task has, though ours can be run again.
-fn finish_time(face: &Face, task: &Task) -> Option<String> {
+pub(super) fn finish_time(face: &Face, task: &Task) -> Option<String> {
     let rests = match task.state.phase() {
         Phase::AtRest => task.resting_since,
         Phase::Moving | Phase::Closed => None,
@@ -258,8 +211,8 @@ fn executor(task: &Task) -> &str {
     last.map_or("", |subtask| subtask.executor.as_str())
 }
 
-fn step_error(error: Option<&StepFailure>) -> Option<StepError<'_>> {
-    error.map(|error| StepError { code: &error.reason, message: &error.message })
+fn step_error(error: Option<&StepFailure>) -> Option<Coded<'_>> {
+    error.map(|error| Coded { code: &error.reason, message: &error.message })
 }
 
 fn upstreams(subtask: &Subtask) -> Vec<i64> {
@@ -271,20 +224,29 @@ fn downstreams(task: &Task, subtask: &Subtask) -> Vec<i64> {
 }
 
 /// Ascending by id, as in the contract's sample.
-fn by_id(task: &Task) -> Vec<&Subtask> {
+pub(super) fn by_id(task: &Task) -> Vec<&Subtask> {
     let mut subtasks: Vec<&Subtask> = task.subtasks.iter().collect();
     subtasks.sort_by_key(|subtask| subtask.spec.id);
     subtasks
 }
 
-fn subtask_body<'a>(face: &Face, task: &Task, subtask: &'a Subtask, errors: bool) -> SubtaskBody<'a> {
+/// Which keys a subtask is written with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keys {
+    OfOcp,
+    WithOurs,
+}
+
+fn subtask_body<'a>(face: &Face, task: &Task, subtask: &'a Subtask, keys: Keys) -> SubtaskBody<'a> {
     let text = |at: Timestamp| face.manner.moments.text(at);
     let order = task.in_execution_order();
+    let ours = keys == Keys::WithOurs;
     SubtaskBody {
+        can_skip: ours.then(|| task.can_skip(subtask)),
         class_name: class_name(&subtask.spec.name),
         description: &subtask.spec.description,
         downstreams: downstreams(task, subtask),
-        error: step_error(subtask.error.as_ref().filter(|_| errors)),
+        error: step_error(subtask.error.as_ref().filter(|_| ours)),
         executor: &subtask.executor,
         finish_time: subtask.finished_at.map(text),
         id: subtask.spec.id.get(),
@@ -347,7 +309,7 @@ fn v4(face: &Face, task: &Task) -> Result<Reply, Failure> {
         prohibit_rollback: prohibits_rollback(task),
         start_time: face.manner.moments.text(task.create_time),
         status: status(task.state),
-        subtasks: by_id(task).into_iter().map(|one| subtask_body(face, task, one, false)).collect(),
+        subtasks: by_id(task).into_iter().map(|one| subtask_body(face, task, one, Keys::OfOcp)).collect(),
         task_definition_id: NO_DEFINITION,
         kind: MANUAL,
     })
@@ -356,7 +318,9 @@ fn v4(face: &Face, task: &Task) -> Result<Reply, Failure> {
 /// One task on its own.
 pub fn wrapped(face: &Face, stored: &StoredTask) -> Result<Reply, Failure> {
     let task = &stored.task;
+    let warnings = task.warnings.iter().map(|(code, message)| Coded { code, message });
     Reply::data(&WrappedTask {
+        allowed_verbs: task.allowed_verbs().into_iter().map(Verb::as_str).collect(),
         cluster: cluster(task, Some(PRIMARY)),
         context: match face.rest.config.task_shape {
             TaskShape::Legacy => EitherContext::Text(context_text(&task.context, &task.lists)),
@@ -374,40 +338,14 @@ pub fn wrapped(face: &Face, stored: &StoredTask) -> Result<Reply, Failure> {
         revision: task.revision.get(),
         start_time: face.manner.moments.text(task.create_time),
         status: status(task.state),
-        subtasks: by_id(task).into_iter().map(|one| subtask_body(face, task, one, true)).collect(),
+        subtasks: by_id(task).into_iter().map(|one| subtask_body(face, task, one, Keys::WithOurs)).collect(),
         task_definition_id: NO_DEFINITION,
         kind: MANUAL,
+        warnings: warnings.collect(),
     })
 }
 
 /// One subtask on its own.
 pub fn subtask(face: &Face, task: &Task, subtask: &Subtask) -> Result<Reply, Failure> {
-    Reply::data(&subtask_body(face, task, subtask, true))
-}
-
-/// A page of tasks.
-pub fn page(face: &Face, found: &PageOf<StoredTask>, number: u32, size: u32) -> Result<Reply, Failure> {
-    let contents = found.items.iter().map(|stored| {
-        let task = &stored.task;
-        let subtasks = by_id(task).into_iter().map(|subtask| BasicSubtask {
-            description: &subtask.spec.description,
-            id: subtask.spec.id.get(),
-            name: &subtask.spec.name,
-            operation: subtask_operation(subtask.operation),
-            status: subtask.state.as_str(),
-        });
-        BasicTask {
-            cluster: cluster(task, Some(PRIMARY)),
-            creator: creator(face, task),
-            finish_time: finish_time(face, task),
-            id: task.spec.id.get(),
-            name: &task.spec.graph.operation.name,
-            operation: operation(task.operation),
-            start_time: face.manner.moments.text(task.create_time),
-            status: status(task.state),
-            subtasks: subtasks.collect(),
-            kind: MANUAL,
-        }
-    });
-    Reply::data(&PageBody::new(contents.collect(), found.total, number, size))
+    Reply::data(&subtask_body(face, task, subtask, Keys::WithOurs))
 }

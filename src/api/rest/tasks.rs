@@ -3,7 +3,7 @@
 use crate::api::rest::answer::{Failure, Reply};
 use crate::api::rest::call::{Face, Proven};
 use crate::api::rest::inputs::Inputs;
-use crate::api::rest::{log_body, task_body, task_words};
+use crate::api::rest::{log_body, task_body, task_page, task_words};
 use crate::domain::call::Call;
 use crate::domain::event::{SubtaskState, TaskState};
 use crate::domain::ids::{ClusterId, Revision, SubtaskId, TaskId};
@@ -60,7 +60,7 @@ pub async fn list(face: &Face, request: Proven) -> Result<Reply, Failure> {
     } else {
         face.rest.use_cases.tasks_page(&caller, selection, page).await?
     };
-    task_body::page(face, &found, number, size)
+    task_page::page(face, &found, number, size)
 }
 
 fn list_arguments(mut inputs: Inputs) -> Result<List, Failure> {

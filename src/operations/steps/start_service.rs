@@ -24,6 +24,8 @@ use crate::operations::{Deps, ways};
 
 /// How often the statement is sent in one execution when its outcome stays unknown.
 const MOST_ATTEMPTS: usize = 6;
+/// Wait for a server that is to serve again, while nothing moves (reference: ocp-v2-task-graphs, `Start server`).
+pub(super) const TIMEOUT: Duration = Duration::from_secs(300);
 /// Longest wait in all, while replicas catch up.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
@@ -55,6 +57,11 @@ impl Step for StartService {
 
     fn patience(&self) -> Patience {
         Patience::WithoutProgress { at_most: LONGEST_WAIT }
+    }
+
+    /// It waits for leaders, as a stop does.
+    fn undo_timeout(&self, _timeout: Duration) -> Duration {
+        self.0.pace.leader_wait
     }
 
     /// A root service that moves, or a session that is lost, is tried again for as long as the cluster may need to elect.

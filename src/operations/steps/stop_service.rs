@@ -79,6 +79,11 @@ impl Step for StopService {
         Patience::WithoutProgress { at_most: LONGEST_WAIT }
     }
 
+    /// How long leaders are waited for says nothing of how long a server needs to serve again.
+    fn undo_timeout(&self, _timeout: Duration) -> Duration {
+        start_service::TIMEOUT
+    }
+
     /// A root service that moves, or a session that is lost, is tried again for as long as the cluster may need to elect.
     fn read_patience(&self) -> Duration {
         Duration::from_secs(120)

@@ -77,7 +77,9 @@ async fn a_task_on_its_own_shows_its_errors_and_the_stop_does_not() {
     let stored = fixture.use_cases.accept(admission::Request::StopProcess).await;
     let prepare = stored.task.subtasks.iter().find(|one| one.spec.name == "Prepare stop observer").unwrap();
     let failure = Failure::new(FailureKind::Expired, "EXPIRED", "consent ended");
-    let input = Input::StepFailed { subtask: prepare.spec.id, failure, learned: Learned::default(), looked: true };
+    let warnings = vec![("LEFT_BEHIND".to_owned(), "STOP_TIME is set".to_owned())];
+    let learned = Learned { warnings, ..Learned::default() };
+    let input = Input::StepFailed { subtask: prepare.spec.id, failure, learned, looked: true };
     fixture.store.decide(task_id(SAMPLE_TASK), input);
     let by_path = fixture.get(&format!("/api/v2/tasks/instances/{SAMPLE_TASK}")).await;
     let by_alias = fixture.get(&format!("/api/v2/tasks/{SAMPLE_TASK}")).await;
@@ -87,6 +89,9 @@ async fn a_task_on_its_own_shows_its_errors_and_the_stop_does_not() {
     assert_eq!(task["cluster"], json!({"id": 20, "name": "ob_upgrade", "obClusterId": 20, "type": "PRIMARY"}));
     assert_eq!(task["creator"], json!({"id": 100, "name": "admin"}));
     assert!(task["finishTime"].is_string() && task["subtasks"][5]["error"]["message"] == "consent ended", "{task}");
+    assert_eq!(task["warnings"], json!([{"code": "LEFT_BEHIND", "message": "STOP_TIME is set"}]));
+    assert_eq!(task["allowedVerbs"], json!(["RETRY", "ROLLBACK", "GIVE_UP"]), "of this step nothing can be skipped");
+    assert_eq!(task["subtasks"][5]["canSkip"], false, "{task}");
     let stopped = fixture.post(STOP).await;
     assert!(!stopped.body.to_string().contains("consent ended"));
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 
-use obsteward::config::Config;
+use obsteward::config::{Config, StartConfig, StopConfig};
 
 use super::Clients;
 
@@ -34,22 +34,47 @@ impl ServeProcess {
         environment: &[(&str, &str)],
     ) -> Result<Self, (ExitStatus, String)> {
         let file = directory.join("serve.toml");
-        let agent = config.local_agent.state_directory.as_ref().unwrap().display();
+        // Taken apart, so that a time that is added is written too.
+        let StopConfig {
+            poll_millis,
+            precheck_seconds,
+            gate_seconds,
+            grace_seconds,
+            leader_wait_seconds,
+            reading_seconds,
+            freeze_seconds,
+            effect_timeout_seconds,
+        } = &config.stop;
+        let StartConfig { watch_seconds, catch_up_seconds } = &config.start;
+        let agent = config.local_agent.state_directory.as_ref().unwrap();
+        let one_end_per_seconds = config.local_agent.one_end_per_seconds;
+        let store = &config.store.path;
         let text = format!(
-            "[server]\nlisten = \"127.0.0.1:0\"\n[auth]\nenabled = false\n[store]\npath = {:?}\n[local_agent]\nstate_directory = \"{agent}\"\n\
-             one_end_per_seconds = {}\n[stop]\npoll_millis = {}\nprecheck_seconds = {}\ngate_seconds = {}\n\
-             grace_seconds = {}\nleader_wait_seconds = {}\nreading_seconds = {}\neffect_timeout_seconds = {}\n[start]\nwatch_seconds = {}\ncatch_up_seconds = {}\n[sync]\nenabled = false\n",
-            config.store.path.display().to_string(),
-            config.local_agent.one_end_per_seconds,
-            config.stop.poll_millis,
-            config.stop.precheck_seconds,
-            config.stop.gate_seconds,
-            config.stop.grace_seconds,
-            config.stop.leader_wait_seconds,
-            config.stop.reading_seconds,
-            config.stop.effect_timeout_seconds,
-            config.start.watch_seconds,
-            config.start.catch_up_seconds,
+            r#"
+            [server]
+            listen = "127.0.0.1:0"
+            [auth]
+            enabled = false
+            [store]
+            path = {store:?}
+            [local_agent]
+            state_directory = {agent:?}
+            one_end_per_seconds = {one_end_per_seconds}
+            [stop]
+            poll_millis = {poll_millis}
+            precheck_seconds = {precheck_seconds}
+            gate_seconds = {gate_seconds}
+            grace_seconds = {grace_seconds}
+            leader_wait_seconds = {leader_wait_seconds}
+            reading_seconds = {reading_seconds}
+            freeze_seconds = {freeze_seconds}
+            effect_timeout_seconds = {effect_timeout_seconds}
+            [start]
+            watch_seconds = {watch_seconds}
+            catch_up_seconds = {catch_up_seconds}
+            [sync]
+            enabled = false
+            "#
         );
         std::fs::write(&file, text).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_obsteward"))

@@ -100,6 +100,7 @@ impl Case {
         let mut bed = Bed::registered_with(cluster()).await;
         bed.config.stop.effect_timeout_seconds = 1;
         bed.config.stop.freeze_seconds = 3;
+        bed.config.stop.leader_wait_seconds = 3;
         bed.config.start.watch_seconds = 5;
         let mut handles = Vec::new();
         let before = self.set_the_stage(&bed, &mut handles).await;
