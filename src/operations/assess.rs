@@ -253,7 +253,7 @@ fn admission_check(reading: &ClusterReading, target: &Target, found: &Found, req
             format!("service {service}, process {process}, where a stop needs {expected}"),
             match process {
                 ProcessFinding::HostUnreachable => {
-                    "start `obsteward agent` on the host, or correct its address with UpdateCluster"
+                    "HOST_PROCESS says why; start `obsteward agent` there, or correct the way to the host with UpdateCluster"
                 }
                 ProcessFinding::Ambiguous => "look at the processes on the host",
                 ProcessFinding::Running | ProcessFinding::Absent | ProcessFinding::NotAsked => {

@@ -24,10 +24,10 @@ use crate::oceanbase::ClusterError;
 use crate::operations::key::{self, ABSENT, REFUSED, UNKNOWN};
 use crate::operations::{Deps, leaves_unknown, ways};
 
-/// How often the process is tried to be ended in one execution.
+/// How often the process is tried to be ended in one execution, not counting what was refused: that did nothing.
 const MOST_ATTEMPTS: usize = 4;
-/// How often when the agent only says that another observer was ended a moment ago: longer than its minute.
-const MOST_TURNS: usize = 14;
+/// How often with what was refused: that another observer was ended a moment ago is said for longer than the agent's minute.
+const MOST_TRIES: usize = 14;
 /// Pause between those.
 const TURN: Duration = Duration::from_secs(6);
 const NOT_YOUR_TURN: &str = "TOO_MANY_ENDS";
@@ -169,7 +169,7 @@ impl StopProcess {
             let words = refused.map(|(_, message)| message).unwrap_or_default();
             return Look::Wait { progress: ProgressReport::uncounted(words), again_in: deps.pace.poll };
         }
-        if outcomes.len() >= if turned_away { MOST_TURNS } else { MOST_ATTEMPTS } {
+        if is_spent(&outcomes) {
             let (code, message) = refused.unwrap_or_else(|| {
                 ("PROCESS_STILL_THERE".to_owned(), format!("{identity} was signalled and is still there"))
             });
@@ -274,9 +274,19 @@ fn mark(context: &StepContext) -> Mark {
     if context.value(key::STOP_TIME) == Some(REFUSED) { Mark::RefusedByRootService } else { Mark::WasSet }
 }
 
-/// Whether a refusal of the agent or the gate may pass, so that another look is worth it.
+/// Whether it was tried often enough.
+fn is_spent(outcomes: &[Option<IntentOutcome>]) -> bool {
+    let refused = outcomes.iter().filter(|outcome| **outcome == Some(IntentOutcome::Refused)).count();
+    outcomes.len() - refused >= MOST_ATTEMPTS || outcomes.len() >= MOST_TRIES
+}
+
+/// Whether a refusal of the agent or the gate may pass, so that another look is worth it. An agent that was lost between a
+/// look and the call was told nothing; the next look waits for it.
 fn passes(code: &str) -> bool {
-    matches!(code, "READING_TOO_OLD" | "LEADERS_LEFT" | "NOT_DEGRADED" | "TICKET_EXPIRED" | NOT_YOUR_TURN)
+    matches!(
+        code,
+        "READING_TOO_OLD" | "LEADERS_LEFT" | "NOT_DEGRADED" | "TICKET_EXPIRED" | "HOST_UNREACHABLE" | NOT_YOUR_TURN
+    )
 }
 
 fn recorded(obstacles: &[Obstacle], context: &StepContext) -> Vec<Override> {
@@ -360,5 +370,20 @@ impl PreparedEffect for ArmAndFire {
             StopResult::Refused { code, message } => refused(&code, message),
             StopResult::Unknown { message } => EffectOutcome::Unknown { message },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn to_wait_for_ones_turn_uses_up_no_attempt() {
+        let (refused, unknown) = (Some(IntentOutcome::Refused), Some(IntentOutcome::Unknown));
+        assert!(!is_spent(&[refused; MOST_ATTEMPTS]), "an agent that is lost just then is looked for");
+        assert!(!is_spent(&[refused, refused, refused, unknown, refused, unknown, None]));
+        assert!(is_spent(&[unknown, refused, unknown, None, Some(IntentOutcome::Done)]));
+        assert!(is_spent(&[refused; MOST_TRIES]), "longer than a minute is nobody's turn");
+        assert!(TURN * u32::try_from(MOST_TRIES).unwrap() > Duration::from_secs(60));
     }
 }
