@@ -25,7 +25,7 @@ use crate::agent_tls::client_files;
 use crate::support::certificates::Authority;
 use crate::support::program::{Started, end_of, obsteward};
 use crate::support::sshd::{Sshd, client};
-use crate::support::{Before, PATIENCE, Stage, begins, config, is_alive, quick, reason, task_error};
+use crate::support::{Before, PATIENCE, Stage, begins, config, is_alive, quick, reason};
 
 /// The way to a destination, with an ssh of its own.
 fn host(config: SshConfig, destination: &SshDestination) -> Arc<dyn Host> {
@@ -419,9 +419,10 @@ async fn a_stop_whose_connection_is_lost_is_unknown_and_looked_into() {
     assert!(record.contains("\"killed\""), "the answer was not recorded: {record}");
 }
 
-/// Looks go on over the connection that is there, and the stop finds nobody to connect to: nothing was sent, and that is said.
+/// Looks go on over the connection that is there, and the stop finds nobody to connect to: nothing was sent, the task says so
+/// and waits.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stop_that_cannot_connect_was_not_sent() {
+async fn a_stop_that_cannot_connect_was_not_sent_and_waits() {
     let mut sshd = Sshd::start().await;
     let stage = stage(&sshd, |_| {}).await;
     let before = Before::of(&stage.sim);
@@ -429,15 +430,12 @@ async fn a_stop_that_cannot_connect_was_not_sent() {
     let id = stage.clients.stop_with(request).await.unwrap().id;
     stage.clients.events_until(id, 0, |event| begins(event, "Stop server")).await.1.unwrap();
     sshd.stop_listening().await;
-    let task = stage.clients.at_rest(id).await;
-    let (reason, message) = task_error(&task);
-    assert_eq!((task.state(), reason.as_str()), (v1::TaskState::Failed, "HOST_UNREACHABLE"), "{task:#?}");
-    assert!(message.contains("Connection refused") && message.contains("nothing was sent"), "{message}");
-    assert_eq!(outcomes(&stage, id).await, [v1::IntentOutcome::Refused]);
+    let progress = stage.wait_progress(id, "nothing was sent").await;
+    assert!(progress.message.contains("Connection refused"), "{progress:?}");
     assert!(is_alive(before.pid(2)));
     sshd.start_again().await;
-    stage.clients.retry(id).await;
     let task = stage.clients.at_rest(id).await;
     assert_eq!(task.state(), v1::TaskState::Successful, "{task:#?}");
+    assert_eq!(outcomes(&stage, id).await, [v1::IntentOutcome::Refused, v1::IntentOutcome::Done]);
     before.assert_only_stopped(&stage.sim, 2);
 }

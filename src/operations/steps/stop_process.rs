@@ -28,9 +28,10 @@ use crate::operations::{Deps, leaves_unknown, ways};
 const MOST_ATTEMPTS: usize = 4;
 /// How often with what was refused: that another observer was ended a moment ago is said for longer than the agent's minute.
 const MOST_TRIES: usize = 14;
-/// Pause between those.
+/// Pause behind a refusal that only time changes.
 const TURN: Duration = Duration::from_secs(6);
 const NOT_YOUR_TURN: &str = "TOO_MANY_ENDS";
+const AGENT_LOST: &str = "HOST_UNREACHABLE";
 /// Longest time in which a stop that was sent to an agent can still take effect: a ticket's life, the grace, the wait after
 /// SIGKILL and a margin.
 const HORIZON_BESIDE_GRACE: Duration = Duration::from_secs(5 + 30 + 10);
@@ -162,8 +163,8 @@ impl StopProcess {
         };
         let last_attempt = attempts.clone().next_back().map(|intent| intent.at);
         let outcomes: Vec<Option<IntentOutcome>> = attempts.map(|intent| intent.outcome).collect();
-        let turned_away = refused.as_ref().is_some_and(|(code, _)| code == NOT_YOUR_TURN);
-        if let (true, Some(at)) = (turned_away, last_attempt)
+        let needs_time = refused.as_ref().is_some_and(|(code, _)| matches!(code.as_str(), NOT_YOUR_TURN | AGENT_LOST));
+        if let (true, Some(at)) = (needs_time, last_attempt)
             && deps.clock.now().since(at) < TURN
         {
             let words = refused.map(|(_, message)| message).unwrap_or_default();
@@ -283,10 +284,7 @@ fn is_spent(outcomes: &[Option<IntentOutcome>]) -> bool {
 /// Whether a refusal of the agent or the gate may pass, so that another look is worth it. An agent that was lost between a
 /// look and the call was told nothing; the next look waits for it.
 fn passes(code: &str) -> bool {
-    matches!(
-        code,
-        "READING_TOO_OLD" | "LEADERS_LEFT" | "NOT_DEGRADED" | "TICKET_EXPIRED" | "HOST_UNREACHABLE" | NOT_YOUR_TURN
-    )
+    matches!(code, "READING_TOO_OLD" | "LEADERS_LEFT" | "NOT_DEGRADED" | "TICKET_EXPIRED" | NOT_YOUR_TURN | AGENT_LOST)
 }
 
 fn recorded(obstacles: &[Obstacle], context: &StepContext) -> Vec<Override> {
