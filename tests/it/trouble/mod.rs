@@ -9,7 +9,7 @@
 //! After each case the promises of DESIGN section 1 are held against the log, the cluster's own record and what a watcher saw
 //! (`support::invariants`), and the server is looked at: stopped, serving, or as it was.
 //!
-//! All cases are about 2,250, too many for every change: `TROUBLE=all NEXTEST_PROFILE=trouble scripts/test trouble::` runs them,
+//! All cases are about 2,200, too many for every change: `TROUBLE=all NEXTEST_PROFILE=trouble scripts/test trouble::` runs them,
 //! `TROUBLE=kills` every kill. Without that a sample is run, spread evenly. `TROUBLE_ONLY="Stop undone"` runs one scenario,
 //! `TROUBLE_CASES=CheckpointStuck` the cases with that in their name, `TROUBLE_TIMES=1` says how long each case took.
 
