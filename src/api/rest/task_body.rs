@@ -93,7 +93,7 @@ struct WrappedTask<'a> {
     create_time: String,
     creator: CreatorBody<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<Coded<'a>>,
+    error: Option<CodedMessage<'a>>,
     executor: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     finish_time: Option<String>,
@@ -108,7 +108,7 @@ struct WrappedTask<'a> {
     task_definition_id: i64,
     #[serde(rename = "type")]
     kind: &'static str,
-    warnings: Vec<Coded<'a>>,
+    warnings: Vec<CodedMessage<'a>>,
 }
 
 /// SubtaskInstance. `canSkip` and `error` are ours.
@@ -121,7 +121,7 @@ struct SubtaskBody<'a> {
     description: &'a str,
     downstreams: Vec<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<Coded<'a>>,
+    error: Option<CodedMessage<'a>>,
     executor: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     finish_time: Option<String>,
@@ -143,7 +143,7 @@ struct SubtaskBody<'a> {
 
 /// Why a step failed, or what a person should know all the same.
 #[derive(Serialize)]
-struct Coded<'a> {
+struct CodedMessage<'a> {
     code: &'a str,
     message: &'a str,
 }
@@ -211,8 +211,8 @@ fn executor(task: &Task) -> &str {
     last.map_or("", |subtask| subtask.executor.as_str())
 }
 
-fn step_error(error: Option<&StepFailure>) -> Option<Coded<'_>> {
-    error.map(|error| Coded { code: &error.reason, message: &error.message })
+fn step_error(error: Option<&StepFailure>) -> Option<CodedMessage<'_>> {
+    error.map(|error| CodedMessage { code: &error.reason, message: &error.message })
 }
 
 fn upstreams(subtask: &Subtask) -> Vec<i64> {
@@ -318,7 +318,7 @@ fn v4(face: &Face, task: &Task) -> Result<Reply, Failure> {
 /// One task on its own.
 pub fn wrapped(face: &Face, stored: &StoredTask) -> Result<Reply, Failure> {
     let task = &stored.task;
-    let warnings = task.warnings.iter().map(|(code, message)| Coded { code, message });
+    let warnings = task.warnings.iter().map(|(code, message)| CodedMessage { code, message });
     Reply::data(&WrappedTask {
         allowed_verbs: task.allowed_verbs().into_iter().map(Verb::as_str).collect(),
         cluster: cluster(task, Some(PRIMARY)),

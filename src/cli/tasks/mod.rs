@@ -32,13 +32,13 @@ pub enum TasksCommand {
     Diagnose(diagnose::DiagnoseArgs),
     /// Run a failed or cancelled task again, from the first step whose result no longer holds; never adds force
     #[command(after_help = exit::HELP)]
-    Retry(retry::RetryArgs),
+    Retry(verb::GoOnArgs),
     /// Undo what a failed or cancelled task did, the last first, and free the cluster
     ///
     /// Only effects of the task are undone, and each undo looks first. The task ends ROLLED_BACK, or rests where an undo failed;
     /// asked again, it goes on there. Half undone, it cannot be run forward again.
     #[command(after_help = exit::HELP)]
-    Rollback(rollback::RollbackArgs),
+    Rollback(verb::GoOnArgs),
     /// Go on behind a failed subtask as if it had succeeded; you answer for that
     ///
     /// Nothing is changed on cluster or host. While the task is being rolled back, the subtask counts as undone. One that makes

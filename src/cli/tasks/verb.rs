@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use clap::Args;
 use tonic::{Code, Response, Status};
 
 use super::show::get;
@@ -15,11 +16,35 @@ use crate::cli::retry::{Backoff, is_lost};
 use crate::cli::times;
 use crate::cli::watching::Watching;
 use crate::cli::words;
-use crate::clock::monotonic_now;
+use crate::clock::{Clock, monotonic_now};
 use crate::proto::v1;
 
 /// How long a verb whose answer was lost is repeated.
 const REPEAT_FOR: Duration = Duration::from_secs(60);
+
+/// Arguments of a verb with which a task goes on, forward or back.
+#[derive(Debug, Args)]
+pub struct GoOnArgs {
+    /// Id of the task
+    #[arg(value_name = "TASK_ID")]
+    pub task: i64,
+    /// Refused unless the task is at this revision [default: the one it is at now]
+    #[arg(long, value_name = "REVISION", value_parser = clap::value_parser!(i64).range(1..))]
+    pub if_revision: Option<i64>,
+    /// No process is ended later than this from now [default: the server's, two hours]
+    #[arg(long, value_name = "DURATION", value_parser = times::parse_duration)]
+    expire_in: Option<Duration>,
+    /// How far it is followed.
+    #[command(flatten)]
+    pub watching: Watching,
+}
+
+impl GoOnArgs {
+    /// When the consent that is given with it ends.
+    pub fn expire_time(&self) -> Option<prost_types::Timestamp> {
+        self.expire_in.map(|expire_in| times::to_proto(Clock::system().now().plus(expire_in)))
+    }
+}
 
 /// Asks for a verb. After a lost answer the same is asked again: a task that moved on since then refuses
 /// it, so that nothing is done twice, and what became of the first is told as not known.
