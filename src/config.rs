@@ -246,6 +246,11 @@ pub struct LimitsConfig {
     pub watches_per_principal: u32,
     /// Calls at the same time on one HTTP/2 connection.
     pub streams_per_connection: u32,
+    /// Requests whose callers are not proven, at the same time on one connection: of health, of reflection, and refused
+    /// ones whose answer is not taken; 0: no limit.
+    pub strangers_per_connection: u32,
+    /// The same from one address, on each listener; 0: no limit.
+    pub strangers_per_address: u32,
     /// Connections of a listener at the same time.
     pub connections: u32,
     /// Bytes of a REST request's body.
@@ -269,6 +274,8 @@ impl Default for LimitsConfig {
             requests_per_day: 0,
             watches_per_principal: 1000,
             streams_per_connection: 1024,
+            strangers_per_connection: 32,
+            strangers_per_address: 512,
             connections: 10_000,
             body_bytes: 65_536,
             header_bytes: 16_384,

@@ -30,6 +30,8 @@ const LARGEST_REQUEST: usize = 64 << 10;
 const CONCURRENCY: u32 = 64;
 /// What clients may take. There are a few, the replicas of one service.
 pub const BOUNDS: Bounds = Bounds {
+    strangers_per_connection: None,
+    strangers_per_address: None,
     connections: 256,
     arrival: Duration::from_secs(15),
     stall: Duration::from_secs(30),

@@ -12,4 +12,6 @@ pub mod listener;
 pub mod opening;
 pub mod peer;
 pub mod stall;
+pub mod strangers;
+pub mod streams;
 pub mod tls;
