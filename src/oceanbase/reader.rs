@@ -22,6 +22,8 @@ const READINGS: usize = 3;
 pub struct Discovery {
     /// The cluster.
     pub identity: ClusterIdentity,
+    /// `host:port` that answered.
+    pub endpoint: String,
     /// When it was read.
     pub observed_at: Timestamp,
     /// Its servers.
@@ -110,8 +112,8 @@ impl ClusterReader for MysqlReader {
         let (servers, zones) = servers_and_zones(session).await?;
         let tenants = views::tenants(session).await?;
         let parameters = views::parameters(session).await?;
-        let identity = self.proven.identity.clone();
-        Ok(Discovery { identity, observed_at, servers, zones, tenants, parameters })
+        let (identity, endpoint) = (self.proven.identity.clone(), self.proven.endpoint.clone());
+        Ok(Discovery { identity, endpoint, observed_at, servers, zones, tenants, parameters })
     }
 
     async fn reading(&mut self) -> Result<ClusterReading, ClusterError> {

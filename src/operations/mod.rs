@@ -20,7 +20,7 @@ use crate::domain::event::{Failure, FailureKind};
 use crate::engine::Registry;
 use crate::host::Hosts;
 use crate::inventory::{Inventory, InventoryError};
-use crate::oceanbase::{ClusterError, ErrorClass, OceanBase};
+use crate::oceanbase::{About, ClusterError, ErrorClass, OceanBase};
 
 /// Times that an operator may want to change.
 #[derive(Clone, Debug)]
@@ -95,11 +95,19 @@ pub fn cluster_failure(error: &ClusterError) -> Failure {
         ErrorClass::Unreachable => (FailureKind::Unreachable, "CLUSTER_UNREACHABLE"),
         ErrorClass::Unreadable => (FailureKind::Unreachable, "CLUSTER_UNREADABLE"),
     };
-    let failure = Failure::new(kind, reason, error.message.clone());
-    match error.number {
-        Some(number) => failure.with("ob_errno", format!("-{number}")),
-        None => failure,
-    }
+    let (reason, about) = match error.about.as_deref() {
+        Some(About::MissingView { view, versions }) => {
+            ("VIEW_MISSING", vec![("view", view.clone()), ("versions", (*versions).to_owned())])
+        }
+        Some(About::OtherCluster { expected, found }) => {
+            (reason, vec![("expected", expected.clone()), ("found", found.clone())])
+        }
+        None => (reason, Vec::new()),
+    };
+    let number = error.number.map(|number| ("ob_errno", format!("-{number}")));
+    let endpoint = error.endpoint.clone().map(|endpoint| ("endpoint", endpoint));
+    let values = number.into_iter().chain(endpoint).chain(about);
+    values.fold(Failure::new(kind, reason, error.message.clone()), |failure, (key, value)| failure.with(key, value))
 }
 
 /// Whether a read that failed so may be made again by itself.

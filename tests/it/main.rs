@@ -34,6 +34,7 @@ mod grpcurl;
 mod guarded;
 mod isolation;
 mod layers;
+mod login_names;
 mod oceanbase;
 mod parsers;
 mod permissions;

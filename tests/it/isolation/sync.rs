@@ -108,6 +108,7 @@ impl ClusterReader for EmptyCluster {
     async fn discover(&mut self) -> Result<Discovery, ClusterError> {
         Ok(Discovery {
             identity: self.0.clone(),
+            endpoint: self.endpoint().to_owned(),
             observed_at: Clock::system().now(),
             servers: Vec::new(),
             zones: Vec::new(),
