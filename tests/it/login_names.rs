@@ -143,7 +143,7 @@ async fn what_will_fail_again_is_refused_and_not_unreachable() {
     let request = || registration(endpoint.clone(), "root@sys".to_owned());
 
     let missing = FaultKind::Refused { number: 1146, text: "Table 'oceanbase.DBA_OB_ZONES' doesn't exist".to_owned() };
-    let fault = fresh.inject(Fault::from(missing).for_statement("DBA_OB_ZONES").times(1));
+    let fault = fresh.inject(Fault::from(missing).for_statement("SELECT * FROM oceanbase.DBA_OB_ZONES").times(1));
     let status = register(&stage.clients, request()).await.unwrap_err();
     let (reason, metadata) = status_info(&status);
     assert_eq!((status.code(), reason.as_str()), (Code::FailedPrecondition, "VIEW_MISSING"), "{status:?}");
@@ -151,7 +151,7 @@ async fn what_will_fail_again_is_refused_and_not_unreachable() {
     fresh.clear(fault);
 
     let denied = FaultKind::Refused { number: 1227, text: "Access denied; you need the privilege".to_owned() };
-    let fault = fresh.inject(Fault::from(denied).for_statement("DBA_OB_SERVERS").times(1));
+    let fault = fresh.inject(Fault::from(denied).for_statement("SELECT * FROM oceanbase.DBA_OB_SERVERS").times(1));
     assert_eq!(info(request()).await.0, "CLUSTER_REFUSES");
     fresh.clear(fault);
 
@@ -168,7 +168,7 @@ async fn what_will_fail_again_is_refused_and_not_unreachable() {
 
     // A number that nobody knows may pass: such a cluster is unreachable, and tried again.
     let odd = FaultKind::Refused { number: 4990, text: "odd".to_owned() };
-    let fault = fresh.inject(Fault::from(odd).for_statement("DBA_OB_ZONES").times(u32::MAX));
+    let fault = fresh.inject(Fault::from(odd).for_statement("SELECT * FROM oceanbase.DBA_OB_ZONES").times(u32::MAX));
     assert_eq!(info(request()).await.0, "CLUSTER_UNREACHABLE");
     fresh.clear(fault);
     register(&stage.clients, request()).await.unwrap();
@@ -181,11 +181,11 @@ async fn a_task_waits_for_what_may_pass_and_for_nothing_else() {
     let stage = Stage::new().await;
     for number in [4013, 4030, 4265, 5345, 4990] {
         let odd = FaultKind::Refused { number, text: format!("odd {number}") };
-        stage.sim.inject(Fault::from(odd).for_statement("DBA_OB_UNITS").times(2));
+        stage.sim.inject(Fault::from(odd).for_statement("SELECT * FROM oceanbase.DBA_OB_UNITS").times(2));
     }
     let missing =
         FaultKind::Refused { number: 1146, text: "Table 'oceanbase.DBA_OB_TENANTS' doesn't exist".to_owned() };
-    let fault = stage.sim.inject(Fault::from(missing).for_statement("DBA_OB_TENANTS").times(u32::MAX));
+    let fault = stage.sim.inject(Fault::from(missing).for_statement("SELECT * FROM oceanbase.DBA_OB_TENANTS").times(u32::MAX));
     let task = stage.stop(2).await;
     let (reason, metadata) = crate::support::refusal::error_info(&task);
     assert_eq!((task.state(), reason.as_str()), (v1::TaskState::Refused, "VIEW_MISSING"), "{task:#?}");
