@@ -6,7 +6,7 @@ use super::row::TextRow;
 use super::session::Session;
 use super::views;
 use crate::domain::ids::{ClusterIdentity, ServerAddr};
-use crate::domain::reading::SYS_TENANT;
+use crate::domain::reading::{SYS_TENANT, ServerReading};
 
 /// What a session proved.
 pub struct Proof {
@@ -30,14 +30,7 @@ pub async fn prove(session: &mut Session, endpoint: &Endpoint, expected: &Expect
         return Err(ClusterError { about, ..ClusterError::new(ErrorClass::WrongCluster, message).at(endpoint) });
     }
     let servers = views::servers(session).await?;
-    if let Some((addr, id)) = &expected.target {
-        let found = servers.iter().find(|server| server.addr == *addr).map(|server| server.ob_server_id);
-        if found != Some(*id) {
-            let found = found.map_or("none".to_owned(), |found| found.to_string());
-            let message = format!("{endpoint}: server {addr} has id {found} instead of {id}, sync the cluster");
-            return Err(ClusterError::new(ErrorClass::WrongCluster, message).at(endpoint));
-        }
-    }
+    same_target(&servers, expected.target.as_ref(), &endpoint.to_string())?;
     let here = match who_answers(session).await? {
         Some(addr) => servers.iter().find(|server| server.addr == addr),
         // The functions do not exist: the endpoint itself must be a server's.
@@ -52,6 +45,23 @@ pub async fn prove(session: &mut Session, endpoint: &Endpoint, expected: &Expect
             Err(ClusterError::unreadable(message))
         }
     }
+}
+
+/// A server that was deleted and added again is another one. Compared whenever servers are read: a session outlives such things.
+pub fn same_target(
+    servers: &[ServerReading],
+    target: Option<&(ServerAddr, i64)>,
+    endpoint: &str,
+) -> Result<(), ClusterError> {
+    let Some((addr, id)) = target else { return Ok(()) };
+    let found = servers.iter().find(|server| server.addr == *addr).map(|server| server.ob_server_id);
+    if found == Some(*id) {
+        return Ok(());
+    }
+    let found = found.map_or("none".to_owned(), |found| found.to_string());
+    let message = format!("{endpoint}: server {addr} has id {found} instead of {id}, sync the cluster");
+    let error = ClusterError::new(ErrorClass::WrongCluster, message);
+    Err(ClusterError { endpoint: Some(endpoint.to_owned()), ..error })
 }
 
 /// Name and id from the parameters, fingerprint from the creation of the sys tenant (in UTC, as the session's time zone is).

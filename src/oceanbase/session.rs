@@ -62,6 +62,8 @@ pub struct Proven {
     pub identity: ClusterIdentity,
     /// The observer that answers.
     pub server: ServerAddr,
+    /// The server that is to be acted on, with its id.
+    pub target: Option<(ServerAddr, i64)>,
 }
 
 impl Session {
@@ -263,7 +265,8 @@ async fn open_at(
         );
         return Err(ClusterError::new(ErrorClass::Unreachable, message).at(endpoint));
     }
-    Ok(Proven { session, endpoint: endpoint.to_string(), identity: proof.identity, server: proof.server })
+    let (endpoint, target) = (endpoint.to_string(), expected.target);
+    Ok(Proven { session, endpoint, identity: proof.identity, server: proof.server, target })
 }
 
 /// Whether the endpoint is the observer itself: one of its addresses and its SQL port.

@@ -25,7 +25,7 @@ use crate::oceanbase::{About, ClusterError, ErrorClass, OceanBase};
 /// Times that an operator may want to change.
 #[derive(Clone, Debug)]
 pub struct Pace {
-    /// Between looks at something that moves by itself (leaders, STATUS).
+    /// Between looks at something that moves by itself (leaders, STATUS), which ask two things at most.
     pub poll: Duration,
     /// How long Prepare waits for checks that may pass by themselves (log in sync, a leader elected).
     pub precheck: Duration,
@@ -48,7 +48,7 @@ pub struct Pace {
 impl Default for Pace {
     fn default() -> Self {
         Self {
-            poll: Duration::from_millis(200),
+            poll: Duration::from_secs(1),
             precheck: Duration::from_secs(5),
             gate: Duration::from_secs(60),
             grace: Duration::from_secs(30),
@@ -58,6 +58,25 @@ impl Default for Pace {
             start_watch: Duration::from_secs(20),
             catch_up: Duration::from_secs(240),
         }
+    }
+}
+
+/// How many looks a whole reading of a cluster counts for: a look asks two things, a reading twelve.
+const LOOKS_OF_A_READING: u32 = 6;
+/// How many looks a session is kept for that nobody uses: more than the pause behind a whole reading.
+const LOOKS_KEPT: u32 = 10;
+/// And how long at least: some looks have a pace of their own.
+const KEPT_AT_LEAST: Duration = Duration::from_secs(5);
+
+impl Pace {
+    /// Between whole readings of a cluster in which something has to pass by itself.
+    pub fn between_readings(&self) -> Duration {
+        self.poll * LOOKS_OF_A_READING
+    }
+
+    /// How long a reading session that nobody uses stays open.
+    pub fn kept(&self) -> Duration {
+        (self.poll * LOOKS_KEPT).max(KEPT_AT_LEAST)
     }
 }
 

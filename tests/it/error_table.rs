@@ -17,7 +17,7 @@ use tonic_types::StatusExt;
 use crate::api::Fixture;
 
 /// How many kinds of refusal there are.
-const KINDS: usize = 46;
+const KINDS: usize = 48;
 
 /// Names every kind: a new one does not compile until it is here, in [`KINDS`] and in [`every`].
 const fn is_among(refusal: &Refusal) -> bool {

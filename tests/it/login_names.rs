@@ -185,7 +185,8 @@ async fn a_task_waits_for_what_may_pass_and_for_nothing_else() {
     }
     let missing =
         FaultKind::Refused { number: 1146, text: "Table 'oceanbase.DBA_OB_TENANTS' doesn't exist".to_owned() };
-    let fault = stage.sim.inject(Fault::from(missing).for_statement("SELECT * FROM oceanbase.DBA_OB_TENANTS").times(u32::MAX));
+    let fault =
+        stage.sim.inject(Fault::from(missing).for_statement("SELECT * FROM oceanbase.DBA_OB_TENANTS").times(u32::MAX));
     let task = stage.stop(2).await;
     let (reason, metadata) = crate::support::refusal::error_info(&task);
     assert_eq!((task.state(), reason.as_str()), (v1::TaskState::Refused, "VIEW_MISSING"), "{task:#?}");
