@@ -326,8 +326,8 @@ pub fn row(refusal: &Refusal) -> Row {
             callers::method_not_allowed(refusal.reason(), method, path, allowed)
         }
         Refusal::BodyTooLarge { limit } => callers::body_too_large(refusal.reason(), *limit),
-        Refusal::UnsupportedMediaType { content_type } => {
-            callers::unsupported_media_type(refusal.reason(), content_type)
+        Refusal::UnsupportedMediaType { field, given } => {
+            callers::unsupported_media_type(refusal.reason(), field, given)
         }
         Refusal::RequestTimeout { seconds } => callers::request_timeout(refusal.reason(), *seconds),
         Refusal::Unavailable { why, retry_after_millis } => {

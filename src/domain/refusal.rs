@@ -133,8 +133,8 @@ pub enum Refusal {
     MethodNotAllowed { method: String, path: String, allowed: String },
     /// The body is larger than allowed.
     BodyTooLarge { limit: u64 },
-    /// The body is of another kind than JSON.
-    UnsupportedMediaType { content_type: String },
+    /// The body is of another kind than JSON in UTF-8, or compressed; which header says so, or the body itself.
+    UnsupportedMediaType { field: &'static str, given: String },
     /// The request did not arrive in time.
     RequestTimeout { seconds: u64 },
     /// The service is ending or its store does not answer; nothing was changed, or the outcome is found by asking again.
@@ -161,6 +161,8 @@ pub enum Unproven {
     NoCredentials,
     /// The scheme is none that this face knows, or it cannot be read.
     Malformed,
+    /// A header that decides who calls is given more than once.
+    Repeated(&'static str),
     /// User, password, key or signature is wrong, or the user or key is disabled.
     Wrong,
     /// The `Date` of a signed request is missing or cannot be read.

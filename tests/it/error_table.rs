@@ -151,7 +151,7 @@ pub fn every() -> Vec<Refusal> {
         Refusal::RouteNotFound { method: "GET".to_owned(), path: "/x".to_owned() },
         Refusal::MethodNotAllowed { method: "PUT".to_owned(), path: "/x".to_owned(), allowed: "GET".to_owned() },
         Refusal::BodyTooLarge { limit: 65_536 },
-        Refusal::UnsupportedMediaType { content_type: "text/plain".to_owned() },
+        Refusal::UnsupportedMediaType { field: "Content-Type", given: "text/plain".to_owned() },
         Refusal::RequestTimeout { seconds: 15 },
         Refusal::Unavailable { why: text(), retry_after_millis: 1500 },
         Refusal::Internal { what: text() },

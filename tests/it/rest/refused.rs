@@ -113,7 +113,7 @@ fn next(after: Option<&Refusal>) -> Option<Refusal> {
             Refusal::MethodNotAllowed { method: text(), path: text(), allowed: text() }
         }
         Some(Refusal::MethodNotAllowed { .. }) => Refusal::BodyTooLarge { limit: 65_536 },
-        Some(Refusal::BodyTooLarge { .. }) => Refusal::UnsupportedMediaType { content_type: text() },
+        Some(Refusal::BodyTooLarge { .. }) => Refusal::UnsupportedMediaType { field: "body", given: text() },
         Some(Refusal::UnsupportedMediaType { .. }) => Refusal::RequestTimeout { seconds: 15 },
         Some(Refusal::RequestTimeout { .. }) => Refusal::Unavailable { why: text(), retry_after_millis: 1500 },
         Some(Refusal::Unavailable { .. }) => Refusal::Internal { what: text() },
