@@ -9,6 +9,7 @@ pub mod faulty_disk;
 pub mod http;
 pub mod http2;
 pub mod invariants;
+pub mod ob_proxy;
 mod process;
 pub mod program;
 pub mod refusal;
