@@ -129,7 +129,7 @@ impl Session {
         let id = wire::session_id(&greeting);
         let mut root = log_in(fronts.engine).await.ok()?;
         root.query_drop(format!("REPLACE INTO obsteward_sessions VALUES ({id}, '{ip}')")).await.unwrap();
-        wire::write(client, &[greeting.clone()]).await?;
+        wire::write(client, std::slice::from_ref(&greeting)).await?;
         let login = wire::read(client).await?;
         let agreed = Agreed::of(&greeting, &login);
         wire::write(&mut engine, &[login]).await?;
