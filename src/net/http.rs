@@ -22,6 +22,7 @@ use tracing::{debug, warn};
 
 use crate::net::bounds::Bounds;
 use crate::net::connections::{Connection, Connections};
+use crate::net::lingering::Lingering;
 use crate::net::strangers::{Guest, Strangers};
 use crate::net::streams::{Answering, Streams};
 use crate::net::tls::Protocols;
@@ -43,7 +44,7 @@ pub async fn serve<S, B>(
     bounds: Bounds,
     shutdown: CancellationToken,
 ) where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S: Service<Request<Lingering>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>> + Send + Unpin,
@@ -77,6 +78,9 @@ fn builder(streams: Streams, protocols: Protocols, bounds: Bounds) -> Builder<St
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(bounds.arrival)
+        // Who says that he sends nothing more still waits for his answer. (Over HTTP/2 a stream has its own end for that, and a
+        // connection that is half closed is over: RFC 9113 knows none.)
+        .half_close(true)
         .max_headers(MOST_HEADERS)
         .max_buf_size(usize::try_from(bounds.header_bytes).unwrap_or(usize::MAX));
     builder
@@ -101,7 +105,7 @@ fn converse<S, B>(
     ending: &GracefulShutdown,
 ) -> impl Future<Output = ()> + Send + use<S, B>
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S: Service<Request<Lingering>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>> + Send + Unpin,
@@ -114,7 +118,7 @@ where
     let answer = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer.clone());
         request.extensions_mut().insert(asking.clone());
-        let (answered, asked) = (service.clone().oneshot(request), asking.asks());
+        let (answered, asked) = (service.clone().oneshot(Lingering::around(request)), asking.asks());
         async move { answered.await.map(|response| response.map(|body| Answering::new(body, asked))) }
     });
     let conversation = builder.serve_connection(TokioIo::new(connection), answer).into_owned();
