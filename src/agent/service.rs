@@ -275,8 +275,8 @@ impl Inner {
     /// One look. Of a process that is known for sure it is remembered how it was launched.
     pub(super) fn look(&self, target: &ObserverTarget) -> Result<Search, Refusal> {
         let search = process::find(&self.proc, target, &self.knowledge).map_err(unreadable)?;
-        if let Outcome::Running { identity, supervisors } = &search.outcome {
-            match Launch::of(&self.proc, identity, supervisors) {
+        if let Outcome::Running { identity, around } = &search.outcome {
+            match Launch::of(&self.proc, identity, &around.supervisors) {
                 Ok(launch) => self.starts.remember(target, launch),
                 // The look is true without it.
                 Err(error) => {
@@ -309,8 +309,8 @@ impl Inner {
         let armed = &request.identity;
         let changed = |found: String| Refusal::IdentityChanged { armed: armed.to_string(), found };
         match search.outcome {
-            Outcome::Running { identity, supervisors } if *identity == *armed => {
-                may_signal(&identity, supervisors.first())?;
+            Outcome::Running { identity, around } if *identity == *armed => {
+                may_signal(&identity, around.supervisors.first())?;
                 self.ledger.still_current(&request.fence)?;
                 Ok(Verified::Running)
             }
@@ -336,8 +336,11 @@ fn unreadable(error: ProcError) -> Refusal {
 fn found(search: Search) -> Found {
     let Search { outcome, evidence, boot_id, rpc_port_open, sql_port_open, observers: _ } = search;
     let nobody = || MaySignal::No { reason: "there is no process that is known for sure".to_owned() };
+    let mut beside = Vec::new();
     let (finding, supervisor, may_signal) = match outcome {
-        Outcome::Running { identity, supervisors } => {
+        Outcome::Running { identity, around } => {
+            beside = around.beside;
+            let supervisors = around.supervisors;
             let may = match may_signal(&identity, supervisors.first()) {
                 Ok(()) => MaySignal::Yes,
                 Err(refusal) => MaySignal::No { reason: refusal.to_string() },
@@ -347,7 +350,7 @@ fn found(search: Search) -> Found {
         Outcome::Absent => (Finding::Absent { evidence: evidence.clone() }, None, nobody()),
         Outcome::Ambiguous => (Finding::Ambiguous { evidence: evidence.clone() }, None, nobody()),
     };
-    Found { finding, evidence, supervisor, may_signal, boot_id, rpc_port_open, sql_port_open }
+    Found { finding, evidence, supervisor, beside, may_signal, boot_id, rpc_port_open, sql_port_open }
 }
 
 fn may_signal(identity: &ObserverIdentity, supervisor: Option<&Supervisor>) -> Result<(), Refusal> {

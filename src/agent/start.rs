@@ -285,11 +285,16 @@ impl Inner {
     fn nobody_elses_task(&self, launch: Option<&Launch>, home: &Path) -> Result<(), Refusal> {
         let safe_units = &self.knowledge.safe_units;
         let refused = |supervisor: String, unit: String| Err(Refusal::StartedBySupervisor { supervisor, unit });
-        if let Some(keeper) = supervisor::of_home(&self.proc, home, safe_units).filter(|keeper| !keeper.safe) {
+        let unreadable = |error: ProcError| Refusal::HostUnreadable { problem: error.to_string() };
+        let around = supervisor::of_home(&self.proc, home, safe_units).map_err(unreadable)?;
+        if let Some(keeper) = around.supervisors.into_iter().find(|keeper| !keeper.safe) {
             return refused(keeper.name, keeper.unit);
         }
         let Some(launch) = launch else { return Ok(()) };
-        if let Some(keeper) = launch.keepers.iter().find(|keeper| !supervisor::is_safe(&keeper.unit, safe_units)) {
+        // An obshell keeps an observer only while it lives, and was just looked for; what is remembered of one, agents before
+        // noted of every obshell.
+        let mut keepers = launch.keepers.iter().filter(|keeper| keeper.unit != supervisor::OBSHELL);
+        if let Some(keeper) = keepers.find(|keeper| !supervisor::is_safe(&keeper.unit, safe_units)) {
             return refused(keeper.name.clone(), keeper.unit.clone());
         }
         if launch.foreground && !supervisor::is_safe(supervisor::FOREGROUND, safe_units) {

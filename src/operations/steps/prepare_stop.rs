@@ -119,6 +119,7 @@ pub(super) fn process_before(found: &Found, context: &StepContext) -> (String, S
         Finding::HostUnreachable { .. } | Finding::Ambiguous { .. } => UNKNOWN.to_owned(),
     };
     context.log(format!("process before: {process}"));
+    found.beside.iter().for_each(|seen| context.log(format!("beside it: {seen}")));
     (key::PROCESS_BEFORE.to_owned(), process)
 }
 
