@@ -9,7 +9,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::agent::files::FileError;
+use crate::agent::files::{FileError, passes};
 use crate::agent::launches::{Launch, Launches};
 use crate::agent::ledger::{Answer, Ledger, NewCall, NewEnd, Recorded};
 use crate::agent::proc_fs::{ProcError, ProcFs};
@@ -198,8 +198,9 @@ impl Agent {
 
     /// From the recorded call to the end of the process.
     async fn act(&self, request: &Arc<StopRequest>) -> Result<Answer, Refusal> {
-        let held = Held::open(request.identity.pid).map_err(|error| Refusal::NotPermitted {
-            reason: format!("pid {} cannot be held: {error}", request.identity.pid),
+        let held = Held::open(request.identity.pid).map_err(|error| {
+            let problem = format!("pid {} cannot be held: {error}", request.identity.pid);
+            if passes(&error) { Refusal::HostUnreadable { problem } } else { Refusal::NotPermitted { reason: problem } }
         })?;
         // After the pidfd was opened: what is identified now is what will be signalled.
         let verified = {

@@ -17,7 +17,7 @@ use crate::agent::home;
 use crate::agent::launcher::{Launcher, Orders};
 use crate::agent::launches::{LIBRARY_PATH, Launch, Launches};
 use crate::agent::ledger::{Answer, NewCall, Recorded};
-use crate::agent::limits::Limits;
+use crate::agent::limits;
 use crate::agent::new_process::NewProcess;
 use crate::agent::proc_fs::ProcError;
 use crate::agent::process::{self, Outcome, Search};
@@ -27,6 +27,7 @@ use crate::agent::signal;
 use crate::agent::supervisor;
 use crate::clock;
 use crate::domain::host::{CallerFence, ObserverIdentity, ObserverTarget};
+use crate::net::descriptors;
 
 /// Longest time that a new process is watched.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(600);
@@ -340,7 +341,8 @@ fn orders(launch: Option<Launch>, home: PathBuf, executable: PathBuf) -> Orders 
             let arguments = launch.arguments();
             (Some(launch.name).filter(|name| !name.is_empty()).unwrap_or(usual), arguments, launch.limits)
         }
-        None => (usual, Vec::new(), Limits::new()),
+        // This agent's own, but of open files those that it was started with.
+        None => (usual, Vec::new(), limits::of_files(descriptors::started_with())),
     };
     let output = home.join(OUTPUT);
     Orders { home, program: executable, name, arguments, environment, output, limits }

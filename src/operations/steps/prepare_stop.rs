@@ -60,7 +60,7 @@ impl Step for PrepareStop {
         }
         let host_answers = !matches!(survey.found.finding, Finding::HostUnreachable { .. });
         if host_answers && let Some(failure) = ways::disowned(deps, context, &target).await {
-            return ways::refuse(failure);
+            return ways::not_begun(failure);
         }
         let mut learned = recorded(&target, context);
         learned.overrides = assessment.overrides(&spec.creator);
