@@ -4,7 +4,7 @@
 use crate::clock::Timestamp;
 use crate::domain::attempt::RecordedIntent;
 use crate::domain::decide::Input;
-use crate::engine::executor::{Executor, HORIZON_PAUSE, LetGo, horizon_pause};
+use crate::engine::executor::{Executor, HORIZON_PAUSE, LetGo};
 use crate::engine::step::{Look, ProgressReport, Step, StepContext};
 use crate::engine::waiting::Unreadable;
 
@@ -55,7 +55,7 @@ impl Executor {
             }
             context.task = self.current().await;
             let until = context.task.horizon(Some(context.subtask)).filter(|until| *until > self.clock.now());
-            let mut pause = until.map_or(HORIZON_PAUSE, |until| horizon_pause(until, self.clock.now()));
+            let mut pause = HORIZON_PAUSE;
             let seen = if sight == Sight::Owed || context.has_open_effect() {
                 match context.look(step).await {
                     Look::Reached { already_so, learned, writes } => {

@@ -9,7 +9,7 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::{Clock, Timestamp};
+use crate::clock::Clock;
 use crate::domain::decide::{Input, awaits_retry};
 use crate::domain::effect::Permit;
 use crate::domain::event::{IntentOutcome, Phase, SubtaskOperation, SubtaskState};
@@ -22,13 +22,6 @@ use crate::store::{Author, LogLine, Progress, Store, StoreError, Write};
 
 /// Pause between looks while a request may still take effect.
 pub(super) const HORIZON_PAUSE: Duration = Duration::from_millis(500);
-/// The longest.
-const LONGEST_HORIZON_PAUSE: Duration = Duration::from_secs(2);
-
-/// Between looks while a horizon is waited for: each asks the cluster, and may open a session to it.
-pub(super) fn horizon_pause(until: Timestamp, now: Timestamp) -> Duration {
-    until.since(now).clamp(HORIZON_PAUSE, LONGEST_HORIZON_PAUSE)
-}
 
 /// Why the executor lets go of a task.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use crate::domain::event::{Course, Failure, FailureKind, IntentOutcome, TaskSpec
 use crate::domain::ids::SubtaskId;
 use crate::engine::acting::Acted;
 use crate::engine::canceling::Sight;
-use crate::engine::executor::{Executor, HORIZON_PAUSE, LetGo, horizon_pause};
+use crate::engine::executor::{Executor, HORIZON_PAUSE, LetGo};
 use crate::engine::failpoints;
 use crate::engine::step::{Look, ProgressReport, Step, StepContext};
 use crate::engine::waiting::{Unreadable, Waiting};
@@ -148,7 +148,7 @@ impl Executor {
                             "waiting until {until}, when a request that was sent can no longer take effect ({why})"
                         );
                         self.note(&context, ProgressReport::uncounted(message), until);
-                        horizon_pause(until, self.clock.now())
+                        HORIZON_PAUSE
                     }
                 },
             };
