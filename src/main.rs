@@ -12,7 +12,12 @@ fn main() -> ExitCode {
     }
     let cli = cli::Cli::parse();
     match tokio::runtime::Runtime::new() {
-        Ok(runtime) => runtime.block_on(cli::run(cli)),
+        Ok(runtime) => {
+            let exit = runtime.block_on(cli::run(cli));
+            // A thread that looks up a name or hashes a password is not waited for.
+            runtime.shutdown_background();
+            exit
+        }
         Err(error) => {
             eprintln!("the runtime could not be started: {error}");
             ExitCode::FAILURE

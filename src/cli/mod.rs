@@ -212,13 +212,15 @@ pub enum Command {
 /// Runs a command and says how it ended. Failures are told on standard error here and nowhere else.
 pub async fn run(cli: Cli) -> ExitCode {
     let output = Output::new(cli.global.output);
-    match dispatch(cli, &output).await {
-        Ok(exit) => exit.into(),
+    let exit = match dispatch(cli, &output).await {
+        Ok(exit) => exit,
         Err(failure) => {
             output.note(&failure.told(output.format));
-            failure.exit().into()
+            failure.exit()
         }
-    }
+    };
+    crate::telemetry::flush();
+    exit.into()
 }
 
 async fn dispatch(cli: Cli, output: &Output) -> Result<Exit, Failure> {

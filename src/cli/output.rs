@@ -97,7 +97,7 @@ impl Output {
     pub fn note(&self, text: &str) {
         match &self.destination {
             Destination::Process => {
-                let _ = writeln!(io::stderr().lock(), "{text}");
+                crate::telemetry::say(text);
             }
             #[cfg(test)]
             Destination::Memory(written) => written.lock().unwrap().1.push_str(&format!("{text}\n")),

@@ -80,10 +80,22 @@ pub async fn run(args: ServeArgs) -> Result<Exit, Failure> {
     let local = |error: std::io::Error| Failure::Local(format!("cannot listen for signals: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(local)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(local)?;
-    let app = App::build(&config, Clock::system()).await.map_err(|error| Failure::Local(error.to_string()))?;
-    eprintln!("listening on {}", app.address());
+    let shutdown = CancellationToken::new();
+    let told = shutdown.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        told.cancel();
+    });
+    let Some(app) = shutdown.run_until_cancelled(App::build(&config, Clock::system())).await else {
+        return Ok(Exit::Done);
+    };
+    let app = app.map_err(|error| Failure::Local(error.to_string()))?;
+    telemetry::say(&format!("listening on {}", app.address()));
     if let Some(address) = app.rest_address() {
-        eprintln!("REST gateway on {address}");
+        telemetry::say(&format!("REST gateway on {address}"));
     }
     if let Some(reread) = app.reread_certificates() {
         // Without TLS a hangup ends the program, as it does any other.
@@ -94,15 +106,6 @@ pub async fn run(args: ServeArgs) -> Result<Exit, Failure> {
             }
         });
     }
-    let shutdown = CancellationToken::new();
-    let told = shutdown.clone();
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        told.cancel();
-    });
     app.run(shutdown).await.map_err(ended)?;
     Ok(Exit::Done)
 }

@@ -8,6 +8,7 @@ pub mod certificate;
 pub mod client_tls;
 pub mod connections;
 pub mod http;
+pub mod in_flight;
 pub mod listener;
 pub mod opening;
 pub mod peer;

@@ -27,6 +27,7 @@ use obsteward::store::{Author, Store, Write};
 use crate::support::PATIENCE;
 
 mod cancel;
+mod end;
 
 type Looks = Arc<dyn Fn(&StepContext) -> Look + Send + Sync>;
 

@@ -11,6 +11,7 @@ mod file_lock;
 mod inventory_read;
 mod inventory_store;
 mod inventory_write;
+mod left;
 mod observe;
 mod progress;
 mod read;
@@ -95,12 +96,19 @@ impl SqliteStore {
         let store_id = connection.query_row("SELECT value FROM meta WHERE name = 'store_id'", [], |row| row.get(0))?;
         let head = read::head(&connection)?;
         lock.check(path, head)?;
+        left::begin(path, &connection)?;
         let (sender, committed) = watch::channel(head);
         let progress = Arc::new(ProgressBoard::new());
         let readers = Arc::new(Readers::open(path, options.readers)?);
         let writer = Writer::start(connection, options.on_fatal, sender, Arc::clone(&progress), Arc::clone(&lock))?;
         let (ids, vault) = (Default::default(), Arc::new(vault));
         Ok(Arc::new(Self { writer, readers, progress, committed, ids, store_id, vault, _lock: lock }))
+    }
+
+    /// Waits until everything queued is on disk and the file is whole by itself, and lets others have it. Reads may go on;
+    /// writes are answered as closed.
+    pub async fn close(&self) {
+        self.writer.close().await;
     }
 
     fn with_progress(&self, mut stored: StoredTask) -> StoredTask {
