@@ -235,7 +235,7 @@ impl App {
         let settings = EngineSettings { executor: executor_name(), clock };
         let engine = Engine::new(store.clone(), registry(&deps), settings, runtime);
         let guarding = (Arc::clone(&directory), Arc::clone(&access), deps.clock.clone());
-        let administration = Administration { directory, access, hasher: Arc::new(Argon2id) };
+        let administration = Administration { directory, access, backups: store.clone(), hasher: Arc::new(Argon2id) };
         let service = Service::new(store.clone(), Arc::clone(&engine), deps, administration);
         let (directory, access, clock) = guarding;
         let use_cases = Arc::new(Guarded::new(Arc::new(service.clone()), directory, access, clock));

@@ -204,7 +204,7 @@ pub enum Command {
     Role(roles::RoleCommand),
     /// See who asked for what, and how it ended
     Audit(audit::AuditArgs),
-    /// Look after the file of the embedded store while no service uses it
+    /// Back the store up, or say that a backup was restored
     #[command(subcommand)]
     Store(store::StoreCommand),
 }
@@ -250,7 +250,7 @@ async fn dispatch(cli: Cli, output: &Output) -> Result<Exit, Failure> {
         Command::Key(command) => keys::run(command, &client()?, output).await,
         Command::Role(command) => roles::run(command, &client()?, output).await,
         Command::Audit(args) => audit::run(args, &client()?, output).await,
-        Command::Store(command) => store::run(command, output),
+        Command::Store(command) => store::run(command, client, output).await,
     }
 }
 
@@ -316,6 +316,7 @@ mod tests {
             "obsteward audit --principal bob --operation stop-ob-server --refused --since 2h --limit 5",
             "obsteward audit --cluster 1 --task 100001 --accepted --since 2026-01-02T03:04:05Z",
             "obsteward store restored --store /var/lib/obsteward/obsteward.db --output json",
+            "obsteward store backup /backup/obsteward.db --overwrite --server http://h:1",
         ] {
             assert!(parse(line).is_ok(), "{line}: {}", parse(line).unwrap_err());
         }

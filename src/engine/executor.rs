@@ -2,6 +2,7 @@
 //! what comes of it.
 
 use std::collections::HashSet;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -111,10 +112,45 @@ impl Executor {
     async fn drive(&self) -> Result<(), LetGo> {
         let mut driven: HashSet<SubtaskId> = HashSet::new();
         let mut running = FuturesUnordered::new();
+        let mut ended = Vec::new();
         loop {
-            let mut task = self.current().await;
+            let mut dispatching = pin!(self.dispatch());
+            let task = loop {
+                tokio::select! {
+                    biased;
+                    task = &mut dispatching => break task?,
+                    // Those that run go on meanwhile: one of them may hold the task, which this waits for.
+                    Some(one) = running.next() => ended.push(one),
+                }
+            };
+            let Some(task) = task else { return Ok(()) };
+            for subtask in &task.subtasks {
+                let id = subtask.spec.id;
+                let runs = matches!(subtask.state, SubtaskState::Running | SubtaskState::Canceling);
+                if runs && driven.insert(id) {
+                    running.push(async move { (id, self.run_subtask(id).await) });
+                }
+            }
+            let one = match ended.pop() {
+                Some(one) => Some(one),
+                None => running.next().await,
+            };
+            let Some((id, ended)) = one else {
+                let (task, state) = (task.spec.id, task.state);
+                let message = format!("task {task} is {state} and has nothing to run");
+                return Err(LetGo::Store(StoreError::Damaged(message)));
+            };
+            driven.remove(&id);
+            ended?;
+        }
+    }
+
+    /// The task with everything begun that is READY; `None`: it rests or is closed.
+    async fn dispatch(&self) -> Result<Option<Arc<Task>>, LetGo> {
+        loop {
+            let task = self.current().await;
             if task.state.phase() != Phase::Moving {
-                return Ok(());
+                return Ok(None);
             }
             if self.shutdown.is_cancelled() {
                 return Err(LetGo::ShuttingDown);
@@ -124,22 +160,10 @@ impl Executor {
                 continue;
             }
             if task.subtasks.iter().any(|subtask| subtask.state == SubtaskState::Ready) {
-                task = self.write(Input::Dispatch { executor: self.name.clone() }, |_| Vec::new()).await?;
+                let input = Input::Dispatch { executor: self.name.clone() };
+                return self.write(input, |_| Vec::new()).await.map(Some);
             }
-            for subtask in &task.subtasks {
-                let id = subtask.spec.id;
-                let runs = matches!(subtask.state, SubtaskState::Running | SubtaskState::Canceling);
-                if runs && driven.insert(id) {
-                    running.push(async move { (id, self.run_subtask(id).await) });
-                }
-            }
-            let Some((id, ended)) = running.next().await else {
-                let (task, state) = (task.spec.id, task.state);
-                let message = format!("task {task} is {state} and has nothing to run");
-                return Err(LetGo::Store(StoreError::Damaged(message)));
-            };
-            driven.remove(&id);
-            ended?;
+            return Ok(Some(task));
         }
     }
 

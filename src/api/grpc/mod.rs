@@ -1,6 +1,7 @@
 //! The gRPC face: the four services, health and reflection, and how they are served.
 
 mod admin;
+mod backup;
 mod call;
 mod checked;
 mod cluster;

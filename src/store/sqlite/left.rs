@@ -10,12 +10,13 @@ use super::file_lock::FileLock;
 use super::read;
 use super::schema::beside;
 use super::trouble::unusable;
+use crate::clock::Timestamp;
 use crate::store::StoreError;
 
 /// Row of `meta` that holds the mark. A file without it was closed.
 const MARK: &str = "left";
 const CLOSED: &str = "closed";
-const IN_USE: &str = "in use";
+const IN_USE: &str = "in use by ";
 const BACKUP: &str = "backup of ";
 /// A person's sqlite3 that reads just then only leaves the log there.
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
@@ -35,7 +36,7 @@ pub(super) fn check(path: &Path, connection: &Connection, had_log: bool, lock: &
              `obsteward store restored`, then start again"
         )));
     }
-    if mark != IN_USE || had_log {
+    if !mark.starts_with(IN_USE) || had_log {
         return Ok(());
     }
     let (head, acknowledged) = (read::head(connection)?, lock.acknowledged());
@@ -52,8 +53,13 @@ pub(super) fn check(path: &Path, connection: &Connection, had_log: bool, lock: &
 
 /// From here on the file is not whole without its log. The mark is in the file itself before anything else is written.
 pub(super) fn begin(path: &Path, connection: &Connection) -> Result<(), StoreError> {
-    let begun = set(connection, IN_USE).and_then(|()| checkpoint(connection, "PRAGMA wal_checkpoint(PASSIVE)"));
-    begun.map(drop).map_err(|error| unusable(path, &error))
+    // Another one each time: SQLite does not write what is there already.
+    let mark = || set(connection, &format!("{IN_USE}{}", uuid::Uuid::new_v4()));
+    let begun = mark()
+        .and_then(|()| checkpoint(connection, "PRAGMA wal_checkpoint(PASSIVE)"))
+        // The log begins anew behind a checkpoint, which costs a sync: now, not at the first call.
+        .and_then(|_| mark());
+    begun.map_err(|error| unusable(path, &error))
 }
 
 /// Makes the file whole by itself. What cannot be done now is done by the next start: everything is on disk.
@@ -67,6 +73,12 @@ pub(super) fn close(connection: &Connection) {
         Ok(false) => tracing::warn!("somebody reads the store's file, so its write-ahead log stays beside it"),
         Err(error) => tracing::warn!("the store's write-ahead log stays beside it, {error}"),
     }
+}
+
+/// Makes a copy that is open nowhere else a backup, in one file.
+pub(super) fn make_backup(connection: &Connection, made: Timestamp) -> rusqlite::Result<()> {
+    connection.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(()))?;
+    set(connection, &format!("{BACKUP}{made}"))
 }
 
 /// What was restored is a store like others.
