@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use obsteward::cli;
 
 fn main() -> ExitCode {
@@ -10,7 +9,7 @@ fn main() -> ExitCode {
     if is_observer() {
         return obsteward::sim::observer::main();
     }
-    let cli = cli::Cli::parse();
+    let cli = cli::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
     match tokio::runtime::Runtime::new() {
         Ok(runtime) => {
             let exit = runtime.block_on(cli::run(cli));

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http::{HeaderMap, header};
+use http::HeaderMap;
 use tracing::info;
 use uuid::Uuid;
 
@@ -145,7 +145,7 @@ impl Gatekeeper {
 
 /// What a request carries that could prove its caller; of each header one at most, so that nobody downstream reads another.
 fn proofs<'a>(headers: &'a HeaderMap, signed: Option<SignedParts<'a>>, peer: &'a Peer) -> Result<Proofs<'a>, Unproven> {
-    let credentials = match single(headers, header::AUTHORIZATION.as_str())? {
+    let credentials = match single(headers, "authorization")? {
         None => None,
         Some(authorization) => Some(Credentials::read(authorization).ok_or(Unproven::Malformed)?),
     };
@@ -166,7 +166,7 @@ fn signed_request<'a>(headers: &'a HeaderMap, parts: SignedParts<'a>) -> Result<
     }
     let host = match parts.host {
         Some(authority) => authority.as_bytes(),
-        None => or_empty(header::HOST.as_str())?,
+        None => or_empty("host")?,
     };
     let ours = headers.iter().filter(|(name, _)| name.as_str().starts_with(signature::HEADER_PREFIX));
     Ok(SignedRequest {
@@ -174,19 +174,19 @@ fn signed_request<'a>(headers: &'a HeaderMap, parts: SignedParts<'a>) -> Result<
         path: parts.path,
         query: parts.query,
         host,
-        content_type: or_empty(header::CONTENT_TYPE.as_str())?,
-        date: or_empty(header::DATE.as_str())?,
+        content_type: or_empty("content-type")?,
+        date: or_empty("date")?,
         headers: ours.map(|(name, value)| (name.as_str(), value.as_bytes())).collect(),
         body: parts.body,
     })
 }
 
-fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a [u8]>, Unproven> {
+fn single<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a [u8]>, Unproven> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
         (Some(value), None) => Ok(Some(value.as_bytes())),
-        (Some(_), Some(_)) => Err(Unproven::Malformed),
+        (Some(_), Some(_)) => Err(Unproven::Repeated(name)),
     }
 }
 

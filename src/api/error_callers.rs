@@ -8,14 +8,23 @@ use tonic::Code;
 use crate::api::error_table::{About, Base, Retry, Row, ocp, values};
 use crate::domain::ids::{AccessKeyId, Principal, RoleName};
 use crate::domain::permission::Need;
-use crate::domain::refusal::Unproven;
+use crate::domain::refusal::{FieldViolation, Unproven};
 
 const fn millis(millis: u32) -> Retry {
     Retry::After(Duration::from_millis(millis as u64))
 }
 
 pub(super) fn unauthenticated(reason: &'static str, why: Unproven) -> Row {
+    let base = Base(reason, Code::Unauthenticated, 401, ocp(3000, "IAM10000"));
     let (en, zh) = match why {
+        Unproven::Repeated(header) => {
+            return base.says(
+                "the header {header} is given more than once; send it once",
+                "请求头 {header} 重复，只能携带一次",
+                values!(header: header),
+                About::Values,
+            );
+        }
         Unproven::NoCredentials => (
             "the request names nobody; send Basic credentials, a signed request or a client certificate",
             "当前用户未登录，请提供用户名密码、签名或客户端证书",
@@ -41,7 +50,7 @@ pub(super) fn unauthenticated(reason: &'static str, why: Unproven) -> Row {
             "客户端证书未对应任何用户，请为用户配置证书的主题备用名称",
         ),
     };
-    Base(reason, Code::Unauthenticated, 401, ocp(3000, "IAM10000")).says(en, zh, Vec::new(), About::Values)
+    base.says(en, zh, Vec::new(), About::Values)
 }
 
 pub(super) fn login_throttled(reason: &'static str, retry_after_millis: u32) -> Row {
@@ -182,12 +191,14 @@ pub(super) fn body_too_large(reason: &'static str, limit: u64) -> Row {
     )
 }
 
-pub(super) fn unsupported_media_type(reason: &'static str, content_type: &str) -> Row {
+pub(super) fn unsupported_media_type(reason: &'static str, field: &'static str, given: &str) -> Row {
+    let description = format!("{given} is not understood, send application/json in UTF-8 without Content-Encoding");
+    let violation = FieldViolation { field: field.to_owned(), description };
     Base(reason, Code::InvalidArgument, 415, ocp(1003, "COM10003")).says(
-        "a body of {content_type} is not understood; send application/json",
-        "不支持的请求体类型 {content_type}，请使用 application/json",
-        values!(content_type: content_type),
-        About::Values,
+        "{field}: a body of {given} is not understood; send application/json in UTF-8 without Content-Encoding",
+        "{field}：不支持的请求体 {given}，请使用 UTF-8 编码且未压缩的 application/json",
+        values!(field: field, given: given),
+        About::Fields(vec![violation]),
     )
 }
 

@@ -7,5 +7,6 @@ pub mod error_status;
 pub mod error_table;
 mod error_tasks;
 pub mod grpc;
+mod headers;
 pub mod limits;
 pub mod rest;

@@ -42,11 +42,12 @@ mod watch;
 mod watching;
 mod words;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use client::{Client, Target};
 use exit::Exit;
@@ -209,6 +210,28 @@ pub enum Command {
     Store(store::StoreCommand),
 }
 
+/// Reads a command line. An option of every command that is given both before and behind the command is refused as one that
+/// is given twice at one place: clap would take the last.
+pub fn read(line: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let line: Vec<OsString> = line.into_iter().collect();
+    let cli = Cli::try_parse_from(&line)?;
+    let mut command = Cli::command();
+    let words = || line.iter().filter_map(|word| word.to_str()).take_while(|word| *word != "--");
+    let given = |long: &str| {
+        let same = |word: &&str| word.strip_prefix("--").is_some_and(|word| word.split('=').next() == Some(long));
+        words().filter(same).count()
+    };
+    let twice = command.get_arguments().filter(|argument| argument.is_global_set()).filter_map(clap::Arg::get_long);
+    let twice = twice.map(str::to_owned).find(|long| given(long) > 1);
+    match twice {
+        None => Ok(cli),
+        Some(long) => {
+            let words = format!("the argument '--{long}' cannot be used multiple times");
+            Err(command.error(clap::error::ErrorKind::ArgumentConflict, words))
+        }
+    }
+}
+
 /// Runs a command and says how it ended. Failures are told on standard error here and nowhere else.
 pub async fn run(cli: Cli) -> ExitCode {
     let output = Output::new(cli.global.output);
@@ -257,10 +280,9 @@ async fn dispatch(cli: Cli, output: &Output) -> Result<Exit, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     fn parse(line: &str) -> Result<Cli, clap::Error> {
-        Cli::try_parse_from(line.split_whitespace())
+        read(line.split_whitespace().map(OsString::from))
     }
 
     #[test]
@@ -331,6 +353,11 @@ mod tests {
             "obsteward stop --cluster-id 1",
             "obsteward stop --cluster-id 1 --server-id 2 ob 10.0.0.2",
             "obsteward stop --cluster-id 0 --server-id 2",
+            "obsteward stop ob 2 --type service --type process",
+            "obsteward stop ob 2 --force --force",
+            "obsteward --server http://a:1 clusters list --server http://b:1",
+            "obsteward --user a clusters list --user a",
+            "obsteward clusters --output json list --output text",
             "obsteward stop ob db-2",
             "obsteward stop 1 2 --accept-risk everything",
             "obsteward stop 1 2 --expire-in soon",

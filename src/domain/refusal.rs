@@ -97,6 +97,10 @@ pub enum Refusal {
     ClusterAuthFailed { endpoint: String, username: String },
     /// The cluster could not be read.
     ClusterUnreachable { cluster: String, why: String },
+    /// The cluster refuses to be read, and will until somebody changes something.
+    ClusterRefuses { cluster: String, why: String },
+    /// The cluster's version or tenant has no such view.
+    ViewMissing { cluster: String, view: String, versions: String },
     /// A task holds the cluster that is to be forgotten.
     ClusterHeld { cluster: ClusterId, task: TaskId },
     /// Nobody is named by the request, or what names him is wrong. Says nothing about which users there are.
@@ -129,8 +133,8 @@ pub enum Refusal {
     MethodNotAllowed { method: String, path: String, allowed: String },
     /// The body is larger than allowed.
     BodyTooLarge { limit: u64 },
-    /// The body is of another kind than JSON.
-    UnsupportedMediaType { content_type: String },
+    /// The body is of another kind than JSON in UTF-8, or compressed; which header says so, or the body itself.
+    UnsupportedMediaType { field: &'static str, given: String },
     /// The request did not arrive in time.
     RequestTimeout { seconds: u64 },
     /// The service is ending or its store does not answer; nothing was changed, or the outcome is found by asking again.
@@ -157,6 +161,8 @@ pub enum Unproven {
     NoCredentials,
     /// The scheme is none that this face knows, or it cannot be read.
     Malformed,
+    /// A header that decides who calls is given more than once.
+    Repeated(&'static str),
     /// User, password, key or signature is wrong, or the user or key is disabled.
     Wrong,
     /// The `Date` of a signed request is missing or cannot be read.
@@ -197,6 +203,8 @@ impl Refusal {
             Self::WrongCluster { .. } => "WRONG_CLUSTER",
             Self::ClusterAuthFailed { .. } => "CLUSTER_AUTH_FAILED",
             Self::ClusterUnreachable { .. } => "CLUSTER_UNREACHABLE",
+            Self::ClusterRefuses { .. } => "CLUSTER_REFUSES",
+            Self::ViewMissing { .. } => "VIEW_MISSING",
             Self::ClusterHeld { .. } => "CLUSTER_HELD",
             Self::Unauthenticated { .. } => "UNAUTHENTICATED",
             Self::LoginThrottled { .. } => "LOGIN_THROTTLED",

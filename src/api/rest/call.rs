@@ -19,6 +19,7 @@ use serde_json::Value;
 use tracing::{Instrument, debug, error, field, info, info_span, warn};
 
 use crate::api::auth::{Rate, SignedParts};
+use crate::api::headers::for_one_host;
 use crate::api::rest::answer::{Asked, Failure, Manner, REASON, Reply};
 use crate::api::rest::inputs::Inputs;
 use crate::api::rest::language::Language;
@@ -160,6 +161,7 @@ impl Face {
             Err(_) => None,
         };
         let (parts, body) = request.into_parts();
+        for_one_host(parts.version, &parts.uri, &parts.headers)?;
         let body = self.body(&parts, body).await?;
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
         let peer = parts.extensions.get::<Peer>().cloned().unwrap_or_else(|| Peer::plaintext(nowhere));
@@ -255,20 +257,6 @@ impl Face {
 /// Whether a browser says that a page of another site sends this: it would add the password that it remembers, unasked.
 fn foreign(headers: &HeaderMap) -> bool {
     headers.get_all("sec-fetch-site").iter().any(|site| site == "cross-site" || site == "same-site")
-}
-
-/// A body that is read must say that it is JSON; one that is empty need not.
-pub fn must_be_json(headers: &HeaderMap, body: &Bytes) -> Result<(), Refusal> {
-    if body.trim_ascii().is_empty() {
-        return Ok(());
-    }
-    let content_type = headers.get(CONTENT_TYPE).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-    let media = content_type.as_deref().unwrap_or_default().split(';').next().unwrap_or_default().trim();
-    if media.eq_ignore_ascii_case("application/json") {
-        return Ok(());
-    }
-    let content_type = content_type.map_or_else(|| "no Content-Type".to_owned(), |given| cut(&given));
-    Err(Refusal::UnsupportedMediaType { content_type })
 }
 
 fn description() -> Reply {

@@ -12,6 +12,7 @@ use http::{HeaderName, HeaderValue};
 use prost::Message;
 
 use crate::api::error_table::{Retry, row};
+use crate::api::headers::once;
 use crate::api::rest::answer::{Asked, Failure, Reply};
 use crate::api::rest::call::{Face, Proven};
 use crate::api::rest::event_body;
@@ -33,7 +34,8 @@ const LAST_EVENT_ID: &str = "last-event-id";
 /// Begins the stream; what refuses it before it begins is an envelope.
 pub async fn watch(face: &Arc<Face>, asked: &Asked, request: Proven) -> Result<Reply, Failure> {
     let Proven { caller, inputs, headers, .. } = request;
-    let watch = arguments(inputs, headers.get(LAST_EVENT_ID))?;
+    let last = once(&headers, &HeaderName::from_static(LAST_EVENT_ID), "Last-Event-ID")?;
+    let watch = arguments(inputs, last)?;
     let permit = face.rest.gatekeeper.watch(&caller)?;
     let sight = face.rest.use_cases.sight(&caller, WatchScope::Task(watch.task)).await?;
     let messages = watch_task(&face.rest.hub, watch, sight).await?;

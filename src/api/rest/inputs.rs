@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::api::grpc::fields::{LONGEST_NAME, shortened};
 use crate::api::rest::answer::Failure;
+use crate::api::rest::json;
 use crate::domain::ids::{InvalidName, LARGEST_ID};
 use crate::domain::refusal::{FieldViolation, Refusal};
 use crate::store::Page;
@@ -57,7 +58,13 @@ impl Inputs {
         if body.trim_ascii().is_empty() {
             return;
         }
-        match serde_json::from_slice(body) {
+        let read = json::read(body).map(|(value, twice)| {
+            for name in twice {
+                self.wrong(name, Value::Null, "is given more than once in the body, give it once");
+            }
+            value
+        });
+        match read {
             Ok(Value::Object(body)) => self.body = body,
             Ok(Value::Null) => {}
             Ok(other @ (Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_))) => {
@@ -105,9 +112,7 @@ impl Inputs {
     }
 
     fn id_of<T>(&mut self, name: &str, text: &str, new: impl FnOnce(i64) -> Result<T, InvalidName>) -> Option<T> {
-        // Digits only: no sign, no blanks, one spelling for one id.
-        let digits = !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit());
-        let id = Some(text).filter(|_| digits).and_then(|text| text.parse().ok()).and_then(|id| new(id).ok());
+        let id = number(text).and_then(|id| new(id).ok());
         if id.is_none() {
             let given = shortened(text);
             self.wrong(name, shown(text), format!("{given:?} is not an id, give 1 to {LARGEST_ID}"));
@@ -117,9 +122,7 @@ impl Inputs {
 
     /// A position, from 0.
     pub fn position(&mut self, name: &str, text: &str) -> Option<i64> {
-        let digits = !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit());
-        let position = Some(text).filter(|_| digits).and_then(|text| text.parse().ok());
-        let position = position.filter(|position| *position <= LARGEST_ID);
+        let position = number(text).filter(|position| *position <= LARGEST_ID);
         if position.is_none() {
             let given = shortened(text);
             self.wrong(name, shown(text), format!("{given:?} is not a position, give 0 to {LARGEST_ID}"));
@@ -288,8 +291,7 @@ impl Inputs {
 
     fn count(&mut self, name: &str, usual: u32, most: u32) -> u32 {
         let Some(text) = self.query_text(name) else { return usual };
-        let digits = text.bytes().all(|digit| digit.is_ascii_digit());
-        let count = Some(&text).filter(|_| digits).and_then(|text| text.parse::<u32>().ok());
+        let count = number(&text).and_then(|count| u32::try_from(count).ok());
         count.filter(|count| (1..=most).contains(count)).unwrap_or_else(|| {
             let given = shortened(&text);
             self.wrong(name, shown(&text), format!("{given:?} is not possible, give 1 to {most}"));
@@ -326,6 +328,13 @@ impl Inputs {
             }
         }
     }
+}
+
+/// Digits only: no sign, no blanks, no zero before others; one number has one spelling.
+fn number(text: &str) -> Option<i64> {
+    let digits = !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit());
+    let short = text == "0" || !text.starts_with('0');
+    Some(text).filter(|_| digits && short).and_then(|text| text.parse().ok())
 }
 
 /// As forms are encoded: `+` is a blank.

@@ -8,6 +8,7 @@ mod events;
 mod inputs;
 mod inventory;
 mod inventory_body;
+mod json;
 mod language;
 mod log_body;
 mod moments;

@@ -1,12 +1,14 @@
 //! `POST /api/v2/ob/clusters/{id}/servers/{serverId}/stop`, `/start` and `/restart` (reference: ocp-stop-observer; ocp-v2,
 //! sections 1 and 5): parameters in the query or in the body, the answer in the shape that is configured.
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use uuid::Uuid;
 
+use crate::access::signature::content_digest_matches;
 use crate::api::grpc::fields::shortened;
+use crate::api::headers::{must_be_json, once};
 use crate::api::rest::answer::{Failure, Reply};
-use crate::api::rest::call::{Face, Proven, must_be_json};
+use crate::api::rest::call::{Face, Proven};
 use crate::api::rest::inputs::{Inputs, shown};
 use crate::api::rest::task_body;
 use crate::domain::call::Call;
@@ -49,7 +51,7 @@ fn with_body<T>(
     arguments: impl FnOnce(Inputs, &HeaderMap) -> Result<T, Failure>,
 ) -> (Caller, Result<T, Failure>) {
     let Proven { caller, mut inputs, headers, body } = request;
-    let arguments = match must_be_json(&headers, &body) {
+    let arguments = match must_be_json(&headers, &body).and_then(|()| whole(&headers, &body)) {
         Ok(()) => {
             inputs.read_body(&body);
             arguments(inputs, &headers)
@@ -57,6 +59,17 @@ fn with_body<T>(
         Err(refusal) => Err(refusal.into()),
     };
     (caller, arguments)
+}
+
+/// The digest that a body was sent with must be its own.
+fn whole(headers: &HeaderMap, body: &[u8]) -> Result<(), Refusal> {
+    let name = HeaderName::from_static("content-md5");
+    match once(headers, &name, "Content-MD5")? {
+        Some(digest) if !content_digest_matches(digest.as_bytes(), body) => {
+            Err(Refusal::field("Content-MD5", "is not the digest of the body, send the body again"))
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 fn stop_arguments(mut inputs: Inputs, headers: &HeaderMap, permitted: &[Risk]) -> Result<StopServer, Failure> {

@@ -23,8 +23,15 @@ const STOPS: &[Case] = &[
     ("/servers/3/stop", Some("APPLICATION/JSON"), "null", 200, "", &[]),
     ("/servers/3/stop?force=TRUE&force2=7", JSON, r#"{"force":true,"x":{}}"#, 200, "", &[]),
     ("/servers/3/stop?freezeServer=false", JSON, r#"{"type":"STOP_SERVICE","freezeServer":null}"#, 200, "", &[]),
-    ("/servers/3/stop", None, "{}", 415, "UNSUPPORTED_MEDIA_TYPE", &[]),
-    ("/servers/3/stop", Some("application/x-www-form-urlencoded"), "force=true", 415, "UNSUPPORTED_MEDIA_TYPE", &[]),
+    ("/servers/3/stop", None, "{}", 415, "UNSUPPORTED_MEDIA_TYPE", &["Content-Type"]),
+    (
+        "/servers/3/stop",
+        Some("application/x-www-form-urlencoded"),
+        "force=true",
+        415,
+        "UNSUPPORTED_MEDIA_TYPE",
+        &["Content-Type"],
+    ),
     ("/servers/3/stop", JSON, "{", 400, "INVALID_ARGUMENT", &["body"]),
     ("/servers/3/stop", JSON, "[]", 400, "INVALID_ARGUMENT", &["body"]),
     ("/servers/3/stop", JSON, "true", 400, "INVALID_ARGUMENT", &["body"]),
@@ -65,6 +72,14 @@ const STOPS: &[Case] = &[
     ("/servers/%33/stop", JSON, "", 200, "", &[]),
     ("/servers/%ff/stop", JSON, "", 400, "INVALID_ARGUMENT", &["path"]),
     ("/servers/3/stop?force=%ff", JSON, "", 400, "INVALID_ARGUMENT", &["force"]),
+    ("/servers/3/stop", JSON, r#"{"force":false,"force":true}"#, 400, "INVALID_ARGUMENT", &["force"]),
+    ("/servers/3/stop", JSON, r#"{"force":true,"\u0066orce":true}"#, 400, "INVALID_ARGUMENT", &["force"]),
+    ("/servers/3/stop", JSON, r#"{"x":[{"y":1,"y":1}]}"#, 400, "INVALID_ARGUMENT", &["x[0].y"]),
+    ("/servers/3/stop?force=&forc%65=true", JSON, "", 400, "INVALID_ARGUMENT", &["force"]),
+    ("/servers/03/stop", JSON, "", 400, "INVALID_ARGUMENT", &["serverId"]),
+    ("/servers/%203/stop", JSON, "", 400, "INVALID_ARGUMENT", &["serverId"]),
+    ("/servers/%EF%BC%93/stop", JSON, "", 400, "INVALID_ARGUMENT", &["serverId"]),
+    ("/servers/3/stop", Some("application/json; charset=gbk"), "{}", 415, "UNSUPPORTED_MEDIA_TYPE", &["Content-Type"]),
 ];
 
 fn fields(answer: &Answer) -> Vec<&str> {
@@ -97,7 +112,8 @@ async fn an_operation_says_which_of_its_parameters_is_wrong_and_is_kept() {
 const RESTARTS: &[Case] = &[
     ("/servers/3/restart", None, "", 200, "", &[]),
     ("/servers/3/restart?force=true", JSON, r#"{"freezeServer":true,"type":"HALT"}"#, 200, "", &[]),
-    ("/servers/3/restart", None, "{}", 415, "UNSUPPORTED_MEDIA_TYPE", &[]),
+    ("/servers/3/restart", None, "{}", 415, "UNSUPPORTED_MEDIA_TYPE", &["Content-Type"]),
+    ("/servers/3/restart", JSON, r#"{"force":true,"force":false}"#, 400, "INVALID_ARGUMENT", &["force"]),
     ("/servers/3/restart?force=1", JSON, r#"{"freezeServer":1}"#, 400, "INVALID_ARGUMENT", &["force", "freezeServer"]),
     ("/servers/3/restart", JSON, r#"{"acceptRisks":["QUORUM_LOSS"]}"#, 403, "RISK_NOT_ACCEPTED_HERE", &[]),
     ("/servers/0/restart", JSON, "", 400, "INVALID_ARGUMENT", &["serverId"]),
@@ -195,6 +211,10 @@ async fn lists_say_which_of_their_parameters_is_wrong() {
         ("clusterName=a&cluterName=b", "clusterName"),
         ("hostId=1", "hostId"),
         ("name=%00", "name"),
+        ("page=01", "page"),
+        ("size=+5", "size"),
+        ("clusterId=01", "clusterId"),
+        ("clusterId=1&clusterId=1", "clusterId"),
     ] {
         let answer = fixture.get(&format!("/api/v2/tasks/instances?{query}")).await;
         assert_eq!((answer.status.as_u16(), fields(&answer)), (400, vec![field]), "{query}");
@@ -257,4 +277,45 @@ async fn another_sites_page_cannot_stop_a_server_with_a_remembered_password() {
     for site in ["same-origin", "none"] {
         assert_eq!(fixture.ask(request(site)).await.status, 200, "{site}");
     }
+}
+
+/// Headers of a stop of a server, its body; then status and the field that is wrong.
+type Headers = (&'static [(&'static str, &'static str)], &'static [u8], u16, &'static str);
+
+const HEADERS: &[Headers] = &[
+    (&[("host", "one"), ("host", "one")], b"", 400, "Host"),
+    (&[("host", "one"), ("host", "other")], b"", 400, "Host"),
+    (&[("content-type", "application/json"), ("content-type", "text/plain")], b"{}", 400, "Content-Type"),
+    (&[("content-type", "application/json"), ("content-encoding", "gzip")], b"{}", 415, "Content-Encoding"),
+    (&[("content-type", "application/json"), ("content-encoding", "identity, gzip")], b"{}", 415, "Content-Encoding"),
+    (&[("content-type", "application/json")], b"{\"type\":\"\xff\"}", 415, "body"),
+    (
+        &[("content-type", "application/json"), ("content-md5", "99914B932BD37A50B983C5E7C90AE93C")],
+        b"{}",
+        400,
+        "Content-MD5",
+    ),
+    (
+        &[("idempotency-key", "123e4567-e89b-42d3-a456-426614174000"), ("idempotency-key", "x")],
+        b"",
+        400,
+        "Idempotency-Key",
+    ),
+];
+
+#[tokio::test]
+async fn a_header_that_says_two_things_changes_nothing() {
+    for (headers, body, status, field) in HEADERS {
+        let fixture = Fixture::new().await;
+        let request = headers.iter().fold(Request::post(STOP), |request, (name, value)| request.header(*name, *value));
+        let answer = fixture.ask(request.body(Body::from(*body)).unwrap()).await;
+        assert_eq!((answer.status.as_u16(), fields(&answer)), (*status, vec![*field]), "{headers:?}: {answer:?}");
+        assert!(fixture.use_cases.calls.lock().unwrap().is_empty(), "{headers:?}");
+    }
+    let fixture = Fixture::new().await;
+    let elsewhere = Request::post(format!("http://other{STOP}")).header("host", "one");
+    assert_eq!(fields(&fixture.ask(elsewhere.body(Body::empty()).unwrap()).await), ["Host"]);
+    let watch =
+        Request::get("/api/v2/tasks/instances/7/events").header("last-event-id", "1").header("last-event-id", "2");
+    assert_eq!(fields(&fixture.ask(watch.body(Body::empty()).unwrap()).await), ["Last-Event-ID"]);
 }

@@ -14,7 +14,8 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::{Extension, Router};
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::header::HOST;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use obsteward::api::auth::Gatekeeper;
 use obsteward::api::rest::{Rest, router};
@@ -83,7 +84,9 @@ impl Fixture {
         Self { store, use_cases, router: router(rest).layer(Extension(peer)), _shutdown: shutdown }
     }
 
-    pub async fn send(&self, request: Request<Body>) -> Response<Body> {
+    pub async fn send(&self, mut request: Request<Body>) -> Response<Body> {
+        // As a client does; a test that is about it gives its own.
+        request.headers_mut().entry(HOST).or_insert(HeaderValue::from_static("ocp.example.com"));
         self.router.clone().oneshot(request).await.unwrap()
     }
 
