@@ -127,7 +127,7 @@ where
             .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };
     let service = HostAgentServiceServer::new(HostAgent::new(agent)).max_decoding_message_size(LARGEST_REQUEST);
-    let (in_flight, closing) = (InFlight::new(), CancellationToken::new());
+    let (in_flight, closing) = (InFlight::default(), CancellationToken::new());
     let serving = tonic::transport::Server::builder()
         .max_concurrent_streams(BOUNDS.streams)
         .http2_max_header_list_size(BOUNDS.header_bytes)

@@ -39,7 +39,7 @@ where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let in_flight = InFlight::new();
+    let in_flight = InFlight::default();
     let service = in_flight.layer(service);
     let builder = builder(bounds);
     let ending = GracefulShutdown::new();

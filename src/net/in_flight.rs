@@ -34,16 +34,18 @@ pub struct InFlight {
     ending: CancellationToken,
 }
 
-impl InFlight {
+impl Default for InFlight {
     /// Nothing so far.
-    pub fn new() -> Self {
+    fn default() -> Self {
         let (calls, answers) = (TaskTracker::new(), TaskTracker::new());
         // So that waiting for none ends whenever there is none.
         calls.close();
         answers.close();
         Self { calls, answers, ending: CancellationToken::new() }
     }
+}
 
+impl InFlight {
     /// Ends the conversations, and returns when nothing is waited for any more: what is still open then may be cut.
     pub async fn ended(&self) {
         self.ending.cancel();

@@ -25,7 +25,7 @@ pub(super) fn parts(backup: Backup) -> impl Stream<Item = Result<v1::BackupStore
         let mut chunk = Vec::with_capacity(CHUNK);
         let read = (&mut file).take(CHUNK as u64).read_to_end(&mut chunk).await;
         read.map_err(|error| Refusal::Internal { what: format!("the copy of the store cannot be read: {error}") })?;
-        Ok((!chunk.is_empty()).then(|| (Part::Chunk(chunk), file)))
+        Ok((!chunk.is_empty()).then_some((Part::Chunk(chunk), file)))
     });
     let first = stream::iter([Ok(Part::Backup(facts))]);
     first.chain(chunks).map(|part| part.map(|part| v1::BackupStoreResponse { part: Some(part) }))

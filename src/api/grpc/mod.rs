@@ -125,7 +125,7 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> Result<(), tonic::transport::Error> {
     let Grpc { routes, health } = grpc;
-    let (in_flight, closing) = (InFlight::new(), CancellationToken::new());
+    let (in_flight, closing) = (InFlight::default(), CancellationToken::new());
     let server = Server::builder()
         .max_concurrent_streams(bounds.streams)
         .http2_max_header_list_size(bounds.header_bytes)
