@@ -54,6 +54,6 @@ pub async fn run(args: RegisterArgs, client: &Client, output: &Output) -> Result
         hosts: args.hosts,
         default_host: args.default_host,
     };
-    let answer = client.call("register cluster", SLOW, client.clusters().register_cluster(request)).await?;
+    let answer = client.change("register cluster", SLOW, client.clusters().register_cluster(request)).await?;
     print(answer.cluster, output)
 }
