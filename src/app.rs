@@ -19,7 +19,7 @@ use crate::agent::{Agent, AgentConfig, Launcher};
 use crate::api::auth::Gatekeeper;
 use crate::api::rest::{Moments, Rest};
 use crate::api::{grpc, rest};
-use crate::clock::{Clock, monotonic_now};
+use crate::clock::Clock;
 use crate::config::{Config, RestConfig, SshConfig, TlsConfig};
 use crate::domain::status::Risk;
 use crate::engine::{Engine, EngineSettings};
@@ -28,6 +28,7 @@ use crate::inventory::{Inventory, Syncer};
 use crate::net::bounds::Bounds;
 use crate::net::client_tls::ClientTls;
 use crate::net::connections::Connections;
+use crate::net::descriptors;
 use crate::net::http;
 use crate::net::listener::{Exception, ListenError, Protection, bind};
 use crate::net::tls::{self, Protocols, Tls, TlsError};
@@ -42,9 +43,7 @@ use crate::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::watch::Hub;
 use first_access::FirstAccessError;
 
-/// Files that the service opens besides connections: the store, its log, agents, sessions of clusters.
-const OTHER_FILES: u64 = 256;
-/// How long the last users of the store may take to let go of it.
+/// How long the store's disk may take for what was written last.
 const CLOSING: Duration = Duration::from_secs(1);
 
 /// Why the service could not be started or ended badly.
@@ -155,7 +154,8 @@ impl EngineThread {
         let stopped = stop.clone();
         let body = move || {
             runtime.block_on(stopped.cancelled());
-            runtime.shutdown_timeout(Duration::from_secs(1));
+            // Its tasks are dropped. A thread that looks up a name is not waited for.
+            runtime.shutdown_background();
         };
         let thread = std::thread::Builder::new().name("engine".to_owned()).spawn(body).map_err(AppError::Thread)?;
         Ok((Self { stop, thread }, handle))
@@ -190,7 +190,7 @@ impl App {
                 Some((face, config.rest.clone()))
             }
         };
-        warn_of_too_few_files(config);
+        let bounds = bounds(config, descriptors::raise());
         let store = SqliteStore::open(&config.store.path, store_options(config))?;
         let access: Arc<dyn AccessStore> = store.clone();
         let directory = Directory::open(Arc::clone(&access)).await?;
@@ -227,14 +227,14 @@ impl App {
         let settings = EngineSettings { executor: executor_name(), clock };
         let engine = Engine::new(store.clone(), registry(&deps), settings, runtime);
         let guarding = (Arc::clone(&directory), Arc::clone(&access), deps.clock.clone());
-        let administration = Administration { directory, access, hasher: Arc::new(Argon2id) };
+        let administration = Administration { directory, access, backups: store.clone(), hasher: Arc::new(Argon2id) };
         let service = Service::new(store.clone(), Arc::clone(&engine), deps, administration);
         let (directory, access, clock) = guarding;
         let use_cases = Arc::new(Guarded::new(Arc::new(service.clone()), directory, access, clock));
         Ok(Self {
             grpc,
             rest,
-            bounds: Bounds::from(&config.limits),
+            bounds,
             body_bytes: config.limits.body_bytes,
             gatekeeper,
             reread: Arc::default(),
@@ -285,7 +285,6 @@ impl App {
         let syncing = self.sync.then(|| tokio::spawn(Syncer::new(self.inventory, shutdown.clone()).run()));
         let following =
             (!certificates.is_empty()).then(|| tokio::spawn(tls::follow(certificates, tls::LOOK_EVERY, self.reread)));
-        // Whoever holds the store beyond the last call delays its close.
         drop(self.service);
         let use_cases: Arc<dyn UseCases> = self.use_cases;
         let routes = grpc::routes(Arc::clone(&use_cases), Arc::clone(&hub), Arc::clone(&self.gatekeeper))
@@ -326,7 +325,7 @@ impl App {
         }
         self.engine_thread.end();
         drop(self.engine);
-        close(self.store).await;
+        close(&self.store).await;
         Ok(())
     }
 }
@@ -376,18 +375,18 @@ fn pace(config: &Config) -> Pace {
     }
 }
 
-/// A limit of connections that the process cannot reach ends in refused connections and in a store that cannot open files.
-fn warn_of_too_few_files(config: &Config) {
-    let faces = 1 + u64::from(config.rest.listen.is_some());
-    let wanted = u64::from(config.limits.connections) * faces + OTHER_FILES;
-    let allowed = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    if let Some(allowed) = allowed.filter(|allowed| *allowed < wanted) {
-        let connections = config.limits.connections;
+/// What a listener's clients may take. Connections never take the files that tasks and the store need.
+fn bounds(config: &Config, allowed: Option<u64>) -> Bounds {
+    let listeners = 1 + usize::from(config.rest.listen.is_some());
+    let wanted = Bounds::from(&config.limits);
+    let connections = descriptors::share(wanted.connections, listeners, allowed);
+    if let Some(allowed) = allowed.filter(|_| connections < wanted.connections) {
         tracing::warn!(
-            "this process may open {allowed} files, limits.connections = {connections} needs {wanted}: raise LimitNOFILE or \
-             lower the setting"
+            "this process may open {allowed} files, so a listener takes {connections} connections instead of \
+             limits.connections: raise LimitNOFILE, or lower the setting"
         );
     }
+    Bounds { connections, ..wanted }
 }
 
 /// Who proves callers. With authentication on there must be somebody who may do everything, or nobody could ever begin.
@@ -406,18 +405,12 @@ async fn gatekeeper(config: &Config, directory: &Arc<Directory>, clock: &Clock) 
     Ok(Arc::new(Gatekeeper::new(Arc::clone(directory), clock.clone(), &config.auth, &config.limits)))
 }
 
-/// Closes the store, so that whoever waits for the end of the service can open it. Connections and watches that have ended
-/// let go of it in their own time.
-async fn close(mut store: Arc<SqliteStore>) {
-    let deadline = monotonic_now() + CLOSING;
-    while monotonic_now() < deadline {
-        match Arc::try_unwrap(store) {
-            Ok(store) => return drop(store),
-            Err(shared) => store = shared,
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
+/// Closes the store, so that whoever waits for the end of the service can open it or take the file away. Connections and
+/// watches that have ended let go of it in their own time.
+async fn close(store: &SqliteStore) {
+    if tokio::time::timeout(CLOSING, store.close()).await.is_err() {
+        tracing::warn!("the store's disk is slow, the file is left with its write-ahead log");
     }
-    tracing::warn!("the store is still in use; it is closed with the process");
 }
 
 /// Names this process in events: `host:pid`.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures::Stream;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use tonic::service::InterceptorLayer;
 use tonic::transport::server::Connected;
 use tonic::{Code, Request, Response, Status};
@@ -18,7 +19,9 @@ use crate::agent::service::Agent;
 use crate::agent::wire;
 use crate::net::bounds::Bounds;
 use crate::net::connections::Connections;
+use crate::net::descriptors;
 use crate::net::health::health;
+use crate::net::in_flight::InFlight;
 use crate::net::peer::Peer;
 use crate::net::reflection::Reflection;
 use crate::proto::agent_v1 as pb;
@@ -31,6 +34,8 @@ pub const ERROR_DOMAIN: &str = "obsteward";
 const LARGEST_REQUEST: usize = 64 << 10;
 /// Calls in flight per connection.
 const CONCURRENCY: u32 = 64;
+/// When to try again what the agent's record had no room for.
+const LEDGER_AGAIN: Duration = Duration::from_secs(5);
 /// What clients may take. There are a few, the replicas of one service.
 pub const BOUNDS: Bounds = Bounds {
     strangers_per_connection: None,
@@ -41,6 +46,11 @@ pub const BOUNDS: Bounds = Bounds {
     streams: Some(CONCURRENCY),
     header_bytes: 16 << 10,
 };
+
+/// The same, within what files this process may open: an end and its record need some too.
+pub fn bounds() -> Bounds {
+    Bounds { connections: descriptors::share(BOUNDS.connections, 1, descriptors::raise()), ..BOUNDS }
+}
 
 /// The server side of the agent.
 #[derive(Clone, Debug)]
@@ -95,10 +105,11 @@ pub async fn serve(
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ServeError> {
-    serve_clients(agent, Connections::new(listener, None, BOUNDS), Clients::Everybody, shutdown).await
+    serve_clients(agent, Connections::new(listener, None, bounds()), Clients::Everybody, shutdown).await
 }
 
-/// Serves `clients` until `shutdown`, then lets the calls in flight end. Nobody else gets an answer, not even of its health.
+/// Serves `clients` until `shutdown`, then lets the calls in flight end, as [`InFlight`] says. Nobody else gets an answer, not
+/// even of its health.
 pub async fn serve_clients(
     agent: Agent,
     connections: Connections,
@@ -128,22 +139,30 @@ where
         tonic_types::pb::FILE_DESCRIPTOR_SET,
     ])?;
     let service = HostAgentServiceServer::new(HostAgent::new(agent)).max_decoding_message_size(LARGEST_REQUEST);
-    tonic::transport::Server::builder()
+    let (in_flight, closing) = (InFlight::default(), CancellationToken::new());
+    let serving = tonic::transport::Server::builder()
         .max_concurrent_streams(BOUNDS.streams)
         .http2_max_header_list_size(BOUNDS.header_bytes)
         .http2_keepalive_interval(Some(Duration::from_secs(20)))
+        .layer(in_flight.clone())
         .layer(InterceptorLayer::new(move |request| admitted(&clients, request)))
         .layer(calls)
         .add_service(health_service)
         .add_service(reflection.v1())
         .add_service(reflection.v1alpha())
         .add_service(service)
-        .serve_with_incoming_shutdown(connections, async move {
-            shutdown.await;
-            health.set_not_serving::<HostAgentServiceServer<HostAgent>>().await;
-            health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
-        })
-        .await?;
+        .serve_with_incoming_shutdown(connections, closing.clone().cancelled_owned());
+    let ending = async {
+        shutdown.await;
+        health.set_not_serving::<HostAgentServiceServer<HostAgent>>().await;
+        health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
+        closing.cancel();
+        in_flight.ended().await;
+    };
+    tokio::select! {
+        served = serving => served?,
+        () = ending => {}
+    }
     Ok(())
 }
 
@@ -174,9 +193,9 @@ fn status(refusal: Refusal) -> Status {
         Refusal::ClientNotAccepted { .. } => Code::PermissionDenied,
         Refusal::Invalid { .. } => Code::InvalidArgument,
         Refusal::StoreNotTrusted { .. } | Refusal::NotPermitted { .. } => Code::PermissionDenied,
-        Refusal::TooManyEnds { .. } => Code::ResourceExhausted,
+        Refusal::TooManyEnds { .. } | Refusal::LedgerFailed { passes: true, .. } => Code::ResourceExhausted,
         Refusal::TokenReused { .. } => Code::AlreadyExists,
-        Refusal::LedgerFailed { .. } | Refusal::HostUnreadable { .. } => Code::Internal,
+        Refusal::LedgerFailed { passes: false, .. } | Refusal::HostUnreadable { .. } => Code::Internal,
         Refusal::Fenced { .. }
         | Refusal::TicketUnknown
         | Refusal::TicketUsed
@@ -199,6 +218,9 @@ fn status(refusal: Refusal) -> Status {
     let info = ErrorInfo { reason: refusal.reason().to_owned(), domain: ERROR_DOMAIN.to_owned(), metadata };
     if let Refusal::TooManyEnds { retry_after, .. } = &refusal {
         details.set_retry_info(Some(*retry_after));
+    }
+    if let Refusal::LedgerFailed { passes: true, .. } = &refusal {
+        details.set_retry_info(Some(LEDGER_AGAIN));
     }
     if let Refusal::Invalid { field, wanted, .. } = &refusal {
         details.add_bad_request_violation(*field, format!("write {wanted}"));

@@ -1,6 +1,7 @@
 //! The gRPC face: the four services, health and reflection, and how they are served.
 
 mod admin;
+mod backup;
 mod call;
 mod checked;
 mod cluster;
@@ -109,14 +110,17 @@ pub async fn routes(
     Ok(Grpc { routes, gatekeeper, health })
 }
 
-/// Serves until `shutdown`; then calls in flight are answered, watches end with a bookmark, and what has not ended within
-/// five seconds is cut off. The hub's shutdown is the same token or a child of it.
+/// Serves until `shutdown`; then it is not ready, calls in flight are answered, watches end with a bookmark, and what
+/// [`crate::net::in_flight::InFlight`] does not wait for is cut off. The hub's shutdown is the same token or a child of it.
 pub async fn serve(connections: Connections, grpc: Grpc, bounds: Bounds, shutdown: CancellationToken) {
     let Grpc { routes, gatekeeper, health } = grpc;
     let front = Front::new(routes, gatekeeper, bounds);
+    let closing = CancellationToken::new();
     let turning = async {
         shutdown.cancelled().await;
+        // Who asks for our health is told before anything is closed.
         health.not_serving().await;
+        closing.cancel();
     };
-    tokio::join!(http::serve(connections, front, Protocols::Grpc, bounds, shutdown.clone()), turning);
+    tokio::join!(http::serve(connections, front, Protocols::Grpc, bounds, closing.clone()), turning);
 }
