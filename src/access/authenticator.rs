@@ -11,6 +11,7 @@ use secrecy::SecretString;
 use crate::access::certificate::{self, Named};
 use crate::access::credentials::Credentials;
 use crate::access::password::Passwords;
+use crate::access::pool::{NotComputed, Standing};
 use crate::access::signature::{self, Signature, SignedRequest};
 use crate::access::throttle::{self, Throttle};
 use crate::access::{Directory, Identity};
@@ -22,6 +23,8 @@ use crate::store::access::UserRow;
 
 /// Addresses take turns at computing passwords; so many can at the same time.
 const TURNS: usize = 256;
+/// When asking again may help after too many logins waited.
+const BUSY_MILLIS: u32 = 3000;
 
 /// How much failing is borne, and how long a password that was right is remembered.
 #[derive(Clone, Copy, Debug)]
@@ -163,7 +166,7 @@ impl Logins {
         }
         self.admit_address(address, name)?;
         let user = self.user(name);
-        let right = self.passwords.verify(user.as_ref(), password).await;
+        let right = self.passwords.verify(user.as_ref(), password, Standing::Stranger).await.map_err(not_computed)?;
         let now = monotonic_now();
         // As it is now: it may have been changed while the password was computed.
         let unchanged = |user: &UserRow| self.user(name).filter(|now| now.password_hash == user.password_hash);
@@ -214,6 +217,16 @@ impl Logins {
         let Some(wait) = throttle.address_wait(address, now) else { return Ok(()) };
         throttle.turned_away(address, name, now);
         throttled(wait)
+    }
+}
+
+fn not_computed(why: NotComputed) -> Refusal {
+    match why {
+        NotComputed::Overloaded => {
+            let why = "more logins wait to be checked than can be in time".to_owned();
+            Refusal::Unavailable { why, retry_after_millis: BUSY_MILLIS }
+        }
+        NotComputed::Broken => Refusal::Internal { what: "a password could not be checked".to_owned() },
     }
 }
 

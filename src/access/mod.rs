@@ -8,6 +8,7 @@ pub mod certificate;
 pub mod credentials;
 mod directory;
 pub mod password;
+mod pool;
 pub mod signature;
 pub mod throttle;
 

@@ -1,19 +1,19 @@
-//! Passwords: argon2id with OWASP's parameters, computed beside the threads that answer calls, two at a time. A password that
-//! was right is remembered for a while by an HMAC under a key that only this process has; the password itself is not kept.
+//! Passwords: argon2id with OWASP's parameters, computed in the pool of `pool.rs`. A password that was right is remembered for a
+//! while by an HMAC under a key that only this process has; the password itself is not kept.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::password_hash::{Output, ParamsString, PasswordHash, Salt, SaltString};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use crate::access::pool::{BLOCKS, NotComputed, Pool, Standing};
 use crate::domain::ids::UserId;
 use crate::store::access::UserRow;
 
@@ -22,8 +22,8 @@ pub const SHORTEST: usize = 8;
 /// Most bytes of any password.
 pub const LONGEST: usize = 512;
 
-/// Each takes 19 MiB and a core for some 20 ms; more at a time would only slow each other and the calls.
-static COMPUTING: Semaphore = Semaphore::const_new(2);
+/// One for the process, whose memory and cores it is about.
+static POOL: LazyLock<Arc<Pool>> = LazyLock::new(Pool::new);
 
 /// Most memory in KiB, passes and lanes of a hash that is given to us: a login must not cost more than that.
 const MOST_MEMORY: u32 = 256 * 1024;
@@ -81,29 +81,44 @@ pub async fn hash(password: SecretString) -> Result<String, PasswordError> {
     }
     let mut salt = [0; 16];
     SystemRandom::new().fill(&mut salt).map_err(|_| PasswordError::Failed)?;
-    let salt = SaltString::encode_b64(&salt).map_err(|_| PasswordError::Failed)?;
-    let hashed = compute(move || {
-        let hashed = argon2().hash_password(password.expose_secret().as_bytes(), &salt);
-        hashed.map(|hash| hash.to_string()).map_err(|_| PasswordError::Failed)
+    // Whoever sets a password has proven himself, or starts the service.
+    let hashed = POOL.compute(Standing::Known, move |blocks| {
+        hashed(&password, &salt, Params::DEFAULT, blocks).ok_or(PasswordError::Failed)
     });
     hashed.await.unwrap_or(Err(PasswordError::Failed))
 }
 
-/// OWASP's first choice: 19 MiB, two passes, one lane.
-fn argon2() -> Argon2<'static> {
-    Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::DEFAULT)
+/// As a PHC string.
+fn hashed(password: &SecretString, salt: &[u8], params: Params, blocks: &mut Vec<Block>) -> Option<String> {
+    let encoded = SaltString::encode_b64(salt).ok()?;
+    let length = params.output_len().unwrap_or(Params::DEFAULT_OUTPUT_LEN);
+    let param_string = ParamsString::try_from(&params).ok()?;
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+    let hash = output(&argon2, password.expose_secret().as_bytes(), salt, length, blocks)?;
+    let whole = PasswordHash {
+        algorithm: Algorithm::Argon2id.ident(),
+        version: Some(Version::V0x13.into()),
+        params: param_string,
+        salt: Some(encoded.as_salt()),
+        hash: Some(hash),
+    };
+    Some(whole.to_string())
 }
 
-/// On the blocking pool, in turn. `None`: it panicked or the process ends. The turn is held until the work is over, also when
-/// nobody waits for it any more.
-async fn compute<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    let turn = COMPUTING.acquire().await.ok()?;
-    let working = tokio::task::spawn_blocking(move || {
-        let done = work();
-        drop(turn);
-        done
-    });
-    working.await.ok()
+/// Computes in this memory, which grows when it is not enough.
+fn output(argon2: &Argon2<'_>, password: &[u8], salt: &[u8], length: usize, blocks: &mut Vec<Block>) -> Option<Output> {
+    // What is kept for the next has one size, whatever this one needs.
+    let needed = argon2.params().block_count().max(BLOCKS);
+    if blocks.len() < needed {
+        // Not by growing: both at a time would be twice as much.
+        *blocks = Vec::new();
+        blocks.try_reserve_exact(needed).ok()?;
+        blocks.resize(needed, Block::new());
+    }
+    Output::init_with(length, |out| {
+        argon2.hash_password_into_with_memory(password, salt, out, blocks).map_err(Into::into)
+    })
+    .ok()
 }
 
 /// Compares passwords and remembers which were right.
@@ -143,12 +158,17 @@ impl Passwords {
     }
 
     /// Compares; takes as long without a user or without a password of it.
-    pub async fn verify(&self, user: Option<&UserRow>, password: &SecretString) -> bool {
+    pub async fn verify(
+        &self,
+        user: Option<&UserRow>,
+        password: &SecretString,
+        standing: Standing,
+    ) -> Result<bool, NotComputed> {
         let stored = user.and_then(|user| user.password_hash.clone());
         let hash = stored.clone().unwrap_or_else(|| NOBODY.to_owned());
         let sent = password.clone();
-        let right = compute(move || matches(&hash, &sent)).await;
-        stored.is_some() && right == Some(true)
+        let right = POOL.compute(standing, move |blocks| matches(&hash, &sent, blocks)).await?;
+        Ok(stored.is_some() && right)
     }
 
     /// Remembers that this was right for the user as it is.
@@ -170,30 +190,36 @@ fn told(hash: &str, password: &SecretString) -> Vec<u8> {
 }
 
 /// A hash's own parameters count, not ours.
-fn matches(hash: &str, password: &SecretString) -> bool {
+fn matches(hash: &str, password: &SecretString, blocks: &mut Vec<Block>) -> bool {
     let password = password.expose_secret().as_bytes();
     let is_fitting = password.len() <= LONGEST;
-    let compared = PasswordHash::new(hash).map(|hash| {
+    let compared = PasswordHash::new(hash).ok().and_then(|hash| {
         let password = if is_fitting { password } else { &password[..LONGEST] };
-        argon2().verify_password(password, &hash).is_ok()
+        let (expected, mut salt) = (hash.hash?, [0; Salt::MAX_LENGTH]);
+        let salt = hash.salt?.decode_b64(&mut salt).ok()?;
+        let (algorithm, version) = (Algorithm::try_from(hash.algorithm).ok()?, Version::try_from(hash.version?).ok()?);
+        let argon2 = Argon2::new(algorithm, version, Params::try_from(&hash).ok()?);
+        // Outputs are compared in constant time.
+        Some(output(&argon2, password, salt, expected.len(), blocks)? == expected)
     });
-    is_fitting && compared == Ok(true)
+    is_fitting && compared == Some(true)
 }
 
 #[cfg(test)]
 mod tests {
+    use argon2::PasswordVerifier;
+
     use super::*;
     use crate::clock::{Timestamp, monotonic_now};
     use crate::domain::ids::Principal;
 
     /// Of `hunter22`, cheap to compute.
     async fn user() -> UserRow {
-        let salt = SaltString::encode_b64(b"saltsaltsaltsalt").unwrap();
-        let cheap = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(8, 1, 1, None).unwrap());
+        let cheap = Params::new(8, 1, 1, None).unwrap();
         UserRow {
             id: UserId::new(1001).unwrap(),
             name: Principal::new("eve"),
-            password_hash: Some(cheap.hash_password(b"hunter22", &salt).unwrap().to_string()),
+            password_hash: hashed(&secret("hunter22"), b"saltsaltsaltsalt", cheap, &mut Vec::new()),
             roles: Vec::new(),
             certificate_names: Vec::new(),
             disabled: false,
@@ -213,8 +239,12 @@ mod tests {
         assert!(hashed.starts_with(cost), "{hashed}");
         assert!(NOBODY.starts_with(cost) && NOBODY.len() == hashed.len(), "nobody costs the same");
         assert_eq!(check_hash(&hashed), Ok(()));
-        assert!(matches(&hashed, &secret("demo")));
-        assert!(!matches(&hashed, &secret("Demo")));
+        let blocks = &mut Vec::new();
+        assert!(matches(&hashed, &secret("demo"), blocks));
+        assert!(!matches(&hashed, &secret("Demo"), blocks), "in memory that was used before");
+        assert!(matches(&hashed, &secret("demo"), blocks));
+        let parsed = PasswordHash::new(&hashed).unwrap();
+        assert!(Argon2::default().verify_password(b"demo", &parsed).is_ok(), "as the crate by itself says");
         assert_ne!(hashed, hash(secret("demo")).await.unwrap(), "each has a salt of its own");
         assert_eq!(hash(secret("")).await, Err(PasswordError::LengthAtStart(0)));
         assert_eq!(hash(secret(&"x".repeat(513))).await, Err(PasswordError::LengthAtStart(513)));
@@ -246,8 +276,8 @@ mod tests {
     #[tokio::test]
     async fn what_was_right_is_remembered_for_a_while_and_for_the_same_hash() {
         let (passwords, user, now) = (Passwords::new(Duration::from_secs(60)), user().await, monotonic_now());
-        assert!(passwords.verify(Some(&user), &secret("hunter22")).await);
-        assert!(!passwords.verify(Some(&user), &secret("hunter23")).await);
+        let verify = async |password| passwords.verify(Some(&user), &secret(password), Standing::Stranger).await;
+        assert_eq!((verify("hunter22").await, verify("hunter23").await), (Ok(true), Ok(false)));
         assert!(!passwords.remembers(&user, &secret("hunter22"), now));
         passwords.remember(&user, &secret("hunter22"), now);
         assert!(passwords.remembers(&user, &secret("hunter22"), now + Duration::from_secs(59)));
@@ -269,13 +299,13 @@ mod tests {
         let passwords = Passwords::new(Duration::from_secs(60));
         let without = UserRow { password_hash: None, ..user().await };
         for user in [None, Some(&without)] {
-            // While both turns are taken nothing is answered: there is no short way for who is not there.
-            let turns = COMPUTING.acquire_many(2).await.unwrap();
+            // While both seats are taken nothing is answered: there is no short way for who is not there.
+            let seats = POOL.take_all().await;
             let password = secret("");
-            let mut verifying = std::pin::pin!(passwords.verify(user, &password));
+            let mut verifying = std::pin::pin!(passwords.verify(user, &password, Standing::Known));
             assert!(futures::poll!(&mut verifying).is_pending());
-            drop(turns);
-            assert!(!verifying.await);
+            drop(seats);
+            assert_eq!(verifying.await, Ok(false));
         }
     }
 }

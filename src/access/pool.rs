@@ -1,0 +1,229 @@
+//! Where passwords are computed: two at a time, beside the threads that answer calls, in memory that is used again and given
+//! back when nobody has needed it for a while. Left to each computation, 19 MiB apiece stay in the allocator's many arenas.
+//! Of strangers only so many may wait; who has been right before does not queue behind them. Knows neither users nor hashes.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use argon2::Block;
+use tokio::sync::Semaphore;
+
+/// Each takes 19 MiB and a core for some 20 ms; more at a time would only slow each other and the calls.
+pub(super) const SEATS: usize = 2;
+/// Strangers that may wait for a seat: the last of them waits for some 2.5 s.
+pub(super) const PLACES: usize = 256;
+/// Memory that nobody used for so long is given back.
+const KEPT: Duration = Duration::from_secs(1);
+
+/// KiB of what OWASP's parameters need, and of what is kept between two computations.
+pub(super) const BLOCKS: usize = argon2::Params::DEFAULT_M_COST as usize;
+
+/// Who waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Anybody.
+    Stranger,
+    /// Who was right from there before, or who is let in already.
+    Known,
+}
+
+/// Why nothing was computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotComputed {
+    /// Too many wait.
+    Overloaded,
+    /// It panicked, or the process ends.
+    Broken,
+}
+
+/// See the module's head.
+#[derive(Debug)]
+pub(super) struct Pool {
+    seats: Semaphore,
+    /// Strangers that stand before the seats: no more than there are seats, so that who is known waits for one computation.
+    strangers: Semaphore,
+    places: Semaphore,
+    memory: Mutex<Memory>,
+}
+
+#[derive(Debug, Default)]
+struct Memory {
+    idle: Vec<Vec<Block>>,
+    /// Counts what was given back, so that it is seen whether any was since.
+    uses: u64,
+    /// Whether somebody looks after what is idle.
+    watched: bool,
+}
+
+impl Pool {
+    pub fn new() -> Arc<Self> {
+        let (seats, strangers) = (Semaphore::new(SEATS), Semaphore::new(SEATS));
+        Arc::new(Self { seats, strangers, places: Semaphore::new(PLACES), memory: Mutex::default() })
+    }
+
+    /// Computes in turn. The seat is held until the work is over, also when nobody waits for it any more.
+    pub async fn compute<T: Send + 'static>(
+        self: &Arc<Self>,
+        standing: Standing,
+        work: impl FnOnce(&mut Vec<Block>) -> T + Send + 'static,
+    ) -> Result<T, NotComputed> {
+        let _before = match standing {
+            Standing::Known => None,
+            Standing::Stranger => {
+                let place = self.places.try_acquire().map_err(|_| NotComputed::Overloaded)?;
+                let turn = self.strangers.acquire().await.map_err(|_| NotComputed::Broken)?;
+                Some((place, turn))
+            }
+        };
+        // The semaphores are never closed.
+        let seat = self.seats.acquire().await.map_err(|_| NotComputed::Broken)?;
+        seat.forget();
+        let seat = Seat { pool: Arc::clone(self), blocks: self.lock().idle.pop().unwrap_or_default() };
+        let working = tokio::task::spawn_blocking(move || {
+            let mut seat = seat;
+            work(&mut seat.blocks)
+        });
+        let done = working.await.map_err(|_| NotComputed::Broken);
+        self.look_after();
+        done
+    }
+
+    /// Gives back what is idle for too long, once nobody needs it.
+    fn look_after(self: &Arc<Self>) {
+        let mut seen = {
+            let mut memory = self.lock();
+            if std::mem::replace(&mut memory.watched, true) {
+                return;
+            }
+            memory.uses
+        };
+        let pool = Arc::clone(self);
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(KEPT).await;
+                let mut memory = pool.lock();
+                if memory.uses == seen {
+                    memory.watched = false;
+                    // Freed when the lock is let go.
+                    let _idle = std::mem::take(&mut memory.idle);
+                    return;
+                }
+                seen = memory.uses;
+            }
+        });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A place to compute at, with its memory.
+struct Seat {
+    pool: Arc<Pool>,
+    blocks: Vec<Block>,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let blocks = std::mem::take(&mut self.blocks);
+        let mut memory = self.pool.lock();
+        memory.uses += 1;
+        // What a costlier hash needed is not kept.
+        if blocks.len() <= BLOCKS {
+            memory.idle.push(blocks);
+        }
+        drop(memory);
+        self.pool.seats.add_permits(1);
+    }
+}
+
+#[cfg(test)]
+impl Pool {
+    /// Takes every seat, for a test that looks at who waits.
+    pub async fn take_all(&self) -> tokio::sync::SemaphorePermit<'_> {
+        self.seats.acquire_many(SEATS as u32).await.unwrap()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures::future::join_all;
+
+    use super::*;
+
+    /// As a password needs it.
+    fn fill(blocks: &mut Vec<Block>) {
+        blocks.resize(BLOCKS, Block::new());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_thousand_computations_need_the_memory_of_two_and_give_it_back() {
+        let (pool, made, working, most) = (Pool::new(), AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
+        let counts = Arc::new((made, working, most));
+        let one = || {
+            let counts = Arc::clone(&counts);
+            pool.compute(Standing::Known, move |blocks| {
+                let (made, working, most) = &*counts;
+                most.fetch_max(working.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                if blocks.is_empty() {
+                    made.fetch_add(1, Ordering::SeqCst);
+                    fill(blocks);
+                }
+                working.fetch_sub(1, Ordering::SeqCst);
+            })
+        };
+        assert!(join_all((0..1000).map(|_| one())).await.iter().all(Result::is_ok));
+        let (made, _, most) = &*counts;
+        assert!(made.load(Ordering::SeqCst) <= SEATS && most.load(Ordering::SeqCst) <= SEATS);
+        assert!(!pool.lock().idle.is_empty(), "it is kept for who comes next");
+        tokio::time::sleep(3 * KEPT).await;
+        assert!(pool.lock().idle.is_empty(), "and not for ever");
+        one().await.unwrap();
+        assert!(!pool.lock().idle.is_empty());
+        tokio::time::sleep(3 * KEPT).await;
+        assert!(pool.lock().idle.is_empty(), "nor the second time");
+    }
+
+    #[tokio::test]
+    async fn what_a_costly_hash_needed_is_not_kept() {
+        let pool = Pool::new();
+        pool.compute(Standing::Known, |blocks| blocks.resize(BLOCKS + 1, Block::new())).await.unwrap();
+        assert_eq!(pool.lock().idle.len(), 0);
+        let panicked = pool.compute(Standing::Known, |_| -> () { panic!("as it must not") }).await;
+        assert_eq!(panicked, Err(NotComputed::Broken));
+        assert_eq!(pool.seats.available_permits(), SEATS, "its seat is free again");
+    }
+
+    #[tokio::test]
+    async fn too_many_strangers_are_refused_and_who_is_known_does_not_queue_behind_them() {
+        let pool = Pool::new();
+        let seats = pool.take_all().await;
+        let ended = Arc::new(AtomicUsize::new(0));
+        let spawn = |standing| {
+            let (pool, ended) = (Arc::clone(&pool), Arc::clone(&ended));
+            tokio::spawn(async move {
+                let work = move |_: &mut Vec<Block>| ended.fetch_add(1, Ordering::SeqCst);
+                pool.compute(standing, work).await
+            })
+        };
+        let strangers: Vec<_> = (0..PLACES).map(|_| spawn(Standing::Stranger)).collect();
+        while pool.places.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        let refused = pool.compute(Standing::Stranger, |_| ()).await;
+        assert_eq!(refused, Err(NotComputed::Overloaded), "without waiting");
+        let counted = Arc::clone(&ended);
+        let mut known = std::pin::pin!(pool.compute(Standing::Known, move |_| counted.load(Ordering::SeqCst)));
+        assert!(futures::poll!(&mut known).is_pending());
+        drop(seats);
+        let before = known.await.unwrap();
+        assert!(before <= 2 * SEATS, "{before} strangers were before who is known");
+        for stranger in strangers {
+            assert!(stranger.await.unwrap().is_ok());
+        }
+        assert_eq!(pool.places.available_permits(), PLACES);
+    }
+}
