@@ -22,6 +22,9 @@ use crate::operations::{Deps, ways};
 
 /// How often the agent is asked in one execution when its answer is lost.
 const MOST_ATTEMPTS: usize = 3;
+/// How often with what was not sent, because the agent was lost between a look and the call; the look waits for it.
+const MOST_TRIES: usize = 14;
+const AGENT_LOST: &str = "HOST_UNREACHABLE";
 /// Longest time in which a start that was sent to an agent can still take effect, beside its watch: the launcher's bounded
 /// wait and a margin.
 const HORIZON_BESIDE_WATCH: Duration = Duration::from_secs(40);
@@ -98,14 +101,17 @@ async fn bring_up(deps: &Deps, context: &StepContext) -> Up {
 fn absent(deps: &Deps, context: &StepContext, target: &Target, evidence: &str) -> Look {
     let addr = target.server.addr;
     let attempts: Vec<Option<IntentOutcome>> = context.attempts().map(|intent| intent.outcome).collect();
-    if let Some((code, message)) = &context.refused {
+    if let Some((code, message)) = &context.refused
+        && (code != AGENT_LOST || attempts.len() >= MOST_TRIES)
+    {
         return ways::refuse(Failure::new(FailureKind::Refused, code, message.clone()).with("address", addr));
     }
-    if attempts.contains(&Some(IntentOutcome::Refused)) {
+    if context.refused.is_none() && attempts.contains(&Some(IntentOutcome::Refused)) {
         let message = format!("{addr} was not started, the task's log says why; remove the cause and try again");
         return ways::refuse(Failure::new(FailureKind::Refused, "NOT_STARTED", message).with("address", addr));
     }
-    if attempts.contains(&Some(IntentOutcome::Done)) || attempts.len() >= MOST_ATTEMPTS {
+    let sent = attempts.iter().filter(|outcome| **outcome != Some(IntentOutcome::Refused)).count();
+    if attempts.contains(&Some(IntentOutcome::Done)) || sent >= MOST_ATTEMPTS {
         let message =
             format!("the observer of {addr} was started and is gone: {evidence}; read its log, then try again");
         return ways::refuse(Failure::new(FailureKind::Interfered, "PROCESS_GONE", message).with("address", addr));
