@@ -9,6 +9,7 @@ use obsteward::proto::v1;
 use obsteward::proto::v1::task_event::Kind as Event;
 use obsteward::sim::{Fault, FaultKind, Kind};
 
+use crate::support::refusal::error_info;
 use crate::support::{Before, PATIENCE, Stage, all, assert_unbroken, is_alive, quick, task_error};
 
 const STOP: &str = "ALTER SYSTEM STOP SERVER";
@@ -177,8 +178,9 @@ async fn one_reading_of_the_gate_may_fail() {
     assert_eq!(task.state(), v1::TaskState::Successful, "{task:#?}");
     before.assert_only_stopped(&stage.sim, 2);
     let process = task.subtasks.iter().find(|subtask| subtask.name == "Stop observer process").unwrap();
-    let answers = stage.clients.events(task.id).await.into_iter().filter_map(|event| match event.event? {
-        v1::task_event::Event::EffectSettled(settled) if settled.subtask_id == process.id => Some(settled.message),
+    let events = stage.clients.events(task.id).await;
+    let answers = events.into_iter().filter_map(|event| match event.kind? {
+        Event::IntentSettled(settled) if settled.subtask_id == process.id => Some(settled.message),
         _ => None,
     });
     let answers: Vec<String> = answers.collect();
