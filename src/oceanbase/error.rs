@@ -159,6 +159,8 @@ pub mod number {
     pub const NO_PRIVILEGE: u16 = 5036;
     /// Interrupted.
     pub const QUERY_INTERRUPTED: u16 = 5065;
+    /// A statement whose session was ended by KILL; the session closes after it.
+    pub const SESSION_INTERRUPTED: u16 = 5066;
     /// Tenant not in this server.
     pub const TENANT_NOT_IN_SERVER: u16 = 5150;
     /// No such column.
@@ -283,6 +285,7 @@ pub(super) const fn passes_with_time(code: u16) -> bool {
             | number::DEADLOCK
             | number::QUERY_INTERRUPTED_ON_WIRE
             | number::QUERY_INTERRUPTED
+            | number::SESSION_INTERRUPTED
             | number::TIMEOUT
             | number::ALLOCATE_MEMORY_FAILED
             | number::EAGAIN
@@ -368,7 +371,7 @@ mod tests {
             assert_eq!((error(code).class, error(code).next_endpoint()), (ErrorClass::Permanent, false), "{code}");
         }
         assert_eq!(error(1045).class, ErrorClass::AuthFailed);
-        for code in [4013, 4030, 4265, 5345] {
+        for code in [4013, 4030, 4265, 5066, 5345] {
             assert!(passes_with_time(code) && !is_surely_refusal(code), "{code}");
         }
         assert!(!passes_with_time(9999) && !is_surely_refusal(9999), "as the answer to an effect it stays unknown");

@@ -40,6 +40,7 @@ mod login_names;
 mod oceanbase;
 mod parsers;
 mod permissions;
+mod real_engine;
 mod refusals;
 mod rest;
 mod right_process;
