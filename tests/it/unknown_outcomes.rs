@@ -168,15 +168,23 @@ async fn what_the_root_service_does_not_say_is_read() {
 /// A statement of the gate that is not answered once, behind the armed ticket, ends no stop: it is read again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_reading_of_the_gate_may_fail() {
-    let stage = Stage::with(quick(), short_effects).await;
-    let before = Before::of(&stage.sim);
-    let joined = "SELECT a.tenant_id AS tenant_id";
-    // Read by Prepare, by the look of the step, and then behind the ticket.
+    const JOINED: &str = "SELECT a.tenant_id AS tenant_id";
+    // The last whole reading before the signal is the one behind the ticket.
+    let good = Stage::new().await;
+    assert_eq!(good.stop(2).await.state(), v1::TaskState::Successful);
+    let signal = good.sim.recorded(Kind::Signal)[0].sequence;
+    let answered = good.sim.recorded(Kind::Answered).into_iter();
+    let before = answered.filter(|line| line.sequence < signal && line.text.starts_with(JOINED)).count();
+    drop(good);
+
+    let stage = Stage::new().await;
+    let others = Before::of(&stage.sim);
     let refused = FaultKind::Refused { number: 4012, text: "Timeout".to_owned() };
-    stage.sim.inject(Fault::from(refused).for_statement(joined).after(Kind::Answered, joined, 2));
+    let earlier = u32::try_from(before - 1).unwrap();
+    stage.sim.inject(Fault::from(refused).for_statement(JOINED).after(Kind::Answered, JOINED, earlier));
     let task = stage.stop(2).await;
     assert_eq!(task.state(), v1::TaskState::Successful, "{task:#?}");
-    before.assert_only_stopped(&stage.sim, 2);
+    others.assert_only_stopped(&stage.sim, 2);
     let process = task.subtasks.iter().find(|subtask| subtask.name == "Stop observer process").unwrap();
     let events = stage.clients.events(task.id).await;
     let answers = events.into_iter().filter_map(|event| match event.kind? {

@@ -179,7 +179,8 @@ impl StopProcess {
             let message = format!("{message}; tried {} times, look at the host and retry", outcomes.len());
             return ways::refuse(Failure::new(FailureKind::Refused, &code, message));
         }
-        let unread_too_long = refused.as_ref().is_some_and(|(code, _)| code == GATE_UNREAD) && !self.within_gate(context);
+        let unread_too_long =
+            refused.as_ref().is_some_and(|(code, _)| code == GATE_UNREAD) && !self.within_gate(context);
         if let Some((code, message)) = &refused
             && (unread_too_long || !passes(code))
         {

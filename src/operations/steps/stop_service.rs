@@ -245,7 +245,8 @@ impl StopService {
                 self.needed(context, target, reader, evidence).await
             }
             Next::ForceStop(check) => {
-                context.log(format!("STOP SERVER had no answer, and only {} blocks it: {}", check.name, check.evidence));
+                context
+                    .log(format!("STOP SERVER had no answer, and only {} blocks it: {}", check.name, check.evidence));
                 self.needed(context, target, reader, Some(check.evidence.clone())).await
             }
             Next::Wait(checks) => {
@@ -260,7 +261,9 @@ impl StopService {
                 let (done, total) = (now.since(since).as_secs(), until.since(since).as_secs());
                 let count = |seconds: u64| i64::try_from(seconds).unwrap_or(i64::MAX);
                 let progress = ProgressReport { message, done: count(done), total: count(total) };
-                Look::Wait { progress, again_in: BETWEEN_READINGS.min(until.since(now)) }
+                // Never as long as the wait without progress may last.
+                let again_in = BETWEEN_READINGS.min(self.0.pace.leader_wait / 2).min(until.since(now));
+                Look::Wait { progress, again_in }
             }
             Next::Refused(checks) => self.blocked(context, target, &checks),
         }
