@@ -236,8 +236,7 @@ impl StopProcess {
 
     /// Whether the time that a gate is waited for is not over.
     fn within_gate(&self, context: &StepContext) -> bool {
-        let waited = self.0.clock.now().since(context.began_at);
-        waited < self.0.pace.gate + freeze::budget(&self.0, context)
+        context.waited() < self.0.pace.gate + freeze::budget(&self.0, context)
     }
 
     /// A closed gate that may open by itself is waited for, a while.
