@@ -28,8 +28,6 @@ use crate::operations::{Deps, cluster_failure, ways};
 const MOST_ATTEMPTS: usize = 6;
 /// Between looks for the mark while the statement has not answered.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
-/// Between whole readings while a statement that had no answer may still take effect.
-const BETWEEN_READINGS: Duration = Duration::from_secs(5);
 /// Longest wait for leaders in all.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
@@ -262,7 +260,7 @@ impl StopService {
                 let count = |seconds: u64| i64::try_from(seconds).unwrap_or(i64::MAX);
                 let progress = ProgressReport { message, done: count(done), total: count(total) };
                 // Never as long as the wait without progress may last.
-                let again_in = BETWEEN_READINGS.min(self.0.pace.leader_wait / 2).min(until.since(now));
+                let again_in = self.0.pace.between_readings().min(self.0.pace.leader_wait / 2).min(until.since(now));
                 Look::Wait { progress, again_in }
             }
             Next::Refused(checks) => self.blocked(context, target, &checks),
