@@ -1,7 +1,7 @@
 //! `obsteward agent`: reads the arguments, opens the listener, serves until told to end. And `obsteward agent trust`, and
 //! the way to `obsteward agent --stdio`.
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,6 +25,7 @@ use crate::net::certificate::InvalidCertificateName;
 use crate::net::connections::Connections;
 use crate::net::listener::{Exception, ListenError, Protection, bind};
 use crate::net::tls::{self, Protocols, Tls, TlsConfig, TlsError};
+use crate::telemetry::say;
 
 /// How long calls in flight may take once the agent was told to end. A stop that is cut off is answered UNKNOWN later.
 pub(super) const LAST_CALLS: Duration = Duration::from_secs(5);
@@ -170,9 +171,7 @@ async fn serve(args: AgentArgs) -> Result<(), AgentError> {
     let protection = tls.as_ref().map_or(Protection::NONE, |_| Protection { tls: true, authentication: true });
     let insecure = Exception { said: insecure_listen, setting: "--insecure-listen" };
     let (listener, bound) = bind(listen, protection, insecure).await?;
-    if let Some(tls) = &tls {
-        follow_files(Arc::clone(tls)).map_err(AgentError::Signals)?;
-    }
+    follow_files(tls.clone()).map_err(AgentError::Signals)?;
     let connections = Connections::new(listener, tls, BOUNDS);
     let ending = CancellationToken::new();
     let mut terminate = signal(SignalKind::terminate()).map_err(AgentError::Signals)?;
@@ -217,11 +216,13 @@ fn protection(args: &AgentArgs) -> Result<(Option<Arc<Tls>>, Clients), AgentErro
     }
 }
 
-/// Looks at the files of TLS by and by, and at once on SIGHUP, which ends an agent without TLS as it does any program.
-fn follow_files(tls: Arc<Tls>) -> std::io::Result<()> {
+/// Looks at the files of TLS by and by, and at once on SIGHUP, which ends no agent, with TLS or without.
+fn follow_files(tls: Option<Arc<Tls>>) -> std::io::Result<()> {
     let mut hangup = signal(SignalKind::hangup())?;
     let now = Arc::new(Notify::new());
-    tokio::spawn(tls::follow(vec![tls], tls::LOOK_EVERY, Arc::clone(&now)));
+    if let Some(tls) = tls {
+        tokio::spawn(tls::follow(vec![tls], tls::LOOK_EVERY, Arc::clone(&now)));
+    }
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {
             now.notify_one();
@@ -246,11 +247,6 @@ fn cancel_at_end_of_stdin(ending: CancellationToken) -> std::io::Result<()> {
         ending.cancel();
     })?;
     Ok(())
-}
-
-fn say(line: &str) {
-    // A closed standard error is no reason to end.
-    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 #[cfg(test)]

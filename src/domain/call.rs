@@ -45,7 +45,7 @@ words!(
         UpdateCluster = "UPDATE_OB_CLUSTER",
         /// Forgets a cluster.
         DeregisterCluster = "DEREGISTER_OB_CLUSTER",
-        /// Reads a cluster now.
+        /// Reads a cluster now, into the inventory.
         SyncCluster = "SYNC_OB_CLUSTER",
         /// One cluster.
         GetCluster = "GET_OB_CLUSTER",
@@ -75,6 +75,8 @@ words!(
         ListRoles = "LIST_ROLES",
         /// Audit records.
         ListAuditRecords = "LIST_AUDIT_RECORDS",
+        /// A copy of the store.
+        BackupStore = "BACKUP_STORE",
     }
 );
 
@@ -100,16 +102,18 @@ pub enum Requirement {
     User(Action),
     /// Reading the audit log.
     Audit,
+    /// Taking a copy of the store away.
+    Store,
 }
 
 impl Call {
     /// What it needs.
     pub const fn requirement(self) -> Requirement {
         match self {
-            Self::StopServer | Self::StartServer | Self::RestartServer | Self::UpdateCluster => {
+            Self::StopServer | Self::StartServer | Self::RestartServer | Self::UpdateCluster | Self::SyncCluster => {
                 Requirement::Cluster(Action::Update)
             }
-            Self::PlanStopServer | Self::GetServer | Self::ListServers | Self::GetCluster | Self::SyncCluster => {
+            Self::PlanStopServer | Self::GetServer | Self::ListServers | Self::GetCluster => {
                 Requirement::Cluster(Action::Read)
             }
             // Its answer says whether a cluster is registered already.
@@ -130,11 +134,12 @@ impl Call {
             Self::CreateRole => Requirement::EveryUser(Action::Create),
             Self::DeleteRole => Requirement::EveryUser(Action::Delete),
             Self::ListAuditRecords => Requirement::Audit,
+            Self::BackupStore => Requirement::Store,
         }
     }
 
-    /// Whether it changes anything, and so is in the audit log, allowed or refused. Reading a cluster anew changes only what
-    /// is known of it.
+    /// Whether it changes anything, and so is in the audit log, allowed or refused. Reading a cluster anew changes the
+    /// inventory: servers get ids, and those that are gone lose them.
     pub const fn is_mutation(self) -> bool {
         match self {
             Self::StopServer
@@ -148,6 +153,7 @@ impl Call {
             | Self::RegisterCluster
             | Self::UpdateCluster
             | Self::DeregisterCluster
+            | Self::SyncCluster
             | Self::CreateUser
             | Self::UpdateUser
             | Self::SetPassword
@@ -155,7 +161,9 @@ impl Call {
             | Self::UpdateAccessKey
             | Self::RotateAccessKey
             | Self::CreateRole
-            | Self::DeleteRole => true,
+            | Self::DeleteRole
+            // It changes nothing, and takes everything away: who did is on record.
+            | Self::BackupStore => true,
             Self::PlanStopServer
             | Self::GetServer
             | Self::ListServers
@@ -164,7 +172,6 @@ impl Call {
             | Self::WatchTask
             | Self::WatchTasks
             | Self::GetSubtaskLog
-            | Self::SyncCluster
             | Self::GetCluster
             | Self::ListClusters
             | Self::ListUsers
@@ -243,6 +250,7 @@ pub fn permits(rights: &Rights, call: Call, subject: Subject, risks: bool) -> Re
             must(Need::all(Domain::User, action))
         }
         (Requirement::Audit, _) => must(Need::all(Domain::Audit, Action::Read)),
+        (Requirement::Store, _) => must(Need::all(Domain::Store, Action::Read)),
     }
 }
 

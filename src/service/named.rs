@@ -210,11 +210,16 @@ pub(super) fn role(name: &RoleName) -> Named {
     Named::of(format!("role {name}"), String::new())
 }
 
+/// BackupStore.
+pub(super) fn store() -> Named {
+    Named::of("store".to_owned(), String::new())
+}
+
 /// A request whose arguments are not valid: the fields that are wrong, without what they hold.
 pub(super) fn invalid(refusal: &Refusal) -> Named {
     let mut arguments = String::new();
     if let Refusal::InvalidArgument(violations) = refusal {
-        let fields: Vec<&str> = violations.iter().map(|violation| violation.field.as_str()).collect();
+        let fields: Vec<&str> = violations.told.iter().map(|violation| violation.field.as_str()).collect();
         arguments = format!("invalid_fields={}", fields.join(","));
     }
     Named::of(String::new(), arguments)

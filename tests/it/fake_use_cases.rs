@@ -20,6 +20,7 @@ use obsteward::service::arguments::{
 };
 use obsteward::service::use_cases::{Synced, UseCases};
 use obsteward::store::access::{AuditFilter, StoredAuditRecord};
+use obsteward::store::backup::Backup;
 use obsteward::store::inventory::{ClusterOrder, ClusterRow, DefaultHost, HostRoute, ServerRow, ZoneRow};
 use obsteward::store::{LogLine, Page, Store, StoredTask, TaskOrder};
 use obsteward::watch::Sight;
@@ -106,7 +107,7 @@ pub fn cluster_view(id: i64) -> ClusterView {
         hosts: vec![("10.0.0.2".to_owned(), HostRoute::Grpc { address: "10.0.0.2:2890".to_owned() })],
         operating_task: None,
         server_count: 3,
-        version: "4.2.1.8".to_owned(),
+        version: "4.2.1.8_108000022024072217-b4e5b2e(Jul 22 2024 17:36:02)".to_owned(),
     }
 }
 
@@ -336,6 +337,10 @@ impl UseCases for FakeUseCases {
         _below: Option<i64>,
         _limit: u32,
     ) -> Result<Vec<StoredAuditRecord>, Refusal> {
+        Err(Refusal::Internal { what: "not of this test".to_owned() })
+    }
+
+    async fn backup_store(&self, _caller: &Caller) -> Result<Backup, Refusal> {
         Err(Refusal::Internal { what: "not of this test".to_owned() })
     }
 

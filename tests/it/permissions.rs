@@ -71,7 +71,7 @@ const TABLE: &[(&str, Call, Subject, bool, &str)] = &[
     ("give up with risks", Call::GiveUpTask, RISKY_TASK, false, "AMTUCF"),
     ("register", Call::RegisterCluster, Subject::Nothing, false, "AM"),
     ("update cluster", Call::UpdateCluster, ONE, false, "AMUCF"),
-    ("sync", Call::SyncCluster, ONE, false, "AMVCF"),
+    ("sync", Call::SyncCluster, ONE, false, "AMUCF"),
     ("cluster", Call::GetCluster, ONE, false, "AMVCF"),
     ("cluster by name", Call::GetCluster, ONE, false, "AMVCF"),
     ("clusters", Call::ListClusters, Subject::Nothing, false, EVERYBODY),
@@ -93,6 +93,7 @@ const TABLE: &[(&str, Call, Subject, bool, &str)] = &[
     ("delete role", Call::DeleteRole, Subject::Nothing, false, "AS"),
     ("roles", Call::ListRoles, Subject::Nothing, false, "AMS"),
     ("audit", Call::ListAuditRecords, Subject::Nothing, false, "AL"),
+    ("backup", Call::BackupStore, Subject::Nothing, false, "A"),
     ("deregister", Call::DeregisterCluster, ONE, false, "AMCF"),
 ];
 
@@ -261,6 +262,7 @@ async fn ask(fixture: &Fixture, caller: &Caller, what: &str) -> Result<(), Refus
         }
         "delete role" => to.delete_role(caller, "NEW".parse().unwrap()).await,
         "roles" => to.list_roles(caller).await.map(drop),
+        "backup" => to.backup_store(caller).await.map(drop),
         "audit" => to.list_audit_records(caller, AuditFilter::default(), None, 9).await.map(drop),
         "deregister" => to.deregister_cluster(caller, one).await,
         other => panic!("{other}"),

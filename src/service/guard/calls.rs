@@ -20,6 +20,7 @@ use crate::service::named;
 use crate::service::sight::{Scope, SeesAll, UserSight};
 use crate::service::use_cases::{Synced, UseCases};
 use crate::store::access::{AuditFilter, StoredAuditRecord};
+use crate::store::backup::Backup;
 use crate::store::inventory::ClusterOrder;
 use crate::store::{LogLine, Page, StoredTask, TaskOrder};
 use crate::watch::Sight;
@@ -176,8 +177,11 @@ impl UseCases for Guarded {
     }
 
     async fn sync_cluster(&self, caller: &Caller, cluster: ClusterId) -> Result<Synced, Refusal> {
-        permit_cluster(caller, Call::SyncCluster, cluster)?;
-        self.use_cases.sync_cluster(caller, cluster).await
+        self.mutation(caller, Call::SyncCluster, named::cluster(cluster), move |this, caller| async move {
+            permit_cluster(&caller, Call::SyncCluster, cluster)?;
+            this.use_cases.sync_cluster(&caller, cluster).await
+        })
+        .await
     }
 
     async fn deregister_cluster(&self, caller: &Caller, cluster: ClusterId) -> Result<(), Refusal> {
@@ -355,6 +359,14 @@ impl UseCases for Guarded {
     ) -> Result<Vec<StoredAuditRecord>, Refusal> {
         permit(caller, Call::ListAuditRecords, Subject::Nothing, false)?;
         self.use_cases.list_audit_records(caller, filter, below, limit).await
+    }
+
+    async fn backup_store(&self, caller: &Caller) -> Result<Backup, Refusal> {
+        self.mutation(caller, Call::BackupStore, named::store(), |this, caller| async move {
+            permit(&caller, Call::BackupStore, Subject::Nothing, false)?;
+            this.use_cases.backup_store(&caller).await
+        })
+        .await
     }
 
     fn user_id(&self, name: &Principal) -> i64 {
