@@ -295,21 +295,14 @@ fn is_spent(outcomes: &[Option<IntentOutcome>]) -> bool {
 /// Whether a refusal of the agent or the gate may pass, so that another look is worth it. An agent that was lost between a
 /// look and the call was told nothing; the next look waits for it.
 fn passes(code: &str) -> bool {
-    matches!(
-        code,
-        "READING_TOO_OLD"
-            | "LEADERS_LEFT"
-            | "NOT_DEGRADED"
-            | "TICKET_EXPIRED"
-            | NOT_YOUR_TURN
-            | AGENT_LOST
-            | GATE_UNREAD
-    )
+    matches!(code, "READING_TOO_OLD" | "LEADERS_LEFT" | "NOT_DEGRADED" | "TICKET_EXPIRED" | GATE_UNREAD)
+        || needs_time(code, 1)
 }
 
-/// Whether the next try waits a while. A gate that was not read once is read again at once.
+/// Whether only time changes it: one's turn, an agent that is lost, one whose disk is full or that has no file left to open. A
+/// gate that was not read once is read again at once.
 fn needs_time(code: &str, tried: usize) -> bool {
-    matches!(code, NOT_YOUR_TURN | AGENT_LOST) || (code == GATE_UNREAD && tried > 1)
+    matches!(code, NOT_YOUR_TURN | AGENT_LOST) || ways::agent_recovers(code) || (code == GATE_UNREAD && tried > 1)
 }
 
 fn recorded(obstacles: &[Obstacle], context: &StepContext) -> Vec<Override> {
