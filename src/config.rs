@@ -407,9 +407,14 @@ pub struct StopConfig {
     pub reading_seconds: u64,
     /// Seconds that a freeze before a stop may take, 1 to 500.
     pub freeze_seconds: u64,
-    /// Seconds that STOP SERVER may take, 1 to 3600; a task that does not know what became of it waits so long and longer.
+    /// Seconds that a statement which acts may take, 1 to 3600; a task that does not know what became of it waits so long
+    /// and longer.
     pub effect_timeout_seconds: u64,
 }
+
+/// The kernel's own default of `ob_query_timeout`: long enough for the root service's checks and the mark under load, which
+/// people give no more either, and short enough that what it refuses is heard in seconds.
+const EFFECT_TIMEOUT_SECONDS: u64 = 10;
 
 impl Default for StopConfig {
     fn default() -> Self {
@@ -421,7 +426,7 @@ impl Default for StopConfig {
             leader_wait_seconds: 300,
             reading_seconds: 20,
             freeze_seconds: 300,
-            effect_timeout_seconds: 60,
+            effect_timeout_seconds: EFFECT_TIMEOUT_SECONDS,
         }
     }
 }
