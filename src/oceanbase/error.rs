@@ -5,7 +5,6 @@ use mysql_async::Error;
 use thiserror::Error as ThisError;
 
 use super::access::Endpoint;
-use crate::domain::effect::EffectOutcome;
 
 /// What to do about an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -335,15 +334,6 @@ pub(super) fn is_surely_refusal(code: u16) -> bool {
     )
 }
 
-/// Whether the root service refused for want of log sync alone, which FORCE STOP SERVER does not ask for. These are its words
-/// in oceanbase-kernel, section 1.2 A 6; the number is shared by every rule of its precheck.
-pub fn refused_for_log_sync(outcome: &EffectOutcome) -> bool {
-    match outcome {
-        EffectOutcome::Refused { code, message } => code == "4179" && message.contains("log not sync"),
-        EffectOutcome::Done { .. } | EffectOutcome::Unknown { .. } => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -389,15 +379,5 @@ mod tests {
         let error = said("no such table");
         assert_eq!(error.about, about("DBA_OB_SERVERS", "OceanBase from 4.0 on"));
         assert!(error.message.contains("OceanBase from 4.0 on has DBA_OB_SERVERS"), "{error}");
-    }
-
-    #[test]
-    fn only_log_sync_leads_to_force_stop() {
-        let refused =
-            |code: &str, message: &str| EffectOutcome::Refused { code: code.to_owned(), message: message.to_owned() };
-        assert!(refused_for_log_sync(&refused("4179", "Tenant(1001) LS(1) log not sync, stop server not allowed")));
-        assert!(!refused_for_log_sync(&refused("4179", "Tenant(1001) LS(1) has no leader, stop server not allowed")));
-        assert!(!refused_for_log_sync(&refused("4660", "log not sync")));
-        assert!(!refused_for_log_sync(&EffectOutcome::Unknown { message: "log not sync".to_owned() }));
     }
 }

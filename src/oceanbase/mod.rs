@@ -33,7 +33,7 @@ use async_trait::async_trait;
 
 pub use access::{Avoid, ClusterAccess, Endpoint, Expected, KnownServer};
 pub use endpoints::choose;
-pub use error::{About, ClusterError, ErrorClass, refused_for_log_sync};
+pub use error::{About, ClusterError, ErrorClass};
 pub use kept::KeptSessions;
 pub use kill::SessionGone;
 pub use literal::Statement;

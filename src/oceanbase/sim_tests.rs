@@ -82,9 +82,18 @@ fn is_unknown(outcome: &EffectOutcome) -> bool {
 async fn done_refused_and_unknown_are_told_apart() {
     let bed = Bed::start().await;
     // Refused, with the root service's words.
-    let lag = bed.cluster.inject(Fault::on(FaultKind::ReplicaLagging { lag_ms: 60_000 }, 2));
+    bed.cluster.set_previous_locality(1, "FULL{1}@zone1");
     let refused = bed.send(bed.stop()).await;
-    assert!(refused_for_log_sync(&refused), "{refused:?}");
+    let said = |words: &str| words.contains("locality is changing, stop server not allowed");
+    assert!(
+        matches!(&refused, EffectOutcome::Refused { code, message } if code == "4179" && said(message)),
+        "{refused:?}"
+    );
+    bed.cluster.set_previous_locality(1, "");
+    // Refused for what may pass, which the root service never says.
+    let lag = bed.cluster.inject(Fault::on(FaultKind::ReplicaLagging { lag_ms: 60_000 }, 2));
+    let unheard = bed.send(bed.stop()).await;
+    assert!(is_unknown(&unheard), "{unheard:?}");
     assert!(!bed.marked().await);
     // FORCE STOP does not ask for log sync.
     let force = Statement::ForceStopServer { addr: bed.known[0].addr, zone: bed.known[0].zone.clone() };

@@ -19,7 +19,7 @@ use crate::domain::reading::ServerReading;
 use crate::domain::status::Risk;
 use crate::engine::{Look, Patience, PreparedEffect, ProgressReport, Step, StepContext};
 use crate::inventory::Target;
-use crate::oceanbase::{ClusterError, ClusterReader, Statement, refused_for_log_sync};
+use crate::oceanbase::{ClusterError, ClusterReader, Statement};
 use crate::operations::assess::{self, AssessedCheck};
 use crate::operations::key::{self, REFUSED};
 use crate::operations::{Deps, cluster_failure, ways};
@@ -194,22 +194,14 @@ impl StopService {
             let failure = Failure::new(FailureKind::Interfered, "STOP_TIME_CLEARED", message);
             return ways::refuse(failure.with("address", addr));
         }
-        let mut forced = false;
         if let Some((code, message)) = &context.refused {
-            let outcome = EffectOutcome::Refused { code: code.clone(), message: message.clone() };
-            let refusals = outcomes.iter().filter(|outcome| **outcome == Some(IntentOutcome::Refused)).count();
-            if context.task.spec.force && refused_for_log_sync(&outcome) && refusals == 1 {
-                forced = true;
-            } else {
-                return self.refused(context, target, code, message);
-            }
+            return self.refused(context, target, code, message);
         }
         let unknown = outcomes.iter().filter(|outcome| matches!(outcome, None | Some(IntentOutcome::Unknown))).count();
-        if unknown == 0 {
-            let words = context.refused.as_ref().map(|(_, message)| message.clone()).unwrap_or_default();
-            return self.needed(context, target, reader, forced.then_some(words)).await;
+        match unknown {
+            0 => self.needed(context, target, reader, None).await,
+            attempts => self.unanswered(context, target, reader, attempts).await,
         }
-        self.unanswered(context, target, reader, unknown).await
     }
 
     /// What was sent was not answered and is not seen: a reading says what the root service would refuse.
