@@ -15,6 +15,9 @@ use crate::support::{Clients, PATIENCE, quick};
 /// Far more than it takes to end, with what the last lines of the log may take.
 const PROMPT: Duration = Duration::from_secs(3);
 
+/// Empty lines that a pipe is filled with.
+const FILLING: usize = 4 << 20;
+
 /// A program whose standard error is a pipe that was read until it said where it listens, and is full since.
 struct Stalled {
     child: Child,
@@ -44,7 +47,7 @@ impl Stalled {
         };
         // More than a pipe holds: this waits for its reader for ever, and so does whoever writes behind it.
         std::thread::spawn(move || {
-            let _ = writer.write_all(&vec![b'\n'; 4 << 20]);
+            let _ = writer.write_all(&vec![b'\n'; FILLING]);
         });
         while rustix::io::ioctl_fionread(log.get_ref()).unwrap() < 60_000 {
             std::thread::sleep(Duration::from_millis(1));
@@ -114,15 +117,20 @@ async fn a_stop_needs_nobody_who_reads_the_logs() {
     assert_eq!(agent.end().await, Some(0));
 }
 
-/// The reader comes back while the program ends: nothing was lost, so everything is there, to the last line.
+/// The reader comes back, and the program ends: nothing was lost, so everything is there, to the last line.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_that_comes_back_finds_every_line() {
     let directory = tempfile::tempdir().unwrap();
     let store = directory.path().join("obsteward.db");
     let mut service = Stalled::start(&["serve", "--no-auth", "--listen", "127.0.0.1:0", "--store", text(&store)]);
+    let (mut said, mut read, mut piece) = (String::new(), 0, vec![0; 1 << 16]);
+    while read < FILLING {
+        let length = service.log.read(&mut piece).unwrap();
+        assert_ne!(length, 0, "it ended");
+        read += piece[..length].iter().filter(|byte| **byte == b'\n').count();
+    }
     let pid = Pid::from_raw(i32::try_from(service.child.id()).unwrap()).unwrap();
     kill_process(pid, Signal::TERM).unwrap();
-    let mut said = String::new();
     service.log.read_to_string(&mut said).unwrap();
     assert!(said.contains("every connection has ended"), "{}", said.trim());
     assert_eq!(service.child.wait().unwrap().code(), Some(0));
