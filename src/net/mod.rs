@@ -2,6 +2,7 @@
 //! bounds for clients that are slow or many; and TLS of connections that we open. Knows no service. This module may use
 //! `config` and `clock`.
 
+pub mod announced;
 pub mod arriving;
 pub mod bounds;
 pub mod certificate;
@@ -11,5 +12,6 @@ pub mod http;
 pub mod listener;
 pub mod opening;
 pub mod peer;
+pub mod proxies;
 pub mod stall;
 pub mod tls;

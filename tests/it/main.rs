@@ -37,6 +37,7 @@ mod layers;
 mod oceanbase;
 mod parsers;
 mod permissions;
+mod proxies;
 mod refusals;
 mod rest;
 mod right_process;
