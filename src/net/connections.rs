@@ -125,8 +125,8 @@ impl Stream for Connections {
                     Ok(Ok(connection)) => return Poll::Ready(Some(Ok(connection))),
                     // Who scans ports must not fill the log; who wonders why a client stays out must find it there.
                     Ok(Err(NoHandshake { address, error })) => match this.no_handshake.count() {
-                        Some(times) => info!(%address, %error, times, "a connection did not begin as it must"),
-                        None => debug!(%address, %error, "a connection did not begin as it must"),
+                        Some(times) => info!(%address, %error, times, "no TLS handshake or no PROXY header"),
+                        None => debug!(%address, %error, "no TLS handshake or no PROXY header"),
                     },
                     Err(error) => warn!(%error, "the beginning of a connection ended badly"),
                 }
