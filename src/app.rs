@@ -32,7 +32,7 @@ use crate::net::http;
 use crate::net::listener::{Exception, ListenError, Protection, bind};
 use crate::net::proxies::Proxies;
 use crate::net::tls::{self, Protocols, Tls, TlsError};
-use crate::oceanbase::{EffectTimes, MysqlOceanBase};
+use crate::oceanbase::{EffectTimes, KeptSessions, MysqlOceanBase};
 use crate::operations::{Deps, Pace, registry};
 use crate::service::use_cases::UseCases;
 use crate::service::{Administration, Argon2id, Guarded, Service};
@@ -219,24 +219,17 @@ impl App {
         let oceanbase = Arc::new(
             MysqlOceanBase::new(clock.clone()).with_effect_times(EffectTimes::new(config.stop.effect_timeout())),
         );
-        let inventory = Inventory::new(store.clone(), oceanbase.clone(), clock.clone());
+        // What is read from time to time, and what tries credentials, logs in each time.
+        let once = Arc::new(KeptSessions::new(oceanbase.clone(), Duration::ZERO));
+        let inventory = Inventory::new(store.clone(), once, clock.clone());
+        let pace = pace(config);
         let deps = Deps {
-            oceanbase,
+            oceanbase: Arc::new(KeptSessions::new(oceanbase, pace.kept())),
             hosts: Arc::new(AgentHosts::new(local).with_tls(agents).with_ssh(ssh(&config.ssh)?)),
             inventory: inventory.clone(),
             clock: clock.clone(),
             store_id: crate::store::Store::store_id(&*store).to_owned(),
-            pace: Pace {
-                poll: config.stop.poll(),
-                precheck: Duration::from_secs(config.stop.precheck_seconds),
-                gate: Duration::from_secs(config.stop.gate_seconds),
-                grace: config.stop.grace(),
-                leader_wait: Duration::from_secs(config.stop.leader_wait_seconds),
-                reading: Duration::from_secs(config.stop.reading_seconds),
-                freeze: config.stop.freeze(),
-                start_watch: Duration::from_secs(config.start.watch_seconds),
-                catch_up: Duration::from_secs(config.start.catch_up_seconds),
-            },
+            pace,
         };
         let (engine_thread, runtime) = EngineThread::start()?;
         let settings = EngineSettings { executor: executor_name(), clock };
@@ -375,6 +368,21 @@ fn store_options(config: &Config) -> SqliteOptions {
         (None, None) => KeySource::BesideStore,
     };
     SqliteOptions { key, ..SqliteOptions::default() }
+}
+
+/// The times of the steps.
+fn pace(config: &Config) -> Pace {
+    Pace {
+        poll: config.stop.poll(),
+        precheck: Duration::from_secs(config.stop.precheck_seconds),
+        gate: Duration::from_secs(config.stop.gate_seconds),
+        grace: config.stop.grace(),
+        leader_wait: Duration::from_secs(config.stop.leader_wait_seconds),
+        reading: Duration::from_secs(config.stop.reading_seconds),
+        freeze: config.stop.freeze(),
+        start_watch: Duration::from_secs(config.start.watch_seconds),
+        catch_up: Duration::from_secs(config.start.catch_up_seconds),
+    }
 }
 
 /// A limit of connections that the process cannot reach ends in refused connections and in a store that cannot open files.

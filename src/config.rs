@@ -448,7 +448,7 @@ pub struct StopConfig {
 impl Default for StopConfig {
     fn default() -> Self {
         Self {
-            poll_millis: 200,
+            poll_millis: 1000,
             precheck_seconds: 5,
             gate_seconds: 60,
             grace_seconds: 30,
@@ -504,9 +504,9 @@ impl Config {
 }
 
 impl StopConfig {
-    /// Between looks.
-    pub const fn poll(&self) -> Duration {
-        Duration::from_millis(if self.poll_millis < 10 { 10 } else { self.poll_millis })
+    /// Between looks, 10 ms to 10 s.
+    pub fn poll(&self) -> Duration {
+        Duration::from_millis(self.poll_millis.clamp(10, 10_000))
     }
 
     /// `ob_query_timeout` of STOP SERVER.

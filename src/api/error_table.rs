@@ -277,6 +277,22 @@ pub fn row(refusal: &Refusal) -> Row {
                 )
                 .retry(Retry::After(Duration::from_secs(5)))
         }
+        Refusal::ClusterRefuses { cluster, why } => {
+            Base(refusal.reason(), Code::FailedPrecondition, 409, ocp(11028, "OBE11028")).says(
+                "cluster {cluster} refuses to be read: {why}; it will until that is changed",
+                "集群 {cluster} 拒绝访问：{why}，请先排除原因",
+                values!(cluster: cluster, why: why),
+                About::Condition("CLUSTER_READABLE", cluster.clone()),
+            )
+        }
+        Refusal::ViewMissing { cluster, view, versions } => {
+            Base(refusal.reason(), Code::FailedPrecondition, 409, ocp(11028, "OBE11028")).says(
+                "cluster {cluster} has no view {view}; {versions} has it, in its sys tenant: log in there, or upgrade the cluster",
+                "集群 {cluster} 没有视图 {view}，该视图存在于 {versions} 的 sys 租户中，请使用 sys 租户登录或升级集群",
+                values!(cluster: cluster, view: view, versions: versions),
+                About::Condition("CLUSTER_VERSION", cluster.clone()),
+            )
+        }
         Refusal::ClusterHeld { cluster, task } => {
             Base(refusal.reason(), Code::FailedPrecondition, 409, ocp(11020, "OBE11020")).says(
                 "task {task_id} holds cluster {cluster_id}; wait for its end or give it up",

@@ -219,6 +219,8 @@ fn config(args: &DemoArgs, directory: &Path) -> Result<Config, Failure> {
         .and_then(|mut file| file.write_all(PASSWORD.as_bytes()));
     written.map_err(|error| Failure::Local(format!("cannot write {}: {error}", password_file.display())))?;
     let mut config = Config::default();
+    // Its cluster is small and quick, and somebody is looking.
+    config.stop.poll_millis = 200;
     config.server.listen = args.listen;
     config.rest.listen = Some(args.rest_listen);
     config.store.path = directory.join("obsteward.db");

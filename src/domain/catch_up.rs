@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::domain::ids::ServerAddr;
 use crate::domain::precheck::LOG_IN_SYNC_INTERVAL_NS;
-use crate::domain::reading::{ClusterReading, LogStreamReading};
+use crate::domain::reading::LogStreamReading;
 
 /// How many replicas of a server are within 5 s of their leader (oceanbase-kernel, section 1.2 A6).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,9 +22,9 @@ const NAMED: usize = 3;
 
 impl CatchUp {
     /// Of one server in one reading. What is not known of a replica counts as behind.
-    pub fn of(reading: &ClusterReading, addr: &ServerAddr) -> Self {
+    pub fn of(log_streams: &[LogStreamReading], addr: &ServerAddr) -> Self {
         let mut catch_up = Self { in_sync: 0, total: 0, behind: Vec::new() };
-        for log_stream in &reading.log_streams {
+        for log_stream in log_streams {
             let Some(leader) = log_stream.leader() else {
                 catch_up.total += 1;
                 catch_up.name(log_stream, "has no leader");
@@ -79,11 +79,11 @@ mod tests {
     fn a_server_has_caught_up_when_every_replica_is_within_five_seconds() {
         let mut reading = sample::cluster(3);
         let addr = sample::addr(2);
-        assert!(CatchUp::of(&reading, &addr).is_done());
+        assert!(CatchUp::of(&reading.log_streams, &addr).is_done());
         let leader_scn = reading.log_streams[0].leader().unwrap().end_scn.clone().unwrap();
         reading.log_streams[0].replicas[1].end_scn = Ok(leader_scn - LOG_IN_SYNC_INTERVAL_NS - 1);
         reading.log_streams[1].replicas.retain(|replica| replica.addr != addr);
-        let catch_up = CatchUp::of(&reading, &addr);
+        let catch_up = CatchUp::of(&reading.log_streams, &addr);
         assert_eq!((catch_up.in_sync, catch_up.total), (reading.log_streams.len() - 2, reading.log_streams.len()));
         let words = catch_up.to_string();
         assert!(words.contains("more than 5 s behind its leader") && words.contains("does not report yet"), "{words}");
@@ -92,7 +92,7 @@ mod tests {
     #[test]
     fn a_server_without_replicas_has_nothing_to_catch_up() {
         let reading = sample::cluster(3);
-        let catch_up = CatchUp::of(&reading, &sample::addr(9));
+        let catch_up = CatchUp::of(&reading.log_streams, &sample::addr(9));
         assert_eq!((catch_up.total, catch_up.is_done()), (0, true));
     }
 }

@@ -97,6 +97,10 @@ pub enum Refusal {
     ClusterAuthFailed { endpoint: String, username: String },
     /// The cluster could not be read.
     ClusterUnreachable { cluster: String, why: String },
+    /// The cluster refuses to be read, and will until somebody changes something.
+    ClusterRefuses { cluster: String, why: String },
+    /// The cluster's version or tenant has no such view.
+    ViewMissing { cluster: String, view: String, versions: String },
     /// A task holds the cluster that is to be forgotten.
     ClusterHeld { cluster: ClusterId, task: TaskId },
     /// Nobody is named by the request, or what names him is wrong. Says nothing about which users there are.
@@ -201,6 +205,8 @@ impl Refusal {
             Self::WrongCluster { .. } => "WRONG_CLUSTER",
             Self::ClusterAuthFailed { .. } => "CLUSTER_AUTH_FAILED",
             Self::ClusterUnreachable { .. } => "CLUSTER_UNREACHABLE",
+            Self::ClusterRefuses { .. } => "CLUSTER_REFUSES",
+            Self::ViewMissing { .. } => "VIEW_MISSING",
             Self::ClusterHeld { .. } => "CLUSTER_HELD",
             Self::Unauthenticated { .. } => "UNAUTHENTICATED",
             Self::LoginThrottled { .. } => "LOGIN_THROTTLED",

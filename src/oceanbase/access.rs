@@ -48,10 +48,24 @@ impl FromStr for Endpoint {
 pub struct ClusterAccess {
     /// Where people said that it answers; any of them.
     pub endpoints: Vec<Endpoint>,
-    /// A user of the sys tenant with ALTER SYSTEM, for example `root@sys`.
+    /// A user of the sys tenant with ALTER SYSTEM, for example `root@sys`; `root@sys#cluster` for an OBProxy that serves
+    /// several clusters.
     pub username: String,
     /// Its password.
     pub password: SecretString,
+}
+
+impl ClusterAccess {
+    /// The name for an observer: it takes everything behind `@` as the tenant, and `#cluster` is for OBProxy alone
+    /// (oceanbase-kernel, section 1.7).
+    pub fn direct_username(&self) -> &str {
+        self.username.split_once('#').map_or(self.username.as_str(), |(name, _)| name)
+    }
+
+    /// The cluster that the name asks OBProxy for (`root@sys#cluster`, also with `:cluster_id` behind it).
+    pub fn cluster_name(&self) -> Option<&str> {
+        self.username.split_once('#').map(|(_, cluster)| cluster.split(':').next().unwrap_or(cluster))
+    }
 }
 
 /// What a session must prove before anything else is sent.
@@ -97,6 +111,17 @@ impl KnownServer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_for_a_proxy_is_taken_apart() {
+        let taken_apart = |username: &str| {
+            let access = ClusterAccess { endpoints: vec![], username: username.to_owned(), password: "".into() };
+            (access.direct_username().to_owned(), access.cluster_name().map(ToOwned::to_owned))
+        };
+        assert_eq!(taken_apart("root@sys"), ("root@sys".to_owned(), None));
+        assert_eq!(taken_apart("root@sys#prod"), ("root@sys".to_owned(), Some("prod".to_owned())));
+        assert_eq!(taken_apart("root@sys#prod:7"), ("root@sys".to_owned(), Some("prod".to_owned())));
+    }
 
     #[test]
     fn endpoints_are_read_as_they_are_written() {

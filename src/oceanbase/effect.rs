@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use super::error::{ClusterError, is_surely_refusal};
 use super::literal::Statement;
 use super::session::{Proven, Session};
+use super::views::Whose;
 use super::{EffectSession, EffectTimes, views};
 use crate::domain::effect::{EffectOutcome, Permit};
 
@@ -21,7 +22,8 @@ pub struct MysqlEffectSession {
 impl MysqlEffectSession {
     pub(super) async fn new(mut proven: Proven, times: EffectTimes) -> Result<Self, ClusterError> {
         let connection_id = connection_id(&mut proven.session).await?;
-        let parameters = views::parameters(&mut proven.session).await?;
+        // The root service, whose time counts, may be on any server.
+        let parameters = views::parameters(&mut proven.session, Whose::AllServers).await?;
         // Without the parameter the horizon is not known, and nothing is sent whose end is not known.
         let horizon = times.horizon(parameters.internal_sql_execute_timeout?);
         Ok(Self { proven, connection_id, horizon, times })

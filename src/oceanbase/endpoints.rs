@@ -20,6 +20,41 @@ enum Rank {
     AvoidedServer,
 }
 
+/// What is known of an endpoint beforehand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The SQL port of a server of the last sync.
+    Observer,
+    /// An observer or an OBProxy.
+    AnyOf,
+}
+
+/// A name to log in with at an endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// Where.
+    pub endpoint: Endpoint,
+    /// What kind of endpoint it is.
+    pub kind: Kind,
+    /// As whom.
+    pub username: String,
+}
+
+/// The endpoints of [`choose`] with the names to log in with: an observer gets the name without `#cluster`, and so does
+/// whatever must be one. Of an endpoint of which nothing is known both names may be right, the given one first.
+pub fn attempts(access: &ClusterAccess, known: &[KnownServer], avoid: &Avoid, only_direct: bool) -> Vec<Attempt> {
+    let direct = access.direct_username();
+    let at = |endpoint: Endpoint| {
+        let observer = known.iter().any(|server| server.endpoint() == endpoint);
+        let kind = if observer { Kind::Observer } else { Kind::AnyOf };
+        let given = (!observer && !only_direct && direct != access.username).then_some(access.username.as_str());
+        let names: Vec<&str> = given.into_iter().chain([direct]).collect();
+        let attempt = move |name: &str| Attempt { endpoint: endpoint.clone(), kind, username: name.to_owned() };
+        names.into_iter().map(attempt).collect::<Vec<_>>()
+    };
+    choose(access, known, avoid).into_iter().flat_map(at).collect()
+}
+
 /// Seeds and the servers of the last sync, each endpoint once: ACTIVE servers first, then seeds that no server explains, then
 /// the others; the zone and the server to avoid only when nothing else answers, and `never` not at all. Within a rank the
 /// order given is kept.
@@ -78,6 +113,24 @@ mod tests {
         let seeds = ["10.0.0.1:2881", "vip:2883", "10.0.0.3:2881"];
         let expected = ["10.0.0.3:2881", "10.0.0.2:2881", "vip:2883", "10.0.0.1:2881"];
         assert_eq!(order(&seeds, &known, &Avoid::default()), expected);
+    }
+
+    #[test]
+    fn an_observer_never_gets_the_name_for_a_proxy() {
+        let access = ClusterAccess { username: "root@sys#prod".to_owned(), ..access(&["vip:2883", "10.0.0.1:2881"]) };
+        let known = [known(1, "z1", true)];
+        let names = |known: &[KnownServer], only_direct| -> Vec<String> {
+            let attempts = attempts(&access, known, &Avoid::default(), only_direct);
+            attempts
+                .iter()
+                .map(|attempt| format!("{} {:?} {}", attempt.endpoint, attempt.kind, attempt.username))
+                .collect()
+        };
+        let as_known = ["10.0.0.1:2881 Observer root@sys", "vip:2883 AnyOf root@sys#prod", "vip:2883 AnyOf root@sys"];
+        assert_eq!(names(&known, false), as_known);
+        assert_eq!(names(&known, true), ["10.0.0.1:2881 Observer root@sys", "vip:2883 AnyOf root@sys"]);
+        let unknown = ["vip:2883 AnyOf root@sys#prod", "vip:2883 AnyOf root@sys"];
+        assert_eq!(names(&[], false)[..2], unknown);
     }
 
     #[test]

@@ -7,25 +7,51 @@ use super::session::Session;
 use crate::domain::ids::ServerAddr;
 use crate::domain::reading::{ArbitrationReading, Fact, Facts, LogDisk, UnitReading, Unreadable};
 
-/// What the server could not tell is a fact that is not known; a broken session stays an error.
+/// What the server cannot tell (it lacks the view, or shows what is not understood) is a fact that is not known; what may pass
+/// is asked again, and a broken session stays an error.
 pub fn known_or_why<T>(result: Result<T, ClusterError>) -> Result<Fact<T>, ClusterError> {
     match result {
         Ok(value) => Ok(Ok(value)),
-        Err(error) if error.number.is_some() || error.class == ErrorClass::Unreadable => {
-            Ok(Err(Unreadable::new(error.message)))
-        }
-        Err(error) => Err(error),
+        Err(error) => match error.class {
+            ErrorClass::Permanent | ErrorClass::Unreadable => Ok(Err(Unreadable::new(error.message))),
+            ErrorClass::Transient
+            | ErrorClass::AuthFailed
+            | ErrorClass::WrongCluster
+            | ErrorClass::Unreachable
+            | ErrorClass::Unknown => Err(error),
+        },
     }
 }
 
-/// Reads a view row by row.
+/// The same of what no refusal depends on: whatever a server answered, nothing waits for it.
+fn told_or_why<T>(result: Result<T, ClusterError>) -> Result<Fact<T>, ClusterError> {
+    match result {
+        Err(error) if error.number.is_some() => Ok(Err(Unreadable::new(error.message))),
+        other => known_or_why(other),
+    }
+}
+
+/// Every row of a view.
+async fn rows(session: &mut Session, name: &'static str) -> Result<Vec<TextRow>, ClusterError> {
+    session.rows(name, &format!("SELECT * FROM oceanbase.{name}")).await
+}
+
+/// Reads a view on which refusals depend, row by row.
 async fn view<T>(
     session: &mut Session,
     name: &'static str,
     read: impl Fn(&TextRow) -> Fact<T>,
 ) -> Result<Fact<Vec<T>>, ClusterError> {
-    let rows = known_or_why(session.rows(name, &format!("SELECT * FROM oceanbase.{name}")).await)?;
-    Ok(rows.and_then(|rows| rows.iter().map(read).collect()))
+    Ok(known_or_why(rows(session, name).await)?.and_then(|rows| rows.iter().map(read).collect()))
+}
+
+/// Reads a view on which none does.
+async fn advice<T>(
+    session: &mut Session,
+    name: &'static str,
+    read: impl Fn(&TextRow) -> Fact<T>,
+) -> Result<Fact<Vec<T>>, ClusterError> {
+    Ok(told_or_why(rows(session, name).await)?.and_then(|rows| rows.iter().map(read).collect()))
 }
 
 /// `DBA_OB_UNITS`.
@@ -67,14 +93,14 @@ pub async fn arbitration(session: &mut Session) -> Result<Fact<Vec<ArbitrationRe
 
 /// What no refusal depends on.
 pub async fn facts(session: &mut Session) -> Result<Facts, ClusterError> {
-    let merges = view(session, "CDB_OB_MAJOR_COMPACTION", |row| {
+    let merges = advice(session, "CDB_OB_MAJOR_COMPACTION", |row| {
         Ok((row.parse::<i64>("TENANT_ID")?, row.text("STATUS")?.eq_ignore_ascii_case("IDLE")))
     });
     let merges = merges.await?;
     let backup_jobs =
-        view(session, "CDB_OB_BACKUP_JOBS", |row| Ok((row.parse("TENANT_ID")?, row.text_or_empty("STATUS"))));
+        advice(session, "CDB_OB_BACKUP_JOBS", |row| Ok((row.parse("TENANT_ID")?, row.text_or_empty("STATUS"))));
     let backup_jobs = backup_jobs.await?;
-    let log_disks = view(session, "GV$OB_SERVERS", |row| {
+    let log_disks = advice(session, "GV$OB_SERVERS", |row| {
         Ok(LogDisk {
             addr: row.addr()?,
             capacity: row.parse("LOG_DISK_CAPACITY")?,

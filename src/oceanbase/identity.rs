@@ -1,12 +1,12 @@
 //! The proof of the cluster: made on every session before anything that acts is sent (DESIGN, promise 7).
 
 use super::access::{Endpoint, Expected};
-use super::error::{ClusterError, ErrorClass, number};
+use super::error::{About, ClusterError, ErrorClass, number};
 use super::row::TextRow;
 use super::session::Session;
 use super::views;
 use crate::domain::ids::{ClusterIdentity, ServerAddr};
-use crate::domain::reading::SYS_TENANT;
+use crate::domain::reading::{SYS_TENANT, ServerReading};
 
 /// What a session proved.
 pub struct Proof {
@@ -24,22 +24,13 @@ pub async fn prove(session: &mut Session, endpoint: &Endpoint, expected: &Expect
     if let Some(wanted) = &expected.identity
         && *wanted != identity
     {
-        let message = format!(
-            "{endpoint}: is cluster {} instead of {}, nothing was sent to it",
-            identity.key().as_str(),
-            wanted.key().as_str()
-        );
-        return Err(ClusterError::new(ErrorClass::WrongCluster, message));
+        let (expected, found) = (wanted.key().as_str().to_owned(), identity.key().as_str().to_owned());
+        let message = format!("{endpoint}: is cluster {found} instead of {expected}, nothing was sent to it");
+        let about = Some(Box::new(About::OtherCluster { expected, found }));
+        return Err(ClusterError { about, ..ClusterError::new(ErrorClass::WrongCluster, message).at(endpoint) });
     }
     let servers = views::servers(session).await?;
-    if let Some((addr, id)) = &expected.target {
-        let found = servers.iter().find(|server| server.addr == *addr).map(|server| server.ob_server_id);
-        if found != Some(*id) {
-            let found = found.map_or("none".to_owned(), |found| found.to_string());
-            let message = format!("{endpoint}: server {addr} has id {found} instead of {id}, sync the cluster");
-            return Err(ClusterError::new(ErrorClass::WrongCluster, message));
-        }
-    }
+    same_target(&servers, expected.target.as_ref(), &endpoint.to_string())?;
     let here = match who_answers(session).await? {
         Some(addr) => servers.iter().find(|server| server.addr == addr),
         // The functions do not exist: the endpoint itself must be a server's.
@@ -56,10 +47,28 @@ pub async fn prove(session: &mut Session, endpoint: &Endpoint, expected: &Expect
     }
 }
 
+/// A server that was deleted and added again is another one. Compared whenever servers are read: a session outlives such things.
+pub fn same_target(
+    servers: &[ServerReading],
+    target: Option<&(ServerAddr, i64)>,
+    endpoint: &str,
+) -> Result<(), ClusterError> {
+    let Some((addr, id)) = target else { return Ok(()) };
+    let found = servers.iter().find(|server| server.addr == *addr).map(|server| server.ob_server_id);
+    if found == Some(*id) {
+        return Ok(());
+    }
+    let found = found.map_or("none".to_owned(), |found| found.to_string());
+    let message = format!("{endpoint}: server {addr} has id {found} instead of {id}, sync the cluster");
+    let error = ClusterError::new(ErrorClass::WrongCluster, message);
+    Err(ClusterError { endpoint: Some(endpoint.to_owned()), ..error })
+}
+
 /// Name and id from the parameters, fingerprint from the creation of the sys tenant (in UTC, as the session's time zone is).
 pub async fn read(session: &mut Session) -> Result<ClusterIdentity, ClusterError> {
-    const VIEW: &str = "GV$OB_PARAMETERS";
-    let sql = "SELECT NAME, VALUE FROM oceanbase.GV$OB_PARAMETERS WHERE NAME = 'cluster' OR NAME = 'cluster_id'";
+    // The server's own word: it is the one that the session acts on, and nobody else is asked.
+    const VIEW: &str = "V$OB_PARAMETERS";
+    let sql = "SELECT NAME, VALUE FROM oceanbase.V$OB_PARAMETERS WHERE NAME = 'cluster' OR NAME = 'cluster_id'";
     let rows = session.rows(VIEW, sql).await?;
     let name = one_value(&rows, "cluster")?;
     let id = one_value(&rows, "cluster_id")?;

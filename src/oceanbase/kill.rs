@@ -39,7 +39,9 @@ pub async fn kill(
     connection: i64,
 ) -> Result<SessionGone, ClusterError> {
     let endpoint: Endpoint = endpoint.parse()?;
-    let mut session = match Session::connect(&endpoint, access, Purpose::Read).await {
+    // An effect is sent to observers only.
+    let username = access.direct_username();
+    let mut session = match Session::connect(&endpoint, username, access, Purpose::Read).await {
         Ok(session) => session,
         Err(failure) if failure.nobody_listens => return Ok(SessionGone::EndpointDead),
         Err(failure) => return Err(failure.error),

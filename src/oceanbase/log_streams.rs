@@ -19,14 +19,18 @@ const JOINED: &str = "SELECT a.tenant_id AS tenant_id, a.ls_id AS ls_id, b.svr_i
 
 /// Every log stream of every tenant.
 pub async fn read(session: &mut Session) -> Result<Vec<LogStreamReading>, ClusterError> {
-    let rows = session.rows("the log streams", JOINED).await?;
-    let mut log_streams = group(&rows)?;
+    let mut log_streams = joined(session).await?;
     let leaders = "SELECT * FROM oceanbase.GV$OB_LOG_STAT WHERE ROLE = 'LEADER'";
     let leaders = known_or_why(session.rows("GV$OB_LOG_STAT", leaders).await)?;
     for log_stream in &mut log_streams {
         arbitration(log_stream, &leaders);
     }
     Ok(log_streams)
+}
+
+/// The same without what their leaders say of the arbitration service.
+pub async fn joined(session: &mut Session) -> Result<Vec<LogStreamReading>, ClusterError> {
+    Ok(group(&session.rows("the log streams", JOINED).await?)?)
 }
 
 /// Rows of one log stream stand together.

@@ -5,6 +5,7 @@
 //!   the expected one, nothing else is sent.
 //! - A [`ClusterReader`] cannot act. An [`EffectSession`] sends one statement, consumes its [`Permit`] and is gone; it never
 //!   reconnects, and its answer is Done, Refused or Unknown.
+//! - [`KeptSessions`] keeps what reads between the looks of a task.
 //! - Text protocol only, literals only from validated types (`literal.rs`), columns by name (`row.rs`), every query bounded.
 //!
 //! OceanBase 4.x. What a version or edition lacks (a view, a column) is an unknown fact, never a value.
@@ -15,6 +16,7 @@ mod endpoints;
 mod error;
 mod facts;
 mod identity;
+mod kept;
 mod kill;
 mod literal;
 mod log_streams;
@@ -31,7 +33,8 @@ use async_trait::async_trait;
 
 pub use access::{Avoid, ClusterAccess, Endpoint, Expected, KnownServer};
 pub use endpoints::choose;
-pub use error::{ClusterError, ErrorClass, refused_for_log_sync};
+pub use error::{About, ClusterError, ErrorClass, refused_for_log_sync};
+pub use kept::KeptSessions;
 pub use kill::SessionGone;
 pub use literal::Statement;
 pub use reader::Discovery;
@@ -42,7 +45,7 @@ use crate::clock::Clock;
 use crate::domain::effect::{EffectOutcome, Permit};
 use crate::domain::freeze;
 use crate::domain::ids::{ClusterIdentity, ServerAddr, ZoneName};
-use crate::domain::reading::{ClusterReading, ServerReading};
+use crate::domain::reading::{ClusterReading, LogStreamReading, ServerReading};
 
 /// `ob_query_timeout` of an effect session: STOP SERVER waits this long for leaders before it answers 4012 or 4652.
 pub const EFFECT_QUERY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -122,7 +125,10 @@ pub trait ClusterReader: Send {
     /// The cluster that the session proved.
     fn identity(&self) -> &ClusterIdentity;
 
-    /// What the inventory needs: servers, zones, tenants, parameters.
+    /// Whether another question may be asked: the connection is not broken and no question was given up.
+    fn is_open(&self) -> bool;
+
+    /// What the inventory needs: servers, zones, and parameters as this server has them.
     async fn discover(&mut self) -> Result<Discovery, ClusterError>;
 
     /// The whole reading of the precheck. Servers and zones are read before and after; when they differ, the whole is
@@ -132,11 +138,21 @@ pub trait ClusterReader: Send {
     /// [`ClusterReader::reading`] without what no refusal depends on: quick enough for the gate.
     async fn gate_reading(&mut self) -> Result<ClusterReading, ClusterError>;
 
+    /// Every server.
+    async fn servers(&mut self) -> Result<Vec<ServerReading>, ClusterError>;
+
     /// One server's row; `None`: it is not there.
     async fn server(&mut self, addr: &ServerAddr) -> Result<Option<ServerReading>, ClusterError>;
 
     /// Leaders on a server by both views. A view that shows no leader at all in the whole cluster is an error, not a zero.
     async fn leaders(&mut self, addr: &ServerAddr) -> Result<LeaderCount, ClusterError>;
+
+    /// Leaders on a server for who waits for none: the view of locations first, which is stored, and the other one, which asks
+    /// every server of the cluster, only when that shows none.
+    async fn leaders_left(&mut self, addr: &ServerAddr) -> Result<i64, ClusterError>;
+
+    /// The log streams with their replicas, without what only the arbitration service changes.
+    async fn log_streams(&mut self) -> Result<Vec<LogStreamReading>, ClusterError>;
 
     /// What is stopped outside this zone, in words; `None`: nothing.
     async fn other_zone_stopped(&mut self, zone: &ZoneName) -> Result<Option<String>, ClusterError>;

@@ -5,13 +5,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::error::{ClusterError, ErrorClass};
-use super::session::{Proven, Session};
+use super::identity::same_target;
+use super::session::Proven;
+use super::views::Whose;
 use super::{ClusterReader, EffectTimes, facts, log_streams, views};
 use crate::clock::{Clock, Timestamp};
 use crate::domain::freeze;
 use crate::domain::gate::LeaderCount;
 use crate::domain::ids::{ClusterIdentity, ServerAddr, ZoneName};
-use crate::domain::reading::{ClusterReading, Facts, Parameters, ServerReading, TenantReading, ZoneReading};
+use crate::domain::reading::{ClusterReading, Facts, LogStreamReading, Parameters, ServerReading, ZoneReading};
 use crate::domain::status::ZoneInnerStatus;
 
 /// How often a reading is made when servers or zones change under it.
@@ -22,15 +24,15 @@ const READINGS: usize = 3;
 pub struct Discovery {
     /// The cluster.
     pub identity: ClusterIdentity,
+    /// `host:port` that answered.
+    pub endpoint: String,
     /// When it was read.
     pub observed_at: Timestamp,
     /// Its servers.
     pub servers: Vec<ServerReading>,
     /// Its zones.
     pub zones: Vec<ZoneReading>,
-    /// Its tenants.
-    pub tenants: Vec<TenantReading>,
-    /// Its parameters.
+    /// Its parameters, as one server has them.
     pub parameters: Parameters,
 }
 
@@ -49,16 +51,17 @@ impl MysqlReader {
     /// One reading; `None`: servers or zones changed meanwhile.
     async fn read_once(&mut self, whole: bool) -> Result<Option<ClusterReading>, ClusterError> {
         let observed_at = self.clock.now();
+        let (servers, zones) = self.servers_and_zones().await?;
         let session = &mut self.proven.session;
-        let (servers, zones) = servers_and_zones(session).await?;
         let tenants = views::tenants(session).await?;
-        let parameters = views::parameters(session).await?;
+        let parameters = views::parameters(session, Whose::AllServers).await?;
         let units = facts::units(session).await?;
         let arbitration = facts::arbitration(session).await?;
         let log_streams = log_streams::read(session).await?;
-        if servers_and_zones(session).await? != (servers.clone(), zones.clone()) {
+        if self.servers_and_zones().await? != (servers.clone(), zones.clone()) {
             return Ok(None);
         }
+        let session = &mut self.proven.session;
         let facts = if whole { facts::facts(session).await? } else { Facts::not_asked("not asked for at the gate") };
         Ok(Some(ClusterReading {
             identity: self.proven.identity.clone(),
@@ -74,6 +77,17 @@ impl MysqlReader {
         }))
     }
 
+    async fn all_servers(&mut self) -> Result<Vec<ServerReading>, ClusterError> {
+        let Proven { session, endpoint, target, .. } = &mut self.proven;
+        let servers = views::servers(session).await?;
+        same_target(&servers, target.as_ref(), endpoint)?;
+        Ok(servers)
+    }
+
+    async fn servers_and_zones(&mut self) -> Result<(Vec<ServerReading>, Vec<ZoneReading>), ClusterError> {
+        Ok((self.all_servers().await?, views::zones(&mut self.proven.session).await?))
+    }
+
     async fn read(&mut self, whole: bool) -> Result<ClusterReading, ClusterError> {
         for _ in 0..READINGS {
             if let Some(reading) = self.read_once(whole).await? {
@@ -84,10 +98,6 @@ impl MysqlReader {
             format!("servers or zones changed during each of {READINGS} readings, try again when they are at rest");
         Err(ClusterError::new(ErrorClass::Transient, message))
     }
-}
-
-async fn servers_and_zones(session: &mut Session) -> Result<(Vec<ServerReading>, Vec<ZoneReading>), ClusterError> {
-    Ok((views::servers(session).await?, views::zones(session).await?))
 }
 
 #[async_trait]
@@ -104,14 +114,16 @@ impl ClusterReader for MysqlReader {
         &self.proven.identity
     }
 
+    fn is_open(&self) -> bool {
+        self.proven.session.is_open()
+    }
+
     async fn discover(&mut self) -> Result<Discovery, ClusterError> {
         let observed_at = self.clock.now();
-        let session = &mut self.proven.session;
-        let (servers, zones) = servers_and_zones(session).await?;
-        let tenants = views::tenants(session).await?;
-        let parameters = views::parameters(session).await?;
-        let identity = self.proven.identity.clone();
-        Ok(Discovery { identity, observed_at, servers, zones, tenants, parameters })
+        let (servers, zones) = self.servers_and_zones().await?;
+        let parameters = views::parameters(&mut self.proven.session, Whose::OneServer).await?;
+        let (identity, endpoint) = (self.proven.identity.clone(), self.proven.endpoint.clone());
+        Ok(Discovery { identity, endpoint, observed_at, servers, zones, parameters })
     }
 
     async fn reading(&mut self) -> Result<ClusterReading, ClusterError> {
@@ -122,9 +134,12 @@ impl ClusterReader for MysqlReader {
         self.read(false).await
     }
 
+    async fn servers(&mut self) -> Result<Vec<ServerReading>, ClusterError> {
+        self.all_servers().await
+    }
+
     async fn server(&mut self, addr: &ServerAddr) -> Result<Option<ServerReading>, ClusterError> {
-        let servers = views::servers(&mut self.proven.session).await?;
-        Ok(servers.into_iter().find(|server| server.addr == *addr))
+        Ok(self.all_servers().await?.into_iter().find(|server| server.addr == *addr))
     }
 
     async fn leaders(&mut self, addr: &ServerAddr) -> Result<LeaderCount, ClusterError> {
@@ -135,8 +150,20 @@ impl ClusterReader for MysqlReader {
         Ok(LeaderCount { locations, log_stat, observed_at })
     }
 
+    async fn leaders_left(&mut self, addr: &ServerAddr) -> Result<i64, ClusterError> {
+        let session = &mut self.proven.session;
+        match log_streams::leaders_in(session, "CDB_OB_LS_LOCATIONS", addr).await? {
+            0 => log_streams::leaders_in(session, "GV$OB_LOG_STAT", addr).await,
+            left => Ok(left),
+        }
+    }
+
+    async fn log_streams(&mut self) -> Result<Vec<LogStreamReading>, ClusterError> {
+        log_streams::joined(&mut self.proven.session).await
+    }
+
     async fn other_zone_stopped(&mut self, zone: &ZoneName) -> Result<Option<String>, ClusterError> {
-        let (servers, zones) = servers_and_zones(&mut self.proven.session).await?;
+        let (servers, zones) = self.servers_and_zones().await?;
         let server = servers.iter().find(|server| server.stop_time.is_some() && server.zone != *zone);
         let server = server.map(|server| format!("server {} of zone {} is stopped", server.addr, server.zone));
         let other = zones.iter().find(|other| other.status == ZoneInnerStatus::Inactive && other.name != *zone);
@@ -144,7 +171,8 @@ impl ClusterReader for MysqlReader {
     }
 
     async fn horizon(&mut self) -> Result<Duration, ClusterError> {
-        let parameters = views::parameters(&mut self.proven.session).await?;
+        // The root service may be on any server.
+        let parameters = views::parameters(&mut self.proven.session, Whose::AllServers).await?;
         Ok(self.times.horizon(parameters.internal_sql_execute_timeout?))
     }
 

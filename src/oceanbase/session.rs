@@ -10,8 +10,8 @@ use tokio::time::timeout;
 
 use super::EffectTimes;
 use super::access::{Avoid, ClusterAccess, Endpoint, Expected, KnownServer};
-use super::endpoints::choose;
-use super::error::{ClusterError, ErrorClass};
+use super::endpoints::{Attempt, Kind, attempts};
+use super::error::{ClusterError, ErrorClass, number};
 use super::identity;
 use super::row::TextRow;
 use crate::clock::monotonic_now;
@@ -62,12 +62,15 @@ pub struct Proven {
     pub identity: ClusterIdentity,
     /// The observer that answers.
     pub server: ServerAddr,
+    /// The server that is to be acted on, with its id.
+    pub target: Option<(ServerAddr, i64)>,
 }
 
 impl Session {
     /// Logs in and sets the session's variables.
     pub async fn connect(
         endpoint: &Endpoint,
+        username: &str,
         access: &ClusterAccess,
         purpose: Purpose,
     ) -> Result<Self, ConnectFailure> {
@@ -75,13 +78,14 @@ impl Session {
         let options = OptsBuilder::default()
             .ip_or_hostname(endpoint.host.clone())
             .tcp_port(endpoint.port)
-            .user(Some(access.username.clone()))
+            .user(Some(username.to_owned()))
             .pass(Some(access.password.expose_secret().to_owned()))
             .prefer_socket(false)
             .max_allowed_packet(Some(MAX_ALLOWED_PACKET))
             .wait_timeout(Some(28_800))
             .stmt_cache_size(0);
-        let unreachable = |why: String| ClusterError::new(ErrorClass::Unreachable, format!("{endpoint}: {why}"));
+        let unreachable =
+            |why: String| ClusterError::new(ErrorClass::Unreachable, format!("{endpoint}: {why}")).at(endpoint);
         let conn = match timeout(CONNECT_TIMEOUT, Conn::new(options)).await {
             Ok(Ok(conn)) => conn,
             Ok(Err(Error::Io(IoError::Io(error)))) => {
@@ -89,7 +93,7 @@ impl Session {
                 return Err(ConnectFailure { error: unreachable(error.to_string()), nobody_listens });
             }
             Ok(Err(error @ Error::Server(_))) => {
-                let error = ClusterError::from_driver(&error, &format!("login at {endpoint}"));
+                let error = ClusterError::from_driver(&error, &format!("login at {endpoint}")).at(endpoint);
                 return Err(ConnectFailure { error, nobody_listens: false });
             }
             Ok(Err(error)) => {
@@ -105,14 +109,9 @@ impl Session {
             Purpose::Read => READ_QUERY_TIMEOUT,
             Purpose::Effect(times) => times.query_timeout,
         };
-        let settings = [
-            format!("SET SESSION ob_query_timeout = {}", query_timeout.as_micros()),
-            "SET SESSION time_zone = '+00:00'".to_owned(),
-        ];
-        for setting in settings {
-            let set = session.command(&setting, READ_QUERY_TIMEOUT + ANSWER_MARGIN).await;
-            set.map_err(|error| ConnectFailure { error, nobody_listens: false })?;
-        }
+        let settings = format!("SET ob_query_timeout = {}, time_zone = '+00:00'", query_timeout.as_micros());
+        let set = session.command(&settings, READ_QUERY_TIMEOUT + ANSWER_MARGIN).await;
+        set.map_err(|error| ConnectFailure { error, nobody_listens: false })?;
         Ok(session)
     }
 
@@ -128,12 +127,18 @@ impl Session {
             }
             Ok(Err(error)) => {
                 self.keep_unless_broken(conn, &error);
-                Err(ClusterError::from_driver(&error, &context))
+                Err(ClusterError::from_driver(&error, &context).at(&self.endpoint).of_view(view))
             }
             Err(_) => {
-                Err(ClusterError::new(ErrorClass::Unknown, format!("{context}: no answer in {} s", bound.as_secs())))
+                let message = format!("{context}: no answer in {} s", bound.as_secs());
+                Err(ClusterError::new(ErrorClass::Unknown, message).at(&self.endpoint))
             }
         }
+    }
+
+    /// Whether another question may be asked.
+    pub const fn is_open(&self) -> bool {
+        self.conn.is_some()
     }
 
     /// Sends a statement without rows, and waits for its answer at most so long.
@@ -166,8 +171,12 @@ fn closed(context: &str) -> ClusterError {
     ClusterError::new(ErrorClass::Unknown, format!("{context}: the session is closed, open another one"))
 }
 
-/// Opens a session on the first endpoint that answers and proves the cluster. An endpoint of another cluster and a refused
-/// login end the search: both want a person.
+/// Opens a session on the first endpoint that answers and proves the cluster. An endpoint of another cluster ends the search:
+/// it wants a person.
+///
+/// A refused login ends it for this kind of endpoint with this kind of name: the password is the same at all of them, and
+/// every further try may lock the account. Another kind may still be right (a proxy refuses what an observer takes, and the
+/// other way round), so that one call fails at most three logins.
 pub async fn open(
     access: &ClusterAccess,
     known: &[KnownServer],
@@ -175,52 +184,89 @@ pub async fn open(
     avoid: &Avoid,
     purpose: Purpose,
 ) -> Result<Proven, ClusterError> {
-    let endpoints = choose(access, known, avoid);
+    let attempts = attempts(access, known, avoid, matches!(purpose, Purpose::Effect(_)));
     let mut failures: Vec<ClusterError> = Vec::new();
+    let mut refused: Vec<(Kind, &str)> = Vec::new();
+    let mut left: Option<&Endpoint> = None;
     let deadline = monotonic_now() + OPEN_TIMEOUT;
-    for endpoint in &endpoints {
+    for attempt in &attempts {
         if monotonic_now() >= deadline {
             break;
         }
-        match open_at(endpoint, access, expected, avoid, purpose).await {
+        let as_whom = (attempt.kind, attempt.username.as_str());
+        if left == Some(&attempt.endpoint) || refused.contains(&as_whom) {
+            continue;
+        }
+        match open_at(attempt, access, expected, avoid, purpose).await {
             Ok(proven) => return Ok(proven),
-            Err(error) if error.next_endpoint() => failures.push(error),
-            Err(error) => return Err(error),
+            Err(error) => match error.number {
+                Some(number::ACCESS_DENIED) => {
+                    refused.push(as_whom);
+                    failures.push(error);
+                }
+                Some(number::CLUSTER_NOT_EXIST) => failures.push(error),
+                // Another name changes nothing about an endpoint that does not answer.
+                Some(_) | None if error.next_endpoint() => {
+                    left = Some(&attempt.endpoint);
+                    failures.push(error);
+                }
+                Some(_) | None => return Err(error),
+            },
         }
     }
-    // Every endpoint unreachable is an unreachable cluster; one that answered with an error says more.
+    Err(nobody(&failures))
+}
+
+/// Why no endpoint will do. A refused login says most: made again by itself it could lock the account. Then what answered with
+/// an error; every endpoint unreachable is an unreachable cluster.
+fn nobody(failures: &[ClusterError]) -> ClusterError {
+    let words: Vec<String> = failures.iter().map(ToString::to_string).collect();
+    if let Some(refused) = failures.iter().find(|failure| failure.class == ErrorClass::AuthFailed) {
+        return ClusterError { message: words.join("; "), ..refused.clone() };
+    }
     let class = failures.iter().map(|failure| failure.class).find(|class| *class != ErrorClass::Unreachable);
     let number = failures.iter().find_map(|failure| failure.number);
-    let words: Vec<String> = failures.iter().map(ToString::to_string).collect();
-    let message = match endpoints.len() {
-        0 => "no endpoint is left to ask: register another one".to_owned(),
+    let message = match failures {
+        [] => "no endpoint is left to ask: register another one".to_owned(),
         _ => format!("no endpoint answers: {}", words.join("; ")),
     };
-    Err(ClusterError { class: class.unwrap_or(ErrorClass::Unreachable), number, words: None, message })
+    ClusterError { number, ..ClusterError::new(class.unwrap_or(ErrorClass::Unreachable), message) }
 }
 
 /// Opens a session at one endpoint.
-pub async fn open_at(
-    endpoint: &Endpoint,
+async fn open_at(
+    attempt: &Attempt,
     access: &ClusterAccess,
     expected: &Expected,
     avoid: &Avoid,
     purpose: Purpose,
 ) -> Result<Proven, ClusterError> {
-    let mut session = Session::connect(endpoint, access, purpose).await.map_err(|failure| failure.error)?;
+    let endpoint = &attempt.endpoint;
+    let session = Session::connect(endpoint, &attempt.username, access, purpose).await;
+    let mut session = session.map_err(|failure| failure.error)?;
+    let stripped = attempt.kind == Kind::AnyOf && attempt.username != access.username;
+    if let Some(name) = access.cluster_name().filter(|_| stripped) {
+        // A proxy takes a name without a cluster for whichever cluster it likes, which says nothing of the endpoint.
+        let found = identity::read(&mut session).await?.name;
+        if found != name {
+            let message = format!("{endpoint}: without a cluster in the name leads to {found} instead of {name}");
+            return Err(ClusterError::new(ErrorClass::Unreachable, message).at(endpoint));
+        }
+    }
     let proof = identity::prove(&mut session, endpoint, expected).await?;
     if avoid.never == Some(proof.server) {
         let message = format!("{endpoint}: leads to {}, which must not be asked about itself", proof.server);
-        return Err(ClusterError::new(ErrorClass::Unreachable, message));
+        return Err(ClusterError::new(ErrorClass::Unreachable, message).at(endpoint));
     }
     if matches!(purpose, Purpose::Effect(_)) && !is_direct(endpoint, &proof).await {
         let message = format!(
             "{endpoint}: is not the SQL port of the observer {} that answers (OBProxy?), register it directly",
             proof.server
         );
-        return Err(ClusterError::new(ErrorClass::Unreachable, message));
+        return Err(ClusterError::new(ErrorClass::Unreachable, message).at(endpoint));
     }
-    Ok(Proven { session, endpoint: endpoint.to_string(), identity: proof.identity, server: proof.server })
+    let (endpoint, target) = (endpoint.to_string(), expected.target);
+    Ok(Proven { session, endpoint, identity: proof.identity, server: proof.server, target })
 }
 
 /// Whether the endpoint is the observer itself: one of its addresses and its SQL port.

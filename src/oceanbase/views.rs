@@ -111,12 +111,25 @@ fn metas_follow(mut tenants: Vec<TenantReading>) -> Vec<TenantReading> {
     tenants
 }
 
-/// The parameters that the rules need. `GV$OB_PARAMETERS` has a row per server; the longest time counts.
-pub async fn parameters(session: &mut Session) -> Result<Parameters, ClusterError> {
+/// Whose word about parameters is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// The server that one is logged in at: enough for what is only shown.
+    OneServer,
+    /// Every server, at the price of asking each: for what refuses a stop or bounds an effect, where the longest time counts
+    /// and one server in upgrade mode is enough.
+    AllServers,
+}
+
+/// The parameters that the rules need.
+pub async fn parameters(session: &mut Session, whose: Whose) -> Result<Parameters, ClusterError> {
     let names = ["lease_time", "server_permanent_offline_time", "internal_sql_execute_timeout", "enable_upgrade_mode"];
     let wanted = names.map(|name| format!("NAME = '{name}'")).join(" OR ");
-    let sql = format!("SELECT NAME, VALUE FROM oceanbase.GV$OB_PARAMETERS WHERE {wanted}");
-    let rows = session.rows("GV$OB_PARAMETERS", &sql).await?;
+    let view = match whose {
+        Whose::OneServer => "V$OB_PARAMETERS",
+        Whose::AllServers => "GV$OB_PARAMETERS",
+    };
+    let rows = session.rows(view, &format!("SELECT NAME, VALUE FROM oceanbase.{view} WHERE {wanted}")).await?;
     let [lease, permanent, internal, upgrade] = names;
     Ok(Parameters {
         lease_time: longest(&rows, lease),

@@ -20,12 +20,12 @@ use crate::domain::event::{Failure, FailureKind};
 use crate::engine::Registry;
 use crate::host::Hosts;
 use crate::inventory::{Inventory, InventoryError};
-use crate::oceanbase::{ClusterError, ErrorClass, OceanBase};
+use crate::oceanbase::{About, ClusterError, ErrorClass, OceanBase};
 
 /// Times that an operator may want to change.
 #[derive(Clone, Debug)]
 pub struct Pace {
-    /// Between looks at something that moves by itself (leaders, STATUS).
+    /// Between looks at something that moves by itself (leaders, STATUS), which ask two things at most.
     pub poll: Duration,
     /// How long Prepare waits for checks that may pass by themselves (log in sync, a leader elected).
     pub precheck: Duration,
@@ -48,7 +48,7 @@ pub struct Pace {
 impl Default for Pace {
     fn default() -> Self {
         Self {
-            poll: Duration::from_millis(200),
+            poll: Duration::from_secs(1),
             precheck: Duration::from_secs(5),
             gate: Duration::from_secs(60),
             grace: Duration::from_secs(30),
@@ -58,6 +58,25 @@ impl Default for Pace {
             start_watch: Duration::from_secs(20),
             catch_up: Duration::from_secs(240),
         }
+    }
+}
+
+/// How many looks a whole reading of a cluster counts for: a look asks two things, a reading twelve.
+const LOOKS_OF_A_READING: u32 = 6;
+/// How many looks a session is kept for that nobody uses: more than the pause behind a whole reading.
+const LOOKS_KEPT: u32 = 10;
+/// And how long at least: some looks have a pace of their own.
+const KEPT_AT_LEAST: Duration = Duration::from_secs(5);
+
+impl Pace {
+    /// Between whole readings of a cluster in which something has to pass by itself.
+    pub fn between_readings(&self) -> Duration {
+        self.poll * LOOKS_OF_A_READING
+    }
+
+    /// How long a reading session that nobody uses stays open.
+    pub fn kept(&self) -> Duration {
+        (self.poll * LOOKS_KEPT).max(KEPT_AT_LEAST)
     }
 }
 
@@ -95,11 +114,19 @@ pub fn cluster_failure(error: &ClusterError) -> Failure {
         ErrorClass::Unreachable => (FailureKind::Unreachable, "CLUSTER_UNREACHABLE"),
         ErrorClass::Unreadable => (FailureKind::Unreachable, "CLUSTER_UNREADABLE"),
     };
-    let failure = Failure::new(kind, reason, error.message.clone());
-    match error.number {
-        Some(number) => failure.with("ob_errno", format!("-{number}")),
-        None => failure,
-    }
+    let (reason, about) = match error.about.as_deref() {
+        Some(About::MissingView { view, versions }) => {
+            ("VIEW_MISSING", vec![("view", view.clone()), ("versions", (*versions).to_owned())])
+        }
+        Some(About::OtherCluster { expected, found }) => {
+            (reason, vec![("expected", expected.clone()), ("found", found.clone())])
+        }
+        None => (reason, Vec::new()),
+    };
+    let number = error.number.map(|number| ("ob_errno", format!("-{number}")));
+    let endpoint = error.endpoint.clone().map(|endpoint| ("endpoint", endpoint));
+    let values = number.into_iter().chain(endpoint).chain(about);
+    values.fold(Failure::new(kind, reason, error.message.clone()), |failure, (key, value)| failure.with(key, value))
 }
 
 /// Whether a read that failed so may be made again by itself.

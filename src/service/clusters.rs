@@ -32,7 +32,7 @@ impl Service {
         let discovery = self.discover(&asked.endpoints, &asked.username, &asked.password).await?;
         let found = &discovery.identity;
         if let Some(expected) = asked.expected_name.as_ref().filter(|expected| **expected != found.name) {
-            let (endpoint, expected, found) = (asked.endpoints.join(","), expected.clone(), found.name.clone());
+            let (endpoint, expected, found) = (discovery.endpoint, expected.clone(), discovery.identity.name);
             return Err(Refusal::WrongCluster { endpoint, expected, found });
         }
         let audit = self.audit(caller, Call::RegisterCluster, named::register_cluster(&asked, Some(&found.name)));
@@ -77,13 +77,10 @@ impl Service {
             let endpoints = asked.endpoints.as_ref().unwrap_or(&row.endpoints);
             let username = asked.username.as_ref().unwrap_or(&row.username);
             let password = asked.password.as_ref().unwrap_or(&row.password);
-            let found = self.discover(endpoints, username, password).await?.identity;
+            let Discovery { identity: found, endpoint, .. } = self.discover(endpoints, username, password).await?;
             if found != row.identity {
-                return Err(Refusal::WrongCluster {
-                    endpoint: endpoints.join(","),
-                    expected: row.identity.key().as_str().to_owned(),
-                    found: found.key().as_str().to_owned(),
-                });
+                let (expected, found) = (row.identity.key().as_str().to_owned(), found.key().as_str().to_owned());
+                return Err(Refusal::WrongCluster { endpoint, expected, found });
             }
         }
         let audit = self.audit(caller, Call::UpdateCluster, named::update_cluster(&asked));

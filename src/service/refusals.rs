@@ -2,7 +2,7 @@
 
 use crate::domain::refusal::Refusal;
 use crate::inventory::InventoryError;
-use crate::oceanbase::{ClusterError, ErrorClass};
+use crate::oceanbase::{About, ClusterError, ErrorClass};
 use crate::store::StoreError;
 
 /// The store's error: the caller can only try again, the log has the details.
@@ -39,23 +39,22 @@ pub(super) fn inventory_refusal(error: &InventoryError) -> Refusal {
     }
 }
 
-/// A cluster's error.
+/// A cluster's error. What will fail again until a person has changed something is no cluster that cannot be reached: nobody
+/// is to try it again.
 pub(super) fn cluster_refusal(cluster: &str, username: &str, error: &ClusterError) -> Refusal {
-    match error.class {
-        ErrorClass::AuthFailed => {
-            Refusal::ClusterAuthFailed { endpoint: error.message.clone(), username: username.to_owned() }
+    let (cluster, why) = (cluster.to_owned(), error.message.clone());
+    let endpoint = error.endpoint.clone().unwrap_or_else(|| cluster.clone());
+    match (error.class, error.about.as_deref()) {
+        (ErrorClass::AuthFailed, _) => Refusal::ClusterAuthFailed { endpoint, username: username.to_owned() },
+        (ErrorClass::WrongCluster, Some(About::OtherCluster { expected, found })) => {
+            Refusal::WrongCluster { endpoint, expected: expected.clone(), found: found.clone() }
         }
-        ErrorClass::WrongCluster => Refusal::WrongCluster {
-            endpoint: cluster.to_owned(),
-            expected: "the registered cluster".to_owned(),
-            found: error.message.clone(),
-        },
-        ErrorClass::Permanent
-        | ErrorClass::Transient
-        | ErrorClass::Unreachable
-        | ErrorClass::Unreadable
-        | ErrorClass::Unknown => {
-            Refusal::ClusterUnreachable { cluster: cluster.to_owned(), why: error.message.clone() }
+        (_, Some(About::MissingView { view, versions })) => {
+            Refusal::ViewMissing { cluster, view: view.clone(), versions: (*versions).to_owned() }
+        }
+        (ErrorClass::Permanent | ErrorClass::WrongCluster, _) => Refusal::ClusterRefuses { cluster, why },
+        (ErrorClass::Transient | ErrorClass::Unreachable | ErrorClass::Unreadable | ErrorClass::Unknown, _) => {
+            Refusal::ClusterUnreachable { cluster, why }
         }
     }
 }

@@ -177,6 +177,12 @@ impl SimCluster {
         tokio::time::timeout(patience, waited).await.is_ok()
     }
 
+    /// Ends every session now, as with a network that breaks for a moment.
+    pub fn cut_sessions(&self) {
+        self.shared
+            .with(|core, _| core.sessions.keys().copied().collect::<Vec<_>>().into_iter().for_each(|id| core.cut(id)));
+    }
+
     /// A third party's statement, at once: START|STOP|FORCE STOP|ISOLATE SERVER, START|STOP ZONE.
     pub fn third_party(&self, sql: &str) {
         self.shared.with(|core, now| core.third_party(sql, now));

@@ -271,7 +271,8 @@ fn open(core: &mut Core, server: i64, connection: u64, peer: String, now: Micros
     }
 }
 
-/// `root`, `root@sys` or `root@sys#cluster`; every observer has a hidden sys tenant and no other.
+/// `root` or `root@sys`: everything behind `@` is the tenant, so that `root@sys#cluster` names one that does not exist. Every
+/// observer has a hidden sys tenant and no other.
 fn log_in(core: &mut Core, server: i64, connection: u64, user: &str, password_right: bool, now: Micros) -> Answer {
     let session = core.session_of(server, connection);
     let refusal = login_refusal(core, server, user, password_right, now);
@@ -290,8 +291,7 @@ fn log_in(core: &mut Core, server: i64, connection: u64, user: &str, password_ri
 
 fn login_refusal(core: &mut Core, server: i64, user: &str, password_right: bool, now: Micros) -> Option<Refusal> {
     let scope = Scope::endpoint(server);
-    let (name, cluster) = user.split_once('#').map_or((user, None), |(name, cluster)| (name, Some(cluster)));
-    let (name, tenant) = name.split_once('@').unwrap_or((name, "sys"));
+    let (name, tenant) = user.split_once('@').unwrap_or((user, "sys"));
     let denied = || {
         let using = if password_right { "NO" } else { "YES" };
         Refusal::new(1045, format!("Access denied for user '{name}'@'xxx.xxx.xxx.xxx' (using password: {using})"))
@@ -306,14 +306,12 @@ fn login_refusal(core: &mut Core, server: i64, user: &str, password_right: bool,
         let delay = time::micros(core.cluster.durations.start_service);
         !server.in_service() && server.process.as_ref().is_some_and(|process| now - process.since < delay)
     });
-    let own = core.faults.identity(server).map_or_else(|| core.cluster.name.clone(), |(name, _)| name);
+    let exists = tenant.eq_ignore_ascii_case("sys") || core.cluster.tenants.iter().any(|known| known.name == tenant);
     if starting {
         Some(Refusal::new(8001, "Server is initializing"))
-    } else if !tenant.eq_ignore_ascii_case("sys") {
+    } else if exists && !tenant.eq_ignore_ascii_case("sys") {
         Some(Refusal::new(5150, "Tenant not in this server"))
-    } else if cluster.is_some_and(|cluster| cluster.split(':').next() != Some(own.as_str())) {
-        Some(Refusal::new(4669, "cluster not match"))
-    } else if name != "root" || !password_right {
+    } else if !exists || name != "root" || !password_right {
         Some(denied())
     } else {
         None

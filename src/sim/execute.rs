@@ -151,6 +151,7 @@ async fn query(shared: &Arc<Shared>, asker: &Asker, sql: &str) -> End {
                     cluster: &core.cluster,
                     now,
                     sessions: session_rows(core),
+                    server: asker.server,
                     identity: identity.unwrap_or_else(|| (core.cluster.name.clone(), core.cluster.id)),
                 };
                 (materialise(&source, sql, surroundings.time_zone), surroundings)

@@ -286,7 +286,17 @@ fn parameters<'a>(source: &'a Source<'_>) -> impl Iterator<Item = (&'a Server, S
 }
 
 pub fn gv_ob_parameters(source: &Source<'_>) -> Rows {
+    ob_parameters(source, |_| true)
+}
+
+/// What the server that answers says of itself.
+pub fn v_ob_parameters(source: &Source<'_>) -> Rows {
+    ob_parameters(source, |server| server.id == source.server)
+}
+
+fn ob_parameters(source: &Source<'_>, shown: impl Fn(&Server) -> bool) -> Rows {
     parameters(source)
+        .filter(|(server, _, _)| shown(server))
         .map(|(s, name, value)| {
             let (ip, zone) = (s.ip.as_str(), s.zone.as_str());
             row![

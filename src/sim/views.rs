@@ -69,6 +69,8 @@ pub struct Source<'a> {
     pub cluster: &'a Cluster,
     pub now: Micros,
     pub sessions: Vec<SessionRow>,
+    /// The server that answers.
+    pub server: i64,
     /// What the endpoint calls its cluster: name and id.
     pub identity: (String, i64),
 }
@@ -200,6 +202,11 @@ pub const VIEWS: &[View] = &[
         rows::gv_ob_parameters,
     ),
     live(
+        "V$OB_PARAMETERS",
+        "SVR_IP t,SVR_PORT i,ZONE t,SCOPE t,TENANT_ID i,NAME t,DATA_TYPE t,VALUE t,INFO t,SECTION t,EDIT_LEVEL t",
+        rows::v_ob_parameters,
+    ),
+    live(
         "__all_virtual_sys_parameter_stat",
         "zone t,svr_type t,svr_ip t,svr_port i,name t,data_type t,value t,value_strict t,info t,section t,scope t,\
          source t,edit_level t",
@@ -278,8 +285,13 @@ mod tests {
             info: None,
             since: 0,
         };
-        let source =
-            Source { cluster: &cluster, now: 5_000_000, sessions: vec![session], identity: ("demo".into(), 1) };
+        let source = Source {
+            cluster: &cluster,
+            now: 5_000_000,
+            sessions: vec![session],
+            server: 1,
+            identity: ("demo".into(), 1),
+        };
         for view in VIEWS {
             let columns = view.declarations().len();
             for row in (view.rows)(&source) {

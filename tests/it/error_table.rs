@@ -17,7 +17,7 @@ use tonic_types::StatusExt;
 use crate::api::Fixture;
 
 /// How many kinds of refusal there are.
-const KINDS: usize = 46;
+const KINDS: usize = 48;
 
 /// Names every kind: a new one does not compile until it is here, in [`KINDS`] and in [`every`].
 const fn is_among(refusal: &Refusal) -> bool {
@@ -48,6 +48,8 @@ const fn is_among(refusal: &Refusal) -> bool {
         | Refusal::WrongCluster { .. }
         | Refusal::ClusterAuthFailed { .. }
         | Refusal::ClusterUnreachable { .. }
+        | Refusal::ClusterRefuses { .. }
+        | Refusal::ViewMissing { .. }
         | Refusal::ClusterHeld { .. }
         | Refusal::Unauthenticated { .. }
         | Refusal::LoginThrottled { .. }
@@ -128,6 +130,8 @@ pub fn every() -> Vec<Refusal> {
         Refusal::WrongCluster { endpoint: text(), expected: text(), found: text() },
         Refusal::ClusterAuthFailed { endpoint: text(), username: text() },
         Refusal::ClusterUnreachable { cluster: text(), why: text() },
+        Refusal::ClusterRefuses { cluster: text(), why: text() },
+        Refusal::ViewMissing { cluster: text(), view: text(), versions: text() },
         Refusal::ClusterHeld { cluster, task },
         Refusal::Unauthenticated { why: Unproven::NoCredentials },
         Refusal::LoginThrottled { retry_after_millis: 2500 },

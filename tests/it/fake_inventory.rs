@@ -149,7 +149,7 @@ impl InventoryStore for FakeInventory {
 pub struct NoOceanBase;
 
 fn unreachable() -> ClusterError {
-    ClusterError { class: ErrorClass::Unreachable, number: None, words: None, message: "nobody is there".to_owned() }
+    ClusterError::new(ErrorClass::Unreachable, "nobody is there")
 }
 
 #[async_trait]

@@ -259,7 +259,9 @@ async fn what_was_accepted_is_an_unknown_state_and_no_other_cluster() {
     );
     assert_eq!((stage.sim.servers(), stage.statements_that_act().len()), (before, 0));
 
+    // A session that is open already stays so.
     stage.sim.inject(FaultKind::LoginRefused);
+    stage.sim.cut_sessions();
     let task = stage.stop_as(forced(stage.request(2).await, &[])).await;
     assert_eq!(
         (task.state(), error_info(&task).0.as_str()),

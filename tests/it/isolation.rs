@@ -244,6 +244,7 @@ async fn attempts_at_endpoints_that_do_not_answer_are_bounded() {
     let taken = silent.taken();
     let began = monotonic_now();
     other.sim.inject(FaultKind::RefuseConnections);
+    other.sim.cut_sessions();
     clients.waits_for(other.task, &format!("cluster {} was not read within 1 s", other.cluster.name)).await;
     let counted = async {
         while silent.taken() < taken + 3 {

@@ -40,7 +40,10 @@ impl Step for PrepareStop {
         let spec = &context.task.spec;
         let request = OperationKind::of(&context.task).map_or(Request::StopProcess, |(_, request)| request);
         let assessment = assess(&survey, &target, request, &ways::consent(context), &ways::surroundings(deps));
-        if let Some(failure) = assessment.refusal() {
+        if let Some(mut failure) = assessment.refusal() {
+            if let Err(error) = &survey.reading {
+                failure.metadata.extend(cluster_failure(error).metadata);
+            }
             if !assessment.may_pass() {
                 return ways::refuse(failure);
             }
@@ -48,11 +51,12 @@ impl Step for PrepareStop {
                 debug_assert!(may_pass(error.class));
                 return Look::Unreadable { failure: cluster_failure(error) };
             }
-            if deps.clock.now().since(context.began_at) >= deps.pace.precheck {
+            let waited = deps.clock.now().since(context.began_at);
+            let Some(left) = deps.pace.precheck.checked_sub(waited).filter(|left| !left.is_zero()) else {
                 return ways::refuse(failure);
-            }
+            };
             let progress = ProgressReport::uncounted(format!("a check that may pass: {}", failure.message));
-            return Look::Wait { progress, again_in: deps.pace.poll };
+            return Look::Wait { progress, again_in: deps.pace.between_readings().min(left) };
         }
         let host_answers = !matches!(survey.found.finding, Finding::HostUnreachable { .. });
         if host_answers && let Some(failure) = ways::disowned(deps, context, &target).await {

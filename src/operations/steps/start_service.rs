@@ -157,11 +157,11 @@ async fn not_marked(
         let progress = ProgressReport::uncounted(format!("waits for {addr} to serve (STATUS {}, {state})", row.status));
         return Look::Wait { progress, again_in: deps.pace.poll };
     }
-    let reading = match ways::bounded(deps, context, reader.gate_reading()).await {
-        Ok(reading) => reading,
+    let log_streams = match ways::bounded(deps, context, reader.log_streams()).await {
+        Ok(log_streams) => log_streams,
         Err(error) => return ways::unread(&error),
     };
-    let catch_up = CatchUp::of(&reading, &addr);
+    let catch_up = CatchUp::of(&log_streams, &addr);
     let mut learned = Learned::default();
     if !catch_up.is_done() {
         let waited = deps.clock.now().since(context.began_at);

@@ -18,9 +18,9 @@ use crate::store::Write;
 /// that says why they are not known.
 async fn servers(deps: &Deps, context: &StepContext) -> Result<Vec<ServerReading>, Box<Look>> {
     let target = ways::target(deps, context).await.map_err(|failure| Box::new(ways::not_begun(failure)))?;
-    let read = async { ways::reader(deps, &target).await?.discover().await };
+    let read = async { ways::reader(deps, &target).await?.servers().await };
     match ways::bounded(deps, context, read).await {
-        Ok(discovery) => Ok(discovery.servers),
+        Ok(servers) => Ok(servers),
         Err(error) if ways::goes_on_unread(context, &error) => {
             Ok(target.servers.iter().map(recorded_reading).collect())
         }

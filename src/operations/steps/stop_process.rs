@@ -233,12 +233,15 @@ impl StopProcess {
     /// A closed gate that may open by itself is waited for, a while.
     fn closed(&self, context: &StepContext, gate: Gate) -> Look {
         let Gate::Closed { code, reason, may_open, .. } = gate else {
-            return Look::Wait { progress: ProgressReport::uncounted("the gate"), again_in: self.0.pace.poll };
+            return Look::Wait {
+                progress: ProgressReport::uncounted("the gate"),
+                again_in: self.0.pace.between_readings(),
+            };
         };
         let waited = self.0.clock.now().since(context.began_at);
         if may_open && waited < self.0.pace.gate + freeze::budget(&self.0, context) {
             let progress = ProgressReport::uncounted(format!("the gate is closed: {reason}"));
-            return Look::Wait { progress, again_in: self.0.pace.poll };
+            return Look::Wait { progress, again_in: self.0.pace.between_readings() };
         }
         if code == GateCode::StopTimeCleared && context.value(key::CLUSTER_STATE) == Some(UNKNOWN) {
             let message =

@@ -118,8 +118,8 @@ impl StopService {
         reader: &mut dyn ClusterReader,
         row: &ServerReading,
     ) -> Look {
-        let leaders = match reader.leaders(&target.server.addr).await {
-            Ok(leaders) => leaders.most(),
+        let leaders = match reader.leaders_left(&target.server.addr).await {
+            Ok(leaders) => leaders,
             Err(error) => return ways::unread(&error),
         };
         let addr = target.server.addr;

@@ -9,7 +9,7 @@ use obsteward::clock::{Clock, monotonic_now};
 use obsteward::domain::effect::Permit;
 use obsteward::domain::freeze;
 use obsteward::domain::ids::{ClusterIdentity, ServerAddr, ZoneName};
-use obsteward::domain::reading::{ClusterReading, Parameters, ServerReading};
+use obsteward::domain::reading::{ClusterReading, LogStreamReading, Parameters, ServerReading};
 use obsteward::inventory::{Inventory, Syncer};
 use obsteward::oceanbase::{
     Avoid, ClusterAccess, ClusterError, ClusterReader, Discovery, EffectSession, Expected, KnownServer, LeaderCount,
@@ -108,10 +108,10 @@ impl ClusterReader for EmptyCluster {
     async fn discover(&mut self) -> Result<Discovery, ClusterError> {
         Ok(Discovery {
             identity: self.0.clone(),
+            endpoint: self.endpoint().to_owned(),
             observed_at: Clock::system().now(),
             servers: Vec::new(),
             zones: Vec::new(),
-            tenants: Vec::new(),
             parameters: Parameters {
                 lease_time: Ok(Duration::from_secs(10)),
                 server_permanent_offline_time: Ok(Duration::from_secs(3600)),
@@ -119,6 +119,22 @@ impl ClusterReader for EmptyCluster {
                 enable_upgrade_mode: Ok(false),
             },
         })
+    }
+
+    fn is_open(&self) -> bool {
+        true
+    }
+
+    async fn servers(&mut self) -> Result<Vec<ServerReading>, ClusterError> {
+        panic!("a sync only discovers")
+    }
+
+    async fn leaders_left(&mut self, _: &ServerAddr) -> Result<i64, ClusterError> {
+        panic!("a sync only discovers")
+    }
+
+    async fn log_streams(&mut self) -> Result<Vec<LogStreamReading>, ClusterError> {
+        panic!("a sync only discovers")
     }
 
     async fn reading(&mut self) -> Result<ClusterReading, ClusterError> {

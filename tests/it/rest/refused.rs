@@ -87,7 +87,11 @@ fn next(after: Option<&Refusal>) -> Option<Refusal> {
         Some(Refusal::IdTaken { .. }) => Refusal::WrongCluster { endpoint: text(), expected: text(), found: text() },
         Some(Refusal::WrongCluster { .. }) => Refusal::ClusterAuthFailed { endpoint: text(), username: text() },
         Some(Refusal::ClusterAuthFailed { .. }) => Refusal::ClusterUnreachable { cluster: text(), why: text() },
-        Some(Refusal::ClusterUnreachable { .. }) => Refusal::ClusterHeld { cluster, task },
+        Some(Refusal::ClusterUnreachable { .. }) => Refusal::ClusterRefuses { cluster: text(), why: text() },
+        Some(Refusal::ClusterRefuses { .. }) => {
+            Refusal::ViewMissing { cluster: text(), view: text(), versions: text() }
+        }
+        Some(Refusal::ViewMissing { .. }) => Refusal::ClusterHeld { cluster, task },
         Some(Refusal::ClusterHeld { .. }) => Refusal::Unauthenticated { why: Unproven::NoCredentials },
         Some(Refusal::Unauthenticated { .. }) => Refusal::LoginThrottled { retry_after_millis: 1500 },
         Some(Refusal::LoginThrottled { .. }) => {
@@ -133,7 +137,7 @@ async fn every_refusal_is_an_error_of_ocp_in_both_languages() {
     let prefixed = Fixture::with(|config| config.error_codes = ErrorCodes::Prefixed).await;
     let mut table = String::new();
     let refusals = every();
-    assert_eq!(refusals.len(), 48);
+    assert_eq!(refusals.len(), 50);
     for refusal in refusals {
         let zh = ask(&numeric, &refusal, "zh-CN").await;
         let en = ask(&prefixed, &refusal, "en-US, zh;q=0.5").await;

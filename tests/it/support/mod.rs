@@ -8,6 +8,7 @@ pub mod certificates;
 pub mod faulty_disk;
 pub mod http;
 pub mod invariants;
+pub mod ob_proxy;
 mod process;
 pub mod program;
 pub mod refusal;

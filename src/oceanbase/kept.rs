@@ -1,0 +1,335 @@
+//! Reading sessions that stay open between the looks of a task, so that a wait costs its cluster one login and its questions
+//! only, and endpoints that just failed, which are asked last.
+//!
+//! - A session is used again only for the same access (endpoints, name, password), for the cluster and target that it has
+//!   proven, and where this look may ask: never at the server that must not be asked, elsewhere where another is wanted.
+//! - One reader has it at a time. A look that is dropped amidst a question leaves a session that is not used again.
+//! - A session that breaks is replaced at once, and a question that a server refuses for now is asked of another: both once,
+//!   and without the caller's noticing, because whatever a [`ClusterReader`] asks only reads.
+//! - It ends when nobody has used it for a while. What acts has a session of its own and never one of these.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use secrecy::ExposeSecret;
+use tokio::time::Instant;
+
+use super::{
+    Avoid, ClusterAccess, ClusterError, ClusterReader, Discovery, EffectSession, Expected, KnownServer, LeaderCount,
+    OceanBase, SessionGone, choose,
+};
+use crate::clock::monotonic_now;
+use crate::domain::effect::Permit;
+use crate::domain::freeze;
+use crate::domain::ids::{ClusterIdentity, ServerAddr, ZoneName};
+use crate::domain::reading::{ClusterReading, LogStreamReading, ServerReading};
+
+/// Most sessions that wait to be used again.
+const MOST_KEPT: usize = 64;
+/// How long an endpoint that failed is asked last.
+const TROUBLE: Duration = Duration::from_secs(30);
+
+/// Opens sessions, and keeps those that read.
+#[derive(Clone)]
+pub struct KeptSessions {
+    inner: Arc<dyn OceanBase>,
+    pool: Arc<Pool>,
+}
+
+struct Pool {
+    idle: Duration,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    kept: Vec<Kept>,
+    /// `host:port`, and since when.
+    troubled: Vec<(String, Instant)>,
+    sweeping: bool,
+}
+
+/// A session that nobody uses now.
+struct Kept {
+    session: Box<dyn ClusterReader>,
+    opened_for: Asked,
+    since: Instant,
+}
+
+/// Whom a session is wanted with.
+#[derive(Clone)]
+struct Asked {
+    access: ClusterAccess,
+    known: Vec<KnownServer>,
+    expected: Expected,
+    avoid: Avoid,
+}
+
+impl KeptSessions {
+    /// A session ends when nobody has used it for `idle`; with zero at once.
+    pub fn new(inner: Arc<dyn OceanBase>, idle: Duration) -> Self {
+        Self { inner, pool: Arc::new(Pool { idle, state: Mutex::default() }) }
+    }
+
+    async fn open(&self, asked: &Asked) -> Result<Box<dyn ClusterReader>, ClusterError> {
+        let (access, known) = self.pool.troubled_last(&asked.access, &asked.known);
+        self.inner.reader(&access, &known, &asked.expected, &asked.avoid).await
+    }
+}
+
+impl Pool {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Every change is one call, so what a panicking task left is whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self, asked: &Asked) -> Option<Box<dyn ClusterReader>> {
+        let mut state = self.state();
+        state.sweep(self.idle);
+        let at = state.kept.iter().position(|kept| fits(kept, asked))?;
+        Some(state.kept.swap_remove(at).session)
+    }
+
+    fn put(self: &Arc<Self>, session: Box<dyn ClusterReader>, opened_for: Asked) {
+        // Not proven to be anybody's yet, or not to be kept.
+        if self.idle.is_zero() || opened_for.expected.identity.is_none() || !session.is_open() {
+            return;
+        }
+        // Without a runtime nobody would end it.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let mut state = self.state();
+        state.sweep(self.idle);
+        if state.troubled.iter().any(|(endpoint, _)| endpoint == session.endpoint()) {
+            return;
+        }
+        if state.kept.len() >= MOST_KEPT {
+            state.kept.remove(0);
+        }
+        state.kept.push(Kept { session, opened_for, since: monotonic_now() });
+        if !std::mem::replace(&mut state.sweeping, true) {
+            runtime.spawn(sweep(Arc::downgrade(self), self.idle));
+        }
+    }
+
+    fn trouble(&self, endpoint: &str) {
+        let mut state = self.state();
+        state.troubled.retain(|(troubled, _)| troubled != endpoint);
+        state.troubled.push((endpoint.to_owned(), monotonic_now()));
+    }
+
+    /// What `choose` will put behind the others: servers as if they were not ACTIVE, seeds behind other seeds.
+    fn troubled_last(&self, access: &ClusterAccess, known: &[KnownServer]) -> (ClusterAccess, Vec<KnownServer>) {
+        let mut state = self.state();
+        state.sweep(self.idle);
+        let troubled = |endpoint: String| state.troubled.iter().any(|(troubled, _)| *troubled == endpoint);
+        let mut access = access.clone();
+        access.endpoints.sort_by_key(|endpoint| troubled(endpoint.to_string()));
+        let mut known = known.to_vec();
+        for server in &mut known {
+            server.active &= !troubled(server.endpoint().to_string());
+        }
+        (access, known)
+    }
+}
+
+impl State {
+    /// Drops what is over.
+    fn sweep(&mut self, idle: Duration) {
+        let now = monotonic_now();
+        self.kept.retain(|kept| now.duration_since(kept.since) < idle);
+        self.troubled.retain(|(_, since)| now.duration_since(*since) < TROUBLE);
+    }
+}
+
+/// Ends sessions that nobody uses, until none is left.
+async fn sweep(pool: Weak<Pool>, idle: Duration) {
+    loop {
+        tokio::time::sleep(idle).await;
+        let Some(pool) = pool.upgrade() else { return };
+        let mut state = pool.state();
+        state.sweep(idle);
+        if state.kept.is_empty() {
+            state.sweeping = false;
+            return;
+        }
+    }
+}
+
+/// Whether a kept session may be used for this. Pure.
+fn fits(kept: &Kept, asked: &Asked) -> bool {
+    let (opened_for, server) = (&kept.opened_for, kept.session.server_addr());
+    let (given, before) = (&asked.access, &opened_for.access);
+    let same_access = given.endpoints == before.endpoints
+        && given.username == before.username
+        && given.password.expose_secret() == before.password.expose_secret();
+    let proven = opened_for.expected.identity == asked.expected.identity
+        && (asked.expected.target.is_none() || opened_for.expected.target == asked.expected.target);
+    let avoid = &asked.avoid;
+    let zone = asked.known.iter().find(|known| known.addr == *server).map(|known| &known.zone);
+    let avoided = avoid.server.as_ref() == Some(server) || (avoid.zone.is_some() && avoid.zone.as_ref() == zone);
+    // What was the last choice for the same wish is it still.
+    same_access && proven && avoid.never.as_ref() != Some(server) && (!avoided || opened_for.avoid == *avoid)
+}
+
+#[async_trait]
+impl OceanBase for KeptSessions {
+    async fn reader(
+        &self,
+        access: &ClusterAccess,
+        known: &[KnownServer],
+        expected: &Expected,
+        avoid: &Avoid,
+    ) -> Result<Box<dyn ClusterReader>, ClusterError> {
+        let (access, known) = (access.clone(), known.to_vec());
+        let asked = Asked { access, known, expected: expected.clone(), avoid: avoid.clone() };
+        let session = match self.pool.take(&asked) {
+            Some(session) => session,
+            None => self.open(&asked).await?,
+        };
+        Ok(Box::new(KeptReader { sessions: self.clone(), asked, session: Some(session) }))
+    }
+
+    async fn effect_session(
+        &self,
+        access: &ClusterAccess,
+        known: &[KnownServer],
+        expected: &Expected,
+        avoid: &Avoid,
+    ) -> Result<Box<dyn EffectSession>, ClusterError> {
+        let (access, known) = self.pool.troubled_last(access, known);
+        self.inner.effect_session(&access, &known, expected, avoid).await
+    }
+
+    async fn kill_session(
+        &self,
+        permit: Permit,
+        access: &ClusterAccess,
+        expected: &Expected,
+        endpoint: &str,
+        connection_id: i64,
+    ) -> Result<SessionGone, ClusterError> {
+        self.inner.kill_session(permit, access, expected, endpoint, connection_id).await
+    }
+}
+
+/// A reader that gives its session back when it is dropped.
+struct KeptReader {
+    sessions: KeptSessions,
+    asked: Asked,
+    /// Taken when it is dropped, never before.
+    session: Option<Box<dyn ClusterReader>>,
+}
+
+impl Drop for KeptReader {
+    fn drop(&mut self) {
+        if let Some(session) = self.session.take() {
+            self.sessions.pool.put(session, self.asked.clone());
+        }
+    }
+}
+
+impl KeptReader {
+    #[allow(clippy::expect_used, reason = "only drop takes it")]
+    fn session(&self) -> &dyn ClusterReader {
+        self.session.as_deref().expect("the session is there until its reader is dropped")
+    }
+
+    #[allow(clippy::expect_used, reason = "only drop takes it")]
+    fn session_mut(&mut self) -> &mut dyn ClusterReader {
+        self.session.as_deref_mut().expect("the session is there until its reader is dropped")
+    }
+
+    /// Whether the question is to be asked anew, on the session that is there now.
+    async fn anew(&mut self, error: &ClusterError) -> Result<bool, ClusterError> {
+        if !error.next_endpoint() {
+            return Ok(false);
+        }
+        let (open, endpoint) = (self.session().is_open(), self.session().endpoint().to_owned());
+        let asked = &self.asked;
+        if open && choose(&asked.access, &asked.known, &asked.avoid).len() < 2 {
+            return Ok(false);
+        }
+        self.sessions.pool.trouble(&endpoint);
+        // What was read and not understood is the whole cluster's more often than the server's: the next look may ask another.
+        if open && error.number.is_none() {
+            return Ok(false);
+        }
+        tracing::debug!(%endpoint, "asks another session: {error}");
+        self.session = Some(self.sessions.open(&self.asked).await?);
+        Ok(true)
+    }
+}
+
+/// Asks, and once more elsewhere when that may help.
+macro_rules! ask {
+    ($reader:ident.$question:ident($($argument:expr),*)) => {
+        match $reader.session_mut().$question($($argument),*).await {
+            Err(error) if $reader.anew(&error).await? => $reader.session_mut().$question($($argument),*).await,
+            answer => answer,
+        }
+    };
+}
+
+#[async_trait]
+impl ClusterReader for KeptReader {
+    fn endpoint(&self) -> &str {
+        self.session().endpoint()
+    }
+
+    fn server_addr(&self) -> &ServerAddr {
+        self.session().server_addr()
+    }
+
+    fn identity(&self) -> &ClusterIdentity {
+        self.session().identity()
+    }
+
+    fn is_open(&self) -> bool {
+        self.session().is_open()
+    }
+
+    async fn discover(&mut self) -> Result<Discovery, ClusterError> {
+        ask!(self.discover())
+    }
+
+    async fn reading(&mut self) -> Result<ClusterReading, ClusterError> {
+        ask!(self.reading())
+    }
+
+    async fn gate_reading(&mut self) -> Result<ClusterReading, ClusterError> {
+        ask!(self.gate_reading())
+    }
+
+    async fn servers(&mut self) -> Result<Vec<ServerReading>, ClusterError> {
+        ask!(self.servers())
+    }
+
+    async fn server(&mut self, addr: &ServerAddr) -> Result<Option<ServerReading>, ClusterError> {
+        ask!(self.server(addr))
+    }
+
+    async fn leaders(&mut self, addr: &ServerAddr) -> Result<LeaderCount, ClusterError> {
+        ask!(self.leaders(addr))
+    }
+
+    async fn leaders_left(&mut self, addr: &ServerAddr) -> Result<i64, ClusterError> {
+        ask!(self.leaders_left(addr))
+    }
+
+    async fn log_streams(&mut self) -> Result<Vec<LogStreamReading>, ClusterError> {
+        ask!(self.log_streams())
+    }
+
+    async fn other_zone_stopped(&mut self, zone: &ZoneName) -> Result<Option<String>, ClusterError> {
+        ask!(self.other_zone_stopped(zone))
+    }
+
+    async fn horizon(&mut self) -> Result<Duration, ClusterError> {
+        ask!(self.horizon())
+    }
+
+    async fn checkpoints(&mut self, addr: &ServerAddr) -> Result<Vec<freeze::Replica>, ClusterError> {
+        ask!(self.checkpoints(addr))
+    }
+}
