@@ -115,8 +115,8 @@ async fn a_watch_of_many_tells_no_places_of_what_its_caller_may_not_read() {
     let fixture = Fixture::new(&[("all", &["TASK:*:READ"]), ("two", &["TASK:3:READ"]), ("none", &[])]).await;
     let hub = hub(&fixture).await;
     let last_of = |task: i64| {
-        let of_task = fixture.store.store.log().into_iter().filter(move |event| event.task == task_id(task));
-        of_task.last().unwrap().seq.get()
+        let log = fixture.store.store.log();
+        log.iter().rev().find(|event| event.task == task_id(task)).unwrap().seq.get()
     };
     let mut all = all_seen_by(&fixture, &hub, "all", None).await;
     let mut two = all_seen_by(&fixture, &hub, "two", None).await;
