@@ -21,7 +21,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     std::fs::write(out.join("obsteward_v1.bin"), public.encode_to_vec())?;
     std::fs::write(out.join("obsteward_agent_v1.bin"), agent.encode_to_vec())?;
 
+    // Maps are encoded in the order of their keys: a message has one encoding.
     tonic_prost_build::configure()
+        .btree_map(".")
         .build_server(false)
         .extern_path(".google.rpc.Status", "::tonic_types::Status")
         .compile_fds(public.clone())?;

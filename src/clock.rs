@@ -56,12 +56,20 @@ enum Source {
     System,
     /// System time moved by so many microseconds: lets a test put a gap behind a task.
     Shifted(Arc<AtomicI64>),
+    /// What the machine's clock said at a moment, and what has passed since by the clock that nobody sets.
+    Steady(Timestamp, tokio::time::Instant),
 }
 
 impl Clock {
     /// The machine's clock.
     pub const fn system() -> Self {
         Self(Source::System)
+    }
+
+    /// Begins with what the machine's clock says and goes on at the pace of the monotonic one: durations that are shown as they
+    /// grow do not jump when somebody sets the machine's clock.
+    pub fn steady() -> Self {
+        Self(Source::Steady(Self::system().now(), monotonic_now()))
     }
 
     /// A clock that a test can move with [`Clock::advance`].
@@ -71,17 +79,18 @@ impl Clock {
 
     /// Now.
     pub fn now(&self) -> Timestamp {
-        let micros = jiff::Timestamp::now().as_microsecond();
+        let system = Timestamp(jiff::Timestamp::now().as_microsecond());
         match &self.0 {
-            Source::System => Timestamp(micros),
-            Source::Shifted(shift) => Timestamp(micros.saturating_add(shift.load(Ordering::SeqCst))),
+            Source::System => system,
+            Source::Shifted(shift) => Timestamp(system.0.saturating_add(shift.load(Ordering::SeqCst))),
+            Source::Steady(began, since) => began.plus(monotonic_now().saturating_duration_since(*since)),
         }
     }
 
     /// Moves a shifted clock forward; the machine's clock stays as it is.
     pub fn advance(&self, by: Duration) {
         match &self.0 {
-            Source::System => {}
+            Source::System | Source::Steady(..) => {}
             Source::Shifted(shift) => {
                 shift.fetch_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX), Ordering::SeqCst);
             }
@@ -92,4 +101,20 @@ impl Clock {
 /// A moment of the process's monotonic clock (tokio's, so that tests can pause it).
 pub fn monotonic_now() -> tokio::time::Instant {
     tokio::time::Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Under paused time the machine's clock goes on as it likes: the steady one shows what the monotonic one says.
+    #[tokio::test(start_paused = true)]
+    async fn a_steady_clock_hears_nothing_of_the_machines() {
+        let clock = Clock::steady();
+        let began = clock.now();
+        tokio::time::advance(Duration::from_secs(7200)).await;
+        assert_eq!(clock.now().since(began), Duration::from_secs(7200));
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert_eq!(clock.now().since(began), Duration::from_millis(7_200_001));
+    }
 }

@@ -1,5 +1,5 @@
-//! Generated messages and clients of the three packages, and the descriptor sets for reflection. Nothing else lives here;
-//! the servers are generated into `api`, because their watch responses are encoded elsewhere.
+//! Generated messages and clients of the three packages, the descriptor sets for reflection, and the details of errors, which are
+//! encoded in one order. Nothing else lives here; the servers are generated into `api`, because their watch responses are encoded elsewhere.
 #![allow(clippy::all, clippy::pedantic, missing_docs)]
 
 /// `obsteward.v1`: the public API.
@@ -19,4 +19,43 @@ pub mod agent_v1 {
 /// `obsteward.store.v1`: stored event bodies.
 pub mod store_v1 {
     tonic::include_proto!("obsteward.store.v1");
+}
+
+/// `google.rpc`: details of errors.
+pub mod rpc {
+    use prost::Message;
+    use tonic::{Code, Status};
+    use tonic_types::{ErrorDetails, StatusExt};
+
+    /// `google.rpc.ErrorInfo` with its metadata in the order of their keys: the same error has the same bytes, which a hash map
+    /// does not give.
+    #[derive(Clone, PartialEq, Message)]
+    pub struct ErrorInfo {
+        /// Why, in capitals.
+        #[prost(string, tag = "1")]
+        pub reason: String,
+        /// Whose reasons these are.
+        #[prost(string, tag = "2")]
+        pub domain: String,
+        /// Every value that the message names.
+        #[prost(btree_map = "string, string", tag = "3")]
+        pub metadata: std::collections::BTreeMap<String, String>,
+    }
+
+    impl ErrorInfo {
+        /// As a detail.
+        pub fn into_any(self) -> prost_types::Any {
+            let type_url = tonic_types::ErrorInfo::TYPE_URL.to_owned();
+            prost_types::Any { type_url, value: self.encode_to_vec() }
+        }
+
+        /// A status with this detail and then these.
+        pub fn status(self, code: Code, message: String, others: ErrorDetails) -> Status {
+            let others = Status::with_error_details(code, message.as_str(), others);
+            // What was just encoded is there.
+            let mut whole = tonic_types::Status::decode(others.details()).unwrap_or_default();
+            whole.details.insert(0, self.into_any());
+            Status::with_details(code, message, whole.encode_to_vec().into())
+        }
+    }
 }

@@ -170,9 +170,7 @@ async fn serve(args: AgentArgs) -> Result<(), AgentError> {
     let protection = tls.as_ref().map_or(Protection::NONE, |_| Protection { tls: true, authentication: true });
     let insecure = Exception { said: insecure_listen, setting: "--insecure-listen" };
     let (listener, bound) = bind(listen, protection, insecure).await?;
-    if let Some(tls) = &tls {
-        follow_files(Arc::clone(tls)).map_err(AgentError::Signals)?;
-    }
+    follow_files(tls.clone()).map_err(AgentError::Signals)?;
     let connections = Connections::new(listener, tls, BOUNDS);
     let ending = CancellationToken::new();
     let mut terminate = signal(SignalKind::terminate()).map_err(AgentError::Signals)?;
@@ -217,11 +215,13 @@ fn protection(args: &AgentArgs) -> Result<(Option<Arc<Tls>>, Clients), AgentErro
     }
 }
 
-/// Looks at the files of TLS by and by, and at once on SIGHUP, which ends an agent without TLS as it does any program.
-fn follow_files(tls: Arc<Tls>) -> std::io::Result<()> {
+/// Looks at the files of TLS by and by, and at once on SIGHUP, which ends no agent, with TLS or without.
+fn follow_files(tls: Option<Arc<Tls>>) -> std::io::Result<()> {
     let mut hangup = signal(SignalKind::hangup())?;
     let now = Arc::new(Notify::new());
-    tokio::spawn(tls::follow(vec![tls], tls::LOOK_EVERY, Arc::clone(&now)));
+    if let Some(tls) = tls {
+        tokio::spawn(tls::follow(vec![tls], tls::LOOK_EVERY, Arc::clone(&now)));
+    }
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {
             now.notify_one();

@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tonic::service::InterceptorLayer;
 use tonic::transport::server::Connected;
 use tonic::{Code, Request, Response, Status};
-use tonic_types::{ErrorDetails, StatusExt};
+use tonic_types::ErrorDetails;
 
 use crate::agent::calls::Calls;
 use crate::agent::clients::Clients;
@@ -18,9 +18,12 @@ use crate::agent::service::Agent;
 use crate::agent::wire;
 use crate::net::bounds::Bounds;
 use crate::net::connections::Connections;
+use crate::net::health::health;
 use crate::net::peer::Peer;
+use crate::net::reflection::Reflection;
 use crate::proto::agent_v1 as pb;
 use crate::proto::agent_v1::host_agent_service_server::{HostAgentService, HostAgentServiceServer};
+use crate::proto::rpc::ErrorInfo;
 
 /// Domain of our `ErrorInfo`.
 pub const ERROR_DOMAIN: &str = "obsteward";
@@ -115,14 +118,13 @@ where
     C: AsyncRead + AsyncWrite + Connected + Send + Unpin + 'static,
     E: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let (health, health_service) = tonic_health::server::health_reporter();
+    let (health, health_service) = health();
     health.set_serving::<HostAgentServiceServer<HostAgent>>().await;
-    let reflection = || {
-        tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(pb::FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
-    };
+    let reflection = Reflection::of(&[
+        pb::FILE_DESCRIPTOR_SET,
+        tonic_health::pb::FILE_DESCRIPTOR_SET,
+        tonic_types::pb::FILE_DESCRIPTOR_SET,
+    ])?;
     let service = HostAgentServiceServer::new(HostAgent::new(agent)).max_decoding_message_size(LARGEST_REQUEST);
     tonic::transport::Server::builder()
         .max_concurrent_streams(BOUNDS.streams)
@@ -131,12 +133,13 @@ where
         .layer(InterceptorLayer::new(move |request| admitted(&clients, request)))
         .layer(calls)
         .add_service(health_service)
-        .add_service(reflection().build_v1()?)
-        .add_service(reflection().build_v1alpha()?)
+        .add_service(reflection.v1())
+        .add_service(reflection.v1alpha())
         .add_service(service)
         .serve_with_incoming_shutdown(connections, async move {
             shutdown.await;
             health.set_not_serving::<HostAgentServiceServer<HostAgent>>().await;
+            health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
         })
         .await?;
     Ok(())
@@ -150,7 +153,7 @@ pub enum ServeError {
     Transport(#[from] tonic::transport::Error),
     /// The descriptor set that was built in.
     #[error("the protocol's description is damaged, build again: {0}")]
-    Reflection(#[from] tonic_reflection::server::Error),
+    Reflection(#[from] prost::DecodeError),
 }
 
 fn admitted(clients: &Clients, request: Request<()>) -> Result<Request<()>, Status> {
@@ -190,20 +193,15 @@ fn status(refusal: Refusal) -> Status {
         | Refusal::Recorded { .. } => Code::FailedPrecondition,
     };
     let mut details = ErrorDetails::new();
-    let metadata: Vec<(String, String)> =
-        refusal.metadata().into_iter().map(|(key, value)| (key.to_owned(), shortened(value))).collect();
-    details.set_error_info(
-        refusal.reason(),
-        ERROR_DOMAIN,
-        metadata.into_iter().collect::<std::collections::HashMap<_, _>>(),
-    );
+    let metadata = refusal.metadata().into_iter().map(|(key, value)| (key.to_owned(), shortened(value))).collect();
+    let info = ErrorInfo { reason: refusal.reason().to_owned(), domain: ERROR_DOMAIN.to_owned(), metadata };
     if let Refusal::TooManyEnds { retry_after, .. } = &refusal {
         details.set_retry_info(Some(*retry_after));
     }
     if let Refusal::Invalid { field, wanted, .. } = &refusal {
         details.add_bad_request_violation(*field, format!("write {wanted}"));
     }
-    Status::with_error_details(code, shortened(refusal.to_string()), details)
+    info.status(code, shortened(refusal.to_string()), details)
 }
 
 /// A status travels in headers, which clients limit to some kilobytes: evidence of a large host may be longer.

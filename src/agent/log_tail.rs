@@ -5,6 +5,8 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use crate::domain::printable::is_unseen;
+
 /// Longest line that is told.
 const LINE: usize = 1_000;
 
@@ -67,7 +69,7 @@ impl Mark {
 fn printable(line: &str) -> String {
     let shown = |letter: char| match letter {
         char::REPLACEMENT_CHARACTER => '?',
-        letter if letter.is_control() => ' ',
+        letter if is_unseen(letter) => ' ',
         letter => letter,
     };
     line.chars().take(LINE).map(shown).collect()

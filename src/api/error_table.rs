@@ -8,7 +8,7 @@ use tonic::Code;
 
 use crate::api::{error_callers as callers, error_tasks as tasks};
 use crate::clock::Timestamp;
-use crate::domain::refusal::{FieldViolation, Refusal};
+use crate::domain::refusal::{FieldViolation, Refusal, Violations};
 
 /// OCP's code of an error: the number of 4.0 and the name of 4.2. Where 4.0 had no number for the same case, the number of
 /// the nearest general one stands.
@@ -140,6 +140,14 @@ pub fn row(refusal: &Refusal) -> Row {
                 "集群 {cluster_id} 中未找到 ID 为 {server_id} 的 OBServer，请查看服务器列表或先同步集群",
                 values!(cluster_id: cluster, server_id: server),
                 About::Resource("obsteward.v1.ObServer", server.to_string()),
+            )
+        }
+        Refusal::ZoneNotFound { cluster, zone } => {
+            Base(refusal.reason(), Code::NotFound, 404, ocp(12002, "OBE18002")).says(
+                "zone {zone} is not in cluster {cluster_id}; see the zones of GetCluster, or SyncCluster when it is new",
+                "集群 {cluster_id} 中未找到 Zone {zone}，请查看集群的 Zone 列表或先同步集群",
+                values!(cluster_id: cluster, zone: zone),
+                About::Resource("obsteward.v1.Zone", zone.to_string()),
             )
         }
         Refusal::TaskNotFound { task } => tasks::task_not_found(refusal.reason(), *task),
@@ -353,13 +361,18 @@ fn field(field: &str, description: &str) -> Vec<FieldViolation> {
     vec![FieldViolation { field: field.to_owned(), description: description.to_owned() }]
 }
 
-fn invalid_argument(reason: &'static str, violations: &[FieldViolation]) -> Row {
-    let first = violations.first().map(|one| format!("{}: {}", one.field, one.description)).unwrap_or_default();
-    let fields: Vec<&str> = violations.iter().map(|violation| violation.field.as_str()).collect();
+fn invalid_argument(reason: &'static str, violations: &Violations) -> Row {
+    let Violations { told, untold } = violations;
+    let first = told.first().map(|one| format!("{}: {}", one.field, one.description)).unwrap_or_default();
+    let mut fields: Vec<&str> = told.iter().map(|violation| violation.field.as_str()).collect();
+    let more = format!("+{untold}");
+    if *untold > 0 {
+        fields.push(&more);
+    }
     Base(reason, Code::InvalidArgument, 400, ocp(1001, "COM10001")).says(
         "the request is not valid in {count} field(s) ({fields}); {first}",
         "请求中有 {count} 个参数为空或非法（{fields}）；{first}",
-        values!(count: violations.len(), fields: fields.join(", "), first: first),
-        About::Fields(violations.to_vec()),
+        values!(count: told.len() + untold, fields: fields.join(", "), first: first),
+        About::Fields(told.clone()),
     )
 }

@@ -31,6 +31,7 @@ pub async fn send(
 ) -> Result<v1::Task, Failure> {
     let mut backoff = Backoff::default();
     let until = monotonic_now() + REPEAT_FOR;
+    client.asks_to_change();
     loop {
         let status = match bounded(QUICK, call()).await {
             Ok(Some(task)) => return Ok(task),

@@ -3,6 +3,8 @@
 use std::future::Future;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tonic::service::interceptor::InterceptedService;
@@ -50,6 +52,8 @@ pub struct Client {
     authorization: Authorization,
     url: String,
     named: Named,
+    /// Whether a change was asked for: only then an outcome can be unknown.
+    asked_to_change: Arc<AtomicBool>,
 }
 
 impl Client {
@@ -109,7 +113,8 @@ impl Client {
 
     /// On a channel that is there already; `url` is only shown.
     pub fn from_channel(channel: Channel, url: String) -> Self {
-        Self { channel, authorization: Authorization::default(), url, named: Named::default() }
+        let (authorization, named, asked_to_change) = Default::default();
+        Self { channel, authorization, url, named, asked_to_change }
     }
 
     /// The server's URL, without a user.
@@ -151,10 +156,35 @@ impl Client {
         bounded(limit, answer).await.map_err(|status| self.failure(doing, status))
     }
 
+    /// The same for what changes something.
+    pub async fn change<T>(
+        &self,
+        doing: &'static str,
+        limit: Duration,
+        answer: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Result<T, Failure> {
+        self.asks_to_change();
+        self.call(doing, limit, answer).await
+    }
+
+    /// Says that a change is asked for now: from here on its outcome can be unknown.
+    pub fn asks_to_change(&self) {
+        self.asked_to_change.store(true, Ordering::Relaxed);
+    }
+
     /// A status as a failure of this client's.
     pub fn failure(&self, doing: &'static str, status: Status) -> Failure {
         let hint = advice(&status, &self.named);
-        Failure::Rpc { doing, server: self.url.clone(), status: Box::new(status), hint }
+        let asked_to_change = self.asked_to_change.load(Ordering::Relaxed);
+        Failure::Rpc { doing, server: self.url.clone(), status: Box::new(status), hint, asked_to_change }
+    }
+
+    /// What is not known: how a change ended that was asked for, or only what was to be read.
+    pub fn not_known(&self, what: String) -> Failure {
+        match self.asked_to_change.load(Ordering::Relaxed) {
+            true => Failure::Unknown(what),
+            false => Failure::NoAnswer(what),
+        }
     }
 }
 
@@ -230,11 +260,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_that_is_not_there_leaves_the_outcome_unknown() {
+    async fn a_server_that_is_not_there_leaves_the_outcome_of_a_change_unknown_and_nothing_else() {
         let client = Client::new(&target("http://127.0.0.1:1")).unwrap();
+        let read = || client.tasks();
         let request = crate::proto::v1::GetTaskRequest { task_id: 1 };
-        let failure = client.call("get task", QUICK, client.tasks().get_task(request)).await.unwrap_err();
-        assert_eq!(failure.exit().code(), 4);
+        let failure = client.call("get task", QUICK, read().get_task(request)).await.unwrap_err();
+        assert_eq!(failure.exit().code(), 5);
         assert!(failure.document().message.contains("http://127.0.0.1:1"), "{failure:?}");
+        let cancel = crate::proto::v1::CancelTaskRequest { task_id: 1, ..Default::default() };
+        let failure = client.change("cancel task", QUICK, client.tasks().cancel_task(cancel)).await.unwrap_err();
+        assert_eq!(failure.exit().code(), 4);
+        // What is read of the change afterwards leaves it open too.
+        let failure = client.call("get task", QUICK, read().get_task(request)).await.unwrap_err();
+        assert_eq!(failure.exit().code(), 4);
     }
 }

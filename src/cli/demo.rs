@@ -294,7 +294,7 @@ async fn show(stage: &Stage, args: &DemoArgs, output: &Output) -> Result<(Exit, 
         }),
         ..v1::RegisterClusterRequest::default()
     };
-    let registered = client.call("register the cluster", SLOW, client.clusters().register_cluster(register)).await?;
+    let registered = client.change("register the cluster", SLOW, client.clusters().register_cluster(register)).await?;
     let cluster = registered.cluster.unwrap_or_default();
     output.note(&format!("registered cluster {} as {}", cluster.name, cluster.id));
     let list = v1::ListServersRequest { cluster_id: cluster.id, ..v1::ListServersRequest::default() };
@@ -319,7 +319,8 @@ async fn show(stage: &Stage, args: &DemoArgs, output: &Output) -> Result<(Exit, 
         ..v1::StopServerRequest::default()
     };
     output.note(&format!("stopping server {} ({}:{})", server.id, server.ip, server.rpc_port));
-    let task = client.call("stop server", QUICK, client.servers().stop_server(request)).await?.task.unwrap_or_default();
+    let task =
+        client.change("stop server", QUICK, client.servers().stop_server(request)).await?.task.unwrap_or_default();
     let options = FollowOptions { progress: true, ..FollowOptions::default() };
     let followed = follow(&client, output, task.id, options).await?;
     let ask = v1::GetServerRequest { cluster_id: cluster.id, server_id: server.id };

@@ -177,7 +177,7 @@ fn ids(task: &v1::Task) -> (i64, i64) {
 }
 
 fn of_answer<T>(part: Option<T>, what: &str) -> Result<T, Failure> {
-    part.ok_or_else(|| Failure::Unknown(format!("the server answered without {what}")))
+    part.ok_or_else(|| Failure::NoAnswer(format!("the server answered without {what}")))
 }
 
 /// A file is made for its owner only: addresses and names of a database are in it.

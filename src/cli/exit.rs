@@ -17,8 +17,10 @@ pub enum Exit {
     Usage = 2,
     /// Refused; nothing was changed.
     Refused = 3,
-    /// Not known how it ended: connection lost, time over.
+    /// A change was asked for, and it is not known how that ended: connection lost, time over.
     OutcomeUnknown = 4,
+    /// What was to be read could not be: connection lost, time over. No change was asked for.
+    NoAnswer = 5,
 }
 
 /// Which end of a task is what whoever follows it asked for.
@@ -38,7 +40,9 @@ pub const HELP: &str = "Exit codes:
   2  wrong usage or an invalid argument
   3  refused: a check blocks, a conflict, not found, not logged in, no permission, too many
      requests; nothing was changed
-  4  outcome not known: connection lost, server unavailable, time over; look again before you act";
+  4  outcome not known: a change was asked for, and then connection lost, server unavailable, time over;
+     look again before you act
+  5  no answer: connection lost, server unavailable, time over; no change was asked for";
 
 impl Exit {
     /// What a gRPC status means for the caller.
@@ -131,7 +135,7 @@ mod tests {
 
     #[test]
     fn numbers_are_those_of_the_help() {
-        let numbers = [Exit::Done, Exit::TaskFailed, Exit::Usage, Exit::Refused, Exit::OutcomeUnknown].map(Exit::code);
-        assert_eq!(numbers, [0, 1, 2, 3, 4]);
+        let numbers = [Exit::Done, Exit::TaskFailed, Exit::Usage, Exit::Refused, Exit::OutcomeUnknown, Exit::NoAnswer];
+        assert_eq!(numbers.map(Exit::code), [0, 1, 2, 3, 4, 5]);
     }
 }

@@ -9,6 +9,7 @@ use super::exit::Exit;
 use super::json::error::ErrorDoc;
 use super::output::Format;
 use super::table::flat;
+use crate::domain::printable;
 
 /// The JSON document of a failure.
 #[derive(serde::Serialize)]
@@ -23,8 +24,10 @@ pub enum Failure {
     Usage(String),
     /// Not done, and certainly not: what was named is not there, or the plan blocks.
     Refused(String),
-    /// Not known how it ended; the text says how to find out.
+    /// Not known how a change ended that was asked for; the text says how to find out.
     Unknown(String),
+    /// What was to be read could not be; no change was asked for.
+    NoAnswer(String),
     /// The server's answer, or no answer.
     Rpc {
         /// What was being done, for example `stop server`.
@@ -35,11 +38,18 @@ pub enum Failure {
         status: Box<Status>,
         /// What to do next, when the command knows better than the server.
         hint: Option<String>,
+        /// Whether the command had asked for a change.
+        asked_to_change: bool,
     },
     /// Something on this machine is in the way of a program that runs here.
     Local(String),
-    /// Standard output is gone: what happened could not be told.
-    Output(io::Error),
+    /// Standard output takes no more: what happened could not be told.
+    Output {
+        /// What the system says.
+        error: io::Error,
+        /// Whether the command is one that changes something.
+        changes: bool,
+    },
 }
 
 impl Failure {
@@ -49,11 +59,19 @@ impl Failure {
             Self::Usage(_) => Exit::Usage,
             Self::Refused(_) => Exit::Refused,
             Self::Local(_) => Exit::TaskFailed,
-            Self::Unknown(_) | Self::Output(_) => Exit::OutcomeUnknown,
+            Self::Unknown(_) => Exit::OutcomeUnknown,
+            Self::NoAnswer(_) => Exit::NoAnswer,
+            Self::Output { .. } if self.is_quiet() => Exit::Done,
+            Self::Output { changes, .. } => if_asked(*changes, Exit::OutcomeUnknown),
             // The server says that it could not read the cluster: then it did nothing to it.
             Self::Rpc { status, .. } if reason(status).as_deref() == Some("CLUSTER_UNREACHABLE") => Exit::Refused,
-            Self::Rpc { status, .. } => Exit::of_code(status.code()),
+            Self::Rpc { status, asked_to_change, .. } => if_asked(*asked_to_change, Exit::of_code(status.code())),
         }
+    }
+
+    /// Whether there is nothing to tell: who reads the output of a reading command has seen enough.
+    pub fn is_quiet(&self) -> bool {
+        matches!(self, Self::Output { error, changes: false } if error.kind() == io::ErrorKind::BrokenPipe)
     }
 
     /// Everything that is known, as data.
@@ -62,9 +80,12 @@ impl Failure {
             Self::Usage(message) => ErrorDoc::local("INVALID_ARGUMENT", message),
             Self::Refused(message) => ErrorDoc::local("FAILED_PRECONDITION", message),
             Self::Unknown(message) => ErrorDoc::local("UNKNOWN", message),
+            Self::NoAnswer(message) => ErrorDoc::local("UNAVAILABLE", message),
             Self::Local(message) => ErrorDoc::local("INTERNAL", message),
-            Self::Output(error) => ErrorDoc::local("UNKNOWN", &format!("cannot write to standard output: {error}")),
-            Self::Rpc { doing, server, status, hint } => {
+            Self::Output { error, .. } => {
+                ErrorDoc::local("UNKNOWN", &format!("cannot write to standard output: {error}"))
+            }
+            Self::Rpc { doing, server, status, hint, .. } => {
                 let mut document = ErrorDoc::from_status(status);
                 if let Some(cause) = deepest(status) {
                     document.message = format!("{doing}: no answer from {server}: {cause}");
@@ -80,7 +101,7 @@ impl Failure {
         let document = self.document();
         match format {
             Format::Json => serde_json::to_string(&Told { error: &document })
-                .unwrap_or_else(|error| format!("cannot write the error as JSON: {error}")),
+                .map_or_else(|error| format!("cannot write the error as JSON: {error}"), printable::json),
             Format::Text => {
                 let word = match self.exit() {
                     Exit::Done => "done",
@@ -88,6 +109,7 @@ impl Failure {
                     Exit::Usage => "invalid",
                     Exit::Refused => "refused",
                     Exit::OutcomeUnknown => "outcome not known",
+                    Exit::NoAnswer => "no answer",
                 };
                 let mut lines = vec![format!("{word}: {}", flat(&document.message))];
                 lines.extend(document.detail_lines().iter().map(|line| format!("  {}", flat(line))));
@@ -97,10 +119,9 @@ impl Failure {
     }
 }
 
-impl From<io::Error> for Failure {
-    fn from(error: io::Error) -> Self {
-        Self::Output(error)
-    }
+/// The outcome of a change is not known only where one was asked for.
+fn if_asked(asked: bool, exit: Exit) -> Exit {
+    if !asked && exit == Exit::OutcomeUnknown { Exit::NoAnswer } else { exit }
 }
 
 /// The reason that our server gave.
@@ -128,7 +149,47 @@ mod tests {
     use super::*;
 
     fn rpc(status: Status) -> Failure {
-        Failure::Rpc { doing: "stop server", server: "http://x".to_owned(), status: Box::new(status), hint: None }
+        asked(status, true)
+    }
+
+    fn asked(status: Status, asked_to_change: bool) -> Failure {
+        let (server, status) = ("http://x".to_owned(), Box::new(status));
+        Failure::Rpc { doing: "stop server", server, status, hint: None, asked_to_change }
+    }
+
+    #[test]
+    fn an_outcome_is_not_known_only_of_what_was_asked_for() {
+        for code in [Code::Unavailable, Code::DeadlineExceeded, Code::Internal, Code::Cancelled, Code::DataLoss] {
+            let read = asked(Status::new(code, "gone"), false);
+            assert_eq!(
+                (read.exit(), asked(Status::new(code, "gone"), true).exit()),
+                (Exit::NoAnswer, Exit::OutcomeUnknown)
+            );
+            assert!(read.told(Format::Text).starts_with("no answer: "), "{}", read.told(Format::Text));
+        }
+        for code in [Code::NotFound, Code::InvalidArgument, Code::PermissionDenied] {
+            let exits = [false, true].map(|change| asked(Status::new(code, "no"), change).exit());
+            assert_eq!(exits[0], exits[1], "{code}");
+        }
+    }
+
+    #[test]
+    fn a_reader_that_has_seen_enough_is_no_failure_of_a_reading_command() {
+        let output = |kind: io::ErrorKind, changes| Failure::Output { error: kind.into(), changes };
+        let closed = output(io::ErrorKind::BrokenPipe, false);
+        assert!(closed.is_quiet() && closed.exit() == Exit::Done);
+        let full = output(io::ErrorKind::StorageFull, false);
+        assert!(!full.is_quiet() && full.exit() == Exit::NoAnswer);
+        assert_eq!(output(io::ErrorKind::StorageFull, true).exit(), Exit::OutcomeUnknown);
+    }
+
+    #[test]
+    fn text_of_others_turns_nothing_round() {
+        let status = Status::new(Code::NotFound, "cluster \u{202e}gpj.ob\u{2066} \u{9b}31m is not registered");
+        let failure = rpc(status);
+        assert!(failure.told(Format::Text).contains("\\u{202e}gpj.ob\\u{2066} \\u{9b}31m"));
+        let json = failure.told(Format::Json);
+        assert!(json.contains("\\u202egpj.ob\\u2066 \\u009b31m"), "{json}");
     }
 
     #[test]

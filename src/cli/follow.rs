@@ -79,8 +79,8 @@ pub async fn follow(
     };
     let stopped = tokio::select! {
         ended = pursue(&mut one, open) => ended,
-        () = over(options.timeout) => Err(Stopped::Failure(Failure::Unknown("time over".to_owned()))),
-        _ = tokio::signal::ctrl_c() => Err(Stopped::Failure(Failure::Unknown("watch interrupted".to_owned()))),
+        () = over(options.timeout) => Err(Stopped::Left("time over")),
+        _ = tokio::signal::ctrl_c() => Err(Stopped::Left("watch interrupted")),
     };
     if let Some(live) = &mut one.live {
         live.finish(&one.view);
@@ -97,12 +97,12 @@ pub async fn follow(
             }
             Err(failure)
         }
-        Err(Stopped::Failure(Failure::Unknown(why))) => {
+        Err(Stopped::Left(why)) => {
             let state = match one.state {
                 v1::TaskState::Unspecified => "nothing was heard of it".to_owned(),
                 state => format!("it was {} when last heard of", words::task_state(state as i32)),
             };
-            Err(Failure::Unknown(format!("{why} for task {task_id}, {state}; {}", one.go_on())))
+            Err(client.not_known(format!("{why} for task {task_id}, {state}; {}", one.go_on())))
         }
         Err(Stopped::Failure(failure)) => Err(failure),
     }

@@ -28,6 +28,16 @@ pub enum KeyCommand {
     Rotate(KeyArgs),
 }
 
+impl KeyCommand {
+    /// Whether it changes something.
+    pub const fn changes(&self) -> bool {
+        match self {
+            Self::Create(_) | Self::Disable(_) | Self::Enable(_) | Self::Rotate(_) => true,
+            Self::List(_) => false,
+        }
+    }
+}
+
 /// Whose keys.
 #[derive(Debug, Args)]
 pub struct UserArgs {
@@ -55,7 +65,7 @@ pub async fn run(command: KeyCommand, client: &Client, output: &Output) -> Resul
     match command {
         KeyCommand::Create(args) => {
             let request = v1::CreateAccessKeyRequest { user: args.user() };
-            let made = client.call("create access key", QUICK, client.admin().create_access_key(request)).await?;
+            let made = client.change("create access key", QUICK, client.admin().create_access_key(request)).await?;
             print_secret(made.access_key, &made.secret, output)
         }
         KeyCommand::List(args) => list(args, client, output).await,
@@ -63,7 +73,7 @@ pub async fn run(command: KeyCommand, client: &Client, output: &Output) -> Resul
         KeyCommand::Enable(args) => switch(&args.id, false, client, output).await,
         KeyCommand::Rotate(args) => {
             let request = v1::RotateAccessKeyRequest { id: args.id.to_string() };
-            let made = client.call("rotate access key", QUICK, client.admin().rotate_access_key(request)).await?;
+            let made = client.change("rotate access key", QUICK, client.admin().rotate_access_key(request)).await?;
             print_secret(made.access_key, &made.secret, output)
         }
     }
@@ -84,7 +94,7 @@ async fn list(args: UserArgs, client: &Client, output: &Output) -> Result<Exit, 
 async fn switch(id: &AccessKeyId, disabled: bool, client: &Client, output: &Output) -> Result<Exit, Failure> {
     let request = v1::UpdateAccessKeyRequest { id: id.to_string(), disabled };
     let doing = if disabled { "disable access key" } else { "enable access key" };
-    let key = client.call(doing, QUICK, client.admin().update_access_key(request)).await?.access_key;
+    let key = client.change(doing, QUICK, client.admin().update_access_key(request)).await?.access_key;
     let key = key_of(key)?;
     match output.format {
         Format::Text => output.lines(details(&key, ""))?,

@@ -20,7 +20,7 @@ pub struct Live {
 impl Live {
     /// An empty list; the first drawing makes its rows.
     pub fn new(paint: Paint) -> Self {
-        Self { screen: MultiProgress::new(), rows: Vec::new(), clock: Clock::system(), paint, frame: 0 }
+        Self { screen: MultiProgress::new(), rows: Vec::new(), clock: Clock::steady(), paint, frame: 0 }
     }
 
     /// Draws the next frame.

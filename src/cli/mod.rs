@@ -210,6 +210,26 @@ pub enum Command {
     Store(store::StoreCommand),
 }
 
+impl Command {
+    /// Whether it changes something, or runs something: then it has an outcome of its own, which nobody takes from it by not
+    /// reading what it writes.
+    fn changes(&self) -> bool {
+        match self {
+            Self::Serve(_) | Self::Agent(_) | Self::Start(_) | Self::Store(_) => true,
+            #[cfg(feature = "sim")]
+            Self::Demo(_) | Self::Sim(_) => true,
+            Self::Stop(args) => !args.options.plan,
+            Self::Restart(args) => !args.options.plan,
+            Self::Clusters(command) => command.changes(),
+            Self::Tasks(command) => command.changes(),
+            Self::User(command) => command.changes(),
+            Self::Key(command) => command.changes(),
+            Self::Role(command) => command.changes(),
+            Self::Servers(_) | Self::Watch(_) | Self::Audit(_) => false,
+        }
+    }
+}
+
 /// Reads a command line. An option of every command that is given both before and behind the command is refused as one that
 /// is given twice at one place: clap would take the last.
 pub fn read(line: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
@@ -234,11 +254,13 @@ pub fn read(line: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error
 
 /// Runs a command and says how it ended. Failures are told on standard error here and nowhere else.
 pub async fn run(cli: Cli) -> ExitCode {
-    let output = Output::new(cli.global.output);
+    let output = Output::new(cli.global.output, cli.command.changes());
     match dispatch(cli, &output).await {
         Ok(exit) => exit.into(),
         Err(failure) => {
-            output.note(&failure.told(output.format));
+            if !failure.is_quiet() {
+                output.note(&failure.told(output.format));
+            }
             failure.exit().into()
         }
     }

@@ -1,6 +1,7 @@
 //! Where output goes: data to standard output, everything else to standard error. The only writer of either besides the
 //! live list.
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 
 use clap::ValueEnum;
@@ -8,6 +9,7 @@ use serde::Serialize;
 
 use super::failure::Failure;
 use super::style::Paint;
+use crate::domain::printable;
 
 /// How data is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -39,11 +41,13 @@ pub struct Output {
     pub paint: Paint,
     /// Whether a list may be redrawn in place.
     pub live: bool,
+    /// Whether the command changes something: then it goes on to its own outcome when nobody reads any more.
+    changes: bool,
 }
 
 impl Output {
-    /// For this process's standard output.
-    pub fn new(format: Format) -> Self {
+    /// For this process's standard output, and a command that changes something or only reads.
+    pub fn new(format: Format, changes: bool) -> Self {
         let terminal = io::stdout().is_terminal();
         let no_color = std::env::var_os("NO_COLOR");
         Self {
@@ -51,6 +55,7 @@ impl Output {
             format,
             paint: Paint::choose(terminal, no_color.as_deref()),
             live: terminal && io::stderr().is_terminal() && format == Format::Text,
+            changes,
         }
     }
 
@@ -61,17 +66,19 @@ impl Output {
                 // One write: a reader that has seen enough (`| grep -q`) must not make a document fail half-way.
                 let mut text = String::new();
                 for line in lines {
-                    text.push_str(line.as_ref());
+                    text.push_str(&self.shown(line.as_ref()));
                     text.push('\n');
                 }
                 let mut stdout = io::stdout().lock();
-                stdout.write_all(text.as_bytes())?;
-                stdout.flush()?;
+                match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+                    Err(error) if error.kind() == io::ErrorKind::BrokenPipe && self.changes => {}
+                    written => written.map_err(|error| self.failure(error))?,
+                }
             }
             #[cfg(test)]
             Destination::Memory(written) => {
                 for line in lines {
-                    written.lock().unwrap().0.push_str(&format!("{}\n", line.as_ref()));
+                    written.lock().unwrap().0.push_str(&format!("{}\n", self.shown(line.as_ref())));
                 }
             }
         }
@@ -85,19 +92,30 @@ impl Output {
 
     /// Writes the one JSON document of a command.
     pub fn document(&self, document: &impl Serialize) -> Result<(), Failure> {
-        self.line(&serde_json::to_string_pretty(document).map_err(io::Error::from)?)
+        let text = serde_json::to_string_pretty(document).map_err(|error| self.failure(error.into()))?;
+        self.line(&printable::json(text))
     }
 
     /// Writes one of several JSON documents, as one line.
     pub fn json_line(&self, document: &impl Serialize) -> Result<(), Failure> {
-        self.line(&serde_json::to_string(document).map_err(io::Error::from)?)
+        let text = serde_json::to_string(document).map_err(|error| self.failure(error.into()))?;
+        self.line(&printable::json(text))
+    }
+
+    fn failure(&self, error: io::Error) -> Failure {
+        Failure::Output { error, changes: self.changes }
+    }
+
+    /// Whatever a line was made of: nothing in it acts on the terminal but our own colours.
+    fn shown<'a>(&self, line: &'a str) -> Cow<'a, str> {
+        self.paint.only_colours(line)
     }
 
     /// Tells a person something. A closed standard error stops nothing.
     pub fn note(&self, text: &str) {
         match &self.destination {
             Destination::Process => {
-                let _ = writeln!(io::stderr().lock(), "{text}");
+                let _ = writeln!(io::stderr().lock(), "{}", self.note_paint().only_colours(text));
             }
             #[cfg(test)]
             Destination::Memory(written) => written.lock().unwrap().1.push_str(&format!("{text}\n")),
@@ -107,7 +125,13 @@ impl Output {
     /// Writes into memory, for tests.
     #[cfg(test)]
     pub(super) fn memory(format: Format) -> Self {
-        Self { destination: Destination::Memory(Default::default()), format, paint: Paint::Plain, live: false }
+        Self {
+            destination: Destination::Memory(Default::default()),
+            format,
+            paint: Paint::Plain,
+            live: false,
+            changes: false,
+        }
     }
 
     /// What was written: data and notes.

@@ -104,6 +104,8 @@ pub enum Stopped {
     Status(Status),
     /// By something on this side.
     Failure(Failure),
+    /// By who followed: why it was left.
+    Left(&'static str),
 }
 
 impl From<Failure> for Stopped {

@@ -21,7 +21,7 @@ pub struct RestartArgs {
     on: OnServer,
     /// How its stop is made.
     #[command(flatten)]
-    options: StopOptions,
+    pub(super) options: StopOptions,
 }
 
 /// Runs the command.

@@ -24,6 +24,16 @@ pub enum RoleCommand {
     Delete(DeleteArgs),
 }
 
+impl RoleCommand {
+    /// Whether it changes something.
+    pub const fn changes(&self) -> bool {
+        match self {
+            Self::Create(_) | Self::Delete(_) => true,
+            Self::List => false,
+        }
+    }
+}
+
 /// Arguments of `role create`.
 #[derive(Debug, Args)]
 pub struct CreateArgs {
@@ -51,7 +61,7 @@ pub async fn run(command: RoleCommand, client: &Client, output: &Output) -> Resu
         RoleCommand::Create(args) => {
             let permissions = args.permissions.iter().map(ToString::to_string).collect();
             let request = v1::CreateRoleRequest { name: args.name.to_string(), permissions };
-            let role = client.call("create role", QUICK, client.admin().create_role(request)).await?.role;
+            let role = client.change("create role", QUICK, client.admin().create_role(request)).await?.role;
             let role = role.ok_or_else(|| Failure::Unknown("the server answered without a role".to_owned()))?;
             match output.format {
                 Format::Text => output.lines(details(&role))?,
@@ -68,7 +78,7 @@ pub async fn run(command: RoleCommand, client: &Client, output: &Output) -> Resu
         }
         RoleCommand::Delete(args) => {
             let request = v1::DeleteRoleRequest { name: args.name.to_string() };
-            client.call("delete role", QUICK, client.admin().delete_role(request)).await?;
+            client.change("delete role", QUICK, client.admin().delete_role(request)).await?;
             match output.format {
                 Format::Text => output.line(&format!("role {} is gone", args.name))?,
                 Format::Json => {

@@ -1,5 +1,5 @@
-//! `obsteward serve`: reads the configuration, runs the service until SIGTERM or SIGINT. With TLS, SIGHUP makes it look at
-//! the files of its certificates at once.
+//! `obsteward serve`: reads the configuration, runs the service until SIGTERM or SIGINT. SIGHUP ends nothing: with TLS it makes
+//! it look at the files of its certificates at once.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -80,20 +80,23 @@ pub async fn run(args: ServeArgs) -> Result<Exit, Failure> {
     let local = |error: std::io::Error| Failure::Local(format!("cannot listen for signals: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(local)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(local)?;
+    // A hangup ends nothing, whether or not there is something to read again: a terminal that closes, or a script that rotates
+    // logs, must not take the service away from under a task.
+    let mut hangup = signal(SignalKind::hangup()).map_err(local)?;
     let app = App::build(&config, Clock::system()).await.map_err(|error| Failure::Local(error.to_string()))?;
     eprintln!("listening on {}", app.address());
     if let Some(address) = app.rest_address() {
         eprintln!("REST gateway on {address}");
     }
-    if let Some(reread) = app.reread_certificates() {
-        // Without TLS a hangup ends the program, as it does any other.
-        let mut hangup = signal(SignalKind::hangup()).map_err(local)?;
-        tokio::spawn(async move {
-            while hangup.recv().await.is_some() {
-                reread.notify_one();
+    let reread = app.reread_certificates();
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            match &reread {
+                Some(reread) => reread.notify_one(),
+                None => tracing::info!("SIGHUP: there is nothing to read again"),
             }
-        });
-    }
+        }
+    });
     let shutdown = CancellationToken::new();
     let told = shutdown.clone();
     tokio::spawn(async move {

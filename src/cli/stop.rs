@@ -23,7 +23,7 @@ pub struct StopArgs {
     kind: Kind,
     /// How.
     #[command(flatten)]
-    options: StopOptions,
+    pub(super) options: StopOptions,
 }
 
 /// Kind of stop.

@@ -1,5 +1,12 @@
 //! Colours: only on a terminal, and not when NO_COLOR is set. Words always say the same without them.
 
+use std::borrow::Cow;
+
+use crate::domain::printable::is_unseen;
+
+/// What [`Paint`] writes.
+const CODES: [&str; 6] = ["\u{1b}[0m", "\u{1b}[1m", "\u{1b}[2m", "\u{1b}[31m", "\u{1b}[32m", "\u{1b}[33m"];
+
 /// Whether and how text is marked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Paint {
@@ -41,6 +48,30 @@ impl Paint {
         self.wrap("33", text)
     }
 
+    /// A text that acts on the terminal by these colours only, and breaks its lines; what else acts is written out.
+    pub fn only_colours(self, text: &str) -> Cow<'_, str> {
+        if !text.contains(|letter| letter != '\n' && is_unseen(letter)) {
+            return Cow::Borrowed(text);
+        }
+        let mut shown = String::with_capacity(text.len() + 8);
+        let mut rest = text;
+        while let Some(letter) = rest.chars().next() {
+            let code = match self {
+                Self::Plain => None,
+                Self::Colour => CODES.iter().copied().find(|code| rest.starts_with(code)),
+            };
+            let taken = code.map_or(letter.len_utf8(), str::len);
+            match letter {
+                letter if code.is_none() && letter != '\n' && is_unseen(letter) => {
+                    shown.extend(letter.escape_unicode())
+                }
+                _ => shown.push_str(&rest[..taken]),
+            }
+            rest = &rest[taken..];
+        }
+        Cow::Owned(shown)
+    }
+
     fn wrap(self, code: &str, text: &str) -> String {
         match self {
             Self::Plain => text.to_owned(),
@@ -60,5 +91,16 @@ mod tests {
         assert_eq!(Paint::choose(true, Some("".as_ref())), Paint::Colour);
         assert_eq!(Paint::choose(true, None), Paint::Colour);
         assert_eq!(Paint::Plain.red("x"), "x");
+    }
+
+    #[test]
+    fn only_our_own_codes_reach_a_terminal() {
+        let text = format!("{}\u{1b}[5mb\u{202e}c\nd\u{9b}2J", Paint::Colour.red("a"));
+        assert_eq!(Paint::Colour.only_colours(&text), "\u{1b}[31ma\u{1b}[0m\\u{1b}[5mb\\u{202e}c\nd\\u{9b}2J");
+        assert_eq!(Paint::Plain.only_colours("\u{1b}[31ma"), "\\u{1b}[31ma");
+        for paint in [Paint::Colour, Paint::Plain] {
+            let own = [paint.bold("x"), paint.dim("x"), paint.red("x"), paint.green("x"), paint.yellow("x")].concat();
+            assert_eq!(paint.only_colours(&own), own);
+        }
     }
 }

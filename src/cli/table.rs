@@ -1,6 +1,7 @@
 //! Aligned text: tables with a heading, and lists of `name: value`. Pure: makes strings, prints nothing.
 
 use super::style::Paint;
+use crate::domain::printable::one_line;
 
 /// Rows of cells under headings; the last column is not padded, so that long texts cost no trailing spaces.
 #[derive(Debug)]
@@ -59,9 +60,9 @@ fn width(text: &str) -> usize {
     text.chars().count()
 }
 
-/// One line, with control characters made harmless: names and messages come from other machines.
+/// One line that shows all that it holds: names and messages come from other machines.
 pub fn flat(text: &str) -> String {
-    text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
+    one_line(text).into_owned()
 }
 
 /// `name: value` lines with the values under each other; empty values are left out.
@@ -88,7 +89,8 @@ mod tests {
 
     #[test]
     fn escape_codes_from_elsewhere_do_not_reach_the_terminal() {
-        assert_eq!(flat("a\u{1b}[31mb"), "a [31mb");
+        assert_eq!(flat("a\u{1b}[31mb"), "a\\u{1b}[31mb");
+        assert_eq!(flat("ob\u{202e}gpj\nx"), "ob\\u{202e}gpj x");
     }
 
     #[test]

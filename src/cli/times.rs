@@ -45,6 +45,22 @@ pub fn brief(duration: Duration) -> String {
     }
 }
 
+/// Older than this, what the service read last is stale: it reads a cluster every minute.
+const STALE: Duration = Duration::from_secs(180);
+
+/// How old a reading is: `12s ago`, and whether that is too old to act upon.
+pub fn age(observed: Option<&prost_types::Timestamp>, now: Timestamp) -> String {
+    let Some(observed) = moment(observed) else { return "never".to_owned() };
+    let age = now.since(observed);
+    let stale = if age > STALE { ", stale" } else { "" };
+    let (days, whole) = (age.as_secs() / 86_400, Duration::from_secs(age.as_secs()));
+    match age.as_secs() {
+        seconds @ 0..60 => format!("{seconds}s ago"),
+        60..172_800 => format!("{} ago{stale}", brief(whole)),
+        _ => format!("{days} days ago{stale}"),
+    }
+}
+
 /// Reads a duration as a person writes it: `90s`, `2h`, `1h 30m`; not zero, not negative.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is not a duration above zero, write for example 30s, 10m or 2h");
@@ -88,6 +104,25 @@ pub fn parse_since(text: &str) -> Result<Since, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reading_says_how_old_it_is() {
+        let now = Timestamp::from_micros(1_000_000_000_000);
+        for (seconds, said) in [
+            (0, "0s ago"),
+            (12, "12s ago"),
+            (61, "1m01s ago"),
+            (180, "3m00s ago"),
+            (181, "3m01s ago, stale"),
+            (7500, "2h05m ago, stale"),
+            (200_000, "2 days ago, stale"),
+        ] {
+            let observed = to_proto(now.minus(Duration::from_secs(seconds)));
+            assert_eq!(age(Some(&observed), now), said);
+        }
+        assert_eq!(age(None, now), "never");
+        assert_eq!(age(Some(&to_proto(now.plus(Duration::from_secs(9)))), now), "0s ago", "of a clock that is ahead");
+    }
 
     #[test]
     fn moments_keep_milliseconds_both_ways() {

@@ -38,6 +38,16 @@ pub enum UserCommand {
     Rotate(RotateArgs),
 }
 
+impl UserCommand {
+    /// Whether it changes something.
+    pub const fn changes(&self) -> bool {
+        match self {
+            Self::Create(_) | Self::Update(_) | Self::Disable(_) | Self::Enable(_) | Self::Rotate(_) => true,
+            Self::List | Self::Show(_) => false,
+        }
+    }
+}
+
 /// A user by name.
 #[derive(Debug, Args)]
 pub struct NameArgs {
@@ -151,7 +161,7 @@ async fn create(args: CreateArgs, client: &Client, output: &Output) -> Result<Ex
         roles: args.roles.iter().map(ToString::to_string).collect(),
         certificate_names: args.certificates,
     };
-    print(client.call("create user", QUICK, client.admin().create_user(request)).await?.user, output)
+    print(client.change("create user", QUICK, client.admin().create_user(request)).await?.user, output)
 }
 
 async fn list(client: &Client, output: &Output) -> Result<Exit, Failure> {
@@ -174,7 +184,7 @@ async fn rotate(args: RotateArgs, client: &Client, output: &Output) -> Result<Ex
     let name = args.user.name;
     let password = args.password.read(&name)?.expose_secret().to_owned();
     let request = v1::SetPasswordRequest { name: name.to_string(), password };
-    client.call("set password", QUICK, client.admin().set_password(request)).await?;
+    client.change("set password", QUICK, client.admin().set_password(request)).await?;
     match output.format {
         Format::Text => output.line(&format!("user {name} has another password"))?,
         Format::Json => output.document(&serde_json::json!({ "name": name.as_str(), "password_set": true }))?,
@@ -192,7 +202,7 @@ async fn change(
     doing: &'static str,
     request: v1::UpdateUserRequest,
 ) -> Result<Option<v1::User>, Failure> {
-    Ok(client.call(doing, QUICK, client.admin().update_user(request)).await?.user)
+    Ok(client.change(doing, QUICK, client.admin().update_user(request)).await?.user)
 }
 
 fn switch(name: &Principal, disabled: bool) -> v1::UpdateUserRequest {
@@ -219,7 +229,7 @@ fn update(args: UpdateArgs) -> Result<v1::UpdateUserRequest, Failure> {
 
 /// Writes the user of an answer.
 fn print(user: Option<v1::User>, output: &Output) -> Result<Exit, Failure> {
-    let user = user.ok_or_else(|| Failure::Unknown("the server answered without a user".to_owned()))?;
+    let user = user.ok_or_else(|| Failure::NoAnswer("the server answered without a user".to_owned()))?;
     match output.format {
         Format::Text => output.lines(details(&user))?,
         Format::Json => output.document(&UserDoc::from(&user))?,

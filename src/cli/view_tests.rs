@@ -199,7 +199,7 @@ fn rest_and_close_keep_their_moments() {
 #[test]
 fn context_overrides_and_warnings_are_kept() {
     let mut view = TaskView::new(task());
-    let context = HashMap::from([("zone_name".to_owned(), "zone2".to_owned())]);
+    let context = std::collections::BTreeMap::from([("zone_name".to_owned(), "zone2".to_owned())]);
     view.apply(&event(2, Kind::ContextRecorded(v1::ContextRecorded { subtask_id: 30, context, ..Default::default() })));
     let item = v1::Override { check: "LOG_IN_SYNC".to_owned(), ..Default::default() };
     view.apply(&event(3, Kind::Override(item)));

@@ -46,7 +46,7 @@ pub struct WatchArgs {
     /// Leave out progress
     #[arg(long)]
     no_progress: bool,
-    /// End after this time: with exit code 4 for a task, 0 for a cluster or all
+    /// End after this time: with exit code 5 for a task, 0 for a cluster or all
     #[arg(long, value_name = "DURATION", value_parser = times::parse_duration)]
     timeout: Option<Duration>,
 }
@@ -84,6 +84,7 @@ pub async fn run(args: WatchArgs, client: &Client, output: &Output) -> Result<Ex
         // A watch of many tasks has no outcome that could be unknown.
         Err(_) | Ok(Ok(())) => Ok(Exit::Done),
         Ok(Err(Stopped::Failure(failure))) => Err(failure),
+        Ok(Err(Stopped::Left(why))) => Err(client.not_known(why.to_owned())),
         Ok(Err(Stopped::Status(status))) => {
             let mut failure = client.failure("watch tasks", status);
             if let (Failure::Rpc { hint, .. }, Some(position)) = (&mut failure, many.position) {

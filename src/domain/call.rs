@@ -45,7 +45,7 @@ words!(
         UpdateCluster = "UPDATE_OB_CLUSTER",
         /// Forgets a cluster.
         DeregisterCluster = "DEREGISTER_OB_CLUSTER",
-        /// Reads a cluster now.
+        /// Reads a cluster now, into the inventory.
         SyncCluster = "SYNC_OB_CLUSTER",
         /// One cluster.
         GetCluster = "GET_OB_CLUSTER",
@@ -106,10 +106,10 @@ impl Call {
     /// What it needs.
     pub const fn requirement(self) -> Requirement {
         match self {
-            Self::StopServer | Self::StartServer | Self::RestartServer | Self::UpdateCluster => {
+            Self::StopServer | Self::StartServer | Self::RestartServer | Self::UpdateCluster | Self::SyncCluster => {
                 Requirement::Cluster(Action::Update)
             }
-            Self::PlanStopServer | Self::GetServer | Self::ListServers | Self::GetCluster | Self::SyncCluster => {
+            Self::PlanStopServer | Self::GetServer | Self::ListServers | Self::GetCluster => {
                 Requirement::Cluster(Action::Read)
             }
             // Its answer says whether a cluster is registered already.
@@ -133,8 +133,8 @@ impl Call {
         }
     }
 
-    /// Whether it changes anything, and so is in the audit log, allowed or refused. Reading a cluster anew changes only what
-    /// is known of it.
+    /// Whether it changes anything, and so is in the audit log, allowed or refused. Reading a cluster anew changes the
+    /// inventory: servers get ids, and those that are gone lose them.
     pub const fn is_mutation(self) -> bool {
         match self {
             Self::StopServer
@@ -148,6 +148,7 @@ impl Call {
             | Self::RegisterCluster
             | Self::UpdateCluster
             | Self::DeregisterCluster
+            | Self::SyncCluster
             | Self::CreateUser
             | Self::UpdateUser
             | Self::SetPassword
@@ -164,7 +165,6 @@ impl Call {
             | Self::WatchTask
             | Self::WatchTasks
             | Self::GetSubtaskLog
-            | Self::SyncCluster
             | Self::GetCluster
             | Self::ListClusters
             | Self::ListUsers

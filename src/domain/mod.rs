@@ -16,6 +16,7 @@ pub mod host;
 pub mod ids;
 pub mod permission;
 pub mod precheck;
+pub mod printable;
 pub mod reading;
 pub mod refusal;
 pub mod shown;

@@ -3,7 +3,7 @@
 use crate::clock::Timestamp;
 use crate::domain::event::{SubtaskState, TaskState, Verb};
 use crate::domain::ids::{
-    AccessKeyId, ClusterId, Principal, Revision, RoleName, Seq, ServerAddr, ServerId, SubtaskId, TaskId,
+    AccessKeyId, ClusterId, Principal, Revision, RoleName, Seq, ServerAddr, ServerId, SubtaskId, TaskId, ZoneName,
 };
 use crate::domain::permission::Need;
 
@@ -14,6 +14,15 @@ pub struct FieldViolation {
     pub field: String,
     /// What is wrong, with which value, and what to write instead.
     pub description: String,
+}
+
+/// What is wrong with the fields of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violations {
+    /// As many as an answer holds.
+    pub told: Vec<FieldViolation>,
+    /// How many more there are.
+    pub untold: usize,
 }
 
 /// The task that holds a cluster.
@@ -39,11 +48,13 @@ pub struct Holder {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// Fields of the request are wrong.
-    InvalidArgument(Vec<FieldViolation>),
+    InvalidArgument(Violations),
     /// No such cluster.
     ClusterNotFound { cluster: String },
     /// No such server in the cluster.
     ServerNotFound { cluster: ClusterId, server: ServerId },
+    /// No such zone in the cluster.
+    ZoneNotFound { cluster: ClusterId, zone: ZoneName },
     /// No such task.
     TaskNotFound { task: TaskId },
     /// Another task acts on the physical cluster.
@@ -182,6 +193,7 @@ impl Refusal {
             Self::InvalidArgument(..) => "INVALID_ARGUMENT",
             Self::ClusterNotFound { .. } => "CLUSTER_NOT_FOUND",
             Self::ServerNotFound { .. } => "SERVER_NOT_FOUND",
+            Self::ZoneNotFound { .. } => "ZONE_NOT_FOUND",
             Self::TaskNotFound { .. } => "TASK_NOT_FOUND",
             Self::OperationInProgress { .. } => "OPERATION_IN_PROGRESS",
             Self::ServerStateNotAdmitted { .. } => "SERVER_STATE_NOT_ADMITTED",
@@ -232,6 +244,7 @@ impl Refusal {
 
     /// One wrong field.
     pub fn field(field: impl Into<String>, description: impl Into<String>) -> Self {
-        Self::InvalidArgument(vec![FieldViolation { field: field.into(), description: description.into() }])
+        let told = vec![FieldViolation { field: field.into(), description: description.into() }];
+        Self::InvalidArgument(Violations { told, untold: 0 })
     }
 }

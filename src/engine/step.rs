@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::time::Instant;
 
-use crate::clock::{Clock, Timestamp};
+use crate::clock::{Clock, Timestamp, monotonic_now};
 use crate::domain::attempt::RecordedIntent;
 use crate::domain::decide::{Input, Learned};
 use crate::domain::effect::{EffectOutcome, Intent, Permit};
@@ -180,8 +181,8 @@ pub struct StepContext {
     pub clock: Clock,
     /// Fence of this owner.
     pub fence: Fence,
-    /// When this process began with the subtask.
-    pub began_at: Timestamp,
+    /// When this process began with the subtask, by the clock that does not jump.
+    began: Instant,
     /// What the last effect of this execution was refused with: code and words.
     pub refused: Option<(String, String)>,
     /// The wait is over: this is the last look before the step times out.
@@ -192,8 +193,13 @@ pub struct StepContext {
 impl StepContext {
     /// For one execution of a subtask.
     pub fn new(task: Arc<Task>, subtask: SubtaskId, clock: Clock, fence: Fence) -> Self {
-        let began_at = clock.now();
-        Self { task, subtask, clock, fence, began_at, refused: None, last_look: false, lines: Arc::default() }
+        let began = monotonic_now();
+        Self { task, subtask, clock, fence, began, refused: None, last_look: false, lines: Arc::default() }
+    }
+
+    /// How long this process has been at the subtask.
+    pub fn waited(&self) -> Duration {
+        monotonic_now().saturating_duration_since(self.began)
     }
 
     /// Adds a line to the subtask's log; it is kept with the next commit.

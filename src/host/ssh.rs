@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::clock::monotonic_now;
+use crate::domain::printable::is_unseen;
 use crate::domain::ssh::SshDestination;
 use crate::host::connection::Wire;
 use crate::host::ssh_client::SshClient;
@@ -227,8 +228,7 @@ fn pass_on(line: &mut Vec<u8>, host: &str) {
     let mut text = String::new();
     for letter in String::from_utf8_lossy(line).trim().chars() {
         // What a terminal would obey is shown instead.
-        let _ =
-            if letter.is_control() { write!(text, "{}", letter.escape_default()) } else { write!(text, "{letter}") };
+        let _ = if is_unseen(letter) { write!(text, "{}", letter.escape_unicode()) } else { write!(text, "{letter}") };
     }
     if !text.is_empty() {
         tracing::info!(host, "the agent over ssh says: {text}");

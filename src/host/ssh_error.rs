@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::domain::printable::is_unseen;
+
 /// Longest of its words that a message repeats, in characters.
 const LONGEST_WORDS: usize = 400;
 /// Last lines of it that a message repeats.
@@ -130,7 +132,7 @@ fn changed(said: &str) -> String {
 
 /// As much of what a program said as a message may repeat: its last lines, on one.
 pub fn last_words(said: &str) -> String {
-    let clean = |line: &str| line.chars().filter(|letter| !letter.is_control()).collect::<String>();
+    let clean = |line: &str| line.chars().filter(|letter| !is_unseen(*letter)).collect::<String>();
     let lines: Vec<String> = said.lines().map(|line| clean(line.trim())).filter(|line| !line.is_empty()).collect();
     let words = lines[lines.len().saturating_sub(LINES)..].join("; ");
     match words.char_indices().nth(LONGEST_WORDS) {

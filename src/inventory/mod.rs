@@ -17,11 +17,11 @@ use crate::host::HostAddress;
 use crate::oceanbase::{
     ClusterAccess, ClusterError, Discovery, Endpoint, ErrorClass, Expected, KnownServer, OceanBase,
 };
-use crate::store::StoreError;
 use crate::store::inventory::{
     ClusterObservation, ClusterRow, DefaultHost, HostRoute, InventoryStore, ServerObservation, ServerRow,
     ZoneObservation,
 };
+use crate::store::{AuditRecord, StoreError};
 
 pub use syncer::Syncer;
 
@@ -132,6 +132,11 @@ impl Inventory {
 
     /// Reads a registered cluster and records what is observed. Answers what changed, in words.
     pub async fn sync(&self, id: ClusterId) -> Result<Vec<String>, InventoryError> {
+        self.sync_as(id, None).await
+    }
+
+    /// The same because somebody asked: who that was is recorded with what is observed.
+    pub async fn sync_as(&self, id: ClusterId, audit: Option<AuditRecord>) -> Result<Vec<String>, InventoryError> {
         let row = self.cluster(id).await?;
         let known = known_servers(&self.store.servers(id).await?);
         let access = access(&row.endpoints, &row.username, &row.password)?;
@@ -145,7 +150,7 @@ impl Inventory {
             Err(ClusterError::new(ErrorClass::Unreachable, message))
         });
         match read {
-            Ok(discovery) => Ok(self.store.observe(id, observation(&discovery)).await?),
+            Ok(discovery) => Ok(self.store.observe(id, observation(&discovery), audit).await?),
             Err(error) => {
                 self.store.observe_failed(id, self.clock.now(), error.to_string()).await?;
                 Err(error.into())

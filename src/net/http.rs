@@ -22,6 +22,7 @@ use tracing::{debug, warn};
 
 use crate::net::bounds::Bounds;
 use crate::net::connections::{Connection, Connections};
+use crate::net::lingering::Lingering;
 
 /// Headers of an HTTP/1 request, in number.
 const MOST_HEADERS: usize = 100;
@@ -35,7 +36,7 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Every request carries the [`crate::net::peer::Peer`] of its connection among its extensions.
 pub async fn serve<S, B>(connections: Connections, service: S, bounds: Bounds, shutdown: CancellationToken)
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S: Service<Request<Lingering>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
@@ -68,6 +69,9 @@ fn builder(bounds: Bounds) -> Builder<TokioExecutor> {
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(bounds.arrival)
+        // Who says that he sends nothing more still waits for his answer. (Over HTTP/2 a stream has its own end for that, and a
+        // connection that is half closed is over: RFC 9113 knows none.)
+        .half_close(true)
         .max_headers(MOST_HEADERS)
         .max_buf_size(usize::try_from(bounds.header_bytes).unwrap_or(usize::MAX));
     builder
@@ -87,7 +91,7 @@ fn converse<S, B>(
     ending: &GracefulShutdown,
 ) -> impl Future<Output = ()> + Send + use<S, B>
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S: Service<Request<Lingering>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
@@ -96,7 +100,7 @@ where
     let address = peer.address;
     let answer = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer.clone());
-        service.clone().oneshot(request)
+        service.clone().oneshot(Lingering::around(request))
     });
     let conversation = builder.serve_connection(TokioIo::new(connection), answer).into_owned();
     let conversation = ending.watcher().watch(conversation);

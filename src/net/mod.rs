@@ -1,6 +1,6 @@
 //! How we listen: one kind of listener for both faces and the agent, with TLS whose certificates can be swapped, and with
-//! bounds for clients that are slow or many; and TLS of connections that we open. Knows no service. This module may use
-//! `config` and `clock`.
+//! bounds for clients that are slow or many; health and reflection, which every gRPC listener has; and TLS of connections that
+//! we open. Knows no service. This module may use `config` and `clock`.
 
 pub mod announced;
 pub mod arriving;
@@ -8,10 +8,13 @@ pub mod bounds;
 pub mod certificate;
 pub mod client_tls;
 pub mod connections;
+pub mod health;
 pub mod http;
+pub mod lingering;
 pub mod listener;
 pub mod opening;
 pub mod peer;
 pub mod proxies;
+pub mod reflection;
 pub mod stall;
 pub mod tls;

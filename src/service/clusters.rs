@@ -160,15 +160,16 @@ impl Service {
         Ok(views)
     }
 
-    /// Reads a cluster now.
+    /// Reads a cluster now, into the inventory.
     pub async fn sync_cluster(
         &self,
-        _caller: &Caller,
+        caller: &Caller,
         cluster: ClusterId,
     ) -> Result<(ClusterView, Vec<String>, Duration), Refusal> {
         let began = monotonic_now();
         let row = self.deps.inventory.cluster(cluster).await.map_err(|error| inventory_refusal(&error))?;
-        let synced = tokio::time::timeout(LONGEST_READING, self.deps.inventory.sync(cluster)).await;
+        let audit = self.audit(caller, Call::SyncCluster, named::cluster(cluster));
+        let synced = tokio::time::timeout(LONGEST_READING, self.deps.inventory.sync_as(cluster, Some(audit))).await;
         let differences = match synced.map_err(|_| too_slow(&row.identity.name))? {
             Ok(differences) => differences,
             Err(InventoryError::Cluster(error)) => return Err(cluster_error(&row, &error)),

@@ -214,7 +214,7 @@ pub(super) fn role(name: &RoleName) -> Named {
 pub(super) fn invalid(refusal: &Refusal) -> Named {
     let mut arguments = String::new();
     if let Refusal::InvalidArgument(violations) = refusal {
-        let fields: Vec<&str> = violations.iter().map(|violation| violation.field.as_str()).collect();
+        let fields: Vec<&str> = violations.told.iter().map(|violation| violation.field.as_str()).collect();
         arguments = format!("invalid_fields={}", fields.join(","));
     }
     Named::of(String::new(), arguments)

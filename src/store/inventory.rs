@@ -266,8 +266,13 @@ pub trait InventoryStore: Send + Sync {
     async fn deregister(&self, cluster: ClusterId, audit: AuditRecord) -> Result<Deregistered, StoreError>;
 
     /// Writes the observed columns: new servers get ids, servers that are gone are removed. Answers what changed, in words
-    /// (nothing about moments of observation).
-    async fn observe(&self, cluster: ClusterId, observation: ClusterObservation) -> Result<Vec<String>, StoreError>;
+    /// (nothing about moments of observation). `audit`: who asked for the reading, if somebody did.
+    async fn observe(
+        &self,
+        cluster: ClusterId,
+        observation: ClusterObservation,
+        audit: Option<AuditRecord>,
+    ) -> Result<Vec<String>, StoreError>;
 
     /// Records why a reading failed.
     async fn observe_failed(&self, cluster: ClusterId, at: Timestamp, error: String) -> Result<(), StoreError>;

@@ -1,15 +1,12 @@
 //! Tasks, progress and failures as messages of `obsteward.v1`. Pure translation; events are in `encode_event.rs`.
 
-use prost::Message;
-use prost_types::Any;
-use tonic_types::pb::ErrorInfo;
-
 use crate::clock::Timestamp;
 use crate::domain::event::{
     Effect, Failure, FailureKind, Override, Phase, SubtaskOperation, SubtaskState, TaskOperation, TaskState, Verb,
 };
 use crate::domain::status::{Risk, StopType};
 use crate::domain::task::{Subtask, Task};
+use crate::proto::rpc::ErrorInfo;
 use crate::proto::v1;
 use crate::store::{Progress, StoredTask};
 
@@ -131,11 +128,10 @@ pub fn failure(failure: &Failure) -> tonic_types::Status {
         domain: ERROR_DOMAIN.to_owned(),
         metadata: failure.metadata.iter().cloned().collect(),
     };
-    let detail = Any { type_url: tonic_types::ErrorInfo::TYPE_URL.to_owned(), value: info.encode_to_vec() };
     tonic_types::Status {
         code: failure_code(failure.kind).into(),
         message: failure.message.clone(),
-        details: vec![detail],
+        details: vec![info.into_any()],
     }
 }
 

@@ -68,6 +68,11 @@ pub struct Hub {
 }
 
 impl Hub {
+    /// Whether the service ends: new calls belong elsewhere.
+    pub fn is_ending(&self) -> bool {
+        self.shutdown.is_cancelled()
+    }
+
     /// Starts tailing on the current runtime, until `shutdown`, which also ends every watch.
     pub async fn start(store: Arc<dyn Store>, shutdown: CancellationToken) -> Result<Arc<Self>, StoreError> {
         // Subscribed before the head is read: what comes between the two rings again.

@@ -345,3 +345,71 @@ async fn health_and_reflection_answer() {
     let answer = answers.message().await.unwrap().unwrap().message_response.unwrap();
     assert!(matches!(answer, v1alpha::server_reflection_response::MessageResponse::FileDescriptorResponse(_)));
 }
+
+/// As `grpc.health.v1` has it: a service that nobody knows is told to be unknown, the watch goes on, and ends with the service.
+#[tokio::test]
+async fn a_watch_of_an_unknown_service_says_so_and_goes_on() {
+    let fixture = Fixture::new().await;
+    let mut health = tonic_health::pb::health_client::HealthClient::new(fixture.channel.clone());
+    let request = |service: &str| tonic_health::pb::HealthCheckRequest { service: service.to_owned() };
+    assert_eq!(health.check(request("nobody")).await.unwrap_err().code(), Code::NotFound);
+    let mut unknown = health.watch(request("nobody")).await.unwrap().into_inner();
+    assert_eq!(unknown.message().await.unwrap().unwrap().status(), ServingStatus::ServiceUnknown);
+    let mut known = health.watch(request("obsteward.v1.TaskService")).await.unwrap().into_inner();
+    assert_eq!(known.message().await.unwrap().unwrap().status(), ServingStatus::Serving);
+    assert!(futures::FutureExt::now_or_never(unknown.message()).is_none(), "it goes on");
+    fixture.shutdown.cancel();
+    assert_eq!(known.message().await.unwrap().unwrap().status(), ServingStatus::NotServing);
+    for mut watch in [known, unknown] {
+        let end =
+            tokio::time::timeout(Duration::from_secs(3), watch.message()).await.expect("a watch outlives its service");
+        assert_eq!(end.unwrap(), None);
+    }
+}
+
+/// What has no answer is answered so, and the next question of the same conversation too: in both versions.
+macro_rules! reflection_goes_on {
+    ($fixture:expr, $version:ident) => {{
+        use tonic_reflection::pb::$version::{
+            ExtensionRequest, ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+            server_reflection_request::MessageRequest as Asked, server_reflection_response::MessageResponse as Answer,
+        };
+        let extension = ExtensionRequest { containing_type: "obsteward.v1.Task".to_owned(), extension_number: 7 };
+        let asked = [
+            (Some(Asked::FileContainingSymbol("nobody.Knows".to_owned())), Some(Code::NotFound)),
+            (Some(Asked::FileByFilename("nowhere.proto".to_owned())), Some(Code::NotFound)),
+            (Some(Asked::FileContainingExtension(extension)), Some(Code::NotFound)),
+            (Some(Asked::AllExtensionNumbersOfType("nobody.Knows".to_owned())), Some(Code::NotFound)),
+            (None, Some(Code::InvalidArgument)),
+            (Some(Asked::AllExtensionNumbersOfType("obsteward.v1.Task".to_owned())), None),
+            (Some(Asked::FileContainingSymbol("obsteward.v1.TaskService.GetTask".to_owned())), None),
+            (Some(Asked::FileContainingSymbol("obsteward.v1.Task.revision".to_owned())), None),
+            (Some(Asked::FileContainingSymbol("obsteward.v1.TASK_STATE_RUNNING".to_owned())), None),
+            (Some(Asked::FileByFilename("obsteward/v1/task.proto".to_owned())), None),
+        ];
+        let questions: Vec<_> = asked
+            .iter()
+            .map(|(question, _)| ServerReflectionRequest { host: "h".to_owned(), message_request: question.clone() })
+            .collect();
+        let mut client = ServerReflectionClient::new($fixture.channel.clone());
+        let mut answers =
+            client.server_reflection_info(tokio_stream::iter(questions.clone())).await.unwrap().into_inner();
+        for (question, (_, refused)) in questions.into_iter().zip(asked) {
+            let answer = answers.message().await.unwrap().expect("the conversation ended");
+            assert_eq!((answer.valid_host.as_str(), answer.original_request), ("h", Some(question.clone())));
+            let code = match answer.message_response.unwrap() {
+                Answer::ErrorResponse(error) => Some(Code::from(error.error_code)),
+                _ => None,
+            };
+            assert_eq!(code, refused, "{question:?}");
+        }
+        assert!(answers.message().await.unwrap().is_none());
+    }};
+}
+
+#[tokio::test]
+async fn reflection_answers_what_it_does_not_know_and_goes_on() {
+    let fixture = Fixture::new().await;
+    reflection_goes_on!(fixture, v1);
+    reflection_goes_on!(fixture, v1alpha);
+}

@@ -95,6 +95,8 @@ async fn verbs_and_clusters_are_recorded_with_what_they_are_about() {
     to.update_cluster(&ops, hosts.clone()).await.unwrap();
     let password = Some(SecretString::from("geheim-of-cluster"));
     to.update_cluster(&ops, UpdateCluster { password, ..hosts }).await.unwrap_err();
+    to.sync_cluster(&viewer, cluster_id(1)).await.unwrap_err();
+    to.sync_cluster(&ops, cluster_id(1)).await.unwrap_err();
     to.deregister_cluster(&viewer, cluster_id(3)).await.unwrap_err();
     to.deregister_cluster(&ops, cluster_id(3)).await.unwrap();
     to.deregister_cluster(&ops, cluster_id(3)).await.unwrap_err();
@@ -107,6 +109,8 @@ async fn verbs_and_clusters_are_recorded_with_what_they_are_about() {
         "ops GIVE_UP_TASK task 77: TASK_NOT_FOUND",
         "ops UPDATE_OB_CLUSTER cluster 1: ACCEPTED",
         "ops UPDATE_OB_CLUSTER cluster 1: CLUSTER_UNREACHABLE",
+        "viewer SYNC_OB_CLUSTER cluster 1: PERMISSION_DENIED",
+        "ops SYNC_OB_CLUSTER cluster 1: CLUSTER_UNREACHABLE",
         "viewer DEREGISTER_OB_CLUSTER cluster 3: PERMISSION_DENIED",
         "ops DEREGISTER_OB_CLUSTER cluster 3: ACCEPTED",
         "ops DEREGISTER_OB_CLUSTER cluster 3: CLUSTER_NOT_FOUND",
@@ -129,7 +133,7 @@ async fn reads_are_not_recorded() {
     to.get_task(&viewer, task_id(77)).await.unwrap_err();
     to.list_users(&viewer).await.unwrap_err();
     let refusal = Refusal::field("cluster_id", "is required");
-    to.refused(&viewer, Call::SyncCluster, &refusal).await;
+    to.refused(&viewer, Call::ListServers, &refusal).await;
     assert!(fixture.access.told().is_empty());
 }
 

@@ -289,8 +289,43 @@ async fn not_known_is_neither_done_nor_refused() {
     for step in STEPS {
         assert_eq!(both.matches(&format!("{step:26}  READY -> RUNNING")).count(), 1, "{step} in {both}");
     }
-    let nobody = Program::of("127.0.0.1:1").run("clusters list").await.with(4);
+    let nobody = Program::of("127.0.0.1:1").run("clusters list").await.with(5);
     assert!(nobody.err.contains("no answer from http://127.0.0.1:1") && nobody.out.is_empty(), "{nobody:?}");
+    // A stop that could not even ask for its plan has asked for nothing; a key that was asked for may be there.
+    let nobody = Program::of("127.0.0.1:1");
+    assert!(nobody.run("stop 1 2").await.with(5).err.starts_with("no answer: plan stop server: "));
+    assert!(nobody.run("watch 7 --timeout 1s").await.with(5).err.contains("\nno answer: time over for task 7, "));
+    assert!(nobody.run("key create").await.with(4).err.starts_with("outcome not known: create access key: "));
+}
+
+/// Who has read enough (`| head -1`) ends a reading command quietly, and takes no outcome from one that changes something.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_pipe_is_the_end_of_reading_and_of_nothing_else() {
+    let (stage, obsteward) = stage().await;
+    let (two, three) = (stage.info(2).address(), stage.info(3).address());
+    let stopped = obsteward.unread(&format!("stop demo {two} --type service --watch")).await.with(0);
+    assert!(!stopped.err.contains("cannot write"), "{stopped:?}");
+    let task = obsteward.run("tasks list --output json").await.with(0).json()["tasks"][0].clone();
+    assert_eq!((task["name"].as_str(), task["state"].as_str()), (Some("Stop OB server"), Some("SUCCESSFUL")), "{task}");
+    let id = &task["id"];
+    for line in [
+        "clusters list".to_owned(),
+        "clusters show demo --output json".to_owned(),
+        "servers list demo".to_owned(),
+        format!("servers show demo {two}"),
+        "tasks list".to_owned(),
+        "tasks list --output json".to_owned(),
+        format!("tasks show {id}"),
+        format!("tasks log {id} --follow"),
+        format!("watch {id} --after-revision 0"),
+        format!("stop demo {two} --plan"),
+    ] {
+        let ended = obsteward.unread(&line).await.with(0);
+        assert_eq!(ended.err, "", "{line}");
+    }
+    let blocked = obsteward.unread(&format!("stop demo {three}")).await.with(3);
+    assert!(blocked.err.contains("OTHER_ZONE_STOPPED"), "{blocked:?}");
+    obsteward.unread(&format!("tasks cancel {id}")).await.with(3);
 }
 
 /// The watcher of a service that ends and comes back at the same address sees each event once, in order.

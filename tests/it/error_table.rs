@@ -9,7 +9,7 @@ use obsteward::clock::Timestamp;
 use obsteward::domain::event::{SubtaskState, TaskState, Verb};
 use obsteward::domain::ids::{ClusterId, Principal, Revision, Seq, ServerId, SubtaskId, TaskId};
 use obsteward::domain::permission::{Action, Domain, Need};
-use obsteward::domain::refusal::{FieldViolation, Holder, Refusal, Unproven, Unskippable};
+use obsteward::domain::refusal::{FieldViolation, Holder, Refusal, Unproven, Unskippable, Violations};
 use obsteward::proto::v1;
 use tonic::Code;
 use tonic_types::StatusExt;
@@ -17,7 +17,7 @@ use tonic_types::StatusExt;
 use crate::api::Fixture;
 
 /// How many kinds of refusal there are.
-const KINDS: usize = 48;
+const KINDS: usize = 49;
 
 /// Names every kind: a new one does not compile until it is here, in [`KINDS`] and in [`every`].
 const fn is_among(refusal: &Refusal) -> bool {
@@ -25,6 +25,7 @@ const fn is_among(refusal: &Refusal) -> bool {
         Refusal::InvalidArgument(..)
         | Refusal::ClusterNotFound { .. }
         | Refusal::ServerNotFound { .. }
+        | Refusal::ZoneNotFound { .. }
         | Refusal::TaskNotFound { .. }
         | Refusal::OperationInProgress { .. }
         | Refusal::ServerStateNotAdmitted { .. }
@@ -92,9 +93,13 @@ pub fn every() -> Vec<Refusal> {
         verbs: vec![Verb::Retry, Verb::GiveUp],
     };
     vec![
-        Refusal::InvalidArgument(vec![FieldViolation { field: "server_id".to_owned(), description: text() }]),
+        Refusal::InvalidArgument(Violations {
+            told: vec![FieldViolation { field: "server_id".to_owned(), description: text() }],
+            untold: 0,
+        }),
         Refusal::ClusterNotFound { cluster: text() },
         Refusal::ServerNotFound { cluster, server },
+        Refusal::ZoneNotFound { cluster, zone: "zone9".parse().unwrap() },
         Refusal::TaskNotFound { task },
         Refusal::OperationInProgress { cluster, holder: Box::new(holder) },
         Refusal::ServerStateNotAdmitted {
@@ -248,7 +253,7 @@ fn codes_agree_between_the_faces() {
 
 #[test]
 fn a_lock_conflict_names_its_holder_and_the_way_out() {
-    let refusal = &every()[4];
+    let refusal = &every()[5];
     let status = to_status(refusal);
     assert_eq!(
         status.message(),

@@ -81,8 +81,14 @@ impl InventoryStore for FakeInventory {
         Ok(Deregistered::Done)
     }
 
-    async fn observe(&self, cluster: ClusterId, _: ClusterObservation) -> Result<Vec<String>, StoreError> {
+    async fn observe(
+        &self,
+        cluster: ClusterId,
+        _: ClusterObservation,
+        audit: Option<AuditRecord>,
+    ) -> Result<Vec<String>, StoreError> {
         self.observed(cluster, String::new());
+        self.audit.audit.lock().unwrap().extend(audit);
         Ok(Vec::new())
     }
 

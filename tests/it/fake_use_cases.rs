@@ -106,7 +106,7 @@ pub fn cluster_view(id: i64) -> ClusterView {
         hosts: vec![("10.0.0.2".to_owned(), HostRoute::Grpc { address: "10.0.0.2:2890".to_owned() })],
         operating_task: None,
         server_count: 3,
-        version: "4.2.1.8".to_owned(),
+        version: "4.2.1.8_108000022024072217-b4e5b2e(Jul 22 2024 17:36:02)".to_owned(),
     }
 }
 

@@ -71,7 +71,7 @@ const TABLE: &[(&str, Call, Subject, bool, &str)] = &[
     ("give up with risks", Call::GiveUpTask, RISKY_TASK, false, "AMTUCF"),
     ("register", Call::RegisterCluster, Subject::Nothing, false, "AM"),
     ("update cluster", Call::UpdateCluster, ONE, false, "AMUCF"),
-    ("sync", Call::SyncCluster, ONE, false, "AMVCF"),
+    ("sync", Call::SyncCluster, ONE, false, "AMUCF"),
     ("cluster", Call::GetCluster, ONE, false, "AMVCF"),
     ("cluster by name", Call::GetCluster, ONE, false, "AMVCF"),
     ("clusters", Call::ListClusters, Subject::Nothing, false, EVERYBODY),

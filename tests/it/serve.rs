@@ -78,3 +78,19 @@ async fn it_tells_both_listeners_and_takes_new_certificates_at_a_hangup() {
     started.signal(Signal::TERM);
     started.ended().await.with(0);
 }
+
+/// A terminal that closes, or a script that rotates logs, does not take service or agent away.
+#[tokio::test]
+async fn a_hangup_ends_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let agent = format!("agent --listen 127.0.0.1:0 --state-directory {}", directory.path().join("agent").display());
+    let serve = format!("serve --no-auth --listen 127.0.0.1:0 {}", store(directory.path()));
+    for line in [serve, agent] {
+        let mut started = Started::of(obsteward(&line));
+        started.err_until(|line| line.contains("listening on")).await;
+        started.signal(Signal::HUP);
+        started.signal(Signal::TERM);
+        let ended = started.ended().await;
+        assert_eq!(ended.code, Some(0), "{line}: {ended:?}");
+    }
+}

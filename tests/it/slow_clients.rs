@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
+use axum::extract::Request;
+use axum::http::StatusCode;
 use axum::routing::get;
 use futures::stream::{self, StreamExt};
 use obsteward::config::LimitsConfig;
@@ -117,6 +119,63 @@ async fn an_answer_may_take_longer_than_its_question() {
     let mut stream = gateway.connect().await;
     let answer = request(&mut stream, "GET", "/slow", &[], "").await.unwrap();
     assert_eq!((answer.status, answer.body.as_str()), (200, "at last"));
+}
+
+/// Whoever is refused while he still sends reads his answer, and no reset; then his connection is good for more.
+#[tokio::test]
+async fn an_answer_is_not_lost_on_who_still_sends() {
+    let refuse = async |_: Request<Body>| (StatusCode::PAYLOAD_TOO_LARGE, "too large");
+    let router = hello().route("/large", axum::routing::post(refuse));
+    let gateway = Gateway::new(router, None, bounds(LONG, LONG)).await;
+    const BYTES: usize = 10 << 20;
+    let mut stream = gateway.connect().await;
+    // All of it is sent before the first look, as simple clients do.
+    let head = format!("POST /large HTTP/1.1\r\nhost: localhost\r\ncontent-length: {BYTES}\r\n\r\n");
+    let sending = async {
+        stream.write_all(head.as_bytes()).await?;
+        stream.write_all(&vec![b'x'; BYTES]).await
+    };
+    tokio::time::timeout(PATIENCE, sending).await.expect("nobody takes what is sent").unwrap();
+    let refused = answer(&mut stream).await.unwrap();
+    assert_eq!((refused.status, refused.body.as_str()), (413, "too large"));
+    assert!(greets(&mut stream).await);
+    // Who waits for leave to send has sent nothing: his connection just ends behind the answer.
+    let mut stream = gateway.connect().await;
+    let head = head.replace("\r\n\r\n", "\r\nexpect: 100-continue\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let said = cut_off(&mut stream).await;
+    assert!(said.starts_with("HTTP/1.1 413"), "{said}");
+    // The client that everybody has, over either version.
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), vec![b'x'; BYTES]).unwrap();
+    for version in ["--http1.1", "--http2-prior-knowledge"] {
+        let mut curl = tokio::process::Command::new("curl");
+        curl.args([version, "--silent", "--show-error", "--max-time", "30", "--header", "Expect:", "--data-binary"]);
+        curl.arg(format!("@{}", file.path().display())).args(["--write-out", " %{http_code}"]);
+        let ended = curl.arg(format!("http://{}/large", gateway.address)).output().await.unwrap();
+        let said = String::from_utf8_lossy(&ended.stdout);
+        assert_eq!(said, "too large 413", "{version}: {}", String::from_utf8_lossy(&ended.stderr));
+    }
+}
+
+/// Who closes his half of the connection has asked all that he asks, and waits for the answer.
+#[tokio::test]
+async fn who_closes_his_half_gets_his_answer() {
+    let asked = Arc::new(Notify::new());
+    let closed = Arc::clone(&asked);
+    let slow = async move || {
+        closed.notified().await;
+        "at last"
+    };
+    let gateway = Gateway::new(Router::new().route("/slow", get(slow)), None, bounds(LONG, LONG)).await;
+    let mut stream = gateway.connect().await;
+    stream.write_all(b"GET /slow HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    stream.shutdown().await.unwrap();
+    // So late that the end of what he sends was seen.
+    tokio::time::sleep(SHORT).await;
+    asked.notify_one();
+    let said = cut_off(&mut stream).await;
+    assert!(said.starts_with("HTTP/1.1 200") && said.ends_with("at last"), "{said}");
 }
 
 #[tokio::test]

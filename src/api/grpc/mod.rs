@@ -31,6 +31,8 @@ use crate::api::auth::Gatekeeper;
 use crate::net::arriving::{ArrivalError, Arriving};
 use crate::net::bounds::Bounds;
 use crate::net::connections::Connections;
+use crate::net::health;
+use crate::net::reflection::Reflection;
 use crate::proto::v1::FILE_DESCRIPTOR_SET;
 use crate::service::use_cases::UseCases;
 use crate::watch::Hub;
@@ -91,28 +93,27 @@ pub async fn routes(
     use_cases: Arc<dyn UseCases>,
     hub: Arc<Hub>,
     gatekeeper: Arc<Gatekeeper>,
-) -> Result<Grpc, tonic_reflection::server::Error> {
+) -> Result<Grpc, prost::DecodeError> {
     let servers = ob_server::ObServers { use_cases: Arc::clone(&use_cases), gatekeeper: Arc::clone(&gatekeeper) };
     let tasks = task::Tasks { use_cases: Arc::clone(&use_cases), gatekeeper: Arc::clone(&gatekeeper), hub };
     let clusters = cluster::Clusters { use_cases: Arc::clone(&use_cases), gatekeeper: Arc::clone(&gatekeeper) };
     let administrators = admin::Administrators { use_cases, gatekeeper };
-    let (reporter, health_service) = tonic_health::server::health_reporter();
+    let (reporter, health_service) = health::health();
     let health = Health(reporter);
     health.serving().await;
-    let reflection = || {
-        tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            // The details of errors: without their types grpcurl shows them as bytes.
-            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
-    };
+    let reflection = Reflection::of(&[
+        FILE_DESCRIPTOR_SET,
+        tonic_health::pb::FILE_DESCRIPTOR_SET,
+        // The details of errors: without their types grpcurl shows them as bytes.
+        tonic_types::pb::FILE_DESCRIPTOR_SET,
+    ])?;
     let routes = Routes::new(ObServerServiceServer::new(servers).max_decoding_message_size(LARGEST_REQUEST))
         .add_service(TaskServiceServer::new(tasks).max_decoding_message_size(LARGEST_REQUEST))
         .add_service(ClusterServiceServer::new(clusters).max_decoding_message_size(LARGEST_REQUEST))
         .add_service(AdminServiceServer::new(administrators).max_decoding_message_size(LARGEST_REQUEST))
         .add_service(health_service)
-        .add_service(reflection().build_v1()?)
-        .add_service(reflection().build_v1alpha()?);
+        .add_service(reflection.v1())
+        .add_service(reflection.v1alpha());
     Ok(Grpc { routes, health })
 }
 

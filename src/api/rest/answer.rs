@@ -140,9 +140,9 @@ impl Manner {
             Language::English => row.message(),
         };
         let code = match self.codes {
-            // The documented error of a rate limit has the number whatever the version (reference: ocp-v2, section 3).
-            ErrorCodes::Numeric | ErrorCodes::Prefixed if row.ocp.number == 0 => Code::Number(0),
             ErrorCodes::Numeric => Code::Number(row.ocp.number),
+            // A client that reads strings cannot read a number, the documented 0 of a rate limit neither.
+            ErrorCodes::Prefixed if row.ocp.number == 0 => Code::Name("0"),
             ErrorCodes::Prefixed => Code::Name(row.ocp.name),
         };
         let (target, sub_errors) = match &row.about {
@@ -238,6 +238,7 @@ fn resource(kind: &str, name: &str) -> String {
         "obsteward.v1.Subtask" => "subtasks",
         "obsteward.v1.Cluster" => "clusters",
         "obsteward.v1.ObServer" => "servers",
+        "obsteward.v1.Zone" => "zones",
         "obsteward.v1.User" => "users",
         "obsteward.v1.AccessKey" => "accessKeys",
         "obsteward.v1.Role" => "roles",

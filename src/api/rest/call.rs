@@ -11,7 +11,7 @@ use axum::body::Body;
 use axum::extract::{RawPathParams, Request};
 use bytes::Bytes;
 use futures::FutureExt;
-use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HOST};
+use http::header::{ALLOW, CONTENT_LENGTH, HOST};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -25,7 +25,7 @@ use crate::api::rest::inputs::Inputs;
 use crate::api::rest::language::Language;
 use crate::api::rest::moments::Moments;
 use crate::api::rest::routes::Operation;
-use crate::api::rest::{OPENAPI, Rest, events, inventory, operate, tasks};
+use crate::api::rest::{Rest, about, events, inventory, operate, tasks};
 use crate::domain::call::Call;
 use crate::domain::refusal::Refusal;
 use crate::domain::status::Risk;
@@ -153,8 +153,8 @@ impl Face {
         mut request: Request,
         rate: &mut Option<Rate>,
     ) -> Result<Reply, Failure> {
-        if let Target::Operation(Operation::OpenApi) = target {
-            return Ok(description());
+        if let Some(reply) = self.open(target) {
+            return Ok(reply);
         }
         let path = match request.extract_parts::<RawPathParams>().await {
             Ok(params) => Some(params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()),
@@ -201,9 +201,22 @@ impl Face {
         }
     }
 
+    /// What is answered whoever asks.
+    fn open(&self, target: Target) -> Option<Reply> {
+        match target {
+            Target::Operation(Operation::OpenApi) => Some(about::description()),
+            Target::Operation(Operation::GetTime) => Some(about::time(self)),
+            Target::Operation(Operation::GetStatus) => Some(about::status(self)),
+            Target::Operation(_) | Target::WrongMethod(_) | Target::Unknown => None,
+        }
+    }
+
     async fn perform(self: &Arc<Self>, asked: &Asked, operation: Operation, request: Proven) -> Result<Reply, Failure> {
         match operation {
-            Operation::OpenApi => Ok(description()),
+            Operation::OpenApi => Ok(about::description()),
+            Operation::GetTime => Ok(about::time(self)),
+            Operation::GetStatus => Ok(about::status(self)),
+            Operation::GetInfo => Ok(about::info()),
             Operation::StopServer => operate::stop(self, request).await,
             Operation::StartServer => operate::start(self, request).await,
             Operation::RestartServer => operate::restart(self, request).await,
@@ -257,12 +270,6 @@ impl Face {
 /// Whether a browser says that a page of another site sends this: it would add the password that it remembers, unasked.
 fn foreign(headers: &HeaderMap) -> bool {
     headers.get_all("sec-fetch-site").iter().any(|site| site == "cross-site" || site == "same-site")
-}
-
-fn description() -> Reply {
-    let mut response = Response::new(Body::from(OPENAPI));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/yaml"));
-    Reply::Whole(response)
 }
 
 /// The name that was given, or the address that is listened on, or the machine's name.

@@ -11,7 +11,7 @@ use crate::api::grpc::fields::{LONGEST_NAME, shortened};
 use crate::api::rest::answer::Failure;
 use crate::api::rest::json;
 use crate::domain::ids::{InvalidName, LARGEST_ID};
-use crate::domain::refusal::{FieldViolation, Refusal};
+use crate::domain::refusal::{FieldViolation, Refusal, Violations};
 use crate::store::Page;
 
 /// Largest page (reference: ocp-v2, section 2).
@@ -28,6 +28,7 @@ pub struct Inputs {
     query: Vec<(String, String)>,
     body: Map<String, Value>,
     wrong: Vec<(FieldViolation, Value)>,
+    untold: usize,
 }
 
 impl Inputs {
@@ -80,6 +81,8 @@ impl Inputs {
         if self.wrong.len() < MOST_VIOLATIONS {
             let field = shortened(&field.into());
             self.wrong.push((FieldViolation { field, description: description.into() }, rejected));
+        } else {
+            self.untold += 1;
         }
     }
 
@@ -90,8 +93,8 @@ impl Inputs {
 
     /// All that is wrong with the request.
     pub fn failure(self) -> Failure {
-        let (violations, rejected) = self.wrong.into_iter().unzip();
-        Failure { refusal: Refusal::InvalidArgument(violations), rejected }
+        let (told, rejected) = self.wrong.into_iter().unzip();
+        Failure { refusal: Refusal::InvalidArgument(Violations { told, untold: self.untold }), rejected }
     }
 
     /// An id in the path.

@@ -86,13 +86,13 @@ pub async fn zone_servers(face: &Face, request: Proven) -> Result<Reply, Failure
     let mut inputs = request.inputs;
     let text = inputs.path_text("zoneName").unwrap_or_default();
     let zone: Option<ZoneName> = inputs.parsed("zoneName", &text, text.parse());
-    let id = inputs.path_id("clusterId", ClusterId::new);
+    let named = if inputs.path_text("clusterId").is_some() { "clusterId" } else { "id" };
+    let id = inputs.path_id(named, ClusterId::new);
     let (Some(zone), Some(id)) = (zone, id) else { return Err(inputs.failure()) };
     inputs.finish(())?;
     let (view, servers) = known(face, &request.caller, id).await?;
     if !view.zones.iter().any(|(row, _)| row.name == zone) {
-        let description = format!("{zone} is not a zone of cluster {id}, see its zones");
-        return Err(Refusal::field("zoneName", description).into());
+        return Err(Refusal::ZoneNotFound { cluster: id, zone }.into());
     }
     list(face, &view, servers.iter().filter(|server| server.row.zone == zone))
 }

@@ -16,6 +16,7 @@ const NEVER: Timestamp = Timestamp::from_micros(0);
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ClusterBody {
+    full_version: String,
     id: i64,
     name: String,
     ob_cluster_id: i64,
@@ -86,12 +87,14 @@ pub struct Contents<T> {
 /// A cluster; with the servers of its zones when they are given.
 pub fn cluster(moments: &Moments, view: &ClusterView, servers: Option<&[ServerView]>) -> ClusterBody {
     let row = &view.row;
+    let (ob_version, full_version) = versions(&view.version);
     let reason = Some(row.sync_error.clone()).filter(|error| !error.is_empty());
     ClusterBody {
+        full_version,
         id: row.id.get(),
         name: row.identity.name.clone(),
         ob_cluster_id: row.identity.ob_cluster_id,
-        ob_version: view.version.clone(),
+        ob_version,
         operating_task_instance_id: view.operating_task.map(|task| task.get()),
         server_count: view.server_count,
         status: view.status.as_str(),
@@ -100,6 +103,15 @@ pub fn cluster(moments: &Moments, view: &ClusterView, servers: Option<&[ServerVi
         update_time: row.observed_at.map(|at| moments.text(at)),
         zones: view.zones.iter().map(|(zone, status)| zone_body(moments, view, zone, *status, servers)).collect(),
     }
+}
+
+/// The version of a build and, with its release, what its package is named: `4.2.1.8_108000022024072217-b4e5b2e(Jul 22 2024)`
+/// is 4.2.1.8 and 4.2.1.8-108000022024072217.
+fn versions(build: &str) -> (String, String) {
+    let (version, rest) = build.split_once('_').unwrap_or((build, ""));
+    let release = rest.split(['-', '(']).next().unwrap_or_default();
+    let full = if release.is_empty() { version.to_owned() } else { format!("{version}-{release}") };
+    (version.to_owned(), full)
 }
 
 /// The zones of a cluster with their servers.
@@ -180,6 +192,18 @@ fn available_operations(status: ServerStatus, inner: InnerStatus) -> Vec<&'stati
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_build_has_a_version_and_a_full_version() {
+        for (build, version, full) in [
+            ("4.2.1.8_108000022024072217-b4e5b2e(Jul 22 2024 17:36:02)", "4.2.1.8", "4.2.1.8-108000022024072217"),
+            ("4.3.5.0_100000(Jan  1 2025)", "4.3.5.0", "4.3.5.0-100000"),
+            ("4.2.1.8", "4.2.1.8", "4.2.1.8"),
+            ("", "", ""),
+        ] {
+            assert_eq!(versions(build), (version.to_owned(), full.to_owned()), "{build}");
+        }
+    }
 
     #[test]
     fn what_can_be_asked_of_a_server_follows_from_its_state() {

@@ -1,6 +1,7 @@
 //! The REST face: the OCP v2 API over the same use cases as gRPC. Translates and decides nothing. `openapi.yaml` describes
 //! it and is served with it; reference: ocp-v2.
 
+mod about;
 mod answer;
 mod call;
 mod event_body;

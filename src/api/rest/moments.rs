@@ -69,6 +69,9 @@ mod tests {
         assert_eq!(Moments::utc().text(at), "2021-03-02T08:11:11.327+00:00");
         assert_eq!(Moments::utc().text(Timestamp::from_micros(0)), "1970-01-01T00:00:00.000+00:00");
         assert!(Moments::named("").is_ok());
+        // Without the system's files too.
+        let bundled = jiff::tz::TimeZoneDatabase::bundled().get("Asia/Shanghai").unwrap();
+        assert_eq!(Moments(bundled).text(at), "2021-03-02T16:11:11.327+08:00");
         for wrong in ["Nowhere/AtAll", "+8", "+08:60", "+24:00", "8", "+0a:00"] {
             assert!(Moments::named(wrong).is_err(), "{wrong}");
         }

@@ -12,8 +12,14 @@ use crate::api::rest::call::{Face, Target};
 /// What a route does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
-    /// The description of the face; the only one that needs no authentication.
+    /// The description of the face.
     OpenApi,
+    /// What the time is here: clients ask whether the face is there.
+    GetTime,
+    /// Whether the service serves, in OCP's words: load balancers ask.
+    GetStatus,
+    /// What runs here.
+    GetInfo,
     /// Stops a server.
     StopServer,
     /// Starts a server.
@@ -61,6 +67,9 @@ impl Operation {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::OpenApi => "openApi",
+            Self::GetTime => "getTime",
+            Self::GetStatus => "getStatus",
+            Self::GetInfo => "getInfo",
             Self::StopServer => "stopObServer",
             Self::StartServer => "startObServer",
             Self::RestartServer => "restartObServer",
@@ -98,6 +107,9 @@ impl Operation {
             | Self::SkipSubtask
             | Self::CancelSubtask => true,
             Self::OpenApi
+            | Self::GetTime
+            | Self::GetStatus
+            | Self::GetInfo
             | Self::ListTasks
             | Self::GetTask
             | Self::GetSubtaskLog
@@ -159,6 +171,9 @@ const fn post(path: &'static str, operation: Operation) -> Route {
 /// Every route. No path has two methods (tested), so that a wrong method has one answer.
 pub const ROUTES: &[Route] = &[
     get("/openapi.yaml", Operation::OpenApi),
+    get("/api/v2/time", Operation::GetTime),
+    get("/api/v2/info", Operation::GetInfo),
+    get("/api/status", Operation::GetStatus),
     get("/api/v2/ob/clusters", Operation::ListClusters),
     get("/api/v2/ob/clusters/{id}", Operation::GetCluster),
     get("/api/v2/ob/clusters/{id}/zones", Operation::ListZones),
@@ -167,7 +182,9 @@ pub const ROUTES: &[Route] = &[
     post("/api/v2/ob/clusters/{id}/servers/{serverId}/stop", Operation::StopServer),
     post("/api/v2/ob/clusters/{id}/servers/{serverId}/start", Operation::StartServer),
     post("/api/v2/ob/clusters/{id}/servers/{serverId}/restart", Operation::RestartServer),
+    // As it is documented, and as published clients call it.
     get("/api/v2/clusters/{clusterId}/zones/{zoneName}/servers", Operation::ListZoneServers),
+    get("/api/v2/ob/clusters/{id}/zones/{zoneName}/servers", Operation::ListZoneServers),
     get("/api/v2/tasks/instances", Operation::ListTasks),
     get("/api/v2/tasks/instances/{taskInstanceId}", Operation::GetTask),
     get("/api/v2/tasks/{taskInstanceId}", Operation::GetTask),

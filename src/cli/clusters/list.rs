@@ -9,6 +9,7 @@ use crate::cli::json::cluster::{ClusterDoc, ClustersDoc};
 use crate::cli::output::{Format, Output};
 use crate::cli::table::Table;
 use crate::cli::times;
+use crate::clock::{Clock, Timestamp};
 use crate::proto::v1;
 
 /// Arguments of `clusters list`.
@@ -33,7 +34,7 @@ pub async fn run(args: ListArgs, client: &Client, output: &Output) -> Result<Exi
         }
     }
     match output.format {
-        Format::Text => output.lines(table(&clusters).lines(output.paint))?,
+        Format::Text => output.lines(table(&clusters, Clock::system().now()).lines(output.paint))?,
         Format::Json => {
             output.document(&ClustersDoc { clusters: clusters.iter().map(ClusterDoc::from).collect() })?;
         }
@@ -41,9 +42,8 @@ pub async fn run(args: ListArgs, client: &Client, output: &Output) -> Result<Exi
     Ok(Exit::Done)
 }
 
-fn table(clusters: &[v1::Cluster]) -> Table {
-    let mut table =
-        Table::new(&["ID", "NAME", "STATUS", "SERVERS", "ZONES", "VERSION", "OBSERVED", "TASK", "SYNC ERROR"]);
+fn table(clusters: &[v1::Cluster], now: Timestamp) -> Table {
+    let mut table = Table::new(&["ID", "NAME", "STATUS", "SERVERS", "ZONES", "VERSION", "READ", "TASK", "SYNC ERROR"]);
     for cluster in clusters {
         table.row([
             cluster.id.to_string(),
@@ -52,7 +52,7 @@ fn table(clusters: &[v1::Cluster]) -> Table {
             cluster.server_count.to_string(),
             cluster.zones.len().to_string(),
             short(&cluster.version).to_owned(),
-            times::shown(cluster.observed_at.as_ref()),
+            times::age(cluster.observed_at.as_ref(), now),
             if cluster.operating_task_id == 0 { "-".to_owned() } else { cluster.operating_task_id.to_string() },
             cluster.sync_error.clone(),
         ]);
@@ -78,13 +78,14 @@ mod tests {
             status: "RUNNING".to_owned(),
             version: "4.3.5.1_101000042025031818-b4e5(Mar 18 2025)".to_owned(),
             server_count: 3,
+            observed_at: Some(prost_types::Timestamp { seconds: 1000, nanos: 0 }),
             ..Default::default()
         };
         assert_eq!(
-            table(&[cluster]).lines(Paint::Plain),
+            table(&[cluster], Timestamp::from_micros(1_300_000_000)).lines(Paint::Plain),
             [
-                "ID  NAME  STATUS   SERVERS  ZONES  VERSION  OBSERVED  TASK  SYNC ERROR",
-                "1   ob    RUNNING  3        0      4.3.5.1  -         -",
+                "ID  NAME  STATUS   SERVERS  ZONES  VERSION  READ              TASK  SYNC ERROR",
+                "1   ob    RUNNING  3        0      4.3.5.1  5m00s ago, stale  -",
             ]
         );
     }

@@ -33,6 +33,16 @@ pub enum ClustersCommand {
     Deregister(deregister::DeregisterArgs),
 }
 
+impl ClustersCommand {
+    /// Whether it changes something.
+    pub const fn changes(&self) -> bool {
+        match self {
+            Self::Register(_) | Self::Update(_) | Self::Sync(_) | Self::Deregister(_) => true,
+            Self::List(_) | Self::Show(_) => false,
+        }
+    }
+}
+
 /// Runs a subcommand.
 pub async fn run(command: ClustersCommand, client: &Client, output: &Output) -> Result<Exit, Failure> {
     match command {

@@ -19,7 +19,7 @@ pub struct RegisterArgs {
     /// Endpoint host:sql_port of a server of the cluster; may be given more than once
     #[arg(long = "endpoint", value_name = "HOST:PORT", required = true)]
     endpoints: Vec<String>,
-    /// User of the cluster's sys tenant (--user is who calls)
+    /// User of the cluster's sys tenant, root@sys#CLUSTER behind an OBProxy of several (--user is who calls)
     #[arg(long, value_name = "USER", default_value = "root@sys")]
     cluster_user: String,
     #[command(flatten)]
@@ -54,6 +54,6 @@ pub async fn run(args: RegisterArgs, client: &Client, output: &Output) -> Result
         hosts: args.hosts,
         default_host: args.default_host,
     };
-    let answer = client.call("register cluster", SLOW, client.clusters().register_cluster(request)).await?;
+    let answer = client.change("register cluster", SLOW, client.clusters().register_cluster(request)).await?;
     print(answer.cluster, output)
 }

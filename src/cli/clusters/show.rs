@@ -12,6 +12,7 @@ use crate::cli::style::Paint;
 use crate::cli::table::{Table, fields};
 use crate::cli::times;
 use crate::cli::words;
+use crate::clock::{Clock, Timestamp};
 use crate::proto::v1;
 
 /// Arguments of `clusters show`.
@@ -31,17 +32,19 @@ pub async fn run(args: ShowArgs, client: &Client, output: &Output) -> Result<Exi
 
 /// Writes the cluster of an answer.
 pub fn print(cluster: Option<v1::Cluster>, output: &Output) -> Result<Exit, Failure> {
-    let cluster = cluster.ok_or_else(|| Failure::Unknown("the server answered without a cluster".to_owned()))?;
+    let cluster = cluster.ok_or_else(|| Failure::NoAnswer("the server answered without a cluster".to_owned()))?;
     match output.format {
-        Format::Text => output.lines(details(&cluster, output.paint))?,
+        Format::Text => output.lines(details(&cluster, Clock::system().now(), output.paint))?,
         Format::Json => output.document(&ClusterDoc::from(&cluster))?,
     }
     Ok(Exit::Done)
 }
 
 /// The lines of a cluster.
-pub fn details(cluster: &v1::Cluster, paint: Paint) -> Vec<String> {
+pub fn details(cluster: &v1::Cluster, now: Timestamp, paint: Paint) -> Vec<String> {
     let task = cluster.operating_task_id;
+    let at = cluster.observed_at.as_ref();
+    let observed = format!("{} ({})", times::shown(at), times::age(at, now));
     let mut lines = fields(&[
         ("cluster", format!("{} {}", cluster.id, cluster.name)),
         ("oceanbase id", cluster.ob_cluster_id.to_string()),
@@ -51,7 +54,7 @@ pub fn details(cluster: &v1::Cluster, paint: Paint) -> Vec<String> {
         ("endpoints", cluster.endpoints.join(", ")),
         ("user", cluster.username.clone()),
         ("agents", agents(cluster.default_host.as_ref(), !cluster.hosts.is_empty())),
-        ("observed at", times::shown(cluster.observed_at.as_ref())),
+        ("observed at", observed),
         ("held by task", if task == 0 { String::new() } else { task.to_string() }),
         ("sync error", cluster.sync_error.clone()),
     ]);
@@ -127,7 +130,7 @@ mod tests {
             default_host: Some(v1::DefaultHost { transport: 3, ssh_port: 2222, ..Default::default() }),
             ..Default::default()
         };
-        let text = details(&cluster, Paint::Plain).join("\n");
+        let text = details(&cluster, Timestamp::from_micros(0), Paint::Plain).join("\n");
         assert!(text.contains("\n\nZONE   STATUS   OCEANBASE  REGION  IDC\nzone1  RUNNING\n"), "{text}");
         let hosts = "HOST      REACHED BY  AGENT\n10.0.0.1  local       -\n10.0.0.2  ssh         admin@db-2";
         assert!(text.ends_with(hosts), "{text}");

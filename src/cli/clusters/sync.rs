@@ -11,6 +11,7 @@ use crate::cli::output::{Format, Output};
 use crate::cli::resolve;
 use crate::cli::table::flat;
 use crate::cli::times;
+use crate::clock::Clock;
 use crate::proto::v1;
 
 /// Arguments of `clusters sync`.
@@ -25,13 +26,13 @@ pub struct SyncArgs {
 pub async fn run(args: SyncArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
     let cluster_id = resolve::cluster(client, &args.cluster).await?;
     let request = v1::SyncClusterRequest { cluster_id };
-    let answer = client.call("sync cluster", SLOW, client.clusters().sync_cluster(request)).await?;
+    let answer = client.change("sync cluster", SLOW, client.clusters().sync_cluster(request)).await?;
     if output.format == Format::Json {
         output.document(&SyncDoc::from(&answer))?;
         return Ok(Exit::Done);
     }
     if let Some(cluster) = &answer.cluster {
-        output.lines(details(cluster, output.paint))?;
+        output.lines(details(cluster, Clock::system().now(), output.paint))?;
     }
     let took = elapsed(&answer).map(|elapsed| format!(" in {}", times::brief(elapsed))).unwrap_or_default();
     output.line("")?;

@@ -42,7 +42,7 @@ pub async fn run(args: UpdateArgs, client: &Client, output: &Output) -> Result<E
     let cluster = args.cluster.clone();
     let mut request = request(args, password)?;
     request.cluster_id = resolve::cluster(client, &cluster).await?;
-    let answer = client.call("update cluster", SLOW, client.clusters().update_cluster(request)).await?;
+    let answer = client.change("update cluster", SLOW, client.clusters().update_cluster(request)).await?;
     print(answer.cluster, output)
 }
 

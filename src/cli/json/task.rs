@@ -101,7 +101,7 @@ pub struct OverrideDoc {
 }
 
 /// Lists of a context, sorted by key.
-pub fn lists(map: &std::collections::HashMap<String, v1::StringList>) -> BTreeMap<String, Vec<String>> {
+pub fn lists(map: &BTreeMap<String, v1::StringList>) -> BTreeMap<String, Vec<String>> {
     map.iter().map(|(key, list)| (key.clone(), list.values.clone())).collect()
 }
 

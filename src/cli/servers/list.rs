@@ -9,7 +9,8 @@ use crate::cli::json::server::{ServerDoc, ServersDoc};
 use crate::cli::output::{Format, Output};
 use crate::cli::resolve;
 use crate::cli::table::Table;
-use crate::cli::words;
+use crate::cli::{times, words};
+use crate::clock::{Clock, Timestamp};
 use crate::proto::v1;
 
 /// Arguments of `servers list`.
@@ -29,7 +30,7 @@ pub async fn run(args: ListArgs, client: &Client, output: &Output) -> Result<Exi
     let servers = resolve::servers(client, cluster_id, &args.zone).await?;
     match output.format {
         Format::Text => {
-            output.lines(table(&servers).lines(output.paint))?;
+            output.lines(table(&servers, Clock::system().now()).lines(output.paint))?;
             output.note(
                 "process, leaders and whether a server may be powered off: obsteward servers show CLUSTER SERVER",
             );
@@ -41,9 +42,9 @@ pub async fn run(args: ListArgs, client: &Client, output: &Output) -> Result<Exi
     Ok(Exit::Done)
 }
 
-fn table(servers: &[v1::ObServer]) -> Table {
+fn table(servers: &[v1::ObServer], now: Timestamp) -> Table {
     // What needs a look at the host and the log streams is not in a list: an answer that is always "unknown" misleads.
-    let mut table = Table::new(&["ID", "ADDRESS", "ZONE", "STATUS", "OCEANBASE", "SERVICE", "TASK"]);
+    let mut table = Table::new(&["ID", "ADDRESS", "ZONE", "STATUS", "OCEANBASE", "SERVICE", "READ", "TASK"]);
     for server in servers {
         table.row([
             server.id.to_string(),
@@ -52,6 +53,7 @@ fn table(servers: &[v1::ObServer]) -> Table {
             server.status.clone(),
             server.inner_status.clone(),
             words::service_state(server.service_state).into_owned(),
+            times::age(server.observed_at.as_ref(), now),
             if server.operating_task_id == 0 { "-".to_owned() } else { server.operating_task_id.to_string() },
         ]);
     }
@@ -93,12 +95,13 @@ mod tests {
             inner_status: "ACTIVE".to_owned(),
             service_state: v1::ServiceState::Stopped as i32,
             leader_count: -1,
+            observed_at: Some(prost_types::Timestamp::default()),
             ..Default::default()
         };
-        let lines = table(&[server]).lines(Paint::Plain);
+        let lines = table(&[server], Timestamp::from_micros(42_000_000)).lines(Paint::Plain);
         assert_eq!(
             lines[1].split_whitespace().collect::<Vec<_>>(),
-            ["2", "10.0.0.2:2882", "zone2", "STOPPED", "ACTIVE", "STOPPED", "-"]
+            ["2", "10.0.0.2:2882", "zone2", "STOPPED", "ACTIVE", "STOPPED", "42s", "ago", "-"]
         );
     }
 }

@@ -32,7 +32,7 @@ pub async fn run(args: ShowArgs, client: &Client, output: &Output) -> Result<Exi
     let request = v1::GetServerRequest { cluster_id, server_id };
     // The host is asked, which may take as long as its agent does.
     let server = client.call("get server", SLOW, client.servers().get_server(request)).await?.server;
-    let server = server.ok_or_else(|| Failure::Unknown("the server answered without a server".to_owned()))?;
+    let server = server.ok_or_else(|| Failure::NoAnswer("the server answered without a server".to_owned()))?;
     match output.format {
         Format::Text => output.lines(details(&server))?,
         Format::Json => output.document(&ServerDoc::from(&server))?,

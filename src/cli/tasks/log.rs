@@ -61,6 +61,7 @@ pub async fn run(args: LogArgs, client: &Client, output: &Output) -> Result<Exit
     match pursue(&mut log, open).await {
         Ok(()) => Ok(Exit::Done),
         Err(Stopped::Failure(failure)) => Err(failure),
+        Err(Stopped::Left(why)) => Err(client.not_known(why.to_owned())),
         Err(Stopped::Status(status)) => {
             let lost = is_lost(&status);
             let mut failure = client.failure("follow log", status);
@@ -222,7 +223,7 @@ mod tests {
         let text = "############{EXECUTE}{2026-01-02T03:04:06.678Z}############
 2026-01-02T03:04:06.678Z looks
 2026-01-02T03:04:07.678Z refused:
-   [31m-4660
+  \\u{1b}[31m-4660
 ############{RETRY}{2026-01-02T03:04:08.678Z}############
 2026-01-02T03:04:08.678Z done
 ";

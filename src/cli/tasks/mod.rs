@@ -51,6 +51,16 @@ pub enum TasksCommand {
     GiveUp(give_up::GiveUpArgs),
 }
 
+impl TasksCommand {
+    /// Whether it changes something.
+    pub const fn changes(&self) -> bool {
+        match self {
+            Self::Retry(_) | Self::Rollback(_) | Self::Skip(_) | Self::Cancel(_) | Self::GiveUp(_) => true,
+            Self::List(_) | Self::Show(_) | Self::Log(_) | Self::Diagnose(_) => false,
+        }
+    }
+}
+
 /// Runs a subcommand.
 pub async fn run(command: TasksCommand, client: &Client, output: &Output) -> Result<Exit, Failure> {
     match command {

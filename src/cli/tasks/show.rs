@@ -37,7 +37,7 @@ pub async fn run(args: ShowArgs, client: &Client, output: &Output) -> Result<Exi
 /// Reads a task.
 pub async fn get(client: &Client, task_id: i64) -> Result<v1::Task, Failure> {
     let task = client.call("get task", QUICK, client.tasks().get_task(v1::GetTaskRequest { task_id })).await?.task;
-    task.ok_or_else(|| Failure::Unknown("the server answered without a task".to_owned()))
+    task.ok_or_else(|| Failure::NoAnswer("the server answered without a task".to_owned()))
 }
 
 fn details(task: v1::Task, paint: Paint) -> Vec<String> {

@@ -58,6 +58,7 @@ pub async fn ask<T>(
     let mut backoff = Backoff::default();
     let until = monotonic_now() + REPEAT_FOR;
     let mut lost_before = false;
+    client.asks_to_change();
     loop {
         let status = match bounded(QUICK, call()).await {
             Ok(answer) => return Ok(answer),

@@ -51,8 +51,7 @@ impl Step for PrepareStop {
                 debug_assert!(may_pass(error.class));
                 return Look::Unreadable { failure: cluster_failure(error) };
             }
-            let waited = deps.clock.now().since(context.began_at);
-            let Some(left) = deps.pace.precheck.checked_sub(waited).filter(|left| !left.is_zero()) else {
+            let Some(left) = deps.pace.precheck.checked_sub(context.waited()).filter(|left| !left.is_zero()) else {
                 return ways::refuse(failure);
             };
             let progress = ProgressReport::uncounted(format!("a check that may pass: {}", failure.message));

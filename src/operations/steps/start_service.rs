@@ -164,7 +164,7 @@ async fn not_marked(
     let catch_up = CatchUp::of(&log_streams, &addr);
     let mut learned = Learned::default();
     if !catch_up.is_done() {
-        let waited = deps.clock.now().since(context.began_at);
+        let waited = context.waited();
         if waited < deps.pace.catch_up && !context.last_look {
             let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
             let (done, total) = (count(catch_up.in_sync), count(catch_up.total));

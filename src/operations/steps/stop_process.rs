@@ -238,7 +238,7 @@ impl StopProcess {
                 again_in: self.0.pace.between_readings(),
             };
         };
-        let waited = self.0.clock.now().since(context.began_at);
+        let waited = context.waited();
         if may_open && waited < self.0.pace.gate + freeze::budget(&self.0, context) {
             let progress = ProgressReport::uncounted(format!("the gate is closed: {reason}"));
             return Look::Wait { progress, again_in: self.0.pace.between_readings() };

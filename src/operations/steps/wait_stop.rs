@@ -76,7 +76,7 @@ impl WaitObserverStop {
         let taken = |entry: &Override| {
             entry.overridden_by == Risk::QuorumLoss.as_str() && entry.check == CheckName::MemberMajority.as_str()
         };
-        let waited = self.0.clock.now().since(context.began_at);
+        let waited = context.waited();
         leaves_unknown(error.class)
             && context.task.overrides.iter().any(taken)
             && waited >= lease.saturating_add(self.0.pace.reading)

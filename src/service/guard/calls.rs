@@ -176,8 +176,11 @@ impl UseCases for Guarded {
     }
 
     async fn sync_cluster(&self, caller: &Caller, cluster: ClusterId) -> Result<Synced, Refusal> {
-        permit_cluster(caller, Call::SyncCluster, cluster)?;
-        self.use_cases.sync_cluster(caller, cluster).await
+        self.mutation(caller, Call::SyncCluster, named::cluster(cluster), move |this, caller| async move {
+            permit_cluster(&caller, Call::SyncCluster, cluster)?;
+            this.use_cases.sync_cluster(&caller, cluster).await
+        })
+        .await
     }
 
     async fn deregister_cluster(&self, caller: &Caller, cluster: ClusterId) -> Result<(), Refusal> {

@@ -31,8 +31,14 @@ impl InventoryStore for SqliteStore {
         self.writer.change(move |connection| inventory_write::deregister(connection, cluster, &audit)).await
     }
 
-    async fn observe(&self, cluster: ClusterId, observation: ClusterObservation) -> Result<Vec<String>, StoreError> {
-        self.writer.change(move |connection| observe::observe(connection, cluster, &observation)).await
+    async fn observe(
+        &self,
+        cluster: ClusterId,
+        observation: ClusterObservation,
+        audit: Option<AuditRecord>,
+    ) -> Result<Vec<String>, StoreError> {
+        let change = move |connection: &_| observe::observe(connection, cluster, &observation, audit.as_ref());
+        self.writer.change(change).await
     }
 
     async fn observe_failed(&self, cluster: ClusterId, at: Timestamp, error: String) -> Result<(), StoreError> {

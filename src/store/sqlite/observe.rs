@@ -5,12 +5,13 @@ use std::fmt::Display;
 
 use rusqlite::{Connection, params};
 
+use super::commit;
 use super::inventory_read;
 use super::inventory_write::{Changed, server_id};
 use crate::clock::Timestamp;
 use crate::domain::ids::{ClusterId, ServerAddr, ServerId};
-use crate::store::StoreError;
 use crate::store::inventory::{ClusterObservation, ServerObservation, ServerRow, ZoneObservation, ZoneRow};
+use crate::store::{AuditRecord, StoreError};
 
 /// The first reading, with the server ids that the caller chose.
 pub(super) fn first(
@@ -29,11 +30,12 @@ pub(super) fn first(
     Ok(())
 }
 
-/// A later reading: answers what changed.
+/// A later reading, for whoever asked: answers what changed.
 pub(super) fn observe(
     connection: &Connection,
     cluster: ClusterId,
     observation: &ClusterObservation,
+    audit: Option<&AuditRecord>,
 ) -> Changed<Vec<String>> {
     let before = || -> Result<_, StoreError> {
         Ok((
@@ -56,6 +58,9 @@ pub(super) fn observe(
     write_cluster(connection, cluster, observation)?;
     observe_zones(connection, cluster, &zones, &observation.zones, &mut changes)?;
     observe_servers(connection, cluster, &servers, observation, &mut changes)?;
+    if let Some(record) = audit {
+        commit::audit(connection, record)?;
+    }
     Ok(Ok(changes.0))
 }
 

@@ -222,7 +222,7 @@ async fn lists_say_which_of_their_parameters_is_wrong() {
     assert!(fixture.use_cases.refused.lock().unwrap().is_empty(), "a read is not in the audit log");
     let long = fixture.get(&format!("/api/v2/tasks/instances?name={}", "n".repeat(129))).await;
     assert_eq!(fields(&long), ["name"]);
-    let zone = fixture.get("/api/v2/clusters/1/zones/zone9/servers").await;
+    let zone = fixture.get("/api/v2/clusters/1/zones/zone%0A9/servers").await;
     assert_eq!(fields(&zone), ["zoneName"]);
 }
 

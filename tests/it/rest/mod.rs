@@ -1,5 +1,6 @@
 //! The REST face, driven without sockets: the contract's shape, every refusal, wrong inputs, streams, and its description.
 
+mod clients;
 pub mod contract;
 mod description;
 mod events;
@@ -38,7 +39,7 @@ pub struct Fixture {
     pub store: Arc<FakeStore>,
     pub use_cases: Arc<RestUseCases>,
     pub router: Router,
-    _shutdown: CancellationToken,
+    shutdown: CancellationToken,
 }
 
 /// An answer, read to its end.
@@ -81,7 +82,12 @@ impl Fixture {
             arrival_seconds: 15,
         };
         let peer = Peer::plaintext(SocketAddr::from(([127, 0, 0, 1], 4711)));
-        Self { store, use_cases, router: router(rest).layer(Extension(peer)), _shutdown: shutdown }
+        Self { store, use_cases, router: router(rest).layer(Extension(peer)), shutdown }
+    }
+
+    /// Tells the service to end.
+    pub fn end(&self) {
+        self.shutdown.cancel();
     }
 
     pub async fn send(&self, mut request: Request<Body>) -> Response<Body> {

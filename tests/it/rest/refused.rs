@@ -10,7 +10,7 @@ use obsteward::config::ErrorCodes;
 use obsteward::domain::event::{SubtaskState, TaskState, Verb};
 use obsteward::domain::ids::{ClusterId, Principal, Revision, Seq, ServerId, SubtaskId};
 use obsteward::domain::permission::{Action, Domain, Need};
-use obsteward::domain::refusal::{FieldViolation, Holder, Refusal, Unproven, Unskippable};
+use obsteward::domain::refusal::{FieldViolation, Holder, Refusal, Unproven, Unskippable, Violations};
 use serde_json::json;
 
 use super::{Answer, Fixture, STOP};
@@ -29,10 +29,14 @@ fn next(after: Option<&Refusal>) -> Option<Refusal> {
     let role = || "OPERATOR".parse().unwrap();
     let unskippable = |why| Refusal::SubtaskNotSkippable { task, subtask, name: text(), why };
     Some(match after {
-        None => Refusal::InvalidArgument(vec![FieldViolation { field: "id".to_owned(), description: text() }]),
+        None => Refusal::InvalidArgument(Violations {
+            told: vec![FieldViolation { field: "id".to_owned(), description: text() }],
+            untold: 0,
+        }),
         Some(Refusal::InvalidArgument(_)) => Refusal::ClusterNotFound { cluster: text() },
         Some(Refusal::ClusterNotFound { .. }) => Refusal::ServerNotFound { cluster, server },
-        Some(Refusal::ServerNotFound { .. }) => Refusal::TaskNotFound { task },
+        Some(Refusal::ServerNotFound { .. }) => Refusal::ZoneNotFound { cluster, zone: "zone9".parse().unwrap() },
+        Some(Refusal::ZoneNotFound { .. }) => Refusal::TaskNotFound { task },
         Some(Refusal::TaskNotFound { .. }) => {
             let verbs = vec![Verb::Retry, Verb::GiveUp];
             let name = "Stop OB server".to_owned();
@@ -137,7 +141,7 @@ async fn every_refusal_is_an_error_of_ocp_in_both_languages() {
     let prefixed = Fixture::with(|config| config.error_codes = ErrorCodes::Prefixed).await;
     let mut table = String::new();
     let refusals = every();
-    assert_eq!(refusals.len(), 50);
+    assert_eq!(refusals.len(), 51);
     for refusal in refusals {
         let zh = ask(&numeric, &refusal, "zh-CN").await;
         let en = ask(&prefixed, &refusal, "en-US, zh;q=0.5").await;
@@ -145,6 +149,8 @@ async fn every_refusal_is_an_error_of_ocp_in_both_languages() {
         assert_eq!(zh.headers["content-language"], "zh-CN");
         assert_eq!(en.headers["content-language"], "en");
         let (zh_error, en_error) = (&zh.body["error"], &en.body["error"]);
+        // A typed client reads one of them: no answer mixes them.
+        assert!(zh_error["code"].is_i64() && en_error["code"].is_string(), "{zh_error} {en_error}");
         let words = zh_error["message"].as_str().unwrap();
         assert!(words.chars().any(|letter| letter > '\u{4e00}'), "{words}");
         assert_eq!(zh_error.get("subErrors"), en_error.get("subErrors"));

@@ -120,7 +120,7 @@ async fn an_observation_says_what_changed_and_leaves_managed_columns() {
     let (_directory, store) = sqlite();
     store.register(cluster(1), audit()).await.unwrap();
     assert_eq!(
-        store.observe(id(1), ClusterObservation { observed_at: at(5), ..observation() }).await.unwrap(),
+        store.observe(id(1), ClusterObservation { observed_at: at(5), ..observation() }, None).await.unwrap(),
         [""; 0]
     );
     commit(&*store, creation(100, 1)).await;
@@ -133,7 +133,7 @@ async fn an_observation_says_what_changed_and_leaves_managed_columns() {
     next.servers = vec![server(1, 1), server(2, 7)];
     next.servers[0].inner_status = InnerStatus::Inactive;
     next.servers[0].stop_time = Some(at(1));
-    let changes = store.observe(id(1), next).await.unwrap();
+    let changes = store.observe(id(1), next, None).await.unwrap();
     let expected = [
         "zone zone3 is gone",
         "server zone2 10.0.0.2:2882 is gone",
@@ -148,7 +148,12 @@ async fn an_observation_says_what_changed_and_leaves_managed_columns() {
     assert_eq!((servers[1].id.get(), servers[1].ob_server_id), (4, 7));
     store.observe_failed(id(1), at(9), "connection refused".to_owned()).await.unwrap();
     assert_eq!(store.cluster(id(1)).await.unwrap().unwrap().sync_error, "connection refused");
-    store.observe(id(1), observation()).await.unwrap();
+    // Who asked for a reading is recorded with it; a round that nobody asked for is not.
+    let before = audits(&*store).await.len();
+    store.observe(id(1), observation(), None).await.unwrap();
+    assert_eq!(audits(&*store).await.len(), before);
+    store.observe(id(1), observation(), Some(audit())).await.unwrap();
+    assert_eq!(audits(&*store).await.len(), before + 1);
     assert_eq!(store.cluster(id(1)).await.unwrap().unwrap().sync_error, "");
 }
 

@@ -72,6 +72,17 @@ impl Program {
         end_of(self.command(line)).await
     }
 
+    /// Runs a line whose output nobody reads any more, to its end.
+    pub async fn unread(&self, line: &str) -> Ended {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = self.command(line);
+        let child = command.stdin(Stdio::null()).stdout(writer).stderr(Stdio::piped()).kill_on_drop(true).spawn();
+        let output = tokio::time::timeout(PATIENCE, child.unwrap().wait_with_output()).await;
+        let output = output.unwrap_or_else(|_| panic!("{line} does not end")).unwrap();
+        Ended { code: output.status.code(), out: String::new(), err: String::from_utf8(output.stderr).unwrap() }
+    }
+
     /// Starts a line and leaves it running.
     pub fn start(&self, line: &str) -> Started {
         Started::of(self.command(line))

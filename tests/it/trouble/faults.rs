@@ -51,7 +51,13 @@ impl FaultCase {
     /// The process that is ended by it, if any.
     pub fn begin(&self, sim: &SimCluster) -> Option<u32> {
         match &self.what {
-            What::Fault(fault) => drop(sim.inject(fault.clone())),
+            What::Fault(fault) => {
+                sim.inject(fault.clone());
+                // Sessions that are open already would know nothing of it.
+                if at_login(&fault.kind) {
+                    sim.cut_sessions();
+                }
+            }
             What::Killed => {
                 // It may not run just now.
                 let pid = sim.server(SERVER).unwrap().pid;
@@ -77,6 +83,17 @@ impl FaultCase {
         });
         assert!(settled.await, "the cluster did not settle");
     }
+}
+
+/// Whether a fault is met by those who connect.
+const fn at_login(fault: &FaultKind) -> bool {
+    matches!(
+        fault,
+        FaultKind::RefuseConnections
+            | FaultKind::LoginRefused
+            | FaultKind::TenantNotInServer
+            | FaultKind::WrongIdentity { .. }
+    )
 }
 
 /// Every fault at every step of a scenario.

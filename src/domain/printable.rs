@@ -1,0 +1,90 @@
+//! Text of others, made harmless where people read it: names, messages and lines of logs come from other machines. Pure.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+
+/// Whether a character acts on the terminal, or on the text around it, instead of being seen: the control characters, those that
+/// turn the direction of text (they make a name read as another), those that take no room, and the tags that nobody sees.
+pub const fn is_unseen(letter: char) -> bool {
+    matches!(
+        letter,
+        '\u{0}'..='\u{1f}'
+            | '\u{7f}'..='\u{9f}'
+            | '\u{ad}'
+            | '\u{34f}'
+            | '\u{61c}'
+            | '\u{115f}'..='\u{1160}'
+            | '\u{17b4}'..='\u{17b5}'
+            | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{3164}'
+            | '\u{feff}'
+            | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fffb}'
+            | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}'
+    )
+}
+
+/// One line: line breaks and tabs are spaces, what else is not seen is written out, as `\u{202e}`.
+pub fn one_line(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_unseen) {
+        return Cow::Borrowed(text);
+    }
+    let mut line = String::with_capacity(text.len() + 8);
+    for letter in text.chars() {
+        match letter {
+            '\t' | '\n' | '\r' => line.push(' '),
+            letter if is_unseen(letter) => line.extend(letter.escape_unicode()),
+            letter => line.push(letter),
+        }
+    }
+    Cow::Owned(line)
+}
+
+/// A JSON text that says the same and shows everything: JSON lets its strings hold what a terminal acts on. Line breaks between
+/// its tokens stay.
+pub fn json(text: String) -> String {
+    if !text.contains(|letter| letter != '\n' && is_unseen(letter)) {
+        return text;
+    }
+    let mut shown = String::with_capacity(text.len() + 8);
+    for letter in text.chars() {
+        if letter == '\n' || !is_unseen(letter) {
+            shown.push(letter);
+            continue;
+        }
+        for unit in letter.encode_utf16(&mut [0; 2]) {
+            // Writing to a string does not fail.
+            let _ = write!(shown, "\\u{unit:04x}");
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_seen_is_written_out() {
+        for letter in ['\u{202a}'..='\u{202e}', '\u{2066}'..='\u{2069}', '\u{200e}'..='\u{200f}', '\u{80}'..='\u{9f}']
+            .into_iter()
+            .flatten()
+            .chain(['\u{61c}', '\u{200b}', '\u{feff}', '\u{ad}', '\u{e0041}', '\u{2028}', '\u{1b}', '\u{7f}', '\0'])
+        {
+            let (name, escaped) = (format!("a{letter}b"), letter.escape_unicode());
+            assert_eq!(one_line(&name), format!("a{escaped}b"));
+            let quoted = serde_json::to_string(&name).unwrap();
+            let shown = json(quoted);
+            assert!(!shown.contains(is_unseen), "{shown:?}");
+            assert_eq!(serde_json::from_str::<String>(&shown).unwrap(), name);
+        }
+        assert_eq!(one_line("two\nlines\tand\r"), "two lines and ");
+        assert!(matches!(one_line("größer 集群 ⚠\u{fe0f} e\u{301}"), Cow::Borrowed(_)));
+        assert_eq!(json("{\n  \"a\": 1\n}".to_owned()), "{\n  \"a\": 1\n}");
+    }
+}
