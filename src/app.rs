@@ -19,7 +19,7 @@ use crate::agent::{Agent, AgentConfig, Launcher};
 use crate::api::auth::Gatekeeper;
 use crate::api::rest::{Moments, Rest};
 use crate::api::{grpc, rest};
-use crate::clock::{Clock, monotonic_now};
+use crate::clock::Clock;
 use crate::config::{Config, ProxiesConfig, RestConfig, SshConfig, TlsConfig};
 use crate::domain::status::Risk;
 use crate::engine::{Engine, EngineSettings};
@@ -45,7 +45,7 @@ use first_access::FirstAccessError;
 
 /// Files that the service opens besides connections: the store, its log, agents, sessions of clusters.
 const OTHER_FILES: u64 = 256;
-/// How long the last users of the store may take to let go of it.
+/// How long the store's disk may take for what was written last.
 const CLOSING: Duration = Duration::from_secs(1);
 
 /// Why the service could not be started or ended badly.
@@ -161,7 +161,8 @@ impl EngineThread {
         let stopped = stop.clone();
         let body = move || {
             runtime.block_on(stopped.cancelled());
-            runtime.shutdown_timeout(Duration::from_secs(1));
+            // Its tasks are dropped. A thread that looks up a name is not waited for.
+            runtime.shutdown_background();
         };
         let thread = std::thread::Builder::new().name("engine".to_owned()).spawn(body).map_err(AppError::Thread)?;
         Ok((Self { stop, thread }, handle))
@@ -235,7 +236,7 @@ impl App {
         let settings = EngineSettings { executor: executor_name(), clock };
         let engine = Engine::new(store.clone(), registry(&deps), settings, runtime);
         let guarding = (Arc::clone(&directory), Arc::clone(&access), deps.clock.clone());
-        let administration = Administration { directory, access, hasher: Arc::new(Argon2id) };
+        let administration = Administration { directory, access, backups: store.clone(), hasher: Arc::new(Argon2id) };
         let service = Service::new(store.clone(), Arc::clone(&engine), deps, administration);
         let (directory, access, clock) = guarding;
         let use_cases = Arc::new(Guarded::new(Arc::new(service.clone()), directory, access, clock));
@@ -293,7 +294,6 @@ impl App {
         let syncing = self.sync.then(|| tokio::spawn(Syncer::new(self.inventory, shutdown.clone()).run()));
         let following =
             (!certificates.is_empty()).then(|| tokio::spawn(tls::follow(certificates, tls::LOOK_EVERY, self.reread)));
-        // Whoever holds the store beyond the last call delays its close.
         drop(self.service);
         let use_cases: Arc<dyn UseCases> = self.use_cases;
         let routes = grpc::routes(Arc::clone(&use_cases), Arc::clone(&hub), Arc::clone(&self.gatekeeper))
@@ -335,7 +335,7 @@ impl App {
         }
         self.engine_thread.end();
         drop(self.engine);
-        close(self.store).await;
+        close(&self.store).await;
         served.map_err(|error| AppError::Serve(error.to_string()))
     }
 }
@@ -415,18 +415,12 @@ async fn gatekeeper(config: &Config, directory: &Arc<Directory>, clock: &Clock) 
     Ok(Arc::new(Gatekeeper::new(Arc::clone(directory), clock.clone(), &config.auth, &config.limits)))
 }
 
-/// Closes the store, so that whoever waits for the end of the service can open it. Connections and watches that have ended
-/// let go of it in their own time.
-async fn close(mut store: Arc<SqliteStore>) {
-    let deadline = monotonic_now() + CLOSING;
-    while monotonic_now() < deadline {
-        match Arc::try_unwrap(store) {
-            Ok(store) => return drop(store),
-            Err(shared) => store = shared,
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
+/// Closes the store, so that whoever waits for the end of the service can open it or take the file away. Connections and
+/// watches that have ended let go of it in their own time.
+async fn close(store: &SqliteStore) {
+    if tokio::time::timeout(CLOSING, store.close()).await.is_err() {
+        tracing::warn!("the store's disk is slow, the file is left with its write-ahead log");
     }
-    tracing::warn!("the store is still in use; it is closed with the process");
 }
 
 /// Names this process in events: `host:pid`.

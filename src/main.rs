@@ -11,7 +11,12 @@ fn main() -> ExitCode {
     }
     let cli = cli::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
     match tokio::runtime::Runtime::new() {
-        Ok(runtime) => runtime.block_on(cli::run(cli)),
+        Ok(runtime) => {
+            let exit = runtime.block_on(cli::run(cli));
+            // A thread that looks up a name or hashes a password is not waited for.
+            runtime.shutdown_background();
+            exit
+        }
         Err(error) => {
             eprintln!("the runtime could not be started: {error}");
             ExitCode::FAILURE

@@ -1,21 +1,45 @@
-//! The log: lines on standard error, filtered, as text or JSON. Nothing secret is ever given to it.
+//! The log: lines on standard error, filtered, as text or JSON. Nothing secret is ever given to it. A reader that stalls costs
+//! lines and nothing else: see `lines`.
 
-use std::io::IsTerminal;
+mod lines;
+
+use std::io::{IsTerminal, Write};
+use std::sync::OnceLock;
+use std::time::Duration;
 
 use tracing::Level;
 use tracing_subscriber::filter::{EnvFilter, FilterExt, filter_fn};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::clock::Clock;
 use crate::config::{LogConfig, LogFormat};
+use lines::Lines;
+
+/// How long the last lines may take to be read when the process ends.
+const LAST_LINES: Duration = Duration::from_millis(200);
+
+/// The lines of this process, once its log was started.
+static LINES: OnceLock<Lines> = OnceLock::new();
 
 /// Starts the log of this process; a second call changes nothing. A filter that is not understood counts as `info`. What other
-/// crates say below `INFO` is left out whatever the filter says: it may show what they carry, passwords among it.
+/// crates say below `INFO` is left out whatever the filter says: it may show what they carry, passwords among it. Panics are
+/// lines of it from then on.
 pub fn start(config: &LogConfig) {
+    if LINES.get().is_some() {
+        return;
+    }
+    let lost = match config.format {
+        LogFormat::Text => lost_as_text,
+        LogFormat::Json => lost_as_json,
+    };
+    let lines = match Lines::start(std::io::stderr(), lost) {
+        Ok(lines) => LINES.get_or_init(|| lines),
+        Err(error) => return say(&format!("there is no log, its thread cannot be started: {error}")),
+    };
     let filter = EnvFilter::try_new(&config.filter).unwrap_or_else(|_| EnvFilter::new("info"));
     let filter = filter.and(filter_fn(|metadata| *metadata.level() <= Level::INFO || is_ours(metadata.target())));
-    let lines =
-        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+    let lines = tracing_subscriber::fmt::layer().with_writer(move || lines).with_ansi(std::io::stderr().is_terminal());
     let started = match config.format {
         LogFormat::Text => tracing_subscriber::registry().with(lines.with_filter(filter)).try_init(),
         LogFormat::Json => tracing_subscriber::registry().with(lines.json().with_filter(filter)).try_init(),
@@ -23,6 +47,50 @@ pub fn start(config: &LogConfig) {
     if let Err(error) = started {
         tracing::debug!("the log was started already: {error}");
     }
+    // The usual one writes to standard error by itself, and waits for its reader.
+    std::panic::set_hook(Box::new(|panic| {
+        let thread = std::thread::current();
+        let backtrace = std::backtrace::Backtrace::capture();
+        let backtrace = match backtrace.status() {
+            std::backtrace::BacktraceStatus::Captured => format!("\n{backtrace}"),
+            _ => String::new(),
+        };
+        tracing::error!("thread {:?}: {panic}{backtrace}", thread.name().unwrap_or("unnamed"));
+    }));
+}
+
+/// Says a line that is no event, such as where a program listens: through the log once that was started, so that nobody waits
+/// for its reader. A closed standard error stops nothing.
+pub fn say(line: &str) {
+    match LINES.get() {
+        Some(lines) => lines.push(format!("{line}\n").into_bytes()),
+        None => _ = writeln!(std::io::stderr().lock(), "{line}"),
+    }
+}
+
+/// Waits for the reader of what was said, a moment at most. To be called before the process ends.
+pub fn flush() {
+    if let Some(lines) = LINES.get() {
+        lines.flush(LAST_LINES);
+    }
+}
+
+fn lost_words(lost: u64) -> String {
+    format!("{lost} lines of the log were lost here, nobody read them in time")
+}
+
+fn lost_as_text(lost: u64) -> String {
+    format!("{}  WARN {}: {}\n", Clock::system().now(), module_path!(), lost_words(lost))
+}
+
+fn lost_as_json(lost: u64) -> String {
+    let line = serde_json::json!({
+        "timestamp": Clock::system().now().to_string(),
+        "level": "WARN",
+        "fields": { "message": lost_words(lost), "lost": lost },
+        "target": module_path!(),
+    });
+    format!("{line}\n")
 }
 
 fn is_ours(target: &str) -> bool {
@@ -37,5 +105,15 @@ mod tests {
     fn ours_is_what_this_crate_says() {
         assert!(is_ours(module_path!()) && is_ours("obsteward"));
         assert!(!is_ours("h2::codec") && !is_ours("obstewardish::x"));
+    }
+
+    #[test]
+    fn a_loss_is_told_in_the_form_of_the_log() {
+        assert!(
+            lost_as_text(3)
+                .ends_with(" WARN obsteward::telemetry: 3 lines of the log were lost here, nobody read them in time\n")
+        );
+        let line: serde_json::Value = serde_json::from_str(&lost_as_json(3)).unwrap();
+        assert_eq!((&line["fields"]["lost"], &line["level"]), (&serde_json::json!(3), &serde_json::json!("WARN")));
     }
 }

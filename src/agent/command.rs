@@ -1,7 +1,7 @@
 //! `obsteward agent`: reads the arguments, opens the listener, serves until told to end. And `obsteward agent trust`, and
 //! the way to `obsteward agent --stdio`.
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,6 +25,7 @@ use crate::net::certificate::InvalidCertificateName;
 use crate::net::connections::Connections;
 use crate::net::listener::{Exception, ListenError, Protection, bind};
 use crate::net::tls::{self, Protocols, Tls, TlsConfig, TlsError};
+use crate::telemetry::say;
 
 /// How long calls in flight may take once the agent was told to end. A stop that is cut off is answered UNKNOWN later.
 pub(super) const LAST_CALLS: Duration = Duration::from_secs(5);
@@ -246,11 +247,6 @@ fn cancel_at_end_of_stdin(ending: CancellationToken) -> std::io::Result<()> {
         ending.cancel();
     })?;
     Ok(())
-}
-
-fn say(line: &str) {
-    // A closed standard error is no reason to end.
-    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 #[cfg(test)]

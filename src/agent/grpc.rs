@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures::Stream;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use tonic::service::InterceptorLayer;
 use tonic::transport::server::Connected;
 use tonic::{Code, Request, Response, Status};
@@ -19,6 +20,7 @@ use crate::agent::wire;
 use crate::net::bounds::Bounds;
 use crate::net::connections::Connections;
 use crate::net::health::health;
+use crate::net::in_flight::InFlight;
 use crate::net::peer::Peer;
 use crate::net::reflection::Reflection;
 use crate::proto::agent_v1 as pb;
@@ -96,7 +98,8 @@ pub async fn serve(
     serve_clients(agent, Connections::new(listener, None, BOUNDS), Clients::Everybody, shutdown).await
 }
 
-/// Serves `clients` until `shutdown`, then lets the calls in flight end. Nobody else gets an answer, not even of its health.
+/// Serves `clients` until `shutdown`, then lets the calls in flight end, as [`InFlight`] says. Nobody else gets an answer, not
+/// even of its health.
 pub async fn serve_clients(
     agent: Agent,
     connections: Connections,
@@ -126,22 +129,30 @@ where
         tonic_types::pb::FILE_DESCRIPTOR_SET,
     ])?;
     let service = HostAgentServiceServer::new(HostAgent::new(agent)).max_decoding_message_size(LARGEST_REQUEST);
-    tonic::transport::Server::builder()
+    let (in_flight, closing) = (InFlight::default(), CancellationToken::new());
+    let serving = tonic::transport::Server::builder()
         .max_concurrent_streams(BOUNDS.streams)
         .http2_max_header_list_size(BOUNDS.header_bytes)
         .http2_keepalive_interval(Some(Duration::from_secs(20)))
+        .layer(in_flight.clone())
         .layer(InterceptorLayer::new(move |request| admitted(&clients, request)))
         .layer(calls)
         .add_service(health_service)
         .add_service(reflection.v1())
         .add_service(reflection.v1alpha())
         .add_service(service)
-        .serve_with_incoming_shutdown(connections, async move {
-            shutdown.await;
-            health.set_not_serving::<HostAgentServiceServer<HostAgent>>().await;
-            health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
-        })
-        .await?;
+        .serve_with_incoming_shutdown(connections, closing.clone().cancelled_owned());
+    let ending = async {
+        shutdown.await;
+        health.set_not_serving::<HostAgentServiceServer<HostAgent>>().await;
+        health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
+        closing.cancel();
+        in_flight.ended().await;
+    };
+    tokio::select! {
+        served = serving => served?,
+        () = ending => {}
+    }
     Ok(())
 }
 

@@ -205,7 +205,7 @@ pub enum Command {
     Role(roles::RoleCommand),
     /// See who asked for what, and how it ended
     Audit(audit::AuditArgs),
-    /// Look after the file of the embedded store while no service uses it
+    /// Back the store up, or say that a backup was restored
     #[command(subcommand)]
     Store(store::StoreCommand),
 }
@@ -255,15 +255,17 @@ pub fn read(line: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error
 /// Runs a command and says how it ended. Failures are told on standard error here and nowhere else.
 pub async fn run(cli: Cli) -> ExitCode {
     let output = Output::new(cli.global.output, cli.command.changes());
-    match dispatch(cli, &output).await {
-        Ok(exit) => exit.into(),
+    let exit = match dispatch(cli, &output).await {
+        Ok(exit) => exit,
         Err(failure) => {
             if !failure.is_quiet() {
                 output.note(&failure.told(output.format));
             }
-            failure.exit().into()
+            failure.exit()
         }
-    }
+    };
+    crate::telemetry::flush();
+    exit.into()
 }
 
 async fn dispatch(cli: Cli, output: &Output) -> Result<Exit, Failure> {
@@ -293,7 +295,7 @@ async fn dispatch(cli: Cli, output: &Output) -> Result<Exit, Failure> {
         Command::Key(command) => keys::run(command, &client()?, output).await,
         Command::Role(command) => roles::run(command, &client()?, output).await,
         Command::Audit(args) => audit::run(args, &client()?, output).await,
-        Command::Store(command) => store::run(command, output),
+        Command::Store(command) => store::run(command, client, output).await,
     }
 }
 
@@ -358,6 +360,7 @@ mod tests {
             "obsteward audit --principal bob --operation stop-ob-server --refused --since 2h --limit 5",
             "obsteward audit --cluster 1 --task 100001 --accepted --since 2026-01-02T03:04:05Z",
             "obsteward store restored --store /var/lib/obsteward/obsteward.db --output json",
+            "obsteward store backup /backup/obsteward.db --overwrite --server http://h:1",
         ] {
             assert!(parse(line).is_ok(), "{line}: {}", parse(line).unwrap_err());
         }

@@ -115,7 +115,7 @@ impl Output {
     pub fn note(&self, text: &str) {
         match &self.destination {
             Destination::Process => {
-                let _ = writeln!(io::stderr().lock(), "{}", self.note_paint().only_colours(text));
+                crate::telemetry::say(&self.note_paint().only_colours(text));
             }
             #[cfg(test)]
             Destination::Memory(written) => written.lock().unwrap().1.push_str(&format!("{text}\n")),

@@ -83,10 +83,22 @@ pub async fn run(args: ServeArgs) -> Result<Exit, Failure> {
     // A hangup ends nothing, whether or not there is something to read again: a terminal that closes, or a script that rotates
     // logs, must not take the service away from under a task.
     let mut hangup = signal(SignalKind::hangup()).map_err(local)?;
-    let app = App::build(&config, Clock::system()).await.map_err(|error| Failure::Local(error.to_string()))?;
-    eprintln!("listening on {}", app.address());
+    let shutdown = CancellationToken::new();
+    let told = shutdown.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        told.cancel();
+    });
+    let Some(app) = shutdown.run_until_cancelled(App::build(&config, Clock::system())).await else {
+        return Ok(Exit::Done);
+    };
+    let app = app.map_err(|error| Failure::Local(error.to_string()))?;
+    telemetry::say(&format!("listening on {}", app.address()));
     if let Some(address) = app.rest_address() {
-        eprintln!("REST gateway on {address}");
+        telemetry::say(&format!("REST gateway on {address}"));
     }
     let reread = app.reread_certificates();
     tokio::spawn(async move {
@@ -96,15 +108,6 @@ pub async fn run(args: ServeArgs) -> Result<Exit, Failure> {
                 None => tracing::info!("SIGHUP: there is nothing to read again"),
             }
         }
-    });
-    let shutdown = CancellationToken::new();
-    let told = shutdown.clone();
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        told.cancel();
     });
     app.run(shutdown).await.map_err(ended)?;
     Ok(Exit::Done)

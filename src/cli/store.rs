@@ -1,10 +1,13 @@
-//! `obsteward store`: what is done with the store's file while no service uses it.
+//! `obsteward store`: what is done with the store's file: a backup while the service runs, and what follows a restore.
+
+mod backup;
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use super::client::Client;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::output::{Format, Output};
@@ -14,6 +17,8 @@ use crate::store::sqlite::restored;
 /// What can be done with the file of a store.
 #[derive(Debug, Subcommand)]
 pub enum StoreCommand {
+    /// Copy the store of a service that runs to a file here, checked; the key of its secrets is not in it
+    Backup(backup::BackupArgs),
     /// Say that the file was restored from a backup: it becomes another store, which agents must be told to trust
     Restored(RestoredArgs),
 }
@@ -30,8 +35,19 @@ pub struct RestoredArgs {
 }
 
 /// Runs the command.
-pub fn run(command: StoreCommand, output: &Output) -> Result<Exit, Failure> {
-    let StoreCommand::Restored(RestoredArgs { config, store }) = command;
+pub async fn run(
+    command: StoreCommand,
+    client: impl FnOnce() -> Result<Client, Failure>,
+    output: &Output,
+) -> Result<Exit, Failure> {
+    match command {
+        StoreCommand::Backup(args) => backup::run(args, &client()?, output).await,
+        StoreCommand::Restored(args) => say_restored(args, output),
+    }
+}
+
+fn say_restored(args: RestoredArgs, output: &Output) -> Result<Exit, Failure> {
+    let RestoredArgs { config, store } = args;
     let path = match (store, config) {
         (Some(path), _) => path,
         (None, Some(config)) => Config::read(&config).map_err(|error| Failure::Usage(error.to_string()))?.store.path,

@@ -75,6 +75,8 @@ words!(
         ListRoles = "LIST_ROLES",
         /// Audit records.
         ListAuditRecords = "LIST_AUDIT_RECORDS",
+        /// A copy of the store.
+        BackupStore = "BACKUP_STORE",
     }
 );
 
@@ -100,6 +102,8 @@ pub enum Requirement {
     User(Action),
     /// Reading the audit log.
     Audit,
+    /// Taking a copy of the store away.
+    Store,
 }
 
 impl Call {
@@ -130,6 +134,7 @@ impl Call {
             Self::CreateRole => Requirement::EveryUser(Action::Create),
             Self::DeleteRole => Requirement::EveryUser(Action::Delete),
             Self::ListAuditRecords => Requirement::Audit,
+            Self::BackupStore => Requirement::Store,
         }
     }
 
@@ -156,7 +161,9 @@ impl Call {
             | Self::UpdateAccessKey
             | Self::RotateAccessKey
             | Self::CreateRole
-            | Self::DeleteRole => true,
+            | Self::DeleteRole
+            // It changes nothing, and takes everything away: who did is on record.
+            | Self::BackupStore => true,
             Self::PlanStopServer
             | Self::GetServer
             | Self::ListServers
@@ -243,6 +250,7 @@ pub fn permits(rights: &Rights, call: Call, subject: Subject, risks: bool) -> Re
             must(Need::all(Domain::User, action))
         }
         (Requirement::Audit, _) => must(Need::all(Domain::Audit, Action::Read)),
+        (Requirement::Store, _) => must(Need::all(Domain::Store, Action::Read)),
     }
 }
 

@@ -24,6 +24,8 @@ words!(
         User = "USER",
         /// The record of what was asked; it has no ids.
         Audit = "AUDIT",
+        /// The service's own store; it has no ids. Reading it is to take a copy away, with everything that is in it.
+        Store = "STORE",
     }
 );
 
@@ -46,7 +48,7 @@ words!(
 /// An expression that is not a permission.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error(
-    "{0:?} is not a permission, write DOMAIN:id:ACTION with CLUSTER, TASK, USER or AUDIT, an id or *, and READ, CREATE, UPDATE, DELETE, FORCE or *; or ** for everything"
+    "{0:?} is not a permission, write DOMAIN:id:ACTION with CLUSTER, TASK, USER, AUDIT or STORE, an id or *, and READ, CREATE, UPDATE, DELETE, FORCE or *; or ** for everything"
 )]
 pub struct InvalidPermission(String);
 

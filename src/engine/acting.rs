@@ -30,6 +30,7 @@ impl Executor {
         overrides: Vec<Override>,
         effect: Box<dyn PreparedEffect>,
     ) -> Result<Acted, LetGo> {
+        let _in_flight = self.begin_effect()?;
         let (id, fence) = (context.subtask, self.fence);
         context.log(format!("{} at {}", intent.description, intent.endpoint));
         let number = context.task.next_intent();

@@ -50,9 +50,6 @@ impl Executor {
         context.last_look = false;
         let mut unreadable: Option<Unreadable> = None;
         loop {
-            if self.shutdown.is_cancelled() {
-                return Err(LetGo::ShuttingDown);
-            }
             context.task = self.current().await;
             let until = context.task.horizon(Some(context.subtask)).filter(|until| *until > self.clock.now());
             let mut pause = HORIZON_PAUSE;
@@ -110,10 +107,7 @@ impl Executor {
                 ),
             };
             self.note(context, ProgressReport::uncounted(message), deadline);
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = self.shutdown.cancelled() => {}
-            }
+            tokio::time::sleep(pause).await;
         }
     }
 }

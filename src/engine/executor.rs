@@ -2,12 +2,15 @@
 //! what comes of it.
 
 use std::collections::HashSet;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::clock::Clock;
 use crate::domain::decide::{Input, awaits_retry};
@@ -50,6 +53,8 @@ pub(super) struct Executor {
     /// Revision up to which requests of others were committed.
     requested: watch::Receiver<Revision>,
     task: Mutex<Arc<Task>>,
+    /// Effects from the commit of their intent to that of what is known of them.
+    effects: TaskTracker,
 }
 
 impl Executor {
@@ -65,24 +70,87 @@ impl Executor {
         requested: watch::Receiver<Revision>,
         task: Arc<Task>,
     ) -> Self {
-        Self { store, committer, operation, clock, name, fence, shutdown, requested, task: Mutex::new(task) }
+        let effects = TaskTracker::new();
+        // So that waiting for none to be in flight ends whenever none is.
+        effects.close();
+        Self { store, committer, operation, clock, name, fence, shutdown, requested, task: Mutex::new(task), effects }
     }
 
-    /// Runs the task until it rests, is closed, or is let go.
-    pub async fn run(&self) -> LetGo {
-        match self.drive().await {
-            Ok(()) => LetGo::Ended,
-            Err(let_go) => let_go,
+    /// Runs the task until it rests, is closed, or is let go. An earlier owner's open effects are dealt with first.
+    ///
+    /// Once the process is told to end, whatever is waited for is dropped where it waits, as a crash would drop it: a look,
+    /// a pause, a write that is queued already. Only an effect in flight is heard to its end.
+    pub async fn run(&self, earlier_owner: bool) -> LetGo {
+        let driven = async {
+            if earlier_owner {
+                self.take_over().await?;
+            }
+            self.drive().await
+        };
+        tokio::select! {
+            biased;
+            ended = driven => match ended {
+                Ok(()) => LetGo::Ended,
+                Err(let_go) => let_go,
+            },
+            () = self.is_to_end() => LetGo::ShuttingDown,
         }
+    }
+
+    async fn is_to_end(&self) {
+        self.shutdown.cancelled().await;
+        self.effects.wait().await;
+    }
+
+    /// Held while an effect is in flight. None begins once the process is told to end.
+    pub(super) fn begin_effect(&self) -> Result<TaskTrackerToken, LetGo> {
+        // Counted before it is asked, so that no effect begins between the last look at the count and the end.
+        let in_flight = self.effects.token();
+        if self.shutdown.is_cancelled() { Err(LetGo::ShuttingDown) } else { Ok(in_flight) }
     }
 
     async fn drive(&self) -> Result<(), LetGo> {
         let mut driven: HashSet<SubtaskId> = HashSet::new();
         let mut running = FuturesUnordered::new();
+        let mut ended = Vec::new();
         loop {
-            let mut task = self.current().await;
+            let mut dispatching = pin!(self.dispatch());
+            let task = loop {
+                tokio::select! {
+                    biased;
+                    task = &mut dispatching => break task?,
+                    // Those that run go on meanwhile: one of them may hold the task, which this waits for.
+                    Some(one) = running.next() => ended.push(one),
+                }
+            };
+            let Some(task) = task else { return Ok(()) };
+            for subtask in &task.subtasks {
+                let id = subtask.spec.id;
+                let runs = matches!(subtask.state, SubtaskState::Running | SubtaskState::Canceling);
+                if runs && driven.insert(id) {
+                    running.push(async move { (id, self.run_subtask(id).await) });
+                }
+            }
+            let one = match ended.pop() {
+                Some(one) => Some(one),
+                None => running.next().await,
+            };
+            let Some((id, ended)) = one else {
+                let (task, state) = (task.spec.id, task.state);
+                let message = format!("task {task} is {state} and has nothing to run");
+                return Err(LetGo::Store(StoreError::Damaged(message)));
+            };
+            driven.remove(&id);
+            ended?;
+        }
+    }
+
+    /// The task with everything begun that is READY; `None`: it rests or is closed.
+    async fn dispatch(&self) -> Result<Option<Arc<Task>>, LetGo> {
+        loop {
+            let task = self.current().await;
             if task.state.phase() != Phase::Moving {
-                return Ok(());
+                return Ok(None);
             }
             if self.shutdown.is_cancelled() {
                 return Err(LetGo::ShuttingDown);
@@ -92,22 +160,10 @@ impl Executor {
                 continue;
             }
             if task.subtasks.iter().any(|subtask| subtask.state == SubtaskState::Ready) {
-                task = self.write(Input::Dispatch { executor: self.name.clone() }, |_| Vec::new()).await?;
+                let input = Input::Dispatch { executor: self.name.clone() };
+                return self.write(input, |_| Vec::new()).await.map(Some);
             }
-            for subtask in &task.subtasks {
-                let id = subtask.spec.id;
-                let runs = matches!(subtask.state, SubtaskState::Running | SubtaskState::Canceling);
-                if runs && driven.insert(id) {
-                    running.push(async move { (id, self.run_subtask(id).await) });
-                }
-            }
-            let Some((id, ended)) = running.next().await else {
-                let (task, state) = (task.spec.id, task.state);
-                let message = format!("task {task} is {state} and has nothing to run");
-                return Err(LetGo::Store(StoreError::Damaged(message)));
-            };
-            driven.remove(&id);
-            ended?;
+            return Ok(Some(task));
         }
     }
 
@@ -172,7 +228,7 @@ impl Executor {
     }
 
     /// Begins with what an earlier owner left open: its sessions are ended, as far as that is possible.
-    pub async fn take_over(&self) -> Result<(), LetGo> {
+    async fn take_over(&self) -> Result<(), LetGo> {
         let task = {
             // With what was asked before this owner could be told of it.
             let mut task = self.task.lock().await;

@@ -195,15 +195,8 @@ impl Engine {
             task,
         );
         let work = async move {
-            let run = async {
-                let taken_over = if earlier_owner { executor.take_over().await } else { Ok(()) };
-                match taken_over {
-                    Ok(()) => executor.run().await,
-                    Err(let_go) => let_go,
-                }
-            };
             // A bug in one step must not leave its task without an owner and without a word.
-            let let_go = AssertUnwindSafe(run).catch_unwind().await;
+            let let_go = AssertUnwindSafe(executor.run(earlier_owner)).catch_unwind().await;
             engine.forget(id, fence);
             let Ok(let_go) = let_go else {
                 tracing::error!(task = id.get(), "the executor of the task broke down");
@@ -238,7 +231,7 @@ impl Engine {
         self.running.lock().map(|running| running.len()).unwrap_or_default()
     }
 
-    /// No new work; an effect in flight gets a few seconds.
+    /// No new work; waits end at once, an effect in flight gets a few seconds.
     pub async fn shut_down(&self) {
         self.shutdown.cancel();
         self.tracker.close();

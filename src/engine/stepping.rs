@@ -38,9 +38,6 @@ impl Executor {
         let mut sight = Sight::at_begin(&context);
         let mut again = failpoints::steps_twice();
         loop {
-            if self.shutdown.is_cancelled() {
-                return Err(LetGo::ShuttingDown);
-            }
             context.task = self.caught_up().await?;
             if context.task.state == TaskState::Canceling {
                 let waited_for =
@@ -155,7 +152,6 @@ impl Executor {
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = self.told(context.task.revision) => {}
-                () = self.shutdown.cancelled() => {}
             }
         }
     }
@@ -184,15 +180,11 @@ impl Executor {
         loop {
             let open = context.effects().filter(|intent| intent.is_unresolved()).map(horizon);
             let Some(until) = open.max().filter(|until| *until > self.clock.now()) else { return Ok(()) };
-            if self.shutdown.is_cancelled() {
-                return Err(LetGo::ShuttingDown);
-            }
             let message = format!("waiting until {until}, when a request that was sent can no longer take effect");
             self.note(context, ProgressReport::uncounted(message), until);
             tokio::select! {
                 () = tokio::time::sleep(HORIZON_PAUSE) => {}
                 () = self.told(context.task.revision) => {}
-                () = self.shutdown.cancelled() => {}
             }
             context.task = self.caught_up().await?;
             if context.task.state == TaskState::Canceling {

@@ -76,8 +76,10 @@ impl Syncer {
                 return Ok(());
             }
             if good {
-                let Ok(permit) = Arc::clone(&self.good).acquire_owned().await else { return Ok(()) };
-                tokio::spawn(read(self.inventory.clone(), id, permit));
+                let permit = self.shutdown.run_until_cancelled(Arc::clone(&self.good).acquire_owned()).await;
+                let Some(Ok(permit)) = permit else { return Ok(()) };
+                let (inventory, shutdown) = (self.inventory.clone(), self.shutdown.clone());
+                tokio::spawn(async move { shutdown.run_until_cancelled(read(inventory, id, permit)).await });
             } else {
                 self.queue(id);
             }
@@ -93,9 +95,12 @@ impl Syncer {
         let (doubtful, queued) = (Arc::clone(&self.doubtful), Arc::clone(&self.queued));
         let (inventory, shutdown) = (self.inventory.clone(), self.shutdown.clone());
         tokio::spawn(async move {
-            if let Some(Ok(permit)) = shutdown.run_until_cancelled(doubtful.acquire_owned()).await {
-                read(inventory, id, permit).await;
-            }
+            let reading = async {
+                if let Ok(permit) = doubtful.acquire_owned().await {
+                    read(inventory, id, permit).await;
+                }
+            };
+            shutdown.run_until_cancelled(reading).await;
             lock(&queued).remove(&id);
         });
     }

@@ -17,11 +17,12 @@ use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tower::{Service, ServiceExt};
-use tracing::{debug, warn};
+use tower::{Layer, Service, ServiceExt};
+use tracing::debug;
 
 use crate::net::bounds::Bounds;
 use crate::net::connections::{Connection, Connections};
+use crate::net::in_flight::InFlight;
 use crate::net::lingering::Lingering;
 
 /// Headers of an HTTP/1 request, in number.
@@ -29,18 +30,18 @@ const MOST_HEADERS: usize = 100;
 /// A connection whose other end is gone is found so, and one whose other end stops in the middle of a frame.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long requests in flight may take once it was told to end.
-const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Serves until `shutdown`; then requests in flight are answered, and what has not ended within five seconds is cut off.
+/// Serves until `shutdown`; then requests in flight are answered, as [`InFlight`] says, and what is left is cut off.
 /// Every request carries the [`crate::net::peer::Peer`] of its connection among its extensions.
 pub async fn serve<S, B>(connections: Connections, service: S, bounds: Bounds, shutdown: CancellationToken)
 where
     S: Service<Request<Lingering>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
-    B: Body<Data = Bytes> + Send + 'static,
+    S::Future: Send + 'static,
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
+    let in_flight = InFlight::default();
+    let service = in_flight.layer(service);
     let builder = builder(bounds);
     let ending = GracefulShutdown::new();
     let mut open = JoinSet::new();
@@ -57,8 +58,9 @@ where
         }
     }
     drop(service);
-    if tokio::time::timeout(SHUTDOWN_TIMEOUT, ending.shutdown()).await.is_err() {
-        warn!(seconds = SHUTDOWN_TIMEOUT.as_secs(), "requests did not end in time and are cut off");
+    tokio::select! {
+        () = ending.shutdown() => {}
+        () = in_flight.ended() => debug!("connections with nothing in flight are cut off"),
     }
     open.shutdown().await;
 }

@@ -10,6 +10,7 @@ pub mod client_tls;
 pub mod connections;
 pub mod health;
 pub mod http;
+pub mod in_flight;
 pub mod lingering;
 pub mod listener;
 pub mod opening;

@@ -5,6 +5,7 @@ mod accept;
 mod access_rules;
 pub mod arguments;
 mod audit;
+mod backup;
 mod clusters;
 mod guard;
 mod keys;
@@ -32,6 +33,7 @@ use crate::domain::refusal::Refusal;
 use crate::engine::Engine;
 use crate::operations::Deps;
 use crate::store::access::AccessStore;
+use crate::store::backup::Backups;
 use crate::store::{AuditOutcome, AuditRecord, Store, StoredTask};
 use arguments::Caller;
 use named::Named;
@@ -48,6 +50,8 @@ pub struct Administration {
     pub directory: Arc<Directory>,
     /// The audit log.
     pub access: Arc<dyn AccessStore>,
+    /// Copies of the store.
+    pub backups: Arc<dyn Backups>,
     /// Makes what is stored of passwords.
     pub hasher: Arc<dyn PasswordHasher>,
 }
@@ -61,14 +65,15 @@ pub struct Service {
     deps: Deps,
     directory: Arc<Directory>,
     access: Arc<dyn AccessStore>,
+    backups: Arc<dyn Backups>,
     hasher: Arc<dyn PasswordHasher>,
 }
 
 impl Service {
     /// Over a store, an engine, the ways to clusters and hosts, and who may act.
     pub fn new(store: Arc<dyn Store>, engine: Arc<Engine>, deps: Deps, administration: Administration) -> Self {
-        let Administration { directory, access, hasher } = administration;
-        Self { store, engine, deps, directory, access, hasher }
+        let Administration { directory, access, backups, hasher } = administration;
+        Self { store, engine, deps, directory, access, backups, hasher }
     }
 
     /// One task as committed.

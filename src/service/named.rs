@@ -210,6 +210,11 @@ pub(super) fn role(name: &RoleName) -> Named {
     Named::of(format!("role {name}"), String::new())
 }
 
+/// BackupStore.
+pub(super) fn store() -> Named {
+    Named::of("store".to_owned(), String::new())
+}
+
 /// A request whose arguments are not valid: the fields that are wrong, without what they hold.
 pub(super) fn invalid(refusal: &Refusal) -> Named {
     let mut arguments = String::new();

@@ -16,6 +16,7 @@ use crate::service::arguments::{
     StopServer, TaskRequest, TaskSelection, UpdateCluster, UpdateUser, UserView, WatchScope,
 };
 use crate::store::access::{AuditFilter, StoredAuditRecord};
+use crate::store::backup::Backup;
 use crate::store::inventory::ClusterOrder;
 use crate::store::{LogLine, Page, StoredTask, TaskOrder};
 use crate::watch::Sight;
@@ -169,6 +170,9 @@ pub trait UseCases: Send + Sync {
         below: Option<i64>,
         limit: u32,
     ) -> Result<Vec<StoredAuditRecord>, Refusal>;
+
+    /// A copy of the store.
+    async fn backup_store(&self, caller: &Caller) -> Result<Backup, Refusal>;
 
     /// Id and name of a user as OCP shows creators: of one that is not known, id 0.
     fn user_id(&self, name: &Principal) -> i64;

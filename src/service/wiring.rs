@@ -16,6 +16,7 @@ use crate::service::arguments::{
 };
 use crate::service::use_cases::{Synced, UseCases};
 use crate::store::access::{AuditFilter, StoredAuditRecord};
+use crate::store::backup::Backup;
 use crate::store::inventory::ClusterOrder;
 use crate::store::{LogLine, Page, StoredTask, TaskOrder};
 use crate::watch::Sight;
@@ -202,6 +203,10 @@ impl UseCases for Service {
         limit: u32,
     ) -> Result<Vec<StoredAuditRecord>, Refusal> {
         Self::list_audit_records(self, &filter, below, limit).await
+    }
+
+    async fn backup_store(&self, caller: &Caller) -> Result<Backup, Refusal> {
+        Self::backup_store(self, caller).await
     }
 
     fn user_id(&self, name: &Principal) -> i64 {

@@ -20,6 +20,7 @@
 //! `clock` and `proto`; it knows no engine.
 
 pub mod access;
+pub mod backup;
 #[cfg(debug_assertions)]
 pub(crate) mod death;
 pub mod encode;

@@ -27,6 +27,7 @@ use obsteward::store::{Author, Store, Write};
 use crate::support::PATIENCE;
 
 mod cancel;
+mod end;
 
 type Looks = Arc<dyn Fn(&StepContext) -> Look + Send + Sync>;
 
@@ -245,6 +246,23 @@ async fn what_is_ready_runs_side_by_side() {
     let task = fixture.at_rest(id).await;
     assert_eq!(task.state, TaskState::Successful);
     assert_eq!(fixture.store.lock(&task.spec.cluster.key).await.unwrap().unwrap().holder, None);
+}
+
+/// Branches that end at the same moment wait for each other's commits, and whoever dispatches what follows for them.
+#[tokio::test]
+async fn branches_that_end_at_once_do_not_hold_each_other() {
+    let names: Vec<String> = (0..8).map(|number| format!("branch {number}")).collect();
+    let mut operation = TestOperation::default().with("join", |_| reached());
+    let mut nodes: Vec<(&str, &[&str])> = Vec::new();
+    let branches: Vec<&str> = names.iter().map(String::as_str).collect();
+    for branch in &branches {
+        operation = operation.with(branch, |_| reached());
+        nodes.push((branch, &[]));
+    }
+    nodes.push(("join", &branches));
+    let fixture = Fixture::new(operation);
+    let id = fixture.begin(&nodes).await;
+    assert_eq!(fixture.at_rest(id).await.state, TaskState::Successful);
 }
 
 /// A step that breaks its executor down every time does not leave its task without a word.

@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use obsteward::clock::Timestamp;
-use obsteward::domain::ids::{Principal, RoleName, UserId};
+use obsteward::domain::ids::{Principal, RoleName, Seq, UserId};
 use obsteward::domain::permission::Permission;
 use obsteward::store::access::{
     AccessChange, AccessChanged, AccessKeyRow, AccessRows, AccessStore, AuditFilter, NewUser, RoleRow,
     StoredAuditRecord, UserRow,
 };
+use obsteward::store::backup::{Backup, Backups};
 use obsteward::store::{AuditOutcome, AuditRecord, StoreError};
 
 #[derive(Default)]
@@ -188,5 +189,13 @@ impl AccessStore for FakeAccess {
         records.reverse();
         records.truncate(limit as usize);
         Ok(records)
+    }
+}
+
+#[async_trait]
+impl Backups for FakeAccess {
+    async fn back_up(&self, at: Timestamp) -> Result<Backup, StoreError> {
+        let file = tempfile::tempfile().unwrap();
+        Ok(Backup { file, bytes: 0, store_id: "fake".to_owned(), head: Seq::ZERO, at })
     }
 }

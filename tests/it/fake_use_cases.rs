@@ -20,6 +20,7 @@ use obsteward::service::arguments::{
 };
 use obsteward::service::use_cases::{Synced, UseCases};
 use obsteward::store::access::{AuditFilter, StoredAuditRecord};
+use obsteward::store::backup::Backup;
 use obsteward::store::inventory::{ClusterOrder, ClusterRow, DefaultHost, HostRoute, ServerRow, ZoneRow};
 use obsteward::store::{LogLine, Page, Store, StoredTask, TaskOrder};
 use obsteward::watch::Sight;
@@ -336,6 +337,10 @@ impl UseCases for FakeUseCases {
         _below: Option<i64>,
         _limit: u32,
     ) -> Result<Vec<StoredAuditRecord>, Refusal> {
+        Err(Refusal::Internal { what: "not of this test".to_owned() })
+    }
+
+    async fn backup_store(&self, _caller: &Caller) -> Result<Backup, Refusal> {
         Err(Refusal::Internal { what: "not of this test".to_owned() })
     }
 

@@ -242,8 +242,12 @@ impl Fixture {
         let settings = EngineSettings { executor: "me".to_owned(), clock: clock.clone() };
         let engine = Engine::new(store.clone(), Registry::default(), settings, runtime.handle().clone());
         let directory = Directory::open(access.clone()).await.unwrap();
-        let administration =
-            Administration { directory: Arc::clone(&directory), access: access.clone(), hasher: Arc::new(CheapHash) };
+        let administration = Administration {
+            directory: Arc::clone(&directory),
+            access: access.clone(),
+            backups: access.clone(),
+            hasher: Arc::new(CheapHash),
+        };
         let service = Service::new(store.clone(), engine, deps, administration);
         let use_cases = Guarded::new(Arc::new(service), Arc::clone(&directory), access.clone(), clock);
         Self { store, access, directory, use_cases: Arc::new(use_cases), engine: Some(runtime) }

@@ -45,7 +45,7 @@ const LAYERS: &[Layer] = &[
     layer("store", Uses::Only(&["domain", "clock", "proto"])),
     layer("oceanbase", Uses::Only(&["domain", "clock"])),
     layer("host", Uses::Only(&["agent", "domain", "net", "clock", "proto"])),
-    layer("agent", Uses::Only(&["domain", "net", "clock", "proto"])),
+    layer("agent", Uses::Only(&["domain", "net", "clock", "proto", "telemetry"])),
     // Pure: it knows moments, but no clock to read them from.
     layer("domain", Uses::Only(&["clock::Timestamp"])),
     layer("net", Uses::Only(&["config", "clock"])),

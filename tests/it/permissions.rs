@@ -93,6 +93,7 @@ const TABLE: &[(&str, Call, Subject, bool, &str)] = &[
     ("delete role", Call::DeleteRole, Subject::Nothing, false, "AS"),
     ("roles", Call::ListRoles, Subject::Nothing, false, "AMS"),
     ("audit", Call::ListAuditRecords, Subject::Nothing, false, "AL"),
+    ("backup", Call::BackupStore, Subject::Nothing, false, "A"),
     ("deregister", Call::DeregisterCluster, ONE, false, "AMCF"),
 ];
 
@@ -261,6 +262,7 @@ async fn ask(fixture: &Fixture, caller: &Caller, what: &str) -> Result<(), Refus
         }
         "delete role" => to.delete_role(caller, "NEW".parse().unwrap()).await,
         "roles" => to.list_roles(caller).await.map(drop),
+        "backup" => to.backup_store(caller).await.map(drop),
         "audit" => to.list_audit_records(caller, AuditFilter::default(), None, 9).await.map(drop),
         "deregister" => to.deregister_cluster(caller, one).await,
         other => panic!("{other}"),

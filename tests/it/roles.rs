@@ -77,7 +77,8 @@ fn subject(call: Call) -> Subject {
         | Call::CreateRole
         | Call::DeleteRole
         | Call::ListRoles
-        | Call::ListAuditRecords => Subject::Nothing,
+        | Call::ListAuditRecords
+        | Call::BackupStore => Subject::Nothing,
     }
 }
 
@@ -189,6 +190,7 @@ async fn over_grpc(clients: &Clients, call: Call, risks: Risks) -> Option<Result
         Call::DeleteRole => admin.delete_role(v1::DeleteRoleRequest { name: "NO_SUCH".to_owned() }).await.map(drop),
         Call::ListRoles => admin.list_roles(v1::ListRolesRequest {}).await.map(drop),
         Call::ListAuditRecords => admin.list_audit_records(v1::ListAuditRecordsRequest::default()).await.map(drop),
+        Call::BackupStore => admin.backup_store(v1::BackupStoreRequest {}).await.map(drop),
     })
 }
 
@@ -234,7 +236,8 @@ fn over_rest(call: Call, risks: Risks) -> Option<(Method, String, &'static str)>
         | Call::CreateRole
         | Call::DeleteRole
         | Call::ListRoles
-        | Call::ListAuditRecords => return None,
+        | Call::ListAuditRecords
+        | Call::BackupStore => return None,
     })
 }
 

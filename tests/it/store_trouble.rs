@@ -2,6 +2,7 @@
 //! restored or is somebody else's. Whatever happens, the promises hold: nothing acknowledged is lost, nothing is done that is
 //! not recorded, the service says what is wrong and ends or refuses, and goes on when the store is well again.
 
+mod backup;
 mod files;
 mod restored;
 

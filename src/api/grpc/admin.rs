@@ -6,7 +6,8 @@ use secrecy::ExposeSecret;
 use tonic::{Request, Response, Status};
 
 use crate::api::auth::Gatekeeper;
-use crate::api::grpc::call::Call;
+use crate::api::grpc::backup;
+use crate::api::grpc::call::{Call, Messages};
 use crate::api::grpc::checked::checked;
 use crate::api::grpc::server::admin_service_server::AdminService;
 use crate::api::grpc::{encode_admin as encode, page, validate_admin as validate};
@@ -34,6 +35,16 @@ impl Administrators {
 
 #[tonic::async_trait]
 impl AdminService for Administrators {
+    type BackupStoreStream = Messages<v1::BackupStoreResponse>;
+
+    async fn backup_store(
+        &self,
+        request: Request<v1::BackupStoreRequest>,
+    ) -> Result<Response<Self::BackupStoreStream>, Status> {
+        let (call, _) = Call::admit(&self.gatekeeper, "BackupStore", request).await?;
+        call.stream(async { Ok(backup::parts(self.use_cases.backup_store(&call.caller).await?)) }).await
+    }
+
     async fn create_user(
         &self,
         request: Request<v1::CreateUserRequest>,

@@ -1,6 +1,7 @@
 //! The gRPC face: the four services, health and reflection, and how they are served.
 
 mod admin;
+mod backup;
 mod call;
 mod checked;
 mod cluster;
@@ -25,13 +26,14 @@ use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic_health::server::HealthReporter;
 use tower::util::MapRequestLayer;
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::api::auth::Gatekeeper;
 use crate::net::arriving::{ArrivalError, Arriving};
 use crate::net::bounds::Bounds;
 use crate::net::connections::Connections;
 use crate::net::health;
+use crate::net::in_flight::InFlight;
 use crate::net::reflection::Reflection;
 use crate::proto::v1::FILE_DESCRIPTOR_SET;
 use crate::service::use_cases::UseCases;
@@ -55,8 +57,6 @@ const LARGEST_REQUEST: usize = 1024 * 1024;
 /// A connection whose other end is gone is found so, whether or not it watches.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long connections may take to end after their watches have.
-const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Services of the gRPC face and their health.
 pub struct Grpc {
@@ -117,8 +117,8 @@ pub async fn routes(
     Ok(Grpc { routes, health })
 }
 
-/// Serves until `shutdown`; then calls in flight are answered, watches end with a bookmark, and what has not ended within
-/// five seconds is left to the end of the process. The hub's shutdown is the same token or a child of it.
+/// Serves until `shutdown`; then it is not ready, calls in flight are answered, watches end with a bookmark, and what
+/// [`InFlight`] does not wait for is left to the end of the process. The hub's shutdown is the same token or a child of it.
 pub async fn serve(
     connections: Connections,
     grpc: Grpc,
@@ -126,26 +126,30 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> Result<(), tonic::transport::Error> {
     let Grpc { routes, health } = grpc;
+    let (in_flight, closing) = (InFlight::default(), CancellationToken::new());
     let server = Server::builder()
         .max_concurrent_streams(bounds.streams)
         .http2_max_header_list_size(bounds.header_bytes)
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .layer(in_flight.clone())
         .layer(MapRequestLayer::new(move |request| in_time(request, bounds.arrival)))
         .add_routes(routes)
-        .serve_with_incoming_shutdown(connections, shutdown.clone().cancelled_owned());
+        .serve_with_incoming_shutdown(connections, closing.clone().cancelled_owned());
     tokio::pin!(server);
     tokio::select! {
         served = &mut server => return served,
         () = shutdown.cancelled() => health.not_serving().await,
     }
-    match tokio::time::timeout(SHUTDOWN_TIMEOUT, server).await {
-        Ok(served) => {
+    // Who asks for our health is told before anything is closed.
+    closing.cancel();
+    tokio::select! {
+        served = server => {
             info!("every connection has ended");
             served
         }
-        Err(_) => {
-            warn!(seconds = SHUTDOWN_TIMEOUT.as_secs(), "connections did not end in time and are left");
+        () = in_flight.ended() => {
+            info!("connections with nothing in flight are left");
             Ok(())
         }
     }

@@ -20,6 +20,7 @@ use crate::service::named;
 use crate::service::sight::{Scope, SeesAll, UserSight};
 use crate::service::use_cases::{Synced, UseCases};
 use crate::store::access::{AuditFilter, StoredAuditRecord};
+use crate::store::backup::Backup;
 use crate::store::inventory::ClusterOrder;
 use crate::store::{LogLine, Page, StoredTask, TaskOrder};
 use crate::watch::Sight;
@@ -358,6 +359,14 @@ impl UseCases for Guarded {
     ) -> Result<Vec<StoredAuditRecord>, Refusal> {
         permit(caller, Call::ListAuditRecords, Subject::Nothing, false)?;
         self.use_cases.list_audit_records(caller, filter, below, limit).await
+    }
+
+    async fn backup_store(&self, caller: &Caller) -> Result<Backup, Refusal> {
+        self.mutation(caller, Call::BackupStore, named::store(), |this, caller| async move {
+            permit(&caller, Call::BackupStore, Subject::Nothing, false)?;
+            this.use_cases.backup_store(&caller).await
+        })
+        .await
     }
 
     fn user_id(&self, name: &Principal) -> i64 {

@@ -43,6 +43,11 @@ impl FileLock {
         }
     }
 
+    /// Lets others have the file, before the process ends or this is dropped.
+    pub(super) fn release(&self) {
+        let _ = rustix::fs::flock(&self.0, FlockOperation::Unlock);
+    }
+
     /// Everything up to here is on disk, and may be acknowledged. Never synced and never waited for: a mark that is lost with
     /// the machine only notices less.
     pub(super) fn acknowledge(&self, seq: Seq) {
@@ -64,7 +69,7 @@ impl FileLock {
     }
 
     /// Zero where there is no mark, or none that can be read.
-    fn acknowledged(&self) -> Seq {
+    pub(super) fn acknowledged(&self) -> Seq {
         let mut digits = [0; WIDTH];
         let read = self.0.read_exact_at(&mut digits, 0).ok();
         let mark = read.and_then(|()| std::str::from_utf8(&digits).ok()?.parse().ok());

@@ -4,6 +4,7 @@
 mod access_read;
 mod access_store;
 mod access_write;
+mod backup;
 mod commit;
 mod conditions;
 mod crash;
@@ -11,6 +12,7 @@ mod file_lock;
 mod inventory_read;
 mod inventory_store;
 mod inventory_write;
+mod left;
 mod observe;
 mod progress;
 mod read;
@@ -21,14 +23,16 @@ mod secrets;
 mod trouble;
 mod writer;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::sync::{broadcast, watch};
 
+use crate::clock::Timestamp;
 use crate::domain::event::StoredEvent;
 use crate::domain::ids::{ClusterId, ClusterKey, Fence, Principal, Revision, Seq, SubtaskId, TaskId};
+use crate::store::backup::{Backup, Backups};
 use crate::store::key_source::KeySource;
 use crate::store::vault::Vault;
 use crate::store::{
@@ -40,6 +44,7 @@ use readers::Readers;
 
 use writer::Writer;
 
+pub use backup::check as check_backup;
 pub use restored::{Renamed, restored};
 pub use writer::OnFatal;
 
@@ -75,6 +80,9 @@ pub struct SqliteStore {
     ids: tokio::sync::Mutex<IdBlock>,
     store_id: String,
     vault: Arc<Vault>,
+    path: PathBuf,
+    /// One backup at a time.
+    backing_up: tokio::sync::Mutex<()>,
     _lock: Arc<FileLock>,
 }
 
@@ -91,16 +99,26 @@ impl SqliteStore {
     pub fn open(path: impl AsRef<Path>, options: SqliteOptions) -> Result<Arc<Self>, StoreError> {
         let path = path.as_ref();
         let lock = Arc::new(FileLock::take(path)?);
+        backup::sweep(path);
         let (connection, vault) = schema::open_writer(path, &options.key, &lock)?;
         let store_id = connection.query_row("SELECT value FROM meta WHERE name = 'store_id'", [], |row| row.get(0))?;
         let head = read::head(&connection)?;
         lock.check(path, head)?;
+        left::begin(path, &connection)?;
         let (sender, committed) = watch::channel(head);
         let progress = Arc::new(ProgressBoard::new());
         let readers = Arc::new(Readers::open(path, options.readers)?);
         let writer = Writer::start(connection, options.on_fatal, sender, Arc::clone(&progress), Arc::clone(&lock))?;
         let (ids, vault) = (Default::default(), Arc::new(vault));
-        Ok(Arc::new(Self { writer, readers, progress, committed, ids, store_id, vault, _lock: lock }))
+        let (path, backing_up) = (path.to_owned(), Default::default());
+        let _lock = lock;
+        Ok(Arc::new(Self { writer, readers, progress, committed, ids, store_id, vault, path, backing_up, _lock }))
+    }
+
+    /// Waits until everything queued is on disk and the file is whole by itself, and lets others have it. Reads may go on;
+    /// writes are answered as closed.
+    pub async fn close(&self) {
+        self.writer.close().await;
     }
 
     fn with_progress(&self, mut stored: StoredTask) -> StoredTask {
@@ -214,6 +232,16 @@ impl Store for SqliteStore {
 
     fn progress_changes(&self) -> broadcast::Receiver<Progress> {
         self.progress.changes()
+    }
+}
+
+#[async_trait]
+impl Backups for SqliteStore {
+    async fn back_up(&self, at: Timestamp) -> Result<Backup, StoreError> {
+        let _turn = self.backing_up.lock().await;
+        let path = self.path.clone();
+        let copying = tokio::task::spawn_blocking(move || backup::copy(&path, at)).await;
+        copying.map_err(|error| StoreError::Failed(format!("a backup ended early, {error}")))?
     }
 }
 

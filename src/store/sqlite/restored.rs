@@ -8,7 +8,7 @@ use rusqlite::Connection;
 
 use super::file_lock::FileLock;
 use super::trouble::unusable;
-use super::{read, schema};
+use super::{left, read, schema};
 use crate::domain::ids::LARGEST_ID;
 use crate::store::StoreError;
 
@@ -46,6 +46,7 @@ fn rename(connection: &mut Connection, store_id: &str) -> rusqlite::Result<Strin
         "UPDATE counter SET value = value + ?1 WHERE name = 'id' AND value <= ?2 - 2 * ?1",
         [LOST_IDS, LARGEST_ID],
     )?;
+    left::forget(&transaction)?;
     transaction.commit()?;
     Ok(former)
 }

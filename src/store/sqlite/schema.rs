@@ -9,6 +9,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 
 use super::file_lock::FileLock;
+use super::left;
 use super::secrets;
 use super::trouble::{damaged, unusable};
 use crate::domain::ids::Seq;
@@ -38,8 +39,10 @@ pub(super) fn open_writer(path: &Path, key: &KeySource, lock: &FileLock) -> Resu
         create(path, &key.vault_or_new(path)?)?;
         lock.acknowledge(Seq::ZERO);
     }
+    let had_log = left::has_log(path);
     let mut connection = open_whole(path)?;
     let version = version(path, &connection)?;
+    left::check(path, &connection, had_log, lock)?;
     let vault = if version < ENCRYPTED_SINCE { key.vault_or_new(path)? } else { key.vault(path)? };
     migrate(path, &mut connection, version, &vault)?;
     secrets::check_key(path, &connection, &vault)?;
@@ -69,6 +72,11 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
         .execute_batch("PRAGMA query_only = ON; PRAGMA cache_size = -4096;")
         .map_err(|error| unusable(path, &error))?;
     Ok(connection)
+}
+
+/// A connection to a file that no service uses: a copy.
+pub(super) fn open_plain(path: &Path) -> Result<Connection, StoreError> {
+    connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
 }
 
 fn connect(path: &Path, access: OpenFlags) -> Result<Connection, StoreError> {

@@ -13,6 +13,7 @@ use tokio::sync::{oneshot, watch};
 use super::commit;
 use super::crash::CrashPoint;
 use super::file_lock::FileLock;
+use super::left;
 use super::progress::ProgressBoard;
 use super::trouble;
 use crate::domain::ids::Seq;
@@ -34,8 +35,14 @@ type CommitSender = oneshot::Sender<Result<CommitOutcome, StoreError>>;
 
 /// A queued write.
 pub(super) enum Job {
-    Commit { commit: Box<Commit>, encoded: commit::Encoded, answer: CommitSender },
+    Commit {
+        commit: Box<Commit>,
+        encoded: commit::Encoded,
+        answer: CommitSender,
+    },
     Change(Change),
+    /// The last one. Told once the file is closed.
+    Close(oneshot::Sender<()>),
 }
 
 /// The queue to the writer thread; dropping it ends the thread once everything queued is on disk.
@@ -66,6 +73,7 @@ impl Writer {
             progress,
             lock,
             crash: CrashPoint::from_environment(),
+            closing: None,
         };
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
@@ -99,6 +107,14 @@ impl Writer {
         receiver.await.unwrap_or(Err(StoreError::Closed))
     }
 
+    /// Ends the thread once everything queued is on disk and the file is whole by itself. What is queued later is not written.
+    pub(super) async fn close(&self) {
+        let (sender, receiver) = oneshot::channel();
+        self.send(Job::Close(sender));
+        // An error: it has ended before.
+        let _ = receiver.await;
+    }
+
     fn send(&self, job: Job) {
         if let Some(jobs) = &self.jobs {
             // An error gives the job back, and dropping it tells whoever waits that the store is closed.
@@ -126,12 +142,15 @@ struct Loop {
     progress: Arc<ProgressBoard>,
     lock: Arc<FileLock>,
     crash: CrashPoint,
+    closing: Option<oneshot::Sender<()>>,
 }
 
 impl Loop {
     fn run(mut self) {
         let _guard = PanicIsFatal(Arc::clone(&self.on_fatal));
-        while let Ok(first) = self.queue.recv() {
+        while self.closing.is_none()
+            && let Ok(first) = self.queue.recv()
+        {
             let batch = self.take_waiting(first);
             let mut senders = Vec::new();
             if let Err(error) = self.write(batch, &mut senders) {
@@ -143,25 +162,45 @@ impl Loop {
                 return;
             }
         }
+        let Self { connection, queue, lock, closing, .. } = self;
+        // Whoever waits for what is still queued is told that the store is closed.
+        drop(queue);
+        left::close(&connection);
+        drop(connection);
+        lock.release();
+        if let Some(closing) = closing {
+            let _ = closing.send(());
+        }
     }
 
-    fn take_waiting(&self, first: Job) -> Vec<Job> {
-        let mut bytes = first.bytes();
-        let mut batch = vec![first];
-        while batch.len() < LARGEST_BATCH && bytes < LARGEST_BATCH_BYTES {
-            match self.queue.try_recv() {
+    /// Up to the last one, if that is among them.
+    fn take_waiting(&mut self, first: Job) -> Vec<Job> {
+        let (mut bytes, mut batch) = (0, Vec::new());
+        let mut next = Ok(first);
+        loop {
+            match next {
+                Ok(Job::Close(closing)) => {
+                    self.closing = Some(closing);
+                    return batch;
+                }
                 Ok(job) => {
                     bytes += job.bytes();
                     batch.push(job);
                 }
-                Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => return batch,
             }
+            if batch.len() >= LARGEST_BATCH || bytes >= LARGEST_BATCH_BYTES {
+                return batch;
+            }
+            next = self.queue.try_recv();
         }
-        batch
     }
 
     /// Writes a batch and answers it. On an error `senders` holds whoever waits for a commit.
     fn write(&mut self, batch: Vec<Job>, senders: &mut Vec<CommitSender>) -> rusqlite::Result<()> {
+        if batch.is_empty() {
+            return Ok(());
+        }
         let before = *self.committed.borrow();
         let mut seq = before;
         let mut commits: Vec<(Box<Commit>, CommitOutcome)> = Vec::with_capacity(batch.len());
@@ -186,7 +225,7 @@ impl Loop {
                     Ok(answer) => answers.push(answer),
                     Err(error) => failure = Some(error),
                 },
-                Job::Change(_) => {}
+                Job::Change(_) | Job::Close(_) => {}
             }
         }
         begun?;
@@ -222,7 +261,7 @@ impl Job {
     fn bytes(&self) -> usize {
         match self {
             Self::Commit { encoded, .. } => encoded.len(),
-            Self::Change(_) => 0,
+            Self::Change(_) | Self::Close(_) => 0,
         }
     }
 }

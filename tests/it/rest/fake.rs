@@ -22,6 +22,7 @@ use obsteward::service::arguments::{
 };
 use obsteward::service::use_cases::{Synced, UseCases};
 use obsteward::store::access::{AuditFilter, StoredAuditRecord};
+use obsteward::store::backup::Backup;
 use obsteward::store::inventory::ClusterOrder;
 use obsteward::store::{LogLine, Page, Store, StoredTask, TaskOrder, TaskVisibility};
 use obsteward::watch::Sight;
@@ -390,6 +391,10 @@ impl UseCases for RestUseCases {
         _below: Option<i64>,
         _limit: u32,
     ) -> Result<Vec<StoredAuditRecord>, Refusal> {
+        Err(Refusal::Internal { what: "not of this test".to_owned() })
+    }
+
+    async fn backup_store(&self, _caller: &Caller) -> Result<Backup, Refusal> {
         Err(Refusal::Internal { what: "not of this test".to_owned() })
     }
 

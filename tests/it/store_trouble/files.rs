@@ -43,10 +43,11 @@ impl Left {
         Self { main, wal, key, lock, task: TaskId::new(task.id).unwrap() }
     }
 
-    /// With all that was in the log in the file.
+    /// With all that was in the log in the file, as a clean end leaves it.
     fn checkpointed(mut self) -> Self {
         let files = self.laid_out(&self.main, &self.wal);
         let connection = rusqlite::Connection::open(files.path()).unwrap();
+        connection.execute("UPDATE meta SET value = 'closed' WHERE name = 'left'", []).unwrap();
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
         drop(connection);
         self.main = std::fs::read(files.path()).unwrap();

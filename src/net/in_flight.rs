@@ -1,0 +1,143 @@
+//! What a server has begun and not ended: when it is told to end it waits for that, and for nobody who only holds a connection
+//! open. As a layer it counts every request of a server, and ends the conversations that a client could hold open for ever.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use http::{HeaderMap, Request, Response};
+use hyper::body::{Body, Frame, SizeHint};
+use tokio::time::timeout;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+use tonic::Status;
+use tower::{Layer, Service};
+use tracing::warn;
+
+/// How long calls may take until their answer begins, once the server was told to end.
+pub const LAST_CALLS: Duration = Duration::from_secs(5);
+/// How long answers and watches may take from there: who reads is done at once, who does not is not waited for.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
+/// And connections on which nothing is in flight, until they have said good-bye.
+const LAST_CONNECTIONS: Duration = Duration::from_millis(50);
+/// Health and reflection: what stands open under this prefix is as long as its client likes.
+const CONVERSATIONS: &str = "/grpc.";
+
+/// See the module's head.
+#[derive(Clone, Debug)]
+pub struct InFlight {
+    calls: TaskTracker,
+    answers: TaskTracker,
+    ending: CancellationToken,
+}
+
+impl Default for InFlight {
+    /// Nothing so far.
+    fn default() -> Self {
+        let (calls, answers) = (TaskTracker::new(), TaskTracker::new());
+        // So that waiting for none ends whenever there is none.
+        calls.close();
+        answers.close();
+        Self { calls, answers, ending: CancellationToken::new() }
+    }
+}
+
+impl InFlight {
+    /// Ends the conversations, and returns when nothing is waited for any more: what is still open then may be cut.
+    pub async fn ended(&self) {
+        self.ending.cancel();
+        let ended = async {
+            if timeout(LAST_CALLS, self.calls.wait()).await.is_err() {
+                return warn!(calls = self.calls.len(), seconds = LAST_CALLS.as_secs(), "calls did not end in time");
+            }
+            if timeout(LAST_ANSWERS, self.answers.wait()).await.is_err() {
+                warn!(answers = self.answers.len(), "answers and watches that nobody reads are left");
+            }
+        };
+        ended.await;
+        tokio::time::sleep(LAST_CONNECTIONS).await;
+    }
+}
+
+impl<S> Layer<S> for InFlight {
+    type Service = Counted<S>;
+
+    fn layer(&self, inner: S) -> Counted<S> {
+        Counted { inner, in_flight: self.clone() }
+    }
+}
+
+/// A service whose requests are counted.
+#[derive(Clone, Debug)]
+pub struct Counted<S> {
+    inner: S,
+    in_flight: InFlight,
+}
+
+impl<S, R, B> Service<Request<R>> for Counted<S>
+where
+    S: Service<Request<R>, Response = Response<B>>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Answer<B>>;
+    type Error = S::Error;
+    type Future = BoxFuture<'static, Result<Self::Response, S::Error>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<R>) -> Self::Future {
+        let InFlight { calls, answers, ending } = &self.in_flight;
+        let (call, counted) = (calls.token(), answers.token());
+        let conversation = request.uri().path().starts_with(CONVERSATIONS);
+        let ending = conversation.then(|| Box::pin(ending.clone().cancelled_owned()));
+        let answering = self.inner.call(request);
+        async move {
+            let response = answering.await?;
+            drop(call);
+            Ok(response.map(|body| Answer { body, ending, _counted: counted }))
+        }
+        .boxed()
+    }
+}
+
+/// The body of an answer, which is in flight until it is dropped.
+#[derive(Debug)]
+pub struct Answer<B> {
+    body: B,
+    /// `None`: it ends by itself, or has ended.
+    ending: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    _counted: TaskTrackerToken,
+}
+
+impl<B: Body + Unpin> Body for Answer<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
+            return Poll::Ready(frame);
+        }
+        let Some(ending) = &mut self.ending else { return Poll::Pending };
+        ready!(ending.as_mut().poll(context));
+        self.ending = None;
+        let mut trailers = HeaderMap::new();
+        let _ = Status::unavailable("the service ends").add_header(&mut trailers);
+        Poll::Ready(Some(Ok(Frame::trailers(trailers))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,114 @@
+//! SQLite's online backup. A reader of its own holds one moment of the store while pages are copied, so that writes neither
+//! wait nor make the copy begin again; the copy is checked against that moment before anybody gets it.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::Connection;
+use rusqlite::backup::Backup as Copying;
+
+use super::schema::{self, beside};
+use super::{left, read};
+use crate::clock::Timestamp;
+use crate::domain::ids::Seq;
+use crate::store::StoreError;
+use crate::store::backup::Backup;
+
+/// Pages of one step, and the pause behind it: a disk that is copied from and to at full speed would slow the writer's syncs.
+const PAGES: i32 = 256;
+const BREATH: Duration = Duration::from_millis(2);
+
+/// Behind the store's name, while a copy is made.
+const DRAFT: &str = ".copy-";
+
+/// What a copy must have of the moment that it is a copy of.
+#[derive(Debug, PartialEq, Eq)]
+struct Counted {
+    counters: Vec<(String, i64)>,
+    rows: i64,
+}
+
+/// Copies the store. Blocks for as long as that takes.
+pub(super) fn copy(path: &Path, at: Timestamp) -> Result<Backup, StoreError> {
+    let draft = Draft(beside(path, &format!("{DRAFT}{}", uuid::Uuid::new_v4())));
+    let failed = |error: &dyn std::fmt::Display| {
+        let (path, draft) = (path.display(), draft.0.display());
+        StoreError::Failed(format!(
+            "the store {path} was not copied to {draft}, {error}; the store itself is as it was"
+        ))
+    };
+    let made = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&draft.0);
+    drop(made.map_err(|error| failed(&error))?);
+    let (store_id, head) = copied(path, &draft.0, at).map_err(|error| failed(&error))?;
+    let file = OpenOptions::new().read(true).open(&draft.0).map_err(|error| failed(&error))?;
+    let bytes = file.metadata().map_err(|error| failed(&error))?.len();
+    Ok(Backup { file, bytes, store_id, head, at })
+}
+
+fn copied(path: &Path, draft: &Path, at: Timestamp) -> Result<(String, Seq), StoreError> {
+    let source = schema::open_reader(path)?;
+    // Its first look begins the moment that it sees until it ends.
+    let moment = source.unchecked_transaction()?;
+    let counted = count(&moment)?;
+    let mut copy = schema::open_plain(draft)?;
+    Copying::new(&source, &mut copy)?.run_to_completion(PAGES, BREATH, None)?;
+    left::make_backup(&copy, at)?;
+    drop(moment);
+    let facts = whole(&copy)?;
+    if count(&copy)? != counted {
+        return Err(StoreError::Damaged("the copy has not what was copied".to_owned()));
+    }
+    copy.close().map_err(|(_, error)| error)?;
+    Ok(facts)
+}
+
+/// Store and place of the last event of a copy in which SQLite finds nothing wrong.
+fn whole(copy: &Connection) -> Result<(String, Seq), StoreError> {
+    let found: String = copy.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+    if found != "ok" {
+        return Err(StoreError::Damaged(format!("the copy is damaged, {found}")));
+    }
+    let store_id = copy.query_row("SELECT value FROM meta WHERE name = 'store_id'", [], |row| row.get(0))?;
+    Ok((store_id, read::head(copy)?))
+}
+
+/// Whether a file is a whole backup of this store up to this event. Blocks, and needs no key.
+pub fn check(path: &Path, store_id: &str, head: i64) -> Result<(), StoreError> {
+    let found = whole(&schema::open_reader(path)?)?;
+    if found == (store_id.to_owned(), Seq::new(head)) {
+        return Ok(());
+    }
+    Err(StoreError::Damaged(format!("the copy is of store {} up to event {}", found.0, found.1)))
+}
+
+/// Removes what a process that was killed has left of copies. The lock of the store is held.
+pub(super) fn sweep(path: &Path) {
+    let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else { return };
+    let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+    let prefix = [name.as_encoded_bytes(), DRAFT.as_bytes()].concat();
+    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+        if entry.file_name().as_encoded_bytes().starts_with(&prefix) {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
+fn count(connection: &Connection) -> rusqlite::Result<Counted> {
+    let mut counters = connection.prepare("SELECT name, value FROM counter ORDER BY name")?;
+    let counters = counters.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
+    let rows = connection.query_row("SELECT count(*) FROM task_event", [], |row| row.get(0))?;
+    Ok(Counted { counters, rows })
+}
+
+/// A file that loses its name in any case.
+struct Draft(PathBuf);
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        for suffix in ["", "-journal", "-wal", "-shm"] {
+            let _ = std::fs::remove_file(beside(&self.0, suffix));
+        }
+    }
+}

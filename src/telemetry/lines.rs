@@ -1,0 +1,220 @@
+//! The lines of the log on their way to standard error. Whoever says something only queues it; one thread writes, and only that
+//! thread waits for the reader. What does not fit into the queue is lost, counted, and told in its place. Keeps no line back:
+//! what is queued is written at once.
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, Write};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Bytes that wait for the reader; some twenty thousand lines.
+const MOST_BYTES: usize = 4 << 20;
+/// Before a standard error that somebody made non-blocking is tried again.
+const BREATH: Duration = Duration::from_millis(5);
+
+/// Says how many lines were lost, as a line.
+type Lost = fn(u64) -> String;
+
+/// See the module's head.
+#[derive(Clone)]
+pub(super) struct Lines(Arc<Shared>);
+
+struct Shared {
+    queue: Mutex<Queue>,
+    /// There is something to write.
+    queued: Condvar,
+    /// There is nothing any more.
+    written: Condvar,
+    lost: Lost,
+}
+
+#[derive(Default)]
+struct Queue {
+    lines: VecDeque<Vec<u8>>,
+    bytes: usize,
+    lost: u64,
+    /// The thread has a line that is not written yet.
+    writing: bool,
+}
+
+impl Queue {
+    fn push(&mut self, line: Vec<u8>) {
+        self.bytes += line.len();
+        self.lines.push_back(line);
+    }
+
+    /// What is to be written next: a line, or that lines behind the last one were lost.
+    fn next(&mut self, lost: Lost) -> Option<Vec<u8>> {
+        match self.lines.pop_front() {
+            Some(line) => {
+                self.bytes -= line.len();
+                Some(line)
+            }
+            None if self.lost > 0 => Some(lost(std::mem::take(&mut self.lost)).into_bytes()),
+            None => None,
+        }
+    }
+}
+
+impl Lines {
+    /// Starts the thread that writes to `output`.
+    pub(super) fn start(output: impl Write + Send + 'static, lost: Lost) -> io::Result<Self> {
+        let queue = Mutex::default();
+        let lines = Self(Arc::new(Shared { queue, queued: Condvar::new(), written: Condvar::new(), lost }));
+        let shared = Arc::clone(&lines.0);
+        std::thread::Builder::new().name("log".to_owned()).spawn(move || shared.write_all(output))?;
+        Ok(lines)
+    }
+
+    /// Queues a line, which ends with its newline. Never waits for the reader.
+    pub(super) fn push(&self, line: Vec<u8>) {
+        let mut queue = self.0.lock();
+        if queue.bytes + line.len() > MOST_BYTES {
+            queue.lost += 1;
+            return;
+        }
+        if queue.lost > 0 {
+            // Not against the bound: it is one line for all that was lost.
+            let lost = std::mem::take(&mut queue.lost);
+            queue.push((self.0.lost)(lost).into_bytes());
+        }
+        queue.push(line);
+        drop(queue);
+        self.0.queued.notify_one();
+    }
+
+    /// Waits until everything is written, at most so long; whether it is.
+    pub(super) fn flush(&self, limit: Duration) -> bool {
+        let pending = |queue: &mut Queue| queue.writing || queue.lost > 0 || !queue.lines.is_empty();
+        let waited = self.0.written.wait_timeout_while(self.0.lock(), limit, pending);
+        let (queue, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+        drop(queue);
+        !waited.timed_out()
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        // Nothing panics while it is held but an allocation, and every change is whole.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write_all(&self, mut output: impl Write) {
+        loop {
+            let line = {
+                let mut queue = self.lock();
+                queue.writing = false;
+                loop {
+                    match queue.next(self.lost) {
+                        Some(line) => {
+                            queue.writing = true;
+                            break line;
+                        }
+                        None => {
+                            self.written.notify_all();
+                            queue = self.queued.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                        }
+                    }
+                }
+            };
+            write_line(&mut output, &line);
+        }
+    }
+}
+
+/// A closed standard error is no reason to end, nor to wait.
+fn write_line(output: &mut impl Write, mut line: &[u8]) {
+    while !line.is_empty() {
+        match output.write(line) {
+            Ok(0) => return,
+            Ok(written) => line = &line[written..],
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::sleep(BREATH),
+            Err(_) => return,
+        }
+    }
+    let _ = output.flush();
+}
+
+/// One event's line at a time, as the subscriber writes it.
+impl Write for &Lines {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.push(line.to_vec());
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    /// A reader that takes a line when it is let.
+    struct Reader {
+        let_go: mpsc::Receiver<()>,
+        read: Arc<Mutex<Vec<u8>>>,
+    }
+
+    impl Write for Reader {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let _ = self.let_go.recv();
+            self.read.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_the_reader_does_not_take_is_counted_and_nothing_else_is_lost() {
+        let (go, let_go) = mpsc::channel();
+        let read = Arc::new(Mutex::new(Vec::new()));
+        let reader = Reader { let_go, read: Arc::clone(&read) };
+        let lines = Lines::start(reader, |lost| format!("{lost} lost\n")).unwrap();
+        let said = |number: usize| format!("{number:0999}\n");
+        let most = 2 * MOST_BYTES / 1000;
+        for number in 0..most {
+            lines.push(said(number).into_bytes());
+        }
+        assert!(!lines.flush(Duration::from_millis(1)), "nothing was read");
+        // The reader is back, as whoever it waited for has gone.
+        drop(go);
+        assert!(lines.flush(Duration::from_secs(30)));
+        lines.push(b"later\n".to_vec());
+        assert!(lines.flush(Duration::from_secs(30)));
+
+        let read = String::from_utf8(read.lock().unwrap().clone()).unwrap();
+        let read: Vec<&str> = read.lines().collect();
+        let [kept @ .., lost, later] = &read[..] else { panic!("{read:?}") };
+        assert_eq!(*later, "later");
+        assert_eq!(*lost, format!("{} lost", most - kept.len()));
+        assert!(kept.len() * 1000 <= MOST_BYTES + 1000 && kept.len() > MOST_BYTES / 2000, "{}", kept.len());
+        for (number, line) in kept.iter().enumerate() {
+            assert_eq!(*line, said(number).trim_end());
+        }
+    }
+
+    #[test]
+    fn a_closed_standard_error_holds_nobody_up() {
+        struct Closed;
+        impl Write for Closed {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(ErrorKind::BrokenPipe.into())
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let lines = Lines::start(Closed, |lost| format!("{lost} lost\n")).unwrap();
+        lines.push(b"a line\n".to_vec());
+        assert!(lines.flush(Duration::from_secs(30)));
+    }
+}
