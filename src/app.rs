@@ -28,6 +28,7 @@ use crate::inventory::{Inventory, Syncer};
 use crate::net::bounds::Bounds;
 use crate::net::client_tls::ClientTls;
 use crate::net::connections::Connections;
+use crate::net::descriptors;
 use crate::net::http;
 use crate::net::listener::{Exception, ListenError, Protection, bind};
 use crate::net::proxies::Proxies;
@@ -43,8 +44,6 @@ use crate::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::watch::Hub;
 use first_access::FirstAccessError;
 
-/// Files that the service opens besides connections: the store, its log, agents, sessions of clusters.
-const OTHER_FILES: u64 = 256;
 /// How long the store's disk may take for what was written last.
 const CLOSING: Duration = Duration::from_secs(1);
 
@@ -199,7 +198,7 @@ impl App {
                 Some((face, config.rest.clone()))
             }
         };
-        warn_of_too_few_files(config);
+        let bounds = bounds(config, descriptors::raise());
         let store = SqliteStore::open(&config.store.path, store_options(config))?;
         let access: Arc<dyn AccessStore> = store.clone();
         let directory = Directory::open(Arc::clone(&access)).await?;
@@ -243,7 +242,7 @@ impl App {
         Ok(Self {
             grpc,
             rest,
-            bounds: Bounds::from(&config.limits),
+            bounds,
             body_bytes: config.limits.body_bytes,
             gatekeeper,
             reread: Arc::default(),
@@ -385,18 +384,18 @@ fn pace(config: &Config) -> Pace {
     }
 }
 
-/// A limit of connections that the process cannot reach ends in refused connections and in a store that cannot open files.
-fn warn_of_too_few_files(config: &Config) {
-    let faces = 1 + u64::from(config.rest.listen.is_some());
-    let wanted = u64::from(config.limits.connections) * faces + OTHER_FILES;
-    let allowed = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    if let Some(allowed) = allowed.filter(|allowed| *allowed < wanted) {
-        let connections = config.limits.connections;
+/// What a listener's clients may take. Connections never take the files that tasks and the store need.
+fn bounds(config: &Config, allowed: Option<u64>) -> Bounds {
+    let listeners = 1 + usize::from(config.rest.listen.is_some());
+    let wanted = Bounds::from(&config.limits);
+    let connections = descriptors::share(wanted.connections, listeners, allowed);
+    if let Some(allowed) = allowed.filter(|_| connections < wanted.connections) {
         tracing::warn!(
-            "this process may open {allowed} files, limits.connections = {connections} needs {wanted}: raise LimitNOFILE or \
-             lower the setting"
+            "this process may open {allowed} files, so a listener takes {connections} connections instead of \
+             limits.connections: raise LimitNOFILE, or lower the setting"
         );
     }
+    Bounds { connections, ..wanted }
 }
 
 /// Who proves callers. With authentication on there must be somebody who may do everything, or nobody could ever begin.

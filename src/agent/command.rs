@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::agent::clients::Clients;
 use crate::agent::files::FileError;
-use crate::agent::grpc::{self, BOUNDS, ServeError};
+use crate::agent::grpc::{self, ServeError};
 use crate::agent::launcher;
 use crate::agent::service::Agent;
 use crate::agent::settings::AgentConfig;
@@ -172,7 +172,7 @@ async fn serve(args: AgentArgs) -> Result<(), AgentError> {
     let insecure = Exception { said: insecure_listen, setting: "--insecure-listen" };
     let (listener, bound) = bind(listen, protection, insecure).await?;
     follow_files(tls.clone()).map_err(AgentError::Signals)?;
-    let connections = Connections::new(listener, tls, BOUNDS);
+    let connections = Connections::new(listener, tls, grpc::bounds());
     let ending = CancellationToken::new();
     let mut terminate = signal(SignalKind::terminate()).map_err(AgentError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(AgentError::Signals)?;

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use crate::agent::configuration;
 use crate::domain::host::ObserverTarget;
 
 /// A fact that may have been said once, not at all, or twice in different ways.
@@ -98,12 +99,20 @@ impl Declared {
         self.is_of_another_cluster(target) || self.is_at_another_address(target)
     }
 
-    /// Adds what the configuration file says: `key=value` texts with possibly something else around them.
+    /// Adds what the configuration file says. One that is no whole record may hold `key=value` texts all the same, with
+    /// something else around them.
     pub fn hear_configuration(&mut self, bytes: &[u8]) {
-        values(bytes, "cluster").for_each(|value| self.cluster.say(value));
-        values(bytes, "cluster_id").filter_map(|value| value.parse().ok()).for_each(|value| self.cluster_id.say(value));
-        values(bytes, "rpc_port").filter_map(|value| value.parse().ok()).for_each(|value| self.rpc_port.say(value));
-        values(bytes, "local_ip").filter_map(|value| value.parse().ok()).for_each(|value| self.local_ip.say(value));
+        let text = configuration::text(bytes);
+        let values = |key| -> Vec<String> {
+            match text {
+                Some(text) => configuration::value(text, key).map(str::to_owned).collect(),
+                None => values(bytes, key).collect(),
+            }
+        };
+        values("cluster").into_iter().for_each(|value| self.cluster.say(value));
+        parsed_all(values("cluster_id")).for_each(|value| self.cluster_id.say(value));
+        parsed_all(values("rpc_port")).for_each(|value| self.rpc_port.say(value));
+        parsed_all(values("local_ip")).for_each(|value| self.local_ip.say(value));
     }
 }
 
@@ -165,6 +174,10 @@ pub fn said(arguments: &[String]) -> Vec<Said> {
         }
     }
     all
+}
+
+fn parsed_all<T: std::str::FromStr>(values: Vec<String>) -> impl Iterator<Item = T> {
+    values.into_iter().filter_map(|value| value.parse().ok())
 }
 
 fn parsed<T: std::str::FromStr>(value: Option<String>) -> Option<T> {
@@ -283,6 +296,17 @@ mod tests {
             .hear_configuration(b"\x00\xff\x8a%cluster=demo\ncluster_id=3\nold_cluster=x\x01rpc_port=2882\x00\x00z");
         assert!(declared.cluster.equals(&"demo".to_owned()));
         assert!(declared.cluster_id.equals(&3) && declared.rpc_port.equals(&2882));
+    }
+
+    #[test]
+    fn the_first_key_behind_a_record_header_is_heard() {
+        for framed in [true, false] {
+            let mut declared = Declared::default();
+            // The header's last byte is a letter.
+            declared.hear_configuration(&configuration::file("cluster=demo\nrpc_port=2882\n", framed));
+            assert!(declared.cluster.equals(&"demo".to_owned()), "{declared}");
+            assert!(declared.rpc_port.equals(&2882));
+        }
     }
 
     #[test]

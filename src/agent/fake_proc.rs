@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
+use crate::agent::configuration;
 use crate::agent::proc_fs::ProcFs;
 use crate::domain::host::{CallerFence, ObserverIdentity, ObserverTarget};
 use crate::domain::ids::{ClusterKey, Fence};
@@ -136,7 +137,7 @@ impl FakeProc {
         fs::create_dir_all(directory.join("ns")).unwrap();
         fs::write(&executable, "program").unwrap();
         if let Some(configuration) = process.configuration {
-            fs::write(home.join("etc/observer.config.bin"), format!("\0\u{1}{configuration}\0")).unwrap();
+            fs::write(home.join("etc/observer.config.bin"), configuration::file(configuration, true)).unwrap();
         }
         let FakeProcess { pid, state, start_ticks, .. } = process;
         let comm = Path::new(process.arguments[0]).file_name().unwrap().to_str().unwrap();

@@ -37,6 +37,32 @@ pub enum FileError {
     },
 }
 
+impl FileError {
+    /// Whether it passes by itself, or with what a person does besides: a full disk, no file descriptor, no memory.
+    pub fn passes(&self) -> bool {
+        match self {
+            Self::Io { error, .. } => passes(error),
+            Self::Damaged { .. } | Self::Locked { .. } => false,
+        }
+    }
+}
+
+/// Whether the system lacked something just then.
+pub fn passes(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let passing = [
+        Errno::NOSPC,
+        Errno::DQUOT,
+        Errno::MFILE,
+        Errno::NFILE,
+        Errno::NOMEM,
+        Errno::NOBUFS,
+        Errno::AGAIN,
+        Errno::INTR,
+    ];
+    error.raw_os_error().is_some_and(|number| passing.iter().any(|errno| errno.raw_os_error() == number))
+}
+
 /// Makes the directory, readable by its owner only.
 pub fn make_directory(directory: &Path) -> Result<(), FileError> {
     let mut builder = fs::DirBuilder::new();

@@ -19,6 +19,7 @@ use crate::agent::service::Agent;
 use crate::agent::wire;
 use crate::net::bounds::Bounds;
 use crate::net::connections::Connections;
+use crate::net::descriptors;
 use crate::net::health::health;
 use crate::net::in_flight::InFlight;
 use crate::net::peer::Peer;
@@ -33,6 +34,8 @@ pub const ERROR_DOMAIN: &str = "obsteward";
 const LARGEST_REQUEST: usize = 64 << 10;
 /// Calls in flight per connection.
 const CONCURRENCY: u32 = 64;
+/// When to try again what the agent's record had no room for.
+const LEDGER_AGAIN: Duration = Duration::from_secs(5);
 /// What clients may take. There are a few, the replicas of one service.
 pub const BOUNDS: Bounds = Bounds {
     connections: 256,
@@ -41,6 +44,11 @@ pub const BOUNDS: Bounds = Bounds {
     streams: Some(CONCURRENCY),
     header_bytes: 16 << 10,
 };
+
+/// The same, within what files this process may open: an end and its record need some too.
+pub fn bounds() -> Bounds {
+    Bounds { connections: descriptors::share(BOUNDS.connections, 1, descriptors::raise()), ..BOUNDS }
+}
 
 /// The server side of the agent.
 #[derive(Clone, Debug)]
@@ -95,7 +103,7 @@ pub async fn serve(
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ServeError> {
-    serve_clients(agent, Connections::new(listener, None, BOUNDS), Clients::Everybody, shutdown).await
+    serve_clients(agent, Connections::new(listener, None, bounds()), Clients::Everybody, shutdown).await
 }
 
 /// Serves `clients` until `shutdown`, then lets the calls in flight end, as [`InFlight`] says. Nobody else gets an answer, not
@@ -183,9 +191,9 @@ fn status(refusal: Refusal) -> Status {
         Refusal::ClientNotAccepted { .. } => Code::PermissionDenied,
         Refusal::Invalid { .. } => Code::InvalidArgument,
         Refusal::StoreNotTrusted { .. } | Refusal::NotPermitted { .. } => Code::PermissionDenied,
-        Refusal::TooManyEnds { .. } => Code::ResourceExhausted,
+        Refusal::TooManyEnds { .. } | Refusal::LedgerFailed { passes: true, .. } => Code::ResourceExhausted,
         Refusal::TokenReused { .. } => Code::AlreadyExists,
-        Refusal::LedgerFailed { .. } | Refusal::HostUnreadable { .. } => Code::Internal,
+        Refusal::LedgerFailed { passes: false, .. } | Refusal::HostUnreadable { .. } => Code::Internal,
         Refusal::Fenced { .. }
         | Refusal::TicketUnknown
         | Refusal::TicketUsed
@@ -208,6 +216,9 @@ fn status(refusal: Refusal) -> Status {
     let info = ErrorInfo { reason: refusal.reason().to_owned(), domain: ERROR_DOMAIN.to_owned(), metadata };
     if let Refusal::TooManyEnds { retry_after, .. } = &refusal {
         details.set_retry_info(Some(*retry_after));
+    }
+    if let Refusal::LedgerFailed { passes: true, .. } = &refusal {
+        details.set_retry_info(Some(LEDGER_AGAIN));
     }
     if let Refusal::Invalid { field, wanted, .. } = &refusal {
         details.add_bad_request_violation(*field, format!("write {wanted}"));

@@ -310,7 +310,7 @@ impl Ledger {
 }
 
 fn failed(error: FileError) -> Refusal {
-    Refusal::LedgerFailed { problem: error.to_string() }
+    Refusal::LedgerFailed { passes: error.passes(), problem: error.to_string() }
 }
 
 /// How long an end still counts. One that lies further in the future than the period comes from a clock that was set back,

@@ -37,6 +37,11 @@ const RESOURCES: &[(&str, Resource)] = &[
     ("Max realtime timeout", Resource::Rttime),
 ];
 
+/// The limit of open files alone, soft and hard.
+pub fn of_files((soft, hard): (Option<u64>, Option<u64>)) -> Limits {
+    Limits::from([("Max open files".to_owned(), Limit { soft, hard })])
+}
+
 /// What `/proc/PID/limits` says: `name  soft  hard  unit`, of the limits that we know.
 pub fn parse(text: &str) -> Limits {
     let limit = |line: &str| {

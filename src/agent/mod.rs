@@ -6,6 +6,7 @@ mod calls;
 mod candidate;
 pub mod clients;
 pub mod command;
+mod configuration;
 mod declared;
 mod files;
 pub mod grpc;

@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use crate::agent::candidate::{self, Candidate, Doubt, Verdict};
 use crate::agent::network::Network;
 use crate::agent::proc_fs::{ProcError, ProcFs};
-use crate::agent::supervisor::{self, Subject, Supervisor};
+use crate::agent::supervisor::{self, Around, Subject};
 use crate::domain::host::{ObserverIdentity, ObserverTarget};
 
 /// What the finder knows besides `/proc`.
@@ -28,8 +28,8 @@ pub enum Outcome {
     Running {
         /// Which.
         identity: Box<ObserverIdentity>,
-        /// Who watches over it, those that are not safe first.
-        supervisors: Vec<Supervisor>,
+        /// Who is around it.
+        around: Around,
     },
     /// Proven that there is none.
     Absent,
@@ -115,8 +115,9 @@ pub fn find(proc: &ProcFs, target: &ObserverTarget, knowledge: &Knowledge) -> Re
     let outcome = match (found.map(|found| (found.pid, &found.verdict)), matches.is_empty()) {
         (Some((pid, Verdict::Match(proven))), _) if !strong => {
             let subject = Subject { pid, owner: proven.owner, declared: &proven.declared };
-            let supervisors = supervisor::find(proc, subject, own_pid, &knowledge.safe_units)?;
-            Outcome::Running { identity: Box::new(proven.identity.clone()), supervisors }
+            let around = supervisor::find(proc, subject, own_pid, &knowledge.safe_units)?;
+            lines.extend(around.beside.iter().cloned());
+            Outcome::Running { identity: Box::new(proven.identity.clone()), around }
         }
         (None, true) if doubts.is_empty() => {
             lines.push("no process matches, also not in part, and nobody listens on its rpc address".to_owned());

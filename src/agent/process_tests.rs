@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::agent::fake_proc::{FakeProc, FakeProcess, target};
+use crate::agent::supervisor::Supervisor;
 
 const RPC: (&str, u64) = ("127.0.1.1:2882", 100);
 
@@ -17,8 +18,8 @@ fn listening(pid: u32) -> FakeProcess {
 fn assert_running(fake: &FakeProc, pid: u32) -> (ObserverIdentity, Option<Supervisor>) {
     let search = search(fake, &target());
     match search.outcome {
-        Outcome::Running { identity, supervisors } if identity.pid == pid => {
-            (*identity, supervisors.into_iter().next())
+        Outcome::Running { identity, around } if identity.pid == pid => {
+            (*identity, around.supervisors.into_iter().next())
         }
         _ => panic!("{search:?}"),
     }
@@ -137,7 +138,7 @@ fn a_match_in_part_is_ambiguous() {
         ("cluster=demo\ncluster_id=2\n", "of another cluster"),
         ("cluster=demo\nlocal_ip=127.0.1.9\n", "was configured for another"),
         ("zone=z\n", "does not say of which cluster"),
-        ("cluster=demo\n\u{1}cluster=other\n", "does not say of which cluster"),
+        ("cluster=demo\ncluster=other\n", "does not say of which cluster"),
     ] {
         let fake = FakeProc::new(&[RPC]);
         fake.add(&FakeProcess { configuration: Some(configuration), ..listening(42) });
@@ -223,19 +224,112 @@ fn supervisors() {
     let arguments = vec!["bin/observer", "--nodaemon"];
     fake.add(&FakeProcess { cgroup: container, arguments, ..listening(42) });
     assert!(assert_running(&fake, 42).1.unwrap().name.contains("--nodaemon"));
+}
 
-    // obshell: a living process that its pid file names; the file alone says nothing.
+/// One way in which observers and obshells stand on a host.
+struct Layout {
+    observer: &'static str,
+    /// Cgroup and arguments behind the program's name.
+    obshells: Vec<(&'static str, Vec<&'static str>)>,
+}
+
+const SESSION: &str = "0::/user.slice/user-1000.slice/session-3.scope\n";
+const PACKAGE: &str = "0::/system.slice/oceanbase.service\n";
+
+/// What is found of a layout: the supervisors' names, and what is beside.
+fn around(layout: &Layout, safe_units: &[&str]) -> (Vec<String>, Vec<String>, Vec<bool>) {
+    let fake = FakeProc::new(&[RPC]);
+    fake.add(&FakeProcess { cgroup: layout.observer.to_owned(), ..listening(42) });
+    for (number, (cgroup, rest)) in (0..).zip(&layout.obshells) {
+        let arguments = std::iter::once("/home/ob1/bin/obshell").chain(rest.iter().copied()).collect();
+        let cgroup = (*cgroup).to_owned();
+        let program = FakeProcess { executable: "obshell", arguments, cgroup, ..FakeProcess::observer(50 + number) };
+        fake.add(&program);
+    }
+    fake.write("ob1", "run/obshell.pid", "50\n");
+    fake.write("ob1", "run/daemon.pid", "51\n");
+    let safe_units = safe_units.iter().map(|unit| (*unit).to_owned()).collect();
+    let found = find(&fake.proc(), &target(), &Knowledge { safe_units, ..Knowledge::default() }).unwrap();
+    let Outcome::Running { around, .. } = found.outcome else { panic!("{found:?}") };
+    for seen in &around.beside {
+        assert!(found.evidence.contains(seen), "{}", found.evidence);
+    }
+    let safe = around.supervisors.iter().map(|supervisor| supervisor.safe).collect();
+    (around.supervisors.into_iter().map(|supervisor| supervisor.name).collect(), around.beside, safe)
+}
+
+fn plain() -> (Vec<String>, Vec<String>, Vec<bool>) {
+    (vec![], vec![], vec![])
+}
+
+#[test]
+fn an_obshell_beside_an_observer_as_obd_starts_it_is_no_supervisor() {
+    let address = ["--ip", "127.0.1.1", "--port", "2886"];
+    let with = |first| std::iter::once(first).chain(address).collect::<Vec<_>>();
+    let obd = Layout { observer: SESSION, obshells: vec![(SESSION, with("server")), (SESSION, with("daemon"))] };
+    let (supervisors, beside, _) = around(&obd, &[]);
+    assert_eq!((supervisors, beside.len()), (vec![], 2));
+    assert!(beside[0].starts_with("obshell (pid 50) runs in its home"), "{beside:?}");
+    // A login whose processes stay in the unit of its daemon, and an order that is none.
+    let ssh = "0::/system.slice/sshd.service\n";
+    let told_not_to = Layout { observer: ssh, obshells: vec![(ssh, vec!["server", "--ob=false"])] };
+    assert_eq!(around(&told_not_to, &[]).1.len(), 1);
+    // The file alone, and its program, say nothing.
+    assert_eq!(around(&Layout { observer: SESSION, obshells: vec![] }, &[]), plain());
+}
+
+#[test]
+fn an_obshell_that_keeps_the_observer_is_a_supervisor() {
+    // Whichever of the two it is, noted or not.
+    for at in 0..3 {
+        let mut obshells = vec![(SESSION, vec!["server"]), (SESSION, vec!["daemon"]), (SESSION, vec!["server"])];
+        obshells[at].1.push("--ob");
+        let keeps = Layout { observer: SESSION, obshells };
+        let (supervisors, beside, safe) = around(&keeps, &[]);
+        assert_eq!(supervisors, [format!("obshell (pid {}, started with --ob)", 50 + at)]);
+        assert_eq!((beside.len(), safe), (2, vec![false]));
+        assert_eq!(around(&keeps, &["obshell"]).2, [true]);
+    }
+}
+
+#[test]
+fn a_systemd_unit_around_an_obshell_or_the_observer_is_a_supervisor() {
+    // As the packages install it: everything in one unit, which is said once.
+    let both = Layout { observer: PACKAGE, obshells: vec![(PACKAGE, vec!["server"]), (PACKAGE, vec!["daemon"])] };
+    assert_eq!(around(&both, &[]), (vec!["systemd unit oceanbase.service".to_owned()], vec![], vec![false]));
+    assert_eq!(around(&both, &["oceanbase"]).2, [true]);
+    // The observer was started by hand, its pid file is the unit's none the less.
+    let only = Layout { observer: SESSION, obshells: vec![(PACKAGE, vec!["server"])] };
+    let (supervisors, beside, safe) = around(&only, &["obshell"]);
+    assert_eq!(supervisors, ["systemd unit oceanbase.service around obshell (pid 50)"]);
+    assert_eq!((beside, safe), (vec![], vec![false]));
+    // obd's autostart.
+    let autostart = "0::/user.slice/user-1000.slice/user@1000.service/app.slice/obshell.service\n";
+    let autostart = Layout { observer: SESSION, obshells: vec![(autostart, vec!["server"])] };
+    assert_eq!(around(&autostart, &[]).0, ["systemd unit obshell.service around obshell (pid 50)"]);
+    assert_eq!(around(&autostart, &["obshell"]).2, [true]);
+    // The unit is around the observer only.
+    let observer = Layout { observer: PACKAGE, obshells: vec![(SESSION, vec!["server"])] };
+    let (supervisors, beside, _) = around(&observer, &[]);
+    assert_eq!((supervisors, beside.len()), (vec!["systemd unit oceanbase.service".to_owned()], 1));
+}
+
+#[test]
+fn an_obshell_that_does_not_say_how_it_was_started_is_a_supervisor() {
     let fake = FakeProc::new(&[RPC]);
     fake.add(&listening(42));
     fake.write("ob1", "run/obshell.pid", "50\n");
-    assert_eq!(assert_running(&fake, 42).1, None);
-    let arguments = vec!["/ob1/bin/obshell", "daemon"];
+    let arguments = vec!["obshell"];
     fake.add(&FakeProcess { executable: "obshell", arguments, ..FakeProcess::observer(50) });
-    assert_eq!(assert_running(&fake, 42).1.unwrap().name, "obshell (pid 50)");
-
-    let knowledge = Knowledge { safe_units: vec!["obshell".to_owned()], ..Knowledge::default() };
-    let found = find(&fake.proc(), &target(), &knowledge).unwrap();
-    assert!(
-        matches!(&found.outcome, Outcome::Running { supervisors, .. } if matches!(supervisors[..], [Supervisor { safe: true, .. }]))
-    );
+    assert_eq!(assert_running(&fake, 42).1, None);
+    std::fs::write(fake.root().join("50/cmdline"), "").unwrap();
+    assert!(assert_running(&fake, 42).1.unwrap().name.contains("does not say"));
+    // Of another user, where little may be read: a directory is no file, whoever asks.
+    let fake = FakeProc::new(&[RPC]);
+    fake.add(&listening(42));
+    fake.write("ob1", "run/obshell.pid", "50\n");
+    fake.add(&FakeProcess { executable: "obshell", arguments: vec!["obshell"], ..FakeProcess::observer(50) });
+    std::fs::remove_file(fake.root().join("50/cgroup")).unwrap();
+    std::fs::create_dir(fake.root().join("50/cgroup")).unwrap();
+    assert!(assert_running(&fake, 42).1.unwrap().name.contains("cannot be read"));
 }

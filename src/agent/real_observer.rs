@@ -48,8 +48,8 @@ impl RealObserver {
         std::fs::create_dir(home.path().join("bin")).unwrap();
         std::fs::create_dir(home.path().join("etc")).unwrap();
         std::fs::hard_link(&program, home.path().join("bin/observer")).unwrap();
-        let configuration =
-            format!("\0\u{1}cluster={}\ncluster_id=1\nrpc_port=2882\nlocal_ip={ip}\n", target.cluster_name);
+        let configuration = format!("cluster={}\ncluster_id=1\nrpc_port=2882\nlocal_ip={ip}\n", target.cluster_name);
+        let configuration = crate::agent::configuration::file(&configuration, true);
         std::fs::write(home.path().join("etc/observer.config.bin"), configuration).unwrap();
         let child = spawn(&home.path().join("bin/observer"), home.path(), ip, behaviour);
         Self { target, home: Some(home), child, behaviour }

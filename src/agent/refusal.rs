@@ -206,6 +206,8 @@ pub enum Refusal {
     /// The agent's record cannot be written, and without it nothing is done.
     #[error("the agent's record cannot be kept: {problem}")]
     LedgerFailed {
+        /// Whether that passes: its disk is full, or it has no file descriptor left.
+        passes: bool,
         /// What is wrong.
         problem: String,
     },

@@ -9,7 +9,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::agent::files::FileError;
+use crate::agent::files::{FileError, passes};
 use crate::agent::launches::{Launch, Launches};
 use crate::agent::ledger::{Answer, Ledger, NewCall, NewEnd, Recorded};
 use crate::agent::proc_fs::{ProcError, ProcFs};
@@ -198,8 +198,9 @@ impl Agent {
 
     /// From the recorded call to the end of the process.
     async fn act(&self, request: &Arc<StopRequest>) -> Result<Answer, Refusal> {
-        let held = Held::open(request.identity.pid).map_err(|error| Refusal::NotPermitted {
-            reason: format!("pid {} cannot be held: {error}", request.identity.pid),
+        let held = Held::open(request.identity.pid).map_err(|error| {
+            let problem = format!("pid {} cannot be held: {error}", request.identity.pid);
+            if passes(&error) { Refusal::HostUnreadable { problem } } else { Refusal::NotPermitted { reason: problem } }
         })?;
         // After the pidfd was opened: what is identified now is what will be signalled.
         let verified = {
@@ -275,8 +276,8 @@ impl Inner {
     /// One look. Of a process that is known for sure it is remembered how it was launched.
     pub(super) fn look(&self, target: &ObserverTarget) -> Result<Search, Refusal> {
         let search = process::find(&self.proc, target, &self.knowledge).map_err(unreadable)?;
-        if let Outcome::Running { identity, supervisors } = &search.outcome {
-            match Launch::of(&self.proc, identity, supervisors) {
+        if let Outcome::Running { identity, around } = &search.outcome {
+            match Launch::of(&self.proc, identity, &around.supervisors) {
                 Ok(launch) => self.starts.remember(target, launch),
                 // The look is true without it.
                 Err(error) => {
@@ -309,8 +310,8 @@ impl Inner {
         let armed = &request.identity;
         let changed = |found: String| Refusal::IdentityChanged { armed: armed.to_string(), found };
         match search.outcome {
-            Outcome::Running { identity, supervisors } if *identity == *armed => {
-                may_signal(&identity, supervisors.first())?;
+            Outcome::Running { identity, around } if *identity == *armed => {
+                may_signal(&identity, around.supervisors.first())?;
                 self.ledger.still_current(&request.fence)?;
                 Ok(Verified::Running)
             }
@@ -336,8 +337,11 @@ fn unreadable(error: ProcError) -> Refusal {
 fn found(search: Search) -> Found {
     let Search { outcome, evidence, boot_id, rpc_port_open, sql_port_open, observers: _ } = search;
     let nobody = || MaySignal::No { reason: "there is no process that is known for sure".to_owned() };
+    let mut beside = Vec::new();
     let (finding, supervisor, may_signal) = match outcome {
-        Outcome::Running { identity, supervisors } => {
+        Outcome::Running { identity, around } => {
+            beside = around.beside;
+            let supervisors = around.supervisors;
             let may = match may_signal(&identity, supervisors.first()) {
                 Ok(()) => MaySignal::Yes,
                 Err(refusal) => MaySignal::No { reason: refusal.to_string() },
@@ -347,7 +351,7 @@ fn found(search: Search) -> Found {
         Outcome::Absent => (Finding::Absent { evidence: evidence.clone() }, None, nobody()),
         Outcome::Ambiguous => (Finding::Ambiguous { evidence: evidence.clone() }, None, nobody()),
     };
-    Found { finding, evidence, supervisor, may_signal, boot_id, rpc_port_open, sql_port_open }
+    Found { finding, evidence, supervisor, beside, may_signal, boot_id, rpc_port_open, sql_port_open }
 }
 
 fn may_signal(identity: &ObserverIdentity, supervisor: Option<&Supervisor>) -> Result<(), Refusal> {

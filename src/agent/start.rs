@@ -17,7 +17,7 @@ use crate::agent::home;
 use crate::agent::launcher::{Launcher, Orders};
 use crate::agent::launches::{LIBRARY_PATH, Launch, Launches};
 use crate::agent::ledger::{Answer, NewCall, Recorded};
-use crate::agent::limits::Limits;
+use crate::agent::limits;
 use crate::agent::new_process::NewProcess;
 use crate::agent::proc_fs::ProcError;
 use crate::agent::process::{self, Outcome, Search};
@@ -27,6 +27,7 @@ use crate::agent::signal;
 use crate::agent::supervisor;
 use crate::clock;
 use crate::domain::host::{CallerFence, ObserverIdentity, ObserverTarget};
+use crate::net::descriptors;
 
 /// Longest time that a new process is watched.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(600);
@@ -285,11 +286,16 @@ impl Inner {
     fn nobody_elses_task(&self, launch: Option<&Launch>, home: &Path) -> Result<(), Refusal> {
         let safe_units = &self.knowledge.safe_units;
         let refused = |supervisor: String, unit: String| Err(Refusal::StartedBySupervisor { supervisor, unit });
-        if let Some(keeper) = supervisor::of_home(&self.proc, home, safe_units).filter(|keeper| !keeper.safe) {
+        let unreadable = |error: ProcError| Refusal::HostUnreadable { problem: error.to_string() };
+        let around = supervisor::of_home(&self.proc, home, safe_units).map_err(unreadable)?;
+        if let Some(keeper) = around.supervisors.into_iter().find(|keeper| !keeper.safe) {
             return refused(keeper.name, keeper.unit);
         }
         let Some(launch) = launch else { return Ok(()) };
-        if let Some(keeper) = launch.keepers.iter().find(|keeper| !supervisor::is_safe(&keeper.unit, safe_units)) {
+        // An obshell keeps an observer only while it lives, and was just looked for; what is remembered of one, agents before
+        // noted of every obshell.
+        let mut keepers = launch.keepers.iter().filter(|keeper| keeper.unit != supervisor::OBSHELL);
+        if let Some(keeper) = keepers.find(|keeper| !supervisor::is_safe(&keeper.unit, safe_units)) {
             return refused(keeper.name.clone(), keeper.unit.clone());
         }
         if launch.foreground && !supervisor::is_safe(supervisor::FOREGROUND, safe_units) {
@@ -335,7 +341,8 @@ fn orders(launch: Option<Launch>, home: PathBuf, executable: PathBuf) -> Orders 
             let arguments = launch.arguments();
             (Some(launch.name).filter(|name| !name.is_empty()).unwrap_or(usual), arguments, launch.limits)
         }
-        None => (usual, Vec::new(), Limits::new()),
+        // This agent's own, but of open files those that it was started with.
+        None => (usual, Vec::new(), limits::of_files(descriptors::started_with())),
     };
     let output = home.join(OUTPUT);
     Orders { home, program: executable, name, arguments, environment, output, limits }

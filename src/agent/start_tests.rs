@@ -240,6 +240,11 @@ async fn what_it_was_launched_with_comes_again_and_nothing_else() {
     assert_eq!(runs(&observer), [format!("-p 2881 -I {}", observer.target.address.ip())]);
     assert_eq!(Path::new(&libraries(&observer)), observer.home().join("lib"), "as it had it");
 
+    // Agents before noted every obshell as a keeper: what lives now decides, and none does.
+    let obshell = Keeper { name: "obshell (pid 50)".to_owned(), unit: "obshell".to_owned() };
+    agent.0.starts.remember(&observer.target, Some(Launch { keepers: vec![obshell], ..launch.clone() }));
+    assert_died(&agent.start(request(&observer, "before")).await);
+
     // Somebody else's task, or beyond what we may do.
     let keeper = Keeper { name: "systemd unit oceanbase.service".to_owned(), unit: "oceanbase.service".to_owned() };
     for (token, launch, reason) in [
@@ -251,7 +256,7 @@ async fn what_it_was_launched_with_comes_again_and_nothing_else() {
         agent.0.starts.remember(&observer.target, Some(launch));
         assert_refused(&agent.start(request(&observer, token)).await, reason);
     }
-    assert_eq!(runs(&observer).len(), 1);
+    assert_eq!(runs(&observer).len(), 2);
     drop(agent);
 
     let safe_units = vec!["nodaemon".to_owned(), "oceanbase".to_owned()];

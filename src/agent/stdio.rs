@@ -28,7 +28,7 @@ use crate::agent::calls::Calls;
 use crate::agent::clients::Clients;
 use crate::agent::command::LAST_CALLS;
 use crate::agent::files::FileError;
-use crate::agent::grpc::{self, BOUNDS, ServeError};
+use crate::agent::grpc::{self, ServeError};
 use crate::agent::service::{Agent, LONGEST_GRACE};
 use crate::agent::settings::{AgentConfig, KILL_WAIT};
 use crate::agent::signal::own_uid;
@@ -259,6 +259,7 @@ async fn accept(
     calls: &Calls,
     signals: &mut Signals,
 ) {
+    let most = grpc::bounds().connections;
     loop {
         let nobody_is_left = async {
             connections.ended().await;
@@ -266,7 +267,7 @@ async fn accept(
         };
         tokio::select! {
             stream = listener.accept() => match stream {
-                Ok((stream, _)) if is_trusted(&stream) && connections.count() < BOUNDS.connections => {
+                Ok((stream, _)) if is_trusted(&stream) && connections.count() < most => {
                     let _ = accepted.send(connections.add(stream)).await;
                 }
                 Ok(_) => tracing::warn!("a connection to {SOCKET} was turned away: another user's, or too many"),

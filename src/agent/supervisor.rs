@@ -1,10 +1,16 @@
 //! Who would start a process again, or end others with it, when it is ended: found from its cgroup, from being the init of
-//! a container, and from obshell's traces in its home. Never from the parent pid: an observer daemonises.
+//! a container, and from the obshell of its home. Never from the parent pid: an observer daemonises.
+//!
+//! An obshell beside an observer is no supervisor by itself: every deployment of obd has one, and it guards its own server
+//! only (oceanbase-kernel, section 1.7). It is one when it was told to keep the observer (`--ob`), or when a systemd unit is
+//! around it: that of the packages has the observer's pid file and stops the whole cluster when that process ends, whatever
+//! cgroup the observer is in. What cannot be read of it counts as the worse.
 //!
 //! A cgroup shared with the agent itself says nothing: the agent sits in the same unit or container (a demo, a test, an
 //! observer that the agent started), and that unit lives on while the agent does. The init of a container is the
 //! exception: its end is the container's end.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -16,6 +22,12 @@ use crate::agent::proc_fs::{Owner, ProcError, ProcFs};
 const STARTERS: &[&str] = &["ssh.service", "sshd.service", "cron.service", "crond.service", "atd.service"];
 /// Files in which obshell notes the ids of its two processes.
 const OBSHELL_PID_FILES: &[&str] = &["run/obshell.pid", "run/daemon.pid"];
+/// Where its executable stands, below the home.
+const OBSHELL_PROGRAM: &str = "bin/obshell";
+/// Name of it, and what to list to have it counted as safe.
+pub const OBSHELL: &str = "obshell";
+/// With it, an obshell starts the observer.
+const KEEPS_OBSERVER: &str = "--ob";
 /// A pid file holds a number.
 const PID_FILE_LIMIT: u64 = 64;
 /// What to list to have it counted as safe that an observer stays in the foreground for somebody.
@@ -34,10 +46,28 @@ pub struct Supervisor {
     pub safe: bool,
 }
 
+/// Who is around a process.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Around {
+    /// Who watches over it, those that are not safe first.
+    pub supervisors: Vec<Supervisor>,
+    /// What was seen beside it and changes nothing, in words.
+    pub beside: Vec<String>,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Keeper {
     Unit(String),
     Container(String),
+}
+
+impl Keeper {
+    fn supervisor(&self, safe_units: &[String]) -> Supervisor {
+        match self {
+            Self::Unit(unit) => supervisor(format!("systemd unit {unit}"), unit.clone(), safe_units),
+            Self::Container(id) => supervisor(format!("container {id}"), id.clone(), safe_units),
+        }
+    }
 }
 
 /// The process that is asked about.
@@ -51,25 +81,15 @@ pub struct Subject<'a> {
     pub declared: &'a Declared,
 }
 
-/// The supervisors of a process, those that are not safe first.
-pub fn find(
-    proc: &ProcFs,
-    subject: Subject<'_>,
-    own_pid: u32,
-    safe_units: &[String],
-) -> Result<Vec<Supervisor>, ProcError> {
+/// Who is around a process.
+pub fn find(proc: &ProcFs, subject: Subject<'_>, own_pid: u32, safe_units: &[String]) -> Result<Around, ProcError> {
     let keepers = keepers(&proc.cgroups(subject.pid)?);
     let own = keepers_of_agent(proc, own_pid)?;
     let mut found = Vec::new();
     if subject.owner.innermost_pid == 1 {
         found.push(supervisor("the container whose init it is".to_owned(), "init".to_owned(), safe_units));
     }
-    for keeper in keepers.iter().filter(|keeper| !own.contains(keeper)) {
-        found.push(match keeper {
-            Keeper::Unit(unit) => supervisor(format!("systemd unit {unit}"), unit.clone(), safe_units),
-            Keeper::Container(id) => supervisor(format!("container {id}"), id.clone(), safe_units),
-        });
-    }
+    found.extend(keepers.iter().filter(|keeper| !own.contains(keeper)).map(|keeper| keeper.supervisor(safe_units)));
     // In a container the agent's own: whoever started it in the foreground waits for it, and ends with it.
     let in_container = keepers.iter().any(|keeper| matches!(keeper, Keeper::Container(_)));
     if subject.declared.foreground && in_container {
@@ -77,19 +97,26 @@ pub fn find(
         found.push(supervisor(name, FOREGROUND.to_owned(), safe_units));
     }
     let noted = |file: &str| proc.read_below_home(subject.pid, file, PID_FILE_LIMIT).ok();
-    found.extend(obshell(proc, noted, safe_units));
-    found.sort_by_key(|supervisor| supervisor.safe);
-    Ok(found)
+    let home = proc.home(subject.pid)?;
+    let mut around = obshells(proc, &home, noted, &own, safe_units)?;
+    // A unit that is around both is said once.
+    around.supervisors.retain(|obshell| found.iter().all(|known: &Supervisor| known.unit != obshell.unit));
+    around.supervisors.splice(0..0, found);
+    around.supervisors.sort_by_key(|supervisor| supervisor.safe);
+    Ok(around)
 }
 
-/// The obshell that watches over a home of which no observer runs.
-pub fn of_home(proc: &ProcFs, home: &Path, safe_units: &[String]) -> Option<Supervisor> {
+/// Who is around a home of which no observer runs.
+pub fn of_home(proc: &ProcFs, home: &Path, safe_units: &[String]) -> Result<Around, ProcError> {
     let noted = |file: &str| {
         let mut bytes = Vec::new();
         File::open(home.join(file)).ok()?.take(PID_FILE_LIMIT).read_to_end(&mut bytes).ok()?;
         Some(bytes)
     };
-    obshell(proc, noted, safe_units)
+    let own = keepers_of_agent(proc, proc.own_pid()?)?;
+    let mut around = obshells(proc, home, noted, &own, safe_units)?;
+    around.supervisors.sort_by_key(|supervisor| supervisor.safe);
+    Ok(around)
 }
 
 /// Whether the configuration calls the supervision of a unit harmless.
@@ -153,18 +180,94 @@ fn is_container_id(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// A living obshell of the home whose files `noted` reads. Its mere program file says nothing: packages bring it along.
-fn obshell(proc: &ProcFs, noted: impl Fn(&str) -> Option<Vec<u8>>, safe_units: &[String]) -> Option<Supervisor> {
-    OBSHELL_PID_FILES.iter().find_map(|file| {
+/// The living obshells of a home: those that its pid files name, which `noted` reads, and those whose program is the home's.
+/// The mere program file says nothing: packages bring it along.
+fn obshells(
+    proc: &ProcFs,
+    home: &Path,
+    noted: impl Fn(&str) -> Option<Vec<u8>>,
+    own: &[Keeper],
+    safe_units: &[String],
+) -> Result<Around, ProcError> {
+    let noted = OBSHELL_PID_FILES.iter().filter_map(|file| {
         let text = noted(file)?;
-        let noted: u32 = std::str::from_utf8(&text).ok()?.trim().parse().ok()?;
-        let stat = proc.stat(noted).ok()?;
-        let arguments = proc.arguments(noted).unwrap_or_default();
-        let is_obshell =
-            stat.command.contains("obshell") || arguments.first().is_some_and(|name| name.contains("obshell"));
-        let found = || supervisor(format!("obshell (pid {noted})"), "obshell".to_owned(), safe_units);
-        (is_obshell && !stat.has_ended()).then(found)
-    })
+        std::str::from_utf8(&text).ok()?.trim().parse::<u32>().ok()
+    });
+    let mut pids: BTreeSet<u32> = noted.filter(|pid| is_obshell(proc, *pid)).collect();
+    let program = home.join(OBSHELL_PROGRAM);
+    for pid in proc.pids()? {
+        if proc.stat(pid).is_ok_and(|stat| stat.command.contains(OBSHELL))
+            && is_obshell(proc, pid)
+            && runs(proc, pid, &program)
+        {
+            pids.insert(pid);
+        }
+    }
+    let mut around = Around::default();
+    for pid in pids {
+        match keeps(proc, pid, own, safe_units) {
+            Ok(supervisors) if supervisors.is_empty() => around.beside.push(format!(
+                "obshell (pid {pid}) runs in its home, started without --ob and by no systemd unit: it does not start the \
+                 observer again"
+            )),
+            Ok(supervisors) => around.supervisors.extend(supervisors),
+            // It ended meanwhile.
+            Err(ProcError::Gone(_)) => {}
+            Err(error) => {
+                let name = format!("obshell (pid {pid}), of which it cannot be read how it was started ({error})");
+                around.supervisors.push(supervisor(name, OBSHELL.to_owned(), safe_units));
+            }
+        }
+    }
+    Ok(around)
+}
+
+/// What a living obshell would do to the observer of its home.
+fn keeps(proc: &ProcFs, pid: u32, own: &[Keeper], safe_units: &[String]) -> Result<Vec<Supervisor>, ProcError> {
+    let mut found = Vec::new();
+    let arguments = proc.arguments(pid)?;
+    if arguments.is_empty() {
+        let name = format!("obshell (pid {pid}), which does not say how it was started");
+        found.push(supervisor(name, OBSHELL.to_owned(), safe_units));
+    } else if arguments.iter().any(|argument| keeps_observer(argument)) {
+        found.push(supervisor(format!("obshell (pid {pid}, started with --ob)"), OBSHELL.to_owned(), safe_units));
+    }
+    for keeper in keepers(&proc.cgroups(pid)?) {
+        // A container is around the observer too, or has nothing to do with it.
+        if let Keeper::Unit(unit) = &keeper
+            && !STARTERS.contains(&unit.as_str())
+            && !own.contains(&keeper)
+        {
+            found.push(supervisor(format!("systemd unit {unit} around obshell (pid {pid})"), unit.clone(), safe_units));
+        }
+    }
+    Ok(found)
+}
+
+/// `--ob`, but not `--ob=false` as its flag parser reads that. A value that it would not take counts as said.
+fn keeps_observer(argument: &str) -> bool {
+    let Some(value) = argument.strip_prefix(KEEPS_OBSERVER) else { return false };
+    match value.strip_prefix('=') {
+        Some(value) => !matches!(value, "0" | "f" | "F" | "false" | "FALSE" | "False"),
+        None => value.is_empty(),
+    }
+}
+
+fn is_obshell(proc: &ProcFs, pid: u32) -> bool {
+    let Ok(stat) = proc.stat(pid) else { return false };
+    let named = || proc.arguments(pid).unwrap_or_default().first().is_some_and(|name| name.contains(OBSHELL));
+    !stat.has_ended() && (stat.command.contains(OBSHELL) || named())
+}
+
+/// Whether a process runs this program; of one that may not be read, as far as it says so itself.
+fn runs(proc: &ProcFs, pid: u32, program: &Path) -> bool {
+    match proc.executable(pid) {
+        Ok(executable) => executable.path == program,
+        Err(_) => {
+            let arguments = proc.arguments(pid).unwrap_or_default();
+            arguments.first().is_some_and(|name| Path::new(name) == program)
+        }
+    }
 }
 
 #[cfg(test)]
@@ -190,6 +293,16 @@ mod tests {
             (format!("/docker/{ID}/system.slice/oceanbase.service"), unit("oceanbase.service")),
         ] {
             assert_eq!(keeper(&path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_obshell_takes_for_an_order_to_keep_the_observer() {
+        for said in ["--ob", "--ob=true", "--ob=1", "--ob=what"] {
+            assert!(keeps_observer(said), "{said}");
+        }
+        for other in ["--ob=false", "--ob=0", "--obshell", "ob", "--ip", "/ob1/bin/obshell"] {
+            assert!(!keeps_observer(other), "{other}");
         }
     }
 

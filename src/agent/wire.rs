@@ -121,6 +121,7 @@ pub fn found_message(found: Found, ticket: Option<Ticket>) -> pb::FindObserverRe
         boot_id: found.boot_id,
         rpc_port_open: found.rpc_port_open,
         sql_port_open: found.sql_port_open,
+        beside: found.beside,
     }
 }
 
@@ -143,6 +144,7 @@ pub fn found(message: pb::FindObserverResponse) -> Result<(Found, Option<Ticket>
         boot_id: message.boot_id,
         rpc_port_open: message.rpc_port_open,
         sql_port_open: message.sql_port_open,
+        beside: message.beside,
     };
     Ok((found, Some(message.ticket).filter(|ticket| !ticket.is_empty()).map(Ticket::from_agent)))
 }

@@ -108,6 +108,8 @@ pub struct Found {
     pub evidence: String,
     /// Who would start the process again or watches over it; also set when the agent's configuration lists it as safe.
     pub supervisor: Option<String>,
+    /// What was seen beside the process and changes nothing (an obshell that does not keep it), in words.
+    pub beside: Vec<String>,
     /// Whether the agent may signal the process. A reason with a `supervisor` means `SUPERVISED`.
     pub may_signal: MaySignal,
     /// Boot id of the host; empty when the host was not reached.
@@ -127,6 +129,7 @@ impl Found {
             may_signal: MaySignal::No { reason: reason.clone() },
             finding: Finding::HostUnreachable { reason },
             supervisor: None,
+            beside: Vec::new(),
             boot_id: String::new(),
             rpc_port_open: false,
             sql_port_open: false,

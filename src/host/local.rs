@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use crate::agent::{Agent, Refusal, StartRequest, Started, StopRequest, Stopped};
 use crate::domain::effect::Permit;
 use crate::domain::host::{CallerFence, Found, ObserverIdentity, ObserverTarget, StartResult, StopResult, Ticket};
-use crate::host::{Host, HostError, caller};
+use crate::host::{Host, HostError, LEDGER_WAITS, caller};
 
 /// This host.
 #[derive(Clone, Debug)]
@@ -49,7 +49,7 @@ impl Host for LocalHost {
         };
         match self.0.stop(request).await {
             Ok(stopped) => result(stopped),
-            Err(refusal) => StopResult::Refused { code: refusal.reason().to_owned(), message: refusal.to_string() },
+            Err(refusal) => StopResult::Refused { code: code(&refusal), message: refusal.to_string() },
         }
     }
 
@@ -58,7 +58,7 @@ impl Host for LocalHost {
         let request = StartRequest { target: target.clone(), token: permit.token(), fence, wait };
         match self.0.start(request).await {
             Ok(started) => start_result(started),
-            Err(refusal) => StartResult::Refused { code: refusal.reason().to_owned(), message: refusal.to_string() },
+            Err(refusal) => StartResult::Refused { code: code(&refusal), message: refusal.to_string() },
         }
     }
 }
@@ -82,5 +82,13 @@ pub fn start_result(started: Started) -> StartResult {
 }
 
 fn refused(refusal: Refusal) -> HostError {
-    HostError::Refused { code: refusal.reason().to_owned(), message: refusal.to_string() }
+    HostError::Refused { code: code(&refusal), message: refusal.to_string() }
+}
+
+fn code(refusal: &Refusal) -> String {
+    match refusal {
+        Refusal::LedgerFailed { passes: true, .. } => LEDGER_WAITS,
+        other => other.reason(),
+    }
+    .to_owned()
 }

@@ -24,6 +24,10 @@ use crate::domain::ssh::SshDestination;
 pub use hosts::AgentHosts;
 pub use ssh_client::{InvalidSshOption, SshClient, SshOptions};
 
+/// What is made here of an agent's `LEDGER_FAILED` that passes (a full disk, no file descriptor left), which it says by a
+/// RetryInfo: a service that does not look for one takes it for a refusal for good, as before.
+pub const LEDGER_WAITS: &str = "LEDGER_WAITS";
+
 /// How the host of a server is reached.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum HostAddress {

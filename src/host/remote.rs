@@ -18,7 +18,7 @@ use crate::domain::effect::Permit;
 use crate::domain::host::{CallerFence, Found, ObserverIdentity, ObserverTarget, StartResult, StopResult, Ticket};
 use crate::host::connection::{ConnectError, Wire};
 use crate::host::way::{Purpose, Way};
-use crate::host::{Host, HostError, caller, local};
+use crate::host::{Host, HostError, LEDGER_WAITS, caller, local};
 use crate::proto::agent_v1 as pb;
 use crate::proto::agent_v1::host_agent_service_client::HostAgentServiceClient;
 
@@ -212,7 +212,9 @@ fn connector_for(
 /// A refusal that an agent of ours made itself: nothing was signalled.
 fn refusal(status: &Status) -> Option<(String, String)> {
     let info = status.get_details_error_info()?;
-    (info.domain == ERROR_DOMAIN).then(|| (info.reason, status.message().to_owned()))
+    let waits = info.reason == "LEDGER_FAILED" && status.get_details_retry_info().is_some();
+    let code = if waits { LEDGER_WAITS.to_owned() } else { info.reason };
+    (info.domain == ERROR_DOMAIN).then(|| (code, status.message().to_owned()))
 }
 
 fn words(status: &Status) -> String {

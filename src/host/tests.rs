@@ -80,6 +80,31 @@ async fn remote() {
     finds_arms_and_stops(&*host, &mut observer).await;
 }
 
+/// A full disk of the agent passes, and says so on every way; the same of a damaged one does not.
+#[tokio::test]
+async fn a_record_that_has_no_room_waits() {
+    let (directory, agent) = agent();
+    let observer = RealObserver::start(AtSigterm::Ends);
+    observer.found(&agent).await;
+    let address = serving(agent.clone()).await.to_string();
+    let next = directory.path().join("ledger.json.new");
+    std::os::unix::fs::symlink("/dev/full", &next).unwrap();
+    let hosts = AgentHosts::new(Some(agent));
+    let arm = async |address: &HostAddress| match hosts.host(address).arm(&observer.target, &observer.fence(3)).await {
+        Err(HostError::Refused { code, .. }) => code,
+        other => panic!("{other:?}"),
+    };
+    let ways = [HostAddress::Local, HostAddress::Grpc { address }];
+    for way in &ways {
+        assert_eq!(arm(way).await, LEDGER_WAITS);
+    }
+    std::fs::remove_file(&next).unwrap();
+    std::fs::create_dir(&next).unwrap();
+    for way in &ways {
+        assert_eq!(arm(way).await, "LEDGER_FAILED");
+    }
+}
+
 #[test]
 fn an_address_is_a_host_and_a_port() {
     use crate::host::connection::{AddressError, TcpWay};

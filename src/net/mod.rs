@@ -8,6 +8,7 @@ pub mod bounds;
 pub mod certificate;
 pub mod client_tls;
 pub mod connections;
+pub mod descriptors;
 pub mod health;
 pub mod http;
 pub mod in_flight;

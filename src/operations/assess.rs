@@ -301,11 +301,13 @@ fn host_checks(survey: &Survey) -> Vec<AssessedCheck> {
             Some(check("SIGNAL_NOT_PERMITTED", Verdict::Block, reason.clone(), remedy))
         }
         (Finding::Running(_), MaySignal::Yes, supervisor) => {
-            let evidence = match supervisor {
+            let mut evidence = match supervisor {
                 Some(supervisor) => format!("{supervisor} is listed as safe in the agent's configuration"),
                 None => "the agent may signal the process, and nobody watches over it".to_owned(),
             };
-            Some(check("SUPERVISED", Verdict::Pass, evidence, ""))
+            let verdict = if found.beside.is_empty() { Verdict::Pass } else { Verdict::Info };
+            found.beside.iter().for_each(|seen| evidence.push_str(&format!("; {seen}")));
+            Some(check("SUPERVISED", verdict, evidence, ""))
         }
         (Finding::Absent { .. } | Finding::HostUnreachable { .. } | Finding::Ambiguous { .. }, _, _) => None,
     };

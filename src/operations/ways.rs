@@ -10,7 +10,7 @@ use crate::domain::precheck::Surroundings;
 use crate::domain::reading::ServerReading;
 use crate::domain::status::{Risk, StopType};
 use crate::engine::{Look, StepContext};
-use crate::host::HostError;
+use crate::host::{HostError, LEDGER_WAITS};
 use crate::inventory::Target;
 use crate::oceanbase::{Avoid, ClusterError, ClusterReader, ErrorClass};
 use crate::operations::{Deps, cluster_failure, inventory_failure, key, leaves_unknown, may_pass};
@@ -23,6 +23,8 @@ pub(super) const CHANCE: Duration = Duration::from_secs(2);
 const FENCED: &str = "FENCED";
 /// What an agent says to a store that does not operate the cluster.
 const STORE_NOT_TRUSTED: &str = "STORE_NOT_TRUSTED";
+/// What an agent says that cannot look at its host.
+const HOST_UNREADABLE: &str = "HOST_UNREADABLE";
 /// What an agent says that cannot write its record.
 const LEDGER_FAILED: &str = "LEDGER_FAILED";
 /// How an owner can be behind although its store has one owner at a time.
@@ -135,14 +137,22 @@ pub(super) async fn disowned(deps: &Deps, context: &StepContext, target: &Target
     };
     match deps.hosts.host(&target.host).arm(&target.observer(), &fence).await {
         Err(HostError::Refused { code, message }) => match context.task.spec.stop_type {
-            Some(StopType::Process) | None if code == LEDGER_FAILED => {
+            Some(StopType::Process) | None if matches!(code.as_str(), LEDGER_FAILED | LEDGER_WAITS) => {
                 let message = format!("the agent of {} cannot keep its record: {message}", target.server.addr);
-                Some(Failure::new(FailureKind::Refused, &code, format!("{message}; look at the disk of its host")))
+                // A disk that is full just now is waited for, as an agent that does not answer is.
+                let kind = if code == LEDGER_WAITS { FailureKind::Unreachable } else { FailureKind::Refused };
+                Some(Failure::new(kind, LEDGER_FAILED, format!("{message}; look at the disk of its host")))
             }
             Some(_) | None => not_owner(context, &code, &message),
         },
         Ok(_) | Err(HostError::Protocol { .. }) => None,
     }
+}
+
+/// Whether a refusal of an agent passes by itself: its record has no room just then, or it cannot look at its host (no file
+/// descriptor, no memory).
+pub(super) fn agent_recovers(code: &str) -> bool {
+    matches!(code, HOST_UNREADABLE | LEDGER_WAITS)
 }
 
 /// The failure of a task that an agent does not take for its cluster's operator, with what a person has to do.

@@ -218,7 +218,7 @@ impl Service {
             status: cluster_status(row.managed_status, row.sync_error.is_empty(), &all),
             zones: zones.collect(),
             hosts,
-            operating_task: self.operating(&row).await?.map(|(task, _)| task),
+            operating_task: self.operating(&row).await?.map(|task| task.spec.id),
             server_count: servers.len(),
             version: servers.first().map(|server| server.build_version.clone()).unwrap_or_default(),
             row,

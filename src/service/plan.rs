@@ -76,12 +76,11 @@ impl Service {
     async fn cluster_free(&self, target: &Target) -> Result<PlanCheck, Refusal> {
         let (verdict, evidence, remedy) = match self.operating(&target.cluster).await? {
             None => (Verdict::Pass, "no task holds the cluster".to_owned(), String::new()),
-            Some((holder, _)) => {
-                let task = self.stored_task(holder).await?.task;
+            Some(task) => {
                 let (spec, state) = (&task.spec, task.state);
                 let evidence = format!(
-                    "task {holder} ({} on {}, by {}) is {state} and holds the cluster",
-                    spec.graph.operation.name, spec.server.addr, spec.creator
+                    "task {} ({} on {}, by {}) is {state} and holds the cluster",
+                    spec.id, spec.graph.operation.name, spec.server.addr, spec.creator
                 );
                 let remedy = match freeing(&task).first() {
                     None => "wait for its end",

@@ -6,12 +6,15 @@ use super::Service;
 use super::arguments::{Caller, ListServers, ProcessView, ServerView};
 use super::refusals::{inventory_refusal, store_refusal};
 use crate::domain::admission::service_state;
+use crate::domain::event::{Course, TaskState};
 use crate::domain::host::{Finding, Found};
-use crate::domain::ids::{ClusterId, ServerId, TaskId};
+use crate::domain::ids::{ClusterId, ServerId};
 use crate::domain::refusal::Refusal;
 use crate::domain::shown::server_status;
+use crate::domain::task::Task;
 use crate::inventory::{Target, recorded_reading};
 use crate::oceanbase::{Avoid, ClusterError};
+use crate::operations::OperationKind;
 use crate::store::inventory::{ClusterRow, ServerRow};
 
 /// Longest look at cluster and host.
@@ -29,6 +32,9 @@ impl Service {
         let mut target = target.map_err(|error| inventory_refusal(&error))?;
         let host = self.deps.hosts.host(&target.host);
         let observer = target.observer();
+        let here = |task: &Task| task.spec.server.id == server;
+        // A task that was closed during the look may have started what was seen absent; one that was accepted may do so.
+        let before = self.operating(&target.cluster).await?.filter(here);
         let (leaders, found) = tokio::join!(
             tokio::time::timeout(LONGEST_LOOK, self.fresh(&target)),
             tokio::time::timeout(LONGEST_LOOK, host.find(&observer)),
@@ -50,8 +56,9 @@ impl Service {
             Err(_) => ProcessView::HostUnreachable { reason: "no answer in time".to_owned() },
         };
         let operating = self.operating(&target.cluster).await?;
-        let operating = operating.filter(|(_, on)| *on == server).map(|(task, _)| task);
-        Ok(view(&target.cluster, target.server, process, leaders, operating))
+        let mut view = view(&target.cluster, target.server, process, leaders, operating.filter(here).as_ref());
+        view.not_safe_reason = view.not_safe_reason.or_else(|| before.as_ref().and_then(may_start));
+        Ok(view)
     }
 
     /// The server's row as the cluster says it now, and its leaders.
@@ -86,18 +93,18 @@ impl Service {
             .take(usize::try_from(asked.limit).unwrap_or(usize::MAX));
         Ok(wanted
             .map(|row| {
-                let operating = operating.filter(|(_, on)| *on == row.id).map(|(task, _)| task);
+                let operating = operating.as_ref().filter(|task| task.spec.server.id == row.id);
                 view(&cluster, row, ProcessView::NotAsked, None, operating)
             })
             .collect())
     }
 
-    /// The open task of a cluster, and the server that it acts on.
-    pub(super) async fn operating(&self, cluster: &ClusterRow) -> Result<Option<(TaskId, ServerId)>, Refusal> {
+    /// The open task of a cluster.
+    pub(super) async fn operating(&self, cluster: &ClusterRow) -> Result<Option<Task>, Refusal> {
         let lock = self.store.lock(&cluster.identity.key()).await.map_err(|error| store_refusal(&error))?;
         match lock.and_then(|lock| lock.holder) {
             None => Ok(None),
-            Some(holder) => Ok(Some((holder, self.stored_task(holder).await?.task.spec.server.id))),
+            Some(holder) => Ok(Some(self.stored_task(holder).await?.task)),
         }
     }
 }
@@ -116,15 +123,41 @@ fn view(
     row: ServerRow,
     process: ProcessView,
     leaders: Option<i64>,
-    operating_task: Option<TaskId>,
+    operating: Option<&Task>,
 ) -> ServerView {
     let status = server_status(row.managed_status, service_state(&recorded_reading(&row)));
     let lease = Duration::from_micros(u64::try_from(cluster.lease_time_micros).unwrap_or_default());
     let permanent = Duration::from_micros(u64::try_from(cluster.permanent_offline_micros).unwrap_or_default());
     // Last heartbeat = LAST_OFFLINE_TIME - lease_time (oceanbase-kernel, section 1.7).
     let permanent_offline_at = row.last_offline_time.map(|offline| offline.minus(lease).plus(permanent));
-    let not_safe_reason = not_safe(&row, &process, leaders);
+    let not_safe_reason = not_safe(&row, &process, leaders).or_else(|| operating.and_then(may_start));
+    let operating_task = operating.map(|task| task.spec.id);
     ServerView { row, status, process, leaders, permanent_offline_at, not_safe_reason, operating_task }
+}
+
+/// Why the process may be started although it is absent now: the open task of the server is there to start it, as long as it
+/// is not closed. One at rest does so when it is retried, and nobody who asks for that looks at the host first.
+fn may_start(task: &Task) -> Option<String> {
+    let starts = match (OperationKind::of(task), task.course) {
+        (Some((OperationKind::Stop, _)), Course::Forward) => false,
+        (Some((OperationKind::Stop | OperationKind::Start | OperationKind::Restart, _)), _) | (None, _) => true,
+    };
+    let (id, name, state) = (task.spec.id, &task.spec.graph.operation.name, task.state);
+    let open = match state {
+        TaskState::Running | TaskState::Canceling => true,
+        TaskState::Failed | TaskState::Cancelled => {
+            let why = format!(
+                "task {id} ({name}) rests as {state} and may start the process when it is retried: give it up first"
+            );
+            return starts.then_some(why);
+        }
+        TaskState::Successful | TaskState::RolledBack | TaskState::Refused | TaskState::GivenUp => false,
+    };
+    let what = match task.course {
+        Course::Forward => "is at work",
+        Course::Back => "is being rolled back",
+    };
+    (open && starts).then(|| format!("task {id} ({name}) {what} and may start the process"))
 }
 
 /// Why a host is not safe to power off; only proof counts.

@@ -185,11 +185,11 @@ async fn a_stopped_server_is_not_stopped_again() {
     assert_eq!(stage.tasks().await.len(), 1);
 }
 
-/// A living obshell in the observer's home would start the process again: the process is left alone, the service is not.
+/// A living obshell that was told to keep the observer would start it again: the process is left alone, the service is not.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_supervised_process_is_not_ended() {
     let stage = Stage::new().await;
-    let obshell = Obshell::watching(&stage.info(2).home);
+    let obshell = Obshell::watching(&stage.info(2).home, &["server", "--ob"]);
     let request = v1::StopServerRequest { force: true, ..stage.request(2).await };
     let task = stage.assert_refused(request.clone(), "SUPERVISED", "obshell").await;
     assert!(error_info(&task).1["remedy"].contains("STOP_SERVICE"));
@@ -200,13 +200,48 @@ async fn a_supervised_process_is_not_ended() {
     drop(obshell);
 }
 
+/// The obshell that obd starts in every home keeps nothing: plan and log name it, and the stop and the start go through.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_obshell_beside_the_observer_is_said_and_stops_nothing() {
+    let stage = Stage::new().await;
+    let obshell = Obshell::watching(&stage.info(2).home, &["server", "--ip", "127.0.0.1", "--port", "2886"]);
+    let request = stage.request(2).await;
+    let plan = stage.plan(&request).await;
+    let row = plan.checks.iter().find(|check| check.name == "SUPERVISED").unwrap();
+    assert!(plan.allowed && row.verdict() == v1::Verdict::Info, "{plan:#?}");
+    let seen = format!("obshell (pid {}) runs in its home", obshell.0.id());
+    assert!(row.evidence.contains(&seen), "{row:#?}");
+    let v1::StopServerRequest { cluster_id, server_id, .. } = request.clone();
+    let task = stage.stop_as(request).await;
+    assert_eq!(task.state(), v1::TaskState::Successful, "{task:#?}");
+    assert!(log(&stage, &task, "Prepare stop observer").await.contains(&format!("beside it: {seen}")));
+    let start = v1::StartServerRequest { cluster_id, server_id, ..Default::default() };
+    let task = stage.clients.servers.clone().start_server(start).await.unwrap().into_inner().task.unwrap();
+    let task = stage.clients.at_rest(task.id).await;
+    assert_eq!(task.state(), v1::TaskState::Successful, "{task:#?}");
+    drop(obshell);
+}
+
+async fn log(stage: &Stage, task: &v1::Task, name: &str) -> String {
+    let subtask_id = task.subtasks.iter().find(|subtask| subtask.name == name).unwrap().id;
+    let request = v1::GetSubtaskLogRequest { task_id: task.id, subtask_id, ..Default::default() };
+    let mut messages = stage.clients.tasks.clone().get_subtask_log(request).await.unwrap().into_inner();
+    let mut text = String::new();
+    while let Some(message) = messages.message().await.unwrap() {
+        message.lines.iter().for_each(|line| text.push_str(&format!("{}\n", line.text)));
+    }
+    text
+}
+
 /// A process called obshell whose id the observer's home notes.
 struct Obshell(std::process::Child);
 
 impl Obshell {
-    fn watching(home: &std::path::Path) -> Self {
-        let mut command = std::process::Command::new("sleep");
-        let child = command.arg0("obshell").arg("600").spawn().unwrap();
+    fn watching(home: &std::path::Path, arguments: &[&str]) -> Self {
+        let mut command = std::process::Command::new("sh");
+        // It waits for the end of its input, which comes with our own.
+        command.arg0("obshell").args(["-c", "read line", "obshell"]).args(arguments);
+        let child = command.stdin(std::process::Stdio::piped()).spawn().unwrap();
         std::fs::write(home.join("run/obshell.pid"), child.id().to_string()).unwrap();
         Self(child)
     }

@@ -144,6 +144,10 @@ async fn an_undo_that_fails_says_how_far_it_came_and_goes_on() {
     let (reason, _) = error_info(&task);
     let message = &task.error.as_ref().unwrap().message;
     assert!(reason == "OBSERVER_DIED" && message.contains("its last words:"), "{reason}: {message}");
+    let v1::StopServerRequest { cluster_id, server_id, .. } = stage.request(2).await;
+    let server = stage.clients.get_server(cluster_id, server_id).await;
+    let absent = server.process_state() == v1::ProcessState::Absent && server.stop_time.is_some();
+    assert!(absent && !server.safe_to_power_off && server.not_safe_reason.contains("may start"), "{server:#?}");
     let states: HashMap<String, v1::SubtaskState> = in_order(&task).into_iter().collect();
     assert_eq!(states["Wait observer stop"], v1::SubtaskState::Pending);
     assert_eq!(states["Stop observer process"], v1::SubtaskState::Failed);

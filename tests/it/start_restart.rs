@@ -170,3 +170,24 @@ async fn a_restart_is_undone_to_a_server_that_serves() {
     assert_serves(&stage).await;
     assert_eq!(stage.sim.recorded(Kind::ProcessEnded).len(), 1);
 }
+
+/// A task that starts the process holds the server: nobody pulls the plug because the process is absent just then, nor while
+/// the task rests and a retry would start it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_is_not_safe_to_power_off_while_a_task_may_start_the_process() {
+    let stage = Stage::new().await;
+    let v1::StopServerRequest { cluster_id, server_id, .. } = stage.request(2).await;
+    let dies = stage.sim.inject(Fault { count: None, ..Fault::on(FaultKind::DiesAtStart, 2) });
+    let task = stage.clients.at_rest(restart(&stage).await.unwrap().id).await;
+    assert_eq!(task.state(), v1::TaskState::Failed, "{task:#?}");
+    let server = stage.clients.get_server(cluster_id, server_id).await;
+    let absent = server.process_state() == v1::ProcessState::Absent && server.stop_time.is_some();
+    let reason =
+        format!("task {} (Restart OB server) rests as FAILED and may start the process when it is retried", task.id);
+    assert!(absent && !server.safe_to_power_off && server.not_safe_reason.starts_with(&reason), "{server:#?}");
+    stage.sim.clear(dies);
+    let request = v1::GiveUpTaskRequest { task_id: task.id, ..Default::default() };
+    stage.clients.tasks.clone().give_up_task(request).await.unwrap();
+    let server = stage.clients.get_server(cluster_id, server_id).await;
+    assert!(server.safe_to_power_off && server.not_safe_reason.is_empty(), "{server:#?}");
+}

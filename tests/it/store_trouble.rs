@@ -13,7 +13,7 @@ use tonic::Code;
 
 use crate::support::bed::Bed;
 use crate::support::faulty_disk::{DiskFault, FaultyDisk};
-use crate::support::{PATIENCE, all, is_alive, reason, task_error};
+use crate::support::{PATIENCE, ServeProcess, all, is_alive, reason, task_error};
 
 /// How the service ends when it cannot know what became of a write.
 const OUTCOME_UNKNOWN: Option<i32> = Some(4);
@@ -178,7 +178,7 @@ async fn a_full_disk_is_not_a_cluster_that_does_not_answer() {
     assert_eq!(service.last_words().await.0, OUTCOME_UNKNOWN);
 }
 
-/// The record of the agent on a full disk: a stop is refused before it begins; when the disk fills up later, nothing is
+/// The record of the agent on a disk that fails: a stop is refused before it begins; when the disk fails later, nothing is
 /// signalled, the task says whose record it is, and a retry ends it well.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn an_agent_that_cannot_keep_its_record_ends_nothing() {
@@ -186,29 +186,25 @@ async fn an_agent_that_cannot_keep_its_record_ends_nothing() {
     let disk = FaultyDisk::below(bed.config.local_agent.state_directory.as_ref().unwrap());
     let service = bed.serve(&disk.environment()).await;
     let request = bed.request(&service.clients).await;
-    for (fault, words) in [
-        (DiskFault::Full, "ledger.json: No space left on device"),
-        (DiskFault::FailedSync, "ledger.json: Input/output error"),
-    ] {
-        disk.fails(fault);
-        let refused = service.clients.stop_with(request.clone()).await.unwrap();
-        let refused = service.clients.at_rest(refused.id).await;
-        let (code, message) = task_error(&refused);
-        assert_eq!((refused.state(), code.as_str()), (v1::TaskState::Refused, "LEDGER_FAILED"), "{refused:#?}");
-        assert!(message.contains(words) && message.contains("look at the disk of its host"), "{message}");
-        assert_eq!(bed.sim.recorded(Kind::MarkSet), []);
-    }
+    disk.fails(DiskFault::FailedSync);
+    let refused = service.clients.stop_with(request.clone()).await.unwrap();
+    let refused = service.clients.at_rest(refused.id).await;
+    let (code, message) = task_error(&refused);
+    assert_eq!((refused.state(), code.as_str()), (v1::TaskState::Refused, "LEDGER_FAILED"), "{refused:#?}");
+    let words = "ledger.json: Input/output error";
+    assert!(message.contains(words) && message.contains("look at the disk of its host"), "{message}");
+    assert_eq!(bed.sim.recorded(Kind::MarkSet), []);
 
     disk.is_well();
     let stuck = bed.sim.inject(FaultKind::LeaderSwitchStuck { tenant: None, ls: None });
     let id = service.clients.stop_with(request).await.unwrap().id;
     service.clients.waits_for(id, "leaders still on").await;
-    disk.fails(DiskFault::Full);
+    disk.fails(DiskFault::FailedSync);
     bed.sim.clear(stuck);
     let failed = service.clients.at_rest(id).await;
     let (code, message) = task_error(&failed);
     assert_eq!((failed.state(), code.as_str()), (v1::TaskState::Failed, "LEDGER_FAILED"), "{failed:#?}");
-    assert!(message.contains("ledger.json: No space left on device"), "{message}");
+    assert!(message.contains(words), "{message}");
     assert_eq!(bed.sim.recorded(Kind::Signal), []);
     assert!(is_alive(bed.before.pid(2)));
 
@@ -218,6 +214,48 @@ async fn an_agent_that_cannot_keep_its_record_ends_nothing() {
     assert_eq!(task.state(), v1::TaskState::Successful, "{task:#?}");
     bed.evidence(&service.clients).await.assert_promises();
     bed.before.assert_only_stopped(&bed.sim, 2);
+}
+
+/// A disk of the agent that is full for a while costs time, in the first step as in the one that ends the process.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_full_disk_of_the_agent_is_waited_for() {
+    let bed = Bed::registered().await;
+    let disk = FaultyDisk::below(bed.config.local_agent.state_directory.as_ref().unwrap());
+    let service = bed.serve(&disk.environment()).await;
+    let request = bed.request(&service.clients).await;
+    let stuck = bed.sim.inject(FaultKind::LeaderSwitchStuck { tenant: None, ls: None });
+    disk.fails(DiskFault::Full);
+    let id = service.clients.stop_with(request).await.unwrap().id;
+    service.clients.waits_for(id, "No space left on device").await;
+    assert_eq!(bed.sim.recorded(Kind::MarkSet), []);
+    disk.is_well();
+    service.clients.waits_for(id, "leaders still on").await;
+    disk.fails(DiskFault::Full);
+    bed.sim.clear(stuck);
+    service.clients.waits_for(id, "the agent's record cannot be kept").await;
+    assert_eq!(bed.sim.recorded(Kind::Signal), []);
+    disk.is_well();
+    let task = service.clients.at_rest(id).await;
+    assert_eq!(task.state(), v1::TaskState::Successful, "{task:#?}");
+    bed.evidence(&service.clients).await.assert_promises();
+    bed.before.assert_only_stopped(&bed.sim, 2);
+}
+
+/// Clients that take all the connections they get take none of what a stop needs, however few files the service may open.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_flood_of_connections_does_not_fail_a_stop() {
+    let bed = Bed::registered().await;
+    let service = tokio::task::block_in_place(|| ServeProcess::start_with_files(&bed.config, bed.directory.path(), 72));
+    let request = bed.request(&service.clients).await;
+    let mut flood = Vec::new();
+    for _ in 0..200 {
+        flood.push(tokio::net::TcpStream::connect(&service.address).await.unwrap());
+    }
+    let task = service.clients.stop_with(request).await.unwrap();
+    let task = service.clients.at_rest(task.id).await;
+    assert_eq!(task.state(), v1::TaskState::Successful, "{task:#?}");
+    bed.before.assert_only_stopped(&bed.sim, 2);
+    drop(flood);
 }
 
 /// The agent's disk fills up between SIGTERM and SIGKILL: the process is ended all the same, and the task goes on from that.

@@ -59,7 +59,7 @@ impl Step for PrepareStop {
         }
         let host_answers = !matches!(survey.found.finding, Finding::HostUnreachable { .. });
         if host_answers && let Some(failure) = ways::disowned(deps, context, &target).await {
-            return ways::refuse(failure);
+            return ways::not_begun(failure);
         }
         let mut learned = recorded(&target, context);
         learned.overrides = assessment.overrides(&spec.creator);
@@ -122,6 +122,7 @@ pub(super) fn process_before(found: &Found, context: &StepContext) -> (String, S
         Finding::HostUnreachable { .. } | Finding::Ambiguous { .. } => UNKNOWN.to_owned(),
     };
     context.log(format!("process before: {process}"));
+    found.beside.iter().for_each(|seen| context.log(format!("beside it: {seen}")));
     (key::PROCESS_BEFORE.to_owned(), process)
 }
 

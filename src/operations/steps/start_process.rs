@@ -14,7 +14,7 @@ use crate::domain::decide::Learned;
 use crate::domain::effect::{EffectOutcome, Intent, Permit};
 use crate::domain::event::{Failure, FailureKind, IntentOutcome};
 use crate::domain::host::{Finding, ObserverIdentity, StartResult};
-use crate::engine::{Look, PreparedEffect, Step, StepContext};
+use crate::engine::{Look, PreparedEffect, ProgressReport, Step, StepContext};
 use crate::host::Host;
 use crate::inventory::Target;
 use crate::operations::key::{self, ABSENT};
@@ -22,6 +22,9 @@ use crate::operations::{Deps, ways};
 
 /// How often the agent is asked in one execution when its answer is lost.
 const MOST_ATTEMPTS: usize = 3;
+/// How often with what it refused because it lacked something just then, and the pause before each further try.
+const MOST_TRIES: usize = 14;
+const AGAIN: Duration = Duration::from_secs(6);
 /// Longest time in which a start that was sent to an agent can still take effect, beside its watch: the launcher's bounded
 /// wait and a margin.
 const HORIZON_BESIDE_WATCH: Duration = Duration::from_secs(40);
@@ -98,14 +101,24 @@ async fn bring_up(deps: &Deps, context: &StepContext) -> Up {
 fn absent(deps: &Deps, context: &StepContext, target: &Target, evidence: &str) -> Look {
     let addr = target.server.addr;
     let attempts: Vec<Option<IntentOutcome>> = context.attempts().map(|intent| intent.outcome).collect();
-    if let Some((code, message)) = &context.refused {
+    let asked = attempts.iter().filter(|outcome| **outcome != Some(IntentOutcome::Refused)).count();
+    let passes = context.refused.as_ref().is_some_and(|(code, _)| ways::agent_recovers(code));
+    if let Some((code, message)) = &context.refused
+        && (!passes || attempts.len() >= MOST_TRIES)
+    {
         return ways::refuse(Failure::new(FailureKind::Refused, code, message.clone()).with("address", addr));
     }
-    if attempts.contains(&Some(IntentOutcome::Refused)) {
+    if let (true, Some(last)) = (passes, context.attempts().next_back())
+        && deps.clock.now().since(last.at) < AGAIN
+    {
+        let words = context.refused.as_ref().map(|(_, message)| message.clone()).unwrap_or_default();
+        return Look::Wait { progress: ProgressReport::uncounted(words), again_in: deps.pace.poll };
+    }
+    if !passes && attempts.contains(&Some(IntentOutcome::Refused)) {
         let message = format!("{addr} was not started, the task's log says why; remove the cause and try again");
         return ways::refuse(Failure::new(FailureKind::Refused, "NOT_STARTED", message).with("address", addr));
     }
-    if attempts.contains(&Some(IntentOutcome::Done)) || attempts.len() >= MOST_ATTEMPTS {
+    if attempts.contains(&Some(IntentOutcome::Done)) || asked >= MOST_ATTEMPTS {
         let message =
             format!("the observer of {addr} was started and is gone: {evidence}; read its log, then try again");
         return ways::refuse(Failure::new(FailureKind::Interfered, "PROCESS_GONE", message).with("address", addr));

@@ -26,7 +26,7 @@ impl Prepared {
         statement: Statement,
     ) -> Result<Self, Box<Look>> {
         if let Some(failure) = ways::disowned(deps, context, target).await {
-            return Err(Box::new(ways::refuse(failure)));
+            return Err(Box::new(ways::not_begun(failure)));
         }
         let avoid = Avoid { server: Some(target.server.addr), zone: Some(target.server.zone.clone()), never: None };
         match deps.oceanbase.effect_session(&target.access, &target.known, &target.expected(), &avoid).await {

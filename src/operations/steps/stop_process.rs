@@ -163,7 +163,7 @@ impl StopProcess {
         };
         let last_attempt = attempts.clone().next_back().map(|intent| intent.at);
         let outcomes: Vec<Option<IntentOutcome>> = attempts.map(|intent| intent.outcome).collect();
-        let needs_time = refused.as_ref().is_some_and(|(code, _)| matches!(code.as_str(), NOT_YOUR_TURN | AGENT_LOST));
+        let needs_time = refused.as_ref().is_some_and(|(code, _)| needs_time(code));
         if let (true, Some(at)) = (needs_time, last_attempt)
             && deps.clock.now().since(at) < TURN
         {
@@ -287,7 +287,12 @@ fn is_spent(outcomes: &[Option<IntentOutcome>]) -> bool {
 /// Whether a refusal of the agent or the gate may pass, so that another look is worth it. An agent that was lost between a
 /// look and the call was told nothing; the next look waits for it.
 fn passes(code: &str) -> bool {
-    matches!(code, "READING_TOO_OLD" | "LEADERS_LEFT" | "NOT_DEGRADED" | "TICKET_EXPIRED" | NOT_YOUR_TURN | AGENT_LOST)
+    needs_time(code) || matches!(code, "READING_TOO_OLD" | "LEADERS_LEFT" | "NOT_DEGRADED" | "TICKET_EXPIRED")
+}
+
+/// Whether only time changes it: one's turn, an agent that is lost, one whose disk is full or that has no file left to open.
+fn needs_time(code: &str) -> bool {
+    matches!(code, NOT_YOUR_TURN | AGENT_LOST) || ways::agent_recovers(code)
 }
 
 fn recorded(obstacles: &[Obstacle], context: &StepContext) -> Vec<Override> {

@@ -33,6 +33,22 @@ impl ServeProcess {
         directory: &Path,
         environment: &[(&str, &str)],
     ) -> Result<Self, (ExitStatus, String)> {
+        Self::try_start_by(Command::new(env!("CARGO_BIN_EXE_obsteward")), config, directory, environment)
+    }
+
+    /// The same with so many files that it may open, soft and hard.
+    pub fn start_with_files(config: &Config, directory: &Path, files: u32) -> Self {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit -n {files} && exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_obsteward")]);
+        Self::try_start_by(shell, config, directory, &[]).unwrap_or_else(|(_, said)| panic!("it did not start: {said}"))
+    }
+
+    fn try_start_by(
+        mut program: Command,
+        config: &Config,
+        directory: &Path,
+        environment: &[(&str, &str)],
+    ) -> Result<Self, (ExitStatus, String)> {
         let file = directory.join("serve.toml");
         // Taken apart, so that a time that is added is written too.
         let StopConfig {
@@ -77,7 +93,7 @@ impl ServeProcess {
             "#
         );
         std::fs::write(&file, text).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_obsteward"))
+        let mut child = program
             .arg("serve")
             .arg("--config")
             .arg(&file)
