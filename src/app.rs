@@ -91,8 +91,8 @@ pub enum AppError {
     /// The system.
     #[error("cannot start a thread of the service: {0}")]
     Thread(std::io::Error),
-    /// The server ended by itself.
-    #[error("the gRPC server ended: {0}")]
+    /// What the gRPC face is made of.
+    #[error("the gRPC face cannot be built: {0}")]
     Serve(String),
 }
 
@@ -313,13 +313,12 @@ impl App {
         let bounds = self.bounds;
         // Whichever face ends first takes the other with it: half a service helps nobody.
         let serving_grpc = async {
-            let served = grpc::serve(self.grpc.connections(bounds), routes, bounds, shutdown.clone()).await;
+            grpc::serve(self.grpc.connections(bounds), routes, bounds, shutdown.clone()).await;
             shutdown.cancel();
-            served
         };
         let serving_rest = async {
             if let Some((face, router)) = router {
-                http::serve(face.connections(bounds), router, bounds, shutdown.clone()).await;
+                http::serve(face.connections(bounds), router, Protocols::Rest, bounds, shutdown.clone()).await;
                 shutdown.cancel();
             }
         };
@@ -328,14 +327,14 @@ impl App {
             shutdown.cancelled().await;
             self.engine.shut_down().await;
         };
-        let (served, (), ()) = tokio::join!(serving_grpc, serving_rest, ending);
+        tokio::join!(serving_grpc, serving_rest, ending);
         for beside in [syncing, following].into_iter().flatten() {
             beside.abort();
         }
         self.engine_thread.end();
         drop(self.engine);
         close(&self.store).await;
-        served.map_err(|error| AppError::Serve(error.to_string()))
+        Ok(())
     }
 }
 

@@ -287,6 +287,11 @@ pub struct LimitsConfig {
     pub watches_per_principal: u32,
     /// Calls at the same time on one HTTP/2 connection.
     pub streams_per_connection: u32,
+    /// Requests whose callers are not proven, at the same time on one connection: of health, of reflection, and refused
+    /// ones whose answer is not taken; 0: no limit.
+    pub strangers_per_connection: u32,
+    /// The same from one address, on each listener; 0: no limit.
+    pub strangers_per_address: u32,
     /// Connections of a listener at the same time.
     pub connections: u32,
     /// Bytes of a REST request's body.
@@ -310,6 +315,8 @@ impl Default for LimitsConfig {
             requests_per_day: 0,
             watches_per_principal: 1000,
             streams_per_connection: 1024,
+            strangers_per_connection: 32,
+            strangers_per_address: 512,
             connections: 10_000,
             body_bytes: 65_536,
             header_bytes: 16_384,
@@ -441,9 +448,14 @@ pub struct StopConfig {
     pub reading_seconds: u64,
     /// Seconds that a freeze before a stop may take, 1 to 500.
     pub freeze_seconds: u64,
-    /// Seconds that STOP SERVER may take, 1 to 3600; a task that does not know what became of it waits so long and longer.
+    /// Seconds that a statement which acts may take, 1 to 3600; a task that does not know what became of it waits so long
+    /// and longer.
     pub effect_timeout_seconds: u64,
 }
+
+/// The kernel's own default of `ob_query_timeout`: long enough for the root service's checks and the mark under load, which
+/// people give no more either, and short enough that what it refuses is heard in seconds.
+const EFFECT_TIMEOUT_SECONDS: u64 = 10;
 
 impl Default for StopConfig {
     fn default() -> Self {
@@ -455,7 +467,7 @@ impl Default for StopConfig {
             leader_wait_seconds: 300,
             reading_seconds: 20,
             freeze_seconds: 300,
-            effect_timeout_seconds: 60,
+            effect_timeout_seconds: EFFECT_TIMEOUT_SECONDS,
         }
     }
 }

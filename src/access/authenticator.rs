@@ -112,6 +112,12 @@ impl Authenticator {
         }
     }
 
+    /// What the head of a signed request shows without its body: whether its date is right, and whether its key must wait.
+    pub fn may_sign(&self, address: IpAddr, key: &AccessKeyId, date: &[u8]) -> Result<(), Refusal> {
+        signature::check_date(date, self.0.clock.now()).map_err(unproven)?;
+        self.0.throttle().user_wait(address, &format!("key:{key}"), monotonic_now()).map_or(Ok(()), throttled)
+    }
+
     async fn credentials(
         &self,
         address: IpAddr,

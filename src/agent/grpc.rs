@@ -38,6 +38,8 @@ const CONCURRENCY: u32 = 64;
 const LEDGER_AGAIN: Duration = Duration::from_secs(5);
 /// What clients may take. There are a few, the replicas of one service.
 pub const BOUNDS: Bounds = Bounds {
+    strangers_per_connection: None,
+    strangers_per_address: None,
     connections: 256,
     arrival: Duration::from_secs(15),
     stall: Duration::from_secs(30),

@@ -100,6 +100,26 @@ impl Gatekeeper {
         Self { authenticator: None, rates: Mutex::new(Rates::new(limits)), watches }
     }
 
+    /// Whether the proof of a request needs its body: what an access key signs does. What the head alone shows to be wrong
+    /// is refused here, before anything of the body is read.
+    pub fn needs_body(&self, headers: &HeaderMap, peer: &Peer, trace_id: &str) -> Result<bool, Denied> {
+        let Some(authenticator) = &self.authenticator else { return Ok(false) };
+        let judged = match proofs(headers, None, peer) {
+            Ok(Proofs { address, credentials: Some(Credentials::AccessKey { key, .. }), .. }) => {
+                match single(headers, "date") {
+                    Ok(date) => authenticator.may_sign(address, &key, date.unwrap_or_default()).map(|()| true),
+                    Err(why) => Err(Refusal::Unauthenticated { why }),
+                }
+            }
+            Ok(Proofs { credentials: Some(Credentials::Basic { .. }) | None, .. }) => Ok(false),
+            Err(why) => Err(Refusal::Unauthenticated { why }),
+        };
+        judged.map_err(|refusal| {
+            info!(trace_id, address = %peer.address, refusal = ?refusal, "not admitted");
+            Denied { refusal, rate: None }
+        })
+    }
+
     /// Proves a caller by what its request carries, and counts the request. `signed` is what an access key signs; gRPC has
     /// none. Who is not proven is not counted here: failed logins are throttled by themselves.
     pub async fn admit(

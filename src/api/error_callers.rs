@@ -206,6 +206,53 @@ pub(super) fn unsupported_media_type(reason: &'static str, field: &'static str, 
     )
 }
 
+pub(super) fn method_not_found(reason: &'static str, method: &str) -> Row {
+    Base(reason, Code::Unimplemented, 404, ocp(1003, "COM10003")).says(
+        "there is no method {method}; ask reflection for those that there are",
+        "方法 {method} 不存在，请通过反射服务查看可用方法",
+        values!(method: method),
+        About::Values,
+    )
+}
+
+pub(super) fn compression_unsupported(reason: &'static str, encoding: &str) -> Row {
+    Base(reason, Code::Unimplemented, 415, ocp(1003, "COM10003")).says(
+        "compression is not supported, and the call comes with {encoding}; send its message as it is",
+        "不支持压缩（{encoding}），请发送未压缩的消息",
+        values!(encoding: encoding),
+        About::Values,
+    )
+}
+
+pub(super) fn message_too_large(reason: &'static str, limit: u32) -> Row {
+    Base(reason, Code::ResourceExhausted, 413, ocp(1003, "COM10003")).says(
+        "the message has more than {limit} bytes, which is the most",
+        "消息超过上限 {limit} 字节",
+        values!(limit: limit),
+        About::Values,
+    )
+}
+
+pub(super) fn deadline_passed(reason: &'static str) -> Row {
+    Base(reason, Code::DeadlineExceeded, 504, ocp(1004, "COM10004")).says(
+        "the time that the caller gave the call is over; what it began goes on, ask for it or give the call more time",
+        "调用方指定的时间已到，已开始的操作会继续执行，请查询结果或延长超时时间",
+        Vec::new(),
+        About::Values,
+    )
+}
+
+pub(super) fn too_many_strangers(reason: &'static str, limit: u32) -> Row {
+    Base(reason, Code::ResourceExhausted, 429, ocp(0, "COM10000"))
+        .says(
+            "{limit} requests that nobody has proven to be his are open already; take their answers or send credentials",
+            "未认证的请求已达上限 {limit} 个，请先读取其响应或提供认证信息",
+            values!(limit: limit),
+            About::Values,
+        )
+        .retry(millis(1000))
+}
+
 pub(super) fn request_timeout(reason: &'static str, seconds: u64) -> Row {
     Base(reason, Code::DeadlineExceeded, 408, ocp(1004, "COM10004")).says(
         "the request did not arrive within {seconds} s; send it again",

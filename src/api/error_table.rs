@@ -337,6 +337,11 @@ pub fn row(refusal: &Refusal) -> Row {
         Refusal::UnsupportedMediaType { field, given } => {
             callers::unsupported_media_type(refusal.reason(), field, given)
         }
+        Refusal::MethodNotFound { method } => callers::method_not_found(refusal.reason(), method),
+        Refusal::CompressionUnsupported { encoding } => callers::compression_unsupported(refusal.reason(), encoding),
+        Refusal::MessageTooLarge { limit } => callers::message_too_large(refusal.reason(), *limit),
+        Refusal::DeadlinePassed => callers::deadline_passed(refusal.reason()),
+        Refusal::TooManyStrangers { limit } => callers::too_many_strangers(refusal.reason(), *limit),
         Refusal::RequestTimeout { seconds } => callers::request_timeout(refusal.reason(), *seconds),
         Refusal::Unavailable { why, retry_after_millis } => {
             Base(refusal.reason(), Code::Unavailable, 503, ocp(1999, "COM10999"))

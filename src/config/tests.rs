@@ -27,6 +27,8 @@ const SETTINGS: &[(&str, &[&str])] = &[
             "requests_per_day",
             "watches_per_principal",
             "streams_per_connection",
+            "strangers_per_connection",
+            "strangers_per_address",
             "connections",
             "body_bytes",
             "header_bytes",

@@ -7,6 +7,7 @@ mod log_streams;
 mod servers;
 #[cfg(test)]
 mod tests;
+pub mod unanswered;
 
 pub use log_streams::LOG_IN_SYNC_INTERVAL_NS;
 
@@ -52,6 +53,8 @@ check_names! {
     LocalityStable = "LOCALITY_STABLE",
     /// Replica numbers are the tenants' (-4179, "paxos replica number does not match with tenant").
     ReplicaNumber = "REPLICA_NUMBER",
+    /// Every member is a server of the cluster (-4018).
+    MembersKnown = "MEMBERS_KNOWN",
     /// The member lists keep a majority (-4179, "has no enough valid paxos member after stop server").
     MemberMajority = "MEMBER_MAJORITY",
     /// The replicas that report keep a majority (the same words).

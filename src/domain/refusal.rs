@@ -146,6 +146,16 @@ pub enum Refusal {
     BodyTooLarge { limit: u64 },
     /// The body is of another kind than JSON in UTF-8, or compressed; which header says so, or the body itself.
     UnsupportedMediaType { field: &'static str, given: String },
+    /// No such method on the gRPC face.
+    MethodNotFound { method: String },
+    /// A gRPC call is compressed.
+    CompressionUnsupported { encoding: String },
+    /// A gRPC message is larger than allowed, in bytes.
+    MessageTooLarge { limit: u32 },
+    /// The caller stopped waiting, as it said that it would.
+    DeadlinePassed,
+    /// Too many requests are open whose callers are not proven, on one connection or from one address.
+    TooManyStrangers { limit: u32 },
     /// The request did not arrive in time.
     RequestTimeout { seconds: u64 },
     /// The service is ending or its store does not answer; nothing was changed, or the outcome is found by asking again.
@@ -236,6 +246,11 @@ impl Refusal {
             Self::MethodNotAllowed { .. } => "METHOD_NOT_ALLOWED",
             Self::BodyTooLarge { .. } => "BODY_TOO_LARGE",
             Self::UnsupportedMediaType { .. } => "UNSUPPORTED_MEDIA_TYPE",
+            Self::MethodNotFound { .. } => "METHOD_NOT_FOUND",
+            Self::CompressionUnsupported { .. } => "COMPRESSION_UNSUPPORTED",
+            Self::MessageTooLarge { .. } => "MESSAGE_TOO_LARGE",
+            Self::DeadlinePassed => "DEADLINE_PASSED",
+            Self::TooManyStrangers { .. } => "TOO_MANY_STRANGERS",
             Self::RequestTimeout { .. } => "REQUEST_TIMEOUT",
             Self::Unavailable { .. } => "UNAVAILABLE",
             Self::Internal { .. } => "INTERNAL",

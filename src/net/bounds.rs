@@ -19,10 +19,14 @@ pub struct Bounds {
     /// Longest time for a TLS handshake, for the first bytes of a connection, and for the headers of a request; over HTTP/1
     /// also the longest silence between two requests.
     pub arrival: Duration,
-    /// Longest time in which a client may take nothing of what is sent to it.
+    /// Longest time in which a client may take nothing of what is sent to it, over a connection or an HTTP/2 stream.
     pub stall: Duration,
     /// Requests at the same time on one HTTP/2 connection; `None`: no limit.
     pub streams: Option<u32>,
+    /// Requests of callers that are not proven, at the same time on one connection; `None`: no limit.
+    pub strangers_per_connection: Option<u32>,
+    /// The same from one address; `None`: no limit.
+    pub strangers_per_address: Option<u32>,
     /// Bytes of a request's headers, 8192 to 1 MiB.
     pub header_bytes: u32,
 }
@@ -38,6 +42,8 @@ impl From<&LimitsConfig> for Bounds {
             connections,
             arrival: Duration::from_secs(limits.arrival_seconds.max(1)),
             stall: Duration::from_secs(limits.stall_seconds.max(1)),
+            strangers_per_connection: Some(limits.strangers_per_connection).filter(|strangers| *strangers > 0),
+            strangers_per_address: Some(limits.strangers_per_address).filter(|strangers| *strangers > 0),
             streams: Some(limits.streams_per_connection).filter(|streams| *streams > 0),
             header_bytes: limits.header_bytes.clamp(LEAST_HEADER_BYTES, MOST_HEADER_BYTES),
         }

@@ -12,7 +12,7 @@ use futures::StreamExt;
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::task::JoinSet;
@@ -24,6 +24,9 @@ use crate::net::bounds::Bounds;
 use crate::net::connections::{Connection, Connections};
 use crate::net::in_flight::InFlight;
 use crate::net::lingering::Lingering;
+use crate::net::strangers::{Guest, Strangers};
+use crate::net::streams::{Answering, Streams};
+use crate::net::tls::Protocols;
 
 /// Headers of an HTTP/1 request, in number.
 const MOST_HEADERS: usize = 100;
@@ -32,17 +35,22 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Serves until `shutdown`; then requests in flight are answered, as [`InFlight`] says, and what is left is cut off.
-/// Every request carries the [`crate::net::peer::Peer`] of its connection among its extensions.
-pub async fn serve<S, B>(connections: Connections, service: S, bounds: Bounds, shutdown: CancellationToken)
-where
+/// Every request carries the [`crate::net::peer::Peer`] and the [`Guest`] of its connection among its extensions.
+pub async fn serve<S, B>(
+    connections: Connections,
+    service: S,
+    protocols: Protocols,
+    bounds: Bounds,
+    shutdown: CancellationToken,
+) where
     S: Service<Request<Lingering>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
     B: Body<Data = Bytes> + Send + Unpin + 'static,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
+    B::Error: Into<Box<dyn Error + Send + Sync>> + Send + Unpin,
 {
     let in_flight = InFlight::default();
     let service = in_flight.layer(service);
-    let builder = builder(bounds);
+    let strangers = Strangers::new(bounds);
     let ending = GracefulShutdown::new();
     let mut open = JoinSet::new();
     {
@@ -54,7 +62,8 @@ where
                 Some(Ok(connection)) = connections.next() => connection,
                 Some(_) = open.join_next() => continue,
             };
-            open.spawn(converse(connection, service.clone(), &builder, &ending));
+            let guest = strangers.guest(connection.peer().address.ip());
+            open.spawn(converse(connection, guest, service.clone(), protocols, bounds, &ending));
         }
     }
     drop(service);
@@ -65,8 +74,8 @@ where
     open.shutdown().await;
 }
 
-fn builder(bounds: Bounds) -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new());
+fn builder(streams: Streams, protocols: Protocols, bounds: Bounds) -> Builder<Streams> {
+    let mut builder = Builder::new(streams);
     builder
         .http1()
         .timer(TokioTimer::new())
@@ -83,32 +92,46 @@ fn builder(bounds: Bounds) -> Builder<TokioExecutor> {
         .max_header_list_size(bounds.header_bytes)
         .keep_alive_interval(KEEPALIVE_INTERVAL)
         .keep_alive_timeout(KEEPALIVE_TIMEOUT);
-    builder
+    match protocols {
+        Protocols::Grpc => builder.http2_only(),
+        Protocols::Rest => builder,
+    }
 }
 
 fn converse<S, B>(
     connection: Connection,
+    guest: Guest,
     service: S,
-    builder: &Builder<TokioExecutor>,
+    protocols: Protocols,
+    bounds: Bounds,
     ending: &GracefulShutdown,
 ) -> impl Future<Output = ()> + Send + use<S, B>
 where
     S: Service<Request<Lingering>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>> + Send + Unpin,
 {
     let peer = connection.peer().clone();
     let address = peer.address;
+    let streams = Streams::new(bounds.stall);
+    let builder = builder(streams.clone(), protocols, bounds);
+    let asking = guest.clone();
     let answer = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer.clone());
-        service.clone().oneshot(Lingering::around(request))
+        request.extensions_mut().insert(asking.clone());
+        let (answered, asked) = (service.clone().oneshot(Lingering::around(request)), asking.asks());
+        async move { answered.await.map(|response| response.map(|body| Answering::new(body, asked))) }
     });
     let conversation = builder.serve_connection(TokioIo::new(connection), answer).into_owned();
     let conversation = ending.watcher().watch(conversation);
     async move {
-        if let Err(error) = conversation.await {
-            debug!(%address, error, "a connection ended badly");
+        tokio::select! {
+            ended = conversation => if let Err(error) = ended {
+                debug!(%address, error, "a connection ended badly");
+            },
+            () = streams.watch() => debug!(%address, "a connection whose client leaves the rest of an answer is cut off"),
+            () = guest.idle(bounds.arrival) => debug!(%address, "a connection on which nobody is known and nothing is asked ends"),
         }
     }
 }

@@ -19,4 +19,6 @@ pub mod peer;
 pub mod proxies;
 pub mod reflection;
 pub mod stall;
+pub mod strangers;
+pub mod streams;
 pub mod tls;

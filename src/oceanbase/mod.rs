@@ -47,8 +47,10 @@ use crate::domain::freeze;
 use crate::domain::ids::{ClusterIdentity, ServerAddr, ZoneName};
 use crate::domain::reading::{ClusterReading, LogStreamReading, ServerReading};
 
-/// `ob_query_timeout` of an effect session: STOP SERVER waits this long for leaders before it answers 4012 or 4652.
-pub const EFFECT_QUERY_TIMEOUT: Duration = Duration::from_secs(60);
+/// `ob_query_timeout` of an effect session, the kernel's own default. The root service looks again at what may pass until it is
+/// over and then answers 4012 (oceanbase-kernel, section 1.2 A 6): a short one makes its refusals heard in seconds. Leaders
+/// are waited for on a reading session, however long that takes.
+pub const EFFECT_QUERY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Added to the horizon for clocks and queues between us and the root service.
 pub const HORIZON_MARGIN: Duration = Duration::from_secs(5);
@@ -63,7 +65,7 @@ pub struct EffectTimes {
 impl EffectTimes {
     /// A shorter timeout has a margin in proportion, but never below half a second.
     pub fn new(query_timeout: Duration) -> Self {
-        let margin = (query_timeout / 12).clamp(Duration::from_millis(500), HORIZON_MARGIN);
+        let margin = (query_timeout / 4).clamp(Duration::from_millis(500), HORIZON_MARGIN);
         Self { query_timeout, margin }
     }
 

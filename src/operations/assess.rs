@@ -7,7 +7,7 @@ use crate::domain::event::{Failure, FailureKind, Override as RecordedOverride};
 use crate::domain::gate::Consent;
 use crate::domain::host::{Finding, Found, MaySignal};
 use crate::domain::ids::Principal;
-use crate::domain::precheck::{LeaderMove, Override, Surroundings, Verdict, precheck};
+use crate::domain::precheck::{Check, LeaderMove, Override, Surroundings, Verdict, precheck};
 use crate::domain::reading::ClusterReading;
 use crate::domain::status::Risk;
 use crate::inventory::Target;
@@ -59,6 +59,21 @@ impl AssessedCheck {
     }
 }
 
+impl From<&Check> for AssessedCheck {
+    fn from(check: &Check) -> Self {
+        Self {
+            name: check.name.as_str().to_owned(),
+            verdict: check.verdict,
+            evidence: check.evidence.clone(),
+            remedy: check.remedy.clone(),
+            overridden_by: check.overridden_by,
+            overridden: false,
+            root_service_words: check.root_service_words.clone(),
+            may_pass: check.may_pass,
+        }
+    }
+}
+
 /// Every check of a stop.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Assessment {
@@ -86,26 +101,7 @@ impl Assessment {
     /// Why a stop is refused: the first check in words, with all others in the metadata.
     pub fn refusal(&self) -> Option<Failure> {
         let refusing: Vec<&AssessedCheck> = self.checks.iter().filter(|check| check.refuses()).collect();
-        let first = refusing.first()?;
-        let said = first.root_service_words.as_ref().unwrap_or(&first.evidence);
-        let mut message = said.clone();
-        if first.root_service_words.is_some() && first.evidence != *said {
-            message.push_str(&format!(" ({})", first.evidence));
-        }
-        if !first.remedy.is_empty() {
-            message.push_str(&format!("; {}", first.remedy));
-        }
-        let all: Vec<&str> = refusing.iter().map(|check| check.name.as_str()).collect();
-        let failure = Failure::new(FailureKind::Refused, &first.name, message)
-            .with("check", &first.name)
-            .with("evidence", &first.evidence)
-            .with("remedy", &first.remedy)
-            .with("overridden_by", first.overridden_by.as_str())
-            .with("checks_that_block", all.join(","));
-        Some(match &first.root_service_words {
-            Some(words) => failure.with("root_service", words),
-            None => failure,
-        })
+        refusal(&refusing)
     }
 
     /// The overrides that going on records.
@@ -120,6 +116,30 @@ impl Assessment {
             })
             .collect()
     }
+}
+
+/// Why a stop is refused: the first of the checks that refuse it in words, with all others in the metadata.
+pub(super) fn refusal(refusing: &[&AssessedCheck]) -> Option<Failure> {
+    let first = refusing.first()?;
+    let said = first.root_service_words.as_ref().unwrap_or(&first.evidence);
+    let mut message = said.clone();
+    if first.root_service_words.is_some() && first.evidence != *said {
+        message.push_str(&format!(" ({})", first.evidence));
+    }
+    if !first.remedy.is_empty() {
+        message.push_str(&format!("; {}", first.remedy));
+    }
+    let all: Vec<&str> = refusing.iter().map(|check| check.name.as_str()).collect();
+    let failure = Failure::new(FailureKind::Refused, &first.name, message)
+        .with("check", &first.name)
+        .with("evidence", &first.evidence)
+        .with("remedy", &first.remedy)
+        .with("overridden_by", first.overridden_by.as_str())
+        .with("checks_that_block", all.join(","));
+    Some(match &first.root_service_words {
+        Some(words) => failure.with("root_service", words),
+        None => failure,
+    })
 }
 
 /// What is known of the freeze that a stop would begin with. It blocks nothing: the stop finds out what comes of it.
@@ -167,16 +187,7 @@ pub fn assess(
     }
     if let Ok(reading) = &survey.reading {
         let precheck = precheck(reading, &target.server.addr, surroundings);
-        checks.extend(precheck.checks.iter().map(|check| AssessedCheck {
-            name: check.name.as_str().to_owned(),
-            verdict: check.verdict,
-            evidence: check.evidence.clone(),
-            remedy: check.remedy.clone(),
-            overridden_by: check.overridden_by,
-            overridden: false,
-            root_service_words: check.root_service_words.clone(),
-            may_pass: check.may_pass,
-        }));
+        checks.extend(precheck.checks.iter().map(AssessedCheck::from));
         leader_moves = precheck.leader_moves;
         failures_tolerated_after = precheck.failures_tolerated_after;
         observed_at = reading.observed_at;

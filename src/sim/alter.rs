@@ -85,7 +85,7 @@ async fn stop(shared: &Arc<Shared>, asker: &Asker, targets: &[i64], stop: Stop) 
     match before {
         Some(FaultKind::CutBeforeMark) => return End::Cut,
         Some(FaultKind::LateMark { delay_ms }) => {
-            at_root_service(shared, asker.session, stop, delay_ms);
+            at_root_service(shared, asker, stop, delay_ms);
             return End::Cut;
         }
         Some(FaultKind::RootServiceFailover { number, .. }) => return failed_over(shared, number),
@@ -93,7 +93,7 @@ async fn stop(shared: &Arc<Shared>, asker: &Asker, targets: &[i64], stop: Stop) 
     }
     let operation = stop.operation;
     let marked = tokio::select! {
-        marked = at_root_service(shared, asker.session, stop, 0) => marked.unwrap_or_else(|_| Err(Refusal::new(4016, "Internal error"))),
+        marked = at_root_service(shared, asker, stop, 0) => marked.unwrap_or_else(|_| Err(Refusal::new(4016, "Internal error"))),
         () = until(asker.deadline) => return Refusal::query_timeout(asker.limit).into(),
     };
     if let Err(refusal) = marked {
@@ -136,19 +136,23 @@ fn root_service_text(number: u16) -> &'static str {
     }
 }
 
+/// The precheck's loop has no end of its own: it ends when an inner read fails, this long before the statement's time is up,
+/// and so a refusal for which it looks again is never heard, but 4012.
+const BEFORE_THE_TIMEOUT: Micros = 500_000;
+
 /// Phases A and B, in a task of their own: the root service does not know whether the session still lives.
 fn at_root_service(
     shared: &Arc<Shared>,
-    session: u64,
+    asker: &Asker,
     stop: Stop,
     delay_ms: u64,
 ) -> tokio::task::JoinHandle<Result<(), Refusal>> {
     let shared = Arc::clone(shared);
+    let Asker { session, deadline, limit, .. } = *asker;
     let stopped = shared.stop.clone();
     let job = async move {
         tokio::time::sleep(Duration::from_millis(delay_ms)).await;
         let root = shared.with(|core, _| core.cluster.root_service());
-        let deadline = shared.with(|core, now| now + core.cluster.internal_timeout() - 500_000);
         loop {
             let verdict = shared.with(|core, now| {
                 if core.cluster.root_service() != root || root.is_none() {
@@ -165,7 +169,10 @@ fn at_root_service(
                         if core.record.last().is_none_or(|last| last.text != happening.text) {
                             core.happen(now, happening);
                         }
-                        (!refusal.retry || now >= deadline).then_some(Err(refusal))
+                        match refusal.retry {
+                            false => Some(Err(refusal)),
+                            true => (now >= deadline - BEFORE_THE_TIMEOUT).then(|| Err(Refusal::query_timeout(limit))),
+                        }
                     }
                 }
             });
@@ -245,10 +252,12 @@ pub fn fail_over(core: &mut Core, now: Micros) {
 }
 
 async fn stop_zone(shared: &Shared, asker: &Asker, active: bool, force: bool, name: &str) -> End {
-    let deadline = shared.with(|core, now| now + core.cluster.internal_timeout() - 500_000).min(asker.deadline);
     loop {
         match shared.with(|core, now| core.set_zone(name, active, force, now)) {
-            Err(refusal) if refusal.retry && time::now() < deadline => {
+            Err(refusal) if refusal.retry => {
+                if time::now() >= asker.deadline - BEFORE_THE_TIMEOUT {
+                    return Refusal::query_timeout(asker.limit).into();
+                }
                 tokio::time::sleep(shared.options.durations.precheck_interval).await;
             }
             Err(refusal) => return refusal.into(),
@@ -265,7 +274,7 @@ async fn stop_zone(shared: &Shared, asker: &Asker, active: bool, force: bool, na
 
 fn minor_freeze(core: &mut Core, asker: &Asker, everywhere: bool, targets: &[i64], now: Micros) -> End {
     if !everywhere && targets.is_empty() {
-        return Refusal::new(4018, "Entry not exist").into();
+        return Refusal::new(4018, rules::ENTRY_NOT_EXIST).into();
     }
     let done = now + time::micros(core.cluster.durations.minor_freeze);
     for replica in core.cluster.log_streams.iter_mut().flat_map(|ls| &mut ls.replicas) {

@@ -147,7 +147,7 @@ fn parameters(options: &SimOptions) -> std::collections::BTreeMap<String, String
         ("lease_time", duration(options.durations.lease_time)),
         ("internal_sql_execute_timeout", duration(options.durations.internal_sql_execute_timeout)),
         ("server_permanent_offline_time", "3600s".into()),
-        ("min_observer_version", "4.2.1.8".into()),
+        ("min_observer_version", "4.2.5.3".into()),
         ("enable_upgrade_mode", "False".into()),
         ("enable_rebalance", "True".into()),
         ("enable_rereplication", "True".into()),

@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::record::{Kind, Recorded};
-use super::state::{Holds, StuckLeader};
+use super::state::{Holds, StuckLeader, UnknownMember};
 use super::{SimError, link::Behaviour};
 
 pub const HELP: &str = r#"faults, through any client: SIM FAULT '<json>', SIM FAULTS, SIM CLEAR [id], SIM RECORD
@@ -20,7 +20,7 @@ pub const HELP: &str = r#"faults, through any client: SIM FAULT '<json>', SIM FA
                (without number the connection is cut, without marked there is no mark)
   leaders      {"fault":"leader_switch_stuck","server":1,"tenant":1002,"ls":1001}  (any of the three)
   replicas     {"fault":"replica_lagging","server":2,"lag_ms":60000}  {"fault":"checkpoint_stuck","server":1}
-               {"fault":"arbitration_stuck"}
+               {"fault":"arbitration_stuck"}  {"fault":"unknown_member","address":"10.9.9.9:2882","tenant":1002,"ls":1001}
   processes    {"fault":"ignore_sigterm","server":1}  {"fault":"exit_slowly","server":1,"delay_ms":3000}
                {"fault":"restart_after_exit","server":1,"delay_ms":500}
                {"fault":"dies_at_start","server":1}  {"fault":"starts_slowly","server":1,"delay_ms":3000}
@@ -49,6 +49,14 @@ pub enum FaultKind {
     ArbitrationStuck,
     /// A minor freeze never ends at `server`.
     CheckpointStuck,
+    /// Member lists (of `tenant`, of `ls`) name an address that no server has.
+    UnknownMember {
+        address: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tenant: Option<i64>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ls: Option<i64>,
+    },
     /// STOP SERVER: the connection is cut, the root service never hears of it.
     CutBeforeMark,
     /// STOP SERVER: the connection is cut right after the mark.
@@ -120,6 +128,7 @@ impl FaultKind {
             | Self::ReplicaLagging { .. }
             | Self::ArbitrationStuck
             | Self::CheckpointStuck
+            | Self::UnknownMember { .. }
             | Self::IgnoreSigterm
             | Self::ExitSlowly { .. }
             | Self::ClientLossUnnoticed
@@ -292,6 +301,10 @@ impl Faults {
                 (FaultKind::ReplicaLagging { lag_ms }, Some(server)) => holds.lagging.push((server, lag_ms * 1000)),
                 (FaultKind::ArbitrationStuck, _) => holds.arbitration_stuck = true,
                 (FaultKind::CheckpointStuck, Some(server)) => holds.checkpoint_stuck.push(server),
+                (FaultKind::UnknownMember { address, tenant, ls }, _) => {
+                    let (tenant, ls, address) = (*tenant, *ls, address.clone());
+                    holds.unknown_members.push(UnknownMember { tenant, ls, address });
+                }
                 _ => {}
             }
         }

@@ -102,7 +102,7 @@ pub struct Durations {
     pub leader_switch: Duration,
     /// A dead server's leaders are elected elsewhere after this time.
     pub election: Duration,
-    /// `internal_sql_execute_timeout`: bounds the precheck's loop and the wait for arbitration.
+    /// `internal_sql_execute_timeout`: bounds the wait for arbitration.
     pub internal_sql_execute_timeout: Duration,
     /// The precheck looks again this often (100 ms in the kernel).
     pub precheck_interval: Duration,

@@ -161,7 +161,7 @@ fn functions(connection: &Connection, surroundings: Surroundings) -> rusqlite::R
     connection.create_scalar_function("host_ip", 0, flags, move |_| Ok(host_ip.clone()))?;
     connection.create_scalar_function("rpc_port", 0, flags, move |_| Ok(i64::from(rpc_port)))?;
     connection.create_scalar_function("version", 0, flags, |_| Ok(wire::VERSION))?;
-    connection.create_scalar_function("ob_version", 0, flags, |_| Ok("4.2.1.8"))?;
+    connection.create_scalar_function("ob_version", 0, flags, |_| Ok("4.2.5.3"))?;
     connection.create_scalar_function("effective_tenant_id", 0, flags, |_| Ok(1_i64))?;
     connection.create_scalar_function("effective_tenant", 0, flags, |_| Ok("sys"))?;
     for name in ["database", "schema"] {

@@ -12,6 +12,9 @@ use super::time::Micros;
 /// LOG_IN_SYNC_INTERVAL_NS of ob_ls_log_stat_info.h, in microseconds.
 const LOG_IN_SYNC: Micros = 5_000_000;
 
+/// What -4018 says of a server.
+pub const ENTRY_NOT_EXIST: &str = "Entry not exist";
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
     Stop,
@@ -19,7 +22,7 @@ pub enum Operation {
     Isolate,
 }
 
-/// Phase A: `stop_server_precheck`. `Ok(false)`: all are stopped already, there is nothing to do.
+/// Phase A: `stop_server_precheck`. `Ok(false)`: all are stopped already, and it checks nothing more; phase B does.
 pub fn stop_precheck(
     cluster: &Cluster,
     addresses: &[String],
@@ -56,10 +59,11 @@ pub fn mark_stopped(
     let servers = find_servers(cluster, addresses)?;
     check_zone(cluster, &servers, zone)?;
     let to_mark: Vec<i64> =
-        servers.into_iter().filter(|id| cluster.server(*id).is_some_and(|server| server.stop_time == 0)).collect();
+        servers.iter().copied().filter(|id| cluster.server(*id).is_some_and(|server| server.stop_time == 0)).collect();
     if operation != Operation::Isolate {
-        for id in &to_mark {
-            let zone = cluster.server(*id).map(|server| server.zone.clone()).unwrap_or_default();
+        // of those that are stopped already as well
+        for id in servers {
+            let zone = cluster.server(id).map(|server| server.zone.clone()).unwrap_or_default();
             refuse_other_stop_task(cluster, &zone)?;
         }
     }
@@ -85,6 +89,10 @@ pub fn start_servers(
 ) -> Result<Vec<i64>, Refusal> {
     let servers = find_servers(cluster, addresses)?;
     check_zone(cluster, &servers, zone)?;
+    // check_server_machine_status, since 4.2.5 and 4.3.2: the root service asks each server itself
+    if servers.iter().any(|id| !cluster.reachable(*id)) {
+        return Err(Refusal::new(4265, "rpc connect error"));
+    }
     let mut started = Vec::new();
     for id in servers {
         let Some(server) = cluster.server_mut(id) else { continue };
@@ -98,19 +106,18 @@ pub fn start_servers(
     Ok(started)
 }
 
-/// STOP ZONE's check: `Ok(false)` when the zone is inactive already.
+/// STOP ZONE's check: `Ok(false)` when the zone is inactive already, which spares it only the look at other zones.
 pub fn stop_zone_precheck(cluster: &Cluster, zone: &str, force: bool, now: Micros) -> Result<bool, Refusal> {
     let Some(found) = cluster.zone(zone) else { return Err(Refusal::new(4018, "zone not exist")) };
-    if !found.active {
-        return Ok(false);
+    if found.active {
+        refuse_other_stop_task(cluster, &found.name)?;
     }
-    refuse_other_stop_task(cluster, &found.name)?;
-    if found.kind != "ReadOnly" {
-        let servers: Vec<i64> =
-            cluster.servers.iter().filter(|server| server.zone == found.name).map(|server| server.id).collect();
+    let servers: Vec<i64> =
+        cluster.servers.iter().filter(|server| server.zone == found.name).map(|server| server.id).collect();
+    if found.kind != "ReadOnly" && !servers.is_empty() {
         check_majority_and_log_in_sync(cluster, &servers, force, "stop zone", now)?;
     }
-    Ok(true)
+    Ok(found.active)
 }
 
 pub fn set_zone_active(cluster: &mut Cluster, zone: &str, active: bool, now: Micros) -> Result<(), Refusal> {
@@ -127,7 +134,7 @@ pub fn set_zone_active(cluster: &mut Cluster, zone: &str, active: bool, now: Mic
 
 fn find_servers(cluster: &Cluster, addresses: &[String]) -> Result<Vec<i64>, Refusal> {
     let find = |address: &String| {
-        cluster.server_at(address).map(|server| server.id).ok_or_else(|| Refusal::new(4018, "Entry not exist"))
+        cluster.server_at(address).map(|server| server.id).ok_or_else(|| Refusal::new(4018, ENTRY_NOT_EXIST))
     };
     addresses.iter().map(find).collect()
 }
@@ -213,6 +220,9 @@ fn check_log_stream(
                 ls.tenant, ls.id, tenant.paxos_replica_number
             ),
         ));
+    }
+    if cluster.holds.unknown_members(ls).next().is_some() {
+        return Err(Refusal::new(4018, ENTRY_NOT_EXIST));
     }
     // the arbitration service is only asked for two-replica log streams: 1F may stop in 2F1A
     let arbiter = usize::from(ls.paxos_replica_number == 2 && cluster.arbitrates(ls.tenant));

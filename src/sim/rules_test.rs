@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::sim::bootstrap::tests::cluster;
-use crate::sim::state::Position;
+use crate::sim::state::{Position, UnknownMember};
 
 const NOW: Micros = 20_000_000;
 
@@ -28,6 +28,11 @@ fn stale(cluster: &mut Cluster, id: i64) {
     for replica in cluster.log_streams.iter_mut().flat_map(|ls| &mut ls.replicas).filter(|r| r.server == id) {
         replica.position = Position::Stale(NOW - LOG_IN_SYNC - 1);
     }
+}
+
+fn unknown_member(cluster: &mut Cluster) {
+    let address = "10.9.9.9:2882".to_owned();
+    cluster.holds.unknown_members = vec![UnknownMember { tenant: Some(1002), ls: Some(1001), address }];
 }
 
 /// Only this log stream is left, and its leader does not answer.
@@ -73,6 +78,7 @@ fn stop_server_is_refused_in_the_root_services_words() {
         ("another is offline", |c| c.server_mut(2).unwrap().last_offline_time = 5, 4179, NO_VALID, false),
         ("another is not in service", |c| c.server_mut(2).unwrap().start_service_time = 0, 4179, NO_VALID, false),
         ("another lags", |c| stale(c, 2), 4179, NO_SYNC, true),
+        ("a member is no server", unknown_member, 4018, ENTRY_NOT_EXIST, false),
     ];
     for (what, change, number, text, retry) in rows {
         let mut cluster = cluster(3);
@@ -109,15 +115,28 @@ fn in_sync_means_five_seconds() {
 }
 
 #[test]
-fn stopped_already_is_success_without_any_check() {
+fn of_a_stopped_server_only_the_other_zones_are_looked_at() {
     let mut cluster = cluster(3);
     stopped(&mut cluster, 1);
-    stopped(&mut cluster, 2);
     cluster.log_streams[0].leader = None;
     assert_eq!(stop(&cluster, 1, Operation::Stop), Ok(false));
     let before = cluster.server(1).unwrap().stop_time;
     assert_eq!(mark_stopped(&mut cluster, &[address(1)], None, Operation::Stop, NOW), Ok(vec![]));
     assert_eq!(cluster.server(1).unwrap().stop_time, before);
+    stopped(&mut cluster, 2);
+    assert_eq!(stop(&cluster, 1, Operation::Stop), Ok(false));
+    for operation in [Operation::Stop, Operation::ForceStop] {
+        assert_eq!(mark_stopped(&mut cluster, &[address(1)], None, operation, NOW).unwrap_err().number, 4660);
+    }
+}
+
+#[test]
+fn a_start_asks_the_server_itself() {
+    let mut cluster = cluster(3);
+    stopped(&mut cluster, 2);
+    dead(&mut cluster, 2);
+    assert_eq!(start_servers(&mut cluster, &[address(2)], None, NOW).unwrap_err().number, 4265);
+    assert_ne!(cluster.server(2).unwrap().stop_time, 0);
 }
 
 #[test]
@@ -193,5 +212,10 @@ fn stop_zone_says_stop_zone() {
         "Tenant(1) LS(1) log not sync, stop zone not allowed"
     );
     set_zone_active(&mut cluster, "zone1", false, NOW).unwrap();
+    // inactive already: the other zones are not looked at, the majority is
+    assert_eq!(stop_zone_precheck(&cluster, "zone1", false, NOW).unwrap_err().number, 4179);
+    assert_eq!(stop_zone_precheck(&cluster, "zone1", true, NOW), Ok(false));
+    stopped(&mut cluster, 3);
+    cluster.zones[0].kind = "ReadOnly".into();
     assert_eq!(stop_zone_precheck(&cluster, "zone1", false, NOW), Ok(false));
 }

@@ -165,7 +165,7 @@ pub fn default_variables() -> HashMap<String, String> {
         ("transaction_isolation", "READ-COMMITTED"),
         ("tx_isolation", "READ-COMMITTED"),
         ("version", wire::VERSION),
-        ("version_comment", "OceanBase_CE 4.2.1.8 (simulated by obsteward)"),
+        ("version_comment", "OceanBase_CE 4.2.5.3 (simulated by obsteward)"),
         ("wait_timeout", "28800"),
     ]
     .into_iter()

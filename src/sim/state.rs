@@ -10,7 +10,7 @@ use super::time::{self, Micros};
 pub const SYS_TENANT: i64 = 1;
 pub const SYS_LS: i64 = 1;
 pub const BUILD_VERSION: &str =
-    "4.2.1.8_108000022024072217-b4e5b2eb1ebae4a0e8ae2d1b4b8f4ae7b9d1ef0c(Jul 22 2024 17:36:02)";
+    "4.2.5.3_103000092025031120-b4e5b2eb1ebae4a0e8ae2d1b4b8f4ae7b9d1ef0c(Mar 11 2025 20:36:02)";
 
 #[derive(Debug, Clone)]
 pub struct Cluster {
@@ -175,6 +175,15 @@ pub struct Holds {
     pub lagging: Vec<(i64, Micros)>,
     pub arbitration_stuck: bool,
     pub checkpoint_stuck: Vec<i64>,
+    pub unknown_members: Vec<UnknownMember>,
+}
+
+/// An address in member lists that no server has.
+#[derive(Debug, Clone)]
+pub struct UnknownMember {
+    pub tenant: Option<i64>,
+    pub ls: Option<i64>,
+    pub address: String,
 }
 
 #[derive(Debug, Clone)]
@@ -192,6 +201,15 @@ impl Holds {
                 && stuck.tenant.is_none_or(|tenant| tenant == ls.tenant)
                 && stuck.ls.is_none_or(|id| id == ls.id)
         })
+    }
+
+    /// Members of this log stream that are in no server list.
+    pub fn unknown_members(&self, ls: &LogStream) -> impl Iterator<Item = &str> {
+        let (tenant, id) = (ls.tenant, ls.id);
+        let of_this = move |unknown: &&UnknownMember| {
+            unknown.tenant.is_none_or(|wanted| wanted == tenant) && unknown.ls.is_none_or(|wanted| wanted == id)
+        };
+        self.unknown_members.iter().filter(of_this).map(|unknown| unknown.address.as_str())
     }
 }
 
@@ -223,8 +241,9 @@ impl LogStream {
 
     /// Member list as the views print it.
     pub fn member_list(&self, cluster: &Cluster) -> String {
-        let members = self.members.iter().filter_map(|id| cluster.server(*id));
-        members.map(|server| format!("{}:1", server.address())).collect::<Vec<_>>().join(",")
+        let members = self.members.iter().filter_map(|id| cluster.server(*id)).map(Server::address);
+        let unknown = cluster.holds.unknown_members(self).map(str::to_owned);
+        members.chain(unknown).map(|address| format!("{address}:1")).collect::<Vec<_>>().join(",")
     }
 }
 

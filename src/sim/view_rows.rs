@@ -126,7 +126,7 @@ pub fn dba_ob_tenants(source: &Source<'_>) -> Rows {
             "NOARCHIVELOG",
             if t.arbitration { "ENABLED" } else { "DISABLED" },
             1_i64,
-            "4.2.1.8",
+            "4.2.5.3",
             largest,
         ]
     };

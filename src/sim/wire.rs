@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::link::{Answer, Column, ColumnKind};
 
-pub const VERSION: &str = "5.7.25-OceanBase_CE-v4.2.1.8";
+pub const VERSION: &str = "5.7.25-OceanBase_CE-v4.2.5.3";
 
 pub const COM_QUIT: u8 = 0x01;
 pub const COM_INIT_DB: u8 = 0x02;

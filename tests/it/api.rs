@@ -40,7 +40,7 @@ pub struct Fixture {
     pub channel: Channel,
     pub address: SocketAddr,
     shutdown: CancellationToken,
-    server: JoinHandle<Result<(), tonic::transport::Error>>,
+    server: JoinHandle<()>,
 }
 
 impl Fixture {
@@ -310,7 +310,7 @@ async fn the_end_of_the_service_reaches_watchers_and_ends_the_server() {
     assert!(status.metadata().get(TRACE_ID).is_some());
     assert!(status.get_details_retry_info().unwrap().retry_delay.unwrap() >= Duration::from_millis(100));
     let served = tokio::time::timeout(Duration::from_secs(3), fixture.server).await;
-    served.expect("the server ends by itself").unwrap().unwrap();
+    served.expect("the server ends by itself").unwrap();
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use tonic_types::StatusExt;
 use crate::api::Fixture;
 
 /// How many kinds of refusal there are.
-const KINDS: usize = 49;
+const KINDS: usize = 54;
 
 /// Names every kind: a new one does not compile until it is here, in [`KINDS`] and in [`every`].
 const fn is_among(refusal: &Refusal) -> bool {
@@ -68,6 +68,11 @@ const fn is_among(refusal: &Refusal) -> bool {
         | Refusal::MethodNotAllowed { .. }
         | Refusal::BodyTooLarge { .. }
         | Refusal::UnsupportedMediaType { .. }
+        | Refusal::MethodNotFound { .. }
+        | Refusal::CompressionUnsupported { .. }
+        | Refusal::MessageTooLarge { .. }
+        | Refusal::DeadlinePassed
+        | Refusal::TooManyStrangers { .. }
         | Refusal::RequestTimeout { .. }
         | Refusal::Unavailable { .. }
         | Refusal::Internal { .. } => true,
@@ -157,6 +162,11 @@ pub fn every() -> Vec<Refusal> {
         Refusal::MethodNotAllowed { method: "PUT".to_owned(), path: "/x".to_owned(), allowed: "GET".to_owned() },
         Refusal::BodyTooLarge { limit: 65_536 },
         Refusal::UnsupportedMediaType { field: "Content-Type", given: "text/plain".to_owned() },
+        Refusal::MethodNotFound { method: "/a.B/C".to_owned() },
+        Refusal::CompressionUnsupported { encoding: "gzip".to_owned() },
+        Refusal::MessageTooLarge { limit: 1 },
+        Refusal::DeadlinePassed,
+        Refusal::TooManyStrangers { limit: 32 },
         Refusal::RequestTimeout { seconds: 15 },
         Refusal::Unavailable { why: text(), retry_after_millis: 1500 },
         Refusal::Internal { what: text() },
@@ -240,10 +250,10 @@ fn codes_agree_between_the_faces() {
             Code::Unauthenticated => &[401],
             Code::PermissionDenied => &[403],
             Code::NotFound => &[404],
-            Code::Unimplemented => &[404, 405],
-            Code::DeadlineExceeded => &[408],
+            Code::Unimplemented => &[404, 405, 415],
+            Code::DeadlineExceeded => &[408, 504],
             Code::Aborted | Code::FailedPrecondition | Code::AlreadyExists => &[409],
-            Code::ResourceExhausted => &[429],
+            Code::ResourceExhausted => &[413, 429],
             Code::Unavailable => &[503],
             _ => &[500],
         };

@@ -29,6 +29,7 @@ mod fake_inventory;
 mod fake_store;
 mod fake_use_cases;
 mod force;
+mod framework_errors;
 mod freeze;
 mod grpcurl;
 mod guarded;

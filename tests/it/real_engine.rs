@@ -20,7 +20,7 @@ use obsteward::sim::NetClaim;
 
 use self::cluster::Cluster;
 use self::engine::Engine;
-use crate::support::{Clients, PATIENCE, assert_unbroken};
+use crate::support::{Clients, PATIENCE, assert_unbroken, task_error};
 
 const UNDERSTOOD: u16 = 4016;
 
@@ -73,6 +73,7 @@ async fn a_cluster_is_registered_and_the_service_of_a_server_stopped_and_started
     let stop = format!("ALTER SYSTEM STOP SERVER '{addr}' ZONE 'zone2'");
     let said: Vec<(String, u16)> = cluster.fronts.judged().into_iter().map(|one| (one.sql, one.verdict)).collect();
     assert_eq!(said, [(stop.clone(), UNDERSTOOD)]);
+    assert_eq!(cluster.fronts.told(), [Duration::from_secs(cluster.config.stop.effect_timeout_seconds)]);
     let server = clients.get_server(id, request.server_id).await;
     assert_eq!(server.service_state(), v1::ServiceState::Stopped, "{server:#?}");
     // The engine's own time zone is +08:00.
@@ -136,8 +137,7 @@ async fn a_take_over_has_the_engine_kill_the_session_that_was_left() {
     cluster.fronts.hold_leaders(true);
     let task = service.clients.stop_with(request).await.unwrap().id;
     let mut root = cluster.root().await;
-    let marked = "SELECT COUNT(*) FROM __all_server WHERE stop_time > 0".to_owned();
-    until(&mut root, &marked, 1).await;
+    until(&mut root, "SELECT COUNT(*) FROM __all_server WHERE stop_time > 0", 1).await;
     let session = cluster.fronts.judged()[0].session;
     service.kill();
     let there = format!("SELECT COUNT(*) FROM __all_virtual_processlist WHERE id = {session}");
@@ -147,6 +147,39 @@ async fn a_take_over_has_the_engine_kill_the_session_that_was_left() {
     cluster.fronts.hold_leaders(false);
     let task = service.clients.at_rest(task).await;
     assert_eq!(task.state(), v1::TaskState::Successful, "{task:#?}");
+    cluster.assert_understood();
+}
+
+/// The engine takes everything behind `@` for the tenant; and who may only read is told so by it, before anything is marked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a real OceanBase engine; the lane of scripts/test runs it"]
+async fn login_names_and_privileges_are_judged_by_the_engine() {
+    let cluster = Cluster::start().await;
+    let mut root = cluster.root().await;
+    for statement in ["CREATE USER reader IDENTIFIED BY 'secret'", "GRANT SELECT, PROCESS ON *.* TO reader"] {
+        root.query_drop(statement).await.unwrap();
+    }
+    let service = cluster.serve();
+    let clients = &service.clients;
+    let request = v1::RegisterClusterRequest {
+        endpoints: vec![format!("{}:2881", cluster.ip(1))],
+        username: format!("reader@sys#{}", cluster.name),
+        password: "secret".to_owned(),
+        default_host: Some(v1::DefaultHost { transport: v1::HostTransport::Local as i32, ..Default::default() }),
+        ..Default::default()
+    };
+    let id = clients.clusters.clone().register_cluster(request).await.unwrap().into_inner().cluster.unwrap().id;
+    assert_eq!(cluster.fronts.denied(), 1, "the name with #cluster, once");
+    let request = service_only(cluster.request(clients, id, 2).await);
+    assert!(plan(clients, &request).await.allowed);
+    let task = clients.stop_with(request).await.unwrap();
+    let task = clients.at_rest(task.id).await;
+    let (reason, message) = task_error(&task);
+    assert_eq!((task.state(), reason.as_str()), (v1::TaskState::Refused, "REFUSED_BY_ROOT_SERVICE"), "{task:#?}");
+    assert!(message.contains("ALTER SYSTEM privilege"), "{message}");
+    let verdicts: Vec<u16> = cluster.fronts.judged().iter().map(|one| one.verdict).collect();
+    assert_eq!(verdicts, [1227]);
+    until(&mut root, "SELECT COUNT(*) FROM __all_server WHERE stop_time > 0", 0).await;
     cluster.assert_understood();
 }
 

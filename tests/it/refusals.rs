@@ -50,6 +50,14 @@ async fn each_rule_of_the_root_service_refuses_in_its_words() {
     let led = |cluster: &Cluster| cluster.log_streams.iter().all(|ls| ls.leader.is_some());
     assert!(stage.sim.wait_until(PATIENCE, led).await);
 
+    let (address, ls) = ("10.9.9.9:2882".to_owned(), Some(1));
+    let unknown = stage.sim.inject(FaultKind::UnknownMember { address, tenant: Some(tenant), ls });
+    stage.assert_refused(request.clone(), "MEMBERS_KNOWN", "-4018: Entry not exist").await;
+    let forced = v1::StopServerRequest { force: true, ..request.clone() };
+    let task = stage.assert_refused(forced, "MEMBERS_KNOWN", "-4018: Entry not exist").await;
+    assert!(error_info(&task).1["evidence"].contains("member 10.9.9.9:2882 is not in DBA_OB_SERVERS"), "{task:#?}");
+    stage.sim.clear(unknown);
+
     stage.sim.kill_process(3, Signal::KILL).unwrap();
     assert!(stage.sim.wait_recorded(PATIENCE, Kind::ServerOffline, "").await);
     assert!(stage.sim.wait_until(PATIENCE, led).await);

@@ -4,11 +4,11 @@
 use std::collections::HashMap;
 
 use obsteward::proto::v1;
-use obsteward::sim::{Fault, FaultKind, Kind, SimCluster};
+use obsteward::sim::{Fault, FaultKind, Kind, Signal, SimCluster};
 use tonic::{Code, Status};
 
 use crate::support::refusal::{error_info, status_info};
-use crate::support::{Stage, assert_unbroken, in_order, is_alive, quick};
+use crate::support::{PATIENCE, Stage, assert_unbroken, in_order, is_alive, quick};
 
 const STUCK: FaultKind = FaultKind::LeaderSwitchStuck { tenant: None, ls: None };
 
@@ -235,4 +235,25 @@ async fn a_task_that_is_given_up_names_what_it_leaves() {
     assert!(said.contains(&format!("the process of {address} runs: pid {}", stage.info(2).pid.unwrap())), "{said}");
     assert!(stage.is_free().await);
     assert_eq!(stage.server(2).await.status, "STOPPED", "as a reading finds it");
+}
+
+/// START SERVER asks the server, which is dead: that is said before anything is sent, and undone once it lives.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_server_is_not_asked_to_start() {
+    let stage = Stage::with(quick(), |config| config.stop.leader_wait_seconds = 1).await;
+    stage.sim.inject(Fault::on(STUCK, 2));
+    let task = stage.stop(2).await;
+    assert_eq!(task.state(), v1::TaskState::Failed, "{task:#?}");
+    stage.sim.kill_process(2, Signal::KILL).unwrap();
+    assert!(stage.sim.wait_recorded(PATIENCE, Kind::ServerOffline, "").await);
+    rollback(&stage, task.id).await.unwrap();
+    let task = stage.clients.at_rest(task.id).await;
+    assert_eq!((task.state(), error_info(&task).0.as_str()), (v1::TaskState::Failed, "PROCESS_GONE"), "{task:#?}");
+    assert_eq!(stage.statements_that_act().len(), 1, "no START SERVER was sent");
+
+    stage.sim.clear_all();
+    stage.sim.start_server_process(2).await.unwrap();
+    rollback(&stage, task.id).await.unwrap();
+    assert_as_before(&stage, &stage.clients.at_rest(task.id).await).await;
+    assert_eq!(stage.statements_that_act().len(), 2);
 }

@@ -21,11 +21,13 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tonic_types::StatusExt;
 
 use crate::api::Fixture;
 use crate::support::PATIENCE;
 use crate::support::certificates::{Authority, ServerFiles, connect};
 use crate::support::http::{answer, request, until_closed};
+use crate::support::http2;
 
 /// So short that a test can wait for it, and so long that a client that does as it should is in time.
 const SHORT: Duration = Duration::from_millis(300);
@@ -47,7 +49,7 @@ impl Gateway {
         let (listener, address) = bind_plaintext("127.0.0.1:0".parse().unwrap(), false).await.unwrap();
         let shutdown = CancellationToken::new();
         let connections = Connections::new(listener, tls, bounds);
-        let serving = tokio::spawn(serve(connections, router, bounds, shutdown.clone()));
+        let serving = tokio::spawn(serve(connections, router, Protocols::Rest, bounds, shutdown.clone()));
         Self { address, shutdown, serving }
     }
 
@@ -303,4 +305,158 @@ async fn grpc_cuts_off_who_says_nothing_and_serves_the_others() {
     let request = obsteward::proto::v1::GetTaskRequest { task_id: 1 };
     let status = fixture.tasks().get_task(request).await;
     assert!(status.is_ok() || status.unwrap_err().code() == tonic::Code::NotFound);
+}
+
+/// What comes of a body until it ends, and whether it ended as it should; whoever reads opens the window again.
+async fn read_all(mut body: h2::RecvStream, enough: usize) -> (usize, Result<(), h2::Error>) {
+    let mut came = 0;
+    while let Some(data) = body.data().await {
+        match data {
+            Ok(data) => {
+                came += data.len();
+                body.flow_control().release_capacity(data.len()).unwrap();
+            }
+            Err(error) => return (came, Err(error)),
+        }
+        if came >= enough {
+            break;
+        }
+    }
+    (came, Ok(()))
+}
+
+/// How a stream ends that nobody reads: its window stays shut.
+async fn reset(mut body: h2::RecvStream) -> h2::Reason {
+    let ended = async {
+        loop {
+            match body.data().await {
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return error.reason().unwrap(),
+                None => panic!("the stream ended well"),
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, ended).await.expect("the stream is not reset")
+}
+
+#[tokio::test]
+async fn a_stream_whose_window_stays_shut_is_reset_and_the_others_go_on() {
+    let (dropped, mut ended) = mpsc::unbounded_channel();
+    let flood = async move || {
+        let end = DropTells(dropped);
+        Body::from_stream(stream::repeat(Bytes::from_static(&[0; 8192])).map(move |chunk| {
+            let _ = &end;
+            Ok::<_, std::convert::Infallible>(chunk)
+        }))
+    };
+    let quiet = async || {
+        Body::from_stream(stream::once(async { Ok::<_, std::convert::Infallible>("begun") }).chain(stream::pending()))
+    };
+    let router = hello().route("/flood", get(flood)).route("/quiet", get(quiet));
+    let gateway = Gateway::new(router, None, bounds(LONG, SHORT)).await;
+    let (client, driven) = http2::connect(gateway.address, 65_535).await;
+    let mut waiting = http2::ask(&client, "/quiet").await.into_body();
+    assert_eq!(waiting.data().await.unwrap().unwrap(), "begun");
+    let read = tokio::spawn(read_all(http2::ask(&client, "/flood").await.into_body(), usize::MAX));
+    let shut = http2::ask(&client, "/flood").await.into_body();
+    assert_eq!(reset(shut).await, h2::Reason::CANCEL);
+    tokio::time::timeout(PATIENCE, ended.recv()).await.expect("its answer goes on").unwrap();
+    assert!(!read.is_finished() && !driven.is_finished(), "another stream was disturbed");
+    let (came, read_well) = read_all(http2::ask(&client, "/flood").await.into_body(), 1 << 20).await;
+    assert!(came >= 1 << 20 && read_well.is_ok(), "{came}");
+    assert!(tokio::time::timeout(SHORT, waiting.data()).await.is_err(), "who has nothing to read was cut off");
+    read.abort();
+}
+
+#[tokio::test]
+async fn a_window_that_never_opens_holds_a_stream_no_longer_than_that() {
+    let gateway = Gateway::new(hello(), None, bounds(LONG, SHORT)).await;
+    let (client, driven) = http2::connect(gateway.address, 0).await;
+    for _ in 0..2 {
+        assert_eq!(reset(http2::ask(&client, "/").await.into_body()).await, h2::Reason::CANCEL);
+    }
+    assert!(!driven.is_finished(), "its connection was disturbed");
+    // All of the answer is handed over, and can no longer be taken back from this stream alone.
+    let (client, driven) = http2::connect(gateway.address, 1).await;
+    let _body = http2::ask(&client, "/").await.into_body();
+    tokio::time::timeout(PATIENCE, driven).await.expect("the rest is owed for ever").unwrap();
+    // Large answers wait with their end until little is left.
+    let large = Router::new().route("/", get(async || vec![0; 200_000]));
+    let gateway = Gateway::new(large, None, bounds(LONG, SHORT)).await;
+    let (client, driven) = http2::connect(gateway.address, 65_535).await;
+    assert_eq!(reset(http2::ask(&client, "/").await.into_body()).await, h2::Reason::CANCEL);
+    let (came, read_well) = read_all(http2::ask(&client, "/").await.into_body(), usize::MAX).await;
+    assert!(came == 200_000 && read_well.is_ok() && !driven.is_finished());
+}
+
+#[tokio::test]
+async fn strangers_that_take_no_answer_have_a_number_and_a_time() {
+    let fixture = crate::rest::Fixture::new().await;
+    let bounds = Bounds { strangers_per_connection: Some(4), strangers_per_address: Some(6), ..bounds(LONG, SHORT) };
+    let gateway = Gateway::new(fixture.router.clone(), None, bounds).await;
+    let (client, _driven) = http2::connect(gateway.address, 0).await;
+    let (other, _other) = http2::connect(gateway.address, 0).await;
+    let mut open = Vec::new();
+    for (client, room) in [(&client, 4), (&other, 2)] {
+        for number in 0..10 {
+            let (head, body) = http2::ask(client, "/openapi.yaml").await.into_parts();
+            if number < room {
+                assert_eq!(head.status, 200);
+                open.push(body);
+            } else {
+                // Without a body, and so without a window: it is over at once.
+                assert_eq!((head.status.as_u16(), body.is_end_stream()), (429, true));
+                assert_eq!(head.headers["obsteward-reason"], "TOO_MANY_STRANGERS");
+            }
+        }
+    }
+    // Who is proven, as everybody is here, finds room.
+    assert_eq!(http2::ask(&client, "/api/v2/tasks/instances/7").await.status(), 404);
+    for body in open {
+        assert_eq!(reset(body).await, h2::Reason::CANCEL);
+    }
+    let again = async {
+        while http2::ask(&client, "/openapi.yaml").await.status() != 200 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, again).await.expect("the end of its streams makes a stranger no room");
+}
+
+#[tokio::test]
+async fn strangers_watch_health_in_number_and_talk_with_reflection_for_a_time() {
+    let bounds = Bounds { strangers_per_connection: Some(2), ..bounds(SHORT, SHORT) };
+    let fixture = Fixture::bounded(bounds).await;
+    let mut health = tonic_health::pb::health_client::HealthClient::new(fixture.channel.clone());
+    let mut open = Vec::new();
+    for _ in 0..2 {
+        open.push(health.watch(tonic_health::pb::HealthCheckRequest::default()).await.unwrap());
+    }
+    let status = health.watch(tonic_health::pb::HealthCheckRequest::default()).await.unwrap_err();
+    assert_eq!(status.get_details_error_info().unwrap().reason, "TOO_MANY_STRANGERS");
+    drop(open);
+    let mut reflection =
+        tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient::new(fixture.channel.clone());
+    let begun = async {
+        loop {
+            match reflection.server_reflection_info(stream::pending()).await {
+                Ok(talk) => return talk,
+                Err(status) => assert_eq!(status.code(), tonic::Code::ResourceExhausted),
+            }
+        }
+    };
+    let mut talk = tokio::time::timeout(PATIENCE, begun).await.expect("the end of a watch makes no room").into_inner();
+    let ended = tokio::time::timeout(PATIENCE, talk.message()).await.expect("a silent conversation is held for ever");
+    assert!(!matches!(ended, Ok(Some(_))), "{ended:?}");
+}
+
+#[tokio::test]
+async fn a_connection_on_which_nobody_is_known_ends_when_nothing_is_asked() {
+    let fixture = Fixture::bounded(bounds(SHORT, LONG)).await;
+    let (_stranger, driven) = http2::connect(fixture.address, 65_535).await;
+    tokio::time::timeout(PATIENCE, driven).await.expect("it is held for ever").unwrap();
+    let (client, driven) = http2::connect(fixture.address, 65_535).await;
+    let request = prost::Message::encode_to_vec(&obsteward::proto::v1::GetTaskRequest { task_id: 1 });
+    http2::call(&client, "/obsteward.v1.TaskService/GetTask", &[], &http2::framed(&request), true).await;
+    assert!(tokio::time::timeout(3 * SHORT, driven).await.is_err(), "a proven caller's connection was cut off");
 }

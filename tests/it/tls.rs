@@ -189,7 +189,7 @@ async fn the_gateway_finds_the_peer_in_the_request() {
     };
     let router = Router::new().route("/who", axum::routing::get(who));
     let connections = Connections::new(listener, Some(tls), bounds);
-    tokio::spawn(http::serve(connections, router, bounds, CancellationToken::new()));
+    tokio::spawn(http::serve(connections, router, Protocols::Rest, bounds, CancellationToken::new()));
     let mut client = connect(address, &servers, Some(&known), b"http/1.1").await.unwrap();
     let own = client.get_ref().0.local_addr().unwrap();
     assert_eq!(get(&mut client, "/who").await.unwrap().body, format!("{own} true"));

@@ -9,6 +9,7 @@ use obsteward::proto::v1;
 use obsteward::proto::v1::task_event::Kind as Event;
 use obsteward::sim::{Fault, FaultKind, Kind};
 
+use crate::support::refusal::error_info;
 use crate::support::{Before, PATIENCE, Stage, all, assert_unbroken, is_alive, quick, task_error};
 
 const STOP: &str = "ALTER SYSTEM STOP SERVER";
@@ -142,6 +143,57 @@ async fn endpoints_that_come_and_go_are_waited_for() {
     let task = stage.clients.at_rest(id).await;
     assert_eq!(task.state(), v1::TaskState::Successful, "{task:#?}");
     before.assert_only_stopped(&stage.sim, 2);
+}
+
+/// What the root service refuses for a while it never says: the task says it by its own reading, and nothing is changed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_root_service_does_not_say_is_read() {
+    let stage = Stage::with(quick(), short_effects).await;
+    let before = stage.snapshot().await.without_statements();
+    // From the statement on, so that the checks of Prepare pass.
+    let lags = FaultKind::ReplicaLagging { lag_ms: 60_000 };
+    stage.sim.inject(Fault::on(lags, 3).after(Kind::Statement, STOP, 1));
+    let request = stage.request(2).await;
+    let id = stage.clients.stop_with(request).await.unwrap().id;
+    stage.clients.waits_for(id, "LOG_IN_SYNC blocks it").await;
+    let task = stage.clients.at_rest(id).await;
+    let (reason, metadata) = error_info(&task);
+    assert_eq!((task.state(), reason.as_str()), (v1::TaskState::Refused, "LOG_IN_SYNC"), "{task:#?}");
+    assert_eq!(metadata["root_service"], "-4179: Tenant(1) LS(1) log not sync, stop server not allowed");
+    assert_eq!(stage.statements_that_act().len(), 1, "nothing is sent again that would be refused again");
+    stage.sim.clear_all();
+    assert_eq!(stage.snapshot().await.without_statements(), before);
+}
+
+/// A statement of the gate that is not answered once, behind the armed ticket, ends no stop: it is read again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_reading_of_the_gate_may_fail() {
+    const JOINED: &str = "SELECT a.tenant_id AS tenant_id";
+    // The last whole reading before the end of the process is the one behind the ticket.
+    let good = Stage::new().await;
+    assert_eq!(good.stop(2).await.state(), v1::TaskState::Successful);
+    let ended = good.sim.recorded(Kind::ProcessEnded)[0].sequence;
+    let answered = good.sim.recorded(Kind::Answered).into_iter();
+    let before = answered.filter(|line| line.sequence < ended && line.text.starts_with(JOINED)).count();
+    drop(good);
+
+    let stage = Stage::new().await;
+    let others = Before::of(&stage.sim);
+    let refused = FaultKind::Refused { number: 4012, text: "Timeout".to_owned() };
+    let earlier = u32::try_from(before - 1).unwrap();
+    // Another endpoint is asked at once, and has no better answer.
+    stage.sim.inject(Fault::from(refused).times(2).for_statement(JOINED).after(Kind::Answered, JOINED, earlier));
+    let task = stage.stop(2).await;
+    assert_eq!(task.state(), v1::TaskState::Successful, "{task:#?}");
+    others.assert_only_stopped(&stage.sim, 2);
+    let process = task.subtasks.iter().find(|subtask| subtask.name == "Stop observer process").unwrap();
+    let events = stage.clients.events(task.id).await;
+    let answers = events.into_iter().filter_map(|event| match event.kind? {
+        Event::IntentSettled(settled) if settled.subtask_id == process.id => Some(settled.message),
+        _ => None,
+    });
+    let answers: Vec<String> = answers.collect();
+    assert!(answers.len() == 2 && answers[0].contains("the gate could not be read"), "{answers:?}");
 }
 
 /// `obsteward agent` on the address of a simulated server.

@@ -1,6 +1,5 @@
 //! What every call has around it: its caller, its trace in log and response, and its refusal as a status.
 
-use std::net::SocketAddr;
 use std::pin::Pin;
 
 use futures::Stream;
@@ -9,11 +8,10 @@ use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 use tonic::{Code, Request, Response, Status};
 use tracing::{Instrument, Span, debug, info, info_span, warn};
 
-use crate::api::auth::{self, Gatekeeper, Rate};
+use crate::api::auth::{self, Admitted, Gatekeeper, Rate};
 use crate::api::error_status::to_status;
 use crate::api::limits::watches::Watches;
 use crate::domain::refusal::Refusal;
-use crate::net::peer::Peer;
 use crate::service::arguments::Caller;
 use crate::watch::Encoded;
 
@@ -41,22 +39,17 @@ pub struct Call {
 }
 
 impl Call {
-    /// Admits a call: proves its caller and begins its trace.
+    /// Begins a call whose caller was proven before its message was read.
     pub async fn admit<Q>(
         gatekeeper: &Gatekeeper,
         rpc: &'static str,
         request: Request<Q>,
     ) -> Result<(Self, Q), Status> {
-        let trace_id = auth::trace_id();
-        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
-        let peer = request.extensions().get::<Peer>().cloned();
-        let peer = peer.unwrap_or_else(|| Peer::plaintext(request.remote_addr().unwrap_or(nowhere)));
-        let (metadata, extensions, message) = request.into_parts();
-        drop(extensions);
-        let headers = metadata.into_headers();
-        let admitted = gatekeeper.admit(&headers, None, &peer, &trace_id).await;
-        let admitted = admitted.map_err(|denied| status(&denied.refusal, &trace_id, denied.rate))?;
-        let (caller, rate) = (admitted.caller, admitted.rate);
+        let (_, mut extensions, message) = request.into_parts();
+        let Some(Admitted { caller, rate }) = extensions.remove::<Admitted>() else {
+            let what = "a call came to its service by another way than through the front".to_owned();
+            return Err(status(&Refusal::Internal { what }, &auth::trace_id(), None));
+        };
         let span = info_span!(
             "call",
             rpc,
@@ -117,7 +110,8 @@ impl Call {
     }
 }
 
-fn status(refusal: &Refusal, trace_id: &str, rate: Option<Rate>) -> Status {
+/// A refusal as a status with its trace.
+pub fn status(refusal: &Refusal, trace_id: &str, rate: Option<Rate>) -> Status {
     let mut status = to_status(refusal);
     add_facts(status.metadata_mut(), trace_id, rate);
     status

@@ -8,7 +8,9 @@ mod cluster;
 mod encode;
 mod encode_admin;
 pub mod fields;
+mod front;
 mod ob_server;
+mod once;
 mod page;
 mod task;
 pub mod validate;
@@ -16,30 +18,24 @@ pub mod validate_admin;
 pub mod validate_cluster;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use http_body_util::BodyExt;
 use tokio_util::sync::CancellationToken;
-use tonic::Status;
-use tonic::body::Body;
 use tonic::service::Routes;
-use tonic::transport::Server;
 use tonic_health::server::HealthReporter;
-use tower::util::MapRequestLayer;
-use tracing::info;
 
 use crate::api::auth::Gatekeeper;
-use crate::net::arriving::{ArrivalError, Arriving};
 use crate::net::bounds::Bounds;
 use crate::net::connections::Connections;
 use crate::net::health;
-use crate::net::in_flight::InFlight;
+use crate::net::http;
 use crate::net::reflection::Reflection;
+use crate::net::tls::Protocols;
 use crate::proto::v1::FILE_DESCRIPTOR_SET;
 use crate::service::use_cases::UseCases;
 use crate::watch::Hub;
 
 pub use call::TRACE_ID;
+use front::{Front, LARGEST_MESSAGE};
 
 /// Servers generated with `watch::Encoded` as the response of the watches; see `build.rs`.
 #[allow(clippy::all, clippy::pedantic, missing_docs)]
@@ -52,16 +48,12 @@ use server::cluster_service_server::ClusterServiceServer;
 use server::ob_server_service_server::ObServerServiceServer;
 use server::task_service_server::TaskServiceServer;
 
-/// Largest request: a thousand hosts with names as long as they may be.
-const LARGEST_REQUEST: usize = 1024 * 1024;
-/// A connection whose other end is gone is found so, whether or not it watches.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
-
 /// Services of the gRPC face and their health.
 pub struct Grpc {
     /// The services, ready to be served.
     pub routes: Routes,
+    /// Proves callers before a service sees their call.
+    gatekeeper: Arc<Gatekeeper>,
     /// Says whether they serve.
     pub health: Health,
 }
@@ -97,7 +89,7 @@ pub async fn routes(
     let servers = ob_server::ObServers { use_cases: Arc::clone(&use_cases), gatekeeper: Arc::clone(&gatekeeper) };
     let tasks = task::Tasks { use_cases: Arc::clone(&use_cases), gatekeeper: Arc::clone(&gatekeeper), hub };
     let clusters = cluster::Clusters { use_cases: Arc::clone(&use_cases), gatekeeper: Arc::clone(&gatekeeper) };
-    let administrators = admin::Administrators { use_cases, gatekeeper };
+    let administrators = admin::Administrators { use_cases, gatekeeper: Arc::clone(&gatekeeper) };
     let (reporter, health_service) = health::health();
     let health = Health(reporter);
     health.serving().await;
@@ -107,63 +99,28 @@ pub async fn routes(
         // The details of errors: without their types grpcurl shows them as bytes.
         tonic_types::pb::FILE_DESCRIPTOR_SET,
     ])?;
-    let routes = Routes::new(ObServerServiceServer::new(servers).max_decoding_message_size(LARGEST_REQUEST))
-        .add_service(TaskServiceServer::new(tasks).max_decoding_message_size(LARGEST_REQUEST))
-        .add_service(ClusterServiceServer::new(clusters).max_decoding_message_size(LARGEST_REQUEST))
-        .add_service(AdminServiceServer::new(administrators).max_decoding_message_size(LARGEST_REQUEST))
-        .add_service(health_service)
+    let largest = usize::try_from(LARGEST_MESSAGE).unwrap_or(usize::MAX);
+    let routes = Routes::new(ObServerServiceServer::new(servers).max_decoding_message_size(largest))
+        .add_service(TaskServiceServer::new(tasks).max_decoding_message_size(largest))
+        .add_service(ClusterServiceServer::new(clusters).max_decoding_message_size(largest))
+        .add_service(AdminServiceServer::new(administrators).max_decoding_message_size(largest))
+        .add_service(health_service.max_decoding_message_size(largest))
         .add_service(reflection.v1())
         .add_service(reflection.v1alpha());
-    Ok(Grpc { routes, health })
+    Ok(Grpc { routes, gatekeeper, health })
 }
 
 /// Serves until `shutdown`; then it is not ready, calls in flight are answered, watches end with a bookmark, and what
-/// [`InFlight`] does not wait for is left to the end of the process. The hub's shutdown is the same token or a child of it.
-pub async fn serve(
-    connections: Connections,
-    grpc: Grpc,
-    bounds: Bounds,
-    shutdown: CancellationToken,
-) -> Result<(), tonic::transport::Error> {
-    let Grpc { routes, health } = grpc;
-    let (in_flight, closing) = (InFlight::default(), CancellationToken::new());
-    let server = Server::builder()
-        .max_concurrent_streams(bounds.streams)
-        .http2_max_header_list_size(bounds.header_bytes)
-        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .layer(in_flight.clone())
-        .layer(MapRequestLayer::new(move |request| in_time(request, bounds.arrival)))
-        .add_routes(routes)
-        .serve_with_incoming_shutdown(connections, closing.clone().cancelled_owned());
-    tokio::pin!(server);
-    tokio::select! {
-        served = &mut server => return served,
-        () = shutdown.cancelled() => health.not_serving().await,
-    }
-    // Who asks for our health is told before anything is closed.
-    closing.cancel();
-    tokio::select! {
-        served = server => {
-            info!("every connection has ended");
-            served
-        }
-        () = in_flight.ended() => {
-            info!("connections with nothing in flight are left");
-            Ok(())
-        }
-    }
-}
-
-/// A request of which only a part ever comes must not be held for ever. Reflection is a conversation, which lasts as long as
-/// its client likes.
-fn in_time(request: http::Request<Body>, patience: Duration) -> http::Request<Body> {
-    if request.uri().path().starts_with("/grpc.reflection.") {
-        return request;
-    }
-    let late = |error| match error {
-        ArrivalError::Late => Status::deadline_exceeded("the request did not arrive in time"),
-        ArrivalError::Body(status) => status,
+/// [`crate::net::in_flight::InFlight`] does not wait for is cut off. The hub's shutdown is the same token or a child of it.
+pub async fn serve(connections: Connections, grpc: Grpc, bounds: Bounds, shutdown: CancellationToken) {
+    let Grpc { routes, gatekeeper, health } = grpc;
+    let front = Front::new(routes, gatekeeper, bounds);
+    let closing = CancellationToken::new();
+    let turning = async {
+        shutdown.cancelled().await;
+        // Who asks for our health is told before anything is closed.
+        health.not_serving().await;
+        closing.cancel();
     };
-    request.map(|body| Body::new(Arriving::new(body, patience).map_err(late)))
+    tokio::join!(http::serve(connections, front, Protocols::Grpc, bounds, closing.clone()), turning);
 }

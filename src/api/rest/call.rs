@@ -11,7 +11,7 @@ use axum::body::Body;
 use axum::extract::{RawPathParams, Request};
 use bytes::Bytes;
 use futures::FutureExt;
-use http::header::{ALLOW, CONTENT_LENGTH, HOST};
+use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HOST};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -30,6 +30,7 @@ use crate::domain::call::Call;
 use crate::domain::refusal::Refusal;
 use crate::domain::status::Risk;
 use crate::net::peer::Peer;
+use crate::net::strangers::Guest;
 use crate::service::arguments::Caller;
 
 /// Longest path that an error repeats, in characters.
@@ -125,14 +126,18 @@ impl Face {
             principal = field::Empty,
             address = field::Empty,
         );
-        let mut rate = None;
-        let work = AssertUnwindSafe(self.attend(&asked, target, request, &mut rate)).catch_unwind();
+        let (mut rate, mut proven) = (None, false);
+        let guest = request.extensions().get::<Guest>().cloned();
+        let work = AssertUnwindSafe(self.attend(&asked, target, request, &mut rate, &mut proven)).catch_unwind();
         let outcome = work.instrument(span.clone()).await.unwrap_or_else(|_| {
             // What it says went to standard error with its place; it may hold anything, so callers do not see it.
             span.in_scope(|| error!("the handler of the request panicked"));
             Err(Refusal::Internal { what: "the request could not be handled".to_owned() }.into())
         });
         let mut response = self.manner.response(&asked, outcome, rate);
+        if let Some(guest) = guest.filter(|_| !proven) {
+            response = self.for_a_stranger(&asked, response, &guest);
+        }
         let status = response.status();
         let reason = response.headers().get(REASON).and_then(|reason| reason.to_str().ok()).unwrap_or_default();
         span.in_scope(|| match status.as_u16() {
@@ -146,12 +151,32 @@ impl Face {
         response
     }
 
+    /// An answer to somebody that is not proven. It counts until it is taken; who takes none gets the next ones without a
+    /// body, which no window holds back.
+    fn for_a_stranger(&self, asked: &Asked, response: Response<Body>, guest: &Guest) -> Response<Body> {
+        match guest.stay() {
+            Ok(stay) => response.map(|body| {
+                Body::new(body.map_frame(move |frame| {
+                    let _counted = &stay;
+                    frame
+                }))
+            }),
+            Err(limit) => {
+                let refusal = Refusal::TooManyStrangers { limit };
+                let mut response = self.manner.response(asked, Err(refusal.into()), None);
+                response.headers_mut().remove(CONTENT_TYPE);
+                response.map(|_| Body::empty())
+            }
+        }
+    }
+
     async fn attend(
         self: &Arc<Self>,
         asked: &Asked,
         target: Target,
         mut request: Request,
         rate: &mut Option<Rate>,
+        proven: &mut bool,
     ) -> Result<Reply, Failure> {
         if let Some(reply) = self.open(target) {
             return Ok(reply);
@@ -162,16 +187,21 @@ impl Face {
         };
         let (parts, body) = request.into_parts();
         for_one_host(parts.version, &parts.uri, &parts.headers)?;
-        let body = self.body(&parts, body).await?;
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
         let peer = parts.extensions.get::<Peer>().cloned().unwrap_or_else(|| Peer::plaintext(nowhere));
+        // A stranger's body is read only where its signature is about it.
+        let needs_body = self.rest.gatekeeper.needs_body(&parts.headers, &peer, &asked.trace_id);
+        let (read, unread) = match needs_body.map_err(|denied| denied.refusal)? {
+            true => (self.body(&parts, body).await?, None),
+            false => (Bytes::new(), Some(body)),
+        };
         let authority = parts.uri.authority().map(http::uri::Authority::as_str);
         let signed = SignedParts {
             method: parts.method.as_str(),
             path: parts.uri.path(),
             query: parts.uri.query(),
             host: parts.headers.get(HOST).and_then(|host| host.to_str().ok()).or(authority),
-            body: &body,
+            body: &read,
         };
         let admitted = self.rest.gatekeeper.admit(&parts.headers, Some(signed), &peer, &asked.trace_id).await;
         let admitted = admitted.map_err(|denied| {
@@ -179,6 +209,10 @@ impl Face {
             denied.refusal
         })?;
         *rate = admitted.rate;
+        *proven = true;
+        if let Some(guest) = parts.extensions.get::<Guest>() {
+            guest.known();
+        }
         let caller = admitted.caller;
         let span = tracing::Span::current();
         span.record("principal", field::display(&caller.principal));
@@ -191,6 +225,10 @@ impl Face {
                 Err(Refusal::MethodNotAllowed { method, path, allowed }.into())
             }
             Target::Operation(operation) => {
+                let body = match unread {
+                    Some(body) => self.body(&parts, body).await?,
+                    None => read,
+                };
                 let mut inputs = Inputs::new(path, parts.uri.query());
                 if operation.changes() && foreign(&parts.headers) {
                     let advice = "says that another site's page sends this with the credentials of your browser";

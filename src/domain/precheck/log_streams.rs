@@ -11,15 +11,22 @@ use crate::domain::status::{Risk, ZoneInnerStatus};
 /// `LOG_IN_SYNC_INTERVAL_NS`: a replica this far behind its leader still counts as in sync.
 pub const LOG_IN_SYNC_INTERVAL_NS: u64 = 5_000_000_000;
 
+/// What the root service says of a member that it does not know.
+const ENTRY_NOT_EXIST: &str = "-4018: Entry not exist";
 const QUORUM: Override = Override::Risk(Risk::QuorumLoss);
 const BRING_BACK: &str = "bring back the members that are down or stopped, and wait until they have caught up";
 
 /// The checks made here: what overrides each, and what to do about it.
-const CHECKS: [(CheckName, Override, &str); 9] = [
+const CHECKS: [(CheckName, Override, &str); 10] = [
     (CheckName::LogStreamsReport, QUORUM, "look at GV$OB_LOG_STAT; bring back the servers that do not report"),
     (CheckName::LeaderPresent, QUORUM, "wait for an election; bring back the servers that are down"),
     (CheckName::LocalityStable, QUORUM, "wait until the locality has changed (DBA_OB_TENANT_JOBS)"),
     (CheckName::ReplicaNumber, QUORUM, "wait until every replica that the locality asks for is there"),
+    (
+        CheckName::MembersKnown,
+        QUORUM,
+        "every STOP SERVER of the cluster fails until it is repaired: add the server again, or remove the member",
+    ),
     (CheckName::MemberMajority, QUORUM, BRING_BACK),
     (CheckName::ReplicaMajority, QUORUM, BRING_BACK),
     (
@@ -204,6 +211,15 @@ impl Rules<'_> {
         }
     }
 
+    /// The root service looks each member up in its list of servers, and fails with that.
+    fn members_known(&self, members: &[ServerAddr], failures: &mut Vec<Failure>) {
+        let check = CheckName::MembersKnown;
+        for member in members.iter().filter(|member| self.reading.server(member).is_none()) {
+            let found = format!("member {member} is not in DBA_OB_SERVERS");
+            failures.push(Failure { words: Some(ENTRY_NOT_EXIST.to_owned()), ..self.failure(check, &found, None) });
+        }
+    }
+
     /// At the gate, members that were degraded and are no longer counted by the leader.
     fn degraded(&self) -> i64 {
         match (self.moment, &self.log_stream.degraded_list) {
@@ -219,6 +235,7 @@ impl Rules<'_> {
             (Ok(_), Ok(number)) => return self.unknown_majority(&format!("{number} paxos replicas"), failures),
             (Err(why), _) | (_, Err(why)) => return self.unknown_majority(&why.to_string(), failures),
         };
+        self.members_known(members, failures);
         let majority = number / 2 + 1;
         let left: BTreeSet<ServerAddr> = members.iter().copied().filter(|member| self.valid.contains(member)).collect();
         if number == 1 && members.contains(self.target) {

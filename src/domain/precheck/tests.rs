@@ -144,13 +144,10 @@ fn replica_number_differs() {
 fn majority_is_lost() {
     let expected =
         words("-4179: Tenant(1) LS(1) has no enough valid paxos member after stop server, stop server not allowed");
-    let changes: [fn(&mut ClusterReading); 5] = [
+    let changes: [fn(&mut ClusterReading); 4] = [
         |reading| reading.servers[2].last_offline_time = Some(NOW),
         |reading| reading.servers[2].status = InnerStatus::Inactive,
         |reading| reading.servers[2].start_service_time = None,
-        |reading| {
-            reading.servers.remove(2);
-        },
         |reading| {
             reading.zones.remove(2);
         },
@@ -162,6 +159,11 @@ fn majority_is_lost() {
         assert_eq!(found[0], (CheckName::MemberMajority, QUORUM, expected.clone()));
         assert_eq!(found[1], (CheckName::ReplicaMajority, QUORUM, expected.clone()));
     }
+    // A member that is no server fails every STOP SERVER, whatever stays.
+    let mut reading = cluster(4);
+    reading.servers.remove(2);
+    let not_exist = words("-4018: Entry not exist");
+    assert_eq!(blocked(&reading)[0], (CheckName::MembersKnown, QUORUM, not_exist));
     // A member that does not report.
     let mut reading = cluster(3);
     reading.log_streams[0].replicas.remove(2);

@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use super::StopService;
 use super::statement::Prepared;
 use crate::domain::admission::{ServiceState, service_state};
+use crate::domain::build_version::BuildVersion;
 use crate::domain::catch_up::CatchUp;
 use crate::domain::decide::Learned;
 use crate::domain::event::{Failure, FailureKind, IntentOutcome};
@@ -82,13 +83,19 @@ pub(super) async fn bring_back(deps: &Deps, context: &StepContext) -> Look {
     };
     let Some(row) = row else { return ways::server_gone(&target) };
     match row.stop_time {
-        Some(_) => marked(deps, context, &target, reader.as_mut()).await,
+        Some(_) => marked(deps, context, &target, reader.as_mut(), &row).await,
         None => not_marked(deps, context, &target, reader.as_mut(), &row).await,
     }
 }
 
 /// STOP_TIME is set: was it set again, was START SERVER refused, or is it to be sent?
-async fn marked(deps: &Deps, context: &StepContext, target: &Target, reader: &mut dyn ClusterReader) -> Look {
+async fn marked(
+    deps: &Deps,
+    context: &StepContext,
+    target: &Target,
+    reader: &mut dyn ClusterReader,
+    row: &ServerReading,
+) -> Look {
     let addr = target.server.addr;
     let outcomes: Vec<Option<IntentOutcome>> = context.attempts().map(|intent| intent.outcome).collect();
     if outcomes.contains(&Some(IntentOutcome::Done)) {
@@ -113,6 +120,10 @@ async fn marked(deps: &Deps, context: &StepContext, target: &Target, reader: &mu
         let failure = Failure::new(FailureKind::Unreachable, "OUTCOME_UNKNOWN", message);
         return ways::refuse(failure.with("address", addr).with("attempts", unknown));
     }
+    // Of a version that is not known the stricter is assumed.
+    if !row.is_alive() && BuildVersion::parse(&row.build_version).is_none_or(BuildVersion::start_asks_the_server) {
+        return dead(deps, target, row).await;
+    }
     let horizon = async {
         // Another zone stopped meanwhile is no reason to keep this server out: its replicas are missed all the more.
         if let Some(stopped) = reader.other_zone_stopped(&target.server.zone).await? {
@@ -132,6 +143,19 @@ async fn marked(deps: &Deps, context: &StepContext, target: &Target, reader: &mu
         }
         Err(look) => *look,
     }
+}
+
+/// START SERVER would ask a server that does not answer, fail, and leave STOP_TIME set: it is not sent before the server lives.
+async fn dead(deps: &Deps, target: &Target, row: &ServerReading) -> Look {
+    let addr = target.server.addr;
+    if let Finding::Absent { evidence } = ways::find(deps, target).await.finding {
+        let message = format!(
+            "START SERVER of {addr} was not sent, the root service would ask the server itself, and its process is gone: {evidence}; start the process first"
+        );
+        return ways::refuse(Failure::new(FailureKind::Interfered, "PROCESS_GONE", message).with("address", addr));
+    }
+    let message = format!("waits for {addr} to live (STATUS {}), START SERVER asks it", row.status);
+    Look::Wait { progress: ProgressReport::uncounted(message), again_in: deps.pace.poll }
 }
 
 /// STOP_TIME is not set: wait until the server serves, and a while until its replicas have caught up.

@@ -22,7 +22,7 @@ use crate::host::{Host, HostError};
 use crate::inventory::Target;
 use crate::oceanbase::ClusterError;
 use crate::operations::key::{self, ABSENT, REFUSED, UNKNOWN};
-use crate::operations::{Deps, leaves_unknown, ways};
+use crate::operations::{Deps, leaves_unknown, may_pass, ways};
 
 /// How often the process is tried to be ended in one execution, not counting what was refused: that did nothing.
 const MOST_ATTEMPTS: usize = 4;
@@ -32,6 +32,8 @@ const MOST_TRIES: usize = 14;
 const TURN: Duration = Duration::from_secs(6);
 const NOT_YOUR_TURN: &str = "TOO_MANY_ENDS";
 const AGENT_LOST: &str = "HOST_UNREACHABLE";
+/// The gate was not read behind the ticket, for a reason that time changes.
+const GATE_UNREAD: &str = "GATE_UNREAD";
 /// Longest time in which a stop that was sent to an agent can still take effect: a ticket's life, the grace, the wait after
 /// SIGKILL and a margin.
 const HORIZON_BESIDE_GRACE: Duration = Duration::from_secs(5 + 30 + 10);
@@ -163,7 +165,7 @@ impl StopProcess {
         };
         let last_attempt = attempts.clone().next_back().map(|intent| intent.at);
         let outcomes: Vec<Option<IntentOutcome>> = attempts.map(|intent| intent.outcome).collect();
-        let needs_time = refused.as_ref().is_some_and(|(code, _)| needs_time(code));
+        let needs_time = refused.as_ref().is_some_and(|(code, _)| needs_time(code, outcomes.len()));
         if let (true, Some(at)) = (needs_time, last_attempt)
             && deps.clock.now().since(at) < TURN
         {
@@ -177,8 +179,10 @@ impl StopProcess {
             let message = format!("{message}; tried {} times, look at the host and retry", outcomes.len());
             return ways::refuse(Failure::new(FailureKind::Refused, &code, message));
         }
+        let unread_too_long =
+            refused.as_ref().is_some_and(|(code, _)| code == GATE_UNREAD) && !self.within_gate(context);
         if let Some((code, message)) = &refused
-            && !passes(code)
+            && (unread_too_long || !passes(code))
         {
             let failure = ways::not_owner(context, code, message);
             return ways::refuse(failure.unwrap_or_else(|| Failure::new(FailureKind::Refused, code, message.clone())));
@@ -230,6 +234,11 @@ impl StopProcess {
         gate(&read.reading, &target.server.addr, &read.leaders, mark(context), &ways::consent(context), &surroundings)
     }
 
+    /// Whether the time that a gate is waited for is not over.
+    fn within_gate(&self, context: &StepContext) -> bool {
+        context.waited() < self.0.pace.gate + freeze::budget(&self.0, context)
+    }
+
     /// A closed gate that may open by itself is waited for, a while.
     fn closed(&self, context: &StepContext, gate: Gate) -> Look {
         let Gate::Closed { code, reason, may_open, .. } = gate else {
@@ -238,8 +247,7 @@ impl StopProcess {
                 again_in: self.0.pace.between_readings(),
             };
         };
-        let waited = context.waited();
-        if may_open && waited < self.0.pace.gate + freeze::budget(&self.0, context) {
+        if may_open && self.within_gate(context) {
             let progress = ProgressReport::uncounted(format!("the gate is closed: {reason}"));
             return Look::Wait { progress, again_in: self.0.pace.between_readings() };
         }
@@ -287,12 +295,14 @@ fn is_spent(outcomes: &[Option<IntentOutcome>]) -> bool {
 /// Whether a refusal of the agent or the gate may pass, so that another look is worth it. An agent that was lost between a
 /// look and the call was told nothing; the next look waits for it.
 fn passes(code: &str) -> bool {
-    needs_time(code) || matches!(code, "READING_TOO_OLD" | "LEADERS_LEFT" | "NOT_DEGRADED" | "TICKET_EXPIRED")
+    matches!(code, "READING_TOO_OLD" | "LEADERS_LEFT" | "NOT_DEGRADED" | "TICKET_EXPIRED" | GATE_UNREAD)
+        || needs_time(code, 1)
 }
 
-/// Whether only time changes it: one's turn, an agent that is lost, one whose disk is full or that has no file left to open.
-fn needs_time(code: &str) -> bool {
-    matches!(code, NOT_YOUR_TURN | AGENT_LOST) || ways::agent_recovers(code)
+/// Whether only time changes it: one's turn, an agent that is lost, one whose disk is full or that has no file left to open. A
+/// gate that was not read once is read again at once.
+fn needs_time(code: &str, tried: usize) -> bool {
+    matches!(code, NOT_YOUR_TURN | AGENT_LOST) || ways::agent_recovers(code) || (code == GATE_UNREAD && tried > 1)
 }
 
 fn recorded(obstacles: &[Obstacle], context: &StepContext) -> Vec<Override> {
@@ -367,7 +377,11 @@ impl PreparedEffect for ArmAndFire {
                 }
             }
             Err(error) if self.unknown_cluster && leaves_unknown(error.class) => {}
-            Err(error) => return refused("GATE_UNREAD", format!("the gate could not be read: {}", error.message)),
+            Err(error) => {
+                let message = format!("the gate could not be read: {}", error.message);
+                let code = if may_pass(error.class) { GATE_UNREAD } else { "GATE_UNREADABLE" };
+                return refused(code, message);
+            }
         }
         let grace = self.deps.pace.grace;
         let store_id = self.deps.store_id.clone();
@@ -391,5 +405,6 @@ mod tests {
         assert!(is_spent(&[unknown, refused, unknown, None, Some(IntentOutcome::Done)]));
         assert!(is_spent(&[refused; MOST_TRIES]), "longer than a minute is nobody's turn");
         assert!(TURN * u32::try_from(MOST_TRIES).unwrap() > Duration::from_secs(60));
+        assert!(!needs_time(GATE_UNREAD, 1) && needs_time(GATE_UNREAD, 2) && passes(GATE_UNREAD));
     }
 }

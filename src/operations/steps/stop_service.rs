@@ -13,12 +13,14 @@ use super::statement::Prepared;
 use crate::domain::decide::Learned;
 use crate::domain::effect::{EffectOutcome, Permit};
 use crate::domain::event::{Failure, FailureKind, IntentOutcome, Override};
-use crate::domain::precheck::precheck;
+use crate::domain::precheck::unanswered::{self, Next};
+use crate::domain::precheck::{Check, CheckName, Precheck, precheck};
 use crate::domain::reading::ServerReading;
 use crate::domain::status::Risk;
 use crate::engine::{Look, Patience, PreparedEffect, ProgressReport, Step, StepContext};
 use crate::inventory::Target;
 use crate::oceanbase::{ClusterError, ClusterReader, Statement, refused_for_log_sync};
+use crate::operations::assess::{self, AssessedCheck};
 use crate::operations::key::{self, REFUSED};
 use crate::operations::{Deps, cluster_failure, ways};
 
@@ -102,6 +104,11 @@ fn leaders_left(context: &StepContext, target: &Target, leaders: i64) -> Progres
     let total = before.max(leaders);
     let message = format!("{leaders} of {total} leaders still on {} {}", target.server.zone, target.server.addr);
     ProgressReport { message, done: total - leaders, total }
+}
+
+/// What a check found.
+fn evidence(precheck: &Precheck, name: CheckName) -> String {
+    precheck.check(name).map(|check| check.evidence.clone()).unwrap_or_default()
 }
 
 /// Outcomes of what this execution of the subtask tried, oldest first.
@@ -198,33 +205,105 @@ impl StopService {
             }
         }
         let unknown = outcomes.iter().filter(|outcome| matches!(outcome, None | Some(IntentOutcome::Unknown))).count();
-        if unknown >= MOST_ATTEMPTS {
-            let message = format!(
-                "STOP SERVER was sent {unknown} times to {addr} without a known outcome, and STOP_TIME is not set; look at the root service"
-            );
-            let failure = Failure::new(FailureKind::Unreachable, "OUTCOME_UNKNOWN", message);
-            return ways::refuse(failure.with("address", addr).with("attempts", unknown));
+        if unknown == 0 {
+            let words = context.refused.as_ref().map(|(_, message)| message.clone()).unwrap_or_default();
+            return self.needed(context, target, reader, forced.then_some(words)).await;
         }
-        self.needed(context, target, reader, forced).await
+        self.unanswered(context, target, reader, unknown).await
+    }
+
+    /// What was sent was not answered and is not seen: a reading says what the root service would refuse.
+    async fn unanswered(
+        &self,
+        context: &StepContext,
+        target: &Target,
+        reader: &mut dyn ClusterReader,
+        attempts: usize,
+    ) -> Look {
+        let addr = target.server.addr;
+        let reading = match ways::bounded(&self.0, context, reader.gate_reading()).await {
+            Ok(reading) => reading,
+            Err(error) => return ways::unread(&error),
+        };
+        let precheck = precheck(&reading, &addr, &ways::surroundings(&self.0));
+        let now = self.0.clock.now();
+        let horizon = context.task.horizon(Some(context.subtask)).filter(|until| *until > now);
+        let force_stop = Statement::ForceStopServer { addr, zone: target.server.zone.clone() }.to_string();
+        let forced = context.attempts().any(|intent| intent.intent.description == force_stop);
+        match unanswered::next(&precheck, &ways::consent(context), horizon.is_some(), forced) {
+            Next::SendAgain if attempts >= MOST_ATTEMPTS => {
+                let message = format!(
+                    "STOP SERVER was sent {attempts} times to {addr} without a known outcome, STOP_TIME is not set, and no check blocks it; look at the root service"
+                );
+                let failure = Failure::new(FailureKind::Unreachable, "OUTCOME_UNKNOWN", message);
+                ways::refuse(failure.with("address", addr).with("attempts", attempts))
+            }
+            Next::SendAgain => {
+                let evidence = forced.then(|| evidence(&precheck, CheckName::LogInSync));
+                self.needed(context, target, reader, evidence).await
+            }
+            Next::ForceStop(check) => {
+                context
+                    .log(format!("STOP SERVER had no answer, and only {} blocks it: {}", check.name, check.evidence));
+                self.needed(context, target, reader, Some(check.evidence.clone())).await
+            }
+            Next::Wait(checks) => {
+                let until = horizon.unwrap_or(now);
+                let names: Vec<&str> = checks.iter().map(|check| check.name.as_str()).collect();
+                let message = format!(
+                    "STOP SERVER had no answer, {} blocks it; waits until {until}, when it can no longer take effect",
+                    names.join(", ")
+                );
+                // The wait has an end of its own: what passes of it is progress.
+                let since = context.attempts().next_back().map_or(now, |intent| intent.at);
+                let (done, total) = (now.since(since).as_secs(), until.since(since).as_secs());
+                let count = |seconds: u64| i64::try_from(seconds).unwrap_or(i64::MAX);
+                let progress = ProgressReport { message, done: count(done), total: count(total) };
+                // Never as long as the wait without progress may last.
+                let again_in = self.0.pace.between_readings().min(self.0.pace.leader_wait / 2).min(until.since(now));
+                Look::Wait { progress, again_in }
+            }
+            Next::Refused(checks) => self.blocked(context, target, &checks),
+        }
+    }
+
+    /// The root service said nothing, and these checks say what it refused.
+    fn blocked(&self, context: &StepContext, target: &Target, checks: &[&Check]) -> Look {
+        let addr = target.server.addr;
+        let checks: Vec<AssessedCheck> = checks.iter().map(|check| AssessedCheck::from(*check)).collect();
+        let Some(failure) = assess::refusal(&checks.iter().collect::<Vec<_>>()) else {
+            return ways::refuse(Failure::new(FailureKind::Internal, "NO_CHECK_BLOCKS", "nothing refused the stop"));
+        };
+        if ways::accepts(context, Risk::QuorumLoss) {
+            return self.without_mark(context, target, &failure.message);
+        }
+        let message = format!("STOP SERVER of {addr} had no answer and no effect: {}", failure.message);
+        ways::refuse(Failure { message, ..failure }.with("address", addr))
+    }
+
+    /// The stop goes on although the root service does not mark the server: its caller accepted that.
+    fn without_mark(&self, context: &StepContext, target: &Target, why: &str) -> Look {
+        let addr = target.server.addr;
+        let overrides = vec![Override {
+            check: "ROOT_SERVICE".to_owned(),
+            evidence: format!("the root service refused to stop {addr}: {why}"),
+            overridden_by: Risk::QuorumLoss.as_str().to_owned(),
+            principal: context.task.spec.creator.clone(),
+        }];
+        let warning = format!("STOP_TIME of {addr} is not set, the root service refused it: {why}");
+        let learned = Learned {
+            strings: vec![(key::STOP_TIME.to_owned(), REFUSED.to_owned())],
+            overrides,
+            warnings: vec![("STOP_TIME_NOT_SET".to_owned(), warning)],
+            ..Learned::default()
+        };
+        Look::Reached { already_so: false, learned, writes: Vec::new() }
     }
 
     fn refused(&self, context: &StepContext, target: &Target, code: &str, message: &str) -> Look {
         let addr = target.server.addr;
         if ways::accepts(context, Risk::QuorumLoss) {
-            let overrides = vec![Override {
-                check: "ROOT_SERVICE".to_owned(),
-                evidence: format!("the root service refused to stop {addr} ({code}): {message}"),
-                overridden_by: Risk::QuorumLoss.as_str().to_owned(),
-                principal: context.task.spec.creator.clone(),
-            }];
-            let warning = format!("STOP_TIME of {addr} is not set, the root service refused it: {message}");
-            let learned = Learned {
-                strings: vec![(key::STOP_TIME.to_owned(), REFUSED.to_owned())],
-                overrides,
-                warnings: vec![("STOP_TIME_NOT_SET".to_owned(), warning)],
-                ..Learned::default()
-            };
-            return Look::Reached { already_so: false, learned, writes: Vec::new() };
+            return self.without_mark(context, target, &format!("{message} ({code})"));
         }
         let failure = Failure::new(
             FailureKind::Refused,
@@ -236,12 +315,13 @@ impl StopService {
         ways::refuse(failure.with("address", addr).with("ob_errno", format!("-{code}")).with("root_service", words))
     }
 
+    /// The statement is to be sent: FORCE STOP SERVER when this says how far the log is from being in sync.
     async fn needed(
         &self,
         context: &StepContext,
         target: &Target,
         reader: &mut dyn ClusterReader,
-        forced: bool,
+        log_not_in_sync: Option<String>,
     ) -> Look {
         let deps = &self.0;
         let horizon = match reader.horizon().await {
@@ -249,22 +329,21 @@ impl StopService {
             Err(error) => return ways::unread(&error),
         };
         let (addr, zone) = (target.server.addr, target.server.zone.clone());
-        let statement =
-            if forced { Statement::ForceStopServer { addr, zone } } else { Statement::StopServer { addr, zone } };
+        let statement = match log_not_in_sync {
+            Some(_) => Statement::ForceStopServer { addr, zone },
+            None => Statement::StopServer { addr, zone },
+        };
         let prepared = match Prepared::open(deps, context, target, statement).await {
             Ok(prepared) => prepared,
             Err(look) => return *look,
         };
-        let overrides = if forced {
-            vec![Override {
-                check: "LOG_IN_SYNC".to_owned(),
-                evidence: context.refused.as_ref().map(|(_, message)| message.clone()).unwrap_or_default(),
-                overridden_by: "force".to_owned(),
-                principal: context.task.spec.creator.clone(),
-            }]
-        } else {
-            Vec::new()
-        };
+        let overrides = log_not_in_sync.map(|evidence| Override {
+            check: CheckName::LogInSync.as_str().to_owned(),
+            evidence,
+            overridden_by: "force".to_owned(),
+            principal: context.task.spec.creator.clone(),
+        });
+        let overrides = overrides.into_iter().collect();
         let intent = prepared.intent(deps, horizon);
         let effect = UntilMarked { deps: deps.clone(), target: target.clone(), prepared };
         Look::Needed { intent, overrides, effect: Box::new(effect) }

@@ -35,6 +35,8 @@ pub struct Fronts {
     /// Leaders stay where they are while this is set.
     held: watch::Sender<bool>,
     judged: Mutex<Vec<Judged>>,
+    told: Mutex<Vec<Duration>>,
+    denied: Mutex<usize>,
     odd: Mutex<Vec<String>>,
 }
 
@@ -50,7 +52,14 @@ struct Session {
 impl Fronts {
     pub fn new(engine: SocketAddr) -> Arc<Self> {
         let held = watch::Sender::new(false);
-        Arc::new(Self { engine, held, judged: Mutex::default(), odd: Mutex::default() })
+        Arc::new(Self {
+            engine,
+            held,
+            judged: Mutex::default(),
+            told: Mutex::default(),
+            denied: Mutex::default(),
+            odd: Mutex::default(),
+        })
     }
 
     /// The front of one observer, on a port that the system chose beside the engine.
@@ -72,6 +81,16 @@ impl Fronts {
 
     pub fn judged(&self) -> Vec<Judged> {
         self.judged.lock().unwrap().clone()
+    }
+
+    /// `ob_query_timeout` as the engine had it for each STOP SERVER.
+    pub fn told(&self) -> Vec<Duration> {
+        self.told.lock().unwrap().clone()
+    }
+
+    /// How many logins the engine refused.
+    pub fn denied(&self) -> usize {
+        *self.denied.lock().unwrap()
     }
 
     /// Statements that the engine did not understand, and what else should not happen.
@@ -139,7 +158,10 @@ impl Session {
             wire::write(client, &[said]).await?;
             match state {
                 0 => return Some(Self { fronts, ip, id, agreed, engine }),
-                0xff => return None,
+                0xff => {
+                    *fronts.denied.lock().unwrap() += 1;
+                    return None;
+                }
                 _ => wire::write(&mut engine, &[wire::read(client).await?]).await?,
             }
         }
@@ -204,6 +226,7 @@ impl Session {
         tokio::spawn(Arc::clone(&self.fronts).move_leaders(ip.to_owned()));
         let limit: u64 = self.ask(wire::query("SELECT @@ob_query_timeout")).await?.cell()?.parse().unwrap();
         let limit = Duration::from_micros(limit);
+        self.fronts.told.lock().unwrap().push(limit);
         let began = monotonic_now();
         let left = format!(
             "SELECT COUNT(*), SLEEP(0.2) FROM oceanbase.CDB_OB_LS_LOCATIONS WHERE role = 'LEADER' AND svr_ip = '{ip}'"

@@ -62,6 +62,10 @@ impl Fixture {
     }
 
     pub async fn with(change: impl FnOnce(&mut RestConfig)) -> Self {
+        Self::behind(Gatekeeper::open(), change).await
+    }
+
+    pub async fn behind(gatekeeper: Gatekeeper, change: impl FnOnce(&mut RestConfig)) -> Self {
         let mut config = RestConfig {
             task_shape: TaskShape::Legacy,
             error_codes: ErrorCodes::Numeric,
@@ -76,7 +80,7 @@ impl Fixture {
         let rest = Rest {
             use_cases: Arc::clone(&use_cases) as _,
             hub,
-            gatekeeper: Arc::new(Gatekeeper::open()),
+            gatekeeper: Arc::new(gatekeeper),
             config,
             body_bytes: 1024,
             arrival_seconds: 15,

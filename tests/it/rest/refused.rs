@@ -118,7 +118,12 @@ fn next(after: Option<&Refusal>) -> Option<Refusal> {
         }
         Some(Refusal::MethodNotAllowed { .. }) => Refusal::BodyTooLarge { limit: 65_536 },
         Some(Refusal::BodyTooLarge { .. }) => Refusal::UnsupportedMediaType { field: "body", given: text() },
-        Some(Refusal::UnsupportedMediaType { .. }) => Refusal::RequestTimeout { seconds: 15 },
+        Some(Refusal::UnsupportedMediaType { .. }) => Refusal::MethodNotFound { method: text() },
+        Some(Refusal::MethodNotFound { .. }) => Refusal::CompressionUnsupported { encoding: text() },
+        Some(Refusal::CompressionUnsupported { .. }) => Refusal::MessageTooLarge { limit: 65_536 },
+        Some(Refusal::MessageTooLarge { .. }) => Refusal::DeadlinePassed,
+        Some(Refusal::DeadlinePassed) => Refusal::TooManyStrangers { limit: 32 },
+        Some(Refusal::TooManyStrangers { .. }) => Refusal::RequestTimeout { seconds: 15 },
         Some(Refusal::RequestTimeout { .. }) => Refusal::Unavailable { why: text(), retry_after_millis: 1500 },
         Some(Refusal::Unavailable { .. }) => Refusal::Internal { what: text() },
         Some(Refusal::Internal { .. }) => return None,
@@ -141,7 +146,7 @@ async fn every_refusal_is_an_error_of_ocp_in_both_languages() {
     let prefixed = Fixture::with(|config| config.error_codes = ErrorCodes::Prefixed).await;
     let mut table = String::new();
     let refusals = every();
-    assert_eq!(refusals.len(), 51);
+    assert_eq!(refusals.len(), 56);
     for refusal in refusals {
         let zh = ask(&numeric, &refusal, "zh-CN").await;
         let en = ask(&prefixed, &refusal, "en-US, zh;q=0.5").await;

@@ -7,6 +7,7 @@ pub mod bed;
 pub mod certificates;
 pub mod faulty_disk;
 pub mod http;
+pub mod http2;
 pub mod invariants;
 pub mod ob_proxy;
 mod process;

@@ -134,6 +134,7 @@ pub fn of(scenario: Scenario) -> Vec<FaultCase> {
         on(FaultKind::LeaderSwitchStuck { tenant: None, ls: None }),
         any(FaultKind::ArbitrationStuck),
         on(FaultKind::CheckpointStuck),
+        any(FaultKind::UnknownMember { address: "10.9.9.9:2882".to_owned(), tenant: None, ls: None }),
     ];
     let interferes = |fault: &Fault| matches!(fault.kind, FaultKind::RestartAfterExit { .. });
     let mut cases = Vec::new();

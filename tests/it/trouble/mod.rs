@@ -26,7 +26,7 @@ use scenario::{COURSES, OPERATIONS, Scenario};
 
 /// Cases at a time: they wait more than they compute.
 const AT_A_TIME: usize = 6;
-/// The sample: every so manyth of the kills, which come in pairs, and of the faults, of which each step has 35.
+/// The sample: every so manyth of the kills, which come in pairs, and of the faults, of which each step has 36.
 const SHARE_OF_KILLS: usize = 7;
 const SHARE_OF_FAULTS: usize = 61;
 

@@ -1,0 +1,93 @@
+//! What follows from a STOP SERVER that had no answer and no effect that is seen. The root service looks again and again at what
+//! may pass and then says nothing but 4012 (oceanbase-kernel, section 1.2 A 6): what it refused is known from one's own reading
+//! only.
+
+use super::{Check, CheckName, Precheck, Verdict};
+use crate::domain::gate::Consent;
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next<'a> {
+    /// Nothing speaks against the statement: the same is sent again.
+    SendAgain,
+    /// Only the log is not in sync, and `force` was given.
+    ForceStop(&'a Check),
+    /// These checks block, and what was sent may still take effect: to be looked at again.
+    Wait(Vec<&'a Check>),
+    /// These checks block, and what was sent can do nothing more.
+    Refused(Vec<&'a Check>),
+}
+
+/// Decides over a reading that is younger than the statement. `may_still_happen`: the horizon of what was sent has not passed;
+/// `forced`: FORCE STOP was among it, which does not ask for the log.
+pub fn next<'a>(precheck: &'a Precheck, consent: &Consent, may_still_happen: bool, forced: bool) -> Next<'a> {
+    let refuses = |check: &&Check| {
+        let accepted = check.overridden_by.is_given(consent.force, &consent.accepted);
+        // Nobody's consent counts with the root service.
+        check.verdict == Verdict::Block && (check.root_service_words.is_some() || !accepted)
+    };
+    let mut refusing: Vec<&Check> = precheck.checks.iter().filter(refuses).collect();
+    if forced {
+        refusing.retain(|check| check.name != CheckName::LogInSync);
+    }
+    match refusing.as_slice() {
+        [] => Next::SendAgain,
+        _ if may_still_happen => Next::Wait(refusing),
+        [check] if check.name == CheckName::LogInSync && consent.force => Next::ForceStop(check),
+        _ => Next::Refused(refusing),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Override, advise, block, pass};
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::domain::status::Risk;
+
+    const QUORUM: Override = Override::Risk(Risk::QuorumLoss);
+
+    fn of(checks: Vec<Check>) -> Precheck {
+        let observed_at = Timestamp::from_micros(0);
+        Precheck { checks, leader_moves: Vec::new(), failures_tolerated_after: 0, observed_at }
+    }
+
+    fn blocking(name: CheckName, by: Override, words: &str) -> Check {
+        block(name, by, "found", "do", (!words.is_empty()).then(|| words.to_owned()))
+    }
+
+    #[test]
+    fn each_reading_has_one_next_step() {
+        let lags = || blocking(CheckName::LogInSync, Override::Force, "-4179: log not sync");
+        let lost = || blocking(CheckName::MemberMajority, QUORUM, "-4179: no enough valid paxos member");
+        let upgrade = || blocking(CheckName::UpgradeMode, Override::Force, "");
+        let fine = || pass(CheckName::LeaderPresent, "so");
+        let warned = || advise(CheckName::FailuresTolerated, Verdict::Warn, "0", "");
+        let (plain, force) = (Consent::default(), Consent { force: true, accepted: vec![] });
+        let all = Consent { force: true, accepted: vec![Risk::QuorumLoss] };
+        let word = |next: Next<'_>| match next {
+            Next::SendAgain => "again".to_owned(),
+            Next::ForceStop(check) => format!("force {}", check.name),
+            Next::Wait(checks) => format!("wait {}", checks.len()),
+            Next::Refused(checks) => format!("refused {}", checks.len()),
+        };
+        let rows: [(Vec<Check>, &Consent, bool, bool, &str); 11] = [
+            (vec![fine(), warned()], &plain, true, false, "again"),
+            (vec![fine(), warned()], &plain, false, false, "again"),
+            (vec![lags()], &plain, true, false, "wait 1"),
+            (vec![lags()], &plain, false, false, "refused 1"),
+            (vec![lags()], &force, true, false, "wait 1"),
+            (vec![lags()], &force, false, false, "force LOG_IN_SYNC"),
+            (vec![lags()], &force, true, true, "again"),
+            (vec![lags(), lost()], &force, false, false, "refused 2"),
+            (vec![lags(), lost()], &all, false, false, "refused 2"),
+            (vec![lags(), upgrade()], &force, false, false, "force LOG_IN_SYNC"),
+            (vec![upgrade()], &plain, false, false, "refused 1"),
+        ];
+        for (checks, consent, may_still_happen, forced, expected) in rows {
+            let precheck = of(checks);
+            let next = word(next(&precheck, consent, may_still_happen, forced));
+            assert_eq!(next, expected, "{:?} {consent:?} {may_still_happen} {forced}", precheck.checks);
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Requests that nobody has proven to be his: of health, of reflection, of the description, and those whose refusal is not
+//! taken. They cost memory as all do, and whoever makes them risks nothing; so there is room for a number of them, and a
+//! connection on which nobody was ever proven and nothing is asked ends.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::clock::monotonic_now;
+use crate::net::bounds::Bounds;
+
+/// How many requests of strangers are open, over the connections of a listener. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Strangers {
+    /// `None`: no limit.
+    per_connection: Option<u32>,
+    /// `None`: no limit.
+    per_address: Option<u32>,
+    open: Arc<Mutex<HashMap<IpAddr, u32>>>,
+}
+
+impl Strangers {
+    /// Nobody yet.
+    pub fn new(bounds: Bounds) -> Self {
+        let Bounds { strangers_per_connection, strangers_per_address, .. } = bounds;
+        Self { per_connection: strangers_per_connection, per_address: strangers_per_address, open: Arc::default() }
+    }
+
+    /// A new connection from an address.
+    pub fn guest(&self, address: IpAddr) -> Guest {
+        Guest(Arc::new(Visit {
+            strangers: self.clone(),
+            network: network(address),
+            open: AtomicU32::default(),
+            known: AtomicBool::default(),
+            asking: Mutex::new((0, monotonic_now())),
+        }))
+    }
+
+    fn open(&self) -> MutexGuard<'_, HashMap<IpAddr, u32>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One connection, as far as its callers are strangers. Both faces find it among the extensions of a request.
+#[derive(Clone, Debug)]
+pub struct Guest(Arc<Visit>);
+
+#[derive(Debug)]
+struct Visit {
+    strangers: Strangers,
+    network: IpAddr,
+    /// Requests of strangers on this connection.
+    open: AtomicU32,
+    /// Whether a caller was ever proven on it.
+    known: AtomicBool,
+    /// Requests that are being answered, and since when there are as many.
+    asking: Mutex<(u32, Instant)>,
+}
+
+impl Guest {
+    /// A caller was proven on the connection.
+    pub fn known(&self) {
+        self.0.known.store(true, Ordering::Relaxed);
+    }
+
+    /// Room for one more request of a stranger, for as long as it is held: by the body of its answer. Else the limit that is
+    /// reached.
+    pub fn stay(&self) -> Result<Stay, u32> {
+        let Visit { strangers, network, open, .. } = &*self.0;
+        let mut addresses = strangers.open();
+        let (here, there) = (open.load(Ordering::Relaxed), addresses.get(network).copied().unwrap_or_default());
+        for (count, limit) in [(here, strangers.per_connection), (there, strangers.per_address)] {
+            if let Some(limit) = limit.filter(|limit| count >= *limit) {
+                return Err(limit);
+            }
+        }
+        // Under the lock, as it was read.
+        open.store(here + 1, Ordering::Relaxed);
+        addresses.insert(*network, there + 1);
+        Ok(Stay(self.clone()))
+    }
+
+    /// One more request, for as long as it is held.
+    pub fn asks(&self) -> Asking {
+        self.0.count(|requests| requests + 1);
+        Asking(self.clone())
+    }
+
+    /// Ends when nobody was proven and nothing was asked for so long.
+    pub async fn idle(&self, patience: Duration) {
+        loop {
+            let (requests, since) = *self.0.asking.lock().unwrap_or_else(PoisonError::into_inner);
+            let end = if requests > 0 { monotonic_now() } else { since } + patience;
+            if end <= monotonic_now() && !self.0.known.load(Ordering::Relaxed) {
+                return;
+            }
+            tokio::time::sleep_until(end.max(monotonic_now() + patience / 4)).await;
+            if self.0.known.load(Ordering::Relaxed) {
+                return std::future::pending().await;
+            }
+        }
+    }
+}
+
+impl Visit {
+    fn count(&self, change: impl FnOnce(u32) -> u32) {
+        let mut asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
+        *asking = (change(asking.0), monotonic_now());
+    }
+}
+
+/// A request of a stranger that counts.
+#[derive(Debug)]
+#[must_use = "the request counts only while this is held"]
+pub struct Stay(Guest);
+
+impl Drop for Stay {
+    fn drop(&mut self) {
+        let Visit { strangers, network, open, .. } = &*self.0.0;
+        let mut addresses = strangers.open();
+        open.fetch_sub(1, Ordering::Relaxed);
+        if let Some(count) = addresses.get_mut(network) {
+            *count -= 1;
+            if *count == 0 {
+                addresses.remove(network);
+            }
+        }
+    }
+}
+
+/// A request that is being answered.
+#[derive(Debug)]
+#[must_use = "the connection is idle once this is dropped"]
+pub struct Asking(Guest);
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        self.0.0.count(|requests| requests.saturating_sub(1));
+    }
+}
+
+/// IPv6 addresses count by their first 64 bits: who has one of such a network has all of them.
+fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::LimitsConfig;
+
+    #[test]
+    fn strangers_count_on_their_connection_and_at_their_address_while_they_stay() {
+        let bounds = Bounds::from(&LimitsConfig::default());
+        let strangers =
+            Strangers::new(Bounds { strangers_per_connection: Some(2), strangers_per_address: Some(3), ..bounds });
+        let at = |address: &str| strangers.guest(address.parse().unwrap());
+        let (one, two, other) = (at("2001:db8::1"), at("2001:db8::2:3"), at("2001:db8:1::1"));
+        let first = one.stay().unwrap();
+        let _second = one.stay().unwrap();
+        assert_eq!(one.stay().unwrap_err(), 2);
+        let third = two.stay().unwrap();
+        assert_eq!(two.stay().unwrap_err(), 3);
+        let _elsewhere = other.stay().unwrap();
+        drop(first);
+        let _again = two.stay().unwrap();
+        drop(third);
+        let _once_more = one.stay().unwrap();
+        assert_eq!(strangers.open().len(), 2);
+        let unlimited =
+            Strangers::new(Bounds { strangers_per_connection: None, strangers_per_address: None, ..bounds });
+        let guest = unlimited.guest("127.0.0.1".parse().unwrap());
+        let _many: Vec<_> = (0..1000).map(|_| guest.stay().unwrap()).collect();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_of_strangers_is_idle_once_nothing_is_asked() {
+        let patience = Duration::from_secs(15);
+        let guest = Strangers::new(Bounds::from(&LimitsConfig::default())).guest("127.0.0.1".parse().unwrap());
+        let begun = monotonic_now();
+        let asking = guest.asks();
+        assert!(tokio::time::timeout(Duration::from_secs(100), guest.idle(patience)).await.is_err());
+        drop(asking);
+        guest.idle(patience).await;
+        assert_eq!(monotonic_now().duration_since(begun).as_secs(), 115);
+        guest.known();
+        assert!(tokio::time::timeout(Duration::from_secs(100), guest.idle(patience)).await.is_err());
+    }
+}

@@ -1,0 +1,331 @@
+//! The streams of one HTTP/2 connection, each held to the rule that [`crate::net::stall`] has for connections: who takes
+//! nothing of what is sent to him is cut off. A window that its client never opens stops a stream while the socket still
+//! moves, and hyper waits for it without end. Here each stream keeps an account of what is owed to its client; a stream that
+//! is behind for too long is reset and its answer dropped, and nothing else of its connection is disturbed.
+//!
+//! Only an answer whose last bytes hyper has handed over already cannot be reset any more: when those are not taken in time,
+//! the connection ends. The end of a long answer is held back until little of it is left, so that this is rare.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use hyper::body::{Body, Frame, SizeHint};
+use hyper::rt::Executor;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tracing::debug;
+
+use crate::clock::monotonic_now;
+use crate::net::strangers::Asking;
+
+/// The end of an answer is held back while more of it than this is owed, in bytes.
+const SMALL_REST: usize = 16 * 1024;
+
+tokio::task_local! {
+    /// The account of the stream whose future runs.
+    static STREAM: Arc<Account>;
+}
+
+/// See the module's head. Cheap to clone; one for each connection.
+#[derive(Clone, Debug)]
+pub struct Streams(Arc<Ledger>);
+
+#[derive(Debug)]
+struct Ledger {
+    patience: Duration,
+    begun: Instant,
+    accounts: Mutex<HashMap<u64, Arc<Account>>>,
+    next: AtomicU64,
+    /// Whether somebody looks after the accounts already.
+    watched: AtomicBool,
+    behind: Notify,
+}
+
+/// What is owed to the client of one stream.
+#[derive(Debug)]
+struct Account {
+    ledger: Arc<Ledger>,
+    /// Bytes that were handed over and not yet written.
+    owed: AtomicUsize,
+    /// Whether a frame was handed over and the next was not asked for yet: hyper waits for room in the window.
+    waiting: AtomicBool,
+    /// When something moved last, in milliseconds from the beginning of the connection.
+    moved: AtomicU64,
+    /// Whether its future has ended: it cannot be reset any more.
+    over: AtomicBool,
+    cut: Notify,
+    /// Who waits for the rest to become small.
+    held: Mutex<Option<Waker>>,
+}
+
+/// How the accounts stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// Nothing is owed.
+    Even,
+    /// Something is owed, and in time.
+    Owing,
+    /// What cannot be reset any more was not taken.
+    Lost,
+}
+
+impl Streams {
+    /// Of a connection that begins now; a stream may be behind for `patience`.
+    pub fn new(patience: Duration) -> Self {
+        Self(Arc::new(Ledger {
+            patience,
+            begun: monotonic_now(),
+            accounts: Mutex::default(),
+            next: AtomicU64::default(),
+            watched: AtomicBool::default(),
+            behind: Notify::new(),
+        }))
+    }
+
+    /// Resets streams that are behind for too long, for as long as it is polled. Ends when the connection must end.
+    pub async fn watch(&self) {
+        loop {
+            self.0.behind.notified().await;
+            loop {
+                tokio::time::sleep(self.0.patience / 4).await;
+                // Before the look: who falls behind after it must be able to say so.
+                self.0.watched.store(false, Ordering::SeqCst);
+                match self.0.look() {
+                    Standing::Even => break,
+                    Standing::Owing => self.0.watched.store(true, Ordering::SeqCst),
+                    Standing::Lost => return,
+                }
+            }
+        }
+    }
+}
+
+impl Ledger {
+    fn accounts(&self) -> MutexGuard<'_, HashMap<u64, Arc<Account>>> {
+        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(monotonic_now().saturating_duration_since(self.begun).as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn look(&self) -> Standing {
+        let (now, patience) = (self.now(), u64::try_from(self.patience.as_millis()).unwrap_or(u64::MAX));
+        let mut standing = Standing::Even;
+        self.accounts().retain(|_, account| {
+            let owed = account.owed.load(Ordering::SeqCst);
+            let over = account.over.load(Ordering::SeqCst);
+            if over && owed == 0 {
+                return false;
+            }
+            if owed == 0 && !account.waiting.load(Ordering::SeqCst) {
+                return true;
+            }
+            if standing == Standing::Even {
+                standing = Standing::Owing;
+            }
+            if now.saturating_sub(account.moved.load(Ordering::SeqCst)) >= patience {
+                if over {
+                    standing = Standing::Lost;
+                } else {
+                    account.cut.notify_one();
+                }
+            }
+            true
+        });
+        standing
+    }
+}
+
+impl<F> Executor<F> for Streams
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    /// Runs the future of a stream; dropping it resets the stream.
+    fn execute(&self, stream: F) {
+        let ledger = Arc::clone(&self.0);
+        let account = Arc::new(Account {
+            moved: AtomicU64::new(ledger.now()),
+            ledger: Arc::clone(&ledger),
+            owed: AtomicUsize::default(),
+            waiting: AtomicBool::default(),
+            over: AtomicBool::default(),
+            cut: Notify::new(),
+            held: Mutex::default(),
+        });
+        let number = ledger.next.fetch_add(1, Ordering::Relaxed);
+        ledger.accounts().insert(number, Arc::clone(&account));
+        tokio::spawn(async move {
+            let ended = Ended { number, account: Arc::clone(&account) };
+            tokio::select! {
+                _ = STREAM.scope(Arc::clone(&account), stream) => {}
+                () = account.cut.notified() => {
+                    let seconds = ledger.patience.as_secs_f32();
+                    debug!(seconds, "a stream whose client takes nothing is reset");
+                    account.owed.store(0, Ordering::SeqCst);
+                }
+            }
+            drop(ended);
+        });
+    }
+}
+
+/// The future of a stream that has ended, in whatever way.
+struct Ended {
+    number: u64,
+    account: Arc<Account>,
+}
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.account.over.store(true, Ordering::SeqCst);
+        self.account.waiting.store(false, Ordering::SeqCst);
+        if self.account.owed.load(Ordering::SeqCst) == 0 {
+            self.account.ledger.accounts().remove(&self.number);
+        }
+    }
+}
+
+impl Account {
+    fn moved(&self) {
+        self.moved.store(self.ledger.now(), Ordering::SeqCst);
+    }
+
+    fn lend(&self, bytes: usize) {
+        if self.owed.fetch_add(bytes, Ordering::SeqCst) == 0 {
+            self.moved();
+        }
+        self.waiting.store(true, Ordering::SeqCst);
+        if !self.ledger.watched.swap(true, Ordering::SeqCst) {
+            self.ledger.behind.notify_one();
+        }
+    }
+
+    fn paid(&self, bytes: usize) {
+        if bytes == 0 {
+            return;
+        }
+        self.moved();
+        // A reset wrote the account off: what is dropped with it is not paid again.
+        let left = self.owed.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |owed| Some(owed.saturating_sub(bytes)));
+        if left.is_ok_and(|before| before.saturating_sub(bytes) <= SMALL_REST)
+            && let Some(waker) = self.held.lock().unwrap_or_else(PoisonError::into_inner).take()
+        {
+            waker.wake();
+        }
+    }
+}
+
+/// Bytes of an answer on their way to the client.
+#[derive(Debug)]
+pub struct Owed {
+    bytes: Bytes,
+    account: Option<Arc<Account>>,
+}
+
+impl Owed {
+    fn paid(&self, bytes: usize) {
+        if let Some(account) = &self.account {
+            account.paid(bytes);
+        }
+    }
+}
+
+impl Buf for Owed {
+    fn remaining(&self) -> usize {
+        self.bytes.remaining()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.bytes.chunk()
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.bytes.advance(count);
+        self.paid(count);
+    }
+
+    fn copy_to_bytes(&mut self, count: usize) -> Bytes {
+        let taken = self.bytes.copy_to_bytes(count);
+        self.paid(count);
+        taken
+    }
+}
+
+impl Drop for Owed {
+    fn drop(&mut self) {
+        self.paid(self.bytes.remaining());
+    }
+}
+
+/// The body of an answer, on the account of the stream in whose future it was made; over HTTP/1 there is none.
+#[derive(Debug)]
+pub struct Answering<B: Body> {
+    body: B,
+    account: Option<Arc<Account>>,
+    /// The end, while it is held back.
+    end: Option<Option<Result<Frame<Owed>, B::Error>>>,
+    _asked: Asking,
+}
+
+impl<B: Body> Answering<B> {
+    /// Around the body of the answer to the request that is being answered.
+    pub fn new(body: B, asked: Asking) -> Self {
+        Self { body, account: STREAM.try_with(Arc::clone).ok(), end: None, _asked: asked }
+    }
+}
+
+impl<B: Body<Data = Bytes, Error: Unpin> + Unpin> Body for Answering<B> {
+    type Data = Owed;
+    type Error = B::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Owed>, Self::Error>>> {
+        let Self { body, account, end, .. } = self.get_mut();
+        let Some(account) = account else {
+            let frame = ready!(Pin::new(body).poll_frame(context));
+            return Poll::Ready(
+                frame.map(|frame| frame.map(|frame| frame.map_data(|bytes| Owed { bytes, account: None }))),
+            );
+        };
+        if account.waiting.swap(false, Ordering::SeqCst) {
+            account.moved();
+        }
+        if end.is_none() {
+            match ready!(Pin::new(body).poll_frame(context)) {
+                Some(Ok(frame)) if frame.is_data() => {
+                    let lent = Some(Arc::clone(account));
+                    let frame = frame.map_data(|bytes| {
+                        account.lend(bytes.len());
+                        Owed { bytes, account: lent }
+                    });
+                    return Poll::Ready(Some(Ok(frame)));
+                }
+                Some(Ok(frame)) => {
+                    *end = Some(Some(Ok(frame.map_data(|bytes| Owed { bytes, account: None }))));
+                }
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => *end = Some(None),
+            }
+        }
+        *account.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(context.waker().clone());
+        if account.owed.load(Ordering::SeqCst) > SMALL_REST {
+            return Poll::Pending;
+        }
+        Poll::Ready(end.take().flatten())
+    }
+
+    fn is_end_stream(&self) -> bool {
+        let small = self.account.as_ref().is_none_or(|account| account.owed.load(Ordering::SeqCst) <= SMALL_REST);
+        small && self.end.is_none() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
