@@ -220,8 +220,9 @@ mod tests {
         drop(seats);
         // The seat of the first that ends is his, although 255 strangers wait.
         go_on.send(()).unwrap();
-        assert_eq!(known.await, Ok(()));
-        assert_eq!(strangers.iter().filter(|stranger| stranger.is_finished()).count(), 1);
+        let known = tokio::time::timeout(Duration::from_secs(30), known).await;
+        assert_eq!(known, Ok(Ok(())), "a stranger took it");
+        assert!(strangers.iter().filter(|stranger| stranger.is_finished()).count() <= 1);
         for _ in 1..PLACES {
             go_on.send(()).unwrap();
         }
