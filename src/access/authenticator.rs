@@ -115,7 +115,7 @@ impl Authenticator {
     /// What the head of a signed request shows without its body: whether its date is right, and whether its key must wait.
     pub fn may_sign(&self, address: IpAddr, key: &AccessKeyId, date: &[u8]) -> Result<(), Refusal> {
         signature::check_date(date, self.0.clock.now()).map_err(unproven)?;
-        self.0.throttle().user_wait(address, &format!("key:{key}"), monotonic_now()).map_or(Ok(()), throttled)
+        self.0.must_not_wait(&throttle::pair(address, key.as_str()))
     }
 
     async fn credentials(
@@ -209,6 +209,11 @@ impl Logins {
         }
     }
 
+    /// Of an access key at an address.
+    fn must_not_wait(&self, key: &Pair) -> Result<(), Refusal> {
+        self.throttle().key_wait(key, monotonic_now()).map_or(Ok(()), |wait| Err(throttled(wait)))
+    }
+
     fn signature(
         &self,
         address: IpAddr,
@@ -218,7 +223,7 @@ impl Logins {
     ) -> Result<Identity, Refusal> {
         signature::check_date(signed.date, self.clock.now()).map_err(unproven)?;
         let pair = throttle::pair(address, key.as_str());
-        self.throttle().key_wait(&pair, monotonic_now()).map_or(Ok(()), |wait| Err(throttled(wait)))?;
+        self.must_not_wait(&pair)?;
         let known = self.directory.key(key).filter(|(key, user)| !key.disabled && !user.disabled);
         // Without a key the work is the same.
         let secret = known.as_ref().map_or_else(|| SecretString::from(key.as_str()), |(key, _)| key.secret.clone());

@@ -104,7 +104,8 @@ impl Gatekeeper {
     /// is refused here, before anything of the body is read.
     pub fn needs_body(&self, headers: &HeaderMap, peer: &Peer, trace_id: &str) -> Result<bool, Denied> {
         let Some(authenticator) = &self.authenticator else { return Ok(false) };
-        let judged = match proofs(headers, None, peer) {
+        let client = peer.client(headers);
+        let judged = match proofs(headers, None, peer, client.ip()) {
             Ok(Proofs { address, credentials: Some(Credentials::AccessKey { key, .. }), .. }) => {
                 match single(headers, "date") {
                     Ok(date) => authenticator.may_sign(address, &key, date.unwrap_or_default()).map(|()| true),
@@ -115,7 +116,7 @@ impl Gatekeeper {
             Err(why) => Err(Refusal::Unauthenticated { why }),
         };
         judged.map_err(|refusal| {
-            info!(trace_id, address = %peer.address, refusal = ?refusal, "not admitted");
+            info!(trace_id, address = %client, refusal = ?refusal, "not admitted");
             Denied { refusal, rate: None }
         })
     }

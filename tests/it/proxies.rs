@@ -38,7 +38,7 @@ async fn listen(tls: Option<Arc<Tls>>, arrival: Duration) -> (SocketAddr, DropGu
     let connections = Connections::new(listener, tls, bounds).behind(Some(Proxies::new(&config)));
     let router = Router::new().route("/", get(async |Extension(peer): Extension<Peer>| peer.address.ip().to_string()));
     let shutdown = CancellationToken::new();
-    tokio::spawn(serve(connections, router, bounds, shutdown.clone()));
+    tokio::spawn(serve(connections, router, Protocols::Rest, bounds, shutdown.clone()));
     (address, shutdown.drop_guard())
 }
 
