@@ -20,7 +20,7 @@ use crate::api::auth::Gatekeeper;
 use crate::api::rest::{Moments, Rest};
 use crate::api::{grpc, rest};
 use crate::clock::Clock;
-use crate::config::{Config, RestConfig, SshConfig, TlsConfig};
+use crate::config::{Config, ProxiesConfig, RestConfig, SshConfig, TlsConfig};
 use crate::domain::status::Risk;
 use crate::engine::{Engine, EngineSettings};
 use crate::host::{AgentHosts, SshClient, SshOptions};
@@ -31,6 +31,7 @@ use crate::net::connections::Connections;
 use crate::net::descriptors;
 use crate::net::http;
 use crate::net::listener::{Exception, ListenError, Protection, bind};
+use crate::net::proxies::Proxies;
 use crate::net::tls::{self, Protocols, Tls, TlsError};
 use crate::oceanbase::{EffectTimes, KeptSessions, MysqlOceanBase};
 use crate::operations::{Deps, Pace, registry};
@@ -117,6 +118,7 @@ struct Face {
     listener: TcpListener,
     bound: SocketAddr,
     tls: Option<Arc<Tls>>,
+    proxies: Option<Proxies>,
 }
 
 impl Face {
@@ -132,11 +134,15 @@ impl Face {
         let tls = tls.map_err(|error| AppError::Tls { section, error })?;
         let protection = Protection { tls: tls.is_some(), authentication };
         let (listener, bound) = bind(listen, protection, insecure).await?;
-        Ok(Self { listener, bound, tls })
+        Ok(Self { listener, bound, tls, proxies: None })
+    }
+
+    fn behind(self, proxies: Option<&ProxiesConfig>) -> Self {
+        Self { proxies: proxies.map(Proxies::new), ..self }
     }
 
     fn connections(self, bounds: Bounds) -> Connections {
-        Connections::new(self.listener, self.tls, bounds)
+        Connections::new(self.listener, self.tls, bounds).behind(self.proxies)
     }
 }
 
@@ -180,6 +186,7 @@ impl App {
         let files = config.server.tls.as_ref();
         let grpc =
             Face::bind("server.tls", config.server.listen, files, Protocols::Grpc, authentication, insecure).await?;
+        let grpc = grpc.behind(config.server.trusted_proxies.as_ref());
         let rest = match config.rest.listen {
             None => None,
             Some(listen) => {
@@ -187,6 +194,7 @@ impl App {
                 let insecure = Exception { said: config.rest.insecure_listen, setting: "rest.insecure_listen = true" };
                 let files = config.rest.tls.as_ref();
                 let face = Face::bind("rest.tls", listen, files, Protocols::Rest, authentication, insecure).await?;
+                let face = face.behind(config.rest.trusted_proxies.as_ref());
                 Some((face, config.rest.clone()))
             }
         };

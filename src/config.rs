@@ -1,6 +1,8 @@
 //! The configuration of `obsteward serve`: a TOML file, flags and environment over it. `deploy/obsteward.toml` shows every
 //! setting with its default.
 
+mod network;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -8,6 +10,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use thiserror::Error;
+
+pub use network::Network;
 
 /// What is wrong with a configuration.
 #[derive(Debug, Error)]
@@ -72,12 +76,47 @@ pub struct ServerConfig {
     pub insecure_listen: bool,
     /// Without it: plaintext.
     pub tls: Option<TlsConfig>,
+    /// Proxies before it, whose word on who sends what is taken; without it nobody's is.
+    pub trusted_proxies: Option<ProxiesConfig>,
 }
 
 impl Default for ServerConfig {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 50051)), insecure_listen: false, tls: None }
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 50051)),
+            insecure_listen: false,
+            tls: None,
+            trusted_proxies: None,
+        }
     }
+}
+
+/// Proxies before a listener.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct ProxiesConfig {
+    /// Where they are.
+    pub networks: Vec<Network>,
+    /// Where they write the client's address.
+    #[serde(default)]
+    pub header: AddressHeader,
+    /// Whether each of their connections begins with a header of the PROXY protocol, version 2.
+    #[serde(default)]
+    pub proxy_protocol: bool,
+}
+
+/// The header of a request in which proxies write the client's address. The other one is whatever a client sent.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+pub enum AddressHeader {
+    /// `X-Forwarded-For`.
+    #[default]
+    #[serde(rename = "X-Forwarded-For")]
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
+    /// They write none.
+    #[serde(rename = "none")]
+    None,
 }
 
 /// Certificates of a listener. The files are read again when they change.
@@ -149,6 +188,8 @@ pub struct RestConfig {
     pub time_zone: String,
     /// Without it: plaintext.
     pub tls: Option<TlsConfig>,
+    /// Proxies before it, whose word on who sends what is taken; without it nobody's is.
+    pub trusted_proxies: Option<ProxiesConfig>,
 }
 
 /// Who may call.

@@ -1,7 +1,6 @@
 //! Proves callers: passwords, signatures, client certificates, and how often a proof may fail. What is answered never tells a
 //! user that is not there from a password that is wrong.
 
-use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,16 +12,19 @@ use crate::access::credentials::Credentials;
 use crate::access::password::Passwords;
 use crate::access::pool::{NotComputed, Standing};
 use crate::access::signature::{self, Signature, SignedRequest};
-use crate::access::throttle::{self, Throttle};
-use crate::access::{Directory, Identity};
+use crate::access::throttle::{self, PACE, Pair, Throttle};
+use crate::access::turns::Turns;
+use crate::access::{Directory, Identity, Proof, Secret};
 use crate::clock::{Clock, monotonic_now};
 use crate::domain::ids::{AccessKeyId, Principal};
 use crate::domain::refusal::{Refusal, Unproven};
 use crate::net::certificate::names;
 use crate::store::access::UserRow;
 
-/// Addresses take turns at computing passwords; so many can at the same time.
-const TURNS: usize = 256;
+/// Longest time that a stranger waits for his turn among those of his address; who would wait longer is told so at once.
+const LONGEST_QUEUE: Duration = Duration::from_secs(5);
+/// What a password takes at an address that is not slowed.
+const TAKES: Duration = Duration::from_millis(20);
 /// When asking again may help after too many logins waited.
 const BUSY_MILLIS: u32 = 3000;
 
@@ -58,10 +60,9 @@ struct Logins {
     clock: Clock,
     passwords: Passwords,
     throttle: Mutex<Throttle>,
-    /// One password of an address at a time: of many wrong ones that are sent at once, all but the first few find that they
-    /// must wait.
-    turns: Vec<tokio::sync::Mutex<()>>,
-    turn_of: std::hash::RandomState,
+    /// One password at a time: of an address, or of a user who was right there before. Of many wrong ones that are sent at
+    /// once, all but the first few find that they must wait.
+    turns: Turns<(IpAddr, Option<String>)>,
 }
 
 const fn unproven(why: Unproven) -> Refusal {
@@ -79,29 +80,34 @@ impl Authenticator {
             clock,
             passwords: Passwords::new(password_cache),
             throttle: Mutex::new(Throttle::new(failures, wait)),
-            turns: std::iter::repeat_with(tokio::sync::Mutex::default).take(TURNS).collect(),
-            turn_of: std::hash::RandomState::new(),
+            turns: Turns::new(),
         }))
     }
 
     /// Proves a caller. A certificate and credentials that name two users prove neither; a certificate that names nobody says
     /// nothing.
     pub async fn prove(&self, proofs: Proofs<'_>) -> Result<Identity, Refusal> {
-        let named = proofs.certificate.map(|der| {
-            let rows = self.0.directory.rows();
-            certificate::user_of(&rows.users, &names(der))
-        });
+        let names = proofs.certificate.map(names);
+        let named = names.as_ref().map(|names| certificate::user_of(&self.0.directory.rows().users, names));
         match (named, proofs.credentials) {
             (Some(Named::Several), _) => Err(WRONG),
             (None, None) => Err(unproven(Unproven::NoCredentials)),
             (Some(Named::Nobody), None) => Err(unproven(Unproven::UnknownCertificate)),
-            (Some(Named::One(user)), None) => self.0.directory.identity(&user).ok_or(WRONG),
+            (Some(Named::One(user)), None) => {
+                let proof = Proof { certificate: names, secret: None };
+                self.0.directory.identity(&user, proof).ok_or(WRONG)
+            }
             (None | Some(Named::Nobody), Some(credentials)) => {
                 self.credentials(proofs.address, credentials, proofs.signed).await
             }
             (Some(Named::One(user)), Some(credentials)) => {
                 let proven = self.credentials(proofs.address, credentials, proofs.signed).await;
-                proven.and_then(|identity| if identity.user == user.id { Ok(identity) } else { Err(WRONG) })
+                let mut identity = proven?;
+                if identity.user != user.id {
+                    return Err(WRONG);
+                }
+                Arc::make_mut(&mut identity.proof).certificate = names;
+                Ok(identity)
             }
         }
     }
@@ -109,7 +115,7 @@ impl Authenticator {
     /// What the head of a signed request shows without its body: whether its date is right, and whether its key must wait.
     pub fn may_sign(&self, address: IpAddr, key: &AccessKeyId, date: &[u8]) -> Result<(), Refusal> {
         signature::check_date(date, self.0.clock.now()).map_err(unproven)?;
-        self.0.throttle().user_wait(address, &format!("key:{key}"), monotonic_now()).map_or(Ok(()), throttled)
+        self.0.must_not_wait(&throttle::pair(address, key.as_str()))
     }
 
     async fn credentials(
@@ -128,12 +134,13 @@ impl Authenticator {
     }
 
     async fn password(&self, address: IpAddr, user: String, password: SecretString) -> Result<Identity, Refusal> {
-        if let Some(identity) = self.0.remembered(address, &user, &password)? {
+        let pair = throttle::pair(address, &user);
+        if let Some(identity) = self.0.remembered(&pair, &user, &password)? {
             return Ok(identity);
         }
         // A task of its own: who hangs up before the answer has still tried.
         let logins = Arc::clone(&self.0);
-        let computing = tokio::spawn(async move { logins.login(address, &user, &password).await });
+        let computing = tokio::spawn(async move { logins.login(&pair, &user, &password).await });
         let what = || Refusal::Internal { what: "a login ended in the middle of its work".to_owned() };
         computing.await.unwrap_or_else(|_| Err(what()))
     }
@@ -151,42 +158,60 @@ impl Logins {
     }
 
     /// Who must wait is told so before what is remembered is looked at: it would answer guesses for free.
-    fn remembered(&self, address: IpAddr, name: &str, password: &SecretString) -> Result<Option<Identity>, Refusal> {
+    fn remembered(&self, pair: &Pair, name: &str, password: &SecretString) -> Result<Option<Identity>, Refusal> {
         let now = monotonic_now();
-        self.throttle().user_wait(address, name, now).map_or(Ok(()), throttled)?;
+        self.throttle().user_wait(pair, now).map_or(Ok(()), |wait| Err(throttled(wait)))?;
         let name_only: Option<Principal> = name.parse().ok();
         let Some(user) = name_only.and_then(|name| self.directory.user(&name)) else { return Ok(None) };
         if !self.passwords.remembers(&user, password, now) {
             return Ok(None);
         }
-        self.throttle().succeeded(address, name);
-        Ok(self.directory.identity(&user))
+        self.throttle().succeeded(pair, now);
+        Ok(self.directory.identity(&user, by_password(&user)))
     }
 
-    async fn login(&self, address: IpAddr, name: &str, password: &SecretString) -> Result<Identity, Refusal> {
-        let turn = self.turn_of.hash_one(throttle::network(address)) % self.turns.len() as u64;
-        let _turn = self.turns[usize::try_from(turn).unwrap_or_default()].lock().await;
+    async fn login(&self, pair: &Pair, name: &str, password: &SecretString) -> Result<Identity, Refusal> {
+        let (standing, is_slow) = {
+            let throttle = self.throttle();
+            (throttle.standing(pair), throttle.is_slow(pair, monotonic_now()))
+        };
+        let among = match standing {
+            Standing::Known => Some(pair.1.clone()),
+            Standing::Stranger => None,
+        };
+        let each = if is_slow { PACE } else { TAKES };
+        let most = LONGEST_QUEUE.as_millis() / each.as_millis();
+        let turn = self.turns.take((pair.0, among), usize::try_from(most).unwrap_or(usize::MAX)).await;
+        let Some(_turn) = turn else { return Err(throttled(LONGEST_QUEUE)) };
         // Others had their turn since it was first looked at.
-        if let Some(identity) = self.remembered(address, name, password)? {
+        if let Some(identity) = self.remembered(pair, name, password)? {
             return Ok(identity);
         }
-        self.admit_address(address, name)?;
+        if standing == Standing::Stranger {
+            let wait = self.throttle().address_wait(pair, monotonic_now());
+            tokio::time::sleep(wait.unwrap_or_default()).await;
+        }
         let user = self.user(name);
-        let right = self.passwords.verify(user.as_ref(), password, Standing::Stranger).await.map_err(not_computed)?;
+        let right = self.passwords.verify(user.as_ref(), password, standing).await.map_err(not_computed)?;
         let now = monotonic_now();
         // As it is now: it may have been changed while the password was computed.
         let unchanged = |user: &UserRow| self.user(name).filter(|now| now.password_hash == user.password_hash);
         match user.filter(|_| right).and_then(|user| unchanged(&user)) {
             Some(user) => {
                 self.passwords.remember(&user, password, now);
-                self.throttle().succeeded(address, name);
-                self.directory.identity(&user).ok_or(WRONG)
+                self.throttle().succeeded(pair, now);
+                self.directory.identity(&user, by_password(&user)).ok_or(WRONG)
             }
             None => {
-                self.throttle().failed(address, name, now);
+                self.throttle().failed(pair, now);
                 Err(WRONG)
             }
         }
+    }
+
+    /// Of an access key at an address.
+    fn must_not_wait(&self, key: &Pair) -> Result<(), Refusal> {
+        self.throttle().key_wait(key, monotonic_now()).map_or(Ok(()), |wait| Err(throttled(wait)))
     }
 
     fn signature(
@@ -197,33 +222,33 @@ impl Logins {
         signed: &SignedRequest<'_>,
     ) -> Result<Identity, Refusal> {
         signature::check_date(signed.date, self.clock.now()).map_err(unproven)?;
-        // No user has a colon in its name.
-        let name = format!("key:{key}");
-        self.throttle().user_wait(address, &name, monotonic_now()).map_or(Ok(()), throttled)?;
+        let pair = throttle::pair(address, key.as_str());
+        self.must_not_wait(&pair)?;
         let known = self.directory.key(key).filter(|(key, user)| !key.disabled && !user.disabled);
         // Without a key the work is the same.
         let secret = known.as_ref().map_or_else(|| SecretString::from(key.as_str()), |(key, _)| key.secret.clone());
         let right = signature::verify(&secret, signed, signature);
-        match known.filter(|_| right).and_then(|(_, user)| self.directory.identity(&user)) {
+        let proven = known.filter(|_| right).and_then(|(key, user)| {
+            let proof = Proof { certificate: None, secret: Some(Secret::Key(key.id, key.secret)) };
+            self.directory.identity(&user, proof)
+        });
+        match proven {
             Some(identity) => {
-                self.throttle().succeeded(address, &name);
+                self.throttle().key_succeeded(&pair);
                 Ok(identity)
             }
-            // Only who is wrong waits for what others did at its address: a signature costs nothing, and is not guessed.
+            // The address is not slowed by it: a signature costs nothing, and is not guessed.
             None => {
-                self.admit_address(address, &name)?;
-                self.throttle().failed(address, &name, monotonic_now());
+                self.throttle().key_failed(&pair, monotonic_now());
                 Err(WRONG)
             }
         }
     }
+}
 
-    fn admit_address(&self, address: IpAddr, name: &str) -> Result<(), Refusal> {
-        let (now, mut throttle) = (monotonic_now(), self.throttle());
-        let Some(wait) = throttle.address_wait(address, now) else { return Ok(()) };
-        throttle.turned_away(address, name, now);
-        throttled(wait)
-    }
+fn by_password(user: &UserRow) -> Proof {
+    let hash = user.password_hash.as_deref().map(SecretString::from);
+    Proof { certificate: None, secret: hash.map(Secret::Password) }
 }
 
 fn not_computed(why: NotComputed) -> Refusal {
@@ -236,7 +261,7 @@ fn not_computed(why: NotComputed) -> Refusal {
     }
 }
 
-fn throttled(wait: Duration) -> Result<(), Refusal> {
+fn throttled(wait: Duration) -> Refusal {
     let millis = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX).saturating_add(1);
-    Err(Refusal::LoginThrottled { retry_after_millis: millis })
+    Refusal::LoginThrottled { retry_after_millis: millis }
 }

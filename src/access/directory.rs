@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
+use crate::access::Proof;
 use crate::domain::ids::{AccessKeyId, Principal, RoleName, UserId};
 use crate::domain::permission::{Permission, Rights, builtin};
 use crate::store::access::{AccessChange, AccessChanged, AccessKeyRow, AccessRows, AccessStore, UserRow};
@@ -19,6 +20,8 @@ pub struct Identity {
     pub principal: Principal,
     /// What it may do now.
     pub rights: Arc<Rights>,
+    /// What proved it.
+    pub proof: Arc<Proof>,
 }
 
 /// See the module's head.
@@ -73,10 +76,10 @@ impl Directory {
         Some(self.rights_of(&user.roles))
     }
 
-    /// A user as proven; `None`: it is disabled.
-    pub fn identity(&self, user: &UserRow) -> Option<Identity> {
-        let rights = Arc::new(self.rights_of(&user.roles));
-        (!user.disabled).then(|| Identity { user: user.id, principal: user.name.clone(), rights })
+    /// A user as proven by this; `None`: it is disabled.
+    pub fn identity(&self, user: &UserRow, proof: Proof) -> Option<Identity> {
+        let (rights, proof) = (Arc::new(self.rights_of(&user.roles)), Arc::new(proof));
+        (!user.disabled).then(|| Identity { user: user.id, principal: user.name.clone(), rights, proof })
     }
 
     /// Decides a change by what is known now, and makes it. `decide` runs while nobody else changes anything. A change that

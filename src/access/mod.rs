@@ -9,8 +9,11 @@ pub mod credentials;
 mod directory;
 pub mod password;
 mod pool;
+mod proof;
 pub mod signature;
 pub mod throttle;
+mod turns;
 
 pub use authenticator::{Authenticator, Patience, Proofs};
 pub use directory::{Directory, Identity};
+pub use proof::{Proof, Secret};

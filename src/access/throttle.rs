@@ -1,5 +1,6 @@
-//! How often a login may fail: per address and user, and per address over all users, so that trying many names is slow too.
-//! Pure: the moment is passed in, and nothing waits here.
+//! How often a login may fail. A user that failed too often at an address must wait there, longer and longer. An address at
+//! which many users failed is slowed, so that trying many names is slow too, but it is not shut: others who know their
+//! passwords may stand behind the same proxy. Pure: the moment is passed in, and nothing waits here.
 //!
 //! IPv6 addresses count by their first 64 bits: who has one of such a network has all of them.
 
@@ -10,70 +11,111 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::access::pool::Standing;
+
 /// Most addresses, and most pairs of address and user, that are remembered; the oldest tenth is forgotten first.
 pub const MOST_REMEMBERED: usize = 10_000;
 /// Longest wait.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 /// An address may fail so many times as often over all users.
 const ADDRESS_ALLOWANCE: u32 = 10;
+/// Between two passwords of an address that failed more often.
+pub const PACE: Duration = Duration::from_millis(200);
 /// Failures are forgotten so long after the wait that they brought.
 const MEMORY: Duration = Duration::from_secs(3600);
+
+/// A user, or an access key, at an address.
+pub type Pair = (IpAddr, String);
 
 /// Failed logins.
 #[derive(Debug)]
 pub struct Throttle {
-    pairs: Tally<(IpAddr, String)>,
+    users: Tally<Pair>,
+    /// Apart from users: wrong signatures cost nothing, and must not make failed passwords be forgotten.
+    keys: Tally<Pair>,
     addresses: Tally<IpAddr>,
+    /// Users that were right, and when last. Only who knows a password gets in here.
+    known: HashMap<Pair, Instant>,
 }
 
 impl Throttle {
     /// `failures` are free for each pair (0: as many as you like); the next attempt after them must wait for `wait`, and twice
     /// as long with each further failure.
     pub fn new(failures: u32, wait: Duration) -> Self {
+        let growing = |failures| Tally::new(failures, wait, LONGEST_WAIT);
         Self {
-            pairs: Tally::new(failures, wait),
-            addresses: Tally::new(failures.saturating_mul(ADDRESS_ALLOWANCE), wait),
+            users: growing(failures),
+            keys: growing(failures),
+            addresses: Tally::new(failures.saturating_mul(ADDRESS_ALLOWANCE), PACE, PACE),
+            known: HashMap::new(),
         }
     }
 
     /// How long this user must wait at this address; `None`: not at all.
-    pub fn user_wait(&self, address: IpAddr, user: &str, now: Instant) -> Option<Duration> {
-        self.pairs.wait(&pair(address, user), now)
+    pub fn user_wait(&self, pair: &Pair, now: Instant) -> Option<Duration> {
+        self.users.wait(pair, now)
     }
 
-    /// How long everybody must wait at this address; `None`: not at all.
-    pub fn address_wait(&self, address: IpAddr, now: Instant) -> Option<Duration> {
-        self.addresses.wait(&network(address), now)
+    /// How long this access key must wait at this address; `None`: not at all.
+    pub fn key_wait(&self, pair: &Pair, now: Instant) -> Option<Duration> {
+        self.keys.wait(pair, now)
     }
 
-    /// A login failed.
-    pub fn failed(&mut self, address: IpAddr, user: &str, now: Instant) {
-        self.pairs.failed(pair(address, user), now);
-        self.addresses.failed(network(address), now);
+    /// How long strangers at this address must wait for the next look at a password, [`PACE`] at most; `None`: not at all.
+    pub fn address_wait(&self, pair: &Pair, now: Instant) -> Option<Duration> {
+        self.addresses.wait(&pair.0, now)
     }
 
-    /// A login was not looked at because its address must wait. It counts against its user there: who goes on trying while
-    /// he must wait learns nothing by it.
-    pub fn turned_away(&mut self, address: IpAddr, user: &str, now: Instant) {
-        self.pairs.failed(pair(address, user), now);
+    /// Whether strangers at this address are looked at slowly.
+    pub fn is_slow(&self, pair: &Pair, now: Instant) -> bool {
+        self.addresses.is_over(&pair.0, now)
     }
 
-    /// A login was right: its user begins anew at this address. The address does not: one good password must not pay for
+    /// Who was right there before is not held up by what others do at the address; his own failures still make him wait.
+    pub fn standing(&self, pair: &Pair) -> Standing {
+        if self.known.contains_key(pair) { Standing::Known } else { Standing::Stranger }
+    }
+
+    /// A password was wrong.
+    pub fn failed(&mut self, pair: &Pair, now: Instant) {
+        self.users.failed(pair.clone(), now);
+        self.addresses.failed(pair.0, now);
+    }
+
+    /// A signature was wrong.
+    pub fn key_failed(&mut self, pair: &Pair, now: Instant) {
+        self.keys.failed(pair.clone(), now);
+    }
+
+    /// A password was right: its user begins anew at this address. The address does not: one good password must not pay for
     /// trying others.
-    pub fn succeeded(&mut self, address: IpAddr, user: &str) {
-        if !self.pairs.counts.is_empty() {
-            self.pairs.counts.remove(&pair(address, user));
+    pub fn succeeded(&mut self, pair: &Pair, now: Instant) {
+        if !self.users.counts.is_empty() {
+            self.users.counts.remove(pair);
+        }
+        if let Some(last) = self.known.get_mut(pair) {
+            *last = now;
+            return;
+        }
+        forget_first(&mut self.known, |moment| *moment);
+        self.known.insert(pair.clone(), now);
+    }
+
+    /// A signature was right.
+    pub fn key_succeeded(&mut self, pair: &Pair) {
+        if !self.keys.counts.is_empty() {
+            self.keys.counts.remove(pair);
         }
     }
 }
 
 /// Names are cut: what is sent as a name can be as long as a header.
-fn pair(address: IpAddr, user: &str) -> (IpAddr, String) {
+pub(super) fn pair(address: IpAddr, user: &str) -> Pair {
     (network(address), user.chars().take(72).collect())
 }
 
 /// What counts as one address.
-pub(super) fn network(address: IpAddr) -> IpAddr {
+fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
@@ -84,6 +126,7 @@ pub(super) fn network(address: IpAddr) -> IpAddr {
 struct Tally<K> {
     allowed: u32,
     wait: Duration,
+    longest: Duration,
     counts: HashMap<K, Count>,
 }
 
@@ -101,13 +144,17 @@ impl Count {
 }
 
 impl<K: Clone + Eq + Hash> Tally<K> {
-    fn new(allowed: u32, wait: Duration) -> Self {
-        Self { allowed, wait, counts: HashMap::new() }
+    fn new(allowed: u32, wait: Duration, longest: Duration) -> Self {
+        Self { allowed, wait, longest, counts: HashMap::new() }
     }
 
     fn wait(&self, key: &K, now: Instant) -> Option<Duration> {
         let count = self.counts.get(key)?;
         (self.allowed > 0 && count.until > now).then(|| count.until - now)
+    }
+
+    fn is_over(&self, key: &K, now: Instant) -> bool {
+        self.counts.get(key).is_some_and(|count| count.failures >= self.allowed && !count.is_forgotten(now))
     }
 
     fn failed(&mut self, key: K, now: Instant) {
@@ -116,7 +163,9 @@ impl<K: Clone + Eq + Hash> Tally<K> {
         }
         let before = self.counts.get(&key).filter(|count| !count.is_forgotten(now)).map_or(0, |count| count.failures);
         if self.counts.len() >= MOST_REMEMBERED && !self.counts.contains_key(&key) {
-            self.make_room(now);
+            self.counts.retain(|_, count| !count.is_forgotten(now));
+            // Who must wait is kept for longest: names that failed once must not make him be forgotten.
+            forget_first(&mut self.counts, |count| (count.until > now, count.last));
         }
         let failures = before.saturating_add(1);
         let until = now + self.wait_after(failures);
@@ -126,24 +175,23 @@ impl<K: Clone + Eq + Hash> Tally<K> {
     fn wait_after(&self, failures: u32) -> Duration {
         match failures.checked_sub(self.allowed) {
             None => Duration::ZERO,
-            Some(further) => self.wait.saturating_mul(1 << further.min(30)).min(LONGEST_WAIT),
+            Some(further) => self.wait.saturating_mul(1 << further.min(30)).min(self.longest),
         }
     }
+}
 
-    /// Many at once: a search for the oldest at each failure would be what an attacker wants.
-    fn make_room(&mut self, now: Instant) {
-        self.counts.retain(|_, count| !count.is_forgotten(now));
-        if self.counts.len() < MOST_REMEMBERED {
-            return;
-        }
-        let mut moments: Vec<Instant> = self.counts.values().map(|count| count.last).collect();
-        let (_, border, _) = moments.select_nth_unstable(MOST_REMEMBERED / 10);
-        let border = *border;
-        self.counts.retain(|_, count| count.last >= border);
-        // All of one moment: then any will do.
-        if self.counts.len() >= MOST_REMEMBERED {
-            self.counts.clear();
-        }
+/// Makes room for a tenth at once: a search for the first at each failure would be what an attacker wants.
+fn forget_first<K: Eq + Hash, V, O: Copy + Ord>(remembered: &mut HashMap<K, V>, order: impl Fn(&V) -> O) {
+    if remembered.len() < MOST_REMEMBERED {
+        return;
+    }
+    let mut places: Vec<O> = remembered.values().map(&order).collect();
+    let (_, border, _) = places.select_nth_unstable(MOST_REMEMBERED / 10);
+    let border = *border;
+    remembered.retain(|_, one| order(one) >= border);
+    // All of one moment: then any will do.
+    if remembered.len() >= MOST_REMEMBERED {
+        remembered.clear();
     }
 }
 
@@ -152,83 +200,117 @@ mod tests {
     use super::*;
     use crate::clock::monotonic_now;
 
-    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
-    const THERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2));
     const WAIT: Duration = Duration::from_secs(10);
+
+    fn here(user: &str) -> Pair {
+        pair("10.0.0.1".parse().unwrap(), user)
+    }
+
+    fn there(user: &str) -> Pair {
+        pair("10.0.0.2".parse().unwrap(), user)
+    }
 
     #[test]
     fn waits_double_up_to_an_hour_and_end_with_a_success() {
         let (mut throttle, mut now) = (Throttle::new(5, WAIT), monotonic_now());
         for _ in 0..4 {
-            throttle.failed(HERE, "eve", now);
-            assert_eq!(throttle.user_wait(HERE, "eve", now), None);
+            throttle.failed(&here("eve"), now);
+            assert_eq!(throttle.user_wait(&here("eve"), now), None);
         }
         for seconds in [10, 20, 40, 80, 160, 320, 640, 1280, 2560, 3600, 3600] {
-            throttle.failed(HERE, "eve", now);
-            let wait = throttle.user_wait(HERE, "eve", now);
+            throttle.failed(&here("eve"), now);
+            let wait = throttle.user_wait(&here("eve"), now);
             assert_eq!(wait, Some(Duration::from_secs(seconds)));
-            assert_eq!(throttle.user_wait(THERE, "eve", now), None, "another address is not affected");
-            assert_eq!(throttle.user_wait(HERE, "bob", now), None, "another user is not affected");
+            assert_eq!(throttle.user_wait(&there("eve"), now), None, "another address is not affected");
+            assert_eq!(throttle.user_wait(&here("bob"), now), None, "another user is not affected");
+            assert_eq!(throttle.key_wait(&here("eve"), now), None, "nor is a key of that name");
             now += wait.unwrap();
-            assert_eq!(throttle.user_wait(HERE, "eve", now), None);
+            assert_eq!(throttle.user_wait(&here("eve"), now), None);
         }
-        throttle.failed(HERE, "eve", now);
-        throttle.succeeded(HERE, "eve");
-        assert_eq!(throttle.user_wait(HERE, "eve", now), None);
+        throttle.failed(&here("eve"), now);
+        throttle.succeeded(&here("eve"), now);
+        assert_eq!(throttle.user_wait(&here("eve"), now), None);
     }
 
     #[test]
     fn old_failures_are_forgotten() {
         let (mut throttle, now) = (Throttle::new(2, WAIT), monotonic_now());
-        throttle.failed(HERE, "eve", now);
-        throttle.failed(HERE, "eve", now + MEMORY);
-        assert_eq!(throttle.user_wait(HERE, "eve", now + MEMORY), None);
-        throttle.failed(HERE, "eve", now + MEMORY);
-        assert_eq!(throttle.user_wait(HERE, "eve", now + MEMORY), Some(WAIT));
+        throttle.failed(&here("eve"), now);
+        throttle.failed(&here("eve"), now + MEMORY);
+        assert_eq!(throttle.user_wait(&here("eve"), now + MEMORY), None);
+        throttle.failed(&here("eve"), now + MEMORY);
+        assert_eq!(throttle.user_wait(&here("eve"), now + MEMORY), Some(WAIT));
     }
 
     #[test]
-    fn trying_many_names_is_slow_and_a_success_does_not_pay_for_it() {
-        let (mut throttle, now) = (Throttle::new(5, WAIT), monotonic_now());
+    fn trying_many_names_slows_the_address_and_never_shuts_it() {
+        let (mut throttle, mut now) = (Throttle::new(5, WAIT), monotonic_now());
         for number in 0..50 {
-            assert_eq!(throttle.address_wait(HERE, now), None);
-            throttle.failed(HERE, &format!("user{number}"), now);
-            throttle.succeeded(HERE, "mallory");
+            assert_eq!(throttle.address_wait(&here("bob"), now), None);
+            assert!(!throttle.is_slow(&here("bob"), now));
+            throttle.failed(&here(&format!("user{number}")), now);
+            throttle.succeeded(&here("mallory"), now);
         }
-        assert_eq!(throttle.address_wait(HERE, now), Some(WAIT));
-        assert_eq!(throttle.address_wait(THERE, now), None);
+        for number in 50..10_000 {
+            assert_eq!(throttle.address_wait(&here("bob"), now), Some(PACE), "as long after {number} failures");
+            assert!(throttle.is_slow(&here("bob"), now), "a success does not pay for it");
+            assert_eq!(throttle.user_wait(&here("bob"), now), None);
+            assert_eq!(throttle.address_wait(&there("bob"), now), None);
+            now += PACE;
+            assert_eq!(throttle.address_wait(&here("bob"), now), None);
+            throttle.failed(&here(&format!("user{number}")), now);
+        }
+        now += MEMORY + PACE;
+        assert!(!throttle.is_slow(&here("bob"), now), "it is forgotten");
+    }
+
+    #[test]
+    fn who_was_right_somewhere_is_known_there() {
+        let (mut throttle, now) = (Throttle::new(5, WAIT), monotonic_now());
+        throttle.succeeded(&here("bob"), now);
+        assert_eq!(throttle.standing(&here("bob")), Standing::Known);
+        assert_eq!(throttle.standing(&there("bob")), Standing::Stranger);
+        assert_eq!(throttle.standing(&here("eve")), Standing::Stranger);
+        for number in 0..3 * MOST_REMEMBERED {
+            throttle.succeeded(&here(&number.to_string()), now + Duration::from_micros(number as u64));
+            assert!(throttle.known.len() <= MOST_REMEMBERED);
+        }
     }
 
     #[test]
     fn a_network_of_ipv6_is_one_address_and_a_mapped_one_is_ipv4() {
         let (mut throttle, now) = (Throttle::new(1, WAIT), monotonic_now());
-        throttle.failed("2001:db8::1".parse().unwrap(), "eve", now);
-        assert!(throttle.user_wait("2001:db8::ffff:2".parse().unwrap(), "eve", now).is_some());
-        assert!(throttle.user_wait("2001:db8:0:1::1".parse().unwrap(), "eve", now).is_none());
-        throttle.failed("::ffff:10.0.0.1".parse().unwrap(), "eve", now);
-        assert!(throttle.user_wait(HERE, "eve", now).is_some());
+        let at = |address: &str| pair(address.parse().unwrap(), "eve");
+        throttle.failed(&at("2001:db8::1"), now);
+        assert!(throttle.user_wait(&at("2001:db8::ffff:2"), now).is_some());
+        assert!(throttle.user_wait(&at("2001:db8:0:1::1"), now).is_none());
+        throttle.failed(&at("::ffff:10.0.0.1"), now);
+        assert!(throttle.user_wait(&here("eve"), now).is_some());
     }
 
     #[test]
-    fn memory_is_bounded_and_the_oldest_goes_first() {
-        let (mut throttle, start) = (Throttle::new(1, WAIT), monotonic_now());
-        let moment = |number: u64| start + Duration::from_micros(number);
-        let most = MOST_REMEMBERED as u64;
+    fn memory_is_bounded_and_who_waits_is_kept_for_longest() {
+        let (mut throttle, start) = (Throttle::new(2, WAIT), monotonic_now());
+        throttle.failed(&here("eve"), start);
+        throttle.failed(&here("eve"), start);
+        let (most, moment) = (MOST_REMEMBERED as u64, |number: u64| start + Duration::from_micros(number));
         for number in 0..3 * most {
-            throttle.turned_away(HERE, &number.to_string(), moment(number));
-            assert!(throttle.pairs.counts.len() <= MOST_REMEMBERED);
+            throttle.failed(&here(&number.to_string()), moment(number));
+            throttle.key_failed(&here(&number.to_string()), moment(number));
+            assert!(throttle.users.counts.len() <= MOST_REMEMBERED);
         }
-        let now = moment(3 * most);
-        assert_eq!(throttle.user_wait(HERE, "0", now), None);
-        for number in 3 * most - most * 9 / 10..3 * most {
-            assert!(throttle.user_wait(HERE, &number.to_string(), now).is_some(), "{number}");
+        assert!(throttle.user_wait(&here("eve"), moment(3 * most)).is_some(), "she must wait, the others need not");
+        assert!(!throttle.users.counts.contains_key(&here("0")), "the oldest went first");
+        for number in 3 * most - most * 8 / 10..3 * most {
+            assert!(throttle.users.counts.contains_key(&here(&number.to_string())), "{number}");
         }
     }
 
     #[test]
     fn none_is_no_limit() {
         let (mut throttle, now) = (Throttle::new(0, WAIT), monotonic_now());
-        throttle.failed(HERE, "eve", now);
-        assert_eq!((throttle.user_wait(HERE, "eve", now), throttle.address_wait(HERE, now)), (None, None));
+        throttle.failed(&here("eve"), now);
+        assert_eq!((throttle.user_wait(&here("eve"), now), throttle.address_wait(&here("eve"), now)), (None, None));
+        assert!(!throttle.is_slow(&here("eve"), now));
     }
 }

@@ -52,7 +52,7 @@ mod tests {
             let certificate =
                 CertificateParams::new(names).unwrap().self_signed(&KeyPair::generate().unwrap()).unwrap();
             let certificate = Some(Arc::new(certificate.der().clone()));
-            Peer { address: "127.0.0.1:1".parse().unwrap(), certificate }
+            Peer { certificate, ..Peer::plaintext("127.0.0.1:1".parse().unwrap()) }
         };
         for good in [&["obsteward.example.com"][..], &["10.0.0.1", "OBSTEWARD.example.com"]] {
             assert_eq!(clients.admit(Some(&peer(good))), Ok(()), "{good:?}");

@@ -1,6 +1,7 @@
 //! Who calls: the one place where a principal comes from, for both faces. A principal that the caller merely claims, in
 //! `obsteward-principal` or anywhere else, is never believed.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -103,7 +104,8 @@ impl Gatekeeper {
     /// is refused here, before anything of the body is read.
     pub fn needs_body(&self, headers: &HeaderMap, peer: &Peer, trace_id: &str) -> Result<bool, Denied> {
         let Some(authenticator) = &self.authenticator else { return Ok(false) };
-        let judged = match proofs(headers, None, peer) {
+        let client = peer.client(headers);
+        let judged = match proofs(headers, None, peer, client.ip()) {
             Ok(Proofs { address, credentials: Some(Credentials::AccessKey { key, .. }), .. }) => {
                 match single(headers, "date") {
                     Ok(date) => authenticator.may_sign(address, &key, date.unwrap_or_default()).map(|()| true),
@@ -114,7 +116,7 @@ impl Gatekeeper {
             Err(why) => Err(Refusal::Unauthenticated { why }),
         };
         judged.map_err(|refusal| {
-            info!(trace_id, address = %peer.address, refusal = ?refusal, "not admitted");
+            info!(trace_id, address = %client, refusal = ?refusal, "not admitted");
             Denied { refusal, rate: None }
         })
     }
@@ -128,28 +130,30 @@ impl Gatekeeper {
         peer: &Peer,
         trace_id: &str,
     ) -> Result<Admitted, Denied> {
+        let client = peer.client(headers);
         let proven = match &self.authenticator {
             None => Ok(None),
-            Some(authenticator) => match proofs(headers, signed, peer) {
+            Some(authenticator) => match proofs(headers, signed, peer, client.ip()) {
                 Ok(proofs) => authenticator.prove(proofs).await.map(Some),
                 Err(why) => Err(Refusal::Unauthenticated { why }),
             },
         };
         let denied = |refusal: Refusal, rate| {
             // Which user was named is not logged: people write passwords into the wrong field.
-            info!(trace_id, address = %peer.address, refusal = ?refusal, "not admitted");
+            info!(trace_id, address = %client, refusal = ?refusal, "not admitted");
             Denied { refusal, rate }
         };
         let identity = proven.map_err(|refusal| denied(refusal, None))?;
-        let (principal, user, rights) = match identity {
-            Some(identity) => (identity.principal, Some(identity.user), identity.rights),
-            None => (Principal::new(ANONYMOUS), None, Arc::new(Rights::everything())),
+        let (principal, user, rights, proof) = match identity {
+            Some(identity) => (identity.principal, Some(identity.user), identity.rights, identity.proof),
+            None => (Principal::new(ANONYMOUS), None, Arc::new(Rights::everything()), Arc::default()),
         };
         let now = monotonic_now();
         let (taken, rate) = self.rates.lock().unwrap_or_else(PoisonError::into_inner).take(&principal, now);
         taken.map_err(|refusal| denied(refusal, rate))?;
-        let (address, trace_id) = (peer.address.to_string(), trace_id.to_owned());
-        Ok(Admitted { caller: Caller { principal, user, rights, address, trace_id }, rate })
+        let address = if client.port() == 0 { client.ip().to_string() } else { client.to_string() };
+        let trace_id = trace_id.to_owned();
+        Ok(Admitted { caller: Caller { principal, user, rights, proof, address, trace_id }, rate })
     }
 
     /// Room for one more watch of a caller, for as long as the permit is held: by the watch's stream.
@@ -164,7 +168,12 @@ impl Gatekeeper {
 }
 
 /// What a request carries that could prove its caller; of each header one at most, so that nobody downstream reads another.
-fn proofs<'a>(headers: &'a HeaderMap, signed: Option<SignedParts<'a>>, peer: &'a Peer) -> Result<Proofs<'a>, Unproven> {
+fn proofs<'a>(
+    headers: &'a HeaderMap,
+    signed: Option<SignedParts<'a>>,
+    peer: &'a Peer,
+    address: IpAddr,
+) -> Result<Proofs<'a>, Unproven> {
     let credentials = match single(headers, "authorization")? {
         None => None,
         Some(authorization) => Some(Credentials::read(authorization).ok_or(Unproven::Malformed)?),
@@ -174,7 +183,7 @@ fn proofs<'a>(headers: &'a HeaderMap, signed: Option<SignedParts<'a>>, peer: &'a
         (Some(Credentials::AccessKey { .. } | Credentials::Basic { .. }) | None, _) => None,
     };
     let certificate = peer.certificate.as_deref().map(AsRef::as_ref);
-    Ok(Proofs { address: peer.address.ip(), certificate, credentials, signed })
+    Ok(Proofs { address, certificate, credentials, signed })
 }
 
 fn signed_request<'a>(headers: &'a HeaderMap, parts: SignedParts<'a>) -> Result<SignedRequest<'a>, Unproven> {

@@ -45,6 +45,10 @@ pub(super) fn unauthenticated(reason: &'static str, why: Unproven) -> Row {
             "the Date of the signed request is more than 15 minutes from now; set the clock and sign again",
             "签名请求的 Date 与服务端时间相差超过 15 分钟，请校准时钟后重新签名",
         ),
+        Unproven::Ended => (
+            "the password, access key or client certificate with which this was opened is not valid any more; prove yourself anew",
+            "打开该订阅时使用的密码、AccessKey 或客户端证书已失效，请重新认证",
+        ),
         Unproven::UnknownCertificate => (
             "the client certificate names no user; add one of its subject alternative names to a user",
             "客户端证书未对应任何用户，请为用户配置证书的主题备用名称",

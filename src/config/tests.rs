@@ -8,8 +8,10 @@ const EXAMPLE: &str = include_str!("../../deploy/obsteward.toml");
 const SETTINGS: &[(&str, &[&str])] = &[
     ("server", &["listen", "insecure_listen"]),
     ("server.tls", TLS),
+    ("server.trusted_proxies", PROXIES),
     ("rest", &["listen", "insecure_listen", "task_shape", "error_codes", "accepted_risks", "server_name", "time_zone"]),
     ("rest.tls", TLS),
+    ("rest.trusted_proxies", PROXIES),
     ("auth", &["enabled", "password_cache_seconds"]),
     ("auth.users", &["name", "roles", "password_file", "password_hash", "certificate_names"]),
     ("auth.keys", &["id", "user", "secret_file"]),
@@ -60,6 +62,7 @@ const SETTINGS: &[(&str, &[&str])] = &[
 ];
 
 const TLS: &[&str] = &["cert_file", "key_file", "client_ca_file", "require_client_certificate"];
+const PROXIES: &[&str] = &["networks", "header", "proxy_protocol"];
 
 /// The settings that a text shows, with those behind a `#`.
 fn shown(text: &str) -> Vec<(String, String)> {

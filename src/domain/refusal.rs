@@ -190,6 +190,8 @@ pub enum Unproven {
     DateMissing,
     /// The `Date` of a signed request is too far from now.
     DateSkewed,
+    /// What proved the caller of a watch when it was opened would not any more.
+    Ended,
     /// The client certificate names no user.
     UnknownCertificate,
 }

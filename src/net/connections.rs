@@ -1,5 +1,5 @@
-//! The connections of one listener: accepted, bounded in number, through their TLS handshake, and ready to be served by
-//! either face. What one client does or fails to do here never holds up another.
+//! The connections of one listener: accepted, bounded in number, through what a trusted proxy says first and their TLS
+//! handshake, and ready to be served by either face. What one client does or fails to do here never holds up another.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -23,9 +23,11 @@ use tonic::transport::server::Connected;
 use tracing::{debug, info, warn};
 
 use crate::clock::monotonic_now;
+use crate::net::announced;
 use crate::net::bounds::Bounds;
 use crate::net::opening::Opening;
 use crate::net::peer::Peer;
+use crate::net::proxies::Proxies;
 use crate::net::stall::Stall;
 use crate::net::tls::Tls;
 
@@ -43,6 +45,7 @@ const KEEPALIVE_PROBES: u32 = 4;
 pub struct Connections {
     listener: TcpListener,
     tls: Option<Arc<Tls>>,
+    proxies: Option<Arc<Proxies>>,
     bounds: Bounds,
     places: Arc<Semaphore>,
     handshakes: JoinSet<Result<Connection, NoHandshake>>,
@@ -52,7 +55,7 @@ pub struct Connections {
     no_handshake: Rarely,
 }
 
-/// A client that did not get through its TLS handshake.
+/// A client that did not get through what comes before the first request.
 struct NoHandshake {
     address: SocketAddr,
     error: io::Error,
@@ -64,6 +67,7 @@ impl Connections {
         Self {
             listener,
             tls,
+            proxies: None,
             bounds,
             places: Arc::new(Semaphore::new(bounds.connections)),
             handshakes: JoinSet::new(),
@@ -74,7 +78,13 @@ impl Connections {
         }
     }
 
-    /// What is to be done with a new connection: it is ready, or `None`: closed, or shaking hands.
+    /// With proxies before the listener, whose word on who connects is taken.
+    #[must_use]
+    pub fn behind(self, proxies: Option<Proxies>) -> Self {
+        Self { proxies: proxies.map(Arc::new), ..self }
+    }
+
+    /// What is to be done with a new connection: it is ready, or `None`: closed, or on its way.
     fn receive(&mut self, stream: TcpStream, address: SocketAddr) -> Option<Connection> {
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
             if let Some(times) = self.turned_away.count() {
@@ -84,25 +94,21 @@ impl Connections {
         };
         prepare(&stream);
         let address = SocketAddr::new(address.ip().to_canonical(), address.port());
-        let stream = Stall::new(stream, self.bounds.stall);
-        let Some(tls) = &self.tls else {
-            return Some(Connection::new(Transport::Plain(stream), Peer::plaintext(address), self.bounds, place));
-        };
-        let (acceptor, bounds) = (TlsAcceptor::from(tls.current()), self.bounds);
+        let (stream, bounds) = (Stall::new(stream, self.bounds.stall), self.bounds);
+        let peer = Peer { proxies: self.proxies.clone(), ..Peer::plaintext(address) };
+        let announced = self.proxies.as_ref().is_some_and(|proxies| proxies.must_announce(address.ip()));
+        let acceptor = self.tls.as_ref().map(|tls| TlsAcceptor::from(tls.current()));
+        if acceptor.is_none() && !announced {
+            return Some(Connection::new(Transport::Plain(stream), peer, bounds, place));
+        }
         self.handshakes.spawn(async move {
-            match tokio::time::timeout(bounds.arrival, acceptor.accept(stream)).await {
-                Ok(Ok(stream)) => {
-                    let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-                    let certificate = shown.map(|certificate| Arc::new(certificate.clone().into_owned()));
-                    let peer = Peer { address, certificate };
-                    Ok(Connection::new(Transport::Tls(Box::new(stream)), peer, bounds, place))
-                }
-                Ok(Err(error)) => Err(NoHandshake { address, error }),
-                Err(_) => {
-                    let error = format!("it took longer than {} s", bounds.arrival.as_secs_f32());
-                    Err(NoHandshake { address, error: io::Error::new(io::ErrorKind::TimedOut, error) })
-                }
-            }
+            let begun = tokio::time::timeout(bounds.arrival, begin(stream, peer, announced, acceptor)).await;
+            let begun = begun.unwrap_or_else(|_| {
+                let error = format!("it took longer than {} s", bounds.arrival.as_secs_f32());
+                Err(io::Error::new(io::ErrorKind::TimedOut, error))
+            });
+            let (transport, peer) = begun.map_err(|error| NoHandshake { address, error })?;
+            Ok(Connection::new(transport, peer, bounds, place))
         });
         None
     }
@@ -119,10 +125,10 @@ impl Stream for Connections {
                     Ok(Ok(connection)) => return Poll::Ready(Some(Ok(connection))),
                     // Who scans ports must not fill the log; who wonders why a client stays out must find it there.
                     Ok(Err(NoHandshake { address, error })) => match this.no_handshake.count() {
-                        Some(times) => info!(%address, %error, times, "no TLS handshake"),
-                        None => debug!(%address, %error, "no TLS handshake"),
+                        Some(times) => info!(%address, %error, times, "no TLS handshake or no PROXY header"),
+                        None => debug!(%address, %error, "no TLS handshake or no PROXY header"),
                     },
-                    Err(error) => warn!(%error, "a TLS handshake ended badly"),
+                    Err(error) => warn!(%error, "the beginning of a connection ended badly"),
                 }
             }
             if let Some(breath) = &mut this.breath {
@@ -146,6 +152,23 @@ impl Stream for Connections {
             }
         }
     }
+}
+
+/// What comes before the first request: for whom a proxy connects, and TLS.
+async fn begin(
+    mut stream: Stall<TcpStream>,
+    mut peer: Peer,
+    announced: bool,
+    acceptor: Option<TlsAcceptor>,
+) -> io::Result<(Transport, Peer)> {
+    if announced {
+        peer.address = announced::read(&mut stream).await?.unwrap_or(peer.address);
+    }
+    let Some(acceptor) = acceptor else { return Ok((Transport::Plain(stream), peer)) };
+    let stream = acceptor.accept(stream).await?;
+    let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+    peer.certificate = shown.map(|certificate| Arc::new(certificate.clone().into_owned()));
+    Ok((Transport::Tls(Box::new(stream)), peer))
 }
 
 /// None of these is worth losing a connection for.

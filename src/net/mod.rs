@@ -2,6 +2,7 @@
 //! bounds for clients that are slow or many; health and reflection, which every gRPC listener has; and TLS of connections that
 //! we open. Knows no service. This module may use `config` and `clock`.
 
+pub mod announced;
 pub mod arriving;
 pub mod bounds;
 pub mod certificate;
@@ -15,6 +16,7 @@ pub mod lingering;
 pub mod listener;
 pub mod opening;
 pub mod peer;
+pub mod proxies;
 pub mod reflection;
 pub mod stall;
 pub mod strangers;

@@ -3,13 +3,18 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use http::HeaderMap;
 use tokio_rustls::rustls::pki_types::CertificateDer;
+
+use crate::net::proxies::Proxies;
 
 /// The other end of a connection. Both faces find it among the extensions of a request.
 #[derive(Clone, Debug)]
 pub struct Peer {
-    /// Its address.
+    /// Its address, or that for which a trusted proxy opened the connection.
     pub address: SocketAddr,
+    /// Proxies whose headers are believed.
+    pub proxies: Option<Arc<Proxies>>,
     /// Its own certificate, verified against the client authorities of the listener; `None`: it showed none, or there is no
     /// TLS.
     pub certificate: Option<Arc<CertificateDer<'static>>>,
@@ -18,6 +23,11 @@ pub struct Peer {
 impl Peer {
     /// Over a connection without TLS.
     pub const fn plaintext(address: SocketAddr) -> Self {
-        Self { address, certificate: None }
+        Self { address, proxies: None, certificate: None }
+    }
+
+    /// Who sent a request with these headers over the connection: the other end, or whom a trusted proxy there passes on for.
+    pub fn client(&self, headers: &HeaderMap) -> SocketAddr {
+        self.proxies.as_ref().map_or(self.address, |proxies| proxies.client(self.address, headers))
     }
 }

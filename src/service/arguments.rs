@@ -5,6 +5,7 @@ use std::sync::Arc;
 use secrecy::SecretString;
 use uuid::Uuid;
 
+use crate::access::Proof;
 use crate::clock::Timestamp;
 use crate::domain::event::TaskState;
 use crate::domain::ids::{
@@ -24,7 +25,9 @@ pub struct Caller {
     pub user: Option<UserId>,
     /// What it may do, as of this call.
     pub rights: Arc<Rights>,
-    /// `ip:port`.
+    /// What proved it: a watch ends when it would not any more.
+    pub proof: Arc<Proof>,
+    /// `ip:port`, or `ip` when a proxy did not tell the port.
     pub address: String,
     /// 16 hex digits, the same as in logs.
     pub trace_id: String,

@@ -1,13 +1,16 @@
-//! What the caller of a watch may see, asked of the directory again while it watches: a user that is disabled, or a role
-//! that is taken away, ends what it shows.
+//! What the caller of a watch may see, asked of the directory again while it watches: a user that is disabled, a role that is
+//! taken away, or the end of the credential with which it was opened, ends what it shows.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::access::Directory;
+use crate::access::{Directory, Proof};
 use crate::domain::call::{Call, Subject, permits};
 use crate::domain::ids::{ClusterId, Principal, TaskId, UserId};
 use crate::domain::permission::{Action, Domain, Need, Rights};
-use crate::domain::refusal::Refusal;
+use crate::domain::refusal::{Refusal, Unproven};
+use crate::service::arguments::Caller;
+use crate::service::visibility;
+use crate::store::TaskVisibility;
 use crate::store::access::AccessRows;
 use crate::watch::Sight;
 
@@ -53,13 +56,25 @@ impl Sight for SeesAll {
     fn sees(&self, _task: TaskId, _cluster: ClusterId) -> bool {
         true
     }
+
+    fn visible(&self) -> TaskVisibility {
+        TaskVisibility::All
+    }
 }
 
 /// Rights, and what they were computed from.
 struct Known {
     rows: Arc<AccessRows>,
-    /// `None`: the user is not there or disabled.
-    rights: Option<Arc<Rights>>,
+    rights: Result<Arc<Rights>, Ended>,
+}
+
+/// Why somebody may do nothing any more.
+#[derive(Clone, Copy)]
+enum Ended {
+    /// The user is not there or disabled.
+    User,
+    /// What proved him would not any more.
+    Proof,
 }
 
 /// What a user may see.
@@ -67,47 +82,54 @@ pub(super) struct UserSight {
     directory: Arc<Directory>,
     user: UserId,
     principal: Principal,
+    proof: Arc<Proof>,
     scope: Scope,
     /// Kept until the directory changes: events come by the thousand, changes of roles do not.
     known: Mutex<Known>,
 }
 
 impl UserSight {
-    pub fn new(directory: Arc<Directory>, user: UserId, principal: Principal, scope: Scope) -> Self {
-        let rows = directory.rows();
-        let rights = rights_of(&directory, &rows, user);
-        Self { directory, user, principal, scope, known: Mutex::new(Known { rows, rights }) }
+    /// Of `caller`, who is this user.
+    pub fn new(directory: Arc<Directory>, user: UserId, caller: &Caller, scope: Scope) -> Self {
+        let (rows, principal, proof) = (directory.rows(), caller.principal.clone(), Arc::clone(&caller.proof));
+        let rights = rights_of(&directory, &rows, user, &proof);
+        Self { directory, user, principal, proof, scope, known: Mutex::new(Known { rows, rights }) }
     }
 
-    fn rights(&self) -> Option<Arc<Rights>> {
+    fn rights(&self) -> Result<Arc<Rights>, Ended> {
         let rows = self.directory.rows();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if !Arc::ptr_eq(&rows, &known.rows) {
-            let rights = rights_of(&self.directory, &rows, self.user);
+            let rights = rights_of(&self.directory, &rows, self.user, &self.proof);
             *known = Known { rows, rights };
         }
         known.rights.clone()
     }
 }
 
-fn rights_of(directory: &Directory, rows: &AccessRows, user: UserId) -> Option<Arc<Rights>> {
-    let user = rows.users.iter().find(|row| row.id == user)?;
-    directory.identity(user).map(|identity| identity.rights)
+fn rights_of(directory: &Directory, rows: &AccessRows, user: UserId, proof: &Proof) -> Result<Arc<Rights>, Ended> {
+    let row = rows.users.iter().find(|row| row.id == user && !row.disabled).ok_or(Ended::User)?;
+    if proof.holds(rows, user) { Ok(Arc::new(directory.rights_of(&row.roles))) } else { Err(Ended::Proof) }
 }
 
 impl Sight for UserSight {
     fn check(&self) -> Result<(), Refusal> {
         let permitted = match self.rights() {
-            Some(rights) => self.scope.permitted(&rights),
-            None => Err(self.scope.need()),
+            Ok(rights) => self.scope.permitted(&rights),
+            Err(Ended::User) => Err(self.scope.need()),
+            Err(Ended::Proof) => return Err(Refusal::Unauthenticated { why: Unproven::Ended }),
         };
         permitted.map_err(|need| Refusal::PermissionDenied { principal: self.principal.clone(), need })
     }
 
     fn sees(&self, task: TaskId, cluster: ClusterId) -> bool {
-        self.rights().is_some_and(|rights| {
+        self.rights().is_ok_and(|rights| {
             rights.allow(Need::one(Domain::Task, task.get(), Action::Read))
                 || rights.allow(Need::one(Domain::Cluster, cluster.get(), Action::Read))
         })
+    }
+
+    fn visible(&self) -> TaskVisibility {
+        self.rights().map_or_else(|_| visibility::of_tasks(&Rights::default()), |rights| visibility::of_tasks(&rights))
     }
 }

@@ -1,5 +1,6 @@
 //! The watch of many tasks: those of one cluster, or all. Snapshots of the open tasks, a bookmark that ends them, then every
-//! task's events in the store's global order. Of all three a watcher gets only what it may see at that moment.
+//! task's events in the store's global order. Of all three a watcher gets only what it may see at that moment, and of places
+//! in that order only those of events that it may see: how many others there are is nobody's business.
 
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use crate::domain::ids::{ClusterId, Seq};
 use crate::domain::refusal::Refusal;
 use crate::proto::v1;
 use crate::proto::v1::watch_task_response::Kind;
+use crate::store::{TaskFilter, TaskVisibility};
 use crate::watch::encode;
 use crate::watch::encoded::Encoded;
 use crate::watch::hub::{Hub, RANGE, Registration, entry_of, refusal};
@@ -37,21 +39,31 @@ pub async fn watch_tasks(
     let pulse = Pulse::new(&registration.channel, &hub.shutdown, sight, asked.progress);
     let seen = registration.channel.progress().version();
     let mut opening = Vec::new();
-    let position = match asked.after {
+    let (position, told) = match asked.after {
         None => {
+            // Before the tasks are read: its place is then one up to which the watch has everything.
+            let last = last_visible(hub, asked.cluster, &pulse).await?;
             let (tasks, head) = hub.read_open(asked.cluster).await?;
             let seen = tasks.iter().filter(|stored| pulse.sees(stored.task.spec.id, stored.task.spec.cluster.id));
-            opening.extend(seen.map(|stored| Encoded::of(Kind::Snapshot(encode::task(stored)))));
-            opening.push(bookmark(head, true));
-            head
+            let mut told = last.unwrap_or(head);
+            for stored in seen {
+                told = told.max(stored.seq);
+                opening.push(Encoded::of(Kind::Snapshot(encode::task(stored))));
+            }
+            opening.push(bookmark(told, true));
+            (head, told)
         }
         Some(after) => {
-            let head = hub.store.head().await.map_err(refusal)?;
-            if after > head && !is_in_log(hub, after).await? {
+            let last = last_visible(hub, asked.cluster, &pulse).await?;
+            let head = match last {
+                Some(last) => last,
+                None => hub.store.head().await.map_err(refusal)?,
+            };
+            if after > head && !is_in_log(hub, after, last.is_some().then_some(&pulse)).await? {
                 return Err(Refusal::SeqAhead { asked: after, head });
             }
             opening.push(bookmark(after, false));
-            after
+            (after, after)
         }
     };
     let watch = Watch {
@@ -59,6 +71,7 @@ pub async fn watch_tasks(
         pulse,
         cluster: asked.cluster,
         position,
+        told,
         progress: asked.progress.then_some(seen),
         opening,
         over: false,
@@ -70,10 +83,30 @@ pub async fn watch_tasks(
     Ok(batches.flatten())
 }
 
-/// The head is told once the answer to a commit is out: a caller may know its event before the head does.
-async fn is_in_log(hub: &Hub, seq: Seq) -> Result<bool, Refusal> {
+/// The place of the last event of the newest task that is seen, which is nearly that of the last event that is: what follows
+/// it is told once more at worst. `None`: every event is seen.
+async fn last_visible(hub: &Hub, cluster: Option<ClusterId>, pulse: &Pulse) -> Result<Option<Seq>, Refusal> {
+    let visible = pulse.visible();
+    if visible == TaskVisibility::All {
+        return Ok(None);
+    }
+    let newest = hub.store.list(&TaskFilter { visible, cluster, ..TaskFilter::default() }, None, 1).await;
+    Ok(Some(newest.map_err(refusal)?.first().map_or(Seq::ZERO, |newest| newest.seq)))
+}
+
+/// The head is told once the answer to a commit is out: a caller may know its event before the head does. Who does not see
+/// every event is asked for one that he sees: otherwise he could find the head by trying.
+async fn is_in_log(hub: &Hub, seq: Seq, seen_by: Option<&Pulse>) -> Result<bool, Refusal> {
     let before = Seq::new(seq.get().saturating_sub(1));
-    hub.store.tail(before, 1).await.map(|events| !events.is_empty()).map_err(refusal)
+    let events = hub.store.tail(before, 1).await.map_err(refusal)?;
+    match (events.first(), seen_by) {
+        (None, _) => Ok(false),
+        (Some(_), None) => Ok(true),
+        (Some(event), Some(pulse)) => {
+            let cluster = hub.facts(event.task, Some(event)).await.map_err(refusal)?.cluster;
+            Ok(event.seq == seq && pulse.sees(event.task, cluster))
+        }
+    }
 }
 
 struct Watch {
@@ -82,6 +115,8 @@ struct Watch {
     cluster: Option<ClusterId>,
     /// Every event up to here was sent or does not concern the watch.
     position: Seq,
+    /// The last place that the watcher was told.
+    told: Seq,
     progress: Option<u64>,
     opening: Vec<Encoded>,
     over: bool,
@@ -118,14 +153,14 @@ impl Watch {
         match beat {
             Beat::News => {}
             Beat::Bookmark => match self.pulse.at_bookmark() {
-                Ok(()) => out.push(Ok(bookmark(self.position, false))),
+                Ok(()) => out.push(Ok(self.bookmark())),
                 Err(refusal) => {
                     out.push(Err(refusal));
                     self.over = true;
                 }
             },
             Beat::Shutdown => {
-                out.push(Ok(bookmark(self.position, false)));
+                out.push(Ok(self.bookmark()));
                 out.push(Err(going_away()));
                 self.over = true;
             }
@@ -144,8 +179,10 @@ impl Watch {
         };
         let (pulse, cluster) = (&self.pulse, self.cluster);
         let wanted = |task, of| cluster.is_none_or(|cluster| cluster == of) && pulse.sees(task, of);
-        let shown = entries.into_iter().filter(|entry| wanted(entry.task, entry.cluster));
-        out.extend(shown.map(|entry| Ok(entry.encoded)));
+        for entry in entries.into_iter().filter(|entry| wanted(entry.task, entry.cluster)) {
+            self.told = entry.seq;
+            out.push(Ok(entry.encoded));
+        }
         if more {
             return Ok(true);
         }
@@ -155,6 +192,13 @@ impl Watch {
             out.extend(news.into_iter().map(Ok));
         }
         Ok(false)
+    }
+
+    fn bookmark(&mut self) -> Encoded {
+        if self.pulse.visible() == TaskVisibility::All {
+            self.told = self.position;
+        }
+        bookmark(self.told, false)
     }
 
     /// A range of the log for a watch that is behind the ring, whose floor was `floor` before the range was read.

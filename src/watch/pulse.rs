@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::monotonic_now;
 use crate::domain::ids::{ClusterId, TaskId};
 use crate::domain::refusal::Refusal;
+use crate::store::TaskVisibility;
 use crate::watch::ring::Channel;
 
 /// Between two bookmarks.
@@ -24,6 +25,9 @@ pub trait Sight: Send + Sync {
 
     /// Whether it sees a task, in a watch of many.
     fn sees(&self, task: TaskId, cluster: ClusterId) -> bool;
+
+    /// Which tasks those are.
+    fn visible(&self) -> TaskVisibility;
 }
 
 /// Why a watch woke up.
@@ -90,6 +94,11 @@ impl Pulse {
     /// Whether the caller sees a task now.
     pub fn sees(&self, task: TaskId, cluster: ClusterId) -> bool {
         self.sight.sees(task, cluster)
+    }
+
+    /// Which tasks the caller sees now.
+    pub fn visible(&self) -> TaskVisibility {
+        self.sight.visible()
     }
 
     /// Checks permission and sets the time of the next bookmark.

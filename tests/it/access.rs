@@ -18,6 +18,7 @@ use obsteward::domain::call::Call;
 use obsteward::domain::ids::{AccessKeyId, Principal, UserId};
 use obsteward::domain::refusal::{Refusal, Unproven};
 use obsteward::net::peer::Peer;
+use obsteward::net::proxies::Proxies;
 use obsteward::store::access::{AccessChange, AccessKeyRow, AccessRows, UserRow};
 use obsteward::store::{AuditOutcome, AuditRecord, StoreError};
 use rcgen::{CertificateParams, KeyPair};
@@ -200,18 +201,126 @@ async fn wrong_passwords_that_are_sent_at_once_are_counted_one_by_one() {
     assert_eq!(looked_at, 3, "{answers:?}");
 }
 
-#[tokio::test(start_paused = true)]
-async fn trying_many_names_from_one_address_is_slow() {
-    let gate = Gate::new(LimitsConfig { login_failures: 1, ..limits() }).await;
-    assert_eq!(gate.login("eve", PASSWORD, HERE).await.as_deref(), Ok("eve"));
+/// Names that are nobody's fail at `from` until the address is slowed.
+async fn slow_down(gate: &Gate, from: &str) {
     for number in 0..10 {
         // No user has a space in its name, and yet it costs what a real one does.
-        assert_eq!(gate.login(&format!("no {number}"), "wrong", HERE).await, refused(Unproven::Wrong));
+        assert_eq!(gate.login(&format!("no {number}"), "wrong", from).await, refused(Unproven::Wrong));
     }
-    let next = gate.login("another", "wrong", HERE).await;
-    assert!(matches!(next, Err(Refusal::LoginThrottled { .. })), "{next:?}");
-    assert_eq!(gate.login("eve", PASSWORD, HERE).await.as_deref(), Ok("eve"), "it is remembered");
+}
+
+#[tokio::test(start_paused = true)]
+async fn failures_of_others_slow_an_address_and_shut_nobody_out() {
+    let gate = Gate::new(LimitsConfig { login_failures: 1, ..limits() }).await;
+    slow_down(&gate, HERE).await;
+    let began = monotonic_now();
+    // Twenty attempts under other names stand before the one who knows his password.
+    let wrong: Vec<_> = (0..20).map(|number| format!("other {number}")).collect();
+    let attempts = futures::future::join_all(wrong.iter().map(|name| gate.login(name, "wrong", HERE)));
+    let (answers, right) = futures::future::join(attempts, gate.login("eve", PASSWORD, HERE)).await;
+    assert_eq!(right.as_deref(), Ok("eve"));
+    assert!(answers.iter().all(|answer| *answer == refused(Unproven::Wrong)), "{answers:?}");
+    let took = began.elapsed();
+    assert!((3..=5).contains(&took.as_secs()), "twenty names took {took:?}");
+    let began = monotonic_now();
     assert_eq!(gate.login("another", "wrong", THERE).await, refused(Unproven::Wrong));
+    assert_eq!(monotonic_now(), began, "another address is not slowed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_was_right_at_an_address_is_not_held_up_there_and_his_own_failures_still_count() {
+    let gate = Gate::new(LimitsConfig { login_failures: 1, ..limits() }).await;
+    assert_eq!(gate.login("eve", PASSWORD, HERE).await.as_deref(), Ok("eve"));
+    // Until it is not remembered that her password was right, only that she was.
+    tokio::time::advance(Duration::from_secs(61)).await;
+    slow_down(&gate, HERE).await;
+    let wrong: Vec<_> = (0..60).map(|number| format!("other {number}")).collect();
+    let began = monotonic_now();
+    let attempts = wrong.iter().map(|name| gate.login(name, "wrong", HERE));
+    let eve = async {
+        let right = gate.login("eve", PASSWORD, HERE).await;
+        (right, monotonic_now() - began)
+    };
+    let (answers, (right, took)) = futures::future::join(futures::future::join_all(attempts), eve).await;
+    assert_eq!((right.as_deref(), took), (Ok("eve"), Duration::ZERO));
+    let throttled = |answer: &Result<String, Refusal>| matches!(answer, Err(Refusal::LoginThrottled { .. }));
+    let away = answers.iter().filter(|answer| throttled(answer)).count();
+    assert_eq!(away, 60 - 25, "who would wait for more than 5 s is told so: {answers:?}");
+    tokio::time::advance(Duration::from_secs(61)).await;
+    assert_eq!(gate.login("eve", "wrong", HERE).await, refused(Unproven::Wrong));
+    assert!(throttled(&gate.login("eve", PASSWORD, HERE).await));
+}
+
+#[tokio::test(start_paused = true)]
+async fn behind_a_trusted_proxy_each_client_has_its_own_address() {
+    let gate = Gate::new(LimitsConfig { login_failures: 1, ..limits() }).await;
+    let config = toml::from_str("networks = [\"10.0.0.0/8\"]").unwrap();
+    let proxies = Some(Arc::new(Proxies::new(&config)));
+    let from = async |peer: Peer, client: &str, password: &str| {
+        let mut headers = basic("eve", password);
+        headers.insert("x-forwarded-for", HeaderValue::try_from(client).unwrap());
+        gate.admit(&headers, &peer).await
+    };
+    let proxy = Peer { proxies: proxies.clone(), ..peer(HERE) };
+    let through = async |client: &str, password: &str| from(proxy.clone(), client, password).await;
+    assert_eq!(name(through("203.0.113.9", "wrong").await), refused(Unproven::Wrong));
+    let again = name(through("203.0.113.9", PASSWORD).await);
+    assert!(matches!(again, Err(Refusal::LoginThrottled { .. })), "{again:?}");
+    for (client, shown) in [("203.0.113.10:77", "203.0.113.10:77"), ("1.2.3.4, 203.0.113.11", "203.0.113.11")] {
+        assert_eq!(through(client, PASSWORD).await.unwrap().caller.address, shown, "what log and audit name");
+    }
+    // A stranger claims to be somebody whom a proxy would name, and a proxy that is not trusted is one.
+    let stranger = Peer { proxies, ..peer("192.0.2.1:5") };
+    assert_eq!(name(from(stranger.clone(), "203.0.113.10", "wrong").await), refused(Unproven::Wrong));
+    let again = name(from(stranger, "203.0.113.12", PASSWORD).await);
+    assert!(matches!(again, Err(Refusal::LoginThrottled { .. })), "{again:?}");
+    assert_eq!(from(peer(HERE), "203.0.113.9", PASSWORD).await.unwrap().caller.address, HERE);
+}
+
+#[tokio::test]
+async fn what_proved_a_caller_holds_until_it_is_changed() {
+    let (eve, other) = (UserId::new(1001).unwrap(), UserId::new(1004).unwrap());
+    let names = |user, names: &[&str]| AccessChange::UpdateUser {
+        user,
+        roles: None,
+        certificate_names: Some(names.iter().map(|name| (*name).to_owned()).collect()),
+        disabled: None,
+    };
+    let key = || KEY.parse::<AccessKeyId>().unwrap();
+    let gate = Gate::new(limits()).await;
+    let (headers, parts) = signed(KEY, &signature::date(gate.clock.now()));
+    let (none, certificate) = (HeaderMap::new(), certified("DNS:eve.example.com", HERE));
+    let password = || AccessChange::SetPassword { user: eve, password_hash: cheap_hash("another one") };
+    let admitted: [(&str, Vec<AccessChange>, Result<Admitted, Denied>); 4] = [
+        ("password", vec![password()], gate.admit(&basic("eve", PASSWORD), &peer(HERE)).await),
+        (
+            "key",
+            vec![
+                AccessChange::UpdateKey { id: key(), disabled: true },
+                AccessChange::RotateKey { id: key(), secret: SecretString::from("another secret of it") },
+            ],
+            gate.gatekeeper.admit(&headers, Some(parts), &peer(HERE), "0123456789abcdef").await,
+        ),
+        (
+            "certificate",
+            vec![names(eve, &["DNS:else.example.com"]), names(eve, &[])],
+            gate.admit(&none, &certificate).await,
+        ),
+        ("both", vec![names(eve, &[]), password()], gate.admit(&basic("eve", PASSWORD), &certificate).await),
+    ];
+    for (what, changes, admitted) in admitted {
+        let proof = admitted.unwrap().caller.proof;
+        for change in changes {
+            let gate = Gate::new(limits()).await;
+            assert!(proof.holds(&gate.directory.rows(), eve), "{what}");
+            assert!(!format!("{proof:?}").contains("argon2"), "no hash is shown");
+            let told = format!("{what}: {change:?}");
+            gate.change(names(other, &["DNS:other.example.com"])).await;
+            assert!(proof.holds(&gate.directory.rows(), eve), "{told}: another user is not her");
+            gate.change(change).await;
+            assert!(!proof.holds(&gate.directory.rows(), eve), "{told}");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -280,4 +280,8 @@ impl obsteward::watch::Sight for SeesAll {
     fn sees(&self, _: TaskId, _: ClusterId) -> bool {
         true
     }
+
+    fn visible(&self) -> obsteward::store::TaskVisibility {
+        obsteward::store::TaskVisibility::All
+    }
 }

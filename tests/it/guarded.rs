@@ -261,6 +261,7 @@ impl Fixture {
             rights: Arc::new(self.directory.rights(&principal).unwrap_or_default()),
             user: Some(user.id),
             principal,
+            proof: Arc::default(),
             address: "192.0.2.7:40000".to_owned(),
             trace_id: "0123456789abcdef".to_owned(),
         }
@@ -272,6 +273,7 @@ impl Fixture {
             principal: Principal::new("anonymous"),
             user: None,
             rights: Arc::new(Rights::everything()),
+            proof: Arc::default(),
             address: "127.0.0.1:40000".to_owned(),
             trace_id: "fedcba9876543210".to_owned(),
         }

@@ -41,6 +41,7 @@ mod login_names;
 mod oceanbase;
 mod parsers;
 mod permissions;
+mod proxies;
 mod real_engine;
 mod refusals;
 mod rest;

@@ -5,14 +5,21 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::future::{join, join_all, join3};
+use futures::stream::BoxStream;
+use obsteward::access::{Proof, Secret};
 use obsteward::api::error_status::to_status;
 use obsteward::clock::{Timestamp, monotonic_now};
+use obsteward::domain::call::Call;
 use obsteward::domain::ids::{Principal, Seq};
+use obsteward::domain::refusal::{Refusal, Unproven};
 use obsteward::proto::v1::watch_task_response::Kind;
-use obsteward::service::arguments::{UpdateUser, WatchScope};
+use obsteward::service::arguments::{Caller, UpdateUser, WatchScope};
 use obsteward::service::use_cases::UseCases;
-use obsteward::store::{Progress, Store};
-use obsteward::watch::{BOOKMARK_PERIOD, Hub, Until, WatchTask, WatchTasks, watch_task, watch_tasks};
+use obsteward::store::access::AccessChange;
+use obsteward::store::{AuditOutcome, AuditRecord, Progress, Store, StoreError};
+use obsteward::watch::{
+    BOOKMARK_PERIOD, Hub, ReadLog, Until, WatchTask, WatchTasks, read_log, watch_task, watch_tasks,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::fake_store::{cluster_id, subtask_id, task_id};
@@ -84,6 +91,118 @@ async fn a_watch_of_many_shows_what_its_caller_may_read() {
     let mut none = all_seen_by(&fixture, &hub, "none", Some(0)).await;
     assert_eq!(join(told(&mut two), told(&mut none)).await, (only(&[]), only(&[])));
     assert_eq!(join(told(&mut two), told(&mut none)).await, (only(&["event 3"]), only(&[])));
+}
+
+/// Places that a watch tells until its next periodic bookmark, that one included.
+async fn places(items: &mut Items) -> Vec<i64> {
+    let mut places = Vec::new();
+    loop {
+        match decoded(&items.next().await.unwrap().unwrap()) {
+            Kind::Event(event) => places.push(event.seq),
+            Kind::Bookmark(bookmark) => {
+                places.push(bookmark.seq);
+                if !bookmark.snapshots_end {
+                    return places;
+                }
+            }
+            Kind::Snapshot(_) | Kind::Progress(_) => {}
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_of_many_tells_no_places_of_what_its_caller_may_not_read() {
+    let fixture = Fixture::new(&[("all", &["TASK:*:READ"]), ("two", &["TASK:3:READ"]), ("none", &[])]).await;
+    let hub = hub(&fixture).await;
+    let last_of = |task: i64| {
+        let log = fixture.store.store.log();
+        log.iter().rev().find(|event| event.task == task_id(task)).unwrap().seq.get()
+    };
+    let mut all = all_seen_by(&fixture, &hub, "all", None).await;
+    let mut two = all_seen_by(&fixture, &hub, "two", None).await;
+    let mut none = all_seen_by(&fixture, &hub, "none", None).await;
+    let (at_first, head) = (last_of(3), fixture.store.store.log().last().unwrap().seq.get());
+    let first = join3(places(&mut all), places(&mut two), places(&mut none)).await;
+    assert_eq!(first, (vec![head; 2], vec![at_first; 2], vec![0; 2]));
+    fixture.store.store.dispatch(task_id(3));
+    let seen_by_two = last_of(3);
+    fixture.store.store.dispatch(task_id(1));
+    fixture.store.store.dispatch(task_id(2));
+    let head = last_of(2);
+    let second = join3(places(&mut all), places(&mut two), places(&mut none)).await;
+    assert_eq!(second.0.last(), Some(&head), "who sees everything is told of everything");
+    assert_eq!((second.1.last(), second.2), (Some(&seen_by_two), vec![0]));
+
+    // Whoever comes back with the place that he was told misses nothing.
+    let mut two = all_seen_by(&fixture, &hub, "two", Some(at_first)).await;
+    assert_eq!(places(&mut two).await, [at_first], "where the watch stands");
+    let log = fixture.store.store.log().into_iter().filter(|event| event.task == task_id(3));
+    let since = log.map(|event| event.seq.get()).filter(|seq| *seq > at_first);
+    assert_eq!(places(&mut two).await, since.chain([seen_by_two]).collect::<Vec<_>>());
+
+    // Nor is the head found by trying: every place that is not one's own is as far beyond as any.
+    for (name, after, told) in [("none", 1, 0), ("none", head, 0), ("none", head + 9, 0), ("two", head, seen_by_two)] {
+        let sight = fixture.use_cases.sight(&fixture.caller(name), WatchScope::Tasks(None)).await.unwrap();
+        let asked = WatchTasks { cluster: None, after: Some(Seq::new(after)), progress: false };
+        let refused = watch_tasks(&hub, asked, sight).await.err();
+        assert_eq!(refused, Some(Refusal::SeqAhead { asked: Seq::new(after), head: Seq::new(told) }), "{name} {after}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_credential_that_is_changed_ends_what_was_opened_with_it() {
+    let fixture = Fixture::new(&[("reader", &["CLUSTER:1:READ"]), ("admin", &["**"])]).await;
+    let hub = hub(&fixture).await;
+    let user = fixture.directory.user(&Principal::new("reader")).unwrap().id;
+    let set_password =
+        |password_hash: &str| AccessChange::SetPassword { user, password_hash: password_hash.to_owned() };
+    let secret = Some(Secret::Password("first".into()));
+    let proof = Arc::new(Proof { certificate: None, secret });
+    let caller = Caller { proof, ..fixture.caller("reader") };
+    fixture.directory.change::<StoreError>(|_| Ok((set_password("first"), audit()))).await.unwrap();
+    let sight = |scope| fixture.use_cases.sight(&caller, scope);
+    let asked = WatchTask { task: task_id(1), after: None, until: Until::Closed, progress: false };
+    let of_task = watch_task(&hub, asked, sight(WatchScope::Task(task_id(1))).await.unwrap()).await.unwrap();
+    let asked = WatchTasks { cluster: None, after: None, progress: false };
+    let of_tasks = watch_tasks(&hub, asked, sight(WatchScope::Tasks(None)).await.unwrap()).await.unwrap();
+    let asked = ReadLog { task: task_id(1), subtask: None, from_line: 0, follow: true };
+    let of_log = read_log(&hub, asked, sight(WatchScope::Log(task_id(1))).await.unwrap()).await.unwrap();
+    // What the stream says is not the point: whether it is refused, and when.
+    let mut streams: Vec<BoxStream<'_, Result<(), Refusal>>> = vec![
+        of_task.map(|item| item.map(|_| ())).boxed(),
+        of_tasks.map(|item| item.map(|_| ())).boxed(),
+        of_log.map(|item| item.map(|_| ())).boxed(),
+    ];
+    let alive = join_all(streams.iter_mut().map(|stream| stream.next())).await;
+    assert!(alive.iter().all(|item| *item == Some(Ok(()))), "{alive:?}");
+    fixture.directory.change::<StoreError>(|_| Ok((set_password("second"), audit()))).await.unwrap();
+    let began = monotonic_now();
+    let ends = streams.iter_mut().map(|stream| async move {
+        while let Some(item) = stream.next().await {
+            if let Err(refusal) = item {
+                return (refusal, stream.next().await.is_none());
+            }
+        }
+        panic!("it ended without a word")
+    });
+    let ended = Refusal::Unauthenticated { why: Unproven::Ended };
+    assert_eq!(join_all(ends).await, vec![(ended, true); 3]);
+    assert!(began.elapsed() <= BOOKMARK_PERIOD + Duration::from_secs(1), "{:?}", began.elapsed());
+}
+
+fn audit() -> AuditRecord {
+    AuditRecord {
+        at: Timestamp::default(),
+        principal: Principal::new("admin"),
+        address: String::new(),
+        call: Call::UpdateUser,
+        target: String::new(),
+        cluster: None,
+        task: None,
+        arguments: String::new(),
+        outcome: AuditOutcome::Accepted,
+        trace_id: String::new(),
+    }
 }
 
 #[tokio::test(start_paused = true)]

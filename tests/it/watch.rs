@@ -12,7 +12,7 @@ use obsteward::domain::ids::{ClusterId, Principal, Revision, Seq, TaskId};
 use obsteward::domain::refusal::Refusal;
 use obsteward::proto::v1;
 use obsteward::proto::v1::watch_task_response::Kind;
-use obsteward::store::{Progress, Store};
+use obsteward::store::{Progress, Store, TaskVisibility};
 use obsteward::watch::{Encoded, Hub, Sight, Until, WatchTask, WatchTasks, watch_task, watch_tasks};
 use prost::Message;
 use tokio_util::sync::CancellationToken;
@@ -363,5 +363,9 @@ impl Sight for SeesTwice {
 
     fn sees(&self, _: TaskId, _: ClusterId) -> bool {
         true
+    }
+
+    fn visible(&self) -> TaskVisibility {
+        TaskVisibility::All
     }
 }

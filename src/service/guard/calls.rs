@@ -238,7 +238,7 @@ impl UseCases for Guarded {
         };
         Ok(match caller.user {
             None => Arc::new(SeesAll),
-            Some(user) => Arc::new(UserSight::new(Arc::clone(&self.directory), user, caller.principal.clone(), scope)),
+            Some(user) => Arc::new(UserSight::new(Arc::clone(&self.directory), user, caller, scope)),
         })
     }
 

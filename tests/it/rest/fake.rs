@@ -24,7 +24,7 @@ use obsteward::service::use_cases::{Synced, UseCases};
 use obsteward::store::access::{AuditFilter, StoredAuditRecord};
 use obsteward::store::backup::Backup;
 use obsteward::store::inventory::ClusterOrder;
-use obsteward::store::{LogLine, Page, Store, StoredTask, TaskOrder};
+use obsteward::store::{LogLine, Page, Store, StoredTask, TaskOrder, TaskVisibility};
 use obsteward::watch::Sight;
 use secrecy::SecretString;
 
@@ -63,6 +63,10 @@ impl Sight for Counted {
 
     fn sees(&self, _: TaskId, _: ClusterId) -> bool {
         true
+    }
+
+    fn visible(&self) -> TaskVisibility {
+        TaskVisibility::All
     }
 }
 

@@ -115,6 +115,16 @@ pub async fn connect(
     own: Option<&Identity>,
     protocol: &[u8],
 ) -> std::io::Result<TlsStream<TcpStream>> {
+    secure(TcpStream::connect(address).await?, trusted, own, protocol).await
+}
+
+/// The same over a connection that is there.
+pub async fn secure(
+    stream: TcpStream,
+    trusted: &Authority,
+    own: Option<&Identity>,
+    protocol: &[u8],
+) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     roots.add(trusted.certificate.clone()).unwrap();
     let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()))
@@ -126,8 +136,7 @@ pub async fn connect(
         Some(own) => builder.with_client_auth_cert(vec![own.certificate.clone()], own.key_der()).unwrap(),
     };
     config.alpn_protocols = vec![protocol.to_vec()];
-    let stream = TcpStream::connect(address).await?;
-    let name = ServerName::IpAddress(address.ip().into());
+    let name = ServerName::IpAddress(stream.peer_addr()?.ip().into());
     tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await
 }
 

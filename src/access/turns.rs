@@ -1,0 +1,92 @@
+//! One at a time for each key, in the order in which they came, and only so many that wait.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// See the module's head.
+#[derive(Debug)]
+pub(super) struct Turns<K: Eq + Hash>(Mutex<HashMap<K, Turn>>);
+
+#[derive(Debug)]
+struct Turn {
+    one: Arc<Semaphore>,
+    /// Whoever has it and whoever waits for it.
+    count: usize,
+}
+
+/// One's turn, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Taken<'a, K: Eq + Hash> {
+    turns: &'a Turns<K>,
+    key: K,
+    /// `None`: still waiting.
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl<K: Clone + Eq + Hash> Turns<K> {
+    pub fn new() -> Self {
+        Self(Mutex::default())
+    }
+
+    /// Waits for one's turn. `None`: at least `most` wait or have theirs.
+    pub async fn take(&self, key: K, most: usize) -> Option<Taken<'_, K>> {
+        let one = {
+            let mut turns = self.lock();
+            let turn = turns.entry(key.clone()).or_insert_with(|| Turn { one: Arc::new(Semaphore::new(1)), count: 0 });
+            if turn.count >= most {
+                return None;
+            }
+            turn.count += 1;
+            Arc::clone(&turn.one)
+        };
+        // Made before the wait, so that who gives up waiting is counted no more.
+        let mut taken = Taken { turns: self, key, _permit: None };
+        taken._permit = one.acquire_owned().await.ok();
+        Some(taken)
+    }
+}
+
+impl<K: Eq + Hash> Turns<K> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<K, Turn>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<K: Eq + Hash> Drop for Taken<'_, K> {
+    fn drop(&mut self) {
+        let mut turns = self.turns.lock();
+        if let Some(turn) = turns.get_mut(&self.key) {
+            turn.count -= 1;
+            if turn.count == 0 {
+                turns.remove(&self.key);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::poll;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn each_key_has_its_turns_and_its_bound() {
+        let turns = Turns::new();
+        let first = turns.take("here", 2).await;
+        assert!(first.is_some());
+        let mut second = Box::pin(turns.take("here", 2));
+        assert!(poll!(&mut second).is_pending());
+        assert!(turns.take("here", 2).await.is_none(), "two are the most");
+        assert!(turns.take("there", 2).await.is_some());
+        drop(second);
+        let mut third = Box::pin(turns.take("here", 2));
+        assert!(poll!(&mut third).is_pending(), "who gave up waiting does not count");
+        drop(first);
+        drop(third.await.unwrap());
+        assert!(turns.lock().is_empty());
+    }
+}

@@ -1,0 +1,189 @@
+//! Whom a request comes from when proxies stand before a listener: what they add to it is believed of those that the
+//! configuration trusts, and of nobody else. Pure.
+
+use std::net::{IpAddr, SocketAddr};
+
+use http::HeaderMap;
+
+use crate::config::{AddressHeader, Network, ProxiesConfig};
+
+/// The proxies before a listener.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Proxies {
+    networks: Vec<Network>,
+    header: AddressHeader,
+    announced: bool,
+}
+
+impl Proxies {
+    /// As configured.
+    pub fn new(config: &ProxiesConfig) -> Self {
+        Self { networks: config.networks.clone(), header: config.header, announced: config.proxy_protocol }
+    }
+
+    /// Whether what this address says of others is believed.
+    pub fn trust(&self, address: IpAddr) -> bool {
+        self.networks.iter().any(|network| network.holds(address))
+    }
+
+    /// Whether a connection from here must begin with a header of the PROXY protocol.
+    pub fn must_announce(&self, address: IpAddr) -> bool {
+        self.announced && self.trust(address)
+    }
+
+    /// Who sent a request that came over a connection of `peer`: read from the last proxy backwards, the first that is not
+    /// trusted. What cannot be read ends there: then it is the proxy that passed it on. Port 0: not told.
+    pub fn client(&self, peer: SocketAddr, headers: &HeaderMap) -> SocketAddr {
+        let mut nearest = peer;
+        let values = match self.header {
+            _ if !self.trust(peer.ip()) => return peer,
+            AddressHeader::None => return peer,
+            AddressHeader::XForwardedFor => headers.get_all("x-forwarded-for"),
+            AddressHeader::Forwarded => headers.get_all(http::header::FORWARDED),
+        };
+        let values: Vec<&[u8]> = values.iter().map(http::HeaderValue::as_bytes).collect();
+        for value in values.into_iter().rev() {
+            let Ok(value) = std::str::from_utf8(value) else { return nearest };
+            for element in split(value, ',').into_iter().rev() {
+                let address = match self.header {
+                    AddressHeader::Forwarded => forwarded_for(element),
+                    AddressHeader::XForwardedFor | AddressHeader::None => node(element),
+                };
+                let Some(address) = address else { return nearest };
+                nearest = address;
+                if !self.trust(address.ip()) {
+                    return nearest;
+                }
+            }
+        }
+        nearest
+    }
+}
+
+/// Parts of a list; what stands between quotation marks is not looked into.
+fn split(text: &str, separator: char) -> Vec<&str> {
+    let (mut parts, mut begun, mut quoted, mut escaped) = (Vec::new(), 0, false, false);
+    for (at, letter) in text.char_indices() {
+        match letter {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            _ if letter == separator && !quoted => {
+                parts.push(text[begun..at].trim_matches([' ', '\t']));
+                begun = at + letter.len_utf8();
+            }
+            _ => {}
+        }
+    }
+    parts.push(text[begun..].trim_matches([' ', '\t']));
+    parts
+}
+
+/// The `for` of one element of `Forwarded` (RFC 7239, section 4). One that hides itself (`unknown`, `_name`) has none.
+fn forwarded_for(element: &str) -> Option<SocketAddr> {
+    let mut named = split(element, ';').into_iter().filter_map(|pair| {
+        let (name, value) = pair.split_once('=')?;
+        name.eq_ignore_ascii_case("for").then_some(value)
+    });
+    match (named.next(), named.next()) {
+        (Some(value), None) => node(value.strip_prefix('"').map_or(Some(value), |rest| rest.strip_suffix('"'))?),
+        (Some(_), Some(_)) | (None, _) => None,
+    }
+}
+
+/// An address, maybe with a port; IPv6 with a port stands in brackets.
+fn node(text: &str) -> Option<SocketAddr> {
+    let bare = |text: &str| text.parse::<IpAddr>().ok().map(|address| SocketAddr::new(address, 0));
+    let bracketed = || bare(text.strip_prefix('[')?.strip_suffix(']')?);
+    let found = bare(text).or_else(|| text.parse().ok()).or_else(bracketed)?;
+    Some(SocketAddr::new(found.ip().to_canonical(), found.port()))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const PROXY: &str = "10.0.0.1:4000";
+
+    fn proxies(header: AddressHeader) -> Proxies {
+        let networks = ["10.0.0.0/8", "fd00::/8"].map(|network| network.parse().unwrap()).to_vec();
+        Proxies::new(&ProxiesConfig { networks, header, proxy_protocol: false })
+    }
+
+    fn client(header: AddressHeader, peer: &str, sent: &[(&'static str, &str)]) -> String {
+        let mut headers = HeaderMap::new();
+        for (name, value) in sent {
+            headers.append(*name, value.parse().unwrap());
+        }
+        proxies(header).client(peer.parse().unwrap(), &headers).to_string()
+    }
+
+    #[test]
+    fn the_last_that_is_not_trusted_is_the_client() {
+        let asked = |peer, sent: &[&str]| {
+            let sent: Vec<_> = sent.iter().map(|value| ("x-forwarded-for", *value)).collect();
+            client(AddressHeader::XForwardedFor, peer, &sent)
+        };
+        for (sent, expected) in [
+            (&[][..], PROXY),
+            (&["203.0.113.9"], "203.0.113.9:0"),
+            (&["203.0.113.9:55"], "203.0.113.9:55"),
+            (&["198.51.100.1, 203.0.113.9"], "203.0.113.9:0"),
+            (&["198.51.100.1, 203.0.113.9 , 10.9.9.9"], "203.0.113.9:0"),
+            (&["198.51.100.1", "203.0.113.9", "10.9.9.9"], "203.0.113.9:0"),
+            (&["10.1.1.1,10.2.2.2"], "10.1.1.1:0"),
+            (&["2001:db8::7"], "[2001:db8::7]:0"),
+            (&["[2001:db8::7]"], "[2001:db8::7]:0"),
+            (&["[2001:db8::7]:99, fd00::1"], "[2001:db8::7]:99"),
+            (&["::ffff:203.0.113.9"], "203.0.113.9:0"),
+            // What cannot be read is no address of anybody: the one that passed it on is.
+            (&["203.0.113.9, unknown"], PROXY),
+            (&["203.0.113.9,"], PROXY),
+            (&["203.0.113.9, 300.1.1.1, 10.7.7.7"], "10.7.7.7:0"),
+            (&["203.0.113.9", "\u{fe}"], PROXY),
+            (&[""], PROXY),
+        ] {
+            assert_eq!(asked(PROXY, sent), expected, "{sent:?}");
+        }
+        assert_eq!(asked("192.0.2.5:1", &["203.0.113.9"]), "192.0.2.5:1", "a stranger is not believed");
+    }
+
+    #[test]
+    fn forwarded_is_read_by_its_own_rules() {
+        let asked = |value: &str| client(AddressHeader::Forwarded, PROXY, &[("forwarded", value)]);
+        for (value, expected) in [
+            ("for=203.0.113.9", "203.0.113.9:0"),
+            ("proto=https;For=\"203.0.113.9:44\";by=10.0.0.1", "203.0.113.9:44"),
+            ("for=198.51.100.1, for=\"[2001:db8::7]:99\";proto=http, for=10.3.3.3", "[2001:db8::7]:99"),
+            ("for=203.0.113.9;host=\"a,b;for=1.2.3.4\"", "203.0.113.9:0"),
+            ("for=203.0.113.9;host=\"a\\\",for=1.2.3.4\"", "203.0.113.9:0"),
+            ("for=unknown", PROXY),
+            ("for=_hidden, for=10.3.3.3", "10.3.3.3:0"),
+            ("for=203.0.113.9;for=1.2.3.4", PROXY),
+            ("for=\"203.0.113.9", PROXY),
+            ("proto=http", PROXY),
+        ] {
+            assert_eq!(asked(value), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_header_that_no_proxy_sets_is_not_believed() {
+        let both = [("x-forwarded-for", "203.0.113.9"), ("forwarded", "for=198.51.100.1")];
+        assert_eq!(client(AddressHeader::XForwardedFor, PROXY, &both), "203.0.113.9:0");
+        assert_eq!(client(AddressHeader::Forwarded, PROXY, &both), "198.51.100.1:0");
+        assert_eq!(client(AddressHeader::None, PROXY, &both), PROXY);
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_that_is_sent_panics(value in "[ -~]{0,60}", quoted in "[for=\";,\\\\ 0-9.:\\[\\]]{0,60}") {
+            for text in [&value, &quoted] {
+                _ = client(AddressHeader::XForwardedFor, PROXY, &[("x-forwarded-for", text)]);
+                _ = client(AddressHeader::Forwarded, PROXY, &[("forwarded", text)]);
+            }
+        }
+    }
+}
