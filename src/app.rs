@@ -325,6 +325,7 @@ impl App {
         // Side by side: connections that are slow to go must not add to the time that effects in flight get.
         let ending = async {
             shutdown.cancelled().await;
+            tracing::info!("told to end: takes no calls and begins nothing, what is in flight gets a few seconds");
             self.engine.shut_down().await;
         };
         tokio::join!(serving_grpc, serving_rest, ending);
@@ -334,6 +335,7 @@ impl App {
         self.engine_thread.end();
         drop(self.engine);
         close(&self.store).await;
+        tracing::info!("ended in order, open tasks go on at the next start");
         Ok(())
     }
 }

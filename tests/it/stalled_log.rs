@@ -132,6 +132,6 @@ async fn a_reader_that_comes_back_finds_every_line() {
     let pid = Pid::from_raw(i32::try_from(service.child.id()).unwrap()).unwrap();
     kill_process(pid, Signal::TERM).unwrap();
     service.log.read_to_string(&mut said).unwrap();
-    assert!(said.contains("every connection has ended"), "{}", said.trim());
+    assert!(said.contains("ended in order"), "{}", said.trim());
     assert_eq!(service.child.wait().unwrap().code(), Some(0));
 }

@@ -329,7 +329,17 @@ impl Stage {
 }
 
 async fn start(config: &Config, clock: &Clock) -> (Running, Clients) {
-    let app = App::build(config, clock.clone()).await.unwrap();
+    // A service that ended leaves its last look at /proc on its thread: in a process that lives on, it holds the agent's record.
+    let held = |error: &AppError| matches!(error, AppError::Agent(said) if said.contains("is locked by another agent"));
+    let built = async {
+        loop {
+            match App::build(config, clock.clone()).await {
+                Err(error) if held(&error) => tokio::time::sleep(Duration::from_millis(10)).await,
+                built => return built.unwrap(),
+            }
+        }
+    };
+    let app = tokio::time::timeout(PATIENCE, built).await.expect("an ended service holds the agent's record");
     let (clients, rest) = (Clients::of(app.address()), app.rest_address());
     let shutdown = CancellationToken::new();
     let task = tokio::spawn(app.run(shutdown.clone()));
