@@ -149,6 +149,7 @@ async fn a_strangers_request_is_answered_by_its_head() {
         let answer =
             tokio::time::timeout(PATIENCE, answer(&mut stream)).await.expect("its body is waited for").unwrap();
         assert_eq!(answer.status, 401, "{headers}: {answer:?}");
+        assert!(answer.body.contains(r#""status":401"#), "it says how long it is, and is an envelope: {answer:?}");
     }
     shutdown.cancel();
 }

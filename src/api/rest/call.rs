@@ -156,9 +156,10 @@ impl Face {
     fn for_a_stranger(&self, asked: &Asked, response: Response<Body>, guest: &Guest) -> Response<Body> {
         match guest.stay() {
             Ok(stay) => response.map(|body| {
-                Body::new(body.map_frame(move |frame| {
+                // Of what holds on to something, this leaves the body its length.
+                Body::new(body.map_err(move |error| {
                     let _counted = &stay;
-                    frame
+                    error
                 }))
             }),
             Err(limit) => {
