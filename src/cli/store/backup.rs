@@ -17,7 +17,7 @@ use crate::cli::output::{Format, Output};
 use crate::cli::times;
 use crate::proto::v1;
 use crate::proto::v1::backup_store_response::Part;
-use crate::store::sqlite::check_backup;
+use crate::store::sqlite::{check_backup, is_backup};
 
 /// What is being done, for messages.
 const DOING: &str = "back up the store";
@@ -28,7 +28,7 @@ pub struct BackupArgs {
     /// File to write, on this machine
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Replace the file if it is there
+    /// Replace the file if an earlier backup is there
     #[arg(long)]
     overwrite: bool,
 }
@@ -36,11 +36,17 @@ pub struct BackupArgs {
 /// Runs the command.
 pub async fn run(args: BackupArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
     let BackupArgs { file, overwrite } = args;
-    if !overwrite && file.symlink_metadata().is_ok() {
-        return Err(Failure::Refused(format!(
-            "{} is there already, name another file or say --overwrite",
-            file.display()
-        )));
+    if file.symlink_metadata().is_ok() {
+        let shown = file.display();
+        if !overwrite {
+            return Err(Failure::Refused(format!("{shown} is there already, name another file or say --overwrite")));
+        }
+        // It may be the store itself, which its service would go on writing to without a name.
+        let replaced = file.clone();
+        if !tokio::task::spawn_blocking(move || is_backup(&replaced)).await.unwrap_or(false) {
+            let said = "is there and is no backup, --overwrite replaces nothing else; name another file";
+            return Err(Failure::Refused(format!("{shown} {said}")));
+        }
     }
     let draft = Draft::beside(&file)?;
     let facts = receive(client, &draft).await?;

@@ -83,6 +83,11 @@ pub fn check(path: &Path, store_id: &str, head: i64) -> Result<(), StoreError> {
     Err(StoreError::Damaged(format!("the copy is of store {} up to event {}", found.0, found.1)))
 }
 
+/// Whether a file is a backup, of any store, and not a store or something else. Blocks.
+pub fn is_backup(path: &Path) -> bool {
+    schema::open_reader(path).is_ok_and(|file| left::is_backup(&file))
+}
+
 /// Removes what a process that was killed has left of copies. The lock of the store is held.
 pub(super) fn sweep(path: &Path) {
     let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else { return };

@@ -81,6 +81,11 @@ pub(super) fn make_backup(connection: &Connection, made: Timestamp) -> rusqlite:
     set(connection, &format!("{BACKUP}{made}"))
 }
 
+/// Whether it is one, and was not said to be restored.
+pub(super) fn is_backup(connection: &Connection) -> bool {
+    mark(connection).is_ok_and(|mark| mark.starts_with(BACKUP))
+}
+
 /// What was restored is a store like others.
 pub(super) fn forget(connection: &Connection) -> rusqlite::Result<()> {
     set(connection, CLOSED)

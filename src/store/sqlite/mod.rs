@@ -44,7 +44,7 @@ use readers::Readers;
 
 use writer::Writer;
 
-pub use backup::check as check_backup;
+pub use backup::{check as check_backup, is_backup};
 pub use restored::{Renamed, restored};
 pub use writer::OnFatal;
 

@@ -1,6 +1,7 @@
 //! The store is one file that can be taken away: whole by itself after a clean end, refused when it was copied without its
 //! write-ahead log, and copied by the service itself while that works.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use obsteward::config::Config;
@@ -89,6 +90,15 @@ async fn a_backup_of_a_service_that_works_is_restored_as_the_readme_says() {
     assert_eq!(std::fs::read(&file).unwrap(), first, "it was overwritten");
     let told = program.run(&format!("{line} --overwrite")).await.with(0);
     assert!(told.err.contains("the key of its secrets is not in it"), "{}", told.err);
+    // The store itself, its key and whatever else is no backup are left alone: their service would write to a lost file.
+    let store = bed.config.store.path.display();
+    for other in [store.to_string(), format!("{store}.key")] {
+        let inode = || std::fs::metadata(&other).unwrap().ino();
+        let before = inode();
+        let refused = program.run(&format!("store backup {other} --overwrite")).await.with(3);
+        assert!(refused.err.contains("is there and is no backup"), "{}", refused.err);
+        assert_eq!(inode(), before, "{other} was replaced");
+    }
     // Nothing else is left on either side.
     assert_eq!(std::fs::read_dir(taken.path()).unwrap().count(), 1);
     let left: Vec<_> = std::fs::read_dir(bed.directory.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
