@@ -112,13 +112,15 @@ impl Case {
         let mut watched = Vec::new();
         let mut ended_by_others = Vec::new();
         let mut id = None;
+        let mut interrupted = None;
         match self.ask(&bed, &service.clients, before.as_ref()).await {
             Ok(task) => {
                 id = Some(task.id);
-                let (seen, killed) = self.watch(&bed, &service.clients, task.id, base).await;
+                let (seen, killed, ended) = self.watch(&bed, &service.clients, task.id, base).await;
                 watched.push(seen);
                 ended_by_others.extend(killed);
                 handles.push(task);
+                interrupted = ended.err();
             }
             Err(status) if self.kills() => drop(status),
             Err(status) => panic!("{self}: {status:?}"),
@@ -134,9 +136,11 @@ impl Case {
             }
             id = Some(task.id);
             let after = watched.last().and_then(|seen| seen.last()).map_or(base, |event| event.revision);
-            let (seen, _) = service.clients.events_until(task.id, after, |_| false).await;
+            let (seen, ended) = service.clients.events_until(task.id, after, |_| false).await;
             watched.push(seen);
+            interrupted = ended.err();
         }
+        assert!(interrupted.is_none(), "{self}: a watch was interrupted although its service lives: {interrupted:?}");
         let id = id.expect("a task that was asked for");
         let mut task = service.clients.at_rest(id).await;
         bed.sim.clear_all();
@@ -220,16 +224,24 @@ impl Case {
     }
 
     /// Follows the task until it rests or the service is gone; a fault begins with its step. What was seen, and the process
-    /// that the fault ended.
-    async fn watch(&self, bed: &Bed, clients: &Clients, task: i64, base: i64) -> (Vec<v1::TaskEvent>, Option<u32>) {
+    /// that the fault ended, and how the watch ended.
+    async fn watch(
+        &self,
+        bed: &Bed,
+        clients: &Clients,
+        task: i64,
+        base: i64,
+    ) -> (Vec<v1::TaskEvent>, Option<u32>, Result<(), tonic::Status>) {
         let Trouble::Fault(fault) = &self.trouble else {
-            return (clients.events_until(task, base, |_| false).await.0, None);
+            let (seen, ended) = clients.events_until(task, base, |_| false).await;
+            return (seen, None, ended);
         };
         let (mut seen, _) = clients.events_until(task, base, |event| begins(event, fault.step)).await;
         let killed = fault.begin(&bed.sim);
         let after = seen.last().map_or(base, |event| event.revision);
-        seen.extend(clients.events_until(task, after, |_| false).await.0);
-        (seen, killed)
+        let (behind, ended) = clients.events_until(task, after, |_| false).await;
+        seen.extend(behind);
+        (seen, killed, ended)
     }
 
     fn violations(&self, bed: &Bed, evidence: &Evidence, task: &v1::Task, tries: usize) -> Vec<String> {
