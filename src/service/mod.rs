@@ -1,28 +1,29 @@
 //! The use cases that every face shares: admission, one commit, and what is shown. Nothing here knows gRPC, REST or a
-//! terminal. Each file is a group of calls on [`Service`]; [`Guarded`] stands before them and asks whether the caller may.
+//! terminal. Each call is one type, its arguments, declared beside what it does ([`ServiceCall`]); [`Guarded`] stands before
+//! them all and asks whether the caller may.
 
 mod accept;
 mod access_rules;
-pub mod arguments;
 mod audit;
+mod audit_entry;
 mod backup;
+mod call;
 mod clusters;
+mod digest;
 mod guard;
 mod keys;
 mod left_behind;
-mod named;
 mod passwords;
 mod plan;
-mod recorder;
 mod refusals;
 mod roles;
 mod servers;
 mod sight;
+mod subtasks;
 mod tasks;
-pub mod use_cases;
 mod users;
+pub mod views;
 mod visibility;
-mod wiring;
 
 use std::sync::Arc;
 
@@ -35,13 +36,26 @@ use crate::operations::Deps;
 use crate::store::access::AccessStore;
 use crate::store::backup::Backups;
 use crate::store::{AuditOutcome, AuditRecord, Store, StoredTask};
-use arguments::Caller;
-use named::Named;
 use refusals::store_refusal;
 
+pub use accept::{RestartServer, StartServer, StopServer};
+pub use audit::ListAuditRecords;
+pub use audit_entry::{AuditEntry, LONGEST_ARGUMENTS};
+pub use backup::BackupStore;
+pub use call::{CallSubject, Caller, ServiceCall};
+pub use clusters::{
+    ClusterSelection, ClustersPage, DeregisterCluster, GetCluster, ListClusters, RegisterCluster, SyncCluster,
+    UpdateCluster,
+};
 pub use guard::Guarded;
-pub use named::LONGEST_ARGUMENTS;
+pub use keys::{CreateAccessKey, ListAccessKeys, RotateAccessKey, UpdateAccessKey};
 pub use passwords::{Argon2id, PasswordHasher};
+pub use plan::PlanStopServer;
+pub use roles::{CreateRole, DeleteRole, ListRoles};
+pub use servers::{GetServer, ListServers};
+pub use subtasks::{CancelSubtask, RetrySubtask, SkipSubtask, SubtaskLog};
+pub use tasks::{CancelTask, GetTask, GiveUpTask, ListTasks, RetryTask, RollbackTask, TaskSelection, TasksPage};
+pub use users::{CreateUser, ListUsers, SetPassword, UpdateUser};
 
 /// What the calls on users, keys, roles and the audit log go through.
 #[derive(Clone)]
@@ -81,8 +95,8 @@ impl Service {
         self.store.task(task).await.map_err(|error| store_refusal(&error))?.ok_or(Refusal::TaskNotFound { task })
     }
 
-    /// Names an accepted mutation for the audit log.
-    fn audit(&self, caller: &Caller, call: Call, named: Named) -> AuditRecord {
-        named.record(caller, call, self.deps.clock.now(), AuditOutcome::Accepted)
+    /// The record of an accepted mutation, which the commit that makes it writes.
+    fn accepted(&self, caller: &Caller, call: Call, entry: AuditEntry) -> AuditRecord {
+        entry.record(caller, call, self.deps.clock.now(), AuditOutcome::Accepted)
     }
 }

@@ -1,5 +1,7 @@
-//! Errors of the layers below as refusals of a request.
+//! Errors of the layers below, and missing permissions, as refusals of a request.
 
+use super::call::Caller;
+use crate::domain::permission::Need;
 use crate::domain::refusal::Refusal;
 use crate::inventory::InventoryError;
 use crate::oceanbase::{About, ClusterError, ErrorClass};
@@ -16,6 +18,11 @@ pub(super) fn store_refusal(error: &StoreError) -> Refusal {
         },
         StoreError::Damaged(what) => Refusal::Internal { what: what.clone() },
     }
+}
+
+/// What the caller may not do.
+pub(super) fn permission_denied(caller: &Caller, need: Need) -> Refusal {
+    Refusal::PermissionDenied { principal: caller.principal.clone(), need }
 }
 
 /// A refusal from within a change of the directory, whose store may fail too.
