@@ -288,7 +288,7 @@ pub struct LimitsConfig {
     /// Calls at the same time on one HTTP/2 connection.
     pub streams_per_connection: u32,
     /// Requests whose callers are not proven, at the same time on one connection: of health, of reflection, and refused
-    /// ones whose answer is not taken; 0: no limit.
+    /// ones whose answer is not taken; 0: no limit. Whom a trusted proxy passes on counts by his own address only.
     pub strangers_per_connection: u32,
     /// The same from one address, on each listener; 0: no limit.
     pub strangers_per_address: u32,

@@ -34,8 +34,8 @@ pub const ERROR_DOMAIN: &str = "obsteward";
 const LARGEST_REQUEST: usize = 64 << 10;
 /// Calls in flight per connection.
 const CONCURRENCY: u32 = 64;
-/// When to try again what the agent's record had no room for.
-const LEDGER_AGAIN: Duration = Duration::from_secs(5);
+/// When to try again what the agent's record or its host had no room for.
+const ROOM_AGAIN: Duration = Duration::from_secs(5);
 /// What clients may take. There are a few, the replicas of one service.
 pub const BOUNDS: Bounds = Bounds {
     strangers_per_connection: None,
@@ -193,7 +193,9 @@ fn status(refusal: Refusal) -> Status {
         Refusal::ClientNotAccepted { .. } => Code::PermissionDenied,
         Refusal::Invalid { .. } => Code::InvalidArgument,
         Refusal::StoreNotTrusted { .. } | Refusal::NotPermitted { .. } => Code::PermissionDenied,
-        Refusal::TooManyEnds { .. } | Refusal::LedgerFailed { passes: true, .. } => Code::ResourceExhausted,
+        Refusal::TooManyEnds { .. } | Refusal::LedgerFailed { passes: true, .. } | Refusal::HostExhausted { .. } => {
+            Code::ResourceExhausted
+        }
         Refusal::TokenReused { .. } => Code::AlreadyExists,
         Refusal::LedgerFailed { passes: false, .. } | Refusal::HostUnreadable { .. } => Code::Internal,
         Refusal::Fenced { .. }
@@ -219,8 +221,8 @@ fn status(refusal: Refusal) -> Status {
     if let Refusal::TooManyEnds { retry_after, .. } = &refusal {
         details.set_retry_info(Some(*retry_after));
     }
-    if let Refusal::LedgerFailed { passes: true, .. } = &refusal {
-        details.set_retry_info(Some(LEDGER_AGAIN));
+    if let Refusal::LedgerFailed { passes: true, .. } | Refusal::HostExhausted { .. } = &refusal {
+        details.set_retry_info(Some(ROOM_AGAIN));
     }
     if let Refusal::Invalid { field, wanted, .. } = &refusal {
         details.add_bad_request_violation(*field, format!("write {wanted}"));

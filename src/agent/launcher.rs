@@ -13,7 +13,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Child;
 use tokio::sync::watch;
 
+use crate::agent::files;
 use crate::agent::limits::{self, Limits};
 
 /// Name of the hidden subcommand of `obsteward agent`.
@@ -95,15 +96,33 @@ impl Launched {
     }
 }
 
-/// Starts a child and waits until it is the observer. `Err`: it did not become that, and nothing was started.
-pub async fn launch(launcher: &Launcher, orders: &Orders) -> Result<Launched, String> {
-    let failed = |error: io::Error| format!("{}: {error}", launcher.program.display());
-    let text = serde_json::to_vec(orders).map_err(|error| format!("the orders cannot be written: {error}"))?;
+/// Why a child did not become the observer. Nothing was started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LaunchError {
+    /// This host lacks something just now: file descriptors, memory, processes.
+    Exhausted(String),
+    /// Anything else.
+    Failed(String),
+}
+
+impl LaunchError {
+    /// What the system said to starting `program`.
+    fn of(program: &Path, error: &io::Error) -> Self {
+        let problem = format!("{}: {error}", program.display());
+        if files::passes(error) { Self::Exhausted(problem) } else { Self::Failed(problem) }
+    }
+}
+
+/// Starts a child and waits until it is the observer.
+pub async fn launch(launcher: &Launcher, orders: &Orders) -> Result<Launched, LaunchError> {
+    let failed = |error: io::Error| LaunchError::of(&launcher.program, &error);
+    let text = serde_json::to_vec(orders)
+        .map_err(|error| LaunchError::Failed(format!("the orders cannot be written: {error}")))?;
     let mut command = Command::new(&launcher.program);
     command.arg0("obsteward").args(&launcher.arguments);
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = tokio::process::Command::from(command).spawn().map_err(failed)?;
-    let pid = child.id().ok_or_else(|| "the child ended before it was started".to_owned())?;
+    let pid = child.id().ok_or_else(|| LaunchError::Failed("the child ended before it was started".to_owned()))?;
     let report = match tokio::time::timeout(BECOMING, converse(&mut child, &text)).await {
         Ok(report) => report,
         Err(_) => cut_off(&mut child).await,
@@ -115,7 +134,7 @@ pub async fn launch(launcher: &Launcher, orders: &Orders) -> Result<Launched, St
     // It is about to end, and somebody must hear of it.
     reap(child);
     let report = report.replace(LAUNCHED, "").trim().replace('\n', "; ");
-    Err(if report.is_empty() { "the child ended without a word".to_owned() } else { report })
+    Err(LaunchError::Failed(if report.is_empty() { "the child ended without a word".to_owned() } else { report }))
 }
 
 /// Gives the orders and hears the report, to its end.

@@ -86,7 +86,7 @@ async fn a_child_that_cannot_become_it_says_why_and_leaves_nothing() {
     let home = tempfile::tempdir().unwrap();
     let good = orders(home.path());
     let failed = async |orders: &Orders, word: &str| {
-        let failure = launch(&launcher(), orders).await.unwrap_err();
+        let Err(LaunchError::Failed(failure)) = launch(&launcher(), orders).await else { panic!("{word}") };
         assert!(failure.contains(word) && !failure.contains("launched"), "{failure}");
     };
     failed(&good, "bin/observer cannot be executed").await;
@@ -96,7 +96,23 @@ async fn a_child_that_cannot_become_it_says_why_and_leaves_nothing() {
     let limits = Limits::from([("Max open files".to_owned(), endless)]);
     failed(&Orders { limits, ..good.clone() }, "raise the agent's own limit").await;
     let nobody = Launcher::obsteward(home.path().join("no obsteward"));
-    assert!(launch(&nobody, &good).await.unwrap_err().contains("no obsteward"));
+    let nobody = launch(&nobody, &good).await.unwrap_err();
+    assert!(matches!(&nobody, LaunchError::Failed(problem) if problem.contains("no obsteward")), "{nobody:?}");
     let silent = Launcher::new("/bin/true", [] as [&str; 0]);
-    assert_eq!(launch(&silent, &good).await.unwrap_err(), "the child ended without a word");
+    assert_eq!(
+        launch(&silent, &good).await.unwrap_err(),
+        LaunchError::Failed("the child ended without a word".to_owned())
+    );
+}
+
+#[test]
+fn a_host_without_room_is_told_from_one_without_the_program() {
+    use rustix::io::Errno;
+    let of = |errno: Errno| LaunchError::of(Path::new("/x"), &errno.into());
+    for passing in [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::AGAIN] {
+        assert!(matches!(of(passing), LaunchError::Exhausted(problem) if problem.starts_with("/x: ")), "{passing}");
+    }
+    for lasting in [Errno::NOENT, Errno::ACCESS, Errno::NOEXEC] {
+        assert!(matches!(of(lasting), LaunchError::Failed(_)), "{lasting}");
+    }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tokio::time::Instant;
 
-use crate::agent::launcher::{self, Launched, Launcher, Orders};
+use crate::agent::launcher::{self, LaunchError, Launched, Launcher, Orders};
 use crate::agent::ledger::Answer;
 use crate::agent::log_tail::{Bounds, Mark};
 use crate::clock;
@@ -27,7 +27,7 @@ pub struct NewProcess {
 
 impl NewProcess {
     /// Launches one. `Err`: nothing was started.
-    pub async fn launch(launcher: &Launcher, orders: Orders) -> Result<Self, String> {
+    pub async fn launch(launcher: &Launcher, orders: Orders) -> Result<Self, LaunchError> {
         let log = Mark::of(&orders.home.join(LOG));
         let launched = launcher::launch(launcher, &orders).await?;
         Ok(Self { orders, launched, log, at: clock::monotonic_now() })

@@ -173,6 +173,12 @@ pub enum Refusal {
         /// What is wrong.
         problem: String,
     },
+    /// The system had no room to start it just then: no file descriptor, no memory, no process. It passes.
+    #[error("the observer could not be started yet, the host lacks something just now: {problem}")]
+    HostExhausted {
+        /// What is wrong.
+        problem: String,
+    },
     /// The system does not let us act on it.
     #[error("{reason}")]
     NotPermitted {
@@ -252,6 +258,7 @@ impl Refusal {
             Self::HomeMismatch { .. } => "HOME_MISMATCH",
             Self::ProgramMissing { .. } => "PROGRAM_MISSING",
             Self::LaunchFailed { .. } => "LAUNCH_FAILED",
+            Self::HostExhausted { .. } => "HOST_EXHAUSTED",
             Self::NotPermitted { .. } => "NOT_PERMITTED",
             Self::TooManyEnds { .. } => "TOO_MANY_ENDS",
             Self::TokenReused { .. } => "TOKEN_REUSED",
@@ -291,7 +298,7 @@ impl Refusal {
                 vec![("target", target.clone()), ("home", home.clone()), ("problem", problem.clone())]
             }
             Self::ProgramMissing { path, problem } => vec![("path", path.clone()), ("problem", problem.clone())],
-            Self::LaunchFailed { problem } => vec![("problem", problem.clone())],
+            Self::LaunchFailed { problem } | Self::HostExhausted { problem } => vec![("problem", problem.clone())],
             Self::TooManyEnds { cluster, retry_after, .. } => {
                 vec![("cluster_key", cluster.clone()), ("retry_after_millis", retry_after.as_millis().to_string())]
             }

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::agent::candidate::PROGRAM;
 use crate::agent::home;
-use crate::agent::launcher::{Launcher, Orders};
+use crate::agent::launcher::{LaunchError, Launcher, Orders};
 use crate::agent::launches::{LIBRARY_PATH, Launch, Launches};
 use crate::agent::ledger::{Answer, NewCall, Recorded};
 use crate::agent::limits;
@@ -174,7 +174,10 @@ impl Agent {
             Plan::Nothing(answer) => return Ok(answer),
         };
         let launched = NewProcess::launch(&self.0.starts.launcher, orders).await;
-        let new = launched.map_err(|problem| Refusal::LaunchFailed { problem })?;
+        let new = launched.map_err(|error| match error {
+            LaunchError::Exhausted(problem) => Refusal::HostExhausted { problem },
+            LaunchError::Failed(problem) => Refusal::LaunchFailed { problem },
+        })?;
         // From here on nothing may be called a refusal.
         Ok(self.watch(request, &new, turn).await)
     }

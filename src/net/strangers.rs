@@ -69,20 +69,25 @@ impl Guest {
     }
 
     /// Room for one more request of a stranger, for as long as it is held: by the body of its answer. Else the limit that is
-    /// reached.
-    pub fn stay(&self) -> Result<Stay, u32> {
-        let Visit { strangers, network, open, .. } = &*self.0;
+    /// reached. `client`: who sent it, which is somebody else than the other end when that is a trusted proxy; on a proxy's
+    /// connection are many, each of whom counts for himself.
+    pub fn stay(&self, client: IpAddr) -> Result<Stay, u32> {
+        let Visit { strangers, network: peer, open, .. } = &*self.0;
+        let client = network(client);
         let mut addresses = strangers.open();
-        let (here, there) = (open.load(Ordering::Relaxed), addresses.get(network).copied().unwrap_or_default());
-        for (count, limit) in [(here, strangers.per_connection), (there, strangers.per_address)] {
+        let here = (client == *peer).then(|| open.load(Ordering::Relaxed));
+        let there = addresses.get(&client).copied().unwrap_or_default();
+        for (count, limit) in [(here.unwrap_or_default(), strangers.per_connection), (there, strangers.per_address)] {
             if let Some(limit) = limit.filter(|limit| count >= *limit) {
                 return Err(limit);
             }
         }
-        // Under the lock, as it was read.
-        open.store(here + 1, Ordering::Relaxed);
-        addresses.insert(*network, there + 1);
-        Ok(Stay(self.clone()))
+        // Under the lock.
+        if here.is_some() {
+            open.fetch_add(1, Ordering::Relaxed);
+        }
+        addresses.insert(client, there + 1);
+        Ok(Stay { guest: self.clone(), client })
     }
 
     /// One more request, for as long as it is held.
@@ -117,17 +122,22 @@ impl Visit {
 /// A request of a stranger that counts.
 #[derive(Debug)]
 #[must_use = "the request counts only while this is held"]
-pub struct Stay(Guest);
+pub struct Stay {
+    guest: Guest,
+    client: IpAddr,
+}
 
 impl Drop for Stay {
     fn drop(&mut self) {
-        let Visit { strangers, network, open, .. } = &*self.0.0;
+        let Visit { strangers, network: peer, open, .. } = &*self.guest.0;
         let mut addresses = strangers.open();
-        open.fetch_sub(1, Ordering::Relaxed);
-        if let Some(count) = addresses.get_mut(network) {
+        if self.client == *peer {
+            open.fetch_sub(1, Ordering::Relaxed);
+        }
+        if let Some(count) = addresses.get_mut(&self.client) {
             *count -= 1;
             if *count == 0 {
-                addresses.remove(network);
+                addresses.remove(&self.client);
             }
         }
     }
@@ -165,23 +175,33 @@ mod tests {
         let bounds = Bounds::from(&LimitsConfig::default());
         let strangers =
             Strangers::new(Bounds { strangers_per_connection: Some(2), strangers_per_address: Some(3), ..bounds });
-        let at = |address: &str| strangers.guest(address.parse().unwrap());
-        let (one, two, other) = (at("2001:db8::1"), at("2001:db8::2:3"), at("2001:db8:1::1"));
-        let first = one.stay().unwrap();
-        let _second = one.stay().unwrap();
-        assert_eq!(one.stay().unwrap_err(), 2);
-        let third = two.stay().unwrap();
-        assert_eq!(two.stay().unwrap_err(), 3);
-        let _elsewhere = other.stay().unwrap();
+        let [one, two, other] =
+            ["2001:db8::1", "2001:db8::2:3", "2001:db8:1::1"].map(|address| address.parse::<IpAddr>().unwrap());
+        let [at_one, at_two, at_other] = [one, two, other].map(|address| strangers.guest(address));
+        let first = at_one.stay(one).unwrap();
+        let _second = at_one.stay(one).unwrap();
+        assert_eq!(at_one.stay(one).unwrap_err(), 2);
+        let third = at_two.stay(two).unwrap();
+        assert_eq!(at_two.stay(two).unwrap_err(), 3);
+        let _elsewhere = at_other.stay(other).unwrap();
         drop(first);
-        let _again = two.stay().unwrap();
+        let _again = at_two.stay(two).unwrap();
         drop(third);
-        let _once_more = one.stay().unwrap();
+        let _once_more = at_one.stay(one).unwrap();
+        assert_eq!(strangers.open().len(), 2);
+        // Behind a proxy each counts for himself, and none for the connection.
+        let [client, neighbour] = ["192.0.2.1", "192.0.2.2"].map(|address| address.parse::<IpAddr>().unwrap());
+        let proxy = strangers.guest("10.0.0.1".parse().unwrap());
+        let mut through: Vec<_> = (0..3).map(|_| proxy.stay(client).unwrap()).collect();
+        assert_eq!(proxy.stay(client).unwrap_err(), 3);
+        through.push(proxy.stay(neighbour).unwrap());
+        assert_eq!(strangers.open().len(), 4);
+        drop(through);
         assert_eq!(strangers.open().len(), 2);
         let unlimited =
             Strangers::new(Bounds { strangers_per_connection: None, strangers_per_address: None, ..bounds });
-        let guest = unlimited.guest("127.0.0.1".parse().unwrap());
-        let _many: Vec<_> = (0..1000).map(|_| guest.stay().unwrap()).collect();
+        let guest = unlimited.guest(one);
+        let _many: Vec<_> = (0..1000).map(|_| guest.stay(one).unwrap()).collect();
     }
 
     #[tokio::test(start_paused = true)]

@@ -9,7 +9,7 @@ use crate::domain::host::{CallerFence, Finding, Found};
 use crate::domain::precheck::Surroundings;
 use crate::domain::reading::ServerReading;
 use crate::domain::status::{Risk, StopType};
-use crate::engine::{Look, StepContext};
+use crate::engine::{Look, ProgressReport, StepContext};
 use crate::host::{HostError, LEDGER_WAITS};
 use crate::inventory::Target;
 use crate::oceanbase::{Avoid, ClusterError, ClusterReader, ErrorClass};
@@ -25,6 +25,8 @@ const FENCED: &str = "FENCED";
 const STORE_NOT_TRUSTED: &str = "STORE_NOT_TRUSTED";
 /// What an agent says that cannot look at its host.
 const HOST_UNREADABLE: &str = "HOST_UNREADABLE";
+/// What an agent says that cannot start a process just now.
+const HOST_EXHAUSTED: &str = "HOST_EXHAUSTED";
 /// What an agent says that cannot write its record.
 const LEDGER_FAILED: &str = "LEDGER_FAILED";
 /// How an owner can be behind although its store has one owner at a time.
@@ -125,11 +127,11 @@ pub(super) async fn find(deps: &Deps, target: &Target) -> Found {
     }
 }
 
-/// Why this owner must not begin to act on the cluster, if its host knows: the agent has seen a later fence of this store, or
-/// another store, or could not keep the record without which it ends no process. Asked before each statement that acts,
-/// because the cluster knows no fences. A host that does not answer knows nothing, and whatever else an agent says is for the
-/// step that needs it.
-pub(super) async fn disowned(deps: &Deps, context: &StepContext, target: &Target) -> Option<Failure> {
+/// What keeps this owner from acting on the cluster, if its host knows: the agent has seen a later fence of this store, or
+/// another store, or could not keep the record without which it ends no process. One that only has no room for its record is
+/// waited for, as long as the subtask may take. Asked before each statement that acts, because the cluster knows no fences. A
+/// host that does not answer knows nothing, and whatever else an agent says is for the step that needs it.
+pub(super) async fn disowned(deps: &Deps, context: &StepContext, target: &Target) -> Option<Look> {
     let fence = CallerFence {
         store_id: deps.store_id.clone(),
         cluster: context.task.spec.cluster.key.clone(),
@@ -138,21 +140,25 @@ pub(super) async fn disowned(deps: &Deps, context: &StepContext, target: &Target
     match deps.hosts.host(&target.host).arm(&target.observer(), &fence).await {
         Err(HostError::Refused { code, message }) => match context.task.spec.stop_type {
             Some(StopType::Process) | None if matches!(code.as_str(), LEDGER_FAILED | LEDGER_WAITS) => {
-                let message = format!("the agent of {} cannot keep its record: {message}", target.server.addr);
-                // A disk that is full just now is waited for, as an agent that does not answer is.
-                let kind = if code == LEDGER_WAITS { FailureKind::Unreachable } else { FailureKind::Refused };
-                Some(Failure::new(kind, LEDGER_FAILED, format!("{message}; look at the disk of its host")))
+                let addr = target.server.addr;
+                let message =
+                    format!("the agent of {addr} cannot keep its record: {message}; look at the disk of its host");
+                Some(if code == LEDGER_WAITS {
+                    Look::Wait { progress: ProgressReport::uncounted(message), again_in: deps.pace.between_readings() }
+                } else {
+                    refuse(Failure::new(FailureKind::Refused, LEDGER_FAILED, message))
+                })
             }
-            Some(_) | None => not_owner(context, &code, &message),
+            Some(_) | None => not_owner(context, &code, &message).map(refuse),
         },
         Ok(_) | Err(HostError::Protocol { .. }) => None,
     }
 }
 
-/// Whether a refusal of an agent passes by itself: its record has no room just then, or it cannot look at its host (no file
-/// descriptor, no memory).
+/// Whether a refusal of an agent passes by itself: its record has no room just then, or it cannot look at its host or start a
+/// process (no file descriptor, no memory). Such a wait ends with the subtask's time.
 pub(super) fn agent_recovers(code: &str) -> bool {
-    matches!(code, HOST_UNREADABLE | LEDGER_WAITS)
+    matches!(code, HOST_UNREADABLE | LEDGER_WAITS | HOST_EXHAUSTED)
 }
 
 /// The failure of a task that an agent does not take for its cluster's operator, with what a person has to do.

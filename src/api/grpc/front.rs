@@ -106,9 +106,11 @@ impl Front {
         let (mut parts, body) = request.into_parts();
         for_one_host(parts.version, &parts.uri, &parts.headers)?;
         let guest = parts.extensions.get::<Guest>().cloned();
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        let peer = parts.extensions.get::<Peer>().cloned().unwrap_or_else(|| Peer::plaintext(nowhere));
         if let Some(patience) = self.for_everybody(parts.uri.path()) {
             uncompressed(&parts.headers)?;
-            let stay = guest.map(|guest| guest.stay()).transpose();
+            let stay = guest.map(|guest| guest.stay(peer.client(&parts.headers).ip())).transpose();
             let stay = stay.map_err(|limit| Refusal::TooManyStrangers { limit })?;
             let late = status(&Refusal::RequestTimeout { seconds: patience.as_secs() }, trace_id, None);
             let body = Arriving::new(body, patience).map_err(move |error| match error {
@@ -117,8 +119,6 @@ impl Front {
             });
             return Ok((self.pass(Request::from_parts(parts, body)).await, stay));
         }
-        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
-        let peer = parts.extensions.get::<Peer>().cloned().unwrap_or_else(|| Peer::plaintext(nowhere));
         let admitted = self.gatekeeper.admit(&parts.headers, None, &peer, trace_id).await;
         let admitted = admitted.map_err(|denied| Stopped { refusal: denied.refusal, rate: denied.rate })?;
         if let Some(guest) = guest {

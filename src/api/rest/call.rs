@@ -128,6 +128,7 @@ impl Face {
         );
         let (mut rate, mut proven) = (None, false);
         let guest = request.extensions().get::<Guest>().cloned();
+        let client = peer(request.extensions()).client(request.headers()).ip();
         let work = AssertUnwindSafe(self.attend(&asked, target, request, &mut rate, &mut proven)).catch_unwind();
         let outcome = work.instrument(span.clone()).await.unwrap_or_else(|_| {
             // What it says went to standard error with its place; it may hold anything, so callers do not see it.
@@ -136,7 +137,7 @@ impl Face {
         });
         let mut response = self.manner.response(&asked, outcome, rate);
         if let Some(guest) = guest.filter(|_| !proven) {
-            response = self.for_a_stranger(&asked, response, &guest);
+            response = self.for_a_stranger(&asked, response, &guest, client);
         }
         let status = response.status();
         let reason = response.headers().get(REASON).and_then(|reason| reason.to_str().ok()).unwrap_or_default();
@@ -153,8 +154,8 @@ impl Face {
 
     /// An answer to somebody that is not proven. It counts until it is taken; who takes none gets the next ones without a
     /// body, which no window holds back.
-    fn for_a_stranger(&self, asked: &Asked, response: Response<Body>, guest: &Guest) -> Response<Body> {
-        match guest.stay() {
+    fn for_a_stranger(&self, asked: &Asked, response: Response<Body>, guest: &Guest, client: IpAddr) -> Response<Body> {
+        match guest.stay(client) {
             Ok(stay) => response.map(|body| {
                 // Of what holds on to something, this leaves the body its length.
                 Body::new(body.map_err(move |error| {
@@ -188,8 +189,7 @@ impl Face {
         };
         let (parts, body) = request.into_parts();
         for_one_host(parts.version, &parts.uri, &parts.headers)?;
-        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
-        let peer = parts.extensions.get::<Peer>().cloned().unwrap_or_else(|| Peer::plaintext(nowhere));
+        let peer = peer(&parts.extensions);
         // A stranger's body is read only where its signature is about it.
         let needs_body = self.rest.gatekeeper.needs_body(&parts.headers, &peer, &asked.trace_id);
         let (read, unread) = match needs_body.map_err(|denied| denied.refusal)? {
@@ -319,6 +319,11 @@ fn server_name(rest: &Rest) -> String {
         ("", None) => rustix::system::uname().nodename().to_string_lossy().into_owned(),
         (name, _) => name.to_owned(),
     }
+}
+
+/// Who is at the other end of the connection.
+fn peer(extensions: &http::Extensions) -> Peer {
+    extensions.get().cloned().unwrap_or_else(|| Peer::plaintext(SocketAddr::from(([0, 0, 0, 0], 0))))
 }
 
 fn shortened_path(parts: &Parts) -> String {

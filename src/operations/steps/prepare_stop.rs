@@ -58,8 +58,8 @@ impl Step for PrepareStop {
             return Look::Wait { progress, again_in: deps.pace.between_readings().min(left) };
         }
         let host_answers = !matches!(survey.found.finding, Finding::HostUnreachable { .. });
-        if host_answers && let Some(failure) = ways::disowned(deps, context, &target).await {
-            return ways::not_begun(failure);
+        if host_answers && let Some(look) = ways::disowned(deps, context, &target).await {
+            return look;
         }
         let mut learned = recorded(&target, context);
         learned.overrides = assessment.overrides(&spec.creator);

@@ -22,9 +22,10 @@ use crate::operations::{Deps, ways};
 
 /// How often the agent is asked in one execution when its answer is lost.
 const MOST_ATTEMPTS: usize = 3;
-/// How often with what it refused because it lacked something just then, or was not sent because it was lost between a look
-/// and the call, and the pause before each further try.
+/// How often when it was lost between a look and the call, so that nothing was sent.
 const MOST_TRIES: usize = 14;
+/// Pause before each further try of what was not sent, or was refused because the agent lacked something just then; the latter
+/// is tried as long as the subtask may take.
 const AGAIN: Duration = Duration::from_secs(6);
 const AGENT_LOST: &str = "HOST_UNREACHABLE";
 /// Longest time in which a start that was sent to an agent can still take effect, beside its watch: the launcher's bounded
@@ -104,9 +105,10 @@ fn absent(deps: &Deps, context: &StepContext, target: &Target, evidence: &str) -
     let addr = target.server.addr;
     let attempts: Vec<Option<IntentOutcome>> = context.attempts().map(|intent| intent.outcome).collect();
     let asked = attempts.iter().filter(|outcome| **outcome != Some(IntentOutcome::Refused)).count();
-    let passes = context.refused.as_ref().is_some_and(|(code, _)| code == AGENT_LOST || ways::agent_recovers(code));
+    let recovers = context.refused.as_ref().is_some_and(|(code, _)| ways::agent_recovers(code));
+    let passes = recovers || context.refused.as_ref().is_some_and(|(code, _)| code == AGENT_LOST);
     if let Some((code, message)) = &context.refused
-        && (!passes || attempts.len() >= MOST_TRIES)
+        && (!passes || (attempts.len() >= MOST_TRIES && !recovers))
     {
         return ways::refuse(Failure::new(FailureKind::Refused, code, message.clone()).with("address", addr));
     }

@@ -25,8 +25,8 @@ impl Prepared {
         target: &Target,
         statement: Statement,
     ) -> Result<Self, Box<Look>> {
-        if let Some(failure) = ways::disowned(deps, context, target).await {
-            return Err(Box::new(ways::not_begun(failure)));
+        if let Some(look) = ways::disowned(deps, context, target).await {
+            return Err(Box::new(look));
         }
         let avoid = Avoid { server: Some(target.server.addr), zone: Some(target.server.zone.clone()), never: None };
         match deps.oceanbase.effect_session(&target.access, &target.known, &target.expected(), &avoid).await {

@@ -27,6 +27,7 @@ use crate::operations::{Deps, leaves_unknown, may_pass, ways};
 /// How often the process is tried to be ended in one execution, not counting what was refused: that did nothing.
 const MOST_ATTEMPTS: usize = 4;
 /// How often with what was refused: that another observer was ended a moment ago is said for longer than the agent's minute.
+/// What the agent recovers from is tried as long as the subtask may take.
 const MOST_TRIES: usize = 14;
 /// Pause behind a refusal that only time changes.
 const TURN: Duration = Duration::from_secs(6);
@@ -172,7 +173,8 @@ impl StopProcess {
             let words = refused.map(|(_, message)| message).unwrap_or_default();
             return Look::Wait { progress: ProgressReport::uncounted(words), again_in: deps.pace.poll };
         }
-        if is_spent(&outcomes) {
+        let recovers = refused.as_ref().is_some_and(|(code, _)| ways::agent_recovers(code));
+        if is_spent(&outcomes, recovers) {
             let (code, message) = refused.unwrap_or_else(|| {
                 ("PROCESS_STILL_THERE".to_owned(), format!("{identity} was signalled and is still there"))
             });
@@ -286,10 +288,10 @@ fn mark(context: &StepContext) -> Mark {
     if context.value(key::STOP_TIME) == Some(REFUSED) { Mark::RefusedByRootService } else { Mark::WasSet }
 }
 
-/// Whether it was tried often enough.
-fn is_spent(outcomes: &[Option<IntentOutcome>]) -> bool {
+/// Whether it was tried often enough. `recovers`: the last refusal was one that the agent recovers from.
+fn is_spent(outcomes: &[Option<IntentOutcome>], recovers: bool) -> bool {
     let refused = outcomes.iter().filter(|outcome| **outcome == Some(IntentOutcome::Refused)).count();
-    outcomes.len() - refused >= MOST_ATTEMPTS || outcomes.len() >= MOST_TRIES
+    outcomes.len() - refused >= MOST_ATTEMPTS || (outcomes.len() >= MOST_TRIES && !recovers)
 }
 
 /// Whether a refusal of the agent or the gate may pass, so that another look is worth it. An agent that was lost between a
@@ -400,10 +402,14 @@ mod tests {
     #[test]
     fn to_wait_for_ones_turn_uses_up_no_attempt() {
         let (refused, unknown) = (Some(IntentOutcome::Refused), Some(IntentOutcome::Unknown));
-        assert!(!is_spent(&[refused; MOST_ATTEMPTS]), "an agent that is lost just then is looked for");
-        assert!(!is_spent(&[refused, refused, refused, unknown, refused, unknown, None]));
-        assert!(is_spent(&[unknown, refused, unknown, None, Some(IntentOutcome::Done)]));
-        assert!(is_spent(&[refused; MOST_TRIES]), "longer than a minute is nobody's turn");
+        assert!(!is_spent(&[refused; MOST_ATTEMPTS], false), "an agent that is lost just then is looked for");
+        assert!(!is_spent(&[refused, refused, refused, unknown, refused, unknown, None], false));
+        assert!(is_spent(&[unknown, refused, unknown, None, Some(IntentOutcome::Done)], true));
+        assert!(is_spent(&[refused; MOST_TRIES], false), "longer than a minute is nobody's turn");
+        assert!(
+            !is_spent(&[refused; 2 * MOST_TRIES], true),
+            "a full disk is waited for as long as the subtask may take"
+        );
         assert!(TURN * u32::try_from(MOST_TRIES).unwrap() > Duration::from_secs(60));
         assert!(!needs_time(GATE_UNREAD, 1) && needs_time(GATE_UNREAD, 2) && passes(GATE_UNREAD));
     }
