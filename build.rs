@@ -21,12 +21,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     std::fs::write(out.join("obsteward_v1.bin"), public.encode_to_vec())?;
     std::fs::write(out.join("obsteward_agent_v1.bin"), agent.encode_to_vec())?;
 
+    // By its name a message finds its descriptor when it is written as JSON.
+    let mut named = tonic_prost_build::Config::new();
+    named.enable_type_names();
     // Maps are encoded in the order of their keys: a message has one encoding.
     tonic_prost_build::configure()
         .btree_map(".")
         .build_server(false)
         .extern_path(".google.rpc.Status", "::tonic_types::Status")
-        .compile_fds(public.clone())?;
+        .compile_fds_with_config(public.clone(), named)?;
     tonic_prost_build::configure().compile_fds(agent)?;
     tonic_prost_build::configure().build_server(false).build_client(false).compile_fds(store)?;
 

@@ -5,7 +5,7 @@ use clap::Args;
 use super::client::{Client, QUICK};
 use super::exit::Exit;
 use super::failure::Failure;
-use super::json::access::{AuditDoc, AuditsDoc};
+use super::listed::Listed;
 use super::output::{Format, Output};
 use super::resolve;
 use super::table::Table;
@@ -88,9 +88,7 @@ pub async fn run(args: AuditArgs, client: &Client, output: &Output) -> Result<Ex
     records.truncate(limit);
     match output.format {
         Format::Text => output.lines(table(&records).lines(output.paint))?,
-        Format::Json => {
-            output.document(&AuditsDoc { records: records.iter().map(AuditDoc::from).collect(), more })?;
-        }
+        Format::Json => output.document(&Listed::first("records", &records, more))?,
     }
     if more && output.format == Format::Text {
         output.note(&format!("there are more than {limit} records, see them with a larger --limit"));

@@ -6,11 +6,12 @@ use clap::{Args, Subcommand};
 use super::client::{Client, QUICK};
 use super::exit::Exit;
 use super::failure::Failure;
-use super::json::access::{AccessKeyDoc, AccessKeysDoc, NewSecretDoc};
+use super::listed::Listed;
 use super::output::{Format, Output};
 use super::table::{Table, fields};
 use super::times;
 use crate::domain::ids::{AccessKeyId, Principal};
+use crate::proto::json::Json;
 use crate::proto::v1;
 
 /// The subcommands.
@@ -84,9 +85,7 @@ async fn list(args: UserArgs, client: &Client, output: &Output) -> Result<Exit, 
     let keys = client.call("list access keys", QUICK, client.admin().list_access_keys(request)).await?.access_keys;
     match output.format {
         Format::Text => output.lines(table(&keys).lines(output.paint))?,
-        Format::Json => {
-            output.document(&AccessKeysDoc { access_keys: keys.iter().map(AccessKeyDoc::from).collect() })?;
-        }
+        Format::Json => output.document(&Listed::whole("access_keys", &keys))?,
     }
     Ok(Exit::Done)
 }
@@ -98,7 +97,7 @@ async fn switch(id: &AccessKeyId, disabled: bool, client: &Client, output: &Outp
     let key = key_of(key)?;
     match output.format {
         Format::Text => output.lines(details(&key, ""))?,
-        Format::Json => output.document(&AccessKeyDoc::from(&key))?,
+        Format::Json => output.document(&Json(&key))?,
     }
     Ok(Exit::Done)
 }
@@ -110,7 +109,10 @@ fn print_secret(key: Option<v1::AccessKey>, secret: &str, output: &Output) -> Re
             output.lines(details(&key, secret))?;
             output.note("the secret is shown this once; keep it where only the program that signs with it can read it");
         }
-        Format::Json => output.document(&NewSecretDoc { access_key: AccessKeyDoc::from(&key), secret })?,
+        Format::Json => {
+            let made = v1::CreateAccessKeyResponse { access_key: Some(key), secret: secret.to_owned() };
+            output.document(&Json(&made))?;
+        }
     }
     Ok(Exit::Done)
 }

@@ -4,7 +4,7 @@ use crate::clock::Timestamp;
 use crate::proto::v1;
 use crate::proto::v1::task_event::Kind;
 
-use super::json::error::ErrorDoc;
+use super::error::ErrorDoc;
 use super::style::Paint;
 use super::table::{flat, padded};
 use super::view::{Phase, TaskView, phase};

@@ -5,12 +5,13 @@ use clap::{Args, Subcommand};
 use super::client::{Client, QUICK};
 use super::exit::Exit;
 use super::failure::Failure;
-use super::json::access::{RoleDoc, RolesDoc};
+use super::listed::Listed;
 use super::output::{Format, Output};
 use super::table::{Table, fields};
 use super::times;
 use crate::domain::ids::RoleName;
 use crate::domain::permission::Permission;
+use crate::proto::json::Json;
 use crate::proto::v1;
 
 /// The subcommands.
@@ -65,7 +66,7 @@ pub async fn run(command: RoleCommand, client: &Client, output: &Output) -> Resu
             let role = role.ok_or_else(|| Failure::Unknown("the server answered without a role".to_owned()))?;
             match output.format {
                 Format::Text => output.lines(details(&role))?,
-                Format::Json => output.document(&RoleDoc::from(&role))?,
+                Format::Json => output.document(&Json(&role))?,
             }
         }
         RoleCommand::List => {
@@ -73,7 +74,7 @@ pub async fn run(command: RoleCommand, client: &Client, output: &Output) -> Resu
             let roles = client.call("list roles", QUICK, client.admin().list_roles(request)).await?.roles;
             match output.format {
                 Format::Text => output.lines(table(&roles).lines(output.paint))?,
-                Format::Json => output.document(&RolesDoc { roles: roles.iter().map(RoleDoc::from).collect() })?,
+                Format::Json => output.document(&Listed::whole("roles", &roles))?,
             }
         }
         RoleCommand::Delete(args) => {

@@ -4,7 +4,6 @@
 mod about;
 mod answer;
 mod call;
-mod event_body;
 mod events;
 mod inputs;
 mod inventory;

@@ -5,7 +5,7 @@ use clap::Args;
 use crate::cli::client::{Client, QUICK};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::json::cluster::{ClusterDoc, ClustersDoc};
+use crate::cli::listed::Listed;
 use crate::cli::output::{Format, Output};
 use crate::cli::table::Table;
 use crate::cli::times;
@@ -35,9 +35,7 @@ pub async fn run(args: ListArgs, client: &Client, output: &Output) -> Result<Exi
     }
     match output.format {
         Format::Text => output.lines(table(&clusters, Clock::system().now()).lines(output.paint))?,
-        Format::Json => {
-            output.document(&ClustersDoc { clusters: clusters.iter().map(ClusterDoc::from).collect() })?;
-        }
+        Format::Json => output.document(&Listed::whole("clusters", &clusters))?,
     }
     Ok(Exit::Done)
 }

@@ -5,7 +5,6 @@ use clap::Args;
 use crate::cli::client::{Client, QUICK};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::json::cluster::ClusterDoc;
 use crate::cli::output::{Format, Output};
 use crate::cli::resolve;
 use crate::cli::style::Paint;
@@ -13,6 +12,7 @@ use crate::cli::table::{Table, fields};
 use crate::cli::times;
 use crate::cli::words;
 use crate::clock::{Clock, Timestamp};
+use crate::proto::json::Json;
 use crate::proto::v1;
 
 /// Arguments of `clusters show`.
@@ -35,7 +35,7 @@ pub fn print(cluster: Option<v1::Cluster>, output: &Output) -> Result<Exit, Fail
     let cluster = cluster.ok_or_else(|| Failure::NoAnswer("the server answered without a cluster".to_owned()))?;
     match output.format {
         Format::Text => output.lines(details(&cluster, Clock::system().now(), output.paint))?,
-        Format::Json => output.document(&ClusterDoc::from(&cluster))?,
+        Format::Json => output.document(&Json(&cluster))?,
     }
     Ok(Exit::Done)
 }

@@ -5,7 +5,7 @@ use clap::Args;
 use crate::cli::client::Client;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::json::server::{ServerDoc, ServersDoc};
+use crate::cli::listed::Listed;
 use crate::cli::output::{Format, Output};
 use crate::cli::resolve;
 use crate::cli::table::Table;
@@ -35,9 +35,7 @@ pub async fn run(args: ListArgs, client: &Client, output: &Output) -> Result<Exi
                 "process, leaders and whether a server may be powered off: obsteward servers show CLUSTER SERVER",
             );
         }
-        Format::Json => {
-            output.document(&ServersDoc { servers: servers.iter().map(ServerDoc::from).collect() })?;
-        }
+        Format::Json => output.document(&Listed::whole("servers", &servers))?,
     }
     Ok(Exit::Done)
 }

@@ -6,12 +6,12 @@ use super::list::{address, process};
 use crate::cli::client::{Client, SLOW};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::json::server::ServerDoc;
 use crate::cli::output::{Format, Output};
 use crate::cli::resolve::{self, ServerName, parse_server};
 use crate::cli::table::fields;
 use crate::cli::times;
 use crate::cli::words;
+use crate::proto::json::Json;
 use crate::proto::v1;
 
 /// Arguments of `servers show`.
@@ -35,7 +35,7 @@ pub async fn run(args: ShowArgs, client: &Client, output: &Output) -> Result<Exi
     let server = server.ok_or_else(|| Failure::NoAnswer("the server answered without a server".to_owned()))?;
     match output.format {
         Format::Text => output.lines(details(&server))?,
-        Format::Json => output.document(&ServerDoc::from(&server))?,
+        Format::Json => output.document(&Json(&server))?,
     }
     Ok(Exit::Done)
 }

@@ -6,10 +6,10 @@ use super::verb::{ask, task_of};
 use crate::cli::client::Client;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::json::task::TaskDoc;
 use crate::cli::lines::{next_steps, result_line, target};
 use crate::cli::output::{Format, Output};
 use crate::cli::view::{Phase, phase};
+use crate::proto::json::Json;
 use crate::proto::v1;
 
 /// Arguments of `tasks cancel`.
@@ -30,7 +30,7 @@ pub async fn run(args: CancelArgs, client: &Client, output: &Output) -> Result<E
     let call = async || client.tasks().cancel_task(request).await;
     let task = task_of(ask(client, output, "cancel task", args.task, call).await?.task)?;
     match (output.format, phase(task.state())) {
-        (Format::Json, _) => output.document(&TaskDoc::from(&task))?,
+        (Format::Json, _) => output.document(&Json(&task))?,
         (Format::Text, Phase::Open) => {
             output.line(&format!("task {} {} is being cancelled: {}", task.id, task.name, target(&task)))?;
             output.note(&format!("see how it ends with: obsteward watch {}", task.id));

@@ -6,10 +6,10 @@ use super::verb::{ask, revision, task_of};
 use crate::cli::client::Client;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::json::task::TaskDoc;
 use crate::cli::lines::result_line;
 use crate::cli::output::{Format, Output};
 use crate::cli::table::flat;
+use crate::proto::json::Json;
 use crate::proto::v1;
 
 /// Arguments of `tasks give-up`.
@@ -45,7 +45,7 @@ pub async fn run(args: GiveUpArgs, client: &Client, output: &Output) -> Result<E
                 output.note(&told(warning));
             }
         }
-        Format::Json => output.document(&TaskDoc::from(&task))?,
+        Format::Json => output.document(&Json(&task))?,
     }
     Ok(Exit::Done)
 }

@@ -5,8 +5,7 @@ use clap::Args;
 use crate::cli::client::{Client, QUICK};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::json::line::TasksDoc;
-use crate::cli::json::task::TaskDoc;
+use crate::cli::listed::Listed;
 use crate::cli::output::{Format, Output};
 use crate::cli::resolve::{self, ServerName, parse_server};
 use crate::cli::table::Table;
@@ -66,9 +65,7 @@ pub async fn run(args: ListArgs, client: &Client, output: &Output) -> Result<Exi
     tasks.truncate(limit);
     match output.format {
         Format::Text => output.lines(table(&tasks).lines(output.paint))?,
-        Format::Json => {
-            output.document(&TasksDoc { tasks: tasks.iter().map(TaskDoc::from).collect(), more })?;
-        }
+        Format::Json => output.document(&Listed::first("tasks", &tasks, more))?,
     }
     if more && output.format == Format::Text {
         output.note(&format!("there are more than {limit} tasks, see them with a larger --limit"));

@@ -3,10 +3,9 @@
 use clap::Args;
 
 use crate::cli::client::{Client, QUICK};
+use crate::cli::error::ErrorDoc;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::json::error::ErrorDoc;
-use crate::cli::json::task::TaskDoc;
 use crate::cli::lines::{next_steps, target};
 use crate::cli::output::{Format, Output};
 use crate::cli::style::Paint;
@@ -14,6 +13,7 @@ use crate::cli::table::{Table, fields, flat};
 use crate::cli::times;
 use crate::cli::view::TaskView;
 use crate::cli::words;
+use crate::proto::json::Json;
 use crate::proto::v1;
 
 /// Arguments of `tasks show`.
@@ -29,7 +29,7 @@ pub async fn run(args: ShowArgs, client: &Client, output: &Output) -> Result<Exi
     let task = get(client, args.task).await?;
     match output.format {
         Format::Text => output.lines(details(task, output.paint))?,
-        Format::Json => output.document(&TaskDoc::from(&task))?,
+        Format::Json => output.document(&Json(&task))?,
     }
     Ok(Exit::Done)
 }
