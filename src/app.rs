@@ -35,7 +35,6 @@ use crate::net::proxies::Proxies;
 use crate::net::tls::{self, Protocols, Tls, TlsError};
 use crate::oceanbase::{EffectTimes, KeptSessions, MysqlOceanBase};
 use crate::operations::{Deps, Pace, registry};
-use crate::service::use_cases::UseCases;
 use crate::service::{Administration, Argon2id, Guarded, Service};
 use crate::store::StoreError;
 use crate::store::access::AccessStore;
@@ -108,8 +107,7 @@ pub struct App {
     engine: Arc<Engine>,
     engine_thread: EngineThread,
     inventory: Inventory,
-    service: Service,
-    use_cases: Arc<Guarded>,
+    guarded: Guarded,
     sync: bool,
 }
 
@@ -234,11 +232,8 @@ impl App {
         let (engine_thread, runtime) = EngineThread::start()?;
         let settings = EngineSettings { executor: executor_name(), clock };
         let engine = Engine::new(store.clone(), registry(&deps), settings, runtime);
-        let guarding = (Arc::clone(&directory), Arc::clone(&access), deps.clock.clone());
         let administration = Administration { directory, access, backups: store.clone(), hasher: Arc::new(Argon2id) };
-        let service = Service::new(store.clone(), Arc::clone(&engine), deps, administration);
-        let (directory, access, clock) = guarding;
-        let use_cases = Arc::new(Guarded::new(Arc::new(service.clone()), directory, access, clock));
+        let guarded = Guarded::new(Service::new(store.clone(), Arc::clone(&engine), deps, administration));
         Ok(Self {
             grpc,
             rest,
@@ -250,8 +245,7 @@ impl App {
             engine,
             engine_thread,
             inventory,
-            service,
-            use_cases,
+            guarded,
             sync: config.sync.enabled,
         })
     }
@@ -276,11 +270,6 @@ impl App {
         std::iter::once(&self.grpc).chain(rest).filter_map(|face| face.tls.clone()).collect()
     }
 
-    /// The use cases, for a caller in this process: nobody asks what it may.
-    pub fn service(&self) -> Service {
-        self.service.clone()
-    }
-
     /// Takes over open tasks and serves until `shutdown`. Then: not ready, no new calls or tasks on either face, an effect in
     /// flight gets a few seconds, watchers are told, the store is closed.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), AppError> {
@@ -293,14 +282,13 @@ impl App {
         let syncing = self.sync.then(|| tokio::spawn(Syncer::new(self.inventory, shutdown.clone()).run()));
         let following =
             (!certificates.is_empty()).then(|| tokio::spawn(tls::follow(certificates, tls::LOOK_EVERY, self.reread)));
-        drop(self.service);
-        let use_cases: Arc<dyn UseCases> = self.use_cases;
-        let routes = grpc::routes(Arc::clone(&use_cases), Arc::clone(&hub), Arc::clone(&self.gatekeeper))
+        let guarded = self.guarded;
+        let routes = grpc::routes(guarded.clone(), Arc::clone(&hub), Arc::clone(&self.gatekeeper))
             .await
             .map_err(|error| AppError::Serve(format!("its reflection is wrong: {error}")))?;
         let router = self.rest.map(|(face, config)| {
             let router = rest::router(Rest {
-                use_cases: Arc::clone(&use_cases),
+                guarded: guarded.clone(),
                 hub: Arc::clone(&hub),
                 gatekeeper: self.gatekeeper,
                 config,
@@ -309,7 +297,7 @@ impl App {
             });
             (face, router)
         });
-        drop((use_cases, hub));
+        drop((guarded, hub));
         let bounds = self.bounds;
         // Whichever face ends first takes the other with it: half a service helps nobody.
         let serving_grpc = async {

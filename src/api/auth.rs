@@ -20,7 +20,7 @@ use crate::domain::ids::Principal;
 use crate::domain::permission::Rights;
 use crate::domain::refusal::{Refusal, Unproven};
 use crate::net::peer::Peer;
-use crate::service::arguments::Caller;
+use crate::service::Caller;
 
 /// Everybody's name while authentication is switched off.
 pub const ANONYMOUS: &str = "anonymous";

@@ -94,6 +94,8 @@ pub enum Requirement {
     Filtered,
     /// As [`Requirement::Filtered`]; when it is about one cluster, reading that cluster or all tasks.
     FilteredTasks,
+    /// As [`Requirement::Filtered`]; when it is about one user, reading that user, unless that is the caller.
+    FilteredUsers,
     /// The action on all users.
     EveryUser(Action),
     /// The action on the user of the call, unless that is the caller.
@@ -123,7 +125,8 @@ impl Call {
             Self::RetryTask | Self::RollbackTask | Self::SkipSubtask | Self::CancelTask | Self::GiveUpTask => {
                 Requirement::Task(Action::Update)
             }
-            Self::ListTasks | Self::ListClusters | Self::ListAccessKeys => Requirement::Filtered,
+            Self::ListTasks | Self::ListClusters => Requirement::Filtered,
+            Self::ListAccessKeys => Requirement::FilteredUsers,
             Self::WatchTasks => Requirement::FilteredTasks,
             Self::CreateUser => Requirement::EveryUser(Action::Create),
             Self::UpdateUser => Requirement::User(Action::Update),
@@ -213,6 +216,11 @@ pub fn permits(rights: &Rights, call: Call, subject: Subject, risks: bool) -> Re
     let force = |cluster: i64| {
         if risks { must(Need::one(Domain::Cluster, cluster, Action::Force)) } else { Ok(()) }
     };
+    // Named alike whether the user is there or not.
+    let on_user = |user: Option<i64>, action: Action| {
+        let one = user.is_some_and(|user| rights.allow(Need::one(Domain::User, user, action)));
+        if one { Ok(()) } else { must(Need::all(Domain::User, action)) }
+    };
     match (call.requirement(), subject) {
         (Requirement::Filtered, _) => Ok(()),
         (Requirement::FilteredTasks, Subject::Cluster(cluster)) => {
@@ -239,13 +247,10 @@ pub fn permits(rights: &Rights, call: Call, subject: Subject, risks: bool) -> Re
             cluster.map_or(Ok(()), force)
         }
         (Requirement::Task(action), _) => must(Need::all(Domain::Task, action)),
-        (Requirement::OwnUser(_), Subject::User { own: true, .. }) => Ok(()),
-        (Requirement::OwnUser(action) | Requirement::User(action), Subject::User { user, .. }) => {
-            if user.is_some_and(|user| rights.allow(Need::one(Domain::User, user, action))) {
-                return Ok(());
-            }
-            must(Need::all(Domain::User, action))
-        }
+        (Requirement::OwnUser(_) | Requirement::FilteredUsers, Subject::User { own: true, .. }) => Ok(()),
+        (Requirement::FilteredUsers, Subject::User { user, .. }) => on_user(user, Action::Read),
+        (Requirement::FilteredUsers, _) => Ok(()),
+        (Requirement::OwnUser(action) | Requirement::User(action), Subject::User { user, .. }) => on_user(user, action),
         (Requirement::OwnUser(action) | Requirement::User(action) | Requirement::EveryUser(action), _) => {
             must(Need::all(Domain::User, action))
         }
@@ -312,6 +317,20 @@ mod tests {
         let need = Need::all(Domain::User, Action::Update);
         assert_eq!(permits(&some, Call::UpdateUser, other, false), Err(need));
         assert_eq!(permits(&some, Call::UpdateUser, gone, false), Err(need));
+    }
+
+    #[test]
+    fn keys_of_a_user_are_shown_to_it_and_to_who_may_read_it() {
+        let keys = |permissions: &[&str], subject| permits(&rights(permissions), Call::ListAccessKeys, subject, false);
+        let user = |user, own| Subject::User { user, own };
+        assert_eq!(keys(&[], Subject::Nothing), Ok(()));
+        assert_eq!(keys(&[], user(Some(1001), true)), Ok(()));
+        assert_eq!(keys(&["USER:1002:READ"], user(Some(1002), false)), Ok(()));
+        let need = Need::all(Domain::User, Action::Read);
+        for other in [Some(1003), None] {
+            assert_eq!(keys(&["USER:1002:READ"], user(other, false)), Err(need), "{other:?}");
+            assert_eq!(keys(&["USER:*:READ"], user(other, false)), Ok(()), "{other:?}");
+        }
     }
 
     #[test]

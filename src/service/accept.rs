@@ -8,18 +8,16 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::Service;
-use super::arguments::{Caller, RestartServer, StartServer, StopServer};
-use super::named::{self, Named};
-use super::plan::request;
+use super::call::Caller;
+use super::operate::Operate;
 use super::refusals::{inventory_refusal, store_refusal};
 use crate::clock::Timestamp;
 use crate::domain::admission::{Admission, ProcessFinding, Request, admit, service_state};
-use crate::domain::call::Call;
 use crate::domain::decide::{Asked, DEFAULT_CONSENT, Input};
 use crate::domain::event::{Phase, TaskCluster, TaskServer, TaskSpec, TaskTarget, Verb};
-use crate::domain::ids::{ClusterId, InvalidName, ServerAddr, ServerId, TaskId};
+use crate::domain::ids::{ClusterId, InvalidName, ServerAddr, TaskId};
 use crate::domain::refusal::{Holder, Refusal};
-use crate::domain::status::{InnerStatus, Risk, ServerStatus, StopType};
+use crate::domain::status::{InnerStatus, ServerStatus};
 use crate::domain::task::Task;
 use crate::engine::Written;
 use crate::inventory::{Target, recorded_reading};
@@ -30,101 +28,9 @@ use crate::store::{Author, StoredTask, Write};
 /// Longest fresh look before a refusal by recorded state.
 const FRESH_LOOK: Duration = Duration::from_secs(5);
 
-/// An operation on a server that is to be recorded as a task.
-struct Operate {
-    call: Call,
-    request: Request,
-    cluster: ClusterId,
-    server: ServerId,
-    force: bool,
-    accepted_risks: Vec<Risk>,
-    stop_type: Option<StopType>,
-    freeze_before_stop: bool,
-    request_id: Option<Uuid>,
-    repeat_by_arguments: bool,
-    expected_server: Option<ServerAddr>,
-    expire_time: Option<Timestamp>,
-    /// Its arguments are the canonical line: a repeat by request id must have the same.
-    named: Named,
-}
-
-impl From<StopServer> for Operate {
-    fn from(asked: StopServer) -> Self {
-        Self {
-            call: Call::StopServer,
-            request: request(asked.stop_type),
-            named: named::stop_server(&asked),
-            cluster: asked.cluster,
-            server: asked.server,
-            force: asked.force,
-            accepted_risks: asked.accepted_risks,
-            stop_type: Some(asked.stop_type),
-            freeze_before_stop: asked.freeze_before_stop,
-            request_id: asked.request_id,
-            repeat_by_arguments: asked.repeat_by_arguments,
-            expected_server: asked.expected_server,
-            expire_time: asked.expire_time,
-        }
-    }
-}
-
-impl From<StartServer> for Operate {
-    fn from(asked: StartServer) -> Self {
-        Self {
-            call: Call::StartServer,
-            request: Request::Start,
-            named: named::start_server(&asked),
-            cluster: asked.cluster,
-            server: asked.server,
-            force: false,
-            accepted_risks: Vec::new(),
-            stop_type: None,
-            freeze_before_stop: false,
-            request_id: asked.request_id,
-            repeat_by_arguments: asked.repeat_by_arguments,
-            expected_server: asked.expected_server,
-            expire_time: None,
-        }
-    }
-}
-
-impl From<RestartServer> for Operate {
-    fn from(asked: RestartServer) -> Self {
-        Self {
-            call: Call::RestartServer,
-            request: Request::Restart,
-            named: named::restart_server(&asked),
-            cluster: asked.cluster,
-            server: asked.server,
-            force: asked.force,
-            accepted_risks: asked.accepted_risks,
-            stop_type: Some(StopType::Process),
-            freeze_before_stop: asked.freeze_before_stop,
-            request_id: asked.request_id,
-            repeat_by_arguments: asked.repeat_by_arguments,
-            expected_server: asked.expected_server,
-            expire_time: asked.expire_time,
-        }
-    }
-}
-
 impl Service {
-    /// Records a task that stops a server, and returns it.
-    pub async fn stop_server(&self, caller: &Caller, asked: StopServer) -> Result<StoredTask, Refusal> {
-        self.accept(caller, asked.into()).await
-    }
-
-    /// Records a task that starts a server, or rolls back the one at rest that stopped it; returns that task.
-    pub async fn start_server(&self, caller: &Caller, asked: StartServer) -> Result<StoredTask, Refusal> {
-        self.accept(caller, asked.into()).await
-    }
-
-    /// Records a task that restarts a server, and returns it.
-    pub async fn restart_server(&self, caller: &Caller, asked: RestartServer) -> Result<StoredTask, Refusal> {
-        self.accept(caller, asked.into()).await
-    }
-
-    async fn accept(&self, caller: &Caller, asked: Operate) -> Result<StoredTask, Refusal> {
+    /// Records the task, or answers with the one that is there for the same request.
+    pub(super) async fn accept(&self, caller: &Caller, asked: Operate) -> Result<StoredTask, Refusal> {
         if let Some(request_id) = asked.request_id {
             let known = self.store.request(&caller.principal, &request_id.to_string()).await;
             if let Some((task, known)) = known.map_err(|error| store_refusal(&error))? {
@@ -172,18 +78,17 @@ impl Service {
 
     /// The audit record of an acceptance, and the request id that it was made under.
     fn recorded(&self, caller: &Caller, asked: &Operate, task: TaskId, addr: ServerAddr) -> Vec<Write> {
-        let named = asked.named.clone();
-        let named = Named { target: format!("{} ({addr})", named.target), task: Some(task), ..named };
+        let entry = asked.entry.clone().with_task(task, addr);
         let request = asked.request_id.map(|request_id| Write::Request {
             principal: caller.principal.clone(),
             request_id: request_id.to_string(),
-            digest: asked.named.arguments.clone(),
+            digest: asked.digest(),
         });
-        std::iter::once(Write::Audit(self.audit(caller, asked.call, named))).chain(request).collect()
+        std::iter::once(Write::Audit(self.accepted(caller, asked.call, entry))).chain(request).collect()
     }
 
     async fn replayed(&self, task: TaskId, known: &str, asked: &Operate) -> Result<StoredTask, Refusal> {
-        if known == asked.named.arguments {
+        if known == asked.digest() {
             return self.stored_task(task).await;
         }
         let request_id = asked.request_id.map(|id| id.to_string()).unwrap_or_default();

@@ -5,7 +5,7 @@ use crate::domain::call::{Call, Subject, permits};
 use crate::domain::ids::{Principal, RoleName};
 use crate::domain::permission::{Permission, Rights, builtin};
 use crate::domain::refusal::Refusal;
-use crate::service::arguments::Caller;
+use crate::service::Caller;
 use crate::store::access::{AccessRows, UserRow};
 
 /// Names of users that mean something else: everybody while authentication is off, and the service itself.

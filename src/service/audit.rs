@@ -1,18 +1,33 @@
 //! ListAuditRecords.
 
 use super::Service;
+use super::call::{CallSubject, Caller, ServiceCall};
 use super::refusals::store_refusal;
+use crate::domain::call::Call;
 use crate::domain::refusal::Refusal;
 use crate::store::access::{AuditFilter, StoredAuditRecord};
 
-impl Service {
-    /// Mutations that were asked for, allowed or refused, newest first, with ids below `below`.
-    pub async fn list_audit_records(
-        &self,
-        filter: &AuditFilter,
-        below: Option<i64>,
-        limit: u32,
-    ) -> Result<Vec<StoredAuditRecord>, Refusal> {
-        self.access.audit_records(filter, below, limit).await.map_err(|error| store_refusal(&error))
+/// Mutations that were asked for, allowed or refused, newest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListAuditRecords {
+    /// Which records.
+    pub filter: AuditFilter,
+    /// Only ids below this (from the page token).
+    pub below: Option<i64>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+impl ServiceCall for ListAuditRecords {
+    const CALL: Call = Call::ListAuditRecords;
+    type Output = Vec<StoredAuditRecord>;
+
+    fn subject(&self, _: &Caller) -> CallSubject {
+        CallSubject::Nothing
+    }
+
+    async fn run(self, service: &Service, _: &Caller) -> Result<Vec<StoredAuditRecord>, Refusal> {
+        let records = service.access.audit_records(&self.filter, self.below, self.limit).await;
+        records.map_err(|error| store_refusal(&error))
     }
 }

@@ -1,20 +1,34 @@
 //! BackupStore.
 
 use super::Service;
-use super::arguments::Caller;
-use super::named;
+use super::audit_entry::AuditEntry;
+use super::call::{CallSubject, Caller, ServiceCall};
 use super::refusals::store_refusal;
 use crate::domain::call::Call;
 use crate::domain::refusal::Refusal;
 use crate::store::backup::Backup;
 
-impl Service {
-    /// A copy of the store, of one moment. That it is taken is on record before it begins, and so in the copy.
-    pub async fn backup_store(&self, caller: &Caller) -> Result<Backup, Refusal> {
-        let record = self.audit(caller, Call::BackupStore, named::store());
+/// A copy of the store, of one moment. That it is taken is on record before it begins, and so in the copy.
+#[derive(Clone, Copy, Debug)]
+pub struct BackupStore;
+
+impl ServiceCall for BackupStore {
+    const CALL: Call = Call::BackupStore;
+    type Output = Backup;
+
+    fn subject(&self, _: &Caller) -> CallSubject {
+        CallSubject::Nothing
+    }
+
+    fn audit_entry(&self, _: &Caller) -> AuditEntry {
+        AuditEntry::on("store")
+    }
+
+    async fn run(self, service: &Service, caller: &Caller) -> Result<Backup, Refusal> {
+        let record = service.accepted(caller, Self::CALL, self.audit_entry(caller));
         let at = record.at;
-        self.access.record(record).await.map_err(|error| store_refusal(&error))?;
-        self.backups.back_up(at).await.map_err(|error| {
+        service.access.record(record).await.map_err(|error| store_refusal(&error))?;
+        service.backups.back_up(at).await.map_err(|error| {
             tracing::error!("no backup was made: {error}");
             Refusal::Unavailable { why: error.to_string(), retry_after_millis: 1000 }
         })

@@ -4,10 +4,11 @@ use ring::rand::{SecureRandom, SystemRandom};
 use secrecy::SecretString;
 
 use super::Service;
-use super::arguments::{AccessKeyView, Caller};
-use super::named;
-use crate::domain::call::Call;
-use crate::domain::ids::{AccessKeyId, Principal};
+use super::audit_entry::AuditEntry;
+use super::call::{CallSubject, Caller, ServiceCall};
+use super::views::AccessKeyView;
+use crate::domain::call::{Call, Subject};
+use crate::domain::ids::{AccessKeyId, InvalidName, Principal};
 use crate::domain::permission::Domain;
 use crate::domain::refusal::Refusal;
 use crate::store::access::{AccessChange, AccessChanged};
@@ -17,55 +18,144 @@ const ID_LENGTH: usize = 20;
 /// Letters and digits of a secret: 238 bits.
 const SECRET_LENGTH: usize = 40;
 
-impl Service {
-    /// Makes an access key for a user, or for the caller.
-    pub async fn create_access_key(&self, caller: &Caller, user: Option<Principal>) -> Result<AccessKeyView, Refusal> {
-        let name = user.unwrap_or_else(|| caller.principal.clone());
+/// Makes an access key for a user, or for the caller. Its secret is in the answer, and nowhere else ever.
+#[derive(Clone, Debug)]
+pub struct CreateAccessKey {
+    /// `None`: the caller.
+    pub user: Option<Principal>,
+}
+
+impl CreateAccessKey {
+    fn name(&self, caller: &Caller) -> Principal {
+        self.user.as_ref().unwrap_or(&caller.principal).clone()
+    }
+}
+
+impl ServiceCall for CreateAccessKey {
+    const CALL: Call = Call::CreateAccessKey;
+    type Output = AccessKeyView;
+
+    fn subject(&self, caller: &Caller) -> CallSubject {
+        CallSubject::User(self.name(caller))
+    }
+
+    fn audit_entry(&self, caller: &Caller) -> AuditEntry {
+        AuditEntry::on(format!("user {}", self.name(caller)))
+    }
+
+    async fn run(self, service: &Service, caller: &Caller) -> Result<AccessKeyView, Refusal> {
+        let (name, entry) = (self.name(caller), self.audit_entry(caller));
         let secret = SecretString::from(letters(SECRET_LENGTH)?);
         let id: AccessKeyId = letters(ID_LENGTH)?
             .parse()
-            .map_err(|error: crate::domain::ids::InvalidName| Refusal::Internal { what: error.to_string() })?;
-        let changed = self.change_access(caller, Call::CreateAccessKey, named::user(&name), |rules| {
-            let user = rules.touched(Call::CreateAccessKey, &name)?.id;
+            .map_err(|error: InvalidName| Refusal::Internal { what: error.to_string() })?;
+        let changed = service.change_access(caller, Self::CALL, entry, |rules| {
+            let user = rules.touched(Self::CALL, &name)?.id;
             Ok(AccessChange::CreateKey { id: id.clone(), user, secret })
         });
-        self.key_done(changed.await?, &id)
+        service.key_done(changed.await?, &id)
+    }
+}
+
+/// Disables or enables an access key.
+#[derive(Clone, Debug)]
+pub struct UpdateAccessKey {
+    /// Which key. Its id is no secret.
+    pub id: AccessKeyId,
+    /// Whether it proves nobody for now.
+    pub disabled: bool,
+}
+
+impl ServiceCall for UpdateAccessKey {
+    const CALL: Call = Call::UpdateAccessKey;
+    type Output = AccessKeyView;
+
+    fn subject(&self, _: &Caller) -> CallSubject {
+        CallSubject::AccessKey(self.id.clone())
     }
 
-    /// Disables or enables an access key.
-    pub async fn update_access_key(
-        &self,
-        caller: &Caller,
-        id: AccessKeyId,
-        disabled: bool,
-    ) -> Result<AccessKeyView, Refusal> {
-        let named = named::access_key(&id, Some(disabled));
-        let change = AccessChange::UpdateKey { id: id.clone(), disabled };
-        self.change_key(caller, Call::UpdateAccessKey, named, id, change).await
+    fn audit_entry(&self, _: &Caller) -> AuditEntry {
+        AuditEntry::on(format!("access key {}", self.id)).with("disabled", self.disabled)
     }
 
-    /// Gives an access key another secret.
-    pub async fn rotate_access_key(&self, caller: &Caller, id: AccessKeyId) -> Result<AccessKeyView, Refusal> {
+    async fn run(self, service: &Service, caller: &Caller) -> Result<AccessKeyView, Refusal> {
+        let entry = self.audit_entry(caller);
+        let change = AccessChange::UpdateKey { id: self.id.clone(), disabled: self.disabled };
+        service.change_key(caller, Self::CALL, entry, self.id, change).await
+    }
+}
+
+/// Gives an access key another secret, which is in the answer, and nowhere else ever.
+#[derive(Clone, Debug)]
+pub struct RotateAccessKey(pub AccessKeyId);
+
+impl ServiceCall for RotateAccessKey {
+    const CALL: Call = Call::RotateAccessKey;
+    type Output = AccessKeyView;
+
+    fn subject(&self, _: &Caller) -> CallSubject {
+        CallSubject::AccessKey(self.0.clone())
+    }
+
+    fn audit_entry(&self, _: &Caller) -> AuditEntry {
+        AuditEntry::on(format!("access key {}", self.0))
+    }
+
+    async fn run(self, service: &Service, caller: &Caller) -> Result<AccessKeyView, Refusal> {
+        let entry = self.audit_entry(caller);
         let secret = SecretString::from(letters(SECRET_LENGTH)?);
-        let change = AccessChange::RotateKey { id: id.clone(), secret };
-        self.change_key(caller, Call::RotateAccessKey, named::access_key(&id, None), id, change).await
+        let change = AccessChange::RotateKey { id: self.0.clone(), secret };
+        service.change_key(caller, Self::CALL, entry, self.0, change).await
+    }
+}
+
+/// Access keys of the users that the caller may read, and its own, ascending by id.
+#[derive(Clone, Debug)]
+pub struct ListAccessKeys {
+    /// Only of this user.
+    pub user: Option<Principal>,
+}
+
+impl ServiceCall for ListAccessKeys {
+    const CALL: Call = Call::ListAccessKeys;
+    type Output = Vec<AccessKeyView>;
+
+    fn subject(&self, _: &Caller) -> CallSubject {
+        self.user.clone().map_or(CallSubject::Nothing, CallSubject::User)
     }
 
+    async fn run(self, service: &Service, caller: &Caller) -> Result<Vec<AccessKeyView>, Refusal> {
+        let rows = service.directory.rows();
+        let visible = caller.rights.visible(Domain::User);
+        let shown = rows.users.iter().filter(|row| visible.includes(row.id.get()) || caller.user == Some(row.id));
+        let shown: Vec<_> = shown.filter(|row| self.user.as_ref().is_none_or(|name| *name == row.name)).collect();
+        if let (Some(name), true) = (&self.user, shown.is_empty()) {
+            return Err(Refusal::UserNotFound { user: name.to_string() });
+        }
+        let views = rows.keys.iter().filter_map(|key| {
+            let user = shown.iter().find(|user| user.id == key.user)?;
+            Some(AccessKeyView { row: key.clone(), user: user.name.clone() })
+        });
+        Ok(views.collect())
+    }
+}
+
+impl Service {
     async fn change_key(
         &self,
         caller: &Caller,
         call: Call,
-        named: named::Named,
+        entry: AuditEntry,
         id: AccessKeyId,
         change: AccessChange,
     ) -> Result<AccessKeyView, Refusal> {
-        let changed = self.change_access(caller, call, named, |rules| {
+        let changed = self.change_access(caller, call, entry, |rules| {
             let key = rules.rows.keys.iter().find(|key| key.id == id);
             let user = key.and_then(|key| rules.rows.users.iter().find(|user| user.id == key.user));
             match user {
                 Some(user) => rules.touched(call, &user.name).map(|_| change),
                 None => {
-                    let nobody = crate::domain::call::Subject::User { user: None, own: false };
+                    let nobody = Subject::User { user: None, own: false };
                     rules.permit(call, nobody)?;
                     Err(Refusal::AccessKeyNotFound { key: id.clone() })
                 }
@@ -87,22 +177,6 @@ impl Service {
                 Err(Refusal::Internal { what: format!("access key {id} was taken for a role") })
             }
         }
-    }
-
-    /// Access keys of the users that the caller may read, and his own, ascending by id; of one user when named.
-    pub fn list_access_keys(&self, caller: &Caller, user: Option<&Principal>) -> Result<Vec<AccessKeyView>, Refusal> {
-        let rows = self.directory.rows();
-        let visible = caller.rights.visible(Domain::User);
-        let shown = rows.users.iter().filter(|row| visible.includes(row.id.get()) || caller.user == Some(row.id));
-        let shown: Vec<_> = shown.filter(|row| user.is_none_or(|name| *name == row.name)).collect();
-        if let (Some(name), true) = (user, shown.is_empty()) {
-            return Err(Refusal::UserNotFound { user: name.to_string() });
-        }
-        let views = rows.keys.iter().filter_map(|key| {
-            let user = shown.iter().find(|user| user.id == key.user)?;
-            Some(AccessKeyView { row: key.clone(), user: user.name.clone() })
-        });
-        Ok(views.collect())
     }
 }
 

@@ -13,9 +13,11 @@ mod digest;
 mod guard;
 mod keys;
 mod left_behind;
+mod operate;
 mod passwords;
 mod plan;
 mod refusals;
+mod registering;
 mod roles;
 mod servers;
 mod sight;
@@ -38,19 +40,17 @@ use crate::store::backup::Backups;
 use crate::store::{AuditOutcome, AuditRecord, Store, StoredTask};
 use refusals::store_refusal;
 
-pub use accept::{RestartServer, StartServer, StopServer};
+pub use operate::{RestartServer, StartServer, StopServer};
 pub use audit::ListAuditRecords;
 pub use audit_entry::{AuditEntry, LONGEST_ARGUMENTS};
 pub use backup::BackupStore;
 pub use call::{CallSubject, Caller, ServiceCall};
-pub use clusters::{
-    ClusterSelection, ClustersPage, DeregisterCluster, GetCluster, ListClusters, RegisterCluster, SyncCluster,
-    UpdateCluster,
-};
+pub use clusters::{ClusterSelection, ClustersPage, DeregisterCluster, GetCluster, ListClusters};
 pub use guard::Guarded;
 pub use keys::{CreateAccessKey, ListAccessKeys, RotateAccessKey, UpdateAccessKey};
 pub use passwords::{Argon2id, PasswordHasher};
 pub use plan::PlanStopServer;
+pub use registering::{RegisterCluster, SyncCluster, Synced, UpdateCluster};
 pub use roles::{CreateRole, DeleteRole, ListRoles};
 pub use servers::{GetServer, ListServers};
 pub use subtasks::{CancelSubtask, RetrySubtask, SkipSubtask, SubtaskLog};

@@ -4,23 +4,55 @@ use std::time::Duration;
 
 use super::Service;
 use super::accept::freeing;
-use super::arguments::{Caller, PlanCheck, PlanStopServer, StopPlanView, Verdict};
+use super::call::{CallSubject, Caller, ServiceCall};
 use super::refusals::inventory_refusal;
+use super::views::{PlanCheck, StopPlanView, Verdict};
 use crate::domain::admission::Request;
+use crate::domain::call::Call;
 use crate::domain::event::Verb;
 use crate::domain::gate::Consent;
+use crate::domain::ids::{ClusterId, ServerId};
 use crate::domain::precheck::{self, Surroundings};
 use crate::domain::refusal::Refusal;
-use crate::domain::status::StopType;
+use crate::domain::status::{Risk, StopType};
 use crate::inventory::Target;
 use crate::operations::assess::{assess, freeze_outlook, survey};
 
 /// What a plan may take beyond its reading of the cluster: the look at the host.
 const PLAN_BEYOND_READING: Duration = Duration::from_secs(5);
 
+/// The whole precheck of a stop now; changes nothing.
+#[derive(Clone, Debug)]
+pub struct PlanStopServer {
+    /// Which cluster.
+    pub cluster: ClusterId,
+    /// Which server.
+    pub server: ServerId,
+    /// Whether the stop would use force.
+    pub force: bool,
+    /// Risks that it would accept.
+    pub accepted_risks: Vec<Risk>,
+    /// Kind of stop.
+    pub stop_type: StopType,
+    /// Whether the stop would freeze the server first.
+    pub freeze_before_stop: bool,
+}
+
+impl ServiceCall for PlanStopServer {
+    const CALL: Call = Call::PlanStopServer;
+    type Output = StopPlanView;
+
+    fn subject(&self, _: &Caller) -> CallSubject {
+        CallSubject::Cluster(self.cluster)
+    }
+
+    async fn run(self, service: &Service, _: &Caller) -> Result<StopPlanView, Refusal> {
+        service.plan_stop_server(self).await
+    }
+}
+
 impl Service {
-    /// The whole precheck now; changes nothing.
-    pub async fn plan_stop_server(&self, _caller: &Caller, asked: PlanStopServer) -> Result<StopPlanView, Refusal> {
+    async fn plan_stop_server(&self, asked: PlanStopServer) -> Result<StopPlanView, Refusal> {
         let target = self.deps.inventory.target(asked.cluster, asked.server).await;
         let target = target.map_err(|error| inventory_refusal(&error))?;
         let limit = self.deps.pace.reading + PLAN_BEYOND_READING;

@@ -1,27 +1,43 @@
 //! Calls on roles. Those that are always there can neither be removed nor made again.
 
 use super::Service;
-use super::arguments::{Caller, RoleView};
-use super::named;
+use super::audit_entry::{AuditEntry, joined};
+use super::call::{CallSubject, Caller, ServiceCall};
+use super::views::RoleView;
 use crate::domain::call::{Call, Subject};
 use crate::domain::ids::RoleName;
 use crate::domain::permission::{BUILTIN_ROLES, Permission, Rights, builtin};
 use crate::domain::refusal::Refusal;
 use crate::store::access::{AccessChange, AccessChanged, RoleRow};
 
-impl Service {
-    /// Makes a role.
-    pub async fn create_role(
-        &self,
-        caller: &Caller,
-        name: RoleName,
-        mut permissions: Vec<Permission>,
-    ) -> Result<RoleView, Refusal> {
+/// Makes a role.
+#[derive(Clone, Debug)]
+pub struct CreateRole {
+    /// Its name.
+    pub name: RoleName,
+    /// Its permissions.
+    pub permissions: Vec<Permission>,
+}
+
+impl ServiceCall for CreateRole {
+    const CALL: Call = Call::CreateRole;
+    type Output = RoleView;
+
+    fn subject(&self, _: &Caller) -> CallSubject {
+        CallSubject::Nothing
+    }
+
+    fn audit_entry(&self, _: &Caller) -> AuditEntry {
+        AuditEntry::on(format!("role {}", self.name)).with("permissions", joined(&self.permissions))
+    }
+
+    async fn run(self, service: &Service, caller: &Caller) -> Result<RoleView, Refusal> {
+        let entry = self.audit_entry(caller);
+        let Self { name, mut permissions } = self;
         permissions.sort_unstable();
         permissions.dedup();
-        let named = named::create_role(&name, &permissions);
-        let changed = self.change_access(caller, Call::CreateRole, named, |rules| {
-            rules.permit(Call::CreateRole, Subject::Nothing)?;
+        let changed = service.change_access(caller, Self::CALL, entry, |rules| {
+            rules.permit(Self::CALL, Subject::Nothing)?;
             if builtin(name.as_str()).is_some() {
                 return Err(Refusal::NameTaken { what: "role", name: name.to_string() });
             }
@@ -29,30 +45,59 @@ impl Service {
             Ok(AccessChange::CreateRole { name: name.clone(), permissions })
         });
         role_done(changed.await?, &name)?;
-        let rows = self.directory.rows();
+        let rows = service.directory.rows();
         let made = rows.roles.iter().find(|row| row.name == name).map(view);
         made.ok_or(Refusal::RoleNotFound { role: name })
     }
+}
 
-    /// Removes a role.
-    pub async fn delete_role(&self, caller: &Caller, name: RoleName) -> Result<(), Refusal> {
-        let changed = self.change_access(caller, Call::DeleteRole, named::role(&name), |rules| {
-            rules.permit(Call::DeleteRole, Subject::Nothing)?;
+/// Removes a role.
+#[derive(Clone, Debug)]
+pub struct DeleteRole(pub RoleName);
+
+impl ServiceCall for DeleteRole {
+    const CALL: Call = Call::DeleteRole;
+    type Output = ();
+
+    fn subject(&self, _: &Caller) -> CallSubject {
+        CallSubject::Nothing
+    }
+
+    fn audit_entry(&self, _: &Caller) -> AuditEntry {
+        AuditEntry::on(format!("role {}", self.0))
+    }
+
+    async fn run(self, service: &Service, caller: &Caller) -> Result<(), Refusal> {
+        let (name, entry) = (&self.0, self.audit_entry(caller));
+        let changed = service.change_access(caller, Self::CALL, entry, |rules| {
+            rules.permit(Self::CALL, Subject::Nothing)?;
             if builtin(name.as_str()).is_some() {
                 return Err(Refusal::RoleFixed { role: name.clone(), why: "it is always there".to_owned() });
             }
             Ok(AccessChange::DeleteRole { name: name.clone() })
         });
-        role_done(changed.await?, &name)
+        role_done(changed.await?, name)
+    }
+}
+
+/// Roles, those that are always there first.
+#[derive(Clone, Copy, Debug)]
+pub struct ListRoles;
+
+impl ServiceCall for ListRoles {
+    const CALL: Call = Call::ListRoles;
+    type Output = Vec<RoleView>;
+
+    fn subject(&self, _: &Caller) -> CallSubject {
+        CallSubject::Nothing
     }
 
-    /// Roles, those that are always there first.
-    pub fn list_roles(&self) -> Vec<RoleView> {
+    async fn run(self, service: &Service, _: &Caller) -> Result<Vec<RoleView>, Refusal> {
         let always = BUILTIN_ROLES.iter().filter_map(|role| {
             let name: RoleName = role.name.parse().ok()?;
             Some(RoleView { name, permissions: builtin(role.name)?, create_time: None })
         });
-        always.chain(self.directory.rows().roles.iter().map(view)).collect()
+        Ok(always.chain(service.directory.rows().roles.iter().map(view)).collect())
     }
 }
 

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use super::Service;
-use super::arguments::{Caller, ListServers, ProcessView, ServerView};
+use super::call::{CallSubject, Caller, ServiceCall};
 use super::refusals::{inventory_refusal, store_refusal};
+use super::views::{ProcessView, ServerView};
 use crate::domain::admission::service_state;
+use crate::domain::call::Call;
 use crate::domain::event::{Course, TaskState};
 use crate::domain::host::{Finding, Found};
-use crate::domain::ids::{ClusterId, ServerId};
+use crate::domain::ids::{ClusterId, ServerId, ZoneName};
 use crate::domain::refusal::Refusal;
 use crate::domain::shown::server_status;
 use crate::domain::task::Task;
@@ -20,14 +22,56 @@ use crate::store::inventory::{ClusterRow, ServerRow};
 /// Longest look at cluster and host.
 const LONGEST_LOOK: Duration = Duration::from_secs(5);
 
+/// One server, with a fresh look; what does not answer in time is shown as recorded.
+#[derive(Clone, Debug)]
+pub struct GetServer {
+    /// Which cluster.
+    pub cluster: ClusterId,
+    /// Which server.
+    pub server: ServerId,
+}
+
+impl ServiceCall for GetServer {
+    const CALL: Call = Call::GetServer;
+    type Output = ServerView;
+
+    fn subject(&self, _: &Caller) -> CallSubject {
+        CallSubject::Cluster(self.cluster)
+    }
+
+    async fn run(self, service: &Service, _: &Caller) -> Result<ServerView, Refusal> {
+        service.get_server(self.cluster, self.server).await
+    }
+}
+
+/// Servers of a cluster as recorded, ascending by id.
+#[derive(Clone, Debug)]
+pub struct ListServers {
+    /// Which cluster.
+    pub cluster: ClusterId,
+    /// Only of this zone.
+    pub zone: Option<ZoneName>,
+    /// Only ids above this (from the page token).
+    pub above: Option<ServerId>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+impl ServiceCall for ListServers {
+    const CALL: Call = Call::ListServers;
+    type Output = Vec<ServerView>;
+
+    fn subject(&self, _: &Caller) -> CallSubject {
+        CallSubject::Cluster(self.cluster)
+    }
+
+    async fn run(self, service: &Service, _: &Caller) -> Result<Vec<ServerView>, Refusal> {
+        service.list_servers(self).await
+    }
+}
+
 impl Service {
-    /// One server, with a fresh look; what does not answer in time is shown as recorded.
-    pub async fn get_server(
-        &self,
-        _caller: &Caller,
-        cluster: ClusterId,
-        server: ServerId,
-    ) -> Result<ServerView, Refusal> {
+    async fn get_server(&self, cluster: ClusterId, server: ServerId) -> Result<ServerView, Refusal> {
         let target = self.deps.inventory.target(cluster, server).await;
         let mut target = target.map_err(|error| inventory_refusal(&error))?;
         let host = self.deps.hosts.host(&target.host);
@@ -81,8 +125,7 @@ impl Service {
         Ok((row, leaders))
     }
 
-    /// Servers of a cluster as recorded, ascending by id.
-    pub async fn list_servers(&self, _caller: &Caller, asked: ListServers) -> Result<Vec<ServerView>, Refusal> {
+    async fn list_servers(&self, asked: ListServers) -> Result<Vec<ServerView>, Refusal> {
         let cluster = self.deps.inventory.cluster(asked.cluster).await.map_err(|error| inventory_refusal(&error))?;
         let rows = self.deps.inventory.store().servers(asked.cluster).await.map_err(|error| store_refusal(&error))?;
         let operating = self.operating(&cluster).await?;

@@ -3,16 +3,69 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::Service;
+use super::call::{CallSubject, Caller, ServiceCall};
 use crate::access::{Directory, Proof};
 use crate::domain::call::{Call, Subject, permits};
 use crate::domain::ids::{ClusterId, Principal, TaskId, UserId};
 use crate::domain::permission::{Action, Domain, Need, Rights};
 use crate::domain::refusal::{Refusal, Unproven};
-use crate::service::arguments::Caller;
 use crate::service::visibility;
 use crate::store::TaskVisibility;
 use crate::store::access::AccessRows;
-use crate::watch::Sight;
+use crate::watch::{ReadLog, Sight, WatchTask, WatchTasks};
+
+// A watch is permitted like any other call; what it answers with is asked again while it goes on.
+
+impl ServiceCall for WatchTask {
+    const CALL: Call = Call::WatchTask;
+    type Output = Arc<dyn Sight>;
+
+    fn subject(&self, _: &Caller) -> CallSubject {
+        CallSubject::Task(self.task)
+    }
+
+    async fn run(self, service: &Service, caller: &Caller) -> Result<Arc<dyn Sight>, Refusal> {
+        let cluster = service.stored_task(self.task).await?.task.spec.cluster.id;
+        Ok(service.sight(caller, Scope::Task(self.task, cluster)))
+    }
+}
+
+impl ServiceCall for ReadLog {
+    const CALL: Call = Call::GetSubtaskLog;
+    type Output = Arc<dyn Sight>;
+
+    fn subject(&self, _: &Caller) -> CallSubject {
+        CallSubject::Task(self.task)
+    }
+
+    async fn run(self, service: &Service, caller: &Caller) -> Result<Arc<dyn Sight>, Refusal> {
+        let cluster = service.stored_task(self.task).await?.task.spec.cluster.id;
+        Ok(service.sight(caller, Scope::Log(self.task, cluster)))
+    }
+}
+
+impl ServiceCall for WatchTasks {
+    const CALL: Call = Call::WatchTasks;
+    type Output = Arc<dyn Sight>;
+
+    fn subject(&self, _: &Caller) -> CallSubject {
+        self.cluster.map_or(CallSubject::Nothing, CallSubject::Cluster)
+    }
+
+    async fn run(self, service: &Service, caller: &Caller) -> Result<Arc<dyn Sight>, Refusal> {
+        Ok(service.sight(caller, self.cluster.map_or(Scope::Visible, Scope::Cluster)))
+    }
+}
+
+impl Service {
+    fn sight(&self, caller: &Caller, scope: Scope) -> Arc<dyn Sight> {
+        match caller.user {
+            None => Arc::new(SeesAll),
+            Some(user) => Arc::new(UserSight::new(Arc::clone(&self.directory), user, caller, scope)),
+        }
+    }
+}
 
 /// What is watched, with all that permission depends on.
 #[derive(Clone, Copy, Debug)]

@@ -1,106 +1,251 @@
-//! Calls on tasks: get, list, read a log, retry, roll back, skip, cancel, give up.
+//! Calls on tasks: get, list, retry, roll back, cancel, give up. Those on a subtask are in `subtasks`.
 
 use std::sync::Arc;
 
 use super::Service;
-use super::arguments::{Caller, ListTasks, PageOf, SkipSubtask, TaskRequest, TaskSelection};
-use super::named::{self, Named};
+use super::audit_entry::AuditEntry;
+use super::call::{CallSubject, Caller, ServiceCall};
 use super::refusals::store_refusal;
+use super::views::PageOf;
 use super::visibility;
+use crate::clock::Timestamp;
 use crate::domain::call::Call;
 use crate::domain::decide::{Asked, Input};
-use crate::domain::event::{Phase, Verb};
-use crate::domain::ids::{Revision, SubtaskId, TaskId};
+use crate::domain::event::{Phase, TaskState, Verb};
+use crate::domain::ids::{ClusterId, Principal, Revision, ServerId, TaskId};
 use crate::domain::refusal::Refusal;
+use crate::domain::status::Risk;
 use crate::domain::task::Task;
 use crate::engine::Written;
-use crate::store::{Author, LogLine, Page, StoredTask, TaskFilter, TaskOrder, Write};
+use crate::store::{Author, Page, StoredTask, TaskFilter, TaskOrder, Write};
 
-impl Service {
-    /// One task.
-    pub async fn get_task(&self, _caller: &Caller, task: TaskId) -> Result<StoredTask, Refusal> {
-        self.stored_task(task).await
+/// One task.
+#[derive(Clone, Copy, Debug)]
+pub struct GetTask(pub TaskId);
+
+impl ServiceCall for GetTask {
+    const CALL: Call = Call::GetTask;
+    type Output = StoredTask;
+
+    fn subject(&self, _: &Caller) -> CallSubject {
+        CallSubject::Task(self.0)
     }
 
-    /// Tasks, newest first.
-    pub async fn list_tasks(&self, caller: &Caller, asked: ListTasks) -> Result<Vec<StoredTask>, Refusal> {
+    async fn run(self, service: &Service, _: &Caller) -> Result<StoredTask, Refusal> {
+        service.stored_task(self.0).await
+    }
+}
+
+/// Tasks that the caller may see, newest first.
+#[derive(Clone, Debug)]
+pub struct ListTasks {
+    /// Of this cluster.
+    pub cluster: Option<ClusterId>,
+    /// Of this server.
+    pub server: Option<ServerId>,
+    /// In one of these states; empty: any.
+    pub states: Vec<TaskState>,
+    /// Of this creator.
+    pub creator: Option<Principal>,
+    /// Only ids below this (from the page token).
+    pub below: Option<TaskId>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+impl ServiceCall for ListTasks {
+    const CALL: Call = Call::ListTasks;
+    type Output = Vec<StoredTask>;
+
+    fn subject(&self, _: &Caller) -> CallSubject {
+        CallSubject::Nothing
+    }
+
+    async fn run(self, service: &Service, caller: &Caller) -> Result<Vec<StoredTask>, Refusal> {
         let filter = TaskFilter {
-            cluster: asked.cluster,
-            server: asked.server,
-            states: asked.states,
-            creator: asked.creator,
+            cluster: self.cluster,
+            server: self.server,
+            states: self.states,
+            creator: self.creator,
             visible: visibility::of_tasks(&caller.rights),
             name: None,
         };
-        self.store.list(&filter, asked.below, asked.limit).await.map_err(|error| store_refusal(&error))
+        service.store.list(&filter, self.below, self.limit).await.map_err(|error| store_refusal(&error))
+    }
+}
+
+/// Which tasks of those that the caller may see.
+#[derive(Clone, Debug, Default)]
+pub struct TaskSelection {
+    /// Of this cluster.
+    pub cluster: Option<ClusterId>,
+    /// Of this server.
+    pub server: Option<ServerId>,
+    /// In one of these states; empty: any.
+    pub states: Vec<TaskState>,
+    /// Whose name holds this, whatever the case.
+    pub name: Option<String>,
+}
+
+/// A page of the tasks that the caller may see.
+#[derive(Clone, Debug)]
+pub struct TasksPage {
+    /// Which tasks.
+    pub selection: TaskSelection,
+    /// Which page.
+    pub page: Page<TaskOrder>,
+}
+
+impl ServiceCall for TasksPage {
+    const CALL: Call = Call::ListTasks;
+    type Output = PageOf<StoredTask>;
+
+    fn subject(&self, _: &Caller) -> CallSubject {
+        CallSubject::Nothing
     }
 
-    /// A page of tasks.
-    pub async fn tasks_page(
-        &self,
-        caller: &Caller,
-        asked: TaskSelection,
-        page: Page<TaskOrder>,
-    ) -> Result<PageOf<StoredTask>, Refusal> {
-        let TaskSelection { cluster, server, states, name } = asked;
+    async fn run(self, service: &Service, caller: &Caller) -> Result<PageOf<StoredTask>, Refusal> {
+        let TaskSelection { cluster, server, states, name } = self.selection;
         let visible = visibility::of_tasks(&caller.rights);
         let filter = TaskFilter { visible, name, cluster, server, states, creator: None };
-        let (items, total) = self.store.page(&filter, page).await.map_err(|error| store_refusal(&error))?;
+        let (items, total) = service.store.page(&filter, self.page).await.map_err(|error| store_refusal(&error))?;
         Ok(PageOf { items, total })
     }
+}
 
-    /// Log of a subtask: all its lines so far, ascending.
-    pub async fn subtask_log(&self, task: TaskId, subtask: SubtaskId) -> Result<Vec<LogLine>, Refusal> {
-        let stored = self.stored_task(task).await?;
-        if stored.task.subtask(subtask).is_err() {
-            return Err(Refusal::SubtaskNotFound { task, subtask });
-        }
-        self.store.log(task, Some(subtask)).await.map_err(|error| store_refusal(&error))
+/// Runs a task at rest again. That accepts its risks anew.
+#[derive(Clone, Debug)]
+pub struct RetryTask {
+    /// Which task.
+    pub task: TaskId,
+    /// Refused unless the task is at this revision.
+    pub if_revision: Option<Revision>,
+    /// New end of the consent to irreversible steps.
+    pub expire_time: Option<Timestamp>,
+}
+
+impl ServiceCall for RetryTask {
+    const CALL: Call = Call::RetryTask;
+    type Output = StoredTask;
+
+    fn subject(&self, _: &Caller) -> CallSubject {
+        CallSubject::Task(self.task)
     }
 
-    /// Runs a task at rest again.
-    pub async fn retry_task(&self, caller: &Caller, asked: TaskRequest) -> Result<StoredTask, Refusal> {
-        let verb = Asked::Retry { expire_time: asked.expire_time };
-        let task = self.ask(caller, asked.task, asked.if_revision, verb, Call::RetryTask, named::task(&asked)).await?;
-        self.go_on(task).await?;
-        self.stored_task(asked.task).await
+    fn accepts_risks(&self, accepted: &[Risk]) -> bool {
+        !accepted.is_empty()
     }
 
-    /// Undoes what a task at rest has done.
-    pub async fn rollback_task(&self, caller: &Caller, asked: TaskRequest) -> Result<StoredTask, Refusal> {
-        let verb = Asked::Rollback { expire_time: asked.expire_time };
-        let named = named::task(&asked);
-        let task = self.ask(caller, asked.task, asked.if_revision, verb, Call::RollbackTask, named).await?;
-        self.go_on(task).await?;
-        self.stored_task(asked.task).await
+    fn audit_entry(&self, _: &Caller) -> AuditEntry {
+        verb_entry(self.task, self.if_revision, self.expire_time)
     }
 
-    /// Counts a failed subtask as successful, and goes on behind it.
-    pub async fn skip_subtask(&self, caller: &Caller, asked: SkipSubtask) -> Result<StoredTask, Refusal> {
-        let verb = Asked::SkipSubtask { subtask: asked.subtask };
-        let named = named::skip_subtask(&asked);
-        let task = self.ask(caller, asked.task, asked.if_revision, verb, Call::SkipSubtask, named).await?;
-        self.go_on(task).await?;
-        self.stored_task(asked.task).await
+    async fn run(self, service: &Service, caller: &Caller) -> Result<StoredTask, Refusal> {
+        let entry = self.audit_entry(caller);
+        let task = service.ask(caller, Self::CALL, self.task, self.if_revision, Asked::Retry { expire_time: self.expire_time }, entry).await?;
+        service.go_on(task).await?;
+        service.stored_task(self.task).await
+    }
+}
+
+/// Undoes what a task at rest has done.
+#[derive(Clone, Debug)]
+pub struct RollbackTask {
+    /// Which task.
+    pub task: TaskId,
+    /// Refused unless the task is at this revision.
+    pub if_revision: Option<Revision>,
+    /// New end of the consent to irreversible steps.
+    pub expire_time: Option<Timestamp>,
+}
+
+impl ServiceCall for RollbackTask {
+    const CALL: Call = Call::RollbackTask;
+    type Output = StoredTask;
+
+    fn subject(&self, _: &Caller) -> CallSubject {
+        CallSubject::Task(self.task)
     }
 
-    /// Ends what a task runs; it comes to rest by itself.
-    pub async fn cancel_task(&self, caller: &Caller, asked: TaskRequest) -> Result<StoredTask, Refusal> {
-        let named = named::task(&asked);
-        let task = self.ask(caller, asked.task, asked.if_revision, Asked::Cancel, Call::CancelTask, named).await?;
-        self.engine.tell(&task);
-        self.stored_task(asked.task).await
+    fn audit_entry(&self, _: &Caller) -> AuditEntry {
+        verb_entry(self.task, self.if_revision, self.expire_time)
     }
 
-    /// Closes a task at rest.
-    pub async fn give_up_task(&self, caller: &Caller, asked: TaskRequest) -> Result<StoredTask, Refusal> {
-        let task = self.stored_task(asked.task).await?.task;
-        let found = if task.allows(Verb::GiveUp) { self.left_behind(&task).await } else { Vec::new() };
-        let verb = Asked::GiveUp { found };
-        self.ask(caller, asked.task, asked.if_revision, verb, Call::GiveUpTask, named::task(&asked)).await?;
-        self.stored_task(asked.task).await
+    async fn run(self, service: &Service, caller: &Caller) -> Result<StoredTask, Refusal> {
+        let entry = self.audit_entry(caller);
+        let task = service.ask(caller, Self::CALL, self.task, self.if_revision, Asked::Rollback { expire_time: self.expire_time }, entry).await?;
+        service.go_on(task).await?;
+        service.stored_task(self.task).await
+    }
+}
+
+/// Ends what a task runs; it comes to rest by itself.
+#[derive(Clone, Debug)]
+pub struct CancelTask {
+    /// Which task.
+    pub task: TaskId,
+    /// Refused unless the task is at this revision.
+    pub if_revision: Option<Revision>,
+}
+
+impl ServiceCall for CancelTask {
+    const CALL: Call = Call::CancelTask;
+    type Output = StoredTask;
+
+    fn subject(&self, _: &Caller) -> CallSubject {
+        CallSubject::Task(self.task)
     }
 
+    fn audit_entry(&self, _: &Caller) -> AuditEntry {
+        verb_entry(self.task, self.if_revision, None)
+    }
+
+    async fn run(self, service: &Service, caller: &Caller) -> Result<StoredTask, Refusal> {
+        let entry = self.audit_entry(caller);
+        let task = service.ask(caller, Self::CALL, self.task, self.if_revision, Asked::Cancel, entry).await?;
+        service.engine.tell(&task);
+        service.stored_task(self.task).await
+    }
+}
+
+/// Closes a task at rest, with what it leaves behind on record.
+#[derive(Clone, Debug)]
+pub struct GiveUpTask {
+    /// Which task.
+    pub task: TaskId,
+    /// Refused unless the task is at this revision.
+    pub if_revision: Option<Revision>,
+}
+
+impl ServiceCall for GiveUpTask {
+    const CALL: Call = Call::GiveUpTask;
+    type Output = StoredTask;
+
+    fn subject(&self, _: &Caller) -> CallSubject {
+        CallSubject::Task(self.task)
+    }
+
+    fn audit_entry(&self, _: &Caller) -> AuditEntry {
+        verb_entry(self.task, self.if_revision, None)
+    }
+
+    async fn run(self, service: &Service, caller: &Caller) -> Result<StoredTask, Refusal> {
+        let task = service.stored_task(self.task).await?.task;
+        let found = if task.allows(Verb::GiveUp) { service.left_behind(&task).await } else { Vec::new() };
+        let (verb, entry) = (Asked::GiveUp { found }, self.audit_entry(caller));
+        service.ask(caller, Self::CALL, self.task, self.if_revision, verb, entry).await?;
+        service.stored_task(self.task).await
+    }
+}
+
+fn verb_entry(task: TaskId, if_revision: Option<Revision>, expire_time: Option<Timestamp>) -> AuditEntry {
+    AuditEntry::on(format!("task {task}"))
+        .of_task(task)
+        .with_or_empty("if_revision", if_revision)
+        .with_or_empty("expire_time", expire_time.map(Timestamp::as_micros))
+}
+
+impl Service {
     /// Gives a task that moves again to an owner.
     pub(super) async fn go_on(&self, task: Arc<Task>) -> Result<(), Refusal> {
         match task.state.phase() {
@@ -110,21 +255,22 @@ impl Service {
         }
     }
 
-    async fn ask(
+    /// Asks a verb of a task, with the record of it.
+    pub(super) async fn ask(
         &self,
         caller: &Caller,
+        call: Call,
         id: TaskId,
         if_revision: Option<Revision>,
         asked: Asked,
-        call: Call,
-        named: Named,
+        entry: AuditEntry,
     ) -> Result<Arc<Task>, Refusal> {
         let task = Arc::new(self.stored_task(id).await?.task);
         let principal = caller.principal.clone();
         let verb = asked.verb();
         let input = Input::Requested { asked, principal: principal.clone(), if_revision };
         let author = Author::Request { principal, nonce: uuid::Uuid::new_v4().to_string() };
-        let audit = self.audit(caller, call, Named { cluster: Some(task.spec.cluster.id), ..named });
+        let audit = self.accepted(caller, call, entry.in_cluster(task.spec.cluster.id));
         let written = self.engine.committer().write(&task, input, author, |_| vec![Write::Audit(audit.clone())]).await;
         match written.map_err(|error| store_refusal(&error))? {
             Written::Done { task, .. } => Ok(task),

@@ -4,73 +4,158 @@ use secrecy::SecretString;
 
 use super::Service;
 use super::access_rules::{Rules, keeps_administrator, permissions_of};
-use super::arguments::{Caller, CreateUser, UpdateUser, UserView};
-use super::named::{self, Named};
+use super::audit_entry::{AuditEntry, joined};
+use super::call::{CallSubject, Caller, ServiceCall};
 use super::refusals::Refused;
+use super::views::UserView;
 use crate::domain::call::{Call, Subject};
-use crate::domain::ids::Principal;
+use crate::domain::ids::{Principal, RoleName};
 use crate::domain::refusal::Refusal;
 use crate::store::access::{AccessChange, AccessChanged, AccessRows, NewUser, UserRow};
 
-impl Service {
-    /// Makes a user.
-    pub async fn create_user(&self, caller: &Caller, asked: CreateUser) -> Result<UserView, Refusal> {
-        let named = named::create_user(&asked);
-        let password_hash = match &asked.password {
-            Some(password) => Some(self.hasher.hash(password).await?),
+/// Makes a user.
+#[derive(Clone, Debug)]
+pub struct CreateUser {
+    /// Its name.
+    pub name: Principal,
+    /// Its password.
+    pub password: Option<SecretString>,
+    /// Its roles; ascending, without repeats.
+    pub roles: Vec<RoleName>,
+    /// Names of its certificates; ascending, without repeats.
+    pub certificate_names: Vec<String>,
+}
+
+impl ServiceCall for CreateUser {
+    const CALL: Call = Call::CreateUser;
+    type Output = UserView;
+
+    fn subject(&self, _: &Caller) -> CallSubject {
+        CallSubject::Nothing
+    }
+
+    fn audit_entry(&self, _: &Caller) -> AuditEntry {
+        AuditEntry::on(format!("user {}", self.name))
+            .with("roles", joined(&self.roles))
+            .with("certificate_names", self.certificate_names.join(","))
+            .with("password", if self.password.is_some() { "given" } else { "none" })
+    }
+
+    async fn run(self, service: &Service, caller: &Caller) -> Result<UserView, Refusal> {
+        let name = self.name.clone();
+        let entry = self.audit_entry(caller);
+        let password_hash = match &self.password {
+            Some(password) => Some(service.hasher.hash(password).await?),
             None => None,
         };
-        let name = asked.name.clone();
-        let changed = self.change_access(caller, Call::CreateUser, named, |rules| {
-            rules.permit(Call::CreateUser, Subject::Nothing)?;
-            rules.free_name(&asked.name)?;
-            rules.may_give(&asked.roles)?;
-            let CreateUser { name, password: _, roles, certificate_names } = asked;
+        let changed = service.change_access(caller, Self::CALL, entry, |rules| {
+            rules.permit(Self::CALL, Subject::Nothing)?;
+            rules.free_name(&self.name)?;
+            rules.may_give(&self.roles)?;
+            let Self { name, password: _, roles, certificate_names } = self;
             Ok(AccessChange::CreateUser(NewUser { id: None, name, password_hash, roles, certificate_names }))
         });
         user_done(changed.await?, &name)?;
-        self.user_view(&name)
+        service.user_view(&name)
+    }
+}
+
+/// Changes a user; `None`: stays.
+#[derive(Clone, Debug)]
+pub struct UpdateUser {
+    /// Which user.
+    pub name: Principal,
+    /// Its roles.
+    pub roles: Option<Vec<RoleName>>,
+    /// Names of its certificates.
+    pub certificate_names: Option<Vec<String>>,
+    /// Whether it is nobody for now.
+    pub disabled: Option<bool>,
+}
+
+impl ServiceCall for UpdateUser {
+    const CALL: Call = Call::UpdateUser;
+    type Output = UserView;
+
+    fn subject(&self, _: &Caller) -> CallSubject {
+        CallSubject::User(self.name.clone())
     }
 
-    /// Changes a user.
-    pub async fn update_user(&self, caller: &Caller, asked: UpdateUser) -> Result<UserView, Refusal> {
-        let named = named::update_user(&asked);
-        let name = asked.name.clone();
-        let changed = self.change_access(caller, Call::UpdateUser, named, |rules| {
-            let user = rules.touched(Call::UpdateUser, &asked.name)?;
-            if let Some(roles) = &asked.roles {
+    fn audit_entry(&self, _: &Caller) -> AuditEntry {
+        AuditEntry::on(format!("user {}", self.name))
+            .with_some("roles", self.roles.as_deref().map(joined))
+            .with_some("certificate_names", self.certificate_names.as_deref().map(|names| names.join(",")))
+            .with_some("disabled", self.disabled)
+    }
+
+    async fn run(self, service: &Service, caller: &Caller) -> Result<UserView, Refusal> {
+        let (name, entry) = (self.name.clone(), self.audit_entry(caller));
+        let changed = service.change_access(caller, Self::CALL, entry, |rules| {
+            let user = rules.touched(Self::CALL, &self.name)?;
+            if let Some(roles) = &self.roles {
                 rules.may_give(roles)?;
             }
-            let roles = asked.roles.as_ref().unwrap_or(&user.roles);
-            keeps_administrator(rules.rows, user, roles, asked.disabled.unwrap_or(user.disabled))?;
-            let UpdateUser { name: _, roles, certificate_names, disabled } = asked;
+            let roles = self.roles.as_ref().unwrap_or(&user.roles);
+            keeps_administrator(rules.rows, user, roles, self.disabled.unwrap_or(user.disabled))?;
+            let Self { name: _, roles, certificate_names, disabled } = self;
             Ok(AccessChange::UpdateUser { user: user.id, roles, certificate_names, disabled })
         });
         user_done(changed.await?, &name)?;
-        self.user_view(&name)
+        service.user_view(&name)
+    }
+}
+
+/// Gives a user another password.
+#[derive(Clone, Debug)]
+pub struct SetPassword {
+    /// Which user.
+    pub name: Principal,
+    /// The new password.
+    pub password: SecretString,
+}
+
+impl ServiceCall for SetPassword {
+    const CALL: Call = Call::SetPassword;
+    type Output = ();
+
+    fn subject(&self, _: &Caller) -> CallSubject {
+        CallSubject::User(self.name.clone())
     }
 
-    /// Gives a user another password.
-    pub async fn set_password(&self, caller: &Caller, name: Principal, password: SecretString) -> Result<(), Refusal> {
-        let password_hash = self.hasher.hash(&password).await?;
-        let changed = self.change_access(caller, Call::SetPassword, named::user(&name), |rules| {
-            let user = rules.touched(Call::SetPassword, &name)?.id;
+    fn audit_entry(&self, _: &Caller) -> AuditEntry {
+        AuditEntry::on(format!("user {}", self.name))
+    }
+
+    async fn run(self, service: &Service, caller: &Caller) -> Result<(), Refusal> {
+        let (name, entry) = (&self.name, self.audit_entry(caller));
+        let password_hash = service.hasher.hash(&self.password).await?;
+        let changed = service.change_access(caller, Self::CALL, entry, |rules| {
+            let user = rules.touched(Self::CALL, name)?.id;
             Ok(AccessChange::SetPassword { user, password_hash })
         });
-        user_done(changed.await?, &name)
+        user_done(changed.await?, name)
+    }
+}
+
+/// Users, ascending by id.
+#[derive(Clone, Copy, Debug)]
+pub struct ListUsers;
+
+impl ServiceCall for ListUsers {
+    const CALL: Call = Call::ListUsers;
+    type Output = Vec<UserView>;
+
+    fn subject(&self, _: &Caller) -> CallSubject {
+        CallSubject::Nothing
     }
 
-    /// Users, ascending by id.
-    pub fn list_users(&self) -> Vec<UserView> {
-        let rows = self.directory.rows();
-        rows.users.iter().map(|row| view(&rows, row)).collect()
+    async fn run(self, service: &Service, _: &Caller) -> Result<Vec<UserView>, Refusal> {
+        let rows = service.directory.rows();
+        Ok(rows.users.iter().map(|row| view(&rows, row)).collect())
     }
+}
 
-    /// Id of a user as OCP shows creators; 0: there is none of this name.
-    pub fn user_id(&self, name: &Principal) -> i64 {
-        self.directory.user(name).map_or(0, |user| user.id.get())
-    }
-
+impl Service {
     fn user_view(&self, name: &Principal) -> Result<UserView, Refusal> {
         let rows = self.directory.rows();
         let row = rows.users.iter().find(|row| row.name == *name);
@@ -82,10 +167,10 @@ impl Service {
         &self,
         caller: &Caller,
         call: Call,
-        named: Named,
+        entry: AuditEntry,
         decide: impl FnOnce(&Rules<'_>) -> Result<AccessChange, Refusal> + Send,
     ) -> Result<AccessChanged, Refusal> {
-        let audit = self.audit(caller, call, named);
+        let audit = self.accepted(caller, call, entry);
         let changed = self.directory.change(|rows: &AccessRows| -> Result<_, Refused> {
             let change = decide(&Rules::new(rows, caller)).map_err(Refused)?;
             Ok((change, audit))

@@ -1,162 +1,11 @@
-//! What callers ask, validated and in the domain's types, and what they get. Every call carries its [`Caller`].
+//! What calls answer, in the domain's types.
 
-use std::sync::Arc;
-
-use secrecy::SecretString;
-use uuid::Uuid;
-
-use crate::access::Proof;
 use crate::clock::Timestamp;
-use crate::domain::event::TaskState;
-use crate::domain::ids::{
-    ClusterId, Principal, Revision, RoleName, ServerAddr, ServerId, SubtaskId, TaskId, UserId, ZoneName,
-};
-use crate::domain::permission::{Permission, Rights};
-use crate::domain::status::{ClusterStatus, OverriddenBy, Risk, ServerStatus, StopType, ZoneStatus};
+use crate::domain::ids::{ClusterId, Principal, RoleName, ServerAddr, ServerId, TaskId, ZoneName};
+use crate::domain::permission::Permission;
+use crate::domain::status::{ClusterStatus, OverriddenBy, ServerStatus, ZoneStatus};
 use crate::store::access::{AccessKeyRow, UserRow};
-use crate::store::inventory::{ClusterRow, DefaultHost, HostRoute, ServerRow, ZoneRow};
-
-/// Who calls, from where, under which trace.
-#[derive(Clone, Debug)]
-pub struct Caller {
-    /// Proven by authentication; `anonymous` when that is off.
-    pub principal: Principal,
-    /// Its user; `None` when authentication is off.
-    pub user: Option<UserId>,
-    /// What it may do, as of this call.
-    pub rights: Arc<Rights>,
-    /// What proved it: a watch ends when it would not any more.
-    pub proof: Arc<Proof>,
-    /// `ip:port`, or `ip` when a proxy did not tell the port.
-    pub address: String,
-    /// 16 hex digits, the same as in logs.
-    pub trace_id: String,
-}
-
-/// StopServer.
-#[derive(Clone, Debug)]
-pub struct StopServer {
-    /// Which cluster.
-    pub cluster: ClusterId,
-    /// Which server.
-    pub server: ServerId,
-    /// Overrides what may be overridden.
-    pub force: bool,
-    /// Risks accepted by name; sorted, without repeats.
-    pub accepted_risks: Vec<Risk>,
-    /// Kind of stop.
-    pub stop_type: StopType,
-    /// Whether the server is frozen before its process is ended; never with a stop of the service only.
-    pub freeze_before_stop: bool,
-    /// For repeats.
-    pub request_id: Option<Uuid>,
-    /// Whether, without a request id, an equal request of the same caller is answered with its open task (OCP's programs
-    /// know no request ids).
-    pub repeat_by_arguments: bool,
-    /// Refused unless the server has this address.
-    pub expected_server: Option<ServerAddr>,
-    /// End of the consent to irreversible steps.
-    pub expire_time: Option<Timestamp>,
-}
-
-/// StartServer.
-#[derive(Clone, Debug)]
-pub struct StartServer {
-    /// Which cluster.
-    pub cluster: ClusterId,
-    /// Which server.
-    pub server: ServerId,
-    /// For repeats.
-    pub request_id: Option<Uuid>,
-    /// As in [`StopServer`].
-    pub repeat_by_arguments: bool,
-    /// Refused unless the server has this address.
-    pub expected_server: Option<ServerAddr>,
-}
-
-/// RestartServer.
-#[derive(Clone, Debug)]
-pub struct RestartServer {
-    /// Which cluster.
-    pub cluster: ClusterId,
-    /// Which server.
-    pub server: ServerId,
-    /// Overrides what may be overridden.
-    pub force: bool,
-    /// Risks accepted by name; sorted, without repeats.
-    pub accepted_risks: Vec<Risk>,
-    /// Whether the server is frozen before its process is ended.
-    pub freeze_before_stop: bool,
-    /// For repeats.
-    pub request_id: Option<Uuid>,
-    /// As in [`StopServer`].
-    pub repeat_by_arguments: bool,
-    /// Refused unless the server has this address.
-    pub expected_server: Option<ServerAddr>,
-    /// End of the consent to irreversible steps.
-    pub expire_time: Option<Timestamp>,
-}
-
-/// PlanStopServer.
-#[derive(Clone, Debug)]
-pub struct PlanStopServer {
-    /// Which cluster.
-    pub cluster: ClusterId,
-    /// Which server.
-    pub server: ServerId,
-    /// Whether the stop would use force.
-    pub force: bool,
-    /// Risks that it would accept.
-    pub accepted_risks: Vec<Risk>,
-    /// Kind of stop.
-    pub stop_type: StopType,
-    /// Whether the stop would freeze the server first.
-    pub freeze_before_stop: bool,
-}
-
-/// SkipSubtask.
-#[derive(Clone, Debug)]
-pub struct SkipSubtask {
-    /// Which task.
-    pub task: TaskId,
-    /// Which subtask.
-    pub subtask: SubtaskId,
-    /// Refused unless the task is at this revision.
-    pub if_revision: Option<Revision>,
-}
-
-/// RetryTask, RollbackTask, CancelTask and GiveUpTask.
-#[derive(Clone, Debug)]
-pub struct TaskRequest {
-    /// Which task.
-    pub task: TaskId,
-    /// Refused unless the task is at this revision.
-    pub if_revision: Option<Revision>,
-    /// New end of consent, for a retry and a rollback.
-    pub expire_time: Option<Timestamp>,
-}
-
-/// Which tasks of those that the caller may see.
-#[derive(Clone, Debug, Default)]
-pub struct TaskSelection {
-    /// Of this cluster.
-    pub cluster: Option<ClusterId>,
-    /// Of this server.
-    pub server: Option<ServerId>,
-    /// In one of these states; empty: any.
-    pub states: Vec<TaskState>,
-    /// Whose name holds this, whatever the case.
-    pub name: Option<String>,
-}
-
-/// Which clusters of those that the caller may see.
-#[derive(Clone, Debug, Default)]
-pub struct ClusterSelection {
-    /// Whose name holds this, whatever the case.
-    pub name_part: Option<String>,
-    /// With one of these shown statuses; empty: any.
-    pub statuses: Vec<ClusterStatus>,
-}
+use crate::store::inventory::{ClusterRow, HostRoute, ServerRow, ZoneRow};
 
 /// A page by number: its items, and how many there are in all.
 #[derive(Clone, Debug)]
@@ -165,32 +14,6 @@ pub struct PageOf<T> {
     pub items: Vec<T>,
     /// How many there are on all pages.
     pub total: u64,
-}
-
-/// CreateUser.
-#[derive(Clone, Debug)]
-pub struct CreateUser {
-    /// Its name.
-    pub name: Principal,
-    /// Its password.
-    pub password: Option<SecretString>,
-    /// Its roles; ascending, without repeats.
-    pub roles: Vec<RoleName>,
-    /// Names of its certificates; ascending, without repeats.
-    pub certificate_names: Vec<String>,
-}
-
-/// UpdateUser; `None`: stays.
-#[derive(Clone, Debug)]
-pub struct UpdateUser {
-    /// Which user.
-    pub name: Principal,
-    /// Its roles.
-    pub roles: Option<Vec<RoleName>>,
-    /// Names of its certificates.
-    pub certificate_names: Option<Vec<String>>,
-    /// Whether it is nobody for now.
-    pub disabled: Option<bool>,
 }
 
 /// A user as shown.
@@ -220,81 +43,6 @@ pub struct RoleView {
     pub permissions: Vec<Permission>,
     /// When it was made; `None`: it is always there.
     pub create_time: Option<Timestamp>,
-}
-
-/// What a watch is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WatchScope {
-    /// One task.
-    Task(TaskId),
-    /// The log of one task.
-    Log(TaskId),
-    /// Tasks of one cluster, or of all that the caller may see.
-    Tasks(Option<ClusterId>),
-}
-
-/// ListTasks.
-#[derive(Clone, Debug)]
-pub struct ListTasks {
-    /// Of this cluster.
-    pub cluster: Option<ClusterId>,
-    /// Of this server.
-    pub server: Option<ServerId>,
-    /// In one of these states; empty: any.
-    pub states: Vec<TaskState>,
-    /// Of this creator.
-    pub creator: Option<Principal>,
-    /// Only ids below this (from the page token).
-    pub below: Option<TaskId>,
-    /// At most so many.
-    pub limit: u32,
-}
-
-/// RegisterCluster.
-#[derive(Clone, Debug)]
-pub struct RegisterCluster {
-    /// `host:sql_port`, at least one.
-    pub endpoints: Vec<String>,
-    /// Login.
-    pub username: String,
-    /// Its password.
-    pub password: SecretString,
-    /// Refused unless the cluster has this name.
-    pub expected_name: Option<String>,
-    /// Id that the caller chose.
-    pub cluster: Option<ClusterId>,
-    /// Server ids that the caller chose.
-    pub server_ids: Vec<(ServerAddr, ServerId)>,
-    /// Routes by `svr_ip`.
-    pub hosts: Vec<(String, HostRoute)>,
-    /// Route to hosts that are not named.
-    pub default_host: DefaultHost,
-}
-
-/// UpdateCluster; `None`: stays.
-#[derive(Clone, Debug)]
-pub struct UpdateCluster {
-    /// Which cluster.
-    pub cluster: ClusterId,
-    /// Endpoints.
-    pub endpoints: Option<Vec<String>>,
-    /// Login.
-    pub username: Option<String>,
-    /// Password.
-    pub password: Option<SecretString>,
-    /// Routes by `svr_ip`, all of them.
-    pub hosts: Option<Vec<(String, HostRoute)>>,
-    /// Route to hosts that are not named.
-    pub default_host: Option<DefaultHost>,
-}
-
-/// How a cluster is named in GetCluster.
-#[derive(Clone, Debug)]
-pub enum ClusterName {
-    /// By id here.
-    Id(ClusterId),
-    /// By its name.
-    Name(String),
 }
 
 /// A cluster as shown.
@@ -348,19 +96,6 @@ pub struct ServerView {
     pub not_safe_reason: Option<String>,
     /// Open task that acts on it.
     pub operating_task: Option<TaskId>,
-}
-
-/// ListServers.
-#[derive(Clone, Debug)]
-pub struct ListServers {
-    /// Which cluster.
-    pub cluster: ClusterId,
-    /// Only of this zone.
-    pub zone: Option<ZoneName>,
-    /// Only ids above this (from the page token).
-    pub above: Option<ServerId>,
-    /// At most so many.
-    pub limit: u32,
 }
 
 /// What a check of a plan says.

@@ -1,4 +1,4 @@
-//! What every call has around it: its caller, its trace in log and response, and its refusal as a status.
+//! The one way from a method to the service and back: its caller, its trace in log and response, and its refusal as a status.
 
 use std::pin::Pin;
 
@@ -8,11 +8,11 @@ use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 use tonic::{Code, Request, Response, Status};
 use tracing::{Instrument, Span, debug, info, info_span, warn};
 
-use crate::api::auth::{self, Admitted, Gatekeeper, Rate};
+use crate::api::auth::{self, Admitted, Rate};
 use crate::api::error_status::to_status;
 use crate::api::limits::watches::Watches;
 use crate::domain::refusal::Refusal;
-use crate::service::arguments::Caller;
+use crate::service::{Caller, Guarded, ServiceCall};
 use crate::watch::Encoded;
 
 /// Trailer and header that name the trace of a call, the same as in the log.
@@ -29,64 +29,117 @@ const RATE_RESET: &str = "ratelimit-reset";
 /// Messages of a watch, or of another stream, on their way out.
 pub type Messages<M = Encoded> = Pin<Box<dyn Stream<Item = Result<M, Status>> + Send>>;
 
-/// A call that is being answered.
-pub struct Call {
-    /// Who calls.
-    pub caller: Caller,
-    rate: Option<Rate>,
-    watches: Watches,
-    span: Span,
+/// What the front knows of a call when it reaches its service.
+#[derive(Clone)]
+pub struct Arrived {
+    /// Who calls, proven.
+    pub admitted: Admitted,
+    /// Name of the method.
+    pub method: String,
 }
 
-impl Call {
-    /// Begins a call whose caller was proven before its message was read.
-    pub async fn admit<Q>(
-        gatekeeper: &Gatekeeper,
-        rpc: &'static str,
-        request: Request<Q>,
-    ) -> Result<(Self, Q), Status> {
-        let (_, mut extensions, message) = request.into_parts();
-        let Some(Admitted { caller, rate }) = extensions.remove::<Admitted>() else {
-            let what = "a call came to its service by another way than through the front".to_owned();
-            return Err(status(&Refusal::Internal { what }, &auth::trace_id(), None));
-        };
-        let span = info_span!(
-            "call",
-            rpc,
-            trace_id = %caller.trace_id,
-            principal = %caller.principal,
-            address = %caller.address,
-        );
-        Ok((Self { caller, rate, watches: gatekeeper.watches(), span }, message))
+/// How every method is answered: its request is translated into a call of the service, the call is made for whoever the front
+/// proved, and its answer is translated back.
+#[derive(Clone)]
+pub struct Calls {
+    guarded: Guarded,
+    watches: Watches,
+}
+
+impl Calls {
+    /// Over the service. `watches` counts the streams of everybody.
+    pub const fn new(guarded: Guarded, watches: Watches) -> Self {
+        Self { guarded, watches }
     }
 
-    /// Answers a call.
-    pub async fn answer<A>(&self, work: impl Future<Output = Result<A, Refusal>>) -> Result<Response<A>, Status> {
-        let answered = work.instrument(self.span.clone()).await;
-        self.finish(answered)
-    }
-
-    /// Begins a watch, which counts as one of the caller's until its stream is dropped; the refusal that ends it carries the
-    /// trace too.
-    pub async fn stream<S, M>(
+    /// Answers with one message.
+    pub async fn unary<Q, C: ServiceCall, A>(
         &self,
-        work: impl Future<Output = Result<S, Refusal>>,
+        request: Request<Q>,
+        validate: impl FnOnce(Q) -> Result<C, Refusal>,
+        encode: impl FnOnce(C::Output) -> A,
+    ) -> Result<Response<A>, Status> {
+        let validate = |request| Ok((validate(request)?, ()));
+        self.list(request, validate, |output, ()| Ok(encode(output))).await
+    }
+
+    /// Answers with one message, for whose making something of the request is kept: where its page ends.
+    pub async fn list<Q, C: ServiceCall, K, A>(
+        &self,
+        request: Request<Q>,
+        validate: impl FnOnce(Q) -> Result<(C, K), Refusal>,
+        encode: impl FnOnce(C::Output, K) -> Result<A, Refusal>,
+    ) -> Result<Response<A>, Status> {
+        let (around, request) = Around::take(request)?;
+        let work = async {
+            let (call, kept) = self.valid::<C, _>(&around.caller, validate(request)).await?;
+            encode(self.guarded.call(&around.caller, call).await?, kept)
+        };
+        let answered = work.instrument(around.span.clone()).await;
+        around.finish(answered)
+    }
+
+    /// Answers with a stream, which counts as one of the caller's watches until it is dropped; the refusal that ends it carries
+    /// the trace too.
+    pub async fn stream<Q, C: ServiceCall + Clone, F, S, M>(
+        &self,
+        request: Request<Q>,
+        validate: impl FnOnce(Q) -> Result<C, Refusal>,
+        begin: impl FnOnce(C, C::Output) -> F,
     ) -> Result<Response<Messages<M>>, Status>
     where
+        F: Future<Output = Result<S, Refusal>>,
         S: Stream<Item = Result<M, Refusal>> + Send + 'static,
     {
+        let (around, request) = Around::take(request)?;
         let begun = async {
-            let permit = self.watches.begin(&self.caller.principal)?;
-            Ok((permit, work.await?))
+            let permit = self.watches.begin(&around.caller.principal)?;
+            let call = self.valid::<C, _>(&around.caller, validate(request)).await?;
+            let output = self.guarded.call(&around.caller, call.clone()).await?;
+            Ok((permit, begin(call, output).await?))
         };
-        let begun = begun.instrument(self.span.clone()).await;
-        let trace_id = self.caller.trace_id.clone();
-        self.finish(begun.map(|(permit, stream)| -> Messages<M> {
+        let begun = begun.instrument(around.span.clone()).await;
+        let trace_id = around.caller.trace_id.clone();
+        around.finish(begun.map(|(permit, stream)| -> Messages<M> {
             Box::pin(stream.map(move |item| {
                 let _held = &permit;
                 item.map_err(|refusal| status(&refusal, &trace_id, None))
             }))
         }))
+    }
+
+    /// What is wrong with a request that would change something is kept in the audit log too: it was asked for, and refused.
+    async fn valid<C: ServiceCall, T>(&self, caller: &Caller, validated: Result<T, Refusal>) -> Result<T, Refusal> {
+        if let Err(refusal) = &validated {
+            self.guarded.refused::<C>(caller, refusal).await;
+        }
+        validated
+    }
+}
+
+/// What every call has around it: its caller, its trace in log and response, and its refusal as a status.
+struct Around {
+    caller: Caller,
+    rate: Option<Rate>,
+    span: Span,
+}
+
+impl Around {
+    /// The one place where a method gets its caller.
+    fn take<Q>(request: Request<Q>) -> Result<(Self, Q), Status> {
+        let (_, mut extensions, message) = request.into_parts();
+        let Some(Arrived { admitted: Admitted { caller, rate }, method }) = extensions.remove::<Arrived>() else {
+            let what = "a call came to its service by another way than through the front".to_owned();
+            return Err(status(&Refusal::Internal { what }, &auth::trace_id(), None));
+        };
+        let span = info_span!(
+            "call",
+            rpc = method,
+            trace_id = %caller.trace_id,
+            principal = %caller.principal,
+            address = %caller.address,
+        );
+        Ok((Self { caller, rate, span }, message))
     }
 
     fn finish<A>(&self, answered: Result<A, Refusal>) -> Result<Response<A>, Status> {

@@ -6,7 +6,7 @@ use crate::domain::ids::TaskId;
 use crate::domain::ssh::SshLogin;
 use crate::domain::status::InnerStatus;
 use crate::proto::v1;
-use crate::service::arguments::{ClusterView, PlanCheck, ProcessView, ServerView, StopPlanView, Verdict};
+use crate::service::views::{ClusterView, PlanCheck, ProcessView, ServerView, StopPlanView, Verdict};
 use crate::store::inventory::{DefaultHost, HostRoute, ServerRow};
 use crate::watch::encode::{overridden_by, timestamp};
 

@@ -2,7 +2,7 @@
 
 use crate::domain::ids::{ClusterId, TaskId};
 use crate::proto::v1;
-use crate::service::arguments::{AccessKeyView, RoleView, UserView};
+use crate::service::views::{AccessKeyView, RoleView, UserView};
 use crate::store::AuditOutcome;
 use crate::store::access::StoredAuditRecord;
 use crate::watch::encode::timestamp;

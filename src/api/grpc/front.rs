@@ -25,7 +25,7 @@ use tower::{Service, ServiceExt};
 use tracing::info;
 
 use crate::api::auth::{self, Gatekeeper, Rate};
-use crate::api::grpc::call::status;
+use crate::api::grpc::call::{Arrived, status};
 use crate::api::grpc::fields::shortened;
 use crate::api::grpc::once::Shapes;
 use crate::api::headers::{for_one_host, once};
@@ -132,7 +132,8 @@ impl Front {
         uncompressed(&parts.headers).map_err(stopped)?;
         let message = message(body, self.bounds.arrival).await.map_err(stopped)?;
         self.methods.shapes.said_once(request, message.get(PREFIX..).unwrap_or_default()).map_err(stopped)?;
-        parts.extensions.insert(admitted);
+        let method = parts.uri.path().rsplit('/').next().unwrap_or_default().to_owned();
+        parts.extensions.insert(Arrived { admitted, method });
         Ok((self.pass(Request::from_parts(parts, Full::new(message))).await, None))
     }
 

@@ -3,7 +3,6 @@
 mod admin;
 mod backup;
 mod call;
-mod checked;
 mod cluster;
 mod encode;
 mod encode_admin;
@@ -32,9 +31,10 @@ use crate::net::http;
 use crate::net::reflection::Reflection;
 use crate::net::tls::Protocols;
 use crate::proto::v1::FILE_DESCRIPTOR_SET;
-use crate::service::use_cases::UseCases;
+use crate::service::Guarded;
 use crate::watch::Hub;
 
+use call::Calls;
 pub use call::TRACE_ID;
 use front::{Front, LARGEST_MESSAGE};
 
@@ -81,16 +81,15 @@ impl Health {
     }
 }
 
-/// The gRPC face over the use cases. Its watches end with the hub's shutdown.
+/// The gRPC face over the service. Its watches end with the hub's shutdown.
 pub async fn routes(
-    use_cases: Arc<dyn UseCases>,
+    guarded: Guarded,
     hub: Arc<Hub>,
     gatekeeper: Arc<Gatekeeper>,
 ) -> Result<Grpc, prost::DecodeError> {
-    let servers = ob_server::ObServers { use_cases: Arc::clone(&use_cases), gatekeeper: Arc::clone(&gatekeeper) };
-    let tasks = task::Tasks { use_cases: Arc::clone(&use_cases), gatekeeper: Arc::clone(&gatekeeper), hub };
-    let clusters = cluster::Clusters { use_cases: Arc::clone(&use_cases), gatekeeper: Arc::clone(&gatekeeper) };
-    let administrators = admin::Administrators { use_cases, gatekeeper: Arc::clone(&gatekeeper) };
+    let calls = Calls::new(guarded, gatekeeper.watches());
+    let (servers, clusters) = (ob_server::ObServers(calls.clone()), cluster::Clusters(calls.clone()));
+    let (administrators, tasks) = (admin::Administrators(calls.clone()), task::Tasks { calls, hub });
     let (reporter, health_service) = health::health();
     let health = Health(reporter);
     health.serving().await;

@@ -99,8 +99,26 @@ pub fn of_named<T>(
     (page, next.unwrap_or_default())
 }
 
+/// Where a page of a list ends: the list is asked for one item more than the page has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Paging {
+    /// The list.
+    pub listing: Listing,
+    /// Items of the page.
+    pub size: u32,
+}
+
+impl Paging {
+    /// The page, and the token of the next one; empty: there is none.
+    pub fn cut<T>(self, mut items: Vec<T>, position: impl Fn(&T) -> i64) -> (Vec<T>, String) {
+        let more = cut(&mut items, self.size);
+        let next = items.last().filter(|_| more).map(|last| self.listing.token(position(last)));
+        (items, next.unwrap_or_default())
+    }
+}
+
 /// Cuts a list of one more than the page to the page, and says whether there is another.
-pub fn cut<T>(items: &mut Vec<T>, size: u32) -> bool {
+fn cut<T>(items: &mut Vec<T>, size: u32) -> bool {
     let more = items.len() > size as usize;
     items.truncate(size as usize);
     more

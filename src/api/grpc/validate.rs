@@ -3,14 +3,15 @@
 use uuid::Uuid;
 
 use crate::api::grpc::fields::{Fields, LONGEST_NAME, shortened};
-use crate::api::grpc::page::Listing;
+use crate::api::grpc::page::{Listing, Paging};
 use crate::domain::event::TaskState;
 use crate::domain::ids::{ClusterId, Principal, Revision, Seq, ServerId, SubtaskId, TaskId, ZoneName};
 use crate::domain::refusal::Refusal;
 use crate::domain::status::{Risk, StopType};
 use crate::proto::v1;
-use crate::service::arguments::{
-    ListServers, ListTasks, PlanStopServer, RestartServer, SkipSubtask, StartServer, StopServer, TaskRequest,
+use crate::service::{
+    CancelTask, GetServer, GetTask, GiveUpTask, ListServers, ListTasks, PlanStopServer, RestartServer, RetryTask,
+    RollbackTask, SkipSubtask, StartServer, StopServer,
 };
 use crate::watch::{ReadLog, Until, WatchTask, WatchTasks};
 
@@ -89,16 +90,16 @@ pub fn plan_stop_server(request: v1::PlanStopServerRequest) -> Result<PlanStopSe
 }
 
 /// GetServer.
-pub fn get_server(request: &v1::GetServerRequest) -> Result<(ClusterId, ServerId), Refusal> {
+pub fn get_server(request: &v1::GetServerRequest) -> Result<GetServer, Refusal> {
     let mut fields = Fields::default();
     let cluster = fields.id("cluster_id", request.cluster_id, ClusterId::new);
     let server = fields.id("server_id", request.server_id, ServerId::new);
     let (Some(cluster), Some(server)) = (cluster, server) else { return Err(fields.refusal()) };
-    fields.finish((cluster, server))
+    fields.finish(GetServer { cluster, server })
 }
 
 /// ListServers; the limit is one more than the page.
-pub fn list_servers(request: &v1::ListServersRequest) -> Result<(ListServers, Listing), Refusal> {
+pub fn list_servers(request: &v1::ListServersRequest) -> Result<(ListServers, Paging), Refusal> {
     let mut fields = Fields::default();
     let cluster = fields.id("cluster_id", request.cluster_id, ClusterId::new);
     let zone: Option<ZoneName> = fields.optional("zone", &request.zone);
@@ -107,22 +108,18 @@ pub fn list_servers(request: &v1::ListServersRequest) -> Result<(ListServers, Li
     let above = listing.position(&mut fields, &request.page_token);
     let above = above.and_then(|above| fields.id("page_token", above, ServerId::new));
     let Some(cluster) = cluster else { return Err(fields.refusal()) };
-    fields.finish((ListServers { cluster, zone, above, limit: size + 1 }, listing))
+    fields.finish((ListServers { cluster, zone, above, limit: size + 1 }, Paging { listing, size }))
 }
 
 /// GetTask.
-pub fn get_task(request: &v1::GetTaskRequest) -> Result<TaskId, Refusal> {
-    task_id(request.task_id)
-}
-
-fn task_id(id: i64) -> Result<TaskId, Refusal> {
+pub fn get_task(request: &v1::GetTaskRequest) -> Result<GetTask, Refusal> {
     let mut fields = Fields::default();
-    let task = fields.id("task_id", id, TaskId::new);
-    task.ok_or_else(|| fields.refusal())
+    let task = fields.id("task_id", request.task_id, TaskId::new);
+    task.map(GetTask).ok_or_else(|| fields.refusal())
 }
 
 /// ListTasks; the limit is one more than the page.
-pub fn list_tasks(request: &v1::ListTasksRequest) -> Result<(ListTasks, Listing), Refusal> {
+pub fn list_tasks(request: &v1::ListTasksRequest) -> Result<(ListTasks, Paging), Refusal> {
     let mut fields = Fields::default();
     let cluster = fields.optional_id("cluster_id", request.cluster_id, ClusterId::new);
     let server = fields.optional_id("server_id", request.server_id, ServerId::new);
@@ -147,7 +144,7 @@ pub fn list_tasks(request: &v1::ListTasksRequest) -> Result<(ListTasks, Listing)
     let below = listing.position(&mut fields, &request.page_token);
     let below = below.and_then(|below| fields.id("page_token", below, TaskId::new));
     let creator = (!creator.is_empty()).then(|| Principal::new(creator));
-    fields.finish((ListTasks { cluster, server, states, creator, below, limit: size + 1 }, listing))
+    fields.finish((ListTasks { cluster, server, states, creator, below, limit: size + 1 }, Paging { listing, size }))
 }
 
 /// WatchTask.
@@ -182,17 +179,19 @@ pub fn get_subtask_log(request: &v1::GetSubtaskLogRequest) -> Result<ReadLog, Re
 }
 
 /// RetryTask.
-pub fn retry_task(request: &v1::RetryTaskRequest) -> Result<TaskRequest, Refusal> {
+pub fn retry_task(request: &v1::RetryTaskRequest) -> Result<RetryTask, Refusal> {
     let mut fields = Fields::default();
     let expire_time = fields.moment("expire_time", request.expire_time);
-    verb(fields, request.task_id, request.if_revision).map(|verb| TaskRequest { expire_time, ..verb })
+    let (task, if_revision) = verb(fields, request.task_id, request.if_revision)?;
+    Ok(RetryTask { task, if_revision, expire_time })
 }
 
 /// RollbackTask.
-pub fn rollback_task(request: &v1::RollbackTaskRequest) -> Result<TaskRequest, Refusal> {
+pub fn rollback_task(request: &v1::RollbackTaskRequest) -> Result<RollbackTask, Refusal> {
     let mut fields = Fields::default();
     let expire_time = fields.moment("expire_time", request.expire_time);
-    verb(fields, request.task_id, request.if_revision).map(|verb| TaskRequest { expire_time, ..verb })
+    let (task, if_revision) = verb(fields, request.task_id, request.if_revision)?;
+    Ok(RollbackTask { task, if_revision, expire_time })
 }
 
 /// SkipSubtask.
@@ -206,20 +205,22 @@ pub fn skip_subtask(request: &v1::SkipSubtaskRequest) -> Result<SkipSubtask, Ref
 }
 
 /// CancelTask.
-pub fn cancel_task(request: &v1::CancelTaskRequest) -> Result<TaskRequest, Refusal> {
-    verb(Fields::default(), request.task_id, request.if_revision)
+pub fn cancel_task(request: &v1::CancelTaskRequest) -> Result<CancelTask, Refusal> {
+    let (task, if_revision) = verb(Fields::default(), request.task_id, request.if_revision)?;
+    Ok(CancelTask { task, if_revision })
 }
 
 /// GiveUpTask.
-pub fn give_up_task(request: &v1::GiveUpTaskRequest) -> Result<TaskRequest, Refusal> {
-    verb(Fields::default(), request.task_id, request.if_revision)
+pub fn give_up_task(request: &v1::GiveUpTaskRequest) -> Result<GiveUpTask, Refusal> {
+    let (task, if_revision) = verb(Fields::default(), request.task_id, request.if_revision)?;
+    Ok(GiveUpTask { task, if_revision })
 }
 
-fn verb(mut fields: Fields, task: i64, if_revision: Option<i64>) -> Result<TaskRequest, Refusal> {
+fn verb(mut fields: Fields, task: i64, if_revision: Option<i64>) -> Result<(TaskId, Option<Revision>), Refusal> {
     let task = fields.id("task_id", task, TaskId::new);
     let if_revision = self::if_revision(&mut fields, if_revision);
     let Some(task) = task else { return Err(fields.refusal()) };
-    fields.finish(TaskRequest { task, if_revision, expire_time: None })
+    fields.finish((task, if_revision))
 }
 
 fn if_revision(fields: &mut Fields, value: Option<i64>) -> Option<Revision> {

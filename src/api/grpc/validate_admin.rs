@@ -6,13 +6,16 @@ use std::net::IpAddr;
 use secrecy::SecretString;
 
 use crate::api::grpc::fields::{Fields, LONGEST_NAME, shortened};
-use crate::api::grpc::page::{self, Listing};
+use crate::api::grpc::page::{self, Listing, Paging};
 use crate::domain::call::Call;
 use crate::domain::ids::{AccessKeyId, ClusterId, Principal, RoleName, TaskId};
 use crate::domain::permission::Permission;
 use crate::domain::refusal::Refusal;
 use crate::proto::v1;
-use crate::service::arguments::{AccessKeyView, CreateUser, RoleView, UpdateUser, UserView};
+use crate::service::views::{AccessKeyView, RoleView, UserView};
+use crate::service::{
+    CreateAccessKey, CreateRole, CreateUser, ListAccessKeys, ListAuditRecords, SetPassword, UpdateAccessKey, UpdateUser,
+};
 use crate::store::access::AuditFilter;
 
 /// Shortest password, in bytes.
@@ -49,19 +52,31 @@ pub fn update_user(request: v1::UpdateUserRequest) -> Result<UpdateUser, Refusal
 }
 
 /// SetPassword.
-pub fn set_password(request: v1::SetPasswordRequest) -> Result<(Principal, SecretString), Refusal> {
+pub fn set_password(request: v1::SetPasswordRequest) -> Result<SetPassword, Refusal> {
     let mut fields = Fields::default();
     let name = fields.parse::<Principal>("name", &request.name);
     let password = password(&mut fields, request.password);
     let Some(name) = name else { return Err(fields.refusal()) };
-    fields.finish((name, password))
+    fields.finish(SetPassword { name, password })
 }
 
-/// A user that may be left out.
-pub fn optional_user(user: &str) -> Result<Option<Principal>, Refusal> {
+/// CreateAccessKey; without a user, for the caller.
+pub fn create_access_key(request: &v1::CreateAccessKeyRequest) -> Result<CreateAccessKey, Refusal> {
     let mut fields = Fields::default();
-    let user = fields.optional("user", user);
-    fields.finish(user)
+    let user = fields.optional("user", &request.user);
+    fields.finish(CreateAccessKey { user })
+}
+
+/// UpdateAccessKey.
+pub fn update_access_key(request: &v1::UpdateAccessKeyRequest) -> Result<UpdateAccessKey, Refusal> {
+    access_key(&request.id).map(|id| UpdateAccessKey { id, disabled: request.disabled })
+}
+
+/// ListAccessKeys.
+pub fn list_access_keys(request: &v1::ListAccessKeysRequest) -> Result<ListAccessKeys, Refusal> {
+    let mut fields = Fields::default();
+    let user = fields.optional("user", &request.user);
+    fields.finish(ListAccessKeys { user })
 }
 
 /// Id of an access key.
@@ -72,7 +87,7 @@ pub fn access_key(id: &str) -> Result<AccessKeyId, Refusal> {
 }
 
 /// CreateRole.
-pub fn create_role(request: &v1::CreateRoleRequest) -> Result<(RoleName, Vec<Permission>), Refusal> {
+pub fn create_role(request: &v1::CreateRoleRequest) -> Result<CreateRole, Refusal> {
     let mut fields = Fields::default();
     let name = fields.parse::<RoleName>("name", &request.name);
     if request.permissions.is_empty() {
@@ -80,7 +95,7 @@ pub fn create_role(request: &v1::CreateRoleRequest) -> Result<(RoleName, Vec<Per
     }
     let permissions = parsed::<Permission>(&mut fields, "permissions", &request.permissions);
     let Some(name) = name else { return Err(fields.refusal()) };
-    fields.finish((name, permissions))
+    fields.finish(CreateRole { name, permissions })
 }
 
 /// DeleteRole.
@@ -90,19 +105,8 @@ pub fn role_name(name: &str) -> Result<RoleName, Refusal> {
     role.ok_or_else(|| fields.refusal())
 }
 
-/// What ListAuditRecords asks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListAudit {
-    /// Which records.
-    pub filter: AuditFilter,
-    /// Ids below this.
-    pub below: Option<i64>,
-    /// One more than the page.
-    pub limit: u32,
-}
-
-/// ListAuditRecords.
-pub fn list_audit(request: &v1::ListAuditRecordsRequest) -> Result<(ListAudit, Listing), Refusal> {
+/// ListAuditRecords; the limit is one more than the page.
+pub fn list_audit(request: &v1::ListAuditRecordsRequest) -> Result<(ListAuditRecords, Paging), Refusal> {
     let mut fields = Fields::default();
     // Of callers that authentication named, also when no user may have such a name now.
     let principal = fields.text("principal", request.principal.clone(), LONGEST_NAME);
@@ -120,7 +124,7 @@ pub fn list_audit(request: &v1::ListAuditRecordsRequest) -> Result<(ListAudit, L
     let below = listing.position(&mut fields, &request.page_token);
     let principal = (!principal.is_empty()).then(|| Principal::new(principal));
     let filter = AuditFilter { principal, call, task, cluster, refused, since };
-    fields.finish((ListAudit { filter, below, limit: size + 1 }, listing))
+    fields.finish((ListAuditRecords { filter, below, limit: size + 1 }, Paging { listing, size }))
 }
 
 /// Items of a page, and the token of the next one.
@@ -293,8 +297,8 @@ mod tests {
         };
         assert_eq!(wrong(create_role(&role(&[]))), ["permissions"]);
         assert_eq!(wrong(create_role(&role(&["CLUSTER:1:READ", "CLUSTER:1:STOP"]))), ["permissions[1]"]);
-        assert_eq!(create_role(&role(&["TASK:*:*", "**"])).unwrap().1[0].to_string(), "**");
-        assert!(access_key("short").is_err() && optional_user("").unwrap().is_none() && role_name("").is_err());
+        assert_eq!(create_role(&role(&["TASK:*:*", "**"])).unwrap().permissions[0].to_string(), "**");
+        assert!(access_key("short").is_err() && role_name("").is_err());
     }
 
     #[test]
@@ -305,9 +309,9 @@ mod tests {
             page_size: 7,
             ..Default::default()
         };
-        let (asked, listing) = list_audit(&request).unwrap();
+        let (asked, page) = list_audit(&request).unwrap();
         assert_eq!((asked.filter.call, asked.filter.refused, asked.limit), (Some(Call::StopServer), Some(true), 8));
-        let next = v1::ListAuditRecordsRequest { page_token: listing.token(41), ..request.clone() };
+        let next = v1::ListAuditRecordsRequest { page_token: page.listing.token(41), ..request.clone() };
         assert_eq!(list_audit(&next).unwrap().0.below, Some(41));
         let other = v1::ListAuditRecordsRequest { result: 0, ..next };
         assert_eq!(wrong(list_audit(&other)), ["page_token"]);

@@ -8,13 +8,13 @@ use std::num::NonZeroU16;
 use secrecy::SecretString;
 
 use crate::api::grpc::fields::{Fields, LONGEST_NAME, LONGEST_USERNAME, MOST_ENDPOINTS, MOST_HOSTS, shortened};
-use crate::api::grpc::page::Listing;
+use crate::api::grpc::page::{Listing, Paging};
 use crate::domain::ids::{ClusterId, ServerAddr, ServerId};
 use crate::domain::refusal::Refusal;
 use crate::domain::ssh::SshLogin;
 use crate::proto::v1;
 use crate::proto::v1::get_cluster_request::By;
-use crate::service::arguments::{ClusterName, RegisterCluster, UpdateCluster};
+use crate::service::{GetCluster, ListClusters, RegisterCluster, UpdateCluster};
 use crate::store::inventory::{DefaultHost, HostRoute};
 
 /// Login when none is given.
@@ -80,11 +80,11 @@ pub fn update_cluster(request: v1::UpdateClusterRequest) -> Result<UpdateCluster
 }
 
 /// GetCluster.
-pub fn get_cluster(request: v1::GetClusterRequest) -> Result<ClusterName, Refusal> {
+pub fn get_cluster(request: v1::GetClusterRequest) -> Result<GetCluster, Refusal> {
     let mut fields = Fields::default();
     let by = match request.by {
-        Some(By::ClusterId(id)) => fields.id("cluster_id", id, ClusterId::new).map(ClusterName::Id),
-        Some(By::Name(name)) if !name.is_empty() => Some(ClusterName::Name(fields.text("name", name, LONGEST_NAME))),
+        Some(By::ClusterId(id)) => fields.id("cluster_id", id, ClusterId::new).map(GetCluster::Id),
+        Some(By::Name(name)) if !name.is_empty() => Some(GetCluster::Name(fields.text("name", name, LONGEST_NAME))),
         Some(By::Name(_)) | None => {
             fields.wrong("cluster_id", "is required unless name is given");
             None
@@ -94,19 +94,8 @@ pub fn get_cluster(request: v1::GetClusterRequest) -> Result<ClusterName, Refusa
     fields.finish(by)
 }
 
-/// What ListClusters asks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListClusters {
-    /// Of this name.
-    pub name: Option<String>,
-    /// Ids above this.
-    pub above: Option<ClusterId>,
-    /// One more than the page.
-    pub limit: u32,
-}
-
-/// ListClusters.
-pub fn list_clusters(request: v1::ListClustersRequest) -> Result<(ListClusters, Listing), Refusal> {
+/// ListClusters; the limit is one more than the page.
+pub fn list_clusters(request: v1::ListClustersRequest) -> Result<(ListClusters, Paging), Refusal> {
     let mut fields = Fields::default();
     let name = fields.text("name", request.name, LONGEST_NAME);
     let size = fields.page_size(request.page_size, 50);
@@ -114,7 +103,7 @@ pub fn list_clusters(request: v1::ListClustersRequest) -> Result<(ListClusters, 
     let above = listing.position(&mut fields, &request.page_token);
     let above = above.and_then(|above| fields.id("page_token", above, ClusterId::new));
     let name = (!name.is_empty()).then_some(name);
-    fields.finish((ListClusters { name, above, limit: size + 1 }, listing))
+    fields.finish((ListClusters { name, above, limit: size + 1 }, Paging { listing, size }))
 }
 
 /// SyncCluster and DeregisterCluster.

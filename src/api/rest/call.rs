@@ -26,12 +26,11 @@ use crate::api::rest::language::Language;
 use crate::api::rest::moments::Moments;
 use crate::api::rest::routes::Operation;
 use crate::api::rest::{Rest, about, events, inventory, operate, tasks};
-use crate::domain::call::Call;
 use crate::domain::refusal::Refusal;
 use crate::domain::status::Risk;
 use crate::net::peer::Peer;
 use crate::net::strangers::Guest;
-use crate::service::arguments::Caller;
+use crate::service::{Caller, ServiceCall};
 
 /// Longest path that an error repeats, in characters.
 const LONGEST_PATH: usize = 200;
@@ -279,12 +278,19 @@ impl Face {
         }
     }
 
-    /// Arguments of a mutation; when they are wrong, that it was asked for is kept.
-    pub async fn checked<T>(&self, caller: &Caller, call: Call, arguments: Result<T, Failure>) -> Result<T, Failure> {
-        if let Err(failure) = &arguments {
-            self.rest.use_cases.refused(caller, call, &failure.refusal).await;
+    /// Makes a call with these arguments; when those of a mutation are wrong, that it was asked for is kept.
+    pub async fn call<C: ServiceCall>(
+        &self,
+        caller: &Caller,
+        arguments: Result<C, Failure>,
+    ) -> Result<C::Output, Failure> {
+        match arguments {
+            Ok(call) => Ok(self.rest.guarded.call(caller, call).await?),
+            Err(failure) => {
+                self.rest.guarded.refused::<C>(caller, &failure.refusal).await;
+                Err(failure)
+            }
         }
-        arguments
     }
 
     /// The whole body, bounded in bytes and time.

@@ -22,7 +22,6 @@ use crate::domain::refusal::Refusal;
 use crate::proto::json::{Json, carried};
 use crate::proto::v1;
 use crate::proto::v1::watch_task_response::Kind;
-use crate::service::arguments::WatchScope;
 use crate::watch::{Until, WatchTask, watch_task};
 
 /// Between two comments on a stream that is otherwise silent: proxies cut what says nothing.
@@ -38,7 +37,7 @@ pub async fn watch(face: &Arc<Face>, asked: &Asked, request: Proven) -> Result<R
     let last = once(&headers, &HeaderName::from_static(LAST_EVENT_ID), "Last-Event-ID")?;
     let watch = arguments(inputs, last)?;
     let permit = face.rest.gatekeeper.watch(&caller)?;
-    let sight = face.rest.use_cases.sight(&caller, WatchScope::Task(watch.task)).await?;
+    let sight = face.call(&caller, Ok(watch.clone())).await?;
     let messages = watch_task(&face.rest.hub, watch, sight).await?;
     let (face, language, trace) = (Arc::clone(face), asked.language, asked.trace_id.clone());
     let begun = asked.begun;

@@ -8,7 +8,8 @@ use crate::api::rest::task_page::PageBody;
 use crate::domain::ids::{ClusterId, ServerId, ZoneName};
 use crate::domain::refusal::Refusal;
 use crate::domain::status::ClusterStatus;
-use crate::service::arguments::{Caller, ClusterName, ClusterSelection, ClusterView, ListServers, PageOf, ServerView};
+use crate::service::views::{ClusterView, PageOf, ServerView};
+use crate::service::{Caller, ClusterSelection, ClustersPage, GetCluster, GetServer, ListServers};
 use crate::store::Page;
 use crate::store::inventory::ClusterOrder;
 
@@ -34,7 +35,7 @@ pub async fn clusters(face: &Face, request: Proven) -> Result<Reply, Failure> {
     let found = if none {
         PageOf { items: Vec::new(), total: 0 }
     } else {
-        face.rest.use_cases.clusters_page(&request.caller, selection, page).await?
+        face.call(&request.caller, Ok(ClustersPage { selection, page })).await?
     };
     let contents = found.items.iter().map(|view| inventory_body::cluster(&face.manner.moments, view, None));
     Reply::data(&PageBody::new(contents.collect(), found.total, number, size))
@@ -103,8 +104,8 @@ pub async fn server(face: &Face, request: Proven) -> Result<Reply, Failure> {
     let (cluster, server) = (inputs.path_id("id", ClusterId::new), inputs.path_id("serverId", ServerId::new));
     let (Some(cluster), Some(server)) = (cluster, server) else { return Err(inputs.failure()) };
     inputs.finish(())?;
-    let found = face.rest.use_cases.get_server(&caller, cluster, server).await?;
-    let view = face.rest.use_cases.get_cluster(&caller, ClusterName::Id(cluster)).await?;
+    let found = face.call(&caller, Ok(GetServer { cluster, server })).await?;
+    let view = face.call(&caller, Ok(GetCluster::Id(cluster))).await?;
     Reply::data(&inventory_body::server(&face.manner.moments, &view, &found))
 }
 
@@ -114,10 +115,10 @@ fn list<'a>(face: &Face, view: &ClusterView, servers: impl Iterator<Item = &'a S
 }
 
 /// A cluster as last recorded, with its servers.
-async fn known(face: &Face, caller: &Caller, id: ClusterId) -> Result<(ClusterView, Vec<ServerView>), Refusal> {
-    let view = face.rest.use_cases.get_cluster(caller, ClusterName::Id(id)).await?;
+async fn known(face: &Face, caller: &Caller, id: ClusterId) -> Result<(ClusterView, Vec<ServerView>), Failure> {
+    let view = face.call(caller, Ok(GetCluster::Id(id))).await?;
     let asked = ListServers { cluster: id, zone: None, above: None, limit: MOST_SERVERS };
-    let servers = face.rest.use_cases.list_servers(caller, asked).await?;
+    let servers = face.call(caller, Ok(asked)).await?;
     Ok((view, servers))
 }
 

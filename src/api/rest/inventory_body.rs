@@ -7,7 +7,7 @@ use crate::api::rest::moments::Moments;
 use crate::api::rest::task_body::PRIMARY;
 use crate::clock::Timestamp;
 use crate::domain::status::{InnerStatus, ServerStatus, StopType, ZoneStatus};
-use crate::service::arguments::{ClusterView, ServerView};
+use crate::service::views::{ClusterView, ServerView};
 use crate::store::inventory::ZoneRow;
 
 /// How OCP writes a moment that never was, STOP_TIME of a server that is not stopped.

@@ -1,4 +1,4 @@
-//! The REST face: the OCP v2 API over the same use cases as gRPC. Translates and decides nothing. `openapi.yaml` describes
+//! The REST face: the OCP v2 API over the same service as gRPC. Translates and decides nothing. `openapi.yaml` describes
 //! it and is served with it; docs/ocp-v2.md says what OCP documents and where the choice is ours.
 
 mod about;
@@ -25,7 +25,7 @@ use axum::Router;
 
 use crate::api::auth::Gatekeeper;
 use crate::config::RestConfig;
-use crate::service::use_cases::UseCases;
+use crate::service::Guarded;
 use crate::watch::Hub;
 
 pub use answer::{REASON, TRACE_ID};
@@ -38,8 +38,8 @@ pub const OPENAPI: &str = include_str!("openapi.yaml");
 
 /// What the face stands on.
 pub struct Rest {
-    /// The use cases.
-    pub use_cases: Arc<dyn UseCases>,
+    /// The service.
+    pub guarded: Guarded,
     /// For streams of events.
     pub hub: Arc<Hub>,
     /// Proves callers.

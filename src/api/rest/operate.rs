@@ -11,11 +11,10 @@ use crate::api::rest::answer::{Failure, Reply};
 use crate::api::rest::call::{Face, Proven};
 use crate::api::rest::inputs::{Inputs, shown};
 use crate::api::rest::task_body;
-use crate::domain::call::Call;
 use crate::domain::ids::{ClusterId, ServerId};
 use crate::domain::refusal::Refusal;
 use crate::domain::status::{Risk, StopType};
-use crate::service::arguments::{Caller, RestartServer, StartServer, StopServer};
+use crate::service::{Caller, RestartServer, StartServer, StopServer};
 
 /// Header whose UUID makes a repeat of the request get the same task.
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -23,8 +22,7 @@ pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// Records the task that stops a server, and answers with it.
 pub async fn stop(face: &Face, request: Proven) -> Result<Reply, Failure> {
     let (caller, arguments) = with_body(request, |inputs, headers| stop_arguments(inputs, headers, &face.risks));
-    let asked = face.checked(&caller, Call::StopServer, arguments).await?;
-    let stored = face.rest.use_cases.stop_server(&caller, asked).await?;
+    let stored = face.call(&caller, arguments).await?;
     task_body::accepted(face, &stored)
 }
 
@@ -32,16 +30,14 @@ pub async fn stop(face: &Face, request: Proven) -> Result<Reply, Failure> {
 /// back.
 pub async fn start(face: &Face, request: Proven) -> Result<Reply, Failure> {
     let Proven { caller, inputs, headers, .. } = request;
-    let asked = face.checked(&caller, Call::StartServer, start_arguments(inputs, &headers)).await?;
-    let stored = face.rest.use_cases.start_server(&caller, asked).await?;
+    let stored = face.call(&caller, start_arguments(inputs, &headers)).await?;
     task_body::accepted(face, &stored)
 }
 
 /// Records the task that restarts a server, and answers with it.
 pub async fn restart(face: &Face, request: Proven) -> Result<Reply, Failure> {
     let (caller, arguments) = with_body(request, |inputs, headers| restart_arguments(inputs, headers, &face.risks));
-    let asked = face.checked(&caller, Call::RestartServer, arguments).await?;
-    let stored = face.rest.use_cases.restart_server(&caller, asked).await?;
+    let stored = face.call(&caller, arguments).await?;
     task_body::accepted(face, &stored)
 }
 

@@ -188,7 +188,7 @@ pub const PRIMARY: &str = "PRIMARY";
 
 pub(super) fn creator<'a>(face: &Face, task: &'a Task) -> CreatorBody<'a> {
     let creator = &task.spec.creator;
-    CreatorBody { id: face.rest.use_cases.user_id(creator), name: creator.as_str() }
+    CreatorBody { id: face.rest.guarded.user_id(creator), name: creator.as_str() }
 }
 
 /// Whether a task can never be rolled back: it is closed. One that runs can be once it has failed

@@ -7,7 +7,7 @@ use crate::api::rest::answer::{Failure, Reply};
 use crate::api::rest::call::Face;
 use crate::api::rest::task_body::{ClusterBody, CreatorBody, MANUAL, PRIMARY, by_id, cluster, creator, finish_time};
 use crate::api::rest::task_words::{operation, status, subtask_operation};
-use crate::service::arguments::PageOf;
+use crate::service::views::PageOf;
 use crate::store::StoredTask;
 
 /// A page of a list.

@@ -4,12 +4,14 @@ use crate::api::rest::answer::{Failure, Reply};
 use crate::api::rest::call::{Face, Proven};
 use crate::api::rest::inputs::Inputs;
 use crate::api::rest::{log_body, task_body, task_page, task_words};
-use crate::domain::call::Call;
-use crate::domain::event::{SubtaskState, TaskState};
+use crate::domain::event::TaskState;
 use crate::domain::ids::{ClusterId, Revision, SubtaskId, TaskId};
 use crate::domain::refusal::Refusal;
-use crate::domain::task::{Subtask, Task};
-use crate::service::arguments::{ClusterName, PageOf, SkipSubtask, TaskRequest, TaskSelection};
+use crate::service::views::PageOf;
+use crate::service::{
+    CancelSubtask, CancelTask, GetCluster, GetTask, GiveUpTask, RetrySubtask, RetryTask, RollbackTask, SkipSubtask, SubtaskLog,
+    TaskSelection, TasksPage,
+};
 use crate::store::{Page, TaskOrder};
 
 /// What a page is sorted by. A task starts when it is accepted, as OCP counts it.
@@ -21,8 +23,6 @@ const ORDERS: &[(&str, TaskOrder)] = &[
     ("createTime", TaskOrder::CreateTime),
     ("finishTime", TaskOrder::FinishTime),
 ];
-/// How often a cancellation is asked for while its task goes on from step to step.
-const MOST_ATTEMPTS: usize = 4;
 
 /// Kind of a task as OCP sorts them; people ask for every one of ours.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub async fn list(face: &Face, request: Proven) -> Result<Reply, Failure> {
     let Proven { caller, inputs, .. } = request;
     let List { mut selection, cluster_name, mut none, page, number, size } = list_arguments(inputs)?;
     if let Some(name) = cluster_name {
-        match face.rest.use_cases.get_cluster(&caller, ClusterName::Name(name)).await {
+        match face.rest.guarded.call(&caller, GetCluster::Name(name)).await {
             Ok(cluster) => {
                 none |= selection.cluster.is_some_and(|id| id != cluster.row.id);
                 selection.cluster = Some(cluster.row.id);
@@ -58,7 +58,7 @@ pub async fn list(face: &Face, request: Proven) -> Result<Reply, Failure> {
     let found = if none {
         PageOf { items: Vec::new(), total: 0 }
     } else {
-        face.rest.use_cases.tasks_page(&caller, selection, page).await?
+        face.call(&caller, Ok(TasksPage { selection, page })).await?
     };
     task_page::page(face, &found, number, size)
 }
@@ -101,40 +101,39 @@ fn states(word: &str) -> Option<Vec<TaskState>> {
 /// One task.
 pub async fn get(face: &Face, request: Proven) -> Result<Reply, Failure> {
     let Proven { caller, inputs, .. } = request;
-    let task = task_id(inputs)?;
-    let stored = face.rest.use_cases.get_task(&caller, task).await?;
+    let stored = face.call(&caller, task_id(inputs).map(GetTask)).await?;
     task_body::wrapped(face, &stored)
 }
 
 /// Runs a failed task again.
 pub async fn retry(face: &Face, request: Proven) -> Result<Reply, Failure> {
     let Proven { caller, inputs, .. } = request;
-    let asked = face.checked(&caller, Call::RetryTask, task_request(inputs)).await?;
-    let stored = face.rest.use_cases.retry_task(&caller, asked).await?;
+    let asked = verb(inputs).map(|(task, if_revision)| RetryTask { task, if_revision, expire_time: None });
+    let stored = face.call(&caller, asked).await?;
     task_body::wrapped(face, &stored)
 }
 
 /// Undoes what a failed task did.
 pub async fn rollback(face: &Face, request: Proven) -> Result<Reply, Failure> {
     let Proven { caller, inputs, .. } = request;
-    let asked = face.checked(&caller, Call::RollbackTask, task_request(inputs)).await?;
-    let stored = face.rest.use_cases.rollback_task(&caller, asked).await?;
+    let asked = verb(inputs).map(|(task, if_revision)| RollbackTask { task, if_revision, expire_time: None });
+    let stored = face.call(&caller, asked).await?;
     task_body::wrapped(face, &stored)
 }
 
 /// Ends what a task runs; not of OCP, which cancels subtasks.
 pub async fn cancel(face: &Face, request: Proven) -> Result<Reply, Failure> {
     let Proven { caller, inputs, .. } = request;
-    let asked = face.checked(&caller, Call::CancelTask, task_request(inputs)).await?;
-    let stored = face.rest.use_cases.cancel_task(&caller, asked).await?;
+    let asked = verb(inputs).map(|(task, if_revision)| CancelTask { task, if_revision });
+    let stored = face.call(&caller, asked).await?;
     task_body::wrapped(face, &stored)
 }
 
 /// Closes a task at rest as it is; OCP has it on its pages and not in its API.
 pub async fn give_up(face: &Face, request: Proven) -> Result<Reply, Failure> {
     let Proven { caller, inputs, .. } = request;
-    let asked = face.checked(&caller, Call::GiveUpTask, task_request(inputs)).await?;
-    let stored = face.rest.use_cases.give_up_task(&caller, asked).await?;
+    let asked = verb(inputs).map(|(task, if_revision)| GiveUpTask { task, if_revision });
+    let stored = face.call(&caller, asked).await?;
     task_body::wrapped(face, &stored)
 }
 
@@ -142,81 +141,31 @@ pub async fn give_up(face: &Face, request: Proven) -> Result<Reply, Failure> {
 pub async fn log(face: &Face, request: Proven) -> Result<Reply, Failure> {
     let Proven { caller, mut inputs, .. } = request;
     let from = inputs.query_text("fromLine").and_then(|text| inputs.position("fromLine", &text));
-    let (task, subtask) = subtask_id(inputs)?;
-    let lines = face.rest.use_cases.subtask_log(&caller, task, subtask).await?;
-    log_body::log(face, &lines, from)
+    let asked = subtask_id(inputs).map(|(task, subtask)| SubtaskLog { task, subtask });
+    log_body::log(face, &face.call(&caller, asked).await?, from)
 }
 
-/// Runs a failed subtask again: that is the retry of its task.
+/// Runs a failed subtask again.
 pub async fn retry_subtask(face: &Face, request: Proven) -> Result<Reply, Failure> {
     let Proven { caller, inputs, .. } = request;
-    let (task, subtask) = face.checked(&caller, Call::RetryTask, subtask_id(inputs)).await?;
-    // Under the right to run it again: who has none is not told what there is.
-    let stored = face.rest.use_cases.task_for(&caller, Call::RetryTask, task).await?;
-    let failed = failed_subtask(&stored.task, subtask).map_err(Failure::from);
-    face.checked(&caller, Call::RetryTask, failed).await?;
-    // What was looked at is what is run again, or nothing.
-    let asked = TaskRequest { task, if_revision: Some(stored.task.revision), expire_time: None };
-    let stored = face.rest.use_cases.retry_task(&caller, asked).await?;
-    task_body::subtask(face, &stored.task, subtask_of(&stored.task, subtask)?)
+    let asked = subtask_id(inputs).map(|(task, subtask)| RetrySubtask { task, subtask });
+    let (stored, subtask) = face.call(&caller, asked).await?;
+    let of = |_| Refusal::SubtaskNotFound { task: stored.task.spec.id, subtask };
+    task_body::subtask(face, &stored.task, stored.task.subtask(subtask).map_err(of)?)
 }
 
 /// Counts a failed subtask as successful, and goes on behind it.
 pub async fn skip_subtask(face: &Face, request: Proven) -> Result<Reply, Failure> {
     let Proven { caller, inputs, .. } = request;
-    let asked = face.checked(&caller, Call::SkipSubtask, skip_request(inputs)).await?;
-    face.rest.use_cases.skip_subtask(&caller, asked).await?;
+    face.call(&caller, skip_request(inputs)).await?;
     Ok(Reply::Done)
 }
 
-/// Ends a running subtask: that is the cancellation of its task.
+/// Ends a running subtask.
 pub async fn cancel_subtask(face: &Face, request: Proven) -> Result<Reply, Failure> {
     let Proven { caller, inputs, .. } = request;
-    let (task, subtask) = face.checked(&caller, Call::CancelTask, subtask_id(inputs)).await?;
-    let mut attempt = 1;
-    loop {
-        let stored = face.rest.use_cases.task_for(&caller, Call::CancelTask, task).await?;
-        let running = running_subtask(&stored.task, subtask).map_err(Failure::from);
-        face.checked(&caller, Call::CancelTask, running).await?;
-        // What was looked at is what is ended, and no other subtask.
-        let asked = TaskRequest { task, if_revision: Some(stored.task.revision), expire_time: None };
-        match face.rest.use_cases.cancel_task(&caller, asked).await {
-            Ok(_) => return Ok(Reply::Done),
-            // It did something meanwhile; whether this subtask still runs is looked at again.
-            Err(Refusal::TaskMoved { .. }) if attempt < MOST_ATTEMPTS => attempt += 1,
-            Err(refusal) => return Err(refusal.into()),
-        }
-    }
-}
-
-fn failed_subtask(task: &Task, id: SubtaskId) -> Result<(), Refusal> {
-    let subtask = subtask_of(task, id)?;
-    match subtask.state {
-        SubtaskState::Failed => Ok(()),
-        SubtaskState::Pending
-        | SubtaskState::Ready
-        | SubtaskState::Running
-        | SubtaskState::Canceling
-        | SubtaskState::Successful => {
-            let (name, state) = (subtask.spec.name.clone(), subtask.state);
-            Err(Refusal::SubtaskNotFailed { task: task.spec.id, subtask: id, name, state })
-        }
-    }
-}
-
-fn running_subtask(task: &Task, id: SubtaskId) -> Result<(), Refusal> {
-    match subtask_of(task, id)?.state {
-        SubtaskState::Running => Ok(()),
-        SubtaskState::Pending
-        | SubtaskState::Ready
-        | SubtaskState::Canceling
-        | SubtaskState::Failed
-        | SubtaskState::Successful => Err(Refusal::SubtaskNotRunning { task: task.spec.id, subtask: id }),
-    }
-}
-
-fn subtask_of(task: &Task, id: SubtaskId) -> Result<&Subtask, Refusal> {
-    task.subtask(id).map_err(|_| Refusal::SubtaskNotFound { task: task.spec.id, subtask: id })
+    face.call(&caller, subtask_id(inputs).map(|(task, subtask)| CancelSubtask { task, subtask })).await?;
+    Ok(Reply::Done)
 }
 
 /// The task of a request's path.
@@ -228,9 +177,9 @@ pub fn task_id(mut inputs: Inputs) -> Result<TaskId, Failure> {
 }
 
 /// A verb on the task of a request's path, with the revision that it is for.
-fn task_request(mut inputs: Inputs) -> Result<TaskRequest, Failure> {
+fn verb(mut inputs: Inputs) -> Result<(TaskId, Option<Revision>), Failure> {
     let if_revision = if_revision(&mut inputs);
-    task_id(inputs).map(|task| TaskRequest { task, if_revision, expire_time: None })
+    task_id(inputs).map(|task| (task, if_revision))
 }
 
 fn skip_request(mut inputs: Inputs) -> Result<SkipSubtask, Failure> {
