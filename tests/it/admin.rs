@@ -13,8 +13,10 @@ use obsteward::net::connections::Connections;
 use obsteward::proto::v1;
 use obsteward::proto::v1::admin_service_client::AdminServiceClient;
 use obsteward::proto::v1::ob_server_service_client::ObServerServiceClient;
-use obsteward::service::arguments::{CreateUser, UpdateUser};
-use obsteward::service::use_cases::UseCases;
+use obsteward::service::{
+    CreateAccessKey, CreateRole, CreateUser, DeleteRole, ListAccessKeys, ListAuditRecords, ListRoles, ListUsers,
+    RotateAccessKey, SetPassword, UpdateAccessKey, UpdateUser,
+};
 use obsteward::store::Store;
 use obsteward::watch::Hub;
 use secrecy::{ExposeSecret, SecretString};
@@ -67,93 +69,93 @@ async fn nobody_gives_what_he_does_not_have() {
         ("forcer", &["CLUSTER:1:FORCE"]),
     ])
     .await;
-    let (staff, to) = (fixture.caller("staff"), &fixture.use_cases);
+    let (staff, to) = (fixture.caller("staff"), &fixture.guarded);
     let name = |name: &str| Principal::new(name);
     // By a new user, by a new role, by oneself.
-    assert_eq!(missing(to.create_user(&staff, new_user("evil", &["ADMIN"])).await), "CLUSTER:*:READ");
-    assert_eq!(missing(to.create_user(&staff, new_user("evil", &["ROLE_3"])).await), "CLUSTER:1:FORCE");
+    assert_eq!(missing(to.call(&staff, new_user("evil", &["ADMIN"])).await), "CLUSTER:*:READ");
+    assert_eq!(missing(to.call(&staff, new_user("evil", &["ROLE_3"])).await), "CLUSTER:1:FORCE");
     let everything = vec!["**".parse().unwrap()];
-    assert_eq!(missing(to.create_role(&staff, role("EVIL"), everything).await), "CLUSTER:*:READ");
+    assert_eq!(missing(to.call(&staff, CreateRole { name: role("EVIL"), permissions: everything }).await), "CLUSTER:*:READ");
     let force = vec!["CLUSTER:1:FORCE".parse().unwrap()];
-    assert_eq!(missing(to.create_role(&staff, role("EVIL"), force).await), "CLUSTER:1:FORCE");
-    assert_eq!(missing(to.update_user(&staff, roles("staff", &["ROLE_1", "ADMIN"])).await), "CLUSTER:*:READ");
-    assert_eq!(missing(to.update_user(&staff, roles("plain", &["CLUSTER_VIEWER"])).await), "CLUSTER:*:READ");
+    assert_eq!(missing(to.call(&staff, CreateRole { name: role("EVIL"), permissions: force }).await), "CLUSTER:1:FORCE");
+    assert_eq!(missing(to.call(&staff, roles("staff", &["ROLE_1", "ADMIN"])).await), "CLUSTER:*:READ");
+    assert_eq!(missing(to.call(&staff, roles("plain", &["CLUSTER_VIEWER"])).await), "CLUSTER:*:READ");
     // By becoming somebody who has it.
     for stronger in ["admin", "forcer"] {
         let lacks = if stronger == "admin" { "CLUSTER:*:READ" } else { "CLUSTER:1:FORCE" };
         let names = UpdateUser { certificate_names: Some(vec!["DNS:staff".to_owned()]), ..update(stronger) };
-        assert_eq!(missing(to.update_user(&staff, names).await), lacks);
+        assert_eq!(missing(to.call(&staff, names).await), lacks);
         let disable = UpdateUser { disabled: Some(true), ..update(stronger) };
-        assert_eq!(missing(to.update_user(&staff, disable).await), lacks);
-        assert_eq!(missing(to.update_user(&staff, roles(stronger, &[])).await), lacks);
+        assert_eq!(missing(to.call(&staff, disable).await), lacks);
+        assert_eq!(missing(to.call(&staff, roles(stronger, &[])).await), lacks);
         let password = SecretString::from("geheim99");
-        assert_eq!(missing(to.set_password(&staff, name(stronger), password).await), lacks);
-        assert_eq!(missing(to.create_access_key(&staff, Some(name(stronger))).await), lacks);
-        let key = to.create_access_key(&fixture.caller(stronger), None).await.unwrap().row.id;
-        assert_eq!(missing(to.rotate_access_key(&staff, key.clone()).await), lacks);
-        assert_eq!(missing(to.update_access_key(&staff, key, true).await), lacks);
+        assert_eq!(missing(to.call(&staff, SetPassword { name: name(stronger), password: password }).await), lacks);
+        assert_eq!(missing(to.call(&staff, CreateAccessKey { user: Some(name(stronger)) }).await), lacks);
+        let key = to.call(&fixture.caller(stronger), CreateAccessKey { user: None }).await.unwrap().row.id;
+        assert_eq!(missing(to.call(&staff, RotateAccessKey(key.clone())).await), lacks);
+        assert_eq!(missing(to.call(&staff, UpdateAccessKey { id: key, disabled: true }).await), lacks);
     }
     let before = fixture.directory.rows();
     assert_eq!((before.users.len(), before.roles.len(), before.keys.len()), (4, 4, 2), "nothing was made");
     // What he has he may give.
-    let given = to.create_user(&staff, new_user("fine", &["ROLE_1"])).await.unwrap();
+    let given = to.call(&staff, new_user("fine", &["ROLE_1"])).await.unwrap();
     assert_eq!(given.permissions.iter().map(ToString::to_string).collect::<Vec<_>>(), ["CLUSTER:1:*", "USER:*:*"]);
-    to.create_role(&staff, role("FINE"), vec!["CLUSTER:1:UPDATE".parse().unwrap()]).await.unwrap();
-    to.update_user(&staff, roles("plain", &["FINE", "ROLE_2"])).await.unwrap();
-    to.create_access_key(&staff, Some(name("plain"))).await.unwrap();
+    to.call(&staff, CreateRole { name: role("FINE"), permissions: vec!["CLUSTER:1:UPDATE".parse().unwrap()] }).await.unwrap();
+    to.call(&staff, roles("plain", &["FINE", "ROLE_2"])).await.unwrap();
+    to.call(&staff, CreateAccessKey { user: Some(name("plain")) }).await.unwrap();
 }
 
 #[tokio::test]
 async fn rights_that_were_taken_away_since_the_call_began_decide() {
     let fixture = Fixture::new(&[("admin", &["**"]), ("staff", &["USER:*:*"]), ("other", &["**"])]).await;
-    let (admin, staff, to) = (fixture.caller("admin"), fixture.caller("staff"), &fixture.use_cases);
-    to.update_user(&admin, roles("staff", &[])).await.unwrap();
-    assert_eq!(missing(to.create_user(&staff, new_user("late", &[])).await), "USER:*:CREATE");
+    let (admin, staff, to) = (fixture.caller("admin"), fixture.caller("staff"), &fixture.guarded);
+    to.call(&admin, roles("staff", &[])).await.unwrap();
+    assert_eq!(missing(to.call(&staff, new_user("late", &[])).await), "USER:*:CREATE");
     let other = fixture.caller("other");
-    to.update_user(&admin, UpdateUser { disabled: Some(true), ..update("other") }).await.unwrap();
-    assert_eq!(missing(to.create_access_key(&other, None).await), "USER:*:UPDATE");
-    assert_eq!(missing(to.create_user(&other, new_user("late", &[])).await), "USER:*:CREATE");
+    to.call(&admin, UpdateUser { disabled: Some(true), ..update("other") }).await.unwrap();
+    assert_eq!(missing(to.call(&other, CreateAccessKey { user: None }).await), "USER:*:UPDATE");
+    assert_eq!(missing(to.call(&other, new_user("late", &[])).await), "USER:*:CREATE");
 }
 
 #[tokio::test]
 async fn somebody_who_may_do_everything_is_left() {
     let fixture =
         Fixture::new(&[("admin", &["**"]), ("second", &["**"]), ("off", &["**"]), ("staff", &["USER:*:*"])]).await;
-    let (admin, to) = (fixture.caller("admin"), &fixture.use_cases);
+    let (admin, to) = (fixture.caller("admin"), &fixture.guarded);
     let disable = |name: &str| UpdateUser { disabled: Some(true), ..update(name) };
-    to.update_user(&admin, disable("off")).await.unwrap();
-    to.update_user(&admin, disable("second")).await.unwrap();
+    to.call(&admin, disable("off")).await.unwrap();
+    to.call(&admin, disable("second")).await.unwrap();
     for change in [disable("admin"), roles("admin", &[]), roles("admin", &["CLUSTER_MANAGER", "TASK_MANAGER"])] {
-        assert_eq!(reason(to.update_user(&admin, change).await), "LAST_ADMINISTRATOR");
+        assert_eq!(reason(to.call(&admin, change).await), "LAST_ADMINISTRATOR");
     }
-    assert_eq!(reason(to.update_user(&Fixture::anonymous(), disable("admin")).await), "LAST_ADMINISTRATOR");
+    assert_eq!(reason(to.call(&Fixture::anonymous(), disable("admin")).await), "LAST_ADMINISTRATOR");
     // Another role that is enough is enough.
-    to.update_user(&admin, roles("admin", &["ADMIN"])).await.unwrap();
-    to.update_user(&admin, UpdateUser { disabled: Some(false), ..update("second") }).await.unwrap();
-    to.update_user(&admin, disable("admin")).await.unwrap();
-    assert_eq!(reason(to.update_user(&fixture.caller("second"), roles("second", &[])).await), "LAST_ADMINISTRATOR");
+    to.call(&admin, roles("admin", &["ADMIN"])).await.unwrap();
+    to.call(&admin, UpdateUser { disabled: Some(false), ..update("second") }).await.unwrap();
+    to.call(&admin, disable("admin")).await.unwrap();
+    assert_eq!(reason(to.call(&fixture.caller("second"), roles("second", &[])).await), "LAST_ADMINISTRATOR");
     assert!(fixture.access.told().iter().any(|told| told == "second UPDATE_USER user second: LAST_ADMINISTRATOR"));
 }
 
 #[tokio::test]
 async fn roles_that_are_always_there_stay_and_names_are_taken_once() {
     let fixture = Fixture::new(&[("admin", &["**"]), ("ops", &["TASK:*:READ"])]).await;
-    let (admin, to) = (fixture.caller("admin"), &fixture.use_cases);
+    let (admin, to) = (fixture.caller("admin"), &fixture.guarded);
     let read = || vec!["TASK:*:READ".parse().unwrap()];
-    assert_eq!(reason(to.create_role(&admin, role("ADMIN"), read()).await), "NAME_TAKEN");
-    assert_eq!(reason(to.delete_role(&admin, role("TASK_VIEWER")).await), "ROLE_FIXED");
-    assert_eq!(reason(to.create_role(&admin, role("ROLE_1"), read()).await), "NAME_TAKEN");
-    match to.delete_role(&admin, role("ROLE_1")).await {
+    assert_eq!(reason(to.call(&admin, CreateRole { name: role("ADMIN"), permissions: read() }).await), "NAME_TAKEN");
+    assert_eq!(reason(to.call(&admin, DeleteRole(role("TASK_VIEWER"))).await), "ROLE_FIXED");
+    assert_eq!(reason(to.call(&admin, CreateRole { name: role("ROLE_1"), permissions: read() }).await), "NAME_TAKEN");
+    match to.call(&admin, DeleteRole(role("ROLE_1"))).await {
         Err(Refusal::RoleFixed { why, .. }) => assert_eq!(why, "user ops has it"),
         other => panic!("{other:?}"),
     }
-    assert_eq!(reason(to.delete_role(&admin, role("GONE")).await), "ROLE_NOT_FOUND");
-    assert_eq!(reason(to.update_user(&admin, roles("ops", &["GONE"])).await), "ROLE_NOT_FOUND");
-    assert_eq!(reason(to.create_user(&admin, new_user("a", &["GONE"])).await), "ROLE_NOT_FOUND");
+    assert_eq!(reason(to.call(&admin, DeleteRole(role("GONE"))).await), "ROLE_NOT_FOUND");
+    assert_eq!(reason(to.call(&admin, roles("ops", &["GONE"])).await), "ROLE_NOT_FOUND");
+    assert_eq!(reason(to.call(&admin, new_user("a", &["GONE"])).await), "ROLE_NOT_FOUND");
     for taken in ["ops", "anonymous", "system"] {
-        assert_eq!(reason(to.create_user(&admin, new_user(taken, &[])).await), "NAME_TAKEN");
+        assert_eq!(reason(to.call(&admin, new_user(taken, &[])).await), "NAME_TAKEN");
     }
-    let names: Vec<String> = to.list_roles(&admin).await.unwrap().iter().map(|role| role.name.to_string()).collect();
+    let names: Vec<String> = to.call(&admin, ListRoles).await.unwrap().iter().map(|role| role.name.to_string()).collect();
     let always = ["ADMIN", "CLUSTER_MANAGER", "CLUSTER_VIEWER", "TASK_MANAGER", "TASK_VIEWER"];
     assert_eq!((&names[..5], names.len()), (&always.map(String::from)[..], 7));
     assert_eq!((to.user_id(&Principal::new("ops")), to.user_id(&Principal::new("anonymous"))), (1002, 0));
@@ -162,18 +164,18 @@ async fn roles_that_are_always_there_stay_and_names_are_taken_once() {
 #[tokio::test]
 async fn keys_are_ones_own_and_their_secrets_differ() {
     let fixture = Fixture::new(&[("admin", &["**"]), ("ops", &[]), ("reader", &["USER:1002:READ"])]).await;
-    let (ops, to) = (fixture.caller("ops"), &fixture.use_cases);
-    let one = to.create_access_key(&ops, None).await.unwrap();
-    let other = to.create_access_key(&ops, Some(Principal::new("ops"))).await.unwrap();
+    let (ops, to) = (fixture.caller("ops"), &fixture.guarded);
+    let one = to.call(&ops, CreateAccessKey { user: None }).await.unwrap();
+    let other = to.call(&ops, CreateAccessKey { user: Some(Principal::new("ops")) }).await.unwrap();
     assert_eq!((one.row.id.as_str().len(), one.user.as_str()), (20, "ops"));
-    let secret = |view: &obsteward::service::arguments::AccessKeyView| view.row.secret.expose_secret().to_owned();
+    let secret = |view: &obsteward::service::views::AccessKeyView| view.row.secret.expose_secret().to_owned();
     assert!(secret(&one).len() >= 32 && secret(&one) != secret(&other) && one.row.id != other.row.id);
-    let rotated = to.rotate_access_key(&ops, one.row.id.clone()).await.unwrap();
+    let rotated = to.call(&ops, RotateAccessKey(one.row.id.clone())).await.unwrap();
     assert_ne!(secret(&rotated), secret(&one));
-    assert!(to.update_access_key(&ops, one.row.id.clone(), true).await.unwrap().row.disabled);
-    let admins = to.create_access_key(&fixture.caller("admin"), None).await.unwrap().row.id;
+    assert!(to.call(&ops, UpdateAccessKey { id: one.row.id.clone(), disabled: true }).await.unwrap().row.disabled);
+    let admins = to.call(&fixture.caller("admin"), CreateAccessKey { user: None }).await.unwrap().row.id;
     let shown = async |name: &str, of: Option<&str>| -> Vec<String> {
-        let views = to.list_access_keys(&fixture.caller(name), of.map(Principal::new)).await.unwrap();
+        let views = to.call(&fixture.caller(name), ListAccessKeys { user: of.map(Principal::new) }).await.unwrap();
         views.iter().map(|view| view.user.to_string()).collect()
     };
     assert_eq!(shown("ops", None).await, ["ops", "ops"]);
@@ -181,13 +183,13 @@ async fn keys_are_ones_own_and_their_secrets_differ() {
     assert_eq!(shown("reader", None).await, ["ops", "ops"]);
     assert_eq!(shown("reader", Some("ops")).await, ["ops", "ops"]);
     assert_eq!(shown("admin", None).await.len(), 3);
-    assert_eq!(missing(to.list_access_keys(&ops, Some(Principal::new("admin"))).await), "USER:*:READ");
-    assert_eq!(missing(to.rotate_access_key(&ops, admins).await), "USER:*:UPDATE");
+    assert_eq!(missing(to.call(&ops, ListAccessKeys { user: Some(Principal::new("admin")) }).await), "USER:*:READ");
+    assert_eq!(missing(to.call(&ops, RotateAccessKey(admins)).await), "USER:*:UPDATE");
     assert_eq!(
-        reason(to.list_access_keys(&fixture.caller("admin"), Some(Principal::new("no"))).await),
+        reason(to.call(&fixture.caller("admin"), ListAccessKeys { user: Some(Principal::new("no")) }).await),
         "USER_NOT_FOUND"
     );
-    assert_eq!(reason(to.create_access_key(&Fixture::anonymous(), None).await), "USER_NOT_FOUND");
+    assert_eq!(reason(to.call(&Fixture::anonymous(), CreateAccessKey { user: None }).await), "USER_NOT_FOUND");
 }
 
 struct Wire {
@@ -202,7 +204,7 @@ impl Wire {
         let (fixture, shutdown) = (Fixture::new(&[("ops", &["TASK:*:READ"])]).await, CancellationToken::new());
         let hub = Hub::start(Arc::clone(&fixture.store) as Arc<dyn Store>, shutdown.clone()).await.unwrap();
         let gatekeeper = Arc::new(Gatekeeper::open());
-        let grpc = grpc::routes(Arc::clone(&fixture.use_cases) as _, hub, gatekeeper).await.unwrap();
+        let grpc = grpc::routes(fixture.guarded.clone(), hub, gatekeeper).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let bounds = Bounds::from(&LimitsConfig::default());

@@ -3,15 +3,18 @@
 
 use std::sync::atomic::Ordering;
 
-use obsteward::domain::call::Call;
+use obsteward::clock::Timestamp;
 use obsteward::domain::event::SubtaskState;
 use obsteward::domain::ids::{Principal, Revision, ServerId};
 use obsteward::domain::refusal::Refusal;
 use obsteward::domain::status::{Risk, StopType};
-use obsteward::service::LONGEST_ARGUMENTS;
-use obsteward::service::arguments::{CreateUser, RegisterCluster, StopServer, TaskRequest, UpdateCluster, UpdateUser};
-use obsteward::service::use_cases::UseCases;
+use obsteward::service::{
+    CancelTask, CreateAccessKey, CreateUser, DeregisterCluster, GetTask, GiveUpTask, LONGEST_ARGUMENTS, ListServers, ListUsers,
+    RegisterCluster, RetryTask, RotateAccessKey, SetPassword, StartServer, StopServer, SyncCluster, UpdateCluster, UpdateUser,
+};
+
 use obsteward::store::inventory::DefaultHost;
+use obsteward::store::Store;
 use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
@@ -36,25 +39,29 @@ fn stop(server: i64) -> StopServer {
     }
 }
 
-fn verb(task: i64) -> TaskRequest {
-    TaskRequest { task: task_id(task), if_revision: None, expire_time: None }
+fn retry(task: i64) -> RetryTask {
+    RetryTask { task: task_id(task), if_revision: None, expire_time: None }
+}
+
+fn give_up(task: i64) -> GiveUpTask {
+    GiveUpTask { task: task_id(task), if_revision: None }
 }
 
 #[tokio::test]
 async fn a_stop_is_recorded_once_allowed_or_refused() {
     let fixture = Fixture::empty(USERS, 3).await;
-    let (ops, viewer, to) = (fixture.caller("ops"), fixture.caller("viewer"), &fixture.use_cases);
+    let (ops, viewer, to) = (fixture.caller("ops"), fixture.caller("viewer"), &fixture.guarded);
     let request_id = Some(Uuid::from_u128(7));
     let asked = StopServer { request_id, ..stop(7) };
-    let task = to.stop_server(&ops, asked.clone()).await.unwrap().task.spec.id;
-    assert_eq!(to.stop_server(&ops, asked).await.unwrap().task.spec.id, task, "a repeat gets the same task");
+    let task = to.call(&ops, asked.clone()).await.unwrap().task.spec.id;
+    assert_eq!(to.call(&ops, asked).await.unwrap().task.spec.id, task, "a repeat gets the same task");
     let reused = StopServer { request_id, force: true, ..stop(7) };
-    assert_eq!(to.stop_server(&ops, reused).await.unwrap_err().reason(), "REQUEST_ID_REUSED");
-    assert_eq!(to.stop_server(&ops, stop(8)).await.unwrap_err().reason(), "OPERATION_IN_PROGRESS");
-    assert_eq!(to.stop_server(&ops, stop(99)).await.unwrap_err().reason(), "SERVER_NOT_FOUND");
-    assert_eq!(to.stop_server(&viewer, stop(7)).await.unwrap_err().reason(), "PERMISSION_DENIED");
+    assert_eq!(to.call(&ops, reused).await.unwrap_err().reason(), "REQUEST_ID_REUSED");
+    assert_eq!(to.call(&ops, stop(8)).await.unwrap_err().reason(), "OPERATION_IN_PROGRESS");
+    assert_eq!(to.call(&ops, stop(99)).await.unwrap_err().reason(), "SERVER_NOT_FOUND");
+    assert_eq!(to.call(&viewer, stop(7)).await.unwrap_err().reason(), "PERMISSION_DENIED");
     let risks = StopServer { accepted_risks: vec![Risk::QuorumLoss], ..stop(7) };
-    assert_eq!(to.stop_server(&ops, risks).await.unwrap_err().reason(), "PERMISSION_DENIED");
+    assert_eq!(to.call(&ops, risks).await.unwrap_err().reason(), "PERMISSION_DENIED");
     let expected = [
         "ops STOP_OB_SERVER cluster 1 server 7 (10.0.1.7:2882): ACCEPTED",
         "ops STOP_OB_SERVER cluster 1 server 7: REQUEST_ID_REUSED",
@@ -75,15 +82,15 @@ async fn a_stop_is_recorded_once_allowed_or_refused() {
 #[tokio::test]
 async fn verbs_and_clusters_are_recorded_with_what_they_are_about() {
     let fixture = Fixture::new(USERS).await;
-    let (ops, viewer, to) = (fixture.caller("ops"), fixture.caller("viewer"), &fixture.use_cases);
+    let (ops, viewer, to) = (fixture.caller("ops"), fixture.caller("viewer"), &fixture.guarded);
     fixture.store.store.dispatch(task_id(1));
     fixture.store.store.fail(task_id(1), 1);
-    to.retry_task(&viewer, verb(1)).await.unwrap_err();
-    to.retry_task(&ops, TaskRequest { if_revision: Some(Revision::new(1)), ..verb(1) }).await.unwrap_err();
-    to.retry_task(&ops, verb(1)).await.unwrap();
-    to.cancel_task(&viewer, verb(3)).await.unwrap_err();
-    to.give_up_task(&ops, verb(3)).await.unwrap_err();
-    to.give_up_task(&ops, verb(77)).await.unwrap_err();
+    to.call(&viewer, retry(1)).await.unwrap_err();
+    to.call(&ops, RetryTask { if_revision: Some(Revision::new(1)), ..retry(1) }).await.unwrap_err();
+    to.call(&ops, retry(1)).await.unwrap();
+    to.call(&viewer, CancelTask { task: task_id(3), if_revision: None }).await.unwrap_err();
+    to.call(&ops, give_up(3)).await.unwrap_err();
+    to.call(&ops, give_up(77)).await.unwrap_err();
     let hosts = UpdateCluster {
         cluster: cluster_id(1),
         endpoints: None,
@@ -92,14 +99,14 @@ async fn verbs_and_clusters_are_recorded_with_what_they_are_about() {
         hosts: Some(Vec::new()),
         default_host: None,
     };
-    to.update_cluster(&ops, hosts.clone()).await.unwrap();
+    to.call(&ops, hosts.clone()).await.unwrap();
     let password = Some(SecretString::from("geheim-of-cluster"));
-    to.update_cluster(&ops, UpdateCluster { password, ..hosts }).await.unwrap_err();
-    to.sync_cluster(&viewer, cluster_id(1)).await.unwrap_err();
-    to.sync_cluster(&ops, cluster_id(1)).await.unwrap_err();
-    to.deregister_cluster(&viewer, cluster_id(3)).await.unwrap_err();
-    to.deregister_cluster(&ops, cluster_id(3)).await.unwrap();
-    to.deregister_cluster(&ops, cluster_id(3)).await.unwrap_err();
+    to.call(&ops, UpdateCluster { password, ..hosts }).await.unwrap_err();
+    to.call(&viewer, SyncCluster(cluster_id(1))).await.unwrap_err();
+    to.call(&ops, SyncCluster(cluster_id(1))).await.unwrap_err();
+    to.call(&viewer, DeregisterCluster(cluster_id(3))).await.unwrap_err();
+    to.call(&ops, DeregisterCluster(cluster_id(3))).await.unwrap();
+    to.call(&ops, DeregisterCluster(cluster_id(3))).await.unwrap_err();
     let expected = [
         "viewer RETRY_TASK task 1: PERMISSION_DENIED",
         "ops RETRY_TASK task 1: TASK_MOVED",
@@ -128,12 +135,12 @@ async fn verbs_and_clusters_are_recorded_with_what_they_are_about() {
 #[tokio::test]
 async fn reads_are_not_recorded() {
     let fixture = Fixture::new(USERS).await;
-    let (viewer, to) = (fixture.caller("viewer"), &fixture.use_cases);
-    to.get_task(&viewer, task_id(1)).await.unwrap();
-    to.get_task(&viewer, task_id(77)).await.unwrap_err();
-    to.list_users(&viewer).await.unwrap_err();
+    let (viewer, to) = (fixture.caller("viewer"), &fixture.guarded);
+    to.call(&viewer, GetTask(task_id(1))).await.unwrap();
+    to.call(&viewer, GetTask(task_id(77))).await.unwrap_err();
+    to.call(&viewer, ListUsers).await.unwrap_err();
     let refusal = Refusal::field("cluster_id", "is required");
-    to.refused(&viewer, Call::ListServers, &refusal).await;
+    to.refused::<ListServers>(&viewer, &refusal).await;
     assert!(fixture.access.told().is_empty());
 }
 
@@ -141,7 +148,7 @@ async fn reads_are_not_recorded() {
 async fn an_invalid_mutation_is_recorded_without_its_values() {
     let fixture = Fixture::new(USERS).await;
     let refusal = Refusal::field("password", "is shorter than 8 bytes");
-    fixture.use_cases.refused(&fixture.caller("viewer"), Call::SetPassword, &refusal).await;
+    fixture.guarded.refused::<SetPassword>(&fixture.caller("viewer"), &refusal).await;
     assert_eq!(fixture.access.told(), ["viewer SET_PASSWORD : INVALID_ARGUMENT"]);
     assert_eq!(fixture.access.audit.lock().unwrap()[0].arguments, "invalid_fields=password");
 }
@@ -149,7 +156,7 @@ async fn an_invalid_mutation_is_recorded_without_its_values() {
 #[tokio::test]
 async fn no_secret_is_recorded_and_no_text_is_long() {
     let fixture = Fixture::new(USERS).await;
-    let (admin, viewer, to) = (fixture.caller("admin"), fixture.caller("viewer"), &fixture.use_cases);
+    let (admin, viewer, to) = (fixture.caller("admin"), fixture.caller("viewer"), &fixture.guarded);
     let secret = || SecretString::from("geheim-geheim");
     let mut shown = Vec::new();
     for caller in [&admin, &viewer] {
@@ -159,11 +166,11 @@ async fn no_secret_is_recorded_and_no_text_is_long() {
             roles: Vec::new(),
             certificate_names: (0..100).map(|number| format!("DNS:host-{number:0>40}.example.com")).collect(),
         };
-        _ = to.create_user(caller, new).await;
-        _ = to.set_password(caller, Principal::new("ops"), secret()).await;
-        let key = to.create_access_key(caller, None).await.unwrap().row;
+        _ = to.call(caller, new).await;
+        _ = to.call(caller, SetPassword { name: Principal::new("ops"), password: secret() }).await;
+        let key = to.call(caller, CreateAccessKey { user: None }).await.unwrap().row;
         shown.push(key.secret.expose_secret().to_owned());
-        let rotated = to.rotate_access_key(caller, key.id).await.unwrap().row;
+        let rotated = to.call(caller, RotateAccessKey(key.id)).await.unwrap().row;
         shown.push(rotated.secret.expose_secret().to_owned());
         let register = RegisterCluster {
             endpoints: vec!["127.0.0.1:1".to_owned()],
@@ -175,7 +182,7 @@ async fn no_secret_is_recorded_and_no_text_is_long() {
             hosts: Vec::new(),
             default_host: DefaultHost::None,
         };
-        to.register_cluster(caller, register).await.unwrap_err();
+        to.call(caller, register).await.unwrap_err();
     }
     let records = fixture.access.audit.lock().unwrap();
     assert_eq!(records.len(), 10);
@@ -192,7 +199,7 @@ async fn no_secret_is_recorded_and_no_text_is_long() {
 async fn a_refusal_that_cannot_be_kept_is_answered_all_the_same() {
     let fixture = Fixture::new(USERS).await;
     fixture.access.records_fail.store(true, Ordering::SeqCst);
-    let refused = fixture.use_cases.stop_server(&fixture.caller("viewer"), stop(7)).await.unwrap_err();
+    let refused = fixture.guarded.call(&fixture.caller("viewer"), stop(7)).await.unwrap_err();
     assert_eq!(refused.reason(), "PERMISSION_DENIED");
 }
 
@@ -203,7 +210,7 @@ async fn a_caller_that_hangs_up_tears_neither_the_change_nor_its_record() {
     let disable =
         UpdateUser { name: Principal::new("ops"), roles: None, certificate_names: None, disabled: Some(true) };
     {
-        let hangs_up = fixture.use_cases.update_user(&admin, disable);
+        let hangs_up = fixture.guarded.call(&admin, disable);
         futures::pin_mut!(hangs_up);
         assert!(futures::poll!(hangs_up).is_pending(), "it was dropped before it ended");
     }
@@ -219,11 +226,11 @@ async fn a_caller_that_hangs_up_tears_neither_the_change_nor_its_record() {
 #[tokio::test]
 async fn a_stop_answers_the_task_as_committed_and_an_equal_request_the_open_task() {
     let fixture = Fixture::empty(USERS, 3).await;
-    let (ops, admin, to) = (fixture.caller("ops"), fixture.caller("admin"), &fixture.use_cases);
+    let (ops, admin, to) = (fixture.caller("ops"), fixture.caller("admin"), &fixture.guarded);
     fixture.store.moves_on.store(true, Ordering::SeqCst);
-    let first = to.stop_server(&ops, stop(7)).await.unwrap();
+    let first = to.call(&ops, stop(7)).await.unwrap();
     let id = first.task.spec.id;
-    let now = to.get_task(&ops, id).await.unwrap();
+    let now = to.call(&ops, GetTask(id)).await.unwrap();
     assert!(now.task.revision > first.task.revision && now.seq > first.seq, "it has gone on since");
     let log = fixture.store.store.log();
     let committed = log.iter().find(|event| event.revision == first.task.revision).unwrap();
@@ -233,7 +240,7 @@ async fn a_stop_answers_the_task_as_committed_and_an_equal_request_the_open_task
     assert_eq!(states.iter().filter(|state| **state == SubtaskState::Pending).count(), states.len() - 1);
 
     let repeat = || StopServer { repeat_by_arguments: true, ..stop(7) };
-    assert_eq!(to.stop_server(&ops, repeat()).await.unwrap().task.spec.id, id);
+    assert_eq!(to.call(&ops, repeat()).await.unwrap().task.spec.id, id);
     let others = [
         StopServer { force: true, ..repeat() },
         StopServer { stop_type: StopType::Service, ..repeat() },
@@ -243,10 +250,42 @@ async fn a_stop_answers_the_task_as_committed_and_an_equal_request_the_open_task
         StopServer { request_id: Some(Uuid::from_u128(9)), ..repeat() },
     ];
     for other in others {
-        let refused = to.stop_server(&ops, other.clone()).await.unwrap_err();
+        let refused = to.call(&ops, other.clone()).await.unwrap_err();
         assert_eq!(refused.reason(), "OPERATION_IN_PROGRESS", "{other:?}");
     }
-    assert_eq!(to.stop_server(&admin, repeat()).await.unwrap_err().reason(), "OPERATION_IN_PROGRESS");
+    assert_eq!(to.call(&admin, repeat()).await.unwrap_err().reason(), "OPERATION_IN_PROGRESS");
     let accepted = fixture.access.told().into_iter().filter(|told| told.ends_with("ACCEPTED")).count();
     assert_eq!(accepted, 1, "a repeat is not recorded again");
+}
+
+/// A repeat is recognised by what was asked for: how the audit log words it does not matter.
+#[tokio::test]
+async fn a_repeat_by_request_id_is_recognised_by_its_arguments_and_not_by_the_words_of_the_audit_log() {
+    let fixture = Fixture::empty(USERS, 3).await;
+    let (ops, to) = (fixture.caller("ops"), &fixture.guarded);
+    let request_id = Some(Uuid::from_u128(7));
+    let asked = StopServer { request_id, ..stop(7) };
+    let task = to.call(&ops, asked.clone()).await.unwrap().task.spec.id;
+    let digest = fixture.store.request(&ops.principal, &Uuid::from_u128(7).to_string()).await.unwrap().unwrap().1;
+    assert!(digest.len() == 64 && digest.bytes().all(|digit| digit.is_ascii_hexdigit()), "{digest}");
+    fixture.access.audit.lock().unwrap().iter_mut().for_each(|record| record.arguments = "in other words".to_owned());
+    for same in [asked.clone(), StopServer { repeat_by_arguments: true, ..asked.clone() }] {
+        assert_eq!(to.call(&ops, same).await.unwrap().task.spec.id, task);
+    }
+    let others = [
+        StopServer { server: ServerId::new(8).unwrap(), ..asked.clone() },
+        StopServer { cluster: cluster_id(2), ..asked.clone() },
+        StopServer { force: true, ..asked.clone() },
+        StopServer { stop_type: StopType::Service, ..asked.clone() },
+        StopServer { freeze_before_stop: true, ..asked.clone() },
+        StopServer { expected_server: Some("10.0.1.7:2882".parse().unwrap()), ..asked.clone() },
+        StopServer { expire_time: Some(Timestamp::from_micros(i64::MAX / 2)), ..asked.clone() },
+    ];
+    for other in others {
+        let refused = to.call(&ops, other.clone()).await.unwrap_err();
+        assert_eq!(refused.reason(), "REQUEST_ID_REUSED", "{other:?}");
+    }
+    let StopServer { cluster, server, expected_server, repeat_by_arguments, .. } = asked;
+    let start = StartServer { cluster, server, request_id, repeat_by_arguments, expected_server };
+    assert_eq!(to.call(&ops, start).await.unwrap_err().reason(), "REQUEST_ID_REUSED", "another call");
 }

@@ -16,8 +16,7 @@ use obsteward::engine::{Engine, EngineSettings, Registry};
 use obsteward::host::AgentHosts;
 use obsteward::inventory::Inventory;
 use obsteward::operations::{Deps, Pace};
-use obsteward::service::arguments::Caller;
-use obsteward::service::{Administration, Guarded, PasswordHasher, Service};
+use obsteward::service::{Administration, Caller, Guarded, PasswordHasher, Service};
 use obsteward::store::{
     Commit, CommitOutcome, LockRow, LogLine, Page, Pending, Progress, Store, StoreError, StoredTask, TaskFilter,
     TaskOrder, TaskVisibility, Write,
@@ -211,7 +210,7 @@ pub struct Fixture {
     pub store: Arc<CommittingStore>,
     pub access: Arc<FakeAccess>,
     pub directory: Arc<Directory>,
-    pub use_cases: Arc<Guarded>,
+    pub guarded: Guarded,
     engine: Option<tokio::runtime::Runtime>,
 }
 
@@ -249,8 +248,8 @@ impl Fixture {
             hasher: Arc::new(CheapHash),
         };
         let service = Service::new(store.clone(), engine, deps, administration);
-        let use_cases = Guarded::new(Arc::new(service), Arc::clone(&directory), access.clone(), clock);
-        Self { store, access, directory, use_cases: Arc::new(use_cases), engine: Some(runtime) }
+        let guarded = Guarded::new(service);
+        Self { store, access, directory, guarded, engine: Some(runtime) }
     }
 
     /// A user as authentication would give it now.

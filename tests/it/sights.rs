@@ -13,8 +13,7 @@ use obsteward::domain::call::Call;
 use obsteward::domain::ids::{Principal, Seq};
 use obsteward::domain::refusal::{Refusal, Unproven};
 use obsteward::proto::v1::watch_task_response::Kind;
-use obsteward::service::arguments::{Caller, UpdateUser, WatchScope};
-use obsteward::service::use_cases::UseCases;
+use obsteward::service::{Caller, UpdateUser};
 use obsteward::store::access::AccessChange;
 use obsteward::store::{AuditOutcome, AuditRecord, Progress, Store, StoreError};
 use obsteward::watch::{
@@ -31,7 +30,6 @@ async fn hub(fixture: &Fixture) -> Arc<Hub> {
 }
 
 async fn all_seen_by(fixture: &Fixture, hub: &Arc<Hub>, name: &str, after: Option<i64>) -> Items {
-    let sight = fixture.use_cases.sight(&fixture.caller(name), WatchScope::Tasks(None)).await.unwrap();
     let asked = WatchTasks { cluster: None, after: after.map(Seq::new), progress: true };
     Box::pin(watch_tasks(hub, asked, sight).await.unwrap())
 }
@@ -142,8 +140,7 @@ async fn a_watch_of_many_tells_no_places_of_what_its_caller_may_not_read() {
 
     // Nor is the head found by trying: every place that is not one's own is as far beyond as any.
     for (name, after, told) in [("none", 1, 0), ("none", head, 0), ("none", head + 9, 0), ("two", head, seen_by_two)] {
-        let sight = fixture.use_cases.sight(&fixture.caller(name), WatchScope::Tasks(None)).await.unwrap();
-        let asked = WatchTasks { cluster: None, after: Some(Seq::new(after)), progress: false };
+            let asked = WatchTasks { cluster: None, after: Some(Seq::new(after)), progress: false };
         let refused = watch_tasks(&hub, asked, sight).await.err();
         assert_eq!(refused, Some(Refusal::SeqAhead { asked: Seq::new(after), head: Seq::new(told) }), "{name} {after}");
     }
@@ -160,7 +157,7 @@ async fn a_credential_that_is_changed_ends_what_was_opened_with_it() {
     let proof = Arc::new(Proof { certificate: None, secret });
     let caller = Caller { proof, ..fixture.caller("reader") };
     fixture.directory.change::<StoreError>(|_| Ok((set_password("first"), audit()))).await.unwrap();
-    let sight = |scope| fixture.use_cases.sight(&caller, scope);
+    let sight = |scope| fixture.guarded.sight(&caller, scope);
     let asked = WatchTask { task: task_id(1), after: None, until: Until::Closed, progress: false };
     let of_task = watch_task(&hub, asked, sight(WatchScope::Task(task_id(1))).await.unwrap()).await.unwrap();
     let asked = WatchTasks { cluster: None, after: None, progress: false };
@@ -218,11 +215,11 @@ async fn rights_that_are_taken_away_end_a_watch_at_the_next_bookmark() {
     let mut watches = Vec::new();
     for name in ["disabled", "demoted", "stays"] {
         let caller = fixture.caller(name);
-        let sight = fixture.use_cases.sight(&caller, WatchScope::Task(task_id(1))).await.unwrap();
+        let sight = fixture.guarded.sight(&caller, WatchScope::Task(task_id(1))).await.unwrap();
         let asked = WatchTask { task: task_id(1), after: None, until: Until::Closed, progress: false };
         let task: Items = Box::pin(watch_task(&hub, asked, sight).await.unwrap());
         let cluster = Some(cluster_id(1));
-        let sight = fixture.use_cases.sight(&caller, WatchScope::Tasks(cluster)).await.unwrap();
+        let sight = fixture.guarded.sight(&caller, WatchScope::Tasks(cluster)).await.unwrap();
         let asked = WatchTasks { cluster, after: None, progress: false };
         let tasks: Items = Box::pin(watch_tasks(&hub, asked, sight).await.unwrap());
         watches.extend([task, tasks, all_seen_by(&fixture, &hub, name, None).await]);
@@ -236,9 +233,9 @@ async fn rights_that_are_taken_away_end_a_watch_at_the_next_bookmark() {
         |name: &str| UpdateUser { name: Principal::new(name), roles: None, certificate_names: None, disabled: None };
     let admin = fixture.caller("admin");
     let disable = UpdateUser { disabled: Some(true), ..change("disabled") };
-    fixture.use_cases.update_user(&admin, disable).await.unwrap();
+    fixture.guarded.call(&admin, disable).await.unwrap();
     let demote = UpdateUser { roles: Some(Vec::new()), ..change("demoted") };
-    fixture.use_cases.update_user(&admin, demote).await.unwrap();
+    fixture.guarded.call(&admin, demote).await.unwrap();
     fixture.store.store.dispatch(task_id(1));
     let began = monotonic_now();
     let after = join_all(watches.iter_mut().map(told)).await;

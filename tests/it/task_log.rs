@@ -7,8 +7,7 @@ use futures::StreamExt;
 use obsteward::api::error_status::to_status;
 use obsteward::domain::ids::Principal;
 use obsteward::proto::v1;
-use obsteward::service::arguments::{UpdateUser, WatchScope};
-use obsteward::service::use_cases::UseCases;
+use obsteward::service::UpdateUser;
 use obsteward::sim::{Fault, FaultKind};
 use obsteward::store::Store;
 use obsteward::watch::{Hub, ReadLog, read_log};
@@ -173,7 +172,7 @@ async fn rights_that_are_taken_away_end_a_follower() {
     let fixture = Fixture::new(&[("admin", &["**"]), ("reader", &["TASK:1:READ"]), ("other", &["TASK:3:READ"])]).await;
     let hub = Hub::start(Arc::clone(&fixture.store) as Arc<dyn Store>, CancellationToken::new()).await.unwrap();
     let sight = |name: &str| {
-        let (use_cases, caller) = (Arc::clone(&fixture.use_cases), fixture.caller(name));
+        let (guarded, caller) = (fixture.guarded.clone(), fixture.caller(name));
         async move { use_cases.sight(&caller, WatchScope::Log(task_id(1))).await }
     };
     assert_eq!(to_status(&sight("other").await.err().unwrap()).code(), Code::PermissionDenied);
@@ -185,7 +184,7 @@ async fn rights_that_are_taken_away_end_a_follower() {
     }
     let name = Principal::new("reader");
     let demote = UpdateUser { name, roles: Some(Vec::new()), certificate_names: None, disabled: None };
-    fixture.use_cases.update_user(&fixture.caller("admin"), demote).await.unwrap();
+    fixture.guarded.call(&fixture.caller("admin"), demote).await.unwrap();
     let status = to_status(&log.next().await.unwrap().unwrap_err());
     assert_eq!(status.code(), Code::PermissionDenied);
     assert!(log.next().await.is_none(), "a refusal ends a log");
