@@ -72,11 +72,6 @@ pub fn row(refusal: &Refusal) -> Row {
         "OBServer {server_id} 的地址是 {actual}，与请求期望的 {expected} 不一致，请按地址重新确认";
         server_id: server, expected: expected, actual: actual;
         condition("SERVER_ADDRESS", "servers", server);
-    ServerReplaced { server, addr } => FailedPrecondition, 409, 13001, "OBE19001";
-        "server {server_id} at {address} is gone from the cluster or was added again; run SyncCluster and use its new id",
-        "地址为 {address} 的 OBServer {server_id} 已从集群中删除或被重新添加，请同步集群后使用新的 ID";
-        server_id: server, address: addr;
-        condition("SERVER_IDENTITY", "servers", server);
     ClusterAlreadyRegistered { cluster, name } => AlreadyExists, 409, 1005, "COM10005";
         "the cluster {name} is registered already, under id {cluster_id}; use that, or UpdateCluster",
         "集群 {name} 已注册，ID 为 {cluster_id}，请直接使用或更新该集群";

@@ -93,8 +93,6 @@ refusals! {
     SingleServerCluster { cluster: ClusterId, server: ServerId } = "SINGLE_SERVER_CLUSTER",
     /// The server has another address than the caller expects.
     ExpectedServerMismatch { server: ServerId, expected: ServerAddr, actual: ServerAddr } = "EXPECTED_SERVER_MISMATCH",
-    /// The server's row is gone from the cluster or has another id there.
-    ServerReplaced { server: ServerId, addr: ServerAddr } = "SERVER_REPLACED",
     /// The request id belongs to a request with other arguments.
     RequestIdReused { request_id: String, task: TaskId } = "REQUEST_ID_REUSED",
     /// The task is at another revision than the caller expects.

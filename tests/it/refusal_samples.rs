@@ -48,8 +48,7 @@ fn next(after: Option<&Refusal>) -> Option<Refusal> {
         Some(Refusal::SingleServerCluster { .. }) => {
             Refusal::ExpectedServerMismatch { server, expected: addr, actual: addr }
         }
-        Some(Refusal::ExpectedServerMismatch { .. }) => Refusal::ServerReplaced { server, addr },
-        Some(Refusal::ServerReplaced { .. }) => Refusal::RequestIdReused { request_id: text(), task },
+        Some(Refusal::ExpectedServerMismatch { .. }) => Refusal::RequestIdReused { request_id: text(), task },
         Some(Refusal::RequestIdReused { .. }) => Refusal::TaskMoved {
             task,
             expected: Revision::new(4),
