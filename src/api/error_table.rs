@@ -236,7 +236,7 @@ pub fn row(refusal: &Refusal) -> Row {
         "REST 接口不允许接受风险，除非 {setting} 中已列出，请使用 gRPC 或命令行";
         setting: setting;
         Values;
-    // The Chinese words and the code 0 are those of OCP's only documented error (reference: ocp-v2, section 3).
+    // The Chinese words and the code 0 are those of OCP's only documented error (docs/ocp-v2.md#errors).
     RateLimited { limit, window_seconds, retry_after_millis } => ResourceExhausted, 429, 0, "COM10000";
         "more than {limit} requests in {window_seconds} s; wait {retry_after_millis} ms",
         "请求次数过多，你已经超过当前流控窗口内的请求上限";

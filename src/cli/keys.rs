@@ -1,5 +1,5 @@
-//! `obsteward key`: access keys, with which programs sign their requests (reference: ocp-v2, section 3). A key has exactly
-//! its user's rights; its secret is shown once.
+//! `obsteward key`: access keys, with which programs sign their requests
+//! (docs/ocp-v2.md#signature-with-an-access-key). A key has exactly its user's rights; its secret is shown once.
 
 use clap::{Args, Subcommand};
 

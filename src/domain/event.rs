@@ -10,7 +10,8 @@ use crate::domain::status::{Risk, StopType};
 use crate::domain::words::words;
 
 words!(
-    /// State of a task (DESIGN: RUNNING and CANCELING move, FAILED and CANCELLED rest, the others are closed).
+    /// State of a task: RUNNING and CANCELING move, FAILED and CANCELLED rest, the others are closed
+    /// (docs/architecture.md#tasks).
     TaskState, "task state", {
         /// A subtask runs or is about to.
         Running = "RUNNING",

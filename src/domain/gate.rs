@@ -1,5 +1,6 @@
 //! The gate: may the process of a server be ended now? Pure rules over one fresh reading and one fresh count of leaders
-//! (DESIGN, section 5 "The gate"). It does not care who set STOP_TIME: STOP, FORCE STOP and ISOLATE leave the same trace.
+//! (docs/architecture.md#the-gate). It does not care who set STOP_TIME: STOP, FORCE STOP and ISOLATE leave the same
+//! trace.
 
 #[cfg(test)]
 mod tests;
@@ -225,7 +226,7 @@ fn leaders_left(
 }
 
 /// Two-replica tenants lean on the arbitration service, which must have taken the target out of the majority already
-/// (oceanbase-kernel, section 1.7: leader count 0 is not yet the end).
+/// (docs/oceanbase.md#arbitration-and-degraded-members: leader count 0 is not yet the end).
 fn not_degraded(reading: &ClusterReading, target: &ServerAddr, consent: &Consent) -> Option<Obstacle> {
     let mut waiting = Vec::new();
     for log_stream in &reading.log_streams {

@@ -1,6 +1,6 @@
 //! The precheck: would the cluster bear the stop of one server? Pure rules over one reading. It mirrors the root service's
-//! own precheck (oceanbase-kernel, section 1.2 A), with its words and numbers, and adds what the root service does not look
-//! at. The root service stays the authority: what passes here may still be refused there.
+//! own precheck (docs/oceanbase.md#stop-server-precheck), with its words and numbers, and adds what the root service
+//! does not look at. The root service stays the authority: what passes here may still be refused there.
 
 mod advice;
 mod log_streams;
@@ -155,7 +155,7 @@ pub struct Check {
     /// What the root service would say, with its number, when this mirrors one of its refusals.
     pub root_service_words: Option<String>,
     /// Whether it may pass by itself when asked again: the refusals for which the root service's own loop goes on
-    /// (oceanbase-kernel, section 1.2, "retry").
+    /// (docs/oceanbase.md#stop-server-majority-check).
     pub may_pass: bool,
 }
 
@@ -195,7 +195,7 @@ impl Precheck {
     }
 
     /// Whether every log stream keeps a majority without the target that is in sync: the condition under which `force` may
-    /// go on although leaders are left (DESIGN, section 5).
+    /// go on although leaders are left (docs/ocp-v2.md#what-stop-and-force-mean).
     pub fn keeps_synced_majority(&self) -> bool {
         self.keeps_majority() && !self.blocks(CheckName::LogInSync)
     }

@@ -1,5 +1,5 @@
-//! The graphs of the operations, as OCP documents them (reference: ocp-v2-task-graphs; ocp-stop-observer for the stop, whose
-//! names, order and ids are the contract's). Timeouts are the published ones (ocp-v2, section 1).
+//! The graphs of the operations, as OCP documents them (docs/ocp-v2.md#task-graphs): names, edges and order of ids are
+//! those of its samples, and timeouts the published ones (docs/ocp-v2.md#timeouts-of-steps).
 
 use std::time::Duration;
 
@@ -146,7 +146,8 @@ mod tests {
         assert_eq!(service.execution_order().unwrap().len(), 6);
     }
 
-    /// ocp-v2-task-graphs, the samples of `…/start` and `…/restart`, whose ids begin at 133851 and 89030472.
+    /// The samples of `…/start` and `…/restart` (docs/ocp-v2.md#start-ob-server, docs/ocp-v2.md#restart-ob-server),
+    /// whose ids begin at 133851 and 89030472.
     #[test]
     fn the_graphs_of_start_and_restart_are_the_documented_ones() {
         let start = graph(Request::Start, 133_851, Duration::ZERO, LEADER_WAIT).unwrap();

@@ -210,7 +210,7 @@ impl Service {
     }
 
     /// For a start: the task at rest that stopped this very server, for good or to start it again, and holds its cluster. A
-    /// start beside it is not possible, and undoing it is what the caller means (DESIGN, section 5).
+    /// start beside it is not possible, and undoing it is what the caller means (docs/ocp-v2.md#start-ob-server).
     async fn resting_stop(&self, asked: &Operate, target: &Target) -> Result<Option<Task>, Refusal> {
         if asked.request != Request::Start {
             return Ok(None);

@@ -128,7 +128,7 @@ fn view(
     let status = server_status(row.managed_status, service_state(&recorded_reading(&row)));
     let lease = Duration::from_micros(u64::try_from(cluster.lease_time_micros).unwrap_or_default());
     let permanent = Duration::from_micros(u64::try_from(cluster.permanent_offline_micros).unwrap_or_default());
-    // Last heartbeat = LAST_OFFLINE_TIME - lease_time (oceanbase-kernel, section 1.7).
+    // Last heartbeat = LAST_OFFLINE_TIME - lease_time (docs/oceanbase.md#permanent-offline).
     let permanent_offline_at = row.last_offline_time.map(|offline| offline.minus(lease).plus(permanent));
     let not_safe_reason = not_safe(&row, &process, leaders).or_else(|| operating.and_then(may_start));
     let operating_task = operating.map(|task| task.spec.id);

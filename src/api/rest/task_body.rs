@@ -1,5 +1,5 @@
-//! Tasks as OCP writes them, in its two shapes (reference: ocp-v2, sections 1 and 2). Keys stand in alphabetical order, as
-//! in its samples.
+//! Tasks as OCP writes them, in its two shapes (docs/ocp-v2.md#the-two-shapes-of-a-task). Keys stand in alphabetical
+//! order, as in its samples.
 
 use std::collections::BTreeMap;
 
@@ -181,8 +181,8 @@ pub(super) fn creator<'a>(face: &Face, task: &'a Task) -> CreatorBody<'a> {
     CreatorBody { id: face.rest.use_cases.user_id(creator), name: creator.as_str() }
 }
 
-/// Whether a task can never be rolled back: it is closed. One that runs can be once it has failed (reference: ocp-v2, section 2:
-/// whether rolling back is forbidden, not whether it is possible now).
+/// Whether a task can never be rolled back: it is closed. One that runs can be once it has failed
+/// (docs/ocp-v2.md#task-fields: whether rolling back is forbidden, not whether it is possible now).
 fn prohibits_rollback(task: &Task) -> bool {
     task.state.phase() == Phase::Closed
 }

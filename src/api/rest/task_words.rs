@@ -1,4 +1,4 @@
-//! The words of OCP for what tasks are and do (reference: ocp-v2, sections 1 and 2), and the context as Java writes it. OCP
+//! The words of OCP for what tasks are and do (docs/ocp-v2.md#words-of-tasks), and the context as Java writes it. OCP
 //! knows three states of a task: what ours has beyond them is shown by its operation. Pure.
 
 use std::collections::BTreeMap;
@@ -50,7 +50,7 @@ pub const fn subtask_operation(operation: SubtaskOperation) -> &'static str {
     }
 }
 
-/// Class names that OCP's samples give to steps of these names; programs may show them (reference: ocp-v2, section 1).
+/// Class names that OCP's samples give to steps of these names; programs may show them (docs/ocp-v2.md#class-names).
 pub fn class_name(step: &str) -> &'static str {
     match step {
         "Prepare stop observer" => "com.alipay.ocp.service.task.business.server.PrepareStopObServerTask",

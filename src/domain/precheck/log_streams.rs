@@ -1,5 +1,5 @@
 //! The checks of the precheck that look at log streams: every one of every tenant, sys and META included, as the root
-//! service's `check_majority_and_log_in_sync` does (oceanbase-kernel, section 1.2 A 6).
+//! service's `check_majority_and_log_in_sync` does (docs/oceanbase.md#stop-server-majority-check).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -281,9 +281,9 @@ impl Rules<'_> {
         0
     }
 
-    /// 1 when the arbitration service counts: only for two replicas ("support stop 1F in 2F1A"). The root service asks a list in
-    /// its memory; `GV$OB_ARBITRATION_SERVICE_STATUS` is the nearest (oceanbase-kernel, section 1.7), so every member that
-    /// stays must see the service ACTIVE.
+    /// 1 when the arbitration service counts: only for two replicas ("support stop 1F in 2F1A"). The root service asks
+    /// a list in its memory; `GV$OB_ARBITRATION_SERVICE_STATUS` is the nearest
+    /// (docs/oceanbase.md#arbitration-and-degraded-members), so every member that stays must see the service ACTIVE.
     fn arbiter(
         &self,
         tenant: Option<&TenantReading>,

@@ -76,7 +76,8 @@ fn target_status(target: &ServerAddr, server: Option<&ServerReading>) -> Check {
     }
 }
 
-/// `ObRootUtils::have_other_stop_task` (oceanbase-kernel, section 1.2 A 5): a stopped server of the same zone is allowed.
+/// `ObRootUtils::have_other_stop_task` (docs/oceanbase.md#stop-server-other-zone-check): a stopped server of the same
+/// zone is allowed.
 fn other_zone_stopped(reading: &ClusterReading, target: &ServerAddr, server: Option<&ServerReading>) -> Check {
     let name = CheckName::OtherZoneStopped;
     let overridden_by = Override::Risk(Risk::QuorumLoss);

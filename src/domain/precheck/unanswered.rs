@@ -1,6 +1,6 @@
-//! What follows from a STOP SERVER that had no answer and no effect that is seen. The root service looks again and again at what
-//! may pass and then says nothing but 4012 (oceanbase-kernel, section 1.2 A 6): what it refused is known from one's own reading
-//! only.
+//! What follows from a STOP SERVER that had no answer and no effect that is seen. The root service looks again and
+//! again at what may pass and then says nothing but 4012 (docs/oceanbase.md#retriable-refusals-come-back-as-4012): what
+//! it refused is known from one's own reading only.
 
 use super::{Check, CheckName, Precheck, Verdict};
 use crate::domain::gate::Consent;

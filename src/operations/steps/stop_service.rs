@@ -1,5 +1,6 @@
 //! Stop server: `ALTER SYSTEM STOP SERVER` on an effect session, then, whatever the answer, a look: is STOP_TIME set, are
-//! leaders left? Waits for none with the same count that the root service waits for (oceanbase-kernel, section 1.2 C).
+//! leaders left? Waits for none with the same count that the root service waits for
+//! (docs/oceanbase.md#waiting-for-leaders).
 //!
 //! Repeating it is safe: STOP SERVER of a stopped server does nothing, and it is sent only while STOP_TIME is not set. Undo:
 //! START SERVER, when this task set the mark.
@@ -149,7 +150,7 @@ impl StopService {
     }
 
     /// The wait is over and leaders stay: `force` goes on only if every log stream keeps a synced majority without the
-    /// target (DESIGN, section 5).
+    /// target (docs/ocp-v2.md#what-stop-and-force-mean).
     async fn leaders_stay(
         &self,
         context: &StepContext,
@@ -349,8 +350,9 @@ struct UntilMarked {
 
 #[async_trait]
 impl PreparedEffect for UntilMarked {
-    /// The statement answers only when the last leader has left (oceanbase-kernel, section 1.2 C), which would be a silent
-    /// wait: as soon as its mark is seen it has done what it was sent for, and the step waits with progress itself.
+    /// The statement answers only when the last leader has left (docs/oceanbase.md#waiting-for-leaders), which would be
+    /// a silent wait: as soon as its mark is seen it has done what it was sent for, and the step waits with progress
+    /// itself.
     async fn send(self: Box<Self>, permit: Permit) -> EffectOutcome {
         let Self { deps, target, prepared } = *self;
         tokio::select! {

@@ -1,5 +1,6 @@
 //! Wait observer stop: one look, at least `lease_time` after the end of the process, that finds the process gone, its ports
-//! closed and STATUS INACTIVE together (STATUS follows the process only after the lease, oceanbase-kernel, section 1.3).
+//! closed and STATUS INACTIVE together (STATUS follows the process only after the lease,
+//! docs/oceanbase.md#status-follows-the-lease).
 //!
 //! Repeating it is safe: it only looks. A new process of the same home is somebody else's: it is not ended again.
 

@@ -1,6 +1,6 @@
-//! The promises of DESIGN section 1, held against everything that is known of the tasks of one simulated cluster: what the
-//! service shows of them, what its clients were told meanwhile, and the cluster's own record of what really happened. For any
-//! test that ends, delays, starves or restores something and then asks whether all is as promised.
+//! The promises (docs/promises.md), held against everything that is known of the tasks of one simulated cluster: what
+//! the service shows of them, what its clients were told meanwhile, and the cluster's own record of what really
+//! happened. For any test that ends, delays, starves or restores something and then asks whether all is as promised.
 //!
 //! ```ignore
 //! let mut evidence = Evidence::gather(&clients, &sim, cluster_id).await; // its tasks are at rest or closed
