@@ -10,6 +10,16 @@ pub mod v1 {
     tonic::include_proto!("obsteward.v1");
     /// The descriptor set of the package, for reflection.
     pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/obsteward_v1.bin"));
+
+    impl Task {
+        /// The server that it acts on; `None`: it acts on more than one.
+        pub fn server(&self) -> Option<&TaskServer> {
+            match self.target.as_ref()? {
+                task::Target::Server(server) => Some(server),
+                task::Target::Zone(_) | task::Target::WholeCluster(_) => None,
+            }
+        }
+    }
 }
 
 /// `obsteward.agent.v1`: the API of the host agent, client and server.

@@ -24,6 +24,7 @@ use super::view::TaskView;
 use crate::clock::Clock;
 use crate::proto::json::value;
 use crate::proto::v1;
+use crate::proto::v1::get_cluster_request::By;
 use crate::proto::v1::watch_task_response::Kind;
 
 /// Most audit records that are handed on; a task has a handful.
@@ -172,7 +173,7 @@ async fn events(client: &Client, task: &v1::Task, limit: Duration) -> (Vec<v1::T
 }
 
 async fn cluster(client: &Client, task: &v1::Task, limit: Duration) -> Result<Value, Failure> {
-    let request = v1::GetClusterRequest { cluster_id: ids(task).0, name: String::new() };
+    let request = v1::GetClusterRequest { by: Some(By::ClusterId(ids(task).0)) };
     let cluster = client.call("get cluster", limit, client.clusters().get_cluster(request)).await?.cluster;
     document(&of_answer(cluster, "a cluster")?)
 }
@@ -203,7 +204,7 @@ async fn plan(client: &Client, task: &v1::Task, limit: Duration) -> Result<Optio
 }
 
 async fn audit(client: &Client, task_id: i64, limit: Duration) -> Result<Value, Failure> {
-    let request = v1::ListAuditRecordsRequest { task_id, page_size: MOST_RECORDS, ..Default::default() };
+    let request = v1::ListAuditRecordsRequest { task_id: Some(task_id), page_size: MOST_RECORDS, ..Default::default() };
     let page = client.call("list audit records", limit, client.admin().list_audit_records(request)).await?;
     let more = !page.next_page_token.is_empty();
     Ok(json!({ "records": documents(&page.records)?, "more": more }))
@@ -226,7 +227,7 @@ fn documents<'a, M: Message + Name + 'a>(messages: impl IntoIterator<Item = &'a 
 /// Cluster and server of a task; 0, which the server refuses, when it names none.
 fn ids(task: &v1::Task) -> (i64, i64) {
     let cluster = task.cluster.as_ref().map(|cluster| cluster.id);
-    (cluster.unwrap_or_default(), task.server.as_ref().map(|server| server.id).unwrap_or_default())
+    (cluster.unwrap_or_default(), task.server().map(|server| server.id).unwrap_or_default())
 }
 
 fn of_answer<T>(part: Option<T>, what: &str) -> Result<T, Failure> {

@@ -237,7 +237,7 @@ impl<'a> OneTask<'a> {
         }
         if self.output.format == Format::Text {
             for warning in &task.warnings {
-                self.output.note(&format!("warning: {}", super::table::flat(warning)));
+                self.output.note(&format!("warning: {}", super::lines::warning(warning)));
             }
             for step in next_steps(&task) {
                 self.output.note(&step);

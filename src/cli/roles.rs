@@ -70,8 +70,7 @@ pub async fn run(command: RoleCommand, client: &Client, output: &Output) -> Resu
             }
         }
         RoleCommand::List => {
-            let request = v1::ListRolesRequest {};
-            let roles = client.call("list roles", QUICK, client.admin().list_roles(request)).await?.roles;
+            let roles = all(client).await?;
             match output.format {
                 Format::Text => output.lines(table(&roles).lines(output.paint))?,
                 Format::Json => output.document(&Listed::whole("roles", &roles))?,
@@ -89,6 +88,20 @@ pub async fn run(command: RoleCommand, client: &Client, output: &Output) -> Resu
         }
     }
     Ok(Exit::Done)
+}
+
+async fn all(client: &Client) -> Result<Vec<v1::Role>, Failure> {
+    let mut all = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let request = v1::ListRolesRequest { page_size: 1000, page_token };
+        let page = client.call("list roles", QUICK, client.admin().list_roles(request)).await?;
+        all.extend(page.roles);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            return Ok(all);
+        }
+    }
 }
 
 fn details(role: &v1::Role) -> Vec<String> {

@@ -194,8 +194,17 @@ async fn rotate(args: RotateArgs, client: &Client, output: &Output) -> Result<Ex
 }
 
 async fn all(client: &Client) -> Result<Vec<v1::User>, Failure> {
-    let request = v1::ListUsersRequest {};
-    Ok(client.call("list users", QUICK, client.admin().list_users(request)).await?.users)
+    let mut all = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let request = v1::ListUsersRequest { page_size: 1000, page_token };
+        let page = client.call("list users", QUICK, client.admin().list_users(request)).await?;
+        all.extend(page.users);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            return Ok(all);
+        }
+    }
 }
 
 async fn change(

@@ -64,8 +64,8 @@ pub async fn run(args: WatchArgs, client: &Client, output: &Output) -> Result<Ex
         return Ok(follow(client, output, task_id, options).await?.exit);
     }
     let cluster_id = match &args.cluster {
-        Some(cluster) => resolve::cluster(client, cluster).await?,
-        None => 0,
+        Some(cluster) => Some(resolve::cluster(client, cluster).await?),
+        None => None,
     };
     let mut many = ManyTasks::new(output, args.after_seq);
     let (tasks, progress) = (client.tasks(), !args.no_progress);

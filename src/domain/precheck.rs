@@ -16,7 +16,7 @@ use std::fmt;
 use crate::clock::Timestamp;
 use crate::domain::ids::ServerAddr;
 use crate::domain::reading::ClusterReading;
-use crate::domain::status::Risk;
+use crate::domain::status::{OverriddenBy, Risk};
 
 macro_rules! check_names {
     ($($(#[$doc:meta])* $variant:ident = $word:literal),+ $(,)?) => {
@@ -108,37 +108,6 @@ pub enum Verdict {
     Block,
 }
 
-/// What overrides a check that blocks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Override {
-    /// Nothing does.
-    Nothing,
-    /// `force`.
-    Force,
-    /// A risk accepted by name.
-    Risk(Risk),
-}
-
-impl Override {
-    /// The word in answers: empty, `force`, or the risk's name.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Nothing => "",
-            Self::Force => "force",
-            Self::Risk(risk) => risk.as_str(),
-        }
-    }
-
-    /// Whether this force and these risks override it.
-    pub fn is_given(self, force: bool, accepted: &[Risk]) -> bool {
-        match self {
-            Self::Nothing => false,
-            Self::Force => force,
-            Self::Risk(risk) => accepted.contains(&risk),
-        }
-    }
-}
-
 /// One check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
@@ -150,8 +119,8 @@ pub struct Check {
     pub evidence: String,
     /// What to do about it; empty when it passed.
     pub remedy: String,
-    /// What overrides it when it blocks.
-    pub overridden_by: Override,
+    /// What overrides it when it blocks; `None`: nothing does.
+    pub overridden_by: Option<OverriddenBy>,
     /// What the root service would say, with its number, when this mirrors one of its refusals.
     pub root_service_words: Option<String>,
     /// Whether it may pass by itself when asked again: the refusals for which the root service's own loop goes on
@@ -235,14 +204,18 @@ pub fn precheck_at(moment: Moment, reading: &ClusterReading, target: &ServerAddr
 
 /// The checks that refuse the stop: those that block and are not overridden.
 pub fn blocking<'a>(precheck: &'a Precheck, force: bool, accepted: &[Risk]) -> Vec<&'a Check> {
-    let refuses = |check: &&Check| check.verdict == Verdict::Block && !check.overridden_by.is_given(force, accepted);
+    let refuses = |check: &&Check| check.verdict == Verdict::Block && !is_overridden(check, force, accepted);
     precheck.checks.iter().filter(refuses).collect()
 }
 
 /// The checks that block and are overridden: each is recorded with its evidence.
 pub fn overridden<'a>(precheck: &'a Precheck, force: bool, accepted: &[Risk]) -> Vec<&'a Check> {
-    let given = |check: &&Check| check.verdict == Verdict::Block && check.overridden_by.is_given(force, accepted);
+    let given = |check: &&Check| check.verdict == Verdict::Block && is_overridden(check, force, accepted);
     precheck.checks.iter().filter(given).collect()
+}
+
+fn is_overridden(check: &Check, force: bool, accepted: &[Risk]) -> bool {
+    check.overridden_by.is_some_and(|by| by.is_given(force, accepted))
 }
 
 /// Whether the stop will need FORCE STOP SERVER: the log is not in sync, which a plain STOP refuses. The plain one is still
@@ -259,7 +232,7 @@ fn pass(name: CheckName, evidence: impl Into<String>) -> Check {
         verdict: Verdict::Pass,
         evidence: evidence.into(),
         remedy: String::new(),
-        overridden_by: Override::Nothing,
+        overridden_by: None,
         root_service_words: None,
         may_pass: false,
     }
@@ -271,7 +244,7 @@ fn advise(name: CheckName, verdict: Verdict, evidence: impl Into<String>, remedy
 
 fn block(
     name: CheckName,
-    overridden_by: Override,
+    overridden_by: Option<OverriddenBy>,
     evidence: impl Into<String>,
     remedy: impl Into<String>,
     root_service_words: Option<String>,

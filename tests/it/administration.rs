@@ -120,15 +120,15 @@ async fn users_keys_and_roles_are_managed_and_what_was_asked_is_recorded() {
         assert!(!audit.out.contains(hidden), "a secret is on record: {audit:?}");
     }
     let records = audit.json();
-    let found = |principal: &str, operation: &str, result: &str, reason: &str| {
+    let found = |principal: &str, operation: &str, result: &str, refusal: &str| {
         let fits = |record: &&Value| {
             record["principal"] == principal
                 && record["operation"] == operation
                 && record["result"] == result
-                && record["reason"] == reason
+                && record["refusal"] == refusal
         };
         let count = records["records"].as_array().unwrap().iter().filter(fits).count();
-        assert_eq!(count, 1, "{principal} {operation} {result} {reason} in {records:#}");
+        assert_eq!(count, 1, "{principal} {operation} {result} {refusal} in {records:#}");
     };
     found("admin", "CREATE_ROLE", "AUDIT_RESULT_ACCEPTED", "");
     found("admin", "CREATE_ROLE", "AUDIT_RESULT_REFUSED", "NAME_TAKEN");

@@ -36,12 +36,13 @@ pub struct ListArgs {
 /// Runs the command.
 pub async fn run(args: ListArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
     let cluster_id = match &args.cluster {
-        Some(cluster) => resolve::cluster(client, cluster).await?,
-        None => 0,
+        Some(cluster) => Some(resolve::cluster(client, cluster).await?),
+        None => None,
     };
-    let server_id = match &args.ob_server {
-        Some(server) => resolve::server(client, cluster_id, server).await?,
-        None => 0,
+    let server_id = match (cluster_id, &args.ob_server) {
+        (Some(cluster_id), Some(server)) => Some(resolve::server(client, cluster_id, server).await?),
+        // The arguments let no server stand without its cluster.
+        (_, _) => None,
     };
     let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
     let mut tasks = Vec::new();
@@ -82,7 +83,7 @@ fn table(tasks: &[v1::Task]) -> Table {
             times::shown(task.create_time.as_ref()),
             words::task_state(task.state).into_owned(),
             cluster.unwrap_or_default(),
-            task.server.as_ref().map(|server| server.address.clone()).unwrap_or_default(),
+            task.server().map(|server| server.address.clone()).unwrap_or_default(),
             task.name.clone(),
             task.creator.clone(),
         ]);

@@ -52,10 +52,10 @@ pub struct LogArgs {
 pub async fn run(args: LogArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
     let view = TaskView::new(get(client, args.task).await?);
     let subtask_id = match &args.subtask {
-        Some(named) => one_subtask(&view, named)?,
-        None => 0,
+        Some(named) => Some(one_subtask(&view, named)?),
+        None => None,
     };
-    let mut log = Log { output, view, of_all: subtask_id == 0, next: args.from_line, execution: None };
+    let mut log = Log { output, view, of_all: subtask_id.is_none(), next: args.from_line, execution: None };
     let request = v1::GetSubtaskLogRequest { task_id: args.task, subtask_id, from_line: args.from_line, follow: false };
     if !args.follow {
         let (lines, failure) = read(client, request, QUICK).await;

@@ -17,7 +17,7 @@ use crate::domain::event::{Failure, FailureKind, IntentOutcome, Override};
 use crate::domain::precheck::unanswered::{self, Next};
 use crate::domain::precheck::{Check, CheckName, Precheck, precheck};
 use crate::domain::reading::ServerReading;
-use crate::domain::status::Risk;
+use crate::domain::status::{OverriddenBy, Risk};
 use crate::engine::{Look, Patience, PreparedEffect, ProgressReport, Step, StepContext};
 use crate::inventory::Target;
 use crate::oceanbase::{ClusterError, ClusterReader, Statement};
@@ -173,11 +173,14 @@ impl StopService {
             let failure = Failure::new(FailureKind::TimedOut, "LEADERS_LEFT", message);
             return ways::refuse(failure.with("address", addr).with("leaders", leaders));
         }
-        let overridden_by = if precheck.keeps_synced_majority() { "force" } else { "force and QUORUM_LOSS" };
+        let overridden_by = match precheck.keeps_synced_majority() {
+            true => OverriddenBy::Force,
+            false => OverriddenBy::ForceAndQuorumLoss,
+        };
         let overrides = vec![Override {
             check: "LEADERS_LEFT".to_owned(),
             evidence,
-            overridden_by: overridden_by.to_owned(),
+            overridden_by,
             principal: context.task.spec.creator.clone(),
         }];
         let learned = Learned { overrides, ..Learned::default() };
@@ -278,7 +281,7 @@ impl StopService {
         let overrides = vec![Override {
             check: "ROOT_SERVICE".to_owned(),
             evidence: format!("the root service refused to stop {addr}: {why}"),
-            overridden_by: Risk::QuorumLoss.as_str().to_owned(),
+            overridden_by: OverriddenBy::QuorumLoss,
             principal: context.task.spec.creator.clone(),
         }];
         let warning = format!("STOP_TIME of {addr} is not set, the root service refused it: {why}");
@@ -331,7 +334,7 @@ impl StopService {
         let overrides = log_not_in_sync.map(|evidence| Override {
             check: CheckName::LogInSync.as_str().to_owned(),
             evidence,
-            overridden_by: "force".to_owned(),
+            overridden_by: OverriddenBy::Force,
             principal: context.task.spec.creator.clone(),
         });
         let overrides = overrides.into_iter().collect();

@@ -27,6 +27,7 @@ mod proof;
 use std::time::Duration;
 
 use obsteward::proto::v1;
+use obsteward::proto::v1::get_cluster_request::By;
 use obsteward::sim::{Recorded, SimCluster, SimServerInfo};
 
 use super::Clients;
@@ -67,7 +68,7 @@ impl Evidence {
     /// Everything that can be asked for. Waits until no task of the cluster moves.
     pub async fn gather(clients: &Clients, sim: &SimCluster, cluster_id: i64) -> Self {
         let mut tasks = Vec::new();
-        let mut request = v1::ListTasksRequest { cluster_id, page_size: 1000, ..Default::default() };
+        let mut request = v1::ListTasksRequest { cluster_id: Some(cluster_id), page_size: 1000, ..Default::default() };
         loop {
             let page = clients.tasks.clone().list_tasks(request.clone()).await.unwrap().into_inner();
             tasks.extend(page.tasks.into_iter().map(|task| task.id));
@@ -88,13 +89,13 @@ impl Evidence {
             let events = clients.events(task).await;
             known.push(TaskEvidence { shown: clients.task(task).await, events });
         }
-        let request = v1::GetClusterRequest { cluster_id, ..Default::default() };
+        let request = v1::GetClusterRequest { by: Some(By::ClusterId(cluster_id)) };
         let cluster = clients.clusters.clone().get_cluster(request).await.unwrap().into_inner().cluster.unwrap();
         Self {
             servers: sim.servers(),
             record,
             tasks: known,
-            holder: cluster.operating_task_id,
+            holder: cluster.operating_task_id(),
             handles: Vec::new(),
             watched: Vec::new(),
             ended_by_others: Vec::new(),
