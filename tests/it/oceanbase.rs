@@ -8,9 +8,11 @@ use obsteward::domain::gate::{Consent, Gate, GateCode, Mark, gate};
 use obsteward::domain::ids::{ServerAddr, ZoneName};
 use obsteward::domain::precheck::{CheckName, Precheck, Verdict, blocking, precheck};
 use obsteward::oceanbase::{
-    Avoid, ClusterAccess, ClusterReader, Discovery, ErrorClass, Expected, KnownServer, MysqlOceanBase, OceanBase,
+    Avoid, ClusterAccess, ClusterReader, Discovery, ErrorClass, Expected, MysqlOceanBase, OceanBase,
 };
 use obsteward::sim::{Fault, FaultKind, Signal, SimCluster, SimOptions, TenantOptions};
+
+use crate::support::observers::known;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -25,16 +27,6 @@ fn adapter() -> MysqlOceanBase {
 fn access(cluster: &SimCluster) -> ClusterAccess {
     let endpoints = cluster.endpoints().iter().map(|endpoint| endpoint.parse().unwrap()).collect();
     ClusterAccess { endpoints, username: "root@sys".to_owned(), password: "".into() }
-}
-
-fn known(cluster: &SimCluster) -> Vec<KnownServer> {
-    let known = |server: obsteward::sim::SimServerInfo| KnownServer {
-        addr: server.address().parse().unwrap(),
-        sql_port: server.sql_port,
-        zone: server.zone.parse().unwrap(),
-        active: true,
-    };
-    cluster.servers().into_iter().map(known).collect()
 }
 
 fn addr(cluster: &SimCluster, id: i64) -> ServerAddr {
