@@ -31,6 +31,7 @@ async fn hub(fixture: &Fixture) -> Arc<Hub> {
 
 async fn all_seen_by(fixture: &Fixture, hub: &Arc<Hub>, name: &str, after: Option<i64>) -> Items {
     let asked = WatchTasks { cluster: None, after: after.map(Seq::new), progress: true };
+    let sight = fixture.guarded.call(&fixture.caller(name), asked.clone()).await.unwrap();
     Box::pin(watch_tasks(hub, asked, sight).await.unwrap())
 }
 
@@ -140,7 +141,8 @@ async fn a_watch_of_many_tells_no_places_of_what_its_caller_may_not_read() {
 
     // Nor is the head found by trying: every place that is not one's own is as far beyond as any.
     for (name, after, told) in [("none", 1, 0), ("none", head, 0), ("none", head + 9, 0), ("two", head, seen_by_two)] {
-            let asked = WatchTasks { cluster: None, after: Some(Seq::new(after)), progress: false };
+        let asked = WatchTasks { cluster: None, after: Some(Seq::new(after)), progress: false };
+        let sight = fixture.guarded.call(&fixture.caller(name), asked.clone()).await.unwrap();
         let refused = watch_tasks(&hub, asked, sight).await.err();
         assert_eq!(refused, Some(Refusal::SeqAhead { asked: Seq::new(after), head: Seq::new(told) }), "{name} {after}");
     }
@@ -157,13 +159,12 @@ async fn a_credential_that_is_changed_ends_what_was_opened_with_it() {
     let proof = Arc::new(Proof { certificate: None, secret });
     let caller = Caller { proof, ..fixture.caller("reader") };
     fixture.directory.change::<StoreError>(|_| Ok((set_password("first"), audit()))).await.unwrap();
-    let sight = |scope| fixture.guarded.sight(&caller, scope);
     let asked = WatchTask { task: task_id(1), after: None, until: Until::Closed, progress: false };
-    let of_task = watch_task(&hub, asked, sight(WatchScope::Task(task_id(1))).await.unwrap()).await.unwrap();
+    let of_task = watch_task(&hub, asked.clone(), fixture.guarded.call(&caller, asked).await.unwrap()).await.unwrap();
     let asked = WatchTasks { cluster: None, after: None, progress: false };
-    let of_tasks = watch_tasks(&hub, asked, sight(WatchScope::Tasks(None)).await.unwrap()).await.unwrap();
+    let of_tasks = watch_tasks(&hub, asked.clone(), fixture.guarded.call(&caller, asked).await.unwrap()).await.unwrap();
     let asked = ReadLog { task: task_id(1), subtask: None, from_line: 0, follow: true };
-    let of_log = read_log(&hub, asked, sight(WatchScope::Log(task_id(1))).await.unwrap()).await.unwrap();
+    let of_log = read_log(&hub, asked.clone(), fixture.guarded.call(&caller, asked).await.unwrap()).await.unwrap();
     // What the stream says is not the point: whether it is refused, and when.
     let mut streams: Vec<BoxStream<'_, Result<(), Refusal>>> = vec![
         of_task.map(|item| item.map(|_| ())).boxed(),
@@ -215,12 +216,12 @@ async fn rights_that_are_taken_away_end_a_watch_at_the_next_bookmark() {
     let mut watches = Vec::new();
     for name in ["disabled", "demoted", "stays"] {
         let caller = fixture.caller(name);
-        let sight = fixture.guarded.sight(&caller, WatchScope::Task(task_id(1))).await.unwrap();
         let asked = WatchTask { task: task_id(1), after: None, until: Until::Closed, progress: false };
+        let sight = fixture.guarded.call(&caller, asked.clone()).await.unwrap();
         let task: Items = Box::pin(watch_task(&hub, asked, sight).await.unwrap());
         let cluster = Some(cluster_id(1));
-        let sight = fixture.guarded.sight(&caller, WatchScope::Tasks(cluster)).await.unwrap();
         let asked = WatchTasks { cluster, after: None, progress: false };
+        let sight = fixture.guarded.call(&caller, asked.clone()).await.unwrap();
         let tasks: Items = Box::pin(watch_tasks(&hub, asked, sight).await.unwrap());
         watches.extend([task, tasks, all_seen_by(&fixture, &hub, name, None).await]);
     }

@@ -171,13 +171,14 @@ async fn a_follower_of_a_running_stop_misses_no_line() {
 async fn rights_that_are_taken_away_end_a_follower() {
     let fixture = Fixture::new(&[("admin", &["**"]), ("reader", &["TASK:1:READ"]), ("other", &["TASK:3:READ"])]).await;
     let hub = Hub::start(Arc::clone(&fixture.store) as Arc<dyn Store>, CancellationToken::new()).await.unwrap();
+    let asked = ReadLog { task: task_id(1), subtask: None, from_line: 0, follow: true };
     let sight = |name: &str| {
         let (guarded, caller) = (fixture.guarded.clone(), fixture.caller(name));
-        async move { use_cases.sight(&caller, WatchScope::Log(task_id(1))).await }
+        let asked = asked.clone();
+        async move { guarded.call(&caller, asked).await }
     };
     assert_eq!(to_status(&sight("other").await.err().unwrap()).code(), Code::PermissionDenied);
-    let asked = ReadLog { task: task_id(1), subtask: None, from_line: 0, follow: true };
-    let mut log = Box::pin(read_log(&hub, asked, sight("reader").await.unwrap()).await.unwrap());
+    let mut log = Box::pin(read_log(&hub, asked.clone(), sight("reader").await.unwrap()).await.unwrap());
     // Where the log stands, and a sign of life while nothing is logged.
     for _ in 0..2 {
         assert_eq!(log.next().await.unwrap().unwrap(), v1::GetSubtaskLogResponse { lines: Vec::new(), next_line: 1 });

@@ -1,4 +1,4 @@
-//! The gRPC face: the four services, health and reflection, and how they are served.
+//! The gRPC face: the four services, tasks as `google.longrunning.Operations`, health and reflection, and how they are served.
 
 mod admin;
 mod backup;
@@ -10,6 +10,7 @@ pub mod fields;
 mod front;
 mod ob_server;
 mod once;
+mod operations;
 mod page;
 mod statuses;
 mod task;
@@ -42,10 +43,15 @@ use front::{Front, LARGEST_MESSAGE};
 #[allow(clippy::all, clippy::pedantic, missing_docs)]
 mod server {
     include!(concat!(env!("OUT_DIR"), "/server/obsteward.v1.rs"));
+    /// `google.longrunning`.
+    pub mod longrunning {
+        include!(concat!(env!("OUT_DIR"), "/server/google.longrunning.rs"));
+    }
 }
 
 use server::admin_service_server::AdminServiceServer;
 use server::cluster_service_server::ClusterServiceServer;
+use server::longrunning::operations_server::OperationsServer;
 use server::ob_server_service_server::ObServerServiceServer;
 use server::task_service_server::TaskServiceServer;
 
@@ -71,6 +77,7 @@ impl Health {
         self.0.set_not_serving::<TaskServiceServer<task::Tasks>>().await;
         self.0.set_not_serving::<ClusterServiceServer<cluster::Clusters>>().await;
         self.0.set_not_serving::<AdminServiceServer<admin::Administrators>>().await;
+        self.0.set_not_serving::<OperationsServer<operations::Operations<task::Tasks>>>().await;
     }
 
     async fn serving(&self) {
@@ -78,6 +85,7 @@ impl Health {
         self.0.set_serving::<TaskServiceServer<task::Tasks>>().await;
         self.0.set_serving::<ClusterServiceServer<cluster::Clusters>>().await;
         self.0.set_serving::<AdminServiceServer<admin::Administrators>>().await;
+        self.0.set_serving::<OperationsServer<operations::Operations<task::Tasks>>>().await;
     }
 }
 
@@ -89,7 +97,9 @@ pub async fn routes(
 ) -> Result<Grpc, prost::DecodeError> {
     let calls = Calls::new(guarded, gatekeeper.watches());
     let (servers, clusters) = (ob_server::ObServers(calls.clone()), cluster::Clusters(calls.clone()));
-    let (administrators, tasks) = (admin::Administrators(calls.clone()), task::Tasks { calls, hub });
+    let administrators = admin::Administrators(calls.clone());
+    let tasks = Arc::new(task::Tasks { calls, hub });
+    let operations = operations::Operations { tasks: Arc::clone(&tasks) };
     let (reporter, health_service) = health::health();
     let health = Health(reporter);
     health.serving().await;
@@ -101,9 +111,10 @@ pub async fn routes(
     ])?;
     let largest = usize::try_from(LARGEST_MESSAGE).unwrap_or(usize::MAX);
     let routes = Routes::new(ObServerServiceServer::new(servers).max_decoding_message_size(largest))
-        .add_service(TaskServiceServer::new(tasks).max_decoding_message_size(largest))
+        .add_service(TaskServiceServer::from_arc(tasks).max_decoding_message_size(largest))
         .add_service(ClusterServiceServer::new(clusters).max_decoding_message_size(largest))
         .add_service(AdminServiceServer::new(administrators).max_decoding_message_size(largest))
+        .add_service(OperationsServer::new(operations).max_decoding_message_size(largest))
         .add_service(health_service.max_decoding_message_size(largest))
         .add_service(reflection.v1())
         .add_service(reflection.v1alpha());
