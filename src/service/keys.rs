@@ -46,9 +46,8 @@ impl ServiceCall for CreateAccessKey {
     async fn run(self, service: &Service, caller: &Caller) -> Result<AccessKeyView, Refusal> {
         let (name, entry) = (self.name(caller), self.audit_entry(caller));
         let secret = SecretString::from(letters(SECRET_LENGTH)?);
-        let id: AccessKeyId = letters(ID_LENGTH)?
-            .parse()
-            .map_err(|error: InvalidName| Refusal::Internal { what: error.to_string() })?;
+        let id: AccessKeyId =
+            letters(ID_LENGTH)?.parse().map_err(|error: InvalidName| Refusal::Internal { what: error.to_string() })?;
         let changed = service.change_access(caller, Self::CALL, entry, |rules| {
             let user = rules.touched(Self::CALL, &name)?.id;
             Ok(AccessChange::CreateKey { id: id.clone(), user, secret })

@@ -40,7 +40,6 @@ use crate::store::backup::Backups;
 use crate::store::{AuditOutcome, AuditRecord, Store, StoredTask};
 use refusals::store_refusal;
 
-pub use operate::{RestartServer, StartServer, StopServer};
 pub use audit::ListAuditRecords;
 pub use audit_entry::{AuditEntry, LONGEST_ARGUMENTS};
 pub use backup::BackupStore;
@@ -48,6 +47,7 @@ pub use call::{CallSubject, Caller, ServiceCall};
 pub use clusters::{ClusterSelection, ClustersPage, DeregisterCluster, GetCluster, ListClusters};
 pub use guard::Guarded;
 pub use keys::{CreateAccessKey, ListAccessKeys, RotateAccessKey, UpdateAccessKey};
+pub use operate::{RestartServer, StartServer, StopServer};
 pub use passwords::{Argon2id, PasswordHasher};
 pub use plan::PlanStopServer;
 pub use registering::{RegisterCluster, SyncCluster, Synced, UpdateCluster};

@@ -142,7 +142,9 @@ impl ServiceCall for RetryTask {
 
     async fn run(self, service: &Service, caller: &Caller) -> Result<StoredTask, Refusal> {
         let entry = self.audit_entry(caller);
-        let task = service.ask(caller, Self::CALL, self.task, self.if_revision, Asked::Retry { expire_time: self.expire_time }, entry).await?;
+        let task = service
+            .ask(caller, Self::CALL, self.task, self.if_revision, Asked::Retry { expire_time: self.expire_time }, entry)
+            .await?;
         service.go_on(task).await?;
         service.stored_task(self.task).await
     }
@@ -173,7 +175,16 @@ impl ServiceCall for RollbackTask {
 
     async fn run(self, service: &Service, caller: &Caller) -> Result<StoredTask, Refusal> {
         let entry = self.audit_entry(caller);
-        let task = service.ask(caller, Self::CALL, self.task, self.if_revision, Asked::Rollback { expire_time: self.expire_time }, entry).await?;
+        let task = service
+            .ask(
+                caller,
+                Self::CALL,
+                self.task,
+                self.if_revision,
+                Asked::Rollback { expire_time: self.expire_time },
+                entry,
+            )
+            .await?;
         service.go_on(task).await?;
         service.stored_task(self.task).await
     }

@@ -11,9 +11,6 @@ use obsteward::net::bounds::Bounds;
 use obsteward::net::connections::Connections;
 use obsteward::proto::v1;
 use obsteward::proto::v1::task_service_client::TaskServiceClient;
-use obsteward::store::Store;
-use obsteward::store::access::UserRow;
-use obsteward::watch::Hub;
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::metadata::MetadataMap;
@@ -22,15 +19,14 @@ use tonic::{Code, Request};
 use tonic_types::StatusExt;
 
 use crate::access::{basic, cheap_hash};
-use crate::fake_access::{FakeAccess, user_row};
+use crate::fake_access::FakeAccess;
 use crate::fake_store::{FakeStore, cluster_id, task_id};
-use crate::fake_use_cases::FakeUseCases;
+use crate::guarded;
 
 async fn serve(gatekeeper: Gatekeeper) -> (TaskServiceClient<Channel>, Arc<FakeStore>, DropGuard) {
-    let (store, shutdown) = (Arc::new(FakeStore::new()), CancellationToken::new());
-    let use_cases = Arc::new(FakeUseCases::new(Arc::clone(&store)));
-    let hub = Hub::start(Arc::clone(&store) as Arc<dyn Store>, shutdown.clone()).await.unwrap();
-    let grpc = grpc::routes(use_cases, hub, Arc::new(gatekeeper)).await.unwrap();
+    let (service, shutdown) = (guarded::Fixture::empty(&[], 1).await, CancellationToken::new());
+    let (store, hub) = (Arc::clone(&service.store.store), service.hub(&shutdown).await);
+    let grpc = grpc::routes(service.guarded.clone(), hub, Arc::new(gatekeeper)).await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let bounds = Bounds::from(&LimitsConfig::default());
@@ -53,10 +49,8 @@ fn rate(metadata: &MetadataMap) -> Option<(&str, &str)> {
 
 #[tokio::test]
 async fn a_caller_proves_itself_by_basic_and_waits_after_failures() {
-    // The fake use cases take nobody else.
-    let user = UserRow { password_hash: Some(cheap_hash("hunter22")), ..user_row(1001, "anonymous") };
-    let store = FakeAccess::default();
-    store.rows.lock().unwrap().users.push(user);
+    let store = FakeAccess::with(&[("reader", &["TASK:1:READ"])]);
+    store.rows.lock().unwrap().users[0].password_hash = Some(cheap_hash("hunter22"));
     let directory = Directory::open(Arc::new(store)).await.unwrap();
     let limits = LimitsConfig { login_failures: 2, requests_per_10_seconds: 0, ..LimitsConfig::default() };
     let gatekeeper = Gatekeeper::new(directory, Clock::system(), &AuthConfig::default(), &limits);
@@ -64,14 +58,14 @@ async fn a_caller_proves_itself_by_basic_and_waits_after_failures() {
 
     let status = tasks.get_task(v1::GetTaskRequest { task_id: 1 }).await.unwrap_err();
     assert_eq!(status.code(), Code::Unauthenticated);
-    let answer = tasks.get_task(get_task("anonymous", "hunter22")).await.unwrap();
+    let answer = tasks.get_task(get_task("reader", "hunter22")).await.unwrap();
     assert_eq!(rate(answer.metadata()), None, "there is no limit");
     for _ in 0..2 {
-        let status = tasks.get_task(get_task("anonymous", "hunter23")).await.unwrap_err();
+        let status = tasks.get_task(get_task("reader", "hunter23")).await.unwrap_err();
         assert_eq!(status.code(), Code::Unauthenticated);
         assert!(status.metadata().get(grpc::TRACE_ID).is_some());
     }
-    let status = tasks.get_task(get_task("anonymous", "hunter22")).await.unwrap_err();
+    let status = tasks.get_task(get_task("reader", "hunter22")).await.unwrap_err();
     assert_eq!(status.code(), Code::ResourceExhausted);
     let details = status.get_error_details();
     assert_eq!(details.error_info().unwrap().reason, "LOGIN_THROTTLED");

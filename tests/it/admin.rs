@@ -14,8 +14,8 @@ use obsteward::proto::v1;
 use obsteward::proto::v1::admin_service_client::AdminServiceClient;
 use obsteward::proto::v1::ob_server_service_client::ObServerServiceClient;
 use obsteward::service::{
-    CreateAccessKey, CreateRole, CreateUser, DeleteRole, ListAccessKeys, ListAuditRecords, ListRoles, ListUsers,
-    RotateAccessKey, SetPassword, UpdateAccessKey, UpdateUser,
+    CreateAccessKey, CreateRole, CreateUser, DeleteRole, ListAccessKeys, ListRoles, RotateAccessKey, SetPassword,
+    UpdateAccessKey, UpdateUser,
 };
 use obsteward::store::Store;
 use obsteward::watch::Hub;
@@ -75,9 +75,15 @@ async fn nobody_gives_what_he_does_not_have() {
     assert_eq!(missing(to.call(&staff, new_user("evil", &["ADMIN"])).await), "CLUSTER:*:READ");
     assert_eq!(missing(to.call(&staff, new_user("evil", &["ROLE_3"])).await), "CLUSTER:1:FORCE");
     let everything = vec!["**".parse().unwrap()];
-    assert_eq!(missing(to.call(&staff, CreateRole { name: role("EVIL"), permissions: everything }).await), "CLUSTER:*:READ");
+    assert_eq!(
+        missing(to.call(&staff, CreateRole { name: role("EVIL"), permissions: everything }).await),
+        "CLUSTER:*:READ"
+    );
     let force = vec!["CLUSTER:1:FORCE".parse().unwrap()];
-    assert_eq!(missing(to.call(&staff, CreateRole { name: role("EVIL"), permissions: force }).await), "CLUSTER:1:FORCE");
+    assert_eq!(
+        missing(to.call(&staff, CreateRole { name: role("EVIL"), permissions: force }).await),
+        "CLUSTER:1:FORCE"
+    );
     assert_eq!(missing(to.call(&staff, roles("staff", &["ROLE_1", "ADMIN"])).await), "CLUSTER:*:READ");
     assert_eq!(missing(to.call(&staff, roles("plain", &["CLUSTER_VIEWER"])).await), "CLUSTER:*:READ");
     // By becoming somebody who has it.
@@ -100,7 +106,9 @@ async fn nobody_gives_what_he_does_not_have() {
     // What he has he may give.
     let given = to.call(&staff, new_user("fine", &["ROLE_1"])).await.unwrap();
     assert_eq!(given.permissions.iter().map(ToString::to_string).collect::<Vec<_>>(), ["CLUSTER:1:*", "USER:*:*"]);
-    to.call(&staff, CreateRole { name: role("FINE"), permissions: vec!["CLUSTER:1:UPDATE".parse().unwrap()] }).await.unwrap();
+    to.call(&staff, CreateRole { name: role("FINE"), permissions: vec!["CLUSTER:1:UPDATE".parse().unwrap()] })
+        .await
+        .unwrap();
     to.call(&staff, roles("plain", &["FINE", "ROLE_2"])).await.unwrap();
     to.call(&staff, CreateAccessKey { user: Some(name("plain")) }).await.unwrap();
 }
@@ -155,7 +163,8 @@ async fn roles_that_are_always_there_stay_and_names_are_taken_once() {
     for taken in ["ops", "anonymous", "system"] {
         assert_eq!(reason(to.call(&admin, new_user(taken, &[])).await), "NAME_TAKEN");
     }
-    let names: Vec<String> = to.call(&admin, ListRoles).await.unwrap().iter().map(|role| role.name.to_string()).collect();
+    let names: Vec<String> =
+        to.call(&admin, ListRoles).await.unwrap().iter().map(|role| role.name.to_string()).collect();
     let always = ["ADMIN", "CLUSTER_MANAGER", "CLUSTER_VIEWER", "TASK_MANAGER", "TASK_VIEWER"];
     assert_eq!((&names[..5], names.len()), (&always.map(String::from)[..], 7));
     assert_eq!((to.user_id(&Principal::new("ops")), to.user_id(&Principal::new("anonymous"))), (1002, 0));

@@ -111,7 +111,7 @@ async fn servers() {
         "page_token" <- |request| request.page_token = "x".to_owned();
         "page_token" <- |request| request.page_token = "0".repeat(257);
     );
-    assert!(fixture.use_cases.calls.lock().unwrap().is_empty(), "nothing reached the service");
+    assert!(fixture.service.nothing_reached(), "nothing reached the service");
     let mut every = stop();
     (every.cluster_id, every.server_id, every.r#type, every.accept_risks) = (0, -1, 9, vec![0, 1, 1]);
     (every.request_id, every.expected_server, every.expire_time) = ("x".into(), "y".into(), moment(0, -1));
@@ -184,7 +184,7 @@ async fn tasks() {
         "task_id" <- |request| request.task_id = 0;
         "if_revision" <- |request| request.if_revision = Some(i64::MIN);
     );
-    assert!(fixture.use_cases.calls.lock().unwrap().is_empty(), "nothing reached the service");
+    assert!(fixture.service.nothing_reached(), "nothing reached the service");
 }
 
 fn host(transport: i32, agent_address: &str) -> v1::Host {
@@ -295,7 +295,7 @@ async fn clusters() {
     cases!(fixture.clusters().deregister_cluster(v1::DeregisterClusterRequest::default()):
         "cluster_id" <- |request| request.cluster_id = -5;
     );
-    assert!(fixture.use_cases.calls.lock().unwrap().is_empty(), "nothing reached the service");
+    assert!(fixture.service.nothing_reached(), "nothing reached the service");
 
     let secret = "geheim\u{0}";
     let request = v1::RegisterClusterRequest { password: secret.to_owned(), ..register.clone() };

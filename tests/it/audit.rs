@@ -9,12 +9,13 @@ use obsteward::domain::ids::{Principal, Revision, ServerId};
 use obsteward::domain::refusal::Refusal;
 use obsteward::domain::status::{Risk, StopType};
 use obsteward::service::{
-    CancelTask, CreateAccessKey, CreateUser, DeregisterCluster, GetTask, GiveUpTask, LONGEST_ARGUMENTS, ListServers, ListUsers,
-    RegisterCluster, RetryTask, RotateAccessKey, SetPassword, StartServer, StopServer, SyncCluster, UpdateCluster, UpdateUser,
+    CancelTask, CreateAccessKey, CreateUser, DeregisterCluster, GetTask, GiveUpTask, LONGEST_ARGUMENTS, ListServers,
+    ListUsers, RegisterCluster, RetryTask, RotateAccessKey, SetPassword, StartServer, StopServer, SyncCluster,
+    UpdateCluster, UpdateUser,
 };
 
-use obsteward::store::inventory::DefaultHost;
 use obsteward::store::Store;
+use obsteward::store::inventory::DefaultHost;
 use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 

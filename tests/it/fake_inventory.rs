@@ -6,20 +6,79 @@ use async_trait::async_trait;
 use obsteward::clock::Timestamp;
 use obsteward::domain::effect::Permit;
 use obsteward::domain::ids::{ClusterId, ClusterIdentity, ClusterKey, ServerAddr, ServerId};
-use obsteward::domain::status::InnerStatus;
+use obsteward::domain::status::{ClusterStatus, InnerStatus, ServerStatus, ZoneInnerStatus, ZoneStatus};
 use obsteward::oceanbase::{
     Avoid, ClusterAccess, ClusterError, ClusterReader, EffectSession, ErrorClass, Expected, KnownServer, OceanBase,
     SessionGone,
 };
+use obsteward::service::views::{ClusterView, ProcessView, ServerView};
 use obsteward::store::inventory::{
-    ClusterChange, ClusterFilter, ClusterObservation, ClusterOrder, ClusterRow, Deregistered, HostRoute,
+    ClusterChange, ClusterFilter, ClusterObservation, ClusterOrder, ClusterRow, DefaultHost, Deregistered, HostRoute,
     InventoryStore, NewCluster, Registered, ServerRow, ZoneRow,
 };
 use obsteward::store::{AuditRecord, Page, StoreError};
+use secrecy::SecretString;
 
 use crate::fake_access::FakeAccess;
-use crate::fake_store::cluster_id;
-use crate::fake_use_cases::{cluster_view, server_view};
+use crate::fake_store::{cluster_id, task_id};
+
+pub fn server_view(id: i64) -> ServerView {
+    ServerView {
+        row: ServerRow {
+            id: ServerId::new(id).unwrap(),
+            cluster: cluster_id(1),
+            addr: "10.0.0.2:2882".parse().unwrap(),
+            ob_server_id: 1,
+            zone: "zone1".parse().unwrap(),
+            sql_port: 2881,
+            managed_status: None,
+            inner_status: InnerStatus::Active,
+            stop_time: Some(Timestamp::from_micros(5_000_001)),
+            start_service_time: Some(Timestamp::from_micros(1)),
+            last_offline_time: None,
+            with_rootserver: true,
+            build_version: "4.2.1.8".to_owned(),
+            observed_at: Timestamp::from_micros(6_000_000),
+        },
+        status: ServerStatus::Stopped,
+        process: ProcessView::Running { pid: 77 },
+        leaders: None,
+        permanent_offline_at: None,
+        not_safe_reason: Some("its process runs".to_owned()),
+        operating_task: Some(task_id(4)),
+    }
+}
+
+pub fn cluster_view(id: i64) -> ClusterView {
+    let zone = ZoneRow {
+        name: "zone1".parse().unwrap(),
+        inner_status: ZoneInnerStatus::Active,
+        region: "r".to_owned(),
+        idc: "i".to_owned(),
+        managed_status: None,
+    };
+    ClusterView {
+        row: ClusterRow {
+            id: cluster_id(id),
+            identity: ClusterIdentity { name: "obtest".to_owned(), ob_cluster_id: 9, fingerprint: "f".to_owned() },
+            endpoints: vec!["10.0.0.2:2881".to_owned()],
+            username: "root@sys".to_owned(),
+            password: SecretString::from("geheim"),
+            default_host: DefaultHost::None,
+            managed_status: None,
+            observed_at: None,
+            sync_error: String::new(),
+            lease_time_micros: 0,
+            permanent_offline_micros: 0,
+        },
+        status: ClusterStatus::Running,
+        zones: vec![(zone, ZoneStatus::Running)],
+        hosts: vec![("10.0.0.2".to_owned(), HostRoute::Grpc { address: "10.0.0.2:2890".to_owned() })],
+        operating_task: None,
+        server_count: 3,
+        version: "4.2.1.8_108000022024072217-b4e5b2e(Jul 22 2024 17:36:02)".to_owned(),
+    }
+}
 
 pub struct FakeInventory {
     pub clusters: Mutex<Vec<ClusterRow>>,
@@ -128,18 +187,21 @@ impl InventoryStore for FakeInventory {
         Ok((shown.into_iter().skip(page.offset as usize).take(page.limit as usize).collect(), total))
     }
 
-    async fn zones(&self, _: ClusterId) -> Result<Vec<ZoneRow>, StoreError> {
-        Ok(Vec::new())
+    async fn zones(&self, cluster: ClusterId) -> Result<Vec<ZoneRow>, StoreError> {
+        Ok(cluster_view(cluster.get()).zones.into_iter().map(|(zone, _)| zone).collect())
     }
 
-    /// Servers 7, 8 and 9 of cluster 1, 17… of cluster 2; all of them serve. Those of cluster 3 have stopped.
+    /// Servers 7, 8 and 9 of cluster 1, 17… of cluster 2, but 1, 2 and 3 of cluster 20, which is that of OCP's samples; all of
+    /// them serve. Those of cluster 3 have stopped.
     async fn servers(&self, cluster: ClusterId) -> Result<Vec<ServerRow>, StoreError> {
         let rows = (7..=9).map(|number| {
             let mut row = server_view(number).row;
-            row.id = ServerId::new((cluster.get() - 1) * 10 + number).unwrap();
+            let id = if cluster.get() == 20 { number - 6 } else { (cluster.get() - 1) * 10 + number };
+            row.id = ServerId::new(id).unwrap();
             row.cluster = cluster;
             row.addr = ServerAddr::new(format!("10.0.{cluster}.{number}").parse().unwrap(), 2882).unwrap();
             row.inner_status = InnerStatus::Active;
+            row.build_version = cluster_view(1).version;
             row.stop_time = (cluster.get() == 3).then(|| Timestamp::from_micros(9));
             row
         });

@@ -13,8 +13,6 @@ use obsteward::net::connections::Connections;
 use obsteward::net::http;
 use obsteward::net::tls::Protocols;
 use obsteward::proto::v1;
-use obsteward::store::Store;
-use obsteward::watch::Hub;
 use prost::Message;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
@@ -24,8 +22,8 @@ use tonic_types::StatusExt;
 
 use crate::api::Fixture;
 use crate::fake_access::FakeAccess;
-use crate::fake_store::{FakeStore, cluster_id, task_id};
-use crate::fake_use_cases::FakeUseCases;
+use crate::fake_store::{cluster_id, task_id};
+use crate::guarded;
 use crate::support::PATIENCE;
 use crate::support::http::{answer, until_closed};
 use crate::support::http2::{call, connect, framed};
@@ -84,7 +82,7 @@ async fn what_the_framework_refuses_is_a_row_of_the_table() {
         assert_eq!((info.reason.as_str(), info.domain.as_str()), (reason, "obsteward"), "{path} {body:?}");
         assert!(told.contains_key(TRACE_ID), "{path} {body:?}");
     }
-    assert!(fixture.use_cases.calls.lock().unwrap().is_empty(), "something reached the service");
+    assert!(fixture.service.nothing_reached(), "something reached the service");
 }
 
 #[tokio::test]
@@ -108,10 +106,9 @@ async fn gatekeeper() -> Gatekeeper {
 
 #[tokio::test]
 async fn a_strangers_call_is_answered_by_its_head() {
-    let (store, shutdown) = (Arc::new(FakeStore::new()), CancellationToken::new());
-    let use_cases = Arc::new(FakeUseCases::new(Arc::clone(&store)));
-    let hub = Hub::start(Arc::clone(&store) as Arc<dyn Store>, shutdown.clone()).await.unwrap();
-    let grpc = grpc::routes(use_cases, hub, Arc::new(gatekeeper().await)).await.unwrap();
+    let (service, shutdown) = (guarded::Fixture::empty(&[], 0).await, CancellationToken::new());
+    let hub = service.hub(&shutdown).await;
+    let grpc = grpc::routes(service.guarded.clone(), hub, Arc::new(gatekeeper().await)).await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, bounds) = (listener.local_addr().unwrap(), Bounds::from(&LimitsConfig::default()));
     tokio::spawn(grpc::serve(Connections::new(listener, None, bounds), grpc, bounds, shutdown.clone()));

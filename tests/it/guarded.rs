@@ -18,11 +18,13 @@ use obsteward::inventory::Inventory;
 use obsteward::operations::{Deps, Pace};
 use obsteward::service::{Administration, Caller, Guarded, PasswordHasher, Service};
 use obsteward::store::{
-    Commit, CommitOutcome, LockRow, LogLine, Page, Pending, Progress, Store, StoreError, StoredTask, TaskFilter,
-    TaskOrder, TaskVisibility, Write,
+    AuditOutcome, AuditRecord, Commit, CommitOutcome, LockRow, LogLine, Page, Pending, Progress, Store, StoreError,
+    StoredTask, TaskFilter, TaskOrder, TaskVisibility, Write,
 };
+use obsteward::watch::Hub;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{broadcast, watch};
+use tokio_util::sync::CancellationToken;
 
 use crate::fake_access::FakeAccess;
 use crate::fake_inventory::{FakeInventory, NoOceanBase};
@@ -32,11 +34,19 @@ use crate::fake_store::{FakeStore, task_id};
 pub struct CommittingStore {
     pub store: Arc<FakeStore>,
     audit: Arc<FakeAccess>,
-    locks: Mutex<HashMap<ClusterKey, TaskId>>,
+    pub locks: Mutex<HashMap<ClusterKey, TaskId>>,
     requests: Mutex<HashMap<(Principal, String), (TaskId, String)>>,
     next_id: AtomicI64,
     /// Whether a new task has gone on before anybody can read it.
     pub moves_on: AtomicBool,
+    /// Whether tasks cannot be read any more.
+    pub closed: AtomicBool,
+    /// Whether the next look at a task panics.
+    pub panics: AtomicBool,
+    /// Whether nothing is looked up before it is let go on.
+    pub held: watch::Sender<bool>,
+    /// The log of every task.
+    pub lines: Mutex<Vec<LogLine>>,
 }
 
 impl CommittingStore {
@@ -48,6 +58,10 @@ impl CommittingStore {
             requests: Mutex::default(),
             next_id: AtomicI64::new(1000),
             moves_on: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+            panics: AtomicBool::new(false),
+            held: watch::Sender::new(false),
+            lines: Mutex::default(),
         }
     }
 
@@ -103,7 +117,11 @@ impl CommittingStore {
                     clusters.contains(&spec.cluster.id.get()) || tasks.contains(&id.get())
                 }
             };
-            if visible && filter.cluster.is_none_or(|cluster| cluster == spec.cluster.id) {
+            let asked = filter.cluster.is_none_or(|cluster| cluster == spec.cluster.id)
+                && filter.creator.as_ref().is_none_or(|creator| *creator == spec.creator)
+                && filter.name.as_ref().is_none_or(|part| spec.graph.operation.name.to_lowercase().contains(part))
+                && (filter.states.is_empty() || filter.states.contains(&stored.task.state));
+            if visible && asked {
                 shown.push(stored);
             }
         }
@@ -132,6 +150,10 @@ impl Store for CommittingStore {
     }
 
     async fn task(&self, task: TaskId) -> Result<Option<StoredTask>, StoreError> {
+        assert!(!self.panics.swap(false, Ordering::SeqCst), "a panic of the test's making");
+        if self.closed.load(Ordering::SeqCst) {
+            return Err(StoreError::Closed);
+        }
         self.store.task(task).await
     }
 
@@ -175,6 +197,7 @@ impl Store for CommittingStore {
     }
 
     async fn lock(&self, cluster: &ClusterKey) -> Result<Option<LockRow>, StoreError> {
+        self.held.subscribe().wait_for(|held| !held).await.unwrap();
         let holder = self.locks.lock().unwrap().get(cluster).copied();
         Ok(holder.map(|task| LockRow { holder: Some(task), fence: Fence::new(1) }))
     }
@@ -184,7 +207,7 @@ impl Store for CommittingStore {
     }
 
     async fn log(&self, _: TaskId, _: Option<SubtaskId>) -> Result<Vec<LogLine>, StoreError> {
-        Ok(Vec::new())
+        Ok(self.lines.lock().unwrap().clone())
     }
 
     fn note(&self, progress: Progress) {
@@ -225,7 +248,11 @@ impl Fixture {
     }
 
     pub async fn empty(users: &[(&str, &[&str])], clusters: i64) -> Self {
-        let access = Arc::new(FakeAccess::with(users));
+        Self::over(FakeAccess::with(users), clusters).await
+    }
+
+    pub async fn over(access: FakeAccess, clusters: i64) -> Self {
+        let access = Arc::new(access);
         let store = Arc::new(CommittingStore::new(Arc::clone(&access)));
         let (clock, oceanbase) = (Clock::system(), Arc::new(NoOceanBase));
         let inventory = Arc::new(FakeInventory::new(clusters, Arc::clone(&access)));
@@ -250,6 +277,25 @@ impl Fixture {
         let service = Service::new(store.clone(), engine, deps, administration);
         let guarded = Guarded::new(service);
         Self { store, access, directory, guarded, engine: Some(runtime) }
+    }
+
+    /// The mutation that was asked for last, as the audit log has it.
+    pub fn last_call(&self) -> String {
+        let records = self.access.audit.lock().unwrap();
+        records
+            .last()
+            .map_or_else(String::new, |record| format!("{} {}: {}", record.call, record.target, record.arguments))
+    }
+
+    /// Whether everything that was asked for was refused for its arguments, so that nothing came to the service.
+    pub fn nothing_reached(&self) -> bool {
+        let invalid = |record: &AuditRecord| matches!(&record.outcome, AuditOutcome::Refused { reason } if reason == "INVALID_ARGUMENT");
+        self.store.store.log().is_empty() && self.access.audit.lock().unwrap().iter().all(invalid)
+    }
+
+    /// Where the streams of the faces come from.
+    pub async fn hub(&self, shutdown: &CancellationToken) -> Arc<Hub> {
+        Hub::start(Arc::clone(&self.store) as Arc<dyn Store>, shutdown.clone()).await.unwrap()
     }
 
     /// A user as authentication would give it now.

@@ -28,7 +28,6 @@ mod error_table;
 mod fake_access;
 mod fake_inventory;
 mod fake_store;
-mod fake_use_cases;
 mod force;
 mod framework_errors;
 mod freeze;

@@ -188,7 +188,8 @@ async fn a_credential_that_is_changed_ends_what_was_opened_with_it() {
     assert!(began.elapsed() <= BOOKMARK_PERIOD + Duration::from_secs(1), "{:?}", began.elapsed());
 }
 
-fn audit() -> AuditRecord {
+/// Of a change that is no use case.
+pub fn audit() -> AuditRecord {
     AuditRecord {
         at: Timestamp::default(),
         principal: Principal::new("admin"),

@@ -17,19 +17,41 @@ pub struct Clusters(pub(super) Calls);
 
 #[tonic::async_trait]
 impl ClusterService for Clusters {
-    async fn register_cluster(&self, request: Request<v1::RegisterClusterRequest>) -> Result<Response<v1::RegisterClusterResponse>, Status> {
-        self.0.unary(request, validate::register_cluster, |view| v1::RegisterClusterResponse { cluster: Some(cluster(&view)) }).await
+    async fn register_cluster(
+        &self,
+        request: Request<v1::RegisterClusterRequest>,
+    ) -> Result<Response<v1::RegisterClusterResponse>, Status> {
+        self.0
+            .unary(request, validate::register_cluster, |view| v1::RegisterClusterResponse {
+                cluster: Some(cluster(&view)),
+            })
+            .await
     }
 
-    async fn update_cluster(&self, request: Request<v1::UpdateClusterRequest>) -> Result<Response<v1::UpdateClusterResponse>, Status> {
-        self.0.unary(request, validate::update_cluster, |view| v1::UpdateClusterResponse { cluster: Some(cluster(&view)) }).await
+    async fn update_cluster(
+        &self,
+        request: Request<v1::UpdateClusterRequest>,
+    ) -> Result<Response<v1::UpdateClusterResponse>, Status> {
+        self.0
+            .unary(request, validate::update_cluster, |view| v1::UpdateClusterResponse {
+                cluster: Some(cluster(&view)),
+            })
+            .await
     }
 
-    async fn get_cluster(&self, request: Request<v1::GetClusterRequest>) -> Result<Response<v1::GetClusterResponse>, Status> {
-        self.0.unary(request, validate::get_cluster, |view| v1::GetClusterResponse { cluster: Some(cluster(&view)) }).await
+    async fn get_cluster(
+        &self,
+        request: Request<v1::GetClusterRequest>,
+    ) -> Result<Response<v1::GetClusterResponse>, Status> {
+        self.0
+            .unary(request, validate::get_cluster, |view| v1::GetClusterResponse { cluster: Some(cluster(&view)) })
+            .await
     }
 
-    async fn list_clusters(&self, request: Request<v1::ListClustersRequest>) -> Result<Response<v1::ListClustersResponse>, Status> {
+    async fn list_clusters(
+        &self,
+        request: Request<v1::ListClustersRequest>,
+    ) -> Result<Response<v1::ListClustersResponse>, Status> {
         let encode = |views, page: Paging| {
             let (views, next_page_token) = page.cut(views, |view: &ClusterView| view.row.id.get());
             Ok(v1::ListClustersResponse { clusters: views.iter().map(cluster).collect(), next_page_token })
@@ -37,7 +59,10 @@ impl ClusterService for Clusters {
         self.0.list(request, validate::list_clusters, encode).await
     }
 
-    async fn sync_cluster(&self, request: Request<v1::SyncClusterRequest>) -> Result<Response<v1::SyncClusterResponse>, Status> {
+    async fn sync_cluster(
+        &self,
+        request: Request<v1::SyncClusterRequest>,
+    ) -> Result<Response<v1::SyncClusterResponse>, Status> {
         let encode = |synced: Synced| v1::SyncClusterResponse {
             cluster: Some(cluster(&synced.cluster)),
             differences: synced.differences,
@@ -46,8 +71,12 @@ impl ClusterService for Clusters {
         self.0.unary(request, |asked| validate::cluster_id(asked.cluster_id).map(SyncCluster), encode).await
     }
 
-    async fn deregister_cluster(&self, request: Request<v1::DeregisterClusterRequest>) -> Result<Response<v1::DeregisterClusterResponse>, Status> {
-        let validate = |asked: v1::DeregisterClusterRequest| validate::cluster_id(asked.cluster_id).map(DeregisterCluster);
+    async fn deregister_cluster(
+        &self,
+        request: Request<v1::DeregisterClusterRequest>,
+    ) -> Result<Response<v1::DeregisterClusterResponse>, Status> {
+        let validate =
+            |asked: v1::DeregisterClusterRequest| validate::cluster_id(asked.cluster_id).map(DeregisterCluster);
         self.0.unary(request, validate, |()| v1::DeregisterClusterResponse {}).await
     }
 }

@@ -4,7 +4,7 @@ mod admin;
 mod backup;
 mod call;
 mod cluster;
-mod encode;
+pub mod encode;
 mod encode_admin;
 pub mod fields;
 mod front;
@@ -90,11 +90,7 @@ impl Health {
 }
 
 /// The gRPC face over the service. Its watches end with the hub's shutdown.
-pub async fn routes(
-    guarded: Guarded,
-    hub: Arc<Hub>,
-    gatekeeper: Arc<Gatekeeper>,
-) -> Result<Grpc, prost::DecodeError> {
+pub async fn routes(guarded: Guarded, hub: Arc<Hub>, gatekeeper: Arc<Gatekeeper>) -> Result<Grpc, prost::DecodeError> {
     let calls = Calls::new(guarded, gatekeeper.watches());
     let (servers, clusters) = (ob_server::ObServers(calls.clone()), cluster::Clusters(calls.clone()));
     let administrators = admin::Administrators(calls.clone());

@@ -26,10 +26,19 @@ impl TaskService for Tasks {
     type GetSubtaskLogStream = Messages<v1::GetSubtaskLogResponse>;
 
     async fn get_task(&self, request: Request<v1::GetTaskRequest>) -> Result<Response<v1::GetTaskResponse>, Status> {
-        self.calls.unary(request, |asked| validate::get_task(&asked), |stored| v1::GetTaskResponse { task: Some(task(&stored)) }).await
+        self.calls
+            .unary(
+                request,
+                |asked| validate::get_task(&asked),
+                |stored| v1::GetTaskResponse { task: Some(task(&stored)) },
+            )
+            .await
     }
 
-    async fn list_tasks(&self, request: Request<v1::ListTasksRequest>) -> Result<Response<v1::ListTasksResponse>, Status> {
+    async fn list_tasks(
+        &self,
+        request: Request<v1::ListTasksRequest>,
+    ) -> Result<Response<v1::ListTasksResponse>, Status> {
         let encode = |stored, page: Paging| {
             let (stored, next_page_token) = page.cut(stored, |stored: &StoredTask| stored.task.spec.id.get());
             Ok(v1::ListTasksResponse { tasks: stored.iter().map(task).collect(), next_page_token })
@@ -47,28 +56,76 @@ impl TaskService for Tasks {
         self.calls.stream(request, |asked| validate::watch_tasks(&asked), begin).await
     }
 
-    async fn get_subtask_log(&self, request: Request<v1::GetSubtaskLogRequest>) -> Result<Response<Self::GetSubtaskLogStream>, Status> {
+    async fn get_subtask_log(
+        &self,
+        request: Request<v1::GetSubtaskLogRequest>,
+    ) -> Result<Response<Self::GetSubtaskLogStream>, Status> {
         let begin = |asked, sight| read_log(&self.hub, asked, sight);
         self.calls.stream(request, |asked| validate::get_subtask_log(&asked), begin).await
     }
 
-    async fn retry_task(&self, request: Request<v1::RetryTaskRequest>) -> Result<Response<v1::RetryTaskResponse>, Status> {
-        self.calls.unary(request, |asked| validate::retry_task(&asked), |stored| v1::RetryTaskResponse { task: Some(task(&stored)) }).await
+    async fn retry_task(
+        &self,
+        request: Request<v1::RetryTaskRequest>,
+    ) -> Result<Response<v1::RetryTaskResponse>, Status> {
+        self.calls
+            .unary(
+                request,
+                |asked| validate::retry_task(&asked),
+                |stored| v1::RetryTaskResponse { task: Some(task(&stored)) },
+            )
+            .await
     }
 
-    async fn rollback_task(&self, request: Request<v1::RollbackTaskRequest>) -> Result<Response<v1::RollbackTaskResponse>, Status> {
-        self.calls.unary(request, |asked| validate::rollback_task(&asked), |stored| v1::RollbackTaskResponse { task: Some(task(&stored)) }).await
+    async fn rollback_task(
+        &self,
+        request: Request<v1::RollbackTaskRequest>,
+    ) -> Result<Response<v1::RollbackTaskResponse>, Status> {
+        self.calls
+            .unary(
+                request,
+                |asked| validate::rollback_task(&asked),
+                |stored| v1::RollbackTaskResponse { task: Some(task(&stored)) },
+            )
+            .await
     }
 
-    async fn skip_subtask(&self, request: Request<v1::SkipSubtaskRequest>) -> Result<Response<v1::SkipSubtaskResponse>, Status> {
-        self.calls.unary(request, |asked| validate::skip_subtask(&asked), |stored| v1::SkipSubtaskResponse { task: Some(task(&stored)) }).await
+    async fn skip_subtask(
+        &self,
+        request: Request<v1::SkipSubtaskRequest>,
+    ) -> Result<Response<v1::SkipSubtaskResponse>, Status> {
+        self.calls
+            .unary(
+                request,
+                |asked| validate::skip_subtask(&asked),
+                |stored| v1::SkipSubtaskResponse { task: Some(task(&stored)) },
+            )
+            .await
     }
 
-    async fn cancel_task(&self, request: Request<v1::CancelTaskRequest>) -> Result<Response<v1::CancelTaskResponse>, Status> {
-        self.calls.unary(request, |asked| validate::cancel_task(&asked), |stored| v1::CancelTaskResponse { task: Some(task(&stored)) }).await
+    async fn cancel_task(
+        &self,
+        request: Request<v1::CancelTaskRequest>,
+    ) -> Result<Response<v1::CancelTaskResponse>, Status> {
+        self.calls
+            .unary(
+                request,
+                |asked| validate::cancel_task(&asked),
+                |stored| v1::CancelTaskResponse { task: Some(task(&stored)) },
+            )
+            .await
     }
 
-    async fn give_up_task(&self, request: Request<v1::GiveUpTaskRequest>) -> Result<Response<v1::GiveUpTaskResponse>, Status> {
-        self.calls.unary(request, |asked| validate::give_up_task(&asked), |stored| v1::GiveUpTaskResponse { task: Some(task(&stored)) }).await
+    async fn give_up_task(
+        &self,
+        request: Request<v1::GiveUpTaskRequest>,
+    ) -> Result<Response<v1::GiveUpTaskResponse>, Status> {
+        self.calls
+            .unary(
+                request,
+                |asked| validate::give_up_task(&asked),
+                |stored| v1::GiveUpTaskResponse { task: Some(task(&stored)) },
+            )
+            .await
     }
 }

@@ -28,7 +28,7 @@ use crate::config::RestConfig;
 use crate::service::Guarded;
 use crate::watch::Hub;
 
-pub use answer::{REASON, TRACE_ID};
+pub use answer::{Asked, Failure, Manner, REASON, TRACE_ID};
 pub use language::Language;
 pub use moments::{Moments, UnknownTimeZone};
 pub use routes::{Method, Operation, ROUTES, Route};

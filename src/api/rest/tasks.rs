@@ -9,8 +9,8 @@ use crate::domain::ids::{ClusterId, Revision, SubtaskId, TaskId};
 use crate::domain::refusal::Refusal;
 use crate::service::views::PageOf;
 use crate::service::{
-    CancelSubtask, CancelTask, GetCluster, GetTask, GiveUpTask, RetrySubtask, RetryTask, RollbackTask, SkipSubtask, SubtaskLog,
-    TaskSelection, TasksPage,
+    CancelSubtask, CancelTask, GetCluster, GetTask, GiveUpTask, RetrySubtask, RetryTask, RollbackTask, SkipSubtask,
+    SubtaskLog, TaskSelection, TasksPage,
 };
 use crate::store::{Page, TaskOrder};
 

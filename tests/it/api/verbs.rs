@@ -5,6 +5,8 @@ use obsteward::domain::ids::Principal;
 use obsteward::proto::v1;
 use obsteward::proto::v1::watch_task_response::Kind;
 
+use tonic_types::StatusExt;
+
 use super::Fixture;
 use crate::fake_store::{cluster_id, subtask_id, task_id};
 
@@ -12,30 +14,18 @@ use crate::fake_store::{cluster_id, subtask_id, task_id};
 async fn what_brings_a_server_back_is_translated_both_ways() {
     let fixture = Fixture::new().await;
     let request_id = "123e4567-e89b-42d3-a456-426614174000".to_owned();
-    let expected_server = "10.0.0.2:2882".to_owned();
-    let start = v1::StartServerRequest { cluster_id: 1, server_id: 7, request_id, expected_server };
-    let task = fixture.servers().start_server(start).await.unwrap().into_inner().task.unwrap();
-    assert_eq!(task.id, 1);
+    let expected_server = "10.0.3.7:2882".to_owned();
+    // Of cluster 3 nothing serves.
+    let start = v1::StartServerRequest { cluster_id: 3, server_id: 27, request_id, expected_server };
+    let task = fixture.servers().start_server(start.clone()).await.unwrap().into_inner().task.unwrap();
+    assert_eq!((task.name.as_str(), task.cluster.unwrap().id), ("Start OB server", 3));
     assert_eq!(
-        fixture.last_call(),
-        "StartServer { cluster: ClusterId(1), server: ServerId(7), request_id: \
-         Some(123e4567-e89b-42d3-a456-426614174000), repeat_by_arguments: false, expected_server: \
-         Some(ServerAddr { ip: 10.0.0.2, rpc_port: 2882 }) }"
+        fixture.service.last_call(),
+        "START_OB_SERVER cluster 3 server 27 (10.0.3.7:2882): cluster_id=3 server_id=27 expected_server=10.0.3.7:2882"
     );
-    let rollback = v1::RollbackTaskRequest {
-        task_id: 1,
-        if_revision: Some(4),
-        expire_time: Some(prost_types::Timestamp { seconds: 7, nanos: 8_000 }),
-    };
-    assert_eq!(fixture.tasks().rollback_task(rollback).await.unwrap().into_inner().task.unwrap().id, 1);
-    assert_eq!(
-        fixture.last_call(),
-        "rollback TaskRequest { task: TaskId(1), if_revision: Some(Revision(4)), expire_time: Some(Timestamp(7000008)) }"
-    );
-    let skip = v1::SkipSubtaskRequest { task_id: 1, subtask_id: 102, if_revision: None };
-    assert_eq!(fixture.tasks().skip_subtask(skip).await.unwrap().into_inner().task.unwrap().id, 1);
-    assert_eq!(fixture.last_call(), "SkipSubtask { task: TaskId(1), subtask: SubtaskId(102), if_revision: None }");
-    let fixture = Fixture::new().await;
+    let again = fixture.servers().start_server(start).await.unwrap().into_inner().task.unwrap();
+    assert_eq!(again.id, task.id, "the request id is known");
+
     let restart = v1::RestartServerRequest {
         cluster_id: 1,
         server_id: 7,
@@ -44,12 +34,37 @@ async fn what_brings_a_server_back_is_translated_both_ways() {
         freeze_before_stop: true,
         ..Default::default()
     };
-    assert_eq!(fixture.servers().restart_server(restart).await.unwrap().into_inner().task.unwrap().id, 1);
+    let task = fixture.servers().restart_server(restart).await.unwrap().into_inner().task.unwrap();
+    assert_eq!((task.name.as_str(), task.force, task.freeze_before_stop), ("Restart OB server", true, true));
     assert_eq!(
-        fixture.last_call(),
-        "RestartServer { cluster: ClusterId(1), server: ServerId(7), force: true, accepted_risks: [QuorumLoss], \
-         freeze_before_stop: true, request_id: None, repeat_by_arguments: false, expected_server: None, expire_time: None }"
+        fixture.service.last_call(),
+        "RESTART_OB_SERVER cluster 1 server 7 (10.0.1.7:2882): cluster_id=1 server_id=7 force=true accept_risks=QUORUM_LOSS \
+         expected_server= expire_time= freeze_before_stop=true"
     );
+
+    let id = task_id(1);
+    fixture.store.create(id, cluster_id(2));
+    fixture.store.dispatch(id);
+    fixture.store.succeed(id, 1);
+    fixture.store.fail(id, 2);
+    let revision = fixture.store.log().last().unwrap().revision.get();
+    let moment = |seconds| Some(prost_types::Timestamp { seconds, nanos: 8_000 });
+    let (task_id, if_revision) = (1, Some(revision));
+    let late = v1::RetryTaskRequest { task_id, if_revision: Some(revision - 1), expire_time: moment(7) };
+    let refused = fixture.tasks().retry_task(late).await.unwrap_err();
+    assert_eq!(refused.get_details_error_info().unwrap().reason, "TASK_MOVED");
+    let asked = format!("if_revision={} expire_time=7000008", revision - 1);
+    assert_eq!(fixture.service.last_call(), format!("RETRY_TASK task 1: {asked}"));
+    let skip = v1::SkipSubtaskRequest { task_id, subtask_id: 102, if_revision };
+    let skipped = fixture.tasks().skip_subtask(skip).await.unwrap().into_inner().task.unwrap();
+    assert_eq!((skipped.id, skipped.state()), (1, v1::TaskState::Running));
+    assert_eq!(fixture.service.last_call(), format!("SKIP_SUBTASK task 1 subtask 102: if_revision={revision}"));
+    fixture.store.dispatch(id);
+    fixture.store.fail(id, 3);
+    let rollback = v1::RollbackTaskRequest { task_id, if_revision: None, expire_time: moment(4_000_000_000) };
+    let undone = fixture.tasks().rollback_task(rollback).await.unwrap().into_inner().task.unwrap();
+    assert_eq!((undone.id, undone.state()), (1, v1::TaskState::Running));
+    assert_eq!(fixture.service.last_call(), "ROLLBACK_TASK task 1: if_revision= expire_time=4000000000000008");
 }
 
 /// What a program need not work out by itself: the verbs in order, and which of them reach which subtask.

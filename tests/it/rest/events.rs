@@ -1,17 +1,21 @@
 //! Server-sent events: every event once and in order, resumed after the last that was seen, ended with the task or with the
 //! caller's rights.
 
-use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use axum::body::Body;
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use obsteward::domain::decide::{Asked, Input};
-use obsteward::domain::ids::Principal;
+use obsteward::domain::ids::{Principal, UserId};
+use obsteward::store::StoreError;
+use obsteward::store::access::AccessChange;
+use obsteward::watch::BOOKMARK_PERIOD;
 use serde_json::Value;
 
 use super::Fixture;
 use crate::fake_store::{cluster_id, subtask_id, task_id};
+use crate::sights::audit;
 
 #[derive(Debug)]
 struct Event {
@@ -138,14 +142,21 @@ async fn what_refuses_a_watch_before_it_begins_is_an_envelope() {
 
 #[tokio::test(start_paused = true)]
 async fn a_watch_ends_with_the_callers_rights_and_is_never_silent() {
-    let fixture = Fixture::new().await;
+    let fixture = Fixture::admin(|_| ()).await;
     fixture.store.create(task_id(1), cluster_id(1));
-    // One for the beginning, one for the first bookmark.
-    fixture.use_cases.beats.store(2, Ordering::SeqCst);
-    let text = text(fixture.send(watch("?until=closed", None)).await).await;
+    let response = fixture.send(watch("?until=closed", None)).await;
+    let user = UserId::new(100).unwrap();
+    let demote = AccessChange::UpdateUser { user, roles: Some(Vec::new()), certificate_names: None, disabled: None };
+    let directory = &fixture.service.directory;
+    let demoted = async {
+        // After the first bookmark, which comes when nothing happens.
+        tokio::time::sleep(BOOKMARK_PERIOD + Duration::from_secs(1)).await;
+        directory.change::<StoreError>(|_| Ok((demote, audit()))).await.unwrap();
+    };
+    let (text, ()) = tokio::join!(text(response), demoted);
     let (events, comments) = read(&text);
     let names: Vec<&str> = events.iter().map(|event| event.name.as_str()).collect();
     assert_eq!(names, ["snapshot", "bookmark", "failed"]);
     assert!(comments.iter().any(|comment| comment.contains("keep-alive")), "{comments:?}");
-    assert_eq!(events[2].data["code"], 4001);
+    assert_eq!(events[2].data["code"], 3100);
 }

@@ -93,8 +93,8 @@ fn path() -> impl Strategy<Value = (&'static str, String)> {
 fn nothing_that_is_sent_breaks_the_face() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let fixture = runtime.block_on(async {
-        let fixture = Fixture::new().await;
-        fixture.use_cases.accept(admission::Request::StopProcess).await;
+        let fixture = Fixture::admin(|_| ()).await;
+        fixture.accept(admission::Request::StopProcess).await;
         fixture
     });
     let mut runner = TestRunner::new(Config { cases: 1500, failure_persistence: None, ..Config::default() });

@@ -93,7 +93,9 @@ async fn an_operation_says_which_of_its_parameters_is_wrong_and_is_kept() {
     let cases = of(Call::StopServer, STOPS).chain(of(Call::StartServer, STARTS));
     for (call, (path, content_type, body, status, reason, wrong)) in cases.chain(of(Call::RestartServer, RESTARTS)) {
         let fixture = Fixture::new().await;
-        let mut request = Request::post(format!("/api/v2/ob/clusters/20{path}"));
+        // Of cluster 3 nothing serves: there something can be started.
+        let cluster = if call == Call::StartServer { 3 } else { 20 };
+        let mut request = Request::post(format!("/api/v2/ob/clusters/{cluster}{path}"));
         if let Some(content_type) = content_type {
             request = request.header("content-type", *content_type);
         }
@@ -102,10 +104,9 @@ async fn an_operation_says_which_of_its_parameters_is_wrong_and_is_kept() {
         if !fields(&answer).contains(&"path") {
             assert_eq!(fields(&answer), *wrong, "{path} {body}: {answer:?}");
         }
-        let kept = fixture.use_cases.refused.lock().unwrap().clone();
-        let expected: &[(Call, &str)] = if *status == 200 { &[] } else { &[(call, *reason)] };
-        assert_eq!(kept, expected, "{path} {body}");
-        assert_eq!(fixture.use_cases.calls.lock().unwrap().len(), usize::from(*status == 200), "{path} {body}");
+        let expected = if *status == 200 { vec![] } else { vec![(call, (*reason).to_owned())] };
+        assert_eq!(fixture.refused(), expected, "{path} {body}");
+        assert_eq!(fixture.store.log().is_empty(), *status != 200, "{path} {body}");
     }
 }
 
@@ -120,9 +121,9 @@ const RESTARTS: &[Case] = &[
 ];
 
 const STARTS: &[Case] = &[
-    ("/servers/3/start", None, "", 200, "", &[]),
+    ("/servers/27/start", None, "", 200, "", &[]),
     // It has no parameters: whatever is sent is not looked at.
-    ("/servers/3/start?force=perhaps", Some("text/plain"), "force", 200, "", &[]),
+    ("/servers/27/start?force=perhaps", Some("text/plain"), "force", 200, "", &[]),
     ("/servers/x/start", None, "", 400, "INVALID_ARGUMENT", &["serverId"]),
 ];
 
@@ -150,46 +151,62 @@ async fn what_was_given_is_repeated_with_what_is_wrong() {
 }
 
 #[tokio::test]
-async fn parameters_reach_the_use_case() {
-    let fixture = Fixture::with(|config| config.accepted_risks = vec!["QUORUM_LOSS".to_owned()]).await;
-    fixture
-        .post_json(STOP, r#"{"force":true,"acceptRisks":["QUORUM_LOSS","QUORUM_LOSS"],"type":"STOP_SERVICE"}"#)
-        .await;
+async fn parameters_reach_the_service() {
+    let of = async || Fixture::with(|config| config.accepted_risks = vec!["QUORUM_LOSS".to_owned()]).await;
+    let fixture = of().await;
+    let all = r#"{"force":true,"acceptRisks":["QUORUM_LOSS","QUORUM_LOSS"],"type":"STOP_SERVICE"}"#;
+    let first = fixture.post_json(STOP, all).await;
+    let asked = "STOP_OB_SERVER cluster 20 server 3 (10.0.20.9:2882): cluster_id=20 server_id=3 force=true \
+                 accept_risks=QUORUM_LOSS type=STOP_SERVICE expected_server= expire_time=";
+    assert_eq!(fixture.last_call(), asked);
     assert_eq!(
-        fixture.last_call(),
-        "StopServer { cluster: ClusterId(20), server: ServerId(3), force: true, accepted_risks: [QuorumLoss], \
-         stop_type: Service, freeze_before_stop: false, request_id: None, repeat_by_arguments: true, expected_server: None, expire_time: None }"
+        fixture.post_json(STOP, all).await.body["data"]["id"],
+        first.body["data"]["id"],
+        "OCP knows no request ids"
     );
+    assert_eq!(fixture.post(STOP).await.reason(), "OPERATION_IN_PROGRESS", "it is another stop");
+
+    let fixture = of().await;
     let key = "123e4567-e89b-42d3-a456-426614174000";
     let stop = |key: &str| Request::post(STOP).header("idempotency-key", key).body(Body::empty()).unwrap();
-    assert_eq!(fixture.ask(stop(key)).await.status, 200);
-    let kept =
-        format!("stop_type: Process, freeze_before_stop: false, request_id: Some({key}), repeat_by_arguments: false");
-    assert!(fixture.last_call().contains(&kept), "{}", fixture.last_call());
-    fixture.post_json(STOP, r#"{"freezeServer":true}"#).await;
-    assert!(fixture.last_call().contains("freeze_before_stop: true"), "{}", fixture.last_call());
+    let first = fixture.ask(stop(key)).await;
+    assert_eq!(
+        (first.status.as_u16(), &fixture.ask(stop(key)).await.body["data"]["id"]),
+        (200, &first.body["data"]["id"])
+    );
+    assert!(fixture.last_call().contains("force=false accept_risks= type=STOP_PROCESS"), "{}", fixture.last_call());
+    let other = Request::post(format!("{STOP}?force=true")).header("idempotency-key", key).body(Body::empty()).unwrap();
+    assert_eq!(fixture.ask(other).await.reason(), "REQUEST_ID_REUSED");
     for wrong in ["7", "00000000-0000-0000-0000-000000000000", "123e4567e89b42d3a456426614174000"] {
         let answer = fixture.ask(stop(wrong)).await;
         assert_eq!(fields(&answer), ["Idempotency-Key"], "{wrong}");
     }
+    let not_named = fixture.post_json(STOP, r#"{"acceptRisks":["CLUSTER_UNREACHABLE"]}"#).await;
+    assert_eq!(not_named.reason(), "RISK_NOT_ACCEPTED_HERE");
+
+    let fixture = of().await;
+    fixture.post_json(STOP, r#"{"freezeServer":true}"#).await;
+    assert!(fixture.last_call().ends_with(" freeze_before_stop=true"), "{}", fixture.last_call());
+
+    let fixture = of().await;
     let body = r#"{"force":true,"acceptRisks":["QUORUM_LOSS"],"freezeServer":true}"#;
     fixture.post_json("/api/v2/ob/clusters/20/servers/3/restart", body).await;
     assert_eq!(
         fixture.last_call(),
-        "RestartServer { cluster: ClusterId(20), server: ServerId(3), force: true, accepted_risks: [QuorumLoss], \
-         freeze_before_stop: true, request_id: None, repeat_by_arguments: true, expected_server: None, expire_time: None }"
+        "RESTART_OB_SERVER cluster 20 server 3 (10.0.20.9:2882): cluster_id=20 server_id=3 force=true \
+         accept_risks=QUORUM_LOSS expected_server= expire_time= freeze_before_stop=true"
     );
-    let start = Request::post("/api/v2/ob/clusters/20/servers/3/start").header("idempotency-key", key);
-    assert_eq!(fixture.ask(start.body(Body::empty()).unwrap()).await.status, 200);
+    let start = || {
+        let start = Request::post("/api/v2/ob/clusters/3/servers/27/start").header("idempotency-key", key);
+        start.body(Body::empty()).unwrap()
+    };
+    let first = fixture.ask(start()).await;
     assert_eq!(
-        fixture.last_call(),
-        format!(
-            "StartServer {{ cluster: ClusterId(20), server: ServerId(3), request_id: Some({key}), \
-             repeat_by_arguments: false, expected_server: None }}"
-        )
+        (first.status.as_u16(), &fixture.ask(start()).await.body["data"]["id"]),
+        (200, &first.body["data"]["id"])
     );
-    let not_named = fixture.post_json(STOP, r#"{"acceptRisks":["CLUSTER_UNREACHABLE"]}"#).await;
-    assert_eq!(not_named.reason(), "RISK_NOT_ACCEPTED_HERE");
+    let asked = "START_OB_SERVER cluster 3 server 27 (10.0.3.7:2882): cluster_id=3 server_id=27 expected_server=";
+    assert_eq!(fixture.last_call(), asked);
 }
 
 #[tokio::test]
@@ -219,7 +236,7 @@ async fn lists_say_which_of_their_parameters_is_wrong() {
         let answer = fixture.get(&format!("/api/v2/tasks/instances?{query}")).await;
         assert_eq!((answer.status.as_u16(), fields(&answer)), (400, vec![field]), "{query}");
     }
-    assert!(fixture.use_cases.refused.lock().unwrap().is_empty(), "a read is not in the audit log");
+    assert!(fixture.refused().is_empty(), "a read is not in the audit log");
     let long = fixture.get(&format!("/api/v2/tasks/instances?name={}", "n".repeat(129))).await;
     assert_eq!(fields(&long), ["name"]);
     let zone = fixture.get("/api/v2/clusters/1/zones/zone%0A9/servers").await;
@@ -310,7 +327,7 @@ async fn a_header_that_says_two_things_changes_nothing() {
         let request = headers.iter().fold(Request::post(STOP), |request, (name, value)| request.header(*name, *value));
         let answer = fixture.ask(request.body(Body::from(*body)).unwrap()).await;
         assert_eq!((answer.status.as_u16(), fields(&answer)), (*status, vec![*field]), "{headers:?}: {answer:?}");
-        assert!(fixture.use_cases.calls.lock().unwrap().is_empty(), "{headers:?}");
+        assert!(fixture.store.log().is_empty(), "{headers:?}");
     }
     let fixture = Fixture::new().await;
     let elsewhere = Request::post(format!("http://other{STOP}")).header("host", "one");

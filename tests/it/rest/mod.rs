@@ -4,10 +4,10 @@ mod clients;
 pub mod contract;
 mod description;
 mod events;
-mod fake;
 mod fuzz;
 mod inputs;
 mod refused;
+mod sample_task;
 
 use std::future::IntoFuture;
 use std::net::SocketAddr;
@@ -20,16 +20,20 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use obsteward::api::auth::Gatekeeper;
 use obsteward::api::rest::{Rest, router};
-use obsteward::config::{ErrorCodes, RestConfig, TaskShape};
+use obsteward::clock::Clock;
+use obsteward::config::{AuthConfig, ErrorCodes, LimitsConfig, RestConfig, TaskShape};
+use obsteward::domain::call::Call;
+use obsteward::domain::ids::UserId;
 use obsteward::net::peer::Peer;
-use obsteward::store::Store;
-use obsteward::watch::Hub;
+use obsteward::store::AuditOutcome;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
+use crate::access::{basic, cheap_hash};
+use crate::fake_access::FakeAccess;
 use crate::fake_store::FakeStore;
-use fake::RestUseCases;
+use crate::guarded;
 
 /// Path of the stop of the sample.
 pub const STOP: &str = "/api/v2/ob/clusters/20/servers/3/stop";
@@ -37,8 +41,10 @@ pub const STOP: &str = "/api/v2/ob/clusters/20/servers/3/stop";
 /// The face over a store in memory.
 pub struct Fixture {
     pub store: Arc<FakeStore>,
-    pub use_cases: Arc<RestUseCases>,
+    pub service: guarded::Fixture,
     pub router: Router,
+    /// What every request carries.
+    login: HeaderMap,
     shutdown: CancellationToken,
 }
 
@@ -66,6 +72,26 @@ impl Fixture {
     }
 
     pub async fn behind(gatekeeper: Gatekeeper, change: impl FnOnce(&mut RestConfig)) -> Self {
+        Self::over(guarded::Fixture::empty(&[], 20).await, gatekeeper, change).await
+    }
+
+    /// Everything is asked by the user of OCP's samples, who may do everything.
+    pub async fn admin(change: impl FnOnce(&mut RestConfig)) -> Self {
+        let access = FakeAccess::with(&[("admin", &["**"])]);
+        {
+            let mut rows = access.rows.lock().unwrap();
+            rows.users[0].id = UserId::new(100).unwrap();
+            rows.users[0].password_hash = Some(cheap_hash("of-the-sample"));
+        }
+        let service = guarded::Fixture::over(access, 20).await;
+        let limits = LimitsConfig { requests_per_10_seconds: 0, requests_per_day: 0, ..LimitsConfig::default() };
+        let directory = Arc::clone(&service.directory);
+        let gatekeeper = Gatekeeper::new(directory, Clock::system(), &AuthConfig::default(), &limits);
+        let login = basic("admin", "of-the-sample");
+        Self { login, ..Self::over(service, gatekeeper, change).await }
+    }
+
+    async fn over(service: guarded::Fixture, gatekeeper: Gatekeeper, change: impl FnOnce(&mut RestConfig)) -> Self {
         let mut config = RestConfig {
             task_shape: TaskShape::Legacy,
             error_codes: ErrorCodes::Numeric,
@@ -74,19 +100,18 @@ impl Fixture {
             ..RestConfig::default()
         };
         change(&mut config);
-        let (store, shutdown) = (Arc::new(FakeStore::new()), CancellationToken::new());
-        let use_cases = Arc::new(RestUseCases::new(Arc::clone(&store)));
-        let hub = Hub::start(Arc::clone(&store) as Arc<dyn Store>, shutdown.clone()).await.unwrap();
+        let (store, shutdown) = (Arc::clone(&service.store.store), CancellationToken::new());
         let rest = Rest {
-            use_cases: Arc::clone(&use_cases) as _,
-            hub,
+            guarded: service.guarded.clone(),
+            hub: service.hub(&shutdown).await,
             gatekeeper: Arc::new(gatekeeper),
             config,
             body_bytes: 1024,
             arrival_seconds: 15,
         };
         let peer = Peer::plaintext(SocketAddr::from(([127, 0, 0, 1], 4711)));
-        Self { store, use_cases, router: router(rest).layer(Extension(peer)), shutdown }
+        let router = router(rest).layer(Extension(peer));
+        Self { store, service, router, login: HeaderMap::new(), shutdown }
     }
 
     /// Tells the service to end.
@@ -97,16 +122,12 @@ impl Fixture {
     pub async fn send(&self, mut request: Request<Body>) -> Response<Body> {
         // As a client does; a test that is about it gives its own.
         request.headers_mut().entry(HOST).or_insert(HeaderValue::from_static("ocp.example.com"));
+        request.headers_mut().extend(self.login.clone());
         self.router.clone().oneshot(request).await.unwrap()
     }
 
     pub async fn ask(&self, request: Request<Body>) -> Answer {
-        let (parts, body) = self.send(request).await.into_parts();
-        let bytes = body.collect().await.unwrap().to_bytes();
-        let body = serde_json::from_slice(&bytes).unwrap_or_else(|error| panic!("{error}: {bytes:?}"));
-        let answer = Answer { status: parts.status, headers: parts.headers, body };
-        assert_enveloped(&answer);
-        answer
+        read(self.send(request).await).await
     }
 
     pub async fn get(&self, path: &str) -> Answer {
@@ -122,10 +143,30 @@ impl Fixture {
         self.ask(request.body(Body::from(body.to_owned())).unwrap()).await
     }
 
-    /// The call that reached the use cases last.
+    /// The mutation that was asked for last.
     pub fn last_call(&self) -> String {
-        self.use_cases.calls.lock().unwrap().last().cloned().unwrap_or_default()
+        self.service.last_call()
     }
+
+    /// What was refused, and with which reason.
+    pub fn refused(&self) -> Vec<(Call, String)> {
+        let records = self.service.access.audit.lock().unwrap();
+        let refused = records.iter().filter_map(|record| match &record.outcome {
+            AuditOutcome::Refused { reason } => Some((record.call, reason.clone())),
+            AuditOutcome::Accepted => None,
+        });
+        refused.collect()
+    }
+}
+
+/// An answer in its envelope.
+pub async fn read(response: Response<Body>) -> Answer {
+    let (parts, body) = response.into_parts();
+    let bytes = body.collect().await.unwrap().to_bytes();
+    let body = serde_json::from_slice(&bytes).unwrap_or_else(|error| panic!("{error}: {bytes:?}"));
+    let answer = Answer { status: parts.status, headers: parts.headers, body };
+    assert_enveloped(&answer);
+    answer
 }
 
 /// What holds of every answer.
@@ -147,13 +188,13 @@ pub fn assert_enveloped(answer: &Answer) {
     assert!(timestamp.len() == 29 && timestamp.ends_with("+08:00") && &timestamp[19..20] == ".", "{timestamp}");
 }
 
-/// Serves the face over the tests' use cases, for `scripts/schemathesis` to be run against by hand: prints where, and ends
+/// Serves the face over the service and stores in memory, for `scripts/schemathesis` to be run against by hand: prints where, and ends
 /// after so many seconds as `SERVE_SECONDS` says.
 #[tokio::test]
 #[ignore = "a server to try things on, not a test"]
 async fn serve_for_a_while() {
     let fixture = Fixture::new().await;
-    fixture.use_cases.accept(obsteward::domain::admission::Request::StopProcess).await;
+    fixture.accept(obsteward::domain::admission::Request::StopProcess).await;
     let port = std::env::var("SERVE_PORT").map_or(0, |port| port.parse().unwrap());
     let listener = tokio::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, port)).await.unwrap();
     println!("http://{}", listener.local_addr().unwrap());

@@ -4,30 +4,34 @@ use std::fmt::Write;
 use std::sync::atomic::Ordering;
 
 use axum::body::Body;
-use http::Request;
+use http::header::ACCEPT_LANGUAGE;
+use http::{HeaderMap, Request};
+use obsteward::api::rest::{Asked, Language, Manner, Moments};
 use obsteward::config::ErrorCodes;
-use obsteward::domain::refusal::{Refusal, Unproven};
+use obsteward::domain::admission;
+use obsteward::domain::refusal::Refusal;
 use serde_json::json;
 
-use super::{Answer, Fixture, STOP};
+use super::{Answer, Fixture, STOP, read};
 use crate::refusal_samples::every;
 
-async fn ask(fixture: &Fixture, refusal: &Refusal, language: &str) -> Answer {
-    *fixture.use_cases.refusal.lock().unwrap() = Some(refusal.clone());
-    let request = Request::get("/api/v2/tasks/instances/7").header("accept-language", language);
-    fixture.ask(request.body(Body::empty()).unwrap()).await
+/// A refusal as the face answers it.
+async fn answer(codes: ErrorCodes, refusal: &Refusal, language: &str) -> Answer {
+    let headers = HeaderMap::from_iter([(ACCEPT_LANGUAGE, language.parse().unwrap())]);
+    let moments = Moments::named("+08:00").unwrap();
+    let manner = Manner { moments, server: "xxx.xxx.xxx.xxx".to_owned(), codes };
+    let asked = Asked::new(Language::of(&headers), "getTask");
+    read(manner.response(&asked, Err(refusal.clone().into()), None)).await
 }
 
 #[tokio::test]
 async fn every_refusal_is_an_error_of_ocp_in_both_languages() {
-    let numeric = Fixture::new().await;
-    let prefixed = Fixture::with(|config| config.error_codes = ErrorCodes::Prefixed).await;
     let mut table = String::new();
     let refusals = every();
     assert_eq!(refusals.len(), 55);
     for refusal in refusals {
-        let zh = ask(&numeric, &refusal, "zh-CN").await;
-        let en = ask(&prefixed, &refusal, "en-US, zh;q=0.5").await;
+        let zh = answer(ErrorCodes::Numeric, &refusal, "zh-CN").await;
+        let en = answer(ErrorCodes::Prefixed, &refusal, "en-US, zh;q=0.5").await;
         assert_eq!((zh.status, zh.reason(), en.reason()), (en.status, refusal.reason(), refusal.reason()));
         assert_eq!(zh.headers["content-language"], "zh-CN");
         assert_eq!(en.headers["content-language"], "en");
@@ -54,9 +58,8 @@ async fn every_refusal_is_an_error_of_ocp_in_both_languages() {
 
 #[tokio::test]
 async fn a_rate_that_is_used_up_is_told_as_documented() {
-    let fixture = Fixture::new().await;
     let refusal = Refusal::RateLimited { limit: 10, window_seconds: 60, retry_after_millis: 100 };
-    let answer = ask(&fixture, &refusal, "").await;
+    let answer = answer(ErrorCodes::Numeric, &refusal, "").await;
     let words = "请求次数过多，你已经超过当前流控窗口内的请求上限";
     assert_eq!((answer.status.as_u16(), &answer.body["error"]), (429, &json!({"code": 0, "message": words})));
     assert_eq!(answer.headers["retry-after"], "1");
@@ -64,8 +67,8 @@ async fn a_rate_that_is_used_up_is_told_as_documented() {
 
 #[tokio::test]
 async fn who_is_not_known_is_asked_for_a_password() {
-    let fixture = Fixture::new().await;
-    let answer = ask(&fixture, &Refusal::Unauthenticated { why: Unproven::NoCredentials }, "").await;
+    let fixture = Fixture { login: HeaderMap::new(), ..Fixture::admin(|_| ()).await };
+    let answer = fixture.get("/api/v2/tasks/instances/7").await;
     assert_eq!((answer.status.as_u16(), &answer.body["error"]["code"]), (401, &json!(3000)));
     assert_eq!(answer.headers["www-authenticate"], "Basic realm=\"obsteward\"");
 }
@@ -73,17 +76,17 @@ async fn who_is_not_known_is_asked_for_a_password() {
 #[tokio::test]
 async fn a_lock_conflict_names_its_holder() {
     let fixture = Fixture::new().await;
-    *fixture.use_cases.refusal.lock().unwrap() =
-        every().into_iter().find(|refusal| refusal.reason() == "OPERATION_IN_PROGRESS");
+    let holder = fixture.accept(admission::Request::StopProcess).await.task.spec.id;
     let answer = fixture.post(STOP).await;
-    assert_eq!((answer.status.as_u16(), &answer.body["error"]["target"]), (409, &json!("tasks/3")));
+    let target = json!(format!("tasks/{holder}"));
+    assert_eq!((answer.status.as_u16(), &answer.body["error"]["target"]), (409, &target));
     assert_eq!(answer.body["error"]["code"], 11020);
 }
 
 #[tokio::test]
 async fn a_panic_is_an_error_like_others() {
     let fixture = Fixture::new().await;
-    fixture.use_cases.panics.store(true, Ordering::SeqCst);
+    fixture.service.store.panics.store(true, Ordering::SeqCst);
     let answer = fixture.get("/api/v2/tasks/instances/7").await;
     assert_eq!((answer.status.as_u16(), answer.reason()), (500, "INTERNAL"));
     assert!(!answer.body.to_string().contains("of the test's making"), "{answer:?}");
