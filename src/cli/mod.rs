@@ -20,6 +20,7 @@ mod live;
 mod login;
 mod on_server;
 pub mod output;
+mod pages;
 #[cfg(test)]
 mod parsed;
 mod plan;
