@@ -4,8 +4,6 @@
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
-use prost::Message;
-
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
@@ -18,17 +16,20 @@ fn main() -> Result<(), Box<dyn Error>> {
     ])?;
     let agent = compile(&["obsteward/agent/v1/host_agent_service.proto"])?;
     let store = compile(&["obsteward/store/v1/event.proto"])?;
-    std::fs::write(out.join("obsteward_v1.bin"), public.encode_to_vec())?;
-    std::fs::write(out.join("obsteward_agent_v1.bin"), agent.encode_to_vec())?;
+    std::fs::write(out.join("obsteward_v1.bin"), &public.compiled)?;
+    std::fs::write(out.join("obsteward_agent_v1.bin"), &agent.compiled)?;
 
+    // By its name a message finds its descriptor when it is written as JSON.
+    let mut named = tonic_prost_build::Config::new();
+    named.enable_type_names();
     // Maps are encoded in the order of their keys: a message has one encoding.
     tonic_prost_build::configure()
         .btree_map(".")
         .build_server(false)
         .extern_path(".google.rpc.Status", "::tonic_types::Status")
-        .compile_fds(public.clone())?;
-    tonic_prost_build::configure().compile_fds(agent)?;
-    tonic_prost_build::configure().build_server(false).build_client(false).compile_fds(store)?;
+        .compile_fds_with_config(public.files.clone(), named)?;
+    tonic_prost_build::configure().compile_fds(agent.files)?;
+    tonic_prost_build::configure().build_server(false).build_client(false).compile_fds(store.files)?;
 
     let servers = out.join("server");
     std::fs::create_dir_all(&servers)?;
@@ -39,14 +40,20 @@ fn main() -> Result<(), Box<dyn Error>> {
         .extern_path(".obsteward.v1.WatchTaskResponse", "crate::watch::Encoded")
         .extern_path(".obsteward.v1.WatchTasksResponse", "crate::watch::Encoded")
         .extern_path(".google.rpc.Status", "::tonic_types::Status")
-        .compile_fds(public)?;
+        .compile_fds(public.files)?;
     Ok(())
 }
 
-fn compile(files: &[&str]) -> Result<prost_types::FileDescriptorSet, Box<dyn Error>> {
+struct Compiled {
+    files: prost_types::FileDescriptorSet,
+    /// As above, with the options that `prost_types` does not know: whether a field is required.
+    compiled: Vec<u8>,
+}
+
+fn compile(files: &[&str]) -> Result<Compiled, Box<dyn Error>> {
     let mut compiler = protox::Compiler::new([Path::new("proto")])?;
     // Comments are the manual that `grpcurl describe` shows.
     compiler.include_imports(true).include_source_info(true);
     compiler.open_files(files)?;
-    Ok(compiler.file_descriptor_set())
+    Ok(Compiled { files: compiler.file_descriptor_set(), compiled: compiler.encode_file_descriptor_set() })
 }

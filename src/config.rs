@@ -146,7 +146,7 @@ pub struct ClientTlsConfig {
     pub key_file: PathBuf,
 }
 
-/// Shape of tasks on the REST face (reference: ocp-v2, section 1).
+/// Shape of tasks on the REST face (docs/ocp-v2.md#the-two-shapes-of-a-task).
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub enum TaskShape {
@@ -157,7 +157,7 @@ pub enum TaskShape {
     V4,
 }
 
-/// How the REST face writes `error.code` (reference: ocp-v2, section 4).
+/// How the REST face writes `error.code` (docs/ocp-v2.md#who-reads-which-codes).
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub enum ErrorCodes {

@@ -1,15 +1,29 @@
-//! Generated messages and clients of the three packages, the descriptor sets for reflection, and the details of errors, which are
-//! encoded in one order. Nothing else lives here; the servers are generated into `api`, because their watch responses are encoded elsewhere.
-#![allow(clippy::all, clippy::pedantic, missing_docs)]
+//! Generated messages and clients of the three packages, the descriptor sets for reflection, the details of errors, which are
+//! encoded in one order, and messages as JSON. Nothing else lives here; the servers are generated into `api`, because their watch
+//! responses are encoded elsewhere.
+
+pub mod json;
 
 /// `obsteward.v1`: the public API.
+#[allow(clippy::all, clippy::pedantic, missing_docs)]
 pub mod v1 {
     tonic::include_proto!("obsteward.v1");
     /// The descriptor set of the package, for reflection.
     pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/obsteward_v1.bin"));
+
+    impl Task {
+        /// The server that it acts on; `None`: it acts on more than one.
+        pub fn server(&self) -> Option<&TaskServer> {
+            match self.target.as_ref()? {
+                task::Target::Server(server) => Some(server),
+                task::Target::Zone(_) | task::Target::WholeCluster(_) => None,
+            }
+        }
+    }
 }
 
 /// `obsteward.agent.v1`: the API of the host agent, client and server.
+#[allow(clippy::all, clippy::pedantic, missing_docs)]
 pub mod agent_v1 {
     tonic::include_proto!("obsteward.agent.v1");
     /// The descriptor set of the package, for reflection.
@@ -17,6 +31,7 @@ pub mod agent_v1 {
 }
 
 /// `obsteward.store.v1`: stored event bodies.
+#[allow(clippy::all, clippy::pedantic, missing_docs)]
 pub mod store_v1 {
     tonic::include_proto!("obsteward.store.v1");
 }

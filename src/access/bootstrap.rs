@@ -16,10 +16,10 @@ use crate::net::certificate::{InvalidCertificateName, certificate_name};
 use crate::store::access::{AccessChange, AccessChanged, AccessRows, NewUser, UserRow};
 use crate::store::{AuditOutcome, AuditRecord, StoreError};
 
-/// Who makes them, in the audit log: OCP's name for what nobody asked for (reference: ocp-v2, section 2).
+/// Who makes them, in the audit log: OCP's name for what nobody asked for (docs/ocp-v2.md#users).
 pub const SYSTEM: &str = "system";
 
-/// Ids of OCP's first two users (reference: ocp-v2, section 2); others get the next free one above 1000.
+/// Ids of OCP's first two users (docs/ocp-v2.md#users); others get the next free one above 1000.
 const FIXED_IDS: &[(&str, i64)] = &[("admin", 100), (SYSTEM, 200)];
 
 /// Bytes of a secret: shorter ones can be guessed.

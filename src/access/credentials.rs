@@ -9,7 +9,7 @@ use crate::domain::ids::AccessKeyId;
 
 /// HTTP Basic (RFC 7617).
 const BASIC: &str = "Basic";
-/// OCP's only scheme for access keys (reference: ocp-v2, section 3).
+/// OCP's only scheme for access keys (docs/ocp-v2.md#signature-with-an-access-key).
 pub const ACCESS_KEY: &str = "OCP-ACCESS-KEY-HMACSHA1";
 
 /// Credentials as sent; nothing of them is proven.

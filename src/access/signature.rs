@@ -1,4 +1,5 @@
-//! `OCP-ACCESS-KEY-HMACSHA1`: what an access key signs, and whether it did (reference: ocp-v2, section 3). Pure.
+//! `OCP-ACCESS-KEY-HMACSHA1`: what an access key signs, and whether it did
+//! (docs/ocp-v2.md#signature-with-an-access-key). Pure.
 //!
 //! The message is about what a request means, not about how it is escaped: the query is decoded and written again, sorted. It
 //! is decoded as our routes read it, so that nobody can make a signed request mean something else: `+` is a space there, and

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// The secret of the documented vectors (reference: ocp-v2, section 3).
+/// The secret of the documented vectors (docs/ocp-v2.md#signature-with-an-access-key).
 const SECRET: &str = "2fc0c299cc94c6be266f2ceece765d4d";
 const BODY: &[u8] = br#"{"name":"test01","description":"test","regionId":1}"#;
 

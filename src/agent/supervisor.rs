@@ -2,9 +2,9 @@
 //! a container, and from the obshell of its home. Never from the parent pid: an observer daemonises.
 //!
 //! An obshell beside an observer is no supervisor by itself: every deployment of obd has one, and it guards its own server
-//! only (oceanbase-kernel, section 1.7). It is one when it was told to keep the observer (`--ob`), or when a systemd unit is
-//! around it: that of the packages has the observer's pid file and stops the whole cluster when that process ends, whatever
-//! cgroup the observer is in. What cannot be read of it counts as the worse.
+//! only (docs/oceanbase.md#supervisors). It is one when it was told to keep the observer (`--ob`), or when a systemd
+//! unit is around it: that of the packages has the observer's pid file and stops the whole cluster when that process
+//! ends, whatever cgroup the observer is in. What cannot be read of it counts as the worse.
 //!
 //! A cgroup shared with the agent itself says nothing: the agent sits in the same unit or container (a demo, a test, an
 //! observer that the agent started), and that unit lives on while the agent does. The init of a container is the

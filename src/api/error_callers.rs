@@ -86,7 +86,7 @@ pub(super) fn risk_not_accepted_here(reason: &'static str, setting: &'static str
     )
 }
 
-/// The words and the code 0 are those of OCP's only documented error (reference: ocp-v2, section 3).
+/// The words and the code 0 are those of OCP's only documented error (docs/ocp-v2.md#errors).
 pub(super) fn rate_limited(reason: &'static str, limit: u32, window_seconds: u32, retry_after_millis: u32) -> Row {
     Base(reason, Code::ResourceExhausted, 429, ocp(0, "COM10000"))
         .says(

@@ -3,19 +3,19 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
 use tonic::{Response, Status};
 
 use super::client::{Client, QUICK, bounded};
 use super::exit::{Exit, Goal};
 use super::failure::Failure;
-use super::json::server::AcceptedDoc;
-use super::json::task::TaskDoc;
 use super::lines::going_back;
 use super::output::{Format, Output};
 use super::retry::{Backoff, is_lost};
 use super::times;
 use super::watching::Watching;
 use crate::clock::monotonic_now;
+use crate::proto::json::Json;
 use crate::proto::v1;
 
 /// How long a request whose answer was lost is repeated.
@@ -60,6 +60,20 @@ pub async fn send(
     }
 }
 
+/// What `obsteward stop`, `start` or `restart` did, as a document.
+#[derive(Default, Serialize)]
+pub struct AcceptedDocument<'a> {
+    /// What it met; absent for a start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Json<'a, v1::StopPlan>>,
+    /// UUID of the request; absent when nothing was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<&'a str>,
+    /// The accepted task; absent when nothing was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task: Option<Json<'a, v1::Task>>,
+}
+
 /// What was accepted.
 pub struct Accepted {
     /// The task.
@@ -75,8 +89,8 @@ impl Accepted {
     pub async fn show(self, client: &Client, output: &Output, watching: Watching) -> Result<Exit, Failure> {
         let Self { task, plan, request_id } = self;
         if output.format == Format::Json {
-            let (plan, task) = (plan.as_ref().map(Into::into), Some(TaskDoc::from(&task)));
-            let document = AcceptedDoc { plan, request_id: Some(request_id), task };
+            let (plan, task) = (plan.as_ref().map(Json), Some(Json(&task)));
+            let document = AcceptedDocument { plan, request_id: Some(&request_id), task };
             if watching.watch { output.json_line(&document)? } else { output.document(&document)? }
         }
         // A start may be the rollback of a stop: what that had done before is another story.

@@ -5,7 +5,7 @@ use clap::Args;
 use super::client::{Client, QUICK};
 use super::exit::Exit;
 use super::failure::Failure;
-use super::json::access::{AuditDoc, AuditsDoc};
+use super::listed::Listed;
 use super::output::{Format, Output};
 use super::resolve;
 use super::table::Table;
@@ -47,7 +47,7 @@ pub struct AuditArgs {
 
 impl AuditArgs {
     /// What is asked for on every page.
-    fn request(&self, cluster_id: i64, now: Timestamp) -> v1::ListAuditRecordsRequest {
+    fn request(&self, cluster_id: Option<i64>, now: Timestamp) -> v1::ListAuditRecordsRequest {
         let result = match (self.refused, self.accepted) {
             (true, _) => v1::AuditResult::Refused,
             (false, true) => v1::AuditResult::Accepted,
@@ -56,7 +56,7 @@ impl AuditArgs {
         v1::ListAuditRecordsRequest {
             principal: self.principal.clone(),
             operation: self.operation.map(|call| call.as_str().to_owned()).unwrap_or_default(),
-            task_id: self.task.unwrap_or(0),
+            task_id: self.task,
             cluster_id,
             result: result as i32,
             since: self.since.map(|since| times::to_proto(since.moment(now))),
@@ -68,8 +68,8 @@ impl AuditArgs {
 /// Runs the command.
 pub async fn run(args: AuditArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
     let cluster_id = match &args.cluster {
-        Some(cluster) => resolve::cluster(client, cluster).await?,
-        None => 0,
+        Some(cluster) => Some(resolve::cluster(client, cluster).await?),
+        None => None,
     };
     let wanted = args.request(cluster_id, Clock::system().now());
     let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
@@ -88,9 +88,7 @@ pub async fn run(args: AuditArgs, client: &Client, output: &Output) -> Result<Ex
     records.truncate(limit);
     match output.format {
         Format::Text => output.lines(table(&records).lines(output.paint))?,
-        Format::Json => {
-            output.document(&AuditsDoc { records: records.iter().map(AuditDoc::from).collect(), more })?;
-        }
+        Format::Json => output.document(&Listed::first("records", &records, more))?,
     }
     if more && output.format == Format::Text {
         output.note(&format!("there are more than {limit} records, see them with a larger --limit"));
@@ -100,7 +98,7 @@ pub async fn run(args: AuditArgs, client: &Client, output: &Output) -> Result<Ex
 
 /// Arguments and traces are only in the JSON: they are long, and nobody reads them in a list.
 fn table(records: &[v1::AuditRecord]) -> Table {
-    let mut table = Table::new(&["TIME", "PRINCIPAL", "ADDRESS", "OPERATION", "RESULT", "TASK", "REASON", "TARGET"]);
+    let mut table = Table::new(&["TIME", "PRINCIPAL", "ADDRESS", "OPERATION", "RESULT", "TASK", "REFUSAL", "TARGET"]);
     let or_dash = |text: &str| if text.is_empty() { "-".to_owned() } else { text.to_owned() };
     for record in records {
         table.row([
@@ -110,8 +108,8 @@ fn table(records: &[v1::AuditRecord]) -> Table {
             or_dash(&record.address),
             record.operation.clone(),
             words::audit_result(record.result).into_owned(),
-            if record.task_id == 0 { "-".to_owned() } else { record.task_id.to_string() },
-            or_dash(&record.reason),
+            record.task_id.map_or_else(|| "-".to_owned(), |id| id.to_string()),
+            or_dash(&record.refusal),
             record.target.clone(),
         ]);
     }
@@ -133,14 +131,17 @@ mod tests {
 
     fn asked(line: &str) -> v1::ListAuditRecordsRequest {
         let args = Line::try_parse_from(format!("audit {line}").split_whitespace()).unwrap().args;
-        args.request(0, Timestamp::from_micros(7_200_000_000))
+        args.request(None, Timestamp::from_micros(7_200_000_000))
     }
 
     #[test]
     fn what_is_asked_for_is_what_was_given() {
         assert_eq!(asked(""), v1::ListAuditRecordsRequest::default());
         let some = asked("--principal bob --operation stop-ob-server --task 7 --refused --since 1h");
-        assert_eq!((some.principal.as_str(), some.operation.as_str(), some.task_id), ("bob", "STOP_OB_SERVER", 7));
+        assert_eq!(
+            (some.principal.as_str(), some.operation.as_str(), some.task_id),
+            ("bob", "STOP_OB_SERVER", Some(7))
+        );
         assert_eq!((some.result(), some.since.unwrap().seconds), (v1::AuditResult::Refused, 3600));
         assert_eq!(asked("--accepted").result(), v1::AuditResult::Accepted);
     }
@@ -154,7 +155,7 @@ mod tests {
             operation: "STOP_OB_SERVER".to_owned(),
             target: "cluster 1 server 2 (10.0.0.2:2882)".to_owned(),
             result: v1::AuditResult::Refused as i32,
-            reason: "PERMISSION_DENIED".to_owned(),
+            refusal: "PERMISSION_DENIED".to_owned(),
             ..Default::default()
         };
         assert_eq!(

@@ -284,12 +284,12 @@ async fn show(stage: &Stage, args: &DemoArgs, output: &Output) -> Result<(Exit, 
     let register = v1::RegisterClusterRequest {
         endpoints: stage.cluster.endpoints(),
         username: "root@sys".to_owned(),
-        cluster_id: 1,
+        cluster_id: Some(1),
         // The simulation's own, which are the last numbers of the addresses; so the lines to paste name known servers.
         server_ids: stage.cluster.servers().iter().map(assignment).collect(),
         default_host: Some(v1::DefaultHost {
             transport: v1::HostTransport::Grpc as i32,
-            agent_port: i32::from(AGENT_PORT),
+            agent_port: Some(i32::from(AGENT_PORT)),
             ..Default::default()
         }),
         ..v1::RegisterClusterRequest::default()

@@ -5,8 +5,8 @@ use std::io;
 use tonic::Status;
 use tonic_types::StatusExt;
 
+use super::error::ErrorDoc;
 use super::exit::Exit;
-use super::json::error::ErrorDoc;
 use super::output::Format;
 use super::table::flat;
 use crate::domain::printable;

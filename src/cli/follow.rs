@@ -9,17 +9,15 @@ use tonic::Status;
 use super::client::{Client, QUICK};
 use super::exit::{Exit, Goal};
 use super::failure::Failure;
-use super::json::error::ResultDoc;
-use super::json::event::EventDoc;
-use super::json::line::LineDoc;
-use super::json::task::{ProgressDoc, TaskDoc};
 use super::lines::{event_line, next_steps, progress_line, result_line, snapshot_line};
 use super::live::Live;
 use super::output::{Format, Output};
 use super::pursue::{Message, Pursuit, Stopped, Taken, pursue};
 use super::view::{Phase, TaskView, phase};
+use super::watch_line::{Ended, WatchLine};
 use super::{times, words};
 use crate::clock::Timestamp;
+use crate::proto::json::Json;
 use crate::proto::v1;
 use crate::proto::v1::task_event::Kind;
 
@@ -193,7 +191,7 @@ impl<'a> OneTask<'a> {
         }
         match self.output.format {
             Format::Text => self.output.line(&event_line(&self.view, event)),
-            Format::Json => self.output.json_line(&LineDoc::Event(Box::new(EventDoc::from(event)))),
+            Format::Json => self.output.json_line(&WatchLine::Event(Json(event))),
         }
     }
 
@@ -202,7 +200,7 @@ impl<'a> OneTask<'a> {
             return Ok(());
         }
         match self.output.format {
-            Format::Json => self.output.json_line(&LineDoc::Progress(ProgressDoc::from(progress))),
+            Format::Json => self.output.json_line(&WatchLine::Progress(Json(progress))),
             Format::Text => {
                 let at = times::moment(progress.update_time.as_ref()).unwrap_or_default();
                 let due = self.last_progress.as_ref().is_none_or(|(before, words)| {
@@ -234,12 +232,12 @@ impl<'a> OneTask<'a> {
         };
         let exit = Exit::of_state(task.state(), self.goal);
         match self.output.format {
-            Format::Json => self.output.json_line(&LineDoc::Result(Box::new(ResultDoc::new(&task, exit))))?,
+            Format::Json => self.output.json_line(&WatchLine::Result(Ended { task: &task, exit }))?,
             Format::Text => self.output.line(&result_line(&task))?,
         }
         if self.output.format == Format::Text {
             for warning in &task.warnings {
-                self.output.note(&format!("warning: {}", super::table::flat(warning)));
+                self.output.note(&format!("warning: {}", super::lines::warning(warning)));
             }
             for step in next_steps(&task) {
                 self.output.note(&step);
@@ -295,9 +293,7 @@ impl Pursuit for OneTask<'_> {
                     if self.live.is_none() {
                         match self.output.format {
                             Format::Text => self.output.line(&snapshot_line(&task))?,
-                            Format::Json => {
-                                self.output.json_line(&LineDoc::Snapshot(Box::new(TaskDoc::from(task.as_ref()))))?;
-                            }
+                            Format::Json => self.output.json_line(&WatchLine::Snapshot(Json(task.as_ref())))?,
                         }
                     }
                 }

@@ -159,6 +159,6 @@ async fn json_is_one_line_per_event_with_the_kind_as_key() {
         output.written().0.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let kinds: Vec<_> = lines.iter().map(|line| line["event"]["revision"].as_i64().unwrap()).collect();
     assert_eq!(kinds, [1, 2, 3, 4]);
-    assert_eq!(lines[1]["event"]["subtask_transition"]["to"], "RUNNING");
+    assert_eq!(lines[1]["event"]["subtask_transition"]["to"], "SUBTASK_STATE_RUNNING");
     assert!(one.is_over());
 }

@@ -1,16 +1,17 @@
-//! `obsteward key`: access keys, with which programs sign their requests (reference: ocp-v2, section 3). A key has exactly
-//! its user's rights; its secret is shown once.
+//! `obsteward key`: access keys, with which programs sign their requests
+//! (docs/ocp-v2.md#signature-with-an-access-key). A key has exactly its user's rights; its secret is shown once.
 
 use clap::{Args, Subcommand};
 
 use super::client::{Client, QUICK};
 use super::exit::Exit;
 use super::failure::Failure;
-use super::json::access::{AccessKeyDoc, AccessKeysDoc, NewSecretDoc};
+use super::listed::Listed;
 use super::output::{Format, Output};
 use super::table::{Table, fields};
 use super::times;
 use crate::domain::ids::{AccessKeyId, Principal};
+use crate::proto::json::Json;
 use crate::proto::v1;
 
 /// The subcommands.
@@ -80,15 +81,26 @@ pub async fn run(command: KeyCommand, client: &Client, output: &Output) -> Resul
 }
 
 async fn list(args: UserArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
-    let request = v1::ListAccessKeysRequest { user: args.user() };
-    let keys = client.call("list access keys", QUICK, client.admin().list_access_keys(request)).await?.access_keys;
+    let keys = all(&args.user(), client).await?;
     match output.format {
         Format::Text => output.lines(table(&keys).lines(output.paint))?,
-        Format::Json => {
-            output.document(&AccessKeysDoc { access_keys: keys.iter().map(AccessKeyDoc::from).collect() })?;
-        }
+        Format::Json => output.document(&Listed::whole("access_keys", &keys))?,
     }
     Ok(Exit::Done)
+}
+
+async fn all(user: &str, client: &Client) -> Result<Vec<v1::AccessKey>, Failure> {
+    let mut all = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let request = v1::ListAccessKeysRequest { user: user.to_owned(), page_size: 1000, page_token };
+        let page = client.call("list access keys", QUICK, client.admin().list_access_keys(request)).await?;
+        all.extend(page.access_keys);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            return Ok(all);
+        }
+    }
 }
 
 async fn switch(id: &AccessKeyId, disabled: bool, client: &Client, output: &Output) -> Result<Exit, Failure> {
@@ -98,7 +110,7 @@ async fn switch(id: &AccessKeyId, disabled: bool, client: &Client, output: &Outp
     let key = key_of(key)?;
     match output.format {
         Format::Text => output.lines(details(&key, ""))?,
-        Format::Json => output.document(&AccessKeyDoc::from(&key))?,
+        Format::Json => output.document(&Json(&key))?,
     }
     Ok(Exit::Done)
 }
@@ -110,7 +122,10 @@ fn print_secret(key: Option<v1::AccessKey>, secret: &str, output: &Output) -> Re
             output.lines(details(&key, secret))?;
             output.note("the secret is shown this once; keep it where only the program that signs with it can read it");
         }
-        Format::Json => output.document(&NewSecretDoc { access_key: AccessKeyDoc::from(&key), secret })?,
+        Format::Json => {
+            let made = v1::CreateAccessKeyResponse { access_key: Some(key), secret: secret.to_owned() };
+            output.document(&Json(&made))?;
+        }
     }
     Ok(Exit::Done)
 }

@@ -4,7 +4,7 @@ use crate::clock::Timestamp;
 use crate::proto::v1;
 use crate::proto::v1::task_event::Kind;
 
-use super::json::error::ErrorDoc;
+use super::error::ErrorDoc;
 use super::style::Paint;
 use super::table::{flat, padded};
 use super::view::{Phase, TaskView, phase};
@@ -46,22 +46,29 @@ fn event_words(view: &TaskView, event: &v1::TaskEvent) -> (String, String) {
         }
         Some(Kind::ContextRecorded(recorded)) => {
             let mut values: Vec<_> = recorded.context.iter().map(|(key, value)| format!("{key}={value}")).collect();
-            values.extend(recorded.list_context.iter().map(|(key, list)| format!("{key}=[{}]", list.values.join(","))));
             values.sort();
-            (view.name(recorded.subtask_id), format!("recorded {}", values.join(" ")))
+            let values = if values.is_empty() { "what its steps need".to_owned() } else { values.join(" ") };
+            (view.name(recorded.subtask_id), format!("recorded {values}"))
         }
         Some(Kind::Override(item)) => (
             whole(),
-            format!("{} overridden by {} ({}): {}", item.check, item.overridden_by, item.principal, item.evidence),
+            format!(
+                "{} overridden by {} ({}): {}",
+                item.check,
+                words::overridden_by(item.overridden_by()),
+                item.principal,
+                item.evidence
+            ),
         ),
         Some(Kind::Adopted(adopted)) => {
             (whole(), format!("taken over by {} (fence {})", adopted.executor, adopted.fence))
         }
-        Some(Kind::VerbRequested(verb)) => {
-            (view.name(verb.subtask_id), format!("{} asked for by {}", words::verb(verb.verb), verb.principal))
-        }
+        Some(Kind::VerbRequested(verb)) => (
+            view.name(verb.subtask_id.unwrap_or_default()),
+            format!("{} asked for by {}", words::verb(verb.verb), verb.principal),
+        ),
         Some(Kind::Warning(warning)) => {
-            (view.name(warning.subtask_id), format!("warning {}: {}", warning.code, warning.message))
+            (view.name(warning.subtask_id), format!("warning {}: {}", warning.code, warning.text))
         }
         None => (whole(), format!("event {} of a kind that this version does not know", event.revision)),
     }
@@ -108,16 +115,17 @@ pub fn progress_line(view: &TaskView, progress: &v1::SubtaskProgress) -> String 
 
 fn counted(progress: &v1::SubtaskProgress) -> String {
     // A message that counts by itself ("17 of 40 leaders") needs no second count.
-    if progress.total > 0 && !progress.message.contains(&progress.total.to_string()) {
-        format!("{} ({}/{})", progress.message, progress.done, progress.total)
-    } else {
-        progress.message.clone()
+    match (progress.done, progress.total) {
+        (Some(done), Some(total)) if !progress.message.contains(&total.to_string()) => {
+            format!("{} ({done}/{total})", progress.message)
+        }
+        (_, _) => progress.message.clone(),
     }
 }
 
 /// What a task acts on: `10.0.0.2:2882 (zone2) of cluster ob`.
 pub fn target(task: &v1::Task) -> String {
-    let server = task.server.as_ref().map(|server| format!("{} ({})", server.address, server.zone)).unwrap_or_default();
+    let server = task.server().map(|server| format!("{} ({})", server.address, server.zone)).unwrap_or_default();
     match &task.cluster {
         Some(cluster) => format!("{server} of cluster {}", cluster.name).trim_start().to_owned(),
         None => server,
@@ -252,6 +260,16 @@ pub fn result_line(task: &v1::Task) -> String {
     format!("task {} {word}: {}", task.id, flat(&what))
 }
 
+/// Whether SkipSubtask reaches a subtask now.
+fn can_skip(subtask: &v1::Subtask) -> bool {
+    subtask.allowed_verbs().any(|verb| verb == v1::TaskVerb::SkipSubtask)
+}
+
+/// A warning in one line.
+pub fn warning(warning: &v1::TaskWarning) -> String {
+    format!("{}: {}", warning.code, flat(&warning.text))
+}
+
 /// What can be done next with a task that did not succeed; empty when there is nothing to do.
 pub fn next_steps(task: &v1::Task) -> Vec<String> {
     let verbs: Vec<v1::TaskVerb> = match (task.allowed_verbs.is_empty(), phase(task.state())) {
@@ -280,7 +298,7 @@ pub fn next_steps(task: &v1::Task) -> Vec<String> {
             )),
             v1::TaskVerb::SkipSubtask => {
                 let counts = if going_back(task) { "undone" } else { "done" };
-                steps.extend(task.subtasks.iter().filter(|subtask| subtask.can_skip).map(|subtask| {
+                steps.extend(task.subtasks.iter().filter(|subtask| can_skip(subtask)).map(|subtask| {
                     let what = format!("goes on as if {} were {counts}; you answer for that", flat(&subtask.name));
                     (format!("skip {id} {} --watch", subtask.id), what)
                 }));

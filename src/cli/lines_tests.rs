@@ -56,11 +56,11 @@ fn every_kind_has_words() {
     );
     let verb = v1::TaskVerb::GiveUp as i32;
     assert_eq!(
-        words(Kind::VerbRequested(v1::VerbRequested { verb, principal: "bob".to_owned(), subtask_id: 0 })),
+        words(Kind::VerbRequested(v1::VerbRequested { verb, principal: "bob".to_owned(), subtask_id: None })),
         "GIVE_UP asked for by bob"
     );
     let (verb, principal) = (v1::TaskVerb::SkipSubtask as i32, "bob".to_owned());
-    let skipped = event(2, Kind::VerbRequested(v1::VerbRequested { verb, principal, subtask_id: 20 }));
+    let skipped = event(2, Kind::VerbRequested(v1::VerbRequested { verb, principal, subtask_id: Some(20) }));
     assert!(event_line(&view, &skipped).ends_with("  Wait observer stop          SKIP_SUBTASK asked for by bob"));
     let unknown = v1::TaskEvent { revision: 2, ..Default::default() };
     assert!(event_line(&view, &unknown).ends_with("event 2 of a kind that this version does not know"));
@@ -75,8 +75,8 @@ fn the_live_list_shows_marks_times_and_progress_in_execution_order() {
     view.progress(v1::SubtaskProgress {
         subtask_id: 10,
         message: "17 of 40 leaders still on zone2".to_owned(),
-        done: 23,
-        total: 40,
+        done: Some(23),
+        total: Some(40),
         deadline: at(304),
         ..Default::default()
     });
@@ -124,7 +124,7 @@ fn what_can_be_done_next_stands_in_the_servers_order_with_every_subtask_that_can
     failed.set_state(v1::TaskState::Failed);
     use v1::TaskVerb::{GiveUp, Retry, Rollback, SkipSubtask};
     failed.allowed_verbs = [Retry, Rollback, SkipSubtask, GiveUp].map(|verb| verb as i32).to_vec();
-    failed.subtasks[1].can_skip = true;
+    failed.subtasks[1].allowed_verbs = vec![SkipSubtask as i32];
     assert_eq!(
         next_steps(&failed)[1..],
         [

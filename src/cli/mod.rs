@@ -9,12 +9,13 @@ mod clusters;
 #[cfg(feature = "sim")]
 mod demo;
 mod diagnose;
+mod error;
 pub mod exit;
 pub mod failure;
 pub mod follow;
-mod json;
 mod keys;
 mod lines;
+mod listed;
 mod live;
 mod login;
 mod on_server;
@@ -39,6 +40,7 @@ mod times;
 mod users;
 pub mod view;
 mod watch;
+mod watch_line;
 mod watching;
 mod words;
 

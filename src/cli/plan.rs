@@ -54,7 +54,8 @@ pub fn plan_lines(heading: Heading, plan: &v1::StopPlan, whole: bool, paint: Pai
     let moves: Vec<_> =
         plan.leader_moves.iter().map(|moved| format!("{} of {}", moved.leaders, flat(&moved.tenant_name))).collect();
     lines.push(format!("leaders that move: {}", if moves.is_empty() { "none".to_owned() } else { moves.join(", ") }));
-    lines.push(format!("servers that may fail afterwards: {}", plan.failures_tolerated_after));
+    let tolerated = plan.failures_tolerated_after.map_or_else(|| "not known".to_owned(), |count| count.to_string());
+    lines.push(format!("servers that may fail afterwards: {tolerated}"));
     lines.push(if plan.allowed {
         paint.green("verdict: the stop would be let through")
     } else {
@@ -72,10 +73,13 @@ fn cut(text: &str) -> String {
 }
 
 fn overriding(check: &v1::PlanCheck) -> String {
-    let option = match check.overridden_by.as_str() {
-        "" => String::new(),
-        "force" => "--force".to_owned(),
-        risk => format!("--accept-risk {risk}"),
+    let option = match check.overridden_by() {
+        v1::OverriddenBy::Unspecified => String::new(),
+        v1::OverriddenBy::Force => "--force".to_owned(),
+        v1::OverriddenBy::ForceAndQuorumLoss => "--force --accept-risk QUORUM_LOSS".to_owned(),
+        by @ (v1::OverriddenBy::QuorumLoss | v1::OverriddenBy::ClusterUnreachable) => {
+            format!("--accept-risk {}", words::overridden_by(by))
+        }
     };
     match check.verdict() {
         v1::Verdict::Unspecified | v1::Verdict::Pass | v1::Verdict::Info => "-".to_owned(),
@@ -99,14 +103,20 @@ mod tests {
 
     #[test]
     fn every_check_is_shown_with_what_overrides_it() {
-        let check = |name: &str, verdict: v1::Verdict, evidence: &str, by: &str, overridden| v1::PlanCheck {
-            name: name.to_owned(),
-            verdict: verdict as i32,
-            evidence: evidence.to_owned(),
-            remedy: if verdict == v1::Verdict::Block { "wait until it is in sync".to_owned() } else { String::new() },
-            overridden_by: by.to_owned(),
-            overridden,
-        };
+        use v1::OverriddenBy::{ClusterUnreachable, Force, QuorumLoss, Unspecified};
+        let check =
+            |name: &str, verdict: v1::Verdict, evidence: &str, by: v1::OverriddenBy, overridden| v1::PlanCheck {
+                name: name.to_owned(),
+                verdict: verdict as i32,
+                evidence: evidence.to_owned(),
+                remedy: if verdict == v1::Verdict::Block {
+                    "wait until it is in sync".to_owned()
+                } else {
+                    String::new()
+                },
+                overridden_by: by as i32,
+                overridden,
+            };
         let plan = v1::StopPlan {
             cluster_id: 1,
             server_id: 2,
@@ -114,13 +124,13 @@ mod tests {
             zone: "zone2".to_owned(),
             allowed: false,
             checks: vec![
-                check("CLUSTER_READABLE", v1::Verdict::Pass, "3 servers read", "CLUSTER_UNREACHABLE", false),
-                check("LOG_IN_SYNC", v1::Verdict::Block, "1001: 9 s behind", "force", true),
-                check("MAJORITY", v1::Verdict::Block, "1002: 1 of 3 left", "QUORUM_LOSS", false),
-                check("NOT_LAST_SERVER", v1::Verdict::Block, "1 server", "", false),
+                check("CLUSTER_READABLE", v1::Verdict::Pass, "3 servers read", ClusterUnreachable, false),
+                check("LOG_IN_SYNC", v1::Verdict::Block, "1001: 9 s behind", Force, true),
+                check("MAJORITY", v1::Verdict::Block, "1002: 1 of 3 left", QuorumLoss, false),
+                check("NOT_LAST_SERVER", v1::Verdict::Block, "1 server", Unspecified, false),
             ],
             leader_moves: vec![v1::LeaderMove { tenant_id: 1, tenant_name: "sys".to_owned(), leaders: 3 }],
-            failures_tolerated_after: 0,
+            failures_tolerated_after: Some(0),
             observed_at: Some(prost_types::Timestamp { seconds: 1_767_323_045, nanos: 678_000_000 }),
         };
         let heading = Heading { verb: "stop", freeze: false };

@@ -5,16 +5,17 @@ use std::time::Duration;
 use clap::Args;
 use uuid::Uuid;
 
+use super::accept::AcceptedDocument;
 use super::client::{Client, SLOW};
 use super::exit::Exit;
 use super::failure::Failure;
-use super::json::server::{AcceptedDoc, PlanDoc};
 use super::on_server::OnServer;
 use super::output::{Format, Output};
 use super::plan::{Heading, plan_lines};
 use super::watching::Watching;
 use super::{times, words};
 use crate::clock::Clock;
+use crate::proto::json::Json;
 use crate::proto::v1;
 
 /// Options of `stop` and `restart`.
@@ -114,7 +115,7 @@ fn show(verb: &'static str, options: &StopOptions, plan: &v1::StopPlan, output: 
             Ok(())
         }
         Format::Json if options.plan || (!plan.allowed && options.request_id.is_none()) => {
-            output.document(&AcceptedDoc { plan: Some(PlanDoc::from(plan)), request_id: None, task: None })
+            output.document(&AcceptedDocument { plan: Some(Json(plan)), ..Default::default() })
         }
         Format::Json => Ok(()),
     }

@@ -5,12 +5,13 @@ use clap::{Args, Subcommand};
 use super::client::{Client, QUICK};
 use super::exit::Exit;
 use super::failure::Failure;
-use super::json::access::{RoleDoc, RolesDoc};
+use super::listed::Listed;
 use super::output::{Format, Output};
 use super::table::{Table, fields};
 use super::times;
 use crate::domain::ids::RoleName;
 use crate::domain::permission::Permission;
+use crate::proto::json::Json;
 use crate::proto::v1;
 
 /// The subcommands.
@@ -65,15 +66,14 @@ pub async fn run(command: RoleCommand, client: &Client, output: &Output) -> Resu
             let role = role.ok_or_else(|| Failure::Unknown("the server answered without a role".to_owned()))?;
             match output.format {
                 Format::Text => output.lines(details(&role))?,
-                Format::Json => output.document(&RoleDoc::from(&role))?,
+                Format::Json => output.document(&Json(&role))?,
             }
         }
         RoleCommand::List => {
-            let request = v1::ListRolesRequest {};
-            let roles = client.call("list roles", QUICK, client.admin().list_roles(request)).await?.roles;
+            let roles = all(client).await?;
             match output.format {
                 Format::Text => output.lines(table(&roles).lines(output.paint))?,
-                Format::Json => output.document(&RolesDoc { roles: roles.iter().map(RoleDoc::from).collect() })?,
+                Format::Json => output.document(&Listed::whole("roles", &roles))?,
             }
         }
         RoleCommand::Delete(args) => {
@@ -88,6 +88,20 @@ pub async fn run(command: RoleCommand, client: &Client, output: &Output) -> Resu
         }
     }
     Ok(Exit::Done)
+}
+
+async fn all(client: &Client) -> Result<Vec<v1::Role>, Failure> {
+    let mut all = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let request = v1::ListRolesRequest { page_size: 1000, page_token };
+        let page = client.call("list roles", QUICK, client.admin().list_roles(request)).await?;
+        all.extend(page.roles);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            return Ok(all);
+        }
+    }
 }
 
 fn details(role: &v1::Role) -> Vec<String> {

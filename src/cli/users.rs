@@ -8,12 +8,13 @@ use secrecy::{ExposeSecret, SecretString};
 use super::client::{Client, QUICK};
 use super::exit::Exit;
 use super::failure::Failure;
-use super::json::access::{UserDoc, UsersDoc};
+use super::listed::Listed;
 use super::output::{Format, Output};
 use super::secret;
 use super::table::{Table, fields};
 use super::times;
 use crate::domain::ids::{Principal, RoleName};
+use crate::proto::json::Json;
 use crate::proto::v1;
 
 /// Variable that may carry the password that a user is given.
@@ -168,7 +169,7 @@ async fn list(client: &Client, output: &Output) -> Result<Exit, Failure> {
     let users = all(client).await?;
     match output.format {
         Format::Text => output.lines(table(&users).lines(output.paint))?,
-        Format::Json => output.document(&UsersDoc { users: users.iter().map(UserDoc::from).collect() })?,
+        Format::Json => output.document(&Listed::whole("users", &users))?,
     }
     Ok(Exit::Done)
 }
@@ -193,8 +194,17 @@ async fn rotate(args: RotateArgs, client: &Client, output: &Output) -> Result<Ex
 }
 
 async fn all(client: &Client) -> Result<Vec<v1::User>, Failure> {
-    let request = v1::ListUsersRequest {};
-    Ok(client.call("list users", QUICK, client.admin().list_users(request)).await?.users)
+    let mut all = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let request = v1::ListUsersRequest { page_size: 1000, page_token };
+        let page = client.call("list users", QUICK, client.admin().list_users(request)).await?;
+        all.extend(page.users);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            return Ok(all);
+        }
+    }
 }
 
 async fn change(
@@ -232,7 +242,7 @@ fn print(user: Option<v1::User>, output: &Output) -> Result<Exit, Failure> {
     let user = user.ok_or_else(|| Failure::NoAnswer("the server answered without a user".to_owned()))?;
     match output.format {
         Format::Text => output.lines(details(&user))?,
-        Format::Json => output.document(&UserDoc::from(&user))?,
+        Format::Json => output.document(&Json(&user))?,
     }
     Ok(Exit::Done)
 }

@@ -106,10 +106,9 @@ impl TaskView {
             }
             Some(Kind::ContextRecorded(recorded)) => {
                 self.task.context.extend(recorded.context.clone());
-                self.task.list_context.extend(recorded.list_context.clone());
             }
             Some(Kind::Override(item)) => self.task.overrides.push(item.clone()),
-            Some(Kind::Warning(warning)) => self.task.warnings.push(format!("{}: {}", warning.code, warning.message)),
+            Some(Kind::Warning(warning)) => self.task.warnings.push(warning.clone()),
             // These move nothing that is shown; a kind that this version does not know moves only the position.
             Some(Kind::Created(_) | Kind::Adopted(_) | Kind::VerbRequested(_)) | None => {}
         }

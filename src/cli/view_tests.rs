@@ -16,7 +16,11 @@ pub(crate) fn task() -> v1::Task {
         id: 12345,
         name: "Stop OB server".to_owned(),
         state: v1::TaskState::Running as i32,
-        server: Some(v1::TaskServer { id: 2, address: "10.0.0.2:2882".to_owned(), zone: "zone2".to_owned() }),
+        target: Some(v1::task::Target::Server(v1::TaskServer {
+            id: 2,
+            address: "10.0.0.2:2882".to_owned(),
+            zone: "zone2".to_owned(),
+        })),
         cluster: Some(v1::TaskCluster { id: 1, name: "ob".to_owned(), ob_cluster_id: 1 }),
         creator: "alice".to_owned(),
         create_time: at(0),
@@ -200,14 +204,15 @@ fn rest_and_close_keep_their_moments() {
 fn context_overrides_and_warnings_are_kept() {
     let mut view = TaskView::new(task());
     let context = std::collections::BTreeMap::from([("zone_name".to_owned(), "zone2".to_owned())]);
-    view.apply(&event(2, Kind::ContextRecorded(v1::ContextRecorded { subtask_id: 30, context, ..Default::default() })));
+    view.apply(&event(2, Kind::ContextRecorded(v1::ContextRecorded { subtask_id: 30, context })));
     let item = v1::Override { check: "LOG_IN_SYNC".to_owned(), ..Default::default() };
     view.apply(&event(3, Kind::Override(item)));
-    let (code, message) = ("PROCESS_STATE_UNKNOWN".to_owned(), "host silent".to_owned());
-    view.apply(&event(4, Kind::Warning(v1::TaskWarning { subtask_id: 20, code, message })));
+    let (code, text) = ("PROCESS_STATE_UNKNOWN".to_owned(), "host silent".to_owned());
+    view.apply(&event(4, Kind::Warning(v1::TaskWarning { subtask_id: 20, code, text })));
     assert_eq!(view.task().context["zone_name"], "zone2");
     assert_eq!(view.task().overrides.len(), 1);
-    assert_eq!(view.task().warnings, ["PROCESS_STATE_UNKNOWN: host silent"]);
+    let warned = &view.task().warnings[0];
+    assert_eq!((warned.subtask_id, warned.text.as_str()), (20, "host silent"));
 }
 
 #[test]

@@ -11,14 +11,13 @@ use super::client::Client;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::follow::{FollowOptions, follow};
-use super::json::event::EventDoc;
-use super::json::line::LineDoc;
-use super::json::task::{ProgressDoc, TaskDoc};
 use super::lines::{event_line, progress_line, snapshot_line};
 use super::output::{Format, Output};
 use super::pursue::{Message, Pursuit, Stopped, Taken, pursue};
 use super::view::{Phase, TaskView, phase};
+use super::watch_line::WatchLine;
 use super::{resolve, times};
+use crate::proto::json::Json;
 use crate::proto::v1;
 
 /// Arguments of `watch`.
@@ -65,8 +64,8 @@ pub async fn run(args: WatchArgs, client: &Client, output: &Output) -> Result<Ex
         return Ok(follow(client, output, task_id, options).await?.exit);
     }
     let cluster_id = match &args.cluster {
-        Some(cluster) => resolve::cluster(client, cluster).await?,
-        None => 0,
+        Some(cluster) => Some(resolve::cluster(client, cluster).await?),
+        None => None,
     };
     let mut many = ManyTasks::new(output, args.after_seq);
     let (tasks, progress) = (client.tasks(), !args.no_progress);
@@ -120,7 +119,7 @@ impl<'a> ManyTasks<'a> {
         for task in std::mem::take(&mut self.beginning) {
             match self.output.format {
                 Format::Text => self.output.line(&format!("{}  {}", task.id, snapshot_line(&task)))?,
-                Format::Json => self.output.json_line(&LineDoc::Snapshot(Box::new(TaskDoc::from(&task))))?,
+                Format::Json => self.output.json_line(&WatchLine::Snapshot(Json(&task)))?,
             }
             self.views.insert(task.id, TaskView::new(task));
         }
@@ -136,7 +135,7 @@ impl<'a> ManyTasks<'a> {
         let _ = view.apply(event);
         match self.output.format {
             Format::Text => self.output.line(&format!("{}  {}", event.task_id, event_line(view, event)))?,
-            Format::Json => self.output.json_line(&LineDoc::Event(Box::new(EventDoc::from(event))))?,
+            Format::Json => self.output.json_line(&WatchLine::Event(Json(event)))?,
         }
         if phase(view.task().state()) == Phase::Closed {
             self.views.remove(&event.task_id);
@@ -168,7 +167,7 @@ impl Pursuit for ManyTasks<'_> {
                 }
             },
             Message::Progress(progress) => match (self.output.format, self.views.get_mut(&progress.task_id)) {
-                (Format::Json, _) => self.output.json_line(&LineDoc::Progress(ProgressDoc::from(&progress)))?,
+                (Format::Json, _) => self.output.json_line(&WatchLine::Progress(Json(&progress)))?,
                 (Format::Text, Some(view)) => {
                     self.output.note(&format!("{}  {}", progress.task_id, progress_line(view, &progress)));
                 }

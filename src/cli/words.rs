@@ -31,12 +31,28 @@ words! {
     transport(HostTransport, "HOST_TRANSPORT_");
     intent_outcome(IntentOutcome, "INTENT_OUTCOME_");
     audit_result(AuditResult, "AUDIT_RESULT_");
+    server_status(ServerStatus, "SERVER_STATUS_");
+    server_inner_status(ServerInnerStatus, "SERVER_INNER_STATUS_");
+    zone_status(ZoneStatus, "ZONE_STATUS_");
+    zone_inner_status(ZoneInnerStatus, "ZONE_INNER_STATUS_");
+    cluster_status(ClusterStatus, "CLUSTER_STATUS_");
 }
 
 fn short(name: Option<&'static str>, prefix: &str, number: i32) -> Cow<'static, str> {
     match name {
         Some(name) => Cow::Borrowed(name.strip_prefix(prefix).unwrap_or(name)),
         None => Cow::Owned(format!("UNKNOWN_{number}")),
+    }
+}
+
+/// What overrode a check, as it was asked for.
+pub const fn overridden_by(by: v1::OverriddenBy) -> &'static str {
+    match by {
+        v1::OverriddenBy::Unspecified => "nothing",
+        v1::OverriddenBy::Force => "force",
+        v1::OverriddenBy::QuorumLoss => "QUORUM_LOSS",
+        v1::OverriddenBy::ClusterUnreachable => "CLUSTER_UNREACHABLE",
+        v1::OverriddenBy::ForceAndQuorumLoss => "force and QUORUM_LOSS",
     }
 }
 

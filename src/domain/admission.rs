@@ -1,5 +1,5 @@
 //! Admission: which request fits which state of a server. One pure table over service state, process state and request
-//! (DESIGN, section 5 "Admission"), applied to recorded state when a request arrives and to observed state in Prepare.
+//! (docs/architecture.md#admission), applied to recorded state when a request arrives and to observed state in Prepare.
 
 use std::fmt;
 
@@ -176,7 +176,7 @@ mod tests {
         admit(service, process, request) == Admission::Admit
     }
 
-    /// The sentences of DESIGN, section 5 "Admission", one by one.
+    /// What is admitted (docs/architecture.md#admission), sentence by sentence.
     #[test]
     fn the_table_says_what_the_design_says() {
         use ProcessFinding::{Absent, HostUnreachable, Running};

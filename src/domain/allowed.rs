@@ -48,6 +48,17 @@ impl Task {
             }
     }
 
+    /// What of it reaches this subtask: the verb that names it, and those of the task that would run or end it.
+    pub fn allowed_for(&self, subtask: &Subtask) -> Vec<Verb> {
+        let allowed = Verb::ALL.iter().copied().filter(|verb| match verb {
+            Verb::SkipSubtask => self.can_skip(subtask),
+            Verb::Retry => subtask.state == SubtaskState::Failed && self.allows(Verb::Retry),
+            Verb::Cancel => subtask.state == SubtaskState::Running && self.allows(Verb::Cancel),
+            Verb::Rollback | Verb::GiveUp => false,
+        });
+        allowed.collect()
+    }
+
     /// Whether a subtask can be marked successful now; while the task is undone: undone.
     pub fn can_skip(&self, subtask: &Subtask) -> bool {
         self.state.phase() == Phase::AtRest && subtask.state == SubtaskState::Failed && !self.prohibits_skip(subtask)

@@ -12,7 +12,7 @@ impl BuildVersion {
     }
 
     /// Whether START SERVER asks the server itself, and fails when its process is gone: from 4.2.5 and from 4.3.2 on
-    /// (oceanbase-kernel, section 1.2 "START SERVER").
+    /// (docs/oceanbase.md#start-server-asks-the-target).
     pub fn start_asks_the_server(self) -> bool {
         let Self([major, minor, _]) = self;
         let since = if (major, minor) == (4, 2) { Self([4, 2, 5]) } else { Self([4, 3, 2]) };

@@ -6,7 +6,7 @@ use crate::domain::ids::ServerAddr;
 use crate::domain::precheck::LOG_IN_SYNC_INTERVAL_NS;
 use crate::domain::reading::LogStreamReading;
 
-/// How many replicas of a server are within 5 s of their leader (oceanbase-kernel, section 1.2 A6).
+/// How many replicas of a server are within 5 s of their leader (docs/oceanbase.md#logs-in-sync).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CatchUp {
     /// Those that are.

@@ -6,11 +6,12 @@ use crate::domain::graph::Graph;
 use crate::domain::ids::{
     ClusterId, ClusterKey, Fence, Principal, Revision, Seq, ServerAddr, ServerId, SubtaskId, TaskId, ZoneName,
 };
-use crate::domain::status::{Risk, StopType};
+use crate::domain::status::{OverriddenBy, Risk, StopType};
 use crate::domain::words::words;
 
 words!(
-    /// State of a task (DESIGN: RUNNING and CANCELING move, FAILED and CANCELLED rest, the others are closed).
+    /// State of a task: RUNNING and CANCELING move, FAILED and CANCELLED rest, the others are closed
+    /// (docs/architecture.md#tasks).
     TaskState, "task state", {
         /// A subtask runs or is about to.
         Running = "RUNNING",
@@ -224,8 +225,8 @@ pub struct Override {
     pub check: String,
     /// What was found.
     pub evidence: String,
-    /// `force` or the accepted risk.
-    pub overridden_by: String,
+    /// What overrode it.
+    pub overridden_by: OverriddenBy,
     /// Whose request it was.
     pub principal: Principal,
 }
@@ -256,6 +257,13 @@ pub struct TaskServer {
     pub zone: ZoneName,
 }
 
+/// What of its cluster a task acts on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TaskTarget {
+    /// One server.
+    Server(TaskServer),
+}
+
 /// Everything that was asked and decided at acceptance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskSpec {
@@ -263,8 +271,8 @@ pub struct TaskSpec {
     pub id: TaskId,
     /// Its cluster.
     pub cluster: TaskCluster,
-    /// Its server.
-    pub server: TaskServer,
+    /// What of it the task acts on.
+    pub target: TaskTarget,
     /// Who asked.
     pub creator: Principal,
     /// An irreversible step never begins after this.
@@ -283,6 +291,14 @@ pub struct TaskSpec {
     pub context: Vec<(String, String)>,
     /// First lists of the context.
     pub lists: Vec<(String, Vec<String>)>,
+}
+
+impl TaskSpec {
+    /// The server that the task acts on.
+    pub const fn server(&self) -> &TaskServer {
+        let TaskTarget::Server(server) = &self.target;
+        server
+    }
 }
 
 /// What happened.

@@ -1,5 +1,6 @@
 //! The gate: may the process of a server be ended now? Pure rules over one fresh reading and one fresh count of leaders
-//! (DESIGN, section 5 "The gate"). It does not care who set STOP_TIME: STOP, FORCE STOP and ISOLATE leave the same trace.
+//! (docs/architecture.md#the-gate). It does not care who set STOP_TIME: STOP, FORCE STOP and ISOLATE leave the same
+//! trace.
 
 #[cfg(test)]
 mod tests;
@@ -11,7 +12,7 @@ use crate::clock::Timestamp;
 use crate::domain::ids::ServerAddr;
 use crate::domain::precheck::{self, Check, Moment, Precheck, Surroundings};
 use crate::domain::reading::{ClusterReading, younger_than};
-use crate::domain::status::Risk;
+use crate::domain::status::{OverriddenBy, Risk};
 
 /// How old a reading may be when the gate opens.
 pub const READING_AGE: Duration = Duration::from_secs(5);
@@ -106,8 +107,8 @@ pub struct Obstacle {
     pub code: GateCode,
     /// What was found.
     pub evidence: String,
-    /// The word that overrode it (`force`, a risk's name); empty when it closes the gate.
-    pub overridden_by: String,
+    /// What overrode it; `None`: it closes the gate.
+    pub overridden_by: Option<OverriddenBy>,
     /// Whether it may go away when the gate is asked again.
     pub may_pass: bool,
 }
@@ -150,7 +151,7 @@ pub fn gate(
     obstacles.extend(not_degraded(reading, target, consent));
     obstacles.extend(checks(&precheck, consent));
     let (overridden, closing): (Vec<Obstacle>, Vec<Obstacle>) =
-        obstacles.into_iter().partition(|obstacle| !obstacle.overridden_by.is_empty());
+        obstacles.into_iter().partition(|obstacle| obstacle.overridden_by.is_some());
     let Some(first) = closing.first() else { return Gate::Open { overridden } };
     let reasons: Vec<String> =
         closing.iter().map(|obstacle| format!("{}: {}", obstacle.code, obstacle.evidence)).collect();
@@ -163,7 +164,7 @@ fn closes(code: GateCode, evidence: impl Into<String>) -> Obstacle {
         GateCode::ReadingTooOld | GateCode::LeadersLeft | GateCode::NotDegraded => true,
         GateCode::TargetUnknown | GateCode::StopTimeCleared | GateCode::NotStopped | GateCode::PrecheckBlocks => false,
     };
-    Obstacle { code, evidence: evidence.into(), overridden_by: String::new(), may_pass }
+    Obstacle { code, evidence: evidence.into(), overridden_by: None, may_pass }
 }
 
 fn age(reading: &ClusterReading, leaders: &LeaderCount, now: Timestamp) -> Option<Obstacle> {
@@ -192,8 +193,8 @@ fn stop_time(reading: &ClusterReading, target: &ServerAddr, mark: Mark, consent:
         }
         Mark::RefusedByRootService => {
             let evidence = format!("STOP_TIME of {target} is not set: the root service refused to stop it");
-            let by = if consent.accepts(Risk::QuorumLoss) { Risk::QuorumLoss.as_str() } else { "" };
-            Some(Obstacle { overridden_by: by.to_owned(), ..closes(GateCode::NotStopped, evidence) })
+            let by = consent.accepts(Risk::QuorumLoss).then_some(OverriddenBy::QuorumLoss);
+            Some(Obstacle { overridden_by: by, ..closes(GateCode::NotStopped, evidence) })
         }
     }
 }
@@ -217,15 +218,15 @@ fn leaders_left(
         leaders.locations, leaders.log_stat
     );
     let by = match (consent.force, precheck.keeps_synced_majority(), consent.accepts(Risk::QuorumLoss)) {
-        (true, true, _) => "force",
-        (true, false, true) => "force and QUORUM_LOSS",
-        (true, false, false) | (false, _, _) => "",
+        (true, true, _) => Some(OverriddenBy::Force),
+        (true, false, true) => Some(OverriddenBy::ForceAndQuorumLoss),
+        (true, false, false) | (false, _, _) => None,
     };
-    Some(Obstacle { overridden_by: by.to_owned(), ..closes(GateCode::LeadersLeft, evidence) })
+    Some(Obstacle { overridden_by: by, ..closes(GateCode::LeadersLeft, evidence) })
 }
 
 /// Two-replica tenants lean on the arbitration service, which must have taken the target out of the majority already
-/// (oceanbase-kernel, section 1.7: leader count 0 is not yet the end).
+/// (docs/oceanbase.md#arbitration-and-degraded-members: leader count 0 is not yet the end).
 fn not_degraded(reading: &ClusterReading, target: &ServerAddr, consent: &Consent) -> Option<Obstacle> {
     let mut waiting = Vec::new();
     for log_stream in &reading.log_streams {
@@ -246,8 +247,8 @@ fn not_degraded(reading: &ClusterReading, target: &ServerAddr, consent: &Consent
         return None;
     }
     let evidence = format!("{target} is not in DEGRADED_LIST of {}", waiting.join(", "));
-    let by = if consent.accepts(Risk::QuorumLoss) { Risk::QuorumLoss.as_str() } else { "" };
-    Some(Obstacle { overridden_by: by.to_owned(), ..closes(GateCode::NotDegraded, evidence) })
+    let by = consent.accepts(Risk::QuorumLoss).then_some(OverriddenBy::QuorumLoss);
+    Some(Obstacle { overridden_by: by, ..closes(GateCode::NotDegraded, evidence) })
 }
 
 /// The whole precheck again, log sync included.
@@ -258,9 +259,8 @@ fn checks(precheck: &Precheck, consent: &Consent) -> Vec<Obstacle> {
     let closing = blocking
         .into_iter()
         .map(|check| Obstacle { may_pass: check.may_pass, ..closes(GateCode::PrecheckBlocks, said(check)) });
-    let let_through = overridden.into_iter().map(|check| Obstacle {
-        overridden_by: check.overridden_by.as_str().to_owned(),
-        ..closes(GateCode::PrecheckBlocks, said(check))
-    });
+    let let_through = overridden
+        .into_iter()
+        .map(|check| Obstacle { overridden_by: check.overridden_by, ..closes(GateCode::PrecheckBlocks, said(check)) });
     closing.chain(let_through).collect()
 }

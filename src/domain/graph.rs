@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::domain::ids::SubtaskId;
+use crate::domain::ids::{ServerId, SubtaskId};
 
 /// Operation and version, by which the engine finds the code of the steps.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -23,6 +23,8 @@ pub struct SubtaskSpec {
     pub name: String,
     /// Description as in OCP's task graph.
     pub description: String,
+    /// The server that it acts on; `None`: it is about the zone or the cluster.
+    pub server: Option<ServerId>,
     /// Longest time of one execution; whole seconds.
     pub timeout: Duration,
     /// Subtasks that must succeed before.

@@ -76,7 +76,7 @@ positive_id!(
     SubtaskId
 );
 positive_id!(
-    /// Id of a user; OCP's first two are 100, `admin`, and 200, `system` (reference: ocp-v2, section 2).
+    /// Id of a user; OCP's first two are 100, `admin`, and 200, `system` (docs/ocp-v2.md#users).
     UserId
 );
 

@@ -10,6 +10,7 @@ pub mod decide;
 pub mod edges;
 pub mod effect;
 pub mod event;
+pub mod facts;
 pub mod freeze;
 pub mod gate;
 pub mod graph;

@@ -1,5 +1,5 @@
 //! Permissions as OCP writes them, `DOMAIN:id:ACTION` with `*` for any id or action, roles made of them, and what a caller
-//! with some of them may do (reference: ocp-v2, section 8). Pure.
+//! with some of them may do (docs/ocp-v2.md#permissions-and-roles). Pure.
 //!
 //! `*` as the action means every action that OCP knows. [`Action::Force`] is ours: it lets a caller accept risks by name, and
 //! no role that was written for OCP must grant it by accident. Only `CLUSTER:id:FORCE` and `**` do. Writing does not imply

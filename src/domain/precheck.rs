@@ -1,6 +1,6 @@
 //! The precheck: would the cluster bear the stop of one server? Pure rules over one reading. It mirrors the root service's
-//! own precheck (oceanbase-kernel, section 1.2 A), with its words and numbers, and adds what the root service does not look
-//! at. The root service stays the authority: what passes here may still be refused there.
+//! own precheck (docs/oceanbase.md#stop-server-precheck), with its words and numbers, and adds what the root service
+//! does not look at. The root service stays the authority: what passes here may still be refused there.
 
 mod advice;
 mod log_streams;
@@ -16,7 +16,7 @@ use std::fmt;
 use crate::clock::Timestamp;
 use crate::domain::ids::ServerAddr;
 use crate::domain::reading::ClusterReading;
-use crate::domain::status::Risk;
+use crate::domain::status::{OverriddenBy, Risk};
 
 macro_rules! check_names {
     ($($(#[$doc:meta])* $variant:ident = $word:literal),+ $(,)?) => {
@@ -110,37 +110,6 @@ pub enum Verdict {
     Block,
 }
 
-/// What overrides a check that blocks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Override {
-    /// Nothing does.
-    Nothing,
-    /// `force`.
-    Force,
-    /// A risk accepted by name.
-    Risk(Risk),
-}
-
-impl Override {
-    /// The word in answers: empty, `force`, or the risk's name.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Nothing => "",
-            Self::Force => "force",
-            Self::Risk(risk) => risk.as_str(),
-        }
-    }
-
-    /// Whether this force and these risks override it.
-    pub fn is_given(self, force: bool, accepted: &[Risk]) -> bool {
-        match self {
-            Self::Nothing => false,
-            Self::Force => force,
-            Self::Risk(risk) => accepted.contains(&risk),
-        }
-    }
-}
-
 /// One check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
@@ -152,12 +121,12 @@ pub struct Check {
     pub evidence: String,
     /// What to do about it; empty when it passed.
     pub remedy: String,
-    /// What overrides it when it blocks.
-    pub overridden_by: Override,
+    /// What overrides it when it blocks; `None`: nothing does.
+    pub overridden_by: Option<OverriddenBy>,
     /// What the root service would say, with its number, when this mirrors one of its refusals.
     pub root_service_words: Option<String>,
     /// Whether it may pass by itself when asked again: the refusals for which the root service's own loop goes on
-    /// (oceanbase-kernel, section 1.2, "retry").
+    /// (docs/oceanbase.md#stop-server-majority-check).
     pub may_pass: bool,
 }
 
@@ -197,7 +166,7 @@ impl Precheck {
     }
 
     /// Whether every log stream keeps a majority without the target that is in sync: the condition under which `force` may
-    /// go on although leaders are left (DESIGN, section 5).
+    /// go on although leaders are left (docs/ocp-v2.md#what-stop-and-force-mean).
     pub fn keeps_synced_majority(&self) -> bool {
         self.keeps_majority() && !self.blocks(CheckName::LogInSync)
     }
@@ -251,14 +220,18 @@ pub fn precheck_at(
 
 /// The checks that refuse the stop: those that block and are not overridden.
 pub fn blocking<'a>(precheck: &'a Precheck, force: bool, accepted: &[Risk]) -> Vec<&'a Check> {
-    let refuses = |check: &&Check| check.verdict == Verdict::Block && !check.overridden_by.is_given(force, accepted);
+    let refuses = |check: &&Check| check.verdict == Verdict::Block && !is_overridden(check, force, accepted);
     precheck.checks.iter().filter(refuses).collect()
 }
 
 /// The checks that block and are overridden: each is recorded with its evidence.
 pub fn overridden<'a>(precheck: &'a Precheck, force: bool, accepted: &[Risk]) -> Vec<&'a Check> {
-    let given = |check: &&Check| check.verdict == Verdict::Block && check.overridden_by.is_given(force, accepted);
+    let given = |check: &&Check| check.verdict == Verdict::Block && is_overridden(check, force, accepted);
     precheck.checks.iter().filter(given).collect()
+}
+
+fn is_overridden(check: &Check, force: bool, accepted: &[Risk]) -> bool {
+    check.overridden_by.is_some_and(|by| by.is_given(force, accepted))
 }
 
 /// Whether the stop will need FORCE STOP SERVER: the log is not in sync, which a plain STOP refuses. The plain one is still
@@ -275,7 +248,7 @@ fn pass(name: CheckName, evidence: impl Into<String>) -> Check {
         verdict: Verdict::Pass,
         evidence: evidence.into(),
         remedy: String::new(),
-        overridden_by: Override::Nothing,
+        overridden_by: None,
         root_service_words: None,
         may_pass: false,
     }
@@ -287,7 +260,7 @@ fn advise(name: CheckName, verdict: Verdict, evidence: impl Into<String>, remedy
 
 fn block(
     name: CheckName,
-    overridden_by: Override,
+    overridden_by: Option<OverriddenBy>,
     evidence: impl Into<String>,
     remedy: impl Into<String>,
     root_service_words: Option<String>,

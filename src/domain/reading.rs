@@ -112,7 +112,7 @@ pub struct ServerReading {
 }
 
 impl ServerReading {
-    /// Whether its heartbeats arrive (oceanbase-kernel, section 1.2: "not alive (last_offline_time!=0)").
+    /// Whether its heartbeats arrive (docs/oceanbase.md#alive-and-in-service).
     pub fn is_alive(&self) -> bool {
         self.last_offline_time.is_none()
             && match self.status {
@@ -122,7 +122,8 @@ impl ServerReading {
     }
 
     /// When its replicas will be given up and built elsewhere; `None` while heartbeats arrive. Last heartbeat +
-    /// `server_permanent_offline_time`, last heartbeat = LAST_OFFLINE_TIME - `lease_time` (oceanbase-kernel, section 1.7).
+    /// `server_permanent_offline_time`, last heartbeat = LAST_OFFLINE_TIME - `lease_time`
+    /// (docs/oceanbase.md#permanent-offline).
     pub fn permanent_offline_at(&self, parameters: &Parameters) -> Option<Timestamp> {
         let offline = self.last_offline_time?;
         let lease = parameters.lease_time.as_ref().ok()?;

@@ -86,6 +86,32 @@ words!(
 );
 
 words!(
+    /// What overrides a check, or overrode it.
+    OverriddenBy, "override", {
+        /// `force`.
+        Force = "force",
+        /// The accepted risk.
+        QuorumLoss = "QUORUM_LOSS",
+        /// The accepted risk.
+        ClusterUnreachable = "CLUSTER_UNREACHABLE",
+        /// Neither alone is enough.
+        ForceAndQuorumLoss = "force and QUORUM_LOSS",
+    }
+);
+
+impl OverriddenBy {
+    /// Whether this force and these risks are enough.
+    pub fn is_given(self, force: bool, accepted: &[Risk]) -> bool {
+        match self {
+            Self::Force => force,
+            Self::QuorumLoss => accepted.contains(&Risk::QuorumLoss),
+            Self::ClusterUnreachable => accepted.contains(&Risk::ClusterUnreachable),
+            Self::ForceAndQuorumLoss => force && accepted.contains(&Risk::QuorumLoss),
+        }
+    }
+}
+
+words!(
     /// Kind of stop.
     StopType, "stop type", {
         /// Service, then process.

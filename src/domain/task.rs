@@ -84,6 +84,17 @@ pub struct Subtask {
     pub finished_at: Option<Timestamp>,
 }
 
+/// Worth knowing although the task goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// Which subtask found it.
+    pub subtask: SubtaskId,
+    /// For programs.
+    pub code: String,
+    /// For people.
+    pub text: String,
+}
+
 /// A task as folded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Task {
@@ -105,8 +116,8 @@ pub struct Task {
     pub lists: BTreeMap<String, Vec<String>>,
     /// Checks that were overridden.
     pub overrides: Vec<Override>,
-    /// Code and words.
-    pub warnings: Vec<(String, String)>,
+    /// Worth knowing although it goes on.
+    pub warnings: Vec<Warning>,
     /// Every effect that it tried.
     pub intents: Vec<RecordedIntent>,
     /// Why it failed.
@@ -286,7 +297,9 @@ impl Task {
                     self.longest_gap = Duration::ZERO;
                 }
             }
-            EventKind::Warned { code, message, .. } => self.warnings.push((code.clone(), message.clone())),
+            EventKind::Warned { subtask, code, message } => {
+                self.warnings.push(Warning { subtask: *subtask, code: code.clone(), text: message.clone() });
+            }
         }
         if !matches!(event.kind, EventKind::Adopted { .. }) {
             self.last_moved_at = event.at;

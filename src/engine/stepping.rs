@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::domain::attempt::RecordedIntent;
 use crate::domain::decide::{Input, Learned};
-use crate::domain::event::{Course, Failure, FailureKind, IntentOutcome, TaskSpec, TaskState};
+use crate::domain::event::{Course, Failure, FailureKind, IntentOutcome, TaskState};
 use crate::domain::ids::SubtaskId;
 use crate::engine::acting::Acted;
 use crate::engine::canceling::Sight;
@@ -166,8 +166,8 @@ impl Executor {
         match tokio::time::timeout(SILENT_LOOK, &mut look).await {
             Ok(look) => look,
             Err(_) => {
-                let TaskSpec { cluster, server, .. } = &context.task.spec;
-                let (name, ip) = (&cluster.name, server.addr.ip());
+                let spec = &context.task.spec;
+                let (name, ip) = (&spec.cluster.name, spec.server().addr.ip());
                 let message = format!("the first answers of cluster {name} and of the host of {ip}");
                 self.note(context, ProgressReport::uncounted(message), wait.deadline(&self.clock));
                 look.await

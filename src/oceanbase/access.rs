@@ -57,7 +57,7 @@ pub struct ClusterAccess {
 
 impl ClusterAccess {
     /// The name for an observer: it takes everything behind `@` as the tenant, and `#cluster` is for OBProxy alone
-    /// (oceanbase-kernel, section 1.7).
+    /// (docs/oceanbase.md#login-names).
     pub fn direct_username(&self) -> &str {
         self.username.split_once('#').map_or(self.username.as_str(), |(name, _)| name)
     }

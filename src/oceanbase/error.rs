@@ -1,5 +1,5 @@
-//! Errors of a cluster, classified as oceanbase-kernel, section 1.6 says. On the wire numbers are positive, and some are
-//! MySQL's instead of OceanBase's own (1210 for 4002, 1235 for 4007, 1227 for 5036, 1317 for 5065).
+//! Errors of a cluster and what to do about them (docs/oceanbase.md#error-numbers). On the wire numbers are positive,
+//! and some are MySQL's instead of OceanBase's own (1210 for 4002, 1235 for 4007, 1227 for 5036, 1317 for 5065).
 
 use mysql_async::Error;
 use thiserror::Error as ThisError;
@@ -62,7 +62,7 @@ pub enum About {
     },
 }
 
-/// The numbers that the adapter knows, by OceanBase's name of them (oceanbase-kernel, section 1.6).
+/// The numbers that the adapter knows, by OceanBase's name of them (docs/oceanbase.md#error-numbers).
 pub mod number {
     /// Too many connections.
     pub const TOO_MANY_CONNECTIONS: u16 = 1040;

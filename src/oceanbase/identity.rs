@@ -1,4 +1,5 @@
-//! The proof of the cluster: made on every session before anything that acts is sent (DESIGN, promise 7).
+//! The proof of the cluster: made on every session before anything that acts is sent
+//! (docs/promises.md#7-the-right-cluster-and-the-right-process).
 
 use super::access::{Endpoint, Expected};
 use super::error::{About, ClusterError, ErrorClass, number};

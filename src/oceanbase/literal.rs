@@ -1,5 +1,5 @@
-//! The only place that writes statements which act. Grammar: oceanbase-kernel, section 1.1; servers and zones are string
-//! literals there, so they are written from types whose characters need no escaping.
+//! The only place that writes statements which act. Servers and zones are string literals in them
+//! (docs/oceanbase.md#grammar-of-alter-system), so they are written from types whose characters need no escaping.
 
 use std::fmt;
 

@@ -9,7 +9,8 @@ use crate::domain::ids::ServerAddr;
 use crate::domain::reading::member_list;
 use crate::domain::reading::{Fact, LogReplica, LogStreamReading, Role, Unreadable};
 
-/// The statement of the root service's precheck (oceanbase-kernel, section 1.2 A 6), as one SELECT: one moment for all.
+/// The statement of the root service's precheck (docs/oceanbase.md#stop-server-majority-check), as one SELECT: one
+/// moment for all.
 const JOINED: &str = "SELECT a.tenant_id AS tenant_id, a.ls_id AS ls_id, b.svr_ip AS svr_ip, b.svr_port AS svr_port, \
     b.role AS role, b.proposal_id AS proposal_id, b.paxos_member_list AS paxos_member_list, \
     b.paxos_replica_num AS paxos_replica_num, b.end_scn AS end_scn \

@@ -47,9 +47,9 @@ use crate::domain::freeze;
 use crate::domain::ids::{ClusterIdentity, ServerAddr, ZoneName};
 use crate::domain::reading::{ClusterReading, LogStreamReading, ServerReading};
 
-/// `ob_query_timeout` of an effect session, the kernel's own default. The root service looks again at what may pass until it is
-/// over and then answers 4012 (oceanbase-kernel, section 1.2 A 6): a short one makes its refusals heard in seconds. Leaders
-/// are waited for on a reading session, however long that takes.
+/// `ob_query_timeout` of an effect session, the kernel's own default. The root service looks again at what may pass
+/// until it is over and then answers 4012 (docs/oceanbase.md#retriable-refusals-come-back-as-4012): a short one makes
+/// its refusals heard in seconds. Leaders are waited for on a reading session, however long that takes.
 pub const EFFECT_QUERY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Added to the horizon for clocks and queues between us and the root service.
@@ -70,7 +70,7 @@ impl EffectTimes {
     }
 
     /// How long after it was sent an effect can still happen: `ob_query_timeout` of its session +
-    /// `internal_sql_execute_timeout` of the root service + a margin (DESIGN, section 6).
+    /// `internal_sql_execute_timeout` of the root service + a margin (docs/architecture.md#the-horizon).
     pub fn horizon(self, internal_sql_execute_timeout: Duration) -> Duration {
         self.query_timeout + internal_sql_execute_timeout + self.margin
     }

@@ -7,9 +7,9 @@ use crate::domain::event::{Failure, FailureKind, Override as RecordedOverride};
 use crate::domain::gate::Consent;
 use crate::domain::host::{Finding, Found, MaySignal};
 use crate::domain::ids::Principal;
-use crate::domain::precheck::{Check, LeaderMove, Override, Surroundings, Verdict, precheck};
+use crate::domain::precheck::{Check, LeaderMove, Surroundings, Verdict, precheck};
 use crate::domain::reading::ClusterReading;
-use crate::domain::status::Risk;
+use crate::domain::status::OverriddenBy;
 use crate::inventory::Target;
 use crate::oceanbase::{ClusterError, ErrorClass};
 use crate::operations::{Deps, cluster_failure, leaves_unknown, may_pass};
@@ -42,8 +42,8 @@ pub struct AssessedCheck {
     pub evidence: String,
     /// What to do about it.
     pub remedy: String,
-    /// What overrides it.
-    pub overridden_by: Override,
+    /// What overrides it; `None`: nothing does.
+    pub overridden_by: Option<OverriddenBy>,
     /// Whether this consent does.
     pub overridden: bool,
     /// What the root service would say.
@@ -81,8 +81,8 @@ pub struct Assessment {
     pub checks: Vec<AssessedCheck>,
     /// Leaders that would move.
     pub leader_moves: Vec<LeaderMove>,
-    /// Failures that the log streams bear afterwards; 0 when not known.
-    pub failures_tolerated_after: i32,
+    /// Failures that the log streams bear afterwards; `None`: not known.
+    pub failures_tolerated_after: Option<i32>,
     /// When the cluster was read.
     pub observed_at: Timestamp,
 }
@@ -108,11 +108,13 @@ impl Assessment {
     pub fn overrides(&self, principal: &Principal) -> Vec<RecordedOverride> {
         let overridden = self.checks.iter().filter(|check| check.verdict == Verdict::Block && check.overridden);
         overridden
-            .map(|check| RecordedOverride {
-                check: check.name.clone(),
-                evidence: check.evidence.clone(),
-                overridden_by: check.overridden_by.as_str().to_owned(),
-                principal: principal.clone(),
+            .filter_map(|check| {
+                Some(RecordedOverride {
+                    check: check.name.clone(),
+                    evidence: check.evidence.clone(),
+                    overridden_by: check.overridden_by?,
+                    principal: principal.clone(),
+                })
             })
             .collect()
     }
@@ -134,7 +136,7 @@ pub(super) fn refusal(refusing: &[&AssessedCheck]) -> Option<Failure> {
         .with("check", &first.name)
         .with("evidence", &first.evidence)
         .with("remedy", &first.remedy)
-        .with("overridden_by", first.overridden_by.as_str())
+        .with("overridden_by", first.overridden_by.map_or("", OverriddenBy::as_str))
         .with("checks_that_block", all.join(","));
     Some(match &first.root_service_words {
         Some(words) => failure.with("root_service", words),
@@ -175,7 +177,7 @@ pub fn assess(
 ) -> Assessment {
     let mut checks = vec![cluster_check(&survey.reading)];
     let mut leader_moves = Vec::new();
-    let mut failures_tolerated_after = 0;
+    let mut failures_tolerated_after = None;
     let mut observed_at = surroundings.now;
     // Before admission, which only knows that a process is in doubt: the look at the host says which.
     match request {
@@ -189,11 +191,11 @@ pub fn assess(
         let precheck = precheck(reading, &target.server.addr, surroundings);
         checks.extend(precheck.checks.iter().map(AssessedCheck::from));
         leader_moves = precheck.leader_moves;
-        failures_tolerated_after = precheck.failures_tolerated_after;
+        failures_tolerated_after = Some(precheck.failures_tolerated_after);
         observed_at = reading.observed_at;
     }
     for check in &mut checks {
-        check.overridden = check.overridden_by.is_given(consent.force, &consent.accepted);
+        check.overridden = check.overridden_by.is_some_and(|by| by.is_given(consent.force, &consent.accepted));
     }
     Assessment { checks, leader_moves, failures_tolerated_after, observed_at }
 }
@@ -204,7 +206,7 @@ fn check(name: &str, verdict: Verdict, evidence: impl Into<String>, remedy: impl
         verdict,
         evidence: evidence.into(),
         remedy: remedy.into(),
-        overridden_by: Override::Nothing,
+        overridden_by: None,
         overridden: false,
         root_service_words: None,
         may_pass: false,
@@ -229,8 +231,7 @@ fn cluster_check(reading: &Result<ClusterReading, ClusterError>) -> AssessedChec
             "look at the cluster's endpoints, then try again"
         }
     };
-    let overridden_by =
-        if leaves_unknown(error.class) { Override::Risk(Risk::ClusterUnreachable) } else { Override::Nothing };
+    let overridden_by = leaves_unknown(error.class).then_some(OverriddenBy::ClusterUnreachable);
     AssessedCheck {
         overridden_by,
         may_pass: may_pass(error.class),

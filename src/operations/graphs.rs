@@ -1,11 +1,11 @@
-//! The graphs of the operations, as OCP documents them (reference: ocp-v2-task-graphs; ocp-stop-observer for the stop, whose
-//! names, order and ids are the contract's). Timeouts are the published ones (ocp-v2, section 1).
+//! The graphs of the operations, as OCP documents them (docs/ocp-v2.md#task-graphs): names, edges and order of ids are
+//! those of its samples, and timeouts the published ones (docs/ocp-v2.md#timeouts-of-steps).
 
 use std::time::Duration;
 
 use crate::domain::admission::Request;
 use crate::domain::graph::{Graph, OperationName, SubtaskSpec};
-use crate::domain::ids::{InvalidName, SubtaskId};
+use crate::domain::ids::{InvalidName, ServerId, SubtaskId};
 
 /// Name and version of an operation.
 pub fn operation_name(request: Request) -> OperationName {
@@ -85,9 +85,15 @@ pub const fn subtask_count(request: Request) -> u32 {
     nodes(request).len() as u32
 }
 
-/// The graph, with ids from `first`. `lease_time` is the cluster's as recorded, `leader_wait` how long leaders are waited for
+/// The graph for a server, with ids from `first`. `lease_time` is the cluster's as recorded, `leader_wait` how long leaders are waited for
 /// while none leaves.
-pub fn graph(request: Request, first: i64, lease_time: Duration, leader_wait: Duration) -> Result<Graph, InvalidName> {
+pub fn graph(
+    request: Request,
+    first: i64,
+    server: ServerId,
+    lease_time: Duration,
+    leader_wait: Duration,
+) -> Result<Graph, InvalidName> {
     let subtasks: Result<Vec<SubtaskSpec>, _> = nodes(request)
         .iter()
         .map(|(offset, name, seconds, upstream)| {
@@ -102,6 +108,10 @@ pub fn graph(request: Request, first: i64, lease_time: Duration, leader_wait: Du
                 id: SubtaskId::new(first + offset)?,
                 name: (*name).to_owned(),
                 description: (*name).to_owned(),
+                server: match *name {
+                    "Update zone status" | "Sync cluster info" | "Update OB cluster status" => None,
+                    _ => Some(server),
+                },
                 timeout,
                 upstreams: upstream.map(|offset| SubtaskId::new(first + offset)).transpose()?.into_iter().collect(),
                 // What it checks and records is what the others rely on.
@@ -118,6 +128,10 @@ mod tests {
 
     const LEADER_WAIT: Duration = Duration::from_secs(300);
 
+    fn server() -> ServerId {
+        ServerId::new(7).unwrap()
+    }
+
     fn names(graph: &Graph) -> Vec<&str> {
         let order = graph.execution_order().unwrap();
         let name = |id: &SubtaskId| graph.subtasks.iter().find(|subtask| subtask.id == *id).unwrap().name.as_str();
@@ -126,7 +140,7 @@ mod tests {
 
     #[test]
     fn the_graph_of_a_stop_is_the_contracts() {
-        let stop = graph(Request::StopProcess, 133_815, Duration::from_secs(10), LEADER_WAIT).unwrap();
+        let stop = graph(Request::StopProcess, 133_815, server(), Duration::from_secs(10), LEADER_WAIT).unwrap();
         let ids: Vec<i64> = stop.execution_order().unwrap().iter().map(|id| id.get()).collect();
         assert_eq!(ids, [133_820, 133_818, 133_816, 133_815, 133_821, 133_822, 133_819, 133_817]);
         assert_eq!(
@@ -142,14 +156,15 @@ mod tests {
                 "Update OB cluster status"
             ]
         );
-        let service = graph(Request::StopService, 1, Duration::ZERO, LEADER_WAIT).unwrap();
+        let service = graph(Request::StopService, 1, server(), Duration::ZERO, LEADER_WAIT).unwrap();
         assert_eq!(service.execution_order().unwrap().len(), 6);
     }
 
-    /// ocp-v2-task-graphs, the samples of `…/start` and `…/restart`, whose ids begin at 133851 and 89030472.
+    /// The samples of `…/start` and `…/restart` (docs/ocp-v2.md#start-ob-server, docs/ocp-v2.md#restart-ob-server),
+    /// whose ids begin at 133851 and 89030472.
     #[test]
     fn the_graphs_of_start_and_restart_are_the_documented_ones() {
-        let start = graph(Request::Start, 133_851, Duration::ZERO, LEADER_WAIT).unwrap();
+        let start = graph(Request::Start, 133_851, server(), Duration::ZERO, LEADER_WAIT).unwrap();
         let ids: Vec<i64> = start.execution_order().unwrap().iter().map(|id| id.get()).collect();
         assert_eq!(ids, [133_858, 133_851, 133_855, 133_856, 133_854, 133_852, 133_853, 133_859, 133_857]);
         assert_eq!(
@@ -166,7 +181,7 @@ mod tests {
                 "Update OB cluster status"
             ]
         );
-        let restart = graph(Request::Restart, 89_030_472, Duration::ZERO, LEADER_WAIT).unwrap();
+        let restart = graph(Request::Restart, 89_030_472, server(), Duration::ZERO, LEADER_WAIT).unwrap();
         assert_eq!(
             names(&restart),
             [
@@ -187,7 +202,7 @@ mod tests {
 
     #[test]
     fn the_wait_outlasts_the_lease() {
-        let graph = graph(Request::StopProcess, 1, Duration::from_secs(300), LEADER_WAIT).unwrap();
+        let graph = graph(Request::StopProcess, 1, server(), Duration::from_secs(300), LEADER_WAIT).unwrap();
         assert_eq!(graph.subtasks[0].timeout, Duration::from_secs(360));
     }
 }

@@ -119,8 +119,8 @@ impl Operation for ServerOperation {
     }
 
     fn closing_writes(&self, task: &Task) -> Vec<Write> {
-        let (server, cluster) = (task.spec.server.id, task.spec.cluster.id);
-        let zone = |status| Write::ZoneStatus { cluster, zone: task.spec.server.zone.clone(), status };
+        let (server, cluster) = (task.spec.server().id, task.spec.cluster.id);
+        let zone = |status| Write::ZoneStatus { cluster, zone: task.spec.server().zone.clone(), status };
         let server_status = |status| Write::ServerStatus { server, status };
         let cluster_status = Write::ClusterStatus { cluster, status: None };
         match task.state {

@@ -38,21 +38,22 @@ const STORE_IS_BEHIND: &str = "the store of this service was restored from a bac
 pub(super) async fn target(deps: &Deps, context: &StepContext) -> Result<Target, Failure> {
     let spec = &context.task.spec;
     let mut target =
-        deps.inventory.target(spec.cluster.id, spec.server.id).await.map_err(|error| inventory_failure(&error))?;
-    if target.server.addr != spec.server.addr || target.server.ob_server_id != spec.server.ob_server_id {
+        deps.inventory.target(spec.cluster.id, spec.server().id).await.map_err(|error| inventory_failure(&error))?;
+    if target.server.addr != spec.server().addr || target.server.ob_server_id != spec.server().ob_server_id {
         return Err(Failure::new(
             FailureKind::Interfered,
             "SERVER_REPLACED",
             format!(
                 "server {} is no longer {}; start anew with the server as it is now",
-                spec.server.id, spec.server.addr
+                spec.server().id,
+                spec.server().addr
             ),
         )
-        .with("server_id", spec.server.id)
-        .with("address", spec.server.addr));
+        .with("server_id", spec.server().id)
+        .with("address", spec.server().addr));
     }
     // The zone of acceptance decides: the statement names it, and the root service compares it.
-    target.server.zone = spec.server.zone.clone();
+    target.server.zone = spec.server().zone.clone();
     Ok(target)
 }
 

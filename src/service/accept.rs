@@ -16,7 +16,7 @@ use crate::clock::Timestamp;
 use crate::domain::admission::{Admission, ProcessFinding, Request, admit, service_state};
 use crate::domain::call::Call;
 use crate::domain::decide::{Asked, DEFAULT_CONSENT, Input};
-use crate::domain::event::{Phase, TaskCluster, TaskServer, TaskSpec, Verb};
+use crate::domain::event::{Phase, TaskCluster, TaskServer, TaskSpec, TaskTarget, Verb};
 use crate::domain::ids::{ClusterId, InvalidName, ServerAddr, ServerId, TaskId};
 use crate::domain::refusal::{Holder, Refusal};
 use crate::domain::status::{InnerStatus, Risk, ServerStatus, StopType};
@@ -210,7 +210,7 @@ impl Service {
     }
 
     /// For a start: the task at rest that stopped this very server, for good or to start it again, and holds its cluster. A
-    /// start beside it is not possible, and undoing it is what the caller means (DESIGN, section 5).
+    /// start beside it is not possible, and undoing it is what the caller means (docs/ocp-v2.md#start-ob-server).
     async fn resting_stop(&self, asked: &Operate, target: &Target) -> Result<Option<Task>, Refusal> {
         if asked.request != Request::Start {
             return Ok(None);
@@ -220,7 +220,7 @@ impl Service {
             Some((OperationKind::Stop | OperationKind::Restart, _)) => true,
             Some((OperationKind::Start, _)) | None => false,
         };
-        let same = task.spec.server.id == asked.server && task.spec.server.addr == target.server.addr;
+        let same = task.spec.server().id == asked.server && task.spec.server().addr == target.server.addr;
         Ok((stop && same && task.state.phase() == Phase::AtRest).then_some(task))
     }
 
@@ -230,7 +230,7 @@ impl Service {
         asked: Operate,
         stopped_by: Task,
     ) -> Result<StoredTask, Refusal> {
-        let (id, addr) = (stopped_by.spec.id, stopped_by.spec.server.addr);
+        let (id, addr) = (stopped_by.spec.id, stopped_by.spec.server().addr);
         let principal = caller.principal.clone();
         let author = Author::Request { principal: principal.clone(), nonce: Uuid::new_v4().to_string() };
         let verb = Asked::Rollback { expire_time: asked.expire_time };
@@ -292,7 +292,8 @@ impl Service {
         let count = subtask_count(asked.request);
         let first = self.store.reserve_ids(count + 1).await.map_err(|error| store_refusal(&error))?;
         let lease = Duration::from_micros(u64::try_from(target.cluster.lease_time_micros).unwrap_or_default());
-        let graph = graph(asked.request, first + 1, lease, self.deps.pace.leader_wait).map_err(internal)?;
+        let graph =
+            graph(asked.request, first + 1, asked.server, lease, self.deps.pace.leader_wait).map_err(internal)?;
         let mut context = former_and_target(target);
         context.push((key::CLUSTER_ID.to_owned(), asked.cluster.to_string()));
         context.push((key::ZONE_NAME.to_owned(), target.server.zone.to_string()));
@@ -305,12 +306,12 @@ impl Service {
                 ob_cluster_id: target.cluster.identity.ob_cluster_id,
                 key: target.cluster.identity.key(),
             },
-            server: TaskServer {
+            target: TaskTarget::Server(TaskServer {
                 id: asked.server,
                 addr: target.server.addr,
                 ob_server_id: target.server.ob_server_id,
                 zone: target.server.zone.clone(),
-            },
+            }),
             creator: caller.principal.clone(),
             expire_time,
             force: asked.force,
@@ -331,7 +332,7 @@ impl Service {
             state: task.state,
             since: task.create_time,
             by: task.spec.creator.clone(),
-            server: task.spec.server.addr,
+            server: task.spec.server().addr,
             verbs: freeing(&task),
         };
         Ok(Refusal::OperationInProgress { cluster: asked.cluster, holder: Box::new(holder) })
@@ -354,7 +355,7 @@ fn is_repeat(caller: &Caller, asked: &Operate, spec: &TaskSpec) -> bool {
     spec.graph.operation == operation_name(asked.request)
         && spec.creator == caller.principal
         && spec.cluster.id == asked.cluster
-        && spec.server.id == asked.server
+        && spec.server().id == asked.server
         && spec.force == asked.force
         && spec.accepted_risks == asked.accepted_risks
         && spec.stop_type == asked.stop_type

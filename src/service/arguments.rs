@@ -12,7 +12,7 @@ use crate::domain::ids::{
     ClusterId, Principal, Revision, RoleName, ServerAddr, ServerId, SubtaskId, TaskId, UserId, ZoneName,
 };
 use crate::domain::permission::{Permission, Rights};
-use crate::domain::status::{ClusterStatus, Risk, ServerStatus, StopType, ZoneStatus};
+use crate::domain::status::{ClusterStatus, OverriddenBy, Risk, ServerStatus, StopType, ZoneStatus};
 use crate::store::access::{AccessKeyRow, UserRow};
 use crate::store::inventory::{ClusterRow, DefaultHost, HostRoute, ServerRow, ZoneRow};
 
@@ -387,8 +387,8 @@ pub struct PlanCheck {
     pub evidence: String,
     /// What to do about it.
     pub remedy: String,
-    /// What overrides it: empty (nothing), `force`, or the name of a risk.
-    pub overridden_by: String,
+    /// What overrides it; `None`: nothing does.
+    pub overridden_by: Option<OverriddenBy>,
     /// Whether this request overrides it.
     pub overridden: bool,
 }
@@ -410,8 +410,8 @@ pub struct StopPlanView {
     pub checks: Vec<PlanCheck>,
     /// Tenant, its name, and how many of its leaders would move.
     pub leader_moves: Vec<(i64, String, i32)>,
-    /// Further servers that may fail afterwards.
-    pub failures_tolerated_after: i32,
+    /// Further servers that may fail afterwards; `None`: not known.
+    pub failures_tolerated_after: Option<i32>,
     /// When the cluster was read.
     pub observed_at: Timestamp,
 }

@@ -17,7 +17,7 @@ const LEFT_BEHIND: &str = "LEFT_BEHIND";
 impl Service {
     /// Code and words of every fact. The reading of the cluster is kept, so that statuses are as it finds them.
     pub(super) async fn left_behind(&self, task: &Task) -> Vec<(String, String)> {
-        let (cluster, server) = (task.spec.cluster.id, &task.spec.server);
+        let (cluster, server) = (task.spec.cluster.id, task.spec.server());
         let (read, target) = tokio::join!(
             tokio::time::timeout(LOOK, self.deps.inventory.sync(cluster)),
             self.deps.inventory.target(cluster, server.id)

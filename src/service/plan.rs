@@ -52,7 +52,7 @@ impl Service {
                 .checks
                 .into_iter()
                 .map(|check| PlanCheck {
-                    overridden_by: check.overridden_by.as_str().to_owned(),
+                    overridden_by: check.overridden_by,
                     name: check.name,
                     verdict: match check.verdict {
                         precheck::Verdict::Pass => Verdict::Pass,
@@ -80,7 +80,10 @@ impl Service {
                 let (spec, state) = (&task.spec, task.state);
                 let evidence = format!(
                     "task {} ({} on {}, by {}) is {state} and holds the cluster",
-                    spec.id, spec.graph.operation.name, spec.server.addr, spec.creator
+                    spec.id,
+                    spec.graph.operation.name,
+                    spec.server().addr,
+                    spec.creator
                 );
                 let remedy = match freeing(&task).first() {
                     None => "wait for its end",
@@ -92,8 +95,8 @@ impl Service {
                 (Verdict::Block, evidence, remedy.to_owned())
             }
         };
-        let (name, overridden_by) = ("CLUSTER_FREE".to_owned(), String::new());
-        Ok(PlanCheck { name, verdict, evidence, remedy, overridden_by, overridden: false })
+        let name = "CLUSTER_FREE".to_owned();
+        Ok(PlanCheck { name, verdict, evidence, remedy, overridden_by: None, overridden: false })
     }
 }
 

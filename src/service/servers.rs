@@ -32,7 +32,7 @@ impl Service {
         let mut target = target.map_err(|error| inventory_refusal(&error))?;
         let host = self.deps.hosts.host(&target.host);
         let observer = target.observer();
-        let here = |task: &Task| task.spec.server.id == server;
+        let here = |task: &Task| task.spec.server().id == server;
         // A task that was closed during the look may have started what was seen absent; one that was accepted may do so.
         let before = self.operating(&target.cluster).await?.filter(here);
         let (leaders, found) = tokio::join!(
@@ -93,7 +93,7 @@ impl Service {
             .take(usize::try_from(asked.limit).unwrap_or(usize::MAX));
         Ok(wanted
             .map(|row| {
-                let operating = operating.as_ref().filter(|task| task.spec.server.id == row.id);
+                let operating = operating.as_ref().filter(|task| task.spec.server().id == row.id);
                 view(&cluster, row, ProcessView::NotAsked, None, operating)
             })
             .collect())
@@ -128,7 +128,7 @@ fn view(
     let status = server_status(row.managed_status, service_state(&recorded_reading(&row)));
     let lease = Duration::from_micros(u64::try_from(cluster.lease_time_micros).unwrap_or_default());
     let permanent = Duration::from_micros(u64::try_from(cluster.permanent_offline_micros).unwrap_or_default());
-    // Last heartbeat = LAST_OFFLINE_TIME - lease_time (oceanbase-kernel, section 1.7).
+    // Last heartbeat = LAST_OFFLINE_TIME - lease_time (docs/oceanbase.md#permanent-offline).
     let permanent_offline_at = row.last_offline_time.map(|offline| offline.minus(lease).plus(permanent));
     let not_safe_reason = not_safe(&row, &process, leaders).or_else(|| operating.and_then(may_start));
     let operating_task = operating.map(|task| task.spec.id);

@@ -1,4 +1,4 @@
-//! OceanBase's error numbers as clients see them (`oceanbase-kernel.md` section 1.6).
+//! OceanBase's error numbers as clients see them (docs/oceanbase.md#numbers-on-the-wire).
 
 use super::link::Answer;
 

@@ -1,4 +1,4 @@
-//! The simulated cluster: an OceanBase cluster that behaves as `oceanbase-kernel.md` says, without OceanBase.
+//! The simulated cluster: an OceanBase cluster that behaves as docs/oceanbase.md says, without OceanBase.
 //!
 //! A coordinator in this process holds the whole state and decides as the root service does; every simulated OBServer
 //! is a real process on its own loopback address, which speaks the MySQL protocol and asks the coordinator about every

@@ -1,7 +1,7 @@
 //! What the root service allows and what it marks: pure functions over the state.
 //!
-//! Written from `oceanbase-kernel.md` section 1.2 and from nothing else; it shares no code with `domain`, so that each
-//! can catch the other's mistakes.
+//! Written from docs/oceanbase.md#stop-server and from nothing else; it shares no code with `domain`, so that each can
+//! catch the other's mistakes.
 
 use std::collections::BTreeSet;
 

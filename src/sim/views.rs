@@ -1,5 +1,6 @@
 //! The catalog: which views and inner tables there are, their columns, and how their rows follow from the state.
-//! Names, types and NULL conventions are those of `oceanbase-kernel.md` section 1.4. The rows stand in `view_rows` and `view_log_rows`.
+//! Names, types and NULL conventions are those of docs/oceanbase.md#views. The rows stand in `view_rows` and
+//! `view_log_rows`.
 
 use super::state::Cluster;
 use super::time::Micros;

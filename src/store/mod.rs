@@ -152,7 +152,7 @@ impl TaskRow {
             name: task.spec.graph.operation.name.clone(),
             cluster: task.spec.cluster.id,
             cluster_key: task.spec.cluster.key.clone(),
-            server: task.spec.server.id,
+            server: task.spec.server().id,
             state: task.state,
             creator: task.spec.creator.clone(),
             create_time: task.create_time,

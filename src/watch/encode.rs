@@ -1,11 +1,14 @@
 //! Tasks, progress and failures as messages of `obsteward.v1`. Pure translation; events are in `encode_event.rs`.
 
+use std::time::Duration;
+
 use crate::clock::Timestamp;
 use crate::domain::event::{
-    Effect, Failure, FailureKind, Override, Phase, SubtaskOperation, SubtaskState, TaskOperation, TaskState, Verb,
+    Effect, Failure, FailureKind, Override, Phase, SubtaskOperation, SubtaskState, TaskOperation, TaskServer,
+    TaskState, TaskTarget, Verb,
 };
-use crate::domain::status::{Risk, StopType};
-use crate::domain::task::{Subtask, Task};
+use crate::domain::status::{OverriddenBy, Risk, StopType};
+use crate::domain::task::{Subtask, Task, Warning};
 use crate::proto::rpc::ErrorInfo;
 use crate::proto::v1;
 use crate::store::{Progress, StoredTask};
@@ -18,6 +21,14 @@ pub fn timestamp(at: Timestamp) -> prost_types::Timestamp {
     let micros = at.as_micros();
     let nanos = i32::try_from(micros.rem_euclid(1_000_000) * 1000).unwrap_or_default();
     prost_types::Timestamp { seconds: micros.div_euclid(1_000_000), nanos }
+}
+
+/// A span of time.
+pub fn duration(duration: Duration) -> prost_types::Duration {
+    prost_types::Duration {
+        seconds: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
+        nanos: i32::try_from(duration.subsec_nanos()).unwrap_or_default(),
+    }
 }
 
 /// A task as committed, with the progress of its running subtasks.
@@ -38,7 +49,6 @@ pub(super) fn of_task(task: &Task) -> v1::Task {
     let spec = &task.spec;
     let mut subtasks: Vec<v1::Subtask> = task.subtasks.iter().map(|one| subtask(task, one)).collect();
     subtasks.sort_by_key(|subtask| subtask.id);
-    let lists = task.lists.iter().map(|(key, values)| (key.clone(), v1::StringList { values: values.clone() }));
     v1::Task {
         id: spec.id.get(),
         name: spec.graph.operation.name.clone(),
@@ -49,10 +59,8 @@ pub(super) fn of_task(task: &Task) -> v1::Task {
             name: spec.cluster.name.clone(),
             ob_cluster_id: spec.cluster.ob_cluster_id,
         }),
-        server: Some(v1::TaskServer {
-            id: spec.server.id.get(),
-            address: spec.server.addr.to_string(),
-            zone: spec.server.zone.to_string(),
+        target: Some(match &spec.target {
+            TaskTarget::Server(server) => v1::task::Target::Server(task_server(server)),
         }),
         creator: spec.creator.to_string(),
         create_time: Some(timestamp(task.create_time)),
@@ -62,22 +70,26 @@ pub(super) fn of_task(task: &Task) -> v1::Task {
         revision: task.revision.get(),
         seq: 0,
         subtasks,
-        context: task.context.clone().into_iter().collect(),
-        list_context: lists.collect(),
+        context: task.facts().map(|(fact, value)| (fact.as_str().to_owned(), value.to_owned())).collect(),
         force: spec.force,
         accepted_risks: spec.accepted_risks.iter().map(|accepted| risk(*accepted).into()).collect(),
         overrides: task.overrides.iter().map(overridden).collect(),
         error: task.error.as_ref().map(failure),
         allowed_verbs: task.allowed_verbs().into_iter().map(|allowed| verb(allowed).into()).collect(),
-        warnings: task.warnings.iter().map(|(code, message)| format!("{code}: {message}")).collect(),
+        warnings: task.warnings.iter().map(warning).collect(),
         stop_type: spec.stop_type.map_or(v1::StopType::Unspecified, stop_type).into(),
         resting_since: task.resting_since.filter(|_| task.state.phase() == Phase::AtRest).map(timestamp),
         freeze_before_stop: spec.freeze_before_stop,
-        can_retry: task.allows(Verb::Retry),
-        can_rollback: task.allows(Verb::Rollback),
-        can_cancel: task.allows(Verb::Cancel),
-        can_give_up: task.allows(Verb::GiveUp),
     }
+}
+
+fn task_server(server: &TaskServer) -> v1::TaskServer {
+    v1::TaskServer { id: server.id.get(), address: server.addr.to_string(), zone: server.zone.to_string() }
+}
+
+/// What a caller should know.
+pub(super) fn warning(warning: &Warning) -> v1::TaskWarning {
+    v1::TaskWarning { subtask_id: warning.subtask.get(), code: warning.code.clone(), text: warning.text.clone() }
 }
 
 fn subtask(task: &Task, subtask: &Subtask) -> v1::Subtask {
@@ -90,21 +102,22 @@ fn subtask(task: &Task, subtask: &Subtask) -> v1::Subtask {
         id: spec.id.get(),
         name: spec.name.clone(),
         description: spec.description.clone(),
+        server: spec.server.and_then(|server| match &task.spec.target {
+            TaskTarget::Server(of_task) => (of_task.id == server).then(|| task_server(of_task)),
+        }),
         state: subtask_state(subtask.state).into(),
         operation: subtask_operation(subtask.operation).into(),
         upstreams: spec.upstreams.iter().map(|id| id.get()).collect(),
         downstreams: task.spec.graph.downstreams(spec.id).iter().map(|id| id.get()).collect(),
         run_time: subtask.run_time,
-        timeout_seconds: i32::try_from(spec.timeout.as_secs()).unwrap_or(i32::MAX),
+        timeout: Some(duration(spec.timeout)),
         start_time: subtask.started_at.map(timestamp),
         finish_time: subtask.finished_at.map(timestamp),
         effect: effect_of(subtask.effect, ended).into(),
         error: subtask.error.as_ref().map(failure),
         executor: subtask.executor.clone(),
         progress: None,
-        can_skip: task.can_skip(subtask),
-        can_retry: subtask.state == SubtaskState::Failed && task.allows(Verb::Retry),
-        can_cancel: subtask.state == SubtaskState::Running && task.allows(Verb::Cancel),
+        allowed_verbs: task.allowed_for(subtask).into_iter().map(|allowed| verb(allowed).into()).collect(),
     }
 }
 
@@ -114,8 +127,9 @@ pub fn progress(progress: &Progress) -> v1::SubtaskProgress {
         task_id: progress.task.get(),
         subtask_id: progress.subtask.get(),
         message: progress.message.clone(),
-        done: progress.done,
-        total: progress.total,
+        // What cannot be counted has no total.
+        done: (progress.total > 0).then_some(progress.done),
+        total: (progress.total > 0).then_some(progress.total),
         update_time: Some(timestamp(progress.at)),
         deadline: Some(timestamp(progress.deadline)),
     }
@@ -151,7 +165,7 @@ pub(super) fn overridden(value: &Override) -> v1::Override {
     v1::Override {
         check: value.check.clone(),
         evidence: value.evidence.clone(),
-        overridden_by: value.overridden_by.clone(),
+        overridden_by: overridden_by(value.overridden_by).into(),
         principal: value.principal.to_string(),
     }
 }
@@ -209,6 +223,16 @@ pub(super) const fn effect_of(effect: Effect, ended: bool) -> v1::Effect {
         (true, Effect::None) => v1::Effect::None,
         (true, Effect::Done) => v1::Effect::Done,
         (true, Effect::AlreadySo) => v1::Effect::AlreadySo,
+    }
+}
+
+/// What overrides a check.
+pub const fn overridden_by(by: OverriddenBy) -> v1::OverriddenBy {
+    match by {
+        OverriddenBy::Force => v1::OverriddenBy::Force,
+        OverriddenBy::QuorumLoss => v1::OverriddenBy::QuorumLoss,
+        OverriddenBy::ClusterUnreachable => v1::OverriddenBy::ClusterUnreachable,
+        OverriddenBy::ForceAndQuorumLoss => v1::OverriddenBy::ForceAndQuorumLoss,
     }
 }
 

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use crate::domain::event::{EventKind, IntentOutcome, StoredEvent, SubtaskState, TaskSpec, TaskState};
+use crate::domain::facts::ShownFact;
 use crate::domain::ids::{ClusterId, SubtaskId};
 use crate::domain::task::Task;
 use crate::proto::v1;
@@ -98,7 +99,8 @@ fn kind(stored: &StoredEvent, facts: &TaskFacts) -> Kind {
             intent: *number,
             description: intent.description.clone(),
             endpoint: intent.endpoint.clone(),
-            connection_id: intent.connection_id,
+            // 0 is no session's.
+            connection_id: Some(intent.connection_id).filter(|id| *id != 0),
             horizon: Some(encode::timestamp(intent.horizon)),
             fence: fence.get(),
         }),
@@ -108,13 +110,9 @@ fn kind(stored: &StoredEvent, facts: &TaskFacts) -> Kind {
             outcome: intent_outcome(*outcome).into(),
             message: message.clone(),
         }),
-        EventKind::ContextRecorded { subtask, strings, lists } => Kind::ContextRecorded(v1::ContextRecorded {
+        EventKind::ContextRecorded { subtask, strings, .. } => Kind::ContextRecorded(v1::ContextRecorded {
             subtask_id: subtask.get(),
-            context: strings.iter().cloned().collect(),
-            list_context: lists
-                .iter()
-                .map(|(key, values)| (key.clone(), v1::StringList { values: values.clone() }))
-                .collect(),
+            context: strings.iter().filter(|(key, _)| ShownFact::of_key(key).is_some()).cloned().collect(),
         }),
         EventKind::Overridden(overridden) => Kind::Override(encode::overridden(overridden)),
         EventKind::Adopted { fence, executor } => {
@@ -123,10 +121,10 @@ fn kind(stored: &StoredEvent, facts: &TaskFacts) -> Kind {
         EventKind::VerbRequested { verb, principal, subtask, .. } => Kind::VerbRequested(v1::VerbRequested {
             verb: encode::verb(*verb).into(),
             principal: principal.to_string(),
-            subtask_id: subtask.map(|subtask| subtask.get()).unwrap_or_default(),
+            subtask_id: subtask.map(SubtaskId::get),
         }),
         EventKind::Warned { subtask, code, message } => {
-            Kind::Warning(v1::TaskWarning { subtask_id: subtask.get(), code: code.clone(), message: message.clone() })
+            Kind::Warning(v1::TaskWarning { subtask_id: subtask.get(), code: code.clone(), text: message.clone() })
         }
     }
 }

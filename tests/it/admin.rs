@@ -280,9 +280,9 @@ async fn users_keys_and_roles_over_the_wire() {
     let keys = admin.list_access_keys(v1::ListAccessKeysRequest::default()).await.unwrap().into_inner().access_keys;
     assert_eq!((keys.len(), keys[0].disabled), (1, true));
     admin.delete_role(v1::DeleteRoleRequest { name: "OPS".to_owned() }).await.unwrap();
-    let roles = admin.list_roles(v1::ListRolesRequest {}).await.unwrap().into_inner().roles;
+    let roles = admin.list_roles(v1::ListRolesRequest::default()).await.unwrap().into_inner().roles;
     assert_eq!((roles.len(), roles[0].builtin, roles[5].builtin), (6, true, false));
-    assert_eq!(admin.list_users(v1::ListUsersRequest {}).await.unwrap().into_inner().users.len(), 2);
+    assert_eq!(admin.list_users(v1::ListUsersRequest::default()).await.unwrap().into_inner().users.len(), 2);
 
     let refused = admin.set_password(password("geheim")).await.unwrap_err();
     assert_eq!(refused.code(), Code::InvalidArgument);
@@ -309,7 +309,7 @@ async fn the_audit_log_over_the_wire_is_paged_and_holds_invalid_requests() {
     let mut asked = v1::ListAuditRecordsRequest { page_size: 3, ..Default::default() };
     let first = admin.list_audit_records(asked.clone()).await.unwrap().into_inner();
     let told = |record: &v1::AuditRecord| {
-        format!("{} {} {} {:?} {}", record.id, record.operation, record.target, record.result(), record.reason)
+        format!("{} {} {} {:?} {}", record.id, record.operation, record.target, record.result(), record.refusal)
     };
     let expected = [
         "4 STOP_OB_SERVER cluster 1 server 8 (10.0.1.8:2882) Accepted ",
@@ -318,7 +318,10 @@ async fn the_audit_log_over_the_wire_is_paged_and_holds_invalid_requests() {
     ];
     assert_eq!(first.records.iter().map(told).collect::<Vec<_>>(), expected);
     let accepted = &first.records[0];
-    assert_eq!((accepted.cluster_id, accepted.task_id, accepted.principal.as_str()), (1, 1000, "anonymous"));
+    assert_eq!(
+        (accepted.cluster_id, accepted.task_id, accepted.principal.as_str()),
+        (Some(1), Some(1000), "anonymous")
+    );
     assert!(accepted.address.starts_with("127.0.0.1:") && accepted.trace_id.len() == 16 && accepted.time.is_some());
     asked.page_token = first.next_page_token;
     let second = admin.list_audit_records(asked).await.unwrap().into_inner();

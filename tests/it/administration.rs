@@ -120,22 +120,22 @@ async fn users_keys_and_roles_are_managed_and_what_was_asked_is_recorded() {
         assert!(!audit.out.contains(hidden), "a secret is on record: {audit:?}");
     }
     let records = audit.json();
-    let found = |principal: &str, operation: &str, result: &str, reason: &str| {
+    let found = |principal: &str, operation: &str, result: &str, refusal: &str| {
         let fits = |record: &&Value| {
             record["principal"] == principal
                 && record["operation"] == operation
                 && record["result"] == result
-                && record["reason"] == reason
+                && record["refusal"] == refusal
         };
         let count = records["records"].as_array().unwrap().iter().filter(fits).count();
-        assert_eq!(count, 1, "{principal} {operation} {result} {reason} in {records:#}");
+        assert_eq!(count, 1, "{principal} {operation} {result} {refusal} in {records:#}");
     };
-    found("admin", "CREATE_ROLE", "ACCEPTED", "");
-    found("admin", "CREATE_ROLE", "REFUSED", "NAME_TAKEN");
-    found("bob", "UPDATE_USER", "REFUSED", "PERMISSION_DENIED");
-    found("bob", "SET_PASSWORD", "ACCEPTED", "");
-    found("bob", "ROTATE_ACCESS_KEY", "ACCEPTED", "");
-    found("admin", "DELETE_ROLE", "REFUSED", "ROLE_FIXED");
+    found("admin", "CREATE_ROLE", "AUDIT_RESULT_ACCEPTED", "");
+    found("admin", "CREATE_ROLE", "AUDIT_RESULT_REFUSED", "NAME_TAKEN");
+    found("bob", "UPDATE_USER", "AUDIT_RESULT_REFUSED", "PERMISSION_DENIED");
+    found("bob", "SET_PASSWORD", "AUDIT_RESULT_ACCEPTED", "");
+    found("bob", "ROTATE_ACCESS_KEY", "AUDIT_RESULT_ACCEPTED", "");
+    found("admin", "DELETE_ROLE", "AUDIT_RESULT_REFUSED", "ROLE_FIXED");
     let line = "audit --principal bob --refused --operation update-user --since 1h --output json";
     let chosen = office.run(ADMIN, line).await.with(0).json();
     assert_eq!((chosen["records"].as_array().unwrap().len(), &chosen["more"]), (1, &false.into()));

@@ -15,6 +15,7 @@ use obsteward::net::bounds::Bounds;
 use obsteward::net::connections::Connections;
 use obsteward::proto::v1;
 use obsteward::proto::v1::cluster_service_client::ClusterServiceClient;
+use obsteward::proto::v1::get_cluster_request::By;
 use obsteward::proto::v1::ob_server_service_client::ObServerServiceClient;
 use obsteward::proto::v1::task_service_client::TaskServiceClient;
 use obsteward::proto::v1::watch_task_response::Kind;
@@ -103,9 +104,8 @@ async fn a_stop_is_translated_both_ways_and_traced() {
     assert!(trace.len() == 16 && trace.chars().all(|digit| digit.is_ascii_hexdigit()));
     let task = response.into_inner().task.unwrap();
     assert_eq!((task.id, task.state(), task.revision, task.seq), (1, v1::TaskState::Running, 2, 6));
-    assert_eq!(task.cluster.unwrap().name, "ob1");
-    assert_eq!(task.server.unwrap().address, "10.0.0.2:2882");
-    assert_eq!(task.list_context["server_ids"].values, ["7"]);
+    assert_eq!(task.cluster.as_ref().unwrap().name, "ob1");
+    assert_eq!(task.server().unwrap().address, "10.0.0.2:2882");
     assert_eq!(
         fixture.last_call(),
         "StopServer { cluster: ClusterId(1), server: ServerId(7), force: true, accepted_risks: [QuorumLoss, \
@@ -171,10 +171,10 @@ async fn servers_clusters_and_plans_are_shown() {
     let fixture = Fixture::new().await;
     let request = v1::GetServerRequest { cluster_id: 1, server_id: 7 };
     let shown = fixture.servers().get_server(request).await.unwrap().into_inner().server.unwrap();
-    assert_eq!((shown.status.as_str(), shown.inner_status.as_str()), ("STOPPED", "ACTIVE"));
+    assert_eq!((shown.status(), shown.inner_status()), (v1::ServerStatus::Stopped, v1::ServerInnerStatus::Active));
     assert_eq!(shown.service_state(), v1::ServiceState::Stopped);
-    assert_eq!((shown.process_state(), shown.pid), (v1::ProcessState::Running, 77));
-    assert_eq!((shown.leader_count, shown.operating_task_id), (-1, 4));
+    assert_eq!((shown.process_state(), shown.pid), (v1::ProcessState::Running, Some(77)));
+    assert_eq!((shown.leader_count, shown.operating_task_id), (None, Some(4)));
     assert!(!shown.safe_to_power_off && shown.not_safe_reason == "its process runs");
     assert_eq!(shown.stop_time, Some(prost_types::Timestamp { seconds: 5, nanos: 1000 }));
 
@@ -195,7 +195,7 @@ async fn servers_clusters_and_plans_are_shown() {
         }],
         default_host: Some(v1::DefaultHost {
             transport: v1::HostTransport::Grpc.into(),
-            agent_port: 2890,
+            agent_port: Some(2890),
             ..Default::default()
         }),
         ..Default::default()
@@ -221,7 +221,7 @@ async fn servers_clusters_and_plans_are_shown() {
     let synced = fixture.clusters().sync_cluster(v1::SyncClusterRequest { cluster_id: 1 }).await.unwrap().into_inner();
     assert_eq!(synced.differences, ["server added"]);
     assert_eq!(synced.elapsed, Some(prost_types::Duration { seconds: 1, nanos: 500_000_000 }));
-    let by_name = v1::GetClusterRequest { name: "obtest".to_owned(), ..Default::default() };
+    let by_name = v1::GetClusterRequest { by: Some(By::Name("obtest".to_owned())) };
     fixture.clusters().get_cluster(by_name).await.unwrap();
     assert_eq!(fixture.last_call(), "Name(\"obtest\")");
     fixture.clusters().deregister_cluster(v1::DeregisterClusterRequest { cluster_id: 1 }).await.unwrap();

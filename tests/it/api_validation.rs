@@ -3,6 +3,7 @@
 #![allow(clippy::field_reassign_with_default, clippy::clone_on_copy)]
 
 use obsteward::proto::v1;
+use obsteward::proto::v1::get_cluster_request::By;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
@@ -129,8 +130,8 @@ async fn tasks() {
         "task_id" <- |request| request.task_id = TOO_LARGE;
     );
     cases!(fixture.tasks().list_tasks(v1::ListTasksRequest::default()):
-        "cluster_id" <- |request| request.cluster_id = -1;
-        "server_id" <- |request| request.server_id = TOO_LARGE;
+        "cluster_id" <- |request| request.cluster_id = Some(0);
+        "server_id" <- |request| request.server_id = Some(TOO_LARGE);
         "states[1]" <- |request| request.states = vec![1, 99];
         "creator" <- |request| request.creator = "c".repeat(129);
         "creator" <- |request| request.creator = "c\u{0}".to_owned();
@@ -146,29 +147,29 @@ async fn tasks() {
     );
     cases!(fixture.tasks().get_subtask_log(v1::GetSubtaskLogRequest { task_id: 1, ..Default::default() }):
         "task_id" <- |request| request.task_id = 0;
-        "subtask_id" <- |request| request.subtask_id = -1;
+        "subtask_id" <- |request| request.subtask_id = Some(0);
         "from_line" <- |request| request.from_line = -1;
         "from_line" <- |request| request.from_line = TOO_LARGE;
     );
     cases!(fixture.tasks().watch_tasks(v1::WatchTasksRequest::default()):
-        "cluster_id" <- |request| request.cluster_id = -1;
+        "cluster_id" <- |request| request.cluster_id = Some(-1);
         "after_seq" <- |request| request.after_seq = Some(-1);
     );
     let retry = v1::RetryTaskRequest { task_id: 1, ..Default::default() };
     cases!(fixture.tasks().retry_task(retry.clone()):
         "task_id" <- |request| request.task_id = 0;
-        "if_revision" <- |request| request.if_revision = -1;
+        "if_revision" <- |request| request.if_revision = Some(0);
         "expire_time" <- |request| request.expire_time = moment(i64::MAX, 0);
     );
     let cancel = v1::CancelTaskRequest { task_id: 1, ..Default::default() };
     cases!(fixture.tasks().cancel_task(cancel.clone()):
         "task_id" <- |request| request.task_id = 0;
-        "if_revision" <- |request| request.if_revision = -1;
+        "if_revision" <- |request| request.if_revision = Some(0);
     );
     let rollback = v1::RollbackTaskRequest { task_id: 1, ..Default::default() };
     cases!(fixture.tasks().rollback_task(rollback.clone()):
         "task_id" <- |request| request.task_id = 0;
-        "if_revision" <- |request| request.if_revision = -1;
+        "if_revision" <- |request| request.if_revision = Some(0);
         "expire_time" <- |request| request.expire_time = moment(i64::MAX, 0);
     );
     let skip = v1::SkipSubtaskRequest { task_id: 1, subtask_id: 2, ..Default::default() };
@@ -176,12 +177,12 @@ async fn tasks() {
         "task_id" <- |request| request.task_id = 0;
         "subtask_id" <- |request| request.subtask_id = 0;
         "subtask_id" <- |request| request.subtask_id = TOO_LARGE;
-        "if_revision" <- |request| request.if_revision = -1;
+        "if_revision" <- |request| request.if_revision = Some(0);
     );
     let give_up = v1::GiveUpTaskRequest { task_id: 1, ..Default::default() };
     cases!(fixture.tasks().give_up_task(give_up.clone()):
         "task_id" <- |request| request.task_id = 0;
-        "if_revision" <- |request| request.if_revision = i64::MIN;
+        "if_revision" <- |request| request.if_revision = Some(i64::MIN);
     );
     assert!(fixture.use_cases.calls.lock().unwrap().is_empty(), "nothing reached the service");
 }
@@ -195,7 +196,12 @@ fn ssh_host(transport: i32, ssh_destination: &str) -> v1::Host {
     v1::Host { ssh_destination: ssh_destination.to_owned(), ..host(transport, "") }
 }
 
-fn default_host(transport: i32, agent_port: i32, ssh_user: &str, ssh_port: i32) -> Option<v1::DefaultHost> {
+fn default_host(
+    transport: i32,
+    agent_port: Option<i32>,
+    ssh_user: &str,
+    ssh_port: Option<i32>,
+) -> Option<v1::DefaultHost> {
     Some(v1::DefaultHost { transport, agent_port, ssh_user: ssh_user.to_owned(), ssh_port })
 }
 
@@ -217,8 +223,8 @@ async fn clusters() {
         "username" <- |request| request.username = "u\n".to_owned();
         "password" <- |request| request.password = "p".repeat(513);
         "expected_name" <- |request| request.expected_name = "n".repeat(129);
-        "cluster_id" <- |request| request.cluster_id = -1;
-        "cluster_id" <- |request| request.cluster_id = TOO_LARGE;
+        "cluster_id" <- |request| request.cluster_id = Some(0);
+        "cluster_id" <- |request| request.cluster_id = Some(TOO_LARGE);
         "server_ids[0].address" <- |request| request.server_ids = vec![assignment("x", 1)];
         "server_ids[0].server_id" <- |request| request.server_ids = vec![assignment("10.0.0.2:2882", 0)];
         "server_ids[1].address" <- |request| request.server_ids =
@@ -239,16 +245,17 @@ async fn clusters() {
         "hosts[0].ssh_destination" <- |request| request.hosts = vec![ssh_host(3, "u@h:0")];
         "hosts[0].ssh_destination" <- |request| request.hosts = vec![ssh_host(3, &"h".repeat(254))];
         "hosts[0].ssh_destination" <- |request| request.hosts = vec![ssh_host(1, "h")];
-        "default_host.transport" <- |request| request.default_host = default_host(9, 1, "", 0);
-        "default_host.agent_port" <- |request| request.default_host = default_host(2, 0, "", 0);
-        "default_host.agent_port" <- |request| request.default_host = default_host(2, 65536, "", 0);
-        "default_host.agent_port" <- |request| request.default_host = default_host(1, 1, "", 0);
-        "default_host.agent_port" <- |request| request.default_host = default_host(3, 1, "", 0);
-        "default_host.ssh_user" <- |request| request.default_host = default_host(3, 0, "-l", 0);
-        "default_host.ssh_user" <- |request| request.default_host = default_host(1, 0, "u", 0);
-        "default_host.ssh_port" <- |request| request.default_host = default_host(3, 0, "u", 65536);
-        "default_host.ssh_port" <- |request| request.default_host = default_host(3, 0, "u", -1);
-        "default_host.ssh_port" <- |request| request.default_host = default_host(2, 1, "", 22);
+        "default_host.transport" <- |request| request.default_host = default_host(9, Some(1), "", None);
+        "default_host.agent_port" <- |request| request.default_host = default_host(2, Some(0), "", None);
+        "default_host.agent_port" <- |request| request.default_host = default_host(2, None, "", None);
+        "default_host.agent_port" <- |request| request.default_host = default_host(2, Some(65536), "", None);
+        "default_host.agent_port" <- |request| request.default_host = default_host(1, Some(1), "", None);
+        "default_host.agent_port" <- |request| request.default_host = default_host(3, Some(1), "", None);
+        "default_host.ssh_user" <- |request| request.default_host = default_host(3, None, "-l", None);
+        "default_host.ssh_user" <- |request| request.default_host = default_host(1, None, "u", None);
+        "default_host.ssh_port" <- |request| request.default_host = default_host(3, None, "u", Some(65536));
+        "default_host.ssh_port" <- |request| request.default_host = default_host(3, None, "u", Some(-1));
+        "default_host.ssh_port" <- |request| request.default_host = default_host(2, Some(1), "", Some(22));
     );
     let mask =
         |paths: &[&str]| Some(prost_types::FieldMask { paths: paths.iter().map(|path| (*path).to_owned()).collect() });
@@ -272,10 +279,10 @@ async fn clusters() {
         };
     );
     cases!(fixture.clusters().get_cluster(v1::GetClusterRequest::default()):
-        "cluster_id" <- |request| request.name = String::new();
-        "cluster_id" <- |request| request.cluster_id = -1;
-        "name" <- |request| request.name = "n".repeat(129);
-        "name" <- |request| (request.cluster_id, request.name) = (1, "n".to_owned());
+        "cluster_id" <- |request| request.by = None;
+        "cluster_id" <- |request| request.by = Some(By::Name(String::new()));
+        "cluster_id" <- |request| request.by = Some(By::ClusterId(-1));
+        "name" <- |request| request.by = Some(By::Name("n".repeat(129)));
     );
     cases!(fixture.clusters().list_clusters(v1::ListClustersRequest::default()):
         "page_size" <- |request| request.page_size = -1;

@@ -329,7 +329,7 @@ async fn what_was_asked_is_on_record_and_no_secret_is_on_disk() {
         }
         let list = v1::ListAuditRecordsRequest { operation: operation.to_owned(), ..Default::default() };
         let records = faces.grpc("admin").admin.list_audit_records(list).await.unwrap().into_inner().records;
-        let told: Vec<_> = records.iter().map(|record| (record.principal.as_str(), record.reason.as_str())).collect();
+        let told: Vec<_> = records.iter().map(|record| (record.principal.as_str(), record.refusal.as_str())).collect();
         assert_eq!(told, [("looks", "PERMISSION_DENIED"); 2], "{verb}");
     }
     let key = faces.grpc("admin").admin.create_access_key(v1::CreateAccessKeyRequest::default()).await.unwrap();
@@ -337,9 +337,9 @@ async fn what_was_asked_is_on_record_and_no_secret_is_on_disk() {
 
     let list = v1::ListAuditRecordsRequest { operation: "STOP_OB_SERVER".to_owned(), ..Default::default() };
     let records = faces.grpc("admin").admin.list_audit_records(list).await.unwrap().into_inner().records;
-    let told: Vec<_> = records.iter().map(|record| (record.principal.as_str(), record.reason.as_str())).collect();
+    let told: Vec<_> = records.iter().map(|record| (record.principal.as_str(), record.refusal.as_str())).collect();
     assert_eq!(told, [("admin", ""), ("admin", "INVALID_ARGUMENT"), ("looks", "PERMISSION_DENIED")]);
-    assert_eq!((records[0].task_id, records[0].result()), (id, v1::AuditResult::Accepted));
+    assert_eq!((records[0].task_id, records[0].result()), (Some(id), v1::AuditResult::Accepted));
     assert_eq!(records[0].trace_id, accepted.json()["traceId"].as_str().unwrap());
     assert_eq!(records[2].trace_id, refused.json()["traceId"].as_str().unwrap());
     assert!(records[2].address.starts_with("127.0.0.1:"), "{:?}", records[2]);

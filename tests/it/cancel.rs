@@ -14,7 +14,7 @@ use crate::support::{Before, ServeProcess, Stage, assert_unbroken, quick, task_e
 const STUCK: FaultKind = FaultKind::LeaderSwitchStuck { tenant: None, ls: None };
 const STOP: &str = "ALTER SYSTEM STOP SERVER";
 
-async fn cancel(stage: &Stage, task_id: i64, if_revision: i64) -> Result<v1::Task, Status> {
+async fn cancel(stage: &Stage, task_id: i64, if_revision: Option<i64>) -> Result<v1::Task, Status> {
     let request = v1::CancelTaskRequest { task_id, if_revision };
     Ok(stage.clients.tasks.clone().cancel_task(request).await?.into_inner().task.unwrap())
 }
@@ -33,10 +33,10 @@ async fn a_wait_for_leaders_is_cancelled_and_taken_up_again() {
     let id = stage.clients.stop_with(stage.request(2).await).await.unwrap().id;
     stage.clients.waits_for(id, "leaders still on zone2").await;
     assert_eq!(stage.clients.task(id).await.allowed_verbs().collect::<Vec<_>>(), [v1::TaskVerb::Cancel]);
-    let moved = cancel(&stage, id, 1).await.unwrap_err();
+    let moved = cancel(&stage, id, Some(1)).await.unwrap_err();
     assert_eq!((moved.code(), status_info(&moved).0.as_str()), (Code::Aborted, "TASK_MOVED"));
 
-    cancel(&stage, id, 0).await.unwrap();
+    cancel(&stage, id, None).await.unwrap();
     let task = stage.clients.at_rest(id).await;
     assert_eq!((task.state(), task.operation()), (v1::TaskState::Cancelled, v1::TaskOperation::Cancel), "{task:#?}");
     let (reason, metadata) = error_info(&task);
@@ -53,7 +53,7 @@ async fn a_wait_for_leaders_is_cancelled_and_taken_up_again() {
     let records = admin.list_audit_records(v1::ListAuditRecordsRequest::default()).await;
     let records = records.unwrap().into_inner().records;
     let asked: Vec<_> = records.iter().filter(|record| record.operation == "CANCEL_TASK").collect();
-    assert_eq!(asked.iter().map(|record| record.task_id).collect::<Vec<_>>(), [id, id], "{records:#?}");
+    assert_eq!(asked.iter().map(|record| record.task_id).collect::<Vec<_>>(), [Some(id), Some(id)], "{records:#?}");
 
     stage.sim.clear(stuck);
     stage.retry(id).await.unwrap();
@@ -64,7 +64,7 @@ async fn a_wait_for_leaders_is_cancelled_and_taken_up_again() {
     assert_unbroken(&stage.clients.events(id).await);
 
     // Nothing runs any more.
-    let refused = cancel(&stage, id, 0).await.unwrap_err();
+    let refused = cancel(&stage, id, None).await.unwrap_err();
     let (reason, metadata) = status_info(&refused);
     assert_eq!((refused.code(), reason.as_str()), (Code::FailedPrecondition, "VERB_NOT_ALLOWED"));
     assert_eq!((metadata["verb"].as_str(), metadata["allowed_states"].as_str()), ("CANCEL", "RUNNING"));
@@ -79,7 +79,7 @@ async fn a_process_that_was_signalled_is_looked_at() {
     stage.sim.inject(Fault::on(FaultKind::IgnoreSigterm, 2));
     let id = stage.clients.stop_with(stage.request(2).await).await.unwrap().id;
     assert!(stage.sim.wait_recorded(Duration::from_secs(40), Kind::Signal, "SIGTERM ignored").await);
-    cancel(&stage, id, 0).await.unwrap();
+    cancel(&stage, id, None).await.unwrap();
     let task = stage.clients.at_rest(id).await;
     assert_eq!(task.state(), v1::TaskState::Cancelled, "{task:#?}");
     let ended = task.subtasks.iter().find(|subtask| subtask.name == "Stop observer process").unwrap();
@@ -111,7 +111,7 @@ async fn a_crash_while_canceling_goes_on_to_its_end() {
         stage.sim.inject(refused.after(Kind::ConnectionCut, STOP, 1));
         let id = stage.clients.stop_with(stage.request(2).await).await.unwrap().id;
         stage.clients.waits_for(id, "can no longer take effect").await;
-        let task = cancel(&stage, id, 0).await.unwrap();
+        let task = cancel(&stage, id, None).await.unwrap();
         assert_eq!(task.state(), v1::TaskState::Canceling, "{task:#?}");
         stage.clients.waits_for(id, "cancelled, waits until").await;
         service.kill();

@@ -77,7 +77,7 @@ async fn clusters_and_servers_are_registered_shown_and_forgotten() {
     let server = obsteward.run(&format!("servers show 7 {address} --output json")).await.with(0).json();
     assert_eq!(
         (server["process_state"].as_str(), server["safe_to_power_off"].as_bool()),
-        (Some("RUNNING"), Some(false))
+        (Some("PROCESS_STATE_RUNNING"), Some(false))
     );
     let refused = obsteward.run("clusters show 8 --output json").await.with(3);
     let error: Value = serde_json::from_str(&refused.err).unwrap();
@@ -179,7 +179,7 @@ async fn a_failed_task_is_retried_and_given_up() {
     stage.sim.inject(Fault::on(FaultKind::RestartAfterExit { delay_ms: 800 }, 2));
     let retried = obsteward.run(&format!("tasks retry {id} --watch --output json")).await.with(1).json_lines();
     assert!(retried.iter().any(|line| line["event"]["verb_requested"].is_object()), "{retried:?}");
-    let ended = |line: &&Value| line["event"]["intent_settled"]["outcome"] == "DONE";
+    let ended = |line: &&Value| line["event"]["intent_settled"]["outcome"] == "INTENT_OUTCOME_DONE";
     assert_eq!(retried.iter().filter(ended).count(), 1, "{retried:?}");
     let given_up = obsteward.run(&format!("tasks give-up {id}")).await.with(0);
     assert!(given_up.out.contains("GIVEN_UP"), "{given_up:?}");
@@ -203,7 +203,8 @@ async fn a_cancelled_stop_is_rolled_back_and_each_way_back_says_what_it_did() {
     let cancelled_stop = async || {
         let stop = obsteward.run(&format!("stop demo {two} --freeze --output json")).await.with(0).json();
         let id = stop["task"]["id"].as_i64().unwrap();
-        assert_eq!((&stop["task"]["can_rollback"], &stop["task"]["can_retry"]), (&Value::Bool(false), &false.into()));
+        let allowed = stop["task"]["allowed_verbs"].as_array().unwrap();
+        assert!(allowed.iter().all(|verb| verb == "TASK_VERB_CANCEL"), "{stop}");
         stage.clients.waits_for(id, "leaders still on zone2").await;
         obsteward.run(&format!("tasks cancel {id}")).await.with(0);
         obsteward.run(&format!("watch {id}")).await.with(1);
@@ -220,7 +221,8 @@ async fn a_cancelled_stop_is_rolled_back_and_each_way_back_says_what_it_did() {
     let subtasks = task["subtasks"].as_array().unwrap();
     let of = |name: &str| subtasks.iter().find(|one| one["name"] == name).unwrap().clone();
     let (prepare, stop) = (of("Prepare stop observer"), of("Stop server"));
-    assert_eq!((&prepare["can_skip"], &stop["can_skip"]), (&Value::Bool(false), &Value::Bool(true)));
+    assert_eq!(prepare["allowed_verbs"], serde_json::json!([]));
+    assert_eq!(stop["allowed_verbs"], serde_json::json!(["TASK_VERB_RETRY", "TASK_VERB_SKIP_SUBTASK"]));
     let refused = obsteward.run(&format!("tasks skip {id} {}", prepare["id"])).await.with(3);
     assert!(refused.err.contains("is SUCCESSFUL, only a FAILED one can be skipped"), "{refused:?}");
     assert!(obsteward.run(&format!("tasks skip {id} nothing")).await.with(3).err.contains("it has "), "names");
@@ -253,7 +255,7 @@ async fn a_cancelled_stop_is_rolled_back_and_each_way_back_says_what_it_did() {
     let id = cancelled_stop().await;
     let started = obsteward.run(&format!("start demo {two} --watch --output json")).await.with(0).json_lines();
     assert_eq!((&started[0]["task"]["id"], started[0].get("plan")), (&id.into(), None));
-    assert_eq!(started.last().unwrap()["result"]["state"], "ROLLED_BACK");
+    assert_eq!(started.last().unwrap()["result"]["state"], "TASK_STATE_ROLLED_BACK");
     stage.sim.clear(stuck);
     let refused = obsteward.run(&format!("start demo {two}")).await.with(3);
     assert!(refused.err.contains("SERVER_STATE_NOT_ADMITTED"), "{refused:?}");
@@ -306,7 +308,11 @@ async fn a_closed_pipe_is_the_end_of_reading_and_of_nothing_else() {
     let stopped = obsteward.unread(&format!("stop demo {two} --type service --watch")).await.with(0);
     assert!(!stopped.err.contains("cannot write"), "{stopped:?}");
     let task = obsteward.run("tasks list --output json").await.with(0).json()["tasks"][0].clone();
-    assert_eq!((task["name"].as_str(), task["state"].as_str()), (Some("Stop OB server"), Some("SUCCESSFUL")), "{task}");
+    assert_eq!(
+        (task["name"].as_str(), task["state"].as_str()),
+        (Some("Stop OB server"), Some("TASK_STATE_SUCCESSFUL")),
+        "{task}"
+    );
     let id = &task["id"];
     for line in [
         "clusters list".to_owned(),
@@ -338,7 +344,7 @@ async fn a_watch_goes_on_where_it_was_when_the_service_comes_back() {
     let running = |line: &str| {
         let line: Value = serde_json::from_str(line).unwrap();
         let moved = &line["event"]["subtask_transition"];
-        moved["name"] == "Wait observer stop" && moved["to"] == "RUNNING"
+        moved["name"] == "Wait observer stop" && moved["to"] == "SUBTASK_STATE_RUNNING"
     };
     let before = watch.out_until(running).await;
     stage.restart().await;
@@ -351,5 +357,5 @@ async fn a_watch_goes_on_where_it_was_when_the_service_comes_back() {
     let head = *revisions.last().unwrap();
     assert_eq!(revisions, (1..=head).collect::<Vec<_>>());
     assert!(lines.iter().any(|line| line["event"]["adopted"].is_object()), "nobody took the task over");
-    assert_eq!(lines.last().unwrap()["result"]["state"], "SUCCESSFUL");
+    assert_eq!(lines.last().unwrap()["result"]["state"], "TASK_STATE_SUCCESSFUL");
 }

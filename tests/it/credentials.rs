@@ -81,7 +81,10 @@ async fn answer(State(heard): State<Heard>, request: Request) -> Response {
     };
     let response = match method.as_str() {
         "ListUsers" => {
-            unary!(ListUsersRequest, ListUsersResponse, move |_| Ok(v1::ListUsersResponse { users: vec![bob()] }))
+            unary!(ListUsersRequest, ListUsersResponse, move |_| Ok(v1::ListUsersResponse {
+                users: vec![bob()],
+                ..Default::default()
+            }))
         }
         "CreateUser" => unary!(CreateUserRequest, CreateUserResponse, move |request: v1::CreateUserRequest| {
             new_password(&request.password)?;

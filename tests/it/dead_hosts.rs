@@ -41,11 +41,15 @@ async fn a_dead_server_on_a_dead_host_is_stopped() {
     let task = stage.stop_as(request).await;
     assert_eq!(task.state(), v1::TaskState::Successful, "{task:#?}");
     assert_eq!(task.context["process_state"], "UNKNOWN");
-    assert!(task.warnings.iter().any(|warning| warning.contains("its process is not known")), "{:?}", task.warnings);
+    assert!(
+        task.warnings.iter().any(|warning| warning.text.contains("its process is not known")),
+        "{:?}",
+        task.warnings
+    );
     assert_eq!(task.overrides, []);
     assert!(stage.sim.look(|cluster| cluster.server(2).unwrap().stop_time != 0));
     let server = stage.clients.get_server(stage.cluster_id, stage.server(2).await.id).await;
-    assert_eq!((server.status.as_str(), server.inner_status.as_str()), ("STOPPED", "INACTIVE"));
+    assert_eq!((server.status(), server.inner_status()), (v1::ServerStatus::Stopped, v1::ServerInnerStatus::Inactive));
     assert_eq!((server.process_state(), server.safe_to_power_off), (v1::ProcessState::HostUnreachable, false));
     assert!(stage.is_free().await);
 }

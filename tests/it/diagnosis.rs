@@ -102,7 +102,10 @@ async fn a_diagnosis_is_whole_without_secrets_and_bounded() {
 
     let whole = place.diagnose("admin", &id.to_string()).await.with(0).json();
     assert_eq!(parts_not_read(&whole), Vec::<&str>::new(), "{whole:#}");
-    assert_eq!((whole["task"]["id"].as_i64(), whole["task"]["state"].as_str()), (Some(id), Some("SUCCESSFUL")));
+    assert_eq!(
+        (whole["task"]["id"].as_i64(), whole["task"]["state"].as_str()),
+        (Some(id), Some("TASK_STATE_SUCCESSFUL"))
+    );
     let events = whole["events"].as_array().unwrap();
     let revisions: Vec<i64> = events.iter().map(|event| event["revision"].as_i64().unwrap()).collect();
     assert_eq!(revisions, (1..=task.revision).collect::<Vec<_>>());
@@ -117,7 +120,7 @@ async fn a_diagnosis_is_whole_without_secrets_and_bounded() {
     assert_eq!(whole["cluster"]["id"].as_i64(), Some(place.cluster_id));
     assert_eq!(
         (whole["server"]["process_state"].as_str(), whole["server"]["safe_to_power_off"].as_bool()),
-        (Some("ABSENT"), Some(true))
+        (Some("PROCESS_STATE_ABSENT"), Some(true))
     );
     assert!(whole["plan"]["checks"].as_array().unwrap().len() > 5, "{whole:#}");
     let audit = whole["audit"]["records"].as_array().unwrap();

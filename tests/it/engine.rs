@@ -13,6 +13,7 @@ use obsteward::domain::decide::{Asked, Input, Learned};
 use obsteward::domain::effect::{EffectOutcome, Intent, Permit};
 use obsteward::domain::event::{
     Effect, Failure, FailureKind, IntentOutcome, Phase, SubtaskState, TaskCluster, TaskServer, TaskSpec, TaskState,
+    TaskTarget,
 };
 use obsteward::domain::graph::{Graph, OperationName, SubtaskSpec};
 use obsteward::domain::ids::{ClusterId, ClusterIdentity, Principal, ServerId, SubtaskId, TaskId};
@@ -143,6 +144,7 @@ impl Fixture {
             id: id_of(name),
             name: (*name).to_owned(),
             description: (*name).to_owned(),
+            server: None,
             timeout: Duration::from_secs(30),
             upstreams: upstreams.iter().map(|upstream| id_of(upstream)).collect(),
             prohibit_skip: false,
@@ -156,12 +158,12 @@ impl Fixture {
                 ob_cluster_id: 1,
                 key: identity.key(),
             },
-            server: TaskServer {
+            target: TaskTarget::Server(TaskServer {
                 id: ServerId::new(1).unwrap(),
                 addr: "127.0.0.1:2882".parse().unwrap(),
                 ob_server_id: 1,
                 zone: "z".parse().unwrap(),
-            },
+            }),
             creator: Principal::new("tester"),
             expire_time: Clock::system().now().plus(Duration::from_secs(3600)),
             force: false,

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use obsteward::clock::Timestamp;
 use obsteward::domain::decide::{Input, Learned, create, decide};
 use obsteward::domain::event::{
-    Event, EventKind, Failure, FailureKind, Phase, StoredEvent, TaskCluster, TaskServer, TaskSpec,
+    Event, EventKind, Failure, FailureKind, Phase, StoredEvent, TaskCluster, TaskServer, TaskSpec, TaskTarget,
 };
 use obsteward::domain::graph::{Graph, OperationName, SubtaskSpec};
 use obsteward::domain::ids::{ClusterId, ClusterKey, Fence, Principal, Revision, Seq, ServerId, SubtaskId, TaskId};
@@ -38,6 +38,7 @@ pub fn spec(task: TaskId, cluster: ClusterId) -> TaskSpec {
         id: subtask_id(task, number),
         name: format!("Step {number}"),
         description: format!("Does step {number}"),
+        server: None,
         timeout: Duration::from_secs(60),
         upstreams: if number == 1 { Vec::new() } else { vec![subtask_id(task, number - 1)] },
         prohibit_skip: number == 1,
@@ -50,12 +51,12 @@ pub fn spec(task: TaskId, cluster: ClusterId) -> TaskSpec {
             ob_cluster_id: 1,
             key: ClusterKey::from_stored(format!("ob{cluster}#1#x")),
         },
-        server: TaskServer {
+        target: TaskTarget::Server(TaskServer {
             id: ServerId::new(7).unwrap(),
             addr: "10.0.0.2:2882".parse().unwrap(),
             ob_server_id: 3,
             zone: "zone1".parse().unwrap(),
-        },
+        }),
         creator: Principal::new("anonymous"),
         expire_time: Timestamp::from_micros(7_200_000_000),
         force: false,

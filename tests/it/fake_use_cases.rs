@@ -11,7 +11,7 @@ use obsteward::domain::ids::{
 };
 use obsteward::domain::permission::Permission;
 use obsteward::domain::refusal::Refusal;
-use obsteward::domain::status::{ClusterStatus, InnerStatus, ServerStatus, ZoneInnerStatus, ZoneStatus};
+use obsteward::domain::status::{ClusterStatus, InnerStatus, OverriddenBy, ServerStatus, ZoneInnerStatus, ZoneStatus};
 use obsteward::service::arguments::{
     AccessKeyView, Caller, ClusterName, ClusterSelection, ClusterView, CreateUser, ListServers, ListTasks, PageOf,
     PlanCheck, PlanStopServer, ProcessView, RegisterCluster, RestartServer, RoleView, ServerView, SkipSubtask,
@@ -144,11 +144,11 @@ impl UseCases for FakeUseCases {
                 verdict: Verdict::Block,
                 evidence: "replica lags".to_owned(),
                 remedy: "wait".to_owned(),
-                overridden_by: "force".to_owned(),
+                overridden_by: Some(OverriddenBy::Force),
                 overridden: false,
             }],
             leader_moves: vec![(1002, "t1".to_owned(), 4)],
-            failures_tolerated_after: 0,
+            failures_tolerated_after: Some(0),
             observed_at: Timestamp::from_micros(1),
         })
     }

@@ -23,12 +23,22 @@ fn overrides(task: &v1::Task) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for entry in &task.overrides {
         assert!(!entry.evidence.is_empty() && entry.principal == task.creator, "{entry:?}");
-        let line = format!("{} {}", entry.check, entry.overridden_by);
+        let line = format!("{} {}", entry.check, word(entry.overridden_by()));
         if !lines.contains(&line) {
             lines.push(line);
         }
     }
     lines
+}
+
+const fn word(by: v1::OverriddenBy) -> &'static str {
+    match by {
+        v1::OverriddenBy::Unspecified => "nothing",
+        v1::OverriddenBy::Force => "force",
+        v1::OverriddenBy::QuorumLoss => "QUORUM_LOSS",
+        v1::OverriddenBy::ClusterUnreachable => "CLUSTER_UNREACHABLE",
+        v1::OverriddenBy::ForceAndQuorumLoss => "force and QUORUM_LOSS",
+    }
 }
 
 fn gone(pid: Option<u32>) -> bool {
@@ -69,7 +79,7 @@ async fn a_second_zone_needs_the_risk_by_name() {
     }
     let evidence = &task.overrides.iter().find(|entry| entry.check == "OTHER_ZONE_STOPPED").unwrap().evidence;
     assert!(evidence.contains(&stage.info(1).address()), "{evidence}");
-    assert!(task.warnings.iter().any(|warning| warning.contains("STOP_TIME")), "{:?}", task.warnings);
+    assert!(task.warnings.iter().any(|warning| warning.text.contains("STOP_TIME")), "{:?}", task.warnings);
     assert_eq!(task.context["stop_time"], "REFUSED");
 }
 
@@ -103,7 +113,7 @@ async fn a_cluster_without_its_majority_is_said_to_be_unknown() {
     assert_eq!(task.state(), v1::TaskState::Successful, "{task:#?}");
     assert!(gone(pid) && stage.is_free().await);
     assert_eq!((task.context["cluster_state"].as_str(), task.context["process_state"].as_str()), ("UNKNOWN", "ABSENT"));
-    assert!(task.warnings.iter().any(|warning| warning.contains("STATUS was not seen")), "{:?}", task.warnings);
+    assert!(task.warnings.iter().any(|warning| warning.text.contains("STATUS was not seen")), "{:?}", task.warnings);
 }
 
 /// Log not in sync: the plain statement first. The root service never says what it refused, only 4012: FORCE STOP follows when
@@ -176,12 +186,12 @@ async fn giving_up_frees_the_cluster_and_says_what_stays() {
     let task = stage.give_up(task.id).await.unwrap();
     assert_eq!(task.state(), v1::TaskState::GivenUp, "{task:#?}");
     let statement = format!("ALTER SYSTEM STOP SERVER '{}'", stage.info(2).address());
-    assert!(task.warnings.iter().any(|warning| warning.contains(&statement)), "{:?}", task.warnings);
+    assert!(task.warnings.iter().any(|warning| warning.text.contains(&statement)), "{:?}", task.warnings);
     assert!(stage.is_free().await);
     let status = stage.retry(task.id).await.unwrap_err();
     assert_eq!(status_info(&status).0, "VERB_NOT_ALLOWED");
     let server = stage.clients.get_server(stage.cluster_id, stage.server(2).await.id).await;
-    assert_eq!((server.status.as_str(), server.process_state()), ("STOPPED", v1::ProcessState::Running));
+    assert_eq!((server.status(), server.process_state()), (v1::ServerStatus::Stopped, v1::ProcessState::Running));
 
     // Another task may go on where this one ended.
     stage.sim.clear(stuck);
@@ -231,7 +241,7 @@ async fn an_unreachable_cluster_is_accepted_by_name_only() {
     assert!(gone(pid));
     assert_eq!((task.context["cluster_state"].as_str(), task.context["process_state"].as_str()), ("UNKNOWN", "ABSENT"));
     assert_eq!(overrides(&task)[0], format!("{} CLUSTER_UNREACHABLE", plan.checks[0].name));
-    let warned = |word: &str| task.warnings.iter().any(|warning| warning.contains(word));
+    let warned = |word: &str| task.warnings.iter().any(|warning| warning.text.contains(word));
     assert!(warned("the cluster's state is not known") && warned("STOP SERVER was not sent"), "{:?}", task.warnings);
     assert!(stage.is_free().await);
     let server = stage.clients.get_server(stage.cluster_id, stage.server(2).await.id).await;
@@ -310,7 +320,7 @@ async fn the_service_first_and_the_process_later() {
     assert_eq!((task.state(), in_order(&task)), (v1::TaskState::Successful, expected));
     assert_eq!((stage.info(2).pid, stage.sim.recorded(Kind::Signal)), (pid, vec![]));
     let server = stage.clients.get_server(stage.cluster_id, stage.server(2).await.id).await;
-    assert_eq!((server.status.as_str(), server.inner_status.as_str()), ("STOPPED", "ACTIVE"));
+    assert_eq!((server.status(), server.inner_status()), (v1::ServerStatus::Stopped, v1::ServerInnerStatus::Active));
     assert_eq!((server.process_state(), server.safe_to_power_off), (v1::ProcessState::Running, false));
     let status = stage.clients.stop_with(service_only(stage.request(2).await)).await.unwrap_err();
     assert_eq!(status_info(&status).0, "SERVER_STATE_NOT_ADMITTED");

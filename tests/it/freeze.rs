@@ -95,7 +95,7 @@ async fn a_freeze_that_hangs_ends_no_process() {
     let id = stage.clients.stop_with(request).await.unwrap().id;
     let progress = stage.wait_progress(id, "log streams have their checkpoint beyond the freeze").await;
     let total = stage.sim.look(|cluster| cluster.log_streams.len()) as i64;
-    assert_eq!((progress.done, progress.total), (0, total), "{progress:?}");
+    assert_eq!((progress.done, progress.total), (Some(0), Some(total)), "{progress:?}");
     assert!(progress.message.contains(&format!(": 0 of {total} log streams")), "{progress:?}");
     let task = stage.clients.at_rest(id).await;
     assert_eq!((task.state(), task_error(&task).0.as_str()), (v1::TaskState::Failed, "FREEZE_FAILED"), "{task:#?}");
@@ -133,7 +133,7 @@ async fn a_failed_freeze_is_overridden_by_force_alone() {
         assert_eq!(task.state(), v1::TaskState::Successful, "{task:#?}");
         assert_eq!(task.overrides.len(), 1, "{task:#?}");
         let overridden = &task.overrides[0];
-        assert_eq!((overridden.check.as_str(), overridden.overridden_by.as_str()), ("FREEZE", "force"));
+        assert_eq!((overridden.check.as_str(), overridden.overridden_by()), ("FREEZE", v1::OverriddenBy::Force));
         assert!(overridden.evidence.contains(words) && overridden.principal == task.creator, "{overridden:?}");
     })
     .await;

@@ -14,6 +14,7 @@ mod api_validation;
 mod audit;
 mod both_faces;
 mod cancel;
+mod citations;
 mod command_line;
 mod crash;
 mod credentials;

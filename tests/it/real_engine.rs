@@ -53,8 +53,9 @@ async fn a_cluster_is_registered_and_the_service_of_a_server_stopped_and_started
     let clients = &service.clients;
     let id = cluster.register(clients).await.id;
     let servers = clients.list_servers(id).await;
-    let zones: Vec<(&str, &str)> = servers.iter().map(|one| (one.zone.as_str(), one.status.as_str())).collect();
-    assert_eq!(zones, [("zone1", "RUNNING"), ("zone2", "RUNNING"), ("zone3", "RUNNING")]);
+    let zones: Vec<_> = servers.iter().map(|one| (one.zone.as_str(), one.status())).collect();
+    let running = v1::ServerStatus::Running;
+    assert_eq!(zones, [("zone1", running), ("zone2", running), ("zone3", running)]);
     let request = service_only(cluster.request(clients, id, 2).await);
     let plan = plan(clients, &request).await;
     let warned: Vec<&str> = plan
@@ -119,7 +120,7 @@ async fn a_server_is_frozen_and_ended() {
     let freeze = format!("ALTER SYSTEM MINOR FREEZE SERVER = ('{addr}')");
     assert_eq!(said, [(stop, UNDERSTOOD), (freeze, 4025)]);
     let server = clients.get_server(id, request.server_id).await;
-    assert_eq!((server.status.as_str(), server.inner_status.as_str()), ("STOPPED", "INACTIVE"));
+    assert_eq!((server.status(), server.inner_status()), (v1::ServerStatus::Stopped, v1::ServerInnerStatus::Inactive));
     assert!(std::net::TcpStream::connect((cluster.ip(3), 2882)).is_err());
     assert_unbroken(&clients.events(task.id).await);
     cluster.assert_understood();

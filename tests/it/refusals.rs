@@ -105,7 +105,7 @@ async fn recorded_state_alone_refuses_nothing() {
     let serves = |cluster: &Cluster| cluster.server(2).is_some_and(|server| server.in_service() && server.alive());
     assert!(stage.sim.wait_until(PATIENCE, serves).await);
     let server = stage.server(2).await;
-    assert_eq!(server.status, "STOPPED", "as recorded");
+    assert_eq!(server.status(), v1::ServerStatus::Stopped, "as recorded");
     let task = stage.stop(2).await;
     assert_eq!(task.state(), v1::TaskState::Successful, "{task:#?}");
     assert_eq!(stage.statements_that_act().len(), 2);
@@ -232,7 +232,7 @@ async fn an_obshell_beside_the_observer_is_said_and_stops_nothing() {
 
 async fn log(stage: &Stage, task: &v1::Task, name: &str) -> String {
     let subtask_id = task.subtasks.iter().find(|subtask| subtask.name == name).unwrap().id;
-    let request = v1::GetSubtaskLogRequest { task_id: task.id, subtask_id, ..Default::default() };
+    let request = v1::GetSubtaskLogRequest { task_id: task.id, subtask_id: Some(subtask_id), ..Default::default() };
     let mut messages = stage.clients.tasks.clone().get_subtask_log(request).await.unwrap().into_inner();
     let mut text = String::new();
     while let Some(message) = messages.message().await.unwrap() {
@@ -349,7 +349,7 @@ async fn one_task_at_a_time_and_a_repeat_is_the_same_task() {
     let task = stage.clients.stop_with(request.clone()).await.unwrap();
     // The statement does not answer yet: the wait is not a silent one all the same.
     let progress = stage.wait_progress(task.id, "leaders still on zone2").await;
-    assert!(progress.total > 0 && progress.done < progress.total && progress.deadline.is_some(), "{progress:?}");
+    assert!(progress.total() > 0 && progress.done() < progress.total() && progress.deadline.is_some(), "{progress:?}");
     let head = stage.head().await;
 
     for other in [2, 3] {

@@ -46,8 +46,7 @@ async fn settled(stage: &Stage, id: i64) -> Vec<String> {
 
 /// Waits until the intent to end the process is recorded: from there on it is armed, gated and fired.
 async fn is_about_to_end_the_process(stage: &Stage, id: i64) {
-    let about =
-        |event: &v1::TaskEvent| matches!(&event.kind, Some(Event::IntentRecorded(intent)) if intent.connection_id == 0);
+    let about = |event: &v1::TaskEvent| matches!(&event.kind, Some(Event::IntentRecorded(intent)) if intent.connection_id.is_none());
     stage.clients.events_until(id, 0, about).await.1.unwrap();
 }
 

@@ -10,6 +10,7 @@ use obsteward::config::{RoleConfig, UserConfig};
 use obsteward::domain::call::{Call, Subject, permits};
 use obsteward::domain::permission::{Permission, Rights, builtin};
 use obsteward::proto::v1;
+use obsteward::proto::v1::get_cluster_request::By;
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
 use tonic_types::StatusExt;
@@ -157,9 +158,7 @@ async fn over_grpc(clients: &Clients, call: Call, risks: Risks) -> Option<Result
             clusters.deregister_cluster(v1::DeregisterClusterRequest { cluster_id: 1 }).await.map(drop)
         }
         Call::SyncCluster => clusters.sync_cluster(v1::SyncClusterRequest { cluster_id: 1 }).await.map(drop),
-        Call::GetCluster => {
-            clusters.get_cluster(v1::GetClusterRequest { cluster_id: 1, ..Default::default() }).await.map(drop)
-        }
+        Call::GetCluster => clusters.get_cluster(v1::GetClusterRequest { by: Some(By::ClusterId(1)) }).await.map(drop),
         Call::ListClusters => clusters.list_clusters(v1::ListClustersRequest::default()).await.map(drop),
         // Roles that are not there: who is let through hears so, and no user is made.
         Call::CreateUser => {
@@ -175,7 +174,7 @@ async fn over_grpc(clients: &Clients, call: Call, risks: Risks) -> Option<Result
             let request = v1::SetPasswordRequest { name: nobody(), password: "long enough".to_owned() };
             admin.set_password(request).await.map(drop)
         }
-        Call::ListUsers => admin.list_users(v1::ListUsersRequest {}).await.map(drop),
+        Call::ListUsers => admin.list_users(v1::ListUsersRequest::default()).await.map(drop),
         Call::CreateAccessKey => admin.create_access_key(v1::CreateAccessKeyRequest { user: nobody() }).await.map(drop),
         Call::UpdateAccessKey => {
             admin.update_access_key(v1::UpdateAccessKeyRequest { id: key(), disabled: true }).await.map(drop)
@@ -188,7 +187,7 @@ async fn over_grpc(clients: &Clients, call: Call, risks: Risks) -> Option<Result
             admin.create_role(v1::CreateRoleRequest { name: "ADMIN".to_owned(), permissions }).await.map(drop)
         }
         Call::DeleteRole => admin.delete_role(v1::DeleteRoleRequest { name: "NO_SUCH".to_owned() }).await.map(drop),
-        Call::ListRoles => admin.list_roles(v1::ListRolesRequest {}).await.map(drop),
+        Call::ListRoles => admin.list_roles(v1::ListRolesRequest::default()).await.map(drop),
         Call::ListAuditRecords => admin.list_audit_records(v1::ListAuditRecordsRequest::default()).await.map(drop),
         Call::BackupStore => admin.backup_store(v1::BackupStoreRequest {}).await.map(drop),
     })

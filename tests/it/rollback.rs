@@ -18,13 +18,13 @@ async fn rollback(stage: &Stage, task_id: i64) -> Result<v1::Task, Status> {
 }
 
 async fn skip(stage: &Stage, task_id: i64, subtask_id: i64) -> Result<v1::Task, Status> {
-    let request = v1::SkipSubtaskRequest { task_id, subtask_id, if_revision: 0 };
+    let request = v1::SkipSubtaskRequest { task_id, subtask_id, if_revision: None };
     Ok(stage.clients.tasks.clone().skip_subtask(request).await?.into_inner().task.unwrap())
 }
 
 async fn cancelled(stage: &Stage, task_id: i64, while_it_waits_for: &str) -> v1::Task {
     stage.clients.waits_for(task_id, while_it_waits_for).await;
-    let request = v1::CancelTaskRequest { task_id, if_revision: 0 };
+    let request = v1::CancelTaskRequest { task_id, if_revision: None };
     stage.clients.tasks.clone().cancel_task(request).await.unwrap();
     let task = stage.clients.at_rest(task_id).await;
     assert_eq!(task.state(), v1::TaskState::Cancelled, "{task:#?}");
@@ -48,7 +48,7 @@ async fn assert_as_before(stage: &Stage, task: &v1::Task) {
     assert_eq!((task.state(), task.operation()), (v1::TaskState::RolledBack, v1::TaskOperation::Rollback), "{task:#?}");
     assert!(in_order(task).iter().all(|(_, state)| *state == v1::SubtaskState::Pending), "{task:#?}");
     let server = stage.server(2).await;
-    assert_eq!((server.status.as_str(), server.service_state()), ("RUNNING", v1::ServiceState::Serving));
+    assert_eq!((server.status(), server.service_state()), (v1::ServerStatus::Running, v1::ServiceState::Serving));
     assert!(stage.is_free().await);
     assert_unbroken(&stage.clients.events(task.id).await);
 }
@@ -62,15 +62,16 @@ async fn a_stop_whose_leaders_stay_is_undone() {
     let pid = stage.info(2).pid;
     let task = stage.stop(2).await;
     assert_eq!(task.state(), v1::TaskState::Failed);
-    assert!(task.can_retry && task.can_rollback && task.can_give_up && !task.can_cancel, "{task:#?}");
+    use v1::TaskVerb::{GiveUp, Retry, Rollback, SkipSubtask};
+    assert_eq!(task.allowed_verbs().collect::<Vec<_>>(), [Retry, Rollback, SkipSubtask, GiveUp], "{task:#?}");
     let step = subtask(&task, "Stop server");
-    assert!(step.can_skip && step.can_retry && !step.can_cancel, "{step:#?}");
+    assert_eq!(step.allowed_verbs().collect::<Vec<_>>(), [Retry, SkipSubtask], "{step:#?}");
 
     let going = rollback(&stage, task.id).await.unwrap();
     assert_eq!(going.operation(), v1::TaskOperation::Rollback);
     let task = stage.clients.at_rest(task.id).await;
     assert_as_before(&stage, &task).await;
-    assert!(!task.can_retry && !task.can_rollback && !task.can_give_up);
+    assert!(task.allowed_verbs.is_empty());
     assert_eq!((count(&stage.sim, Kind::MarkSet), count(&stage.sim, Kind::MarkCleared)), (1, 1));
     assert_eq!((stage.info(2).pid, marked(&stage.sim)), (pid, false));
     let refused = rollback(&stage, task.id).await.unwrap_err();
@@ -109,7 +110,7 @@ async fn an_undo_has_time_of_its_own() {
     assert!(until.seconds - now.seconds > 60, "{progress:?}");
     stage.sim.clear(lagging);
     let task = stage.clients.at_rest(id).await;
-    assert!(task.warnings.iter().all(|warning| !warning.starts_with("NOT_CAUGHT_UP")), "{task:#?}");
+    assert!(task.warnings.iter().all(|warning| warning.code != "NOT_CAUGHT_UP"), "{task:#?}");
     assert_as_before(&stage, &task).await;
 }
 
@@ -127,7 +128,7 @@ async fn a_mark_of_somebody_else_stays() {
     assert_eq!(task.state(), v1::TaskState::RolledBack, "{task:#?}");
     assert!(marked(&stage.sim) && stage.info(2).pid.is_some());
     assert_eq!(count(&stage.sim, Kind::MarkCleared), 0);
-    assert_eq!(stage.server(2).await.status, "STOPPED");
+    assert_eq!(stage.server(2).await.status(), v1::ServerStatus::Stopped);
 }
 
 /// An undo that fails says where, with the observer's last words; it does not go forward again, goes on when it is asked for
@@ -152,7 +153,10 @@ async fn an_undo_that_fails_says_how_far_it_came_and_goes_on() {
     assert_eq!(states["Wait observer stop"], v1::SubtaskState::Pending);
     assert_eq!(states["Stop observer process"], v1::SubtaskState::Failed);
     assert_eq!(states["Stop server"], v1::SubtaskState::Successful);
-    assert!(!task.can_retry && task.can_rollback && subtask(&task, "Stop observer process").can_skip);
+    use v1::TaskVerb::{GiveUp, Rollback, SkipSubtask};
+    assert_eq!(task.allowed_verbs().collect::<Vec<_>>(), [Rollback, SkipSubtask, GiveUp], "{task:#?}");
+    let process = subtask(&task, "Stop observer process");
+    assert_eq!(process.allowed_verbs().collect::<Vec<_>>(), [SkipSubtask], "{process:#?}");
     let refused = stage.clients.tasks.clone();
     let refused = { refused }.retry_task(v1::RetryTaskRequest { task_id: id, ..Default::default() }).await.unwrap_err();
     assert_eq!(status_info(&refused).0, "ROLLBACK_UNFINISHED");
@@ -187,7 +191,8 @@ async fn a_start_of_a_server_whose_stop_rests_rolls_it_back() {
     stage.sim.clear(stuck);
     let mut admin = stage.clients.admin.clone();
     let records = admin.list_audit_records(v1::ListAuditRecordsRequest::default()).await.unwrap().into_inner().records;
-    let started: Vec<i64> = records.iter().filter(|r| r.operation == "START_OB_SERVER").map(|r| r.task_id).collect();
+    let started = records.iter().filter(|r| r.operation == "START_OB_SERVER").filter_map(|r| r.task_id);
+    let started: Vec<i64> = started.collect();
     assert!(started.contains(&id), "{records:#?}");
 }
 
@@ -212,7 +217,7 @@ async fn a_skipped_step_skips_no_gate() {
     assert_eq!((step.state(), step.operation()), (v1::SubtaskState::Successful, v1::SubtaskOperation::Skip));
     assert_eq!(error_info(&task).0, "LEADERS_LEFT");
     assert_eq!(count(&stage.sim, Kind::Signal), 0);
-    assert!(task.warnings.iter().any(|warning| warning.starts_with("SUBTASK_SKIPPED")), "{:?}", task.warnings);
+    assert!(task.warnings.iter().any(|warning| warning.code == "SUBTASK_SKIPPED"), "{:?}", task.warnings);
 
     stage.sim.clear(stuck);
     stage.clients.retry(task.id).await;
@@ -226,15 +231,15 @@ async fn a_task_that_is_given_up_names_what_it_leaves() {
     stage.sim.inject(Fault::on(STUCK, 2));
     let id = stage.clients.stop_with(stage.request(2).await).await.unwrap().id;
     cancelled(&stage, id, "leaders still on zone2").await;
-    let request = v1::GiveUpTaskRequest { task_id: id, if_revision: 0 };
+    let request = v1::GiveUpTaskRequest { task_id: id, if_revision: None };
     let task = stage.clients.tasks.clone().give_up_task(request).await.unwrap().into_inner().task.unwrap();
     assert_eq!(task.state(), v1::TaskState::GivenUp);
-    let said = task.warnings.join("\n");
+    let said = task.warnings.iter().map(|warning| warning.text.as_str()).collect::<Vec<_>>().join("\n");
     let address = stage.info(2).address();
     assert!(said.contains(&format!("STOP_TIME of {address} is set since")), "{said}");
     assert!(said.contains(&format!("the process of {address} runs: pid {}", stage.info(2).pid.unwrap())), "{said}");
     assert!(stage.is_free().await);
-    assert_eq!(stage.server(2).await.status, "STOPPED", "as a reading finds it");
+    assert_eq!(stage.server(2).await.status(), v1::ServerStatus::Stopped, "as a reading finds it");
 }
 
 /// START SERVER asks the server, which is dead: that is said before anything is sent, and undone once it lives.

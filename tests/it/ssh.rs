@@ -185,7 +185,7 @@ async fn ssh_by_default_goes_to_the_address_of_the_server() {
     let default_host = v1::DefaultHost {
         transport: v1::HostTransport::Ssh as i32,
         ssh_user: "nobody".to_owned(),
-        ssh_port: 1,
+        ssh_port: Some(1),
         ..Default::default()
     };
     let request = v1::UpdateClusterRequest {
@@ -385,7 +385,7 @@ async fn the_record_of_the_agent_outlives_its_connections() {
 async fn outcomes(stage: &Stage, task: i64) -> Vec<v1::IntentOutcome> {
     let events = stage.clients.events(task).await;
     let process = |event: &v1::TaskEvent| match &event.kind {
-        Some(Event::IntentRecorded(intent)) if intent.connection_id == 0 => Some(intent.intent),
+        Some(Event::IntentRecorded(intent)) if intent.connection_id.is_none() => Some(intent.intent),
         _ => None,
     };
     let intents: Vec<i32> = events.iter().filter_map(process).collect();

@@ -28,11 +28,11 @@ async fn a_server_is_stopped() {
         assert!(std::net::TcpStream::connect((before.ip.as_str(), port)).is_err());
     }
     let server = stage.clients.get_server(stage.cluster_id, stage.server(2).await.id).await;
-    assert_eq!((server.status.as_str(), server.inner_status.as_str()), ("STOPPED", "INACTIVE"));
+    assert_eq!((server.status(), server.inner_status()), (v1::ServerStatus::Stopped, v1::ServerInnerStatus::Inactive));
     assert!(server.stop_time.is_some() && server.safe_to_power_off, "{server:#?}");
     for other in [1, 3] {
         let server = stage.clients.get_server(stage.cluster_id, stage.server(other).await.id).await;
-        assert_eq!(server.status, "RUNNING");
+        assert_eq!(server.status(), v1::ServerStatus::Running);
         assert_eq!(server.service_state(), v1::ServiceState::Serving);
     }
     assert!(stage.is_free().await);

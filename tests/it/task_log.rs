@@ -77,7 +77,7 @@ async fn a_log_is_read_whole_by_subtask_and_from_a_line_on() {
     // Each subtask's own log is its part of the whole, numbered by itself; most have one.
     let mut with_lines = 0;
     for subtask in &task.subtasks {
-        let own = read(clients, v1::GetSubtaskLogRequest { subtask_id: subtask.id, ..of_task(task.id) }).await;
+        let own = read(clients, v1::GetSubtaskLogRequest { subtask_id: Some(subtask.id), ..of_task(task.id) }).await;
         assert_numbered(&own);
         let texts = |lines: &Lines| lines.iter().map(|line| line.text.clone()).collect::<Vec<_>>();
         let part: Lines = whole.iter().filter(|line| line.subtask_id == subtask.id).cloned().collect();
@@ -96,7 +96,7 @@ async fn a_log_is_read_whole_by_subtask_and_from_a_line_on() {
 
     let refused = |request| async move { lines_until(clients, request, |_| false).await.2.unwrap_err() };
     assert_eq!(reason(&refused(of_task(999_999)).await), "TASK_NOT_FOUND");
-    let status = refused(v1::GetSubtaskLogRequest { subtask_id: task.id, ..of_task(task.id) }).await;
+    let status = refused(v1::GetSubtaskLogRequest { subtask_id: Some(task.id), ..of_task(task.id) }).await;
     assert_eq!(status.code(), Code::InvalidArgument);
     assert_eq!(status.get_details_bad_request().unwrap().field_violations[0].field, "subtask_id");
 

@@ -287,7 +287,7 @@ async fn a_client_certificate_proves_its_user_on_both_faces() {
         let channel = channel(service.grpc, &service.authority, own).await.unwrap();
         let listed = TaskServiceClient::new(channel.clone()).list_tasks(v1::ListTasksRequest::default()).await;
         assert_eq!(listed.map_or_else(|status| status.code(), |_| Code::Ok), tasks);
-        let listed = AdminServiceClient::new(channel).list_users(v1::ListUsersRequest {}).await;
+        let listed = AdminServiceClient::new(channel).list_users(v1::ListUsersRequest::default()).await;
         assert_eq!(listed.map_or_else(|status| status.code(), |_| Code::Ok), users);
         let mut stream = connect(service.rest, &service.authority, own, b"http/1.1").await.unwrap();
         let answer = get(&mut stream, "/api/v2/tasks/instances").await.unwrap();

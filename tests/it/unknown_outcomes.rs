@@ -31,7 +31,7 @@ fn intents(events: &[v1::TaskEvent]) -> Vec<&v1::IntentRecorded> {
     events
         .iter()
         .filter_map(|event| match &event.kind {
-            Some(Event::IntentRecorded(intent)) if intent.connection_id != 0 => Some(intent),
+            Some(Event::IntentRecorded(intent)) if intent.connection_id.is_some() => Some(intent),
             _ => None,
         })
         .collect()
@@ -93,7 +93,7 @@ async fn a_refusal_behind_an_unknown_waits_for_the_horizon() {
     assert_eq!(stage.sim.recorded(Kind::MarkSet), []);
     assert_eq!(stage.sim.recorded(Kind::ProcessEnded), []);
     before.assert_others_live(&stage.sim, 0);
-    assert_eq!(stage.server(2).await.status, "RUNNING");
+    assert_eq!(stage.server(2).await.status(), v1::ServerStatus::Running);
     assert!(stage.is_free().await);
 }
 
@@ -237,7 +237,7 @@ async fn an_agent_lost_between_sigterm_and_sigkill() {
         cluster_id: stage.cluster_id,
         default_host: Some(v1::DefaultHost {
             transport: v1::HostTransport::Grpc as i32,
-            agent_port: port.into(),
+            agent_port: Some(port.into()),
             ..Default::default()
         }),
         update_mask: Some(prost_types::FieldMask { paths: vec!["default_host".into()] }),

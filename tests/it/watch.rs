@@ -324,12 +324,12 @@ async fn progress_is_the_latest_only_and_only_for_who_asked() {
     _ = (next(&mut asked).await, next(&mut silent).await);
     (1..=10).for_each(|done| fixture.store.note(progress(done)));
     match next(&mut asked).await {
-        Kind::Progress(progress) => assert_eq!(progress.done, 10),
+        Kind::Progress(progress) => assert_eq!(progress.done, Some(10)),
         other => panic!("{other:?}"),
     }
     let mut late = fixture.task(None, Until::AtRest, true).await.unwrap();
     match next(&mut late).await {
-        Kind::Snapshot(task) => assert_eq!(task.subtasks[0].progress.as_ref().unwrap().done, 10),
+        Kind::Snapshot(task) => assert_eq!(task.subtasks[0].progress.as_ref().unwrap().done, Some(10)),
         other => panic!("{other:?}"),
     }
     fixture.store.succeed(task_id(1), 1);

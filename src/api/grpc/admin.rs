@@ -89,10 +89,11 @@ impl AdminService for Administrators {
         &self,
         request: Request<v1::ListUsersRequest>,
     ) -> Result<Response<v1::ListUsersResponse>, Status> {
-        let (call, _) = Call::admit(&self.gatekeeper, "ListUsers", request).await?;
+        let (call, request) = Call::admit(&self.gatekeeper, "ListUsers", request).await?;
         call.answer(async {
             let views = self.use_cases.list_users(&call.caller).await?;
-            Ok(v1::ListUsersResponse { users: views.iter().map(encode::user).collect() })
+            let (views, next_page_token) = validate::page_of_users(&request, views)?;
+            Ok(v1::ListUsersResponse { users: views.iter().map(encode::user).collect(), next_page_token })
         })
         .await
     }
@@ -153,7 +154,9 @@ impl AdminService for Administrators {
         call.answer(async {
             let user = validate::optional_user(&request.user)?;
             let views = self.use_cases.list_access_keys(&call.caller, user).await?;
-            Ok(v1::ListAccessKeysResponse { access_keys: views.iter().map(encode::access_key).collect() })
+            let (views, next_page_token) = validate::page_of_access_keys(&request, views)?;
+            let access_keys = views.iter().map(encode::access_key).collect();
+            Ok(v1::ListAccessKeysResponse { access_keys, next_page_token })
         })
         .await
     }
@@ -189,10 +192,11 @@ impl AdminService for Administrators {
         &self,
         request: Request<v1::ListRolesRequest>,
     ) -> Result<Response<v1::ListRolesResponse>, Status> {
-        let (call, _) = Call::admit(&self.gatekeeper, "ListRoles", request).await?;
+        let (call, request) = Call::admit(&self.gatekeeper, "ListRoles", request).await?;
         call.answer(async {
             let views = self.use_cases.list_roles(&call.caller).await?;
-            Ok(v1::ListRolesResponse { roles: views.iter().map(encode::role).collect() })
+            let (views, next_page_token) = validate::page_of_roles(&request, views)?;
+            Ok(v1::ListRolesResponse { roles: views.iter().map(encode::role).collect(), next_page_token })
         })
         .await
     }

@@ -103,7 +103,7 @@ impl ClusterService for Clusters {
             Ok(v1::SyncClusterResponse {
                 cluster: Some(encode::cluster(&view)),
                 differences,
-                elapsed: Some(encode::duration(elapsed)),
+                elapsed: Some(crate::watch::encode::duration(elapsed)),
             })
         })
         .await

@@ -1,24 +1,24 @@
 //! Answers of the service as messages: servers, clusters and plans. Tasks are encoded by `watch::encode`, so that a stream
 //! and a call show the same.
 
-use std::time::Duration;
-
+use crate::api::grpc::statuses;
+use crate::domain::ids::TaskId;
 use crate::domain::ssh::SshLogin;
 use crate::domain::status::InnerStatus;
 use crate::proto::v1;
 use crate::service::arguments::{ClusterView, PlanCheck, ProcessView, ServerView, StopPlanView, Verdict};
 use crate::store::inventory::{DefaultHost, HostRoute, ServerRow};
-use crate::watch::encode::timestamp;
+use crate::watch::encode::{overridden_by, timestamp};
 
 /// A server.
 pub fn server(view: &ServerView) -> v1::ObServer {
     let row = &view.row;
     let (process_state, pid) = match &view.process {
-        ProcessView::NotAsked => (v1::ProcessState::Unspecified, 0),
-        ProcessView::Running { pid } => (v1::ProcessState::Running, *pid),
-        ProcessView::Absent => (v1::ProcessState::Absent, 0),
-        ProcessView::HostUnreachable { .. } => (v1::ProcessState::HostUnreachable, 0),
-        ProcessView::Ambiguous { .. } => (v1::ProcessState::Ambiguous, 0),
+        ProcessView::NotAsked => (v1::ProcessState::Unspecified, None),
+        ProcessView::Running { pid } => (v1::ProcessState::Running, Some(*pid)),
+        ProcessView::Absent => (v1::ProcessState::Absent, None),
+        ProcessView::HostUnreachable { .. } => (v1::ProcessState::HostUnreachable, None),
+        ProcessView::Ambiguous { .. } => (v1::ProcessState::Ambiguous, None),
     };
     v1::ObServer {
         id: row.id.get(),
@@ -27,8 +27,8 @@ pub fn server(view: &ServerView) -> v1::ObServer {
         rpc_port: i32::from(row.addr.rpc_port()),
         sql_port: i32::from(row.sql_port),
         zone: row.zone.to_string(),
-        status: view.status.to_string(),
-        inner_status: row.inner_status.to_string(),
+        status: statuses::server(view.status).into(),
+        inner_status: statuses::server_inner(row.inner_status).into(),
         service_state: service_state(row).into(),
         process_state: process_state.into(),
         stop_time: row.stop_time.map(timestamp),
@@ -40,8 +40,8 @@ pub fn server(view: &ServerView) -> v1::ObServer {
         safe_to_power_off: view.not_safe_reason.is_none(),
         not_safe_reason: view.not_safe_reason.clone().unwrap_or_default(),
         pid,
-        leader_count: view.leaders.map_or(-1, |leaders| i32::try_from(leaders).unwrap_or(i32::MAX)),
-        operating_task_id: view.operating_task.map_or(0, |task| task.get()),
+        leader_count: view.leaders.map(|leaders| i32::try_from(leaders).unwrap_or(i32::MAX)),
+        operating_task_id: view.operating_task.map(TaskId::get),
     }
 }
 
@@ -86,7 +86,7 @@ fn check(check: PlanCheck) -> v1::PlanCheck {
         verdict: verdict.into(),
         evidence: check.evidence,
         remedy: check.remedy,
-        overridden_by: check.overridden_by,
+        overridden_by: check.overridden_by.map_or(v1::OverriddenBy::Unspecified, overridden_by).into(),
         overridden: check.overridden,
     }
 }
@@ -96,8 +96,8 @@ pub fn cluster(view: &ClusterView) -> v1::Cluster {
     let row = &view.row;
     let zones = view.zones.iter().map(|(zone, status)| v1::Zone {
         name: zone.name.to_string(),
-        status: status.to_string(),
-        inner_status: zone.inner_status.to_string(),
+        status: statuses::zone(*status).into(),
+        inner_status: statuses::zone_inner(zone.inner_status).into(),
         region: zone.region.clone(),
         idc: zone.idc.clone(),
     });
@@ -105,13 +105,13 @@ pub fn cluster(view: &ClusterView) -> v1::Cluster {
         id: row.id.get(),
         name: row.identity.name.clone(),
         ob_cluster_id: row.identity.ob_cluster_id,
-        status: view.status.to_string(),
+        status: statuses::cluster(view.status).into(),
         endpoints: row.endpoints.clone(),
         username: row.username.clone(),
         zones: zones.collect(),
         hosts: view.hosts.iter().map(|(svr_ip, route)| host(svr_ip, route)).collect(),
         observed_at: row.observed_at.map(timestamp),
-        operating_task_id: view.operating_task.map_or(0, |task| task.get()),
+        operating_task_id: view.operating_task.map(TaskId::get),
         sync_error: row.sync_error.clone(),
         version: view.version.clone(),
         server_count: i32::try_from(view.server_count).unwrap_or(i32::MAX),
@@ -124,10 +124,12 @@ fn default_host(host: &DefaultHost) -> Option<v1::DefaultHost> {
     Some(match host {
         DefaultHost::None => return None,
         DefaultHost::Local => of(v1::HostTransport::Local),
-        DefaultHost::Grpc { port } => v1::DefaultHost { agent_port: i32::from(*port), ..of(v1::HostTransport::Grpc) },
+        DefaultHost::Grpc { port } => {
+            v1::DefaultHost { agent_port: Some(i32::from(*port)), ..of(v1::HostTransport::Grpc) }
+        }
         DefaultHost::Ssh(SshLogin { user, port }) => v1::DefaultHost {
             ssh_user: user.as_ref().map(ToString::to_string).unwrap_or_default(),
-            ssh_port: port.map_or(0, |port| i32::from(port.get())),
+            ssh_port: port.map(|port| i32::from(port.get())),
             ..of(v1::HostTransport::Ssh)
         },
     })
@@ -146,13 +148,5 @@ fn host(svr_ip: &str, route: &HostRoute) -> v1::Host {
         HostRoute::Ssh(destination) => {
             v1::Host { ssh_destination: destination.to_string(), ..by(v1::HostTransport::Ssh) }
         }
-    }
-}
-
-/// A span of time.
-pub fn duration(duration: Duration) -> prost_types::Duration {
-    prost_types::Duration {
-        seconds: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
-        nanos: i32::try_from(duration.subsec_nanos()).unwrap_or_default(),
     }
 }

@@ -1,5 +1,6 @@
 //! Users, keys, roles and audit records as messages. Hashes of passwords and secrets of keys are in none of them.
 
+use crate::domain::ids::{ClusterId, TaskId};
 use crate::proto::v1;
 use crate::service::arguments::{AccessKeyView, RoleView, UserView};
 use crate::store::AuditOutcome;
@@ -46,7 +47,7 @@ pub fn role(view: &RoleView) -> v1::Role {
 /// An audit record.
 pub fn audit_record(stored: &StoredAuditRecord) -> v1::AuditRecord {
     let record = &stored.record;
-    let (result, reason) = match &record.outcome {
+    let (result, refusal) = match &record.outcome {
         AuditOutcome::Accepted => (v1::AuditResult::Accepted, String::new()),
         AuditOutcome::Refused { reason } => (v1::AuditResult::Refused, reason.clone()),
     };
@@ -57,11 +58,11 @@ pub fn audit_record(stored: &StoredAuditRecord) -> v1::AuditRecord {
         address: record.address.clone(),
         operation: record.call.to_string(),
         target: record.target.clone(),
-        cluster_id: record.cluster.map_or(0, |cluster| cluster.get()),
-        task_id: record.task.map_or(0, |task| task.get()),
+        cluster_id: record.cluster.map(ClusterId::get),
+        task_id: record.task.map(TaskId::get),
         arguments: record.arguments.clone(),
         result: result.into(),
-        reason,
+        refusal,
         trace_id: record.trace_id.clone(),
     }
 }

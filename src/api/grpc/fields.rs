@@ -75,14 +75,14 @@ impl Fields {
         self.parsed(field, new(value))
     }
 
-    /// An id that may be 0 for none.
+    /// An id that may be left out.
     pub fn optional_id<T>(
         &mut self,
         field: impl Into<String>,
-        value: i64,
+        value: Option<i64>,
         new: impl FnOnce(i64) -> Result<T, InvalidName>,
     ) -> Option<T> {
-        if value == 0 { None } else { self.parsed(field, new(value)) }
+        value.and_then(|value| self.parsed(field, new(value)))
     }
 
     /// A position that is 0 or more.

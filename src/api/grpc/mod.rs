@@ -12,6 +12,7 @@ mod front;
 mod ob_server;
 mod once;
 mod page;
+mod statuses;
 mod task;
 pub mod validate;
 pub mod validate_admin;

@@ -20,6 +20,8 @@ pub struct Shapes(HashMap<String, HashMap<u32, Field>>);
 struct Field {
     name: String,
     repeated: bool,
+    /// Its `oneof`, of whose fields a message has one at most.
+    oneof: Option<i32>,
     /// Full name of its type, when that is a message.
     message: Option<String>,
 }
@@ -43,6 +45,8 @@ impl Shapes {
             let shape = Field {
                 name: field.name().to_owned(),
                 repeated: field.label() == Label::Repeated,
+                // A field that may be absent is a `oneof` of its own.
+                oneof: field.oneof_index.filter(|_| !field.proto3_optional()),
                 message: (field.r#type() == Type::Message).then(|| field.type_name().to_owned()),
             };
             Some((u32::try_from(field.number()).ok()?, shape))
@@ -60,6 +64,7 @@ impl Shapes {
     fn look(&self, message: &str, mut bytes: &[u8], path: &str, depth: usize, wrong: &mut Fields) {
         let Some(known) = self.0.get(message).filter(|_| depth > 0) else { return };
         let mut seen = HashMap::<u32, usize>::new();
+        let mut chosen = HashMap::<i32, &Field>::new();
         while let Some((number, value)) = next(&mut bytes) {
             let Some(field) = known.get(&number) else { continue };
             let times = seen.entry(number).or_default();
@@ -69,6 +74,11 @@ impl Shapes {
                 name = format!("{name}[{}]", *times - 1);
             } else if *times == 2 {
                 wrong.wrong(name.clone(), "is given more than once, give it once");
+            }
+            if let Some(other) = field.oneof.and_then(|oneof| chosen.insert(oneof, field))
+                && other.name != field.name
+            {
+                wrong.wrong(name.clone(), format!("and {} are both given, give one of them", other.name));
             }
             if let (Some(inner), Some(value)) = (&field.message, value) {
                 self.look(inner, value, &name, depth - 1, wrong);
@@ -163,6 +173,16 @@ mod tests {
         let tag = u8::try_from(hosts << 3 | 2).unwrap();
         let register = [&[tag, 0, tag, u8::try_from(twice.len()).unwrap()], &twice[..]].concat();
         assert_eq!(wrong(".obsteward.v1.RegisterClusterRequest", &register), ["hosts[1].svr_ip"]);
+    }
+
+    #[test]
+    fn two_ways_to_say_which_are_one_too_many() {
+        use v1::get_cluster_request::By;
+        let by = |by| v1::GetClusterRequest { by: Some(by) }.encode_to_vec();
+        let (id, name) = (by(By::ClusterId(1)), by(By::Name("ob".to_owned())));
+        let get = ".obsteward.v1.GetClusterRequest";
+        assert_eq!(wrong(get, &[id.clone(), name].concat()), ["name"]);
+        assert_eq!(wrong(get, &id), [""; 0]);
     }
 
     proptest! {

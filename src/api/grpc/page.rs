@@ -23,6 +23,33 @@ impl Listing {
         format!("{position:016x}{:016x}", self.0)
     }
 
+    /// The token of the page behind an item of this name.
+    fn token_of_name(self, name: &str) -> String {
+        format!("{:016x}{name}", self.0)
+    }
+
+    /// The name in a token; `None` for the first page.
+    fn name(self, fields: &mut Fields, token: &str) -> Option<String> {
+        if token.is_empty() {
+            return None;
+        }
+        let digest = token.split_at_checked(16).and_then(|(digest, name)| {
+            let digits = digest.bytes().all(|digit| digit.is_ascii_hexdigit());
+            Some((u64::from_str_radix(digest, 16).ok().filter(|_| digits && !name.is_empty())?, name))
+        });
+        match digest {
+            Some((digest, name)) if digest == self.0 && token.len() <= LONGEST_PAGE_TOKEN => Some(name.to_owned()),
+            Some(_) => {
+                fields.wrong("page_token", "belongs to another list or other filters, repeat those or begin anew");
+                None
+            }
+            None => {
+                fields.wrong("page_token", "is not a page token, pass next_page_token as it was or begin anew");
+                None
+            }
+        }
+    }
+
     /// The position in a token; `None` for the first page.
     pub fn position(self, fields: &mut Fields, token: &str) -> Option<i64> {
         if token.is_empty() {
@@ -52,6 +79,26 @@ impl Listing {
     }
 }
 
+/// A page of a list that is there as a whole and whose items have names; with the token of the next page. Names ascend, but for
+/// those that are never removed.
+pub fn of_named<T>(
+    fields: &mut Fields,
+    listing: Listing,
+    (size, token): (u32, &str),
+    items: Vec<T>,
+    name: impl Fn(&T) -> String,
+) -> (Vec<T>, String) {
+    let behind = listing.name(fields, token);
+    let begin = behind.map_or(0, |behind| match items.iter().position(|item| name(item) == behind) {
+        Some(there) => there + 1,
+        None => items.iter().position(|item| name(item) > behind).unwrap_or(items.len()),
+    });
+    let mut page: Vec<T> = items.into_iter().skip(begin).take(size as usize + 1).collect();
+    let more = cut(&mut page, size);
+    let next = page.last().filter(|_| more).map(|last| listing.token_of_name(&name(last)));
+    (page, next.unwrap_or_default())
+}
+
 /// Cuts a list of one more than the page to the page, and says whether there is another.
 pub fn cut<T>(items: &mut Vec<T>, size: u32) -> bool {
     let more = items.len() > size as usize;
@@ -63,6 +110,27 @@ pub fn cut<T>(items: &mut Vec<T>, size: u32) -> bool {
 mod tests {
     use super::*;
     use crate::domain::refusal::Refusal;
+
+    #[test]
+    fn pages_of_names_go_on_where_one_ended_also_when_that_item_is_gone() {
+        let page = |items: &[&str], size: u32, token: &str| {
+            let mut fields = Fields::default();
+            let items = items.iter().map(|item| (*item).to_owned()).collect();
+            let page = of_named(&mut fields, Listing::new("roles", &[]), (size, token), items, String::clone);
+            fields.finish(page)
+        };
+        let all = ["!Z", "!B", "A", "B", "C"];
+        let (first, next) = page(&all, 2, "").unwrap();
+        assert_eq!(first, ["!Z", "!B"]);
+        let (second, next) = page(&all, 2, &next).unwrap();
+        assert_eq!(second, ["A", "B"]);
+        assert_eq!(page(&all, 2, &next).unwrap(), (vec!["C".to_owned()], String::new()));
+        assert_eq!(page(&["!Z", "!B", "A", "C"], 2, &next).unwrap().0, ["C"], "B was removed meanwhile");
+        assert_eq!(page(&all, 5, "").unwrap().1, "", "there is no page behind the last item");
+        for foreign in [Listing::new("users", &[]).token_of_name("B").as_str(), "x", &next[..16], "é"] {
+            assert!(page(&all, 2, foreign).is_err(), "{foreign}");
+        }
+    }
 
     #[test]
     fn a_token_comes_back_only_under_the_same_filters() {

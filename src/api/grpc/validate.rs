@@ -215,15 +215,19 @@ pub fn give_up_task(request: &v1::GiveUpTaskRequest) -> Result<TaskRequest, Refu
     verb(Fields::default(), request.task_id, request.if_revision)
 }
 
-fn verb(mut fields: Fields, task: i64, if_revision: i64) -> Result<TaskRequest, Refusal> {
+fn verb(mut fields: Fields, task: i64, if_revision: Option<i64>) -> Result<TaskRequest, Refusal> {
     let task = fields.id("task_id", task, TaskId::new);
     let if_revision = self::if_revision(&mut fields, if_revision);
     let Some(task) = task else { return Err(fields.refusal()) };
     fields.finish(TaskRequest { task, if_revision, expire_time: None })
 }
 
-fn if_revision(fields: &mut Fields, value: i64) -> Option<Revision> {
-    fields.position("if_revision", value).filter(|revision| *revision > 0).map(Revision::new)
+fn if_revision(fields: &mut Fields, value: Option<i64>) -> Option<Revision> {
+    let revision = fields.position("if_revision", value?)?;
+    if revision == 0 {
+        fields.wrong("if_revision", "0 is not the revision of a task, give 1 or more, or leave it out");
+    }
+    Some(Revision::new(revision))
 }
 
 fn risks(fields: &mut Fields, values: &[i32]) -> Vec<Risk> {

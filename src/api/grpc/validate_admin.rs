@@ -6,13 +6,13 @@ use std::net::IpAddr;
 use secrecy::SecretString;
 
 use crate::api::grpc::fields::{Fields, LONGEST_NAME, shortened};
-use crate::api::grpc::page::Listing;
+use crate::api::grpc::page::{self, Listing};
 use crate::domain::call::Call;
 use crate::domain::ids::{AccessKeyId, ClusterId, Principal, RoleName, TaskId};
 use crate::domain::permission::Permission;
 use crate::domain::refusal::Refusal;
 use crate::proto::v1;
-use crate::service::arguments::{CreateUser, UpdateUser};
+use crate::service::arguments::{AccessKeyView, CreateUser, RoleView, UpdateUser, UserView};
 use crate::store::access::AuditFilter;
 
 /// Shortest password, in bytes.
@@ -121,6 +121,41 @@ pub fn list_audit(request: &v1::ListAuditRecordsRequest) -> Result<(ListAudit, L
     let principal = (!principal.is_empty()).then(|| Principal::new(principal));
     let filter = AuditFilter { principal, call, task, cluster, refused, since };
     fields.finish((ListAudit { filter, below, limit: size + 1 }, listing))
+}
+
+/// Items of a page, and the token of the next one.
+type Page<T> = (Vec<T>, String);
+
+/// A page of ListUsers.
+pub fn page_of_users(request: &v1::ListUsersRequest, all: Vec<UserView>) -> Result<Page<UserView>, Refusal> {
+    let mut fields = Fields::default();
+    let size = fields.page_size(request.page_size, 100);
+    let name = |view: &UserView| format!("{:016x}", view.row.id.get());
+    let listing = Listing::new("users", &[]);
+    let page = page::of_named(&mut fields, listing, (size, &request.page_token), all, name);
+    fields.finish(page)
+}
+
+/// A page of ListAccessKeys.
+pub fn page_of_access_keys(
+    request: &v1::ListAccessKeysRequest,
+    all: Vec<AccessKeyView>,
+) -> Result<Page<AccessKeyView>, Refusal> {
+    let mut fields = Fields::default();
+    let size = fields.page_size(request.page_size, 100);
+    let listing = Listing::new("access_keys", &[&request.user]);
+    let page = page::of_named(&mut fields, listing, (size, &request.page_token), all, |view| view.row.id.to_string());
+    fields.finish(page)
+}
+
+/// A page of ListRoles. Those that are always there come first, in an order of their own.
+pub fn page_of_roles(request: &v1::ListRolesRequest, all: Vec<RoleView>) -> Result<Page<RoleView>, Refusal> {
+    let mut fields = Fields::default();
+    let size = fields.page_size(request.page_size, 100);
+    let name = |view: &RoleView| format!("{}{}", if view.create_time.is_none() { "!" } else { "" }, view.name);
+    let listing = Listing::new("roles", &[]);
+    let page = page::of_named(&mut fields, listing, (size, &request.page_token), all, name);
+    fields.finish(page)
 }
 
 fn password(fields: &mut Fields, password: String) -> SecretString {

@@ -13,6 +13,7 @@ use crate::domain::ids::{ClusterId, ServerAddr, ServerId};
 use crate::domain::refusal::Refusal;
 use crate::domain::ssh::SshLogin;
 use crate::proto::v1;
+use crate::proto::v1::get_cluster_request::By;
 use crate::service::arguments::{ClusterName, RegisterCluster, UpdateCluster};
 use crate::store::inventory::{DefaultHost, HostRoute};
 
@@ -81,14 +82,16 @@ pub fn update_cluster(request: v1::UpdateClusterRequest) -> Result<UpdateCluster
 /// GetCluster.
 pub fn get_cluster(request: v1::GetClusterRequest) -> Result<ClusterName, Refusal> {
     let mut fields = Fields::default();
-    let id = fields.optional_id("cluster_id", request.cluster_id, ClusterId::new);
-    let name = fields.text("name", request.name, LONGEST_NAME);
-    match (request.cluster_id == 0, name.is_empty()) {
-        (true, true) => fields.wrong("cluster_id", "is required unless name is given"),
-        (false, false) => fields.wrong("name", "and cluster_id are both given, give one of them"),
-        (true, false) | (false, true) => {}
-    }
-    fields.finish(id.map_or(ClusterName::Name(name), ClusterName::Id))
+    let by = match request.by {
+        Some(By::ClusterId(id)) => fields.id("cluster_id", id, ClusterId::new).map(ClusterName::Id),
+        Some(By::Name(name)) if !name.is_empty() => Some(ClusterName::Name(fields.text("name", name, LONGEST_NAME))),
+        Some(By::Name(_)) | None => {
+            fields.wrong("cluster_id", "is required unless name is given");
+            None
+        }
+    };
+    let Some(by) = by else { return Err(fields.refusal()) };
+    fields.finish(by)
 }
 
 /// What ListClusters asks.
@@ -207,23 +210,23 @@ fn route(fields: &mut Fields, at: &str, host: &v1::Host) -> Option<HostRoute> {
 fn default_host(fields: &mut Fields, given: Option<v1::DefaultHost>) -> DefaultHost {
     let Some(v1::DefaultHost { transport, agent_port, ssh_user, ssh_port }) = given else { return DefaultHost::None };
     let Some(transport) = fields.known("default_host.transport", transport) else { return DefaultHost::None };
-    if transport != v1::HostTransport::Grpc && agent_port != 0 {
-        fields.wrong("default_host.agent_port", "is for HOST_TRANSPORT_GRPC only, leave it 0");
+    if transport != v1::HostTransport::Grpc && agent_port.is_some() {
+        fields.wrong("default_host.agent_port", "is for HOST_TRANSPORT_GRPC only, leave it out");
     }
     if transport != v1::HostTransport::Ssh && !ssh_user.is_empty() {
         fields.wrong("default_host.ssh_user", "is for HOST_TRANSPORT_SSH only, leave it empty");
     }
-    if transport != v1::HostTransport::Ssh && ssh_port != 0 {
-        fields.wrong("default_host.ssh_port", "is for HOST_TRANSPORT_SSH only, leave it 0");
+    if transport != v1::HostTransport::Ssh && ssh_port.is_some() {
+        fields.wrong("default_host.ssh_port", "is for HOST_TRANSPORT_SSH only, leave it out");
     }
     match transport {
         v1::HostTransport::Unspecified => DefaultHost::None,
         v1::HostTransport::Local => DefaultHost::Local,
-        v1::HostTransport::Grpc => port(fields, "default_host.agent_port", agent_port)
+        v1::HostTransport::Grpc => port(fields, "default_host.agent_port", agent_port.unwrap_or_default())
             .map_or(DefaultHost::None, |port| DefaultHost::Grpc { port: port.get() }),
         v1::HostTransport::Ssh => {
             let user = fields.optional("default_host.ssh_user", &ssh_user);
-            let port = if ssh_port == 0 { None } else { port(fields, "default_host.ssh_port", ssh_port) };
+            let port = ssh_port.and_then(|given| port(fields, "default_host.ssh_port", given));
             DefaultHost::Ssh(SshLogin { user, port })
         }
     }

@@ -1,5 +1,5 @@
-//! Requests of each principal in fixed windows of 10 seconds, a minute, an hour and a day, as OCP counts them (reference:
-//! ocp-v2, section 3). A window begins with the first request in it. Pure: the moment is passed in.
+//! Requests of each principal in fixed windows of 10 seconds, a minute, an hour and a day, as OCP counts them
+//! (docs/ocp-v2.md#rate-limits). A window begins with the first request in it. Pure: the moment is passed in.
 
 use std::collections::HashMap;
 use std::time::Duration;

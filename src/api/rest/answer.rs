@@ -1,4 +1,5 @@
-//! What every answer looks like: the envelope of OCP (reference: ocp-v2, section 3), errors in it, and the headers beside it.
+//! What every answer looks like: the envelope of OCP (docs/ocp-v2.md#envelope), errors in it, and the headers beside
+//! it.
 
 use axum::body::Body;
 use http::header::{CACHE_CONTROL, CONTENT_LANGUAGE, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};

@@ -15,12 +15,13 @@ use crate::api::error_table::{Retry, row};
 use crate::api::headers::once;
 use crate::api::rest::answer::{Asked, Failure, Reply};
 use crate::api::rest::call::{Face, Proven};
-use crate::api::rest::event_body;
 use crate::api::rest::inputs::{Inputs, shown};
 use crate::api::rest::tasks::task_id;
 use crate::domain::ids::Revision;
 use crate::domain::refusal::Refusal;
+use crate::proto::json::{Json, carried};
 use crate::proto::v1;
+use crate::proto::v1::watch_task_response::Kind;
 use crate::service::arguments::WatchScope;
 use crate::watch::{Until, WatchTask, watch_task};
 
@@ -84,17 +85,44 @@ fn arguments(mut inputs: Inputs, last: Option<&HeaderValue>) -> Result<WatchTask
 }
 
 fn event(face: &Face, asked: &Asked, bytes: bytes::Bytes) -> Event {
-    let message = v1::WatchTaskResponse::decode(bytes).ok().and_then(|message| message.kind);
-    let Some(kind) = message else {
-        let refusal = Refusal::Internal { what: "an event of the watch cannot be read".to_owned() };
-        return broken(face, asked, &refusal);
-    };
-    let written = event_body::written(&face.manner.moments, &kind);
-    let event = Event::default().event(written.name).data(written.data);
-    match written.revision {
-        Some(revision) => event.id(revision.to_string()),
-        None => event,
+    match written(bytes) {
+        Some(Written { name, data, revision }) => {
+            let event = Event::default().event(name).data(data);
+            match revision {
+                Some(revision) => event.id(revision.to_string()),
+                None => event,
+            }
+        }
+        None => {
+            let refusal = Refusal::Internal { what: "an event of the watch cannot be read".to_owned() };
+            broken(face, asked, &refusal)
+        }
     }
+}
+
+/// A message, ready to be sent.
+struct Written {
+    /// The name that the protocol has for what it carries.
+    name: String,
+    /// One line of JSON.
+    data: String,
+    /// Where the stream stands after it; progress has no place of its own.
+    revision: Option<i64>,
+}
+
+fn written(bytes: bytes::Bytes) -> Option<Written> {
+    let (name, data, revision) = match v1::WatchTaskResponse::decode(bytes).ok()?.kind? {
+        Kind::Snapshot(task) => ("snapshot".to_owned(), serde_json::to_string(&Json(&task)), Some(task.revision)),
+        Kind::Bookmark(bookmark) => {
+            ("bookmark".to_owned(), serde_json::to_string(&Json(&bookmark)), Some(bookmark.revision))
+        }
+        Kind::Progress(progress) => ("progress".to_owned(), serde_json::to_string(&Json(&progress)), None),
+        Kind::Event(event) => {
+            let name = carried(&event, "kind").unwrap_or_else(|| "unknown".to_owned());
+            (name, serde_json::to_string(&Json(&event)), Some(event.revision))
+        }
+    };
+    Some(Written { name, data: data.ok()?, revision })
 }
 
 /// The end of a watch that was refused in its course, or whose service ends.

@@ -14,7 +14,7 @@ use crate::domain::ids::{InvalidName, LARGEST_ID};
 use crate::domain::refusal::{FieldViolation, Refusal, Violations};
 use crate::store::Page;
 
-/// Largest page (reference: ocp-v2, section 2).
+/// Largest page (docs/ocp-v2.md#paging).
 pub const LARGEST_PAGE: u32 = 2000;
 /// Page when none is asked for.
 const USUAL_PAGE: u32 = 10;
@@ -280,7 +280,7 @@ impl Inputs {
         }
     }
 
-    /// Page, size and sort (reference: ocp-v2, section 2), with the page's number and size as they are answered.
+    /// Page, size and sort (docs/ocp-v2.md#paging), with the page's number and size as they are answered.
     pub fn page<Order: Copy>(&mut self, orders: &[(&str, Order)], usual: (Order, bool)) -> (Page<Order>, u32, u32) {
         let number = self.count("page", 1, u32::MAX);
         let size = self.count("size", USUAL_PAGE, LARGEST_PAGE);

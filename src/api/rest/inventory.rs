@@ -1,4 +1,4 @@
-//! Clusters, zones and servers (reference: ocp-v2, section 5; ocp-v2-task-graphs).
+//! Clusters, zones and servers (docs/ocp-v2.md#clusters-zones-and-servers).
 
 use crate::api::rest::answer::{Failure, Reply};
 use crate::api::rest::call::{Face, Proven};

@@ -1,4 +1,5 @@
-//! Clusters, zones and servers as OCP writes them (reference: ocp-v2, section 5). Keys stand in alphabetical order.
+//! Clusters, zones and servers as OCP writes them (docs/ocp-v2.md#clusters-zones-and-servers). Keys stand in
+//! alphabetical order.
 
 use serde::Serialize;
 

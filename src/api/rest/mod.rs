@@ -1,10 +1,9 @@
 //! The REST face: the OCP v2 API over the same use cases as gRPC. Translates and decides nothing. `openapi.yaml` describes
-//! it and is served with it; reference: ocp-v2.
+//! it and is served with it; docs/ocp-v2.md says what OCP documents and where the choice is ours.
 
 mod about;
 mod answer;
 mod call;
-mod event_body;
 mod events;
 mod inputs;
 mod inventory;

@@ -1,5 +1,5 @@
-//! `POST /api/v2/ob/clusters/{id}/servers/{serverId}/stop`, `/start` and `/restart` (reference: ocp-stop-observer; ocp-v2,
-//! sections 1 and 5): parameters in the query or in the body, the answer in the shape that is configured.
+//! `POST /api/v2/ob/clusters/{id}/servers/{serverId}/stop`, `/start` and `/restart` (docs/ocp-v2.md#the-stop-call):
+//! parameters in the query or in the body, the answer in the shape that is configured.
 
 use http::{HeaderMap, HeaderName};
 use uuid::Uuid;

@@ -1,5 +1,5 @@
-//! Tasks as OCP writes them, in its two shapes (reference: ocp-v2, sections 1 and 2). Keys stand in alphabetical order, as
-//! in its samples.
+//! Tasks as OCP writes them, in its two shapes (docs/ocp-v2.md#the-two-shapes-of-a-task). Keys stand in alphabetical
+//! order, as in its samples.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::api::rest::answer::{Failure, Reply};
 use crate::api::rest::call::Face;
-use crate::api::rest::task_words::{NOT_PARALLEL, class_name, context_text, operation, status, subtask_operation};
+use crate::api::rest::task_words::{self, NOT_PARALLEL, class_name, operation, server_ids, status, subtask_operation};
 use crate::clock::Timestamp;
 use crate::config::TaskShape;
 use crate::domain::event::{Course, Failure as StepFailure, Phase, Verb};
@@ -151,10 +151,10 @@ struct CodedMessage<'a> {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ContextBody<'a> {
-    list_map: &'a BTreeMap<String, Vec<String>>,
+    list_map: BTreeMap<&'static str, Vec<String>>,
     parallel: bool,
     parallel_idx: i32,
-    string_map: &'a BTreeMap<String, String>,
+    string_map: BTreeMap<&'static str, &'a str>,
 }
 
 #[derive(Serialize)]
@@ -165,7 +165,17 @@ enum EitherContext<'a> {
 }
 
 fn context(task: &Task) -> ContextBody<'_> {
-    ContextBody { list_map: &task.lists, parallel: false, parallel_idx: NOT_PARALLEL, string_map: &task.context }
+    ContextBody {
+        list_map: BTreeMap::from([server_ids(task)]),
+        parallel: false,
+        parallel_idx: NOT_PARALLEL,
+        string_map: task_words::context(task).into_iter().map(|(fact, value)| (fact.as_str(), value)).collect(),
+    }
+}
+
+fn context_text(task: &Task) -> String {
+    let (key, ids) = server_ids(task);
+    task_words::context_text(&task_words::context(task), (key, &ids))
 }
 
 pub(super) fn cluster<'a>(task: &'a Task, kind: Option<&'static str>) -> ClusterBody<'a> {
@@ -181,8 +191,8 @@ pub(super) fn creator<'a>(face: &Face, task: &'a Task) -> CreatorBody<'a> {
     CreatorBody { id: face.rest.use_cases.user_id(creator), name: creator.as_str() }
 }
 
-/// Whether a task can never be rolled back: it is closed. One that runs can be once it has failed (reference: ocp-v2, section 2:
-/// whether rolling back is forbidden, not whether it is possible now).
+/// Whether a task can never be rolled back: it is closed. One that runs can be once it has failed
+/// (docs/ocp-v2.md#task-fields: whether rolling back is forbidden, not whether it is possible now).
 fn prohibits_rollback(task: &Task) -> bool {
     task.state.phase() == Phase::Closed
 }
@@ -285,7 +295,7 @@ fn legacy(face: &Face, task: &Task) -> Result<Reply, Failure> {
     });
     Reply::data(&LegacyTask {
         cluster: cluster(task, None),
-        context: context_text(&task.context, &task.lists),
+        context: context_text(task),
         creator: creator(face, task),
         id: task.spec.id.get(),
         name: &task.spec.graph.operation.name,
@@ -318,12 +328,12 @@ fn v4(face: &Face, task: &Task) -> Result<Reply, Failure> {
 /// One task on its own.
 pub fn wrapped(face: &Face, stored: &StoredTask) -> Result<Reply, Failure> {
     let task = &stored.task;
-    let warnings = task.warnings.iter().map(|(code, message)| CodedMessage { code, message });
+    let warnings = task.warnings.iter().map(|warning| CodedMessage { code: &warning.code, message: &warning.text });
     Reply::data(&WrappedTask {
         allowed_verbs: task.allowed_verbs().into_iter().map(Verb::as_str).collect(),
         cluster: cluster(task, Some(PRIMARY)),
         context: match face.rest.config.task_shape {
-            TaskShape::Legacy => EitherContext::Text(context_text(&task.context, &task.lists)),
+            TaskShape::Legacy => EitherContext::Text(context_text(task)),
             TaskShape::V4 => EitherContext::Object(context(task)),
         },
         create_time: face.manner.moments.text(task.create_time),

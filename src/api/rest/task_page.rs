@@ -1,5 +1,5 @@
-//! Pages of lists, and tasks as they stand in one (reference: ocp-v2, section 2). Keys stand in alphabetical order, as in OCP's
-//! samples.
+//! Pages of lists, and tasks as they stand in one (docs/ocp-v2.md#paging). Keys stand in alphabetical order, as in
+//! OCP's samples.
 
 use serde::Serialize;
 

@@ -1,22 +1,12 @@
-//! The words of OCP for what tasks are and do (reference: ocp-v2, sections 1 and 2), and the context as Java writes it. OCP
+//! The words of OCP for what tasks are and do (docs/ocp-v2.md#words-of-tasks), and the context as Java writes it. OCP
 //! knows three states of a task: what ours has beyond them is shown by its operation. Pure.
 
-use std::collections::BTreeMap;
-
 use crate::domain::event::{SubtaskOperation, TaskOperation, TaskState};
+use crate::domain::facts::ShownFact;
+use crate::domain::task::Task;
 
 /// No subtask here is one of several that run side by side.
 pub const NOT_PARALLEL: i32 = -1;
-/// Keys of the context in the order of the contract's sample; others follow in their own.
-const SAMPLE_ORDER: [&str; 7] = [
-    "cluster_id",
-    "former_cluster_status",
-    "target_zone_status",
-    "former_zone_status",
-    "zone_name",
-    "target_cluster_status",
-    "server_id",
-];
 
 /// The word of OCP for a state of a task. Success always and only means that what was asked for was reached.
 pub const fn status(state: TaskState) -> &'static str {
@@ -50,7 +40,7 @@ pub const fn subtask_operation(operation: SubtaskOperation) -> &'static str {
     }
 }
 
-/// Class names that OCP's samples give to steps of these names; programs may show them (reference: ocp-v2, section 1).
+/// Class names that OCP's samples give to steps of these names; programs may show them (docs/ocp-v2.md#class-names).
 pub fn class_name(step: &str) -> &'static str {
     match step {
         "Prepare stop observer" => "com.alipay.ocp.service.task.business.server.PrepareStopObServerTask",
@@ -69,14 +59,21 @@ pub fn class_name(step: &str) -> &'static str {
     }
 }
 
-/// The context as Java writes it (contract): the sample's keys in the sample's order, then the others.
-pub fn context_text(strings: &BTreeMap<String, String>, lists: &BTreeMap<String, Vec<String>>) -> String {
-    let first = SAMPLE_ORDER.iter().filter_map(|key| strings.get_key_value(*key));
-    let rest = strings.iter().filter(|(key, _)| !SAMPLE_ORDER.contains(&key.as_str()));
-    let strings: Vec<String> = first.chain(rest).map(|(key, value)| format!("{key}={value}")).collect();
-    let lists: Vec<String> = lists.iter().map(|(key, values)| format!("{key}=[{}]", values.join(", "))).collect();
-    let (strings, lists) = (strings.join(", "), lists.join(", "));
-    format!("Context(parallelIdx={NOT_PARALLEL}, stringMap={{{strings}}}, listMap={{{lists}}})")
+/// The context of the contract, made from what the task recorded: the sample's keys in the sample's order.
+pub fn context(task: &Task) -> Vec<(ShownFact, &str)> {
+    ShownFact::CONTRACT.into_iter().filter_map(|fact| Some((fact, task.fact(fact)?))).collect()
+}
+
+/// The one list of the context, and its key.
+pub fn server_ids(task: &Task) -> (&'static str, Vec<String>) {
+    ("server_ids", vec![task.spec.server().id.to_string()])
+}
+
+/// The context as Java writes it.
+pub fn context_text(strings: &[(ShownFact, &str)], (key, ids): (&str, &[String])) -> String {
+    let strings: Vec<String> = strings.iter().map(|(fact, value)| format!("{fact}={value}")).collect();
+    let (strings, ids) = (strings.join(", "), ids.join(", "));
+    format!("Context(parallelIdx={NOT_PARALLEL}, stringMap={{{strings}}}, listMap={{{key}=[{ids}]}})")
 }
 
 #[cfg(test)]
@@ -84,18 +81,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_context_has_the_samples_keys_in_the_samples_order_and_the_others_behind_them() {
-        let strings = [("zeal", "1"), ("server_id", "3"), ("alpha", "2"), ("zone_name", "zone2"), ("cluster_id", "20")];
-        let strings = strings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        let lists = BTreeMap::from([("server_ids".to_owned(), vec!["3".to_owned(), "4".to_owned()])]);
+    fn the_context_is_written_as_java_writes_it() {
+        let strings = [(ShownFact::ClusterId, "20"), (ShownFact::ZoneName, "zone2"), (ShownFact::ServerId, "3")];
+        let ids = ["3".to_owned(), "4".to_owned()];
         assert_eq!(
-            context_text(&strings, &lists),
-            "Context(parallelIdx=-1, stringMap={cluster_id=20, zone_name=zone2, server_id=3, alpha=2, zeal=1}, \
+            context_text(&strings, ("server_ids", &ids)),
+            "Context(parallelIdx=-1, stringMap={cluster_id=20, zone_name=zone2, server_id=3}, \
              listMap={server_ids=[3, 4]})"
         );
         assert_eq!(
-            context_text(&BTreeMap::new(), &BTreeMap::new()),
-            "Context(parallelIdx=-1, stringMap={}, listMap={})"
+            context_text(&[], ("server_ids", &[])),
+            "Context(parallelIdx=-1, stringMap={}, listMap={server_ids=[]})"
         );
     }
 

@@ -1,4 +1,4 @@
-//! Tasks: a page of them, one, what its subtasks logged, and what can be asked of it (reference: ocp-v2, section 2).
+//! Tasks: a page of them, one, what its subtasks logged, and what can be asked of it (docs/ocp-v2.md#task-calls).
 
 use crate::api::rest::answer::{Failure, Reply};
 use crate::api::rest::call::{Face, Proven};

@@ -47,12 +47,12 @@ pub fn parse_default_host(text: &str) -> Result<v1::DefaultHost, String> {
         return Ok(v1::DefaultHost {
             transport: v1::HostTransport::Ssh as i32,
             ssh_user: user.map(|user| user.to_string()).unwrap_or_default(),
-            ssh_port: port.map_or(0, |port| i32::from(port.get())),
+            ssh_port: port.map(|port| i32::from(port.get())),
             ..Default::default()
         });
     }
     let port = text.strip_prefix("grpc:").and_then(|port| port.parse::<u16>().ok()).filter(|port| *port > 0);
-    let agent_port = i32::from(port.ok_or_else(wrong)?);
+    let agent_port = Some(i32::from(port.ok_or_else(wrong)?));
     Ok(v1::DefaultHost { transport: v1::HostTransport::Grpc as i32, agent_port, ..Default::default() })
 }
 
@@ -95,10 +95,13 @@ mod tests {
     #[test]
     fn default_hosts() {
         assert_eq!(parse_default_host("local").unwrap().transport(), v1::HostTransport::Local);
-        assert_eq!(parse_default_host("grpc:7001").unwrap().agent_port, 7001);
-        for (text, user, port) in
-            [("ssh", "", 0), ("ssh:admin@", "admin", 0), ("ssh::22", "", 22), ("ssh:admin@:22", "admin", 22)]
-        {
+        assert_eq!(parse_default_host("grpc:7001").unwrap().agent_port, Some(7001));
+        for (text, user, port) in [
+            ("ssh", "", None),
+            ("ssh:admin@", "admin", None),
+            ("ssh::22", "", Some(22)),
+            ("ssh:admin@:22", "admin", Some(22)),
+        ] {
             let host = parse_default_host(text).unwrap();
             let ssh = (host.transport(), host.ssh_user.as_str(), host.ssh_port);
             assert_eq!(ssh, (v1::HostTransport::Ssh, user, port), "{text}");

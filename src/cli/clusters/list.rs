@@ -5,10 +5,11 @@ use clap::Args;
 use crate::cli::client::{Client, QUICK};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::json::cluster::{ClusterDoc, ClustersDoc};
+use crate::cli::listed::Listed;
 use crate::cli::output::{Format, Output};
 use crate::cli::table::Table;
 use crate::cli::times;
+use crate::cli::words;
 use crate::clock::{Clock, Timestamp};
 use crate::proto::v1;
 
@@ -35,9 +36,7 @@ pub async fn run(args: ListArgs, client: &Client, output: &Output) -> Result<Exi
     }
     match output.format {
         Format::Text => output.lines(table(&clusters, Clock::system().now()).lines(output.paint))?,
-        Format::Json => {
-            output.document(&ClustersDoc { clusters: clusters.iter().map(ClusterDoc::from).collect() })?;
-        }
+        Format::Json => output.document(&Listed::whole("clusters", &clusters))?,
     }
     Ok(Exit::Done)
 }
@@ -48,12 +47,12 @@ fn table(clusters: &[v1::Cluster], now: Timestamp) -> Table {
         table.row([
             cluster.id.to_string(),
             cluster.name.clone(),
-            cluster.status.clone(),
+            words::cluster_status(cluster.status).into_owned(),
             cluster.server_count.to_string(),
             cluster.zones.len().to_string(),
             short(&cluster.version).to_owned(),
             times::age(cluster.observed_at.as_ref(), now),
-            if cluster.operating_task_id == 0 { "-".to_owned() } else { cluster.operating_task_id.to_string() },
+            cluster.operating_task_id.map_or_else(|| "-".to_owned(), |task| task.to_string()),
             cluster.sync_error.clone(),
         ]);
     }
@@ -75,7 +74,7 @@ mod tests {
         let cluster = v1::Cluster {
             id: 1,
             name: "ob".to_owned(),
-            status: "RUNNING".to_owned(),
+            status: v1::ClusterStatus::Running as i32,
             version: "4.3.5.1_101000042025031818-b4e5(Mar 18 2025)".to_owned(),
             server_count: 3,
             observed_at: Some(prost_types::Timestamp { seconds: 1000, nanos: 0 }),

@@ -49,7 +49,7 @@ pub async fn run(args: RegisterArgs, client: &Client, output: &Output) -> Result
         username: args.cluster_user,
         password: args.password.require()?.expose_secret().to_owned(),
         expected_name: args.name,
-        cluster_id: args.cluster_id.unwrap_or(0),
+        cluster_id: args.cluster_id,
         server_ids: args.server_ids,
         hosts: args.hosts,
         default_host: args.default_host,

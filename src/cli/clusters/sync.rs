@@ -1,17 +1,19 @@
 //! `obsteward clusters sync`.
 
+use std::time::Duration;
+
 use clap::Args;
 
 use super::show::details;
 use crate::cli::client::{Client, SLOW};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::json::cluster::{SyncDoc, elapsed};
 use crate::cli::output::{Format, Output};
 use crate::cli::resolve;
 use crate::cli::table::flat;
 use crate::cli::times;
 use crate::clock::Clock;
+use crate::proto::json::Json;
 use crate::proto::v1;
 
 /// Arguments of `clusters sync`.
@@ -28,13 +30,14 @@ pub async fn run(args: SyncArgs, client: &Client, output: &Output) -> Result<Exi
     let request = v1::SyncClusterRequest { cluster_id };
     let answer = client.change("sync cluster", SLOW, client.clusters().sync_cluster(request)).await?;
     if output.format == Format::Json {
-        output.document(&SyncDoc::from(&answer))?;
+        output.document(&Json(&answer))?;
         return Ok(Exit::Done);
     }
     if let Some(cluster) = &answer.cluster {
         output.lines(details(cluster, Clock::system().now(), output.paint))?;
     }
-    let took = elapsed(&answer).map(|elapsed| format!(" in {}", times::brief(elapsed))).unwrap_or_default();
+    let elapsed = answer.elapsed.and_then(|elapsed| Duration::try_from(elapsed).ok());
+    let took = elapsed.map(|elapsed| format!(" in {}", times::brief(elapsed))).unwrap_or_default();
     output.line("")?;
     if answer.differences.is_empty() {
         output.line(&format!("read{took}, nothing has changed"))?;

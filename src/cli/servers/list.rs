@@ -5,7 +5,7 @@ use clap::Args;
 use crate::cli::client::Client;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::json::server::{ServerDoc, ServersDoc};
+use crate::cli::listed::Listed;
 use crate::cli::output::{Format, Output};
 use crate::cli::resolve;
 use crate::cli::table::Table;
@@ -35,9 +35,7 @@ pub async fn run(args: ListArgs, client: &Client, output: &Output) -> Result<Exi
                 "process, leaders and whether a server may be powered off: obsteward servers show CLUSTER SERVER",
             );
         }
-        Format::Json => {
-            output.document(&ServersDoc { servers: servers.iter().map(ServerDoc::from).collect() })?;
-        }
+        Format::Json => output.document(&Listed::whole("servers", &servers))?,
     }
     Ok(Exit::Done)
 }
@@ -50,11 +48,11 @@ fn table(servers: &[v1::ObServer], now: Timestamp) -> Table {
             server.id.to_string(),
             address(server),
             server.zone.clone(),
-            server.status.clone(),
-            server.inner_status.clone(),
+            words::server_status(server.status).into_owned(),
+            words::server_inner_status(server.inner_status).into_owned(),
             words::service_state(server.service_state).into_owned(),
             times::age(server.observed_at.as_ref(), now),
-            if server.operating_task_id == 0 { "-".to_owned() } else { server.operating_task_id.to_string() },
+            server.operating_task_id.map_or_else(|| "-".to_owned(), |task| task.to_string()),
         ]);
     }
     table
@@ -91,10 +89,9 @@ mod tests {
             ip: "10.0.0.2".to_owned(),
             rpc_port: 2882,
             zone: "zone2".to_owned(),
-            status: "STOPPED".to_owned(),
-            inner_status: "ACTIVE".to_owned(),
+            status: v1::ServerStatus::Stopped as i32,
+            inner_status: v1::ServerInnerStatus::Active as i32,
             service_state: v1::ServiceState::Stopped as i32,
-            leader_count: -1,
             observed_at: Some(prost_types::Timestamp::default()),
             ..Default::default()
         };

@@ -6,12 +6,12 @@ use super::list::{address, process};
 use crate::cli::client::{Client, SLOW};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::json::server::ServerDoc;
 use crate::cli::output::{Format, Output};
 use crate::cli::resolve::{self, ServerName, parse_server};
 use crate::cli::table::fields;
 use crate::cli::times;
 use crate::cli::words;
+use crate::proto::json::Json;
 use crate::proto::v1;
 
 /// Arguments of `servers show`.
@@ -35,14 +35,14 @@ pub async fn run(args: ShowArgs, client: &Client, output: &Output) -> Result<Exi
     let server = server.ok_or_else(|| Failure::NoAnswer("the server answered without a server".to_owned()))?;
     match output.format {
         Format::Text => output.lines(details(&server))?,
-        Format::Json => output.document(&ServerDoc::from(&server))?,
+        Format::Json => output.document(&Json(&server))?,
     }
     Ok(Exit::Done)
 }
 
 fn details(server: &v1::ObServer) -> Vec<String> {
     let moment = |timestamp: &Option<prost_types::Timestamp>| times::rfc3339(timestamp.as_ref()).unwrap_or_default();
-    let pid = if server.pid == 0 { String::new() } else { format!(", pid {}", server.pid) };
+    let pid = server.pid.map(|pid| format!(", pid {pid}")).unwrap_or_default();
     let power_off = if server.safe_to_power_off {
         "safe".to_owned()
     } else if server.not_safe_reason.is_empty() {
@@ -58,17 +58,14 @@ fn details(server: &v1::ObServer) -> Vec<String> {
         ("power off", power_off),
         ("service", words::service_state(server.service_state).into_owned()),
         ("process", format!("{}{pid}", process(server))),
-        ("status", server.status.clone()),
-        ("oceanbase status", server.inner_status.clone()),
+        ("status", words::server_status(server.status).into_owned()),
+        ("oceanbase status", words::server_inner_status(server.inner_status).into_owned()),
         ("stopped since", moment(&server.stop_time)),
         ("serves since", moment(&server.start_service_time)),
-        ("leaders", if server.leader_count < 0 { "not known".to_owned() } else { server.leader_count.to_string() }),
+        ("leaders", server.leader_count.map_or_else(|| "not known".to_owned(), |count| count.to_string())),
         ("root service", if server.with_rootserver { "runs here".to_owned() } else { String::new() }),
         ("given up at", moment(&server.permanent_offline_at)),
-        (
-            "held by task",
-            if server.operating_task_id == 0 { String::new() } else { server.operating_task_id.to_string() },
-        ),
+        ("held by task", server.operating_task_id.map(|task| task.to_string()).unwrap_or_default()),
         ("observed at", times::shown(server.observed_at.as_ref())),
     ])
 }
@@ -84,10 +81,10 @@ mod tests {
             cluster_id: 1,
             ip: "10.0.0.2".to_owned(),
             rpc_port: 2882,
-            inner_status: "ACTIVE".to_owned(),
+            inner_status: v1::ServerInnerStatus::Active as i32,
             service_state: v1::ServiceState::Stopped as i32,
             process_state: v1::ProcessState::Running as i32,
-            pid: 4711,
+            pid: Some(4711),
             not_safe_reason: "its process still runs".to_owned(),
             ..Default::default()
         };

@@ -6,10 +6,10 @@ use super::verb::{ask, task_of};
 use crate::cli::client::Client;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::json::task::TaskDoc;
 use crate::cli::lines::{next_steps, result_line, target};
 use crate::cli::output::{Format, Output};
 use crate::cli::view::{Phase, phase};
+use crate::proto::json::Json;
 use crate::proto::v1;
 
 /// Arguments of `tasks cancel`.
@@ -26,11 +26,11 @@ pub struct CancelArgs {
 /// Runs the command. A running task moves on by itself, so that it is not held to the revision that was just read; a repeat
 /// after a lost answer finds it no longer RUNNING.
 pub async fn run(args: CancelArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
-    let request = v1::CancelTaskRequest { task_id: args.task, if_revision: args.if_revision.unwrap_or_default() };
+    let request = v1::CancelTaskRequest { task_id: args.task, if_revision: args.if_revision };
     let call = async || client.tasks().cancel_task(request).await;
     let task = task_of(ask(client, output, "cancel task", args.task, call).await?.task)?;
     match (output.format, phase(task.state())) {
-        (Format::Json, _) => output.document(&TaskDoc::from(&task))?,
+        (Format::Json, _) => output.document(&Json(&task))?,
         (Format::Text, Phase::Open) => {
             output.line(&format!("task {} {} is being cancelled: {}", task.id, task.name, target(&task)))?;
             output.note(&format!("see how it ends with: obsteward watch {}", task.id));

@@ -5,8 +5,7 @@ use clap::Args;
 use crate::cli::client::{Client, QUICK};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::json::line::TasksDoc;
-use crate::cli::json::task::TaskDoc;
+use crate::cli::listed::Listed;
 use crate::cli::output::{Format, Output};
 use crate::cli::resolve::{self, ServerName, parse_server};
 use crate::cli::table::Table;
@@ -37,12 +36,13 @@ pub struct ListArgs {
 /// Runs the command.
 pub async fn run(args: ListArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
     let cluster_id = match &args.cluster {
-        Some(cluster) => resolve::cluster(client, cluster).await?,
-        None => 0,
+        Some(cluster) => Some(resolve::cluster(client, cluster).await?),
+        None => None,
     };
-    let server_id = match &args.ob_server {
-        Some(server) => resolve::server(client, cluster_id, server).await?,
-        None => 0,
+    let server_id = match (cluster_id, &args.ob_server) {
+        (Some(cluster_id), Some(server)) => Some(resolve::server(client, cluster_id, server).await?),
+        // The arguments let no server stand without its cluster.
+        (_, _) => None,
     };
     let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
     let mut tasks = Vec::new();
@@ -66,9 +66,7 @@ pub async fn run(args: ListArgs, client: &Client, output: &Output) -> Result<Exi
     tasks.truncate(limit);
     match output.format {
         Format::Text => output.lines(table(&tasks).lines(output.paint))?,
-        Format::Json => {
-            output.document(&TasksDoc { tasks: tasks.iter().map(TaskDoc::from).collect(), more })?;
-        }
+        Format::Json => output.document(&Listed::first("tasks", &tasks, more))?,
     }
     if more && output.format == Format::Text {
         output.note(&format!("there are more than {limit} tasks, see them with a larger --limit"));
@@ -85,7 +83,7 @@ fn table(tasks: &[v1::Task]) -> Table {
             times::shown(task.create_time.as_ref()),
             words::task_state(task.state).into_owned(),
             cluster.unwrap_or_default(),
-            task.server.as_ref().map(|server| server.address.clone()).unwrap_or_default(),
+            task.server().map(|server| server.address.clone()).unwrap_or_default(),
             task.name.clone(),
             task.creator.clone(),
         ]);

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use clap::Args;
 use futures::{FutureExt, StreamExt};
+use serde::Serialize;
 use tonic::{Response, Status};
 
 use super::show::get;
 use crate::cli::client::{Client, QUICK};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::json::log::LogLineDoc;
 use crate::cli::output::{Format, Output};
 use crate::cli::pursue::{Pursuit, Stopped, Taken, pursue};
 use crate::cli::retry::is_lost;
@@ -19,7 +19,17 @@ use crate::cli::table::flat;
 use crate::cli::times;
 use crate::cli::view::TaskView;
 use crate::cli::words;
+use crate::proto::json::Json;
 use crate::proto::v1;
+
+/// A line, and whose it is.
+#[derive(Serialize)]
+struct LineDocument<'a> {
+    task_id: i64,
+    subtask: String,
+    #[serde(flatten)]
+    line: Json<'a, v1::SubtaskLogLine>,
+}
 
 /// Arguments of `tasks log`.
 #[derive(Debug, Args)]
@@ -42,10 +52,10 @@ pub struct LogArgs {
 pub async fn run(args: LogArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
     let view = TaskView::new(get(client, args.task).await?);
     let subtask_id = match &args.subtask {
-        Some(named) => one_subtask(&view, named)?,
-        None => 0,
+        Some(named) => Some(one_subtask(&view, named)?),
+        None => None,
     };
-    let mut log = Log { output, view, of_all: subtask_id == 0, next: args.from_line, execution: None };
+    let mut log = Log { output, view, of_all: subtask_id.is_none(), next: args.from_line, execution: None };
     let request = v1::GetSubtaskLogRequest { task_id: args.task, subtask_id, from_line: args.from_line, follow: false };
     if !args.follow {
         let (lines, failure) = read(client, request, QUICK).await;
@@ -129,8 +139,8 @@ impl Log<'_> {
                     self.output.lines(text)?;
                 }
                 Format::Json => {
-                    let (task, subtask) = (self.view.task().id, self.view.name(line.subtask_id));
-                    self.output.json_line(&LogLineDoc::new(task, subtask, line))?;
+                    let (task_id, subtask) = (self.view.task().id, self.view.name(line.subtask_id));
+                    self.output.json_line(&LineDocument { task_id, subtask, line: Json(line) })?;
                 }
             }
             self.next = line.number + 1;
@@ -253,7 +263,7 @@ mod tests {
         let output = Output::memory(Format::Json);
         let mut log = Log { output: &output, view: TaskView::new(task()), of_all: true, next: 1, execution: None };
         log.show(&[of(1, Rollback, "x")]).unwrap();
-        assert!(output.written().0.contains(r#""operation":"ROLLBACK""#), "{:?}", output.written());
+        assert!(output.written().0.contains(r#""operation":"SUBTASK_OPERATION_ROLLBACK""#), "{:?}", output.written());
     }
 
     #[test]
@@ -264,7 +274,7 @@ mod tests {
             last,
             serde_json::json!({
                 "number": 3, "task_id": 12345, "subtask_id": 10, "subtask": "Stop server", "run_time": 2,
-                "operation": null,
+                "operation": "SUBTASK_OPERATION_UNSPECIFIED",
                 "time": "2026-01-02T03:04:08.678Z", "text": "done"
             })
         );

@@ -3,17 +3,17 @@
 use clap::Args;
 
 use crate::cli::client::{Client, QUICK};
+use crate::cli::error::ErrorDoc;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::json::error::ErrorDoc;
-use crate::cli::json::task::TaskDoc;
-use crate::cli::lines::{next_steps, target};
+use crate::cli::lines::{next_steps, target, warning};
 use crate::cli::output::{Format, Output};
 use crate::cli::style::Paint;
 use crate::cli::table::{Table, fields, flat};
 use crate::cli::times;
 use crate::cli::view::TaskView;
 use crate::cli::words;
+use crate::proto::json::Json;
 use crate::proto::v1;
 
 /// Arguments of `tasks show`.
@@ -29,7 +29,7 @@ pub async fn run(args: ShowArgs, client: &Client, output: &Output) -> Result<Exi
     let task = get(client, args.task).await?;
     match output.format {
         Format::Text => output.lines(details(task, output.paint))?,
-        Format::Json => output.document(&TaskDoc::from(&task))?,
+        Format::Json => output.document(&Json(&task))?,
     }
     Ok(Exit::Done)
 }
@@ -61,7 +61,7 @@ fn details(task: v1::Task, paint: Paint) -> Vec<String> {
         }
     }
     section(&mut lines, "overrides", task.overrides.iter().map(override_line).collect());
-    section(&mut lines, "warnings", task.warnings.clone());
+    section(&mut lines, "warnings", task.warnings.iter().map(warning).collect());
     section(&mut lines, "context", context(task));
     lines.extend(next_steps(task));
     lines
@@ -140,15 +140,11 @@ fn state(subtask: &v1::Subtask) -> String {
 }
 
 fn override_line(item: &v1::Override) -> String {
-    format!("{} by {} ({}): {}", item.check, item.overridden_by, item.principal, item.evidence)
+    format!("{} by {} ({}): {}", item.check, words::overridden_by(item.overridden_by()), item.principal, item.evidence)
 }
 
 fn context(task: &v1::Task) -> Vec<String> {
-    let single = task.context.iter().map(|(key, value)| format!("{key} = {value}"));
-    let lists = task.list_context.iter().map(|(key, list)| format!("{key} = [{}]", list.values.join(", ")));
-    let mut lines: Vec<_> = single.chain(lists).collect();
-    lines.sort();
-    lines
+    task.context.iter().map(|(key, value)| format!("{key} = {value}")).collect()
 }
 
 fn section(lines: &mut Vec<String>, title: &str, content: Vec<String>) {
@@ -173,12 +169,15 @@ mod tests {
         task.subtasks[2].set_operation(v1::SubtaskOperation::Skip);
         task.set_stop_type(v1::StopType::Process);
         task.context.insert("zone_name".to_owned(), "zone2".to_owned());
-        task.list_context.insert("server_ids".to_owned(), v1::StringList { values: vec!["2".to_owned()] });
-        task.warnings.push("PROCESS_STATE_UNKNOWN: host silent".to_owned());
+        task.warnings.push(v1::TaskWarning {
+            subtask_id: 10,
+            code: "PROCESS_STATE_UNKNOWN".to_owned(),
+            text: "host silent".to_owned(),
+        });
         task.overrides.push(v1::Override {
             check: "LOG_IN_SYNC".to_owned(),
             evidence: "9 s behind".to_owned(),
-            overridden_by: "force".to_owned(),
+            overridden_by: v1::OverriddenBy::Force as i32,
             principal: "alice".to_owned(),
         });
         let text = details(task, Paint::Plain).join("\n");
@@ -194,7 +193,7 @@ mod tests {
             "at rest since:  2026-01-02T03:04:14.678Z",
             "  LOG_IN_SYNC by force (alice): 9 s behind",
             "  PROCESS_STATE_UNKNOWN: host silent",
-            "  server_ids = [2]\n  zone_name = zone2",
+            "context:\n  zone_name = zone2",
             "obsteward tasks give-up 12345",
         ] {
             assert!(text.contains(part), "{part}\n{text}");

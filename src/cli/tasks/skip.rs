@@ -37,7 +37,7 @@ pub async fn run(args: SkipArgs, client: &Client, output: &Output) -> Result<Exi
     let view = TaskView::new(get(client, args.task).await?);
     let subtask_id = one_subtask(&view, &args.subtask)?;
     let if_revision = args.if_revision.unwrap_or(view.task().revision);
-    let request = v1::SkipSubtaskRequest { task_id: args.task, subtask_id, if_revision };
+    let request = v1::SkipSubtaskRequest { task_id: args.task, subtask_id, if_revision: Some(if_revision) };
     let call = async || client.tasks().skip_subtask(request).await;
     let task = task_of(ask(client, output, "skip subtask", args.task, call).await?.task)?;
     // In a rollback it counts as undone.

@@ -9,14 +9,14 @@ use super::show::get;
 use crate::cli::client::{Client, QUICK, bounded};
 use crate::cli::exit::{Exit, Goal};
 use crate::cli::failure::Failure;
-use crate::cli::json::line::LineDoc;
-use crate::cli::json::task::TaskDoc;
 use crate::cli::output::{Format, Output};
 use crate::cli::retry::{Backoff, is_lost};
 use crate::cli::times;
+use crate::cli::watch_line::WatchLine;
 use crate::cli::watching::Watching;
 use crate::cli::words;
 use crate::clock::{Clock, monotonic_now};
+use crate::proto::json::Json;
 use crate::proto::v1;
 
 /// How long a verb whose answer was lost is repeated.
@@ -108,8 +108,8 @@ pub async fn show(
 ) -> Result<Exit, Failure> {
     match output.format {
         Format::Text => {}
-        Format::Json if watching.watch => output.json_line(&LineDoc::Task(Box::new(TaskDoc::from(&task))))?,
-        Format::Json => output.document(&TaskDoc::from(&task))?,
+        Format::Json if watching.watch => output.json_line(&WatchLine::Task(Json(&task)))?,
+        Format::Json => output.document(&Json(&task))?,
     }
     // The events of the request itself are shown too.
     watching.go_on(client, output, task, what, Some(revision), goal).await

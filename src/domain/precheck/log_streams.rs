@@ -1,23 +1,23 @@
 //! The checks of the precheck that look at log streams: every one of every tenant, sys and META included, as the root
-//! service's `check_majority_and_log_in_sync` does (oceanbase-kernel, section 1.2 A 6).
+//! service's `check_majority_and_log_in_sync` does (docs/oceanbase.md#stop-server-majority-check).
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Check, CheckName, LeaderMove, Moment, Override, block, pass, some_of};
+use super::{Check, CheckName, LeaderMove, Moment, OverriddenBy, block, pass, some_of};
 use crate::domain::ids::ServerAddr;
 use crate::domain::reading::{ClusterReading, LogReplica, LogStreamReading, TenantReading};
-use crate::domain::status::{Risk, ZoneInnerStatus};
+use crate::domain::status::ZoneInnerStatus;
 
 /// `LOG_IN_SYNC_INTERVAL_NS`: a replica this far behind its leader still counts as in sync.
 pub const LOG_IN_SYNC_INTERVAL_NS: u64 = 5_000_000_000;
 
 /// What the root service says of a member that it does not know.
 const ENTRY_NOT_EXIST: &str = "-4018: Entry not exist";
-const QUORUM: Override = Override::Risk(Risk::QuorumLoss);
+const QUORUM: Option<OverriddenBy> = Some(OverriddenBy::QuorumLoss);
 const BRING_BACK: &str = "bring back the members that are down or stopped, and wait until they have caught up";
 
 /// The checks made here: what overrides each, and what to do about it.
-const CHECKS: [(CheckName, Override, &str); 10] = [
+const CHECKS: [(CheckName, Option<OverriddenBy>, &str); 10] = [
     (CheckName::LogStreamsReport, QUORUM, "look at GV$OB_LOG_STAT; bring back the servers that do not report"),
     (CheckName::LeaderPresent, QUORUM, "wait for an election; bring back the servers that are down"),
     (CheckName::LocalityStable, QUORUM, "wait until the locality has changed (DBA_OB_TENANT_JOBS)"),
@@ -31,7 +31,7 @@ const CHECKS: [(CheckName, Override, &str); 10] = [
     (CheckName::ReplicaMajority, QUORUM, BRING_BACK),
     (
         CheckName::LogInSync,
-        Override::Force,
+        Some(OverriddenBy::Force),
         "wait until the replicas have caught up; with force, FORCE STOP SERVER follows a refused STOP SERVER",
     ),
     (CheckName::SingleReplicaTenants, QUORUM, "give the tenant more replicas, or accept that it is out of service"),
@@ -281,9 +281,9 @@ impl Rules<'_> {
         0
     }
 
-    /// 1 when the arbitration service counts: only for two replicas ("support stop 1F in 2F1A"). The root service asks a list in
-    /// its memory; `GV$OB_ARBITRATION_SERVICE_STATUS` is the nearest (oceanbase-kernel, section 1.7), so every member that
-    /// stays must see the service ACTIVE.
+    /// 1 when the arbitration service counts: only for two replicas ("support stop 1F in 2F1A"). The root service asks
+    /// a list in its memory; `GV$OB_ARBITRATION_SERVICE_STATUS` is the nearest
+    /// (docs/oceanbase.md#arbitration-and-degraded-members), so every member that stays must see the service ACTIVE.
     fn arbiter(
         &self,
         tenant: Option<&TenantReading>,
@@ -327,7 +327,7 @@ fn count(addresses: &BTreeSet<ServerAddr>) -> i64 {
 
 /// One check over all log streams.
 fn summary(
-    (name, overridden_by, remedy): (CheckName, Override, &str),
+    (name, overridden_by, remedy): (CheckName, Option<OverriddenBy>, &str),
     failures: &[Failure],
     reading: &ClusterReading,
 ) -> Check {

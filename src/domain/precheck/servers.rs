@@ -1,9 +1,9 @@
 //! The checks of the precheck that look at servers, zones, units and parameters.
 
-use super::{Check, CheckName, Override, block, pass, some_of};
+use super::{Check, CheckName, OverriddenBy, block, pass, some_of};
 use crate::domain::ids::ServerAddr;
 use crate::domain::reading::{ClusterReading, ServerReading, UnitReading};
-use crate::domain::status::{InnerStatus, Risk, ZoneInnerStatus};
+use crate::domain::status::{InnerStatus, ZoneInnerStatus};
 
 pub(super) fn checks(reading: &ClusterReading, target: &ServerAddr) -> Vec<Check> {
     let server = reading.server(target);
@@ -22,7 +22,7 @@ fn single_server(reading: &ClusterReading) -> Check {
     match reading.servers.len() {
         0 | 1 => block(
             name,
-            Override::Nothing,
+            None,
             format!("the cluster has {} server", reading.servers.len()),
             "stop the cluster instead",
             None,
@@ -36,39 +36,33 @@ fn target_known(reading: &ClusterReading, target: &ServerAddr, server: Option<&S
     let remedy = "sync the cluster, then ask again";
     let Some(server) = server else {
         let evidence = format!("server {target} is not in DBA_OB_SERVERS");
-        return block(name, Override::Nothing, evidence, remedy, Some("-4018: Entry not exist".to_owned()));
+        return block(name, None, evidence, remedy, Some("-4018: Entry not exist".to_owned()));
     };
     match reading.zone(&server.zone) {
         Some(_) => {
             pass(name, format!("DBA_OB_SERVERS has {target} in zone {} with id {}", server.zone, server.ob_server_id))
         }
-        None => block(name, Override::Nothing, format!("zone {} is not in DBA_OB_ZONES", server.zone), remedy, None),
+        None => block(name, None, format!("zone {} is not in DBA_OB_ZONES", server.zone), remedy, None),
     }
 }
 
 fn target_status(target: &ServerAddr, server: Option<&ServerReading>) -> Check {
     let name = CheckName::TargetStatus;
     let Some(server) = server else {
-        return block(
-            name,
-            Override::Nothing,
-            format!("the status of {target} is not known"),
-            "sync the cluster",
-            None,
-        );
+        return block(name, None, format!("the status of {target} is not known"), "sync the cluster", None);
     };
     match server.status {
         InnerStatus::Active | InnerStatus::Inactive => pass(name, format!("{target} is {}", server.status)),
         InnerStatus::Deleting => block(
             name,
-            Override::Nothing,
+            None,
             format!("{target} is DELETING"),
             "wait until it is deleted, or cancel the deletion with ALTER SYSTEM CANCEL DELETE SERVER",
             None,
         ),
         InnerStatus::TakeoverByRs => block(
             name,
-            Override::Nothing,
+            None,
             format!("{target} is TAKEOVER_BY_RS"),
             "wait until the root service has finished with it",
             None,
@@ -76,10 +70,11 @@ fn target_status(target: &ServerAddr, server: Option<&ServerReading>) -> Check {
     }
 }
 
-/// `ObRootUtils::have_other_stop_task` (oceanbase-kernel, section 1.2 A 5): a stopped server of the same zone is allowed.
+/// `ObRootUtils::have_other_stop_task` (docs/oceanbase.md#stop-server-other-zone-check): a stopped server of the same
+/// zone is allowed.
 fn other_zone_stopped(reading: &ClusterReading, target: &ServerAddr, server: Option<&ServerReading>) -> Check {
     let name = CheckName::OtherZoneStopped;
-    let overridden_by = Override::Risk(Risk::QuorumLoss);
+    let overridden_by = Some(OverriddenBy::QuorumLoss);
     let Some(zone) = server.map(|server| &server.zone) else {
         let evidence = format!("the zone of {target} is not known");
         return block(name, overridden_by, evidence, "sync the cluster", None);
@@ -109,7 +104,7 @@ fn unit_migration(reading: &ClusterReading, target: &ServerAddr) -> Check {
     let remedy = "wait until the units have moved (DBA_OB_UNITS.MIGRATE_FROM_SVR_IP is empty)";
     let units = match &reading.units {
         Ok(units) => units,
-        Err(why) => return block(name, Override::Force, format!("units are not known: {why}"), remedy, None),
+        Err(why) => return block(name, Some(OverriddenBy::Force), format!("units are not known: {why}"), remedy, None),
     };
     let moving = |unit: &&UnitReading| {
         unit.migrate_from.as_deref().is_some_and(|from| unit.addr == *target || !is_another(from, target))
@@ -124,7 +119,7 @@ fn unit_migration(reading: &ClusterReading, target: &ServerAddr) -> Check {
     if found.is_empty() {
         return pass(name, format!("no unit moves to or from {target}"));
     }
-    block(name, Override::Force, some_of(&found), remedy, None)
+    block(name, Some(OverriddenBy::Force), some_of(&found), remedy, None)
 }
 
 /// Whether the text is the address of a server that is certainly not the target.
@@ -137,7 +132,9 @@ fn upgrade_mode(reading: &ClusterReading) -> Check {
     let remedy = "finish the upgrade first";
     match &reading.parameters.enable_upgrade_mode {
         Ok(false) => pass(name, "enable_upgrade_mode is False"),
-        Ok(true) => block(name, Override::Force, "enable_upgrade_mode is True", remedy, None),
-        Err(why) => block(name, Override::Force, format!("enable_upgrade_mode is not known: {why}"), remedy, None),
+        Ok(true) => block(name, Some(OverriddenBy::Force), "enable_upgrade_mode is True", remedy, None),
+        Err(why) => {
+            block(name, Some(OverriddenBy::Force), format!("enable_upgrade_mode is not known: {why}"), remedy, None)
+        }
     }
 }

@@ -12,7 +12,7 @@ fn surroundings() -> Surroundings {
 }
 
 /// The checks that block a stop of server 2.
-fn blocked(reading: &ClusterReading) -> Vec<(CheckName, Override, Option<String>)> {
+fn blocked(reading: &ClusterReading) -> Vec<(CheckName, Option<OverriddenBy>, Option<String>)> {
     let precheck = precheck(reading, &addr(2), &surroundings());
     assert_eq!(precheck.checks.iter().map(|check| check.name).collect::<Vec<_>>(), CheckName::ALL);
     blocking(&precheck, false, &[])
@@ -22,7 +22,7 @@ fn blocked(reading: &ClusterReading) -> Vec<(CheckName, Override, Option<String>
         .collect()
 }
 
-const QUORUM: Override = Override::Risk(Risk::QuorumLoss);
+const QUORUM: Option<OverriddenBy> = Some(OverriddenBy::QuorumLoss);
 
 fn words(text: &str) -> Option<String> {
     Some(text.to_owned())
@@ -62,7 +62,7 @@ fn a_target_that_is_not_there_is_never_stopped() {
 fn a_target_that_leaves_is_never_stopped() {
     let mut reading = cluster(3);
     reading.servers[1].status = InnerStatus::Deleting;
-    assert_eq!(blocked(&reading), [(CheckName::TargetStatus, Override::Nothing, None)]);
+    assert_eq!(blocked(&reading), [(CheckName::TargetStatus, None, None)]);
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn log_not_in_sync() {
     assert_eq!(blocked(&reading), []);
     reading.log_streams[3].replicas[2].end_scn = Ok(leader_scn - 5_000_000_001);
     let expected = words("-4179: Tenant(1002) LS(1001) log not sync, stop server not allowed");
-    assert_eq!(blocked(&reading), [(CheckName::LogInSync, Override::Force, expected)]);
+    assert_eq!(blocked(&reading), [(CheckName::LogInSync, Some(OverriddenBy::Force), expected)]);
     let precheck = precheck(&reading, &addr(2), &surroundings());
     assert!(needs_force_stop(&precheck) && precheck.keeps_majority() && !precheck.keeps_synced_majority());
     assert_eq!(blocking(&precheck, true, &[]), Vec::<&Check>::new());
@@ -239,7 +239,10 @@ fn what_cannot_be_read_blocks() {
     let mut reading = cluster(3);
     reading.units = Err(Unreadable::new("no such view"));
     reading.parameters.enable_upgrade_mode = Err(Unreadable::new("no such parameter"));
-    let expected = [(CheckName::UnitMigration, Override::Force, None), (CheckName::UpgradeMode, Override::Force, None)];
+    let expected = [
+        (CheckName::UnitMigration, Some(OverriddenBy::Force), None),
+        (CheckName::UpgradeMode, Some(OverriddenBy::Force), None),
+    ];
     assert_eq!(blocked(&reading), expected);
     let mut reading = cluster(3);
     reading.log_streams[0].replicas[0].member_list = Err(Unreadable::new("odd"));
@@ -267,11 +270,11 @@ fn a_moving_unit_and_an_upgrade_block() {
     assert_eq!(blocked(&reading), []);
     for moving in [unit(2, "127.0.1.3:2882"), unit(3, "127.0.1.2:2882"), unit(3, "who knows")] {
         reading.units = Ok(vec![moving]);
-        assert_eq!(blocked(&reading), [(CheckName::UnitMigration, Override::Force, None)]);
+        assert_eq!(blocked(&reading), [(CheckName::UnitMigration, Some(OverriddenBy::Force), None)]);
     }
     let mut reading = cluster(3);
     reading.parameters.enable_upgrade_mode = Ok(true);
-    assert_eq!(blocked(&reading), [(CheckName::UpgradeMode, Override::Force, None)]);
+    assert_eq!(blocked(&reading), [(CheckName::UpgradeMode, Some(OverriddenBy::Force), None)]);
 }
 
 #[test]

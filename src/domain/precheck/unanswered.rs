@@ -1,6 +1,6 @@
-//! What follows from a STOP SERVER that had no answer and no effect that is seen. The root service looks again and again at what
-//! may pass and then says nothing but 4012 (oceanbase-kernel, section 1.2 A 6): what it refused is known from one's own reading
-//! only.
+//! What follows from a STOP SERVER that had no answer and no effect that is seen. The root service looks again and
+//! again at what may pass and then says nothing but 4012 (docs/oceanbase.md#retriable-refusals-come-back-as-4012): what
+//! it refused is known from one's own reading only.
 
 use super::{Check, CheckName, Precheck, Verdict};
 use crate::domain::gate::Consent;
@@ -22,7 +22,7 @@ pub enum Next<'a> {
 /// `forced`: FORCE STOP was among it, which does not ask for the log.
 pub fn next<'a>(precheck: &'a Precheck, consent: &Consent, may_still_happen: bool, forced: bool) -> Next<'a> {
     let refuses = |check: &&Check| {
-        let accepted = check.overridden_by.is_given(consent.force, &consent.accepted);
+        let accepted = super::is_overridden(check, consent.force, &consent.accepted);
         // Nobody's consent counts with the root service.
         check.verdict == Verdict::Block && (check.root_service_words.is_some() || !accepted)
     };
@@ -40,27 +40,27 @@ pub fn next<'a>(precheck: &'a Precheck, consent: &Consent, may_still_happen: boo
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Override, advise, block, pass};
+    use super::super::{advise, block, pass};
     use super::*;
     use crate::clock::Timestamp;
-    use crate::domain::status::Risk;
+    use crate::domain::status::{OverriddenBy, Risk};
 
-    const QUORUM: Override = Override::Risk(Risk::QuorumLoss);
+    const QUORUM: Option<OverriddenBy> = Some(OverriddenBy::QuorumLoss);
 
     fn of(checks: Vec<Check>) -> Precheck {
         let observed_at = Timestamp::from_micros(0);
         Precheck { checks, leader_moves: Vec::new(), failures_tolerated_after: 0, observed_at }
     }
 
-    fn blocking(name: CheckName, by: Override, words: &str) -> Check {
+    fn blocking(name: CheckName, by: Option<OverriddenBy>, words: &str) -> Check {
         block(name, by, "found", "do", (!words.is_empty()).then(|| words.to_owned()))
     }
 
     #[test]
     fn each_reading_has_one_next_step() {
-        let lags = || blocking(CheckName::LogInSync, Override::Force, "-4179: log not sync");
+        let lags = || blocking(CheckName::LogInSync, Some(OverriddenBy::Force), "-4179: log not sync");
         let lost = || blocking(CheckName::MemberMajority, QUORUM, "-4179: no enough valid paxos member");
-        let upgrade = || blocking(CheckName::UpgradeMode, Override::Force, "");
+        let upgrade = || blocking(CheckName::UpgradeMode, Some(OverriddenBy::Force), "");
         let fine = || pass(CheckName::LeaderPresent, "so");
         let warned = || advise(CheckName::FailuresTolerated, Verdict::Warn, "0", "");
         let (plain, force) = (Consent::default(), Consent { force: true, accepted: vec![] });

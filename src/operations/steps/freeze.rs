@@ -9,7 +9,7 @@ use super::statement::Prepared;
 use crate::domain::attempt::RecordedIntent;
 use crate::domain::event::{Failure, FailureKind, IntentOutcome, Override};
 use crate::domain::freeze::FreezeProgress;
-use crate::domain::status::Risk;
+use crate::domain::status::{OverriddenBy, Risk};
 use crate::engine::{Look, ProgressReport, StepContext};
 use crate::inventory::Target;
 use crate::oceanbase::{ClusterError, ErrorClass, Statement};
@@ -92,7 +92,7 @@ fn waiting(deps: &Deps, progress: &FreezeProgress, message: String) -> Look {
 fn unread(context: &StepContext, target: &Target, error: &ClusterError) -> Freeze {
     if ways::goes_on_unread(context, error) && ways::accepts(context, Risk::ClusterUnreachable) {
         let evidence = format!("MINOR FREEZE was not sent, the cluster does not answer: {}", error.message);
-        return overridden(context, evidence, Risk::ClusterUnreachable.as_str());
+        return overridden(context, evidence, OverriddenBy::ClusterUnreachable);
     }
     match error.class {
         ErrorClass::Permanent => {
@@ -117,7 +117,7 @@ fn refused(context: &StepContext, target: &Target) -> Freeze {
 
 fn failed(context: &StepContext, target: &Target, kind: FailureKind, evidence: String) -> Freeze {
     if context.task.spec.force {
-        return overridden(context, evidence, "force");
+        return overridden(context, evidence, OverriddenBy::Force);
     }
     let addr = target.server.addr;
     let message = format!(
@@ -127,12 +127,12 @@ fn failed(context: &StepContext, target: &Target, kind: FailureKind, evidence: S
     Freeze::First(Box::new(ways::refuse(failure)))
 }
 
-fn overridden(context: &StepContext, evidence: String, overridden_by: &str) -> Freeze {
+fn overridden(context: &StepContext, evidence: String, overridden_by: OverriddenBy) -> Freeze {
     let said = Some(format!("goes on without the freeze, overridden by {overridden_by}: {evidence}"));
     let overrides = vec![Override {
         check: "FREEZE".to_owned(),
         evidence,
-        overridden_by: overridden_by.to_owned(),
+        overridden_by,
         principal: context.task.spec.creator.clone(),
     }];
     Freeze::Over { overrides, said }

@@ -55,7 +55,7 @@ impl Step for PrepareStart {
         learned.strings.extend(times_before(&row));
         let spec = &context.task.spec;
         let writes = vec![
-            Write::ServerStatus { server: spec.server.id, status: Some(ServerStatus::Starting) },
+            Write::ServerStatus { server: spec.server().id, status: Some(ServerStatus::Starting) },
             Write::ClusterStatus { cluster: spec.cluster.id, status: Some(ClusterStatus::Operating) },
         ];
         Look::Reached { already_so: false, learned, writes }

@@ -85,7 +85,7 @@ impl Step for PrepareStop {
             }
         }
         let writes = vec![
-            Write::ServerStatus { server: spec.server.id, status: Some(self.status) },
+            Write::ServerStatus { server: spec.server().id, status: Some(self.status) },
             Write::ClusterStatus { cluster: spec.cluster.id, status: Some(ClusterStatus::Operating) },
         ];
         Look::Reached { already_so: false, learned, writes }
@@ -107,10 +107,10 @@ pub(super) fn recorded(target: &Target, context: &StepContext) -> Learned {
     let server = server_status(target.server.managed_status, service_state(&recorded_reading(&target.server)));
     let mut strings = former_and_target(target);
     strings.push((key::CLUSTER_ID.to_owned(), spec.cluster.id.to_string()));
-    strings.push((key::ZONE_NAME.to_owned(), spec.server.zone.to_string()));
-    strings.push((key::SERVER_ID.to_owned(), spec.server.id.to_string()));
+    strings.push((key::ZONE_NAME.to_owned(), spec.server().zone.to_string()));
+    strings.push((key::SERVER_ID.to_owned(), spec.server().id.to_string()));
     strings.push((key::FORMER_SERVER_STATUS.to_owned(), former_server(server).to_string()));
-    let lists = vec![(key::SERVER_IDS.to_owned(), vec![spec.server.id.to_string()])];
+    let lists = vec![(key::SERVER_IDS.to_owned(), vec![spec.server().id.to_string()])];
     Learned { strings, lists, ..Learned::default() }
 }
 

@@ -25,7 +25,7 @@ use crate::operations::{Deps, ways};
 
 /// How often the statement is sent in one execution when its outcome stays unknown.
 const MOST_ATTEMPTS: usize = 6;
-/// Wait for a server that is to serve again, while nothing moves (reference: ocp-v2-task-graphs, `Start server`).
+/// Wait for a server that is to serve again, while nothing moves (docs/ocp-v2.md#start-ob-server).
 pub(super) const TIMEOUT: Duration = Duration::from_secs(300);
 /// Longest wait in all, while replicas catch up.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);

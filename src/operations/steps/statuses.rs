@@ -38,7 +38,7 @@ impl Step for UpdateStoppedStatus {
             Ok(servers) => servers,
             Err(look) => return *look,
         };
-        let addr = context.task.spec.server.addr;
+        let addr = context.task.spec.server().addr;
         let row = servers.iter().find(|server| server.addr == addr);
         let serves = row.is_some_and(|row| service_state(row) == ServiceState::Serving);
         let not_read = context.value(key::CLUSTER_STATE) == Some(UNKNOWN);
@@ -51,7 +51,7 @@ impl Step for UpdateStoppedStatus {
             let failure = Failure::new(FailureKind::Interfered, "SERVES_AGAIN", message);
             return ways::refuse(failure.with("address", addr));
         }
-        let server = context.task.spec.server.id;
+        let server = context.task.spec.server().id;
         let writes = vec![Write::ServerStatus { server, status: Some(ServerStatus::Stopped) }];
         Look::Reached { already_so: false, learned: Learned::default(), writes }
     }
@@ -71,7 +71,7 @@ impl Step for UpdateStartedStatus {
             Ok(servers) => servers,
             Err(look) => return *look,
         };
-        let addr = context.task.spec.server.addr;
+        let addr = context.task.spec.server().addr;
         let state = servers.iter().find(|server| server.addr == addr).map(service_state);
         if state != Some(ServiceState::Serving) {
             let state = state.map_or_else(|| "not in the cluster".to_owned(), |state| state.to_string());
@@ -80,7 +80,7 @@ impl Step for UpdateStartedStatus {
             let failure = Failure::new(FailureKind::Interfered, "DOES_NOT_SERVE", message);
             return ways::refuse(failure.with("address", addr).with("service", state));
         }
-        let writes = vec![Write::ServerStatus { server: context.task.spec.server.id, status: None }];
+        let writes = vec![Write::ServerStatus { server: context.task.spec.server().id, status: None }];
         Look::Reached { already_so: false, learned: Learned::default(), writes }
     }
 
@@ -90,7 +90,7 @@ impl Step for UpdateStartedStatus {
 }
 
 fn operated_on(context: &StepContext, status: ServerStatus) -> Write {
-    Write::ServerStatus { server: context.task.spec.server.id, status: Some(status) }
+    Write::ServerStatus { server: context.task.spec.server().id, status: Some(status) }
 }
 
 /// The zone, recomputed now.
@@ -108,7 +108,7 @@ impl Step for UpdateZoneStatus {
             Ok(servers) => servers,
             Err(look) => return *look,
         };
-        let (zone, addr) = (&context.task.spec.server.zone, context.task.spec.server.addr);
+        let (zone, addr) = (&context.task.spec.server().zone, context.task.spec.server().addr);
         let serves = servers.iter().any(|server| {
             server.zone == *zone
                 && (self.serves || server.addr != addr)
@@ -125,7 +125,7 @@ impl Step for UpdateZoneStatus {
     async fn undo_look(&self, context: &StepContext) -> Look {
         let former = context.value(key::FORMER_ZONE_STATUS).and_then(|word| word.parse().ok());
         let status = former.filter(|former| *former == ZoneStatus::Stopped);
-        let (cluster, zone) = (context.task.spec.cluster.id, context.task.spec.server.zone.clone());
+        let (cluster, zone) = (context.task.spec.cluster.id, context.task.spec.server().zone.clone());
         ways::undone(vec![Write::ZoneStatus { cluster, zone, status }])
     }
 }

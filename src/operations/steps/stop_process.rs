@@ -308,11 +308,13 @@ fn needs_time(code: &str, tried: usize) -> bool {
 }
 
 fn recorded(obstacles: &[Obstacle], context: &StepContext) -> Vec<Override> {
-    let new = obstacles.iter().map(|obstacle| Override {
-        check: format!("GATE_{}", obstacle.code),
-        evidence: obstacle.evidence.clone(),
-        overridden_by: obstacle.overridden_by.clone(),
-        principal: context.task.spec.creator.clone(),
+    let new = obstacles.iter().filter_map(|obstacle| {
+        Some(Override {
+            check: format!("GATE_{}", obstacle.code),
+            evidence: obstacle.evidence.clone(),
+            overridden_by: obstacle.overridden_by?,
+            principal: context.task.spec.creator.clone(),
+        })
     });
     new.filter(|new| !context.task.overrides.contains(new)).collect()
 }

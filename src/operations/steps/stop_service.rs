@@ -1,5 +1,6 @@
 //! Stop server: `ALTER SYSTEM STOP SERVER` on an effect session, then, whatever the answer, a look: is STOP_TIME set, are
-//! leaders left? Waits for none with the same count that the root service waits for (oceanbase-kernel, section 1.2 C).
+//! leaders left? Waits for none with the same count that the root service waits for
+//! (docs/oceanbase.md#waiting-for-leaders).
 //!
 //! Repeating it is safe: STOP SERVER of a stopped server does nothing, and it is sent only while STOP_TIME is not set. Undo:
 //! START SERVER, when this task set the mark.
@@ -16,7 +17,7 @@ use crate::domain::event::{Failure, FailureKind, IntentOutcome, Override};
 use crate::domain::precheck::unanswered::{self, Next};
 use crate::domain::precheck::{Check, CheckName, Precheck, precheck};
 use crate::domain::reading::ServerReading;
-use crate::domain::status::Risk;
+use crate::domain::status::{OverriddenBy, Risk};
 use crate::engine::{Look, Patience, PreparedEffect, ProgressReport, Step, StepContext};
 use crate::inventory::Target;
 use crate::oceanbase::{ClusterError, ClusterReader, Statement};
@@ -149,7 +150,7 @@ impl StopService {
     }
 
     /// The wait is over and leaders stay: `force` goes on only if every log stream keeps a synced majority without the
-    /// target (DESIGN, section 5).
+    /// target (docs/ocp-v2.md#what-stop-and-force-mean).
     async fn leaders_stay(
         &self,
         context: &StepContext,
@@ -172,11 +173,14 @@ impl StopService {
             let failure = Failure::new(FailureKind::TimedOut, "LEADERS_LEFT", message);
             return ways::refuse(failure.with("address", addr).with("leaders", leaders));
         }
-        let overridden_by = if precheck.keeps_synced_majority() { "force" } else { "force and QUORUM_LOSS" };
+        let overridden_by = match precheck.keeps_synced_majority() {
+            true => OverriddenBy::Force,
+            false => OverriddenBy::ForceAndQuorumLoss,
+        };
         let overrides = vec![Override {
             check: "LEADERS_LEFT".to_owned(),
             evidence,
-            overridden_by: overridden_by.to_owned(),
+            overridden_by,
             principal: context.task.spec.creator.clone(),
         }];
         let learned = Learned { overrides, ..Learned::default() };
@@ -279,7 +283,7 @@ impl StopService {
         let overrides = vec![Override {
             check: "ROOT_SERVICE".to_owned(),
             evidence: format!("the root service refused to stop {addr}: {why}"),
-            overridden_by: Risk::QuorumLoss.as_str().to_owned(),
+            overridden_by: OverriddenBy::QuorumLoss,
             principal: context.task.spec.creator.clone(),
         }];
         let warning = format!("STOP_TIME of {addr} is not set, the root service refused it: {why}");
@@ -332,7 +336,7 @@ impl StopService {
         let overrides = log_not_in_sync.map(|evidence| Override {
             check: CheckName::LogInSync.as_str().to_owned(),
             evidence,
-            overridden_by: "force".to_owned(),
+            overridden_by: OverriddenBy::Force,
             principal: context.task.spec.creator.clone(),
         });
         let overrides = overrides.into_iter().collect();
@@ -351,8 +355,9 @@ struct UntilMarked {
 
 #[async_trait]
 impl PreparedEffect for UntilMarked {
-    /// The statement answers only when the last leader has left (oceanbase-kernel, section 1.2 C), which would be a silent
-    /// wait: as soon as its mark is seen it has done what it was sent for, and the step waits with progress itself.
+    /// The statement answers only when the last leader has left (docs/oceanbase.md#waiting-for-leaders), which would be
+    /// a silent wait: as soon as its mark is seen it has done what it was sent for, and the step waits with progress
+    /// itself.
     async fn send(self: Box<Self>, permit: Permit) -> EffectOutcome {
         let Self { deps, target, prepared } = *self;
         tokio::select! {

@@ -1,6 +1,5 @@
 //! Wait observer active: the process runs, and the cluster hears from this very process. After a quick restart STATUS was
-//! ACTIVE all the time (it follows the process only after `lease_time`, oceanbase-kernel, section 1.3); then another
-//! START_SERVICE_TIME than before tells.
+//! ACTIVE all the time (docs/oceanbase.md#status-follows-the-lease); then another START_SERVICE_TIME than before tells.
 //!
 //! Repeating it is safe: it only looks.
 

@@ -1,5 +1,6 @@
 //! Wait observer stop: one look, at least `lease_time` after the end of the process, that finds the process gone, its ports
-//! closed and STATUS INACTIVE together (STATUS follows the process only after the lease, oceanbase-kernel, section 1.3).
+//! closed and STATUS INACTIVE together (STATUS follows the process only after the lease,
+//! docs/oceanbase.md#status-follows-the-lease).
 //!
 //! Repeating it is safe: it only looks. A new process of the same home is somebody else's: it is not ended again.
 
@@ -11,7 +12,7 @@ use crate::domain::decide::Learned;
 use crate::domain::event::{Failure, FailureKind, Override};
 use crate::domain::host::{Finding, Found};
 use crate::domain::precheck::CheckName;
-use crate::domain::status::{InnerStatus, Risk};
+use crate::domain::status::{InnerStatus, OverriddenBy};
 use crate::engine::{Look, ProgressReport, Step, StepContext};
 use crate::inventory::Target;
 use crate::oceanbase::ClusterError;
@@ -74,7 +75,7 @@ impl WaitObserverStop {
     /// ever be seen. An election is waited for first.
     fn majority_is_gone(&self, context: &StepContext, lease: Duration, error: &ClusterError) -> bool {
         let taken = |entry: &Override| {
-            entry.overridden_by == Risk::QuorumLoss.as_str() && entry.check == CheckName::MemberMajority.as_str()
+            entry.overridden_by == OverriddenBy::QuorumLoss && entry.check == CheckName::MemberMajority.as_str()
         };
         let waited = context.waited();
         leaves_unknown(error.class)

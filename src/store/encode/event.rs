@@ -62,7 +62,7 @@ fn kind(kind: &EventKind) -> Kind {
         EventKind::Overridden(overridden) => Kind::Overridden(stored::Overridden {
             check: overridden.check.clone(),
             evidence: overridden.evidence.clone(),
-            overridden_by: overridden.overridden_by.clone(),
+            overridden_by: overridden.overridden_by.as_str().to_owned(),
             principal: overridden.principal.as_str().to_owned(),
         }),
         EventKind::Adopted { fence, executor } => {
@@ -139,7 +139,7 @@ fn from_kind(kind: Kind) -> Result<EventKind, StoreError> {
         Kind::Overridden(overridden) => EventKind::Overridden(Override {
             check: overridden.check,
             evidence: overridden.evidence,
-            overridden_by: overridden.overridden_by,
+            overridden_by: word("overridden", &overridden.overridden_by)?,
             principal: Principal::new(overridden.principal),
         }),
         Kind::Adopted(adopted) => EventKind::Adopted { fence: Fence::new(adopted.fence), executor: adopted.executor },

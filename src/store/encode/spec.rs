@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{damaged, from_list_pairs, from_pairs, list_pairs, needed, optional_word, pairs, read, subtask_id, word};
 use crate::clock::Timestamp;
-use crate::domain::event::{TaskCluster, TaskServer, TaskSpec};
+use crate::domain::event::{TaskCluster, TaskServer, TaskSpec, TaskTarget};
 use crate::domain::graph::{Graph, OperationName, SubtaskSpec};
 use crate::domain::ids::{ClusterId, ClusterKey, Principal, ServerId, TaskId};
 use crate::proto::store_v1 as stored;
@@ -19,11 +19,13 @@ pub(super) fn to_stored(spec: &TaskSpec) -> stored::TaskSpec {
             ob_cluster_id: spec.cluster.ob_cluster_id,
             key: spec.cluster.key.as_str().to_owned(),
         }),
-        server: Some(stored::TaskServer {
-            id: spec.server.id.get(),
-            addr: spec.server.addr.to_string(),
-            ob_server_id: spec.server.ob_server_id,
-            zone: spec.server.zone.as_str().to_owned(),
+        target: Some(match &spec.target {
+            TaskTarget::Server(server) => stored::task_spec::Target::Server(stored::TaskServer {
+                id: server.id.get(),
+                addr: server.addr.to_string(),
+                ob_server_id: server.ob_server_id,
+                zone: server.zone.as_str().to_owned(),
+            }),
         }),
         creator: spec.creator.as_str().to_owned(),
         expire_time_us: spec.expire_time.as_micros(),
@@ -39,7 +41,7 @@ pub(super) fn to_stored(spec: &TaskSpec) -> stored::TaskSpec {
 
 pub(super) fn from_stored(spec: stored::TaskSpec) -> Result<TaskSpec, StoreError> {
     let cluster = needed("cluster of a task", spec.cluster)?;
-    let server = needed("server of a task", spec.server)?;
+    let stored::task_spec::Target::Server(server) = needed("target of a task", spec.target)?;
     Ok(TaskSpec {
         id: read("task", TaskId::new(spec.id))?,
         cluster: TaskCluster {
@@ -48,12 +50,12 @@ pub(super) fn from_stored(spec: stored::TaskSpec) -> Result<TaskSpec, StoreError
             ob_cluster_id: cluster.ob_cluster_id,
             key: ClusterKey::from_stored(cluster.key),
         },
-        server: TaskServer {
+        target: TaskTarget::Server(TaskServer {
             id: read("server", ServerId::new(server.id))?,
             addr: word("server", &server.addr)?,
             ob_server_id: server.ob_server_id,
             zone: word("server", &server.zone)?,
-        },
+        }),
         creator: Principal::new(spec.creator),
         expire_time: Timestamp::from_micros(spec.expire_time_us),
         force: spec.force,
@@ -71,6 +73,7 @@ fn graph(graph: &Graph) -> stored::Graph {
         id: subtask.id.get(),
         name: subtask.name.clone(),
         description: subtask.description.clone(),
+        server: subtask.server.map(ServerId::get),
         timeout_us: i64::try_from(subtask.timeout.as_micros()).unwrap_or(i64::MAX),
         upstreams: subtask.upstreams.iter().map(|upstream| upstream.get()).collect(),
         prohibit_skip: subtask.prohibit_skip,
@@ -90,6 +93,7 @@ fn from_graph(graph: stored::Graph) -> Result<Graph, StoreError> {
             id: subtask_id(subtask.id)?,
             name: subtask.name,
             description: subtask.description,
+            server: subtask.server.map(|server| read("server", ServerId::new(server))).transpose()?,
             timeout: Duration::from_micros(timeout),
             upstreams: subtask.upstreams.into_iter().map(subtask_id).collect::<Result<_, _>>()?,
             prohibit_skip: subtask.prohibit_skip,

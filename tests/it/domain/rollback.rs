@@ -39,8 +39,8 @@ fn error(driven: &Driven) -> &Failure {
 }
 
 fn warned(driven: &Driven, code: &str) -> Vec<String> {
-    let of_code = driven.task.warnings.iter().filter(|(of, _)| of == code);
-    of_code.map(|(_, message)| message.clone()).collect()
+    let of_code = driven.task.warnings.iter().filter(|warning| warning.code == code);
+    of_code.map(|warning| warning.text.clone()).collect()
 }
 
 #[test]

@@ -33,9 +33,9 @@ fn a_skipped_subtask_counts_as_successful_and_the_task_goes_on_behind_it() {
     let skipped = &driven.task.subtasks[1];
     assert_eq!((skipped.state, skipped.operation), (S::Successful, SubtaskOperation::Skip));
     assert_eq!((skipped.effect, skipped.run_time, skipped.error.clone()), (Effect::Done, 1, None));
-    let (code, words) = driven.task.warnings.last().expect("a warning");
-    assert_eq!(code, "SUBTASK_SKIPPED");
-    assert_eq!(words, "step 1 counts as successful because anna said so; it had failed: no");
+    let warning = driven.task.warnings.last().expect("a warning");
+    assert_eq!((warning.subtask, warning.code.as_str()), (subtask(1), "SUBTASK_SKIPPED"));
+    assert_eq!(warning.text, "step 1 counts as successful because anna said so; it had failed: no");
     assert!(!awaits_retry(&driven.task), "nothing that succeeded is looked at again");
     driven.must(dispatch());
     driven.must(success(subtask(2)));
@@ -151,7 +151,7 @@ fn a_subtask_whose_undo_failed_counts_as_undone_also_one_that_prepares() {
     let skipped = &driven.task.subtasks[1];
     assert_eq!((skipped.state, skipped.operation), (S::Pending, SubtaskOperation::RollbackSkip));
     assert_eq!(skipped.effect, Effect::None);
-    assert!(driven.task.warnings.last().expect("a warning").1.starts_with("step 1 counts as undone because anna"));
+    assert!(driven.task.warnings.last().expect("a warning").text.starts_with("step 1 counts as undone because anna"));
     driven.must(dispatch());
     driven.must(failure(subtask(0)));
     driven.must(skip(subtask(0)));

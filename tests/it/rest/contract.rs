@@ -15,7 +15,7 @@ use super::fake::SAMPLE_TASK;
 use super::{Answer, Fixture, STOP};
 use crate::fake_store::task_id;
 
-/// The sample of the documented API (reference: ocp-stop-observer), word by word.
+/// The sample of the documented API (docs/ocp-v2.md#the-sample-of-the-stop), word by word.
 const SAMPLE: &str = include_str!("sample.json");
 
 pub fn sample() -> Value {
@@ -208,7 +208,8 @@ async fn what_is_prohibited_is_never_possible() {
     assert_eq!(prohibited().await, shown("FAILED", "ROLLBACK", true, 8));
 }
 
-/// Name, id, upstream and timeout of every subtask; reference: ocp-v2-task-graphs, the samples of `…/start` and `…/restart`.
+/// Name, id, upstream and timeout of every subtask, as in the samples of `…/start` and `…/restart`
+/// (docs/ocp-v2.md#task-graphs).
 #[tokio::test]
 async fn a_start_and_a_restart_answer_the_documented_graphs_in_either_shape() {
     const START: &[(i64, &str, &[i64], u64)] = &[

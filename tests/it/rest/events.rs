@@ -76,9 +76,10 @@ async fn a_watch_begins_with_a_snapshot_and_ends_with_the_task() {
     let head = fixture.store.log().last().unwrap().revision.get();
     assert_eq!(ids(&events), (3..=head).collect::<Vec<_>>());
     let last = events.last().unwrap();
-    assert_eq!((last.name.as_str(), &last.data["state"]), ("bookmark", &Value::from("SUCCESSFUL")));
-    let moved = events.iter().find(|event| event.name == "subtaskTransition").unwrap();
-    assert_eq!((&moved.data["to"], moved.data["revision"].as_i64()), (&Value::from("RUNNING"), moved.id));
+    assert_eq!((last.name.as_str(), &last.data["state"]), ("bookmark", &Value::from("TASK_STATE_SUCCESSFUL")));
+    let moved = events.iter().find(|event| event.name == "subtask_transition").unwrap();
+    let to = &moved.data["subtask_transition"]["to"];
+    assert_eq!((to, moved.data["revision"].as_i64()), (&Value::from("SUBTASK_STATE_RUNNING"), moved.id));
 }
 
 #[tokio::test]
@@ -117,10 +118,11 @@ async fn what_was_asked_names_the_subtask_that_it_was_asked_of() {
     let ended = Input::StepCancelled { subtask, looked: true, waited_for: "nothing".to_owned() };
     fixture.store.decide(task_id(1), ended);
     let text = text(fixture.send(watch("", Some("0"))).await).await;
-    let asked = read(&text).0.into_iter().filter(|event| event.name == "verbRequested");
-    let asked: Vec<_> = asked.map(|event| (event.data["verb"].clone(), event.data.get("subtaskId").cloned())).collect();
-    let skipped = (Value::from("SKIP_SUBTASK"), Some(Value::from(subtask_id(task_id(1), 2).get())));
-    assert_eq!(asked, [skipped, (Value::from("CANCEL"), None)]);
+    let asked = read(&text).0.into_iter().filter(|event| event.name == "verb_requested");
+    let asked = asked.map(|event| event.data["verb_requested"].clone());
+    let asked: Vec<_> = asked.map(|asked| (asked["verb"].clone(), asked["subtask_id"].clone())).collect();
+    let skipped = (Value::from("TASK_VERB_SKIP_SUBTASK"), Value::from(subtask_id(task_id(1), 2).get()));
+    assert_eq!(asked, [skipped, (Value::from("TASK_VERB_CANCEL"), Value::Null)]);
 }
 
 #[tokio::test]

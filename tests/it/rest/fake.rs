@@ -9,7 +9,7 @@ use obsteward::clock::Timestamp;
 use obsteward::domain::admission;
 use obsteward::domain::call::Call;
 use obsteward::domain::decide::{Input, create};
-use obsteward::domain::event::{SubtaskOperation, TaskCluster, TaskServer, TaskSpec};
+use obsteward::domain::event::{SubtaskOperation, TaskCluster, TaskServer, TaskSpec, TaskTarget};
 use obsteward::domain::ids::{AccessKeyId, ClusterId, ClusterKey, Principal, RoleName, ServerId, SubtaskId, TaskId};
 use obsteward::domain::permission::Permission;
 use obsteward::domain::refusal::Refusal;
@@ -97,19 +97,19 @@ fn sample_spec(request: admission::Request) -> TaskSpec {
             ob_cluster_id: 20,
             key: ClusterKey::from_stored("ob_upgrade#20#x".to_owned()),
         },
-        server: TaskServer {
+        target: TaskTarget::Server(TaskServer {
             id: ServerId::new(3).unwrap(),
             addr: "10.0.0.3:2882".parse().unwrap(),
             ob_server_id: 3,
             zone: "zone2".parse().unwrap(),
-        },
+        }),
         creator: Principal::new("admin"),
         expire_time: Timestamp::from_micros(7_200_000_000),
         force: false,
         accepted_risks: Vec::new(),
         stop_type,
         freeze_before_stop: false,
-        graph: graph(request, first, second * 10, second * 300).unwrap(),
+        graph: graph(request, first, ServerId::new(3).unwrap(), second * 10, second * 300).unwrap(),
         context: vec![
             text("cluster_id", "20"),
             text("former_cluster_status", "RUNNING"),

@@ -7,7 +7,7 @@ use obsteward::domain::event::{
     TaskOperation, TaskState, Verb,
 };
 use obsteward::domain::ids::{Fence, Principal, SubtaskId};
-use obsteward::domain::status::Risk;
+use obsteward::domain::status::{OverriddenBy, Risk};
 use obsteward::domain::task::Task;
 use obsteward::store::encode::{
     event_from_bytes, event_to_bytes, events_from_bytes, events_to_bytes, lines_from_bytes, lines_to_bytes,
@@ -51,7 +51,7 @@ fn log() -> Vec<Event> {
     let overridden = Override {
         check: "LOG_IN_SYNC".to_owned(),
         evidence: "ls 1001 is 7 s behind".to_owned(),
-        overridden_by: "force".to_owned(),
+        overridden_by: OverriddenBy::Force,
         principal: Principal::new("anna"),
     };
     let strings = vec![("b".to_owned(), "2".to_owned()), ("a".to_owned(), "1".to_owned())];
@@ -124,6 +124,7 @@ fn undone() -> Vec<Event> {
     let mut created = spec(100, 1);
     created.stop_type = None;
     created.graph.subtasks[0].prohibit_skip = true;
+    created.graph.subtasks[1].server = Some(created.server().id);
     let moved = |number, from, to, operation, effect, error| EventKind::SubtaskMoved {
         subtask: subtask(number),
         from,

@@ -16,7 +16,9 @@ use std::time::Duration;
 
 use obsteward::clock::Timestamp;
 use obsteward::domain::decide::create;
-use obsteward::domain::event::{Event, EventKind, TaskCluster, TaskOperation, TaskServer, TaskSpec, TaskState, Verb};
+use obsteward::domain::event::{
+    Event, EventKind, TaskCluster, TaskOperation, TaskServer, TaskSpec, TaskState, TaskTarget, Verb,
+};
 use obsteward::domain::graph::{Graph, OperationName, SubtaskSpec};
 use obsteward::domain::ids::{
     ClusterId, ClusterIdentity, ClusterKey, Fence, Principal, Revision, ServerId, SubtaskId, TaskId,
@@ -61,6 +63,7 @@ pub fn spec(id: i64, cluster: i64) -> TaskSpec {
         id: SubtaskId::new(id + offset).expect("an id"),
         name: format!("step {offset}"),
         description: String::new(),
+        server: None,
         timeout: Duration::from_secs(60),
         upstreams,
         prohibit_skip: false,
@@ -74,12 +77,12 @@ pub fn spec(id: i64, cluster: i64) -> TaskSpec {
             ob_cluster_id: cluster,
             key: key(cluster),
         },
-        server: TaskServer {
+        target: TaskTarget::Server(TaskServer {
             id: ServerId::new(cluster).expect("an id"),
             addr: "10.0.0.2:2882".parse().expect("an address"),
             ob_server_id: 2,
             zone: "zone1".parse().expect("a zone"),
-        },
+        }),
         creator: Principal::new("anna"),
         expire_time: at(7200),
         force: false,

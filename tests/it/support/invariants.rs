@@ -1,6 +1,6 @@
-//! The promises of DESIGN section 1, held against everything that is known of the tasks of one simulated cluster: what the
-//! service shows of them, what its clients were told meanwhile, and the cluster's own record of what really happened. For any
-//! test that ends, delays, starves or restores something and then asks whether all is as promised.
+//! The promises (docs/promises.md), held against everything that is known of the tasks of one simulated cluster: what
+//! the service shows of them, what its clients were told meanwhile, and the cluster's own record of what really
+//! happened. For any test that ends, delays, starves or restores something and then asks whether all is as promised.
 //!
 //! ```ignore
 //! let mut evidence = Evidence::gather(&clients, &sim, cluster_id).await; // its tasks are at rest or closed
@@ -27,6 +27,7 @@ mod proof;
 use std::time::Duration;
 
 use obsteward::proto::v1;
+use obsteward::proto::v1::get_cluster_request::By;
 use obsteward::sim::{Recorded, SimCluster, SimServerInfo};
 
 use super::Clients;
@@ -67,7 +68,7 @@ impl Evidence {
     /// Everything that can be asked for. Waits until no task of the cluster moves.
     pub async fn gather(clients: &Clients, sim: &SimCluster, cluster_id: i64) -> Self {
         let mut tasks = Vec::new();
-        let mut request = v1::ListTasksRequest { cluster_id, page_size: 1000, ..Default::default() };
+        let mut request = v1::ListTasksRequest { cluster_id: Some(cluster_id), page_size: 1000, ..Default::default() };
         loop {
             let page = clients.tasks.clone().list_tasks(request.clone()).await.unwrap().into_inner();
             tasks.extend(page.tasks.into_iter().map(|task| task.id));
@@ -88,13 +89,13 @@ impl Evidence {
             let events = clients.events(task).await;
             known.push(TaskEvidence { shown: clients.task(task).await, events });
         }
-        let request = v1::GetClusterRequest { cluster_id, ..Default::default() };
+        let request = v1::GetClusterRequest { by: Some(By::ClusterId(cluster_id)) };
         let cluster = clients.clusters.clone().get_cluster(request).await.unwrap().into_inner().cluster.unwrap();
         Self {
             servers: sim.servers(),
             record,
             tasks: known,
-            holder: cluster.operating_task_id,
+            holder: cluster.operating_task_id(),
             handles: Vec::new(),
             watched: Vec::new(),
             ended_by_others: Vec::new(),

@@ -28,6 +28,7 @@ use obsteward::config::Config;
 use obsteward::proto::v1;
 use obsteward::proto::v1::admin_service_client::AdminServiceClient;
 use obsteward::proto::v1::cluster_service_client::ClusterServiceClient;
+use obsteward::proto::v1::get_cluster_request::By;
 use obsteward::proto::v1::ob_server_service_client::ObServerServiceClient;
 use obsteward::proto::v1::task_service_client::TaskServiceClient;
 use obsteward::sim::{Kind, SimCluster, SimOptions, SimServerInfo};
@@ -322,9 +323,9 @@ impl Stage {
 
     /// Whether the cluster is free for another task.
     pub async fn is_free(&self) -> bool {
-        let request = v1::GetClusterRequest { cluster_id: self.cluster_id, ..Default::default() };
+        let request = v1::GetClusterRequest { by: Some(By::ClusterId(self.cluster_id)) };
         let cluster = self.clients.clusters.clone().get_cluster(request).await.unwrap().into_inner().cluster.unwrap();
-        cluster.operating_task_id == 0 && cluster.status != "OPERATING"
+        cluster.operating_task_id.is_none() && cluster.status() != v1::ClusterStatus::Operating
     }
 }
 

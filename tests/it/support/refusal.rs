@@ -20,12 +20,12 @@ pub struct Snapshot {
 /// A server as GetServer shows it, without what moves by itself.
 #[derive(Debug, PartialEq)]
 struct ServerLine {
-    status: String,
-    inner_status: String,
+    status: v1::ServerStatus,
+    inner_status: v1::ServerInnerStatus,
     states: (v1::ServiceState, v1::ProcessState),
     stop_time: Option<prost_types::Timestamp>,
-    pid: i64,
-    operating_task_id: i64,
+    pid: Option<i64>,
+    operating_task_id: Option<i64>,
 }
 
 impl Snapshot {
@@ -43,8 +43,8 @@ impl Stage {
             let server = self.clients.get_server(self.cluster_id, server.id).await;
             servers.push(ServerLine {
                 states: (server.service_state(), server.process_state()),
-                status: server.status,
-                inner_status: server.inner_status,
+                status: server.status(),
+                inner_status: server.inner_status(),
                 stop_time: server.stop_time,
                 pid: server.pid,
                 operating_task_id: server.operating_task_id,

@@ -6,8 +6,8 @@
 //! - the process gets SIGKILL before and after each commit, and at each permit, and is started again;
 //! - each fault of the simulated cluster begins with each step, and ends when the task rests.
 //!
-//! After each case the promises of DESIGN section 1 are held against the log, the cluster's own record and what a watcher saw
-//! (`support::invariants`), and the server is looked at: stopped, serving, or as it was.
+//! After each case the promises (docs/promises.md) are held against the log, the cluster's own record and what a
+//! watcher saw (`support::invariants`), and the server is looked at: stopped, serving, or as it was.
 //!
 //! All cases are about 2,200, too many for every change: `TROUBLE=all NEXTEST_PROFILE=trouble scripts/test trouble::` runs them,
 //! `TROUBLE=kills` every kill. Without that a sample is run, spread evenly. `TROUBLE_ONLY="Stop undone"` runs one scenario,

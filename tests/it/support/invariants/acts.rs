@@ -20,7 +20,7 @@ struct Known<'a> {
 impl Known<'_> {
     /// The process that it ends, if that is what it does.
     fn ends(&self) -> Option<u32> {
-        if self.intent.connection_id != 0 {
+        if self.intent.connection_id.is_some() {
             return None;
         }
         self.intent.description.strip_prefix("end pid ")?.split(' ').next()?.parse().ok()
@@ -28,7 +28,7 @@ impl Known<'_> {
 
     /// The server whose process it starts, if that is what it does.
     fn starts(&self) -> Option<&str> {
-        if self.intent.connection_id != 0 {
+        if self.intent.connection_id.is_some() {
             return None;
         }
         self.intent.description.strip_prefix("start the process of ")
@@ -55,7 +55,7 @@ impl Known<'_> {
 pub fn check(evidence: &Evidence, broken: &mut Vec<String>) {
     let intents = intents(evidence);
     for intent in &intents {
-        let sql = intent.intent.connection_id != 0;
+        let sql = intent.intent.connection_id.is_some();
         if !sql && intent.ends().is_none() && intent.starts().is_none() {
             broken.push(format!("5: {} is of no kind that this check knows", intent.name()));
         }
@@ -106,7 +106,7 @@ fn statements(evidence: &Evidence, intents: &[Known<'_>], broken: &mut Vec<Strin
         let session = line.session.and_then(|session| i64::try_from(session).ok()).unwrap_or_default();
         let endpoint = evidence.servers.iter().find(|server| Some(server.id) == line.server).map(|it| it.endpoint());
         let own = |intent: &&Known<'_>| {
-            intent.intent.connection_id == session
+            intent.intent.connection_id == Some(session)
                 && Some(&intent.intent.endpoint) == endpoint.as_ref()
                 && intent.intent.description == line.text
         };
@@ -128,7 +128,7 @@ fn marks(evidence: &Evidence, intents: &[Known<'_>], broken: &mut Vec<String>) {
         let verb = if line.kind == Kind::MarkSet { "STOP SERVER" } else { "START SERVER" };
         let server = evidence.servers.iter().find(|server| Some(server.id) == line.server);
         let address = server.map(|server| server.address()).unwrap_or_default();
-        let own = intents.iter().filter(|intent| intent.intent.connection_id == session && intent.says(verb));
+        let own = intents.iter().filter(|intent| intent.intent.connection_id == Some(session) && intent.says(verb));
         let own: Vec<&Known<'_>> = own.collect();
         if !own.iter().any(|intent| intent.says(&format!("'{address}'"))) {
             broken.push(format!("7: no intent stands behind {line:?}"));

@@ -57,7 +57,7 @@ const BROKEN: &[(Break, &str)] = &[
     (|e| e.holder = e.tasks[0].shown.id, "and still holds the cluster"),
     (|e| e.tasks.insert(0, e.tasks[0].clone()), "2: task"),
     (|e| recorded(e, 2).fence = 0, "2: revision"),
-    (|e| recorded(e, 1).connection_id += 1, "3: 0 intents stand behind"),
+    (|e| recorded(e, 1).connection_id = Some(recorded(e, 1).connection_id() + 1), "3: 0 intents stand behind"),
     (|e| recorded(e, 1).endpoint.push('0'), "3: 0 intents stand behind"),
     (|e| intent_late(e, 1), "5: intent 1"),
     (|e| intent_late(e, 2), "7: no intent stands behind"),

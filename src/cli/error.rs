@@ -1,4 +1,5 @@
-//! Errors: a gRPC status, or a `google.rpc.Status` inside a task, with everything its details say.
+//! Errors: a gRPC status, or a `google.rpc.Status` inside a task, with everything its details say, for the eye; and as the
+//! document that a command ends with when it fails.
 
 use std::collections::BTreeMap;
 
@@ -6,8 +7,7 @@ use serde::Serialize;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, RpcStatusExt, StatusExt};
 
-use crate::cli::exit::Exit;
-use crate::cli::{times, words};
+use super::{times, words};
 
 /// An error with its details.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -159,37 +159,5 @@ impl ErrorDoc {
         lines.extend(self.remedy.iter().map(|remedy| format!("remedy: {remedy}")));
         lines.extend(self.hint.iter().map(|hint| format!("next: {hint}")));
         lines
-    }
-}
-
-/// How a task ended, as the last line of a watch.
-#[derive(Debug, Serialize)]
-pub struct ResultDoc {
-    /// The task.
-    pub task_id: i64,
-    /// Its state.
-    pub state: String,
-    /// Its revision.
-    pub revision: i64,
-    /// The exit code that goes with it.
-    pub exit_code: u8,
-    /// Why it failed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub error: Option<ErrorDoc>,
-    /// What can be done next.
-    pub allowed_verbs: Vec<String>,
-}
-
-impl ResultDoc {
-    /// From the task as it stands.
-    pub fn new(task: &crate::proto::v1::Task, exit: Exit) -> Self {
-        Self {
-            task_id: task.id,
-            state: words::task_state(task.state).into_owned(),
-            revision: task.revision,
-            exit_code: exit.code(),
-            error: task.error.as_ref().map(ErrorDoc::from_kept),
-            allowed_verbs: task.allowed_verbs.iter().map(|verb| words::verb(*verb).into_owned()).collect(),
-        }
     }
 }

@@ -1,0 +1,40 @@
+//! Lists of messages as one JSON document: `{"tasks":[…],"more":false}`.
+
+use prost::{Message, Name};
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use crate::proto::json::Json;
+
+/// A list under its name.
+#[derive(Debug)]
+pub struct Listed<'a, M> {
+    /// What is listed, as the protocol names the field.
+    pub name: &'static str,
+    /// All that are shown.
+    pub messages: &'a [M],
+    /// Whether there are more than were asked for; absent: all are here.
+    pub more: Option<bool>,
+}
+
+impl<'a, M> Listed<'a, M> {
+    /// A list of all that there are.
+    pub const fn whole(name: &'static str, messages: &'a [M]) -> Self {
+        Self { name, messages, more: None }
+    }
+
+    /// The first of a list, and whether there are more.
+    pub const fn first(name: &'static str, messages: &'a [M], more: bool) -> Self {
+        Self { name, messages, more: Some(more) }
+    }
+}
+
+impl<M: Message + Name> Serialize for Listed<'_, M> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut document = serializer.serialize_map(None)?;
+        document.serialize_entry(self.name, &self.messages.iter().map(Json).collect::<Vec<_>>())?;
+        if let Some(more) = self.more {
+            document.serialize_entry("more", &more)?;
+        }
+        document.end()
+    }
+}
