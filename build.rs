@@ -13,6 +13,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "obsteward/v1/cluster_service.proto",
         "obsteward/v1/ob_server_service.proto",
         "obsteward/v1/admin_service.proto",
+        "google/longrunning/operations.proto",
     ])?;
     let agent = compile(&["obsteward/agent/v1/host_agent_service.proto"])?;
     let store = compile(&["obsteward/store/v1/event.proto"])?;
@@ -37,6 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .build_client(false)
         .out_dir(&servers)
         .extern_path(".obsteward.v1", "crate::proto::v1")
+        .extern_path(".google.longrunning", "crate::proto::longrunning")
         .extern_path(".obsteward.v1.WatchTaskResponse", "crate::watch::Encoded")
         .extern_path(".obsteward.v1.WatchTasksResponse", "crate::watch::Encoded")
         .extern_path(".google.rpc.Status", "::tonic_types::Status")

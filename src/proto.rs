@@ -22,6 +22,12 @@ pub mod v1 {
     }
 }
 
+/// `google.longrunning`: tasks as generic clients wait for them. Its descriptors are with those of `obsteward.v1`.
+#[allow(clippy::all, clippy::pedantic, missing_docs)]
+pub mod longrunning {
+    tonic::include_proto!("google.longrunning");
+}
+
 /// `obsteward.agent.v1`: the API of the host agent, client and server.
 #[allow(clippy::all, clippy::pedantic, missing_docs)]
 pub mod agent_v1 {

@@ -1,5 +1,4 @@
-//! A refusal as a gRPC status: the table's row as AIP-193 wants it. Sizes are bounded, because all of this travels in
-//! trailers, which clients take only up to 8 KiB or so.
+//! A refusal as a gRPC status: the table's row as AIP-193 wants it.
 
 use std::time::Duration;
 
@@ -12,18 +11,12 @@ use crate::domain::refusal::Refusal;
 use crate::proto::rpc::ErrorInfo;
 use crate::watch::encode::ERROR_DOMAIN;
 
-/// Longest value in a status, in bytes.
-const LONGEST_VALUE: usize = 500;
-
 /// The status of a refusal.
 pub fn to_status(refusal: &Refusal) -> Status {
     status_of(row(refusal), Clock::system().now())
 }
 
-fn status_of(mut row: Row, now: Timestamp) -> Status {
-    for (_, value) in &mut row.values {
-        truncate(value);
-    }
+fn status_of(row: Row, now: Timestamp) -> Status {
     let message = row.message();
     let metadata = row.values.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
     let info = ErrorInfo { reason: row.reason.to_owned(), domain: ERROR_DOMAIN.to_owned(), metadata };
@@ -49,14 +42,6 @@ fn status_of(mut row: Row, now: Timestamp) -> Status {
         }
     }
     info.status(row.code, message, details)
-}
-
-fn truncate(value: &mut String) {
-    if value.len() > LONGEST_VALUE {
-        let end = (0..=LONGEST_VALUE).rev().find(|end| value.is_char_boundary(*end)).unwrap_or_default();
-        value.truncate(end);
-        value.push('…');
-    }
 }
 
 #[cfg(test)]

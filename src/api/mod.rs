@@ -2,10 +2,9 @@
 //! use `service`, `watch`, `access`, the types of `store`, `domain`, `clock`, `proto`, `config` and `net`.
 
 pub mod auth;
-mod error_callers;
+mod error_row;
 pub mod error_status;
 pub mod error_table;
-mod error_tasks;
 pub mod grpc;
 mod headers;
 pub mod limits;

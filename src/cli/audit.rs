@@ -118,20 +118,12 @@ fn table(records: &[v1::AuditRecord]) -> Table {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
     use super::*;
+    use crate::cli::parsed::parsed;
     use crate::cli::style::Paint;
 
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        args: AuditArgs,
-    }
-
     fn asked(line: &str) -> v1::ListAuditRecordsRequest {
-        let args = Line::try_parse_from(format!("audit {line}").split_whitespace()).unwrap().args;
-        args.request(None, Timestamp::from_micros(7_200_000_000))
+        parsed::<AuditArgs>(line).request(None, Timestamp::from_micros(7_200_000_000))
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::failure::Failure;
 use super::lines::{event_line, next_steps, progress_line, result_line, snapshot_line};
 use super::live::Live;
 use super::output::{Format, Output};
-use super::pursue::{Message, Pursuit, Stopped, Taken, pursue};
+use super::pursue::{Message, Pursuit, Stopped, Taken, interrupted, pursue};
 use super::view::{Phase, TaskView, phase};
 use super::watch_line::{Ended, WatchLine};
 use super::{times, words};
@@ -327,8 +327,7 @@ impl Pursuit for OneTask<'_> {
     fn opened(&mut self) {}
 
     fn broken(&mut self, status: &Status, pause: Duration) {
-        let message = super::table::flat(status.message());
-        self.note(&format!("watch interrupted ({message}), going on in {}", times::brief(pause)));
+        self.note(&interrupted("watch", status, pause));
     }
 
     fn tick(&mut self) {

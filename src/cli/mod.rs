@@ -20,6 +20,8 @@ mod live;
 mod login;
 mod on_server;
 pub mod output;
+#[cfg(test)]
+mod parsed;
 mod plan;
 mod planned;
 mod pursue;

@@ -10,6 +10,8 @@ use tonic::Status;
 
 use super::failure::Failure;
 use super::retry::{Backoff, is_lost};
+use super::table::flat;
+use super::times;
 use crate::clock::monotonic_now;
 use crate::proto::v1;
 use crate::proto::v1::{watch_task_response, watch_tasks_response};
@@ -24,6 +26,11 @@ const GIVE_UP: Duration = Duration::from_secs(600);
 const FRUITLESS: u32 = 5;
 /// How often a live list is redrawn.
 const FRAME: Duration = Duration::from_millis(100);
+
+/// What a person is told when a stream broke that is opened again.
+pub fn interrupted(what: &str, status: &Status, pause: Duration) -> String {
+    format!("{what} interrupted ({}), going on in {}", flat(status.message()), times::brief(pause))
+}
 
 /// A message of either watch.
 #[derive(Clone, Debug, PartialEq)]

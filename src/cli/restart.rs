@@ -54,22 +54,15 @@ fn request(options: &StopOptions, plan: &v1::StopPlan, clock: &Clock) -> v1::Res
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
     use super::*;
+    use crate::cli::parsed::parsed;
     use crate::cli::planned::tests::plan;
-
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        args: RestartArgs,
-    }
 
     #[test]
     fn the_request_is_for_what_was_shown() {
         let id = "6a1b3c1e-52a7-4b6c-9f6b-0d4d0e0a8f11";
-        let line = format!("restart ob 2 --force --accept-risk quorum-loss --freeze --expire-in 1h --request-id {id}");
-        let args = Line::try_parse_from(line.split_whitespace()).unwrap().args;
+        let line = format!("ob 2 --force --accept-risk quorum-loss --freeze --expire-in 1h --request-id {id}");
+        let args: RestartArgs = parsed(&line);
         let request = request(&args.options, &plan(), &Clock::system());
         assert_eq!((request.cluster_id, request.server_id), (1, 2));
         assert_eq!((request.expected_server.as_str(), request.request_id.as_str()), ("10.0.0.2:2882", id));

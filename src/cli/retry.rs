@@ -12,23 +12,9 @@ const LONGEST: Duration = Duration::from_secs(10);
 
 /// Whether a status says that the answer was lost, rather than what the answer is.
 pub fn is_lost(status: &Status) -> bool {
-    match status.code() {
-        Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => true,
-        // Only a status that was made on this side has a source: the transport broke.
-        Code::Unknown | Code::Internal => status.source().is_some(),
-        Code::Ok
-        | Code::InvalidArgument
-        | Code::NotFound
-        | Code::AlreadyExists
-        | Code::PermissionDenied
-        | Code::ResourceExhausted
-        | Code::FailedPrecondition
-        | Code::Aborted
-        | Code::OutOfRange
-        | Code::Unimplemented
-        | Code::DataLoss
-        | Code::Unauthenticated => false,
-    }
+    // Only a status that was made on this side has a source: the transport broke.
+    let broken = matches!(status.code(), Code::Unknown | Code::Internal) && status.source().is_some();
+    broken || matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled)
 }
 
 /// Pauses that grow from 0.2 s to 10 s, or as long as the server asks.

@@ -51,19 +51,11 @@ fn request(args: &StartArgs, (cluster_id, server_id): (i64, i64)) -> v1::StartSe
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
     use super::*;
-
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        args: StartArgs,
-    }
+    use crate::cli::parsed::parsed;
 
     fn asked(line: &str) -> v1::StartServerRequest {
-        let line = format!("start {line}");
-        request(&Line::try_parse_from(line.split_whitespace()).unwrap().args, (1, 2))
+        request(&parsed(line), (1, 2))
     }
 
     #[test]

@@ -77,21 +77,15 @@ fn request(args: &StopArgs, plan: &v1::StopPlan, clock: &Clock) -> v1::StopServe
 mod tests {
     use std::time::Duration;
 
-    use clap::Parser;
     use uuid::Uuid;
 
     use super::*;
+    use crate::cli::parsed::parsed;
     use crate::cli::planned::tests::plan;
     use crate::cli::times;
 
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        args: StopArgs,
-    }
-
     fn args(line: &str) -> StopArgs {
-        Line::try_parse_from(format!("stop {line}").split_whitespace()).unwrap().args
+        parsed(line)
     }
 
     #[test]

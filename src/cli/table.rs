@@ -1,63 +1,59 @@
-//! Aligned text: tables with a heading, and lists of `name: value`. Pure: makes strings, prints nothing.
+//! Aligned text: tables with a heading, and lists of `name: value`. A Chinese character takes two columns of a terminal. No
+//! borders: `awk` reads the same lines as people do. Pure: makes strings, prints nothing.
+
+use comfy_table::presets;
+use unicode_width::UnicodeWidthStr;
 
 use super::style::Paint;
 use crate::domain::printable::one_line;
 
-/// Rows of cells under headings; the last column is not padded, so that long texts cost no trailing spaces.
+/// Rows of cells under headings.
 #[derive(Debug)]
-pub struct Table {
-    headings: Vec<String>,
-    rows: Vec<Vec<String>>,
-}
+pub struct Table(comfy_table::Table);
 
 impl Table {
     /// An empty table.
     pub fn new(headings: &[&str]) -> Self {
-        Self { headings: headings.iter().map(|heading| (*heading).to_owned()).collect(), rows: Vec::new() }
+        let mut table = Self(borderless());
+        table.0.set_header(headings);
+        table
     }
 
     /// Adds a row; cells may carry line breaks and tabs, which are shown as spaces.
     pub fn row(&mut self, cells: impl IntoIterator<Item = impl Into<String>>) {
-        self.rows.push(cells.into_iter().map(|cell| flat(&cell.into())).collect());
+        self.0.add_row(cells.into_iter().map(|cell| flat(&cell.into())));
     }
 
     /// Whether there is no row.
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.0.is_empty()
     }
 
     /// The lines. Colour marks headings only: words carry the meaning.
-    pub fn lines(&self, paint: Paint) -> Vec<String> {
-        let columns = self.rows.iter().map(Vec::len).chain([self.headings.len()]).max().unwrap_or(0);
-        let widths: Vec<usize> = (0..columns)
-            .map(|column| {
-                self.rows.iter().chain([&self.headings]).filter_map(|row| row.get(column)).map(|cell| width(cell)).max()
-            })
-            .map(Option::unwrap_or_default)
-            .collect();
-        let mut lines = vec![paint.bold(&aligned(&self.headings, &widths))];
-        lines.extend(self.rows.iter().map(|row| aligned(row, &widths)));
+    pub fn lines(mut self, paint: Paint) -> Vec<String> {
+        let mut lines = aligned(&mut self.0);
+        if let Some(heading) = lines.first_mut() {
+            *heading = paint.bold(heading);
+        }
         lines
     }
 }
 
-fn aligned(cells: &[String], widths: &[usize]) -> String {
-    let mut line = String::new();
-    for (cell, width) in cells.iter().zip(widths) {
-        line.push_str(&padded(cell, *width));
-        line.push_str("  ");
-    }
-    line.trim_end().to_owned()
+fn borderless() -> comfy_table::Table {
+    let mut table = comfy_table::Table::new();
+    table.load_style(presets::NOTHING);
+    table
 }
 
-/// `text` with spaces up to `width` characters.
-pub fn padded(text: &str, wanted: usize) -> String {
-    let missing = wanted.saturating_sub(width(text));
-    format!("{text}{}", " ".repeat(missing))
+/// The lines of a table; none trails.
+fn aligned(table: &mut comfy_table::Table) -> Vec<String> {
+    table.column_iter_mut().for_each(|column| _ = column.set_padding((0, 2)));
+    table.lines().map(|line| line.trim_end().to_owned()).collect()
 }
 
-fn width(text: &str) -> usize {
-    text.chars().count()
+/// `text` with spaces up to so many columns.
+pub fn padded(text: &str, columns: usize) -> String {
+    format!("{text}{}", " ".repeat(columns.saturating_sub(text.width())))
 }
 
 /// One line that shows all that it holds: names and messages come from other machines.
@@ -67,9 +63,11 @@ pub fn flat(text: &str) -> String {
 
 /// `name: value` lines with the values under each other; empty values are left out.
 pub fn fields(pairs: &[(&str, String)]) -> Vec<String> {
-    let shown: Vec<_> = pairs.iter().filter(|(_, value)| !value.is_empty()).collect();
-    let widest = shown.iter().map(|(name, _)| width(name)).max().unwrap_or(0) + 1;
-    shown.iter().map(|(name, value)| format!("{}  {}", padded(&format!("{name}:"), widest), flat(value))).collect()
+    let mut table = borderless();
+    for (name, value) in pairs.iter().filter(|(_, value)| !value.is_empty()) {
+        table.add_row([format!("{name}:"), flat(value)]);
+    }
+    aligned(&mut table)
 }
 
 #[cfg(test)]
@@ -85,6 +83,21 @@ mod tests {
             table.lines(Paint::Plain),
             ["ID   NAME    NOTE", "1    a", "200  größer  two lines"].map(str::to_owned).to_vec()
         );
+    }
+
+    #[test]
+    fn chinese_takes_two_columns_each() {
+        let mut table = Table::new(&["ID", "名称", "STATUS"]);
+        table.row(["1", "测试集群", "RUNNING"]);
+        table.row(["200", "ob", "运行中"]);
+        let lines = table.lines(Paint::Plain);
+        assert_eq!(lines, ["ID   名称      STATUS", "1    测试集群  RUNNING", "200  ob        运行中"]);
+        let column = |line: &String, word: &str| line.split(word).next().unwrap().width();
+        assert_eq!([column(&lines[0], "STATUS"), column(&lines[1], "RUNNING"), column(&lines[2], "运行中")], [15; 3]);
+        // One row a line and one cell a column, for programs too.
+        assert_eq!(lines[1].split_whitespace().collect::<Vec<_>>(), ["1", "测试集群", "RUNNING"]);
+        assert_eq!(padded("停止", 6), "停止  ");
+        assert_eq!(fields(&[("集群", "一".to_owned()), ("id", "2".to_owned())]), ["集群:  一", "id:    2"]);
     }
 
     #[test]

@@ -288,19 +288,12 @@ fn listed(names: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
     use super::*;
+    use crate::cli::parsed::parsed;
     use crate::cli::style::Paint;
 
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        args: UpdateArgs,
-    }
-
     fn updated(line: &str) -> Result<v1::UpdateUserRequest, Failure> {
-        update(Line::try_parse_from(format!("update bob {line}").split_whitespace()).unwrap().args)
+        update(parsed(&format!("bob {line}")))
     }
 
     fn user() -> v1::User {

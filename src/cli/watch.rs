@@ -13,7 +13,7 @@ use super::failure::Failure;
 use super::follow::{FollowOptions, follow};
 use super::lines::{event_line, progress_line, snapshot_line};
 use super::output::{Format, Output};
-use super::pursue::{Message, Pursuit, Stopped, Taken, pursue};
+use super::pursue::{Message, Pursuit, Stopped, Taken, interrupted, pursue};
 use super::view::{Phase, TaskView, phase};
 use super::watch_line::WatchLine;
 use super::{resolve, times};
@@ -195,8 +195,7 @@ impl Pursuit for ManyTasks<'_> {
     }
 
     fn broken(&mut self, status: &Status, pause: Duration) {
-        let message = super::table::flat(status.message());
-        self.output.note(&format!("watch interrupted ({message}), going on in {}", times::brief(pause)));
+        self.output.note(&interrupted("watch", status, pause));
     }
 
     fn tick(&mut self) {}

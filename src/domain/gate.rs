@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::domain::ids::ServerAddr;
-use crate::domain::precheck::{self, Check, Moment, Precheck, Surroundings};
+use crate::domain::precheck::{self, Check, Moment, Precheck};
 use crate::domain::reading::{ClusterReading, younger_than};
 use crate::domain::status::{OverriddenBy, Risk};
 
@@ -134,18 +134,18 @@ pub enum Gate {
     },
 }
 
-/// Decides. `leaders` is counted after STOP_TIME was seen; `surroundings.now` is the moment of the decision.
+/// Decides. `leaders` is counted after STOP_TIME was seen; `now` is the moment of the decision.
 pub fn gate(
     reading: &ClusterReading,
     target: &ServerAddr,
     leaders: &LeaderCount,
     mark: Mark,
     consent: &Consent,
-    surroundings: &Surroundings,
+    now: Timestamp,
 ) -> Gate {
-    let precheck = precheck::precheck_at(Moment::Gate, reading, target, surroundings);
+    let precheck = precheck::precheck_at(Moment::Gate, reading, target, now);
     let mut obstacles = Vec::new();
-    obstacles.extend(age(reading, leaders, surroundings.now));
+    obstacles.extend(age(reading, leaders, now));
     obstacles.extend(stop_time(reading, target, mark, consent));
     obstacles.extend(leaders_left(reading, target, leaders, consent, &precheck));
     obstacles.extend(not_degraded(reading, target, consent));

@@ -87,8 +87,6 @@ check_names! {
     LogDisk = "LOG_DISK",
     /// When the target's replicas would be built elsewhere.
     PermanentOffline = "PERMANENT_OFFLINE",
-    /// Whether obsteward's own store is in this cluster.
-    StoreEndpoint = "STORE_ENDPOINT",
 }
 
 impl fmt::Display for CheckName {
@@ -178,15 +176,6 @@ impl Precheck {
     }
 }
 
-/// What the rules cannot find in the reading.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Surroundings {
-    /// Now.
-    pub now: Timestamp,
-    /// Where obsteward's own store listens (host, SQL port); empty when it is a file.
-    pub store_endpoints: Vec<(String, u16)>,
-}
-
 /// When the rules are applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
@@ -197,23 +186,18 @@ pub enum Moment {
 }
 
 /// Makes every check for the stop of `target`. Never skips one; what could not be read blocks where a refusal depends on it.
-pub fn precheck(reading: &ClusterReading, target: &ServerAddr, surroundings: &Surroundings) -> Precheck {
-    precheck_at(Moment::BeforeStop, reading, target, surroundings)
+pub fn precheck(reading: &ClusterReading, target: &ServerAddr, now: Timestamp) -> Precheck {
+    precheck_at(Moment::BeforeStop, reading, target, now)
 }
 
 /// [`precheck`] at a given moment.
-pub fn precheck_at(
-    moment: Moment,
-    reading: &ClusterReading,
-    target: &ServerAddr,
-    surroundings: &Surroundings,
-) -> Precheck {
+pub fn precheck_at(moment: Moment, reading: &ClusterReading, target: &ServerAddr, now: Timestamp) -> Precheck {
     let log_streams = log_streams::examine(moment, reading, target);
     let failures_tolerated_after = log_streams.failures_tolerated_after;
     let leader_moves = log_streams.leader_moves;
     let mut checks = log_streams.checks;
     checks.extend(servers::checks(reading, target));
-    checks.extend(advice::checks(reading, target, surroundings, failures_tolerated_after));
+    checks.extend(advice::checks(reading, target, now, failures_tolerated_after));
     checks.sort_by_key(|check| check.name);
     Precheck { checks, leader_moves, failures_tolerated_after, observed_at: reading.observed_at }
 }

@@ -44,21 +44,42 @@ pub struct Holder {
     pub verbs: Vec<Verb>,
 }
 
-/// Why a request is refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
+/// The refusals with their reasons for programs: `UPPER_SNAKE`, unique, at most 63 characters.
+macro_rules! refusals {
+    ($(
+        $(#[$about:meta])*
+        $name:ident $({ $($field:ident: $type:ty),* $(,)? })? $(( $inner:ty ))? = $reason:literal,
+    )+) => {
+        /// Why a request is refused.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub enum Refusal {
+            $($(#[$about])* $name $({ $($field: $type),* })? $(($inner))?),+
+        }
+
+        impl Refusal {
+            /// The reason for programs.
+            pub const fn reason(&self) -> &'static str {
+                match self {
+                    $(Self::$name { .. } => $reason),+
+                }
+            }
+        }
+    };
+}
+
+refusals! {
     /// Fields of the request are wrong.
-    InvalidArgument(Violations),
+    InvalidArgument(Violations) = "INVALID_ARGUMENT",
     /// No such cluster.
-    ClusterNotFound { cluster: String },
+    ClusterNotFound { cluster: String } = "CLUSTER_NOT_FOUND",
     /// No such server in the cluster.
-    ServerNotFound { cluster: ClusterId, server: ServerId },
+    ServerNotFound { cluster: ClusterId, server: ServerId } = "SERVER_NOT_FOUND",
     /// No such zone in the cluster.
-    ZoneNotFound { cluster: ClusterId, zone: ZoneName },
+    ZoneNotFound { cluster: ClusterId, zone: ZoneName } = "ZONE_NOT_FOUND",
     /// No such task.
-    TaskNotFound { task: TaskId },
+    TaskNotFound { task: TaskId } = "TASK_NOT_FOUND",
     /// Another task acts on the physical cluster.
-    OperationInProgress { cluster: ClusterId, holder: Box<Holder> },
+    OperationInProgress { cluster: ClusterId, holder: Box<Holder> } = "OPERATION_IN_PROGRESS",
     /// The server's state does not admit the request (OCP 13003 / OBE19003).
     ServerStateNotAdmitted {
         server: ServerId,
@@ -67,101 +88,99 @@ pub enum Refusal {
         process: String,
         expected: String,
         remedy: String,
-    },
+    } = "SERVER_STATE_NOT_ADMITTED",
     /// The cluster has one server (OCP OBE19020).
-    SingleServerCluster { cluster: ClusterId, server: ServerId },
+    SingleServerCluster { cluster: ClusterId, server: ServerId } = "SINGLE_SERVER_CLUSTER",
     /// The server has another address than the caller expects.
-    ExpectedServerMismatch { server: ServerId, expected: ServerAddr, actual: ServerAddr },
-    /// The server's row is gone from the cluster or has another id there.
-    ServerReplaced { server: ServerId, addr: ServerAddr },
+    ExpectedServerMismatch { server: ServerId, expected: ServerAddr, actual: ServerAddr } = "EXPECTED_SERVER_MISMATCH",
     /// The request id belongs to a request with other arguments.
-    RequestIdReused { request_id: String, task: TaskId },
+    RequestIdReused { request_id: String, task: TaskId } = "REQUEST_ID_REUSED",
     /// The task is at another revision than the caller expects.
-    TaskMoved { task: TaskId, expected: Revision, revision: Revision, state: TaskState },
+    TaskMoved { task: TaskId, expected: Revision, revision: Revision, state: TaskState } = "TASK_MOVED",
     /// The task's state does not allow the verb.
-    VerbNotAllowed { task: TaskId, verb: Verb, state: TaskState, allowed_in: &'static [TaskState] },
+    VerbNotAllowed { task: TaskId, verb: Verb, state: TaskState, allowed_in: &'static [TaskState] } = "VERB_NOT_ALLOWED",
     /// An effect that was tried is not resolved yet.
-    EffectMayStillHappen { task: TaskId, until: Timestamp },
+    EffectMayStillHappen { task: TaskId, until: Timestamp } = "EFFECT_MAY_STILL_HAPPEN",
     /// The subtask does not run.
-    SubtaskNotRunning { task: TaskId, subtask: SubtaskId },
+    SubtaskNotRunning { task: TaskId, subtask: SubtaskId } = "SUBTASK_NOT_RUNNING",
     /// The subtask did not fail: it cannot be run again.
-    SubtaskNotFailed { task: TaskId, subtask: SubtaskId, name: String, state: SubtaskState },
+    SubtaskNotFailed { task: TaskId, subtask: SubtaskId, name: String, state: SubtaskState } = "SUBTASK_NOT_FAILED",
     /// The task has no such subtask.
-    SubtaskNotFound { task: TaskId, subtask: SubtaskId },
+    SubtaskNotFound { task: TaskId, subtask: SubtaskId } = "SUBTASK_NOT_FOUND",
     /// The subtask cannot be skipped.
-    SubtaskNotSkippable { task: TaskId, subtask: SubtaskId, name: String, why: Unskippable },
+    SubtaskNotSkippable { task: TaskId, subtask: SubtaskId, name: String, why: Unskippable } = "SUBTASK_NOT_SKIPPABLE",
     /// The task was being undone when it came to rest.
-    RollbackUnfinished { task: TaskId },
+    RollbackUnfinished { task: TaskId } = "ROLLBACK_UNFINISHED",
     /// The consent would end before it begins.
-    ExpireTimePassed { expire_time: Timestamp, now: Timestamp },
+    ExpireTimePassed { expire_time: Timestamp, now: Timestamp } = "EXPIRE_TIME_PASSED",
     /// A watch asks for more than there is.
-    RevisionAhead { task: TaskId, asked: Revision, head: Revision },
+    RevisionAhead { task: TaskId, asked: Revision, head: Revision } = "REVISION_AHEAD",
     /// A watch asks for more than there is.
-    SeqAhead { asked: Seq, head: Seq },
+    SeqAhead { asked: Seq, head: Seq } = "SEQ_AHEAD",
     /// The physical cluster is registered already.
-    ClusterAlreadyRegistered { cluster: ClusterId, name: String },
+    ClusterAlreadyRegistered { cluster: ClusterId, name: String } = "CLUSTER_ALREADY_REGISTERED",
     /// The id is taken.
-    IdTaken { what: &'static str, id: i64 },
+    IdTaken { what: &'static str, id: i64 } = "ID_TAKEN",
     /// Another cluster answers than was recorded or expected.
-    WrongCluster { endpoint: String, expected: String, found: String },
+    WrongCluster { endpoint: String, expected: String, found: String } = "WRONG_CLUSTER",
     /// The cluster refused our login.
-    ClusterAuthFailed { endpoint: String, username: String },
+    ClusterAuthFailed { endpoint: String, username: String } = "CLUSTER_AUTH_FAILED",
     /// The cluster could not be read.
-    ClusterUnreachable { cluster: String, why: String },
+    ClusterUnreachable { cluster: String, why: String } = "CLUSTER_UNREACHABLE",
     /// The cluster refuses to be read, and will until somebody changes something.
-    ClusterRefuses { cluster: String, why: String },
+    ClusterRefuses { cluster: String, why: String } = "CLUSTER_REFUSES",
     /// The cluster's version or tenant has no such view.
-    ViewMissing { cluster: String, view: String, versions: String },
+    ViewMissing { cluster: String, view: String, versions: String } = "VIEW_MISSING",
     /// A task holds the cluster that is to be forgotten.
-    ClusterHeld { cluster: ClusterId, task: TaskId },
+    ClusterHeld { cluster: ClusterId, task: TaskId } = "CLUSTER_HELD",
     /// Nobody is named by the request, or what names him is wrong. Says nothing about which users there are.
-    Unauthenticated { why: Unproven },
+    Unauthenticated { why: Unproven } = "UNAUTHENTICATED",
     /// Too many logins failed, from this address or for this user.
-    LoginThrottled { retry_after_millis: u32 },
+    LoginThrottled { retry_after_millis: u32 } = "LOGIN_THROTTLED",
     /// The caller's rights are not enough; the same whether what it is about exists or not.
-    PermissionDenied { principal: Principal, need: Need },
+    PermissionDenied { principal: Principal, need: Need } = "PERMISSION_DENIED",
     /// Risks cannot be accepted over the face that was used.
-    RiskNotAcceptedHere { setting: &'static str },
+    RiskNotAcceptedHere { setting: &'static str } = "RISK_NOT_ACCEPTED_HERE",
     /// The caller asked too often.
-    RateLimited { limit: u32, window_seconds: u32, retry_after_millis: u32 },
+    RateLimited { limit: u32, window_seconds: u32, retry_after_millis: u32 } = "RATE_LIMITED",
     /// The caller has too many watches.
-    TooManyWatches { principal: Principal, limit: u32 },
+    TooManyWatches { principal: Principal, limit: u32 } = "TOO_MANY_WATCHES",
     /// No such user.
-    UserNotFound { user: String },
+    UserNotFound { user: String } = "USER_NOT_FOUND",
     /// No such access key.
-    AccessKeyNotFound { key: AccessKeyId },
+    AccessKeyNotFound { key: AccessKeyId } = "ACCESS_KEY_NOT_FOUND",
     /// No such role.
-    RoleNotFound { role: RoleName },
+    RoleNotFound { role: RoleName } = "ROLE_NOT_FOUND",
     /// The name is taken.
-    NameTaken { what: &'static str, name: String },
+    NameTaken { what: &'static str, name: String } = "NAME_TAKEN",
     /// The role is always there, or users have it.
-    RoleFixed { role: RoleName, why: String },
+    RoleFixed { role: RoleName, why: String } = "ROLE_FIXED",
     /// Nobody would be left who may do everything.
-    LastAdministrator { user: Principal },
+    LastAdministrator { user: Principal } = "LAST_ADMINISTRATOR",
     /// No such address on the REST face.
-    RouteNotFound { method: String, path: String },
+    RouteNotFound { method: String, path: String } = "ROUTE_NOT_FOUND",
     /// The address does not take this method.
-    MethodNotAllowed { method: String, path: String, allowed: String },
+    MethodNotAllowed { method: String, path: String, allowed: String } = "METHOD_NOT_ALLOWED",
     /// The body is larger than allowed.
-    BodyTooLarge { limit: u64 },
+    BodyTooLarge { limit: u64 } = "BODY_TOO_LARGE",
     /// The body is of another kind than JSON in UTF-8, or compressed; which header says so, or the body itself.
-    UnsupportedMediaType { field: &'static str, given: String },
+    UnsupportedMediaType { field: &'static str, given: String } = "UNSUPPORTED_MEDIA_TYPE",
     /// No such method on the gRPC face.
-    MethodNotFound { method: String },
+    MethodNotFound { method: String } = "METHOD_NOT_FOUND",
     /// A gRPC call is compressed.
-    CompressionUnsupported { encoding: String },
+    CompressionUnsupported { encoding: String } = "COMPRESSION_UNSUPPORTED",
     /// A gRPC message is larger than allowed, in bytes.
-    MessageTooLarge { limit: u32 },
+    MessageTooLarge { limit: u32 } = "MESSAGE_TOO_LARGE",
     /// The caller stopped waiting, as it said that it would.
-    DeadlinePassed,
+    DeadlinePassed = "DEADLINE_PASSED",
     /// Too many requests are open whose callers are not proven, on one connection or from one address.
-    TooManyStrangers { limit: u32 },
+    TooManyStrangers { limit: u32 } = "TOO_MANY_STRANGERS",
     /// The request did not arrive in time.
-    RequestTimeout { seconds: u64 },
+    RequestTimeout { seconds: u64 } = "REQUEST_TIMEOUT",
     /// The service is ending or its store does not answer; nothing was changed, or the outcome is found by asking again.
-    Unavailable { why: String, retry_after_millis: u32 },
+    Unavailable { why: String, retry_after_millis: u32 } = "UNAVAILABLE",
     /// A bug or a store that says what cannot be; the log of the service has the details.
-    Internal { what: String },
+    Internal { what: String } = "INTERNAL",
 }
 
 /// Why a subtask cannot be skipped.
@@ -197,66 +216,6 @@ pub enum Unproven {
 }
 
 impl Refusal {
-    /// The reason for programs: `UPPER_SNAKE`, unique, at most 63 characters.
-    pub const fn reason(&self) -> &'static str {
-        match self {
-            Self::InvalidArgument(..) => "INVALID_ARGUMENT",
-            Self::ClusterNotFound { .. } => "CLUSTER_NOT_FOUND",
-            Self::ServerNotFound { .. } => "SERVER_NOT_FOUND",
-            Self::ZoneNotFound { .. } => "ZONE_NOT_FOUND",
-            Self::TaskNotFound { .. } => "TASK_NOT_FOUND",
-            Self::OperationInProgress { .. } => "OPERATION_IN_PROGRESS",
-            Self::ServerStateNotAdmitted { .. } => "SERVER_STATE_NOT_ADMITTED",
-            Self::SingleServerCluster { .. } => "SINGLE_SERVER_CLUSTER",
-            Self::ExpectedServerMismatch { .. } => "EXPECTED_SERVER_MISMATCH",
-            Self::ServerReplaced { .. } => "SERVER_REPLACED",
-            Self::RequestIdReused { .. } => "REQUEST_ID_REUSED",
-            Self::TaskMoved { .. } => "TASK_MOVED",
-            Self::VerbNotAllowed { .. } => "VERB_NOT_ALLOWED",
-            Self::EffectMayStillHappen { .. } => "EFFECT_MAY_STILL_HAPPEN",
-            Self::SubtaskNotRunning { .. } => "SUBTASK_NOT_RUNNING",
-            Self::SubtaskNotFailed { .. } => "SUBTASK_NOT_FAILED",
-            Self::SubtaskNotFound { .. } => "SUBTASK_NOT_FOUND",
-            Self::SubtaskNotSkippable { .. } => "SUBTASK_NOT_SKIPPABLE",
-            Self::RollbackUnfinished { .. } => "ROLLBACK_UNFINISHED",
-            Self::ExpireTimePassed { .. } => "EXPIRE_TIME_PASSED",
-            Self::RevisionAhead { .. } => "REVISION_AHEAD",
-            Self::SeqAhead { .. } => "SEQ_AHEAD",
-            Self::ClusterAlreadyRegistered { .. } => "CLUSTER_ALREADY_REGISTERED",
-            Self::IdTaken { .. } => "ID_TAKEN",
-            Self::WrongCluster { .. } => "WRONG_CLUSTER",
-            Self::ClusterAuthFailed { .. } => "CLUSTER_AUTH_FAILED",
-            Self::ClusterUnreachable { .. } => "CLUSTER_UNREACHABLE",
-            Self::ClusterRefuses { .. } => "CLUSTER_REFUSES",
-            Self::ViewMissing { .. } => "VIEW_MISSING",
-            Self::ClusterHeld { .. } => "CLUSTER_HELD",
-            Self::Unauthenticated { .. } => "UNAUTHENTICATED",
-            Self::LoginThrottled { .. } => "LOGIN_THROTTLED",
-            Self::PermissionDenied { .. } => "PERMISSION_DENIED",
-            Self::RiskNotAcceptedHere { .. } => "RISK_NOT_ACCEPTED_HERE",
-            Self::RateLimited { .. } => "RATE_LIMITED",
-            Self::TooManyWatches { .. } => "TOO_MANY_WATCHES",
-            Self::UserNotFound { .. } => "USER_NOT_FOUND",
-            Self::AccessKeyNotFound { .. } => "ACCESS_KEY_NOT_FOUND",
-            Self::RoleNotFound { .. } => "ROLE_NOT_FOUND",
-            Self::NameTaken { .. } => "NAME_TAKEN",
-            Self::RoleFixed { .. } => "ROLE_FIXED",
-            Self::LastAdministrator { .. } => "LAST_ADMINISTRATOR",
-            Self::RouteNotFound { .. } => "ROUTE_NOT_FOUND",
-            Self::MethodNotAllowed { .. } => "METHOD_NOT_ALLOWED",
-            Self::BodyTooLarge { .. } => "BODY_TOO_LARGE",
-            Self::UnsupportedMediaType { .. } => "UNSUPPORTED_MEDIA_TYPE",
-            Self::MethodNotFound { .. } => "METHOD_NOT_FOUND",
-            Self::CompressionUnsupported { .. } => "COMPRESSION_UNSUPPORTED",
-            Self::MessageTooLarge { .. } => "MESSAGE_TOO_LARGE",
-            Self::DeadlinePassed => "DEADLINE_PASSED",
-            Self::TooManyStrangers { .. } => "TOO_MANY_STRANGERS",
-            Self::RequestTimeout { .. } => "REQUEST_TIMEOUT",
-            Self::Unavailable { .. } => "UNAVAILABLE",
-            Self::Internal { .. } => "INTERNAL",
-        }
-    }
-
     /// One wrong field.
     pub fn field(field: impl Into<String>, description: impl Into<String>) -> Self {
         let told = vec![FieldViolation { field: field.into(), description: description.into() }];

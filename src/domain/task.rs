@@ -391,11 +391,6 @@ impl Task {
         Ok(waits)
     }
 
-    /// Whether every upstream of a subtask has succeeded.
-    pub fn upstreams_succeeded(&self, id: SubtaskId) -> bool {
-        self.waits_for_upstream(id) == Ok(false)
-    }
-
     /// Number of the next intent.
     pub fn next_intent(&self) -> i32 {
         i32::try_from(self.intents.len()).unwrap_or(i32::MAX).saturating_add(1)

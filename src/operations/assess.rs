@@ -7,7 +7,7 @@ use crate::domain::event::{Failure, FailureKind, Override as RecordedOverride};
 use crate::domain::gate::Consent;
 use crate::domain::host::{Finding, Found, MaySignal};
 use crate::domain::ids::Principal;
-use crate::domain::precheck::{Check, LeaderMove, Surroundings, Verdict, precheck};
+use crate::domain::precheck::{Check, LeaderMove, Verdict, precheck};
 use crate::domain::reading::ClusterReading;
 use crate::domain::status::OverriddenBy;
 use crate::inventory::Target;
@@ -100,8 +100,9 @@ impl Assessment {
 
     /// Why a stop is refused: the first check in words, with all others in the metadata.
     pub fn refusal(&self) -> Option<Failure> {
-        let refusing: Vec<&AssessedCheck> = self.checks.iter().filter(|check| check.refuses()).collect();
-        refusal(&refusing)
+        let mut refusing = self.checks.iter().filter(|check| check.refuses());
+        let first = refusing.next()?;
+        Some(refusal(first, refusing))
     }
 
     /// The overrides that going on records.
@@ -121,8 +122,7 @@ impl Assessment {
 }
 
 /// Why a stop is refused: the first of the checks that refuse it in words, with all others in the metadata.
-pub(super) fn refusal(refusing: &[&AssessedCheck]) -> Option<Failure> {
-    let first = refusing.first()?;
+pub(super) fn refusal<'a>(first: &'a AssessedCheck, others: impl Iterator<Item = &'a AssessedCheck>) -> Failure {
     let said = first.root_service_words.as_ref().unwrap_or(&first.evidence);
     let mut message = said.clone();
     if first.root_service_words.is_some() && first.evidence != *said {
@@ -131,17 +131,17 @@ pub(super) fn refusal(refusing: &[&AssessedCheck]) -> Option<Failure> {
     if !first.remedy.is_empty() {
         message.push_str(&format!("; {}", first.remedy));
     }
-    let all: Vec<&str> = refusing.iter().map(|check| check.name.as_str()).collect();
+    let all: Vec<&str> = std::iter::once(first).chain(others).map(|check| check.name.as_str()).collect();
     let failure = Failure::new(FailureKind::Refused, &first.name, message)
         .with("check", &first.name)
         .with("evidence", &first.evidence)
         .with("remedy", &first.remedy)
         .with("overridden_by", first.overridden_by.map_or("", OverriddenBy::as_str))
         .with("checks_that_block", all.join(","));
-    Some(match &first.root_service_words {
+    match &first.root_service_words {
         Some(words) => failure.with("root_service", words),
         None => failure,
-    })
+    }
 }
 
 /// What is known of the freeze that a stop would begin with. It blocks nothing: the stop finds out what comes of it.
@@ -168,17 +168,11 @@ pub async fn freeze_outlook(deps: &Deps, target: &Target) -> AssessedCheck {
 }
 
 /// Applies every rule of a stop or a restart.
-pub fn assess(
-    survey: &Survey,
-    target: &Target,
-    request: Request,
-    consent: &Consent,
-    surroundings: &Surroundings,
-) -> Assessment {
+pub fn assess(survey: &Survey, target: &Target, request: Request, consent: &Consent, now: Timestamp) -> Assessment {
     let mut checks = vec![cluster_check(&survey.reading)];
     let mut leader_moves = Vec::new();
     let mut failures_tolerated_after = None;
-    let mut observed_at = surroundings.now;
+    let mut observed_at = now;
     // Before admission, which only knows that a process is in doubt: the look at the host says which.
     match request {
         Request::StopProcess | Request::Restart => checks.extend(host_checks(survey)),
@@ -188,7 +182,7 @@ pub fn assess(
         checks.push(admission_check(reading, target, &survey.found, request));
     }
     if let Ok(reading) = &survey.reading {
-        let precheck = precheck(reading, &target.server.addr, surroundings);
+        let precheck = precheck(reading, &target.server.addr, now);
         checks.extend(precheck.checks.iter().map(AssessedCheck::from));
         leader_moves = precheck.leader_moves;
         failures_tolerated_after = Some(precheck.failures_tolerated_after);

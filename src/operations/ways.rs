@@ -6,7 +6,6 @@ use crate::domain::decide::Learned;
 use crate::domain::event::{Failure, FailureKind, SubtaskState};
 use crate::domain::gate::Consent;
 use crate::domain::host::{CallerFence, Finding, Found};
-use crate::domain::precheck::Surroundings;
 use crate::domain::reading::ServerReading;
 use crate::domain::status::{Risk, StopType};
 use crate::engine::{Look, ProgressReport, StepContext};
@@ -181,11 +180,6 @@ pub(super) fn consent(context: &StepContext) -> Consent {
 /// Whether the caller accepted a risk by name.
 pub(super) fn accepts(context: &StepContext, risk: Risk) -> bool {
     context.task.spec.accepted_risks.contains(&risk)
-}
-
-/// What the rules cannot find in a reading.
-pub(super) fn surroundings(deps: &Deps) -> Surroundings {
-    Surroundings { now: deps.clock.now(), store_endpoints: Vec::new() }
 }
 
 /// A look that the cluster did not answer: made again when that may help, refused otherwise.

@@ -9,7 +9,7 @@ use super::refusals::inventory_refusal;
 use crate::domain::admission::Request;
 use crate::domain::event::Verb;
 use crate::domain::gate::Consent;
-use crate::domain::precheck::{self, Surroundings};
+use crate::domain::precheck;
 use crate::domain::refusal::Refusal;
 use crate::domain::status::StopType;
 use crate::inventory::Target;
@@ -29,8 +29,7 @@ impl Service {
             Refusal::ClusterUnreachable { cluster: target.cluster.identity.name.clone(), why }
         })?;
         let consent = Consent { force: asked.force, accepted: asked.accepted_risks.clone() };
-        let surroundings = Surroundings { now: self.deps.clock.now(), store_endpoints: Vec::new() };
-        let mut assessment = assess(&survey, &target, request(asked.stop_type), &consent, &surroundings);
+        let mut assessment = assess(&survey, &target, request(asked.stop_type), &consent, self.deps.clock.now());
         if asked.freeze_before_stop {
             assessment.checks.push(freeze_outlook(&self.deps, &target).await);
         }

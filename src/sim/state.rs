@@ -268,10 +268,6 @@ impl Cluster {
         self.tenants.iter().find(|tenant| tenant.id == id)
     }
 
-    pub fn tenant_named(&self, name: &str) -> Option<&Tenant> {
-        self.tenants.iter().find(|tenant| tenant.name.eq_ignore_ascii_case(name))
-    }
-
     pub fn log_stream(&self, tenant: i64, id: i64) -> Option<&LogStream> {
         self.log_streams.iter().find(|ls| ls.tenant == tenant && ls.id == id)
     }

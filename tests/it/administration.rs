@@ -5,13 +5,12 @@ use std::path::PathBuf;
 
 use obsteward::app::App;
 use obsteward::clock::Clock;
-use obsteward::config::UserConfig;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::support::config;
 use crate::support::program::{Ended, end_of, obsteward};
+use crate::support::{callers, config};
 
 const ADMIN: (&str, &str) = ("admin", "first password");
 const BOB: (&str, &str) = ("bob", "second password");
@@ -31,13 +30,7 @@ impl Office {
         config.auth.enabled = true;
         let password_file = folder.path().join("admin.password");
         std::fs::write(&password_file, ADMIN.1).unwrap();
-        config.auth.users = vec![UserConfig {
-            name: ADMIN.0.to_owned(),
-            roles: vec!["ADMIN".to_owned()],
-            password_file: Some(password_file),
-            password_hash: None,
-            certificate_names: Vec::new(),
-        }];
+        config.auth.users = vec![callers::user(ADMIN.0, "ADMIN", &password_file)];
         let app = App::build(&config, Clock::system()).await.unwrap();
         let url = format!("http://{}", app.address());
         let shutdown = CancellationToken::new();

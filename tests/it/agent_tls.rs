@@ -7,7 +7,6 @@ use std::path::Path;
 use obsteward::agent::grpc::{BOUNDS, serve, serve_clients};
 use obsteward::agent::{Agent, AgentConfig, Clients};
 use obsteward::config::ClientTlsConfig;
-use obsteward::domain::host::{Finding, ObserverTarget};
 use obsteward::host::{AgentHosts, Host, HostAddress, Hosts};
 use obsteward::net::client_tls::ClientTls;
 use obsteward::net::connections::Connections;
@@ -24,6 +23,7 @@ use tonic::Code;
 use tonic::transport::{Channel, ClientTlsConfig as TonicTls, Endpoint};
 
 use crate::support::certificates::{Authority, Identity, ServerFiles, connect};
+use crate::support::hosts::{by_grpc, look};
 use crate::support::program::{Started, obsteward};
 use crate::support::{Before, Stage, is_alive, quick, reason};
 
@@ -69,23 +69,6 @@ async fn serving(directory: &Path, tls: Option<&ServerFiles>) -> SocketAddr {
 fn host(address: SocketAddr, files: Option<&ClientTlsConfig>) -> std::sync::Arc<dyn Host> {
     let tls = files.map(|files| ClientTls::open(files).unwrap());
     AgentHosts::new(None).with_tls(tls).host(&HostAddress::Grpc { address: address.to_string() })
-}
-
-/// What comes of a look at an agent, for an observer that nobody runs: `Ok` when the agent answered, else what is said.
-async fn look(host: &dyn Host) -> Result<(), String> {
-    let target = ObserverTarget {
-        address: "127.0.0.1:1".parse().unwrap(),
-        sql_port: 2,
-        cluster_name: "nobody's".to_owned(),
-        ob_cluster_id: 1,
-    };
-    match host.find(&target).await {
-        Ok(found) => match found.finding {
-            Finding::HostUnreachable { reason } => Err(reason),
-            Finding::Running(_) | Finding::Absent { .. } | Finding::Ambiguous { .. } => Ok(()),
-        },
-        Err(error) => Err(error.to_string()),
-    }
 }
 
 #[tokio::test]
@@ -172,19 +155,7 @@ async fn a_server_is_stopped_through_an_agent_with_tls() {
     let (started, address) = start(directory.path(), &files).await;
     let own = client_files(&directory.path().join("service"), &agents, &services.client(CLIENT));
     let stage = Stage::with(quick(), |config| config.agents = Some(own.clone())).await;
-    let host = v1::Host {
-        svr_ip: stage.info(2).ip,
-        transport: v1::HostTransport::Grpc as i32,
-        agent_address: address.to_string(),
-        ..Default::default()
-    };
-    let request = v1::UpdateClusterRequest {
-        cluster_id: stage.cluster_id,
-        hosts: vec![host],
-        update_mask: Some(prost_types::FieldMask { paths: vec!["hosts".to_owned()] }),
-        ..Default::default()
-    };
-    stage.clients.clusters.clone().update_cluster(request).await.unwrap();
+    stage.reach(2, by_grpc(address)).await;
     let before = Before::of(&stage.sim);
     let task = stage.stop(2).await;
     assert_eq!(task.state(), v1::TaskState::Successful, "{task:#?}");

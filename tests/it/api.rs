@@ -33,6 +33,7 @@ use tonic_types::StatusExt;
 use crate::fake_store::{FakeStore, cluster_id, task_id};
 use crate::fake_use_cases::FakeUseCases;
 
+mod operations;
 mod verbs;
 
 pub struct Fixture {

@@ -12,7 +12,7 @@ use http_body_util::BodyExt;
 use obsteward::access::signature::{self, SignedRequest};
 use obsteward::app::{App, AppError};
 use obsteward::clock::Clock;
-use obsteward::config::{Config, RoleConfig, UserConfig};
+use obsteward::config::Config;
 use obsteward::proto::v1;
 use obsteward::sim::SimCluster;
 use secrecy::SecretString;
@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Code;
 
 use crate::support::rest_client::{Answer, RestClient};
-use crate::support::{Clients, PATIENCE, config, quick};
+use crate::support::{Clients, PATIENCE, callers, config, quick};
 
 const PASSWORD: &str = "correct horse battery";
 
@@ -40,20 +40,8 @@ struct Faces {
 fn access(config: &mut Config, password_file: PathBuf, roles: &[(&str, &[&str])]) {
     std::fs::write(&password_file, format!("{PASSWORD}\n")).unwrap();
     config.auth.enabled = true;
-    config.auth.roles = roles
-        .iter()
-        .map(|(name, permissions)| RoleConfig {
-            name: (*name).to_owned(),
-            permissions: permissions.iter().map(|permission| (*permission).to_owned()).collect(),
-        })
-        .collect();
-    let user = |name: &str, role: &str| UserConfig {
-        name: name.to_owned(),
-        roles: vec![role.to_owned()],
-        password_file: Some(password_file.clone()),
-        password_hash: None,
-        certificate_names: Vec::new(),
-    };
+    config.auth.roles = callers::roles(roles);
+    let user = |name: &str, role: &str| callers::user(name, role, &password_file);
     config.auth.users = roles.iter().map(|(name, _)| user(&name.to_lowercase(), name)).collect();
     config.auth.users.push(user("admin", "ADMIN"));
 }

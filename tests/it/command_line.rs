@@ -8,18 +8,7 @@ use obsteward::sim::{Fault, FaultKind};
 use serde_json::Value;
 
 use crate::support::program::{Program, lasting_address};
-use crate::support::{Stage, quick};
-
-const STEPS: [&str; 8] = [
-    "Prepare stop observer",
-    "Stop server",
-    "Stop observer process",
-    "Wait observer stop",
-    "Update observer status",
-    "Update zone status",
-    "Sync cluster info",
-    "Update OB cluster status",
-];
+use crate::support::{Stage, graphs, quick};
 
 async fn stage() -> (Stage, Program) {
     stage_of(quick()).await
@@ -105,8 +94,8 @@ async fn a_server_is_planned_stopped_and_followed() {
     let lines: Vec<&str> = stop.out.lines().collect();
     assert!(lines[0].starts_with("task ") && lines.last().unwrap().contains(" SUCCESSFUL: Stop OB server"), "{stop:?}");
     let ends = lines.iter().filter(|line| line.contains("RUNNING -> SUCCESSFUL"));
-    let ended: Vec<&str> = ends.filter_map(|line| STEPS.into_iter().find(|step| line.contains(step))).collect();
-    assert_eq!(ended, STEPS, "{stop:?}");
+    let ended: Vec<&str> = ends.filter_map(|line| graphs::STOP.into_iter().find(|step| line.contains(step))).collect();
+    assert_eq!(ended, graphs::STOP, "{stop:?}");
     // Events and nothing else: every other line begins with a moment.
     for line in &lines[1..lines.len() - 1] {
         assert!(line.starts_with("20") && &line[10..11] == "T", "{line}");
@@ -137,7 +126,7 @@ async fn a_server_is_planned_stopped_and_followed() {
     assert_eq!(tasks["tasks"].as_array().unwrap().len(), 1);
     let id = task["id"].as_i64().unwrap();
     let shown = obsteward.run(&format!("tasks show {id}")).await.with(0);
-    assert!(STEPS.iter().all(|step| shown.out.contains(step)), "{shown:?}");
+    assert!(graphs::STOP.iter().all(|step| shown.out.contains(step)), "{shown:?}");
     obsteward.run(&format!("tasks show {id} --output json")).await.with(0).json();
 
     // A watch that begins late has exactly the rest.
@@ -288,7 +277,7 @@ async fn not_known_is_neither_done_nor_refused() {
     let rest = obsteward.run(&format!("watch {hint}")).await.with(0);
     // The two together are the whole, once.
     let both = format!("{}{}", over.out, rest.out);
-    for step in STEPS {
+    for step in graphs::STOP {
         assert_eq!(both.matches(&format!("{step:26}  READY -> RUNNING")).count(), 1, "{step} in {both}");
     }
     let nobody = Program::of("127.0.0.1:1").run("clusters list").await.with(5);

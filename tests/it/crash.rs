@@ -12,24 +12,13 @@ use tonic_types::StatusExt;
 
 use crate::support::bed::Bed;
 use crate::support::{
-    Before, PATIENCE, ServeProcess, Stage, all, assert_unbroken, begins, is_alive, quick, reason, task_error,
+    Before, PATIENCE, ServeProcess, Stage, all, assert_unbroken, begins, graphs, is_alive, quick, reason, task_error,
 };
-
-const NAMES: [&str; 8] = [
-    "Prepare stop observer",
-    "Stop server",
-    "Stop observer process",
-    "Wait observer stop",
-    "Update observer status",
-    "Update zone status",
-    "Sync cluster info",
-    "Update OB cluster status",
-];
 
 /// `kill -9` when a watcher sees a subtask run, for each of the eight.
 #[tokio::test(flavor = "multi_thread", worker_threads = 6)]
 async fn kill_9_in_every_subtask() {
-    all(NAMES, |name| async move {
+    all(graphs::STOP, |name| async move {
         let bed = Bed::registered().await;
         // Long enough to be caught in the act.
         bed.sim.inject(Fault::from(FaultKind::Slow { delay_ms: 5 }).for_statement("SELECT"));

@@ -7,25 +7,14 @@ use std::path::Path;
 use obsteward::proto::v1;
 use obsteward::sim::{Fault, FaultKind, Kind, Signal};
 
+use crate::support::hosts::by_grpc;
 use crate::support::refusal::error_info;
 use crate::support::{PATIENCE, Stage};
 
 /// Server 2's host gets an agent to which nobody listens.
 async fn unreachable_host() -> Stage {
     let stage = Stage::new().await;
-    let host = v1::Host {
-        svr_ip: stage.info(2).ip,
-        transport: v1::HostTransport::Grpc as i32,
-        agent_address: "127.0.0.1:1".to_owned(),
-        ..Default::default()
-    };
-    let request = v1::UpdateClusterRequest {
-        cluster_id: stage.cluster_id,
-        hosts: vec![host],
-        update_mask: Some(prost_types::FieldMask { paths: vec!["hosts".to_owned()] }),
-        ..Default::default()
-    };
-    stage.clients.clusters.clone().update_cluster(request).await.unwrap();
+    stage.reach(2, by_grpc("127.0.0.1:1")).await;
     stage
 }
 

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use tokio::process::Command;
 
 use crate::rest::contract::{assert_same_shape, sample};
+use crate::support::graphs;
 use crate::support::program::{Ended, Started, all_gone, descendants, end_of, free_net, obsteward};
 
 /// A program that runs a simulated cluster on a network of its own, with a temporary folder of its own.
@@ -83,17 +84,7 @@ async fn the_demo_stops_a_server_and_ends() {
         })
         .map(|(name, _)| name)
         .collect();
-    let expected = [
-        "Prepare stop observer",
-        "Stop server",
-        "Stop observer process",
-        "Wait observer stop",
-        "Update observer status",
-        "Update zone status",
-        "Sync cluster info",
-        "Update OB cluster status",
-        "Stop OB server",
-    ];
+    let expected: Vec<&str> = graphs::STOP.into_iter().chain(["Stop OB server"]).collect();
     assert_eq!(steps, expected, "{ended:?}");
     assert!(ended.err.contains("safe to power off: yes"), "{ended:?}");
 }

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use obsteward::app::{App, AppError};
 use obsteward::clock::{Clock, monotonic_now};
-use obsteward::config::UserConfig;
 use obsteward::proto::v1;
 use obsteward::sim::{SimCluster, SimOptions};
 use rustix::process::{Pid, Signal, kill_process};
@@ -16,7 +15,7 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::program::{Ended, Program};
-use crate::support::{Clients, config, in_order, quick};
+use crate::support::{Clients, callers, config, in_order, quick};
 
 const PASSWORD: &str = "correct-horse-battery";
 const CLUSTER_PASSWORD: &str = "geheim-4711-cluster";
@@ -40,13 +39,7 @@ impl Place {
         let password_file = directory.path().join("password");
         std::fs::write(&password_file, format!("{PASSWORD}\n")).unwrap();
         config.auth.enabled = true;
-        let user = |name: &str, role: &str| UserConfig {
-            name: name.to_owned(),
-            roles: vec![role.to_owned()],
-            password_file: Some(password_file.clone()),
-            password_hash: None,
-            certificate_names: Vec::new(),
-        };
+        let user = |name: &str, role: &str| callers::user(name, role, &password_file);
         config.auth.users = vec![user("admin", "ADMIN"), user("viewer", "CLUSTER_VIEWER")];
         let app = App::build(&config, Clock::system()).await.unwrap();
         let address = app.address();

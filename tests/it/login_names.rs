@@ -10,6 +10,7 @@ use obsteward::sim::{Fault, FaultKind, Kind, SimCluster};
 use tonic::Code;
 
 use crate::support::ob_proxy::ObProxy;
+use crate::support::observers::known;
 use crate::support::refusal::status_info;
 use crate::support::{Clients, Stage, quick};
 
@@ -70,16 +71,6 @@ async fn a_cluster_behind_a_proxy_is_operated_directly() {
 
 fn adapter() -> MysqlOceanBase {
     MysqlOceanBase::new(Clock::system())
-}
-
-fn known(sim: &SimCluster) -> Vec<KnownServer> {
-    let known = |server: obsteward::sim::SimServerInfo| KnownServer {
-        addr: server.address().parse().unwrap(),
-        sql_port: server.sql_port,
-        zone: server.zone.parse().unwrap(),
-        active: true,
-    };
-    sim.servers().into_iter().map(known).collect()
 }
 
 async fn opened(access: &ClusterAccess, known: &[KnownServer]) -> Result<String, ClusterError> {

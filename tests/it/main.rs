@@ -44,6 +44,7 @@ mod parsers;
 mod permissions;
 mod proxies;
 mod real_engine;
+mod refusal_samples;
 mod refusals;
 mod rest;
 mod right_process;

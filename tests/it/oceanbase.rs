@@ -3,14 +3,16 @@
 
 use std::time::Duration;
 
-use obsteward::clock::Clock;
+use obsteward::clock::{Clock, Timestamp};
 use obsteward::domain::gate::{Consent, Gate, GateCode, Mark, gate};
 use obsteward::domain::ids::{ServerAddr, ZoneName};
-use obsteward::domain::precheck::{CheckName, Precheck, Surroundings, Verdict, blocking, precheck};
+use obsteward::domain::precheck::{CheckName, Precheck, Verdict, blocking, precheck};
 use obsteward::oceanbase::{
-    Avoid, ClusterAccess, ClusterReader, Discovery, ErrorClass, Expected, KnownServer, MysqlOceanBase, OceanBase,
+    Avoid, ClusterAccess, ClusterReader, Discovery, ErrorClass, Expected, MysqlOceanBase, OceanBase,
 };
 use obsteward::sim::{Fault, FaultKind, Signal, SimCluster, SimOptions, TenantOptions};
+
+use crate::support::observers::known;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -27,16 +29,6 @@ fn access(cluster: &SimCluster) -> ClusterAccess {
     ClusterAccess { endpoints, username: "root@sys".to_owned(), password: "".into() }
 }
 
-fn known(cluster: &SimCluster) -> Vec<KnownServer> {
-    let known = |server: obsteward::sim::SimServerInfo| KnownServer {
-        addr: server.address().parse().unwrap(),
-        sql_port: server.sql_port,
-        zone: server.zone.parse().unwrap(),
-        active: true,
-    };
-    cluster.servers().into_iter().map(known).collect()
-}
-
 fn addr(cluster: &SimCluster, id: i64) -> ServerAddr {
     cluster.server(id).unwrap().address().parse().unwrap()
 }
@@ -45,14 +37,14 @@ async fn reader(cluster: &SimCluster) -> Box<dyn ClusterReader> {
     adapter().reader(&access(cluster), &known(cluster), &Expected::default(), &Avoid::default()).await.unwrap()
 }
 
-fn surroundings() -> Surroundings {
-    Surroundings { now: Clock::system().now(), store_endpoints: vec![] }
+fn now() -> Timestamp {
+    Clock::system().now()
 }
 
 /// The checks that block the stop of a server, and what the root service would say.
 async fn blocked(cluster: &SimCluster, id: i64) -> (Vec<CheckName>, Precheck) {
     let reading = reader(cluster).await.reading().await.unwrap();
-    let precheck = precheck(&reading, &addr(cluster, id), &surroundings());
+    let precheck = precheck(&reading, &addr(cluster, id), now());
     (blocking(&precheck, false, &[]).into_iter().map(|check| check.name).collect(), precheck)
 }
 
@@ -71,14 +63,14 @@ async fn a_healthy_cluster_is_discovered_read_and_passes() {
     assert_eq!((zones.len(), tenants.len()), (3, 7));
     assert!(tenants.iter().all(|tenant| tenant.paxos_replica_number == Ok(3)), "{tenants:#?}");
     assert_eq!(parameters.lease_time, Ok(Duration::from_secs(1)));
-    let now = Clock::system().now();
+    let now = now();
     let started = servers[0].start_service_time.unwrap();
     assert!(now.since(started) < Duration::from_secs(60) && started <= now, "times are UTC: {started} {now}");
 
     let reading = reader.reading().await.unwrap();
     assert_eq!(reading.log_streams.len(), cluster.look(|state| state.log_streams.len()));
     assert!(reading.units.is_ok() && reading.arbitration.is_ok(), "{:?} {:?}", reading.units, reading.arbitration);
-    let precheck = precheck(&reading, &addr(&cluster, 1), &surroundings());
+    let precheck = precheck(&reading, &addr(&cluster, 1), now);
     for check in &precheck.checks {
         assert_ne!(check.verdict, Verdict::Block, "{check:?}");
         assert!(!check.evidence.starts_with("not known"), "{check:?}");
@@ -142,7 +134,7 @@ async fn the_gate_opens_only_for_a_marked_server_without_leaders() {
     let ask = async |reader: &mut Box<dyn ClusterReader>| {
         let leaders = reader.leaders(&target).await.unwrap();
         let reading = reader.gate_reading().await.unwrap();
-        gate(&reading, &target, &leaders, Mark::WasSet, &Consent::default(), &surroundings())
+        gate(&reading, &target, &leaders, Mark::WasSet, &Consent::default(), now())
     };
     let unmarked = ask(&mut reader).await;
     assert!(matches!(unmarked, Gate::Closed { code: GateCode::StopTimeCleared, .. }), "{unmarked:?}");
@@ -173,7 +165,7 @@ async fn two_replicas_with_arbitration_wait_for_the_degradation() {
     let ask = async |reader: &mut Box<dyn ClusterReader>| {
         let leaders = reader.leaders(&target).await.unwrap();
         let reading = reader.gate_reading().await.unwrap();
-        gate(&reading, &target, &leaders, Mark::WasSet, &Consent::default(), &surroundings())
+        gate(&reading, &target, &leaders, Mark::WasSet, &Consent::default(), now())
     };
     let waits = ask(&mut reader).await;
     assert!(matches!(waits, Gate::Closed { code: GateCode::NotDegraded, may_open: true, .. }), "{waits:?}");

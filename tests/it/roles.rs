@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use http::Method;
 use obsteward::app::App;
 use obsteward::clock::Clock;
-use obsteward::config::{RoleConfig, UserConfig};
 use obsteward::domain::call::{Call, Subject, permits};
 use obsteward::domain::permission::{Permission, Rights, builtin};
 use obsteward::proto::v1;
@@ -16,7 +15,7 @@ use tonic::Code;
 use tonic_types::StatusExt;
 
 use crate::support::rest_client::RestClient;
-use crate::support::{Clients, config};
+use crate::support::{Clients, callers, config};
 
 /// Roles that people made, with the boundaries that matter.
 const CUSTOM: &[(&str, &[&str])] = &[
@@ -251,23 +250,9 @@ async fn each_role_may_do_over_each_face_what_the_table_says() {
     let password_file = directory.path().join("password");
     std::fs::write(&password_file, "correct horse\n").unwrap();
     let names: Vec<&str> = BUILTIN.iter().copied().chain(CUSTOM.iter().map(|(name, _)| *name)).collect();
-    config.auth.roles = CUSTOM
-        .iter()
-        .map(|(name, permissions)| RoleConfig {
-            name: (*name).to_owned(),
-            permissions: permissions.iter().map(|permission| (*permission).to_owned()).collect(),
-        })
-        .collect();
-    config.auth.users = names
-        .iter()
-        .map(|role| UserConfig {
-            name: format!("user.{role}"),
-            roles: vec![(*role).to_owned()],
-            password_file: Some(password_file.clone()),
-            password_hash: None,
-            certificate_names: Vec::new(),
-        })
-        .collect();
+    config.auth.roles = callers::roles(CUSTOM);
+    let user = |role: &&str| callers::user(&format!("user.{role}"), role, &password_file);
+    config.auth.users = names.iter().map(user).collect();
     let app = App::build(&config, Clock::system()).await.unwrap();
     let (grpc, rest) = (app.address(), app.rest_address().unwrap());
     let shutdown = CancellationToken::new();

@@ -23,6 +23,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::agent_tls::client_files;
 use crate::support::certificates::Authority;
+use crate::support::hosts::look;
 use crate::support::program::{Started, end_of, obsteward};
 use crate::support::sshd::{Sshd, client};
 use crate::support::{Before, PATIENCE, Stage, begins, config, is_alive, quick, reason};
@@ -32,26 +33,6 @@ fn host(config: SshConfig, destination: &SshDestination) -> Arc<dyn Host> {
     AgentHosts::new(None).with_ssh(client(config)).host(&HostAddress::Ssh(destination.clone()))
 }
 
-fn nobodys() -> ObserverTarget {
-    ObserverTarget {
-        address: "127.0.0.1:1".parse().unwrap(),
-        sql_port: 2,
-        cluster_name: "nobody's".to_owned(),
-        ob_cluster_id: 1,
-    }
-}
-
-/// What comes of a look for an observer that nobody runs: `Ok` when an agent answered, else what is said.
-async fn look(host: &dyn Host) -> Result<(), String> {
-    match host.find(&nobodys()).await {
-        Ok(found) => match found.finding {
-            Finding::HostUnreachable { reason } => Err(reason),
-            Finding::Running(_) | Finding::Absent { .. } | Finding::Ambiguous { .. } => Ok(()),
-        },
-        Err(error) => Err(error.to_string()),
-    }
-}
-
 /// A cluster and a service that reaches the host of server 2 over ssh.
 async fn stage(sshd: &Sshd, change: impl FnOnce(&mut Config)) -> Stage {
     let stage = Stage::with(quick(), |config| {
@@ -59,20 +40,8 @@ async fn stage(sshd: &Sshd, change: impl FnOnce(&mut Config)) -> Stage {
         change(config);
     })
     .await;
-    let host = v1::Host {
-        svr_ip: stage.info(2).ip,
-        transport: v1::HostTransport::Ssh as i32,
-        ssh_destination: sshd.destination().to_string(),
-        ..Default::default()
-    };
-    let request = v1::UpdateClusterRequest {
-        cluster_id: stage.cluster_id,
-        hosts: vec![host.clone()],
-        update_mask: Some(prost_types::FieldMask { paths: vec!["hosts".to_owned()] }),
-        ..Default::default()
-    };
-    let updated = stage.clients.clusters.clone().update_cluster(request).await.unwrap().into_inner();
-    assert_eq!(updated.cluster.unwrap().hosts, [host]);
+    let (transport, ssh_destination) = (v1::HostTransport::Ssh as i32, sshd.destination().to_string());
+    stage.reach(2, v1::Host { transport, ssh_destination, ..Default::default() }).await;
     stage
 }
 

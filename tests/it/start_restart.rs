@@ -7,7 +7,7 @@ use obsteward::sim::{Fault, FaultKind, Kind};
 use tonic::{Code, Status};
 
 use crate::support::refusal::{error_info, status_info};
-use crate::support::{Stage, assert_unbroken, in_order, is_alive};
+use crate::support::{Stage, assert_unbroken, graphs, in_order, is_alive};
 
 async fn start(stage: &Stage) -> Result<v1::Task, Status> {
     let v1::StopServerRequest { cluster_id, server_id, .. } = stage.request(2).await;
@@ -42,20 +42,7 @@ async fn a_stopped_server_is_started() {
     assert_eq!((task.name.as_str(), task.stop_type()), ("Start OB server", v1::StopType::Unspecified));
     let task = stage.clients.at_rest(task.id).await;
     assert_eq!(task.state(), v1::TaskState::Successful, "{task:#?}");
-    assert_eq!(
-        names(&task),
-        [
-            "Prepare start observer",
-            "Start observer process",
-            "Wait observer active",
-            "Start ocp agent service",
-            "Start server",
-            "Update observer status",
-            "Update zone status",
-            "Sync cluster info",
-            "Update OB cluster status"
-        ]
-    );
+    assert_eq!(names(&task), graphs::START);
     assert_serves(&stage).await;
     assert_ne!(stage.info(2).pid, pid);
     // Which process was there and which was started is for the steps only.
@@ -124,7 +111,7 @@ async fn a_server_is_restarted() {
     let task = restart(&stage).await.unwrap();
     let task = stage.clients.at_rest(task.id).await;
     assert_eq!(task.state(), v1::TaskState::Successful, "{task:#?}");
-    assert_eq!((task.name.as_str(), names(&task).len()), ("Restart OB server", 11));
+    assert_eq!((task.name.as_str(), names(&task)), ("Restart OB server", graphs::RESTART.map(str::to_owned).to_vec()));
     assert_serves(&stage).await;
     assert_ne!(stage.info(2).pid, pid);
     let kinds = [Kind::MarkSet, Kind::ProcessEnded, Kind::MarkCleared].map(|kind| stage.sim.recorded(kind).len());

@@ -2,7 +2,7 @@
 
 use obsteward::proto::v1;
 
-use crate::support::{Stage, assert_unbroken, in_order};
+use crate::support::{Stage, assert_unbroken, graphs, in_order};
 
 /// Eight subtasks in contract order; process and ports gone; STATUS INACTIVE with STOP_TIME set; the others serve.
 #[tokio::test(flavor = "multi_thread")]
@@ -11,17 +11,7 @@ async fn a_server_is_stopped() {
     let before = stage.info(2);
     let task = stage.stop(2).await;
     assert_eq!(task.state(), v1::TaskState::Successful, "{task:#?}");
-    let names = [
-        "Prepare stop observer",
-        "Stop server",
-        "Stop observer process",
-        "Wait observer stop",
-        "Update observer status",
-        "Update zone status",
-        "Sync cluster info",
-        "Update OB cluster status",
-    ];
-    let expected: Vec<_> = names.iter().map(|name| ((*name).to_owned(), v1::SubtaskState::Successful)).collect();
+    let expected: Vec<_> = graphs::STOP.iter().map(|name| ((*name).to_owned(), v1::SubtaskState::Successful)).collect();
     assert_eq!(in_order(&task), expected);
     assert!(!std::path::Path::new(&format!("/proc/{}", before.pid.unwrap())).exists());
     for port in [before.sql_port, before.rpc_port] {

@@ -80,10 +80,14 @@ impl Front {
         let answered = match deadline(request.headers()) {
             Err(refusal) => Err(refusal.into()),
             Ok(None) => self.reach(request, &trace_id).await.map(|reached| (reached, None)),
-            Ok(Some(deadline)) => match tokio::time::timeout_at(deadline, self.reach(request, &trace_id)).await {
-                Ok(reached) => reached.map(|reached| (reached, Some(deadline))),
-                Err(_) => Err(Refusal::DeadlinePassed.into()),
-            },
+            Ok(Some(deadline)) => {
+                let mut request = request;
+                request.extensions_mut().insert(Deadline(deadline));
+                match tokio::time::timeout_at(deadline, self.reach(request, &trace_id)).await {
+                    Ok(reached) => reached.map(|reached| (reached, Some(deadline))),
+                    Err(_) => Err(Refusal::DeadlinePassed.into()),
+                }
+            }
         };
         match answered {
             Ok(((response, None), None)) => named(response, &path, &trace_id),
@@ -170,6 +174,10 @@ where
         Box::pin(async move { Ok(front.attend(request).await) })
     }
 }
+
+/// When the caller of a call stops waiting; beside the call when it said so.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline(pub Instant);
 
 /// What is known of the methods of our own services.
 struct Methods {

@@ -1,4 +1,4 @@
-//! The gRPC face: the four services, health and reflection, and how they are served.
+//! The gRPC face: the four services, tasks as `google.longrunning.Operations`, health and reflection, and how they are served.
 
 mod admin;
 mod backup;
@@ -11,6 +11,7 @@ pub mod fields;
 mod front;
 mod ob_server;
 mod once;
+mod operations;
 mod page;
 mod statuses;
 mod task;
@@ -42,10 +43,15 @@ use front::{Front, LARGEST_MESSAGE};
 #[allow(clippy::all, clippy::pedantic, missing_docs)]
 mod server {
     include!(concat!(env!("OUT_DIR"), "/server/obsteward.v1.rs"));
+    /// `google.longrunning`.
+    pub mod longrunning {
+        include!(concat!(env!("OUT_DIR"), "/server/google.longrunning.rs"));
+    }
 }
 
 use server::admin_service_server::AdminServiceServer;
 use server::cluster_service_server::ClusterServiceServer;
+use server::longrunning::operations_server::OperationsServer;
 use server::ob_server_service_server::ObServerServiceServer;
 use server::task_service_server::TaskServiceServer;
 
@@ -71,6 +77,7 @@ impl Health {
         self.0.set_not_serving::<TaskServiceServer<task::Tasks>>().await;
         self.0.set_not_serving::<ClusterServiceServer<cluster::Clusters>>().await;
         self.0.set_not_serving::<AdminServiceServer<admin::Administrators>>().await;
+        self.0.set_not_serving::<OperationsServer<operations::Operations<task::Tasks>>>().await;
     }
 
     async fn serving(&self) {
@@ -78,6 +85,7 @@ impl Health {
         self.0.set_serving::<TaskServiceServer<task::Tasks>>().await;
         self.0.set_serving::<ClusterServiceServer<cluster::Clusters>>().await;
         self.0.set_serving::<AdminServiceServer<admin::Administrators>>().await;
+        self.0.set_serving::<OperationsServer<operations::Operations<task::Tasks>>>().await;
     }
 }
 
@@ -88,7 +96,8 @@ pub async fn routes(
     gatekeeper: Arc<Gatekeeper>,
 ) -> Result<Grpc, prost::DecodeError> {
     let servers = ob_server::ObServers { use_cases: Arc::clone(&use_cases), gatekeeper: Arc::clone(&gatekeeper) };
-    let tasks = task::Tasks { use_cases: Arc::clone(&use_cases), gatekeeper: Arc::clone(&gatekeeper), hub };
+    let tasks = Arc::new(task::Tasks { use_cases: Arc::clone(&use_cases), gatekeeper: Arc::clone(&gatekeeper), hub });
+    let operations = operations::Operations { tasks: Arc::clone(&tasks) };
     let clusters = cluster::Clusters { use_cases: Arc::clone(&use_cases), gatekeeper: Arc::clone(&gatekeeper) };
     let administrators = admin::Administrators { use_cases, gatekeeper: Arc::clone(&gatekeeper) };
     let (reporter, health_service) = health::health();
@@ -102,9 +111,10 @@ pub async fn routes(
     ])?;
     let largest = usize::try_from(LARGEST_MESSAGE).unwrap_or(usize::MAX);
     let routes = Routes::new(ObServerServiceServer::new(servers).max_decoding_message_size(largest))
-        .add_service(TaskServiceServer::new(tasks).max_decoding_message_size(largest))
+        .add_service(TaskServiceServer::from_arc(tasks).max_decoding_message_size(largest))
         .add_service(ClusterServiceServer::new(clusters).max_decoding_message_size(largest))
         .add_service(AdminServiceServer::new(administrators).max_decoding_message_size(largest))
+        .add_service(OperationsServer::new(operations).max_decoding_message_size(largest))
         .add_service(health_service.max_decoding_message_size(largest))
         .add_service(reflection.v1())
         .add_service(reflection.v1alpha());

@@ -22,8 +22,6 @@ pub const TRACE_ID: &str = "obsteward-trace-id";
 pub const REASON: &str = "obsteward-reason";
 /// Who asks a browser for a password.
 const CHALLENGE: HeaderValue = HeaderValue::from_static("Basic realm=\"obsteward\"");
-/// Longest value that a message repeats, in bytes.
-const LONGEST_VALUE: usize = 500;
 
 /// What a request is answered with when it is not refused.
 pub enum Reply {
@@ -134,8 +132,7 @@ struct SubError {
 
 impl Manner {
     /// A refusal as the object in `error`.
-    pub fn error(&self, asked: &Asked, row: &mut Row, rejected: Vec<Value>) -> ErrorBody {
-        row.values.iter_mut().for_each(|(_, value)| truncate(value));
+    pub fn error(&self, asked: &Asked, row: &Row, rejected: Vec<Value>) -> ErrorBody {
         let message = match asked.language {
             Language::Chinese => row.message_zh(),
             Language::English => row.message(),
@@ -163,9 +160,9 @@ impl Manner {
             Ok(Reply::Done) => self.enveloped(asked, now, StatusCode::OK, None, None),
             Ok(Reply::Data(data)) => self.enveloped(asked, now, StatusCode::OK, Some(data), None),
             Err(Failure { refusal, rejected }) => {
-                let mut row = row(&refusal);
+                let row = row(&refusal);
                 let status = StatusCode::from_u16(row.http).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-                let error = self.error(asked, &mut row, rejected);
+                let error = self.error(asked, &row, rejected);
                 let mut response = self.enveloped(asked, now, status, None, Some(error));
                 let headers = response.headers_mut();
                 headers.insert(HeaderName::from_static(REASON), HeaderValue::from_static(row.reason));
@@ -256,14 +253,6 @@ fn retry_after(retry: &Retry, now: Timestamp) -> Option<u64> {
         Retry::At(moment) => moment.since(now),
     };
     Some((delay.as_secs() + u64::from(delay.subsec_nanos() > 0)).max(1))
-}
-
-fn truncate(value: &mut String) {
-    if value.len() > LONGEST_VALUE {
-        let end = (0..=LONGEST_VALUE).rev().find(|end| value.is_char_boundary(*end)).unwrap_or_default();
-        value.truncate(end);
-        value.push('…');
-    }
 }
 
 #[cfg(test)]

@@ -127,12 +127,12 @@ fn written(bytes: bytes::Bytes) -> Option<Written> {
 
 /// The end of a watch that was refused in its course, or whose service ends.
 fn broken(face: &Face, asked: &Asked, refusal: &Refusal) -> Event {
-    let mut row = row(refusal);
+    let row = row(refusal);
     let wait = match row.retry {
         Retry::After(wait) => Some(wait),
         Retry::Never | Retry::At(_) => None,
     };
-    let error = face.manner.error(asked, &mut row, Vec::new());
+    let error = face.manner.error(asked, &row, Vec::new());
     let data = serde_json::to_string(&error).unwrap_or_default();
     // Not `error`: browsers name what befalls the connection so.
     let event = Event::default().event("failed").data(data);

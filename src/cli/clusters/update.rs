@@ -75,19 +75,12 @@ fn request(args: UpdateArgs, password: Option<SecretString>) -> Result<v1::Updat
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
     use super::*;
-
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        args: UpdateArgs,
-    }
+    use crate::cli::parsed::parsed;
 
     fn mask(line: &str, password: Option<&str>) -> Result<Vec<String>, Failure> {
-        let args = Line::try_parse_from(format!("update ob {line}").split_whitespace()).unwrap().args;
-        request(args, password.map(SecretString::from)).map(|request| request.update_mask.unwrap().paths)
+        request(parsed(&format!("ob {line}")), password.map(SecretString::from))
+            .map(|request| request.update_mask.unwrap().paths)
     }
 
     #[test]

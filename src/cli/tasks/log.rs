@@ -13,7 +13,7 @@ use crate::cli::client::{Client, QUICK};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::output::{Format, Output};
-use crate::cli::pursue::{Pursuit, Stopped, Taken, pursue};
+use crate::cli::pursue::{Pursuit, Stopped, Taken, interrupted, pursue};
 use crate::cli::retry::is_lost;
 use crate::cli::table::flat;
 use crate::cli::times;
@@ -197,8 +197,7 @@ impl Pursuit for Log<'_> {
     fn opened(&mut self) {}
 
     fn broken(&mut self, status: &Status, pause: Duration) {
-        let message = flat(status.message());
-        self.output.note(&format!("log interrupted ({message}), going on in {}", times::brief(pause)));
+        self.output.note(&interrupted("log", status, pause));
     }
 
     fn tick(&mut self) {}

@@ -17,8 +17,7 @@ const NONE: LeaderCount = LeaderCount { locations: 0, log_stat: 0, observed_at: 
 
 fn ask(reading: &ClusterReading, leaders: &LeaderCount, mark: Mark, force: bool, accepted: &[Risk]) -> Gate {
     let consent = Consent { force, accepted: accepted.to_vec() };
-    let surroundings = Surroundings { now: NOW.plus(Duration::from_secs(1)), store_endpoints: vec![] };
-    gate(reading, &addr(2), leaders, mark, &consent, &surroundings)
+    gate(reading, &addr(2), leaders, mark, &consent, NOW.plus(Duration::from_secs(1)))
 }
 
 fn code(gate: &Gate) -> Option<GateCode> {

@@ -1,7 +1,8 @@
 //! The checks of the precheck that refuse nothing: what is worth knowing before a stop. What could not be read is an INFO
 //! that says so.
 
-use super::{Check, CheckName, Surroundings, Verdict, advise, pass};
+use super::{Check, CheckName, Verdict, advise, pass};
+use crate::clock::Timestamp;
 use crate::domain::ids::ServerAddr;
 use crate::domain::reading::{ClusterReading, Fact, LogDisk};
 
@@ -11,7 +12,7 @@ const LOG_DISK_WARN_PERCENT: i64 = 80;
 pub(super) fn checks(
     reading: &ClusterReading,
     target: &ServerAddr,
-    surroundings: &Surroundings,
+    now: Timestamp,
     failures_tolerated_after: i32,
 ) -> Vec<Check> {
     vec![
@@ -23,8 +24,7 @@ pub(super) fn checks(
         backup(reading),
         standby_tenants(reading),
         log_disk(reading, target),
-        permanent_offline(reading, target, surroundings),
-        store_endpoint(reading, target, surroundings),
+        permanent_offline(reading, target, now),
     ]
 }
 
@@ -151,7 +151,7 @@ fn log_disk(reading: &ClusterReading, target: &ServerAddr) -> Check {
     })
 }
 
-fn permanent_offline(reading: &ClusterReading, target: &ServerAddr, surroundings: &Surroundings) -> Check {
+fn permanent_offline(reading: &ClusterReading, target: &ServerAddr, now: Timestamp) -> Check {
     let name = CheckName::PermanentOffline;
     known(name, &reading.parameters.server_permanent_offline_time, |after| {
         let remedy = "bring the server back before, or raise server_permanent_offline_time";
@@ -161,31 +161,9 @@ fn permanent_offline(reading: &ClusterReading, target: &ServerAddr, surroundings
             None => format!(
                 "replicas of {target} are given up {} s after its last heartbeat, not before {}",
                 after.as_secs(),
-                surroundings.now.plus(*after)
+                now.plus(*after)
             ),
         };
         advise(name, Verdict::Info, evidence, remedy)
     })
-}
-
-fn store_endpoint(reading: &ClusterReading, target: &ServerAddr, surroundings: &Surroundings) -> Check {
-    let name = CheckName::StoreEndpoint;
-    let server_at = |(host, port): &(String, u16)| {
-        let same = |server: &&crate::domain::reading::ServerReading| {
-            server.sql_port == *port && host.parse().is_ok_and(|ip: std::net::IpAddr| ip == server.addr.ip())
-        };
-        reading.servers.iter().find(same).map(|server| server.addr)
-    };
-    let ours: Vec<ServerAddr> = surroundings.store_endpoints.iter().filter_map(server_at).collect();
-    if ours.contains(target) {
-        let evidence = format!("obsteward keeps its own store on {target}");
-        return advise(name, Verdict::Warn, evidence, "point obsteward's store at another server first");
-    }
-    match ours.first() {
-        Some(server) => {
-            let evidence = format!("obsteward keeps its own store on {server} of this cluster");
-            advise(name, Verdict::Info, evidence, "the task log depends on the cluster it acts on")
-        }
-        None => pass(name, "obsteward's store is not known to be in this cluster"),
-    }
 }

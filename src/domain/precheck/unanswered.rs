@@ -14,8 +14,8 @@ pub enum Next<'a> {
     ForceStop(&'a Check),
     /// These checks block, and what was sent may still take effect: to be looked at again.
     Wait(Vec<&'a Check>),
-    /// These checks block, and what was sent can do nothing more.
-    Refused(Vec<&'a Check>),
+    /// This check and the others block, and what was sent can do nothing more.
+    Refused(&'a Check, Vec<&'a Check>),
 }
 
 /// Decides over a reading that is younger than the statement. `may_still_happen`: the horizon of what was sent has not passed;
@@ -34,7 +34,7 @@ pub fn next<'a>(precheck: &'a Precheck, consent: &Consent, may_still_happen: boo
         [] => Next::SendAgain,
         _ if may_still_happen => Next::Wait(refusing),
         [check] if check.name == CheckName::LogInSync && consent.force => Next::ForceStop(check),
-        _ => Next::Refused(refusing),
+        [first, others @ ..] => Next::Refused(first, others.to_vec()),
     }
 }
 
@@ -69,7 +69,7 @@ mod tests {
             Next::SendAgain => "again".to_owned(),
             Next::ForceStop(check) => format!("force {}", check.name),
             Next::Wait(checks) => format!("wait {}", checks.len()),
-            Next::Refused(checks) => format!("refused {}", checks.len()),
+            Next::Refused(_, others) => format!("refused {}", 1 + others.len()),
         };
         let rows: [(Vec<Check>, &Consent, bool, bool, &str); 11] = [
             (vec![fine(), warned()], &plain, true, false, "again"),

@@ -39,7 +39,7 @@ impl Step for PrepareStop {
         let survey = survey(deps, &target).await;
         let spec = &context.task.spec;
         let request = OperationKind::of(&context.task).map_or(Request::StopProcess, |(_, request)| request);
-        let assessment = assess(&survey, &target, request, &ways::consent(context), &ways::surroundings(deps));
+        let assessment = assess(&survey, &target, request, &ways::consent(context), deps.clock.now());
         if let Some(mut failure) = assessment.refusal() {
             if let Err(error) = &survey.reading {
                 failure.metadata.extend(cluster_failure(error).metadata);

@@ -232,8 +232,14 @@ impl StopProcess {
     }
 
     fn decide_gate(&self, context: &StepContext, target: &Target, read: &GateRead) -> Gate {
-        let surroundings = ways::surroundings(&self.0);
-        gate(&read.reading, &target.server.addr, &read.leaders, mark(context), &ways::consent(context), &surroundings)
+        gate(
+            &read.reading,
+            &target.server.addr,
+            &read.leaders,
+            mark(context),
+            &ways::consent(context),
+            self.0.clock.now(),
+        )
     }
 
     /// Whether the time that a gate is waited for is not over.
@@ -371,9 +377,8 @@ impl PreparedEffect for ArmAndFire {
         let cluster = &self.target.cluster.identity.name;
         match ways::within(limit, cluster, read_gate(&self.deps, &self.target)).await {
             Ok(read) => {
-                let surroundings = ways::surroundings(&self.deps);
                 let addr = &self.target.server.addr;
-                match gate(&read.reading, addr, &read.leaders, self.mark, &self.consent, &surroundings) {
+                match gate(&read.reading, addr, &read.leaders, self.mark, &self.consent, self.deps.clock.now()) {
                     Gate::Open { .. } => {}
                     Gate::Closed { code, reason, .. } => {
                         return refused(code.as_str(), format!("the gate is closed: {reason}"));

@@ -163,7 +163,7 @@ impl StopService {
             Err(error) => return ways::unread(&error),
         };
         let addr = target.server.addr;
-        let precheck = precheck(&reading, &addr, &ways::surroundings(&self.0));
+        let precheck = precheck(&reading, &addr, self.0.clock.now());
         let evidence = format!("{leaders} leaders still on {addr} at the end of the wait");
         let accepted = ways::accepts(context, Risk::QuorumLoss);
         if !precheck.keeps_synced_majority() && !accepted {
@@ -221,8 +221,8 @@ impl StopService {
             Ok(reading) => reading,
             Err(error) => return ways::unread(&error),
         };
-        let precheck = precheck(&reading, &addr, &ways::surroundings(&self.0));
         let now = self.0.clock.now();
+        let precheck = precheck(&reading, &addr, now);
         let horizon = context.task.horizon(Some(context.subtask)).filter(|until| *until > now);
         let force_stop = Statement::ForceStopServer { addr, zone: target.server.zone.clone() }.to_string();
         let forced = context.attempts().any(|intent| intent.intent.description == force_stop);
@@ -259,17 +259,15 @@ impl StopService {
                 let again_in = self.0.pace.between_readings().min(self.0.pace.leader_wait / 2).min(until.since(now));
                 Look::Wait { progress, again_in }
             }
-            Next::Refused(checks) => self.blocked(context, target, &checks),
+            Next::Refused(first, others) => self.blocked(context, target, first, &others),
         }
     }
 
     /// The root service said nothing, and these checks say what it refused.
-    fn blocked(&self, context: &StepContext, target: &Target, checks: &[&Check]) -> Look {
+    fn blocked(&self, context: &StepContext, target: &Target, first: &Check, others: &[&Check]) -> Look {
         let addr = target.server.addr;
-        let checks: Vec<AssessedCheck> = checks.iter().map(|check| AssessedCheck::from(*check)).collect();
-        let Some(failure) = assess::refusal(&checks.iter().collect::<Vec<_>>()) else {
-            return ways::refuse(Failure::new(FailureKind::Internal, "NO_CHECK_BLOCKS", "nothing refused the stop"));
-        };
+        let others: Vec<AssessedCheck> = others.iter().map(|check| AssessedCheck::from(*check)).collect();
+        let failure = assess::refusal(&AssessedCheck::from(first), others.iter());
         if ways::accepts(context, Risk::QuorumLoss) {
             return self.without_mark(context, target, &failure.message);
         }

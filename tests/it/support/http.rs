@@ -8,15 +8,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
-    /// Names in lower case.
-    pub headers: Vec<(String, String)>,
     pub body: String,
-}
-
-impl Answer {
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
-    }
 }
 
 /// Sends a request without a body.
@@ -52,15 +44,12 @@ pub async fn answer(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Answer>
     let head = String::from_utf8(head).unwrap();
     let mut lines = head.lines();
     let status = lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|status| status.parse().ok()).unwrap();
-    let headers: Vec<(String, String)> = lines
-        .filter_map(|line| line.split_once(": "))
-        .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
-        .collect();
-    let length =
-        headers.iter().find(|(name, _)| name == "content-length").map_or(0, |(_, value)| value.parse().unwrap());
+    let length = lines.filter_map(|line| line.split_once(": "));
+    let mut length = length.filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    let length = length.next().map_or(0, |(_, value)| value.parse().unwrap());
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await?;
-    Ok(Answer { status, headers, body: String::from_utf8(body).unwrap() })
+    Ok(Answer { status, body: String::from_utf8(body).unwrap() })
 }
 
 /// Reads until the other end closes the connection, in order or not; what came before.

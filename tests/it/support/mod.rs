@@ -1,15 +1,18 @@
 //! What end-to-end tests stand on: a simulated cluster of real processes with short times, the service in this process or
 //! as a process of its own, and clients of both; certificates, and HTTP by hand. Every test has its own loopback network and folder; dropping a stage ends
 //! everything that it started.
-#![allow(dead_code, reason = "the stage offers what tests need, not only what the tests of today use")]
 
 pub mod bed;
+pub mod callers;
 pub mod certificates;
 pub mod faulty_disk;
+pub mod graphs;
+pub mod hosts;
 pub mod http;
 pub mod http2;
 pub mod invariants;
 pub mod ob_proxy;
+pub mod observers;
 mod process;
 pub mod program;
 pub mod refusal;

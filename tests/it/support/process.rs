@@ -136,11 +136,6 @@ impl ServeProcess {
         self.child.wait().unwrap();
     }
 
-    /// Waits until it ended by itself; whether it ended well.
-    pub fn wait(mut self) -> bool {
-        self.child.wait().unwrap().success()
-    }
-
     /// Waits until it ended by itself, at most as long as anything in a test may take; `None`: it did not.
     pub async fn ended(&mut self) -> Option<ExitStatus> {
         let gone = async {

@@ -7,9 +7,9 @@ use obsteward::sim::{SimOptions, TenantOptions};
 
 use crate::support::bed::Bed;
 use crate::support::invariants::Evidence;
-use crate::support::{Clients, begins, quick};
+use crate::support::{Clients, begins, graphs, quick};
 use crate::trouble::faults::FaultCase;
-use crate::trouble::scenario::{Course, LAST_STEP, Operation, SERVER, Scenario, serves};
+use crate::trouble::scenario::{Course, Operation, SERVER, Scenario, serves};
 
 /// How often a task that rests is asked to go on once the trouble is over.
 const MOST_TRIES: usize = 4;
@@ -189,7 +189,7 @@ impl Case {
         if self.scenario.course == Course::Forward {
             return None;
         }
-        let service = bed.serve(&[("OBSTEWARD_FAIL_STEP", LAST_STEP)]).await;
+        let service = bed.serve(&[("OBSTEWARD_FAIL_STEP", graphs::LAST)]).await;
         let task = ask(self.scenario, bed, &service.clients).await.unwrap();
         let failed = service.clients.at_rest(task.id).await;
         assert_eq!(failed.state(), v1::TaskState::Failed, "{self}: the stage is not set: {failed:#?}");

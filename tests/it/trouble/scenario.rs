@@ -6,7 +6,7 @@ use obsteward::proto::v1;
 use obsteward::sim::SimCluster;
 use tonic::Status;
 
-use crate::support::Clients;
+use crate::support::{Clients, graphs};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
@@ -26,8 +26,6 @@ pub const COURSES: [Course; 2] = [Course::Forward, Course::Back];
 
 /// The simulated server that all is about.
 pub const SERVER: i64 = 2;
-/// The last step of each graph: a task that fails there has done everything else.
-pub const LAST_STEP: &str = "Update OB cluster status";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Scenario {
@@ -52,44 +50,10 @@ impl Scenario {
 
     /// Names of the steps in the order in which this scenario runs them.
     pub fn steps(self) -> Vec<&'static str> {
-        const STOP: [&str; 8] = [
-            "Prepare stop observer",
-            "Stop server",
-            "Stop observer process",
-            "Wait observer stop",
-            "Update observer status",
-            "Update zone status",
-            "Sync cluster info",
-            LAST_STEP,
-        ];
-        const START: [&str; 9] = [
-            "Prepare start observer",
-            "Start observer process",
-            "Wait observer active",
-            "Start ocp agent service",
-            "Start server",
-            "Update observer status",
-            "Update zone status",
-            "Sync cluster info",
-            LAST_STEP,
-        ];
-        const RESTART: [&str; 11] = [
-            "Prepare restart observer",
-            "Stop server",
-            "Stop observer process",
-            "Start observer process",
-            "Wait observer active",
-            "Start ocp agent service",
-            "Start server",
-            "Update observer status",
-            "Update zone status",
-            "Sync cluster info",
-            LAST_STEP,
-        ];
         let mut steps = match self.operation {
-            Operation::Stop => STOP.to_vec(),
-            Operation::Start => START.to_vec(),
-            Operation::Restart => RESTART.to_vec(),
+            Operation::Stop => graphs::STOP.to_vec(),
+            Operation::Start => graphs::START.to_vec(),
+            Operation::Restart => graphs::RESTART.to_vec(),
         };
         if self.course == Course::Back {
             steps.reverse();
