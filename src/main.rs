@@ -2,26 +2,12 @@
 
 use std::process::ExitCode;
 
-use obsteward::cli;
-
 fn main() -> ExitCode {
     #[cfg(feature = "sim")]
     if is_observer() {
         return obsteward::sim::observer::main();
     }
-    let cli = cli::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
-    match tokio::runtime::Runtime::new() {
-        Ok(runtime) => {
-            let exit = runtime.block_on(cli::run(cli));
-            // A thread that looks up a name or hashes a password is not waited for.
-            runtime.shutdown_background();
-            exit
-        }
-        Err(error) => {
-            eprintln!("the runtime could not be started: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    obsteward::cli::main()
 }
 
 /// Whether the program was started as a simulated cluster starts its observers: `bin/observer`.

@@ -189,38 +189,31 @@ pub fn row(refusal: &Refusal) -> Row {
     Unauthenticated { why: Unproven::NoCredentials } => Unauthenticated, 401, 3000, "IAM10000";
         "the request names nobody; send Basic credentials, a signed request or a client certificate",
         "当前用户未登录，请提供用户名密码、签名或客户端证书";
-        ;
-        Values;
+        ; Values;
     Unauthenticated { why: Unproven::Malformed } => Unauthenticated, 401, 3000, "IAM10000";
         "the authorization cannot be read; send 'Basic <base64 of user:password>', or over REST 'OCP-ACCESS-KEY-HMACSHA1 <key>:<signature>'",
         "无法解析 Authorization，请使用 Basic 认证或 OCP-ACCESS-KEY-HMACSHA1 签名";
-        ;
-        Values;
+        ; Values;
     Unauthenticated { why: Unproven::Wrong } => Unauthenticated, 401, 3000, "IAM10000";
         "user, password, access key or signature is wrong, or disabled",
         "用户名、密码、AccessKey 或签名错误，或已被禁用";
-        ;
-        Values;
+        ; Values;
     Unauthenticated { why: Unproven::DateMissing } => Unauthenticated, 401, 3000, "IAM10000";
         "a signed request needs a Date header in RFC 1123 form, for example Tue, 17 Jan 2023 09:13:57 GMT",
         "签名请求必须携带 RFC 1123 格式的 Date 请求头";
-        ;
-        Values;
+        ; Values;
     Unauthenticated { why: Unproven::DateSkewed } => Unauthenticated, 401, 3000, "IAM10000";
         "the Date of the signed request is more than 15 minutes from now; set the clock and sign again",
         "签名请求的 Date 与服务端时间相差超过 15 分钟，请校准时钟后重新签名";
-        ;
-        Values;
+        ; Values;
     Unauthenticated { why: Unproven::Ended } => Unauthenticated, 401, 3000, "IAM10000";
         "the password, access key or client certificate with which this was opened is not valid any more; prove yourself anew",
         "打开该订阅时使用的密码、AccessKey 或客户端证书已失效，请重新认证";
-        ;
-        Values;
+        ; Values;
     Unauthenticated { why: Unproven::UnknownCertificate } => Unauthenticated, 401, 3000, "IAM10000";
         "the client certificate names no user; add one of its subject alternative names to a user",
         "客户端证书未对应任何用户，请为用户配置证书的主题备用名称";
-        ;
-        Values;
+        ; Values;
     LoginThrottled { retry_after_millis } => ResourceExhausted, 429, 3004, "IAM10004";
         "too many logins failed; wait {retry_after_millis} ms",
         "登录失败次数过多，请在 {retry_after_millis} 毫秒后重试";
@@ -324,8 +317,7 @@ pub fn row(refusal: &Refusal) -> Row {
     DeadlinePassed => DeadlineExceeded, 504, 1004, "COM10004";
         "the time that the caller gave the call is over; what it began goes on, ask for it or give the call more time",
         "调用方指定的时间已到，已开始的操作会继续执行，请查询结果或延长超时时间";
-        ;
-        Values;
+        ; Values;
     RequestTimeout { seconds } => DeadlineExceeded, 408, 1004, "COM10004";
         "the request did not arrive within {seconds} s; send it again",
         "请求未在 {seconds} 秒内发送完成，请重新发送";

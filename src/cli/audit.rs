@@ -6,7 +6,8 @@ use super::client::{Client, QUICK};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::listed::Listed;
-use super::output::{Format, Output};
+use super::output::Output;
+use super::pages;
 use super::resolve;
 use super::table::Table;
 use super::times::{self, Since};
@@ -73,27 +74,13 @@ pub async fn run(args: AuditArgs, client: &Client, output: &Output) -> Result<Ex
     };
     let wanted = args.request(cluster_id, Clock::system().now());
     let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
-    let mut records = Vec::new();
-    let mut page_token = String::new();
-    let more = loop {
-        let page_size = i32::try_from((limit - records.len()).min(1000)).unwrap_or(1000);
+    let records = pages::first(limit, async |page_size, page_token| {
         let request = v1::ListAuditRecordsRequest { page_size, page_token, ..wanted.clone() };
         let page = client.call("list audit records", QUICK, client.admin().list_audit_records(request)).await?;
-        records.extend(page.records);
-        page_token = page.next_page_token;
-        if page_token.is_empty() || records.len() >= limit {
-            break !page_token.is_empty() || records.len() > limit;
-        }
-    };
-    records.truncate(limit);
-    match output.format {
-        Format::Text => output.lines(table(&records).lines(output.paint))?,
-        Format::Json => output.document(&Listed::first("records", &records, more))?,
-    }
-    if more && output.format == Format::Text {
-        output.note(&format!("there are more than {limit} records, see them with a larger --limit"));
-    }
-    Ok(Exit::Done)
+        Ok((page.records, page.next_page_token))
+    });
+    let (records, more) = records.await?;
+    Listed::first("records", &records, more).show(output, table)
 }
 
 /// Arguments and traces are only in the JSON: they are long, and nobody reads them in a list.

@@ -8,6 +8,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::listed::Listed;
 use super::output::{Format, Output};
+use super::pages;
 use super::table::{Table, fields};
 use super::times;
 use crate::domain::ids::{AccessKeyId, Principal};
@@ -81,26 +82,13 @@ pub async fn run(command: KeyCommand, client: &Client, output: &Output) -> Resul
 }
 
 async fn list(args: UserArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
-    let keys = all(&args.user(), client).await?;
-    match output.format {
-        Format::Text => output.lines(table(&keys).lines(output.paint))?,
-        Format::Json => output.document(&Listed::whole("access_keys", &keys))?,
-    }
-    Ok(Exit::Done)
-}
-
-async fn all(user: &str, client: &Client) -> Result<Vec<v1::AccessKey>, Failure> {
-    let mut all = Vec::new();
-    let mut page_token = String::new();
-    loop {
-        let request = v1::ListAccessKeysRequest { user: user.to_owned(), page_size: 1000, page_token };
+    let user = args.user();
+    let keys = pages::all(async |page_size, page_token| {
+        let request = v1::ListAccessKeysRequest { user: user.clone(), page_size, page_token };
         let page = client.call("list access keys", QUICK, client.admin().list_access_keys(request)).await?;
-        all.extend(page.access_keys);
-        page_token = page.next_page_token;
-        if page_token.is_empty() {
-            return Ok(all);
-        }
-    }
+        Ok((page.access_keys, page.next_page_token))
+    });
+    Listed::whole("access_keys", &keys.await?).show(output, table)
 }
 
 async fn switch(id: &AccessKeyId, disabled: bool, client: &Client, output: &Output) -> Result<Exit, Failure> {

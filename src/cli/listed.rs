@@ -1,8 +1,12 @@
-//! Lists of messages as one JSON document: `{"tasks":[…],"more":false}`.
+//! Lists of messages: a table for people, and one JSON document for programs: `{"tasks":[…],"more":false}`.
 
 use prost::{Message, Name};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
+use super::exit::Exit;
+use super::failure::Failure;
+use super::output::{Format, Output};
+use super::table::Table;
 use crate::proto::json::Json;
 
 /// A list under its name.
@@ -25,6 +29,23 @@ impl<'a, M> Listed<'a, M> {
     /// The first of a list, and whether there are more.
     pub const fn first(name: &'static str, messages: &'a [M], more: bool) -> Self {
         Self { name, messages, more: Some(more) }
+    }
+}
+
+impl<M: Message + Name> Listed<'_, M> {
+    /// Writes it.
+    pub fn show(&self, output: &Output, table: impl FnOnce(&[M]) -> Table) -> Result<Exit, Failure> {
+        match output.format {
+            Format::Text => {
+                output.lines(table(self.messages).lines(output.paint))?;
+                if self.more == Some(true) {
+                    let (number, name) = (self.messages.len(), self.name);
+                    output.note(&format!("there are more than {number} {name}, see them with a larger --limit"));
+                }
+            }
+            Format::Json => output.document(self)?,
+        }
+        Ok(Exit::Done)
     }
 }
 

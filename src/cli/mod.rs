@@ -20,6 +20,7 @@ mod live;
 mod login;
 mod on_server;
 pub mod output;
+mod pages;
 #[cfg(test)]
 mod parsed;
 mod plan;
@@ -236,7 +237,7 @@ impl Command {
 
 /// Reads a command line. An option of every command that is given both before and behind the command is refused as one that
 /// is given twice at one place: clap would take the last.
-pub fn read(line: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+fn read(line: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
     let line: Vec<OsString> = line.into_iter().collect();
     let cli = Cli::try_parse_from(&line)?;
     let mut command = Cli::command();
@@ -256,8 +257,26 @@ pub fn read(line: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error
     }
 }
 
+/// The whole program, from its arguments to its exit code. No async function: what a runtime polls is compiled where it is
+/// given to one, and the binary would be compiled as long as the library.
+pub fn main() -> ExitCode {
+    let cli = read(std::env::args_os()).unwrap_or_else(|error| error.exit());
+    match tokio::runtime::Runtime::new() {
+        Ok(runtime) => {
+            let exit = runtime.block_on(run(cli));
+            // A thread that looks up a name or hashes a password is not waited for.
+            runtime.shutdown_background();
+            exit
+        }
+        Err(error) => {
+            eprintln!("the runtime could not be started: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 /// Runs a command and says how it ended. Failures are told on standard error here and nowhere else.
-pub async fn run(cli: Cli) -> ExitCode {
+async fn run(cli: Cli) -> ExitCode {
     let output = Output::new(cli.global.output, cli.command.changes());
     let exit = match dispatch(cli, &output).await {
         Ok(exit) => exit,

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::client::{Client, QUICK};
 use super::failure::Failure;
+use super::pages;
 use crate::domain::ids::ServerAddr;
 use crate::proto::v1;
 
@@ -73,17 +74,12 @@ pub async fn server(client: &Client, cluster_id: i64, named: &ServerName) -> Res
 
 /// All servers of a cluster, or of one of its zones.
 pub async fn servers(client: &Client, cluster_id: i64, zone: &str) -> Result<Vec<v1::ObServer>, Failure> {
-    let mut servers = Vec::new();
-    let mut page_token = String::new();
-    loop {
-        let request = v1::ListServersRequest { cluster_id, zone: zone.to_owned(), page_size: 1000, page_token };
+    pages::all(async |page_size, page_token| {
+        let request = v1::ListServersRequest { cluster_id, zone: zone.to_owned(), page_size, page_token };
         let page = client.call("list servers", QUICK, client.servers().list_servers(request)).await?;
-        servers.extend(page.servers);
-        page_token = page.next_page_token;
-        if page_token.is_empty() {
-            return Ok(servers);
-        }
-    }
+        Ok((page.servers, page.next_page_token))
+    })
+    .await
 }
 
 fn one_server(cluster_id: i64, named: &ServerName, servers: &[v1::ObServer]) -> Result<i64, Failure> {

@@ -7,6 +7,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::listed::Listed;
 use super::output::{Format, Output};
+use super::pages;
 use super::table::{Table, fields};
 use super::times;
 use crate::domain::ids::RoleName;
@@ -69,13 +70,7 @@ pub async fn run(command: RoleCommand, client: &Client, output: &Output) -> Resu
                 Format::Json => output.document(&Json(&role))?,
             }
         }
-        RoleCommand::List => {
-            let roles = all(client).await?;
-            match output.format {
-                Format::Text => output.lines(table(&roles).lines(output.paint))?,
-                Format::Json => output.document(&Listed::whole("roles", &roles))?,
-            }
-        }
+        RoleCommand::List => return Listed::whole("roles", &all(client).await?).show(output, table),
         RoleCommand::Delete(args) => {
             let request = v1::DeleteRoleRequest { name: args.name.to_string() };
             client.change("delete role", QUICK, client.admin().delete_role(request)).await?;
@@ -91,17 +86,12 @@ pub async fn run(command: RoleCommand, client: &Client, output: &Output) -> Resu
 }
 
 async fn all(client: &Client) -> Result<Vec<v1::Role>, Failure> {
-    let mut all = Vec::new();
-    let mut page_token = String::new();
-    loop {
-        let request = v1::ListRolesRequest { page_size: 1000, page_token };
+    pages::all(async |page_size, page_token| {
+        let request = v1::ListRolesRequest { page_size, page_token };
         let page = client.call("list roles", QUICK, client.admin().list_roles(request)).await?;
-        all.extend(page.roles);
-        page_token = page.next_page_token;
-        if page_token.is_empty() {
-            return Ok(all);
-        }
-    }
+        Ok((page.roles, page.next_page_token))
+    })
+    .await
 }
 
 fn details(role: &v1::Role) -> Vec<String> {

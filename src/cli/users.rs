@@ -10,6 +10,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::listed::Listed;
 use super::output::{Format, Output};
+use super::pages;
 use super::secret;
 use super::table::{Table, fields};
 use super::times;
@@ -166,12 +167,7 @@ async fn create(args: CreateArgs, client: &Client, output: &Output) -> Result<Ex
 }
 
 async fn list(client: &Client, output: &Output) -> Result<Exit, Failure> {
-    let users = all(client).await?;
-    match output.format {
-        Format::Text => output.lines(table(&users).lines(output.paint))?,
-        Format::Json => output.document(&Listed::whole("users", &users))?,
-    }
-    Ok(Exit::Done)
+    Listed::whole("users", &all(client).await?).show(output, table)
 }
 
 async fn show(name: &Principal, client: &Client, output: &Output) -> Result<Exit, Failure> {
@@ -194,17 +190,12 @@ async fn rotate(args: RotateArgs, client: &Client, output: &Output) -> Result<Ex
 }
 
 async fn all(client: &Client) -> Result<Vec<v1::User>, Failure> {
-    let mut all = Vec::new();
-    let mut page_token = String::new();
-    loop {
-        let request = v1::ListUsersRequest { page_size: 1000, page_token };
+    pages::all(async |page_size, page_token| {
+        let request = v1::ListUsersRequest { page_size, page_token };
         let page = client.call("list users", QUICK, client.admin().list_users(request)).await?;
-        all.extend(page.users);
-        page_token = page.next_page_token;
-        if page_token.is_empty() {
-            return Ok(all);
-        }
-    }
+        Ok((page.users, page.next_page_token))
+    })
+    .await
 }
 
 async fn change(

@@ -21,8 +21,6 @@ pub struct SubtaskSpec {
     pub id: SubtaskId,
     /// Name as in OCP's task graph.
     pub name: String,
-    /// Description as in OCP's task graph.
-    pub description: String,
     /// The server that it acts on; `None`: it is about the zone or the cluster.
     pub server: Option<ServerId>,
     /// Longest time of one execution; whole seconds.

@@ -107,7 +107,6 @@ pub fn graph(
             Ok(SubtaskSpec {
                 id: SubtaskId::new(first + offset)?,
                 name: (*name).to_owned(),
-                description: (*name).to_owned(),
                 server: match *name {
                     "Update zone status" | "Sync cluster info" | "Update OB cluster status" => None,
                     _ => Some(server),

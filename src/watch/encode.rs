@@ -101,7 +101,6 @@ fn subtask(task: &Task, subtask: &Subtask) -> v1::Subtask {
     v1::Subtask {
         id: spec.id.get(),
         name: spec.name.clone(),
-        description: spec.description.clone(),
         server: spec.server.and_then(|server| match &task.spec.target {
             TaskTarget::Server(of_task) => (of_task.id == server).then(|| task_server(of_task)),
         }),

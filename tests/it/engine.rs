@@ -143,7 +143,6 @@ impl Fixture {
         let subtasks = nodes.iter().map(|(name, upstreams)| SubtaskSpec {
             id: id_of(name),
             name: (*name).to_owned(),
-            description: (*name).to_owned(),
             server: None,
             timeout: Duration::from_secs(30),
             upstreams: upstreams.iter().map(|upstream| id_of(upstream)).collect(),

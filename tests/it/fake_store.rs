@@ -37,7 +37,6 @@ pub fn spec(task: TaskId, cluster: ClusterId) -> TaskSpec {
     let subtasks = (1..=3).map(|number| SubtaskSpec {
         id: subtask_id(task, number),
         name: format!("Step {number}"),
-        description: format!("Does step {number}"),
         server: None,
         timeout: Duration::from_secs(60),
         upstreams: if number == 1 { Vec::new() } else { vec![subtask_id(task, number - 1)] },

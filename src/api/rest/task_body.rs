@@ -254,7 +254,8 @@ fn subtask_body<'a>(face: &Face, task: &Task, subtask: &'a Subtask, keys: Keys) 
     SubtaskBody {
         can_skip: ours.then(|| task.can_skip(subtask)),
         class_name: class_name(&subtask.spec.name),
-        description: &subtask.spec.description,
+        // OCP has both, and writes the same.
+        description: &subtask.spec.name,
         downstreams: downstreams(task, subtask),
         error: step_error(subtask.error.as_ref().filter(|_| ours)),
         executor: &subtask.executor,
@@ -285,7 +286,8 @@ pub fn accepted(face: &Face, stored: &StoredTask) -> Result<Reply, Failure> {
 
 fn legacy(face: &Face, task: &Task) -> Result<Reply, Failure> {
     let tasks = by_id(task).into_iter().map(|subtask| LegacySubtask {
-        description: &subtask.spec.description,
+        // OCP has both, and writes the same.
+        description: &subtask.spec.name,
         downstreams: downstreams(task, subtask),
         id: subtask.spec.id.get(),
         name: &subtask.spec.name,

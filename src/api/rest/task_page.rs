@@ -66,7 +66,7 @@ pub fn page(face: &Face, found: &PageOf<StoredTask>, number: u32, size: u32) -> 
     let contents = found.items.iter().map(|stored| {
         let task = &stored.task;
         let subtasks = by_id(task).into_iter().map(|subtask| BasicSubtask {
-            description: &subtask.spec.description,
+            description: &subtask.spec.name,
             id: subtask.spec.id.get(),
             name: &subtask.spec.name,
             operation: subtask_operation(subtask.operation),

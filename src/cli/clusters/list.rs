@@ -6,7 +6,8 @@ use crate::cli::client::{Client, QUICK};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::listed::Listed;
-use crate::cli::output::{Format, Output};
+use crate::cli::output::Output;
+use crate::cli::pages;
 use crate::cli::table::Table;
 use crate::cli::times;
 use crate::cli::words;
@@ -23,22 +24,13 @@ pub struct ListArgs {
 
 /// Runs the command.
 pub async fn run(args: ListArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
-    let mut clusters = Vec::new();
-    let mut page_token = String::new();
-    loop {
-        let request = v1::ListClustersRequest { page_size: 1000, page_token, name: args.name.clone() };
+    let clusters = pages::all(async |page_size, page_token| {
+        let request = v1::ListClustersRequest { page_size, page_token, name: args.name.clone() };
         let page = client.call("list clusters", QUICK, client.clusters().list_clusters(request)).await?;
-        clusters.extend(page.clusters);
-        page_token = page.next_page_token;
-        if page_token.is_empty() {
-            break;
-        }
-    }
-    match output.format {
-        Format::Text => output.lines(table(&clusters, Clock::system().now()).lines(output.paint))?,
-        Format::Json => output.document(&Listed::whole("clusters", &clusters))?,
-    }
-    Ok(Exit::Done)
+        Ok((page.clusters, page.next_page_token))
+    });
+    let now = Clock::system().now();
+    Listed::whole("clusters", &clusters.await?).show(output, |clusters| table(clusters, now))
 }
 
 fn table(clusters: &[v1::Cluster], now: Timestamp) -> Table {

@@ -28,16 +28,12 @@ pub struct ListArgs {
 pub async fn run(args: ListArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
     let cluster_id = resolve::cluster(client, &args.cluster).await?;
     let servers = resolve::servers(client, cluster_id, &args.zone).await?;
-    match output.format {
-        Format::Text => {
-            output.lines(table(&servers, Clock::system().now()).lines(output.paint))?;
-            output.note(
-                "process, leaders and whether a server may be powered off: obsteward servers show CLUSTER SERVER",
-            );
-        }
-        Format::Json => output.document(&Listed::whole("servers", &servers))?,
+    let now = Clock::system().now();
+    let shown = Listed::whole("servers", &servers).show(output, |servers| table(servers, now))?;
+    if output.format == Format::Text {
+        output.note("process, leaders and whether a server may be powered off: obsteward servers show CLUSTER SERVER");
     }
-    Ok(Exit::Done)
+    Ok(shown)
 }
 
 fn table(servers: &[v1::ObServer], now: Timestamp) -> Table {

@@ -6,7 +6,8 @@ use crate::cli::client::{Client, QUICK};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::listed::Listed;
-use crate::cli::output::{Format, Output};
+use crate::cli::output::Output;
+use crate::cli::pages;
 use crate::cli::resolve::{self, ServerName, parse_server};
 use crate::cli::table::Table;
 use crate::cli::times;
@@ -45,33 +46,15 @@ pub async fn run(args: ListArgs, client: &Client, output: &Output) -> Result<Exi
         (_, _) => None,
     };
     let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
-    let mut tasks = Vec::new();
-    let mut page_token = String::new();
-    let more = loop {
-        let request = v1::ListTasksRequest {
-            cluster_id,
-            server_id,
-            states: args.states.iter().map(|state| *state as i32).collect(),
-            creator: args.creator.clone(),
-            page_size: i32::try_from((limit - tasks.len()).min(1000)).unwrap_or(1000),
-            page_token,
-        };
+    let states: Vec<i32> = args.states.iter().map(|state| *state as i32).collect();
+    let tasks = pages::first(limit, async |page_size, page_token| {
+        let (states, creator) = (states.clone(), args.creator.clone());
+        let request = v1::ListTasksRequest { cluster_id, server_id, states, creator, page_size, page_token };
         let page = client.call("list tasks", QUICK, client.tasks().list_tasks(request)).await?;
-        tasks.extend(page.tasks);
-        page_token = page.next_page_token;
-        if page_token.is_empty() || tasks.len() >= limit {
-            break !page_token.is_empty() || tasks.len() > limit;
-        }
-    };
-    tasks.truncate(limit);
-    match output.format {
-        Format::Text => output.lines(table(&tasks).lines(output.paint))?,
-        Format::Json => output.document(&Listed::first("tasks", &tasks, more))?,
-    }
-    if more && output.format == Format::Text {
-        output.note(&format!("there are more than {limit} tasks, see them with a larger --limit"));
-    }
-    Ok(Exit::Done)
+        Ok((page.tasks, page.next_page_token))
+    });
+    let (tasks, more) = tasks.await?;
+    Listed::first("tasks", &tasks, more).show(output, table)
 }
 
 fn table(tasks: &[v1::Task]) -> Table {

@@ -72,7 +72,6 @@ fn graph(graph: &Graph) -> stored::Graph {
     let subtasks = graph.subtasks.iter().map(|subtask| stored::Subtask {
         id: subtask.id.get(),
         name: subtask.name.clone(),
-        description: subtask.description.clone(),
         server: subtask.server.map(ServerId::get),
         timeout_us: i64::try_from(subtask.timeout.as_micros()).unwrap_or(i64::MAX),
         upstreams: subtask.upstreams.iter().map(|upstream| upstream.get()).collect(),
@@ -92,7 +91,6 @@ fn from_graph(graph: stored::Graph) -> Result<Graph, StoreError> {
         Ok(SubtaskSpec {
             id: subtask_id(subtask.id)?,
             name: subtask.name,
-            description: subtask.description,
             server: subtask.server.map(|server| read("server", ServerId::new(server))).transpose()?,
             timeout: Duration::from_micros(timeout),
             upstreams: subtask.upstreams.into_iter().map(subtask_id).collect::<Result<_, _>>()?,

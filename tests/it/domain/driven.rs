@@ -29,7 +29,6 @@ fn task(upstreams: &[u8]) -> Vec<Event> {
         .map(|(index, bits)| SubtaskSpec {
             id: subtask(index),
             name: format!("step {index}"),
-            description: String::new(),
             server: None,
             timeout: Duration::from_secs(60),
             upstreams: (0..index).filter(|up| bits & (1 << up) != 0).map(subtask).collect(),

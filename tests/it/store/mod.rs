@@ -62,7 +62,6 @@ pub fn spec(id: i64, cluster: i64) -> TaskSpec {
     let subtask = |offset: i64, upstreams: Vec<SubtaskId>| SubtaskSpec {
         id: SubtaskId::new(id + offset).expect("an id"),
         name: format!("step {offset}"),
-        description: String::new(),
         server: None,
         timeout: Duration::from_secs(60),
         upstreams,
