@@ -95,7 +95,7 @@ async fn nobody_gives_what_he_does_not_have() {
         assert_eq!(missing(to.call(&staff, disable).await), lacks);
         assert_eq!(missing(to.call(&staff, roles(stronger, &[])).await), lacks);
         let password = SecretString::from("geheim99");
-        assert_eq!(missing(to.call(&staff, SetPassword { name: name(stronger), password: password }).await), lacks);
+        assert_eq!(missing(to.call(&staff, SetPassword { name: name(stronger), password }).await), lacks);
         assert_eq!(missing(to.call(&staff, CreateAccessKey { user: Some(name(stronger)) }).await), lacks);
         let key = to.call(&fixture.caller(stronger), CreateAccessKey { user: None }).await.unwrap().row.id;
         assert_eq!(missing(to.call(&staff, RotateAccessKey(key.clone())).await), lacks);

@@ -202,7 +202,7 @@ impl InventoryStore for FakeInventory {
             row.addr = ServerAddr::new(format!("10.0.{cluster}.{number}").parse().unwrap(), 2882).unwrap();
             row.inner_status = InnerStatus::Active;
             row.build_version = cluster_view(1).version;
-            row.stop_time = (cluster.get() == 3).then(|| Timestamp::from_micros(9));
+            row.stop_time = (cluster.get() == 3).then(|| Timestamp::from_micros(5_000_001));
             row
         });
         Ok(rows.collect())

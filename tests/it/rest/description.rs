@@ -4,14 +4,13 @@ use std::collections::BTreeSet;
 
 use axum::body::Body;
 use http::Request;
-use obsteward::api::rest::{Method, OPENAPI, ROUTES};
+use obsteward::api::rest::{Method, OPENAPI, Operation, ROUTES};
 use obsteward::config::TaskShape;
 use obsteward::domain::admission;
-use obsteward::domain::event::SubtaskState;
 use serde_json::Value;
 
-use super::sample_task::{SAMPLE_SUBTASK, SAMPLE_TASK};
 use super::{Fixture, STOP};
+use crate::fake_store::{cluster_id, task_id};
 
 fn description() -> Value {
     serde_yaml_ng::from_str(OPENAPI).unwrap()

@@ -3,9 +3,8 @@
 use std::fmt::Write;
 use std::sync::atomic::Ordering;
 
-use axum::body::Body;
+use http::HeaderMap;
 use http::header::ACCEPT_LANGUAGE;
-use http::{HeaderMap, Request};
 use obsteward::api::rest::{Asked, Language, Manner, Moments};
 use obsteward::config::ErrorCodes;
 use obsteward::domain::admission;
