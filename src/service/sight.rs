@@ -1,5 +1,7 @@
 //! What the caller of a watch may see, asked of the directory again while it watches: a user that is disabled, a role that is
 //! taken away, or the end of the credential with which it was opened, ends what it shows.
+//!
+//! The beginning of a watch is permitted like any other call; what it answers with is asked while the watch goes on.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,8 +16,6 @@ use crate::service::visibility;
 use crate::store::TaskVisibility;
 use crate::store::access::AccessRows;
 use crate::watch::{ReadLog, Sight, WatchTask, WatchTasks};
-
-// A watch is permitted like any other call; what it answers with is asked again while it goes on.
 
 impl ServiceCall for WatchTask {
     const CALL: Call = Call::WatchTask;
