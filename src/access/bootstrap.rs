@@ -12,6 +12,7 @@ use crate::clock::Clock;
 use crate::domain::call::Call;
 use crate::domain::ids::{AccessKeyId, InvalidName, Principal, RoleName, UserId};
 use crate::domain::permission::{InvalidPermission, Permission, Rights, builtin};
+use crate::domain::reason::Reason;
 use crate::net::certificate::{InvalidCertificateName, certificate_name};
 use crate::store::access::{AccessChange, AccessChanged, AccessRows, NewUser, UserRow};
 use crate::store::{AuditOutcome, AuditRecord, StoreError};
@@ -230,6 +231,7 @@ impl Making<'_> {
             cluster: None,
             task: None,
             arguments: "from the configuration".to_owned(),
+            reason: Reason::default(),
             outcome: AuditOutcome::Accepted,
             trace_id: String::new(),
         };

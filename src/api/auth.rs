@@ -18,6 +18,7 @@ use crate::clock::{Clock, monotonic_now};
 use crate::config::{AuthConfig, LimitsConfig};
 use crate::domain::ids::Principal;
 use crate::domain::permission::Rights;
+use crate::domain::reason::Reason;
 use crate::domain::refusal::{Refusal, Unproven};
 use crate::net::peer::Peer;
 use crate::service::Caller;
@@ -153,7 +154,10 @@ impl Gatekeeper {
         taken.map_err(|refusal| denied(refusal, rate))?;
         let address = if client.port() == 0 { client.ip().to_string() } else { client.to_string() };
         let trace_id = trace_id.to_owned();
-        Ok(Admitted { caller: Caller { principal, user, rights, proof, address, trace_id }, rate })
+        Ok(Admitted {
+            caller: Caller { principal, user, rights, proof, address, trace_id, reason: Reason::default() },
+            rate,
+        })
     }
 
     /// Room for one more watch of a caller, for as long as the permit is held: by the watch's stream.

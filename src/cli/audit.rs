@@ -85,7 +85,8 @@ pub async fn run(args: AuditArgs, client: &Client, output: &Output) -> Result<Ex
 
 /// Arguments and traces are only in the JSON: they are long, and nobody reads them in a list.
 fn table(records: &[v1::AuditRecord]) -> Table {
-    let mut table = Table::new(&["TIME", "PRINCIPAL", "ADDRESS", "OPERATION", "RESULT", "TASK", "REFUSAL", "TARGET"]);
+    let mut table =
+        Table::new(&["TIME", "PRINCIPAL", "ADDRESS", "OPERATION", "RESULT", "TASK", "REFUSAL", "TARGET", "REASON"]);
     let or_dash = |text: &str| if text.is_empty() { "-".to_owned() } else { text.to_owned() };
     for record in records {
         table.row([
@@ -98,6 +99,7 @@ fn table(records: &[v1::AuditRecord]) -> Table {
             record.task_id.map_or_else(|| "-".to_owned(), |id| id.to_string()),
             or_dash(&record.refusal),
             record.target.clone(),
+            record.reason.clone(),
         ]);
     }
     table

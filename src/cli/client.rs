@@ -52,6 +52,8 @@ pub struct Client {
     authorization: Authorization,
     url: String,
     named: Named,
+    /// Why changes are asked for.
+    reason: String,
     /// Whether a change was asked for: only then an outcome can be unknown.
     asked_to_change: Arc<AtomicBool>,
 }
@@ -113,8 +115,18 @@ impl Client {
 
     /// On a channel that is there already; `url` is only shown.
     pub fn from_channel(channel: Channel, url: String) -> Self {
-        let (authorization, named, asked_to_change) = Default::default();
-        Self { channel, authorization, url, named, asked_to_change }
+        let (authorization, named, reason, asked_to_change) = Default::default();
+        Self { channel, authorization, url, named, reason, asked_to_change }
+    }
+
+    /// The same, for this reason.
+    pub fn for_reason(self, reason: String) -> Self {
+        Self { reason, ..self }
+    }
+
+    /// Why changes are asked for, as each of them says; empty when nothing was said.
+    pub fn reason(&self) -> String {
+        self.reason.clone()
     }
 
     /// The server's URL, without a user.

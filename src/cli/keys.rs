@@ -66,7 +66,7 @@ pub struct KeyArgs {
 pub async fn run(command: KeyCommand, client: &Client, output: &Output) -> Result<Exit, Failure> {
     match command {
         KeyCommand::Create(args) => {
-            let request = v1::CreateAccessKeyRequest { user: args.user() };
+            let request = v1::CreateAccessKeyRequest { user: args.user(), reason: client.reason() };
             let made = client.change("create access key", QUICK, client.admin().create_access_key(request)).await?;
             print_secret(made.access_key, &made.secret, output)
         }
@@ -74,7 +74,7 @@ pub async fn run(command: KeyCommand, client: &Client, output: &Output) -> Resul
         KeyCommand::Disable(args) => switch(&args.id, true, client, output).await,
         KeyCommand::Enable(args) => switch(&args.id, false, client, output).await,
         KeyCommand::Rotate(args) => {
-            let request = v1::RotateAccessKeyRequest { id: args.id.to_string() };
+            let request = v1::RotateAccessKeyRequest { id: args.id.to_string(), reason: client.reason() };
             let made = client.change("rotate access key", QUICK, client.admin().rotate_access_key(request)).await?;
             print_secret(made.access_key, &made.secret, output)
         }
@@ -92,7 +92,7 @@ async fn list(args: UserArgs, client: &Client, output: &Output) -> Result<Exit, 
 }
 
 async fn switch(id: &AccessKeyId, disabled: bool, client: &Client, output: &Output) -> Result<Exit, Failure> {
-    let request = v1::UpdateAccessKeyRequest { id: id.to_string(), disabled };
+    let request = v1::UpdateAccessKeyRequest { id: id.to_string(), disabled, reason: client.reason() };
     let doing = if disabled { "disable access key" } else { "enable access key" };
     let key = client.change(doing, QUICK, client.admin().update_access_key(request)).await?.access_key;
     let key = key_of(key)?;

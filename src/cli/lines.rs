@@ -25,9 +25,16 @@ fn event_words(view: &TaskView, event: &v1::TaskEvent) -> (String, String) {
     let whole = || view.name(0);
     match &event.kind {
         Some(Kind::Created(created)) => match &created.task {
-            Some(task) => {
-                (task.name.clone(), format!("accepted as task {} by {}: {}", event.task_id, task.creator, target(task)))
-            }
+            Some(task) => (
+                task.name.clone(),
+                format!(
+                    "accepted as task {} by {}{}: {}",
+                    event.task_id,
+                    task.creator,
+                    because(&task.reason),
+                    target(task)
+                ),
+            ),
             None => (whole(), format!("accepted as task {}", event.task_id)),
         },
         Some(Kind::TaskTransition(transition)) => {
@@ -65,7 +72,7 @@ fn event_words(view: &TaskView, event: &v1::TaskEvent) -> (String, String) {
         }
         Some(Kind::VerbRequested(verb)) => (
             view.name(verb.subtask_id.unwrap_or_default()),
-            format!("{} asked for by {}", words::verb(verb.verb), verb.principal),
+            format!("{} asked for by {}{}", words::verb(verb.verb), verb.principal, because(&verb.reason)),
         ),
         Some(Kind::Warning(warning)) => {
             (view.name(warning.subtask_id), format!("warning {}: {}", warning.code, warning.text))
@@ -258,6 +265,11 @@ pub fn result_line(task: &v1::Task) -> String {
         }
     };
     format!("task {} {word}: {}", task.id, flat(&what))
+}
+
+/// Why, when that was said.
+fn because(reason: &str) -> String {
+    if reason.is_empty() { String::new() } else { format!(" ({reason})") }
 }
 
 /// Whether SkipSubtask reaches a subtask now.

@@ -56,12 +56,17 @@ fn every_kind_has_words() {
     );
     let verb = v1::TaskVerb::GiveUp as i32;
     assert_eq!(
-        words(Kind::VerbRequested(v1::VerbRequested { verb, principal: "bob".to_owned(), subtask_id: None })),
+        words(Kind::VerbRequested(v1::VerbRequested { verb, principal: "bob".to_owned(), ..Default::default() })),
         "GIVE_UP asked for by bob"
     );
     let (verb, principal) = (v1::TaskVerb::SkipSubtask as i32, "bob".to_owned());
-    let skipped = event(2, Kind::VerbRequested(v1::VerbRequested { verb, principal, subtask_id: Some(20) }));
-    assert!(event_line(&view, &skipped).ends_with("  Wait observer stop          SKIP_SUBTASK asked for by bob"));
+    let skipped = event(
+        2,
+        Kind::VerbRequested(v1::VerbRequested { verb, principal, reason: "CHG-4711".to_owned(), subtask_id: Some(20) }),
+    );
+    assert!(
+        event_line(&view, &skipped).ends_with("  Wait observer stop          SKIP_SUBTASK asked for by bob (CHG-4711)")
+    );
     let unknown = v1::TaskEvent { revision: 2, ..Default::default() };
     assert!(event_line(&view, &unknown).ends_with("event 2 of a kind that this version does not know"));
 }

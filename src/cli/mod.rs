@@ -60,6 +60,8 @@ use failure::Failure;
 use login::LoginOptions;
 use output::{Format, Output};
 
+use crate::domain::reason::Reason;
+
 /// Takes OceanBase servers out of service safely
 #[derive(Debug, Parser)]
 #[command(name = "obsteward", version, max_term_width = 100, after_help = exit::HELP, subcommand_required = true)]
@@ -108,6 +110,15 @@ pub struct GlobalOptions {
         value_parser = times::parse_duration
     )]
     pub connect_timeout: Duration,
+    /// Why a change is asked for, for task, audit and log, for example the number of a ticket
+    #[arg(
+        id = "global_reason",
+        long = "reason",
+        global = true,
+        value_name = "TEXT",
+        value_parser = clap::value_parser!(Reason)
+    )]
+    pub reason: Option<Reason>,
     /// Who calls.
     #[command(flatten)]
     pub login: LoginOptions,
@@ -143,6 +154,7 @@ impl GlobalOptions {
             ca_file: self.ca_file.clone(),
             identity,
         })?;
+        let client = client.for_reason(self.reason.as_ref().map(ToString::to_string).unwrap_or_default());
         match self.login.user()? {
             Some(user) => client.logged_in(self.login.insecure_plaintext, || self.login.login(user)),
             None => Ok(client),

@@ -31,7 +31,7 @@ pub async fn run(args: RestartArgs, client: &Client, output: &Output) -> Result<
         Planned::Over(exit) => return Ok(exit),
         Planned::GoOn(plan) => plan,
     };
-    let request = request(options, &plan, &Clock::system());
+    let request = v1::RestartServerRequest { reason: client.reason(), ..request(options, &plan, &Clock::system()) };
     let request_id = request.request_id.clone();
     let call = async || Ok(client.servers().restart_server(request.clone()).await?.map(|answer| answer.task));
     let task = send(client, output, "restart server", &request_id, call).await?;
@@ -49,6 +49,7 @@ fn request(options: &StopOptions, plan: &v1::StopPlan, clock: &Clock) -> v1::Res
         expected_server: plan.address.clone(),
         expire_time: options.expire_time(clock),
         freeze_before_stop: options.freeze,
+        ..Default::default()
     }
 }
 

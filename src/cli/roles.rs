@@ -62,7 +62,7 @@ pub async fn run(command: RoleCommand, client: &Client, output: &Output) -> Resu
     match command {
         RoleCommand::Create(args) => {
             let permissions = args.permissions.iter().map(ToString::to_string).collect();
-            let request = v1::CreateRoleRequest { name: args.name.to_string(), permissions };
+            let request = v1::CreateRoleRequest { name: args.name.to_string(), permissions, reason: client.reason() };
             let role = client.change("create role", QUICK, client.admin().create_role(request)).await?.role;
             let role = role.ok_or_else(|| Failure::Unknown("the server answered without a role".to_owned()))?;
             match output.format {
@@ -72,7 +72,7 @@ pub async fn run(command: RoleCommand, client: &Client, output: &Output) -> Resu
         }
         RoleCommand::List => return Listed::whole("roles", &all(client).await?).show(output, table),
         RoleCommand::Delete(args) => {
-            let request = v1::DeleteRoleRequest { name: args.name.to_string() };
+            let request = v1::DeleteRoleRequest { name: args.name.to_string(), reason: client.reason() };
             client.change("delete role", QUICK, client.admin().delete_role(request)).await?;
             match output.format {
                 Format::Text => output.line(&format!("role {} is gone", args.name))?,

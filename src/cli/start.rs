@@ -34,6 +34,7 @@ pub struct StartArgs {
 /// Runs the command.
 pub async fn run(args: StartArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
     let request = request(&args, args.on.ids(client).await?);
+    let request = v1::StartServerRequest { reason: client.reason(), ..request };
     let request_id = request.request_id.clone();
     let call = async || Ok(client.servers().start_server(request.clone()).await?.map(|answer| answer.task));
     let task = send(client, output, "start server", &request_id, call).await?;
@@ -46,6 +47,7 @@ fn request(args: &StartArgs, (cluster_id, server_id): (i64, i64)) -> v1::StartSe
         server_id,
         request_id: args.request_id.unwrap_or_else(Uuid::new_v4).to_string(),
         expected_server: args.expect.map_or_else(|| args.on.address(), |address| address.to_string()),
+        ..Default::default()
     }
 }
 

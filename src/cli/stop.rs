@@ -51,7 +51,7 @@ pub async fn run(args: StopArgs, client: &Client, output: &Output) -> Result<Exi
         Planned::Over(exit) => return Ok(exit),
         Planned::GoOn(plan) => plan,
     };
-    let request = request(&args, &plan, &Clock::system());
+    let request = v1::StopServerRequest { reason: client.reason(), ..request(&args, &plan, &Clock::system()) };
     let request_id = request.request_id.clone();
     let call = async || Ok(client.servers().stop_server(request.clone()).await?.map(|answer| answer.task));
     let task = send(client, output, "stop server", &request_id, call).await?;
@@ -70,6 +70,7 @@ fn request(args: &StopArgs, plan: &v1::StopPlan, clock: &Clock) -> v1::StopServe
         expected_server: plan.address.clone(),
         expire_time: args.options.expire_time(clock),
         freeze_before_stop: args.options.freeze,
+        ..Default::default()
     }
 }
 

@@ -162,6 +162,7 @@ async fn create(args: CreateArgs, client: &Client, output: &Output) -> Result<Ex
         password: password.map(|password| password.expose_secret().to_owned()).unwrap_or_default(),
         roles: args.roles.iter().map(ToString::to_string).collect(),
         certificate_names: args.certificates,
+        reason: client.reason(),
     };
     print(client.change("create user", QUICK, client.admin().create_user(request)).await?.user, output)
 }
@@ -180,7 +181,7 @@ async fn show(name: &Principal, client: &Client, output: &Output) -> Result<Exit
 async fn rotate(args: RotateArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
     let name = args.user.name;
     let password = args.password.read(&name)?.expose_secret().to_owned();
-    let request = v1::SetPasswordRequest { name: name.to_string(), password };
+    let request = v1::SetPasswordRequest { name: name.to_string(), password, reason: client.reason() };
     client.change("set password", QUICK, client.admin().set_password(request)).await?;
     match output.format {
         Format::Text => output.line(&format!("user {name} has another password"))?,
@@ -203,6 +204,7 @@ async fn change(
     doing: &'static str,
     request: v1::UpdateUserRequest,
 ) -> Result<Option<v1::User>, Failure> {
+    let request = v1::UpdateUserRequest { reason: client.reason(), ..request };
     Ok(client.change(doing, QUICK, client.admin().update_user(request)).await?.user)
 }
 
@@ -224,7 +226,7 @@ fn update(args: UpdateArgs) -> Result<v1::UpdateUserRequest, Failure> {
         name: args.user.name.to_string(),
         roles: roles.map(|names| v1::RoleNames { names }),
         certificate_names: certificates.map(|names| v1::CertificateNames { names }),
-        disabled: None,
+        ..Default::default()
     })
 }
 

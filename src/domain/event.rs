@@ -6,6 +6,7 @@ use crate::domain::graph::Graph;
 use crate::domain::ids::{
     ClusterId, ClusterKey, Fence, Principal, Revision, Seq, ServerAddr, ServerId, SubtaskId, TaskId, ZoneName,
 };
+use crate::domain::reason::Reason;
 use crate::domain::status::{OverriddenBy, Risk, StopType};
 use crate::domain::words::words;
 
@@ -275,6 +276,8 @@ pub struct TaskSpec {
     pub target: TaskTarget,
     /// Who asked.
     pub creator: Principal,
+    /// Why.
+    pub reason: Reason,
     /// An irreversible step never begins after this.
     pub expire_time: Timestamp,
     /// Whether force was asked for.
@@ -330,7 +333,13 @@ pub enum EventKind {
     /// A process took the task over.
     Adopted { fence: Fence, executor: String },
     /// Somebody asked for something; of one subtask when that is named.
-    VerbRequested { verb: Verb, principal: Principal, expire_time: Option<Timestamp>, subtask: Option<SubtaskId> },
+    VerbRequested {
+        verb: Verb,
+        principal: Principal,
+        reason: Reason,
+        expire_time: Option<Timestamp>,
+        subtask: Option<SubtaskId>,
+    },
     /// Worth knowing although the task goes on.
     Warned { subtask: SubtaskId, code: String, message: String },
 }

@@ -20,6 +20,7 @@ pub mod permission;
 pub mod precheck;
 pub mod printable;
 pub mod reading;
+pub mod reason;
 pub mod refusal;
 pub mod shown;
 pub mod ssh;

@@ -281,7 +281,7 @@ impl Task {
                 self.adoptions += 1;
                 self.longest_gap = self.longest_gap.max(event.at.since(self.last_moved_at));
             }
-            EventKind::VerbRequested { verb, principal, expire_time, subtask } => {
+            EventKind::VerbRequested { verb, principal, expire_time, subtask, .. } => {
                 subtask.map(|subtask| self.subtask(subtask)).transpose()?;
                 if !verb.allowed_in().contains(&self.state) {
                     return Err(IllegalTransition::Unfit(format!("{verb} is asked of a task that is {}", self.state)));

@@ -140,7 +140,12 @@ impl Service {
         let author = Author::Request { principal: principal.clone(), nonce: Uuid::new_v4().to_string() };
         let verb = Asked::Rollback { expire_time: asked.expire_time };
         // At this revision: what it has come to since may be something else than a stop at rest.
-        let input = Input::Requested { asked: verb, principal, if_revision: Some(stopped_by.revision) };
+        let input = Input::Requested {
+            asked: verb,
+            principal,
+            reason: caller.reason.clone(),
+            if_revision: Some(stopped_by.revision),
+        };
         let writes = self.recorded(caller, &asked, id, addr);
         let written = self.engine.committer().write(&Arc::new(stopped_by), input, author, |_| writes.clone()).await;
         match written.map_err(|error| store_refusal(&error))? {
@@ -218,6 +223,7 @@ impl Service {
                 zone: target.server.zone.clone(),
             }),
             creator: caller.principal.clone(),
+            reason: caller.reason.clone(),
             expire_time,
             force: asked.force,
             accepted_risks: asked.accepted_risks.clone(),

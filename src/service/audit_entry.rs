@@ -85,6 +85,7 @@ impl AuditEntry {
             arguments: bounded(self.arguments.join(" "), LONGEST_ARGUMENTS),
             outcome,
             trace_id: caller.trace_id.clone(),
+            reason: caller.reason.clone(),
         }
     }
 }

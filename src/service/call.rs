@@ -9,6 +9,7 @@ use crate::access::Proof;
 use crate::domain::call::Call;
 use crate::domain::ids::{AccessKeyId, ClusterId, Principal, TaskId, UserId};
 use crate::domain::permission::Rights;
+use crate::domain::reason::Reason;
 use crate::domain::refusal::Refusal;
 use crate::domain::status::Risk;
 
@@ -27,6 +28,8 @@ pub struct Caller {
     pub address: String,
     /// 16 hex digits, the same as in logs.
     pub trace_id: String,
+    /// Why it calls, of a call that changes something.
+    pub reason: Reason,
 }
 
 /// A call with its arguments.

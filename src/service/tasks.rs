@@ -279,7 +279,8 @@ impl Service {
         let task = Arc::new(self.stored_task(id).await?.task);
         let principal = caller.principal.clone();
         let verb = asked.verb();
-        let input = Input::Requested { asked, principal: principal.clone(), if_revision };
+        let input =
+            Input::Requested { asked, principal: principal.clone(), reason: caller.reason.clone(), if_revision };
         let author = Author::Request { principal, nonce: uuid::Uuid::new_v4().to_string() };
         let audit = self.accepted(caller, call, entry.in_cluster(task.spec.cluster.id));
         let written = self.engine.committer().write(&task, input, author, |_| vec![Write::Audit(audit.clone())]).await;

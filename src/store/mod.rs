@@ -39,6 +39,7 @@ use crate::domain::event::{Event, EventKind, StoredEvent, SubtaskOperation, Task
 use crate::domain::ids::{
     ClusterId, ClusterKey, Fence, Principal, Revision, Seq, ServerId, SubtaskId, TaskId, ZoneName,
 };
+use crate::domain::reason::Reason;
 use crate::domain::status::{ClusterStatus, ServerStatus, ZoneStatus};
 use crate::domain::task::Task;
 
@@ -97,6 +98,8 @@ pub struct AuditRecord {
     pub task: Option<TaskId>,
     /// Arguments, without secrets.
     pub arguments: String,
+    /// Why.
+    pub reason: Reason,
     /// How it ended.
     pub outcome: AuditOutcome,
     /// Trace of the call.

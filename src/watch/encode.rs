@@ -63,6 +63,7 @@ pub(super) fn of_task(task: &Task) -> v1::Task {
             TaskTarget::Server(server) => v1::task::Target::Server(task_server(server)),
         }),
         creator: spec.creator.to_string(),
+        reason: spec.reason.to_string(),
         create_time: Some(timestamp(task.create_time)),
         start_time: task.start_time.map(timestamp),
         finish_time: task.finish_time.map(timestamp),

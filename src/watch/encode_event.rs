@@ -118,9 +118,10 @@ fn kind(stored: &StoredEvent, facts: &TaskFacts) -> Kind {
         EventKind::Adopted { fence, executor } => {
             Kind::Adopted(v1::TaskAdopted { fence: fence.get(), executor: executor.clone() })
         }
-        EventKind::VerbRequested { verb, principal, subtask, .. } => Kind::VerbRequested(v1::VerbRequested {
+        EventKind::VerbRequested { verb, principal, reason, subtask, .. } => Kind::VerbRequested(v1::VerbRequested {
             verb: encode::verb(*verb).into(),
             principal: principal.to_string(),
+            reason: reason.to_string(),
             subtask_id: subtask.map(SubtaskId::get),
         }),
         EventKind::Warned { subtask, code, message } => {

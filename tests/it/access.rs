@@ -16,6 +16,7 @@ use obsteward::clock::{Clock, Timestamp, monotonic_now};
 use obsteward::config::{AuthConfig, LimitsConfig};
 use obsteward::domain::call::Call;
 use obsteward::domain::ids::{AccessKeyId, Principal, UserId};
+use obsteward::domain::reason::Reason;
 use obsteward::domain::refusal::{Refusal, Unproven};
 use obsteward::net::peer::Peer;
 use obsteward::net::proxies::Proxies;
@@ -103,6 +104,7 @@ impl Gate {
             cluster: None,
             task: None,
             arguments: String::new(),
+            reason: Reason::default(),
             outcome: AuditOutcome::Accepted,
             trace_id: String::new(),
         };

@@ -242,6 +242,7 @@ async fn users_keys_and_roles_over_the_wire() {
         .create_role(v1::CreateRoleRequest {
             name: "OPS".to_owned(),
             permissions: names(&["TASK:*:*", "CLUSTER:1:UPDATE"]),
+            ..Default::default()
         })
         .await
         .unwrap()
@@ -256,6 +257,7 @@ async fn users_keys_and_roles_over_the_wire() {
             password: "geheim99".to_owned(),
             roles: names(&["OPS"]),
             certificate_names: names(&["DNS:eve"]),
+            ..Default::default()
         })
         .await
         .unwrap()
@@ -270,6 +272,7 @@ async fn users_keys_and_roles_over_the_wire() {
             roles: Some(v1::RoleNames::default()),
             certificate_names: None,
             disabled: Some(true),
+            ..Default::default()
         })
         .await
         .unwrap()
@@ -277,20 +280,30 @@ async fn users_keys_and_roles_over_the_wire() {
         .user
         .unwrap();
     assert_eq!((changed.roles, changed.certificate_names, changed.disabled), (vec![], names(&["DNS:eve"]), true));
-    let password = |password: &str| v1::SetPasswordRequest { name: "eve".to_owned(), password: password.to_owned() };
+    let password = |password: &str| v1::SetPasswordRequest {
+        name: "eve".to_owned(),
+        password: password.to_owned(),
+        ..Default::default()
+    };
     admin.set_password(password("geheim100")).await.unwrap();
-    let made =
-        admin.create_access_key(v1::CreateAccessKeyRequest { user: "eve".to_owned() }).await.unwrap().into_inner();
+    let made = admin
+        .create_access_key(v1::CreateAccessKeyRequest { user: "eve".to_owned(), ..Default::default() })
+        .await
+        .unwrap()
+        .into_inner();
     let key = made.access_key.unwrap();
     assert_eq!((key.user.as_str(), made.secret.len()), ("eve", 40));
-    let rotated =
-        admin.rotate_access_key(v1::RotateAccessKeyRequest { id: key.id.clone() }).await.unwrap().into_inner();
+    let rotated = admin
+        .rotate_access_key(v1::RotateAccessKeyRequest { id: key.id.clone(), ..Default::default() })
+        .await
+        .unwrap()
+        .into_inner();
     assert!(rotated.secret != made.secret && rotated.access_key.unwrap().id == key.id);
-    let off = v1::UpdateAccessKeyRequest { id: key.id.clone(), disabled: true };
+    let off = v1::UpdateAccessKeyRequest { id: key.id.clone(), disabled: true, ..Default::default() };
     assert!(admin.update_access_key(off).await.unwrap().into_inner().access_key.unwrap().disabled);
     let keys = admin.list_access_keys(v1::ListAccessKeysRequest::default()).await.unwrap().into_inner().access_keys;
     assert_eq!((keys.len(), keys[0].disabled), (1, true));
-    admin.delete_role(v1::DeleteRoleRequest { name: "OPS".to_owned() }).await.unwrap();
+    admin.delete_role(v1::DeleteRoleRequest { name: "OPS".to_owned(), ..Default::default() }).await.unwrap();
     let roles = admin.list_roles(v1::ListRolesRequest::default()).await.unwrap().into_inner().roles;
     assert_eq!((roles.len(), roles[0].builtin, roles[5].builtin), (6, true, false));
     assert_eq!(admin.list_users(v1::ListUsersRequest::default()).await.unwrap().into_inner().users.len(), 2);
@@ -298,8 +311,13 @@ async fn users_keys_and_roles_over_the_wire() {
     let refused = admin.set_password(password("geheim")).await.unwrap_err();
     assert_eq!(refused.code(), Code::InvalidArgument);
     assert_eq!(refused.get_details_bad_request().unwrap().field_violations[0].field, "password");
-    let unknown =
-        admin.update_access_key(v1::UpdateAccessKeyRequest { id: "NoSuchKey9".to_owned(), disabled: true }).await;
+    let unknown = admin
+        .update_access_key(v1::UpdateAccessKeyRequest {
+            id: "NoSuchKey9".to_owned(),
+            disabled: true,
+            ..Default::default()
+        })
+        .await;
     assert_eq!(unknown.unwrap_err().get_details_error_info().unwrap().reason, "ACCESS_KEY_NOT_FOUND");
 }
 

@@ -95,6 +95,7 @@ async fn a_stop_is_translated_both_ways_and_traced() {
         expected_server: "10.0.1.7:2882".to_owned(),
         expire_time: Some(prost_types::Timestamp { seconds: 4_000_000_000, nanos: 8_000 }),
         freeze_before_stop: false,
+        reason: "CHG-4711: kernel".to_owned(),
     });
     // Claimed, and not believed.
     request.metadata_mut().insert("obsteward-principal", "admin".parse().unwrap());
@@ -245,13 +246,17 @@ async fn calls_on_clusters_are_translated() {
     let server = v1::GetServerRequest { cluster_id: 1, server_id: 7 };
     let server = fixture.servers().get_server(server).await.unwrap().into_inner().server.unwrap();
     assert_eq!((server.id, server.process_state()), (7, v1::ProcessState::HostUnreachable), "as recorded");
-    let sync = v1::SyncClusterRequest { cluster_id: 1 };
+    let sync = v1::SyncClusterRequest { cluster_id: 1, ..Default::default() };
     let unreachable = fixture.clusters().sync_cluster(sync).await.unwrap_err();
     assert_eq!(unreachable.get_details_error_info().unwrap().reason, "CLUSTER_UNREACHABLE");
     let plan = v1::PlanStopServerRequest { cluster_id: 1, server_id: 7, ..Default::default() };
     let plan = fixture.servers().plan_stop_server(plan).await.unwrap().into_inner().plan.unwrap();
     assert_eq!((plan.allowed, plan.checks[0].name.as_str()), (false, "CLUSTER_UNREACHABLE"));
-    fixture.clusters().deregister_cluster(v1::DeregisterClusterRequest { cluster_id: 3 }).await.unwrap();
+    fixture
+        .clusters()
+        .deregister_cluster(v1::DeregisterClusterRequest { cluster_id: 3, ..Default::default() })
+        .await
+        .unwrap();
     assert_eq!(fixture.service.last_call(), "DEREGISTER_OB_CLUSTER cluster 3: ");
 }
 

@@ -81,6 +81,7 @@ async fn servers() {
     );
     let restart = v1::RestartServerRequest { cluster_id: 1, server_id: 7, ..Default::default() };
     cases!(fixture.servers().restart_server(restart.clone()):
+        "reason" <- |request| request.reason = "r".repeat(1001);
         "cluster_id" <- |request| request.cluster_id = -1;
         "server_id" <- |request| request.server_id = 0;
         "accept_risks[1]" <- |request| request.accept_risks = vec![1, 1];
@@ -115,10 +116,11 @@ async fn servers() {
     let mut every = stop();
     (every.cluster_id, every.server_id, every.r#type, every.accept_risks) = (0, -1, 9, vec![0, 1, 1]);
     (every.request_id, every.expected_server, every.expire_time) = ("x".into(), "y".into(), moment(0, -1));
+    every.reason = "r\0".into();
     let wrong = fields(fixture.servers().stop_server(every).await);
     let all = ["cluster_id", "server_id", "accept_risks[0]", "accept_risks[2]", "type", "request_id"];
     assert_eq!(wrong[..6], all);
-    assert_eq!(wrong[6..], ["expected_server", "expire_time"]);
+    assert_eq!(wrong[6..], ["expected_server", "expire_time", "reason"]);
 }
 
 #[tokio::test]
@@ -157,6 +159,7 @@ async fn tasks() {
     );
     let retry = v1::RetryTaskRequest { task_id: 1, ..Default::default() };
     cases!(fixture.tasks().retry_task(retry.clone()):
+        "reason" <- |request| request.reason = "r\u{1b}[2J".to_owned();
         "task_id" <- |request| request.task_id = 0;
         "if_revision" <- |request| request.if_revision = Some(0);
         "expire_time" <- |request| request.expire_time = moment(i64::MAX, 0);
@@ -181,6 +184,7 @@ async fn tasks() {
     );
     let give_up = v1::GiveUpTaskRequest { task_id: 1, ..Default::default() };
     cases!(fixture.tasks().give_up_task(give_up.clone()):
+        "reason" <- |request| request.reason = "r\n".to_owned();
         "task_id" <- |request| request.task_id = 0;
         "if_revision" <- |request| request.if_revision = Some(i64::MIN);
     );
@@ -289,7 +293,8 @@ async fn clusters() {
         "page_token" <- |request| request.page_token = "?".to_owned();
         "name" <- |request| request.name = "n".repeat(129);
     );
-    cases!(fixture.clusters().sync_cluster(v1::SyncClusterRequest::default()):
+    cases!(fixture.clusters().sync_cluster(v1::SyncClusterRequest { cluster_id: 1, ..Default::default() }):
+        "reason" <- |request| request.reason = "r".repeat(1001);
         "cluster_id" <- |request| request.cluster_id = 0;
     );
     cases!(fixture.clusters().deregister_cluster(v1::DeregisterClusterRequest::default()):

@@ -189,12 +189,16 @@ async fn an_access_key_signs_requests_and_nothing_else_passes() {
     let wrong = Signed { secret: &SecretString::from("another"), ..signed };
     assert_eq!(wrong.get(path, path, &signature::date(now)).await.status, 401);
 
-    let rotated = faces.grpc("sees_all").admin.rotate_access_key(v1::RotateAccessKeyRequest { id: id.clone() }).await;
+    let rotated = faces
+        .grpc("sees_all")
+        .admin
+        .rotate_access_key(v1::RotateAccessKeyRequest { id: id.clone(), ..Default::default() })
+        .await;
     let secret = SecretString::from(rotated.unwrap().into_inner().secret);
     assert_eq!(signed.get(path, path, &signature::date(now)).await.status, 401, "the old secret");
     let signed = Signed { faces: &faces, id: &id, secret: &secret };
     assert_eq!(signed.get(path, path, &signature::date(now)).await.status, 200);
-    let disable = v1::UpdateAccessKeyRequest { id: id.clone(), disabled: true };
+    let disable = v1::UpdateAccessKeyRequest { id: id.clone(), disabled: true, ..Default::default() };
     faces.grpc("sees_all").admin.update_access_key(disable).await.unwrap();
     assert_eq!(signed.get(path, path, &signature::date(now)).await.status, 401);
     faces.end().await;
@@ -292,6 +296,58 @@ async fn callers_see_only_what_they_may_and_their_watch_ends_with_the_right() {
     if let Ok(Ok(message)) = heard {
         assert!(bookmark(message));
     }
+    faces.end().await;
+}
+
+/// Why something is asked stands wherever what was asked does, whichever face it came through.
+#[tokio::test]
+async fn why_it_is_asked_is_in_the_task_its_events_and_the_record() {
+    let faces = Faces::new(&[], |_| {}).await;
+    let (server, mut admin) = (faces.server(2).await, faces.grpc("admin"));
+    let (rest, json) = (faces.rest("admin"), [("content-type", "application/json")]);
+    let stop = async |query: &str, body: &str| {
+        rest.send(Method::POST, &format!("{}{query}", faces.stop_path(server)), &json, body.as_bytes().to_vec()).await
+    };
+    for (query, body) in [
+        ("", r#"{"reason": "two\nlines"}"#),
+        ("", r#"{"reason": 7}"#),
+        ("?reason=a", r#"{"reason": "b"}"#),
+        ("?reason=%1b", ""),
+    ] {
+        let wrong = stop(query, body).await;
+        assert!(wrong.status == 400 && wrong.text.contains("reason"), "{query} {body}: {}", wrong.text);
+    }
+    let id = stop("?reason=CHG-4711", r#"{"reason": "CHG-4711"}"#).await.data()["id"].as_i64().unwrap();
+    assert_eq!(admin.at_rest(id).await.reason, "CHG-4711");
+    let start = v1::StartServerRequest {
+        cluster_id: faces.cluster,
+        server_id: server,
+        reason: "变更单 4712".to_owned(),
+        ..Default::default()
+    };
+    let started = admin.servers.start_server(start).await.unwrap().into_inner().task.unwrap();
+    assert_eq!(started.reason, "变更单 4712");
+    admin.at_rest(started.id).await;
+    let role = v1::CreateRoleRequest {
+        name: "OPS".to_owned(),
+        permissions: vec!["CLUSTER:*:READ".to_owned()],
+        reason: "r".repeat(1000),
+    };
+    admin.admin.create_role(role.clone()).await.unwrap();
+    let long = v1::CreateRoleRequest { name: "OPS2".to_owned(), reason: "r".repeat(1001), ..role };
+    assert_eq!(admin.admin.create_role(long).await.unwrap_err().code(), Code::InvalidArgument);
+    let backup = v1::BackupStoreRequest { reason: "nightly".to_owned() };
+    admin.admin.backup_store(backup).await.unwrap();
+    let records = admin.admin.list_audit_records(v1::ListAuditRecordsRequest::default()).await.unwrap().into_inner();
+    let of = |operation: &str| {
+        let own = records.records.iter().filter(|record| record.operation == operation);
+        own.map(|record| (record.refusal.as_str(), record.reason.as_str())).collect::<Vec<_>>()
+    };
+    assert_eq!(of("STOP_OB_SERVER")[0], ("", "CHG-4711"));
+    assert!(of("STOP_OB_SERVER")[1..].iter().all(|(refusal, _)| *refusal == "INVALID_ARGUMENT"));
+    assert_eq!(of("START_OB_SERVER"), [("", "变更单 4712")]);
+    assert_eq!(of("CREATE_ROLE"), [("INVALID_ARGUMENT", ""), ("", "r".repeat(1000).as_str())]);
+    assert_eq!(of("BACKUP_STORE"), [("", "nightly")]);
     faces.end().await;
 }
 

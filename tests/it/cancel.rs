@@ -15,7 +15,7 @@ const STUCK: FaultKind = FaultKind::LeaderSwitchStuck { tenant: None, ls: None }
 const STOP: &str = "ALTER SYSTEM STOP SERVER";
 
 async fn cancel(stage: &Stage, task_id: i64, if_revision: Option<i64>) -> Result<v1::Task, Status> {
-    let request = v1::CancelTaskRequest { task_id, if_revision };
+    let request = v1::CancelTaskRequest { task_id, if_revision, ..Default::default() };
     Ok(stage.clients.tasks.clone().cancel_task(request).await?.into_inner().task.unwrap())
 }
 

@@ -17,6 +17,7 @@ use obsteward::domain::event::{
 };
 use obsteward::domain::graph::{Graph, OperationName, SubtaskSpec};
 use obsteward::domain::ids::{ClusterId, ClusterIdentity, Principal, ServerId, SubtaskId, TaskId};
+use obsteward::domain::reason::Reason;
 use obsteward::domain::status::StopType;
 use obsteward::domain::task::Task;
 use obsteward::engine::{
@@ -164,6 +165,7 @@ impl Fixture {
                 zone: "z".parse().unwrap(),
             }),
             creator: Principal::new("tester"),
+            reason: Reason::default(),
             expire_time: Clock::system().now().plus(Duration::from_secs(3600)),
             force: false,
             accepted_risks: Vec::new(),
@@ -208,6 +210,7 @@ impl Fixture {
         let input = Input::Requested {
             asked: Asked::Retry { expire_time: None },
             principal: principal.clone(),
+            reason: Reason::default(),
             if_revision: None,
         };
         let author = Author::Request { principal, nonce: "2".to_owned() };

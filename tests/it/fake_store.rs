@@ -13,6 +13,7 @@ use obsteward::domain::event::{
 };
 use obsteward::domain::graph::{Graph, OperationName, SubtaskSpec};
 use obsteward::domain::ids::{ClusterId, ClusterKey, Fence, Principal, Revision, Seq, ServerId, SubtaskId, TaskId};
+use obsteward::domain::reason::Reason;
 use obsteward::domain::status::{Risk, StopType};
 use obsteward::domain::task::Task;
 use obsteward::store::{
@@ -57,6 +58,7 @@ pub fn spec(task: TaskId, cluster: ClusterId) -> TaskSpec {
             zone: "zone1".parse().unwrap(),
         }),
         creator: Principal::new("anonymous"),
+        reason: Reason::default(),
         expire_time: Timestamp::from_micros(7_200_000_000),
         force: false,
         accepted_risks: Vec::new(),

@@ -11,6 +11,7 @@ use obsteward::clock::Clock;
 use obsteward::domain::event::StoredEvent;
 use obsteward::domain::ids::{ClusterId, ClusterKey, Fence, Principal, Revision, Seq, SubtaskId, TaskId};
 use obsteward::domain::permission::Rights;
+use obsteward::domain::reason::Reason;
 use obsteward::domain::refusal::Refusal;
 use obsteward::engine::{Engine, EngineSettings, Registry};
 use obsteward::host::AgentHosts;
@@ -309,6 +310,7 @@ impl Fixture {
             proof: Arc::default(),
             address: "192.0.2.7:40000".to_owned(),
             trace_id: "0123456789abcdef".to_owned(),
+            reason: Reason::default(),
         }
     }
 
@@ -321,6 +323,7 @@ impl Fixture {
             proof: Arc::default(),
             address: "127.0.0.1:40000".to_owned(),
             trace_id: "fedcba9876543210".to_owned(),
+            reason: Reason::default(),
         }
     }
 }

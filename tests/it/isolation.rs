@@ -94,9 +94,11 @@ async fn a_cluster_that_hangs_delays_nobody_else() {
     // Reading the hung ones by hand goes on for longer than all of this takes, and is in nobody's way.
     let syncs = [&queries, &logins].map(|other| {
         let (mut clusters, cluster_id) = (clients.clusters.clone(), other.cluster.id);
-        tokio::spawn(async move { clusters.sync_cluster(v1::SyncClusterRequest { cluster_id }).await })
+        tokio::spawn(
+            async move { clusters.sync_cluster(v1::SyncClusterRequest { cluster_id, ..Default::default() }).await },
+        )
     });
-    let request = v1::SyncClusterRequest { cluster_id: stage.cluster_id };
+    let request = v1::SyncClusterRequest { cluster_id: stage.cluster_id, ..Default::default() };
     clients.clusters.clone().sync_cluster(request).await.unwrap();
     for other in [&queries, &logins] {
         assert_eq!(clients.list_servers(other.cluster.id).await.len(), 3);

@@ -43,7 +43,7 @@ async fn a_cluster_behind_a_proxy_is_operated_directly() {
     let proxy = ObProxy::before(&[(&other, 1), (&stage.sim, 1)]).await;
     let name = stage.sim.look(|cluster| cluster.name.clone());
     // It is registered anew, through the proxy.
-    let request = v1::DeregisterClusterRequest { cluster_id: stage.cluster_id };
+    let request = v1::DeregisterClusterRequest { cluster_id: stage.cluster_id, ..Default::default() };
     stage.clients.clusters.clone().deregister_cluster(request).await.unwrap();
     let before = logins(&stage.sim).len();
     let request = registration(proxy.endpoint(), format!("root@sys#{name}"));

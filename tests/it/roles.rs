@@ -153,10 +153,13 @@ async fn over_grpc(clients: &Clients, call: Call, risks: Risks) -> Option<Result
             };
             clusters.update_cluster(request).await.map(drop)
         }
-        Call::DeregisterCluster => {
-            clusters.deregister_cluster(v1::DeregisterClusterRequest { cluster_id: 1 }).await.map(drop)
+        Call::DeregisterCluster => clusters
+            .deregister_cluster(v1::DeregisterClusterRequest { cluster_id: 1, ..Default::default() })
+            .await
+            .map(drop),
+        Call::SyncCluster => {
+            clusters.sync_cluster(v1::SyncClusterRequest { cluster_id: 1, ..Default::default() }).await.map(drop)
         }
-        Call::SyncCluster => clusters.sync_cluster(v1::SyncClusterRequest { cluster_id: 1 }).await.map(drop),
         Call::GetCluster => clusters.get_cluster(v1::GetClusterRequest { by: Some(By::ClusterId(1)) }).await.map(drop),
         Call::ListClusters => clusters.list_clusters(v1::ListClustersRequest::default()).await.map(drop),
         // Roles that are not there: who is let through hears so, and no user is made.
@@ -170,25 +173,37 @@ async fn over_grpc(clients: &Clients, call: Call, risks: Risks) -> Option<Result
             admin.update_user(request).await.map(drop)
         }
         Call::SetPassword => {
-            let request = v1::SetPasswordRequest { name: nobody(), password: "long enough".to_owned() };
+            let request =
+                v1::SetPasswordRequest { name: nobody(), password: "long enough".to_owned(), ..Default::default() };
             admin.set_password(request).await.map(drop)
         }
         Call::ListUsers => admin.list_users(v1::ListUsersRequest::default()).await.map(drop),
-        Call::CreateAccessKey => admin.create_access_key(v1::CreateAccessKeyRequest { user: nobody() }).await.map(drop),
-        Call::UpdateAccessKey => {
-            admin.update_access_key(v1::UpdateAccessKeyRequest { id: key(), disabled: true }).await.map(drop)
+        Call::CreateAccessKey => {
+            admin.create_access_key(v1::CreateAccessKeyRequest { user: nobody(), ..Default::default() }).await.map(drop)
         }
-        Call::RotateAccessKey => admin.rotate_access_key(v1::RotateAccessKeyRequest { id: key() }).await.map(drop),
+        Call::UpdateAccessKey => admin
+            .update_access_key(v1::UpdateAccessKeyRequest { id: key(), disabled: true, ..Default::default() })
+            .await
+            .map(drop),
+        Call::RotateAccessKey => {
+            admin.rotate_access_key(v1::RotateAccessKeyRequest { id: key(), ..Default::default() }).await.map(drop)
+        }
         Call::ListAccessKeys => admin.list_access_keys(v1::ListAccessKeysRequest::default()).await.map(drop),
         // The name of a role that is always there: who is let through hears so.
         Call::CreateRole => {
             let permissions = vec!["CLUSTER:9:READ".to_owned()];
-            admin.create_role(v1::CreateRoleRequest { name: "ADMIN".to_owned(), permissions }).await.map(drop)
+            admin
+                .create_role(v1::CreateRoleRequest { name: "ADMIN".to_owned(), permissions, ..Default::default() })
+                .await
+                .map(drop)
         }
-        Call::DeleteRole => admin.delete_role(v1::DeleteRoleRequest { name: "NO_SUCH".to_owned() }).await.map(drop),
+        Call::DeleteRole => admin
+            .delete_role(v1::DeleteRoleRequest { name: "NO_SUCH".to_owned(), ..Default::default() })
+            .await
+            .map(drop),
         Call::ListRoles => admin.list_roles(v1::ListRolesRequest::default()).await.map(drop),
         Call::ListAuditRecords => admin.list_audit_records(v1::ListAuditRecordsRequest::default()).await.map(drop),
-        Call::BackupStore => admin.backup_store(v1::BackupStoreRequest {}).await.map(drop),
+        Call::BackupStore => admin.backup_store(v1::BackupStoreRequest::default()).await.map(drop),
     })
 }
 

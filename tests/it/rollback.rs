@@ -18,13 +18,13 @@ async fn rollback(stage: &Stage, task_id: i64) -> Result<v1::Task, Status> {
 }
 
 async fn skip(stage: &Stage, task_id: i64, subtask_id: i64) -> Result<v1::Task, Status> {
-    let request = v1::SkipSubtaskRequest { task_id, subtask_id, if_revision: None };
+    let request = v1::SkipSubtaskRequest { task_id, subtask_id, if_revision: None, ..Default::default() };
     Ok(stage.clients.tasks.clone().skip_subtask(request).await?.into_inner().task.unwrap())
 }
 
 async fn cancelled(stage: &Stage, task_id: i64, while_it_waits_for: &str) -> v1::Task {
     stage.clients.waits_for(task_id, while_it_waits_for).await;
-    let request = v1::CancelTaskRequest { task_id, if_revision: None };
+    let request = v1::CancelTaskRequest { task_id, if_revision: None, ..Default::default() };
     stage.clients.tasks.clone().cancel_task(request).await.unwrap();
     let task = stage.clients.at_rest(task_id).await;
     assert_eq!(task.state(), v1::TaskState::Cancelled, "{task:#?}");
@@ -231,7 +231,7 @@ async fn a_task_that_is_given_up_names_what_it_leaves() {
     stage.sim.inject(Fault::on(STUCK, 2));
     let id = stage.clients.stop_with(stage.request(2).await).await.unwrap().id;
     cancelled(&stage, id, "leaders still on zone2").await;
-    let request = v1::GiveUpTaskRequest { task_id: id, if_revision: None };
+    let request = v1::GiveUpTaskRequest { task_id: id, if_revision: None, ..Default::default() };
     let task = stage.clients.tasks.clone().give_up_task(request).await.unwrap().into_inner().task.unwrap();
     assert_eq!(task.state(), v1::TaskState::GivenUp);
     let said = task.warnings.iter().map(|warning| warning.text.as_str()).collect::<Vec<_>>().join("\n");

@@ -42,7 +42,7 @@ async fn the_log_holds_no_secret_even_when_everything_is_logged() {
     };
     admin.admin.clone().create_user(create.clone()).await.unwrap();
     admin.admin.clone().create_user(create).await.unwrap_err();
-    let key = v1::CreateAccessKeyRequest { user: "bob".to_owned() };
+    let key = v1::CreateAccessKeyRequest { user: "bob".to_owned(), ..Default::default() };
     let secret = admin.admin.clone().create_access_key(key).await.unwrap().into_inner().secret;
     let register = v1::RegisterClusterRequest {
         endpoints: vec!["127.0.0.1:1".to_owned()],

@@ -11,6 +11,7 @@ use obsteward::api::error_status::to_status;
 use obsteward::clock::{Timestamp, monotonic_now};
 use obsteward::domain::call::Call;
 use obsteward::domain::ids::{Principal, Seq};
+use obsteward::domain::reason::Reason;
 use obsteward::domain::refusal::{Refusal, Unproven};
 use obsteward::proto::v1::watch_task_response::Kind;
 use obsteward::service::{Caller, UpdateUser};
@@ -199,6 +200,7 @@ pub fn audit() -> AuditRecord {
         cluster: None,
         task: None,
         arguments: String::new(),
+        reason: Reason::default(),
         outcome: AuditOutcome::Accepted,
         trace_id: String::new(),
     }

@@ -165,8 +165,8 @@ async fn a_full_disk_is_not_a_cluster_that_does_not_answer() {
     let bed = Bed::registered().await;
     let disk = FaultyDisk::below(&bed.config.store.path);
     let service = bed.serve(&disk.environment()).await;
-    let request = v1::SyncClusterRequest { cluster_id: bed.cluster_id(&service.clients).await };
-    let sync = async || service.clients.clusters.clone().sync_cluster(request).await.unwrap_err();
+    let request = v1::SyncClusterRequest { cluster_id: bed.cluster_id(&service.clients).await, ..Default::default() };
+    let sync = async || service.clients.clusters.clone().sync_cluster(request.clone()).await.unwrap_err();
     bed.sim.inject(FaultKind::RefuseConnections);
     let status = sync().await;
     assert_eq!((status.code(), reason(&status).as_str()), (Code::Unavailable, "CLUSTER_UNREACHABLE"));

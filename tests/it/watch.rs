@@ -9,6 +9,7 @@ use futures::{Stream, StreamExt};
 use obsteward::clock::Timestamp;
 use obsteward::domain::decide::{Asked, Input};
 use obsteward::domain::ids::{ClusterId, Principal, Revision, Seq, TaskId};
+use obsteward::domain::reason::Reason;
 use obsteward::domain::refusal::Refusal;
 use obsteward::proto::v1;
 use obsteward::proto::v1::watch_task_response::Kind;
@@ -188,7 +189,12 @@ async fn a_watch_ends_at_rest_or_at_the_close_as_asked() {
     assert!(matches!(next(&mut closed).await, Kind::Snapshot(_)));
 
     let principal = Principal::new("anonymous");
-    let retry = Input::Requested { asked: Asked::Retry { expire_time: None }, principal, if_revision: None };
+    let retry = Input::Requested {
+        asked: Asked::Retry { expire_time: None },
+        principal,
+        reason: Reason::default(),
+        if_revision: None,
+    };
     fixture.store.decide(task_id(1), retry);
     fixture.store.decide(task_id(1), Input::RetryFrom { subtask: subtask_id(task_id(1), 1) });
     // The rest was left before this watch began.

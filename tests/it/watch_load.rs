@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use obsteward::domain::decide::{Asked, Input};
 use obsteward::domain::ids::{Principal, Revision};
+use obsteward::domain::reason::Reason;
 use obsteward::proto::v1;
 use obsteward::proto::v1::watch_task_response::Kind;
 use obsteward::watch::{Until, WatchTask, watch_task};
@@ -31,7 +32,12 @@ async fn a_slow_watcher_is_served_from_the_log_and_slows_nobody() {
     for round in 0..400 {
         fixture.store.fail(task_id(1), 1);
         let principal = Principal::new("anonymous");
-        let retry = Input::Requested { asked: Asked::Retry { expire_time: None }, principal, if_revision: None };
+        let retry = Input::Requested {
+            asked: Asked::Retry { expire_time: None },
+            principal,
+            reason: Reason::default(),
+            if_revision: None,
+        };
         fixture.store.decide(task_id(1), retry);
         fixture.store.decide(task_id(1), Input::RetryFrom { subtask: subtask_id(task_id(1), 1) });
         fixture.store.dispatch(task_id(1));

@@ -6,10 +6,11 @@ use futures::Stream;
 use futures::stream::StreamExt;
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 use tonic::{Code, Request, Response, Status};
-use tracing::{Instrument, Span, debug, info, info_span, warn};
+use tracing::{Instrument, Span, debug, field, info, info_span, warn};
 
 use crate::api::auth::{self, Admitted, Rate};
 use crate::api::error_status::to_status;
+use crate::api::grpc::reasons::{Reasoned, reason_of, with_reason};
 use crate::api::limits::watches::Watches;
 use crate::domain::refusal::Refusal;
 use crate::service::{Caller, Guarded, ServiceCall};
@@ -53,7 +54,7 @@ impl Calls {
     }
 
     /// Answers with one message.
-    pub async fn unary<Q, C: ServiceCall, A>(
+    pub async fn unary<Q: Reasoned, C: ServiceCall, A>(
         &self,
         request: Request<Q>,
         validate: impl FnOnce(Q) -> Result<C, Refusal>,
@@ -64,7 +65,7 @@ impl Calls {
     }
 
     /// Answers with one message, for whose making something of the request is kept: where its page ends.
-    pub async fn list<Q, C: ServiceCall, K, A>(
+    pub async fn list<Q: Reasoned, C: ServiceCall, K, A>(
         &self,
         request: Request<Q>,
         validate: impl FnOnce(Q) -> Result<(C, K), Refusal>,
@@ -72,7 +73,7 @@ impl Calls {
     ) -> Result<Response<A>, Status> {
         let (around, request) = Around::take(request)?;
         let work = async {
-            let (call, kept) = self.valid::<C, _>(&around.caller, validate(request)).await?;
+            let (call, kept) = self.valid::<C, _>(&around.caller, around.reasoned(validate(request))).await?;
             encode(self.guarded.call(&around.caller, call).await?, kept)
         };
         let answered = work.instrument(around.span.clone()).await;
@@ -81,7 +82,7 @@ impl Calls {
 
     /// Answers with a stream, which counts as one of the caller's watches until it is dropped; the refusal that ends it carries
     /// the trace too.
-    pub async fn stream<Q, C: ServiceCall + Clone, F, S, M>(
+    pub async fn stream<Q: Reasoned, C: ServiceCall + Clone, F, S, M>(
         &self,
         request: Request<Q>,
         validate: impl FnOnce(Q) -> Result<C, Refusal>,
@@ -94,7 +95,7 @@ impl Calls {
         let (around, request) = Around::take(request)?;
         let begun = async {
             let permit = self.watches.begin(&around.caller.principal)?;
-            let call = self.valid::<C, _>(&around.caller, validate(request)).await?;
+            let call = self.valid::<C, _>(&around.caller, around.reasoned(validate(request))).await?;
             let output = self.guarded.call(&around.caller, call.clone()).await?;
             Ok((permit, begin(call, output).await?))
         };
@@ -122,13 +123,15 @@ struct Around {
     caller: Caller,
     rate: Option<Rate>,
     span: Span,
+    /// What is wrong with the reason that was given.
+    wrong_reason: Option<Refusal>,
 }
 
 impl Around {
     /// The one place where a method gets its caller.
-    fn take<Q>(request: Request<Q>) -> Result<(Self, Q), Status> {
+    fn take<Q: Reasoned>(request: Request<Q>) -> Result<(Self, Q), Status> {
         let (_, mut extensions, message) = request.into_parts();
-        let Some(Arrived { admitted: Admitted { caller, rate }, method }) = extensions.remove::<Arrived>() else {
+        let Some(Arrived { admitted: Admitted { mut caller, rate }, method }) = extensions.remove::<Arrived>() else {
             let what = "a call came to its service by another way than through the front".to_owned();
             return Err(status(&Refusal::Internal { what }, &auth::trace_id(), None));
         };
@@ -138,8 +141,24 @@ impl Around {
             trace_id = %caller.trace_id,
             principal = %caller.principal,
             address = %caller.address,
+            reason = field::Empty,
         );
-        Ok((Self { caller, rate, span }, message))
+        let wrong_reason = match reason_of(&message) {
+            Ok(reason) => {
+                if !reason.as_str().is_empty() {
+                    span.record("reason", reason.as_str());
+                }
+                caller.reason = reason;
+                None
+            }
+            Err(refusal) => Some(refusal),
+        };
+        Ok((Self { caller, rate, span, wrong_reason }, message))
+    }
+
+    /// What is wrong with the request, its reason too.
+    fn reasoned<T>(&self, validated: Result<T, Refusal>) -> Result<T, Refusal> {
+        with_reason(self.wrong_reason.as_ref(), validated)
     }
 
     fn finish<A>(&self, answered: Result<A, Refusal>) -> Result<Response<A>, Status> {

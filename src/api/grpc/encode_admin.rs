@@ -61,6 +61,7 @@ pub fn audit_record(stored: &StoredAuditRecord) -> v1::AuditRecord {
         cluster_id: record.cluster.map(ClusterId::get),
         task_id: record.task.map(TaskId::get),
         arguments: record.arguments.clone(),
+        reason: record.reason.to_string(),
         result: result.into(),
         refusal,
         trace_id: record.trace_id.clone(),

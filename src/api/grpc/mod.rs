@@ -12,6 +12,7 @@ mod ob_server;
 mod once;
 mod operations;
 mod page;
+mod reasons;
 mod statuses;
 mod task;
 pub mod validate;

@@ -247,6 +247,7 @@ mod tests {
             password: "geheim".to_owned(),
             roles: vec!["ADMIN".to_owned(), "ADMIN".to_owned(), "lower".to_owned()],
             certificate_names: ["DNS:a", "DNS:a", "CN:b", "IP:10.0.0.02", "URI:", "EMAIL:a b"].map(String::from).into(),
+            ..Default::default()
         };
         let refused = create_user(request).unwrap_err();
         assert!(!format!("{refused:?}").contains("geheim"));
@@ -271,6 +272,7 @@ mod tests {
             password: "12345678".to_owned(),
             roles: vec!["TASK_VIEWER".to_owned(), "ADMIN".to_owned()],
             certificate_names: ["URI:spiffe://a/b", "IP:fd00::2"].map(String::from).into(),
+            ..Default::default()
         };
         let asked = create_user(request).unwrap();
         assert_eq!(asked.roles.iter().map(RoleName::as_str).collect::<Vec<_>>(), ["ADMIN", "TASK_VIEWER"]);
@@ -286,7 +288,8 @@ mod tests {
         assert_eq!(update_user(v1::UpdateUserRequest { roles: none, ..user("a") }).unwrap().roles, Some(vec![]));
         let many = Some(v1::RoleNames { names: vec!["R".to_owned(); MOST_GIVEN + 1] });
         assert_eq!(wrong(update_user(v1::UpdateUserRequest { roles: many, ..user("a") })), ["roles.names"]);
-        let password = |text: String| v1::SetPasswordRequest { name: "a".to_owned(), password: text };
+        let password =
+            |text: String| v1::SetPasswordRequest { name: "a".to_owned(), password: text, ..Default::default() };
         assert!(set_password(password("é".repeat(4))).is_ok(), "bytes count");
         for text in [String::new(), "1234567".to_owned(), "x".repeat(513), "1234567\0".to_owned()] {
             assert_eq!(wrong(set_password(password(text))), ["password"]);
@@ -294,6 +297,7 @@ mod tests {
         let role = |permissions: &[&str]| v1::CreateRoleRequest {
             name: "OPS".to_owned(),
             permissions: permissions.iter().map(|one| (*one).to_owned()).collect(),
+            ..Default::default()
         };
         assert_eq!(wrong(create_role(&role(&[]))), ["permissions"]);
         assert_eq!(wrong(create_role(&role(&["CLUSTER:1:READ", "CLUSTER:1:STOP"]))), ["permissions[1]"]);

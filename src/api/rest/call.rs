@@ -213,7 +213,7 @@ impl Face {
         if let Some(guest) = parts.extensions.get::<Guest>() {
             guest.known();
         }
-        let caller = admitted.caller;
+        let mut caller = admitted.caller;
         let span = tracing::Span::current();
         span.record("principal", field::display(&caller.principal));
         span.record("address", field::display(&caller.address));
@@ -233,6 +233,9 @@ impl Face {
                 if operation.changes() && foreign(&parts.headers) {
                     let advice = "says that another site's page sends this with the credentials of your browser";
                     inputs.wrong("Sec-Fetch-Site", Value::Null, advice);
+                }
+                if operation.changes() {
+                    caller.reason = inputs.query_reason();
                 }
                 self.perform(asked, operation, Proven { caller, inputs, headers: parts.headers, body }).await
             }

@@ -11,8 +11,12 @@ use crate::api::grpc::fields::{LONGEST_NAME, shortened};
 use crate::api::rest::answer::Failure;
 use crate::api::rest::json;
 use crate::domain::ids::{InvalidName, LARGEST_ID};
+use crate::domain::reason::{InvalidReason, Reason};
 use crate::domain::refusal::{FieldViolation, Refusal, Violations};
 use crate::store::Page;
+
+/// Parameter that says why.
+const REASON: &str = "reason";
 
 /// Largest page (docs/ocp-v2.md#paging).
 pub const LARGEST_PAGE: u32 = 2000;
@@ -232,6 +236,35 @@ impl Inputs {
         };
         let (query, body) = (read(query), read(body));
         self.same(name, query, body)
+    }
+
+    /// Why something is asked for, in the query.
+    pub fn query_reason(&mut self) -> Reason {
+        let text = self.query_text(REASON).unwrap_or_default();
+        self.reason_of(&text)
+    }
+
+    /// Why something is asked for, in the body, or in the query as read before; both only when they say the same.
+    pub fn body_reason(&mut self, query: Reason) -> Reason {
+        let body = match self.body.get(REASON).cloned() {
+            None | Some(Value::Null) => return query,
+            Some(Value::String(text)) => self.reason_of(&text),
+            Some(other) => {
+                let description = format!("is {}, give words", kind(&other));
+                self.wrong(REASON, bounded(other), description);
+                return query;
+            }
+        };
+        let query = Some(query).filter(|query| !query.as_str().is_empty());
+        self.same(REASON, query, Some(body)).unwrap_or_default()
+    }
+
+    fn reason_of(&mut self, text: &str) -> Reason {
+        let parsed = text.parse();
+        parsed.unwrap_or_else(|error: InvalidReason| {
+            self.wrong(REASON, Value::Null, error.to_string());
+            Reason::default()
+        })
     }
 
     /// A list of words in the query or the body; both only when they say the same. Without repeats, ascending.

@@ -46,10 +46,11 @@ fn with_body<T>(
     request: Proven,
     arguments: impl FnOnce(Inputs, &HeaderMap) -> Result<T, Failure>,
 ) -> (Caller, Result<T, Failure>) {
-    let Proven { caller, mut inputs, headers, body } = request;
+    let Proven { mut caller, mut inputs, headers, body } = request;
     let arguments = match must_be_json(&headers, &body).and_then(|()| whole(&headers, &body)) {
         Ok(()) => {
             inputs.read_body(&body);
+            caller.reason = inputs.body_reason(caller.reason);
             arguments(inputs, &headers)
         }
         Err(refusal) => Err(refusal.into()),

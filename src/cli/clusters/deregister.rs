@@ -21,7 +21,7 @@ pub struct DeregisterArgs {
 /// Runs the command.
 pub async fn run(args: DeregisterArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
     let cluster_id = resolve::cluster(client, &args.cluster).await?;
-    let request = v1::DeregisterClusterRequest { cluster_id };
+    let request = v1::DeregisterClusterRequest { cluster_id, reason: client.reason() };
     client.change("deregister cluster", QUICK, client.clusters().deregister_cluster(request)).await?;
     match output.format {
         Format::Text => output.line(&format!("cluster {cluster_id} is forgotten, its tasks stay readable"))?,

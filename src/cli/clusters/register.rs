@@ -53,6 +53,7 @@ pub async fn run(args: RegisterArgs, client: &Client, output: &Output) -> Result
         server_ids: args.server_ids,
         hosts: args.hosts,
         default_host: args.default_host,
+        reason: client.reason(),
     };
     let answer = client.change("register cluster", SLOW, client.clusters().register_cluster(request)).await?;
     print(answer.cluster, output)

@@ -27,7 +27,7 @@ pub struct SyncArgs {
 /// Runs the command.
 pub async fn run(args: SyncArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
     let cluster_id = resolve::cluster(client, &args.cluster).await?;
-    let request = v1::SyncClusterRequest { cluster_id };
+    let request = v1::SyncClusterRequest { cluster_id, reason: client.reason() };
     let answer = client.change("sync cluster", SLOW, client.clusters().sync_cluster(request)).await?;
     if output.format == Format::Json {
         output.document(&Json(&answer))?;

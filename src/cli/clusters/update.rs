@@ -42,6 +42,7 @@ pub async fn run(args: UpdateArgs, client: &Client, output: &Output) -> Result<E
     let cluster = args.cluster.clone();
     let mut request = request(args, password)?;
     request.cluster_id = resolve::cluster(client, &cluster).await?;
+    request.reason = client.reason();
     let answer = client.change("update cluster", SLOW, client.clusters().update_cluster(request)).await?;
     print(answer.cluster, output)
 }
@@ -70,6 +71,7 @@ fn request(args: UpdateArgs, password: Option<SecretString>) -> Result<v1::Updat
         hosts: args.hosts,
         update_mask: Some(prost_types::FieldMask { paths }),
         default_host: args.default_host,
+        ..Default::default()
     })
 }
 

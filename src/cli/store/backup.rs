@@ -90,7 +90,12 @@ async fn receive(client: &Client, draft: &Draft) -> Result<v1::StoreBackup, Fail
     // The answer begins when the copy is made and checked, which takes as long as the store is large; it is not waited for
     // longer than the connection lives.
     let failed = |status| client.failure(DOING, status);
-    let mut parts = client.admin().backup_store(v1::BackupStoreRequest {}).await.map_err(failed)?.into_inner();
+    let mut parts = client
+        .admin()
+        .backup_store(v1::BackupStoreRequest { reason: client.reason() })
+        .await
+        .map_err(failed)?
+        .into_inner();
     let first = client.call(DOING, QUICK, async { parts.message().await.map(tonic::Response::new) }).await?;
     let Some(Part::Backup(facts)) = first.and_then(|response| response.part) else {
         return Err(failed(Status::internal("the answer does not begin with what is sent")));

@@ -26,8 +26,8 @@ pub struct CancelArgs {
 /// Runs the command. A running task moves on by itself, so that it is not held to the revision that was just read; a repeat
 /// after a lost answer finds it no longer RUNNING.
 pub async fn run(args: CancelArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
-    let request = v1::CancelTaskRequest { task_id: args.task, if_revision: args.if_revision };
-    let call = async || client.tasks().cancel_task(request).await;
+    let request = v1::CancelTaskRequest { task_id: args.task, if_revision: args.if_revision, reason: client.reason() };
+    let call = async || client.tasks().cancel_task(request.clone()).await;
     let task = task_of(ask(client, output, "cancel task", args.task, call).await?.task)?;
     match (output.format, phase(task.state())) {
         (Format::Json, _) => output.document(&Json(&task))?,

@@ -34,8 +34,8 @@ fn told(warning: &v1::TaskWarning) -> String {
 /// Runs the command. What is left behind is told as warnings.
 pub async fn run(args: GiveUpArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
     let if_revision = revision(client, args.task, args.if_revision).await?;
-    let request = v1::GiveUpTaskRequest { task_id: args.task, if_revision: Some(if_revision) };
-    let call = async || client.tasks().give_up_task(request).await;
+    let request = v1::GiveUpTaskRequest { task_id: args.task, if_revision: Some(if_revision), reason: client.reason() };
+    let call = async || client.tasks().give_up_task(request.clone()).await;
     let task = task_of(ask(client, output, "give up task", args.task, call).await?.task)?;
     match output.format {
         Format::Text => {

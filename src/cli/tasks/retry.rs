@@ -10,9 +10,13 @@ use crate::proto::v1;
 /// Runs the command.
 pub async fn run(args: GoOnArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
     let if_revision = revision(client, args.task, args.if_revision).await?;
-    let request =
-        v1::RetryTaskRequest { task_id: args.task, if_revision: Some(if_revision), expire_time: args.expire_time() };
-    let call = async || client.tasks().retry_task(request).await;
+    let request = v1::RetryTaskRequest {
+        task_id: args.task,
+        if_revision: Some(if_revision),
+        expire_time: args.expire_time(),
+        reason: client.reason(),
+    };
+    let call = async || client.tasks().retry_task(request.clone()).await;
     let task = task_of(ask(client, output, "retry task", args.task, call).await?.task)?;
     show(client, output, task, "runs again", if_revision, args.watching, Goal::Reached).await
 }

@@ -10,9 +10,13 @@ use crate::proto::v1;
 /// Runs the command. That the task ends ROLLED_BACK is what was asked for.
 pub async fn run(args: GoOnArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
     let if_revision = revision(client, args.task, args.if_revision).await?;
-    let request =
-        v1::RollbackTaskRequest { task_id: args.task, if_revision: Some(if_revision), expire_time: args.expire_time() };
-    let call = async || client.tasks().rollback_task(request).await;
+    let request = v1::RollbackTaskRequest {
+        task_id: args.task,
+        if_revision: Some(if_revision),
+        expire_time: args.expire_time(),
+        reason: client.reason(),
+    };
+    let call = async || client.tasks().rollback_task(request.clone()).await;
     let task = task_of(ask(client, output, "rollback task", args.task, call).await?.task)?;
     show(client, output, task, "is being rolled back", if_revision, args.watching, Goal::Undone).await
 }

@@ -84,6 +84,7 @@ fn head(task: &v1::Task) -> Vec<(&'static str, String)> {
         ("type", stop_type(task)),
         ("asked with", asked.join(", ")),
         ("creator", task.creator.clone()),
+        ("reason", task.reason.clone()),
         ("created", moment(&task.create_time)),
         ("began", moment(&task.start_time)),
         ("at rest since", moment(&task.resting_since)),

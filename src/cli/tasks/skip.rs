@@ -37,8 +37,13 @@ pub async fn run(args: SkipArgs, client: &Client, output: &Output) -> Result<Exi
     let view = TaskView::new(get(client, args.task).await?);
     let subtask_id = one_subtask(&view, &args.subtask)?;
     let if_revision = args.if_revision.unwrap_or(view.task().revision);
-    let request = v1::SkipSubtaskRequest { task_id: args.task, subtask_id, if_revision: Some(if_revision) };
-    let call = async || client.tasks().skip_subtask(request).await;
+    let request = v1::SkipSubtaskRequest {
+        task_id: args.task,
+        subtask_id,
+        if_revision: Some(if_revision),
+        reason: client.reason(),
+    };
+    let call = async || client.tasks().skip_subtask(request.clone()).await;
     let task = task_of(ask(client, output, "skip subtask", args.task, call).await?.task)?;
     // In a rollback it counts as undone.
     let goal = if going_back(&task) { Goal::Undone } else { Goal::Reached };

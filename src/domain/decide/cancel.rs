@@ -3,19 +3,20 @@
 //! A cancelled task rests as CANCELLED, so that a person can retry it or give it up. One that changed nothing closes as
 //! REFUSED, as it does at every other end: there is nothing to go on with and nothing to look at, so its cluster is freed.
 
+use super::request::By;
 use super::{Learned, another_runs, horizon_passed, moved, running, step};
 use crate::clock::Timestamp;
 use crate::domain::event::{
     Course, EventKind, Failure, FailureKind, IntentOutcome, SubtaskOperation, SubtaskState, TaskOperation, TaskState,
     Verb,
 };
-use crate::domain::ids::{Principal, SubtaskId};
+use crate::domain::ids::SubtaskId;
 use crate::domain::refusal::Refusal;
 use crate::domain::task::Task;
 
 /// A person asks for it: everything that runs is told to end.
-pub(super) fn asked(task: &Task, principal: Principal) -> Vec<EventKind> {
-    let mut events = vec![EventKind::VerbRequested { verb: Verb::Cancel, principal, expire_time: None, subtask: None }];
+pub(super) fn asked(task: &Task, by: By) -> Vec<EventKind> {
+    let mut events = vec![by.asks(Verb::Cancel, None, None)];
     let runs = task.subtasks.iter().filter(|subtask| subtask.state == SubtaskState::Running);
     events.extend(runs.filter_map(|subtask| {
         moved(task, subtask.spec.id, SubtaskState::Canceling, |change| change.operation = SubtaskOperation::Cancel)

@@ -18,10 +18,12 @@ use crate::domain::event::{
     TaskState,
 };
 use crate::domain::ids::{Fence, Principal, Revision, SubtaskId};
+use crate::domain::reason::Reason;
 use crate::domain::refusal::Refusal;
 use crate::domain::task::Task;
 
 pub use request::Asked;
+use request::By;
 pub use retry::awaits_retry;
 
 /// An irreversible step never begins after a gap of more than this since the task's last event.
@@ -66,7 +68,7 @@ pub enum Input {
     /// This process took the task over.
     Adopted { fence: Fence, executor: String },
     /// A person asked for something.
-    Requested { asked: Asked, principal: Principal, if_revision: Option<Revision> },
+    Requested { asked: Asked, principal: Principal, reason: Reason, if_revision: Option<Revision> },
     /// The owner found the step from which a retry goes on.
     RetryFrom { subtask: SubtaskId },
 }
@@ -143,8 +145,8 @@ pub fn decide(task: &Task, input: Input, now: Timestamp) -> Result<Vec<EventKind
             intent::ended(task, subtask, number, outcome, message)
         }
         Input::Adopted { fence, executor } => adopt::adopted(task, fence, executor),
-        Input::Requested { asked, principal, if_revision } => {
-            request::requested(task, asked, principal, if_revision, now)
+        Input::Requested { asked, principal, reason, if_revision } => {
+            request::requested(task, asked, By { principal, reason }, if_revision, now)
         }
         Input::RetryFrom { subtask } => Ok(retry::retry_from(task, subtask)),
     }

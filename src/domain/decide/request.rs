@@ -7,6 +7,7 @@ use crate::domain::event::{
     Course, EventKind, IntentOutcome, SubtaskOperation, SubtaskState, TaskOperation, TaskState, Verb,
 };
 use crate::domain::ids::{Principal, Revision, SubtaskId};
+use crate::domain::reason::Reason;
 use crate::domain::refusal::{Refusal, Unskippable};
 use crate::domain::task::{Subtask, Task};
 
@@ -50,11 +51,25 @@ impl Asked {
     }
 }
 
+/// Who asks, and why.
+pub(super) struct By {
+    pub(super) principal: Principal,
+    pub(super) reason: Reason,
+}
+
+impl By {
+    /// That it was asked for.
+    pub(super) fn asks(self, verb: Verb, expire_time: Option<Timestamp>, subtask: Option<SubtaskId>) -> EventKind {
+        let Self { principal, reason } = self;
+        EventKind::VerbRequested { verb, principal, reason, expire_time, subtask }
+    }
+}
+
 /// What follows when a person asks for something.
 pub(super) fn requested(
     task: &Task,
     asked: Asked,
-    principal: Principal,
+    by: By,
     if_revision: Option<Revision>,
     now: Timestamp,
 ) -> Result<Vec<EventKind>, Refusal> {
@@ -65,7 +80,7 @@ pub(super) fn requested(
     allowed(task, &asked)?;
     match asked {
         Asked::Retry { expire_time } => Ok(vec![
-            consent(verb, principal, expire_time, now)?,
+            consent(verb, by, expire_time, now)?,
             EventKind::TaskMoved {
                 from: task.state,
                 to: TaskState::Running,
@@ -74,18 +89,18 @@ pub(super) fn requested(
             },
         ]),
         Asked::Rollback { expire_time } => {
-            let mut events = vec![consent(verb, principal, expire_time, now)?];
+            let mut events = vec![consent(verb, by, expire_time, now)?];
             events.extend(rollback::begun(task));
             Ok(events)
         }
         Asked::SkipSubtask { subtask } => {
             nothing_may_happen(task, Some(subtask), now)?;
-            skip::skipped(task, subtask, principal)
+            skip::skipped(task, subtask, by)
         }
-        Asked::Cancel => Ok(cancel::asked(task, principal)),
+        Asked::Cancel => Ok(cancel::asked(task, by)),
         Asked::GiveUp { found } => {
             nothing_may_happen(task, None, now)?;
-            let mut events = vec![EventKind::VerbRequested { verb, principal, expire_time: None, subtask: None }];
+            let mut events = vec![by.asks(verb, None, None)];
             events.extend(left_behind(task));
             if let Some(last) = task.in_execution_order().iter().rfind(|it| it.state != SubtaskState::Pending) {
                 let subtask = last.spec.id;
@@ -103,17 +118,12 @@ pub(super) fn requested(
 }
 
 /// A request that consents anew to irreversible steps.
-fn consent(
-    verb: Verb,
-    principal: Principal,
-    expire_time: Option<Timestamp>,
-    now: Timestamp,
-) -> Result<EventKind, Refusal> {
+fn consent(verb: Verb, by: By, expire_time: Option<Timestamp>, now: Timestamp) -> Result<EventKind, Refusal> {
     let expire_time = expire_time.unwrap_or_else(|| now.plus(DEFAULT_CONSENT));
     if expire_time <= now {
         return Err(Refusal::ExpireTimePassed { expire_time, now });
     }
-    Ok(EventKind::VerbRequested { verb, principal, expire_time: Some(expire_time), subtask: None })
+    Ok(by.asks(verb, Some(expire_time), None))
 }
 
 /// Nothing is closed or counted as done while what was tried may still happen.

@@ -1,23 +1,25 @@
 //! A failed subtask that a person counts as successful, or while the task is undone as undone: the task goes on behind it in the
 //! same commit. Nothing is changed on cluster or host, and every step behind it looks for itself.
 
+use super::request::By;
 use super::{rollback, step};
 use crate::domain::event::{Course, Effect, EventKind, SubtaskOperation, SubtaskState, TaskOperation, TaskState, Verb};
-use crate::domain::ids::{Principal, SubtaskId};
+use crate::domain::ids::SubtaskId;
 use crate::domain::refusal::Refusal;
 use crate::domain::task::{Subtask, Task};
 
 /// `id` is one that can be skipped.
-pub(super) fn skipped(task: &Task, id: SubtaskId, principal: Principal) -> Result<Vec<EventKind>, Refusal> {
+pub(super) fn skipped(task: &Task, id: SubtaskId, by: By) -> Result<Vec<EventKind>, Refusal> {
     let of = task.subtask(id).map_err(|_| Refusal::SubtaskNotFound { task: task.spec.id, subtask: id })?;
     let why = of.error.as_ref().map(|failure| failure.message.as_str()).unwrap_or_default();
     let counted = match task.course {
         Course::Forward => "successful",
         Course::Back => "undone",
     };
-    let warning = format!("{} counts as {counted} because {principal} said so; it had failed: {why}", of.spec.name);
+    let warning =
+        format!("{} counts as {counted} because {} said so; it had failed: {why}", of.spec.name, by.principal);
     let mut events = vec![
-        EventKind::VerbRequested { verb: Verb::SkipSubtask, principal, expire_time: None, subtask: Some(id) },
+        by.asks(Verb::SkipSubtask, None, Some(id)),
         EventKind::Warned { subtask: id, code: "SUBTASK_SKIPPED".to_owned(), message: warning },
     ];
     // Another one that failed keeps the task at rest; while it is undone: one whose undo did.

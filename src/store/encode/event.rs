@@ -7,6 +7,7 @@ use crate::clock::Timestamp;
 use crate::domain::effect::Intent;
 use crate::domain::event::{Event, EventKind, Override};
 use crate::domain::ids::{Fence, Principal, SubtaskId};
+use crate::domain::reason::Reason;
 use crate::proto::store_v1 as stored;
 use crate::proto::store_v1::event::Kind;
 use crate::store::StoreError;
@@ -68,10 +69,11 @@ fn kind(kind: &EventKind) -> Kind {
         EventKind::Adopted { fence, executor } => {
             Kind::Adopted(stored::Adopted { fence: fence.get(), executor: executor.clone() })
         }
-        EventKind::VerbRequested { verb, principal, expire_time, subtask } => {
+        EventKind::VerbRequested { verb, principal, reason, expire_time, subtask } => {
             Kind::VerbRequested(stored::VerbRequested {
                 verb: verb.as_str().to_owned(),
                 principal: principal.as_str().to_owned(),
+                reason: reason.as_str().to_owned(),
                 expire_time_us: expire_time.map(Timestamp::as_micros),
                 subtask: subtask.map(SubtaskId::get),
             })
@@ -146,6 +148,7 @@ fn from_kind(kind: Kind) -> Result<EventKind, StoreError> {
         Kind::VerbRequested(requested) => EventKind::VerbRequested {
             verb: word("verb requested", &requested.verb)?,
             principal: Principal::new(requested.principal),
+            reason: Reason::from_stored(requested.reason),
             expire_time: requested.expire_time_us.map(Timestamp::from_micros),
             subtask: requested.subtask.map(subtask_id).transpose()?,
         },

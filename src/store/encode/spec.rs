@@ -7,6 +7,7 @@ use crate::clock::Timestamp;
 use crate::domain::event::{TaskCluster, TaskServer, TaskSpec, TaskTarget};
 use crate::domain::graph::{Graph, OperationName, SubtaskSpec};
 use crate::domain::ids::{ClusterId, ClusterKey, Principal, ServerId, TaskId};
+use crate::domain::reason::Reason;
 use crate::proto::store_v1 as stored;
 use crate::store::StoreError;
 
@@ -28,6 +29,7 @@ pub(super) fn to_stored(spec: &TaskSpec) -> stored::TaskSpec {
             }),
         }),
         creator: spec.creator.as_str().to_owned(),
+        reason: spec.reason.as_str().to_owned(),
         expire_time_us: spec.expire_time.as_micros(),
         force: spec.force,
         accepted_risks: spec.accepted_risks.iter().map(|risk| risk.as_str().to_owned()).collect(),
@@ -57,6 +59,7 @@ pub(super) fn from_stored(spec: stored::TaskSpec) -> Result<TaskSpec, StoreError
             zone: word("server", &server.zone)?,
         }),
         creator: Principal::new(spec.creator),
+        reason: Reason::from_stored(spec.reason),
         expire_time: Timestamp::from_micros(spec.expire_time_us),
         force: spec.force,
         accepted_risks: spec.accepted_risks.iter().map(|risk| word("task", risk)).collect::<Result<_, _>>()?,

@@ -10,6 +10,7 @@ use super::commit::{ACCEPTED, REFUSED};
 use super::conditions::Conditions;
 use crate::clock::Timestamp;
 use crate::domain::ids::{AccessKeyId, ClusterId, Principal, TaskId, UserId};
+use crate::domain::reason::Reason;
 use crate::store::access::{AccessKeyRow, AccessRows, AuditFilter, RoleRow, StoredAuditRecord, UserRow};
 use crate::store::vault::{Place, Vault};
 use crate::store::{AuditOutcome, AuditRecord, StoreError};
@@ -98,7 +99,7 @@ pub(super) fn audit_records(
     let Conditions { text, mut values } = Conditions::of_audit_below(filter, below);
     values.push(i64::from(limit).into());
     let mut statement = connection.prepare_cached(&format!(
-        "SELECT id, at_us, principal, address, operation, target, cluster, task, arguments, outcome, reason, trace_id \
+        "SELECT id, at_us, principal, address, operation, target, cluster, task, arguments, outcome, refusal, trace_id, reason \
          FROM audit WHERE {text} ORDER BY id DESC LIMIT ?"
     ))?;
     let mut rows = statement.query(params_from_iter(values))?;
@@ -126,6 +127,7 @@ fn record(row: &Row<'_>) -> Result<AuditRecord, StoreError> {
             _ => return Err(damaged(format!("{outcome:?} is not how a call ends"))),
         },
         trace_id: row.get(11)?,
+        reason: Reason::from_stored(row.get(12)?),
     })
 }
 

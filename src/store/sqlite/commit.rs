@@ -288,14 +288,14 @@ fn apply(connection: &Connection, task: TaskId, write: &Write) -> rusqlite::Resu
 
 /// Names a mutation, in its own transaction.
 pub(super) fn audit(connection: &Connection, record: &AuditRecord) -> rusqlite::Result<()> {
-    let (outcome, reason) = match &record.outcome {
+    let (outcome, refusal) = match &record.outcome {
         AuditOutcome::Accepted => (ACCEPTED, ""),
         AuditOutcome::Refused { reason } => (REFUSED, reason.as_str()),
     };
     connection
         .prepare_cached(
-            "INSERT INTO audit (at_us, principal, address, operation, target, arguments, trace_id, outcome, reason, \
-             cluster, task) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+            "INSERT INTO audit (at_us, principal, address, operation, target, arguments, trace_id, outcome, refusal, \
+             cluster, task, reason) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
         )?
         .execute(params![
             record.at.as_micros(),
@@ -306,9 +306,10 @@ pub(super) fn audit(connection: &Connection, record: &AuditRecord) -> rusqlite::
             record.arguments,
             record.trace_id,
             outcome,
-            reason,
+            refusal,
             record.cluster.map(ClusterId::get),
             record.task.map(TaskId::get),
+            record.reason.as_str(),
         ])?;
     Ok(())
 }

@@ -18,9 +18,10 @@ use crate::store::key_source::KeySource;
 use crate::store::vault::Vault;
 
 /// The version that this program writes.
-const NEWEST: usize = 2;
+const NEWEST: usize = 3;
 /// The schema, oldest version first; version n is the nth.
-const VERSIONS: [&str; NEWEST] = [include_str!("schema_v1.sql"), include_str!("schema_v2.sql")];
+const VERSIONS: [&str; NEWEST] =
+    [include_str!("schema_v1.sql"), include_str!("schema_v2.sql"), include_str!("schema_v3.sql")];
 /// From this version on secrets are encrypted.
 const ENCRYPTED_SINCE: usize = 2;
 /// `PRAGMA application_id` of our files: "obst".

@@ -5,6 +5,7 @@ use std::time::Duration;
 use obsteward::clock::monotonic_now;
 use obsteward::domain::decide::{Asked, Input};
 use obsteward::domain::ids::Principal;
+use obsteward::domain::reason::Reason;
 use obsteward::proto::longrunning::operation::Result as Outcome;
 use obsteward::proto::longrunning::operations_client::OperationsClient;
 use obsteward::proto::longrunning::{
@@ -59,7 +60,10 @@ async fn an_operation_is_done_when_its_task_is_closed() {
     let mut waiting = client(&fixture);
     let waits = tokio::spawn(async move { waiting.wait_operation(wait(60)).await });
     let asked = Asked::GiveUp { found: Vec::new() };
-    fixture.store.decide(task_id(1), Input::Requested { asked, principal: Principal::new("eve"), if_revision: None });
+    fixture.store.decide(
+        task_id(1),
+        Input::Requested { asked, principal: Principal::new("eve"), reason: Reason::default(), if_revision: None },
+    );
     let closed = waits.await.unwrap().unwrap().into_inner();
     assert_eq!((closed.done, shown(&closed).state()), (true, v1::TaskState::GivenUp));
     let Some(Outcome::Error(error)) = closed.result else { panic!("{:?}", closed.result) };

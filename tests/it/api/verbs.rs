@@ -2,6 +2,7 @@
 
 use obsteward::domain::decide::{Asked, Input};
 use obsteward::domain::ids::Principal;
+use obsteward::domain::reason::Reason;
 use obsteward::proto::v1;
 use obsteward::proto::v1::watch_task_response::Kind;
 
@@ -16,7 +17,8 @@ async fn what_brings_a_server_back_is_translated_both_ways() {
     let request_id = "123e4567-e89b-42d3-a456-426614174000".to_owned();
     let expected_server = "10.0.3.7:2882".to_owned();
     // Of cluster 3 nothing serves.
-    let start = v1::StartServerRequest { cluster_id: 3, server_id: 27, request_id, expected_server };
+    let start =
+        v1::StartServerRequest { cluster_id: 3, server_id: 27, request_id, expected_server, ..Default::default() };
     let task = fixture.servers().start_server(start.clone()).await.unwrap().into_inner().task.unwrap();
     assert_eq!((task.name.as_str(), task.cluster.unwrap().id), ("Start OB server", 3));
     assert_eq!(
@@ -50,18 +52,24 @@ async fn what_brings_a_server_back_is_translated_both_ways() {
     let revision = fixture.store.log().last().unwrap().revision.get();
     let moment = |seconds| Some(prost_types::Timestamp { seconds, nanos: 8_000 });
     let (task_id, if_revision) = (1, Some(revision));
-    let late = v1::RetryTaskRequest { task_id, if_revision: Some(revision - 1), expire_time: moment(7) };
+    let late =
+        v1::RetryTaskRequest { task_id, if_revision: Some(revision - 1), expire_time: moment(7), ..Default::default() };
     let refused = fixture.tasks().retry_task(late).await.unwrap_err();
     assert_eq!(refused.get_details_error_info().unwrap().reason, "TASK_MOVED");
     let asked = format!("if_revision={} expire_time=7000008", revision - 1);
     assert_eq!(fixture.service.last_call(), format!("RETRY_TASK task 1: {asked}"));
-    let skip = v1::SkipSubtaskRequest { task_id, subtask_id: 102, if_revision };
+    let skip = v1::SkipSubtaskRequest { task_id, subtask_id: 102, if_revision, ..Default::default() };
     let skipped = fixture.tasks().skip_subtask(skip).await.unwrap().into_inner().task.unwrap();
     assert_eq!((skipped.id, skipped.state()), (1, v1::TaskState::Running));
     assert_eq!(fixture.service.last_call(), format!("SKIP_SUBTASK task 1 subtask 102: if_revision={revision}"));
     fixture.store.dispatch(id);
     fixture.store.fail(id, 3);
-    let rollback = v1::RollbackTaskRequest { task_id, if_revision: None, expire_time: moment(4_000_000_000) };
+    let rollback = v1::RollbackTaskRequest {
+        task_id,
+        if_revision: None,
+        expire_time: moment(4_000_000_000),
+        ..Default::default()
+    };
     let undone = fixture.tasks().rollback_task(rollback).await.unwrap().into_inner().task.unwrap();
     assert_eq!((undone.id, undone.state()), (1, v1::TaskState::Running));
     assert_eq!(fixture.service.last_call(), "ROLLBACK_TASK task 1: if_revision= expire_time=4000000000000008");
@@ -89,13 +97,19 @@ async fn a_task_says_what_can_be_asked_of_it_and_of_its_subtasks() {
     fixture.store.fail(id, 2);
     assert_eq!(shown().await, (vec![Retry, Rollback, SkipSubtask, GiveUp], [Some(1), Some(1), None]));
     let asked = Asked::Rollback { expire_time: None };
-    fixture.store.decide(id, Input::Requested { asked, principal: Principal::new("eve"), if_revision: None });
+    fixture.store.decide(
+        id,
+        Input::Requested { asked, principal: Principal::new("eve"), reason: Reason::default(), if_revision: None },
+    );
     fixture.store.dispatch(id);
     assert_eq!(shown().await, (vec![Cancel], [None, None, Some(1)]));
     fixture.store.fail(id, 2);
     assert_eq!(shown().await, (vec![Rollback, SkipSubtask, GiveUp], [Some(1), None, None]));
     let asked = Asked::SkipSubtask { subtask: subtask_id(id, 2) };
-    fixture.store.decide(id, Input::Requested { asked, principal: Principal::new("eve"), if_revision: None });
+    fixture.store.decide(
+        id,
+        Input::Requested { asked, principal: Principal::new("eve"), reason: Reason::default(), if_revision: None },
+    );
     let watch = v1::WatchTaskRequest { task_id: 1, after_revision: Some(0), ..Default::default() };
     let mut events = fixture.tasks().watch_task(watch).await.unwrap().into_inner();
     let mut asked = Vec::new();

@@ -11,6 +11,7 @@ use obsteward::domain::event::{
 };
 use obsteward::domain::graph::SubtaskSpec;
 use obsteward::domain::ids::{Fence, Principal, SubtaskId};
+use obsteward::domain::reason::Reason;
 use obsteward::domain::refusal::Refusal;
 use obsteward::domain::task::{Subtask, Task};
 
@@ -254,7 +255,7 @@ pub fn skip(subtask: SubtaskId) -> Input {
 }
 
 pub fn request(asked: Asked) -> Input {
-    Input::Requested { asked, principal: Principal::new("anna"), if_revision: None }
+    Input::Requested { asked, principal: Principal::new("anna"), reason: Reason::default(), if_revision: None }
 }
 
 pub fn dispatch() -> Input {

@@ -1,5 +1,6 @@
 //! Cancelling as the owner does it: a wait ends at once, an effect is never torn and never left without a look.
 
+use obsteward::domain::reason::Reason;
 use tokio::sync::Notify;
 
 use super::*;
@@ -9,7 +10,12 @@ impl Fixture {
     async fn cancel(&self, id: TaskId) -> Task {
         let task = Arc::new(self.store.task(id).await.unwrap().unwrap().task);
         let principal = Principal::new("anna");
-        let input = Input::Requested { asked: Asked::Cancel, principal: principal.clone(), if_revision: None };
+        let input = Input::Requested {
+            asked: Asked::Cancel,
+            principal: principal.clone(),
+            reason: Reason::default(),
+            if_revision: None,
+        };
         let author = Author::Request { principal, nonce: "3".to_owned() };
         match self.engine.committer().write(&task, input, author, |_| Vec::new()).await.unwrap() {
             Written::Done { task, .. } => {

@@ -9,6 +9,7 @@ use obsteward::domain::call::Call;
 use obsteward::domain::decide::{Asked, Input, Learned};
 use obsteward::domain::event::{Failure, FailureKind, SubtaskOperation};
 use obsteward::domain::ids::{Principal, SubtaskId};
+use obsteward::domain::reason::Reason;
 use obsteward::store::{LogLine, Store};
 use serde_json::{Value, json};
 
@@ -214,7 +215,8 @@ async fn what_is_prohibited_is_never_possible() {
     fixture.store.decide(task_id(SAMPLE_TASK), failed);
     assert_eq!(prohibited().await, shown("FAILED", "EXECUTE", false, 1));
     let asked = Asked::Rollback { expire_time: None };
-    let asked = Input::Requested { asked, principal: Principal::new("anna"), if_revision: None };
+    let asked =
+        Input::Requested { asked, principal: Principal::new("anna"), reason: Reason::default(), if_revision: None };
     fixture.store.decide(task_id(SAMPLE_TASK), asked);
     fixture.store.dispatch(task_id(SAMPLE_TASK));
     assert_eq!(prohibited().await, shown("RUNNING", "ROLLBACK", false, 0));

@@ -8,6 +8,7 @@ use http::{Request, Response};
 use http_body_util::BodyExt;
 use obsteward::domain::decide::{Asked, Input};
 use obsteward::domain::ids::{Principal, UserId};
+use obsteward::domain::reason::Reason;
 use obsteward::store::StoreError;
 use obsteward::store::access::AccessChange;
 use obsteward::watch::BOOKMARK_PERIOD;
@@ -114,7 +115,8 @@ async fn what_was_asked_names_the_subtask_that_it_was_asked_of() {
     fixture.store.fail(task_id(1), 2);
     let subtask = subtask_id(task_id(1), 2);
     for asked in [Asked::SkipSubtask { subtask }, Asked::Cancel] {
-        let asked = Input::Requested { asked, principal: Principal::new("anna"), if_revision: None };
+        let asked =
+            Input::Requested { asked, principal: Principal::new("anna"), reason: Reason::default(), if_revision: None };
         fixture.store.decide(task_id(1), asked);
         fixture.store.dispatch(task_id(1));
     }

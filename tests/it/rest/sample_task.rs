@@ -7,6 +7,7 @@ use obsteward::domain::admission;
 use obsteward::domain::decide::{Input, create};
 use obsteward::domain::event::{TaskCluster, TaskServer, TaskSpec, TaskTarget};
 use obsteward::domain::ids::{ClusterId, ClusterKey, Principal, ServerId};
+use obsteward::domain::reason::Reason;
 use obsteward::domain::status::StopType;
 use obsteward::operations::graph;
 use obsteward::store::{Store, StoredTask};
@@ -53,6 +54,7 @@ fn sample_spec(request: admission::Request) -> TaskSpec {
             zone: "zone2".parse().unwrap(),
         }),
         creator: Principal::new("admin"),
+        reason: Reason::default(),
         expire_time: Timestamp::from_micros(7_200_000_000),
         force: false,
         accepted_risks: Vec::new(),

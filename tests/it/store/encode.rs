@@ -7,6 +7,7 @@ use obsteward::domain::event::{
     TaskOperation, TaskState, Verb,
 };
 use obsteward::domain::ids::{Fence, Principal, SubtaskId};
+use obsteward::domain::reason::Reason;
 use obsteward::domain::status::{OverriddenBy, Risk};
 use obsteward::domain::task::Task;
 use obsteward::store::encode::{
@@ -21,6 +22,10 @@ const GOLDEN_ROLLBACK: &str = include_str!("../golden/rollback.hex");
 
 fn subtask(number: i64) -> SubtaskId {
     SubtaskId::new(100 + number).unwrap()
+}
+
+fn reason() -> Reason {
+    "CHG-4711: 内核".parse().unwrap()
 }
 
 fn failure() -> Failure {
@@ -74,12 +79,14 @@ fn log() -> Vec<Event> {
         task_moved(TaskState::Running, TaskState::Failed, TaskOperation::Execute, Some(failure())),
         EventKind::VerbRequested {
             verb: Verb::Retry,
+            reason: reason(),
             principal: Principal::new("bob"),
             expire_time: Some(at(7200)),
             subtask: None,
         },
         EventKind::VerbRequested {
             verb: Verb::GiveUp,
+            reason: reason(),
             principal: Principal::new("bob"),
             expire_time: None,
             subtask: None,
@@ -106,6 +113,7 @@ fn added() -> Vec<Event> {
     let kinds = vec![
         EventKind::VerbRequested {
             verb: Verb::Cancel,
+            reason: reason(),
             principal: Principal::new("bob"),
             expire_time: None,
             subtask: None,
@@ -123,6 +131,7 @@ fn undone() -> Vec<Event> {
     use SubtaskState as S;
     let mut created = spec(100, 1);
     created.stop_type = None;
+    created.reason = reason();
     created.graph.subtasks[0].prohibit_skip = true;
     created.graph.subtasks[1].server = Some(created.server().id);
     let moved = |number, from, to, operation, effect, error| EventKind::SubtaskMoved {
@@ -138,7 +147,7 @@ fn undone() -> Vec<Event> {
     let task_moved = |from, to, operation, error| EventKind::TaskMoved { from, to, operation, error };
     let asked = |verb, expire_time, subtask| {
         let principal = Principal::new("bob");
-        EventKind::VerbRequested { verb, principal, expire_time, subtask }
+        EventKind::VerbRequested { verb, principal, reason: reason(), expire_time, subtask }
     };
     let (done, none) = (Effect::Done, Effect::None);
     let (execute, skip) = (SubtaskOperation::Execute, SubtaskOperation::Skip);

@@ -23,6 +23,7 @@ use obsteward::domain::graph::{Graph, OperationName, SubtaskSpec};
 use obsteward::domain::ids::{
     ClusterId, ClusterIdentity, ClusterKey, Fence, Principal, Revision, ServerId, SubtaskId, TaskId,
 };
+use obsteward::domain::reason::Reason;
 use obsteward::domain::status::StopType;
 use obsteward::domain::task::Task;
 use obsteward::store::access::{AccessStore, AuditFilter};
@@ -83,6 +84,7 @@ pub fn spec(id: i64, cluster: i64) -> TaskSpec {
             zone: "zone1".parse().expect("a zone"),
         }),
         creator: Principal::new("anna"),
+        reason: Reason::default(),
         expire_time: at(7200),
         force: false,
         accepted_risks: Vec::new(),
@@ -112,6 +114,7 @@ pub fn audit() -> AuditRecord {
         outcome: obsteward::store::AuditOutcome::Accepted,
         target: "cluster 1 server 2".to_owned(),
         arguments: "force=false".to_owned(),
+        reason: Reason::default(),
         trace_id: "t".to_owned(),
     }
 }
@@ -170,6 +173,7 @@ pub fn closing(task: &Task) -> Commit {
         },
         EventKind::VerbRequested {
             verb: Verb::GiveUp,
+            reason: Reason::default(),
             principal: Principal::new("anna"),
             expire_time: None,
             subtask: None,

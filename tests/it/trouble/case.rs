@@ -155,7 +155,7 @@ impl Case {
         }
         if task.state() == v1::TaskState::Failed && self.interferes() {
             // Somebody else's doing is not for the task to mend: a person closes it, and is told what stays.
-            let request = v1::GiveUpTaskRequest { task_id: id, if_revision: None };
+            let request = v1::GiveUpTaskRequest { task_id: id, if_revision: None, ..Default::default() };
             task = service.clients.tasks.clone().give_up_task(request).await.unwrap().into_inner().task.unwrap();
         }
         let mut evidence = bed.evidence(&service.clients).await;

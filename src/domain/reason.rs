@@ -1,0 +1,76 @@
+//! Why something is asked for, in the words of whoever asks: free text for people, who find the ticket by it. Pure.
+
+use std::fmt;
+use std::str::FromStr;
+
+use thiserror::Error;
+
+use crate::domain::printable::is_unseen;
+
+/// Longest reason, in characters.
+pub const LONGEST_REASON: usize = 1000;
+
+/// A reason that is none.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum InvalidReason {
+    /// Too many characters.
+    #[error("has {0} characters, at most {LONGEST_REASON} are allowed")]
+    TooLong(usize),
+    /// Characters that act on the text around them.
+    #[error("holds control characters or others that are not seen, remove them")]
+    Unseen,
+}
+
+/// Why; empty when nothing was said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reason(String);
+
+impl Reason {
+    /// As it was stored.
+    pub const fn from_stored(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The words.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Reason {
+    type Err = InvalidReason;
+
+    fn from_str(text: &str) -> Result<Self, InvalidReason> {
+        let length = text.chars().count();
+        if length > LONGEST_REASON {
+            return Err(InvalidReason::TooLong(length));
+        }
+        if text.contains(is_unseen) {
+            return Err(InvalidReason::Unseen);
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_words_that_are_seen_and_not_too_long() {
+        for good in ["", "CHG-4711: kernel update", "变更单 4711"] {
+            assert_eq!(good.parse::<Reason>().unwrap().as_str(), good);
+        }
+        assert!("é".repeat(LONGEST_REASON).parse::<Reason>().is_ok(), "characters count, not bytes");
+        assert_eq!("é".repeat(1001).parse::<Reason>(), Err(InvalidReason::TooLong(1001)));
+        for bad in ["a\nb", "a\u{1b}[2J", "a\u{202e}b", "\0"] {
+            assert_eq!(bad.parse::<Reason>(), Err(InvalidReason::Unseen), "{bad:?}");
+        }
+    }
+}
