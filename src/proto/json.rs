@@ -125,10 +125,10 @@ mod tests {
     #[test]
     fn what_may_be_absent_is_left_out_and_what_may_not_is_written() {
         let user = value(&v1::UpdateUserRequest { name: "bob".to_owned(), ..Default::default() }).unwrap();
-        assert_eq!(user, json!({"name": "bob"}));
+        assert_eq!(user, json!({"name": "bob", "reason": ""}));
         let user =
             v1::UpdateUserRequest { disabled: Some(false), roles: Some(Default::default()), ..Default::default() };
-        assert_eq!(value(&user).unwrap(), json!({"name": "", "disabled": false, "roles": {"names": []}}));
+        assert_eq!(value(&user).unwrap(), json!({"name": "", "disabled": false, "roles": {"names": []}, "reason": ""}));
     }
 
     #[test]
