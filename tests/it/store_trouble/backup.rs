@@ -7,10 +7,14 @@ use std::path::{Path, PathBuf};
 use obsteward::config::Config;
 use obsteward::proto::v1;
 use obsteward::sim::{Fault, FaultKind, Kind};
+use obsteward::store::sqlite::check_backup;
 
 use crate::support::bed::Bed;
 use crate::support::program::{Program, end_of, obsteward};
 use crate::support::{Clients, PATIENCE, ServeProcess};
+
+/// SQLite's default size of a page.
+const PAGE: usize = 4096;
 
 /// The same service elsewhere: only its key is there.
 fn elsewhere(bed: &Bed, directory: &Path) -> (Config, PathBuf) {
@@ -85,6 +89,19 @@ async fn a_backup_of_a_service_that_works_is_restored_as_the_readme_says() {
     assert_eq!((&made["key_included"], made["seq"].as_i64() > Some(0)), (&false.into(), true), "{made}");
     assert_eq!(made["bytes"].as_u64(), Some(std::fs::metadata(&file).unwrap().len()));
     let first = std::fs::read(&file).unwrap();
+    // What is checked on arrival: that it is the copy of this store and this moment, and that no page of it is spoilt.
+    let (id, head) = (made["store_id"].as_str().unwrap(), made["seq"].as_i64().unwrap());
+    assert_eq!(check_backup(&file, id, head).map_err(|error| error.to_string()), Ok(()));
+    let spoilt = taken.path().join("spoilt.db");
+    let page = first.len() / 2 / PAGE * PAGE;
+    let pages = [&first[..page], &[0xFF; PAGE], &first[page + PAGE..]].concat();
+    std::fs::write(&spoilt, pages).unwrap();
+    for (file, id, head) in [(&file, "another", head), (&file, id, head - 1), (&spoilt, id, head)] {
+        assert!(check_backup(file, id, head).is_err(), "{} {id} {head}", file.display());
+    }
+    for suffix in ["", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(taken.path().join(format!("spoilt.db{suffix}")));
+    }
     let refused = program.run(&line).await.with(3);
     assert!(refused.err.contains("is there already"), "{}", refused.err);
     assert_eq!(std::fs::read(&file).unwrap(), first, "it was overwritten");
