@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use super::file_lock::FileLock;
 use super::left;
@@ -14,6 +14,7 @@ use super::secrets;
 use super::trouble::{damaged, unusable};
 use crate::domain::ids::Seq;
 use crate::store::StoreError;
+use crate::store::encode;
 use crate::store::key_source::KeySource;
 use crate::store::vault::Vault;
 
@@ -24,6 +25,8 @@ const VERSIONS: [&str; NEWEST] =
     [include_str!("schema_v1.sql"), include_str!("schema_v2.sql"), include_str!("schema_v3.sql")];
 /// From this version on secrets are encrypted.
 const ENCRYPTED_SINCE: usize = 2;
+/// Before this version the stored bodies of events had another form, and this program cannot read them.
+const SETTLED_SINCE: usize = 3;
 /// `PRAGMA application_id` of our files: "obst".
 const APPLICATION_ID: i64 = 0x6f62_7374;
 /// A file has at least one page.
@@ -160,6 +163,13 @@ fn migrate(path: &Path, connection: &mut Connection, version: usize, vault: &Vau
     if version == NEWEST {
         return Ok(());
     }
+    if version < SETTLED_SINCE && !can_be_read(connection).map_err(|error| unusable(path, &error))? {
+        return Err(StoreError::Open(format!(
+            "the store {} has schema {version} and tasks in a form that obsteward knows no more; name another file and \
+             register the clusters anew, this one stays as it was",
+            path.display()
+        )));
+    }
     let migrated = connection.transaction().and_then(|transaction| {
         if version < ENCRYPTED_SINCE {
             // What is overwritten with its encrypted form is zeroed in the page at once.
@@ -175,6 +185,13 @@ fn migrate(path: &Path, connection: &mut Connection, version: usize, vault: &Vau
             NEWEST
         ))
     })
+}
+
+/// Whether the first event of a file has the form that events have now. All of a file have one.
+fn can_be_read(connection: &Connection) -> rusqlite::Result<bool> {
+    let first = connection.query_row("SELECT bodies FROM task_event ORDER BY seq LIMIT 1", [], |row| row.get(0));
+    let first: Option<Vec<u8>> = first.optional()?;
+    Ok(first.is_none_or(|bodies| encode::events_from_bytes(&bodies).is_ok()))
 }
 
 /// Whether the file is ours and whole, as far as that can be seen without reading gigabytes.

@@ -109,6 +109,21 @@ async fn a_file_of_version_1_stays_as_it_was_when_its_key_cannot_be_made() {
     assert_eq!((version, password.as_str()), (1, PLAIN));
 }
 
+/// A subtask had a description before its timeout once: a store that holds one is refused at the start, not at each task.
+#[tokio::test]
+async fn tasks_of_a_form_that_is_known_no_more_are_refused_whole_and_stay() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = version_1(directory.path());
+    let connection = Connection::open(&path).unwrap();
+    connection.execute("UPDATE task_event SET bodies = x'0a10120e0a0c4a0a1a08086412016e1a016e'", []).unwrap();
+    drop(connection);
+    let words = refusal_with(&path, KeySource::File(directory.path().join("key")));
+    assert!(words.contains("has schema 1") && words.contains("register the clusters anew"), "{words}");
+    let connection = Connection::open(&path).unwrap();
+    let version: i64 = connection.query_row("SELECT max(version) FROM schema_version", [], |row| row.get(0)).unwrap();
+    assert_eq!(version, 1);
+}
+
 #[tokio::test]
 async fn a_wipe_that_was_cut_short_goes_on_at_the_next_start() {
     let directory = tempfile::tempdir().unwrap();
