@@ -461,7 +461,7 @@ impl Default for StopConfig {
     fn default() -> Self {
         Self {
             poll_millis: 1000,
-            precheck_seconds: 5,
+            precheck_seconds: 6,
             gate_seconds: 60,
             grace_seconds: 30,
             leader_wait_seconds: 300,

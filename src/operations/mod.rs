@@ -49,7 +49,7 @@ impl Default for Pace {
     fn default() -> Self {
         Self {
             poll: Duration::from_secs(1),
-            precheck: Duration::from_secs(5),
+            precheck: Duration::from_secs(6),
             gate: Duration::from_secs(60),
             grace: Duration::from_secs(30),
             leader_wait: Duration::from_secs(300),

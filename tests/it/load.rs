@@ -84,12 +84,13 @@ async fn succeeded(stage: &Stage, id: i64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_wait_of_a_task_asks_little() {
-    all(0..5, |case| async move {
+    all(0..6, |case| async move {
         match case {
             0 => leaders_and_freeze().await,
             1 => the_mark().await,
             2 => gone_and_back().await,
             3 => catching_up().await,
+            4 => the_precheck().await,
             _ => the_gate().await,
         }
     })
@@ -164,6 +165,22 @@ async fn catching_up() {
     asked(&stage, 2 * LOOKS).await.assert_little("catching up", POLL, 2, 0);
     stage.sim.clear(lagging);
     succeeded(&stage, task.id).await;
+}
+
+/// A precheck that waits reads the whole cluster, and so as rarely as a gate.
+async fn the_precheck() {
+    let stage = Stage::with(quick(), |config| {
+        slow_looks(config);
+        config.stop.precheck_seconds = 30;
+    })
+    .await;
+    let lagging = stage.sim.inject(Fault::on(FaultKind::ReplicaLagging { lag_ms: 60_000 }, 3));
+    let id = begin_stop(&stage, |_| {}).await;
+    stage.clients.waits_for(id, "a check that may pass").await;
+    asked(&stage, 12).await;
+    asked(&stage, 24).await.assert_little("the precheck", POLL * 6, 12, 0);
+    stage.sim.clear(lagging);
+    succeeded(&stage, id).await;
 }
 
 /// A gate that waits reads the whole cluster, and so much less often.

@@ -130,8 +130,9 @@ fn of_refusal<Q>(request: &Request<Q>, refusal: &Refusal) -> Status {
 
 /// The task of an operation.
 fn task_of<Q>(request: &Request<Q>, name: &str) -> Result<i64, Status> {
-    let digits = name.strip_prefix(PREFIX).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_digit()));
-    let id = digits.and_then(|digits| TaskId::new(digits.parse().ok()?).ok());
+    // One spelling: neither a sign nor leading zeros.
+    let spelt = |digits: &&str| !digits.starts_with('0') && digits.bytes().all(|digit| digit.is_ascii_digit());
+    let id = name.strip_prefix(PREFIX).filter(spelt).and_then(|digits| TaskId::new(digits.parse().ok()?).ok());
     id.map(TaskId::get).ok_or_else(|| {
         let given = shortened(name);
         refused(request, "name", format!("{given:?} is not an operation, write operations/ and the id of a task"))

@@ -115,8 +115,17 @@ async fn what_is_wrong_is_told_by_the_operations_own_names() {
         assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
         status.get_details_bad_request().unwrap().field_violations[0].field.clone()
     };
-    for name in ["", "1", "operations/", "operations/0", "operations/-1", "operations/+1", "operations/1/2", "tasks/1"]
-    {
+    for name in [
+        "",
+        "1",
+        "operations/",
+        "operations/0",
+        "operations/-1",
+        "operations/+1",
+        "operations/01",
+        "operations/1/2",
+        "tasks/1",
+    ] {
         assert_eq!(field(get(&fixture, name).await.unwrap_err()), "name", "{name}");
     }
     assert_eq!(field(client(&fixture).wait_operation(wait(-1)).await.unwrap_err()), "timeout");
