@@ -34,7 +34,7 @@ use crate::net::listener::{Exception, ListenError, Protection, bind};
 use crate::net::proxies::Proxies;
 use crate::net::tls::{self, Protocols, Tls, TlsError};
 use crate::oceanbase::{EffectTimes, KeptSessions, MysqlOceanBase};
-use crate::operations::{Deps, Pace, registry};
+use crate::operations::{Deps, Timeouts, registry};
 use crate::service::{Administration, Argon2id, Guarded, Service};
 use crate::store::StoreError;
 use crate::store::access::AccessStore;
@@ -97,8 +97,8 @@ pub enum AppError {
 
 /// A service that is bound and not yet running.
 pub struct App {
-    grpc: Face,
-    rest: Option<(Face, RestConfig)>,
+    grpc: BoundListener,
+    rest: Option<(BoundListener, RestConfig)>,
     bounds: Bounds,
     body_bytes: u64,
     gatekeeper: Arc<Gatekeeper>,
@@ -112,14 +112,14 @@ pub struct App {
 }
 
 /// A listener that is bound.
-struct Face {
+struct BoundListener {
     listener: TcpListener,
     bound: SocketAddr,
     tls: Option<Arc<Tls>>,
     proxies: Option<Proxies>,
 }
 
-impl Face {
+impl BoundListener {
     async fn bind(
         section: &'static str,
         listen: SocketAddr,
@@ -183,7 +183,8 @@ impl App {
         };
         let files = config.server.tls.as_ref();
         let grpc =
-            Face::bind("server.tls", config.server.listen, files, Protocols::Grpc, authentication, insecure).await?;
+            BoundListener::bind("server.tls", config.server.listen, files, Protocols::Grpc, authentication, insecure)
+                .await?;
         let grpc = grpc.behind(config.server.trusted_proxies.as_ref());
         let rest = match config.rest.listen {
             None => None,
@@ -191,7 +192,8 @@ impl App {
                 check_rest(&config.rest)?;
                 let insecure = Exception { said: config.rest.insecure_listen, setting: "rest.insecure_listen = true" };
                 let files = config.rest.tls.as_ref();
-                let face = Face::bind("rest.tls", listen, files, Protocols::Rest, authentication, insecure).await?;
+                let face =
+                    BoundListener::bind("rest.tls", listen, files, Protocols::Rest, authentication, insecure).await?;
                 let face = face.behind(config.rest.trusted_proxies.as_ref());
                 Some((face, config.rest.clone()))
             }
@@ -220,14 +222,14 @@ impl App {
         // What is read from time to time, and what tries credentials, logs in each time.
         let once = Arc::new(KeptSessions::new(oceanbase.clone(), Duration::ZERO));
         let inventory = Inventory::new(store.clone(), once, clock.clone());
-        let pace = pace(config);
+        let timeouts = timeouts(config);
         let deps = Deps {
-            oceanbase: Arc::new(KeptSessions::new(oceanbase, pace.kept())),
+            oceanbase: Arc::new(KeptSessions::new(oceanbase, timeouts.kept())),
             hosts: Arc::new(AgentHosts::new(local).with_tls(agents).with_ssh(ssh(&config.ssh)?)),
             inventory: inventory.clone(),
             clock: clock.clone(),
             store_id: crate::store::Store::store_id(&*store).to_owned(),
-            pace,
+            timeouts,
         };
         let (engine_thread, runtime) = EngineThread::start()?;
         let settings = EngineSettings { executor: executor_name(), clock };
@@ -359,8 +361,8 @@ fn store_options(config: &Config) -> SqliteOptions {
 }
 
 /// The times of the steps.
-fn pace(config: &Config) -> Pace {
-    Pace {
+fn timeouts(config: &Config) -> Timeouts {
+    Timeouts {
         poll: config.stop.poll(),
         precheck: Duration::from_secs(config.stop.precheck_seconds),
         gate: Duration::from_secs(config.stop.gate_seconds),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use crate::access::certificate::{self, Named};
+use crate::access::certificate::{self, CertificateUser};
 use crate::access::credentials::Credentials;
 use crate::access::password::Passwords;
 use crate::access::pool::{NotComputed, Standing};
@@ -30,7 +30,7 @@ const BUSY_MILLIS: u32 = 3000;
 
 /// How much failing is borne, and how long a password that was right is remembered.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
+pub struct LoginLimits {
     /// Logins that may fail for one user from one address before it must wait; 0: no limit.
     pub failures: u32,
     /// First wait; doubles with each further failure.
@@ -73,8 +73,8 @@ const WRONG: Refusal = unproven(Unproven::Wrong);
 
 impl Authenticator {
     /// Over what the directory says at each request.
-    pub fn new(directory: Arc<Directory>, clock: Clock, patience: Patience) -> Self {
-        let Patience { failures, wait, password_cache } = patience;
+    pub fn new(directory: Arc<Directory>, clock: Clock, login_limits: LoginLimits) -> Self {
+        let LoginLimits { failures, wait, password_cache } = login_limits;
         Self(Arc::new(Logins {
             directory,
             clock,
@@ -90,17 +90,17 @@ impl Authenticator {
         let names = proofs.certificate.map(names);
         let named = names.as_ref().map(|names| certificate::user_of(&self.0.directory.rows().users, names));
         match (named, proofs.credentials) {
-            (Some(Named::Several), _) => Err(WRONG),
+            (Some(CertificateUser::Several), _) => Err(WRONG),
             (None, None) => Err(unproven(Unproven::NoCredentials)),
-            (Some(Named::Nobody), None) => Err(unproven(Unproven::UnknownCertificate)),
-            (Some(Named::One(user)), None) => {
+            (Some(CertificateUser::Nobody), None) => Err(unproven(Unproven::UnknownCertificate)),
+            (Some(CertificateUser::One(user)), None) => {
                 let proof = Proof { certificate: names, secret: None };
                 self.0.directory.identity(&user, proof).ok_or(WRONG)
             }
-            (None | Some(Named::Nobody), Some(credentials)) => {
+            (None | Some(CertificateUser::Nobody), Some(credentials)) => {
                 self.credentials(proofs.address, credentials, proofs.signed).await
             }
-            (Some(Named::One(user)), Some(credentials)) => {
+            (Some(CertificateUser::One(user)), Some(credentials)) => {
                 let proven = self.credentials(proofs.address, credentials, proofs.signed).await;
                 let mut identity = proven?;
                 if identity.user != user.id {

@@ -4,7 +4,7 @@ use crate::store::access::UserRow;
 
 /// Whom a certificate proves.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Named {
+pub enum CertificateUser {
     /// No user has one of its names.
     Nobody,
     /// One has; maybe a disabled one.
@@ -14,11 +14,11 @@ pub enum Named {
 }
 
 /// Whom the names of a certificate prove.
-pub fn user_of(users: &[UserRow], names: &[String]) -> Named {
+pub fn user_of(users: &[UserRow], names: &[String]) -> CertificateUser {
     let mut named = users.iter().filter(|user| user.certificate_names.iter().any(|name| names.contains(name)));
     match (named.next(), named.next()) {
-        (None, _) => Named::Nobody,
-        (Some(user), None) => Named::One(Box::new(user.clone())),
-        (Some(_), Some(_)) => Named::Several,
+        (None, _) => CertificateUser::Nobody,
+        (Some(user), None) => CertificateUser::One(Box::new(user.clone())),
+        (Some(_), Some(_)) => CertificateUser::Several,
     }
 }

@@ -14,6 +14,6 @@ pub mod signature;
 pub mod throttle;
 mod turns;
 
-pub use authenticator::{Authenticator, Patience, Proofs};
+pub use authenticator::{Authenticator, LoginLimits, Proofs};
 pub use directory::{Directory, Identity};
 pub use proof::{Proof, Secret};

@@ -2,7 +2,7 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::access::certificate::{self, Named};
+use crate::access::certificate::{self, CertificateUser};
 use crate::domain::ids::{AccessKeyId, UserId};
 use crate::store::access::AccessRows;
 
@@ -28,7 +28,7 @@ impl Proof {
     /// Whether it would prove this user by what is known now. Whether the user is disabled is another question.
     pub fn holds(&self, rows: &AccessRows, user: UserId) -> bool {
         let named = self.certificate.as_ref().is_none_or(
-            |names| matches!(certificate::user_of(&rows.users, names), Named::One(named) if named.id == user),
+            |names| matches!(certificate::user_of(&rows.users, names), CertificateUser::One(named) if named.id == user),
         );
         let known = match &self.secret {
             None => true,

@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use crate::agent::declared::{Declared, Fact};
+use crate::agent::declared::{Declared, DeclaredValue};
 use crate::agent::network::Listener;
 use crate::agent::proc_fs::{Owner, ProcError, ProcFs, Stat};
 use crate::agent::process::Networks;
@@ -44,7 +44,7 @@ impl Doubt {
 
 /// What a full match proved.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Proven {
+pub struct MatchedProcess {
     /// Its identity.
     pub identity: ObserverIdentity,
     /// Its user and innermost id.
@@ -55,9 +55,9 @@ pub struct Proven {
 
 /// What a process is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum ProcessMatch {
     /// The wanted observer.
-    Match(Box<Proven>),
+    Match(Box<MatchedProcess>),
     /// It could be.
     Doubtful {
         /// Why.
@@ -80,7 +80,7 @@ pub struct Candidate {
     /// Its id.
     pub pid: u32,
     /// What it is.
-    pub verdict: Verdict,
+    pub verdict: ProcessMatch,
     /// Its identity, when it could be read.
     pub identity: Option<ObserverIdentity>,
     /// Key of its network namespace.
@@ -172,8 +172,8 @@ impl Process<'_> {
         }
         let owner = proc.owner(pid)?;
         let cluster_name = match &declared.cluster {
-            Fact::Is(name) => name.clone(),
-            Fact::Unsaid | Fact::Contradicts => String::new(),
+            DeclaredValue::Is(name) => name.clone(),
+            DeclaredValue::Unsaid | DeclaredValue::Contradicts => String::new(),
         };
         let identity = ObserverIdentity {
             boot_id: boot_id.to_owned(),
@@ -206,7 +206,7 @@ impl Process<'_> {
         if !listens.is_empty() {
             words.push_str(&format!(", listens on {}", listens.join(" and ")));
         }
-        if declared.cluster == Fact::Contradicts {
+        if declared.cluster == DeclaredValue::Contradicts {
             words.push_str(", its arguments and configuration name different clusters");
         }
         Candidate {
@@ -219,17 +219,17 @@ impl Process<'_> {
         }
     }
 
-    fn verdict(&self, facts: &Facts, target: &ObserverTarget) -> Verdict {
+    fn verdict(&self, facts: &Facts, target: &ObserverTarget) -> ProcessMatch {
         let Facts { declared, is_observer, holds, elsewhere, .. } = facts;
         let is_observer = *is_observer;
         let same_cluster = declared.cluster.equals(&target.cluster_name);
         let other_cluster = declared.is_of_another_cluster(target);
         let other_address = declared.is_at_another_address(target);
         let may_be_wanted = is_observer && !other_cluster && !other_address;
-        let doubtful = |doubt| Verdict::Doubtful { doubt, is_observer, may_be_wanted };
+        let doubtful = |doubt| ProcessMatch::Doubtful { doubt, is_observer, may_be_wanted };
         if holds.is_empty() {
             return if other_cluster || other_address || *elsewhere {
-                Verdict::Other { is_observer }
+                ProcessMatch::Other { is_observer }
             } else if same_cluster {
                 doubtful(Doubt::strong(
                     "an observer of the cluster that does not listen (yet, or no longer)".to_owned(),
@@ -239,7 +239,7 @@ impl Process<'_> {
             };
         }
         if is_observer && same_cluster && !other_cluster && !other_address {
-            return Verdict::Match(Box::new(Proven {
+            return ProcessMatch::Match(Box::new(MatchedProcess {
                 identity: facts.identity.clone(),
                 owner: facts.owner,
                 declared: declared.clone(),
@@ -247,7 +247,7 @@ impl Process<'_> {
         }
         // Another pod's observer: in a network of its own `0.0.0.0` is not the wanted address.
         if (other_cluster || other_address) && self.other_network && holds.iter().all(Listener::is_wildcard) {
-            return Verdict::Other { is_observer };
+            return ProcessMatch::Other { is_observer };
         }
         let words = if !is_observer {
             "listens on the rpc address but is no observer"
@@ -281,7 +281,7 @@ impl Process<'_> {
         }
         let words = format!("pid {pid}, called {}", self.stat.command);
         let doubt = Doubt::weak(format!("an observer of which too little can be read ({error})"));
-        let verdict = Verdict::Doubtful { doubt, is_observer, may_be_wanted: true };
+        let verdict = ProcessMatch::Doubtful { doubt, is_observer, may_be_wanted: true };
         Ok(Some(Candidate { pid, verdict, identity: None, network: self.network, sockets: Vec::new(), words }))
     }
 }

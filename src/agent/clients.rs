@@ -1,6 +1,6 @@
 //! Whose calls the agent takes. That a certificate is genuine was found by TLS before; here only its names count.
 
-use crate::agent::refusal::Refusal;
+use crate::agent::refusal::AgentRefusal;
 use crate::net::certificate::{InvalidCertificateName, certificate_name, names};
 use crate::net::peer::Peer;
 
@@ -20,19 +20,19 @@ impl Clients {
     }
 
     /// Refuses who is not one of them.
-    pub fn admit(&self, peer: Option<&Peer>) -> Result<(), Refusal> {
+    pub fn admit(&self, peer: Option<&Peer>) -> Result<(), AgentRefusal> {
         let accepted = match self {
             Self::Everybody => return Ok(()),
             Self::Named(name) => name,
         };
         let Some(certificate) = peer.and_then(|peer| peer.certificate.as_deref()) else {
-            return Err(Refusal::ClientNotProven { accepted: accepted.clone() });
+            return Err(AgentRefusal::ClientNotProven { accepted: accepted.clone() });
         };
         let shown = names(certificate);
         if shown.contains(accepted) {
             return Ok(());
         }
-        Err(Refusal::ClientNotAccepted { shown: shown.join(", "), accepted: accepted.clone() })
+        Err(AgentRefusal::ClientNotAccepted { shown: shown.join(", "), accepted: accepted.clone() })
     }
 }
 
@@ -59,11 +59,11 @@ mod tests {
         }
         for bad in [&[][..], &["example.com"], &["x.obsteward.example.com"], &["*.example.com", "10.0.0.1"]] {
             let refused = clients.admit(Some(&peer(bad)));
-            assert!(matches!(refused, Err(Refusal::ClientNotAccepted { .. })), "{bad:?}: {refused:?}");
+            assert!(matches!(refused, Err(AgentRefusal::ClientNotAccepted { .. })), "{bad:?}: {refused:?}");
         }
         let plaintext = Peer::plaintext("127.0.0.1:1".parse().unwrap());
         for nobody in [None, Some(&plaintext)] {
-            assert!(matches!(clients.admit(nobody), Err(Refusal::ClientNotProven { .. })));
+            assert!(matches!(clients.admit(nobody), Err(AgentRefusal::ClientNotProven { .. })));
             assert_eq!(Clients::Everybody.admit(nobody), Ok(()));
         }
         assert!(Clients::named("obsteward.example.com").is_err(), "a name says what kind it is");

@@ -9,7 +9,7 @@ use crate::domain::host::ObserverTarget;
 
 /// A fact that may have been said once, not at all, or twice in different ways.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Fact<T> {
+pub enum DeclaredValue<T> {
     /// Nobody says.
     #[default]
     Unsaid,
@@ -19,7 +19,7 @@ pub enum Fact<T> {
     Contradicts,
 }
 
-impl<T: PartialEq> Fact<T> {
+impl<T: PartialEq> DeclaredValue<T> {
     /// Whether it is surely something else than `wanted`.
     pub fn differs_from(&self, wanted: &T) -> bool {
         match self {
@@ -49,13 +49,13 @@ impl<T: PartialEq> Fact<T> {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Declared {
     /// Cluster name.
-    pub cluster: Fact<String>,
+    pub cluster: DeclaredValue<String>,
     /// The `cluster_id` parameter.
-    pub cluster_id: Fact<i64>,
+    pub cluster_id: DeclaredValue<i64>,
     /// RPC port.
-    pub rpc_port: Fact<u16>,
+    pub rpc_port: DeclaredValue<u16>,
     /// IP by which the cluster knows it.
-    pub local_ip: Fact<IpAddr>,
+    pub local_ip: DeclaredValue<IpAddr>,
     /// Whether it was told to stay in the foreground: somebody waits for it.
     pub foreground: bool,
 }
@@ -80,8 +80,8 @@ impl Declared {
         let or_unsaid = |equal: bool, unsaid: bool| equal || unsaid;
         self.cluster.equals(&target.cluster_name)
             && self.rpc_port.equals(&target.address.rpc_port())
-            && or_unsaid(self.cluster_id.equals(&target.ob_cluster_id), self.cluster_id == Fact::Unsaid)
-            && or_unsaid(self.local_ip.equals(&target.address.ip()), self.local_ip == Fact::Unsaid)
+            && or_unsaid(self.cluster_id.equals(&target.ob_cluster_id), self.cluster_id == DeclaredValue::Unsaid)
+            && or_unsaid(self.local_ip.equals(&target.address.ip()), self.local_ip == DeclaredValue::Unsaid)
     }
 
     /// Whether it says that it belongs to another cluster.
@@ -116,7 +116,7 @@ impl Declared {
     }
 }
 
-impl<T: fmt::Display> fmt::Display for Fact<T> {
+impl<T: fmt::Display> fmt::Display for DeclaredValue<T> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unsaid => formatter.write_str("unsaid"),
@@ -233,7 +233,7 @@ mod tests {
         ] {
             assert!(heard(name).cluster.equals(&"demo".to_owned()), "{name:?}");
         }
-        assert_eq!(heard(&["-n", "-o", "-n=no"]).cluster, Fact::Unsaid);
+        assert_eq!(heard(&["-n", "-o", "-n=no"]).cluster, DeclaredValue::Unsaid);
     }
 
     #[test]
@@ -257,10 +257,10 @@ mod tests {
         assert_eq!(
             declared,
             Declared {
-                cluster: Fact::Is("demo".to_owned()),
-                cluster_id: Fact::Is(7),
-                rpc_port: Fact::Is(2882),
-                local_ip: Fact::Is("fd00::2".parse().unwrap()),
+                cluster: DeclaredValue::Is("demo".to_owned()),
+                cluster_id: DeclaredValue::Is(7),
+                rpc_port: DeclaredValue::Is(2882),
+                local_ip: DeclaredValue::Is("fd00::2".parse().unwrap()),
                 foreground: true,
             }
         );
@@ -313,7 +313,7 @@ mod tests {
     fn who_says_two_things_says_nothing() {
         let mut declared = heard(&["o", "-n", "demo"]);
         declared.hear_configuration(b"cluster=other\n");
-        assert_eq!(declared.cluster, Fact::Contradicts);
+        assert_eq!(declared.cluster, DeclaredValue::Contradicts);
         assert!(!declared.cluster.equals(&"demo".to_owned()) && !declared.cluster.differs_from(&"demo".to_owned()));
     }
 }

@@ -14,7 +14,7 @@ use tonic_types::ErrorDetails;
 
 use crate::agent::calls::Calls;
 use crate::agent::clients::Clients;
-use crate::agent::refusal::Refusal;
+use crate::agent::refusal::AgentRefusal;
 use crate::agent::service::Agent;
 use crate::agent::wire;
 use crate::net::bounds::Bounds;
@@ -42,7 +42,7 @@ pub const BOUNDS: Bounds = Bounds {
     strangers_per_address: None,
     connections: 256,
     arrival: Duration::from_secs(15),
-    stall: Duration::from_secs(30),
+    write_timeout: Duration::from_secs(30),
     streams: Some(CONCURRENCY),
     header_bytes: 16 << 10,
 };
@@ -187,44 +187,44 @@ fn admitted(clients: &Clients, request: Request<()>) -> Result<Request<()>, Stat
     Ok(request)
 }
 
-fn status(refusal: Refusal) -> Status {
+fn status(refusal: AgentRefusal) -> Status {
     let code = match &refusal {
-        Refusal::ClientNotProven { .. } => Code::Unauthenticated,
-        Refusal::ClientNotAccepted { .. } => Code::PermissionDenied,
-        Refusal::Invalid { .. } => Code::InvalidArgument,
-        Refusal::StoreNotTrusted { .. } | Refusal::NotPermitted { .. } => Code::PermissionDenied,
-        Refusal::TooManyEnds { .. } | Refusal::LedgerFailed { passes: true, .. } | Refusal::HostExhausted { .. } => {
-            Code::ResourceExhausted
-        }
-        Refusal::TokenReused { .. } => Code::AlreadyExists,
-        Refusal::LedgerFailed { passes: false, .. } | Refusal::HostUnreadable { .. } => Code::Internal,
-        Refusal::Fenced { .. }
-        | Refusal::TicketUnknown
-        | Refusal::TicketUsed
-        | Refusal::TicketExpired { .. }
-        | Refusal::TicketMismatch { .. }
-        | Refusal::IdentityChanged { .. }
-        | Refusal::Ambiguous { .. }
-        | Refusal::Supervised { .. }
-        | Refusal::StartedBySupervisor { .. }
-        | Refusal::PortTaken { .. }
-        | Refusal::HomeUnknown { .. }
-        | Refusal::HomeAmbiguous { .. }
-        | Refusal::HomeMismatch { .. }
-        | Refusal::ProgramMissing { .. }
-        | Refusal::LaunchFailed { .. }
-        | Refusal::Recorded { .. } => Code::FailedPrecondition,
+        AgentRefusal::ClientNotProven { .. } => Code::Unauthenticated,
+        AgentRefusal::ClientNotAccepted { .. } => Code::PermissionDenied,
+        AgentRefusal::Invalid { .. } => Code::InvalidArgument,
+        AgentRefusal::StoreNotTrusted { .. } | AgentRefusal::NotPermitted { .. } => Code::PermissionDenied,
+        AgentRefusal::TooManyEnds { .. }
+        | AgentRefusal::LedgerFailed { passes: true, .. }
+        | AgentRefusal::HostExhausted { .. } => Code::ResourceExhausted,
+        AgentRefusal::TokenReused { .. } => Code::AlreadyExists,
+        AgentRefusal::LedgerFailed { passes: false, .. } | AgentRefusal::HostUnreadable { .. } => Code::Internal,
+        AgentRefusal::Fenced { .. }
+        | AgentRefusal::TicketUnknown
+        | AgentRefusal::TicketUsed
+        | AgentRefusal::TicketExpired { .. }
+        | AgentRefusal::TicketMismatch { .. }
+        | AgentRefusal::IdentityChanged { .. }
+        | AgentRefusal::Ambiguous { .. }
+        | AgentRefusal::Supervised { .. }
+        | AgentRefusal::StartedBySupervisor { .. }
+        | AgentRefusal::PortTaken { .. }
+        | AgentRefusal::HomeUnknown { .. }
+        | AgentRefusal::HomeAmbiguous { .. }
+        | AgentRefusal::HomeMismatch { .. }
+        | AgentRefusal::ProgramMissing { .. }
+        | AgentRefusal::LaunchFailed { .. }
+        | AgentRefusal::Recorded { .. } => Code::FailedPrecondition,
     };
     let mut details = ErrorDetails::new();
     let metadata = refusal.metadata().into_iter().map(|(key, value)| (key.to_owned(), shortened(value))).collect();
     let info = ErrorInfo { reason: refusal.reason().to_owned(), domain: ERROR_DOMAIN.to_owned(), metadata };
-    if let Refusal::TooManyEnds { retry_after, .. } = &refusal {
+    if let AgentRefusal::TooManyEnds { retry_after, .. } = &refusal {
         details.set_retry_info(Some(*retry_after));
     }
-    if let Refusal::LedgerFailed { passes: true, .. } | Refusal::HostExhausted { .. } = &refusal {
+    if let AgentRefusal::LedgerFailed { passes: true, .. } | AgentRefusal::HostExhausted { .. } = &refusal {
         details.set_retry_info(Some(ROOM_AGAIN));
     }
-    if let Refusal::Invalid { field, wanted, .. } = &refusal {
+    if let AgentRefusal::Invalid { field, wanted, .. } = &refusal {
         details.add_bad_request_violation(*field, format!("write {wanted}"));
     }
     info.status(code, shortened(refusal.to_string()), details)

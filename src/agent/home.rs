@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use crate::agent::candidate::{CONFIGURATION, CONFIGURATION_LIMIT};
 use crate::agent::declared::Declared;
 use crate::agent::launches::Launch;
-use crate::agent::refusal::Refusal;
+use crate::agent::refusal::AgentRefusal;
 use crate::domain::host::ObserverTarget;
 
 /// The home of `target`, proven, without links in its path.
-pub fn choose(launch: Option<&Launch>, named: &[PathBuf], target: &ObserverTarget) -> Result<PathBuf, Refusal> {
+pub fn choose(launch: Option<&Launch>, named: &[PathBuf], target: &ObserverTarget) -> Result<PathBuf, AgentRefusal> {
     let mut proven: Vec<PathBuf> = Vec::new();
     let mut others: Vec<String> = Vec::new();
     let mut remembered = None;
@@ -36,12 +36,12 @@ pub fn choose(launch: Option<&Launch>, named: &[PathBuf], target: &ObserverTarge
         (Some(first), Some(second), _) => {
             let homes = [first, second].into_iter().chain(proven);
             let homes: Vec<String> = homes.map(|home| home.display().to_string()).collect();
-            Err(Refusal::HomeAmbiguous { target: told(target), homes: homes.join(", ") })
+            Err(AgentRefusal::HomeAmbiguous { target: told(target), homes: homes.join(", ") })
         }
         (None, _, Some((home, problem))) => {
-            Err(Refusal::HomeMismatch { target: told(target), home: home.display().to_string(), problem })
+            Err(AgentRefusal::HomeMismatch { target: told(target), home: home.display().to_string(), problem })
         }
-        (None, _, None) => Err(Refusal::HomeUnknown { target: told(target), looked_at: others.join("; ") }),
+        (None, _, None) => Err(AgentRefusal::HomeUnknown { target: told(target), looked_at: others.join("; ") }),
     }
 }
 
@@ -64,7 +64,7 @@ fn prove(home: &Path, target: &ObserverTarget) -> Result<PathBuf, String> {
 }
 
 /// Refuses a home of another user than ours, or whose executable cannot be run.
-pub fn usable(home: &Path, executable: &Path, own_uid: u32) -> Result<(), Refusal> {
+pub fn usable(home: &Path, executable: &Path, own_uid: u32) -> Result<(), AgentRefusal> {
     let owner = fs::metadata(home).map(|metadata| metadata.uid());
     match owner {
         Ok(owner) if owner == own_uid => {}
@@ -73,14 +73,16 @@ pub fn usable(home: &Path, executable: &Path, own_uid: u32) -> Result<(), Refusa
                 "{} belongs to uid {owner} and the agent runs as uid {own_uid}: run the agent as the observer's user",
                 home.display()
             );
-            return Err(Refusal::NotPermitted { reason });
+            return Err(AgentRefusal::NotPermitted { reason });
         }
         Err(error) => {
-            return Err(Refusal::NotPermitted { reason: format!("{} cannot be looked at: {error}", home.display()) });
+            return Err(AgentRefusal::NotPermitted {
+                reason: format!("{} cannot be looked at: {error}", home.display()),
+            });
         }
     }
     let path = home.join(executable);
-    let missing = |problem: String| Refusal::ProgramMissing { path: path.display().to_string(), problem };
+    let missing = |problem: String| AgentRefusal::ProgramMissing { path: path.display().to_string(), problem };
     let metadata = fs::metadata(&path).map_err(|error| missing(error.to_string()))?;
     if !metadata.is_file() {
         return Err(missing("it is no file".to_owned()));

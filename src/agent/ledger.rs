@@ -15,7 +15,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::agent::files::{self, FileError};
-use crate::agent::refusal::Refusal;
+use crate::agent::refusal::AgentRefusal;
 use crate::agent::trust::Trusted;
 use crate::clock::{Clock, Timestamp};
 use crate::domain::host::{CallerFence, ObserverIdentity};
@@ -131,7 +131,7 @@ pub struct NewEnd<'a> {
 struct State {
     clusters: BTreeMap<String, Cluster>,
     /// Oldest first.
-    calls: Vec<Call>,
+    calls: Vec<RecordedCall>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -154,7 +154,7 @@ struct End {
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Call {
+struct RecordedCall {
     store_id: String,
     token: String,
     wants: String,
@@ -181,7 +181,7 @@ impl Ledger {
     }
 
     /// Refuses a caller that lost its cluster, and remembers its fence for the next one.
-    pub fn admit(&self, fence: &CallerFence) -> Result<(), Refusal> {
+    pub fn admit(&self, fence: &CallerFence) -> Result<(), AgentRefusal> {
         let mut state = self.lock();
         let mut next = state.clone();
         if self.admit_into(&mut next, fence)? {
@@ -191,19 +191,19 @@ impl Ledger {
     }
 
     /// What is recorded under the token of a call.
-    pub fn recorded(&self, store_id: &str, token: &str, wants: &str) -> Result<Recorded, Refusal> {
+    pub fn recorded(&self, store_id: &str, token: &str, wants: &str) -> Result<Recorded, AgentRefusal> {
         let state = self.lock();
         let Some(call) = state.calls.iter().find(|call| call.store_id == store_id && call.token == token) else {
             return Ok(Recorded::New);
         };
         if call.wants != wants {
-            return Err(Refusal::TokenReused { token: token.to_owned() });
+            return Err(AgentRefusal::TokenReused { token: token.to_owned() });
         }
         Ok(call.answer.clone().map_or(Recorded::WithoutAnswer, Recorded::Answered))
     }
 
     /// Records that a new call is about to act: fence, token and, if it will be one, the end. On return it is on disk.
-    pub fn begin(&self, call: &NewCall<'_>) -> Result<(), Refusal> {
+    pub fn begin(&self, call: &NewCall<'_>) -> Result<(), AgentRefusal> {
         let now = self.clock.now();
         let mut state = self.lock();
         let mut next = state.clone();
@@ -212,7 +212,7 @@ impl Ledger {
         if let (Some(cluster), Some(NewEnd { process, one_end_per: period })) = (next.clusters.get_mut(key), call.end) {
             let wait = cluster.ends.iter().filter(|end| end.process != process);
             if let Some(retry_after) = wait.filter_map(|end| rest(end, now, period)).max() {
-                return Err(Refusal::TooManyEnds { cluster: key.to_owned(), period, retry_after });
+                return Err(AgentRefusal::TooManyEnds { cluster: key.to_owned(), period, retry_after });
             }
             cluster.ends.push(End {
                 at_micros: now.as_micros(),
@@ -222,7 +222,7 @@ impl Ledger {
             let surplus = cluster.ends.len().saturating_sub(ENDS_KEPT);
             cluster.ends.drain(..surplus);
         }
-        next.calls.push(Call {
+        next.calls.push(RecordedCall {
             store_id: call.fence.store_id.clone(),
             token: call.token.to_owned(),
             wants: call.wants.to_owned(),
@@ -235,12 +235,12 @@ impl Ledger {
     }
 
     /// Refuses a caller whose cluster was lost since it was admitted. The last look before a signal.
-    pub fn still_current(&self, fence: &CallerFence) -> Result<(), Refusal> {
+    pub fn still_current(&self, fence: &CallerFence) -> Result<(), AgentRefusal> {
         self.admit_into(&mut self.lock().clone(), fence).map(drop)
     }
 
     /// Records the answer of a call. One that signalled nothing does not count as an end.
-    pub fn answer(&self, fence: &CallerFence, token: &str, answer: Answer) -> Result<(), Refusal> {
+    pub fn answer(&self, fence: &CallerFence, token: &str, answer: Answer) -> Result<(), AgentRefusal> {
         let signalled = match &answer {
             Answer::Terminated { .. } | Answer::Killed { .. } | Answer::StillThere { .. } => true,
             Answer::AlreadyGone { .. }
@@ -252,7 +252,7 @@ impl Ledger {
         };
         let mut state = self.lock();
         let mut next = state.clone();
-        let known = |call: &&mut Call| call.store_id == fence.store_id && call.token == token;
+        let known = |call: &&mut RecordedCall| call.store_id == fence.store_id && call.token == token;
         if let Some(call) = next.calls.iter_mut().find(known) {
             call.answer = Some(answer);
         }
@@ -263,7 +263,7 @@ impl Ledger {
     }
 
     /// Whether something was changed.
-    fn admit_into(&self, state: &mut State, fence: &CallerFence) -> Result<bool, Refusal> {
+    fn admit_into(&self, state: &mut State, fence: &CallerFence) -> Result<bool, AgentRefusal> {
         let given = fence.fence;
         let trusted = || Trusted::read(&self.directory).map_err(failed);
         let key = fence.cluster.as_str();
@@ -277,7 +277,7 @@ impl Ledger {
         let mut changed = false;
         if cluster.store_id != fence.store_id {
             let Some(word) = trusted()?.said_after(&fence.store_id, cluster.word) else {
-                return Err(Refusal::StoreNotTrusted {
+                return Err(AgentRefusal::StoreNotTrusted {
                     cluster: key.to_owned(),
                     given: fence.store_id.clone(),
                     known: cluster.store_id.clone(),
@@ -289,7 +289,7 @@ impl Ledger {
         }
         let highest = cluster.fences.get(&fence.store_id).copied().map(Fence::new);
         match highest {
-            Some(highest) if given < highest => Err(Refusal::Fenced { given, highest }),
+            Some(highest) if given < highest => Err(AgentRefusal::Fenced { given, highest }),
             Some(highest) if given == highest => Ok(changed),
             Some(_) | None => {
                 cluster.fences.insert(fence.store_id.clone(), given.get());
@@ -298,7 +298,7 @@ impl Ledger {
         }
     }
 
-    fn write(&self, state: &mut State, next: State) -> Result<(), Refusal> {
+    fn write(&self, state: &mut State, next: State) -> Result<(), AgentRefusal> {
         files::replace(&self.directory, FILE, &next).map_err(failed)?;
         *state = next;
         Ok(())
@@ -309,8 +309,8 @@ impl Ledger {
     }
 }
 
-fn failed(error: FileError) -> Refusal {
-    Refusal::LedgerFailed { passes: error.passes(), problem: error.to_string() }
+fn failed(error: FileError) -> AgentRefusal {
+    AgentRefusal::LedgerFailed { passes: error.passes(), problem: error.to_string() }
 }
 
 /// How long an end still counts. One that lies further in the future than the period comes from a clock that was set back,

@@ -28,7 +28,7 @@ fn a_fence_survives_the_agent_and_a_lower_one_is_refused() {
     drop(ledger);
 
     let ledger = open(directory.path(), &clock);
-    let fenced = Refusal::Fenced { given: Fence::new(6), highest: Fence::new(7) };
+    let fenced = AgentRefusal::Fenced { given: Fence::new(6), highest: Fence::new(7) };
     assert_eq!(ledger.admit(&fake_proc::fence(6)), Err(fenced.clone()));
     assert_eq!(ledger.begin(&call(&fake_proc::fence(6), "t", "p")), Err(fenced));
     assert_eq!(ledger.recorded("store-a", "t", "p"), Ok(Recorded::New), "a refused call leaves nothing behind");
@@ -45,14 +45,14 @@ fn another_store_needs_the_operators_word_each_time() {
     let ledger = open(directory.path(), &Clock::system());
     let from = |store: &str, number| CallerFence { store_id: store.to_owned(), ..fake_proc::fence(number) };
     ledger.admit(&from("a", 9)).unwrap();
-    assert!(matches!(ledger.admit(&from("b", 99)), Err(Refusal::StoreNotTrusted { known, .. }) if known == "a"));
+    assert!(matches!(ledger.admit(&from("b", 99)), Err(AgentRefusal::StoreNotTrusted { known, .. }) if known == "a"));
     trust(directory.path(), "b").unwrap();
     ledger.admit(&from("b", 1)).unwrap();
-    assert!(matches!(ledger.admit(&from("a", 10)), Err(Refusal::StoreNotTrusted { known, .. }) if known == "b"));
+    assert!(matches!(ledger.admit(&from("a", 10)), Err(AgentRefusal::StoreNotTrusted { known, .. }) if known == "b"));
     trust(directory.path(), "a").unwrap();
-    assert!(matches!(ledger.admit(&from("a", 8)), Err(Refusal::Fenced { .. })), "a's fence was not forgotten");
+    assert!(matches!(ledger.admit(&from("a", 8)), Err(AgentRefusal::Fenced { .. })), "a's fence was not forgotten");
     ledger.admit(&from("a", 10)).unwrap();
-    assert!(matches!(ledger.admit(&from("b", 2)), Err(Refusal::StoreNotTrusted { .. })));
+    assert!(matches!(ledger.admit(&from("b", 2)), Err(AgentRefusal::StoreNotTrusted { .. })));
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn a_token_keeps_its_answer_and_its_meaning() {
     drop(ledger);
     let ledger = open(directory.path(), &clock);
     assert_eq!(ledger.recorded("store-a", "t", "p"), Ok(Recorded::Answered(terminated())));
-    assert_eq!(ledger.recorded("store-a", "t", "q"), Err(Refusal::TokenReused { token: "t".to_owned() }));
+    assert_eq!(ledger.recorded("store-a", "t", "q"), Err(AgentRefusal::TokenReused { token: "t".to_owned() }));
     assert_eq!(ledger.recorded("store-b", "t", "p"), Ok(Recorded::New));
 }
 
@@ -79,7 +79,7 @@ fn one_end_per_cluster_and_minute() {
     let clock = Clock::shifted();
     let fence = fake_proc::fence(1);
     let ledger = open(directory.path(), &clock);
-    let refused = |result| matches!(result, Err(Refusal::TooManyEnds { .. }));
+    let refused = |result| matches!(result, Err(AgentRefusal::TooManyEnds { .. }));
     ledger.begin(&call(&fence, "1", "p")).unwrap();
     assert!(refused(ledger.begin(&call(&fence, "2", "q"))), "one that has no answer yet counts");
     ledger.answer(&fence, "1", terminated()).unwrap();
@@ -130,9 +130,9 @@ fn a_start_counts_as_no_end_and_its_answer_is_kept() {
     for (token, answer) in answers {
         assert_eq!(ledger.recorded("store-a", token, "start"), Ok(Recorded::Answered(answer)));
     }
-    assert_eq!(ledger.recorded("store-a", "1", "p"), Err(Refusal::TokenReused { token: "1".to_owned() }));
+    assert_eq!(ledger.recorded("store-a", "1", "p"), Err(AgentRefusal::TokenReused { token: "1".to_owned() }));
     let second = ledger.begin(&call(&fence, "5", "q"));
-    assert!(matches!(second, Err(Refusal::TooManyEnds { .. })), "the end between the starts counts: {second:?}");
+    assert!(matches!(second, Err(AgentRefusal::TooManyEnds { .. })), "the end between the starts counts: {second:?}");
 }
 
 /// As the agent wrote it before it could start observers.
@@ -146,5 +146,5 @@ fn an_old_record_is_understood() {
     let ledger = open(directory.path(), &Clock::system());
     assert_eq!(ledger.recorded("store-a", "t", "p"), Ok(Recorded::Answered(terminated())));
     assert_eq!(ledger.recorded("store-a", "u", "p"), Ok(Recorded::WithoutAnswer));
-    assert!(matches!(ledger.admit(&fake_proc::fence(6)), Err(Refusal::Fenced { .. })));
+    assert!(matches!(ledger.admit(&fake_proc::fence(6)), Err(AgentRefusal::Fenced { .. })));
 }

@@ -39,7 +39,7 @@ pub(crate) mod real_observer;
 pub use clients::Clients;
 pub use command::{AgentArgs, AgentError, run};
 pub use launcher::Launcher;
-pub use refusal::Refusal;
+pub use refusal::AgentRefusal;
 pub use service::{Agent, StopRequest, Stopped};
 pub use settings::AgentConfig;
 pub use start::{StartRequest, Started};

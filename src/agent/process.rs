@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 
-use crate::agent::candidate::{self, Candidate, Doubt, Verdict};
+use crate::agent::candidate::{self, Candidate, Doubt, ProcessMatch};
 use crate::agent::network::Network;
 use crate::agent::proc_fs::{ProcError, ProcFs};
 use crate::agent::supervisor::{self, Around, Subject};
@@ -96,7 +96,7 @@ pub fn find(proc: &ProcFs, target: &ObserverTarget, knowledge: &Knowledge) -> Re
         }
     }
     let matches: Vec<&Candidate> =
-        candidates.iter().filter(|candidate| matches!(candidate.verdict, Verdict::Match(_))).collect();
+        candidates.iter().filter(|candidate| matches!(candidate.verdict, ProcessMatch::Match(_))).collect();
     let mut doubts = doubts(&candidates, &matches);
     doubts.extend(unowned_listeners(&networks, own_key, &candidates, target));
     doubts.extend(blindness(proc, &networks, target, knowledge));
@@ -113,7 +113,7 @@ pub fn find(proc: &ProcFs, target: &ObserverTarget, knowledge: &Knowledge) -> Re
     lines.extend(doubts.iter().map(|doubt| doubt.words.clone()));
     let strong = doubts.iter().any(|doubt| doubt.strong);
     let outcome = match (found.map(|found| (found.pid, &found.verdict)), matches.is_empty()) {
-        (Some((pid, Verdict::Match(proven))), _) if !strong => {
+        (Some((pid, ProcessMatch::Match(proven))), _) if !strong => {
             let subject = Subject { pid, owner: proven.owner, declared: &proven.declared };
             let around = supervisor::find(proc, subject, own_pid, &knowledge.safe_units)?;
             lines.extend(around.beside.iter().cloned());
@@ -137,9 +137,9 @@ pub fn find(proc: &ProcFs, target: &ObserverTarget, knowledge: &Knowledge) -> Re
 
 fn seen(candidate: Candidate) -> Option<Seen> {
     let (is_observer, may_be_wanted) = match candidate.verdict {
-        Verdict::Match(_) => (true, true),
-        Verdict::Doubtful { is_observer, may_be_wanted, .. } => (is_observer, may_be_wanted),
-        Verdict::Other { is_observer } => (is_observer, false),
+        ProcessMatch::Match(_) => (true, true),
+        ProcessMatch::Doubtful { is_observer, may_be_wanted, .. } => (is_observer, may_be_wanted),
+        ProcessMatch::Other { is_observer } => (is_observer, false),
     };
     candidate.identity.filter(|_| is_observer).map(|identity| Seen { identity, may_be_wanted })
 }
@@ -170,13 +170,13 @@ fn doubts(candidates: &[Candidate], matches: &[&Candidate]) -> Vec<Doubt> {
     for candidate in candidates {
         let same_home = home(candidate).is_some_and(|home| homes.contains(&home));
         match &candidate.verdict {
-            Verdict::Match(_) => {}
-            Verdict::Other { is_observer } => {
+            ProcessMatch::Match(_) => {}
+            ProcessMatch::Other { is_observer } => {
                 if same_home && *is_observer {
                     doubts.push(Doubt::strong(format!("a second observer of the same home: {}", candidate.words)));
                 }
             }
-            Verdict::Doubtful { doubt, is_observer, .. } => {
+            ProcessMatch::Doubtful { doubt, is_observer, .. } => {
                 let inherited = !is_observer
                     && !candidate.sockets.is_empty()
                     && candidate.sockets.iter().all(|socket| sockets.contains(socket));
@@ -205,7 +205,7 @@ fn unowned_listeners(
     for (key, network) in &networks.0 {
         let matched = candidates
             .iter()
-            .any(|candidate| candidate.network == *key && matches!(candidate.verdict, Verdict::Match(_)));
+            .any(|candidate| candidate.network == *key && matches!(candidate.verdict, ProcessMatch::Match(_)));
         for listener in network.serving(target.address.ip(), target.address.rpc_port()) {
             if !owned.contains(&listener.inode) {
                 doubts.push(Doubt {

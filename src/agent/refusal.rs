@@ -8,7 +8,7 @@ use crate::domain::ids::Fence;
 
 /// Why nothing was done.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum Refusal {
+pub enum AgentRefusal {
     /// Nothing proves who calls.
     #[error("this agent takes calls of {accepted} only, over TLS with a certificate of that name; none was shown")]
     ClientNotProven {
@@ -236,7 +236,7 @@ fn told(shown: &str) -> &str {
     if shown.is_empty() { "nobody that could be named" } else { shown }
 }
 
-impl Refusal {
+impl AgentRefusal {
     /// The reason for programs, in upper snake case.
     pub fn reason(&self) -> &str {
         match self {

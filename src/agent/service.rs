@@ -14,7 +14,7 @@ use crate::agent::launches::{Launch, Launches};
 use crate::agent::ledger::{Answer, Ledger, NewCall, NewEnd, Recorded};
 use crate::agent::proc_fs::{ProcError, ProcFs};
 use crate::agent::process::{self, Knowledge, Outcome, Search};
-use crate::agent::refusal::Refusal;
+use crate::agent::refusal::AgentRefusal;
 use crate::agent::settings::AgentConfig;
 use crate::agent::signal::{self, Held, Sent};
 use crate::agent::start::Starts;
@@ -112,14 +112,18 @@ impl Agent {
     }
 
     /// Looks for the process of an observer.
-    pub async fn find(&self, target: &ObserverTarget) -> Result<Found, Refusal> {
+    pub async fn find(&self, target: &ObserverTarget) -> Result<Found, AgentRefusal> {
         let target = target.clone();
         self.blocking(move |inner| Ok(found(inner.search(&target)?))).await
     }
 
     /// Looks, and gives a ticket when the process that was found may be signalled. From here on, callers with an older fence
     /// are refused.
-    pub async fn arm(&self, target: &ObserverTarget, fence: &CallerFence) -> Result<(Found, Option<Ticket>), Refusal> {
+    pub async fn arm(
+        &self,
+        target: &ObserverTarget,
+        fence: &CallerFence,
+    ) -> Result<(Found, Option<Ticket>), AgentRefusal> {
         let (target, fence) = (target.clone(), fence.clone());
         self.blocking(move |inner| {
             inner.ledger.admit(&fence)?;
@@ -136,10 +140,10 @@ impl Agent {
     }
 
     /// Ends a process, once per token.
-    pub async fn stop(&self, request: StopRequest) -> Result<Stopped, Refusal> {
+    pub async fn stop(&self, request: StopRequest) -> Result<Stopped, AgentRefusal> {
         if request.grace > LONGEST_GRACE {
             let value = format!("{:?}", request.grace);
-            return Err(Refusal::Invalid { field: "grace", value, wanted: "at most ten minutes" });
+            return Err(AgentRefusal::Invalid { field: "grace", value, wanted: "at most ten minutes" });
         }
         let agent = self.clone();
         // On a task of its own: a caller that goes away between SIGTERM and SIGKILL must not leave half a stop behind.
@@ -149,7 +153,7 @@ impl Agent {
         }
     }
 
-    async fn stop_to_the_end(&self, request: StopRequest) -> Result<Stopped, Refusal> {
+    async fn stop_to_the_end(&self, request: StopRequest) -> Result<Stopped, AgentRefusal> {
         let request = Arc::new(request);
         let begin = {
             let request = Arc::clone(&request);
@@ -168,9 +172,9 @@ impl Agent {
         what: &'static str,
         fence: &CallerFence,
         token: &str,
-        begin: impl FnOnce(&Inner) -> Result<Recorded, Refusal> + Send + 'static,
-        act: impl Future<Output = Result<Answer, Refusal>> + Send,
-    ) -> Result<Option<Answer>, Refusal> {
+        begin: impl FnOnce(&Inner) -> Result<Recorded, AgentRefusal> + Send + 'static,
+        act: impl Future<Output = Result<Answer, AgentRefusal>> + Send,
+    ) -> Result<Option<Answer>, AgentRefusal> {
         let begun = {
             let _beginning = self.0.beginning.lock().await;
             self.blocking(begin).await?
@@ -197,10 +201,14 @@ impl Agent {
     }
 
     /// From the recorded call to the end of the process.
-    async fn act(&self, request: &Arc<StopRequest>) -> Result<Answer, Refusal> {
+    async fn act(&self, request: &Arc<StopRequest>) -> Result<Answer, AgentRefusal> {
         let held = Held::open(request.identity.pid).map_err(|error| {
             let problem = format!("pid {} cannot be held: {error}", request.identity.pid);
-            if passes(&error) { Refusal::HostUnreadable { problem } } else { Refusal::NotPermitted { reason: problem } }
+            if passes(&error) {
+                AgentRefusal::HostUnreadable { problem }
+            } else {
+                AgentRefusal::NotPermitted { reason: problem }
+            }
         })?;
         // After the pidfd was opened: what is identified now is what will be signalled.
         let verified = {
@@ -211,7 +219,7 @@ impl Agent {
             evidence: format!("pid {} had ended before a signal was sent", request.identity.pid),
         };
         let (Some(held), Verified::Running) = (held, verified) else { return Ok(gone()) };
-        let refused = |error: std::io::Error| Refusal::NotPermitted {
+        let refused = |error: std::io::Error| AgentRefusal::NotPermitted {
             reason: format!("{} could not be signalled: {error}", request.identity),
         };
         match held.terminate().map_err(refused)? {
@@ -243,12 +251,12 @@ impl Agent {
     /// Runs what reads or writes files where it may block.
     pub(super) async fn blocking<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Inner) -> Result<T, Refusal> + Send + 'static,
-    ) -> Result<T, Refusal> {
+        work: impl FnOnce(&Inner) -> Result<T, AgentRefusal> + Send + 'static,
+    ) -> Result<T, AgentRefusal> {
         let inner = Arc::clone(&self.0);
         match tokio::task::spawn_blocking(move || work(&inner)).await {
             Ok(result) => result,
-            Err(error) => Err(Refusal::HostUnreadable { problem: format!("the agent was cut off: {error}") }),
+            Err(error) => Err(AgentRefusal::HostUnreadable { problem: format!("the agent was cut off: {error}") }),
         }
     }
 }
@@ -262,7 +270,7 @@ enum Verified {
 impl Inner {
     /// A doubt gets a second look, because some pass at once: a child between fork and exec looks like its observer, and a
     /// process that is ending like one that hides. The answer is the second look's alone.
-    pub(super) fn search(&self, target: &ObserverTarget) -> Result<Search, Refusal> {
+    pub(super) fn search(&self, target: &ObserverTarget) -> Result<Search, AgentRefusal> {
         let first = self.look(target)?;
         match first.outcome {
             Outcome::Running { .. } | Outcome::Absent => Ok(first),
@@ -274,7 +282,7 @@ impl Inner {
     }
 
     /// One look. Of a process that is known for sure it is remembered how it was launched.
-    pub(super) fn look(&self, target: &ObserverTarget) -> Result<Search, Refusal> {
+    pub(super) fn look(&self, target: &ObserverTarget) -> Result<Search, AgentRefusal> {
         let search = process::find(&self.proc, target, &self.knowledge).map_err(unreadable)?;
         if let Outcome::Running { identity, around } = &search.outcome {
             match Launch::of(&self.proc, identity, &around.supervisors) {
@@ -289,7 +297,7 @@ impl Inner {
     }
 
     /// Everything before the act that ends in a record of it.
-    fn begin(&self, request: &StopRequest) -> Result<Recorded, Refusal> {
+    fn begin(&self, request: &StopRequest) -> Result<Recorded, AgentRefusal> {
         let StopRequest { target, identity, ticket, token, fence, .. } = request;
         let process = format!("{}/{}/{}", identity.boot_id, identity.pid, identity.start_ticks);
         let wants = request.wants();
@@ -305,10 +313,10 @@ impl Inner {
     }
 
     /// The second look, with the pidfd open.
-    fn verify(&self, request: &StopRequest) -> Result<Verified, Refusal> {
+    fn verify(&self, request: &StopRequest) -> Result<Verified, AgentRefusal> {
         let search = self.search(&request.target)?;
         let armed = &request.identity;
-        let changed = |found: String| Refusal::IdentityChanged { armed: armed.to_string(), found };
+        let changed = |found: String| AgentRefusal::IdentityChanged { armed: armed.to_string(), found };
         match search.outcome {
             Outcome::Running { identity, around } if *identity == *armed => {
                 may_signal(&identity, around.supervisors.first())?;
@@ -316,7 +324,7 @@ impl Inner {
                 Ok(Verified::Running)
             }
             Outcome::Running { identity, .. } => Err(changed(identity.to_string())),
-            Outcome::Ambiguous => Err(Refusal::Ambiguous { evidence: search.evidence }),
+            Outcome::Ambiguous => Err(AgentRefusal::Ambiguous { evidence: search.evidence }),
             Outcome::Absent if self.is_there(armed, &search.boot_id) => {
                 Err(changed("no observer at this address".into()))
             }
@@ -330,8 +338,8 @@ impl Inner {
     }
 }
 
-fn unreadable(error: ProcError) -> Refusal {
-    Refusal::HostUnreadable { problem: error.to_string() }
+fn unreadable(error: ProcError) -> AgentRefusal {
+    AgentRefusal::HostUnreadable { problem: error.to_string() }
 }
 
 fn found(search: Search) -> Found {
@@ -354,9 +362,9 @@ fn found(search: Search) -> Found {
     Found { finding, evidence, supervisor, beside, may_signal, boot_id, rpc_port_open, sql_port_open }
 }
 
-fn may_signal(identity: &ObserverIdentity, supervisor: Option<&Supervisor>) -> Result<(), Refusal> {
+fn may_signal(identity: &ObserverIdentity, supervisor: Option<&Supervisor>) -> Result<(), AgentRefusal> {
     if let Some(Supervisor { name, unit, safe: false }) = supervisor {
-        return Err(Refusal::Supervised { supervisor: name.clone(), unit: unit.clone() });
+        return Err(AgentRefusal::Supervised { supervisor: name.clone(), unit: unit.clone() });
     }
     let own = signal::own_uid();
     if own != 0 && own != identity.uid {
@@ -364,9 +372,9 @@ fn may_signal(identity: &ObserverIdentity, supervisor: Option<&Supervisor>) -> R
             "the observer runs as uid {} and the agent as uid {own}: run the agent as the observer's user",
             identity.uid
         );
-        return Err(Refusal::NotPermitted { reason });
+        return Err(AgentRefusal::NotPermitted { reason });
     }
-    signal::permitted(identity.pid).map_err(|error| Refusal::NotPermitted {
+    signal::permitted(identity.pid).map_err(|error| AgentRefusal::NotPermitted {
         reason: format!("the system does not let the agent signal pid {}: {error}", identity.pid),
     })
 }
@@ -378,16 +386,16 @@ pub(super) fn unanswered(token: &str) -> String {
     )
 }
 
-fn replay(answer: Answer, token: &str) -> Result<Stopped, Refusal> {
+fn replay(answer: Answer, token: &str) -> Result<Stopped, AgentRefusal> {
     let ended = |how, evidence| Ok(Stopped::Ended { how, evidence });
     match answer {
         Answer::Terminated { evidence } => ended(Ended::Terminated, evidence),
         Answer::Killed { evidence } => ended(Ended::Killed, evidence),
         Answer::AlreadyGone { evidence } => ended(Ended::AlreadyGone, evidence),
         Answer::StillThere { evidence } => Ok(Stopped::StillThere { evidence }),
-        Answer::Refused { reason, message } => Err(Refusal::Recorded { reason, message }),
+        Answer::Refused { reason, message } => Err(AgentRefusal::Recorded { reason, message }),
         Answer::Started { .. } | Answer::AlreadyRunning { .. } | Answer::Died { .. } | Answer::Unclear { .. } => {
-            Err(Refusal::TokenReused { token: token.to_owned() })
+            Err(AgentRefusal::TokenReused { token: token.to_owned() })
         }
     }
 }

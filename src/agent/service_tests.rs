@@ -27,12 +27,12 @@ async fn armed(agent: &Agent, observer: &RealObserver) -> (ObserverIdentity, Tic
 }
 
 #[track_caller]
-fn assert_ended(result: &Result<Stopped, Refusal>, wanted: Ended) {
+fn assert_ended(result: &Result<Stopped, AgentRefusal>, wanted: Ended) {
     assert!(matches!(result, Ok(Stopped::Ended { how, .. }) if *how == wanted), "{result:?}");
 }
 
 #[track_caller]
-fn assert_refused(result: &Result<Stopped, Refusal>, reason: &str) {
+fn assert_refused(result: &Result<Stopped, AgentRefusal>, reason: &str) {
     assert!(matches!(result, Err(refusal) if refusal.reason() == reason), "{result:?}");
 }
 
@@ -127,7 +127,7 @@ async fn a_stop_that_comes_late_with_an_old_fence_is_refused() {
     assert_refused(&agent.stop(request(&observer, &identity, &ticket, "t")).await, "FENCED");
     let (_, none) = agent.arm(&observer.target, &observer.fence(2)).await.unwrap();
     assert!(none.is_some());
-    assert!(matches!(agent.arm(&observer.target, &observer.fence(1)).await, Err(Refusal::Fenced { .. })));
+    assert!(matches!(agent.arm(&observer.target, &observer.fence(1)).await, Err(AgentRefusal::Fenced { .. })));
     assert!(observer.is_alive());
 }
 
@@ -148,7 +148,7 @@ async fn a_token_without_an_answer_is_unknown_and_never_acted_on() {
     assert!(matches!(result, Ok(Stopped::Unknown { .. })), "{result:?}");
     assert!(observer.is_alive());
     let fenced = agent.arm(&observer.target, &observer.fence(0)).await;
-    assert!(matches!(fenced, Err(Refusal::Fenced { .. })), "the fence outlives the agent");
+    assert!(matches!(fenced, Err(AgentRefusal::Fenced { .. })), "the fence outlives the agent");
     assert_ended(&agent.stop(request(&observer, &identity, &ticket, "u")).await, Ended::Terminated);
 }
 
@@ -161,8 +161,9 @@ async fn two_calls_with_one_token_act_once() {
         agent.stop(request(&observer, &identity, &ticket, "t")),
         agent.stop(request(&observer, &identity, &ticket, "t")),
     );
-    let unknown = |result: &Result<Stopped, Refusal>| matches!(result, Ok(Stopped::Unknown { .. }));
-    let ended = |result: &Result<Stopped, Refusal>| matches!(result, Ok(Stopped::Ended { how: Ended::Terminated, .. }));
+    let unknown = |result: &Result<Stopped, AgentRefusal>| matches!(result, Ok(Stopped::Unknown { .. }));
+    let ended =
+        |result: &Result<Stopped, AgentRefusal>| matches!(result, Ok(Stopped::Ended { how: Ended::Terminated, .. }));
     assert!((ended(&one) && (unknown(&two) || two == one)) || (ended(&two) && unknown(&one)), "{one:?} {two:?}");
 }
 
@@ -211,7 +212,10 @@ async fn nothing_is_done_that_cannot_be_recorded() {
     assert_refused(&refused, "LEDGER_FAILED");
     assert!(refused.unwrap_err().to_string().contains("No space left on device"));
     let newer = agent.arm(&observer.target, &observer.fence(2)).await;
-    assert!(matches!(newer, Err(Refusal::LedgerFailed { .. })), "a fence that could not be kept was given a ticket");
+    assert!(
+        matches!(newer, Err(AgentRefusal::LedgerFailed { .. })),
+        "a fence that could not be kept was given a ticket"
+    );
     assert!(observer.is_alive());
 
     // What was refused left nothing behind: neither the fence nor the call. What was kept before is still there.
@@ -219,7 +223,7 @@ async fn nothing_is_done_that_cannot_be_recorded() {
     drop(agent);
     let agent = Agent::new(config(directory.path())).unwrap();
     let fenced = agent.arm(&observer.target, &observer.fence(0)).await;
-    assert!(matches!(fenced, Err(Refusal::Fenced { .. })), "{fenced:?}");
+    assert!(matches!(fenced, Err(AgentRefusal::Fenced { .. })), "{fenced:?}");
     let (identity, ticket) = armed(&agent, &observer).await;
     let ended = agent.stop(request(&observer, &identity, &ticket, "t")).await;
     assert_ended(&ended, Ended::Terminated);
@@ -254,5 +258,5 @@ async fn an_end_whose_answer_could_not_be_recorded_is_told_once_and_then_unknown
     assert!(matches!(repeat, Ok(Stopped::Unknown { .. })), "{repeat:?}");
     assert!(observer.is_alive(), "it acted again on a call without an answer");
     let fenced = agent.arm(&observer.target, &observer.fence(0)).await;
-    assert!(matches!(fenced, Err(Refusal::Fenced { .. })), "{fenced:?}");
+    assert!(matches!(fenced, Err(AgentRefusal::Fenced { .. })), "{fenced:?}");
 }

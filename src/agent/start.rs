@@ -21,7 +21,7 @@ use crate::agent::limits;
 use crate::agent::new_process::NewProcess;
 use crate::agent::proc_fs::ProcError;
 use crate::agent::process::{self, Outcome, Search};
-use crate::agent::refusal::Refusal;
+use crate::agent::refusal::AgentRefusal;
 use crate::agent::service::{Agent, Inner, unanswered};
 use crate::agent::signal;
 use crate::agent::supervisor;
@@ -129,7 +129,7 @@ enum Plan {
 }
 
 /// What is seen of a new process.
-enum Sight {
+enum ProcessSighting {
     Listens(ObserverIdentity),
     Runs(ObserverIdentity),
     Nothing,
@@ -137,10 +137,10 @@ enum Sight {
 
 impl Agent {
     /// Starts an observer, once per token.
-    pub async fn start(&self, request: StartRequest) -> Result<Started, Refusal> {
+    pub async fn start(&self, request: StartRequest) -> Result<Started, AgentRefusal> {
         if request.wait > LONGEST_WAIT {
             let value = format!("{:?}", request.wait);
-            return Err(Refusal::Invalid { field: "wait", value, wanted: "at most ten minutes" });
+            return Err(AgentRefusal::Invalid { field: "wait", value, wanted: "at most ten minutes" });
         }
         let agent = self.clone();
         // On a task of its own: a caller that goes away must not leave a start behind of which nothing is recorded.
@@ -150,7 +150,7 @@ impl Agent {
         }
     }
 
-    async fn start_to_the_end(&self, request: StartRequest) -> Result<Started, Refusal> {
+    async fn start_to_the_end(&self, request: StartRequest) -> Result<Started, AgentRefusal> {
         let request = Arc::new(request);
         let begin = {
             let request = Arc::clone(&request);
@@ -163,7 +163,7 @@ impl Agent {
     }
 
     /// From the recorded call to what became of the process.
-    async fn launch(&self, request: &Arc<StartRequest>) -> Result<Answer, Refusal> {
+    async fn launch(&self, request: &Arc<StartRequest>) -> Result<Answer, AgentRefusal> {
         let turn = self.0.starts.turn.lock().await;
         let planned = {
             let request = Arc::clone(request);
@@ -175,8 +175,8 @@ impl Agent {
         };
         let launched = NewProcess::launch(&self.0.starts.launcher, orders).await;
         let new = launched.map_err(|error| match error {
-            LaunchError::Exhausted(problem) => Refusal::HostExhausted { problem },
-            LaunchError::Failed(problem) => Refusal::LaunchFailed { problem },
+            LaunchError::Exhausted(problem) => AgentRefusal::HostExhausted { problem },
+            LaunchError::Failed(problem) => AgentRefusal::LaunchFailed { problem },
         })?;
         // From here on nothing may be called a refusal.
         Ok(self.watch(request, &new, turn).await)
@@ -195,8 +195,8 @@ impl Agent {
             let now = clock::monotonic_now();
             let over = now.duration_since(new.at()) >= request.wait;
             match sight {
-                Ok(Sight::Listens(identity)) => return new.started(identity, true),
-                Ok(Sight::Runs(identity)) => {
+                Ok(ProcessSighting::Listens(identity)) => return new.started(identity, true),
+                Ok(ProcessSighting::Runs(identity)) => {
                     // Another start sees it too.
                     drop(turn.take());
                     unseen_since = None;
@@ -204,7 +204,7 @@ impl Agent {
                         return new.started(identity, false);
                     }
                 }
-                Ok(Sight::Nothing) => {
+                Ok(ProcessSighting::Nothing) => {
                     let unseen = now.duration_since(*unseen_since.get_or_insert(now));
                     match new.end() {
                         Some(end) if unseen >= GONE => return new.died(&end),
@@ -226,7 +226,7 @@ impl Agent {
 
 impl Inner {
     /// Everything before the act that ends in a record of it.
-    fn begin_start(&self, request: &StartRequest) -> Result<Recorded, Refusal> {
+    fn begin_start(&self, request: &StartRequest) -> Result<Recorded, AgentRefusal> {
         let StartRequest { token, fence, .. } = request;
         let wants = request.wants();
         let recorded = self.ledger.recorded(&fence.store_id, token, &wants)?;
@@ -237,7 +237,7 @@ impl Inner {
     }
 
     /// What is to be launched, if anything is. The last look before it.
-    fn plan(&self, request: &StartRequest) -> Result<Plan, Refusal> {
+    fn plan(&self, request: &StartRequest) -> Result<Plan, AgentRefusal> {
         let target = &request.target;
         let search = self.search(target)?;
         if let Outcome::Running { identity, .. } = search.outcome {
@@ -249,7 +249,7 @@ impl Inner {
         let home = home::choose(launch.as_ref(), &self.starts.homes, target)?;
         if let Some(seen) = search.observers.iter().find(|seen| Path::new(&seen.identity.home) == home) {
             let evidence = format!("an observer runs in its home already: {}", seen.identity);
-            return Err(Refusal::Ambiguous { evidence });
+            return Err(AgentRefusal::Ambiguous { evidence });
         }
         self.nobody_elses_task(launch.as_ref(), &home)?;
         let own = signal::own_uid();
@@ -258,7 +258,7 @@ impl Inner {
                 "the observer ran as uid {} and the agent runs as uid {own}: run the agent as the observer's user",
                 launch.uid
             );
-            return Err(Refusal::NotPermitted { reason });
+            return Err(AgentRefusal::NotPermitted { reason });
         }
         let executable = launch.as_ref().map_or_else(|| PathBuf::from(PROGRAM), |launch| launch.executable.clone());
         home::usable(&home, &executable, own)?;
@@ -267,12 +267,12 @@ impl Inner {
     }
 
     /// Refuses while somebody may be the observer, or is where it would be.
-    fn nobody_there(&self, target: &ObserverTarget, search: &Search) -> Result<(), Refusal> {
+    fn nobody_there(&self, target: &ObserverTarget, search: &Search) -> Result<(), AgentRefusal> {
         let absent = search.outcome == Outcome::Absent;
         if !search.observers.iter().any(|seen| seen.may_be_wanted) {
-            let unreadable = |error: ProcError| Refusal::HostUnreadable { problem: error.to_string() };
+            let unreadable = |error: ProcError| AgentRefusal::HostUnreadable { problem: error.to_string() };
             let taken = |address: std::net::SocketAddr, holder| {
-                Err(Refusal::PortTaken { address: address.to_string(), holder })
+                Err(AgentRefusal::PortTaken { address: address.to_string(), holder })
             };
             match process::holder(&self.proc, target).map_err(unreadable)? {
                 Some((address, Some(holder))) => return taken(address, holder),
@@ -282,14 +282,14 @@ impl Inner {
                 Some((_, None)) | None => {}
             }
         }
-        if absent { Ok(()) } else { Err(Refusal::Ambiguous { evidence: search.evidence.clone() }) }
+        if absent { Ok(()) } else { Err(AgentRefusal::Ambiguous { evidence: search.evidence.clone() }) }
     }
 
     /// Refuses when somebody else must start it.
-    fn nobody_elses_task(&self, launch: Option<&Launch>, home: &Path) -> Result<(), Refusal> {
+    fn nobody_elses_task(&self, launch: Option<&Launch>, home: &Path) -> Result<(), AgentRefusal> {
         let safe_units = &self.knowledge.safe_units;
-        let refused = |supervisor: String, unit: String| Err(Refusal::StartedBySupervisor { supervisor, unit });
-        let unreadable = |error: ProcError| Refusal::HostUnreadable { problem: error.to_string() };
+        let refused = |supervisor: String, unit: String| Err(AgentRefusal::StartedBySupervisor { supervisor, unit });
+        let unreadable = |error: ProcError| AgentRefusal::HostUnreadable { problem: error.to_string() };
         let around = supervisor::of_home(&self.proc, home, safe_units).map_err(unreadable)?;
         if let Some(keeper) = around.supervisors.into_iter().find(|keeper| !keeper.safe) {
             return refused(keeper.name, keeper.unit);
@@ -307,24 +307,24 @@ impl Inner {
         if launch.elsewhere {
             let reason = "the observer ran in a network or with files of its own, as in a container: start it there, or \
                           run an agent there";
-            return Err(Refusal::NotPermitted { reason: reason.to_owned() });
+            return Err(AgentRefusal::NotPermitted { reason: reason.to_owned() });
         }
         Ok(())
     }
 
     /// What is seen of a process that was launched in `home`; `first` is the one that may only be the parent of a daemon.
-    fn sight(&self, target: &ObserverTarget, home: &Path, first: u32) -> Result<Sight, Refusal> {
+    fn sight(&self, target: &ObserverTarget, home: &Path, first: u32) -> Result<ProcessSighting, AgentRefusal> {
         let search = self.look(target)?;
         let ours = |identity: &ObserverIdentity| Path::new(&identity.home) == home;
         if let Outcome::Running { identity, .. } = search.outcome
             && ours(&identity)
         {
-            return Ok(Sight::Listens(*identity));
+            return Ok(ProcessSighting::Listens(*identity));
         }
         let mut seen: Vec<ObserverIdentity> =
             search.observers.into_iter().map(|seen| seen.identity).filter(ours).collect();
         seen.sort_by_key(|identity| identity.pid == first);
-        Ok(seen.into_iter().next().map_or(Sight::Nothing, Sight::Runs))
+        Ok(seen.into_iter().next().map_or(ProcessSighting::Nothing, ProcessSighting::Runs))
     }
 }
 
@@ -351,15 +351,15 @@ fn orders(launch: Option<Launch>, home: PathBuf, executable: PathBuf) -> Orders 
     Orders { home, program: executable, name, arguments, environment, output, limits }
 }
 
-fn replay(answer: Answer, token: &str) -> Result<Started, Refusal> {
+fn replay(answer: Answer, token: &str) -> Result<Started, AgentRefusal> {
     match answer {
         Answer::Started { identity, listens, evidence } => Ok(Started::Started { identity, listens, evidence }),
         Answer::AlreadyRunning { identity, evidence } => Ok(Started::AlreadyRunning { identity, evidence }),
         Answer::Died { evidence, last_log_lines } => Ok(Started::Died { evidence, last_log_lines }),
         Answer::Unclear { evidence } => Ok(Started::Unknown { evidence }),
-        Answer::Refused { reason, message } => Err(Refusal::Recorded { reason, message }),
+        Answer::Refused { reason, message } => Err(AgentRefusal::Recorded { reason, message }),
         Answer::Terminated { .. } | Answer::Killed { .. } | Answer::AlreadyGone { .. } | Answer::StillThere { .. } => {
-            Err(Refusal::TokenReused { token: token.to_owned() })
+            Err(AgentRefusal::TokenReused { token: token.to_owned() })
         }
     }
 }

@@ -42,12 +42,12 @@ async fn seen(agent: &Agent, script: &str) -> RealObserver {
 }
 
 #[track_caller]
-fn assert_refused(result: &Result<Started, Refusal>, reason: &str) {
+fn assert_refused(result: &Result<Started, AgentRefusal>, reason: &str) {
     assert!(matches!(result, Err(refusal) if refusal.reason() == reason), "{result:?}");
 }
 
 #[track_caller]
-fn assert_died(result: &Result<Started, Refusal>) -> &[String] {
+fn assert_died(result: &Result<Started, AgentRefusal>) -> &[String] {
     let Ok(Started::Died { last_log_lines, .. }) = result else { panic!("{result:?}") };
     last_log_lines
 }
@@ -150,7 +150,7 @@ async fn a_taken_port_is_named_with_who_has_it() {
     for port in [2881, 2882] {
         let _taken = TcpListener::bind((ip, port)).unwrap();
         let result = agent.start(request(&observer, &port.to_string())).await;
-        let Err(Refusal::Recorded { reason, message }) = &result else { panic!("{result:?}") };
+        let Err(AgentRefusal::Recorded { reason, message }) = &result else { panic!("{result:?}") };
         assert_eq!(reason, "PORT_TAKEN");
         let us = format!("pid {}", std::process::id());
         assert!(message.contains(&format!("{ip}:{port}")) && message.contains(&us), "{message}");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::agent::refusal::Refusal;
+use crate::agent::refusal::AgentRefusal;
 use crate::clock;
 use crate::domain::host::{CallerFence, ObserverIdentity, ObserverTarget, Ticket};
 
@@ -46,17 +46,17 @@ impl Tickets {
         fence: &CallerFence,
         target: &ObserverTarget,
         identity: &ObserverIdentity,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), AgentRefusal> {
         let mut issued = self.lock();
-        let ticket = issued.get_mut(ticket).ok_or(Refusal::TicketUnknown)?;
+        let ticket = issued.get_mut(ticket).ok_or(AgentRefusal::TicketUnknown)?;
         if std::mem::replace(&mut ticket.used, true) {
-            return Err(Refusal::TicketUsed);
+            return Err(AgentRefusal::TicketUsed);
         }
         let age = clock::monotonic_now().duration_since(ticket.at);
         if age >= VALID {
-            return Err(Refusal::TicketExpired { age, valid: VALID });
+            return Err(AgentRefusal::TicketExpired { age, valid: VALID });
         }
-        let mismatch = |what| Err(Refusal::TicketMismatch { what });
+        let mismatch = |what| Err(AgentRefusal::TicketMismatch { what });
         if ticket.fence != *fence {
             return mismatch("caller or fence");
         }
@@ -91,21 +91,21 @@ mod tests {
         let ticket = give();
         tokio::time::advance(Duration::from_millis(4_999)).await;
         assert_eq!(take(&ticket), Ok(()));
-        assert_eq!(take(&ticket), Err(Refusal::TicketUsed));
+        assert_eq!(take(&ticket), Err(AgentRefusal::TicketUsed));
 
         let ticket = give();
         tokio::time::advance(VALID).await;
-        assert_eq!(take(&ticket), Err(Refusal::TicketExpired { age: VALID, valid: VALID }));
-        assert_eq!(take(&Ticket::from_agent("made up")), Err(Refusal::TicketUnknown));
+        assert_eq!(take(&ticket), Err(AgentRefusal::TicketExpired { age: VALID, valid: VALID }));
+        assert_eq!(take(&Ticket::from_agent("made up")), Err(AgentRefusal::TicketUnknown));
 
         let ticket = give();
         let other = CallerFence { fence: Fence::new(8), ..fence.clone() };
         let mismatch = tickets.take(ticket.as_str(), &other, &target, &identity);
-        assert_eq!(mismatch, Err(Refusal::TicketMismatch { what: "caller or fence" }));
-        assert_eq!(take(&ticket), Err(Refusal::TicketUsed));
+        assert_eq!(mismatch, Err(AgentRefusal::TicketMismatch { what: "caller or fence" }));
+        assert_eq!(take(&ticket), Err(AgentRefusal::TicketUsed));
 
         let other = ObserverIdentity { start_ticks: 1, ..identity.clone() };
         let mismatch = tickets.take(give().as_str(), &fence, &target, &other);
-        assert_eq!(mismatch, Err(Refusal::TicketMismatch { what: "process" }));
+        assert_eq!(mismatch, Err(AgentRefusal::TicketMismatch { what: "process" }));
     }
 }

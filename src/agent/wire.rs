@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::agent::refusal::Refusal;
+use crate::agent::refusal::AgentRefusal;
 use crate::agent::service::{LONGEST_GRACE, StopRequest, Stopped};
 use crate::agent::start::{LONGEST_WAIT, StartRequest, Started};
 use crate::domain::host::{CallerFence, Ended, Finding, Found, MaySignal, ObserverIdentity, ObserverTarget, Ticket};
@@ -16,7 +16,7 @@ const NAME: usize = 128;
 const KEY: usize = 1024;
 
 /// A target that arrived.
-pub fn target(message: Option<pb::ObserverTarget>) -> Result<ObserverTarget, Refusal> {
+pub fn target(message: Option<pb::ObserverTarget>) -> Result<ObserverTarget, AgentRefusal> {
     let message = message.ok_or_else(|| missing("target", "the observer that is meant"))?;
     let ip = message
         .svr_ip
@@ -37,7 +37,7 @@ pub fn target(message: Option<pb::ObserverTarget>) -> Result<ObserverTarget, Ref
 }
 
 /// A caller that arrived.
-pub fn fence(message: Option<pb::CallerFence>) -> Result<CallerFence, Refusal> {
+pub fn fence(message: Option<pb::CallerFence>) -> Result<CallerFence, AgentRefusal> {
     let message = message.ok_or_else(|| missing("fence", "who asks, and the fence of its lock"))?;
     if message.fence < 1 {
         return Err(invalid("fence.fence", message.fence, "the fence of the caller's lock, 1 or more"));
@@ -51,7 +51,7 @@ pub fn fence(message: Option<pb::CallerFence>) -> Result<CallerFence, Refusal> {
 }
 
 /// An identity that arrived.
-pub fn identity(message: Option<pb::ObserverIdentity>) -> Result<ObserverIdentity, Refusal> {
+pub fn identity(message: Option<pb::ObserverIdentity>) -> Result<ObserverIdentity, AgentRefusal> {
     let message = message.ok_or_else(|| missing("identity", "the process that FindObserver found"))?;
     let pid = u32::try_from(message.pid).ok().filter(|pid| *pid > 0 && i32::try_from(*pid).is_ok());
     Ok(ObserverIdentity {
@@ -68,7 +68,7 @@ pub fn identity(message: Option<pb::ObserverIdentity>) -> Result<ObserverIdentit
 }
 
 /// A stop request that arrived.
-pub fn stop_request(message: pb::StopObserverRequest) -> Result<StopRequest, Refusal> {
+pub fn stop_request(message: pb::StopObserverRequest) -> Result<StopRequest, AgentRefusal> {
     let grace = u64::try_from(message.grace_millis).map(Duration::from_millis);
     Ok(StopRequest {
         target: target(message.target)?,
@@ -84,7 +84,7 @@ pub fn stop_request(message: pb::StopObserverRequest) -> Result<StopRequest, Ref
 }
 
 /// A start request that arrived.
-pub fn start_request(message: pb::StartObserverRequest) -> Result<StartRequest, Refusal> {
+pub fn start_request(message: pb::StartObserverRequest) -> Result<StartRequest, AgentRefusal> {
     let wait = u64::try_from(message.wait_millis).map(Duration::from_millis);
     Ok(StartRequest {
         target: target(message.target)?,
@@ -126,7 +126,7 @@ pub fn found_message(found: Found, ticket: Option<Ticket>) -> pb::FindObserverRe
 }
 
 /// What an agent said it found. An answer that makes no sense is an error, never a finding.
-pub fn found(message: pb::FindObserverResponse) -> Result<(Found, Option<Ticket>), Refusal> {
+pub fn found(message: pb::FindObserverResponse) -> Result<(Found, Option<Ticket>), AgentRefusal> {
     let evidence = message.evidence;
     let finding = match message.finding.try_into() {
         Ok(pb::Finding::Running) => Finding::Running(identity(message.identity)?),
@@ -247,21 +247,21 @@ pub fn identity_message(identity: &ObserverIdentity) -> pb::ObserverIdentity {
     }
 }
 
-fn port(field: &'static str, value: i32) -> Result<u16, Refusal> {
+fn port(field: &'static str, value: i32) -> Result<u16, AgentRefusal> {
     u16::try_from(value).ok().filter(|port| *port > 0).ok_or_else(|| invalid(field, value, "a port from 1 to 65535"))
 }
 
-fn text(field: &'static str, value: String, longest: usize, wanted: &'static str) -> Result<String, Refusal> {
+fn text(field: &'static str, value: String, longest: usize, wanted: &'static str) -> Result<String, AgentRefusal> {
     if value.is_empty() || value.len() > longest || value.chars().any(char::is_control) {
         return Err(invalid(field, format!("{:?}", value.chars().take(200).collect::<String>()), wanted));
     }
     Ok(value)
 }
 
-fn missing(field: &'static str, wanted: &'static str) -> Refusal {
+fn missing(field: &'static str, wanted: &'static str) -> AgentRefusal {
     invalid(field, "missing", wanted)
 }
 
-fn invalid(field: &'static str, value: impl std::fmt::Display, wanted: &'static str) -> Refusal {
-    Refusal::Invalid { field, value: value.to_string(), wanted }
+fn invalid(field: &'static str, value: impl std::fmt::Display, wanted: &'static str) -> AgentRefusal {
+    AgentRefusal::Invalid { field, value: value.to_string(), wanted }
 }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::access::credentials::Credentials;
 use crate::access::signature::{self, SignedRequest};
-use crate::access::{Authenticator, Directory, Patience, Proofs};
+use crate::access::{Authenticator, Directory, LoginLimits, Proofs};
 use crate::api::limits::rate::Rates;
 use crate::api::limits::watches::{WatchPermit, Watches};
 use crate::clock::{Clock, monotonic_now};
@@ -81,12 +81,12 @@ pub struct Gatekeeper {
 impl Gatekeeper {
     /// Everybody must prove who he is, by what the directory knows. Whether authentication is on is decided before.
     pub fn new(directory: Arc<Directory>, clock: Clock, auth: &AuthConfig, limits: &LimitsConfig) -> Self {
-        let patience = Patience {
+        let login_limits = LoginLimits {
             failures: limits.login_failures,
             wait: Duration::from_secs(limits.login_wait_seconds),
             password_cache: Duration::from_secs(auth.password_cache_seconds),
         };
-        let authenticator = Authenticator::new(directory, clock, patience);
+        let authenticator = Authenticator::new(directory, clock, login_limits);
         Self { authenticator: Some(authenticator), ..Self::open_within(limits) }
     }
 

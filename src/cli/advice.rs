@@ -8,7 +8,7 @@ use super::table::flat;
 
 /// As whom the command line calls.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Named {
+pub struct CallerIdentity {
     /// The user that was given, if any.
     pub user: Option<String>,
     /// Whether a client certificate goes with the connection.
@@ -16,7 +16,7 @@ pub struct Named {
 }
 
 /// What to do about a status that is about the caller; `None`: it is about something else.
-pub fn advice(status: &Status, named: &Named) -> Option<String> {
+pub fn advice(status: &Status, named: &CallerIdentity) -> Option<String> {
     if status.code() == Code::Unauthenticated {
         return Some(prove_yourself(named));
     }
@@ -44,7 +44,7 @@ pub fn advice(status: &Status, named: &Named) -> Option<String> {
     }
 }
 
-fn prove_yourself(named: &Named) -> String {
+fn prove_yourself(named: &CallerIdentity) -> String {
     match (&named.user, named.certificate) {
         (Some(user), _) => format!(
             "check the password of {} (--password-file FILE, $OBSTEWARD_PASSWORD or the terminal) and that it is not \
@@ -73,7 +73,7 @@ mod tests {
 
     use super::*;
 
-    fn of(code: Code, reason: &str, metadata: &[(&str, &str)], named: &Named) -> Option<String> {
+    fn of(code: Code, reason: &str, metadata: &[(&str, &str)], named: &CallerIdentity) -> Option<String> {
         let metadata: HashMap<_, _> =
             metadata.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         let details = ErrorDetails::with_error_info(reason, "obsteward", metadata);
@@ -82,26 +82,28 @@ mod tests {
 
     #[test]
     fn nobody_is_told_which_options_name_him() {
-        let nobody = Named::default();
+        let nobody = CallerIdentity::default();
         let told = of(Code::Unauthenticated, "UNAUTHENTICATED", &[], &nobody).unwrap();
         for option in ["--user", "--password-file", "OBSTEWARD_PASSWORD", "--cert-file"] {
             assert!(told.contains(option), "{told}");
         }
         // A proxy's answer has no reason.
         assert_eq!(advice(&Status::unauthenticated("no"), &nobody), Some(told));
-        let bob = Named { user: Some("bob".to_owned()), certificate: false };
+        let bob = CallerIdentity { user: Some("bob".to_owned()), certificate: false };
         let told = of(Code::Unauthenticated, "UNAUTHENTICATED", &[], &bob).unwrap();
         assert!(told.contains("password of bob") && told.contains("user rotate bob"), "{told}");
-        let certificate = Named { user: None, certificate: true };
+        let certificate = CallerIdentity { user: None, certificate: true };
         assert!(of(Code::Unauthenticated, "UNAUTHENTICATED", &[], &certificate).unwrap().contains("--certificate"));
     }
 
     #[test]
     fn whoever_may_not_is_told_what_to_ask_for() {
         let missing = [("principal", "bob"), ("permission", "CLUSTER:1:UPDATE")];
-        let told = of(Code::PermissionDenied, "PERMISSION_DENIED", &missing, &Named::default()).unwrap();
+        let told = of(Code::PermissionDenied, "PERMISSION_DENIED", &missing, &CallerIdentity::default()).unwrap();
         assert!(told.contains("role create ROLE 'CLUSTER:1:UPDATE'") && told.contains("user update bob"), "{told}");
-        assert!(of(Code::ResourceExhausted, "LOGIN_THROTTLED", &[], &Named::default()).unwrap().contains("wait"));
-        assert_eq!(of(Code::Aborted, "OPERATION_IN_PROGRESS", &[], &Named::default()), None);
+        assert!(
+            of(Code::ResourceExhausted, "LOGIN_THROTTLED", &[], &CallerIdentity::default()).unwrap().contains("wait")
+        );
+        assert_eq!(of(Code::Aborted, "OPERATION_IN_PROGRESS", &[], &CallerIdentity::default()), None);
     }
 }

@@ -11,7 +11,7 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity, Uri};
 use tonic::{Response, Status};
 
-use super::advice::{Named, advice};
+use super::advice::{CallerIdentity, advice};
 use super::failure::Failure;
 use super::login::{Authorization, Login};
 use crate::proto::v1::admin_service_client::AdminServiceClient;
@@ -51,7 +51,7 @@ pub struct Client {
     /// Who calls, as every call says.
     authorization: Authorization,
     url: String,
-    named: Named,
+    named: CallerIdentity,
     /// Why changes are asked for.
     reason: String,
     /// Whether a change was asked for: only then an outcome can be unknown.

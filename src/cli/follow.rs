@@ -12,7 +12,7 @@ use super::failure::Failure;
 use super::lines::{event_line, next_steps, progress_line, result_line, snapshot_line};
 use super::live::Live;
 use super::output::{Format, Output};
-use super::pursue::{Message, Pursuit, Stopped, Taken, interrupted, pursue};
+use super::resume::{Continuity, Message, ResumableStream, Stopped, interrupted, resume};
 use super::view::{Phase, TaskView, phase};
 use super::watch_line::{Ended, WatchLine};
 use super::{times, words};
@@ -76,7 +76,7 @@ pub async fn follow(
         .boxed()
     };
     let stopped = tokio::select! {
-        ended = pursue(&mut one, open) => ended,
+        ended = resume(&mut one, open) => ended,
         () = over(options.timeout) => Err(Stopped::Left("time over")),
         _ = tokio::signal::ctrl_c() => Err(Stopped::Left("watch interrupted")),
     };
@@ -247,22 +247,22 @@ impl<'a> OneTask<'a> {
     }
 }
 
-impl Pursuit for OneTask<'_> {
+impl ResumableStream for OneTask<'_> {
     type Message = Message;
 
     fn position(&self) -> Option<i64> {
         self.position
     }
 
-    fn take(&mut self, message: Message) -> Result<Taken, Failure> {
+    fn take(&mut self, message: Message) -> Result<Continuity, Failure> {
         match message {
             Message::Event(event) => {
-                let Some(position) = self.position else { return Ok(Taken::Gap) };
+                let Some(position) = self.position else { return Ok(Continuity::Gap) };
                 if event.revision <= position {
-                    return Ok(Taken::Fits);
+                    return Ok(Continuity::Fits);
                 }
                 if event.revision > position + 1 {
-                    return Ok(Taken::Gap);
+                    return Ok(Continuity::Gap);
                 }
                 match &event.kind {
                     Some(Kind::TaskTransition(transition)) => self.state = transition.to(),
@@ -313,7 +313,7 @@ impl Pursuit for OneTask<'_> {
             }
             Message::Unknown => {}
         }
-        Ok(Taken::Fits)
+        Ok(Continuity::Fits)
     }
 
     fn is_over(&self) -> bool {

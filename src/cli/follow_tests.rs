@@ -38,7 +38,7 @@ async fn play(from: Option<i64>, script: Script) -> (Vec<String>, Vec<Option<i64
     };
     let mut asked = Vec::new();
     let mut script = script.into_iter();
-    let ended = pursue(&mut one, |after| {
+    let ended = resume(&mut one, |after| {
         asked.push(after);
         let next = script.next().unwrap_or_else(|| Err(Status::not_found("the script is over")));
         futures::future::ready(next.map(|messages| stream::iter(messages).boxed())).boxed()
@@ -153,7 +153,7 @@ async fn json_is_one_line_per_event_with_the_kind_as_key() {
         last_progress: None,
     };
     for revision in 1..=4 {
-        assert_eq!(one.take(moved(revision).unwrap()).unwrap(), Taken::Fits);
+        assert_eq!(one.take(moved(revision).unwrap()).unwrap(), Continuity::Fits);
     }
     let lines: Vec<serde_json::Value> =
         output.written().0.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

@@ -13,7 +13,7 @@ use super::failure::Failure;
 use super::follow::{FollowOptions, follow};
 use super::lines::{event_line, progress_line, snapshot_line};
 use super::output::{Format, Output};
-use super::pursue::{Message, Pursuit, Stopped, Taken, interrupted, pursue};
+use super::resume::{Continuity, Message, ResumableStream, Stopped, interrupted, resume};
 use super::view::{Phase, TaskView, phase};
 use super::watch_line::WatchLine;
 use super::{resolve, times};
@@ -79,7 +79,7 @@ pub async fn run(args: WatchArgs, client: &Client, output: &Output) -> Result<Ex
         .boxed()
     };
     let limit = args.timeout.unwrap_or(Duration::MAX);
-    match tokio::time::timeout(limit, pursue(&mut many, open)).await {
+    match tokio::time::timeout(limit, resume(&mut many, open)).await {
         // A watch of many tasks has no outcome that could be unknown.
         Err(_) | Ok(Ok(())) => Ok(Exit::Done),
         Ok(Err(Stopped::Failure(failure))) => Err(failure),
@@ -144,14 +144,14 @@ impl<'a> ManyTasks<'a> {
     }
 }
 
-impl Pursuit for ManyTasks<'_> {
+impl ResumableStream for ManyTasks<'_> {
     type Message = Message;
 
     fn position(&self) -> Option<i64> {
         self.position
     }
 
-    fn take(&mut self, message: Message) -> Result<Taken, Failure> {
+    fn take(&mut self, message: Message) -> Result<Continuity, Failure> {
         match message {
             Message::Snapshot(task) => {
                 if self.position.is_none() {
@@ -159,7 +159,7 @@ impl Pursuit for ManyTasks<'_> {
                 }
             }
             Message::Event(event) => match self.position {
-                None => return Ok(Taken::Gap),
+                None => return Ok(Continuity::Gap),
                 Some(position) if event.seq <= position => {}
                 Some(_) => {
                     self.event(&event)?;
@@ -183,7 +183,7 @@ impl Pursuit for ManyTasks<'_> {
             }
             Message::Unknown => {}
         }
-        Ok(Taken::Fits)
+        Ok(Continuity::Fits)
     }
 
     fn is_over(&self) -> bool {
@@ -206,7 +206,7 @@ mod tests {
     use super::*;
     use crate::cli::view::tests::{subtask_moves, task, task_moves};
 
-    fn take(many: &mut ManyTasks<'_>, message: Message) -> Taken {
+    fn take(many: &mut ManyTasks<'_>, message: Message) -> Continuity {
         many.take(message).unwrap()
     }
 
@@ -245,6 +245,6 @@ mod tests {
         let output = Output::memory(Format::Text);
         let mut many = ManyTasks::new(&output, None);
         let event = Message::Event(Box::new(task_moves(3, v1::TaskState::Refused)));
-        assert_eq!(take(&mut many, event), Taken::Gap);
+        assert_eq!(take(&mut many, event), Continuity::Gap);
     }
 }

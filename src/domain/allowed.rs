@@ -1,19 +1,19 @@
 //! What can be asked of a task now, and what its steps have tried: questions to a folded task that change nothing.
 
 use crate::domain::attempt::RecordedIntent;
-use crate::domain::event::{Course, Effect, Phase, SubtaskOperation, SubtaskState, Verb};
+use crate::domain::event::{Direction, Effect, Phase, SubtaskOperation, SubtaskState, Verb};
 use crate::domain::ids::SubtaskId;
 use crate::domain::task::{Subtask, Task};
 
 impl Task {
     /// What was tried for a subtask on the task's present course.
     pub fn attempts(&self, id: SubtaskId) -> impl Iterator<Item = &RecordedIntent> + Clone {
-        self.intents.iter().filter(move |intent| intent.subtask == id && intent.course == self.course)
+        self.intents.iter().filter(move |intent| intent.subtask == id && intent.direction == self.direction)
     }
 
     /// What a subtask did, or may have done, and an undo may have to take back.
     pub fn effects(&self, id: SubtaskId) -> impl Iterator<Item = &RecordedIntent> + Clone {
-        let done = |intent: &&RecordedIntent| intent.course == Course::Forward && intent.may_stand();
+        let done = |intent: &&RecordedIntent| intent.direction == Direction::Forward && intent.may_stand();
         self.intents.iter().filter(move |intent| intent.subtask == id).filter(done)
     }
 
@@ -40,7 +40,7 @@ impl Task {
         by_state
             && match verb {
                 // What is half undone is no ground to go on from: its undo is finished first, or it is left as it is.
-                Verb::Retry => self.course == Course::Forward,
+                Verb::Retry => self.direction == Direction::Forward,
                 Verb::Rollback | Verb::GiveUp => true,
                 // Between a request to go on and its first step there is nothing that could be ended.
                 Verb::Cancel => self.subtasks.iter().any(|subtask| subtask.state == SubtaskState::Running),
@@ -66,10 +66,10 @@ impl Task {
 
     /// Whether a subtask that failed may not be skipped all the same.
     pub fn prohibits_skip(&self, subtask: &Subtask) -> bool {
-        match self.course {
-            Course::Forward => subtask.spec.prohibit_skip,
+        match self.direction {
+            Direction::Forward => subtask.spec.prohibit_skip,
             // What is behind it is undone first.
-            Course::Back => !self.undone_behind(subtask.spec.id, None),
+            Direction::Back => !self.undone_behind(subtask.spec.id, None),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::clock::Timestamp;
 use crate::domain::effect::Intent;
-use crate::domain::event::{Course, IntentOutcome};
+use crate::domain::event::{Direction, IntentOutcome};
 use crate::domain::ids::{Fence, SubtaskId};
 
 /// An effect that was tried or is about to be.
@@ -15,7 +15,7 @@ pub struct RecordedIntent {
     /// Execution of the subtask that recorded it.
     pub run_time: i32,
     /// Whether it does the subtask or undoes it.
-    pub course: Course,
+    pub direction: Direction,
     /// What, where, until when.
     pub intent: Intent,
     /// Under which fence.

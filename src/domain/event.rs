@@ -73,7 +73,7 @@ words!(
 
 /// Which way a task goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Course {
+pub enum Direction {
     /// Its steps are done.
     Forward,
     /// What they did is undone.
@@ -221,7 +221,7 @@ impl Failure {
 
 /// A check that was overridden.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Override {
+pub struct OverriddenCheck {
     /// Name of the check.
     pub check: String,
     /// What was found.
@@ -329,7 +329,7 @@ pub enum EventKind {
     /// The task recorded what it learned.
     ContextRecorded { subtask: SubtaskId, strings: Vec<(String, String)>, lists: Vec<(String, Vec<String>)> },
     /// A check was overridden.
-    Overridden(Override),
+    Overridden(OverriddenCheck),
     /// A process took the task over.
     Adopted { fence: Fence, executor: String },
     /// Somebody asked for something; of one subtask when that is named.

@@ -97,7 +97,7 @@ impl fmt::Display for CheckName {
 
 /// What a check says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Verdict {
+pub enum CheckVerdict {
     /// In order.
     Pass,
     /// Worth knowing.
@@ -114,7 +114,7 @@ pub struct Check {
     /// Which.
     pub name: CheckName,
     /// What it says.
-    pub verdict: Verdict,
+    pub verdict: CheckVerdict,
     /// What was found.
     pub evidence: String,
     /// What to do about it; empty when it passed.
@@ -160,7 +160,7 @@ impl Precheck {
 
     fn blocks(&self, name: CheckName) -> bool {
         // A check that is not there was not made, and counts as one that blocks.
-        self.check(name).is_none_or(|check| check.verdict == Verdict::Block)
+        self.check(name).is_none_or(|check| check.verdict == CheckVerdict::Block)
     }
 
     /// Whether every log stream keeps a majority without the target that is in sync: the condition under which `force` may
@@ -204,13 +204,13 @@ pub fn precheck_at(moment: Moment, reading: &ClusterReading, target: &ServerAddr
 
 /// The checks that refuse the stop: those that block and are not overridden.
 pub fn blocking<'a>(precheck: &'a Precheck, force: bool, accepted: &[Risk]) -> Vec<&'a Check> {
-    let refuses = |check: &&Check| check.verdict == Verdict::Block && !is_overridden(check, force, accepted);
+    let refuses = |check: &&Check| check.verdict == CheckVerdict::Block && !is_overridden(check, force, accepted);
     precheck.checks.iter().filter(refuses).collect()
 }
 
 /// The checks that block and are overridden: each is recorded with its evidence.
 pub fn overridden<'a>(precheck: &'a Precheck, force: bool, accepted: &[Risk]) -> Vec<&'a Check> {
-    let given = |check: &&Check| check.verdict == Verdict::Block && is_overridden(check, force, accepted);
+    let given = |check: &&Check| check.verdict == CheckVerdict::Block && is_overridden(check, force, accepted);
     precheck.checks.iter().filter(given).collect()
 }
 
@@ -229,7 +229,7 @@ pub fn needs_force_stop(precheck: &Precheck) -> bool {
 fn pass(name: CheckName, evidence: impl Into<String>) -> Check {
     Check {
         name,
-        verdict: Verdict::Pass,
+        verdict: CheckVerdict::Pass,
         evidence: evidence.into(),
         remedy: String::new(),
         overridden_by: None,
@@ -238,7 +238,7 @@ fn pass(name: CheckName, evidence: impl Into<String>) -> Check {
     }
 }
 
-fn advise(name: CheckName, verdict: Verdict, evidence: impl Into<String>, remedy: impl Into<String>) -> Check {
+fn advise(name: CheckName, verdict: CheckVerdict, evidence: impl Into<String>, remedy: impl Into<String>) -> Check {
     Check { verdict, remedy: remedy.into(), ..pass(name, evidence) }
 }
 
@@ -249,7 +249,7 @@ fn block(
     remedy: impl Into<String>,
     root_service_words: Option<String>,
 ) -> Check {
-    Check { overridden_by, root_service_words, ..advise(name, Verdict::Block, evidence, remedy) }
+    Check { overridden_by, root_service_words, ..advise(name, CheckVerdict::Block, evidence, remedy) }
 }
 
 /// The first of many findings, and how many more there are.

@@ -10,8 +10,8 @@ use crate::clock::Timestamp;
 use crate::domain::attempt::RecordedIntent;
 use crate::domain::edges::{begins_again, subtask_edge, task_edge};
 use crate::domain::event::{
-    Course, Effect, Event, EventKind, Failure, Override, Phase, SubtaskOperation, SubtaskState, TaskOperation,
-    TaskSpec, TaskState, Verb,
+    Direction, Effect, Event, EventKind, Failure, OverriddenCheck, Phase, SubtaskOperation, SubtaskState,
+    TaskOperation, TaskSpec, TaskState, Verb,
 };
 use crate::domain::graph::SubtaskSpec;
 use crate::domain::ids::{Fence, Principal, Revision, SubtaskId};
@@ -105,7 +105,7 @@ pub struct Task {
     /// What it does.
     pub operation: TaskOperation,
     /// Which way it goes, or went when it came to rest.
-    pub course: Course,
+    pub direction: Direction,
     /// Number of its events.
     pub revision: Revision,
     /// Its subtasks, ascending by id.
@@ -115,7 +115,7 @@ pub struct Task {
     /// Lists that it recorded.
     pub lists: BTreeMap<String, Vec<String>>,
     /// Checks that were overridden.
-    pub overrides: Vec<Override>,
+    pub overrides: Vec<OverriddenCheck>,
     /// Worth knowing although it goes on.
     pub warnings: Vec<Warning>,
     /// Every effect that it tried.
@@ -185,7 +185,7 @@ impl Task {
         Ok(Self {
             state: TaskState::Running,
             operation: TaskOperation::Execute,
-            course: Course::Forward,
+            direction: Direction::Forward,
             revision: Revision::new(1),
             subtasks: subtasks.collect(),
             context: spec.context.iter().cloned().collect(),
@@ -247,7 +247,7 @@ impl Task {
                     subtask: *subtask,
                     number: *number,
                     run_time,
-                    course: self.course,
+                    direction: self.direction,
                     intent: intent.clone(),
                     fence: *fence,
                     at: event.at,
@@ -288,8 +288,8 @@ impl Task {
                 }
                 match verb {
                     Verb::Cancel => self.cancelled_by = Some(principal.clone()),
-                    Verb::Retry => (self.cancelled_by, self.course) = (None, Course::Forward),
-                    Verb::Rollback => (self.cancelled_by, self.course) = (None, Course::Back),
+                    Verb::Retry => (self.cancelled_by, self.direction) = (None, Direction::Forward),
+                    Verb::Rollback => (self.cancelled_by, self.direction) = (None, Direction::Back),
                     Verb::SkipSubtask | Verb::GiveUp => {}
                 }
                 if let Some(expire_time) = expire_time {

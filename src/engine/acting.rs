@@ -2,9 +2,9 @@
 
 use crate::domain::decide::Input;
 use crate::domain::effect::{EffectOutcome, Intent};
-use crate::domain::event::{IntentOutcome, Override, TaskState};
+use crate::domain::event::{IntentOutcome, OverriddenCheck, TaskState};
 use crate::domain::refusal::Refusal;
-use crate::engine::executor::{Executor, LetGo};
+use crate::engine::executor::{Executor, ExitReason};
 use crate::engine::failpoints::{self, Lost};
 use crate::engine::step::{PreparedEffect, ProgressReport, StepContext};
 use crate::store::StoreError;
@@ -27,9 +27,9 @@ impl Executor {
         &self,
         context: &mut StepContext,
         intent: Intent,
-        overrides: Vec<Override>,
+        overrides: Vec<OverriddenCheck>,
         effect: Box<dyn PreparedEffect>,
-    ) -> Result<Acted, LetGo> {
+    ) -> Result<Acted, ExitReason> {
         let _in_flight = self.begin_effect()?;
         let (id, fence) = (context.subtask, self.fence);
         context.log(format!("{} at {}", intent.description, intent.endpoint));
@@ -41,7 +41,7 @@ impl Executor {
             // Consent has ended while an earlier attempt may still take effect: wait, as for any failure.
             Err(Refusal::EffectMayStillHappen { .. }) => return Ok(Acted::MayStillHappen),
             Err(refusal) => {
-                return Err(LetGo::Store(StoreError::Damaged(format!("a decision was refused: {refusal:?}"))));
+                return Err(ExitReason::Store(StoreError::Damaged(format!("a decision was refused: {refusal:?}"))));
             }
         };
         let recorded = task.intents.iter().any(|intent| intent.number == number);

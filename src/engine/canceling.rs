@@ -4,20 +4,20 @@
 use crate::clock::Timestamp;
 use crate::domain::attempt::RecordedIntent;
 use crate::domain::decide::Input;
-use crate::engine::executor::{Executor, HORIZON_PAUSE, LetGo};
-use crate::engine::step::{Look, ProgressReport, Step, StepContext};
+use crate::engine::executor::{Executor, ExitReason, HORIZON_PAUSE};
+use crate::engine::step::{Observation, ProgressReport, Step, StepContext};
 use crate::engine::waiting::Unreadable;
 
 /// Whether the step was looked at since its last effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sight {
+pub(super) enum LookState {
     /// It was, or there was none.
     Had,
     /// A look is still to come: behind a statement or a signal no step ends without one.
     Owed,
 }
 
-impl Sight {
+impl LookState {
     /// When a process begins with a step: what this execution has tried may have been left by an earlier owner.
     pub(super) fn at_begin(context: &StepContext) -> Self {
         let tried = context.has_open_effect() || context.attempts().any(RecordedIntent::may_stand);
@@ -26,7 +26,7 @@ impl Sight {
 }
 
 /// What a look of a cancelled step said.
-enum Seen {
+enum FinalLook {
     /// Nothing had to be looked at, or it is not reached, and nothing that was tried can still change that.
     NotReached,
     /// Not reached, and a request may still take effect until then.
@@ -42,9 +42,9 @@ impl Executor {
         &self,
         step: &dyn Step,
         context: &mut StepContext,
-        mut sight: Sight,
+        mut look_state: LookState,
         waited_for: &str,
-    ) -> Result<(), LetGo> {
+    ) -> Result<(), ExitReason> {
         let by = context.task.cancelled_by.as_ref().map(ToString::to_string).unwrap_or_default();
         context.log(format!("cancelled by {by} while waiting for {waited_for}"));
         context.last_look = false;
@@ -53,43 +53,43 @@ impl Executor {
             context.task = self.current().await;
             let until = context.task.horizon(Some(context.subtask)).filter(|until| *until > self.clock.now());
             let mut pause = HORIZON_PAUSE;
-            let seen = if sight == Sight::Owed || context.has_open_effect() {
+            let seen = if look_state == LookState::Owed || context.has_open_effect() {
                 match context.look(step).await {
-                    Look::Reached { already_so, learned, writes } => {
-                        let input = context.reached(already_so, learned, &self.name);
+                    Observation::Reached { already_so, output, writes } => {
+                        let input = context.reached(already_so, output, &self.name);
                         return self.end(context, input, writes).await.map(drop);
                     }
-                    Look::Happened { message } => {
+                    Observation::Happened { message } => {
                         self.settle(context, &message).await?;
-                        sight = Sight::Had;
+                        look_state = LookState::Had;
                         continue;
                     }
                     // Nothing is begun any more. Only what is seen behind the horizon stays as it is seen.
-                    Look::Needed { .. } | Look::Wait { .. } | Look::Refuse { .. } => {
-                        sight = Sight::Had;
+                    Observation::Needed { .. } | Observation::Wait { .. } | Observation::Refuse { .. } => {
+                        look_state = LookState::Had;
                         unreadable = None;
-                        until.map_or(Seen::NotReached, Seen::NotYet)
+                        until.map_or(FinalLook::NotReached, FinalLook::NotYet)
                     }
-                    Look::Unreadable { failure } => {
+                    Observation::Unreadable { failure } => {
                         let state = unreadable.get_or_insert_with(Unreadable::begin);
                         context.log(format!("could not look: {}", failure.message));
                         if state.lasted() > step.read_patience() {
-                            sight = Sight::Had;
+                            look_state = LookState::Had;
                         }
                         pause = state.next_pause();
-                        Seen::Unread
+                        FinalLook::Unread
                     }
                 }
             } else {
-                Seen::NotReached
+                FinalLook::NotReached
             };
-            let wait = match (seen, sight) {
-                (Seen::NotYet(until), _) => Some(until),
-                (Seen::Unread, Sight::Owed) => None,
-                (seen @ (Seen::NotReached | Seen::Unread), _) => {
+            let wait = match (seen, look_state) {
+                (FinalLook::NotYet(until), _) => Some(until),
+                (FinalLook::Unread, LookState::Owed) => None,
+                (seen @ (FinalLook::NotReached | FinalLook::Unread), _) => {
                     let (subtask, waited_for) = (context.subtask, waited_for.to_owned());
                     // What could not be looked at stays open, only it can no longer happen later.
-                    let looked = matches!(seen, Seen::NotReached);
+                    let looked = matches!(seen, FinalLook::NotReached);
                     match self.try_end(context, Input::StepCancelled { subtask, looked, waited_for }).await? {
                         None => return Ok(()),
                         Some(until) => Some(until),

@@ -14,7 +14,7 @@ use crate::store::{Author, Commit, CommitOutcome, Store, StoreError, TaskRow, Wr
 
 /// How a write ended.
 #[derive(Clone, Debug)]
-pub enum Written {
+pub enum WriteOutcome {
     /// The task as it is now on disk, and the place of the last event that was written; `None`: nothing had to be.
     Done { task: Arc<Task>, fence: Fence, seq: Option<Seq> },
     /// A rule says no; nothing was written.
@@ -42,7 +42,7 @@ impl Committer {
     }
 
     /// Records a new task. `writes` hold its lock, its request and its audit record.
-    pub async fn create(&self, spec: TaskSpec, author: Author, writes: Vec<Write>) -> Result<Written, StoreError> {
+    pub async fn create(&self, spec: TaskSpec, author: Author, writes: Vec<Write>) -> Result<WriteOutcome, StoreError> {
         let at = self.clock.now();
         let id = spec.id;
         let events: Vec<Event> = create(spec).into_iter().map(|kind| Event { at, kind }).collect();
@@ -51,11 +51,11 @@ impl Committer {
         let commit = Commit { task: id, after: Revision::ZERO, author, events, row, writes };
         Ok(match self.store.submit(commit).outcome().await? {
             CommitOutcome::Committed { fence, seq, .. } => {
-                Written::Done { task: Arc::new(task), fence, seq: Some(seq) }
+                WriteOutcome::Done { task: Arc::new(task), fence, seq: Some(seq) }
             }
-            CommitOutcome::LockHeld { task } => Written::LockHeld(task),
-            CommitOutcome::Replayed { task, digest } => Written::Replayed { task, digest },
-            CommitOutcome::Fenced { .. } => Written::Fenced,
+            CommitOutcome::LockHeld { task } => WriteOutcome::LockHeld(task),
+            CommitOutcome::Replayed { task, digest } => WriteOutcome::Replayed { task, digest },
+            CommitOutcome::Fenced { .. } => WriteOutcome::Fenced,
             CommitOutcome::Stale { at } => {
                 return Err(StoreError::Damaged(format!("the new task {id} exists already, at revision {at}")));
             }
@@ -69,27 +69,27 @@ impl Committer {
         input: Input,
         author: Author,
         writes: impl Fn(&Task) -> Vec<Write>,
-    ) -> Result<Written, StoreError> {
+    ) -> Result<WriteOutcome, StoreError> {
         let mut before = Arc::clone(task);
         loop {
             let at = self.clock.now();
             let kinds = match decide(&before, input.clone(), at) {
                 Ok(kinds) => kinds,
-                Err(refusal) => return Ok(Written::Refused(refusal)),
+                Err(refusal) => return Ok(WriteOutcome::Refused(refusal)),
             };
             if kinds.is_empty() {
                 let fence = author_fence(&author).unwrap_or(before.fence);
-                return Ok(Written::Done { task: before, fence, seq: None });
+                return Ok(WriteOutcome::Done { task: before, fence, seq: None });
             }
             let (after, commit) = self.prepare(&before, kinds, at, &author, &writes)?;
             match self.store.submit(commit).outcome().await? {
                 CommitOutcome::Committed { fence, seq, .. } => {
-                    return Ok(Written::Done { task: Arc::new(after), fence, seq: Some(seq) });
+                    return Ok(WriteOutcome::Done { task: Arc::new(after), fence, seq: Some(seq) });
                 }
                 CommitOutcome::Stale { .. } => before = self.catch_up(&before).await?,
-                CommitOutcome::Fenced { .. } => return Ok(Written::Fenced),
-                CommitOutcome::LockHeld { task } => return Ok(Written::LockHeld(task)),
-                CommitOutcome::Replayed { task, digest } => return Ok(Written::Replayed { task, digest }),
+                CommitOutcome::Fenced { .. } => return Ok(WriteOutcome::Fenced),
+                CommitOutcome::LockHeld { task } => return Ok(WriteOutcome::LockHeld(task)),
+                CommitOutcome::Replayed { task, digest } => return Ok(WriteOutcome::Replayed { task, digest }),
             }
         }
     }

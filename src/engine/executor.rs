@@ -19,7 +19,7 @@ use crate::domain::event::{IntentOutcome, Phase, SubtaskOperation, SubtaskState}
 use crate::domain::ids::{Fence, Revision, SubtaskId};
 use crate::domain::refusal::Refusal;
 use crate::domain::task::Task;
-use crate::engine::commit::{Committer, Written};
+use crate::engine::commit::{Committer, WriteOutcome};
 use crate::engine::step::{Operation, ProgressReport, Step, StepContext};
 use crate::store::{Author, LogLine, Progress, Store, StoreError, Write};
 
@@ -28,7 +28,7 @@ pub(super) const HORIZON_PAUSE: Duration = Duration::from_millis(500);
 
 /// Why the executor lets go of a task.
 #[derive(Debug)]
-pub(super) enum LetGo {
+pub(super) enum ExitReason {
     /// It rests or is closed.
     Ended,
     /// The process ends.
@@ -80,7 +80,7 @@ impl Executor {
     ///
     /// Once the process is told to end, whatever is waited for is dropped where it waits, as a crash would drop it: a look,
     /// a pause, a write that is queued already. Only an effect in flight is heard to its end.
-    pub async fn run(&self, earlier_owner: bool) -> LetGo {
+    pub async fn run(&self, earlier_owner: bool) -> ExitReason {
         let driven = async {
             if earlier_owner {
                 self.take_over().await?;
@@ -90,10 +90,10 @@ impl Executor {
         tokio::select! {
             biased;
             ended = driven => match ended {
-                Ok(()) => LetGo::Ended,
+                Ok(()) => ExitReason::Ended,
                 Err(let_go) => let_go,
             },
-            () = self.is_to_end() => LetGo::ShuttingDown,
+            () = self.is_to_end() => ExitReason::ShuttingDown,
         }
     }
 
@@ -103,13 +103,13 @@ impl Executor {
     }
 
     /// Held while an effect is in flight. None begins once the process is told to end.
-    pub(super) fn begin_effect(&self) -> Result<TaskTrackerToken, LetGo> {
+    pub(super) fn begin_effect(&self) -> Result<TaskTrackerToken, ExitReason> {
         // Counted before it is asked, so that no effect begins between the last look at the count and the end.
         let in_flight = self.effects.token();
-        if self.shutdown.is_cancelled() { Err(LetGo::ShuttingDown) } else { Ok(in_flight) }
+        if self.shutdown.is_cancelled() { Err(ExitReason::ShuttingDown) } else { Ok(in_flight) }
     }
 
-    async fn drive(&self) -> Result<(), LetGo> {
+    async fn drive(&self) -> Result<(), ExitReason> {
         let mut driven: HashSet<SubtaskId> = HashSet::new();
         let mut running = FuturesUnordered::new();
         let mut ended = Vec::new();
@@ -138,7 +138,7 @@ impl Executor {
             let Some((id, ended)) = one else {
                 let (task, state) = (task.spec.id, task.state);
                 let message = format!("task {task} is {state} and has nothing to run");
-                return Err(LetGo::Store(StoreError::Damaged(message)));
+                return Err(ExitReason::Store(StoreError::Damaged(message)));
             };
             driven.remove(&id);
             ended?;
@@ -146,14 +146,14 @@ impl Executor {
     }
 
     /// The task with everything begun that is READY; `None`: it rests or is closed.
-    async fn dispatch(&self) -> Result<Option<Arc<Task>>, LetGo> {
+    async fn dispatch(&self) -> Result<Option<Arc<Task>>, ExitReason> {
         loop {
             let task = self.current().await;
             if task.state.phase() != Phase::Moving {
                 return Ok(None);
             }
             if self.shutdown.is_cancelled() {
-                return Err(LetGo::ShuttingDown);
+                return Err(ExitReason::ShuttingDown);
             }
             if awaits_retry(&task) {
                 self.find_retry_start(&task).await?;
@@ -172,17 +172,17 @@ impl Executor {
     }
 
     /// The task with what others asked of it meanwhile.
-    pub(super) async fn caught_up(&self) -> Result<Arc<Task>, LetGo> {
+    pub(super) async fn caught_up(&self) -> Result<Arc<Task>, ExitReason> {
         let mut task = self.task.lock().await;
         let requested = *self.requested.borrow();
         if requested > task.revision {
-            *task = self.committer.catch_up(&task).await.map_err(LetGo::Store)?;
+            *task = self.committer.catch_up(&task).await.map_err(ExitReason::Store)?;
         }
         Ok(Arc::clone(&task))
     }
 
     /// Returns once somebody asked for something that the task of this revision does not know of.
-    pub(super) async fn told(&self, since: Revision) {
+    pub(super) async fn request_arrived(&self, since: Revision) {
         let mut requested = self.requested.clone();
         if requested.wait_for(|revision| *revision > since).await.is_err() {
             // Nobody is left who could ask.
@@ -191,10 +191,14 @@ impl Executor {
     }
 
     /// Commits what follows from an input; holds the task meanwhile, so that two subtasks cannot decide on one revision.
-    pub(super) async fn write(&self, input: Input, writes: impl Fn(&Task) -> Vec<Write>) -> Result<Arc<Task>, LetGo> {
+    pub(super) async fn write(
+        &self,
+        input: Input,
+        writes: impl Fn(&Task) -> Vec<Write>,
+    ) -> Result<Arc<Task>, ExitReason> {
         match self.try_write(input, writes).await? {
             Ok(task) => Ok(task),
-            Err(refusal) => Err(LetGo::Store(StoreError::Damaged(format!("a decision was refused: {refusal:?}")))),
+            Err(refusal) => Err(ExitReason::Store(StoreError::Damaged(format!("a decision was refused: {refusal:?}")))),
         }
     }
 
@@ -202,25 +206,29 @@ impl Executor {
         &self,
         input: Input,
         writes: impl Fn(&Task) -> Vec<Write>,
-    ) -> Result<Result<Arc<Task>, Refusal>, LetGo> {
+    ) -> Result<Result<Arc<Task>, Refusal>, ExitReason> {
         let mut task = self.task.lock().await;
         let author = Author::Owner { fence: self.fence };
-        match self.committer.write(&task, input, author, writes).await.map_err(LetGo::Store)? {
-            Written::Done { task: after, .. } => {
+        match self.committer.write(&task, input, author, writes).await.map_err(ExitReason::Store)? {
+            WriteOutcome::Done { task: after, .. } => {
                 *task = Arc::clone(&after);
                 Ok(Ok(after))
             }
-            Written::Refused(refusal) => Ok(Err(refusal)),
-            Written::Fenced => Err(LetGo::Fenced),
-            Written::LockHeld(other) => Err(LetGo::Store(StoreError::Damaged(format!("lock held by task {other}")))),
-            Written::Replayed { task, .. } => Err(LetGo::Store(StoreError::Damaged(format!("request of task {task}")))),
+            WriteOutcome::Refused(refusal) => Ok(Err(refusal)),
+            WriteOutcome::Fenced => Err(ExitReason::Fenced),
+            WriteOutcome::LockHeld(other) => {
+                Err(ExitReason::Store(StoreError::Damaged(format!("lock held by task {other}"))))
+            }
+            WriteOutcome::Replayed { task, .. } => {
+                Err(ExitReason::Store(StoreError::Damaged(format!("request of task {task}"))))
+            }
         }
     }
 
-    pub(super) fn step(&self, task: &Task, subtask: SubtaskId) -> Result<Arc<dyn Step>, LetGo> {
+    pub(super) fn step(&self, task: &Task, subtask: SubtaskId) -> Result<Arc<dyn Step>, ExitReason> {
         let name = task.subtask(subtask).map(|subtask| subtask.spec.name.clone()).unwrap_or_default();
         self.operation.step(&name).ok_or_else(|| {
-            LetGo::UnknownOperation(format!(
+            ExitReason::UnknownOperation(format!(
                 "{} v{}, step {name:?}",
                 task.spec.graph.operation.name, task.spec.graph.operation.version
             ))
@@ -228,11 +236,11 @@ impl Executor {
     }
 
     /// Begins with what an earlier owner left open: its sessions are ended, as far as that is possible.
-    async fn take_over(&self) -> Result<(), LetGo> {
+    async fn take_over(&self) -> Result<(), ExitReason> {
         let task = {
             // With what was asked before this owner could be told of it.
             let mut task = self.task.lock().await;
-            *task = self.committer.catch_up(&task).await.map_err(LetGo::Store)?;
+            *task = self.committer.catch_up(&task).await.map_err(ExitReason::Store)?;
             Arc::clone(&task)
         };
         for intent in task.intents.iter().filter(|intent| intent.is_unresolved()) {
@@ -248,7 +256,7 @@ impl Executor {
         Ok(())
     }
 
-    async fn find_retry_start(&self, task: &Arc<Task>) -> Result<(), LetGo> {
+    async fn find_retry_start(&self, task: &Arc<Task>) -> Result<(), ExitReason> {
         let mut from = None;
         for subtask in task.in_execution_order() {
             let id = subtask.spec.id;
@@ -269,18 +277,18 @@ impl Executor {
             }
         }
         let Some(subtask) = from else {
-            return Err(LetGo::Store(StoreError::Damaged(format!("task {} has nothing to retry", task.spec.id))));
+            return Err(ExitReason::Store(StoreError::Damaged(format!("task {} has nothing to retry", task.spec.id))));
         };
         self.write(Input::RetryFrom { subtask }, |_| Vec::new()).await.map(drop)
     }
 
     /// The right to try an effect: only while the lock has our fence.
-    pub(super) async fn permit(&self, task: &Task, subtask: SubtaskId, intent: i32) -> Result<Permit, LetGo> {
+    pub(super) async fn permit(&self, task: &Task, subtask: SubtaskId, intent: i32) -> Result<Permit, ExitReason> {
         let key = &task.spec.cluster.key;
-        let lock = self.store.lock(key).await.map_err(LetGo::Store)?;
+        let lock = self.store.lock(key).await.map_err(ExitReason::Store)?;
         let ours = lock.is_some_and(|lock| lock.holder == Some(task.spec.id) && lock.fence == self.fence);
         if !ours {
-            return Err(LetGo::Fenced);
+            return Err(ExitReason::Fenced);
         }
         let run_time = task.subtask(subtask).map(|subtask| subtask.run_time).unwrap_or_default();
         Ok(Permit::issue(task.spec.id, subtask, intent, run_time, key.clone(), self.fence))
@@ -288,7 +296,7 @@ impl Executor {
 
     /// Commits that the oldest open attempt of a subtask has happened. Later ones stay open: they may still be on their
     /// way, and their horizon counts.
-    pub(super) async fn settle(&self, context: &StepContext, message: &str) -> Result<(), LetGo> {
+    pub(super) async fn settle(&self, context: &StepContext, message: &str) -> Result<(), ExitReason> {
         let subtask = context.subtask;
         if let Some(open) = context.task.attempts(subtask).find(|intent| intent.is_unresolved()) {
             let (number, outcome, message) = (open.number, IntentOutcome::Done, message.to_owned());
@@ -303,7 +311,7 @@ impl Executor {
         context: &StepContext,
         input: Input,
         writes: Vec<Write>,
-    ) -> Result<Arc<Task>, LetGo> {
+    ) -> Result<Arc<Task>, ExitReason> {
         let log = Self::log_write(context);
         self.write(input, move |_| writes.iter().cloned().chain(log.clone()).collect()).await
     }
@@ -313,12 +321,12 @@ impl Executor {
         &self,
         context: &StepContext,
         input: Input,
-    ) -> Result<Option<crate::clock::Timestamp>, LetGo> {
+    ) -> Result<Option<crate::clock::Timestamp>, ExitReason> {
         let log = Self::log_write(context);
         match self.try_write(input, move |_| log.iter().cloned().collect()).await? {
             Ok(_) => Ok(None),
             Err(Refusal::EffectMayStillHappen { until, .. }) => Ok(Some(until)),
-            Err(refusal) => Err(LetGo::Store(StoreError::Damaged(format!("a decision was refused: {refusal:?}")))),
+            Err(refusal) => Err(ExitReason::Store(StoreError::Damaged(format!("a decision was refused: {refusal:?}")))),
         }
     }
 

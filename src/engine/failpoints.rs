@@ -9,7 +9,7 @@
 //! | `OBSTEWARD_FAIL_STEP=name` | the first look of the step of this name fails; `undo name`: of its undo |
 //! | `OBSTEWARD_STEPS_TWICE=1` | every step is executed a second time, from its first look, before its end is committed |
 
-use crate::domain::event::Course;
+use crate::domain::event::Direction;
 
 /// What becomes of an effect.
 #[cfg_attr(not(debug_assertions), allow(dead_code, reason = "a release build loses no effect"))]
@@ -52,14 +52,14 @@ pub(super) fn at_effect() -> Option<Lost> {
 
 /// Whether the look of this step fails now.
 #[cfg_attr(not(debug_assertions), expect(unused_variables, reason = "nothing is asked of a release build"))]
-pub(super) fn at_look(step: &str, course: Course) -> bool {
+pub(super) fn at_look(step: &str, direction: Direction) -> bool {
     #[cfg(debug_assertions)]
     {
         use std::sync::atomic::{AtomicBool, Ordering};
         static FAILED: AtomicBool = AtomicBool::new(false);
-        let name = match course {
-            Course::Forward => step.to_owned(),
-            Course::Back => format!("undo {step}"),
+        let name = match direction {
+            Direction::Forward => step.to_owned(),
+            Direction::Back => format!("undo {step}"),
         };
         let wanted = std::env::var("OBSTEWARD_FAIL_STEP").is_ok_and(|wanted| wanted == name);
         wanted && !FAILED.swap(true, Ordering::SeqCst)

@@ -11,6 +11,6 @@ mod step;
 mod stepping;
 mod waiting;
 
-pub use commit::{Committer, Written};
+pub use commit::{Committer, WriteOutcome};
 pub use scheduler::{Engine, EngineSettings};
-pub use step::{Look, Operation, Patience, PreparedEffect, ProgressReport, Registry, Step, StepContext};
+pub use step::{Observation, Operation, PreparedEffect, ProgressReport, Registry, Step, StepContext, TimeoutPolicy};

@@ -16,8 +16,8 @@ use crate::domain::event::Phase;
 use crate::domain::graph::OperationName;
 use crate::domain::ids::{Fence, Revision, TaskId};
 use crate::domain::task::Task;
-use crate::engine::commit::{Committer, Written};
-use crate::engine::executor::{Executor, LetGo};
+use crate::engine::commit::{Committer, WriteOutcome};
+use crate::engine::executor::{Executor, ExitReason};
 use crate::engine::step::Registry;
 use crate::store::{Author, Store, StoreError};
 
@@ -123,15 +123,17 @@ impl Engine {
         };
         let input = Input::Adopted { fence, executor: self.settings.executor.clone() };
         match self.committer.write(&task, input, Author::Owner { fence }, |_| Vec::new()).await? {
-            Written::Done { task, .. } => {
+            WriteOutcome::Done { task, .. } => {
                 tracing::info!(task = id.get(), fence = fence.get(), state = %task.state, "took the task over");
                 if task.state.phase() == Phase::Moving {
                     self.spawn(task, fence, true);
                 }
                 Ok(())
             }
-            Written::Refused(refusal) => Err(StoreError::Damaged(format!("task {id} cannot be adopted: {refusal:?}"))),
-            Written::Fenced | Written::LockHeld(_) | Written::Replayed { .. } => Ok(()),
+            WriteOutcome::Refused(refusal) => {
+                Err(StoreError::Damaged(format!("task {id} cannot be adopted: {refusal:?}")))
+            }
+            WriteOutcome::Fenced | WriteOutcome::LockHeld(_) | WriteOutcome::Replayed { .. } => Ok(()),
         }
     }
 
@@ -203,14 +205,14 @@ impl Engine {
                 return engine.adopt_again(id).await;
             };
             match let_go {
-                LetGo::Ended => tracing::info!(task = id.get(), "the task ended"),
-                LetGo::ShuttingDown => tracing::info!(task = id.get(), "let go of the task: shutting down"),
-                LetGo::Fenced => tracing::warn!(task = id.get(), "let go of the task: another owner has it"),
-                LetGo::Store(error) => {
+                ExitReason::Ended => tracing::info!(task = id.get(), "the task ended"),
+                ExitReason::ShuttingDown => tracing::info!(task = id.get(), "let go of the task: shutting down"),
+                ExitReason::Fenced => tracing::warn!(task = id.get(), "let go of the task: another owner has it"),
+                ExitReason::Store(error) => {
                     tracing::error!(task = id.get(), "let go of the task: {error}");
                     engine.adopt_again(id).await;
                 }
-                LetGo::UnknownOperation(what) => {
+                ExitReason::UnknownOperation(what) => {
                     tracing::error!(task = id.get(), "let go of the task: this version does not know {what}");
                 }
             }

@@ -10,9 +10,9 @@ use tokio::time::Instant;
 
 use crate::clock::{Clock, Timestamp, monotonic_now};
 use crate::domain::attempt::RecordedIntent;
-use crate::domain::decide::{Input, Learned};
+use crate::domain::decide::{Input, StepOutput};
 use crate::domain::effect::{EffectOutcome, Intent, Permit};
-use crate::domain::event::{Course, Failure, FailureKind, Override};
+use crate::domain::event::{Direction, Failure, FailureKind, OverriddenCheck};
 use crate::domain::graph::OperationName;
 use crate::domain::ids::{Fence, SubtaskId};
 use crate::domain::task::{Subtask, Task};
@@ -45,13 +45,13 @@ pub trait PreparedEffect: Send {
 }
 
 /// What a look found.
-pub enum Look {
+pub enum Observation {
     /// What the step should bring about is so.
     Reached {
         /// Nothing had to be done for it.
         already_so: bool,
         /// What to record.
-        learned: Learned,
+        output: StepOutput,
         /// Inventory changes, in the same commit.
         writes: Vec<Write>,
     },
@@ -60,7 +60,7 @@ pub enum Look {
         /// What will be recorded before.
         intent: Intent,
         /// Checks that are overridden by going on.
-        overrides: Vec<Override>,
+        overrides: Vec<OverriddenCheck>,
         /// How it is sent.
         effect: Box<dyn PreparedEffect>,
     },
@@ -82,7 +82,7 @@ pub enum Look {
         /// Why.
         failure: Failure,
         /// What to record all the same.
-        learned: Learned,
+        output: StepOutput,
     },
     /// The look could not be made; looked again after a pause, for as long as the step's patience for reading.
     Unreadable {
@@ -93,7 +93,7 @@ pub enum Look {
 
 /// When a step's wait is too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Patience {
+pub enum TimeoutPolicy {
     /// The subtask's timeout counts from its beginning.
     Total,
     /// The subtask's timeout counts from the last change of its progress; `at_most` in all.
@@ -104,12 +104,12 @@ pub enum Patience {
 #[async_trait]
 pub trait Step: Send + Sync {
     /// Looks, and says what follows. Reads only.
-    async fn look(&self, context: &StepContext) -> Look;
+    async fn look(&self, context: &StepContext) -> Observation;
 
     /// Looks what is left of the step's own effect, and says what follows to take it back; reached: nothing is. Reads only.
     /// Asked only when nothing that the step tried on its way forward can happen any more.
-    async fn undo_look(&self, _context: &StepContext) -> Look {
-        Look::Reached { already_so: true, learned: Learned::default(), writes: Vec::new() }
+    async fn undo_look(&self, _context: &StepContext) -> Observation {
+        Observation::Reached { already_so: true, output: StepOutput::default(), writes: Vec::new() }
     }
 
     /// Whether the result of a step that succeeded earlier still holds; asked when a task is retried. An error: not known.
@@ -118,8 +118,8 @@ pub trait Step: Send + Sync {
     }
 
     /// When its wait is too long.
-    fn patience(&self) -> Patience {
-        Patience::Total
+    fn timeout_policy(&self) -> TimeoutPolicy {
+        TimeoutPolicy::Total
     }
 
     /// How long its undo waits, by the same count; the subtask's timeout is that of its way forward.
@@ -227,23 +227,23 @@ impl StepContext {
     }
 
     /// The step's own look, the one of the task's course.
-    pub(super) async fn look(&self, step: &dyn Step) -> Look {
-        if self.this().is_some_and(|this| failpoints::at_look(&this.spec.name, self.task.course)) {
+    pub(super) async fn look(&self, step: &dyn Step) -> Observation {
+        if self.this().is_some_and(|this| failpoints::at_look(&this.spec.name, self.task.direction)) {
             let failure = Failure::new(FailureKind::Internal, "FAILPOINT", "a failpoint lets this step fail");
-            return Look::Refuse { failure, learned: Learned::default() };
+            return Observation::Refuse { failure, output: StepOutput::default() };
         }
-        match self.task.course {
-            Course::Forward => step.look(self).await,
-            Course::Back => step.undo_look(self).await,
+        match self.task.direction {
+            Direction::Forward => step.look(self).await,
+            Direction::Back => step.undo_look(self).await,
         }
     }
 
     /// What the end of this step is to `decide`, once it has reached what it should.
-    pub(super) fn reached(&self, already_so: bool, learned: Learned, executor: &str) -> Input {
+    pub(super) fn reached(&self, already_so: bool, output: StepOutput, executor: &str) -> Input {
         let (subtask, executor) = (self.subtask, executor.to_owned());
-        match self.task.course {
-            Course::Forward => Input::StepSucceeded { subtask, already_so, learned, executor },
-            Course::Back => Input::StepUndone { subtask, learned, executor },
+        match self.task.direction {
+            Direction::Forward => Input::StepSucceeded { subtask, already_so, output, executor },
+            Direction::Back => Input::StepUndone { subtask, output, executor },
         }
     }
 
@@ -260,12 +260,12 @@ impl StepContext {
     /// What this execution of the subtask tried, oldest first. Undoing again is another execution, although its number stays.
     pub fn attempts(&self) -> impl DoubleEndedIterator<Item = &RecordedIntent> + Clone {
         let (run_time, began_at) = self.this().map_or((1, None), |subtask| (subtask.run_time, subtask.started_at));
-        let course = self.task.course;
+        let direction = self.task.direction;
         let of_this = move |intent: &&RecordedIntent| {
-            intent.course == course
-                && match course {
-                    Course::Forward => intent.run_time == run_time,
-                    Course::Back => began_at.is_none_or(|began_at| intent.at >= began_at),
+            intent.direction == direction
+                && match direction {
+                    Direction::Forward => intent.run_time == run_time,
+                    Direction::Back => began_at.is_none_or(|began_at| intent.at >= began_at),
                 }
         };
         self.task.intents.iter().filter(|intent| intent.subtask == self.subtask).filter(of_this)

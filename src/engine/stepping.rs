@@ -4,14 +4,14 @@
 use std::time::Duration;
 
 use crate::domain::attempt::RecordedIntent;
-use crate::domain::decide::{Input, Learned};
-use crate::domain::event::{Course, Failure, FailureKind, IntentOutcome, TaskState};
+use crate::domain::decide::{Input, StepOutput};
+use crate::domain::event::{Direction, Failure, FailureKind, IntentOutcome, TaskState};
 use crate::domain::ids::SubtaskId;
 use crate::engine::acting::Acted;
-use crate::engine::canceling::Sight;
-use crate::engine::executor::{Executor, HORIZON_PAUSE, LetGo};
+use crate::engine::canceling::LookState;
+use crate::engine::executor::{Executor, ExitReason, HORIZON_PAUSE};
 use crate::engine::failpoints;
-use crate::engine::step::{Look, ProgressReport, Step, StepContext};
+use crate::engine::step::{Observation, ProgressReport, Step, StepContext};
 use crate::engine::waiting::{Unreadable, Waiting};
 
 /// Pause before the look that follows an unknown outcome: what was lost on the way may just be arriving.
@@ -20,55 +20,55 @@ const UNKNOWN_PAUSE: Duration = Duration::from_millis(200);
 const SILENT_LOOK: Duration = Duration::from_secs(1);
 
 impl Executor {
-    pub(super) async fn run_subtask(&self, id: SubtaskId) -> Result<(), LetGo> {
+    pub(super) async fn run_subtask(&self, id: SubtaskId) -> Result<(), ExitReason> {
         let task = self.current().await;
         let step = self.step(&task, id)?;
         let timeout = task.subtask(id).map(|subtask| subtask.spec.timeout).unwrap_or_default();
         let mut context = StepContext::new(task, id, self.clock.clone(), self.fence);
-        let timeout = match context.task.course {
-            Course::Forward => timeout,
-            Course::Back => {
+        let timeout = match context.task.direction {
+            Direction::Forward => timeout,
+            Direction::Back => {
                 self.wait_for_horizon(&mut context).await?;
                 step.undo_timeout(timeout)
             }
         };
-        let mut wait = Waiting::new(step.patience(), timeout);
-        let mut failing: Option<(Failure, Learned)> = None;
+        let mut wait = Waiting::new(step.timeout_policy(), timeout);
+        let mut failing: Option<(Failure, StepOutput)> = None;
         let mut unreadable: Option<Unreadable> = None;
-        let mut sight = Sight::at_begin(&context);
+        let mut look_state = LookState::at_begin(&context);
         let mut again = failpoints::steps_twice();
         loop {
             context.task = self.caught_up().await?;
             if context.task.state == TaskState::Canceling {
                 let waited_for =
                     failing.as_ref().map_or_else(|| wait.waits_for(), |(failure, _)| failure.message.as_str());
-                return self.end_cancelled(&*step, &mut context, sight, waited_for).await;
+                return self.end_cancelled(&*step, &mut context, look_state, waited_for).await;
             }
             context.last_look = wait.is_over();
-            let told = self.told(context.task.revision);
+            let told = self.request_arrived(context.task.revision);
             let look = tokio::select! {
                 biased;
                 look = self.looked(&*step, &context, &wait) => look,
                 // A look only reads: it is dropped, unless something is not known without it.
-                () = told, if sight == Sight::Had && !context.has_open_effect() => continue,
+                () = told, if look_state == LookState::Had && !context.has_open_effect() => continue,
             };
-            if !matches!(look, Look::Unreadable { .. }) {
-                sight = Sight::Had;
+            if !matches!(look, Observation::Unreadable { .. }) {
+                look_state = LookState::Had;
                 unreadable = None;
             }
             let pause = match look {
-                Look::Reached { .. } if again => {
+                Observation::Reached { .. } if again => {
                     again = false;
                     context = StepContext::new(self.current().await, id, self.clock.clone(), self.fence);
                     continue;
                 }
-                Look::Reached { already_so, learned, writes } => {
-                    let input = context.reached(already_so, learned, &self.name);
+                Observation::Reached { already_so, output, writes } => {
+                    let input = context.reached(already_so, output, &self.name);
                     self.end(&context, input, writes).await?;
                     return Ok(());
                 }
                 // Going forward needs no horizon: a refusal that has passed while it was waited for is no reason to fail.
-                Look::Needed { intent, overrides, effect } if !context.last_look && passes(failing.as_ref()) => {
+                Observation::Needed { intent, overrides, effect } if !context.last_look && passes(failing.as_ref()) => {
                     failing = None;
                     wait.for_what(&intent.description);
                     let acted = self.act(&mut context, intent, overrides, effect).await?;
@@ -76,7 +76,7 @@ impl Executor {
                     wait.begins_anew();
                     match acted {
                         Acted::Tried(outcome) => {
-                            sight = Sight::Owed;
+                            look_state = LookState::Owed;
                             if outcome == IntentOutcome::Unknown {
                                 tokio::time::sleep(UNKNOWN_PAUSE).await;
                             }
@@ -87,32 +87,32 @@ impl Executor {
                         Acted::MayStillHappen => HORIZON_PAUSE,
                     }
                 }
-                Look::Needed { intent, .. } => {
+                Observation::Needed { intent, .. } => {
                     wait.for_what(&intent.description);
                     HORIZON_PAUSE
                 }
-                Look::Happened { message } => {
+                Observation::Happened { message } => {
                     self.settle(&context, &message).await?;
                     continue;
                 }
-                Look::Wait { progress, again_in } => {
+                Observation::Wait { progress, again_in } => {
                     // Something moves: a failure that was about to be declared no longer describes what is.
                     if failing.take().is_some() {
-                        wait = Waiting::new(step.patience(), timeout);
+                        wait = Waiting::new(step.timeout_policy(), timeout);
                     }
                     wait.progressed(&progress);
                     self.note(&context, progress, wait.deadline(&self.clock));
                     again_in
                 }
-                Look::Refuse { failure, learned } => {
-                    failing = failing.or(Some((failure, learned)));
+                Observation::Refuse { failure, output } => {
+                    failing = failing.or(Some((failure, output)));
                     HORIZON_PAUSE
                 }
-                Look::Unreadable { failure } => {
+                Observation::Unreadable { failure } => {
                     let state = unreadable.get_or_insert_with(Unreadable::begin);
                     wait.for_what(&failure.message);
                     if state.lasted() > step.read_patience() {
-                        failing = failing.or(Some((failure.clone(), Learned::default())));
+                        failing = failing.or(Some((failure.clone(), StepOutput::default())));
                     }
                     context.log(format!("could not look: {}", failure.message));
                     self.note(&context, ProgressReport::uncounted(failure.message), wait.deadline(&self.clock));
@@ -123,9 +123,9 @@ impl Executor {
                 continue;
             }
             let input = match &failing {
-                Some((failure, learned)) => {
-                    let (failure, learned) = (failure.clone(), learned.clone());
-                    Some(Input::StepFailed { subtask: id, failure, learned, looked: unreadable.is_none() })
+                Some((failure, output)) => {
+                    let (failure, output) = (failure.clone(), output.clone());
+                    Some(Input::StepFailed { subtask: id, failure, output, looked: unreadable.is_none() })
                 }
                 // A wait that ended during this look gets one more, which knows that it is the last.
                 None if context.last_look => {
@@ -151,13 +151,13 @@ impl Executor {
             };
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
-                () = self.told(context.task.revision) => {}
+                () = self.request_arrived(context.task.revision) => {}
             }
         }
     }
 
     /// A look. The first may be long, and is a wait that must not be silent either.
-    async fn looked(&self, step: &dyn Step, context: &StepContext, wait: &Waiting) -> Look {
+    async fn looked(&self, step: &dyn Step, context: &StepContext, wait: &Waiting) -> Observation {
         let look = context.look(step);
         tokio::pin!(look);
         if !wait.is_silent() {
@@ -176,7 +176,7 @@ impl Executor {
     }
 
     /// An undo that looked while something may still happen could find nothing to undo, and be wrong a moment later.
-    async fn wait_for_horizon(&self, context: &mut StepContext) -> Result<(), LetGo> {
+    async fn wait_for_horizon(&self, context: &mut StepContext) -> Result<(), ExitReason> {
         loop {
             let open = context.effects().filter(|intent| intent.is_unresolved()).map(horizon);
             let Some(until) = open.max().filter(|until| *until > self.clock.now()) else { return Ok(()) };
@@ -184,7 +184,7 @@ impl Executor {
             self.note(context, ProgressReport::uncounted(message), until);
             tokio::select! {
                 () = tokio::time::sleep(HORIZON_PAUSE) => {}
-                () = self.told(context.task.revision) => {}
+                () = self.request_arrived(context.task.revision) => {}
             }
             context.task = self.caught_up().await?;
             if context.task.state == TaskState::Canceling {
@@ -200,7 +200,7 @@ fn horizon(intent: &RecordedIntent) -> crate::clock::Timestamp {
 
 /// Whether a failure that waits for a horizon may be forgotten when a look finds its step possible again. Not when
 /// somebody interfered: that this too has changed back is not for the task to judge.
-fn passes(failing: Option<&(Failure, Learned)>) -> bool {
+fn passes(failing: Option<&(Failure, StepOutput)>) -> bool {
     match failing.map(|(failure, _)| failure.kind) {
         None | Some(FailureKind::Refused | FailureKind::Unreachable) => true,
         Some(

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::clock::{Clock, Timestamp, monotonic_now};
-use crate::engine::step::{Patience, ProgressReport};
+use crate::engine::step::{ProgressReport, TimeoutPolicy};
 
 /// Pause between looks that could not be made: from, to.
 const UNREADABLE_PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
@@ -37,7 +37,7 @@ impl Unreadable {
 
 /// Bounds the wait of one execution.
 pub(super) struct Waiting {
-    patience: Patience,
+    timeout_policy: TimeoutPolicy,
     timeout: Duration,
     began: tokio::time::Instant,
     moved: tokio::time::Instant,
@@ -46,9 +46,9 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    pub(super) fn new(patience: Patience, timeout: Duration) -> Self {
+    pub(super) fn new(timeout_policy: TimeoutPolicy, timeout: Duration) -> Self {
         let now = monotonic_now();
-        Self { patience, timeout, began: now, moved: now, done: None, what: FIRST_LOOK.to_owned() }
+        Self { timeout_policy, timeout, began: now, moved: now, done: None, what: FIRST_LOOK.to_owned() }
     }
 
     /// Nothing was said yet of what is waited for.
@@ -80,9 +80,9 @@ impl Waiting {
     }
 
     pub(super) fn end(&self) -> tokio::time::Instant {
-        match self.patience {
-            Patience::Total => self.began + self.timeout,
-            Patience::WithoutProgress { at_most } => (self.moved + self.timeout).min(self.began + at_most),
+        match self.timeout_policy {
+            TimeoutPolicy::Total => self.began + self.timeout,
+            TimeoutPolicy::WithoutProgress { at_most } => (self.moved + self.timeout).min(self.began + at_most),
         }
     }
 

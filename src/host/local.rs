@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::agent::{Agent, Refusal, StartRequest, Started, StopRequest, Stopped};
+use crate::agent::{Agent, AgentRefusal, StartRequest, Started, StopRequest, Stopped};
 use crate::domain::effect::Permit;
 use crate::domain::host::{CallerFence, Found, ObserverIdentity, ObserverTarget, StartResult, StopResult, Ticket};
 use crate::host::{Host, HostError, LEDGER_WAITS, caller};
@@ -81,13 +81,13 @@ pub fn start_result(started: Started) -> StartResult {
     }
 }
 
-fn refused(refusal: Refusal) -> HostError {
+fn refused(refusal: AgentRefusal) -> HostError {
     HostError::Refused { code: code(&refusal), message: refusal.to_string() }
 }
 
-fn code(refusal: &Refusal) -> String {
+fn code(refusal: &AgentRefusal) -> String {
     match refusal {
-        Refusal::LedgerFailed { passes: true, .. } => LEDGER_WAITS,
+        AgentRefusal::LedgerFailed { passes: true, .. } => LEDGER_WAITS,
         other => other.reason(),
     }
     .to_owned()

@@ -20,7 +20,7 @@ pub struct Bounds {
     /// also the longest silence between two requests.
     pub arrival: Duration,
     /// Longest time in which a client may take nothing of what is sent to it, over a connection or an HTTP/2 stream.
-    pub stall: Duration,
+    pub write_timeout: Duration,
     /// Requests at the same time on one HTTP/2 connection; `None`: no limit.
     pub streams: Option<u32>,
     /// Requests of callers that are not proven, at the same time on one connection; `None`: no limit.
@@ -41,7 +41,7 @@ impl From<&LimitsConfig> for Bounds {
         Self {
             connections,
             arrival: Duration::from_secs(limits.arrival_seconds.max(1)),
-            stall: Duration::from_secs(limits.stall_seconds.max(1)),
+            write_timeout: Duration::from_secs(limits.stall_seconds.max(1)),
             strangers_per_connection: Some(limits.strangers_per_connection).filter(|strangers| *strangers > 0),
             strangers_per_address: Some(limits.strangers_per_address).filter(|strangers| *strangers > 0),
             streams: Some(limits.streams_per_connection).filter(|streams| *streams > 0),
@@ -59,7 +59,7 @@ mod tests {
         let mut limits = LimitsConfig::default();
         let bounds = Bounds::from(&limits);
         assert_eq!((bounds.connections, bounds.streams, bounds.header_bytes), (10_000, Some(1024), 16_384));
-        assert_eq!((bounds.arrival.as_secs(), bounds.stall.as_secs()), (15, 30));
+        assert_eq!((bounds.arrival.as_secs(), bounds.write_timeout.as_secs()), (15, 30));
         (limits.connections, limits.streams_per_connection, limits.header_bytes) = (0, 0, 0);
         (limits.arrival_seconds, limits.stall_seconds) = (0, 0);
         let bounds = Bounds::from(&limits);
@@ -67,6 +67,6 @@ mod tests {
             (bounds.connections, bounds.streams, bounds.header_bytes),
             (Semaphore::MAX_PERMITS, None, LEAST_HEADER_BYTES)
         );
-        assert_eq!((bounds.arrival.as_secs(), bounds.stall.as_secs()), (1, 1));
+        assert_eq!((bounds.arrival.as_secs(), bounds.write_timeout.as_secs()), (1, 1));
     }
 }

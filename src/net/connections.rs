@@ -25,11 +25,11 @@ use tracing::{debug, info, warn};
 use crate::clock::monotonic_now;
 use crate::net::announced;
 use crate::net::bounds::Bounds;
-use crate::net::opening::Opening;
 use crate::net::peer::Peer;
+use crate::net::preface_timeout::PrefaceTimeout;
 use crate::net::proxies::Proxies;
-use crate::net::stall::Stall;
 use crate::net::tls::Tls;
+use crate::net::write_timeout::WriteTimeout;
 
 /// How long nothing is accepted after the system could not (no file descriptors, no memory).
 const BREATH: Duration = Duration::from_millis(100);
@@ -94,7 +94,7 @@ impl Connections {
         };
         prepare(&stream);
         let address = SocketAddr::new(address.ip().to_canonical(), address.port());
-        let (stream, bounds) = (Stall::new(stream, self.bounds.stall), self.bounds);
+        let (stream, bounds) = (WriteTimeout::new(stream, self.bounds.write_timeout), self.bounds);
         let peer = Peer { proxies: self.proxies.clone(), ..Peer::plaintext(address) };
         let announced = self.proxies.as_ref().is_some_and(|proxies| proxies.must_announce(address.ip()));
         let acceptor = self.tls.as_ref().map(|tls| TlsAcceptor::from(tls.current()));
@@ -156,7 +156,7 @@ impl Stream for Connections {
 
 /// What comes before the first request: for whom a proxy connects, and TLS.
 async fn begin(
-    mut stream: Stall<TcpStream>,
+    mut stream: WriteTimeout<TcpStream>,
     mut peer: Peer,
     announced: bool,
     acceptor: Option<TlsAcceptor>,
@@ -208,19 +208,19 @@ impl Rarely {
 pub struct Connection {
     transport: Transport,
     /// `None`: it has said what it talks.
-    opening: Option<Opening>,
+    preface_timeout: Option<PrefaceTimeout>,
     peer: Peer,
     _place: OwnedSemaphorePermit,
 }
 
 enum Transport {
-    Plain(Stall<TcpStream>),
-    Tls(Box<TlsStream<Stall<TcpStream>>>),
+    Plain(WriteTimeout<TcpStream>),
+    Tls(Box<TlsStream<WriteTimeout<TcpStream>>>),
 }
 
 impl Connection {
     fn new(transport: Transport, peer: Peer, bounds: Bounds, place: OwnedSemaphorePermit) -> Self {
-        Self { transport, opening: Some(Opening::new(bounds.arrival)), peer, _place: place }
+        Self { transport, preface_timeout: Some(PrefaceTimeout::new(bounds.arrival)), peer, _place: place }
     }
 
     /// Who is at the other end.
@@ -248,10 +248,10 @@ impl Transport {
 
 impl AsyncRead for Connection {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let Self { transport, opening, .. } = self.get_mut();
-        let Some(begun) = opening else { return transport.poll_read(context, buffer) };
+        let Self { transport, preface_timeout, .. } = self.get_mut();
+        let Some(begun) = preface_timeout else { return transport.poll_read(context, buffer) };
         if ready!(begun.poll(context, buffer, |context, buffer| transport.poll_read(context, buffer)))? {
-            *opening = None;
+            *preface_timeout = None;
         }
         Poll::Ready(Ok(()))
     }

@@ -114,7 +114,7 @@ where
 {
     let peer = connection.peer().clone();
     let address = peer.address;
-    let streams = Streams::new(bounds.stall);
+    let streams = Streams::new(bounds.write_timeout);
     let builder = builder(streams.clone(), protocols, bounds);
     let asking = guest.clone();
     let answer = service_fn(move |mut request: Request<Incoming>| {

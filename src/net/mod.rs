@@ -3,7 +3,7 @@
 //! we open. Knows no service. This module may use `config` and `clock`.
 
 pub mod announced;
-pub mod arriving;
+pub mod body_deadline;
 pub mod bounds;
 pub mod certificate;
 pub mod client_tls;
@@ -14,11 +14,11 @@ pub mod http;
 pub mod in_flight;
 pub mod lingering;
 pub mod listener;
-pub mod opening;
 pub mod peer;
+pub mod preface_timeout;
 pub mod proxies;
 pub mod reflection;
-pub mod stall;
 pub mod strangers;
 pub mod streams;
 pub mod tls;
+pub mod write_timeout;

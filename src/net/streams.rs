@@ -1,4 +1,4 @@
-//! The streams of one HTTP/2 connection, each held to the rule that [`crate::net::stall`] has for connections: who takes
+//! The streams of one HTTP/2 connection, each held to the rule that [`crate::net::write_timeout`] has for connections: who takes
 //! nothing of what is sent to him is cut off. A window that its client never opens stops a stream while the socket still
 //! moves, and hyper waits for it without end. Here each stream keeps an account of what is owed to its client; a stream that
 //! is behind for too long is reset and its answer dropped, and nothing else of its connection is disturbed.

@@ -6,21 +6,21 @@ use async_trait::async_trait;
 
 use super::error::{ClusterError, is_surely_refusal};
 use super::literal::Statement;
-use super::session::{Proven, Session};
+use super::session::{ProvenSession, Session};
 use super::views::Whose;
 use super::{EffectSession, EffectTimes, views};
 use crate::domain::effect::{EffectOutcome, Permit};
 
 /// The effect session over a MySQL session.
 pub struct MysqlEffectSession {
-    proven: Proven,
+    proven: ProvenSession,
     connection_id: i64,
     horizon: Duration,
     times: EffectTimes,
 }
 
 impl MysqlEffectSession {
-    pub(super) async fn new(mut proven: Proven, times: EffectTimes) -> Result<Self, ClusterError> {
+    pub(super) async fn new(mut proven: ProvenSession, times: EffectTimes) -> Result<Self, ClusterError> {
         let connection_id = connection_id(&mut proven.session).await?;
         // The root service, whose time counts, may be on any server.
         let parameters = views::parameters(&mut proven.session, Whose::AllServers).await?;

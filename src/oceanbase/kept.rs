@@ -53,13 +53,13 @@ struct State {
 /// A session that nobody uses now.
 struct Kept {
     session: Box<dyn ClusterReader>,
-    opened_for: Asked,
+    opened_for: WantedSession,
     since: Instant,
 }
 
 /// Whom a session is wanted with.
 #[derive(Clone)]
-struct Asked {
+struct WantedSession {
     access: ClusterAccess,
     known: Vec<KnownServer>,
     expected: Expected,
@@ -72,9 +72,9 @@ impl KeptSessions {
         Self { inner, pool: Arc::new(Pool { idle, state: Mutex::default() }) }
     }
 
-    async fn open(&self, asked: &Asked) -> Result<Box<dyn ClusterReader>, ClusterError> {
-        let (access, known) = self.pool.troubled_last(&asked.access, &asked.known);
-        self.inner.reader(&access, &known, &asked.expected, &asked.avoid).await
+    async fn open(&self, wanted: &WantedSession) -> Result<Box<dyn ClusterReader>, ClusterError> {
+        let (access, known) = self.pool.troubled_last(&wanted.access, &wanted.known);
+        self.inner.reader(&access, &known, &wanted.expected, &wanted.avoid).await
     }
 }
 
@@ -84,14 +84,14 @@ impl Pool {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take(&self, asked: &Asked) -> Option<Box<dyn ClusterReader>> {
+    fn take(&self, wanted: &WantedSession) -> Option<Box<dyn ClusterReader>> {
         let mut state = self.state();
         state.sweep(self.idle);
-        let at = state.kept.iter().position(|kept| fits(kept, asked))?;
+        let at = state.kept.iter().position(|kept| fits(kept, wanted))?;
         Some(state.kept.swap_remove(at).session)
     }
 
-    fn put(self: &Arc<Self>, session: Box<dyn ClusterReader>, opened_for: Asked) {
+    fn put(self: &Arc<Self>, session: Box<dyn ClusterReader>, opened_for: WantedSession) {
         // Not proven to be anybody's yet, or not to be kept.
         if self.idle.is_zero() || opened_for.expected.identity.is_none() || !session.is_open() {
             return;
@@ -157,16 +157,16 @@ async fn sweep(pool: Weak<Pool>, idle: Duration) {
 }
 
 /// Whether a kept session may be used for this. Pure.
-fn fits(kept: &Kept, asked: &Asked) -> bool {
+fn fits(kept: &Kept, wanted: &WantedSession) -> bool {
     let (opened_for, server) = (&kept.opened_for, kept.session.server_addr());
-    let (given, before) = (&asked.access, &opened_for.access);
+    let (given, before) = (&wanted.access, &opened_for.access);
     let same_access = given.endpoints == before.endpoints
         && given.username == before.username
         && given.password.expose_secret() == before.password.expose_secret();
-    let proven = opened_for.expected.identity == asked.expected.identity
-        && (asked.expected.target.is_none() || opened_for.expected.target == asked.expected.target);
-    let avoid = &asked.avoid;
-    let zone = asked.known.iter().find(|known| known.addr == *server).map(|known| &known.zone);
+    let proven = opened_for.expected.identity == wanted.expected.identity
+        && (wanted.expected.target.is_none() || opened_for.expected.target == wanted.expected.target);
+    let avoid = &wanted.avoid;
+    let zone = wanted.known.iter().find(|known| known.addr == *server).map(|known| &known.zone);
     let avoided = avoid.server.as_ref() == Some(server) || (avoid.zone.is_some() && avoid.zone.as_ref() == zone);
     // What was the last choice for the same wish is it still.
     same_access && proven && avoid.never.as_ref() != Some(server) && (!avoided || opened_for.avoid == *avoid)
@@ -182,12 +182,12 @@ impl OceanBase for KeptSessions {
         avoid: &Avoid,
     ) -> Result<Box<dyn ClusterReader>, ClusterError> {
         let (access, known) = (access.clone(), known.to_vec());
-        let asked = Asked { access, known, expected: expected.clone(), avoid: avoid.clone() };
-        let session = match self.pool.take(&asked) {
+        let wanted = WantedSession { access, known, expected: expected.clone(), avoid: avoid.clone() };
+        let session = match self.pool.take(&wanted) {
             Some(session) => session,
-            None => self.open(&asked).await?,
+            None => self.open(&wanted).await?,
         };
-        Ok(Box::new(KeptReader { sessions: self.clone(), asked, session: Some(session) }))
+        Ok(Box::new(KeptReader { sessions: self.clone(), wanted, session: Some(session) }))
     }
 
     async fn effect_session(
@@ -216,7 +216,7 @@ impl OceanBase for KeptSessions {
 /// A reader that gives its session back when it is dropped.
 struct KeptReader {
     sessions: KeptSessions,
-    asked: Asked,
+    wanted: WantedSession,
     /// Taken when it is dropped, never before.
     session: Option<Box<dyn ClusterReader>>,
 }
@@ -224,7 +224,7 @@ struct KeptReader {
 impl Drop for KeptReader {
     fn drop(&mut self) {
         if let Some(session) = self.session.take() {
-            self.sessions.pool.put(session, self.asked.clone());
+            self.sessions.pool.put(session, self.wanted.clone());
         }
     }
 }
@@ -246,8 +246,8 @@ impl KeptReader {
             return Ok(false);
         }
         let (open, endpoint) = (self.session().is_open(), self.session().endpoint().to_owned());
-        let asked = &self.asked;
-        if open && choose(&asked.access, &asked.known, &asked.avoid).len() < 2 {
+        let wanted = &self.wanted;
+        if open && choose(&wanted.access, &wanted.known, &wanted.avoid).len() < 2 {
             return Ok(false);
         }
         self.sessions.pool.trouble(&endpoint);
@@ -256,7 +256,7 @@ impl KeptReader {
             return Ok(false);
         }
         tracing::debug!(%endpoint, "asks another session: {error}");
-        self.session = Some(self.sessions.open(&self.asked).await?);
+        self.session = Some(self.sessions.open(&self.wanted).await?);
         Ok(true)
     }
 }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::error::{ClusterError, ErrorClass};
 use super::identity::same_target;
-use super::session::Proven;
+use super::session::ProvenSession;
 use super::views::Whose;
 use super::{ClusterReader, EffectTimes, facts, log_streams, views};
 use crate::clock::{Clock, Timestamp};
@@ -38,13 +38,13 @@ pub struct Discovery {
 
 /// The reader over a MySQL session.
 pub struct MysqlReader {
-    proven: Proven,
+    proven: ProvenSession,
     clock: Clock,
     times: EffectTimes,
 }
 
 impl MysqlReader {
-    pub(super) const fn new(proven: Proven, clock: Clock, times: EffectTimes) -> Self {
+    pub(super) const fn new(proven: ProvenSession, clock: Clock, times: EffectTimes) -> Self {
         Self { proven, clock, times }
     }
 
@@ -78,7 +78,7 @@ impl MysqlReader {
     }
 
     async fn all_servers(&mut self) -> Result<Vec<ServerReading>, ClusterError> {
-        let Proven { session, endpoint, target, .. } = &mut self.proven;
+        let ProvenSession { session, endpoint, target, .. } = &mut self.proven;
         let servers = views::servers(session).await?;
         same_target(&servers, target.as_ref(), endpoint)?;
         Ok(servers)

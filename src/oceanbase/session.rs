@@ -53,7 +53,7 @@ pub struct ConnectFailure {
 }
 
 /// A session whose cluster is proven.
-pub struct Proven {
+pub struct ProvenSession {
     /// The session.
     pub session: Session,
     /// `host:port`.
@@ -183,7 +183,7 @@ pub async fn open(
     expected: &Expected,
     avoid: &Avoid,
     purpose: Purpose,
-) -> Result<Proven, ClusterError> {
+) -> Result<ProvenSession, ClusterError> {
     let attempts = attempts(access, known, avoid, matches!(purpose, Purpose::Effect(_)));
     let mut failures: Vec<ClusterError> = Vec::new();
     let mut refused: Vec<(Kind, &str)> = Vec::new();
@@ -240,7 +240,7 @@ async fn open_at(
     expected: &Expected,
     avoid: &Avoid,
     purpose: Purpose,
-) -> Result<Proven, ClusterError> {
+) -> Result<ProvenSession, ClusterError> {
     let endpoint = &attempt.endpoint;
     let session = Session::connect(endpoint, &attempt.username, access, purpose).await;
     let mut session = session.map_err(|failure| failure.error)?;
@@ -266,7 +266,7 @@ async fn open_at(
         return Err(ClusterError::new(ErrorClass::Unreachable, message).at(endpoint));
     }
     let (endpoint, target) = (endpoint.to_string(), expected.target);
-    Ok(Proven { session, endpoint, identity: proof.identity, server: proof.server, target })
+    Ok(ProvenSession { session, endpoint, identity: proof.identity, server: proof.server, target })
 }
 
 /// Whether the endpoint is the observer itself: one of its addresses and its SQL port.

@@ -3,11 +3,11 @@
 
 use crate::clock::Timestamp;
 use crate::domain::admission::{Admission, ProcessFinding, Request, admit_observed};
-use crate::domain::event::{Failure, FailureKind, Override as RecordedOverride};
+use crate::domain::event::{Failure, FailureKind, OverriddenCheck as RecordedOverride};
 use crate::domain::gate::Consent;
 use crate::domain::host::{Finding, Found, MaySignal};
 use crate::domain::ids::Principal;
-use crate::domain::precheck::{Check, LeaderMove, Verdict, precheck};
+use crate::domain::precheck::{Check, CheckVerdict, LeaderMove, precheck};
 use crate::domain::reading::ClusterReading;
 use crate::domain::status::OverriddenBy;
 use crate::inventory::Target;
@@ -25,9 +25,9 @@ pub struct Survey {
 
 /// Reads cluster and host at once, in bounded time: a cluster that hangs is one that does not answer.
 pub async fn survey(deps: &Deps, target: &Target) -> Survey {
-    let read = async { super::ways::reader(deps, target).await?.reading().await };
-    let read = super::ways::within(deps.pace.reading, &target.cluster.identity.name, read);
-    let (reading, found) = tokio::join!(read, super::ways::find(deps, target));
+    let read = async { super::step_io::reader(deps, target).await?.reading().await };
+    let read = super::step_io::within(deps.timeouts.reading, &target.cluster.identity.name, read);
+    let (reading, found) = tokio::join!(read, super::step_io::find(deps, target));
     Survey { reading, found }
 }
 
@@ -37,7 +37,7 @@ pub struct AssessedCheck {
     /// Its name.
     pub name: String,
     /// What it says.
-    pub verdict: Verdict,
+    pub verdict: CheckVerdict,
     /// What was found.
     pub evidence: String,
     /// What to do about it.
@@ -55,7 +55,7 @@ pub struct AssessedCheck {
 impl AssessedCheck {
     /// Whether it refuses the stop.
     pub fn refuses(&self) -> bool {
-        self.verdict == Verdict::Block && !self.overridden
+        self.verdict == CheckVerdict::Block && !self.overridden
     }
 }
 
@@ -107,7 +107,7 @@ impl Assessment {
 
     /// The overrides that going on records.
     pub fn overrides(&self, principal: &Principal) -> Vec<RecordedOverride> {
-        let overridden = self.checks.iter().filter(|check| check.verdict == Verdict::Block && check.overridden);
+        let overridden = self.checks.iter().filter(|check| check.verdict == CheckVerdict::Block && check.overridden);
         overridden
             .filter_map(|check| {
                 Some(RecordedOverride {
@@ -147,22 +147,22 @@ pub(super) fn refusal<'a>(first: &'a AssessedCheck, others: impl Iterator<Item =
 /// What is known of the freeze that a stop would begin with. It blocks nothing: the stop finds out what comes of it.
 pub async fn freeze_outlook(deps: &Deps, target: &Target) -> AssessedCheck {
     let addr = target.server.addr;
-    let read = async { super::ways::reader(deps, target).await?.checkpoints(&addr).await };
-    match super::ways::within(deps.pace.reading, &target.cluster.identity.name, read).await {
+    let read = async { super::step_io::reader(deps, target).await?.checkpoints(&addr).await };
+    match super::step_io::within(deps.timeouts.reading, &target.cluster.identity.name, read).await {
         Ok(replicas) if replicas.is_empty() => {
-            check("FREEZE", Verdict::Info, format!("{addr} has no log stream that could be frozen"), "")
+            check("FREEZE", CheckVerdict::Info, format!("{addr} has no log stream that could be frozen"), "")
         }
         Ok(replicas) => {
-            let (count, seconds) = (replicas.len(), deps.pace.freeze.as_secs());
+            let (count, seconds) = (replicas.len(), deps.timeouts.freeze.as_secs());
             let evidence = format!(
                 "MINOR FREEZE would write out {count} log streams of {addr} before its process is ended, in at most {seconds} s"
             );
-            check("FREEZE", Verdict::Info, evidence, "")
+            check("FREEZE", CheckVerdict::Info, evidence, "")
         }
         Err(error) => {
             let evidence = format!("the checkpoints by which a freeze is verified cannot be read: {}", error.message);
             let remedy = "stop it without a freeze, or with force, which goes on when the freeze fails";
-            check("FREEZE", Verdict::Warn, evidence, remedy)
+            check("FREEZE", CheckVerdict::Warn, evidence, remedy)
         }
     }
 }
@@ -194,7 +194,7 @@ pub fn assess(survey: &Survey, target: &Target, request: Request, consent: &Cons
     Assessment { checks, leader_moves, failures_tolerated_after, observed_at }
 }
 
-fn check(name: &str, verdict: Verdict, evidence: impl Into<String>, remedy: impl Into<String>) -> AssessedCheck {
+fn check(name: &str, verdict: CheckVerdict, evidence: impl Into<String>, remedy: impl Into<String>) -> AssessedCheck {
     AssessedCheck {
         name: name.to_owned(),
         verdict,
@@ -212,7 +212,7 @@ fn cluster_check(reading: &Result<ClusterReading, ClusterError>) -> AssessedChec
         Ok(reading) => {
             let identity = &reading.identity;
             let evidence = format!("read cluster {} (cluster_id {})", identity.name, identity.ob_cluster_id);
-            return check("CLUSTER_READABLE", Verdict::Pass, evidence, "");
+            return check("CLUSTER_READABLE", CheckVerdict::Pass, evidence, "");
         }
         Err(error) => error,
     };
@@ -229,7 +229,7 @@ fn cluster_check(reading: &Result<ClusterReading, ClusterError>) -> AssessedChec
     AssessedCheck {
         overridden_by,
         may_pass: may_pass(error.class),
-        ..check(&name, Verdict::Block, error.message.clone(), remedy)
+        ..check(&name, CheckVerdict::Block, error.message.clone(), remedy)
     }
 }
 
@@ -246,16 +246,16 @@ pub fn process_finding(found: &Found) -> ProcessFinding {
 fn admission_check(reading: &ClusterReading, target: &Target, found: &Found, request: Request) -> AssessedCheck {
     let name = "SERVER_STATE";
     let Some(server) = reading.server(&target.server.addr) else {
-        return check(name, Verdict::Pass, "see TARGET_KNOWN", "");
+        return check(name, CheckVerdict::Pass, "see TARGET_KNOWN", "");
     };
     match admit_observed(server, process_finding(found), request) {
         Admission::Admit => {
             let service = crate::domain::admission::service_state(server);
-            check(name, Verdict::Pass, format!("service {service}, process {}", process_finding(found)), "")
+            check(name, CheckVerdict::Pass, format!("service {service}, process {}", process_finding(found)), "")
         }
         Admission::Refuse { service, process, expected } => check(
             name,
-            Verdict::Block,
+            CheckVerdict::Block,
             format!("service {service}, process {process}, where a stop needs {expected}"),
             match process {
                 ProcessFinding::HostUnreachable => {
@@ -273,45 +273,47 @@ fn admission_check(reading: &ClusterReading, target: &Target, found: &Found, req
 fn host_checks(survey: &Survey) -> Vec<AssessedCheck> {
     let found = &survey.found;
     let process = match &found.finding {
-        Finding::Running(identity) => check("HOST_PROCESS", Verdict::Pass, identity.to_string(), ""),
-        Finding::Absent { evidence } => check("HOST_PROCESS", Verdict::Info, format!("no process: {evidence}"), ""),
+        Finding::Running(identity) => check("HOST_PROCESS", CheckVerdict::Pass, identity.to_string(), ""),
+        Finding::Absent { evidence } => {
+            check("HOST_PROCESS", CheckVerdict::Info, format!("no process: {evidence}"), "")
+        }
         Finding::HostUnreachable { reason } => match &survey.reading {
             // Admission has decided whether a server whose host does not answer may be stopped.
             Ok(_) => check(
                 "HOST_PROCESS",
-                Verdict::Warn,
+                CheckVerdict::Warn,
                 format!("the host does not answer: {reason}"),
                 "the process cannot be ended, only the mark is set",
             ),
             Err(_) => check(
                 "HOST_UNREACHABLE",
-                Verdict::Block,
+                CheckVerdict::Block,
                 format!("neither the cluster nor the host answers: {reason}"),
                 "without a proven process nothing can be ended; look at the host",
             ),
         },
         Finding::Ambiguous { evidence } => {
             let remedy = "look at the processes on the host; an unproven process is never signalled";
-            check("PROCESS_AMBIGUOUS", Verdict::Block, evidence.clone(), remedy)
+            check("PROCESS_AMBIGUOUS", CheckVerdict::Block, evidence.clone(), remedy)
         }
     };
     let may = match (&found.finding, &found.may_signal, &found.supervisor) {
         (Finding::Running(_), MaySignal::No { reason }, Some(supervisor)) => Some(check(
             "SUPERVISED",
-            Verdict::Block,
+            CheckVerdict::Block,
             format!("{supervisor} watches over the process: {reason}"),
             "stop the service only (type STOP_SERVICE), or list the unit as safe in the agent's configuration",
         )),
         (Finding::Running(_), MaySignal::No { reason }, None) => {
             let remedy = "run the agent as the observer's user";
-            Some(check("SIGNAL_NOT_PERMITTED", Verdict::Block, reason.clone(), remedy))
+            Some(check("SIGNAL_NOT_PERMITTED", CheckVerdict::Block, reason.clone(), remedy))
         }
         (Finding::Running(_), MaySignal::Yes, supervisor) => {
             let mut evidence = match supervisor {
                 Some(supervisor) => format!("{supervisor} is listed as safe in the agent's configuration"),
                 None => "the agent may signal the process, and nobody watches over it".to_owned(),
             };
-            let verdict = if found.beside.is_empty() { Verdict::Pass } else { Verdict::Info };
+            let verdict = if found.beside.is_empty() { CheckVerdict::Pass } else { CheckVerdict::Info };
             found.beside.iter().for_each(|seen| evidence.push_str(&format!("; {seen}")));
             Some(check("SUPERVISED", verdict, evidence, ""))
         }

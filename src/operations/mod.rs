@@ -5,8 +5,8 @@ pub mod assess;
 mod graphs;
 pub mod key;
 mod operation;
+mod step_io;
 mod steps;
-mod ways;
 
 pub use graphs::{graph, operation_name, subtask_count};
 pub use operation::{OperationKind, ServerOperation};
@@ -24,7 +24,7 @@ use crate::oceanbase::{About, ClusterError, ErrorClass, OceanBase};
 
 /// Times that an operator may want to change.
 #[derive(Clone, Debug)]
-pub struct Pace {
+pub struct Timeouts {
     /// Between looks at something that moves by itself (leaders, STATUS), which ask two things at most.
     pub poll: Duration,
     /// How long Prepare waits for checks that may pass by themselves (log in sync, a leader elected).
@@ -45,7 +45,7 @@ pub struct Pace {
     pub catch_up: Duration,
 }
 
-impl Default for Pace {
+impl Default for Timeouts {
     fn default() -> Self {
         Self {
             poll: Duration::from_secs(1),
@@ -68,7 +68,7 @@ const LOOKS_KEPT: u32 = 10;
 /// And how long at least: some looks have a pace of their own.
 const KEPT_AT_LEAST: Duration = Duration::from_secs(5);
 
-impl Pace {
+impl Timeouts {
     /// Between whole readings of a cluster in which something has to pass by itself.
     pub fn between_readings(&self) -> Duration {
         self.poll * LOOKS_OF_A_READING
@@ -94,7 +94,7 @@ pub struct Deps {
     /// Agents count fences per store.
     pub store_id: String,
     /// Times.
-    pub pace: Pace,
+    pub timeouts: Timeouts,
 }
 
 /// Every operation that this version knows.

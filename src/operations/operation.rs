@@ -13,7 +13,7 @@ use crate::domain::graph::OperationName;
 use crate::domain::status::{ServerStatus, StopType, ZoneStatus};
 use crate::domain::task::Task;
 use crate::engine::{Operation, Step, StepContext};
-use crate::operations::{Deps, cluster_failure, key, operation_name, steps, ways};
+use crate::operations::{Deps, cluster_failure, key, operation_name, step_io, steps};
 use crate::store::Write;
 
 /// The operations on a server.
@@ -107,7 +107,7 @@ impl Operation for ServerOperation {
         if intent.intent.connection_id == 0 {
             return Ok(format!("intent {} was on a host, which refuses the old fence", intent.number));
         }
-        let target = ways::target(&self.deps, context).await?;
+        let target = step_io::target(&self.deps, context).await?;
         let (endpoint, connection) = (&intent.intent.endpoint, intent.intent.connection_id);
         let gone = self
             .deps

@@ -13,13 +13,13 @@ use super::operate::Operate;
 use super::refusals::{inventory_refusal, store_refusal};
 use crate::clock::Timestamp;
 use crate::domain::admission::{Admission, ProcessFinding, Request, admit, service_state};
-use crate::domain::decide::{Asked, DEFAULT_CONSENT, Input};
+use crate::domain::decide::{DEFAULT_CONSENT, Input, VerbRequest};
 use crate::domain::event::{Phase, TaskCluster, TaskServer, TaskSpec, TaskTarget, Verb};
 use crate::domain::ids::{ClusterId, InvalidName, ServerAddr, TaskId};
 use crate::domain::refusal::{Holder, Refusal};
 use crate::domain::status::{InnerStatus, ServerStatus};
 use crate::domain::task::Task;
-use crate::engine::Written;
+use crate::engine::WriteOutcome;
 use crate::inventory::{Target, recorded_reading};
 use crate::operations::assess::process_finding;
 use crate::operations::{OperationKind, former_and_target, graph, key, operation_name, subtask_count};
@@ -59,20 +59,20 @@ impl Service {
         let author = Author::Request { principal: caller.principal.clone(), nonce: Uuid::new_v4().to_string() };
         let written = self.engine.committer().create(spec, author, writes).await;
         match written.map_err(|error| store_refusal(&error))? {
-            Written::Done { task, fence, seq } => {
+            WriteOutcome::Done { task, fence, seq } => {
                 // As committed, whatever it has come to since: its events follow from exactly here.
                 let seq = seq.ok_or_else(|| Refusal::Internal { what: format!("task {id} has no place") })?;
                 let stored = StoredTask { task: (*task).clone(), seq, progress: Vec::new() };
                 self.engine.begin(task, fence);
                 Ok(stored)
             }
-            Written::LockHeld(holder) => match self.open_repeat(caller, &asked).await? {
+            WriteOutcome::LockHeld(holder) => match self.open_repeat(caller, &asked).await? {
                 Some(open) => Ok(open),
                 None => Err(self.in_progress(&asked, holder).await?),
             },
-            Written::Replayed { task, digest } => self.replayed(task, &digest, &asked).await,
-            Written::Refused(refusal) => Err(refusal),
-            Written::Fenced => Err(Refusal::Internal { what: "a new task was fenced".to_owned() }),
+            WriteOutcome::Replayed { task, digest } => self.replayed(task, &digest, &asked).await,
+            WriteOutcome::Refused(refusal) => Err(refusal),
+            WriteOutcome::Fenced => Err(Refusal::Internal { what: "a new task was fenced".to_owned() }),
         }
     }
 
@@ -138,7 +138,7 @@ impl Service {
         let (id, addr) = (stopped_by.spec.id, stopped_by.spec.server().addr);
         let principal = caller.principal.clone();
         let author = Author::Request { principal: principal.clone(), nonce: Uuid::new_v4().to_string() };
-        let verb = Asked::Rollback { expire_time: asked.expire_time };
+        let verb = VerbRequest::Rollback { expire_time: asked.expire_time };
         // At this revision: what it has come to since may be something else than a stop at rest.
         let input = Input::Requested {
             asked: verb,
@@ -149,13 +149,13 @@ impl Service {
         let writes = self.recorded(caller, &asked, id, addr);
         let written = self.engine.committer().write(&Arc::new(stopped_by), input, author, |_| writes.clone()).await;
         match written.map_err(|error| store_refusal(&error))? {
-            Written::Done { task, .. } => {
+            WriteOutcome::Done { task, .. } => {
                 self.go_on(task).await?;
                 self.stored_task(id).await
             }
-            Written::Replayed { task, digest } => self.replayed(task, &digest, &asked).await,
-            Written::Refused(refusal) => Err(refusal),
-            Written::Fenced | Written::LockHeld(_) => {
+            WriteOutcome::Replayed { task, digest } => self.replayed(task, &digest, &asked).await,
+            WriteOutcome::Refused(refusal) => Err(refusal),
+            WriteOutcome::Fenced | WriteOutcome::LockHeld(_) => {
                 Err(Refusal::Internal { what: format!("the rollback of task {id} was not written") })
             }
         }
@@ -203,7 +203,7 @@ impl Service {
         let first = self.store.reserve_ids(count + 1).await.map_err(|error| store_refusal(&error))?;
         let lease = Duration::from_micros(u64::try_from(target.cluster.lease_time_micros).unwrap_or_default());
         let graph =
-            graph(asked.request, first + 1, asked.server, lease, self.deps.pace.leader_wait).map_err(internal)?;
+            graph(asked.request, first + 1, asked.server, lease, self.deps.timeouts.leader_wait).map_err(internal)?;
         let mut context = former_and_target(target);
         context.push((key::CLUSTER_ID.to_owned(), asked.cluster.to_string()));
         context.push((key::ZONE_NAME.to_owned(), target.server.zone.to_string()));

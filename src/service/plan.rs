@@ -6,7 +6,7 @@ use super::Service;
 use super::accept::freeing;
 use super::call::{CallSubject, Caller, ServiceCall};
 use super::refusals::inventory_refusal;
-use super::views::{PlanCheck, StopPlanView, Verdict};
+use super::views::{CheckVerdict, PlanCheck, StopPlanView};
 use crate::domain::admission::Request;
 use crate::domain::call::Call;
 use crate::domain::event::Verb;
@@ -55,7 +55,7 @@ impl Service {
     async fn plan_stop_server(&self, asked: PlanStopServer) -> Result<StopPlanView, Refusal> {
         let target = self.deps.inventory.target(asked.cluster, asked.server).await;
         let target = target.map_err(|error| inventory_refusal(&error))?;
-        let limit = self.deps.pace.reading + PLAN_BEYOND_READING;
+        let limit = self.deps.timeouts.reading + PLAN_BEYOND_READING;
         let survey = tokio::time::timeout(limit, survey(&self.deps, &target)).await.map_err(|_| {
             let why = format!("cluster and host did not answer within {} s", limit.as_secs());
             Refusal::ClusterUnreachable { cluster: target.cluster.identity.name.clone(), why }
@@ -71,7 +71,7 @@ impl Service {
             server: asked.server,
             addr: target.server.addr,
             zone: target.server.zone.clone(),
-            allowed: assessment.allowed() && free.verdict == Verdict::Pass,
+            allowed: assessment.allowed() && free.verdict == CheckVerdict::Pass,
             leader_moves: assessment
                 .leader_moves
                 .into_iter()
@@ -86,10 +86,10 @@ impl Service {
                     overridden_by: check.overridden_by,
                     name: check.name,
                     verdict: match check.verdict {
-                        precheck::Verdict::Pass => Verdict::Pass,
-                        precheck::Verdict::Info => Verdict::Info,
-                        precheck::Verdict::Warn => Verdict::Warn,
-                        precheck::Verdict::Block => Verdict::Block,
+                        precheck::CheckVerdict::Pass => CheckVerdict::Pass,
+                        precheck::CheckVerdict::Info => CheckVerdict::Info,
+                        precheck::CheckVerdict::Warn => CheckVerdict::Warn,
+                        precheck::CheckVerdict::Block => CheckVerdict::Block,
                     },
                     evidence: check.root_service_words.map_or_else(
                         || check.evidence.clone(),
@@ -106,7 +106,7 @@ impl Service {
     /// Whether another task holds the cluster, which refuses a stop whatever the cluster is like.
     async fn cluster_free(&self, target: &Target) -> Result<PlanCheck, Refusal> {
         let (verdict, evidence, remedy) = match self.operating(&target.cluster).await? {
-            None => (Verdict::Pass, "no task holds the cluster".to_owned(), String::new()),
+            None => (CheckVerdict::Pass, "no task holds the cluster".to_owned(), String::new()),
             Some(task) => {
                 let (spec, state) = (&task.spec, task.state);
                 let evidence = format!(
@@ -123,7 +123,7 @@ impl Service {
                         "go on with its rollback, or give it up"
                     }
                 };
-                (Verdict::Block, evidence, remedy.to_owned())
+                (CheckVerdict::Block, evidence, remedy.to_owned())
             }
         };
         let name = "CLUSTER_FREE".to_owned();

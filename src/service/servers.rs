@@ -8,7 +8,7 @@ use super::refusals::{inventory_refusal, store_refusal};
 use super::views::{ProcessView, ServerView};
 use crate::domain::admission::service_state;
 use crate::domain::call::Call;
-use crate::domain::event::{Course, TaskState};
+use crate::domain::event::{Direction, TaskState};
 use crate::domain::host::{Finding, Found};
 use crate::domain::ids::{ClusterId, ServerId, ZoneName};
 use crate::domain::refusal::Refusal;
@@ -181,8 +181,8 @@ fn view(
 /// Why the process may be started although it is absent now: the open task of the server is there to start it, as long as it
 /// is not closed. One at rest does so when it is retried, and nobody who asks for that looks at the host first.
 fn may_start(task: &Task) -> Option<String> {
-    let starts = match (OperationKind::of(task), task.course) {
-        (Some((OperationKind::Stop, _)), Course::Forward) => false,
+    let starts = match (OperationKind::of(task), task.direction) {
+        (Some((OperationKind::Stop, _)), Direction::Forward) => false,
         (Some((OperationKind::Stop | OperationKind::Start | OperationKind::Restart, _)), _) | (None, _) => true,
     };
     let (id, name, state) = (task.spec.id, &task.spec.graph.operation.name, task.state);
@@ -196,9 +196,9 @@ fn may_start(task: &Task) -> Option<String> {
         }
         TaskState::Successful | TaskState::RolledBack | TaskState::Refused | TaskState::GivenUp => false,
     };
-    let what = match task.course {
-        Course::Forward => "is at work",
-        Course::Back => "is being rolled back",
+    let what = match task.direction {
+        Direction::Forward => "is at work",
+        Direction::Back => "is being rolled back",
     };
     (open && starts).then(|| format!("task {id} ({name}) {what} and may start the process"))
 }

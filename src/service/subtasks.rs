@@ -6,7 +6,7 @@ use super::call::{CallSubject, Caller, ServiceCall};
 use super::refusals::store_refusal;
 use super::tasks::{CancelTask, RetryTask};
 use crate::domain::call::Call;
-use crate::domain::decide::Asked;
+use crate::domain::decide::VerbRequest;
 use crate::domain::event::SubtaskState;
 use crate::domain::ids::{Revision, SubtaskId, TaskId};
 use crate::domain::refusal::Refusal;
@@ -69,7 +69,7 @@ impl ServiceCall for SkipSubtask {
     }
 
     async fn run(self, service: &Service, caller: &Caller) -> Result<StoredTask, Refusal> {
-        let (verb, entry) = (Asked::SkipSubtask { subtask: self.subtask }, self.audit_entry(caller));
+        let (verb, entry) = (VerbRequest::SkipSubtask { subtask: self.subtask }, self.audit_entry(caller));
         let task = service.ask(caller, Self::CALL, self.task, self.if_revision, verb, entry).await?;
         service.go_on(task).await?;
         service.stored_task(self.task).await

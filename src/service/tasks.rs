@@ -10,13 +10,13 @@ use super::views::PageOf;
 use super::visibility;
 use crate::clock::Timestamp;
 use crate::domain::call::Call;
-use crate::domain::decide::{Asked, Input};
+use crate::domain::decide::{Input, VerbRequest};
 use crate::domain::event::{Phase, TaskState, Verb};
 use crate::domain::ids::{ClusterId, Principal, Revision, ServerId, TaskId};
 use crate::domain::refusal::Refusal;
 use crate::domain::status::Risk;
 use crate::domain::task::Task;
-use crate::engine::Written;
+use crate::engine::WriteOutcome;
 use crate::store::{Author, Page, StoredTask, TaskFilter, TaskOrder, Write};
 
 /// One task.
@@ -143,7 +143,14 @@ impl ServiceCall for RetryTask {
     async fn run(self, service: &Service, caller: &Caller) -> Result<StoredTask, Refusal> {
         let entry = self.audit_entry(caller);
         let task = service
-            .ask(caller, Self::CALL, self.task, self.if_revision, Asked::Retry { expire_time: self.expire_time }, entry)
+            .ask(
+                caller,
+                Self::CALL,
+                self.task,
+                self.if_revision,
+                VerbRequest::Retry { expire_time: self.expire_time },
+                entry,
+            )
             .await?;
         service.go_on(task).await?;
         service.stored_task(self.task).await
@@ -181,7 +188,7 @@ impl ServiceCall for RollbackTask {
                 Self::CALL,
                 self.task,
                 self.if_revision,
-                Asked::Rollback { expire_time: self.expire_time },
+                VerbRequest::Rollback { expire_time: self.expire_time },
                 entry,
             )
             .await?;
@@ -213,7 +220,7 @@ impl ServiceCall for CancelTask {
 
     async fn run(self, service: &Service, caller: &Caller) -> Result<StoredTask, Refusal> {
         let entry = self.audit_entry(caller);
-        let task = service.ask(caller, Self::CALL, self.task, self.if_revision, Asked::Cancel, entry).await?;
+        let task = service.ask(caller, Self::CALL, self.task, self.if_revision, VerbRequest::Cancel, entry).await?;
         service.engine.tell(&task);
         service.stored_task(self.task).await
     }
@@ -243,7 +250,7 @@ impl ServiceCall for GiveUpTask {
     async fn run(self, service: &Service, caller: &Caller) -> Result<StoredTask, Refusal> {
         let task = service.stored_task(self.task).await?.task;
         let found = if task.allows(Verb::GiveUp) { service.left_behind(&task).await } else { Vec::new() };
-        let (verb, entry) = (Asked::GiveUp { found }, self.audit_entry(caller));
+        let (verb, entry) = (VerbRequest::GiveUp { found }, self.audit_entry(caller));
         service.ask(caller, Self::CALL, self.task, self.if_revision, verb, entry).await?;
         service.stored_task(self.task).await
     }
@@ -273,7 +280,7 @@ impl Service {
         call: Call,
         id: TaskId,
         if_revision: Option<Revision>,
-        asked: Asked,
+        asked: VerbRequest,
         entry: AuditEntry,
     ) -> Result<Arc<Task>, Refusal> {
         let task = Arc::new(self.stored_task(id).await?.task);
@@ -285,9 +292,9 @@ impl Service {
         let audit = self.accepted(caller, call, entry.in_cluster(task.spec.cluster.id));
         let written = self.engine.committer().write(&task, input, author, |_| vec![Write::Audit(audit.clone())]).await;
         match written.map_err(|error| store_refusal(&error))? {
-            Written::Done { task, .. } => Ok(task),
-            Written::Refused(refusal) => Err(refusal),
-            Written::Fenced | Written::LockHeld(_) | Written::Replayed { .. } => {
+            WriteOutcome::Done { task, .. } => Ok(task),
+            WriteOutcome::Refused(refusal) => Err(refusal),
+            WriteOutcome::Fenced | WriteOutcome::LockHeld(_) | WriteOutcome::Replayed { .. } => {
                 Err(Refusal::Internal { what: format!("{verb} of task {id} was not written") })
             }
         }

@@ -100,7 +100,7 @@ pub struct ServerView {
 
 /// What a check of a plan says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum CheckVerdict {
     /// In order.
     Pass,
     /// Worth knowing.
@@ -117,7 +117,7 @@ pub struct PlanCheck {
     /// Its name, for example `LOG_IN_SYNC`.
     pub name: String,
     /// What it says.
-    pub verdict: Verdict,
+    pub verdict: CheckVerdict,
     /// What was found.
     pub evidence: String,
     /// What to do about it.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::sim::bootstrap::tests::cluster;
-use crate::sim::rules::{Operation, mark_stopped, start_servers};
+use crate::sim::rules::{StopKind, mark_stopped, start_servers};
 use crate::sim::state::{SYS_LS, SYS_TENANT, StuckLeader};
 
 const STEP: Micros = 10_000;
@@ -24,7 +24,7 @@ fn pass(cluster: &mut Cluster, now: &mut Micros, time: Micros, beating: &[i64]) 
 
 fn stop(cluster: &mut Cluster, id: i64, now: Micros) {
     let address = cluster.server(id).unwrap().address();
-    mark_stopped(cluster, &[address], None, Operation::Stop, now).unwrap();
+    mark_stopped(cluster, &[address], None, StopKind::Stop, now).unwrap();
 }
 
 #[test]

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::core::{Core, Shared};
-use super::errors::Refusal;
+use super::errors::SqlRefusal;
 use super::execute::{Asker, DONE, End, until};
 use super::fault::{FaultKind, Scope};
 use super::record::{Happening, Kind};
-use super::rules::{self, Operation};
+use super::rules::{self, StopKind};
 use super::statement::Command;
 use super::time::{self, Micros};
 
@@ -43,11 +43,11 @@ pub async fn alter(shared: &Arc<Shared>, asker: &Asker, targets: &[i64], command
             shared.with(|core, now| minor_freeze(core, asker, addresses.is_empty(), targets, now))
         }
         Command::SetParameters(assignments) => shared.with(|core, now| set_parameters(core, asker, assignments, now)),
-        _ => Refusal::new(4007, "this statement not supported").into(),
+        _ => SqlRefusal::new(4007, "this statement not supported").into(),
     }
 }
 
-fn done(result: Result<(), Refusal>) -> End {
+fn done(result: Result<(), SqlRefusal>) -> End {
     result.map_or_else(End::from, |()| DONE)
 }
 
@@ -58,7 +58,7 @@ async fn root_service(shared: &Shared, asker: &Asker) -> Result<i64, End> {
             return Ok(root);
         }
         if time::now() >= asker.deadline {
-            return Err(Refusal::query_timeout(asker.limit).into());
+            return Err(SqlRefusal::query_timeout(asker.limit).into());
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -66,7 +66,7 @@ async fn root_service(shared: &Shared, asker: &Asker) -> Result<i64, End> {
 
 #[derive(Clone)]
 struct Stop {
-    operation: Operation,
+    operation: StopKind,
     addresses: Vec<String>,
     zone: Option<String>,
 }
@@ -93,8 +93,8 @@ async fn stop(shared: &Arc<Shared>, asker: &Asker, targets: &[i64], stop: Stop) 
     }
     let operation = stop.operation;
     let marked = tokio::select! {
-        marked = at_root_service(shared, asker, stop, 0) => marked.unwrap_or_else(|_| Err(Refusal::new(4016, "Internal error"))),
-        () = until(asker.deadline) => return Refusal::query_timeout(asker.limit).into(),
+        marked = at_root_service(shared, asker, stop, 0) => marked.unwrap_or_else(|_| Err(SqlRefusal::new(4016, "Internal error"))),
+        () = until(asker.deadline) => return SqlRefusal::query_timeout(asker.limit).into(),
     };
     if let Err(refusal) = marked {
         return refusal.into();
@@ -111,11 +111,11 @@ async fn stop(shared: &Arc<Shared>, asker: &Asker, targets: &[i64], stop: Stop) 
     match after {
         Some(FaultKind::RootServiceFailover { number, .. }) => return failed_over(shared, number),
         Some(FaultKind::CutAfterMark) => return End::Cut,
-        Some(FaultKind::TimeoutAfterMark) => return Refusal::query_timeout(asker.limit).into(),
-        Some(FaultKind::LeaderWaitTimeout) => return Refusal::new(4652, "wait leader switch timeout").into(),
+        Some(FaultKind::TimeoutAfterMark) => return SqlRefusal::query_timeout(asker.limit).into(),
+        Some(FaultKind::LeaderWaitTimeout) => return SqlRefusal::new(4652, "wait leader switch timeout").into(),
         _ => {}
     }
-    if operation == Operation::Isolate {
+    if operation == StopKind::Isolate {
         return DONE;
     }
     wait_leader_switch_out(shared, asker, targets).await
@@ -124,7 +124,7 @@ async fn stop(shared: &Arc<Shared>, asker: &Asker, targets: &[i64], stop: Stop) 
 /// The root service moves and the statement ends with it.
 fn failed_over(shared: &Shared, number: Option<u16>) -> End {
     shared.with(fail_over);
-    number.map_or(End::Cut, |number| Refusal::new(number, root_service_text(number)).into())
+    number.map_or(End::Cut, |number| SqlRefusal::new(number, root_service_text(number)).into())
 }
 
 fn root_service_text(number: u16) -> &'static str {
@@ -146,7 +146,7 @@ fn at_root_service(
     asker: &Asker,
     stop: Stop,
     delay_ms: u64,
-) -> tokio::task::JoinHandle<Result<(), Refusal>> {
+) -> tokio::task::JoinHandle<Result<(), SqlRefusal>> {
     let shared = Arc::clone(shared);
     let Asker { session, deadline, limit, .. } = *asker;
     let stopped = shared.stop.clone();
@@ -156,7 +156,7 @@ fn at_root_service(
         loop {
             let verdict = shared.with(|core, now| {
                 if core.cluster.root_service() != root || root.is_none() {
-                    return Some(Err(Refusal::new(4638, root_service_text(4638))));
+                    return Some(Err(SqlRefusal::new(4638, root_service_text(4638))));
                 }
                 let Stop { operation, addresses, zone } = &stop;
                 match rules::stop_precheck(&core.cluster, addresses, *operation, now) {
@@ -171,7 +171,9 @@ fn at_root_service(
                         }
                         match refusal.retry {
                             false => Some(Err(refusal)),
-                            true => (now >= deadline - BEFORE_THE_TIMEOUT).then(|| Err(Refusal::query_timeout(limit))),
+                            true => {
+                                (now >= deadline - BEFORE_THE_TIMEOUT).then(|| Err(SqlRefusal::query_timeout(limit)))
+                            }
                         }
                     }
                 }
@@ -185,7 +187,7 @@ fn at_root_service(
     tokio::spawn(async move {
         tokio::select! {
             verdict = job => verdict,
-            () = stopped.cancelled() => Err(Refusal::new(4550, root_service_text(4550))),
+            () = stopped.cancelled() => Err(SqlRefusal::new(4550, root_service_text(4550))),
         }
     })
 }
@@ -197,7 +199,7 @@ async fn wait_leader_switch_out(shared: &Shared, asker: &Asker, servers: &[i64])
         if next >= asker.deadline {
             until(asker.deadline).await;
             if shared.with(|core, _| core.cluster.leaders_on(servers)) > 0 {
-                return Refusal::new(4652, "wait leader switch timeout").into();
+                return SqlRefusal::new(4652, "wait leader switch timeout").into();
             }
             break;
         }
@@ -221,7 +223,7 @@ async fn wait_degradation(shared: &Shared, servers: &[i64]) -> End {
             return DONE;
         }
         if time::now() >= deadline {
-            return Refusal::new(4751, "wait arbitration service degradation timeout").into();
+            return SqlRefusal::new(4751, "wait arbitration service degradation timeout").into();
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -256,7 +258,7 @@ async fn stop_zone(shared: &Shared, asker: &Asker, active: bool, force: bool, na
         match shared.with(|core, now| core.set_zone(name, active, force, now)) {
             Err(refusal) if refusal.retry => {
                 if time::now() >= asker.deadline - BEFORE_THE_TIMEOUT {
-                    return Refusal::query_timeout(asker.limit).into();
+                    return SqlRefusal::query_timeout(asker.limit).into();
                 }
                 tokio::time::sleep(shared.options.durations.precheck_interval).await;
             }
@@ -274,7 +276,7 @@ async fn stop_zone(shared: &Shared, asker: &Asker, active: bool, force: bool, na
 
 fn minor_freeze(core: &mut Core, asker: &Asker, everywhere: bool, targets: &[i64], now: Micros) -> End {
     if !everywhere && targets.is_empty() {
-        return Refusal::new(4018, rules::ENTRY_NOT_EXIST).into();
+        return SqlRefusal::new(4018, rules::ENTRY_NOT_EXIST).into();
     }
     let done = now + time::micros(core.cluster.durations.minor_freeze);
     for replica in core.cluster.log_streams.iter_mut().flat_map(|ls| &mut ls.replicas) {
@@ -290,12 +292,12 @@ fn minor_freeze(core: &mut Core, asker: &Asker, everywhere: bool, targets: &[i64
 
 fn set_parameters(core: &mut Core, asker: &Asker, assignments: Vec<(String, String)>, now: Micros) -> End {
     if let Some((name, _)) = assignments.iter().find(|(name, _)| !core.cluster.parameters.contains_key(name)) {
-        return Refusal::new(5099, format!("Unknown system parameter: {name}")).into();
+        return SqlRefusal::new(5099, format!("Unknown system parameter: {name}")).into();
     }
     if let Some((name, _)) =
         assignments.iter().find(|(name, value)| name == "lease_time" && time::parse_duration(value).is_none())
     {
-        return Refusal::new(4002, format!("Incorrect arguments to {name}")).into();
+        return SqlRefusal::new(4002, format!("Incorrect arguments to {name}")).into();
     }
     for (name, value) in assignments {
         let text = format!("{name} = {value}");

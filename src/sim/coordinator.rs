@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 use super::advance;
 use super::core::{Core, Link, Session, Shared};
-use super::errors::Refusal;
+use super::errors::SqlRefusal;
 use super::execute::{End, execute};
 use super::fault::{FaultKind, Scope};
 use super::link::{Answer, ToCoordinator, ToObserver};
@@ -289,17 +289,17 @@ fn log_in(core: &mut Core, server: i64, connection: u64, user: &str, password_ri
     }
 }
 
-fn login_refusal(core: &mut Core, server: i64, user: &str, password_right: bool, now: Micros) -> Option<Refusal> {
+fn login_refusal(core: &mut Core, server: i64, user: &str, password_right: bool, now: Micros) -> Option<SqlRefusal> {
     let scope = Scope::endpoint(server);
     let (name, tenant) = user.split_once('@').unwrap_or((user, "sys"));
     let denied = || {
         let using = if password_right { "NO" } else { "YES" };
-        Refusal::new(1045, format!("Access denied for user '{name}'@'xxx.xxx.xxx.xxx' (using password: {using})"))
+        SqlRefusal::new(1045, format!("Access denied for user '{name}'@'xxx.xxx.xxx.xxx' (using password: {using})"))
     };
     let about_login = |kind: &FaultKind| matches!(kind, FaultKind::LoginRefused | FaultKind::TenantNotInServer);
     match core.take(now, &scope, about_login) {
         Some(FaultKind::LoginRefused) => return Some(denied()),
-        Some(_) => return Some(Refusal::new(5150, "Tenant not in this server")),
+        Some(_) => return Some(SqlRefusal::new(5150, "Tenant not in this server")),
         None => {}
     }
     let starting = core.cluster.server(server).is_some_and(|server| {
@@ -308,9 +308,9 @@ fn login_refusal(core: &mut Core, server: i64, user: &str, password_right: bool,
     });
     let exists = tenant.eq_ignore_ascii_case("sys") || core.cluster.tenants.iter().any(|known| known.name == tenant);
     if starting {
-        Some(Refusal::new(8001, "Server is initializing"))
+        Some(SqlRefusal::new(8001, "Server is initializing"))
     } else if exists && !tenant.eq_ignore_ascii_case("sys") {
-        Some(Refusal::new(5150, "Tenant not in this server"))
+        Some(SqlRefusal::new(5150, "Tenant not in this server"))
     } else if !exists || name != "root" || !password_right {
         Some(denied())
     } else {

@@ -189,7 +189,7 @@ impl Core {
                     .and_then(|_| self.mark(&addresses, zone.as_deref(), operation, None, now))
             }
             Ok(Command::Zone { active, force, name }) => self.set_zone(&name, active, force, now),
-            Ok(_) => Err(super::errors::Refusal::new(4007, "not supported for a third party")),
+            Ok(_) => Err(super::errors::SqlRefusal::new(4007, "not supported for a third party")),
             Err(refusal) => Err(refusal),
         };
         if let Err(refusal) = done {
@@ -203,10 +203,10 @@ impl Core {
         &mut self,
         addresses: &[String],
         zone: Option<&str>,
-        operation: rules::Operation,
+        operation: rules::StopKind,
         session: Option<u64>,
         now: Micros,
-    ) -> Result<(), super::errors::Refusal> {
+    ) -> Result<(), super::errors::SqlRefusal> {
         for id in rules::mark_stopped(&mut self.cluster, addresses, zone, operation, now)? {
             let text = format!("{operation:?}");
             self.happen(now, Happening { server: Some(id), session, kind: Kind::MarkSet, text });
@@ -220,7 +220,7 @@ impl Core {
         zone: Option<&str>,
         session: Option<u64>,
         now: Micros,
-    ) -> Result<(), super::errors::Refusal> {
+    ) -> Result<(), super::errors::SqlRefusal> {
         for id in rules::start_servers(&mut self.cluster, addresses, zone, now)? {
             let text = "start server".to_owned();
             self.happen(now, Happening { server: Some(id), session, kind: Kind::MarkCleared, text });
@@ -234,7 +234,7 @@ impl Core {
         active: bool,
         force: bool,
         now: Micros,
-    ) -> Result<(), super::errors::Refusal> {
+    ) -> Result<(), super::errors::SqlRefusal> {
         if !active && !rules::stop_zone_precheck(&self.cluster, name, force, now)? {
             return Ok(());
         }

@@ -4,14 +4,14 @@ use super::link::Answer;
 
 /// A refusal of the root service or of the SQL session. `number` is OceanBase's, without its sign.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub struct SqlRefusal {
     pub number: u16,
     pub text: String,
     /// The precheck looks again for as long as it may.
     pub retry: bool,
 }
 
-impl Refusal {
+impl SqlRefusal {
     pub fn new(number: u16, text: impl Into<String>) -> Self {
         Self { number, text: text.into(), retry: false }
     }

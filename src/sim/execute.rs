@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::alter;
 use super::core::{Core, Session, Shared};
-use super::errors::Refusal;
+use super::errors::SqlRefusal;
 use super::fault::{Fault, FaultKind, Scope};
 use super::link::{Answer, Column, ColumnKind};
 use super::query::{Surroundings, materialise, select};
@@ -24,8 +24,8 @@ pub enum End {
     Cut,
 }
 
-impl From<Refusal> for End {
-    fn from(refusal: Refusal) -> Self {
+impl From<SqlRefusal> for End {
+    fn from(refusal: SqlRefusal) -> Self {
         Self::Answer(refusal.answer())
     }
 }
@@ -58,7 +58,7 @@ pub async fn execute(shared: Arc<Shared>, session: u64, text: String) -> Option<
     })?;
     let end = tokio::select! {
         end = run(&shared, &asker) => end,
-        () = cancel.cancelled() => Refusal::interrupted().into(),
+        () = cancel.cancelled() => SqlRefusal::interrupted().into(),
     };
     shared.with(|core, now| {
         let session = core.sessions.get_mut(&asker.session)?;
@@ -88,10 +88,10 @@ async fn run(shared: &Arc<Shared>, asker: &Asker) -> End {
     let sim = matches!(command, Command::SimFault(_) | Command::SimClear(_) | Command::SimFaults | Command::SimRecord);
     if !sim {
         match shared.with(|core, now| core.take(now, &scope, about_statements)) {
-            Some(FaultKind::Refused { number, text }) => return Refusal::new(number, text).into(),
+            Some(FaultKind::Refused { number, text }) => return SqlRefusal::new(number, text).into(),
             Some(FaultKind::Hang) => {
                 until(asker.deadline).await;
-                return Refusal::query_timeout(asker.limit).into();
+                return SqlRefusal::query_timeout(asker.limit).into();
             }
             Some(FaultKind::Slow { delay_ms }) => tokio::time::sleep(Duration::from_millis(delay_ms)).await,
             _ => {}
@@ -120,7 +120,7 @@ async fn run(shared: &Arc<Shared>, asker: &Asker) -> End {
                 let id = shared.with(|core, now| core.inject(fault, now));
                 End::Answer(super::show::rows_of(&["fault"], vec![vec![Some(id.to_string())]]))
             }
-            Err(error) => Refusal::new(4002, error.to_string()).into(),
+            Err(error) => SqlRefusal::new(4002, error.to_string()).into(),
         },
         Command::SimClear(id) => shared.with(|core, now| {
             core.clear(id, now);
@@ -161,7 +161,7 @@ async fn query(shared: &Arc<Shared>, asker: &Asker, sql: &str) -> End {
             return End::Answer(select(tables, sql, surroundings));
         }
         if time::now() >= asker.deadline {
-            return Refusal::query_timeout(asker.limit).into();
+            return SqlRefusal::query_timeout(asker.limit).into();
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -203,7 +203,7 @@ fn session_rows(core: &Core) -> Vec<SessionRow> {
 
 fn use_database(core: &mut Core, session: u64, name: String) -> End {
     if !["oceanbase", "information_schema", "mysql", "test"].contains(&name.to_lowercase().as_str()) {
-        return Refusal::new(1049, format!("Unknown database '{name}'")).into();
+        return SqlRefusal::new(1049, format!("Unknown database '{name}'")).into();
     }
     if let Some(session) = core.sessions.get_mut(&session) {
         session.database = Some(name);
@@ -215,7 +215,7 @@ fn use_database(core: &mut Core, session: u64, name: String) -> End {
 /// its own sessions only.
 fn kill(core: &mut Core, asker: &Asker, query: bool, target: u64, now: Micros) -> End {
     let Some(session) = core.sessions.get(&target).filter(|session| session.server == asker.server) else {
-        return Refusal::new(1094, format!("Unknown thread id: {target}")).into();
+        return SqlRefusal::new(1094, format!("Unknown thread id: {target}")).into();
     };
     let server = session.server;
     let text = format!("{} by session {}", if query { "query" } else { "connection" }, asker.session);

@@ -7,7 +7,7 @@ use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, params_from_iter};
 
-use super::errors::Refusal;
+use super::errors::SqlRefusal;
 use super::link::{Answer, Column, ColumnKind};
 use super::time::{self, Micros};
 use super::views::{Cell, Source, VIEWS, View};
@@ -101,7 +101,7 @@ fn try_select(
     Ok(Answer::Rows { columns: columns.collect(), rows })
 }
 
-fn refusal(error: &rusqlite::Error) -> Refusal {
+fn refusal(error: &rusqlite::Error) -> SqlRefusal {
     let text = match error {
         rusqlite::Error::SqlInputError { msg, .. } => msg.clone(),
         rusqlite::Error::SqliteFailure(_, Some(text)) => text.clone(),
@@ -109,15 +109,15 @@ fn refusal(error: &rusqlite::Error) -> Refusal {
     };
     if let Some(table) = text.strip_prefix("no such table: ") {
         let table = if table.contains('.') { table.to_owned() } else { format!("oceanbase.{table}") };
-        return Refusal::new(5019, format!("Table '{table}' doesn't exist"));
+        return SqlRefusal::new(5019, format!("Table '{table}' doesn't exist"));
     }
     if let Some(column) = text.strip_prefix("no such column: ") {
-        return Refusal::new(5217, format!("Unknown column '{column}' in 'field list'"));
+        return SqlRefusal::new(5217, format!("Unknown column '{column}' in 'field list'"));
     }
     if let Some(function) = text.strip_prefix("no such function: ") {
-        return Refusal::new(5055, format!("FUNCTION {function} does not exist"));
+        return SqlRefusal::new(5055, format!("FUNCTION {function} does not exist"));
     }
-    Refusal::syntax(&text)
+    SqlRefusal::syntax(&text)
 }
 
 /// MySQL's functions that SQLite lacks.

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::errors::Refusal;
+use super::errors::SqlRefusal;
 use super::state::{Cluster, LogStream, ServerStatus, Tenant};
 use super::time::Micros;
 
@@ -16,7 +16,7 @@ const LOG_IN_SYNC: Micros = 5_000_000;
 pub const ENTRY_NOT_EXIST: &str = "Entry not exist";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Operation {
+pub enum StopKind {
     Stop,
     ForceStop,
     Isolate,
@@ -26,9 +26,9 @@ pub enum Operation {
 pub fn stop_precheck(
     cluster: &Cluster,
     addresses: &[String],
-    operation: Operation,
+    operation: StopKind,
     now: Micros,
-) -> Result<bool, Refusal> {
+) -> Result<bool, SqlRefusal> {
     let servers = find_servers(cluster, addresses)?;
     let stopped = |id: &i64| cluster.server(*id).is_some_and(|server| server.stop_time != 0);
     if servers.iter().all(stopped) {
@@ -36,15 +36,15 @@ pub fn stop_precheck(
     }
     let zones: BTreeSet<&str> = servers.iter().filter_map(|id| Some(cluster.server(*id)?.zone.as_str())).collect();
     if zones.len() > 1 {
-        return Err(Refusal::new(4660, "Can not stop server in multiple zones"));
+        return Err(SqlRefusal::new(4660, "Can not stop server in multiple zones"));
     }
-    if operation == Operation::Isolate {
+    if operation == StopKind::Isolate {
         return check_can_stop(cluster, &servers).map(|()| true);
     }
     for zone in zones {
         refuse_other_stop_task(cluster, zone)?;
     }
-    check_majority_and_log_in_sync(cluster, &servers, operation == Operation::ForceStop, "stop server", now)?;
+    check_majority_and_log_in_sync(cluster, &servers, operation == StopKind::ForceStop, "stop server", now)?;
     Ok(true)
 }
 
@@ -53,14 +53,14 @@ pub fn mark_stopped(
     cluster: &mut Cluster,
     addresses: &[String],
     zone: Option<&str>,
-    operation: Operation,
+    operation: StopKind,
     now: Micros,
-) -> Result<Vec<i64>, Refusal> {
+) -> Result<Vec<i64>, SqlRefusal> {
     let servers = find_servers(cluster, addresses)?;
     check_zone(cluster, &servers, zone)?;
     let to_mark: Vec<i64> =
         servers.iter().copied().filter(|id| cluster.server(*id).is_some_and(|server| server.stop_time == 0)).collect();
-    if operation != Operation::Isolate {
+    if operation != StopKind::Isolate {
         // of those that are stopped already as well
         for id in servers {
             let zone = cluster.server(id).map(|server| server.zone.clone()).unwrap_or_default();
@@ -86,12 +86,12 @@ pub fn start_servers(
     addresses: &[String],
     zone: Option<&str>,
     now: Micros,
-) -> Result<Vec<i64>, Refusal> {
+) -> Result<Vec<i64>, SqlRefusal> {
     let servers = find_servers(cluster, addresses)?;
     check_zone(cluster, &servers, zone)?;
     // check_server_machine_status, since 4.2.5 and 4.3.2: the root service asks each server itself
     if servers.iter().any(|id| !cluster.reachable(*id)) {
-        return Err(Refusal::new(4265, "rpc connect error"));
+        return Err(SqlRefusal::new(4265, "rpc connect error"));
     }
     let mut started = Vec::new();
     for id in servers {
@@ -107,8 +107,8 @@ pub fn start_servers(
 }
 
 /// STOP ZONE's check: `Ok(false)` when the zone is inactive already, which spares it only the look at other zones.
-pub fn stop_zone_precheck(cluster: &Cluster, zone: &str, force: bool, now: Micros) -> Result<bool, Refusal> {
-    let Some(found) = cluster.zone(zone) else { return Err(Refusal::new(4018, "zone not exist")) };
+pub fn stop_zone_precheck(cluster: &Cluster, zone: &str, force: bool, now: Micros) -> Result<bool, SqlRefusal> {
+    let Some(found) = cluster.zone(zone) else { return Err(SqlRefusal::new(4018, "zone not exist")) };
     if found.active {
         refuse_other_stop_task(cluster, &found.name)?;
     }
@@ -120,9 +120,9 @@ pub fn stop_zone_precheck(cluster: &Cluster, zone: &str, force: bool, now: Micro
     Ok(found.active)
 }
 
-pub fn set_zone_active(cluster: &mut Cluster, zone: &str, active: bool, now: Micros) -> Result<(), Refusal> {
+pub fn set_zone_active(cluster: &mut Cluster, zone: &str, active: bool, now: Micros) -> Result<(), SqlRefusal> {
     let Some(found) = cluster.zones.iter_mut().find(|found| found.name.eq_ignore_ascii_case(zone)) else {
-        return Err(Refusal::new(4018, "zone not exist"));
+        return Err(SqlRefusal::new(4018, "zone not exist"));
     };
     if found.active != active {
         found.active = active;
@@ -132,31 +132,31 @@ pub fn set_zone_active(cluster: &mut Cluster, zone: &str, active: bool, now: Mic
     Ok(())
 }
 
-fn find_servers(cluster: &Cluster, addresses: &[String]) -> Result<Vec<i64>, Refusal> {
+fn find_servers(cluster: &Cluster, addresses: &[String]) -> Result<Vec<i64>, SqlRefusal> {
     let find = |address: &String| {
-        cluster.server_at(address).map(|server| server.id).ok_or_else(|| Refusal::new(4018, ENTRY_NOT_EXIST))
+        cluster.server_at(address).map(|server| server.id).ok_or_else(|| SqlRefusal::new(4018, ENTRY_NOT_EXIST))
     };
     addresses.iter().map(find).collect()
 }
 
-fn check_zone(cluster: &Cluster, servers: &[i64], zone: Option<&str>) -> Result<(), Refusal> {
+fn check_zone(cluster: &Cluster, servers: &[i64], zone: Option<&str>) -> Result<(), SqlRefusal> {
     let Some(zone) = zone.filter(|zone| !zone.is_empty()) else { return Ok(()) };
     let matches = |id: &i64| cluster.server(*id).is_some_and(|server| server.zone.eq_ignore_ascii_case(zone));
-    if servers.iter().all(matches) { Ok(()) } else { Err(Refusal::new(4631, "Server zone not match")) }
+    if servers.iter().all(matches) { Ok(()) } else { Err(SqlRefusal::new(4631, "Server zone not match")) }
 }
 
 /// `ObRootUtils::have_other_stop_task`.
-fn refuse_other_stop_task(cluster: &Cluster, zone: &str) -> Result<(), Refusal> {
+fn refuse_other_stop_task(cluster: &Cluster, zone: &str) -> Result<(), SqlRefusal> {
     let other_server = cluster.servers.iter().any(|server| server.stop_time > 0 && server.zone != zone);
     let other_zone = cluster.zones.iter().any(|other| !other.active && other.name != zone);
     if other_server || other_zone {
-        return Err(Refusal::new(4660, "cannot stop server or stop zone in multiple zones"));
+        return Err(SqlRefusal::new(4660, "cannot stop server or stop zone in multiple zones"));
     }
     Ok(())
 }
 
 /// ISOLATE's only check: not all zones of the primary region of a tenant that both stopped and to-stop servers carry.
-fn check_can_stop(cluster: &Cluster, to_stop: &[i64]) -> Result<(), Refusal> {
+fn check_can_stop(cluster: &Cluster, to_stop: &[i64]) -> Result<(), SqlRefusal> {
     let stopped: Vec<i64> =
         cluster.servers.iter().filter(|server| server.stop_time != 0).map(|server| server.id).collect();
     if stopped.is_empty() {
@@ -170,7 +170,7 @@ fn check_can_stop(cluster: &Cluster, to_stop: &[i64]) -> Result<(), Refusal> {
     for tenant in cluster.tenants.iter().filter(|tenant| carries(tenant, &stopped) && carries(tenant, to_stop)) {
         let mut zones = cluster.units.iter().filter(|unit| unit.tenant == tenant.id).filter_map(|u| zone_of(u.server));
         if zones.all(|zone| gone.contains(zone)) {
-            return Err(Refusal::new(4179, "Stop all servers in primary region is not allowed"));
+            return Err(SqlRefusal::new(4179, "Stop all servers in primary region is not allowed"));
         }
     }
     Ok(())
@@ -182,7 +182,7 @@ fn check_majority_and_log_in_sync(
     skip_log_sync: bool,
     what: &str,
     now: Micros,
-) -> Result<(), Refusal> {
+) -> Result<(), SqlRefusal> {
     let mut streams: Vec<&LogStream> = cluster.log_streams.iter().filter(|ls| ls.status != "CREATE_ABORT").collect();
     streams.sort_by_key(|ls| (ls.tenant, ls.id));
     streams.into_iter().try_for_each(|ls| check_log_stream(cluster, ls, to_stop, skip_log_sync, what, now))
@@ -196,9 +196,9 @@ fn check_log_stream(
     skip_log_sync: bool,
     what: &str,
     now: Micros,
-) -> Result<(), Refusal> {
+) -> Result<(), SqlRefusal> {
     let refuse =
-        |text: &str| Refusal::new(4179, format!("Tenant({}) LS({}) {text}, {what} not allowed", ls.tenant, ls.id));
+        |text: &str| SqlRefusal::new(4179, format!("Tenant({}) LS({}) {text}, {what} not allowed", ls.tenant, ls.id));
     // __all_virtual_log_stat has rows of the servers that answer
     let rows: Vec<i64> =
         ls.replicas.iter().map(|replica| replica.server).filter(|server| cluster.reachable(*server)).collect();
@@ -208,12 +208,12 @@ fn check_log_stream(
     if !ls.leader.is_some_and(|leader| rows.contains(&leader)) {
         return Err(refuse("has no leader").retried());
     }
-    let Some(tenant) = cluster.tenant(ls.tenant) else { return Err(Refusal::new(4016, "Internal error")) };
+    let Some(tenant) = cluster.tenant(ls.tenant) else { return Err(SqlRefusal::new(4016, "Internal error")) };
     if !tenant.previous_locality.is_empty() {
-        return Err(Refusal::new(4179, format!("Tenant({}) locality is changing, {what} not allowed", ls.tenant)));
+        return Err(SqlRefusal::new(4179, format!("Tenant({}) locality is changing, {what} not allowed", ls.tenant)));
     }
     if ls.paxos_replica_number != tenant.paxos_replica_number {
-        return Err(Refusal::new(
+        return Err(SqlRefusal::new(
             4179,
             format!(
                 "Tenant({}) LS({}) paxos replica number does not match with tenant. It should be {}. {what} not allowed",
@@ -222,7 +222,7 @@ fn check_log_stream(
         ));
     }
     if cluster.holds.unknown_members(ls).next().is_some() {
-        return Err(Refusal::new(4018, ENTRY_NOT_EXIST));
+        return Err(SqlRefusal::new(4018, ENTRY_NOT_EXIST));
     }
     // the arbitration service is only asked for two-replica log streams: 1F may stop in 2F1A
     let arbiter = usize::from(ls.paxos_replica_number == 2 && cluster.arbitrates(ls.tenant));

@@ -12,7 +12,7 @@ fn address(id: i64) -> String {
     format!("127.0.1.{id}:2882")
 }
 
-fn stop(cluster: &Cluster, id: i64, operation: Operation) -> Result<bool, (u16, String, bool)> {
+fn stop(cluster: &Cluster, id: i64, operation: StopKind) -> Result<bool, (u16, String, bool)> {
     stop_precheck(cluster, &[address(id)], operation, NOW).map_err(|r| (r.number, r.text, r.retry))
 }
 
@@ -83,7 +83,7 @@ fn stop_server_is_refused_in_the_root_services_words() {
     for (what, change, number, text, retry) in rows {
         let mut cluster = cluster(3);
         change(&mut cluster);
-        assert_eq!(stop(&cluster, 1, Operation::Stop), Err((*number, (*text).to_owned(), *retry)), "{what}");
+        assert_eq!(stop(&cluster, 1, StopKind::Stop), Err((*number, (*text).to_owned(), *retry)), "{what}");
     }
 }
 
@@ -91,7 +91,7 @@ fn stop_server_is_refused_in_the_root_services_words() {
 fn a_member_that_is_dead_but_not_yet_offline_is_retried() {
     let mut cluster = cluster(3);
     dead(&mut cluster, 2);
-    let (number, text, retry) = stop(&cluster, 1, Operation::Stop).unwrap_err();
+    let (number, text, retry) = stop(&cluster, 1, StopKind::Stop).unwrap_err();
     assert_eq!((number, retry), (4179, true));
     assert!(text.ends_with("has no enough valid paxos member after stop server, stop server not allowed"), "{text}");
 }
@@ -100,9 +100,9 @@ fn a_member_that_is_dead_but_not_yet_offline_is_retried() {
 fn force_stop_skips_only_the_log() {
     let mut cluster = cluster(3);
     stale(&mut cluster, 2);
-    assert_eq!(stop(&cluster, 1, Operation::ForceStop), Ok(true));
+    assert_eq!(stop(&cluster, 1, StopKind::ForceStop), Ok(true));
     cluster.server_mut(2).unwrap().last_offline_time = 5;
-    assert_eq!(stop(&cluster, 1, Operation::ForceStop).unwrap_err().0, 4179);
+    assert_eq!(stop(&cluster, 1, StopKind::ForceStop).unwrap_err().0, 4179);
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn in_sync_means_five_seconds() {
     let mut cluster = cluster(3);
     for (behind, passes) in [(LOG_IN_SYNC, true), (LOG_IN_SYNC + 1, false)] {
         cluster.holds.lagging = vec![(2, behind)];
-        assert_eq!(stop(&cluster, 1, Operation::Stop).is_ok(), passes, "{behind}");
+        assert_eq!(stop(&cluster, 1, StopKind::Stop).is_ok(), passes, "{behind}");
     }
 }
 
@@ -119,13 +119,13 @@ fn of_a_stopped_server_only_the_other_zones_are_looked_at() {
     let mut cluster = cluster(3);
     stopped(&mut cluster, 1);
     cluster.log_streams[0].leader = None;
-    assert_eq!(stop(&cluster, 1, Operation::Stop), Ok(false));
+    assert_eq!(stop(&cluster, 1, StopKind::Stop), Ok(false));
     let before = cluster.server(1).unwrap().stop_time;
-    assert_eq!(mark_stopped(&mut cluster, &[address(1)], None, Operation::Stop, NOW), Ok(vec![]));
+    assert_eq!(mark_stopped(&mut cluster, &[address(1)], None, StopKind::Stop, NOW), Ok(vec![]));
     assert_eq!(cluster.server(1).unwrap().stop_time, before);
     stopped(&mut cluster, 2);
-    assert_eq!(stop(&cluster, 1, Operation::Stop), Ok(false));
-    for operation in [Operation::Stop, Operation::ForceStop] {
+    assert_eq!(stop(&cluster, 1, StopKind::Stop), Ok(false));
+    for operation in [StopKind::Stop, StopKind::ForceStop] {
         assert_eq!(mark_stopped(&mut cluster, &[address(1)], None, operation, NOW).unwrap_err().number, 4660);
     }
 }
@@ -142,15 +142,15 @@ fn a_start_asks_the_server_itself() {
 #[test]
 fn unknown_servers_and_zones_are_refused() {
     let mut cluster = cluster(3);
-    let refused = |refusal: Refusal| (refusal.number, refusal.text);
-    assert_eq!(stop(&cluster, 9, Operation::Stop).unwrap_err().0, 4018);
+    let refused = |refusal: SqlRefusal| (refusal.number, refusal.text);
+    assert_eq!(stop(&cluster, 9, StopKind::Stop).unwrap_err().0, 4018);
     let both = [address(1), address(2)];
     assert_eq!(
-        stop_precheck(&cluster, &both, Operation::Stop, NOW).map_err(refused),
+        stop_precheck(&cluster, &both, StopKind::Stop, NOW).map_err(refused),
         Err((4660, "Can not stop server in multiple zones".into()))
     );
     for result in [
-        mark_stopped(&mut cluster, &[address(1)], Some("zone2"), Operation::Stop, NOW).map_err(refused),
+        mark_stopped(&mut cluster, &[address(1)], Some("zone2"), StopKind::Stop, NOW).map_err(refused),
         start_servers(&mut cluster, &[address(1)], Some("zone2"), NOW).map_err(refused),
     ] {
         assert_eq!(result.unwrap_err().0, 4631);
@@ -164,16 +164,16 @@ fn unknown_servers_and_zones_are_refused() {
 #[test]
 fn the_mark_looks_for_other_zones_again() {
     let mut cluster = cluster(3);
-    assert_eq!(stop(&cluster, 1, Operation::Stop), Ok(true));
+    assert_eq!(stop(&cluster, 1, StopKind::Stop), Ok(true));
     stopped(&mut cluster, 3);
-    let refused = mark_stopped(&mut cluster, &[address(1)], Some("ZONE1"), Operation::Stop, NOW);
+    let refused = mark_stopped(&mut cluster, &[address(1)], Some("ZONE1"), StopKind::Stop, NOW);
     assert_eq!(refused.unwrap_err().number, 4660);
 }
 
 #[test]
 fn marks_are_set_and_cleared_once() {
     let mut cluster = cluster(3);
-    assert_eq!(mark_stopped(&mut cluster, &[address(1)], Some("zone1"), Operation::Stop, NOW), Ok(vec![1]));
+    assert_eq!(mark_stopped(&mut cluster, &[address(1)], Some("zone1"), StopKind::Stop, NOW), Ok(vec![1]));
     assert_eq!(cluster.server(1).unwrap().stop_time, NOW);
     assert_eq!(start_servers(&mut cluster, &[address(1)], None, NOW), Ok(vec![1]));
     assert_eq!(start_servers(&mut cluster, &[address(1)], None, NOW), Ok(vec![]));
@@ -184,22 +184,22 @@ fn marks_are_set_and_cleared_once() {
 #[test]
 fn the_arbiter_votes_for_two_replicas_only() {
     let mut cluster = cluster(2);
-    assert_eq!(stop(&cluster, 1, Operation::Stop).unwrap_err().0, 4179);
+    assert_eq!(stop(&cluster, 1, StopKind::Stop).unwrap_err().0, 4179);
     cluster.arbitration = true;
     cluster.tenants.iter_mut().for_each(|tenant| tenant.arbitration = true);
-    assert_eq!(stop(&cluster, 1, Operation::Stop), Ok(true));
+    assert_eq!(stop(&cluster, 1, StopKind::Stop), Ok(true));
     cluster.arbitration = false;
-    assert_eq!(stop(&cluster, 1, Operation::Stop).unwrap_err().0, 4179);
+    assert_eq!(stop(&cluster, 1, StopKind::Stop).unwrap_err().0, 4179);
 }
 
 #[test]
 fn isolate_only_keeps_one_zone_of_the_primary_region() {
     let mut cluster = cluster(2);
     cluster.log_streams[0].leader = None;
-    assert_eq!(stop(&cluster, 1, Operation::Isolate), Ok(true));
+    assert_eq!(stop(&cluster, 1, StopKind::Isolate), Ok(true));
     stopped(&mut cluster, 2);
     let refused = (4179, "Stop all servers in primary region is not allowed".to_owned(), false);
-    assert_eq!(stop(&cluster, 1, Operation::Isolate), Err(refused));
+    assert_eq!(stop(&cluster, 1, StopKind::Isolate), Err(refused));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::errors::Refusal;
+use super::errors::SqlRefusal;
 use super::lexer::{Lexeme, Token};
 use super::link::{Answer, Column, ColumnKind};
 use super::rewrite::{literal, rewrite};
@@ -15,7 +15,7 @@ pub enum Shown {
     Answer(Answer),
 }
 
-pub fn show(lexemes: &[Lexeme], variables: &HashMap<String, String>) -> Result<Shown, Refusal> {
+pub fn show(lexemes: &[Lexeme], variables: &HashMap<String, String>) -> Result<Shown, SqlRefusal> {
     let is = |at: usize, word: &str| lexemes.get(at).is_some_and(|lexeme| lexeme.is(word));
     let described = !is(0, "show");
     if described {
@@ -73,7 +73,7 @@ pub fn show(lexemes: &[Lexeme], variables: &HashMap<String, String>) -> Result<S
     if is(at, "status") {
         return Ok(Shown::Answer(rows_of(&["Variable_name", "Value"], Vec::new())));
     }
-    Err(Refusal::new(4007, "this SHOW statement not supported"))
+    Err(SqlRefusal::new(4007, "this SHOW statement not supported"))
 }
 
 fn filter(rest: &[Lexeme], column: &str) -> String {
@@ -110,13 +110,13 @@ fn matches(pattern: &str, text: &str) -> bool {
     }
 }
 
-fn describe(name: Option<&Lexeme>) -> Result<Shown, Refusal> {
+fn describe(name: Option<&Lexeme>) -> Result<Shown, SqlRefusal> {
     let name = match name.map(|lexeme| &lexeme.token) {
         Some(Token::Word(name) | Token::Quoted(name)) => name.as_str(),
         _ => "",
     };
     let Some(view) = find(name) else {
-        return Err(Refusal::new(5019, format!("Table 'oceanbase.{name}' doesn't exist")));
+        return Err(SqlRefusal::new(5019, format!("Table 'oceanbase.{name}' doesn't exist")));
     };
     let row = |(name, kind): (&str, &str)| {
         let kind = match kind.split(' ').next() {

@@ -2,16 +2,16 @@
 
 use std::net::SocketAddr;
 
-use super::errors::Refusal;
+use super::errors::SqlRefusal;
 use super::lexer::{Lexeme, Token, lex};
-use super::rules::Operation;
+use super::rules::StopKind;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     Select(Vec<Lexeme>),
     Show(Vec<Lexeme>),
     StopServers {
-        operation: Operation,
+        operation: StopKind,
         addresses: Vec<String>,
         zone: Option<String>,
     },
@@ -43,10 +43,10 @@ pub enum Command {
     Nothing,
 }
 
-pub fn parse(sql: &str) -> Result<Command, Refusal> {
-    let lexemes = lex(sql).ok_or_else(|| Refusal::syntax(sql))?;
+pub fn parse(sql: &str) -> Result<Command, SqlRefusal> {
+    let lexemes = lex(sql).ok_or_else(|| SqlRefusal::syntax(sql))?;
     let mut cursor = Cursor { lexemes: &lexemes, at: 0 };
-    let Some(first) = lexemes.first() else { return Err(Refusal::new(4002, "Query was empty")) };
+    let Some(first) = lexemes.first() else { return Err(SqlRefusal::new(4002, "Query was empty")) };
     let Token::Word(word) = &first.token else { return Ok(Command::Select(lexemes)) };
     let word = word.to_lowercase();
     cursor.at = 1;
@@ -66,7 +66,7 @@ pub fn parse(sql: &str) -> Result<Command, Refusal> {
         _ => {
             let rest: Vec<String> =
                 lexemes.iter().skip(cursor.at).map(|lexeme| format!("{:?}", lexeme.token)).collect();
-            Err(Refusal::syntax(&rest.join(" ")))
+            Err(SqlRefusal::syntax(&rest.join(" ")))
         }
     }
 }
@@ -133,9 +133,9 @@ impl Cursor<'_> {
         }
         let force = self.skip("force");
         let operation = match (self.skip("stop"), force) {
-            (true, false) => Some(Operation::Stop),
-            (true, true) => Some(Operation::ForceStop),
-            (false, false) if self.skip("isolate") => Some(Operation::Isolate),
+            (true, false) => Some(StopKind::Stop),
+            (true, true) => Some(StopKind::ForceStop),
+            (false, false) if self.skip("isolate") => Some(StopKind::Isolate),
             (false, false) if self.skip("start") => None,
             _ => return None,
         };
@@ -244,12 +244,9 @@ mod tests {
             zone: zone.map(Into::into),
         };
         for (sql, command) in [
-            ("ALTER SYSTEM STOP SERVER '127.0.1.1:2882' ZONE 'zone1'", stop(Operation::Stop, Some("zone1"))),
-            (
-                "alter system force stop server \"127.0.1.1:2882\" zone=zone1;",
-                stop(Operation::ForceStop, Some("zone1")),
-            ),
-            ("alter system isolate server '127.0.1.1:2882'", stop(Operation::Isolate, None)),
+            ("ALTER SYSTEM STOP SERVER '127.0.1.1:2882' ZONE 'zone1'", stop(StopKind::Stop, Some("zone1"))),
+            ("alter system force stop server \"127.0.1.1:2882\" zone=zone1;", stop(StopKind::ForceStop, Some("zone1"))),
+            ("alter system isolate server '127.0.1.1:2882'", stop(StopKind::Isolate, None)),
             ("alter system start server '127.0.1.1:2882'", Command::StartServers { addresses: address(), zone: None }),
             ("alter system stop zone z", Command::Zone { active: false, force: false, name: "z".into() }),
             ("alter system minor freeze", Command::MinorFreeze { addresses: vec![] }),

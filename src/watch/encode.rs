@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::domain::event::{
-    Effect, Failure, FailureKind, Override, Phase, SubtaskOperation, SubtaskState, TaskOperation, TaskServer,
+    Effect, Failure, FailureKind, OverriddenCheck, Phase, SubtaskOperation, SubtaskState, TaskOperation, TaskServer,
     TaskState, TaskTarget, Verb,
 };
 use crate::domain::status::{OverriddenBy, Risk, StopType};
@@ -161,7 +161,7 @@ pub const fn failure_code(kind: FailureKind) -> tonic::Code {
     }
 }
 
-pub(super) fn overridden(value: &Override) -> v1::Override {
+pub(super) fn overridden(value: &OverriddenCheck) -> v1::Override {
     v1::Override {
         check: value.check.clone(),
         evidence: value.evidence.clone(),

@@ -155,7 +155,7 @@ impl Hub {
             let facts = self.facts_of(&events).await?;
             let began = monotonic_now();
             let bells = self.publish(&events, &facts);
-            bells.iter().for_each(|channel| channel.bell.send_replace(()));
+            bells.iter().for_each(|channel| channel.notify.send_replace(()));
             length += monotonic_now() - began;
             if events.len() < RANGE as usize {
                 return Ok(length);
@@ -304,7 +304,7 @@ impl Hub {
         let encoded = Encoded::of(Kind::Progress(encode::progress(progress)));
         for channel in channels {
             channel.progress().put(progress.task, progress.subtask, facts.cluster, encoded.clone());
-            channel.progress_bell.send_replace(());
+            channel.progress_notify.send_replace(());
         }
     }
 

@@ -16,7 +16,7 @@ use crate::proto::v1;
 use crate::store::{LogLine, StoredTask};
 use crate::watch::encode::{subtask_operation, timestamp};
 use crate::watch::hub::{Hub, Registration};
-use crate::watch::pulse::{Beat, Pulse, Sight, going_away};
+use crate::watch::watch_timer::{WakeReason, WatchAuthorizer, WatchTimer, going_away};
 
 /// A message is full when its texts have so many bytes: clients take 4 MiB unless told otherwise.
 const MESSAGE_BYTES: usize = 64 << 10;
@@ -40,13 +40,13 @@ pub struct ReadLog {
 pub async fn read_log(
     hub: &Arc<Hub>,
     asked: ReadLog,
-    sight: Arc<dyn Sight>,
+    authorizer: Arc<dyn WatchAuthorizer>,
 ) -> Result<impl Stream<Item = Result<v1::GetSubtaskLogResponse, Refusal>> + Send + use<>, Refusal> {
-    sight.check()?;
+    authorizer.check()?;
     let registration = hub.register(Some(asked.task));
-    let pulse = Pulse::new(&registration.channel, &hub.shutdown, sight, false);
+    let watch_timer = WatchTimer::new(&registration.channel, &hub.shutdown, authorizer, false);
     let next = asked.from_line.max(1);
-    let mut reader = Reader { registration, pulse, asked, next, over: false };
+    let mut reader = Reader { registration, watch_timer, asked, next, over: false };
     let stored = reader.task().await?;
     if let Some(subtask) = reader.asked.subtask
         && stored.task.subtask(subtask).is_err()
@@ -70,7 +70,7 @@ type Batch = Vec<Result<v1::GetSubtaskLogResponse, Refusal>>;
 
 struct Reader {
     registration: Registration,
-    pulse: Pulse,
+    watch_timer: WatchTimer,
     asked: ReadLog,
     /// Number of the line that comes next.
     next: i64,
@@ -84,14 +84,14 @@ impl Reader {
             return None;
         }
         loop {
-            let beat = match self.pulse.due() {
+            let beat = match self.watch_timer.due() {
                 Some(beat) => beat,
-                None => self.pulse.wait().await,
+                None => self.watch_timer.wait().await,
             };
             let taken = match beat {
-                Beat::News => self.news().await,
-                Beat::Bookmark => self.pulse.at_bookmark().map(|()| vec![self.standing()]),
-                Beat::Shutdown => Err(going_away()),
+                WakeReason::News => self.news().await,
+                WakeReason::Bookmark => self.watch_timer.at_bookmark().map(|()| vec![self.standing()]),
+                WakeReason::Shutdown => Err(going_away()),
             };
             match taken {
                 Ok(messages) if messages.is_empty() && !self.over => {}

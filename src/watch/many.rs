@@ -14,8 +14,8 @@ use crate::store::{TaskFilter, TaskVisibility};
 use crate::watch::encode;
 use crate::watch::encoded::Encoded;
 use crate::watch::hub::{Hub, RANGE, Registration, entry_of, refusal};
-use crate::watch::pulse::{Beat, Pulse, Sight, going_away};
 use crate::watch::ring::Entry;
+use crate::watch::watch_timer::{WakeReason, WatchAuthorizer, WatchTimer, going_away};
 
 /// What is asked of a watch of many tasks.
 #[derive(Clone, Debug)]
@@ -32,19 +32,19 @@ pub struct WatchTasks {
 pub async fn watch_tasks(
     hub: &Arc<Hub>,
     asked: WatchTasks,
-    sight: Arc<dyn Sight>,
+    authorizer: Arc<dyn WatchAuthorizer>,
 ) -> Result<impl Stream<Item = Result<Encoded, Refusal>> + Send + use<>, Refusal> {
-    sight.check()?;
+    authorizer.check()?;
     let registration = hub.register(None);
-    let pulse = Pulse::new(&registration.channel, &hub.shutdown, sight, asked.progress);
+    let watch_timer = WatchTimer::new(&registration.channel, &hub.shutdown, authorizer, asked.progress);
     let seen = registration.channel.progress().version();
     let mut opening = Vec::new();
     let (position, told) = match asked.after {
         None => {
             // Before the tasks are read: its place is then one up to which the watch has everything.
-            let last = last_visible(hub, asked.cluster, &pulse).await?;
+            let last = last_visible(hub, asked.cluster, &watch_timer).await?;
             let (tasks, head) = hub.read_open(asked.cluster).await?;
-            let seen = tasks.iter().filter(|stored| pulse.sees(stored.task.spec.id, stored.task.spec.cluster.id));
+            let seen = tasks.iter().filter(|stored| watch_timer.sees(stored.task.spec.id, stored.task.spec.cluster.id));
             let mut told = last.unwrap_or(head);
             for stored in seen {
                 told = told.max(stored.seq);
@@ -54,12 +54,12 @@ pub async fn watch_tasks(
             (head, told)
         }
         Some(after) => {
-            let last = last_visible(hub, asked.cluster, &pulse).await?;
+            let last = last_visible(hub, asked.cluster, &watch_timer).await?;
             let head = match last {
                 Some(last) => last,
                 None => hub.store.head().await.map_err(refusal)?,
             };
-            if after > head && !is_in_log(hub, after, last.is_some().then_some(&pulse)).await? {
+            if after > head && !is_in_log(hub, after, last.is_some().then_some(&watch_timer)).await? {
                 return Err(Refusal::SeqAhead { asked: after, head });
             }
             opening.push(bookmark(after, false));
@@ -68,7 +68,7 @@ pub async fn watch_tasks(
     };
     let watch = Watch {
         registration,
-        pulse,
+        watch_timer,
         cluster: asked.cluster,
         position,
         told,
@@ -85,8 +85,8 @@ pub async fn watch_tasks(
 
 /// The place of the last event of the newest task that is seen, which is nearly that of the last event that is: what follows
 /// it is told once more at worst. `None`: every event is seen.
-async fn last_visible(hub: &Hub, cluster: Option<ClusterId>, pulse: &Pulse) -> Result<Option<Seq>, Refusal> {
-    let visible = pulse.visible();
+async fn last_visible(hub: &Hub, cluster: Option<ClusterId>, watch_timer: &WatchTimer) -> Result<Option<Seq>, Refusal> {
+    let visible = watch_timer.visible();
     if visible == TaskVisibility::All {
         return Ok(None);
     }
@@ -96,22 +96,22 @@ async fn last_visible(hub: &Hub, cluster: Option<ClusterId>, pulse: &Pulse) -> R
 
 /// The head is told once the answer to a commit is out: a caller may know its event before the head does. Who does not see
 /// every event is asked for one that he sees: otherwise he could find the head by trying.
-async fn is_in_log(hub: &Hub, seq: Seq, seen_by: Option<&Pulse>) -> Result<bool, Refusal> {
+async fn is_in_log(hub: &Hub, seq: Seq, seen_by: Option<&WatchTimer>) -> Result<bool, Refusal> {
     let before = Seq::new(seq.get().saturating_sub(1));
     let events = hub.store.tail(before, 1).await.map_err(refusal)?;
     match (events.first(), seen_by) {
         (None, _) => Ok(false),
         (Some(_), None) => Ok(true),
-        (Some(event), Some(pulse)) => {
+        (Some(event), Some(watch_timer)) => {
             let cluster = hub.facts(event.task, Some(event)).await.map_err(refusal)?.cluster;
-            Ok(event.seq == seq && pulse.sees(event.task, cluster))
+            Ok(event.seq == seq && watch_timer.sees(event.task, cluster))
         }
     }
 }
 
 struct Watch {
     registration: Registration,
-    pulse: Pulse,
+    watch_timer: WatchTimer,
     cluster: Option<ClusterId>,
     /// Every event up to here was sent or does not concern the watch.
     position: Seq,
@@ -129,7 +129,7 @@ impl Watch {
         }
         let mut out: Vec<Result<Encoded, Refusal>> = std::mem::take(&mut self.opening).into_iter().map(Ok).collect();
         while out.is_empty() {
-            if let Some(beat) = self.pulse.due() {
+            if let Some(beat) = self.watch_timer.due() {
                 self.beat(beat, &mut out);
                 continue;
             }
@@ -142,24 +142,24 @@ impl Watch {
                 }
             }
             if out.is_empty() {
-                let beat = self.pulse.wait().await;
+                let beat = self.watch_timer.wait().await;
                 self.beat(beat, &mut out);
             }
         }
         Some(out)
     }
 
-    fn beat(&mut self, beat: Beat, out: &mut Vec<Result<Encoded, Refusal>>) {
+    fn beat(&mut self, beat: WakeReason, out: &mut Vec<Result<Encoded, Refusal>>) {
         match beat {
-            Beat::News => {}
-            Beat::Bookmark => match self.pulse.at_bookmark() {
+            WakeReason::News => {}
+            WakeReason::Bookmark => match self.watch_timer.at_bookmark() {
                 Ok(()) => out.push(Ok(self.bookmark())),
                 Err(refusal) => {
                     out.push(Err(refusal));
                     self.over = true;
                 }
             },
-            Beat::Shutdown => {
+            WakeReason::Shutdown => {
                 out.push(Ok(self.bookmark()));
                 out.push(Err(going_away()));
                 self.over = true;
@@ -177,8 +177,8 @@ impl Watch {
             }
             Err(floor) => self.read_log(floor).await?,
         };
-        let (pulse, cluster) = (&self.pulse, self.cluster);
-        let wanted = |task, of| cluster.is_none_or(|cluster| cluster == of) && pulse.sees(task, of);
+        let (watch_timer, cluster) = (&self.watch_timer, self.cluster);
+        let wanted = |task, of| cluster.is_none_or(|cluster| cluster == of) && watch_timer.sees(task, of);
         for entry in entries.into_iter().filter(|entry| wanted(entry.task, entry.cluster)) {
             self.told = entry.seq;
             out.push(Ok(entry.encoded));
@@ -195,7 +195,7 @@ impl Watch {
     }
 
     fn bookmark(&mut self) -> Encoded {
-        if self.pulse.visible() == TaskVisibility::All {
+        if self.watch_timer.visible() == TaskVisibility::All {
             self.told = self.position;
         }
         bookmark(self.told, false)

@@ -7,13 +7,13 @@ mod encoded;
 mod hub;
 mod log;
 mod many;
-mod pulse;
 mod ring;
 mod stream;
+mod watch_timer;
 
 pub use encoded::Encoded;
 pub use hub::Hub;
 pub use log::{ReadLog, read_log};
 pub use many::{WatchTasks, watch_tasks};
-pub use pulse::{BOOKMARK_PERIOD, Sight};
 pub use stream::{Until, WatchTask, watch_task};
+pub use watch_timer::{BOOKMARK_PERIOD, WatchAuthorizer};

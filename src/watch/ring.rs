@@ -115,9 +115,9 @@ pub(super) struct Channel {
     progress: Mutex<LatestProgress>,
     snapshot: Mutex<Option<SharedSnapshot>>,
     /// Rung when the ring has news.
-    pub bell: watch::Sender<()>,
+    pub notify: watch::Sender<()>,
     /// Rung when there is new progress; a bell of its own, so that it wakes only those who asked for progress.
-    pub progress_bell: watch::Sender<()>,
+    pub progress_notify: watch::Sender<()>,
 }
 
 impl Channel {
@@ -126,8 +126,8 @@ impl Channel {
             ring: Mutex::new(Ring::new(floor)),
             progress: Mutex::default(),
             snapshot: Mutex::default(),
-            bell: watch::Sender::new(()),
-            progress_bell: watch::Sender::new(()),
+            notify: watch::Sender::new(()),
+            progress_notify: watch::Sender::new(()),
         }
     }
 

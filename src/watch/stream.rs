@@ -17,8 +17,8 @@ use crate::watch::encode;
 use crate::watch::encode_event::{TaskFacts, state_after};
 use crate::watch::encoded::Encoded;
 use crate::watch::hub::{Hub, RANGE, Registration, entry_of, refusal};
-use crate::watch::pulse::{Beat, Pulse, Sight, going_away};
 use crate::watch::ring::Entry;
+use crate::watch::watch_timer::{WakeReason, WatchAuthorizer, WatchTimer, going_away};
 
 /// When a watch of one task ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,11 +46,11 @@ pub struct WatchTask {
 pub async fn watch_task(
     hub: &Arc<Hub>,
     asked: WatchTask,
-    sight: Arc<dyn Sight>,
+    authorizer: Arc<dyn WatchAuthorizer>,
 ) -> Result<impl Stream<Item = Result<Encoded, Refusal>> + Send + use<>, Refusal> {
-    sight.check()?;
+    authorizer.check()?;
     let registration = hub.register(Some(asked.task));
-    let pulse = Pulse::new(&registration.channel, &hub.shutdown, sight, asked.progress);
+    let watch_timer = WatchTimer::new(&registration.channel, &hub.shutdown, authorizer, asked.progress);
     let seen = registration.channel.progress().version();
     let stored = hub.read(asked.task).await?.ok_or(Refusal::TaskNotFound { task: asked.task })?;
     let mut watch = Watch {
@@ -67,7 +67,7 @@ pub async fn watch_task(
         over: false,
         opening: Vec::new(),
         registration,
-        pulse,
+        watch_timer,
     };
     watch.open(asked.after, &stored).await?;
     let batches = stream::unfold(Box::new(watch), |mut watch| async move {
@@ -79,7 +79,7 @@ pub async fn watch_task(
 
 struct Watch {
     registration: Registration,
-    pulse: Pulse,
+    watch_timer: WatchTimer,
     facts: Arc<TaskFacts>,
     task: TaskId,
     until: Until,
@@ -145,7 +145,7 @@ impl Watch {
             return Some(out);
         }
         loop {
-            match self.pulse.due() {
+            match self.watch_timer.due() {
                 Some(beat) => self.beat(beat, &mut out),
                 None => match self.take(&mut out).await {
                     Ok(()) => {}
@@ -158,7 +158,7 @@ impl Watch {
             if !out.is_empty() {
                 return Some(out);
             }
-            let beat = self.pulse.wait().await;
+            let beat = self.watch_timer.wait().await;
             self.beat(beat, &mut out);
             if !out.is_empty() {
                 return Some(out);
@@ -166,17 +166,17 @@ impl Watch {
         }
     }
 
-    fn beat(&mut self, beat: Beat, out: &mut Vec<Result<Encoded, Refusal>>) {
+    fn beat(&mut self, beat: WakeReason, out: &mut Vec<Result<Encoded, Refusal>>) {
         match beat {
-            Beat::News => {}
-            Beat::Bookmark => match self.pulse.at_bookmark() {
+            WakeReason::News => {}
+            WakeReason::Bookmark => match self.watch_timer.at_bookmark() {
                 Ok(()) => out.push(Ok(self.bookmark())),
                 Err(refusal) => {
                     out.push(Err(refusal));
                     self.over = true;
                 }
             },
-            Beat::Shutdown => {
+            WakeReason::Shutdown => {
                 out.push(Ok(self.bookmark()));
                 out.push(Err(going_away()));
                 self.over = true;

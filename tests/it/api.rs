@@ -21,7 +21,7 @@ use obsteward::proto::v1::ob_server_service_client::ObServerServiceClient;
 use obsteward::proto::v1::task_service_client::TaskServiceClient;
 use obsteward::proto::v1::watch_task_response::Kind;
 use obsteward::proto::v1::watch_tasks_response;
-use obsteward::service::views::{PlanCheck, StopPlanView, Verdict};
+use obsteward::service::views::{CheckVerdict, PlanCheck, StopPlanView};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -175,7 +175,7 @@ fn servers_clusters_and_plans_are_shown() {
         allowed: false,
         checks: vec![PlanCheck {
             name: "LOG_IN_SYNC".to_owned(),
-            verdict: Verdict::Block,
+            verdict: CheckVerdict::Block,
             evidence: "replica lags".to_owned(),
             remedy: "wait".to_owned(),
             overridden_by: Some(OverriddenBy::Force),
@@ -409,20 +409,21 @@ macro_rules! reflection_goes_on {
     ($fixture:expr, $version:ident) => {{
         use tonic_reflection::pb::$version::{
             ExtensionRequest, ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
-            server_reflection_request::MessageRequest as Asked, server_reflection_response::MessageResponse as Answer,
+            server_reflection_request::MessageRequest as VerbRequest,
+            server_reflection_response::MessageResponse as Answer,
         };
         let extension = ExtensionRequest { containing_type: "obsteward.v1.Task".to_owned(), extension_number: 7 };
         let asked = [
-            (Some(Asked::FileContainingSymbol("nobody.Knows".to_owned())), Some(Code::NotFound)),
-            (Some(Asked::FileByFilename("nowhere.proto".to_owned())), Some(Code::NotFound)),
-            (Some(Asked::FileContainingExtension(extension)), Some(Code::NotFound)),
-            (Some(Asked::AllExtensionNumbersOfType("nobody.Knows".to_owned())), Some(Code::NotFound)),
+            (Some(VerbRequest::FileContainingSymbol("nobody.Knows".to_owned())), Some(Code::NotFound)),
+            (Some(VerbRequest::FileByFilename("nowhere.proto".to_owned())), Some(Code::NotFound)),
+            (Some(VerbRequest::FileContainingExtension(extension)), Some(Code::NotFound)),
+            (Some(VerbRequest::AllExtensionNumbersOfType("nobody.Knows".to_owned())), Some(Code::NotFound)),
             (None, Some(Code::InvalidArgument)),
-            (Some(Asked::AllExtensionNumbersOfType("obsteward.v1.Task".to_owned())), None),
-            (Some(Asked::FileContainingSymbol("obsteward.v1.TaskService.GetTask".to_owned())), None),
-            (Some(Asked::FileContainingSymbol("obsteward.v1.Task.revision".to_owned())), None),
-            (Some(Asked::FileContainingSymbol("obsteward.v1.TASK_STATE_RUNNING".to_owned())), None),
-            (Some(Asked::FileByFilename("obsteward/v1/task.proto".to_owned())), None),
+            (Some(VerbRequest::AllExtensionNumbersOfType("obsteward.v1.Task".to_owned())), None),
+            (Some(VerbRequest::FileContainingSymbol("obsteward.v1.TaskService.GetTask".to_owned())), None),
+            (Some(VerbRequest::FileContainingSymbol("obsteward.v1.Task.revision".to_owned())), None),
+            (Some(VerbRequest::FileContainingSymbol("obsteward.v1.TASK_STATE_RUNNING".to_owned())), None),
+            (Some(VerbRequest::FileByFilename("obsteward/v1/task.proto".to_owned())), None),
         ];
         let questions: Vec<_> = asked
             .iter()

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use obsteward::domain::decide::{ADOPTIONS_WITHOUT_MOVING, Asked, Input, LONGEST_GAP, Learned, awaits_retry};
+use obsteward::domain::decide::{ADOPTIONS_WITHOUT_MOVING, Input, LONGEST_GAP, StepOutput, VerbRequest, awaits_retry};
 use obsteward::domain::event::{
-    Course, Effect, EventKind, Failure, FailureKind, IntentOutcome, SubtaskOperation, SubtaskState, TaskOperation,
+    Direction, Effect, EventKind, Failure, FailureKind, IntentOutcome, SubtaskOperation, SubtaskState, TaskOperation,
     TaskState, Verb,
 };
 use obsteward::domain::refusal::{Refusal, Unskippable};
@@ -33,7 +33,7 @@ fn any_input(driven: &Driven, kind: u8, which: u8, more: u8) -> Input {
     match kind % 22 {
         0 | 1 => dispatch(),
         2 | 3 => success(subtask),
-        4 => Input::StepSucceeded { subtask, already_so: true, learned: Learned::default(), executor: String::new() },
+        4 => Input::StepSucceeded { subtask, already_so: true, output: StepOutput::default(), executor: String::new() },
         5 => failure(subtask),
         6 => Input::TimedOut { subtask, waited_for: "leaders".to_owned() },
         7 | 8 => wanted(driven, subtask, u64::from(more), more.is_multiple_of(3)),
@@ -103,7 +103,7 @@ fn what_nobody_could_look_at_is_not_reported_as_not_done() {
     driven.must(ended(&driven, IntentOutcome::Unknown));
     driven.wait(31);
     let failure = Failure::new(FailureKind::Unreachable, "CLUSTER_UNREACHABLE", "no answer");
-    driven.must(Input::StepFailed { subtask: subtask(0), failure, learned: Learned::default(), looked: false });
+    driven.must(Input::StepFailed { subtask: subtask(0), failure, output: StepOutput::default(), looked: false });
     assert_eq!(driven.task.state, TaskState::Failed, "it rests, with its lock: somebody must look");
     assert_eq!(driven.task.intents[0].outcome, Some(IntentOutcome::Unknown));
 }

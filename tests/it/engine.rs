@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use obsteward::clock::Clock;
 use obsteward::domain::attempt::RecordedIntent;
-use obsteward::domain::decide::{Asked, Input, Learned};
+use obsteward::domain::decide::{Input, StepOutput, VerbRequest};
 use obsteward::domain::effect::{EffectOutcome, Intent, Permit};
 use obsteward::domain::event::{
     Effect, Failure, FailureKind, IntentOutcome, Phase, SubtaskState, TaskCluster, TaskServer, TaskSpec, TaskState,
@@ -21,7 +21,8 @@ use obsteward::domain::reason::Reason;
 use obsteward::domain::status::StopType;
 use obsteward::domain::task::Task;
 use obsteward::engine::{
-    Engine, EngineSettings, Look, Operation, PreparedEffect, ProgressReport, Registry, Step, StepContext, Written,
+    Engine, EngineSettings, Observation, Operation, PreparedEffect, ProgressReport, Registry, Step, StepContext,
+    WriteOutcome,
 };
 use obsteward::store::sqlite::{SqliteOptions, SqliteStore};
 use obsteward::store::{Author, Store, Write};
@@ -31,13 +32,13 @@ use crate::support::PATIENCE;
 mod cancel;
 mod end;
 
-type Looks = Arc<dyn Fn(&StepContext) -> Look + Send + Sync>;
+type Looks = Arc<dyn Fn(&StepContext) -> Observation + Send + Sync>;
 
 struct TestStep(Looks);
 
 #[async_trait]
 impl Step for TestStep {
-    async fn look(&self, context: &StepContext) -> Look {
+    async fn look(&self, context: &StepContext) -> Observation {
         (self.0)(context)
     }
 
@@ -52,12 +53,12 @@ struct TestOperation {
 }
 
 impl TestOperation {
-    fn with(self, name: &str, look: impl Fn(&StepContext) -> Look + Send + Sync + 'static) -> Self {
+    fn with(self, name: &str, look: impl Fn(&StepContext) -> Observation + Send + Sync + 'static) -> Self {
         self.set(name, look);
         self
     }
 
-    fn set(&self, name: &str, look: impl Fn(&StepContext) -> Look + Send + Sync + 'static) {
+    fn set(&self, name: &str, look: impl Fn(&StepContext) -> Observation + Send + Sync + 'static) {
         self.steps.lock().unwrap().insert(name.to_owned(), Arc::new(look));
     }
 }
@@ -88,16 +89,16 @@ impl PreparedEffect for Answer {
     }
 }
 
-fn reached() -> Look {
-    Look::Reached { already_so: true, learned: Learned::default(), writes: Vec::new() }
+fn reached() -> Observation {
+    Observation::Reached { already_so: true, output: StepOutput::default(), writes: Vec::new() }
 }
 
-fn wait_for(what: &str) -> Look {
+fn wait_for(what: &str) -> Observation {
     let progress = ProgressReport::uncounted(what);
-    Look::Wait { progress, again_in: Duration::from_millis(5) }
+    Observation::Wait { progress, again_in: Duration::from_millis(5) }
 }
 
-fn needed(context: &StepContext, horizon: Duration, outcome: EffectOutcome) -> Look {
+fn needed(context: &StepContext, horizon: Duration, outcome: EffectOutcome) -> Observation {
     let intent = Intent {
         description: "an effect".to_owned(),
         endpoint: "somewhere".to_owned(),
@@ -105,7 +106,7 @@ fn needed(context: &StepContext, horizon: Duration, outcome: EffectOutcome) -> L
         horizon: context.clock.now().plus(horizon),
         irreversible: false,
     };
-    Look::Needed { intent, overrides: Vec::new(), effect: Box::new(Answer(outcome)) }
+    Observation::Needed { intent, overrides: Vec::new(), effect: Box::new(Answer(outcome)) }
 }
 
 struct Fixture {
@@ -179,7 +180,7 @@ impl Fixture {
         let writes = vec![Write::AcquireLock { cluster: spec.cluster.key.clone() }];
         let author = Author::Request { principal: Principal::new("tester"), nonce: "1".to_owned() };
         match self.engine.committer().create(spec, author, writes).await.unwrap() {
-            Written::Done { task, fence, .. } => self.engine.begin(task, fence),
+            WriteOutcome::Done { task, fence, .. } => self.engine.begin(task, fence),
             other => panic!("{other:?}"),
         }
         id
@@ -208,14 +209,14 @@ impl Fixture {
         let id = task.spec.id;
         let principal = Principal::new("tester");
         let input = Input::Requested {
-            asked: Asked::Retry { expire_time: None },
+            asked: VerbRequest::Retry { expire_time: None },
             principal: principal.clone(),
             reason: Reason::default(),
             if_revision: None,
         };
         let author = Author::Request { principal, nonce: "2".to_owned() };
         match self.engine.committer().write(&Arc::new(task), input, author, |_| Vec::new()).await.unwrap() {
-            Written::Done { task, .. } => self.engine.resume(task).await.unwrap(),
+            WriteOutcome::Done { task, .. } => self.engine.resume(task).await.unwrap(),
             other => panic!("{other:?}"),
         }
         self.at_rest(id).await
@@ -290,7 +291,7 @@ async fn an_unknown_effect_fails_only_behind_its_horizon() {
         let tried = context.task.intents.iter().any(|intent| intent.outcome == Some(IntentOutcome::Unknown));
         if tried {
             let failure = Failure::new(FailureKind::Refused, "NOT_SO", "it is not so");
-            return Look::Refuse { failure, learned: Learned::default() };
+            return Observation::Refuse { failure, output: StepOutput::default() };
         }
         needed(context, horizon, EffectOutcome::Unknown { message: "lost".to_owned() })
     });
@@ -313,7 +314,7 @@ async fn a_late_effect_is_found() {
         match looks.fetch_add(1, Ordering::SeqCst) {
             0 | 1 => {
                 let failure = Failure::new(FailureKind::Refused, "NOT_SO", "it is not so");
-                Look::Refuse { failure, learned: Learned::default() }
+                Observation::Refuse { failure, output: StepOutput::default() }
             }
             _ => reached(),
         }
@@ -329,7 +330,7 @@ async fn a_late_effect_is_found() {
 /// What cannot be read is looked at again, for as long as the step's patience; then it is a refusal, never a pass.
 #[tokio::test]
 async fn what_cannot_be_read_is_refused() {
-    let operation = TestOperation::default().with("only", |_| Look::Unreadable {
+    let operation = TestOperation::default().with("only", |_| Observation::Unreadable {
         failure: Failure::new(FailureKind::Unreachable, "NOT_THERE", "nobody answers"),
     });
     let fixture = Fixture::new(operation);

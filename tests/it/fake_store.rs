@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use obsteward::clock::Timestamp;
-use obsteward::domain::decide::{Input, Learned, create, decide};
+use obsteward::domain::decide::{Input, StepOutput, create, decide};
 use obsteward::domain::event::{
     Event, EventKind, Failure, FailureKind, Phase, StoredEvent, TaskCluster, TaskServer, TaskSpec, TaskTarget,
 };
@@ -132,8 +132,8 @@ impl FakeStore {
     /// The first subtask of any task.
     pub fn succeed_first(&self, task: TaskId) {
         let subtask = self.inner.lock().unwrap().tasks[&task].0.in_execution_order()[0].spec.id;
-        let learned = Learned::default();
-        self.decide(task, Input::StepSucceeded { subtask, already_so: true, learned, executor: "me".to_owned() });
+        let output = StepOutput::default();
+        self.decide(task, Input::StepSucceeded { subtask, already_so: true, output, executor: "me".to_owned() });
     }
 
     pub fn decide(&self, task: TaskId, input: Input) {
@@ -152,7 +152,10 @@ impl FakeStore {
             Input::StepSucceeded {
                 subtask: subtask_id(task, number),
                 already_so: true,
-                learned: Learned { strings: vec![("learned".to_owned(), number.to_string())], ..Learned::default() },
+                output: StepOutput {
+                    strings: vec![("learned".to_owned(), number.to_string())],
+                    ..StepOutput::default()
+                },
                 executor: "me".to_owned(),
             },
         );
@@ -162,7 +165,7 @@ impl FakeStore {
     pub fn fail(&self, task: TaskId, number: i64) {
         let failure = Failure::new(FailureKind::Expired, "EXPIRED", "consent ended").with("gap_seconds", 700);
         let subtask = subtask_id(task, number);
-        self.decide(task, Input::StepFailed { subtask, failure, learned: Learned::default(), looked: true });
+        self.decide(task, Input::StepFailed { subtask, failure, output: StepOutput::default(), looked: true });
     }
 
     /// From creation to success.
@@ -274,7 +277,7 @@ impl Store for FakeStore {
 /// Sees every task, as long as it wants.
 pub struct SeesAll;
 
-impl obsteward::watch::Sight for SeesAll {
+impl obsteward::watch::WatchAuthorizer for SeesAll {
     fn check(&self) -> Result<(), obsteward::domain::refusal::Refusal> {
         Ok(())
     }

@@ -16,7 +16,7 @@ use obsteward::domain::refusal::Refusal;
 use obsteward::engine::{Engine, EngineSettings, Registry};
 use obsteward::host::AgentHosts;
 use obsteward::inventory::Inventory;
-use obsteward::operations::{Deps, Pace};
+use obsteward::operations::{Deps, Timeouts};
 use obsteward::service::{Administration, Caller, Guarded, PasswordHasher, Service};
 use obsteward::store::{
     AuditOutcome, AuditRecord, Commit, CommitOutcome, LockRow, LogLine, Page, Pending, Progress, Store, StoreError,
@@ -263,7 +263,7 @@ impl Fixture {
             inventory: Inventory::new(inventory, oceanbase, clock.clone()),
             clock: clock.clone(),
             store_id: "fake".to_owned(),
-            pace: Pace::default(),
+            timeouts: Timeouts::default(),
         };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let settings = EngineSettings { executor: "me".to_owned(), clock: clock.clone() };

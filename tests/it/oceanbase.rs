@@ -6,7 +6,7 @@ use std::time::Duration;
 use obsteward::clock::{Clock, Timestamp};
 use obsteward::domain::gate::{Consent, Gate, GateCode, Mark, gate};
 use obsteward::domain::ids::{ServerAddr, ZoneName};
-use obsteward::domain::precheck::{CheckName, Precheck, Verdict, blocking, precheck};
+use obsteward::domain::precheck::{CheckName, CheckVerdict, Precheck, blocking, precheck};
 use obsteward::oceanbase::{
     Avoid, ClusterAccess, ClusterReader, Discovery, ErrorClass, Expected, MysqlOceanBase, OceanBase,
 };
@@ -72,7 +72,7 @@ async fn a_healthy_cluster_is_discovered_read_and_passes() {
     assert!(reading.units.is_ok() && reading.arbitration.is_ok(), "{:?} {:?}", reading.units, reading.arbitration);
     let precheck = precheck(&reading, &addr(&cluster, 1), now);
     for check in &precheck.checks {
-        assert_ne!(check.verdict, Verdict::Block, "{check:?}");
+        assert_ne!(check.verdict, CheckVerdict::Block, "{check:?}");
         assert!(!check.evidence.starts_with("not known"), "{check:?}");
     }
     let count = reader.leaders(&addr(&cluster, 1)).await.unwrap();

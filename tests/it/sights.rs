@@ -32,8 +32,8 @@ async fn hub(fixture: &Fixture) -> Arc<Hub> {
 
 async fn all_seen_by(fixture: &Fixture, hub: &Arc<Hub>, name: &str, after: Option<i64>) -> Items {
     let asked = WatchTasks { cluster: None, after: after.map(Seq::new), progress: true };
-    let sight = fixture.guarded.call(&fixture.caller(name), asked.clone()).await.unwrap();
-    Box::pin(watch_tasks(hub, asked, sight).await.unwrap())
+    let authorizer = fixture.guarded.call(&fixture.caller(name), asked.clone()).await.unwrap();
+    Box::pin(watch_tasks(hub, asked, authorizer).await.unwrap())
 }
 
 /// What comes until the next periodic bookmark, ascending, each once; or until the watch is refused, and why. Watches that
@@ -143,8 +143,8 @@ async fn a_watch_of_many_tells_no_places_of_what_its_caller_may_not_read() {
     // Nor is the head found by trying: every place that is not one's own is as far beyond as any.
     for (name, after, told) in [("none", 1, 0), ("none", head, 0), ("none", head + 9, 0), ("two", head, seen_by_two)] {
         let asked = WatchTasks { cluster: None, after: Some(Seq::new(after)), progress: false };
-        let sight = fixture.guarded.call(&fixture.caller(name), asked.clone()).await.unwrap();
-        let refused = watch_tasks(&hub, asked, sight).await.err();
+        let authorizer = fixture.guarded.call(&fixture.caller(name), asked.clone()).await.unwrap();
+        let refused = watch_tasks(&hub, asked, authorizer).await.err();
         assert_eq!(refused, Some(Refusal::SeqAhead { asked: Seq::new(after), head: Seq::new(told) }), "{name} {after}");
     }
 }
@@ -220,12 +220,12 @@ async fn rights_that_are_taken_away_end_a_watch_at_the_next_bookmark() {
     for name in ["disabled", "demoted", "stays"] {
         let caller = fixture.caller(name);
         let asked = WatchTask { task: task_id(1), after: None, until: Until::Closed, progress: false };
-        let sight = fixture.guarded.call(&caller, asked.clone()).await.unwrap();
-        let task: Items = Box::pin(watch_task(&hub, asked, sight).await.unwrap());
+        let authorizer = fixture.guarded.call(&caller, asked.clone()).await.unwrap();
+        let task: Items = Box::pin(watch_task(&hub, asked, authorizer).await.unwrap());
         let cluster = Some(cluster_id(1));
         let asked = WatchTasks { cluster, after: None, progress: false };
-        let sight = fixture.guarded.call(&caller, asked.clone()).await.unwrap();
-        let tasks: Items = Box::pin(watch_tasks(&hub, asked, sight).await.unwrap());
+        let authorizer = fixture.guarded.call(&caller, asked.clone()).await.unwrap();
+        let tasks: Items = Box::pin(watch_tasks(&hub, asked, authorizer).await.unwrap());
         watches.extend([task, tasks, all_seen_by(&fixture, &hub, name, None).await]);
     }
     let before = join_all(watches.iter_mut().map(told)).await;

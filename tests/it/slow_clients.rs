@@ -34,8 +34,8 @@ const SHORT: Duration = Duration::from_millis(300);
 /// So long that no test sees it pass.
 const LONG: Duration = Duration::from_secs(3600);
 
-fn bounds(arrival: Duration, stall: Duration) -> Bounds {
-    Bounds { arrival, stall, ..Bounds::from(&LimitsConfig::default()) }
+fn bounds(arrival: Duration, write_timeout: Duration) -> Bounds {
+    Bounds { arrival, write_timeout, ..Bounds::from(&LimitsConfig::default()) }
 }
 
 struct Gateway {

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use obsteward::agent::{Agent, AgentConfig, Launcher, Refusal, StartRequest, Started, StopRequest, Stopped};
+use obsteward::agent::{Agent, AgentConfig, AgentRefusal, Launcher, StartRequest, Started, StopRequest, Stopped};
 use obsteward::domain::host::{CallerFence, Finding, ObserverIdentity, ObserverTarget};
 use obsteward::domain::ids::{ClusterKey, Fence};
 use obsteward::proto::agent_v1 as pb;
@@ -55,7 +55,7 @@ impl Bed {
         StartRequest { target: self.target(id), token: token.to_owned(), fence: self.fence(1), wait }
     }
 
-    async fn start(&self, id: i64, token: &str) -> Result<Started, Refusal> {
+    async fn start(&self, id: i64, token: &str) -> Result<Started, AgentRefusal> {
         self.agent.start(self.request(id, token, WAIT)).await
     }
 
@@ -103,7 +103,7 @@ fn agent(directory: &Path, homes: Vec<PathBuf>) -> Agent {
 }
 
 #[track_caller]
-fn started(result: Result<Started, Refusal>) -> ObserverIdentity {
+fn started(result: Result<Started, AgentRefusal>) -> ObserverIdentity {
     match result {
         Ok(Started::Started { identity, listens: true, .. }) => identity,
         other => panic!("{other:?}"),
@@ -111,7 +111,7 @@ fn started(result: Result<Started, Refusal>) -> ObserverIdentity {
 }
 
 #[track_caller]
-fn assert_refused(result: &Result<Started, Refusal>, reason: &str) {
+fn assert_refused(result: &Result<Started, AgentRefusal>, reason: &str) {
     assert!(matches!(result, Err(refusal) if refusal.reason() == reason), "{result:?}");
 }
 

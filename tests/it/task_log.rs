@@ -172,13 +172,13 @@ async fn rights_that_are_taken_away_end_a_follower() {
     let fixture = Fixture::new(&[("admin", &["**"]), ("reader", &["TASK:1:READ"]), ("other", &["TASK:3:READ"])]).await;
     let hub = Hub::start(Arc::clone(&fixture.store) as Arc<dyn Store>, CancellationToken::new()).await.unwrap();
     let asked = ReadLog { task: task_id(1), subtask: None, from_line: 0, follow: true };
-    let sight = |name: &str| {
+    let authorizer = |name: &str| {
         let (guarded, caller) = (fixture.guarded.clone(), fixture.caller(name));
         let asked = asked.clone();
         async move { guarded.call(&caller, asked).await }
     };
-    assert_eq!(to_status(&sight("other").await.err().unwrap()).code(), Code::PermissionDenied);
-    let mut log = Box::pin(read_log(&hub, asked.clone(), sight("reader").await.unwrap()).await.unwrap());
+    assert_eq!(to_status(&authorizer("other").await.err().unwrap()).code(), Code::PermissionDenied);
+    let mut log = Box::pin(read_log(&hub, asked.clone(), authorizer("reader").await.unwrap()).await.unwrap());
     // Where the log stands, and a sign of life while nothing is logged.
     for _ in 0..2 {
         assert_eq!(log.next().await.unwrap().unwrap(), v1::GetSubtaskLogResponse { lines: Vec::new(), next_line: 1 });

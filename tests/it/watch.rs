@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use futures::{Stream, StreamExt};
 use obsteward::clock::Timestamp;
-use obsteward::domain::decide::{Asked, Input};
+use obsteward::domain::decide::{Input, VerbRequest};
 use obsteward::domain::ids::{ClusterId, Principal, Revision, Seq, TaskId};
 use obsteward::domain::reason::Reason;
 use obsteward::domain::refusal::Refusal;
 use obsteward::proto::v1;
 use obsteward::proto::v1::watch_task_response::Kind;
 use obsteward::store::{Progress, Store, TaskVisibility};
-use obsteward::watch::{Encoded, Hub, Sight, Until, WatchTask, WatchTasks, watch_task, watch_tasks};
+use obsteward::watch::{Encoded, Hub, Until, WatchAuthorizer, WatchTask, WatchTasks, watch_task, watch_tasks};
 use prost::Message;
 use tokio_util::sync::CancellationToken;
 
@@ -46,7 +46,7 @@ impl Fixture {
     }
 }
 
-pub fn allowed() -> Arc<dyn Sight> {
+pub fn allowed() -> Arc<dyn WatchAuthorizer> {
     Arc::new(SeesAll)
 }
 
@@ -190,7 +190,7 @@ async fn a_watch_ends_at_rest_or_at_the_close_as_asked() {
 
     let principal = Principal::new("anonymous");
     let retry = Input::Requested {
-        asked: Asked::Retry { expire_time: None },
+        asked: VerbRequest::Retry { expire_time: None },
         principal,
         reason: Reason::default(),
         if_revision: None,
@@ -249,9 +249,9 @@ async fn an_idle_watch_sends_bookmarks_and_asks_again_for_permission() {
     let asked = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let times = Arc::clone(&asked);
     let gone = Refusal::TaskNotFound { task: task_id(1) };
-    let sight = Arc::new(SeesTwice(times));
+    let authorizer = Arc::new(SeesTwice(times));
     let asked = WatchTask { task: task_id(1), after: None, until: Until::AtRest, progress: false };
-    let stream = watch_task(&fixture.hub, asked, sight).await.unwrap();
+    let stream = watch_task(&fixture.hub, asked, authorizer).await.unwrap();
     let items: Vec<_> = stream.collect().await;
     assert_eq!(items.len(), 3, "a snapshot, a bookmark, the end of the permission");
     assert_eq!(items[2].as_ref().err(), Some(&gone));
@@ -361,7 +361,7 @@ async fn the_end_of_the_service_is_a_bookmark_and_when_to_come_back() {
 /// May watch for two looks.
 struct SeesTwice(Arc<std::sync::atomic::AtomicUsize>);
 
-impl Sight for SeesTwice {
+impl WatchAuthorizer for SeesTwice {
     fn check(&self) -> Result<(), Refusal> {
         let before = self.0.fetch_add(1, Ordering::SeqCst);
         if before < 2 { Ok(()) } else { Err(Refusal::TaskNotFound { task: task_id(1) }) }

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::StreamExt;
-use obsteward::domain::decide::{Asked, Input};
+use obsteward::domain::decide::{Input, VerbRequest};
 use obsteward::domain::ids::{Principal, Revision};
 use obsteward::domain::reason::Reason;
 use obsteward::proto::v1;
@@ -33,7 +33,7 @@ async fn a_slow_watcher_is_served_from_the_log_and_slows_nobody() {
         fixture.store.fail(task_id(1), 1);
         let principal = Principal::new("anonymous");
         let retry = Input::Requested {
-            asked: Asked::Retry { expire_time: None },
+            asked: VerbRequest::Retry { expire_time: None },
             principal,
             reason: Reason::default(),
             if_revision: None,

@@ -6,7 +6,7 @@ use crate::domain::ids::TaskId;
 use crate::domain::ssh::SshLogin;
 use crate::domain::status::InnerStatus;
 use crate::proto::v1;
-use crate::service::views::{ClusterView, PlanCheck, ProcessView, ServerView, StopPlanView, Verdict};
+use crate::service::views::{CheckVerdict, ClusterView, PlanCheck, ProcessView, ServerView, StopPlanView};
 use crate::store::inventory::{DefaultHost, HostRoute, ServerRow};
 use crate::watch::encode::{overridden_by, timestamp};
 
@@ -76,10 +76,10 @@ pub fn plan(view: StopPlanView) -> v1::StopPlan {
 
 fn check(check: PlanCheck) -> v1::PlanCheck {
     let verdict = match check.verdict {
-        Verdict::Pass => v1::Verdict::Pass,
-        Verdict::Info => v1::Verdict::Info,
-        Verdict::Warn => v1::Verdict::Warn,
-        Verdict::Block => v1::Verdict::Block,
+        CheckVerdict::Pass => v1::Verdict::Pass,
+        CheckVerdict::Info => v1::Verdict::Info,
+        CheckVerdict::Warn => v1::Verdict::Warn,
+        CheckVerdict::Block => v1::Verdict::Block,
     };
     v1::PlanCheck {
         name: check.name,

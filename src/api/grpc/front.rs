@@ -31,7 +31,7 @@ use crate::api::grpc::once::Shapes;
 use crate::api::headers::{for_one_host, once};
 use crate::clock::monotonic_now;
 use crate::domain::refusal::Refusal;
-use crate::net::arriving::{ArrivalError, Arriving};
+use crate::net::body_deadline::{ArrivalError, BodyDeadline};
 use crate::net::bounds::Bounds;
 use crate::net::peer::Peer;
 use crate::net::strangers::{Guest, Stay};
@@ -117,7 +117,7 @@ impl Front {
             let stay = guest.map(|guest| guest.stay(peer.client(&parts.headers).ip())).transpose();
             let stay = stay.map_err(|limit| Refusal::TooManyStrangers { limit })?;
             let late = status(&Refusal::RequestTimeout { seconds: patience.as_secs() }, trace_id, None);
-            let body = Arriving::new(body, patience).map_err(move |error| match error {
+            let body = BodyDeadline::new(body, patience).map_err(move |error| match error {
                 ArrivalError::Late => late.clone(),
                 ArrivalError::Body(error) => Status::from_error(Box::new(error)),
             });
@@ -150,9 +150,9 @@ impl Front {
 
     /// Health and reflection, and how long what they are asked may take to come: reflection is a conversation.
     fn for_everybody(&self, path: &str) -> Option<Duration> {
-        let Bounds { arrival, stall, .. } = self.bounds;
+        let Bounds { arrival, write_timeout, .. } = self.bounds;
         if path.starts_with("/grpc.reflection.") {
-            return Some(stall);
+            return Some(write_timeout);
         }
         path.starts_with("/grpc.").then_some(arrival)
     }

@@ -47,12 +47,12 @@ impl TaskService for Tasks {
     }
 
     async fn watch_task(&self, request: Request<v1::WatchTaskRequest>) -> Result<Response<Messages>, Status> {
-        let begin = |asked, sight| watch_task(&self.hub, asked, sight);
+        let begin = |asked, authorizer| watch_task(&self.hub, asked, authorizer);
         self.calls.stream(request, |asked| validate::watch_task(&asked), begin).await
     }
 
     async fn watch_tasks(&self, request: Request<v1::WatchTasksRequest>) -> Result<Response<Messages>, Status> {
-        let begin = |asked, sight| watch_tasks(&self.hub, asked, sight);
+        let begin = |asked, authorizer| watch_tasks(&self.hub, asked, authorizer);
         self.calls.stream(request, |asked| validate::watch_tasks(&asked), begin).await
     }
 
@@ -60,7 +60,7 @@ impl TaskService for Tasks {
         &self,
         request: Request<v1::GetSubtaskLogRequest>,
     ) -> Result<Response<Self::GetSubtaskLogStream>, Status> {
-        let begin = |asked, sight| read_log(&self.hub, asked, sight);
+        let begin = |asked, authorizer| read_log(&self.hub, asked, authorizer);
         self.calls.stream(request, |asked| validate::get_subtask_log(&asked), begin).await
     }
 

@@ -37,8 +37,8 @@ pub async fn watch(face: &Arc<Face>, asked: &Asked, request: Proven) -> Result<R
     let last = once(&headers, &HeaderName::from_static(LAST_EVENT_ID), "Last-Event-ID")?;
     let watch = arguments(inputs, last)?;
     let permit = face.rest.gatekeeper.watch(&caller)?;
-    let sight = face.call(&caller, Ok(watch.clone())).await?;
-    let messages = watch_task(&face.rest.hub, watch, sight).await?;
+    let authorizer = face.call(&caller, Ok(watch.clone())).await?;
+    let messages = watch_task(&face.rest.hub, watch, authorizer).await?;
     let (face, language, trace) = (Arc::clone(face), asked.language, asked.trace_id.clone());
     let begun = asked.begun;
     let first = Event::default().retry(RECONNECT).comment(format!("trace {trace}"));

@@ -10,7 +10,7 @@ use crate::api::rest::call::Face;
 use crate::api::rest::task_words::{self, NOT_PARALLEL, class_name, operation, server_ids, status, subtask_operation};
 use crate::clock::Timestamp;
 use crate::config::TaskShape;
-use crate::domain::event::{Course, Failure as StepFailure, Phase, Verb};
+use crate::domain::event::{Direction, Failure as StepFailure, Phase, Verb};
 use crate::domain::task::{Subtask, Task};
 use crate::store::StoredTask;
 
@@ -199,10 +199,10 @@ fn prohibits_rollback(task: &Task) -> bool {
 
 /// Likewise whether a subtask can never be skipped; while the task is undone any of them can be, in its turn.
 fn prohibits_skip(task: &Task, subtask: &Subtask) -> bool {
-    match (task.state.phase(), task.course) {
+    match (task.state.phase(), task.direction) {
         (Phase::Closed, _) => true,
-        (Phase::Moving | Phase::AtRest, Course::Forward) => subtask.spec.prohibit_skip,
-        (Phase::Moving | Phase::AtRest, Course::Back) => false,
+        (Phase::Moving | Phase::AtRest, Direction::Forward) => subtask.spec.prohibit_skip,
+        (Phase::Moving | Phase::AtRest, Direction::Back) => false,
     }
 }
 

@@ -13,7 +13,7 @@ use crate::cli::client::{Client, QUICK};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::output::{Format, Output};
-use crate::cli::pursue::{Pursuit, Stopped, Taken, interrupted, pursue};
+use crate::cli::resume::{Continuity, ResumableStream, Stopped, interrupted, resume};
 use crate::cli::retry::is_lost;
 use crate::cli::table::flat;
 use crate::cli::times;
@@ -68,7 +68,7 @@ pub async fn run(args: LogArgs, client: &Client, output: &Output) -> Result<Exit
         let request = v1::GetSubtaskLogRequest { from_line: next.unwrap_or_default(), follow: true, ..request };
         async move { Ok(tasks.get_subtask_log(request).await?.into_inner().boxed()) }.boxed()
     };
-    match pursue(&mut log, open).await {
+    match resume(&mut log, open).await {
         Ok(()) => Ok(Exit::Done),
         Err(Stopped::Failure(failure)) => Err(failure),
         Err(Stopped::Left(why)) => Err(client.not_known(why.to_owned())),
@@ -173,20 +173,20 @@ impl Log<'_> {
     }
 }
 
-impl Pursuit for Log<'_> {
+impl ResumableStream for Log<'_> {
     type Message = v1::GetSubtaskLogResponse;
 
     fn position(&self) -> Option<i64> {
         Some(self.next)
     }
 
-    fn take(&mut self, message: v1::GetSubtaskLogResponse) -> Result<Taken, Failure> {
+    fn take(&mut self, message: v1::GetSubtaskLogResponse) -> Result<Continuity, Failure> {
         let new: Vec<_> = message.lines.into_iter().filter(|line| line.number >= self.next).collect();
         if new.first().is_some_and(|line| line.number > self.next) {
-            return Ok(Taken::Gap);
+            return Ok(Continuity::Gap);
         }
         self.show(&new)?;
-        Ok(Taken::Fits)
+        Ok(Continuity::Fits)
     }
 
     /// The server ends a log well only when there is nothing to follow any more.
@@ -219,10 +219,10 @@ mod tests {
         let mut log = Log { output: &output, view: TaskView::new(task()), of_all, next: 1, execution: None };
         let begun = vec![line(1, 10, 1, "looks"), line(2, 10, 1, "refused:\n\u{1b}[31m-4660")];
         let message = |lines| v1::GetSubtaskLogResponse { lines, next_line: 0 };
-        assert_eq!(log.take(message(begun)).unwrap(), Taken::Fits);
-        assert_eq!(log.take(message(vec![line(4, 10, 2, "left out")])).unwrap(), Taken::Gap);
+        assert_eq!(log.take(message(begun)).unwrap(), Continuity::Fits);
+        assert_eq!(log.take(message(vec![line(4, 10, 2, "left out")])).unwrap(), Continuity::Gap);
         // Taken up again from a line that was shown already.
-        assert_eq!(log.take(message(vec![line(2, 10, 1, "again"), line(3, 10, 2, "done")])).unwrap(), Taken::Fits);
+        assert_eq!(log.take(message(vec![line(2, 10, 1, "again"), line(3, 10, 2, "done")])).unwrap(), Continuity::Fits);
         assert_eq!(log.position(), Some(4));
         output.written().0
     }

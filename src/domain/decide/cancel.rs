@@ -4,11 +4,11 @@
 //! REFUSED, as it does at every other end: there is nothing to go on with and nothing to look at, so its cluster is freed.
 
 use super::request::By;
-use super::{Learned, another_runs, horizon_passed, moved, running, step};
+use super::{StepOutput, another_runs, horizon_passed, moved, running, step};
 use crate::clock::Timestamp;
 use crate::domain::event::{
-    Course, EventKind, Failure, FailureKind, IntentOutcome, SubtaskOperation, SubtaskState, TaskOperation, TaskState,
-    Verb,
+    Direction, EventKind, Failure, FailureKind, IntentOutcome, SubtaskOperation, SubtaskState, TaskOperation,
+    TaskState, Verb,
 };
 use crate::domain::ids::SubtaskId;
 use crate::domain::refusal::Refusal;
@@ -42,9 +42,9 @@ pub(super) fn ended(
     horizon_passed(task, id, now)?;
     let open = if looked { IntentOutcome::Void } else { IntentOutcome::Unknown };
     let by = asked_by(task);
-    let (what, next) = match task.course {
-        Course::Forward => ("", "retry the task, or ask for another when it is closed"),
-        Course::Back => ("the undo of ", "roll the task back again or give it up"),
+    let (what, next) = match task.direction {
+        Direction::Forward => ("", "retry the task, or ask for another when it is closed"),
+        Direction::Back => ("the undo of ", "roll the task back again or give it up"),
     };
     let failure = Failure::new(
         FailureKind::Cancelled,
@@ -52,7 +52,7 @@ pub(super) fn ended(
         format!("{what}{name} was cancelled by {by} while it waited for {waited_for}; {next}"),
     );
     let failure = failure.with("subtask", &name).with("principal", by).with("waited_for", waited_for);
-    Ok(step::fail(task, id, failure, Learned::default(), open))
+    Ok(step::fail(task, id, failure, StepOutput::default(), open))
 }
 
 /// The end of a task whose step `last` succeeded before its cancellation could end it; `None` while others still end.
@@ -66,11 +66,11 @@ pub(super) fn outrun(task: &Task, last: SubtaskId, rests: bool) -> Option<EventK
     let failure = Failure::new(
         FailureKind::Cancelled,
         "CANCELLED",
-        match task.course {
-            Course::Forward => {
+        match task.direction {
+            Direction::Forward => {
                 format!("the task was cancelled by {by}; {name} still succeeded, and nothing behind it was begun")
             }
-            Course::Back => {
+            Direction::Back => {
                 format!("the rollback was cancelled by {by}; {name} was still undone, and nothing before it was begun")
             }
         },

@@ -1,9 +1,9 @@
 //! Effects that are about to be tried and how they ended: the consent to irreversible ones is looked at here, and only here.
 
-use super::{LONGEST_GAP, Learned, again, step};
+use super::{LONGEST_GAP, StepOutput, again, step};
 use crate::clock::Timestamp;
 use crate::domain::effect::Intent;
-use crate::domain::event::{EventKind, Failure, FailureKind, IntentOutcome, Override, Phase, TaskState};
+use crate::domain::event::{EventKind, Failure, FailureKind, IntentOutcome, OverriddenCheck, Phase, TaskState};
 use crate::domain::ids::{Fence, SubtaskId};
 use crate::domain::refusal::Refusal;
 use crate::domain::task::Task;
@@ -37,7 +37,7 @@ pub(super) fn wanted(
     subtask: SubtaskId,
     intent: Intent,
     fence: Fence,
-    overrides: Vec<Override>,
+    overrides: Vec<OverriddenCheck>,
     now: Timestamp,
 ) -> Result<Vec<EventKind>, Refusal> {
     // Cancelled between the look and this: nothing is begun any more, and the step ends as it was told.
@@ -45,7 +45,7 @@ pub(super) fn wanted(
         return Ok(Vec::new());
     }
     if let Some(failure) = consent_ended(task, &intent, now) {
-        return step::failed(task, subtask, failure, Learned::default(), IntentOutcome::Void, now);
+        return step::failed(task, subtask, failure, StepOutput::default(), IntentOutcome::Void, now);
     }
     let mut events: Vec<EventKind> = overrides.into_iter().map(EventKind::Overridden).collect();
     events.push(EventKind::IntentRecorded { subtask, number: task.next_intent(), intent, fence });

@@ -14,16 +14,16 @@ use std::time::Duration;
 use crate::clock::Timestamp;
 use crate::domain::effect::Intent;
 use crate::domain::event::{
-    Course, Effect, EventKind, Failure, FailureKind, IntentOutcome, Override, SubtaskOperation, SubtaskState, TaskSpec,
-    TaskState,
+    Direction, Effect, EventKind, Failure, FailureKind, IntentOutcome, OverriddenCheck, SubtaskOperation, SubtaskState,
+    TaskSpec, TaskState,
 };
 use crate::domain::ids::{Fence, Principal, Revision, SubtaskId};
 use crate::domain::reason::Reason;
 use crate::domain::refusal::Refusal;
 use crate::domain::task::Task;
 
-pub use request::Asked;
 use request::By;
+pub use request::VerbRequest;
 pub use retry::awaits_retry;
 
 /// An irreversible step never begins after a gap of more than this since the task's last event.
@@ -35,13 +35,13 @@ pub const ADOPTIONS_WITHOUT_MOVING: u32 = 3;
 
 /// What a step learned besides its end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Learned {
+pub struct StepOutput {
     /// New values of the context.
     pub strings: Vec<(String, String)>,
     /// New lists of the context.
     pub lists: Vec<(String, Vec<String>)>,
     /// Checks that were overridden.
-    pub overrides: Vec<Override>,
+    pub overrides: Vec<OverriddenCheck>,
     /// Code and words.
     pub warnings: Vec<(String, String)>,
 }
@@ -52,23 +52,23 @@ pub enum Input {
     /// The owner may begin what is ready.
     Dispatch { executor: String },
     /// A step reached what it should.
-    StepSucceeded { subtask: SubtaskId, already_so: bool, learned: Learned, executor: String },
+    StepSucceeded { subtask: SubtaskId, already_so: bool, output: StepOutput, executor: String },
     /// What a step did is undone, or there was nothing to undo.
-    StepUndone { subtask: SubtaskId, learned: Learned, executor: String },
+    StepUndone { subtask: SubtaskId, output: StepOutput, executor: String },
     /// A step cannot reach it; `looked`: its last look could be made, and found what it tried not done.
-    StepFailed { subtask: SubtaskId, failure: Failure, learned: Learned, looked: bool },
+    StepFailed { subtask: SubtaskId, failure: Failure, output: StepOutput, looked: bool },
     /// A step ran longer than its timeout.
     TimedOut { subtask: SubtaskId, waited_for: String },
     /// A step that was told to end does; `looked`: a look made behind its horizon found what it tried not done.
     StepCancelled { subtask: SubtaskId, looked: bool, waited_for: String },
     /// A step wants to try an effect.
-    EffectWanted { subtask: SubtaskId, intent: Intent, fence: Fence, overrides: Vec<Override> },
+    EffectWanted { subtask: SubtaskId, intent: Intent, fence: Fence, overrides: Vec<OverriddenCheck> },
     /// How the effect that was tried ended.
     EffectEnded { subtask: SubtaskId, number: i32, outcome: IntentOutcome, message: String },
     /// This process took the task over.
     Adopted { fence: Fence, executor: String },
     /// A person asked for something.
-    Requested { asked: Asked, principal: Principal, reason: Reason, if_revision: Option<Revision> },
+    Requested { asked: VerbRequest, principal: Principal, reason: Reason, if_revision: Option<Revision> },
     /// The owner found the step from which a retry goes on.
     RetryFrom { subtask: SubtaskId },
 }
@@ -98,26 +98,26 @@ pub fn create(spec: TaskSpec) -> Vec<EventKind> {
 pub fn decide(task: &Task, input: Input, now: Timestamp) -> Result<Vec<EventKind>, Refusal> {
     match input {
         Input::Dispatch { executor } => Ok(dispatch(task, &[], &executor)),
-        Input::StepSucceeded { subtask, already_so, learned, executor } => {
+        Input::StepSucceeded { subtask, already_so, output, executor } => {
             running(task, subtask)?;
-            on_course(task, Course::Forward)?;
-            Ok(step::succeeded(task, subtask, already_so, learned, &executor))
+            in_direction(task, Direction::Forward)?;
+            Ok(step::succeeded(task, subtask, already_so, output, &executor))
         }
-        Input::StepUndone { subtask, learned, executor } => {
+        Input::StepUndone { subtask, output, executor } => {
             running(task, subtask)?;
-            on_course(task, Course::Back)?;
+            in_direction(task, Direction::Back)?;
             // That there is nothing to undo is true only once nothing can come any more.
             let open = task.effects(subtask).filter(|intent| intent.is_unresolved());
             if let Some(until) = open.map(|intent| intent.intent.horizon).filter(|until| *until > now).max() {
                 return Err(Refusal::EffectMayStillHappen { task: task.spec.id, until });
             }
-            Ok(rollback::undone(task, subtask, learned, &executor))
+            Ok(rollback::undone(task, subtask, output, &executor))
         }
-        Input::StepFailed { subtask, failure, learned, looked } => {
+        Input::StepFailed { subtask, failure, output, looked } => {
             running(task, subtask)?;
             // Without a look at the end, what is open stays open: not known is never reported as not done.
             let open = if looked { IntentOutcome::Void } else { IntentOutcome::Unknown };
-            step::failed(task, subtask, failure, learned, open, now)
+            step::failed(task, subtask, failure, output, open, now)
         }
         Input::TimedOut { subtask, waited_for } => {
             let name = running(task, subtask)?;
@@ -134,7 +134,7 @@ pub fn decide(task: &Task, input: Input, now: Timestamp) -> Result<Vec<EventKind
             .with("timeout_seconds", seconds)
             .with("waited_for", waited_for);
             // Nobody looked: what is open stays open, only it can no longer happen later.
-            step::failed(task, subtask, failure, Learned::default(), IntentOutcome::Unknown, now)
+            step::failed(task, subtask, failure, StepOutput::default(), IntentOutcome::Unknown, now)
         }
         Input::StepCancelled { subtask, looked, waited_for } => cancel::ended(task, subtask, looked, &waited_for, now),
         Input::EffectWanted { subtask, intent, fence, overrides } => {
@@ -154,9 +154,9 @@ pub fn decide(task: &Task, input: Input, now: Timestamp) -> Result<Vec<EventKind
 
 /// What a person asks for so that a task at rest goes on.
 const fn again(task: &Task) -> &'static str {
-    match task.course {
-        Course::Forward => "retry the task",
-        Course::Back => "roll the task back again",
+    match task.direction {
+        Direction::Forward => "retry the task",
+        Direction::Back => "roll the task back again",
     }
 }
 
@@ -170,11 +170,13 @@ fn running(task: &Task, id: SubtaskId) -> Result<String, Refusal> {
     }
 }
 
-fn on_course(task: &Task, course: Course) -> Result<(), Refusal> {
-    if task.course == course {
+fn in_direction(task: &Task, direction: Direction) -> Result<(), Refusal> {
+    if task.direction == direction {
         return Ok(());
     }
-    Err(Refusal::Internal { what: format!("task {} is on course {:?}, not {course:?}", task.spec.id, task.course) })
+    Err(Refusal::Internal {
+        what: format!("task {} is on course {:?}, not {direction:?}", task.spec.id, task.direction),
+    })
 }
 
 fn moved(task: &Task, id: SubtaskId, to: SubtaskState, change: impl FnOnce(&mut Change)) -> Option<EventKind> {
@@ -215,15 +217,15 @@ fn dispatch(task: &Task, made_ready: &[SubtaskId], executor: &str) -> Vec<EventK
             from: SubtaskState::Ready,
             to: SubtaskState::Running,
             // What is made ready by this very decision has its old operation still.
-            operation: match task.course {
-                Course::Forward => subtask.operation,
-                Course::Back => SubtaskOperation::Rollback,
+            operation: match task.direction {
+                Direction::Forward => subtask.operation,
+                Direction::Back => SubtaskOperation::Rollback,
             },
             run_time: subtask.run_time,
             // What is undone is known by what it did.
-            effect: match task.course {
-                Course::Forward => Effect::None,
-                Course::Back => subtask.effect,
+            effect: match task.direction {
+                Direction::Forward => Effect::None,
+                Direction::Back => subtask.effect,
             },
             executor: executor.to_owned(),
             error: None,
@@ -231,8 +233,8 @@ fn dispatch(task: &Task, made_ready: &[SubtaskId], executor: &str) -> Vec<EventK
         .collect()
 }
 
-fn learn(subtask: SubtaskId, learned: Learned) -> Vec<EventKind> {
-    let Learned { strings, lists, overrides, warnings } = learned;
+fn learn(subtask: SubtaskId, output: StepOutput) -> Vec<EventKind> {
+    let StepOutput { strings, lists, overrides, warnings } = output;
     let mut events: Vec<EventKind> = Vec::new();
     if !strings.is_empty() || !lists.is_empty() {
         events.push(EventKind::ContextRecorded { subtask, strings, lists });

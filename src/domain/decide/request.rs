@@ -4,7 +4,7 @@ use super::{DEFAULT_CONSENT, cancel, rollback, skip};
 use crate::clock::Timestamp;
 use crate::domain::attempt::RecordedIntent;
 use crate::domain::event::{
-    Course, EventKind, IntentOutcome, SubtaskOperation, SubtaskState, TaskOperation, TaskState, Verb,
+    Direction, EventKind, IntentOutcome, SubtaskOperation, SubtaskState, TaskOperation, TaskState, Verb,
 };
 use crate::domain::ids::{Principal, Revision, SubtaskId};
 use crate::domain::reason::Reason;
@@ -13,7 +13,7 @@ use crate::domain::task::{Subtask, Task};
 
 /// A verb with what belongs to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Asked {
+pub enum VerbRequest {
     /// Run again; `None`: the consent to irreversible steps ends after [`DEFAULT_CONSENT`].
     Retry {
         /// New end of the consent.
@@ -38,7 +38,7 @@ pub enum Asked {
     },
 }
 
-impl Asked {
+impl VerbRequest {
     /// The verb.
     pub const fn verb(&self) -> Verb {
         match self {
@@ -68,7 +68,7 @@ impl By {
 /// What follows when a person asks for something.
 pub(super) fn requested(
     task: &Task,
-    asked: Asked,
+    asked: VerbRequest,
     by: By,
     if_revision: Option<Revision>,
     now: Timestamp,
@@ -79,7 +79,7 @@ pub(super) fn requested(
     let verb = asked.verb();
     allowed(task, &asked)?;
     match asked {
-        Asked::Retry { expire_time } => Ok(vec![
+        VerbRequest::Retry { expire_time } => Ok(vec![
             consent(verb, by, expire_time, now)?,
             EventKind::TaskMoved {
                 from: task.state,
@@ -88,17 +88,17 @@ pub(super) fn requested(
                 error: None,
             },
         ]),
-        Asked::Rollback { expire_time } => {
+        VerbRequest::Rollback { expire_time } => {
             let mut events = vec![consent(verb, by, expire_time, now)?];
             events.extend(rollback::begun(task));
             Ok(events)
         }
-        Asked::SkipSubtask { subtask } => {
+        VerbRequest::SkipSubtask { subtask } => {
             nothing_may_happen(task, Some(subtask), now)?;
             skip::skipped(task, subtask, by)
         }
-        Asked::Cancel => Ok(cancel::asked(task, by)),
-        Asked::GiveUp { found } => {
+        VerbRequest::Cancel => Ok(cancel::asked(task, by)),
+        VerbRequest::GiveUp { found } => {
             nothing_may_happen(task, None, now)?;
             let mut events = vec![by.asks(verb, None, None)];
             events.extend(left_behind(task));
@@ -134,20 +134,20 @@ fn nothing_may_happen(task: &Task, subtask: Option<SubtaskId>, now: Timestamp) -
     }
 }
 
-fn allowed(task: &Task, asked: &Asked) -> Result<(), Refusal> {
+fn allowed(task: &Task, asked: &VerbRequest) -> Result<(), Refusal> {
     let (id, state, verb) = (task.spec.id, task.state, asked.verb());
     let allowed_in = verb.allowed_in();
     if !allowed_in.contains(&state) {
         return Err(Refusal::VerbNotAllowed { task: id, verb, state, allowed_in });
     }
-    if let Asked::SkipSubtask { subtask } = asked {
+    if let VerbRequest::SkipSubtask { subtask } = asked {
         let found = task.subtask(*subtask).map_err(|_| Refusal::SubtaskNotFound { task: id, subtask: *subtask })?;
         if !task.can_skip(found) {
             let (subtask, name) = (*subtask, found.spec.name.clone());
-            let why = match (found.state, task.course) {
-                (SubtaskState::Failed, Course::Forward) => Unskippable::Checks,
-                (SubtaskState::Failed, Course::Back) => Unskippable::NotItsTurn,
-                (state, Course::Forward | Course::Back) => Unskippable::NotFailed(state),
+            let why = match (found.state, task.direction) {
+                (SubtaskState::Failed, Direction::Forward) => Unskippable::Checks,
+                (SubtaskState::Failed, Direction::Back) => Unskippable::NotItsTurn,
+                (state, Direction::Forward | Direction::Back) => Unskippable::NotFailed(state),
             };
             return Err(Refusal::SubtaskNotSkippable { task: id, subtask, name, why });
         }
@@ -176,7 +176,7 @@ fn left_behind(task: &Task) -> Vec<EventKind> {
     // What only counts as undone may well be there.
     let undone = |id: SubtaskId| {
         let undone = |it: &Subtask| task.is_undone(it) && it.operation != SubtaskOperation::RollbackSkip;
-        task.course == Course::Back && task.subtask(id).is_ok_and(undone)
+        task.direction == Direction::Back && task.subtask(id).is_ok_and(undone)
     };
     let left = task.intents.iter().filter(|intent| !undone(intent.subtask));
     let left = left.filter_map(|intent| match intent.outcome {

@@ -2,7 +2,7 @@
 //! also one that changed nothing; only its step knows whether there is anything to take back. So does one that a retry put back
 //! after it had done something.
 
-use super::{Learned, another_runs, cancel, dispatch, learn, moved, settle};
+use super::{StepOutput, another_runs, cancel, dispatch, learn, moved, settle};
 use crate::domain::event::{
     Effect, EventKind, IntentOutcome, SubtaskOperation, SubtaskState, TaskOperation, TaskState,
 };
@@ -29,8 +29,8 @@ pub(super) fn begun(task: &Task) -> Vec<EventKind> {
 }
 
 /// What a subtask did is undone, or there was nothing to undo.
-pub(super) fn undone(task: &Task, id: SubtaskId, learned: Learned, executor: &str) -> Vec<EventKind> {
-    let mut events = learn(id, learned);
+pub(super) fn undone(task: &Task, id: SubtaskId, output: StepOutput, executor: &str) -> Vec<EventKind> {
+    let mut events = learn(id, output);
     let acted = task.attempts(id).any(|intent| intent.may_stand());
     events.extend(settle(task, id, IntentOutcome::Done, "found done by looking"));
     // What was tried on the way forward and never resolved: it stood if it had to be undone.

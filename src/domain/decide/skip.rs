@@ -3,7 +3,9 @@
 
 use super::request::By;
 use super::{rollback, step};
-use crate::domain::event::{Course, Effect, EventKind, SubtaskOperation, SubtaskState, TaskOperation, TaskState, Verb};
+use crate::domain::event::{
+    Direction, Effect, EventKind, SubtaskOperation, SubtaskState, TaskOperation, TaskState, Verb,
+};
 use crate::domain::ids::SubtaskId;
 use crate::domain::refusal::Refusal;
 use crate::domain::task::{Subtask, Task};
@@ -12,9 +14,9 @@ use crate::domain::task::{Subtask, Task};
 pub(super) fn skipped(task: &Task, id: SubtaskId, by: By) -> Result<Vec<EventKind>, Refusal> {
     let of = task.subtask(id).map_err(|_| Refusal::SubtaskNotFound { task: task.spec.id, subtask: id })?;
     let why = of.error.as_ref().map(|failure| failure.message.as_str()).unwrap_or_default();
-    let counted = match task.course {
-        Course::Forward => "successful",
-        Course::Back => "undone",
+    let counted = match task.direction {
+        Direction::Forward => "successful",
+        Direction::Back => "undone",
     };
     let warning =
         format!("{} counts as {counted} because {} said so; it had failed: {why}", of.spec.name, by.principal);
@@ -23,18 +25,18 @@ pub(super) fn skipped(task: &Task, id: SubtaskId, by: By) -> Result<Vec<EventKin
         EventKind::Warned { subtask: id, code: "SUBTASK_SKIPPED".to_owned(), message: warning },
     ];
     // Another one that failed keeps the task at rest; while it is undone: one whose undo did.
-    let keeps = |other: &Subtask| match task.course {
-        Course::Forward => other.state == SubtaskState::Failed,
-        Course::Back => other.state == SubtaskState::Failed && task.can_skip(other),
+    let keeps = |other: &Subtask| match task.direction {
+        Direction::Forward => other.state == SubtaskState::Failed,
+        Direction::Back => other.state == SubtaskState::Failed && task.can_skip(other),
     };
     let rests = task.subtasks.iter().any(|other| other.spec.id != id && keeps(other));
-    let (operation, end, effect) = match task.course {
-        Course::Forward => (SubtaskOperation::Skip, SubtaskState::Successful, of.effect),
-        Course::Back => (SubtaskOperation::RollbackSkip, SubtaskState::Pending, Effect::None),
+    let (operation, end, effect) = match task.direction {
+        Direction::Forward => (SubtaskOperation::Skip, SubtaskState::Successful, of.effect),
+        Direction::Back => (SubtaskOperation::RollbackSkip, SubtaskState::Pending, Effect::None),
     };
-    let (goes_on, ended) = match task.course {
-        Course::Forward => (TaskOperation::Retry, TaskState::Successful),
-        Course::Back => (TaskOperation::Rollback, TaskState::RolledBack),
+    let (goes_on, ended) = match task.direction {
+        Direction::Forward => (TaskOperation::Retry, TaskState::Successful),
+        Direction::Back => (TaskOperation::Rollback, TaskState::RolledBack),
     };
     if !rests {
         let (from, to) = (task.state, TaskState::Running);
@@ -56,12 +58,12 @@ pub(super) fn skipped(task: &Task, id: SubtaskId, by: By) -> Result<Vec<EventKin
         return Ok(events);
     }
     let others = || task.subtasks.iter().filter(|other| other.spec.id != id);
-    let over = match task.course {
-        Course::Forward => {
+    let over = match task.direction {
+        Direction::Forward => {
             events.extend(step::make_ready(task, &step::waiting(task, id)));
             others().all(|other| other.state == SubtaskState::Successful)
         }
-        Course::Back => {
+        Direction::Back => {
             events.extend(rollback::make_ready(task, &rollback::undoable(task, Some(id))));
             others().all(|other| task.is_undone(other))
         }

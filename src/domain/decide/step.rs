@@ -1,10 +1,10 @@
 //! How the steps of a task end, and the task with them.
 
-use super::{Learned, another_runs, cancel, dispatch, horizon_passed, learn, moved, settle};
+use super::{StepOutput, another_runs, cancel, dispatch, horizon_passed, learn, moved, settle};
 use crate::clock::Timestamp;
 use crate::domain::attempt::RecordedIntent;
 use crate::domain::event::{
-    Course, Effect, EventKind, Failure, FailureKind, IntentOutcome, SubtaskOperation, SubtaskState, TaskOperation,
+    Direction, Effect, EventKind, Failure, FailureKind, IntentOutcome, SubtaskOperation, SubtaskState, TaskOperation,
     TaskState,
 };
 use crate::domain::ids::SubtaskId;
@@ -15,10 +15,10 @@ pub(super) fn succeeded(
     task: &Task,
     id: SubtaskId,
     already_so: bool,
-    learned: Learned,
+    output: StepOutput,
     executor: &str,
 ) -> Vec<EventKind> {
-    let mut events = learn(id, learned);
+    let mut events = learn(id, output);
     // What was tried and is found to be so counts as ours: undoing it is then right, and too much undone is looked at first.
     events.extend(settle(task, id, IntentOutcome::Done, "found done by looking"));
     let tried = task.effects(id).next().is_some();
@@ -70,12 +70,12 @@ pub(super) fn failed(
     task: &Task,
     id: SubtaskId,
     failure: Failure,
-    learned: Learned,
+    output: StepOutput,
     open: IntentOutcome,
     now: Timestamp,
 ) -> Result<Vec<EventKind>, Refusal> {
     horizon_passed(task, id, now)?;
-    Ok(fail(task, id, failure, learned, open))
+    Ok(fail(task, id, failure, output, open))
 }
 
 /// The end of a subtask without success, and of the task when nothing else runs.
@@ -83,10 +83,10 @@ pub(super) fn fail(
     task: &Task,
     id: SubtaskId,
     failure: Failure,
-    learned: Learned,
+    output: StepOutput,
     open: IntentOutcome,
 ) -> Vec<EventKind> {
-    let mut events = learn(id, learned);
+    let mut events = learn(id, output);
     let effect = fail_subtask(task, id, &failure, open, &mut events);
     if !another_runs(task, id) {
         events.push(end_failed(task, id, effect, failure));
@@ -107,11 +107,11 @@ pub(super) fn fail_subtask(
         events.extend(settle(task, id, open, "found not done by looking, and it no longer can be"));
     }
     let stands = |intent: &RecordedIntent| intent.outcome == Some(IntentOutcome::Done) || !looked;
-    let effect = match task.course {
-        Course::Forward if task.effects(id).any(stands) => Effect::Done,
-        Course::Forward => Effect::None,
+    let effect = match task.direction {
+        Direction::Forward if task.effects(id).any(stands) => Effect::Done,
+        Direction::Forward => Effect::None,
         // Whatever its undo came to, it is still to be undone.
-        Course::Back => task.subtask(id).map_or(Effect::None, |subtask| subtask.effect),
+        Direction::Back => task.subtask(id).map_or(Effect::None, |subtask| subtask.effect),
     };
     let canceling = task.state == TaskState::Canceling;
     events.extend(moved(task, id, SubtaskState::Failed, |change| {
@@ -133,7 +133,7 @@ pub(super) fn rests(task: &Task, last: SubtaskId, effect: Effect, failure: Optio
     let others = task.subtasks.iter().filter(|subtask| subtask.spec.id != last);
     let someone_must_look = others.filter_map(|subtask| subtask.error.as_ref()).chain(failure).any(to_look_at);
     // A person asked for its undo, and is to hear how far it came.
-    let half_undone = task.course == Course::Back;
+    let half_undone = task.direction == Direction::Back;
     effect == Effect::Done || of_another || someone_must_look || half_undone
 }
 

@@ -1,7 +1,7 @@
 //! The checks of the precheck that refuse nothing: what is worth knowing before a stop. What could not be read is an INFO
 //! that says so.
 
-use super::{Check, CheckName, Verdict, advise, pass};
+use super::{Check, CheckName, CheckVerdict, advise, pass};
 use crate::clock::Timestamp;
 use crate::domain::ids::ServerAddr;
 use crate::domain::reading::{ClusterReading, Fact, LogDisk};
@@ -32,7 +32,7 @@ pub(super) fn checks(
 fn known<T>(name: CheckName, fact: &Fact<T>, say: impl FnOnce(&T) -> Check) -> Check {
     match fact {
         Ok(value) => say(value),
-        Err(why) => advise(name, Verdict::Info, format!("not known: {why}"), "look at it yourself"),
+        Err(why) => advise(name, CheckVerdict::Info, format!("not known: {why}"), "look at it yourself"),
     }
 }
 
@@ -41,7 +41,7 @@ fn already_stopped(reading: &ClusterReading, target: &ServerAddr) -> Check {
     match reading.server(target).and_then(|server| server.stop_time) {
         Some(since) => {
             let remedy = "STOP SERVER will succeed without any check of the root service; rely on the checks here";
-            advise(name, Verdict::Info, format!("STOP_TIME is set since {since}"), remedy)
+            advise(name, CheckVerdict::Info, format!("STOP_TIME is set since {since}"), remedy)
         }
         None => pass(name, "STOP_TIME is not set"),
     }
@@ -52,7 +52,7 @@ fn root_service(reading: &ClusterReading, target: &ServerAddr) -> Check {
     match reading.server(target) {
         Some(server) if server.with_rootserver => advise(
             name,
-            Verdict::Info,
+            CheckVerdict::Info,
             format!("the root service runs on {target}"),
             "it moves to another server by itself",
         ),
@@ -63,7 +63,7 @@ fn root_service(reading: &ClusterReading, target: &ServerAddr) -> Check {
 fn units(reading: &ClusterReading, target: &ServerAddr) -> Check {
     let name = CheckName::Units;
     let Some(server) = reading.server(target) else {
-        return advise(name, Verdict::Info, "not known: the target is not in the reading", "sync the cluster");
+        return advise(name, CheckVerdict::Info, "not known: the target is not in the reading", "sync the cluster");
     };
     let stay = reading
         .servers
@@ -78,7 +78,7 @@ fn units(reading: &ClusterReading, target: &ServerAddr) -> Check {
         if here == 0 {
             pass(name, evidence)
         } else {
-            advise(name, Verdict::Info, evidence, "these units serve nothing until the server is back")
+            advise(name, CheckVerdict::Info, evidence, "these units serve nothing until the server is back")
         }
     })
 }
@@ -87,7 +87,7 @@ fn failures_tolerated(after: i32) -> Check {
     let name = CheckName::FailuresTolerated;
     let evidence = format!("{after} further servers may fail before a log stream loses its majority");
     match after {
-        ..=0 => advise(name, Verdict::Warn, evidence, "keep the stop short; stop nothing else meanwhile"),
+        ..=0 => advise(name, CheckVerdict::Warn, evidence, "keep the stop short; stop nothing else meanwhile"),
         1.. => pass(name, evidence),
     }
 }
@@ -98,7 +98,7 @@ fn merge(reading: &ClusterReading) -> Check {
         if tenants.is_empty() {
             return pass(name, "no tenant merges");
         }
-        advise(name, Verdict::Warn, format!("tenants {tenants:?} merge"), "wait for the merge to end")
+        advise(name, CheckVerdict::Warn, format!("tenants {tenants:?} merge"), "wait for the merge to end")
     })
 }
 
@@ -109,7 +109,7 @@ fn backup(reading: &ClusterReading) -> Check {
             return pass(name, "no backup runs");
         }
         let jobs: Vec<String> = jobs.iter().map(|(tenant, status)| format!("tenant {tenant}: {status}")).collect();
-        advise(name, Verdict::Warn, format!("backups run ({})", jobs.join(", ")), "wait for the backup to end")
+        advise(name, CheckVerdict::Warn, format!("backups run ({})", jobs.join(", ")), "wait for the backup to end")
     })
 }
 
@@ -123,13 +123,13 @@ fn standby_tenants(reading: &ClusterReading) -> Check {
         .map(|tenant| tenant.name.as_str())
         .collect();
     if let Some(why) = reading.tenants.iter().find_map(|tenant| tenant.role.as_ref().err()) {
-        return advise(name, Verdict::Info, format!("not known: {why}"), "look at DBA_OB_TENANTS.TENANT_ROLE");
+        return advise(name, CheckVerdict::Info, format!("not known: {why}"), "look at DBA_OB_TENANTS.TENANT_ROLE");
     }
     if standbys.is_empty() {
         return pass(name, "no tenant is a standby");
     }
     let evidence = format!("standby tenants: {}", standbys.join(", "));
-    advise(name, Verdict::Info, evidence, "their log transport restarts from another server")
+    advise(name, CheckVerdict::Info, evidence, "their log transport restarts from another server")
 }
 
 fn log_disk(reading: &ClusterReading, target: &ServerAddr) -> Check {
@@ -147,7 +147,7 @@ fn log_disk(reading: &ClusterReading, target: &ServerAddr) -> Check {
         if full.is_empty() {
             return pass(name, format!("fullest log disk that stays: {} %", stay().map(percent).max().unwrap_or(0)));
         }
-        advise(name, Verdict::Warn, format!("log disks are full: {}", full.join(", ")), "make room on them first")
+        advise(name, CheckVerdict::Warn, format!("log disks are full: {}", full.join(", ")), "make room on them first")
     })
 }
 
@@ -164,6 +164,6 @@ fn permanent_offline(reading: &ClusterReading, target: &ServerAddr, now: Timesta
                 now.plus(*after)
             ),
         };
-        advise(name, Verdict::Info, evidence, remedy)
+        advise(name, CheckVerdict::Info, evidence, remedy)
     })
 }

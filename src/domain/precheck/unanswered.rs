@@ -2,7 +2,7 @@
 //! again at what may pass and then says nothing but 4012 (docs/oceanbase.md#retriable-refusals-come-back-as-4012): what
 //! it refused is known from one's own reading only.
 
-use super::{Check, CheckName, Precheck, Verdict};
+use super::{Check, CheckName, CheckVerdict, Precheck};
 use crate::domain::gate::Consent;
 
 /// What to do next.
@@ -24,7 +24,7 @@ pub fn next<'a>(precheck: &'a Precheck, consent: &Consent, may_still_happen: boo
     let refuses = |check: &&Check| {
         let accepted = super::is_overridden(check, consent.force, &consent.accepted);
         // Nobody's consent counts with the root service.
-        check.verdict == Verdict::Block && (check.root_service_words.is_some() || !accepted)
+        check.verdict == CheckVerdict::Block && (check.root_service_words.is_some() || !accepted)
     };
     let mut refusing: Vec<&Check> = precheck.checks.iter().filter(refuses).collect();
     if forced {
@@ -62,7 +62,7 @@ mod tests {
         let lost = || blocking(CheckName::MemberMajority, QUORUM, "-4179: no enough valid paxos member");
         let upgrade = || blocking(CheckName::UpgradeMode, Some(OverriddenBy::Force), "");
         let fine = || pass(CheckName::LeaderPresent, "so");
-        let warned = || advise(CheckName::FailuresTolerated, Verdict::Warn, "0", "");
+        let warned = || advise(CheckName::FailuresTolerated, CheckVerdict::Warn, "0", "");
         let (plain, force) = (Consent::default(), Consent { force: true, accepted: vec![] });
         let all = Consent { force: true, accepted: vec![Risk::QuorumLoss] };
         let word = |next: Next<'_>| match next {

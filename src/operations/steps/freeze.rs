@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use super::statement::Prepared;
 use crate::domain::attempt::RecordedIntent;
-use crate::domain::event::{Failure, FailureKind, IntentOutcome, Override};
+use crate::domain::event::{Failure, FailureKind, IntentOutcome, OverriddenCheck};
 use crate::domain::freeze::FreezeProgress;
 use crate::domain::status::{OverriddenBy, Risk};
-use crate::engine::{Look, ProgressReport, StepContext};
+use crate::engine::{Observation, ProgressReport, StepContext};
 use crate::inventory::Target;
 use crate::oceanbase::{ClusterError, ErrorClass, Statement};
-use crate::operations::{Deps, ways};
+use crate::operations::{Deps, step_io};
 
 /// How often the statement is sent in one execution when its outcome stays unknown.
 const MOST_ATTEMPTS: usize = 3;
@@ -23,17 +23,17 @@ pub(super) enum Freeze {
     /// Nothing is left to do: not asked for, done, or its failure is overridden.
     Over {
         /// What going on overrides.
-        overrides: Vec<Override>,
+        overrides: Vec<OverriddenCheck>,
         /// What became of it, for the log.
         said: Option<String>,
     },
     /// The process is not ended yet.
-    First(Box<Look>),
+    First(Box<Observation>),
 }
 
 /// Longest time that a freeze of this task may add to the step.
 pub(super) fn budget(deps: &Deps, context: &StepContext) -> Duration {
-    if context.task.spec.freeze_before_stop { deps.pace.freeze } else { Duration::ZERO }
+    if context.task.spec.freeze_before_stop { deps.timeouts.freeze } else { Duration::ZERO }
 }
 
 /// The warning of a task that asked for a freeze and finds nothing that could be frozen.
@@ -51,8 +51,8 @@ pub(super) async fn look(deps: &Deps, context: &StepContext, target: &Target) ->
     if !context.task.spec.freeze_before_stop || ended {
         return Freeze::Over { overrides: Vec::new(), said: None };
     }
-    let read = async { ways::reader(deps, target).await?.checkpoints(&target.server.addr).await };
-    let replicas = match ways::bounded(deps, context, read).await {
+    let read = async { step_io::reader(deps, target).await?.checkpoints(&target.server.addr).await };
+    let replicas = match step_io::bounded(deps, context, read).await {
         Ok(replicas) => replicas,
         Err(error) => return unread(context, target, &error),
     };
@@ -63,12 +63,12 @@ pub(super) async fn look(deps: &Deps, context: &StepContext, target: &Target) ->
     let words = format!("MINOR FREEZE of {}: {progress}", first.at);
     if progress.is_done() {
         return if mine.iter().any(|intent| intent.is_unresolved()) {
-            Freeze::First(Box::new(Look::Happened { message: words }))
+            Freeze::First(Box::new(Observation::Happened { message: words }))
         } else {
             Freeze::Over { overrides: Vec::new(), said: Some(words) }
         };
     }
-    if now.since(first.at) >= deps.pace.freeze {
+    if now.since(first.at) >= deps.timeouts.freeze {
         let evidence = format!("after {} s {words}", now.since(first.at).as_secs());
         return failed(context, target, FailureKind::TimedOut, evidence);
     }
@@ -81,16 +81,16 @@ pub(super) async fn look(deps: &Deps, context: &StepContext, target: &Target) ->
     }
 }
 
-fn waiting(deps: &Deps, progress: &FreezeProgress, message: String) -> Look {
+fn waiting(deps: &Deps, progress: &FreezeProgress, message: String) -> Observation {
     let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
     let (done, total) = (count(progress.beyond), count(progress.total));
-    Look::Wait { progress: ProgressReport { message, done, total }, again_in: deps.pace.poll }
+    Observation::Wait { progress: ProgressReport { message, done, total }, again_in: deps.timeouts.poll }
 }
 
 /// The checkpoints could not be read. A view that a version does not have leaves a freeze that cannot be verified; everything
 /// else is the cluster's trouble, and the gate behind it would meet the same.
 fn unread(context: &StepContext, target: &Target, error: &ClusterError) -> Freeze {
-    if ways::goes_on_unread(context, error) && ways::accepts(context, Risk::ClusterUnreachable) {
+    if step_io::goes_on_unread(context, error) && step_io::accepts(context, Risk::ClusterUnreachable) {
         let evidence = format!("MINOR FREEZE was not sent, the cluster does not answer: {}", error.message);
         return overridden(context, evidence, OverriddenBy::ClusterUnreachable);
     }
@@ -104,7 +104,7 @@ fn unread(context: &StepContext, target: &Target, error: &ClusterError) -> Freez
         | ErrorClass::Unreachable
         | ErrorClass::Unknown
         | ErrorClass::AuthFailed
-        | ErrorClass::WrongCluster => Freeze::First(Box::new(ways::unread(error))),
+        | ErrorClass::WrongCluster => Freeze::First(Box::new(step_io::unread(error))),
     }
 }
 
@@ -124,12 +124,12 @@ fn failed(context: &StepContext, target: &Target, kind: FailureKind, evidence: S
         "{addr} was not frozen, and its process is not ended: {evidence}; look at its compactions and retry, or give the task up and stop the server without a freeze or with force"
     );
     let failure = Failure::new(kind, "FREEZE_FAILED", message).with("address", addr).with("waited_for", evidence);
-    Freeze::First(Box::new(ways::refuse(failure)))
+    Freeze::First(Box::new(step_io::refuse(failure)))
 }
 
 fn overridden(context: &StepContext, evidence: String, overridden_by: OverriddenBy) -> Freeze {
     let said = Some(format!("goes on without the freeze, overridden by {overridden_by}: {evidence}"));
-    let overrides = vec![Override {
+    let overrides = vec![OverriddenCheck {
         check: "FREEZE".to_owned(),
         evidence,
         overridden_by,
@@ -143,7 +143,7 @@ async fn ask(deps: &Deps, context: &StepContext, target: &Target) -> Freeze {
     Freeze::First(match Prepared::open(deps, context, target, statement).await {
         Ok(prepared) => {
             let intent = prepared.intent(deps, Duration::ZERO);
-            Box::new(Look::Needed { intent, overrides: Vec::new(), effect: Box::new(prepared) })
+            Box::new(Observation::Needed { intent, overrides: Vec::new(), effect: Box::new(prepared) })
         }
         Err(look) => look,
     })

@@ -11,28 +11,28 @@ use crate::domain::admission::{Admission, Request, admit_observed};
 use crate::domain::event::{Failure, FailureKind};
 use crate::domain::host::Finding;
 use crate::domain::status::{ClusterStatus, ServerStatus};
-use crate::engine::{Look, Step, StepContext};
+use crate::engine::{Observation, Step, StepContext};
 use crate::operations::assess::process_finding;
-use crate::operations::{Deps, ways};
+use crate::operations::{Deps, step_io};
 use crate::store::Write;
 
 pub struct PrepareStart(pub Deps);
 
 #[async_trait]
 impl Step for PrepareStart {
-    async fn look(&self, context: &StepContext) -> Look {
+    async fn look(&self, context: &StepContext) -> Observation {
         let deps = &self.0;
-        let target = match ways::target(deps, context).await {
+        let target = match step_io::target(deps, context).await {
             Ok(target) => target,
-            Err(failure) => return ways::not_begun(failure),
+            Err(failure) => return step_io::not_begun(failure),
         };
         let addr = target.server.addr;
-        let read = async { ways::reader(deps, &target).await?.server(&addr).await };
-        let (row, found) = tokio::join!(ways::bounded(deps, context, read), ways::find(deps, &target));
+        let read = async { step_io::reader(deps, &target).await?.server(&addr).await };
+        let (row, found) = tokio::join!(step_io::bounded(deps, context, read), step_io::find(deps, &target));
         let row = match row {
             Ok(Some(row)) => row,
-            Ok(None) => return ways::server_gone(&target),
-            Err(error) => return ways::unread(&error),
+            Ok(None) => return step_io::server_gone(&target),
+            Err(error) => return step_io::unread(&error),
         };
         match admit_observed(&row, process_finding(&found), Request::Start) {
             Admission::Admit => {}
@@ -47,23 +47,23 @@ impl Step for PrepareStart {
                     format!("{addr}: service {service}, process {process}, where a start needs {expected}{doubt}");
                 let failure = Failure::new(FailureKind::Refused, "SERVER_STATE", message);
                 let failure = failure.with("address", addr).with("service", service).with("process", process);
-                return ways::refuse(failure.with("expected", expected));
+                return step_io::refuse(failure.with("expected", expected));
             }
         }
-        let mut learned = recorded(&target, context);
-        learned.strings.push(process_before(&found, context));
-        learned.strings.extend(times_before(&row));
+        let mut output = recorded(&target, context);
+        output.strings.push(process_before(&found, context));
+        output.strings.extend(times_before(&row));
         let spec = &context.task.spec;
         let writes = vec![
             Write::ServerStatus { server: spec.server().id, status: Some(ServerStatus::Starting) },
             Write::ClusterStatus { cluster: spec.cluster.id, status: Some(ClusterStatus::Operating) },
         ];
-        Look::Reached { already_so: false, learned, writes }
+        Observation::Reached { already_so: false, output, writes }
     }
 
     /// The statuses of before are written with the end of the task.
-    async fn undo_look(&self, context: &StepContext) -> Look {
-        ways::synced(&self.0, context).await
+    async fn undo_look(&self, context: &StepContext) -> Observation {
+        step_io::synced(&self.0, context).await
     }
 
     fn read_patience(&self) -> Duration {

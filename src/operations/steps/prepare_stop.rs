@@ -8,16 +8,16 @@ use async_trait::async_trait;
 
 use crate::clock::Timestamp;
 use crate::domain::admission::{Request, service_state};
-use crate::domain::decide::Learned;
+use crate::domain::decide::StepOutput;
 use crate::domain::host::{Finding, Found};
 use crate::domain::reading::ServerReading;
 use crate::domain::shown::server_status;
 use crate::domain::status::{ClusterStatus, ServerStatus, ZoneInnerStatus, ZoneStatus};
-use crate::engine::{Look, ProgressReport, Step, StepContext};
+use crate::engine::{Observation, ProgressReport, Step, StepContext};
 use crate::inventory::{Target, recorded_reading};
 use crate::operations::assess::{assess, survey};
 use crate::operations::key::{self, ABSENT, NOT_SET, UNKNOWN};
-use crate::operations::{Deps, OperationKind, cluster_failure, may_pass, ways};
+use crate::operations::{Deps, OperationKind, cluster_failure, may_pass, step_io};
 use crate::store::Write;
 
 /// Of a stop, and of a restart, which begins as one.
@@ -30,70 +30,70 @@ pub struct PrepareStop {
 
 #[async_trait]
 impl Step for PrepareStop {
-    async fn look(&self, context: &StepContext) -> Look {
+    async fn look(&self, context: &StepContext) -> Observation {
         let deps = &self.deps;
-        let target = match ways::target(deps, context).await {
+        let target = match step_io::target(deps, context).await {
             Ok(target) => target,
-            Err(failure) => return ways::not_begun(failure),
+            Err(failure) => return step_io::not_begun(failure),
         };
         let survey = survey(deps, &target).await;
         let spec = &context.task.spec;
         let request = OperationKind::of(&context.task).map_or(Request::StopProcess, |(_, request)| request);
-        let assessment = assess(&survey, &target, request, &ways::consent(context), deps.clock.now());
+        let assessment = assess(&survey, &target, request, &step_io::consent(context), deps.clock.now());
         if let Some(mut failure) = assessment.refusal() {
             if let Err(error) = &survey.reading {
                 failure.metadata.extend(cluster_failure(error).metadata);
             }
             if !assessment.may_pass() {
-                return ways::refuse(failure);
+                return step_io::refuse(failure);
             }
             if let Err(error) = &survey.reading {
                 debug_assert!(may_pass(error.class));
-                return Look::Unreadable { failure: cluster_failure(error) };
+                return Observation::Unreadable { failure: cluster_failure(error) };
             }
-            let Some(left) = deps.pace.precheck.checked_sub(context.waited()).filter(|left| !left.is_zero()) else {
-                return ways::refuse(failure);
+            let Some(left) = deps.timeouts.precheck.checked_sub(context.waited()).filter(|left| !left.is_zero()) else {
+                return step_io::refuse(failure);
             };
             let progress = ProgressReport::uncounted(format!("a check that may pass: {}", failure.message));
-            return Look::Wait { progress, again_in: deps.pace.between_readings().min(left) };
+            return Observation::Wait { progress, again_in: deps.timeouts.between_readings().min(left) };
         }
         let host_answers = !matches!(survey.found.finding, Finding::HostUnreachable { .. });
-        if host_answers && let Some(look) = ways::disowned(deps, context, &target).await {
+        if host_answers && let Some(look) = step_io::disowned(deps, context, &target).await {
             return look;
         }
-        let mut learned = recorded(&target, context);
-        learned.overrides = assessment.overrides(&spec.creator);
-        for overridden in &learned.overrides {
+        let mut output = recorded(&target, context);
+        output.overrides = assessment.overrides(&spec.creator);
+        for overridden in &output.overrides {
             context.log(format!(
                 "{} is overridden by {}: {}",
                 overridden.check, overridden.overridden_by, overridden.evidence
             ));
         }
         let leaders: i32 = assessment.leader_moves.iter().map(|tenant| tenant.leaders).sum();
-        learned.strings.push((key::LEADERS_BEFORE.to_owned(), leaders.to_string()));
-        learned.strings.push(process_before(&survey.found, context));
+        output.strings.push((key::LEADERS_BEFORE.to_owned(), leaders.to_string()));
+        output.strings.push(process_before(&survey.found, context));
         match &survey.reading {
             Ok(reading) => {
                 if let Some(row) = reading.server(&target.server.addr) {
-                    learned.strings.extend(times_before(row));
+                    output.strings.extend(times_before(row));
                 }
             }
             Err(error) => {
-                learned.strings.push((key::CLUSTER_STATE.to_owned(), UNKNOWN.to_owned()));
+                output.strings.push((key::CLUSTER_STATE.to_owned(), UNKNOWN.to_owned()));
                 let message = format!("the cluster's state is not known: {}", error.message);
-                learned.warnings.push(("CLUSTER_STATE_UNKNOWN".to_owned(), message));
+                output.warnings.push(("CLUSTER_STATE_UNKNOWN".to_owned(), message));
             }
         }
         let writes = vec![
             Write::ServerStatus { server: spec.server().id, status: Some(self.status) },
             Write::ClusterStatus { cluster: spec.cluster.id, status: Some(ClusterStatus::Operating) },
         ];
-        Look::Reached { already_so: false, learned, writes }
+        Observation::Reached { already_so: false, output, writes }
     }
 
     /// The statuses of before are written with the end of the task.
-    async fn undo_look(&self, context: &StepContext) -> Look {
-        ways::synced(&self.deps, context).await
+    async fn undo_look(&self, context: &StepContext) -> Observation {
+        step_io::synced(&self.deps, context).await
     }
 
     fn read_patience(&self) -> Duration {
@@ -102,7 +102,7 @@ impl Step for PrepareStop {
 }
 
 /// What every operation records of its server before it begins.
-pub(super) fn recorded(target: &Target, context: &StepContext) -> Learned {
+pub(super) fn recorded(target: &Target, context: &StepContext) -> StepOutput {
     let spec = &context.task.spec;
     let server = server_status(target.server.managed_status, service_state(&recorded_reading(&target.server)));
     let mut strings = former_and_target(target);
@@ -111,7 +111,7 @@ pub(super) fn recorded(target: &Target, context: &StepContext) -> Learned {
     strings.push((key::SERVER_ID.to_owned(), spec.server().id.to_string()));
     strings.push((key::FORMER_SERVER_STATUS.to_owned(), former_server(server).to_string()));
     let lists = vec![(key::SERVER_IDS.to_owned(), vec![spec.server().id.to_string()])];
-    Learned { strings, lists, ..Learned::default() }
+    StepOutput { strings, lists, ..StepOutput::default() }
 }
 
 /// The process as it was found.

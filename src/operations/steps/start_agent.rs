@@ -5,31 +5,31 @@
 
 use async_trait::async_trait;
 
-use crate::domain::decide::Learned;
+use crate::domain::decide::StepOutput;
 use crate::domain::event::{Failure, FailureKind};
 use crate::domain::host::Finding;
-use crate::engine::{Look, Step, StepContext};
-use crate::operations::{Deps, ways};
+use crate::engine::{Observation, Step, StepContext};
+use crate::operations::{Deps, step_io};
 
 pub struct StartAgentService(pub Deps);
 
 #[async_trait]
 impl Step for StartAgentService {
-    async fn look(&self, context: &StepContext) -> Look {
-        let target = match ways::target(&self.0, context).await {
+    async fn look(&self, context: &StepContext) -> Observation {
+        let target = match step_io::target(&self.0, context).await {
             Ok(target) => target,
-            Err(failure) => return ways::not_begun(failure),
+            Err(failure) => return step_io::not_begun(failure),
         };
-        let found = ways::find(&self.0, &target).await;
+        let found = step_io::find(&self.0, &target).await;
         match found.finding {
             Finding::HostUnreachable { reason } => {
                 let message = format!("the agent on the host of {} does not answer: {reason}", target.server.addr);
                 let failure = Failure::new(FailureKind::Unreachable, "HOST_UNREACHABLE", message);
-                Look::Unreadable { failure: failure.with("address", target.server.addr) }
+                Observation::Unreadable { failure: failure.with("address", target.server.addr) }
             }
             Finding::Running(_) | Finding::Absent { .. } | Finding::Ambiguous { .. } => {
                 context.log(format!("the agent answers: {}", found.evidence));
-                Look::Reached { already_so: true, learned: Learned::default(), writes: Vec::new() }
+                Observation::Reached { already_so: true, output: StepOutput::default(), writes: Vec::new() }
             }
         }
     }

@@ -10,15 +10,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{StopProcess, wait_active};
-use crate::domain::decide::Learned;
+use crate::domain::decide::StepOutput;
 use crate::domain::effect::{EffectOutcome, Intent, Permit};
 use crate::domain::event::{Failure, FailureKind, IntentOutcome};
 use crate::domain::host::{Finding, ObserverIdentity, StartResult};
-use crate::engine::{Look, PreparedEffect, ProgressReport, Step, StepContext};
+use crate::engine::{Observation, PreparedEffect, ProgressReport, Step, StepContext};
 use crate::host::Host;
 use crate::inventory::Target;
 use crate::operations::key::{self, ABSENT};
-use crate::operations::{Deps, ways};
+use crate::operations::{Deps, step_io};
 
 /// How often the agent is asked in one execution when its answer is lost.
 const MOST_ATTEMPTS: usize = 3;
@@ -36,36 +36,36 @@ pub struct StartProcess(pub Deps);
 
 #[async_trait]
 impl Step for StartProcess {
-    async fn look(&self, context: &StepContext) -> Look {
+    async fn look(&self, context: &StepContext) -> Observation {
         match bring_up(&self.0, context).await {
             Up::Runs(identity) => {
                 context.log(format!("the process is {identity}"));
                 let strings = vec![(key::PROCESS_STARTED.to_owned(), identity.to_string())];
-                let learned = Learned { strings, ..Learned::default() };
-                Look::Reached { already_so: !context.tried(), learned, writes: Vec::new() }
+                let output = StepOutput { strings, ..StepOutput::default() };
+                Observation::Reached { already_so: !context.tried(), output, writes: Vec::new() }
             }
             Up::NotYet(look) => *look,
         }
     }
 
     /// A restart began with a process, and so does not end with none.
-    async fn undo_look(&self, context: &StepContext) -> Look {
+    async fn undo_look(&self, context: &StepContext) -> Observation {
         let was_absent = context.value(key::PROCESS_BEFORE) == Some(ABSENT);
         if !was_absent || context.effects().next().is_none() {
-            return ways::nothing_to_undo();
+            return step_io::nothing_to_undo();
         }
         StopProcess(self.0.clone()).look(context).await
     }
 
     /// Asked when the task is retried: the process must still be there.
     async fn still_holds(&self, context: &StepContext) -> Result<bool, Failure> {
-        let target = ways::target(&self.0, context).await?;
-        Ok(matches!(ways::find(&self.0, &target).await.finding, Finding::Running(_)))
+        let target = step_io::target(&self.0, context).await?;
+        Ok(matches!(step_io::find(&self.0, &target).await.finding, Finding::Running(_)))
     }
 }
 
 /// The undo of an ended process: it runs, and the cluster sees it.
-pub(super) async fn bring_up_and_wait(deps: &Deps, context: &StepContext) -> Look {
+pub(super) async fn bring_up_and_wait(deps: &Deps, context: &StepContext) -> Observation {
     match bring_up(deps, context).await {
         Up::Runs(_) => wait_active::active(deps, context).await,
         Up::NotYet(look) => *look,
@@ -75,72 +75,72 @@ pub(super) async fn bring_up_and_wait(deps: &Deps, context: &StepContext) -> Loo
 /// Whether the process runs.
 enum Up {
     Runs(ObserverIdentity),
-    NotYet(Box<Look>),
+    NotYet(Box<Observation>),
 }
 
 async fn bring_up(deps: &Deps, context: &StepContext) -> Up {
-    let not_yet = |look: Look| Up::NotYet(Box::new(look));
-    let target = match ways::target(deps, context).await {
+    let not_yet = |look: Observation| Up::NotYet(Box::new(look));
+    let target = match step_io::target(deps, context).await {
         Ok(target) => target,
-        Err(failure) => return not_yet(ways::not_begun(failure)),
+        Err(failure) => return not_yet(step_io::not_begun(failure)),
     };
     let addr = target.server.addr;
-    let found = ways::find(deps, &target).await;
+    let found = step_io::find(deps, &target).await;
     match found.finding {
         Finding::Running(identity) => Up::Runs(identity),
         Finding::HostUnreachable { reason } => {
             let message = format!("the host of {addr} does not answer: {reason}");
             let failure = Failure::new(FailureKind::Unreachable, "HOST_UNREACHABLE", message);
-            not_yet(Look::Unreadable { failure: failure.with("address", addr) })
+            not_yet(Observation::Unreadable { failure: failure.with("address", addr) })
         }
         Finding::Ambiguous { evidence } => {
             let message = format!("whether the process of {addr} runs is not proven: {evidence}; look at the host");
-            not_yet(ways::refuse(Failure::new(FailureKind::Refused, "PROCESS_AMBIGUOUS", message)))
+            not_yet(step_io::refuse(Failure::new(FailureKind::Refused, "PROCESS_AMBIGUOUS", message)))
         }
         Finding::Absent { evidence } => not_yet(absent(deps, context, &target, &evidence)),
     }
 }
 
-fn absent(deps: &Deps, context: &StepContext, target: &Target, evidence: &str) -> Look {
+fn absent(deps: &Deps, context: &StepContext, target: &Target, evidence: &str) -> Observation {
     let addr = target.server.addr;
     let attempts: Vec<Option<IntentOutcome>> = context.attempts().map(|intent| intent.outcome).collect();
     let asked = attempts.iter().filter(|outcome| **outcome != Some(IntentOutcome::Refused)).count();
-    let recovers = context.refused.as_ref().is_some_and(|(code, _)| ways::agent_recovers(code));
+    let recovers = context.refused.as_ref().is_some_and(|(code, _)| step_io::agent_recovers(code));
     let passes = recovers || context.refused.as_ref().is_some_and(|(code, _)| code == AGENT_LOST);
     if let Some((code, message)) = &context.refused
         && (!passes || (attempts.len() >= MOST_TRIES && !recovers))
     {
-        return ways::refuse(Failure::new(FailureKind::Refused, code, message.clone()).with("address", addr));
+        return step_io::refuse(Failure::new(FailureKind::Refused, code, message.clone()).with("address", addr));
     }
     if let (true, Some(last)) = (passes, context.attempts().next_back())
         && deps.clock.now().since(last.at) < AGAIN
     {
         let words = context.refused.as_ref().map(|(_, message)| message.clone()).unwrap_or_default();
-        return Look::Wait { progress: ProgressReport::uncounted(words), again_in: deps.pace.poll };
+        return Observation::Wait { progress: ProgressReport::uncounted(words), again_in: deps.timeouts.poll };
     }
     if !passes && attempts.contains(&Some(IntentOutcome::Refused)) {
         let message = format!("{addr} was not started, the task's log says why; remove the cause and try again");
-        return ways::refuse(Failure::new(FailureKind::Refused, "NOT_STARTED", message).with("address", addr));
+        return step_io::refuse(Failure::new(FailureKind::Refused, "NOT_STARTED", message).with("address", addr));
     }
     if attempts.contains(&Some(IntentOutcome::Done)) || asked >= MOST_ATTEMPTS {
         let message =
             format!("the observer of {addr} was started and is gone: {evidence}; read its log, then try again");
-        return ways::refuse(Failure::new(FailureKind::Interfered, "PROCESS_GONE", message).with("address", addr));
+        return step_io::refuse(Failure::new(FailureKind::Interfered, "PROCESS_GONE", message).with("address", addr));
     }
     let intent = Intent {
         description: format!("start the process of {addr}"),
         endpoint: format!("host of {}", addr.ip()),
         connection_id: 0,
-        horizon: deps.clock.now().plus(deps.pace.start_watch + HORIZON_BESIDE_WATCH),
+        horizon: deps.clock.now().plus(deps.timeouts.start_watch + HORIZON_BESIDE_WATCH),
         irreversible: false,
     };
     let effect = StartIt {
         host: deps.hosts.host(&target.host),
         target: target.clone(),
         store_id: deps.store_id.clone(),
-        watch: deps.pace.start_watch,
+        watch: deps.timeouts.start_watch,
     };
-    Look::Needed { intent, overrides: Vec::new(), effect: Box::new(effect) }
+    Observation::Needed { intent, overrides: Vec::new(), effect: Box::new(effect) }
 }
 
 /// Asks the agent.

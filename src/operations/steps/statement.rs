@@ -6,10 +6,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::domain::effect::{EffectOutcome, Intent, Permit};
-use crate::engine::{Look, PreparedEffect, StepContext};
+use crate::engine::{Observation, PreparedEffect, StepContext};
 use crate::inventory::Target;
 use crate::oceanbase::{Avoid, EffectSession, Statement};
-use crate::operations::{Deps, ways};
+use crate::operations::{Deps, step_io};
 
 /// The session that is open and the statement that it will send.
 pub(super) struct Prepared {
@@ -24,14 +24,14 @@ impl Prepared {
         context: &StepContext,
         target: &Target,
         statement: Statement,
-    ) -> Result<Self, Box<Look>> {
-        if let Some(look) = ways::disowned(deps, context, target).await {
+    ) -> Result<Self, Box<Observation>> {
+        if let Some(look) = step_io::disowned(deps, context, target).await {
             return Err(Box::new(look));
         }
         let avoid = Avoid { server: Some(target.server.addr), zone: Some(target.server.zone.clone()), never: None };
         match deps.oceanbase.effect_session(&target.access, &target.known, &target.expected(), &avoid).await {
             Ok(session) => Ok(Self { session, statement }),
-            Err(error) => Err(Box::new(ways::unread(&error))),
+            Err(error) => Err(Box::new(step_io::unread(&error))),
         }
     }
 

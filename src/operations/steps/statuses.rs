@@ -4,27 +4,27 @@
 use async_trait::async_trait;
 
 use crate::domain::admission::{ServiceState, service_state};
-use crate::domain::decide::Learned;
+use crate::domain::decide::StepOutput;
 use crate::domain::event::{Failure, FailureKind};
 use crate::domain::reading::ServerReading;
 use crate::domain::status::{ClusterStatus, ServerStatus, ZoneStatus};
-use crate::engine::{Look, Step, StepContext};
+use crate::engine::{Observation, Step, StepContext};
 use crate::inventory::recorded_reading;
 use crate::operations::key::{self, REFUSED, UNKNOWN};
-use crate::operations::{Deps, ways};
+use crate::operations::{Deps, step_io};
 use crate::store::Write;
 
 /// Servers as they are now; as last recorded when the caller accepted that the cluster cannot be read. Otherwise the look
 /// that says why they are not known.
-async fn servers(deps: &Deps, context: &StepContext) -> Result<Vec<ServerReading>, Box<Look>> {
-    let target = ways::target(deps, context).await.map_err(|failure| Box::new(ways::not_begun(failure)))?;
-    let read = async { ways::reader(deps, &target).await?.servers().await };
-    match ways::bounded(deps, context, read).await {
+async fn servers(deps: &Deps, context: &StepContext) -> Result<Vec<ServerReading>, Box<Observation>> {
+    let target = step_io::target(deps, context).await.map_err(|failure| Box::new(step_io::not_begun(failure)))?;
+    let read = async { step_io::reader(deps, &target).await?.servers().await };
+    match step_io::bounded(deps, context, read).await {
         Ok(servers) => Ok(servers),
-        Err(error) if ways::goes_on_unread(context, &error) => {
+        Err(error) if step_io::goes_on_unread(context, &error) => {
             Ok(target.servers.iter().map(recorded_reading).collect())
         }
-        Err(error) => Err(Box::new(ways::unread(&error))),
+        Err(error) => Err(Box::new(step_io::unread(&error))),
     }
 }
 
@@ -33,7 +33,7 @@ pub struct UpdateStoppedStatus(pub Deps);
 
 #[async_trait]
 impl Step for UpdateStoppedStatus {
-    async fn look(&self, context: &StepContext) -> Look {
+    async fn look(&self, context: &StepContext) -> Observation {
         let servers = match servers(&self.0, context).await {
             Ok(servers) => servers,
             Err(look) => return *look,
@@ -49,15 +49,15 @@ impl Step for UpdateStoppedStatus {
                 addr
             );
             let failure = Failure::new(FailureKind::Interfered, "SERVES_AGAIN", message);
-            return ways::refuse(failure.with("address", addr));
+            return step_io::refuse(failure.with("address", addr));
         }
         let server = context.task.spec.server().id;
         let writes = vec![Write::ServerStatus { server, status: Some(ServerStatus::Stopped) }];
-        Look::Reached { already_so: false, learned: Learned::default(), writes }
+        Observation::Reached { already_so: false, output: StepOutput::default(), writes }
     }
 
-    async fn undo_look(&self, context: &StepContext) -> Look {
-        ways::undone(vec![operated_on(context, ServerStatus::Starting)])
+    async fn undo_look(&self, context: &StepContext) -> Observation {
+        step_io::undone(vec![operated_on(context, ServerStatus::Starting)])
     }
 }
 
@@ -66,7 +66,7 @@ pub struct UpdateStartedStatus(pub Deps);
 
 #[async_trait]
 impl Step for UpdateStartedStatus {
-    async fn look(&self, context: &StepContext) -> Look {
+    async fn look(&self, context: &StepContext) -> Observation {
         let servers = match servers(&self.0, context).await {
             Ok(servers) => servers,
             Err(look) => return *look,
@@ -78,14 +78,14 @@ impl Step for UpdateStartedStatus {
             let message =
                 format!("server {addr} was started and is {state}: ask who stopped it, then retry or give up");
             let failure = Failure::new(FailureKind::Interfered, "DOES_NOT_SERVE", message);
-            return ways::refuse(failure.with("address", addr).with("service", state));
+            return step_io::refuse(failure.with("address", addr).with("service", state));
         }
         let writes = vec![Write::ServerStatus { server: context.task.spec.server().id, status: None }];
-        Look::Reached { already_so: false, learned: Learned::default(), writes }
+        Observation::Reached { already_so: false, output: StepOutput::default(), writes }
     }
 
-    async fn undo_look(&self, context: &StepContext) -> Look {
-        ways::undone(vec![operated_on(context, ServerStatus::Stopping)])
+    async fn undo_look(&self, context: &StepContext) -> Observation {
+        step_io::undone(vec![operated_on(context, ServerStatus::Stopping)])
     }
 }
 
@@ -103,7 +103,7 @@ pub struct UpdateZoneStatus {
 
 #[async_trait]
 impl Step for UpdateZoneStatus {
-    async fn look(&self, context: &StepContext) -> Look {
+    async fn look(&self, context: &StepContext) -> Observation {
         let servers = match servers(&self.deps, context).await {
             Ok(servers) => servers,
             Err(look) => return *look,
@@ -119,14 +119,14 @@ impl Step for UpdateZoneStatus {
         let managed = if serves { None } else { Some(ZoneStatus::Stopped) };
         let cluster = context.task.spec.cluster.id;
         let writes = vec![Write::ZoneStatus { cluster, zone: zone.clone(), status: managed }];
-        Look::Reached { already_so: false, learned: Learned { strings, ..Learned::default() }, writes }
+        Observation::Reached { already_so: false, output: StepOutput { strings, ..StepOutput::default() }, writes }
     }
 
-    async fn undo_look(&self, context: &StepContext) -> Look {
+    async fn undo_look(&self, context: &StepContext) -> Observation {
         let former = context.value(key::FORMER_ZONE_STATUS).and_then(|word| word.parse().ok());
         let status = former.filter(|former| *former == ZoneStatus::Stopped);
         let (cluster, zone) = (context.task.spec.cluster.id, context.task.spec.server().zone.clone());
-        ways::undone(vec![Write::ZoneStatus { cluster, zone, status }])
+        step_io::undone(vec![Write::ZoneStatus { cluster, zone, status }])
     }
 }
 
@@ -135,14 +135,14 @@ pub struct UpdateClusterStatus;
 
 #[async_trait]
 impl Step for UpdateClusterStatus {
-    async fn look(&self, context: &StepContext) -> Look {
+    async fn look(&self, context: &StepContext) -> Observation {
         let cluster = context.task.spec.cluster.id;
         let writes = vec![Write::ClusterStatus { cluster, status: None::<ClusterStatus> }];
-        Look::Reached { already_so: false, learned: Learned::default(), writes }
+        Observation::Reached { already_so: false, output: StepOutput::default(), writes }
     }
 
-    async fn undo_look(&self, context: &StepContext) -> Look {
+    async fn undo_look(&self, context: &StepContext) -> Observation {
         let cluster = context.task.spec.cluster.id;
-        ways::undone(vec![Write::ClusterStatus { cluster, status: Some(ClusterStatus::Operating) }])
+        step_io::undone(vec![Write::ClusterStatus { cluster, status: Some(ClusterStatus::Operating) }])
     }
 }

@@ -11,18 +11,18 @@ use async_trait::async_trait;
 
 use super::freeze::{self, Freeze};
 use super::start_process;
-use crate::domain::decide::Learned;
+use crate::domain::decide::StepOutput;
 use crate::domain::effect::{EffectOutcome, Intent, Permit};
-use crate::domain::event::{Course, Failure, FailureKind, IntentOutcome, Override};
+use crate::domain::event::{Direction, Failure, FailureKind, IntentOutcome, OverriddenCheck};
 use crate::domain::gate::{Consent, Gate, GateCode, Mark, Obstacle, gate};
 use crate::domain::host::{CallerFence, Finding, Found, MaySignal, ObserverIdentity, StopResult};
 use crate::domain::status::{InnerStatus, Risk};
-use crate::engine::{Look, PreparedEffect, ProgressReport, Step, StepContext};
+use crate::engine::{Observation, PreparedEffect, ProgressReport, Step, StepContext};
 use crate::host::{Host, HostError};
 use crate::inventory::Target;
 use crate::oceanbase::ClusterError;
 use crate::operations::key::{self, ABSENT, REFUSED, UNKNOWN};
-use crate::operations::{Deps, leaves_unknown, may_pass, ways};
+use crate::operations::{Deps, leaves_unknown, may_pass, step_io};
 
 /// How often the process is tried to be ended in one execution, not counting what was refused: that did nothing.
 const MOST_ATTEMPTS: usize = 4;
@@ -46,57 +46,57 @@ pub struct StopProcess(pub Deps);
 
 #[async_trait]
 impl Step for StopProcess {
-    async fn look(&self, context: &StepContext) -> Look {
+    async fn look(&self, context: &StepContext) -> Observation {
         let deps = &self.0;
-        let target = match ways::target(deps, context).await {
+        let target = match step_io::target(deps, context).await {
             Ok(target) => target,
-            Err(failure) => return ways::not_begun(failure),
+            Err(failure) => return step_io::not_begun(failure),
         };
-        let found = ways::find(deps, &target).await;
+        let found = step_io::find(deps, &target).await;
         match &found.finding {
             Finding::Absent { evidence } => {
                 context.log(format!("no process: {evidence}"));
                 let strings = vec![(key::PROCESS_STATE.to_owned(), ABSENT.to_owned())];
                 let warnings = freeze::not_frozen(context).into_iter().collect();
-                let learned = Learned { strings, warnings, ..Learned::default() };
-                Look::Reached { already_so: !context.tried(), learned, writes: Vec::new() }
+                let output = StepOutput { strings, warnings, ..StepOutput::default() };
+                Observation::Reached { already_so: !context.tried(), output, writes: Vec::new() }
             }
             Finding::HostUnreachable { reason } => self.host_unreachable(context, &target, reason).await,
             Finding::Ambiguous { evidence } => {
                 let message = format!("the process is not proven, nothing is signalled: {evidence}; look at the host");
-                ways::refuse(Failure::new(FailureKind::Refused, "PROCESS_AMBIGUOUS", message))
+                step_io::refuse(Failure::new(FailureKind::Refused, "PROCESS_AMBIGUOUS", message))
             }
             Finding::Running(identity) => self.running(context, &target, &found, identity).await,
         }
     }
 
     /// Only when this task ended the process, which a freeze before it does not: it is started again.
-    async fn undo_look(&self, context: &StepContext) -> Look {
+    async fn undo_look(&self, context: &StepContext) -> Observation {
         if !context.effects().any(|intent| intent.intent.irreversible) {
-            return ways::nothing_to_undo();
+            return step_io::nothing_to_undo();
         }
         start_process::bring_up_and_wait(&self.0, context).await
     }
 
     /// Asked when the task is retried: a process that is there again is ended again, which is what the retry consents to.
     async fn still_holds(&self, context: &StepContext) -> Result<bool, Failure> {
-        if ways::has_begun(context, "Start observer process") {
+        if step_io::has_begun(context, "Start observer process") {
             return Ok(true);
         }
-        let target = ways::target(&self.0, context).await?;
-        Ok(!matches!(ways::find(&self.0, &target).await.finding, Finding::Running(_)))
+        let target = step_io::target(&self.0, context).await?;
+        Ok(!matches!(step_io::find(&self.0, &target).await.finding, Finding::Running(_)))
     }
 }
 
 impl StopProcess {
     /// A dead server on a dead host: the mark is set, leaders cannot come back to it, and the process is not known.
-    async fn host_unreachable(&self, context: &StepContext, target: &Target, reason: &str) -> Look {
+    async fn host_unreachable(&self, context: &StepContext, target: &Target, reason: &str) -> Observation {
         let unreachable = || {
             let message = format!("the host of {} does not answer: {reason}", target.server.addr);
             let failure = Failure::new(FailureKind::Unreachable, "HOST_UNREACHABLE", message);
-            Look::Unreadable { failure: failure.with("address", target.server.addr) }
+            Observation::Unreadable { failure: failure.with("address", target.server.addr) }
         };
-        let read = match ways::bounded(&self.0, context, read_gate(&self.0, target)).await {
+        let read = match step_io::bounded(&self.0, context, read_gate(&self.0, target)).await {
             Ok(read) => read,
             Err(_) => return unreachable(),
         };
@@ -111,15 +111,15 @@ impl StopProcess {
                     "the host of {} does not answer, so its process is not known ({reason}); it is INACTIVE and marked",
                     target.server.addr
                 );
-                let learned = Learned {
+                let output = StepOutput {
                     strings: vec![(key::PROCESS_STATE.to_owned(), UNKNOWN.to_owned())],
                     warnings: std::iter::once(("PROCESS_STATE_UNKNOWN".to_owned(), message))
                         .chain(freeze::not_frozen(context))
                         .collect(),
                     overrides: recorded(&overridden, context),
-                    ..Learned::default()
+                    ..StepOutput::default()
                 };
-                Look::Reached { already_so: !context.tried(), learned, writes: Vec::new() }
+                Observation::Reached { already_so: !context.tried(), output, writes: Vec::new() }
             }
             closed @ Gate::Closed { .. } => self.closed(context, closed),
         }
@@ -131,13 +131,13 @@ impl StopProcess {
         target: &Target,
         found: &Found,
         identity: &ObserverIdentity,
-    ) -> Look {
+    ) -> Observation {
         let deps = &self.0;
         let run_time = context.this().map_or(1, |subtask| subtask.run_time);
         // Undoing a start ends the process that was started, and no other, however often it is asked for.
-        let (before, first) = match context.task.course {
-            Course::Forward => (context.value(key::PROCESS_BEFORE).unwrap_or_default(), run_time == 1),
-            Course::Back => (context.value(key::PROCESS_STARTED).unwrap_or("none that this task saw"), true),
+        let (before, first) = match context.task.direction {
+            Direction::Forward => (context.value(key::PROCESS_BEFORE).unwrap_or_default(), run_time == 1),
+            Direction::Back => (context.value(key::PROCESS_STARTED).unwrap_or("none that this task saw"), true),
         };
         let mut mine = context.attempts();
         // The others are freezes.
@@ -154,11 +154,11 @@ impl StopProcess {
             let message = format!(
                 "the process is {identity}, this stop means another ({meant}): somebody restarted it; ask, then retry to end this one"
             );
-            return ways::refuse(Failure::new(FailureKind::Interfered, "RESTARTED_BY_OTHER", message));
+            return step_io::refuse(Failure::new(FailureKind::Interfered, "RESTARTED_BY_OTHER", message));
         }
         if let MaySignal::No { reason } = &found.may_signal {
             let code = if found.supervisor.is_some() { "SUPERVISED" } else { "SIGNAL_NOT_PERMITTED" };
-            return ways::refuse(Failure::new(FailureKind::Refused, code, reason.clone()));
+            return step_io::refuse(Failure::new(FailureKind::Refused, code, reason.clone()));
         }
         let (waived, frozen) = match freeze::look(deps, context, target).await {
             Freeze::Over { overrides, said } => (overrides, said),
@@ -171,36 +171,38 @@ impl StopProcess {
             && deps.clock.now().since(at) < TURN
         {
             let words = refused.map(|(_, message)| message).unwrap_or_default();
-            return Look::Wait { progress: ProgressReport::uncounted(words), again_in: deps.pace.poll };
+            return Observation::Wait { progress: ProgressReport::uncounted(words), again_in: deps.timeouts.poll };
         }
-        let recovers = refused.as_ref().is_some_and(|(code, _)| ways::agent_recovers(code));
+        let recovers = refused.as_ref().is_some_and(|(code, _)| step_io::agent_recovers(code));
         if is_spent(&outcomes, recovers) {
             let (code, message) = refused.unwrap_or_else(|| {
                 ("PROCESS_STILL_THERE".to_owned(), format!("{identity} was signalled and is still there"))
             });
             let message = format!("{message}; tried {} times, look at the host and retry", outcomes.len());
-            return ways::refuse(Failure::new(FailureKind::Refused, &code, message));
+            return step_io::refuse(Failure::new(FailureKind::Refused, &code, message));
         }
         let unread_too_long =
             refused.as_ref().is_some_and(|(code, _)| code == GATE_UNREAD) && !self.within_gate(context);
         if let Some((code, message)) = &refused
             && (unread_too_long || !passes(code))
         {
-            let failure = ways::not_owner(context, code, message);
-            return ways::refuse(failure.unwrap_or_else(|| Failure::new(FailureKind::Refused, code, message.clone())));
+            let failure = step_io::not_owner(context, code, message);
+            return step_io::refuse(
+                failure.unwrap_or_else(|| Failure::new(FailureKind::Refused, code, message.clone())),
+            );
         }
         let overridden = match self.gate_now(context, target).await {
             Ok(Gate::Open { overridden }) => overridden,
             Ok(closed @ Gate::Closed { .. }) => return self.closed(context, closed),
             Err(error) => match self.without_cluster(context, &error) {
                 Some(overridden) => overridden,
-                None => return ways::unread(&error),
+                None => return step_io::unread(&error),
             },
         };
         if let Some(said) = frozen {
             context.log(said);
         }
-        let grace = deps.pace.grace;
+        let grace = deps.timeouts.grace;
         let intent = Intent {
             description,
             endpoint: format!("host of {}", target.server.addr.ip()),
@@ -213,7 +215,7 @@ impl StopProcess {
             host: deps.hosts.host(&target.host),
             target: target.clone(),
             identity: identity.clone(),
-            consent: ways::consent(context),
+            consent: step_io::consent(context),
             mark: mark(context),
             unknown_cluster: may_go_without_cluster(context),
             fence: CallerFence {
@@ -223,11 +225,11 @@ impl StopProcess {
             },
         };
         let overrides = waived.into_iter().chain(recorded(&overridden, context)).collect();
-        Look::Needed { intent, overrides, effect: Box::new(effect) }
+        Observation::Needed { intent, overrides, effect: Box::new(effect) }
     }
 
     async fn gate_now(&self, context: &StepContext, target: &Target) -> Result<Gate, ClusterError> {
-        let read = ways::bounded(&self.0, context, read_gate(&self.0, target)).await?;
+        let read = step_io::bounded(&self.0, context, read_gate(&self.0, target)).await?;
         Ok(self.decide_gate(context, target, &read))
     }
 
@@ -237,39 +239,39 @@ impl StopProcess {
             &target.server.addr,
             &read.leaders,
             mark(context),
-            &ways::consent(context),
+            &step_io::consent(context),
             self.0.clock.now(),
         )
     }
 
     /// Whether the time that a gate is waited for is not over.
     fn within_gate(&self, context: &StepContext) -> bool {
-        context.waited() < self.0.pace.gate + freeze::budget(&self.0, context)
+        context.waited() < self.0.timeouts.gate + freeze::budget(&self.0, context)
     }
 
     /// A closed gate that may open by itself is waited for, a while.
-    fn closed(&self, context: &StepContext, gate: Gate) -> Look {
+    fn closed(&self, context: &StepContext, gate: Gate) -> Observation {
         let Gate::Closed { code, reason, may_open, .. } = gate else {
-            return Look::Wait {
+            return Observation::Wait {
                 progress: ProgressReport::uncounted("the gate"),
-                again_in: self.0.pace.between_readings(),
+                again_in: self.0.timeouts.between_readings(),
             };
         };
         if may_open && self.within_gate(context) {
             let progress = ProgressReport::uncounted(format!("the gate is closed: {reason}"));
-            return Look::Wait { progress, again_in: self.0.pace.between_readings() };
+            return Observation::Wait { progress, again_in: self.0.timeouts.between_readings() };
         }
         if code == GateCode::StopTimeCleared && context.value(key::CLUSTER_STATE) == Some(UNKNOWN) {
             let message =
                 "the cluster answers again, and STOP SERVER was not sent while it did not; stop the server anew";
-            return ways::refuse(Failure::new(FailureKind::Refused, "SERVICE_NOT_STOPPED", message));
+            return step_io::refuse(Failure::new(FailureKind::Refused, "SERVICE_NOT_STOPPED", message));
         }
         let message = format!("the process is not ended, the gate is closed: {reason}");
         let kind = match code {
             GateCode::StopTimeCleared => FailureKind::Interfered,
             _ => FailureKind::Refused,
         };
-        ways::refuse(Failure::new(kind, code.as_str(), message))
+        step_io::refuse(Failure::new(kind, code.as_str(), message))
     }
 
     fn without_cluster(&self, context: &StepContext, error: &ClusterError) -> Option<Vec<Obstacle>> {
@@ -287,7 +289,7 @@ fn describe(identity: &ObserverIdentity, target: &Target) -> String {
 
 /// The cluster could not be read in Prepare, and the caller accepted that by name.
 fn may_go_without_cluster(context: &StepContext) -> bool {
-    context.value(key::CLUSTER_STATE) == Some(UNKNOWN) && ways::accepts(context, Risk::ClusterUnreachable)
+    context.value(key::CLUSTER_STATE) == Some(UNKNOWN) && step_io::accepts(context, Risk::ClusterUnreachable)
 }
 
 fn mark(context: &StepContext) -> Mark {
@@ -310,12 +312,12 @@ fn passes(code: &str) -> bool {
 /// Whether only time changes it: one's turn, an agent that is lost, one whose disk is full or that has no file left to open. A
 /// gate that was not read once is read again at once.
 fn needs_time(code: &str, tried: usize) -> bool {
-    matches!(code, NOT_YOUR_TURN | AGENT_LOST) || ways::agent_recovers(code) || (code == GATE_UNREAD && tried > 1)
+    matches!(code, NOT_YOUR_TURN | AGENT_LOST) || step_io::agent_recovers(code) || (code == GATE_UNREAD && tried > 1)
 }
 
-fn recorded(obstacles: &[Obstacle], context: &StepContext) -> Vec<Override> {
+fn recorded(obstacles: &[Obstacle], context: &StepContext) -> Vec<OverriddenCheck> {
     let new = obstacles.iter().filter_map(|obstacle| {
-        Some(Override {
+        Some(OverriddenCheck {
             check: format!("GATE_{}", obstacle.code),
             evidence: obstacle.evidence.clone(),
             overridden_by: obstacle.overridden_by?,
@@ -332,7 +334,7 @@ struct GateRead {
 }
 
 async fn read_gate(deps: &Deps, target: &Target) -> Result<GateRead, ClusterError> {
-    let mut reader = ways::gate_reader(deps, target).await?;
+    let mut reader = step_io::gate_reader(deps, target).await?;
     let reading = reader.gate_reading().await?;
     let leaders = reader.leaders(&target.server.addr).await?;
     Ok(GateRead { reading, leaders })
@@ -373,9 +375,9 @@ impl PreparedEffect for ArmAndFire {
             return refused("NOT_ARMED", format!("the agent gave no ticket: {}", found.evidence));
         };
         // A ticket lives for seconds: what takes longer could only come too late.
-        let limit = if self.unknown_cluster { ways::CHANCE } else { BEHIND_TICKET };
+        let limit = if self.unknown_cluster { step_io::CHANCE } else { BEHIND_TICKET };
         let cluster = &self.target.cluster.identity.name;
-        match ways::within(limit, cluster, read_gate(&self.deps, &self.target)).await {
+        match step_io::within(limit, cluster, read_gate(&self.deps, &self.target)).await {
             Ok(read) => {
                 let addr = &self.target.server.addr;
                 match gate(&read.reading, addr, &read.leaders, self.mark, &self.consent, self.deps.clock.now()) {
@@ -392,7 +394,7 @@ impl PreparedEffect for ArmAndFire {
                 return refused(code, message);
             }
         }
-        let grace = self.deps.pace.grace;
+        let grace = self.deps.timeouts.grace;
         let store_id = self.deps.store_id.clone();
         match self.host.stop(permit, &observer, identity, ticket, &store_id, grace).await {
             StopResult::Ended { evidence, .. } => EffectOutcome::Done { message: evidence },

@@ -11,19 +11,19 @@ use async_trait::async_trait;
 
 use super::start_service;
 use super::statement::Prepared;
-use crate::domain::decide::Learned;
+use crate::domain::decide::StepOutput;
 use crate::domain::effect::{EffectOutcome, Permit};
-use crate::domain::event::{Failure, FailureKind, IntentOutcome, Override};
+use crate::domain::event::{Failure, FailureKind, IntentOutcome, OverriddenCheck};
 use crate::domain::precheck::unanswered::{self, Next};
 use crate::domain::precheck::{Check, CheckName, Precheck, precheck};
 use crate::domain::reading::ServerReading;
 use crate::domain::status::{OverriddenBy, Risk};
-use crate::engine::{Look, Patience, PreparedEffect, ProgressReport, Step, StepContext};
+use crate::engine::{Observation, PreparedEffect, ProgressReport, Step, StepContext, TimeoutPolicy};
 use crate::inventory::Target;
 use crate::oceanbase::{ClusterError, ClusterReader, Statement};
 use crate::operations::assess::{self, AssessedCheck};
 use crate::operations::key::{self, REFUSED};
-use crate::operations::{Deps, cluster_failure, ways};
+use crate::operations::{Deps, cluster_failure, step_io};
 
 /// How often the statement is sent in one execution when its outcome stays unknown.
 const MOST_ATTEMPTS: usize = 6;
@@ -36,18 +36,18 @@ pub struct StopService(pub Deps);
 
 #[async_trait]
 impl Step for StopService {
-    async fn look(&self, context: &StepContext) -> Look {
+    async fn look(&self, context: &StepContext) -> Observation {
         let deps = &self.0;
-        let target = match ways::target(deps, context).await {
+        let target = match step_io::target(deps, context).await {
             Ok(target) => target,
-            Err(failure) => return ways::not_begun(failure),
+            Err(failure) => return step_io::not_begun(failure),
         };
-        let (mut reader, row) = match ways::row(deps, context, &target).await {
+        let (mut reader, row) = match step_io::row(deps, context, &target).await {
             Ok(looked) => looked,
-            Err(error) if ways::goes_on_unread(context, &error) => return unknown_cluster(&error),
-            Err(error) => return ways::unread(&error),
+            Err(error) if step_io::goes_on_unread(context, &error) => return unknown_cluster(&error),
+            Err(error) => return step_io::unread(&error),
         };
-        let Some(row) = row else { return ways::server_gone(&target) };
+        let Some(row) = row else { return step_io::server_gone(&target) };
         match row.stop_time {
             Some(_) => self.marked(context, &target, reader.as_mut(), &row).await,
             None => self.not_marked(context, &target, reader.as_mut()).await,
@@ -55,31 +55,31 @@ impl Step for StopService {
     }
 
     /// Only when this task set the mark: START SERVER, and in service again.
-    async fn undo_look(&self, context: &StepContext) -> Look {
+    async fn undo_look(&self, context: &StepContext) -> Observation {
         if context.effects().next().is_none() {
-            return ways::nothing_to_undo();
+            return step_io::nothing_to_undo();
         }
         start_service::bring_back(&self.0, context).await
     }
 
     /// Asked when the task is retried: STOP_TIME must still be set.
     async fn still_holds(&self, context: &StepContext) -> Result<bool, Failure> {
-        if context.value(key::STOP_TIME) == Some(REFUSED) || ways::has_begun(context, "Start server") {
+        if context.value(key::STOP_TIME) == Some(REFUSED) || step_io::has_begun(context, "Start server") {
             return Ok(true);
         }
-        let target = ways::target(&self.0, context).await?;
-        let read = async { ways::reader(&self.0, &target).await?.server(&target.server.addr).await };
-        let row = match ways::bounded(&self.0, context, read).await {
+        let target = step_io::target(&self.0, context).await?;
+        let read = async { step_io::reader(&self.0, &target).await?.server(&target.server.addr).await };
+        let row = match step_io::bounded(&self.0, context, read).await {
             Ok(row) => row,
-            Err(error) if ways::goes_on_unread(context, &error) => return Ok(true),
+            Err(error) if step_io::goes_on_unread(context, &error) => return Ok(true),
             Err(error) => return Err(cluster_failure(&error)),
         };
         // A cluster that answers again is stopped as any other.
         Ok(row.is_some_and(|row| row.stop_time.is_some()))
     }
 
-    fn patience(&self) -> Patience {
-        Patience::WithoutProgress { at_most: LONGEST_WAIT }
+    fn timeout_policy(&self) -> TimeoutPolicy {
+        TimeoutPolicy::WithoutProgress { at_most: LONGEST_WAIT }
     }
 
     /// How long leaders are waited for says nothing of how long a server needs to serve again.
@@ -94,10 +94,10 @@ impl Step for StopService {
 }
 
 /// The caller accepted that the cluster cannot be read: the service is not stopped, and the task says so.
-fn unknown_cluster(error: &ClusterError) -> Look {
+fn unknown_cluster(error: &ClusterError) -> Observation {
     let message = format!("STOP SERVER was not sent, the cluster does not answer: {}", error.message);
-    let learned = Learned { warnings: vec![("SERVICE_NOT_STOPPED".to_owned(), message)], ..Learned::default() };
-    Look::Reached { already_so: false, learned, writes: Vec::new() }
+    let output = StepOutput { warnings: vec![("SERVICE_NOT_STOPPED".to_owned(), message)], ..StepOutput::default() };
+    Observation::Reached { already_so: false, output, writes: Vec::new() }
 }
 
 fn leaders_left(context: &StepContext, target: &Target, leaders: i64) -> ProgressReport {
@@ -125,10 +125,10 @@ impl StopService {
         target: &Target,
         reader: &mut dyn ClusterReader,
         row: &ServerReading,
-    ) -> Look {
+    ) -> Observation {
         let leaders = match reader.leaders_left(&target.server.addr).await {
             Ok(leaders) => leaders,
-            Err(error) => return ways::unread(&error),
+            Err(error) => return step_io::unread(&error),
         };
         let addr = target.server.addr;
         // Set after our statement counts as set by it: whoever clears it from here on means to start the server.
@@ -136,17 +136,21 @@ impl StopService {
         let known = attempts.contains(&Some(IntentOutcome::Done));
         let open = attempts.iter().any(|outcome| matches!(outcome, None | Some(IntentOutcome::Unknown)));
         if leaders > 0 && open && !known {
-            return Look::Happened { message: format!("STOP_TIME of {addr} is set") };
+            return Observation::Happened { message: format!("STOP_TIME of {addr} is set") };
         }
         if leaders == 0 {
             let since = row.stop_time.map(|at| at.to_string()).unwrap_or_default();
             context.log(format!("STOP_TIME of {addr} is set since {since}, no leader is left"));
-            return Look::Reached { already_so: !context.tried(), learned: Learned::default(), writes: Vec::new() };
+            return Observation::Reached {
+                already_so: !context.tried(),
+                output: StepOutput::default(),
+                writes: Vec::new(),
+            };
         }
         if context.last_look && context.task.spec.force {
             return self.leaders_stay(context, target, reader, leaders).await;
         }
-        Look::Wait { progress: leaders_left(context, target, leaders), again_in: self.0.pace.poll }
+        Observation::Wait { progress: leaders_left(context, target, leaders), again_in: self.0.timeouts.poll }
     }
 
     /// The wait is over and leaders stay: `force` goes on only if every log stream keeps a synced majority without the
@@ -157,38 +161,38 @@ impl StopService {
         target: &Target,
         reader: &mut dyn ClusterReader,
         leaders: i64,
-    ) -> Look {
+    ) -> Observation {
         let reading = match reader.gate_reading().await {
             Ok(reading) => reading,
-            Err(error) => return ways::unread(&error),
+            Err(error) => return step_io::unread(&error),
         };
         let addr = target.server.addr;
         let precheck = precheck(&reading, &addr, self.0.clock.now());
         let evidence = format!("{leaders} leaders still on {addr} at the end of the wait");
-        let accepted = ways::accepts(context, Risk::QuorumLoss);
+        let accepted = step_io::accepts(context, Risk::QuorumLoss);
         if !precheck.keeps_synced_majority() && !accepted {
             let message = format!(
                 "{evidence}, and not every log stream keeps a synced majority without it; look at them and retry"
             );
             let failure = Failure::new(FailureKind::TimedOut, "LEADERS_LEFT", message);
-            return ways::refuse(failure.with("address", addr).with("leaders", leaders));
+            return step_io::refuse(failure.with("address", addr).with("leaders", leaders));
         }
         let overridden_by = match precheck.keeps_synced_majority() {
             true => OverriddenBy::Force,
             false => OverriddenBy::ForceAndQuorumLoss,
         };
-        let overrides = vec![Override {
+        let overrides = vec![OverriddenCheck {
             check: "LEADERS_LEFT".to_owned(),
             evidence,
             overridden_by,
             principal: context.task.spec.creator.clone(),
         }];
-        let learned = Learned { overrides, ..Learned::default() };
-        Look::Reached { already_so: !context.tried(), learned, writes: Vec::new() }
+        let output = StepOutput { overrides, ..StepOutput::default() };
+        Observation::Reached { already_so: !context.tried(), output, writes: Vec::new() }
     }
 
     /// STOP_TIME is not set: was it cleared, was it refused, or is the statement to be sent?
-    async fn not_marked(&self, context: &StepContext, target: &Target, reader: &mut dyn ClusterReader) -> Look {
+    async fn not_marked(&self, context: &StepContext, target: &Target, reader: &mut dyn ClusterReader) -> Observation {
         let outcomes = attempts_of_this_run(context);
         let addr = target.server.addr;
         if outcomes.contains(&Some(IntentOutcome::Done)) {
@@ -196,7 +200,7 @@ impl StopService {
                 "STOP_TIME of {addr} was set and is not any more: somebody started the server; ask before stopping it again (retry)"
             );
             let failure = Failure::new(FailureKind::Interfered, "STOP_TIME_CLEARED", message);
-            return ways::refuse(failure.with("address", addr));
+            return step_io::refuse(failure.with("address", addr));
         }
         if let Some((code, message)) = &context.refused {
             return self.refused(context, target, code, message);
@@ -215,24 +219,24 @@ impl StopService {
         target: &Target,
         reader: &mut dyn ClusterReader,
         attempts: usize,
-    ) -> Look {
+    ) -> Observation {
         let addr = target.server.addr;
-        let reading = match ways::bounded(&self.0, context, reader.gate_reading()).await {
+        let reading = match step_io::bounded(&self.0, context, reader.gate_reading()).await {
             Ok(reading) => reading,
-            Err(error) => return ways::unread(&error),
+            Err(error) => return step_io::unread(&error),
         };
         let now = self.0.clock.now();
         let precheck = precheck(&reading, &addr, now);
         let horizon = context.task.horizon(Some(context.subtask)).filter(|until| *until > now);
         let force_stop = Statement::ForceStopServer { addr, zone: target.server.zone.clone() }.to_string();
         let forced = context.attempts().any(|intent| intent.intent.description == force_stop);
-        match unanswered::next(&precheck, &ways::consent(context), horizon.is_some(), forced) {
+        match unanswered::next(&precheck, &step_io::consent(context), horizon.is_some(), forced) {
             Next::SendAgain if attempts >= MOST_ATTEMPTS => {
                 let message = format!(
                     "STOP SERVER was sent {attempts} times to {addr} without a known outcome, STOP_TIME is not set, and no check blocks it; look at the root service"
                 );
                 let failure = Failure::new(FailureKind::Unreachable, "OUTCOME_UNKNOWN", message);
-                ways::refuse(failure.with("address", addr).with("attempts", attempts))
+                step_io::refuse(failure.with("address", addr).with("attempts", attempts))
             }
             Next::SendAgain => {
                 let evidence = forced.then(|| evidence(&precheck, CheckName::LogInSync));
@@ -256,47 +260,48 @@ impl StopService {
                 let count = |seconds: u64| i64::try_from(seconds).unwrap_or(i64::MAX);
                 let progress = ProgressReport { message, done: count(done), total: count(total) };
                 // Never as long as the wait without progress may last.
-                let again_in = self.0.pace.between_readings().min(self.0.pace.leader_wait / 2).min(until.since(now));
-                Look::Wait { progress, again_in }
+                let again_in =
+                    self.0.timeouts.between_readings().min(self.0.timeouts.leader_wait / 2).min(until.since(now));
+                Observation::Wait { progress, again_in }
             }
             Next::Refused(first, others) => self.blocked(context, target, first, &others),
         }
     }
 
     /// The root service said nothing, and these checks say what it refused.
-    fn blocked(&self, context: &StepContext, target: &Target, first: &Check, others: &[&Check]) -> Look {
+    fn blocked(&self, context: &StepContext, target: &Target, first: &Check, others: &[&Check]) -> Observation {
         let addr = target.server.addr;
         let others: Vec<AssessedCheck> = others.iter().map(|check| AssessedCheck::from(*check)).collect();
         let failure = assess::refusal(&AssessedCheck::from(first), others.iter());
-        if ways::accepts(context, Risk::QuorumLoss) {
+        if step_io::accepts(context, Risk::QuorumLoss) {
             return self.without_mark(context, target, &failure.message);
         }
         let message = format!("STOP SERVER of {addr} had no answer and no effect: {}", failure.message);
-        ways::refuse(Failure { message, ..failure }.with("address", addr))
+        step_io::refuse(Failure { message, ..failure }.with("address", addr))
     }
 
     /// The stop goes on although the root service does not mark the server: its caller accepted that.
-    fn without_mark(&self, context: &StepContext, target: &Target, why: &str) -> Look {
+    fn without_mark(&self, context: &StepContext, target: &Target, why: &str) -> Observation {
         let addr = target.server.addr;
-        let overrides = vec![Override {
+        let overrides = vec![OverriddenCheck {
             check: "ROOT_SERVICE".to_owned(),
             evidence: format!("the root service refused to stop {addr}: {why}"),
             overridden_by: OverriddenBy::QuorumLoss,
             principal: context.task.spec.creator.clone(),
         }];
         let warning = format!("STOP_TIME of {addr} is not set, the root service refused it: {why}");
-        let learned = Learned {
+        let output = StepOutput {
             strings: vec![(key::STOP_TIME.to_owned(), REFUSED.to_owned())],
             overrides,
             warnings: vec![("STOP_TIME_NOT_SET".to_owned(), warning)],
-            ..Learned::default()
+            ..StepOutput::default()
         };
-        Look::Reached { already_so: false, learned, writes: Vec::new() }
+        Observation::Reached { already_so: false, output, writes: Vec::new() }
     }
 
-    fn refused(&self, context: &StepContext, target: &Target, code: &str, message: &str) -> Look {
+    fn refused(&self, context: &StepContext, target: &Target, code: &str, message: &str) -> Observation {
         let addr = target.server.addr;
-        if ways::accepts(context, Risk::QuorumLoss) {
+        if step_io::accepts(context, Risk::QuorumLoss) {
             return self.without_mark(context, target, &format!("{message} ({code})"));
         }
         let failure = Failure::new(
@@ -306,7 +311,7 @@ impl StopService {
         );
         // In the form in which the precheck foretells them.
         let words = format!("-{code}: {message}");
-        ways::refuse(failure.with("address", addr).with("ob_errno", format!("-{code}")).with("root_service", words))
+        step_io::refuse(failure.with("address", addr).with("ob_errno", format!("-{code}")).with("root_service", words))
     }
 
     /// The statement is to be sent: FORCE STOP SERVER when this says how far the log is from being in sync.
@@ -316,11 +321,11 @@ impl StopService {
         target: &Target,
         reader: &mut dyn ClusterReader,
         log_not_in_sync: Option<String>,
-    ) -> Look {
+    ) -> Observation {
         let deps = &self.0;
         let horizon = match reader.horizon().await {
             Ok(horizon) => horizon,
-            Err(error) => return ways::unread(&error),
+            Err(error) => return step_io::unread(&error),
         };
         let (addr, zone) = (target.server.addr, target.server.zone.clone());
         let statement = match log_not_in_sync {
@@ -331,7 +336,7 @@ impl StopService {
             Ok(prepared) => prepared,
             Err(look) => return *look,
         };
-        let overrides = log_not_in_sync.map(|evidence| Override {
+        let overrides = log_not_in_sync.map(|evidence| OverriddenCheck {
             check: CheckName::LogInSync.as_str().to_owned(),
             evidence,
             overridden_by: OverriddenBy::Force,
@@ -340,7 +345,7 @@ impl StopService {
         let overrides = overrides.into_iter().collect();
         let intent = prepared.intent(deps, horizon);
         let effect = UntilMarked { deps: deps.clone(), target: target.clone(), prepared };
-        Look::Needed { intent, overrides, effect: Box::new(effect) }
+        Observation::Needed { intent, overrides, effect: Box::new(effect) }
     }
 }
 
@@ -371,9 +376,9 @@ async fn mark_seen(deps: &Deps, target: &Target) -> String {
     let addr = target.server.addr;
     loop {
         tokio::time::sleep(BETWEEN_LOOKS).await;
-        let read = async { ways::reader(deps, target).await?.server(&addr).await };
+        let read = async { step_io::reader(deps, target).await?.server(&addr).await };
         // What cannot be read is not seen: the statement's own answer is still awaited.
-        let read = ways::within(deps.pace.reading, &target.cluster.identity.name, read);
+        let read = step_io::within(deps.timeouts.reading, &target.cluster.identity.name, read);
         let Ok(Some(row)) = read.await else { continue };
         if let Some(since) = row.stop_time {
             return format!("STOP_TIME of {addr} is set since {since}, leaders are still leaving");

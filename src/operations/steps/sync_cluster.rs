@@ -3,21 +3,21 @@
 
 use async_trait::async_trait;
 
-use crate::domain::decide::Learned;
-use crate::engine::{Look, Step, StepContext};
+use crate::domain::decide::StepOutput;
+use crate::engine::{Observation, Step, StepContext};
 use crate::inventory::InventoryError;
 use crate::oceanbase::{ClusterError, ErrorClass};
 use crate::operations::key::{self, UNKNOWN};
-use crate::operations::{Deps, inventory_failure, ways};
+use crate::operations::{Deps, inventory_failure, step_io};
 
 pub struct SyncClusterInfo(pub Deps);
 
 #[async_trait]
 impl Step for SyncClusterInfo {
-    async fn look(&self, context: &StepContext) -> Look {
-        let mut learned = Learned::default();
+    async fn look(&self, context: &StepContext) -> Observation {
+        let mut output = StepOutput::default();
         let unknown = context.value(key::CLUSTER_STATE) == Some(UNKNOWN);
-        let limit = if unknown { ways::CHANCE } else { self.0.pace.reading };
+        let limit = if unknown { step_io::CHANCE } else { self.0.timeouts.reading };
         let sync = self.0.inventory.sync(context.task.spec.cluster.id);
         let synced = tokio::time::timeout(limit, sync).await.unwrap_or_else(|_| {
             let name = &context.task.spec.cluster.name;
@@ -26,13 +26,13 @@ impl Step for SyncClusterInfo {
         });
         match synced {
             Ok(differences) => differences.into_iter().for_each(|difference| context.log(difference)),
-            Err(InventoryError::Cluster(error)) if ways::goes_on_unread(context, &error) => {
+            Err(InventoryError::Cluster(error)) if step_io::goes_on_unread(context, &error) => {
                 let message = format!("the inventory is as it was, the cluster does not answer: {}", error.message);
-                learned.warnings.push(("CLUSTER_STATE_UNKNOWN".to_owned(), message));
+                output.warnings.push(("CLUSTER_STATE_UNKNOWN".to_owned(), message));
             }
-            Err(InventoryError::Cluster(error)) => return ways::unread(&error),
-            Err(error) => return ways::not_begun(inventory_failure(&error)),
+            Err(InventoryError::Cluster(error)) => return step_io::unread(&error),
+            Err(error) => return step_io::not_begun(inventory_failure(&error)),
         }
-        Look::Reached { already_so: false, learned, writes: Vec::new() }
+        Observation::Reached { already_so: false, output, writes: Vec::new() }
     }
 }

@@ -5,31 +5,31 @@
 
 use async_trait::async_trait;
 
-use crate::domain::decide::Learned;
+use crate::domain::decide::StepOutput;
 use crate::domain::event::{Effect, Failure, FailureKind};
 use crate::domain::host::Finding;
 use crate::domain::reading::ServerReading;
 use crate::domain::status::InnerStatus;
-use crate::engine::{Look, ProgressReport, Step, StepContext};
-use crate::operations::{Deps, key, ways};
+use crate::engine::{Observation, ProgressReport, Step, StepContext};
+use crate::operations::{Deps, key, step_io};
 
 pub struct WaitObserverActive(pub Deps);
 
 #[async_trait]
 impl Step for WaitObserverActive {
-    async fn look(&self, context: &StepContext) -> Look {
+    async fn look(&self, context: &StepContext) -> Observation {
         active(&self.0, context).await
     }
 }
 
 /// Waits for STATUS ACTIVE of the process that runs.
-pub(super) async fn active(deps: &Deps, context: &StepContext) -> Look {
-    let target = match ways::target(deps, context).await {
+pub(super) async fn active(deps: &Deps, context: &StepContext) -> Observation {
+    let target = match step_io::target(deps, context).await {
         Ok(target) => target,
-        Err(failure) => return ways::not_begun(failure),
+        Err(failure) => return step_io::not_begun(failure),
     };
     let addr = target.server.addr;
-    let found = ways::find(deps, &target).await;
+    let found = step_io::find(deps, &target).await;
     let mut waits_for: Vec<String> = Vec::new();
     match &found.finding {
         Finding::Running(_) => {}
@@ -37,16 +37,18 @@ pub(super) async fn active(deps: &Deps, context: &StepContext) -> Look {
             let message = format!(
                 "the observer of {addr} was started and is gone: {evidence}; read log/observer.log in its home, then retry"
             );
-            return ways::refuse(Failure::new(FailureKind::Interfered, "PROCESS_GONE", message).with("address", addr));
+            return step_io::refuse(
+                Failure::new(FailureKind::Interfered, "PROCESS_GONE", message).with("address", addr),
+            );
         }
         Finding::Ambiguous { evidence } => waits_for.push(format!("a clear answer of the host ({evidence})")),
         Finding::HostUnreachable { reason } => waits_for.push(format!("the host to answer ({reason})")),
     }
-    let read = async { ways::gate_reader(deps, &target).await?.server(&addr).await };
-    let row = match ways::bounded(deps, context, read).await {
+    let read = async { step_io::gate_reader(deps, &target).await?.server(&addr).await };
+    let row = match step_io::bounded(deps, context, read).await {
         Ok(Some(row)) => row,
-        Ok(None) => return ways::server_gone(&target),
-        Err(error) => return ways::unread(&error),
+        Ok(None) => return step_io::server_gone(&target),
+        Err(error) => return step_io::unread(&error),
     };
     if row.status != InnerStatus::Active {
         waits_for.push(format!("STATUS ACTIVE (it is {})", row.status));
@@ -55,10 +57,10 @@ pub(super) async fn active(deps: &Deps, context: &StepContext) -> Look {
     }
     if waits_for.is_empty() {
         context.log(format!("{}; STATUS {}", found.evidence, row.status));
-        return Look::Reached { already_so: false, learned: Learned::default(), writes: Vec::new() };
+        return Observation::Reached { already_so: false, output: StepOutput::default(), writes: Vec::new() };
     }
     let progress = ProgressReport::uncounted(format!("waits for {}", waits_for.join(", ")));
-    Look::Wait { progress, again_in: deps.pace.poll }
+    Observation::Wait { progress, again_in: deps.timeouts.poll }
 }
 
 /// Whether the cluster's word is about a process that began after this task ended one.

@@ -8,51 +8,51 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::domain::decide::Learned;
-use crate::domain::event::{Failure, FailureKind, Override};
+use crate::domain::decide::StepOutput;
+use crate::domain::event::{Failure, FailureKind, OverriddenCheck};
 use crate::domain::host::{Finding, Found};
 use crate::domain::precheck::CheckName;
 use crate::domain::status::{InnerStatus, OverriddenBy};
-use crate::engine::{Look, ProgressReport, Step, StepContext};
+use crate::engine::{Observation, ProgressReport, Step, StepContext};
 use crate::inventory::Target;
 use crate::oceanbase::ClusterError;
 use crate::operations::key::{self, ABSENT, UNKNOWN};
-use crate::operations::{Deps, leaves_unknown, ways};
+use crate::operations::{Deps, leaves_unknown, step_io};
 
 pub struct WaitObserverStop(pub Deps);
 
 #[async_trait]
 impl Step for WaitObserverStop {
-    async fn look(&self, context: &StepContext) -> Look {
+    async fn look(&self, context: &StepContext) -> Observation {
         let deps = &self.0;
-        let target = match ways::target(deps, context).await {
+        let target = match step_io::target(deps, context).await {
             Ok(target) => target,
-            Err(failure) => return ways::not_begun(failure),
+            Err(failure) => return step_io::not_begun(failure),
         };
         let lease = Duration::from_micros(u64::try_from(target.cluster.lease_time_micros).unwrap_or_default());
-        let since_end = ways::since_own_effect(deps, context, "Stop observer process");
-        let found = ways::find(deps, &target).await;
+        let since_end = step_io::since_own_effect(deps, context, "Stop observer process");
+        let found = step_io::find(deps, &target).await;
         let host_known = match self.process(context, &target, &found) {
             Ok(waits_for) => waits_for,
-            Err(failure) => return ways::refuse(failure),
+            Err(failure) => return step_io::refuse(failure),
         };
-        let read = async { ways::gate_reader(deps, &target).await?.server(&target.server.addr).await };
-        let status = match ways::bounded(deps, context, read).await {
+        let read = async { step_io::gate_reader(deps, &target).await?.server(&target.server.addr).await };
+        let status = match step_io::bounded(deps, context, read).await {
             Ok(Some(row)) => row.status,
-            Ok(None) => return ways::server_gone(&target),
+            Ok(None) => return step_io::server_gone(&target),
             Err(error)
                 if host_known.is_none()
-                    && (ways::goes_on_unread(context, &error) || self.majority_is_gone(context, lease, &error)) =>
+                    && (step_io::goes_on_unread(context, &error) || self.majority_is_gone(context, lease, &error)) =>
             {
                 let message = format!("STATUS was not seen, the cluster does not answer: {}", error.message);
-                let learned = Learned {
+                let output = StepOutput {
                     strings: vec![(key::CLUSTER_STATE.to_owned(), UNKNOWN.to_owned())],
                     warnings: vec![("CLUSTER_STATE_UNKNOWN".to_owned(), message)],
-                    ..Learned::default()
+                    ..StepOutput::default()
                 };
-                return Look::Reached { already_so: false, learned, writes: Vec::new() };
+                return Observation::Reached { already_so: false, output, writes: Vec::new() };
             }
-            Err(error) => return ways::unread(&error),
+            Err(error) => return step_io::unread(&error),
         };
         let mut waits_for: Vec<String> = host_known.into_iter().collect();
         if status != InnerStatus::Inactive {
@@ -63,10 +63,10 @@ impl Step for WaitObserverStop {
         }
         if waits_for.is_empty() {
             context.log(format!("{}; STATUS {status}", found.evidence));
-            return Look::Reached { already_so: false, learned: Learned::default(), writes: Vec::new() };
+            return Observation::Reached { already_so: false, output: StepOutput::default(), writes: Vec::new() };
         }
         let progress = ProgressReport::uncounted(format!("waits for {}", waits_for.join(", ")));
-        Look::Wait { progress, again_in: deps.pace.poll }
+        Observation::Wait { progress, again_in: deps.timeouts.poll }
     }
 }
 
@@ -74,13 +74,13 @@ impl WaitObserverStop {
     /// Whether the cluster does not answer because this stop took its majority, as its caller accepted: then no STATUS will
     /// ever be seen. An election is waited for first.
     fn majority_is_gone(&self, context: &StepContext, lease: Duration, error: &ClusterError) -> bool {
-        let taken = |entry: &Override| {
+        let taken = |entry: &OverriddenCheck| {
             entry.overridden_by == OverriddenBy::QuorumLoss && entry.check == CheckName::MemberMajority.as_str()
         };
         let waited = context.waited();
         leaves_unknown(error.class)
             && context.task.overrides.iter().any(taken)
-            && waited >= lease.saturating_add(self.0.pace.reading)
+            && waited >= lease.saturating_add(self.0.timeouts.reading)
     }
 
     /// What is still waited for on the host, or why the step fails.

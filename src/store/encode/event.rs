@@ -5,7 +5,7 @@ use super::{
 };
 use crate::clock::Timestamp;
 use crate::domain::effect::Intent;
-use crate::domain::event::{Event, EventKind, Override};
+use crate::domain::event::{Event, EventKind, OverriddenCheck};
 use crate::domain::ids::{Fence, Principal, SubtaskId};
 use crate::domain::reason::Reason;
 use crate::proto::store_v1 as stored;
@@ -138,7 +138,7 @@ fn from_kind(kind: Kind) -> Result<EventKind, StoreError> {
             strings: from_pairs(recorded.strings),
             lists: from_list_pairs(recorded.lists),
         },
-        Kind::Overridden(overridden) => EventKind::Overridden(Override {
+        Kind::Overridden(overridden) => EventKind::Overridden(OverriddenCheck {
             check: overridden.check,
             evidence: overridden.evidence,
             overridden_by: word("overridden", &overridden.overridden_by)?,

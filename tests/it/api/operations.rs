@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use obsteward::clock::monotonic_now;
-use obsteward::domain::decide::{Asked, Input};
+use obsteward::domain::decide::{Input, VerbRequest};
 use obsteward::domain::ids::Principal;
 use obsteward::domain::reason::Reason;
 use obsteward::proto::longrunning::operation::Result as Outcome;
@@ -59,7 +59,7 @@ async fn an_operation_is_done_when_its_task_is_closed() {
     // It ends when the task is closed, not before.
     let mut waiting = client(&fixture);
     let waits = tokio::spawn(async move { waiting.wait_operation(wait(60)).await });
-    let asked = Asked::GiveUp { found: Vec::new() };
+    let asked = VerbRequest::GiveUp { found: Vec::new() };
     fixture.store.decide(
         task_id(1),
         Input::Requested { asked, principal: Principal::new("eve"), reason: Reason::default(), if_revision: None },

@@ -1,6 +1,6 @@
 //! What brings a server back and what is asked of a task: translation there and back, and what a task says can be asked.
 
-use obsteward::domain::decide::{Asked, Input};
+use obsteward::domain::decide::{Input, VerbRequest};
 use obsteward::domain::ids::Principal;
 use obsteward::domain::reason::Reason;
 use obsteward::proto::v1;
@@ -96,7 +96,7 @@ async fn a_task_says_what_can_be_asked_of_it_and_of_its_subtasks() {
     fixture.store.succeed(id, 1);
     fixture.store.fail(id, 2);
     assert_eq!(shown().await, (vec![Retry, Rollback, SkipSubtask, GiveUp], [Some(1), Some(1), None]));
-    let asked = Asked::Rollback { expire_time: None };
+    let asked = VerbRequest::Rollback { expire_time: None };
     fixture.store.decide(
         id,
         Input::Requested { asked, principal: Principal::new("eve"), reason: Reason::default(), if_revision: None },
@@ -105,7 +105,7 @@ async fn a_task_says_what_can_be_asked_of_it_and_of_its_subtasks() {
     assert_eq!(shown().await, (vec![Cancel], [None, None, Some(1)]));
     fixture.store.fail(id, 2);
     assert_eq!(shown().await, (vec![Rollback, SkipSubtask, GiveUp], [Some(1), None, None]));
-    let asked = Asked::SkipSubtask { subtask: subtask_id(id, 2) };
+    let asked = VerbRequest::SkipSubtask { subtask: subtask_id(id, 2) };
     fixture.store.decide(
         id,
         Input::Requested { asked, principal: Principal::new("eve"), reason: Reason::default(), if_revision: None },

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use obsteward::clock::Timestamp;
-use obsteward::domain::decide::{Asked, Input, Learned, create, decide};
+use obsteward::domain::decide::{Input, StepOutput, VerbRequest, create, decide};
 use obsteward::domain::effect::Intent;
 use obsteward::domain::event::{
-    Course, Event, EventKind, Failure, FailureKind, IntentOutcome, Phase, SubtaskOperation, SubtaskState, TaskState,
+    Direction, Event, EventKind, Failure, FailureKind, IntentOutcome, Phase, SubtaskOperation, SubtaskState, TaskState,
     Verb,
 };
 use obsteward::domain::graph::SubtaskSpec;
@@ -100,7 +100,7 @@ impl Driven {
         let to_look_at = |failure: &Failure| matches!(failure.kind, FailureKind::Expired | FailureKind::CrashLoop);
         let someone_must_look = task.error.as_ref().is_some_and(to_look_at)
             || task.subtasks.iter().any(|subtask| subtask.error.as_ref().is_some_and(to_look_at));
-        let going_back = task.course == Course::Back;
+        let going_back = task.direction == Direction::Back;
         match task.state {
             TaskState::Refused => {
                 assert!(!task.has_effect() && !someone_must_look && !going_back, "{task:?}");
@@ -156,13 +156,15 @@ impl Driven {
             _ => None,
         };
         match asked {
-            Some(Asked::Retry { .. }) => assert_eq!(before.course, Course::Forward, "half undone, and run forward"),
-            Some(Asked::SkipSubtask { subtask }) => {
+            Some(VerbRequest::Retry { .. }) => {
+                assert_eq!(before.direction, Direction::Forward, "half undone, and run forward")
+            }
+            Some(VerbRequest::SkipSubtask { subtask }) => {
                 let skipped = before.subtask(*subtask).expect("a subtask");
                 assert_eq!(skipped.state, SubtaskState::Failed, "skipped: {skipped:?}");
-                assert!(!skipped.spec.prohibit_skip || before.course == Course::Back, "skipped: {skipped:?}");
+                assert!(!skipped.spec.prohibit_skip || before.direction == Direction::Back, "skipped: {skipped:?}");
             }
-            Some(Asked::Rollback { .. } | Asked::Cancel | Asked::GiveUp { .. }) | None => {}
+            Some(VerbRequest::Rollback { .. } | VerbRequest::Cancel | VerbRequest::GiveUp { .. }) | None => {}
         }
         // Event by event, because several may follow from one input.
         let mut task = before.clone();
@@ -178,7 +180,7 @@ impl Driven {
                     }
                     if *to == SubtaskState::Pending && back {
                         let undone = matches!(input, Input::StepUndone { subtask: of, .. } if of == subtask)
-                            || matches!(asked, Some(Asked::SkipSubtask { subtask: of }) if of == subtask);
+                            || matches!(asked, Some(VerbRequest::SkipSubtask { subtask: of }) if of == subtask);
                         let did = task.effects(*subtask).next().is_some();
                         assert!(undone || (*from == SubtaskState::Ready && !did), "forgotten: {subtask} of {task:?}");
                     }
@@ -212,16 +214,16 @@ impl Driven {
 }
 
 pub fn success(subtask: SubtaskId) -> Input {
-    Input::StepSucceeded { subtask, already_so: false, learned: Learned::default(), executor: "me".to_owned() }
+    Input::StepSucceeded { subtask, already_so: false, output: StepOutput::default(), executor: "me".to_owned() }
 }
 
 pub fn undone(subtask: SubtaskId) -> Input {
-    Input::StepUndone { subtask, learned: Learned::default(), executor: "me".to_owned() }
+    Input::StepUndone { subtask, output: StepOutput::default(), executor: "me".to_owned() }
 }
 
 pub fn failure(subtask: SubtaskId) -> Input {
     let failure = Failure::new(FailureKind::Refused, "NO", "no");
-    Input::StepFailed { subtask, failure, learned: Learned::default(), looked: true }
+    Input::StepFailed { subtask, failure, output: StepOutput::default(), looked: true }
 }
 
 pub fn wanted(driven: &Driven, subtask: SubtaskId, seconds: u64, irreversible: bool) -> Input {
@@ -242,19 +244,19 @@ pub fn adopted(driven: &Driven) -> Input {
 
 pub fn asked(verb: Verb) -> Input {
     request(match verb {
-        Verb::Retry => Asked::Retry { expire_time: None },
-        Verb::Rollback => Asked::Rollback { expire_time: None },
-        Verb::SkipSubtask => Asked::SkipSubtask { subtask: subtask(0) },
-        Verb::Cancel => Asked::Cancel,
-        Verb::GiveUp => Asked::GiveUp { found: Vec::new() },
+        Verb::Retry => VerbRequest::Retry { expire_time: None },
+        Verb::Rollback => VerbRequest::Rollback { expire_time: None },
+        Verb::SkipSubtask => VerbRequest::SkipSubtask { subtask: subtask(0) },
+        Verb::Cancel => VerbRequest::Cancel,
+        Verb::GiveUp => VerbRequest::GiveUp { found: Vec::new() },
     })
 }
 
 pub fn skip(subtask: SubtaskId) -> Input {
-    request(Asked::SkipSubtask { subtask })
+    request(VerbRequest::SkipSubtask { subtask })
 }
 
-pub fn request(asked: Asked) -> Input {
+pub fn request(asked: VerbRequest) -> Input {
     Input::Requested { asked, principal: Principal::new("anna"), reason: Reason::default(), if_revision: None }
 }
 

@@ -49,8 +49,8 @@ fn a_chain_is_undone_from_its_end_and_closes_rolled_back() {
     assert_eq!(driven.task.allowed_verbs(), [Verb::Retry, Verb::Rollback, Verb::SkipSubtask, Verb::GiveUp]);
     driven.must(asked(Verb::Rollback));
     assert_eq!(
-        (driven.task.state, driven.task.operation, driven.task.course),
-        (TaskState::Running, TaskOperation::Rollback, Course::Back)
+        (driven.task.state, driven.task.operation, driven.task.direction),
+        (TaskState::Running, TaskOperation::Rollback, Direction::Back)
     );
     assert_eq!(states(&driven), [S::Successful, S::Successful, S::Ready]);
     driven.must(dispatch());
@@ -169,7 +169,7 @@ fn a_rollback_can_be_cancelled_and_asked_for_again() {
     driven.must(asked(Verb::Cancel));
     assert_eq!((driven.task.state, driven.state(1)), (TaskState::Canceling, S::Canceling));
     driven.must(cancelled(subtask(1), true));
-    assert_eq!((driven.task.state, driven.task.course), (TaskState::Cancelled, Course::Back));
+    assert_eq!((driven.task.state, driven.task.direction), (TaskState::Cancelled, Direction::Back));
     assert!(
         error(&driven).message.starts_with("the undo of step 1 was cancelled by anna"),
         "{}",
@@ -313,9 +313,9 @@ fn what_had_to_be_undone_had_happened() {
     driven.must(wanted(&driven, subtask(0), 30, false));
     driven.must(ended(&driven, IntentOutcome::Done));
     driven.must(undone(subtask(0)));
-    let outcomes: Vec<_> = driven.task.intents.iter().map(|intent| (intent.course, intent.outcome)).collect();
+    let outcomes: Vec<_> = driven.task.intents.iter().map(|intent| (intent.direction, intent.outcome)).collect();
     let done = Some(IntentOutcome::Done);
-    assert_eq!(outcomes, [(Course::Forward, done), (Course::Back, done)]);
+    assert_eq!(outcomes, [(Direction::Forward, done), (Direction::Back, done)]);
 }
 
 #[test]
@@ -333,7 +333,7 @@ fn a_rollback_is_a_consent_of_its_own() {
     let expire_time = Some(now);
     driven.must(ended(&driven, IntentOutcome::Done));
     driven.must(failure(subtask(2)));
-    let asked = request(Asked::Rollback { expire_time });
+    let asked = request(VerbRequest::Rollback { expire_time });
     assert_eq!(driven.give(asked), Err(Refusal::ExpireTimePassed { expire_time: now, now }));
 }
 

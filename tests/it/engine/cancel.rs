@@ -11,14 +11,14 @@ impl Fixture {
         let task = Arc::new(self.store.task(id).await.unwrap().unwrap().task);
         let principal = Principal::new("anna");
         let input = Input::Requested {
-            asked: Asked::Cancel,
+            asked: VerbRequest::Cancel,
             principal: principal.clone(),
             reason: Reason::default(),
             if_revision: None,
         };
         let author = Author::Request { principal, nonce: "3".to_owned() };
         match self.engine.committer().write(&task, input, author, |_| Vec::new()).await.unwrap() {
-            Written::Done { task, .. } => {
+            WriteOutcome::Done { task, .. } => {
                 self.engine.tell(&task);
                 (*task).clone()
             }
@@ -42,12 +42,12 @@ fn outcome(task: &Task) -> Option<IntentOutcome> {
 }
 
 /// A step that has done something and now waits, for an hour unless it is told otherwise.
-fn waits_behind_an_effect(context: &StepContext) -> Look {
+fn waits_behind_an_effect(context: &StepContext) -> Observation {
     if context.task.intents.is_empty() {
         return needed(context, Duration::from_secs(3600), EffectOutcome::Done { message: "done".to_owned() });
     }
     let progress = ProgressReport::uncounted("leaders");
-    Look::Wait { progress, again_in: Duration::from_secs(3600) }
+    Observation::Wait { progress, again_in: Duration::from_secs(3600) }
 }
 
 /// The end of a wait is the request's, not the end of the wait's pause; and it does not begin what is behind it.
@@ -83,7 +83,7 @@ async fn a_look_that_hangs_does_not_hold_a_cancellation() {
 
     #[async_trait]
     impl Step for Hangs {
-        async fn look(&self, _: &StepContext) -> Look {
+        async fn look(&self, _: &StepContext) -> Observation {
             std::future::pending().await
         }
     }
@@ -136,12 +136,12 @@ async fn an_effect_in_flight_is_answered_and_looked_at() {
         let (sent, after) = (answer.clone(), looks_after.clone());
         let operation = TestOperation::default().with("next", |_| reached()).with("kills", move |context| {
             if context.task.intents.is_empty() {
-                let Look::Needed { intent, overrides, .. } =
+                let Observation::Needed { intent, overrides, .. } =
                     needed(context, Duration::from_secs(3600), EffectOutcome::Done { message: String::new() })
                 else {
                     panic!("no effect");
                 };
-                return Look::Needed { intent, overrides, effect: Box::new(Slow(sent.clone())) };
+                return Observation::Needed { intent, overrides, effect: Box::new(Slow(sent.clone())) };
             }
             after.fetch_add(1, Ordering::SeqCst);
             if reaches { reached() } else { wait_for("the process") }

@@ -13,12 +13,12 @@ struct Waits {
 
 #[async_trait]
 impl Step for Waits {
-    async fn look(&self, _: &StepContext) -> Look {
+    async fn look(&self, _: &StepContext) -> Observation {
         self.reached.notify_one();
         if self.looks {
             std::future::pending::<()>().await;
         }
-        Look::Wait { progress: ProgressReport::uncounted("it"), again_in: Duration::from_secs(3600) }
+        Observation::Wait { progress: ProgressReport::uncounted("it"), again_in: Duration::from_secs(3600) }
     }
 }
 
@@ -77,7 +77,7 @@ async fn an_effect_in_flight_is_heard_and_none_begins_behind_it() {
     let slow = (sent.clone(), answer.clone());
     let operation = TestOperation::default().with("only", move |context| {
         let mut look = needed(context, Duration::from_secs(3600), EffectOutcome::Done { message: String::new() });
-        if let Look::Needed { effect, .. } = &mut look {
+        if let Observation::Needed { effect, .. } = &mut look {
             *effect = Box::new(Slow { sent: slow.0.clone(), answer: slow.1.clone() });
         }
         look

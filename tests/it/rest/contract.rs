@@ -6,7 +6,7 @@ use obsteward::clock::Timestamp;
 use obsteward::config::TaskShape;
 use obsteward::domain::admission;
 use obsteward::domain::call::Call;
-use obsteward::domain::decide::{Asked, Input, Learned};
+use obsteward::domain::decide::{Input, StepOutput, VerbRequest};
 use obsteward::domain::event::{Failure, FailureKind, SubtaskOperation};
 use obsteward::domain::ids::{Principal, SubtaskId};
 use obsteward::domain::reason::Reason;
@@ -82,8 +82,8 @@ async fn a_task_on_its_own_shows_its_errors_and_the_stop_does_not() {
     let prepare = stored.task.subtasks.iter().find(|one| one.spec.name == "Prepare stop observer").unwrap();
     let failure = Failure::new(FailureKind::Expired, "EXPIRED", "consent ended");
     let warnings = vec![("LEFT_BEHIND".to_owned(), "STOP_TIME is set".to_owned())];
-    let learned = Learned { warnings, ..Learned::default() };
-    let input = Input::StepFailed { subtask: prepare.spec.id, failure, learned, looked: true };
+    let output = StepOutput { warnings, ..StepOutput::default() };
+    let input = Input::StepFailed { subtask: prepare.spec.id, failure, output, looked: true };
     fixture.store.decide(task_id(SAMPLE_TASK), input);
     let by_path = fixture.get(&format!("/api/v2/tasks/instances/{SAMPLE_TASK}")).await;
     let by_alias = fixture.get(&format!("/api/v2/tasks/{SAMPLE_TASK}")).await;
@@ -112,7 +112,7 @@ async fn a_subtask_is_run_again_with_its_task_and_only_when_it_failed() {
     assert_eq!(refused.body["error"]["code"], 4007);
     assert_eq!(refused.body["error"]["target"], format!("tasks/{SAMPLE_TASK}/subtasks/{prepare}"));
     let failure = Failure::new(FailureKind::Expired, "EXPIRED", "consent ended");
-    let input = Input::StepFailed { subtask: prepare, failure, learned: Learned::default(), looked: true };
+    let input = Input::StepFailed { subtask: prepare, failure, output: StepOutput::default(), looked: true };
     fixture.store.decide(task_id(SAMPLE_TASK), input);
     assert_eq!(fixture.post(&retry(stop)).await.reason(), "SUBTASK_NOT_FAILED");
     // Nothing was asked of the task.
@@ -211,17 +211,17 @@ async fn what_is_prohibited_is_never_possible() {
     let shown = |status, operation, rollback: bool, skip| (json!(status), json!(operation), json!(rollback), skip);
     assert_eq!(prohibited().await, shown("RUNNING", "EXECUTE", false, 1));
     let failure = Failure::new(FailureKind::Expired, "EXPIRED", "consent ended");
-    let failed = Input::StepFailed { subtask: prepare, failure, learned: Learned::default(), looked: true };
+    let failed = Input::StepFailed { subtask: prepare, failure, output: StepOutput::default(), looked: true };
     fixture.store.decide(task_id(SAMPLE_TASK), failed);
     assert_eq!(prohibited().await, shown("FAILED", "EXECUTE", false, 1));
-    let asked = Asked::Rollback { expire_time: None };
+    let asked = VerbRequest::Rollback { expire_time: None };
     let asked =
         Input::Requested { asked, principal: Principal::new("anna"), reason: Reason::default(), if_revision: None };
     fixture.store.decide(task_id(SAMPLE_TASK), asked);
     fixture.store.dispatch(task_id(SAMPLE_TASK));
     assert_eq!(prohibited().await, shown("RUNNING", "ROLLBACK", false, 0));
-    let (learned, executor) = (Learned::default(), "ocp-1:4711".to_owned());
-    fixture.store.decide(task_id(SAMPLE_TASK), Input::StepUndone { subtask: prepare, learned, executor });
+    let (output, executor) = (StepOutput::default(), "ocp-1:4711".to_owned());
+    fixture.store.decide(task_id(SAMPLE_TASK), Input::StepUndone { subtask: prepare, output, executor });
     assert_eq!(prohibited().await, shown("FAILED", "ROLLBACK", true, 8));
 }
 

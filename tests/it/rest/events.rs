@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::body::Body;
 use http::{Request, Response};
 use http_body_util::BodyExt;
-use obsteward::domain::decide::{Asked, Input};
+use obsteward::domain::decide::{Input, VerbRequest};
 use obsteward::domain::ids::{Principal, UserId};
 use obsteward::domain::reason::Reason;
 use obsteward::store::StoreError;
@@ -114,7 +114,7 @@ async fn what_was_asked_names_the_subtask_that_it_was_asked_of() {
     fixture.store.succeed(task_id(1), 1);
     fixture.store.fail(task_id(1), 2);
     let subtask = subtask_id(task_id(1), 2);
-    for asked in [Asked::SkipSubtask { subtask }, Asked::Cancel] {
+    for asked in [VerbRequest::SkipSubtask { subtask }, VerbRequest::Cancel] {
         let asked =
             Input::Requested { asked, principal: Principal::new("anna"), reason: Reason::default(), if_revision: None };
         fixture.store.decide(task_id(1), asked);

@@ -278,15 +278,15 @@ mod suite {
             next.events = events.into_iter().map(|kind| obsteward::domain::event::Event { at: at(1), kind }).collect();
             next
         };
-        use obsteward::domain::decide::{Input, Learned};
+        use obsteward::domain::decide::{Input, StepOutput};
         let run = step(&of_task().await.task, Input::Dispatch { executor: "me".to_owned() });
         commit(&*store, run).await;
         store.note(progress(16));
         store.note(progress(17));
         assert_eq!(of_task().await.progress, [progress(17)]);
         assert_eq!((changes.recv().await.unwrap().done, changes.recv().await.unwrap().done), (16, 17));
-        let (learned, executor) = (Learned::default(), "me".to_owned());
-        let ended = Input::StepSucceeded { subtask, already_so: false, learned, executor };
+        let (output, executor) = (StepOutput::default(), "me".to_owned());
+        let ended = Input::StepSucceeded { subtask, already_so: false, output, executor };
         let end = step(&of_task().await.task, ended);
         commit(&*store, end).await;
         assert_eq!(of_task().await.progress, []);

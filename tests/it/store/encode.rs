@@ -3,7 +3,7 @@
 
 use obsteward::domain::effect::Intent;
 use obsteward::domain::event::{
-    Effect, Event, EventKind, Failure, FailureKind, IntentOutcome, Override, SubtaskOperation, SubtaskState,
+    Effect, Event, EventKind, Failure, FailureKind, IntentOutcome, OverriddenCheck, SubtaskOperation, SubtaskState,
     TaskOperation, TaskState, Verb,
 };
 use obsteward::domain::ids::{Fence, Principal, SubtaskId};
@@ -53,7 +53,7 @@ fn log() -> Vec<Event> {
         horizon: at(90),
         irreversible: true,
     };
-    let overridden = Override {
+    let overridden = OverriddenCheck {
         check: "LOG_IN_SYNC".to_owned(),
         evidence: "ls 1001 is 7 s behind".to_owned(),
         overridden_by: OverriddenBy::Force,

@@ -9,7 +9,7 @@ use crate::support::bed::Bed;
 use crate::support::invariants::Evidence;
 use crate::support::{Clients, begins, graphs, quick};
 use crate::trouble::faults::FaultCase;
-use crate::trouble::scenario::{Course, Operation, SERVER, Scenario, serves};
+use crate::trouble::scenario::{Direction, Operation, SERVER, Scenario, serves};
 
 /// How often a task that rests is asked to go on once the trouble is over.
 const MOST_TRIES: usize = 4;
@@ -179,14 +179,14 @@ impl Case {
     async fn set_the_stage(&self, bed: &Bed, handles: &mut Vec<v1::Task>) -> Option<v1::Task> {
         if self.scenario.operation == Operation::Start {
             let service = bed.serve(&[]).await;
-            let stop = Scenario::new(Operation::Stop, Course::Forward);
+            let stop = Scenario::new(Operation::Stop, Direction::Forward);
             let task = ask(stop, bed, &service.clients).await.unwrap();
             let ended = service.clients.at_rest(task.id).await;
             assert_eq!(ended.state(), v1::TaskState::Successful, "{self}: the stage is not set: {ended:#?}");
             handles.push(task);
             service.kill();
         }
-        if self.scenario.course == Course::Forward {
+        if self.scenario.direction == Direction::Forward {
             return None;
         }
         let service = bed.serve(&[("OBSTEWARD_FAIL_STEP", graphs::LAST)]).await;

@@ -40,7 +40,7 @@ async fn every_case_keeps_the_promises() {
     };
     let only = std::env::var("TROUBLE_ONLY").unwrap_or_default();
     let scenarios =
-        OPERATIONS.iter().flat_map(|operation| COURSES.iter().map(|course| Scenario::new(*operation, *course)));
+        OPERATIONS.iter().flat_map(|operation| COURSES.iter().map(|direction| Scenario::new(*operation, *direction)));
     let scenarios: Vec<Scenario> = scenarios.filter(|scenario| scenario.to_string().contains(&only)).collect();
     // A good run of each tells how many commits, permits and effects there are.
     let good = run_all(scenarios.iter().map(|scenario| Case::new(*scenario, Trouble::None)).collect()).await;

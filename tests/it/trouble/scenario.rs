@@ -16,13 +16,13 @@ pub enum Operation {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Course {
+pub enum Direction {
     Forward,
     Back,
 }
 
 pub const OPERATIONS: [Operation; 3] = [Operation::Stop, Operation::Start, Operation::Restart];
-pub const COURSES: [Course; 2] = [Course::Forward, Course::Back];
+pub const COURSES: [Direction; 2] = [Direction::Forward, Direction::Back];
 
 /// The simulated server that all is about.
 pub const SERVER: i64 = 2;
@@ -30,22 +30,22 @@ pub const SERVER: i64 = 2;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Scenario {
     pub operation: Operation,
-    pub course: Course,
+    pub direction: Direction,
 }
 
 impl fmt::Display for Scenario {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let course = match self.course {
-            Course::Forward => "forward",
-            Course::Back => "undone",
+        let direction = match self.direction {
+            Direction::Forward => "forward",
+            Direction::Back => "undone",
         };
-        write!(formatter, "{:?} {course}", self.operation)
+        write!(formatter, "{:?} {direction}", self.operation)
     }
 }
 
 impl Scenario {
-    pub const fn new(operation: Operation, course: Course) -> Self {
-        Self { operation, course }
+    pub const fn new(operation: Operation, direction: Direction) -> Self {
+        Self { operation, direction }
     }
 
     /// Names of the steps in the order in which this scenario runs them.
@@ -55,7 +55,7 @@ impl Scenario {
             Operation::Start => graphs::START.to_vec(),
             Operation::Restart => graphs::RESTART.to_vec(),
         };
-        if self.course == Course::Back {
+        if self.direction == Direction::Back {
             steps.reverse();
         }
         steps
@@ -86,12 +86,12 @@ impl Scenario {
     /// Goes on with a task at rest.
     pub async fn go_on(self, clients: &Clients, task_id: i64) -> Result<v1::Task, Status> {
         let mut tasks = clients.tasks.clone();
-        let task = match self.course {
-            Course::Forward => {
+        let task = match self.direction {
+            Direction::Forward => {
                 let request = v1::RetryTaskRequest { task_id, ..Default::default() };
                 tasks.retry_task(request).await?.into_inner().task
             }
-            Course::Back => {
+            Direction::Back => {
                 let request = v1::RollbackTaskRequest { task_id, ..Default::default() };
                 tasks.rollback_task(request).await?.into_inner().task
             }
@@ -101,9 +101,9 @@ impl Scenario {
 
     /// The state in which a task that met no lasting trouble is closed.
     pub const fn good_end(self) -> v1::TaskState {
-        match self.course {
-            Course::Forward => v1::TaskState::Successful,
-            Course::Back => v1::TaskState::RolledBack,
+        match self.direction {
+            Direction::Forward => v1::TaskState::Successful,
+            Direction::Back => v1::TaskState::RolledBack,
         }
     }
 

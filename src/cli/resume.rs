@@ -1,5 +1,5 @@
 //! Follows a stream across broken connections: opens it again where it broke, for as long as that makes sense. Knows
-//! nothing of tasks; what is followed and shown is a `Pursuit`.
+//! nothing of tasks; what is followed and shown is a `ResumableStream`.
 
 use std::time::Duration;
 
@@ -75,11 +75,11 @@ impl From<v1::WatchTasksResponse> for Message {
 pub type Messages<M> = BoxStream<'static, Result<M, Status>>;
 
 /// A stream that is being opened. Boxed, because a future with an async closure in it could not be spawned.
-pub type Opening<M> = BoxFuture<'static, Result<Messages<M>, Status>>;
+pub type StreamOpening<M> = BoxFuture<'static, Result<Messages<M>, Status>>;
 
 /// Whether a message fits what came before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Taken {
+pub enum Continuity {
     /// It does.
     Fits,
     /// Something before it is missing: the stream must be opened again.
@@ -87,13 +87,13 @@ pub enum Taken {
 }
 
 /// What is followed.
-pub trait Pursuit {
+pub trait ResumableStream {
     /// What its streams carry.
     type Message;
     /// Where to go on; absent: at the beginning.
     fn position(&self) -> Option<i64>;
     /// Takes a message.
-    fn take(&mut self, message: Self::Message) -> Result<Taken, Failure>;
+    fn take(&mut self, message: Self::Message) -> Result<Continuity, Failure>;
     /// Whether a stream that ended well has told all there was to tell.
     fn is_over(&self) -> bool;
     /// A stream was opened.
@@ -122,9 +122,9 @@ impl From<Failure> for Stopped {
 }
 
 /// Follows to the end. Dropping the future stops it at any moment.
-pub async fn pursue<P: Pursuit>(
+pub async fn resume<P: ResumableStream>(
     pursuit: &mut P,
-    mut open: impl FnMut(Option<i64>) -> Opening<P::Message>,
+    mut open: impl FnMut(Option<i64>) -> StreamOpening<P::Message>,
 ) -> Result<(), Stopped> {
     let mut backoff = Backoff::default();
     let mut heard = monotonic_now();
@@ -175,7 +175,7 @@ enum Drained {
     Broken(Status),
 }
 
-async fn drain<P: Pursuit>(
+async fn drain<P: ResumableStream>(
     pursuit: &mut P,
     mut messages: Messages<P::Message>,
     heard: &mut tokio::time::Instant,
@@ -196,8 +196,8 @@ async fn drain<P: Pursuit>(
                     silent_since = monotonic_now();
                     *heard = silent_since;
                     match pursuit.take(message)? {
-                        Taken::Fits => {}
-                        Taken::Gap => return Ok(Drained::Gap),
+                        Continuity::Fits => {}
+                        Continuity::Gap => return Ok(Drained::Gap),
                     }
                 }
             },

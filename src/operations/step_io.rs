@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use crate::domain::decide::Learned;
+use crate::domain::decide::StepOutput;
 use crate::domain::event::{Failure, FailureKind, SubtaskState};
 use crate::domain::gate::Consent;
 use crate::domain::host::{CallerFence, Finding, Found};
 use crate::domain::reading::ServerReading;
 use crate::domain::status::{Risk, StopType};
-use crate::engine::{Look, ProgressReport, StepContext};
+use crate::engine::{Observation, ProgressReport, StepContext};
 use crate::host::{HostError, LEDGER_WAITS};
 use crate::inventory::Target;
 use crate::oceanbase::{Avoid, ClusterError, ClusterReader, ErrorClass};
@@ -112,7 +112,7 @@ pub(super) async fn bounded<T>(
     read: impl Future<Output = Result<T, ClusterError>>,
 ) -> Result<T, ClusterError> {
     let unknown = context.value(key::CLUSTER_STATE) == Some(key::UNKNOWN);
-    let limit = if unknown { deps.pace.reading.min(CHANCE) } else { deps.pace.reading };
+    let limit = if unknown { deps.timeouts.reading.min(CHANCE) } else { deps.timeouts.reading };
     within(limit, &context.task.spec.cluster.name, read).await
 }
 
@@ -131,7 +131,7 @@ pub(super) async fn find(deps: &Deps, target: &Target) -> Found {
 /// another store, or could not keep the record without which it ends no process. One that only has no room for its record is
 /// waited for, as long as the subtask may take. Asked before each statement that acts, because the cluster knows no fences. A
 /// host that does not answer knows nothing, and whatever else an agent says is for the step that needs it.
-pub(super) async fn disowned(deps: &Deps, context: &StepContext, target: &Target) -> Option<Look> {
+pub(super) async fn disowned(deps: &Deps, context: &StepContext, target: &Target) -> Option<Observation> {
     let fence = CallerFence {
         store_id: deps.store_id.clone(),
         cluster: context.task.spec.cluster.key.clone(),
@@ -144,7 +144,10 @@ pub(super) async fn disowned(deps: &Deps, context: &StepContext, target: &Target
                 let message =
                     format!("the agent of {addr} cannot keep its record: {message}; look at the disk of its host");
                 Some(if code == LEDGER_WAITS {
-                    Look::Wait { progress: ProgressReport::uncounted(message), again_in: deps.pace.between_readings() }
+                    Observation::Wait {
+                        progress: ProgressReport::uncounted(message),
+                        again_in: deps.timeouts.between_readings(),
+                    }
                 } else {
                     refuse(Failure::new(FailureKind::Refused, LEDGER_FAILED, message))
                 })
@@ -183,25 +186,25 @@ pub(super) fn accepts(context: &StepContext, risk: Risk) -> bool {
 }
 
 /// A look that the cluster did not answer: made again when that may help, refused otherwise.
-pub(super) fn unread(error: &ClusterError) -> Look {
+pub(super) fn unread(error: &ClusterError) -> Observation {
     let failure = cluster_failure(error);
-    if may_pass(error.class) { Look::Unreadable { failure } } else { refuse(failure) }
+    if may_pass(error.class) { Observation::Unreadable { failure } } else { refuse(failure) }
 }
 
 /// A refusal that records nothing.
-pub(super) fn refuse(failure: Failure) -> Look {
-    Look::Refuse { failure, learned: Learned::default() }
+pub(super) fn refuse(failure: Failure) -> Observation {
+    Observation::Refuse { failure, output: StepOutput::default() }
 }
 
 /// The step had no effect of its own.
-pub(super) fn nothing_to_undo() -> Look {
+pub(super) fn nothing_to_undo() -> Observation {
     undone(Vec::new())
 }
 
 /// The last undo: what is shown of the cluster is to be what it was brought back to. A cluster that does not answer now is
 /// read by the next sync, and the undo is none the less done.
-pub(super) async fn synced(deps: &Deps, context: &StepContext) -> Look {
-    match tokio::time::timeout(deps.pace.reading, deps.inventory.sync(context.task.spec.cluster.id)).await {
+pub(super) async fn synced(deps: &Deps, context: &StepContext) -> Observation {
+    match tokio::time::timeout(deps.timeouts.reading, deps.inventory.sync(context.task.spec.cluster.id)).await {
         Ok(Ok(differences)) => differences.into_iter().for_each(|difference| context.log(difference)),
         Ok(Err(error)) => context.log(format!("the cluster was not read afterwards: {error}")),
         Err(_) => context.log("the cluster was not read afterwards: it did not answer in time"),
@@ -210,14 +213,14 @@ pub(super) async fn synced(deps: &Deps, context: &StepContext) -> Look {
 }
 
 /// What is left to do for an undo is to write this.
-pub(super) fn undone(writes: Vec<Write>) -> Look {
-    Look::Reached { already_so: writes.is_empty(), learned: Learned::default(), writes }
+pub(super) fn undone(writes: Vec<Write>) -> Observation {
+    Observation::Reached { already_so: writes.is_empty(), output: StepOutput::default(), writes }
 }
 
 /// A look that cannot even begin.
-pub(super) fn not_begun(failure: Failure) -> Look {
+pub(super) fn not_begun(failure: Failure) -> Observation {
     match failure.kind {
-        FailureKind::Unreachable | FailureKind::Internal => Look::Unreadable { failure },
+        FailureKind::Unreachable | FailureKind::Internal => Observation::Unreadable { failure },
         FailureKind::Refused
         | FailureKind::TimedOut
         | FailureKind::Interfered
@@ -228,7 +231,7 @@ pub(super) fn not_begun(failure: Failure) -> Look {
 }
 
 /// The server's row is gone.
-pub(super) fn server_gone(target: &Target) -> Look {
+pub(super) fn server_gone(target: &Target) -> Observation {
     let addr = target.server.addr;
     let message = format!("server {addr} is not in DBA_OB_SERVERS any more; sync the cluster");
     refuse(Failure::new(FailureKind::Interfered, "SERVER_GONE", message).with("address", addr))

@@ -19,7 +19,7 @@ use crate::watch::ring::Channel;
 pub const BOOKMARK_PERIOD: Duration = Duration::from_secs(15);
 
 /// What the caller of a watch may see, asked again while it watches: rights change.
-pub trait Sight: Send + Sync {
+pub trait WatchAuthorizer: Send + Sync {
     /// Whether it may go on; asked at each bookmark.
     fn check(&self) -> Result<(), Refusal>;
 
@@ -31,7 +31,7 @@ pub trait Sight: Send + Sync {
 }
 
 /// Why a watch woke up.
-pub(super) enum Beat {
+pub(super) enum WakeReason {
     /// There may be news.
     News,
     /// A bookmark is due.
@@ -41,70 +41,75 @@ pub(super) enum Beat {
 }
 
 /// See the module's head.
-pub(super) struct Pulse {
+pub(super) struct WatchTimer {
     shutdown: CancellationToken,
-    sight: Arc<dyn Sight>,
+    authorizer: Arc<dyn WatchAuthorizer>,
     bookmark_at: Instant,
-    bell: watch::Receiver<()>,
-    progress_bell: Option<watch::Receiver<()>>,
+    notify: watch::Receiver<()>,
+    progress_notify: Option<watch::Receiver<()>>,
 }
 
-impl Pulse {
+impl WatchTimer {
     /// Listens from now on.
-    pub fn new(channel: &Channel, shutdown: &CancellationToken, sight: Arc<dyn Sight>, progress: bool) -> Self {
+    pub fn new(
+        channel: &Channel,
+        shutdown: &CancellationToken,
+        authorizer: Arc<dyn WatchAuthorizer>,
+        progress: bool,
+    ) -> Self {
         Self {
             shutdown: shutdown.clone(),
-            sight,
+            authorizer,
             bookmark_at: monotonic_now() + BOOKMARK_PERIOD,
-            bell: channel.bell.subscribe(),
-            progress_bell: progress.then(|| channel.progress_bell.subscribe()),
+            notify: channel.notify.subscribe(),
+            progress_notify: progress.then(|| channel.progress_notify.subscribe()),
         }
     }
 
     /// What does not have to be waited for.
-    pub fn due(&self) -> Option<Beat> {
+    pub fn due(&self) -> Option<WakeReason> {
         if self.shutdown.is_cancelled() {
-            Some(Beat::Shutdown)
+            Some(WakeReason::Shutdown)
         } else if monotonic_now() >= self.bookmark_at {
-            Some(Beat::Bookmark)
+            Some(WakeReason::Bookmark)
         } else {
             None
         }
     }
 
     /// Waits for the next beat.
-    pub async fn wait(&mut self) -> Beat {
-        let progress_bell = &mut self.progress_bell;
+    pub async fn wait(&mut self) -> WakeReason {
+        let progress_notify = &mut self.progress_notify;
         let progress = async {
-            match progress_bell {
-                Some(bell) => _ = bell.changed().await,
+            match progress_notify {
+                Some(notify) => _ = notify.changed().await,
                 None => std::future::pending().await,
             }
         };
         tokio::select! {
             biased;
-            () = self.shutdown.cancelled() => Beat::Shutdown,
-            () = tokio::time::sleep_until(self.bookmark_at) => Beat::Bookmark,
+            () = self.shutdown.cancelled() => WakeReason::Shutdown,
+            () = tokio::time::sleep_until(self.bookmark_at) => WakeReason::Bookmark,
             // The channel is kept by the watch itself: the bell outlives its listeners.
-            _ = self.bell.changed() => Beat::News,
-            () = progress => Beat::News,
+            _ = self.notify.changed() => WakeReason::News,
+            () = progress => WakeReason::News,
         }
     }
 
     /// Whether the caller sees a task now.
     pub fn sees(&self, task: TaskId, cluster: ClusterId) -> bool {
-        self.sight.sees(task, cluster)
+        self.authorizer.sees(task, cluster)
     }
 
     /// Which tasks the caller sees now.
     pub fn visible(&self) -> TaskVisibility {
-        self.sight.visible()
+        self.authorizer.visible()
     }
 
     /// Checks permission and sets the time of the next bookmark.
     pub fn at_bookmark(&mut self) -> Result<(), Refusal> {
         self.bookmark_at = monotonic_now() + BOOKMARK_PERIOD;
-        self.sight.check()
+        self.authorizer.check()
     }
 }
 

@@ -13,14 +13,14 @@ use tokio::time::Sleep;
 /// A connection whose writes must move. A write that makes no progress for `patience` fails with
 /// [`io::ErrorKind::TimedOut`], and every byte that is taken gives it as long again.
 #[derive(Debug)]
-pub struct Stall<S> {
+pub struct WriteTimeout<S> {
     inner: S,
     patience: Duration,
     /// Runs while a write waits.
     waiting: Option<Pin<Box<Sleep>>>,
 }
 
-impl<S> Stall<S> {
+impl<S> WriteTimeout<S> {
     /// Around a connection.
     pub const fn new(inner: S, patience: Duration) -> Self {
         Self { inner, patience, waiting: None }
@@ -43,7 +43,7 @@ impl<S> Stall<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Stall<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for WriteTimeout<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -53,7 +53,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Stall<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Stall<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.inner).poll_write(context, bytes);
         self.judge(context, polled)
@@ -93,7 +93,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_write_that_nobody_takes_fails_after_the_patience() {
         let (server, _client) = tokio::io::duplex(64);
-        let mut server = Stall::new(server, PATIENCE);
+        let mut server = WriteTimeout::new(server, PATIENCE);
         let began = monotonic_now();
         let error = server.write_all(&[0; 1000]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
@@ -104,7 +104,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_slow_taker_is_not_cut_off_and_neither_is_silence() {
         let (server, mut client) = tokio::io::duplex(64);
-        let mut server = Stall::new(server, PATIENCE);
+        let mut server = WriteTimeout::new(server, PATIENCE);
         let taker = tokio::spawn(async move {
             let mut taken = 0;
             while taken < 1000 {

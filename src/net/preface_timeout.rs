@@ -15,14 +15,14 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// A connection that has not yet said what it talks.
 #[derive(Debug)]
-pub struct Opening {
+pub struct PrefaceTimeout {
     /// Bytes of the preface that came.
     seen: usize,
     /// When the rest must be there.
     deadline: Pin<Box<Sleep>>,
 }
 
-impl Opening {
+impl PrefaceTimeout {
     /// Begins now.
     pub fn new(patience: Duration) -> Self {
         Self { seen: 0, deadline: Box::pin(tokio::time::sleep(patience)) }
@@ -63,8 +63,8 @@ mod tests {
     #[tokio::test]
     async fn it_ends_with_the_preface_or_with_what_is_not_one() {
         let takes = |parts: &[&[u8]]| {
-            let mut opening = Opening::new(Duration::from_secs(1));
-            parts.iter().map(|part| opening.take(part)).collect::<Vec<_>>()
+            let mut preface_timeout = PrefaceTimeout::new(Duration::from_secs(1));
+            parts.iter().map(|part| preface_timeout.take(part)).collect::<Vec<_>>()
         };
         assert_eq!(takes(&[PREFACE]), [true]);
         assert_eq!(takes(&[&PREFACE[..23], &PREFACE[23..]]), [false, true]);

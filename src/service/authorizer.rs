@@ -15,54 +15,54 @@ use crate::domain::refusal::{Refusal, Unproven};
 use crate::service::visibility;
 use crate::store::TaskVisibility;
 use crate::store::access::AccessRows;
-use crate::watch::{ReadLog, Sight, WatchTask, WatchTasks};
+use crate::watch::{ReadLog, WatchAuthorizer, WatchTask, WatchTasks};
 
 impl ServiceCall for WatchTask {
     const CALL: Call = Call::WatchTask;
-    type Output = Arc<dyn Sight>;
+    type Output = Arc<dyn WatchAuthorizer>;
 
     fn subject(&self, _: &Caller) -> CallSubject {
         CallSubject::Task(self.task)
     }
 
-    async fn run(self, service: &Service, caller: &Caller) -> Result<Arc<dyn Sight>, Refusal> {
+    async fn run(self, service: &Service, caller: &Caller) -> Result<Arc<dyn WatchAuthorizer>, Refusal> {
         let cluster = service.stored_task(self.task).await?.task.spec.cluster.id;
-        Ok(service.sight(caller, Scope::Task(self.task, cluster)))
+        Ok(service.authorizer(caller, Scope::Task(self.task, cluster)))
     }
 }
 
 impl ServiceCall for ReadLog {
     const CALL: Call = Call::GetSubtaskLog;
-    type Output = Arc<dyn Sight>;
+    type Output = Arc<dyn WatchAuthorizer>;
 
     fn subject(&self, _: &Caller) -> CallSubject {
         CallSubject::Task(self.task)
     }
 
-    async fn run(self, service: &Service, caller: &Caller) -> Result<Arc<dyn Sight>, Refusal> {
+    async fn run(self, service: &Service, caller: &Caller) -> Result<Arc<dyn WatchAuthorizer>, Refusal> {
         let cluster = service.stored_task(self.task).await?.task.spec.cluster.id;
-        Ok(service.sight(caller, Scope::Log(self.task, cluster)))
+        Ok(service.authorizer(caller, Scope::Log(self.task, cluster)))
     }
 }
 
 impl ServiceCall for WatchTasks {
     const CALL: Call = Call::WatchTasks;
-    type Output = Arc<dyn Sight>;
+    type Output = Arc<dyn WatchAuthorizer>;
 
     fn subject(&self, _: &Caller) -> CallSubject {
         self.cluster.map_or(CallSubject::Nothing, CallSubject::Cluster)
     }
 
-    async fn run(self, service: &Service, caller: &Caller) -> Result<Arc<dyn Sight>, Refusal> {
-        Ok(service.sight(caller, self.cluster.map_or(Scope::Visible, Scope::Cluster)))
+    async fn run(self, service: &Service, caller: &Caller) -> Result<Arc<dyn WatchAuthorizer>, Refusal> {
+        Ok(service.authorizer(caller, self.cluster.map_or(Scope::Visible, Scope::Cluster)))
     }
 }
 
 impl Service {
-    fn sight(&self, caller: &Caller, scope: Scope) -> Arc<dyn Sight> {
+    fn authorizer(&self, caller: &Caller, scope: Scope) -> Arc<dyn WatchAuthorizer> {
         match caller.user {
             None => Arc::new(SeesAll),
-            Some(user) => Arc::new(UserSight::new(Arc::clone(&self.directory), user, caller, scope)),
+            Some(user) => Arc::new(UserAuthorizer::new(Arc::clone(&self.directory), user, caller, scope)),
         }
     }
 }
@@ -101,7 +101,7 @@ impl Scope {
 /// Everything, always: authentication is off.
 pub(super) struct SeesAll;
 
-impl Sight for SeesAll {
+impl WatchAuthorizer for SeesAll {
     fn check(&self) -> Result<(), Refusal> {
         Ok(())
     }
@@ -131,7 +131,7 @@ enum Ended {
 }
 
 /// What a user may see.
-pub(super) struct UserSight {
+pub(super) struct UserAuthorizer {
     directory: Arc<Directory>,
     user: UserId,
     principal: Principal,
@@ -141,7 +141,7 @@ pub(super) struct UserSight {
     known: Mutex<Known>,
 }
 
-impl UserSight {
+impl UserAuthorizer {
     /// Of `caller`, who is this user.
     pub fn new(directory: Arc<Directory>, user: UserId, caller: &Caller, scope: Scope) -> Self {
         let (rows, principal, proof) = (directory.rows(), caller.principal.clone(), Arc::clone(&caller.proof));
@@ -165,7 +165,7 @@ fn rights_of(directory: &Directory, rows: &AccessRows, user: UserId, proof: &Pro
     if proof.holds(rows, user) { Ok(Arc::new(directory.rights_of(&row.roles))) } else { Err(Ended::Proof) }
 }
 
-impl Sight for UserSight {
+impl WatchAuthorizer for UserAuthorizer {
     fn check(&self) -> Result<(), Refusal> {
         let permitted = match self.rights() {
             Ok(rights) => self.scope.permitted(&rights),

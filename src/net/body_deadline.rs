@@ -22,20 +22,20 @@ pub enum ArrivalError<E> {
 
 /// A body that fails when it is not complete in time. The time runs from the first look at it.
 #[derive(Debug)]
-pub struct Arriving<B> {
+pub struct BodyDeadline<B> {
     body: B,
     patience: Duration,
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
-impl<B> Arriving<B> {
+impl<B> BodyDeadline<B> {
     /// Around a body.
     pub const fn new(body: B, patience: Duration) -> Self {
         Self { body, patience, deadline: None }
     }
 }
 
-impl<B: Body + Unpin> Body for Arriving<B>
+impl<B: Body + Unpin> Body for BodyDeadline<B>
 where
     B::Error: std::error::Error,
 {
@@ -86,11 +86,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_body_has_its_time_as_a_whole() {
-        let in_time = Arriving::new(body(14, Duration::from_secs(1)), PATIENCE);
+        let in_time = BodyDeadline::new(body(14, Duration::from_secs(1)), PATIENCE);
         assert_eq!(in_time.collect().await.unwrap().to_bytes().len(), 14);
-        let late = Arriving::new(body(100, Duration::from_secs(1)), PATIENCE);
+        let late = BodyDeadline::new(body(100, Duration::from_secs(1)), PATIENCE);
         assert!(matches!(late.collect().await.unwrap_err(), ArrivalError::Late));
-        let never = Arriving::new(body(1, Duration::from_secs(100_000)), PATIENCE);
+        let never = BodyDeadline::new(body(1, Duration::from_secs(100_000)), PATIENCE);
         assert!(matches!(never.collect().await.unwrap_err(), ArrivalError::Late));
     }
 }
