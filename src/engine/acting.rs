@@ -6,19 +6,16 @@ use crate::domain::event::{IntentOutcome, OverriddenCheck, TaskState};
 use crate::domain::refusal::Refusal;
 use crate::engine::executor::{Executor, ExitReason};
 use crate::engine::failpoints::{self, Lost};
+use crate::engine::policy::Acted;
 use crate::engine::step::{PreparedEffect, ProgressReport, StepContext};
 use crate::store::StoreError;
 
-/// How an attempt at an effect ended for the loop.
-pub(super) enum Acted {
-    /// It was tried: look again.
-    Tried(IntentOutcome),
+/// What came of an effect that was to be tried.
+pub(super) enum Attempt {
+    /// The policy goes on from here.
+    Acted(Acted),
     /// The subtask ended instead.
-    Ended,
-    /// The task was cancelled before it was tried.
-    NotBegun,
-    /// It may not be tried any more, and an earlier attempt is open.
-    MayStillHappen,
+    EndedSubtask,
 }
 
 impl Executor {
@@ -29,7 +26,7 @@ impl Executor {
         intent: Intent,
         overrides: Vec<OverriddenCheck>,
         effect: Box<dyn PreparedEffect>,
-    ) -> Result<Acted, ExitReason> {
+    ) -> Result<Attempt, ExitReason> {
         let _in_flight = self.begin_effect()?;
         let (id, fence) = (context.subtask, self.fence);
         context.log(format!("{} at {}", intent.description, intent.endpoint));
@@ -39,18 +36,18 @@ impl Executor {
         let task = match self.try_write(input, move |_| log.iter().cloned().collect()).await? {
             Ok(task) => task,
             // Consent has ended while an earlier attempt may still take effect: wait, as for any failure.
-            Err(Refusal::EffectMayStillHappen { .. }) => return Ok(Acted::MayStillHappen),
+            Err(Refusal::EffectMayStillHappen { .. }) => return Ok(Attempt::Acted(Acted::MayStillHappen)),
             Err(refusal) => {
                 return Err(ExitReason::Store(StoreError::Damaged(format!("a decision was refused: {refusal:?}"))));
             }
         };
         let recorded = task.intents.iter().any(|intent| intent.number == number);
         if !recorded && task.state == TaskState::Canceling {
-            return Ok(Acted::NotBegun);
+            return Ok(Attempt::Acted(Acted::NotBegun));
         }
         if !recorded {
             // Consent to an irreversible step has ended: the decision failed the subtask instead.
-            return Ok(Acted::Ended);
+            return Ok(Attempt::EndedSubtask);
         }
         if let Some(recorded) = task.intents.iter().find(|intent| intent.number == number) {
             let progress =
@@ -85,7 +82,7 @@ impl Executor {
         let log = Self::log_write(context);
         let input = Input::EffectEnded { subtask: id, number, outcome, message };
         self.write(input, move |_| log.iter().cloned().collect()).await?;
-        Ok(Acted::Tried(outcome))
+        Ok(Attempt::Acted(Acted::Tried(outcome)))
     }
 }
 

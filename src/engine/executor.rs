@@ -4,7 +4,6 @@
 use std::collections::HashSet;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{Mutex, watch};
@@ -12,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::domain::decide::{Input, awaits_retry};
 use crate::domain::effect::Permit;
 use crate::domain::event::{IntentOutcome, Phase, SubtaskOperation, SubtaskState};
@@ -22,9 +21,6 @@ use crate::domain::task::Task;
 use crate::engine::commit::{Committer, WriteOutcome};
 use crate::engine::step::{Operation, ProgressReport, Step, StepContext};
 use crate::store::{Author, LogLine, Progress, Store, StoreError, Write};
-
-/// Pause between looks while a request may still take effect.
-pub(super) const HORIZON_PAUSE: Duration = Duration::from_millis(500);
 
 /// Why the executor lets go of a task.
 #[derive(Debug)]
@@ -305,25 +301,15 @@ impl Executor {
         Ok(())
     }
 
-    /// Commits the end of a subtask with its log.
-    pub(super) async fn end(
-        &self,
-        context: &StepContext,
-        input: Input,
-        writes: Vec<Write>,
-    ) -> Result<Arc<Task>, ExitReason> {
-        let log = Self::log_write(context);
-        self.write(input, move |_| writes.iter().cloned().chain(log.clone()).collect()).await
-    }
-
-    /// Commits a failure; `Some` moment when an effect that was tried may still happen until then.
+    /// Commits the end of a subtask with its log; `Some` moment when an effect that was tried may still happen until then.
     pub(super) async fn try_end(
         &self,
         context: &StepContext,
         input: Input,
-    ) -> Result<Option<crate::clock::Timestamp>, ExitReason> {
+        writes: Vec<Write>,
+    ) -> Result<Option<Timestamp>, ExitReason> {
         let log = Self::log_write(context);
-        match self.try_write(input, move |_| log.iter().cloned().collect()).await? {
+        match self.try_write(input, move |_| writes.iter().cloned().chain(log.clone()).collect()).await? {
             Ok(_) => Ok(None),
             Err(Refusal::EffectMayStillHappen { until, .. }) => Ok(Some(until)),
             Err(refusal) => Err(ExitReason::Store(StoreError::Damaged(format!("a decision was refused: {refusal:?}")))),
@@ -340,7 +326,7 @@ impl Executor {
         (!lines.is_empty()).then_some(Write::Log(lines))
     }
 
-    pub(super) fn note(&self, context: &StepContext, report: ProgressReport, deadline: crate::clock::Timestamp) {
+    pub(super) fn note(&self, context: &StepContext, report: ProgressReport, deadline: Timestamp) {
         let ProgressReport { message, done, total } = report;
         let (task, subtask, at) = (context.task.spec.id, context.subtask, self.clock.now());
         self.store.note(Progress { task, subtask, message, done, total, at, deadline });

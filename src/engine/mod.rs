@@ -2,10 +2,10 @@
 //! a value given to it. The one place that commits and folds is `commit.rs`, for the owner and for requests alike.
 
 mod acting;
-mod canceling;
 mod commit;
 mod executor;
 mod failpoints;
+mod policy;
 mod scheduler;
 mod step;
 mod stepping;

@@ -1,23 +1,28 @@
-//! The loop of one subtask, forward and back: look, commit, check, act, look. A positive look ends an unknown at once; a
-//! negative one counts only after the horizon, which `decide` enforces.
+//! The driver of one subtask, forward and back: it looks, acts, commits and waits as the step's policy (`policy`) says.
 
 use std::time::Duration;
 
+use crate::clock::{Timestamp, monotonic_now};
 use crate::domain::attempt::RecordedIntent;
-use crate::domain::decide::{Input, StepOutput};
-use crate::domain::event::{Direction, Failure, FailureKind, IntentOutcome, TaskState};
+use crate::domain::decide::Input;
+use crate::domain::event::{Direction, TaskState};
 use crate::domain::ids::SubtaskId;
-use crate::engine::acting::Acted;
-use crate::engine::canceling::LookState;
-use crate::engine::executor::{Executor, ExitReason, HORIZON_PAUSE};
+use crate::engine::acting::Attempt;
+use crate::engine::executor::{Executor, ExitReason};
 use crate::engine::failpoints;
+use crate::engine::policy::{Ending, Next, Note, Policy, Situation, Turn};
 use crate::engine::step::{Observation, ProgressReport, Step, StepContext};
-use crate::engine::waiting::{Unreadable, Waiting};
+use crate::engine::waiting::Waiting;
+use crate::store::Write;
 
-/// Pause before the look that follows an unknown outcome: what was lost on the way may just be arriving.
-const UNKNOWN_PAUSE: Duration = Duration::from_millis(200);
 /// A first look that takes longer than this says that it is looked.
 const SILENT_LOOK: Duration = Duration::from_secs(1);
+
+/// What has become of an execution.
+enum Execution {
+    GoesOn,
+    Ended,
+}
 
 impl Executor {
     pub(super) async fn run_subtask(&self, id: SubtaskId) -> Result<(), ExitReason> {
@@ -25,142 +30,127 @@ impl Executor {
         let step = self.step(&task, id)?;
         let timeout = task.subtask(id).map(|subtask| subtask.spec.timeout).unwrap_or_default();
         let mut context = StepContext::new(task, id, self.clock.clone(), self.fence);
-        let timeout = match context.task.direction {
+        let direction = context.task.direction;
+        let timeout = match direction {
             Direction::Forward => timeout,
-            Direction::Back => {
-                self.wait_for_horizon(&mut context).await?;
-                step.undo_timeout(timeout)
-            }
+            Direction::Back => step.undo_timeout(timeout),
         };
-        let mut wait = Waiting::new(step.timeout_policy(), timeout);
-        let mut failing: Option<(Failure, StepOutput)> = None;
-        let mut unreadable: Option<Unreadable> = None;
-        let mut look_state = LookState::at_begin(&context);
+        let wait = Waiting::new(step.timeout_policy(), timeout, monotonic_now());
+        let tried = context.has_open_effect() || context.attempts().any(RecordedIntent::may_stand);
+        let mut policy = Policy::begin(direction, wait, step.read_patience(), tried);
         let mut again = failpoints::steps_twice();
         loop {
             context.task = self.caught_up().await?;
-            if context.task.state == TaskState::Canceling {
-                let waited_for =
-                    failing.as_ref().map_or_else(|| wait.waits_for(), |(failure, _)| failure.message.as_str());
-                return self.end_cancelled(&*step, &mut context, look_state, waited_for).await;
+            if context.task.state == TaskState::Canceling
+                && let Some(waited_for) = policy.cancel()
+            {
+                let by = context.task.cancelled_by.as_ref().map(ToString::to_string).unwrap_or_default();
+                context.log(format!("cancelled by {by} while waiting for {waited_for}"));
             }
-            context.last_look = wait.is_over();
-            let told = self.request_arrived(context.task.revision);
-            let look = tokio::select! {
-                biased;
-                look = self.looked(&*step, &context, &wait) => look,
-                // A look only reads: it is dropped, unless something is not known without it.
-                () = told, if look_state == LookState::Had && !context.has_open_effect() => continue,
-            };
-            if !matches!(look, Observation::Unreadable { .. }) {
-                look_state = LookState::Had;
-                unreadable = None;
-            }
-            let pause = match look {
-                Observation::Reached { .. } if again => {
-                    again = false;
-                    context = StepContext::new(self.current().await, id, self.clock.clone(), self.fence);
-                    continue;
-                }
-                Observation::Reached { already_so, output, writes } => {
-                    let input = context.reached(already_so, output, &self.name);
-                    self.end(&context, input, writes).await?;
-                    return Ok(());
-                }
-                // Going forward needs no horizon: a refusal that has passed while it was waited for is no reason to fail.
-                Observation::Needed { intent, overrides, effect } if !context.last_look && passes(failing.as_ref()) => {
-                    failing = None;
-                    wait.for_what(&intent.description);
-                    let acted = self.act(&mut context, intent, overrides, effect).await?;
-                    // What follows from an effect begins with its end, however long its answer took.
-                    wait.begins_anew();
-                    match acted {
-                        Acted::Tried(outcome) => {
-                            look_state = LookState::Owed;
-                            if outcome == IntentOutcome::Unknown {
-                                tokio::time::sleep(UNKNOWN_PAUSE).await;
-                            }
-                            continue;
-                        }
-                        Acted::NotBegun => continue,
-                        Acted::Ended => return Ok(()),
-                        Acted::MayStillHappen => HORIZON_PAUSE,
+            let next = match policy.turn(&self.situation(&context)) {
+                Turn::Next(next) => next,
+                Turn::Look { last, droppable } => {
+                    context.last_look = last;
+                    let found = tokio::select! {
+                        biased;
+                        found = self.looked(&*step, &context, &policy) => found,
+                        () = self.request_arrived(context.task.revision), if droppable => continue,
+                    };
+                    if let Observation::Unreadable { failure } = &found {
+                        context.log(format!("could not look: {}", failure.message));
                     }
-                }
-                Observation::Needed { intent, .. } => {
-                    wait.for_what(&intent.description);
-                    HORIZON_PAUSE
-                }
-                Observation::Happened { message } => {
-                    self.settle(&context, &message).await?;
-                    continue;
-                }
-                Observation::Wait { progress, again_in } => {
-                    // Something moves: a failure that was about to be declared no longer describes what is.
-                    if failing.take().is_some() {
-                        wait = Waiting::new(step.timeout_policy(), timeout);
+                    if matches!(found, Observation::Reached { .. }) && std::mem::take(&mut again) {
+                        context = StepContext::new(self.current().await, id, self.clock.clone(), self.fence);
+                        continue;
                     }
-                    wait.progressed(&progress);
-                    self.note(&context, progress, wait.deadline(&self.clock));
-                    again_in
-                }
-                Observation::Refuse { failure, output } => {
-                    failing = failing.or(Some((failure, output)));
-                    HORIZON_PAUSE
-                }
-                Observation::Unreadable { failure } => {
-                    let state = unreadable.get_or_insert_with(Unreadable::begin);
-                    wait.for_what(&failure.message);
-                    if state.lasted() > step.read_patience() {
-                        failing = failing.or(Some((failure.clone(), StepOutput::default())));
-                    }
-                    context.log(format!("could not look: {}", failure.message));
-                    self.note(&context, ProgressReport::uncounted(failure.message), wait.deadline(&self.clock));
-                    state.next_pause()
+                    policy.next(found, last, &self.situation(&context))
                 }
             };
-            if wait.is_over() && !context.last_look && failing.is_none() {
-                continue;
-            }
-            let input = match &failing {
-                Some((failure, output)) => {
-                    let (failure, output) = (failure.clone(), output.clone());
-                    Some(Input::StepFailed { subtask: id, failure, output, looked: unreadable.is_none() })
-                }
-                // A wait that ended during this look gets one more, which knows that it is the last.
-                None if context.last_look => {
-                    Some(Input::TimedOut { subtask: id, waited_for: wait.waits_for().to_owned() })
-                }
-                None => None,
-            };
-            let pause = match input {
-                None => pause,
-                Some(input) => match self.try_end(&context, input).await? {
-                    None => return Ok(()),
-                    Some(until) => {
-                        let why = failing
-                            .as_ref()
-                            .map_or_else(|| wait.waits_for().to_owned(), |(failure, _)| failure.message.clone());
-                        let message = format!(
-                            "waiting until {until}, when a request that was sent can no longer take effect ({why})"
-                        );
-                        self.note(&context, ProgressReport::uncounted(message), until);
-                        HORIZON_PAUSE
-                    }
-                },
-            };
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = self.request_arrived(context.task.revision) => {}
+            if let Execution::Ended = self.follow(&mut context, &mut policy, next).await? {
+                return Ok(());
             }
         }
     }
 
+    /// Does what the policy says, and what it says of how that ended.
+    async fn follow(
+        &self,
+        context: &mut StepContext,
+        policy: &mut Policy,
+        mut next: Next,
+    ) -> Result<Execution, ExitReason> {
+        loop {
+            next = match next {
+                Next::Act { intent, overrides, effect } => match self.act(context, intent, overrides, effect).await? {
+                    Attempt::EndedSubtask => return Ok(Execution::Ended),
+                    Attempt::Acted(acted) => policy.acted(acted, &self.situation(context)),
+                },
+                Next::Settle { message } => {
+                    self.settle(context, &message).await?;
+                    return Ok(Execution::GoesOn);
+                }
+                Next::End(ending) => {
+                    let (input, writes) = self.end_of(context, ending);
+                    match self.try_end(context, input, writes).await? {
+                        None => return Ok(Execution::Ended),
+                        Some(until) => policy.end_refused(until),
+                    }
+                }
+                Next::Pause(pause, note) => {
+                    self.pause(context, pause, note).await;
+                    return Ok(Execution::GoesOn);
+                }
+            };
+        }
+    }
+
+    /// An end as `decide` knows it.
+    fn end_of(&self, context: &StepContext, ending: Ending) -> (Input, Vec<Write>) {
+        let subtask = context.subtask;
+        let input = match ending {
+            Ending::Reached { already_so, output, writes } => {
+                return (context.reached(already_so, output, &self.name), writes);
+            }
+            Ending::Failed { failure, output, looked } => Input::StepFailed { subtask, failure, output, looked },
+            Ending::TimedOut { waited_for } => Input::TimedOut { subtask, waited_for },
+            Ending::Cancelled { looked, waited_for } => Input::StepCancelled { subtask, looked, waited_for },
+        };
+        (input, Vec::new())
+    }
+
+    fn situation(&self, context: &StepContext) -> Situation {
+        let wall = self.clock.now();
+        let ahead = |horizon: &Timestamp| *horizon > wall;
+        let forward = context.effects().filter(|intent| intent.is_unresolved()).map(|intent| intent.intent.horizon);
+        Situation {
+            at: monotonic_now(),
+            wall,
+            effect_open: context.has_open_effect(),
+            horizon: context.task.horizon(Some(context.subtask)).filter(ahead),
+            forward_horizon: forward.max().filter(ahead),
+            jitter: uuid::Uuid::new_v4().as_bytes()[0],
+        }
+    }
+
+    /// Until the pause is over, or somebody asked something of the task.
+    async fn pause(&self, context: &StepContext, pause: Duration, note: Option<Note>) {
+        if let Some(Note { progress, deadline }) = note {
+            self.note(context, progress, deadline);
+        }
+        if pause.is_zero() {
+            return;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = self.request_arrived(context.task.revision) => {}
+        }
+    }
+
     /// A look. The first may be long, and is a wait that must not be silent either.
-    async fn looked(&self, step: &dyn Step, context: &StepContext, wait: &Waiting) -> Observation {
+    async fn looked(&self, step: &dyn Step, context: &StepContext, policy: &Policy) -> Observation {
         let look = context.look(step);
         tokio::pin!(look);
-        if !wait.is_silent() {
+        if !policy.is_silent() {
             return look.await;
         }
         match tokio::time::timeout(SILENT_LOOK, &mut look).await {
@@ -169,47 +159,9 @@ impl Executor {
                 let spec = &context.task.spec;
                 let (name, ip) = (&spec.cluster.name, spec.server().addr.ip());
                 let message = format!("the first answers of cluster {name} and of the host of {ip}");
-                self.note(context, ProgressReport::uncounted(message), wait.deadline(&self.clock));
+                self.note(context, ProgressReport::uncounted(message), policy.deadline(&self.situation(context)));
                 look.await
             }
         }
-    }
-
-    /// An undo that looked while something may still happen could find nothing to undo, and be wrong a moment later.
-    async fn wait_for_horizon(&self, context: &mut StepContext) -> Result<(), ExitReason> {
-        loop {
-            let open = context.effects().filter(|intent| intent.is_unresolved()).map(horizon);
-            let Some(until) = open.max().filter(|until| *until > self.clock.now()) else { return Ok(()) };
-            let message = format!("waiting until {until}, when a request that was sent can no longer take effect");
-            self.note(context, ProgressReport::uncounted(message), until);
-            tokio::select! {
-                () = tokio::time::sleep(HORIZON_PAUSE) => {}
-                () = self.request_arrived(context.task.revision) => {}
-            }
-            context.task = self.caught_up().await?;
-            if context.task.state == TaskState::Canceling {
-                return Ok(());
-            }
-        }
-    }
-}
-
-fn horizon(intent: &RecordedIntent) -> crate::clock::Timestamp {
-    intent.intent.horizon
-}
-
-/// Whether a failure that waits for a horizon may be forgotten when a look finds its step possible again. Not when
-/// somebody interfered: that this too has changed back is not for the task to judge.
-fn passes(failing: Option<&(Failure, StepOutput)>) -> bool {
-    match failing.map(|(failure, _)| failure.kind) {
-        None | Some(FailureKind::Refused | FailureKind::Unreachable) => true,
-        Some(
-            FailureKind::TimedOut
-            | FailureKind::Interfered
-            | FailureKind::Expired
-            | FailureKind::Cancelled
-            | FailureKind::CrashLoop
-            | FailureKind::Internal,
-        ) => false,
     }
 }

@@ -1,0 +1,335 @@
+//! What the execution of a step does next, forward or back, cancelled or not. Pure: it is told what is (the task, the
+//! clocks, what a look found) and says what follows; the driver (`stepping`) looks, acts, commits and waits.
+//!
+//! A positive look ends an unknown at once. A negative one counts only after the horizon, which `decide` enforces: an end
+//! that it refuses comes back here as [`Policy::end_refused`].
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::clock::Timestamp;
+use crate::domain::decide::StepOutput;
+use crate::domain::effect::Intent;
+use crate::domain::event::{Direction, Failure, FailureKind, IntentOutcome, OverriddenCheck};
+use crate::engine::step::{Observation, PreparedEffect, ProgressReport};
+use crate::engine::waiting::{UnreadableSince, Waiting};
+use crate::store::Write;
+
+/// Between looks while a request may still take effect.
+const HORIZON_PAUSE: Duration = Duration::from_millis(500);
+/// Before the look that follows an unknown outcome: what was lost on the way may just be arriving.
+const UNKNOWN_PAUSE: Duration = Duration::from_millis(200);
+
+/// The task and the clocks, as the policy is asked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Situation {
+    /// The clock that does not jump.
+    pub at: Instant,
+    /// Wall time.
+    pub wall: Timestamp,
+    /// Whether it is not known of something that this subtask tried in this direction whether it happened.
+    pub effect_open: bool,
+    /// Until when a request of this subtask may still take effect; absent: none can any more.
+    pub horizon: Option<Timestamp>,
+    /// Until when something that this subtask did on its way forward may still take effect; absent: nothing can any more.
+    pub forward_horizon: Option<Timestamp>,
+    /// Takes up to a quarter off a pause, so that tasks do not march in step: 0 nothing, 255 all of the quarter.
+    pub jitter: u8,
+}
+
+/// Before a look.
+pub(super) enum Turn {
+    /// Look, and ask [`Policy::next`].
+    Look {
+        /// The wait is over: the step is told that nothing is begun behind this look.
+        last: bool,
+        /// Whether the look may be dropped when somebody asks something of the task: it only reads, unless something is
+        /// not known without it.
+        droppable: bool,
+    },
+    /// No look: this.
+    Next(Next),
+}
+
+/// What the driver does next.
+pub(super) enum Next {
+    /// Send this effect; [`Policy::acted`] follows.
+    Act { intent: Intent, overrides: Vec<OverriddenCheck>, effect: Box<dyn PreparedEffect> },
+    /// Commit that the oldest open effect has happened, and look again.
+    Settle { message: String },
+    /// Commit the end. What `decide` refuses because of a horizon goes to [`Policy::end_refused`].
+    End(Ending),
+    /// Wait so long, or until somebody asks something of the task, and take another turn.
+    Pause(Duration, Option<Note>),
+}
+
+impl Next {
+    const AT_ONCE: Self = Self::Pause(Duration::ZERO, None);
+}
+
+/// How the execution ends.
+pub(super) enum Ending {
+    /// The look found that the step has reached what it should.
+    Reached { already_so: bool, output: StepOutput, writes: Vec<Write> },
+    /// It has not, and will not.
+    Failed {
+        failure: Failure,
+        output: StepOutput,
+        /// Whether the last look could be made.
+        looked: bool,
+    },
+    /// It waited too long for this.
+    TimedOut { waited_for: String },
+    /// The task was cancelled while it waited for this.
+    Cancelled { looked: bool, waited_for: String },
+}
+
+/// Progress that is shown while the driver waits.
+pub(super) struct Note {
+    pub progress: ProgressReport,
+    pub deadline: Timestamp,
+}
+
+/// How an attempt at an effect ended for the policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Acted {
+    /// It was tried.
+    Tried(IntentOutcome),
+    /// The task was cancelled before it was tried.
+    NotBegun,
+    /// It may not be tried any more, and an earlier attempt is open.
+    MayStillHappen,
+}
+
+/// What one execution has come to.
+enum State {
+    /// An undo that has not looked yet, because something of the way forward may still happen: it could find nothing to undo,
+    /// and be wrong a moment later. Its time counts from its first look.
+    BeforeUndo,
+    /// Going on.
+    Trying,
+    /// A failure is about to be declared: a horizon holds it back. A look may find that it has passed.
+    Failing(Failure, StepOutput),
+    /// The task is being cancelled: nothing is begun any more, and what was tried is looked at first, as at any other end. A step
+    /// that is found to have reached its end has won the race.
+    Cancelled { waited_for: String },
+}
+
+/// Whether the step was looked at since its last effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LookState {
+    /// It was, or there was none.
+    Had,
+    /// A look is still to come: behind a statement or a signal no step ends without one.
+    Owed,
+}
+
+/// The policy of one execution of a step.
+#[derive(Debug)]
+pub(super) struct Policy {
+    state: State,
+    look: LookState,
+    wait: Waiting,
+    /// A series of looks that could not be made.
+    unreadable: Option<UnreadableSince>,
+    read_patience: Duration,
+}
+
+impl Policy {
+    /// Begins. `tried`: something that was tried in this execution, maybe by an earlier owner, may stand. `read_patience`: how
+    /// long a look may fail before the step does.
+    pub(super) fn begin(direction: Direction, wait: Waiting, read_patience: Duration, tried: bool) -> Self {
+        let state = match direction {
+            Direction::Forward => State::Trying,
+            Direction::Back => State::BeforeUndo,
+        };
+        let look = if tried { LookState::Owed } else { LookState::Had };
+        Self { state, look, wait, unreadable: None, read_patience }
+    }
+
+    /// Whether nothing was said yet of what is waited for.
+    pub(super) fn is_silent(&self) -> bool {
+        self.wait.is_silent()
+    }
+
+    /// Until when the execution may wait, as things stand.
+    pub(super) fn deadline(&self, now: &Situation) -> Timestamp {
+        now.wall.plus(self.wait.end().saturating_duration_since(now.at))
+    }
+
+    /// What the execution waits for, in words.
+    pub(super) fn waits_for(&self) -> &str {
+        match &self.state {
+            State::BeforeUndo | State::Trying => self.wait.waits_for(),
+            State::Failing(failure, _) => &failure.message,
+            State::Cancelled { waited_for } => waited_for,
+        }
+    }
+
+    /// The task is being cancelled. What was waited for, when this is the first time that it is said.
+    pub(super) fn cancel(&mut self) -> Option<&str> {
+        if let State::Cancelled { .. } = self.state {
+            return None;
+        }
+        self.state = State::Cancelled { waited_for: self.waits_for().to_owned() };
+        self.unreadable = None;
+        Some(self.waits_for())
+    }
+
+    /// What comes before a look.
+    pub(super) fn turn(&mut self, now: &Situation) -> Turn {
+        if let State::BeforeUndo = self.state {
+            if let Some(until) = now.forward_horizon {
+                return Turn::Next(self.end_refused(until));
+            }
+            self.state = State::Trying;
+            self.wait.restart(now.at);
+        }
+        let must_look = self.look == LookState::Owed || now.effect_open;
+        match &self.state {
+            State::Cancelled { .. } if !must_look => Turn::Next(self.cancelled(true)),
+            State::Cancelled { .. } => Turn::Look { last: false, droppable: false },
+            State::BeforeUndo | State::Trying | State::Failing(..) => {
+                Turn::Look { last: self.wait.is_over(now.at), droppable: !must_look }
+            }
+        }
+    }
+
+    /// What follows from a look. `last`: as [`Policy::turn`] said.
+    pub(super) fn next(&mut self, found: Observation, last: bool, now: &Situation) -> Next {
+        if !matches!(found, Observation::Unreadable { .. }) {
+            self.look = LookState::Had;
+            self.unreadable = None;
+        }
+        let cancelled = matches!(self.state, State::Cancelled { .. });
+        match found {
+            Observation::Reached { already_so, output, writes } => {
+                Next::End(Ending::Reached { already_so, output, writes })
+            }
+            Observation::Happened { message } => Next::Settle { message },
+            Observation::Unreadable { .. } if cancelled => {
+                let (lasted, pause) = self.unreadable(now);
+                if lasted > self.read_patience {
+                    self.look = LookState::Had;
+                    return self.cancelled(false);
+                }
+                let progress = ProgressReport::uncounted("cancelled, waits for a look at what was sent");
+                Next::Pause(pause, Some(Note { progress, deadline: now.wall.plus(self.read_patience) }))
+            }
+            // Only what is seen behind the horizon stays as it is seen.
+            Observation::Needed { .. } | Observation::Wait { .. } | Observation::Refuse { .. } if cancelled => {
+                now.horizon.map_or_else(|| self.cancelled(true), |until| self.end_refused(until))
+            }
+            Observation::Needed { intent, overrides, effect } => {
+                self.wait.for_what(&intent.description);
+                // Going forward needs no horizon: a refusal that has passed while it was waited for is no reason to fail.
+                if !last && self.may_go_on() {
+                    self.state = State::Trying;
+                    return Next::Act { intent, overrides, effect };
+                }
+                self.or_end(HORIZON_PAUSE, None, last, now)
+            }
+            Observation::Wait { progress, again_in } => {
+                // Something moves: a failure that was about to be declared no longer describes what is.
+                if matches!(self.state, State::Failing(..)) {
+                    self.state = State::Trying;
+                    self.wait.restart(now.at);
+                }
+                self.wait.progressed(&progress, now.at);
+                let note = Note { progress, deadline: self.deadline(now) };
+                self.or_end(again_in, Some(note), last, now)
+            }
+            Observation::Refuse { failure, output } => {
+                self.fail(failure, output);
+                self.or_end(HORIZON_PAUSE, None, last, now)
+            }
+            Observation::Unreadable { failure } => {
+                self.wait.for_what(&failure.message);
+                let (lasted, pause) = self.unreadable(now);
+                let progress = ProgressReport::uncounted(failure.message.clone());
+                if lasted > self.read_patience {
+                    self.fail(failure, StepOutput::default());
+                }
+                let note = Note { progress, deadline: self.deadline(now) };
+                self.or_end(pause, Some(note), last, now)
+            }
+        }
+    }
+
+    /// What follows from an attempt at an effect. What follows from an effect begins with its end, however long its answer took.
+    pub(super) fn acted(&mut self, acted: Acted, now: &Situation) -> Next {
+        self.wait.begins_anew(now.at);
+        match acted {
+            Acted::Tried(outcome) => {
+                self.look = LookState::Owed;
+                match outcome {
+                    IntentOutcome::Unknown => Next::Pause(UNKNOWN_PAUSE, None),
+                    IntentOutcome::Done | IntentOutcome::Refused | IntentOutcome::Void => Next::AT_ONCE,
+                }
+            }
+            Acted::NotBegun => Next::AT_ONCE,
+            Acted::MayStillHappen => self.or_end(HORIZON_PAUSE, None, false, now),
+        }
+    }
+
+    /// The end cannot be committed before `until`: a request that was sent may take effect until then.
+    pub(super) fn end_refused(&self, until: Timestamp) -> Next {
+        let horizon = format!("until {until}, when a request that was sent can no longer take effect");
+        let message = match &self.state {
+            State::BeforeUndo => format!("waiting {horizon}"),
+            State::Trying | State::Failing(..) => format!("waiting {horizon} ({})", self.waits_for()),
+            State::Cancelled { .. } => format!("cancelled, waits {horizon}"),
+        };
+        Next::Pause(HORIZON_PAUSE, Some(Note { progress: ProgressReport::uncounted(message), deadline: until }))
+    }
+
+    /// What could not be looked at stays open, only it can no longer happen later.
+    fn cancelled(&self, looked: bool) -> Next {
+        Next::End(Ending::Cancelled { looked, waited_for: self.waits_for().to_owned() })
+    }
+
+    /// The pause, unless the execution is at its end. A wait that ended during this look gets one more, which knows that it is
+    /// the last.
+    fn or_end(&self, pause: Duration, note: Option<Note>, last: bool, now: &Situation) -> Next {
+        match &self.state {
+            State::Failing(failure, output) => Next::End(Ending::Failed {
+                failure: failure.clone(),
+                output: output.clone(),
+                looked: self.unreadable.is_none(),
+            }),
+            State::BeforeUndo | State::Trying | State::Cancelled { .. } if last => {
+                Next::End(Ending::TimedOut { waited_for: self.waits_for().to_owned() })
+            }
+            State::BeforeUndo | State::Trying | State::Cancelled { .. } if self.wait.is_over(now.at) => Next::AT_ONCE,
+            State::BeforeUndo | State::Trying | State::Cancelled { .. } => Next::Pause(pause, note),
+        }
+    }
+
+    /// The first failure is the one that is declared.
+    fn fail(&mut self, failure: Failure, output: StepOutput) {
+        if matches!(self.state, State::Trying) {
+            self.state = State::Failing(failure, output);
+        }
+    }
+
+    fn unreadable(&mut self, now: &Situation) -> (Duration, Duration) {
+        let since = self.unreadable.get_or_insert_with(|| UnreadableSince::begin(now.at));
+        (since.lasted(now.at), since.next_pause(now.jitter))
+    }
+
+    /// Whether a failure that waits for a horizon may be forgotten when a look finds its step possible again. Not when somebody
+    /// interfered: that this too has changed back is not for the task to judge.
+    fn may_go_on(&self) -> bool {
+        let State::Failing(failure, _) = &self.state else { return true };
+        match failure.kind {
+            FailureKind::Refused | FailureKind::Unreachable => true,
+            FailureKind::TimedOut
+            | FailureKind::Interfered
+            | FailureKind::Expired
+            | FailureKind::Cancelled
+            | FailureKind::CrashLoop
+            | FailureKind::Internal => false,
+        }
+    }
+}
