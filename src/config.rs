@@ -30,9 +30,7 @@ pub enum ConfigError {
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// The gRPC listener.
     pub server: ServerConfig,
-    /// The REST gateway.
     pub rest: RestConfig,
     /// Authentication, with users, keys and roles to create at start.
     pub auth: AuthConfig,
@@ -46,9 +44,7 @@ pub struct Config {
     pub agents: Option<ClientTlsConfig>,
     /// OpenSSH, for hosts whose route is ssh.
     pub ssh: SshConfig,
-    /// Times of stop tasks.
     pub stop: StopConfig,
-    /// Times of start tasks.
     pub start: StartConfig,
     /// Periodic reading of registered clusters.
     pub sync: SyncConfig,
@@ -83,7 +79,6 @@ impl Default for ServerConfig {
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct ProxiesConfig {
-    /// Addresses of the proxies.
     pub networks: Vec<Network>,
     /// The header in which they write the client's address.
     #[serde(default)]
@@ -408,7 +403,6 @@ impl Default for SshConfig {
     }
 }
 
-/// Times of stop tasks.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields)]
 pub struct StopConfig {
@@ -450,7 +444,6 @@ impl Default for StopConfig {
     }
 }
 
-/// Times of start tasks.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields)]
 pub struct StartConfig {
