@@ -22,7 +22,7 @@ use crate::engine::commit::{Committer, WriteOutcome};
 use crate::engine::step::{Operation, ProgressReport, Step, StepContext};
 use crate::store::{Author, LogLine, Progress, Store, StoreError, Write};
 
-/// Why the executor lets go of a task.
+/// Why the executor stops driving a task.
 #[derive(Debug)]
 pub(super) enum ExitReason {
     /// It rests or is closed.
