@@ -1,4 +1,4 @@
-//! One effect of a step: the commit of its intent, the check of the ownership, the effect, the commit of what is known of it.
+//! One effect of a step: the commit of its intent, the ownership check, the effect, the commit of its outcome.
 
 use crate::domain::decide::Input;
 use crate::domain::effect::{EffectOutcome, Intent};
@@ -14,12 +14,12 @@ use crate::store::StoreError;
 pub(super) enum Attempt {
     /// The policy goes on from here.
     Acted(Acted),
-    /// The subtask ended instead.
+    /// The subtask has ended instead.
     EndedSubtask,
 }
 
 impl Executor {
-    /// Commit of the intent, ownership check, effect, commit of what is known of it.
+    /// Commit of the intent, ownership check, effect, commit of its outcome.
     pub(super) async fn act(
         &self,
         context: &mut StepContext,
@@ -46,7 +46,7 @@ impl Executor {
             return Ok(Attempt::Acted(Acted::NotBegun));
         }
         if !recorded {
-            // Consent to an irreversible step has ended: the decision failed the subtask instead.
+            // Consent to an irreversible step has ended: `decide` has failed the subtask instead.
             return Ok(Attempt::EndedSubtask);
         }
         if let Some(recorded) = task.intents.iter().find(|intent| intent.number == number) {
@@ -86,7 +86,7 @@ impl Executor {
     }
 }
 
-/// What is known of an effect that a failpoint lost.
+/// The outcome of an effect that a failpoint dropped.
 fn lost() -> EffectOutcome {
     EffectOutcome::Unknown { message: "a failpoint lost the answer".to_owned() }
 }

@@ -103,6 +103,7 @@ pub(super) enum Acted {
 }
 
 /// What one execution has come to.
+#[derive(Debug)]
 enum State {
     /// An undo that has not looked yet, because something of the way forward may still happen: it could find nothing to undo,
     /// and be wrong a moment later. Its time counts from its first look.
