@@ -132,6 +132,8 @@ pub(super) struct Policy {
     state: State,
     look: LookState,
     wait: Waiting,
+    /// The look that was asked for is the last.
+    last: bool,
     /// A series of looks that could not be made.
     unreadable: Option<UnreadableSince>,
     read_patience: Duration,
@@ -146,7 +148,7 @@ impl Policy {
             Direction::Back => State::BeforeUndo,
         };
         let look = if tried { LookState::Owed } else { LookState::Had };
-        Self { state, look, wait, unreadable: None, read_patience }
+        Self { state, look, wait, last: false, unreadable: None, read_patience }
     }
 
     /// Whether nothing was said yet of what is waited for.
@@ -192,13 +194,14 @@ impl Policy {
             State::Cancelled { .. } if !must_look => Turn::Next(self.cancelled(true)),
             State::Cancelled { .. } => Turn::Look { last: false, droppable: false },
             State::BeforeUndo | State::Trying | State::Failing(..) => {
-                Turn::Look { last: self.wait.is_over(now.at), droppable: !must_look }
+                self.last = self.wait.is_over(now.at);
+                Turn::Look { last: self.last, droppable: !must_look }
             }
         }
     }
 
-    /// What follows from a look. `last`: as [`Policy::turn`] said.
-    pub(super) fn next(&mut self, found: Observation, last: bool, now: &Situation) -> Next {
+    /// What follows from the look that [`Policy::turn`] asked for.
+    pub(super) fn next(&mut self, found: Observation, now: &Situation) -> Next {
         if !matches!(found, Observation::Unreadable { .. }) {
             self.look = LookState::Had;
             self.unreadable = None;
@@ -225,11 +228,11 @@ impl Policy {
             Observation::Needed { intent, overrides, effect } => {
                 self.wait.for_what(&intent.description);
                 // Going forward needs no horizon: a refusal that has passed while it was waited for is no reason to fail.
-                if !last && self.may_go_on() {
+                if !self.last && self.may_go_on() {
                     self.state = State::Trying;
                     return Next::Act { intent, overrides, effect };
                 }
-                self.or_end(HORIZON_PAUSE, None, last, now)
+                self.or_end(HORIZON_PAUSE, None, now)
             }
             Observation::Wait { progress, again_in } => {
                 // Something moves: a failure that was about to be declared no longer describes what is.
@@ -239,11 +242,11 @@ impl Policy {
                 }
                 self.wait.progressed(&progress, now.at);
                 let note = Note { progress, deadline: self.deadline(now) };
-                self.or_end(again_in, Some(note), last, now)
+                self.or_end(again_in, Some(note), now)
             }
             Observation::Refuse { failure, output } => {
                 self.fail(failure, output);
-                self.or_end(HORIZON_PAUSE, None, last, now)
+                self.or_end(HORIZON_PAUSE, None, now)
             }
             Observation::Unreadable { failure } => {
                 self.wait.for_what(&failure.message);
@@ -253,7 +256,7 @@ impl Policy {
                     self.fail(failure, StepOutput::default());
                 }
                 let note = Note { progress, deadline: self.deadline(now) };
-                self.or_end(pause, Some(note), last, now)
+                self.or_end(pause, Some(note), now)
             }
         }
     }
@@ -270,7 +273,7 @@ impl Policy {
                 }
             }
             Acted::NotBegun => Next::AT_ONCE,
-            Acted::MayStillHappen => self.or_end(HORIZON_PAUSE, None, false, now),
+            Acted::MayStillHappen => self.or_end(HORIZON_PAUSE, None, now),
         }
     }
 
@@ -292,14 +295,14 @@ impl Policy {
 
     /// The pause, unless the execution is at its end. A wait that ended during this look gets one more, which knows that it is
     /// the last.
-    fn or_end(&self, pause: Duration, note: Option<Note>, last: bool, now: &Situation) -> Next {
+    fn or_end(&self, pause: Duration, note: Option<Note>, now: &Situation) -> Next {
         match &self.state {
             State::Failing(failure, output) => Next::End(Ending::Failed {
                 failure: failure.clone(),
                 output: output.clone(),
                 looked: self.unreadable.is_none(),
             }),
-            State::BeforeUndo | State::Trying | State::Cancelled { .. } if last => {
+            State::BeforeUndo | State::Trying | State::Cancelled { .. } if self.last => {
                 Next::End(Ending::TimedOut { waited_for: self.waits_for().to_owned() })
             }
             State::BeforeUndo | State::Trying | State::Cancelled { .. } if self.wait.is_over(now.at) => Next::AT_ONCE,
@@ -334,3 +337,6 @@ impl Policy {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

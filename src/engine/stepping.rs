@@ -63,7 +63,7 @@ impl Executor {
                         context = StepContext::new(self.current().await, id, self.clock.clone(), self.fence);
                         continue;
                     }
-                    policy.next(found, last, &self.situation(&context))
+                    policy.next(found, &self.situation(&context))
                 }
             };
             if let Execution::Ended = self.follow(&mut context, &mut policy, next).await? {
