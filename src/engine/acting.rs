@@ -1,14 +1,12 @@
 //! One effect of a step: the commit of its intent, the ownership check, the effect, the commit of its outcome.
 
-use crate::domain::decide::Input;
+use crate::domain::decide::{Input, TaskRefusal};
 use crate::domain::effect::{EffectOutcome, Intent};
 use crate::domain::event::{IntentOutcome, OverriddenCheck, TaskState};
-use crate::domain::refusal::Refusal;
 use crate::engine::executor::{Executor, ExitReason};
 use crate::engine::failpoints::{self, Lost};
 use crate::engine::policy::Acted;
 use crate::engine::step::{PreparedEffect, ProgressReport, StepContext};
-use crate::store::StoreError;
 
 /// What came of an effect that was to be tried.
 pub(super) enum Attempt {
@@ -36,10 +34,8 @@ impl Executor {
         let task = match self.try_write(input, move |_| log.iter().cloned().collect()).await? {
             Ok(task) => task,
             // Consent has ended while an earlier attempt may still take effect: wait, as for any failure.
-            Err(Refusal::EffectMayStillHappen { .. }) => return Ok(Attempt::Acted(Acted::MayStillHappen)),
-            Err(refusal) => {
-                return Err(ExitReason::Store(StoreError::Damaged(format!("a decision was refused: {refusal:?}"))));
-            }
+            Err(TaskRefusal::EffectMayStillHappen { .. }) => return Ok(Attempt::Acted(Acted::MayStillHappen)),
+            Err(refusal) => return Err(ExitReason::own_decision_refused(context.task.spec.id, refusal)),
         };
         let recorded = task.intents.iter().any(|intent| intent.number == number);
         if !recorded && task.state == TaskState::Canceling {

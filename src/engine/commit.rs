@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use crate::clock::Clock;
-use crate::domain::decide::{Input, create, decide};
+use crate::domain::decide::{Input, TaskRefusal, create, decide};
 use crate::domain::event::{Event, EventKind, Phase, TaskSpec};
 use crate::domain::ids::{Fence, Revision, Seq, TaskId};
-use crate::domain::refusal::Refusal;
 use crate::domain::task::Task;
+use crate::engine::error::{BrokenInvariant, EngineError};
 use crate::engine::step::Registry;
 use crate::store::{Author, Commit, CommitOutcome, Store, StoreError, TaskRow, Write};
 
@@ -18,7 +18,7 @@ pub enum WriteOutcome {
     /// The task as it is on disk now, and the position of the last event that was written; `None`: there was nothing to write.
     Done { task: Arc<Task>, fence: Fence, seq: Option<Seq> },
     /// Refused by a rule; nothing was written.
-    Refused(Refusal),
+    Refused(TaskRefusal),
     /// Another owner has taken the task; this one stops.
     Fenced,
     /// Another task holds the cluster.
@@ -41,11 +41,16 @@ impl Committer {
     }
 
     /// Records a new task. `writes` hold its lock, its request and its audit record.
-    pub async fn create(&self, spec: TaskSpec, author: Author, writes: Vec<Write>) -> Result<WriteOutcome, StoreError> {
+    pub async fn create(
+        &self,
+        spec: TaskSpec,
+        author: Author,
+        writes: Vec<Write>,
+    ) -> Result<WriteOutcome, EngineError> {
         let at = self.clock.now();
         let id = spec.id;
         let events: Vec<Event> = create(spec).into_iter().map(|kind| Event { at, kind }).collect();
-        let task = Task::fold(&events).map_err(|illegal| StoreError::Damaged(illegal.to_string()))?;
+        let task = Task::fold(&events).map_err(|illegal| BrokenInvariant::DecisionDoesNotFold { task: id, illegal })?;
         let row = Some(TaskRow::of(&task));
         let commit = Commit { task: id, after: Revision::ZERO, author, events, row, writes };
         Ok(match self.store.submit(commit).outcome().await? {
@@ -56,7 +61,7 @@ impl Committer {
             CommitOutcome::Replayed { task, digest } => WriteOutcome::Replayed { task, digest },
             CommitOutcome::Fenced { .. } => WriteOutcome::Fenced,
             CommitOutcome::Stale { at } => {
-                return Err(StoreError::Damaged(format!("the new task {id} exists already, at revision {at}")));
+                return Err(BrokenInvariant::TaskExists { task: id, at }.into());
             }
         })
     }
@@ -68,7 +73,7 @@ impl Committer {
         input: Input,
         author: Author,
         writes: impl Fn(&Task) -> Vec<Write>,
-    ) -> Result<WriteOutcome, StoreError> {
+    ) -> Result<WriteOutcome, EngineError> {
         let mut before = Arc::clone(task);
         loop {
             let at = self.clock.now();
@@ -100,13 +105,12 @@ impl Committer {
         at: crate::clock::Timestamp,
         author: &Author,
         writes: impl Fn(&Task) -> Vec<Write>,
-    ) -> Result<(Task, Commit), StoreError> {
+    ) -> Result<(Task, Commit), BrokenInvariant> {
         let events: Vec<Event> = kinds.into_iter().map(|kind| Event { at, kind }).collect();
         let mut after = before.clone();
         for event in &events {
-            after.apply(event).map_err(|illegal| {
-                StoreError::Damaged(format!("a decision of task {} does not fold: {illegal}", before.spec.id))
-            })?;
+            let task = before.spec.id;
+            after.apply(event).map_err(|illegal| BrokenInvariant::DecisionDoesNotFold { task, illegal })?;
         }
         let mut all = writes(&after);
         if after.state.phase() == Phase::Closed {

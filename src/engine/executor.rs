@@ -12,15 +12,15 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::clock::{Clock, Timestamp};
-use crate::domain::decide::{Input, awaits_retry};
+use crate::domain::decide::{Input, TaskRefusal, awaits_retry};
 use crate::domain::effect::Permit;
 use crate::domain::event::{IntentOutcome, Phase, SubtaskOperation, SubtaskState};
-use crate::domain::ids::{Fence, Revision, SubtaskId};
-use crate::domain::refusal::Refusal;
+use crate::domain::ids::{Fence, Revision, SubtaskId, TaskId};
 use crate::domain::task::Task;
 use crate::engine::commit::{Committer, WriteOutcome};
+use crate::engine::error::{BrokenInvariant, EngineError};
 use crate::engine::step::{Operation, ProgressReport, Step, StepContext};
-use crate::store::{Author, LogLine, Progress, Store, StoreError, Write};
+use crate::store::{Author, LogLine, Progress, Store, Write};
 
 /// Why the executor stops driving a task.
 #[derive(Debug)]
@@ -31,10 +31,22 @@ pub(super) enum ExitReason {
     ShuttingDown,
     /// Another owner has taken the task.
     Fenced,
-    /// The store failed or holds impossible content.
-    Store(StoreError),
+    /// The store failed, or the engine contradicts itself.
+    Failed(EngineError),
     /// This version does not know the operation or the step.
     UnknownOperation(String),
+}
+
+impl ExitReason {
+    pub(super) fn own_decision_refused(task: TaskId, refusal: TaskRefusal) -> Self {
+        BrokenInvariant::OwnDecisionRefused { task, refusal }.into()
+    }
+}
+
+impl<E: Into<EngineError>> From<E> for ExitReason {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
 }
 
 pub(super) struct Executor {
@@ -133,8 +145,7 @@ impl Executor {
             };
             let Some((id, ended)) = one else {
                 let (task, state) = (task.spec.id, task.state);
-                let message = format!("task {task} is {state} and has nothing to run");
-                return Err(ExitReason::Store(StoreError::Damaged(message)));
+                return Err(BrokenInvariant::NothingToRun { task, state }.into());
             };
             driven.remove(&id);
             ended?;
@@ -172,7 +183,7 @@ impl Executor {
         let mut task = self.task.lock().await;
         let requested = *self.requested.borrow();
         if requested > task.revision {
-            *task = self.committer.catch_up(&task).await.map_err(ExitReason::Store)?;
+            *task = self.committer.catch_up(&task).await?;
         }
         Ok(Arc::clone(&task))
     }
@@ -194,7 +205,7 @@ impl Executor {
     ) -> Result<Arc<Task>, ExitReason> {
         match self.try_write(input, writes).await? {
             Ok(task) => Ok(task),
-            Err(refusal) => Err(ExitReason::Store(StoreError::Damaged(format!("a decision was refused: {refusal:?}")))),
+            Err(refusal) => Err(ExitReason::own_decision_refused(self.current().await.spec.id, refusal)),
         }
     }
 
@@ -202,21 +213,19 @@ impl Executor {
         &self,
         input: Input,
         writes: impl Fn(&Task) -> Vec<Write>,
-    ) -> Result<Result<Arc<Task>, Refusal>, ExitReason> {
+    ) -> Result<Result<Arc<Task>, TaskRefusal>, ExitReason> {
         let mut task = self.task.lock().await;
         let author = Author::Owner { fence: self.fence };
-        match self.committer.write(&task, input, author, writes).await.map_err(ExitReason::Store)? {
+        match self.committer.write(&task, input, author, writes).await? {
             WriteOutcome::Done { task: after, .. } => {
                 *task = Arc::clone(&after);
                 Ok(Ok(after))
             }
             WriteOutcome::Refused(refusal) => Ok(Err(refusal)),
             WriteOutcome::Fenced => Err(ExitReason::Fenced),
-            WriteOutcome::LockHeld(other) => {
-                Err(ExitReason::Store(StoreError::Damaged(format!("lock held by task {other}"))))
-            }
-            WriteOutcome::Replayed { task, .. } => {
-                Err(ExitReason::Store(StoreError::Damaged(format!("request of task {task}"))))
+            WriteOutcome::LockHeld(holder) => Err(BrokenInvariant::LockOfAnother { task: task.spec.id, holder }.into()),
+            WriteOutcome::Replayed { task: of, .. } => {
+                Err(BrokenInvariant::StepTakenForRequest { task: task.spec.id, of }.into())
             }
         }
     }
@@ -236,7 +245,7 @@ impl Executor {
         let task = {
             // With requests that were committed before this owner could be notified.
             let mut task = self.task.lock().await;
-            *task = self.committer.catch_up(&task).await.map_err(ExitReason::Store)?;
+            *task = self.committer.catch_up(&task).await?;
             Arc::clone(&task)
         };
         for intent in task.intents.iter().filter(|intent| intent.is_unresolved()) {
@@ -273,7 +282,7 @@ impl Executor {
             }
         }
         let Some(subtask) = from else {
-            return Err(ExitReason::Store(StoreError::Damaged(format!("task {} has nothing to retry", task.spec.id))));
+            return Err(BrokenInvariant::NothingToRetry { task: task.spec.id }.into());
         };
         self.write(Input::RetryFrom { subtask }, |_| Vec::new()).await.map(drop)
     }
@@ -281,7 +290,7 @@ impl Executor {
     /// Permission to try an effect; given only while the lock has our fence.
     pub(super) async fn permit(&self, task: &Task, subtask: SubtaskId, intent: i32) -> Result<Permit, ExitReason> {
         let key = &task.spec.cluster.key;
-        let lock = self.store.lock(key).await.map_err(ExitReason::Store)?;
+        let lock = self.store.lock(key).await?;
         let ours = lock.is_some_and(|lock| lock.holder == Some(task.spec.id) && lock.fence == self.fence);
         if !ours {
             return Err(ExitReason::Fenced);
@@ -312,8 +321,8 @@ impl Executor {
         let log = Self::log_write(context);
         match self.try_write(input, move |_| writes.iter().cloned().chain(log.clone()).collect()).await? {
             Ok(_) => Ok(None),
-            Err(Refusal::EffectMayStillHappen { until, .. }) => Ok(Some(until)),
-            Err(refusal) => Err(ExitReason::Store(StoreError::Damaged(format!("a decision was refused: {refusal:?}")))),
+            Err(TaskRefusal::EffectMayStillHappen { until, .. }) => Ok(Some(until)),
+            Err(refusal) => Err(ExitReason::own_decision_refused(context.task.spec.id, refusal)),
         }
     }
 

@@ -3,6 +3,7 @@
 
 mod acting;
 mod commit;
+mod error;
 mod executor;
 mod failpoints;
 mod policy;
@@ -12,5 +13,6 @@ mod stepping;
 mod waiting;
 
 pub use commit::{Committer, WriteOutcome};
+pub use error::{BrokenInvariant, EngineError};
 pub use scheduler::{Engine, EngineSettings};
 pub use step::{Observation, Operation, PreparedEffect, ProgressReport, Registry, Step, StepContext, TimeoutPolicy};

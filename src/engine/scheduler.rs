@@ -18,6 +18,7 @@ use crate::domain::graph::OperationName;
 use crate::domain::ids::{Fence, Revision, TaskId};
 use crate::domain::task::Task;
 use crate::engine::commit::{Committer, WriteOutcome};
+use crate::engine::error::{BrokenInvariant, EngineError};
 use crate::engine::executor::{Executor, ExitReason};
 use crate::engine::step::Registry;
 use crate::store::{Author, Store, StoreError};
@@ -89,8 +90,12 @@ impl Engine {
             match self.adopt(Arc::new(task)).await {
                 Ok(()) => {}
                 // A task that cannot be taken over keeps its own cluster locked, but blocks no other task.
-                Err(StoreError::Damaged(what)) => tracing::error!(task = id.get(), "the task waits: {what}"),
-                Err(error @ (StoreError::Open(_) | StoreError::Failed(_) | StoreError::Closed)) => return Err(error),
+                Err(error @ (EngineError::Broken(_) | EngineError::Store(StoreError::Damaged(_)))) => {
+                    tracing::error!(task = id.get(), "the task waits: {error}");
+                }
+                Err(EngineError::Store(error @ (StoreError::Open(_) | StoreError::Failed(_) | StoreError::Closed))) => {
+                    return Err(error);
+                }
             }
         }
         Ok(count)
@@ -106,7 +111,7 @@ impl Engine {
         let adopted = async {
             match self.store.task(id).await? {
                 Some(stored) if stored.task.state.phase() == Phase::Moving => self.adopt(Arc::new(stored.task)).await,
-                Some(_) | None => Ok(()),
+                Some(_) | None => Ok::<(), EngineError>(()),
             }
         };
         if let Err(error) = adopted.await {
@@ -114,10 +119,10 @@ impl Engine {
         }
     }
 
-    async fn adopt(self: &Arc<Self>, task: Arc<Task>) -> Result<(), StoreError> {
+    async fn adopt(self: &Arc<Self>, task: Arc<Task>) -> Result<(), EngineError> {
         let id = task.spec.id;
         let Some(fence) = self.store.claim(id, &task.spec.cluster.key).await? else {
-            return Err(StoreError::Damaged(format!("open task {id} does not hold the lock of its cluster")));
+            return Err(BrokenInvariant::LockNotHeld { task: id }.into());
         };
         let input = Input::Adopted { fence, executor: self.settings.executor.clone() };
         match self.committer.write(&task, input, Author::Owner { fence }, |_| Vec::new()).await? {
@@ -128,9 +133,7 @@ impl Engine {
                 }
                 Ok(())
             }
-            WriteOutcome::Refused(refusal) => {
-                Err(StoreError::Damaged(format!("task {id} cannot be adopted: {refusal:?}")))
-            }
+            WriteOutcome::Refused(refusal) => Err(BrokenInvariant::OwnDecisionRefused { task: id, refusal }.into()),
             WriteOutcome::Fenced | WriteOutcome::LockHeld(_) | WriteOutcome::Replayed { .. } => Ok(()),
         }
     }
@@ -141,13 +144,13 @@ impl Engine {
     }
 
     /// Runs a task that was at rest and was asked to continue, under a new fence.
-    pub async fn resume(self: &Arc<Self>, task: Arc<Task>) -> Result<(), StoreError> {
+    pub async fn resume(self: &Arc<Self>, task: Arc<Task>) -> Result<(), EngineError> {
         match self.store.claim(task.spec.id, &task.spec.cluster.key).await? {
             Some(fence) => {
                 self.spawn(task, fence, true);
                 Ok(())
             }
-            None => Err(StoreError::Damaged(format!("task {} does not hold the lock of its cluster", task.spec.id))),
+            None => Err(BrokenInvariant::LockNotHeld { task: task.spec.id }.into()),
         }
     }
 
@@ -206,7 +209,7 @@ impl Engine {
                 ExitReason::Ended => tracing::info!(task = id.get(), "the task ended"),
                 ExitReason::ShuttingDown => tracing::info!(task = id.get(), "let go of the task: shutting down"),
                 ExitReason::Fenced => tracing::warn!(task = id.get(), "let go of the task: another owner has it"),
-                ExitReason::Store(error) => {
+                ExitReason::Failed(error) => {
                     tracing::error!(task = id.get(), "let go of the task: {error}");
                     engine.adopt_again(id).await;
                 }

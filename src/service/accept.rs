@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::Service;
 use super::call::Caller;
 use super::operate::Operate;
-use super::refusals::{inventory_refusal, store_refusal};
+use super::refusals::{engine_refusal, inventory_refusal, store_refusal};
 use crate::clock::Timestamp;
 use crate::domain::admission::{Admission, ProcessFinding, Request, admit, service_state};
 use crate::domain::decide::{DEFAULT_CONSENT, Input, VerbRequest};
@@ -58,7 +58,7 @@ impl Service {
         writes.extend(self.recorded(caller, &asked, id, target.server.addr));
         let author = Author::Request { principal: caller.principal.clone(), nonce: Uuid::new_v4().to_string() };
         let written = self.engine.committer().create(spec, author, writes).await;
-        match written.map_err(|error| store_refusal(&error))? {
+        match written.map_err(|error| engine_refusal(&error))? {
             WriteOutcome::Done { task, fence, seq } => {
                 // As committed, whatever it has come to since: its events follow from exactly here.
                 let seq = seq.ok_or_else(|| Refusal::Internal { what: format!("task {id} has no place") })?;
@@ -71,7 +71,7 @@ impl Service {
                 None => Err(self.in_progress(&asked, holder).await?),
             },
             WriteOutcome::Replayed { task, digest } => self.replayed(task, &digest, &asked).await,
-            WriteOutcome::Refused(refusal) => Err(refusal),
+            WriteOutcome::Refused(refusal) => Err(refusal.into()),
             WriteOutcome::Fenced => Err(Refusal::Internal { what: "a new task was fenced".to_owned() }),
         }
     }
@@ -148,13 +148,13 @@ impl Service {
         };
         let writes = self.recorded(caller, &asked, id, addr);
         let written = self.engine.committer().write(&Arc::new(stopped_by), input, author, |_| writes.clone()).await;
-        match written.map_err(|error| store_refusal(&error))? {
+        match written.map_err(|error| engine_refusal(&error))? {
             WriteOutcome::Done { task, .. } => {
                 self.go_on(task).await?;
                 self.stored_task(id).await
             }
             WriteOutcome::Replayed { task, digest } => self.replayed(task, &digest, &asked).await,
-            WriteOutcome::Refused(refusal) => Err(refusal),
+            WriteOutcome::Refused(refusal) => Err(refusal.into()),
             WriteOutcome::Fenced | WriteOutcome::LockHeld(_) => {
                 Err(Refusal::Internal { what: format!("the rollback of task {id} was not written") })
             }

@@ -3,6 +3,7 @@
 use super::call::Caller;
 use crate::domain::permission::Need;
 use crate::domain::refusal::Refusal;
+use crate::engine::EngineError;
 use crate::inventory::InventoryError;
 use crate::oceanbase::{About, ClusterError, ErrorClass};
 use crate::store::StoreError;
@@ -17,6 +18,17 @@ pub(super) fn store_refusal(error: &StoreError) -> Refusal {
             retry_after_millis: 1000,
         },
         StoreError::Damaged(what) => Refusal::Internal { what: what.clone() },
+    }
+}
+
+/// The engine's error: its store's, or a defect that the caller can only report.
+pub(super) fn engine_refusal(error: &EngineError) -> Refusal {
+    match error {
+        EngineError::Store(error) => store_refusal(error),
+        EngineError::Broken(_) => {
+            tracing::error!("{error}");
+            Refusal::Internal { what: error.to_string() }
+        }
     }
 }
 

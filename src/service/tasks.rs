@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Service;
 use super::audit_entry::AuditEntry;
 use super::call::{CallSubject, Caller, ServiceCall};
-use super::refusals::store_refusal;
+use super::refusals::{engine_refusal, store_refusal};
 use super::views::PageOf;
 use super::visibility;
 use crate::clock::Timestamp;
@@ -267,7 +267,7 @@ impl Service {
     /// Gives a task that moves again to an owner.
     pub(super) async fn go_on(&self, task: Arc<Task>) -> Result<(), Refusal> {
         match task.state.phase() {
-            Phase::Moving => self.engine.resume(task).await.map_err(|error| store_refusal(&error)),
+            Phase::Moving => self.engine.resume(task).await.map_err(|error| engine_refusal(&error)),
             // Another subtask keeps it at rest, or nothing was left to do.
             Phase::AtRest | Phase::Closed => Ok(()),
         }
@@ -291,9 +291,9 @@ impl Service {
         let author = Author::Request { principal, nonce: uuid::Uuid::new_v4().to_string() };
         let audit = self.accepted(caller, call, entry.in_cluster(task.spec.cluster.id));
         let written = self.engine.committer().write(&task, input, author, |_| vec![Write::Audit(audit.clone())]).await;
-        match written.map_err(|error| store_refusal(&error))? {
+        match written.map_err(|error| engine_refusal(&error))? {
             WriteOutcome::Done { task, .. } => Ok(task),
-            WriteOutcome::Refused(refusal) => Err(refusal),
+            WriteOutcome::Refused(refusal) => Err(refusal.into()),
             WriteOutcome::Fenced | WriteOutcome::LockHeld(_) | WriteOutcome::Replayed { .. } => {
                 Err(Refusal::Internal { what: format!("{verb} of task {id} was not written") })
             }

@@ -3,12 +3,14 @@
 
 use std::time::Duration;
 
-use obsteward::domain::decide::{ADOPTIONS_WITHOUT_MOVING, Input, LONGEST_GAP, StepOutput, VerbRequest, awaits_retry};
+use obsteward::domain::decide::{
+    ADOPTIONS_WITHOUT_MOVING, Input, LONGEST_GAP, StepOutput, TaskRefusal, VerbRequest, awaits_retry,
+};
 use obsteward::domain::event::{
     Direction, Effect, EventKind, Failure, FailureKind, IntentOutcome, SubtaskOperation, SubtaskState, TaskOperation,
     TaskState, Verb,
 };
-use obsteward::domain::refusal::{Refusal, Unskippable};
+use obsteward::domain::refusal::Unskippable;
 use obsteward::domain::task::Subtask;
 use proptest::prelude::*;
 
@@ -125,8 +127,8 @@ fn a_horizon_keeps_a_task_from_failing_and_from_being_given_up() {
     driven.must(dispatch());
     driven.must(wanted(&driven, subtask(0), 30, false));
     let until = driven.now.plus(Duration::from_secs(30));
-    let refused = |outcome: Result<usize, Refusal>| {
-        assert_eq!(outcome, Err(Refusal::EffectMayStillHappen { task: crate::store::task_id(100), until }));
+    let refused = |outcome: Result<usize, TaskRefusal>| {
+        assert_eq!(outcome, Err(TaskRefusal::EffectMayStillHappen { task: crate::store::task_id(100), until }));
     };
     refused(driven.give(failure(subtask(0))));
     refused(driven.give(Input::TimedOut { subtask: subtask(0), waited_for: "leaders".to_owned() }));

@@ -1,16 +1,15 @@
 //! What follows when a process takes a task over.
 
-use super::{ADOPTIONS_WITHOUT_MOVING, again, step};
+use super::{ADOPTIONS_WITHOUT_MOVING, TaskRefusal, again, step};
 use crate::domain::event::{
     EventKind, Failure, FailureKind, IntentOutcome, Phase, SubtaskState, TaskOperation, TaskState,
 };
 use crate::domain::ids::Fence;
-use crate::domain::refusal::Refusal;
 use crate::domain::task::Task;
 
-pub(super) fn adopted(task: &Task, fence: Fence, executor: String) -> Result<Vec<EventKind>, Refusal> {
+pub(super) fn adopted(task: &Task, fence: Fence, executor: String) -> Result<Vec<EventKind>, TaskRefusal> {
     if task.state.phase() == Phase::Closed || fence <= task.fence {
-        return Err(Refusal::Internal {
+        return Err(TaskRefusal::Contradiction {
             what: format!(
                 "task {} is {} under fence {}, it cannot be adopted under fence {fence}",
                 task.spec.id, task.state, task.fence

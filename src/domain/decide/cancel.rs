@@ -4,14 +4,13 @@
 //! REFUSED, as at every other end: there is nothing to continue and nothing to look at, so its cluster is freed.
 
 use super::request::By;
-use super::{StepOutput, another_runs, horizon_passed, moved, running, step};
+use super::{StepOutput, TaskRefusal, another_runs, horizon_passed, moved, running, step};
 use crate::clock::Timestamp;
 use crate::domain::event::{
     Direction, EventKind, Failure, FailureKind, IntentOutcome, SubtaskOperation, SubtaskState, TaskOperation,
     TaskState, Verb,
 };
 use crate::domain::ids::SubtaskId;
-use crate::domain::refusal::Refusal;
 use crate::domain::task::Task;
 
 /// A person requests it: everything that runs is asked to end.
@@ -34,10 +33,10 @@ pub(super) fn ended(
     looked: bool,
     waited_for: &str,
     now: Timestamp,
-) -> Result<Vec<EventKind>, Refusal> {
+) -> Result<Vec<EventKind>, TaskRefusal> {
     let name = running(task, id)?;
     if task.state != TaskState::Canceling {
-        return Err(Refusal::SubtaskNotRunning { task: task.spec.id, subtask: id });
+        return Err(TaskRefusal::SubtaskNotRunning { task: task.spec.id, subtask: id });
     }
     horizon_passed(task, id, now)?;
     let open = if looked { IntentOutcome::Void } else { IntentOutcome::Unknown };

@@ -1,11 +1,10 @@
 //! Effects that are about to be tried and how they ended: the consent to irreversible ones is looked at here, and only here.
 
-use super::{LONGEST_GAP, StepOutput, again, step};
+use super::{LONGEST_GAP, StepOutput, TaskRefusal, again, step};
 use crate::clock::Timestamp;
 use crate::domain::effect::Intent;
 use crate::domain::event::{EventKind, Failure, FailureKind, IntentOutcome, OverriddenCheck, Phase, TaskState};
 use crate::domain::ids::{Fence, SubtaskId};
-use crate::domain::refusal::Refusal;
 use crate::domain::task::Task;
 
 /// The outcome of an effect that was tried.
@@ -15,9 +14,9 @@ pub(super) fn ended(
     number: i32,
     outcome: IntentOutcome,
     message: String,
-) -> Result<Vec<EventKind>, Refusal> {
+) -> Result<Vec<EventKind>, TaskRefusal> {
     if task.state.phase() == Phase::Closed {
-        return Err(Refusal::SubtaskNotRunning { task: task.spec.id, subtask });
+        return Err(TaskRefusal::SubtaskNotRunning { task: task.spec.id, subtask });
     }
     match task.intents.iter().find(|intent| intent.number == number && intent.subtask == subtask) {
         Some(intent) if intent.is_unresolved() => {
@@ -25,7 +24,7 @@ pub(super) fn ended(
         }
         // A look has resolved it already, and what was seen counts more than an answer.
         Some(_) => Ok(Vec::new()),
-        None => Err(Refusal::Internal {
+        None => Err(TaskRefusal::Contradiction {
             what: format!("task {} has no intent {number} of subtask {subtask} that could end", task.spec.id),
         }),
     }
@@ -39,7 +38,7 @@ pub(super) fn wanted(
     fence: Fence,
     overrides: Vec<OverriddenCheck>,
     now: Timestamp,
-) -> Result<Vec<EventKind>, Refusal> {
+) -> Result<Vec<EventKind>, TaskRefusal> {
     // Cancelled between the look and now: nothing new begins, and the step ends as requested.
     if task.state == TaskState::Canceling {
         return Ok(Vec::new());

@@ -3,6 +3,7 @@
 mod adopt;
 mod cancel;
 mod intent;
+mod refusal;
 mod request;
 mod retry;
 mod rollback;
@@ -19,9 +20,9 @@ use crate::domain::event::{
 };
 use crate::domain::ids::{Fence, Principal, Revision, SubtaskId};
 use crate::domain::reason::Reason;
-use crate::domain::refusal::Refusal;
 use crate::domain::task::Task;
 
+pub use refusal::TaskRefusal;
 use request::By;
 pub use request::VerbRequest;
 pub use retry::awaits_retry;
@@ -94,7 +95,7 @@ pub fn create(spec: TaskSpec) -> Vec<EventKind> {
 }
 
 /// What follows from `input`; no event when there is nothing to do. Every returned list folds onto `task`.
-pub fn decide(task: &Task, input: Input, now: Timestamp) -> Result<Vec<EventKind>, Refusal> {
+pub fn decide(task: &Task, input: Input, now: Timestamp) -> Result<Vec<EventKind>, TaskRefusal> {
     match input {
         Input::Dispatch { executor } => Ok(dispatch(task, &[], &executor)),
         Input::StepSucceeded { subtask, already_so, output, executor } => {
@@ -108,7 +109,7 @@ pub fn decide(task: &Task, input: Input, now: Timestamp) -> Result<Vec<EventKind
             // "Nothing to undo" is true only once no effect can happen any more.
             let open = task.effects(subtask).filter(|intent| intent.is_unresolved());
             if let Some(until) = open.map(|intent| intent.intent.horizon).filter(|until| *until > now).max() {
-                return Err(Refusal::EffectMayStillHappen { task: task.spec.id, until });
+                return Err(TaskRefusal::EffectMayStillHappen { task: task.spec.id, until });
             }
             Ok(rollback::undone(task, subtask, output, &executor))
         }
@@ -160,20 +161,20 @@ const fn again(task: &Task) -> &'static str {
 }
 
 /// The name of a subtask that must be running, or the refusal when it is not.
-fn running(task: &Task, id: SubtaskId) -> Result<String, Refusal> {
+fn running(task: &Task, id: SubtaskId) -> Result<String, TaskRefusal> {
     match task.subtask(id) {
         Ok(subtask) if matches!(subtask.state, SubtaskState::Running | SubtaskState::Canceling) => {
             Ok(subtask.spec.name.clone())
         }
-        Ok(_) | Err(_) => Err(Refusal::SubtaskNotRunning { task: task.spec.id, subtask: id }),
+        Ok(_) | Err(_) => Err(TaskRefusal::SubtaskNotRunning { task: task.spec.id, subtask: id }),
     }
 }
 
-fn in_direction(task: &Task, direction: Direction) -> Result<(), Refusal> {
+fn in_direction(task: &Task, direction: Direction) -> Result<(), TaskRefusal> {
     if task.direction == direction {
         return Ok(());
     }
-    Err(Refusal::Internal {
+    Err(TaskRefusal::Contradiction {
         what: format!("task {} is on course {:?}, not {direction:?}", task.spec.id, task.direction),
     })
 }
@@ -251,9 +252,9 @@ fn settle(task: &Task, subtask: SubtaskId, outcome: IntentOutcome, message: &str
 }
 
 /// Nothing ends while what it tried may still happen.
-fn horizon_passed(task: &Task, id: SubtaskId, now: Timestamp) -> Result<(), Refusal> {
+fn horizon_passed(task: &Task, id: SubtaskId, now: Timestamp) -> Result<(), TaskRefusal> {
     match task.horizon(Some(id)).filter(|until| *until > now) {
-        Some(until) => Err(Refusal::EffectMayStillHappen { task: task.spec.id, until }),
+        Some(until) => Err(TaskRefusal::EffectMayStillHappen { task: task.spec.id, until }),
         None => Ok(()),
     }
 }

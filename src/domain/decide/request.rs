@@ -1,6 +1,6 @@
 //! What people request of a task.
 
-use super::{DEFAULT_CONSENT, cancel, rollback, skip};
+use super::{DEFAULT_CONSENT, TaskRefusal, cancel, rollback, skip};
 use crate::clock::Timestamp;
 use crate::domain::attempt::RecordedIntent;
 use crate::domain::event::{
@@ -8,7 +8,7 @@ use crate::domain::event::{
 };
 use crate::domain::ids::{Principal, Revision, SubtaskId};
 use crate::domain::reason::Reason;
-use crate::domain::refusal::{Refusal, Unskippable};
+use crate::domain::refusal::Unskippable;
 use crate::domain::task::{Subtask, Task};
 
 /// A verb with its arguments.
@@ -61,9 +61,14 @@ pub(super) fn requested(
     by: By,
     if_revision: Option<Revision>,
     now: Timestamp,
-) -> Result<Vec<EventKind>, Refusal> {
+) -> Result<Vec<EventKind>, TaskRefusal> {
     if let Some(expected) = if_revision.filter(|expected| *expected != task.revision) {
-        return Err(Refusal::TaskMoved { task: task.spec.id, expected, revision: task.revision, state: task.state });
+        return Err(TaskRefusal::TaskMoved {
+            task: task.spec.id,
+            expected,
+            revision: task.revision,
+            state: task.state,
+        });
     }
     let verb = asked.verb();
     allowed(task, &asked)?;
@@ -107,30 +112,30 @@ pub(super) fn requested(
 }
 
 /// The event of a request that gives new consent to irreversible steps.
-fn consent(verb: Verb, by: By, expire_time: Option<Timestamp>, now: Timestamp) -> Result<EventKind, Refusal> {
+fn consent(verb: Verb, by: By, expire_time: Option<Timestamp>, now: Timestamp) -> Result<EventKind, TaskRefusal> {
     let expire_time = expire_time.unwrap_or_else(|| now.plus(DEFAULT_CONSENT));
     if expire_time <= now {
-        return Err(Refusal::ExpireTimePassed { expire_time, now });
+        return Err(TaskRefusal::ExpireTimePassed { expire_time, now });
     }
     Ok(by.asks(verb, Some(expire_time), None))
 }
 
 /// Nothing is closed or marked as done while what was tried may still happen.
-fn nothing_may_happen(task: &Task, subtask: Option<SubtaskId>, now: Timestamp) -> Result<(), Refusal> {
+fn nothing_may_happen(task: &Task, subtask: Option<SubtaskId>, now: Timestamp) -> Result<(), TaskRefusal> {
     match task.horizon(subtask).filter(|until| *until > now) {
-        Some(until) => Err(Refusal::EffectMayStillHappen { task: task.spec.id, until }),
+        Some(until) => Err(TaskRefusal::EffectMayStillHappen { task: task.spec.id, until }),
         None => Ok(()),
     }
 }
 
-fn allowed(task: &Task, asked: &VerbRequest) -> Result<(), Refusal> {
+fn allowed(task: &Task, asked: &VerbRequest) -> Result<(), TaskRefusal> {
     let (id, state, verb) = (task.spec.id, task.state, asked.verb());
     let allowed_in = verb.allowed_in();
     if !allowed_in.contains(&state) {
-        return Err(Refusal::VerbNotAllowed { task: id, verb, state, allowed_in });
+        return Err(TaskRefusal::VerbNotAllowed { task: id, verb, state, allowed_in });
     }
     if let VerbRequest::SkipSubtask { subtask } = asked {
-        let found = task.subtask(*subtask).map_err(|_| Refusal::SubtaskNotFound { task: id, subtask: *subtask })?;
+        let found = task.subtask(*subtask).map_err(|_| TaskRefusal::SubtaskNotFound { task: id, subtask: *subtask })?;
         if !task.can_skip(found) {
             let (subtask, name) = (*subtask, found.spec.name.clone());
             let why = match (found.state, task.direction) {
@@ -138,7 +143,7 @@ fn allowed(task: &Task, asked: &VerbRequest) -> Result<(), Refusal> {
                 (SubtaskState::Failed, Direction::Back) => Unskippable::NotItsTurn,
                 (state, Direction::Forward | Direction::Back) => Unskippable::NotFailed(state),
             };
-            return Err(Refusal::SubtaskNotSkippable { task: id, subtask, name, why });
+            return Err(TaskRefusal::SubtaskNotSkippable { task: id, subtask, name, why });
         }
     }
     if task.allows(verb) {
@@ -147,10 +152,10 @@ fn allowed(task: &Task, asked: &VerbRequest) -> Result<(), Refusal> {
     // The state would allow it: what is missing is a running subtask, or a forward course.
     let next = task.in_execution_order().into_iter().find(|subtask| subtask.state != SubtaskState::Successful);
     match (verb, next) {
-        (Verb::Cancel, Some(next)) => Err(Refusal::SubtaskNotRunning { task: id, subtask: next.spec.id }),
-        (Verb::Retry, _) => Err(Refusal::RollbackUnfinished { task: id }),
+        (Verb::Cancel, Some(next)) => Err(TaskRefusal::SubtaskNotRunning { task: id, subtask: next.spec.id }),
+        (Verb::Retry, _) => Err(TaskRefusal::RollbackUnfinished { task: id }),
         (Verb::Cancel | Verb::Rollback | Verb::SkipSubtask | Verb::GiveUp, _) => {
-            Err(Refusal::VerbNotAllowed { task: id, verb, state, allowed_in })
+            Err(TaskRefusal::VerbNotAllowed { task: id, verb, state, allowed_in })
         }
     }
 }

@@ -2,17 +2,16 @@
 //! the same commit. Nothing is changed on cluster or host, and every step behind it looks for itself.
 
 use super::request::By;
-use super::{rollback, step};
+use super::{TaskRefusal, rollback, step};
 use crate::domain::event::{
     Direction, Effect, EventKind, SubtaskOperation, SubtaskState, TaskOperation, TaskState, Verb,
 };
 use crate::domain::ids::SubtaskId;
-use crate::domain::refusal::Refusal;
 use crate::domain::task::{Subtask, Task};
 
 /// `id` is a subtask that can be skipped.
-pub(super) fn skipped(task: &Task, id: SubtaskId, by: By) -> Result<Vec<EventKind>, Refusal> {
-    let of = task.subtask(id).map_err(|_| Refusal::SubtaskNotFound { task: task.spec.id, subtask: id })?;
+pub(super) fn skipped(task: &Task, id: SubtaskId, by: By) -> Result<Vec<EventKind>, TaskRefusal> {
+    let of = task.subtask(id).map_err(|_| TaskRefusal::SubtaskNotFound { task: task.spec.id, subtask: id })?;
     let why = of.error.as_ref().map(|failure| failure.message.as_str()).unwrap_or_default();
     let counted = match task.direction {
         Direction::Forward => "successful",

@@ -1,6 +1,6 @@
 //! How the steps of a task end, and the task with them.
 
-use super::{StepOutput, another_runs, cancel, dispatch, horizon_passed, learn, moved, settle};
+use super::{StepOutput, TaskRefusal, another_runs, cancel, dispatch, horizon_passed, learn, moved, settle};
 use crate::clock::Timestamp;
 use crate::domain::attempt::RecordedIntent;
 use crate::domain::event::{
@@ -8,7 +8,6 @@ use crate::domain::event::{
     TaskState,
 };
 use crate::domain::ids::SubtaskId;
-use crate::domain::refusal::Refusal;
 use crate::domain::task::Task;
 
 pub(super) fn succeeded(
@@ -73,7 +72,7 @@ pub(super) fn failed(
     output: StepOutput,
     open: IntentOutcome,
     now: Timestamp,
-) -> Result<Vec<EventKind>, Refusal> {
+) -> Result<Vec<EventKind>, TaskRefusal> {
     horizon_passed(task, id, now)?;
     Ok(fail(task, id, failure, output, open))
 }

@@ -25,7 +25,7 @@ fn error(driven: &Driven) -> &Failure {
 fn only_what_runs_is_cancelled() {
     let mut driven = Driven::new(&[0, 1]);
     let task = crate::store::task_id(100);
-    assert_eq!(driven.give(asked(Verb::Cancel)), Err(Refusal::SubtaskNotRunning { task, subtask: subtask(0) }));
+    assert_eq!(driven.give(asked(Verb::Cancel)), Err(TaskRefusal::SubtaskNotRunning { task, subtask: subtask(0) }));
     assert_eq!(driven.task.allowed_verbs(), []);
     driven.must(dispatch());
     assert_eq!(driven.task.allowed_verbs(), [Verb::Cancel]);
@@ -34,7 +34,10 @@ fn only_what_runs_is_cancelled() {
     assert_eq!(driven.task.allowed_verbs(), []);
     let refused = |driven: &mut Driven, state| {
         let (verb, allowed_in) = (Verb::Cancel, &[TaskState::Running][..]);
-        assert_eq!(driven.give(asked(Verb::Cancel)), Err(Refusal::VerbNotAllowed { task, verb, state, allowed_in }),);
+        assert_eq!(
+            driven.give(asked(Verb::Cancel)),
+            Err(TaskRefusal::VerbNotAllowed { task, verb, state, allowed_in }),
+        );
     };
     refused(&mut driven, TaskState::Canceling);
     driven.must(cancelled(subtask(0), true));
@@ -42,7 +45,10 @@ fn only_what_runs_is_cancelled() {
 
     // A step that nobody told to end does not end as cancelled.
     let mut driven = running();
-    assert_eq!(driven.give(cancelled(subtask(0), true)), Err(Refusal::SubtaskNotRunning { task, subtask: subtask(0) }));
+    assert_eq!(
+        driven.give(cancelled(subtask(0), true)),
+        Err(TaskRefusal::SubtaskNotRunning { task, subtask: subtask(0) })
+    );
 }
 
 #[test]
@@ -107,7 +113,7 @@ fn what_may_still_happen_keeps_a_cancellation_from_ending() {
         let until = driven.now.plus(Duration::from_secs(30));
         driven.must(asked(Verb::Cancel));
         let task = crate::store::task_id(100);
-        assert_eq!(driven.give(cancelled(subtask(0), looked)), Err(Refusal::EffectMayStillHappen { task, until }));
+        assert_eq!(driven.give(cancelled(subtask(0), looked)), Err(TaskRefusal::EffectMayStillHappen { task, until }));
         driven.wait(30);
         driven.must(cancelled(subtask(0), looked));
         assert_eq!((driven.task.state, driven.task.intents[0].outcome), (state, outcome));

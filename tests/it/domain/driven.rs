@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use obsteward::clock::Timestamp;
-use obsteward::domain::decide::{Input, StepOutput, VerbRequest, create, decide};
+use obsteward::domain::decide::{Input, StepOutput, TaskRefusal, VerbRequest, create, decide};
 use obsteward::domain::effect::Intent;
 use obsteward::domain::event::{
     Direction, Event, EventKind, Failure, FailureKind, IntentOutcome, Phase, SubtaskOperation, SubtaskState, TaskState,
@@ -57,7 +57,7 @@ impl Driven {
         self.now = self.now.plus(Duration::from_secs(seconds));
     }
 
-    pub fn give(&mut self, input: Input) -> Result<usize, Refusal> {
+    pub fn give(&mut self, input: Input) -> Result<usize, TaskRefusal> {
         let before = self.task.clone();
         let kinds = decide(&before, input.clone(), self.now)?;
         let count = kinds.len();

@@ -76,7 +76,7 @@ fn only_a_task_at_rest_is_rolled_back() {
     let task = crate::store::task_id(100);
     let refused = |driven: &mut Driven, state| {
         let (verb, allowed_in) = (Verb::Rollback, &[TaskState::Failed, TaskState::Cancelled][..]);
-        assert_eq!(driven.give(asked(verb)), Err(Refusal::VerbNotAllowed { task, verb, state, allowed_in }));
+        assert_eq!(driven.give(asked(verb)), Err(TaskRefusal::VerbNotAllowed { task, verb, state, allowed_in }));
     };
     refused(&mut driven, TaskState::Running);
     driven.must(failure(subtask(0)));
@@ -120,7 +120,7 @@ fn an_undo_that_fails_rests_and_the_rollback_goes_on_there() {
     assert_eq!(driven.task.subtasks[1].effect, Effect::Done, "it is still to be undone");
     assert_eq!(driven.task.allowed_verbs(), [Verb::Rollback, Verb::SkipSubtask, Verb::GiveUp]);
     let task = crate::store::task_id(100);
-    assert_eq!(driven.give(asked(Verb::Retry)), Err(Refusal::RollbackUnfinished { task }));
+    assert_eq!(driven.give(asked(Verb::Retry)), Err(TaskRefusal::RollbackUnfinished { task }));
 
     driven.must(asked(Verb::Rollback));
     driven.must(dispatch());
@@ -293,7 +293,7 @@ fn that_there_is_nothing_to_undo_is_true_only_when_nothing_can_come_any_more() {
     driven.must(asked(Verb::Rollback));
     driven.must(dispatch());
     let task = crate::store::task_id(100);
-    assert_eq!(driven.give(undone(subtask(0))), Err(Refusal::EffectMayStillHappen { task, until }));
+    assert_eq!(driven.give(undone(subtask(0))), Err(TaskRefusal::EffectMayStillHappen { task, until }));
     driven.wait(30);
     driven.must(undone(subtask(0)));
     assert_eq!(driven.task.intents[0].outcome, Some(IntentOutcome::Void));
@@ -334,7 +334,7 @@ fn a_rollback_is_a_consent_of_its_own() {
     driven.must(ended(&driven, IntentOutcome::Done));
     driven.must(failure(subtask(2)));
     let asked = request(VerbRequest::Rollback { expire_time });
-    assert_eq!(driven.give(asked), Err(Refusal::ExpireTimePassed { expire_time: now, now }));
+    assert_eq!(driven.give(asked), Err(TaskRefusal::ExpireTimePassed { expire_time: now, now }));
 }
 
 #[test]

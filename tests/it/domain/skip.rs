@@ -17,7 +17,7 @@ fn failed() -> Driven {
 
 fn unskippable(driven: &mut Driven, at: usize) -> Unskippable {
     match driven.give(skip(subtask(at))) {
-        Err(Refusal::SubtaskNotSkippable { subtask: of, why, .. }) => {
+        Err(TaskRefusal::SubtaskNotSkippable { subtask: of, why, .. }) => {
             assert_eq!(of, subtask(at));
             why
         }
@@ -60,7 +60,7 @@ fn only_a_failed_subtask_of_a_task_at_rest_is_skipped_and_never_one_that_prepare
     driven.must(dispatch());
     let (task, verb) = (crate::store::task_id(100), Verb::SkipSubtask);
     let (state, allowed_in) = (TaskState::Running, &[TaskState::Failed, TaskState::Cancelled][..]);
-    assert_eq!(driven.give(skip(subtask(0))), Err(Refusal::VerbNotAllowed { task, verb, state, allowed_in }));
+    assert_eq!(driven.give(skip(subtask(0))), Err(TaskRefusal::VerbNotAllowed { task, verb, state, allowed_in }));
     driven.must(wanted(&driven, subtask(0), 30, false));
     driven.must(ended(&driven, IntentOutcome::Done));
     driven.must(failure(subtask(0)));
@@ -68,7 +68,7 @@ fn only_a_failed_subtask_of_a_task_at_rest_is_skipped_and_never_one_that_prepare
     assert_eq!(unskippable(&mut driven, 0), Unskippable::Checks);
     assert_eq!(unskippable(&mut driven, 1), Unskippable::NotFailed(S::Pending));
     let nowhere = subtask(7);
-    assert_eq!(driven.give(skip(nowhere)), Err(Refusal::SubtaskNotFound { task, subtask: nowhere }));
+    assert_eq!(driven.give(skip(nowhere)), Err(TaskRefusal::SubtaskNotFound { task, subtask: nowhere }));
     assert_eq!(unskippable(&mut failed(), 0), Unskippable::NotFailed(S::Successful));
 }
 
@@ -83,7 +83,7 @@ fn what_may_still_happen_is_not_skipped() {
         driven.must(adopted(&driven));
     }
     let task = crate::store::task_id(100);
-    assert_eq!(driven.give(skip(subtask(1))), Err(Refusal::EffectMayStillHappen { task, until }));
+    assert_eq!(driven.give(skip(subtask(1))), Err(TaskRefusal::EffectMayStillHappen { task, until }));
     driven.wait(30);
     driven.must(skip(subtask(1)));
     assert_eq!(driven.task.state, TaskState::Successful);
