@@ -12,7 +12,6 @@ use obsteward::domain::event::{
 use obsteward::domain::graph::SubtaskSpec;
 use obsteward::domain::ids::{Fence, Principal, SubtaskId};
 use obsteward::domain::reason::Reason;
-use obsteward::domain::refusal::Refusal;
 use obsteward::domain::task::{Subtask, Task};
 
 use crate::store::{at, spec};
