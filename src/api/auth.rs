@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::access::credentials::Credentials;
 use crate::access::signature::{self, SignedRequest};
-use crate::access::{Authenticator, Directory, LoginLimits, Proofs};
+use crate::access::{Authenticator, Directory, LoginLimits, PresentedCredentials};
 use crate::api::limits::rate::Rates;
 use crate::api::limits::watches::{WatchPermit, Watches};
 use crate::clock::{Clock, monotonic_now};
@@ -107,13 +107,13 @@ impl Gatekeeper {
         let Some(authenticator) = &self.authenticator else { return Ok(false) };
         let client = peer.client(headers);
         let judged = match proofs(headers, None, peer, client.ip()) {
-            Ok(Proofs { address, credentials: Some(Credentials::AccessKey { key, .. }), .. }) => {
+            Ok(PresentedCredentials { address, credentials: Some(Credentials::AccessKey { key, .. }), .. }) => {
                 match single(headers, "date") {
                     Ok(date) => authenticator.may_sign(address, &key, date.unwrap_or_default()).map(|()| true),
                     Err(why) => Err(Refusal::Unauthenticated { why }),
                 }
             }
-            Ok(Proofs { credentials: Some(Credentials::Basic { .. }) | None, .. }) => Ok(false),
+            Ok(PresentedCredentials { credentials: Some(Credentials::Basic { .. }) | None, .. }) => Ok(false),
             Err(why) => Err(Refusal::Unauthenticated { why }),
         };
         judged.map_err(|refusal| {
@@ -177,7 +177,7 @@ fn proofs<'a>(
     signed: Option<SignedParts<'a>>,
     peer: &'a Peer,
     address: IpAddr,
-) -> Result<Proofs<'a>, Unproven> {
+) -> Result<PresentedCredentials<'a>, Unproven> {
     let credentials = match single(headers, "authorization")? {
         None => None,
         Some(authorization) => Some(Credentials::read(authorization).ok_or(Unproven::Malformed)?),
@@ -187,7 +187,7 @@ fn proofs<'a>(
         (Some(Credentials::AccessKey { .. } | Credentials::Basic { .. }) | None, _) => None,
     };
     let certificate = peer.certificate.as_deref().map(AsRef::as_ref);
-    Ok(Proofs { address, certificate, credentials, signed })
+    Ok(PresentedCredentials { address, certificate, credentials, signed })
 }
 
 fn signed_request<'a>(headers: &'a HeaderMap, parts: SignedParts<'a>) -> Result<SignedRequest<'a>, Unproven> {

@@ -4,7 +4,7 @@ use crate::domain::decide::{Input, TaskRefusal};
 use crate::domain::effect::{EffectOutcome, Intent};
 use crate::domain::event::{IntentOutcome, OverriddenCheck, TaskState};
 use crate::engine::executor::{Executor, ExitReason};
-use crate::engine::failpoints::{self, Lost};
+use crate::engine::failpoints::{self, LostEffect};
 use crate::engine::policy::Acted;
 use crate::engine::step::{PreparedEffect, ProgressReport, StepContext};
 
@@ -54,8 +54,8 @@ impl Executor {
         failpoints::at_permit();
         let answer = match failpoints::at_effect() {
             None => effect.send(permit).await,
-            Some(Lost::Before) => lost(),
-            Some(Lost::After) => {
+            Some(LostEffect::Before) => lost(),
+            Some(LostEffect::After) => {
                 let _ = effect.send(permit).await;
                 lost()
             }

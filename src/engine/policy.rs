@@ -121,9 +121,9 @@ enum State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum LookState {
     /// It was, or there was none.
-    Had,
+    Current,
     /// A look is still to come: behind a statement or a signal no step ends without one.
-    Owed,
+    Due,
 }
 
 /// The policy of one execution of a step.
@@ -136,19 +136,19 @@ pub(super) struct Policy {
     last: bool,
     /// A series of looks that could not be made.
     unreadable: Option<UnreadableSince>,
-    read_patience: Duration,
+    read_failure_timeout: Duration,
 }
 
 impl Policy {
-    /// Begins. `tried`: something that was tried in this execution, maybe by an earlier owner, may stand. `read_patience`: how
+    /// Begins. `tried`: something that was tried in this execution, maybe by an earlier owner, may stand. `read_failure_timeout`: how
     /// long a look may fail before the step does.
-    pub(super) fn begin(direction: Direction, wait: Waiting, read_patience: Duration, tried: bool) -> Self {
+    pub(super) fn begin(direction: Direction, wait: Waiting, read_failure_timeout: Duration, tried: bool) -> Self {
         let state = match direction {
             Direction::Forward => State::Trying,
             Direction::Back => State::BeforeUndo,
         };
-        let look = if tried { LookState::Owed } else { LookState::Had };
-        Self { state, look, wait, last: false, unreadable: None, read_patience }
+        let look = if tried { LookState::Due } else { LookState::Current };
+        Self { state, look, wait, last: false, unreadable: None, read_failure_timeout }
     }
 
     /// Whether nothing was said yet of what is waited for.
@@ -189,7 +189,7 @@ impl Policy {
             self.state = State::Trying;
             self.wait.restart(now.at);
         }
-        let must_look = self.look == LookState::Owed || now.effect_open;
+        let must_look = self.look == LookState::Due || now.effect_open;
         match &self.state {
             State::Cancelled { .. } if !must_look => Turn::Next(self.cancelled(true)),
             State::Cancelled { .. } => Turn::Look { last: false, droppable: false },
@@ -203,7 +203,7 @@ impl Policy {
     /// What follows from the look that [`Policy::turn`] asked for.
     pub(super) fn next(&mut self, found: Observation, now: &Situation) -> Next {
         if !matches!(found, Observation::Unreadable { .. }) {
-            self.look = LookState::Had;
+            self.look = LookState::Current;
             self.unreadable = None;
         }
         let cancelled = matches!(self.state, State::Cancelled { .. });
@@ -214,12 +214,12 @@ impl Policy {
             Observation::Happened { message } => Next::Settle { message },
             Observation::Unreadable { .. } if cancelled => {
                 let (lasted, pause) = self.unreadable(now);
-                if lasted > self.read_patience {
-                    self.look = LookState::Had;
+                if lasted > self.read_failure_timeout {
+                    self.look = LookState::Current;
                     return self.cancelled(false);
                 }
                 let progress = ProgressReport::uncounted("cancelled, waits for a look at what was sent");
-                Next::Pause(pause, Some(Note { progress, deadline: now.wall.plus(self.read_patience) }))
+                Next::Pause(pause, Some(Note { progress, deadline: now.wall.plus(self.read_failure_timeout) }))
             }
             // Only what is seen behind the horizon stays as it is seen.
             Observation::Needed { .. } | Observation::Wait { .. } | Observation::Refuse { .. } if cancelled => {
@@ -252,7 +252,7 @@ impl Policy {
                 self.wait.for_what(&failure.message);
                 let (lasted, pause) = self.unreadable(now);
                 let progress = ProgressReport::uncounted(failure.message.clone());
-                if lasted > self.read_patience {
+                if lasted > self.read_failure_timeout {
                     self.fail(failure, StepOutput::default());
                 }
                 let note = Note { progress, deadline: self.deadline(now) };
@@ -263,10 +263,10 @@ impl Policy {
 
     /// What follows from an attempt at an effect. What follows from an effect begins with its end, however long its answer took.
     pub(super) fn acted(&mut self, acted: Acted, now: &Situation) -> Next {
-        self.wait.begins_anew(now.at);
+        self.wait.restart_progress(now.at);
         match acted {
             Acted::Tried(outcome) => {
-                self.look = LookState::Owed;
+                self.look = LookState::Due;
                 match outcome {
                     IntentOutcome::Unknown => Next::Pause(UNKNOWN_PAUSE, None),
                     IntentOutcome::Done | IntentOutcome::Refused | IntentOutcome::Void => Next::AT_ONCE,

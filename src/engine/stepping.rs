@@ -36,8 +36,8 @@ impl Executor {
             Direction::Back => step.undo_timeout(timeout),
         };
         let wait = Waiting::new(step.timeout_policy(), timeout, monotonic_now());
-        let tried = context.has_open_effect() || context.attempts().any(RecordedIntent::may_stand);
-        let mut policy = Policy::begin(direction, wait, step.read_patience(), tried);
+        let tried = context.has_open_effect() || context.attempts().any(RecordedIntent::may_have_happened);
+        let mut policy = Policy::begin(direction, wait, step.read_failure_timeout(), tried);
         let mut again = failpoints::steps_twice();
         loop {
             context.task = self.caught_up().await?;

@@ -69,7 +69,7 @@ impl Waiting {
     }
 
     /// The time without progress counts from now.
-    pub(super) fn begins_anew(&mut self, now: Instant) {
+    pub(super) fn restart_progress(&mut self, now: Instant) {
         self.moved = now;
     }
 

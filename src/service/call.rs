@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Service;
 use super::audit_entry::AuditEntry;
-use crate::access::Proof;
+use crate::access::AuthEvidence;
 use crate::domain::call::Call;
 use crate::domain::ids::{AccessKeyId, ClusterId, Principal, TaskId, UserId};
 use crate::domain::permission::Rights;
@@ -23,7 +23,7 @@ pub struct Caller {
     /// What it may do, as of this call.
     pub rights: Arc<Rights>,
     /// What proved it: a watch ends when it would not any more.
-    pub proof: Arc<Proof>,
+    pub proof: Arc<AuthEvidence>,
     /// `ip:port`, or `ip` when a proxy did not tell the port.
     pub address: String,
     /// 16 hex digits, the same as in logs.

@@ -221,7 +221,7 @@ impl ServiceCall for CancelTask {
     async fn run(self, service: &Service, caller: &Caller) -> Result<StoredTask, Refusal> {
         let entry = self.audit_entry(caller);
         let task = service.ask(caller, Self::CALL, self.task, self.if_revision, VerbRequest::Cancel, entry).await?;
-        service.engine.tell(&task);
+        service.engine.notify_request(&task);
         service.stored_task(self.task).await
     }
 }

@@ -7,7 +7,7 @@ use obsteward::api::auth::Gatekeeper;
 use obsteward::api::grpc;
 use obsteward::clock::Clock;
 use obsteward::config::{AuthConfig, LimitsConfig};
-use obsteward::net::bounds::Bounds;
+use obsteward::net::bounds::ListenerLimits;
 use obsteward::net::connections::Connections;
 use obsteward::proto::v1;
 use obsteward::proto::v1::task_service_client::TaskServiceClient;
@@ -29,7 +29,7 @@ async fn serve(gatekeeper: Gatekeeper) -> (TaskServiceClient<Channel>, Arc<FakeS
     let grpc = grpc::routes(service.guarded.clone(), hub, Arc::new(gatekeeper)).await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let bounds = Bounds::from(&LimitsConfig::default());
+    let bounds = ListenerLimits::from(&LimitsConfig::default());
     tokio::spawn(grpc::serve(Connections::new(listener, None, bounds), grpc, bounds, shutdown.clone()));
     let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
     store.create(task_id(1), cluster_id(1));

@@ -8,7 +8,7 @@ use obsteward::api::grpc;
 use obsteward::config::LimitsConfig;
 use obsteward::domain::ids::{Principal, RoleName};
 use obsteward::domain::refusal::Refusal;
-use obsteward::net::bounds::Bounds;
+use obsteward::net::bounds::ListenerLimits;
 use obsteward::net::connections::Connections;
 use obsteward::proto::v1;
 use obsteward::proto::v1::admin_service_client::AdminServiceClient;
@@ -216,7 +216,7 @@ impl Wire {
         let grpc = grpc::routes(fixture.guarded.clone(), hub, gatekeeper).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let bounds = Bounds::from(&LimitsConfig::default());
+        let bounds = ListenerLimits::from(&LimitsConfig::default());
         tokio::spawn(grpc::serve(Connections::new(listener, None, bounds), grpc, bounds, shutdown.clone()));
         let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
         Self { fixture, channel, shutdown }

@@ -12,7 +12,7 @@ use obsteward::clock::Timestamp;
 use obsteward::config::LimitsConfig;
 use obsteward::domain::ids::{ClusterKey, ServerId};
 use obsteward::domain::status::OverriddenBy;
-use obsteward::net::bounds::Bounds;
+use obsteward::net::bounds::ListenerLimits;
 use obsteward::net::connections::Connections;
 use obsteward::proto::v1;
 use obsteward::proto::v1::cluster_service_client::ClusterServiceClient;
@@ -48,10 +48,10 @@ pub struct Fixture {
 
 impl Fixture {
     pub async fn new() -> Self {
-        Self::bounded(Bounds::from(&LimitsConfig::default())).await
+        Self::bounded(ListenerLimits::from(&LimitsConfig::default())).await
     }
 
-    pub async fn bounded(bounds: Bounds) -> Self {
+    pub async fn bounded(bounds: ListenerLimits) -> Self {
         let (service, shutdown) = (guarded::Fixture::empty(&[], 3).await, CancellationToken::new());
         let (store, hub) = (Arc::clone(&service.store.store), service.hub(&shutdown).await);
         let grpc = grpc::routes(service.guarded.clone(), hub, Arc::new(Gatekeeper::open())).await.unwrap();

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use obsteward::api::error_status::to_status;
-use obsteward::api::error_table::{About, Retry, row};
+use obsteward::api::error_table::{ErrorDetail, Retry, row};
 use obsteward::domain::refusal::{Refusal, Unproven};
 use tonic::Code;
 use tonic_types::StatusExt;
@@ -78,15 +78,15 @@ fn every_status_carries_error_info_and_what_applies() {
         assert_eq!((info.reason.as_str(), info.domain.as_str()), (row.reason, "obsteward"));
         assert_eq!(info.metadata.len(), row.values.len());
         match row.about {
-            About::Values => {}
-            About::Fields(fields) => {
+            ErrorDetail::Values => {}
+            ErrorDetail::Fields(fields) => {
                 assert_eq!(details.bad_request().unwrap().field_violations.len(), fields.len());
             }
-            About::Resource(kind, name) => {
+            ErrorDetail::Resource(kind, name) => {
                 let resource = details.resource_info().unwrap();
                 assert_eq!((resource.resource_type.as_str(), &resource.resource_name), (kind, &name));
             }
-            About::Condition(kind, _) => {
+            ErrorDetail::Condition(kind, _) => {
                 assert_eq!(details.precondition_failure().unwrap().violations[0].r#type, kind);
             }
         }

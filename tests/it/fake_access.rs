@@ -8,7 +8,7 @@ use obsteward::clock::Timestamp;
 use obsteward::domain::ids::{Principal, RoleName, Seq, UserId};
 use obsteward::domain::permission::Permission;
 use obsteward::store::access::{
-    AccessChange, AccessChanged, AccessKeyRow, AccessRows, AccessStore, AuditFilter, NewUser, RoleRow,
+    AccessChange, AccessChangeOutcome, AccessKeyRow, AccessRows, AccessStore, AuditFilter, NewUser, RoleRow,
     StoredAuditRecord, UserRow,
 };
 use obsteward::store::backup::{Backup, Backups};
@@ -68,11 +68,11 @@ pub fn user_row(id: i64, name: &str) -> UserRow {
     }
 }
 
-fn taken(what: &'static str, name: impl ToString) -> AccessChanged {
-    AccessChanged::Taken { what, name: name.to_string() }
+fn taken(what: &'static str, name: impl ToString) -> AccessChangeOutcome {
+    AccessChangeOutcome::Taken { what, name: name.to_string() }
 }
 
-fn create_user(rows: &mut AccessRows, new: NewUser) -> AccessChanged {
+fn create_user(rows: &mut AccessRows, new: NewUser) -> AccessChangeOutcome {
     if rows.users.iter().any(|user| user.name == new.name) {
         return taken("user", new.name);
     }
@@ -90,10 +90,10 @@ fn create_user(rows: &mut AccessRows, new: NewUser) -> AccessChanged {
         ..user_row(id, new.name.as_str())
     });
     rows.users.sort_by_key(|user| user.id);
-    AccessChanged::Done
+    AccessChangeOutcome::Done
 }
 
-fn apply(rows: &mut AccessRows, change: AccessChange) -> AccessChanged {
+fn apply(rows: &mut AccessRows, change: AccessChange) -> AccessChangeOutcome {
     match change {
         AccessChange::CreateUser(new) => return create_user(rows, new),
         AccessChange::UpdateUser { user, roles, certificate_names, disabled } => {
@@ -101,15 +101,19 @@ fn apply(rows: &mut AccessRows, change: AccessChange) -> AccessChanged {
                 rows.users.iter().any(|other| other.id != user && other.certificate_names.contains(*name))
             });
             if let Some(name) = taken {
-                return AccessChanged::Taken { what: "certificate name", name: name.clone() };
+                return AccessChangeOutcome::Taken { what: "certificate name", name: name.clone() };
             }
-            let Some(row) = rows.users.iter_mut().find(|row| row.id == user) else { return AccessChanged::NotFound };
+            let Some(row) = rows.users.iter_mut().find(|row| row.id == user) else {
+                return AccessChangeOutcome::NotFound;
+            };
             row.roles = roles.unwrap_or_else(|| row.roles.clone());
             row.certificate_names = certificate_names.unwrap_or_else(|| row.certificate_names.clone());
             row.disabled = disabled.unwrap_or(row.disabled);
         }
         AccessChange::SetPassword { user, password_hash } => {
-            let Some(row) = rows.users.iter_mut().find(|row| row.id == user) else { return AccessChanged::NotFound };
+            let Some(row) = rows.users.iter_mut().find(|row| row.id == user) else {
+                return AccessChangeOutcome::NotFound;
+            };
             row.password_hash = Some(password_hash);
             row.password_time = Some(NOW);
         }
@@ -121,31 +125,31 @@ fn apply(rows: &mut AccessRows, change: AccessChange) -> AccessChanged {
             rows.keys.sort_by(|one, other| one.id.cmp(&other.id));
         }
         AccessChange::UpdateKey { id, disabled } => {
-            let Some(key) = rows.keys.iter_mut().find(|key| key.id == id) else { return AccessChanged::NotFound };
+            let Some(key) = rows.keys.iter_mut().find(|key| key.id == id) else { return AccessChangeOutcome::NotFound };
             key.disabled = disabled;
         }
         AccessChange::RotateKey { id, secret } => {
-            let Some(key) = rows.keys.iter_mut().find(|key| key.id == id) else { return AccessChanged::NotFound };
+            let Some(key) = rows.keys.iter_mut().find(|key| key.id == id) else { return AccessChangeOutcome::NotFound };
             key.secret = secret;
         }
         AccessChange::CreateRole { name, permissions } => {
             if rows.roles.iter().any(|role| role.name == name) {
-                return AccessChanged::Taken { what: "role", name: name.to_string() };
+                return AccessChangeOutcome::Taken { what: "role", name: name.to_string() };
             }
             rows.roles.push(RoleRow { name, permissions, create_time: NOW });
         }
         AccessChange::DeleteRole { name } => {
             if let Some(user) = rows.users.iter().find(|user| user.roles.contains(&name)) {
-                return AccessChanged::RoleInUse { user: user.name.clone() };
+                return AccessChangeOutcome::RoleInUse { user: user.name.clone() };
             }
             let before = rows.roles.len();
             rows.roles.retain(|role| role.name != name);
             if rows.roles.len() == before {
-                return AccessChanged::NotFound;
+                return AccessChangeOutcome::NotFound;
             }
         }
     }
-    AccessChanged::Done
+    AccessChangeOutcome::Done
 }
 
 #[async_trait]
@@ -154,9 +158,9 @@ impl AccessStore for FakeAccess {
         Ok(self.rows.lock().unwrap().clone())
     }
 
-    async fn change_access(&self, change: AccessChange, audit: AuditRecord) -> Result<AccessChanged, StoreError> {
+    async fn change_access(&self, change: AccessChange, audit: AuditRecord) -> Result<AccessChangeOutcome, StoreError> {
         let changed = apply(&mut self.rows.lock().unwrap(), change);
-        if changed == AccessChanged::Done {
+        if changed == AccessChangeOutcome::Done {
             self.audit.lock().unwrap().push(audit);
         }
         Ok(changed)

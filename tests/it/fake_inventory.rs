@@ -13,8 +13,8 @@ use obsteward::oceanbase::{
 };
 use obsteward::service::views::{ClusterView, ProcessView, ServerView};
 use obsteward::store::inventory::{
-    ClusterChange, ClusterFilter, ClusterObservation, ClusterOrder, ClusterRow, DefaultHost, Deregistered, HostRoute,
-    InventoryStore, NewCluster, Registered, ServerRow, ZoneRow,
+    ClusterChange, ClusterFilter, ClusterObservation, ClusterOrder, ClusterRow, DefaultHost, DeregisterOutcome,
+    HostRoute, InventoryStore, NewCluster, RegisterOutcome, ServerRow, ZoneRow,
 };
 use obsteward::store::{AuditRecord, Page, StoreError};
 use secrecy::SecretString;
@@ -116,7 +116,7 @@ impl FakeInventory {
 
 #[async_trait]
 impl InventoryStore for FakeInventory {
-    async fn register(&self, cluster: NewCluster, audit: AuditRecord) -> Result<Registered, StoreError> {
+    async fn register(&self, cluster: NewCluster, audit: AuditRecord) -> Result<RegisterOutcome, StoreError> {
         _ = (cluster, audit);
         Err(StoreError::Failed("no cluster can be reached, so none is registered".to_owned()))
     }
@@ -129,15 +129,15 @@ impl InventoryStore for FakeInventory {
         Ok(known)
     }
 
-    async fn deregister(&self, cluster: ClusterId, audit: AuditRecord) -> Result<Deregistered, StoreError> {
+    async fn deregister(&self, cluster: ClusterId, audit: AuditRecord) -> Result<DeregisterOutcome, StoreError> {
         let mut clusters = self.clusters.lock().unwrap();
         let before = clusters.len();
         clusters.retain(|row| row.id != cluster);
         if clusters.len() == before {
-            return Ok(Deregistered::NotFound);
+            return Ok(DeregisterOutcome::NotFound);
         }
         self.audit.audit.lock().unwrap().push(audit);
-        Ok(Deregistered::Done)
+        Ok(DeregisterOutcome::Done)
     }
 
     async fn observe(

@@ -17,7 +17,7 @@ use obsteward::domain::reason::Reason;
 use obsteward::domain::status::{Risk, StopType};
 use obsteward::domain::task::Task;
 use obsteward::store::{
-    Commit, LockRow, LogLine, Page, Pending, Progress, Store, StoreError, StoredTask, TaskFilter, TaskOrder,
+    Commit, LockRow, LogLine, Page, PendingCommit, Progress, Store, StoreError, StoredTask, TaskFilter, TaskOrder,
 };
 use tokio::sync::{broadcast, watch};
 
@@ -138,7 +138,7 @@ impl FakeStore {
 
     pub fn decide(&self, task: TaskId, input: Input) {
         let folded = self.inner.lock().unwrap().tasks[&task].0.clone();
-        let now = folded.last_moved_at;
+        let now = folded.last_progress_at;
         self.append(task, decide(&folded, input, now).unwrap());
     }
 
@@ -188,8 +188,8 @@ impl FakeStore {
 
 #[async_trait]
 impl Store for FakeStore {
-    fn submit(&self, _commit: Commit) -> Pending {
-        Pending::new().1
+    fn submit(&self, _commit: Commit) -> PendingCommit {
+        PendingCommit::new().1
     }
 
     fn store_id(&self) -> &str {
@@ -269,7 +269,7 @@ impl Store for FakeStore {
         self.committed.subscribe()
     }
 
-    fn progress_changes(&self) -> broadcast::Receiver<Progress> {
+    fn subscribe_progress(&self) -> broadcast::Receiver<Progress> {
         self.progress.subscribe()
     }
 }

@@ -8,7 +8,7 @@ use obsteward::api::auth::Gatekeeper;
 use obsteward::api::grpc::{self, TRACE_ID};
 use obsteward::clock::Clock;
 use obsteward::config::{AuthConfig, LimitsConfig};
-use obsteward::net::bounds::Bounds;
+use obsteward::net::bounds::ListenerLimits;
 use obsteward::net::connections::Connections;
 use obsteward::net::http;
 use obsteward::net::tls::Protocols;
@@ -110,7 +110,7 @@ async fn a_strangers_call_is_answered_by_its_head() {
     let hub = service.hub(&shutdown).await;
     let grpc = grpc::routes(service.guarded.clone(), hub, Arc::new(gatekeeper().await)).await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (address, bounds) = (listener.local_addr().unwrap(), Bounds::from(&LimitsConfig::default()));
+    let (address, bounds) = (listener.local_addr().unwrap(), ListenerLimits::from(&LimitsConfig::default()));
     tokio::spawn(grpc::serve(Connections::new(listener, None, bounds), grpc, bounds, shutdown.clone()));
     let (client, _driven) = connect(address, 0).await;
     // Nothing of the body is sent, no window is open, and what is wrong besides is not told.
@@ -131,7 +131,7 @@ async fn a_strangers_call_is_answered_by_its_head() {
 async fn a_strangers_request_is_answered_by_its_head() {
     let router = crate::rest::Fixture::behind(gatekeeper().await, |_| ()).await.router;
     let (listener, shutdown) = (TcpListener::bind("127.0.0.1:0").await.unwrap(), CancellationToken::new());
-    let (address, bounds) = (listener.local_addr().unwrap(), Bounds::from(&LimitsConfig::default()));
+    let (address, bounds) = (listener.local_addr().unwrap(), ListenerLimits::from(&LimitsConfig::default()));
     let connections = Connections::new(listener, None, bounds);
     tokio::spawn(http::serve(connections, router, Protocols::Rest, bounds, shutdown.clone()));
     let date = "date: Tue, 17 Jan 2023 09:13:57 GMT\r\n";
@@ -155,7 +155,7 @@ async fn a_strangers_request_is_answered_by_its_head() {
 async fn a_body_whose_length_is_said_twice_ends_its_connection() {
     let router = crate::rest::Fixture::new().await.router;
     let (listener, shutdown) = (TcpListener::bind("127.0.0.1:0").await.unwrap(), CancellationToken::new());
-    let (address, bounds) = (listener.local_addr().unwrap(), Bounds::from(&LimitsConfig::default()));
+    let (address, bounds) = (listener.local_addr().unwrap(), ListenerLimits::from(&LimitsConfig::default()));
     let connections = Connections::new(listener, None, bounds);
     tokio::spawn(http::serve(connections, router, Protocols::Rest, bounds, shutdown.clone()));
     for (lengths, status) in [

@@ -19,8 +19,8 @@ use obsteward::inventory::Inventory;
 use obsteward::operations::{Deps, Timeouts};
 use obsteward::service::{Administration, Caller, Guarded, PasswordHasher, Service};
 use obsteward::store::{
-    AuditOutcome, AuditRecord, Commit, CommitOutcome, LockRow, LogLine, Page, Pending, Progress, Store, StoreError,
-    StoredTask, TaskFilter, TaskOrder, TaskVisibility, Write,
+    AuditOutcome, AuditRecord, Commit, CommitOutcome, LockRow, LogLine, Page, PendingCommit, Progress, Store,
+    StoreError, StoredTask, TaskFilter, TaskOrder, TaskVisibility, Write,
 };
 use obsteward::watch::Hub;
 use secrecy::{ExposeSecret, SecretString};
@@ -132,8 +132,8 @@ impl CommittingStore {
 
 #[async_trait]
 impl Store for CommittingStore {
-    fn submit(&self, commit: Commit) -> Pending {
-        let (sender, pending) = Pending::new();
+    fn submit(&self, commit: Commit) -> PendingCommit {
+        let (sender, pending) = PendingCommit::new();
         sender.send(Ok(self.apply(commit))).unwrap();
         pending
     }
@@ -215,8 +215,8 @@ impl Store for CommittingStore {
         self.store.note(progress);
     }
 
-    fn progress_changes(&self) -> broadcast::Receiver<Progress> {
-        self.store.progress_changes()
+    fn subscribe_progress(&self) -> broadcast::Receiver<Progress> {
+        self.store.subscribe_progress()
     }
 }
 

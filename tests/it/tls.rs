@@ -10,7 +10,7 @@ use futures::StreamExt;
 use obsteward::app::App;
 use obsteward::clock::Clock;
 use obsteward::config::{Config, LimitsConfig, UserConfig};
-use obsteward::net::bounds::Bounds;
+use obsteward::net::bounds::ListenerLimits;
 use obsteward::net::connections::{Connection, Connections};
 use obsteward::net::http;
 use obsteward::net::listener::bind_plaintext;
@@ -134,7 +134,7 @@ async fn a_required_client_certificate_is_required_on_both_faces() {
 async fn accepting(files: &ServerFiles) -> (SocketAddr, Arc<Tls>, UnboundedReceiver<Connection>) {
     let tls = Tls::open(&files.config, Protocols::Rest).unwrap();
     let (listener, address) = bind_plaintext("127.0.0.1:0".parse().unwrap(), false).await.unwrap();
-    let bounds = Bounds::from(&LimitsConfig::default());
+    let bounds = ListenerLimits::from(&LimitsConfig::default());
     let mut connections = Connections::new(listener, Some(Arc::clone(&tls)), bounds);
     let (sender, accepted) = unbounded_channel();
     tokio::spawn(async move {
@@ -181,7 +181,7 @@ async fn the_gateway_finds_the_peer_in_the_request() {
     files.ask_clients(&clients, true);
     let tls = Tls::open(&files.config, Protocols::Rest).unwrap();
     let (listener, address) = bind_plaintext("127.0.0.1:0".parse().unwrap(), false).await.unwrap();
-    let bounds = Bounds::from(&LimitsConfig::default());
+    let bounds = ListenerLimits::from(&LimitsConfig::default());
     let known = clients.client("ops.example.com");
     let expected = known.certificate.clone();
     let who = async move |Extension(peer): Extension<Peer>| {

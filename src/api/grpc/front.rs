@@ -31,10 +31,10 @@ use crate::api::grpc::once::Shapes;
 use crate::api::headers::{for_one_host, once};
 use crate::clock::monotonic_now;
 use crate::domain::refusal::Refusal;
-use crate::net::body_deadline::{ArrivalError, BodyDeadline};
-use crate::net::bounds::Bounds;
+use crate::net::body_deadline::{BodyDeadline, BodyError};
+use crate::net::bounds::ListenerLimits;
 use crate::net::peer::Peer;
-use crate::net::strangers::{Guest, Stay};
+use crate::net::unauthenticated::{ConnectionGuard, Stay};
 use crate::proto::v1::FILE_DESCRIPTOR_SET;
 
 /// Largest message: a thousand hosts with names as long as they may be.
@@ -50,7 +50,7 @@ pub struct Front {
     services: Routes,
     gatekeeper: Arc<Gatekeeper>,
     methods: Arc<Methods>,
-    bounds: Bounds,
+    bounds: ListenerLimits,
 }
 
 /// Why a call does not reach its service, with the caller's rate when the caller is known.
@@ -67,7 +67,7 @@ impl From<Refusal> for Stopped {
 
 impl Front {
     /// Before these services.
-    pub fn new(services: Routes, gatekeeper: Arc<Gatekeeper>, bounds: Bounds) -> Self {
+    pub fn new(services: Routes, gatekeeper: Arc<Gatekeeper>, bounds: ListenerLimits) -> Self {
         Self { services, gatekeeper, methods: Arc::new(Methods::new()), bounds }
     }
 
@@ -109,24 +109,24 @@ impl Front {
     {
         let (mut parts, body) = request.into_parts();
         for_one_host(parts.version, &parts.uri, &parts.headers)?;
-        let guest = parts.extensions.get::<Guest>().cloned();
+        let guard = parts.extensions.get::<ConnectionGuard>().cloned();
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
         let peer = parts.extensions.get::<Peer>().cloned().unwrap_or_else(|| Peer::plaintext(nowhere));
         if let Some(patience) = self.for_everybody(parts.uri.path()) {
             uncompressed(&parts.headers)?;
-            let stay = guest.map(|guest| guest.stay(peer.client(&parts.headers).ip())).transpose();
-            let stay = stay.map_err(|limit| Refusal::TooManyStrangers { limit })?;
+            let stay = guard.map(|guard| guard.stay(peer.client(&parts.headers).ip())).transpose();
+            let stay = stay.map_err(|limit| Refusal::TooManyUnauthenticated { limit })?;
             let late = status(&Refusal::RequestTimeout { seconds: patience.as_secs() }, trace_id, None);
             let body = BodyDeadline::new(body, patience).map_err(move |error| match error {
-                ArrivalError::Late => late.clone(),
-                ArrivalError::Body(error) => Status::from_error(Box::new(error)),
+                BodyError::Timeout => late.clone(),
+                BodyError::Body(error) => Status::from_error(Box::new(error)),
             });
             return Ok((self.pass(Request::from_parts(parts, body)).await, stay));
         }
         let admitted = self.gatekeeper.admit(&parts.headers, None, &peer, trace_id).await;
         let admitted = admitted.map_err(|denied| Stopped { refusal: denied.refusal, rate: denied.rate })?;
-        if let Some(guest) = guest {
-            guest.known();
+        if let Some(guard) = guard {
+            guard.known();
         }
         let stopped = |refusal| Stopped { refusal, rate: admitted.rate };
         let Some(request) = self.methods.requests.get(parts.uri.path()) else {
@@ -150,7 +150,7 @@ impl Front {
 
     /// Health and reflection, and how long what they are asked may take to come: reflection is a conversation.
     fn for_everybody(&self, path: &str) -> Option<Duration> {
-        let Bounds { arrival, write_timeout, .. } = self.bounds;
+        let ListenerLimits { arrival, write_timeout, .. } = self.bounds;
         if path.starts_with("/grpc.reflection.") {
             return Some(write_timeout);
         }

@@ -29,7 +29,7 @@ use crate::api::rest::{Rest, about, events, inventory, operate, tasks};
 use crate::domain::refusal::Refusal;
 use crate::domain::status::Risk;
 use crate::net::peer::Peer;
-use crate::net::strangers::Guest;
+use crate::net::unauthenticated::ConnectionGuard;
 use crate::service::{Caller, ServiceCall};
 
 /// Longest path that an error repeats, in characters.
@@ -126,7 +126,7 @@ impl Face {
             address = field::Empty,
         );
         let (mut rate, mut proven) = (None, false);
-        let guest = request.extensions().get::<Guest>().cloned();
+        let guard = request.extensions().get::<ConnectionGuard>().cloned();
         let client = peer(request.extensions()).client(request.headers()).ip();
         let work = AssertUnwindSafe(self.attend(&asked, target, request, &mut rate, &mut proven)).catch_unwind();
         let outcome = work.instrument(span.clone()).await.unwrap_or_else(|_| {
@@ -135,8 +135,8 @@ impl Face {
             Err(Refusal::Internal { what: "the request could not be handled".to_owned() }.into())
         });
         let mut response = self.manner.response(&asked, outcome, rate);
-        if let Some(guest) = guest.filter(|_| !proven) {
-            response = self.for_a_stranger(&asked, response, &guest, client);
+        if let Some(guard) = guard.filter(|_| !proven) {
+            response = self.for_a_stranger(&asked, response, &guard, client);
         }
         let status = response.status();
         let reason = response.headers().get(REASON).and_then(|reason| reason.to_str().ok()).unwrap_or_default();
@@ -153,8 +153,14 @@ impl Face {
 
     /// An answer to somebody that is not proven. It counts until it is taken; who takes none gets the next ones without a
     /// body, which no window holds back.
-    fn for_a_stranger(&self, asked: &Asked, response: Response<Body>, guest: &Guest, client: IpAddr) -> Response<Body> {
-        match guest.stay(client) {
+    fn for_a_stranger(
+        &self,
+        asked: &Asked,
+        response: Response<Body>,
+        guard: &ConnectionGuard,
+        client: IpAddr,
+    ) -> Response<Body> {
+        match guard.stay(client) {
             Ok(stay) => response.map(|body| {
                 // Of what holds on to something, this leaves the body its length.
                 Body::new(body.map_err(move |error| {
@@ -163,7 +169,7 @@ impl Face {
                 }))
             }),
             Err(limit) => {
-                let refusal = Refusal::TooManyStrangers { limit };
+                let refusal = Refusal::TooManyUnauthenticated { limit };
                 let mut response = self.manner.response(asked, Err(refusal.into()), None);
                 response.headers_mut().remove(CONTENT_TYPE);
                 response.map(|_| Body::empty())
@@ -210,8 +216,8 @@ impl Face {
         })?;
         *rate = admitted.rate;
         *proven = true;
-        if let Some(guest) = parts.extensions.get::<Guest>() {
-            guest.known();
+        if let Some(guard) = parts.extensions.get::<ConnectionGuard>() {
+            guard.known();
         }
         let mut caller = admitted.caller;
         let span = tracing::Span::current();

@@ -3,7 +3,7 @@
 use crate::clock::Timestamp;
 use crate::domain::event::{TaskState, Verb};
 use crate::domain::ids::{Revision, SubtaskId, TaskId};
-use crate::domain::refusal::{Refusal, Unskippable};
+use crate::domain::refusal::{Refusal, SkipRefusal};
 
 /// Why a task does not take an input. As a refusal of a request each is the one of the same name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub enum TaskRefusal {
         task: TaskId,
         subtask: SubtaskId,
         name: String,
-        why: Unskippable,
+        why: SkipRefusal,
     },
     RollbackUnfinished {
         task: TaskId,

@@ -66,7 +66,7 @@ impl Step for StartService {
     }
 
     /// A root service that moves, or a session that is lost, is tried again for as long as the cluster may need to elect.
-    fn read_patience(&self) -> Duration {
+    fn read_failure_timeout(&self) -> Duration {
         Duration::from_secs(120)
     }
 }
