@@ -1,4 +1,4 @@
-//! Who may come in: proofs and limits through the gatekeeper that both faces ask, over a directory in memory.
+//! Who may come in: proofs and limits through the gatekeeper that both faces ask, over a directory of a temporary store.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,20 +12,19 @@ use http::{HeaderMap, HeaderValue};
 use obsteward::access::Directory;
 use obsteward::access::signature::{self, SignedRequest};
 use obsteward::api::auth::{Admitted, Denied, Gatekeeper, SignedParts};
-use obsteward::clock::{Clock, Timestamp, monotonic_now};
+use obsteward::clock::{Clock, monotonic_now};
 use obsteward::config::{AuthConfig, LimitsConfig};
-use obsteward::domain::call::Call;
 use obsteward::domain::ids::{AccessKeyId, Principal, UserId};
-use obsteward::domain::reason::Reason;
 use obsteward::domain::refusal::{Refusal, Unproven};
 use obsteward::net::peer::Peer;
 use obsteward::net::proxies::Proxies;
-use obsteward::store::access::{AccessChange, AccessKeyRow, AccessRows, UserRow};
-use obsteward::store::{AuditOutcome, AuditRecord, StoreError};
+use obsteward::store::StoreError;
+use obsteward::store::access::{AccessChange, NewUser};
 use rcgen::{CertificateParams, KeyPair};
 use secrecy::SecretString;
 
-use crate::fake_access::{FakeAccess, user_row};
+use crate::stored_rows::{audit, disable, new_user};
+use crate::temporary_store::TemporaryStore;
 
 const PASSWORD: &str = "correct horse";
 const KEY: &str = "AKAKAKAKAK01";
@@ -42,33 +41,31 @@ pub fn cheap_hash(password: &str) -> String {
 
 /// `eve` with a password, a key and a certificate name; `gone`, who is disabled; `silent`, who has no password; `other`, who
 /// has a certificate name.
-fn rows() -> AccessRows {
-    let (id, hash) = (UserId::new(1001).unwrap(), Some(cheap_hash(PASSWORD)));
-    let users = vec![
-        UserRow {
-            password_hash: hash.clone(),
-            roles: vec!["CLUSTER_VIEWER".parse().unwrap()],
-            certificate_names: vec!["DNS:eve.example.com".to_owned()],
-            ..user_row(1001, "eve")
-        },
-        UserRow { password_hash: hash, disabled: true, ..user_row(1002, "gone") },
-        user_row(1003, "silent"),
-        UserRow { certificate_names: vec!["URI:spiffe://example.com/other".to_owned()], ..user_row(1004, "other") },
-    ];
-    let key = |id: &str, user, disabled| AccessKeyRow {
-        id: id.parse().unwrap(),
-        user,
-        secret: SecretString::from(SECRET),
-        disabled,
-        create_time: Timestamp::default(),
-        rotate_time: Timestamp::default(),
+fn everybody() -> Vec<AccessChange> {
+    let hash = Some(cheap_hash(PASSWORD));
+    let eve = NewUser {
+        password_hash: hash.clone(),
+        roles: vec!["CLUSTER_VIEWER".parse().unwrap()],
+        certificate_names: vec!["DNS:eve.example.com".to_owned()],
+        ..new_user("eve")
     };
-    let keys = vec![
-        key(KEY, id, false),
-        key("DISABLEDKEY1", id, true),
-        key("KEYOFNOBODY1", UserId::new(1002).unwrap(), false),
+    let gone = NewUser { password_hash: hash, ..new_user("gone") };
+    let certificate_names = vec!["URI:spiffe://example.com/other".to_owned()];
+    let users = [eve, gone, new_user("silent"), NewUser { certificate_names, ..new_user("other") }];
+    let key = |id: &str, user| AccessChange::CreateKey {
+        id: id.parse().unwrap(),
+        user: UserId::new(user).unwrap(),
+        secret: SecretString::from(SECRET),
+    };
+    let disabled = "DISABLEDKEY1";
+    let others = [
+        disable(1002),
+        key(KEY, 1001),
+        key(disabled, 1001),
+        AccessChange::UpdateKey { id: disabled.parse().unwrap(), disabled: true },
+        key("KEYOFNOBODY1", 1002),
     ];
-    AccessRows { users, keys, roles: Vec::new() }
+    users.into_iter().map(AccessChange::CreateUser).chain(others).collect()
 }
 
 struct Gate {
@@ -79,8 +76,7 @@ struct Gate {
 
 impl Gate {
     async fn new(limits: LimitsConfig) -> Self {
-        let store = FakeAccess { rows: rows().into(), ..FakeAccess::default() };
-        let directory = Directory::open(Arc::new(store)).await.unwrap();
+        let directory = Directory::open(Arc::new(TemporaryStore::with(everybody(), []).await)).await.unwrap();
         let clock = Clock::shifted();
         let gatekeeper = Gatekeeper::new(Arc::clone(&directory), clock.clone(), &AuthConfig::default(), &limits);
         Self { gatekeeper, directory, clock }
@@ -95,20 +91,7 @@ impl Gate {
     }
 
     async fn change(&self, change: AccessChange) {
-        let audit = AuditRecord {
-            at: Timestamp::default(),
-            principal: Principal::new("admin"),
-            address: String::new(),
-            call: Call::UpdateUser,
-            target: String::new(),
-            cluster: None,
-            task: None,
-            arguments: String::new(),
-            reason: Reason::default(),
-            outcome: AuditOutcome::Accepted,
-            trace_id: String::new(),
-        };
-        self.directory.change::<StoreError>(|_| Ok((change, audit))).await.unwrap();
+        self.directory.change::<StoreError>(|_| Ok((change, audit("admin")))).await.unwrap();
     }
 }
 

@@ -6,7 +6,7 @@ use obsteward::domain::ids::{ClusterId, Principal, Revision, Seq, ServerId, Subt
 use obsteward::domain::permission::{Action, Domain, Need};
 use obsteward::domain::refusal::{FieldViolation, Holder, Refusal, Unproven, Unskippable, Violations};
 
-use crate::fake_store::{cluster_id, task_id};
+use crate::stored_tasks::{cluster_id, task_id};
 
 /// The sample after another; from none the first, after the last none. A new refusal does not compile until it has a place.
 fn next(after: Option<&Refusal>) -> Option<Refusal> {

@@ -19,7 +19,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use super::Fixture;
-use crate::fake_store::{cluster_id, task_id};
+use crate::stored_tasks::{cluster_id, task_id};
 
 fn client(fixture: &Fixture) -> OperationsClient<Channel> {
     OperationsClient::new(fixture.channel.clone())

@@ -9,7 +9,7 @@ use obsteward::proto::v1::watch_task_response::Kind;
 use tonic_types::StatusExt;
 
 use super::Fixture;
-use crate::fake_store::{cluster_id, subtask_id, task_id};
+use crate::stored_tasks::{cluster_id, subtask_id, task_id};
 
 #[tokio::test]
 async fn what_brings_a_server_back_is_translated_both_ways() {

@@ -10,7 +10,7 @@ use obsteward::domain::admission;
 use serde_json::Value;
 
 use super::{Fixture, STOP};
-use crate::fake_store::{cluster_id, task_id};
+use crate::stored_tasks::{cluster_id, task_id};
 
 fn description() -> Value {
     serde_yaml_ng::from_str(OPENAPI).unwrap()
@@ -143,7 +143,7 @@ async fn answers_of_every_operation_fit_their_schemas() {
         for route in ROUTES {
             let fixture = Fixture::admin(|config| config.task_shape = shape).await;
             let task = task_id(1);
-            fixture.store.create(task, cluster_id(20));
+            fixture.store.create(task, cluster_id(1));
             fixture.store.dispatch(task);
             fixture.store.succeed(task, 1);
             // What can be asked of a task that failed, and of one that runs; and what is accepted already.

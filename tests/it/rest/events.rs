@@ -15,8 +15,8 @@ use obsteward::watch::BOOKMARK_PERIOD;
 use serde_json::Value;
 
 use super::Fixture;
-use crate::fake_store::{cluster_id, subtask_id, task_id};
-use crate::sights::audit;
+use crate::stored_rows::audit;
+use crate::stored_tasks::{cluster_id, subtask_id, task_id};
 
 #[derive(Debug)]
 struct Event {
@@ -153,7 +153,7 @@ async fn a_watch_ends_with_the_callers_rights_and_is_never_silent() {
     let demoted = async {
         // After the first bookmark, which comes when nothing happens.
         tokio::time::sleep(BOOKMARK_PERIOD + Duration::from_secs(1)).await;
-        directory.change::<StoreError>(|_| Ok((demote, audit()))).await.unwrap();
+        directory.change::<StoreError>(|_| Ok((demote, audit("admin")))).await.unwrap();
     };
     let (text, ()) = tokio::join!(text(response), demoted);
     let (events, comments) = read(&text);

@@ -85,7 +85,7 @@ async fn a_lock_conflict_names_its_holder() {
 #[tokio::test]
 async fn a_panic_is_an_error_like_others() {
     let fixture = Fixture::new().await;
-    fixture.service.store.panics.store(true, Ordering::SeqCst);
+    fixture.store.switches.panics.store(true, Ordering::SeqCst);
     let answer = fixture.get("/api/v2/tasks/instances/7").await;
     assert_eq!((answer.status.as_u16(), answer.reason()), (500, "INTERNAL"));
     assert!(!answer.body.to_string().contains("of the test's making"), "{answer:?}");
