@@ -31,7 +31,6 @@ pub struct Holder {
     pub state: TaskState,
     /// Since when it holds the cluster.
     pub since: Timestamp,
-    /// Who requested it.
     pub by: Principal,
     pub server: ServerAddr,
     /// Verbs that a person can use now to free the cluster.
