@@ -29,7 +29,6 @@ pub struct TaskView {
 }
 
 impl TaskView {
-    /// From a whole task.
     pub fn new(task: v1::Task) -> Self {
         let order = execution_order(&task.subtasks);
         Self { task, order, notes: HashMap::new(), undone: HashMap::new() }
@@ -40,7 +39,6 @@ impl TaskView {
         &self.task
     }
 
-    /// Takes the task out.
     pub fn into_task(self) -> v1::Task {
         self.task
     }
@@ -50,7 +48,6 @@ impl TaskView {
         self.order.iter().filter_map(|id| self.subtask(*id))
     }
 
-    /// One subtask.
     pub fn subtask(&self, id: i64) -> Option<&v1::Subtask> {
         self.task.subtasks.iter().find(|subtask| subtask.id == id)
     }
@@ -74,7 +71,6 @@ impl TaskView {
         self.undone.get(&subtask_id).map(Vec::as_slice)
     }
 
-    /// Folds the next event in.
     pub fn apply(&mut self, event: &v1::TaskEvent) -> Folded {
         if event.revision <= self.task.revision {
             return Folded::Old;

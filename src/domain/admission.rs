@@ -22,7 +22,6 @@ pub enum ServiceState {
 }
 
 impl ServiceState {
-    /// Every state.
     pub const ALL: [Self; 5] = [Self::Serving, Self::Stopped, Self::Lost, Self::Starting, Self::Leaving];
 }
 

@@ -73,7 +73,6 @@ pub enum Requirement {
     OwnUser(Action),
     /// The action on the user of the call, also when that is the caller: nobody gives themselves a role.
     User(Action),
-    /// Reading the audit log.
     Audit,
     /// Taking away a copy of the store.
     Store,

@@ -15,7 +15,6 @@ words!(
         TargetZoneStatus = "target_zone_status",
         /// Status of the zone before.
         FormerZoneStatus = "former_zone_status",
-        /// Zone of the server.
         ZoneName = "zone_name",
         /// Status of the cluster afterwards.
         TargetClusterStatus = "target_cluster_status",

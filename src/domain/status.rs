@@ -10,7 +10,6 @@ words!(
         Active = "ACTIVE",
         /// No heartbeat for `lease_time`.
         Inactive = "INACTIVE",
-        /// Being deleted.
         Deleting = "DELETING",
         /// Taken over by the root service.
         TakeoverByRs = "TAKEOVER_BY_RS",

@@ -156,7 +156,6 @@ pub struct NewCluster {
     pub hosts: Vec<(String, HostRoute)>,
     /// Ids that the caller chose; other servers get the next free ones.
     pub server_ids: Vec<(ServerAddr, ServerId)>,
-    /// The first reading.
     pub observation: ClusterObservation,
 }
 

@@ -7,7 +7,7 @@
 //! * `cluster_lock` says which task acts on which physical cluster, under which fence. A row is never deleted, its fence only
 //! grows, and every write of an owner carries it: a stale owner writes nothing.
 //! * `request` maps (principal, request id) to the task that it made, so that a repeat finds it.
-//! * `audit` names every mutation that was asked for: an accepted one in the same commit as the mutation, a refused one by
+//! * `audit` records every mutation that was requested: an accepted one in the same commit as the mutation, a refused one by
 //!   itself.
 //! * `user`, `access_key` and `role` say who may act. Secrets of keys and passwords of clusters are encrypted ([`vault`])
 //!   under a key that is not in the store ([`key_source`]).
@@ -158,7 +158,6 @@ pub struct Commit {
     pub events: Vec<Event>,
     /// Index columns when one of them changes (or the task is new); `None` otherwise.
     pub row: Option<TaskRow>,
-    /// Written besides the events.
     pub writes: Vec<Write>,
 }
 
@@ -204,7 +203,6 @@ pub enum StoreError {
     /// It failed; the outcome of a commit is then unknown.
     #[error("the store failed: {0}")]
     Failed(String),
-    /// It is shutting down.
     #[error("the store is closed")]
     Closed,
     /// It holds something that does not fold or decode.
@@ -275,7 +273,6 @@ pub struct Page<Order> {
     pub descending: bool,
     /// Number of entries to skip.
     pub offset: u32,
-    /// Largest number of entries.
     pub limit: u32,
 }
 
@@ -308,7 +305,6 @@ pub struct StoredTask {
     pub task: Task,
     /// Position of its last event.
     pub seq: Seq,
-    /// Of its running subtasks.
     pub progress: Vec<Progress>,
 }
 

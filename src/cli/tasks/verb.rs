@@ -46,8 +46,8 @@ impl GoOnArgs {
     }
 }
 
-/// Asks for a verb. After a lost answer the same is asked again: a task that moved on since then refuses
-/// it, so that nothing is done twice, and what became of the first is told as not known.
+/// Asks for a verb. After a lost answer the same is asked again: a task that moved on since then refuses it, so that
+/// nothing is done twice, and the outcome of the first request is reported as unknown.
 pub async fn ask<T>(
     client: &Client,
     output: &Output,
@@ -96,7 +96,8 @@ pub fn task_of(task: Option<v1::Task>) -> Result<v1::Task, Failure> {
     task.ok_or_else(|| Failure::Unknown("the server answered without a task, see obsteward tasks show".to_owned()))
 }
 
-/// Shows a task of which something was asked at `revision`, and follows it when that is wanted. `what`: what it does now.
+/// Shows a task of which something was asked at `revision`, and follows it when that is wanted. `what`: what it does
+/// now.
 pub async fn show(
     client: &Client,
     output: &Output,
