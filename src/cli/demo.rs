@@ -41,8 +41,7 @@ const PASSWORD: &str = "demo";
 /// The server that the demo stops. It leads something, so that the wait for leaders can be seen, and does not carry the root
 /// service.
 const STOPPED: i64 = 5;
-/// The server that is left for trying things out: of the same zone as [`STOPPED`], because one of another zone must
-/// wait.
+/// The server that is left for trying things out: of the same zone as [`STOPPED`], because one of another zone must wait.
 const LEFT_TO_STOP: i64 = 2;
 
 /// Arguments of `obsteward demo`.

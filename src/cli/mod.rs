@@ -228,8 +228,7 @@ pub enum Command {
 }
 
 impl Command {
-    /// Whether it changes something, or runs something: then it goes on to its own outcome, even when nobody reads its
-    /// output.
+    /// Whether it changes something, or runs something: then it goes on to its own outcome, even when nobody reads its output.
     fn changes(&self) -> bool {
         match self {
             Self::Serve(_) | Self::Agent(_) | Self::Start(_) | Self::Store(_) => true,
