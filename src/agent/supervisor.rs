@@ -34,7 +34,7 @@ pub const FOREGROUND: &str = "nodaemon";
 /// Shortest prefix of a container's id that people use.
 const SHORT_CONTAINER_ID: usize = 12;
 
-/// Somebody who watches over a process.
+/// A service manager, container or obshell that watches over a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Supervisor {
     /// Who, for example `systemd unit oceanbase.service`.

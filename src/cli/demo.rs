@@ -113,7 +113,7 @@ impl Stage {
     async fn build(args: &DemoArgs, output: &Output) -> Result<Self, Failure> {
         let executable =
             std::env::current_exe().map_err(|error| Failure::Local(format!("cannot find this program: {error}")))?;
-        // Before anything is started: it is a pity to wait for a cluster and then be told.
+        // Before anything is started: an error must not come after the wait for the cluster.
         free(args.listen, "the service", "--listen")?;
         free(args.rest_listen, "the REST gateway", "--rest-listen")?;
         let options = SimOptions {

@@ -286,7 +286,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Runs a command and says how it ended. Failures are told on standard error here and nowhere else.
+/// Runs a command and says how it ended. Failures are written to standard error here and nowhere else.
 async fn run(cli: Cli) -> ExitCode {
     let output = Output::new(cli.global.output, cli.command.changes());
     let exit = match dispatch(cli, &output).await {
