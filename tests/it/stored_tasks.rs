@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use obsteward::clock::Timestamp;
-use obsteward::domain::decide::{Asked, Input, StepOutput, create, decide};
+use obsteward::domain::decide::{Input, StepOutput, VerbRequest, create, decide};
 use obsteward::domain::event::{
     Event, EventKind, Failure, FailureKind, Phase, StoredEvent, TaskCluster, TaskServer, TaskSpec, TaskTarget,
 };
@@ -71,7 +71,7 @@ pub fn spec(task: TaskId, cluster: ClusterId) -> TaskSpec {
 }
 
 /// What is asked of a task by `anna`, of whatever revision.
-pub fn asks(asked: Asked) -> Input {
+pub fn asks(asked: VerbRequest) -> Input {
     Input::Requested { asked, principal: Principal::new("anna"), reason: Reason::default(), if_revision: None }
 }
 
@@ -95,8 +95,8 @@ impl TemporaryStore {
     /// The first subtask of any task.
     pub fn succeed_first(&self, task: TaskId) {
         let subtask = self.folded(task).in_execution_order()[0].spec.id;
-        let learned = StepOutput::default();
-        self.decide(task, Input::StepSucceeded { subtask, already_so: true, learned, executor: "me".to_owned() });
+        let output = StepOutput::default();
+        self.decide(task, Input::StepSucceeded { subtask, already_so: true, output, executor: "me".to_owned() });
     }
 
     pub fn decide(&self, task: TaskId, input: Input) {
@@ -123,7 +123,7 @@ impl TemporaryStore {
             Input::StepSucceeded {
                 subtask: subtask_id(task, number),
                 already_so: true,
-                learned: StepOutput {
+                output: StepOutput {
                     strings: vec![("learned".to_owned(), number.to_string())],
                     ..StepOutput::default()
                 },
@@ -184,5 +184,5 @@ impl TemporaryStore {
 /// To rest, as [`TemporaryStore::fail`].
 pub fn fails(subtask: SubtaskId) -> Input {
     let failure = Failure::new(FailureKind::Expired, "EXPIRED", "consent ended").with("gap_seconds", 700);
-    Input::StepFailed { subtask, failure, learned: StepOutput::default(), looked: true }
+    Input::StepFailed { subtask, failure, output: StepOutput::default(), looked: true }
 }

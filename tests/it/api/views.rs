@@ -5,7 +5,7 @@ use obsteward::clock::Timestamp;
 use obsteward::domain::ids::{ClusterIdentity, ServerId};
 use obsteward::domain::status::{ClusterStatus, InnerStatus, OverriddenBy, ServerStatus, ZoneInnerStatus, ZoneStatus};
 use obsteward::proto::v1;
-use obsteward::service::views::{ClusterView, PlanCheck, ProcessView, ServerView, StopPlanView, Verdict};
+use obsteward::service::views::{CheckVerdict, ClusterView, PlanCheck, ProcessView, ServerView, StopPlanView};
 use obsteward::store::inventory::{ClusterRow, DefaultHost, HostRoute, ServerRow, ZoneRow};
 use secrecy::SecretString;
 
@@ -88,7 +88,7 @@ fn servers_clusters_and_plans_are_shown() {
         allowed: false,
         checks: vec![PlanCheck {
             name: "LOG_IN_SYNC".to_owned(),
-            verdict: Verdict::Block,
+            verdict: CheckVerdict::Block,
             evidence: "replica lags".to_owned(),
             remedy: "wait".to_owned(),
             overridden_by: Some(OverriddenBy::Force),

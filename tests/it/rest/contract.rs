@@ -8,14 +8,13 @@ use obsteward::domain::admission;
 use obsteward::domain::call::Call;
 use obsteward::domain::decide::{Input, StepOutput, VerbRequest};
 use obsteward::domain::event::{Failure, FailureKind, SubtaskOperation};
-use obsteward::domain::ids::{Principal, SubtaskId};
-use obsteward::domain::reason::Reason;
+use obsteward::domain::ids::SubtaskId;
 use obsteward::store::{LogLine, Store};
 use serde_json::{Value, json};
 
 use super::sample_task::SAMPLE_TASK;
 use super::{Answer, Fixture, STOP};
-use crate::stored_tasks::{cluster_id, subtask_id, task_id};
+use crate::stored_tasks::{asks, cluster_id, subtask_id, task_id};
 
 /// The sample of the documented API (docs/ocp-v2.md#the-sample-of-the-stop), word by word.
 const SAMPLE: &str = include_str!("sample.json");
@@ -215,9 +214,7 @@ async fn what_is_prohibited_is_never_possible() {
     fixture.store.decide(task_id(SAMPLE_TASK), failed);
     assert_eq!(prohibited().await, shown("FAILED", "EXECUTE", false, 1));
     let asked = VerbRequest::Rollback { expire_time: None };
-    let asked =
-        Input::Requested { asked, principal: Principal::new("anna"), reason: Reason::default(), if_revision: None };
-    fixture.store.decide(task_id(SAMPLE_TASK), asked);
+    fixture.store.decide(task_id(SAMPLE_TASK), asks(asked));
     fixture.store.dispatch(task_id(SAMPLE_TASK));
     assert_eq!(prohibited().await, shown("RUNNING", "ROLLBACK", false, 0));
     let (output, executor) = (StepOutput::default(), "ocp-1:4711".to_owned());

@@ -7,8 +7,7 @@ use axum::body::Body;
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use obsteward::domain::decide::{Input, VerbRequest};
-use obsteward::domain::ids::{Principal, UserId};
-use obsteward::domain::reason::Reason;
+use obsteward::domain::ids::UserId;
 use obsteward::store::StoreError;
 use obsteward::store::access::AccessChange;
 use obsteward::watch::BOOKMARK_PERIOD;
@@ -16,7 +15,7 @@ use serde_json::Value;
 
 use super::Fixture;
 use crate::stored_rows::audit;
-use crate::stored_tasks::{cluster_id, subtask_id, task_id};
+use crate::stored_tasks::{asks, cluster_id, subtask_id, task_id};
 
 #[derive(Debug)]
 struct Event {
@@ -115,9 +114,7 @@ async fn what_was_asked_names_the_subtask_that_it_was_asked_of() {
     fixture.store.fail(task_id(1), 2);
     let subtask = subtask_id(task_id(1), 2);
     for asked in [VerbRequest::SkipSubtask { subtask }, VerbRequest::Cancel] {
-        let asked =
-            Input::Requested { asked, principal: Principal::new("anna"), reason: Reason::default(), if_revision: None };
-        fixture.store.decide(task_id(1), asked);
+        fixture.store.decide(task_id(1), asks(asked));
         fixture.store.dispatch(task_id(1));
     }
     let subtask = subtask_id(task_id(1), 3);
