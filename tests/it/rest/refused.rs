@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use http::HeaderMap;
 use http::header::ACCEPT_LANGUAGE;
-use obsteward::api::rest::{Asked, Language, Manner, Moments};
+use obsteward::api::rest::{RequestMeta, ResponseFormat, TimestampFormat};
 use obsteward::config::ErrorCodes;
 use obsteward::domain::admission;
 use obsteward::domain::refusal::Refusal;
@@ -17,10 +17,10 @@ use crate::refusal_samples::every;
 /// A refusal as the face answers it.
 async fn answer(codes: ErrorCodes, refusal: &Refusal, language: &str) -> Answer {
     let headers = HeaderMap::from_iter([(ACCEPT_LANGUAGE, language.parse().unwrap())]);
-    let moments = Moments::named("+08:00").unwrap();
-    let manner = Manner { moments, server: "xxx.xxx.xxx.xxx".to_owned(), codes };
-    let asked = Asked::new(Language::of(&headers), "getTask");
-    read(manner.response(&asked, Err(refusal.clone().into()), None)).await
+    let timestamps = TimestampFormat::named("+08:00").unwrap();
+    let format = ResponseFormat { timestamps, server: "xxx.xxx.xxx.xxx".to_owned(), codes };
+    let meta = RequestMeta::new(&headers, "getTask");
+    read(format.response(&meta, Err(refusal.clone().into()), None)).await
 }
 
 #[tokio::test]
