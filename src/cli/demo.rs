@@ -41,8 +41,7 @@ const PASSWORD: &str = "demo";
 /// The server that the demo stops. It leads something, so that the wait for leaders can be seen, and does not carry the root
 /// service.
 const STOPPED: i64 = 5;
-/// The server that is left for trying things out: of the same zone as [`STOPPED`], because one of another zone must
-/// wait.
+/// The server that is left for trying things out: of the same zone as [`STOPPED`], because one of another zone must wait.
 const LEFT_TO_STOP: i64 = 2;
 
 /// Arguments of `obsteward demo`.
@@ -114,7 +113,7 @@ impl Stage {
     async fn build(args: &DemoArgs, output: &Output) -> Result<Self, Failure> {
         let executable =
             std::env::current_exe().map_err(|error| Failure::Local(format!("cannot find this program: {error}")))?;
-        // Before anything is started: it is a pity to wait for a cluster and then be told.
+        // Before anything is started: an error must not come after the wait for the cluster.
         free(args.listen, "the service", "--listen")?;
         free(args.rest_listen, "the REST gateway", "--rest-listen")?;
         let options = SimOptions {

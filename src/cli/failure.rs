@@ -1,4 +1,4 @@
-//! What a command can fail with, and how that is told: on standard error, in words or as one JSON document.
+//! What a command can fail with, and how that is reported: on standard error, in words or as one JSON document.
 
 use std::io;
 
@@ -39,7 +39,7 @@ pub enum Failure {
     },
     /// Something on this machine is in the way of a program that runs here.
     Local(String),
-    /// Standard output takes no more: what happened could not be told.
+    /// Standard output cannot be written: the result could not be reported.
     Output {
         error: io::Error,
         /// Whether the command is one that changes something.

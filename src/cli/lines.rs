@@ -228,7 +228,7 @@ fn between(from: Option<&prost_types::Timestamp>, to: Option<&prost_types::Times
     }
 }
 
-/// A word of a task's state, coloured by how well that is.
+/// `word`, coloured by the state: green, yellow or red.
 pub fn paint_task_state(state: v1::TaskState, word: &str, paint: Paint) -> String {
     match state {
         v1::TaskState::Successful => paint.green(word),

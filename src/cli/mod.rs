@@ -228,8 +228,7 @@ pub enum Command {
 }
 
 impl Command {
-    /// Whether it changes something, or runs something: then it goes on to its own outcome, even when nobody reads its
-    /// output.
+    /// Whether it changes something, or runs something: then it goes on to its own outcome, even when nobody reads its output.
     fn changes(&self) -> bool {
         match self {
             Self::Serve(_) | Self::Agent(_) | Self::Start(_) | Self::Store(_) => true,
@@ -287,7 +286,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Runs a command and says how it ended. Failures are told on standard error here and nowhere else.
+/// Runs a command and says how it ended. Failures are written to standard error here and nowhere else.
 async fn run(cli: Cli) -> ExitCode {
     let output = Output::new(cli.global.output, cli.command.changes());
     let exit = match dispatch(cli, &output).await {

@@ -85,7 +85,7 @@ pub trait ResumableStream {
     /// Where to go on; absent: at the beginning.
     fn position(&self) -> Option<i64>;
     fn take(&mut self, message: Self::Message) -> Result<Continuity, Failure>;
-    /// Whether a stream that ended well has told all there was to tell.
+    /// Whether a stream that ended without an error is complete.
     fn is_over(&self) -> bool;
     fn opened(&mut self);
     /// A stream broke and is opened again after `pause`.

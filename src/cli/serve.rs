@@ -112,8 +112,7 @@ pub async fn run(args: ServeArgs) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// A store that fails while the service runs gives the exit code with which it ends the process itself, whichever is
-/// first.
+/// A store that fails while the service runs gives the exit code with which it ends the process itself, whichever is first.
 fn ended(error: AppError) -> Failure {
     match error {
         AppError::Store(error @ (StoreError::Failed(_) | StoreError::Closed)) => {

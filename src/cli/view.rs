@@ -16,7 +16,7 @@ pub enum Folded {
     Gap,
 }
 
-/// A task with everything that was heard of it.
+/// A task with every event and progress received so far.
 #[derive(Clone, Debug, Default)]
 pub struct TaskView {
     task: v1::Task,
@@ -24,7 +24,7 @@ pub struct TaskView {
     order: Vec<i64>,
     /// What each subtask last tried, for subtasks that report no progress.
     notes: HashMap<i64, String>,
-    /// What was done to undo each subtask whose undo was heard of.
+    /// What was done to undo each subtask, for undos whose events were received.
     undone: HashMap<i64, Vec<String>>,
 }
 
@@ -66,7 +66,7 @@ impl TaskView {
         self.notes.get(&subtask_id).map(String::as_str)
     }
 
-    /// What was done to undo a subtask; absent when its undo was not heard of.
+    /// What was done to undo a subtask; absent when no event of its undo was received.
     pub fn undone(&self, subtask_id: i64) -> Option<&[String]> {
         self.undone.get(&subtask_id).map(Vec::as_slice)
     }

@@ -127,7 +127,7 @@ refusals! {
     PermissionDenied { principal: Principal, need: Need } = "PERMISSION_DENIED",
     /// Risks cannot be accepted over the face that was used (gRPC or REST); `setting` would allow it.
     RiskNotAcceptedHere { setting: &'static str } = "RISK_NOT_ACCEPTED_HERE",
-    /// The caller asked too often.
+    /// The caller sent too many requests.
     RateLimited { limit: u32, window_seconds: u32, retry_after_millis: u32 } = "RATE_LIMITED",
     /// The caller has too many watches.
     TooManyWatches { principal: Principal, limit: u32 } = "TOO_MANY_WATCHES",

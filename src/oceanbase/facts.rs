@@ -23,8 +23,7 @@ pub fn known_or_why<T>(result: Result<T, ClusterError>) -> Result<Fact<T>, Clust
     }
 }
 
-/// The same for what no refusal depends on: any error that a server answers makes an unknown fact, and nothing is
-/// repeated.
+/// The same for what no refusal depends on: any error that a server answers makes an unknown fact, and nothing is repeated.
 fn told_or_why<T>(result: Result<T, ClusterError>) -> Result<Fact<T>, ClusterError> {
     match result {
         Err(error) if error.number.is_some() => Ok(Err(Unreadable::new(error.message))),

@@ -135,8 +135,7 @@ pub(super) fn refusal<'a>(first: &'a AssessedCheck, others: impl Iterator<Item =
     }
 }
 
-/// What is known of the freeze that a stop would begin with. It blocks nothing: its outcome only shows when the stop
-/// runs.
+/// What is known of the freeze that a stop would begin with. It blocks nothing: its outcome only shows when the stop runs.
 pub async fn freeze_outlook(deps: &Deps, target: &Target) -> AssessedCheck {
     let addr = target.server.addr;
     let read = async { super::step_io::reader(deps, target).await?.checkpoints(&addr).await };

@@ -63,7 +63,7 @@ impl Default for Timeouts {
 
 /// How many looks a whole reading of a cluster counts for: a look asks two things, a reading twelve.
 const LOOKS_OF_A_READING: u32 = 6;
-/// How many looks a session is kept for that nobody uses: more than the pause behind a whole reading.
+/// For how many looks an unused session is kept: more than the pause behind a whole reading.
 const LOOKS_KEPT: u32 = 10;
 /// And at least this long: some looks come at longer intervals.
 const KEPT_AT_LEAST: Duration = Duration::from_secs(5);

@@ -127,11 +127,10 @@ pub(super) async fn find(deps: &Deps, target: &Target) -> Found {
     }
 }
 
-/// Why this owner must not act on the cluster, if its host knows: the agent has seen a later fence of this store, or
-/// another store, or could not keep the record without which it ends no process. An agent that only has no room for its
-/// record is waited for, as long as the subtask may take. Asked before each statement that acts, because the cluster
-/// knows no fences. A host that does not answer knows nothing, and whatever else an agent says is for the step that
-/// needs it.
+/// Why this owner must not act on the cluster, if its host knows: the agent has seen a later fence of this store, or another
+/// store, or could not keep the record without which it ends no process. An agent that only has no room for its record is
+/// waited for, as long as the subtask may take. Asked before each statement that acts, because the cluster knows no fences. A
+/// host that does not answer knows nothing, and whatever else an agent says is for the step that needs it.
 pub(super) async fn disowned(deps: &Deps, context: &StepContext, target: &Target) -> Option<Observation> {
     let fence = CallerFence {
         store_id: deps.store_id.clone(),

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use super::Service;
 use super::audit_entry::AuditEntry;
+use super::subject::CallSubject;
 use crate::access::Proof;
 use crate::domain::call::Call;
-use crate::domain::ids::{AccessKeyId, ClusterId, Principal, TaskId, UserId};
+use crate::domain::ids::{Principal, UserId};
 use crate::domain::permission::Rights;
 use crate::domain::reason::Reason;
 use crate::domain::refusal::Refusal;
@@ -37,11 +38,14 @@ pub trait ServiceCall: Send + Sync + 'static {
     /// Its row in the table of calls: its name, what it needs, and whether it changes anything.
     const CALL: Call;
 
+    /// What it is about, as far as permission goes.
+    type Subject: CallSubject;
+
     /// What it answers.
     type Output: Send + 'static;
 
-    /// What it is about, as far as permission goes.
-    fn subject(&self, caller: &Caller) -> CallSubject;
+    /// As the arguments name it; [`Guarded`](super::Guarded) looks it up.
+    fn subject(&self, caller: &Caller) -> Self::Subject;
 
     /// Whether it accepts risks, which needs more than the call itself. `accepted`: those that the task was accepted with, when
     /// it is about a task.
@@ -54,23 +58,11 @@ pub trait ServiceCall: Send + Sync + 'static {
         AuditEntry::default()
     }
 
-    /// Does it, for a caller that may.
-    fn run(self, service: &Service, caller: &Caller) -> impl Future<Output = Result<Self::Output, Refusal>> + Send;
-}
-
-/// What a call is about, as it names it; [`Guarded`](super::Guarded) finds out what that is to the table of calls.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CallSubject {
-    /// Nothing, or everything.
-    Nothing,
-    /// A cluster, which need not exist.
-    Cluster(ClusterId),
-    /// A cluster by its name, found only among those that the caller may read.
-    ClusterNamed(String),
-    /// A task, which need not exist. The caller may be allowed to by its cluster.
-    Task(TaskId),
-    /// A user, who need not exist.
-    User(Principal),
-    /// The user of an access key, which need not exist.
-    AccessKey(AccessKeyId),
+    /// Does it, for a caller that may, with what was found of its subject.
+    fn run(
+        self,
+        service: &Service,
+        caller: &Caller,
+        found: <Self::Subject as CallSubject>::Found,
+    ) -> impl Future<Output = Result<Self::Output, Refusal>> + Send;
 }

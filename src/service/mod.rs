@@ -21,9 +21,11 @@ mod refusals;
 mod registering;
 mod roles;
 mod servers;
+mod subject;
 mod subtasks;
 mod tasks;
 mod users;
+mod verbs;
 pub mod views;
 mod visibility;
 
@@ -43,7 +45,7 @@ use refusals::store_refusal;
 pub use audit::ListAuditRecords;
 pub use audit_entry::{AuditEntry, LONGEST_ARGUMENTS};
 pub use backup::BackupStore;
-pub use call::{CallSubject, Caller, ServiceCall};
+pub use call::{Caller, ServiceCall};
 pub use clusters::{ClusterSelection, ClustersPage, DeregisterCluster, GetCluster, ListClusters};
 pub use guard::Guarded;
 pub use keys::{CreateAccessKey, ListAccessKeys, RotateAccessKey, UpdateAccessKey};
@@ -53,9 +55,11 @@ pub use plan::PlanStopServer;
 pub use registering::{RegisterCluster, SyncCluster, Synced, UpdateCluster};
 pub use roles::{CreateRole, DeleteRole, ListRoles};
 pub use servers::{GetServer, ListServers};
-pub use subtasks::{CancelSubtask, RetrySubtask, SkipSubtask, SubtaskLog};
-pub use tasks::{CancelTask, GetTask, GiveUpTask, ListTasks, RetryTask, RollbackTask, TaskSelection, TasksPage};
+pub use subject::{CallSubject, Resolved};
+pub use subtasks::{CancelSubtask, RetrySubtask, SubtaskLog};
+pub use tasks::{GetTask, ListTasks, TaskSelection, TasksPage};
 pub use users::{CreateUser, ListUsers, SetPassword, UpdateUser};
+pub use verbs::{CancelTask, GiveUpTask, RetryTask, RollbackTask, SkipSubtask, TaskVerb};
 
 /// What the calls on users, keys, roles and the audit log go through.
 #[derive(Clone)]

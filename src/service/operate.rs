@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::Service;
 use super::audit_entry::{AuditEntry, joined};
-use super::call::{CallSubject, Caller, ServiceCall};
+use super::call::{Caller, ServiceCall};
 use super::digest::RequestDigest;
 use super::plan::request;
 use crate::clock::Timestamp;
@@ -43,10 +43,11 @@ pub struct StopServer {
 
 impl ServiceCall for StopServer {
     const CALL: Call = Call::StopServer;
+    type Subject = ClusterId;
     type Output = StoredTask;
 
-    fn subject(&self, _: &Caller) -> CallSubject {
-        CallSubject::Cluster(self.cluster)
+    fn subject(&self, _: &Caller) -> ClusterId {
+        self.cluster
     }
 
     fn accepts_risks(&self, _: &[Risk]) -> bool {
@@ -66,7 +67,7 @@ impl ServiceCall for StopServer {
         if self.freeze_before_stop { entry.with("freeze_before_stop", true) } else { entry }
     }
 
-    async fn run(self, service: &Service, caller: &Caller) -> Result<StoredTask, Refusal> {
+    async fn run(self, service: &Service, caller: &Caller, _: ()) -> Result<StoredTask, Refusal> {
         service.accept(caller, self.operate(caller)).await
     }
 }
@@ -88,10 +89,11 @@ pub struct StartServer {
 
 impl ServiceCall for StartServer {
     const CALL: Call = Call::StartServer;
+    type Subject = ClusterId;
     type Output = StoredTask;
 
-    fn subject(&self, _: &Caller) -> CallSubject {
-        CallSubject::Cluster(self.cluster)
+    fn subject(&self, _: &Caller) -> ClusterId {
+        self.cluster
     }
 
     fn audit_entry(&self, _: &Caller) -> AuditEntry {
@@ -101,7 +103,7 @@ impl ServiceCall for StartServer {
             .with_or_empty("expected_server", self.expected_server)
     }
 
-    async fn run(self, service: &Service, caller: &Caller) -> Result<StoredTask, Refusal> {
+    async fn run(self, service: &Service, caller: &Caller, _: ()) -> Result<StoredTask, Refusal> {
         service.accept(caller, self.operate(caller)).await
     }
 }
@@ -131,10 +133,11 @@ pub struct RestartServer {
 
 impl ServiceCall for RestartServer {
     const CALL: Call = Call::RestartServer;
+    type Subject = ClusterId;
     type Output = StoredTask;
 
-    fn subject(&self, _: &Caller) -> CallSubject {
-        CallSubject::Cluster(self.cluster)
+    fn subject(&self, _: &Caller) -> ClusterId {
+        self.cluster
     }
 
     fn accepts_risks(&self, _: &[Risk]) -> bool {
@@ -152,7 +155,7 @@ impl ServiceCall for RestartServer {
             .with("freeze_before_stop", self.freeze_before_stop)
     }
 
-    async fn run(self, service: &Service, caller: &Caller) -> Result<StoredTask, Refusal> {
+    async fn run(self, service: &Service, caller: &Caller, _: ()) -> Result<StoredTask, Refusal> {
         service.accept(caller, self.operate(caller)).await
     }
 }

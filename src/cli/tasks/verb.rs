@@ -96,8 +96,7 @@ pub fn task_of(task: Option<v1::Task>) -> Result<v1::Task, Failure> {
     task.ok_or_else(|| Failure::Unknown("the server answered without a task, see obsteward tasks show".to_owned()))
 }
 
-/// Shows a task of which something was asked at `revision`, and follows it when that is wanted. `what`: what it does
-/// now.
+/// Shows a task of which something was asked at `revision`, and follows it when that is wanted. `what`: what it does now.
 pub async fn show(
     client: &Client,
     output: &Output,
