@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Service;
 use super::audit_entry::AuditEntry;
-use super::subject::CallSubject;
+use super::subject::{CallSubject, Found};
 use crate::access::Proof;
 use crate::domain::call::Call;
 use crate::domain::ids::{Principal, UserId};
@@ -63,6 +63,64 @@ pub trait ServiceCall: Send + Sync + 'static {
         self,
         service: &Service,
         caller: &Caller,
-        found: <Self::Subject as CallSubject>::Found,
+        found: Found<Self::Subject>,
     ) -> impl Future<Output = Result<Self::Output, Refusal>> + Send;
+}
+
+/// What calls that differ in their arguments only have in common, as data: one way leads from it to what they do.
+pub trait CallFamily: Send + Sized {
+    type Subject: CallSubject;
+
+    type Output: Send + 'static;
+
+    fn subject(&self) -> Self::Subject;
+
+    fn accepts_risks(&self, accepted: &[Risk]) -> bool;
+
+    fn audit_entry(&self) -> AuditEntry;
+
+    fn run(
+        self,
+        service: &Service,
+        caller: &Caller,
+        found: Found<Self::Subject>,
+    ) -> impl Future<Output = Result<Self::Output, Refusal>> + Send;
+}
+
+/// A call of a family, with its own arguments.
+pub trait FamilyCall: Send + Sync + 'static {
+    const CALL: Call;
+
+    /// Whose data the arguments come to.
+    type Family: CallFamily;
+
+    /// The arguments as its data.
+    fn data(&self) -> Self::Family;
+}
+
+impl<C: FamilyCall> ServiceCall for C {
+    const CALL: Call = <C as FamilyCall>::CALL;
+    type Subject = <C::Family as CallFamily>::Subject;
+    type Output = <C::Family as CallFamily>::Output;
+
+    fn subject(&self, _: &Caller) -> Self::Subject {
+        self.data().subject()
+    }
+
+    fn accepts_risks(&self, accepted: &[Risk]) -> bool {
+        self.data().accepts_risks(accepted)
+    }
+
+    fn audit_entry(&self, _: &Caller) -> AuditEntry {
+        self.data().audit_entry()
+    }
+
+    async fn run(
+        self,
+        service: &Service,
+        caller: &Caller,
+        found: Found<Self::Subject>,
+    ) -> Result<Self::Output, Refusal> {
+        self.data().run(service, caller, found).await
+    }
 }

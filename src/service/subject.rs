@@ -25,6 +25,9 @@ pub trait CallSubject: Send {
     ) -> impl Future<Output = Result<Resolved<Self::Found>, Refusal>> + Send;
 }
 
+/// What a call gets of a subject of this type.
+pub type Found<S> = <S as CallSubject>::Found;
+
 /// A subject, looked up.
 pub struct Resolved<F> {
     pub(super) subject: Subject,

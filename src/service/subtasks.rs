@@ -4,9 +4,9 @@ use super::Service;
 use super::audit_entry::AuditEntry;
 use super::call::{Caller, ServiceCall};
 use super::refusals::store_refusal;
-use super::verbs::{CancelTask, RetryTask, accepts_anew, on_subtask};
+use super::verbs::{CancelTask, RetryTask, on_subtask};
 use crate::domain::call::Call;
-use crate::domain::event::{SubtaskState, Verb};
+use crate::domain::event::SubtaskState;
 use crate::domain::ids::{SubtaskId, TaskId};
 use crate::domain::refusal::Refusal;
 use crate::domain::status::Risk;
@@ -60,7 +60,7 @@ impl ServiceCall for RetrySubtask {
     }
 
     fn accepts_risks(&self, accepted: &[Risk]) -> bool {
-        accepts_anew(Verb::Retry, accepted)
+        !accepted.is_empty()
     }
 
     fn audit_entry(&self, _: &Caller) -> AuditEntry {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Service;
 use super::audit_entry::AuditEntry;
-use super::call::{Caller, ServiceCall};
+use super::call::{CallFamily, Caller, FamilyCall};
 use super::refusals::store_refusal;
 use crate::clock::Timestamp;
 use crate::domain::call::Call;
@@ -20,13 +20,28 @@ use crate::store::{Author, StoredTask, Write};
 
 /// A verb asked of a task.
 pub struct TaskRequest {
-    pub(super) task: TaskId,
-    /// Refused unless the task is at this revision.
-    pub(super) if_revision: Option<Revision>,
-    pub(super) verb: VerbRequest,
+    call: Call,
+    task: TaskId,
+    if_revision: Option<Revision>,
+    verb: VerbRequest,
 }
 
-impl TaskRequest {
+impl CallFamily for TaskRequest {
+    type Subject = TaskId;
+    type Output = StoredTask;
+
+    fn subject(&self) -> TaskId {
+        self.task
+    }
+
+    /// A retry and a skip lead on to what the risks of the task were accepted for: that accepts them anew.
+    fn accepts_risks(&self, accepted: &[Risk]) -> bool {
+        match self.verb {
+            VerbRequest::Retry { .. } | VerbRequest::SkipSubtask { .. } => !accepted.is_empty(),
+            VerbRequest::Rollback { .. } | VerbRequest::Cancel | VerbRequest::GiveUp { .. } => false,
+        }
+    }
+
     fn audit_entry(&self) -> AuditEntry {
         let expire_time = match &self.verb {
             VerbRequest::SkipSubtask { subtask } => {
@@ -40,60 +55,28 @@ impl TaskRequest {
             .with_or_empty("if_revision", self.if_revision)
             .with_or_empty("expire_time", expire_time.map(Timestamp::as_micros))
     }
+
+    /// What the task has come to since it was read for the permission is seen by the commit, which decides again over it.
+    async fn run(mut self, service: &Service, caller: &Caller, found: StoredTask) -> Result<StoredTask, Refusal> {
+        let task = found.task;
+        if let VerbRequest::GiveUp { found } = &mut self.verb
+            && task.allows(Verb::GiveUp)
+        {
+            *found = service.left_behind(&task).await;
+        }
+        let (id, verb) = (self.task, self.verb.verb());
+        let task = service.ask(caller, self, Arc::new(task)).await?;
+        match verb {
+            Verb::Retry | Verb::Rollback | Verb::SkipSubtask => service.go_on(task).await?,
+            Verb::Cancel => service.engine.tell(&task),
+            Verb::GiveUp => {}
+        }
+        service.stored_task(id).await
+    }
 }
 
-/// On a subtask of a task.
 pub(super) fn on_subtask(task: TaskId, subtask: SubtaskId) -> AuditEntry {
     AuditEntry::on(format!("task {task} subtask {subtask}")).of_task(task)
-}
-
-/// Whether what a task was accepted with is accepted anew: a retry and a skip lead on to the steps that are irreversible.
-pub(super) const fn accepts_anew(verb: Verb, accepted: &[Risk]) -> bool {
-    match verb {
-        Verb::Retry | Verb::SkipSubtask => !accepted.is_empty(),
-        Verb::Rollback | Verb::Cancel | Verb::GiveUp => false,
-    }
-}
-
-const fn call(verb: Verb) -> Call {
-    match verb {
-        Verb::Retry => Call::RetryTask,
-        Verb::Rollback => Call::RollbackTask,
-        Verb::SkipSubtask => Call::SkipSubtask,
-        Verb::Cancel => Call::CancelTask,
-        Verb::GiveUp => Call::GiveUpTask,
-    }
-}
-
-/// The arguments of a call that asks a verb of a task.
-pub trait TaskVerb: Send + Sync + 'static {
-    /// That of every request.
-    const VERB: Verb;
-
-    /// The arguments, as data.
-    fn request(&self) -> TaskRequest;
-}
-
-impl<V: TaskVerb> ServiceCall for V {
-    const CALL: Call = call(V::VERB);
-    type Subject = TaskId;
-    type Output = StoredTask;
-
-    fn subject(&self, _: &Caller) -> TaskId {
-        self.request().task
-    }
-
-    fn accepts_risks(&self, accepted: &[Risk]) -> bool {
-        accepts_anew(V::VERB, accepted)
-    }
-
-    fn audit_entry(&self, _: &Caller) -> AuditEntry {
-        self.request().audit_entry()
-    }
-
-    async fn run(self, service: &Service, caller: &Caller, found: StoredTask) -> Result<StoredTask, Refusal> {
-        service.ask(caller, self.request(), found.task).await
-    }
 }
 
 /// Runs a task at rest again. That accepts its risks anew.
@@ -106,12 +89,13 @@ pub struct RetryTask {
     pub expire_time: Option<Timestamp>,
 }
 
-impl TaskVerb for RetryTask {
-    const VERB: Verb = Verb::Retry;
+impl FamilyCall for RetryTask {
+    const CALL: Call = Call::RetryTask;
+    type Family = TaskRequest;
 
-    fn request(&self) -> TaskRequest {
+    fn data(&self) -> TaskRequest {
         let verb = VerbRequest::Retry { expire_time: self.expire_time };
-        TaskRequest { task: self.task, if_revision: self.if_revision, verb }
+        TaskRequest { call: Self::CALL, task: self.task, if_revision: self.if_revision, verb }
     }
 }
 
@@ -125,12 +109,13 @@ pub struct RollbackTask {
     pub expire_time: Option<Timestamp>,
 }
 
-impl TaskVerb for RollbackTask {
-    const VERB: Verb = Verb::Rollback;
+impl FamilyCall for RollbackTask {
+    const CALL: Call = Call::RollbackTask;
+    type Family = TaskRequest;
 
-    fn request(&self) -> TaskRequest {
+    fn data(&self) -> TaskRequest {
         let verb = VerbRequest::Rollback { expire_time: self.expire_time };
-        TaskRequest { task: self.task, if_revision: self.if_revision, verb }
+        TaskRequest { call: Self::CALL, task: self.task, if_revision: self.if_revision, verb }
     }
 }
 
@@ -143,12 +128,13 @@ pub struct SkipSubtask {
     pub if_revision: Option<Revision>,
 }
 
-impl TaskVerb for SkipSubtask {
-    const VERB: Verb = Verb::SkipSubtask;
+impl FamilyCall for SkipSubtask {
+    const CALL: Call = Call::SkipSubtask;
+    type Family = TaskRequest;
 
-    fn request(&self) -> TaskRequest {
+    fn data(&self) -> TaskRequest {
         let verb = VerbRequest::SkipSubtask { subtask: self.subtask };
-        TaskRequest { task: self.task, if_revision: self.if_revision, verb }
+        TaskRequest { call: Self::CALL, task: self.task, if_revision: self.if_revision, verb }
     }
 }
 
@@ -160,11 +146,12 @@ pub struct CancelTask {
     pub if_revision: Option<Revision>,
 }
 
-impl TaskVerb for CancelTask {
-    const VERB: Verb = Verb::Cancel;
+impl FamilyCall for CancelTask {
+    const CALL: Call = Call::CancelTask;
+    type Family = TaskRequest;
 
-    fn request(&self) -> TaskRequest {
-        TaskRequest { task: self.task, if_revision: self.if_revision, verb: VerbRequest::Cancel }
+    fn data(&self) -> TaskRequest {
+        TaskRequest { call: Self::CALL, task: self.task, if_revision: self.if_revision, verb: VerbRequest::Cancel }
     }
 }
 
@@ -176,47 +163,25 @@ pub struct GiveUpTask {
     pub if_revision: Option<Revision>,
 }
 
-impl TaskVerb for GiveUpTask {
-    const VERB: Verb = Verb::GiveUp;
+impl FamilyCall for GiveUpTask {
+    const CALL: Call = Call::GiveUpTask;
+    type Family = TaskRequest;
 
     /// What is left behind is looked at when the caller may.
-    fn request(&self) -> TaskRequest {
+    fn data(&self) -> TaskRequest {
         let verb = VerbRequest::GiveUp { found: Vec::new() };
-        TaskRequest { task: self.task, if_revision: self.if_revision, verb }
+        TaskRequest { call: Self::CALL, task: self.task, if_revision: self.if_revision, verb }
     }
 }
 
 impl Service {
-    /// Asks a verb of a task, with the record of it, and answers with the task as it is then. `task` is as it was read for the
-    /// permission; what it has come to since is seen by the commit, which decides again over it.
-    pub(super) async fn ask(
-        &self,
-        caller: &Caller,
-        mut request: TaskRequest,
-        task: Task,
-    ) -> Result<StoredTask, Refusal> {
-        if let VerbRequest::GiveUp { found } = &mut request.verb
-            && task.allows(Verb::GiveUp)
-        {
-            *found = self.left_behind(&task).await;
-        }
-        let (id, verb) = (request.task, request.verb.verb());
-        let task = self.write(caller, request, Arc::new(task)).await?;
-        match verb {
-            Verb::Retry | Verb::Rollback | Verb::SkipSubtask => self.go_on(task).await?,
-            Verb::Cancel => self.engine.tell(&task),
-            Verb::GiveUp => {}
-        }
-        self.stored_task(id).await
-    }
-
-    async fn write(&self, caller: &Caller, request: TaskRequest, task: Arc<Task>) -> Result<Arc<Task>, Refusal> {
+    async fn ask(&self, caller: &Caller, request: TaskRequest, task: Arc<Task>) -> Result<Arc<Task>, Refusal> {
         let entry = request.audit_entry().in_cluster(task.spec.cluster.id);
-        let TaskRequest { task: id, if_revision, verb: asked } = request;
+        let TaskRequest { call, task: id, if_revision, verb: asked } = request;
         let (verb, principal) = (asked.verb(), caller.principal.clone());
         let author = Author::Request { principal: principal.clone(), nonce: uuid::Uuid::new_v4().to_string() };
         let input = Input::Requested { asked, principal, reason: caller.reason.clone(), if_revision };
-        let audit = self.accepted(caller, call(verb), entry);
+        let audit = self.accepted(caller, call, entry);
         let written = self.engine.committer().write(&task, input, author, |_| vec![Write::Audit(audit.clone())]).await;
         match written.map_err(|error| store_refusal(&error))? {
             WriteOutcome::Done { task, .. } => Ok(task),

@@ -10,7 +10,7 @@ use obsteward::access::{Proof, Secret};
 use obsteward::api::error_status::to_status;
 use obsteward::clock::{Timestamp, monotonic_now};
 use obsteward::domain::ids::{Principal, Seq};
-use obsteward::domain::refusal::{Refusal, Unproven};
+use obsteward::domain::refusal::{AuthFailure, Refusal};
 use obsteward::proto::v1::watch_task_response::Kind;
 use obsteward::service::{Caller, UpdateUser};
 use obsteward::store::access::AccessChange;
@@ -182,7 +182,7 @@ async fn a_credential_that_is_changed_ends_what_was_opened_with_it() {
         }
         panic!("it ended without a word")
     });
-    let ended = Refusal::Unauthenticated { why: Unproven::Ended };
+    let ended = Refusal::Unauthenticated { why: AuthFailure::Ended };
     assert_eq!(join_all(ends).await, vec![(ended, true); 3]);
     assert!(began.elapsed() <= BOOKMARK_PERIOD + Duration::from_secs(1), "{:?}", began.elapsed());
 }
