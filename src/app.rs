@@ -1,5 +1,5 @@
-//! The composition root: builds every part from a configuration, binds, and runs until told to end. Engine and store run
-//! on a current-thread runtime of their own, so that a thousand watchers that wake do not delay a commit.
+//! The composition root: builds every part from a configuration, binds, and runs until shutdown. Engine and store run on a
+//! current-thread runtime of their own, so that a thousand watchers that wake do not delay a commit.
 
 pub mod first_access;
 
@@ -17,7 +17,7 @@ use crate::access::Directory;
 use crate::access::bootstrap::{BootstrapError, bootstrap, has_administrator};
 use crate::agent::{Agent, AgentConfig, Launcher};
 use crate::api::auth::Gatekeeper;
-use crate::api::rest::{Moments, Rest};
+use crate::api::rest::{Rest, TimestampFormat};
 use crate::api::{grpc, rest};
 use crate::clock::Clock;
 use crate::config::{Config, ProxiesConfig, RestConfig, SshConfig, TlsConfig};
@@ -43,54 +43,50 @@ use crate::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::watch::Hub;
 use first_access::FirstAccessError;
 
-/// How long the store's disk may take for what was written last.
+/// Time for the store's last writes to reach the disk.
 const CLOSING: Duration = Duration::from_secs(1);
 
-/// Why the service could not be started or ended badly.
+/// Why the service could not start, or failed.
 #[derive(Debug, Error)]
 pub enum AppError {
-    /// A listener.
     #[error(transparent)]
     Listen(#[from] ListenError),
-    /// Its TLS, or that towards agents.
+    /// TLS of a listener, or towards agents.
     #[error("{section}: {error}")]
     Tls {
-        /// The part of the configuration.
+        /// Section of the configuration.
         section: &'static str,
-        /// What is wrong.
         error: TlsError,
     },
-    /// A setting that is not understood.
+    /// A setting whose value is not valid.
     #[error("{setting}.{error}")]
     Setting {
-        /// The part of the configuration.
+        /// Section of the configuration.
         setting: &'static str,
-        /// Which one, and what is wrong.
+        /// Name and value of the setting, and what is wrong.
         error: String,
     },
     /// Users, keys and roles of the configuration.
     #[error(transparent)]
     FirstAccess(#[from] FirstAccessError),
-    /// Making them.
+    /// Creating them.
     #[error("cannot make what the configuration wants, {0}")]
     Bootstrap(#[from] BootstrapError),
-    /// Nobody could ever do anything.
+    /// No caller could ever do anything.
     #[error(
         "authentication is on and no user has the role ADMIN and a way to prove itself, add one to the configuration,\n\n    \
          [[auth.users]]\n    name = \"admin\"\n    roles = [\"ADMIN\"]\n    password_file = \"/etc/obsteward/admin.password\"\n\n\
          or, to try things out on a loopback address, say auth.enabled = false there or --no-auth here"
     )]
     NoAdministrator,
-    /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The local agent.
     #[error("the local agent cannot keep its record: {0}")]
     Agent(String),
-    /// The system.
     #[error("cannot start a thread of the service: {0}")]
     Thread(std::io::Error),
-    /// What the gRPC face is made of.
+    /// Building the gRPC face.
     #[error("the gRPC face cannot be built: {0}")]
     Serve(String),
 }
@@ -111,7 +107,6 @@ pub struct App {
     sync: bool,
 }
 
-/// A listener that is bound.
 struct BoundListener {
     listener: TcpListener,
     bound: SocketAddr,
@@ -144,7 +139,7 @@ impl BoundListener {
     }
 }
 
-/// The thread of the engine's runtime; ends when told.
+/// The thread of the engine's runtime; ends on request.
 struct EngineThread {
     stop: CancellationToken,
     thread: std::thread::JoinHandle<()>,
@@ -158,7 +153,7 @@ impl EngineThread {
         let stopped = stop.clone();
         let body = move || {
             runtime.block_on(stopped.cancelled());
-            // Its tasks are dropped. A thread that looks up a name is not waited for.
+            // Its tasks are dropped. A thread that is resolving a host name is not awaited.
             runtime.shutdown_background();
         };
         let thread = std::thread::Builder::new().name("engine".to_owned()).spawn(body).map_err(AppError::Thread)?;
@@ -219,7 +214,7 @@ impl App {
         let oceanbase = Arc::new(
             MysqlOceanBase::new(clock.clone()).with_effect_times(EffectTimes::new(config.stop.effect_timeout())),
         );
-        // What is read from time to time, and what tries credentials, logs in each time.
+        // Periodic readings and credential checks log in each time, without kept sessions.
         let once = Arc::new(KeptSessions::new(oceanbase.clone(), Duration::ZERO));
         let inventory = Inventory::new(store.clone(), once, clock.clone());
         let timeouts = timeouts(config);
@@ -252,17 +247,16 @@ impl App {
         })
     }
 
-    /// Where gRPC listens.
     pub const fn address(&self) -> SocketAddr {
         self.grpc.bound
     }
 
-    /// Where the REST gateway listens, if there is one.
+    /// `None`: there is no REST gateway.
     pub fn rest_address(&self) -> Option<SocketAddr> {
         self.rest.as_ref().map(|(face, _)| face.bound)
     }
 
-    /// Notified, the files of certificates are looked at without waiting for the next look. `None`: there is no TLS.
+    /// When notified, certificate files are checked at once instead of at the next period. `None`: there is no TLS.
     pub fn reread_certificates(&self) -> Option<Arc<Notify>> {
         (!self.certificates().is_empty()).then(|| Arc::clone(&self.reread))
     }
@@ -273,7 +267,7 @@ impl App {
     }
 
     /// Takes over open tasks and serves until `shutdown`. Then: not ready, no new calls or tasks on either face, an effect in
-    /// flight gets a few seconds, watchers are told, the store is closed.
+    /// flight gets a few seconds, watches are ended, the store is closed.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), AppError> {
         let hub = Hub::start(self.store.clone(), shutdown.clone()).await?;
         let taken_over = self.engine.recover().await?;
@@ -301,7 +295,7 @@ impl App {
         });
         drop((guarded, hub));
         let bounds = self.bounds;
-        // Whichever face ends first takes the other with it: half a service helps nobody.
+        // Whichever face ends first ends the other too: half a service helps nobody.
         let serving_grpc = async {
             grpc::serve(self.grpc.connections(bounds), routes, bounds, shutdown.clone()).await;
             shutdown.cancel();
@@ -312,7 +306,7 @@ impl App {
                 shutdown.cancel();
             }
         };
-        // Side by side: connections that are slow to go must not add to the time that effects in flight get.
+        // Concurrently: connections that are slow to end must not add to the time that effects in flight get.
         let ending = async {
             shutdown.cancelled().await;
             tracing::info!("told to end: takes no calls and begins nothing, what is in flight gets a few seconds");
@@ -330,17 +324,16 @@ impl App {
     }
 }
 
-/// What the type of a setting cannot say.
+/// Checks what the type of a setting cannot express.
 fn check_rest(config: &RestConfig) -> Result<(), AppError> {
     let wrong = |error: String| AppError::Setting { setting: "rest", error };
-    Moments::named(&config.time_zone).map_err(|error| wrong(format!("time_zone: {error}")))?;
+    TimestampFormat::named(&config.time_zone).map_err(|error| wrong(format!("time_zone: {error}")))?;
     for risk in &config.accepted_risks {
         risk.parse::<Risk>().map_err(|error| wrong(format!("accepted_risks: {error}")))?;
     }
     Ok(())
 }
 
-/// The ssh of the configuration.
 fn ssh(config: &SshConfig) -> Result<SshClient, AppError> {
     let SshConfig { program, config_file, identity_file, known_hosts_file, connect_timeout_seconds, agent_command } =
         config.clone();
@@ -349,7 +342,7 @@ fn ssh(config: &SshConfig) -> Result<SshClient, AppError> {
     SshClient::new(options).map_err(|error| AppError::Setting { setting: "ssh", error: error.to_string() })
 }
 
-/// How the store is opened: the variable of its key goes before the file.
+/// The environment variable of the key has precedence over the file.
 fn store_options(config: &Config) -> SqliteOptions {
     let given = std::env::var(KEY_VARIABLE).ok().filter(|key| !key.is_empty());
     let key = match (given, &config.store.key_file) {
@@ -360,7 +353,6 @@ fn store_options(config: &Config) -> SqliteOptions {
     SqliteOptions { key, ..SqliteOptions::default() }
 }
 
-/// The times of the steps.
 fn timeouts(config: &Config) -> Timeouts {
     Timeouts {
         poll: config.stop.poll(),
@@ -375,7 +367,7 @@ fn timeouts(config: &Config) -> Timeouts {
     }
 }
 
-/// What a listener's clients may take. Connections never take the files that tasks and the store need.
+/// Limits for a listener's clients. Connections never use up the file descriptors that tasks and the store need.
 fn bounds(config: &Config, allowed: Option<u64>) -> Bounds {
     let listeners = 1 + usize::from(config.rest.listen.is_some());
     let wanted = Bounds::from(&config.limits);
@@ -389,7 +381,8 @@ fn bounds(config: &Config, allowed: Option<u64>) -> Bounds {
     Bounds { connections, ..wanted }
 }
 
-/// Who proves callers. With authentication on there must be somebody who may do everything, or nobody could ever begin.
+/// Builds what authenticates callers. With authentication on, some user must be allowed to do everything, or nobody could ever
+/// begin.
 async fn gatekeeper(config: &Config, directory: &Arc<Directory>, clock: &Clock) -> Result<Arc<Gatekeeper>, AppError> {
     if !config.auth.enabled {
         tracing::warn!("authentication is off, everybody who reaches this service may do everything");
@@ -405,15 +398,15 @@ async fn gatekeeper(config: &Config, directory: &Arc<Directory>, clock: &Clock) 
     Ok(Arc::new(Gatekeeper::new(Arc::clone(directory), clock.clone(), &config.auth, &config.limits)))
 }
 
-/// Closes the store, so that whoever waits for the end of the service can open it or take the file away. Connections and
-/// watches that have ended let go of it in their own time.
+/// Closes the store, so that whoever waits for the end of the service can open it or move the file. Connections and watches
+/// that have ended release it in their own time.
 async fn close(store: &SqliteStore) {
     if tokio::time::timeout(CLOSING, store.close()).await.is_err() {
         tracing::warn!("the store's disk is slow, the file is left with its write-ahead log");
     }
 }
 
-/// Names this process in events: `host:pid`.
+/// Identifies this process in events: `host:pid`.
 fn executor_name() -> String {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     format!("{host}:{}", std::process::id())

@@ -6,32 +6,30 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-/// Microseconds since the Unix epoch, as the store keeps moments.
+/// Microseconds since the Unix epoch, as stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// From microseconds since the Unix epoch.
     pub const fn from_micros(micros: i64) -> Self {
         Self(micros)
     }
 
-    /// Microseconds since the Unix epoch.
     pub const fn as_micros(self) -> i64 {
         self.0
     }
 
-    /// This moment later by `duration`, saturating.
+    /// Saturating.
     pub fn plus(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
     }
 
-    /// This moment earlier by `duration`, saturating.
+    /// Saturating.
     pub fn minus(self, duration: Duration) -> Self {
         Self(self.0.saturating_sub(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
     }
 
-    /// Time from `earlier` to this moment; zero when `earlier` is later.
+    /// Zero when `earlier` is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
@@ -54,20 +52,19 @@ pub struct Clock(Source);
 #[derive(Clone, Debug)]
 enum Source {
     System,
-    /// System time moved by so many microseconds: lets a test put a gap behind a task.
+    /// System time plus so many microseconds: lets a test create a gap in a task's history.
     Shifted(Arc<AtomicI64>),
-    /// What the machine's clock said at a moment, and what has passed since by the clock that nobody sets.
+    /// The system time at one moment, and the monotonic time that has passed since.
     Steady(Timestamp, tokio::time::Instant),
 }
 
 impl Clock {
-    /// The machine's clock.
     pub const fn system() -> Self {
         Self(Source::System)
     }
 
-    /// Begins with what the machine's clock says and goes on at the pace of the monotonic one: durations that are shown as they
-    /// grow do not jump when somebody sets the machine's clock.
+    /// Begins with the system time and continues with the monotonic clock: durations that are shown while they grow do not jump
+    /// when somebody sets the machine's clock.
     pub fn steady() -> Self {
         Self(Source::Steady(Self::system().now(), monotonic_now()))
     }
@@ -77,7 +74,6 @@ impl Clock {
         Self(Source::Shifted(Arc::default()))
     }
 
-    /// Now.
     pub fn now(&self) -> Timestamp {
         let system = Timestamp(jiff::Timestamp::now().as_microsecond());
         match &self.0 {
@@ -87,7 +83,7 @@ impl Clock {
         }
     }
 
-    /// Moves a shifted clock forward; the machine's clock stays as it is.
+    /// Moves a shifted clock forward; has no effect on other clocks.
     pub fn advance(&self, by: Duration) {
         match &self.0 {
             Source::System | Source::Steady(..) => {}
@@ -107,7 +103,7 @@ pub fn monotonic_now() -> tokio::time::Instant {
 mod tests {
     use super::*;
 
-    /// Under paused time the machine's clock goes on as it likes: the steady one shows what the monotonic one says.
+    /// Under paused time the machine's clock runs on: the steady clock shows what the monotonic one says.
     #[tokio::test(start_paused = true)]
     async fn a_steady_clock_hears_nothing_of_the_machines() {
         let clock = Clock::steady();

@@ -1,4 +1,4 @@
-//! The configuration of `obsteward serve`: a TOML file, flags and environment over it. `deploy/obsteward.toml` shows every
+//! The configuration of `obsteward serve`: a TOML file; flags and environment override it. `deploy/obsteward.toml` shows every
 //! setting with its default.
 
 mod network;
@@ -13,56 +13,40 @@ use thiserror::Error;
 
 pub use network::Network;
 
-/// What is wrong with a configuration.
 #[derive(Debug, Error)]
 pub enum ConfigError {
-    /// The file could not be read.
     #[error("cannot read the configuration {path}: {error}")]
-    Read {
-        /// Which file.
-        path: PathBuf,
-        /// What the system says.
-        error: std::io::Error,
-    },
-    /// The file is not understood. Does not show the line itself: somebody may have put a password there.
+    Read { path: PathBuf, error: std::io::Error },
+    /// The file is not valid. Does not show the line itself: it may hold a password.
     #[error("the configuration {path} is wrong in line {line}: {reason}")]
     Parse {
-        /// Which file.
         path: PathBuf,
-        /// Where, from 1.
+        /// From 1.
         line: usize,
-        /// What is wrong.
         reason: String,
     },
 }
 
-/// Every setting.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// The gRPC listener.
     pub server: ServerConfig,
-    /// The REST gateway.
     pub rest: RestConfig,
-    /// Who may call.
+    /// Authentication, with users, keys and roles to create at start.
     pub auth: AuthConfig,
-    /// How much a caller may take.
+    /// Limits for callers.
     pub limits: LimitsConfig,
-    /// Where tasks and inventory are kept.
     pub store: StoreConfig,
-    /// What is logged.
     pub log: LogConfig,
     /// The agent in this process, for observers on this machine.
     pub local_agent: LocalAgentConfig,
-    /// TLS towards agents; without it they are reached in plaintext, with it only over TLS.
+    /// TLS towards agents. Without it they are reached in plaintext, with it only over TLS.
     pub agents: Option<ClientTlsConfig>,
-    /// The ssh that reaches hosts which have it for their transport.
+    /// OpenSSH, for hosts whose route is ssh.
     pub ssh: SshConfig,
-    /// Times of a stop.
     pub stop: StopConfig,
-    /// Times of a start.
     pub start: StartConfig,
-    /// Reading of registered clusters.
+    /// Periodic reading of registered clusters.
     pub sync: SyncConfig,
 }
 
@@ -70,13 +54,13 @@ pub struct Config {
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServerConfig {
-    /// Address; port 0 takes a free one.
+    /// Port 0 takes a free one.
     pub listen: SocketAddr,
-    /// Listen on a network address although there is no TLS or nothing authenticates callers.
+    /// Listens on a network address even without TLS or authentication.
     pub insecure_listen: bool,
     /// Without it: plaintext.
     pub tls: Option<TlsConfig>,
-    /// Proxies before it, whose word on who sends what is taken; without it nobody's is.
+    /// Proxies in front, which are trusted to name the client's address; without it none is.
     pub trusted_proxies: Option<ProxiesConfig>,
 }
 
@@ -91,13 +75,12 @@ impl Default for ServerConfig {
     }
 }
 
-/// Proxies before a listener.
+/// Proxies in front of a listener.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct ProxiesConfig {
-    /// Where they are.
     pub networks: Vec<Network>,
-    /// Where they write the client's address.
+    /// The header in which they write the client's address.
     #[serde(default)]
     pub header: AddressHeader,
     /// Whether each of their connections begins with a header of the PROXY protocol, version 2.
@@ -105,7 +88,7 @@ pub struct ProxiesConfig {
     pub proxy_protocol: bool,
 }
 
-/// The header of a request in which proxies write the client's address. The other one is whatever a client sent.
+/// The header in which proxies write the client's address. The other header is ignored: clients can send anything.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 pub enum AddressHeader {
     /// `X-Forwarded-For`.
@@ -114,35 +97,35 @@ pub enum AddressHeader {
     XForwardedFor,
     /// `Forwarded` (RFC 7239).
     Forwarded,
-    /// They write none.
+    /// The proxies write no header.
     #[serde(rename = "none")]
     None,
 }
 
-/// Certificates of a listener. The files are read again when they change.
+/// TLS of a listener. The files are read again when they change.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct TlsConfig {
-    /// Own certificate and what leads from it to its authority, in PEM.
+    /// Own certificate with its chain, in PEM.
     pub cert_file: PathBuf,
-    /// Its key, in PEM.
+    /// Private key, in PEM.
     pub key_file: PathBuf,
-    /// Authorities of client certificates, in PEM; without it none is asked for.
+    /// Authorities of client certificates, in PEM; without it no client certificate is requested.
     pub client_ca_file: Option<PathBuf>,
-    /// Whether a client without a certificate is turned away.
+    /// Whether a client without a certificate is rejected.
     #[serde(default)]
     pub require_client_certificate: bool,
 }
 
-/// Certificates of a client. The files are read again for each connection.
+/// TLS of a client. The files are read again for each connection.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct ClientTlsConfig {
     /// Authorities of the servers' certificates, in PEM.
     pub ca_file: PathBuf,
-    /// Own certificate and what leads from it to its authority, in PEM.
+    /// Own certificate with its chain, in PEM.
     pub cert_file: PathBuf,
-    /// Its key, in PEM.
+    /// Private key, in PEM.
     pub key_file: PathBuf,
 }
 
@@ -168,43 +151,41 @@ pub enum ErrorCodes {
     Prefixed,
 }
 
-/// The REST gateway, which speaks OCP v2.
+/// The REST gateway with OCP's v2 API.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields)]
 pub struct RestConfig {
-    /// Address; without one there is no gateway. Port 0 takes a free one.
+    /// Without it there is no gateway. Port 0 takes a free one.
     pub listen: Option<SocketAddr>,
-    /// Listen on a network address although there is no TLS or nothing authenticates callers.
+    /// Listens on a network address even without TLS or authentication.
     pub insecure_listen: bool,
-    /// Shape of tasks.
     pub task_shape: TaskShape,
-    /// How error codes are written.
     pub error_codes: ErrorCodes,
-    /// Risks that callers of this face may accept, by name (`QUORUM_LOSS`, `CLUSTER_UNREACHABLE`).
+    /// Risks that callers of this face may accept: `QUORUM_LOSS`, `CLUSTER_UNREACHABLE`.
     pub accepted_risks: Vec<String>,
-    /// What answers name as their `server`; empty: the address that the request came to.
+    /// Value of `server` in answers; empty: the address that the request came to.
     pub server_name: String,
-    /// Zone of the moments in answers, for example `Asia/Shanghai`; empty: that of the machine.
+    /// Time zone of times in answers, for example `Asia/Shanghai`; empty: the machine's.
     pub time_zone: String,
     /// Without it: plaintext.
     pub tls: Option<TlsConfig>,
-    /// Proxies before it, whose word on who sends what is taken; without it nobody's is.
+    /// Proxies in front, which are trusted to name the client's address; without it none is.
     pub trusted_proxies: Option<ProxiesConfig>,
 }
 
-/// Who may call.
+/// Authentication of callers.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields)]
 pub struct AuthConfig {
-    /// Whether callers must prove who they are. Without it everybody is `anonymous` and may do everything.
+    /// Without it every caller is `anonymous` and may do everything.
     pub enabled: bool,
-    /// Seconds for which a password that was right is not computed again.
+    /// Seconds for which a verified password is not hashed again.
     pub password_cache_seconds: u64,
-    /// Made at start when there is no user of the name.
+    /// Created at start unless a user of the name exists.
     pub users: Vec<UserConfig>,
-    /// Made at start when there is no key of the id.
+    /// Created at start unless a key of the id exists.
     pub keys: Vec<KeyConfig>,
-    /// Made at start when there is no role of the name.
+    /// Created at start unless a role of the name exists.
     pub roles: Vec<RoleConfig>,
 }
 
@@ -214,19 +195,17 @@ impl Default for AuthConfig {
     }
 }
 
-/// A user that is made at start.
+/// A user that is created at start.
 #[derive(Clone, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct UserConfig {
-    /// Its name.
     pub name: String,
-    /// Its roles.
     pub roles: Vec<String>,
-    /// File whose first line is its password.
+    /// File whose first line is the password.
     pub password_file: Option<PathBuf>,
-    /// Its password as a PHC string of argon2id, instead of the file.
+    /// PHC string of argon2id, instead of the file.
     pub password_hash: Option<String>,
-    /// Subject alternative names of its client certificates, for example `DNS:ops.example.com`.
+    /// Subject alternative names of client certificates, for example `DNS:ops.example.com`.
     #[serde(default)]
     pub certificate_names: Vec<String>,
 }
@@ -245,62 +224,60 @@ impl fmt::Debug for UserConfig {
     }
 }
 
-/// An access key that is made at start.
+/// An access key that is created at start.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct KeyConfig {
-    /// Its id.
     pub id: String,
-    /// Name of its user.
+    /// Name of the user that it belongs to.
     pub user: String,
-    /// File whose first line is its secret.
+    /// File whose first line is the secret.
     pub secret_file: PathBuf,
 }
 
-/// A role that is made at start.
+/// A role that is created at start.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct RoleConfig {
-    /// Its name.
     pub name: String,
-    /// Its permissions, `DOMAIN:id:ACTION`.
+    /// Written `DOMAIN:id:ACTION`.
     pub permissions: Vec<String>,
 }
 
-/// How much a caller may take; 0 is no limit, where that makes sense.
+/// Limits for callers; 0 means no limit where that makes sense.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields)]
 pub struct LimitsConfig {
-    /// Logins that may fail from one address for one user before it must wait.
+    /// Failed logins from one address for one user before it must wait.
     pub login_failures: u32,
-    /// Seconds that it must wait then; each further failure doubles them, up to an hour.
+    /// Seconds of that wait; each further failure doubles them, up to an hour.
     pub login_wait_seconds: u64,
     /// Requests of a principal in 10 seconds; 0: no limit.
     pub requests_per_10_seconds: u32,
-    /// In a minute; 0: no limit.
+    /// The same per minute.
     pub requests_per_minute: u32,
-    /// In an hour; 0: no limit.
+    /// The same per hour.
     pub requests_per_hour: u32,
-    /// In a day; 0: no limit.
+    /// The same per day.
     pub requests_per_day: u32,
-    /// Watches of a principal, on both faces together.
+    /// Open watches of a principal, on both faces together.
     pub watches_per_principal: u32,
-    /// Calls at the same time on one HTTP/2 connection.
+    /// Concurrent calls on one HTTP/2 connection.
     pub streams_per_connection: u32,
-    /// Requests whose callers are not proven, at the same time on one connection: of health, of reflection, and refused
-    /// ones whose answer is not taken; 0: no limit. Whom a trusted proxy passes on counts by his own address only.
+    /// Concurrent unauthenticated requests on one connection: health, reflection, and rejected ones whose answer is not read;
+    /// 0: no limit. A client behind a trusted proxy counts by its own address only.
     pub strangers_per_connection: u32,
-    /// The same from one address, on each listener; 0: no limit.
+    /// The same for one address, on each listener; 0: no limit.
     pub strangers_per_address: u32,
-    /// Connections of a listener at the same time.
+    /// Concurrent connections of a listener.
     pub connections: u32,
-    /// Bytes of a REST request's body.
+    /// Size of a REST request's body, in bytes.
     pub body_bytes: u64,
-    /// Bytes of a request's headers.
+    /// Size of a request's headers, in bytes.
     pub header_bytes: u32,
-    /// Seconds in which the headers of a request, its body, and a TLS handshake must each arrive.
+    /// Seconds within which the headers of a request, its body, and a TLS handshake must each arrive.
     pub arrival_seconds: u64,
-    /// Seconds after which a client that takes nothing of what is sent to it is cut off.
+    /// Seconds after which a client that reads nothing of its response is disconnected.
     pub stall_seconds: u64,
 }
 
@@ -326,14 +303,13 @@ impl Default for LimitsConfig {
     }
 }
 
-/// Where tasks and inventory are kept.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields)]
 pub struct StoreConfig {
-    /// File of the embedded store; made when it is not there.
+    /// File of the embedded store; created if it is missing.
     pub path: PathBuf,
-    /// File of the key that encrypts passwords and secrets in the store; made with a new store when it is not there.
-    /// Without one: beside the store, with `.key` behind its name. The variable `OBSTEWARD_STORE_KEY` goes before it.
+    /// File of the key that encrypts passwords and secrets in the store; created together with a new store. Default: the
+    /// store's path plus `.key`. The variable `OBSTEWARD_STORE_KEY` has precedence.
     pub key_file: Option<PathBuf>,
 }
 
@@ -343,24 +319,21 @@ impl Default for StoreConfig {
     }
 }
 
-/// How lines of the log are written.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// For people.
     #[default]
     Text,
-    /// One JSON document a line.
+    /// One JSON document per line.
     Json,
 }
 
-/// What is logged.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogConfig {
-    /// Filter, for example `info` or `obsteward=debug,warn`.
+    /// Such as `info` or `obsteward=debug,warn`.
     pub filter: String,
-    /// Format.
     pub format: LogFormat,
 }
 
@@ -374,15 +347,16 @@ impl Default for LogConfig {
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields)]
 pub struct LocalAgentConfig {
-    /// Where it keeps its record; without one there is no agent in this process.
+    /// Where it keeps its record; without it there is no agent in this process.
     pub state_directory: Option<PathBuf>,
-    /// Supervisors whose watch over an observer is harmless.
+    /// Names of supervisors that do not prevent the end of an observer.
     pub safe_units: Vec<String>,
-    /// Homes of observers that it may start although it has not seen them run.
+    /// Homes of observers that it may start although it has never seen them run.
     pub homes: Vec<PathBuf>,
-    /// It ends at most one observer of a cluster in so many seconds.
+    /// It ends at most one observer per cluster in so many seconds.
     pub one_end_per_seconds: u64,
-    /// The `obsteward` that starts observers; this program itself, unless a program that is none embeds the service.
+    /// The `obsteward` executable that starts observers; by default this program, which is wrong only where another program
+    /// embeds the service.
     #[serde(skip)]
     pub launcher: Option<PathBuf>,
 }
@@ -403,17 +377,16 @@ impl Default for LocalAgentConfig {
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields)]
 pub struct SshConfig {
-    /// The program.
     pub program: PathBuf,
-    /// Its configuration; without one, what it reads by itself.
+    /// Without it, ssh reads its usual files.
     pub config_file: Option<PathBuf>,
-    /// The only key that it shows; without one, those that it finds by itself.
+    /// The only private key that is offered; without it, ssh chooses.
     pub identity_file: Option<PathBuf>,
-    /// The only host keys that it knows; without one, those that it finds by itself.
+    /// The only known host keys; without it, ssh reads its usual files.
     pub known_hosts_file: Option<PathBuf>,
-    /// Seconds until the other side must have proven itself, 1 to 5.
+    /// Seconds for connecting and authenticating, 1 to 5.
     pub connect_timeout_seconds: u64,
-    /// What is run there, word by word.
+    /// Command with its arguments, run on the remote host.
     pub agent_command: Vec<String>,
 }
 
@@ -430,31 +403,30 @@ impl Default for SshConfig {
     }
 }
 
-/// Times of a stop.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields)]
 pub struct StopConfig {
-    /// Milliseconds between looks at something that moves by itself.
+    /// Milliseconds between two looks at something that changes by itself.
     pub poll_millis: u64,
-    /// Seconds that Prepare waits for checks that may pass by themselves.
+    /// How long Prepare waits for checks that may pass by themselves.
     pub precheck_seconds: u64,
-    /// Seconds that the process step waits for a gate that may open by itself.
+    /// How long the process step waits for a gate that may open by itself.
     pub gate_seconds: u64,
     /// Seconds between SIGTERM and SIGKILL, at most 600.
     pub grace_seconds: u64,
-    /// Seconds that `Stop server` waits for leaders while none of them leaves; an hour at most in all.
+    /// How long `Stop server` waits for leaders while none of them moves away; an hour at most in all.
     pub leader_wait_seconds: u64,
-    /// Seconds that one whole reading of a cluster may take before it counts as not answering.
+    /// Limit for one whole reading of a cluster; after it the cluster counts as unreachable.
     pub reading_seconds: u64,
-    /// Seconds that a freeze before a stop may take, 1 to 500.
+    /// Limit for a freeze before a stop, 1 to 500.
     pub freeze_seconds: u64,
-    /// Seconds that a statement which acts may take, 1 to 3600; a task that does not know what became of it waits so long
-    /// and longer.
+    /// Limit for a statement that changes the cluster, 1 to 3600; a task that does not learn its outcome waits at least as
+    /// long.
     pub effect_timeout_seconds: u64,
 }
 
-/// The kernel's own default of `ob_query_timeout`: long enough for the root service's checks and the mark under load, which
-/// people give no more either, and short enough that what it refuses is heard in seconds.
+/// OceanBase's default of `ob_query_timeout`: long enough for the root service's checks and STOP_TIME under load, for which
+/// people allow no more either, and short enough that a refusal arrives within seconds.
 const EFFECT_TIMEOUT_SECONDS: u64 = 10;
 
 impl Default for StopConfig {
@@ -472,14 +444,13 @@ impl Default for StopConfig {
     }
 }
 
-/// Times of a start.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields)]
 pub struct StartConfig {
-    /// Seconds that an agent watches a process that it started until that listens; one that dies meanwhile is told with its
-    /// last words. At most 300.
+    /// How long an agent watches a process that it started until it listens; if the process ends meanwhile, the error shows its
+    /// last log lines. At most 300.
     pub watch_seconds: u64,
-    /// Seconds that the replicas of a server may take to catch up before its start ends with a warning instead.
+    /// How long the replicas of a server may take to catch up before its start ends with a warning instead.
     pub catch_up_seconds: u64,
 }
 
@@ -489,11 +460,11 @@ impl Default for StartConfig {
     }
 }
 
-/// Reading of registered clusters.
+/// Periodic reading of registered clusters.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields)]
 pub struct SyncConfig {
-    /// Whether clusters are read from time to time; without it only on request and by tasks.
+    /// Without it clusters are read only on request and by tasks.
     pub enabled: bool,
 }
 
@@ -504,7 +475,6 @@ impl Default for SyncConfig {
 }
 
 impl Config {
-    /// From a file.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Read { path: path.to_owned(), error })?;
         toml::from_str(&text).map_err(|error| {
@@ -516,7 +486,7 @@ impl Config {
 }
 
 impl StopConfig {
-    /// Between looks, 10 ms to 10 s.
+    /// Clamped to 10 ms to 10 s.
     pub fn poll(&self) -> Duration {
         Duration::from_millis(self.poll_millis.clamp(10, 10_000))
     }
@@ -526,7 +496,7 @@ impl StopConfig {
         Duration::from_secs(self.effect_timeout_seconds.clamp(1, 3600))
     }
 
-    /// For a freeze before a stop: with the wait for the gate, less than the gap after which a stop has to be consented to anew.
+    /// Together with the wait for the gate it is less than the gap after which a stop needs new consent.
     pub fn freeze(&self) -> Duration {
         Duration::from_secs(self.freeze_seconds.clamp(1, 500))
     }

@@ -1,4 +1,4 @@
-//! The log: lines on standard error, filtered, as text or JSON. Nothing secret is ever given to it. A reader that stalls costs
+//! The log: lines on standard error, filtered, as text or JSON. Nothing secret is ever passed to it. A stalled reader costs
 //! lines and nothing else: see `lines`.
 
 mod lines;
@@ -16,15 +16,15 @@ use crate::clock::Clock;
 use crate::config::{LogConfig, LogFormat};
 use lines::Lines;
 
-/// How long the last lines may take to be read when the process ends.
+/// Time for the reader to take the last lines when the process ends.
 const LAST_LINES: Duration = Duration::from_millis(200);
 
-/// The lines of this process, once its log was started.
+/// Set once the log of this process was started.
 static LINES: OnceLock<Lines> = OnceLock::new();
 
-/// Starts the log of this process; a second call changes nothing. A filter that is not understood counts as `info`. What other
-/// crates say below `INFO` is left out whatever the filter says: it may show what they carry, passwords among it. Panics are
-/// lines of it from then on.
+/// Starts the log of this process; a second call changes nothing. A filter that cannot be parsed counts as `info`. Messages of
+/// other crates below `INFO` are dropped whatever the filter says: they may contain what the crates transport, passwords
+/// included. Panics are logged from then on.
 pub fn start(config: &LogConfig) {
     if LINES.get().is_some() {
         return;
@@ -47,7 +47,7 @@ pub fn start(config: &LogConfig) {
     if let Err(error) = started {
         tracing::debug!("the log was started already: {error}");
     }
-    // The usual one writes to standard error by itself, and waits for its reader.
+    // The default hook writes to standard error directly, and would wait for its reader.
     std::panic::set_hook(Box::new(|panic| {
         let thread = std::thread::current();
         let backtrace = std::backtrace::Backtrace::capture();
@@ -59,8 +59,8 @@ pub fn start(config: &LogConfig) {
     }));
 }
 
-/// Says a line that is no event, such as where a program listens: through the log once that was started, so that nobody waits
-/// for its reader. A closed standard error stops nothing.
+/// Prints a line that is no event, such as where a program listens: through the log once that was started, so that nothing
+/// waits for its reader. A closed standard error is ignored.
 pub fn say(line: &str) {
     match LINES.get() {
         Some(lines) => lines.push(format!("{line}\n").into_bytes()),
@@ -68,7 +68,7 @@ pub fn say(line: &str) {
     }
 }
 
-/// Waits for the reader of what was said, a moment at most. To be called before the process ends.
+/// Waits a moment at most for the reader to take what was logged. Call it before the process ends.
 pub fn flush() {
     if let Some(lines) = LINES.get() {
         lines.flush(LAST_LINES);

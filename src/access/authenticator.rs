@@ -1,5 +1,5 @@
-//! Proves callers: passwords, signatures, client certificates, and how often a proof may fail. What is answered never tells a
-//! user that is not there from a password that is wrong.
+//! Authenticates callers: by password, signature or client certificate, and limits how often that may fail. No answer
+//! lets a caller tell a user that does not exist from a password that is wrong.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,18 +17,19 @@ use crate::access::turns::Turns;
 use crate::access::{Directory, Identity, Proof, Secret};
 use crate::clock::{Clock, monotonic_now};
 use crate::domain::ids::{AccessKeyId, Principal};
-use crate::domain::refusal::{Refusal, Unproven};
+use crate::domain::refusal::{AuthFailure, Refusal};
 use crate::net::certificate::names;
 use crate::store::access::UserRow;
 
-/// Longest time that a stranger waits for his turn among those of his address; who would wait longer is told so at once.
+/// Longest time that an unknown caller waits for its turn among those of its address; one that would wait longer is
+/// refused at once.
 const LONGEST_QUEUE: Duration = Duration::from_secs(5);
-/// What a password takes at an address that is not slowed.
+/// How long a password takes at an address that is not slowed down.
 const TAKES: Duration = Duration::from_millis(20);
-/// When asking again may help after too many logins waited.
+/// Retry delay when too many logins wait.
 const BUSY_MILLIS: u32 = 3000;
 
-/// How much failing is borne, and how long a password that was right is remembered.
+/// Limits for failed logins, and how long a password that was right is remembered.
 #[derive(Clone, Copy, Debug)]
 pub struct LoginLimits {
     /// Logins that may fail for one user from one address before it must wait; 0: no limit.
@@ -39,20 +40,18 @@ pub struct LoginLimits {
     pub password_cache: Duration,
 }
 
-/// What a request carries that could prove its caller.
+/// The credentials that a request carries.
 #[derive(Debug)]
 pub struct Proofs<'a> {
-    /// Where it comes from.
+    /// The client's address.
     pub address: IpAddr,
     /// The client's certificate in DER, verified by TLS.
     pub certificate: Option<&'a [u8]>,
-    /// What its `Authorization` says.
     pub credentials: Option<Credentials>,
-    /// What an access key would have signed; `None`: this face takes none.
+    /// The parts of the request that an access key signs; `None`: this face accepts no signatures.
     pub signed: Option<SignedRequest<'a>>,
 }
 
-/// See the module's head.
 pub struct Authenticator(Arc<Logins>);
 
 struct Logins {
@@ -60,19 +59,19 @@ struct Logins {
     clock: Clock,
     passwords: Passwords,
     throttle: Mutex<Throttle>,
-    /// One password at a time: of an address, or of a user who was right there before. Of many wrong ones that are sent at
-    /// once, all but the first few find that they must wait.
+    /// One password at a time for an address, or for a user that has logged in from there before. Of many wrong ones
+    /// that are sent at once, all but the first few find that they must wait.
     turns: Turns<(IpAddr, Option<String>)>,
 }
 
-const fn unproven(why: Unproven) -> Refusal {
+const fn unauthenticated(why: AuthFailure) -> Refusal {
     Refusal::Unauthenticated { why }
 }
 
-const WRONG: Refusal = unproven(Unproven::Wrong);
+const WRONG: Refusal = unauthenticated(AuthFailure::Wrong);
 
 impl Authenticator {
-    /// Over what the directory says at each request.
+    /// Users, keys and roles are looked up in `directory` at each request.
     pub fn new(directory: Arc<Directory>, clock: Clock, login_limits: LoginLimits) -> Self {
         let LoginLimits { failures, wait, password_cache } = login_limits;
         Self(Arc::new(Logins {
@@ -84,15 +83,15 @@ impl Authenticator {
         }))
     }
 
-    /// Proves a caller. A certificate and credentials that name two users prove neither; a certificate that names nobody says
-    /// nothing.
+    /// Authenticates a caller. A certificate and credentials that name two users prove neither; a certificate that
+    /// names no user does not count.
     pub async fn prove(&self, proofs: Proofs<'_>) -> Result<Identity, Refusal> {
         let names = proofs.certificate.map(names);
         let named = names.as_ref().map(|names| certificate::user_of(&self.0.directory.rows().users, names));
         match (named, proofs.credentials) {
             (Some(CertificateUser::Several), _) => Err(WRONG),
-            (None, None) => Err(unproven(Unproven::NoCredentials)),
-            (Some(CertificateUser::Nobody), None) => Err(unproven(Unproven::UnknownCertificate)),
+            (None, None) => Err(unauthenticated(AuthFailure::NoCredentials)),
+            (Some(CertificateUser::Nobody), None) => Err(unauthenticated(AuthFailure::UnknownCertificate)),
             (Some(CertificateUser::One(user)), None) => {
                 let proof = Proof { certificate: names, secret: None };
                 self.0.directory.identity(&user, proof).ok_or(WRONG)
@@ -112,9 +111,10 @@ impl Authenticator {
         }
     }
 
-    /// What the head of a signed request shows without its body: whether its date is right, and whether its key must wait.
+    /// What can be checked of a signed request before its body is read: whether its date is right, and whether its key
+    /// must wait.
     pub fn may_sign(&self, address: IpAddr, key: &AccessKeyId, date: &[u8]) -> Result<(), Refusal> {
-        signature::check_date(date, self.0.clock.now()).map_err(unproven)?;
+        signature::check_date(date, self.0.clock.now()).map_err(unauthenticated)?;
         self.0.must_not_wait(&throttle::pair(address, key.as_str()))
     }
 
@@ -129,7 +129,7 @@ impl Authenticator {
             (Credentials::AccessKey { key, signature }, Some(signed)) => {
                 self.0.signature(address, &key, signature, &signed)
             }
-            (Credentials::AccessKey { .. }, None) => Err(unproven(Unproven::Malformed)),
+            (Credentials::AccessKey { .. }, None) => Err(unauthenticated(AuthFailure::Malformed)),
         }
     }
 
@@ -138,7 +138,7 @@ impl Authenticator {
         if let Some(identity) = self.0.remembered(&pair, &user, &password)? {
             return Ok(identity);
         }
-        // A task of its own: who hangs up before the answer has still tried.
+        // A task of its own: a caller that hangs up before the answer has still made an attempt.
         let logins = Arc::clone(&self.0);
         let computing = tokio::spawn(async move { logins.login(&pair, &user, &password).await });
         let what = || Refusal::Internal { what: "a login ended in the middle of its work".to_owned() };
@@ -151,13 +151,12 @@ impl Logins {
         self.throttle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An enabled user of this name.
     fn user(&self, name: &str) -> Option<UserRow> {
         let name: Principal = name.parse().ok()?;
         self.directory.user(&name).filter(|user| !user.disabled)
     }
 
-    /// Who must wait is told so before what is remembered is looked at: it would answer guesses for free.
+    /// A user that must wait is refused before the cache is looked at: it would answer guesses for free.
     fn remembered(&self, pair: &Pair, name: &str, password: &SecretString) -> Result<Option<Identity>, Refusal> {
         let now = monotonic_now();
         self.throttle().user_wait(pair, now).map_or(Ok(()), |wait| Err(throttled(wait)))?;
@@ -183,7 +182,7 @@ impl Logins {
         let most = LONGEST_QUEUE.as_millis() / each.as_millis();
         let turn = self.turns.take((pair.0, among), usize::try_from(most).unwrap_or(usize::MAX)).await;
         let Some(_turn) = turn else { return Err(throttled(LONGEST_QUEUE)) };
-        // Others had their turn since it was first looked at.
+        // Others had their turn since it was first looked up.
         if let Some(identity) = self.remembered(pair, name, password)? {
             return Ok(identity);
         }
@@ -194,7 +193,7 @@ impl Logins {
         let user = self.user(name);
         let right = self.passwords.verify(user.as_ref(), password, standing).await.map_err(not_computed)?;
         let now = monotonic_now();
-        // As it is now: it may have been changed while the password was computed.
+        // As the user is now: it may have been changed while the password was computed.
         let unchanged = |user: &UserRow| self.user(name).filter(|now| now.password_hash == user.password_hash);
         match user.filter(|_| right).and_then(|user| unchanged(&user)) {
             Some(user) => {
@@ -209,7 +208,7 @@ impl Logins {
         }
     }
 
-    /// Of an access key at an address.
+    /// Refuses an access key that must wait at an address.
     fn must_not_wait(&self, key: &Pair) -> Result<(), Refusal> {
         self.throttle().key_wait(key, monotonic_now()).map_or(Ok(()), |wait| Err(throttled(wait)))
     }
@@ -221,11 +220,11 @@ impl Logins {
         signature: Signature,
         signed: &SignedRequest<'_>,
     ) -> Result<Identity, Refusal> {
-        signature::check_date(signed.date, self.clock.now()).map_err(unproven)?;
+        signature::check_date(signed.date, self.clock.now()).map_err(unauthenticated)?;
         let pair = throttle::pair(address, key.as_str());
         self.must_not_wait(&pair)?;
         let known = self.directory.key(key).filter(|(key, user)| !key.disabled && !user.disabled);
-        // Without a key the work is the same.
+        // Without such a key the work is the same.
         let secret = known.as_ref().map_or_else(|| SecretString::from(key.as_str()), |(key, _)| key.secret.clone());
         let right = signature::verify(&secret, signed, signature);
         let proven = known.filter(|_| right).and_then(|(key, user)| {
@@ -237,7 +236,7 @@ impl Logins {
                 self.throttle().key_succeeded(&pair);
                 Ok(identity)
             }
-            // The address is not slowed by it: a signature costs nothing, and is not guessed.
+            // The address is not slowed down by it: a signature costs little to check, and cannot be guessed.
             None => {
                 self.throttle().key_failed(&pair, monotonic_now());
                 Err(WRONG)

@@ -1,5 +1,5 @@
-//! The users, keys and roles that the configuration wants: made at start when they are missing. What is there already stays as
-//! it is, also when the configuration says otherwise: the store is what people changed since.
+//! The users, keys and roles that the configuration wants: created at start when they are missing. What exists already
+//! stays as it is, even if the configuration differs: people have changed it in the store since.
 
 use std::collections::BTreeSet;
 
@@ -17,163 +17,107 @@ use crate::net::certificate::{InvalidCertificateName, certificate_name};
 use crate::store::access::{AccessChange, AccessChanged, AccessRows, NewUser, UserRow};
 use crate::store::{AuditOutcome, AuditRecord, StoreError};
 
-/// Who makes them, in the audit log: OCP's name for what nobody asked for (docs/ocp-v2.md#users).
+/// The author in the audit log: OCP's name for what nobody asked for (docs/ocp-v2.md#users).
 pub const SYSTEM: &str = "system";
 
 /// Ids of OCP's first two users (docs/ocp-v2.md#users); others get the next free one above 1000.
 const FIXED_IDS: &[(&str, i64)] = &[("admin", 100), (SYSTEM, 200)];
 
-/// Bytes of a secret: shorter ones can be guessed.
+/// Shortest and longest secret of an access key, in bytes: shorter ones can be guessed.
 const SECRET_LENGTHS: std::ops::RangeInclusive<usize> = 16..=512;
 
-/// What is wanted.
+/// What the configuration wants, checked by [`bootstrap`].
 #[derive(Clone, Debug, Default)]
 pub struct Bootstrap {
-    /// Roles, made first.
     pub roles: Vec<WantedRole>,
-    /// Users, made second.
     pub users: Vec<WantedUser>,
-    /// Keys, made last.
     pub keys: Vec<WantedKey>,
 }
 
-/// A role that is wanted.
 #[derive(Clone, Debug)]
 pub struct WantedRole {
-    /// Its name.
     pub name: String,
     /// Its permissions, `DOMAIN:id:ACTION`.
     pub permissions: Vec<String>,
 }
 
-/// A user that is wanted.
 #[derive(Clone, Debug)]
 pub struct WantedUser {
-    /// Its name.
     pub name: String,
-    /// Names of its roles: those that are always there, that are there already, or that are wanted too.
+    /// Names of its roles: built-in ones, existing ones, or ones that are wanted too.
     pub roles: Vec<String>,
-    /// Its password; `None`: it has none.
+    /// `None`: it cannot log in by password.
     pub password: Option<WantedPassword>,
     /// Subject alternative names of its client certificates.
     pub certificate_names: Vec<String>,
 }
 
-/// The password of a user that is wanted.
 #[derive(Clone, Debug)]
 pub enum WantedPassword {
-    /// Itself, 1 to 512 bytes.
+    /// In plaintext, 1 to 512 bytes.
     Plain(SecretString),
     /// As a PHC string of argon2id.
     Hash(String),
 }
 
-/// An access key that is wanted.
 #[derive(Clone, Debug)]
 pub struct WantedKey {
-    /// Its id.
     pub id: String,
-    /// Name of its user.
+    /// Name of the user it belongs to.
     pub user: String,
     /// Its secret, 16 to 512 bytes.
     pub secret: SecretString,
 }
 
-/// What became of it: `role NAME`, `user NAME` or `access key ID` each, in order.
+/// The result: `role NAME`, `user NAME` or `access key ID` each, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Made now.
+    /// Created now.
     pub made: Vec<String>,
-    /// There already, and left alone.
+    /// Existed already, and left as it was.
     pub kept: Vec<String>,
 }
 
-/// Why the start ends here. Nothing was made, unless the store failed or a name was taken in between.
+/// Why the service does not start. Nothing was created, unless the store failed or a name was taken in between.
 #[derive(Debug, Error)]
 pub enum BootstrapError {
-    /// A name or an id.
     #[error("{entry}: {error}")]
-    Name {
-        /// Which entry.
-        entry: String,
-        /// What.
-        error: InvalidName,
-    },
-    /// A permission of a role.
+    Name { entry: String, error: InvalidName },
     #[error("{entry}: {error}")]
-    Permission {
-        /// Which entry.
-        entry: String,
-        /// What.
-        error: InvalidPermission,
-    },
-    /// A certificate name of a user.
+    Permission { entry: String, error: InvalidPermission },
     #[error("{entry}: {error}")]
-    CertificateName {
-        /// Which entry.
-        entry: String,
-        /// What.
-        error: InvalidCertificateName,
-    },
-    /// The password or hash of a user.
+    CertificateName { entry: String, error: InvalidCertificateName },
     #[error("{entry}: {error}")]
-    Password {
-        /// Which entry.
-        entry: String,
-        /// What.
-        error: PasswordError,
-    },
-    /// The secret of a key.
+    Password { entry: String, error: PasswordError },
     #[error("{entry}: its secret has {length} bytes; give it 16 to 512")]
     Secret {
-        /// Which entry.
         entry: String,
-        /// How many there are.
+        /// In bytes.
         length: usize,
     },
     /// Two entries of one name.
     #[error("{entry} is wanted twice; remove one")]
-    Twice {
-        /// Which entry.
-        entry: String,
-    },
-    /// A role that is always there.
+    Twice { entry: String },
+    /// The name of a role that is built in.
     #[error("{entry} is always there and cannot be made; choose another name")]
-    Builtin {
-        /// Which entry.
-        entry: String,
-    },
-    /// An entry names what is neither there nor wanted.
+    Builtin { entry: String },
+    /// An entry names a role or user that neither exists nor is wanted.
     #[error("{entry}: there is no {missing}; name one that is there, or add it")]
-    Missing {
-        /// Which entry.
-        entry: String,
-        /// What.
-        missing: String,
-    },
-    /// The certificate name is somebody else's.
+    Missing { entry: String, missing: String },
+    /// The certificate name belongs to another user.
     #[error("{entry}: the {what} {name} is taken; choose another one")]
-    Taken {
-        /// Which entry.
-        entry: String,
-        /// What.
-        what: &'static str,
-        /// Its value.
-        name: String,
-    },
-    /// The store.
+    Taken { entry: String, what: &'static str, name: String },
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// Entries that were found valid.
 struct Valid {
     roles: Vec<(RoleName, Vec<Permission>)>,
     users: Vec<(NewUser, Option<WantedPassword>)>,
     keys: Vec<(AccessKeyId, Principal, SecretString)>,
 }
 
-/// Makes what is missing. Every entry is checked before anything is made.
+/// Creates what is missing. Every entry is checked before anything is created.
 pub async fn bootstrap(directory: &Directory, wanted: Bootstrap, clock: &Clock) -> Result<Report, BootstrapError> {
     let Valid { roles, users, keys } = validate(wanted, &directory.rows())?;
     let mut making = Making { directory, clock, report: Report::default() };
@@ -241,7 +185,7 @@ impl Making<'_> {
             AccessChanged::Done => self.report.made.push(entry),
             AccessChanged::Taken { what, name } => return Err(BootstrapError::Taken { entry, what, name }),
             AccessChanged::NotFound => return Err(missing()),
-            // Only removing a role ends so.
+            // Only removing a role ends in this.
             AccessChanged::RoleInUse { .. } => return Err(BootstrapError::Twice { entry }),
         }
         Ok(())
@@ -356,7 +300,7 @@ fn key(wanted: WantedKey) -> Result<(AccessKeyId, Principal, SecretString), Boot
     }
 }
 
-/// Whether somebody may do everything and can prove it: an enabled user with `**` and a password, a certificate name or an
+/// Whether somebody can log in with all permissions: an enabled user with `**` and a password, a certificate name or an
 /// enabled key.
 pub fn has_administrator(directory: &Directory) -> bool {
     let rows = directory.rows();

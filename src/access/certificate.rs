@@ -1,19 +1,18 @@
-//! Whom the names of a client certificate prove. Pure.
+//! Which user a client certificate stands for. Pure.
 
 use crate::store::access::UserRow;
 
-/// Whom a certificate proves.
+/// The user of a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CertificateUser {
     /// No user has one of its names.
     Nobody,
-    /// One has; maybe a disabled one.
+    /// One user has one; it may be disabled.
     One(Box<UserRow>),
     /// More than one has: it proves none of them.
     Several,
 }
 
-/// Whom the names of a certificate prove.
 pub fn user_of(users: &[UserRow], names: &[String]) -> CertificateUser {
     let mut named = users.iter().filter(|user| user.certificate_names.iter().any(|name| names.contains(name)));
     match (named.next(), named.next()) {

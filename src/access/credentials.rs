@@ -12,28 +12,23 @@ const BASIC: &str = "Basic";
 /// OCP's only scheme for access keys (docs/ocp-v2.md#signature-with-an-access-key).
 pub const ACCESS_KEY: &str = "OCP-ACCESS-KEY-HMACSHA1";
 
-/// Credentials as sent; nothing of them is proven.
+/// Credentials as sent, not yet verified.
 #[derive(Clone, Debug)]
 pub enum Credentials {
     /// A user and its password.
     Basic {
-        /// As sent: it need not be a name that a user can have.
+        /// As sent: it need not be a valid user name.
         user: String,
         /// As sent.
         password: SecretString,
     },
     /// A signature with an access key.
-    AccessKey {
-        /// Which key.
-        key: AccessKeyId,
-        /// What it signed with.
-        signature: Signature,
-    },
+    AccessKey { key: AccessKeyId, signature: Signature },
 }
 
 impl Credentials {
-    /// Reads the value of an `Authorization` header. The name of the scheme may be in any case (RFC 9110, section 11.1).
-    /// `None`: another scheme, or it cannot be read.
+    /// Parses the value of an `Authorization` header. The name of the scheme may be in any case (RFC 9110, section
+    /// 11.1). `None`: another scheme, or malformed.
     pub fn read(authorization: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(authorization).ok()?.trim_matches([' ', '\t']);
         let (scheme, rest) = text.split_once(' ')?;

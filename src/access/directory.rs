@@ -1,4 +1,4 @@
-//! Users, keys and roles in memory: read from the store at start and after each change, asked at every request.
+//! Users, keys and roles in memory: read from the store at start and after each change, looked up at every request.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -8,48 +8,42 @@ use crate::domain::permission::{Permission, Rights, builtin};
 use crate::store::access::{AccessChange, AccessChanged, AccessKeyRow, AccessRows, AccessStore, UserRow};
 use crate::store::{AuditRecord, StoreError};
 
-/// How often the store is read after a change before nobody is admitted.
+/// How often reading the store is tried after a change. If all fail, nobody can log in.
 const READS: usize = 3;
 
-/// Somebody who was proven to be who he says.
+/// An authenticated caller.
 #[derive(Clone, Debug)]
 pub struct Identity {
-    /// Its user.
     pub user: UserId,
-    /// Its name.
     pub principal: Principal,
-    /// What it may do now.
+    /// Its permissions as of now.
     pub rights: Arc<Rights>,
-    /// What proved it.
+    /// How it was authenticated.
     pub proof: Arc<Proof>,
 }
 
-/// See the module's head.
 pub struct Directory {
     store: Arc<dyn AccessStore>,
     rows: Arc<RwLock<Arc<AccessRows>>>,
-    /// One change at a time: what it is decided by is still so when it is written.
+    /// One change at a time: what a change was decided by still holds when it is written.
     changing: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Directory {
-    /// Reads the store.
     pub async fn open(store: Arc<dyn AccessStore>) -> Result<Arc<Self>, StoreError> {
         let rows = Arc::new(RwLock::new(Arc::new(store.access().await?)));
         Ok(Arc::new(Self { store, rows, changing: Arc::default() }))
     }
 
-    /// Everything, as of the last change.
+    /// Everything as of the last change.
     pub fn rows(&self) -> Arc<AccessRows> {
         Arc::clone(&self.rows.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// A user by name, disabled ones too.
     pub fn user(&self, name: &Principal) -> Option<UserRow> {
         self.rows().users.iter().find(|user| user.name == *name).cloned()
     }
 
-    /// A key with its user.
     pub fn key(&self, id: &AccessKeyId) -> Option<(AccessKeyRow, UserRow)> {
         let rows = self.rows();
         let key = rows.keys.iter().find(|key| key.id == *id)?.clone();
@@ -57,7 +51,7 @@ impl Directory {
         Some((key, user))
     }
 
-    /// The permissions of a role; `None`: there is none of this name.
+    /// The permissions of a role; `None`: no role has this name.
     pub fn role(&self, name: &RoleName) -> Option<Vec<Permission>> {
         if let Some(permissions) = builtin(name.as_str()) {
             return Some(permissions);
@@ -65,25 +59,25 @@ impl Directory {
         self.rows().roles.iter().find(|role| role.name == *name).map(|role| role.permissions.clone())
     }
 
-    /// The union of the permissions of roles; names that are gone permit nothing.
+    /// The union of the permissions of roles; roles that no longer exist permit nothing.
     pub fn rights_of(&self, roles: &[RoleName]) -> Rights {
         Rights::new(roles.iter().filter_map(|role| self.role(role)).flatten())
     }
 
-    /// What a user may do now; `None`: it is not there or disabled.
+    /// What a user may do now; `None`: it does not exist or is disabled.
     pub fn rights(&self, name: &Principal) -> Option<Rights> {
         let user = self.user(name).filter(|user| !user.disabled)?;
         Some(self.rights_of(&user.roles))
     }
 
-    /// A user as proven by this; `None`: it is disabled.
+    /// The identity of a user that `proof` authenticated; `None`: the user is disabled.
     pub fn identity(&self, user: &UserRow, proof: Proof) -> Option<Identity> {
         let (rights, proof) = (Arc::new(self.rights_of(&user.roles)), Arc::new(proof));
         (!user.disabled).then(|| Identity { user: user.id, principal: user.name.clone(), rights, proof })
     }
 
-    /// Decides a change by what is known now, and makes it. `decide` runs while nobody else changes anything. A change that
-    /// was decided goes on when its caller is gone: what is in memory must not stay behind what is on disk.
+    /// Makes a change that `decide` derives from the current rows, while no other change runs. A decided change goes on
+    /// when its caller is gone: what is in memory must not stay behind what is on disk.
     pub async fn change<E: From<StoreError>>(
         &self,
         decide: impl FnOnce(&AccessRows) -> Result<(AccessChange, AuditRecord), E> + Send,
@@ -102,7 +96,8 @@ impl Directory {
     }
 }
 
-/// What the store holds after a change. When it cannot be read, nobody: rather that than a user who was just disabled.
+/// What the store holds after a change. When it cannot be read, no users at all: rather that than a user who was just
+/// disabled.
 async fn read_again(store: &dyn AccessStore) -> AccessRows {
     let mut failed = String::new();
     for _ in 0..READS {

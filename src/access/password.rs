@@ -1,5 +1,5 @@
-//! Passwords: argon2id with OWASP's parameters, computed in the pool of `pool.rs`. A password that was right is remembered for a
-//! while by an HMAC under a key that only this process has; the password itself is not kept.
+//! Passwords: argon2id with OWASP's parameters, computed in the pool of `pool.rs`. A password that was right is
+//! remembered for a while by an HMAC under a key that only this process has; the password itself is not kept.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
@@ -22,31 +22,29 @@ pub const SHORTEST: usize = 8;
 /// Most bytes of any password.
 pub const LONGEST: usize = 512;
 
-/// One for the process, whose memory and cores it is about.
+/// One for the process, because it limits the memory and cores that the process uses.
 static POOL: LazyLock<Arc<Pool>> = LazyLock::new(Pool::new);
 
-/// Most memory in KiB, passes and lanes of a hash that is given to us: a login must not cost more than that.
+/// Most memory in KiB, passes and lanes of a hash from the configuration: a login must not cost more than that.
 const MOST_MEMORY: u32 = 256 * 1024;
 const MOST_PASSES: u32 = 16;
 const MOST_LANES: u32 = 8;
 
-/// What is compared with when there is no user: costs what a real one does and is no password's hash.
+/// The hash that is compared with when there is no such user: costs as much as a real one, and no password has it.
 const NOBODY: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
-/// What is wrong with a password or its hash. Never shows either.
+/// What is wrong with a password or its hash. Shows neither.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum PasswordError {
-    /// Too short or too long.
     #[error("a password has 8 to 512 bytes, not {0}")]
     Length(usize),
-    /// None at all, or too long.
+    /// Of a password in the configuration: empty, or too long.
     #[error("a password has 1 to 512 bytes, not {0}")]
     LengthAtStart(usize),
-    /// Not a PHC string of argon2id.
     #[error("the hash is not a PHC string of argon2id, which begins with $argon2id$v=19$m=")]
     NotAHash,
-    /// A login would cost too much.
+    /// Comparing with it would cost too much.
     #[error("the hash costs more than m=262144, t=16 or p=8; make one with m=19456,t=2,p=1")]
     TooCostly,
     /// The system gives no random bytes or no memory.
@@ -81,14 +79,14 @@ pub async fn hash(password: SecretString) -> Result<String, PasswordError> {
     }
     let mut salt = [0; 16];
     SystemRandom::new().fill(&mut salt).map_err(|_| PasswordError::Failed)?;
-    // Whoever sets a password has proven himself, or starts the service.
+    // Whoever sets a password is authenticated, or starts the service.
     let hashed = POOL.compute(Standing::Known, move |blocks| {
         hashed(&password, &salt, Params::DEFAULT, blocks).ok_or(PasswordError::Failed)
     });
     hashed.await.unwrap_or(Err(PasswordError::Failed))
 }
 
-/// As a PHC string.
+/// The hash as a PHC string.
 fn hashed(password: &SecretString, salt: &[u8], params: Params, blocks: &mut Vec<Block>) -> Option<String> {
     let encoded = SaltString::encode_b64(salt).ok()?;
     let length = params.output_len().unwrap_or(Params::DEFAULT_OUTPUT_LEN);
@@ -105,12 +103,12 @@ fn hashed(password: &SecretString, salt: &[u8], params: Params, blocks: &mut Vec
     Some(whole.to_string())
 }
 
-/// Computes in this memory, which grows when it is not enough.
+/// Computes argon2 in `blocks`, which grows when it is not enough.
 fn output(argon2: &Argon2<'_>, password: &[u8], salt: &[u8], length: usize, blocks: &mut Vec<Block>) -> Option<Output> {
-    // What is kept for the next has one size, whatever this one needs.
+    // Memory that is kept for the next computation has one size, whatever this one needs.
     let needed = argon2.params().block_count().max(BLOCKS);
     if blocks.len() < needed {
-        // Not by growing: both at a time would be twice as much.
+        // Dropped before the larger one is allocated: both at a time would be twice as much.
         *blocks = Vec::new();
         blocks.try_reserve_exact(needed).ok()?;
         blocks.resize(needed, Block::new());
@@ -121,7 +119,7 @@ fn output(argon2: &Argon2<'_>, password: &[u8], salt: &[u8], length: usize, bloc
     .ok()
 }
 
-/// Compares passwords and remembers which were right.
+/// Verifies passwords and remembers which were right.
 pub struct Passwords {
     /// `None`: the system gave no random bytes; nothing is remembered then.
     key: Option<hmac::Key>,
@@ -135,13 +133,13 @@ struct Right {
 }
 
 impl Passwords {
-    /// Remembers each for so long; zero: not at all.
+    /// `keep`: how long a password is remembered; zero: not at all.
     pub fn new(keep: Duration) -> Self {
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new()).ok();
         Self { key: key.filter(|_| !keep.is_zero()), keep, right: Mutex::default() }
     }
 
-    /// Whether this was found right for the user as it is now, not long ago. Costs next to nothing.
+    /// Whether this password was recently found right for the user as it is now. Costs next to nothing.
     pub fn remembers(&self, user: &UserRow, password: &SecretString, now: Instant) -> bool {
         let (Some(key), Some(hash)) = (&self.key, &user.password_hash) else { return false };
         let mut right = self.lock();
@@ -157,7 +155,7 @@ impl Passwords {
         }
     }
 
-    /// Compares; takes as long without a user or without a password of it.
+    /// Compares; takes as long for an unknown user, or one without a password.
     pub async fn verify(
         &self,
         user: Option<&UserRow>,
@@ -171,7 +169,7 @@ impl Passwords {
         Ok(stored.is_some() && right)
     }
 
-    /// Remembers that this was right for the user as it is.
+    /// Remembers that this password was right for the user as it is.
     pub fn remember(&self, user: &UserRow, password: &SecretString, now: Instant) {
         if let (Some(key), Some(hash)) = (&self.key, &user.password_hash) {
             let tag = hmac::sign(key, &told(hash, password));
@@ -184,12 +182,12 @@ impl Passwords {
     }
 }
 
-/// The hash goes in too, so that another password makes what was remembered worthless at once.
+/// The hash is included, so that changing the password makes what was remembered worthless at once.
 fn told(hash: &str, password: &SecretString) -> Vec<u8> {
     [hash.as_bytes(), b"\0", password.expose_secret().as_bytes()].concat()
 }
 
-/// A hash's own parameters count, not ours.
+/// Uses the parameters in the hash, not ours.
 fn matches(hash: &str, password: &SecretString, blocks: &mut Vec<Block>) -> bool {
     let password = password.expose_secret().as_bytes();
     let is_fitting = password.len() <= LONGEST;
@@ -213,7 +211,7 @@ mod tests {
     use crate::clock::{Timestamp, monotonic_now};
     use crate::domain::ids::Principal;
 
-    /// Of `hunter22`, cheap to compute.
+    /// Has the password `hunter22`, with a hash that is cheap to compute.
     async fn user() -> UserRow {
         let cheap = Params::new(8, 1, 1, None).unwrap();
         UserRow {
@@ -299,7 +297,7 @@ mod tests {
         let passwords = Passwords::new(Duration::from_secs(60));
         let without = UserRow { password_hash: None, ..user().await };
         for user in [None, Some(&without)] {
-            // While both seats are taken nothing is answered: there is no short way for who is not there.
+            // While both seats are taken nothing is answered: there is no quicker way for a user that does not exist.
             let seats = POOL.take_all().await;
             let password = secret("");
             let mut verifying = std::pin::pin!(passwords.verify(user, &password, Standing::Known));

@@ -1,6 +1,7 @@
-//! Where passwords are computed: two at a time, beside the threads that answer calls, in memory that is used again and given
-//! back when nobody has needed it for a while. Left to each computation, 19 MiB apiece stay in the allocator's many arenas.
-//! Of strangers only so many may wait; who has been right before does not queue behind them. Knows neither users nor hashes.
+//! Where passwords are computed: two at a time, beside the threads that answer calls, in memory that is reused, and
+//! freed when it has not been needed for a while. Allocated for each computation, 19 MiB apiece would stay in the
+//! allocator's many arenas. Only so many unknown callers may wait; a caller that has logged in from there before does
+//! not queue behind them. Knows neither users nor hashes.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,37 +11,36 @@ use tokio::sync::Semaphore;
 
 /// Each takes 19 MiB and a core for some 20 ms; more at a time would only slow each other and the calls.
 pub(super) const SEATS: usize = 2;
-/// Strangers that may wait for a seat: the last of them waits for some 2.5 s.
+/// Unknown callers that may wait for a seat: the last of them waits for some 2.5 s.
 pub(super) const PLACES: usize = 256;
-/// Memory that nobody used for so long is given back.
+/// Memory that was not used for this long is freed.
 const KEPT: Duration = Duration::from_secs(1);
 
 /// KiB of what OWASP's parameters need, and of what is kept between two computations.
 pub(super) const BLOCKS: usize = argon2::Params::DEFAULT_M_COST as usize;
 
-/// Who waits.
+/// Which queue a computation waits in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// Anybody.
+    /// Any caller.
     Stranger,
-    /// Who was right from there before, or who is let in already.
+    /// A caller that has logged in from there before, or is authenticated already.
     Known,
 }
 
 /// Why nothing was computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotComputed {
-    /// Too many wait.
     Overloaded,
     /// It panicked, or the process ends.
     Broken,
 }
 
-/// See the module's head.
 #[derive(Debug)]
 pub(super) struct Pool {
     seats: Semaphore,
-    /// Strangers that stand before the seats: no more than there are seats, so that who is known waits for one computation.
+    /// Unknown callers that wait for a seat: no more than there are seats, so that a known caller waits for one
+    /// computation at most.
     strangers: Semaphore,
     places: Semaphore,
     memory: Mutex<Memory>,
@@ -49,9 +49,9 @@ pub(super) struct Pool {
 #[derive(Debug, Default)]
 struct Memory {
     idle: Vec<Vec<Block>>,
-    /// Counts what was given back, so that it is seen whether any was since.
+    /// Counts returned memory, to see whether any was returned since.
     uses: u64,
-    /// Whether somebody looks after what is idle.
+    /// Whether a task is there to free what is idle.
     watched: bool,
 }
 
@@ -61,7 +61,7 @@ impl Pool {
         Arc::new(Self { seats, strangers, places: Semaphore::new(PLACES), memory: Mutex::default() })
     }
 
-    /// Computes in turn. The seat is held until the work is over, also when nobody waits for it any more.
+    /// Computes in turn. The seat is held until the work is over, even when its caller is gone.
     pub async fn compute<T: Send + 'static>(
         self: &Arc<Self>,
         standing: Standing,
@@ -88,7 +88,7 @@ impl Pool {
         done
     }
 
-    /// Gives back what is idle for too long, once nobody needs it.
+    /// Frees memory that has been idle for too long.
     fn look_after(self: &Arc<Self>) {
         let mut seen = {
             let mut memory = self.lock();
@@ -104,7 +104,7 @@ impl Pool {
                 let mut memory = pool.lock();
                 if memory.uses == seen {
                     memory.watched = false;
-                    // Freed when the lock is let go.
+                    // Freed after the lock is released.
                     let _idle = std::mem::take(&mut memory.idle);
                     return;
                 }
@@ -118,7 +118,7 @@ impl Pool {
     }
 }
 
-/// A place to compute at, with its memory.
+/// The right to compute, with the memory for it.
 struct Seat {
     pool: Arc<Pool>,
     blocks: Vec<Block>,
@@ -129,7 +129,7 @@ impl Drop for Seat {
         let blocks = std::mem::take(&mut self.blocks);
         let mut memory = self.pool.lock();
         memory.uses += 1;
-        // What a costlier hash needed is not kept.
+        // Larger memory, which a costlier hash needed, is not kept.
         if blocks.len() <= BLOCKS {
             memory.idle.push(blocks);
         }
@@ -201,7 +201,7 @@ mod tests {
     async fn too_many_strangers_are_refused_and_who_is_known_does_not_queue_behind_them() {
         let pool = Pool::new();
         let seats = pool.take_all().await;
-        // A stranger computes until he is let go on.
+        // An unknown caller's computation, which runs until it is told to end.
         let (go_on, told) = std::sync::mpsc::channel::<()>();
         let told = Arc::new(Mutex::new(told));
         let strangers = std::iter::repeat_with(|| {
@@ -218,7 +218,7 @@ mod tests {
         let mut known = std::pin::pin!(pool.compute(Standing::Known, |_| ()));
         assert!(futures::poll!(&mut known).is_pending());
         drop(seats);
-        // The seat of the first that ends is his, although 255 strangers wait.
+        // The first seat that is free is given to the known caller, although 255 unknown ones wait.
         go_on.send(()).unwrap();
         let known = tokio::time::timeout(Duration::from_secs(30), known).await;
         assert_eq!(known, Ok(Ok(())), "a stranger took it");

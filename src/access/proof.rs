@@ -1,4 +1,4 @@
-//! What proved somebody, as it was then, and whether it would still prove him. Pure.
+//! How a caller was authenticated, as it was then, and whether the same would still do. Pure.
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -6,26 +6,25 @@ use crate::access::certificate::{self, CertificateUser};
 use crate::domain::ids::{AccessKeyId, UserId};
 use crate::store::access::AccessRows;
 
-/// See the module's head. Nothing (authentication is off) always holds.
+/// The credentials that authenticated a caller. Empty (authentication is off) always holds.
 #[derive(Clone, Debug, Default)]
 pub struct Proof {
-    /// Names of the client certificate that was shown.
     pub certificate: Option<Vec<String>>,
-    /// What was sent besides.
+    /// The password or key that was sent besides.
     pub secret: Option<Secret>,
 }
 
-/// What somebody knew.
+/// What the caller knew.
 #[derive(Clone, Debug)]
 pub enum Secret {
-    /// The password of this hash, from which a weak one can be guessed.
+    /// The hash of the password that was right; a weak password can be guessed from it.
     Password(SecretString),
     /// The secret of an access key.
     Key(AccessKeyId, SecretString),
 }
 
 impl Proof {
-    /// Whether it would prove this user by what is known now. Whether the user is disabled is another question.
+    /// Whether it would still authenticate this user by these rows. Whether the user is disabled is another question.
     pub fn holds(&self, rows: &AccessRows, user: UserId) -> bool {
         let named = self.certificate.as_ref().is_none_or(
             |names| matches!(certificate::user_of(&rows.users, names), CertificateUser::One(named) if named.id == user),

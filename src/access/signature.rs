@@ -20,7 +20,7 @@ use ring::hmac;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::clock::Timestamp;
-use crate::domain::refusal::Unproven;
+use crate::domain::refusal::AuthFailure;
 
 /// How far the `Date` of a request may be from now: less than this, both ways.
 pub const LARGEST_SKEW: Duration = Duration::from_secs(15 * 60);
@@ -34,7 +34,7 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 /// Prefix of the headers that are signed besides the named ones.
 pub const HEADER_PREFIX: &str = "x-ocp-";
 
-/// A signature as sent. Not a secret: it says nothing about its key.
+/// A signature as sent. Not secret: it tells nothing about its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Signature([u8; LENGTH]);
 
@@ -45,29 +45,25 @@ impl Signature {
     }
 }
 
-/// The parts of a request that are signed, as they came over the wire.
+/// The parts of a request that are signed, as they were sent.
 #[derive(Clone, Debug, Default)]
 pub struct SignedRequest<'a> {
-    /// Its method.
     pub method: &'a str,
-    /// Its path, still encoded.
+    /// Still percent-encoded.
     pub path: &'a str,
-    /// Its query, still encoded, without `?`.
+    /// Still percent-encoded, without `?`.
     pub query: Option<&'a str>,
-    /// Its `Host`, with the port if that was sent.
+    /// With the port if that was sent.
     pub host: &'a [u8],
-    /// Its `Content-Type`; empty without one.
+    /// Empty without one.
     pub content_type: &'a [u8],
-    /// Its `Date`.
     pub date: &'a [u8],
-    /// Its headers `x-ocp-*`: names in small letters, values in the order of their lines.
+    /// The headers `x-ocp-*`: names in lower case, values in the order of their lines.
     pub headers: Vec<(&'a str, &'a [u8])>,
-    /// Its body.
     pub body: &'a [u8],
 }
 
 impl SignedRequest<'_> {
-    /// What is signed.
     pub fn message(&self) -> Vec<u8> {
         let digest = if self.body.is_empty() { String::new() } else { digest(self.body) };
         let (headers, query) = (self.canonical_headers(), canonical_query(self.query.unwrap_or_default()));
@@ -118,7 +114,7 @@ fn canonical_query(query: &str) -> String {
     parameters.into_iter().map(one).collect::<Vec<_>>().join("&")
 }
 
-/// MD5 in capital hex.
+/// MD5 in upper-case hex.
 fn digest(body: &[u8]) -> String {
     Md5::digest(body).iter().fold(String::new(), |mut text, byte| {
         // Writing to a string does not fail.
@@ -137,29 +133,30 @@ fn key(secret: &SecretString) -> hmac::Key {
     hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, secret.expose_secret().as_bytes())
 }
 
-/// Signs a request; what goes behind `OCP-ACCESS-KEY-HMACSHA1 <key>:`.
+/// Signs a request; the result goes behind `OCP-ACCESS-KEY-HMACSHA1 <key>:`.
 pub fn sign(secret: &SecretString, request: &SignedRequest<'_>) -> String {
     STANDARD.encode(hmac::sign(&key(secret), &request.message()))
 }
 
-/// Whether the secret's owner signed the request. Takes the same time whatever byte is wrong.
+/// Whether the request was signed with this secret. Takes the same time whatever byte is wrong.
 pub fn verify(secret: &SecretString, request: &SignedRequest<'_>, signature: Signature) -> bool {
     hmac::verify(&key(secret), &request.message(), &signature.0).is_ok()
 }
 
 /// Whether a `Date` is of RFC 1123, in GMT, and less than [`LARGEST_SKEW`] from now, past or future.
-pub fn check_date(date: &[u8], now: Timestamp) -> Result<(), Unproven> {
+pub fn check_date(date: &[u8], now: Timestamp) -> Result<(), AuthFailure> {
     let date = date.trim_ascii();
     if !date.ends_with(b" GMT") {
-        return Err(Unproven::DateMissing);
+        return Err(AuthFailure::DateMissing);
     }
-    let parsed = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(date).map_err(|_| Unproven::DateMissing)?;
+    let parsed =
+        jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(date).map_err(|_| AuthFailure::DateMissing)?;
     let then = Timestamp::from_micros(parsed.as_microsecond());
     let skew = now.since(then).max(then.since(now));
-    if skew < LARGEST_SKEW { Ok(()) } else { Err(Unproven::DateSkewed) }
+    if skew < LARGEST_SKEW { Ok(()) } else { Err(AuthFailure::DateSkewed) }
 }
 
-/// A moment as a signed request dates itself.
+/// A moment in the form of a `Date` header.
 pub fn date(moment: Timestamp) -> String {
     let moment = jiff::Timestamp::from_microsecond(moment.as_micros()).unwrap_or_default();
     // Fails only before the year 0.

@@ -1,8 +1,8 @@
-//! How often a login may fail. A user that failed too often at an address must wait there, longer and longer. An address at
-//! which many users failed is slowed, so that trying many names is slow too, but it is not shut: others who know their
-//! passwords may stand behind the same proxy. Pure: the moment is passed in, and nothing waits here.
+//! How often a login may fail. A user that failed too often at an address must wait there, longer and longer. An
+//! address at which many users failed is slowed down, so that trying many names is slow too, but it is not blocked:
+//! others who know their passwords may be behind the same proxy. Pure: the moment is passed in, and nothing waits here.
 //!
-//! IPv6 addresses count by their first 64 bits: who has one of such a network has all of them.
+//! IPv6 addresses count by their first 64 bits: a client with one address of such a network has all of them.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -17,29 +17,28 @@ use crate::access::pool::Standing;
 pub const MOST_REMEMBERED: usize = 10_000;
 /// Longest wait.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(3600);
-/// An address may fail so many times as often over all users.
+/// An address may fail this many times as often as a user, over all users.
 const ADDRESS_ALLOWANCE: u32 = 10;
-/// Between two passwords of an address that failed more often.
+/// Time between two passwords of an address that is slowed down.
 pub const PACE: Duration = Duration::from_millis(200);
-/// Failures are forgotten so long after the wait that they brought.
+/// Failures are forgotten this long after the wait that they caused.
 const MEMORY: Duration = Duration::from_secs(3600);
 
 /// A user, or an access key, at an address.
 pub type Pair = (IpAddr, String);
 
-/// Failed logins.
 #[derive(Debug)]
 pub struct Throttle {
     users: Tally<Pair>,
-    /// Apart from users: wrong signatures cost nothing, and must not make failed passwords be forgotten.
+    /// Separate from users: wrong signatures cost nothing to send, and must not push failed passwords out of memory.
     keys: Tally<Pair>,
     addresses: Tally<IpAddr>,
-    /// Users that were right, and when last. Only who knows a password gets in here.
+    /// Users that logged in, and when last. Only a right password adds one.
     known: HashMap<Pair, Instant>,
 }
 
 impl Throttle {
-    /// `failures` are free for each pair (0: as many as you like); the next attempt after them must wait for `wait`, and twice
+    /// `failures` are free for each pair (0: any number); the next attempt after them must wait for `wait`, and twice
     /// as long with each further failure.
     pub fn new(failures: u32, wait: Duration) -> Self {
         let growing = |failures| Tally::new(failures, wait, LONGEST_WAIT);
@@ -61,34 +60,33 @@ impl Throttle {
         self.keys.wait(pair, now)
     }
 
-    /// How long strangers at this address must wait for the next look at a password, [`PACE`] at most; `None`: not at all.
+    /// How long unknown callers at this address must wait until the next password is tried, [`PACE`] at most; `None`:
+    /// not at all.
     pub fn address_wait(&self, pair: &Pair, now: Instant) -> Option<Duration> {
         self.addresses.wait(&pair.0, now)
     }
 
-    /// Whether strangers at this address are looked at slowly.
+    /// Whether this address is slowed down for unknown callers.
     pub fn is_slow(&self, pair: &Pair, now: Instant) -> bool {
         self.addresses.is_over(&pair.0, now)
     }
 
-    /// Who was right there before is not held up by what others do at the address; his own failures still make him wait.
+    /// A user that has logged in from there before is not held up by what others do at the address; its own failures
+    /// still make it wait.
     pub fn standing(&self, pair: &Pair) -> Standing {
         if self.known.contains_key(pair) { Standing::Known } else { Standing::Stranger }
     }
 
-    /// A password was wrong.
     pub fn failed(&mut self, pair: &Pair, now: Instant) {
         self.users.failed(pair.clone(), now);
         self.addresses.failed(pair.0, now);
     }
 
-    /// A signature was wrong.
     pub fn key_failed(&mut self, pair: &Pair, now: Instant) {
         self.keys.failed(pair.clone(), now);
     }
 
-    /// A password was right: its user begins anew at this address. The address does not: one good password must not pay for
-    /// trying others.
+    /// Resets the user's failures at this address, but not the address's: one good password must not pay for trying others.
     pub fn succeeded(&mut self, pair: &Pair, now: Instant) {
         if !self.users.counts.is_empty() {
             self.users.counts.remove(pair);
@@ -101,7 +99,6 @@ impl Throttle {
         self.known.insert(pair.clone(), now);
     }
 
-    /// A signature was right.
     pub fn key_succeeded(&mut self, pair: &Pair) {
         if !self.keys.counts.is_empty() {
             self.keys.counts.remove(pair);
@@ -114,7 +111,7 @@ pub(super) fn pair(address: IpAddr, user: &str) -> Pair {
     (network(address), user.chars().take(72).collect())
 }
 
-/// What counts as one address.
+/// Addresses that count as one.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
@@ -164,7 +161,7 @@ impl<K: Clone + Eq + Hash> Tally<K> {
         let before = self.counts.get(&key).filter(|count| !count.is_forgotten(now)).map_or(0, |count| count.failures);
         if self.counts.len() >= MOST_REMEMBERED && !self.counts.contains_key(&key) {
             self.counts.retain(|_, count| !count.is_forgotten(now));
-            // Who must wait is kept for longest: names that failed once must not make him be forgotten.
+            // A pair that must wait is kept for longest: names that failed once must not push it out.
             forget_first(&mut self.counts, |count| (count.until > now, count.last));
         }
         let failures = before.saturating_add(1);
@@ -180,7 +177,7 @@ impl<K: Clone + Eq + Hash> Tally<K> {
     }
 }
 
-/// Makes room for a tenth at once: a search for the first at each failure would be what an attacker wants.
+/// Makes room for a tenth at once: searching for the oldest at each failure would play into an attacker's hands.
 fn forget_first<K: Eq + Hash, V, O: Copy + Ord>(remembered: &mut HashMap<K, V>, order: impl Fn(&V) -> O) {
     if remembered.len() < MOST_REMEMBERED {
         return;

@@ -1,4 +1,4 @@
-//! One at a time for each key, in the order in which they came, and only so many that wait.
+//! One holder at a time for each key, in the order in which they came, with a limit on how many may wait.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -6,18 +6,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// See the module's head.
 #[derive(Debug)]
 pub(super) struct Turns<K: Eq + Hash>(Mutex<HashMap<K, Turn>>);
 
 #[derive(Debug)]
 struct Turn {
     one: Arc<Semaphore>,
-    /// Whoever has it and whoever waits for it.
+    /// The holder and those who wait.
     count: usize,
 }
 
-/// One's turn, until it is dropped.
+/// A turn, held until it is dropped.
 #[derive(Debug)]
 pub(super) struct Taken<'a, K: Eq + Hash> {
     turns: &'a Turns<K>,
@@ -31,7 +30,7 @@ impl<K: Clone + Eq + Hash> Turns<K> {
         Self(Mutex::default())
     }
 
-    /// Waits for one's turn. `None`: at least `most` wait or have theirs.
+    /// Waits for a turn. `None`: `most` callers wait or have theirs already.
     pub async fn take(&self, key: K, most: usize) -> Option<Taken<'_, K>> {
         let one = {
             let mut turns = self.lock();
@@ -42,7 +41,7 @@ impl<K: Clone + Eq + Hash> Turns<K> {
             turn.count += 1;
             Arc::clone(&turn.one)
         };
-        // Made before the wait, so that who gives up waiting is counted no more.
+        // Made before the wait, so that a caller that gives up waiting is no longer counted.
         let mut taken = Taken { turns: self, key, _permit: None };
         taken._permit = one.acquire_owned().await.ok();
         Some(taken)

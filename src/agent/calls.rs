@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use tonic::Status;
 use tower::{Layer, Service};
 
-/// See the module's head. As a layer it makes every call of a server one of them.
+/// As a `tower` layer it tracks every call of a server.
 #[derive(Clone, Debug)]
 pub struct Calls {
     running: TaskTracker,
@@ -22,7 +22,6 @@ pub struct Calls {
 }
 
 impl Calls {
-    /// None so far.
     pub fn new() -> Self {
         let running = TaskTracker::new();
         // So that waiting for none to run ends whenever none does.

@@ -21,22 +21,19 @@ pub const CONFIGURATION: &str = "etc/observer.config.bin";
 /// More than any configuration has.
 pub const CONFIGURATION_LIMIT: u64 = 4 << 20;
 
-/// A reason not to be sure.
+/// A reason why a process cannot be judged with certainty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Doubt {
-    /// In words.
     pub words: String,
     /// Whether it stands even when another process proves everything.
     pub strong: bool,
 }
 
 impl Doubt {
-    /// One that stands whatever else is found.
     pub const fn strong(words: String) -> Self {
         Self { words, strong: true }
     }
 
-    /// One that only matters when nothing else is found.
     pub const fn weak(words: String) -> Self {
         Self { words, strong: false }
     }
@@ -45,22 +42,16 @@ impl Doubt {
 /// What a full match proved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MatchedProcess {
-    /// Its identity.
     pub identity: ObserverIdentity,
-    /// Its user and innermost id.
     pub owner: Owner,
-    /// What it says of itself.
     pub declared: Declared,
 }
 
-/// What a process is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProcessMatch {
-    /// The wanted observer.
+    /// It is the wanted observer.
     Match(Box<MatchedProcess>),
-    /// It could be.
     Doubtful {
-        /// Why.
         doubt: Doubt,
         /// Whether its executable is an observer.
         is_observer: bool,
@@ -68,26 +59,19 @@ pub enum ProcessMatch {
         may_be_wanted: bool,
     },
     /// Provably something else, although it looked like one.
-    Other {
-        /// Whether its executable is an observer.
-        is_observer: bool,
-    },
+    Other { is_observer: bool },
 }
 
-/// A process that was worth a look.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
-    /// Its id.
     pub pid: u32,
-    /// What it is.
     pub verdict: ProcessMatch,
     /// Its identity, when it could be read.
     pub identity: Option<ObserverIdentity>,
-    /// Key of its network namespace.
+    /// Key of its network namespace, as `ProcFs::network_key` has it.
     pub network: (u64, u64),
-    /// Its sockets that serve the wanted RPC address.
+    /// Inodes of its sockets that serve the wanted RPC address.
     pub sockets: Vec<u64>,
-    /// It, in words.
     pub words: String,
 }
 
@@ -261,7 +245,7 @@ impl Process<'_> {
         doubtful(Doubt::strong(words.to_owned()))
     }
 
-    /// A process of which the decisive facts may not be read, or that is ending.
+    /// A process of which the decisive facts may not be read, or which is ending.
     fn judge_unreadable(&self, error: &ProcError, target: &ObserverTarget) -> Result<Option<Candidate>, ProcError> {
         let (proc, pid) = (self.proc, self.pid);
         let again = proc.stat(pid)?;
@@ -271,7 +255,7 @@ impl Process<'_> {
         let called = self.arguments.first().and_then(|name| Path::new(name).file_name());
         let is_observer = self.stat.command == OBSERVER || called.is_some_and(|name| name == OBSERVER);
         if !is_observer {
-            // If it holds the wanted address, the listener is left without an owner, and that is the doubt.
+            // If it holds the wanted address, the listener is left without an owner, which raises the doubt.
             return Ok(None);
         }
         let mut declared = Declared::default();

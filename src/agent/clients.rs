@@ -4,12 +4,10 @@ use crate::agent::refusal::AgentRefusal;
 use crate::net::certificate::{InvalidCertificateName, certificate_name, names};
 use crate::net::peer::Peer;
 
-/// See the module's head.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Clients {
-    /// Everybody who reaches it.
     Everybody,
-    /// Who shows a certificate that carries this subject alternative name, in its normal form.
+    /// Callers with a certificate that carries this subject alternative name, in its normal form.
     Named(String),
 }
 
@@ -19,7 +17,7 @@ impl Clients {
         certificate_name(name).map(Self::Named)
     }
 
-    /// Refuses who is not one of them.
+    /// Refuses every other caller.
     pub fn admit(&self, peer: Option<&Peer>) -> Result<(), AgentRefusal> {
         let accepted = match self {
             Self::Everybody => return Ok(()),

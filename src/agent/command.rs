@@ -105,34 +105,25 @@ pub enum AgentCommand {
     Launch,
 }
 
-/// Why `obsteward agent` ended badly.
 #[derive(Debug, Error)]
 pub enum AgentError {
-    /// The record.
     #[error("the agent's record cannot be opened: {0}")]
     State(#[from] FileError),
-    /// The files of its TLS.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// Some of what TLS needs.
     #[error("--tls-cert, --tls-key, --client-ca and --client-name need each other, give all four or none")]
     HalfTls,
-    /// The name of the client.
     #[error("--client-name: {0}")]
     ClientName(#[from] InvalidCertificateName),
-    /// The listener.
     #[error(transparent)]
     Listen(#[from] ListenError),
-    /// The server.
     #[error(transparent)]
     Serve(#[from] ServeError),
     /// Signals or the standard input.
     #[error("the agent cannot be told to end: {0}")]
     Signals(std::io::Error),
-    /// Standard input and output.
     #[error(transparent)]
     Stdio(#[from] StdioError),
-    /// The id of a store.
     #[error("{0:?} is not the id of a store, copy it from the refusal")]
     StoreId(String),
 }
@@ -198,7 +189,7 @@ async fn serve(args: AgentArgs) -> Result<(), AgentError> {
     Ok(())
 }
 
-/// TLS and whose calls are taken over it, or plaintext and everybody's.
+/// TLS and the clients that are accepted over it, or plaintext and all clients.
 fn protection(args: &AgentArgs) -> Result<(Option<Arc<Tls>>, Clients), AgentError> {
     match (&args.tls_cert, &args.tls_key, &args.client_ca, &args.client_name) {
         (Some(cert_file), Some(key_file), Some(client_ca), Some(name)) => {
@@ -216,7 +207,7 @@ fn protection(args: &AgentArgs) -> Result<(Option<Arc<Tls>>, Clients), AgentErro
     }
 }
 
-/// Looks at the files of TLS by and by, and at once on SIGHUP, which ends no agent, with TLS or without.
+/// Reads the TLS files again periodically, and at once on SIGHUP. SIGHUP never ends the agent, with TLS or without.
 fn follow_files(tls: Option<Arc<Tls>>) -> std::io::Result<()> {
     let mut hangup = signal(SignalKind::hangup())?;
     let now = Arc::new(Notify::new());

@@ -8,16 +8,16 @@
 
 const HEADER: usize = 32;
 const MAGIC: [u8; 2] = [0xBC, 0xDE];
-/// Of a frame, and of the record.
+/// Version of a frame and of the record.
 const VERSION: u64 = 1;
 
-/// The lines of the file; `None`: it is no whole record.
+/// The `key=value` lines of the file; `None`: it is no complete record.
 pub fn text(bytes: &[u8]) -> Option<&[u8]> {
     let data = framed(bytes).and_then(record).or_else(|| record(bytes))?;
     Some(framed(data).unwrap_or(data))
 }
 
-/// The value of `key` in such lines.
+/// The values of `key` in the lines that [`text`] returns.
 pub fn value<'a>(text: &'a [u8], key: &str) -> impl Iterator<Item = &'a str> {
     text.split(|byte| *byte == b'\n').filter_map(move |line| {
         let (name, value) = std::str::from_utf8(line).ok()?.split_once('=')?;

@@ -1,5 +1,5 @@
-//! What an observer says of itself in its arguments and in `etc/observer.config.bin`. Pure text work; nobody is believed
-//! on these words alone.
+//! What an observer says of itself in its arguments and in `etc/observer.config.bin`. Pure text work; these
+//! statements alone prove nothing.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -7,13 +7,11 @@ use std::net::IpAddr;
 use crate::agent::configuration;
 use crate::domain::host::ObserverTarget;
 
-/// A fact that may have been said once, not at all, or twice in different ways.
+/// A fact that may be stated once, not at all, or twice in different ways.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum DeclaredValue<T> {
-    /// Nobody says.
     #[default]
     Unsaid,
-    /// This.
     Is(T),
     /// Arguments and configuration (or two places in it) disagree.
     Contradicts,
@@ -45,18 +43,15 @@ impl<T: PartialEq> DeclaredValue<T> {
     }
 }
 
-/// What an observer says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Declared {
-    /// Cluster name.
     pub cluster: DeclaredValue<String>,
     /// The `cluster_id` parameter.
     pub cluster_id: DeclaredValue<i64>,
-    /// RPC port.
     pub rpc_port: DeclaredValue<u16>,
     /// IP by which the cluster knows it.
     pub local_ip: DeclaredValue<IpAddr>,
-    /// Whether it was told to stay in the foreground: somebody waits for it.
+    /// Whether it was started in the foreground (`--nodaemon`): then whoever started it waits for it.
     pub foreground: bool,
 }
 
@@ -75,7 +70,7 @@ impl Declared {
         }
     }
 
-    /// Whether it says that it is the target: the cluster's name and the port of it, and nothing else of id and address.
+    /// Whether it states the target's cluster name and port, and no other id or address.
     pub fn is_exactly(&self, target: &ObserverTarget) -> bool {
         let or_unsaid = |equal: bool, unsaid: bool| equal || unsaid;
         self.cluster.equals(&target.cluster_name)
@@ -84,23 +79,20 @@ impl Declared {
             && or_unsaid(self.local_ip.equals(&target.address.ip()), self.local_ip == DeclaredValue::Unsaid)
     }
 
-    /// Whether it says that it belongs to another cluster.
     pub fn is_of_another_cluster(&self, target: &ObserverTarget) -> bool {
         self.cluster.differs_from(&target.cluster_name) || self.cluster_id.differs_from(&target.ob_cluster_id)
     }
 
-    /// Whether it says that it has another address.
     pub fn is_at_another_address(&self, target: &ObserverTarget) -> bool {
         self.local_ip.differs_from(&target.address.ip()) || self.rpc_port.differs_from(&target.address.rpc_port())
     }
 
-    /// Whether it says that it is not the target.
     pub fn is_of_another(&self, target: &ObserverTarget) -> bool {
         self.is_of_another_cluster(target) || self.is_at_another_address(target)
     }
 
-    /// Adds what the configuration file says. One that is no whole record may hold `key=value` texts all the same, with
-    /// something else around them.
+    /// Adds what the configuration file says. A file that is no complete record may hold `key=value` texts all the
+    /// same, with something else around them.
     pub fn hear_configuration(&mut self, bytes: &[u8]) {
         let text = configuration::text(bytes);
         let values = |key| -> Vec<String> {
@@ -133,7 +125,6 @@ impl fmt::Display for Declared {
     }
 }
 
-/// What an argument says of the observer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Said {
     /// `-n`.

@@ -29,7 +29,6 @@ pub fn fence(fence: i64) -> CallerFence {
     }
 }
 
-/// Some process.
 pub fn identity() -> ObserverIdentity {
     ObserverIdentity {
         boot_id: "boot".to_owned(),
@@ -44,7 +43,6 @@ pub fn identity() -> ObserverIdentity {
     }
 }
 
-/// A process to put there.
 #[derive(Clone, Debug)]
 pub struct FakeProcess {
     pub pid: u32,
@@ -63,7 +61,7 @@ pub struct FakeProcess {
 }
 
 impl FakeProcess {
-    /// An observer of cluster demo in `/ob1` that says it all.
+    /// An observer of cluster demo in `/ob1` whose configuration states everything.
     pub fn observer(pid: u32) -> Self {
         Self {
             pid,
@@ -82,14 +80,13 @@ impl FakeProcess {
     }
 }
 
-/// The directory.
 pub struct FakeProc {
     directory: tempfile::TempDir,
     listeners: Vec<(u64, Vec<(SocketAddr, u64)>)>,
 }
 
 impl FakeProc {
-    /// With an init, and ourselves as process 2, in namespace 1 whose listeners are given.
+    /// With an init, and the agent itself as process 2, in namespace 1 with these listeners.
     pub fn new(listeners: &[(&str, u64)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path().join("proc");
@@ -108,7 +105,7 @@ impl FakeProc {
         fake
     }
 
-    /// Gives a namespace its listeners; before its processes.
+    /// Sets the listeners of a namespace; call it before its processes are added.
     pub fn namespace(&mut self, number: u64, listeners: &[(&str, u64)]) {
         let listeners = listeners.iter().map(|(address, inode)| (address.parse().unwrap(), *inode)).collect();
         self.listeners.push((number, listeners));
@@ -126,7 +123,6 @@ impl FakeProc {
         fs::write(net.join("tcp6"), tcp6).unwrap();
     }
 
-    /// Puts a process there.
     pub fn add(&self, process: &FakeProcess) {
         let directory = self.root().join(process.pid.to_string());
         let home = self.directory.path().join(process.home);
@@ -161,22 +157,18 @@ impl FakeProc {
         }
     }
 
-    /// Takes a process away.
     pub fn remove(&self, pid: u32) {
         fs::remove_dir_all(self.root().join(pid.to_string())).unwrap();
     }
 
-    /// Writes a file into a home.
     pub fn write(&self, home: &str, file: &str, text: &str) {
         fs::write(self.directory.path().join(home).join(file), text).unwrap();
     }
 
-    /// Where it is.
     pub fn root(&self) -> PathBuf {
         self.directory.path().join("proc")
     }
 
-    /// Through the reader.
     pub fn proc(&self) -> ProcFs {
         ProcFs::new(self.root())
     }

@@ -10,35 +10,19 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
-/// What is wrong with a file of the state directory.
 #[derive(Debug, Error)]
 pub enum FileError {
-    /// The system said so.
     #[error("{path}: {error}")]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        error: io::Error,
-    },
-    /// It is not what we write.
+    Io { path: PathBuf, error: io::Error },
     #[error("{path} is not a record of this agent ({error}), restore it or move it away knowingly")]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        error: serde_json::Error,
-    },
+    Damaged { path: PathBuf, error: serde_json::Error },
     /// Another process holds it.
     #[error("{path} is locked by another agent, give each agent a --state-directory of its own")]
-    Locked {
-        /// The lock file.
-        path: PathBuf,
-    },
+    Locked { path: PathBuf },
 }
 
 impl FileError {
-    /// Whether it passes by itself, or with what a person does besides: a full disk, no file descriptor, no memory.
+    /// Whether it passes by itself, or once somebody freed what was lacking: disk space, file descriptors, memory.
     pub fn passes(&self) -> bool {
         match self {
             Self::Io { error, .. } => passes(error),
@@ -47,7 +31,7 @@ impl FileError {
     }
 }
 
-/// Whether the system lacked something just then.
+/// Whether the system only lacked a resource at that moment.
 pub fn passes(error: &io::Error) -> bool {
     use rustix::io::Errno;
     let passing = [

@@ -34,9 +34,9 @@ pub const ERROR_DOMAIN: &str = "obsteward";
 const LARGEST_REQUEST: usize = 64 << 10;
 /// Calls in flight per connection.
 const CONCURRENCY: u32 = 64;
-/// When to try again what the agent's record or its host had no room for.
+/// Retry delay of a refusal because the agent's record or its host lacked room.
 const ROOM_AGAIN: Duration = Duration::from_secs(5);
-/// What clients may take. There are a few, the replicas of one service.
+/// Limits for clients. There are only a few, the replicas of one service.
 pub const BOUNDS: Bounds = Bounds {
     strangers_per_connection: None,
     strangers_per_address: None,
@@ -47,17 +47,15 @@ pub const BOUNDS: Bounds = Bounds {
     header_bytes: 16 << 10,
 };
 
-/// The same, within what files this process may open: an end and its record need some too.
+/// [`BOUNDS`], with fewer connections where the limit of open files is low: ending a process and recording it need some too.
 pub fn bounds() -> Bounds {
     Bounds { connections: descriptors::share(BOUNDS.connections, 1, descriptors::raise()), ..BOUNDS }
 }
 
-/// The server side of the agent.
 #[derive(Clone, Debug)]
 pub struct HostAgent(Agent);
 
 impl HostAgent {
-    /// Serves `agent`.
     pub const fn new(agent: Agent) -> Self {
         Self(agent)
     }
@@ -108,8 +106,8 @@ pub async fn serve(
     serve_clients(agent, Connections::new(listener, None, bounds()), Clients::Everybody, shutdown).await
 }
 
-/// Serves `clients` until `shutdown`, then lets the calls in flight end, as [`InFlight`] says. Nobody else gets an answer, not
-/// even of its health.
+/// Serves `clients` until `shutdown`, then lets the calls in flight end, as [`InFlight`] says. Other callers get no
+/// answer, not even to a health check.
 pub async fn serve_clients(
     agent: Agent,
     connections: Connections,
@@ -166,13 +164,10 @@ where
     Ok(())
 }
 
-/// Why serving ended badly.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// The transport.
     #[error("the agent's listener failed: {0}")]
     Transport(#[from] tonic::transport::Error),
-    /// The descriptor set that was built in.
     #[error("the protocol's description is damaged, build again: {0}")]
     Reflection(#[from] prost::DecodeError),
 }

@@ -1,7 +1,7 @@
 //! Starts an observer as a process of its own. A child of ours must have its limits before it becomes the observer, which
 //! only the child itself can see to, and code between fork and exec would be unsafe. So the child is this program again
 //! (`obsteward agent launch`, hidden): it reads its orders from standard input, leaves our session, sets the limits and
-//! becomes the observer. From then on the observer belongs to nobody: the agent's end is not its end.
+//! becomes the observer. From then on the observer is independent: it outlives the agent.
 //!
 //! What the child says on standard error is its report. [`LAUNCHED`] last and nothing behind it: the pipe was closed by a
 //! successful exec.
@@ -27,27 +27,26 @@ use crate::agent::limits::{self, Limits};
 
 /// Name of the hidden subcommand of `obsteward agent`.
 pub const SUBCOMMAND: &str = "launch";
-/// The last word of a child that is about to become the observer.
+/// Last line of the report of a child that is about to become the observer.
 const LAUNCHED: &str = "launched\n";
-/// How long a child may take to become the observer.
+/// Longest time until a child has become the observer.
 const BECOMING: Duration = Duration::from_secs(20);
-/// How long a child that was killed may take to end.
+/// Longest time until a child that was killed has ended.
 const ENDING: Duration = Duration::from_secs(5);
-/// More than any report has.
+/// No report is longer.
 const REPORT_LIMIT: u64 = 64 << 10;
 
-/// What to start, and how.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Orders {
-    /// Where: the working directory.
+    /// Working directory of the observer.
     pub home: PathBuf,
     /// The executable, below the home.
     pub program: PathBuf,
     /// The name by which it is called (its argument 0).
     pub name: String,
-    /// The other arguments.
+    /// The arguments behind argument 0.
     pub arguments: Vec<String>,
-    /// All of its environment.
+    /// The whole environment: nothing is inherited.
     pub environment: BTreeMap<String, String>,
     /// File of its standard output and error, made anew.
     pub output: PathBuf,
@@ -82,15 +81,14 @@ impl Launcher {
 /// A child that became the observer, or its first process, if that is a daemon.
 #[derive(Debug)]
 pub struct Launched {
-    /// Its process id.
     pub pid: u32,
-    /// What was not as ordered.
+    /// What could not be done as ordered.
     pub notes: Vec<String>,
     ended: watch::Receiver<Option<String>>,
 }
 
 impl Launched {
-    /// How it ended, if it did.
+    /// How it ended, in words; `None` while it runs.
     pub fn end(&self) -> Option<String> {
         self.ended.borrow().clone()
     }
@@ -101,12 +99,10 @@ impl Launched {
 pub enum LaunchError {
     /// This host lacks something just now: file descriptors, memory, processes.
     Exhausted(String),
-    /// Anything else.
     Failed(String),
 }
 
 impl LaunchError {
-    /// What the system said to starting `program`.
     fn of(program: &Path, error: &io::Error) -> Self {
         let problem = format!("{}: {error}", program.display());
         if files::passes(error) { Self::Exhausted(problem) } else { Self::Failed(problem) }
@@ -131,16 +127,16 @@ pub async fn launch(launcher: &Launcher, orders: &Orders) -> Result<Launched, La
         let notes = notes.lines().map(str::to_owned).collect();
         return Ok(Launched { pid, notes, ended: reap(child) });
     }
-    // It is about to end, and somebody must hear of it.
+    // The child is about to end, and has to be reaped.
     reap(child);
     let report = report.replace(LAUNCHED, "").trim().replace('\n', "; ");
     Err(LaunchError::Failed(if report.is_empty() { "the child ended without a word".to_owned() } else { report }))
 }
 
-/// Gives the orders and hears the report, to its end.
+/// Writes the orders and reads the report to its end.
 async fn converse(child: &mut Child, orders: &[u8]) -> String {
     if let Some(mut stdin) = child.stdin.take() {
-        // One that did not listen says why.
+        // A child that did not read its orders says why in its report.
         let _ = stdin.write_all(orders).await;
     }
     report(child).await
@@ -154,7 +150,8 @@ async fn report(child: &mut Child) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Ends a child that neither became the observer nor gave up. That it has not become it is sure: its report has no end.
+/// Kills a child that neither became the observer nor reported a failure. It surely has not become the observer: its
+/// report pipe is still open.
 async fn cut_off(child: &mut Child) -> String {
     let _ = child.start_kill();
     let _ = tokio::time::timeout(ENDING, child.wait()).await;
@@ -209,7 +206,7 @@ fn prepare(report: &mut File) -> Result<(Orders, File, File), String> {
     rustix::process::setsid().map_err(|error| format!("the agent's session cannot be left: {error}"))?;
     let output = OpenOptions::new().create(true).append(true).mode(0o640).open(&orders.output);
     let made = output.and_then(|output| {
-        // What an earlier start wrote is not of this one.
+        // Drops what an earlier start wrote.
         output.set_len(0)?;
         Ok((output.try_clone()?, output))
     });

@@ -20,10 +20,8 @@ const FILE: &str = "launches.json";
 /// Where packages and deployers have the dynamic loader find the observer's own libraries.
 pub const LIBRARY_PATH: &str = "LD_LIBRARY_PATH";
 
-/// How an observer was launched.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Launch {
-    /// Its home.
     pub home: PathBuf,
     /// Its executable, below the home.
     pub executable: PathBuf,
@@ -33,31 +31,28 @@ pub struct Launch {
     pub sql_port: Option<u16>,
     /// `-I`, if it was given.
     pub local_ip: Option<IpAddr>,
-    /// Whether it stayed in the foreground for somebody.
+    /// Whether it ran in the foreground (`--nodaemon`), for whoever started it.
     pub foreground: bool,
-    /// Who watched over it.
+    /// The supervisors that were seen with it.
     pub keepers: Vec<Keeper>,
     /// Whether it had a network or files of its own, as in a container.
     pub elsewhere: bool,
-    /// Its user.
     pub uid: u32,
     /// Its `LD_LIBRARY_PATH`.
     pub library_path: Option<String>,
-    /// Its resource limits.
     pub limits: Limits,
 }
 
 /// Who watched over an observer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Keeper {
-    /// In words.
     pub name: String,
-    /// What to list as safe.
+    /// What the operator lists as a safe unit to have it counted as harmless.
     pub unit: String,
 }
 
 impl Launch {
-    /// That of a process that runs and was identified; `None`: its executable is not below its home.
+    /// The launch of a running process that was identified; `None`: its executable is not below its home.
     pub fn of(
         proc: &ProcFs,
         identity: &ObserverIdentity,
@@ -93,7 +88,7 @@ impl Launch {
                 Said::Cluster(_) | Said::ClusterId(_) | Said::RpcPort(_) => {}
             }
         }
-        // All of it is of one process only if that still is the same one.
+        // All of this was read of one process only if it still is the same one.
         let again = proc.stat(pid)?;
         if again.start_ticks != identity.start_ticks || again.has_ended() {
             return Err(ProcError::Gone(PathBuf::from(&identity.executable)));
@@ -117,7 +112,6 @@ fn executable(proc: &ProcFs, identity: &ObserverIdentity) -> Option<PathBuf> {
     linked.then(|| PathBuf::from(PROGRAM))
 }
 
-/// What is remembered.
 #[derive(Debug)]
 pub struct Launches {
     directory: PathBuf,
@@ -125,7 +119,6 @@ pub struct Launches {
 }
 
 impl Launches {
-    /// Opens what is remembered in `directory`.
     pub fn open(directory: &Path) -> Result<Self, FileError> {
         let known = files::read(directory, FILE)?.unwrap_or_default();
         Ok(Self { directory: directory.to_owned(), known: Mutex::new(known) })

@@ -28,21 +28,29 @@ const CALLS_KEPT: usize = 2_000;
 /// Ends per cluster that are remembered; the limit looks at the last minute only.
 const ENDS_KEPT: usize = 64;
 
-/// How a call ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
     /// Ended after SIGTERM.
-    Terminated { evidence: String },
+    Terminated {
+        evidence: String,
+    },
     /// Ended after SIGKILL.
-    Killed { evidence: String },
-    /// Was gone before.
-    AlreadyGone { evidence: String },
+    Killed {
+        evidence: String,
+    },
+    AlreadyGone {
+        evidence: String,
+    },
     /// Signalled, and still there at the end of the wait.
-    StillThere { evidence: String },
+    StillThere {
+        evidence: String,
+    },
     /// Nothing was signalled or started.
-    Refused { reason: String, message: String },
-    /// Was started, and runs.
+    Refused {
+        reason: String,
+        message: String,
+    },
     Started {
         #[serde(with = "IdentityRecord")]
         identity: ObserverIdentity,
@@ -55,10 +63,14 @@ pub enum Answer {
         identity: ObserverIdentity,
         evidence: String,
     },
-    /// Was started, and is gone.
-    Died { evidence: String, last_log_lines: Vec<String> },
+    Died {
+        evidence: String,
+        last_log_lines: Vec<String>,
+    },
     /// Was started, and neither the observer nor its end could be found.
-    Unclear { evidence: String },
+    Unclear {
+        evidence: String,
+    },
 }
 
 impl fmt::Display for Answer {
@@ -79,7 +91,6 @@ impl fmt::Display for Answer {
     }
 }
 
-/// How an identity is written.
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "ObserverIdentity")]
 struct IdentityRecord {
@@ -94,31 +105,26 @@ struct IdentityRecord {
     cluster_name: String,
 }
 
-/// What is recorded of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Recorded {
-    /// Never heard of.
     New,
     /// Begun, and either running or cut off by a crash.
     WithoutAnswer,
-    /// Answered.
     Answered(Answer),
 }
 
 /// A call, as it is recorded before it acts.
 #[derive(Clone, Debug)]
 pub struct NewCall<'a> {
-    /// Who calls.
     pub fence: &'a CallerFence,
-    /// The call's name.
+    /// Token of the call, chosen by the caller: the same call has it again when it is repeated.
     pub token: &'a str,
     /// What it wants, so that another call of the same name is noticed.
     pub wants: &'a str,
-    /// The end of a process that it will be.
+    /// Set when the call is going to end a process.
     pub end: Option<NewEnd<'a>>,
 }
 
-/// An end that is about to be.
 #[derive(Clone, Copy, Debug)]
 pub struct NewEnd<'a> {
     /// Which process: a second attempt at the same one does not count twice.
@@ -136,9 +142,9 @@ struct State {
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Cluster {
-    /// The store that operates it.
+    /// The only store whose calls are accepted for this cluster.
     store_id: String,
-    /// Word of trust that was used up.
+    /// Number of the last `agent trust` that this cluster has used up.
     word: u64,
     /// Highest fence by store.
     fences: BTreeMap<String, i64>,
@@ -262,7 +268,7 @@ impl Ledger {
         self.write(&mut state, next)
     }
 
-    /// Whether something was changed.
+    /// Returns whether something was changed.
     fn admit_into(&self, state: &mut State, fence: &CallerFence) -> Result<bool, AgentRefusal> {
         let given = fence.fence;
         let trusted = || Trusted::read(&self.directory).map_err(failed);

@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 /// A limit; `None` is no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limit {
-    /// What holds.
     pub soft: Option<u64>,
     /// Up to what the process may raise it itself.
     pub hard: Option<u64>,
@@ -57,8 +56,8 @@ fn value(word: &str) -> Option<Option<u64>> {
     if word == "unlimited" { Some(None) } else { word.parse().ok().map(Some) }
 }
 
-/// Sets the limits of this process. What could not be kept of hard limits is told; a soft limit that cannot be kept is an
-/// error, because the observer would live with less than it had.
+/// Sets the limits of this process. Returns notes on hard limits that could not be kept; a soft limit that cannot be
+/// kept is an error, because the observer would live with less than it had.
 pub fn set(limits: &Limits) -> Result<Vec<String>, String> {
     let mut notes = Vec::new();
     for (name, limit) in limits {
@@ -70,7 +69,7 @@ pub fn set(limits: &Limits) -> Result<Vec<String>, String> {
         }
         match setrlimit(*resource, wanted) {
             Ok(()) => {}
-            // More than our own hard limit, which takes a privilege (and beyond what the kernel has for anybody).
+            // More than our own hard limit: raising that takes a privilege, and never goes beyond the kernel's maximum.
             Err(Errno::PERM) if is_within(limit.soft, own.maximum) => {
                 let less = Rlimit { current: limit.soft, maximum: own.maximum };
                 setrlimit(*resource, less).map_err(|error| format!("{name} cannot be set: {error}"))?;

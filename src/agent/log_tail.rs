@@ -7,15 +7,12 @@ use std::path::{Path, PathBuf};
 
 use crate::domain::printable::is_unseen;
 
-/// Longest line that is told.
+/// Characters of a line; the rest is cut off.
 const LINE: usize = 1_000;
 
-/// How much is told.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// Lines.
     pub lines: usize,
-    /// Bytes.
     pub bytes: u64,
 }
 
@@ -28,18 +25,18 @@ pub struct Mark {
 }
 
 impl Mark {
-    /// Now.
+    /// The end that the file has now.
     pub fn of(path: &Path) -> Self {
         let end = std::fs::metadata(path).ok().map(|metadata| (metadata.ino(), metadata.size()));
         Self { path: path.to_owned(), end }
     }
 
-    /// Before anything was written.
+    /// The beginning: everything in the file counts as new.
     pub fn before(path: &Path) -> Self {
         Self { path: path.to_owned(), end: None }
     }
 
-    /// The last lines since then; none when the file cannot be read. A file that was replaced or cut is all new.
+    /// The last lines since then; none when the file cannot be read. A file that was replaced or truncated is all new.
     pub fn last_lines(&self, bounds: Bounds) -> Vec<String> {
         self.tail(bounds).unwrap_or_default()
     }
@@ -65,7 +62,7 @@ impl Mark {
     }
 }
 
-/// Terminals act on control characters. What was no text must not grow by the sign for it.
+/// Terminals act on control characters. Bytes that are no UTF-8 become `?`, which is not longer than they were.
 fn printable(line: &str) -> String {
     let shown = |letter: char| match letter {
         char::REPLACEMENT_CHARACTER => '?',

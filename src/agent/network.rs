@@ -7,14 +7,12 @@ use crate::agent::proc_fs::{ProcError, ProcFs};
 /// State of a listening socket in the kernel's tables.
 const LISTEN: &str = "0A";
 
-/// A listening socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listener {
-    /// Where it listens.
     pub address: SocketAddr,
     /// Inode of the socket, which the descriptors of its owners point at.
     pub inode: u64,
-    /// User who opened it.
+    /// User who opened the socket.
     pub uid: u32,
 }
 
@@ -30,13 +28,11 @@ impl Listener {
             }
     }
 
-    /// Whether it listens on every address.
     pub fn is_wildcard(&self) -> bool {
         self.address.ip().is_unspecified()
     }
 }
 
-/// The network namespace of one process.
 #[derive(Clone, Debug, Default)]
 pub struct Network {
     listeners: Vec<Listener>,
@@ -44,7 +40,7 @@ pub struct Network {
 }
 
 impl Network {
-    /// As the process `pid` sees it.
+    /// The network namespace that the process `pid` sees.
     pub fn of(proc: &ProcFs, pid: u32) -> Result<Self, ProcError> {
         let mut listeners = parse_sockets(&proc.network_table(pid, "tcp")?);
         listeners.extend(parse_sockets(&proc.network_table(pid, "tcp6")?));
@@ -58,7 +54,6 @@ impl Network {
         self.listeners.iter().filter(move |listener| listener.serves(ip, port))
     }
 
-    /// Every listening socket.
     pub fn listeners(&self) -> &[Listener] {
         &self.listeners
     }

@@ -1,4 +1,4 @@
-//! A process that was launched to be an observer, and what is told of it.
+//! A process that was launched to be an observer, and what is reported of it.
 
 use std::path::Path;
 
@@ -10,13 +10,12 @@ use crate::agent::log_tail::{Bounds, Mark};
 use crate::clock;
 use crate::domain::host::ObserverIdentity;
 
-/// What the observer writes by itself.
+/// The observer's own log, below its home.
 const LOG: &str = "log/observer.log";
-/// How much of log and output is told of a process that died: together at most 20 lines and 8 KiB.
+/// How much of log and output is reported of a process that died: together at most 20 lines and 8 KiB.
 const TOLD_OF_LOG: Bounds = Bounds { lines: 15, bytes: 6 << 10 };
 const TOLD_OF_OUTPUT: Bounds = Bounds { lines: 5, bytes: 2 << 10 };
 
-/// A process that was launched.
 #[derive(Debug)]
 pub struct NewProcess {
     orders: Orders,
@@ -33,22 +32,20 @@ impl NewProcess {
         Ok(Self { orders, launched, log, at: clock::monotonic_now() })
     }
 
-    /// When it was.
     pub const fn at(&self) -> Instant {
         self.at
     }
 
-    /// Where.
     pub fn home(&self) -> &Path {
         &self.orders.home
     }
 
-    /// Its first process, which of a daemon is only the parent.
+    /// The process that was launched; when the observer runs as a daemon, only its parent.
     pub const fn first(&self) -> u32 {
         self.launched.pid
     }
 
-    /// How the first process ended, if it did.
+    /// How the first process ended, in words; `None` while it runs.
     pub fn end(&self) -> Option<String> {
         self.launched.end()
     }
@@ -63,13 +60,13 @@ impl NewProcess {
         format!("{} was started in {}{notes}; {after:.1?} later ", line.join(" "), home.display())
     }
 
-    /// It is the observer.
+    /// The answer when the process is the observer.
     pub fn started(&self, identity: ObserverIdentity, listens: bool) -> Answer {
         let does = if listens { "listens" } else { "runs and does not listen yet" };
         Answer::Started { evidence: format!("{}{identity} {does}", self.words()), identity, listens }
     }
 
-    /// Nothing of it is left.
+    /// The answer when nothing of the process is left.
     pub fn died(&self, end: &str) -> Answer {
         let evidence = format!("{}nothing of it runs any more, its first process ended with {end}", self.words());
         let mut last_log_lines = Mark::before(&self.orders.output).last_lines(TOLD_OF_OUTPUT);
@@ -77,7 +74,7 @@ impl NewProcess {
         Answer::Died { evidence, last_log_lines }
     }
 
-    /// Something runs that cannot be told to be the observer, or to be none.
+    /// The answer when it could not be found out whether what runs is the observer.
     pub fn unclear(&self, why: &str) -> Answer {
         let pid = self.launched.pid;
         Answer::Unclear { evidence: format!("{}pid {pid} runs, but {why}: look again", self.words()) }

@@ -12,23 +12,16 @@ const KERNEL_THREAD: u64 = 0x0020_0000;
 /// What the kernel appends to the path of an executable whose file was removed.
 const DELETED: &str = " (deleted)";
 
-/// Why a fact could not be read.
 #[derive(Debug, Error)]
 pub enum ProcError {
     /// The process (or file) is not there, or no longer.
     #[error("{0} is not there")]
     Gone(PathBuf),
-    /// We may not read it.
+    /// This user may not read it.
     #[error("{0} may not be read, run the agent as the observer's user or as root")]
     Denied(PathBuf),
-    /// Anything else.
     #[error("{path} cannot be read: {error}")]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        error: String,
-    },
+    Unreadable { path: PathBuf, error: String },
 }
 
 /// What `/proc/PID/stat` says.
@@ -36,13 +29,11 @@ pub enum ProcError {
 pub struct Stat {
     /// Name of the main thread, at most 15 characters; the process can choose it.
     pub command: String,
-    /// State letter.
     pub state: char,
     /// Start time in clock ticks since boot.
     pub start_ticks: u64,
     /// Number of threads that have not ended.
     pub threads: u64,
-    /// Whether it is a thread of the kernel.
     pub kernel_thread: bool,
 }
 
@@ -54,7 +45,6 @@ impl Stat {
     }
 }
 
-/// The executable of a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Executable {
     /// Its path, without the kernel's mark of a deleted file.
@@ -74,7 +64,6 @@ pub struct Owner {
     pub innermost_pid: u32,
 }
 
-/// A `/proc`.
 #[derive(Clone, Debug)]
 pub struct ProcFs {
     root: PathBuf,
@@ -86,7 +75,6 @@ impl ProcFs {
         Self { root: root.into() }
     }
 
-    /// Boot id of the host.
     pub fn boot_id(&self) -> Result<String, ProcError> {
         Ok(self.text(&self.root.join("sys/kernel/random/boot_id"))?.trim().to_owned())
     }
@@ -108,14 +96,12 @@ impl ProcFs {
             .ok_or_else(|| ProcError::Unreadable { path, error: format!("{} is not a pid", link.display()) })
     }
 
-    /// Name, state and start time.
     pub fn stat(&self, pid: u32) -> Result<Stat, ProcError> {
         let path = self.path(pid, "stat");
         let text = self.text(&path)?;
         parse_stat(&text).ok_or_else(|| ProcError::Unreadable { path, error: format!("unexpected text {text:?}") })
     }
 
-    /// The executable.
     pub fn executable(&self, pid: u32) -> Result<Executable, ProcError> {
         let path = self.path(pid, "exe");
         let target = link(&path)?;
@@ -161,7 +147,6 @@ impl ProcFs {
         Ok(bytes.split(|byte| *byte == 0).map(|part| String::from_utf8_lossy(part).into_owned()).collect())
     }
 
-    /// User and innermost process id.
     pub fn owner(&self, pid: u32) -> Result<Owner, ProcError> {
         let path = self.path(pid, "status");
         let text = self.text(&path)?;

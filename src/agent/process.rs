@@ -12,7 +12,7 @@ use crate::agent::proc_fs::{ProcError, ProcFs};
 use crate::agent::supervisor::{self, Around, Subject};
 use crate::domain::host::{ObserverIdentity, ObserverTarget};
 
-/// What the finder knows besides `/proc`.
+/// What is known of this host besides `/proc`.
 #[derive(Clone, Debug, Default)]
 pub struct Knowledge {
     /// Units whose supervision is harmless, by configuration.
@@ -21,45 +21,35 @@ pub struct Knowledge {
     pub addresses: Vec<IpAddr>,
 }
 
-/// What was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Exactly one process.
     Running {
-        /// Which.
         identity: Box<ObserverIdentity>,
-        /// Who is around it.
         around: Around,
     },
     /// Proven that there is none.
     Absent,
-    /// Neither.
     Ambiguous,
 }
 
-/// What was found, and what was looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Search {
-    /// What was found.
     pub outcome: Outcome,
-    /// In words.
     pub evidence: String,
     /// Boot id of the host.
     pub boot_id: String,
-    /// Whether somebody listens on the RPC address.
+    /// Whether any process listens on the RPC address.
     pub rpc_port_open: bool,
-    /// Whether somebody listens on the SQL address.
+    /// Whether any process listens on the SQL address.
     pub sql_port_open: bool,
     /// Every observer of this host of which enough could be read, wanted or not.
     pub observers: Vec<Seen>,
 }
 
-/// An observer's process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
-    /// Which.
     pub identity: ObserverIdentity,
-    /// Whether it is the wanted one or may be, as one may that does not listen yet.
+    /// Whether it is the wanted observer, or could be: one that does not listen yet may still be it.
     pub may_be_wanted: bool,
 }
 
@@ -79,7 +69,6 @@ impl Networks {
     }
 }
 
-/// Looks for the process of `target`.
 pub fn find(proc: &ProcFs, target: &ObserverTarget, knowledge: &Knowledge) -> Result<Search, ProcError> {
     let boot_id = proc.boot_id()?;
     let own_pid = proc.own_pid()?;
@@ -90,7 +79,7 @@ pub fn find(proc: &ProcFs, target: &ObserverTarget, knowledge: &Knowledge) -> Re
     for pid in &pids {
         match candidate::examine(proc, &mut networks, own_key, target, &boot_id, *pid) {
             Ok(candidate) => candidates.extend(candidate),
-            // It ended while it was read.
+            // The process ended while it was read.
             Err(ProcError::Gone(_)) => {}
             Err(error) => return Err(error),
         }
@@ -144,8 +133,8 @@ fn seen(candidate: Candidate) -> Option<Seen> {
     candidate.identity.filter(|_| is_observer).map(|identity| Seen { identity, may_be_wanted })
 }
 
-/// Who listens on an address of `target` in our own network namespace, its RPC address first: where, and who, if it could be
-/// told.
+/// The process that listens on an address of `target` in our own network namespace, its RPC address first: the address,
+/// and the process in words, where it is known.
 pub fn holder(proc: &ProcFs, target: &ObserverTarget) -> Result<Option<(SocketAddr, Option<String>)>, ProcError> {
     let network = Network::of(proc, proc.own_pid()?)?;
     let mut listeners = [target.address.rpc_port(), target.sql_port]
@@ -221,7 +210,7 @@ fn unowned_listeners(
     doubts
 }
 
-/// Reasons why seeing nothing would prove nothing.
+/// Reasons why finding nothing would not prove that there is nothing.
 fn blindness(proc: &ProcFs, networks: &Networks, target: &ObserverTarget, knowledge: &Knowledge) -> Vec<Doubt> {
     let mut doubts = Vec::new();
     if proc.stat(1).is_err() {

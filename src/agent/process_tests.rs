@@ -226,7 +226,7 @@ fn supervisors() {
     assert!(assert_running(&fake, 42).1.unwrap().name.contains("--nodaemon"));
 }
 
-/// One way in which observers and obshells stand on a host.
+/// One way in which observers and obshells are set up on a host.
 struct Layout {
     observer: &'static str,
     /// Cgroup and arguments behind the program's name.

@@ -15,14 +15,13 @@ use crate::domain::ids::{ClusterKey, Fence, ServerAddr};
 const IP: &str = "OBSTEWARD_TEST_OBSERVER_IP";
 const STUBBORN: &str = "OBSTEWARD_TEST_OBSERVER_STUBBORN";
 
-/// What it does at SIGTERM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AtSigterm {
     Ends,
     Ignores,
 }
 
-/// The process; ends with this value.
+/// A process that is ended when this value is dropped.
 pub struct RealObserver {
     pub target: ObserverTarget,
     home: Option<tempfile::TempDir>,
@@ -31,8 +30,8 @@ pub struct RealObserver {
 }
 
 impl RealObserver {
-    /// Starts one at an address (below 127.20, where simulated clusters begin) and of a cluster of its own. Finding it
-    /// listening is the caller's wait.
+    /// Starts one at an address (below 127.20, where simulated clusters begin) and of a cluster of its own. The caller
+    /// has to wait until it listens.
     pub fn start(behaviour: AtSigterm) -> Self {
         static NEXT: AtomicU8 = AtomicU8::new(1);
         let [.., high, low] = std::process::id().to_be_bytes();
@@ -62,7 +61,6 @@ impl RealObserver {
         self.child = spawn(&program, self.home(), self.target.address.ip(), self.behaviour);
     }
 
-    /// Ends it at once.
     pub fn end(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -92,7 +90,6 @@ impl RealObserver {
         spawn(&program, self.home(), ip, self.behaviour)
     }
 
-    /// Whether it has not ended.
     pub fn is_alive(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
@@ -106,7 +103,7 @@ impl RealObserver {
         .await
     }
 
-    /// Waits until the agent's finding is what the test waits for.
+    /// Waits until the agent's finding is one that `wanted` accepts.
     pub async fn until<T>(&self, agent: &Agent, wanted: impl Fn(&Found) -> Option<T>) -> T {
         let mut last = None;
         for _ in 0..2_000 {
@@ -174,7 +171,7 @@ fn be_an_observer() {
     let Ok(ip) = std::env::var(IP) else { return };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let _guard = runtime.enter();
-    // Whoever listens to a signal is not ended by it.
+    // A process that listens to a signal is not ended by it.
     let _stubborn = (std::env::var(STUBBORN).as_deref() == Ok("yes"))
         .then(|| tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).unwrap());
     let _sql = TcpListener::bind((ip.as_str(), 2881)).unwrap();

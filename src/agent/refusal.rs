@@ -6,48 +6,26 @@ use thiserror::Error;
 
 use crate::domain::ids::Fence;
 
-/// Why nothing was done.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum AgentRefusal {
-    /// Nothing proves who calls.
     #[error("this agent takes calls of {accepted} only, over TLS with a certificate of that name; none was shown")]
-    ClientNotProven {
-        /// Whose calls it takes.
-        accepted: String,
-    },
-    /// Somebody else calls.
+    ClientNotProven { accepted: String },
     #[error(
         "this agent takes calls of {accepted} only and the certificate that was shown is of {}: call with one of that name, \
          or start the agent with another --client-name",
         told(.shown)
     )]
     ClientNotAccepted {
-        /// Names of the certificate.
+        /// Subject alternative names of the certificate.
         shown: String,
-        /// Whose calls it takes.
         accepted: String,
     },
-    /// A field of the request.
     #[error("{field} is {value}, write {wanted}")]
-    Invalid {
-        /// Path of the field.
-        field: &'static str,
-        /// What it was.
-        value: String,
-        /// What it should be.
-        wanted: &'static str,
-    },
-    /// The caller lost its cluster to another.
+    Invalid { field: &'static str, value: String, wanted: &'static str },
     #[error(
         "fence {given} is older than fence {highest}, which this agent has seen: the caller no longer owns the cluster"
     )]
-    Fenced {
-        /// The caller's.
-        given: Fence,
-        /// The highest seen.
-        highest: Fence,
-    },
-    /// Another store acts on a cluster that belongs to one already.
+    Fenced { given: Fence, highest: Fence },
     #[error(
         "cluster {cluster} is operated from store {known}, not from {given}; if that has moved for good, run \
          `obsteward agent trust {given}` on this host"
@@ -55,174 +33,95 @@ pub enum AgentRefusal {
     StoreNotTrusted {
         /// Key of the cluster.
         cluster: String,
-        /// The caller's.
         given: String,
-        /// The one that acts on it.
         known: String,
     },
-    /// Nobody was given this ticket, or the agent has been started again since.
+    /// This agent gave out no such ticket, or has been started again since.
     #[error("the ticket is not known to this agent, arm again")]
     TicketUnknown,
-    /// Used before.
     #[error("the ticket was used before, arm again")]
     TicketUsed,
-    /// Too old.
     #[error("the ticket is {age:?} old and was valid for {valid:?}, arm again and fire sooner")]
-    TicketExpired {
-        /// Its age.
-        age: Duration,
-        /// How long one is valid.
-        valid: Duration,
-    },
-    /// It was given for something else.
+    TicketExpired { age: Duration, valid: Duration },
     #[error("the ticket was given for another {what}, arm again")]
-    TicketMismatch {
-        /// What differs.
-        what: &'static str,
-    },
-    /// The process is not the one that was armed.
+    TicketMismatch { what: &'static str },
     #[error("armed was {armed}, found is {found}: nothing was signalled, look again")]
-    IdentityChanged {
-        /// When armed.
-        armed: String,
-        /// Now.
-        found: String,
-    },
-    /// It cannot be told which process it is.
+    IdentityChanged { armed: String, found: String },
     #[error("the process cannot be told for sure: {evidence}")]
-    Ambiguous {
-        /// Every doubt.
-        evidence: String,
-    },
-    /// Somebody watches over the process.
+    Ambiguous { evidence: String },
     #[error(
         "the process is supervised by {supervisor}, which would start it again or end others with it: stop it there, or \
          list {unit:?} as a safe unit of the agent (--safe-unit)"
     )]
     Supervised {
-        /// Who.
         supervisor: String,
-        /// What to list.
+        /// What the operator lists as a safe unit to have it counted as harmless.
         unit: String,
     },
-    /// Somebody else keeps the observer running, and must start it.
     #[error(
         "the observer is kept by {supervisor}, which must start it: start it there, or list {unit:?} as a safe unit of the \
          agent (--safe-unit)"
     )]
     StartedBySupervisor {
-        /// Who.
         supervisor: String,
-        /// What to list.
+        /// What the operator lists as a safe unit to have it counted as harmless.
         unit: String,
     },
-    /// Somebody else listens where it would.
     #[error("{address} is taken by {holder}, the observer could not listen there: find out why that runs, and end it")]
-    PortTaken {
-        /// Where.
-        address: String,
-        /// By whom.
-        holder: String,
-    },
-    /// Nobody says where it would be started.
+    PortTaken { address: String, holder: String },
     #[error(
         "the home of {target} is not known: this agent has not seen it run{}. Name it with --home (local_agent.homes of the \
          service), or start the observer by hand once while the agent is asked for it",
         looked(.looked_at)
     )]
     HomeUnknown {
-        /// The observer.
         target: String,
-        /// The homes that were named, and what they are.
+        /// The homes that the operator named, and what each of them is instead.
         looked_at: String,
     },
-    /// Several homes say that they are its home.
     #[error(
         "several homes say that they are that of {target}: {homes}. Take the configuration out of those that are not"
     )]
-    HomeAmbiguous {
-        /// The observer.
-        target: String,
-        /// Which.
-        homes: String,
-    },
-    /// The home in which it ran is not its home any more.
+    HomeAmbiguous { target: String, homes: String },
     #[error(
         "{target} was last seen running in {home}, which {problem}: bring that home back, or name the new one with --home \
          (local_agent.homes of the service)"
     )]
-    HomeMismatch {
-        /// The observer.
-        target: String,
-        /// Which.
-        home: String,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// There is nothing to start.
+    HomeMismatch { target: String, home: String, problem: String },
     #[error("{path} cannot be started ({problem}): install the observer there")]
-    ProgramMissing {
-        /// The executable.
-        path: String,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// The system did not let us start it.
+    ProgramMissing { path: String, problem: String },
     #[error("the observer could not be started: {problem}")]
-    LaunchFailed {
-        /// What is wrong.
-        problem: String,
-    },
-    /// The system had no room to start it just then: no file descriptor, no memory, no process. It passes.
+    LaunchFailed { problem: String },
+    /// The system had no room to start it at that moment: no file descriptor, no memory, no process. It passes.
     #[error("the observer could not be started yet, the host lacks something just now: {problem}")]
-    HostExhausted {
-        /// What is wrong.
-        problem: String,
-    },
-    /// The system does not let us act on it.
+    HostExhausted { problem: String },
     #[error("{reason}")]
     NotPermitted {
-        /// Why, and what to do.
+        /// What the system said, and what to do about it.
         reason: String,
     },
-    /// One per cluster and minute.
     #[error("an observer of cluster {cluster} was ended less than {period:?} ago, wait {retry_after:.0?}")]
     TooManyEnds {
         /// Key of the cluster.
         cluster: String,
-        /// The setting.
+        /// The configured time between two ends of one cluster.
         period: Duration,
-        /// The rest of it.
         retry_after: Duration,
     },
-    /// A token that named another call.
     #[error("token {token} named another call before, use a new one")]
-    TokenReused {
-        /// The token.
-        token: String,
-    },
-    /// What this token was told before.
+    TokenReused { token: String },
+    /// The refusal that was recorded for this token.
     #[error("{message}")]
-    Recorded {
-        /// Its reason.
-        reason: String,
-        /// Its words.
-        message: String,
-    },
+    Recorded { reason: String, message: String },
     /// The agent's record cannot be written, and without it nothing is done.
     #[error("the agent's record cannot be kept: {problem}")]
     LedgerFailed {
-        /// Whether that passes: its disk is full, or it has no file descriptor left.
+        /// Whether it is transient: the disk is full, or no file descriptor is left.
         passes: bool,
-        /// What is wrong.
         problem: String,
     },
-    /// `/proc` cannot be read.
     #[error("the processes of this host cannot be read: {problem}")]
-    HostUnreadable {
-        /// What is wrong.
-        problem: String,
-    },
+    HostUnreadable { problem: String },
 }
 
 fn looked(homes: &str) -> String {
@@ -268,7 +167,6 @@ impl AgentRefusal {
         }
     }
 
-    /// The facts of it, for programs.
     pub fn metadata(&self) -> Vec<(&'static str, String)> {
         match self {
             Self::ClientNotProven { accepted } => vec![("accepted", accepted.clone())],

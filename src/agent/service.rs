@@ -1,9 +1,9 @@
 //! The agent itself, without a protocol: find, arm, stop (start stands in `start.rs`). In-process callers and the gRPC server
 //! both use it.
 //!
-//! A stop runs in this order, and any "no" before the signal is a refusal: token not heard of, fence current, ticket good,
+//! A stop runs in this order, and any "no" before the signal is a refusal: token is new, fence is current, ticket is valid,
 //! call recorded on disk, pidfd opened, **then** the process identified again and found to be the armed one, fence still
-//! current, SIGTERM, grace, SIGKILL, bounded wait, answer recorded. It runs to its end when its caller goes away.
+//! current, SIGTERM, grace, SIGKILL, bounded wait, answer recorded. It runs to its end even when its caller goes away.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -25,28 +25,24 @@ use crate::domain::host::{CallerFence, Ended, Finding, Found, MaySignal, Observe
 /// Longest time between SIGTERM and SIGKILL.
 pub const LONGEST_GRACE: Duration = Duration::from_secs(600);
 
-/// Pause before a second look at a doubt.
+/// Pause before a doubt is looked at a second time.
 const SECOND_LOOK: Duration = Duration::from_millis(50);
 
-/// A request to end a process.
 #[derive(Debug)]
 pub struct StopRequest {
-    /// The observer.
     pub target: ObserverTarget,
-    /// The process that was armed.
+    /// The process for which the ticket was given.
     pub identity: ObserverIdentity,
-    /// The ticket of that.
     pub ticket: Ticket,
-    /// Names the call.
+    /// Token of the call, chosen by the caller: a repeat gets the recorded answer.
     pub token: String,
-    /// Who calls.
     pub fence: CallerFence,
     /// Time between SIGTERM and SIGKILL.
     pub grace: Duration,
 }
 
 impl StopRequest {
-    /// What a token stands for: a repeat wants the same end of the same process.
+    /// What a token stands for: a repeat must ask for the same end of the same process.
     fn wants(&self) -> String {
         let Self { target, identity: ObserverIdentity { boot_id, pid, start_ticks, .. }, fence, .. } = self;
         let cluster = fence.cluster.as_str();
@@ -54,24 +50,18 @@ impl StopRequest {
     }
 }
 
-/// What became of the process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stopped {
-    /// It is gone.
     Ended {
-        /// How.
         how: Ended,
-        /// In words.
         evidence: String,
     },
     /// It was signalled and had not ended at the end of the wait.
     StillThere {
-        /// In words.
         evidence: String,
     },
     /// An earlier call of this token began, and how it ended is not recorded.
     Unknown {
-        /// In words.
         evidence: String,
     },
 }
@@ -89,7 +79,7 @@ pub(super) struct Inner {
     pub(super) starts: Starts,
     one_end_per: Duration,
     kill_wait: Duration,
-    /// Held from the look at a token to its record, so that of two calls with one token only one acts.
+    /// Held from the check of a token until it is recorded, so that of two calls with one token only one acts.
     beginning: tokio::sync::Mutex<()>,
 }
 
@@ -111,7 +101,6 @@ impl Agent {
         })))
     }
 
-    /// Looks for the process of an observer.
     pub async fn find(&self, target: &ObserverTarget) -> Result<Found, AgentRefusal> {
         let target = target.clone();
         self.blocking(move |inner| Ok(found(inner.search(&target)?))).await
@@ -194,7 +183,7 @@ impl Agent {
             self.blocking(move |inner| inner.ledger.answer(&fence, &token, answer)).await
         };
         if let Err(error) = recorded {
-            // The answer is still true; only a repeat will hear UNKNOWN instead.
+            // The answer is still true; only a repeat will be told UNKNOWN instead.
             tracing::error!(token, %error, "{what}: the answer was not recorded");
         }
         Ok(Some(answer))
@@ -248,7 +237,7 @@ impl Agent {
         Ok(still_there(format!("got SIGTERM and SIGKILL and had not ended {:?} later", self.0.kill_wait)))
     }
 
-    /// Runs what reads or writes files where it may block.
+    /// Runs what reads or writes files on a thread that may block.
     pub(super) async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Inner) -> Result<T, AgentRefusal> + Send + 'static,
@@ -281,13 +270,13 @@ impl Inner {
         }
     }
 
-    /// One look. Of a process that is known for sure it is remembered how it was launched.
+    /// Looks once. How a surely identified process was launched is remembered.
     pub(super) fn look(&self, target: &ObserverTarget) -> Result<Search, AgentRefusal> {
         let search = process::find(&self.proc, target, &self.knowledge).map_err(unreadable)?;
         if let Outcome::Running { identity, around } = &search.outcome {
             match Launch::of(&self.proc, identity, &around.supervisors) {
                 Ok(launch) => self.starts.remember(target, launch),
-                // The look is true without it.
+                // The finding is valid without it.
                 Err(error) => {
                     tracing::debug!(target = %target.address, %error, "how it was launched is not remembered")
                 }
@@ -296,7 +285,7 @@ impl Inner {
         Ok(search)
     }
 
-    /// Everything before the act that ends in a record of it.
+    /// Everything before the signal, up to the record of the call.
     fn begin(&self, request: &StopRequest) -> Result<Recorded, AgentRefusal> {
         let StopRequest { target, identity, ticket, token, fence, .. } = request;
         let process = format!("{}/{}/{}", identity.boot_id, identity.pid, identity.start_ticks);
@@ -379,7 +368,7 @@ fn may_signal(identity: &ObserverIdentity, supervisor: Option<&Supervisor>) -> R
     })
 }
 
-/// What a repeated call hears of one that has no recorded answer.
+/// What a repeated call is told when the first one has no recorded answer.
 pub(super) fn unanswered(token: &str) -> String {
     format!(
         "a call with token {token} began and has no recorded answer: it is still running or was cut off, look again"

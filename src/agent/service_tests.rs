@@ -93,7 +93,7 @@ async fn a_process_that_is_gone_is_already_gone() {
 
 #[tokio::test]
 async fn a_reused_pid_is_not_signalled() {
-    // A stranger's process, which /proc shows as the observer when armed, and as started later when fired.
+    // Another process, which /proc shows as the observer when armed, and as started later when fired.
     let mut stranger = Command::new("/bin/sleep").arg("60").stdin(Stdio::null()).spawn().unwrap();
     let fake = FakeProc::new(&[("127.0.1.1:2882", 100)]);
     let process = FakeProcess { sockets: vec![100], ..FakeProcess::observer(stranger.id()) };

@@ -10,10 +10,9 @@ use crate::clock::Clock;
 /// How long a process may take to be gone after SIGKILL: it dumps no core, but frees its memory.
 pub const KILL_WAIT: Duration = Duration::from_secs(10);
 
-/// How long a process that was launched may take to look like an observer.
+/// How long a process that was launched may run without looking like an observer.
 const SEEN_WITHIN: Duration = Duration::from_secs(30);
 
-/// How an agent is set up.
 #[derive(Clone, Debug)]
 pub struct AgentConfig {
     /// Where it keeps its record; its own, not shared.
@@ -24,7 +23,6 @@ pub struct AgentConfig {
     pub addresses: Vec<IpAddr>,
     /// Homes of observers that may be started although they were not seen running.
     pub homes: Vec<PathBuf>,
-    /// What starts observers.
     pub launcher: Launcher,
     /// `/proc`, or a tree like it.
     pub proc_root: PathBuf,
@@ -39,7 +37,6 @@ pub struct AgentConfig {
 }
 
 impl AgentConfig {
-    /// The usual settings.
     pub fn new(state_directory: impl Into<PathBuf>) -> Self {
         Self {
             state_directory: state_directory.into(),

@@ -10,23 +10,20 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal, te
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-/// A process that is held: its number may be given to another, this does not follow.
+/// A process held by a pidfd: its number may be given to another process, this handle does not follow.
 #[derive(Debug)]
 pub struct Held {
     pidfd: AsyncFd<OwnedFd>,
 }
 
-/// Whether a signal reached a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sent {
-    /// It did.
     Sent,
-    /// The process had ended.
     Gone,
 }
 
 impl Held {
-    /// Holds whatever has this number now; `None`: nobody. Identify it after this, not before.
+    /// Holds the process that has this number now; `None`: there is none. Identify it after this, not before.
     pub fn open(pid: u32) -> io::Result<Option<Self>> {
         match pidfd_open(number(pid)?, PidfdFlags::empty()) {
             Ok(pidfd) => Ok(Some(Self { pidfd: watch(pidfd)? })),
@@ -35,17 +32,15 @@ impl Held {
         }
     }
 
-    /// SIGTERM.
     pub fn terminate(&self) -> io::Result<Sent> {
         self.send(Signal::TERM)
     }
 
-    /// SIGKILL.
     pub fn kill(&self) -> io::Result<Sent> {
         self.send(Signal::KILL)
     }
 
-    /// Waits for its end, at most so long; whether it ended. A zombie has.
+    /// Waits for its end, at most `limit`, and returns whether it ended. A zombie has ended.
     pub async fn ended_within(&self, limit: Duration) -> bool {
         // An error of the wait is no end: the caller goes on as if it still ran.
         matches!(tokio::time::timeout(limit, self.pidfd.readable()).await, Ok(Ok(_)))
@@ -65,7 +60,6 @@ pub fn permitted(pid: u32) -> io::Result<()> {
     test_kill_process(number(pid)?).map_err(io::Error::from)
 }
 
-/// Our user.
 pub fn own_uid() -> u32 {
     rustix::process::geteuid().as_raw()
 }

@@ -1,8 +1,8 @@
-//! Starting an observer. In this order, and any "no" before the launch is a refusal: token not heard of, fence current, call
-//! recorded on disk, then one start at a time: a look that finds neither the observer nor anybody at its ports, a home that
-//! proves itself, nobody else whose task it is, fence still current, launch. Then the new process is watched until it is the
-//! observer and listens, is gone, or the wait is over, and the answer is recorded. It runs to its end when its caller goes
-//! away.
+//! Starting an observer. In this order, and any "no" before the launch is a refusal: token is new, fence is current,
+//! call recorded on disk, then one start at a time: a look that finds neither the observer nor anybody at its ports, a
+//! home that proves itself, no supervisor that has to start it, fence still current, launch. Then the new process is
+//! watched until it is the observer and listens, is gone, or the wait is over, and the answer is recorded. It runs to
+//! its end even when its caller goes away.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -36,66 +36,49 @@ pub const LONGEST_WAIT: Duration = Duration::from_secs(600);
 const POLL: Duration = Duration::from_millis(100);
 /// How long nothing of a new process may be seen, its first process having ended, until it counts as gone.
 const GONE: Duration = Duration::from_secs(1);
-/// Where its standard output and error go.
+/// File below the home that its standard output and error go to.
 const OUTPUT: &str = "log/obsteward-start.log";
-/// The agent's variables that an observer gets: none of the others are its business, and some may be secret.
+/// The variables that an observer gets from the agent: the others do not concern it, and some may be secret.
 const ENVIRONMENT: &[&str] = &["PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ"];
 
-/// A request to start an observer.
 #[derive(Clone, Debug)]
 pub struct StartRequest {
-    /// The observer.
     pub target: ObserverTarget,
-    /// Names the call.
+    /// Token of the call, chosen by the caller: a repeat gets the recorded answer.
     pub token: String,
-    /// Who calls.
     pub fence: CallerFence,
     /// How long the new process is watched until it listens.
     pub wait: Duration,
 }
 
 impl StartRequest {
-    /// What a token stands for.
+    /// What a token stands for: a repeat must ask for the same start.
     fn wants(&self) -> String {
         let Self { target, fence, .. } = self;
         format!("start {}@{} {}", target.cluster_name, target.address, fence.cluster.as_str())
     }
 }
 
-/// What became of a start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Started {
-    /// It was started and runs.
     Started {
-        /// The process.
         identity: ObserverIdentity,
         /// Whether it listens on its RPC address already.
         listens: bool,
-        /// In words.
         evidence: String,
     },
     /// It ran before.
-    AlreadyRunning {
-        /// The process.
-        identity: ObserverIdentity,
-        /// In words.
-        evidence: String,
-    },
-    /// It was started and is gone.
+    AlreadyRunning { identity: ObserverIdentity, evidence: String },
     Died {
-        /// In words.
         evidence: String,
-        /// The last that it wrote.
+        /// The end of its log and of its output.
         last_log_lines: Vec<String>,
     },
     /// An earlier call of this token has no recorded answer, or what became of this one could not be found out.
-    Unknown {
-        /// In words.
-        evidence: String,
-    },
+    Unknown { evidence: String },
 }
 
-/// What starting needs besides looking.
+/// What a start needs besides finding the process.
 #[derive(Debug)]
 pub struct Starts {
     launches: Launches,
@@ -107,13 +90,12 @@ pub struct Starts {
 }
 
 impl Starts {
-    /// With what is remembered, the homes that the operator named, what launches, and how long a process that was launched
-    /// may take to be seen.
+    /// `homes`: those that the operator named. `seen_within`: how long a launched process may take to be seen.
     pub fn new(launches: Launches, homes: Vec<PathBuf>, launcher: Launcher, seen_within: Duration) -> Self {
         Self { launches, homes, launcher, seen_within, turn: Mutex::new(()) }
     }
 
-    /// Remembers how an observer was launched that was seen running.
+    /// Remembers how a running observer was launched.
     pub fn remember(&self, target: &ObserverTarget, launch: Option<Launch>) {
         let Some(launch) = launch else { return };
         if let Err(error) = self.launches.remember(target, launch) {
@@ -122,7 +104,6 @@ impl Starts {
     }
 }
 
-/// What is to be done.
 enum Plan {
     Launch(Orders),
     Nothing(Answer),
@@ -182,7 +163,7 @@ impl Agent {
         Ok(self.watch(request, &new, turn).await)
     }
 
-    /// Until the new process listens, is gone, or the wait is over.
+    /// Watches until the new process listens, is gone, or the wait is over.
     async fn watch(&self, request: &StartRequest, new: &NewProcess, turn: MutexGuard<'_, ()>) -> Answer {
         let mut turn = Some(turn);
         let seen_within = self.0.starts.seen_within;
@@ -197,7 +178,7 @@ impl Agent {
             match sight {
                 Ok(ProcessSighting::Listens(identity)) => return new.started(identity, true),
                 Ok(ProcessSighting::Runs(identity)) => {
-                    // Another start sees it too.
+                    // It is seen now: another start finds it too.
                     drop(turn.take());
                     unseen_since = None;
                     if over {
@@ -225,7 +206,7 @@ impl Agent {
 }
 
 impl Inner {
-    /// Everything before the act that ends in a record of it.
+    /// Everything before the launch, up to the record of the call.
     fn begin_start(&self, request: &StartRequest) -> Result<Recorded, AgentRefusal> {
         let StartRequest { token, fence, .. } = request;
         let wants = request.wants();
@@ -236,7 +217,7 @@ impl Inner {
         Ok(recorded)
     }
 
-    /// What is to be launched, if anything is. The last look before it.
+    /// What is to be launched, if anything. The last check before the launch.
     fn plan(&self, request: &StartRequest) -> Result<Plan, AgentRefusal> {
         let target = &request.target;
         let search = self.search(target)?;
@@ -266,7 +247,7 @@ impl Inner {
         Ok(Plan::Launch(orders(launch, home, executable)))
     }
 
-    /// Refuses while somebody may be the observer, or is where it would be.
+    /// Refuses while a process may be the observer, or listens where it would.
     fn nobody_there(&self, target: &ObserverTarget, search: &Search) -> Result<(), AgentRefusal> {
         let absent = search.outcome == Outcome::Absent;
         if !search.observers.iter().any(|seen| seen.may_be_wanted) {
@@ -285,7 +266,7 @@ impl Inner {
         if absent { Ok(()) } else { Err(AgentRefusal::Ambiguous { evidence: search.evidence.clone() }) }
     }
 
-    /// Refuses when somebody else must start it.
+    /// Refuses when it has to be started by a supervisor, or by whoever keeps it in the foreground.
     fn nobody_elses_task(&self, launch: Option<&Launch>, home: &Path) -> Result<(), AgentRefusal> {
         let safe_units = &self.knowledge.safe_units;
         let refused = |supervisor: String, unit: String| Err(AgentRefusal::StartedBySupervisor { supervisor, unit });
@@ -295,8 +276,8 @@ impl Inner {
             return refused(keeper.name, keeper.unit);
         }
         let Some(launch) = launch else { return Ok(()) };
-        // An obshell keeps an observer only while it lives, and was just looked for; what is remembered of one, agents before
-        // noted of every obshell.
+        // An obshell keeps an observer only while it lives, and living ones were looked for just now. Remembered ones
+        // say nothing: older agents noted every obshell.
         let mut keepers = launch.keepers.iter().filter(|keeper| keeper.unit != supervisor::OBSHELL);
         if let Some(keeper) = keepers.find(|keeper| !supervisor::is_safe(&keeper.unit, safe_units)) {
             return refused(keeper.name.clone(), keeper.unit.clone());
@@ -328,7 +309,7 @@ impl Inner {
     }
 }
 
-/// `cd home && bin/observer`, as it was.
+/// The equivalent of `cd home && bin/observer`, as it was launched before.
 fn orders(launch: Option<Launch>, home: PathBuf, executable: PathBuf) -> Orders {
     let own = ENVIRONMENT.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)));
     let mut environment: BTreeMap<String, String> = own.collect();

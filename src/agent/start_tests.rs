@@ -64,7 +64,7 @@ async fn one_that_dies_is_told_with_its_last_lines_and_a_repeat_starts_nothing()
     let agent = Agent::new(config(directory.path())).unwrap();
     assert_eq!(agent.start(request(&observer, "t")).await, first, "the record outlives the agent");
     assert_eq!(runs(&observer).len(), 1);
-    // And so does what is known of its launch: this agent has not seen it run.
+    // What is known of its launch outlives a restart too: this agent has not seen it run.
     assert_died(&agent.start(request(&observer, "u")).await);
     assert_eq!(runs(&observer).len(), 2);
 }
@@ -240,12 +240,12 @@ async fn what_it_was_launched_with_comes_again_and_nothing_else() {
     assert_eq!(runs(&observer), [format!("-p 2881 -I {}", observer.target.address.ip())]);
     assert_eq!(Path::new(&libraries(&observer)), observer.home().join("lib"), "as it had it");
 
-    // Agents before noted every obshell as a keeper: what lives now decides, and none does.
+    // Older agents noted every obshell as a keeper: what lives now decides, and none does.
     let obshell = Keeper { name: "obshell (pid 50)".to_owned(), unit: "obshell".to_owned() };
     agent.0.starts.remember(&observer.target, Some(Launch { keepers: vec![obshell], ..launch.clone() }));
     assert_died(&agent.start(request(&observer, "before")).await);
 
-    // Somebody else's task, or beyond what we may do.
+    // Either a supervisor has to start it, or we are not permitted to.
     let keeper = Keeper { name: "systemd unit oceanbase.service".to_owned(), unit: "oceanbase.service".to_owned() };
     for (token, launch, reason) in [
         ("2", Launch { foreground: true, ..launch.clone() }, "SUPERVISED"),

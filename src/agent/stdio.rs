@@ -1,8 +1,9 @@
 //! `obsteward agent --stdio`: serves one caller on standard input and output, as ssh starts it, and ends with its caller.
 //!
-//! The first one on a state directory keeps the record and serves. Others that come meanwhile find it at a socket in that
-//! directory and only hand their caller through: all callers have one agent, one record and one set of tickets, and none waits
-//! for another. The first one stays until the last of them has gone, and a stop that has begun is carried to its end.
+//! The first process on a state directory keeps the record and serves. Others that are started meanwhile find it at a
+//! socket in that directory and only forward their caller to it: all callers share one agent, one record and one set of
+//! tickets, and none waits for another. The first process stays until the last of them has gone, and a stop that has
+//! begun is carried to its end.
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
@@ -34,49 +35,40 @@ use crate::agent::settings::{AgentConfig, KILL_WAIT};
 use crate::agent::signal::own_uid;
 use crate::clock::monotonic_now;
 
-/// Where the first one lets others in.
+/// Socket at which the first process accepts the callers of the others.
 const SOCKET: &str = "agent.sock";
-/// Longest wait for a record that is locked: until who holds it lets others in, or has ended.
+/// Longest wait for a record that is locked: until its holder accepts connections, or has ended.
 const LOCK_WAIT: Duration = Duration::from_secs(2);
 const LOCK_LOOK: Duration = Duration::from_millis(20);
-/// Longest wait for the first word of who holds the record; an agent speaks first.
+/// Longest wait for the first bytes from the holder of the record; an agent speaks first.
 const FIRST_WORD: Duration = Duration::from_secs(1);
-/// An agent that nobody has called for so long ends, and its ssh with it. Longer than any ticket is good.
+/// An agent that nobody has called for this long ends, and its ssh with it. Longer than any ticket is valid.
 const IDLE: Duration = Duration::from_secs(60);
 /// Longest stop, with its looks: how long calls may go on when every caller has gone.
 const LONGEST_CALL: Duration = LONGEST_GRACE.saturating_add(KILL_WAIT).saturating_add(Duration::from_secs(30));
-/// Longest wait until what was answered is written.
+/// Longest wait until the last answers are written.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Bytes of a connection that wait between two copies.
 const BUFFER: usize = 64 << 10;
 
-/// Why nobody is served.
 #[derive(Debug, Error)]
 pub enum StdioError {
-    /// A person tries it.
+    /// Standard input is a terminal: a person tries it.
     #[error("--stdio is for the ssh of the obsteward server, and standard input or output is a terminal")]
     Terminal,
-    /// The record.
     #[error("the agent's record cannot be opened: {0}")]
     State(#[from] FileError),
-    /// An agent that is not one of ours has it.
+    /// The record is held by an agent that accepts no other callers.
     #[error(
         "{0} is locked by an agent that does not share it, such as `obsteward agent` as a service of this host: reach the \
          host through that one (grpc), or end it"
     )]
     Kept(PathBuf),
-    /// The socket for others.
     #[error("cannot listen on {path}: {error}")]
-    Socket {
-        /// Where.
-        path: PathBuf,
-        /// What the system says.
-        error: io::Error,
-    },
+    Socket { path: PathBuf, error: io::Error },
     /// Standard input and output, or what carries them.
     #[error("standard input and output cannot be served: {0}")]
     Wire(io::Error),
-    /// The server.
     #[error(transparent)]
     Serve(#[from] ServeError),
 }
@@ -107,11 +99,11 @@ pub async fn serve(config: AgentConfig) -> Result<(), StdioError> {
 enum Opened {
     /// Nobody: the record is ours.
     Own { agent: Agent, listener: std::os::unix::net::UnixListener, path: PathBuf },
-    /// Another one, which has begun to speak.
+    /// Another agent, which has begun to speak; `first` is what it said so far.
     Shared { first: Vec<u8>, stream: UnixStream },
 }
 
-/// Opens the record, or finds who shares it. Blocks.
+/// Opens the record, or connects to the process that holds it. Blocks.
 fn open(config: &AgentConfig) -> Result<Opened, StdioError> {
     let path = config.state_directory.join(SOCKET);
     let deadline = monotonic_now() + LOCK_WAIT;
@@ -142,8 +134,8 @@ fn open(config: &AgentConfig) -> Result<Opened, StdioError> {
     }
 }
 
-/// Connects to who holds the record. Nothing of our caller's words is taken before the other one speaks: it may be about to
-/// end, and then they must be there for the next.
+/// Connects to the holder of the record. Nothing is read from our caller before the holder has spoken: it may be about
+/// to end, and then the caller's bytes must still be there for the next attempt.
 fn let_in(path: &Path) -> io::Result<(Vec<u8>, UnixStream)> {
     let mut stream = UnixStream::connect(path)?;
     if !is_trusted(&stream) {
@@ -160,7 +152,7 @@ fn let_in(path: &Path) -> io::Result<(Vec<u8>, UnixStream)> {
     Ok((first, stream))
 }
 
-/// Whether the other end of a socket may do what we do.
+/// Whether the peer of a socket is root or our own user.
 fn is_trusted(stream: impl AsFd) -> bool {
     socket_peercred(stream).is_ok_and(|peer| peer.uid.is_root() || peer.uid.as_raw() == own_uid())
 }
@@ -216,9 +208,9 @@ fn copy(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
     }
 }
 
-/// Serves our own caller and all who are let in.
+/// Serves our own caller and those that other processes forward.
 async fn serve_all(agent: Agent, listener: std::os::unix::net::UnixListener, wire: Wire) -> Result<(), StdioError> {
-    // Before anything is said: who hears us may tell us to end.
+    // Before anything is written: whoever reads it may send a signal at once.
     let mut signals = Signals::catch().map_err(StdioError::Wire)?;
     let listener = UnixListener::from_std(listener).map_err(StdioError::Wire)?;
     let (ours, theirs) = UnixStream::pair().map_err(StdioError::Wire)?;
@@ -250,8 +242,8 @@ async fn serve_all(agent: Agent, listener: std::os::unix::net::UnixListener, wir
     ended
 }
 
-/// Lets others in until there is no reason to be here any more: every caller has gone and every call has ended, nobody calls,
-/// or we are told to end. All in one place, so that nobody is let in by one who is about to end.
+/// Accepts other callers until there is nothing left to serve: every caller has gone and every call has ended, nobody
+/// calls, or the process is told to end. All in one place, so that a process that is about to end accepts nobody.
 async fn accept(
     listener: UnixListener,
     connections: &Connections,
@@ -287,7 +279,7 @@ async fn accept(
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
-    /// The end of a session is no reason to leave half a stop behind: caught, and nothing else.
+    /// Caught and ignored: the end of a session must not leave half a stop behind.
     _hangup: Signal,
 }
 
@@ -308,7 +300,7 @@ impl Signals {
     }
 }
 
-/// The connections that are open.
+/// Open connections, each copied by a task of its own.
 struct Connections(TaskTracker);
 
 impl Connections {
@@ -318,7 +310,7 @@ impl Connections {
         Self(open)
     }
 
-    /// One more, as the server gets it.
+    /// Adds a connection, and returns the end of it that the server reads.
     fn add(&self, mut stream: tokio::net::UnixStream) -> DuplexStream {
         let (near, mut far) = tokio::io::duplex(BUFFER);
         self.0.spawn(async move { tokio::io::copy_bidirectional(&mut stream, &mut far).await });

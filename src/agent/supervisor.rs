@@ -1,11 +1,10 @@
 //! Who would start a process again, or end others with it, when it is ended: found from its cgroup, from being the init of
 //! a container, and from the obshell of its home. Never from the parent pid: an observer daemonises.
 //!
-//! An obshell beside an observer is no supervisor by itself: every deployment of obd has one, and it guards its own server
-//! only (docs/oceanbase.md#supervisors). It is one when it was told to keep the observer (`--ob`), or when a systemd
-//! unit is around it: that of the packages has the observer's pid file and stops the whole cluster when that process
-//! ends, whatever cgroup the observer is in. What cannot be read of it counts as the worse.
-//!
+//! An obshell beside an observer is no supervisor by itself: every deployment of obd has one, and it guards its own
+//! server only (docs/oceanbase.md#supervisors). It is one when it was told to keep the observer (`--ob`), or when a
+//! systemd unit is around it: that of the packages has the observer's pid file and stops the whole cluster when that
+//! process ends, whatever cgroup the observer is in. What cannot be read of it is taken to be the worse case.
 //! A cgroup shared with the agent itself says nothing: the agent sits in the same unit or container (a demo, a test, an
 //! observer that the agent started), and that unit lives on while the agent does. The init of a container is the
 //! exception: its end is the container's end.
@@ -26,32 +25,31 @@ const OBSHELL_PID_FILES: &[&str] = &["run/obshell.pid", "run/daemon.pid"];
 const OBSHELL_PROGRAM: &str = "bin/obshell";
 /// Name of it, and what to list to have it counted as safe.
 pub const OBSHELL: &str = "obshell";
-/// With it, an obshell starts the observer.
+/// Argument with which an obshell starts the observer.
 const KEEPS_OBSERVER: &str = "--ob";
-/// A pid file holds a number.
+/// Bytes; a pid file holds a number.
 const PID_FILE_LIMIT: u64 = 64;
-/// What to list to have it counted as safe that an observer stays in the foreground for somebody.
+/// Unit name by which the operator accepts that an observer was started in the foreground.
 pub const FOREGROUND: &str = "nodaemon";
 /// Shortest prefix of a container's id that people use.
 const SHORT_CONTAINER_ID: usize = 12;
 
-/// Somebody who watches over a process.
+/// A service manager, container or obshell that watches over a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Supervisor {
     /// Who, for example `systemd unit oceanbase.service`.
     pub name: String,
     /// What to write into the agent's configuration to have it counted as safe.
     pub unit: String,
-    /// Whether the configuration does so.
+    /// Whether it is listed there.
     pub safe: bool,
 }
 
-/// Who is around a process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Around {
     /// Who watches over it, those that are not safe first.
     pub supervisors: Vec<Supervisor>,
-    /// What was seen beside it and changes nothing, in words.
+    /// In words, what was seen next to it and has no influence.
     pub beside: Vec<String>,
 }
 
@@ -70,18 +68,13 @@ impl Keeper {
     }
 }
 
-/// The process that is asked about.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
-    /// Its id.
     pub pid: u32,
-    /// Its user and innermost id.
     pub owner: Owner,
-    /// What it says of itself.
     pub declared: &'a Declared,
 }
 
-/// Who is around a process.
 pub fn find(proc: &ProcFs, subject: Subject<'_>, own_pid: u32, safe_units: &[String]) -> Result<Around, ProcError> {
     let keepers = keepers(&proc.cgroups(subject.pid)?);
     let own = keepers_of_agent(proc, own_pid)?;
@@ -90,7 +83,7 @@ pub fn find(proc: &ProcFs, subject: Subject<'_>, own_pid: u32, safe_units: &[Str
         found.push(supervisor("the container whose init it is".to_owned(), "init".to_owned(), safe_units));
     }
     found.extend(keepers.iter().filter(|keeper| !own.contains(keeper)).map(|keeper| keeper.supervisor(safe_units)));
-    // In a container the agent's own: whoever started it in the foreground waits for it, and ends with it.
+    // In a container, the agent's own too: whoever started it in the foreground waits for it, and ends with it.
     let in_container = keepers.iter().any(|keeper| matches!(keeper, Keeper::Container(_)));
     if subject.declared.foreground && in_container {
         let name = "whoever started it with --nodaemon in this container".to_owned();
@@ -106,7 +99,7 @@ pub fn find(proc: &ProcFs, subject: Subject<'_>, own_pid: u32, safe_units: &[Str
     Ok(around)
 }
 
-/// Who is around a home of which no observer runs.
+/// The supervisors of a home in which no observer runs.
 pub fn of_home(proc: &ProcFs, home: &Path, safe_units: &[String]) -> Result<Around, ProcError> {
     let noted = |file: &str| {
         let mut bytes = Vec::new();
@@ -151,7 +144,7 @@ fn keepers(cgroups: &str) -> Vec<Keeper> {
     keepers
 }
 
-/// The innermost unit or container of a path.
+/// The innermost unit or container of a cgroup path.
 fn keeper(path: &str) -> Option<Keeper> {
     for part in path.rsplit('/') {
         if let Some(id) = container_id(part) {
@@ -211,7 +204,7 @@ fn obshells(
                  observer again"
             )),
             Ok(supervisors) => around.supervisors.extend(supervisors),
-            // It ended meanwhile.
+            // The process ended meanwhile.
             Err(ProcError::Gone(_)) => {}
             Err(error) => {
                 let name = format!("obshell (pid {pid}), of which it cannot be read how it was started ({error})");
@@ -244,7 +237,7 @@ fn keeps(proc: &ProcFs, pid: u32, own: &[Keeper], safe_units: &[String]) -> Resu
     Ok(found)
 }
 
-/// `--ob`, but not `--ob=false` as its flag parser reads that. A value that it would not take counts as said.
+/// `--ob`, but not `--ob=false` as its flag parser reads that. A value that the parser would not accept counts as given.
 fn keeps_observer(argument: &str) -> bool {
     let Some(value) = argument.strip_prefix(KEEPS_OBSERVER) else { return false };
     match value.strip_prefix('=') {
@@ -259,7 +252,7 @@ fn is_obshell(proc: &ProcFs, pid: u32) -> bool {
     !stat.has_ended() && (stat.command.contains(OBSHELL) || named())
 }
 
-/// Whether a process runs this program; of one that may not be read, as far as it says so itself.
+/// Whether a process runs this program; where its executable may not be read, by its own command line.
 fn runs(proc: &ProcFs, pid: u32, program: &Path) -> bool {
     match proc.executable(pid) {
         Ok(executable) => executable.path == program,

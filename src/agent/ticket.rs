@@ -15,7 +15,6 @@ pub const VALID: Duration = Duration::from_secs(5);
 /// How long a ticket is remembered, to say what was wrong with it.
 const REMEMBERED: Duration = Duration::from_secs(300);
 
-/// The tickets that were given out.
 #[derive(Debug, Default)]
 pub struct Tickets(Mutex<HashMap<String, Issued>>);
 
@@ -29,7 +28,7 @@ struct Issued {
 }
 
 impl Tickets {
-    /// A new ticket, bound to who asks, what is meant and which process was found.
+    /// A new ticket, bound to its caller, the target, and the process that was found.
     pub fn give(&self, fence: CallerFence, target: ObserverTarget, identity: ObserverIdentity) -> Ticket {
         let text = uuid::Uuid::new_v4().simple().to_string();
         let now = clock::monotonic_now();

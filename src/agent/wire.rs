@@ -15,7 +15,6 @@ const PATH: usize = 4096;
 const NAME: usize = 128;
 const KEY: usize = 1024;
 
-/// A target that arrived.
 pub fn target(message: Option<pb::ObserverTarget>) -> Result<ObserverTarget, AgentRefusal> {
     let message = message.ok_or_else(|| missing("target", "the observer that is meant"))?;
     let ip = message
@@ -36,7 +35,6 @@ pub fn target(message: Option<pb::ObserverTarget>) -> Result<ObserverTarget, Age
     })
 }
 
-/// A caller that arrived.
 pub fn fence(message: Option<pb::CallerFence>) -> Result<CallerFence, AgentRefusal> {
     let message = message.ok_or_else(|| missing("fence", "who asks, and the fence of its lock"))?;
     if message.fence < 1 {
@@ -50,7 +48,6 @@ pub fn fence(message: Option<pb::CallerFence>) -> Result<CallerFence, AgentRefus
     })
 }
 
-/// An identity that arrived.
 pub fn identity(message: Option<pb::ObserverIdentity>) -> Result<ObserverIdentity, AgentRefusal> {
     let message = message.ok_or_else(|| missing("identity", "the process that FindObserver found"))?;
     let pid = u32::try_from(message.pid).ok().filter(|pid| *pid > 0 && i32::try_from(*pid).is_ok());
@@ -67,7 +64,6 @@ pub fn identity(message: Option<pb::ObserverIdentity>) -> Result<ObserverIdentit
     })
 }
 
-/// A stop request that arrived.
 pub fn stop_request(message: pb::StopObserverRequest) -> Result<StopRequest, AgentRefusal> {
     let grace = u64::try_from(message.grace_millis).map(Duration::from_millis);
     Ok(StopRequest {
@@ -83,7 +79,6 @@ pub fn stop_request(message: pb::StopObserverRequest) -> Result<StopRequest, Age
     })
 }
 
-/// A start request that arrived.
 pub fn start_request(message: pb::StartObserverRequest) -> Result<StartRequest, AgentRefusal> {
     let wait = u64::try_from(message.wait_millis).map(Duration::from_millis);
     Ok(StartRequest {
@@ -103,7 +98,7 @@ pub fn found_message(found: Found, ticket: Option<Ticket>) -> pb::FindObserverRe
         Finding::Running(identity) => (pb::Finding::Running, Some(identity_message(&identity))),
         Finding::Absent { .. } => (pb::Finding::Absent, None),
         Finding::Ambiguous { .. } => (pb::Finding::Ambiguous, None),
-        // An agent is on its host; said by a caller only.
+        // No agent sends it, an agent being on its host: only its caller comes to this finding.
         Finding::HostUnreachable { .. } => (pb::Finding::Unspecified, None),
     };
     let (may_signal, may_not_reason) = match found.may_signal {
@@ -125,7 +120,7 @@ pub fn found_message(found: Found, ticket: Option<Ticket>) -> pb::FindObserverRe
     }
 }
 
-/// What an agent said it found. An answer that makes no sense is an error, never a finding.
+/// What an agent answered. An answer that makes no sense is an error, never a finding.
 pub fn found(message: pb::FindObserverResponse) -> Result<(Found, Option<Ticket>), AgentRefusal> {
     let evidence = message.evidence;
     let finding = match message.finding.try_into() {
@@ -149,7 +144,6 @@ pub fn found(message: pb::FindObserverResponse) -> Result<(Found, Option<Ticket>
     Ok((found, Some(message.ticket).filter(|ticket| !ticket.is_empty()).map(Ticket::from_agent)))
 }
 
-/// How a stop ended, to send.
 pub fn stopped_message(stopped: Stopped) -> pb::StopObserverResponse {
     let (outcome, evidence) = match stopped {
         Stopped::Ended { how, evidence } => {
@@ -166,7 +160,7 @@ pub fn stopped_message(stopped: Stopped) -> pb::StopObserverResponse {
     pb::StopObserverResponse { outcome: outcome.into(), evidence }
 }
 
-/// How an agent said that a stop ended; an outcome that is not known here is unknown.
+/// How a stop ended, as the agent says; an outcome that is not known here counts as unknown.
 pub fn stopped(message: pb::StopObserverResponse) -> Stopped {
     let evidence = message.evidence;
     match message.outcome.try_into() {
@@ -178,7 +172,6 @@ pub fn stopped(message: pb::StopObserverResponse) -> Stopped {
     }
 }
 
-/// What became of a start, to send.
 pub fn started_message(started: Started) -> pb::StartObserverResponse {
     let (outcome, identity, evidence, last_log_lines) = match started {
         Started::Started { identity, listens, evidence } => {
@@ -195,7 +188,7 @@ pub fn started_message(started: Started) -> pb::StartObserverResponse {
     pb::StartObserverResponse { outcome: outcome.into(), identity, evidence, last_log_lines }
 }
 
-/// What an agent said of a start; an outcome that is not known here, or lacks its process, is unknown.
+/// What became of a start, as the agent says; an outcome that is not known here, or lacks its process, counts as unknown.
 pub fn started(message: pb::StartObserverResponse) -> Started {
     let pb::StartObserverResponse { outcome, identity: process, evidence, last_log_lines } = message;
     let outcome = pb::StartOutcome::try_from(outcome).unwrap_or(pb::StartOutcome::Unspecified);
@@ -212,7 +205,6 @@ pub fn started(message: pb::StartObserverResponse) -> Started {
     }
 }
 
-/// A target to send.
 pub fn target_message(target: &ObserverTarget) -> pb::ObserverTarget {
     pb::ObserverTarget {
         svr_ip: target.address.ip().to_string(),
@@ -223,7 +215,6 @@ pub fn target_message(target: &ObserverTarget) -> pb::ObserverTarget {
     }
 }
 
-/// A caller to send.
 pub fn fence_message(fence: &CallerFence) -> pb::CallerFence {
     pb::CallerFence {
         store_id: fence.store_id.clone(),
@@ -232,7 +223,6 @@ pub fn fence_message(fence: &CallerFence) -> pb::CallerFence {
     }
 }
 
-/// An identity to send.
 pub fn identity_message(identity: &ObserverIdentity) -> pb::ObserverIdentity {
     pb::ObserverIdentity {
         boot_id: identity.boot_id.clone(),

@@ -1,5 +1,5 @@
-//! What the configuration says of users, access keys and roles, as `access` wants it: reads the files of passwords and
-//! secrets, and warns of those that others may read. May use `config` and `access`.
+//! Users, access keys and roles of the configuration in the form that `access` takes: reads the files of passwords and secrets,
+//! and warns of those that others may read. May use `config` and `access`.
 
 use std::fmt;
 use std::io::{self, Read};
@@ -13,44 +13,30 @@ use thiserror::Error;
 use crate::access::bootstrap::{Bootstrap, WantedKey, WantedPassword, WantedRole, WantedUser};
 use crate::config::{AuthConfig, KeyConfig, RoleConfig, UserConfig};
 
-/// Most bytes of a file that holds one secret: more is another file by mistake.
+/// In bytes; a larger file is a mistake.
 const LARGEST_FILE: u64 = 64 * 1024;
 
 /// What is wrong with the users, keys and roles of the configuration. Never shows a secret.
 #[derive(Debug, Error)]
 pub enum FirstAccessError {
-    /// A file cannot be read.
     #[error("cannot read {path}, which {owner} is to be proven by: {error}")]
     Read {
-        /// Which.
         path: PathBuf,
-        /// Whose secret it holds.
+        /// Whose secret the file holds.
         owner: Owner,
-        /// What the system says.
         error: io::Error,
     },
-    /// Its first line is empty.
     #[error("the first line of {path} is empty, it must hold the secret of {owner}")]
-    Empty {
-        /// Which.
-        path: PathBuf,
-        /// Whose.
-        owner: Owner,
-    },
-    /// Two passwords.
+    Empty { path: PathBuf, owner: Owner },
+    /// Both a file and a hash.
     #[error("auth.users, {owner}: give password_file or password_hash, not both")]
-    TwoPasswords {
-        /// Whose.
-        owner: Owner,
-    },
+    TwoPasswords { owner: Owner },
 }
 
 /// Whose secret it is, for errors and the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Owner {
-    /// A user by name.
     User(String),
-    /// An access key by id.
     Key(String),
 }
 
@@ -63,7 +49,7 @@ impl fmt::Display for Owner {
     }
 }
 
-/// What the configuration wants, with the passwords and secrets that its files hold.
+/// What the configuration wants, with the passwords and secrets from its files.
 pub fn wanted(config: &AuthConfig) -> Result<Bootstrap, FirstAccessError> {
     let role = |role: &RoleConfig| WantedRole { name: role.name.clone(), permissions: role.permissions.clone() };
     let user = |user: &UserConfig| {
@@ -95,7 +81,7 @@ fn password(user: &UserConfig) -> Result<Option<WantedPassword>, FirstAccessErro
     }
 }
 
-/// The first line of a file, without its end. Warns when others than the owner may read the file.
+/// The first line of a file, without its line end. Warns when others than the owner may read the file.
 fn first_line(path: &Path, owner: Owner) -> Result<SecretString, FirstAccessError> {
     let failed = |error| FirstAccessError::Read { path: path.to_owned(), owner: owner.clone(), error };
     let file = std::fs::File::open(path).map_err(failed)?;

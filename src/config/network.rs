@@ -1,4 +1,4 @@
-//! A network, as operators write one: an address and how many of its first bits count. Pure.
+//! A network as operators write it: an address and the length of its prefix. Pure.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
-/// See the module's head.
+/// An IPv4 or IPv6 prefix.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(try_from = "String")]
 pub struct Network {
@@ -14,13 +14,12 @@ pub struct Network {
     bits: u8,
 }
 
-/// Not a network.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no network; write an address and the number of its bits that count, for example 10.0.0.0/8")]
 pub struct InvalidNetwork(String);
 
 impl Network {
-    /// Whether an address is in it. IPv4 that came over IPv6 is IPv4.
+    /// IPv4-mapped IPv6 addresses count as IPv4.
     pub fn holds(self, address: IpAddr) -> bool {
         match (self.address, address.to_canonical()) {
             (IpAddr::V4(network), IpAddr::V4(address)) => {
@@ -32,7 +31,7 @@ impl Network {
     }
 }
 
-/// Equal but for so many of the last bits.
+/// Equal except for the last `last` bits.
 fn same(one: u128, other: u128, last: u8) -> bool {
     (one ^ other).checked_shr(last.into()).unwrap_or(0) == 0
 }
@@ -40,7 +39,7 @@ fn same(one: u128, other: u128, last: u8) -> bool {
 impl FromStr for Network {
     type Err = InvalidNetwork;
 
-    /// A lone address is a network of one.
+    /// An address alone is a network of one host.
     fn from_str(text: &str) -> Result<Self, InvalidNetwork> {
         let wrong = || InvalidNetwork(text.to_owned());
         let (address, bits) = match text.split_once('/') {

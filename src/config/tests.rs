@@ -1,10 +1,10 @@
-//! The example configuration against the settings that there are.
+//! The example configuration must show the settings that exist.
 
 use super::*;
 
 const EXAMPLE: &str = include_str!("../../deploy/obsteward.toml");
 
-/// Every setting by its section; those without a default stand in the example behind a `#`.
+/// Every setting by section; those without a default are commented out in the example.
 const SETTINGS: &[(&str, &[&str])] = &[
     ("server", &["listen", "insecure_listen"]),
     ("server.tls", TLS),
@@ -64,7 +64,7 @@ const SETTINGS: &[(&str, &[&str])] = &[
 const TLS: &[&str] = &["cert_file", "key_file", "client_ca_file", "require_client_certificate"];
 const PROXIES: &[&str] = &["networks", "header", "proxy_protocol"];
 
-/// The settings that a text shows, with those behind a `#`.
+/// The settings in a text, including those that are commented out.
 fn shown(text: &str) -> Vec<(String, String)> {
     let mut section = String::new();
     let mut shown = Vec::new();

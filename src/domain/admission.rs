@@ -1,4 +1,4 @@
-//! Admission: which request fits which state of a server. One pure table over service state, process state and request
+//! Admission: which request is allowed in which state of a server. One pure table over service state, process state and request
 //! (docs/architecture.md#admission), applied to recorded state when a request arrives and to observed state in Prepare.
 
 use std::fmt;
@@ -22,7 +22,6 @@ pub enum ServiceState {
 }
 
 impl ServiceState {
-    /// Every state.
     pub const ALL: [Self; 5] = [Self::Serving, Self::Stopped, Self::Lost, Self::Starting, Self::Leaving];
 }
 
@@ -38,12 +37,11 @@ impl fmt::Display for ServiceState {
     }
 }
 
-/// What is known of a server's process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ProcessFinding {
     /// Exactly one process is proven to be this server's.
     Running,
-    /// Proven that there is none.
+    /// Proven that no process is this server's.
     Absent,
     /// The host does not answer.
     HostUnreachable,
@@ -54,7 +52,6 @@ pub enum ProcessFinding {
 }
 
 impl ProcessFinding {
-    /// Every finding.
     pub const ALL: [Self; 5] = [Self::Running, Self::Absent, Self::HostUnreachable, Self::Ambiguous, Self::NotAsked];
 }
 
@@ -70,41 +67,32 @@ impl fmt::Display for ProcessFinding {
     }
 }
 
-/// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Request {
     /// Stop the service, then the process.
     StopProcess,
-    /// Stop the service only.
+    /// The process stays.
     StopService,
-    /// Start.
     Start,
     /// Stop the service and the process, and start them again.
     Restart,
 }
 
 impl Request {
-    /// Every request.
     pub const ALL: [Self; 4] = [Self::StopProcess, Self::StopService, Self::Start, Self::Restart];
 }
 
-/// The answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
-    /// The request fits.
     Admit,
-    /// It does not.
     Refuse {
-        /// State of the service.
         service: ServiceState,
-        /// State of the process.
         process: ProcessFinding,
-        /// The state that the request needs, in words.
+        /// The state that the request needs, for people.
         expected: &'static str,
     },
 }
 
-/// State of the service by the server's row.
 pub fn service_state(server: &ServerReading) -> ServiceState {
     match server.status {
         InnerStatus::Deleting | InnerStatus::TakeoverByRs => ServiceState::Leaving,
@@ -118,7 +106,8 @@ pub fn service_state(server: &ServerReading) -> ServiceState {
 const ONE_PROCESS: &str = "exactly one process on its host that is proven to be this server's";
 const NOT_LEAVING: &str = "a server that is neither DELETING nor TAKEOVER_BY_RS";
 
-/// The table. What the host was not asked yet is admitted where any answer could fit: Prepare asks, and asks the table again.
+/// The table. While the host was not asked, a request is admitted if any answer of the host could allow it: Prepare asks, and
+/// evaluates the table again.
 pub fn admit(service: ServiceState, process: ProcessFinding, request: Request) -> Admission {
     use ProcessFinding::{Absent, Ambiguous, HostUnreachable, NotAsked, Running};
     use ServiceState::{Leaving, Lost, Serving, Starting, Stopped};
@@ -127,9 +116,9 @@ pub fn admit(service: ServiceState, process: ProcessFinding, request: Request) -
 
         // A process that is not proven is never signalled.
         (Request::StopProcess, Serving | Lost | Starting | Stopped, Ambiguous) => ONE_PROCESS,
-        // ACTIVE and its host unreachable: refused before any SQL.
+        // ACTIVE and host unreachable: refused before any SQL.
         (Request::StopProcess, Serving | Starting, HostUnreachable) => "an ACTIVE server whose host answers",
-        // A process that is gone before the heartbeats stop counts: the stop marks the server and finds it gone.
+        // A process that is gone before the heartbeats stop is accepted: the stop marks the server and finds no process.
         (Request::StopProcess, Serving | Starting, Running | Absent | NotAsked) => return Admission::Admit,
         // Dead: STOP_TIME keeps leaders off it when it returns.
         (Request::StopProcess, Lost, Running | Absent | HostUnreachable | NotAsked) => return Admission::Admit,
@@ -152,8 +141,8 @@ pub fn admit(service: ServiceState, process: ProcessFinding, request: Request) -
     Admission::Refuse { service, process, expected }
 }
 
-/// The table over what was observed, which knows more: STOP_TIME set, heartbeats arriving and an unreachable host is a
-/// process that certainly runs and cannot be ended.
+/// The table over observed state, which knows more: STOP_TIME set, heartbeats arriving and an unreachable host mean a process
+/// that certainly runs and cannot be ended.
 pub fn admit_observed(server: &ServerReading, process: ProcessFinding, request: Request) -> Admission {
     let service = service_state(server);
     if service == ServiceState::Stopped
@@ -214,7 +203,7 @@ mod tests {
         }
     }
 
-    /// A state that admits neither a stop nor a start would have no way out.
+    /// A state that allows neither a stop nor a start could never be left.
     #[test]
     fn every_known_state_has_a_way_out() {
         for service in ServiceState::ALL.into_iter().filter(|service| *service != ServiceState::Leaving) {
@@ -225,7 +214,7 @@ mod tests {
         }
     }
 
-    /// What is admitted without asking the host fits at least one answer of the host.
+    /// What is admitted without asking the host is admitted for at least one answer of the host.
     #[test]
     fn not_asked_is_no_wider_than_the_answers() {
         for service in ServiceState::ALL {

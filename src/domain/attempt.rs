@@ -1,4 +1,4 @@
-//! An effect that a task tried or is about to try, as folded.
+//! An effect that a task tried or is about to try, as folded from its events.
 
 use crate::clock::Timestamp;
 use crate::domain::effect::Intent;
@@ -8,19 +8,14 @@ use crate::domain::ids::{Fence, SubtaskId};
 /// An effect that was tried or is about to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordedIntent {
-    /// Which subtask's.
     pub subtask: SubtaskId,
     /// Number within the task, from 1.
     pub number: i32,
     /// Execution of the subtask that recorded it.
     pub run_time: i32,
-    /// Whether it does the subtask or undoes it.
     pub direction: Direction,
-    /// What, where, until when.
     pub intent: Intent,
-    /// Under which fence.
     pub fence: Fence,
-    /// When it was recorded.
     pub at: Timestamp,
     /// `None`: not settled yet, which counts as unknown.
     pub outcome: Option<IntentOutcome>,

@@ -5,7 +5,7 @@
 pub struct BuildVersion([u32; 3]);
 
 impl BuildVersion {
-    /// Reads it; `None`: it does not begin with three numbers.
+    /// `None`: it does not begin with three numbers.
     pub fn parse(text: &str) -> Option<Self> {
         let mut numbers = text.split(['_', '-', ' ']).next()?.split('.').map(|number| number.parse().ok());
         Some(Self([numbers.next()??, numbers.next()??, numbers.next()??]))

@@ -5,90 +5,61 @@ use crate::domain::permission::{Action, Domain, Need, Rights};
 use crate::domain::words::words;
 
 words!(
-    /// A call, whatever face it comes through. The words are OCP's names of operations where OCP has one.
+    /// A call, through whichever face. The words are OCP's names of operations where OCP has one.
     Call, "call", {
-        /// Stops a server.
         StopServer = "STOP_OB_SERVER",
-        /// Starts a server.
         StartServer = "START_OB_SERVER",
-        /// Restarts a server.
         RestartServer = "RESTART_OB_SERVER",
         /// The precheck of a stop.
         PlanStopServer = "PLAN_STOP_OB_SERVER",
-        /// One server.
         GetServer = "GET_OB_SERVER",
-        /// Servers of a cluster.
         ListServers = "LIST_OB_SERVERS",
-        /// One task.
         GetTask = "GET_TASK",
-        /// Tasks.
         ListTasks = "LIST_TASKS",
-        /// Events of a task.
         WatchTask = "WATCH_TASK",
-        /// Events of many tasks.
         WatchTasks = "WATCH_TASKS",
-        /// Log of a subtask.
         GetSubtaskLog = "GET_SUBTASK_LOG",
-        /// Runs a task again.
         RetryTask = "RETRY_TASK",
-        /// Undoes what a task did.
+        /// Undoes what the task did.
         RollbackTask = "ROLLBACK_TASK",
-        /// Counts a failed subtask as successful.
+        /// Marks a failed subtask as successful.
         SkipSubtask = "SKIP_SUBTASK",
-        /// Ends what a task runs.
         CancelTask = "CANCEL_TASK",
-        /// Closes a task at rest.
+        /// Closes a task that is at rest, as it is.
         GiveUpTask = "GIVE_UP_TASK",
-        /// Records a cluster.
         RegisterCluster = "REGISTER_OB_CLUSTER",
-        /// Changes what people decide of a cluster.
+        /// Changes what people decide about a cluster: endpoints, login, hosts.
         UpdateCluster = "UPDATE_OB_CLUSTER",
-        /// Forgets a cluster.
+        /// Removes it from the inventory; its tasks stay.
         DeregisterCluster = "DEREGISTER_OB_CLUSTER",
-        /// Reads a cluster now, into the inventory.
         SyncCluster = "SYNC_OB_CLUSTER",
-        /// One cluster.
         GetCluster = "GET_OB_CLUSTER",
-        /// Clusters.
         ListClusters = "LIST_OB_CLUSTERS",
-        /// Makes a user.
         CreateUser = "CREATE_USER",
         /// Changes a user's roles and certificate names, disables or enables it.
         UpdateUser = "UPDATE_USER",
-        /// Gives a user another password.
         SetPassword = "SET_PASSWORD",
-        /// Users.
         ListUsers = "LIST_USERS",
-        /// Makes an access key.
         CreateAccessKey = "CREATE_ACCESS_KEY",
-        /// Disables or enables an access key.
         UpdateAccessKey = "UPDATE_ACCESS_KEY",
-        /// Gives an access key another secret.
         RotateAccessKey = "ROTATE_ACCESS_KEY",
-        /// Access keys.
         ListAccessKeys = "LIST_ACCESS_KEYS",
-        /// Makes a role.
         CreateRole = "CREATE_ROLE",
-        /// Removes a role.
         DeleteRole = "DELETE_ROLE",
-        /// Roles.
         ListRoles = "LIST_ROLES",
-        /// Audit records.
         ListAuditRecords = "LIST_AUDIT_RECORDS",
-        /// A copy of the store.
         BackupStore = "BACKUP_STORE",
     }
 );
 
-/// What a call needs, before it is known what it is about.
+/// What a call needs, before its subject is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Requirement {
-    /// The action on the cluster of the call. Accepting risks needs [`Action::Force`] on it besides.
+    /// The action on the cluster of the call. Accepting risks also needs [`Action::Force`] on it.
     Cluster(Action),
     /// Each action on all clusters.
     EveryCluster(&'static [Action]),
-    /// The action on the task, or on its cluster. Going on with accepted risks needs [`Action::Force`] on the cluster
-    /// besides.
+    /// The action on the task, or on its cluster. Continuing with accepted risks also needs [`Action::Force`] on the cluster.
     Task(Action),
     /// Nothing: it shows what the caller may read.
     Filtered,
@@ -100,16 +71,14 @@ pub enum Requirement {
     EveryUser(Action),
     /// The action on the user of the call, unless that is the caller.
     OwnUser(Action),
-    /// The action on the user of the call, also when that is the caller: nobody gives himself a role.
+    /// The action on the user of the call, also when that is the caller: nobody gives themselves a role.
     User(Action),
-    /// Reading the audit log.
     Audit,
-    /// Taking a copy of the store away.
+    /// Taking away a copy of the store.
     Store,
 }
 
 impl Call {
-    /// What it needs.
     pub const fn requirement(self) -> Requirement {
         match self {
             Self::StopServer | Self::StartServer | Self::RestartServer | Self::UpdateCluster | Self::SyncCluster => {
@@ -141,8 +110,8 @@ impl Call {
         }
     }
 
-    /// Whether it changes anything, and so is in the audit log, allowed or refused. Reading a cluster anew changes the
-    /// inventory: servers get ids, and those that are gone lose them.
+    /// Whether it changes anything, and is therefore in the audit log, allowed or refused. Syncing a cluster changes the
+    /// inventory: servers get ids, and removed servers lose theirs.
     pub const fn is_mutation(self) -> bool {
         match self {
             Self::StopServer
@@ -165,7 +134,7 @@ impl Call {
             | Self::RotateAccessKey
             | Self::CreateRole
             | Self::DeleteRole
-            // It changes nothing, and takes everything away: who did is on record.
+            // It changes nothing, but the copy holds everything: who took it is on record.
             | Self::BackupStore => true,
             Self::PlanStopServer
             | Self::GetServer
@@ -185,38 +154,37 @@ impl Call {
     }
 }
 
-/// What a call is about, as far as permission goes.
+/// What a call is about, as far as permissions go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subject {
     /// Nothing, or everything.
     Nothing,
-    /// A cluster, by its id here; it need not exist.
+    /// By our id; the cluster need not exist.
     Cluster(i64),
-    /// A task with its cluster; the cluster is not known when the task does not exist.
+    /// A task with its cluster.
     Task {
-        /// The task.
         task: i64,
-        /// Its cluster.
+        /// `None`: the task does not exist.
         cluster: Option<i64>,
     },
-    /// A user; `own`: the caller itself. The id is not known when the user does not exist. Users are named in calls: what is
-    /// missing never tells an id, so that it is the same for a user that is not there.
+    /// A user. Calls name users, so what is missing never mentions an id: the answer is the same for a user that does not
+    /// exist.
     User {
-        /// The user.
+        /// `None`: the user does not exist.
         user: Option<i64>,
-        /// Whether it is the caller.
+        /// Whether the user is the caller.
         own: bool,
     },
 }
 
-/// Whether rights are enough for a call on a subject; if not, what is missing. `risks`: whether it accepts risks or goes on
-/// with accepted ones.
+/// Whether rights are enough for a call on a subject; if not, what is missing. `risks`: the call accepts risks, or continues
+/// with risks accepted earlier.
 pub fn permits(rights: &Rights, call: Call, subject: Subject, risks: bool) -> Result<(), Need> {
     let must = |need: Need| if rights.allow(need) { Ok(()) } else { Err(need) };
     let force = |cluster: i64| {
         if risks { must(Need::one(Domain::Cluster, cluster, Action::Force)) } else { Ok(()) }
     };
-    // Named alike whether the user is there or not.
+    // The same error whether the user exists or not.
     let on_user = |user: Option<i64>, action: Action| {
         let one = user.is_some_and(|user| rights.allow(Need::one(Domain::User, user, action)));
         if one { Ok(()) } else { must(Need::all(Domain::User, action)) }
@@ -287,7 +255,7 @@ mod tests {
         for enough in ["TASK:*:READ", "TASK:100001:READ", "CLUSTER:7:READ"] {
             assert_eq!(permits(&rights(&[enough]), Call::GetTask, task, false), Ok(()), "{enough}");
         }
-        // What is missing is named the same whether the task exists or not.
+        // The same error whether the task exists or not.
         let need = Need::one(Domain::Task, 100_001, Action::Read);
         let other = rights(&["CLUSTER:8:READ"]);
         let gone = Subject::Task { task: 100_001, cluster: None };

@@ -9,11 +9,10 @@ use crate::domain::reading::LogStreamReading;
 /// How many replicas of a server are within 5 s of their leader (docs/oceanbase.md#logs-in-sync).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CatchUp {
-    /// Those that are.
     pub in_sync: usize,
-    /// All that it should have: log streams in whose member list it is.
+    /// All that it should have: log streams whose member list contains it.
     pub total: usize,
-    /// The first few that are not, in words.
+    /// The first few that are not in sync, for people.
     pub behind: Vec<String>,
 }
 
@@ -21,7 +20,7 @@ pub struct CatchUp {
 const NAMED: usize = 3;
 
 impl CatchUp {
-    /// Of one server in one reading. What is not known of a replica counts as behind.
+    /// What is not known of a replica counts as behind.
     pub fn of(log_streams: &[LogStreamReading], addr: &ServerAddr) -> Self {
         let mut catch_up = Self { in_sync: 0, total: 0, behind: Vec::new() };
         for log_stream in log_streams {
@@ -48,7 +47,6 @@ impl CatchUp {
         catch_up
     }
 
-    /// Whether nothing is behind.
     pub const fn is_done(&self) -> bool {
         self.in_sync == self.total
     }

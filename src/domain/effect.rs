@@ -1,4 +1,4 @@
-//! Permission for an effect on a cluster or host, and what can be known of it afterwards. Plain data.
+//! Permission for an effect on a cluster or host, and its outcome. Plain data.
 
 use crate::clock::Timestamp;
 use crate::domain::ids::{ClusterKey, Fence, SubtaskId, TaskId};
@@ -28,37 +28,35 @@ impl Permit {
         Self { task, subtask, intent, run_time, cluster, fence }
     }
 
-    /// The physical cluster that may be acted on.
     pub const fn cluster(&self) -> &ClusterKey {
         &self.cluster
     }
 
-    /// The fence under which the effect is tried.
     pub const fn fence(&self) -> Fence {
         self.fence
     }
 
-    /// Names the call, so that an agent runs it once: `task/subtask/run_time/intent`.
+    /// Identifies the call, so that an agent runs it only once: `task/subtask/run_time/intent`.
     pub fn token(&self) -> String {
         format!("{}/{}/{}/{}", self.task, self.subtask, self.run_time, self.intent)
     }
 }
 
-/// What is known of an effect that was tried.
+/// The outcome of an effect that was tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EffectOutcome {
-    /// The other side said that it is done.
+    /// The other side confirmed it.
     Done { message: String },
-    /// The other side said no, and nothing happened.
+    /// The other side refused it, and nothing happened.
     Refused { code: String, message: String },
-    /// Timeout, lost connection, 4012, 4652, -4751: it may have happened or may still happen. Resolved by looking.
+    /// Timeout, lost connection, 4012, 4652, -4751: it may have happened or may still happen. A later look resolves it.
     Unknown { message: String },
 }
 
-/// What is about to be tried; recorded before it is.
+/// An effect that is about to be tried; recorded before it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Intent {
-    /// In words, for example the statement.
+    /// For people, for example the statement.
     pub description: String,
     /// SQL endpoint or host.
     pub endpoint: String,
@@ -66,7 +64,6 @@ pub struct Intent {
     pub connection_id: i64,
     /// Latest moment at which the effect can still happen.
     pub horizon: Timestamp,
-    /// Whether what it does cannot be undone by another statement (ending a process): never begins after `expire_time` nor
-    /// after a long gap.
+    /// Whether no other statement can undo it (ending a process): never begins after `expire_time` nor after a long gap.
     pub irreversible: bool,
 }

@@ -1,4 +1,4 @@
-//! What can happen to a task. The log of these is the truth; everything else about a task is folded from it.
+//! What can happen to a task. The log of these events is the truth; everything else about a task is folded from it.
 
 use crate::clock::Timestamp;
 use crate::domain::effect::Intent;
@@ -16,11 +16,11 @@ words!(
     TaskState, "task state", {
         /// A subtask runs or is about to.
         Running = "RUNNING",
-        /// The running subtask was told to end.
+        /// The running subtask was asked to end.
         Canceling = "CANCELING",
-        /// At rest, lock held.
+        /// At rest: holds the cluster's lock.
         Failed = "FAILED",
-        /// At rest, lock held.
+        /// At rest: holds the cluster's lock.
         Cancelled = "CANCELLED",
         /// Closed: every subtask succeeded.
         Successful = "SUCCESSFUL",
@@ -33,7 +33,6 @@ words!(
     }
 );
 
-/// Which of the three kinds a task state is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// The owner works on it.
@@ -45,7 +44,6 @@ pub enum Phase {
 }
 
 impl TaskState {
-    /// Which kind of state this is.
     pub const fn phase(self) -> Phase {
         match self {
             Self::Running | Self::Canceling => Phase::Moving,
@@ -56,17 +54,12 @@ impl TaskState {
 }
 
 words!(
-    /// What a task is doing.
     TaskOperation, "task operation", {
-        /// First execution.
         Execute = "EXECUTE",
-        /// After a retry.
         Retry = "RETRY",
-        /// Undoing.
+        /// Undoes what was done.
         Rollback = "ROLLBACK",
-        /// Being cancelled.
         Cancel = "CANCEL",
-        /// Being given up.
         GiveUp = "GIVE_UP",
     }
 );
@@ -76,7 +69,7 @@ words!(
 pub enum Direction {
     /// Its steps are done.
     Forward,
-    /// What they did is undone.
+    /// What the steps did is undone.
     Back,
 }
 
@@ -89,11 +82,9 @@ words!(
         Ready = "READY",
         /// Runs.
         Running = "RUNNING",
-        /// Told to end.
+        /// Asked to end.
         Canceling = "CANCELING",
-        /// Ended without success.
         Failed = "FAILED",
-        /// Ended with success.
         Successful = "SUCCESSFUL",
     }
 );
@@ -101,17 +92,14 @@ words!(
 words!(
     /// What is done with a subtask, as OCP writes it.
     SubtaskOperation, "subtask operation", {
-        /// First execution.
         Execute = "EXECUTE",
-        /// After a retry.
         Retry = "RETRY",
-        /// Undoing.
+        /// Undoes what was done.
         Rollback = "ROLLBACK",
         /// Marked successful by a person.
         Skip = "SKIP",
         /// Marked undone by a person.
         RollbackSkip = "ROLLBACK_SKIP",
-        /// Cancelled.
         Cancel = "CANCEL",
     }
 );
@@ -119,47 +107,45 @@ words!(
 words!(
     /// Whether a subtask changed anything.
     Effect, "effect", {
-        /// No.
         None = "NONE",
         /// Yes, and undo may restore it.
         Done = "DONE",
-        /// What it should bring about was so already.
+        /// The desired state was there before the task acted.
         AlreadySo = "ALREADY_SO",
     }
 );
 
 words!(
-    /// What is known of an effect that was tried.
+    /// Outcome of an effect that was tried.
     IntentOutcome, "intent outcome", {
-        /// It happened.
         Done = "DONE",
         /// Refused; it did not happen.
         Refused = "REFUSED",
-        /// Resolved by looking.
+        /// Not known until a later look resolves it.
         Unknown = "UNKNOWN",
-        /// It did not happen and no longer can.
+        /// It did not happen, and no longer can.
         Void = "VOID",
     }
 );
 
 words!(
-    /// What a person can ask of a task.
+    /// What people can request of a task.
     Verb, "verb", {
         /// Run again from the first step whose result no longer holds.
         Retry = "RETRY",
         /// Undo what was done, and close.
         Rollback = "ROLLBACK",
-        /// Count a failed subtask as successful (while undoing: as undone), and go on behind it.
+        /// Mark a failed subtask as successful (while undoing: as undone), and continue behind it.
         SkipSubtask = "SKIP_SUBTASK",
         /// End what runs, and rest.
         Cancel = "CANCEL",
-        /// Close as it is.
+        /// Close as it is, with what was done.
         GiveUp = "GIVE_UP",
     }
 );
 
 impl Verb {
-    /// The states of a task in which it can be asked for.
+    /// The task states in which it is allowed.
     pub const fn allowed_in(self) -> &'static [TaskState] {
         match self {
             Self::Retry | Self::GiveUp | Self::Rollback | Self::SkipSubtask => {
@@ -171,23 +157,23 @@ impl Verb {
 }
 
 words!(
-    /// Why a step failed, as a class; decides the gRPC code on the subtask.
+    /// Class of a failure; decides the gRPC code on the subtask.
     FailureKind, "failure kind", {
-        /// A rule, the root service or the host said no.
+        /// By a rule, the root service or the host.
         Refused = "REFUSED",
-        /// A bounded wait ended.
+        /// A wait reached its limit.
         TimedOut = "TIMED_OUT",
         /// Something could not be reached or read.
         Unreachable = "UNREACHABLE",
         /// Somebody else changed what this task relies on.
         Interfered = "INTERFERED",
-        /// Consent ran out.
+        /// The consent to irreversible steps ran out.
         Expired = "EXPIRED",
-        /// A person asked for its end.
+        /// By a person.
         Cancelled = "CANCELLED",
-        /// Taken over too often without moving.
+        /// Adopted too often without progress.
         CrashLoop = "CRASH_LOOP",
-        /// A bug or a store that says what cannot be.
+        /// A bug, or a store with impossible content.
         Internal = "INTERNAL",
     }
 );
@@ -195,7 +181,6 @@ words!(
 /// Why a step failed or was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// Class.
     pub kind: FailureKind,
     /// `UPPER_SNAKE` reason for programs, for example `LOG_NOT_IN_SYNC`.
     pub reason: String,
@@ -206,12 +191,11 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// Without metadata.
     pub fn new(kind: FailureKind, reason: &str, message: impl Into<String>) -> Self {
         Self { kind, reason: reason.to_owned(), message: message.into(), metadata: Vec::new() }
     }
 
-    /// With one more value.
+    /// Adds a value to the metadata.
     #[must_use]
     pub fn with(mut self, key: &str, value: impl ToString) -> Self {
         self.metadata.push((key.to_owned(), value.to_string()));
@@ -219,68 +203,54 @@ impl Failure {
     }
 }
 
-/// A check that was overridden.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OverriddenCheck {
-    /// Name of the check.
     pub check: String,
-    /// What was found.
     pub evidence: String,
-    /// What overrode it.
     pub overridden_by: OverriddenBy,
-    /// Whose request it was.
+    /// Who gave the force or accepted the risk.
     pub principal: Principal,
 }
 
 /// Cluster of a task, as it was when the task was accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskCluster {
-    /// Id here.
+    /// Our id, not the `cluster_id` parameter.
     pub id: ClusterId,
-    /// Its name.
     pub name: String,
-    /// Its own `cluster_id`.
+    /// OceanBase's `cluster_id` parameter.
     pub ob_cluster_id: i64,
-    /// The physical cluster: what is locked.
+    /// The physical cluster, which is locked.
     pub key: ClusterKey,
 }
 
 /// Server of a task, as it was when the task was accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskServer {
-    /// Id here.
+    /// Our id, not `DBA_OB_SERVERS.ID`.
     pub id: ServerId,
-    /// Its address.
     pub addr: ServerAddr,
     /// `DBA_OB_SERVERS.ID`: tells a server that was deleted and added again at the same address apart.
     pub ob_server_id: i64,
-    /// Its zone.
     pub zone: ZoneName,
 }
 
-/// What of its cluster a task acts on.
+/// The part of its cluster that a task acts on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TaskTarget {
-    /// One server.
     Server(TaskServer),
 }
 
-/// Everything that was asked and decided at acceptance.
+/// Everything that was requested and decided at acceptance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskSpec {
-    /// The task.
     pub id: TaskId,
-    /// Its cluster.
     pub cluster: TaskCluster,
-    /// What of it the task acts on.
     pub target: TaskTarget,
-    /// Who asked.
     pub creator: Principal,
-    /// Why.
     pub reason: Reason,
     /// An irreversible step never begins after this.
     pub expire_time: Timestamp,
-    /// Whether force was asked for.
     pub force: bool,
     /// Risks that were accepted by name.
     pub accepted_risks: Vec<Risk>,
@@ -288,26 +258,21 @@ pub struct TaskSpec {
     pub stop_type: Option<StopType>,
     /// Whether the server is frozen before its process is ended.
     pub freeze_before_stop: bool,
-    /// Its graph.
     pub graph: Graph,
-    /// First values of the context.
     pub context: Vec<(String, String)>,
-    /// First lists of the context.
     pub lists: Vec<(String, Vec<String>)>,
 }
 
 impl TaskSpec {
-    /// The server that the task acts on.
     pub const fn server(&self) -> &TaskServer {
         let TaskTarget::Server(server) = &self.target;
         server
     }
 }
 
-/// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EventKind {
-    /// The task was accepted.
+    /// Always the first event: the task was accepted.
     Created(Box<TaskSpec>),
     /// The task changed its state.
     TaskMoved { from: TaskState, to: TaskState, operation: TaskOperation, error: Option<Failure> },
@@ -322,17 +287,17 @@ pub enum EventKind {
         executor: String,
         error: Option<Failure>,
     },
-    /// An effect is about to be tried.
+    /// Committed before the effect is tried.
     IntentRecorded { subtask: SubtaskId, number: i32, intent: Intent, fence: Fence },
-    /// How an effect that was tried ended.
+    /// The outcome of an effect that was tried.
     IntentSettled { subtask: SubtaskId, number: i32, outcome: IntentOutcome, message: String },
-    /// The task recorded what it learned.
+    /// A step added values to the task's context.
     ContextRecorded { subtask: SubtaskId, strings: Vec<(String, String)>, lists: Vec<(String, Vec<String>)> },
     /// A check was overridden.
     Overridden(OverriddenCheck),
-    /// A process took the task over.
+    /// A process took ownership of the task.
     Adopted { fence: Fence, executor: String },
-    /// Somebody asked for something; of one subtask when that is named.
+    /// `subtask`: the one that the request is about; `None`: the whole task.
     VerbRequested {
         verb: Verb,
         principal: Principal,
@@ -340,30 +305,26 @@ pub enum EventKind {
         expire_time: Option<Timestamp>,
         subtask: Option<SubtaskId>,
     },
-    /// Worth knowing although the task goes on.
+    /// Worth knowing, although the task continues.
     Warned { subtask: SubtaskId, code: String, message: String },
 }
 
-/// An event with the moment at which it was decided.
+/// An event with the time at which it was decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// When.
     pub at: Timestamp,
-    /// What.
     pub kind: EventKind,
 }
 
-/// An event with its place.
+/// An event with its position in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredEvent {
-    /// Place in the store's global order.
+    /// Position in the store's global order.
     pub seq: Seq,
-    /// The task.
     pub task: TaskId,
-    /// Place among the task's events.
+    /// Position among the task's events.
     pub revision: Revision,
-    /// Fence of the author; of a request, the fence that it found.
+    /// Fence of the owner that wrote it; for a request, the fence that was current.
     pub fence: Fence,
-    /// The event.
     pub event: Event,
 }

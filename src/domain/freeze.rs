@@ -1,7 +1,7 @@
-//! How far a MINOR FREEZE is, by the checkpoints of a server's log streams: what a checkpoint has passed is on disk, and is not
-//! replayed when the server comes back. Pure.
+//! Progress of a MINOR FREEZE, by the checkpoints of a server's log streams: what a checkpoint has passed is on disk, and is
+//! not replayed when the server comes back. Pure.
 //!
-//! A freeze is done when every checkpoint has passed the moment at which it was asked for. That moment is sought on each log
+//! A freeze is done when every checkpoint has passed the moment at which it was requested. That moment is measured on each log
 //! stream's own clock, the newest log that its replica has applied: the clocks of tenants differ (a standby's is behind), and
 //! ours may be wrong by as much.
 
@@ -13,15 +13,13 @@ use crate::domain::reading::Fact;
 /// One log stream's replica on the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replica {
-    /// Its tenant.
     pub tenant_id: i64,
-    /// The log stream.
     pub ls_id: i64,
-    /// Where it is; unreadable: the server does not tell of it.
+    /// `Err`: the server does not report it.
     pub position: Fact<Position>,
 }
 
-/// Where a replica is, in nanoseconds of its tenant's clock.
+/// SCNs, in nanoseconds of the tenant's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
     /// `checkpoint_scn`: everything up to it is on disk.
@@ -31,7 +29,7 @@ pub struct Position {
 }
 
 impl Position {
-    /// Whether what was applied so long ago is on disk.
+    /// Whether everything applied up to `ago` before the newest log is on disk.
     fn has_passed(&self, ago: Duration) -> bool {
         let ago = u64::try_from(ago.as_nanos()).unwrap_or(u64::MAX);
         is_known(self.checkpoint_scn)
@@ -45,19 +43,17 @@ const fn is_known(scn: u64) -> bool {
     scn > 1 && scn < u64::MAX
 }
 
-/// How far a freeze is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FreezeProgress {
-    /// Log streams whose checkpoint has passed it.
+    /// Log streams whose checkpoint has passed the freeze.
     pub beyond: usize,
-    /// All of them.
     pub total: usize,
-    /// The first that has not, and why that is not known when it is not.
+    /// The first log stream that has not passed it, with the reason if its position is not known.
     pub behind: Option<String>,
 }
 
 impl FreezeProgress {
-    /// Of a freeze that was asked for so long ago.
+    /// Of a freeze that was requested `ago` before the reading.
     pub fn of(replicas: &[Replica], ago: Duration) -> Self {
         let passed = |replica: &&Replica| replica.position.as_ref().is_ok_and(|position| position.has_passed(ago));
         let behind = replicas.iter().find(|replica| !passed(replica)).map(|replica| {
@@ -67,7 +63,6 @@ impl FreezeProgress {
         Self { beyond: replicas.iter().filter(passed).count(), total: replicas.len(), behind }
     }
 
-    /// Whether it is done.
     pub const fn is_done(&self) -> bool {
         self.behind.is_none()
     }
@@ -97,7 +92,7 @@ mod tests {
 
     #[test]
     fn every_checkpoint_counts_on_its_own_clock() {
-        // Asked for 10 s ago; the second tenant's clock is an hour behind.
+        // Requested 10 s ago; the second tenant's clock is an hour behind.
         let (now, standby) = (100_000 * SECOND, 96_400 * SECOND);
         let ago = Duration::from_secs(10);
         let done = vec![

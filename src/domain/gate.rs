@@ -14,10 +14,10 @@ use crate::domain::precheck::{self, Check, Moment, Precheck};
 use crate::domain::reading::{ClusterReading, younger_than};
 use crate::domain::status::{OverriddenBy, Risk};
 
-/// How old a reading may be when the gate opens.
+/// A reading this old or older closes the gate.
 pub const READING_AGE: Duration = Duration::from_secs(5);
 
-/// Leaders on one server, by both views that know.
+/// Leaders on one server, by both views that show them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LeaderCount {
     /// LEADER rows of the server in `CDB_OB_LS_LOCATIONS`.
@@ -29,22 +29,21 @@ pub struct LeaderCount {
 }
 
 impl LeaderCount {
-    /// The larger of both.
     pub fn most(&self) -> i64 {
         self.locations.max(self.log_stat)
     }
 }
 
-/// Whether STOP_TIME has to be set.
+/// What is expected of STOP_TIME.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {
-    /// It was set before (by this task or by somebody else): a missing one was cleared meanwhile.
+    /// It was set before, by this task or somebody else: if it is missing, somebody has cleared it meanwhile.
     WasSet,
-    /// It never was, because the root service refused STOP and FORCE STOP. Only `QUORUM_LOSS` goes on without it.
+    /// It was never set, because the root service refused STOP and FORCE STOP. Only `QUORUM_LOSS` continues without it.
     RefusedByRootService,
 }
 
-/// What the caller of a stop takes upon himself.
+/// Risks that the caller of a stop has accepted.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Consent {
     /// `force`.
@@ -54,13 +53,11 @@ pub struct Consent {
 }
 
 impl Consent {
-    /// Whether this risk is accepted.
     pub fn accepts(&self, risk: Risk) -> bool {
         self.accepted.contains(&risk)
     }
 }
 
-/// Why the gate is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GateCode {
     /// The target is not in the reading.
@@ -80,7 +77,7 @@ pub enum GateCode {
 }
 
 impl GateCode {
-    /// The word in answers.
+    /// The word in answers, stable for programs.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::TargetUnknown => "TARGET_UNKNOWN",
@@ -103,17 +100,14 @@ impl fmt::Display for GateCode {
 /// Something that closes the gate, or would without the caller's consent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Obstacle {
-    /// What.
     pub code: GateCode,
-    /// What was found.
     pub evidence: String,
     /// What overrode it; `None`: it closes the gate.
     pub overridden_by: Option<OverriddenBy>,
-    /// Whether it may go away when the gate is asked again.
+    /// Whether it may be gone when the gate is evaluated again.
     pub may_pass: bool,
 }
 
-/// The answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Gate {
     /// The process may be ended now.
@@ -121,20 +115,18 @@ pub enum Gate {
         /// What would have closed it without the caller's consent; each is recorded.
         overridden: Vec<Obstacle>,
     },
-    /// It may not.
     Closed {
-        /// The first reason.
+        /// Of the first obstacle.
         code: GateCode,
-        /// It and all others, in words.
+        /// The evidence of all obstacles, for people.
         reason: String,
-        /// Every obstacle that closes it.
         obstacles: Vec<Obstacle>,
-        /// Whether waiting may open it (leaders leave, replicas catch up): otherwise a person has to look.
+        /// Whether waiting may open it (leaders move away, replicas catch up): otherwise a person has to act.
         may_open: bool,
     },
 }
 
-/// Decides. `leaders` is counted after STOP_TIME was seen; `now` is the moment of the decision.
+/// `leaders` must be counted after STOP_TIME was seen; `now` is the moment of the decision.
 pub fn gate(
     reading: &ClusterReading,
     target: &ServerAddr,
@@ -225,7 +217,7 @@ fn leaders_left(
     Some(Obstacle { overridden_by: by, ..closes(GateCode::LeadersLeft, evidence) })
 }
 
-/// Two-replica tenants lean on the arbitration service, which must have taken the target out of the majority already
+/// Two-replica tenants depend on the arbitration service, which must have taken the target out of the majority already
 /// (docs/oceanbase.md#arbitration-and-degraded-members: leader count 0 is not yet the end).
 fn not_degraded(reading: &ClusterReading, target: &ServerAddr, consent: &Consent) -> Option<Obstacle> {
     let mut waiting = Vec::new();
@@ -235,7 +227,7 @@ fn not_degraded(reading: &ClusterReading, target: &ServerAddr, consent: &Consent
                 || log_stream.leader().is_some_and(|leader| leader.paxos_replica_number == Ok(2));
         let member = match log_stream.leader().map(|leader| &leader.member_list) {
             Some(Ok(members)) => members.contains(target),
-            // Not known: as if it were one.
+            // Not known: treated as a two-replica tenant.
             Some(Err(_)) | None => true,
         };
         let degraded = log_stream.degraded_list.as_ref().is_ok_and(|members| members.contains(target));

@@ -1,16 +1,15 @@
-//! What is known of an observer's process on its host, and how an attempt to end or start it went. Plain data, spoken by
-//! `agent`, `host` and everything above.
+//! What is known of an observer's process on its host, and how an attempt to end or start it went. Plain data, used by `agent`,
+//! `host` and everything above.
 
 use std::fmt;
 
 use crate::domain::ids::{ClusterKey, Fence, ServerAddr};
 
-/// Which observer is meant.
+/// How a host finds the process of one observer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObserverTarget {
     /// IP and RPC port as OceanBase knows them.
     pub address: ServerAddr,
-    /// SQL port.
     pub sql_port: u16,
     /// The cluster's `cluster` parameter.
     pub cluster_name: String,
@@ -18,12 +17,11 @@ pub struct ObserverTarget {
     pub ob_cluster_id: i64,
 }
 
-/// Who asks for a ticket, and under which right.
+/// Who asks an agent for a ticket, and under which fence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallerFence {
-    /// The store that the fence counts in.
+    /// Fences of different stores cannot be compared.
     pub store_id: String,
-    /// The physical cluster.
     pub cluster: ClusterKey,
     /// The caller's fence: an agent refuses one that is lower than the highest it has seen.
     pub fence: Fence,
@@ -34,7 +32,6 @@ pub struct CallerFence {
 pub struct ObserverIdentity {
     /// Boot id of the host: pids and start times count from a boot.
     pub boot_id: String,
-    /// Process id, as the agent sees it.
     pub pid: u32,
     /// Start time in clock ticks since boot: tells a reused pid apart.
     pub start_ticks: u64,
@@ -44,7 +41,6 @@ pub struct ObserverIdentity {
     pub executable_inode: String,
     /// Working directory: the observer's home.
     pub home: String,
-    /// Real user id.
     pub uid: u32,
     /// Network namespace, as the kernel names it, for example `net:[4026531840]`.
     pub network_namespace: String,
@@ -55,7 +51,7 @@ pub struct ObserverIdentity {
 impl fmt::Display for ObserverIdentity {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { pid, start_ticks, executable, home, uid, cluster_name, .. } = self;
-        // Nearly always `bin/observer` of the home; said twice, a long home hides the rest.
+        // Nearly always `bin/observer` of the home; written twice, a long home would hide the rest.
         let inside = executable.strip_prefix(home.as_str()).and_then(|rest| rest.strip_prefix('/'));
         let executable = inside.unwrap_or(executable);
         write!(
@@ -65,63 +61,50 @@ impl fmt::Display for ObserverIdentity {
     }
 }
 
-/// What was found on a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Finding {
     /// Exactly one process matches.
     Running(ObserverIdentity),
     /// Proven that no process matches.
-    Absent {
-        /// What was looked at.
-        evidence: String,
-    },
+    Absent { evidence: String },
     /// The host's agent could not be asked: nothing is known.
-    HostUnreachable {
-        /// Why not.
-        reason: String,
-    },
-    /// Several processes match, or one matches in part, or too little could be read: never signalled.
-    Ambiguous {
-        /// Every doubt.
-        evidence: String,
-    },
+    HostUnreachable { reason: String },
+    /// Several processes match, or one matches only in part, or too little could be read: never signalled.
+    Ambiguous { evidence: String },
 }
 
 /// Whether the agent may signal the process that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MaySignal {
-    /// It may.
     Yes,
-    /// It may not.
     No {
-        /// Why not, and what to do.
+        /// With what to do about it.
         reason: String,
     },
 }
 
-/// The answer to "where is this observer's process?".
+/// An agent's answer to "where is this observer's process?".
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// What was found.
     pub finding: Finding,
-    /// What was looked at, in words.
+    /// What was looked at, for people.
     pub evidence: String,
-    /// Who would start the process again or watches over it; also set when the agent's configuration lists it as safe.
+    /// What would start the process again or watches over it; also set when the agent's configuration lists it as safe.
     pub supervisor: Option<String>,
-    /// What was seen beside the process and changes nothing (an obshell that does not keep it), in words.
+    /// What was seen besides the process and has no influence (an obshell that does not supervise it), for people.
     pub beside: Vec<String>,
     /// Whether the agent may signal the process. A reason with a `supervisor` means `SUPERVISED`.
     pub may_signal: MaySignal,
     /// Boot id of the host; empty when the host was not reached.
     pub boot_id: String,
-    /// Whether somebody listens on the RPC address.
+    /// Whether any process listens on the RPC address.
     pub rpc_port_open: bool,
-    /// Whether somebody listens on the SQL address.
+    /// Whether any process listens on the SQL address.
     pub sql_port_open: bool,
 }
 
 impl Found {
-    /// The answer of nobody.
+    /// The host did not answer: nothing is known.
     pub fn unreachable(reason: impl Into<String>) -> Self {
         let reason = reason.into();
         Self {
@@ -142,88 +125,69 @@ impl Found {
 pub struct Ticket(String);
 
 impl Ticket {
-    /// As an agent gave it out.
     pub fn from_agent(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The text that an agent knows it by.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
     /// After SIGTERM.
     Terminated,
-    /// After SIGKILL, the grace being over.
+    /// After SIGKILL: the grace period after SIGTERM was over.
     Killed,
     /// Before a signal was sent.
     AlreadyGone,
 }
 
-/// What is known of an attempt to end a process.
+/// Outcome of an attempt to end a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StopResult {
-    /// The process is gone.
     Ended {
-        /// How it ended.
         how: Ended,
-        /// In words.
         evidence: String,
     },
     /// Nothing was signalled.
     Refused {
         /// Reason in upper snake case, for example `FENCED`.
         code: String,
-        /// In words, with what to do.
+        /// With what to do.
         message: String,
     },
-    /// It may have been signalled, or was and had not ended yet. Resolved by looking.
+    /// It may have been signalled, or it was and had not ended in time. A later look resolves it.
     Unknown {
-        /// In words.
         message: String,
     },
 }
 
-/// What is known of an attempt to start an observer.
+/// Outcome of an attempt to start an observer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StartResult {
-    /// It was started and runs.
     Started {
-        /// The process.
         identity: ObserverIdentity,
         /// Whether it listens on its RPC address; one that does not yet is no failure.
         listens: bool,
-        /// In words.
         evidence: String,
     },
-    /// It ran before; nothing was started.
-    AlreadyRunning {
-        /// The process.
-        identity: ObserverIdentity,
-        /// In words.
-        evidence: String,
-    },
-    /// It was started and is gone.
+    /// It was running before; nothing was started.
+    AlreadyRunning { identity: ObserverIdentity, evidence: String },
+    /// It was started and ended again.
     Died {
-        /// In words.
         evidence: String,
-        /// The last lines that it wrote.
+        /// Of its log.
         last_log_lines: Vec<String>,
     },
     /// Nothing was started.
     Refused {
         /// Reason in upper snake case, for example `HOME_UNKNOWN`.
         code: String,
-        /// In words, with what to do.
+        /// With what to do.
         message: String,
     },
-    /// It may have been started. Resolved by looking.
-    Unknown {
-        /// In words.
-        message: String,
-    },
+    /// It may have been started. A later look resolves it.
+    Unknown { message: String },
 }

@@ -10,25 +10,20 @@ use thiserror::Error;
 /// Largest id: programs that read JSON keep integers exactly only up to 2^53.
 pub const LARGEST_ID: i64 = (1 << 53) - 1;
 
-/// What is wrong with an id, an address or a name.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum InvalidName {
-    /// An id that is not in 1..2^53.
+    /// Not in 1..2^53.
     #[error("{0} is not an id (1 to 9007199254740991)")]
     Id(i64),
     /// Not `ip:port`.
     #[error("{0:?} is not an address, write ip:port, for example 10.0.0.2:2882 or [fd00::2]:2882")]
     Address(String),
-    /// Not a zone name.
     #[error("{0:?} is not a zone name, which has 1 to 128 letters, digits, '_', '-' or '.'")]
     Zone(String),
-    /// Not a name of a user.
     #[error("{0:?} is not a user name, which has 1 to 64 letters, digits, '_', '-', '.' or '@'")]
     Principal(String),
-    /// Not a name of a role.
     #[error("{0:?} is not a role name, which has 1 to 64 capital letters, digits or '_'")]
     Role(String),
-    /// Not an id of an access key.
     #[error("{0:?} is not the id of an access key, which has 8 to 64 letters and digits")]
     AccessKey(String),
 }
@@ -45,7 +40,6 @@ macro_rules! positive_id {
                 if (1..=LARGEST_ID).contains(&value) { Ok(Self(value)) } else { Err(InvalidName::Id(value)) }
             }
 
-            /// The number.
             pub const fn get(self) -> i64 {
                 self.0
             }
@@ -67,14 +61,8 @@ positive_id!(
     /// Id under which a server is registered here (not `DBA_OB_SERVERS.ID`).
     ServerId
 );
-positive_id!(
-    /// Id of a task.
-    TaskId
-);
-positive_id!(
-    /// Id of a subtask.
-    SubtaskId
-);
+positive_id!(TaskId);
+positive_id!(SubtaskId);
 positive_id!(
     /// Id of a user; OCP's first two are 100, `admin`, and 200, `system` (docs/ocp-v2.md#users).
     UserId
@@ -90,17 +78,15 @@ macro_rules! counter {
             /// Before the first.
             pub const ZERO: Self = Self(0);
 
-            /// From the number, which is never negative in what we store.
+            /// Not checked: what we store is never negative.
             pub const fn new(value: i64) -> Self {
                 Self(value)
             }
 
-            /// The number.
             pub const fn get(self) -> i64 {
                 self.0
             }
 
-            /// The one after.
             #[must_use]
             pub const fn next(self) -> Self {
                 Self(self.0 + 1)
@@ -124,7 +110,7 @@ counter!(
     Seq
 );
 counter!(
-    /// Grows with every acquisition and every claim of a cluster's lock; the number in every owner's write and agent call.
+    /// Grows with every acquisition and every takeover of a cluster's lock; every write and agent call of an owner carries it.
     Fence
 );
 
@@ -136,17 +122,15 @@ pub struct ServerAddr {
 }
 
 impl ServerAddr {
-    /// From parts; the port is not 0.
+    /// Fails for port 0.
     pub fn new(ip: IpAddr, rpc_port: u16) -> Result<Self, InvalidName> {
         if rpc_port == 0 { Err(InvalidName::Address(format!("{ip}:0"))) } else { Ok(Self { ip, rpc_port }) }
     }
 
-    /// The IP.
     pub const fn ip(&self) -> IpAddr {
         self.ip
     }
 
-    /// The RPC port.
     pub const fn rpc_port(&self) -> u16 {
         self.rpc_port
     }
@@ -165,7 +149,7 @@ impl FromStr for ServerAddr {
     fn from_str(text: &str) -> Result<Self, InvalidName> {
         let address: SocketAddr = text.parse().map_err(|_| InvalidName::Address(text.to_owned()))?;
         match address {
-            // A scope id would be written back differently from what OceanBase knows.
+            // A scope id would be written differently from what OceanBase knows.
             SocketAddr::V6(v6) if v6.scope_id() != 0 => Err(InvalidName::Address(text.to_owned())),
             SocketAddr::V4(_) | SocketAddr::V6(_) => {
                 Self::new(address.ip(), address.port()).map_err(|_| InvalidName::Address(text.to_owned()))
@@ -179,7 +163,6 @@ impl FromStr for ServerAddr {
 pub struct ZoneName(String);
 
 impl ZoneName {
-    /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -204,7 +187,7 @@ impl FromStr for ZoneName {
     }
 }
 
-/// The physical cluster behind a registration, proven anew by every session.
+/// The physical cluster behind a registration, verified by every session.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClusterIdentity {
     /// The `cluster` parameter.
@@ -222,17 +205,15 @@ impl ClusterIdentity {
     }
 }
 
-/// Key of a physical cluster.
+/// [`ClusterIdentity`] as one text: `name#id#fingerprint`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClusterKey(String);
 
 impl ClusterKey {
-    /// As read from the store.
     pub fn from_stored(key: String) -> Self {
         Self(key)
     }
 
-    /// The key's text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -243,12 +224,11 @@ impl ClusterKey {
 pub struct Principal(String);
 
 impl Principal {
-    /// From the name that authentication proved.
+    /// Not checked: authentication has proven the name.
     pub fn new(name: impl Into<String>) -> Self {
         Self(name.into())
     }
 
-    /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -263,7 +243,7 @@ impl fmt::Display for Principal {
 impl FromStr for Principal {
     type Err = InvalidName;
 
-    /// A name that a user may be given.
+    /// Checks a name that a new user may have.
     fn from_str(text: &str) -> Result<Self, InvalidName> {
         let allowed = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-' | '.' | '@');
         if (1..=64).contains(&text.len()) && text.chars().all(allowed) {
@@ -281,7 +261,6 @@ macro_rules! short_name {
         pub struct $name(String);
 
         impl $name {
-            /// The text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -308,14 +287,13 @@ macro_rules! short_name {
 }
 
 short_name!(
-    /// Name of a role.
     RoleName,
     (1..=64),
     |letter: char| letter.is_ascii_uppercase() || letter.is_ascii_digit() || letter == '_',
     Role
 );
 short_name!(
-    /// Id of an access key: what OCP calls AK. Not a secret.
+    /// OCP's AK. Not a secret.
     AccessKeyId,
     (8..=64),
     |letter: char| letter.is_ascii_alphanumeric(),

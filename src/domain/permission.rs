@@ -14,7 +14,7 @@ use crate::domain::ids::LARGEST_ID;
 use crate::domain::words::words;
 
 words!(
-    /// What a permission is about.
+    /// The kind of object that a permission is about.
     Domain, "permission domain", {
         /// Clusters with their zones and servers; the id is the cluster's.
         Cluster = "CLUSTER",
@@ -22,42 +22,37 @@ words!(
         Task = "TASK",
         /// Users with their keys, and roles; the id is the user's.
         User = "USER",
-        /// The record of what was asked; it has no ids.
+        /// The audit log; it has no ids.
         Audit = "AUDIT",
-        /// The service's own store; it has no ids. Reading it is to take a copy away, with everything that is in it.
+        /// The service's own store; it has no ids. Reading it means taking a backup, with everything that is in it.
         Store = "STORE",
     }
 );
 
 words!(
-    /// What may be done.
     Action, "action", {
-        /// Read.
         Read = "READ",
-        /// Make one.
         Create = "CREATE",
-        /// Change one; of a cluster: stop its servers.
+        /// For a cluster: stop its servers.
         Update = "UPDATE",
-        /// Remove one.
         Delete = "DELETE",
         /// Accept risks by name. Not part of `*`.
         Force = "FORCE",
     }
 );
 
-/// An expression that is not a permission.
+/// Text that is not a permission.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error(
     "{0:?} is not a permission, write DOMAIN:id:ACTION with CLUSTER, TASK, USER, AUDIT or STORE, an id or *, and READ, CREATE, UPDATE, DELETE, FORCE or *; or ** for everything"
 )]
 pub struct InvalidPermission(String);
 
-/// Which ids a permission is for, or which one something needs.
+/// The ids that a permission covers, or the one that a call needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Extent {
-    /// Every one, also those that do not exist yet.
+    /// Every id, also of objects that do not exist yet.
     All,
-    /// One.
     One(i64),
 }
 
@@ -80,12 +75,11 @@ impl fmt::Display for Extent {
     }
 }
 
-/// Which actions a permission is for.
+/// The actions that a permission covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Actions {
     /// All but [`Action::Force`].
     All,
-    /// One.
     One(Action),
 }
 
@@ -100,7 +94,6 @@ impl Actions {
     }
 }
 
-/// One permission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Permission {
     /// `**`.
@@ -110,7 +103,7 @@ pub enum Permission {
 }
 
 impl Permission {
-    /// Whether who holds this holds `other` too.
+    /// Whether a holder of this also holds `other`.
     pub fn includes(self, other: Self) -> bool {
         match (self, other) {
             (Self::Everything, Self::Everything | Self::On(..)) => true,
@@ -161,19 +154,16 @@ impl FromStr for Permission {
     }
 }
 
-/// What something needs: one action on one thing, or on all of a domain.
+/// What a call needs: one action on one object, or on a whole domain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Need {
-    /// About what.
     pub domain: Domain,
-    /// Which.
     pub extent: Extent,
-    /// To do what.
     pub action: Action,
 }
 
 impl Need {
-    /// An action on one thing.
+    /// An action on one object.
     pub const fn one(domain: Domain, id: i64, action: Action) -> Self {
         Self { domain, extent: Extent::One(id), action }
     }
@@ -190,17 +180,15 @@ impl fmt::Display for Need {
     }
 }
 
-/// Which things of a domain somebody may read.
+/// The objects of a domain that a caller may read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Visible {
-    /// Every one.
     All,
-    /// These; ascending, without repeats, maybe none.
+    /// Ascending, without repeats; may be empty.
     Only(Vec<i64>),
 }
 
 impl Visible {
-    /// Whether it shows this one.
     pub fn includes(&self, id: i64) -> bool {
         match self {
             Self::All => true,
@@ -209,12 +197,11 @@ impl Visible {
     }
 }
 
-/// The union of somebody's permissions.
+/// The union of a caller's permissions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rights(Vec<Permission>);
 
 impl Rights {
-    /// From permissions in any order.
     pub fn new(permissions: impl IntoIterator<Item = Permission>) -> Self {
         let mut permissions: Vec<Permission> = permissions.into_iter().collect();
         permissions.sort_unstable();
@@ -222,23 +209,23 @@ impl Rights {
         Self(permissions)
     }
 
-    /// Everything: the rights of ADMIN, and of anybody while authentication is off.
+    /// The rights of ADMIN, and of every caller while authentication is off.
     pub fn everything() -> Self {
         Self(vec![Permission::Everything])
     }
 
-    /// Whether they are enough.
+    /// Whether they cover a need.
     pub fn allow(&self, need: Need) -> bool {
         self.include(Permission::On(need.domain, need.extent, Actions::One(need.action)))
     }
 
-    /// Whether they hold all of `other`: nobody gives what he does not have.
+    /// Whether they include all of `other`: nobody can grant what they do not have.
     pub fn cover(&self, other: &Self) -> bool {
         other.0.iter().all(|permission| self.include(*permission))
     }
 
-    /// The first that they lack of `other`, as something that needs it; `None`: they hold all of it. Whoever lacks `**` and
-    /// yet may do everything one by one is told of users, whom only `**` may give everything.
+    /// The first permission of `other` that these lack, as a need; `None`: they include all of it. A caller who lacks `**` but
+    /// holds every permission one by one gets a need about users, because only `**` covers everything about users.
     pub fn missing(&self, other: &Self) -> Option<Need> {
         let lacked = other.0.iter().find(|permission| !self.include(**permission))?;
         let mut needs = Vec::new();
@@ -262,7 +249,7 @@ impl Rights {
         self.0.iter().any(|permission| permission.includes(wanted))
     }
 
-    /// Which things of a domain they show.
+    /// The objects of a domain that these rights let a caller read.
     pub fn visible(&self, domain: Domain) -> Visible {
         if self.allow(Need::all(domain, Action::Read)) {
             return Visible::All;
@@ -280,17 +267,16 @@ impl Rights {
     }
 }
 
-/// A role that is always there.
+/// A role that always exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BuiltinRole {
-    /// Its name, as in OCP.
+    /// As in OCP.
     pub name: &'static str,
-    /// Its permissions.
     pub permissions: &'static [&'static str],
 }
 
-/// The roles that are always there. OCP's tables have no TASK_VIEWER although its task pages ask for one; its permissions
-/// are what those pages need.
+/// The roles that always exist. OCP's tables have no TASK_VIEWER although its task pages ask for one; its permissions are what
+/// those pages need.
 pub const BUILTIN_ROLES: &[BuiltinRole] = &[
     BuiltinRole { name: "ADMIN", permissions: &["**"] },
     BuiltinRole { name: "CLUSTER_MANAGER", permissions: &["CLUSTER:*:*", "TASK:*:*", "USER:*:READ"] },
@@ -299,7 +285,7 @@ pub const BUILTIN_ROLES: &[BuiltinRole] = &[
     BuiltinRole { name: "TASK_VIEWER", permissions: &["TASK:*:READ"] },
 ];
 
-/// The permissions of a role that is always there.
+/// `None`: no built-in role has this name.
 pub fn builtin(name: &str) -> Option<Vec<Permission>> {
     let role = BUILTIN_ROLES.iter().find(|role| role.name == name)?;
     Some(role.permissions.iter().filter_map(|permission| permission.parse().ok()).collect())

@@ -28,7 +28,7 @@ macro_rules! check_names {
             /// Every check, in the order in which they are shown.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
-            /// The word in answers and in the audit log.
+            /// The word in answers and in the audit log, stable for programs.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word),+ }
             }
@@ -95,27 +95,22 @@ impl fmt::Display for CheckName {
     }
 }
 
-/// What a check says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CheckVerdict {
-    /// In order.
     Pass,
-    /// Worth knowing.
+    /// A fact that people should know.
     Info,
-    /// Worth stopping to think; blocks nothing.
+    /// A reason to think again; blocks nothing.
     Warn,
     /// The stop is refused, unless overridden.
     Block,
 }
 
-/// One check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
-    /// Which.
     pub name: CheckName,
-    /// What it says.
     pub verdict: CheckVerdict,
-    /// What was found.
+    /// What was found, with its values.
     pub evidence: String,
     /// What to do about it; empty when it passed.
     pub remedy: String,
@@ -131,9 +126,7 @@ pub struct Check {
 /// Leaders of one tenant that a stop would move.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeaderMove {
-    /// The tenant.
     pub tenant_id: i64,
-    /// Its name.
     pub tenant_name: String,
     /// Number of its log streams led from the target.
     pub leaders: i32,
@@ -142,18 +135,16 @@ pub struct LeaderMove {
 /// Every check of one reading, in the order of [`CheckName`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Precheck {
-    /// One per [`CheckName`].
     pub checks: Vec<Check>,
     /// Leaders on the target, per tenant.
     pub leader_moves: Vec<LeaderMove>,
     /// Further servers that may fail afterwards without any log stream losing its majority.
     pub failures_tolerated_after: i32,
-    /// When the cluster was read.
     pub observed_at: Timestamp,
 }
 
 impl Precheck {
-    /// The check of this name; every name has one.
+    /// `None` never happens: every name has a check.
     pub fn check(&self, name: CheckName) -> Option<&Check> {
         self.checks.iter().find(|check| check.name == name)
     }

@@ -1,10 +1,10 @@
-//! Text of others, made harmless where people read it: names, messages and lines of logs come from other machines. Pure.
+//! Makes text from elsewhere harmless where people read it: names, messages and log lines come from other machines. Pure.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// Whether a character acts on the terminal, or on the text around it, instead of being seen: the control characters, those that
-/// turn the direction of text (they make a name read as another), those that take no room, and the tags that nobody sees.
+/// Whether a character acts on the terminal, or on the text around it, instead of being visible: control characters, those that
+/// change the direction of text (they make a name read as another), zero-width ones, and invisible tags.
 pub const fn is_unseen(letter: char) -> bool {
     matches!(
         letter,
@@ -29,7 +29,7 @@ pub const fn is_unseen(letter: char) -> bool {
     )
 }
 
-/// One line: line breaks and tabs are spaces, what else is not seen is written out, as `\u{202e}`.
+/// On one line: line breaks and tabs become spaces, any other invisible character is written as `\u{202e}`.
 pub fn one_line(text: &str) -> Cow<'_, str> {
     if !text.contains(is_unseen) {
         return Cow::Borrowed(text);
@@ -45,8 +45,8 @@ pub fn one_line(text: &str) -> Cow<'_, str> {
     Cow::Owned(line)
 }
 
-/// A JSON text that says the same and shows everything: JSON lets its strings hold what a terminal acts on. Line breaks between
-/// its tokens stay.
+/// The same JSON text with every invisible character escaped: JSON strings may hold what a terminal acts on. Line breaks
+/// between tokens stay.
 pub fn json(text: String) -> String {
     if !text.contains(|letter| letter != '\n' && is_unseen(letter)) {
         return text;

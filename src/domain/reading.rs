@@ -20,7 +20,6 @@ use crate::domain::status::{InnerStatus, ZoneInnerStatus};
 pub struct Unreadable(pub String);
 
 impl Unreadable {
-    /// From the reason.
     pub fn new(reason: impl Into<String>) -> Self {
         Self(reason.into())
     }
@@ -29,13 +28,11 @@ impl Unreadable {
 /// A fact, or why it is not known.
 pub type Fact<T> = Result<T, Unreadable>;
 
-/// The id of the sys tenant.
 pub const SYS_TENANT: i64 = 1;
 
 /// A whole cluster, read between two equal looks at its servers and zones.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterReading {
-    /// The cluster that was read.
     pub identity: ClusterIdentity,
     /// When the reading began: nothing in it is older.
     pub observed_at: Timestamp,
@@ -49,26 +46,22 @@ pub struct ClusterReading {
     pub log_streams: Vec<LogStreamReading>,
     /// `DBA_OB_UNITS`.
     pub units: Fact<Vec<UnitReading>>,
-    /// Parameters that the rules need.
     pub parameters: Parameters,
     /// `GV$OB_ARBITRATION_SERVICE_STATUS`; the view is missing where there is no arbitration service.
     pub arbitration: Fact<Vec<ArbitrationReading>>,
-    /// What is only worth knowing.
+    /// Facts that are shown to people; no rule refuses because of them.
     pub facts: Facts,
 }
 
 impl ClusterReading {
-    /// The server with exactly this address.
     pub fn server(&self, addr: &ServerAddr) -> Option<&ServerReading> {
         self.servers.iter().find(|server| server.addr == *addr)
     }
 
-    /// The zone of this name.
     pub fn zone(&self, name: &ZoneName) -> Option<&ZoneReading> {
         self.zones.iter().find(|zone| zone.name == *name)
     }
 
-    /// The tenant with this id.
     pub fn tenant(&self, id: i64) -> Option<&TenantReading> {
         self.tenants.iter().find(|tenant| tenant.id == id)
     }
@@ -87,7 +80,7 @@ pub fn younger_than(observed_at: Timestamp, age: Duration, now: Timestamp) -> bo
 /// A row of `DBA_OB_SERVERS`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerReading {
-    /// IP and RPC port.
+    /// IP and RPC port (`SVR_IP`, `SVR_PORT`).
     pub addr: ServerAddr,
     /// `ID`: another one after the address was deleted and added again.
     pub ob_server_id: i64,
@@ -103,7 +96,7 @@ pub struct ServerReading {
     pub start_service_time: Option<Timestamp>,
     /// `STOP_TIME`; `None`: it is not stopped.
     pub stop_time: Option<Timestamp>,
-    /// `LAST_OFFLINE_TIME`; `None`: heartbeats arrive (or the version has no such column, and `status` tells).
+    /// `LAST_OFFLINE_TIME`; `None`: heartbeats arrive (or the version has no such column; then `status` decides).
     pub last_offline_time: Option<Timestamp>,
     /// `CREATE_TIME`.
     pub create_time: Option<Timestamp>,
@@ -150,11 +143,9 @@ pub struct ZoneReading {
 /// `DBA_OB_TENANTS.TENANT_TYPE`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TenantType {
-    /// The sys tenant.
     Sys,
     /// The shadow of a user tenant that holds its metadata; its id is the user tenant's minus one.
     Meta,
-    /// A user tenant.
     User,
 }
 
@@ -184,18 +175,15 @@ pub struct TenantReading {
 /// `ROLE` of a replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// Leads the log stream.
     Leader,
-    /// Follows.
     Follower,
 }
 
 /// One log stream: a row of `__all_virtual_ls_status` with its rows of `__all_virtual_log_stat`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogStreamReading {
-    /// Its tenant.
     pub tenant_id: i64,
-    /// Its id in the tenant.
+    /// `LS_ID`, unique within the tenant.
     pub ls_id: i64,
     /// The replicas that report; empty when the left join found none.
     pub replicas: Vec<LogReplica>,
@@ -229,7 +217,6 @@ impl LogStreamReading {
 /// A row of `__all_virtual_log_stat`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogReplica {
-    /// Its server.
     pub addr: ServerAddr,
     /// `role`.
     pub role: Fact<Role>,
@@ -276,7 +263,7 @@ pub struct Parameters {
 /// A row of `GV$OB_ARBITRATION_SERVICE_STATUS`: how one server sees the arbitration service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ArbitrationReading {
-    /// The server that looks.
+    /// The server that reports this status.
     pub addr: ServerAddr,
     /// `ARBITRATION_SERVICE_ADDRESS`.
     pub service: String,
@@ -296,7 +283,7 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// Nothing was asked, for this reason.
+    /// Nothing was read, for this reason.
     pub fn not_asked(reason: &str) -> Self {
         let unknown = Unreadable::new(reason);
         Self { merging_tenants: Err(unknown.clone()), backup_jobs: Err(unknown.clone()), log_disks: Err(unknown) }
@@ -306,7 +293,6 @@ impl Facts {
 /// Log disk of a server, in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogDisk {
-    /// The server.
     pub addr: ServerAddr,
     /// `LOG_DISK_CAPACITY`.
     pub capacity: i64,

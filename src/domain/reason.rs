@@ -1,4 +1,4 @@
-//! Why something is asked for, in the words of whoever asks: free text for people, who find the ticket by it. Pure.
+//! Why something is asked for, in the caller's own words: free text for people, who find the ticket by it. Pure.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,28 +10,26 @@ use crate::domain::printable::is_unseen;
 /// Longest reason, in characters.
 pub const LONGEST_REASON: usize = 1000;
 
-/// A reason that is none.
+/// Why a text cannot be a reason.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum InvalidReason {
-    /// Too many characters.
     #[error("has {0} characters, at most {LONGEST_REASON} are allowed")]
     TooLong(usize),
-    /// Characters that act on the text around them.
+    /// Control characters, or others that act on the text around them.
     #[error("holds control characters or others that are not seen, remove them")]
     Unseen,
 }
 
-/// Why; empty when nothing was said.
+/// Empty when the caller gave no reason.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reason(String);
 
 impl Reason {
-    /// As it was stored.
+    /// Without the checks: the text was checked before it was stored.
     pub const fn from_stored(text: String) -> Self {
         Self(text)
     }
 
-    /// The words.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -7,7 +7,6 @@ use crate::domain::ids::{
 };
 use crate::domain::permission::Need;
 
-/// A field of a request and what is wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldViolation {
     /// Path of the field, for example `endpoints[1]`.
@@ -16,35 +15,29 @@ pub struct FieldViolation {
     pub description: String,
 }
 
-/// What is wrong with the fields of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violations {
-    /// As many as an answer holds.
+    /// At most as many as fit into an answer.
     pub told: Vec<FieldViolation>,
-    /// How many more there are.
+    /// How many more there are, which the answer does not list.
     pub untold: usize,
 }
 
 /// The task that holds a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
-    /// The task.
     pub task: TaskId,
-    /// Its name.
     pub name: String,
-    /// Its state.
     pub state: TaskState,
     /// Since when it holds the cluster.
     pub since: Timestamp,
-    /// Who asked for it.
     pub by: Principal,
-    /// What it acts on.
     pub server: ServerAddr,
-    /// What frees the cluster now.
+    /// Verbs that a person can use now to free the cluster.
     pub verbs: Vec<Verb>,
 }
 
-/// The refusals with their reasons for programs: `UPPER_SNAKE`, unique, at most 63 characters.
+/// The refusals with their reason codes for programs: `UPPER_SNAKE`, unique, at most 63 characters.
 macro_rules! refusals {
     ($(
         $(#[$about:meta])*
@@ -57,7 +50,6 @@ macro_rules! refusals {
         }
 
         impl Refusal {
-            /// The reason for programs.
             pub const fn reason(&self) -> &'static str {
                 match self {
                     $(Self::$name { .. } => $reason),+
@@ -70,13 +62,9 @@ macro_rules! refusals {
 refusals! {
     /// Fields of the request are wrong.
     InvalidArgument(Violations) = "INVALID_ARGUMENT",
-    /// No such cluster.
     ClusterNotFound { cluster: String } = "CLUSTER_NOT_FOUND",
-    /// No such server in the cluster.
     ServerNotFound { cluster: ClusterId, server: ServerId } = "SERVER_NOT_FOUND",
-    /// No such zone in the cluster.
     ZoneNotFound { cluster: ClusterId, zone: ZoneName } = "ZONE_NOT_FOUND",
-    /// No such task.
     TaskNotFound { task: TaskId } = "TASK_NOT_FOUND",
     /// Another task acts on the physical cluster.
     OperationInProgress { cluster: ClusterId, holder: Box<Holder> } = "OPERATION_IN_PROGRESS",
@@ -105,55 +93,49 @@ refusals! {
     SubtaskNotRunning { task: TaskId, subtask: SubtaskId } = "SUBTASK_NOT_RUNNING",
     /// The subtask did not fail: it cannot be run again.
     SubtaskNotFailed { task: TaskId, subtask: SubtaskId, name: String, state: SubtaskState } = "SUBTASK_NOT_FAILED",
-    /// The task has no such subtask.
     SubtaskNotFound { task: TaskId, subtask: SubtaskId } = "SUBTASK_NOT_FOUND",
     /// The subtask cannot be skipped.
     SubtaskNotSkippable { task: TaskId, subtask: SubtaskId, name: String, why: Unskippable } = "SUBTASK_NOT_SKIPPABLE",
     /// The task was being undone when it came to rest.
     RollbackUnfinished { task: TaskId } = "ROLLBACK_UNFINISHED",
-    /// The consent would end before it begins.
+    /// The new consent would end before it begins.
     ExpireTimePassed { expire_time: Timestamp, now: Timestamp } = "EXPIRE_TIME_PASSED",
-    /// A watch asks for more than there is.
+    /// A watch begins after a revision that the task does not have yet.
     RevisionAhead { task: TaskId, asked: Revision, head: Revision } = "REVISION_AHEAD",
-    /// A watch asks for more than there is.
+    /// A watch begins after a position that the store does not have yet.
     SeqAhead { asked: Seq, head: Seq } = "SEQ_AHEAD",
     /// The physical cluster is registered already.
     ClusterAlreadyRegistered { cluster: ClusterId, name: String } = "CLUSTER_ALREADY_REGISTERED",
-    /// The id is taken.
     IdTaken { what: &'static str, id: i64 } = "ID_TAKEN",
-    /// Another cluster answers than was recorded or expected.
+    /// The endpoint belongs to another cluster than was recorded or expected.
     WrongCluster { endpoint: String, expected: String, found: String } = "WRONG_CLUSTER",
     /// The cluster refused our login.
     ClusterAuthFailed { endpoint: String, username: String } = "CLUSTER_AUTH_FAILED",
     /// The cluster could not be read.
     ClusterUnreachable { cluster: String, why: String } = "CLUSTER_UNREACHABLE",
-    /// The cluster refuses to be read, and will until somebody changes something.
+    /// The cluster refuses to be read, and will until somebody changes something there.
     ClusterRefuses { cluster: String, why: String } = "CLUSTER_REFUSES",
-    /// The cluster's version or tenant has no such view.
+    /// The cluster's version or tenant does not have this view.
     ViewMissing { cluster: String, view: String, versions: String } = "VIEW_MISSING",
     /// A task holds the cluster that is to be forgotten.
     ClusterHeld { cluster: ClusterId, task: TaskId } = "CLUSTER_HELD",
-    /// Nobody is named by the request, or what names him is wrong. Says nothing about which users there are.
-    Unauthenticated { why: Unproven } = "UNAUTHENTICATED",
+    /// The request carries no valid proof of who calls. Says nothing about which users exist.
+    Unauthenticated { why: AuthFailure } = "UNAUTHENTICATED",
     /// Too many logins failed, from this address or for this user.
     LoginThrottled { retry_after_millis: u32 } = "LOGIN_THROTTLED",
-    /// The caller's rights are not enough; the same whether what it is about exists or not.
+    /// The caller's rights are not enough; the same answer whether the object exists or not.
     PermissionDenied { principal: Principal, need: Need } = "PERMISSION_DENIED",
-    /// Risks cannot be accepted over the face that was used.
+    /// Risks cannot be accepted over the face that was used (gRPC or REST); `setting` would allow it.
     RiskNotAcceptedHere { setting: &'static str } = "RISK_NOT_ACCEPTED_HERE",
-    /// The caller asked too often.
+    /// The caller sent too many requests.
     RateLimited { limit: u32, window_seconds: u32, retry_after_millis: u32 } = "RATE_LIMITED",
     /// The caller has too many watches.
     TooManyWatches { principal: Principal, limit: u32 } = "TOO_MANY_WATCHES",
-    /// No such user.
     UserNotFound { user: String } = "USER_NOT_FOUND",
-    /// No such access key.
     AccessKeyNotFound { key: AccessKeyId } = "ACCESS_KEY_NOT_FOUND",
-    /// No such role.
     RoleNotFound { role: RoleName } = "ROLE_NOT_FOUND",
-    /// The name is taken.
     NameTaken { what: &'static str, name: String } = "NAME_TAKEN",
-    /// The role is always there, or users have it.
+    /// The role is built in, or users have it.
     RoleFixed { role: RoleName, why: String } = "ROLE_FIXED",
     /// Nobody would be left who may do everything.
     LastAdministrator { user: Principal } = "LAST_ADMINISTRATOR",
@@ -171,13 +153,13 @@ refusals! {
     CompressionUnsupported { encoding: String } = "COMPRESSION_UNSUPPORTED",
     /// A gRPC message is larger than allowed, in bytes.
     MessageTooLarge { limit: u32 } = "MESSAGE_TOO_LARGE",
-    /// The caller stopped waiting, as it said that it would.
+    /// The deadline that the caller sent with the request has passed.
     DeadlinePassed = "DEADLINE_PASSED",
-    /// Too many requests are open whose callers are not proven, on one connection or from one address.
+    /// Too many requests of unauthenticated callers are open, on one connection or from one address.
     TooManyStrangers { limit: u32 } = "TOO_MANY_STRANGERS",
     /// The request did not arrive in time.
     RequestTimeout { seconds: u64 } = "REQUEST_TIMEOUT",
-    /// The service is ending or its store does not answer; nothing was changed, or the outcome is found by asking again.
+    /// The service is shutting down or its store does not answer; nothing was changed, or the outcome is found by asking again.
     Unavailable { why: String, retry_after_millis: u32 } = "UNAVAILABLE",
     /// A bug or a store that says what cannot be; the log of the service has the details.
     Internal { what: String } = "INTERNAL",
@@ -186,22 +168,22 @@ refusals! {
 /// Why a subtask cannot be skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unskippable {
-    /// It is in this state instead of failed.
+    /// It is in this state, and only a failed one can be skipped.
     NotFailed(SubtaskState),
-    /// It makes the checks that the others rely on.
+    /// It makes the checks that the other subtasks rely on.
     Checks,
-    /// The task is being undone, and what is behind it comes first.
+    /// The task is being undone, and the subtasks behind it are undone first.
     NotItsTurn,
 }
 
-/// Why nobody is named. What is shown to callers never tells a user that is not there from a password that is wrong.
+/// Why a request is not authenticated. What callers see is the same for a user that does not exist and a wrong password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unproven {
+pub enum AuthFailure {
     /// The request carries no credentials.
     NoCredentials,
-    /// The scheme is none that this face knows, or it cannot be read.
+    /// The scheme is unknown on this face, or the credentials cannot be parsed.
     Malformed,
-    /// A header that decides who calls is given more than once.
+    /// A header that decides who calls is sent more than once.
     Repeated(&'static str),
     /// User, password, key or signature is wrong, or the user or key is disabled.
     Wrong,
@@ -209,14 +191,14 @@ pub enum Unproven {
     DateMissing,
     /// The `Date` of a signed request is too far from now.
     DateSkewed,
-    /// What proved the caller of a watch when it was opened would not any more.
+    /// A watch is open, and the credentials that opened it are no longer valid.
     Ended,
     /// The client certificate names no user.
     UnknownCertificate,
 }
 
 impl Refusal {
-    /// One wrong field.
+    /// [`Refusal::InvalidArgument`] for one field.
     pub fn field(field: impl Into<String>, description: impl Into<String>) -> Self {
         let told = vec![FieldViolation { field: field.into(), description: description.into() }];
         Self::InvalidArgument(Violations { told, untold: 0 })

@@ -1,5 +1,5 @@
-//! The status that is shown, as a function of what is managed (written by the task that holds the cluster) and what is
-//! observed (written by sync). Pure.
+//! The status that people see, computed from the managed status (written by the task that holds the cluster) and the observed
+//! one (written by sync). Pure.
 
 use crate::domain::admission::ServiceState;
 use crate::domain::status::{ClusterStatus, ServerStatus, ZoneInnerStatus, ZoneStatus};

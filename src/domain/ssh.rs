@@ -1,5 +1,5 @@
-//! Where ssh goes: `[user@]host[:port]`. What is read here is safe to give to the ssh program: no part of it can be taken for
-//! an option, or mean anything to a shell.
+//! Destinations of ssh: `[user@]host[:port]`. What is parsed here is safe to pass to the ssh program: no part of it can be
+//! taken for an option, or mean anything to a shell.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -8,23 +8,22 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-/// Longest name of a user, as Linux has it and some more.
+/// Longer than Linux allows (32).
 const LONGEST_USER: usize = 64;
 /// Longest name of a host (RFC 1035).
 const LONGEST_HOST: usize = 253;
 
-/// What is not a destination of ssh, or not a part of one.
+/// Text that is not an ssh destination, or not a part of one.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum InvalidSsh {
-    /// The whole.
+    /// `[user@]host[:port]`.
     #[error(
         "{0:?} is not a destination for ssh, write [user@]host[:port], for example admin@10.0.0.2:22, db-2 or [fd00::2]:22"
     )]
     Destination(String),
-    /// All but the host.
+    /// `[user@][:port]`.
     #[error("{0:?} is not a destination for ssh without its host, write [user@][:port], for example admin@:22")]
     Login(String),
-    /// The user.
     #[error(
         "{0:?} is not a user for ssh, which has 1 to {LONGEST_USER} letters, digits, '_', '-' or '.' and does not begin with \
          '-'"
@@ -32,12 +31,11 @@ pub enum InvalidSsh {
     User(String),
 }
 
-/// A user on the other side.
+/// A user name on the remote host.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SshUser(String);
 
 impl SshUser {
-    /// Its name.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -57,22 +55,19 @@ impl fmt::Display for SshUser {
     }
 }
 
-/// User and port; what is not said is ssh's own business (its configuration, or who runs it, and 22).
+/// User and port; ssh decides what is not given (from its configuration, the user who runs it, and port 22).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct SshLogin {
-    /// The user.
     pub user: Option<SshUser>,
-    /// The port.
     pub port: Option<NonZeroU16>,
 }
 
 impl SshLogin {
-    /// The same at an address.
     pub fn at(&self, ip: IpAddr) -> SshDestination {
         SshDestination { login: self.clone(), host: ip.to_string() }
     }
 
-    /// Reads `user` and `:port`, each if it is there.
+    /// From `user` and `:port`, each optional.
     fn of(user: Option<&str>, port: &str) -> Option<Self> {
         let user = user.map(str::parse).transpose().ok()?;
         let port = match port {
@@ -98,16 +93,14 @@ impl fmt::Display for SshLogin {
     }
 }
 
-/// A host, and how to log in there.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SshDestination {
     login: SshLogin,
-    /// A name, perhaps one of ssh's own configuration, or an IP without brackets.
+    /// A name, which may be an alias from ssh's configuration, or an IP without brackets.
     host: String,
 }
 
 impl SshDestination {
-    /// User and port.
     pub const fn login(&self) -> &SshLogin {
         &self.login
     }

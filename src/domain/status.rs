@@ -10,7 +10,6 @@ words!(
         Active = "ACTIVE",
         /// No heartbeat for `lease_time`.
         Inactive = "INACTIVE",
-        /// Being deleted.
         Deleting = "DELETING",
         /// Taken over by the root service.
         TakeoverByRs = "TAKEOVER_BY_RS",
@@ -20,9 +19,8 @@ words!(
 words!(
     /// `DBA_OB_ZONES.STATUS`.
     ZoneInnerStatus, "zone STATUS", {
-        /// Serves.
         Active = "ACTIVE",
-        /// STOP ZONE was done.
+        /// After STOP ZONE.
         Inactive = "INACTIVE",
     }
 );
@@ -30,19 +28,17 @@ words!(
 words!(
     /// Status of a server as OCP shows it.
     ServerStatus, "server status", {
-        /// Serves.
         Running = "RUNNING",
         /// A stop task acts on it.
         Stopping = "STOPPING",
-        /// Stopped, process ended or service stopped.
+        /// By us; the process may still run.
         Stopped = "STOPPED",
         /// A start task acts on it.
         Starting = "STARTING",
         /// A restart task acts on it.
         Restarting = "RESTARTING",
-        /// Being deleted.
         Deleting = "DELETING",
-        /// Not stopped by us and not serving.
+        /// Not serving, and not stopped by us.
         Unavailable = "UNAVAILABLE",
     }
 );
@@ -64,7 +60,6 @@ words!(
 words!(
     /// Status of a cluster as OCP shows it.
     ClusterStatus, "cluster status", {
-        /// Serves.
         Running = "RUNNING",
         /// No server serves.
         Stopped = "STOPPED",
@@ -90,17 +85,17 @@ words!(
     OverriddenBy, "override", {
         /// `force`.
         Force = "force",
-        /// The accepted risk.
+        /// The accepted risk of this name.
         QuorumLoss = "QUORUM_LOSS",
-        /// The accepted risk.
+        /// The accepted risk of this name.
         ClusterUnreachable = "CLUSTER_UNREACHABLE",
-        /// Neither alone is enough.
+        /// Both are needed.
         ForceAndQuorumLoss = "force and QUORUM_LOSS",
     }
 );
 
 impl OverriddenBy {
-    /// Whether this force and these risks are enough.
+    /// Whether `force` and the accepted risks are enough.
     pub fn is_given(self, force: bool, accepted: &[Risk]) -> bool {
         match self {
             Self::Force => force,
@@ -112,11 +107,10 @@ impl OverriddenBy {
 }
 
 words!(
-    /// Kind of stop.
     StopType, "stop type", {
-        /// Service, then process.
+        /// The service, then the process.
         Process = "STOP_PROCESS",
-        /// Service only.
+        /// The service only; the process stays.
         Service = "STOP_SERVICE",
     }
 );

@@ -21,132 +21,90 @@ use crate::domain::ids::{Fence, Principal, Revision, SubtaskId};
 pub enum IllegalTransition {
     /// The first event is not the creation, or the creation is not the first.
     #[error("event {revision} of the task: {what}")]
-    Misplaced {
-        /// Which event.
-        revision: Revision,
-        /// What is wrong.
-        what: &'static str,
-    },
+    Misplaced { revision: Revision, what: &'static str },
     /// The task is in another state than the event says, or the edge is not in the table.
     #[error("task is {is}, which the event takes from {from} to {to} under {operation}")]
-    Task {
-        /// State as folded.
-        is: TaskState,
-        /// State the event begins at.
-        from: TaskState,
-        /// State the event ends at.
-        to: TaskState,
-        /// Operation of the event.
-        operation: TaskOperation,
-    },
+    Task { is: TaskState, from: TaskState, to: TaskState, operation: TaskOperation },
     /// The same for a subtask.
     #[error("subtask {subtask} is {is}, which the event takes from {from} to {to} under {operation}")]
-    Subtask {
-        /// Which subtask.
-        subtask: SubtaskId,
-        /// State as folded.
-        is: SubtaskState,
-        /// State the event begins at.
-        from: SubtaskState,
-        /// State the event ends at.
-        to: SubtaskState,
-        /// Operation of the event.
-        operation: SubtaskOperation,
-    },
-    /// The event names a subtask that the graph does not have.
+    Subtask { subtask: SubtaskId, is: SubtaskState, from: SubtaskState, to: SubtaskState, operation: SubtaskOperation },
     #[error("subtask {0} is not in the task's graph")]
     UnknownSubtask(SubtaskId),
-    /// Something else does not fit the state.
+    /// Any other event that the state does not allow.
     #[error("{0}")]
     Unfit(String),
 }
 
-/// A subtask as folded.
+/// A subtask as folded from the task's events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subtask {
-    /// Its part of the graph.
+    /// Its node in the graph.
     pub spec: SubtaskSpec,
-    /// Its state.
     pub state: SubtaskState,
-    /// What is done with it.
     pub operation: SubtaskOperation,
     /// Counts executions, from 1.
     pub run_time: i32,
-    /// Whether it changed anything.
     pub effect: Effect,
-    /// Why it failed.
+    /// `None`: its last execution did not fail.
     pub error: Option<Failure>,
-    /// Which process ran it last.
+    /// The process that ran it last; empty before.
     pub executor: String,
-    /// When its current or last execution began.
+    /// Begin of its current or last execution.
     pub started_at: Option<Timestamp>,
-    /// When its last execution ended.
+    /// End of its last execution.
     pub finished_at: Option<Timestamp>,
 }
 
-/// Worth knowing although the task goes on.
+/// Worth knowing, although the task continues.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
-    /// Which subtask found it.
     pub subtask: SubtaskId,
-    /// For programs.
+    /// `UPPER_SNAKE`, for programs.
     pub code: String,
-    /// For people.
     pub text: String,
 }
 
-/// A task as folded.
+/// A task as folded from its events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Task {
-    /// What was asked.
     pub spec: TaskSpec,
-    /// Its state.
     pub state: TaskState,
-    /// What it does.
     pub operation: TaskOperation,
-    /// Which way it goes, or went when it came to rest.
+    /// Present direction, or the last one of a task at rest.
     pub direction: Direction,
     /// Number of its events.
     pub revision: Revision,
-    /// Its subtasks, ascending by id.
+    /// Ascending by id.
     pub subtasks: Vec<Subtask>,
-    /// What it recorded.
+    /// Values that its steps recorded, for later steps and for people.
     pub context: BTreeMap<String, String>,
-    /// Lists that it recorded.
+    /// The same for lists.
     pub lists: BTreeMap<String, Vec<String>>,
-    /// Checks that were overridden.
     pub overrides: Vec<OverriddenCheck>,
-    /// Worth knowing although it goes on.
     pub warnings: Vec<Warning>,
-    /// Every effect that it tried.
+    /// Every effect that it tried, by number.
     pub intents: Vec<RecordedIntent>,
-    /// Why it failed.
     pub error: Option<Failure>,
-    /// Who asked for its cancellation; nobody since it was last retried: `None`.
+    /// `None`: nobody since it was last retried.
     pub cancelled_by: Option<Principal>,
-    /// When it was accepted.
     pub create_time: Timestamp,
-    /// When its first subtask began.
     pub start_time: Option<Timestamp>,
-    /// When it was closed.
     pub finish_time: Option<Timestamp>,
-    /// Since when it is at rest.
     pub resting_since: Option<Timestamp>,
     /// An irreversible step never begins after this; a retry renews it.
     pub expire_time: Timestamp,
-    /// Moment of the last event that is not an adoption: a gap behind it ends the consent to irreversible steps.
+    /// Time of the last event that is not an adoption: a gap after it ends the consent to irreversible steps.
     pub last_moved_at: Timestamp,
-    /// Longest time for which nothing happened before the task was taken over, since the consent was last given: going on
-    /// by itself in the steps that are harmless does not renew the consent to those that are not.
+    /// Longest time without any event before an adoption, since consent was last given: going on alone with harmless steps does
+    /// not renew the consent to the others.
     pub longest_gap: Duration,
-    /// How often it was taken over since anything moved.
+    /// Adoptions since the last progress.
     pub adoptions: u32,
     /// Highest fence seen in its events.
     pub fence: Fence,
 }
 
 impl Task {
-    /// Folds a whole log.
     pub fn fold<'a>(events: impl IntoIterator<Item = &'a Event>) -> Result<Self, IllegalTransition> {
         let mut events = events.into_iter();
         let none = IllegalTransition::Misplaced { revision: Revision::ZERO, what: "the task has no event" };
@@ -157,7 +115,6 @@ impl Task {
         Ok(task)
     }
 
-    /// The state after the first event.
     pub fn begin(event: &Event) -> Result<Self, IllegalTransition> {
         let EventKind::Created(spec) = &event.kind else {
             return Err(IllegalTransition::Misplaced {
@@ -208,7 +165,7 @@ impl Task {
         })
     }
 
-    /// Goes one event further; on an error the state stays as it was.
+    /// On an error the state stays as it was.
     pub fn apply(&mut self, event: &Event) -> Result<(), IllegalTransition> {
         if self.state.phase() == Phase::Closed {
             return Err(IllegalTransition::Misplaced {
@@ -357,7 +314,7 @@ impl Task {
                 self.start_time = self.start_time.or(Some(event.at));
             }
             SubtaskState::Successful | SubtaskState::Failed => subtask.finished_at = Some(event.at),
-            // The end of its undo.
+            // Its undo has ended.
             SubtaskState::Pending if matches!(from, SubtaskState::Running | SubtaskState::Canceling) => {
                 subtask.finished_at = Some(event.at);
             }
@@ -367,7 +324,6 @@ impl Task {
         Ok(())
     }
 
-    /// The subtask of this id.
     pub fn subtask(&self, id: SubtaskId) -> Result<&Subtask, IllegalTransition> {
         let found = self.subtasks.iter().find(|subtask| subtask.spec.id == id);
         found.ok_or(IllegalTransition::UnknownSubtask(id))
@@ -391,12 +347,11 @@ impl Task {
         Ok(waits)
     }
 
-    /// Number of the next intent.
     pub fn next_intent(&self) -> i32 {
         i32::try_from(self.intents.len()).unwrap_or(i32::MAX).saturating_add(1)
     }
 
-    /// Latest moment at which an effect of `subtask` (or of any subtask) that is not resolved can still happen.
+    /// Latest moment at which an unresolved effect of `subtask` (`None`: of any subtask) can still happen.
     pub fn horizon(&self, subtask: Option<SubtaskId>) -> Option<Timestamp> {
         let open = self.intents.iter().filter(|intent| intent.is_unresolved());
         open.filter(|intent| subtask.is_none_or(|id| intent.subtask == id)).map(|intent| intent.intent.horizon).max()

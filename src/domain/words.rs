@@ -1,14 +1,12 @@
-//! Enumerations that have a word on the wire and in the store: one macro, so that the words stand in one place each.
+//! Enumerations with a word on the wire and in the store: one macro, so that each word is written in one place.
 
 use thiserror::Error;
 
-/// A word that is not one of the enumeration's.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("{word:?} is not a {what} that this version knows")]
 pub struct UnknownWord {
-    /// Which enumeration.
+    /// What the enumeration is called in messages.
     pub what: &'static str,
-    /// The word.
     pub word: String,
 }
 
@@ -19,7 +17,7 @@ macro_rules! words {
         pub enum $name { $($(#[$variant_doc])* $variant),+ }
 
         impl $name {
-            /// Every value, in the order of the enumeration.
+            /// In declaration order.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
             /// The word on the wire and in the store.

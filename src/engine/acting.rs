@@ -1,4 +1,4 @@
-//! One effect of a step: the commit of its intent, the check of the ownership, the effect, the commit of what is known of it.
+//! One effect of a step: the commit of its intent, the ownership check, the effect, the commit of its outcome.
 
 use crate::domain::decide::Input;
 use crate::domain::effect::{EffectOutcome, Intent};
@@ -9,20 +9,20 @@ use crate::engine::failpoints::{self, Lost};
 use crate::engine::step::{PreparedEffect, ProgressReport, StepContext};
 use crate::store::StoreError;
 
-/// How an attempt at an effect ended for the loop.
+/// How an attempt at an effect ended, for the loop.
 pub(super) enum Acted {
     /// It was tried: look again.
     Tried(IntentOutcome),
-    /// The subtask ended instead.
+    /// The subtask has ended instead.
     Ended,
-    /// The task was cancelled before it was tried.
+    /// The task was cancelled before the effect was tried.
     NotBegun,
-    /// It may not be tried any more, and an earlier attempt is open.
+    /// It must not be tried any more, and an earlier attempt is unresolved.
     MayStillHappen,
 }
 
 impl Executor {
-    /// Commit of the intent, ownership check, effect, commit of what is known of it.
+    /// Commit of the intent, ownership check, effect, commit of its outcome.
     pub(super) async fn act(
         &self,
         context: &mut StepContext,
@@ -49,7 +49,7 @@ impl Executor {
             return Ok(Acted::NotBegun);
         }
         if !recorded {
-            // Consent to an irreversible step has ended: the decision failed the subtask instead.
+            // Consent to an irreversible step has ended: `decide` has failed the subtask instead.
             return Ok(Acted::Ended);
         }
         if let Some(recorded) = task.intents.iter().find(|intent| intent.number == number) {
@@ -89,7 +89,7 @@ impl Executor {
     }
 }
 
-/// What is known of an effect that a failpoint lost.
+/// The outcome of an effect that a failpoint dropped.
 fn lost() -> EffectOutcome {
     EffectOutcome::Unknown { message: "a failpoint lost the answer".to_owned() }
 }

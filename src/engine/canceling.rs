@@ -1,5 +1,5 @@
-//! The end of a step whose task is being cancelled: nothing new is begun, and what was tried is looked at first, as at any
-//! other end. A step that is found to have reached its end has won the race.
+//! The end of a step whose task is being cancelled: nothing new begins, and the step looks at what it tried first, as at any
+//! other end. A step that is found to have reached its goal wins the race.
 
 use crate::clock::Timestamp;
 use crate::domain::attempt::RecordedIntent;
@@ -8,36 +8,36 @@ use crate::engine::executor::{Executor, ExitReason, HORIZON_PAUSE};
 use crate::engine::step::{Observation, ProgressReport, Step, StepContext};
 use crate::engine::waiting::Unreadable;
 
-/// Whether the step was looked at since its last effect.
+/// Whether the step has looked since its last effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LookState {
-    /// It was, or there was none.
+    /// It has, or there was no effect.
     Had,
-    /// A look is still to come: behind a statement or a signal no step ends without one.
+    /// It still has to look: after a statement or a signal no step ends without a look.
     Owed,
 }
 
 impl LookState {
-    /// When a process begins with a step: what this execution has tried may have been left by an earlier owner.
+    /// At the start of an execution in this process: an earlier owner may have tried something in the same execution.
     pub(super) fn at_begin(context: &StepContext) -> Self {
         let tried = context.has_open_effect() || context.attempts().any(RecordedIntent::may_stand);
         if tried { Self::Owed } else { Self::Had }
     }
 }
 
-/// What a look of a cancelled step said.
+/// What a look of a cancelled step found.
 enum FinalLook {
-    /// Nothing had to be looked at, or it is not reached, and nothing that was tried can still change that.
+    /// There was nothing to look at, or the goal is not reached and nothing that was tried can still change that.
     NotReached,
-    /// Not reached, and a request may still take effect until then.
+    /// Not reached, but a request may still take effect until this time.
     NotYet(Timestamp),
-    /// Not known.
+    /// The look failed.
     Unread,
 }
 
 impl Executor {
-    /// Ends a subtask that was told to. Without an effect in the open that is at once; with one it is when that is seen to
-    /// have happened, or when it no longer can.
+    /// Ends a subtask that was asked to end: at once if it has no unresolved effect, otherwise when the effect is seen to have
+    /// happened or can no longer happen.
     pub(super) async fn end_cancelled(
         &self,
         step: &dyn Step,
@@ -64,7 +64,7 @@ impl Executor {
                         look_state = LookState::Had;
                         continue;
                     }
-                    // Nothing is begun any more. Only what is seen behind the horizon stays as it is seen.
+                    // Nothing new begins. Only what is seen after the horizon is final.
                     Observation::Needed { .. } | Observation::Wait { .. } | Observation::Refuse { .. } => {
                         look_state = LookState::Had;
                         unreadable = None;

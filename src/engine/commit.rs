@@ -1,5 +1,5 @@
-//! The one place that turns an input into a commit: decide, fold, write, and on a stale revision fold what came and decide
-//! again. The owner and requests both go through it.
+//! The one place that turns an input into a commit: decide, fold, write, and on a stale revision fold the new events and decide
+//! again. The owner and requests both use it.
 
 use std::sync::Arc;
 
@@ -12,22 +12,21 @@ use crate::domain::task::Task;
 use crate::engine::step::Registry;
 use crate::store::{Author, Commit, CommitOutcome, Store, StoreError, TaskRow, Write};
 
-/// How a write ended.
+/// Outcome of a write.
 #[derive(Clone, Debug)]
 pub enum WriteOutcome {
-    /// The task as it is now on disk, and the place of the last event that was written; `None`: nothing had to be.
+    /// The task as it is on disk now, and the position of the last event that was written; `None`: there was nothing to write.
     Done { task: Arc<Task>, fence: Fence, seq: Option<Seq> },
-    /// A rule says no; nothing was written.
+    /// Refused by a rule; nothing was written.
     Refused(Refusal),
-    /// Another owner has the task; this one stops.
+    /// Another owner has taken the task; this one stops.
     Fenced,
     /// Another task holds the cluster.
     LockHeld(TaskId),
-    /// The request id is known.
+    /// The request id was used before.
     Replayed { task: TaskId, digest: String },
 }
 
-/// Writes to the log.
 #[derive(Clone)]
 pub struct Committer {
     store: Arc<dyn Store>,
@@ -36,7 +35,7 @@ pub struct Committer {
 }
 
 impl Committer {
-    /// Over a store; `registry` says what else belongs to a task's end.
+    /// `registry` provides the writes that belong to a task's end.
     pub fn new(store: Arc<dyn Store>, registry: Registry, clock: Clock) -> Self {
         Self { store, registry, clock }
     }
@@ -62,7 +61,7 @@ impl Committer {
         })
     }
 
-    /// Writes what follows from `input`. `writes` may look at the state that the events lead to.
+    /// Writes what follows from `input`. `writes` is given the state that the events lead to.
     pub async fn write(
         &self,
         task: &Arc<Task>,
@@ -123,7 +122,7 @@ impl Committer {
         Ok((after, commit))
     }
 
-    /// The task with everything that others appended.
+    /// The task with all events that others appended.
     pub(super) async fn catch_up(&self, task: &Task) -> Result<Arc<Task>, StoreError> {
         let mut task = task.clone();
         for stored in self.store.events(task.spec.id, task.revision, u32::MAX).await? {

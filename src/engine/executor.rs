@@ -1,5 +1,5 @@
 //! Drives one task as its owner: runs whatever is READY (`stepping`: the loop of one subtask; `acting`: one effect) and commits
-//! what comes of it.
+//! the results.
 
 use std::collections::HashSet;
 use std::pin::pin;
@@ -26,22 +26,21 @@ use crate::store::{Author, LogLine, Progress, Store, StoreError, Write};
 /// Pause between looks while a request may still take effect.
 pub(super) const HORIZON_PAUSE: Duration = Duration::from_millis(500);
 
-/// Why the executor lets go of a task.
+/// Why the executor stops driving a task.
 #[derive(Debug)]
 pub(super) enum ExitReason {
-    /// It rests or is closed.
+    /// The task rests or is closed.
     Ended,
-    /// The process ends.
+    /// The process is shutting down.
     ShuttingDown,
-    /// Another owner has it.
+    /// Another owner has taken the task.
     Fenced,
-    /// The store failed or says what cannot be.
+    /// The store failed or holds impossible content.
     Store(StoreError),
     /// This version does not know the operation or the step.
     UnknownOperation(String),
 }
 
-/// The owner of one task.
 pub(super) struct Executor {
     pub store: Arc<dyn Store>,
     pub committer: Committer,
@@ -50,10 +49,10 @@ pub(super) struct Executor {
     pub name: String,
     pub fence: Fence,
     pub shutdown: CancellationToken,
-    /// Revision up to which requests of others were committed.
+    /// Revision up to which requests were committed by others.
     requested: watch::Receiver<Revision>,
     task: Mutex<Arc<Task>>,
-    /// Effects from the commit of their intent to that of what is known of them.
+    /// Effects in flight: from the commit of their intent to the commit of their outcome.
     effects: TaskTracker,
 }
 
@@ -71,15 +70,16 @@ impl Executor {
         task: Arc<Task>,
     ) -> Self {
         let effects = TaskTracker::new();
-        // So that waiting for none to be in flight ends whenever none is.
+        // Closed, so that waiting for an empty tracker can end.
         effects.close();
         Self { store, committer, operation, clock, name, fence, shutdown, requested, task: Mutex::new(task), effects }
     }
 
-    /// Runs the task until it rests, is closed, or is let go. An earlier owner's open effects are dealt with first.
+    /// Drives the task until it rests, is closed, or must be left to another owner. An earlier owner's open effects are
+    /// resolved first.
     ///
-    /// Once the process is told to end, whatever is waited for is dropped where it waits, as a crash would drop it: a look,
-    /// a pause, a write that is queued already. Only an effect in flight is heard to its end.
+    /// Once the process is asked to end, whatever is awaited is dropped, as a crash would drop it: a look, a pause, even a
+    /// queued write. Only an effect in flight is awaited to its end.
     pub async fn run(&self, earlier_owner: bool) -> ExitReason {
         let driven = async {
             if earlier_owner {
@@ -102,9 +102,9 @@ impl Executor {
         self.effects.wait().await;
     }
 
-    /// Held while an effect is in flight. None begins once the process is told to end.
+    /// Held while an effect is in flight. None begins once the process is asked to end.
     pub(super) fn begin_effect(&self) -> Result<TaskTrackerToken, ExitReason> {
-        // Counted before it is asked, so that no effect begins between the last look at the count and the end.
+        // Counted before the check, so that no effect begins between the last look at the count and the end.
         let in_flight = self.effects.token();
         if self.shutdown.is_cancelled() { Err(ExitReason::ShuttingDown) } else { Ok(in_flight) }
     }
@@ -119,7 +119,7 @@ impl Executor {
                 tokio::select! {
                     biased;
                     task = &mut dispatching => break task?,
-                    // Those that run go on meanwhile: one of them may hold the task, which this waits for.
+                    // Running subtasks continue meanwhile: one of them may hold the task's mutex, which this waits for.
                     Some(one) = running.next() => ended.push(one),
                 }
             };
@@ -145,7 +145,7 @@ impl Executor {
         }
     }
 
-    /// The task with everything begun that is READY; `None`: it rests or is closed.
+    /// Begins everything that is READY and returns the task; `None`: it rests or is closed.
     async fn dispatch(&self) -> Result<Option<Arc<Task>>, ExitReason> {
         loop {
             let task = self.current().await;
@@ -171,7 +171,7 @@ impl Executor {
         Arc::clone(&*self.task.lock().await)
     }
 
-    /// The task with what others asked of it meanwhile.
+    /// The task with the requests that were committed meanwhile.
     pub(super) async fn caught_up(&self) -> Result<Arc<Task>, ExitReason> {
         let mut task = self.task.lock().await;
         let requested = *self.requested.borrow();
@@ -181,16 +181,16 @@ impl Executor {
         Ok(Arc::clone(&task))
     }
 
-    /// Returns once somebody asked for something that the task of this revision does not know of.
+    /// Returns once a request was committed that is not in this revision.
     pub(super) async fn request_arrived(&self, since: Revision) {
         let mut requested = self.requested.clone();
         if requested.wait_for(|revision| *revision > since).await.is_err() {
-            // Nobody is left who could ask.
+            // The engine is gone: there can be no further request.
             std::future::pending::<()>().await;
         }
     }
 
-    /// Commits what follows from an input; holds the task meanwhile, so that two subtasks cannot decide on one revision.
+    /// Commits what follows from an input; holds the task meanwhile, so that two subtasks cannot decide on the same revision.
     pub(super) async fn write(
         &self,
         input: Input,
@@ -235,10 +235,10 @@ impl Executor {
         })
     }
 
-    /// Begins with what an earlier owner left open: its sessions are ended, as far as that is possible.
+    /// Resolves what an earlier owner left open: its sessions are ended, as far as that is possible.
     async fn take_over(&self) -> Result<(), ExitReason> {
         let task = {
-            // With what was asked before this owner could be told of it.
+            // With requests that were committed before this owner could be notified.
             let mut task = self.task.lock().await;
             *task = self.committer.catch_up(&task).await.map_err(ExitReason::Store)?;
             Arc::clone(&task)
@@ -264,13 +264,13 @@ impl Executor {
                 from = Some(id);
                 break;
             }
-            // A person said that it counts as successful.
+            // A person has marked it as successful.
             if subtask.operation == SubtaskOperation::Skip {
                 continue;
             }
             let step = self.step(task, id)?;
             let context = StepContext::new(Arc::clone(task), id, self.clock.clone(), self.fence);
-            // Not known counts as holding: the step that failed looks again, and the gate reads everything anew.
+            // Not known counts as holding: the failed step looks again, and the gate reads everything anew.
             if step.still_holds(&context).await == Ok(false) {
                 from = Some(id);
                 break;
@@ -282,7 +282,7 @@ impl Executor {
         self.write(Input::RetryFrom { subtask }, |_| Vec::new()).await.map(drop)
     }
 
-    /// The right to try an effect: only while the lock has our fence.
+    /// Permission to try an effect; given only while the lock has our fence.
     pub(super) async fn permit(&self, task: &Task, subtask: SubtaskId, intent: i32) -> Result<Permit, ExitReason> {
         let key = &task.spec.cluster.key;
         let lock = self.store.lock(key).await.map_err(ExitReason::Store)?;
@@ -294,8 +294,8 @@ impl Executor {
         Ok(Permit::issue(task.spec.id, subtask, intent, run_time, key.clone(), self.fence))
     }
 
-    /// Commits that the oldest open attempt of a subtask has happened. Later ones stay open: they may still be on their
-    /// way, and their horizon counts.
+    /// Commits that the oldest open attempt of a subtask has happened. Later ones stay open: they may still be on their way,
+    /// and their horizon counts.
     pub(super) async fn settle(&self, context: &StepContext, message: &str) -> Result<(), ExitReason> {
         let subtask = context.subtask;
         if let Some(open) = context.task.attempts(subtask).find(|intent| intent.is_unresolved()) {
@@ -305,7 +305,7 @@ impl Executor {
         Ok(())
     }
 
-    /// Commits the end of a subtask with its log.
+    /// Commits the end of a subtask with its log lines.
     pub(super) async fn end(
         &self,
         context: &StepContext,
@@ -316,7 +316,7 @@ impl Executor {
         self.write(input, move |_| writes.iter().cloned().chain(log.clone()).collect()).await
     }
 
-    /// Commits a failure; `Some` moment when an effect that was tried may still happen until then.
+    /// Commits a failure; returns the horizon when an effect that was tried may still happen until then.
     pub(super) async fn try_end(
         &self,
         context: &StepContext,

@@ -11,13 +11,12 @@
 
 use crate::domain::event::Direction;
 
-/// What becomes of an effect.
+/// How an effect is lost.
 #[cfg_attr(not(debug_assertions), allow(dead_code, reason = "a release build loses no effect"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lost {
-    /// It is not sent.
     Before,
-    /// Its answer is not heard.
+    /// It is sent, but its answer is dropped.
     After,
 }
 
@@ -33,7 +32,7 @@ pub(super) fn at_permit() {
     }
 }
 
-/// Whether the effect that is about to be sent gets lost.
+/// Whether the effect that is about to be sent is lost.
 pub(super) fn at_effect() -> Option<Lost> {
     #[cfg(debug_assertions)]
     {
@@ -50,7 +49,7 @@ pub(super) fn at_effect() -> Option<Lost> {
     None
 }
 
-/// Whether the look of this step fails now.
+/// Whether the look of this step must fail now.
 #[cfg_attr(not(debug_assertions), expect(unused_variables, reason = "nothing is asked of a release build"))]
 pub(super) fn at_look(step: &str, direction: Direction) -> bool {
     #[cfg(debug_assertions)]

@@ -1,5 +1,5 @@
-//! Runs tasks: looks, commits, checks ownership, acts, looks again. Knows steps only by their trait, so that operations are
-//! a value given to it. The one place that commits and folds is `commit.rs`, for the owner and for requests alike.
+//! Runs tasks: look, commit, check ownership, act, look again. Knows steps only by their trait, so that operations are a value
+//! passed in. The one place that commits and folds is `commit.rs`, for the owner and for requests alike.
 
 mod acting;
 mod canceling;

@@ -1,4 +1,5 @@
-//! Which tasks this process owns: takes over every open task at start, runs new and retried ones, and lets go at shutdown.
+//! Which tasks this process owns: takes over every open task at start, runs new and retried ones, and releases them at
+//! shutdown.
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -21,28 +22,26 @@ use crate::engine::executor::{Executor, ExitReason};
 use crate::engine::step::Registry;
 use crate::store::{Author, Store, StoreError};
 
-/// Pause before a task whose executor broke down is taken over again.
+/// Pause before a task whose executor panicked or failed is taken over again.
 const PAUSE_AFTER_BREAKDOWN: Duration = Duration::from_secs(1);
-/// An effect in flight gets so long at shutdown.
+/// Time that an effect in flight gets at shutdown.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 
-/// How an engine is set up.
 #[derive(Clone)]
 pub struct EngineSettings {
     /// Name of this process in events, for example `host:pid`.
     pub executor: String,
-    /// Wall time.
     pub clock: Clock,
 }
 
-/// A task that runs here.
+/// A task that this process drives.
 struct Running {
     fence: Fence,
     /// Revision up to which requests were committed while it ran.
     requested: watch::Sender<Revision>,
 }
 
-/// Runs the tasks that this process owns, on a runtime of its own choice.
+/// Runs the tasks that this process owns, on a runtime that the caller chooses.
 pub struct Engine {
     store: Arc<dyn Store>,
     registry: Registry,
@@ -55,7 +54,6 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Over a store, on `runtime`.
     pub fn new(
         store: Arc<dyn Store>,
         registry: Registry,
@@ -75,12 +73,12 @@ impl Engine {
         })
     }
 
-    /// Where requests write.
+    /// Used by requests.
     pub const fn committer(&self) -> &Committer {
         &self.committer
     }
 
-    /// Takes over every task that an earlier process left moving. The store's own lock says that no other process is left.
+    /// Takes over every task that an earlier process left moving. The store's lock guarantees that there is no other process.
     pub async fn recover(self: &Arc<Self>) -> Result<usize, StoreError> {
         let (open, _) = self.store.open_tasks(None).await?;
         let moving: Vec<Task> =
@@ -90,7 +88,7 @@ impl Engine {
             let id = task.spec.id;
             match self.adopt(Arc::new(task)).await {
                 Ok(()) => {}
-                // One task that cannot be taken over keeps its cluster held, and nobody else's.
+                // A task that cannot be taken over keeps its own cluster locked, but blocks no other task.
                 Err(StoreError::Damaged(what)) => tracing::error!(task = id.get(), "the task waits: {what}"),
                 Err(error @ (StoreError::Open(_) | StoreError::Failed(_) | StoreError::Closed)) => return Err(error),
             }
@@ -98,8 +96,8 @@ impl Engine {
         Ok(count)
     }
 
-    /// Takes a task over again after its executor broke down here. A task that breaks every executor soon rests as
-    /// CRASH_LOOP, by the count of its adoptions.
+    /// Takes a task over again after its executor failed here. A task that breaks every executor soon rests as CRASH_LOOP,
+    /// because its adoptions are counted.
     async fn adopt_again(self: &Arc<Self>, id: TaskId) {
         tokio::select! {
             () = tokio::time::sleep(PAUSE_AFTER_BREAKDOWN) => {}
@@ -142,7 +140,7 @@ impl Engine {
         self.spawn(task, fence, false);
     }
 
-    /// Runs a task that rested and was asked to go on, under a new fence.
+    /// Runs a task that was at rest and was asked to continue, under a new fence.
     pub async fn resume(self: &Arc<Self>, task: Arc<Task>) -> Result<(), StoreError> {
         match self.store.claim(task.spec.id, &task.spec.cluster.key).await? {
             Some(fence) => {
@@ -153,8 +151,8 @@ impl Engine {
         }
     }
 
-    /// Tells the owner of a running task that a request of somebody else was committed. A task that no owner works on just
-    /// now is read anew by its next one.
+    /// Notifies the owner of a running task that a request was committed. A task without an owner at this moment is read anew
+    /// by its next one.
     pub fn tell(&self, task: &Task) {
         if let Ok(running) = self.running.lock()
             && let Some(running) = running.get(&task.spec.id)
@@ -197,7 +195,7 @@ impl Engine {
             task,
         );
         let work = async move {
-            // A bug in one step must not leave its task without an owner and without a word.
+            // A panic in one step must not leave its task without an owner and without a log line.
             let let_go = AssertUnwindSafe(executor.run(earlier_owner)).catch_unwind().await;
             engine.forget(id, fence);
             let Ok(let_go) = let_go else {
@@ -228,12 +226,11 @@ impl Engine {
         }
     }
 
-    /// Number of tasks that run here.
     pub fn running(&self) -> usize {
         self.running.lock().map(|running| running.len()).unwrap_or_default()
     }
 
-    /// No new work; waits end at once, an effect in flight gets a few seconds.
+    /// Accepts no new work; waits end at once, an effect in flight gets a few seconds.
     pub async fn shut_down(&self) {
         self.shutdown.cancel();
         self.tracker.close();

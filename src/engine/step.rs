@@ -1,5 +1,5 @@
-//! What a step is to the engine, and what the engine gives a step. A step never commits, never holds the store and never
-//! sends an effect without a permit.
+//! The interface between steps and the engine. A step never commits, never holds the store and never sends an effect without a
+//! permit.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -19,115 +19,103 @@ use crate::domain::task::{Subtask, Task};
 use crate::engine::failpoints;
 use crate::store::Write;
 
-/// How far a wait is.
+/// Progress of a wait.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProgressReport {
-    /// What is waited for, for example `17 of 40 leaders still on zone2 10.0.0.2:2882`.
+    /// What the step waits for, for example `17 of 40 leaders still on zone2 10.0.0.2:2882`.
     pub message: String,
-    /// How much is done.
     pub done: i64,
-    /// How much there is; 0 when it cannot be counted.
+    /// 0 when it cannot be counted.
     pub total: i64,
 }
 
 impl ProgressReport {
-    /// A wait that cannot be counted.
     pub fn uncounted(message: impl Into<String>) -> Self {
         Self { message: message.into(), done: 0, total: 0 }
     }
 }
 
-/// An effect that is ready to be sent: its session is open, its statement made.
+/// An effect that is ready to be sent: its session is open, its statement is built.
 #[async_trait]
 pub trait PreparedEffect: Send {
-    /// Sends it, once.
+    /// Called once.
     async fn send(self: Box<Self>, permit: Permit) -> EffectOutcome;
 }
 
-/// What a look found.
+/// What a look found, and what the step needs next.
 pub enum Observation {
-    /// What the step should bring about is so.
+    /// The goal of the step is reached.
     Reached {
         /// Nothing had to be done for it.
         already_so: bool,
-        /// What to record.
         output: StepOutput,
         /// Inventory changes, in the same commit.
         writes: Vec<Write>,
     },
-    /// An effect is needed.
     Needed {
-        /// What will be recorded before.
         intent: Intent,
-        /// Checks that are overridden by going on.
+        /// Checks that are overridden if the effect is tried.
         overrides: Vec<OverriddenCheck>,
-        /// How it is sent.
         effect: Box<dyn PreparedEffect>,
     },
-    /// What was tried is seen to have happened, and there is more to wait for: it is settled, and looked again. A step
-    /// that finds it undone later knows then that somebody else undid it.
+    /// An effect that was tried is seen to have happened, and there is more to wait for: it is settled, then the step looks
+    /// again. If a later look finds it undone, the step knows that somebody else undid it.
     Happened {
-        /// What was seen.
+        /// What was seen, for people.
         message: String,
     },
-    /// Nothing to do but wait.
     Wait {
-        /// For what, how far.
         progress: ProgressReport,
-        /// When to look again.
         again_in: Duration,
     },
-    /// The step cannot reach it.
+    /// The goal cannot be reached.
     Refuse {
-        /// Why.
         failure: Failure,
-        /// What to record all the same.
+        /// Recorded although the step fails.
         output: StepOutput,
     },
-    /// The look could not be made; looked again after a pause, for as long as the step's patience for reading.
+    /// The look failed; it is repeated after pauses, up to the step's limit for failed looks.
     Unreadable {
-        /// Why.
         failure: Failure,
     },
 }
 
-/// When a step's wait is too long.
+/// How the subtask's timeout is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimeoutPolicy {
-    /// The subtask's timeout counts from its beginning.
+    /// From the start of the execution.
     Total,
-    /// The subtask's timeout counts from the last change of its progress; `at_most` in all.
+    /// From the last change of its progress; `at_most` in all.
     WithoutProgress { at_most: Duration },
 }
 
-/// One step of an operation. Every method may be called again after a crash, at any time.
+/// One step of an operation. Every method may be called again at any time, also after a crash.
 #[async_trait]
 pub trait Step: Send + Sync {
-    /// Looks, and says what follows. Reads only.
+    /// Reads the present state and decides what is needed. Changes nothing.
     async fn look(&self, context: &StepContext) -> Observation;
 
-    /// Looks what is left of the step's own effect, and says what follows to take it back; reached: nothing is. Reads only.
-    /// Asked only when nothing that the step tried on its way forward can happen any more.
+    /// Reads what is left of the step's own effect and decides how to take it back; `Reached`: nothing is left. Reads only.
+    /// Called only when nothing that the step tried on the way forward can happen any more.
     async fn undo_look(&self, _context: &StepContext) -> Observation {
         Observation::Reached { already_so: true, output: StepOutput::default(), writes: Vec::new() }
     }
 
-    /// Whether the result of a step that succeeded earlier still holds; asked when a task is retried. An error: not known.
+    /// Whether the result of a step that succeeded earlier still holds; called when a task is retried. `Err`: not known.
     async fn still_holds(&self, _context: &StepContext) -> Result<bool, Failure> {
         Ok(true)
     }
 
-    /// When its wait is too long.
     fn timeout_policy(&self) -> TimeoutPolicy {
         TimeoutPolicy::Total
     }
 
-    /// How long its undo waits, by the same count; the subtask's timeout is that of its way forward.
+    /// Timeout of its undo, measured the same way; `timeout` is that of its way forward.
     fn undo_timeout(&self, timeout: Duration) -> Duration {
         timeout
     }
 
-    /// How long a look may fail before the step does.
+    /// For how long looks may fail before the step fails.
     fn read_patience(&self) -> Duration {
         Duration::from_secs(60)
     }
@@ -136,11 +124,11 @@ pub trait Step: Send + Sync {
 /// An operation: its steps, and what happens around them.
 #[async_trait]
 pub trait Operation: Send + Sync {
-    /// The step of a subtask, by the subtask's name.
+    /// By the subtask's name; `None`: this version has no such step.
     fn step(&self, name: &str) -> Option<Arc<dyn Step>>;
 
-    /// Makes sure that an effect which an earlier owner tried and did not settle can do nothing more, as far as that is
-    /// possible (its session is ended). Its horizon protects what this cannot.
+    /// Makes sure that an effect which an earlier owner left unresolved can no longer happen, as far as possible (by ending its
+    /// session). The horizon covers the rest.
     async fn take_over(
         &self,
         context: &StepContext,
@@ -148,7 +136,7 @@ pub trait Operation: Send + Sync {
         permit: Permit,
     ) -> Result<String, Failure>;
 
-    /// Inventory changes that belong to the task's end, in the same commit: statuses are restored when it was refused.
+    /// Inventory changes in the commit that closes the task: statuses are restored when it was refused.
     fn closing_writes(&self, task: &Task) -> Vec<Write>;
 }
 
@@ -157,33 +145,28 @@ pub trait Operation: Send + Sync {
 pub struct Registry(HashMap<OperationName, Arc<dyn Operation>>);
 
 impl Registry {
-    /// With one more operation.
     #[must_use]
     pub fn with(mut self, name: OperationName, operation: Arc<dyn Operation>) -> Self {
         self.0.insert(name, operation);
         self
     }
 
-    /// The operation of a task.
     pub fn operation(&self, name: &OperationName) -> Option<Arc<dyn Operation>> {
         self.0.get(name).cloned()
     }
 }
 
-/// What a step knows while it looks.
+/// What a step can use while it looks.
 #[derive(Clone)]
 pub struct StepContext {
-    /// The task, as committed.
+    /// As committed.
     pub task: Arc<Task>,
-    /// The step's subtask.
     pub subtask: SubtaskId,
-    /// Wall time.
     pub clock: Clock,
-    /// Fence of this owner.
     pub fence: Fence,
-    /// When this process began with the subtask, by the clock that does not jump.
+    /// When this process began with the subtask, on the monotonic clock.
     began: Instant,
-    /// What the last effect of this execution was refused with: code and words.
+    /// The refusal of this execution's last effect: code and message.
     pub refused: Option<(String, String)>,
     /// The wait is over: this is the last look before the step times out.
     pub last_look: bool,
@@ -191,18 +174,17 @@ pub struct StepContext {
 }
 
 impl StepContext {
-    /// For one execution of a subtask.
     pub fn new(task: Arc<Task>, subtask: SubtaskId, clock: Clock, fence: Fence) -> Self {
         let began = monotonic_now();
         Self { task, subtask, clock, fence, began, refused: None, last_look: false, lines: Arc::default() }
     }
 
-    /// How long this process has been at the subtask.
+    /// Time that this process has spent on the subtask.
     pub fn waited(&self) -> Duration {
         monotonic_now().saturating_duration_since(self.began)
     }
 
-    /// Adds a line to the subtask's log; it is kept with the next commit.
+    /// Adds a line to the subtask's log; it is stored with the next commit.
     pub fn log(&self, line: impl Into<String>) {
         let line = line.into();
         tracing::info!(task = self.task.spec.id.get(), subtask = self.subtask.get(), "{line}");
@@ -211,22 +193,22 @@ impl StepContext {
         }
     }
 
-    /// Takes the lines that were not kept yet.
+    /// Takes the lines that are not stored yet.
     pub(super) fn take_lines(&self) -> Vec<(Timestamp, String)> {
         self.lines.lock().map(|mut lines| std::mem::take(&mut *lines)).unwrap_or_default()
     }
 
-    /// The step's subtask as folded.
+    /// `None` never happens: the subtask is in the task's graph.
     pub fn this(&self) -> Option<&Subtask> {
         self.task.subtask(self.subtask).ok()
     }
 
-    /// A value of the task's context.
+    /// From the task's context.
     pub fn value(&self, key: &str) -> Option<&str> {
         self.task.context.get(key).map(String::as_str)
     }
 
-    /// The step's own look, the one of the task's course.
+    /// `look` or `undo_look`, by the task's course.
     pub(super) async fn look(&self, step: &dyn Step) -> Observation {
         if self.this().is_some_and(|this| failpoints::at_look(&this.spec.name, self.task.direction)) {
             let failure = Failure::new(FailureKind::Internal, "FAILPOINT", "a failpoint lets this step fail");
@@ -238,7 +220,7 @@ impl StepContext {
         }
     }
 
-    /// What the end of this step is to `decide`, once it has reached what it should.
+    /// The input for `decide` once the step has reached its goal.
     pub(super) fn reached(&self, already_so: bool, output: StepOutput, executor: &str) -> Input {
         let (subtask, executor) = (self.subtask, executor.to_owned());
         match self.task.direction {
@@ -247,17 +229,17 @@ impl StepContext {
         }
     }
 
-    /// Whether it is not known of something that this subtask tried on this course whether it happened.
+    /// Whether an effect that this subtask tried on the present course is unresolved.
     pub(super) fn has_open_effect(&self) -> bool {
         self.task.attempts(self.subtask).any(RecordedIntent::is_unresolved)
     }
 
-    /// Whether this subtask, in any execution, tried an effect on this course that happened or may have.
+    /// Whether this subtask, in any execution, tried an effect on the present course that happened or may have.
     pub fn tried(&self) -> bool {
         self.task.attempts(self.subtask).any(RecordedIntent::may_stand)
     }
 
-    /// What this execution of the subtask tried, oldest first. Undoing again is another execution, although its number stays.
+    /// Intents of this execution of the subtask, oldest first. A repeated undo is another execution, although its number stays.
     pub fn attempts(&self) -> impl DoubleEndedIterator<Item = &RecordedIntent> + Clone {
         let (run_time, began_at) = self.this().map_or((1, None), |subtask| (subtask.run_time, subtask.started_at));
         let direction = self.task.direction;
@@ -271,7 +253,7 @@ impl StepContext {
         self.task.intents.iter().filter(|intent| intent.subtask == self.subtask).filter(of_this)
     }
 
-    /// What this subtask did on its way forward, or may have done.
+    /// Intents of this subtask on its way forward that happened or may have.
     pub fn effects(&self) -> impl Iterator<Item = &RecordedIntent> + Clone {
         self.task.effects(self.subtask)
     }

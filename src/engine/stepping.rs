@@ -1,5 +1,5 @@
-//! The loop of one subtask, forward and back: look, commit, check, act, look. A positive look ends an unknown at once; a
-//! negative one counts only after the horizon, which `decide` enforces.
+//! The loop of one subtask, forward and back: look, commit, check, act, look. A look that finds the goal reached resolves an
+//! unknown outcome at once; one that does not counts only after the horizon, which `decide` enforces.
 
 use std::time::Duration;
 
@@ -14,9 +14,9 @@ use crate::engine::failpoints;
 use crate::engine::step::{Observation, ProgressReport, Step, StepContext};
 use crate::engine::waiting::{Unreadable, Waiting};
 
-/// Pause before the look that follows an unknown outcome: what was lost on the way may just be arriving.
+/// Pause before the look that follows an unknown outcome: the statement may just be arriving.
 const UNKNOWN_PAUSE: Duration = Duration::from_millis(200);
-/// A first look that takes longer than this says that it is looked.
+/// A first look that takes longer than this reports progress.
 const SILENT_LOOK: Duration = Duration::from_secs(1);
 
 impl Executor {
@@ -49,7 +49,7 @@ impl Executor {
             let look = tokio::select! {
                 biased;
                 look = self.looked(&*step, &context, &wait) => look,
-                // A look only reads: it is dropped, unless something is not known without it.
+                // A look only reads: it can be dropped, unless it is needed to resolve something unknown.
                 () = told, if look_state == LookState::Had && !context.has_open_effect() => continue,
             };
             if !matches!(look, Observation::Unreadable { .. }) {
@@ -67,12 +67,12 @@ impl Executor {
                     self.end(&context, input, writes).await?;
                     return Ok(());
                 }
-                // Going forward needs no horizon: a refusal that has passed while it was waited for is no reason to fail.
+                // Going forward needs no horizon: a failure is dropped if its cause has passed while the horizon was awaited.
                 Observation::Needed { intent, overrides, effect } if !context.last_look && passes(failing.as_ref()) => {
                     failing = None;
                     wait.for_what(&intent.description);
                     let acted = self.act(&mut context, intent, overrides, effect).await?;
-                    // What follows from an effect begins with its end, however long its answer took.
+                    // The time to wait for an effect's consequences begins with its end, however long its answer took.
                     wait.begins_anew();
                     match acted {
                         Acted::Tried(outcome) => {
@@ -96,7 +96,7 @@ impl Executor {
                     continue;
                 }
                 Observation::Wait { progress, again_in } => {
-                    // Something moves: a failure that was about to be declared no longer describes what is.
+                    // There is progress: the failure that was about to be declared no longer applies.
                     if failing.take().is_some() {
                         wait = Waiting::new(step.timeout_policy(), timeout);
                     }
@@ -156,7 +156,7 @@ impl Executor {
         }
     }
 
-    /// A look. The first may be long, and is a wait that must not be silent either.
+    /// The first look may be long, and is then reported as progress.
     async fn looked(&self, step: &dyn Step, context: &StepContext, wait: &Waiting) -> Observation {
         let look = context.look(step);
         tokio::pin!(look);
@@ -175,7 +175,7 @@ impl Executor {
         }
     }
 
-    /// An undo that looked while something may still happen could find nothing to undo, and be wrong a moment later.
+    /// An undo that looks while an effect may still happen could find nothing to undo, and be wrong a moment later.
     async fn wait_for_horizon(&self, context: &mut StepContext) -> Result<(), ExitReason> {
         loop {
             let open = context.effects().filter(|intent| intent.is_unresolved()).map(horizon);
@@ -198,8 +198,8 @@ fn horizon(intent: &RecordedIntent) -> crate::clock::Timestamp {
     intent.intent.horizon
 }
 
-/// Whether a failure that waits for a horizon may be forgotten when a look finds its step possible again. Not when
-/// somebody interfered: that this too has changed back is not for the task to judge.
+/// Whether a failure that waits for a horizon may be dropped when a look finds its step possible again. Not after interference:
+/// whether that too was reverted is not for the task to judge.
 fn passes(failing: Option<&(Failure, StepOutput)>) -> bool {
     match failing.map(|(failure, _)| failure.kind) {
         None | Some(FailureKind::Refused | FailureKind::Unreachable) => true,

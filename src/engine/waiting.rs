@@ -1,17 +1,17 @@
-//! How long an execution of a step may wait, and how long its looks may fail. Counts on the monotonic clock.
+//! How long an execution of a step may wait, and how long its looks may fail. Uses the monotonic clock.
 
 use std::time::Duration;
 
 use crate::clock::{Clock, Timestamp, monotonic_now};
 use crate::engine::step::{ProgressReport, TimeoutPolicy};
 
-/// Pause between looks that could not be made: from, to.
+/// Pause between failed looks: first, longest.
 const UNREADABLE_PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
-/// What is waited for before anything was seen.
+/// What a step waits for before its first look has ended.
 const FIRST_LOOK: &str = "its first look";
 
-/// A series of looks that could not be made.
+/// A series of failed looks.
 pub(super) struct Unreadable {
     since: tokio::time::Instant,
     pause: Duration,
@@ -26,7 +26,7 @@ impl Unreadable {
         monotonic_now().duration_since(self.since)
     }
 
-    /// Doubles up to the longest, with up to a quarter taken off so that tasks do not march in step.
+    /// Doubles up to the longest, minus up to a quarter at random, so that tasks do not run in lockstep.
     pub(super) fn next_pause(&mut self) -> Duration {
         let pause = self.pause;
         self.pause = (self.pause * 2).min(UNREADABLE_PAUSE.1);
@@ -35,7 +35,6 @@ impl Unreadable {
     }
 }
 
-/// Bounds the wait of one execution.
 pub(super) struct Waiting {
     timeout_policy: TimeoutPolicy,
     timeout: Duration,
@@ -51,17 +50,17 @@ impl Waiting {
         Self { timeout_policy, timeout, began: now, moved: now, done: None, what: FIRST_LOOK.to_owned() }
     }
 
-    /// Nothing was said yet of what is waited for.
+    /// No progress was reported yet.
     pub(super) fn is_silent(&self) -> bool {
         self.what == FIRST_LOOK
     }
 
-    /// What is waited for, in words.
+    /// For people.
     pub(super) fn waits_for(&self) -> &str {
         &self.what
     }
 
-    /// The time without progress counts from now.
+    /// Restarts the time without progress.
     pub(super) fn begins_anew(&mut self) {
         self.moved = monotonic_now();
     }

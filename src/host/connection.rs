@@ -1,8 +1,8 @@
-//! One connection to an agent that listens, up to the first word that the agent says, and every reason why there is none. Until then no
-//! request was sent, so that a stop that fails here has surely not begun.
+//! One connection to an agent that listens, up to the first bytes that the agent sends, and every reason why there is
+//! none. Until then no request was sent, so that a stop that fails here has surely not begun.
 //!
-//! An agent speaks first: HTTP/2 lets a server send its settings at once, and ours does. What keeps silent is not an agent, or
-//! one that hangs, and over TLS 1.3 only that word tells that our own certificate was accepted.
+//! An agent speaks first: HTTP/2 lets a server send its settings at once, and ours does. What keeps silent is not an
+//! agent, or one that hangs, and over TLS 1.3 only those bytes show that our own certificate was accepted.
 
 use std::io;
 use std::net::SocketAddr;
@@ -22,68 +22,65 @@ use crate::net::tls::TlsError;
 
 /// Longest wait for a connection.
 pub const CONNECT: Duration = Duration::from_secs(2);
-/// Longest wait for the first word of an agent in plaintext, before it is asked whether it would rather have TLS.
+/// Longest wait for the first bytes of an agent in plaintext, before it is tested for expecting TLS.
 const FIRST_WORD: Duration = Duration::from_secs(1);
-/// How HTTP/2 begins. Whoever expects TLS complains of it, and the complaint tells that he does.
+/// How HTTP/2 begins. A server that expects TLS answers it with an alert, which gives it away.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// First byte of a TLS record that is an alert; an HTTP/2 server's first byte is 0.
 const TLS_ALERT: u8 = 0x15;
 
-/// Why there is no connection. Nothing was asked.
+/// Why there is no connection. No request was sent.
 #[derive(Debug, Error)]
 pub enum ConnectError {
-    /// Our side.
+    /// Our own certificate files.
     #[error("the service's own TLS files cannot be used: {0}")]
     Files(#[from] TlsError),
-    /// No TCP.
+    /// No TCP connection.
     #[error("cannot connect: {0}")]
     Tcp(io::Error),
-    /// Not in time.
     #[error("no connection within {CONNECT:?}")]
     Late,
-    /// Somebody took the connection and that was all.
+    /// The connection was accepted, and nothing was sent on it.
     #[error("it takes connections and says nothing, look whether it is an agent and whether it hangs")]
     Silent,
-    /// We would speak plaintext and it would not.
+    /// We speak plaintext and the agent expects TLS.
     #[error(
         "it expects TLS and the service speaks plaintext, give the service an [agents] section with its certificate"
     )]
     ExpectsTls,
-    /// We would speak TLS and it would not.
+    /// We speak TLS and the agent does not.
     #[error(
         "it does not speak TLS, start it with --tls-cert, --tls-key, --client-ca and --client-name; with an [agents] section \
          the service speaks to no agent in plaintext"
     )]
     NoTls,
-    /// Its certificate is of somebody whom we do not know.
+    /// Its certificate is of an authority that we do not trust.
     #[error("its certificate is not signed by an authority in {0} (agents.ca_file)")]
     UnknownAuthority(String),
-    /// Its certificate is somebody else's.
+    /// Its certificate is for another name.
     #[error("its certificate is not for {host}, which agent addresses name: {error}")]
     WrongName {
-        /// The host of the agent's address.
+        /// The host part of the agent's address.
         host: String,
-        /// What TLS says.
+        /// What the TLS library says.
         error: CertificateError,
     },
     /// Its certificate has another fault.
     #[error("its certificate cannot be accepted: {0}")]
     Certificate(CertificateError),
-    /// It does not accept ours.
+    /// It does not accept our certificate.
     #[error("it refuses the certificate of the service, {cert_file} (agents.cert_file): {}", why(.alert))]
     ClientRefused {
-        /// Ours.
+        /// Our certificate's file.
         cert_file: String,
-        /// What it says.
+        /// What it answered.
         alert: AlertDescription,
     },
-    /// TLS, but not what an agent speaks in it.
+    /// TLS, but not HTTP/2 in it.
     #[error("it speaks TLS and no HTTP/2 in it, so it is no agent")]
     NoHttp2,
-    /// Anything else.
     #[error("no TLS with it: {0}")]
     Tls(io::Error),
-    /// Over ssh.
     #[error(transparent)]
     Ssh(#[from] SshError),
 }
@@ -96,13 +93,12 @@ fn why(alert: &AlertDescription) -> String {
     }
 }
 
-/// What is not the address of an agent.
+/// Why a text is not the address of an agent.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum AddressError {
     /// Neither a name nor an IP.
     #[error("it has no host")]
     Host,
-    /// None, or not a number.
     #[error("it has no port")]
     Port,
 }
@@ -112,17 +108,17 @@ pub trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
 
-/// How an agent that listens is connected to.
+/// How to connect to an agent that listens.
 #[derive(Clone, Debug)]
 pub struct TcpWay {
     host: String,
     port: u16,
-    /// The certificate must be for this name.
+    /// The name that the certificate must be for.
     tls: Option<(ClientTls, ServerName<'static>)>,
 }
 
 impl TcpWay {
-    /// To `host:port`, `[v6]:port`; over TLS or in plaintext, never one instead of the other.
+    /// `address`: `host:port`, `[v6]:port`; over TLS or in plaintext, never one instead of the other.
     pub fn to(address: &str, tls: Option<&ClientTls>) -> Result<Self, AddressError> {
         let authority: http::uri::Authority = address.parse().map_err(|_| AddressError::Host)?;
         let port = authority.port_u16().ok_or(AddressError::Port)?;
@@ -133,12 +129,11 @@ impl TcpWay {
         Ok(Self { host, port, tls })
     }
 
-    /// Whether it is over TLS.
     pub const fn is_tls(&self) -> bool {
         self.tls.is_some()
     }
 
-    /// Connects, and waits for the first word, all within [`CONNECT`].
+    /// Connects, and waits for the first bytes, all within [`CONNECT`].
     pub async fn open(&self) -> Result<Box<dyn Wire>, ConnectError> {
         let open = async {
             let stream = self.connect().await?;
@@ -214,7 +209,7 @@ impl TcpWay {
     }
 }
 
-/// Alerts with which a server turns a client's certificate away (RFC 8446, section 6.2).
+/// Alerts with which a server rejects a client's certificate (RFC 8446, section 6.2).
 const fn is_of_our_certificate(alert: AlertDescription) -> bool {
     matches!(
         alert,
@@ -229,7 +224,7 @@ const fn is_of_our_certificate(alert: AlertDescription) -> bool {
     )
 }
 
-/// Waits until an agent in plaintext has begun to speak, and leaves its words where they are.
+/// Waits until an agent in plaintext has sent something, and does not consume it.
 async fn first_word(mut stream: TcpStream) -> Result<TcpStream, ConnectError> {
     let mut first = [0];
     let spoken = match timeout(FIRST_WORD, stream.peek(&mut first)).await {

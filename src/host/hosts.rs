@@ -1,4 +1,4 @@
-//! All hosts: one way to each, kept.
+//! All hosts: one client for each, kept.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +12,7 @@ use crate::host::way::Way;
 use crate::host::{Host, HostAddress, Hosts, SshClient};
 use crate::net::client_tls::ClientTls;
 
-/// Ways that are kept; beyond this, those that nobody uses are dropped.
+/// Most clients that are kept; beyond this, unused ones are dropped.
 const KEPT: usize = 1024;
 
 /// Hosts that are reached through agents, in this process, by gRPC or over ssh.
@@ -24,22 +24,22 @@ pub struct AgentHosts {
 }
 
 impl AgentHosts {
-    /// With or without an agent in this process; others in plaintext, and none over ssh.
+    /// `local`: the agent in this process, if any. Other agents are reached in plaintext, and none over ssh.
     pub fn new(local: Option<Agent>) -> Self {
         Self { local: local.map(LocalHost::new).map(Arc::new), tls: None, ssh: None, remote: Mutex::default() }
     }
 
-    /// With `tls` other agents are reached over TLS and in no other way.
+    /// Sets TLS: with it other agents are reached over TLS and in no other way.
     pub fn with_tls(self, tls: Option<ClientTls>) -> Self {
         Self { tls, ..self }
     }
 
-    /// With ssh, which neither needs nor has TLS.
+    /// Enables ssh, which neither needs nor has TLS.
     pub fn with_ssh(self, client: SshClient) -> Self {
         Self { ssh: Some(Arc::new(client)), ..self }
     }
 
-    /// The host at an address that is kept, by `way` if it is new.
+    /// The kept host of an address; a new one is reached by `way`.
     fn remote(&self, address: &HostAddress, way: impl FnOnce() -> Result<Way, String>) -> Arc<dyn Host> {
         let mut remote = self.remote.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = remote.get(address) {

@@ -9,12 +9,10 @@ use crate::domain::effect::Permit;
 use crate::domain::host::{CallerFence, Found, ObserverIdentity, ObserverTarget, StartResult, StopResult, Ticket};
 use crate::host::{Host, HostError, LEDGER_WAITS, caller};
 
-/// This host.
 #[derive(Clone, Debug)]
 pub struct LocalHost(Agent);
 
 impl LocalHost {
-    /// Through `agent`.
     pub const fn new(agent: Agent) -> Self {
         Self(agent)
     }
@@ -63,7 +61,7 @@ impl Host for LocalHost {
     }
 }
 
-/// What an agent's answer means above. A process that was signalled and is still there may yet end: unknown.
+/// Translates an agent's answer. A process that was signalled and is still there may yet end: unknown.
 pub fn result(stopped: Stopped) -> StopResult {
     match stopped {
         Stopped::Ended { how, evidence } => StopResult::Ended { how, evidence },
@@ -71,7 +69,7 @@ pub fn result(stopped: Stopped) -> StopResult {
     }
 }
 
-/// What an agent's answer to a start means above.
+/// Translates an agent's answer to a start.
 pub fn start_result(started: Started) -> StartResult {
     match started {
         Started::Started { identity, listens, evidence } => StartResult::Started { identity, listens, evidence },

@@ -1,5 +1,5 @@
-//! How we reach the host of an observer: trait [`Host`] and its transports. Reports honestly what is known and decides
-//! nothing: whether an unreachable host stops a task is decided above.
+//! How we reach the host of an observer: trait [`Host`] and its transports. Reports what is known and decides nothing:
+//! whether an unreachable host stops a task is decided above.
 
 mod connection;
 mod hosts;
@@ -24,8 +24,8 @@ use crate::domain::ssh::SshDestination;
 pub use hosts::AgentHosts;
 pub use ssh_client::{InvalidSshOption, SshClient, SshOptions};
 
-/// What is made here of an agent's `LEDGER_FAILED` that passes (a full disk, no file descriptor left), which it says by a
-/// RetryInfo: a service that does not look for one takes it for a refusal for good, as before.
+/// The code that stands here for an agent's `LEDGER_FAILED` that is transient (a full disk, no file descriptor left), which
+/// the agent marks with a RetryInfo. A service that does not look for that takes it for a permanent refusal, as before.
 pub const LEDGER_WAITS: &str = "LEDGER_WAITS";
 
 /// How the host of a server is reached.
@@ -34,41 +34,31 @@ pub enum HostAddress {
     /// It is this host: an agent in this process.
     Local,
     /// An agent that listens there, `host:port`.
-    Grpc {
-        /// `host:port`.
-        address: String,
-    },
+    Grpc { address: String },
     /// An agent that ssh starts there.
     Ssh(SshDestination),
-    /// Nobody said how.
+    /// Nobody configured how.
     None,
 }
 
-/// Why a look failed although somebody answered. That nobody answered is a finding, not an error.
+/// Why a search failed although an agent answered. A host that does not answer is a finding, not an error.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum HostError {
-    /// The agent said no, for example `FENCED` or `STORE_NOT_TRUSTED`.
+    /// The agent refused, for example with `FENCED` or `STORE_NOT_TRUSTED`.
     #[error("{message}")]
     Refused {
-        /// Reason in upper snake case.
+        /// In upper snake case.
         code: String,
-        /// In words.
         message: String,
     },
     /// The answer makes no sense.
     #[error("the agent at {host} answered {problem}, run the same version on both sides")]
-    Protocol {
-        /// Which agent.
-        host: String,
-        /// What is wrong.
-        problem: String,
-    },
+    Protocol { host: String, problem: String },
 }
 
 /// The host of one observer.
 #[async_trait]
 pub trait Host: Send + Sync {
-    /// Looks for the process of an observer.
     async fn find(&self, target: &ObserverTarget) -> Result<Found, HostError>;
 
     /// Looks, and gets a ticket if the process was found and may be signalled. From here on, the host refuses callers with an
@@ -94,7 +84,7 @@ pub trait Host: Send + Sync {
 
 /// All hosts.
 pub trait Hosts: Send + Sync {
-    /// The host at an address. Never fails: what cannot be reached says so when it is asked.
+    /// The host at an address. Never fails: a host that cannot be reached says so when it is asked.
     fn host(&self, address: &HostAddress) -> Arc<dyn Host>;
 }
 

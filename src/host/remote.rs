@@ -22,32 +22,31 @@ use crate::host::{Host, HostError, LEDGER_WAITS, caller, local};
 use crate::proto::agent_v1 as pb;
 use crate::proto::agent_v1::host_agent_service_client::HostAgentServiceClient;
 
-/// Longest look: a host with many processes on slow disks.
+/// Longest search: a host with many processes on slow disks.
 const LOOK: Duration = Duration::from_secs(10);
-/// What a stop may take beyond its grace: two looks, the wait after SIGKILL and the record.
+/// What a stop may take beyond its grace: two searches, the wait after SIGKILL and the record.
 const STOP_BEYOND_GRACE: Duration = Duration::from_secs(30);
-/// What a start may take beyond its wait: the turn of another one, the launch, looks at a busy host, and the record.
+/// What a start may take beyond its wait: another start before it, the launch, searches on a busy host, and the record.
 const START_BEYOND_WAIT: Duration = Duration::from_secs(120);
 
-/// A host with an agent of its own.
 #[derive(Clone, Debug)]
 pub struct RemoteHost {
     /// The agent, in words.
     address: String,
     way: Arc<Way>,
     endpoint: Endpoint,
-    /// Shared by looks; connects when first used and again when it was lost.
+    /// Shared by searches; connects when first used and again when it was lost.
     channel: Channel,
 }
 
 impl RemoteHost {
-    /// The agent that a way leads to.
+    /// The host whose agent `way` leads to.
     pub fn by(way: Way) -> Self {
-        // TLS is the way's own, so that its files are read for each connection and its errors told apart. An endpoint that
-        // knew of it would insist on its own TLS.
+        // TLS is handled by `way`, so that its files are read for each connection and its errors can be told apart. An
+        // endpoint that knew of it would insist on its own TLS.
         let endpoint = Endpoint::from_static("http://agent")
             .origin(way.origin())
-            // Together less than a look may take: a host that went away in silence leaves time for a new connection.
+            // Together shorter than the limit of a search: a host that vanished leaves time for a new connection.
             .http2_keep_alive_interval(Duration::from_secs(3))
             .keep_alive_timeout(Duration::from_secs(3));
         let (address, way) = (way.to_string(), Arc::new(way));
@@ -68,8 +67,8 @@ impl RemoteHost {
         let mut client = HostAgentServiceClient::new(self.channel.clone());
         let answer = tokio::time::timeout(LOOK, async {
             match client.find_observer(Request::new(request.clone())).await {
-                // The kept connection may have died with an earlier agent. Looking and arming may be repeated; what a new
-                // connection met, another would meet too.
+                // The kept connection may have died with an earlier agent. Finding and arming may be repeated; an error
+                // on a new connection would come again.
                 Err(status)
                     if refusal(&status).is_none()
                         && status.code() != Code::Unimplemented
@@ -198,7 +197,7 @@ fn connector(
     connector_for(Purpose::OneCall, way)
 }
 
-/// Opens a connection whenever tonic wants one.
+/// Opens a connection whenever tonic needs one.
 fn connector_for(
     purpose: Purpose,
     way: Arc<Way>,
@@ -209,7 +208,7 @@ fn connector_for(
     })
 }
 
-/// A refusal that an agent of ours made itself: nothing was signalled.
+/// A refusal that came from our agent itself: nothing was signalled.
 fn refusal(status: &Status) -> Option<(String, String)> {
     let info = status.get_details_error_info()?;
     let waits = info.reason == "LEDGER_FAILED" && status.get_details_retry_info().is_some();
@@ -227,7 +226,7 @@ fn words(status: &Status) -> String {
     }
 }
 
-/// Why there was no connection, if that is behind an error.
+/// Why there was no connection, if that is the cause of an error.
 fn not_connected(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     let mut next = Some(error);
     while let Some(error) = next {

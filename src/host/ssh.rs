@@ -1,6 +1,6 @@
-//! The way to an agent that ssh starts: one child process for each connection, its standard input and output the wire. The
-//! child is ended with the connection, and the connection with the child. Who is killed himself leaves no child behind either:
-//! its standard input ends then, and with it the agent on the other side.
+//! The connection to an agent that ssh starts: one child process for each connection, its standard input and output
+//! carry the bytes. The child ends with the connection, and the connection with the child. Even a service that is
+//! killed leaves no child behind: the child's standard input ends then, and with it the agent on the other side.
 
 use std::fmt::Write as _;
 use std::process::Stdio;
@@ -19,13 +19,13 @@ use crate::host::connection::Wire;
 use crate::host::ssh_client::SshClient;
 use crate::host::ssh_error::{SshError, last_words};
 
-/// What logging in, a shell and the start of an agent may take beyond the time for connecting. An agent waits two seconds
-/// for a record that is locked, and says so; a look ends after ten.
+/// What logging in, a shell and the start of an agent may take beyond the time for connecting. An agent waits two
+/// seconds for a record that is locked, and says so; a search ends after ten.
 const AGENT: Duration = Duration::from_secs(4);
-/// How long ssh may take to end, and what it says to arrive, once its output has ended.
+/// How long ssh may take to end, and its messages to arrive, once its output has ended.
 const ENDING: Duration = Duration::from_secs(1);
-/// After an attempt that failed, looks do not knock again for so long, however often a task makes them: hosts shut out who
-/// does.
+/// After a failed attempt searches do not connect again for this long, however often a task makes them: hosts block
+/// clients that do.
 const BREATH: Duration = Duration::from_secs(1);
 /// How an agent begins: the first frame of an HTTP/2 server, SETTINGS, which is shorter than 64 KiB.
 const FRAME_HEAD: usize = 9;
@@ -33,10 +33,9 @@ const FRAME_HEAD: usize = 9;
 const LONGEST_SAID: usize = 8 << 10;
 /// Longest line of an agent's log that is passed on.
 const LONGEST_LINE: usize = 2 << 10;
-/// Bytes that wait between two copies.
+/// Size of a copy buffer, in bytes.
 const BUFFER: usize = 64 << 10;
 
-/// See the module's head.
 #[derive(Debug)]
 pub struct SshWay {
     destination: SshDestination,
@@ -45,17 +44,15 @@ pub struct SshWay {
 }
 
 impl SshWay {
-    /// To a destination.
     pub const fn to(destination: SshDestination, client: Arc<SshClient>) -> Self {
         Self { destination, client, failed: Mutex::new(None) }
     }
 
-    /// Where to.
     pub const fn destination(&self) -> &SshDestination {
         &self.destination
     }
 
-    /// The same as [`SshWay::open`], but whoever tries again at once is told what was found just now.
+    /// The same as [`SshWay::open`], but a caller that tries again at once gets the error of the last attempt.
     pub async fn open_rarely(&self) -> Result<Box<dyn Wire>, SshError> {
         match self.failed_just_now() {
             Some(error) => Err(error),
@@ -63,9 +60,9 @@ impl SshWay {
         }
     }
 
-    /// Starts ssh and waits for the first word of the agent.
+    /// Starts ssh and waits for the first bytes of the agent.
     pub async fn open(&self) -> Result<Box<dyn Wire>, SshError> {
-        // On a task of its own: whoever waits for it may be forgotten half way, and then nobody would end the child.
+        // On a task of its own: its caller may be dropped half way, and then nobody would end the child.
         let (destination, client) = (self.destination.clone(), Arc::clone(&self.client));
         let opening = AbortOnDropHandle::new(tokio::spawn(async move { open(&destination, &client).await }));
         let opened = opening.await.unwrap_or_else(|error| Err(SshError::Other(error.to_string())));
@@ -81,7 +78,7 @@ impl SshWay {
     }
 }
 
-/// The child with its ends of the wire.
+/// The child with its pipes.
 struct Ssh {
     child: Child,
     input: ChildStdin,
@@ -112,7 +109,7 @@ async fn open(destination: &SshDestination, client: &SshClient) -> Result<Duplex
                 ended = timeout(ENDING, ssh.child.wait()) => ended,
                 never = keep(&mut ssh.errors, &mut said) => match never {},
             };
-            // What was said before the end may still be on its way.
+            // What was written before the end may still be on its way.
             let _ = timeout(ENDING, ssh.errors.take(LONGEST_SAID as u64).read_to_end(&mut said)).await;
             let code = ended.ok().and_then(Result::ok).and_then(|status| status.code());
             Err(SshError::ended(code, &String::from_utf8_lossy(&said), client.agent()))
@@ -129,7 +126,7 @@ impl Ssh {
         let cannot = |error: String| SshError::Program { program: client.program().display().to_string(), error };
         let mut command = client.to(destination);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-        // Ctrl-C on the terminal of the service is for the service, which ends its connections in its own time.
+        // Ctrl-C on the terminal of the service is for the service, which closes its connections itself.
         command.process_group(0);
         let mut child = command.spawn().map_err(|error| cannot(error.to_string()))?;
         match (child.stdin.take(), child.stdout.take(), child.stderr.take()) {
@@ -150,13 +147,13 @@ async fn end(mut child: Child) {
     }
 }
 
-/// The first that came.
+/// What the child's output begins with.
 enum Begun {
     /// The first bytes of an agent.
     Agent(Vec<u8>),
-    /// Something else.
+    /// Something that no agent sends.
     Other(Vec<u8>),
-    /// Nothing, and nothing will.
+    /// Nothing: the output has ended.
     Ended,
 }
 
@@ -179,7 +176,8 @@ fn may_be_settings(bytes: &[u8]) -> bool {
     bytes.iter().zip(expected).all(|(byte, expected)| expected.is_none_or(|expected| *byte == expected))
 }
 
-/// Keeps what is said, up to a bound, and never ends: who is full or finished must not hold up the rest.
+/// Collects the messages, up to a bound, and never returns: a full buffer or the end of the stream must not stop the
+/// caller's other work.
 async fn keep(errors: &mut ChildStderr, said: &mut Vec<u8>) -> std::convert::Infallible {
     let mut some = [0; 1024];
     while let Ok(length @ 1..) = errors.read(&mut some).await {
@@ -189,7 +187,7 @@ async fn keep(errors: &mut ChildStderr, said: &mut Vec<u8>) -> std::convert::Inf
     std::future::pending().await
 }
 
-/// Carries bytes in both directions until either end has ended, then ends the child; and the agent's log into ours.
+/// Copies bytes in both directions until either end has ended, then ends the child; and the agent's log into ours.
 async fn carry(ssh: Ssh, first: Vec<u8>, far: DuplexStream, host: String) {
     let Ssh { child, mut input, mut output, errors } = ssh;
     let (mut from, mut to) = tokio::io::split(far);
@@ -198,18 +196,18 @@ async fn carry(ssh: Ssh, first: Vec<u8>, far: DuplexStream, host: String) {
         to.write_all(&first).await?;
         tokio::io::copy(&mut output, &mut to).await
     };
-    // Until its end, which is the child's: the last that it says may tell why the rest has ended.
+    // Until the end of the stream, which is the child's end: its last messages may tell why.
     tokio::spawn(log(errors, host));
     tokio::select! {
         _ = there => {}
         _ = here => {}
     }
-    // What hangs on the wire hears of its end before the child is waited for.
+    // The other end is closed before the child is waited for.
     drop((from, to, input, output));
     end(child).await;
 }
 
-/// Passes on what the agent says, line by line, cut where a line is too long.
+/// Copies the agent's log into ours, line by line, cutting long lines.
 async fn log(mut errors: impl AsyncRead + Unpin, host: String) {
     let (mut line, mut some) = (Vec::new(), [0; 1024]);
     while let Ok(length @ 1..) = errors.read(&mut some).await {
@@ -227,7 +225,7 @@ async fn log(mut errors: impl AsyncRead + Unpin, host: String) {
 fn pass_on(line: &mut Vec<u8>, host: &str) {
     let mut text = String::new();
     for letter in String::from_utf8_lossy(line).trim().chars() {
-        // What a terminal would obey is shown instead.
+        // Control characters are escaped, so that no terminal acts on them.
         let _ = if is_unseen(letter) { write!(text, "{}", letter.escape_unicode()) } else { write!(text, "{letter}") };
     }
     if !text.is_empty() {

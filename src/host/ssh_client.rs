@@ -1,5 +1,5 @@
-//! The system's OpenSSH client with the settings of the service, as a command line. What it is told here goes before what its
-//! own configuration says: it asks nobody, trusts only host keys that it knows, and forwards nothing.
+//! The system's OpenSSH client with the settings of the service, as a command line. Options that are given here
+//! override its own configuration: it asks nobody, trusts only host keys that it knows, and forwards nothing.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::domain::ssh::SshDestination;
 /// Longest wait for a connection that a setting may ask for: a look ends after ten seconds.
 const LONGEST_CONNECT: Duration = Duration::from_secs(5);
 
-/// What it is always told.
+/// Options that are always given.
 const ALWAYS: &[&str] = &[
     "BatchMode=yes",
     "StrictHostKeyChecking=yes",
@@ -26,34 +26,31 @@ const ALWAYS: &[&str] = &[
     // A connection of its own each time: its end is the agent's end, and its errors are its own.
     "ControlMaster=no",
     "ControlPath=none",
-    // Errors only: banners and advice are not what went wrong.
+    // Errors only: banners and advice do not say what went wrong.
     "LogLevel=ERROR",
 ];
 
-/// The settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SshOptions {
-    /// The program.
     pub program: PathBuf,
-    /// Its configuration instead of its own (`-F`).
+    /// Replaces its own configuration (`-F`).
     pub config_file: Option<PathBuf>,
-    /// The only key that is shown; without one, what ssh itself would.
+    /// The only key that is offered; `None`: ssh's own choice.
     pub identity_file: Option<PathBuf>,
-    /// The only host keys that are known; without one, those that ssh itself knows.
+    /// The only host keys that are known; `None`: those that ssh itself knows.
     pub known_hosts_file: Option<PathBuf>,
-    /// Longest wait until the other side has proven itself.
+    /// Longest wait until the other side has authenticated itself.
     pub connect_timeout: Duration,
-    /// What is run there, word by word.
+    /// The command that is run there, one argument each.
     pub agent_command: Vec<String>,
 }
 
-/// What ssh could not be told.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum InvalidSshOption {
-    /// There is nothing to run.
+    /// No command is given.
     #[error("agent_command has no words, name the program there, for example [\"obsteward\", \"agent\", \"--stdio\"]")]
     NoCommand,
-    /// A word of it.
+    /// An argument of the command that cannot be passed on.
     #[error("agent_command has the word {0:?}, which is empty or has control characters")]
     Word(String),
     /// A path that cannot be quoted.
@@ -61,21 +58,18 @@ pub enum InvalidSshOption {
     Path {
         /// Which setting.
         setting: &'static str,
-        /// The path.
         path: PathBuf,
     },
 }
 
-/// See the module's head.
 #[derive(Clone, Debug)]
 pub struct SshClient {
     options: SshOptions,
-    /// The command for the shell on the other side.
+    /// The command, quoted for the shell on the other side.
     command: String,
 }
 
 impl SshClient {
-    /// With these settings.
     pub fn new(mut options: SshOptions) -> Result<Self, InvalidSshOption> {
         if options.agent_command.is_empty() {
             return Err(InvalidSshOption::NoCommand);
@@ -101,7 +95,7 @@ impl SshClient {
         Ok(Self { options, command })
     }
 
-    /// Longest wait until the other side has proven itself.
+    /// Longest wait until the other side has authenticated itself.
     pub const fn connect_timeout(&self) -> Duration {
         self.options.connect_timeout
     }
@@ -111,16 +105,16 @@ impl SshClient {
         &self.options.program
     }
 
-    /// The first word of what is run there, for messages.
+    /// The program that is run there, for messages.
     pub fn agent(&self) -> &str {
         self.options.agent_command.first().map_or("", String::as_str)
     }
 
-    /// What is run to get to a destination.
+    /// The command that connects to a destination.
     pub fn to(&self, destination: &SshDestination) -> Command {
         let SshOptions { program, config_file, identity_file, known_hosts_file, connect_timeout, .. } = &self.options;
         let mut command = Command::new(program);
-        // No terminal there; neither an agent's keys nor a display are lent.
+        // No terminal there; neither agent nor X11 forwarding.
         command.args(["-T", "-a", "-x"]);
         if let Some(path) = config_file {
             command.arg("-F").arg(path);
@@ -141,18 +135,18 @@ impl SshClient {
             command.arg("-l").arg(user.as_str());
         }
         command.arg("--").arg(destination.host()).arg(&self.command);
-        // Its messages are told apart by their words.
+        // Its messages are recognised by their English words.
         command.env("LC_ALL", "C");
         command
     }
 }
 
-/// Options are split at blanks unless quoted.
+/// ssh splits options at blanks unless they are quoted.
 fn file_option(name: &str, path: &Path) -> OsString {
     [OsStr::new(name), OsStr::new("=\""), path.as_os_str(), OsStr::new("\"")].into_iter().collect()
 }
 
-/// One word for a shell, whatever it holds.
+/// One argument for a shell, whatever it contains.
 fn quoted_for_shell(word: &str) -> String {
     let bare = |letter: char| letter.is_ascii_alphanumeric() || "_-./:=@%+,".contains(letter);
     if word.chars().all(bare) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }

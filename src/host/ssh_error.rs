@@ -1,4 +1,4 @@
-//! Why there is no agent at the other end of ssh, told from how ssh ended and what it said (in the C locale). Pure.
+//! Why there is no agent at the other end of ssh, derived from how ssh ended and what it said (in the C locale). Pure.
 
 use std::time::Duration;
 
@@ -10,50 +10,38 @@ use crate::domain::printable::is_unseen;
 const LONGEST_WORDS: usize = 400;
 /// Last lines of it that a message repeats.
 const LINES: usize = 4;
-/// With which ssh ends when the trouble is its own.
+/// Exit code of ssh for its own errors.
 const OF_SSH: i32 = 255;
-/// With which a shell ends when it has no such program, or may not run it.
+/// Exit code of a shell that has no such program, or may not run it.
 const NOT_EXECUTABLE: i32 = 126;
 const NOT_FOUND: i32 = 127;
 
-/// See the module's head. No request was sent.
+/// No request was sent.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum SshError {
-    /// It could not be started here.
+    /// ssh could not be started here.
     #[error("the ssh program {program} cannot be run ({error}), install OpenSSH's client or set ssh.program")]
-    Program {
-        /// Which program.
-        program: String,
-        /// What the system says.
-        error: String,
-    },
-    /// The host's name.
+    Program { program: String, error: String },
+    /// The host's name cannot be resolved.
     #[error("its name has no address: {0}")]
     Name(String),
-    /// No connection.
     #[error("ssh cannot connect: {0}")]
     Unreachable(String),
-    /// Not in time.
     #[error("ssh did not get to an agent within {limit:?}{}", after(.said))]
-    Late {
-        /// The limit.
-        limit: Duration,
-        /// What it said meanwhile.
-        said: String,
-    },
-    /// Nobody has seen its key.
+    Late { limit: Duration, said: String },
+    /// Its host key is not known.
     #[error(
         "its host key is not known, and none is trusted at first sight: compare `ssh-keyscan` with the key on the host and \
          add it to the known hosts of the service (ssh.known_hosts_file): {0}"
     )]
     HostKeyUnknown(String),
-    /// Its key is another one than it was.
+    /// Its host key has changed.
     #[error(
         "its host key has CHANGED: somebody may stand in between, or the host was installed anew; find out, and only then \
          replace the key that is known: {0}"
     )]
     HostKeyChanged(String),
-    /// It knows us not.
+    /// It does not accept our key.
     #[error(
         "it does not let the service in: {0}; the public half of the service's key (ssh.identity_file) belongs into \
          authorized_keys of that user there"
@@ -61,33 +49,22 @@ pub enum SshError {
     AuthenticationRefused(String),
     /// There is no agent to run.
     #[error("it cannot run {agent} ({said}), install obsteward there or set ssh.agent_command to its path")]
-    NoProgram {
-        /// What was to be run.
-        agent: String,
-        /// What the shell says.
-        said: String,
-    },
-    /// It was run, and ended.
+    NoProgram { agent: String, said: String },
+    /// The agent was run, and ended.
     #[error("the agent there ended with exit code {code}{}", after(.said))]
-    Agent {
-        /// Its exit code.
-        code: i32,
-        /// What it said.
-        said: String,
-    },
-    /// Something else was said first.
+    Agent { code: i32, said: String },
+    /// The first bytes are not an agent's.
     #[error(
         "something there writes to standard output before the agent does, which only the agent may (look into .bashrc and \
          the like, and what ssh.agent_command names): {0:?}"
     )]
     Rubbish(String),
-    /// Anything else.
     #[error("ssh ended without getting to an agent{}", after(.0))]
     Other(String),
 }
 
 impl SshError {
-    /// ssh ended before an agent spoke. `code`: none when a signal ended it.
+    /// ssh ended before an agent spoke. `code`: `None` when a signal ended it.
     pub fn ended(code: Option<i32>, said: &str, agent: &str) -> Self {
         let words = last_words(said);
         match code {
@@ -123,14 +100,14 @@ impl SshError {
     }
 }
 
-/// Of the long warning, the lines that name files.
+/// Of ssh's long warning, the lines that name files.
 fn changed(said: &str) -> String {
     let named: Vec<&str> =
         said.lines().filter(|line| line.starts_with("Offending ") || line.starts_with("Host key for ")).collect();
     if named.is_empty() { last_words(said) } else { last_words(&named.join("\n")) }
 }
 
-/// As much of what a program said as a message may repeat: its last lines, on one.
+/// The last lines of what a program said, joined to one and shortened for a message.
 pub fn last_words(said: &str) -> String {
     let clean = |line: &str| line.chars().filter(|letter| !is_unseen(*letter)).collect::<String>();
     let lines: Vec<String> = said.lines().map(|line| clean(line.trim())).filter(|line| !line.is_empty()).collect();
@@ -211,7 +188,7 @@ Host key verification failed.\r
         }
         let no_program = told(127, "bash: line 1: obsteward: command not found\n");
         assert!(matches!(&no_program, SshError::NoProgram { agent, .. } if agent == "obsteward"), "{no_program:?}");
-        // Whatever the agent itself says is the agent's.
+        // What the agent itself says counts as the agent's.
         let agent = told(1, "the agent's record cannot be opened: Permission denied (os error 13)\n");
         assert!(matches!(agent, SshError::Agent { code: 1, .. }), "{agent:?}");
     }

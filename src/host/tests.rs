@@ -80,7 +80,7 @@ async fn remote() {
     finds_arms_and_stops(&*host, &mut observer).await;
 }
 
-/// A full disk of the agent passes, and says so on every way; the same of a damaged one does not.
+/// An agent's full disk is transient, and reported as such on every transport; a damaged record is not.
 #[tokio::test]
 async fn a_record_that_has_no_room_waits() {
     let (directory, agent) = agent();
@@ -149,7 +149,7 @@ async fn a_connection_that_is_lost_after_sending_is_unknown() {
     let (_directory, agent) = agent();
     let observer = RealObserver::start(AtSigterm::Ends);
     let identity = observer.found(&agent).await;
-    // Takes connections, speaks first as an agent does, and drops each once something was sent on it.
+    // Accepts connections, speaks first as an agent does, and drops each once something was sent on it.
     let (listener, bound) = bind_plaintext("127.0.0.1:0".parse().unwrap(), false).await.unwrap();
     tokio::spawn(async move {
         while let Ok((mut connection, _)) = listener.accept().await {

@@ -1,4 +1,4 @@
-//! The host that nobody configured: it is never reached.
+//! The host of a server for which no transport is configured: it is never reached.
 
 use std::time::Duration;
 
@@ -8,14 +8,13 @@ use crate::domain::effect::Permit;
 use crate::domain::host::{CallerFence, Found, ObserverIdentity, ObserverTarget, StartResult, StopResult, Ticket};
 use crate::host::{Host, HostError};
 
-/// A host with no way to it.
 #[derive(Clone, Debug)]
 pub struct Unconfigured {
     reason: String,
 }
 
 impl Unconfigured {
-    /// With the reason that everybody is told.
+    /// `reason` is given to every caller.
     pub fn new(reason: impl Into<String>) -> Self {
         Self { reason: reason.into() }
     }

@@ -1,4 +1,4 @@
-//! How a connection to an agent is opened: the same calls go over each.
+//! How a connection to an agent is opened: the same calls go over each kind.
 
 use std::fmt;
 
@@ -11,30 +11,29 @@ use crate::net::client_tls::ClientTls;
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// Looks, of which a task makes several a second: what failed just now need not be tried again.
+    /// Searches, of which a task makes several a second: an attempt that failed just now need not be repeated.
     Looks,
-    /// One call that is made once.
+    /// A single call.
     OneCall,
 }
 
-/// See the module's head. Shown, it names the agent.
+/// Displayed, it names the agent.
 #[derive(Debug)]
 pub enum Way {
-    /// To an agent that listens, in plaintext or over TLS.
+    /// An agent that listens, in plaintext or over TLS.
     Tcp {
         /// `host:port`.
         address: String,
         /// The same with its scheme.
         origin: Uri,
-        /// The way.
         way: TcpWay,
     },
-    /// To an agent that ssh starts.
+    /// An agent that ssh starts.
     Ssh(SshWay),
 }
 
 impl Way {
-    /// To `host:port`, over TLS if the service has it.
+    /// `address`: `host:port`, over TLS if `tls` is given.
     pub fn tcp(address: &str, tls: Option<&ClientTls>) -> Result<Self, AddressError> {
         let way = TcpWay::to(address, tls)?;
         let scheme = if way.is_tls() { "https" } else { "http" };
@@ -42,7 +41,7 @@ impl Way {
         Ok(Self::Tcp { address: address.to_owned(), origin, way })
     }
 
-    /// What requests name as their scheme and authority.
+    /// The scheme and authority of requests.
     pub fn origin(&self) -> Uri {
         match self {
             Self::Tcp { origin, .. } => origin.clone(),

@@ -25,28 +25,18 @@ use crate::store::{AuditRecord, StoreError};
 
 pub use syncer::Syncer;
 
-/// Longest reading of a registered cluster: below what a call waits for it, so that a failure is recorded, and below the time
-/// between two readings, so that one cluster is never read twice at once.
+/// Limit for reading a registered cluster: below the time that a call waits for it, so that a failure is recorded, and below
+/// the time between two readings, so that one cluster is never read twice at once.
 const LONGEST_READING: Duration = Duration::from_secs(18);
 
-/// Why the inventory cannot answer.
 #[derive(Debug, Error)]
 pub enum InventoryError {
-    /// No such cluster.
     #[error("cluster {0} is not registered")]
     ClusterNotFound(ClusterId),
-    /// No such server.
     #[error("server {server} is not in cluster {cluster}")]
-    ServerNotFound {
-        /// Which cluster.
-        cluster: ClusterId,
-        /// Which server.
-        server: ServerId,
-    },
-    /// The store failed.
+    ServerNotFound { cluster: ClusterId, server: ServerId },
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The cluster could not be read.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
 }
@@ -54,22 +44,18 @@ pub enum InventoryError {
 /// A server with everything that is needed to reach it and its cluster.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// Its cluster.
     pub cluster: ClusterRow,
-    /// The server.
     pub server: ServerRow,
-    /// Every server of the cluster, as last read.
+    /// All of its cluster, as last read.
     pub servers: Vec<ServerRow>,
-    /// How the cluster is reached.
     pub access: ClusterAccess,
-    /// Endpoints of the last sync.
+    /// Endpoints found by the last sync.
     pub known: Vec<KnownServer>,
-    /// How its host is reached.
     pub host: HostAddress,
 }
 
 impl Target {
-    /// What every session must prove.
+    /// What every session must prove of its cluster.
     pub fn expected(&self) -> Expected {
         Expected {
             identity: Some(self.cluster.identity.clone()),
@@ -77,7 +63,7 @@ impl Target {
         }
     }
 
-    /// What the agent looks for.
+    /// By what an agent finds the server's process.
     pub fn observer(&self) -> ObserverTarget {
         ObserverTarget {
             address: self.server.addr,
@@ -88,7 +74,6 @@ impl Target {
     }
 }
 
-/// The inventory.
 #[derive(Clone)]
 pub struct Inventory {
     store: Arc<dyn InventoryStore>,
@@ -97,22 +82,19 @@ pub struct Inventory {
 }
 
 impl Inventory {
-    /// Over a store.
     pub fn new(store: Arc<dyn InventoryStore>, oceanbase: Arc<dyn OceanBase>, clock: Clock) -> Self {
         Self { store, oceanbase, clock }
     }
 
-    /// Its part of the store.
     pub const fn store(&self) -> &Arc<dyn InventoryStore> {
         &self.store
     }
 
-    /// One cluster.
     pub async fn cluster(&self, id: ClusterId) -> Result<ClusterRow, InventoryError> {
         self.store.cluster(id).await?.ok_or(InventoryError::ClusterNotFound(id))
     }
 
-    /// One server with the ways to it.
+    /// A server with the routes to it and its cluster.
     pub async fn target(&self, cluster: ClusterId, server: ServerId) -> Result<Target, InventoryError> {
         let row = self.cluster(cluster).await?;
         let servers = self.store.servers(cluster).await?;
@@ -130,12 +112,12 @@ impl Inventory {
         reader.discover().await
     }
 
-    /// Reads a registered cluster and records what is observed. Answers what changed, in words.
+    /// Reads a registered cluster and records what is observed. Returns the changes, described for people.
     pub async fn sync(&self, id: ClusterId) -> Result<Vec<String>, InventoryError> {
         self.sync_as(id, None).await
     }
 
-    /// The same because somebody asked: who that was is recorded with what is observed.
+    /// As [`Inventory::sync`], on request: `audit` is recorded with what is observed.
     pub async fn sync_as(&self, id: ClusterId, audit: Option<AuditRecord>) -> Result<Vec<String>, InventoryError> {
         let row = self.cluster(id).await?;
         let known = known_servers(&self.store.servers(id).await?);
@@ -159,7 +141,7 @@ impl Inventory {
     }
 }
 
-/// How a cluster is reached, from what is stored.
+/// How a cluster is reached, from its stored row.
 pub fn access(
     endpoints: &[String],
     username: &str,
@@ -170,7 +152,7 @@ pub fn access(
     Ok(ClusterAccess { endpoints: endpoints?, username: username.to_owned(), password: password.clone() })
 }
 
-/// What a reading says, for the store.
+/// Translates a reading for the store.
 pub fn observation(discovery: &Discovery) -> ClusterObservation {
     let micros = |duration: &crate::domain::reading::Fact<std::time::Duration>| {
         duration.as_ref().ok().and_then(|duration| i64::try_from(duration.as_micros()).ok()).unwrap_or_default()
@@ -208,7 +190,7 @@ fn server_observation(server: &ServerReading) -> ServerObservation {
     }
 }
 
-/// A stored server as the rules read it.
+/// Translates a stored server for the rules.
 pub fn recorded_reading(server: &ServerRow) -> ServerReading {
     ServerReading {
         addr: server.addr,

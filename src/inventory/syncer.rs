@@ -1,5 +1,5 @@
-//! Reads every registered cluster from time to time: each once per interval, spread over it, so that neither the clusters
-//! nor this process meet them all at once.
+//! Reads every registered cluster periodically: each once per interval, spread over it, so that neither the clusters nor this
+//! process get all readings at once.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,16 +14,16 @@ use crate::store::inventory::ClusterFilter;
 
 /// Shortest time between two readings of one cluster.
 const INTERVAL: Duration = Duration::from_secs(60);
-/// Most readings per second of one replica.
+/// Limit of one replica, per second.
 const PER_SECOND: u32 = 10;
-/// Clusters of one page of the round.
+/// Clusters that are fetched from the store at a time.
 const PAGE: u32 = 500;
-/// Readings under way at once, of clusters whose last reading went well.
+/// Concurrent readings of clusters whose last reading succeeded.
 const AT_ONCE: usize = 32;
-/// And of those whose last reading failed: they may take as long as a reading may, and must not be in the way of the others,
-/// however many they are.
+/// Concurrent readings of clusters whose last reading failed: they may take up to the limit of a reading, and must not delay
+/// the others, however many they are.
 const DOUBTFUL_AT_ONCE: usize = 16;
-/// Behind a round that could not even begin.
+/// Pause after a round that could not begin.
 const BEHIND_FAILED_ROUND: Duration = Duration::from_secs(5);
 
 /// Keeps the observed columns fresh.
@@ -32,18 +32,16 @@ pub struct Syncer {
     shutdown: CancellationToken,
     good: Arc<Semaphore>,
     doubtful: Arc<Semaphore>,
-    /// Doubtful clusters that wait for their turn or have it.
+    /// Clusters whose last reading failed, and that wait for their reading or are being read.
     queued: Arc<Mutex<HashSet<ClusterId>>>,
 }
 
 impl Syncer {
-    /// Runs until `shutdown`.
     pub fn new(inventory: Inventory, shutdown: CancellationToken) -> Self {
         let (good, doubtful) = (Arc::new(Semaphore::new(AT_ONCE)), Arc::new(Semaphore::new(DOUBTFUL_AT_ONCE)));
         Self { inventory, shutdown, good, doubtful, queued: Arc::default() }
     }
 
-    /// Round after round.
     pub async fn run(self) {
         while !self.shutdown.is_cancelled() {
             if let Err(error) = self.round().await {
@@ -87,7 +85,7 @@ impl Syncer {
         Ok(())
     }
 
-    /// A doubtful cluster waits for its turn beside the round, and not twice.
+    /// A cluster whose last reading failed waits outside the round, and only once.
     fn queue(&self, id: ClusterId) {
         if !lock(&self.queued).insert(id) {
             return;
@@ -113,7 +111,7 @@ impl Syncer {
     }
 }
 
-/// One reading; the permit is held until it ends.
+/// The permit is held until the reading ends.
 async fn read(inventory: Inventory, id: ClusterId, _permit: OwnedSemaphorePermit) {
     match inventory.sync(id).await {
         Ok(differences) => {
@@ -126,6 +124,6 @@ async fn read(inventory: Inventory, id: ClusterId, _permit: OwnedSemaphorePermit
 }
 
 fn lock(queued: &Mutex<HashSet<ClusterId>>) -> std::sync::MutexGuard<'_, HashSet<ClusterId>> {
-    // Every change is one call, so what a panicking task left is whole.
+    // Every change is one call, so the set is consistent even after a panic.
     queued.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,5 +1,5 @@
-//! The header of the PROXY protocol, version 2, with which a proxy that passes bytes on begins a connection: whom it passes
-//! on for. Nothing behind it is read. (haproxy.org, proxy-protocol.txt, section 2.2.)
+//! The header of the PROXY protocol, version 2, with which a proxy begins a connection that it forwards: it says for
+//! which client. Nothing behind it is read. (haproxy.org, proxy-protocol.txt, section 2.2.)
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -7,13 +7,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
-/// Longest header behind its first 16 bytes: addresses, and what a proxy likes to add of TLS.
+/// Longest header behind its first 16 bytes: addresses, and extensions such as facts about TLS.
 const LONGEST: usize = 4096;
 /// Bytes of two IPv4 addresses with their ports, and of two IPv6 ones.
 const IPV4: usize = 12;
 const IPV6: usize = 36;
 
-/// Reads the header. `None`: the proxy speaks for itself (it looks whether we live) or does not say for whom.
+/// Reads the header. `None`: the proxy speaks for itself (a health check) or does not say for whom.
 pub async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<SocketAddr>> {
     let mut fixed = [0; 16];
     stream.read_exact(&mut fixed).await?;
@@ -70,7 +70,7 @@ mod tests {
         [SIGNATURE.as_slice(), &[command, family], &length, rest].concat()
     }
 
-    /// What it says, and what is left behind it.
+    /// The result of reading these bytes, and how many of them are left behind the header.
     async fn read_from(bytes: &[u8]) -> (Result<Option<SocketAddr>, String>, usize) {
         let mut stream = bytes;
         let read = read(&mut stream).await.map_err(|error| error.to_string());

@@ -9,18 +9,17 @@ use hyper::body::{Body, Frame, SizeHint};
 use thiserror::Error;
 use tokio::time::Sleep;
 
-/// Why a body ended before its end.
+/// Why a request body failed.
 #[derive(Debug, Error)]
 pub enum ArrivalError<E> {
-    /// Its time was over.
+    /// It was not complete in time.
     #[error("the body of the request did not arrive in time")]
     Late,
-    /// What it came through says.
     #[error(transparent)]
     Body(#[from] E),
 }
 
-/// A body that fails when it is not complete in time. The time runs from the first look at it.
+/// A body that fails when it is not complete in time. The time runs from when it is first polled.
 #[derive(Debug)]
 pub struct BodyDeadline<B> {
     body: B,
@@ -29,7 +28,7 @@ pub struct BodyDeadline<B> {
 }
 
 impl<B> BodyDeadline<B> {
-    /// Around a body.
+    /// `patience`: how long the whole body may take.
     pub const fn new(body: B, patience: Duration) -> Self {
         Self { body, patience, deadline: None }
     }

@@ -11,10 +11,9 @@ const LEAST_HEADER_BYTES: u32 = 8192;
 /// Most bytes of headers: HTTP/2 keeps so many for each stream.
 const MOST_HEADER_BYTES: u32 = 1 << 20;
 
-/// See the module's head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// Connections at the same time, those in their TLS handshake too.
+    /// Connections at the same time, including those still in their TLS handshake.
     pub connections: usize,
     /// Longest time for a TLS handshake, for the first bytes of a connection, and for the headers of a request; over HTTP/1
     /// also the longest silence between two requests.
@@ -23,9 +22,9 @@ pub struct Bounds {
     pub write_timeout: Duration,
     /// Requests at the same time on one HTTP/2 connection; `None`: no limit.
     pub streams: Option<u32>,
-    /// Requests of callers that are not proven, at the same time on one connection; `None`: no limit.
+    /// Requests of callers that are not authenticated, at the same time on one connection; `None`: no limit.
     pub strangers_per_connection: Option<u32>,
-    /// The same from one address; `None`: no limit.
+    /// The same per client address; `None`: no limit.
     pub strangers_per_address: Option<u32>,
     /// Bytes of a request's headers, 8192 to 1 MiB.
     pub header_bytes: u32,

@@ -1,8 +1,8 @@
 //! Names of certificates: which ones a certificate carries, and how a name is written. Whether a certificate is to be trusted
 //! was found by TLS before. Pure.
 //!
-//! A name is `DNS:…`, `URI:…`, `EMAIL:…` or `IP:…`: a subject alternative name (RFC 5280, section 4.2.1.6), with small letters
-//! where case does not matter. The subject's common name is nobody's: anyone's certificate may carry any.
+//! A name is `DNS:…`, `URI:…`, `EMAIL:…` or `IP:…`: a subject alternative name (RFC 5280, section 4.2.1.6), in lower
+//! case where case does not matter. The subject's common name does not count: anyone's certificate may carry any.
 
 use std::net::IpAddr;
 
@@ -14,14 +14,13 @@ use x509_parser::prelude::FromDer;
 /// Longest name, in bytes.
 const LONGEST: usize = 512;
 
-/// What is wrong with the name of a certificate.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error(
     "{0:?} names no client certificate, write DNS:host.example.com, URI:spiffe://example.com/name, EMAIL:name@example.com or IP:10.0.0.1"
 )]
 pub struct InvalidCertificateName(String);
 
-/// A name as it is compared: what an operator gives, or what a certificate carries.
+/// A name in the form in which names are compared: from an operator, or from a certificate.
 pub fn certificate_name(name: &str) -> Result<String, InvalidCertificateName> {
     let invalid = || InvalidCertificateName(name.chars().take(64).collect());
     let (kind, value) = name.split_once(':').ok_or_else(invalid)?;
@@ -39,7 +38,7 @@ pub fn certificate_name(name: &str) -> Result<String, InvalidCertificateName> {
     normal.ok_or_else(invalid)
 }
 
-/// A wildcard is no name: it would be everybody below it.
+/// A wildcard is no name: it would stand for every host below it.
 fn dns(value: &str) -> Option<String> {
     let label = |label: &str| {
         let letters = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_');
@@ -48,14 +47,14 @@ fn dns(value: &str) -> Option<String> {
     (value.len() <= 253 && value.split('.').all(label)).then(|| value.to_ascii_lowercase())
 }
 
-/// The domain in small letters; the part before it is its owner's to read.
+/// The domain in lower case; the part before it may depend on case.
 fn email(value: &str) -> Option<String> {
     let (user, domain) = value.rsplit_once('@')?;
     (!user.is_empty() && !user.contains('@')).then_some(())?;
     Some(format!("{user}@{}", dns(domain)?))
 }
 
-/// Scheme and host in small letters.
+/// Scheme and host in lower case.
 fn uri(value: &str) -> Option<String> {
     let (scheme, rest) = value.split_once(':')?;
     let letters = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '+' | '-' | '.');
@@ -70,7 +69,7 @@ fn uri(value: &str) -> Option<String> {
     Some(format!("{scheme}://{user}{}{path}", host.to_ascii_lowercase()))
 }
 
-/// The names that a certificate carries and that somebody could have; none when it cannot be read.
+/// The names of a certificate that can stand for a user; none when it cannot be read.
 pub fn names(der: &[u8]) -> Vec<String> {
     let Ok((_, certificate)) = X509Certificate::from_der(der) else { return Vec::new() };
     let Ok(Some(alternative)) = certificate.subject_alternative_name() else { return Vec::new() };

@@ -1,5 +1,5 @@
-//! TLS of connections that we open: whom we believe, and what proves us. The files are read again for each connection, so that
-//! new ones hold without a restart; connections that are there go on.
+//! TLS of connections that we open: which servers we trust, and our own certificate. The files are read again for each
+//! connection, so that new ones take effect without a restart; open connections go on.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,11 +9,9 @@ use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::sign::SingleCertAndKey;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 
-/// The files of a client.
 pub use crate::config::ClientTlsConfig;
 use crate::net::tls::{TlsError, authorities, own};
 
-/// TLS of a client that shows a certificate.
 #[derive(Clone, Debug)]
 pub struct ClientTls(ClientTlsConfig);
 
@@ -25,12 +23,11 @@ impl ClientTls {
         Ok(this)
     }
 
-    /// Which files.
     pub const fn files(&self) -> &ClientTlsConfig {
         &self.0
     }
 
-    /// What holds for a connection that is opened now, for HTTP/2 only. Blocks while it reads.
+    /// The configuration for a connection that is opened now, for HTTP/2 only. Blocks while it reads.
     pub fn configure(&self) -> Result<ClientConfig, TlsError> {
         let ClientTlsConfig { ca_file, cert_file, key_file } = &self.0;
         let read = |path: &Path| std::fs::read(path).map_err(|error| TlsError::Read { path: path.to_owned(), error });

@@ -1,4 +1,4 @@
-//! The connections of one listener: accepted, bounded in number, through what a trusted proxy says first and their TLS
+//! The connections of one listener: accepted, bounded in number, taken through the PROXY header of a trusted proxy and the TLS
 //! handshake, and ready to be served by either face. What one client does or fails to do here never holds up another.
 
 use std::convert::Infallible;
@@ -31,11 +31,11 @@ use crate::net::proxies::Proxies;
 use crate::net::tls::Tls;
 use crate::net::write_timeout::WriteTimeout;
 
-/// How long nothing is accepted after the system could not (no file descriptors, no memory).
+/// How long nothing is accepted after accept failed for lack of file descriptors or memory.
 const BREATH: Duration = Duration::from_millis(100);
-/// The same trouble is logged once in so long.
+/// The same error is logged at most once in this time.
 const LOG_AGAIN: Duration = Duration::from_secs(10);
-/// A machine that vanished is found by TCP after about two minutes, whatever is talked over the connection.
+/// TCP finds a machine that vanished after about two minutes, whatever protocol runs over the connection.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 const KEEPALIVE_PROBES: u32 = 4;
@@ -62,7 +62,7 @@ struct NoHandshake {
 }
 
 impl Connections {
-    /// Of a bound listener; without `tls` in plaintext.
+    /// `tls`: `None` serves plaintext.
     pub fn new(listener: TcpListener, tls: Option<Arc<Tls>>, bounds: Bounds) -> Self {
         Self {
             listener,
@@ -78,13 +78,13 @@ impl Connections {
         }
     }
 
-    /// With proxies before the listener, whose word on who connects is taken.
+    /// Sets the proxies before the listener whose PROXY header is believed.
     #[must_use]
     pub fn behind(self, proxies: Option<Proxies>) -> Self {
         Self { proxies: proxies.map(Arc::new), ..self }
     }
 
-    /// What is to be done with a new connection: it is ready, or `None`: closed, or on its way.
+    /// Handles a new connection: returns it when it is ready; `None`: it was closed, or is still in its handshake.
     fn receive(&mut self, stream: TcpStream, address: SocketAddr) -> Option<Connection> {
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
             if let Some(times) = self.turned_away.count() {
@@ -123,7 +123,7 @@ impl Stream for Connections {
             while let Poll::Ready(Some(ended)) = this.handshakes.poll_join_next(context) {
                 match ended {
                     Ok(Ok(connection)) => return Poll::Ready(Some(Ok(connection))),
-                    // Who scans ports must not fill the log; who wonders why a client stays out must find it there.
+                    // A port scan must not fill the log; whoever wonders why a client cannot connect must find it there.
                     Ok(Err(NoHandshake { address, error })) => match this.no_handshake.count() {
                         Some(times) => info!(%address, %error, times, "no TLS handshake or no PROXY header"),
                         None => debug!(%address, %error, "no TLS handshake or no PROXY header"),
@@ -154,7 +154,7 @@ impl Stream for Connections {
     }
 }
 
-/// What comes before the first request: for whom a proxy connects, and TLS.
+/// What comes before the first request: the header of a proxy, and TLS.
 async fn begin(
     mut stream: WriteTimeout<TcpStream>,
     mut peer: Peer,
@@ -184,7 +184,7 @@ fn prepare(stream: &TcpStream) {
     }
 }
 
-/// Counts what happens often and says when it is time to speak of it.
+/// Counts what happens often, and says when it is time to log it.
 #[derive(Default)]
 struct Rarely {
     times: u64,
@@ -192,7 +192,7 @@ struct Rarely {
 }
 
 impl Rarely {
-    /// One more; how many since it was last spoken of, when it is time again.
+    /// Counts one more. Returns how many there were since it was last logged, when it is time again.
     fn count(&mut self) -> Option<u64> {
         self.times += 1;
         let now = monotonic_now();
@@ -204,10 +204,9 @@ impl Rarely {
     }
 }
 
-/// One connection, with TLS or without.
 pub struct Connection {
     transport: Transport,
-    /// `None`: it has said what it talks.
+    /// `None`: the client has sent enough to tell HTTP/2 from HTTP/1.
     preface_timeout: Option<PrefaceTimeout>,
     peer: Peer,
     _place: OwnedSemaphorePermit,
@@ -223,7 +222,6 @@ impl Connection {
         Self { transport, preface_timeout: Some(PrefaceTimeout::new(bounds.arrival)), peer, _place: place }
     }
 
-    /// Who is at the other end.
     pub const fn peer(&self) -> &Peer {
         &self.peer
     }

@@ -23,14 +23,14 @@ pub fn raise() -> Option<u64> {
     getrlimit(Resource::Nofile).current
 }
 
-/// Soft and hard limit with which the process was started, which a child that is nobody of ours gets.
+/// Soft and hard limit with which the process was started; an observer that it starts gets them.
 pub fn started_with() -> (Option<u64>, Option<u64>) {
     let limit = *STARTED_WITH.get_or_init(|| getrlimit(Resource::Nofile));
     (limit.current, limit.maximum)
 }
 
-/// How many of `wanted` connections each of so many listeners may have, when `allowed` files may be open in all: what the
-/// others need stays free, of a small limit three quarters. At least one.
+/// How many of `wanted` connections each of `listeners` listeners may have, when `allowed` files may be open in all:
+/// what the rest needs stays free, of a small limit three quarters. At least one.
 pub fn share(wanted: usize, listeners: usize, allowed: Option<u64>) -> usize {
     let Some(allowed) = allowed else { return wanted };
     let free = allowed - OTHERS.min(allowed / 4 * 3);

@@ -1,4 +1,4 @@
-//! `grpc.health.v1.Health` as it is specified: a watch of a service that nobody knows says SERVICE_UNKNOWN and goes on, where
+//! `grpc.health.v1.Health` as it is specified: a watch of an unknown service answers SERVICE_UNKNOWN and goes on, where
 //! tonic's own refuses it; a watch ends once its service has stopped serving, because then the whole process ends.
 
 use std::pin::Pin;
@@ -10,14 +10,13 @@ use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 use tonic_health::server::{HealthReporter, HealthService};
 
-/// What says how services are, and the service that tells it.
+/// The reporter that sets the status of services, and the service that answers with it.
 pub fn health() -> (HealthReporter, HealthServer<Told>) {
     let reporter = HealthReporter::new();
     let told = Told(HealthService::from_health_reporter(reporter.clone()));
     (reporter, HealthServer::new(told))
 }
 
-/// See the module's head.
 #[derive(Debug)]
 pub struct Told(HealthService);
 
@@ -35,7 +34,7 @@ impl Health for Told {
         match self.0.watch(request).await {
             Ok(answers) => Ok(Response::new(Box::pin(until_it_stops(answers.into_inner())))),
             Err(status) if status.code() == Code::NotFound => {
-                // No service becomes known later: nothing follows, up to the end of all of them.
+                // No service is added later: nothing follows, until all of them end.
                 let whole = self.0.watch(Request::new(HealthCheckRequest::default())).await?.into_inner();
                 let unknown = HealthCheckResponse { status: ServingStatus::ServiceUnknown.into() };
                 let end = until_it_stops(whole).filter_map(|_| std::future::ready(None));

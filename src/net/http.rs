@@ -28,9 +28,9 @@ use crate::net::strangers::{Guest, Strangers};
 use crate::net::streams::{Answering, Streams};
 use crate::net::tls::Protocols;
 
-/// Headers of an HTTP/1 request, in number.
+/// Number of headers of an HTTP/1 request.
 const MOST_HEADERS: usize = 100;
-/// A connection whose other end is gone is found so, and one whose other end stops in the middle of a frame.
+/// Finds a connection whose other end is gone, or stops in the middle of a frame.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -80,8 +80,8 @@ fn builder(streams: Streams, protocols: Protocols, bounds: Bounds) -> Builder<St
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(bounds.arrival)
-        // Who says that he sends nothing more still waits for his answer. (Over HTTP/2 a stream has its own end for that, and a
-        // connection that is half closed is over: RFC 9113 knows none.)
+        // A client that closes its sending side still waits for its answer. (Over HTTP/2 a stream has its own end for
+        // that, and a connection that is half closed is over: RFC 9113 knows none.)
         .half_close(true)
         .max_headers(MOST_HEADERS)
         .max_buf_size(usize::try_from(bounds.header_bytes).unwrap_or(usize::MAX));

@@ -1,5 +1,6 @@
-//! What a server has begun and not ended: when it is told to end it waits for that, and for nobody who only holds a connection
-//! open. As a layer it counts every request of a server, and ends the conversations that a client could hold open for ever.
+//! What a server has begun and not ended: when the server is told to end it waits for that, and not for clients that
+//! only hold a connection open. As a layer it counts every request of a server, and ends the streams that a client
+//! could hold open for ever.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -19,14 +20,14 @@ use tracing::warn;
 
 /// How long calls may take until their answer begins, once the server was told to end.
 pub const LAST_CALLS: Duration = Duration::from_secs(5);
-/// How long answers and watches may take from there: who reads is done at once, who does not is not waited for.
+/// How long answers and watches may take from there: a client that reads is done at once, and one that does not is not
+/// waited for.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
-/// And connections on which nothing is in flight, until they have said good-bye.
+/// How long connections with nothing in flight may take to close cleanly.
 const LAST_CONNECTIONS: Duration = Duration::from_millis(50);
-/// Health and reflection: what stands open under this prefix is as long as its client likes.
+/// Health and reflection: streams under this prefix stay open as long as their client likes.
 const CONVERSATIONS: &str = "/grpc.";
 
-/// See the module's head.
 #[derive(Clone, Debug)]
 pub struct InFlight {
     calls: TaskTracker,
@@ -35,10 +36,9 @@ pub struct InFlight {
 }
 
 impl Default for InFlight {
-    /// Nothing so far.
     fn default() -> Self {
         let (calls, answers) = (TaskTracker::new(), TaskTracker::new());
-        // So that waiting for none ends whenever there is none.
+        // So that `ended` returns at once while nothing runs.
         calls.close();
         answers.close();
         Self { calls, answers, ending: CancellationToken::new() }
@@ -46,7 +46,8 @@ impl Default for InFlight {
 }
 
 impl InFlight {
-    /// Ends the conversations, and returns when nothing is waited for any more: what is still open then may be cut.
+    /// Ends the streams of `CONVERSATIONS`, and returns when nothing has to be waited for any more: what is still
+    /// open then may be cut.
     pub async fn ended(&self) {
         self.ending.cancel();
         let ended = async {
@@ -70,7 +71,6 @@ impl<S> Layer<S> for InFlight {
     }
 }
 
-/// A service whose requests are counted.
 #[derive(Clone, Debug)]
 pub struct Counted<S> {
     inner: S,
@@ -109,7 +109,7 @@ where
 #[derive(Debug)]
 pub struct Answer<B> {
     body: B,
-    /// `None`: it ends by itself, or has ended.
+    /// `None`: its end is not forced, or has come.
     ending: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     _counted: TaskTrackerToken,
 }

@@ -14,22 +14,21 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::runtime::Handle;
 
-/// What is thrown away at most: a client that has not looked by then does not look.
+/// Most bytes that are thrown away: a client that has not read the answer by then will not.
 const MOST_BYTES: usize = 64 * 1024 * 1024;
-/// How long it is read at most.
+/// Longest time in which they are read.
 const LONGEST: Duration = Duration::from_secs(5);
 
-/// See the module's head.
 #[derive(Debug)]
 pub struct Lingering {
     /// `None`: nothing of it is left.
     body: Option<Incoming>,
-    /// Whether its rest is thrown away when nobody wants it.
+    /// Whether the rest is read and thrown away when the service did not read it.
     lingers: bool,
 }
 
 impl Lingering {
-    /// The same request. A client that waits for `100 Continue` has sent nothing yet: it is left as it is.
+    /// Wraps the body of a request. A client that waits for `100 Continue` has sent nothing yet: its body is left as it is.
     pub fn around(request: Request<Incoming>) -> Request<Self> {
         let lingers = !request.headers().contains_key(EXPECT);
         request.map(|body| Self { body: Some(body), lingers })

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use thiserror::Error;
 use tokio::net::TcpListener;
 
-/// What stands between a listener and the network.
+/// What protects a listener that is open to the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Protection {
     /// Connections are encrypted.
@@ -17,7 +17,6 @@ pub struct Protection {
 }
 
 impl Protection {
-    /// Nothing does.
     pub const NONE: Self = Self { tls: false, authentication: false };
 
     const fn is_whole(self) -> bool {
@@ -26,7 +25,6 @@ impl Protection {
 }
 
 impl fmt::Display for Protection {
-    /// What is missing.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match (self.tls, self.authentication) {
             (false, false) => "without TLS and with nothing that authenticates callers",
@@ -37,41 +35,27 @@ impl fmt::Display for Protection {
     }
 }
 
-/// What the operator says in as many words: that a listener may be open to the network although something is missing.
+/// The operator's explicit statement that a listener may be open to the network although something is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exception {
-    /// Whether he says so.
+    /// Whether the operator states it.
     pub said: bool,
-    /// Where he would, for the error that tells him: a setting or a flag.
+    /// The setting or flag that states it, for the error message.
     pub setting: &'static str,
 }
 
-/// Why there is no listener.
 #[derive(Debug, Error)]
 pub enum ListenError {
-    /// Too little protects it.
+    /// It would be open to the network with too little protection.
     #[error(
         "{address} is open to the network {protection}, add what is missing, listen on a loopback address or say {setting}"
     )]
-    Unprotected {
-        /// The address.
-        address: SocketAddr,
-        /// What there is.
-        protection: Protection,
-        /// What says otherwise.
-        setting: &'static str,
-    },
-    /// The system said no.
+    Unprotected { address: SocketAddr, protection: Protection, setting: &'static str },
     #[error("cannot listen on {address}: {error}")]
-    Io {
-        /// The address.
-        address: SocketAddr,
-        /// What the system says.
-        error: io::Error,
-    },
+    Io { address: SocketAddr, error: io::Error },
 }
 
-/// Binds `address`: a loopback one, or any if it is protected or the operator said so in as many words. Returns the bound
+/// Binds `address`: a loopback one, or any if it is protected or the operator explicitly allowed it. Returns the bound
 /// address.
 pub async fn bind(
     address: SocketAddr,

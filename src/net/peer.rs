@@ -11,7 +11,7 @@ use crate::net::proxies::Proxies;
 /// The other end of a connection. Both faces find it among the extensions of a request.
 #[derive(Clone, Debug)]
 pub struct Peer {
-    /// Its address, or that for which a trusted proxy opened the connection.
+    /// Its address, or that of the client for which a trusted proxy opened the connection.
     pub address: SocketAddr,
     /// Proxies whose headers are believed.
     pub proxies: Option<Arc<Proxies>>,
@@ -21,12 +21,12 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Over a connection without TLS.
     pub const fn plaintext(address: SocketAddr) -> Self {
         Self { address, proxies: None, certificate: None }
     }
 
-    /// Who sent a request with these headers over the connection: the other end, or whom a trusted proxy there passes on for.
+    /// The client that sent a request with these headers over the connection: the other end, or the one that a trusted
+    /// proxy there names.
     pub fn client(&self, headers: &HeaderMap) -> SocketAddr {
         self.proxies.as_ref().map_or(self.address, |proxies| proxies.client(self.address, headers))
     }

@@ -1,6 +1,6 @@
-//! The first bytes of a connection. Whoever connects must say in time what he wants to talk: HTTP/2 begins with 24 bytes that
-//! are always the same, and what does not begin so is HTTP/1, whose own timeout begins with its first byte. Without this, a
-//! connection that never says anything would be held for ever.
+//! The first bytes of a connection. A client must say in time which protocol it speaks: HTTP/2 begins with 24 bytes
+//! that are always the same, and what does not begin so is HTTP/1, whose own timeout begins with its first byte.
+//! Without this, a connection that never sends anything would be held for ever.
 
 use std::future::Future;
 use std::io;
@@ -13,23 +13,22 @@ use tokio::time::Sleep;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// A connection that has not yet said what it talks.
+/// The deadline of a connection that has not yet shown which protocol it speaks.
 #[derive(Debug)]
 pub struct PrefaceTimeout {
-    /// Bytes of the preface that came.
+    /// Bytes of the HTTP/2 preface that have come.
     seen: usize,
     /// When the rest must be there.
     deadline: Pin<Box<Sleep>>,
 }
 
 impl PrefaceTimeout {
-    /// Begins now.
     pub fn new(patience: Duration) -> Self {
         Self { seen: 0, deadline: Box::pin(tokio::time::sleep(patience)) }
     }
 
-    /// Reads through `read`, and fails with [`io::ErrorKind::TimedOut`] when nothing came and the time is over. `true`: the
-    /// opening is over.
+    /// Reads through `read`, and fails with [`io::ErrorKind::TimedOut`] when nothing came and the time is over. `true`:
+    /// the opening is over.
     pub fn poll(
         &mut self,
         context: &mut Context<'_>,
@@ -47,7 +46,7 @@ impl PrefaceTimeout {
         }
     }
 
-    /// Whether these bytes end the opening.
+    /// Whether these bytes settle which protocol it is.
     fn take(&mut self, bytes: &[u8]) -> bool {
         let expected = &PREFACE[self.seen..];
         let equal = bytes.iter().zip(expected).take_while(|(byte, expected)| byte == expected).count();

@@ -1,5 +1,5 @@
-//! Whom a request comes from when proxies stand before a listener: what they add to it is believed of those that the
-//! configuration trusts, and of nobody else. Pure.
+//! Which client a request comes from when proxies stand before a listener: headers are believed of the proxies that the
+//! configuration trusts, and of no other. Pure.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -7,7 +7,6 @@ use http::HeaderMap;
 
 use crate::config::{AddressHeader, Network, ProxiesConfig};
 
-/// The proxies before a listener.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Proxies {
     networks: Vec<Network>,
@@ -16,12 +15,11 @@ pub struct Proxies {
 }
 
 impl Proxies {
-    /// As configured.
     pub fn new(config: &ProxiesConfig) -> Self {
         Self { networks: config.networks.clone(), header: config.header, announced: config.proxy_protocol }
     }
 
-    /// Whether what this address says of others is believed.
+    /// Whether headers from this address about clients are believed.
     pub fn trust(&self, address: IpAddr) -> bool {
         self.networks.iter().any(|network| network.holds(address))
     }
@@ -31,8 +29,9 @@ impl Proxies {
         self.announced && self.trust(address)
     }
 
-    /// Who sent a request that came over a connection of `peer`: read from the last proxy backwards, the first that is not
-    /// trusted. What cannot be read ends there: then it is the proxy that passed it on. Port 0: not told.
+    /// The client that sent a request over a connection of `peer`: the list is read from the last proxy backwards, up
+    /// to the first address that is not trusted. An entry that cannot be read ends it: then the proxy that added it
+    /// counts as the client. Port 0: unknown.
     pub fn client(&self, peer: SocketAddr, headers: &HeaderMap) -> SocketAddr {
         let mut nearest = peer;
         let values = match self.header {
@@ -60,7 +59,7 @@ impl Proxies {
     }
 }
 
-/// Parts of a list; what stands between quotation marks is not looked into.
+/// The parts of a list; separators between quotation marks do not count.
 fn split(text: &str, separator: char) -> Vec<&str> {
     let (mut parts, mut begun, mut quoted, mut escaped) = (Vec::new(), 0, false, false);
     for (at, letter) in text.char_indices() {
@@ -79,7 +78,7 @@ fn split(text: &str, separator: char) -> Vec<&str> {
     parts
 }
 
-/// The `for` of one element of `Forwarded` (RFC 7239, section 4). One that hides itself (`unknown`, `_name`) has none.
+/// The `for` of one element of `Forwarded` (RFC 7239, section 4). An obfuscated one (`unknown`, `_name`) has none.
 fn forwarded_for(element: &str) -> Option<SocketAddr> {
     let mut named = split(element, ';').into_iter().filter_map(|pair| {
         let (name, value) = pair.split_once('=')?;
@@ -91,7 +90,7 @@ fn forwarded_for(element: &str) -> Option<SocketAddr> {
     }
 }
 
-/// An address, maybe with a port; IPv6 with a port stands in brackets.
+/// An address, optionally with a port; IPv6 with a port stands in brackets.
 fn node(text: &str) -> Option<SocketAddr> {
     let bare = |text: &str| text.parse::<IpAddr>().ok().map(|address| SocketAddr::new(address, 0));
     let bracketed = || bare(text.strip_prefix('[')?.strip_suffix(']')?);
@@ -138,7 +137,7 @@ mod tests {
             (&["[2001:db8::7]"], "[2001:db8::7]:0"),
             (&["[2001:db8::7]:99, fd00::1"], "[2001:db8::7]:99"),
             (&["::ffff:203.0.113.9"], "203.0.113.9:0"),
-            // What cannot be read is no address of anybody: the one that passed it on is.
+            // An entry that cannot be read is no client: the proxy that passed it on is.
             (&["203.0.113.9, unknown"], PROXY),
             (&["203.0.113.9,"], PROXY),
             (&["203.0.113.9, 300.1.1.1, 10.7.7.7"], "10.7.7.7:0"),

@@ -18,26 +18,24 @@ struct Files {
     file: Vec<Vec<u8>>,
 }
 
-/// What there is, by name.
 #[derive(Debug, Default)]
 struct Table {
-    /// Compiled files.
     files: HashMap<String, Arc<[u8]>>,
-    /// Of every symbol the file that defines it.
+    /// For every symbol, the file that defines it.
     symbols: HashMap<String, Arc<[u8]>>,
     messages: BTreeSet<String>,
     services: BTreeSet<String>,
 }
 
-/// Why nothing answers a question.
+/// The error that is sent back instead of an answer.
 struct Unanswered(Code, String);
 
-/// The services of both versions over these compiled sets and their own.
+/// The services of both versions, for these descriptor sets and their own.
 #[derive(Clone, Debug)]
 pub struct Reflection(Arc<Table>);
 
 impl Reflection {
-    /// Over compiled descriptor sets; fails when one is not a descriptor set.
+    /// `sets`: compiled descriptor sets; fails when one is not.
     pub fn of(sets: &[&[u8]]) -> Result<Self, DecodeError> {
         let mut table = Table::default();
         for set in sets.iter().chain([&v1::FILE_DESCRIPTOR_SET, &v1alpha::FILE_DESCRIPTOR_SET]) {
@@ -48,12 +46,11 @@ impl Reflection {
         Ok(Self(Arc::new(table)))
     }
 
-    /// The service of version 1.
     pub fn v1(&self) -> v1::server_reflection_server::ServerReflectionServer<Self> {
         v1::server_reflection_server::ServerReflectionServer::new(self.clone())
     }
 
-    /// The service that older programs ask.
+    /// The version that older programs ask for.
     pub fn v1alpha(&self) -> v1alpha::server_reflection_server::ServerReflectionServer<Self> {
         v1alpha::server_reflection_server::ServerReflectionServer::new(self.clone())
     }
@@ -103,7 +100,7 @@ impl Table {
         self.messages.insert(name);
     }
 
-    /// Values stand beside their enum, as in C++; who writes them below it is understood too.
+    /// Values stand beside their enum, as in C++; asked for below it they are found too.
     fn enumeration(&mut self, scope: &str, one: &EnumDescriptorProto, compiled: &Arc<[u8]>) {
         let name = self.symbol(scope, one.name(), compiled);
         for value in &one.value {

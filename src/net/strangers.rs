@@ -1,6 +1,6 @@
-//! Requests that nobody has proven to be his: of health, of reflection, of the description, and those whose refusal is not
-//! taken. They cost memory as all do, and whoever makes them risks nothing; so there is room for a number of them, and a
-//! connection on which nobody was ever proven and nothing is asked ends.
+//! Requests of callers that are not authenticated: for health, reflection and the description, and those whose refusal
+//! has not been read yet. They cost memory like all requests, and their callers risk nothing; so their number is
+//! limited, and a connection on which nobody was ever authenticated and nothing is asked is closed.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::clock::monotonic_now;
 use crate::net::bounds::Bounds;
 
-/// How many requests of strangers are open, over the connections of a listener. Cheap to clone.
+/// Counts the open requests of unauthenticated callers, over the connections of a listener. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Strangers {
     /// `None`: no limit.
@@ -24,13 +24,11 @@ pub struct Strangers {
 }
 
 impl Strangers {
-    /// Nobody yet.
     pub fn new(bounds: Bounds) -> Self {
         let Bounds { strangers_per_connection, strangers_per_address, .. } = bounds;
         Self { per_connection: strangers_per_connection, per_address: strangers_per_address, open: Arc::default() }
     }
 
-    /// A new connection from an address.
     pub fn guest(&self, address: IpAddr) -> Guest {
         Guest(Arc::new(Visit {
             strangers: self.clone(),
@@ -46,7 +44,7 @@ impl Strangers {
     }
 }
 
-/// One connection, as far as its callers are strangers. Both faces find it among the extensions of a request.
+/// One connection, and its unauthenticated callers. Both faces find it among the extensions of a request.
 #[derive(Clone, Debug)]
 pub struct Guest(Arc<Visit>);
 
@@ -54,23 +52,23 @@ pub struct Guest(Arc<Visit>);
 struct Visit {
     strangers: Strangers,
     network: IpAddr,
-    /// Requests of strangers on this connection.
+    /// Open requests of unauthenticated callers on this connection.
     open: AtomicU32,
-    /// Whether a caller was ever proven on it.
+    /// Whether a caller was ever authenticated on it.
     known: AtomicBool,
-    /// Requests that are being answered, and since when there are as many.
+    /// Requests that are being answered, and since when that number has not changed.
     asking: Mutex<(u32, Instant)>,
 }
 
 impl Guest {
-    /// A caller was proven on the connection.
+    /// Notes that a caller was authenticated on the connection.
     pub fn known(&self) {
         self.0.known.store(true, Ordering::Relaxed);
     }
 
-    /// Room for one more request of a stranger, for as long as it is held: by the body of its answer. Else the limit that is
-    /// reached. `client`: who sent it, which is somebody else than the other end when that is a trusted proxy; on a proxy's
-    /// connection are many, each of whom counts for himself.
+    /// Counts one more request of an unauthenticated caller for as long as the result is held: by the body of its
+    /// answer. `Err`: the limit that is reached. `client`: the sender, which is not the peer of the connection when
+    /// that is a trusted proxy; clients of a proxy count separately.
     pub fn stay(&self, client: IpAddr) -> Result<Stay, u32> {
         let Visit { strangers, network: peer, open, .. } = &*self.0;
         let client = network(client);
@@ -90,13 +88,13 @@ impl Guest {
         Ok(Stay { guest: self.clone(), client })
     }
 
-    /// One more request, for as long as it is held.
+    /// Counts one more request for as long as the result is held.
     pub fn asks(&self) -> Asking {
         self.0.count(|requests| requests + 1);
         Asking(self.clone())
     }
 
-    /// Ends when nobody was proven and nothing was asked for so long.
+    /// Returns when nobody was authenticated and nothing was asked for `patience`.
     pub async fn idle(&self, patience: Duration) {
         loop {
             let (requests, since) = *self.0.asking.lock().unwrap_or_else(PoisonError::into_inner);
@@ -119,7 +117,7 @@ impl Visit {
     }
 }
 
-/// A request of a stranger that counts.
+/// A counted request of an unauthenticated caller.
 #[derive(Debug)]
 #[must_use = "the request counts only while this is held"]
 pub struct Stay {
@@ -154,7 +152,7 @@ impl Drop for Asking {
     }
 }
 
-/// IPv6 addresses count by their first 64 bits: who has one of such a network has all of them.
+/// IPv6 addresses count by their first 64 bits: a client with one address of such a network has all of them.
 fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
@@ -189,7 +187,7 @@ mod tests {
         drop(third);
         let _once_more = at_one.stay(one).unwrap();
         assert_eq!(strangers.open().len(), 2);
-        // Behind a proxy each counts for himself, and none for the connection.
+        // Behind a proxy each client counts for itself, and none for the connection.
         let [client, neighbour] = ["192.0.2.1", "192.0.2.2"].map(|address| address.parse::<IpAddr>().unwrap());
         let proxy = strangers.guest("10.0.0.1".parse().unwrap());
         let mut through: Vec<_> = (0..3).map(|_| proxy.stay(client).unwrap()).collect();

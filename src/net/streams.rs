@@ -1,7 +1,7 @@
-//! The streams of one HTTP/2 connection, each held to the rule that [`crate::net::write_timeout`] has for connections: who takes
-//! nothing of what is sent to him is cut off. A window that its client never opens stops a stream while the socket still
-//! moves, and hyper waits for it without end. Here each stream keeps an account of what is owed to its client; a stream that
-//! is behind for too long is reset and its answer dropped, and nothing else of its connection is disturbed.
+//! The streams of one HTTP/2 connection, each held to the rule that [`crate::net::write_timeout`] has for connections: a
+//! client that does not read what is sent to it is cut off. A window that its client never opens stops a stream while the
+//! socket still moves, and hyper waits for it without end. Here each stream keeps an account of what is owed to its client; a
+//! stream that is behind for too long is reset and its answer dropped, and nothing else of its connection is disturbed.
 //!
 //! Only an answer whose last bytes hyper has handed over already cannot be reset any more: when those are not taken in time,
 //! the connection ends. The end of a long answer is held back until little of it is left, so that this is rare.
@@ -28,11 +28,10 @@ use crate::net::strangers::Asking;
 const SMALL_REST: usize = 16 * 1024;
 
 tokio::task_local! {
-    /// The account of the stream whose future runs.
+    /// The account of the stream whose future is being polled.
     static STREAM: Arc<Account>;
 }
 
-/// See the module's head. Cheap to clone; one for each connection.
 #[derive(Clone, Debug)]
 pub struct Streams(Arc<Ledger>);
 
@@ -42,7 +41,7 @@ struct Ledger {
     begun: Instant,
     accounts: Mutex<HashMap<u64, Arc<Account>>>,
     next: AtomicU64,
-    /// Whether somebody looks after the accounts already.
+    /// Whether a task checks the accounts already.
     watched: AtomicBool,
     behind: Notify,
 }
@@ -55,12 +54,12 @@ struct Account {
     owed: AtomicUsize,
     /// Whether a frame was handed over and the next was not asked for yet: hyper waits for room in the window.
     waiting: AtomicBool,
-    /// When something moved last, in milliseconds from the beginning of the connection.
+    /// When it last made progress, in milliseconds from the beginning of the connection.
     moved: AtomicU64,
     /// Whether its future has ended: it cannot be reset any more.
     over: AtomicBool,
     cut: Notify,
-    /// Who waits for the rest to become small.
+    /// Wakes the body whose end is held back, once the rest is small.
     held: Mutex<Option<Waker>>,
 }
 
@@ -71,12 +70,12 @@ enum Standing {
     Even,
     /// Something is owed, and in time.
     Owing,
-    /// What cannot be reset any more was not taken.
+    /// Bytes are overdue on a stream that cannot be reset any more.
     Lost,
 }
 
 impl Streams {
-    /// Of a connection that begins now; a stream may be behind for `patience`.
+    /// `patience`: how long a stream may be behind.
     pub fn new(patience: Duration) -> Self {
         Self(Arc::new(Ledger {
             patience,
@@ -94,7 +93,7 @@ impl Streams {
             self.0.behind.notified().await;
             loop {
                 tokio::time::sleep(self.0.patience / 4).await;
-                // Before the look: who falls behind after it must be able to say so.
+                // Before the accounts are read: a stream that falls behind afterwards must be able to wake this.
                 self.0.watched.store(false, Ordering::SeqCst);
                 match self.0.look() {
                     Standing::Even => break,
@@ -147,7 +146,7 @@ impl<F> Executor<F> for Streams
 where
     F: Future<Output: Send> + Send + 'static,
 {
-    /// Runs the future of a stream; dropping it resets the stream.
+    /// Runs the future of a stream; dropping the future resets the stream.
     fn execute(&self, stream: F) {
         let ledger = Arc::clone(&self.0);
         let account = Arc::new(Account {
@@ -176,7 +175,7 @@ where
     }
 }
 
-/// The future of a stream that has ended, in whatever way.
+/// Marks the stream as over when its future ends, in whatever way.
 struct Ended {
     number: u64,
     account: Arc<Account>,
@@ -212,7 +211,7 @@ impl Account {
             return;
         }
         self.moved();
-        // A reset wrote the account off: what is dropped with it is not paid again.
+        // A reset cleared the account: what is dropped with it is not subtracted again.
         let left = self.owed.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |owed| Some(owed.saturating_sub(bytes)));
         if left.is_ok_and(|before| before.saturating_sub(bytes) <= SMALL_REST)
             && let Some(waker) = self.held.lock().unwrap_or_else(PoisonError::into_inner).take()
@@ -264,7 +263,7 @@ impl Drop for Owed {
     }
 }
 
-/// The body of an answer, on the account of the stream in whose future it was made; over HTTP/1 there is none.
+/// The body of an answer, on the account of the stream in whose future it was made; over HTTP/1 there is no account.
 #[derive(Debug)]
 pub struct Answering<B: Body> {
     body: B,
@@ -275,7 +274,7 @@ pub struct Answering<B: Body> {
 }
 
 impl<B: Body> Answering<B> {
-    /// Around the body of the answer to the request that is being answered.
+    /// `asked`: the request that this answers, which counts as open until the body is dropped.
     pub fn new(body: B, asked: Asking) -> Self {
         Self { body, account: STREAM.try_with(Arc::clone).ok(), end: None, _asked: asked }
     }

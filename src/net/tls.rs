@@ -1,5 +1,5 @@
-//! TLS of a listener, from PEM files that are read again when they change. A new certificate, key or authority holds for the
-//! handshakes that follow; connections that are there go on. What cannot be used is told and never taken.
+//! TLS of a listener, from PEM files that are read again when they change. A new certificate, key or authority holds
+//! for the handshakes that follow; open connections go on. Files that cannot be used are reported and never taken.
 
 use std::fmt;
 use std::io;
@@ -21,13 +21,12 @@ use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{self, RootCertStore, ServerConfig};
 use tracing::{error, info};
 
-/// The files of a listener.
 pub use crate::config::TlsConfig;
 
 /// How often the files are looked at.
 pub const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// What is talked inside TLS.
+/// The application protocols that ALPN offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocols {
     /// HTTP/2 only.
@@ -45,79 +44,41 @@ impl Protocols {
     }
 }
 
-/// Why files make no TLS. Names the file; never shows what is in it.
+/// Why files cannot be used for TLS. Names the file; never shows what is in it.
 #[derive(Debug, Error)]
 pub enum TlsError {
-    /// It cannot be read.
     #[error("cannot read {path}: {error}")]
-    Read {
-        /// Which.
-        path: PathBuf,
-        /// What the system says.
-        error: io::Error,
-    },
-    /// It is not PEM.
+    Read { path: PathBuf, error: io::Error },
     #[error("{path} is damaged, its PEM cannot be read")]
-    Damaged {
-        /// Which.
-        path: PathBuf,
-    },
-    /// Nothing of the kind is in it.
+    Damaged { path: PathBuf },
+    /// It has no such PEM section.
     #[error("{path} has no {what} in PEM")]
-    Missing {
-        /// Which.
-        path: PathBuf,
-        /// What it should have.
-        what: Kind,
-    },
+    Missing { path: PathBuf, what: Kind },
     /// The key needs a passphrase.
     #[error("the private key in {path} is encrypted, give one without a passphrase that only the service can read")]
-    Encrypted {
-        /// Which.
-        path: PathBuf,
-    },
-    /// The bytes in it are not what they should be.
+    Encrypted { path: PathBuf },
+    /// What is in it is no valid certificate or key.
     #[error("the {what} in {path} cannot be used: {error}")]
-    Unusable {
-        /// Which.
-        path: PathBuf,
-        /// What is wrong.
-        what: Kind,
-        /// How.
-        error: rustls::Error,
-    },
-    /// Key and certificate are not of each other.
+    Unusable { path: PathBuf, what: Kind, error: rustls::Error },
+    /// Key and certificate do not belong together.
     #[error("the private key in {key} does not fit the certificate in {certificate}")]
-    Mismatch {
-        /// The certificate's file.
-        certificate: PathBuf,
-        /// The key's file.
-        key: PathBuf,
-    },
-    /// The authorities verify nothing.
+    Mismatch { certificate: PathBuf, key: PathBuf },
     #[error("the certificates in {path} cannot be authorities of clients: {error}")]
-    Authorities {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        error: rustls::server::VerifierBuilderError,
-    },
-    /// Nobody could come in.
+    Authorities { path: PathBuf, error: rustls::server::VerifierBuilderError },
+    /// No client could be verified.
     #[error(
         "require_client_certificate needs client_ca_file, the authorities that client certificates are verified by"
     )]
     NoAuthorities,
-    /// The library has no such TLS.
+    /// The TLS library does not support it.
     #[error("TLS cannot be set up: {0}")]
     Setup(rustls::Error),
 }
 
-/// What a file is there for.
+/// What a file is expected to hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A certificate.
     Certificate,
-    /// Its key.
     PrivateKey,
 }
 
@@ -130,28 +91,26 @@ impl fmt::Display for Kind {
     }
 }
 
-/// What came of looking at the files again.
+/// The result of reading the files again.
 #[derive(Debug)]
 pub enum Reread {
-    /// They are as they were, whether or not they can be used.
+    /// They did not change, whether or not they can be used.
     Same,
-    /// What they say now holds.
+    /// They changed and are in use from now on.
     Taken,
-    /// They cannot be used; what was, still holds.
+    /// They cannot be used; the earlier ones stay in use.
     Kept(TlsError),
 }
 
-/// TLS of one listener.
 pub struct Tls {
     files: TlsConfig,
     protocols: Protocols,
     current: RwLock<Arc<ServerConfig>>,
-    /// What was read last, used or not.
+    /// What was read last, in use or not.
     read: Mutex<Digest>,
 }
 
 impl Tls {
-    /// Reads the files.
     pub fn open(files: &TlsConfig, protocols: Protocols) -> Result<Arc<Self>, TlsError> {
         let contents = Contents::read(files);
         let digest = contents.digest();
@@ -159,12 +118,12 @@ impl Tls {
         Ok(Arc::new(Self { files: files.clone(), protocols, current, read: Mutex::new(digest) }))
     }
 
-    /// What holds for a handshake that begins now.
+    /// The configuration for a handshake that begins now.
     pub fn current(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Looks at the files, and takes what they say if they changed and can be used. Blocks while it reads.
+    /// Reads the files, and uses them if they changed and can be used. Blocks while it reads.
     pub fn reread(&self) -> Reread {
         let mut last = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         let contents = Contents::read(&self.files);
@@ -183,7 +142,7 @@ impl Tls {
     }
 }
 
-/// Looks at the files of all these again and again, and at once when `now` says so. Logs what came of it. Never ends.
+/// Reads the files of all these again every `every`, and at once when `now` is notified. Logs what came of it. Never returns.
 pub async fn follow(all: Vec<Arc<Tls>>, every: Duration, now: Arc<Notify>) {
     loop {
         tokio::select! {
@@ -204,7 +163,7 @@ pub async fn follow(all: Vec<Arc<Tls>>, every: Duration, now: Arc<Notify>) {
     }
 }
 
-/// Bytes of the files, or why there are none.
+/// Bytes of the files, or why they cannot be read.
 struct Contents {
     certificate: io::Result<Vec<u8>>,
     key: io::Result<Vec<u8>>,
@@ -268,8 +227,8 @@ impl Contents {
         let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(own)));
         config.alpn_protocols = protocols.names();
         if asks_for_certificates {
-            // A session that is taken up again is not verified again: it would outlive the certificate that proved it, and
-            // what the authorities say of it now.
+            // Sessions cannot be resumed: a resumed one is not verified again, and would outlive the certificate that
+            // authenticated it and what the authorities say of it now.
             config.session_storage = Arc::new(NoServerSessionStorage {});
             config.send_tls13_tickets = 0;
         }
@@ -320,7 +279,7 @@ fn private_key(path: &Path, contents: &[u8]) -> Result<PrivateKeyDer<'static>, T
                 Err(TlsError::Missing { path: path.to_owned(), what: Kind::PrivateKey })
             }
         }
-        // What the error says of the place may be a piece of the key.
+        // The error's text may show a piece of the key.
         Err(_) => Err(TlsError::Damaged { path: path.to_owned() }),
     }
 }

@@ -1,5 +1,5 @@
-//! Cuts off who takes nothing of what is sent to him: bytes that wait in a full socket hold memory, and whoever makes them
-//! would make them forever. Silence in the other direction is no fault: a watch may have nothing to say for long.
+//! Cuts off a client that does not read what is sent to it: bytes that wait in a full socket hold memory, and such a client
+//! could make it hold them forever. Silence in the other direction is no fault: a watch may have nothing to say for long.
 
 use std::future::Future;
 use std::io;
@@ -21,7 +21,6 @@ pub struct WriteTimeout<S> {
 }
 
 impl<S> WriteTimeout<S> {
-    /// Around a connection.
     pub const fn new(inner: S, patience: Duration) -> Self {
         Self { inner, patience, waiting: None }
     }

@@ -1,7 +1,7 @@
 //! ListAuditRecords.
 
 use super::Service;
-use super::call::{CallSubject, Caller, ServiceCall};
+use super::call::{Caller, ServiceCall};
 use super::refusals::store_refusal;
 use crate::domain::call::Call;
 use crate::domain::refusal::Refusal;
@@ -20,13 +20,12 @@ pub struct ListAuditRecords {
 
 impl ServiceCall for ListAuditRecords {
     const CALL: Call = Call::ListAuditRecords;
+    type Subject = ();
     type Output = Vec<StoredAuditRecord>;
 
-    fn subject(&self, _: &Caller) -> CallSubject {
-        CallSubject::Nothing
-    }
+    fn subject(&self, _: &Caller) {}
 
-    async fn run(self, service: &Service, _: &Caller) -> Result<Vec<StoredAuditRecord>, Refusal> {
+    async fn run(self, service: &Service, _: &Caller, _: ()) -> Result<Vec<StoredAuditRecord>, Refusal> {
         let records = service.access.audit_records(&self.filter, self.below, self.limit).await;
         records.map_err(|error| store_refusal(&error))
     }

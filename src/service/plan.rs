@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Service;
 use super::accept::freeing;
-use super::call::{CallSubject, Caller, ServiceCall};
+use super::call::{Caller, ServiceCall};
 use super::refusals::inventory_refusal;
 use super::views::{CheckVerdict, PlanCheck, StopPlanView};
 use crate::domain::admission::Request;
@@ -40,13 +40,14 @@ pub struct PlanStopServer {
 
 impl ServiceCall for PlanStopServer {
     const CALL: Call = Call::PlanStopServer;
+    type Subject = ClusterId;
     type Output = StopPlanView;
 
-    fn subject(&self, _: &Caller) -> CallSubject {
-        CallSubject::Cluster(self.cluster)
+    fn subject(&self, _: &Caller) -> ClusterId {
+        self.cluster
     }
 
-    async fn run(self, service: &Service, _: &Caller) -> Result<StopPlanView, Refusal> {
+    async fn run(self, service: &Service, _: &Caller, _: ()) -> Result<StopPlanView, Refusal> {
         service.plan_stop_server(self).await
     }
 }

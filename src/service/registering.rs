@@ -6,7 +6,7 @@ use secrecy::SecretString;
 
 use super::Service;
 use super::audit_entry::AuditEntry;
-use super::call::{CallSubject, Caller, ServiceCall};
+use super::call::{Caller, ServiceCall};
 use super::refusals::{cluster_refusal, inventory_refusal, store_refusal};
 use super::views::ClusterView;
 use crate::clock::monotonic_now;
@@ -53,17 +53,16 @@ impl RegisterCluster {
 
 impl ServiceCall for RegisterCluster {
     const CALL: Call = Call::RegisterCluster;
+    type Subject = ();
     type Output = ClusterView;
 
-    fn subject(&self, _: &Caller) -> CallSubject {
-        CallSubject::Nothing
-    }
+    fn subject(&self, _: &Caller) {}
 
     fn audit_entry(&self, _: &Caller) -> AuditEntry {
         self.entry(None)
     }
 
-    async fn run(self, service: &Service, caller: &Caller) -> Result<ClusterView, Refusal> {
+    async fn run(self, service: &Service, caller: &Caller, _: ()) -> Result<ClusterView, Refusal> {
         service.register_cluster(caller, self).await
     }
 }
@@ -87,10 +86,11 @@ pub struct UpdateCluster {
 
 impl ServiceCall for UpdateCluster {
     const CALL: Call = Call::UpdateCluster;
+    type Subject = ClusterId;
     type Output = ClusterView;
 
-    fn subject(&self, _: &Caller) -> CallSubject {
-        CallSubject::Cluster(self.cluster)
+    fn subject(&self, _: &Caller) -> ClusterId {
+        self.cluster
     }
 
     fn audit_entry(&self, _: &Caller) -> AuditEntry {
@@ -105,7 +105,7 @@ impl ServiceCall for UpdateCluster {
         entry(self.cluster).with("changes", changed.join(","))
     }
 
-    async fn run(self, service: &Service, caller: &Caller) -> Result<ClusterView, Refusal> {
+    async fn run(self, service: &Service, caller: &Caller, _: ()) -> Result<ClusterView, Refusal> {
         service.update_cluster(caller, self).await
     }
 }
@@ -127,17 +127,18 @@ pub struct Synced {
 
 impl ServiceCall for SyncCluster {
     const CALL: Call = Call::SyncCluster;
+    type Subject = ClusterId;
     type Output = Synced;
 
-    fn subject(&self, _: &Caller) -> CallSubject {
-        CallSubject::Cluster(self.0)
+    fn subject(&self, _: &Caller) -> ClusterId {
+        self.0
     }
 
     fn audit_entry(&self, _: &Caller) -> AuditEntry {
         entry(self.0)
     }
 
-    async fn run(self, service: &Service, caller: &Caller) -> Result<Synced, Refusal> {
+    async fn run(self, service: &Service, caller: &Caller, _: ()) -> Result<Synced, Refusal> {
         service.sync_cluster(caller, self).await
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Service;
-use super::call::{CallSubject, Caller, ServiceCall};
+use super::call::{Caller, ServiceCall};
 use super::refusals::{inventory_refusal, store_refusal};
 use super::views::{ProcessView, ServerView};
 use crate::domain::admission::service_state;
@@ -33,13 +33,14 @@ pub struct GetServer {
 
 impl ServiceCall for GetServer {
     const CALL: Call = Call::GetServer;
+    type Subject = ClusterId;
     type Output = ServerView;
 
-    fn subject(&self, _: &Caller) -> CallSubject {
-        CallSubject::Cluster(self.cluster)
+    fn subject(&self, _: &Caller) -> ClusterId {
+        self.cluster
     }
 
-    async fn run(self, service: &Service, _: &Caller) -> Result<ServerView, Refusal> {
+    async fn run(self, service: &Service, _: &Caller, _: ()) -> Result<ServerView, Refusal> {
         service.get_server(self.cluster, self.server).await
     }
 }
@@ -59,13 +60,14 @@ pub struct ListServers {
 
 impl ServiceCall for ListServers {
     const CALL: Call = Call::ListServers;
+    type Subject = ClusterId;
     type Output = Vec<ServerView>;
 
-    fn subject(&self, _: &Caller) -> CallSubject {
-        CallSubject::Cluster(self.cluster)
+    fn subject(&self, _: &Caller) -> ClusterId {
+        self.cluster
     }
 
-    async fn run(self, service: &Service, _: &Caller) -> Result<Vec<ServerView>, Refusal> {
+    async fn run(self, service: &Service, _: &Caller, _: ()) -> Result<Vec<ServerView>, Refusal> {
         service.list_servers(self).await
     }
 }

@@ -5,7 +5,7 @@ use secrecy::SecretString;
 use super::Service;
 use super::access_rules::{Rules, keeps_administrator, permissions_of};
 use super::audit_entry::{AuditEntry, joined};
-use super::call::{CallSubject, Caller, ServiceCall};
+use super::call::{Caller, ServiceCall};
 use super::refusals::Refused;
 use super::views::UserView;
 use crate::domain::call::{Call, Subject};
@@ -28,11 +28,10 @@ pub struct CreateUser {
 
 impl ServiceCall for CreateUser {
     const CALL: Call = Call::CreateUser;
+    type Subject = ();
     type Output = UserView;
 
-    fn subject(&self, _: &Caller) -> CallSubject {
-        CallSubject::Nothing
-    }
+    fn subject(&self, _: &Caller) {}
 
     fn audit_entry(&self, _: &Caller) -> AuditEntry {
         AuditEntry::on(format!("user {}", self.name))
@@ -41,7 +40,7 @@ impl ServiceCall for CreateUser {
             .with("password", if self.password.is_some() { "given" } else { "none" })
     }
 
-    async fn run(self, service: &Service, caller: &Caller) -> Result<UserView, Refusal> {
+    async fn run(self, service: &Service, caller: &Caller, _: ()) -> Result<UserView, Refusal> {
         let name = self.name.clone();
         let entry = self.audit_entry(caller);
         let password_hash = match &self.password {
@@ -75,10 +74,11 @@ pub struct UpdateUser {
 
 impl ServiceCall for UpdateUser {
     const CALL: Call = Call::UpdateUser;
+    type Subject = Principal;
     type Output = UserView;
 
-    fn subject(&self, _: &Caller) -> CallSubject {
-        CallSubject::User(self.name.clone())
+    fn subject(&self, _: &Caller) -> Principal {
+        self.name.clone()
     }
 
     fn audit_entry(&self, _: &Caller) -> AuditEntry {
@@ -88,7 +88,7 @@ impl ServiceCall for UpdateUser {
             .with_some("disabled", self.disabled)
     }
 
-    async fn run(self, service: &Service, caller: &Caller) -> Result<UserView, Refusal> {
+    async fn run(self, service: &Service, caller: &Caller, _: ()) -> Result<UserView, Refusal> {
         let (name, entry) = (self.name.clone(), self.audit_entry(caller));
         let changed = service.change_access(caller, Self::CALL, entry, |rules| {
             let user = rules.touched(Self::CALL, &self.name)?;
@@ -116,17 +116,18 @@ pub struct SetPassword {
 
 impl ServiceCall for SetPassword {
     const CALL: Call = Call::SetPassword;
+    type Subject = Principal;
     type Output = ();
 
-    fn subject(&self, _: &Caller) -> CallSubject {
-        CallSubject::User(self.name.clone())
+    fn subject(&self, _: &Caller) -> Principal {
+        self.name.clone()
     }
 
     fn audit_entry(&self, _: &Caller) -> AuditEntry {
         AuditEntry::on(format!("user {}", self.name))
     }
 
-    async fn run(self, service: &Service, caller: &Caller) -> Result<(), Refusal> {
+    async fn run(self, service: &Service, caller: &Caller, _: ()) -> Result<(), Refusal> {
         let (name, entry) = (&self.name, self.audit_entry(caller));
         let password_hash = service.hasher.hash(&self.password).await?;
         let changed = service.change_access(caller, Self::CALL, entry, |rules| {
@@ -143,13 +144,12 @@ pub struct ListUsers;
 
 impl ServiceCall for ListUsers {
     const CALL: Call = Call::ListUsers;
+    type Subject = ();
     type Output = Vec<UserView>;
 
-    fn subject(&self, _: &Caller) -> CallSubject {
-        CallSubject::Nothing
-    }
+    fn subject(&self, _: &Caller) {}
 
-    async fn run(self, service: &Service, _: &Caller) -> Result<Vec<UserView>, Refusal> {
+    async fn run(self, service: &Service, _: &Caller, _: ()) -> Result<Vec<UserView>, Refusal> {
         let rows = service.directory.rows();
         Ok(rows.users.iter().map(|row| view(&rows, row)).collect())
     }

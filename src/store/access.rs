@@ -1,5 +1,5 @@
-//! Users, access keys, roles and the record of what was asked, as they are stored. Passwords are argon2id hashes; secrets of
-//! keys are encrypted in the file and plain in these types.
+//! Users, access keys, roles and the audit log, as they are stored. Passwords are argon2id hashes; secrets of keys are
+//! encrypted in the file and plain in these types.
 
 use std::fmt;
 
@@ -11,25 +11,22 @@ use crate::domain::ids::{AccessKeyId, Principal, RoleName, UserId};
 use crate::domain::permission::Permission;
 use crate::store::{AuditRecord, StoreError};
 
-/// Stands for a password hash in what is logged: who has the hash can try passwords at home.
+/// Stands for a password hash in logs: with the hash, passwords can be tried offline.
 const HIDDEN: &str = "[REDACTED]";
 
 /// A user: a person or a program. Users are disabled, never removed: tasks and audit records name them.
 #[derive(Clone, PartialEq, Eq)]
 pub struct UserRow {
-    /// Its id.
     pub id: UserId,
-    /// Its name, unique.
     pub name: Principal,
-    /// Its password as a PHC string of argon2id; `None`: it cannot log in by password.
+    /// PHC string of argon2id; `None`: the user cannot log in by password.
     pub password_hash: Option<String>,
-    /// Names of its roles, ascending.
+    /// Ascending.
     pub roles: Vec<RoleName>,
     /// Subject alternative names of client certificates that prove it, ascending: `DNS:…`, `URI:…`, `EMAIL:…` or `IP:…`.
     pub certificate_names: Vec<String>,
-    /// Whether it is nobody for now.
+    /// A disabled user cannot authenticate.
     pub disabled: bool,
-    /// When it was made.
     pub create_time: Timestamp,
     /// When its password was last set.
     pub password_time: Option<Timestamp>,
@@ -55,32 +52,28 @@ impl fmt::Debug for UserRow {
 /// An access key: proves its user by signing requests, and has exactly its user's rights.
 #[derive(Clone, Debug)]
 pub struct AccessKeyRow {
-    /// What OCP calls AK.
+    /// OCP's AK.
     pub id: AccessKeyId,
-    /// Whose.
     pub user: UserId,
-    /// What OCP calls SK.
+    /// OCP's SK.
     pub secret: SecretString,
-    /// Whether it proves nothing for now.
+    /// A disabled key authenticates nobody.
     pub disabled: bool,
-    /// When it was made.
     pub create_time: Timestamp,
-    /// When its secret was last made.
+    /// When its secret was last replaced.
     pub rotate_time: Timestamp,
 }
 
-/// A role that people made; those that are always there are in `domain::permission`.
+/// A role that people made; the built-in ones are in `domain::permission`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoleRow {
-    /// Its name.
     pub name: RoleName,
-    /// Its permissions, ascending.
+    /// Ascending.
     pub permissions: Vec<Permission>,
-    /// When it was made.
     pub create_time: Timestamp,
 }
 
-/// Everything about access, of one moment.
+/// Everything about access at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct AccessRows {
     /// Ascending by id.
@@ -91,18 +84,13 @@ pub struct AccessRows {
     pub roles: Vec<RoleRow>,
 }
 
-/// A user to be made.
 #[derive(Clone)]
 pub struct NewUser {
     /// `None`: the next free one above 1000.
     pub id: Option<UserId>,
-    /// Its name.
     pub name: Principal,
-    /// Its password.
     pub password_hash: Option<String>,
-    /// Its roles.
     pub roles: Vec<RoleName>,
-    /// Names of its certificates.
     pub certificate_names: Vec<String>,
 }
 
@@ -120,13 +108,13 @@ impl fmt::Debug for NewUser {
     }
 }
 
-/// A change of one thing about access. It happens at the moment of its audit record. Whether roles that a user gets exist
-/// is not asked here; lists are stored ascending and without repeats.
+/// One change of users, keys or roles. It takes effect at the time of its audit record. Whether the roles of a user exist is
+/// not checked here; lists are stored ascending and without repeats.
 #[derive(Clone)]
 pub enum AccessChange {
     /// Makes a user.
     CreateUser(NewUser),
-    /// Changes a user; `None`: stays.
+    /// `None`: stays as it is.
     UpdateUser {
         user: UserId,
         roles: Option<Vec<RoleName>>,
@@ -178,14 +166,14 @@ impl fmt::Debug for AccessChange {
     }
 }
 
-/// How a change ended. All but `Done` left nothing behind.
+/// Outcome of a change. All but `Done` wrote nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AccessChanged {
     /// It is on disk.
     Done,
-    /// The name, id or certificate name is somebody's. `what`: `user`, `user id`, `certificate name`, `access key` or `role`.
+    /// The name, id or certificate name is in use. `what`: `user`, `user id`, `certificate name`, `access key` or `role`.
     Taken { what: &'static str, name: String },
-    /// What is to be changed is not there; of a key that is to be made: its user.
+    /// The object to change does not exist; for a new key: its user.
     NotFound,
     /// A user has the role.
     RoleInUse { user: Principal },
@@ -194,39 +182,32 @@ pub enum AccessChanged {
 /// Which audit records a list shows; `None` means any.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuditFilter {
-    /// Of this caller.
     pub principal: Option<Principal>,
-    /// Of this call.
     pub call: Option<crate::domain::call::Call>,
-    /// About this task.
     pub task: Option<crate::domain::ids::TaskId>,
-    /// About this cluster.
     pub cluster: Option<crate::domain::ids::ClusterId>,
     /// Only those refused (`true`) or allowed (`false`).
     pub refused: Option<bool>,
-    /// Not before this.
+    /// At this time or later.
     pub since: Option<Timestamp>,
 }
 
-/// An audit record with its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredAuditRecord {
     /// Grows with time.
     pub id: i64,
-    /// What was asked.
     pub record: AuditRecord,
 }
 
-/// The part of the store that knows who may act, and who did.
+/// The part of the store that holds users, keys, roles and the audit log.
 #[async_trait]
 pub trait AccessStore: Send + Sync {
-    /// Users, keys and roles.
     async fn access(&self) -> Result<AccessRows, StoreError>;
 
-    /// Changes one thing, with its audit record in the same commit; the record is written only when it is done.
+    /// Changes one thing, with its audit record in the same commit; the record is written only if the change is done.
     async fn change_access(&self, change: AccessChange, audit: AuditRecord) -> Result<AccessChanged, StoreError>;
 
-    /// Keeps a record of its own: a call that was refused changed nothing else.
+    /// Writes a record alone: a refused call changed nothing else.
     async fn record(&self, audit: AuditRecord) -> Result<(), StoreError>;
 
     /// Audit records with ids below `below`, newest first, at most `limit`.

@@ -1,5 +1,5 @@
-//! Backups: what a store gives while it is in use, and what is known of them. A backup holds everything but the key of the
-//! secrets, and does not start as a store before somebody said that it was restored.
+//! Backups of a store in use. A backup holds everything but the key of the secrets, and does not start as a store before an
+//! operator declares it restored (`sqlite::restored`).
 
 use std::fs::File;
 
@@ -12,22 +12,19 @@ use crate::store::StoreError;
 /// A store that can be copied while it is in use.
 #[async_trait]
 pub trait Backups: Send + Sync {
-    /// A copy of one moment, checked. Takes as long as the file is large and holds no write up; needs room for the copy on the
-    /// store's disk meanwhile. One at a time: others wait. `at` is put into it.
+    /// A checked copy of one moment. Takes time in proportion to the file's size and delays no write; needs room for the copy
+    /// on the store's disk meanwhile. One at a time: others wait. `at` is recorded in it.
     async fn back_up(&self, at: Timestamp) -> Result<Backup, StoreError>;
 }
 
-/// A copy in a file that has no name any more: it goes with its last handle.
+/// A copy in a file that is unlinked already: it disappears with its last handle.
 #[derive(Debug)]
 pub struct Backup {
-    /// From its first byte.
+    /// Positioned at its first byte.
     pub file: File,
-    /// Its length.
     pub bytes: u64,
-    /// Of what store.
     pub store_id: String,
-    /// Place of the last event in it.
+    /// Position of the last event in it.
     pub head: Seq,
-    /// When it was made.
     pub at: Timestamp,
 }

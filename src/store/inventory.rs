@@ -1,5 +1,5 @@
-//! The inventory as it is stored: clusters with their zones, servers and hosts. Discovery decides facts (zone, ports, id,
-//! version), people decide names, hosts and credentials.
+//! The inventory as it is stored: clusters with their zones, servers and hosts. Discovery writes facts (zone, ports, id,
+//! version); people decide names, hosts and credentials.
 
 use async_trait::async_trait;
 use secrecy::SecretString;
@@ -14,9 +14,9 @@ use crate::store::{AuditRecord, Page, StoreError};
 /// How the agent on a host is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HostRoute {
-    /// No way is known: the process cannot be ended.
+    /// No route is known: the process cannot be ended.
     None,
-    /// In-process.
+    /// By the agent in this process.
     Local,
     /// `obsteward agent` by gRPC, at `host:port`.
     Grpc { address: String },
@@ -24,12 +24,12 @@ pub enum HostRoute {
     Ssh(SshDestination),
 }
 
-/// Route to hosts that are not named one by one.
+/// Route to hosts that have none of their own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DefaultHost {
-    /// None.
+    /// Hosts without a route of their own cannot be reached.
     None,
-    /// In-process.
+    /// By the agent in this process.
     Local,
     /// gRPC at the server's IP and this port.
     Grpc { port: u16 },
@@ -37,26 +37,22 @@ pub enum DefaultHost {
     Ssh(SshLogin),
 }
 
-/// A registered cluster.
 #[derive(Clone, Debug)]
 pub struct ClusterRow {
-    /// Id here.
+    /// Our id, not the `cluster_id` parameter.
     pub id: ClusterId,
-    /// The physical cluster.
     pub identity: ClusterIdentity,
-    /// Endpoints that were given, `host:sql_port`.
+    /// As the caller gave them, `host:sql_port`.
     pub endpoints: Vec<String>,
-    /// Login.
     pub username: String,
-    /// Its password.
     pub password: SecretString,
-    /// Route to hosts that are not named.
+    /// Route to hosts that have none of their own.
     pub default_host: DefaultHost,
-    /// Written by the lock holder.
+    /// Written by the lock holder; `None`: as observed.
     pub managed_status: Option<ClusterStatus>,
-    /// When it was last read.
+    /// `None`: never read.
     pub observed_at: Option<Timestamp>,
-    /// Why the last reading failed; empty: it did not.
+    /// Why the last reading failed; empty: it succeeded.
     pub sync_error: String,
     /// `lease_time` as last read, microseconds.
     pub lease_time_micros: i64,
@@ -67,34 +63,27 @@ pub struct ClusterRow {
 /// A zone as last read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ZoneRow {
-    /// Its name.
     pub name: ZoneName,
     /// `DBA_OB_ZONES.STATUS`.
     pub inner_status: ZoneInnerStatus,
-    /// Region.
     pub region: String,
-    /// IDC.
     pub idc: String,
-    /// Written by the lock holder.
+    /// Written by the lock holder; `None`: as observed.
     pub managed_status: Option<ZoneStatus>,
 }
 
 /// A server as last read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerRow {
-    /// Id here; another when the address was deleted and added again.
+    /// Our id; a new one when the address was deleted and added again.
     pub id: ServerId,
-    /// Its cluster.
     pub cluster: ClusterId,
-    /// Its address.
     pub addr: ServerAddr,
     /// `DBA_OB_SERVERS.ID`.
     pub ob_server_id: i64,
-    /// Its zone.
     pub zone: ZoneName,
-    /// SQL port.
     pub sql_port: u16,
-    /// Written by the lock holder.
+    /// Written by the lock holder; `None`: as observed.
     pub managed_status: Option<ServerStatus>,
     /// `STATUS`.
     pub inner_status: InnerStatus,
@@ -108,20 +97,16 @@ pub struct ServerRow {
     pub with_rootserver: bool,
     /// `BUILD_VERSION`.
     pub build_version: String,
-    /// When it was last read.
     pub observed_at: Timestamp,
 }
 
-/// What a reading found of a server; ids here are the store's business.
+/// What a reading found of a server; the store assigns our ids.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerObservation {
-    /// Its address.
     pub addr: ServerAddr,
     /// `DBA_OB_SERVERS.ID`.
     pub ob_server_id: i64,
-    /// Its zone.
     pub zone: ZoneName,
-    /// SQL port.
     pub sql_port: u16,
     /// `STATUS`.
     pub inner_status: InnerStatus,
@@ -137,27 +122,19 @@ pub struct ServerObservation {
     pub build_version: String,
 }
 
-/// What a reading found of a zone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ZoneObservation {
-    /// Its name.
     pub name: ZoneName,
     /// `STATUS`.
     pub inner_status: ZoneInnerStatus,
-    /// Region.
     pub region: String,
-    /// IDC.
     pub idc: String,
 }
 
-/// What a reading found of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterObservation {
-    /// When.
     pub observed_at: Timestamp,
-    /// Zones.
     pub zones: Vec<ZoneObservation>,
-    /// Servers.
     pub servers: Vec<ServerObservation>,
     /// `lease_time`, microseconds.
     pub lease_time_micros: i64,
@@ -165,63 +142,49 @@ pub struct ClusterObservation {
     pub permanent_offline_micros: i64,
 }
 
-/// A cluster to be registered.
 #[derive(Clone, Debug)]
 pub struct NewCluster {
-    /// Id that the caller chose.
+    /// Chosen by the caller; `None`: the next free one.
     pub id: Option<ClusterId>,
-    /// The physical cluster.
     pub identity: ClusterIdentity,
-    /// Endpoints.
     pub endpoints: Vec<String>,
-    /// Login.
     pub username: String,
-    /// Its password.
     pub password: SecretString,
-    /// Route to hosts that are not named.
+    /// Route to hosts that have none of their own.
     pub default_host: DefaultHost,
     /// Routes by `svr_ip`.
     pub hosts: Vec<(String, HostRoute)>,
-    /// Server ids that the caller chose.
+    /// Ids that the caller chose; other servers get the next free ones.
     pub server_ids: Vec<(ServerAddr, ServerId)>,
-    /// The first reading.
     pub observation: ClusterObservation,
 }
 
-/// How a registration ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Registered {
-    /// Under this id.
+    /// The new cluster's id.
     Done(ClusterId),
-    /// The physical cluster is registered under this id.
+    /// The id under which the physical cluster is registered.
     AlreadyRegistered(ClusterId),
-    /// An id that the caller chose is taken (`cluster` or `server`).
+    /// Another object has an id that the caller chose; `what`: `cluster` or `server`.
     IdTaken { what: &'static str, id: i64 },
 }
 
-/// How a deregistration ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Deregistered {
-    /// It is forgotten.
     Done,
-    /// There is none.
     NotFound,
-    /// A task holds it.
     Held { task: crate::domain::ids::TaskId },
 }
 
-/// What people may change of a cluster; `None`: stays.
+/// What people may change of a cluster; `None`: stays as it is.
 #[derive(Clone, Debug, Default)]
 pub struct ClusterChange {
-    /// Endpoints.
     pub endpoints: Option<Vec<String>>,
-    /// Login.
     pub username: Option<String>,
-    /// Password.
     pub password: Option<SecretString>,
-    /// Routes by `svr_ip`, all of them.
+    /// Routes by `svr_ip`; replaces all of them.
     pub hosts: Option<Vec<(String, HostRoute)>>,
-    /// Route to hosts that are not named.
+    /// Route to hosts that have none of their own.
     pub default_host: Option<DefaultHost>,
 }
 
@@ -230,43 +193,38 @@ pub struct ClusterChange {
 pub struct ClusterFilter {
     /// Only what the caller may see.
     pub visible: Visible,
-    /// Of this name.
     pub name: Option<String>,
-    /// Whose name holds this, whatever the case.
+    /// Contained in the name, ignoring case.
     pub name_part: Option<String>,
 }
 
 impl ClusterFilter {
-    /// Every cluster.
     pub const fn every() -> Self {
         Self { visible: Visible::All, name: None, name_part: None }
     }
 }
 
-/// What a page of clusters is sorted by; ties by id.
+/// Sort key of a page of clusters; ties by id.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ClusterOrder {
-    /// Id.
     #[default]
     Id,
-    /// Name.
     Name,
 }
 
-/// The inventory's part of the store. Every mutation names itself in the audit log, in the same commit.
+/// The part of the store that holds the inventory. Every mutation writes its audit record in the same commit.
 #[async_trait]
 pub trait InventoryStore: Send + Sync {
-    /// Registers a cluster with its first reading.
     async fn register(&self, cluster: NewCluster, audit: AuditRecord) -> Result<Registered, StoreError>;
 
-    /// Changes what people decide; false when there is no such cluster.
+    /// False: no such cluster.
     async fn update(&self, cluster: ClusterId, change: ClusterChange, audit: AuditRecord) -> Result<bool, StoreError>;
 
-    /// Forgets a cluster; its tasks stay.
+    /// Removes a cluster; its tasks stay.
     async fn deregister(&self, cluster: ClusterId, audit: AuditRecord) -> Result<Deregistered, StoreError>;
 
-    /// Writes the observed columns: new servers get ids, servers that are gone are removed. Answers what changed, in words
-    /// (nothing about moments of observation). `audit`: who asked for the reading, if somebody did.
+    /// Writes the observed columns: new servers get ids, servers that are gone are removed. Returns the changes, described for
+    /// people (times of observation do not count). `audit`: the record of a request for this reading, if there was one.
     async fn observe(
         &self,
         cluster: ClusterId,
@@ -274,13 +232,11 @@ pub trait InventoryStore: Send + Sync {
         audit: Option<AuditRecord>,
     ) -> Result<Vec<String>, StoreError>;
 
-    /// Records why a reading failed.
+    /// Records why a reading failed; the observed columns stay.
     async fn observe_failed(&self, cluster: ClusterId, at: Timestamp, error: String) -> Result<(), StoreError>;
 
-    /// One cluster.
     async fn cluster(&self, cluster: ClusterId) -> Result<Option<ClusterRow>, StoreError>;
 
-    /// The registration of a physical cluster.
     async fn cluster_of(&self, key: &ClusterKey) -> Result<Option<ClusterRow>, StoreError>;
 
     /// Clusters with ids above `above`, ascending, at most `limit`.
@@ -291,19 +247,19 @@ pub trait InventoryStore: Send + Sync {
         limit: u32,
     ) -> Result<Vec<ClusterRow>, StoreError>;
 
-    /// A page of clusters, and how many there are in all, of one moment.
+    /// A page of clusters, and the total number, both of one moment.
     async fn clusters_page(
         &self,
         filter: &ClusterFilter,
         page: Page<ClusterOrder>,
     ) -> Result<(Vec<ClusterRow>, u64), StoreError>;
 
-    /// Zones of a cluster, by name.
+    /// Ascending by name.
     async fn zones(&self, cluster: ClusterId) -> Result<Vec<ZoneRow>, StoreError>;
 
-    /// Servers of a cluster, ascending by id.
+    /// Ascending by id.
     async fn servers(&self, cluster: ClusterId) -> Result<Vec<ServerRow>, StoreError>;
 
-    /// Routes of a cluster by `svr_ip`.
+    /// By `svr_ip`.
     async fn hosts(&self, cluster: ClusterId) -> Result<Vec<(String, HostRoute)>, StoreError>;
 }

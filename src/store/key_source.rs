@@ -1,4 +1,4 @@
-//! Where the key of a store's secrets comes from: from whoever opens the store, or from a file that nobody but its owner can
+//! Where the key of a store's secrets comes from: from the program that opens the store, or from a file that only its owner can
 //! read. Touches that file and its directory, nothing else.
 
 use std::fs::{File, OpenOptions};
@@ -12,19 +12,18 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::store::StoreError;
 use crate::store::vault::{Vault, new_key};
 
-/// The environment variable that holds a key, for whoever reads the environment: [`KeySource::Given`].
+/// The environment variable that holds a key; the caller reads the environment and gives [`KeySource::Given`].
 pub const KEY_VARIABLE: &str = "OBSTEWARD_STORE_KEY";
-/// Longest key file that is read, in bytes; a key with its line end has 45.
+/// Limit for reading a key file, in bytes; a key with its line end has 45.
 const LONGEST_FILE: u64 = 1024;
 
-/// Where the key comes from.
 #[derive(Clone, Debug, Default)]
 pub enum KeySource {
-    /// This one, base64 of 32 bytes.
+    /// Base64 of 32 bytes.
     Given(SecretString),
-    /// The one line of a file that group and others cannot read. Made with a new store when it is not there.
+    /// A file of one line that group and others cannot read. Created together with a new store.
     File(PathBuf),
-    /// The same, of the file beside the store with `.key` behind its name.
+    /// The same, in the file named like the store plus `.key`.
     #[default]
     BesideStore,
 }
@@ -42,14 +41,14 @@ impl KeySource {
         })
     }
 
-    /// For a store that has none yet: a key file that is not there is made, and on disk when this returns.
+    /// For a store without encrypted values: a missing key file is created, and is on disk when this returns.
     pub(super) fn vault_or_new(&self, store: &Path) -> Result<Vault, StoreError> {
         if let Some(vault) = self.existing(store)? {
             return Ok(vault);
         }
         let file = self.file(store);
         if file == store {
-            // The store would be made in the key's place.
+            // The store would be created at the key's path.
             return Err(cannot("make", &file, &"the store has the same name"));
         }
         let key = new_key().map_err(|error| cannot("make", &file, &error))?;
@@ -60,7 +59,7 @@ impl KeySource {
     fn file(&self, store: &Path) -> PathBuf {
         match self {
             Self::File(path) => path.clone(),
-            // A key that is given has no file; nothing asks for it.
+            // A given key has no file; nobody asks for its path.
             Self::BesideStore | Self::Given(_) => {
                 let mut name = store.as_os_str().to_owned();
                 name.push(".key");
@@ -110,7 +109,8 @@ fn read(path: &Path) -> Result<Option<SecretString>, StoreError> {
     Ok(Some(SecretString::from(text.trim())))
 }
 
-/// Writes a key under another name first: under its own the file is whole or not there. One that appeared meanwhile stays.
+/// Writes a key under a temporary name first: under its own name the file is complete or absent. A file that appeared meanwhile
+/// is kept.
 fn write(path: &Path, key: &SecretString) -> std::io::Result<()> {
     let mut draft = path.as_os_str().to_owned();
     draft.push(format!(".{}.new", uuid::Uuid::new_v4()));

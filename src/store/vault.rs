@@ -1,6 +1,6 @@
-//! Secrets at rest. Passwords of clusters and secrets of access keys are encrypted under one key (AES-256-GCM), each bound
-//! to the place where it stands, so that one that was moved to another row does not open there. Pure but for randomness;
-//! where the key comes from is `key_source`'s.
+//! Secrets at rest. Passwords of clusters and secrets of access keys are encrypted under one key (AES-256-GCM), each bound to
+//! its place, so that a value moved to another row does not decrypt there. Pure but for randomness; `key_source` provides the
+//! key.
 
 use std::fmt;
 
@@ -14,25 +14,24 @@ use thiserror::Error;
 
 use crate::domain::ids::{AccessKeyId, ClusterId};
 
-/// Length of a key before it is written as base64.
+/// Length of a key before base64.
 pub const KEY_BYTES: usize = 32;
-/// Stands before every encrypted value: what follows is base64 of nonce, ciphertext and tag of AES-256-GCM.
+/// Prefix of every encrypted value, followed by base64 of nonce, ciphertext and tag.
 const VERSION: &str = "v1:";
 
-/// Where an encrypted value stands.
+/// Where an encrypted value is stored; its associated data.
 #[derive(Clone, Copy, Debug)]
 pub enum Place<'a> {
-    /// The password with which we log in to a cluster.
+    /// Of our login to the cluster.
     ClusterPassword(ClusterId),
-    /// The secret of an access key.
     AccessKeySecret(&'a AccessKeyId),
-    /// What a key is recognised by.
+    /// The value by which a key is checked.
     KeyCheck,
 }
 
 impl fmt::Display for Place<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Stored values are bound to these words: they never change.
+        // Stored values are bound to these words: they must never change.
         match self {
             Self::ClusterPassword(cluster) => write!(formatter, "cluster/{cluster}/password"),
             Self::AccessKeySecret(key) => write!(formatter, "access_key/{key}/secret"),
@@ -41,36 +40,25 @@ impl fmt::Display for Place<'_> {
     }
 }
 
-/// Why a key is none, or a value is not encrypted or opened. Says nothing of the key or the value.
+/// Why a key is invalid, or a value cannot be encrypted or decrypted. Reveals nothing of the key or the value.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum VaultError {
-    /// The text of a key.
+    /// Not a key.
     #[error("the key is not base64 of 32 bytes; `openssl rand -base64 32` makes one")]
     Key,
-    /// The system has no randomness for us.
     #[error("the system gives no random bytes")]
     Random,
-    /// The value is longer than the cipher takes.
+    /// The value is longer than the cipher allows.
     #[error("the value for {place} is too long to be encrypted")]
-    TooLong {
-        /// Where it was to stand.
-        place: String,
-    },
+    TooLong { place: String },
     /// Not a value that this version wrote.
     #[error("the value at {place} is not one that this version encrypted")]
-    Form {
-        /// Where it stands.
-        place: String,
-    },
-    /// The key, the place or the value is another than when it was encrypted.
+    Form { place: String },
+    /// The key, the place or the value differs from when it was encrypted.
     #[error("the value at {place} does not open with this key; it was changed, moved, or encrypted under another key")]
-    Closed {
-        /// Where it stands.
-        place: String,
-    },
+    Closed { place: String },
 }
 
-/// Encrypts and opens the secrets of a store.
 pub struct Vault {
     key: LessSafeKey,
     random: SystemRandom,
@@ -83,20 +71,20 @@ impl fmt::Debug for Vault {
 }
 
 impl Vault {
-    /// Under a key that is written as base64 of 32 bytes; white space around it does not matter.
+    /// The key is base64 of 32 bytes; white space around it is ignored.
     pub fn new(key: &SecretString) -> Result<Self, VaultError> {
         let bytes = Zeroizing::new(STANDARD.decode(key.expose_secret().trim()).map_err(|_| VaultError::Key)?);
         let key = UnboundKey::new(&AES_256_GCM, &bytes).map_err(|_| VaultError::Key)?;
         Ok(Self { key: LessSafeKey::new(key), random: SystemRandom::new() })
     }
 
-    /// A value as it is written at a place.
+    /// Encrypts a value for a place.
     pub fn seal(&self, place: Place<'_>, value: &SecretString) -> Result<String, VaultError> {
-        // Random nonces of 96 bits are good for 2^32 values under one key; a store has thousands.
+        // Random nonces of 96 bits are safe for 2^32 values under one key; a store has thousands.
         let mut nonce = [0; NONCE_LEN];
         self.random.fill(&mut nonce).map_err(|_| VaultError::Random)?;
         let value = value.expose_secret().as_bytes();
-        // With room for the tag, so that it grows without leaving a copy of the value behind.
+        // With room for the tag, so that growing leaves no copy of the value in freed memory.
         let mut bytes = Zeroizing::new(Vec::with_capacity(value.len() + AES_256_GCM.tag_len()));
         bytes.extend_from_slice(value);
         let place = place.to_string();
@@ -106,7 +94,7 @@ impl Vault {
         Ok(format!("{VERSION}{}", STANDARD.encode([nonce.as_slice(), &bytes].concat())))
     }
 
-    /// The value that was written at a place.
+    /// Decrypts the value of a place.
     pub fn open(&self, place: Place<'_>, sealed: &str) -> Result<SecretString, VaultError> {
         let form = || VaultError::Form { place: place.to_string() };
         let encoded = sealed.strip_prefix(VERSION).ok_or_else(form)?;
@@ -119,7 +107,7 @@ impl Vault {
     }
 }
 
-/// A key that nobody has had before, as it is written.
+/// A new random key, as base64.
 pub fn new_key() -> Result<SecretString, VaultError> {
     let mut bytes = Zeroizing::new([0; KEY_BYTES]);
     SystemRandom::new().fill(&mut *bytes).map_err(|_| VaultError::Random)?;

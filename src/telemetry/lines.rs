@@ -1,29 +1,29 @@
-//! The lines of the log on their way to standard error. Whoever says something only queues it; one thread writes, and only that
-//! thread waits for the reader. What does not fit into the queue is lost, counted, and told in its place. Keeps no line back:
-//! what is queued is written at once.
+//! Takes log lines to standard error. Logging only queues a line; one thread writes, and only that thread waits for the reader.
+//! What does not fit into the queue is lost, counted, and reported in its place. Nothing is buffered: a queued line is written
+//! at once.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Bytes that wait for the reader; some twenty thousand lines.
+/// Bytes in the queue; some twenty thousand lines.
 const MOST_BYTES: usize = 4 << 20;
-/// Before a standard error that somebody made non-blocking is tried again.
+/// Pause before a standard error that was made non-blocking is tried again.
 const BREATH: Duration = Duration::from_millis(5);
 
-/// Says how many lines were lost, as a line.
+/// Formats the report of so many lost lines.
 type Lost = fn(u64) -> String;
 
-/// See the module's head.
+/// Handle of the queue; cheap to clone.
 #[derive(Clone)]
 pub(super) struct Lines(Arc<Shared>);
 
 struct Shared {
     queue: Mutex<Queue>,
-    /// There is something to write.
+    /// The queue has become non-empty.
     queued: Condvar,
-    /// There is nothing any more.
+    /// The queue is empty and everything is written.
     written: Condvar,
     lost: Lost,
 }
@@ -33,7 +33,7 @@ struct Queue {
     lines: VecDeque<Vec<u8>>,
     bytes: usize,
     lost: u64,
-    /// The thread has a line that is not written yet.
+    /// The thread is writing a line that is no longer in the queue.
     writing: bool,
 }
 
@@ -43,7 +43,7 @@ impl Queue {
         self.lines.push_back(line);
     }
 
-    /// What is to be written next: a line, or that lines behind the last one were lost.
+    /// The next line to write, or a report of the lines that were lost after the last one.
     fn next(&mut self, lost: Lost) -> Option<Vec<u8>> {
         match self.lines.pop_front() {
             Some(line) => {
@@ -57,7 +57,6 @@ impl Queue {
 }
 
 impl Lines {
-    /// Starts the thread that writes to `output`.
     pub(super) fn start(output: impl Write + Send + 'static, lost: Lost) -> io::Result<Self> {
         let queue = Mutex::default();
         let lines = Self(Arc::new(Shared { queue, queued: Condvar::new(), written: Condvar::new(), lost }));
@@ -74,7 +73,7 @@ impl Lines {
             return;
         }
         if queue.lost > 0 {
-            // Not against the bound: it is one line for all that was lost.
+            // Exempt from the limit: it is one line for all that were lost.
             let lost = std::mem::take(&mut queue.lost);
             queue.push((self.0.lost)(lost).into_bytes());
         }
@@ -83,7 +82,7 @@ impl Lines {
         self.0.queued.notify_one();
     }
 
-    /// Waits until everything is written, at most so long; whether it is.
+    /// Waits at most so long until everything is written; returns whether it is.
     pub(super) fn flush(&self, limit: Duration) -> bool {
         let pending = |queue: &mut Queue| queue.writing || queue.lost > 0 || !queue.lines.is_empty();
         let waited = self.0.written.wait_timeout_while(self.0.lock(), limit, pending);
@@ -95,7 +94,7 @@ impl Lines {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Queue> {
-        // Nothing panics while it is held but an allocation, and every change is whole.
+        // Only an allocation can panic while the lock is held, and every change is complete.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -122,7 +121,7 @@ impl Shared {
     }
 }
 
-/// A closed standard error is no reason to end, nor to wait.
+/// A closed standard error is no reason to end or to wait.
 fn write_line(output: &mut impl Write, mut line: &[u8]) {
     while !line.is_empty() {
         match output.write(line) {
@@ -136,7 +135,7 @@ fn write_line(output: &mut impl Write, mut line: &[u8]) {
     let _ = output.flush();
 }
 
-/// One event's line at a time, as the subscriber writes it.
+/// Receives one event's line per call from the subscriber.
 impl Write for &Lines {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.push(line.to_vec());
@@ -154,7 +153,7 @@ mod tests {
 
     use super::*;
 
-    /// A reader that takes a line when it is let.
+    /// A reader that takes a line when it is allowed to.
     struct Reader {
         let_go: mpsc::Receiver<()>,
         read: Arc<Mutex<Vec<u8>>>,
@@ -184,7 +183,7 @@ mod tests {
             lines.push(said(number).into_bytes());
         }
         assert!(!lines.flush(Duration::from_millis(1)), "nothing was read");
-        // The reader is back, as whoever it waited for has gone.
+        // The reader continues, as after a pause.
         drop(go);
         assert!(lines.flush(Duration::from_secs(30)));
         lines.push(b"later\n".to_vec());

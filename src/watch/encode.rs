@@ -1,4 +1,4 @@
-//! Tasks, progress and failures as messages of `obsteward.v1`. Pure translation; events are in `encode_event.rs`.
+//! Translates tasks, progress and failures to messages of `obsteward.v1`. Pure; events are in `encode_event.rs`.
 
 use std::time::Duration;
 
@@ -16,14 +16,12 @@ use crate::store::{Progress, StoredTask};
 /// Domain of every `ErrorInfo`.
 pub const ERROR_DOMAIN: &str = "obsteward";
 
-/// A moment as a message.
 pub fn timestamp(at: Timestamp) -> prost_types::Timestamp {
     let micros = at.as_micros();
     let nanos = i32::try_from(micros.rem_euclid(1_000_000) * 1000).unwrap_or_default();
     prost_types::Timestamp { seconds: micros.div_euclid(1_000_000), nanos }
 }
 
-/// A span of time.
 pub fn duration(duration: Duration) -> prost_types::Duration {
     prost_types::Duration {
         seconds: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
@@ -44,7 +42,7 @@ pub fn task(stored: &StoredTask) -> v1::Task {
     message
 }
 
-/// A folded task; its place in the global order is the caller's to fill in.
+/// Without the position in the global order, which the caller fills in.
 pub(super) fn of_task(task: &Task) -> v1::Task {
     let spec = &task.spec;
     let mut subtasks: Vec<v1::Subtask> = task.subtasks.iter().map(|one| subtask(task, one)).collect();
@@ -88,7 +86,6 @@ fn task_server(server: &TaskServer) -> v1::TaskServer {
     v1::TaskServer { id: server.id.get(), address: server.addr.to_string(), zone: server.zone.to_string() }
 }
 
-/// What a caller should know.
 pub(super) fn warning(warning: &Warning) -> v1::TaskWarning {
     v1::TaskWarning { subtask_id: warning.subtask.get(), code: warning.code.clone(), text: warning.text.clone() }
 }
@@ -121,13 +118,12 @@ fn subtask(task: &Task, subtask: &Subtask) -> v1::Subtask {
     }
 }
 
-/// How far a subtask is.
 pub fn progress(progress: &Progress) -> v1::SubtaskProgress {
     v1::SubtaskProgress {
         task_id: progress.task.get(),
         subtask_id: progress.subtask.get(),
         message: progress.message.clone(),
-        // What cannot be counted has no total.
+        // What cannot be counted has no total, and so no count.
         done: (progress.total > 0).then_some(progress.done),
         total: (progress.total > 0).then_some(progress.total),
         update_time: Some(timestamp(progress.at)),
@@ -149,7 +145,7 @@ pub fn failure(failure: &Failure) -> tonic_types::Status {
     }
 }
 
-/// The code of a failed step.
+/// The gRPC code of a failed step.
 pub const fn failure_code(kind: FailureKind) -> tonic::Code {
     match kind {
         FailureKind::Refused | FailureKind::Expired => tonic::Code::FailedPrecondition,
@@ -170,7 +166,6 @@ pub(super) fn overridden(value: &OverriddenCheck) -> v1::Override {
     }
 }
 
-/// State of a task.
 pub const fn task_state(state: TaskState) -> v1::TaskState {
     match state {
         TaskState::Running => v1::TaskState::Running,
@@ -216,7 +211,7 @@ pub(super) const fn subtask_operation(operation: SubtaskOperation) -> v1::Subtas
     }
 }
 
-/// What a subtask changed is known, and shown, only once it has ended.
+/// The effect of a subtask is known, and shown, only once it has ended.
 pub(super) const fn effect_of(effect: Effect, ended: bool) -> v1::Effect {
     match (ended, effect) {
         (false, Effect::None | Effect::Done | Effect::AlreadySo) => v1::Effect::Unspecified,
@@ -226,7 +221,6 @@ pub(super) const fn effect_of(effect: Effect, ended: bool) -> v1::Effect {
     }
 }
 
-/// What overrides a check.
 pub const fn overridden_by(by: OverriddenBy) -> v1::OverriddenBy {
     match by {
         OverriddenBy::Force => v1::OverriddenBy::Force,
@@ -236,7 +230,6 @@ pub const fn overridden_by(by: OverriddenBy) -> v1::OverriddenBy {
     }
 }
 
-/// A risk.
 pub const fn risk(risk: Risk) -> v1::Risk {
     match risk {
         Risk::QuorumLoss => v1::Risk::QuorumLoss,
@@ -244,7 +237,6 @@ pub const fn risk(risk: Risk) -> v1::Risk {
     }
 }
 
-/// A verb.
 pub const fn verb(verb: Verb) -> v1::TaskVerb {
     match verb {
         Verb::Retry => v1::TaskVerb::Retry,

@@ -1,5 +1,5 @@
-//! Events as messages. An event names its subtask by id only; the name is in the task's first event, which never changes:
-//! [`TaskFacts`] keeps what is needed of it.
+//! Translates events to messages. An event names its subtask by id only; the name is in the task's first event, which never
+//! changes: [`TaskFacts`] keeps what is needed of it.
 
 use std::collections::HashMap;
 
@@ -13,23 +13,21 @@ use crate::proto::v1::watch_task_response;
 use crate::watch::encode;
 use crate::watch::encoded::Encoded;
 
-/// What the messages of a task's events need besides the events.
+/// What the messages of a task's events need in addition to the events.
 #[derive(Debug)]
 pub struct TaskFacts {
-    /// Cluster of the task.
     pub cluster: ClusterId,
     names: HashMap<SubtaskId, String>,
 }
 
 impl TaskFacts {
-    /// From what the task was accepted with.
     pub fn of(spec: &TaskSpec) -> Self {
         let names = spec.graph.subtasks.iter().map(|subtask| (subtask.id, subtask.name.clone()));
         Self { cluster: spec.cluster.id, names: names.collect() }
     }
 }
 
-/// The state that a task is in after an event, when the event says so.
+/// The state that an event gives its task, if it changes the state.
 pub fn state_after(event: &StoredEvent) -> Option<TaskState> {
     match &event.event.kind {
         EventKind::Created(_) => Some(TaskState::Running),
@@ -45,12 +43,11 @@ pub fn state_after(event: &StoredEvent) -> Option<TaskState> {
     }
 }
 
-/// An event, ready to be sent.
+/// Ready to be sent.
 pub fn encode_event(stored: &StoredEvent, facts: &TaskFacts) -> Encoded {
     Encoded::of(watch_task_response::Kind::Event(event(stored, facts)))
 }
 
-/// An event as a message.
 pub fn event(stored: &StoredEvent, facts: &TaskFacts) -> v1::TaskEvent {
     v1::TaskEvent {
         seq: stored.seq.get(),
@@ -64,7 +61,7 @@ pub fn event(stored: &StoredEvent, facts: &TaskFacts) -> v1::TaskEvent {
 fn kind(stored: &StoredEvent, facts: &TaskFacts) -> Kind {
     match &stored.event.kind {
         EventKind::Created(_) => {
-            // A creation that does not fold is the store's to report; the position is sent all the same.
+            // A creation that does not fold is reported by the store; the position is sent anyway.
             let mut task = Task::begin(&stored.event).ok().map(|task| encode::of_task(&task));
             if let Some(task) = &mut task {
                 task.seq = stored.seq.get();
@@ -99,7 +96,7 @@ fn kind(stored: &StoredEvent, facts: &TaskFacts) -> Kind {
             intent: *number,
             description: intent.description.clone(),
             endpoint: intent.endpoint.clone(),
-            // 0 is no session's.
+            // 0 means that there was no session.
             connection_id: Some(intent.connection_id).filter(|id| *id != 0),
             horizon: Some(encode::timestamp(intent.horizon)),
             fence: fence.get(),

@@ -1,5 +1,5 @@
-//! A message of a watch that is encoded already. The servers are generated with this in the place of the two watch
-//! responses (see `build.rs`), which have the same fields and numbers: one encoding serves both.
+//! A watch message that is encoded already. The servers are generated with this type in place of the two watch responses (see
+//! `build.rs`), which have the same fields and numbers: one encoding serves both.
 
 use bytes::{Buf, BufMut, Bytes};
 use prost::encoding::{DecodeContext, WireType, skip_field};
@@ -13,12 +13,11 @@ use crate::proto::v1::watch_task_response::Kind;
 pub struct Encoded(Bytes);
 
 impl Encoded {
-    /// Encodes a message, once for all who watch.
+    /// Encodes a message once for all watchers.
     pub fn of(kind: Kind) -> Self {
         Self(v1::WatchTaskResponse { kind: Some(kind) }.encode_to_vec().into())
     }
 
-    /// The bytes.
     pub fn bytes(&self) -> &Bytes {
         &self.0
     }
@@ -29,8 +28,8 @@ impl Message for Encoded {
         buf.put_slice(&self.0);
     }
 
-    /// Only servers use this type, and only to answer: what is decoded into it is dropped. It stays empty, so that
-    /// nothing half-read can be sent on.
+    /// Only servers use this type, and only for responses: whatever is decoded into it is dropped. It stays empty, so that
+    /// nothing half-decoded can be sent on.
     fn merge_field(
         &mut self,
         tag: u32,

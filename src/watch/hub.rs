@@ -1,5 +1,5 @@
-//! The hub: one per replica. It tails the store's log for everybody, encodes each event once, and wakes the watchers in
-//! rounds. It never waits for a watcher: who falls behind the ring reads the log by itself.
+//! The hub: one per replica. It tails the store's log for all watchers, encodes each event once, and wakes the watchers in
+//! rounds. It never waits for a watcher: one that has fallen behind the ring buffer reads the log itself.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
@@ -21,25 +21,25 @@ use crate::watch::encode_event::{TaskFacts, encode_event, state_after};
 use crate::watch::encoded::Encoded;
 use crate::watch::ring::{Channel, Entry, SharedSnapshot, lock};
 
-/// The pause behind a round, as a multiple of the round: waking a thousand watchers costs milliseconds, and at 20 the
-/// hub's share of a core stays below a twentieth however fast tasks move.
+/// The pause after a round, as a multiple of the round: waking a thousand watchers costs milliseconds, and at 20 the hub's
+/// share of a core stays below a twentieth however fast tasks change.
 const PAUSE_FACTOR: u32 = 20;
-/// Pauses below this are left out: tokio's timers count milliseconds, a shorter sleep would only add lag.
+/// Shorter pauses are left out: tokio's timers count milliseconds, a shorter sleep would only add lag.
 const SHORTEST_PAUSE: Duration = Duration::from_micros(500);
-/// No round, however slow the machine, makes watchers wait longer than this.
+/// Even on a slow machine watchers wait no longer than this for a round.
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
-/// Events of one range read.
+/// Events of one read of the log.
 pub(super) const RANGE: u32 = 256;
-/// Readers at a time: after a restart, thousands of watchers come back at once.
+/// Concurrent readers of the log: after a restart, thousands of watchers come back at once.
 const READERS: usize = 16;
 /// Between two rounds of progress: people read it, and only the latest counts.
 const PROGRESS_PERIOD: Duration = Duration::from_millis(100);
-/// Behind a failed read.
+/// Pause after a failed read.
 const RETRY_PERIOD: Duration = Duration::from_millis(200);
-/// Tasks whose facts are kept; open tasks that are watched are far fewer, and what is dropped is read again.
+/// Tasks whose facts are cached; there are far fewer watched open tasks, and what is evicted is read again.
 const FACTS_KEPT: usize = 20_000;
 
-/// Who watches what.
+/// How many watchers each task has.
 #[derive(Default)]
 struct Watched {
     tasks: HashMap<TaskId, (Arc<Channel>, usize)>,
@@ -56,26 +56,26 @@ impl Watched {
     }
 }
 
-/// See the module's head.
+/// Tails the store's log and wakes the watchers.
 pub struct Hub {
     pub(super) store: Arc<dyn Store>,
     pub(super) shutdown: CancellationToken,
     watched: Mutex<Watched>,
-    /// Shared by those who watch all tasks; the head of its ring is the hub's position.
+    /// Shared by the watchers of all tasks; the head of its ring is the hub's position.
     all: Arc<Channel>,
     facts: Mutex<HashMap<TaskId, Arc<TaskFacts>>>,
     readers: Semaphore,
 }
 
 impl Hub {
-    /// Whether the service ends: new calls belong elsewhere.
+    /// Whether the service is shutting down: new calls are refused.
     pub fn is_ending(&self) -> bool {
         self.shutdown.is_cancelled()
     }
 
-    /// Starts tailing on the current runtime, until `shutdown`, which also ends every watch.
+    /// Starts tailing on the current runtime until `shutdown`, which also ends every watch.
     pub async fn start(store: Arc<dyn Store>, shutdown: CancellationToken) -> Result<Arc<Self>, StoreError> {
-        // Subscribed before the head is read: what comes between the two rings again.
+        // Subscribed before the head is read: an event between the two wakes the hub again.
         let committed = store.committed();
         let progress = store.progress_changes();
         let head = store.head().await?;
@@ -92,18 +92,17 @@ impl Hub {
         Ok(hub)
     }
 
-    /// Position up to which watchers were told; the distance to the store's head is the lag.
+    /// Position up to which watchers were woken; the distance to the store's head is the lag.
     pub fn position(&self) -> Seq {
         self.all.ring().head()
     }
 
-    /// Number of watches that are open.
     pub fn watchers(&self) -> usize {
         let watched = lock(&self.watched);
         watched.all + watched.tasks.values().map(|(_, count)| count).sum::<usize>()
     }
 
-    /// From here on, every event above the registration's position reaches its channel. Comes before the state is read.
+    /// From here on every event above the registration's position reaches its channel. Must precede the read of the state.
     pub(super) fn register(self: &Arc<Self>, task: Option<TaskId>) -> Registration {
         let mut watched = lock(&self.watched);
         let position = self.position();
@@ -144,7 +143,7 @@ impl Hub {
         }
     }
 
-    /// Publishes all that is committed, and says how long publishing (not reading) took.
+    /// Publishes everything committed, and returns how long publishing (not reading) took.
     async fn round(&self, head: Seq) -> Result<Duration, StoreError> {
         if self.leap(head) {
             return Ok(Duration::ZERO);
@@ -163,7 +162,7 @@ impl Hub {
         }
     }
 
-    /// Nobody watches: nothing needs to be read. Who registers later reads a state that covers what is committed now.
+    /// Without watchers nothing has to be read. A later watcher reads a state that includes what is committed now.
     fn leap(&self, head: Seq) -> bool {
         let watched = lock(&self.watched);
         if watched.is_empty() {
@@ -172,7 +171,7 @@ impl Hub {
         watched.is_empty()
     }
 
-    /// Facts of the tasks that somebody watches.
+    /// Facts of the tasks that are watched.
     async fn facts_of(&self, events: &[StoredEvent]) -> Result<HashMap<TaskId, Arc<TaskFacts>>, StoreError> {
         let wanted: Vec<&StoredEvent> = {
             let watched = lock(&self.watched);
@@ -187,7 +186,7 @@ impl Hub {
         Ok(facts)
     }
 
-    /// Puts events into the rings and names the channels to wake.
+    /// Puts events into the rings and returns the channels to wake.
     fn publish(&self, events: &[StoredEvent], facts: &HashMap<TaskId, Arc<TaskFacts>>) -> Vec<Arc<Channel>> {
         let watched = lock(&self.watched);
         let mut bells: HashMap<TaskId, Arc<Channel>> = HashMap::new();
@@ -203,7 +202,7 @@ impl Hub {
                     channel.inspect(|channel| channel.ring().push(entry.clone()));
                     if watched.all > 0 { all.push(entry) } else { all.skip_to(event.seq) }
                 }
-                // Whoever registered since the facts were read has this event from its state, or finds it in the log.
+                // A watcher who registered since the facts were read has this event in its state, or finds it in the log.
                 Some(_) | None => {
                     channel.inspect(|channel| channel.ring().skip_to(event.seq));
                     all.skip_to(event.seq);
@@ -228,7 +227,7 @@ impl Hub {
         }
     }
 
-    /// What the messages of a task's events need; from its first event, which is `event` or is read from the log.
+    /// Facts of a task, from its first event, which is `event` or is read from the log.
     pub(super) async fn facts(&self, task: TaskId, event: Option<&StoredEvent>) -> Result<Arc<TaskFacts>, StoreError> {
         if let Some(facts) = lock(&self.facts).get(&task) {
             return Ok(Arc::clone(facts));
@@ -308,20 +307,20 @@ impl Hub {
         }
     }
 
-    /// A task as it is committed now.
+    /// As committed now.
     pub(super) async fn read(&self, task: TaskId) -> Result<Option<StoredTask>, Refusal> {
-        // The semaphore is never closed; without a permit the read is only less bounded.
+        // The semaphore is never closed; without a permit the number of readers is only less limited.
         let _permit = self.readers.acquire().await.ok();
         self.store.task(task).await.map_err(refusal)
     }
 
-    /// Log lines of a task as committed now, ascending; of one subtask when named.
+    /// Log lines of a task as committed now, ascending; of one subtask if given.
     pub(super) async fn read_log(&self, task: TaskId, subtask: Option<SubtaskId>) -> Result<Vec<LogLine>, Refusal> {
         let _permit = self.readers.acquire().await.ok();
         self.store.log(task, subtask).await.map_err(refusal)
     }
 
-    /// Every open task and the head, of one moment.
+    /// Every open task and the head, all of one moment.
     pub(super) async fn read_open(&self, cluster: Option<ClusterId>) -> Result<(Vec<StoredTask>, Seq), Refusal> {
         let _permit = self.readers.acquire().await.ok();
         self.store.open_tasks(cluster).await.map_err(refusal)
@@ -339,7 +338,7 @@ pub(super) fn entry_of(event: &StoredEvent, facts: &TaskFacts) -> Entry {
     }
 }
 
-/// Why a watch cannot go on when the store does not answer.
+/// Why a watch ends when the store does not answer.
 pub(super) fn refusal(error: StoreError) -> Refusal {
     match error {
         error @ (StoreError::Open(_) | StoreError::Failed(_) | StoreError::Closed) => {
@@ -349,17 +348,17 @@ pub(super) fn refusal(error: StoreError) -> Refusal {
     }
 }
 
-/// A watcher's place at the hub; dropping it leaves.
+/// A watcher's registration; dropping it unregisters.
 pub(super) struct Registration {
     pub hub: Arc<Hub>,
     task: Option<TaskId>,
     pub channel: Arc<Channel>,
-    /// What is committed up to here is in any state that is read from now on.
+    /// Any state that is read from now on includes what is committed up to here.
     pub position: Seq,
 }
 
 impl Registration {
-    /// The snapshot of a task, encoded once for all who read the same.
+    /// The snapshot of a task, encoded once for all watchers of the same state.
     pub fn snapshot(&self, stored: &StoredTask) -> Encoded {
         let mut shared = self.channel.snapshot();
         if let Some(same) = shared.as_ref().filter(|one| one.seq == stored.seq && one.progress == stored.progress) {

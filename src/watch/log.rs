@@ -1,9 +1,8 @@
-//! The log of a subtask, or of all of a task: the lines that are there, and for who follows those that come until the task
-//! is at rest.
+//! Streams the log of a subtask or of a whole task: the existing lines, and with `follow` new ones until the task is at rest.
 //!
-//! Lines are committed together with events, so that what wakes a watch of the task wakes its log too. At each wake-up the
-//! state is read first and the log afterwards: of a task that rests, what is read then is all there is. Lines are only ever
-//! appended: their numbers are their places.
+//! Lines are committed together with events, so that whatever wakes a watch of the task wakes its log too. At each wake-up the
+//! state is read first and the log afterwards: when the task rests, what is read then is complete. Lines are only ever
+//! appended: a line's number is its position.
 
 use std::sync::Arc;
 
@@ -18,25 +17,23 @@ use crate::watch::encode::{subtask_operation, timestamp};
 use crate::watch::hub::{Hub, Registration};
 use crate::watch::watch_timer::{WakeReason, WatchAuthorizer, WatchTimer, going_away};
 
-/// A message is full when its texts have so many bytes: clients take 4 MiB unless told otherwise.
+/// A message is full when its texts have so many bytes: by default clients accept 4 MiB.
 const MESSAGE_BYTES: usize = 64 << 10;
-/// What a line weighs besides its text.
+/// Bytes that a line needs besides its text.
 const LINE_BYTES: usize = 32;
 
-/// What is asked of a log.
 #[derive(Clone, Debug)]
 pub struct ReadLog {
-    /// Of which task.
     pub task: TaskId,
-    /// Of which subtask; `None`: of all.
+    /// `None`: of the whole task.
     pub subtask: Option<SubtaskId>,
-    /// Number of the first line that is wanted, from 1; 0 is the same as 1.
+    /// Number of the first line, from 1; 0 is the same as 1.
     pub from_line: i64,
-    /// Whether to go on until the task is at rest.
+    /// Whether to continue until the task is at rest.
     pub follow: bool,
 }
 
-/// Reads a log, or follows it. The first message is always there and says where the log stands; an error ends the stream.
+/// Reads a log, or follows it. There is always a first message, which says how far the log is; an error ends the stream.
 pub async fn read_log(
     hub: &Arc<Hub>,
     asked: ReadLog,
@@ -72,13 +69,13 @@ struct Reader {
     registration: Registration,
     watch_timer: WatchTimer,
     asked: ReadLog,
-    /// Number of the line that comes next.
+    /// Number of the next line.
     next: i64,
     over: bool,
 }
 
 impl Reader {
-    /// What there is to send, once there is something; `None` at the end.
+    /// The next messages, once there are any; `None` at the end.
     async fn batch(&mut self) -> Option<Batch> {
         if self.over {
             return None;
@@ -114,7 +111,7 @@ impl Reader {
         self.registration.hub.read(task).await?.ok_or(Refusal::TaskNotFound { task })
     }
 
-    /// The lines that are new, of a task that was in this state before they are read.
+    /// The new lines of a task whose `state` was read before them.
     async fn take(&mut self, state: TaskState) -> Result<Vec<v1::GetSubtaskLogResponse>, Refusal> {
         let lines = self.registration.hub.read_log(self.asked.task, self.asked.subtask).await?;
         self.over = match state.phase() {

@@ -1,6 +1,6 @@
 //! The watch of many tasks: those of one cluster, or all. Snapshots of the open tasks, a bookmark that ends them, then every
-//! task's events in the store's global order. Of all three a watcher gets only what it may see at that moment, and of places
-//! in that order only those of events that it may see: how many others there are is nobody's business.
+//! task's events in the store's global order. A watcher gets only tasks that it may see at that moment, and only positions of
+//! events that it may see: the number of other events is not disclosed.
 
 use std::sync::Arc;
 
@@ -17,18 +17,17 @@ use crate::watch::hub::{Hub, RANGE, Registration, entry_of, refusal};
 use crate::watch::ring::Entry;
 use crate::watch::watch_timer::{WakeReason, WatchAuthorizer, WatchTimer, going_away};
 
-/// What is asked of a watch of many tasks.
 #[derive(Clone, Debug)]
 pub struct WatchTasks {
-    /// Of this cluster only.
+    /// `None`: of all clusters.
     pub cluster: Option<ClusterId>,
-    /// `None`: snapshots of the open tasks first. Otherwise the events after this.
+    /// `None`: snapshots of the open tasks first. Otherwise the events after this position.
     pub after: Option<Seq>,
-    /// Whether progress is wanted too.
+    /// Whether to send progress too.
     pub progress: bool,
 }
 
-/// Watches many tasks. It ends only with an error: the service ends, permission ends, or the log cannot be read.
+/// Ends only with an error: the service shuts down, permission ends, or the log cannot be read.
 pub async fn watch_tasks(
     hub: &Arc<Hub>,
     asked: WatchTasks,
@@ -41,7 +40,7 @@ pub async fn watch_tasks(
     let mut opening = Vec::new();
     let (position, told) = match asked.after {
         None => {
-            // Before the tasks are read: its place is then one up to which the watch has everything.
+            // Read before the tasks: the watch then has everything up to this position.
             let last = last_visible(hub, asked.cluster, &watch_timer).await?;
             let (tasks, head) = hub.read_open(asked.cluster).await?;
             let seen = tasks.iter().filter(|stored| watch_timer.sees(stored.task.spec.id, stored.task.spec.cluster.id));
@@ -83,8 +82,8 @@ pub async fn watch_tasks(
     Ok(batches.flatten())
 }
 
-/// The place of the last event of the newest task that is seen, which is nearly that of the last event that is: what follows
-/// it is told once more at worst. `None`: every event is seen.
+/// Position of the last event of the newest visible task, which is nearly that of the last visible event: at worst the events
+/// after it are sent a second time. `None`: every event is visible.
 async fn last_visible(hub: &Hub, cluster: Option<ClusterId>, watch_timer: &WatchTimer) -> Result<Option<Seq>, Refusal> {
     let visible = watch_timer.visible();
     if visible == TaskVisibility::All {
@@ -94,8 +93,8 @@ async fn last_visible(hub: &Hub, cluster: Option<ClusterId>, watch_timer: &Watch
     Ok(Some(newest.map_err(refusal)?.first().map_or(Seq::ZERO, |newest| newest.seq)))
 }
 
-/// The head is told once the answer to a commit is out: a caller may know its event before the head does. Who does not see
-/// every event is asked for one that he sees: otherwise he could find the head by trying.
+/// The head is published after the answer to a commit: a caller may know its event before the head does. A caller who may not
+/// see every event must name one that is visible: otherwise the head could be found by trial.
 async fn is_in_log(hub: &Hub, seq: Seq, seen_by: Option<&WatchTimer>) -> Result<bool, Refusal> {
     let before = Seq::new(seq.get().saturating_sub(1));
     let events = hub.store.tail(before, 1).await.map_err(refusal)?;
@@ -115,7 +114,7 @@ struct Watch {
     cluster: Option<ClusterId>,
     /// Every event up to here was sent or does not concern the watch.
     position: Seq,
-    /// The last place that the watcher was told.
+    /// The last position that the watcher has received.
     told: Seq,
     progress: Option<u64>,
     opening: Vec<Encoded>,
@@ -167,7 +166,7 @@ impl Watch {
         }
     }
 
-    /// Takes what is new; true when the log has more behind it.
+    /// Takes the new events; true when the log has more after them.
     async fn take(&mut self, out: &mut Vec<Result<Encoded, Refusal>>) -> Result<bool, Refusal> {
         let taken = self.registration.channel.ring().after(self.position);
         let (entries, more) = match taken {
@@ -211,7 +210,7 @@ impl Watch {
             entries.push(entry_of(event, &facts));
         }
         let last = events.last().map_or(self.position, |event| event.seq);
-        // A range that is not full reaches the end of the log, which lies at or above the floor.
+        // A range that is not full reaches the end of the log, which is at or above the floor.
         let full = events.len() == RANGE as usize;
         self.position = if full { last } else { last.max(floor) };
         Ok((entries, full))

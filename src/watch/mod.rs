@@ -1,5 +1,5 @@
-//! Watching: every transition is encoded once and shared by all who watch it. This module may use `store`, `domain`,
-//! `clock` and `proto`; it decides nothing and changes nothing.
+//! Watching: every transition is encoded once and shared by all watchers. This module may use `store`, `domain`, `clock` and
+//! `proto`; it decides nothing and changes nothing.
 
 pub mod encode;
 mod encode_event;

@@ -1,5 +1,5 @@
-//! What watchers share: a bounded ring of encoded events, the latest progress, and the bell that wakes them. Nothing here
-//! waits or reads a store.
+//! What watchers share: a bounded ring buffer of encoded events, the latest progress, and the channels that wake them. Nothing
+//! here waits or reads a store.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,22 +11,22 @@ use crate::domain::ids::{ClusterId, Revision, Seq, SubtaskId, TaskId};
 use crate::store::Progress;
 use crate::watch::encoded::Encoded;
 
-/// Events that a ring keeps. A stop task has about sixty; who falls further behind reads the log.
+/// Events that a ring keeps. A stop task has about sixty; a watcher that is further behind reads the log.
 pub(super) const RING_LENGTH: usize = 1024;
 
-/// An event that is encoded already.
+/// An encoded event.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub seq: Seq,
     pub revision: Revision,
     pub task: TaskId,
     pub cluster: ClusterId,
-    /// State of the task, when the event changed it.
+    /// `Some` when the event changes the state.
     pub state: Option<TaskState>,
     pub encoded: Encoded,
 }
 
-/// The last events of a task or of all tasks: every one that lies above `floor` and concerns the ring is in it.
+/// The last events of a task or of all tasks: every one above `floor` that concerns the ring is in it.
 #[derive(Debug)]
 pub(super) struct Ring {
     entries: VecDeque<Entry>,
@@ -49,7 +49,7 @@ impl Ring {
         self.entries.push_back(entry);
     }
 
-    /// What lies below `seq` is in the log only.
+    /// Events up to `seq` are in the log only.
     pub fn skip_to(&mut self, seq: Seq) {
         self.entries.clear();
         self.floor = self.floor.max(seq);
@@ -60,7 +60,7 @@ impl Ring {
         self.head
     }
 
-    /// Everything above `after`; or, for who is behind the ring, its floor: up to there the log must be read.
+    /// Everything above `after`; `Err`: the watcher is behind the ring and must read the log up to this floor.
     pub fn after(&self, after: Seq) -> Result<(Vec<Entry>, Seq), Seq> {
         if after < self.floor {
             return Err(self.floor);
@@ -83,12 +83,12 @@ impl LatestProgress {
         self.entries.insert((task, subtask), (self.version, cluster, encoded));
     }
 
-    /// A subtask that moved has no progress any more.
+    /// A subtask that changed its state has no progress any more.
     pub fn forget(&mut self, task: TaskId, subtask: SubtaskId) {
         self.entries.remove(&(task, subtask));
     }
 
-    /// What is newer than `seen` of tasks that are `wanted`, and what is seen then.
+    /// What is newer than version `seen` of tasks that are `wanted`, and the new version.
     pub fn after(&self, seen: u64, wanted: impl Fn(TaskId, ClusterId) -> bool) -> (Vec<Encoded>, u64) {
         let newer = self.entries.iter().filter(|(_, (version, _, _))| *version > seen);
         let newer = newer.filter(|((task, _), (_, cluster, _))| wanted(*task, *cluster));
@@ -100,7 +100,7 @@ impl LatestProgress {
     }
 }
 
-/// A snapshot that was encoded for one watcher and serves the next, as long as it is the same.
+/// A snapshot encoded for one watcher and reused while the task does not change.
 #[derive(Debug)]
 pub(super) struct SharedSnapshot {
     pub seq: Seq,
@@ -108,15 +108,15 @@ pub(super) struct SharedSnapshot {
     pub encoded: Encoded,
 }
 
-/// What the watchers of one task, or of all, share.
+/// What the watchers of one task, or of all tasks, share.
 #[derive(Debug)]
 pub(super) struct Channel {
     ring: Mutex<Ring>,
     progress: Mutex<LatestProgress>,
     snapshot: Mutex<Option<SharedSnapshot>>,
-    /// Rung when the ring has news.
+    /// Notifies of new events in the ring.
     pub notify: watch::Sender<()>,
-    /// Rung when there is new progress; a bell of its own, so that it wakes only those who asked for progress.
+    /// Notifies of new progress; separate, so that it wakes only watchers that asked for progress.
     pub progress_notify: watch::Sender<()>,
 }
 
@@ -144,7 +144,7 @@ impl Channel {
     }
 }
 
-/// Locks also behind a panic: what these locks guard is whole between any two statements.
+/// Also after a panic: what these locks protect is consistent between any two statements.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

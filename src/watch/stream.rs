@@ -1,7 +1,8 @@
-//! The watch of one task: where it stands, then every event above that, in order, once.
+//! The watch of one task: its state, then every later event, in order, once.
 //!
-//! A watch registers with the hub first and reads the state afterwards, so that nothing falls between the two; what both
-//! cover is dropped by position. It takes all there is at each wake-up, from the ring, or from the log when it is behind.
+//! A watch registers with the hub first and reads the state afterwards, so that nothing is missed in between; events that the
+//! state includes are dropped by position. At each wake-up it takes everything new, from the ring, or from the log when it is
+//! behind.
 
 use std::sync::Arc;
 
@@ -20,29 +21,24 @@ use crate::watch::hub::{Hub, RANGE, Registration, entry_of, refusal};
 use crate::watch::ring::Entry;
 use crate::watch::watch_timer::{WakeReason, WatchAuthorizer, WatchTimer, going_away};
 
-/// When a watch of one task ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Until {
-    /// When the task is at rest or closed. A rest that was left before the watch began does not end it.
+    /// When the task is at rest or closed. A rest that ended before the watch began does not count.
     AtRest,
-    /// When the task is closed.
     Closed,
 }
 
-/// What is asked of a watch of one task.
 #[derive(Clone, Debug)]
 pub struct WatchTask {
-    /// Which task.
     pub task: TaskId,
-    /// `None`: a snapshot first. Otherwise the events after this.
+    /// `None`: a snapshot first. Otherwise the events after this revision.
     pub after: Option<Revision>,
-    /// When it ends.
     pub until: Until,
-    /// Whether progress is wanted too.
+    /// Whether to send progress too.
     pub progress: bool,
 }
 
-/// Watches one task. The stream's last item before its end carries the state; an error ends it.
+/// The stream's last item before its end carries the state; an error ends it.
 pub async fn watch_task(
     hub: &Arc<Hub>,
     asked: WatchTask,
@@ -59,7 +55,7 @@ pub async fn watch_task(
         seq: stored.seq,
         state: Some(stored.task.state),
         head: stored.task.revision,
-        // Everything up to the registration's position is in the state that was read after it.
+        // The state was read after the registration, so it includes everything up to the registration's position.
         position: stored.seq.max(registration.position),
         until: asked.until,
         progress: asked.progress.then_some(seen),
@@ -83,15 +79,15 @@ struct Watch {
     facts: Arc<TaskFacts>,
     task: TaskId,
     until: Until,
-    /// Last revision that was sent or is covered by the snapshot.
+    /// Last revision that was sent or is included in the snapshot.
     revision: Revision,
-    /// Place of that event.
+    /// Position of that event.
     seq: Seq,
     /// State of the task at that revision.
     state: Option<TaskState>,
-    /// Revision at which the task was when the watch began.
+    /// Revision of the task when the watch began.
     head: Revision,
-    /// Place up to which the ring was taken.
+    /// Position up to which the ring was read.
     position: Seq,
     /// Version of the progress that was sent; `None`: not wanted.
     progress: Option<u64>,
@@ -121,7 +117,7 @@ impl Watch {
         Ok(())
     }
 
-    /// Place and state of the task at an earlier revision.
+    /// Position and state of the task at an earlier revision.
     async fn stand_at(&self, asked: Revision) -> Result<(Seq, Option<TaskState>), Refusal> {
         let (mut seq, mut state, mut at) = (Seq::ZERO, None, Revision::ZERO);
         while at < asked {
@@ -134,7 +130,7 @@ impl Watch {
         Ok((seq, state))
     }
 
-    /// All there is to send now; `None` at the end.
+    /// Everything to send now; `None` at the end.
     async fn batch(&mut self) -> Option<Vec<Result<Encoded, Refusal>>> {
         if self.over {
             return None;
@@ -198,7 +194,7 @@ impl Watch {
             }
         };
         for entry in entries {
-            // The state that was read first covers some of what the ring holds.
+            // The state that was read first includes some of the events in the ring.
             if entry.revision <= self.revision {
                 continue;
             }
@@ -223,7 +219,7 @@ impl Watch {
         Ok(())
     }
 
-    /// A range of the log. When it is the last, everything up to `covered` has been sent with it.
+    /// A range of the log. If it is the last, everything up to `covered` has been sent with it.
     async fn read_log(&mut self, covered: Seq) -> Result<Vec<Entry>, Refusal> {
         let store = &self.registration.hub.store;
         let events = store.events(self.task, self.revision, RANGE).await.map_err(refusal)?;

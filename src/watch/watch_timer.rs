@@ -1,5 +1,4 @@
-//! What every watch waits for besides news: the end of the service, and the next bookmark, at which permission is checked
-//! again.
+//! What every watch waits for besides events: shutdown, and the next bookmark, at which permission is checked again.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -15,32 +14,29 @@ use crate::domain::refusal::Refusal;
 use crate::store::TaskVisibility;
 use crate::watch::ring::Channel;
 
-/// Between two bookmarks.
 pub const BOOKMARK_PERIOD: Duration = Duration::from_secs(15);
 
-/// What the caller of a watch may see, asked again while it watches: rights change.
+/// What the caller of a watch may see; checked repeatedly while the watch runs, because rights change.
 pub trait WatchAuthorizer: Send + Sync {
-    /// Whether it may go on; asked at each bookmark.
+    /// Whether the watch may continue; called at each bookmark.
     fn check(&self) -> Result<(), Refusal>;
 
-    /// Whether it sees a task, in a watch of many.
+    /// Whether a task is visible in a watch of many tasks.
     fn sees(&self, task: TaskId, cluster: ClusterId) -> bool;
 
-    /// Which tasks those are.
+    /// The visible tasks, as a filter.
     fn visible(&self) -> TaskVisibility;
 }
 
 /// Why a watch woke up.
 pub(super) enum WakeReason {
-    /// There may be news.
+    /// There may be new events.
     News,
-    /// A bookmark is due.
     Bookmark,
-    /// The service ends.
     Shutdown,
 }
 
-/// See the module's head.
+/// Waits for the next reason to wake.
 pub(super) struct WatchTimer {
     shutdown: CancellationToken,
     authorizer: Arc<dyn WatchAuthorizer>,
@@ -50,7 +46,7 @@ pub(super) struct WatchTimer {
 }
 
 impl WatchTimer {
-    /// Listens from now on.
+    /// Channels are observed from now on.
     pub fn new(
         channel: &Channel,
         shutdown: &CancellationToken,
@@ -66,7 +62,7 @@ impl WatchTimer {
         }
     }
 
-    /// What does not have to be waited for.
+    /// What is due already, without waiting.
     pub fn due(&self) -> Option<WakeReason> {
         if self.shutdown.is_cancelled() {
             Some(WakeReason::Shutdown)
@@ -77,7 +73,6 @@ impl WatchTimer {
         }
     }
 
-    /// Waits for the next beat.
     pub async fn wait(&mut self) -> WakeReason {
         let progress_notify = &mut self.progress_notify;
         let progress = async {
@@ -90,18 +85,18 @@ impl WatchTimer {
             biased;
             () = self.shutdown.cancelled() => WakeReason::Shutdown,
             () = tokio::time::sleep_until(self.bookmark_at) => WakeReason::Bookmark,
-            // The channel is kept by the watch itself: the bell outlives its listeners.
+            // Never an error: the watch itself keeps the channel that owns the sender.
             _ = self.notify.changed() => WakeReason::News,
             () = progress => WakeReason::News,
         }
     }
 
-    /// Whether the caller sees a task now.
+    /// Whether the caller may see a task now.
     pub fn sees(&self, task: TaskId, cluster: ClusterId) -> bool {
         self.authorizer.sees(task, cluster)
     }
 
-    /// Which tasks the caller sees now.
+    /// The tasks that the caller may see now, as a filter.
     pub fn visible(&self) -> TaskVisibility {
         self.authorizer.visible()
     }
@@ -113,7 +108,7 @@ impl WatchTimer {
     }
 }
 
-/// The end of a watch whose service ends. Watchers come back spread over two seconds.
+/// The end of a watch when the service shuts down. Watchers reconnect spread over two seconds.
 pub(super) fn going_away() -> Refusal {
     let random = RandomState::new().hash_one(0_u8) % 2000;
     Refusal::Unavailable {

@@ -33,7 +33,7 @@ pub(super) fn adopted(task: &Task, fence: Fence, executor: String) -> Result<Vec
     let running =
         task.subtasks.iter().filter(|subtask| matches!(subtask.state, SubtaskState::Running | SubtaskState::Canceling));
     for subtask in running {
-        // Its horizon may lie ahead: the intents stay open, and giving up waits for them.
+        // The horizon may be in the future: the intents stay open, and giving up waits for them.
         step::fail_subtask(task, subtask.spec.id, &failure, IntentOutcome::Unknown, &mut events);
     }
     let (to, operation) = match task.state {

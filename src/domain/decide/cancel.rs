@@ -1,7 +1,7 @@
-//! The end that a person asks for while the task runs: the running subtask is told to end, ends, and the task with it.
+//! A cancellation that a person requests while the task runs: the running subtask is asked to end, ends, and the task with it.
 //!
 //! A cancelled task rests as CANCELLED, so that a person can retry it or give it up. One that changed nothing closes as
-//! REFUSED, as it does at every other end: there is nothing to go on with and nothing to look at, so its cluster is freed.
+//! REFUSED, as at every other end: there is nothing to continue and nothing to look at, so its cluster is freed.
 
 use super::request::By;
 use super::{StepOutput, another_runs, horizon_passed, moved, running, step};
@@ -14,7 +14,7 @@ use crate::domain::ids::SubtaskId;
 use crate::domain::refusal::Refusal;
 use crate::domain::task::Task;
 
-/// A person asks for it: everything that runs is told to end.
+/// A person requests it: everything that runs is asked to end.
 pub(super) fn asked(task: &Task, by: By) -> Vec<EventKind> {
     let mut events = vec![by.asks(Verb::Cancel, None, None)];
     let runs = task.subtasks.iter().filter(|subtask| subtask.state == SubtaskState::Running);
@@ -26,7 +26,7 @@ pub(super) fn asked(task: &Task, by: By) -> Vec<EventKind> {
     events
 }
 
-/// A subtask that was told to end does. `looked`: a look that was made when nothing could happen any more found what it
+/// A subtask that was asked to end has ended. `looked`: a look that was made when nothing could happen any more found what it
 /// tried not done; otherwise what is open stays open.
 pub(super) fn ended(
     task: &Task,
@@ -55,7 +55,7 @@ pub(super) fn ended(
     Ok(step::fail(task, id, failure, StepOutput::default(), open))
 }
 
-/// The end of a task whose step `last` succeeded before its cancellation could end it; `None` while others still end.
+/// The end of a task whose step `last` succeeded before it could be cancelled; `None` while other subtasks are still ending.
 pub(super) fn outrun(task: &Task, last: SubtaskId, rests: bool) -> Option<EventKind> {
     if another_runs(task, last) {
         return None;
@@ -75,7 +75,7 @@ pub(super) fn outrun(task: &Task, last: SubtaskId, rests: bool) -> Option<EventK
             }
         },
     );
-    // What a parallel branch failed with says more.
+    // The error of a parallel branch says more.
     let failed = task.subtasks.iter().find_map(|subtask| subtask.error.clone().filter(|_| subtask.spec.id != last));
     let error = failed.unwrap_or_else(|| failure.with("subtask", &name).with("principal", by));
     Some(EventKind::TaskMoved { from: task.state, to, operation: TaskOperation::Cancel, error: Some(error) })

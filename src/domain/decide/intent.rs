@@ -8,7 +8,7 @@ use crate::domain::ids::{Fence, SubtaskId};
 use crate::domain::refusal::Refusal;
 use crate::domain::task::Task;
 
-/// How an effect that was tried ended.
+/// The outcome of an effect that was tried.
 pub(super) fn ended(
     task: &Task,
     subtask: SubtaskId,
@@ -23,7 +23,7 @@ pub(super) fn ended(
         Some(intent) if intent.is_unresolved() => {
             Ok(vec![EventKind::IntentSettled { subtask, number, outcome, message }])
         }
-        // A look has resolved it already, and looking is what counts.
+        // A look has resolved it already, and what was seen counts more than an answer.
         Some(_) => Ok(Vec::new()),
         None => Err(Refusal::Internal {
             what: format!("task {} has no intent {number} of subtask {subtask} that could end", task.spec.id),
@@ -40,7 +40,7 @@ pub(super) fn wanted(
     overrides: Vec<OverriddenCheck>,
     now: Timestamp,
 ) -> Result<Vec<EventKind>, Refusal> {
-    // Cancelled between the look and this: nothing is begun any more, and the step ends as it was told.
+    // Cancelled between the look and now: nothing new begins, and the step ends as requested.
     if task.state == TaskState::Canceling {
         return Ok(Vec::new());
     }

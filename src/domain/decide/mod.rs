@@ -1,4 +1,4 @@
-//! What follows from an input, as events: nobody else builds an event. All events of one decision are one commit.
+//! What follows from an input, as events: no other module builds events. All events of one decision are one commit.
 
 mod adopt;
 mod cancel;
@@ -30,17 +30,16 @@ pub use retry::awaits_retry;
 pub const LONGEST_GAP: Duration = Duration::from_secs(600);
 /// How long consent to irreversible steps holds when the caller does not say.
 pub const DEFAULT_CONSENT: Duration = Duration::from_secs(2 * 3600);
-/// A task that is taken over so often without moving rests.
+/// A task that was adopted so often without any progress comes to rest.
 pub const ADOPTIONS_WITHOUT_MOVING: u32 = 3;
 
-/// What a step learned besides its end.
+/// What a step reports besides its result.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StepOutput {
-    /// New values of the context.
+    /// New context values.
     pub strings: Vec<(String, String)>,
-    /// New lists of the context.
+    /// New context lists.
     pub lists: Vec<(String, Vec<String>)>,
-    /// Checks that were overridden.
     pub overrides: Vec<OverriddenCheck>,
     /// Code and words.
     pub warnings: Vec<(String, String)>,
@@ -55,21 +54,21 @@ pub enum Input {
     StepSucceeded { subtask: SubtaskId, already_so: bool, output: StepOutput, executor: String },
     /// What a step did is undone, or there was nothing to undo.
     StepUndone { subtask: SubtaskId, output: StepOutput, executor: String },
-    /// A step cannot reach it; `looked`: its last look could be made, and found what it tried not done.
+    /// A step failed; `looked`: its last look succeeded, and found what it tried not done.
     StepFailed { subtask: SubtaskId, failure: Failure, output: StepOutput, looked: bool },
     /// A step ran longer than its timeout.
     TimedOut { subtask: SubtaskId, waited_for: String },
-    /// A step that was told to end does; `looked`: a look made behind its horizon found what it tried not done.
+    /// A step that was asked to end has ended; `looked`: a look made after its horizon found what it tried not done.
     StepCancelled { subtask: SubtaskId, looked: bool, waited_for: String },
-    /// A step wants to try an effect.
+    /// A step asks for permission to try an effect.
     EffectWanted { subtask: SubtaskId, intent: Intent, fence: Fence, overrides: Vec<OverriddenCheck> },
-    /// How the effect that was tried ended.
+    /// The outcome of the effect that was tried.
     EffectEnded { subtask: SubtaskId, number: i32, outcome: IntentOutcome, message: String },
-    /// This process took the task over.
+    /// This process took ownership of the task.
     Adopted { fence: Fence, executor: String },
-    /// A person asked for something.
+    /// A person made a request.
     Requested { asked: VerbRequest, principal: Principal, reason: Reason, if_revision: Option<Revision> },
-    /// The owner found the step from which a retry goes on.
+    /// The owner found the step from which a retry continues.
     RetryFrom { subtask: SubtaskId },
 }
 
@@ -94,7 +93,7 @@ pub fn create(spec: TaskSpec) -> Vec<EventKind> {
     std::iter::once(EventKind::Created(Box::new(spec))).chain(first).collect()
 }
 
-/// What follows from `input`. No event: nothing is to be done. Every list that comes back folds onto `task`.
+/// What follows from `input`; no event when there is nothing to do. Every returned list folds onto `task`.
 pub fn decide(task: &Task, input: Input, now: Timestamp) -> Result<Vec<EventKind>, Refusal> {
     match input {
         Input::Dispatch { executor } => Ok(dispatch(task, &[], &executor)),
@@ -106,7 +105,7 @@ pub fn decide(task: &Task, input: Input, now: Timestamp) -> Result<Vec<EventKind
         Input::StepUndone { subtask, output, executor } => {
             running(task, subtask)?;
             in_direction(task, Direction::Back)?;
-            // That there is nothing to undo is true only once nothing can come any more.
+            // "Nothing to undo" is true only once no effect can happen any more.
             let open = task.effects(subtask).filter(|intent| intent.is_unresolved());
             if let Some(until) = open.map(|intent| intent.intent.horizon).filter(|until| *until > now).max() {
                 return Err(Refusal::EffectMayStillHappen { task: task.spec.id, until });
@@ -133,7 +132,7 @@ pub fn decide(task: &Task, input: Input, now: Timestamp) -> Result<Vec<EventKind
             .with("subtask", &name)
             .with("timeout_seconds", seconds)
             .with("waited_for", waited_for);
-            // Nobody looked: what is open stays open, only it can no longer happen later.
+            // No look was made: what is open stays open, only it can no longer happen later.
             step::failed(task, subtask, failure, StepOutput::default(), IntentOutcome::Unknown, now)
         }
         Input::StepCancelled { subtask, looked, waited_for } => cancel::ended(task, subtask, looked, &waited_for, now),
@@ -152,7 +151,7 @@ pub fn decide(task: &Task, input: Input, now: Timestamp) -> Result<Vec<EventKind
     }
 }
 
-/// What a person asks for so that a task at rest goes on.
+/// What a person can ask for so that a task at rest continues, as words for a message.
 const fn again(task: &Task) -> &'static str {
     match task.direction {
         Direction::Forward => "retry the task",
@@ -160,7 +159,7 @@ const fn again(task: &Task) -> &'static str {
     }
 }
 
-/// The name of a subtask that runs, or why nothing can be said about it.
+/// The name of a subtask that must be running, or the refusal when it is not.
 fn running(task: &Task, id: SubtaskId) -> Result<String, Refusal> {
     match task.subtask(id) {
         Ok(subtask) if matches!(subtask.state, SubtaskState::Running | SubtaskState::Canceling) => {
@@ -193,7 +192,7 @@ fn moved(task: &Task, id: SubtaskId, to: SubtaskState, change: impl FnOnce(&mut 
     Some(EventKind::SubtaskMoved { subtask: id, from: subtask.state, to, operation, run_time, effect, executor, error })
 }
 
-/// What a transition changes besides the state; begins as the subtask is.
+/// What a transition changes besides the state; initially the subtask's present values.
 struct Change {
     operation: SubtaskOperation,
     run_time: i32,
@@ -216,13 +215,13 @@ fn dispatch(task: &Task, made_ready: &[SubtaskId], executor: &str) -> Vec<EventK
             subtask: subtask.spec.id,
             from: SubtaskState::Ready,
             to: SubtaskState::Running,
-            // What is made ready by this very decision has its old operation still.
+            // What is made ready by this very decision still has its old operation.
             operation: match task.direction {
                 Direction::Forward => subtask.operation,
                 Direction::Back => SubtaskOperation::Rollback,
             },
             run_time: subtask.run_time,
-            // What is undone is known by what it did.
+            // An undo keeps the effect of what it undoes.
             effect: match task.direction {
                 Direction::Forward => Effect::None,
                 Direction::Back => subtask.effect,
@@ -244,7 +243,7 @@ fn learn(subtask: SubtaskId, output: StepOutput) -> Vec<EventKind> {
     events
 }
 
-/// Settles what a look has resolved.
+/// Settles every unresolved effect of a subtask with the outcome that a look found.
 fn settle(task: &Task, subtask: SubtaskId, outcome: IntentOutcome, message: &str) -> Vec<EventKind> {
     let open = task.attempts(subtask).filter(|intent| intent.is_unresolved());
     open.map(|intent| EventKind::IntentSettled { subtask, number: intent.number, outcome, message: message.to_owned() })

@@ -1,4 +1,4 @@
-//! What people ask of a task.
+//! What people request of a task.
 
 use super::{DEFAULT_CONSENT, cancel, rollback, skip};
 use crate::clock::Timestamp;
@@ -11,35 +11,25 @@ use crate::domain::reason::Reason;
 use crate::domain::refusal::{Refusal, Unskippable};
 use crate::domain::task::{Subtask, Task};
 
-/// A verb with what belongs to it.
+/// A verb with its arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum VerbRequest {
     /// Run again; `None`: the consent to irreversible steps ends after [`DEFAULT_CONSENT`].
-    Retry {
-        /// New end of the consent.
-        expire_time: Option<Timestamp>,
-    },
+    Retry { expire_time: Option<Timestamp> },
     /// Undo what was done; the consent as for a retry.
-    Rollback {
-        /// New end of the consent.
-        expire_time: Option<Timestamp>,
-    },
-    /// Count a failed subtask as successful, or as undone.
-    SkipSubtask {
-        /// Which.
-        subtask: SubtaskId,
-    },
+    Rollback { expire_time: Option<Timestamp> },
+    /// Mark a failed subtask as successful, or as undone.
+    SkipSubtask { subtask: SubtaskId },
     /// End what runs.
     Cancel,
     /// Close as it is.
     GiveUp {
-        /// What a look at cluster and host found just before: code and words.
+        /// What a look at cluster and host found just before: code and message.
         found: Vec<(String, String)>,
     },
 }
 
 impl VerbRequest {
-    /// The verb.
     pub const fn verb(&self) -> Verb {
         match self {
             Self::Retry { .. } => Verb::Retry,
@@ -51,21 +41,20 @@ impl VerbRequest {
     }
 }
 
-/// Who asks, and why.
+/// Who requests it, and why.
 pub(super) struct By {
     pub(super) principal: Principal,
     pub(super) reason: Reason,
 }
 
 impl By {
-    /// That it was asked for.
+    /// The event that records the request.
     pub(super) fn asks(self, verb: Verb, expire_time: Option<Timestamp>, subtask: Option<SubtaskId>) -> EventKind {
         let Self { principal, reason } = self;
         EventKind::VerbRequested { verb, principal, reason, expire_time, subtask }
     }
 }
 
-/// What follows when a person asks for something.
 pub(super) fn requested(
     task: &Task,
     asked: VerbRequest,
@@ -117,7 +106,7 @@ pub(super) fn requested(
     }
 }
 
-/// A request that consents anew to irreversible steps.
+/// The event of a request that gives new consent to irreversible steps.
 fn consent(verb: Verb, by: By, expire_time: Option<Timestamp>, now: Timestamp) -> Result<EventKind, Refusal> {
     let expire_time = expire_time.unwrap_or_else(|| now.plus(DEFAULT_CONSENT));
     if expire_time <= now {
@@ -126,7 +115,7 @@ fn consent(verb: Verb, by: By, expire_time: Option<Timestamp>, now: Timestamp) -
     Ok(by.asks(verb, Some(expire_time), None))
 }
 
-/// Nothing is closed or counted as done while what was tried may still happen.
+/// Nothing is closed or marked as done while what was tried may still happen.
 fn nothing_may_happen(task: &Task, subtask: Option<SubtaskId>, now: Timestamp) -> Result<(), Refusal> {
     match task.horizon(subtask).filter(|until| *until > now) {
         Some(until) => Err(Refusal::EffectMayStillHappen { task: task.spec.id, until }),
@@ -155,7 +144,7 @@ fn allowed(task: &Task, asked: &VerbRequest) -> Result<(), Refusal> {
     if task.allows(verb) {
         return Ok(());
     }
-    // The state would allow it: what is missing is a subtask that runs, or a course that leads forward.
+    // The state would allow it: what is missing is a running subtask, or a forward course.
     let next = task.in_execution_order().into_iter().find(|subtask| subtask.state != SubtaskState::Successful);
     match (verb, next) {
         (Verb::Cancel, Some(next)) => Err(Refusal::SubtaskNotRunning { task: id, subtask: next.spec.id }),
@@ -166,14 +155,14 @@ fn allowed(task: &Task, asked: &VerbRequest) -> Result<(), Refusal> {
     }
 }
 
-/// The facts that a task which is given up leaves as they are.
+/// The warnings that a task which is given up leaves behind as facts.
 fn left_behind(task: &Task) -> Vec<EventKind> {
     let warned = |intent: &RecordedIntent, what: &str| EventKind::Warned {
         subtask: intent.subtask,
         code: "EFFECT_STAYS".to_owned(),
         message: format!("{what} at {}: {}", intent.at, intent.intent.description),
     };
-    // What only counts as undone may well be there.
+    // What was only marked as undone may well still be there.
     let undone = |id: SubtaskId| {
         let undone = |it: &Subtask| task.is_undone(it) && it.operation != SubtaskOperation::RollbackSkip;
         task.direction == Direction::Back && task.subtask(id).is_ok_and(undone)

@@ -1,11 +1,11 @@
-//! How a retry goes on: from the first step whose result no longer holds, which the owner finds by looking.
+//! How a retry continues: from the first step whose result no longer holds, which the owner finds by looking.
 
 use super::moved;
 use crate::domain::event::{Effect, EventKind, SubtaskOperation, SubtaskState, TaskOperation, TaskState};
 use crate::domain::ids::SubtaskId;
 use crate::domain::task::Task;
 
-/// Whether a retry was asked for and its first step is still to be found.
+/// Whether a retry was requested and its first step is still to be found.
 pub fn awaits_retry(task: &Task) -> bool {
     task.state == TaskState::Running
         && task.operation == TaskOperation::Retry

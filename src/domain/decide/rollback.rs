@@ -1,5 +1,5 @@
-//! Undoing a task: its subtasks in reverse order, each once everything behind it is undone. Every subtask that ran goes back,
-//! also one that changed nothing; only its step knows whether there is anything to take back. So does one that a retry put back
+//! Undoing a task: its subtasks in reverse order, each once everything behind it is undone. Every subtask that ran is undone,
+//! also one that changed nothing; only its step knows whether there is anything to take back. So is one that a retry reset
 //! after it had done something.
 
 use super::{StepOutput, another_runs, cancel, dispatch, learn, moved, settle};
@@ -9,7 +9,7 @@ use crate::domain::event::{
 use crate::domain::ids::SubtaskId;
 use crate::domain::task::{Subtask, Task};
 
-/// A rollback begins, or goes on where it failed.
+/// A rollback begins, or continues where it failed.
 pub(super) fn begun(task: &Task) -> Vec<EventKind> {
     let operation = TaskOperation::Rollback;
     let mut events = vec![EventKind::TaskMoved { from: task.state, to: TaskState::Running, operation, error: None }];
@@ -33,7 +33,7 @@ pub(super) fn undone(task: &Task, id: SubtaskId, output: StepOutput, executor: &
     let mut events = learn(id, output);
     let acted = task.attempts(id).any(|intent| intent.may_stand());
     events.extend(settle(task, id, IntentOutcome::Done, "found done by looking"));
-    // What was tried on the way forward and never resolved: it stood if it had to be undone.
+    // What was tried on the way forward and never resolved counts as done if it had to be undone.
     let (outcome, message) = if acted {
         (IntentOutcome::Done, "found done when it was undone")
     } else {
@@ -100,7 +100,7 @@ pub(super) fn make_ready(task: &Task, next: &[SubtaskId]) -> Vec<EventKind> {
     ready.collect()
 }
 
-/// PENDING again, as if it had not run.
+/// Back to PENDING, as if it had not run.
 fn back_to_pending(task: &Task, id: SubtaskId, operation: SubtaskOperation) -> Option<EventKind> {
     moved(task, id, SubtaskState::Pending, |change| {
         change.operation = operation;
@@ -108,7 +108,6 @@ fn back_to_pending(task: &Task, id: SubtaskId, operation: SubtaskOperation) -> O
     })
 }
 
-/// Whether it was made ready to be undone.
 fn is_being_undone(subtask: &Subtask) -> bool {
     subtask.state == SubtaskState::Ready && subtask.operation == SubtaskOperation::Rollback
 }

@@ -1,5 +1,5 @@
-//! A failed subtask that a person counts as successful, or while the task is undone as undone: the task goes on behind it in the
-//! same commit. Nothing is changed on cluster or host, and every step behind it looks for itself.
+//! A failed subtask that a person marks as successful, or as undone while the task is undone: the task continues behind it in
+//! the same commit. Nothing is changed on cluster or host, and every step behind it looks for itself.
 
 use super::request::By;
 use super::{rollback, step};
@@ -10,7 +10,7 @@ use crate::domain::ids::SubtaskId;
 use crate::domain::refusal::Refusal;
 use crate::domain::task::{Subtask, Task};
 
-/// `id` is one that can be skipped.
+/// `id` is a subtask that can be skipped.
 pub(super) fn skipped(task: &Task, id: SubtaskId, by: By) -> Result<Vec<EventKind>, Refusal> {
     let of = task.subtask(id).map_err(|_| Refusal::SubtaskNotFound { task: task.spec.id, subtask: id })?;
     let why = of.error.as_ref().map(|failure| failure.message.as_str()).unwrap_or_default();

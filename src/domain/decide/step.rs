@@ -19,7 +19,7 @@ pub(super) fn succeeded(
     executor: &str,
 ) -> Vec<EventKind> {
     let mut events = learn(id, output);
-    // What was tried and is found to be so counts as ours: undoing it is then right, and too much undone is looked at first.
+    // What was tried and is found to be so counts as ours: then undoing it is right, and an undo looks before it acts anyway.
     events.extend(settle(task, id, IntentOutcome::Done, "found done by looking"));
     let tried = task.effects(id).next().is_some();
     let effect = match (tried, already_so) {
@@ -94,7 +94,7 @@ pub(super) fn fail(
     events
 }
 
-/// Only the subtask; answers whether it changed anything, or may have.
+/// Ends only the subtask; returns whether it changed anything, or may have.
 pub(super) fn fail_subtask(
     task: &Task,
     id: SubtaskId,
@@ -110,7 +110,7 @@ pub(super) fn fail_subtask(
     let effect = match task.direction {
         Direction::Forward if task.effects(id).any(stands) => Effect::Done,
         Direction::Forward => Effect::None,
-        // Whatever its undo came to, it is still to be undone.
+        // Whatever its undo achieved, it is still to be undone.
         Direction::Back => task.subtask(id).map_or(Effect::None, |subtask| subtask.effect),
     };
     let canceling = task.state == TaskState::Canceling;
@@ -124,15 +124,15 @@ pub(super) fn fail_subtask(
     effect
 }
 
-/// Whether a task that goes no further rests, when `last` has ended with `effect` and this failure, if any. Rest is for what
-/// a person must look at: an effect that stays, a consent to renew, a crash to understand.
+/// Whether a task that cannot continue rests (instead of closing), when `last` has ended with `effect` and this failure, if
+/// any. Rest is for what a person must look at: an effect that stays, a consent to renew, a crash to understand.
 pub(super) fn rests(task: &Task, last: SubtaskId, effect: Effect, failure: Option<&Failure>) -> bool {
     let of_another = task.subtasks.iter().any(|subtask| subtask.spec.id != last && subtask.effect == Effect::Done)
         || task.intents.iter().any(|intent| intent.subtask != last && intent.may_stand());
     let to_look_at = |failure: &Failure| matches!(failure.kind, FailureKind::Expired | FailureKind::CrashLoop);
     let others = task.subtasks.iter().filter(|subtask| subtask.spec.id != last);
     let someone_must_look = others.filter_map(|subtask| subtask.error.as_ref()).chain(failure).any(to_look_at);
-    // A person asked for its undo, and is to hear how far it came.
+    // A person requested the undo, and must learn how far it came.
     let half_undone = task.direction == Direction::Back;
     effect == Effect::Done || of_another || someone_must_look || half_undone
 }
@@ -160,7 +160,6 @@ pub(super) fn waiting(task: &Task, id: SubtaskId) -> Vec<SubtaskId> {
         .collect()
 }
 
-/// READY for pending subtasks.
 pub(super) fn make_ready(task: &Task, next: &[SubtaskId]) -> Vec<EventKind> {
     let ready = next.iter().filter_map(|subtask| {
         moved(task, *subtask, SubtaskState::Ready, |change| {

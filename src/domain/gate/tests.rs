@@ -157,11 +157,11 @@ proptest! {
             prop_assert!(locations == 0 && log_stat == 0 && marked && age < 5 && number > 2);
             prop_assert!(number > 3 || scn <= 5);
         }
-        // A word of consent never closes a gate.
+        // Consent never closes a gate.
         if code(&answer).is_none() {
             prop_assert_eq!(code(&ask(&reading, &count, Mark::WasSet, true, Risk::ALL)), None);
         }
-        // What the caller cannot take upon himself.
+        // What no caller can accept.
         if !marked || age >= 5 {
             prop_assert!(code(&ask(&reading, &count, Mark::WasSet, true, Risk::ALL)).is_some());
         }

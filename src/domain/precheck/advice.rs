@@ -28,7 +28,7 @@ pub(super) fn checks(
     ]
 }
 
-/// An INFO when the fact is not known.
+/// An INFO check when the fact is not known.
 fn known<T>(name: CheckName, fact: &Fact<T>, say: impl FnOnce(&T) -> Check) -> Check {
     match fact {
         Ok(value) => say(value),

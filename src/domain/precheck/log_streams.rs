@@ -11,7 +11,7 @@ use crate::domain::status::ZoneInnerStatus;
 /// `LOG_IN_SYNC_INTERVAL_NS`: a replica this far behind its leader still counts as in sync.
 pub const LOG_IN_SYNC_INTERVAL_NS: u64 = 5_000_000_000;
 
-/// What the root service says of a member that it does not know.
+/// The root service's answer for a member that it does not know.
 const ENTRY_NOT_EXIST: &str = "-4018: Entry not exist";
 const QUORUM: Option<OverriddenBy> = Some(OverriddenBy::QuorumLoss);
 const BRING_BACK: &str = "bring back the members that are down or stopped, and wait until they have caught up";
@@ -38,20 +38,18 @@ const CHECKS: [(CheckName, Option<OverriddenBy>, &str); 10] = [
     (CheckName::ArbitrationService, QUORUM, "bring the arbitration service back first"),
 ];
 
-/// What the log streams say of the stop of one server.
+/// What all log streams together mean for the stop of one server.
 pub(super) struct Examined {
     pub(super) checks: Vec<Check>,
     pub(super) leader_moves: Vec<LeaderMove>,
     pub(super) failures_tolerated_after: i32,
 }
 
-/// One rule that one log stream or tenant breaks.
 struct Failure {
     check: CheckName,
     evidence: String,
     /// What the root service would say; `None` when this is not one of its refusals.
     words: Option<String>,
-    /// Whether it may pass by itself.
     may_pass: bool,
 }
 
@@ -94,7 +92,7 @@ fn valid_servers(reading: &ClusterReading, target: &ServerAddr) -> BTreeSet<Serv
     counts.map(|server| server.addr).collect()
 }
 
-/// Tenants that are in normal service have log streams; where none was read, the majority of none can be told.
+/// Tenants in normal service have log streams; where none was read, no majority can be computed.
 fn tenants_without_log_stream(reading: &ClusterReading) -> Vec<Failure> {
     let mut failures = Vec::new();
     let mut fail =
@@ -121,7 +119,8 @@ struct Rules<'a> {
 }
 
 impl Rules<'_> {
-    /// Adds what the log stream breaks, and returns how many members it can lose after the stop (0: none, or not known).
+    /// Adds the rules that the log stream breaks, and returns how many members it can lose after the stop (0: none, or not
+    /// known).
     fn apply(&self, failures: &mut Vec<Failure>) -> i64 {
         let tenant = self.reading.tenant(self.log_stream.tenant_id);
         self.report(failures);
@@ -157,7 +156,7 @@ impl Rules<'_> {
         }
     }
 
-    /// The left join found a row, and every row is understood.
+    /// Checks that the left join found a row, and that every row could be parsed.
     fn report(&self, failures: &mut Vec<Failure>) {
         let words = || Some("has no enough paxos member, stop server not allowed".to_owned());
         let check = CheckName::LogStreamsReport;
@@ -211,7 +210,7 @@ impl Rules<'_> {
         }
     }
 
-    /// The root service looks each member up in its list of servers, and fails with that.
+    /// The root service looks up each member in its list of servers, and fails with the error of that lookup.
     fn members_known(&self, members: &[ServerAddr], failures: &mut Vec<Failure>) {
         let check = CheckName::MembersKnown;
         for member in members.iter().filter(|member| self.reading.server(member).is_none()) {
@@ -220,7 +219,7 @@ impl Rules<'_> {
         }
     }
 
-    /// At the gate, members that were degraded and are no longer counted by the leader.
+    /// At the gate: the number of members that were degraded and that the leader no longer counts.
     fn degraded(&self) -> i64 {
         match (self.moment, &self.log_stream.degraded_list) {
             (Moment::Gate, Ok(list)) => i64::try_from(list.len()).unwrap_or(0),
@@ -228,7 +227,7 @@ impl Rules<'_> {
         }
     }
 
-    /// Members, replicas and replicas in sync that are left, each against `n/2 + 1`.
+    /// Checks the members, replicas and replicas in sync that are left, each against `n/2 + 1`.
     fn majority(&self, tenant: Option<&TenantReading>, leader: &LogReplica, failures: &mut Vec<Failure>) -> i64 {
         let (members, number) = match (&leader.member_list, &leader.paxos_replica_number) {
             (Ok(members), Ok(number)) if *number > 0 => (members, *number),

@@ -107,7 +107,7 @@ fn an_overtaken_leader_does_not_count_and_a_tie_is_no_leader() {
     reading.log_streams[0].replicas[2].proposal_id = Ok(2);
     assert_eq!(blocked(&reading), []);
     assert_eq!(reading.log_streams[0].leader().map(|leader| leader.addr), Some(addr(3)));
-    // Both may still act as leaders until the old one has heard of it.
+    // Both may still act as leaders until the old one learns of it.
     assert!(reading.log_streams[0].may_be_led_by(&addr(1)));
 }
 
@@ -295,7 +295,7 @@ fn members_are_matched_exactly() {
     }
 }
 
-/// What the rules ask for, counted in the plainest way.
+/// What the rules ask for, counted in the simplest way.
 fn keeps_majority(reading: &ClusterReading, target: &ServerAddr, stream: &LogStreamReading) -> bool {
     let Some(leader) = stream.replicas.iter().find(|replica| replica.role == Ok(Role::Leader)) else { return false };
     let (Ok(members), Ok(number)) = (&leader.member_list, &leader.paxos_replica_number) else { return false };
@@ -351,7 +351,7 @@ prop_compose! {
 }
 
 proptest! {
-    /// What passes keeps a majority by the plainest count, and mirrors it: where the count holds, no majority check blocks.
+    /// What passes keeps a majority by the simplest count, and the reverse: where the count holds, no majority check blocks.
     #[test]
     fn majority_agrees_with_brute_force(reading in any_cluster(), target in 1_u8..=7) {
         let target = addr(target);

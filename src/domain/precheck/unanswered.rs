@@ -1,29 +1,28 @@
-//! What follows from a STOP SERVER that had no answer and no effect that is seen. The root service looks again and
-//! again at what may pass and then says nothing but 4012 (docs/oceanbase.md#retriable-refusals-come-back-as-4012): what
-//! it refused is known from one's own reading only.
+//! What follows from a STOP SERVER that was not answered and whose effect is not visible. The root service retries what may
+//! pass and then answers only 4012 (docs/oceanbase.md#retriable-refusals-come-back-as-4012): why it refused can only be derived
+//! from our own reading.
 
 use super::{Check, CheckName, CheckVerdict, Precheck};
 use crate::domain::gate::Consent;
 
-/// What to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next<'a> {
-    /// Nothing speaks against the statement: the same is sent again.
+    /// No check blocks: the same statement is sent again.
     SendAgain,
     /// Only the log is not in sync, and `force` was given.
     ForceStop(&'a Check),
-    /// These checks block, and what was sent may still take effect: to be looked at again.
+    /// These checks block, and the statement that was sent may still take effect: read again later.
     Wait(Vec<&'a Check>),
-    /// This check and the others block, and what was sent can do nothing more.
+    /// This check and the others block, and the statement that was sent can no longer take effect.
     Refused(&'a Check, Vec<&'a Check>),
 }
 
-/// Decides over a reading that is younger than the statement. `may_still_happen`: the horizon of what was sent has not passed;
-/// `forced`: FORCE STOP was among it, which does not ask for the log.
+/// Decides over a reading that is younger than the statement. `may_still_happen`: the horizon of the statement has not passed;
+/// `forced`: FORCE STOP was sent too, which does not check the log.
 pub fn next<'a>(precheck: &'a Precheck, consent: &Consent, may_still_happen: bool, forced: bool) -> Next<'a> {
     let refuses = |check: &&Check| {
         let accepted = super::is_overridden(check, consent.force, &consent.accepted);
-        // Nobody's consent counts with the root service.
+        // The root service does not know our callers' consent.
         check.verdict == CheckVerdict::Block && (check.root_service_words.is_some() || !accepted)
     };
     let mut refusing: Vec<&Check> = precheck.checks.iter().filter(refuses).collect();

@@ -3,8 +3,8 @@
 use super::{Fact, Unreadable};
 
 /// Number of paxos replicas that a locality asks for, for example 3 for `FULL{1}@zone1, F@zone2, L{1},R{2}@zone3`. Only full,
-/// log-only and encryption log-only replicas vote; read-only and column-store ones do not. What is not understood is not
-/// guessed.
+/// log-only and encryption log-only replicas vote; read-only and column-store ones do not. What cannot be parsed is an error
+/// and never guessed.
 pub fn paxos_replica_number(locality: &str) -> Fact<i64> {
     let unreadable = |why: &str| Unreadable::new(format!("locality {locality:?} is not understood: {why}"));
     let mut rest = locality.trim();

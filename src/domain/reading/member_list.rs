@@ -3,8 +3,8 @@
 use super::{Fact, Unreadable};
 use crate::domain::ids::ServerAddr;
 
-/// The addresses of a member list. One member that is not understood, or that stands there twice, makes the whole list
-/// unreadable: a list with a hole would be counted wrongly. An empty text is an empty list.
+/// The addresses of a member list. One member that cannot be parsed, or that is listed twice, makes the whole list unreadable:
+/// a list with a gap would be counted wrongly. An empty text is an empty list.
 pub fn parse(text: &str) -> Fact<Vec<ServerAddr>> {
     let mut members = Vec::new();
     for part in text.split(',').map(str::trim) {
@@ -21,7 +21,7 @@ pub fn parse(text: &str) -> Fact<Vec<ServerAddr>> {
     Ok(members)
 }
 
-/// Taken apart from the right, because an IPv6 address may stand without brackets.
+/// Taken apart from the right, because an IPv6 address may come without brackets.
 fn member(part: &str) -> Option<ServerAddr> {
     let (address, time) = part.rsplit_once(':')?;
     let _: i64 = time.parse().ok()?;

@@ -1,5 +1,5 @@
-//! Events and log lines to stored bytes and back. Everything that is written here is read again years later: nothing is
-//! left out, and what does not decode is [`StoreError::Damaged`], never a default.
+//! Events and log lines to stored bytes and back. What is written here must be readable years later: nothing is left out, and
+//! what does not decode is [`StoreError::Damaged`], never a default.
 
 mod event;
 mod spec;
@@ -12,30 +12,25 @@ use crate::domain::ids::SubtaskId;
 use crate::proto::store_v1 as stored;
 use crate::store::{LogLine, StoreError};
 
-/// The bytes of the events of one commit.
 pub fn events_to_bytes(events: &[Event]) -> Vec<u8> {
     stored::Events { events: events.iter().map(event::to_stored).collect() }.encode_to_vec()
 }
 
-/// The events of one commit.
 pub fn events_from_bytes(bytes: &[u8]) -> Result<Vec<Event>, StoreError> {
     let events = stored::Events::decode(bytes).map_err(|error| damaged(format!("events do not decode, {error}")))?;
     events.events.into_iter().map(event::from_stored).collect()
 }
 
-/// The bytes of one event.
 pub fn event_to_bytes(event: &Event) -> Vec<u8> {
     event::to_stored(event).encode_to_vec()
 }
 
-/// One event.
 pub fn event_from_bytes(bytes: &[u8]) -> Result<Event, StoreError> {
     event::from_stored(
         stored::Event::decode(bytes).map_err(|error| damaged(format!("an event does not decode, {error}")))?,
     )
 }
 
-/// The bytes of the log lines of one commit.
 pub fn lines_to_bytes<'a>(lines: impl IntoIterator<Item = &'a LogLine>) -> Vec<u8> {
     let lines = lines.into_iter().map(|line| stored::LogLine {
         subtask: line.subtask.get(),
@@ -47,7 +42,6 @@ pub fn lines_to_bytes<'a>(lines: impl IntoIterator<Item = &'a LogLine>) -> Vec<u
     stored::LogLines { lines: lines.collect() }.encode_to_vec()
 }
 
-/// The log lines of one commit.
 pub fn lines_from_bytes(bytes: &[u8]) -> Result<Vec<LogLine>, StoreError> {
     let lines =
         stored::LogLines::decode(bytes).map_err(|error| damaged(format!("log lines do not decode, {error}")))?;
@@ -70,12 +64,12 @@ fn damaged(what: impl Into<String>) -> StoreError {
     StoreError::Damaged(what.into())
 }
 
-/// Says which stored value is not what its type takes.
+/// Names the stored value that its type rejects.
 fn read<T, E: std::fmt::Display>(what: &str, result: Result<T, E>) -> Result<T, StoreError> {
     result.map_err(|error| damaged(format!("{what}: {error}")))
 }
 
-/// A word of an enumeration, or an id, address or name.
+/// Parses a word of an enumeration, or an id, address or name.
 fn word<T>(what: &str, text: &str) -> Result<T, StoreError>
 where
     T: std::str::FromStr,
@@ -84,7 +78,7 @@ where
     read(what, text.parse())
 }
 
-/// A word, or nothing where the text is empty.
+/// As [`word`]; an empty text is `None`.
 fn optional_word<T>(what: &str, text: &str) -> Result<Option<T>, StoreError>
 where
     T: std::str::FromStr,

@@ -1,4 +1,4 @@
-//! What was asked and decided at acceptance, with its graph, to its stored form and back.
+//! What was requested and decided at acceptance, with the task's graph, to its stored form and back.
 
 use std::time::Duration;
 

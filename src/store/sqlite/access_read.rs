@@ -15,7 +15,6 @@ use crate::store::access::{AccessKeyRow, AccessRows, AuditFilter, RoleRow, Store
 use crate::store::vault::{Place, Vault};
 use crate::store::{AuditOutcome, AuditRecord, StoreError};
 
-/// Users, keys and roles.
 pub(super) fn access(connection: &Connection, vault: &Vault) -> Result<AccessRows, StoreError> {
     Ok(AccessRows { users: users(connection)?, keys: keys(connection, vault)?, roles: roles(connection)? })
 }
@@ -89,7 +88,6 @@ fn roles(connection: &Connection) -> Result<Vec<RoleRow>, StoreError> {
     Ok(roles)
 }
 
-/// Audit records that a filter lets through, newest first.
 pub(super) fn audit_records(
     connection: &Connection,
     filter: &AuditFilter,

@@ -1,5 +1,5 @@
 //! Changes of users, keys and roles, each in the transaction of its batch and with its audit record: first every check, then
-//! every row.
+//! every write.
 
 use rusqlite::{Connection, OptionalExtension, params};
 use secrecy::SecretString;
@@ -13,7 +13,7 @@ use crate::store::access::{AccessChange, AccessChanged, NewUser};
 use crate::store::vault::{Place, Vault};
 use crate::store::{AuditRecord, StoreError};
 
-/// Makes one change, at the moment of its audit record.
+/// The change happens at the time of its audit record.
 pub(super) fn change(
     connection: &Connection,
     vault: &Vault,
@@ -61,7 +61,7 @@ fn seal(vault: &Vault, key: &AccessKeyId, secret: &SecretString) -> Result<Strin
     vault.seal(Place::AccessKeySecret(key), secret).map_err(|error| StoreError::Failed(error.to_string()))
 }
 
-/// Of a statement that names one row by its key.
+/// For a statement that names one row by its key.
 const fn done_if_there(rows: usize) -> AccessChanged {
     if rows == 0 { AccessChanged::NotFound } else { AccessChanged::Done }
 }
@@ -140,7 +140,7 @@ fn user_exists(connection: &Connection, user: UserId) -> rusqlite::Result<bool> 
     connection.prepare_cached("SELECT 1 FROM user WHERE id = ?1")?.exists([user.get()])
 }
 
-/// The first certificate name that proves another user than `but`.
+/// The first certificate name that belongs to another user than `but`.
 fn taken_certificate<'a>(
     connection: &Connection,
     names: &'a [String],
@@ -163,7 +163,7 @@ fn write_roles(connection: &Connection, user: i64, roles: &[RoleName]) -> rusqli
 }
 
 fn write_certificates(connection: &Connection, user: i64, names: &[String]) -> rusqlite::Result<()> {
-    // A conflict is a repeat in this list: names of others were found before.
+    // A conflict can only be a repeat in this list: names of other users were found before.
     let sql = "INSERT INTO user_certificate (name, user) VALUES (?2, ?1) ON CONFLICT DO NOTHING";
     let mut statement = connection.prepare_cached(sql)?;
     names.iter().try_for_each(|name| statement.execute(params![user, name]).map(drop))

@@ -1,5 +1,5 @@
-//! SQLite's online backup. A reader of its own holds one moment of the store while pages are copied, so that writes neither
-//! wait nor make the copy begin again; the copy is checked against that moment before anybody gets it.
+//! SQLite's online backup. Its own reader holds one moment of the store while pages are copied, so that writes neither wait nor
+//! make the copy start over; the copy is checked against that moment before it is handed out.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
@@ -16,21 +16,21 @@ use crate::domain::ids::Seq;
 use crate::store::StoreError;
 use crate::store::backup::Backup;
 
-/// Pages of one step, and the pause behind it: a disk that is copied from and to at full speed would slow the writer's syncs.
+/// Pages per step, and the pause after it: copying at full speed from and to one disk would slow the writer's syncs.
 const PAGES: i32 = 256;
 const BREATH: Duration = Duration::from_millis(2);
 
-/// Behind the store's name, while a copy is made.
+/// Suffix of the store's name while a copy is being made.
 const DRAFT: &str = ".copy-";
 
-/// What a copy must have of the moment that it is a copy of.
+/// Counts that a copy must share with the moment that it copies.
 #[derive(Debug, PartialEq, Eq)]
 struct Counted {
     counters: Vec<(String, i64)>,
     rows: i64,
 }
 
-/// Copies the store. Blocks for as long as that takes.
+/// Blocks until the copy is complete and checked.
 pub(super) fn copy(path: &Path, at: Timestamp) -> Result<Backup, StoreError> {
     let draft = Draft(beside(path, &format!("{DRAFT}{}", uuid::Uuid::new_v4())));
     let failed = |error: &dyn std::fmt::Display| {
@@ -49,7 +49,7 @@ pub(super) fn copy(path: &Path, at: Timestamp) -> Result<Backup, StoreError> {
 
 fn copied(path: &Path, draft: &Path, at: Timestamp) -> Result<(String, Seq), StoreError> {
     let source = schema::open_reader(path)?;
-    // Its first look begins the moment that it sees until it ends.
+    // The first read of the transaction fixes the moment that it sees until it ends.
     let moment = source.unchecked_transaction()?;
     let counted = count(&moment)?;
     let mut copy = schema::open_plain(draft)?;
@@ -64,7 +64,7 @@ fn copied(path: &Path, draft: &Path, at: Timestamp) -> Result<(String, Seq), Sto
     Ok(facts)
 }
 
-/// Store and place of the last event of a copy in which SQLite finds nothing wrong.
+/// Store id and last event's position of a copy in which SQLite finds no damage.
 fn whole(copy: &Connection) -> Result<(String, Seq), StoreError> {
     let found: String = copy.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
     if found != "ok" {
@@ -74,7 +74,7 @@ fn whole(copy: &Connection) -> Result<(String, Seq), StoreError> {
     Ok((store_id, read::head(copy)?))
 }
 
-/// Whether a file is a whole backup of this store up to this event. Blocks, and needs no key.
+/// Whether a file is an intact backup of this store up to this event. Blocks, and needs no key.
 pub fn check(path: &Path, store_id: &str, head: i64) -> Result<(), StoreError> {
     let found = whole(&schema::open_reader(path)?)?;
     if found == (store_id.to_owned(), Seq::new(head)) {
@@ -83,12 +83,12 @@ pub fn check(path: &Path, store_id: &str, head: i64) -> Result<(), StoreError> {
     Err(StoreError::Damaged(format!("the copy is of store {} up to event {}", found.0, found.1)))
 }
 
-/// Whether a file is a backup, of any store, and not a store or something else. Blocks.
+/// Whether a file is a backup of any store, and not a store or another file. Blocks.
 pub fn is_backup(path: &Path) -> bool {
     schema::open_reader(path).is_ok_and(|file| left::is_backup(&file))
 }
 
-/// Removes what a process that was killed has left of copies. The lock of the store is held.
+/// Removes unfinished copies that a killed process left. The caller holds the store's lock.
 pub(super) fn sweep(path: &Path) {
     let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else { return };
     let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
@@ -107,7 +107,7 @@ fn count(connection: &Connection) -> rusqlite::Result<Counted> {
     Ok(Counted { counters, rows })
 }
 
-/// A file that loses its name in any case.
+/// A file that is unlinked in any case.
 struct Draft(PathBuf);
 
 impl Drop for Draft {

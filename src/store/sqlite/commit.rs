@@ -1,17 +1,17 @@
-//! One commit of a task inside the transaction of its batch: first every check, then every row, so that a refusal leaves
-//! nothing behind and does not end the transaction for its neighbours.
+//! One commit of a task inside the transaction of its batch: first every check, then every write, so that a refusal writes
+//! nothing and does not end the transaction for its neighbours.
 
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::domain::ids::{ClusterId, ClusterKey, Fence, LARGEST_ID, Revision, Seq, TaskId};
 use crate::store::{AuditOutcome, AuditRecord, Author, Commit, CommitOutcome, TaskRow, Write, encode};
 
-/// [`AuditOutcome`] as stored.
+/// [`AuditOutcome::Accepted`] as stored.
 pub(super) const ACCEPTED: &str = "ACCEPTED";
-/// [`AuditOutcome`] as stored.
+/// [`AuditOutcome::Refused`] as stored.
 pub(super) const REFUSED: &str = "REFUSED";
 
-/// The bytes of a commit, made by the caller's thread to spare the writer's.
+/// The bytes of a commit, encoded on the caller's thread to spare the writer's.
 pub(super) struct Encoded {
     bodies: Vec<u8>,
     lines: Option<Vec<u8>>,
@@ -42,7 +42,7 @@ impl Encoded {
     }
 }
 
-/// Writes a commit behind `head`, or says why not.
+/// Writes a commit after `head`, or returns why not.
 pub(super) fn write(
     connection: &Connection,
     commit: &Commit,
@@ -103,7 +103,7 @@ pub(super) fn write(
     Ok(CommitOutcome::Committed { revision: reached, seq, fence })
 }
 
-/// Records the place of the last event, which never goes back, whatever is pruned.
+/// Records the position of the last event, which never decreases, whatever is pruned.
 pub(super) fn set_head(connection: &Connection, seq: Seq) -> rusqlite::Result<()> {
     connection.prepare_cached("UPDATE counter SET value = ?1 WHERE name = 'seq'")?.execute([seq.get()])?;
     Ok(())
@@ -116,7 +116,7 @@ fn revision_of(connection: &Connection, task: TaskId) -> rusqlite::Result<Revisi
     Ok(Revision::new(revision.unwrap_or(0)))
 }
 
-/// The outcome of this very commit, when it was written before.
+/// The outcome of this very commit, if it was written before.
 fn identical(
     connection: &Connection,
     commit: &Commit,
@@ -147,7 +147,6 @@ fn replayed(connection: &Connection, commit: &Commit) -> rusqlite::Result<Option
     Ok(None)
 }
 
-/// The task of a request and the digest of its arguments.
 pub(super) fn request(
     connection: &Connection,
     principal: &str,
@@ -159,7 +158,7 @@ pub(super) fn request(
         .optional()
 }
 
-/// The fence of the lock that the task holds, or last held. `Err`: the author is an owner that lost it to this fence.
+/// The fence of the lock that the task holds, or held last. `Err`: the author is an owner that lost the lock to this fence.
 fn held_fence(connection: &Connection, commit: &Commit) -> rusqlite::Result<Result<Fence, Fence>> {
     let mut statement = connection.prepare_cached("SELECT fence FROM cluster_lock WHERE holder = ?1")?;
     let held: Option<i64> = statement.query_row([commit.task.get()], |row| row.get(0)).optional()?;
@@ -168,13 +167,13 @@ fn held_fence(connection: &Connection, commit: &Commit) -> rusqlite::Result<Resu
         (Author::Owner { .. }, Some(held)) => Ok(Err(Fence::new(held))),
         (Author::Owner { .. }, None) => Ok(Err(fence_of_cluster(connection, commit)?)),
         (Author::Request { .. }, Some(held)) => Ok(Ok(Fence::new(held))),
-        // A new task holds nothing yet, and most of them acquire their lock a moment later.
+        // A new task holds nothing yet; most acquire their lock a moment later.
         (Author::Request { .. }, None) if commit.after == Revision::ZERO => Ok(Ok(Fence::ZERO)),
         (Author::Request { .. }, None) => Ok(Ok(fence_of_cluster(connection, commit)?)),
     }
 }
 
-/// The fence of the task's cluster, whoever holds it.
+/// The fence of the task's cluster, whoever holds the lock.
 fn fence_of_cluster(connection: &Connection, commit: &Commit) -> rusqlite::Result<Fence> {
     let mut statement = connection.prepare_cached(
         "SELECT fence FROM cluster_lock WHERE cluster_key = (SELECT cluster_key FROM task WHERE id = ?1)",
@@ -183,7 +182,7 @@ fn fence_of_cluster(connection: &Connection, commit: &Commit) -> rusqlite::Resul
     Ok(Fence::new(fence.unwrap_or(0)))
 }
 
-/// Only the holder frees a lock.
+/// Only the holder can release a lock.
 fn releases_what_it_lacks(connection: &Connection, commit: &Commit) -> rusqlite::Result<Option<Fence>> {
     for write in &commit.writes {
         let Write::ReleaseLock { cluster } = write else { continue };
@@ -196,7 +195,6 @@ fn releases_what_it_lacks(connection: &Connection, commit: &Commit) -> rusqlite:
     Ok(None)
 }
 
-/// Holder and fence of a cluster's lock.
 pub(super) fn lock_row(
     connection: &Connection,
     cluster: &ClusterKey,
@@ -207,7 +205,7 @@ pub(super) fn lock_row(
         .optional()
 }
 
-/// Compare-and-set of the lock. `Err`: this task has it.
+/// Compare-and-set of the lock. `Err`: this task holds it.
 fn acquire(connection: &Connection, task: TaskId, cluster: &ClusterKey) -> rusqlite::Result<Result<Fence, TaskId>> {
     let mut insert = connection.prepare_cached(
         "INSERT INTO cluster_lock (cluster_key, holder, fence) VALUES (?1, ?2, 1) \
@@ -217,12 +215,11 @@ fn acquire(connection: &Connection, task: TaskId, cluster: &ClusterKey) -> rusql
     match lock_row(connection, cluster)? {
         Some((Some(holder), fence)) if holder == task.get() => Ok(Ok(fence)),
         Some((Some(holder), _)) => Ok(Err(task_id(holder)?)),
-        // The statement before made the row or left its holder.
+        // Impossible: the statement before created the row or kept its holder.
         Some((None, _)) | None => Err(rusqlite::Error::StatementChangedRows(0)),
     }
 }
 
-/// A task id as stored.
 pub(super) fn task_id(value: i64) -> rusqlite::Result<TaskId> {
     TaskId::new(value)
         .map_err(|error| rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Integer, Box::new(error)))
@@ -251,7 +248,7 @@ fn write_row(connection: &Connection, task: TaskId, row: &TaskRow) -> rusqlite::
 
 fn apply(connection: &Connection, task: TaskId, write: &Write) -> rusqlite::Result<()> {
     match write {
-        // Done with the checks, and with the commit's own row.
+        // Handled by the checks and by the commit's own row.
         Write::AcquireLock { .. } | Write::Log(_) => {}
         Write::ReleaseLock { cluster } => {
             connection
@@ -286,7 +283,7 @@ fn apply(connection: &Connection, task: TaskId, write: &Write) -> rusqlite::Resu
     Ok(())
 }
 
-/// Names a mutation, in its own transaction.
+/// Writes an audit record; the transaction is the caller's.
 pub(super) fn audit(connection: &Connection, record: &AuditRecord) -> rusqlite::Result<()> {
     let (outcome, refusal) = match &record.outcome {
         AuditOutcome::Accepted => (ACCEPTED, ""),
@@ -314,7 +311,7 @@ pub(super) fn audit(connection: &Connection, record: &AuditRecord) -> rusqlite::
     Ok(())
 }
 
-/// Takes over the lock that a task holds: a new fence.
+/// Takes over the lock that a task holds, under a new fence; `None`: the task does not hold it.
 pub(super) fn claim(connection: &Connection, task: TaskId, cluster: &ClusterKey) -> rusqlite::Result<Option<Fence>> {
     connection
         .prepare_cached(
@@ -324,7 +321,7 @@ pub(super) fn claim(connection: &Connection, task: TaskId, cluster: &ClusterKey)
         .optional()
 }
 
-/// Reserves a block of ids; answers its first. `None`: there are none left that fit into 2^53.
+/// Reserves a block of ids and returns its first. `None`: fewer than `count` ids are left below 2^53.
 pub(super) fn reserve(connection: &Connection, counter: &str, count: i64) -> rusqlite::Result<Option<i64>> {
     connection
         .prepare_cached(

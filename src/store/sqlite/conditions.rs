@@ -1,5 +1,5 @@
-//! What lists select by, as SQL: texts that stand here, and values bound beside them. Lists of values are bound as one JSON text,
-//! so that a statement is the same however many there are. Builds text only.
+//! The selections of lists as SQL: fixed texts, and values bound beside them. Lists of values are bound as one JSON text, so
+//! that the statement is the same for any number. Builds text only.
 
 use rusqlite::types::Value;
 
@@ -12,9 +12,9 @@ use crate::store::{Page, TaskFilter, TaskOrder, TaskVisibility};
 
 /// A condition and what is bound to its `?`, in order.
 pub(super) struct Conditions {
-    /// Stands behind WHERE.
+    /// What follows WHERE.
     pub text: String,
-    /// What is bound.
+    /// Bound to its `?`, in order.
     pub values: Vec<Value>,
 }
 
@@ -23,20 +23,19 @@ impl Conditions {
         Self { text: "true".to_owned(), values: Vec::new() }
     }
 
-    /// Another one that must hold, with what is bound to its `?`.
+    /// Adds a condition, with the values for its `?`.
     pub fn and(&mut self, text: &str, values: impl IntoIterator<Item = Value>) {
         self.text.push_str(" AND ");
         self.text.push_str(text);
         self.values.extend(values);
     }
 
-    /// The name holds a part, whatever the case of ASCII letters. Not LIKE: every character means itself, and a part of any
+    /// The name contains `part`, ignoring the case of ASCII letters. Not LIKE: every character means itself, and a part of any
     /// length is an ordinary value.
     fn name_holds(&mut self, part: &str) {
         self.and("instr(lower(name), ?) > 0", [part.to_ascii_lowercase().into()]);
     }
 
-    /// Of tasks.
     pub fn of_tasks(filter: &TaskFilter) -> Self {
         let TaskFilter { visible, name, cluster, server, states, creator } = filter;
         let mut conditions = Self::none();
@@ -66,7 +65,6 @@ impl Conditions {
         conditions
     }
 
-    /// Of tasks with ids below one.
     pub fn of_tasks_below(filter: &TaskFilter, below: Option<TaskId>) -> Self {
         let mut conditions = Self::of_tasks(filter);
         if let Some(below) = below {
@@ -75,7 +73,6 @@ impl Conditions {
         conditions
     }
 
-    /// Of clusters.
     pub fn of_clusters(filter: &ClusterFilter) -> Self {
         let ClusterFilter { visible, name, name_part } = filter;
         let mut conditions = Self::none();
@@ -92,7 +89,6 @@ impl Conditions {
         conditions
     }
 
-    /// Of clusters with ids above one.
     pub fn of_clusters_above(filter: &ClusterFilter, above: Option<ClusterId>) -> Self {
         let mut conditions = Self::of_clusters(filter);
         if let Some(above) = above {
@@ -101,7 +97,6 @@ impl Conditions {
         conditions
     }
 
-    /// Of audit records with ids below one.
     pub fn of_audit_below(filter: &AuditFilter, below: Option<i64>) -> Self {
         let AuditFilter { principal, call, task, cluster, refused, since } = filter;
         let mut conditions = Self::none();
@@ -124,8 +119,8 @@ impl Conditions {
         }
         if let Some(since) = since {
             let since = since.as_micros();
-            // The walk back from the newest ends at the oldest one that is late enough. The index is named because SQLite would
-            // look for it from the oldest of all.
+            // Scanning back from the newest can stop at the oldest record that is late enough. The index is named because
+            // SQLite would scan it from the oldest record.
             conditions.and(
                 "at_us >= ? AND id >= (SELECT coalesce(min(id), 0) FROM audit INDEXED BY audit_at WHERE at_us >= ?)",
                 [since.into(), since.into()],
@@ -138,7 +133,7 @@ impl Conditions {
     }
 }
 
-/// What stands behind ORDER BY for a page of tasks; ties by id in the same direction.
+/// ORDER BY of a page of tasks; ties by id in the same direction.
 pub(super) fn order_of_tasks(page: Page<TaskOrder>) -> String {
     ordered(
         match page.order {
@@ -146,14 +141,14 @@ pub(super) fn order_of_tasks(page: Page<TaskOrder>) -> String {
             TaskOrder::Name => Some("name"),
             TaskOrder::State => Some("state"),
             TaskOrder::CreateTime => Some("create_us"),
-            // NULL, which is that of an open task, is the smallest.
+            // Open tasks have NULL, which sorts as the smallest.
             TaskOrder::FinishTime => Some("finish_us"),
         },
         page.descending,
     )
 }
 
-/// What stands behind ORDER BY for a page of clusters; ties by id in the same direction.
+/// ORDER BY of a page of clusters; ties by id in the same direction.
 pub(super) fn order_of_clusters(page: Page<ClusterOrder>) -> String {
     ordered(
         match page.order {

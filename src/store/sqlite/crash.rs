@@ -10,19 +10,19 @@ pub(super) struct CrashPoint {
 
 #[cfg(debug_assertions)]
 impl CrashPoint {
-    /// `OBSTEWARD_CRASH_AT_SUBMIT=N`: before the commit; `OBSTEWARD_CRASH_AT_SUBMIT_AFTER=N`: after it, unanswered.
+    /// `OBSTEWARD_CRASH_AT_SUBMIT=N`: before the commit; `OBSTEWARD_CRASH_AT_SUBMIT_AFTER=N`: after it, before it is answered.
     pub(super) fn from_environment() -> Self {
         let number = |name: &str| std::env::var(name).ok().and_then(|value| value.parse().ok());
         Self { seen: 0, before: number("OBSTEWARD_CRASH_AT_SUBMIT"), after: number("OBSTEWARD_CRASH_AT_SUBMIT_AFTER") }
     }
 
-    /// A batch of so many submitted writes is about to be committed.
+    /// `submits`: number of submitted writes in the batch.
     pub(super) fn before_commit(&mut self, submits: u64) {
         self.seen += submits;
         self.abort_when_reached(self.before, submits);
     }
 
-    /// It is committed, and nobody knows yet.
+    /// Committed, but nobody has been answered yet.
     pub(super) fn after_commit(&self, submits: u64) {
         self.abort_when_reached(self.after, submits);
     }

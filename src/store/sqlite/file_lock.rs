@@ -1,5 +1,5 @@
-//! `<file>.lock`: the ownership of a store's file, and the mark of what was acknowledged from it. A file whose log ends before
-//! the mark was restored from a backup or cut short, which SQLite cannot know: it takes what is whole and forgets the rest.
+//! `<file>.lock`: the lock of a store's file, and the mark of what was acknowledged from it. A file whose log ends before the
+//! mark was restored from a backup or cut short, which SQLite cannot detect: it keeps the intact part and drops the rest.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -14,12 +14,12 @@ use crate::store::StoreError;
 /// Digits of a mark.
 const WIDTH: usize = 19;
 
-/// The ownership of a file: ends with the process or when dropped.
+/// The lock of a file: held until the process ends or this is dropped.
 #[derive(Debug)]
 pub(super) struct FileLock(File);
 
 impl FileLock {
-    /// Takes `<file>.lock`, or says who has it.
+    /// Fails with the holder when another process has it.
     pub(super) fn take(path: &Path) -> Result<Self, StoreError> {
         let lock = beside(path, ".lock");
         let mut options = OpenOptions::new();
@@ -43,13 +43,13 @@ impl FileLock {
         }
     }
 
-    /// Lets others have the file, before the process ends or this is dropped.
+    /// Releases the file before the process ends or this is dropped.
     pub(super) fn release(&self) {
         let _ = rustix::fs::flock(&self.0, FlockOperation::Unlock);
     }
 
-    /// Everything up to here is on disk, and may be acknowledged. Never synced and never waited for: a mark that is lost with
-    /// the machine only notices less.
+    /// Everything up to here is on disk and may be acknowledged. Never synced and never waited for: if the machine loses the
+    /// mark, only the check becomes weaker.
     pub(super) fn acknowledge(&self, seq: Seq) {
         let _ = self.0.write_all_at(format!("{:0WIDTH$}\n", seq.get()).as_bytes(), 0);
     }
@@ -68,7 +68,7 @@ impl FileLock {
         )))
     }
 
-    /// Zero where there is no mark, or none that can be read.
+    /// Zero when there is no mark, or none that can be parsed.
     pub(super) fn acknowledged(&self) -> Seq {
         let mut digits = [0; WIDTH];
         let read = self.0.read_exact_at(&mut digits, 0).ok();

@@ -1,4 +1,4 @@
-//! Reads of clusters, zones, servers and hosts, and the words in which routes are stored.
+//! Reads clusters, zones, servers and hosts, and translates the stored form of routes.
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
@@ -14,14 +14,12 @@ use crate::store::{Page, StoreError};
 const CLUSTER: &str = "SELECT id, name, ob_cluster_id, fingerprint, endpoints, username, password, default_host, \
                        managed_status, observed_us, sync_error, lease_time_us, permanent_offline_us FROM cluster";
 
-/// One cluster.
 pub(super) fn cluster(connection: &Connection, vault: &Vault, id: ClusterId) -> Result<Option<ClusterRow>, StoreError> {
     let mut statement = connection.prepare_cached(&format!("{CLUSTER} WHERE id = ?1"))?;
     let mut rows = statement.query([id.get()])?;
     rows.next()?.map(|row| cluster_row(row, vault)).transpose()
 }
 
-/// The registration of a physical cluster.
 pub(super) fn cluster_of(
     connection: &Connection,
     vault: &Vault,
@@ -40,7 +38,6 @@ pub(super) fn times(connection: &Connection, id: ClusterId) -> rusqlite::Result<
         .optional()
 }
 
-/// Clusters above an id that a filter lets through, ascending.
 pub(super) fn clusters(
     connection: &Connection,
     vault: &Vault,
@@ -53,7 +50,7 @@ pub(super) fn clusters(
     select(connection, vault, &format!("{CLUSTER} WHERE {text} ORDER BY id LIMIT ?"), values)
 }
 
-/// A page of the clusters that a filter lets through, and how many these are in all.
+/// A page of the clusters that pass a filter, and how many pass in all.
 pub(super) fn page(
     connection: &Connection,
     vault: &Vault,
@@ -102,7 +99,7 @@ fn cluster_row(row: &Row<'_>, vault: &Vault) -> Result<ClusterRow, StoreError> {
     })
 }
 
-/// Zones of a cluster, by name.
+/// Ascending by name.
 pub(super) fn zones(connection: &Connection, cluster: ClusterId) -> Result<Vec<ZoneRow>, StoreError> {
     let mut statement = connection.prepare_cached(
         "SELECT name, inner_status, region, idc, managed_status FROM zone WHERE cluster = ?1 ORDER BY name",
@@ -121,7 +118,7 @@ pub(super) fn zones(connection: &Connection, cluster: ClusterId) -> Result<Vec<Z
     Ok(zones)
 }
 
-/// Servers of a cluster, ascending by id.
+/// Ascending by id.
 pub(super) fn servers(connection: &Connection, cluster: ClusterId) -> Result<Vec<ServerRow>, StoreError> {
     let mut statement = connection.prepare_cached(
         "SELECT id, addr, ob_server_id, zone, sql_port, managed_status, inner_status, stop_us, start_service_us, \
@@ -150,7 +147,7 @@ pub(super) fn servers(connection: &Connection, cluster: ClusterId) -> Result<Vec
     Ok(servers)
 }
 
-/// Routes of a cluster by `svr_ip`.
+/// By `svr_ip`.
 pub(super) fn hosts(connection: &Connection, cluster: ClusterId) -> Result<Vec<(String, HostRoute)>, StoreError> {
     let mut statement =
         connection.prepare_cached("SELECT svr_ip, route FROM host WHERE cluster = ?1 ORDER BY svr_ip")?;

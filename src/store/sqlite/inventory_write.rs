@@ -1,5 +1,5 @@
-//! Registering, changing and forgetting clusters, each in the transaction of its batch and with its audit record: first
-//! every check, then every row.
+//! Registers, changes and removes clusters, each in the transaction of its batch and with its audit record: first every check,
+//! then every write.
 
 use rusqlite::{Connection, OptionalExtension, params};
 use secrecy::SecretString;
@@ -11,10 +11,9 @@ use crate::store::inventory::{ClusterChange, Deregistered, HostRoute, NewCluster
 use crate::store::vault::{Place, Vault};
 use crate::store::{AuditRecord, StoreError};
 
-/// What a change answers: SQL's error is fatal, a [`StoreError`] is a refusal that wrote nothing.
+/// Result of a change: an error of SQL is fatal, a [`StoreError`] is a refusal that wrote nothing.
 pub(super) type Changed<T> = rusqlite::Result<Result<T, StoreError>>;
 
-/// Registers a cluster with its first reading.
 pub(super) fn register(
     connection: &Connection,
     vault: &Vault,
@@ -65,14 +64,14 @@ pub(super) fn register(
             default_host_text(&new.default_host)
         ],
     )?;
-    // The row outlives the registration: its fence must never go back.
+    // The lock's row outlives the registration: its fence must never decrease.
     connection.execute(
         "INSERT INTO cluster_lock (cluster_key, holder, fence) VALUES (?1, NULL, 0) ON CONFLICT DO NOTHING",
         [key.as_str()],
     )?;
     write_hosts(connection, id, &new.hosts)?;
     observe::first(connection, id, &new.observation, &new.server_ids)?;
-    // Its id is known only here.
+    // Its id is known only now.
     commit::audit(connection, &AuditRecord { cluster: Some(id), ..record.clone() })?;
     Ok(Ok(Registered::Done(id)))
 }
@@ -81,7 +80,7 @@ fn seal(vault: &Vault, cluster: ClusterId, password: &SecretString) -> Result<St
     vault.seal(Place::ClusterPassword(cluster), password).map_err(|error| StoreError::Failed(error.to_string()))
 }
 
-/// An id that the caller chose and somebody else has.
+/// The first id chosen by the caller that is in use already.
 fn taken(connection: &Connection, new: &NewCluster) -> rusqlite::Result<Option<Registered>> {
     let is_taken = |sql: &str, id: i64| connection.prepare_cached(sql)?.exists([id]);
     if let Some(id) = new.id
@@ -98,18 +97,18 @@ fn taken(connection: &Connection, new: &NewCluster) -> rusqlite::Result<Option<R
     Ok(None)
 }
 
-/// The counter passes over an id that a caller chose, so that it never means something else.
+/// Raises the counter above an id that a caller chose, so that it is never given out again.
 pub(super) fn remember_chosen(connection: &Connection, counter: &str, id: i64) -> rusqlite::Result<()> {
     connection
         .execute("INSERT INTO chosen_id (counter, id) VALUES (?1, ?2) ON CONFLICT DO NOTHING", params![counter, id])?;
     Ok(())
 }
 
-/// The next id of a small counter that nobody chose.
+/// The next id of a small counter that no caller has chosen.
 pub(super) fn next_id(connection: &Connection, counter: &str) -> rusqlite::Result<i64> {
     let mut chosen = connection.prepare_cached("SELECT 1 FROM chosen_id WHERE counter = ?1 AND id = ?2")?;
     loop {
-        // No row: 2^53 registrations, which no file holds.
+        // No row: 2^53 registrations, which no file can hold.
         let id = commit::reserve(connection, counter, 1)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
         if !chosen.exists(params![counter, id])? {
             return Ok(id);
@@ -117,7 +116,7 @@ pub(super) fn next_id(connection: &Connection, counter: &str) -> rusqlite::Resul
     }
 }
 
-/// The id of a server that is new: the one chosen for its address, or the next.
+/// The id of a new server: the one chosen for its address, or the next.
 pub(super) fn server_id(
     connection: &Connection,
     addr: ServerAddr,
@@ -125,7 +124,7 @@ pub(super) fn server_id(
 ) -> rusqlite::Result<i64> {
     if let Some((_, id)) = chosen.iter().find(|(of, _)| *of == addr) {
         let mut given = connection.prepare_cached("SELECT 1 FROM server WHERE id = ?1")?;
-        // Two rows of one address: the second is another server.
+        // Two rows with one address: the second is another server.
         if !given.exists([id.get()])? {
             return Ok(id.get());
         }
@@ -133,7 +132,7 @@ pub(super) fn server_id(
     next_id(connection, "server")
 }
 
-/// Changes what people decide; false: no such cluster.
+/// False: no such cluster.
 pub(super) fn update(
     connection: &Connection,
     vault: &Vault,
@@ -168,7 +167,7 @@ pub(super) fn update(
     Ok(Ok(true))
 }
 
-/// Forgets a cluster that no task holds; its tasks and its lock's row stay.
+/// Removes a cluster that no task holds; its tasks and its lock's row stay.
 pub(super) fn deregister(connection: &Connection, cluster: ClusterId, record: &AuditRecord) -> Changed<Deregistered> {
     let key: Option<String> = connection
         .query_row("SELECT cluster_key FROM cluster WHERE id = ?1", [cluster.get()], |row| row.get(0))

@@ -1,5 +1,5 @@
-//! The mark in the file that says how it was left: closed, when it is whole by itself; in use, when its write-ahead log
-//! belongs to it; or a backup. A copy of the file alone is recognised by it on any machine.
+//! The mark in the file that says in which state it was left: closed, when it is complete without its write-ahead log; in use,
+//! when that log belongs to it; or a backup. It reveals on any machine that the file was copied without its log.
 
 use std::path::Path;
 use std::time::Duration;
@@ -18,15 +18,15 @@ const MARK: &str = "left";
 const CLOSED: &str = "closed";
 const IN_USE: &str = "in use by ";
 const BACKUP: &str = "backup of ";
-/// A person's sqlite3 that reads just then only leaves the log there.
+/// A person's sqlite3 that reads at this moment only delays the truncation of the log.
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
 
-/// Whether the write-ahead log of a file is there. To be asked before SQLite opens the file, which makes one.
+/// Whether a file has a write-ahead log. Must be called before SQLite opens the file, which creates one.
 pub(super) fn has_log(path: &Path) -> bool {
     std::fs::metadata(beside(path, "-wal")).is_ok_and(|log| log.len() > 0)
 }
 
-/// Refuses a file that was copied without its log, and a backup that was not said to be restored.
+/// Refuses a file that was copied without its log, and a backup that was not declared restored.
 pub(super) fn check(path: &Path, connection: &Connection, had_log: bool, lock: &FileLock) -> Result<(), StoreError> {
     let mark = mark(connection).map_err(|error| unusable(path, &error))?;
     let file = path.display();
@@ -51,18 +51,18 @@ pub(super) fn check(path: &Path, connection: &Connection, had_log: bool, lock: &
     )))
 }
 
-/// From here on the file is not whole without its log. The mark is in the file itself before anything else is written.
+/// From here on the file is incomplete without its log. The mark is in the file itself before anything else is written.
 pub(super) fn begin(path: &Path, connection: &Connection) -> Result<(), StoreError> {
-    // Another one each time: SQLite does not write what is there already.
+    // A new value each time: SQLite does not write a page that did not change.
     let mark = || set(connection, &format!("{IN_USE}{}", uuid::Uuid::new_v4()));
     let begun = mark()
         .and_then(|()| checkpoint(connection, "PRAGMA wal_checkpoint(PASSIVE)"))
-        // The log begins anew behind a checkpoint, which costs a sync: now, not at the first call.
+        // After a checkpoint the log starts over, which costs a sync: now, not in the first call.
         .and_then(|_| mark());
     begun.map_err(|error| unusable(path, &error))
 }
 
-/// Makes the file whole by itself. What cannot be done now is done by the next start: everything is on disk.
+/// Makes the file complete without its log. If that fails, the next start does it: everything is on disk.
 pub(super) fn close(connection: &Connection) {
     let closed = connection.busy_timeout(LONGEST_WAIT).and_then(|()| set(connection, CLOSED)).and_then(|()| {
         // Copies the log into the file, which is synced before the log is cut.
@@ -75,18 +75,18 @@ pub(super) fn close(connection: &Connection) {
     }
 }
 
-/// Makes a copy that is open nowhere else a backup, in one file.
+/// Turns a copy that is open nowhere else into a backup, in one file.
 pub(super) fn make_backup(connection: &Connection, made: Timestamp) -> rusqlite::Result<()> {
     connection.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(()))?;
     set(connection, &format!("{BACKUP}{made}"))
 }
 
-/// Whether it is one, and was not said to be restored.
+/// Whether it is a backup that was not declared restored.
 pub(super) fn is_backup(connection: &Connection) -> bool {
     mark(connection).is_ok_and(|mark| mark.starts_with(BACKUP))
 }
 
-/// What was restored is a store like others.
+/// A restored backup is an ordinary store from here on.
 pub(super) fn forget(connection: &Connection) -> rusqlite::Result<()> {
     set(connection, CLOSED)
 }
@@ -100,7 +100,7 @@ fn set(connection: &Connection, mark: &str) -> rusqlite::Result<()> {
     connection.execute("INSERT OR REPLACE INTO meta (name, value) VALUES (?1, ?2)", [MARK, mark]).map(drop)
 }
 
-/// Whether nobody was in its way.
+/// False: a reader or writer was in its way.
 fn checkpoint(connection: &Connection, sql: &str) -> rusqlite::Result<bool> {
     connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map(|busy| busy == 0)
 }

@@ -48,17 +48,15 @@ pub use backup::{check as check_backup, is_backup};
 pub use restored::{Renamed, restored};
 pub use writer::OnFatal;
 
-/// Ids are reserved in blocks of at least so many, so that most reservations cost no commit.
+/// Smallest block in which ids are reserved, so that most reservations cost no commit.
 const ID_BLOCK: i64 = 1024;
 
-/// How a store is opened.
 #[derive(Clone)]
 pub struct SqliteOptions {
     /// Connections that read at the same time.
     pub readers: usize,
-    /// Where the key of passwords and secrets comes from.
     pub key: KeySource,
-    /// Called when the outcome of a write is unknown. Must end the process, at once or when whoever waits was told: the
+    /// Called when the outcome of a write is unknown. Must end the process, at once or after pending callers were answered: the
     /// store takes no more writes.
     pub on_fatal: OnFatal,
 }
@@ -70,9 +68,9 @@ impl Default for SqliteOptions {
     }
 }
 
-/// The store in a file. Dropping it waits until everything queued is on disk.
+/// The store in a file. Dropping it blocks until everything queued is on disk.
 pub struct SqliteStore {
-    // Before the lock: fields are dropped in this order, and the file is ours until the writer is done.
+    // Before the lock: fields are dropped in this order, and the file must stay locked until the writer has finished.
     writer: Writer,
     readers: Arc<Readers>,
     progress: Arc<ProgressBoard>,
@@ -81,12 +79,12 @@ pub struct SqliteStore {
     store_id: String,
     vault: Arc<Vault>,
     path: PathBuf,
-    /// One backup at a time.
+    /// Held while a backup is made: one at a time.
     backing_up: tokio::sync::Mutex<()>,
     _lock: Arc<FileLock>,
 }
 
-/// Ids that are reserved on disk and not given yet.
+/// Ids that are reserved on disk and not given out yet.
 #[derive(Default)]
 struct IdBlock {
     next: i64,
@@ -94,8 +92,8 @@ struct IdBlock {
 }
 
 impl SqliteStore {
-    /// Opens the store in a file, which is made when it is not there, with its key before it. Blocks for the time of a
-    /// migration. Refuses a file that is damaged, newer, in use or not ours, and a key that is missing or not the file's.
+    /// Opens the store in a file; creates a missing one, its key first. Blocks for the time of a migration. Refuses a file that
+    /// is damaged, newer, in use or not ours, and a key that is missing or not the file's.
     pub fn open(path: impl AsRef<Path>, options: SqliteOptions) -> Result<Arc<Self>, StoreError> {
         let path = path.as_ref();
         let lock = Arc::new(FileLock::take(path)?);
@@ -115,8 +113,8 @@ impl SqliteStore {
         Ok(Arc::new(Self { writer, readers, progress, committed, ids, store_id, vault, path, backing_up, _lock }))
     }
 
-    /// Waits until everything queued is on disk and the file is whole by itself, and lets others have it. Reads may go on;
-    /// writes are answered as closed.
+    /// Waits until everything queued is on disk and the file is complete without its log, then releases the lock. Reads may go
+    /// on; writes are answered as closed.
     pub async fn close(&self) {
         self.writer.close().await;
     }

@@ -1,5 +1,5 @@
-//! What a reading of a cluster found, written into the observed columns. The managed ones are not touched here, except that
-//! a server or zone that is gone takes them along.
+//! Writes what a reading of a cluster found into the observed columns. The managed columns are not touched here, except that a
+//! server or zone that is gone takes them along.
 
 use std::fmt::Display;
 
@@ -30,7 +30,7 @@ pub(super) fn first(
     Ok(())
 }
 
-/// A later reading, for whoever asked: answers what changed.
+/// A later reading; returns the changes, described for people.
 pub(super) fn observe(
     connection: &Connection,
     cluster: ClusterId,
@@ -46,7 +46,7 @@ pub(super) fn observe(
     };
     let (times, zones, servers) = match before() {
         Ok((Some(times), zones, servers)) => (times, zones, servers),
-        // Forgotten while it was read.
+        // The cluster was deregistered while it was read.
         Ok((None, _, _)) => return Ok(Ok(Vec::new())),
         Err(error) => return Ok(Err(error)),
     };
@@ -64,7 +64,7 @@ pub(super) fn observe(
     Ok(Ok(changes.0))
 }
 
-/// Why a reading failed; what was observed before stays.
+/// Records why a reading failed; what was observed before stays.
 pub(super) fn failed(connection: &Connection, cluster: ClusterId, at: Timestamp, error: &str) -> Changed<()> {
     let words = if error.is_empty() { format!("a reading at {at} failed") } else { error.to_owned() };
     let mut statement = connection.prepare_cached("UPDATE cluster SET sync_error = ?2 WHERE id = ?1")?;
@@ -157,7 +157,7 @@ fn describe(row: &ServerRow, server: &ServerObservation, name: &str, changes: &m
     changes.field(name, "SQL_PORT", row.sql_port, server.sql_port);
 }
 
-/// By zone, then by address: ids that read well.
+/// By zone, then by address, so that new ids are in a readable order.
 fn in_order(servers: &[ServerObservation]) -> Vec<&ServerObservation> {
     let mut servers: Vec<&ServerObservation> = servers.iter().collect();
     servers.sort_by_key(|server| (&server.zone, server.addr, server.ob_server_id));

@@ -1,5 +1,5 @@
-//! The latest progress of running subtasks. Kept in memory only: no decision reads it, and a step that goes on after a
-//! restart says anew how far it is.
+//! The latest progress of running subtasks. In memory only: no decision reads it, and a step that continues after a restart
+//! reports its progress anew.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,10 +10,9 @@ use crate::domain::event::EventKind;
 use crate::domain::ids::{SubtaskId, TaskId};
 use crate::store::{Commit, Progress};
 
-/// A slow listener misses older progress, which is then of no interest.
+/// Capacity of the channel: a slow listener misses older progress, which is obsolete by then.
 const KEPT_FOR_LISTENERS: usize = 1024;
 
-/// What is known of running subtasks.
 pub(super) struct ProgressBoard {
     latest: Mutex<HashMap<(TaskId, SubtaskId), Progress>>,
     changes: broadcast::Sender<Progress>,
@@ -26,7 +25,7 @@ impl ProgressBoard {
 
     pub(super) fn note(&self, progress: Progress) {
         self.latest().insert((progress.task, progress.subtask), progress.clone());
-        // Nobody listens: nobody misses it.
+        // An error means that nobody listens.
         let _ = self.changes.send(progress);
     }
 
@@ -38,7 +37,7 @@ impl ProgressBoard {
         self.latest().get(&(task, subtask)).cloned()
     }
 
-    /// A subtask that moved is no longer as far as was said.
+    /// A subtask that changed its state has no valid progress any more.
     pub(super) fn forget_moved(&self, commit: &Commit) {
         let mut latest = self.latest();
         if latest.is_empty() {
@@ -52,7 +51,7 @@ impl ProgressBoard {
     }
 
     fn latest(&self) -> MutexGuard<'_, HashMap<(TaskId, SubtaskId), Progress>> {
-        // Every change is one call, so what a panicking thread left is whole.
+        // Every change is one call, so the map is consistent even after a panic.
         self.latest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -10,13 +10,11 @@ use crate::domain::ids::{ClusterId, ClusterKey, Fence, Revision, Seq, SubtaskId,
 use crate::domain::task::Task;
 use crate::store::{LockRow, LogLine, Page, StoreError, StoredTask, TaskFilter, TaskOrder, encode};
 
-/// Place of the last event.
 pub(super) fn head(connection: &Connection) -> Result<Seq, StoreError> {
     let mut statement = connection.prepare_cached("SELECT value FROM counter WHERE name = 'seq'")?;
     Ok(Seq::new(statement.query_row([], |row| row.get(0))?))
 }
 
-/// One task, folded.
 pub(super) fn task(connection: &Connection, task: TaskId) -> Result<Option<StoredTask>, StoreError> {
     let mut statement =
         connection.prepare_cached("SELECT seq, revision, bodies FROM task_event WHERE task = ?1 ORDER BY revision")?;
@@ -38,7 +36,7 @@ pub(super) fn task(connection: &Connection, task: TaskId) -> Result<Option<Store
     Ok(folded.map(|task| StoredTask { task, seq, progress: Vec::new() }))
 }
 
-/// The subtasks of a task that can have progress.
+/// The subtasks of a task that can have progress: those that run.
 pub(super) fn moving(task: &Task) -> impl Iterator<Item = SubtaskId> + '_ {
     let moving = |state| matches!(state, SubtaskState::Running | SubtaskState::Canceling);
     task.subtasks.iter().filter(move |subtask| moving(subtask.state)).map(|subtask| subtask.spec.id)
@@ -51,7 +49,7 @@ pub(super) fn events(
     after: Revision,
     limit: u32,
 ) -> Result<Vec<StoredEvent>, StoreError> {
-    // Each row holds at least one event, so so many rows are enough.
+    // Each row holds at least one event, so `limit` rows are enough.
     let mut statement = connection.prepare_cached(
         "SELECT seq, task, revision, events, fence, bodies FROM task_event \
          WHERE task = ?1 AND revision > ?2 ORDER BY revision LIMIT ?3",
@@ -60,7 +58,7 @@ pub(super) fn events(
     unpack(rows, limit, |event| event.revision > after)
 }
 
-/// Events of all tasks after a place, ascending.
+/// Events of all tasks after a position, ascending.
 pub(super) fn tail(connection: &Connection, after: Seq, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
     let mut statement = connection.prepare_cached(
         "SELECT seq, task, revision, events, fence, bodies FROM task_event WHERE seq > ?1 ORDER BY seq LIMIT ?2",
@@ -69,7 +67,7 @@ pub(super) fn tail(connection: &Connection, after: Seq, limit: u32) -> Result<Ve
     unpack(rows, limit, |event| event.seq > after)
 }
 
-/// The events of rows of commits, with their places.
+/// The events of commit rows, with their positions.
 fn unpack(
     mut rows: rusqlite::Rows<'_>,
     limit: u32,
@@ -97,7 +95,7 @@ fn unpack(
     Ok(events)
 }
 
-/// Tasks that a filter lets through, newest first.
+/// Tasks that pass a filter, newest first.
 pub(super) fn list(
     connection: &Connection,
     filter: &TaskFilter,
@@ -109,7 +107,7 @@ pub(super) fn list(
     fold_all(connection, &format!("SELECT id FROM task WHERE {text} ORDER BY id DESC LIMIT ?"), values)
 }
 
-/// A page of the tasks that a filter lets through, and how many these are in all.
+/// A page of the tasks that pass a filter, and how many pass in all.
 pub(super) fn page(
     connection: &Connection,
     filter: &TaskFilter,
@@ -123,7 +121,6 @@ pub(super) fn page(
     Ok((fold_all(connection, &sql, values)?, total))
 }
 
-/// What a statement counts.
 pub(super) fn count(connection: &Connection, sql: &str, values: &[Value]) -> Result<u64, StoreError> {
     let count: i64 = connection.prepare_cached(sql)?.query_row(params_from_iter(values), |row| row.get(0))?;
     u64::try_from(count).map_err(|_| StoreError::Damaged(format!("{count} rows were counted")))
@@ -153,7 +150,6 @@ fn fold_all(connection: &Connection, sql: &str, values: Vec<Value>) -> Result<Ve
     .collect()
 }
 
-/// The lock of a physical cluster.
 pub(super) fn lock(connection: &Connection, cluster: &ClusterKey) -> Result<Option<LockRow>, StoreError> {
     let Some((holder, fence)) = lock_row(connection, cluster)? else { return Ok(None) };
     Ok(Some(LockRow { holder: holder.map(task_id).transpose()?, fence }))
@@ -176,7 +172,7 @@ pub(super) fn log(
     Ok(lines)
 }
 
-/// Whether a task holds a cluster's lock.
+/// The task that holds a cluster's lock.
 pub(super) fn holder(connection: &Connection, cluster: &str) -> rusqlite::Result<Option<TaskId>> {
     let mut statement =
         connection.prepare_cached("SELECT holder FROM cluster_lock WHERE cluster_key = ?1 AND holder IS NOT NULL")?;

@@ -42,7 +42,7 @@ impl Readers {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let connection = match idle {
             Some(connection) => connection,
-            // The one of a reader that panicked is gone.
+            // A reader that panicked has lost its connection.
             None => schema::open_reader(&self.path)?,
         };
         let transaction = connection.unchecked_transaction()?;

@@ -1,6 +1,6 @@
-//! The file after a backup of it was restored. Agents, watchers and records of others know more of the store than it does
-//! itself: fences that it would give out a second time, ids of tasks that it has lost. So it becomes another store, which
-//! agents trust only when their operator says so.
+//! Makes a restored backup usable. Agents, watchers and audit records elsewhere know more of the store than the backup does:
+//! fences that it would give out a second time, ids of tasks that it has lost. So it becomes another store, with a new id,
+//! which agents trust only after their operator says so.
 
 use std::path::Path;
 
@@ -12,19 +12,18 @@ use super::{left, read, schema};
 use crate::domain::ids::LARGEST_ID;
 use crate::store::StoreError;
 
-/// Ids that are passed over: more than a store gives out between two backups.
+/// Ids that are skipped: more than a store gives out between two backups.
 const LOST_IDS: i64 = 1 << 20;
 
-/// What became of the name of a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Renamed {
-    /// What agents know.
+    /// The id that agents know.
     pub former: String,
-    /// What they must be told to trust.
+    /// The id that agents must be configured to trust.
     pub store_id: String,
 }
 
-/// Makes another store of a restored file that no service uses now.
+/// Gives a restored file a new store id. No service may be using it.
 pub fn restored(path: &Path) -> Result<Renamed, StoreError> {
     if !path.try_exists().is_ok_and(|exists| exists) {
         return Err(StoreError::Open(format!("there is no store {}, name the restored file", path.display())));

@@ -1,5 +1,5 @@
-//! The file of the embedded store: its creation, its schema and the check that it is whole. Knows no rows but those
-//! that say what the file is.
+//! The file of the embedded store: its creation, its schema and the check that it is intact. Knows no rows but those that
+//! describe the file.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
@@ -18,28 +18,27 @@ use crate::store::encode;
 use crate::store::key_source::KeySource;
 use crate::store::vault::Vault;
 
-/// The version that this program writes.
 const NEWEST: usize = 3;
-/// The schema, oldest version first; version n is the nth.
+/// The steps of the schema, oldest first; version n is the nth.
 const VERSIONS: [&str; NEWEST] =
     [include_str!("schema_v1.sql"), include_str!("schema_v2.sql"), include_str!("schema_v3.sql")];
 /// From this version on secrets are encrypted.
 const ENCRYPTED_SINCE: usize = 2;
-/// Before this version the stored bodies of events had another form, and this program cannot read them.
+/// Before this version the stored bodies of events had another form, which this program cannot read.
 const SETTLED_SINCE: usize = 3;
 /// `PRAGMA application_id` of our files: "obst".
 const APPLICATION_ID: i64 = 0x6f62_7374;
-/// A file has at least one page.
+/// An SQLite file has at least one page.
 const SMALLEST: u64 = 4096;
-/// Above this a start does not read the whole file to check it.
+/// In bytes; a larger file is not read completely to check it at start.
 const LARGEST_CHECKED: u64 = 64 << 20;
 
-/// The writer's connection to a file that exists in the newest schema, and what opens its secrets; makes or migrates it
-/// before. The lock is held.
+/// The writer's connection to a file in the newest schema, and the vault for its secrets; creates or migrates the file first.
+/// The caller holds the lock.
 pub(super) fn open_writer(path: &Path, key: &KeySource, lock: &FileLock) -> Result<(Connection, Vault), StoreError> {
     let exists = path.try_exists().map_err(|error| cannot_open(path, &error))?;
     if !exists {
-        // The key comes first: a file whose secrets nobody can open must not be there at any moment.
+        // The key comes first: a file whose secrets nobody can open must never exist.
         create(path, &key.vault_or_new(path)?)?;
         lock.acknowledge(Seq::ZERO);
     }
@@ -54,10 +53,10 @@ pub(super) fn open_writer(path: &Path, key: &KeySource, lock: &FileLock) -> Resu
     Ok((connection, vault))
 }
 
-/// A connection that writes, to a file that is ours, whole, and may be written. The lock is held.
+/// A writing connection to a file that is ours, intact and writable. The caller holds the lock.
 pub(super) fn open_whole(path: &Path) -> Result<Connection, StoreError> {
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    // SQLite opens what it may only read all the same, and the first write would end the process.
+    // SQLite falls back to opening read-only, and the first write would end the process.
     if connection.is_readonly("main").map_err(|error| unusable(path, &error))? {
         let words = "it can only be read; make the file, its directory and its disk writable";
         return Err(StoreError::Open(format!("cannot open the store {}, {words}", path.display())));
@@ -69,7 +68,6 @@ pub(super) fn open_whole(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// A connection that cannot write.
 pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     connection
@@ -78,7 +76,7 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// A connection to a file that no service uses: a copy.
+/// A connection to a file that no service uses, such as a copy.
 pub(super) fn open_plain(path: &Path) -> Result<Connection, StoreError> {
     connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
 }
@@ -86,13 +84,13 @@ pub(super) fn open_plain(path: &Path) -> Result<Connection, StoreError> {
 fn connect(path: &Path, access: OpenFlags) -> Result<Connection, StoreError> {
     let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_EXRESCODE;
     let connection = Connection::open_with_flags(path, flags).map_err(|error| unusable(path, &error))?;
-    // Nobody else writes; a person's sqlite3 or a backup may hold a lock for a moment.
+    // There is no other writer; a person's sqlite3 or a backup may hold a lock for a moment.
     connection.busy_timeout(Duration::from_secs(5)).map_err(|error| unusable(path, &error))?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
 }
 
-/// Makes the file under another name first: under its own name it is whole or not there.
+/// Creates the file under a temporary name first: under its own name it is complete or absent.
 fn create(path: &Path, vault: &Vault) -> Result<(), StoreError> {
     let draft = beside(path, ".new");
     for leftover in [draft.clone(), beside(path, ".new-journal")] {
@@ -143,7 +141,7 @@ fn as_stored(version: usize) -> i64 {
     i64::try_from(version).unwrap_or(i64::MAX)
 }
 
-/// The schema of a file, which this program knows.
+/// The schema version of a file; fails when this program does not know it.
 pub(super) fn version(path: &Path, connection: &Connection) -> Result<usize, StoreError> {
     let stored: i64 = connection
         .query_row("SELECT coalesce(max(version), 0) FROM schema_version", [], |row| row.get(0))
@@ -172,7 +170,7 @@ fn migrate(path: &Path, connection: &mut Connection, version: usize, vault: &Vau
     }
     let migrated = connection.transaction().and_then(|transaction| {
         if version < ENCRYPTED_SINCE {
-            // What is overwritten with its encrypted form is zeroed in the page at once.
+            // Bytes that are overwritten with their encrypted form are zeroed in the page at once.
             transaction.execute_batch("PRAGMA secure_delete = ON")?;
         }
         apply_from(&transaction, version, vault)?;
@@ -187,14 +185,14 @@ fn migrate(path: &Path, connection: &mut Connection, version: usize, vault: &Vau
     })
 }
 
-/// Whether the first event of a file has the form that events have now. All of a file have one.
+/// Whether the first event of a file has the present form. All events of a file have the same form.
 fn can_be_read(connection: &Connection) -> rusqlite::Result<bool> {
     let first = connection.query_row("SELECT bodies FROM task_event ORDER BY seq LIMIT 1", [], |row| row.get(0));
     let first: Option<Vec<u8>> = first.optional()?;
     Ok(first.is_none_or(|bodies| encode::events_from_bytes(&bodies).is_ok()))
 }
 
-/// Whether the file is ours and whole, as far as that can be seen without reading gigabytes.
+/// Whether the file is ours and intact, as far as that is visible without reading gigabytes.
 fn check(path: &Path, connection: &Connection) -> Result<(), StoreError> {
     let length = std::fs::metadata(path).map_err(|error| cannot_open(path, &error))?.len();
     // SQLite takes a file without a whole page for a new one.
@@ -217,7 +215,7 @@ fn check(path: &Path, connection: &Connection) -> Result<(), StoreError> {
     if found == "ok" { Ok(()) } else { Err(damaged(path, &found)) }
 }
 
-/// The file with something behind its name.
+/// The path with a suffix appended to the file name.
 pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);

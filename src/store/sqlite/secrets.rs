@@ -1,5 +1,5 @@
-//! What stands encrypted in the file: the step from a file that has secrets in the clear to one that has none, and the check
-//! that a key is the file's.
+//! Encrypted values in the file: the migration from a file with plain secrets to one without, and the check that a key belongs
+//! to the file.
 
 use std::path::Path;
 
@@ -10,12 +10,13 @@ use crate::domain::ids::ClusterId;
 use crate::store::StoreError;
 use crate::store::vault::{Place, Vault};
 
-/// What the check value says once it is opened.
+/// Plaintext of the check value.
 const CHECK: &str = "obsteward";
-/// Row of `meta` that is there until nothing of the plain secrets is left in the file or its log.
+/// Row of `meta` that exists until no plain secret is left in the file or its log.
 const WIPE_PENDING: &str = "wipe_pending";
 
-/// Encrypts what version 1 kept in the clear, and keeps what the key is recognised by. In the migration's transaction.
+/// Encrypts what version 1 stored in plain, and stores the value by which the key is checked. Runs in the migration's
+/// transaction.
 pub(super) fn encrypt(transaction: &Connection, vault: &Vault) -> rusqlite::Result<()> {
     let seal = |place: Place<'_>, value: &SecretString| {
         vault.seal(place, value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
@@ -37,7 +38,7 @@ pub(super) fn encrypt(transaction: &Connection, vault: &Vault) -> rusqlite::Resu
     Ok(())
 }
 
-/// Refuses a key that is not the file's.
+/// Fails for a key that does not belong to the file.
 pub(super) fn check_key(path: &Path, connection: &Connection, vault: &Vault) -> Result<(), StoreError> {
     let sealed: Option<String> =
         connection.query_row("SELECT value FROM meta WHERE name = 'key_check'", [], |row| row.get(0)).optional()?;
@@ -52,7 +53,8 @@ pub(super) fn check_key(path: &Path, connection: &Connection, vault: &Vault) -> 
     )))
 }
 
-/// Leaves no plain secret of version 1 in the file or its log: both are written anew. Goes on where a start before was ended.
+/// Leaves no plain secret of version 1 in the file or its log: both are rewritten. Continues where an earlier start was
+/// interrupted.
 pub(super) fn wipe(path: &Path, connection: &Connection) -> Result<(), StoreError> {
     let wiped = || -> rusqlite::Result<()> {
         let pending = connection.prepare("SELECT 1 FROM meta WHERE name = ?1")?.exists([WIPE_PENDING])?;

@@ -1,5 +1,5 @@
-//! The one thread that writes. It takes everything that waits, up to a bound, and commits it as one transaction; answers
-//! go out once it is on disk. An error of SQL or of COMMIT leaves the outcome unknown: then the process ends, and recovery
+//! The only thread that writes. It takes everything that is queued, up to a limit, and commits it as one transaction; answers
+//! are sent once it is on disk. An error of SQL or of COMMIT leaves the outcome unknown: then the process ends, and recovery
 //! reads the log.
 
 use std::sync::Arc;
@@ -19,21 +19,19 @@ use super::trouble;
 use crate::domain::ids::Seq;
 use crate::store::{Commit, CommitOutcome, StoreError};
 
-/// Called with the words of an error after which the outcome of a write is unknown.
+/// Called with the error after which the outcome of a write is unknown.
 pub type OnFatal = Arc<dyn Fn(&str) + Send + Sync>;
 
-/// Most jobs of one transaction.
 const LARGEST_BATCH: usize = 1024;
-/// A transaction takes no further job once it has so many bytes of events.
+/// A transaction takes no further job once its events have so many bytes.
 const LARGEST_BATCH_BYTES: usize = 4 << 20;
 
-/// What is sent when a job is on disk.
+/// Runs when a job is on disk.
 pub(super) type Answer = Box<dyn FnOnce() + Send>;
-/// A change that is not a commit of a task: runs in the transaction of its batch.
+/// A write that is not a task's commit: runs in the transaction of its batch.
 type Change = Box<dyn FnOnce(&Connection) -> rusqlite::Result<Answer> + Send>;
 type CommitSender = oneshot::Sender<Result<CommitOutcome, StoreError>>;
 
-/// A queued write.
 pub(super) enum Job {
     Commit {
         commit: Box<Commit>,
@@ -41,7 +39,7 @@ pub(super) enum Job {
         answer: CommitSender,
     },
     Change(Change),
-    /// The last one. Told once the file is closed.
+    /// The last job. Answered once the file is closed.
     Close(oneshot::Sender<()>),
 }
 
@@ -53,7 +51,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread on a connection of its own.
+    /// `connection` is the thread's own.
     pub(super) fn start(
         connection: Connection,
         on_fatal: OnFatal,
@@ -82,17 +80,17 @@ impl Writer {
         Ok(Self { jobs: Some(jobs), thread: Some(thread), head })
     }
 
-    /// Place of the last event on disk: never behind an answer that went out.
+    /// Position of the last event on disk: at least that of any answer sent so far.
     pub(super) fn head(&self) -> Seq {
         Seq::new(self.head.load(Ordering::Acquire))
     }
 
-    /// Queues a commit; when the thread has ended, its answer is dropped, which reads as closed.
+    /// Queues a commit; if the thread has ended, its answer is dropped, which means closed.
     pub(super) fn submit(&self, commit: Commit, encoded: commit::Encoded, answer: CommitSender) {
         self.send(Job::Commit { commit: Box::new(commit), encoded, answer });
     }
 
-    /// Queues a change and waits until it is on disk. The change refuses without having written anything.
+    /// Queues a change and waits until it is on disk. A change that refuses must not have written anything.
     pub(super) async fn change<T: Send + 'static>(
         &self,
         change: impl FnOnce(&Connection) -> rusqlite::Result<Result<T, StoreError>> + Send + 'static,
@@ -107,17 +105,17 @@ impl Writer {
         receiver.await.unwrap_or(Err(StoreError::Closed))
     }
 
-    /// Ends the thread once everything queued is on disk and the file is whole by itself. What is queued later is not written.
+    /// Ends the thread once everything queued is on disk and the file is complete without its log. Later writes are not made.
     pub(super) async fn close(&self) {
         let (sender, receiver) = oneshot::channel();
         self.send(Job::Close(sender));
-        // An error: it has ended before.
+        // An error: the thread has ended before.
         let _ = receiver.await;
     }
 
     fn send(&self, job: Job) {
         if let Some(jobs) = &self.jobs {
-            // An error gives the job back, and dropping it tells whoever waits that the store is closed.
+            // An error returns the job, and dropping it tells its caller that the store is closed.
             let _ = jobs.send(job);
         }
     }
@@ -137,7 +135,7 @@ struct Loop {
     queue: Receiver<Job>,
     on_fatal: OnFatal,
     committed: watch::Sender<Seq>,
-    /// As `committed`, but set before the answers: who was answered finds the head there.
+    /// As `committed`, but set before the answers are sent: a caller who was answered finds its event below the head.
     head: Arc<AtomicI64>,
     progress: Arc<ProgressBoard>,
     lock: Arc<FileLock>,
@@ -163,7 +161,7 @@ impl Loop {
             }
         }
         let Self { connection, queue, lock, closing, .. } = self;
-        // Whoever waits for what is still queued is told that the store is closed.
+        // Callers of writes that are still queued are told that the store is closed.
         drop(queue);
         left::close(&connection);
         drop(connection);
@@ -173,7 +171,7 @@ impl Loop {
         }
     }
 
-    /// Up to the last one, if that is among them.
+    /// Stops at a closing job, if there is one.
     fn take_waiting(&mut self, first: Job) -> Vec<Job> {
         let (mut bytes, mut batch) = (0, Vec::new());
         let mut next = Ok(first);
@@ -196,7 +194,7 @@ impl Loop {
         }
     }
 
-    /// Writes a batch and answers it. On an error `senders` holds whoever waits for a commit.
+    /// Writes a batch and answers it. On an error `senders` holds the callers of commits.
     fn write(&mut self, batch: Vec<Job>, senders: &mut Vec<CommitSender>) -> rusqlite::Result<()> {
         if batch.is_empty() {
             return Ok(());
@@ -270,7 +268,7 @@ fn run(connection: &Connection, sql: &'static str) -> rusqlite::Result<()> {
     connection.prepare_cached(sql)?.execute([]).map(drop)
 }
 
-/// The place that an outcome gave; a repeat's place lies behind the head.
+/// The position of an outcome; an exact repeat has one below the head.
 const fn place(outcome: &CommitOutcome) -> Seq {
     match outcome {
         CommitOutcome::Committed { seq, .. } => *seq,
@@ -281,7 +279,7 @@ const fn place(outcome: &CommitOutcome) -> Seq {
     }
 }
 
-/// A panic of the writer thread is as fatal as an error: what it was about to commit is unknown.
+/// A panic of the writer thread is as fatal as an error: the outcome of its transaction is unknown.
 struct PanicIsFatal(OnFatal);
 
 impl Drop for PanicIsFatal {
