@@ -84,7 +84,7 @@ async fn the_demo_stops_a_server_and_ends() {
         })
         .map(|(name, _)| name)
         .collect();
-    let expected: Vec<&str> = graphs::STOP.into_iter().chain(["Stop OB server"]).collect();
+    let expected: Vec<&str> = graphs::STOP.iter().copied().chain(["Stop OB server"]).collect();
     assert_eq!(steps, expected, "{ended:?}");
     assert!(ended.err.contains("safe to power off: yes"), "{ended:?}");
 }

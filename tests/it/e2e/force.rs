@@ -23,22 +23,13 @@ fn overrides(task: &v1::Task) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for entry in &task.overrides {
         assert!(!entry.evidence.is_empty() && entry.principal == task.creator, "{entry:?}");
-        let line = format!("{} {}", entry.check, word(entry.overridden_by()));
+        let by = entry.overridden_by().as_str_name().trim_start_matches("OVERRIDDEN_BY_");
+        let line = format!("{} {by}", entry.check);
         if !lines.contains(&line) {
             lines.push(line);
         }
     }
     lines
-}
-
-const fn word(by: v1::OverriddenBy) -> &'static str {
-    match by {
-        v1::OverriddenBy::Unspecified => "nothing",
-        v1::OverriddenBy::Force => "force",
-        v1::OverriddenBy::QuorumLoss => "QUORUM_LOSS",
-        v1::OverriddenBy::ClusterUnreachable => "CLUSTER_UNREACHABLE",
-        v1::OverriddenBy::ForceAndQuorumLoss => "force and QUORUM_LOSS",
-    }
 }
 
 fn gone(pid: Option<u32>) -> bool {
@@ -133,7 +124,7 @@ async fn force_sends_the_plain_stop_first() {
         stage.statements_that_act(),
         [format!("ALTER SYSTEM STOP {target}"), format!("ALTER SYSTEM FORCE STOP {target}")]
     );
-    assert_eq!(overrides(&task), ["LOG_IN_SYNC force", "GATE_PRECHECK_BLOCKS force"]);
+    assert_eq!(overrides(&task), ["LOG_IN_SYNC FORCE", "GATE_PRECHECK_BLOCKS FORCE"]);
 
     // Nothing to force: one statement, nothing overridden.
     let stage = Stage::new().await;
@@ -208,7 +199,7 @@ async fn force_leaves_leaders_behind_where_a_synced_majority_stays() {
     let task = stage.stop_as(forced(stage.request(2).await, &[])).await;
     assert_eq!(task.state(), v1::TaskState::Successful, "{task:#?}");
     assert!(gone(pid));
-    assert_eq!(overrides(&task), ["LEADERS_LEFT force", "GATE_LEADERS_LEFT force"]);
+    assert_eq!(overrides(&task), ["LEADERS_LEFT FORCE", "GATE_LEADERS_LEFT FORCE"]);
 }
 
 /// With force and a replica that lags: the leaders that stay are the only synced ones, and the stop ends there.

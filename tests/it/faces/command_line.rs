@@ -94,8 +94,9 @@ async fn a_server_is_planned_stopped_and_followed() {
     let lines: Vec<&str> = stop.out.lines().collect();
     assert!(lines[0].starts_with("task ") && lines.last().unwrap().contains(" SUCCESSFUL: Stop OB server"), "{stop:?}");
     let ends = lines.iter().filter(|line| line.contains("RUNNING -> SUCCESSFUL"));
-    let ended: Vec<&str> = ends.filter_map(|line| graphs::STOP.into_iter().find(|step| line.contains(step))).collect();
-    assert_eq!(ended, graphs::STOP, "{stop:?}");
+    let ended: Vec<&str> =
+        ends.filter_map(|line| graphs::STOP.iter().copied().find(|step| line.contains(step))).collect();
+    assert_eq!(ended, *graphs::STOP, "{stop:?}");
     // Events and nothing else: every other line begins with a moment.
     for line in &lines[1..lines.len() - 1] {
         assert!(line.starts_with("20") && &line[10..11] == "T", "{line}");
@@ -277,7 +278,7 @@ async fn not_known_is_neither_done_nor_refused() {
     let rest = obsteward.run(&format!("watch {hint}")).await.with(0);
     // The two together are the whole, once.
     let both = format!("{}{}", over.out, rest.out);
-    for step in graphs::STOP {
+    for step in &*graphs::STOP {
         assert_eq!(both.matches(&format!("{step:26}  READY -> RUNNING")).count(), 1, "{step} in {both}");
     }
     let nobody = Program::of("127.0.0.1:1").run("clusters list").await.with(5);

@@ -18,7 +18,7 @@ use crate::support::{
 /// `kill -9` when a watcher sees a subtask run, for each of the eight.
 #[tokio::test(flavor = "multi_thread", worker_threads = 6)]
 async fn kill_9_in_every_subtask() {
-    all(graphs::STOP, |name| async move {
+    all(graphs::STOP.to_vec(), |name| async move {
         let harness = Harness::registered().await;
         // Long enough to be caught in the act.
         harness.sim.inject(Fault::from(FaultKind::Slow { delay_ms: 5 }).for_statement("SELECT"));

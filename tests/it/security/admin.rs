@@ -225,47 +225,32 @@ async fn users_keys_and_roles_over_the_wire() {
     let wire = Wire::new().await;
     let mut admin = wire.admin();
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-    let made = admin
-        .create_role(v1::CreateRoleRequest {
-            name: "OPS".to_owned(),
-            permissions: names(&["TASK:*:*", "CLUSTER:1:UPDATE"]),
-            ..Default::default()
-        })
-        .await
-        .unwrap()
-        .into_inner()
-        .role
-        .unwrap();
+    let asked = v1::CreateRoleRequest {
+        name: "OPS".to_owned(),
+        permissions: names(&["TASK:*:*", "CLUSTER:1:UPDATE"]),
+        ..Default::default()
+    };
+    let made = admin.create_role(asked).await.unwrap().into_inner().role.unwrap();
     assert_eq!((made.permissions, made.builtin), (names(&["CLUSTER:1:UPDATE", "TASK:*:*"]), false));
     assert!(made.create_time.is_some());
-    let user = admin
-        .create_user(v1::CreateUserRequest {
-            name: "eve".to_owned(),
-            password: "geheim99".to_owned(),
-            roles: names(&["OPS"]),
-            certificate_names: names(&["DNS:eve"]),
-            ..Default::default()
-        })
-        .await
-        .unwrap()
-        .into_inner()
-        .user
-        .unwrap();
+    let asked = v1::CreateUserRequest {
+        name: "eve".to_owned(),
+        password: "geheim99".to_owned(),
+        roles: names(&["OPS"]),
+        certificate_names: names(&["DNS:eve"]),
+        ..Default::default()
+    };
+    let user = admin.create_user(asked).await.unwrap().into_inner().user.unwrap();
     assert_eq!((user.id, user.has_password, user.disabled, user.password_time.is_some()), (1002, true, false, true));
     assert_eq!((user.roles, user.permissions), (names(&["OPS"]), names(&["CLUSTER:1:UPDATE", "TASK:*:*"])));
-    let changed = admin
-        .update_user(v1::UpdateUserRequest {
-            name: "eve".to_owned(),
-            roles: Some(v1::RoleNames::default()),
-            certificate_names: None,
-            disabled: Some(true),
-            ..Default::default()
-        })
-        .await
-        .unwrap()
-        .into_inner()
-        .user
-        .unwrap();
+    let asked = v1::UpdateUserRequest {
+        name: "eve".to_owned(),
+        roles: Some(v1::RoleNames::default()),
+        certificate_names: None,
+        disabled: Some(true),
+        ..Default::default()
+    };
+    let changed = admin.update_user(asked).await.unwrap().into_inner().user.unwrap();
     assert_eq!((changed.roles, changed.certificate_names, changed.disabled), (vec![], names(&["DNS:eve"]), true));
     let password = |password: &str| v1::SetPasswordRequest {
         name: "eve".to_owned(),
@@ -273,18 +258,12 @@ async fn users_keys_and_roles_over_the_wire() {
         ..Default::default()
     };
     admin.set_password(password("geheim100")).await.unwrap();
-    let made = admin
-        .create_access_key(v1::CreateAccessKeyRequest { user: "eve".to_owned(), ..Default::default() })
-        .await
-        .unwrap()
-        .into_inner();
+    let asked = v1::CreateAccessKeyRequest { user: "eve".to_owned(), ..Default::default() };
+    let made = admin.create_access_key(asked).await.unwrap().into_inner();
     let key = made.access_key.unwrap();
     assert_eq!((key.user.as_str(), made.secret.len()), ("eve", 40));
-    let rotated = admin
-        .rotate_access_key(v1::RotateAccessKeyRequest { id: key.id.clone(), ..Default::default() })
-        .await
-        .unwrap()
-        .into_inner();
+    let asked = v1::RotateAccessKeyRequest { id: key.id.clone(), ..Default::default() };
+    let rotated = admin.rotate_access_key(asked).await.unwrap().into_inner();
     assert!(rotated.secret != made.secret && rotated.access_key.unwrap().id == key.id);
     let off = v1::UpdateAccessKeyRequest { id: key.id.clone(), disabled: true, ..Default::default() };
     assert!(admin.update_access_key(off).await.unwrap().into_inner().access_key.unwrap().disabled);
@@ -298,13 +277,8 @@ async fn users_keys_and_roles_over_the_wire() {
     let refused = admin.set_password(password("geheim")).await.unwrap_err();
     assert_eq!(refused.code(), Code::InvalidArgument);
     assert_eq!(refused.get_details_bad_request().unwrap().field_violations[0].field, "password");
-    let unknown = admin
-        .update_access_key(v1::UpdateAccessKeyRequest {
-            id: "NoSuchKey9".to_owned(),
-            disabled: true,
-            ..Default::default()
-        })
-        .await;
+    let asked = v1::UpdateAccessKeyRequest { id: "NoSuchKey9".to_owned(), disabled: true, ..Default::default() };
+    let unknown = admin.update_access_key(asked).await;
     assert_eq!(unknown.unwrap_err().get_details_error_info().unwrap().reason, "ACCESS_KEY_NOT_FOUND");
 }
 

@@ -9,16 +9,15 @@ use obsteward::domain::ids::{Principal, Revision, ServerId};
 use obsteward::domain::refusal::Refusal;
 use obsteward::domain::status::{Risk, StopType};
 use obsteward::service::{
-    CancelTask, CreateAccessKey, CreateUser, DeregisterCluster, GetTask, GiveUpTask, LONGEST_ARGUMENTS, ListServers,
-    ListUsers, RegisterCluster, RetryTask, RotateAccessKey, SetPassword, StartServer, StopServer, SyncCluster,
-    UpdateCluster, UpdateUser,
+    CreateAccessKey, CreateUser, DeregisterCluster, GetTask, LONGEST_ARGUMENTS, ListServers, ListUsers, RetryTask,
+    RotateAccessKey, SetPassword, StartServer, StopServer, SyncCluster, UpdateCluster, UpdateUser,
 };
 
 use obsteward::store::Store;
-use obsteward::store::inventory::DefaultHost;
 use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
+use crate::security::permissions::{self, cancel, give_up, register, retry};
 use crate::support::guarded::Fixture;
 use crate::support::stored_tasks::{cluster_id, task_id};
 
@@ -26,26 +25,7 @@ const USERS: &[(&str, &[&str])] =
     &[("admin", &["**"]), ("ops", &["CLUSTER:*:*", "TASK:*:*"]), ("viewer", &["CLUSTER:*:READ", "TASK:*:READ"])];
 
 fn stop(server: i64) -> StopServer {
-    StopServer {
-        cluster: cluster_id(1),
-        server: ServerId::new(server).unwrap(),
-        force: false,
-        accepted_risks: Vec::new(),
-        stop_type: StopType::Process,
-        freeze_before_stop: false,
-        request_id: None,
-        repeat_by_arguments: false,
-        expected_server: None,
-        expire_time: None,
-    }
-}
-
-fn retry(task: i64) -> RetryTask {
-    RetryTask { task: task_id(task), if_revision: None, expire_time: None }
-}
-
-fn give_up(task: i64) -> GiveUpTask {
-    GiveUpTask { task: task_id(task), if_revision: None }
+    StopServer { server: ServerId::new(server).unwrap(), ..permissions::stop(&[]) }
 }
 
 #[tokio::test]
@@ -89,7 +69,7 @@ async fn verbs_and_clusters_are_recorded_with_what_they_are_about() {
     to.call(&viewer, retry(1)).await.unwrap_err();
     to.call(&ops, RetryTask { if_revision: Some(Revision::new(1)), ..retry(1) }).await.unwrap_err();
     to.call(&ops, retry(1)).await.unwrap();
-    to.call(&viewer, CancelTask { task: task_id(3), if_revision: None }).await.unwrap_err();
+    to.call(&viewer, cancel(3)).await.unwrap_err();
     to.call(&ops, give_up(3)).await.unwrap_err();
     to.call(&ops, give_up(77)).await.unwrap_err();
     let hosts = UpdateCluster {
@@ -173,17 +153,7 @@ async fn no_secret_is_recorded_and_no_text_is_long() {
         shown.push(key.secret.expose_secret().to_owned());
         let rotated = to.call(caller, RotateAccessKey(key.id)).await.unwrap().row;
         shown.push(rotated.secret.expose_secret().to_owned());
-        let register = RegisterCluster {
-            endpoints: vec!["127.0.0.1:1".to_owned()],
-            username: "root@sys".to_owned(),
-            password: secret(),
-            expected_name: None,
-            cluster: None,
-            server_ids: Vec::new(),
-            hosts: Vec::new(),
-            default_host: DefaultHost::None,
-        };
-        to.call(caller, register).await.unwrap_err();
+        to.call(caller, register(secret())).await.unwrap_err();
     }
     let records = fixture.store.records();
     assert_eq!(records.len(), 10);

@@ -107,7 +107,7 @@ const RISKY_TASK: Subject = Subject::Task { task: 2, cluster: Some(1) };
 const SELF: Subject = Subject::User { user: Some(1001), own: true };
 const OTHER: Subject = Subject::User { user: Some(1002), own: false };
 
-fn stop(risks: &[Risk]) -> StopServer {
+pub fn stop(risks: &[Risk]) -> StopServer {
     StopServer {
         cluster: cluster_id(1),
         server: ServerId::new(7).unwrap(),
@@ -147,7 +147,7 @@ fn skip(task: i64) -> SkipSubtask {
     SkipSubtask { task, subtask: subtask_id(task, 2), if_revision: None }
 }
 
-fn retry(task: i64) -> RetryTask {
+pub fn retry(task: i64) -> RetryTask {
     RetryTask { task: task_id(task), if_revision: None, expire_time: None }
 }
 
@@ -155,11 +155,25 @@ fn rollback(task: i64) -> RollbackTask {
     RollbackTask { task: task_id(task), if_revision: None, expire_time: None }
 }
 
-fn cancel(task: i64) -> CancelTask {
+pub fn cancel(task: i64) -> CancelTask {
     CancelTask { task: task_id(task), if_revision: None }
 }
 
-fn give_up(task: i64) -> GiveUpTask {
+/// Where nobody is.
+pub fn register(password: SecretString) -> RegisterCluster {
+    RegisterCluster {
+        endpoints: vec!["127.0.0.1:1".to_owned()],
+        username: "root@sys".to_owned(),
+        password,
+        expected_name: None,
+        cluster: None,
+        server_ids: Vec::new(),
+        hosts: Vec::new(),
+        default_host: DefaultHost::None,
+    }
+}
+
+pub fn give_up(task: i64) -> GiveUpTask {
     GiveUpTask { task: task_id(task), if_revision: None }
 }
 
@@ -248,19 +262,7 @@ async fn ask(fixture: &Fixture, caller: &Caller, what: &str) -> Result<(), Refus
         "cancel with risks" => to.call(caller, cancel(2)).await.map(drop),
         "give up" => to.call(caller, give_up(1)).await.map(drop),
         "give up with risks" => to.call(caller, give_up(2)).await.map(drop),
-        "register" => {
-            let asked = RegisterCluster {
-                endpoints: vec!["127.0.0.1:1".to_owned()],
-                username: "root@sys".to_owned(),
-                password: password(),
-                expected_name: None,
-                cluster: None,
-                server_ids: Vec::new(),
-                hosts: Vec::new(),
-                default_host: DefaultHost::None,
-            };
-            to.call(caller, asked).await.map(drop)
-        }
+        "register" => to.call(caller, register(password())).await.map(drop),
         "update cluster" => {
             let (endpoints, username, hosts) = (None, None, Some(Vec::new()));
             let asked = UpdateCluster { cluster: one, endpoints, username, password: None, hosts, default_host: None };
