@@ -3,9 +3,12 @@
 use crate::clock::Timestamp;
 use crate::domain::ids::{ClusterId, Principal, RoleName, ServerAddr, ServerId, TaskId, ZoneName};
 use crate::domain::permission::Permission;
-use crate::domain::status::{ClusterStatus, OverriddenBy, ServerStatus, ZoneStatus};
+use crate::domain::status::{ClusterStatus, ServerStatus, ZoneStatus};
 use crate::store::access::{AccessKeyRow, UserRow};
 use crate::store::inventory::{ClusterRow, HostRoute, ServerRow, ZoneRow};
+
+pub use crate::domain::precheck::CheckVerdict;
+pub use crate::operations::assess::AssessedCheck;
 
 /// A page by number: its items, and how many there are in all.
 #[derive(Clone, Debug)]
@@ -98,36 +101,6 @@ pub struct ServerView {
     pub operating_task: Option<TaskId>,
 }
 
-/// What a check of a plan says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CheckVerdict {
-    /// In order.
-    Pass,
-    /// Worth knowing.
-    Info,
-    /// Worth stopping to think.
-    Warn,
-    /// The stop is refused, unless overridden.
-    Block,
-}
-
-/// One check of a plan.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PlanCheck {
-    /// Its name, for example `LOG_IN_SYNC`.
-    pub name: String,
-    /// What it says.
-    pub verdict: CheckVerdict,
-    /// What was found.
-    pub evidence: String,
-    /// What to do about it.
-    pub remedy: String,
-    /// What overrides it; `None`: nothing does.
-    pub overridden_by: Option<OverriddenBy>,
-    /// Whether this request overrides it.
-    pub overridden: bool,
-}
-
 /// What a stop would meet now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StopPlanView {
@@ -142,7 +115,7 @@ pub struct StopPlanView {
     /// Whether a stop with these arguments would be let through.
     pub allowed: bool,
     /// Every check, in a fixed order.
-    pub checks: Vec<PlanCheck>,
+    pub checks: Vec<AssessedCheck>,
     /// Tenant, its name, and how many of its leaders would move.
     pub leader_moves: Vec<(i64, String, i32)>,
     /// Further servers that may fail afterwards; `None`: not known.

@@ -21,7 +21,7 @@ use obsteward::proto::v1::ob_server_service_client::ObServerServiceClient;
 use obsteward::proto::v1::task_service_client::TaskServiceClient;
 use obsteward::proto::v1::watch_task_response::Kind;
 use obsteward::proto::v1::watch_tasks_response;
-use obsteward::service::views::{CheckVerdict, PlanCheck, StopPlanView};
+use obsteward::service::views::{AssessedCheck, CheckVerdict, StopPlanView};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -173,13 +173,15 @@ fn servers_clusters_and_plans_are_shown() {
         addr: "10.0.0.2:2882".parse().unwrap(),
         zone: "zone1".parse().unwrap(),
         allowed: false,
-        checks: vec![PlanCheck {
+        checks: vec![AssessedCheck {
             name: "LOG_IN_SYNC".to_owned(),
             verdict: CheckVerdict::Block,
             evidence: "replica lags".to_owned(),
             remedy: "wait".to_owned(),
             overridden_by: Some(OverriddenBy::Force),
             overridden: false,
+            root_service_words: None,
+            may_pass: false,
         }],
         leader_moves: vec![(1002, "t1".to_owned(), 4)],
         failures_tolerated_after: Some(0),
