@@ -23,15 +23,12 @@ const PLAN_BEYOND_READING: Duration = Duration::from_secs(5);
 /// The whole precheck of a stop now; changes nothing.
 #[derive(Clone, Debug)]
 pub struct PlanStopServer {
-    /// Which cluster.
     pub cluster: ClusterId,
-    /// Which server.
     pub server: ServerId,
     /// Whether the stop would use force.
     pub force: bool,
     /// Risks that it would accept.
     pub accepted_risks: Vec<Risk>,
-    /// Kind of stop.
     pub stop_type: StopType,
     /// Whether the stop would freeze the server first.
     pub freeze_before_stop: bool,

@@ -19,7 +19,6 @@ pub struct PageOf<T> {
     pub total: u64,
 }
 
-/// A user as shown.
 #[derive(Clone, Debug)]
 pub struct UserView {
     /// As stored; the hash of its password is never shown.
@@ -28,40 +27,30 @@ pub struct UserView {
     pub permissions: Vec<Permission>,
 }
 
-/// An access key as shown.
 #[derive(Clone, Debug)]
 pub struct AccessKeyView {
     /// As stored; its secret is shown only to whoever makes it.
     pub row: AccessKeyRow,
-    /// Name of its user.
     pub user: Principal,
 }
 
-/// A role as shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoleView {
-    /// Its name.
     pub name: RoleName,
-    /// Its permissions.
     pub permissions: Vec<Permission>,
     /// When it was made; `None`: it is always there.
     pub create_time: Option<Timestamp>,
 }
 
-/// A cluster as shown.
 #[derive(Clone, Debug)]
 pub struct ClusterView {
-    /// As stored.
     pub row: ClusterRow,
-    /// Shown status.
     pub status: ClusterStatus,
     /// Its zones with their shown status.
     pub zones: Vec<(ZoneRow, ZoneStatus)>,
     /// Routes by `svr_ip`.
     pub hosts: Vec<(String, HostRoute)>,
-    /// Task that holds it.
     pub operating_task: Option<TaskId>,
-    /// Number of servers.
     pub server_count: usize,
     /// Build version of its servers.
     pub version: String,
@@ -82,14 +71,11 @@ pub enum ProcessView {
     Ambiguous { evidence: String },
 }
 
-/// A server as shown.
 #[derive(Clone, Debug)]
 pub struct ServerView {
     /// As stored, or as just read.
     pub row: ServerRow,
-    /// Shown status.
     pub status: ServerStatus,
-    /// Its process.
     pub process: ProcessView,
     /// Log streams led from it; `None`: not known.
     pub leaders: Option<i64>,
@@ -104,13 +90,9 @@ pub struct ServerView {
 /// What a stop would meet now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StopPlanView {
-    /// The cluster.
     pub cluster: ClusterId,
-    /// The server.
     pub server: ServerId,
-    /// Its address.
     pub addr: ServerAddr,
-    /// Its zone.
     pub zone: ZoneName,
     /// Whether a stop with these arguments would be let through.
     pub allowed: bool,
