@@ -11,7 +11,7 @@ use crate::access::{Directory, Proof};
 use crate::domain::call::{Call, Subject, permits};
 use crate::domain::ids::{ClusterId, Principal, TaskId, UserId};
 use crate::domain::permission::{Action, Domain, Need, Rights};
-use crate::domain::refusal::{Refusal, Unproven};
+use crate::domain::refusal::{AuthFailure, Refusal};
 use crate::service::visibility;
 use crate::store::access::AccessRows;
 use crate::store::{StoredTask, TaskVisibility};
@@ -170,7 +170,7 @@ impl WatchAuthorizer for UserAuthorizer {
         let permitted = match self.rights() {
             Ok(rights) => self.scope.permitted(&rights),
             Err(Ended::User) => Err(self.scope.need()),
-            Err(Ended::Proof) => return Err(Refusal::Unauthenticated { why: Unproven::Ended }),
+            Err(Ended::Proof) => return Err(Refusal::Unauthenticated { why: AuthFailure::Ended }),
         };
         permitted.map_err(|need| Refusal::PermissionDenied { principal: self.principal.clone(), need })
     }

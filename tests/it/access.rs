@@ -1,4 +1,4 @@
-//! Who may come in: proofs and limits through the gatekeeper that both faces ask, over a directory in memory.
+//! Who may come in: proofs and limits through the gatekeeper that both faces ask, over a directory of a temporary store.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,20 +12,19 @@ use http::{HeaderMap, HeaderValue};
 use obsteward::access::Directory;
 use obsteward::access::signature::{self, SignedRequest};
 use obsteward::api::auth::{Admitted, Denied, Gatekeeper, SignedParts};
-use obsteward::clock::{Clock, Timestamp, monotonic_now};
+use obsteward::clock::{Clock, monotonic_now};
 use obsteward::config::{AuthConfig, LimitsConfig};
-use obsteward::domain::call::Call;
 use obsteward::domain::ids::{AccessKeyId, Principal, UserId};
-use obsteward::domain::reason::Reason;
-use obsteward::domain::refusal::{Refusal, Unproven};
+use obsteward::domain::refusal::{AuthFailure, Refusal};
 use obsteward::net::peer::Peer;
 use obsteward::net::proxies::Proxies;
-use obsteward::store::access::{AccessChange, AccessKeyRow, AccessRows, UserRow};
-use obsteward::store::{AuditOutcome, AuditRecord, StoreError};
+use obsteward::store::StoreError;
+use obsteward::store::access::{AccessChange, NewUser};
 use rcgen::{CertificateParams, KeyPair};
 use secrecy::SecretString;
 
-use crate::fake_access::{FakeAccess, user_row};
+use crate::stored_rows::{audit, disable, new_user};
+use crate::temporary_store::TemporaryStore;
 
 const PASSWORD: &str = "correct horse";
 const KEY: &str = "AKAKAKAKAK01";
@@ -42,33 +41,31 @@ pub fn cheap_hash(password: &str) -> String {
 
 /// `eve` with a password, a key and a certificate name; `gone`, who is disabled; `silent`, who has no password; `other`, who
 /// has a certificate name.
-fn rows() -> AccessRows {
-    let (id, hash) = (UserId::new(1001).unwrap(), Some(cheap_hash(PASSWORD)));
-    let users = vec![
-        UserRow {
-            password_hash: hash.clone(),
-            roles: vec!["CLUSTER_VIEWER".parse().unwrap()],
-            certificate_names: vec!["DNS:eve.example.com".to_owned()],
-            ..user_row(1001, "eve")
-        },
-        UserRow { password_hash: hash, disabled: true, ..user_row(1002, "gone") },
-        user_row(1003, "silent"),
-        UserRow { certificate_names: vec!["URI:spiffe://example.com/other".to_owned()], ..user_row(1004, "other") },
-    ];
-    let key = |id: &str, user, disabled| AccessKeyRow {
-        id: id.parse().unwrap(),
-        user,
-        secret: SecretString::from(SECRET),
-        disabled,
-        create_time: Timestamp::default(),
-        rotate_time: Timestamp::default(),
+fn everybody() -> Vec<AccessChange> {
+    let hash = Some(cheap_hash(PASSWORD));
+    let eve = NewUser {
+        password_hash: hash.clone(),
+        roles: vec!["CLUSTER_VIEWER".parse().unwrap()],
+        certificate_names: vec!["DNS:eve.example.com".to_owned()],
+        ..new_user("eve")
     };
-    let keys = vec![
-        key(KEY, id, false),
-        key("DISABLEDKEY1", id, true),
-        key("KEYOFNOBODY1", UserId::new(1002).unwrap(), false),
+    let gone = NewUser { password_hash: hash, ..new_user("gone") };
+    let certificate_names = vec!["URI:spiffe://example.com/other".to_owned()];
+    let users = [eve, gone, new_user("silent"), NewUser { certificate_names, ..new_user("other") }];
+    let key = |id: &str, user| AccessChange::CreateKey {
+        id: id.parse().unwrap(),
+        user: UserId::new(user).unwrap(),
+        secret: SecretString::from(SECRET),
+    };
+    let disabled = "DISABLEDKEY1";
+    let others = [
+        disable(1002),
+        key(KEY, 1001),
+        key(disabled, 1001),
+        AccessChange::UpdateKey { id: disabled.parse().unwrap(), disabled: true },
+        key("KEYOFNOBODY1", 1002),
     ];
-    AccessRows { users, keys, roles: Vec::new() }
+    users.into_iter().map(AccessChange::CreateUser).chain(others).collect()
 }
 
 struct Gate {
@@ -79,8 +76,7 @@ struct Gate {
 
 impl Gate {
     async fn new(limits: LimitsConfig) -> Self {
-        let store = FakeAccess { rows: rows().into(), ..FakeAccess::default() };
-        let directory = Directory::open(Arc::new(store)).await.unwrap();
+        let directory = Directory::open(Arc::new(TemporaryStore::with(everybody(), []).await)).await.unwrap();
         let clock = Clock::shifted();
         let gatekeeper = Gatekeeper::new(Arc::clone(&directory), clock.clone(), &AuthConfig::default(), &limits);
         Self { gatekeeper, directory, clock }
@@ -95,20 +91,7 @@ impl Gate {
     }
 
     async fn change(&self, change: AccessChange) {
-        let audit = AuditRecord {
-            at: Timestamp::default(),
-            principal: Principal::new("admin"),
-            address: String::new(),
-            call: Call::UpdateUser,
-            target: String::new(),
-            cluster: None,
-            task: None,
-            arguments: String::new(),
-            reason: Reason::default(),
-            outcome: AuditOutcome::Accepted,
-            trace_id: String::new(),
-        };
-        self.directory.change::<StoreError>(|_| Ok((change, audit))).await.unwrap();
+        self.directory.change::<StoreError>(|_| Ok((change, audit("admin")))).await.unwrap();
     }
 }
 
@@ -125,7 +108,7 @@ pub fn basic(user: &str, password: &str) -> HeaderMap {
     HeaderMap::from_iter([(http::header::AUTHORIZATION, HeaderValue::try_from(value).unwrap())])
 }
 
-fn refused<T>(why: Unproven) -> Result<T, Refusal> {
+fn refused<T>(why: AuthFailure) -> Result<T, Refusal> {
     Err(Refusal::Unauthenticated { why })
 }
 
@@ -149,7 +132,7 @@ async fn a_password_proves_its_user_and_no_answer_tells_who_there_is() {
         ("silent", ""),
         ("silent", PASSWORD),
     ] {
-        assert_eq!(gate.login(user, password, HERE).await, refused(Unproven::Wrong), "{user}");
+        assert_eq!(gate.login(user, password, HERE).await, refused(AuthFailure::Wrong), "{user}");
     }
 }
 
@@ -160,13 +143,13 @@ async fn what_names_nobody_is_refused_and_a_claim_is_no_proof() {
         http::HeaderName::from_static("obsteward-principal"),
         HeaderValue::from_static("admin"),
     )]);
-    assert_eq!(name(gate.admit(&claimed, &peer(HERE)).await), refused(Unproven::NoCredentials));
+    assert_eq!(name(gate.admit(&claimed, &peer(HERE)).await), refused(AuthFailure::NoCredentials));
     let mut twice = basic("eve", PASSWORD);
     twice.append(http::header::AUTHORIZATION, HeaderValue::from_static("Basic ZXZlOng="));
-    assert_eq!(name(gate.admit(&twice, &peer(HERE)).await), refused(Unproven::Repeated("authorization")));
+    assert_eq!(name(gate.admit(&twice, &peer(HERE)).await), refused(AuthFailure::Repeated("authorization")));
     for malformed in ["Bearer x", "Basic !", "Basic ZXZl", "Basic //79Og=="] {
         let headers = HeaderMap::from_iter([(http::header::AUTHORIZATION, HeaderValue::from_static(malformed))]);
-        assert_eq!(name(gate.admit(&headers, &peer(HERE)).await), refused(Unproven::Malformed), "{malformed}");
+        assert_eq!(name(gate.admit(&headers, &peer(HERE)).await), refused(AuthFailure::Malformed), "{malformed}");
     }
 }
 
@@ -175,7 +158,7 @@ async fn who_fails_waits_longer_and_longer_there_and_nowhere_else() {
     let gate = Gate::new(limits()).await;
     assert_eq!(gate.login("eve", PASSWORD, THERE).await.as_deref(), Ok("eve"));
     for _ in 0..3 {
-        assert_eq!(gate.login("eve", "wrong", HERE).await, refused(Unproven::Wrong));
+        assert_eq!(gate.login("eve", "wrong", HERE).await, refused(AuthFailure::Wrong));
     }
     for seconds in [10, 20, 40] {
         let began = monotonic_now();
@@ -187,11 +170,11 @@ async fn who_fails_waits_longer_and_longer_there_and_nowhere_else() {
         assert_eq!(monotonic_now(), began, "nothing here waits");
         tokio::time::advance(Duration::from_millis(retry_after_millis.into())).await;
         if seconds < 40 {
-            assert_eq!(gate.login("eve", "wrong", HERE).await, refused(Unproven::Wrong));
+            assert_eq!(gate.login("eve", "wrong", HERE).await, refused(AuthFailure::Wrong));
         }
     }
     assert_eq!(gate.login("eve", PASSWORD, HERE).await.as_deref(), Ok("eve"));
-    assert_eq!(gate.login("eve", "wrong", HERE).await, refused(Unproven::Wrong), "it began anew");
+    assert_eq!(gate.login("eve", "wrong", HERE).await, refused(AuthFailure::Wrong), "it began anew");
 }
 
 #[tokio::test(start_paused = true)]
@@ -199,7 +182,7 @@ async fn wrong_passwords_that_are_sent_at_once_are_counted_one_by_one() {
     let gate = Arc::new(Gate::new(limits()).await);
     let attempts = (0..12).map(|_| gate.login("eve", "wrong", HERE));
     let answers = futures::future::join_all(attempts).await;
-    let looked_at = answers.iter().filter(|answer| **answer == refused(Unproven::Wrong)).count();
+    let looked_at = answers.iter().filter(|answer| **answer == refused(AuthFailure::Wrong)).count();
     assert_eq!(looked_at, 3, "{answers:?}");
 }
 
@@ -207,7 +190,7 @@ async fn wrong_passwords_that_are_sent_at_once_are_counted_one_by_one() {
 async fn slow_down(gate: &Gate, from: &str) {
     for number in 0..10 {
         // No user has a space in its name, and yet it costs what a real one does.
-        assert_eq!(gate.login(&format!("no {number}"), "wrong", from).await, refused(Unproven::Wrong));
+        assert_eq!(gate.login(&format!("no {number}"), "wrong", from).await, refused(AuthFailure::Wrong));
     }
 }
 
@@ -221,11 +204,11 @@ async fn failures_of_others_slow_an_address_and_shut_nobody_out() {
     let attempts = futures::future::join_all(wrong.iter().map(|name| gate.login(name, "wrong", HERE)));
     let (answers, right) = futures::future::join(attempts, gate.login("eve", PASSWORD, HERE)).await;
     assert_eq!(right.as_deref(), Ok("eve"));
-    assert!(answers.iter().all(|answer| *answer == refused(Unproven::Wrong)), "{answers:?}");
+    assert!(answers.iter().all(|answer| *answer == refused(AuthFailure::Wrong)), "{answers:?}");
     let took = began.elapsed();
     assert!((3..=5).contains(&took.as_secs()), "twenty names took {took:?}");
     let began = monotonic_now();
-    assert_eq!(gate.login("another", "wrong", THERE).await, refused(Unproven::Wrong));
+    assert_eq!(gate.login("another", "wrong", THERE).await, refused(AuthFailure::Wrong));
     assert_eq!(monotonic_now(), began, "another address is not slowed");
 }
 
@@ -249,7 +232,7 @@ async fn who_was_right_at_an_address_is_not_held_up_there_and_his_own_failures_s
     let away = answers.iter().filter(|answer| throttled(answer)).count();
     assert_eq!(away, 60 - 25, "who would wait for more than 5 s is told so: {answers:?}");
     tokio::time::advance(Duration::from_secs(61)).await;
-    assert_eq!(gate.login("eve", "wrong", HERE).await, refused(Unproven::Wrong));
+    assert_eq!(gate.login("eve", "wrong", HERE).await, refused(AuthFailure::Wrong));
     assert!(throttled(&gate.login("eve", PASSWORD, HERE).await));
 }
 
@@ -265,7 +248,7 @@ async fn behind_a_trusted_proxy_each_client_has_its_own_address() {
     };
     let proxy = Peer { proxies: proxies.clone(), ..peer(HERE) };
     let through = async |client: &str, password: &str| from(proxy.clone(), client, password).await;
-    assert_eq!(name(through("203.0.113.9", "wrong").await), refused(Unproven::Wrong));
+    assert_eq!(name(through("203.0.113.9", "wrong").await), refused(AuthFailure::Wrong));
     let again = name(through("203.0.113.9", PASSWORD).await);
     assert!(matches!(again, Err(Refusal::LoginThrottled { .. })), "{again:?}");
     for (client, shown) in [("203.0.113.10:77", "203.0.113.10:77"), ("1.2.3.4, 203.0.113.11", "203.0.113.11")] {
@@ -273,7 +256,7 @@ async fn behind_a_trusted_proxy_each_client_has_its_own_address() {
     }
     // A stranger claims to be somebody whom a proxy would name, and a proxy that is not trusted is one.
     let stranger = Peer { proxies, ..peer("192.0.2.1:5") };
-    assert_eq!(name(from(stranger.clone(), "203.0.113.10", "wrong").await), refused(Unproven::Wrong));
+    assert_eq!(name(from(stranger.clone(), "203.0.113.10", "wrong").await), refused(AuthFailure::Wrong));
     let again = name(from(stranger, "203.0.113.12", PASSWORD).await);
     assert!(matches!(again, Err(Refusal::LoginThrottled { .. })), "{again:?}");
     assert_eq!(from(peer(HERE), "203.0.113.9", PASSWORD).await.unwrap().caller.address, HERE);
@@ -331,12 +314,12 @@ async fn a_remembered_password_ends_with_its_time_its_hash_or_its_user() {
     let user = UserId::new(1001).unwrap();
     assert_eq!(gate.login("eve", PASSWORD, HERE).await.as_deref(), Ok("eve"));
     gate.change(AccessChange::SetPassword { user, password_hash: cheap_hash("another one") }).await;
-    assert_eq!(gate.login("eve", PASSWORD, HERE).await, refused(Unproven::Wrong));
+    assert_eq!(gate.login("eve", PASSWORD, HERE).await, refused(AuthFailure::Wrong));
     assert_eq!(gate.login("eve", "another one", HERE).await.as_deref(), Ok("eve"));
     let disabled =
         |disabled| AccessChange::UpdateUser { user, roles: None, certificate_names: None, disabled: Some(disabled) };
     gate.change(disabled(true)).await;
-    assert_eq!(gate.login("eve", "another one", HERE).await, refused(Unproven::Wrong));
+    assert_eq!(gate.login("eve", "another one", HERE).await, refused(AuthFailure::Wrong));
     gate.change(disabled(false)).await;
     assert_eq!(gate.login("eve", "another one", HERE).await.as_deref(), Ok("eve"));
 }
@@ -359,12 +342,12 @@ async fn a_certificate_proves_one_user_and_never_two() {
     let admit = async |headers: &HeaderMap, peer: &Peer| name(gate.admit(headers, peer).await);
     assert_eq!(admit(&none, &eve).await.as_deref(), Ok("eve"));
     assert_eq!(admit(&basic("eve", PASSWORD), &eve).await.as_deref(), Ok("eve"));
-    assert_eq!(admit(&basic("eve", "wrong"), &eve).await, refused(Unproven::Wrong));
+    assert_eq!(admit(&basic("eve", "wrong"), &eve).await, refused(AuthFailure::Wrong));
     let other = certified("URI:spiffe://example.com/other", HERE);
     assert_eq!(admit(&none, &other).await.as_deref(), Ok("other"));
-    assert_eq!(admit(&basic("eve", PASSWORD), &other).await, refused(Unproven::Wrong), "two users");
+    assert_eq!(admit(&basic("eve", PASSWORD), &other).await, refused(AuthFailure::Wrong), "two users");
     let unknown = certified("DNS:nobody.example.com", HERE);
-    assert_eq!(admit(&none, &unknown).await, refused(Unproven::UnknownCertificate));
+    assert_eq!(admit(&none, &unknown).await, refused(AuthFailure::UnknownCertificate));
     assert_eq!(admit(&basic("eve", PASSWORD), &unknown).await.as_deref(), Ok("eve"));
 
     let names = vec!["DNS:both.example.com".to_owned()];
@@ -373,11 +356,11 @@ async fn a_certificate_proves_one_user_and_never_two() {
         AccessChange::UpdateUser { user: other_id, roles: None, certificate_names: Some(names), disabled: None };
     gate.change(change).await;
     let both = certified("DNS:eve.example.com both.example.com", HERE);
-    assert_eq!(admit(&none, &both).await, refused(Unproven::Wrong), "one certificate of two users");
+    assert_eq!(admit(&none, &both).await, refused(AuthFailure::Wrong), "one certificate of two users");
     let eve_id = UserId::new(1001).unwrap();
     let change = AccessChange::UpdateUser { user: eve_id, roles: None, certificate_names: None, disabled: Some(true) };
     gate.change(change).await;
-    assert_eq!(admit(&none, &eve).await, refused(Unproven::Wrong), "disabled");
+    assert_eq!(admit(&none, &eve).await, refused(AuthFailure::Wrong), "disabled");
 }
 
 /// A stop as a program signs it.
@@ -427,7 +410,7 @@ async fn a_signature_proves_its_user_over_rest_only() {
     without_host.remove("host");
     let authority = SignedParts { host: Some("127.0.0.1:8080"), ..parts };
     assert_eq!(admit(&without_host, authority).await.as_deref(), Ok("eve"));
-    assert_eq!(name(gate.admit(&headers, &peer(HERE)).await), refused(Unproven::Malformed), "gRPC signs nothing");
+    assert_eq!(name(gate.admit(&headers, &peer(HERE)).await), refused(AuthFailure::Malformed), "gRPC signs nothing");
 
     for (what, changed) in [
         ("body", SignedParts { body: b"{\"force\":true}", ..parts }),
@@ -438,7 +421,7 @@ async fn a_signature_proves_its_user_over_rest_only() {
     ] {
         let gate = Gate::new(limits()).await;
         let answer = gate.gatekeeper.admit(&headers, Some(changed), &peer(HERE), "0123456789abcdef").await;
-        assert_eq!(name(answer), refused(Unproven::Wrong), "{what}");
+        assert_eq!(name(answer), refused(AuthFailure::Wrong), "{what}");
     }
     for (header, value) in
         [("x-ocp-origin", "else"), ("x-ocp-more", "1"), ("content-md5", "0"), ("content-type", "x/y")]
@@ -447,7 +430,7 @@ async fn a_signature_proves_its_user_over_rest_only() {
         let mut headers = headers.clone();
         headers.insert(header, HeaderValue::from_static(value));
         let answer = gate.gatekeeper.admit(&headers, Some(parts), &peer(HERE), "0123456789abcdef").await;
-        assert_eq!(name(answer), refused(Unproven::Wrong), "{header}");
+        assert_eq!(name(answer), refused(AuthFailure::Wrong), "{header}");
     }
 }
 
@@ -462,20 +445,20 @@ async fn a_signature_is_of_now_and_of_an_enabled_key_and_user() {
     let (close, far) = (Duration::from_secs(14 * 60 + 58), Duration::from_secs(15 * 60 + 2));
     assert_eq!(admit(dated(now.minus(close))).await.as_deref(), Ok("eve"));
     assert_eq!(admit(dated(now.plus(close))).await.as_deref(), Ok("eve"));
-    assert_eq!(admit(dated(now.minus(far))).await, refused(Unproven::DateSkewed));
-    assert_eq!(admit(dated(now.plus(far))).await, refused(Unproven::DateSkewed));
+    assert_eq!(admit(dated(now.minus(far))).await, refused(AuthFailure::DateSkewed));
+    assert_eq!(admit(dated(now.plus(far))).await, refused(AuthFailure::DateSkewed));
     let (mut headers, parts) = dated(now);
     headers.remove("date");
-    assert_eq!(admit((headers, parts)).await, refused(Unproven::DateMissing));
+    assert_eq!(admit((headers, parts)).await, refused(AuthFailure::DateMissing));
     for key in ["DISABLEDKEY1", "KEYOFNOBODY1", "UNKNOWNKEY01"] {
-        assert_eq!(admit(signed(key, &signature::date(now))).await, refused(Unproven::Wrong), "{key}");
+        assert_eq!(admit(signed(key, &signature::date(now))).await, refused(AuthFailure::Wrong), "{key}");
         let again = admit(signed(key, &signature::date(now))).await;
         assert!(matches!(again, Err(Refusal::LoginThrottled { .. })), "{key}: {again:?}");
     }
     assert_eq!(admit(dated(now)).await.as_deref(), Ok("eve"), "another key is not affected");
     let key: AccessKeyId = KEY.parse().unwrap();
     gate.change(AccessChange::RotateKey { id: key, secret: SecretString::from("another secret of it") }).await;
-    assert_eq!(admit(dated(now)).await, refused(Unproven::Wrong), "its secret was rotated");
+    assert_eq!(admit(dated(now)).await, refused(AuthFailure::Wrong), "its secret was rotated");
 }
 
 #[tokio::test(start_paused = true)]

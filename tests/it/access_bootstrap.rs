@@ -10,11 +10,12 @@ use obsteward::clock::Clock;
 use obsteward::domain::call::Call;
 use obsteward::domain::ids::UserId;
 use obsteward::store::AuditOutcome;
-use obsteward::store::access::UserRow;
+use obsteward::store::access::{AccessChange, NewUser};
 use secrecy::SecretString;
 
 use crate::access::cheap_hash;
-use crate::fake_access::{FakeAccess, user_row};
+use crate::stored_rows::{disable, new_user};
+use crate::temporary_store::TemporaryStore;
 
 fn user(name: &str, role: &str, password: Option<WantedPassword>) -> WantedUser {
     WantedUser { name: name.to_owned(), roles: vec![role.to_owned()], password, certificate_names: Vec::new() }
@@ -30,7 +31,7 @@ fn role(name: &str, permission: &str) -> WantedRole {
 
 #[tokio::test]
 async fn what_is_missing_is_made_once_and_audited_without_secrets() {
-    let store = Arc::new(FakeAccess::default());
+    let store = Arc::new(TemporaryStore::new());
     let directory = Directory::open(store.clone()).await.unwrap();
     assert!(!has_administrator(&directory));
     let wanted = Bootstrap {
@@ -53,7 +54,7 @@ async fn what_is_missing_is_made_once_and_audited_without_secrets() {
     assert_eq!(password::check_hash(&admin.password_hash.unwrap()), Ok(()));
     assert_eq!(directory.user(&"ops".parse().unwrap()).unwrap().certificate_names, ["DNS:ops.example.com"]);
 
-    let audit = store.audit.lock().unwrap().clone();
+    let audit = store.records();
     let calls: Vec<Call> = audit.iter().map(|record| record.call).collect();
     assert_eq!(calls, [Call::CreateRole, Call::CreateUser, Call::CreateUser, Call::CreateAccessKey]);
     for record in &audit {
@@ -65,7 +66,7 @@ async fn what_is_missing_is_made_once_and_audited_without_secrets() {
 
     let report = bootstrap(&directory, wanted, &Clock::system()).await.unwrap();
     assert_eq!((report.made, report.kept), (vec![], everything.map(str::to_owned).to_vec()));
-    assert_eq!(store.audit.lock().unwrap().len(), 4);
+    assert_eq!(store.records().len(), 4);
 }
 
 #[tokio::test]
@@ -91,29 +92,33 @@ async fn a_wrong_entry_is_named_and_nothing_is_made() {
         (keys(vec![key("AK", "admin", secret)]), "access key \"AK\""),
         (keys(vec![key("AKAKAKAKAK01", "admin", "short")]), "access key \"AKAKAKAKAK01\": its secret has 5 bytes"),
     ] {
-        let store = Arc::new(FakeAccess::default());
+        let store = Arc::new(TemporaryStore::new());
         let directory = Directory::open(store.clone()).await.unwrap();
         let error = bootstrap(&directory, wanted, &Clock::system()).await.unwrap_err().to_string();
         assert!(error.starts_with(said), "{error}");
         assert!(!error.contains("hunter22"), "{error}");
-        assert!(store.audit.lock().unwrap().is_empty(), "{said}");
+        assert!(store.records().is_empty(), "{said}");
     }
 }
 
 #[tokio::test]
 async fn an_administrator_is_enabled_and_can_prove_it() {
-    let admin = || UserRow { roles: vec!["ADMIN".parse().unwrap()], ..user_row(100, "admin") };
-    let with_password = || UserRow { password_hash: Some(cheap_hash("hunter22")), ..admin() };
-    for (row, expected) in [
-        (admin(), false),
-        (with_password(), true),
-        (UserRow { certificate_names: vec!["DNS:ops.example.com".to_owned()], ..admin() }, true),
-        (UserRow { disabled: true, ..with_password() }, false),
-        (UserRow { roles: vec!["CLUSTER_MANAGER".parse().unwrap()], ..with_password() }, false),
+    let admin = || NewUser { roles: vec!["ADMIN".parse().unwrap()], ..new_user("admin") };
+    let with_password = || NewUser { password_hash: Some(cheap_hash("hunter22")), ..admin() };
+    for (user, disabled, expected) in [
+        (admin(), false, false),
+        (with_password(), false, true),
+        (NewUser { certificate_names: vec!["DNS:ops.example.com".to_owned()], ..admin() }, false, true),
+        (with_password(), true, false),
+        (NewUser { roles: vec!["CLUSTER_MANAGER".parse().unwrap()], ..with_password() }, false, false),
     ] {
-        let store = FakeAccess::default();
-        store.rows.lock().unwrap().users.push(row.clone());
-        let directory = Directory::open(Arc::new(store)).await.unwrap();
-        assert_eq!(has_administrator(&directory), expected, "{row:?}");
+        let shown = format!("{user:?} disabled={disabled}");
+        let mut access = vec![AccessChange::CreateUser(user)];
+        if disabled {
+            access.push(disable(1001));
+        }
+        let store = Arc::new(TemporaryStore::with(access, []).await);
+        let directory = Directory::open(store).await.unwrap();
+        assert_eq!(has_administrator(&directory), expected, "{shown}");
     }
 }

@@ -2,16 +2,14 @@
 
 use std::sync::Arc;
 
-use obsteward::access::Directory;
 use obsteward::api::auth::Gatekeeper;
 use obsteward::api::grpc;
 use obsteward::clock::Clock;
 use obsteward::config::{AuthConfig, LimitsConfig};
 use obsteward::net::bounds::Bounds;
-use obsteward::net::connections::Connections;
 use obsteward::proto::v1;
 use obsteward::proto::v1::task_service_client::TaskServiceClient;
-use tokio::net::TcpListener;
+use obsteward::store::access::AccessChange;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::metadata::MetadataMap;
 use tonic::transport::Channel;
@@ -19,21 +17,17 @@ use tonic::{Code, Request};
 use tonic_types::StatusExt;
 
 use crate::access::{basic, cheap_hash};
-use crate::fake_access::FakeAccess;
-use crate::fake_store::{FakeStore, cluster_id, task_id};
 use crate::guarded;
+use crate::stored_rows::users;
+use crate::stored_tasks::{cluster_id, task_id};
 
-async fn serve(gatekeeper: Gatekeeper) -> (TaskServiceClient<Channel>, Arc<FakeStore>, DropGuard) {
-    let (service, shutdown) = (guarded::Fixture::empty(&[], 1).await, CancellationToken::new());
-    let (store, hub) = (Arc::clone(&service.store.store), service.hub(&shutdown).await);
-    let grpc = grpc::routes(service.guarded.clone(), hub, Arc::new(gatekeeper)).await.unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let bounds = Bounds::from(&LimitsConfig::default());
-    tokio::spawn(grpc::serve(Connections::new(listener, None, bounds), grpc, bounds, shutdown.clone()));
+/// The face over task 1, for those whom a gatekeeper lets in.
+async fn serve(fixture: guarded::Fixture, gatekeeper: Gatekeeper) -> (TaskServiceClient<Channel>, DropGuard) {
+    fixture.store.create(task_id(1), cluster_id(1));
+    let shutdown = CancellationToken::new();
+    let (address, _) = fixture.serve(gatekeeper, Bounds::from(&LimitsConfig::default()), &shutdown).await;
     let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
-    store.create(task_id(1), cluster_id(1));
-    (TaskServiceClient::new(channel), store, shutdown.drop_guard())
+    (TaskServiceClient::new(channel), shutdown.drop_guard())
 }
 
 fn get_task(user: &str, password: &str) -> Request<v1::GetTaskRequest> {
@@ -49,12 +43,13 @@ fn rate(metadata: &MetadataMap) -> Option<(&str, &str)> {
 
 #[tokio::test]
 async fn a_caller_proves_itself_by_basic_and_waits_after_failures() {
-    let store = FakeAccess::with(&[("reader", &["TASK:1:READ"])]);
-    store.rows.lock().unwrap().users[0].password_hash = Some(cheap_hash("hunter22"));
-    let directory = Directory::open(Arc::new(store)).await.unwrap();
+    let mut access = users(&[("reader", &["TASK:1:READ"])]);
+    let Some(AccessChange::CreateUser(reader)) = access.last_mut() else { panic!("{access:?}") };
+    reader.password_hash = Some(cheap_hash("hunter22"));
+    let fixture = guarded::Fixture::over(access, [1]).await;
     let limits = LimitsConfig { login_failures: 2, requests_per_10_seconds: 0, ..LimitsConfig::default() };
-    let gatekeeper = Gatekeeper::new(directory, Clock::system(), &AuthConfig::default(), &limits);
-    let (mut tasks, _store, _serving) = serve(gatekeeper).await;
+    let gatekeeper = Gatekeeper::new(Arc::clone(&fixture.directory), Clock::system(), &AuthConfig::default(), &limits);
+    let (mut tasks, _serving) = serve(fixture, gatekeeper).await;
 
     let status = tasks.get_task(v1::GetTaskRequest { task_id: 1 }).await.unwrap_err();
     assert_eq!(status.code(), Code::Unauthenticated);
@@ -75,7 +70,8 @@ async fn a_caller_proves_itself_by_basic_and_waits_after_failures() {
 #[tokio::test]
 async fn the_rate_is_told_with_every_answer() {
     let limits = LimitsConfig { requests_per_10_seconds: 0, requests_per_day: 2, ..LimitsConfig::default() };
-    let (mut tasks, _store, _serving) = serve(Gatekeeper::open_within(&limits)).await;
+    let fixture = guarded::Fixture::empty(&[], 1).await;
+    let (mut tasks, _serving) = serve(fixture, Gatekeeper::open_within(&limits)).await;
     let answer = tasks.get_task(v1::GetTaskRequest { task_id: 1 }).await.unwrap();
     assert_eq!(rate(answer.metadata()), Some(("2", "1")));
     let status = tasks.get_task(v1::GetTaskRequest { task_id: 9 }).await.unwrap_err();
@@ -90,7 +86,9 @@ async fn the_rate_is_told_with_every_answer() {
 #[tokio::test]
 async fn a_watch_gives_its_place_back_when_it_ends() {
     let limits = LimitsConfig { watches_per_principal: 1, ..LimitsConfig::default() };
-    let (mut tasks, store, _serving) = serve(Gatekeeper::open_within(&limits)).await;
+    let fixture = guarded::Fixture::empty(&[], 1).await;
+    let store = Arc::clone(&fixture.store);
+    let (mut tasks, _serving) = serve(fixture, Gatekeeper::open_within(&limits)).await;
     let asked = || v1::WatchTaskRequest { task_id: 1, ..Default::default() };
     let mut first = tasks.watch_task(asked()).await.unwrap().into_inner();
     let status = tasks.watch_task(asked()).await.unwrap_err();

@@ -1,15 +1,11 @@
 //! Users, keys and roles: nobody gives what he does not have, somebody who may do everything is left, secrets are shown
 //! once; and the same over the wire.
 
-use std::sync::Arc;
-
 use obsteward::api::auth::Gatekeeper;
-use obsteward::api::grpc;
 use obsteward::config::LimitsConfig;
 use obsteward::domain::ids::{Principal, RoleName};
 use obsteward::domain::refusal::Refusal;
 use obsteward::net::bounds::Bounds;
-use obsteward::net::connections::Connections;
 use obsteward::proto::v1;
 use obsteward::proto::v1::admin_service_client::AdminServiceClient;
 use obsteward::proto::v1::ob_server_service_client::ObServerServiceClient;
@@ -17,10 +13,7 @@ use obsteward::service::{
     CreateAccessKey, CreateRole, CreateUser, DeleteRole, ListAccessKeys, ListRoles, RotateAccessKey, SetPassword,
     UpdateAccessKey, UpdateUser,
 };
-use obsteward::store::Store;
-use obsteward::watch::Hub;
 use secrecy::{ExposeSecret, SecretString};
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
 use tonic::transport::Channel;
@@ -142,7 +135,7 @@ async fn somebody_who_may_do_everything_is_left() {
     to.call(&admin, UpdateUser { disabled: Some(false), ..update("second") }).await.unwrap();
     to.call(&admin, disable("admin")).await.unwrap();
     assert_eq!(reason(to.call(&fixture.caller("second"), roles("second", &[])).await), "LAST_ADMINISTRATOR");
-    assert!(fixture.access.told().iter().any(|told| told == "second UPDATE_USER user second: LAST_ADMINISTRATOR"));
+    assert!(fixture.store.told().iter().any(|told| told == "second UPDATE_USER user second: LAST_ADMINISTRATOR"));
 }
 
 #[tokio::test]
@@ -210,14 +203,8 @@ struct Wire {
 impl Wire {
     /// Authentication is off: what is tested is the translation there and back.
     async fn new() -> Self {
-        let (fixture, shutdown) = (Fixture::new(&[("ops", &["TASK:*:READ"])]).await, CancellationToken::new());
-        let hub = Hub::start(Arc::clone(&fixture.store) as Arc<dyn Store>, shutdown.clone()).await.unwrap();
-        let gatekeeper = Arc::new(Gatekeeper::open());
-        let grpc = grpc::routes(fixture.guarded.clone(), hub, gatekeeper).await.unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let bounds = Bounds::from(&LimitsConfig::default());
-        tokio::spawn(grpc::serve(Connections::new(listener, None, bounds), grpc, bounds, shutdown.clone()));
+        let (fixture, shutdown) = (Fixture::empty(&[("ops", &["TASK:*:READ"])], 3).await, CancellationToken::new());
+        let (address, _) = fixture.serve(Gatekeeper::open(), Bounds::from(&LimitsConfig::default()), &shutdown).await;
         let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
         Self { fixture, channel, shutdown }
     }
@@ -335,31 +322,32 @@ async fn the_audit_log_over_the_wire_is_paged_and_holds_invalid_requests() {
     }
     servers.stop_server(v1::StopServerRequest { cluster_id: 1, server_id: 8, ..Default::default() }).await.unwrap();
     let mut admin = wire.admin();
-    let mut asked = v1::ListAuditRecordsRequest { page_size: 3, ..Default::default() };
+    let mut asked =
+        v1::ListAuditRecordsRequest { page_size: 3, principal: "anonymous".to_owned(), ..Default::default() };
     let first = admin.list_audit_records(asked.clone()).await.unwrap().into_inner();
     let told = |record: &v1::AuditRecord| {
         format!("{} {} {} {:?} {}", record.id, record.operation, record.target, record.result(), record.refusal)
     };
     let expected = [
-        "4 STOP_OB_SERVER cluster 1 server 8 (10.0.1.8:2882) Accepted ",
-        "3 STOP_OB_SERVER cluster 1 server 71 Refused SERVER_NOT_FOUND",
-        "2 STOP_OB_SERVER cluster 1 server 70 Refused SERVER_NOT_FOUND",
+        "9 STOP_OB_SERVER cluster 1 server 8 (10.0.1.8:2882) Accepted ",
+        "8 STOP_OB_SERVER cluster 1 server 71 Refused SERVER_NOT_FOUND",
+        "7 STOP_OB_SERVER cluster 1 server 70 Refused SERVER_NOT_FOUND",
     ];
     assert_eq!(first.records.iter().map(told).collect::<Vec<_>>(), expected);
     let accepted = &first.records[0];
     assert_eq!(
         (accepted.cluster_id, accepted.task_id, accepted.principal.as_str()),
-        (Some(1), Some(1000), "anonymous")
+        (Some(1), Some(100_001), "anonymous")
     );
     assert!(accepted.address.starts_with("127.0.0.1:") && accepted.trace_id.len() == 16 && accepted.time.is_some());
     asked.page_token = first.next_page_token;
     let second = admin.list_audit_records(asked).await.unwrap().into_inner();
-    assert_eq!(second.records.iter().map(told).collect::<Vec<_>>(), ["1 STOP_OB_SERVER  Refused INVALID_ARGUMENT"]);
+    assert_eq!(second.records.iter().map(told).collect::<Vec<_>>(), ["6 STOP_OB_SERVER  Refused INVALID_ARGUMENT"]);
     assert_eq!(
         (second.records[0].arguments.as_str(), second.next_page_token.as_str()),
         ("invalid_fields=server_id", "")
     );
     let refused = v1::ListAuditRecordsRequest { result: v1::AuditResult::Refused.into(), ..Default::default() };
     assert_eq!(admin.list_audit_records(refused).await.unwrap().into_inner().records.len(), 3);
-    assert_eq!(wire.fixture.access.told().len(), 4, "reading the log is not in it");
+    assert_eq!(wire.fixture.store.told().len(), 4, "reading the log is not in it");
 }

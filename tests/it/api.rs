@@ -7,13 +7,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use obsteward::api::auth::Gatekeeper;
-use obsteward::api::grpc::{self, TRACE_ID, encode, validate_cluster};
-use obsteward::clock::Timestamp;
+use obsteward::api::grpc::{TRACE_ID, validate_cluster};
 use obsteward::config::LimitsConfig;
-use obsteward::domain::ids::{ClusterKey, ServerId};
-use obsteward::domain::status::OverriddenBy;
 use obsteward::net::bounds::Bounds;
-use obsteward::net::connections::Connections;
 use obsteward::proto::v1;
 use obsteward::proto::v1::cluster_service_client::ClusterServiceClient;
 use obsteward::proto::v1::get_cluster_request::By;
@@ -21,8 +17,6 @@ use obsteward::proto::v1::ob_server_service_client::ObServerServiceClient;
 use obsteward::proto::v1::task_service_client::TaskServiceClient;
 use obsteward::proto::v1::watch_task_response::Kind;
 use obsteward::proto::v1::watch_tasks_response;
-use obsteward::service::views::{AssessedCheck, CheckVerdict, StopPlanView};
-use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
@@ -30,15 +24,16 @@ use tonic::transport::Channel;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_types::StatusExt;
 
-use crate::fake_inventory::{cluster_view, server_view};
-use crate::fake_store::{FakeStore, cluster_id, task_id};
 use crate::guarded;
+use crate::stored_tasks::{cluster_id, task_id};
+use crate::temporary_store::TemporaryStore;
 
 mod operations;
 mod verbs;
+mod views;
 
 pub struct Fixture {
-    pub store: Arc<FakeStore>,
+    pub store: Arc<TemporaryStore>,
     pub service: guarded::Fixture,
     pub channel: Channel,
     pub address: SocketAddr,
@@ -53,14 +48,9 @@ impl Fixture {
 
     pub async fn bounded(bounds: Bounds) -> Self {
         let (service, shutdown) = (guarded::Fixture::empty(&[], 3).await, CancellationToken::new());
-        let (store, hub) = (Arc::clone(&service.store.store), service.hub(&shutdown).await);
-        let grpc = grpc::routes(service.guarded.clone(), hub, Arc::new(Gatekeeper::open())).await.unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let connections = Connections::new(listener, None, bounds);
-        let server = tokio::spawn(grpc::serve(connections, grpc, bounds, shutdown.clone()));
+        let (address, server) = service.serve(Gatekeeper::open(), bounds, &shutdown).await;
         let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
-        Self { store, service, channel, address, shutdown, server }
+        Self { store: Arc::clone(&service.store), service, channel, address, shutdown, server }
     }
 
     pub fn servers(&self) -> ObServerServiceClient<Channel> {
@@ -73,12 +63,6 @@ impl Fixture {
 
     pub fn clusters(&self) -> ClusterServiceClient<Channel> {
         ClusterServiceClient::new(self.channel.clone())
-    }
-
-    /// Makes a task the one that holds a cluster.
-    pub fn holds(&self, task: i64, cluster: i64) {
-        let key = ClusterKey::from_stored(format!("ob{cluster}#1#x"));
-        self.service.store.locks.lock().unwrap().insert(key, task_id(task));
     }
 }
 
@@ -111,7 +95,7 @@ async fn a_stop_is_translated_both_ways_and_traced() {
          accept_risks=QUORUM_LOSS,CLUSTER_UNREACHABLE type=STOP_SERVICE expected_server=10.0.1.7:2882 \
          expire_time=4000000000000008"
     );
-    let records = fixture.service.access.audit.lock().unwrap().clone();
+    let records = fixture.store.records();
     assert_eq!((records[0].principal.as_str(), records[0].trace_id.as_str()), ("anonymous", trace.as_str()));
     let request = v1::StopServerRequest { cluster_id: 2, server_id: 17, ..Default::default() };
     fixture.servers().stop_server(request).await.unwrap();
@@ -126,7 +110,6 @@ async fn a_refusal_arrives_with_its_details_and_trace() {
     fixture.store.dispatch(task_id(9));
     fixture.store.succeed(task_id(9), 1);
     fixture.store.fail(task_id(9), 2);
-    fixture.holds(9, 1);
     let request = v1::StopServerRequest { cluster_id: 1, server_id: 7, ..Default::default() };
     let status = fixture.servers().stop_server(request).await.unwrap_err();
     assert_eq!(status.code(), Code::Aborted);
@@ -139,7 +122,7 @@ async fn a_refusal_arrives_with_its_details_and_trace() {
         ("task_id", "9"),
         ("task_name", "Stop OB server"),
         ("state", "FAILED"),
-        ("since", "1970-01-01T00:00:00.003Z"),
+        ("since", "1970-01-01T00:00:00.001Z"),
         ("principal", "anonymous"),
         ("server", "10.0.0.2:2882"),
         ("verbs", "RetryTask, RollbackTask, GiveUpTask"),
@@ -150,49 +133,11 @@ async fn a_refusal_arrives_with_its_details_and_trace() {
     }
     assert_eq!(details.resource_info().unwrap().resource_name, "9");
 
-    fixture.service.store.closed.store(true, Ordering::SeqCst);
+    fixture.store.switches.closed.store(true, Ordering::SeqCst);
     let status = fixture.tasks().get_task(v1::GetTaskRequest { task_id: 9 }).await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable);
     let delay = status.get_error_details().retry_info().unwrap().retry_delay;
     assert_eq!(delay, Some(Duration::from_millis(1000)));
-}
-
-#[test]
-fn servers_clusters_and_plans_are_shown() {
-    let shown = encode::server(&server_view(7));
-    assert_eq!((shown.status(), shown.inner_status()), (v1::ServerStatus::Stopped, v1::ServerInnerStatus::Active));
-    assert_eq!(shown.service_state(), v1::ServiceState::Stopped);
-    assert_eq!((shown.process_state(), shown.pid), (v1::ProcessState::Running, Some(77)));
-    assert_eq!((shown.leader_count, shown.operating_task_id), (None, Some(4)));
-    assert!(!shown.safe_to_power_off && shown.not_safe_reason == "its process runs");
-    assert_eq!(shown.stop_time, Some(prost_types::Timestamp { seconds: 5, nanos: 1000 }));
-
-    let plan = encode::plan(StopPlanView {
-        cluster: cluster_id(1),
-        server: ServerId::new(7).unwrap(),
-        addr: "10.0.0.2:2882".parse().unwrap(),
-        zone: "zone1".parse().unwrap(),
-        allowed: false,
-        checks: vec![AssessedCheck {
-            name: "LOG_IN_SYNC".to_owned(),
-            verdict: CheckVerdict::Block,
-            evidence: "replica lags".to_owned(),
-            remedy: "wait".to_owned(),
-            overridden_by: Some(OverriddenBy::Force),
-            overridden: false,
-            root_service_words: None,
-            may_pass: false,
-        }],
-        leader_moves: vec![(1002, "t1".to_owned(), 4)],
-        failures_tolerated_after: Some(0),
-        observed_at: Timestamp::from_micros(1),
-    });
-    assert_eq!((plan.allowed, plan.checks[0].verdict()), (false, v1::Verdict::Block));
-    assert_eq!(plan.leader_moves[0].leaders, 4);
-
-    let cluster = encode::cluster(&cluster_view(1));
-    assert_eq!((cluster.name.as_str(), cluster.server_count, cluster.zones.len()), ("obtest", 3, 1));
-    assert_eq!(cluster.hosts[0].transport(), v1::HostTransport::Grpc);
 }
 
 #[tokio::test]

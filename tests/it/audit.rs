@@ -19,8 +19,8 @@ use obsteward::store::inventory::DefaultHost;
 use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
-use crate::fake_store::{cluster_id, task_id};
 use crate::guarded::Fixture;
+use crate::stored_tasks::{cluster_id, task_id};
 
 const USERS: &[(&str, &[&str])] =
     &[("admin", &["**"]), ("ops", &["CLUSTER:*:*", "TASK:*:*"]), ("viewer", &["CLUSTER:*:READ", "TASK:*:READ"])];
@@ -71,8 +71,8 @@ async fn a_stop_is_recorded_once_allowed_or_refused() {
         "viewer STOP_OB_SERVER cluster 1 server 7: PERMISSION_DENIED",
         "ops STOP_OB_SERVER cluster 1 server 7: PERMISSION_DENIED",
     ];
-    assert_eq!(fixture.access.told(), expected);
-    let records = fixture.access.audit.lock().unwrap();
+    assert_eq!(fixture.store.told(), expected);
+    let records = fixture.store.records();
     assert_eq!((records[0].task, records[0].cluster), (Some(task), Some(cluster_id(1))));
     assert_eq!((records[4].task, records[4].cluster), (None, Some(cluster_id(1))));
     assert!(records.iter().all(|record| record.address == "192.0.2.7:40000" && record.trace_id.len() == 16));
@@ -84,8 +84,8 @@ async fn a_stop_is_recorded_once_allowed_or_refused() {
 async fn verbs_and_clusters_are_recorded_with_what_they_are_about() {
     let fixture = Fixture::new(USERS).await;
     let (ops, viewer, to) = (fixture.caller("ops"), fixture.caller("viewer"), &fixture.guarded);
-    fixture.store.store.dispatch(task_id(1));
-    fixture.store.store.fail(task_id(1), 1);
+    fixture.store.dispatch(task_id(1));
+    fixture.store.fail(task_id(1), 1);
     to.call(&viewer, retry(1)).await.unwrap_err();
     to.call(&ops, RetryTask { if_revision: Some(Revision::new(1)), ..retry(1) }).await.unwrap_err();
     to.call(&ops, retry(1)).await.unwrap();
@@ -123,8 +123,8 @@ async fn verbs_and_clusters_are_recorded_with_what_they_are_about() {
         "ops DEREGISTER_OB_CLUSTER cluster 3: ACCEPTED",
         "ops DEREGISTER_OB_CLUSTER cluster 3: CLUSTER_NOT_FOUND",
     ];
-    assert_eq!(fixture.access.told(), expected);
-    let records = fixture.access.audit.lock().unwrap();
+    assert_eq!(fixture.store.told(), expected);
+    let records = fixture.store.records();
     let about = [(0, 1, Some(1)), (1, 1, Some(1)), (2, 1, Some(1)), (3, 3, Some(2)), (4, 3, Some(2)), (5, 77, None)];
     for (index, task, cluster) in about {
         let cluster = cluster.map(cluster_id);
@@ -142,7 +142,7 @@ async fn reads_are_not_recorded() {
     to.call(&viewer, ListUsers).await.unwrap_err();
     let refusal = Refusal::field("cluster_id", "is required");
     to.refused::<ListServers>(&viewer, &refusal).await;
-    assert!(fixture.access.told().is_empty());
+    assert!(fixture.store.told().is_empty());
 }
 
 #[tokio::test]
@@ -150,8 +150,8 @@ async fn an_invalid_mutation_is_recorded_without_its_values() {
     let fixture = Fixture::new(USERS).await;
     let refusal = Refusal::field("password", "is shorter than 8 bytes");
     fixture.guarded.refused::<SetPassword>(&fixture.caller("viewer"), &refusal).await;
-    assert_eq!(fixture.access.told(), ["viewer SET_PASSWORD : INVALID_ARGUMENT"]);
-    assert_eq!(fixture.access.audit.lock().unwrap()[0].arguments, "invalid_fields=password");
+    assert_eq!(fixture.store.told(), ["viewer SET_PASSWORD : INVALID_ARGUMENT"]);
+    assert_eq!(fixture.store.records()[0].arguments, "invalid_fields=password");
 }
 
 #[tokio::test]
@@ -185,7 +185,7 @@ async fn no_secret_is_recorded_and_no_text_is_long() {
         };
         to.call(caller, register).await.unwrap_err();
     }
-    let records = fixture.access.audit.lock().unwrap();
+    let records = fixture.store.records();
     assert_eq!(records.len(), 10);
     shown.extend(["geheim".to_owned(), "hashed".to_owned()]);
     for record in records.iter() {
@@ -199,7 +199,7 @@ async fn no_secret_is_recorded_and_no_text_is_long() {
 #[tokio::test]
 async fn a_refusal_that_cannot_be_kept_is_answered_all_the_same() {
     let fixture = Fixture::new(USERS).await;
-    fixture.access.records_fail.store(true, Ordering::SeqCst);
+    fixture.store.switches.records_fail.store(true, Ordering::SeqCst);
     let refused = fixture.guarded.call(&fixture.caller("viewer"), stop(7)).await.unwrap_err();
     assert_eq!(refused.reason(), "PERMISSION_DENIED");
 }
@@ -221,19 +221,19 @@ async fn a_caller_that_hangs_up_tears_neither_the_change_nor_its_record() {
         }
     };
     tokio::time::timeout(crate::support::PATIENCE, done).await.unwrap();
-    assert_eq!(fixture.access.told(), ["admin UPDATE_USER user ops: ACCEPTED"]);
+    assert_eq!(fixture.store.told(), ["admin UPDATE_USER user ops: ACCEPTED"]);
 }
 
 #[tokio::test]
 async fn a_stop_answers_the_task_as_committed_and_an_equal_request_the_open_task() {
     let fixture = Fixture::empty(USERS, 3).await;
     let (ops, admin, to) = (fixture.caller("ops"), fixture.caller("admin"), &fixture.guarded);
-    fixture.store.moves_on.store(true, Ordering::SeqCst);
+    fixture.store.switches.moves_on.store(true, Ordering::SeqCst);
     let first = to.call(&ops, stop(7)).await.unwrap();
     let id = first.task.spec.id;
     let now = to.call(&ops, GetTask(id)).await.unwrap();
     assert!(now.task.revision > first.task.revision && now.seq > first.seq, "it has gone on since");
-    let log = fixture.store.store.log();
+    let log = fixture.store.log();
     let committed = log.iter().find(|event| event.revision == first.task.revision).unwrap();
     assert_eq!(first.seq, committed.seq, "its events follow from here");
     let states: Vec<SubtaskState> = first.task.subtasks.iter().map(|subtask| subtask.state).collect();
@@ -255,7 +255,7 @@ async fn a_stop_answers_the_task_as_committed_and_an_equal_request_the_open_task
         assert_eq!(refused.reason(), "OPERATION_IN_PROGRESS", "{other:?}");
     }
     assert_eq!(to.call(&admin, repeat()).await.unwrap_err().reason(), "OPERATION_IN_PROGRESS");
-    let accepted = fixture.access.told().into_iter().filter(|told| told.ends_with("ACCEPTED")).count();
+    let accepted = fixture.store.told().into_iter().filter(|told| told.ends_with("ACCEPTED")).count();
     assert_eq!(accepted, 1, "a repeat is not recorded again");
 }
 
@@ -269,7 +269,8 @@ async fn a_repeat_by_request_id_is_recognised_by_its_arguments_and_not_by_the_wo
     let task = to.call(&ops, asked.clone()).await.unwrap().task.spec.id;
     let digest = fixture.store.request(&ops.principal, &Uuid::from_u128(7).to_string()).await.unwrap().unwrap().1;
     assert!(digest.len() == 64 && digest.bytes().all(|digit| digit.is_ascii_hexdigit()), "{digest}");
-    fixture.access.audit.lock().unwrap().iter_mut().for_each(|record| record.arguments = "in other words".to_owned());
+    let file = rusqlite::Connection::open(fixture.store.path()).unwrap();
+    assert_eq!(file.execute("UPDATE audit SET arguments = 'in other words' WHERE arguments <> ''", []), Ok(1));
     for same in [asked.clone(), StopServer { repeat_by_arguments: true, ..asked.clone() }] {
         assert_eq!(to.call(&ops, same).await.unwrap().task.spec.id, task);
     }

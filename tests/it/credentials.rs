@@ -12,7 +12,7 @@ use futures::StreamExt;
 use obsteward::api::error_status::to_status;
 use obsteward::domain::ids::Principal;
 use obsteward::domain::permission::{Action, Domain, Need};
-use obsteward::domain::refusal::{Refusal, Unproven};
+use obsteward::domain::refusal::{AuthFailure, Refusal};
 use obsteward::proto::v1;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -121,14 +121,14 @@ async fn answer(State(heard): State<Heard>, request: Request) -> Response {
 fn admit(login: Option<(String, String)>) -> Result<(), Status> {
     let unauthenticated = |why| Err(to_status(&Refusal::Unauthenticated { why }));
     match login.as_ref().map(|(user, password)| (user.as_str(), password.as_str())) {
-        None => unauthenticated(Unproven::NoCredentials),
+        None => unauthenticated(AuthFailure::NoCredentials),
         Some(("bob", PASSWORD)) => Ok(()),
         Some(("carol", _)) => {
             let need = Need::one(Domain::Cluster, 1, Action::Update);
             Err(to_status(&Refusal::PermissionDenied { principal: Principal::new("carol"), need }))
         }
         Some(("dave", _)) => Err(to_status(&Refusal::LoginThrottled { retry_after_millis: 10_000 })),
-        Some(_) => unauthenticated(Unproven::Wrong),
+        Some(_) => unauthenticated(AuthFailure::Wrong),
     }
 }
 

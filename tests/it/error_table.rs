@@ -4,21 +4,21 @@ use std::collections::HashSet;
 
 use obsteward::api::error_status::to_status;
 use obsteward::api::error_table::{About, Retry, row};
-use obsteward::domain::refusal::{Refusal, Unproven};
+use obsteward::domain::refusal::{AuthFailure, Refusal};
 use tonic::Code;
 use tonic_types::StatusExt;
 
 use crate::refusal_samples::every;
 
 /// Other sentences of why nobody is named; which one a request meets says nothing about which users there are.
-const UNPROVEN: [Unproven; 7] = [
-    Unproven::Malformed,
-    Unproven::Repeated("date"),
-    Unproven::Wrong,
-    Unproven::DateMissing,
-    Unproven::DateSkewed,
-    Unproven::Ended,
-    Unproven::UnknownCertificate,
+const UNPROVEN: [AuthFailure; 7] = [
+    AuthFailure::Malformed,
+    AuthFailure::Repeated("date"),
+    AuthFailure::Wrong,
+    AuthFailure::DateMissing,
+    AuthFailure::DateSkewed,
+    AuthFailure::Ended,
+    AuthFailure::UnknownCertificate,
 ];
 
 /// Those, and that of a lock whose holder cannot be asked for anything.

@@ -3,9 +3,8 @@
 
 use std::sync::Arc;
 
-use obsteward::access::Directory;
 use obsteward::api::auth::Gatekeeper;
-use obsteward::api::grpc::{self, TRACE_ID};
+use obsteward::api::grpc::TRACE_ID;
 use obsteward::clock::Clock;
 use obsteward::config::{AuthConfig, LimitsConfig};
 use obsteward::net::bounds::Bounds;
@@ -21,9 +20,8 @@ use tonic::Code;
 use tonic_types::StatusExt;
 
 use crate::api::Fixture;
-use crate::fake_access::FakeAccess;
-use crate::fake_store::{cluster_id, task_id};
 use crate::guarded;
+use crate::stored_tasks::{cluster_id, task_id};
 use crate::support::PATIENCE;
 use crate::support::http::{answer, until_closed};
 use crate::support::http2::{call, connect, framed};
@@ -99,19 +97,16 @@ async fn a_stream_ends_when_its_caller_stops_waiting() {
 }
 
 /// Nobody is known.
-async fn gatekeeper() -> Gatekeeper {
-    let directory = Directory::open(Arc::new(FakeAccess::default())).await.unwrap();
+fn gatekeeper(service: &guarded::Fixture) -> Gatekeeper {
+    let directory = Arc::clone(&service.directory);
     Gatekeeper::new(directory, Clock::system(), &AuthConfig::default(), &LimitsConfig::default())
 }
 
 #[tokio::test]
 async fn a_strangers_call_is_answered_by_its_head() {
     let (service, shutdown) = (guarded::Fixture::empty(&[], 0).await, CancellationToken::new());
-    let hub = service.hub(&shutdown).await;
-    let grpc = grpc::routes(service.guarded.clone(), hub, Arc::new(gatekeeper().await)).await.unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (address, bounds) = (listener.local_addr().unwrap(), Bounds::from(&LimitsConfig::default()));
-    tokio::spawn(grpc::serve(Connections::new(listener, None, bounds), grpc, bounds, shutdown.clone()));
+    let (gatekeeper, bounds) = (gatekeeper(&service), Bounds::from(&LimitsConfig::default()));
+    let (address, _) = service.serve(gatekeeper, bounds, &shutdown).await;
     let (client, _driven) = connect(address, 0).await;
     // Nothing of the body is sent, no window is open, and what is wrong besides is not told.
     for (path, headers) in [
@@ -129,7 +124,9 @@ async fn a_strangers_call_is_answered_by_its_head() {
 
 #[tokio::test]
 async fn a_strangers_request_is_answered_by_its_head() {
-    let router = crate::rest::Fixture::behind(gatekeeper().await, |_| ()).await.router;
+    let service = guarded::Fixture::empty(&[], 0).await;
+    let gatekeeper = gatekeeper(&service);
+    let router = crate::rest::Fixture::over(service, gatekeeper, |_| ()).await.router;
     let (listener, shutdown) = (TcpListener::bind("127.0.0.1:0").await.unwrap(), CancellationToken::new());
     let (address, bounds) = (listener.local_addr().unwrap(), Bounds::from(&LimitsConfig::default()));
     let connections = Connections::new(listener, None, bounds);

@@ -20,8 +20,8 @@ use obsteward::watch::{ReadLog, Until, WatchTask, WatchTasks};
 use secrecy::SecretString;
 use tonic_types::StatusExt;
 
-use crate::fake_store::{cluster_id, subtask_id, task_id};
 use crate::guarded::Fixture;
+use crate::stored_tasks::{cluster_id, subtask_id, task_id};
 
 /// Letters of the table's columns, with the permissions of each.
 const COLUMNS: &[(char, &[&str])] = &[

@@ -4,9 +4,9 @@ use obsteward::clock::Timestamp;
 use obsteward::domain::event::{SubtaskState, TaskState, Verb};
 use obsteward::domain::ids::{ClusterId, Principal, Revision, Seq, ServerId, SubtaskId};
 use obsteward::domain::permission::{Action, Domain, Need};
-use obsteward::domain::refusal::{FieldViolation, Holder, Refusal, Unproven, Unskippable, Violations};
+use obsteward::domain::refusal::{AuthFailure, FieldViolation, Holder, Refusal, Unskippable, Violations};
 
-use crate::fake_store::{cluster_id, task_id};
+use crate::stored_tasks::{cluster_id, task_id};
 
 /// The sample after another; from none the first, after the last none. A new refusal does not compile until it has a place.
 fn next(after: Option<&Refusal>) -> Option<Refusal> {
@@ -87,7 +87,7 @@ fn next(after: Option<&Refusal>) -> Option<Refusal> {
             Refusal::ViewMissing { cluster: text(), view: text(), versions: text() }
         }
         Some(Refusal::ViewMissing { .. }) => Refusal::ClusterHeld { cluster, task },
-        Some(Refusal::ClusterHeld { .. }) => Refusal::Unauthenticated { why: Unproven::NoCredentials },
+        Some(Refusal::ClusterHeld { .. }) => Refusal::Unauthenticated { why: AuthFailure::NoCredentials },
         Some(Refusal::Unauthenticated { .. }) => Refusal::LoginThrottled { retry_after_millis: 1500 },
         Some(Refusal::LoginThrottled { .. }) => {
             Refusal::PermissionDenied { principal, need: Need::one(Domain::Cluster, 1, Action::Update) }

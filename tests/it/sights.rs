@@ -9,26 +9,21 @@ use futures::stream::BoxStream;
 use obsteward::access::{Proof, Secret};
 use obsteward::api::error_status::to_status;
 use obsteward::clock::{Timestamp, monotonic_now};
-use obsteward::domain::call::Call;
 use obsteward::domain::ids::{Principal, Seq};
-use obsteward::domain::reason::Reason;
-use obsteward::domain::refusal::{Refusal, Unproven};
+use obsteward::domain::refusal::{AuthFailure, Refusal};
 use obsteward::proto::v1::watch_task_response::Kind;
 use obsteward::service::{Caller, UpdateUser};
 use obsteward::store::access::AccessChange;
-use obsteward::store::{AuditOutcome, AuditRecord, Progress, Store, StoreError};
+use obsteward::store::{Progress, Store, StoreError};
 use obsteward::watch::{
     BOOKMARK_PERIOD, Hub, ReadLog, Until, WatchTask, WatchTasks, read_log, watch_task, watch_tasks,
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::fake_store::{cluster_id, subtask_id, task_id};
 use crate::guarded::Fixture;
+use crate::stored_rows::audit;
+use crate::stored_tasks::{cluster_id, subtask_id, task_id};
 use crate::watch::{Items, decoded};
-
-async fn hub(fixture: &Fixture) -> Arc<Hub> {
-    Hub::start(Arc::clone(&fixture.store) as Arc<dyn Store>, CancellationToken::new()).await.unwrap()
-}
 
 async fn all_seen_by(fixture: &Fixture, hub: &Arc<Hub>, name: &str, after: Option<i64>) -> Items {
     let asked = WatchTasks { cluster: None, after: after.map(Seq::new), progress: true };
@@ -74,18 +69,21 @@ fn progress(task: i64) -> Progress {
 #[tokio::test(start_paused = true)]
 async fn a_watch_of_many_shows_what_its_caller_may_read() {
     let fixture = Fixture::new(&[("one", &["CLUSTER:1:READ"]), ("two", &["TASK:3:READ"]), ("none", &[])]).await;
-    let hub = hub(&fixture).await;
+    let hub = fixture.hub(&CancellationToken::new()).await;
     let mut one = all_seen_by(&fixture, &hub, "one", None).await;
     let mut two = all_seen_by(&fixture, &hub, "two", None).await;
     let mut none = all_seen_by(&fixture, &hub, "none", None).await;
     let first = join3(told(&mut one), told(&mut two), told(&mut none)).await;
     assert_eq!(first, (only(&["snapshot 1", "snapshot 2"]), only(&["snapshot 3"]), only(&[])));
-    fixture.store.store.dispatch(task_id(1));
-    fixture.store.store.dispatch(task_id(3));
+    fixture.store.dispatch(task_id(1));
+    fixture.store.dispatch(task_id(3));
+    let second = join3(told(&mut one), told(&mut two), told(&mut none)).await;
+    assert_eq!(second, (only(&["event 1"]), only(&["event 3"]), only(&[])));
+    // Later: an event that is read after the progress of its subtask ends it.
     fixture.store.note(progress(1));
     fixture.store.note(progress(3));
-    let second = join3(told(&mut one), told(&mut two), told(&mut none)).await;
-    assert_eq!(second, (only(&["event 1", "progress 1"]), only(&["event 3", "progress 3"]), only(&[])));
+    let third = join3(told(&mut one), told(&mut two), told(&mut none)).await;
+    assert_eq!(third, (only(&["progress 1"]), only(&["progress 3"]), only(&[])));
     // From the log, for who comes back: a bookmark says where the watch stands, and another comes 15 s later.
     let mut two = all_seen_by(&fixture, &hub, "two", Some(0)).await;
     let mut none = all_seen_by(&fixture, &hub, "none", Some(0)).await;
@@ -113,21 +111,21 @@ async fn places(items: &mut Items) -> Vec<i64> {
 #[tokio::test(start_paused = true)]
 async fn a_watch_of_many_tells_no_places_of_what_its_caller_may_not_read() {
     let fixture = Fixture::new(&[("all", &["TASK:*:READ"]), ("two", &["TASK:3:READ"]), ("none", &[])]).await;
-    let hub = hub(&fixture).await;
+    let hub = fixture.hub(&CancellationToken::new()).await;
     let last_of = |task: i64| {
-        let log = fixture.store.store.log();
+        let log = fixture.store.log();
         log.iter().rev().find(|event| event.task == task_id(task)).unwrap().seq.get()
     };
     let mut all = all_seen_by(&fixture, &hub, "all", None).await;
     let mut two = all_seen_by(&fixture, &hub, "two", None).await;
     let mut none = all_seen_by(&fixture, &hub, "none", None).await;
-    let (at_first, head) = (last_of(3), fixture.store.store.log().last().unwrap().seq.get());
+    let (at_first, head) = (last_of(3), fixture.store.log().last().unwrap().seq.get());
     let first = join3(places(&mut all), places(&mut two), places(&mut none)).await;
     assert_eq!(first, (vec![head; 2], vec![at_first; 2], vec![0; 2]));
-    fixture.store.store.dispatch(task_id(3));
+    fixture.store.dispatch(task_id(3));
     let seen_by_two = last_of(3);
-    fixture.store.store.dispatch(task_id(1));
-    fixture.store.store.dispatch(task_id(2));
+    fixture.store.dispatch(task_id(1));
+    fixture.store.dispatch(task_id(2));
     let head = last_of(2);
     let second = join3(places(&mut all), places(&mut two), places(&mut none)).await;
     assert_eq!(second.0.last(), Some(&head), "who sees everything is told of everything");
@@ -136,7 +134,7 @@ async fn a_watch_of_many_tells_no_places_of_what_its_caller_may_not_read() {
     // Whoever comes back with the place that he was told misses nothing.
     let mut two = all_seen_by(&fixture, &hub, "two", Some(at_first)).await;
     assert_eq!(places(&mut two).await, [at_first], "where the watch stands");
-    let log = fixture.store.store.log().into_iter().filter(|event| event.task == task_id(3));
+    let log = fixture.store.log().into_iter().filter(|event| event.task == task_id(3));
     let since = log.map(|event| event.seq.get()).filter(|seq| *seq > at_first);
     assert_eq!(places(&mut two).await, since.chain([seen_by_two]).collect::<Vec<_>>());
 
@@ -152,14 +150,14 @@ async fn a_watch_of_many_tells_no_places_of_what_its_caller_may_not_read() {
 #[tokio::test(start_paused = true)]
 async fn a_credential_that_is_changed_ends_what_was_opened_with_it() {
     let fixture = Fixture::new(&[("reader", &["CLUSTER:1:READ"]), ("admin", &["**"])]).await;
-    let hub = hub(&fixture).await;
+    let hub = fixture.hub(&CancellationToken::new()).await;
     let user = fixture.directory.user(&Principal::new("reader")).unwrap().id;
     let set_password =
         |password_hash: &str| AccessChange::SetPassword { user, password_hash: password_hash.to_owned() };
     let secret = Some(Secret::Password("first".into()));
     let proof = Arc::new(Proof { certificate: None, secret });
     let caller = Caller { proof, ..fixture.caller("reader") };
-    fixture.directory.change::<StoreError>(|_| Ok((set_password("first"), audit()))).await.unwrap();
+    fixture.directory.change::<StoreError>(|_| Ok((set_password("first"), audit("admin")))).await.unwrap();
     let asked = WatchTask { task: task_id(1), after: None, until: Until::Closed, progress: false };
     let of_task = watch_task(&hub, asked.clone(), fixture.guarded.call(&caller, asked).await.unwrap()).await.unwrap();
     let asked = WatchTasks { cluster: None, after: None, progress: false };
@@ -174,7 +172,7 @@ async fn a_credential_that_is_changed_ends_what_was_opened_with_it() {
     ];
     let alive = join_all(streams.iter_mut().map(|stream| stream.next())).await;
     assert!(alive.iter().all(|item| *item == Some(Ok(()))), "{alive:?}");
-    fixture.directory.change::<StoreError>(|_| Ok((set_password("second"), audit()))).await.unwrap();
+    fixture.directory.change::<StoreError>(|_| Ok((set_password("second"), audit("admin")))).await.unwrap();
     let began = monotonic_now();
     let ends = streams.iter_mut().map(|stream| async move {
         while let Some(item) = stream.next().await {
@@ -184,26 +182,9 @@ async fn a_credential_that_is_changed_ends_what_was_opened_with_it() {
         }
         panic!("it ended without a word")
     });
-    let ended = Refusal::Unauthenticated { why: Unproven::Ended };
+    let ended = Refusal::Unauthenticated { why: AuthFailure::Ended };
     assert_eq!(join_all(ends).await, vec![(ended, true); 3]);
     assert!(began.elapsed() <= BOOKMARK_PERIOD + Duration::from_secs(1), "{:?}", began.elapsed());
-}
-
-/// Of a change that is no use case.
-pub fn audit() -> AuditRecord {
-    AuditRecord {
-        at: Timestamp::default(),
-        principal: Principal::new("admin"),
-        address: String::new(),
-        call: Call::UpdateUser,
-        target: String::new(),
-        cluster: None,
-        task: None,
-        arguments: String::new(),
-        reason: Reason::default(),
-        outcome: AuditOutcome::Accepted,
-        trace_id: String::new(),
-    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -215,7 +196,7 @@ async fn rights_that_are_taken_away_end_a_watch_at_the_next_bookmark() {
         ("stays", &["CLUSTER:1:READ"]),
     ])
     .await;
-    let hub = hub(&fixture).await;
+    let hub = fixture.hub(&CancellationToken::new()).await;
     let mut watches = Vec::new();
     for name in ["disabled", "demoted", "stays"] {
         let caller = fixture.caller(name);
@@ -240,7 +221,7 @@ async fn rights_that_are_taken_away_end_a_watch_at_the_next_bookmark() {
     fixture.guarded.call(&admin, disable).await.unwrap();
     let demote = UpdateUser { roles: Some(Vec::new()), ..change("demoted") };
     fixture.guarded.call(&admin, demote).await.unwrap();
-    fixture.store.store.dispatch(task_id(1));
+    fixture.store.dispatch(task_id(1));
     let began = monotonic_now();
     let after = join_all(watches.iter_mut().map(told)).await;
     assert!(began.elapsed() <= BOOKMARK_PERIOD + Duration::from_secs(1), "{:?}", began.elapsed());

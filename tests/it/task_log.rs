@@ -9,15 +9,14 @@ use obsteward::domain::ids::Principal;
 use obsteward::proto::v1;
 use obsteward::service::UpdateUser;
 use obsteward::sim::{Fault, FaultKind};
-use obsteward::store::Store;
-use obsteward::watch::{Hub, ReadLog, read_log};
+use obsteward::watch::{ReadLog, read_log};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::fake_store::task_id;
 use crate::guarded::Fixture;
+use crate::stored_tasks::task_id;
 use crate::support::program::{Program, lasting_address};
 use crate::support::{Clients, PATIENCE, Stage, in_order, quick, reason};
 
@@ -170,7 +169,7 @@ async fn a_follower_of_a_running_stop_misses_no_line() {
 #[tokio::test(start_paused = true)]
 async fn rights_that_are_taken_away_end_a_follower() {
     let fixture = Fixture::new(&[("admin", &["**"]), ("reader", &["TASK:1:READ"]), ("other", &["TASK:3:READ"])]).await;
-    let hub = Hub::start(Arc::clone(&fixture.store) as Arc<dyn Store>, CancellationToken::new()).await.unwrap();
+    let hub = fixture.hub(&CancellationToken::new()).await;
     let asked = ReadLog { task: task_id(1), subtask: None, from_line: 0, follow: true };
     let authorizer = |name: &str| {
         let (guarded, caller) = (fixture.guarded.clone(), fixture.caller(name));

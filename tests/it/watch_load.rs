@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use obsteward::domain::decide::{Input, VerbRequest};
-use obsteward::domain::ids::{Principal, Revision};
-use obsteward::domain::reason::Reason;
+use obsteward::domain::ids::Revision;
 use obsteward::proto::v1;
 use obsteward::proto::v1::watch_task_response::Kind;
+use obsteward::store::Store;
 use obsteward::watch::{Until, WatchTask, watch_task};
 
-use crate::fake_store::{FakeStore, cluster_id, subtask_id, task_id};
+use crate::stored_tasks::{asks, cluster_id, fails, subtask_id, task_id};
+use crate::temporary_store::TemporaryStore;
 use crate::watch::{Fixture, all, allowed, bookmark, decoded, next, revisions, seqs};
 
 #[tokio::test]
@@ -27,20 +28,13 @@ async fn a_slow_watcher_is_served_from_the_log_and_slows_nobody() {
     let mut fast = fixture.tasks(None, None).await.unwrap();
     _ = (next(&mut fast).await, next(&mut fast).await);
     let mut seen = Vec::new();
-    let target = |store: &FakeStore| store.log().last().unwrap().seq.get();
-    fixture.store.dispatch(task_id(1));
+    let target = |store: &TemporaryStore| store.committed().borrow().get();
+    let (mut task, first) = (fixture.store.folded(task_id(1)), subtask_id(task_id(1), 1));
+    let dispatch = || Input::Dispatch { executor: "me".to_owned() };
+    fixture.store.decide_all(&mut task, [dispatch()]);
     for round in 0..400 {
-        fixture.store.fail(task_id(1), 1);
-        let principal = Principal::new("anonymous");
-        let retry = Input::Requested {
-            asked: VerbRequest::Retry { expire_time: None },
-            principal,
-            reason: Reason::default(),
-            if_revision: None,
-        };
-        fixture.store.decide(task_id(1), retry);
-        fixture.store.decide(task_id(1), Input::RetryFrom { subtask: subtask_id(task_id(1), 1) });
-        fixture.store.dispatch(task_id(1));
+        let retry = asks(VerbRequest::Retry { expire_time: None });
+        fixture.store.decide_all(&mut task, [fails(first), retry, Input::RetryFrom { subtask: first }, dispatch()]);
         while round % 50 == 0 && seen.last().copied().unwrap_or(0) < target(&fixture.store) {
             seen.extend(seqs(&[next(&mut fast).await]));
         }
@@ -52,14 +46,14 @@ async fn a_slow_watcher_is_served_from_the_log_and_slows_nobody() {
         seen.extend(seqs(&[next(&mut fast).await]));
     }
     assert_eq!(seen, log[2..]);
-    let reads = fixture.store.log_reads.load(Ordering::SeqCst);
+    let reads = fixture.store.switches.log_reads.load(Ordering::SeqCst);
     let mut late = Vec::new();
     let head = target(&fixture.store);
     while late.last().copied().unwrap_or(0) < head {
         late.extend(seqs(&[next(&mut slow).await]));
     }
     assert_eq!(late, log);
-    assert!(fixture.store.log_reads.load(Ordering::SeqCst) > reads, "it was behind the ring");
+    assert!(fixture.store.switches.log_reads.load(Ordering::SeqCst) > reads, "it was behind the ring");
     let kinds = all(slow_task).await;
     assert_eq!(seqs(&kinds), log[2..]);
 }
@@ -98,7 +92,6 @@ async fn watchers_that_come_at_any_moment_miss_nothing() {
     let writer = tokio::task::spawn_blocking(move || {
         for task in 1..=40 {
             store.run(task_id(task), cluster_id(task % 2 + 1));
-            std::thread::sleep(Duration::from_micros(300));
         }
         // Stays open: the last of the watches below end with it.
         store.create(task_id(41), cluster_id(1));
@@ -107,7 +100,8 @@ async fn watchers_that_come_at_any_moment_miss_nothing() {
     for number in 0..60_i64 {
         let fixture = Arc::clone(&fixture);
         watchers.spawn(async move {
-            tokio::time::sleep(Duration::from_micros(300 * u64::try_from(number).unwrap())).await;
+            // One after the other, from before the first task was accepted until most are done.
+            fixture.store.committed().wait_for(|seq| seq.get() >= number * 6).await.unwrap();
             if number % 3 == 0 {
                 let task = task_id(number / 3 + 1);
                 let after = (number % 2 == 0).then_some(Revision::ZERO);

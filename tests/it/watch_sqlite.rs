@@ -7,6 +7,7 @@ use futures::StreamExt;
 use obsteward::domain::ids::{Revision, Seq};
 use obsteward::proto::v1;
 use obsteward::proto::v1::watch_task_response::Kind;
+use obsteward::store::sqlite::{SqliteOptions, SqliteStore};
 use obsteward::store::{CommitOutcome, Store};
 use obsteward::watch::{Hub, Until, WatchTask, WatchTasks, watch_task, watch_tasks};
 use tokio_util::sync::CancellationToken;
@@ -52,6 +53,36 @@ async fn what_was_acknowledged_can_be_watched_at_once() {
         ] {
             let Kind::Event(event) = decoded(&item.unwrap().unwrap().unwrap()) else { panic!("an event is next") };
             assert_eq!(Revision::new(event.revision), expected);
+        }
+    }
+}
+
+/// Where a store lost its newest events and went on, as when it was restored, its places have a gap.
+#[tokio::test]
+async fn places_that_no_event_has_are_passed_over() {
+    let (directory, store) = sqlite();
+    let path = directory.path().join("store.db");
+    let created = store.submit(creation(100, 1)).outcome().await.unwrap();
+    let CommitOutcome::Committed { revision, seq: before, fence } = created else { panic!("{created:?}") };
+    store.close().await;
+    drop(store);
+    let gap = "UPDATE counter SET value = value + 7 WHERE name = 'seq'";
+    assert_eq!(rusqlite::Connection::open(&path).unwrap().execute(gap, []), Ok(1));
+
+    let store = SqliteStore::open(&path, SqliteOptions::default()).unwrap();
+    let hub = Hub::start(Arc::clone(&store) as Arc<dyn Store>, CancellationToken::new()).await.unwrap();
+    let appended = store.submit(append(100, revision.get(), fence.get(), "behind the gap")).outcome().await.unwrap();
+    let CommitOutcome::Committed { seq: last, .. } = appended else { panic!("{appended:?}") };
+    assert_eq!(last.get(), before.get() + 8);
+    let places: Vec<i64> = (1..=before.get()).chain([last.get()]).collect();
+    for after in 0..=last.get() {
+        let asked = WatchTasks { cluster: None, after: Some(Seq::new(after)), progress: false };
+        let mut watch = Box::pin(watch_tasks(&hub, asked, allowed()).await.unwrap());
+        assert_eq!(bookmark(&decoded(&watch.next().await.unwrap().unwrap())).seq, after);
+        for expected in places.iter().filter(|seq| **seq > after) {
+            let item = tokio::time::timeout(Duration::from_secs(5), watch.next()).await.unwrap();
+            let Kind::Event(event) = decoded(&item.unwrap().unwrap()) else { panic!("an event is next") };
+            assert_eq!(event.seq, *expected, "after {after}");
         }
     }
 }

@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use obsteward::clock::monotonic_now;
-use obsteward::domain::decide::{Input, VerbRequest};
-use obsteward::domain::ids::Principal;
-use obsteward::domain::reason::Reason;
+use obsteward::domain::decide::VerbRequest;
 use obsteward::proto::longrunning::operation::Result as Outcome;
 use obsteward::proto::longrunning::operations_client::OperationsClient;
 use obsteward::proto::longrunning::{
@@ -19,7 +17,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use super::Fixture;
-use crate::fake_store::{cluster_id, task_id};
+use crate::stored_tasks::{asks, cluster_id, task_id};
 
 fn client(fixture: &Fixture) -> OperationsClient<Channel> {
     OperationsClient::new(fixture.channel.clone())
@@ -60,10 +58,7 @@ async fn an_operation_is_done_when_its_task_is_closed() {
     let mut waiting = client(&fixture);
     let waits = tokio::spawn(async move { waiting.wait_operation(wait(60)).await });
     let asked = VerbRequest::GiveUp { found: Vec::new() };
-    fixture.store.decide(
-        task_id(1),
-        Input::Requested { asked, principal: Principal::new("eve"), reason: Reason::default(), if_revision: None },
-    );
+    fixture.store.decide(task_id(1), asks(asked));
     let closed = waits.await.unwrap().unwrap().into_inner();
     assert_eq!((closed.done, shown(&closed).state()), (true, v1::TaskState::GivenUp));
     let Some(Outcome::Error(error)) = closed.result else { panic!("{:?}", closed.result) };

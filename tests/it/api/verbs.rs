@@ -1,15 +1,13 @@
 //! What brings a server back and what is asked of a task: translation there and back, and what a task says can be asked.
 
-use obsteward::domain::decide::{Input, VerbRequest};
-use obsteward::domain::ids::Principal;
-use obsteward::domain::reason::Reason;
+use obsteward::domain::decide::VerbRequest;
 use obsteward::proto::v1;
 use obsteward::proto::v1::watch_task_response::Kind;
 
 use tonic_types::StatusExt;
 
 use super::Fixture;
-use crate::fake_store::{cluster_id, subtask_id, task_id};
+use crate::stored_tasks::{asks, cluster_id, subtask_id, task_id};
 
 #[tokio::test]
 async fn what_brings_a_server_back_is_translated_both_ways() {
@@ -97,19 +95,13 @@ async fn a_task_says_what_can_be_asked_of_it_and_of_its_subtasks() {
     fixture.store.fail(id, 2);
     assert_eq!(shown().await, (vec![Retry, Rollback, SkipSubtask, GiveUp], [Some(1), Some(1), None]));
     let asked = VerbRequest::Rollback { expire_time: None };
-    fixture.store.decide(
-        id,
-        Input::Requested { asked, principal: Principal::new("eve"), reason: Reason::default(), if_revision: None },
-    );
+    fixture.store.decide(id, asks(asked));
     fixture.store.dispatch(id);
     assert_eq!(shown().await, (vec![Cancel], [None, None, Some(1)]));
     fixture.store.fail(id, 2);
     assert_eq!(shown().await, (vec![Rollback, SkipSubtask, GiveUp], [Some(1), None, None]));
     let asked = VerbRequest::SkipSubtask { subtask: subtask_id(id, 2) };
-    fixture.store.decide(
-        id,
-        Input::Requested { asked, principal: Principal::new("eve"), reason: Reason::default(), if_revision: None },
-    );
+    fixture.store.decide(id, asks(asked));
     let watch = v1::WatchTaskRequest { task_id: 1, after_revision: Some(0), ..Default::default() };
     let mut events = fixture.tasks().watch_task(watch).await.unwrap().into_inner();
     let mut asked = Vec::new();

@@ -5,20 +5,19 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use obsteward::clock::{Clock, monotonic_now};
-use obsteward::domain::effect::Permit;
+use obsteward::clock::{Clock, Timestamp, monotonic_now};
 use obsteward::domain::freeze;
 use obsteward::domain::ids::{ClusterIdentity, ServerAddr, ZoneName};
 use obsteward::domain::reading::{ClusterReading, LogStreamReading, Parameters, ServerReading};
 use obsteward::inventory::{Inventory, Syncer};
-use obsteward::oceanbase::{
-    Avoid, ClusterAccess, ClusterError, ClusterReader, Discovery, EffectSession, Expected, KnownServer, LeaderCount,
-    OceanBase, SessionGone,
-};
+use obsteward::oceanbase::{ClusterError, ClusterReader, Discovery, Expected, LeaderCount};
+use obsteward::store::inventory::{ClusterFilter, InventoryStore, NewCluster};
 use tokio_util::sync::CancellationToken;
 
-use crate::fake_access::FakeAccess;
-use crate::fake_inventory::FakeInventory;
+use crate::stored_rows::{identity, new_cluster};
+use crate::stored_tasks::cluster_id;
+use crate::support::reads_only::{Opening, ReadsOnly};
+use crate::temporary_store::TemporaryStore;
 
 /// Of these the first ten begin to hang just now, the others did before.
 const HANGING: i64 = 200;
@@ -32,9 +31,6 @@ struct Asked {
     most: usize,
 }
 
-/// The first so many clusters never answer, the others do after a second.
-struct SlowOceanBase(Arc<Mutex<Asked>>);
-
 struct Asking(Arc<Mutex<Asked>>);
 
 impl Drop for Asking {
@@ -43,50 +39,25 @@ impl Drop for Asking {
     }
 }
 
-#[async_trait]
-impl OceanBase for SlowOceanBase {
-    async fn reader(
-        &self,
-        _: &ClusterAccess,
-        _: &[KnownServer],
-        expected: &Expected,
-        _: &Avoid,
-    ) -> Result<Box<dyn ClusterReader>, ClusterError> {
-        let identity = expected.identity.clone().unwrap();
-        {
-            let mut asked = self.0.lock().unwrap();
-            asked.at.entry(identity.name.clone()).or_default().push(monotonic_now());
-            asked.now += 1;
-            asked.most = asked.most.max(asked.now);
-        }
-        let _asking = Asking(Arc::clone(&self.0));
-        if identity.name.trim_start_matches("ob").parse::<i64>().unwrap() <= HANGING {
-            std::future::pending::<()>().await;
-        }
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        Ok(Box::new(EmptyCluster(identity)))
-    }
-
-    async fn effect_session(
-        &self,
-        _: &ClusterAccess,
-        _: &[KnownServer],
-        _: &Expected,
-        _: &Avoid,
-    ) -> Result<Box<dyn EffectSession>, ClusterError> {
-        panic!("a sync acts on nothing")
-    }
-
-    async fn kill_session(
-        &self,
-        _: Permit,
-        _: &ClusterAccess,
-        _: &Expected,
-        _: &str,
-        _: i64,
-    ) -> Result<SessionGone, ClusterError> {
-        panic!("a sync acts on nothing")
-    }
+/// The first so many clusters never answer, the others do after a second.
+fn slow(asked: Arc<Mutex<Asked>>) -> ReadsOnly<impl Fn(&Expected) -> Opening + Send + Sync> {
+    ReadsOnly(move |expected: &Expected| -> Opening {
+        let (asked, identity) = (Arc::clone(&asked), expected.identity.clone().unwrap());
+        Box::pin(async move {
+            {
+                let mut asked = asked.lock().unwrap();
+                asked.at.entry(identity.name.clone()).or_default().push(monotonic_now());
+                asked.now += 1;
+                asked.most = asked.most.max(asked.now);
+            }
+            let _asking = Asking(asked);
+            if identity.name.trim_start_matches("ob").parse::<i64>().unwrap() <= HANGING {
+                std::future::pending::<()>().await;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            Ok(Box::new(EmptyCluster(identity)) as Box<dyn ClusterReader>)
+        })
+    })
 }
 
 struct EmptyCluster(ClusterIdentity);
@@ -171,19 +142,25 @@ impl ClusterReader for EmptyCluster {
 #[tokio::test(start_paused = true)]
 async fn clusters_that_hang_do_not_hold_up_the_sync_of_others() {
     let asked = Arc::new(Mutex::new(Asked::default()));
-    let store = Arc::new(FakeInventory::new(ALL, Arc::new(FakeAccess::default())));
-    for row in store.clusters.lock().unwrap().iter_mut() {
-        let hung_before = (11..=HANGING).contains(&row.id.get());
-        row.sync_error = if hung_before { "no endpoint answers".to_owned() } else { String::new() };
+    let cluster = |id: i64| {
+        let identity = ClusterIdentity { name: format!("ob{id}"), ..identity(cluster_id(id)) };
+        NewCluster { identity, ..new_cluster(id) }
+    };
+    let store = Arc::new(TemporaryStore::with(Vec::new(), (1..=ALL).map(cluster)).await);
+    for hung_before in 11..=HANGING {
+        let why = "no endpoint answers".to_owned();
+        store.observe_failed(cluster_id(hung_before), Timestamp::default(), why).await.unwrap();
     }
-    let oceanbase = Arc::new(SlowOceanBase(Arc::clone(&asked)));
-    let inventory = Inventory::new(store.clone(), oceanbase, Clock::system());
+    let inventory = Inventory::new(store.clone(), Arc::new(slow(Arc::clone(&asked))), Clock::system());
     let shutdown = CancellationToken::new();
     let began = monotonic_now();
     let syncing = tokio::spawn(Syncer::new(inventory, shutdown.clone()).run());
     tokio::time::sleep(Duration::from_secs(600)).await;
     shutdown.cancel();
     syncing.await.unwrap();
+    let clusters = store.clusters(&ClusterFilter::every(), None, u32::MAX).await.unwrap();
+    let failed = clusters.iter().filter(|row| !row.sync_error.is_empty()).count();
+    assert_eq!(failed, HANGING as usize);
     let asked = asked.lock().unwrap();
     assert!(asked.most <= 48, "{} readings at once", asked.most);
     for id in 1..=ALL {
@@ -197,6 +174,4 @@ async fn clusters_that_hang_do_not_hold_up_the_sync_of_others() {
             assert!((1..=10).contains(&moments.len()), "ob{id} was asked {} times in ten minutes", moments.len());
         }
     }
-    let failed = store.clusters.lock().unwrap().iter().filter(|row| !row.sync_error.is_empty()).count();
-    assert_eq!(failed, HANGING as usize);
 }

@@ -8,14 +8,13 @@ use obsteward::domain::admission;
 use obsteward::domain::call::Call;
 use obsteward::domain::decide::{Input, StepOutput, VerbRequest};
 use obsteward::domain::event::{Failure, FailureKind, SubtaskOperation};
-use obsteward::domain::ids::{Principal, SubtaskId};
-use obsteward::domain::reason::Reason;
+use obsteward::domain::ids::SubtaskId;
 use obsteward::store::{LogLine, Store};
 use serde_json::{Value, json};
 
 use super::sample_task::SAMPLE_TASK;
 use super::{Answer, Fixture, STOP};
-use crate::fake_store::{cluster_id, subtask_id, task_id};
+use crate::stored_tasks::{asks, cluster_id, subtask_id, task_id};
 
 /// The sample of the documented API (docs/ocp-v2.md#the-sample-of-the-stop), word by word.
 const SAMPLE: &str = include_str!("sample.json");
@@ -52,7 +51,7 @@ async fn a_stop_answers_the_contracts_sample() {
     let mut answer: Value = serde_json::from_str(&text).unwrap();
     assert_same_shape("", &answer, &sample());
     // The same task, so the same words: only the moment of its start is this test's.
-    assert_eq!(answer["data"]["startTime"], "1970-01-01T08:00:00.003+08:00");
+    assert_eq!(answer["data"]["startTime"], "1970-01-01T08:00:00.001+08:00");
     answer["data"]["startTime"] = sample()["data"]["startTime"].clone();
     assert_eq!(answer["data"], sample()["data"]);
     assert_eq!(answer["server"], sample()["server"]);
@@ -215,9 +214,7 @@ async fn what_is_prohibited_is_never_possible() {
     fixture.store.decide(task_id(SAMPLE_TASK), failed);
     assert_eq!(prohibited().await, shown("FAILED", "EXECUTE", false, 1));
     let asked = VerbRequest::Rollback { expire_time: None };
-    let asked =
-        Input::Requested { asked, principal: Principal::new("anna"), reason: Reason::default(), if_revision: None };
-    fixture.store.decide(task_id(SAMPLE_TASK), asked);
+    fixture.store.decide(task_id(SAMPLE_TASK), asks(asked));
     fixture.store.dispatch(task_id(SAMPLE_TASK));
     assert_eq!(prohibited().await, shown("RUNNING", "ROLLBACK", false, 0));
     let (output, executor) = (StepOutput::default(), "ocp-1:4711".to_owned());
@@ -254,15 +251,15 @@ async fn a_start_and_a_restart_answer_the_documented_graphs_in_either_shape() {
         (89_030_479, "Sync cluster info", &[89_030_477], 30),
         (89_030_474, "Update OB cluster status", &[89_030_479], 30),
     ];
-    let legacy = Fixture::admin(|_| ()).await;
-    let v4 = Fixture::admin(|config| config.task_shape = TaskShape::V4).await;
-    let operations =
-        [("start", 111_125, "Start OB server", START), ("restart", 89_027_028, "Restart OB server", RESTART)];
-    for (operation, id, name, graph) in operations {
+    let operations = [
+        ("start", admission::Request::Start, 111_125, "Start OB server", START),
+        ("restart", admission::Request::Restart, 89_027_028, "Restart OB server", RESTART),
+    ];
+    for (operation, request, id, name, graph) in operations {
+        let legacy = Fixture::admin(|_| ()).await;
+        let v4 = Fixture::admin(|config| config.task_shape = TaskShape::V4).await;
         for fixture in [&legacy, &v4] {
-            fixture
-                .accept(if operation == "start" { admission::Request::Start } else { admission::Request::Restart })
-                .await;
+            fixture.accept(request).await;
         }
         let path = format!("/api/v2/ob/clusters/20/servers/3/{operation}");
         let (old, new) = (legacy.post(&path).await.body["data"].clone(), v4.post(&path).await.body["data"].clone());
@@ -286,6 +283,8 @@ async fn a_start_and_a_restart_answer_the_documented_graphs_in_either_shape() {
         }
     }
     let class = |name: &str| format!("com.alipay.ocp.service.task.business.server.{name}");
+    let v4 = Fixture::admin(|config| config.task_shape = TaskShape::V4).await;
+    v4.accept(admission::Request::Restart).await;
     let restart = v4.post("/api/v2/ob/clusters/20/servers/3/restart").await;
     let classes: Vec<&Value> =
         restart.body["data"]["subtasks"].as_array().unwrap().iter().map(|one| &one["className"]).collect();
@@ -298,13 +297,13 @@ async fn a_start_and_a_restart_answer_the_documented_graphs_in_either_shape() {
 
 #[tokio::test]
 async fn lists_have_contents_and_pages() {
-    let fixture = Fixture::admin(|_| ()).await;
+    let fixture = Fixture::admin_of(1..=20, |_| ()).await;
     fixture.accept(admission::Request::StopProcess).await;
     (1..=20).for_each(|task| fixture.store.create(task_id(task), cluster_id(20)));
     fixture.store.create(task_id(21), cluster_id(1));
     fixture.store.run(task_id(22), cluster_id(20));
     let answer = fixture
-        .get("/api/v2/tasks/instances?name=stop&status=RUNNING,FAILED&cluterName=ob20&page=3&size=5&sort=name,desc")
+        .get("/api/v2/tasks/instances?name=stop&status=RUNNING,FAILED&cluterName=ob_upgrade&page=3&size=5&sort=name,desc")
         .await;
     let page = json!({"number": 3, "size": 5, "totalElements": 21, "totalPages": 5});
     assert_eq!(answer.body["data"]["page"], page);
@@ -356,7 +355,7 @@ async fn a_log_is_one_text_with_a_head_for_each_execution_and_operation() {
         operation,
     };
     // The first two as a version wrote them that kept no operation.
-    *fixture.service.store.lines.lock().unwrap() = vec![
+    let lines = vec![
         line(1, None, 1, "looked"),
         line(1, None, 2, "failed"),
         line(2, None, 3, "looked again"),
@@ -364,6 +363,7 @@ async fn a_log_is_one_text_with_a_head_for_each_execution_and_operation() {
         line(2, Some(SubtaskOperation::Rollback), 5, "looked what is left"),
         line(2, Some(SubtaskOperation::RollbackSkip), 6, "counts as undone"),
     ];
+    fixture.store.write_lines(task_id(1), lines);
     let answer = fixture.get("/api/v2/tasks/instances/1/subtasks/101/log").await;
     let expected = "############{EXECUTE}{1970-01-01T08:00:01.000+08:00}############\n\
                     1970-01-01T08:00:01.000+08:00 looked\n\
@@ -389,12 +389,12 @@ async fn a_log_is_one_text_with_a_head_for_each_execution_and_operation() {
 #[tokio::test(start_paused = true)]
 async fn a_stop_whose_client_goes_away_is_recorded_and_begun_all_the_same() {
     let fixture = Fixture::new().await;
-    fixture.service.store.held.send_replace(true);
+    fixture.store.switches.held.send_replace(true);
     let request = Request::post(STOP).body(Body::empty()).unwrap();
     let left = tokio::time::timeout(std::time::Duration::from_secs(1), fixture.send(request)).await;
     assert!(left.is_err() && fixture.store.log().is_empty());
     let mut committed = fixture.store.committed();
-    fixture.service.store.held.send_replace(false);
+    fixture.store.switches.held.send_replace(false);
     let recorded = committed.wait_for(|seq| seq.get() > 0);
     assert!(tokio::time::timeout(std::time::Duration::from_secs(10), recorded).await.is_ok());
 }

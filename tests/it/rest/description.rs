@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use axum::body::Body;
 use http::Request;
-use obsteward::api::rest::{Method, OPENAPI, Operation, ROUTES};
+use obsteward::api::rest::{Method, OPENAPI, OperationId, ROUTES};
 use obsteward::config::TaskShape;
 use obsteward::domain::admission;
 use serde_json::Value;
 
 use super::{Fixture, STOP};
-use crate::fake_store::{cluster_id, task_id};
+use crate::stored_tasks::{cluster_id, task_id};
 
 fn description() -> Value {
     serde_yaml_ng::from_str(OPENAPI).unwrap()
@@ -143,19 +143,19 @@ async fn answers_of_every_operation_fit_their_schemas() {
         for route in ROUTES {
             let fixture = Fixture::admin(|config| config.task_shape = shape).await;
             let task = task_id(1);
-            fixture.store.create(task, cluster_id(20));
+            fixture.store.create(task, cluster_id(1));
             fixture.store.dispatch(task);
             fixture.store.succeed(task, 1);
             // What can be asked of a task that failed, and of one that runs; and what is accepted already.
             match route.operation {
-                Operation::RetryTask
-                | Operation::RollbackTask
-                | Operation::GiveUpTask
-                | Operation::RetrySubtask
-                | Operation::SkipSubtask => fixture.store.fail(task, 2),
-                Operation::StopServer => _ = fixture.accept(admission::Request::StopProcess).await,
-                Operation::StartServer => _ = fixture.accept(admission::Request::Start).await,
-                Operation::RestartServer => _ = fixture.accept(admission::Request::Restart).await,
+                OperationId::RetryTask
+                | OperationId::RollbackTask
+                | OperationId::GiveUpTask
+                | OperationId::RetrySubtask
+                | OperationId::SkipSubtask => fixture.store.fail(task, 2),
+                OperationId::StopServer => _ = fixture.accept(admission::Request::StopProcess).await,
+                OperationId::StartServer => _ = fixture.accept(admission::Request::Start).await,
+                OperationId::RestartServer => _ = fixture.accept(admission::Request::Restart).await,
                 _ => {}
             }
             let path = route

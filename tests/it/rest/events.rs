@@ -7,16 +7,15 @@ use axum::body::Body;
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use obsteward::domain::decide::{Input, VerbRequest};
-use obsteward::domain::ids::{Principal, UserId};
-use obsteward::domain::reason::Reason;
+use obsteward::domain::ids::UserId;
 use obsteward::store::StoreError;
 use obsteward::store::access::AccessChange;
 use obsteward::watch::BOOKMARK_PERIOD;
 use serde_json::Value;
 
 use super::Fixture;
-use crate::fake_store::{cluster_id, subtask_id, task_id};
-use crate::sights::audit;
+use crate::stored_rows::audit;
+use crate::stored_tasks::{asks, cluster_id, subtask_id, task_id};
 
 #[derive(Debug)]
 struct Event {
@@ -115,9 +114,7 @@ async fn what_was_asked_names_the_subtask_that_it_was_asked_of() {
     fixture.store.fail(task_id(1), 2);
     let subtask = subtask_id(task_id(1), 2);
     for asked in [VerbRequest::SkipSubtask { subtask }, VerbRequest::Cancel] {
-        let asked =
-            Input::Requested { asked, principal: Principal::new("anna"), reason: Reason::default(), if_revision: None };
-        fixture.store.decide(task_id(1), asked);
+        fixture.store.decide(task_id(1), asks(asked));
         fixture.store.dispatch(task_id(1));
     }
     let subtask = subtask_id(task_id(1), 3);
@@ -153,7 +150,7 @@ async fn a_watch_ends_with_the_callers_rights_and_is_never_silent() {
     let demoted = async {
         // After the first bookmark, which comes when nothing happens.
         tokio::time::sleep(BOOKMARK_PERIOD + Duration::from_secs(1)).await;
-        directory.change::<StoreError>(|_| Ok((demote, audit()))).await.unwrap();
+        directory.change::<StoreError>(|_| Ok((demote, audit("admin")))).await.unwrap();
     };
     let (text, ()) = tokio::join!(text(response), demoted);
     let (events, comments) = read(&text);

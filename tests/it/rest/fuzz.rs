@@ -93,7 +93,7 @@ fn path() -> impl Strategy<Value = (&'static str, String)> {
 fn nothing_that_is_sent_breaks_the_face() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let fixture = runtime.block_on(async {
-        let fixture = Fixture::admin(|_| ()).await;
+        let fixture = Fixture::admin_of(1..=20, |_| ()).await;
         fixture.accept(admission::Request::StopProcess).await;
         fixture
     });

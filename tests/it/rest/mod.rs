@@ -26,21 +26,25 @@ use obsteward::domain::call::Call;
 use obsteward::domain::ids::UserId;
 use obsteward::net::peer::Peer;
 use obsteward::store::AuditOutcome;
+use obsteward::store::access::AccessChange;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use crate::access::{basic, cheap_hash};
-use crate::fake_access::FakeAccess;
-use crate::fake_store::FakeStore;
 use crate::guarded;
+use crate::stored_rows::users;
+use crate::temporary_store::TemporaryStore;
 
 /// Path of the stop of the sample.
 pub const STOP: &str = "/api/v2/ob/clusters/20/servers/3/stop";
 
-/// The face over a store in memory.
+/// One whose servers serve, one where they have stopped, and that of OCP's samples.
+const CLUSTERS: [i64; 3] = [1, 3, 20];
+
+/// The face over a temporary store.
 pub struct Fixture {
-    pub store: Arc<FakeStore>,
+    pub store: Arc<TemporaryStore>,
     pub service: guarded::Fixture,
     pub router: Router,
     /// What every request carries.
@@ -68,22 +72,20 @@ impl Fixture {
     }
 
     pub async fn with(change: impl FnOnce(&mut RestConfig)) -> Self {
-        Self::behind(Gatekeeper::open(), change).await
-    }
-
-    pub async fn behind(gatekeeper: Gatekeeper, change: impl FnOnce(&mut RestConfig)) -> Self {
-        Self::over(guarded::Fixture::empty(&[], 20).await, gatekeeper, change).await
+        Self::over(guarded::Fixture::over(Vec::new(), CLUSTERS).await, Gatekeeper::open(), change).await
     }
 
     /// Everything is asked by the user of OCP's samples, who may do everything.
     pub async fn admin(change: impl FnOnce(&mut RestConfig)) -> Self {
-        let access = FakeAccess::with(&[("admin", &["**"])]);
-        {
-            let mut rows = access.rows.lock().unwrap();
-            rows.users[0].id = UserId::new(100).unwrap();
-            rows.users[0].password_hash = Some(cheap_hash("of-the-sample"));
-        }
-        let service = guarded::Fixture::over(access, 20).await;
+        Self::admin_of(CLUSTERS, change).await
+    }
+
+    pub async fn admin_of(clusters: impl IntoIterator<Item = i64>, change: impl FnOnce(&mut RestConfig)) -> Self {
+        let mut access = users(&[("admin", &["**"])]);
+        let Some(AccessChange::CreateUser(admin)) = access.last_mut() else { panic!("{access:?}") };
+        admin.id = Some(UserId::new(100).unwrap());
+        admin.password_hash = Some(cheap_hash("of-the-sample"));
+        let service = guarded::Fixture::over(access, clusters).await;
         let limits = LimitsConfig { requests_per_10_seconds: 0, requests_per_day: 0, ..LimitsConfig::default() };
         let directory = Arc::clone(&service.directory);
         let gatekeeper = Gatekeeper::new(directory, Clock::system(), &AuthConfig::default(), &limits);
@@ -91,7 +93,7 @@ impl Fixture {
         Self { login, ..Self::over(service, gatekeeper, change).await }
     }
 
-    async fn over(service: guarded::Fixture, gatekeeper: Gatekeeper, change: impl FnOnce(&mut RestConfig)) -> Self {
+    pub async fn over(service: guarded::Fixture, gatekeeper: Gatekeeper, change: impl FnOnce(&mut RestConfig)) -> Self {
         let mut config = RestConfig {
             task_shape: TaskShape::Legacy,
             error_codes: ErrorCodes::Numeric,
@@ -100,7 +102,7 @@ impl Fixture {
             ..RestConfig::default()
         };
         change(&mut config);
-        let (store, shutdown) = (Arc::clone(&service.store.store), CancellationToken::new());
+        let (store, shutdown) = (Arc::clone(&service.store), CancellationToken::new());
         let rest = Rest {
             guarded: service.guarded.clone(),
             hub: service.hub(&shutdown).await,
@@ -150,9 +152,8 @@ impl Fixture {
 
     /// What was refused, and with which reason.
     pub fn refused(&self) -> Vec<(Call, String)> {
-        let records = self.service.access.audit.lock().unwrap();
-        let refused = records.iter().filter_map(|record| match &record.outcome {
-            AuditOutcome::Refused { reason } => Some((record.call, reason.clone())),
+        let refused = self.store.records().into_iter().filter_map(|record| match record.outcome {
+            AuditOutcome::Refused { reason } => Some((record.call, reason)),
             AuditOutcome::Accepted => None,
         });
         refused.collect()
@@ -188,12 +189,12 @@ pub fn assert_enveloped(answer: &Answer) {
     assert!(timestamp.len() == 29 && timestamp.ends_with("+08:00") && &timestamp[19..20] == ".", "{timestamp}");
 }
 
-/// Serves the face over the service and stores in memory, for `scripts/schemathesis` to be run against by hand: prints where, and ends
+/// Serves the face over the service and a temporary store, for `scripts/schemathesis` to be run against by hand: prints where, and ends
 /// after so many seconds as `SERVE_SECONDS` says.
 #[tokio::test]
 #[ignore = "a server to try things on, not a test"]
 async fn serve_for_a_while() {
-    let fixture = Fixture::new().await;
+    let fixture = Fixture::over(guarded::Fixture::empty(&[], 20).await, Gatekeeper::open(), |_| ()).await;
     fixture.accept(obsteward::domain::admission::Request::StopProcess).await;
     let port = std::env::var("SERVE_PORT").map_or(0, |port| port.parse().unwrap());
     let listener = tokio::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, port)).await.unwrap();

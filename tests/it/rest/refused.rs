@@ -3,9 +3,10 @@
 use std::fmt::Write;
 use std::sync::atomic::Ordering;
 
-use http::HeaderMap;
+use axum::body::Body;
 use http::header::ACCEPT_LANGUAGE;
-use obsteward::api::rest::{Asked, Language, Manner, Moments};
+use http::{HeaderMap, Request};
+use obsteward::api::rest::{Method, OperationId, ROUTES, RequestMeta, ResponseFormat, TimestampFormat};
 use obsteward::config::ErrorCodes;
 use obsteward::domain::admission;
 use obsteward::domain::refusal::Refusal;
@@ -17,10 +18,10 @@ use crate::refusal_samples::every;
 /// A refusal as the face answers it.
 async fn answer(codes: ErrorCodes, refusal: &Refusal, language: &str) -> Answer {
     let headers = HeaderMap::from_iter([(ACCEPT_LANGUAGE, language.parse().unwrap())]);
-    let moments = Moments::named("+08:00").unwrap();
-    let manner = Manner { moments, server: "xxx.xxx.xxx.xxx".to_owned(), codes };
-    let asked = Asked::new(Language::of(&headers), "getTask");
-    read(manner.response(&asked, Err(refusal.clone().into()), None)).await
+    let timestamps = TimestampFormat::named("+08:00").unwrap();
+    let format = ResponseFormat { timestamps, server: "xxx.xxx.xxx.xxx".to_owned(), codes };
+    let meta = RequestMeta::new(&headers, "getTask");
+    read(format.response(&meta, Err(refusal.clone().into()), None)).await
 }
 
 #[tokio::test]
@@ -70,6 +71,25 @@ async fn who_is_not_known_is_asked_for_a_password() {
     let answer = fixture.get("/api/v2/tasks/instances/7").await;
     assert_eq!((answer.status.as_u16(), &answer.body["error"]["code"]), (401, &json!(3000)));
     assert_eq!(answer.headers["www-authenticate"], "Basic realm=\"obsteward\"");
+    let mut open = Vec::new();
+    for route in ROUTES {
+        let path = route.path.replace(['{', '}'], "");
+        // Answers that are no envelopes too.
+        let send = async |method: &str| {
+            let request = Request::builder().method(method).uri(&path).body(Body::empty()).unwrap();
+            fixture.send(request).await.status()
+        };
+        let (right, wrong) = match route.method {
+            Method::Get => (send("GET").await, send("POST").await),
+            Method::Post => (send("POST").await, send("GET").await),
+        };
+        assert_eq!(wrong, 401, "{path}: which methods there are is not told either");
+        if right != 401 {
+            open.push(route.operation);
+        }
+    }
+    assert_eq!(open, [OperationId::OpenApi, OperationId::GetTime, OperationId::GetStatus]);
+    assert_eq!(fixture.get("/api/v2/nowhere").await.status, 401);
 }
 
 #[tokio::test]
@@ -85,7 +105,7 @@ async fn a_lock_conflict_names_its_holder() {
 #[tokio::test]
 async fn a_panic_is_an_error_like_others() {
     let fixture = Fixture::new().await;
-    fixture.service.store.panics.store(true, Ordering::SeqCst);
+    fixture.store.switches.panics.store(true, Ordering::SeqCst);
     let answer = fixture.get("/api/v2/tasks/instances/7").await;
     assert_eq!((answer.status.as_u16(), answer.reason()), (500, "INTERNAL"));
     assert!(!answer.body.to_string().contains("of the test's making"), "{answer:?}");

@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use obsteward::clock::Timestamp;
 use obsteward::domain::admission;
-use obsteward::domain::decide::{Input, create};
-use obsteward::domain::event::{TaskCluster, TaskServer, TaskSpec, TaskTarget};
-use obsteward::domain::ids::{ClusterId, ClusterKey, Principal, ServerId};
+use obsteward::domain::decide::Input;
+use obsteward::domain::event::{TaskServer, TaskSpec, TaskTarget};
+use obsteward::domain::ids::{Principal, ServerId};
 use obsteward::domain::reason::Reason;
 use obsteward::domain::status::StopType;
 use obsteward::operations::graph;
 use obsteward::store::{Store, StoredTask};
 
 use super::Fixture;
-use crate::fake_store::task_id;
+use crate::stored_tasks::{cluster, cluster_id, task_id};
 
 /// The task of the contract's sample.
 pub const SAMPLE_TASK: i64 = 111_102;
@@ -41,12 +41,7 @@ fn sample_spec(request: admission::Request) -> TaskSpec {
     let text = |key: &str, value: &str| (key.to_owned(), value.to_owned());
     TaskSpec {
         id: task_id(task),
-        cluster: TaskCluster {
-            id: ClusterId::new(20).unwrap(),
-            name: "ob_upgrade".to_owned(),
-            ob_cluster_id: 20,
-            key: ClusterKey::from_stored("ob_upgrade#20#x".to_owned()),
-        },
+        cluster: cluster(cluster_id(20)),
         target: TaskTarget::Server(TaskServer {
             id: ServerId::new(3).unwrap(),
             addr: "10.0.0.3:2882".parse().unwrap(),
@@ -79,10 +74,8 @@ impl Fixture {
     pub async fn accept(&self, request: admission::Request) -> StoredTask {
         let task = task_id(sample_ids(request).0);
         if self.store.task(task).await.unwrap().is_none() {
-            self.store.append(task, create(sample_spec(request)));
+            self.store.accept(sample_spec(request));
             self.store.decide(task, Input::Dispatch { executor: "ocp-1:4711".to_owned() });
-            let key = ClusterKey::from_stored("ob20#1#x".to_owned());
-            self.service.store.locks.lock().unwrap().insert(key, task);
         }
         self.store.task(task).await.unwrap().unwrap()
     }

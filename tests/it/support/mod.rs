@@ -15,6 +15,7 @@ pub mod ob_proxy;
 pub mod observers;
 mod process;
 pub mod program;
+pub mod reads_only;
 pub mod refusal;
 pub mod rest_client;
 pub mod sshd;

@@ -1,4 +1,4 @@
-//! Moments as OCP writes them: milliseconds and the offset of a zone, `2021-03-02T16:11:11.327+08:00`.
+//! TimestampFormat as OCP writes them: milliseconds and the offset of a zone, `2021-03-02T16:11:11.327+08:00`.
 
 use jiff::tz::{Offset, TimeZone};
 use thiserror::Error;
@@ -12,9 +12,9 @@ pub struct UnknownTimeZone(String);
 
 /// Writes moments in one zone.
 #[derive(Clone, Debug)]
-pub struct Moments(TimeZone);
+pub struct TimestampFormat(TimeZone);
 
-impl Moments {
+impl TimestampFormat {
     /// Of a zone by its IANA name or by an offset such as `+08:00`; empty: the machine's.
     pub fn named(name: &str) -> Result<Self, UnknownTimeZone> {
         if name.is_empty() {
@@ -63,17 +63,17 @@ mod tests {
     #[test]
     fn moments_carry_milliseconds_and_the_offset() {
         let at = Timestamp::from_micros(1_614_672_671_327_999);
-        let text = |zone: &str| Moments::named(zone).unwrap().text(at);
+        let text = |zone: &str| TimestampFormat::named(zone).unwrap().text(at);
         assert_eq!(text("+08:00"), "2021-03-02T16:11:11.327+08:00");
         assert_eq!(text("-03:30"), "2021-03-02T04:41:11.327-03:30");
-        assert_eq!(Moments::utc().text(at), "2021-03-02T08:11:11.327+00:00");
-        assert_eq!(Moments::utc().text(Timestamp::from_micros(0)), "1970-01-01T00:00:00.000+00:00");
-        assert!(Moments::named("").is_ok());
+        assert_eq!(TimestampFormat::utc().text(at), "2021-03-02T08:11:11.327+00:00");
+        assert_eq!(TimestampFormat::utc().text(Timestamp::from_micros(0)), "1970-01-01T00:00:00.000+00:00");
+        assert!(TimestampFormat::named("").is_ok());
         // Without the system's files too.
         let bundled = jiff::tz::TimeZoneDatabase::bundled().get("Asia/Shanghai").unwrap();
-        assert_eq!(Moments(bundled).text(at), "2021-03-02T16:11:11.327+08:00");
+        assert_eq!(TimestampFormat(bundled).text(at), "2021-03-02T16:11:11.327+08:00");
         for wrong in ["Nowhere/AtAll", "+8", "+08:60", "+24:00", "8", "+0a:00"] {
-            assert!(Moments::named(wrong).is_err(), "{wrong}");
+            assert!(TimestampFormat::named(wrong).is_err(), "{wrong}");
         }
     }
 }
