@@ -50,6 +50,14 @@ impl AssessedCheck {
     pub fn refuses(&self) -> bool {
         self.verdict == CheckVerdict::Block && !self.overridden
     }
+
+    /// What was found, in the root service's words first when it has some.
+    pub fn words(&self) -> String {
+        match &self.root_service_words {
+            Some(words) if *words != self.evidence => format!("{words} ({})", self.evidence),
+            Some(_) | None => self.evidence.clone(),
+        }
+    }
 }
 
 impl From<&Check> for AssessedCheck {
@@ -114,11 +122,7 @@ impl Assessment {
 
 /// Why a stop is refused: the first of the checks that refuse it in words, with all others in the metadata.
 pub(super) fn refusal<'a>(first: &'a AssessedCheck, others: impl Iterator<Item = &'a AssessedCheck>) -> Failure {
-    let said = first.root_service_words.as_ref().unwrap_or(&first.evidence);
-    let mut message = said.clone();
-    if first.root_service_words.is_some() && first.evidence != *said {
-        message.push_str(&format!(" ({})", first.evidence));
-    }
+    let mut message = first.words();
     if !first.remedy.is_empty() {
         message.push_str(&format!("; {}", first.remedy));
     }
@@ -185,7 +189,13 @@ pub fn assess(survey: &Survey, target: &Target, request: Request, consent: &Cons
     Assessment { checks, leader_moves, failures_tolerated_after, observed_at }
 }
 
-fn check(name: &str, verdict: CheckVerdict, evidence: impl Into<String>, remedy: impl Into<String>) -> AssessedCheck {
+/// A check that nothing overrides.
+pub fn check(
+    name: &str,
+    verdict: CheckVerdict,
+    evidence: impl Into<String>,
+    remedy: impl Into<String>,
+) -> AssessedCheck {
     AssessedCheck {
         name: name.to_owned(),
         verdict,

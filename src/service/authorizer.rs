@@ -75,7 +75,6 @@ pub(super) enum Scope {
     Task(TaskId, ClusterId),
     /// The log of one task of a cluster.
     Log(TaskId, ClusterId),
-    /// Tasks of one cluster.
     Cluster(ClusterId),
     /// All that the caller may see.
     Visible,
@@ -127,7 +126,7 @@ struct Known {
 enum Ended {
     /// The user is not there or disabled.
     User,
-    /// What proved him would not any more.
+    /// What proved them would not any more.
     Proof,
 }
 

@@ -41,7 +41,6 @@ pub trait ServiceCall: Send + Sync + 'static {
     /// What it is about, as far as permission goes.
     type Subject: CallSubject;
 
-    /// What it answers.
     type Output: Send + 'static;
 
     /// As the arguments name it; [`Guarded`](super::Guarded) looks it up.

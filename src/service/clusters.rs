@@ -22,9 +22,7 @@ const MOST_LOOKED_AT: u32 = 2000;
 /// One cluster; by its name, one of those that the caller may read.
 #[derive(Clone, Debug)]
 pub enum GetCluster {
-    /// By id here.
     Id(ClusterId),
-    /// By its name.
     Name(String),
 }
 
@@ -45,11 +43,9 @@ impl ServiceCall for GetCluster {
 /// Clusters that the caller may read, ascending by id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListClusters {
-    /// Of this name.
     pub name: Option<String>,
     /// Only ids above this (from the page token).
     pub above: Option<ClusterId>,
-    /// At most so many.
     pub limit: u32,
 }
 
@@ -80,9 +76,7 @@ pub struct ClusterSelection {
 /// at every cluster.
 #[derive(Clone, Debug)]
 pub struct ClustersPage {
-    /// Which clusters.
     pub selection: ClusterSelection,
-    /// Which page.
     pub page: Page<ClusterOrder>,
 }
 
@@ -98,7 +92,6 @@ impl ServiceCall for ClustersPage {
     }
 }
 
-/// Forgets a cluster.
 #[derive(Clone, Copy, Debug)]
 pub struct DeregisterCluster(pub ClusterId);
 

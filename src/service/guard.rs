@@ -16,7 +16,6 @@ use crate::domain::ids::Principal;
 use crate::domain::refusal::Refusal;
 use crate::store::AuditOutcome;
 
-/// See the module's head.
 #[derive(Clone)]
 pub struct Guarded(Service);
 

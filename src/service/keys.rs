@@ -114,7 +114,7 @@ impl ServiceCall for RotateAccessKey {
 /// Access keys of the users that the caller may read, and its own, ascending by id.
 #[derive(Clone, Debug)]
 pub struct ListAccessKeys {
-    /// Only of this user.
+    /// `None`: of every user that the caller may read.
     pub user: Option<Principal>,
 }
 

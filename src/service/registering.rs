@@ -25,9 +25,7 @@ const LONGEST_READING: Duration = Duration::from_secs(20);
 pub struct RegisterCluster {
     /// `host:sql_port`, at least one.
     pub endpoints: Vec<String>,
-    /// Login.
     pub username: String,
-    /// Its password.
     pub password: SecretString,
     /// Refused unless the cluster has this name.
     pub expected_name: Option<String>,
@@ -70,13 +68,9 @@ impl ServiceCall for RegisterCluster {
 /// Changes what people decide of a cluster; endpoints and credentials are tried first. `None`: stays.
 #[derive(Clone, Debug)]
 pub struct UpdateCluster {
-    /// Which cluster.
     pub cluster: ClusterId,
-    /// Endpoints.
     pub endpoints: Option<Vec<String>>,
-    /// Login.
     pub username: Option<String>,
-    /// Password.
     pub password: Option<SecretString>,
     /// Routes by `svr_ip`, all of them.
     pub hosts: Option<Vec<(String, HostRoute)>>,

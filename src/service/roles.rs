@@ -10,12 +10,9 @@ use crate::domain::permission::{BUILTIN_ROLES, Permission, Rights, builtin};
 use crate::domain::refusal::Refusal;
 use crate::store::access::{AccessChange, AccessChanged, RoleRow};
 
-/// Makes a role.
 #[derive(Clone, Debug)]
 pub struct CreateRole {
-    /// Its name.
     pub name: RoleName,
-    /// Its permissions.
     pub permissions: Vec<Permission>,
 }
 
@@ -50,7 +47,6 @@ impl ServiceCall for CreateRole {
     }
 }
 
-/// Removes a role.
 #[derive(Clone, Debug)]
 pub struct DeleteRole(pub RoleName);
 

@@ -25,9 +25,7 @@ const LONGEST_LOOK: Duration = Duration::from_secs(5);
 /// One server, with a fresh look; what does not answer in time is shown as recorded.
 #[derive(Clone, Debug)]
 pub struct GetServer {
-    /// Which cluster.
     pub cluster: ClusterId,
-    /// Which server.
     pub server: ServerId,
 }
 
@@ -48,13 +46,11 @@ impl ServiceCall for GetServer {
 /// Servers of a cluster as recorded, ascending by id.
 #[derive(Clone, Debug)]
 pub struct ListServers {
-    /// Which cluster.
     pub cluster: ClusterId,
-    /// Only of this zone.
+    /// `None`: of every zone.
     pub zone: Option<ZoneName>,
     /// Only ids above this (from the page token).
     pub above: Option<ServerId>,
-    /// At most so many.
     pub limit: u32,
 }
 

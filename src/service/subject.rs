@@ -28,7 +28,6 @@ pub trait CallSubject: Send {
 /// What a call gets of a subject of this type.
 pub type Found<S> = <S as CallSubject>::Found;
 
-/// A subject, looked up.
 pub struct Resolved<F> {
     pub(super) subject: Subject,
     /// The cluster of the task that it is.

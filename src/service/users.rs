@@ -13,12 +13,10 @@ use crate::domain::ids::{Principal, RoleName};
 use crate::domain::refusal::Refusal;
 use crate::store::access::{AccessChange, AccessChanged, AccessRows, NewUser, UserRow};
 
-/// Makes a user.
 #[derive(Clone, Debug)]
 pub struct CreateUser {
-    /// Its name.
     pub name: Principal,
-    /// Its password.
+    /// `None`: only a certificate or an access key proves the user.
     pub password: Option<SecretString>,
     /// Its roles; ascending, without repeats.
     pub roles: Vec<RoleName>,
@@ -62,11 +60,8 @@ impl ServiceCall for CreateUser {
 /// Changes a user; `None`: stays.
 #[derive(Clone, Debug)]
 pub struct UpdateUser {
-    /// Which user.
     pub name: Principal,
-    /// Its roles.
     pub roles: Option<Vec<RoleName>>,
-    /// Names of its certificates.
     pub certificate_names: Option<Vec<String>>,
     /// Whether it is nobody for now.
     pub disabled: Option<bool>,
@@ -108,9 +103,7 @@ impl ServiceCall for UpdateUser {
 /// Gives a user another password.
 #[derive(Clone, Debug)]
 pub struct SetPassword {
-    /// Which user.
     pub name: Principal,
-    /// The new password.
     pub password: SecretString,
 }
 

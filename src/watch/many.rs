@@ -15,7 +15,7 @@ use crate::watch::encode;
 use crate::watch::encoded::Encoded;
 use crate::watch::hub::{Hub, RANGE, Registration, entry_of, refusal};
 use crate::watch::ring::Entry;
-use crate::watch::watch_timer::{WakeReason, WatchAuthorizer, WatchTimer, going_away};
+use crate::watch::watch_timer::{WakeReason, WatchAuthorizer, WatchTimer};
 
 #[derive(Clone, Debug)]
 pub struct WatchTasks {
@@ -149,21 +149,10 @@ impl Watch {
     }
 
     fn beat(&mut self, beat: WakeReason, out: &mut Vec<Result<Encoded, Refusal>>) {
-        match beat {
-            WakeReason::News => {}
-            WakeReason::Bookmark => match self.watch_timer.at_bookmark() {
-                Ok(()) => out.push(Ok(self.bookmark())),
-                Err(refusal) => {
-                    out.push(Err(refusal));
-                    self.over = true;
-                }
-            },
-            WakeReason::Shutdown => {
-                out.push(Ok(self.bookmark()));
-                out.push(Err(going_away()));
-                self.over = true;
-            }
-        }
+        let (bookmark, end) = self.watch_timer.woken(beat);
+        out.extend(bookmark.then(|| Ok(self.bookmark())));
+        self.over |= end.is_some();
+        out.extend(end.map(Err));
     }
 
     /// Takes the new events; true when the log has more after them.
