@@ -28,9 +28,9 @@ use obsteward::store::inventory::InventoryStore;
 use obsteward::store::sqlite::{SqliteOptions, SqliteStore};
 use obsteward::store::{AuditRecord, Author, Commit, CommitOutcome, Store, TaskRow, Write};
 
-use crate::stored_tasks::{self, cluster_id};
+use crate::support::stored_tasks::{self, cluster_id};
 
-pub use crate::stored_tasks::task_id;
+pub use crate::support::stored_tasks::task_id;
 
 /// All that a store promises.
 pub trait Whole: Store + InventoryStore + AccessStore {}

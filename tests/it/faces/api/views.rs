@@ -5,7 +5,7 @@ use obsteward::clock::Timestamp;
 use obsteward::domain::ids::{ClusterIdentity, ServerId};
 use obsteward::domain::status::{ClusterStatus, InnerStatus, OverriddenBy, ServerStatus, ZoneInnerStatus, ZoneStatus};
 use obsteward::proto::v1;
-use obsteward::service::views::{CheckVerdict, ClusterView, PlanCheck, ProcessView, ServerView, StopPlanView};
+use obsteward::service::views::{AssessedCheck, CheckVerdict, ClusterView, ProcessView, ServerView, StopPlanView};
 use obsteward::store::inventory::{ClusterRow, DefaultHost, HostRoute, ServerRow, ZoneRow};
 use secrecy::SecretString;
 
@@ -86,13 +86,15 @@ fn servers_clusters_and_plans_are_shown() {
         addr: "10.0.0.2:2882".parse().unwrap(),
         zone: "zone1".parse().unwrap(),
         allowed: false,
-        checks: vec![PlanCheck {
+        checks: vec![AssessedCheck {
             name: "LOG_IN_SYNC".to_owned(),
             verdict: CheckVerdict::Block,
             evidence: "replica lags".to_owned(),
             remedy: "wait".to_owned(),
             overridden_by: Some(OverriddenBy::Force),
             overridden: false,
+            root_service_words: None,
+            may_pass: false,
         }],
         leader_moves: vec![(1002, "t1".to_owned(), 4)],
         failures_tolerated_after: Some(0),
