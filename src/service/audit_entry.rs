@@ -65,7 +65,7 @@ impl AuditEntry {
     /// A request whose arguments are not valid: the fields that are wrong, without what they hold.
     pub(super) fn invalid(refusal: &Refusal) -> Self {
         let Refusal::InvalidArgument(violations) = refusal else { return Self::default() };
-        let fields: Vec<&str> = violations.told.iter().map(|violation| violation.field.as_str()).collect();
+        let fields: Vec<&str> = violations.shown.iter().map(|violation| violation.field.as_str()).collect();
         Self::default().with("invalid_fields", fields.join(","))
     }
 

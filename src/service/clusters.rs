@@ -13,7 +13,7 @@ use crate::domain::refusal::Refusal;
 use crate::domain::shown::{cluster_status, server_status, zone_status};
 use crate::domain::status::{ClusterStatus, ServerStatus};
 use crate::inventory::recorded_reading;
-use crate::store::inventory::{ClusterFilter, ClusterOrder, ClusterRow, Deregistered};
+use crate::store::inventory::{ClusterFilter, ClusterOrder, ClusterRow, DeregisterOutcome};
 use crate::store::{Page, StoreError};
 
 /// Most clusters whose status is looked at for one page; each takes four reads.
@@ -113,9 +113,9 @@ impl ServiceCall for DeregisterCluster {
         let audit = service.accepted(caller, Self::CALL, self.audit_entry(caller));
         let ended = service.deps.inventory.store().deregister(cluster, audit).await;
         match ended.map_err(|error| store_refusal(&error))? {
-            Deregistered::Done => Ok(()),
-            Deregistered::NotFound => Err(Refusal::ClusterNotFound { cluster: cluster.to_string() }),
-            Deregistered::Held { task } => Err(Refusal::ClusterHeld { cluster, task }),
+            DeregisterOutcome::Done => Ok(()),
+            DeregisterOutcome::NotFound => Err(Refusal::ClusterNotFound { cluster: cluster.to_string() }),
+            DeregisterOutcome::Held { task } => Err(Refusal::ClusterHeld { cluster, task }),
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::domain::ids::{ClusterId, ServerAddr, ServerId};
 use crate::domain::refusal::Refusal;
 use crate::inventory::{InventoryError, access, observation};
 use crate::oceanbase::{ClusterError, Discovery};
-use crate::store::inventory::{ClusterChange, ClusterRow, DefaultHost, HostRoute, NewCluster, Registered};
+use crate::store::inventory::{ClusterChange, ClusterRow, DefaultHost, HostRoute, NewCluster, RegisterOutcome};
 
 /// Longest reading of a cluster within a call.
 const LONGEST_READING: Duration = Duration::from_secs(20);
@@ -164,9 +164,9 @@ impl Service {
         let name = new.identity.name.clone();
         let registered = self.deps.inventory.store().register(new, audit).await;
         match registered.map_err(|error| store_refusal(&error))? {
-            Registered::Done(cluster) => self.cluster_view(cluster).await,
-            Registered::AlreadyRegistered(cluster) => Err(Refusal::ClusterAlreadyRegistered { cluster, name }),
-            Registered::IdTaken { what, id } => Err(Refusal::IdTaken { what, id }),
+            RegisterOutcome::Done(cluster) => self.cluster_view(cluster).await,
+            RegisterOutcome::AlreadyRegistered(cluster) => Err(Refusal::ClusterAlreadyRegistered { cluster, name }),
+            RegisterOutcome::IdTaken { what, id } => Err(Refusal::IdTaken { what, id }),
         }
     }
 

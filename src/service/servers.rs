@@ -9,7 +9,7 @@ use super::views::{ProcessView, ServerView};
 use crate::domain::admission::service_state;
 use crate::domain::call::Call;
 use crate::domain::event::{Direction, TaskState};
-use crate::domain::host::{Finding, Found};
+use crate::domain::host::{Finding, ProcessReport};
 use crate::domain::ids::{ClusterId, ServerId, ZoneName};
 use crate::domain::refusal::Refusal;
 use crate::domain::shown::server_status;
@@ -150,7 +150,7 @@ impl Service {
     }
 }
 
-fn process_view(found: &Found) -> ProcessView {
+fn process_view(found: &ProcessReport) -> ProcessView {
     match &found.finding {
         Finding::Running(identity) => ProcessView::Running { pid: i64::from(identity.pid) },
         Finding::Absent { .. } => ProcessView::Absent,

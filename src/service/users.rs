@@ -11,7 +11,7 @@ use super::views::UserView;
 use crate::domain::call::{Call, Subject};
 use crate::domain::ids::{Principal, RoleName};
 use crate::domain::refusal::Refusal;
-use crate::store::access::{AccessChange, AccessChanged, AccessRows, NewUser, UserRow};
+use crate::store::access::{AccessChange, AccessChangeOutcome, AccessRows, NewUser, UserRow};
 
 #[derive(Clone, Debug)]
 pub struct CreateUser {
@@ -162,7 +162,7 @@ impl Service {
         call: Call,
         entry: AuditEntry,
         decide: impl FnOnce(&Rules<'_>) -> Result<AccessChange, Refusal> + Send,
-    ) -> Result<AccessChanged, Refusal> {
+    ) -> Result<AccessChangeOutcome, Refusal> {
         let audit = self.accepted(caller, call, entry);
         let changed = self.directory.change(|rows: &AccessRows| -> Result<_, Refused> {
             let change = decide(&Rules::new(rows, caller)).map_err(Refused)?;
@@ -176,11 +176,13 @@ fn view(rows: &AccessRows, row: &UserRow) -> UserView {
     UserView { row: row.clone(), permissions: permissions_of(rows, &row.roles) }
 }
 
-fn user_done(changed: AccessChanged, user: &Principal) -> Result<(), Refusal> {
+fn user_done(changed: AccessChangeOutcome, user: &Principal) -> Result<(), Refusal> {
     match changed {
-        AccessChanged::Done => Ok(()),
-        AccessChanged::Taken { what, name } => Err(Refusal::NameTaken { what, name }),
-        AccessChanged::NotFound => Err(Refusal::UserNotFound { user: user.to_string() }),
-        AccessChanged::RoleInUse { .. } => Err(Refusal::Internal { what: format!("user {user} was taken for a role") }),
+        AccessChangeOutcome::Done => Ok(()),
+        AccessChangeOutcome::Taken { what, name } => Err(Refusal::NameTaken { what, name }),
+        AccessChangeOutcome::NotFound => Err(Refusal::UserNotFound { user: user.to_string() }),
+        AccessChangeOutcome::RoleInUse { .. } => {
+            Err(Refusal::Internal { what: format!("user {user} was taken for a role") })
+        }
     }
 }

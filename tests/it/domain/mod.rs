@@ -3,12 +3,14 @@
 
 use std::time::Duration;
 
-use obsteward::domain::decide::{ADOPTIONS_WITHOUT_MOVING, Input, LONGEST_GAP, StepOutput, VerbRequest, awaits_retry};
+use obsteward::domain::decide::{
+    Input, LONGEST_GAP, MAX_ADOPTIONS_WITHOUT_PROGRESS, StepOutput, VerbRequest, awaits_retry,
+};
 use obsteward::domain::event::{
     Direction, Effect, EventKind, Failure, FailureKind, IntentOutcome, SubtaskOperation, SubtaskState, TaskOperation,
     TaskState, Verb,
 };
-use obsteward::domain::refusal::{Refusal, Unskippable};
+use obsteward::domain::refusal::{Refusal, SkipRefusal};
 use obsteward::domain::task::Subtask;
 use proptest::prelude::*;
 
@@ -131,7 +133,7 @@ fn a_horizon_keeps_a_task_from_failing_and_from_being_given_up() {
     };
     refused(driven.give(failure(subtask(0))));
     refused(driven.give(Input::TimedOut { subtask: subtask(0), waited_for: "leaders".to_owned() }));
-    for _ in 0..ADOPTIONS_WITHOUT_MOVING {
+    for _ in 0..MAX_ADOPTIONS_WITHOUT_PROGRESS {
         driven.must(adopted(&driven));
     }
     assert_eq!(driven.task.state, TaskState::Failed);
@@ -147,7 +149,7 @@ fn a_task_never_closes_over_an_open_effect_of_another_subtask() {
     driven.must(dispatch());
     driven.must(success(subtask(0)));
     driven.must(wanted(&driven, subtask(1), 30, false));
-    for _ in 0..ADOPTIONS_WITHOUT_MOVING {
+    for _ in 0..MAX_ADOPTIONS_WITHOUT_PROGRESS {
         driven.must(adopted(&driven));
     }
     driven.must(asked(Verb::Retry));
@@ -176,7 +178,7 @@ fn a_task_that_is_adopted_three_times_without_moving_rests() {
     driven.must(adopted(&driven));
     driven.must(adopted(&driven));
     driven.must(success(subtask(0)));
-    for _ in 1..ADOPTIONS_WITHOUT_MOVING {
+    for _ in 1..MAX_ADOPTIONS_WITHOUT_PROGRESS {
         driven.must(adopted(&driven));
         assert_eq!(driven.task.state, TaskState::Running);
     }

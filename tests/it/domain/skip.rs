@@ -21,7 +21,7 @@ fn failed() -> Driven {
     driven
 }
 
-fn unskippable(driven: &mut Driven, at: usize) -> Unskippable {
+fn unskippable(driven: &mut Driven, at: usize) -> SkipRefusal {
     match driven.give(skip(subtask(at))) {
         Err(Refusal::SubtaskNotSkippable { subtask: of, why, .. }) => {
             assert_eq!(of, subtask(at));
@@ -71,11 +71,11 @@ fn only_a_failed_subtask_of_a_task_at_rest_is_skipped_and_never_one_that_prepare
     driven.must(ended(&driven, IntentOutcome::Done));
     driven.must(failure(subtask(0)));
     assert_eq!(driven.task.allowed_verbs(), [Verb::Retry, Verb::Rollback, Verb::GiveUp]);
-    assert_eq!(unskippable(&mut driven, 0), Unskippable::Checks);
-    assert_eq!(unskippable(&mut driven, 1), Unskippable::NotFailed(S::Pending));
+    assert_eq!(unskippable(&mut driven, 0), SkipRefusal::Checks);
+    assert_eq!(unskippable(&mut driven, 1), SkipRefusal::NotFailed(S::Pending));
     let nowhere = subtask(7);
     assert_eq!(driven.give(skip(nowhere)), Err(Refusal::SubtaskNotFound { task, subtask: nowhere }));
-    assert_eq!(unskippable(&mut failed(), 0), Unskippable::NotFailed(S::Successful));
+    assert_eq!(unskippable(&mut failed(), 0), SkipRefusal::NotFailed(S::Successful));
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn what_may_still_happen_is_not_skipped() {
     driven.must(success(subtask(0)));
     driven.must(wanted(&driven, subtask(1), 30, false));
     let until = driven.now.plus(Duration::from_secs(30));
-    for _ in 0..ADOPTIONS_WITHOUT_MOVING {
+    for _ in 0..MAX_ADOPTIONS_WITHOUT_PROGRESS {
         driven.must(adopted(&driven));
     }
     let task = crate::store::task_id(100);
@@ -166,7 +166,7 @@ fn a_skip_does_not_undo_out_of_turn() {
     // The second did something before the retry, and its undo fails: the first, which failed, is not next.
     driven.must(failure(subtask(1)));
     assert_eq!(driven.task.state, TaskState::Failed);
-    assert_eq!(unskippable(&mut driven, 0), Unskippable::NotItsTurn);
+    assert_eq!(unskippable(&mut driven, 0), SkipRefusal::NotItsTurn);
     driven.must(skip(subtask(1)));
     driven.must(dispatch());
     assert_eq!([0, 1, 2].map(|at| driven.state(at)), [S::Running, S::Pending, S::Pending]);

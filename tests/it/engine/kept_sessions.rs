@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use obsteward::clock::Clock;
 use obsteward::oceanbase::{
-    Avoid, ClusterAccess, ClusterReader, ErrorClass, Expected, KeptSessions, KnownServer, MysqlOceanBase, OceanBase,
+    Avoid, ClusterAccess, ClusterReader, ErrorClass, Expected, KnownServer, MysqlOceanBase, OceanBase, SessionPool,
 };
 use obsteward::sim::{Fault, FaultKind, Kind, Signal, SimCluster};
 
@@ -13,7 +13,7 @@ use crate::support::{PATIENCE, quick};
 
 struct Stage {
     sim: SimCluster,
-    sessions: KeptSessions,
+    sessions: SessionPool,
     access: ClusterAccess,
     known: Vec<KnownServer>,
     expected: Expected,
@@ -31,7 +31,7 @@ impl Stage {
             active: true,
         });
         let known: Vec<KnownServer> = known.collect();
-        let sessions = KeptSessions::new(Arc::new(MysqlOceanBase::new(Clock::system())), idle);
+        let sessions = SessionPool::new(Arc::new(MysqlOceanBase::new(Clock::system())), idle);
         let first = sessions.reader(&access, &known, &Expected::default(), &Avoid::default()).await.unwrap();
         let expected = Expected { identity: Some(first.identity().clone()), target: Some((known[0].addr, 1)) };
         drop(first);

@@ -49,7 +49,7 @@ impl Step for TestStep {
         (self.0)(context)
     }
 
-    fn read_patience(&self) -> Duration {
+    fn read_failure_timeout(&self) -> Duration {
         Duration::from_millis(200)
     }
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use obsteward::clock::{Clock, Timestamp};
-use obsteward::domain::gate::{Consent, Gate, GateCode, Mark, gate};
+use obsteward::domain::gate::{Consent, Gate, GateCode, StopTimeExpectation, gate};
 use obsteward::domain::ids::{ServerAddr, ZoneName};
 use obsteward::domain::precheck::{CheckName, CheckVerdict, Precheck, blocking, precheck};
 use obsteward::oceanbase::{
@@ -134,14 +134,14 @@ async fn the_gate_opens_only_for_a_marked_server_without_leaders() {
     let ask = async |reader: &mut Box<dyn ClusterReader>| {
         let leaders = reader.leaders(&target).await.unwrap();
         let reading = reader.gate_reading().await.unwrap();
-        gate(&reading, &target, &leaders, Mark::WasSet, &Consent::default(), now())
+        gate(&reading, &target, &leaders, StopTimeExpectation::MustBeSet, &Consent::default(), now())
     };
     let unmarked = ask(&mut reader).await;
     assert!(matches!(unmarked, Gate::Closed { code: GateCode::StopTimeCleared, .. }), "{unmarked:?}");
     cluster.third_party(&format!("ALTER SYSTEM STOP SERVER '{target}'"));
     assert!(reader.server(&target).await.unwrap().unwrap().stop_time.is_some());
     let led = ask(&mut reader).await;
-    assert!(matches!(led, Gate::Closed { code: GateCode::LeadersLeft, may_open: true, .. }), "{led:?}");
+    assert!(matches!(led, Gate::Closed { code: GateCode::LeadersLeft, retriable: true, .. }), "{led:?}");
     cluster.clear(stuck);
     assert!(cluster.wait_until(PATIENCE, |state| state.leaders_on(&[1]) == 0).await);
     let open = ask(&mut reader).await;
@@ -165,10 +165,10 @@ async fn two_replicas_with_arbitration_wait_for_the_degradation() {
     let ask = async |reader: &mut Box<dyn ClusterReader>| {
         let leaders = reader.leaders(&target).await.unwrap();
         let reading = reader.gate_reading().await.unwrap();
-        gate(&reading, &target, &leaders, Mark::WasSet, &Consent::default(), now())
+        gate(&reading, &target, &leaders, StopTimeExpectation::MustBeSet, &Consent::default(), now())
     };
     let waits = ask(&mut reader).await;
-    assert!(matches!(waits, Gate::Closed { code: GateCode::NotDegraded, may_open: true, .. }), "{waits:?}");
+    assert!(matches!(waits, Gate::Closed { code: GateCode::NotDegraded, retriable: true, .. }), "{waits:?}");
     cluster.clear(stuck);
     let mut last = waits;
     for _ in 0..100 {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use obsteward::api::auth::Gatekeeper;
 use obsteward::api::grpc::{TRACE_ID, validate_cluster};
 use obsteward::config::LimitsConfig;
-use obsteward::net::bounds::Bounds;
+use obsteward::net::bounds::ListenerLimits;
 use obsteward::proto::v1;
 use obsteward::proto::v1::cluster_service_client::ClusterServiceClient;
 use obsteward::proto::v1::get_cluster_request::By;
@@ -43,10 +43,10 @@ pub struct Fixture {
 
 impl Fixture {
     pub async fn new() -> Self {
-        Self::bounded(Bounds::from(&LimitsConfig::default())).await
+        Self::bounded(ListenerLimits::from(&LimitsConfig::default())).await
     }
 
-    pub async fn bounded(bounds: Bounds) -> Self {
+    pub async fn bounded(bounds: ListenerLimits) -> Self {
         let (service, shutdown) = (guarded::Fixture::empty(&[], 3).await, CancellationToken::new());
         let (address, server) = service.serve(Gatekeeper::open(), bounds, &shutdown).await;
         let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();

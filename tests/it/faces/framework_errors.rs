@@ -7,7 +7,7 @@ use obsteward::api::auth::Gatekeeper;
 use obsteward::api::grpc::TRACE_ID;
 use obsteward::clock::Clock;
 use obsteward::config::{AuthConfig, LimitsConfig};
-use obsteward::net::bounds::Bounds;
+use obsteward::net::bounds::ListenerLimits;
 use obsteward::net::connections::Connections;
 use obsteward::net::http;
 use obsteward::net::tls::Protocols;
@@ -105,7 +105,7 @@ fn gatekeeper(service: &guarded::Fixture) -> Gatekeeper {
 #[tokio::test]
 async fn a_strangers_call_is_answered_by_its_head() {
     let (service, shutdown) = (guarded::Fixture::empty(&[], 0).await, CancellationToken::new());
-    let (gatekeeper, bounds) = (gatekeeper(&service), Bounds::from(&LimitsConfig::default()));
+    let (gatekeeper, bounds) = (gatekeeper(&service), ListenerLimits::from(&LimitsConfig::default()));
     let (address, _) = service.serve(gatekeeper, bounds, &shutdown).await;
     let (client, _driven) = connect(address, 0).await;
     // Nothing of the body is sent, no window is open, and what is wrong besides is not told.
@@ -128,7 +128,7 @@ async fn a_strangers_request_is_answered_by_its_head() {
     let gatekeeper = gatekeeper(&service);
     let router = crate::faces::rest::Fixture::over(service, gatekeeper, |_| ()).await.router;
     let (listener, shutdown) = (TcpListener::bind("127.0.0.1:0").await.unwrap(), CancellationToken::new());
-    let (address, bounds) = (listener.local_addr().unwrap(), Bounds::from(&LimitsConfig::default()));
+    let (address, bounds) = (listener.local_addr().unwrap(), ListenerLimits::from(&LimitsConfig::default()));
     let connections = Connections::new(listener, None, bounds);
     tokio::spawn(http::serve(connections, router, Protocols::Rest, bounds, shutdown.clone()));
     let date = "date: Tue, 17 Jan 2023 09:13:57 GMT\r\n";
@@ -153,7 +153,7 @@ async fn a_strangers_request_is_answered_by_its_head() {
 async fn a_body_whose_length_is_said_twice_ends_its_connection() {
     let router = crate::faces::rest::Fixture::new().await.router;
     let (listener, shutdown) = (TcpListener::bind("127.0.0.1:0").await.unwrap(), CancellationToken::new());
-    let (address, bounds) = (listener.local_addr().unwrap(), Bounds::from(&LimitsConfig::default()));
+    let (address, bounds) = (listener.local_addr().unwrap(), ListenerLimits::from(&LimitsConfig::default()));
     let connections = Connections::new(listener, None, bounds);
     tokio::spawn(http::serve(connections, router, Protocols::Rest, bounds, shutdown.clone()));
     for (lengths, status) in [

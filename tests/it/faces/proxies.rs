@@ -8,7 +8,7 @@ use axum::Extension;
 use axum::Router;
 use axum::routing::get;
 use obsteward::config::LimitsConfig;
-use obsteward::net::bounds::Bounds;
+use obsteward::net::bounds::ListenerLimits;
 use obsteward::net::connections::Connections;
 use obsteward::net::http::serve;
 use obsteward::net::listener::bind_plaintext;
@@ -33,7 +33,7 @@ const STRANGER: &str = "127.0.0.2";
 /// Answers with the address that it takes its client for.
 async fn listen(tls: Option<Arc<Tls>>, arrival: Duration) -> (SocketAddr, DropGuard) {
     let config = toml::from_str("networks = [\"127.0.0.1\"]\nproxy_protocol = true").unwrap();
-    let bounds = Bounds { arrival, ..Bounds::from(&LimitsConfig::default()) };
+    let bounds = ListenerLimits { arrival, ..ListenerLimits::from(&LimitsConfig::default()) };
     let (listener, address) = bind_plaintext("127.0.0.1:0".parse().unwrap(), false).await.unwrap();
     let connections = Connections::new(listener, tls, bounds).behind(Some(Proxies::new(&config)));
     let router = Router::new().route("/", get(async |Extension(peer): Extension<Peer>| peer.address.ip().to_string()));

@@ -3,8 +3,8 @@
 use obsteward::clock::Timestamp;
 use obsteward::domain::event::{SubtaskState, TaskState, Verb};
 use obsteward::domain::ids::{ClusterId, Principal, Revision, Seq, ServerId, SubtaskId};
-use obsteward::domain::permission::{Action, Domain, Need};
-use obsteward::domain::refusal::{AuthFailure, FieldViolation, Holder, Refusal, Unskippable, Violations};
+use obsteward::domain::permission::{Action, Domain, RequiredPermission};
+use obsteward::domain::refusal::{AuthFailure, FieldViolation, LockHolder, Refusal, SkipRefusal, Violations};
 
 use crate::support::stored_tasks::{cluster_id, task_id};
 
@@ -22,8 +22,8 @@ fn next(after: Option<&Refusal>) -> Option<Refusal> {
     let unskippable = |why| Refusal::SubtaskNotSkippable { task, subtask, name: text(), why };
     Some(match after {
         None => Refusal::InvalidArgument(Violations {
-            told: vec![FieldViolation { field: "id".to_owned(), description: text() }],
-            untold: 0,
+            shown: vec![FieldViolation { field: "id".to_owned(), description: text() }],
+            omitted: 0,
         }),
         Some(Refusal::InvalidArgument(_)) => Refusal::ClusterNotFound { cluster: text() },
         Some(Refusal::ClusterNotFound { .. }) => Refusal::ServerNotFound { cluster, server },
@@ -33,7 +33,7 @@ fn next(after: Option<&Refusal>) -> Option<Refusal> {
             let verbs = vec![Verb::Retry, Verb::GiveUp];
             let name = "Stop OB server".to_owned();
             let state = TaskState::Failed;
-            let holder = Holder { task, name, state, since: until, by: principal, server: addr, verbs };
+            let holder = LockHolder { task, name, state, since: until, by: principal, server: addr, verbs };
             Refusal::OperationInProgress { cluster, holder: Box::new(holder) }
         }
         Some(Refusal::OperationInProgress { .. }) => Refusal::ServerStateNotAdmitted {
@@ -67,11 +67,11 @@ fn next(after: Option<&Refusal>) -> Option<Refusal> {
             Refusal::SubtaskNotFailed { task, subtask, name: text(), state: SubtaskState::Pending }
         }
         Some(Refusal::SubtaskNotFailed { .. }) => Refusal::SubtaskNotFound { task, subtask },
-        Some(Refusal::SubtaskNotFound { .. }) => unskippable(Unskippable::NotFailed(SubtaskState::Pending)),
+        Some(Refusal::SubtaskNotFound { .. }) => unskippable(SkipRefusal::NotFailed(SubtaskState::Pending)),
         // The three sentences of one kind.
-        Some(Refusal::SubtaskNotSkippable { why: Unskippable::NotFailed(_), .. }) => unskippable(Unskippable::Checks),
-        Some(Refusal::SubtaskNotSkippable { why: Unskippable::Checks, .. }) => unskippable(Unskippable::NotItsTurn),
-        Some(Refusal::SubtaskNotSkippable { why: Unskippable::NotItsTurn, .. }) => Refusal::RollbackUnfinished { task },
+        Some(Refusal::SubtaskNotSkippable { why: SkipRefusal::NotFailed(_), .. }) => unskippable(SkipRefusal::Checks),
+        Some(Refusal::SubtaskNotSkippable { why: SkipRefusal::Checks, .. }) => unskippable(SkipRefusal::NotItsTurn),
+        Some(Refusal::SubtaskNotSkippable { why: SkipRefusal::NotItsTurn, .. }) => Refusal::RollbackUnfinished { task },
         Some(Refusal::RollbackUnfinished { .. }) => Refusal::ExpireTimePassed { expire_time: until, now: until },
         Some(Refusal::ExpireTimePassed { .. }) => {
             Refusal::RevisionAhead { task, asked: Revision::new(9), head: Revision::new(8) }
@@ -90,7 +90,7 @@ fn next(after: Option<&Refusal>) -> Option<Refusal> {
         Some(Refusal::ClusterHeld { .. }) => Refusal::Unauthenticated { why: AuthFailure::NoCredentials },
         Some(Refusal::Unauthenticated { .. }) => Refusal::LoginThrottled { retry_after_millis: 1500 },
         Some(Refusal::LoginThrottled { .. }) => {
-            Refusal::PermissionDenied { principal, need: Need::one(Domain::Cluster, 1, Action::Update) }
+            Refusal::PermissionDenied { principal, need: RequiredPermission::one(Domain::Cluster, 1, Action::Update) }
         }
         Some(Refusal::PermissionDenied { .. }) => Refusal::RiskNotAcceptedHere { setting: "rest.accepted_risks" },
         Some(Refusal::RiskNotAcceptedHere { .. }) => {
@@ -113,8 +113,8 @@ fn next(after: Option<&Refusal>) -> Option<Refusal> {
         Some(Refusal::MethodNotFound { .. }) => Refusal::CompressionUnsupported { encoding: text() },
         Some(Refusal::CompressionUnsupported { .. }) => Refusal::MessageTooLarge { limit: 65_536 },
         Some(Refusal::MessageTooLarge { .. }) => Refusal::DeadlinePassed,
-        Some(Refusal::DeadlinePassed) => Refusal::TooManyStrangers { limit: 32 },
-        Some(Refusal::TooManyStrangers { .. }) => Refusal::RequestTimeout { seconds: 15 },
+        Some(Refusal::DeadlinePassed) => Refusal::TooManyUnauthenticated { limit: 32 },
+        Some(Refusal::TooManyUnauthenticated { .. }) => Refusal::RequestTimeout { seconds: 15 },
         Some(Refusal::RequestTimeout { .. }) => Refusal::Unavailable { why: text(), retry_after_millis: 1500 },
         Some(Refusal::Unavailable { .. }) => Refusal::Internal { what: text() },
         Some(Refusal::Internal { .. }) => return None,

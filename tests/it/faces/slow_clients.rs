@@ -11,7 +11,7 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use futures::stream::{self, StreamExt};
 use obsteward::config::LimitsConfig;
-use obsteward::net::bounds::Bounds;
+use obsteward::net::bounds::ListenerLimits;
 use obsteward::net::connections::Connections;
 use obsteward::net::http::serve;
 use obsteward::net::listener::bind_plaintext;
@@ -34,8 +34,8 @@ const SHORT: Duration = Duration::from_millis(300);
 /// So long that no test sees it pass.
 const LONG: Duration = Duration::from_secs(3600);
 
-fn bounds(arrival: Duration, write_timeout: Duration) -> Bounds {
-    Bounds { arrival, write_timeout, ..Bounds::from(&LimitsConfig::default()) }
+fn bounds(arrival: Duration, write_timeout: Duration) -> ListenerLimits {
+    ListenerLimits { arrival, write_timeout, ..ListenerLimits::from(&LimitsConfig::default()) }
 }
 
 struct Gateway {
@@ -45,7 +45,7 @@ struct Gateway {
 }
 
 impl Gateway {
-    async fn new(router: Router, tls: Option<Arc<Tls>>, bounds: Bounds) -> Self {
+    async fn new(router: Router, tls: Option<Arc<Tls>>, bounds: ListenerLimits) -> Self {
         let (listener, address) = bind_plaintext("127.0.0.1:0".parse().unwrap(), false).await.unwrap();
         let shutdown = CancellationToken::new();
         let connections = Connections::new(listener, tls, bounds);
@@ -250,7 +250,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Both for T {}
 
 #[tokio::test]
 async fn connections_over_the_limit_are_closed_and_make_room_when_they_end() {
-    let gateway = Gateway::new(hello(), None, Bounds { connections: 2, ..bounds(LONG, LONG) }).await;
+    let gateway = Gateway::new(hello(), None, ListenerLimits { connections: 2, ..bounds(LONG, LONG) }).await;
     let (mut one, mut two) = (gateway.connect().await, gateway.connect().await);
     assert!(greets(&mut one).await && greets(&mut two).await);
     let mut third = gateway.connect().await;
@@ -392,7 +392,8 @@ async fn a_window_that_never_opens_holds_a_stream_no_longer_than_that() {
 #[tokio::test]
 async fn strangers_that_take_no_answer_have_a_number_and_a_time() {
     let fixture = crate::faces::rest::Fixture::new().await;
-    let bounds = Bounds { strangers_per_connection: Some(4), strangers_per_address: Some(6), ..bounds(LONG, SHORT) };
+    let bounds =
+        ListenerLimits { strangers_per_connection: Some(4), strangers_per_address: Some(6), ..bounds(LONG, SHORT) };
     let gateway = Gateway::new(fixture.router.clone(), None, bounds).await;
     let (client, _driven) = http2::connect(gateway.address, 0).await;
     let (other, _other) = http2::connect(gateway.address, 0).await;
@@ -425,7 +426,7 @@ async fn strangers_that_take_no_answer_have_a_number_and_a_time() {
 
 #[tokio::test]
 async fn strangers_watch_health_in_number_and_talk_with_reflection_for_a_time() {
-    let bounds = Bounds { strangers_per_connection: Some(2), ..bounds(SHORT, SHORT) };
+    let bounds = ListenerLimits { strangers_per_connection: Some(2), ..bounds(SHORT, SHORT) };
     let fixture = Fixture::bounded(bounds).await;
     let mut health = tonic_health::pb::health_client::HealthClient::new(fixture.channel.clone());
     let mut open = Vec::new();

@@ -6,7 +6,7 @@ use obsteward::api::auth::Gatekeeper;
 use obsteward::api::grpc;
 use obsteward::clock::Clock;
 use obsteward::config::{AuthConfig, LimitsConfig};
-use obsteward::net::bounds::Bounds;
+use obsteward::net::bounds::ListenerLimits;
 use obsteward::proto::v1;
 use obsteward::proto::v1::task_service_client::TaskServiceClient;
 use obsteward::store::access::AccessChange;
@@ -25,7 +25,7 @@ use crate::support::stored_tasks::{cluster_id, task_id};
 async fn serve(fixture: guarded::Fixture, gatekeeper: Gatekeeper) -> (TaskServiceClient<Channel>, DropGuard) {
     fixture.store.create(task_id(1), cluster_id(1));
     let shutdown = CancellationToken::new();
-    let (address, _) = fixture.serve(gatekeeper, Bounds::from(&LimitsConfig::default()), &shutdown).await;
+    let (address, _) = fixture.serve(gatekeeper, ListenerLimits::from(&LimitsConfig::default()), &shutdown).await;
     let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
     (TaskServiceClient::new(channel), shutdown.drop_guard())
 }

@@ -5,7 +5,7 @@ use obsteward::api::auth::Gatekeeper;
 use obsteward::config::LimitsConfig;
 use obsteward::domain::ids::{Principal, RoleName};
 use obsteward::domain::refusal::Refusal;
-use obsteward::net::bounds::Bounds;
+use obsteward::net::bounds::ListenerLimits;
 use obsteward::proto::v1;
 use obsteward::proto::v1::admin_service_client::AdminServiceClient;
 use obsteward::proto::v1::ob_server_service_client::ObServerServiceClient;
@@ -204,7 +204,8 @@ impl Wire {
     /// Authentication is off: what is tested is the translation there and back.
     async fn new() -> Self {
         let (fixture, shutdown) = (Fixture::empty(&[("ops", &["TASK:*:READ"])], 3).await, CancellationToken::new());
-        let (address, _) = fixture.serve(Gatekeeper::open(), Bounds::from(&LimitsConfig::default()), &shutdown).await;
+        let (address, _) =
+            fixture.serve(Gatekeeper::open(), ListenerLimits::from(&LimitsConfig::default()), &shutdown).await;
         let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
         Self { fixture, channel, shutdown }
     }

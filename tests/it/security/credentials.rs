@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use futures::StreamExt;
 use obsteward::api::error_status::to_status;
 use obsteward::domain::ids::Principal;
-use obsteward::domain::permission::{Action, Domain, Need};
+use obsteward::domain::permission::{Action, Domain, RequiredPermission};
 use obsteward::domain::refusal::{AuthFailure, Refusal};
 use obsteward::proto::v1;
 use serde_json::Value;
@@ -124,7 +124,7 @@ fn admit(login: Option<(String, String)>) -> Result<(), Status> {
         None => unauthenticated(AuthFailure::NoCredentials),
         Some(("bob", PASSWORD)) => Ok(()),
         Some(("carol", _)) => {
-            let need = Need::one(Domain::Cluster, 1, Action::Update);
+            let need = RequiredPermission::one(Domain::Cluster, 1, Action::Update);
             Err(to_status(&Refusal::PermissionDenied { principal: Principal::new("carol"), need }))
         }
         Some(("dave", _)) => Err(to_status(&Refusal::LoginThrottled { retry_after_millis: 10_000 })),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::future::{join, join_all, join3};
 use futures::stream::BoxStream;
-use obsteward::access::{Proof, Secret};
+use obsteward::access::{AuthEvidence, Secret};
 use obsteward::api::error_status::to_status;
 use obsteward::clock::{Timestamp, monotonic_now};
 use obsteward::domain::ids::{Principal, Seq};
@@ -155,7 +155,7 @@ async fn a_credential_that_is_changed_ends_what_was_opened_with_it() {
     let set_password =
         |password_hash: &str| AccessChange::SetPassword { user, password_hash: password_hash.to_owned() };
     let secret = Some(Secret::Password("first".into()));
-    let proof = Arc::new(Proof { certificate: None, secret });
+    let proof = Arc::new(AuthEvidence { certificate: None, secret });
     let caller = Caller { proof, ..fixture.caller("reader") };
     fixture.directory.change::<StoreError>(|_| Ok((set_password("first"), audit("admin")))).await.unwrap();
     let asked = WatchTask { task: task_id(1), after: None, until: Until::Closed, progress: false };

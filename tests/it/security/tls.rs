@@ -10,12 +10,12 @@ use futures::StreamExt;
 use obsteward::app::App;
 use obsteward::clock::Clock;
 use obsteward::config::{Config, LimitsConfig, UserConfig};
-use obsteward::net::bounds::Bounds;
+use obsteward::net::bounds::ListenerLimits;
 use obsteward::net::connections::{Connection, Connections};
 use obsteward::net::http;
 use obsteward::net::listener::bind_plaintext;
 use obsteward::net::peer::Peer;
-use obsteward::net::tls::{Protocols, Reread, Tls};
+use obsteward::net::tls::{Protocols, ReloadOutcome, Tls};
 use obsteward::proto::v1;
 use obsteward::proto::v1::admin_service_client::AdminServiceClient;
 use obsteward::proto::v1::task_service_client::TaskServiceClient;
@@ -37,7 +37,7 @@ use crate::support::{PATIENCE, config};
 struct Service {
     grpc: SocketAddr,
     rest: SocketAddr,
-    reread: Arc<Notify>,
+    reload: Arc<Notify>,
     shutdown: CancellationToken,
     running: JoinHandle<()>,
     authority: Authority,
@@ -63,11 +63,11 @@ impl Service {
         configure(&mut config);
         let app = App::build(&config, Clock::system()).await.unwrap();
         let (grpc, rest) = (app.address(), app.rest_address().unwrap());
-        let reread = app.reread_certificates().unwrap();
+        let reload = app.reread_certificates().unwrap();
         let shutdown = CancellationToken::new();
         let told = shutdown.clone();
         let running = tokio::spawn(async move { app.run(told).await.unwrap() });
-        Self { grpc, rest, reread, shutdown, running, authority, files, _directory: directory }
+        Self { grpc, rest, reload, shutdown, running, authority, files, _directory: directory }
     }
 
     async fn health(&self, trusted: &Authority, own: Option<&Identity>) -> Result<(), String> {
@@ -134,7 +134,7 @@ async fn a_required_client_certificate_is_required_on_both_faces() {
 async fn accepting(files: &ServerFiles) -> (SocketAddr, Arc<Tls>, UnboundedReceiver<Connection>) {
     let tls = Tls::open(&files.config, Protocols::Rest).unwrap();
     let (listener, address) = bind_plaintext("127.0.0.1:0".parse().unwrap(), false).await.unwrap();
-    let bounds = Bounds::from(&LimitsConfig::default());
+    let bounds = ListenerLimits::from(&LimitsConfig::default());
     let mut connections = Connections::new(listener, Some(Arc::clone(&tls)), bounds);
     let (sender, accepted) = unbounded_channel();
     tokio::spawn(async move {
@@ -181,7 +181,7 @@ async fn the_gateway_finds_the_peer_in_the_request() {
     files.ask_clients(&clients, true);
     let tls = Tls::open(&files.config, Protocols::Rest).unwrap();
     let (listener, address) = bind_plaintext("127.0.0.1:0".parse().unwrap(), false).await.unwrap();
-    let bounds = Bounds::from(&LimitsConfig::default());
+    let bounds = ListenerLimits::from(&LimitsConfig::default());
     let known = clients.client("ops.example.com");
     let expected = known.certificate.clone();
     let who = async move |Extension(peer): Extension<Peer>| {
@@ -207,12 +207,12 @@ async fn new_files_hold_for_new_connections_and_open_ones_go_on() {
 
     // What cannot be used changes nothing. The next look comes after the broken one: the same task does both.
     std::fs::write(&service.files.config.key_file, "nothing").unwrap();
-    service.reread.notify_one();
+    service.reload.notify_one();
     assert_eq!(service.rest(&service.authority, None).await.unwrap(), 404);
 
     let new = Authority::new("new servers");
     service.files.write(&new.server());
-    service.reread.notify_one();
+    service.reload.notify_one();
     for address in [service.grpc, service.rest] {
         let changed = async {
             loop {
@@ -245,13 +245,13 @@ async fn a_broken_file_keeps_what_was_and_other_authorities_end_what_they_proved
     let known = clients.client("ops.example.com");
     for (path, text) in [(&files.config.key_file, "nothing"), (&files.config.cert_file, ""), (&ca, "nothing")] {
         std::fs::write(path, text).unwrap();
-        assert!(matches!(tls.reread(), Reread::Kept(_)), "{path:?}");
+        assert!(matches!(tls.reload(), ReloadOutcome::Kept(_)), "{path:?}");
         let _client = connect(address, &servers, Some(&known), b"h2").await.unwrap();
         assert!(accepted.recv().await.unwrap().peer().certificate.is_some());
     }
     files.write(&servers.server());
     std::fs::write(&ca, &others.pem).unwrap();
-    assert!(matches!(tls.reread(), Reread::Taken));
+    assert!(matches!(tls.reload(), ReloadOutcome::Taken));
     assert!(turned_away(address, &servers, Some(&known)).await, "who was proven by the old authority still is");
     let _client = connect(address, &servers, Some(&others.client("ops.example.com")), b"h2").await.unwrap();
     assert!(accepted.recv().await.unwrap().peer().certificate.is_some());

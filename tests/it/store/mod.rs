@@ -158,7 +158,7 @@ pub fn append(id: i64, after: i64, fence: i64, text: &str) -> Commit {
 pub fn closing(task: &Task) -> Commit {
     let mut folded = task.clone();
     let kinds = [
-        EventKind::TaskMoved {
+        EventKind::TaskStateChanged {
             from: TaskState::Running,
             to: TaskState::Failed,
             operation: TaskOperation::Execute,
@@ -171,7 +171,7 @@ pub fn closing(task: &Task) -> Commit {
             expire_time: None,
             subtask: None,
         },
-        EventKind::TaskMoved {
+        EventKind::TaskStateChanged {
             from: TaskState::Failed,
             to: TaskState::GivenUp,
             operation: TaskOperation::GiveUp,

@@ -16,7 +16,7 @@ use obsteward::domain::refusal::Refusal;
 use obsteward::engine::{Engine, EngineSettings, Registry};
 use obsteward::host::AgentHosts;
 use obsteward::inventory::Inventory;
-use obsteward::net::bounds::Bounds;
+use obsteward::net::bounds::ListenerLimits;
 use obsteward::net::connections::Connections;
 use obsteward::operations::{Deps, Timeouts};
 use obsteward::service::{Administration, Caller, Guarded, PasswordHasher, Service};
@@ -110,7 +110,7 @@ impl Fixture {
     pub async fn serve(
         &self,
         gatekeeper: Gatekeeper,
-        bounds: Bounds,
+        bounds: ListenerLimits,
         shutdown: &CancellationToken,
     ) -> (SocketAddr, JoinHandle<()>) {
         let hub = self.hub(shutdown).await;

@@ -6,9 +6,9 @@ use obsteward::domain::call::Call;
 use obsteward::domain::ids::{ClusterId, ClusterIdentity, Principal, RoleName, ServerAddr, ServerId, UserId};
 use obsteward::domain::reason::Reason;
 use obsteward::domain::status::{InnerStatus, ZoneInnerStatus};
-use obsteward::store::access::{AccessChange, AccessChanged, AccessStore, AuditFilter, NewUser};
+use obsteward::store::access::{AccessChange, AccessChangeOutcome, AccessStore, AuditFilter, NewUser};
 use obsteward::store::inventory::{
-    ClusterObservation, DefaultHost, InventoryStore, NewCluster, Registered, ServerObservation, ZoneObservation,
+    ClusterObservation, DefaultHost, InventoryStore, NewCluster, RegisterOutcome, ServerObservation, ZoneObservation,
 };
 use obsteward::store::{AuditOutcome, AuditRecord};
 use secrecy::SecretString;
@@ -123,8 +123,8 @@ impl TemporaryStore {
         let registered = clusters.into_iter().map(|cluster| store.real.register(cluster, audit(BEGINNING)));
         // At once, so that they are written at once.
         let (changed, registered) = futures::join!(join_all(changed), join_all(registered));
-        assert!(changed.iter().all(|one| matches!(one, Ok(AccessChanged::Done))), "{changed:?}");
-        assert!(registered.iter().all(|one| matches!(one, Ok(Registered::Done(_)))), "{registered:?}");
+        assert!(changed.iter().all(|one| matches!(one, Ok(AccessChangeOutcome::Done))), "{changed:?}");
+        assert!(registered.iter().all(|one| matches!(one, Ok(RegisterOutcome::Done(_)))), "{registered:?}");
         store
     }
 

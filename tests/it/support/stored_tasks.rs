@@ -106,7 +106,7 @@ impl TemporaryStore {
     /// One thing after the other, on a task as it is now.
     pub fn decide_all(&self, task: &mut Task, inputs: impl IntoIterator<Item = Input>) {
         for input in inputs {
-            let kinds = decide(task, input, task.last_moved_at).unwrap();
+            let kinds = decide(task, input, task.last_progress_at).unwrap();
             if !kinds.is_empty() {
                 *task = self.append(task.spec.id, Some(task), kinds, Vec::new());
             }

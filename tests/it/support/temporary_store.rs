@@ -10,15 +10,17 @@ use async_trait::async_trait;
 use obsteward::clock::Timestamp;
 use obsteward::domain::event::StoredEvent;
 use obsteward::domain::ids::{ClusterId, ClusterKey, Fence, Principal, Revision, Seq, SubtaskId, TaskId};
-use obsteward::store::access::{AccessChange, AccessChanged, AccessRows, AccessStore, AuditFilter, StoredAuditRecord};
+use obsteward::store::access::{
+    AccessChange, AccessChangeOutcome, AccessRows, AccessStore, AuditFilter, StoredAuditRecord,
+};
 use obsteward::store::inventory::{
-    ClusterChange, ClusterFilter, ClusterObservation, ClusterOrder, ClusterRow, Deregistered, HostRoute,
-    InventoryStore, NewCluster, Registered, ServerRow, ZoneRow,
+    ClusterChange, ClusterFilter, ClusterObservation, ClusterOrder, ClusterRow, DeregisterOutcome, HostRoute,
+    InventoryStore, NewCluster, RegisterOutcome, ServerRow, ZoneRow,
 };
 use obsteward::store::key_source::KeySource;
 use obsteward::store::sqlite::{SqliteOptions, SqliteStore};
 use obsteward::store::{
-    AuditRecord, Commit, CommitOutcome, LockRow, LogLine, Page, Pending, Progress, Store, StoreError, StoredTask,
+    AuditRecord, Commit, CommitOutcome, LockRow, LogLine, Page, PendingCommit, Progress, Store, StoreError, StoredTask,
     TaskFilter, TaskOrder,
 };
 use secrecy::SecretString;
@@ -88,7 +90,7 @@ impl TemporaryStore {
     }
 
     /// What became of a commit, once everybody who looks at the store is told.
-    pub(super) fn outcome(&self, pending: Pending) -> Answer<CommitOutcome> {
+    pub(super) fn outcome(&self, pending: PendingCommit) -> Answer<CommitOutcome> {
         let outcome = block_on(pending.outcome());
         if let Ok(CommitOutcome::Committed { seq, .. }) = outcome {
             self.committed.send_if_modified(|at| std::mem::replace(at, seq.max(*at)) < seq);
@@ -99,8 +101,8 @@ impl TemporaryStore {
 
 #[async_trait]
 impl Store for TemporaryStore {
-    fn submit(&self, commit: Commit) -> Pending {
-        let (answer, pending) = Pending::new();
+    fn submit(&self, commit: Commit) -> PendingCommit {
+        let (answer, pending) = PendingCommit::new();
         let (this, task, created) = (self.clone(), commit.task, commit.after == Revision::ZERO);
         let submitted = self.real.submit(commit);
         tokio::task::spawn_blocking(move || {
@@ -184,8 +186,8 @@ impl Store for TemporaryStore {
         self.real.note(progress);
     }
 
-    fn progress_changes(&self) -> broadcast::Receiver<Progress> {
-        self.real.progress_changes()
+    fn subscribe_progress(&self) -> broadcast::Receiver<Progress> {
+        self.real.subscribe_progress()
     }
 }
 
@@ -195,7 +197,7 @@ impl AccessStore for TemporaryStore {
         self.real.access().await
     }
 
-    async fn change_access(&self, change: AccessChange, audit: AuditRecord) -> Answer<AccessChanged> {
+    async fn change_access(&self, change: AccessChange, audit: AuditRecord) -> Answer<AccessChangeOutcome> {
         let real = Arc::clone(&self.real);
         written(async move { real.change_access(change, audit).await }).await
     }
@@ -220,7 +222,7 @@ impl AccessStore for TemporaryStore {
 
 #[async_trait]
 impl InventoryStore for TemporaryStore {
-    async fn register(&self, cluster: NewCluster, audit: AuditRecord) -> Answer<Registered> {
+    async fn register(&self, cluster: NewCluster, audit: AuditRecord) -> Answer<RegisterOutcome> {
         let real = Arc::clone(&self.real);
         written(async move { real.register(cluster, audit).await }).await
     }
@@ -230,7 +232,7 @@ impl InventoryStore for TemporaryStore {
         written(async move { real.update(cluster, change, audit).await }).await
     }
 
-    async fn deregister(&self, cluster: ClusterId, audit: AuditRecord) -> Answer<Deregistered> {
+    async fn deregister(&self, cluster: ClusterId, audit: AuditRecord) -> Answer<DeregisterOutcome> {
         let real = Arc::clone(&self.real);
         written(async move { real.deregister(cluster, audit).await }).await
     }

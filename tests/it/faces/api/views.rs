@@ -94,7 +94,7 @@ fn servers_clusters_and_plans_are_shown() {
             overridden_by: Some(OverriddenBy::Force),
             overridden: false,
             root_service_words: None,
-            may_pass: false,
+            retriable: false,
         }],
         leader_moves: vec![(1002, "t1".to_owned(), 4)],
         failures_tolerated_after: Some(0),

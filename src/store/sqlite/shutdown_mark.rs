@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension};
 use super::file_lock::FileLock;
 use super::read;
 use super::schema::beside;
-use super::trouble::unusable;
+use super::sqlite_error::unusable;
 use crate::clock::Timestamp;
 use crate::store::StoreError;
 

@@ -18,7 +18,7 @@ const LARGEST_FILE: u64 = 64 * 1024;
 
 /// What is wrong with the users, keys and roles of the configuration. Never shows a secret.
 #[derive(Debug, Error)]
-pub enum FirstAccessError {
+pub enum AccessConfigError {
     #[error("cannot read {path}, which {owner} is to be proven by: {error}")]
     Read {
         path: PathBuf,
@@ -50,7 +50,7 @@ impl fmt::Display for Owner {
 }
 
 /// What the configuration wants, with the passwords and secrets from its files.
-pub fn wanted(config: &AuthConfig) -> Result<Bootstrap, FirstAccessError> {
+pub fn wanted(config: &AuthConfig) -> Result<Bootstrap, AccessConfigError> {
     let role = |role: &RoleConfig| WantedRole { name: role.name.clone(), permissions: role.permissions.clone() };
     let user = |user: &UserConfig| {
         Ok(WantedUser {
@@ -66,15 +66,15 @@ pub fn wanted(config: &AuthConfig) -> Result<Bootstrap, FirstAccessError> {
     };
     Ok(Bootstrap {
         roles: config.roles.iter().map(role).collect(),
-        users: config.users.iter().map(user).collect::<Result<_, FirstAccessError>>()?,
-        keys: config.keys.iter().map(key).collect::<Result<_, FirstAccessError>>()?,
+        users: config.users.iter().map(user).collect::<Result<_, AccessConfigError>>()?,
+        keys: config.keys.iter().map(key).collect::<Result<_, AccessConfigError>>()?,
     })
 }
 
-fn password(user: &UserConfig) -> Result<Option<WantedPassword>, FirstAccessError> {
+fn password(user: &UserConfig) -> Result<Option<WantedPassword>, AccessConfigError> {
     let owner = Owner::User(user.name.clone());
     match (&user.password_file, &user.password_hash) {
-        (Some(_), Some(_)) => Err(FirstAccessError::TwoPasswords { owner }),
+        (Some(_), Some(_)) => Err(AccessConfigError::TwoPasswords { owner }),
         (Some(path), None) => Ok(Some(WantedPassword::Plain(first_line(path, owner)?))),
         (None, Some(hash)) => Ok(Some(WantedPassword::Hash(hash.clone()))),
         (None, None) => Ok(None),
@@ -82,8 +82,8 @@ fn password(user: &UserConfig) -> Result<Option<WantedPassword>, FirstAccessErro
 }
 
 /// The first line of a file, without its line end. Warns when others than the owner may read the file.
-fn first_line(path: &Path, owner: Owner) -> Result<SecretString, FirstAccessError> {
-    let failed = |error| FirstAccessError::Read { path: path.to_owned(), owner: owner.clone(), error };
+fn first_line(path: &Path, owner: Owner) -> Result<SecretString, AccessConfigError> {
+    let failed = |error| AccessConfigError::Read { path: path.to_owned(), owner: owner.clone(), error };
     let file = std::fs::File::open(path).map_err(failed)?;
     let mode = file.metadata().map_err(failed)?.permissions().mode();
     if mode & 0o077 != 0 {
@@ -96,7 +96,7 @@ fn first_line(path: &Path, owner: Owner) -> Result<SecretString, FirstAccessErro
     text.zeroize();
     read.map_err(failed)?;
     if line.expose_secret().is_empty() {
-        return Err(FirstAccessError::Empty { path: path.to_owned(), owner });
+        return Err(AccessConfigError::Empty { path: path.to_owned(), owner });
     }
     Ok(line)
 }

@@ -4,8 +4,8 @@ use std::fmt;
 
 use http::Uri;
 
-use crate::host::connection::{AddressError, ConnectError, TcpWay, Wire};
-use crate::host::ssh::SshWay;
+use crate::host::connection::{AddressError, ByteStream, ConnectError, TcpTransport};
+use crate::host::ssh::SshTransport;
 use crate::net::client_tls::ClientTls;
 
 /// What a connection is for.
@@ -19,26 +19,26 @@ pub enum Purpose {
 
 /// Displayed, it names the agent.
 #[derive(Debug)]
-pub enum Way {
+pub enum Transport {
     /// An agent that listens, in plaintext or over TLS.
     Tcp {
         /// `host:port`.
         address: String,
         /// The same with its scheme.
         origin: Uri,
-        way: TcpWay,
+        transport: TcpTransport,
     },
     /// An agent that ssh starts.
-    Ssh(SshWay),
+    Ssh(SshTransport),
 }
 
-impl Way {
+impl Transport {
     /// `address`: `host:port`, over TLS if `tls` is given.
     pub fn tcp(address: &str, tls: Option<&ClientTls>) -> Result<Self, AddressError> {
-        let way = TcpWay::to(address, tls)?;
-        let scheme = if way.is_tls() { "https" } else { "http" };
+        let transport = TcpTransport::to(address, tls)?;
+        let scheme = if transport.is_tls() { "https" } else { "http" };
         let origin = format!("{scheme}://{address}").parse().map_err(|_| AddressError::Host)?;
-        Ok(Self::Tcp { address: address.to_owned(), origin, way })
+        Ok(Self::Tcp { address: address.to_owned(), origin, transport })
     }
 
     /// The scheme and authority of requests.
@@ -51,20 +51,20 @@ impl Way {
     }
 
     /// Opens a connection, in bounded time. An error means that no request was sent on it.
-    pub async fn open(&self, purpose: Purpose) -> Result<Box<dyn Wire>, ConnectError> {
+    pub async fn open(&self, purpose: Purpose) -> Result<Box<dyn ByteStream>, ConnectError> {
         match (self, purpose) {
-            (Self::Tcp { way, .. }, Purpose::Looks | Purpose::OneCall) => way.open().await,
-            (Self::Ssh(way), Purpose::Looks) => Ok(way.open_rarely().await?),
-            (Self::Ssh(way), Purpose::OneCall) => Ok(way.open().await?),
+            (Self::Tcp { transport, .. }, Purpose::Looks | Purpose::OneCall) => transport.open().await,
+            (Self::Ssh(transport), Purpose::Looks) => Ok(transport.open_with_backoff().await?),
+            (Self::Ssh(transport), Purpose::OneCall) => Ok(transport.open().await?),
         }
     }
 }
 
-impl fmt::Display for Way {
+impl fmt::Display for Transport {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp { address, .. } => formatter.write_str(address),
-            Self::Ssh(way) => write!(formatter, "ssh:{}", way.destination()),
+            Self::Ssh(transport) => write!(formatter, "ssh:{}", transport.destination()),
         }
     }
 }

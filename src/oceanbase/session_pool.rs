@@ -28,30 +28,30 @@ use crate::domain::reading::{ClusterReading, LogStreamReading, ServerReading};
 /// Most sessions that wait to be used again.
 const MOST_KEPT: usize = 64;
 /// How long an endpoint that failed is asked last.
-const TROUBLE: Duration = Duration::from_secs(30);
+const FAILED_FOR: Duration = Duration::from_secs(30);
 
 /// Opens sessions, and keeps those that read.
 #[derive(Clone)]
-pub struct KeptSessions {
+pub struct SessionPool {
     inner: Arc<dyn OceanBase>,
-    pool: Arc<Pool>,
+    pool: Arc<SharedPool>,
 }
 
-struct Pool {
+struct SharedPool {
     idle: Duration,
-    state: Mutex<State>,
+    state: Mutex<PoolState>,
 }
 
 #[derive(Default)]
-struct State {
-    kept: Vec<Kept>,
+struct PoolState {
+    kept: Vec<IdleSession>,
     /// `host:port`, and since when.
-    troubled: Vec<(String, Instant)>,
+    failed: Vec<(String, Instant)>,
     sweeping: bool,
 }
 
 /// A session that is not in use.
-struct Kept {
+struct IdleSession {
     session: Box<dyn ClusterReader>,
     opened_for: WantedSession,
     since: Instant,
@@ -66,20 +66,20 @@ struct WantedSession {
     avoid: Avoid,
 }
 
-impl KeptSessions {
+impl SessionPool {
     /// A session ends when nobody has used it for `idle`; with zero at once.
     pub fn new(inner: Arc<dyn OceanBase>, idle: Duration) -> Self {
-        Self { inner, pool: Arc::new(Pool { idle, state: Mutex::default() }) }
+        Self { inner, pool: Arc::new(SharedPool { idle, state: Mutex::default() }) }
     }
 
     async fn open(&self, wanted: &WantedSession) -> Result<Box<dyn ClusterReader>, ClusterError> {
-        let (access, known) = self.pool.troubled_last(&wanted.access, &wanted.known);
+        let (access, known) = self.pool.failed_last(&wanted.access, &wanted.known);
         self.inner.reader(&access, &known, &wanted.expected, &wanted.avoid).await
     }
 }
 
-impl Pool {
-    fn state(&self) -> MutexGuard<'_, State> {
+impl SharedPool {
+    fn state(&self) -> MutexGuard<'_, PoolState> {
         // Every change is a single call, so a panic leaves a consistent state.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -100,51 +100,51 @@ impl Pool {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let mut state = self.state();
         state.sweep(self.idle);
-        if state.troubled.iter().any(|(endpoint, _)| endpoint == session.endpoint()) {
+        if state.failed.iter().any(|(endpoint, _)| endpoint == session.endpoint()) {
             return;
         }
         if state.kept.len() >= MOST_KEPT {
             state.kept.remove(0);
         }
-        state.kept.push(Kept { session, opened_for, since: monotonic_now() });
+        state.kept.push(IdleSession { session, opened_for, since: monotonic_now() });
         if !std::mem::replace(&mut state.sweeping, true) {
             runtime.spawn(sweep(Arc::downgrade(self), self.idle));
         }
     }
 
-    fn trouble(&self, endpoint: &str) {
+    fn mark_failed(&self, endpoint: &str) {
         let mut state = self.state();
-        state.troubled.retain(|(troubled, _)| troubled != endpoint);
-        state.troubled.push((endpoint.to_owned(), monotonic_now()));
+        state.failed.retain(|(failed, _)| failed != endpoint);
+        state.failed.push((endpoint.to_owned(), monotonic_now()));
     }
 
     /// The arguments of `choose`, changed so that it puts endpoints that failed last: servers as if they were not
     /// ACTIVE, seeds behind other seeds.
-    fn troubled_last(&self, access: &ClusterAccess, known: &[KnownServer]) -> (ClusterAccess, Vec<KnownServer>) {
+    fn failed_last(&self, access: &ClusterAccess, known: &[KnownServer]) -> (ClusterAccess, Vec<KnownServer>) {
         let mut state = self.state();
         state.sweep(self.idle);
-        let troubled = |endpoint: String| state.troubled.iter().any(|(troubled, _)| *troubled == endpoint);
+        let failed = |endpoint: String| state.failed.iter().any(|(failed, _)| *failed == endpoint);
         let mut access = access.clone();
-        access.endpoints.sort_by_key(|endpoint| troubled(endpoint.to_string()));
+        access.endpoints.sort_by_key(|endpoint| failed(endpoint.to_string()));
         let mut known = known.to_vec();
         for server in &mut known {
-            server.active &= !troubled(server.endpoint().to_string());
+            server.active &= !failed(server.endpoint().to_string());
         }
         (access, known)
     }
 }
 
-impl State {
+impl PoolState {
     /// Drops what has expired.
     fn sweep(&mut self, idle: Duration) {
         let now = monotonic_now();
         self.kept.retain(|kept| now.duration_since(kept.since) < idle);
-        self.troubled.retain(|(_, since)| now.duration_since(*since) < TROUBLE);
+        self.failed.retain(|(_, since)| now.duration_since(*since) < FAILED_FOR);
     }
 }
 
 /// Closes sessions that are not used, until none is left.
-async fn sweep(pool: Weak<Pool>, idle: Duration) {
+async fn sweep(pool: Weak<SharedPool>, idle: Duration) {
     loop {
         tokio::time::sleep(idle).await;
         let Some(pool) = pool.upgrade() else { return };
@@ -158,7 +158,7 @@ async fn sweep(pool: Weak<Pool>, idle: Duration) {
 }
 
 /// Whether a kept session may be used for this. Pure.
-fn fits(kept: &Kept, wanted: &WantedSession) -> bool {
+fn fits(kept: &IdleSession, wanted: &WantedSession) -> bool {
     let (opened_for, server) = (&kept.opened_for, kept.session.server_addr());
     let (given, before) = (&wanted.access, &opened_for.access);
     let same_access = given.endpoints == before.endpoints
@@ -174,7 +174,7 @@ fn fits(kept: &Kept, wanted: &WantedSession) -> bool {
 }
 
 #[async_trait]
-impl OceanBase for KeptSessions {
+impl OceanBase for SessionPool {
     async fn reader(
         &self,
         access: &ClusterAccess,
@@ -188,7 +188,7 @@ impl OceanBase for KeptSessions {
             Some(session) => session,
             None => self.open(&wanted).await?,
         };
-        Ok(Box::new(KeptReader { sessions: self.clone(), wanted, session: Some(session) }))
+        Ok(Box::new(PooledReader { sessions: self.clone(), wanted, session: Some(session) }))
     }
 
     async fn effect_session(
@@ -198,7 +198,7 @@ impl OceanBase for KeptSessions {
         expected: &Expected,
         avoid: &Avoid,
     ) -> Result<Box<dyn EffectSession>, ClusterError> {
-        let (access, known) = self.pool.troubled_last(access, known);
+        let (access, known) = self.pool.failed_last(access, known);
         self.inner.effect_session(&access, &known, expected, avoid).await
     }
 
@@ -215,14 +215,14 @@ impl OceanBase for KeptSessions {
 }
 
 /// A reader that gives its session back when it is dropped.
-struct KeptReader {
-    sessions: KeptSessions,
+struct PooledReader {
+    sessions: SessionPool,
     wanted: WantedSession,
     /// Taken when it is dropped, never before.
     session: Option<Box<dyn ClusterReader>>,
 }
 
-impl Drop for KeptReader {
+impl Drop for PooledReader {
     fn drop(&mut self) {
         if let Some(session) = self.session.take() {
             self.sessions.pool.put(session, self.wanted.clone());
@@ -230,7 +230,7 @@ impl Drop for KeptReader {
     }
 }
 
-impl KeptReader {
+impl PooledReader {
     #[allow(clippy::expect_used, reason = "only drop takes it")]
     fn session(&self) -> &dyn ClusterReader {
         self.session.as_deref().expect("the session is there until its reader is dropped")
@@ -242,7 +242,7 @@ impl KeptReader {
     }
 
     /// Whether to repeat the query; if so, a new session is open by then.
-    async fn anew(&mut self, error: &ClusterError) -> Result<bool, ClusterError> {
+    async fn should_retry(&mut self, error: &ClusterError) -> Result<bool, ClusterError> {
         if !error.next_endpoint() {
             return Ok(false);
         }
@@ -251,7 +251,7 @@ impl KeptReader {
         if open && choose(&wanted.access, &wanted.known, &wanted.avoid).len() < 2 {
             return Ok(false);
         }
-        self.sessions.pool.trouble(&endpoint);
+        self.sessions.pool.mark_failed(&endpoint);
         // An answer that was not understood is more often about the whole cluster than about one server: the next look
         // may ask another.
         if open && error.number.is_none() {
@@ -264,17 +264,17 @@ impl KeptReader {
 }
 
 /// Runs a query, and once more on another session when that may help.
-macro_rules! ask {
+macro_rules! retry_once {
     ($reader:ident.$question:ident($($argument:expr),*)) => {
         match $reader.session_mut().$question($($argument),*).await {
-            Err(error) if $reader.anew(&error).await? => $reader.session_mut().$question($($argument),*).await,
+            Err(error) if $reader.should_retry(&error).await? => $reader.session_mut().$question($($argument),*).await,
             answer => answer,
         }
     };
 }
 
 #[async_trait]
-impl ClusterReader for KeptReader {
+impl ClusterReader for PooledReader {
     fn endpoint(&self) -> &str {
         self.session().endpoint()
     }
@@ -292,46 +292,46 @@ impl ClusterReader for KeptReader {
     }
 
     async fn discover(&mut self) -> Result<Discovery, ClusterError> {
-        ask!(self.discover())
+        retry_once!(self.discover())
     }
 
     async fn reading(&mut self) -> Result<ClusterReading, ClusterError> {
-        ask!(self.reading())
+        retry_once!(self.reading())
     }
 
     async fn gate_reading(&mut self) -> Result<ClusterReading, ClusterError> {
-        ask!(self.gate_reading())
+        retry_once!(self.gate_reading())
     }
 
     async fn servers(&mut self) -> Result<Vec<ServerReading>, ClusterError> {
-        ask!(self.servers())
+        retry_once!(self.servers())
     }
 
     async fn server(&mut self, addr: &ServerAddr) -> Result<Option<ServerReading>, ClusterError> {
-        ask!(self.server(addr))
+        retry_once!(self.server(addr))
     }
 
     async fn leaders(&mut self, addr: &ServerAddr) -> Result<LeaderCount, ClusterError> {
-        ask!(self.leaders(addr))
+        retry_once!(self.leaders(addr))
     }
 
     async fn leaders_left(&mut self, addr: &ServerAddr) -> Result<i64, ClusterError> {
-        ask!(self.leaders_left(addr))
+        retry_once!(self.leaders_left(addr))
     }
 
     async fn log_streams(&mut self) -> Result<Vec<LogStreamReading>, ClusterError> {
-        ask!(self.log_streams())
+        retry_once!(self.log_streams())
     }
 
     async fn other_zone_stopped(&mut self, zone: &ZoneName) -> Result<Option<String>, ClusterError> {
-        ask!(self.other_zone_stopped(zone))
+        retry_once!(self.other_zone_stopped(zone))
     }
 
     async fn horizon(&mut self) -> Result<Duration, ClusterError> {
-        ask!(self.horizon())
+        retry_once!(self.horizon())
     }
 
     async fn checkpoints(&mut self, addr: &ServerAddr) -> Result<Vec<freeze::Replica>, ClusterError> {
-        ask!(self.checkpoints(addr))
+        retry_once!(self.checkpoints(addr))
     }
 }

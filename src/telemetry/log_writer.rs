@@ -10,14 +10,14 @@ use std::time::Duration;
 /// Bytes in the queue; some twenty thousand lines.
 const MOST_BYTES: usize = 4 << 20;
 /// Pause before a standard error that was made non-blocking is tried again.
-const BREATH: Duration = Duration::from_millis(5);
+const WOULD_BLOCK_PAUSE: Duration = Duration::from_millis(5);
 
 /// Formats the report of so many lost lines.
-type Lost = fn(u64) -> String;
+type LostReport = fn(u64) -> String;
 
 /// Handle of the queue; cheap to clone.
 #[derive(Clone)]
-pub(super) struct Lines(Arc<Shared>);
+pub(super) struct LogWriter(Arc<Shared>);
 
 struct Shared {
     queue: Mutex<Queue>,
@@ -25,7 +25,7 @@ struct Shared {
     queued: Condvar,
     /// The queue is empty and everything is written.
     written: Condvar,
-    lost: Lost,
+    lost: LostReport,
 }
 
 #[derive(Default)]
@@ -44,7 +44,7 @@ impl Queue {
     }
 
     /// The next line to write, or a report of the lines that were lost after the last one.
-    fn next(&mut self, lost: Lost) -> Option<Vec<u8>> {
+    fn next(&mut self, lost: LostReport) -> Option<Vec<u8>> {
         match self.lines.pop_front() {
             Some(line) => {
                 self.bytes -= line.len();
@@ -56,8 +56,8 @@ impl Queue {
     }
 }
 
-impl Lines {
-    pub(super) fn start(output: impl Write + Send + 'static, lost: Lost) -> io::Result<Self> {
+impl LogWriter {
+    pub(super) fn start(output: impl Write + Send + 'static, lost: LostReport) -> io::Result<Self> {
         let queue = Mutex::default();
         let lines = Self(Arc::new(Shared { queue, queued: Condvar::new(), written: Condvar::new(), lost }));
         let shared = Arc::clone(&lines.0);
@@ -128,7 +128,7 @@ fn write_line(output: &mut impl Write, mut line: &[u8]) {
             Ok(0) => return,
             Ok(written) => line = &line[written..],
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::sleep(BREATH),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::sleep(WOULD_BLOCK_PAUSE),
             Err(_) => return,
         }
     }
@@ -136,7 +136,7 @@ fn write_line(output: &mut impl Write, mut line: &[u8]) {
 }
 
 /// Receives one event's line per call from the subscriber.
-impl Write for &Lines {
+impl Write for &LogWriter {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.push(line.to_vec());
         Ok(line.len())
@@ -176,7 +176,7 @@ mod tests {
         let (go, let_go) = mpsc::channel();
         let read = Arc::new(Mutex::new(Vec::new()));
         let reader = Reader { let_go, read: Arc::clone(&read) };
-        let lines = Lines::start(reader, |lost| format!("{lost} lost\n")).unwrap();
+        let lines = LogWriter::start(reader, |lost| format!("{lost} lost\n")).unwrap();
         let said = |number: usize| format!("{number:0999}\n");
         let most = 2 * MOST_BYTES / 1000;
         for number in 0..most {
@@ -212,7 +212,7 @@ mod tests {
                 Ok(())
             }
         }
-        let lines = Lines::start(Closed, |lost| format!("{lost} lost\n")).unwrap();
+        let lines = LogWriter::start(Closed, |lost| format!("{lost} lost\n")).unwrap();
         lines.push(b"a line\n".to_vec());
         assert!(lines.flush(Duration::from_secs(30)));
     }

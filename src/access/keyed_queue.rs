@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 #[derive(Debug)]
-pub(super) struct Turns<K: Eq + Hash>(Mutex<HashMap<K, Turn>>);
+pub(super) struct KeyedQueue<K: Eq + Hash>(Mutex<HashMap<K, QueueEntry>>);
 
 #[derive(Debug)]
-struct Turn {
+struct QueueEntry {
     one: Arc<Semaphore>,
     /// The holder and those who wait.
     count: usize,
@@ -18,23 +18,25 @@ struct Turn {
 
 /// A turn, held until it is dropped.
 #[derive(Debug)]
-pub(super) struct Taken<'a, K: Eq + Hash> {
-    turns: &'a Turns<K>,
+pub(super) struct QueueGuard<'a, K: Eq + Hash> {
+    keyed_queue: &'a KeyedQueue<K>,
     key: K,
     /// `None`: still waiting.
     _permit: Option<OwnedSemaphorePermit>,
 }
 
-impl<K: Clone + Eq + Hash> Turns<K> {
+impl<K: Clone + Eq + Hash> KeyedQueue<K> {
     pub fn new() -> Self {
         Self(Mutex::default())
     }
 
     /// Waits for a turn. `None`: `most` callers wait or have theirs already.
-    pub async fn take(&self, key: K, most: usize) -> Option<Taken<'_, K>> {
+    pub async fn take(&self, key: K, most: usize) -> Option<QueueGuard<'_, K>> {
         let one = {
-            let mut turns = self.lock();
-            let turn = turns.entry(key.clone()).or_insert_with(|| Turn { one: Arc::new(Semaphore::new(1)), count: 0 });
+            let mut keyed_queue = self.lock();
+            let turn = keyed_queue
+                .entry(key.clone())
+                .or_insert_with(|| QueueEntry { one: Arc::new(Semaphore::new(1)), count: 0 });
             if turn.count >= most {
                 return None;
             }
@@ -42,25 +44,25 @@ impl<K: Clone + Eq + Hash> Turns<K> {
             Arc::clone(&turn.one)
         };
         // Made before the wait, so that a caller that gives up waiting is no longer counted.
-        let mut taken = Taken { turns: self, key, _permit: None };
+        let mut taken = QueueGuard { keyed_queue: self, key, _permit: None };
         taken._permit = one.acquire_owned().await.ok();
         Some(taken)
     }
 }
 
-impl<K: Eq + Hash> Turns<K> {
-    fn lock(&self) -> MutexGuard<'_, HashMap<K, Turn>> {
+impl<K: Eq + Hash> KeyedQueue<K> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<K, QueueEntry>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<K: Eq + Hash> Drop for Taken<'_, K> {
+impl<K: Eq + Hash> Drop for QueueGuard<'_, K> {
     fn drop(&mut self) {
-        let mut turns = self.turns.lock();
-        if let Some(turn) = turns.get_mut(&self.key) {
+        let mut keyed_queue = self.keyed_queue.lock();
+        if let Some(turn) = keyed_queue.get_mut(&self.key) {
             turn.count -= 1;
             if turn.count == 0 {
-                turns.remove(&self.key);
+                keyed_queue.remove(&self.key);
             }
         }
     }
@@ -74,18 +76,18 @@ mod tests {
 
     #[tokio::test]
     async fn each_key_has_its_turns_and_its_bound() {
-        let turns = Turns::new();
-        let first = turns.take("here", 2).await;
+        let keyed_queue = KeyedQueue::new();
+        let first = keyed_queue.take("here", 2).await;
         assert!(first.is_some());
-        let mut second = Box::pin(turns.take("here", 2));
+        let mut second = Box::pin(keyed_queue.take("here", 2));
         assert!(poll!(&mut second).is_pending());
-        assert!(turns.take("here", 2).await.is_none(), "two are the most");
-        assert!(turns.take("there", 2).await.is_some());
+        assert!(keyed_queue.take("here", 2).await.is_none(), "two are the most");
+        assert!(keyed_queue.take("there", 2).await.is_some());
         drop(second);
-        let mut third = Box::pin(turns.take("here", 2));
+        let mut third = Box::pin(keyed_queue.take("here", 2));
         assert!(poll!(&mut third).is_pending(), "who gave up waiting does not count");
         drop(first);
         drop(third.await.unwrap());
-        assert!(turns.lock().is_empty());
+        assert!(keyed_queue.lock().is_empty());
     }
 }

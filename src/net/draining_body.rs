@@ -20,14 +20,14 @@ const MOST_BYTES: usize = 64 * 1024 * 1024;
 const LONGEST: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
-pub struct Lingering {
+pub struct DrainingBody {
     /// `None`: nothing of it is left.
     body: Option<Incoming>,
     /// Whether the rest is read and thrown away when the service did not read it.
     lingers: bool,
 }
 
-impl Lingering {
+impl DrainingBody {
     /// Wraps the body of a request. A client that waits for `100 Continue` has sent nothing yet: its body is left as it is.
     pub fn around(request: Request<Incoming>) -> Request<Self> {
         let lingers = !request.headers().contains_key(EXPECT);
@@ -35,7 +35,7 @@ impl Lingering {
     }
 }
 
-impl Body for Lingering {
+impl Body for DrainingBody {
     type Data = Bytes;
     type Error = hyper::Error;
 
@@ -60,7 +60,7 @@ impl Body for Lingering {
     }
 }
 
-impl Drop for Lingering {
+impl Drop for DrainingBody {
     fn drop(&mut self) {
         let rest = self.body.take().filter(|body| self.lingers && !body.is_end_stream());
         // Without a runtime there is no connection any more.

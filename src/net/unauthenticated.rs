@@ -11,11 +11,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::clock::monotonic_now;
-use crate::net::bounds::Bounds;
+use crate::net::bounds::ListenerLimits;
 
 /// Counts the open requests of unauthenticated callers, over the connections of a listener. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Strangers {
+pub struct UnauthenticatedLimit {
     /// `None`: no limit.
     per_connection: Option<u32>,
     /// `None`: no limit.
@@ -23,15 +23,15 @@ pub struct Strangers {
     open: Arc<Mutex<HashMap<IpAddr, u32>>>,
 }
 
-impl Strangers {
-    pub fn new(bounds: Bounds) -> Self {
-        let Bounds { strangers_per_connection, strangers_per_address, .. } = bounds;
+impl UnauthenticatedLimit {
+    pub fn new(bounds: ListenerLimits) -> Self {
+        let ListenerLimits { strangers_per_connection, strangers_per_address, .. } = bounds;
         Self { per_connection: strangers_per_connection, per_address: strangers_per_address, open: Arc::default() }
     }
 
-    pub fn guest(&self, address: IpAddr) -> Guest {
-        Guest(Arc::new(Visit {
-            strangers: self.clone(),
+    pub fn guard(&self, address: IpAddr) -> ConnectionGuard {
+        ConnectionGuard(Arc::new(Visit {
+            unauthenticated: self.clone(),
             network: network(address),
             open: AtomicU32::default(),
             known: AtomicBool::default(),
@@ -46,11 +46,11 @@ impl Strangers {
 
 /// One connection, and its unauthenticated callers. Both faces find it among the extensions of a request.
 #[derive(Clone, Debug)]
-pub struct Guest(Arc<Visit>);
+pub struct ConnectionGuard(Arc<Visit>);
 
 #[derive(Debug)]
 struct Visit {
-    strangers: Strangers,
+    unauthenticated: UnauthenticatedLimit,
     network: IpAddr,
     /// Open requests of unauthenticated callers on this connection.
     open: AtomicU32,
@@ -60,7 +60,7 @@ struct Visit {
     asking: Mutex<(u32, Instant)>,
 }
 
-impl Guest {
+impl ConnectionGuard {
     /// Notes that a caller was authenticated on the connection.
     pub fn known(&self) {
         self.0.known.store(true, Ordering::Relaxed);
@@ -70,12 +70,14 @@ impl Guest {
     /// answer. `Err`: the limit that is reached. `client`: the sender, which is not the peer of the connection when
     /// that is a trusted proxy; clients of a proxy count separately.
     pub fn stay(&self, client: IpAddr) -> Result<Stay, u32> {
-        let Visit { strangers, network: peer, open, .. } = &*self.0;
+        let Visit { unauthenticated, network: peer, open, .. } = &*self.0;
         let client = network(client);
-        let mut addresses = strangers.open();
+        let mut addresses = unauthenticated.open();
         let here = (client == *peer).then(|| open.load(Ordering::Relaxed));
         let there = addresses.get(&client).copied().unwrap_or_default();
-        for (count, limit) in [(here.unwrap_or_default(), strangers.per_connection), (there, strangers.per_address)] {
+        for (count, limit) in
+            [(here.unwrap_or_default(), unauthenticated.per_connection), (there, unauthenticated.per_address)]
+        {
             if let Some(limit) = limit.filter(|limit| count >= *limit) {
                 return Err(limit);
             }
@@ -85,7 +87,7 @@ impl Guest {
             open.fetch_add(1, Ordering::Relaxed);
         }
         addresses.insert(client, there + 1);
-        Ok(Stay { guest: self.clone(), client })
+        Ok(Stay { guard: self.clone(), client })
     }
 
     /// Counts one more request for as long as the result is held.
@@ -121,14 +123,14 @@ impl Visit {
 #[derive(Debug)]
 #[must_use = "the request counts only while this is held"]
 pub struct Stay {
-    guest: Guest,
+    guard: ConnectionGuard,
     client: IpAddr,
 }
 
 impl Drop for Stay {
     fn drop(&mut self) {
-        let Visit { strangers, network: peer, open, .. } = &*self.guest.0;
-        let mut addresses = strangers.open();
+        let Visit { unauthenticated, network: peer, open, .. } = &*self.guard.0;
+        let mut addresses = unauthenticated.open();
         if self.client == *peer {
             open.fetch_sub(1, Ordering::Relaxed);
         }
@@ -144,7 +146,7 @@ impl Drop for Stay {
 /// A request that is being answered.
 #[derive(Debug)]
 #[must_use = "the connection is idle once this is dropped"]
-pub struct Asking(Guest);
+pub struct Asking(ConnectionGuard);
 
 impl Drop for Asking {
     fn drop(&mut self) {
@@ -170,12 +172,15 @@ mod tests {
 
     #[test]
     fn strangers_count_on_their_connection_and_at_their_address_while_they_stay() {
-        let bounds = Bounds::from(&LimitsConfig::default());
-        let strangers =
-            Strangers::new(Bounds { strangers_per_connection: Some(2), strangers_per_address: Some(3), ..bounds });
+        let bounds = ListenerLimits::from(&LimitsConfig::default());
+        let unauthenticated = UnauthenticatedLimit::new(ListenerLimits {
+            strangers_per_connection: Some(2),
+            strangers_per_address: Some(3),
+            ..bounds
+        });
         let [one, two, other] =
             ["2001:db8::1", "2001:db8::2:3", "2001:db8:1::1"].map(|address| address.parse::<IpAddr>().unwrap());
-        let [at_one, at_two, at_other] = [one, two, other].map(|address| strangers.guest(address));
+        let [at_one, at_two, at_other] = [one, two, other].map(|address| unauthenticated.guard(address));
         let first = at_one.stay(one).unwrap();
         let _second = at_one.stay(one).unwrap();
         assert_eq!(at_one.stay(one).unwrap_err(), 2);
@@ -186,33 +191,37 @@ mod tests {
         let _again = at_two.stay(two).unwrap();
         drop(third);
         let _once_more = at_one.stay(one).unwrap();
-        assert_eq!(strangers.open().len(), 2);
+        assert_eq!(unauthenticated.open().len(), 2);
         // Behind a proxy each client counts for itself, and none for the connection.
         let [client, neighbour] = ["192.0.2.1", "192.0.2.2"].map(|address| address.parse::<IpAddr>().unwrap());
-        let proxy = strangers.guest("10.0.0.1".parse().unwrap());
+        let proxy = unauthenticated.guard("10.0.0.1".parse().unwrap());
         let mut through: Vec<_> = (0..3).map(|_| proxy.stay(client).unwrap()).collect();
         assert_eq!(proxy.stay(client).unwrap_err(), 3);
         through.push(proxy.stay(neighbour).unwrap());
-        assert_eq!(strangers.open().len(), 4);
+        assert_eq!(unauthenticated.open().len(), 4);
         drop(through);
-        assert_eq!(strangers.open().len(), 2);
-        let unlimited =
-            Strangers::new(Bounds { strangers_per_connection: None, strangers_per_address: None, ..bounds });
-        let guest = unlimited.guest(one);
-        let _many: Vec<_> = (0..1000).map(|_| guest.stay(one).unwrap()).collect();
+        assert_eq!(unauthenticated.open().len(), 2);
+        let unlimited = UnauthenticatedLimit::new(ListenerLimits {
+            strangers_per_connection: None,
+            strangers_per_address: None,
+            ..bounds
+        });
+        let guard = unlimited.guard(one);
+        let _many: Vec<_> = (0..1000).map(|_| guard.stay(one).unwrap()).collect();
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_of_strangers_is_idle_once_nothing_is_asked() {
         let patience = Duration::from_secs(15);
-        let guest = Strangers::new(Bounds::from(&LimitsConfig::default())).guest("127.0.0.1".parse().unwrap());
+        let guard = UnauthenticatedLimit::new(ListenerLimits::from(&LimitsConfig::default()))
+            .guard("127.0.0.1".parse().unwrap());
         let begun = monotonic_now();
-        let asking = guest.asks();
-        assert!(tokio::time::timeout(Duration::from_secs(100), guest.idle(patience)).await.is_err());
+        let asking = guard.asks();
+        assert!(tokio::time::timeout(Duration::from_secs(100), guard.idle(patience)).await.is_err());
         drop(asking);
-        guest.idle(patience).await;
+        guard.idle(patience).await;
         assert_eq!(monotonic_now().duration_since(begun).as_secs(), 115);
-        guest.known();
-        assert!(tokio::time::timeout(Duration::from_secs(100), guest.idle(patience)).await.is_err());
+        guard.known();
+        assert!(tokio::time::timeout(Duration::from_secs(100), guard.idle(patience)).await.is_err());
     }
 }
