@@ -17,7 +17,7 @@ use crate::access::Directory;
 use crate::access::bootstrap::{BootstrapError, bootstrap, has_administrator};
 use crate::agent::{Agent, AgentConfig, Launcher};
 use crate::api::auth::Gatekeeper;
-use crate::api::rest::{Moments, Rest};
+use crate::api::rest::{Rest, TimestampFormat};
 use crate::api::{grpc, rest};
 use crate::clock::Clock;
 use crate::config::{Config, ProxiesConfig, RestConfig, SshConfig, TlsConfig};
@@ -328,7 +328,7 @@ impl App {
 /// Checks what the type of a setting cannot express.
 fn check_rest(config: &RestConfig) -> Result<(), AppError> {
     let wrong = |error: String| AppError::Setting { setting: "rest", error };
-    Moments::named(&config.time_zone).map_err(|error| wrong(format!("time_zone: {error}")))?;
+    TimestampFormat::named(&config.time_zone).map_err(|error| wrong(format!("time_zone: {error}")))?;
     for risk in &config.accepted_risks {
         risk.parse::<Risk>().map_err(|error| wrong(format!("accepted_risks: {error}")))?;
     }

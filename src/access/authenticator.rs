@@ -17,7 +17,7 @@ use crate::access::throttle::{self, PACE, Pair, Throttle};
 use crate::access::{AuthEvidence, Directory, Identity, Secret};
 use crate::clock::{Clock, monotonic_now};
 use crate::domain::ids::{AccessKeyId, Principal};
-use crate::domain::refusal::{Refusal, Unproven};
+use crate::domain::refusal::{AuthFailure, Refusal};
 use crate::net::certificate::names;
 use crate::store::access::UserRow;
 
@@ -64,11 +64,11 @@ struct Logins {
     keyed_queue: KeyedQueue<(IpAddr, Option<String>)>,
 }
 
-const fn unproven(why: Unproven) -> Refusal {
+const fn unauthenticated(why: AuthFailure) -> Refusal {
     Refusal::Unauthenticated { why }
 }
 
-const WRONG: Refusal = unproven(Unproven::Wrong);
+const WRONG: Refusal = unauthenticated(AuthFailure::Wrong);
 
 impl Authenticator {
     /// Users, keys and roles are looked up in `directory` at each request.
@@ -90,8 +90,8 @@ impl Authenticator {
         let named = names.as_ref().map(|names| certificate::user_of(&self.0.directory.rows().users, names));
         match (named, proofs.credentials) {
             (Some(CertificateUser::Several), _) => Err(WRONG),
-            (None, None) => Err(unproven(Unproven::NoCredentials)),
-            (Some(CertificateUser::Nobody), None) => Err(unproven(Unproven::UnknownCertificate)),
+            (None, None) => Err(unauthenticated(AuthFailure::NoCredentials)),
+            (Some(CertificateUser::Nobody), None) => Err(unauthenticated(AuthFailure::UnknownCertificate)),
             (Some(CertificateUser::One(user)), None) => {
                 let proof = AuthEvidence { certificate: names, secret: None };
                 self.0.directory.identity(&user, proof).ok_or(WRONG)
@@ -114,7 +114,7 @@ impl Authenticator {
     /// What can be checked of a signed request before its body is read: whether its date is right, and whether its key
     /// must wait.
     pub fn may_sign(&self, address: IpAddr, key: &AccessKeyId, date: &[u8]) -> Result<(), Refusal> {
-        signature::check_date(date, self.0.clock.now()).map_err(unproven)?;
+        signature::check_date(date, self.0.clock.now()).map_err(unauthenticated)?;
         self.0.must_not_wait(&throttle::pair(address, key.as_str()))
     }
 
@@ -129,7 +129,7 @@ impl Authenticator {
             (Credentials::AccessKey { key, signature }, Some(signed)) => {
                 self.0.signature(address, &key, signature, &signed)
             }
-            (Credentials::AccessKey { .. }, None) => Err(unproven(Unproven::Malformed)),
+            (Credentials::AccessKey { .. }, None) => Err(unauthenticated(AuthFailure::Malformed)),
         }
     }
 
@@ -220,7 +220,7 @@ impl Logins {
         signature: Signature,
         signed: &SignedRequest<'_>,
     ) -> Result<Identity, Refusal> {
-        signature::check_date(signed.date, self.clock.now()).map_err(unproven)?;
+        signature::check_date(signed.date, self.clock.now()).map_err(unauthenticated)?;
         let pair = throttle::pair(address, key.as_str());
         self.must_not_wait(&pair)?;
         let known = self.directory.key(key).filter(|(key, user)| !key.disabled && !user.disabled);

@@ -20,7 +20,7 @@ use ring::hmac;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::clock::Timestamp;
-use crate::domain::refusal::Unproven;
+use crate::domain::refusal::AuthFailure;
 
 /// How far the `Date` of a request may be from now: less than this, both ways.
 pub const LARGEST_SKEW: Duration = Duration::from_secs(15 * 60);
@@ -144,15 +144,16 @@ pub fn verify(secret: &SecretString, request: &SignedRequest<'_>, signature: Sig
 }
 
 /// Whether a `Date` is of RFC 1123, in GMT, and less than [`LARGEST_SKEW`] from now, past or future.
-pub fn check_date(date: &[u8], now: Timestamp) -> Result<(), Unproven> {
+pub fn check_date(date: &[u8], now: Timestamp) -> Result<(), AuthFailure> {
     let date = date.trim_ascii();
     if !date.ends_with(b" GMT") {
-        return Err(Unproven::DateMissing);
+        return Err(AuthFailure::DateMissing);
     }
-    let parsed = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(date).map_err(|_| Unproven::DateMissing)?;
+    let parsed =
+        jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(date).map_err(|_| AuthFailure::DateMissing)?;
     let then = Timestamp::from_micros(parsed.as_microsecond());
     let skew = now.since(then).max(then.since(now));
-    if skew < LARGEST_SKEW { Ok(()) } else { Err(Unproven::DateSkewed) }
+    if skew < LARGEST_SKEW { Ok(()) } else { Err(AuthFailure::DateSkewed) }
 }
 
 /// A moment in the form of a `Date` header.

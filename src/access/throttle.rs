@@ -86,8 +86,7 @@ impl Throttle {
         self.keys.failed(pair.clone(), now);
     }
 
-    /// Resets the user's failures at this address, but not the address's: one good password must not pay for trying
-    /// others.
+    /// Resets the user's failures at this address, but not the address's: one good password must not pay for trying others.
     pub fn succeeded(&mut self, pair: &Pair, now: Instant) {
         if !self.users.counts.is_empty() {
             self.users.counts.remove(pair);

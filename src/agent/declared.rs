@@ -1,5 +1,5 @@
-//! What an observer says of itself in its arguments and in `etc/observer.config.bin`. Pure text work; nobody is believed
-//! on these words alone.
+//! What an observer says of itself in its arguments and in `etc/observer.config.bin`. Pure text work; these
+//! statements alone prove nothing.
 
 use std::fmt;
 use std::net::IpAddr;

@@ -47,8 +47,7 @@ pub const BOUNDS: ListenerLimits = ListenerLimits {
     header_bytes: 16 << 10,
 };
 
-/// [`BOUNDS`], with fewer connections where the limit of open files is low: ending a process and recording it need some
-/// too.
+/// [`BOUNDS`], with fewer connections where the limit of open files is low: ending a process and recording it need some too.
 pub fn bounds() -> ListenerLimits {
     ListenerLimits { connections: descriptors::share(BOUNDS.connections, 1, descriptors::raise()), ..BOUNDS }
 }

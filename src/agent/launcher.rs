@@ -1,7 +1,7 @@
 //! Starts an observer as a process of its own. A child of ours must have its limits before it becomes the observer, which
 //! only the child itself can see to, and code between fork and exec would be unsafe. So the child is this program again
 //! (`obsteward agent launch`, hidden): it reads its orders from standard input, leaves our session, sets the limits and
-//! becomes the observer. From then on the observer belongs to nobody: the agent's end is not its end.
+//! becomes the observer. From then on the observer is independent: it outlives the agent.
 //!
 //! What the child says on standard error is its report. [`LAUNCHED`] last and nothing behind it: the pipe was closed by a
 //! successful exec.
@@ -27,7 +27,7 @@ use crate::agent::limits::{self, Limits};
 
 /// Name of the hidden subcommand of `obsteward agent`.
 pub const SUBCOMMAND: &str = "launch";
-/// The last word of a child that is about to become the observer.
+/// Last line of the report of a child that is about to become the observer.
 const LAUNCHED: &str = "launched\n";
 /// Longest time until a child has become the observer.
 const EXEC_TIMEOUT: Duration = Duration::from_secs(20);

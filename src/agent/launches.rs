@@ -33,7 +33,7 @@ pub struct Launch {
     pub local_ip: Option<IpAddr>,
     /// Whether it ran in the foreground (`--nodaemon`), for whoever started it.
     pub foreground: bool,
-    /// Who watched over it.
+    /// The supervisors that were seen with it.
     pub keepers: Vec<SupervisorRecord>,
     /// Whether it had a network or files of its own, as in a container.
     pub elsewhere: bool,

@@ -38,9 +38,9 @@ pub struct Search {
     pub evidence: String,
     /// Boot id of the host.
     pub boot_id: String,
-    /// Whether somebody listens on the RPC address.
+    /// Whether any process listens on the RPC address.
     pub rpc_port_open: bool,
-    /// Whether somebody listens on the SQL address.
+    /// Whether any process listens on the SQL address.
     pub sql_port_open: bool,
     /// Every observer of this host of which enough could be read, wanted or not.
     pub observers: Vec<FoundObserver>,

@@ -1,10 +1,9 @@
 //! The agent itself, without a protocol: find, arm, stop (start stands in `start.rs`). In-process callers and the gRPC server
 //! both use it.
 //!
-//! A stop runs in this order, and any "no" before the signal is a refusal: token is new, fence is current, ticket is
-//! valid, call recorded on disk, pidfd opened, **then** the process identified again and found to be the armed one,
-//! fence still current, SIGTERM, grace, SIGKILL, bounded wait, answer recorded. It runs to its end even when its caller
-//! goes away.
+//! A stop runs in this order, and any "no" before the signal is a refusal: token is new, fence is current, ticket is valid,
+//! call recorded on disk, pidfd opened, **then** the process identified again and found to be the armed one, fence still
+//! current, SIGTERM, grace, SIGKILL, bounded wait, answer recorded. It runs to its end even when its caller goes away.
 
 use std::future::Future;
 use std::sync::Arc;

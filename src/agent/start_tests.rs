@@ -1,5 +1,5 @@
 //! Starts of shell scripts in the place of an observer; those of observers that go on to serve stand in
-//! `tests/it/start_process.rs`.
+//! `tests/it/e2e/start_process.rs`.
 
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};

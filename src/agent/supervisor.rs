@@ -34,7 +34,7 @@ pub const FOREGROUND: &str = "nodaemon";
 /// Shortest prefix of a container's id that people use.
 const SHORT_CONTAINER_ID: usize = 12;
 
-/// Somebody who watches over a process.
+/// A service manager, container or obshell that watches over a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Supervisor {
     /// Who, for example `systemd unit oceanbase.service`.
@@ -242,8 +242,7 @@ fn keeps(proc: &ProcFs, pid: u32, own: &[CgroupOwner], safe_units: &[String]) ->
     Ok(found)
 }
 
-/// `--ob`, but not `--ob=false` as its flag parser reads that. A value that the parser would not accept counts as
-/// given.
+/// `--ob`, but not `--ob=false` as its flag parser reads that. A value that the parser would not accept counts as given.
 fn keeps_observer(argument: &str) -> bool {
     let Some(value) = argument.strip_prefix(KEEPS_OBSERVER) else { return false };
     match value.strip_prefix('=') {

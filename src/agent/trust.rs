@@ -10,7 +10,7 @@ use crate::agent::files::{self, FileError};
 const FILE: &str = "trusted.json";
 const LOCK: &str = "trusted.lock";
 
-/// Every word of the operator, oldest first.
+/// Every `agent trust` of the operator, oldest first.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Trusted {
     words: Vec<TrustGrant>,
@@ -28,12 +28,12 @@ impl Trusted {
         Ok(files::read(directory, FILE)?.unwrap_or_default())
     }
 
-    /// Number of the latest word; 0 before the first.
+    /// Number of the latest `agent trust`; 0 before the first.
     pub fn latest(&self) -> u64 {
         self.words.last().map_or(0, |word| word.number)
     }
 
-    /// Number of the latest word for `store_id`, if it was said after word `after`.
+    /// Number of the latest `agent trust` for `store_id`, if it came after number `after`.
     pub fn granted_after(&self, store_id: &str, after: u64) -> Option<u64> {
         self.words.iter().rev().find(|word| word.store_id == store_id && word.number > after).map(|word| word.number)
     }

@@ -190,8 +190,7 @@ pub fn started_message(started: Started) -> pb::StartObserverResponse {
     pb::StartObserverResponse { outcome: outcome.into(), identity, evidence, last_log_lines }
 }
 
-/// What became of a start, as the agent says; an outcome that is not known here, or lacks its process, counts as
-/// unknown.
+/// What became of a start, as the agent says; an outcome that is not known here, or lacks its process, counts as unknown.
 pub fn started(message: pb::StartObserverResponse) -> Started {
     let pb::StartObserverResponse { outcome, identity: process, evidence, last_log_lines } = message;
     let outcome = pb::StartOutcome::try_from(outcome).unwrap_or(pb::StartOutcome::Unspecified);

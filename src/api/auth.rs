@@ -1,11 +1,14 @@
 //! Who calls: the one place where a principal comes from, for both faces. A principal that the caller merely claims, in
 //! `obsteward-principal` or anywhere else, is never believed.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::header::HOST;
+use http::request::Parts;
+use http::uri::Authority;
+use http::{Extensions, HeaderMap};
 use tracing::info;
 use uuid::Uuid;
 
@@ -19,8 +22,9 @@ use crate::config::{AuthConfig, LimitsConfig};
 use crate::domain::ids::Principal;
 use crate::domain::permission::Rights;
 use crate::domain::reason::Reason;
-use crate::domain::refusal::{Refusal, Unproven};
+use crate::domain::refusal::{AuthFailure, Refusal};
 use crate::net::peer::Peer;
+use crate::net::unauthenticated::ConnectionGuard;
 use crate::service::Caller;
 
 /// Everybody's name while authentication is switched off.
@@ -61,13 +65,19 @@ pub struct Admitted {
     pub rate: Option<Rate>,
 }
 
-/// A caller that may not.
+/// A request whose caller may not come in, or that is wrong before it is known who calls.
 #[derive(Clone, Debug)]
 pub struct Denied {
     /// Why.
     pub refusal: Refusal,
     /// `None`: it is not known whose rate this is, or requests are not limited.
     pub rate: Option<Rate>,
+}
+
+impl From<Refusal> for Denied {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, rate: None }
+    }
 }
 
 /// Proves callers and counts what they ask.
@@ -122,6 +132,26 @@ impl Gatekeeper {
         })
     }
 
+    /// Proves the caller of a request, as [`Self::admit`] does; its connection is not a stranger's any more. `body`: what came of
+    /// it, on a face where signatures prove something.
+    pub async fn admit_request(&self, head: &Parts, body: Option<&[u8]>, trace_id: &str) -> Result<Admitted, Denied> {
+        let signed = body.map(|body| SignedParts {
+            method: head.method.as_str(),
+            path: head.uri.path(),
+            query: head.uri.query(),
+            host: {
+                let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
+                host.or_else(|| head.uri.authority().map(Authority::as_str))
+            },
+            body,
+        });
+        let admitted = self.admit(&head.headers, signed, &peer(&head.extensions), trace_id).await?;
+        if let Some(guard) = head.extensions.get::<ConnectionGuard>() {
+            guard.known();
+        }
+        Ok(admitted)
+    }
+
     /// Proves a caller by what its request carries, and counts the request. `signed` is what an access key signs; gRPC has
     /// none. Who is not proven is not counted here: failed logins are throttled by themselves.
     pub async fn admit(
@@ -171,16 +201,21 @@ impl Gatekeeper {
     }
 }
 
+/// Who is at the other end of the connection that a request came over.
+pub fn peer(extensions: &Extensions) -> Peer {
+    extensions.get().cloned().unwrap_or_else(|| Peer::plaintext(SocketAddr::from(([0, 0, 0, 0], 0))))
+}
+
 /// What a request carries that could prove its caller; of each header one at most, so that nobody downstream reads another.
 fn proofs<'a>(
     headers: &'a HeaderMap,
     signed: Option<SignedParts<'a>>,
     peer: &'a Peer,
     address: IpAddr,
-) -> Result<PresentedCredentials<'a>, Unproven> {
+) -> Result<PresentedCredentials<'a>, AuthFailure> {
     let credentials = match single(headers, "authorization")? {
         None => None,
-        Some(authorization) => Some(Credentials::read(authorization).ok_or(Unproven::Malformed)?),
+        Some(authorization) => Some(Credentials::read(authorization).ok_or(AuthFailure::Malformed)?),
     };
     let signed = match (&credentials, signed) {
         (Some(Credentials::AccessKey { .. }), Some(parts)) => Some(signed_request(headers, parts)?),
@@ -190,12 +225,12 @@ fn proofs<'a>(
     Ok(PresentedCredentials { address, certificate, credentials, signed })
 }
 
-fn signed_request<'a>(headers: &'a HeaderMap, parts: SignedParts<'a>) -> Result<SignedRequest<'a>, Unproven> {
+fn signed_request<'a>(headers: &'a HeaderMap, parts: SignedParts<'a>) -> Result<SignedRequest<'a>, AuthFailure> {
     let or_empty = |name| Ok(single(headers, name)?.unwrap_or_default());
     if let Some(digest) = single(headers, "content-md5")?
         && !signature::content_digest_matches(digest, parts.body)
     {
-        return Err(Unproven::Wrong);
+        return Err(AuthFailure::Wrong);
     }
     let host = match parts.host {
         Some(authority) => authority.as_bytes(),
@@ -214,12 +249,12 @@ fn signed_request<'a>(headers: &'a HeaderMap, parts: SignedParts<'a>) -> Result<
     })
 }
 
-fn single<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a [u8]>, Unproven> {
+fn single<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a [u8]>, AuthFailure> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
         (Some(value), None) => Ok(Some(value.as_bytes())),
-        (Some(_), Some(_)) => Err(Unproven::Repeated(name)),
+        (Some(_), Some(_)) => Err(AuthFailure::Repeated(name)),
     }
 }
 

@@ -8,7 +8,7 @@ pub use crate::api::error_row::{About, OcpCode, Retry, Row};
 use crate::api::error_row::{condition, field, rows, shown};
 use crate::domain::event::{Phase, TaskState, Verb};
 use crate::domain::ids::{SubtaskId, TaskId};
-use crate::domain::refusal::{FieldViolation, LockHolder, Refusal, SkipRefusal, Unproven, Violations};
+use crate::domain::refusal::{AuthFailure, FieldViolation, LockHolder, Refusal, SkipRefusal, Violations};
 
 /// The row of a refusal.
 pub fn row(refusal: &Refusal) -> Row {
@@ -181,36 +181,36 @@ pub fn row(refusal: &Refusal) -> Row {
         subtask_state(*task, *subtask);
 
     // Who calls, how, and how often.
-    Unauthenticated { why: Unproven::Repeated(header) } => Unauthenticated, 401, 3000, "IAM10000";
+    Unauthenticated { why: AuthFailure::Repeated(header) } => Unauthenticated, 401, 3000, "IAM10000";
         "the header {header} is given more than once; send it once",
         "请求头 {header} 重复，只能携带一次";
         header: header;
         Values;
-    Unauthenticated { why: Unproven::NoCredentials } => Unauthenticated, 401, 3000, "IAM10000";
+    Unauthenticated { why: AuthFailure::NoCredentials } => Unauthenticated, 401, 3000, "IAM10000";
         "the request names nobody; send Basic credentials, a signed request or a client certificate",
         "当前用户未登录，请提供用户名密码、签名或客户端证书";
         ; Values;
-    Unauthenticated { why: Unproven::Malformed } => Unauthenticated, 401, 3000, "IAM10000";
+    Unauthenticated { why: AuthFailure::Malformed } => Unauthenticated, 401, 3000, "IAM10000";
         "the authorization cannot be read; send 'Basic <base64 of user:password>', or over REST 'OCP-ACCESS-KEY-HMACSHA1 <key>:<signature>'",
         "无法解析 Authorization，请使用 Basic 认证或 OCP-ACCESS-KEY-HMACSHA1 签名";
         ; Values;
-    Unauthenticated { why: Unproven::Wrong } => Unauthenticated, 401, 3000, "IAM10000";
+    Unauthenticated { why: AuthFailure::Wrong } => Unauthenticated, 401, 3000, "IAM10000";
         "user, password, access key or signature is wrong, or disabled",
         "用户名、密码、AccessKey 或签名错误，或已被禁用";
         ; Values;
-    Unauthenticated { why: Unproven::DateMissing } => Unauthenticated, 401, 3000, "IAM10000";
+    Unauthenticated { why: AuthFailure::DateMissing } => Unauthenticated, 401, 3000, "IAM10000";
         "a signed request needs a Date header in RFC 1123 form, for example Tue, 17 Jan 2023 09:13:57 GMT",
         "签名请求必须携带 RFC 1123 格式的 Date 请求头";
         ; Values;
-    Unauthenticated { why: Unproven::DateSkewed } => Unauthenticated, 401, 3000, "IAM10000";
+    Unauthenticated { why: AuthFailure::DateSkewed } => Unauthenticated, 401, 3000, "IAM10000";
         "the Date of the signed request is more than 15 minutes from now; set the clock and sign again",
         "签名请求的 Date 与服务端时间相差超过 15 分钟，请校准时钟后重新签名";
         ; Values;
-    Unauthenticated { why: Unproven::Ended } => Unauthenticated, 401, 3000, "IAM10000";
+    Unauthenticated { why: AuthFailure::Ended } => Unauthenticated, 401, 3000, "IAM10000";
         "the password, access key or client certificate with which this was opened is not valid any more; prove yourself anew",
         "打开该订阅时使用的密码、AccessKey 或客户端证书已失效，请重新认证";
         ; Values;
-    Unauthenticated { why: Unproven::UnknownCertificate } => Unauthenticated, 401, 3000, "IAM10000";
+    Unauthenticated { why: AuthFailure::UnknownCertificate } => Unauthenticated, 401, 3000, "IAM10000";
         "the client certificate names no user; add one of its subject alternative names to a user",
         "客户端证书未对应任何用户，请为用户配置证书的主题备用名称";
         ; Values;

@@ -63,7 +63,7 @@ pub async fn send(
 /// What `obsteward stop`, `start` or `restart` did, as a document.
 #[derive(Default, Serialize)]
 pub struct AcceptedDocument<'a> {
-    /// What it met; absent for a start.
+    /// The plan; absent for a start.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<Json<'a, v1::StopPlan>>,
     /// UUID of the request; absent when nothing was asked for.
@@ -74,13 +74,10 @@ pub struct AcceptedDocument<'a> {
     pub task: Option<Json<'a, v1::Task>>,
 }
 
-/// What was accepted.
 pub struct Accepted {
-    /// The task.
     pub task: v1::Task,
-    /// What it met before, where that was asked.
+    /// The plan that was shown before; `None` for a start.
     pub plan: Option<v1::StopPlan>,
-    /// Under which id.
     pub request_id: String,
 }
 
@@ -93,7 +90,7 @@ impl Accepted {
             let document = AcceptedDocument { plan, request_id: Some(&request_id), task };
             if watching.watch { output.json_line(&document)? } else { output.document(&document)? }
         }
-        // A start may be the rollback of a stop: what that had done before is another story.
+        // A start may be the rollback of a stop: what happened before that is not shown.
         let (what, after_revision, goal) = if going_back(&task) {
             ("is being rolled back", Some(task.revision), Goal::Undone)
         } else {

@@ -9,7 +9,6 @@ use super::table::flat;
 /// As whom the command line calls.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CallerIdentity {
-    /// The user that was given, if any.
     pub user: Option<String>,
     /// Whether a client certificate goes with the connection.
     pub certificate: bool,

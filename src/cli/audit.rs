@@ -47,7 +47,7 @@ pub struct AuditArgs {
 }
 
 impl AuditArgs {
-    /// What is asked for on every page.
+    /// The request, the same for every page.
     fn request(&self, cluster_id: Option<i64>, now: Timestamp) -> v1::ListAuditRecordsRequest {
         let result = match (self.refused, self.accepted) {
             (true, _) => v1::AuditResult::Refused,
@@ -66,7 +66,6 @@ impl AuditArgs {
     }
 }
 
-/// Runs the command.
 pub async fn run(args: AuditArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
     let cluster_id = match &args.cluster {
         Some(cluster) => Some(resolve::cluster(client, cluster).await?),

@@ -28,7 +28,7 @@ pub const VERSION: &str = "obsteward-version";
 /// A page of 1000 clusters with many zones is larger than tonic's 4 MiB.
 const LARGEST_MESSAGE: usize = 64 << 20;
 
-/// Where the server is and how it is proven.
+/// Where the server is, and how both sides are authenticated.
 #[derive(Clone, Debug)]
 pub struct Target {
     /// `http://host:port` or `https://host:port`.
@@ -41,18 +41,18 @@ pub struct Target {
     pub identity: Option<(PathBuf, PathBuf)>,
 }
 
-/// A channel whose calls say who calls.
+/// A channel that adds the caller's credentials to every call.
 pub type Connection = InterceptedService<Channel, Authorization>;
 
 /// Clients of one server; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Client {
     channel: Channel,
-    /// Who calls, as every call says.
+    /// The caller's credentials, which every call carries.
     authorization: Authorization,
     url: String,
     named: CallerIdentity,
-    /// Why changes are asked for.
+    /// The reason that changes carry; empty when none was given.
     reason: String,
     /// Whether a change was asked for: only then an outcome can be unknown.
     asked_to_change: Arc<AtomicBool>,
@@ -93,8 +93,8 @@ impl Client {
         Ok(client)
     }
 
-    /// The same server, called as somebody. `login` is read or asked for only when the connection may carry a password: with
-    /// TLS, on this machine, or when the caller says that plaintext is all right.
+    /// The same server, called with these credentials. `login` is read or asked for only when the connection may carry
+    /// a password: with TLS, on this machine, or when the caller allows plaintext.
     pub fn logged_in(
         mut self,
         insecure_plaintext: bool,
@@ -119,12 +119,12 @@ impl Client {
         Self { channel, authorization, url, named, reason, asked_to_change }
     }
 
-    /// The same, for this reason.
+    /// Sets the reason that changes carry.
     pub fn for_reason(self, reason: String) -> Self {
         Self { reason, ..self }
     }
 
-    /// Why changes are asked for, as each of them says; empty when nothing was said.
+    /// The reason that changes carry; empty when none was given.
     pub fn reason(&self) -> String {
         self.reason.clone()
     }
@@ -138,22 +138,18 @@ impl Client {
         InterceptedService::new(self.channel.clone(), self.authorization.clone())
     }
 
-    /// Calls about clusters.
     pub fn clusters(&self) -> ClusterServiceClient<Connection> {
         ClusterServiceClient::new(self.connection()).max_decoding_message_size(LARGEST_MESSAGE)
     }
 
-    /// Calls about servers.
     pub fn servers(&self) -> ObServerServiceClient<Connection> {
         ObServerServiceClient::new(self.connection()).max_decoding_message_size(LARGEST_MESSAGE)
     }
 
-    /// Calls about tasks.
     pub fn tasks(&self) -> TaskServiceClient<Connection> {
         TaskServiceClient::new(self.connection()).max_decoding_message_size(LARGEST_MESSAGE)
     }
 
-    /// Calls about users, keys, roles and the audit log.
     pub fn admin(&self) -> AdminServiceClient<Connection> {
         AdminServiceClient::new(self.connection()).max_decoding_message_size(LARGEST_MESSAGE)
     }
@@ -168,7 +164,7 @@ impl Client {
         bounded(limit, answer).await.map_err(|status| self.failure(doing, status))
     }
 
-    /// The same for what changes something.
+    /// [`Client::call`] for a call that changes something.
     pub async fn change<T>(
         &self,
         doing: &'static str,
@@ -184,14 +180,14 @@ impl Client {
         self.asked_to_change.store(true, Ordering::Relaxed);
     }
 
-    /// A status as a failure of this client's.
     pub fn failure(&self, doing: &'static str, status: Status) -> Failure {
         let hint = advice(&status, &self.named);
         let asked_to_change = self.asked_to_change.load(Ordering::Relaxed);
         Failure::Rpc { doing, server: self.url.clone(), status: Box::new(status), hint, asked_to_change }
     }
 
-    /// What is not known: how a change ended that was asked for, or only what was to be read.
+    /// The failure when something is not known: the outcome of a change if one was asked for, otherwise only what was
+    /// to be read.
     pub fn not_known(&self, what: String) -> Failure {
         match self.asked_to_change.load(Ordering::Relaxed) {
             true => Failure::Unknown(what),
@@ -200,7 +196,7 @@ impl Client {
     }
 }
 
-/// Whether nobody on the way can read what is sent to a URL: TLS, or this machine.
+/// Whether nobody can read what is sent to a URL: TLS, or this machine.
 fn keeps_secrets(url: &str) -> bool {
     let Ok(uri) = url.parse::<Uri>() else { return false };
     let host = uri.host().unwrap_or_default();

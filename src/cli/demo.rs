@@ -35,13 +35,13 @@ const AGENT_PORT: u16 = 62888;
 const AGENT_START: Duration = Duration::from_secs(10);
 /// `lease_time` of the demo's cluster: a real one has 10 s, and the wait for it would be most of the demo.
 const LEASE_TIME: Duration = Duration::from_secs(2);
-/// Who may do everything in the demo, and how that is proven. Known to everybody: the demo listens on loopback only.
+/// The administrator of the demo. Anybody may know the password: the demo listens on loopback only.
 const USER: &str = "admin";
 const PASSWORD: &str = "demo";
 /// The server that the demo stops. It leads something, so that the wait for leaders can be seen, and does not carry the root
 /// service.
 const STOPPED: i64 = 5;
-/// The server that is left for whoever looks around: of the same zone as [`STOPPED`], because one of another zone must wait.
+/// The server that is left for trying things out: of the same zone as [`STOPPED`], because one of another zone must wait.
 const LEFT_TO_STOP: i64 = 2;
 
 /// Arguments of `obsteward demo`.
@@ -75,7 +75,6 @@ struct Stage {
     rest: Option<SocketAddr>,
 }
 
-/// Runs the demo.
 pub async fn run(args: DemoArgs, output: &Output) -> Result<Exit, Failure> {
     let local = |error: std::io::Error| Failure::Local(format!("cannot listen for signals: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(local)?;
@@ -114,7 +113,7 @@ impl Stage {
     async fn build(args: &DemoArgs, output: &Output) -> Result<Self, Failure> {
         let executable =
             std::env::current_exe().map_err(|error| Failure::Local(format!("cannot find this program: {error}")))?;
-        // Before anything is started: it is a pity to wait for a cluster and then be told.
+        // Before anything is started: an error must not come after the wait for the cluster.
         free(args.listen, "the service", "--listen")?;
         free(args.rest_listen, "the REST gateway", "--rest-listen")?;
         let options = SimOptions {
@@ -155,7 +154,6 @@ impl Stage {
         Ok(Self { cluster, agents, shutdown, service, address, rest })
     }
 
-    /// What there is to look around in.
     fn place(&self, task: Option<i64>) -> look_around::Place {
         look_around::Place {
             program: std::env::args().next().unwrap_or_else(|| "obsteward".to_owned()),
@@ -180,7 +178,7 @@ impl Stage {
         })
     }
 
-    /// Ends everything in the order in which it leans on each other.
+    /// Ends everything, dependents first.
     async fn end(mut self) {
         self.shutdown.cancel();
         if let Err(error) = self.service.await {

@@ -210,7 +210,6 @@ async fn audit(client: &Client, task_id: i64, limit: Duration) -> Result<Value, 
     Ok(json!({ "records": documents(&page.records)?, "more": more }))
 }
 
-/// The lines of one subtask.
 fn log_of(subtask: &v1::Subtask, lines: &[v1::SubtaskLogLine]) -> Result<Value, Failure> {
     let own = lines.iter().filter(|line| line.subtask_id == subtask.id);
     Ok(json!({ "subtask_id": subtask.id, "subtask": subtask.name, "lines": documents(own)? }))

@@ -9,12 +9,10 @@ use tonic_types::{ErrorDetails, RpcStatusExt, StatusExt};
 
 use super::{times, words};
 
-/// An error with its details.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct ErrorDoc {
-    /// The gRPC code's word.
+    /// Name of the gRPC code, for example `NOT_FOUND`.
     pub code: &'static str,
-    /// What was wrong.
     pub message: String,
     /// `ErrorInfo.reason`.
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -45,23 +43,17 @@ pub struct ErrorDoc {
     pub hint: Option<String>,
 }
 
-/// A field that is wrong.
 #[derive(Clone, Debug, Serialize)]
 pub struct FieldDoc {
     /// Path of the field.
     pub field: String,
-    /// What is wrong with it.
     pub description: String,
 }
 
-/// A condition that does not hold.
 #[derive(Clone, Debug, Serialize)]
 pub struct PreconditionDoc {
-    /// Kind of condition.
     pub r#type: String,
-    /// What it is about.
     pub subject: String,
-    /// What does not hold.
     pub description: String,
 }
 
@@ -71,7 +63,6 @@ impl ErrorDoc {
         Self { code, message: message.to_owned(), ..Self::default() }
     }
 
-    /// From the answer of a call.
     pub fn from_status(status: &Status) -> Self {
         Self::new(status.code(), status.message(), &status.get_error_details())
     }
@@ -133,7 +124,6 @@ impl ErrorDoc {
         format!("{name}: {}", self.message)
     }
 
-    /// The details, one line each.
     pub fn detail_lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
         let local = self.domain.is_empty() && self.reason.is_empty();

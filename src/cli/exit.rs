@@ -23,13 +23,13 @@ pub enum Exit {
     NoAnswer = 5,
 }
 
-/// Which end of a task is what whoever follows it asked for.
+/// Which end of a task counts as success.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Goal {
-    /// That it does what it is for.
+    /// It does what it is for.
     #[default]
     Reached,
-    /// That what it did is undone.
+    /// What it did is undone.
     Undone,
 }
 
@@ -80,7 +80,6 @@ impl Exit {
         }
     }
 
-    /// The number.
     pub const fn code(self) -> u8 {
         self as u8
     }

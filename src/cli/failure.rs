@@ -1,4 +1,4 @@
-//! What a command can fail with, and how that is told: on standard error, in words or as one JSON document.
+//! What a command can fail with, and how that is reported: on standard error, in words or as one JSON document.
 
 use std::io;
 
@@ -11,13 +11,11 @@ use super::output::Format;
 use super::table::flat;
 use crate::domain::printable;
 
-/// The JSON document of a failure.
 #[derive(serde::Serialize)]
 struct FailureDocument<'a> {
     error: &'a ErrorDoc,
 }
 
-/// Why a command did not end well.
 #[derive(Debug)]
 pub enum Failure {
     /// The command line asks for something that cannot be, found only after it was parsed.
@@ -32,9 +30,7 @@ pub enum Failure {
     Rpc {
         /// What was being done, for example `stop server`.
         doing: &'static str,
-        /// URL of the server.
         server: String,
-        /// The answer.
         status: Box<Status>,
         /// What to do next, when the command knows better than the server.
         hint: Option<String>,
@@ -43,9 +39,8 @@ pub enum Failure {
     },
     /// Something on this machine is in the way of a program that runs here.
     Local(String),
-    /// Standard output takes no more: what happened could not be told.
+    /// Standard output cannot be written: the result could not be reported.
     Output {
-        /// What the system says.
         error: io::Error,
         /// Whether the command is one that changes something.
         changes: bool,
@@ -53,7 +48,6 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// The exit code.
     pub fn exit(&self) -> Exit {
         match self {
             Self::Usage(_) => Exit::Usage,
@@ -69,12 +63,11 @@ impl Failure {
         }
     }
 
-    /// Whether there is nothing to tell: who reads the output of a reading command has seen enough.
+    /// Whether nothing is reported: whoever closes the output of a reading command has seen enough.
     pub fn is_quiet(&self) -> bool {
         matches!(self, Self::Output { error, changes: false } if error.kind() == io::ErrorKind::BrokenPipe)
     }
 
-    /// Everything that is known, as data.
     pub fn document(&self) -> ErrorDoc {
         match self {
             Self::Usage(message) => ErrorDoc::local("INVALID_ARGUMENT", message),

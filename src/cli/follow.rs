@@ -21,7 +21,7 @@ use crate::proto::json::Json;
 use crate::proto::v1;
 use crate::proto::v1::task_event::Kind;
 
-/// A wait that only counts down is told this often where lines stay.
+/// Where lines stay, a message that differs from the last one only in its numbers is printed this often.
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 
 /// Whether two messages differ in their numbers at most.
@@ -30,7 +30,6 @@ fn same_but_numbers(one: &str, other: &str) -> bool {
     words(one) == words(other)
 }
 
-/// What to follow, and how long.
 #[derive(Clone, Debug, Default)]
 pub struct FollowOptions {
     /// The task as an earlier answer had it: the live list starts with it.
@@ -47,10 +46,8 @@ pub struct FollowOptions {
     pub goal: Goal,
 }
 
-/// How a followed task ended.
 #[derive(Clone, Debug)]
 pub struct Followed {
-    /// What that means for the caller.
     pub exit: Exit,
     /// The task as of the last message.
     pub task: v1::Task,
@@ -222,7 +219,7 @@ impl<'a> OneTask<'a> {
         let fresh =
             client.call("get task", READ_TIMEOUT, client.tasks().get_task(request)).await.ok().and_then(|got| got.task);
         let task = match fresh {
-            // A newer one may have been retried meanwhile; what was watched is what is told.
+            // A newer revision may belong to a retry already: what was watched is what is reported.
             Some(fresh) if fresh.revision == self.view.task().revision => fresh,
             Some(_) | None => {
                 let mut task = self.view.into_task();

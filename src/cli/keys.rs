@@ -31,7 +31,6 @@ pub enum KeyCommand {
 }
 
 impl KeyCommand {
-    /// Whether it changes something.
     pub const fn changes(&self) -> bool {
         match self {
             Self::Create(_) | Self::Disable(_) | Self::Enable(_) | Self::Rotate(_) => true,
@@ -62,7 +61,6 @@ pub struct KeyArgs {
     id: AccessKeyId,
 }
 
-/// Runs a subcommand.
 pub async fn run(command: KeyCommand, client: &Client, output: &Output) -> Result<Exit, Failure> {
     match command {
         KeyCommand::Create(args) => {

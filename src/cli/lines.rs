@@ -107,14 +107,12 @@ fn error_suffix(error: Option<&tonic_types::pb::Status>) -> String {
     error.map(|error| format!("  {}", ErrorDoc::from_kept(error).line())).unwrap_or_default()
 }
 
-/// A snapshot as one line.
 pub fn snapshot_line(task: &v1::Task) -> String {
     let at = task.finish_time.or(task.resting_since).or(task.start_time).or(task.create_time);
     let (name, state) = (padded(&flat(&task.name), NAME), words::task_state(task.state));
     format!("{}  {name}  {state} at revision {}: {}", times::shown(at.as_ref()), task.revision, flat(&target(task)))
 }
 
-/// Progress as one line.
 pub fn progress_line(view: &TaskView, progress: &v1::SubtaskProgress) -> String {
     let at = times::shown(progress.update_time.as_ref());
     format!("{at}  {}  ... {}", padded(&flat(&view.name(progress.subtask_id)), NAME), flat(&counted(progress)))
@@ -230,7 +228,7 @@ fn between(from: Option<&prost_types::Timestamp>, to: Option<&prost_types::Times
     }
 }
 
-/// A word of a task's state, coloured by how well that is.
+/// `word`, coloured by the state: green, yellow or red.
 pub fn paint_task_state(state: v1::TaskState, word: &str, paint: Paint) -> String {
     match state {
         v1::TaskState::Successful => paint.green(word),
@@ -267,7 +265,7 @@ pub fn result_line(task: &v1::Task) -> String {
     format!("task {} {word}: {}", task.id, flat(&what))
 }
 
-/// Why, when that was said.
+/// The reason, when one was given.
 fn because(reason: &str) -> String {
     if reason.is_empty() { String::new() } else { format!(" ({reason})") }
 }
@@ -277,7 +275,6 @@ fn can_skip(subtask: &v1::Subtask) -> bool {
     subtask.allowed_verbs().any(|verb| verb == v1::TaskVerb::SkipSubtask)
 }
 
-/// A warning in one line.
 pub fn warning(warning: &v1::TaskWarning) -> String {
     format!("{}: {}", warning.code, flat(&warning.text))
 }

@@ -14,7 +14,6 @@ use crate::proto::json::Json;
 pub struct Listed<'a, M> {
     /// What is listed, as the protocol names the field.
     pub name: &'static str,
-    /// All that are shown.
     pub messages: &'a [M],
     /// Whether there are more than were asked for; absent: all are here.
     pub more: Option<bool>,
@@ -33,7 +32,6 @@ impl<'a, M> Listed<'a, M> {
 }
 
 impl<M: Message + Name> Listed<'_, M> {
-    /// Writes it.
     pub fn show(&self, output: &Output, table: impl FnOnce(&[M]) -> Table) -> Result<Exit, Failure> {
         match output.format {
             Format::Text => {

@@ -23,7 +23,6 @@ impl Live {
         Self { screen: MultiProgress::new(), rows: Vec::new(), clock: Clock::steady(), paint, frame: 0 }
     }
 
-    /// Draws the next frame.
     pub fn draw(&mut self, view: &TaskView) {
         self.frame = self.frame.wrapping_add(1);
         let lines = rows(view, self.clock.now(), self.frame, self.paint);

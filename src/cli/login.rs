@@ -17,7 +17,7 @@ use crate::domain::ids::Principal;
 
 /// Variable that may carry the caller's password. No argument reads it, so that no help shows it.
 const VARIABLE: &str = "OBSTEWARD_PASSWORD";
-/// Told where a file or a variable is of no use.
+/// Advice where neither a file nor a variable can be used.
 const WAYS: &str = "give --password-file FILE, set $OBSTEWARD_PASSWORD or use a terminal";
 
 /// Options that say who calls. See [`super::GlobalOptions`] for their ids.
@@ -49,7 +49,6 @@ pub struct LoginOptions {
 }
 
 impl LoginOptions {
-    /// The user that was named, if any.
     pub fn user(&self) -> Result<Option<Principal>, Failure> {
         match self.user.as_deref() {
             None if self.password_file.is_some() => {
@@ -85,12 +84,9 @@ impl LoginOptions {
     }
 }
 
-/// A user and its password.
 #[derive(Clone, Debug)]
 pub struct Login {
-    /// Who.
     pub user: Principal,
-    /// What proves it.
     pub password: SecretString,
 }
 

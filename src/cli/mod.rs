@@ -228,8 +228,7 @@ pub enum Command {
 }
 
 impl Command {
-    /// Whether it changes something, or runs something: then it has an outcome of its own, which nobody takes from it by not
-    /// reading what it writes.
+    /// Whether it changes something, or runs something: then it goes on to its own outcome, even when nobody reads its output.
     fn changes(&self) -> bool {
         match self {
             Self::Serve(_) | Self::Agent(_) | Self::Start(_) | Self::Store(_) => true,
@@ -269,8 +268,8 @@ fn read(line: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
     }
 }
 
-/// The whole program, from its arguments to its exit code. No async function: what a runtime polls is compiled where it is
-/// given to one, and the binary would be compiled as long as the library.
+/// The whole program, from its arguments to its exit code. Not async: what a runtime polls is compiled where it is
+/// given to one, and then the binary would take as long to compile as the library.
 pub fn main() -> ExitCode {
     let cli = read(std::env::args_os()).unwrap_or_else(|error| error.exit());
     match tokio::runtime::Runtime::new() {
@@ -287,7 +286,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Runs a command and says how it ended. Failures are told on standard error here and nowhere else.
+/// Runs a command and says how it ended. Failures are written to standard error here and nowhere else.
 async fn run(cli: Cli) -> ExitCode {
     let output = Output::new(cli.global.output, cli.command.changes());
     let exit = match dispatch(cli, &output).await {

@@ -37,7 +37,7 @@ pub struct OnServer {
 }
 
 impl OnServer {
-    /// The ids of cluster and server.
+    /// obsteward's ids of cluster and server; names are looked up.
     pub async fn ids(&self, client: &Client) -> Result<(i64, i64), Failure> {
         match (self.cluster_id, self.server_id, &self.cluster, &self.server) {
             (Some(cluster_id), Some(server_id), _, _) => Ok((cluster_id, server_id)),
@@ -57,7 +57,8 @@ impl OnServer {
         }
     }
 
-    /// Between the look-up and another answer an id could have come to mean another server.
+    /// Refuses another server than the named one: between the look-up and another answer an id could have come to mean
+    /// another server.
     pub fn is(&self, address: &str) -> Result<(), Failure> {
         match self.address() {
             named if named.is_empty() || named == address => Ok(()),

@@ -20,22 +20,17 @@ pub enum Format {
     Json,
 }
 
-/// What is written to.
 #[derive(Clone, Debug)]
 pub enum Destination {
-    /// Standard output and standard error of this process.
     Process,
     /// A string of data and one of notes.
     #[cfg(test)]
     Memory(std::sync::Arc<std::sync::Mutex<(String, String)>>),
 }
 
-/// Writes data and notes.
 #[derive(Clone, Debug)]
 pub struct Output {
-    /// What is written to.
     destination: Destination,
-    /// How data is written.
     pub format: Format,
     /// Colours of standard output.
     pub paint: Paint,
@@ -59,7 +54,6 @@ impl Output {
         }
     }
 
-    /// Writes lines of data.
     pub fn lines(&self, lines: impl IntoIterator<Item = impl AsRef<str>>) -> Result<(), Failure> {
         match &self.destination {
             Destination::Process => {
@@ -85,7 +79,6 @@ impl Output {
         Ok(())
     }
 
-    /// Writes one line of data.
     pub fn line(&self, line: &str) -> Result<(), Failure> {
         self.lines([line])
     }
@@ -106,12 +99,12 @@ impl Output {
         Failure::Output { error, changes: self.changes }
     }
 
-    /// Whatever a line was made of: nothing in it acts on the terminal but our own colours.
+    /// Escapes everything in a line that acts on the terminal, except our own colours.
     fn shown<'a>(&self, line: &'a str) -> Cow<'a, str> {
         self.paint.only_colours(line)
     }
 
-    /// Tells a person something. A closed standard error stops nothing.
+    /// Writes to a person on standard error. A closed standard error stops nothing.
     pub fn note(&self, text: &str) {
         match &self.destination {
             Destination::Process => {
@@ -143,7 +136,6 @@ impl Output {
         }
     }
 
-    /// Colours for standard error.
     pub fn note_paint(&self) -> Paint {
         Paint::choose(io::stderr().is_terminal(), std::env::var_os("NO_COLOR").as_deref())
     }

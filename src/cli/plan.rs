@@ -8,7 +8,6 @@ use crate::proto::v1;
 /// Longest evidence in a plan that is not the whole one, in characters.
 const LONGEST_EVIDENCE: usize = 130;
 
-/// What the plan is made for.
 #[derive(Clone, Copy, Debug)]
 pub struct Heading {
     /// `stop` or `restart`.

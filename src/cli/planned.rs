@@ -45,7 +45,6 @@ pub struct StopOptions {
 }
 
 impl StopOptions {
-    /// The risks as the protocol numbers them.
     pub fn risks(&self) -> Vec<i32> {
         self.accept_risks.iter().map(|risk| *risk as i32).collect()
     }
@@ -63,9 +62,9 @@ impl StopOptions {
 
 /// How the command goes on behind its plan.
 pub enum PlanDecision {
-    /// Nothing is asked for.
+    /// The command ends here.
     Over(Exit),
-    /// What was shown is asked for.
+    /// The plan was shown, and the request is sent.
     Proceed(v1::StopPlan),
 }
 

@@ -19,7 +19,6 @@ pub enum ServerName {
     Ip(IpAddr),
 }
 
-/// Reads the name of a server.
 pub fn parse_server(text: &str) -> Result<ServerName, String> {
     if let Ok(id) = text.parse::<i64>() {
         return Ok(ServerName::Id(id));

@@ -24,7 +24,6 @@ pub struct RestartArgs {
     pub(super) options: StopOptions,
 }
 
-/// Runs the command.
 pub async fn run(args: RestartArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
     let RestartArgs { on, options } = &args;
     let plan = match plan_first("restart", on, v1::StopType::Process, options, client, output).await? {

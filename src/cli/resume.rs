@@ -20,14 +20,14 @@ use crate::proto::v1::{watch_task_response, watch_tasks_response};
 const OPEN: Duration = Duration::from_secs(30);
 /// A server sends a bookmark every 15 s; after four of them missing the connection is dead.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
-/// After so long without a word from the server nobody is helped by another attempt.
+/// After this long without any message another attempt helps nobody.
 const GIVE_UP: Duration = Duration::from_secs(600);
 /// Streams in a row that end well, or leave something out, without bringing anything new.
 const MAX_EMPTY_STREAMS: u32 = 5;
 /// How often a live list is redrawn.
 const FRAME: Duration = Duration::from_millis(100);
 
-/// What a person is told when a stream broke that is opened again.
+/// The note to the user when a stream broke and is opened again.
 pub fn interrupted(what: &str, status: &Status, pause: Duration) -> String {
     format!("{what} interrupted ({}), going on in {}", flat(status.message()), times::brief(pause))
 }
@@ -35,13 +35,9 @@ pub fn interrupted(what: &str, status: &Status, pause: Duration) -> String {
 /// A message of either watch.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Message {
-    /// Something that happened.
     Event(Box<v1::TaskEvent>),
-    /// A whole task.
     Snapshot(Box<v1::Task>),
-    /// How far a subtask is.
     Progress(v1::SubtaskProgress),
-    /// Where the stream stands.
     Bookmark(v1::Bookmark),
     /// Something that this version does not know.
     Unknown,
@@ -71,47 +67,41 @@ impl From<v1::WatchTasksResponse> for Message {
     }
 }
 
-/// An open stream.
 pub type Messages<M> = BoxStream<'static, Result<M, Status>>;
 
 /// A stream that is being opened. Boxed, because a future with an async closure in it could not be spawned.
 pub type StreamOpening<M> = BoxFuture<'static, Result<Messages<M>, Status>>;
 
-/// Whether a message fits what came before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Continuity {
-    /// It does.
     Fits,
     /// Something before it is missing: the stream must be opened again.
     Gap,
 }
 
-/// What is followed.
 pub trait ResumableStream {
     /// What its streams carry.
     type Message;
     /// Where to go on; absent: at the beginning.
     fn position(&self) -> Option<i64>;
-    /// Takes a message.
     fn take(&mut self, message: Self::Message) -> Result<Continuity, Failure>;
-    /// Whether a stream that ended well has told all there was to tell.
+    /// Whether a stream that ended without an error is complete.
     fn is_over(&self) -> bool;
-    /// A stream was opened.
     fn opened(&mut self);
     /// A stream broke and is opened again after `pause`.
     fn broken(&mut self, status: &Status, pause: Duration);
-    /// Time went by.
+    /// Called every `FRAME`, for redrawing.
     fn tick(&mut self);
 }
 
-/// Why a pursuit ended before its end.
+/// Why following stopped before the end.
 #[derive(Debug)]
 pub enum Stopped {
     /// By the server's answer, or because the server did not come back.
     Status(Status),
-    /// By something on this side.
+    /// By an error on this side.
     Failure(Failure),
-    /// By who followed: why it was left.
+    /// By the user, or because the time was over; the text says which.
     Left(&'static str),
 }
 

@@ -27,7 +27,6 @@ pub enum RoleCommand {
 }
 
 impl RoleCommand {
-    /// Whether it changes something.
     pub const fn changes(&self) -> bool {
         match self {
             Self::Create(_) | Self::Delete(_) => true,
@@ -57,7 +56,6 @@ pub struct DeleteArgs {
     name: RoleName,
 }
 
-/// Runs a subcommand.
 pub async fn run(command: RoleCommand, client: &Client, output: &Output) -> Result<Exit, Failure> {
     match command {
         RoleCommand::Create(args) => {

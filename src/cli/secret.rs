@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::failure::Failure;
 
-/// The secret in a file, `-` for standard input. `remedy` is told with an empty one.
+/// The secret in a file, `-` for standard input. `remedy` goes into the error when it is empty.
 pub fn from_file(file: &Path, remedy: &str) -> Result<SecretString, Failure> {
     let text = if file == Path::new("-") {
         let mut text = String::new();
@@ -26,8 +26,8 @@ pub fn from_file(file: &Path, remedy: &str) -> Result<SecretString, Failure> {
     Ok(secret)
 }
 
-/// The secret in a variable of the environment, which may be empty; `None`: it is not set. `instead` is told when its value
-/// is not text.
+/// The secret in an environment variable, which may be empty; `None`: it is not set. `instead` goes into the error when
+/// its value is not text.
 pub fn from_variable(name: &str, instead: &str) -> Result<Option<SecretString>, Failure> {
     match std::env::var(name) {
         Ok(secret) => Ok(Some(SecretString::from(secret))),

@@ -73,7 +73,6 @@ impl ServeArgs {
     }
 }
 
-/// Runs the service.
 pub async fn run(args: ServeArgs) -> Result<Exit, Failure> {
     let config = args.config()?;
     telemetry::start(&config.log);
@@ -113,7 +112,7 @@ pub async fn run(args: ServeArgs) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// A store that failed while the service ran ends it as it ends its process, whichever is first.
+/// A store that fails while the service runs gives the exit code with which it ends the process itself, whichever is first.
 fn ended(error: AppError) -> Failure {
     match error {
         AppError::Store(error @ (StoreError::Failed(_) | StoreError::Closed)) => {

@@ -31,7 +31,6 @@ pub struct StartArgs {
     watching: Watching,
 }
 
-/// Runs the command.
 pub async fn run(args: StartArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
     let request = request(&args, args.on.ids(client).await?);
     let request = v1::StartServerRequest { reason: client.reason(), ..request };

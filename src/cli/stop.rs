@@ -44,7 +44,6 @@ impl Kind {
     }
 }
 
-/// Runs the command.
 pub async fn run(args: StopArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
     let StopArgs { on, kind, options } = &args;
     let plan = match plan_first("stop", on, kind.to_proto(), options, client, output).await? {

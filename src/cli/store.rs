@@ -34,7 +34,6 @@ pub struct RestoredArgs {
     store: Option<PathBuf>,
 }
 
-/// Runs the command.
 pub async fn run(
     command: StoreCommand,
     client: impl FnOnce() -> Result<Client, Failure>,

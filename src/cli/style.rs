@@ -23,12 +23,10 @@ impl Paint {
         if terminal && !forbidden { Self::Colour } else { Self::Plain }
     }
 
-    /// Bold.
     pub fn bold(self, text: &str) -> String {
         self.wrap("1", text)
     }
 
-    /// Weak.
     pub fn dim(self, text: &str) -> String {
         self.wrap("2", text)
     }

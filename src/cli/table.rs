@@ -7,12 +7,10 @@ use unicode_width::UnicodeWidthStr;
 use super::style::Paint;
 use crate::domain::printable::sanitize_line;
 
-/// Rows of cells under headings.
 #[derive(Debug)]
 pub struct Table(comfy_table::Table);
 
 impl Table {
-    /// An empty table.
     pub fn new(headings: &[&str]) -> Self {
         let mut table = Self(borderless());
         table.0.set_header(headings);
@@ -24,7 +22,6 @@ impl Table {
         self.0.add_row(cells.into_iter().map(|cell| flat(&cell.into())));
     }
 
-    /// Whether there is no row.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

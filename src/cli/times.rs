@@ -22,7 +22,6 @@ pub fn shown(timestamp: Option<&prost_types::Timestamp>) -> String {
     rfc3339(timestamp).unwrap_or_else(|| "-".to_owned())
 }
 
-/// A moment for the protocol.
 pub fn to_proto(moment: Timestamp) -> prost_types::Timestamp {
     let micros = moment.as_micros();
     prost_types::Timestamp {
@@ -71,7 +70,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// A beginning as a person names it.
+/// The beginning of a time range, as a person writes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Since {
     /// So long before now.
@@ -81,7 +80,6 @@ pub enum Since {
 }
 
 impl Since {
-    /// The moment, seen from `now`.
     pub fn moment(self, now: Timestamp) -> Timestamp {
         match self {
             Self::Ago(duration) => now.minus(duration),

@@ -41,7 +41,6 @@ pub enum UserCommand {
 }
 
 impl UserCommand {
-    /// Whether it changes something.
     pub const fn changes(&self) -> bool {
         match self {
             Self::Create(_) | Self::Update(_) | Self::Disable(_) | Self::Enable(_) | Self::Rotate(_) => true,
@@ -131,7 +130,7 @@ impl NewPassword {
     }
 }
 
-/// Nobody sees what he types, so he types it twice.
+/// Asked twice, because what is typed is not shown.
 fn ask_twice(user: &Principal) -> Result<Option<SecretString>, Failure> {
     let Some(password) = secret::ask(&format!("new password of {user}"))? else { return Ok(None) };
     let again = secret::ask("the same again")?;
@@ -141,7 +140,6 @@ fn ask_twice(user: &Principal) -> Result<Option<SecretString>, Failure> {
     }
 }
 
-/// Runs a subcommand.
 pub async fn run(command: UserCommand, client: &Client, output: &Output) -> Result<Exit, Failure> {
     match command {
         UserCommand::Create(args) => create(args, client, output).await,
@@ -230,7 +228,6 @@ fn update(args: UpdateArgs) -> Result<v1::UpdateUserRequest, Failure> {
     })
 }
 
-/// Writes the user of an answer.
 fn print(user: Option<v1::User>, output: &Output) -> Result<Exit, Failure> {
     let user = user.ok_or_else(|| Failure::NoAnswer("the server answered without a user".to_owned()))?;
     match output.format {

@@ -16,7 +16,7 @@ pub enum ApplyOutcome {
     Gap,
 }
 
-/// A task with everything that was heard of it.
+/// A task with every event and progress received so far.
 #[derive(Clone, Debug, Default)]
 pub struct TaskView {
     task: v1::Task,
@@ -24,12 +24,11 @@ pub struct TaskView {
     order: Vec<i64>,
     /// What each subtask last tried, for subtasks that report no progress.
     notes: HashMap<i64, String>,
-    /// What was done to undo each subtask whose undo was heard of.
+    /// What was done to undo each subtask, for undos whose events were received.
     undone: HashMap<i64, Vec<String>>,
 }
 
 impl TaskView {
-    /// From a whole task.
     pub fn new(task: v1::Task) -> Self {
         let order = execution_order(&task.subtasks);
         Self { task, order, notes: HashMap::new(), undone: HashMap::new() }
@@ -40,7 +39,6 @@ impl TaskView {
         &self.task
     }
 
-    /// Takes the task out.
     pub fn into_task(self) -> v1::Task {
         self.task
     }
@@ -50,7 +48,6 @@ impl TaskView {
         self.order.iter().filter_map(|id| self.subtask(*id))
     }
 
-    /// One subtask.
     pub fn subtask(&self, id: i64) -> Option<&v1::Subtask> {
         self.task.subtasks.iter().find(|subtask| subtask.id == id)
     }
@@ -69,12 +66,11 @@ impl TaskView {
         self.notes.get(&subtask_id).map(String::as_str)
     }
 
-    /// What was done to undo a subtask; absent when its undo was not heard of.
+    /// What was done to undo a subtask; absent when no event of its undo was received.
     pub fn undone(&self, subtask_id: i64) -> Option<&[String]> {
         self.undone.get(&subtask_id).map(Vec::as_slice)
     }
 
-    /// Folds the next event in.
     pub fn apply(&mut self, event: &v1::TaskEvent) -> ApplyOutcome {
         if event.revision <= self.task.revision {
             return ApplyOutcome::Old;

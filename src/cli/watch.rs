@@ -50,7 +50,6 @@ pub struct WatchArgs {
     timeout: Option<Duration>,
 }
 
-/// Runs the command.
 pub async fn run(args: WatchArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
     if let Some(task_id) = args.task {
         let options = FollowOptions {

@@ -16,19 +16,14 @@ pub enum WatchLine<'a> {
     Task(Json<'a, v1::Task>),
     /// A whole task, where the watch begins.
     Snapshot(Json<'a, v1::Task>),
-    /// Something that happened.
     Event(Json<'a, v1::TaskEvent>),
-    /// How far a subtask is.
     Progress(Json<'a, v1::SubtaskProgress>),
     /// How it ended: the last line.
     Result(Ended<'a>),
 }
 
-/// How a task ended, and the exit code that goes with it.
 pub struct Ended<'a> {
-    /// The task as it stands.
     pub task: &'a v1::Task,
-    /// The exit code.
     pub exit: Exit,
 }
 

@@ -11,7 +11,7 @@ pub const fn task_edge(from: TaskState, to: TaskState, operation: TaskOperation)
         (S::Running, S::Failed) => matches!(operation, O::Execute | O::Retry | O::Rollback),
         (S::Running, S::RolledBack) => matches!(operation, O::Rollback),
         (S::Running, S::Canceling) => matches!(operation, O::Cancel),
-        // The running step may win the race: then the cancel ends behind it, or with the task when it was the last.
+        // The running step may succeed first: then the cancellation takes effect after it, or the task ends if it was the last.
         (S::Canceling, S::Cancelled | S::Failed | S::Successful | S::RolledBack | S::Refused) => {
             matches!(operation, O::Cancel)
         }
@@ -43,7 +43,7 @@ pub const fn subtask_edge(from: SubtaskState, to: SubtaskState, operation: Subta
     use SubtaskOperation as O;
     use SubtaskState as S;
     match (from, to) {
-        // Under Rollback: a retry that went back before it put it here, and what it did before that is undone.
+        // Under Rollback: a retry that went back before this subtask made it pending; what it did earlier is undone.
         (S::Pending, S::Ready) => matches!(operation, O::Execute | O::Retry | O::Rollback),
         (S::Ready, S::Running) => {
             matches!(operation, O::Execute | O::Retry | O::Rollback | O::Skip | O::RollbackSkip)
@@ -51,7 +51,7 @@ pub const fn subtask_edge(from: SubtaskState, to: SubtaskState, operation: Subta
         (S::Running, S::Successful) => matches!(operation, O::Execute | O::Retry | O::Skip),
         (S::Running, S::Failed) => matches!(operation, O::Execute | O::Retry | O::Rollback),
         (S::Running, S::Canceling) => matches!(operation, O::Cancel),
-        // Pending: what was told to end was an undo, and won the race.
+        // Pending: what was asked to end was an undo, and it succeeded first.
         (S::Canceling, S::Failed | S::Successful | S::Pending) => matches!(operation, O::Cancel),
         // Undoing: what ended becomes ready to be undone, runs, and is pending again.
         (S::Running, S::Pending) => matches!(operation, O::Rollback | O::RollbackSkip),

@@ -96,7 +96,7 @@ pub struct ServerReading {
     pub start_service_time: Option<Timestamp>,
     /// `STOP_TIME`; `None`: it is not stopped.
     pub stop_time: Option<Timestamp>,
-    /// `LAST_OFFLINE_TIME`; `None`: heartbeats arrive (or the version has no such column, and `status` tells).
+    /// `LAST_OFFLINE_TIME`; `None`: heartbeats arrive (or the version has no such column; then `status` decides).
     pub last_offline_time: Option<Timestamp>,
     /// `CREATE_TIME`.
     pub create_time: Option<Timestamp>,
@@ -283,7 +283,7 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// Nothing was asked, for this reason.
+    /// Nothing was read, for this reason.
     pub fn not_asked(reason: &str) -> Self {
         let unknown = Unreadable::new(reason);
         Self { merging_tenants: Err(unknown.clone()), backup_jobs: Err(unknown.clone()), log_disks: Err(unknown) }

@@ -120,14 +120,14 @@ refusals! {
     /// A task holds the cluster that is to be forgotten.
     ClusterHeld { cluster: ClusterId, task: TaskId } = "CLUSTER_HELD",
     /// The request carries no valid proof of who calls. Says nothing about which users exist.
-    Unauthenticated { why: Unproven } = "UNAUTHENTICATED",
+    Unauthenticated { why: AuthFailure } = "UNAUTHENTICATED",
     /// Too many logins failed, from this address or for this user.
     LoginThrottled { retry_after_millis: u32 } = "LOGIN_THROTTLED",
     /// The caller's rights are not enough; the same answer whether the object exists or not.
     PermissionDenied { principal: Principal, need: RequiredPermission } = "PERMISSION_DENIED",
     /// Risks cannot be accepted over the face that was used (gRPC or REST); `setting` would allow it.
     RiskNotAcceptedHere { setting: &'static str } = "RISK_NOT_ACCEPTED_HERE",
-    /// The caller asked too often.
+    /// The caller sent too many requests.
     RateLimited { limit: u32, window_seconds: u32, retry_after_millis: u32 } = "RATE_LIMITED",
     /// The caller has too many watches.
     TooManyWatches { principal: Principal, limit: u32 } = "TOO_MANY_WATCHES",
@@ -178,7 +178,7 @@ pub enum SkipRefusal {
 
 /// Why a request is not authenticated. What callers see is the same for a user that does not exist and a wrong password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unproven {
+pub enum AuthFailure {
     /// The request carries no credentials.
     NoCredentials,
     /// The scheme is unknown on this face, or the credentials cannot be parsed.

@@ -1,4 +1,4 @@
-//! Enumerations that have a word on the wire and in the store: one macro, so that the words stand in one place each.
+//! Enumerations with a word on the wire and in the store: one macro, so that each word is written in one place.
 
 use thiserror::Error;
 

@@ -1,4 +1,4 @@
-//! The host that nobody configured: it is never reached.
+//! The host of a server for which no transport is configured: it is never reached.
 
 use std::time::Duration;
 

@@ -1,6 +1,5 @@
-//! The connections of one listener: accepted, bounded in number, taken through the PROXY header of a trusted proxy and
-//! the TLS handshake, and ready to be served by either face. What one client does or fails to do here never holds up
-//! another.
+//! The connections of one listener: accepted, bounded in number, taken through the PROXY header of a trusted proxy and the TLS
+//! handshake, and ready to be served by either face. What one client does or fails to do here never holds up another.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -124,8 +123,7 @@ impl Stream for Connections {
             while let Poll::Ready(Some(ended)) = this.handshakes.poll_join_next(context) {
                 match ended {
                     Ok(Ok(connection)) => return Poll::Ready(Some(Ok(connection))),
-                    // A port scan must not fill the log; whoever wonders why a client cannot connect must find it
-                    // there.
+                    // A port scan must not fill the log; whoever wonders why a client cannot connect must find it there.
                     Ok(Err(HandshakeFailure { address, error })) => match this.no_handshake.count() {
                         Some(times) => info!(%address, %error, times, "no TLS handshake or no PROXY header"),
                         None => debug!(%address, %error, "no TLS handshake or no PROXY header"),

@@ -28,8 +28,7 @@ pub struct DrainingBody {
 }
 
 impl DrainingBody {
-    /// Wraps the body of a request. A client that waits for `100 Continue` has sent nothing yet: its body is left as it
-    /// is.
+    /// Wraps the body of a request. A client that waits for `100 Continue` has sent nothing yet: its body is left as it is.
     pub fn around(request: Request<Incoming>) -> Request<Self> {
         let lingers = !request.headers().contains_key(EXPECT);
         request.map(|body| Self { body: Some(body), lingers })

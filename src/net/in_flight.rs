@@ -46,7 +46,7 @@ impl Default for InFlight {
 }
 
 impl InFlight {
-    /// Ends the streams of [`LONG_LIVED_PREFIX`], and returns when nothing has to be waited for any more: what is still
+    /// Ends the streams of `LONG_LIVED_PREFIX`, and returns when nothing has to be waited for any more: what is still
     /// open then may be cut.
     pub async fn ended(&self) {
         self.ending.cancel();

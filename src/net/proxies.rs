@@ -1,5 +1,5 @@
-//! Whom a request comes from when proxies stand before a listener: what they add to it is believed of those that the
-//! configuration trusts, and of nobody else. Pure.
+//! Which client a request comes from when proxies stand before a listener: headers are believed of the proxies that the
+//! configuration trusts, and of no other. Pure.
 
 use std::net::{IpAddr, SocketAddr};
 

@@ -1,8 +1,7 @@
-//! The streams of one HTTP/2 connection, each held to the rule that [`crate::net::write_timeout`] has for connections: a client
-//! that does not read what is sent to it is cut off. A window that its client never opens stops a stream while the
-//! socket still moves, and hyper waits for it without end. Here each stream keeps an account of what is owed to its
-//! client; a stream that is behind for too long is reset and its answer dropped, and nothing else of its connection is
-//! disturbed.
+//! The streams of one HTTP/2 connection, each held to the rule that [`crate::net::write_timeout`] has for connections: a
+//! client that does not read what is sent to it is cut off. A window that its client never opens stops a stream while the
+//! socket still moves, and hyper waits for it without end. Here each stream keeps an account of what is owed to its client; a
+//! stream that is behind for too long is reset and its answer dropped, and nothing else of its connection is disturbed.
 //!
 //! Only an answer whose last bytes hyper has handed over already cannot be reset any more: when those are not taken in time,
 //! the connection ends. The end of a long answer is held back until little of it is left, so that this is rare.

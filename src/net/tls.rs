@@ -142,8 +142,7 @@ impl Tls {
     }
 }
 
-/// Reads the files of all these again every `every`, and at once when `now` is notified. Logs what came of it. Never
-/// returns.
+/// Reads the files of all these again every `every`, and at once when `now` is notified. Logs what came of it. Never returns.
 pub async fn follow(all: Vec<Arc<Tls>>, every: Duration, now: Arc<Notify>) {
     loop {
         tokio::select! {

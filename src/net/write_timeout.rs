@@ -1,6 +1,5 @@
-//! Cuts off a client that does not read what is sent to it: bytes that wait in a full socket hold memory, and such a
-//! client could make it hold them forever. Silence in the other direction is no fault: a watch may have nothing to say
-//! for long.
+//! Cuts off a client that does not read what is sent to it: bytes that wait in a full socket hold memory, and such a client
+//! could make it hold them forever. Silence in the other direction is no fault: a watch may have nothing to say for long.
 
 use std::future::Future;
 use std::io;

@@ -8,7 +8,6 @@ use secrecy::SecretString;
 use super::error::ClusterError;
 use crate::domain::ids::{ClusterIdentity, ServerAddr, ZoneName};
 
-/// Host (name or IP) and SQL port.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Endpoint {
     /// Name or IP, without brackets.
@@ -43,15 +42,13 @@ impl FromStr for Endpoint {
     }
 }
 
-/// How a cluster is reached.
 #[derive(Clone, Debug)]
 pub struct ClusterAccess {
-    /// Where people said that it answers; any of them.
+    /// As an operator gave them; any of them may answer, each an observer or an OBProxy.
     pub endpoints: Vec<Endpoint>,
     /// A user of the sys tenant with ALTER SYSTEM, for example `root@sys`; `root@sys#cluster` for an OBProxy that serves
     /// several clusters.
     pub username: String,
-    /// Its password.
     pub password: SecretString,
 }
 
@@ -77,7 +74,6 @@ pub struct Expected {
     pub target: Option<(ServerAddr, i64)>,
 }
 
-/// Which endpoints are not wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Avoid {
     /// Not this server while another endpoint is left.
@@ -91,18 +87,14 @@ pub struct Avoid {
 /// A server of the last sync.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KnownServer {
-    /// Its address.
     pub addr: ServerAddr,
-    /// Its SQL port.
     pub sql_port: u16,
-    /// Its zone.
     pub zone: ZoneName,
-    /// Whether it was ACTIVE.
+    /// Whether its STATUS was ACTIVE.
     pub active: bool,
 }
 
 impl KnownServer {
-    /// Where it answers.
     pub fn endpoint(&self) -> Endpoint {
         Endpoint { host: self.addr.ip().to_string(), port: self.sql_port }
     }

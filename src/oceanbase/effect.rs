@@ -11,7 +11,6 @@ use super::views::Whose;
 use super::{EffectSession, EffectTimes, views};
 use crate::domain::effect::{EffectOutcome, Permit};
 
-/// The effect session over a MySQL session.
 pub struct MysqlEffectSession {
     proven: ProvenSession,
     connection_id: i64,
@@ -22,9 +21,9 @@ pub struct MysqlEffectSession {
 impl MysqlEffectSession {
     pub(super) async fn new(mut proven: ProvenSession, times: EffectTimes) -> Result<Self, ClusterError> {
         let connection_id = connection_id(&mut proven.session).await?;
-        // The root service, whose time counts, may be on any server.
+        // The root service, whose parameter counts, may be on any server.
         let parameters = views::parameters(&mut proven.session, Whose::AllServers).await?;
-        // Without the parameter the horizon is not known, and nothing is sent whose end is not known.
+        // Without the parameter the horizon is not known, and nothing is sent without a horizon.
         let horizon = times.horizon(parameters.internal_sql_execute_timeout?);
         Ok(Self { proven, connection_id, horizon, times })
     }

@@ -32,16 +32,13 @@ pub enum Kind {
 /// A name to log in with at an endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempt {
-    /// Where.
     pub endpoint: Endpoint,
-    /// What kind of endpoint it is.
     pub kind: Kind,
-    /// As whom.
     pub username: String,
 }
 
 /// The endpoints of [`choose`] with the names to log in with: an observer gets the name without `#cluster`, and so does
-/// whatever must be one. Of an endpoint of which nothing is known both names may be right, the given one first.
+/// an endpoint that can only be an observer. At any other endpoint both names may be right, the given one first.
 pub fn attempts(access: &ClusterAccess, known: &[KnownServer], avoid: &Avoid, only_direct: bool) -> Vec<Attempt> {
     let direct = access.direct_username();
     let at = |endpoint: Endpoint| {
@@ -55,9 +52,9 @@ pub fn attempts(access: &ClusterAccess, known: &[KnownServer], avoid: &Avoid, on
     choose(access, known, avoid).into_iter().flat_map(at).collect()
 }
 
-/// Seeds and the servers of the last sync, each endpoint once: ACTIVE servers first, then seeds that no server explains, then
-/// the others; the zone and the server to avoid only when nothing else answers, and `never` not at all. Within a rank the
-/// order given is kept.
+/// Seeds and the servers of the last sync, each endpoint once: ACTIVE servers first, then seeds that belong to no known
+/// server, then the others; the zone and the server to avoid only when nothing else answers, and `never` not at all.
+/// Within a rank the given order is kept.
 pub fn choose(access: &ClusterAccess, known: &[KnownServer], avoid: &Avoid) -> Vec<Endpoint> {
     let server_at = |endpoint: &Endpoint| known.iter().find(|server| server.endpoint() == *endpoint);
     let mut endpoints: Vec<Endpoint> = Vec::new();

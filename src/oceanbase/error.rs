@@ -6,7 +6,6 @@ use thiserror::Error as ThisError;
 
 use super::access::Endpoint;
 
-/// What to do about an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorClass {
     /// The same will fail again: a person has to change something.
@@ -25,11 +24,9 @@ pub enum ErrorClass {
     Unknown,
 }
 
-/// An error of a cluster.
 #[derive(Clone, Debug, ThisError, PartialEq, Eq)]
 #[error("{message}")]
 pub struct ClusterError {
-    /// What to do about it.
     pub class: ErrorClass,
     /// The server's number, when a server said it.
     pub number: Option<u16>,
@@ -39,32 +36,29 @@ pub struct ClusterError {
     pub message: String,
     /// `host:port` of the endpoint that it is about, when it is about one.
     pub endpoint: Option<String>,
-    /// What programs are to know of it besides.
     pub about: Option<Box<ErrorDetail>>,
 }
 
-/// What programs are to know of an error besides its class.
+/// Details for programs, besides the class.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ErrorDetail {
     /// The server has no such view.
     MissingView {
-        /// Its name.
         view: String,
         /// Which versions of OceanBase have it.
         versions: &'static str,
     },
     /// Another cluster answered.
     OtherCluster {
-        /// The key of the expected one.
+        /// Key of the expected cluster.
         expected: String,
-        /// The key of the one that answered.
+        /// Key of the cluster that answered.
         found: String,
     },
 }
 
 /// The numbers that the adapter knows, by OceanBase's name of them (docs/oceanbase.md#error-numbers).
 pub mod number {
-    /// Too many connections.
     pub const TOO_MANY_CONNECTIONS: u16 = 1040;
     /// Access to this database is denied to the user.
     pub const DATABASE_ACCESS_DENIED: u16 = 1044;
@@ -86,9 +80,7 @@ pub mod number {
     pub const TABLE_ACCESS_DENIED: u16 = 1142;
     /// No such table or view.
     pub const NO_SUCH_TABLE: u16 = 1146;
-    /// Lock wait timeout.
     pub const LOCK_WAIT_TIMEOUT: u16 = 1205;
-    /// Deadlock.
     pub const DEADLOCK: u16 = 1213;
     /// Wrong arguments, as 4002 travels.
     pub const WRONG_ARGUMENTS: u16 = 1210;
@@ -96,13 +88,10 @@ pub mod number {
     pub const NO_PRIVILEGE_ON_WIRE: u16 = 1227;
     /// Not supported, as 4007 travels.
     pub const NOT_SUPPORTED_ON_WIRE: u16 = 1235;
-    /// A function does not exist.
     pub const FUNCTION_DOES_NOT_EXIST: u16 = 1305;
     /// Interrupted, as 5065 travels.
     pub const QUERY_INTERRUPTED_ON_WIRE: u16 = 1317;
-    /// Wrong arguments.
     pub const INVALID_ARGUMENT: u16 = 4002;
-    /// Not supported.
     pub const NOT_SUPPORTED: u16 = 4007;
     /// `ob_query_timeout`; also on reads just after leaders moved.
     pub const TIMEOUT: u16 = 4012;
@@ -110,23 +99,18 @@ pub mod number {
     pub const ALLOCATE_MEMORY_FAILED: u16 = 4013;
     /// No such server, zone or parameter.
     pub const ENTRY_NOT_EXIST: u16 = 4018;
-    /// Try again.
     pub const EAGAIN: u16 = 4023;
     /// The tenant is over its memory limit.
     pub const EXCEED_MEM_LIMIT: u16 = 4030;
-    /// Try again.
     pub const NEED_RETRY: u16 = 4036;
     /// The leader is elsewhere.
     pub const NOT_MASTER: u16 = 4038;
-    /// Cancelled.
     pub const CANCELED: u16 = 4072;
     /// No connection within the cluster.
     pub const CONNECT_ERROR: u16 = 4124;
     /// Operation not allowed: the root service's precheck.
     pub const OP_NOT_ALLOW: u16 = 4179;
-    /// No leader.
     pub const LEADER_NOT_EXIST: u16 = 4209;
-    /// Minor freeze not allowed.
     pub const MINOR_FREEZE_NOT_ALLOW: u16 = 4263;
     /// No connection within the cluster; the number that is really returned.
     pub const RPC_CONNECT_ERROR: u16 = 4265;
@@ -136,17 +120,14 @@ pub mod number {
     pub const RS_SHUTDOWN: u16 = 4550;
     /// The server is in another zone.
     pub const SERVER_ZONE_NOT_MATCH: u16 = 4631;
-    /// The server is not ACTIVE.
     pub const SERVER_NOT_ACTIVE: u16 = 4637;
     /// The root service moved.
     pub const RS_NOT_MASTER: u16 = 4638;
     /// The wait for leaders was too long.
     pub const WAIT_LEADER_SWITCH_TIMEOUT: u16 = 4652;
-    /// The zone is not ACTIVE.
     pub const ZONE_NOT_ACTIVE: u16 = 4655;
     /// Another zone is stopped, or the servers are of several zones.
     pub const STOP_SERVER_IN_MULTIPLE_ZONES: u16 = 4660;
-    /// The server is not alive.
     pub const SERVER_NOT_ALIVE: u16 = 4663;
     /// OBProxy knows no such cluster.
     pub const CLUSTER_NOT_EXIST: u16 = 4669;
@@ -154,13 +135,10 @@ pub mod number {
     pub const ERR_PARSE_SQL: u16 = 5001;
     /// No such table or view.
     pub const TABLE_NOT_EXIST: u16 = 5019;
-    /// No privilege.
     pub const NO_PRIVILEGE: u16 = 5036;
-    /// Interrupted.
     pub const QUERY_INTERRUPTED: u16 = 5065;
     /// A statement whose session was ended by KILL; the session closes after it.
     pub const SESSION_INTERRUPTED: u16 = 5066;
-    /// Tenant not in this server.
     pub const TENANT_NOT_IN_SERVER: u16 = 5150;
     /// No such column.
     pub const BAD_FIELD: u16 = 5217;
@@ -173,7 +151,6 @@ pub mod number {
 }
 
 impl ClusterError {
-    /// From a class and words.
     pub fn new(class: ErrorClass, message: impl Into<String>) -> Self {
         Self { class, number: None, words: None, message: message.into(), endpoint: None, about: None }
     }
@@ -186,7 +163,7 @@ impl ClusterError {
         Self::new(ErrorClass::Unreadable, message)
     }
 
-    /// About this endpoint.
+    /// Sets the endpoint that it is about.
     pub(super) fn at(self, endpoint: &Endpoint) -> Self {
         Self { endpoint: Some(endpoint.to_string()), ..self }
     }
@@ -207,7 +184,7 @@ impl ClusterError {
         }
     }
 
-    /// The same, said of a view that the server does not have.
+    /// When the server lacks a view: the same, with the view and the versions that have it.
     pub(super) fn of_view(self, view: &str) -> Self {
         if !matches!(self.number, Some(number::NO_SUCH_TABLE | number::TABLE_NOT_EXIST)) {
             return self;
@@ -243,8 +220,8 @@ fn versions_with(view: &str) -> &'static str {
     }
 }
 
-/// Class of a server's number, for reads. A number that nobody knows may pass with time as well as not: it is asked again for
-/// as long as the step has patience, and of another endpoint. What a person has to change is named.
+/// Class of a server's number, for reads. An unknown number may be transient or not: the read is repeated for as long
+/// as the step allows, and at another endpoint. Numbers that a person has to deal with are listed.
 fn class_of(code: u16) -> ErrorClass {
     match code {
         number::ACCESS_DENIED => ErrorClass::AuthFailed,

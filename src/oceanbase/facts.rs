@@ -7,8 +7,8 @@ use super::session::Session;
 use crate::domain::ids::ServerAddr;
 use crate::domain::reading::{ArbitrationReading, Fact, Facts, LogDisk, UnitReading, Unreadable};
 
-/// What the server cannot tell (it lacks the view, or shows what is not understood) is a fact that is not known; what may pass
-/// is asked again, and a broken session stays an error.
+/// What the server cannot tell (it lacks the view, or answers what is not understood) is an unknown fact. Errors that
+/// may pass, and broken sessions, stay errors, so that the read is repeated.
 pub fn required_fact<T>(result: Result<T, ClusterError>) -> Result<Fact<T>, ClusterError> {
     match result {
         Ok(value) => Ok(Ok(value)),
@@ -23,7 +23,7 @@ pub fn required_fact<T>(result: Result<T, ClusterError>) -> Result<Fact<T>, Clus
     }
 }
 
-/// The same of what no refusal depends on: whatever a server answered, nothing waits for it.
+/// The same for what no refusal depends on: any error that a server answers makes an unknown fact, and nothing is repeated.
 fn advisory_fact<T>(result: Result<T, ClusterError>) -> Result<Fact<T>, ClusterError> {
     match result {
         Err(error) if error.number.is_some() => Ok(Err(Unreadable::new(error.message))),
@@ -31,7 +31,6 @@ fn advisory_fact<T>(result: Result<T, ClusterError>) -> Result<Fact<T>, ClusterE
     }
 }
 
-/// Every row of a view.
 async fn rows(session: &mut Session, name: &'static str) -> Result<Vec<TextRow>, ClusterError> {
     session.rows(name, &format!("SELECT * FROM oceanbase.{name}")).await
 }
@@ -45,7 +44,7 @@ async fn view<T>(
     Ok(required_fact(rows(session, name).await)?.and_then(|rows| rows.iter().map(read).collect()))
 }
 
-/// Reads a view on which none does.
+/// Reads a view on which no refusal depends.
 async fn advice<T>(
     session: &mut Session,
     name: &'static str,
@@ -91,7 +90,7 @@ pub async fn arbitration(session: &mut Session) -> Result<Fact<Vec<ArbitrationRe
     view(session, "GV$OB_ARBITRATION_SERVICE_STATUS", read).await
 }
 
-/// What no refusal depends on.
+/// Facts on which no refusal depends.
 pub async fn facts(session: &mut Session) -> Result<Facts, ClusterError> {
     let merges = advice(session, "CDB_OB_MAJOR_COMPACTION", |row| {
         Ok((row.parse::<i64>("TENANT_ID")?, row.text("STATUS")?.eq_ignore_ascii_case("IDLE")))

@@ -11,15 +11,13 @@ use crate::domain::reading::{SYS_TENANT, ServerReading};
 
 /// What a session proved.
 pub struct Proof {
-    /// The cluster.
     pub identity: ClusterIdentity,
     /// The observer that answers.
     pub server: ServerAddr,
-    /// Its SQL port.
     pub sql_port: u16,
 }
 
-/// Reads who answers, and compares.
+/// Reads which cluster and server answer, and compares them with `expected`.
 pub async fn prove(session: &mut Session, endpoint: &Endpoint, expected: &Expected) -> Result<Proof, ClusterError> {
     let identity = read(session).await?;
     if let Some(wanted) = &expected.identity
@@ -48,7 +46,8 @@ pub async fn prove(session: &mut Session, endpoint: &Endpoint, expected: &Expect
     }
 }
 
-/// A server that was deleted and added again is another one. Compared whenever servers are read: a session outlives such things.
+/// A server that was deleted and added again is another one. Compared whenever servers are read, because a session can
+/// outlive such a change.
 pub fn same_target(
     servers: &[ServerReading],
     target: Option<&(ServerAddr, i64)>,
@@ -67,7 +66,7 @@ pub fn same_target(
 
 /// Name and id from the parameters, fingerprint from the creation of the sys tenant (in UTC, as the session's time zone is).
 pub async fn read(session: &mut Session) -> Result<ClusterIdentity, ClusterError> {
-    // The server's own word: it is the one that the session acts on, and nobody else is asked.
+    // The server's own parameters: the session acts on this server, and no other is asked.
     const VIEW: &str = "V$OB_PARAMETERS";
     let sql = "SELECT NAME, VALUE FROM oceanbase.V$OB_PARAMETERS WHERE NAME = 'cluster' OR NAME = 'cluster_id'";
     let rows = session.rows(VIEW, sql).await?;

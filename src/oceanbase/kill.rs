@@ -1,4 +1,4 @@
-//! KILL of a session that an earlier owner left behind, and the look that it is gone.
+//! KILL of a session that an earlier owner left behind, and the check that it is gone.
 
 use std::time::Duration;
 
@@ -21,9 +21,7 @@ const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 /// How it is known that a session is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SessionGone {
-    /// It was there, and is not any more.
     Killed,
-    /// It was not there.
     NotThere,
     /// Nobody listens on the endpoint: its process is gone, and the session with it. A host that does not answer at all is
     /// no proof, and an error.

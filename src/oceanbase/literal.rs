@@ -10,31 +10,17 @@ use crate::domain::ids::{ServerAddr, ZoneName};
 pub enum Statement {
     /// STOP SERVER: precheck, mark, wait for leaders.
     StopServer {
-        /// The server.
         addr: ServerAddr,
         /// Its zone, checked by the root service (-4631).
         zone: ZoneName,
     },
     /// FORCE STOP SERVER: the same without log sync.
-    ForceStopServer {
-        /// The server.
-        addr: ServerAddr,
-        /// Its zone.
-        zone: ZoneName,
-    },
+    ForceStopServer { addr: ServerAddr, zone: ZoneName },
     /// START SERVER: clears the mark.
-    StartServer {
-        /// The server.
-        addr: ServerAddr,
-        /// Its zone.
-        zone: ZoneName,
-    },
+    StartServer { addr: ServerAddr, zone: ZoneName },
     /// MINOR FREEZE of one server, so that it has less to replay when it comes back. Without TENANT it is of every tenant
     /// there, sys and META included.
-    MinorFreeze {
-        /// The server.
-        addr: ServerAddr,
-    },
+    MinorFreeze { addr: ServerAddr },
 }
 
 impl fmt::Display for Statement {

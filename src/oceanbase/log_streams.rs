@@ -18,7 +18,6 @@ const JOINED: &str = "SELECT a.tenant_id AS tenant_id, a.ls_id AS ls_id, b.svr_i
     ON a.tenant_id = b.tenant_id AND a.ls_id = b.ls_id \
     WHERE a.status <> 'CREATE_ABORT' ORDER BY a.tenant_id, a.ls_id";
 
-/// Every log stream of every tenant.
 pub async fn read(session: &mut Session) -> Result<Vec<LogStreamReading>, ClusterError> {
     let mut log_streams = joined(session).await?;
     let leaders = "SELECT * FROM oceanbase.GV$OB_LOG_STAT WHERE ROLE = 'LEADER'";
@@ -29,7 +28,7 @@ pub async fn read(session: &mut Session) -> Result<Vec<LogStreamReading>, Cluste
     Ok(log_streams)
 }
 
-/// The same without what their leaders say of the arbitration service.
+/// The same without what their leaders report of the arbitration service.
 pub async fn joined(session: &mut Session) -> Result<Vec<LogStreamReading>, ClusterError> {
     Ok(group(&session.rows("the log streams", JOINED).await?)?)
 }
@@ -104,8 +103,8 @@ fn arbitration(log_stream: &mut LogStreamReading, leaders: &Fact<Vec<TextRow>>) 
     log_stream.arbitration_member = member;
 }
 
-/// Number of LEADER rows of a server in a view. Rows are matched here, by parsed address, because a text that is written
-/// differently would count as no leader; a view without any leader is not believed.
+/// Number of LEADER rows of a server in a view. Rows are matched here, by parsed address, because an address that is
+/// written differently would count as no leader; a view without any leader is not believed.
 pub async fn leaders_in(session: &mut Session, view: &'static str, addr: &ServerAddr) -> Result<i64, ClusterError> {
     let sql = format!("SELECT SVR_IP, SVR_PORT FROM oceanbase.{view} WHERE ROLE = 'LEADER'");
     let rows = session.rows(view, &sql).await?;

@@ -47,9 +47,9 @@ use crate::domain::freeze;
 use crate::domain::ids::{ClusterIdentity, ServerAddr, ZoneName};
 use crate::domain::reading::{ClusterReading, LogStreamReading, ServerReading};
 
-/// `ob_query_timeout` of an effect session, the kernel's own default. The root service looks again at what may pass
-/// until it is over and then answers 4012 (docs/oceanbase.md#retriable-refusals-come-back-as-4012): a short one makes
-/// its refusals heard in seconds. Leaders are waited for on a reading session, however long that takes.
+/// `ob_query_timeout` of an effect session, the kernel's own default. The root service checks a transient refusal again
+/// until that time is over, and then answers 4012 (docs/oceanbase.md#retriable-refusals-come-back-as-4012): with a
+/// short one its refusals arrive within seconds. Leaders are waited for on a reading session, however long that takes.
 pub const EFFECT_QUERY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Added to the horizon for clocks and queues between us and the root service.
@@ -103,8 +103,8 @@ pub trait OceanBase: Send + Sync {
         avoid: &Avoid,
     ) -> Result<Box<dyn EffectSession>, ClusterError>;
 
-    /// Ends the session that an earlier owner left behind, and looks that it is gone. What its statement has already set in
-    /// motion at the root service may still happen until the horizon of its intent.
+    /// Ends the session that an earlier owner left behind, and checks that it is gone. What its statement has already
+    /// set in motion at the root service may still happen until the horizon of its intent.
     async fn kill_session(
         &self,
         permit: Permit,
@@ -140,7 +140,6 @@ pub trait ClusterReader: Send {
     /// [`ClusterReader::reading`] without what no refusal depends on: quick enough for the gate.
     async fn gate_reading(&mut self) -> Result<ClusterReading, ClusterError>;
 
-    /// Every server.
     async fn servers(&mut self) -> Result<Vec<ServerReading>, ClusterError>;
 
     /// One server's row; `None`: it is not there.
@@ -149,8 +148,8 @@ pub trait ClusterReader: Send {
     /// Leaders on a server by both views. A view that shows no leader at all in the whole cluster is an error, not a zero.
     async fn leaders(&mut self, addr: &ServerAddr) -> Result<LeaderCount, ClusterError>;
 
-    /// Leaders on a server for who waits for none: the view of locations first, which is stored, and the other one, which asks
-    /// every server of the cluster, only when that shows none.
+    /// Leaders on a server, for a caller that waits until there are none: the view of locations first, which is stored,
+    /// and the other one, which asks every server of the cluster, only when that shows none.
     async fn leaders_left(&mut self, addr: &ServerAddr) -> Result<i64, ClusterError>;
 
     /// The log streams with their replicas, without what only the arbitration service changes.
@@ -166,7 +165,6 @@ pub trait ClusterReader: Send {
     async fn checkpoints(&mut self, addr: &ServerAddr) -> Result<Vec<freeze::Replica>, ClusterError>;
 }
 
-/// A session for one effect.
 #[async_trait]
 pub trait EffectSession: Send {
     /// `host:port` of the endpoint, for the intent.
@@ -182,7 +180,6 @@ pub trait EffectSession: Send {
     async fn send(self: Box<Self>, permit: Permit, statement: Statement) -> EffectOutcome;
 }
 
-/// OceanBase over the MySQL protocol.
 #[derive(Clone, Debug)]
 pub struct MysqlOceanBase {
     clock: Clock,
@@ -195,7 +192,6 @@ impl MysqlOceanBase {
         Self { clock, times: EffectTimes::default() }
     }
 
-    /// With other bounds for effects.
     #[must_use]
     pub const fn with_effect_times(mut self, times: EffectTimes) -> Self {
         self.times = times;

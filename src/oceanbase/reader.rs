@@ -22,21 +22,16 @@ const READINGS: usize = 3;
 /// What the inventory needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Discovery {
-    /// The cluster.
     pub identity: ClusterIdentity,
     /// `host:port` that answered.
     pub endpoint: String,
-    /// When it was read.
     pub observed_at: Timestamp,
-    /// Its servers.
     pub servers: Vec<ServerReading>,
-    /// Its zones.
     pub zones: Vec<ZoneReading>,
     /// Its parameters, as one server has them.
     pub parameters: Parameters,
 }
 
-/// The reader over a MySQL session.
 pub struct MysqlReader {
     proven: ProvenSession,
     clock: Clock,

@@ -8,7 +8,6 @@ use crate::clock::Timestamp;
 use crate::domain::ids::ServerAddr;
 use crate::domain::reading::{Fact, Unreadable};
 
-/// One row.
 #[derive(Debug)]
 pub struct TextRow {
     view: &'static str,

@@ -28,7 +28,6 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
 /// Answers larger than this are refused by the driver.
 const MAX_ALLOWED_PACKET: usize = 64 << 20;
 
-/// What a session is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// Reading; may also go through OBProxy.
@@ -37,16 +36,13 @@ pub enum Purpose {
     Effect(EffectTimes),
 }
 
-/// A connection.
 pub struct Session {
     endpoint: Endpoint,
     /// `None` once the connection is broken or a query was given up: what it would answer next belongs to that query.
     conn: Option<Conn>,
 }
 
-/// Why there is no session.
 pub struct ConnectFailure {
-    /// In words, classified.
     pub error: ClusterError,
     /// The host answered that nobody listens on the port: whatever ran there is gone.
     pub nobody_listens: bool,
@@ -54,11 +50,9 @@ pub struct ConnectFailure {
 
 /// A session whose cluster is proven.
 pub struct ProvenSession {
-    /// The session.
     pub session: Session,
     /// `host:port`.
     pub endpoint: String,
-    /// The cluster.
     pub identity: ClusterIdentity,
     /// The observer that answers.
     pub server: ServerAddr,
@@ -115,7 +109,7 @@ impl Session {
         Ok(session)
     }
 
-    /// Asks a question; `view` names what is read.
+    /// Runs a query; `view` names what is read.
     pub async fn rows(&mut self, view: &'static str, sql: &str) -> Result<Vec<TextRow>, ClusterError> {
         let context = format!("reading {view} at {}", self.endpoint);
         let Some(mut conn) = self.conn.take() else { return Err(closed(&context)) };
@@ -136,12 +130,12 @@ impl Session {
         }
     }
 
-    /// Whether another question may be asked.
+    /// Whether another query may be run.
     pub const fn is_open(&self) -> bool {
         self.conn.is_some()
     }
 
-    /// Sends a statement without rows, and waits for its answer at most so long.
+    /// Sends a statement without rows, and waits at most `bound` for its answer.
     pub async fn command(&mut self, sql: &str, bound: Duration) -> Result<(), ClusterError> {
         let context = format!("{sql} at {}", self.endpoint);
         let Some(mut conn) = self.conn.take() else { return Err(closed(&context)) };
@@ -174,9 +168,9 @@ fn closed(context: &str) -> ClusterError {
 /// Opens a session on the first endpoint that answers and proves the cluster. An endpoint of another cluster ends the search:
 /// it wants a person.
 ///
-/// A refused login ends it for this kind of endpoint with this kind of name: the password is the same at all of them, and
-/// every further try may lock the account. Another kind may still be right (a proxy refuses what an observer takes, and the
-/// other way round), so that one call fails at most three logins.
+/// A refused login ends it for this kind of endpoint with this kind of name: the password is the same at all of them,
+/// and every further try may lock the account. Another kind may still be right (a proxy refuses names that an observer
+/// accepts, and the other way round), so that one call fails at most three logins.
 pub async fn open(
     access: &ClusterAccess,
     known: &[KnownServer],
@@ -217,8 +211,8 @@ pub async fn open(
     Err(nobody(&failures))
 }
 
-/// Why no endpoint will do. A refused login says most: made again by itself it could lock the account. Then what answered with
-/// an error; every endpoint unreachable is an unreachable cluster.
+/// The error when no endpoint can be used. A refused login comes first: repeated automatically it could lock the
+/// account. Then an error that an endpoint answered; if every endpoint is unreachable, so is the cluster.
 fn nobody(failures: &[ClusterError]) -> ClusterError {
     let words: Vec<String> = failures.iter().map(ToString::to_string).collect();
     if let Some(refused) = failures.iter().find(|failure| failure.class == ErrorClass::AuthFailed) {

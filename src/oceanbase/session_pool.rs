@@ -3,7 +3,7 @@
 //!
 //! - A session is used again only for the same access (endpoints, name, password), for the cluster and target that it has
 //!   proven, and where this look may ask: never at the server that must not be asked, elsewhere where another is wanted.
-//! - One reader has it at a time. A look that is dropped amidst a question leaves a session that is not used again.
+//! - One reader has it at a time. A look that is dropped during a query leaves a session that is not used again.
 //! - A session that breaks is replaced at once, and a question that a server refuses for now is asked of another: both once,
 //!   and without the caller's noticing, because whatever a [`ClusterReader`] asks only reads.
 //! - It ends when nobody has used it for a while. What acts has a session of its own and never one of these.
@@ -50,14 +50,14 @@ struct PoolState {
     sweeping: bool,
 }
 
-/// A session that nobody uses now.
+/// A session that is not in use.
 struct IdleSession {
     session: Box<dyn ClusterReader>,
     opened_for: WantedSession,
     since: Instant,
 }
 
-/// Whom a session is wanted with.
+/// What a session is needed for.
 #[derive(Clone)]
 struct WantedSession {
     access: ClusterAccess,
@@ -80,7 +80,7 @@ impl SessionPool {
 
 impl SharedPool {
     fn state(&self) -> MutexGuard<'_, PoolState> {
-        // Every change is one call, so what a panicking task left is whole.
+        // Every change is a single call, so a panic leaves a consistent state.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -92,11 +92,11 @@ impl SharedPool {
     }
 
     fn put(self: &Arc<Self>, session: Box<dyn ClusterReader>, opened_for: WantedSession) {
-        // Not proven to be anybody's yet, or not to be kept.
+        // It has proven no cluster yet, or is not to be kept.
         if self.idle.is_zero() || opened_for.expected.identity.is_none() || !session.is_open() {
             return;
         }
-        // Without a runtime nobody would end it.
+        // Without a runtime nothing would close it.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let mut state = self.state();
         state.sweep(self.idle);
@@ -118,7 +118,8 @@ impl SharedPool {
         state.failed.push((endpoint.to_owned(), monotonic_now()));
     }
 
-    /// What `choose` will put behind the others: servers as if they were not ACTIVE, seeds behind other seeds.
+    /// The arguments of `choose`, changed so that it puts endpoints that failed last: servers as if they were not
+    /// ACTIVE, seeds behind other seeds.
     fn failed_last(&self, access: &ClusterAccess, known: &[KnownServer]) -> (ClusterAccess, Vec<KnownServer>) {
         let mut state = self.state();
         state.sweep(self.idle);
@@ -134,7 +135,7 @@ impl SharedPool {
 }
 
 impl PoolState {
-    /// Drops what is over.
+    /// Drops what has expired.
     fn sweep(&mut self, idle: Duration) {
         let now = monotonic_now();
         self.kept.retain(|kept| now.duration_since(kept.since) < idle);
@@ -142,7 +143,7 @@ impl PoolState {
     }
 }
 
-/// Ends sessions that nobody uses, until none is left.
+/// Closes sessions that are not used, until none is left.
 async fn sweep(pool: Weak<SharedPool>, idle: Duration) {
     loop {
         tokio::time::sleep(idle).await;
@@ -168,7 +169,7 @@ fn fits(kept: &IdleSession, wanted: &WantedSession) -> bool {
     let avoid = &wanted.avoid;
     let zone = wanted.known.iter().find(|known| known.addr == *server).map(|known| &known.zone);
     let avoided = avoid.server.as_ref() == Some(server) || (avoid.zone.is_some() && avoid.zone.as_ref() == zone);
-    // What was the last choice for the same wish is it still.
+    // A session that was the last choice under the same restrictions still is.
     same_access && proven && avoid.never.as_ref() != Some(server) && (!avoided || opened_for.avoid == *avoid)
 }
 
@@ -240,7 +241,7 @@ impl PooledReader {
         self.session.as_deref_mut().expect("the session is there until its reader is dropped")
     }
 
-    /// Whether the question is to be asked anew, on the session that is there now.
+    /// Whether to repeat the query; if so, a new session is open by then.
     async fn should_retry(&mut self, error: &ClusterError) -> Result<bool, ClusterError> {
         if !error.next_endpoint() {
             return Ok(false);
@@ -251,7 +252,8 @@ impl PooledReader {
             return Ok(false);
         }
         self.sessions.pool.mark_failed(&endpoint);
-        // What was read and not understood is the whole cluster's more often than the server's: the next look may ask another.
+        // An answer that was not understood is more often about the whole cluster than about one server: the next look
+        // may ask another.
         if open && error.number.is_none() {
             return Ok(false);
         }
@@ -261,7 +263,7 @@ impl PooledReader {
     }
 }
 
-/// Asks, and once more elsewhere when that may help.
+/// Runs a query, and once more on another session when that may help.
 macro_rules! retry_once {
     ($reader:ident.$question:ident($($argument:expr),*)) => {
         match $reader.session_mut().$question($($argument),*).await {

@@ -90,7 +90,7 @@ async fn done_refused_and_unknown_are_told_apart() {
         "{refused:?}"
     );
     bed.cluster.set_previous_locality(1, "");
-    // Refused for what may pass, which the root service never says.
+    // Refused for a transient reason, which the root service never says.
     let lag = bed.cluster.inject(Fault::on(FaultKind::ReplicaLagging { lag_ms: 60_000 }, 2));
     let unheard = bed.send(bed.stop()).await;
     assert!(is_unknown(&unheard), "{unheard:?}");

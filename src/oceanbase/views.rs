@@ -111,13 +111,13 @@ fn metas_follow(mut tenants: Vec<TenantReading>) -> Vec<TenantReading> {
     tenants
 }
 
-/// Whose word about parameters is asked for.
+/// Which servers' parameters are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Whose {
-    /// The server that one is logged in at: enough for what is only shown.
+    /// Those of the server that the session is logged in to: enough for what is only shown.
     OneServer,
-    /// Every server, at the price of asking each: for what refuses a stop or bounds an effect, where the longest time counts
-    /// and one server in upgrade mode is enough.
+    /// Those of every server, at the price of asking each: for what refuses a stop or bounds an effect, where the
+    /// longest time counts and one server in upgrade mode is enough.
     AllServers,
 }
 

@@ -14,12 +14,10 @@ use crate::inventory::Target;
 use crate::oceanbase::{ClusterError, ErrorClass};
 use crate::operations::{Deps, cluster_failure, leaves_unknown, retriable};
 
-/// What was found of cluster and host.
 #[derive(Debug)]
 pub struct Survey {
     /// The cluster, or why it could not be read.
     pub reading: Result<ClusterReading, ClusterError>,
-    /// The process.
     pub found: ProcessReport,
 }
 
@@ -34,17 +32,13 @@ pub async fn survey(deps: &Deps, target: &Target) -> Survey {
 /// One check, from whichever rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AssessedCheck {
-    /// Its name.
     pub name: String,
-    /// What it says.
     pub verdict: CheckVerdict,
-    /// What was found.
     pub evidence: String,
-    /// What to do about it.
     pub remedy: String,
     /// What overrides it; `None`: nothing does.
     pub overridden_by: Option<OverriddenBy>,
-    /// Whether this consent does.
+    /// Whether the consent of this request includes that.
     pub overridden: bool,
     /// What the root service would say.
     pub root_service_words: Option<String>,
@@ -53,9 +47,16 @@ pub struct AssessedCheck {
 }
 
 impl AssessedCheck {
-    /// Whether it refuses the stop.
     pub fn refuses(&self) -> bool {
         self.verdict == CheckVerdict::Block && !self.overridden
+    }
+
+    /// What was found, in the root service's words first when it has some.
+    pub fn words(&self) -> String {
+        match &self.root_service_words {
+            Some(words) if *words != self.evidence => format!("{words} ({})", self.evidence),
+            Some(_) | None => self.evidence.clone(),
+        }
     }
 }
 
@@ -74,7 +75,6 @@ impl From<&Check> for AssessedCheck {
     }
 }
 
-/// Every check of a stop.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Assessment {
     /// In a fixed order: the cluster's answer, the host, admission, then the precheck.
@@ -88,7 +88,6 @@ pub struct Assessment {
 }
 
 impl Assessment {
-    /// Whether a stop would be let through.
     pub fn allowed(&self) -> bool {
         !self.checks.iter().any(AssessedCheck::refuses)
     }
@@ -105,7 +104,7 @@ impl Assessment {
         Some(refusal(first, refusing))
     }
 
-    /// The overrides that going on records.
+    /// The overrides that are recorded when the stop goes on.
     pub fn overrides(&self, principal: &Principal) -> Vec<RecordedOverride> {
         let overridden = self.checks.iter().filter(|check| check.verdict == CheckVerdict::Block && check.overridden);
         overridden
@@ -123,11 +122,7 @@ impl Assessment {
 
 /// Why a stop is refused: the first of the checks that refuse it in words, with all others in the metadata.
 pub(super) fn refusal<'a>(first: &'a AssessedCheck, others: impl Iterator<Item = &'a AssessedCheck>) -> Failure {
-    let said = first.root_service_words.as_ref().unwrap_or(&first.evidence);
-    let mut message = said.clone();
-    if first.root_service_words.is_some() && first.evidence != *said {
-        message.push_str(&format!(" ({})", first.evidence));
-    }
+    let mut message = first.words();
     if !first.remedy.is_empty() {
         message.push_str(&format!("; {}", first.remedy));
     }
@@ -144,7 +139,7 @@ pub(super) fn refusal<'a>(first: &'a AssessedCheck, others: impl Iterator<Item =
     }
 }
 
-/// What is known of the freeze that a stop would begin with. It blocks nothing: the stop finds out what comes of it.
+/// What is known of the freeze that a stop would begin with. It blocks nothing: its outcome only shows when the stop runs.
 pub async fn freeze_outlook(deps: &Deps, target: &Target) -> AssessedCheck {
     let addr = target.server.addr;
     let read = async { super::step_io::reader(deps, target).await?.checkpoints(&addr).await };
@@ -173,7 +168,7 @@ pub fn assess(survey: &Survey, target: &Target, request: Request, consent: &Cons
     let mut leader_moves = Vec::new();
     let mut failures_tolerated_after = None;
     let mut observed_at = now;
-    // Before admission, which only knows that a process is in doubt: the look at the host says which.
+    // Before admission, which only knows that a process is in doubt: the finding of the host says which.
     match request {
         Request::StopProcess | Request::Restart => checks.extend(host_checks(survey)),
         Request::StopService | Request::Start => {}
@@ -194,7 +189,13 @@ pub fn assess(survey: &Survey, target: &Target, request: Request, consent: &Cons
     Assessment { checks, leader_moves, failures_tolerated_after, observed_at }
 }
 
-fn check(name: &str, verdict: CheckVerdict, evidence: impl Into<String>, remedy: impl Into<String>) -> AssessedCheck {
+/// A check that nothing overrides.
+pub fn check(
+    name: &str,
+    verdict: CheckVerdict,
+    evidence: impl Into<String>,
+    remedy: impl Into<String>,
+) -> AssessedCheck {
     AssessedCheck {
         name: name.to_owned(),
         verdict,

@@ -7,7 +7,6 @@ use crate::domain::admission::Request;
 use crate::domain::graph::{Graph, OperationName, SubtaskSpec};
 use crate::domain::ids::{InvalidName, ServerId, SubtaskId};
 
-/// Name and version of an operation.
 pub fn operation_name(request: Request) -> OperationName {
     let name = match request {
         Request::StopProcess | Request::StopService => "Stop OB server",

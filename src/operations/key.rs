@@ -1,10 +1,10 @@
 //! Keys of a task's context, and the values of them that steps look for. The first seven are the contract's.
 
-/// Id of the cluster here.
+/// obsteward's own id of the cluster.
 pub const CLUSTER_ID: &str = "cluster_id";
 /// Zone of the server.
 pub const ZONE_NAME: &str = "zone_name";
-/// Id of the server here.
+/// obsteward's own id of the server.
 pub const SERVER_ID: &str = "server_id";
 /// Status of the cluster before; never an in-operation one.
 pub const FORMER_CLUSTER_STATUS: &str = "former_cluster_status";

@@ -63,9 +63,9 @@ impl Default for Timeouts {
 
 /// How many looks a whole reading of a cluster counts for: a look asks two things, a reading twelve.
 const LOOKS_OF_A_READING: u32 = 6;
-/// How many looks a session is kept for that nobody uses: more than the pause behind a whole reading.
+/// For how many looks an unused session is kept: more than the pause behind a whole reading.
 const LOOKS_KEPT: u32 = 10;
-/// And how long at least: some looks have a pace of their own.
+/// And at least this long: some looks come at longer intervals.
 const KEPT_AT_LEAST: Duration = Duration::from_secs(5);
 
 impl Timeouts {
@@ -80,20 +80,15 @@ impl Timeouts {
     }
 }
 
-/// What steps reach the world through.
+/// How steps reach clusters, hosts and the inventory.
 #[derive(Clone)]
 pub struct Deps {
-    /// The cluster.
     pub oceanbase: Arc<dyn OceanBase>,
-    /// The hosts.
     pub hosts: Arc<dyn Hosts>,
-    /// What is known.
     pub inventory: Inventory,
-    /// Wall time.
     pub clock: Clock,
     /// Agents count fences per store.
     pub store_id: String,
-    /// Times.
     pub timeouts: Timeouts,
 }
 
@@ -104,7 +99,6 @@ pub fn registry(deps: &Deps) -> Registry {
     })
 }
 
-/// A cluster's error as a step's failure.
 pub fn cluster_failure(error: &ClusterError) -> Failure {
     let (kind, reason) = match error.class {
         ErrorClass::Permanent => (FailureKind::Refused, "CLUSTER_ERROR"),
@@ -137,8 +131,8 @@ pub const fn retriable(class: ErrorClass) -> bool {
     }
 }
 
-/// Whether this error means that the cluster's state is not known, which a caller may accept by name. Another cluster at the
-/// endpoints and answers that nobody understands are no such thing.
+/// Whether this error means that the cluster's state is not known, which a caller may accept by name. A different
+/// cluster at the endpoints, and answers that are not understood, do not count.
 pub const fn leaves_unknown(class: ErrorClass) -> bool {
     match class {
         ErrorClass::Transient | ErrorClass::Unknown | ErrorClass::Unreachable | ErrorClass::AuthFailed => true,
@@ -146,7 +140,6 @@ pub const fn leaves_unknown(class: ErrorClass) -> bool {
     }
 }
 
-/// The inventory's error as a step's failure.
 pub fn inventory_failure(error: &InventoryError) -> Failure {
     match error {
         InventoryError::ClusterNotFound(cluster) => {

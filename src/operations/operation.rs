@@ -1,5 +1,5 @@
-//! What happens around the steps of a task on a server: which step is whose, what an earlier owner left behind, and the
-//! statuses that belong to a task's end.
+//! What happens around the steps of a task on a server: which step belongs to which subtask, what an earlier owner left
+//! behind, and the statuses at a task's end.
 
 use std::sync::Arc;
 
@@ -16,7 +16,6 @@ use crate::engine::{Operation, Step, StepContext};
 use crate::operations::{Deps, cluster_failure, key, operation_name, step_io, steps};
 use crate::store::Write;
 
-/// The operations on a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OperationKind {
     /// `Stop OB server`.
@@ -28,10 +27,8 @@ pub enum OperationKind {
 }
 
 impl OperationKind {
-    /// Every operation.
     pub const ALL: [Self; 3] = [Self::Stop, Self::Start, Self::Restart];
 
-    /// Its name and version.
     pub fn name(self) -> OperationName {
         operation_name(match self {
             Self::Stop => Request::StopProcess,
@@ -53,14 +50,12 @@ impl OperationKind {
     }
 }
 
-/// One of the operations.
 pub struct ServerOperation {
     kind: OperationKind,
     deps: Deps,
 }
 
 impl ServerOperation {
-    /// Over what its steps reach the world through.
     pub const fn new(kind: OperationKind, deps: Deps) -> Self {
         Self { kind, deps }
     }
@@ -96,8 +91,8 @@ impl Operation for ServerOperation {
         })
     }
 
-    /// An intent on a session: KILL it and look that it is gone. An intent on a host needs nothing: the agent refuses the
-    /// old fence, and runs a token once.
+    /// An intent on a session: KILL it and check that it is gone. An intent on a host needs nothing: the agent refuses
+    /// the old fence, and runs a token once.
     async fn take_over(
         &self,
         context: &StepContext,
@@ -127,7 +122,7 @@ impl Operation for ServerOperation {
             // Nothing was changed but the mark that a task is at work.
             TaskState::Refused => vec![server_status(former_server(task)), cluster_status],
             TaskState::RolledBack => vec![server_status(former_server(task)), zone(former_zone(task)), cluster_status],
-            // As a fresh reading finds them: nothing is managed any more.
+            // As a fresh reading finds them: no status is managed any more.
             TaskState::GivenUp => vec![server_status(None), zone(None), cluster_status],
             TaskState::Running
             | TaskState::Canceling

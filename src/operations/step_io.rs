@@ -1,4 +1,4 @@
-//! The ways that the steps share: from the task to its server, its cluster and its host.
+//! What the steps share to reach the task's server, its cluster and its host.
 
 use std::time::Duration;
 
@@ -18,17 +18,17 @@ use crate::store::Write;
 /// Longest look at a cluster of which the caller accepted that it cannot be read.
 pub(super) const UNREADABLE_CLUSTER_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What an agent says to an owner that was followed by another.
+/// The agent's code for an owner that another one has followed.
 const FENCED: &str = "FENCED";
-/// What an agent says to a store that does not operate the cluster.
+/// The agent's code for a store that does not operate the cluster.
 const STORE_NOT_TRUSTED: &str = "STORE_NOT_TRUSTED";
-/// What an agent says that cannot look at its host.
+/// The agent's code when it cannot examine its host.
 const HOST_UNREADABLE: &str = "HOST_UNREADABLE";
-/// What an agent says that cannot start a process just now.
+/// The agent's code when it cannot start a process just now.
 const HOST_EXHAUSTED: &str = "HOST_EXHAUSTED";
-/// What an agent says that cannot write its record.
+/// The agent's code when it cannot write its record.
 const LEDGER_FAILED: &str = "LEDGER_FAILED";
-/// How an owner can be behind although its store has one owner at a time.
+/// How an owner can be outdated although its store has one owner at a time.
 const STORE_IS_BEHIND: &str = "the store of this service was restored from a backup, or another service runs on a copy of \
                                it: make sure that no other service runs, stop this one, run `obsteward store restored`, \
                                start it again and retry";
@@ -127,8 +127,8 @@ pub(super) async fn find(deps: &Deps, target: &Target) -> ProcessReport {
     }
 }
 
-/// What keeps this owner from acting on the cluster, if its host knows: the agent has seen a later fence of this store, or
-/// another store, or could not keep the record without which it ends no process. One that only has no room for its record is
+/// Why this owner must not act on the cluster, if its host knows: the agent has seen a later fence of this store, or another
+/// store, or could not keep the record without which it ends no process. An agent that only has no room for its record is
 /// waited for, as long as the subtask may take. Asked before each statement that acts, because the cluster knows no fences. A
 /// host that does not answer knows nothing, and whatever else an agent says is for the step that needs it.
 pub(super) async fn lost_ownership(deps: &Deps, context: &StepContext, target: &Target) -> Option<Observation> {
@@ -164,7 +164,7 @@ pub(super) fn agent_recovers(code: &str) -> bool {
     matches!(code, HOST_UNREADABLE | LEDGER_WAITS | HOST_EXHAUSTED)
 }
 
-/// The failure of a task that an agent does not take for its cluster's operator, with what a person has to do.
+/// The failure of a task whose owner the agent does not accept as the cluster's operator, with what a person has to do.
 pub(super) fn ownership_failure(context: &StepContext, code: &str, message: &str) -> Option<Failure> {
     let said = match code {
         FENCED => format!("{message}; {STORE_IS_BEHIND}"),
@@ -175,7 +175,7 @@ pub(super) fn ownership_failure(context: &StepContext, code: &str, message: &str
     Some(Failure::new(FailureKind::Refused, code, said).with("fence", context.fence))
 }
 
-/// What the caller of the task took upon himself.
+/// The consent that the task's caller gave.
 pub(super) fn consent(context: &StepContext) -> Consent {
     Consent { force: context.task.spec.force, accepted: context.task.spec.accepted_risks.clone() }
 }
@@ -185,7 +185,7 @@ pub(super) fn accepts(context: &StepContext, risk: Risk) -> bool {
     context.task.spec.accepted_risks.contains(&risk)
 }
 
-/// A look that the cluster did not answer: made again when that may help, refused otherwise.
+/// The cluster did not answer: look again when that may help, refuse otherwise.
 pub(super) fn unread(error: &ClusterError) -> Observation {
     let failure = cluster_failure(error);
     if retriable(error.class) { Observation::Unreadable { failure } } else { refuse(failure) }
@@ -212,12 +212,12 @@ pub(super) async fn synced(deps: &Deps, context: &StepContext) -> Observation {
     nothing_to_undo()
 }
 
-/// What is left to do for an undo is to write this.
+/// The undo is complete with these writes.
 pub(super) fn undone(writes: Vec<Write>) -> Observation {
     Observation::Reached { already_so: writes.is_empty(), output: StepOutput::default(), writes }
 }
 
-/// A look that cannot even begin.
+/// The failure of a look that cannot even begin.
 pub(super) fn not_begun(failure: Failure) -> Observation {
     match failure.kind {
         FailureKind::Unreachable | FailureKind::Internal => Observation::Unreadable { failure },

@@ -8,7 +8,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::Service;
-use super::call::Caller;
+use super::call::{CallFamily, Caller};
 use super::operate::Operate;
 use super::refusals::{engine_refusal, inventory_refusal, store_refusal};
 use crate::clock::Timestamp;
@@ -31,7 +31,7 @@ const FRESH_LOOK: Duration = Duration::from_secs(5);
 impl Service {
     /// Records the task, or answers with the one that is there for the same request.
     pub(super) async fn accept(&self, caller: &Caller, asked: Operate) -> Result<StoredTask, Refusal> {
-        if let Some(request_id) = asked.request_id {
+        if let Some(request_id) = asked.arguments.request_id {
             let known = self.store.request(&caller.principal, &request_id.to_string()).await;
             if let Some((task, known)) = known.map_err(|error| store_refusal(&error))? {
                 return self.replayed(task, &known, &asked).await;
@@ -48,7 +48,7 @@ impl Service {
             target = self.look_again(&asked, refusal).await?;
         }
         let now = self.deps.clock.now();
-        let expire_time = asked.expire_time.unwrap_or_else(|| now.plus(DEFAULT_CONSENT));
+        let expire_time = asked.arguments.expire_time.unwrap_or_else(|| now.plus(DEFAULT_CONSENT));
         if expire_time <= now {
             return Err(Refusal::ExpireTimePassed { expire_time, now });
         }
@@ -78,8 +78,8 @@ impl Service {
 
     /// The audit record of an acceptance, and the request id that it was made under.
     fn recorded(&self, caller: &Caller, asked: &Operate, task: TaskId, addr: ServerAddr) -> Vec<Write> {
-        let entry = asked.entry.clone().with_task(task, addr);
-        let request = asked.request_id.map(|request_id| Write::Request {
+        let entry = asked.audit_entry().with_task(task, addr);
+        let request = asked.arguments.request_id.map(|request_id| Write::Request {
             principal: caller.principal.clone(),
             request_id: request_id.to_string(),
             digest: asked.digest(),
@@ -91,16 +91,16 @@ impl Service {
         if known == asked.digest() {
             return self.stored_task(task).await;
         }
-        let request_id = asked.request_id.map(|id| id.to_string()).unwrap_or_default();
+        let request_id = asked.arguments.request_id.map(|id| id.to_string()).unwrap_or_default();
         Err(Refusal::RequestIdReused { request_id, task })
     }
 
     /// The caller's own open task that an equal request made: the answer to programs that repeat without a request id.
     async fn open_repeat(&self, caller: &Caller, asked: &Operate) -> Result<Option<StoredTask>, Refusal> {
-        if !asked.repeat_by_arguments || asked.request_id.is_some() {
+        if !asked.arguments.repeat_by_arguments || asked.arguments.request_id.is_some() {
             return Ok(None);
         }
-        let Some(stored) = self.holder(asked.cluster).await? else { return Ok(None) };
+        let Some(stored) = self.holder(asked.arguments.cluster).await? else { return Ok(None) };
         Ok(is_repeat(caller, asked, &stored.task.spec).then_some(stored))
     }
 
@@ -120,12 +120,12 @@ impl Service {
         if asked.request != Request::Start {
             return Ok(None);
         }
-        let Some(StoredTask { task, .. }) = self.holder(asked.cluster).await? else { return Ok(None) };
+        let Some(StoredTask { task, .. }) = self.holder(asked.arguments.cluster).await? else { return Ok(None) };
         let stop = match OperationKind::of(&task) {
             Some((OperationKind::Stop | OperationKind::Restart, _)) => true,
             Some((OperationKind::Start, _)) | None => false,
         };
-        let same = task.spec.server().id == asked.server && task.spec.server().addr == target.server.addr;
+        let same = task.spec.server().id == asked.arguments.server && task.spec.server().addr == target.server.addr;
         Ok((stop && same && task.state.phase() == Phase::AtRest).then_some(task))
     }
 
@@ -138,7 +138,7 @@ impl Service {
         let (id, addr) = (stopped_by.spec.id, stopped_by.spec.server().addr);
         let principal = caller.principal.clone();
         let author = Author::Request { principal: principal.clone(), nonce: Uuid::new_v4().to_string() };
-        let verb = VerbRequest::Rollback { expire_time: asked.expire_time };
+        let verb = VerbRequest::Rollback { expire_time: asked.arguments.expire_time };
         // At this revision: what it has come to since may be something else than a stop at rest.
         let input = Input::Requested {
             asked: verb,
@@ -162,11 +162,11 @@ impl Service {
     }
 
     async fn target(&self, asked: &Operate) -> Result<Target, Refusal> {
-        let target = self.deps.inventory.target(asked.cluster, asked.server).await;
+        let target = self.deps.inventory.target(asked.arguments.cluster, asked.arguments.server).await;
         let target = target.map_err(|error| inventory_refusal(&error))?;
-        match asked.expected_server {
+        match asked.arguments.expected_server {
             Some(expected) if expected != target.server.addr => {
-                let (server, actual) = (asked.server, target.server.addr);
+                let (server, actual) = (asked.arguments.server, target.server.addr);
                 Err(Refusal::ExpectedServerMismatch { server, expected, actual })
             }
             Some(_) | None => Ok(target),
@@ -176,8 +176,8 @@ impl Service {
     /// Recorded state refuses: the cluster and the host are asked before the caller hears it.
     async fn look_again(&self, asked: &Operate, by_record: Refusal) -> Result<Target, Refusal> {
         let fresh = async {
-            if let Err(error) = self.deps.inventory.sync(asked.cluster).await {
-                tracing::info!(cluster = asked.cluster.get(), "no fresh look before a refusal: {error}");
+            if let Err(error) = self.deps.inventory.sync(asked.arguments.cluster).await {
+                tracing::info!(cluster = asked.arguments.cluster.get(), "no fresh look before a refusal: {error}");
                 return Err(by_record.clone());
             }
             let target = self.target(asked).await?;
@@ -202,22 +202,22 @@ impl Service {
         let count = subtask_count(asked.request);
         let first = self.store.reserve_ids(count + 1).await.map_err(|error| store_refusal(&error))?;
         let lease = Duration::from_micros(u64::try_from(target.cluster.lease_time_micros).unwrap_or_default());
-        let graph =
-            graph(asked.request, first + 1, asked.server, lease, self.deps.timeouts.leader_wait).map_err(internal)?;
+        let graph = graph(asked.request, first + 1, asked.arguments.server, lease, self.deps.timeouts.leader_wait)
+            .map_err(internal)?;
         let mut context = former_and_target(target);
-        context.push((key::CLUSTER_ID.to_owned(), asked.cluster.to_string()));
+        context.push((key::CLUSTER_ID.to_owned(), asked.arguments.cluster.to_string()));
         context.push((key::ZONE_NAME.to_owned(), target.server.zone.to_string()));
-        context.push((key::SERVER_ID.to_owned(), asked.server.to_string()));
+        context.push((key::SERVER_ID.to_owned(), asked.arguments.server.to_string()));
         Ok(TaskSpec {
             id: TaskId::new(first).map_err(internal)?,
             cluster: TaskCluster {
-                id: asked.cluster,
+                id: asked.arguments.cluster,
                 name: target.cluster.identity.name.clone(),
                 ob_cluster_id: target.cluster.identity.ob_cluster_id,
                 key: target.cluster.identity.key(),
             },
             target: TaskTarget::Server(TaskServer {
-                id: asked.server,
+                id: asked.arguments.server,
                 addr: target.server.addr,
                 ob_server_id: target.server.ob_server_id,
                 zone: target.server.zone.clone(),
@@ -225,13 +225,13 @@ impl Service {
             creator: caller.principal.clone(),
             reason: caller.reason.clone(),
             expire_time,
-            force: asked.force,
-            accepted_risks: asked.accepted_risks.clone(),
-            stop_type: asked.stop_type,
-            freeze_before_stop: asked.freeze_before_stop,
+            force: asked.arguments.force,
+            accepted_risks: asked.arguments.accepted_risks.clone(),
+            stop_type: asked.stop_type(),
+            freeze_before_stop: asked.arguments.freeze_before_stop,
             graph,
             context,
-            lists: vec![(key::SERVER_IDS.to_owned(), vec![asked.server.to_string()])],
+            lists: vec![(key::SERVER_IDS.to_owned(), vec![asked.arguments.server.to_string()])],
         })
     }
 
@@ -246,7 +246,7 @@ impl Service {
             server: task.spec.server().addr,
             verbs: freeing(&task),
         };
-        Ok(Refusal::OperationInProgress { cluster: asked.cluster, holder: Box::new(holder) })
+        Ok(Refusal::OperationInProgress { cluster: asked.arguments.cluster, holder: Box::new(holder) })
     }
 }
 
@@ -265,12 +265,12 @@ pub(super) fn freeing(task: &Task) -> Vec<Verb> {
 fn is_repeat(caller: &Caller, asked: &Operate, spec: &TaskSpec) -> bool {
     spec.graph.operation == operation_name(asked.request)
         && spec.creator == caller.principal
-        && spec.cluster.id == asked.cluster
-        && spec.server().id == asked.server
-        && spec.force == asked.force
-        && spec.accepted_risks == asked.accepted_risks
-        && spec.stop_type == asked.stop_type
-        && spec.freeze_before_stop == asked.freeze_before_stop
+        && spec.cluster.id == asked.arguments.cluster
+        && spec.server().id == asked.arguments.server
+        && spec.force == asked.arguments.force
+        && spec.accepted_risks == asked.arguments.accepted_risks
+        && spec.stop_type == asked.stop_type()
+        && spec.freeze_before_stop == asked.arguments.freeze_before_stop
 }
 
 /// What recorded state says against the request.

@@ -1,7 +1,7 @@
 //! ListAuditRecords.
 
 use super::Service;
-use super::call::{CallSubject, Caller, ServiceCall};
+use super::call::{Caller, ServiceCall};
 use super::refusals::store_refusal;
 use crate::domain::call::Call;
 use crate::domain::refusal::Refusal;
@@ -10,23 +10,20 @@ use crate::store::access::{AuditFilter, StoredAuditRecord};
 /// Mutations that were asked for, allowed or refused, newest first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListAuditRecords {
-    /// Which records.
     pub filter: AuditFilter,
     /// Only ids below this (from the page token).
     pub below: Option<i64>,
-    /// At most so many.
     pub limit: u32,
 }
 
 impl ServiceCall for ListAuditRecords {
     const CALL: Call = Call::ListAuditRecords;
+    type Subject = ();
     type Output = Vec<StoredAuditRecord>;
 
-    fn subject(&self, _: &Caller) -> CallSubject {
-        CallSubject::Nothing
-    }
+    fn subject(&self, _: &Caller) {}
 
-    async fn run(self, service: &Service, _: &Caller) -> Result<Vec<StoredAuditRecord>, Refusal> {
+    async fn run(self, service: &Service, _: &Caller, _: ()) -> Result<Vec<StoredAuditRecord>, Refusal> {
         let records = service.access.audit_records(&self.filter, self.below, self.limit).await;
         records.map_err(|error| store_refusal(&error))
     }

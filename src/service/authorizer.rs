@@ -6,54 +6,55 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Service;
-use super::call::{CallSubject, Caller, ServiceCall};
+use super::call::{Caller, ServiceCall};
 use crate::access::{AuthEvidence, Directory};
 use crate::domain::call::{Call, Subject, permits};
 use crate::domain::ids::{ClusterId, Principal, TaskId, UserId};
 use crate::domain::permission::{Action, Domain, RequiredPermission, Rights};
-use crate::domain::refusal::{Refusal, Unproven};
+use crate::domain::refusal::{AuthFailure, Refusal};
 use crate::service::visibility;
-use crate::store::TaskVisibility;
 use crate::store::access::AccessRows;
+use crate::store::{StoredTask, TaskVisibility};
 use crate::watch::{ReadLog, WatchAuthorizer, WatchTask, WatchTasks};
 
 impl ServiceCall for WatchTask {
     const CALL: Call = Call::WatchTask;
+    type Subject = TaskId;
     type Output = Arc<dyn WatchAuthorizer>;
 
-    fn subject(&self, _: &Caller) -> CallSubject {
-        CallSubject::Task(self.task)
+    fn subject(&self, _: &Caller) -> TaskId {
+        self.task
     }
 
-    async fn run(self, service: &Service, caller: &Caller) -> Result<Arc<dyn WatchAuthorizer>, Refusal> {
-        let cluster = service.stored_task(self.task).await?.task.spec.cluster.id;
-        Ok(service.authorizer(caller, Scope::Task(self.task, cluster)))
+    async fn run(self, service: &Service, caller: &Caller, found: StoredTask) -> Result<Self::Output, Refusal> {
+        Ok(service.authorizer(caller, Scope::Task(self.task, found.task.spec.cluster.id)))
     }
 }
 
 impl ServiceCall for ReadLog {
     const CALL: Call = Call::GetSubtaskLog;
+    type Subject = TaskId;
     type Output = Arc<dyn WatchAuthorizer>;
 
-    fn subject(&self, _: &Caller) -> CallSubject {
-        CallSubject::Task(self.task)
+    fn subject(&self, _: &Caller) -> TaskId {
+        self.task
     }
 
-    async fn run(self, service: &Service, caller: &Caller) -> Result<Arc<dyn WatchAuthorizer>, Refusal> {
-        let cluster = service.stored_task(self.task).await?.task.spec.cluster.id;
-        Ok(service.authorizer(caller, Scope::Log(self.task, cluster)))
+    async fn run(self, service: &Service, caller: &Caller, found: StoredTask) -> Result<Self::Output, Refusal> {
+        Ok(service.authorizer(caller, Scope::Log(self.task, found.task.spec.cluster.id)))
     }
 }
 
 impl ServiceCall for WatchTasks {
     const CALL: Call = Call::WatchTasks;
+    type Subject = Option<ClusterId>;
     type Output = Arc<dyn WatchAuthorizer>;
 
-    fn subject(&self, _: &Caller) -> CallSubject {
-        self.cluster.map_or(CallSubject::Nothing, CallSubject::Cluster)
+    fn subject(&self, _: &Caller) -> Option<ClusterId> {
+        self.cluster
     }
 
-    async fn run(self, service: &Service, caller: &Caller) -> Result<Arc<dyn WatchAuthorizer>, Refusal> {
+    async fn run(self, service: &Service, caller: &Caller, _: ()) -> Result<Arc<dyn WatchAuthorizer>, Refusal> {
         Ok(service.authorizer(caller, self.cluster.map_or(Scope::VisibleIds, Scope::Cluster)))
     }
 }
@@ -74,7 +75,6 @@ pub(super) enum Scope {
     Task(TaskId, ClusterId),
     /// The log of one task of a cluster.
     Log(TaskId, ClusterId),
-    /// Tasks of one cluster.
     Cluster(ClusterId),
     /// All that the caller may see.
     VisibleIds,
@@ -126,7 +126,7 @@ struct Known {
 enum Ended {
     /// The user is not there or disabled.
     User,
-    /// What proved him would not any more.
+    /// What proved them would not any more.
     AuthEvidence,
 }
 
@@ -175,7 +175,7 @@ impl WatchAuthorizer for UserAuthorizer {
         let permitted = match self.rights() {
             Ok(rights) => self.scope.permitted(&rights),
             Err(Ended::User) => Err(self.scope.need()),
-            Err(Ended::AuthEvidence) => return Err(Refusal::Unauthenticated { why: Unproven::Ended }),
+            Err(Ended::AuthEvidence) => return Err(Refusal::Unauthenticated { why: AuthFailure::Ended }),
         };
         permitted.map_err(|need| Refusal::PermissionDenied { principal: self.principal.clone(), need })
     }

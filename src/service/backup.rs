@@ -2,7 +2,7 @@
 
 use super::Service;
 use super::audit_entry::AuditEntry;
-use super::call::{CallSubject, Caller, ServiceCall};
+use super::call::{Caller, ServiceCall};
 use super::refusals::store_refusal;
 use crate::domain::call::Call;
 use crate::domain::refusal::Refusal;
@@ -14,17 +14,16 @@ pub struct BackupStore;
 
 impl ServiceCall for BackupStore {
     const CALL: Call = Call::BackupStore;
+    type Subject = ();
     type Output = Backup;
 
-    fn subject(&self, _: &Caller) -> CallSubject {
-        CallSubject::Nothing
-    }
+    fn subject(&self, _: &Caller) {}
 
     fn audit_entry(&self, _: &Caller) -> AuditEntry {
         AuditEntry::on("store")
     }
 
-    async fn run(self, service: &Service, caller: &Caller) -> Result<Backup, Refusal> {
+    async fn run(self, service: &Service, caller: &Caller, _: ()) -> Result<Backup, Refusal> {
         let record = service.accepted(caller, Self::CALL, self.audit_entry(caller));
         let at = record.at;
         service.access.record(record).await.map_err(|error| store_refusal(&error))?;

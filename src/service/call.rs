@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use super::Service;
 use super::audit_entry::AuditEntry;
+use super::subject::{CallSubject, ProcessReport};
 use crate::access::AuthEvidence;
 use crate::domain::call::Call;
-use crate::domain::ids::{AccessKeyId, ClusterId, Principal, TaskId, UserId};
+use crate::domain::ids::{Principal, UserId};
 use crate::domain::permission::Rights;
 use crate::domain::reason::Reason;
 use crate::domain::refusal::Refusal;
@@ -37,11 +38,13 @@ pub trait ServiceCall: Send + Sync + 'static {
     /// Its row in the table of calls: its name, what it needs, and whether it changes anything.
     const CALL: Call;
 
-    /// What it answers.
+    /// What it is about, as far as permission goes.
+    type Subject: CallSubject;
+
     type Output: Send + 'static;
 
-    /// What it is about, as far as permission goes.
-    fn subject(&self, caller: &Caller) -> CallSubject;
+    /// As the arguments name it; [`Guarded`](super::Guarded) looks it up.
+    fn subject(&self, caller: &Caller) -> Self::Subject;
 
     /// Whether it accepts risks, which needs more than the call itself. `accepted`: those that the task was accepted with, when
     /// it is about a task.
@@ -54,23 +57,69 @@ pub trait ServiceCall: Send + Sync + 'static {
         AuditEntry::default()
     }
 
-    /// Does it, for a caller that may.
-    fn run(self, service: &Service, caller: &Caller) -> impl Future<Output = Result<Self::Output, Refusal>> + Send;
+    /// Does it, for a caller that may, with what was found of its subject.
+    fn run(
+        self,
+        service: &Service,
+        caller: &Caller,
+        found: ProcessReport<Self::Subject>,
+    ) -> impl Future<Output = Result<Self::Output, Refusal>> + Send;
 }
 
-/// What a call is about, as it names it; [`Guarded`](super::Guarded) finds out what that is to the table of calls.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CallSubject {
-    /// Nothing, or everything.
-    Nothing,
-    /// A cluster, which need not exist.
-    Cluster(ClusterId),
-    /// A cluster by its name, found only among those that the caller may read.
-    ClusterNamed(String),
-    /// A task, which need not exist. The caller may be allowed to by its cluster.
-    Task(TaskId),
-    /// A user, who need not exist.
-    User(Principal),
-    /// The user of an access key, which need not exist.
-    AccessKey(AccessKeyId),
+/// What calls that differ in their arguments only have in common, as data: one way leads from it to what they do.
+pub trait CallFamily: Send + Sized {
+    type Subject: CallSubject;
+
+    type Output: Send + 'static;
+
+    fn subject(&self) -> Self::Subject;
+
+    fn accepts_risks(&self, accepted: &[Risk]) -> bool;
+
+    fn audit_entry(&self) -> AuditEntry;
+
+    fn run(
+        self,
+        service: &Service,
+        caller: &Caller,
+        found: ProcessReport<Self::Subject>,
+    ) -> impl Future<Output = Result<Self::Output, Refusal>> + Send;
+}
+
+/// A call of a family, with its own arguments.
+pub trait FamilyCall: Send + Sync + 'static {
+    const CALL: Call;
+
+    /// Whose data the arguments come to.
+    type Family: CallFamily;
+
+    /// The arguments as its data.
+    fn data(&self) -> Self::Family;
+}
+
+impl<C: FamilyCall> ServiceCall for C {
+    const CALL: Call = <C as FamilyCall>::CALL;
+    type Subject = <C::Family as CallFamily>::Subject;
+    type Output = <C::Family as CallFamily>::Output;
+
+    fn subject(&self, _: &Caller) -> Self::Subject {
+        self.data().subject()
+    }
+
+    fn accepts_risks(&self, accepted: &[Risk]) -> bool {
+        self.data().accepts_risks(accepted)
+    }
+
+    fn audit_entry(&self, _: &Caller) -> AuditEntry {
+        self.data().audit_entry()
+    }
+
+    async fn run(
+        self,
+        service: &Service,
+        caller: &Caller,
+        found: ProcessReport<Self::Subject>,
+    ) -> Result<Self::Output, Refusal> {
+        self.data().run(service, caller, found).await
+    }
 }

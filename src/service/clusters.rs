@@ -2,7 +2,7 @@
 
 use super::Service;
 use super::audit_entry::AuditEntry;
-use super::call::{CallSubject, Caller, ServiceCall};
+use super::call::{Caller, ServiceCall};
 use super::refusals::{inventory_refusal, store_refusal};
 use super::views::{ClusterView, PageOf};
 use crate::domain::admission::service_state;
@@ -22,54 +22,41 @@ const MOST_LOOKED_AT: u32 = 2000;
 /// One cluster; by its name, one of those that the caller may read.
 #[derive(Clone, Debug)]
 pub enum GetCluster {
-    /// By id here.
     Id(ClusterId),
-    /// By its name.
     Name(String),
 }
 
 impl ServiceCall for GetCluster {
     const CALL: Call = Call::GetCluster;
+    type Subject = Self;
     type Output = ClusterView;
 
-    fn subject(&self, _: &Caller) -> CallSubject {
-        match self {
-            Self::Id(cluster) => CallSubject::Cluster(*cluster),
-            Self::Name(name) => CallSubject::ClusterNamed(name.clone()),
-        }
+    fn subject(&self, _: &Caller) -> Self {
+        self.clone()
     }
 
-    async fn run(self, service: &Service, caller: &Caller) -> Result<ClusterView, Refusal> {
-        match self {
-            Self::Id(cluster) => service.cluster_view(cluster).await,
-            Self::Name(name) => match service.cluster_named(caller, &name).await? {
-                Some(row) => service.view(row).await,
-                None => Err(Refusal::ClusterNotFound { cluster: name }),
-            },
-        }
+    async fn run(self, service: &Service, _: &Caller, found: ClusterRow) -> Result<ClusterView, Refusal> {
+        service.view(found).await
     }
 }
 
 /// Clusters that the caller may read, ascending by id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListClusters {
-    /// Of this name.
     pub name: Option<String>,
     /// Only ids above this (from the page token).
     pub above: Option<ClusterId>,
-    /// At most so many.
     pub limit: u32,
 }
 
 impl ServiceCall for ListClusters {
     const CALL: Call = Call::ListClusters;
+    type Subject = ();
     type Output = Vec<ClusterView>;
 
-    fn subject(&self, _: &Caller) -> CallSubject {
-        CallSubject::Nothing
-    }
+    fn subject(&self, _: &Caller) {}
 
-    async fn run(self, service: &Service, caller: &Caller) -> Result<Vec<ClusterView>, Refusal> {
+    async fn run(self, service: &Service, caller: &Caller, _: ()) -> Result<Vec<ClusterView>, Refusal> {
         let filter = ClusterFilter { name: self.name, ..shown_to(caller) };
         let rows = service.deps.inventory.store().clusters(&filter, self.above, self.limit).await;
         service.views(rows.map_err(|error| store_refusal(&error))?).await
@@ -89,42 +76,39 @@ pub struct ClusterSelection {
 /// at every cluster.
 #[derive(Clone, Debug)]
 pub struct ClustersPage {
-    /// Which clusters.
     pub selection: ClusterSelection,
-    /// Which page.
     pub page: Page<ClusterOrder>,
 }
 
 impl ServiceCall for ClustersPage {
     const CALL: Call = Call::ListClusters;
+    type Subject = ();
     type Output = PageOf<ClusterView>;
 
-    fn subject(&self, _: &Caller) -> CallSubject {
-        CallSubject::Nothing
-    }
+    fn subject(&self, _: &Caller) {}
 
-    async fn run(self, service: &Service, caller: &Caller) -> Result<PageOf<ClusterView>, Refusal> {
+    async fn run(self, service: &Service, caller: &Caller, _: ()) -> Result<PageOf<ClusterView>, Refusal> {
         service.clusters_page(caller, self).await
     }
 }
 
-/// Forgets a cluster.
 #[derive(Clone, Copy, Debug)]
 pub struct DeregisterCluster(pub ClusterId);
 
 impl ServiceCall for DeregisterCluster {
     const CALL: Call = Call::DeregisterCluster;
+    type Subject = ClusterId;
     type Output = ();
 
-    fn subject(&self, _: &Caller) -> CallSubject {
-        CallSubject::Cluster(self.0)
+    fn subject(&self, _: &Caller) -> ClusterId {
+        self.0
     }
 
     fn audit_entry(&self, _: &Caller) -> AuditEntry {
         AuditEntry::on(format!("cluster {}", self.0)).in_cluster(self.0)
     }
 
-    async fn run(self, service: &Service, caller: &Caller) -> Result<(), Refusal> {
+    async fn run(self, service: &Service, caller: &Caller, _: ()) -> Result<(), Refusal> {
         let Self(cluster) = self;
         let audit = service.accepted(caller, Self::CALL, self.audit_entry(caller));
         let ended = service.deps.inventory.store().deregister(cluster, audit).await;

@@ -8,32 +8,16 @@ use tracing::Instrument;
 
 use super::Service;
 use super::audit_entry::AuditEntry;
-use super::call::{CallSubject, Caller, ServiceCall};
+use super::call::{Caller, ServiceCall};
 use super::refusals::permission_denied;
-use crate::domain::call::{Call, Subject, permits};
-use crate::domain::ids::{ClusterId, Principal, UserId};
+use super::subject::{CallSubject, ProcessReport, Resolved};
+use crate::domain::call::{Call, permits};
+use crate::domain::ids::Principal;
 use crate::domain::refusal::Refusal;
-use crate::domain::status::Risk;
 use crate::store::AuditOutcome;
 
-/// See the module's head.
 #[derive(Clone)]
 pub struct Guarded(Service);
-
-/// What a call is about, looked up.
-struct Resolved {
-    subject: Subject,
-    /// The cluster of the task that it is about.
-    cluster: Option<ClusterId>,
-    /// What that task was accepted with.
-    accepted: Vec<Risk>,
-}
-
-impl From<Subject> for Resolved {
-    fn from(subject: Subject) -> Self {
-        Self { subject, cluster: None, accepted: Vec::new() }
-    }
-}
 
 impl Guarded {
     /// In front of the use cases.
@@ -44,8 +28,8 @@ impl Guarded {
     /// Makes a call, if the caller may. A mutation is worked on to its end, whether or not the caller waits.
     pub async fn call<C: ServiceCall>(&self, caller: &Caller, call: C) -> Result<C::Output, Refusal> {
         if !C::CALL.is_mutation() {
-            permit(caller, &call, &self.resolve(caller, &call).await?)?;
-            return call.run(&self.0, caller).await;
+            let resolved = call.subject(caller).resolve(&self.0, caller).await?;
+            return self.permitted(caller, call, resolved).await;
         }
         let (this, caller) = (self.clone(), caller.clone());
         let whole = async move { this.mutation(&caller, call).await }.in_current_span();
@@ -70,15 +54,12 @@ impl Guarded {
 
     async fn mutation<C: ServiceCall>(&self, caller: &Caller, call: C) -> Result<C::Output, Refusal> {
         let mut entry = call.audit_entry(caller);
-        let ended = match self.resolve(caller, &call).await {
+        let ended = match call.subject(caller).resolve(&self.0, caller).await {
             Ok(resolved) => {
                 if let Some(cluster) = resolved.cluster {
                     entry = entry.in_cluster(cluster);
                 }
-                match permit(caller, &call, &resolved) {
-                    Ok(()) => call.run(&self.0, caller).await,
-                    Err(refusal) => Err(refusal),
-                }
+                self.permitted(caller, call, resolved).await
             }
             Err(refusal) => Err(refusal),
         };
@@ -88,32 +69,16 @@ impl Guarded {
         ended
     }
 
-    /// What a call is about to the table. What is not there is looked for all the same: the table names what is missing alike.
-    async fn resolve<C: ServiceCall>(&self, caller: &Caller, call: &C) -> Result<Resolved, Refusal> {
-        let of_user = |user: Option<UserId>| {
-            Subject::User { user: user.map(UserId::get), own: user.is_some() && user == caller.user }.into()
-        };
-        Ok(match call.subject(caller) {
-            CallSubject::Nothing => Subject::Nothing.into(),
-            CallSubject::Cluster(cluster) => Subject::Cluster(cluster.get()).into(),
-            CallSubject::ClusterNamed(name) => match self.0.cluster_named(caller, &name).await? {
-                Some(row) => Subject::Cluster(row.id.get()).into(),
-                None => Subject::Nothing.into(),
-            },
-            CallSubject::Task(task) => match self.0.stored_task(task).await {
-                Ok(stored) => {
-                    let spec = &stored.task.spec;
-                    let cluster = spec.cluster.id;
-                    let subject = Subject::Task { task: task.get(), cluster: Some(cluster.get()) };
-                    Resolved { subject, cluster: Some(cluster), accepted: spec.accepted_risks.clone() }
-                }
-                Err(Refusal::TaskNotFound { .. }) => Subject::Task { task: task.get(), cluster: None }.into(),
-                // The store does not answer: that is so whatever the caller may do.
-                Err(refusal) => return Err(refusal),
-            },
-            CallSubject::User(name) => of_user(self.0.directory.user(&name).map(|user| user.id)),
-            CallSubject::AccessKey(key) => of_user(self.0.directory.key(&key).map(|(_, user)| user.id)),
-        })
+    /// Makes a call if the table says so. That its subject is not there is for those who may to know.
+    async fn permitted<C: ServiceCall>(
+        &self,
+        caller: &Caller,
+        call: C,
+        resolved: Resolved<ProcessReport<C::Subject>>,
+    ) -> Result<C::Output, Refusal> {
+        let risks = call.accepts_risks(&resolved.accepted);
+        permits(&caller.rights, C::CALL, resolved.subject, risks).map_err(|need| permission_denied(caller, need))?;
+        call.run(&self.0, caller, resolved.found?).await
     }
 
     /// Keeps that a mutation was refused. When the store fails, the log of the service has it, and the caller gets its refusal
@@ -132,10 +97,4 @@ impl Guarded {
             );
         }
     }
-}
-
-/// As the table says, as a refusal.
-fn permit<C: ServiceCall>(caller: &Caller, call: &C, resolved: &Resolved) -> Result<(), Refusal> {
-    let risks = call.accepts_risks(&resolved.accepted);
-    permits(&caller.rights, C::CALL, resolved.subject, risks).map_err(|need| permission_denied(caller, need))
 }

@@ -5,7 +5,7 @@ use secrecy::SecretString;
 
 use super::Service;
 use super::audit_entry::AuditEntry;
-use super::call::{CallSubject, Caller, ServiceCall};
+use super::call::{Caller, ServiceCall};
 use super::views::AccessKeyView;
 use crate::domain::call::{Call, Subject};
 use crate::domain::ids::{AccessKeyId, InvalidName, Principal};
@@ -33,17 +33,18 @@ impl CreateAccessKey {
 
 impl ServiceCall for CreateAccessKey {
     const CALL: Call = Call::CreateAccessKey;
+    type Subject = Principal;
     type Output = AccessKeyView;
 
-    fn subject(&self, caller: &Caller) -> CallSubject {
-        CallSubject::User(self.name(caller))
+    fn subject(&self, caller: &Caller) -> Principal {
+        self.name(caller)
     }
 
     fn audit_entry(&self, caller: &Caller) -> AuditEntry {
         AuditEntry::on(format!("user {}", self.name(caller)))
     }
 
-    async fn run(self, service: &Service, caller: &Caller) -> Result<AccessKeyView, Refusal> {
+    async fn run(self, service: &Service, caller: &Caller, _: ()) -> Result<AccessKeyView, Refusal> {
         let (name, entry) = (self.name(caller), self.audit_entry(caller));
         let secret = SecretString::from(letters(SECRET_LENGTH)?);
         let id: AccessKeyId =
@@ -67,17 +68,18 @@ pub struct UpdateAccessKey {
 
 impl ServiceCall for UpdateAccessKey {
     const CALL: Call = Call::UpdateAccessKey;
+    type Subject = AccessKeyId;
     type Output = AccessKeyView;
 
-    fn subject(&self, _: &Caller) -> CallSubject {
-        CallSubject::AccessKey(self.id.clone())
+    fn subject(&self, _: &Caller) -> AccessKeyId {
+        self.id.clone()
     }
 
     fn audit_entry(&self, _: &Caller) -> AuditEntry {
         AuditEntry::on(format!("access key {}", self.id)).with("disabled", self.disabled)
     }
 
-    async fn run(self, service: &Service, caller: &Caller) -> Result<AccessKeyView, Refusal> {
+    async fn run(self, service: &Service, caller: &Caller, _: ()) -> Result<AccessKeyView, Refusal> {
         let entry = self.audit_entry(caller);
         let change = AccessChange::UpdateKey { id: self.id.clone(), disabled: self.disabled };
         service.change_key(caller, Self::CALL, entry, self.id, change).await
@@ -90,17 +92,18 @@ pub struct RotateAccessKey(pub AccessKeyId);
 
 impl ServiceCall for RotateAccessKey {
     const CALL: Call = Call::RotateAccessKey;
+    type Subject = AccessKeyId;
     type Output = AccessKeyView;
 
-    fn subject(&self, _: &Caller) -> CallSubject {
-        CallSubject::AccessKey(self.0.clone())
+    fn subject(&self, _: &Caller) -> AccessKeyId {
+        self.0.clone()
     }
 
     fn audit_entry(&self, _: &Caller) -> AuditEntry {
         AuditEntry::on(format!("access key {}", self.0))
     }
 
-    async fn run(self, service: &Service, caller: &Caller) -> Result<AccessKeyView, Refusal> {
+    async fn run(self, service: &Service, caller: &Caller, _: ()) -> Result<AccessKeyView, Refusal> {
         let entry = self.audit_entry(caller);
         let secret = SecretString::from(letters(SECRET_LENGTH)?);
         let change = AccessChange::RotateKey { id: self.0.clone(), secret };
@@ -111,19 +114,20 @@ impl ServiceCall for RotateAccessKey {
 /// Access keys of the users that the caller may read, and its own, ascending by id.
 #[derive(Clone, Debug)]
 pub struct ListAccessKeys {
-    /// Only of this user.
+    /// `None`: of every user that the caller may read.
     pub user: Option<Principal>,
 }
 
 impl ServiceCall for ListAccessKeys {
     const CALL: Call = Call::ListAccessKeys;
+    type Subject = Option<Principal>;
     type Output = Vec<AccessKeyView>;
 
-    fn subject(&self, _: &Caller) -> CallSubject {
-        self.user.clone().map_or(CallSubject::Nothing, CallSubject::User)
+    fn subject(&self, _: &Caller) -> Option<Principal> {
+        self.user.clone()
     }
 
-    async fn run(self, service: &Service, caller: &Caller) -> Result<Vec<AccessKeyView>, Refusal> {
+    async fn run(self, service: &Service, caller: &Caller, _: ()) -> Result<Vec<AccessKeyView>, Refusal> {
         let rows = service.directory.rows();
         let visible = caller.rights.visible(Domain::User);
         let shown = rows.users.iter().filter(|row| visible.includes(row.id.get()) || caller.user == Some(row.id));

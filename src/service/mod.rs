@@ -21,9 +21,11 @@ mod refusals;
 mod registering;
 mod roles;
 mod servers;
+mod subject;
 mod subtasks;
 mod tasks;
 mod users;
+mod verbs;
 pub mod views;
 mod visibility;
 
@@ -43,35 +45,34 @@ use refusals::store_refusal;
 pub use audit::ListAuditRecords;
 pub use audit_entry::{AuditEntry, LONGEST_ARGUMENTS};
 pub use backup::BackupStore;
-pub use call::{CallSubject, Caller, ServiceCall};
+pub use call::{CallFamily, Caller, FamilyCall, ServiceCall};
 pub use clusters::{ClusterSelection, ClustersPage, DeregisterCluster, GetCluster, ListClusters};
 pub use guard::Guarded;
 pub use keys::{CreateAccessKey, ListAccessKeys, RotateAccessKey, UpdateAccessKey};
-pub use operate::{RestartServer, StartServer, StopServer};
+pub use operate::{Operate, RestartServer, StartServer, StopServer};
 pub use passwords::{Argon2id, PasswordHasher};
 pub use plan::PlanStopServer;
 pub use registering::{RegisterCluster, SyncCluster, Synced, UpdateCluster};
 pub use roles::{CreateRole, DeleteRole, ListRoles};
 pub use servers::{GetServer, ListServers};
-pub use subtasks::{CancelSubtask, RetrySubtask, SkipSubtask, SubtaskLog};
-pub use tasks::{CancelTask, GetTask, GiveUpTask, ListTasks, RetryTask, RollbackTask, TaskSelection, TasksPage};
+pub use subject::{CallSubject, ProcessReport, Resolved};
+pub use subtasks::{CancelSubtask, RetrySubtask, SubtaskLog};
+pub use tasks::{GetTask, ListTasks, TaskSelection, TasksPage};
 pub use users::{CreateUser, ListUsers, SetPassword, UpdateUser};
+pub use verbs::{CancelTask, GiveUpTask, RetryTask, RollbackTask, SkipSubtask, TaskRequest};
 
 /// What the calls on users, keys, roles and the audit log go through.
 #[derive(Clone)]
 pub struct Administration {
-    /// Users, keys and roles.
     pub directory: Arc<Directory>,
-    /// The audit log.
     pub access: Arc<dyn AccessStore>,
-    /// Copies of the store.
     pub backups: Arc<dyn Backups>,
     /// Makes what is stored of passwords.
     pub hasher: Arc<dyn PasswordHasher>,
 }
 
-/// The use cases over their parts. They believe that the caller may: lists show what his rights show, and changes of users
-/// give only what he has, but everything else is asked by [`Guarded`].
+/// The use cases over their parts. They believe that the caller may: lists show what the caller's rights show, and changes of
+/// users give only what the caller has, but everything else is asked by [`Guarded`].
 #[derive(Clone)]
 pub struct Service {
     store: Arc<dyn Store>,

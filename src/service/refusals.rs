@@ -46,7 +46,6 @@ impl From<StoreError> for Refused {
     }
 }
 
-/// The inventory's error.
 pub(super) fn inventory_refusal(error: &InventoryError) -> Refusal {
     match error {
         InventoryError::ClusterNotFound(cluster) => Refusal::ClusterNotFound { cluster: cluster.to_string() },

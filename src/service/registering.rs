@@ -6,7 +6,7 @@ use secrecy::SecretString;
 
 use super::Service;
 use super::audit_entry::AuditEntry;
-use super::call::{CallSubject, Caller, ServiceCall};
+use super::call::{Caller, ServiceCall};
 use super::refusals::{cluster_refusal, inventory_refusal, store_refusal};
 use super::views::ClusterView;
 use crate::clock::monotonic_now;
@@ -25,9 +25,7 @@ const LONGEST_READING: Duration = Duration::from_secs(20);
 pub struct RegisterCluster {
     /// `host:sql_port`, at least one.
     pub endpoints: Vec<String>,
-    /// Login.
     pub username: String,
-    /// Its password.
     pub password: SecretString,
     /// Refused unless the cluster has this name.
     pub expected_name: Option<String>,
@@ -53,17 +51,16 @@ impl RegisterCluster {
 
 impl ServiceCall for RegisterCluster {
     const CALL: Call = Call::RegisterCluster;
+    type Subject = ();
     type Output = ClusterView;
 
-    fn subject(&self, _: &Caller) -> CallSubject {
-        CallSubject::Nothing
-    }
+    fn subject(&self, _: &Caller) {}
 
     fn audit_entry(&self, _: &Caller) -> AuditEntry {
         self.entry(None)
     }
 
-    async fn run(self, service: &Service, caller: &Caller) -> Result<ClusterView, Refusal> {
+    async fn run(self, service: &Service, caller: &Caller, _: ()) -> Result<ClusterView, Refusal> {
         service.register_cluster(caller, self).await
     }
 }
@@ -71,13 +68,9 @@ impl ServiceCall for RegisterCluster {
 /// Changes what people decide of a cluster; endpoints and credentials are tried first. `None`: stays.
 #[derive(Clone, Debug)]
 pub struct UpdateCluster {
-    /// Which cluster.
     pub cluster: ClusterId,
-    /// Endpoints.
     pub endpoints: Option<Vec<String>>,
-    /// Login.
     pub username: Option<String>,
-    /// Password.
     pub password: Option<SecretString>,
     /// Routes by `svr_ip`, all of them.
     pub hosts: Option<Vec<(String, HostRoute)>>,
@@ -87,10 +80,11 @@ pub struct UpdateCluster {
 
 impl ServiceCall for UpdateCluster {
     const CALL: Call = Call::UpdateCluster;
+    type Subject = ClusterId;
     type Output = ClusterView;
 
-    fn subject(&self, _: &Caller) -> CallSubject {
-        CallSubject::Cluster(self.cluster)
+    fn subject(&self, _: &Caller) -> ClusterId {
+        self.cluster
     }
 
     fn audit_entry(&self, _: &Caller) -> AuditEntry {
@@ -105,7 +99,7 @@ impl ServiceCall for UpdateCluster {
         entry(self.cluster).with("changes", changed.join(","))
     }
 
-    async fn run(self, service: &Service, caller: &Caller) -> Result<ClusterView, Refusal> {
+    async fn run(self, service: &Service, caller: &Caller, _: ()) -> Result<ClusterView, Refusal> {
         service.update_cluster(caller, self).await
     }
 }
@@ -127,17 +121,18 @@ pub struct Synced {
 
 impl ServiceCall for SyncCluster {
     const CALL: Call = Call::SyncCluster;
+    type Subject = ClusterId;
     type Output = Synced;
 
-    fn subject(&self, _: &Caller) -> CallSubject {
-        CallSubject::Cluster(self.0)
+    fn subject(&self, _: &Caller) -> ClusterId {
+        self.0
     }
 
     fn audit_entry(&self, _: &Caller) -> AuditEntry {
         entry(self.0)
     }
 
-    async fn run(self, service: &Service, caller: &Caller) -> Result<Synced, Refusal> {
+    async fn run(self, service: &Service, caller: &Caller, _: ()) -> Result<Synced, Refusal> {
         service.sync_cluster(caller, self).await
     }
 }

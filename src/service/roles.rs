@@ -2,7 +2,7 @@
 
 use super::Service;
 use super::audit_entry::{AuditEntry, joined};
-use super::call::{CallSubject, Caller, ServiceCall};
+use super::call::{Caller, ServiceCall};
 use super::views::RoleView;
 use crate::domain::call::{Call, Subject};
 use crate::domain::ids::RoleName;
@@ -10,28 +10,24 @@ use crate::domain::permission::{BUILTIN_ROLES, Permission, Rights, builtin};
 use crate::domain::refusal::Refusal;
 use crate::store::access::{AccessChange, AccessChangeOutcome, RoleRow};
 
-/// Makes a role.
 #[derive(Clone, Debug)]
 pub struct CreateRole {
-    /// Its name.
     pub name: RoleName,
-    /// Its permissions.
     pub permissions: Vec<Permission>,
 }
 
 impl ServiceCall for CreateRole {
     const CALL: Call = Call::CreateRole;
+    type Subject = ();
     type Output = RoleView;
 
-    fn subject(&self, _: &Caller) -> CallSubject {
-        CallSubject::Nothing
-    }
+    fn subject(&self, _: &Caller) {}
 
     fn audit_entry(&self, _: &Caller) -> AuditEntry {
         AuditEntry::on(format!("role {}", self.name)).with("permissions", joined(&self.permissions))
     }
 
-    async fn run(self, service: &Service, caller: &Caller) -> Result<RoleView, Refusal> {
+    async fn run(self, service: &Service, caller: &Caller, _: ()) -> Result<RoleView, Refusal> {
         let entry = self.audit_entry(caller);
         let Self { name, mut permissions } = self;
         permissions.sort_unstable();
@@ -51,23 +47,21 @@ impl ServiceCall for CreateRole {
     }
 }
 
-/// Removes a role.
 #[derive(Clone, Debug)]
 pub struct DeleteRole(pub RoleName);
 
 impl ServiceCall for DeleteRole {
     const CALL: Call = Call::DeleteRole;
+    type Subject = ();
     type Output = ();
 
-    fn subject(&self, _: &Caller) -> CallSubject {
-        CallSubject::Nothing
-    }
+    fn subject(&self, _: &Caller) {}
 
     fn audit_entry(&self, _: &Caller) -> AuditEntry {
         AuditEntry::on(format!("role {}", self.0))
     }
 
-    async fn run(self, service: &Service, caller: &Caller) -> Result<(), Refusal> {
+    async fn run(self, service: &Service, caller: &Caller, _: ()) -> Result<(), Refusal> {
         let (name, entry) = (&self.0, self.audit_entry(caller));
         let changed = service.change_access(caller, Self::CALL, entry, |rules| {
             rules.permit(Self::CALL, Subject::Nothing)?;
@@ -86,13 +80,12 @@ pub struct ListRoles;
 
 impl ServiceCall for ListRoles {
     const CALL: Call = Call::ListRoles;
+    type Subject = ();
     type Output = Vec<RoleView>;
 
-    fn subject(&self, _: &Caller) -> CallSubject {
-        CallSubject::Nothing
-    }
+    fn subject(&self, _: &Caller) {}
 
-    async fn run(self, service: &Service, _: &Caller) -> Result<Vec<RoleView>, Refusal> {
+    async fn run(self, service: &Service, _: &Caller, _: ()) -> Result<Vec<RoleView>, Refusal> {
         let always = BUILTIN_ROLES.iter().filter_map(|role| {
             let name: RoleName = role.name.parse().ok()?;
             Some(RoleView { name, permissions: builtin(role.name)?, create_time: None })

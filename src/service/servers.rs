@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Service;
-use super::call::{CallSubject, Caller, ServiceCall};
+use super::call::{Caller, ServiceCall};
 use super::refusals::{inventory_refusal, store_refusal};
 use super::views::{ProcessView, ServerView};
 use crate::domain::admission::service_state;
@@ -25,21 +25,20 @@ const LONGEST_LOOK: Duration = Duration::from_secs(5);
 /// One server, with a fresh look; what does not answer in time is shown as recorded.
 #[derive(Clone, Debug)]
 pub struct GetServer {
-    /// Which cluster.
     pub cluster: ClusterId,
-    /// Which server.
     pub server: ServerId,
 }
 
 impl ServiceCall for GetServer {
     const CALL: Call = Call::GetServer;
+    type Subject = ClusterId;
     type Output = ServerView;
 
-    fn subject(&self, _: &Caller) -> CallSubject {
-        CallSubject::Cluster(self.cluster)
+    fn subject(&self, _: &Caller) -> ClusterId {
+        self.cluster
     }
 
-    async fn run(self, service: &Service, _: &Caller) -> Result<ServerView, Refusal> {
+    async fn run(self, service: &Service, _: &Caller, _: ()) -> Result<ServerView, Refusal> {
         service.get_server(self.cluster, self.server).await
     }
 }
@@ -47,25 +46,24 @@ impl ServiceCall for GetServer {
 /// Servers of a cluster as recorded, ascending by id.
 #[derive(Clone, Debug)]
 pub struct ListServers {
-    /// Which cluster.
     pub cluster: ClusterId,
-    /// Only of this zone.
+    /// `None`: of every zone.
     pub zone: Option<ZoneName>,
     /// Only ids above this (from the page token).
     pub above: Option<ServerId>,
-    /// At most so many.
     pub limit: u32,
 }
 
 impl ServiceCall for ListServers {
     const CALL: Call = Call::ListServers;
+    type Subject = ClusterId;
     type Output = Vec<ServerView>;
 
-    fn subject(&self, _: &Caller) -> CallSubject {
-        CallSubject::Cluster(self.cluster)
+    fn subject(&self, _: &Caller) -> ClusterId {
+        self.cluster
     }
 
-    async fn run(self, service: &Service, _: &Caller) -> Result<Vec<ServerView>, Refusal> {
+    async fn run(self, service: &Service, _: &Caller, _: ()) -> Result<Vec<ServerView>, Refusal> {
         service.list_servers(self).await
     }
 }

@@ -2,13 +2,12 @@
 
 use super::Service;
 use super::audit_entry::AuditEntry;
-use super::call::{CallSubject, Caller, ServiceCall};
+use super::call::{Caller, ServiceCall};
 use super::refusals::store_refusal;
-use super::tasks::{CancelTask, RetryTask};
+use super::verbs::{CancelTask, RetryTask, on_subtask};
 use crate::domain::call::Call;
-use crate::domain::decide::VerbRequest;
 use crate::domain::event::SubtaskState;
-use crate::domain::ids::{Revision, SubtaskId, TaskId};
+use crate::domain::ids::{SubtaskId, TaskId};
 use crate::domain::refusal::Refusal;
 use crate::domain::status::Risk;
 use crate::domain::task::{Subtask, Task};
@@ -20,77 +19,40 @@ const MOST_ATTEMPTS: usize = 4;
 /// Log of a subtask: all its lines so far, ascending.
 #[derive(Clone, Copy, Debug)]
 pub struct SubtaskLog {
-    /// Which task.
     pub task: TaskId,
-    /// Which of its subtasks.
     pub subtask: SubtaskId,
 }
 
 impl ServiceCall for SubtaskLog {
     const CALL: Call = Call::GetSubtaskLog;
+    type Subject = TaskId;
     type Output = Vec<LogLine>;
 
-    fn subject(&self, _: &Caller) -> CallSubject {
-        CallSubject::Task(self.task)
+    fn subject(&self, _: &Caller) -> TaskId {
+        self.task
     }
 
-    async fn run(self, service: &Service, _: &Caller) -> Result<Vec<LogLine>, Refusal> {
+    async fn run(self, service: &Service, _: &Caller, found: StoredTask) -> Result<Vec<LogLine>, Refusal> {
         let Self { task, subtask } = self;
-        subtask_of(&service.stored_task(task).await?.task, subtask)?;
+        subtask_of(&found.task, subtask)?;
         service.store.log(task, Some(subtask)).await.map_err(|error| store_refusal(&error))
-    }
-}
-
-/// Counts a failed subtask as successful, and goes on behind it. That accepts the risks of its task anew.
-#[derive(Clone, Debug)]
-pub struct SkipSubtask {
-    /// Which task.
-    pub task: TaskId,
-    /// Which subtask.
-    pub subtask: SubtaskId,
-    /// Refused unless the task is at this revision.
-    pub if_revision: Option<Revision>,
-}
-
-impl ServiceCall for SkipSubtask {
-    const CALL: Call = Call::SkipSubtask;
-    type Output = StoredTask;
-
-    fn subject(&self, _: &Caller) -> CallSubject {
-        CallSubject::Task(self.task)
-    }
-
-    fn accepts_risks(&self, accepted: &[Risk]) -> bool {
-        !accepted.is_empty()
-    }
-
-    fn audit_entry(&self, _: &Caller) -> AuditEntry {
-        entry(self.task, self.subtask).with_or_empty("if_revision", self.if_revision)
-    }
-
-    async fn run(self, service: &Service, caller: &Caller) -> Result<StoredTask, Refusal> {
-        let (verb, entry) = (VerbRequest::SkipSubtask { subtask: self.subtask }, self.audit_entry(caller));
-        let task = service.ask(caller, Self::CALL, self.task, self.if_revision, verb, entry).await?;
-        service.go_on(task).await?;
-        service.stored_task(self.task).await
     }
 }
 
 /// Runs a failed subtask again: that is the retry of its task. Answers with the task, and which of its subtasks it was.
 #[derive(Clone, Copy, Debug)]
 pub struct RetrySubtask {
-    /// Which task.
     pub task: TaskId,
-    /// Which of its subtasks.
     pub subtask: SubtaskId,
 }
 
 impl ServiceCall for RetrySubtask {
     const CALL: Call = Call::RetryTask;
+    type Subject = TaskId;
     type Output = (StoredTask, SubtaskId);
 
-    fn subject(&self, _: &Caller) -> CallSubject {
-        CallSubject::Task(self.task)
+    fn subject(&self, _: &Caller) -> TaskId {
+        self.task
     }
 
     fn accepts_risks(&self, accepted: &[Risk]) -> bool {
@@ -98,57 +60,56 @@ impl ServiceCall for RetrySubtask {
     }
 
     fn audit_entry(&self, _: &Caller) -> AuditEntry {
-        entry(self.task, self.subtask)
+        on_subtask(self.task, self.subtask)
     }
 
-    async fn run(self, service: &Service, caller: &Caller) -> Result<(StoredTask, SubtaskId), Refusal> {
-        let task = service.stored_task(self.task).await?.task;
-        failed(&task, self.subtask)?;
+    async fn run(
+        self,
+        service: &Service,
+        caller: &Caller,
+        found: StoredTask,
+    ) -> Result<(StoredTask, SubtaskId), Refusal> {
+        failed(&found.task, self.subtask)?;
         // What was looked at is what is run again, or nothing.
-        let retry = RetryTask { task: self.task, if_revision: Some(task.revision), expire_time: None };
-        Ok((retry.run(service, caller).await?, self.subtask))
+        let retry = RetryTask { task: self.task, if_revision: Some(found.task.revision), expire_time: None };
+        Ok((retry.run(service, caller, found).await?, self.subtask))
     }
 }
 
 /// Ends a running subtask: that is the cancellation of its task.
 #[derive(Clone, Copy, Debug)]
 pub struct CancelSubtask {
-    /// Which task.
     pub task: TaskId,
-    /// Which of its subtasks.
     pub subtask: SubtaskId,
 }
 
 impl ServiceCall for CancelSubtask {
     const CALL: Call = Call::CancelTask;
+    type Subject = TaskId;
     type Output = StoredTask;
 
-    fn subject(&self, _: &Caller) -> CallSubject {
-        CallSubject::Task(self.task)
+    fn subject(&self, _: &Caller) -> TaskId {
+        self.task
     }
 
     fn audit_entry(&self, _: &Caller) -> AuditEntry {
-        entry(self.task, self.subtask)
+        on_subtask(self.task, self.subtask)
     }
 
-    async fn run(self, service: &Service, caller: &Caller) -> Result<StoredTask, Refusal> {
+    async fn run(self, service: &Service, caller: &Caller, mut found: StoredTask) -> Result<StoredTask, Refusal> {
         let mut attempt = 1;
         loop {
-            let task = service.stored_task(self.task).await?.task;
-            running(&task, self.subtask)?;
+            running(&found.task, self.subtask)?;
             // What was looked at is what is ended, and no other subtask.
-            let cancel = CancelTask { task: self.task, if_revision: Some(task.revision) };
-            match cancel.run(service, caller).await {
+            let cancel = CancelTask { task: self.task, if_revision: Some(found.task.revision) };
+            match cancel.run(service, caller, found).await {
                 // It did something meanwhile; whether this subtask still runs is looked at again.
                 Err(Refusal::TaskMoved { .. }) if attempt < MOST_ATTEMPTS => attempt += 1,
                 ended => return ended,
             }
+            found = service.stored_task(self.task).await?;
         }
     }
-}
-
-fn entry(task: TaskId, subtask: SubtaskId) -> AuditEntry {
-    AuditEntry::on(format!("task {task} subtask {subtask}")).of_task(task)
 }
 
 fn failed(task: &Task, id: SubtaskId) -> Result<(), Refusal> {

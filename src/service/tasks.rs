@@ -1,67 +1,60 @@
-//! Calls on tasks: get, list, retry, roll back, cancel, give up. Those on a subtask are in `subtasks`.
-
-use std::sync::Arc;
+//! Calls that read tasks: get and list. Those that change one are in `verbs`, those on a subtask in `subtasks`.
 
 use super::Service;
+<<<<<<< policy
 use super::audit_entry::AuditEntry;
 use super::call::{CallSubject, Caller, ServiceCall};
 use super::refusals::{engine_refusal, store_refusal};
+=======
+use super::call::{Caller, ServiceCall};
+use super::refusals::store_refusal;
+>>>>>>> main
 use super::views::PageOf;
 use super::visibility;
-use crate::clock::Timestamp;
 use crate::domain::call::Call;
-use crate::domain::decide::{Input, VerbRequest};
-use crate::domain::event::{Phase, TaskState, Verb};
-use crate::domain::ids::{ClusterId, Principal, Revision, ServerId, TaskId};
+use crate::domain::event::TaskState;
+use crate::domain::ids::{ClusterId, Principal, ServerId, TaskId};
 use crate::domain::refusal::Refusal;
-use crate::domain::status::Risk;
-use crate::domain::task::Task;
-use crate::engine::WriteOutcome;
-use crate::store::{Author, Page, StoredTask, TaskFilter, TaskOrder, Write};
+use crate::store::{Page, StoredTask, TaskFilter, TaskOrder};
 
-/// One task.
 #[derive(Clone, Copy, Debug)]
 pub struct GetTask(pub TaskId);
 
 impl ServiceCall for GetTask {
     const CALL: Call = Call::GetTask;
+    type Subject = TaskId;
     type Output = StoredTask;
 
-    fn subject(&self, _: &Caller) -> CallSubject {
-        CallSubject::Task(self.0)
+    fn subject(&self, _: &Caller) -> TaskId {
+        self.0
     }
 
-    async fn run(self, service: &Service, _: &Caller) -> Result<StoredTask, Refusal> {
-        service.stored_task(self.0).await
+    async fn run(self, _: &Service, _: &Caller, found: StoredTask) -> Result<StoredTask, Refusal> {
+        Ok(found)
     }
 }
 
 /// Tasks that the caller may see, newest first.
 #[derive(Clone, Debug)]
 pub struct ListTasks {
-    /// Of this cluster.
     pub cluster: Option<ClusterId>,
-    /// Of this server.
     pub server: Option<ServerId>,
     /// In one of these states; empty: any.
     pub states: Vec<TaskState>,
-    /// Of this creator.
     pub creator: Option<Principal>,
     /// Only ids below this (from the page token).
     pub below: Option<TaskId>,
-    /// At most so many.
     pub limit: u32,
 }
 
 impl ServiceCall for ListTasks {
     const CALL: Call = Call::ListTasks;
+    type Subject = ();
     type Output = Vec<StoredTask>;
 
-    fn subject(&self, _: &Caller) -> CallSubject {
-        CallSubject::Nothing
-    }
+    fn subject(&self, _: &Caller) {}
 
-    async fn run(self, service: &Service, caller: &Caller) -> Result<Vec<StoredTask>, Refusal> {
+    async fn run(self, service: &Service, caller: &Caller, _: ()) -> Result<Vec<StoredTask>, Refusal> {
         let filter = TaskFilter {
             cluster: self.cluster,
             server: self.server,
@@ -77,9 +70,7 @@ impl ServiceCall for ListTasks {
 /// Which tasks of those that the caller may see.
 #[derive(Clone, Debug, Default)]
 pub struct TaskSelection {
-    /// Of this cluster.
     pub cluster: Option<ClusterId>,
-    /// Of this server.
     pub server: Option<ServerId>,
     /// In one of these states; empty: any.
     pub states: Vec<TaskState>,
@@ -90,21 +81,18 @@ pub struct TaskSelection {
 /// A page of the tasks that the caller may see.
 #[derive(Clone, Debug)]
 pub struct TasksPage {
-    /// Which tasks.
     pub selection: TaskSelection,
-    /// Which page.
     pub page: Page<TaskOrder>,
 }
 
 impl ServiceCall for TasksPage {
     const CALL: Call = Call::ListTasks;
+    type Subject = ();
     type Output = PageOf<StoredTask>;
 
-    fn subject(&self, _: &Caller) -> CallSubject {
-        CallSubject::Nothing
-    }
+    fn subject(&self, _: &Caller) {}
 
-    async fn run(self, service: &Service, caller: &Caller) -> Result<PageOf<StoredTask>, Refusal> {
+    async fn run(self, service: &Service, caller: &Caller, _: ()) -> Result<PageOf<StoredTask>, Refusal> {
         let TaskSelection { cluster, server, states, name } = self.selection;
         let visible = visibility::of_tasks(&caller.rights);
         let filter = TaskFilter { visible, name, cluster, server, states, creator: None };
@@ -112,6 +100,7 @@ impl ServiceCall for TasksPage {
         Ok(PageOf { items, total })
     }
 }
+<<<<<<< policy
 
 /// Runs a task at rest again. That accepts its risks anew.
 #[derive(Clone, Debug)]
@@ -300,3 +289,5 @@ impl Service {
         }
     }
 }
+=======
+>>>>>>> main

@@ -5,7 +5,7 @@ use secrecy::SecretString;
 use super::Service;
 use super::access_rules::{Rules, keeps_administrator, permissions_of};
 use super::audit_entry::{AuditEntry, joined};
-use super::call::{CallSubject, Caller, ServiceCall};
+use super::call::{Caller, ServiceCall};
 use super::refusals::Refused;
 use super::views::UserView;
 use crate::domain::call::{Call, Subject};
@@ -13,12 +13,10 @@ use crate::domain::ids::{Principal, RoleName};
 use crate::domain::refusal::Refusal;
 use crate::store::access::{AccessChange, AccessChangeOutcome, AccessRows, NewUser, UserRow};
 
-/// Makes a user.
 #[derive(Clone, Debug)]
 pub struct CreateUser {
-    /// Its name.
     pub name: Principal,
-    /// Its password.
+    /// `None`: only a certificate or an access key proves the user.
     pub password: Option<SecretString>,
     /// Its roles; ascending, without repeats.
     pub roles: Vec<RoleName>,
@@ -28,11 +26,10 @@ pub struct CreateUser {
 
 impl ServiceCall for CreateUser {
     const CALL: Call = Call::CreateUser;
+    type Subject = ();
     type Output = UserView;
 
-    fn subject(&self, _: &Caller) -> CallSubject {
-        CallSubject::Nothing
-    }
+    fn subject(&self, _: &Caller) {}
 
     fn audit_entry(&self, _: &Caller) -> AuditEntry {
         AuditEntry::on(format!("user {}", self.name))
@@ -41,7 +38,7 @@ impl ServiceCall for CreateUser {
             .with("password", if self.password.is_some() { "given" } else { "none" })
     }
 
-    async fn run(self, service: &Service, caller: &Caller) -> Result<UserView, Refusal> {
+    async fn run(self, service: &Service, caller: &Caller, _: ()) -> Result<UserView, Refusal> {
         let name = self.name.clone();
         let entry = self.audit_entry(caller);
         let password_hash = match &self.password {
@@ -63,11 +60,8 @@ impl ServiceCall for CreateUser {
 /// Changes a user; `None`: stays.
 #[derive(Clone, Debug)]
 pub struct UpdateUser {
-    /// Which user.
     pub name: Principal,
-    /// Its roles.
     pub roles: Option<Vec<RoleName>>,
-    /// Names of its certificates.
     pub certificate_names: Option<Vec<String>>,
     /// Whether it is nobody for now.
     pub disabled: Option<bool>,
@@ -75,10 +69,11 @@ pub struct UpdateUser {
 
 impl ServiceCall for UpdateUser {
     const CALL: Call = Call::UpdateUser;
+    type Subject = Principal;
     type Output = UserView;
 
-    fn subject(&self, _: &Caller) -> CallSubject {
-        CallSubject::User(self.name.clone())
+    fn subject(&self, _: &Caller) -> Principal {
+        self.name.clone()
     }
 
     fn audit_entry(&self, _: &Caller) -> AuditEntry {
@@ -88,7 +83,7 @@ impl ServiceCall for UpdateUser {
             .with_some("disabled", self.disabled)
     }
 
-    async fn run(self, service: &Service, caller: &Caller) -> Result<UserView, Refusal> {
+    async fn run(self, service: &Service, caller: &Caller, _: ()) -> Result<UserView, Refusal> {
         let (name, entry) = (self.name.clone(), self.audit_entry(caller));
         let changed = service.change_access(caller, Self::CALL, entry, |rules| {
             let user = rules.touched(Self::CALL, &self.name)?;
@@ -108,25 +103,24 @@ impl ServiceCall for UpdateUser {
 /// Gives a user another password.
 #[derive(Clone, Debug)]
 pub struct SetPassword {
-    /// Which user.
     pub name: Principal,
-    /// The new password.
     pub password: SecretString,
 }
 
 impl ServiceCall for SetPassword {
     const CALL: Call = Call::SetPassword;
+    type Subject = Principal;
     type Output = ();
 
-    fn subject(&self, _: &Caller) -> CallSubject {
-        CallSubject::User(self.name.clone())
+    fn subject(&self, _: &Caller) -> Principal {
+        self.name.clone()
     }
 
     fn audit_entry(&self, _: &Caller) -> AuditEntry {
         AuditEntry::on(format!("user {}", self.name))
     }
 
-    async fn run(self, service: &Service, caller: &Caller) -> Result<(), Refusal> {
+    async fn run(self, service: &Service, caller: &Caller, _: ()) -> Result<(), Refusal> {
         let (name, entry) = (&self.name, self.audit_entry(caller));
         let password_hash = service.hasher.hash(&self.password).await?;
         let changed = service.change_access(caller, Self::CALL, entry, |rules| {
@@ -143,13 +137,12 @@ pub struct ListUsers;
 
 impl ServiceCall for ListUsers {
     const CALL: Call = Call::ListUsers;
+    type Subject = ();
     type Output = Vec<UserView>;
 
-    fn subject(&self, _: &Caller) -> CallSubject {
-        CallSubject::Nothing
-    }
+    fn subject(&self, _: &Caller) {}
 
-    async fn run(self, service: &Service, _: &Caller) -> Result<Vec<UserView>, Refusal> {
+    async fn run(self, service: &Service, _: &Caller, _: ()) -> Result<Vec<UserView>, Refusal> {
         let rows = service.directory.rows();
         Ok(rows.users.iter().map(|row| view(&rows, row)).collect())
     }

@@ -25,7 +25,6 @@ pub struct SimCluster {
     net: NetClaim,
 }
 
-/// A server as it is now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SimServerInfo {
     pub id: i64,
@@ -202,7 +201,6 @@ impl SimCluster {
         self.registered(id).await
     }
 
-    /// Sends a signal to the server's process.
     pub fn kill_process(&self, id: i64, signal: Signal) -> Result<(), SimError> {
         let core = self.shared.lock();
         let link = core.links.get(&id).ok_or(SimError::NoSuchServer(id))?;

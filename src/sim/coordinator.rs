@@ -1,5 +1,5 @@
-//! The coordinator's side of the links: who registers, who logs in, which statement goes where. Also its heart: the
-//! tick that moves time on and starts processes again that somebody starts again.
+//! The coordinator's side of the links: who registers, who logs in, which statement goes where. Also the tick that
+//! moves time on, and starts processes again when somebody else is meant to.
 
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net as unix;
@@ -87,7 +87,7 @@ fn excuse(core: &mut Core, now: Micros) {
     }
 }
 
-/// One observer process, from its first word to its end.
+/// One observer process, from its first message to its end.
 async fn link(shared: Arc<Shared>, stream: UnixStream, generation: u64) {
     let (read, mut write) = stream.into_split();
     let mut lines = BufReader::new(read).lines();
@@ -141,7 +141,7 @@ async fn link(shared: Arc<Shared>, stream: UnixStream, generation: u64) {
     shared.with(|core, now| ended(core, server_id, pid, generation, now));
 }
 
-/// How a process of a server goes on.
+/// What a process of a server is told to do at its start.
 fn begin(shared: &Shared, server: i64) -> ToObserver {
     let about_start = |kind: &FaultKind| matches!(kind, FaultKind::DiesAtStart | FaultKind::StartsSlowly { .. });
     match shared.with(|core, now| core.take(now, &Scope::endpoint(server), about_start)) {

@@ -183,7 +183,7 @@ impl Core {
         }
     }
 
-    /// Somebody else's statement, all at once: precheck without its patience, mark, no wait.
+    /// Somebody else's statement, all at once: precheck without repeating, mark, no wait.
     pub fn third_party(&mut self, sql: &str, now: Micros) {
         let done = match parse(sql) {
             Ok(Command::StartServers { addresses, zone }) => self.start_servers(&addresses, zone.as_deref(), None, now),

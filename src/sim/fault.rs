@@ -103,7 +103,7 @@ pub enum FaultKind {
     },
     /// A session whose client goes away while a statement runs lives on, as with a host that lost its network.
     ClientLossUnnoticed,
-    /// Connections are closed without a word.
+    /// Connections are closed without an answer.
     RefuseConnections,
     /// 1045.
     LoginRefused,
@@ -142,7 +142,6 @@ impl FaultKind {
     }
 }
 
-/// A fault with its conditions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Fault {
     #[serde(flatten)]
@@ -232,7 +231,6 @@ pub struct ActiveFault {
     seen: u32,
 }
 
-/// The faults of a run.
 #[derive(Debug, Default)]
 pub struct Faults {
     pub active: Vec<ActiveFault>,

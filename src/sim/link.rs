@@ -78,7 +78,7 @@ pub enum ToObserver {
         dies: bool,
         delay_ms: u64,
     },
-    /// `session` None: refuse the connection without a word.
+    /// `session` None: close the connection without an answer.
     Opened {
         connection: u64,
         session: Option<u64>,

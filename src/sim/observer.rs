@@ -63,7 +63,6 @@ fn daemonise() -> io::Result<()> {
     Ok(())
 }
 
-/// What comes from the coordinator.
 type FromLink = Lines<BufReader<OwnedReadHalf>>;
 
 /// What the sessions and the link share.
@@ -156,8 +155,8 @@ fn write_files(home: &Path, config: &SimJson) -> io::Result<()> {
     std::fs::write(home.join("etc/observer.config.bin"), config_record(text.as_bytes())?)
 }
 
-/// As an observer writes it: frame, record header, frame, text (`ObServerConfig::serialize`). The checksums are nobody's:
-/// letters, so that they run into the text where a reader takes no notice of the header.
+/// As an observer writes it: frame, record header, frame, text (`ObServerConfig::serialize`). The checksums are made up
+/// of letters, so that they run into the text for a reader that ignores the header.
 fn config_record(text: &[u8]) -> io::Result<Vec<u8>> {
     fn frame(content: &[u8]) -> Vec<u8> {
         let length = content.len();
@@ -178,7 +177,7 @@ fn config_record(text: &[u8]) -> io::Result<Vec<u8>> {
     Ok(frame(&record))
 }
 
-/// Tells the coordinator that a process starts; whether it must die of it.
+/// Tells the coordinator that a process starts; returns whether it must end at once.
 async fn hello(lines: &mut FromLink, write: &mut OwnedWriteHalf, config: &SimJson) -> io::Result<bool> {
     let hello = ToCoordinator::Hello { token: config.token.clone(), server_id: config.server_id };
     let gone = || io::Error::other("the coordinator is gone");
@@ -275,7 +274,7 @@ async fn terminate(observer: Arc<Observer>, behaviour: Arc<Mutex<Behaviour>>) {
     }
 }
 
-/// The RPC port: open, and that is all that anybody may ask of it.
+/// The RPC port: open, and nothing more can be asked of it.
 async fn hold(listener: TcpListener) {
     let mut held = Vec::new();
     while let Ok((stream, _)) = listener.accept().await {

@@ -72,7 +72,6 @@ impl SimOptions {
     }
 }
 
-/// A user tenant.
 #[derive(Debug, Clone)]
 pub struct TenantOptions {
     pub name: String,

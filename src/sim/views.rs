@@ -6,7 +6,6 @@ use super::state::Cluster;
 use super::time::Micros;
 use super::{view_log_rows as log_rows, view_rows as rows};
 
-/// A value of a row.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Cell {
     Null,

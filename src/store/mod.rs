@@ -5,9 +5,9 @@
 //! * `task` is an index over it: columns that lists and recovery select by, computed from the folded state by
 //!   [`TaskRow::of`] and written in the same commit.
 //! * `cluster_lock` says which task acts on which physical cluster, under which fence. A row is never deleted, its fence only
-//! grows, and every write of an owner carries it: a stale owner writes nothing.
+//!   grows, and every write of an owner carries it: a stale owner writes nothing.
 //! * `request` maps (principal, request id) to the task that it made, so that a repeat finds it.
-//! * `audit` names every mutation that was asked for: an accepted one in the same commit as the mutation, a refused one by
+//! * `audit` records every mutation that was requested: an accepted one in the same commit as the mutation, a refused one by
 //!   itself.
 //! * `user`, `access_key` and `role` say who may act. Secrets of keys and passwords of clusters are encrypted ([`vault`])
 //!   under a key that is not in the store ([`key_source`]).

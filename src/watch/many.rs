@@ -15,7 +15,7 @@ use crate::watch::encode;
 use crate::watch::encoded::Encoded;
 use crate::watch::hub::{Hub, RANGE, Registration, entry_of, refusal};
 use crate::watch::ring::Entry;
-use crate::watch::watch_timer::{WakeReason, WatchAuthorizer, WatchTimer, shutdown_refusal};
+use crate::watch::watch_timer::{WakeReason, WatchAuthorizer, WatchTimer};
 
 #[derive(Clone, Debug)]
 pub struct WatchTasks {
@@ -149,21 +149,10 @@ impl Watch {
     }
 
     fn on_wake(&mut self, on_wake: WakeReason, out: &mut Vec<Result<Encoded, Refusal>>) {
-        match on_wake {
-            WakeReason::News => {}
-            WakeReason::Bookmark => match self.watch_timer.at_bookmark() {
-                Ok(()) => out.push(Ok(self.bookmark())),
-                Err(refusal) => {
-                    out.push(Err(refusal));
-                    self.over = true;
-                }
-            },
-            WakeReason::Shutdown => {
-                out.push(Ok(self.bookmark()));
-                out.push(Err(shutdown_refusal()));
-                self.over = true;
-            }
-        }
+        let (bookmark, end) = self.watch_timer.woken(on_wake);
+        out.extend(bookmark.then(|| Ok(self.bookmark())));
+        self.over |= end.is_some();
+        out.extend(end.map(Err));
     }
 
     /// Takes the new events; true when the log has more after them.

@@ -106,6 +106,18 @@ impl WatchTimer {
         self.bookmark_at = monotonic_now() + BOOKMARK_PERIOD;
         self.authorizer.check()
     }
+
+    /// What a watch sends because it woke: whether a bookmark, and with what it ends.
+    pub fn woken(&mut self, reason: WakeReason) -> (bool, Option<Refusal>) {
+        match reason {
+            WakeReason::News => (false, None),
+            WakeReason::Bookmark => {
+                let end = self.at_bookmark().err();
+                (end.is_none(), end)
+            }
+            WakeReason::Shutdown => (true, Some(shutdown_refusal())),
+        }
+    }
 }
 
 /// The end of a watch when the service shuts down. Watchers reconnect spread over two seconds.

@@ -5,7 +5,6 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::error::Error;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -24,7 +23,7 @@ use tonic::{Code, Status};
 use tower::{Service, ServiceExt};
 use tracing::info;
 
-use crate::api::auth::{self, Gatekeeper, Rate};
+use crate::api::auth::{self, Denied, Gatekeeper, peer};
 use crate::api::grpc::call::{Arrived, status};
 use crate::api::grpc::fields::shortened;
 use crate::api::grpc::once::Shapes;
@@ -33,7 +32,6 @@ use crate::clock::monotonic_now;
 use crate::domain::refusal::Refusal;
 use crate::net::body_deadline::{BodyDeadline, BodyError};
 use crate::net::bounds::ListenerLimits;
-use crate::net::peer::Peer;
 use crate::net::unauthenticated::{ConnectionGuard, Stay};
 use crate::proto::v1::FILE_DESCRIPTOR_SET;
 
@@ -51,18 +49,6 @@ pub struct Front {
     gatekeeper: Arc<Gatekeeper>,
     methods: Arc<Methods>,
     bounds: ListenerLimits,
-}
-
-/// Why a call does not reach its service, with the caller's rate when the caller is known.
-struct Stopped {
-    refusal: Refusal,
-    rate: Option<Rate>,
-}
-
-impl From<Refusal> for Stopped {
-    fn from(refusal: Refusal) -> Self {
-        Self { refusal, rate: None }
-    }
 }
 
 impl Front {
@@ -95,7 +81,7 @@ impl Front {
                 let deadline = deadline.map(|deadline| Box::pin(tokio::time::sleep_until(deadline)));
                 Body::new(Ending { body: Some(body), deadline, path, trace_id, _stay: stay })
             }),
-            Err(Stopped { refusal, rate }) => {
+            Err(Denied { refusal, rate }) => {
                 info!(trace_id, path, reason = refusal.reason(), "a call did not reach its service");
                 status(&refusal, &trace_id, rate).into_http()
             }
@@ -103,18 +89,16 @@ impl Front {
     }
 
     /// The answer of the service, and what counts it when it is a stranger's.
-    async fn reach<B>(&self, request: Request<B>, trace_id: &str) -> Result<(Response<Body>, Option<Stay>), Stopped>
+    async fn reach<B>(&self, request: Request<B>, trace_id: &str) -> Result<(Response<Body>, Option<Stay>), Denied>
     where
         B: HttpBody<Data = Bytes, Error: Error + Send + Sync> + Send + Unpin + 'static,
     {
         let (mut parts, body) = request.into_parts();
         for_one_host(parts.version, &parts.uri, &parts.headers)?;
-        let guard = parts.extensions.get::<ConnectionGuard>().cloned();
-        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
-        let peer = parts.extensions.get::<Peer>().cloned().unwrap_or_else(|| Peer::plaintext(nowhere));
         if let Some(patience) = self.for_everybody(parts.uri.path()) {
             uncompressed(&parts.headers)?;
-            let stay = guard.map(|guard| guard.stay(peer.client(&parts.headers).ip())).transpose();
+            let client = peer(&parts.extensions).client(&parts.headers).ip();
+            let stay = parts.extensions.get::<ConnectionGuard>().map(|guard| guard.stay(client)).transpose();
             let stay = stay.map_err(|limit| Refusal::TooManyUnauthenticated { limit })?;
             let late = status(&Refusal::RequestTimeout { seconds: patience.as_secs() }, trace_id, None);
             let body = BodyDeadline::new(body, patience).map_err(move |error| match error {
@@ -123,19 +107,15 @@ impl Front {
             });
             return Ok((self.pass(Request::from_parts(parts, body)).await, stay));
         }
-        let admitted = self.gatekeeper.admit(&parts.headers, None, &peer, trace_id).await;
-        let admitted = admitted.map_err(|denied| Stopped { refusal: denied.refusal, rate: denied.rate })?;
-        if let Some(guard) = guard {
-            guard.known();
-        }
-        let stopped = |refusal| Stopped { refusal, rate: admitted.rate };
+        let admitted = self.gatekeeper.admit_request(&parts, None, trace_id).await?;
+        let denied = |refusal| Denied { refusal, rate: admitted.rate };
         let Some(request) = self.methods.requests.get(parts.uri.path()) else {
             let method = shortened(parts.uri.path());
-            return Err(stopped(Refusal::MethodNotFound { method }));
+            return Err(denied(Refusal::MethodNotFound { method }));
         };
-        uncompressed(&parts.headers).map_err(stopped)?;
-        let message = message(body, self.bounds.arrival).await.map_err(stopped)?;
-        self.methods.shapes.said_once(request, message.get(PREFIX..).unwrap_or_default()).map_err(stopped)?;
+        uncompressed(&parts.headers).map_err(denied)?;
+        let message = message(body, self.bounds.arrival).await.map_err(denied)?;
+        self.methods.shapes.said_once(request, message.get(PREFIX..).unwrap_or_default()).map_err(denied)?;
         let method = parts.uri.path().rsplit('/').next().unwrap_or_default().to_owned();
         parts.extensions.insert(Arrived { admitted, method });
         Ok((self.pass(Request::from_parts(parts, Full::new(message))).await, None))

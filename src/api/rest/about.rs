@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::api::rest::OPENAPI;
 use crate::api::rest::answer::Reply;
-use crate::api::rest::call::Face;
+use crate::api::rest::state::RestState;
 use crate::clock::Clock;
 
 /// `/openapi.yaml`.
@@ -17,13 +17,13 @@ pub fn description() -> Reply {
 }
 
 /// The time: a client may correct the `Date` that it signs.
-pub fn time(face: &Face) -> Reply {
-    Reply::Data(Value::from(face.manner.moments.text(Clock::system().now())))
+pub fn time(state: &RestState) -> Reply {
+    Reply::Data(Value::from(state.format.timestamps.text(Clock::system().now())))
 }
 
 /// OCP's words of a service that is well and of one that is not; the status says the same to who reads no body.
-pub fn status(face: &Face) -> Reply {
-    match face.rest.hub.is_ending() {
+pub fn status(state: &RestState) -> Reply {
+    match state.rest.hub.is_ending() {
         false => whole(StatusCode::OK, "text/plain; charset=utf-8", "okay"),
         true => whole(StatusCode::SERVICE_UNAVAILABLE, "text/plain; charset=utf-8", "bad"),
     }

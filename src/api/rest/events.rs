@@ -13,9 +13,11 @@ use prost::Message;
 
 use crate::api::error_table::{Retry, row};
 use crate::api::headers::once;
-use crate::api::rest::answer::{Asked, Failure, Reply};
-use crate::api::rest::call::{Face, Proven};
+use crate::api::rest::answer::{Failure, Reply};
 use crate::api::rest::inputs::{Inputs, shown};
+use crate::api::rest::parsed_request::ParsedRequest;
+use crate::api::rest::request_meta::RequestMeta;
+use crate::api::rest::state::RestState;
 use crate::api::rest::tasks::task_id;
 use crate::domain::ids::Revision;
 use crate::domain::refusal::Refusal;
@@ -32,23 +34,21 @@ const RECONNECT: Duration = Duration::from_secs(2);
 const LAST_EVENT_ID: &str = "last-event-id";
 
 /// Begins the stream; what refuses it before it begins is an envelope.
-pub async fn watch(face: &Arc<Face>, asked: &Asked, request: Proven) -> Result<Reply, Failure> {
-    let Proven { caller, inputs, headers, .. } = request;
+pub async fn watch(state: &Arc<RestState>, request: ParsedRequest) -> Result<Reply, Failure> {
+    let ParsedRequest { caller, meta, inputs, headers, .. } = request;
     let last = once(&headers, &HeaderName::from_static(LAST_EVENT_ID), "Last-Event-ID")?;
     let watch = arguments(inputs, last)?;
-    let permit = face.rest.gatekeeper.watch(&caller)?;
-    let authorizer = face.call(&caller, Ok(watch.clone())).await?;
-    let messages = watch_task(&face.rest.hub, watch, authorizer).await?;
-    let (face, language, trace) = (Arc::clone(face), asked.language, asked.trace_id.clone());
-    let begun = asked.begun;
-    let first = Event::default().retry(RECONNECT).comment(format!("trace {trace}"));
+    let permit = state.rest.gatekeeper.watch(&caller)?;
+    let authorizer = state.call(&caller, Ok(watch.clone())).await?;
+    let messages = watch_task(&state.rest.hub, watch, authorizer).await?;
+    let first = Event::default().retry(RECONNECT).comment(format!("trace {}", meta.trace_id));
+    let state = Arc::clone(state);
     let events = messages.map(move |message| {
         // The permit lives as long as the stream.
         let _counted = &permit;
-        let asked = Asked { begun, trace_id: trace.clone(), language, object: "watchTask" };
         match message {
-            Ok(encoded) => event(&face, &asked, encoded.bytes().clone()),
-            Err(refusal) => broken(&face, &asked, &refusal),
+            Ok(encoded) => event(&state, &meta, encoded.bytes().clone()),
+            Err(refusal) => broken(&state, &meta, &refusal),
         }
     });
     let events = stream::iter([first]).chain(events);
@@ -83,7 +83,7 @@ fn arguments(mut inputs: Inputs, last: Option<&HeaderValue>) -> Result<WatchTask
     Ok(WatchTask { task, after: after.map(Revision::new), until, progress })
 }
 
-fn event(face: &Face, asked: &Asked, bytes: bytes::Bytes) -> Event {
+fn event(state: &RestState, meta: &RequestMeta, bytes: bytes::Bytes) -> Event {
     match written(bytes) {
         Some(Written { name, data, revision }) => {
             let event = Event::default().event(name).data(data);
@@ -94,7 +94,7 @@ fn event(face: &Face, asked: &Asked, bytes: bytes::Bytes) -> Event {
         }
         None => {
             let refusal = Refusal::Internal { what: "an event of the watch cannot be read".to_owned() };
-            broken(face, asked, &refusal)
+            broken(state, meta, &refusal)
         }
     }
 }
@@ -125,13 +125,13 @@ fn written(bytes: bytes::Bytes) -> Option<Written> {
 }
 
 /// The end of a watch that was refused in its course, or whose service ends.
-fn broken(face: &Face, asked: &Asked, refusal: &Refusal) -> Event {
+fn broken(state: &RestState, meta: &RequestMeta, refusal: &Refusal) -> Event {
     let row = row(refusal);
     let wait = match row.retry {
         Retry::After(wait) => Some(wait),
         Retry::Never | Retry::At(_) => None,
     };
-    let error = face.manner.error(asked, &row, Vec::new());
+    let error = state.format.error(meta, &row, Vec::new());
     let data = serde_json::to_string(&error).unwrap_or_default();
     // Not `error`: browsers name what befalls the connection so.
     let event = Event::default().event("failed").data(data);

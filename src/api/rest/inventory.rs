@@ -1,9 +1,10 @@
 //! Clusters, zones and servers (docs/ocp-v2.md#clusters-zones-and-servers).
 
 use crate::api::rest::answer::{Failure, Reply};
-use crate::api::rest::call::{Face, Proven};
 use crate::api::rest::inputs::Inputs;
 use crate::api::rest::inventory_body::{self, Contents};
+use crate::api::rest::parsed_request::ParsedRequest;
+use crate::api::rest::state::RestState;
 use crate::api::rest::task_page::PageBody;
 use crate::domain::ids::{ClusterId, ServerId, ZoneName};
 use crate::domain::refusal::Refusal;
@@ -30,14 +31,14 @@ struct List {
 }
 
 /// A page of clusters.
-pub async fn clusters(face: &Face, request: Proven) -> Result<Reply, Failure> {
+pub async fn clusters(state: &RestState, request: ParsedRequest) -> Result<Reply, Failure> {
     let List { selection, none, page, number, size } = clusters_arguments(request.inputs)?;
     let found = if none {
         PageOf { items: Vec::new(), total: 0 }
     } else {
-        face.call(&request.caller, Ok(ClustersPage { selection, page })).await?
+        state.call(&request.caller, Ok(ClustersPage { selection, page })).await?
     };
-    let contents = found.items.iter().map(|view| inventory_body::cluster(&face.manner.moments, view, None));
+    let contents = found.items.iter().map(|view| inventory_body::cluster(&state.format.timestamps, view, None));
     Reply::data(&PageBody::new(contents.collect(), found.total, number, size))
 }
 
@@ -55,35 +56,35 @@ fn clusters_arguments(mut inputs: Inputs) -> Result<List, Failure> {
 }
 
 /// One cluster with its zones and servers.
-pub async fn cluster(face: &Face, request: Proven) -> Result<Reply, Failure> {
+pub async fn cluster(state: &RestState, request: ParsedRequest) -> Result<Reply, Failure> {
     let id = cluster_id(request.inputs, "id")?;
-    let (view, servers) = known(face, &request.caller, id).await?;
-    Reply::data(&inventory_body::cluster(&face.manner.moments, &view, Some(&servers)))
+    let (view, servers) = known(state, &request.caller, id).await?;
+    Reply::data(&inventory_body::cluster(&state.format.timestamps, &view, Some(&servers)))
 }
 
 /// The zones of a cluster.
-pub async fn zones(face: &Face, request: Proven) -> Result<Reply, Failure> {
+pub async fn zones(state: &RestState, request: ParsedRequest) -> Result<Reply, Failure> {
     let id = cluster_id(request.inputs, "id")?;
-    let (view, servers) = known(face, &request.caller, id).await?;
-    Reply::data(&Contents { contents: inventory_body::zones(&face.manner.moments, &view, &servers) })
+    let (view, servers) = known(state, &request.caller, id).await?;
+    Reply::data(&Contents { contents: inventory_body::zones(&state.format.timestamps, &view, &servers) })
 }
 
 /// The servers of a cluster, of one region or IDC when named.
-pub async fn servers(face: &Face, request: Proven) -> Result<Reply, Failure> {
+pub async fn servers(state: &RestState, request: ParsedRequest) -> Result<Reply, Failure> {
     let mut inputs = request.inputs;
     let (region, idc) = (inputs.query_name("regionName"), inputs.query_name("idcName"));
     let id = cluster_id(inputs, "id")?;
-    let (view, servers) = known(face, &request.caller, id).await?;
+    let (view, servers) = known(state, &request.caller, id).await?;
     let lies = |server: &&ServerView| {
         let zone = view.zones.iter().map(|(zone, _)| zone).find(|zone| zone.name == server.row.zone);
         let of = |wanted: &Option<String>, is: Option<&str>| wanted.as_deref().is_none_or(|wanted| is == Some(wanted));
         of(&region, zone.map(|zone| zone.region.as_str())) && of(&idc, zone.map(|zone| zone.idc.as_str()))
     };
-    list(face, &view, servers.iter().filter(lies))
+    list(state, &view, servers.iter().filter(lies))
 }
 
 /// The servers of a zone.
-pub async fn zone_servers(face: &Face, request: Proven) -> Result<Reply, Failure> {
+pub async fn zone_servers(state: &RestState, request: ParsedRequest) -> Result<Reply, Failure> {
     let mut inputs = request.inputs;
     let text = inputs.path_text("zoneName").unwrap_or_default();
     let zone: Option<ZoneName> = inputs.parsed("zoneName", &text, text.parse());
@@ -91,34 +92,38 @@ pub async fn zone_servers(face: &Face, request: Proven) -> Result<Reply, Failure
     let id = inputs.path_id(named, ClusterId::new);
     let (Some(zone), Some(id)) = (zone, id) else { return Err(inputs.failure()) };
     inputs.finish(())?;
-    let (view, servers) = known(face, &request.caller, id).await?;
+    let (view, servers) = known(state, &request.caller, id).await?;
     if !view.zones.iter().any(|(row, _)| row.name == zone) {
         return Err(Refusal::ZoneNotFound { cluster: id, zone }.into());
     }
-    list(face, &view, servers.iter().filter(|server| server.row.zone == zone))
+    list(state, &view, servers.iter().filter(|server| server.row.zone == zone))
 }
 
 /// One server, its process looked at.
-pub async fn server(face: &Face, request: Proven) -> Result<Reply, Failure> {
-    let Proven { caller, mut inputs, .. } = request;
+pub async fn server(state: &RestState, request: ParsedRequest) -> Result<Reply, Failure> {
+    let ParsedRequest { caller, mut inputs, .. } = request;
     let (cluster, server) = (inputs.path_id("id", ClusterId::new), inputs.path_id("serverId", ServerId::new));
     let (Some(cluster), Some(server)) = (cluster, server) else { return Err(inputs.failure()) };
     inputs.finish(())?;
-    let found = face.call(&caller, Ok(GetServer { cluster, server })).await?;
-    let view = face.call(&caller, Ok(GetCluster::Id(cluster))).await?;
-    Reply::data(&inventory_body::server(&face.manner.moments, &view, &found))
+    let found = state.call(&caller, Ok(GetServer { cluster, server })).await?;
+    let view = state.call(&caller, Ok(GetCluster::Id(cluster))).await?;
+    Reply::data(&inventory_body::server(&state.format.timestamps, &view, &found))
 }
 
-fn list<'a>(face: &Face, view: &ClusterView, servers: impl Iterator<Item = &'a ServerView>) -> Result<Reply, Failure> {
-    let contents = servers.map(|server| inventory_body::server(&face.manner.moments, view, server));
+fn list<'a>(
+    state: &RestState,
+    view: &ClusterView,
+    servers: impl Iterator<Item = &'a ServerView>,
+) -> Result<Reply, Failure> {
+    let contents = servers.map(|server| inventory_body::server(&state.format.timestamps, view, server));
     Reply::data(&Contents { contents: contents.collect() })
 }
 
 /// A cluster as last recorded, with its servers.
-async fn known(face: &Face, caller: &Caller, id: ClusterId) -> Result<(ClusterView, Vec<ServerView>), Failure> {
-    let view = face.call(caller, Ok(GetCluster::Id(id))).await?;
+async fn known(state: &RestState, caller: &Caller, id: ClusterId) -> Result<(ClusterView, Vec<ServerView>), Failure> {
+    let view = state.call(caller, Ok(GetCluster::Id(id))).await?;
     let asked = ListServers { cluster: id, zone: None, above: None, limit: MOST_SERVERS };
-    let servers = face.call(caller, Ok(asked)).await?;
+    let servers = state.call(caller, Ok(asked)).await?;
     Ok((view, servers))
 }
 

@@ -3,8 +3,8 @@
 
 use serde::Serialize;
 
-use crate::api::rest::moments::Moments;
 use crate::api::rest::task_body::PRIMARY;
+use crate::api::rest::timestamp_format::TimestampFormat;
 use crate::clock::Timestamp;
 use crate::domain::status::{InnerStatus, ServerStatus, StopType, ZoneStatus};
 use crate::service::views::{ClusterView, ServerView};
@@ -86,7 +86,7 @@ pub struct Contents<T> {
 }
 
 /// A cluster; with the servers of its zones when they are given.
-pub fn cluster(moments: &Moments, view: &ClusterView, servers: Option<&[ServerView]>) -> ClusterBody {
+pub fn cluster(timestamps: &TimestampFormat, view: &ClusterView, servers: Option<&[ServerView]>) -> ClusterBody {
     let row = &view.row;
     let (ob_version, full_version) = versions(&view.version);
     let reason = Some(row.sync_error.clone()).filter(|error| !error.is_empty());
@@ -101,8 +101,8 @@ pub fn cluster(moments: &Moments, view: &ClusterView, servers: Option<&[ServerVi
         status: view.status.as_str(),
         status_analysis: reason.map(|reason| StatusAnalysis { reason }),
         kind: PRIMARY,
-        update_time: row.observed_at.map(|at| moments.text(at)),
-        zones: view.zones.iter().map(|(zone, status)| zone_body(moments, view, zone, *status, servers)).collect(),
+        update_time: row.observed_at.map(|at| timestamps.text(at)),
+        zones: view.zones.iter().map(|(zone, status)| zone_body(timestamps, view, zone, *status, servers)).collect(),
     }
 }
 
@@ -116,12 +116,12 @@ fn versions(build: &str) -> (String, String) {
 }
 
 /// The zones of a cluster with their servers.
-pub fn zones(moments: &Moments, view: &ClusterView, servers: &[ServerView]) -> Vec<ZoneBody> {
-    view.zones.iter().map(|(zone, status)| zone_body(moments, view, zone, *status, Some(servers))).collect()
+pub fn zones(timestamps: &TimestampFormat, view: &ClusterView, servers: &[ServerView]) -> Vec<ZoneBody> {
+    view.zones.iter().map(|(zone, status)| zone_body(timestamps, view, zone, *status, Some(servers))).collect()
 }
 
 fn zone_body(
-    moments: &Moments,
+    timestamps: &TimestampFormat,
     view: &ClusterView,
     zone: &ZoneRow,
     status: ZoneStatus,
@@ -129,7 +129,7 @@ fn zone_body(
 ) -> ZoneBody {
     let own = |servers: &[ServerView]| {
         let own = servers.iter().filter(|server| server.row.zone == zone.name);
-        own.map(|one| server(moments, view, one)).collect()
+        own.map(|one| server(timestamps, view, one)).collect()
     };
     ZoneBody {
         cluster_id: view.row.id.get(),
@@ -143,7 +143,7 @@ fn zone_body(
 }
 
 /// A server of a cluster.
-pub fn server(moments: &Moments, cluster: &ClusterView, view: &ServerView) -> ServerBody {
+pub fn server(timestamps: &TimestampFormat, cluster: &ClusterView, view: &ServerView) -> ServerBody {
     let row = &view.row;
     let zone = cluster.zones.iter().map(|(zone, _)| zone).find(|zone| zone.name == row.zone);
     ServerBody {
@@ -161,10 +161,10 @@ pub fn server(moments: &Moments, cluster: &ClusterView, view: &ServerView) -> Se
         port: row.addr.rpc_port(),
         region_name: zone.map(|zone| zone.region.clone()).unwrap_or_default(),
         sql_port: row.sql_port,
-        start_time: moments.text(row.start_service_time.unwrap_or(NEVER)),
+        start_time: timestamps.text(row.start_service_time.unwrap_or(NEVER)),
         status: view.status.as_str(),
-        stop_time: moments.text(row.stop_time.unwrap_or(NEVER)),
-        update_time: moments.text(row.observed_at),
+        stop_time: timestamps.text(row.stop_time.unwrap_or(NEVER)),
+        update_time: timestamps.text(row.observed_at),
         version: row.build_version.clone(),
         with_rootserver: row.with_rootserver,
         zone_name: row.zone.to_string(),

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::api::rest::answer::{Failure, Reply};
-use crate::api::rest::call::Face;
+use crate::api::rest::state::RestState;
 use crate::api::rest::task_words::subtask_operation;
 use crate::domain::event::SubtaskOperation;
 use crate::store::LogLine;
@@ -19,14 +19,14 @@ struct LogBody {
 
 /// Lines of a log, those from number `from` on (0 and 1: all); what was done in one execution stands under a head as OCP
 /// writes it.
-pub fn log(face: &Face, lines: &[LogLine], from: Option<i64>) -> Result<Reply, Failure> {
+pub fn log(state: &RestState, lines: &[LogLine], from: Option<i64>) -> Result<Reply, Failure> {
     let known = usize::try_from(from.unwrap_or(1).max(1) - 1).unwrap_or(usize::MAX).min(lines.len());
     let next_line = from.map(|_| i64::try_from(lines.len() + 1).unwrap_or(i64::MAX));
     let lines = &lines[known..];
     let mut text: Vec<String> = Vec::with_capacity(lines.len() + 1);
     let mut execution = None;
     for line in lines {
-        let at = face.manner.moments.text(line.at);
+        let at = state.format.timestamps.text(line.at);
         // A version that kept no operation knew these two.
         let usual = if line.run_time > 1 { SubtaskOperation::Retry } else { SubtaskOperation::Execute };
         let operation = line.operation.unwrap_or(usual);

@@ -3,21 +3,31 @@
 
 mod about;
 mod answer;
-mod call;
+mod authentication;
+mod body;
 mod events;
+mod handlers;
 mod inputs;
 mod inventory;
 mod inventory_body;
 mod json;
 mod language;
 mod log_body;
-mod moments;
+mod open;
 mod operate;
+mod panics;
+mod parsed_request;
+mod request_meta;
+mod response_format;
 mod routes;
+mod state;
+mod stranger;
 mod task_body;
 mod task_page;
 mod task_words;
 mod tasks;
+mod timestamp_format;
+mod trace;
 
 use std::sync::Arc;
 
@@ -28,10 +38,12 @@ use crate::config::RestConfig;
 use crate::service::Guarded;
 use crate::watch::Hub;
 
-pub use answer::{Asked, Failure, Manner, REASON, TRACE_ID};
+pub use answer::Failure;
 pub use language::Language;
-pub use moments::{Moments, UnknownTimeZone};
-pub use routes::{Method, Operation, ROUTES, Route};
+pub use request_meta::RequestMeta;
+pub use response_format::{REASON, ResponseFormat, TRACE_ID};
+pub use routes::{Method, OperationId, ROUTES, Route};
+pub use timestamp_format::{TimestampFormat, UnknownTimeZone};
 
 /// The description of the face, as served.
 pub const OPENAPI: &str = include_str!("openapi.yaml");
@@ -53,7 +65,7 @@ pub struct Rest {
 }
 
 /// Every route. Requests carry a [`crate::net::peer::Peer`] among their extensions. A time zone that is not known is told in
-/// the log and answered with UTC: ask [`Moments::named`] first to refuse it.
+/// the log and answered with UTC: ask [`TimestampFormat::named`] first to refuse it.
 pub fn router(rest: Rest) -> Router {
-    routes::router(Arc::new(call::Face::new(rest)))
+    routes::router(&Arc::new(state::RestState::new(rest)))
 }

@@ -8,8 +8,9 @@ use crate::access::signature::content_digest_matches;
 use crate::api::grpc::fields::shortened;
 use crate::api::headers::{must_be_json, once};
 use crate::api::rest::answer::{Failure, Reply};
-use crate::api::rest::call::{Face, Proven};
 use crate::api::rest::inputs::{Inputs, shown};
+use crate::api::rest::parsed_request::ParsedRequest;
+use crate::api::rest::state::RestState;
 use crate::api::rest::task_body;
 use crate::domain::ids::{ClusterId, ServerId};
 use crate::domain::refusal::Refusal;
@@ -20,33 +21,33 @@ use crate::service::{Caller, RestartServer, StartServer, StopServer};
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// Records the task that stops a server, and answers with it.
-pub async fn stop(face: &Face, request: Proven) -> Result<Reply, Failure> {
-    let (caller, arguments) = with_body(request, |inputs, headers| stop_arguments(inputs, headers, &face.risks));
-    let stored = face.call(&caller, arguments).await?;
-    task_body::accepted(face, &stored)
+pub async fn stop(state: &RestState, request: ParsedRequest) -> Result<Reply, Failure> {
+    let (caller, arguments) = with_body(request, |inputs, headers| stop_arguments(inputs, headers, &state.risks));
+    let stored = state.call(&caller, arguments).await?;
+    task_body::accepted(state, &stored)
 }
 
 /// Records the task that starts a server, and answers with it; or with the task at rest that stopped it, which is rolled
 /// back.
-pub async fn start(face: &Face, request: Proven) -> Result<Reply, Failure> {
-    let Proven { caller, inputs, headers, .. } = request;
-    let stored = face.call(&caller, start_arguments(inputs, &headers)).await?;
-    task_body::accepted(face, &stored)
+pub async fn start(state: &RestState, request: ParsedRequest) -> Result<Reply, Failure> {
+    let ParsedRequest { caller, inputs, headers, .. } = request;
+    let stored = state.call(&caller, start_arguments(inputs, &headers)).await?;
+    task_body::accepted(state, &stored)
 }
 
 /// Records the task that restarts a server, and answers with it.
-pub async fn restart(face: &Face, request: Proven) -> Result<Reply, Failure> {
-    let (caller, arguments) = with_body(request, |inputs, headers| restart_arguments(inputs, headers, &face.risks));
-    let stored = face.call(&caller, arguments).await?;
-    task_body::accepted(face, &stored)
+pub async fn restart(state: &RestState, request: ParsedRequest) -> Result<Reply, Failure> {
+    let (caller, arguments) = with_body(request, |inputs, headers| restart_arguments(inputs, headers, &state.risks));
+    let stored = state.call(&caller, arguments).await?;
+    task_body::accepted(state, &stored)
 }
 
 /// The arguments of a request that may have a body.
 fn with_body<T>(
-    request: Proven,
+    request: ParsedRequest,
     arguments: impl FnOnce(Inputs, &HeaderMap) -> Result<T, Failure>,
 ) -> (Caller, Result<T, Failure>) {
-    let Proven { mut caller, mut inputs, headers, body } = request;
+    let ParsedRequest { mut caller, mut inputs, headers, body, .. } = request;
     let arguments = match must_be_json(&headers, &body).and_then(|()| whole(&headers, &body)) {
         Ok(()) => {
             inputs.read_body(&body);

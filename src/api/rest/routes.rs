@@ -1,17 +1,33 @@
 //! The table of routes, which `openapi.yaml` must agree with (tested), and the router that is made of it.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::future::ready;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::Request;
-use axum::routing::{MethodFilter, MethodRouter, on};
+use axum::routing::{MethodFilter, MethodRouter, on_service};
+use http::Response;
+use tower::util::BoxCloneSyncService;
+use tower::{Layer, Service, service_fn};
 
-use crate::api::rest::call::{Face, Target};
+use crate::api::rest::answer::{Failure, Reply};
+use crate::api::rest::authentication::{Authenticated, AuthenticationLayer};
+use crate::api::rest::handlers::Handler;
+use crate::api::rest::open::Open;
+use crate::api::rest::parsed_request::ParsedRequest;
+use crate::api::rest::state::RestState;
+use crate::api::rest::trace::{TraceLayer, TracedRequest};
+use crate::domain::refusal::Refusal;
+
+/// Longest path that an error repeats, in characters.
+const LONGEST_PATH: usize = 200;
 
 /// What a route does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Operation {
+pub enum OperationId {
     /// The description of the face.
     OpenApi,
     /// What the time is here: clients ask whether the face is there.
@@ -62,7 +78,7 @@ pub enum Operation {
     ListZoneServers,
 }
 
-impl Operation {
+impl OperationId {
     /// Its name in `openapi.yaml`, and the object that errors about its parameters name.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -157,60 +173,144 @@ pub struct Route {
     /// Its path; parameters in braces.
     pub path: &'static str,
     /// What it does.
-    pub operation: Operation,
+    pub operation: OperationId,
 }
 
-const fn get(path: &'static str, operation: Operation) -> Route {
+const fn get(path: &'static str, operation: OperationId) -> Route {
     Route { method: Method::Get, path, operation }
 }
 
-const fn post(path: &'static str, operation: Operation) -> Route {
+const fn post(path: &'static str, operation: OperationId) -> Route {
     Route { method: Method::Post, path, operation }
 }
 
 /// Every route. No path has two methods (tested), so that a wrong method has one answer.
 pub const ROUTES: &[Route] = &[
-    get("/openapi.yaml", Operation::OpenApi),
-    get("/api/v2/time", Operation::GetTime),
-    get("/api/v2/info", Operation::GetInfo),
-    get("/api/status", Operation::GetStatus),
-    get("/api/v2/ob/clusters", Operation::ListClusters),
-    get("/api/v2/ob/clusters/{id}", Operation::GetCluster),
-    get("/api/v2/ob/clusters/{id}/zones", Operation::ListZones),
-    get("/api/v2/ob/clusters/{id}/servers", Operation::ListServers),
-    get("/api/v2/ob/clusters/{id}/servers/{serverId}", Operation::GetServer),
-    post("/api/v2/ob/clusters/{id}/servers/{serverId}/stop", Operation::StopServer),
-    post("/api/v2/ob/clusters/{id}/servers/{serverId}/start", Operation::StartServer),
-    post("/api/v2/ob/clusters/{id}/servers/{serverId}/restart", Operation::RestartServer),
+    get("/openapi.yaml", OperationId::OpenApi),
+    get("/api/v2/time", OperationId::GetTime),
+    get("/api/v2/info", OperationId::GetInfo),
+    get("/api/status", OperationId::GetStatus),
+    get("/api/v2/ob/clusters", OperationId::ListClusters),
+    get("/api/v2/ob/clusters/{id}", OperationId::GetCluster),
+    get("/api/v2/ob/clusters/{id}/zones", OperationId::ListZones),
+    get("/api/v2/ob/clusters/{id}/servers", OperationId::ListServers),
+    get("/api/v2/ob/clusters/{id}/servers/{serverId}", OperationId::GetServer),
+    post("/api/v2/ob/clusters/{id}/servers/{serverId}/stop", OperationId::StopServer),
+    post("/api/v2/ob/clusters/{id}/servers/{serverId}/start", OperationId::StartServer),
+    post("/api/v2/ob/clusters/{id}/servers/{serverId}/restart", OperationId::RestartServer),
     // As it is documented, and as published clients call it.
-    get("/api/v2/clusters/{clusterId}/zones/{zoneName}/servers", Operation::ListZoneServers),
-    get("/api/v2/ob/clusters/{id}/zones/{zoneName}/servers", Operation::ListZoneServers),
-    get("/api/v2/tasks/instances", Operation::ListTasks),
-    get("/api/v2/tasks/instances/{taskInstanceId}", Operation::GetTask),
-    get("/api/v2/tasks/{taskInstanceId}", Operation::GetTask),
-    post("/api/v2/tasks/instances/{taskInstanceId}/retry", Operation::RetryTask),
-    post("/api/v2/tasks/instances/{taskInstanceId}/rollback", Operation::RollbackTask),
-    post("/api/v2/tasks/instances/{taskInstanceId}/cancel", Operation::CancelTask),
-    post("/api/v2/tasks/instances/{taskInstanceId}/giveUp", Operation::GiveUpTask),
-    get("/api/v2/tasks/instances/{taskInstanceId}/events", Operation::WatchTask),
-    get("/api/v2/tasks/instances/{taskInstanceId}/subtasks/{subtaskInstanceId}/log", Operation::GetSubtaskLog),
-    post("/api/v2/tasks/instances/{taskInstanceId}/subtasks/{subtaskInstanceId}/retry", Operation::RetrySubtask),
-    post("/api/v2/tasks/instances/{taskInstanceId}/subtasks/{subtaskInstanceId}/skip", Operation::SkipSubtask),
-    post("/api/v2/tasks/instances/{taskInstanceId}/subtasks/{subtaskInstanceId}/cancel", Operation::CancelSubtask),
+    get("/api/v2/clusters/{clusterId}/zones/{zoneName}/servers", OperationId::ListZoneServers),
+    get("/api/v2/ob/clusters/{id}/zones/{zoneName}/servers", OperationId::ListZoneServers),
+    get("/api/v2/tasks/instances", OperationId::ListTasks),
+    get("/api/v2/tasks/instances/{taskInstanceId}", OperationId::GetTask),
+    get("/api/v2/tasks/{taskInstanceId}", OperationId::GetTask),
+    post("/api/v2/tasks/instances/{taskInstanceId}/retry", OperationId::RetryTask),
+    post("/api/v2/tasks/instances/{taskInstanceId}/rollback", OperationId::RollbackTask),
+    post("/api/v2/tasks/instances/{taskInstanceId}/cancel", OperationId::CancelTask),
+    post("/api/v2/tasks/instances/{taskInstanceId}/giveUp", OperationId::GiveUpTask),
+    get("/api/v2/tasks/instances/{taskInstanceId}/events", OperationId::WatchTask),
+    get("/api/v2/tasks/instances/{taskInstanceId}/subtasks/{subtaskInstanceId}/log", OperationId::GetSubtaskLog),
+    post("/api/v2/tasks/instances/{taskInstanceId}/subtasks/{subtaskInstanceId}/retry", OperationId::RetrySubtask),
+    post("/api/v2/tasks/instances/{taskInstanceId}/subtasks/{subtaskInstanceId}/skip", OperationId::SkipSubtask),
+    post("/api/v2/tasks/instances/{taskInstanceId}/subtasks/{subtaskInstanceId}/cancel", OperationId::CancelSubtask),
 ];
 
+/// Where a request came out of the router.
+#[derive(Clone, Copy, Debug)]
+pub enum Target {
+    Operation(OperationId),
+    /// A path that takes only these methods.
+    WrongMethod(&'static str),
+    /// No path of ours.
+    Unknown,
+}
+
+impl Target {
+    /// What errors about the request's parameters name.
+    pub const fn object(self) -> &'static str {
+        match self {
+            Self::Operation(operation) => operation.as_str(),
+            Self::WrongMethod(_) | Self::Unknown => "request",
+        }
+    }
+
+    pub const fn changes(self) -> bool {
+        match self {
+            Self::Operation(operation) => operation.changes(),
+            Self::WrongMethod(_) | Self::Unknown => false,
+        }
+    }
+}
+
 /// The router of the table.
-pub fn router(face: Arc<Face>) -> Router {
+pub fn router(state: &Arc<RestState>) -> Router {
     let mut paths: BTreeMap<&str, MethodRouter> = BTreeMap::new();
     for route in ROUTES {
-        let (right, wrong) = (Arc::clone(&face), Arc::clone(&face));
-        let (operation, allowed) = (route.operation, route.method.allowed());
-        let methods = on(route.method.filter(), move |request: Request| {
-            Arc::clone(&right).answer(Target::Operation(operation), request)
-        })
-        .fallback(move |request: Request| Arc::clone(&wrong).answer(Target::WrongMethod(allowed), request));
-        paths.insert(route.path, methods);
+        let right = service(state, Target::Operation(route.operation));
+        let wrong = service(state, Target::WrongMethod(route.method.allowed()));
+        paths.insert(route.path, on_service(route.method.filter(), right).fallback_service(wrong));
     }
     let router = paths.into_iter().fold(Router::new(), |router, (path, methods)| router.route(path, methods));
-    router.fallback(move |request: Request| Arc::clone(&face).answer(Target::Unknown, request))
+    router.fallback_service(service(state, Target::Unknown))
+}
+
+type BoxedService = BoxCloneSyncService<Request, Response<Body>, Infallible>;
+
+/// What answers at a target. Whether there is such a path or method, too, only proven callers learn.
+fn service(state: &Arc<RestState>, target: Target) -> BoxedService {
+    let state = Arc::clone(state);
+    match target {
+        Target::Operation(operation) => match Handler::of(operation) {
+            Handler::Open(answer) => traced(&state, target, Open { state: Arc::clone(&state), answer }),
+            Handler::Authenticated(handle) => {
+                let changes = operation.changes();
+                authenticated(&Arc::clone(&state), target, move |request| {
+                    let state = Arc::clone(&state);
+                    async move { handle(&state, ParsedRequest::read(&state.rest, request, changes).await?).await }
+                })
+            }
+        },
+        Target::WrongMethod(allowed) => authenticated(&state, target, move |request| {
+            let (method, path) = method_and_path(&request);
+            ready(Err(Refusal::MethodNotAllowed { method, path, allowed: allowed.to_owned() }.into()))
+        }),
+        Target::Unknown => authenticated(&state, target, |request| {
+            let (method, path) = method_and_path(&request);
+            ready(Err(Refusal::RouteNotFound { method, path }.into()))
+        }),
+    }
+}
+
+fn authenticated<F>(
+    state: &Arc<RestState>,
+    target: Target,
+    handle: impl Fn(Authenticated) -> F + Clone + Send + Sync + 'static,
+) -> BoxedService
+where
+    F: Future<Output = Result<Reply, Failure>> + Send + 'static,
+{
+    traced(state, target, AuthenticationLayer { state: Arc::clone(state) }.layer(service_fn(handle)))
+}
+
+fn traced<S>(state: &Arc<RestState>, target: Target, inner: S) -> BoxedService
+where
+    S: Service<TracedRequest, Response = Response<Body>, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+{
+    BoxCloneSyncService::new(TraceLayer { state: Arc::clone(state), target }.layer(inner))
+}
+
+fn method_and_path(request: &Authenticated) -> (String, String) {
+    let request = request.request();
+    (request.method().as_str().to_owned(), cut(request.uri().path()))
+}
+
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(LONGEST_PATH) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::api::rest::answer::{Failure, Reply};
-use crate::api::rest::call::Face;
+use crate::api::rest::state::RestState;
 use crate::api::rest::task_words::{self, NOT_PARALLEL, class_name, operation, server_ids, status, subtask_operation};
 use crate::clock::Timestamp;
 use crate::config::TaskShape;
@@ -186,9 +186,9 @@ pub(super) fn cluster<'a>(task: &'a Task, kind: Option<&'static str>) -> Cluster
 /// Since OceanBase 4 a whole cluster is never a standby; tenants are.
 pub const PRIMARY: &str = "PRIMARY";
 
-pub(super) fn creator<'a>(face: &Face, task: &'a Task) -> CreatorBody<'a> {
+pub(super) fn creator<'a>(state: &RestState, task: &'a Task) -> CreatorBody<'a> {
     let creator = &task.spec.creator;
-    CreatorBody { id: face.rest.guarded.user_id(creator), name: creator.as_str() }
+    CreatorBody { id: state.rest.guarded.user_id(creator), name: creator.as_str() }
 }
 
 /// Whether a task can never be rolled back: it is closed. One that runs can be once it has failed
@@ -207,12 +207,12 @@ fn prohibits_skip(task: &Task, subtask: &Subtask) -> bool {
 }
 
 /// When it ended: for OCP a failed task has, though ours can be run again.
-pub(super) fn finish_time(face: &Face, task: &Task) -> Option<String> {
+pub(super) fn finish_time(state: &RestState, task: &Task) -> Option<String> {
     let rests = match task.state.phase() {
         Phase::AtRest => task.resting_since,
         Phase::Moving | Phase::Closed => None,
     };
-    task.finish_time.or(rests).map(|at| face.manner.moments.text(at))
+    task.finish_time.or(rests).map(|at| state.format.timestamps.text(at))
 }
 
 /// Which process ran the step that began last.
@@ -247,8 +247,8 @@ enum Keys {
     WithOurs,
 }
 
-fn subtask_body<'a>(face: &Face, task: &Task, subtask: &'a Subtask, keys: Keys) -> SubtaskBody<'a> {
-    let text = |at: Timestamp| face.manner.moments.text(at);
+fn subtask_body<'a>(state: &RestState, task: &Task, subtask: &'a Subtask, keys: Keys) -> SubtaskBody<'a> {
+    let text = |at: Timestamp| state.format.timestamps.text(at);
     let order = task.in_execution_order();
     let ours = keys == Keys::WithOurs;
     SubtaskBody {
@@ -277,14 +277,14 @@ fn subtask_body<'a>(face: &Face, task: &Task, subtask: &'a Subtask, keys: Keys) 
 }
 
 /// The answer to a stop, in the shape that is configured.
-pub fn accepted(face: &Face, stored: &StoredTask) -> Result<Reply, Failure> {
-    match face.rest.config.task_shape {
-        TaskShape::Legacy => legacy(face, &stored.task),
-        TaskShape::V4 => v4(face, &stored.task),
+pub fn accepted(state: &RestState, stored: &StoredTask) -> Result<Reply, Failure> {
+    match state.rest.config.task_shape {
+        TaskShape::Legacy => legacy(state, &stored.task),
+        TaskShape::V4 => v4(state, &stored.task),
     }
 }
 
-fn legacy(face: &Face, task: &Task) -> Result<Reply, Failure> {
+fn legacy(state: &RestState, task: &Task) -> Result<Reply, Failure> {
     let tasks = by_id(task).into_iter().map(|subtask| LegacySubtask {
         // OCP has both, and writes the same.
         description: &subtask.spec.name,
@@ -298,59 +298,59 @@ fn legacy(face: &Face, task: &Task) -> Result<Reply, Failure> {
     Reply::data(&LegacyTask {
         cluster: cluster(task, None),
         context: context_text(task),
-        creator: creator(face, task),
+        creator: creator(state, task),
         id: task.spec.id.get(),
         name: &task.spec.graph.operation.name,
-        start_time: face.manner.moments.text(task.create_time),
+        start_time: state.format.timestamps.text(task.create_time),
         status: status(task.state),
         tasks: tasks.collect(),
     })
 }
 
-fn v4(face: &Face, task: &Task) -> Result<Reply, Failure> {
+fn v4(state: &RestState, task: &Task) -> Result<Reply, Failure> {
     Reply::data(&V4Task {
         cluster_id: task.spec.cluster.id.get(),
         context: context(task),
-        create_time: face.manner.moments.text(task.create_time),
+        create_time: state.format.timestamps.text(task.create_time),
         creator: task.spec.creator.as_str(),
         executor: executor(task),
-        finish_time: finish_time(face, task),
+        finish_time: finish_time(state, task),
         id: task.spec.id.get(),
         name: &task.spec.graph.operation.name,
         operation: operation(task.operation),
         prohibit_rollback: prohibits_rollback(task),
-        start_time: face.manner.moments.text(task.create_time),
+        start_time: state.format.timestamps.text(task.create_time),
         status: status(task.state),
-        subtasks: by_id(task).into_iter().map(|one| subtask_body(face, task, one, Keys::OfOcp)).collect(),
+        subtasks: by_id(task).into_iter().map(|one| subtask_body(state, task, one, Keys::OfOcp)).collect(),
         task_definition_id: NO_DEFINITION,
         kind: MANUAL,
     })
 }
 
 /// One task on its own.
-pub fn wrapped(face: &Face, stored: &StoredTask) -> Result<Reply, Failure> {
+pub fn wrapped(state: &RestState, stored: &StoredTask) -> Result<Reply, Failure> {
     let task = &stored.task;
     let warnings = task.warnings.iter().map(|warning| CodedMessage { code: &warning.code, message: &warning.text });
     Reply::data(&WrappedTask {
         allowed_verbs: task.allowed_verbs().into_iter().map(Verb::as_str).collect(),
         cluster: cluster(task, Some(PRIMARY)),
-        context: match face.rest.config.task_shape {
+        context: match state.rest.config.task_shape {
             TaskShape::Legacy => EitherContext::Text(context_text(task)),
             TaskShape::V4 => EitherContext::Object(context(task)),
         },
-        create_time: face.manner.moments.text(task.create_time),
-        creator: creator(face, task),
+        create_time: state.format.timestamps.text(task.create_time),
+        creator: creator(state, task),
         error: step_error(task.error.as_ref()),
         executor: executor(task),
-        finish_time: finish_time(face, task),
+        finish_time: finish_time(state, task),
         id: task.spec.id.get(),
         name: &task.spec.graph.operation.name,
         operation: operation(task.operation),
         prohibit_rollback: prohibits_rollback(task),
         revision: task.revision.get(),
-        start_time: face.manner.moments.text(task.create_time),
+        start_time: state.format.timestamps.text(task.create_time),
         status: status(task.state),
-        subtasks: by_id(task).into_iter().map(|one| subtask_body(face, task, one, Keys::WithOurs)).collect(),
+        subtasks: by_id(task).into_iter().map(|one| subtask_body(state, task, one, Keys::WithOurs)).collect(),
         task_definition_id: NO_DEFINITION,
         kind: MANUAL,
         warnings: warnings.collect(),
@@ -358,6 +358,6 @@ pub fn wrapped(face: &Face, stored: &StoredTask) -> Result<Reply, Failure> {
 }
 
 /// One subtask on its own.
-pub fn subtask(face: &Face, task: &Task, subtask: &Subtask) -> Result<Reply, Failure> {
-    Reply::data(&subtask_body(face, task, subtask, Keys::WithOurs))
+pub fn subtask(state: &RestState, task: &Task, subtask: &Subtask) -> Result<Reply, Failure> {
+    Reply::data(&subtask_body(state, task, subtask, Keys::WithOurs))
 }

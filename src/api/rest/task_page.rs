@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use crate::api::rest::answer::{Failure, Reply};
-use crate::api::rest::call::Face;
+use crate::api::rest::state::RestState;
 use crate::api::rest::task_body::{ClusterBody, CreatorBody, MANUAL, PRIMARY, by_id, cluster, creator, finish_time};
 use crate::api::rest::task_words::{operation, status, subtask_operation};
 use crate::service::views::PageOf;
@@ -62,7 +62,7 @@ struct BasicSubtask<'a> {
 }
 
 /// A page of tasks.
-pub fn page(face: &Face, found: &PageOf<StoredTask>, number: u32, size: u32) -> Result<Reply, Failure> {
+pub fn page(state: &RestState, found: &PageOf<StoredTask>, number: u32, size: u32) -> Result<Reply, Failure> {
     let contents = found.items.iter().map(|stored| {
         let task = &stored.task;
         let subtasks = by_id(task).into_iter().map(|subtask| BasicSubtask {
@@ -74,12 +74,12 @@ pub fn page(face: &Face, found: &PageOf<StoredTask>, number: u32, size: u32) -> 
         });
         BasicTask {
             cluster: cluster(task, Some(PRIMARY)),
-            creator: creator(face, task),
-            finish_time: finish_time(face, task),
+            creator: creator(state, task),
+            finish_time: finish_time(state, task),
             id: task.spec.id.get(),
             name: &task.spec.graph.operation.name,
             operation: operation(task.operation),
-            start_time: face.manner.moments.text(task.create_time),
+            start_time: state.format.timestamps.text(task.create_time),
             status: status(task.state),
             subtasks: subtasks.collect(),
             kind: MANUAL,

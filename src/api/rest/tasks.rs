@@ -1,8 +1,9 @@
 //! Tasks: a page of them, one, what its subtasks logged, and what can be asked of it (docs/ocp-v2.md#task-calls).
 
 use crate::api::rest::answer::{Failure, Reply};
-use crate::api::rest::call::{Face, Proven};
 use crate::api::rest::inputs::Inputs;
+use crate::api::rest::parsed_request::ParsedRequest;
+use crate::api::rest::state::RestState;
 use crate::api::rest::{log_body, task_body, task_page, task_words};
 use crate::domain::event::TaskState;
 use crate::domain::ids::{ClusterId, Revision, SubtaskId, TaskId};
@@ -42,11 +43,11 @@ struct List {
 }
 
 /// A page of tasks.
-pub async fn list(face: &Face, request: Proven) -> Result<Reply, Failure> {
-    let Proven { caller, inputs, .. } = request;
+pub async fn list(state: &RestState, request: ParsedRequest) -> Result<Reply, Failure> {
+    let ParsedRequest { caller, inputs, .. } = request;
     let List { mut selection, cluster_name, mut none, page, number, size } = list_arguments(inputs)?;
     if let Some(name) = cluster_name {
-        match face.rest.guarded.call(&caller, GetCluster::Name(name)).await {
+        match state.rest.guarded.call(&caller, GetCluster::Name(name)).await {
             Ok(cluster) => {
                 none |= selection.cluster.is_some_and(|id| id != cluster.row.id);
                 selection.cluster = Some(cluster.row.id);
@@ -58,9 +59,9 @@ pub async fn list(face: &Face, request: Proven) -> Result<Reply, Failure> {
     let found = if none {
         PageOf { items: Vec::new(), total: 0 }
     } else {
-        face.call(&caller, Ok(TasksPage { selection, page })).await?
+        state.call(&caller, Ok(TasksPage { selection, page })).await?
     };
-    task_page::page(face, &found, number, size)
+    task_page::page(state, &found, number, size)
 }
 
 fn list_arguments(mut inputs: Inputs) -> Result<List, Failure> {
@@ -99,72 +100,72 @@ fn states(word: &str) -> Option<Vec<TaskState>> {
 }
 
 /// One task.
-pub async fn get(face: &Face, request: Proven) -> Result<Reply, Failure> {
-    let Proven { caller, inputs, .. } = request;
-    let stored = face.call(&caller, task_id(inputs).map(GetTask)).await?;
-    task_body::wrapped(face, &stored)
+pub async fn get(state: &RestState, request: ParsedRequest) -> Result<Reply, Failure> {
+    let ParsedRequest { caller, inputs, .. } = request;
+    let stored = state.call(&caller, task_id(inputs).map(GetTask)).await?;
+    task_body::wrapped(state, &stored)
 }
 
 /// Runs a failed task again.
-pub async fn retry(face: &Face, request: Proven) -> Result<Reply, Failure> {
-    let Proven { caller, inputs, .. } = request;
+pub async fn retry(state: &RestState, request: ParsedRequest) -> Result<Reply, Failure> {
+    let ParsedRequest { caller, inputs, .. } = request;
     let asked = verb(inputs).map(|(task, if_revision)| RetryTask { task, if_revision, expire_time: None });
-    let stored = face.call(&caller, asked).await?;
-    task_body::wrapped(face, &stored)
+    let stored = state.call(&caller, asked).await?;
+    task_body::wrapped(state, &stored)
 }
 
 /// Undoes what a failed task did.
-pub async fn rollback(face: &Face, request: Proven) -> Result<Reply, Failure> {
-    let Proven { caller, inputs, .. } = request;
+pub async fn rollback(state: &RestState, request: ParsedRequest) -> Result<Reply, Failure> {
+    let ParsedRequest { caller, inputs, .. } = request;
     let asked = verb(inputs).map(|(task, if_revision)| RollbackTask { task, if_revision, expire_time: None });
-    let stored = face.call(&caller, asked).await?;
-    task_body::wrapped(face, &stored)
+    let stored = state.call(&caller, asked).await?;
+    task_body::wrapped(state, &stored)
 }
 
 /// Ends what a task runs; not of OCP, which cancels subtasks.
-pub async fn cancel(face: &Face, request: Proven) -> Result<Reply, Failure> {
-    let Proven { caller, inputs, .. } = request;
+pub async fn cancel(state: &RestState, request: ParsedRequest) -> Result<Reply, Failure> {
+    let ParsedRequest { caller, inputs, .. } = request;
     let asked = verb(inputs).map(|(task, if_revision)| CancelTask { task, if_revision });
-    let stored = face.call(&caller, asked).await?;
-    task_body::wrapped(face, &stored)
+    let stored = state.call(&caller, asked).await?;
+    task_body::wrapped(state, &stored)
 }
 
 /// Closes a task at rest as it is; OCP has it on its pages and not in its API.
-pub async fn give_up(face: &Face, request: Proven) -> Result<Reply, Failure> {
-    let Proven { caller, inputs, .. } = request;
+pub async fn give_up(state: &RestState, request: ParsedRequest) -> Result<Reply, Failure> {
+    let ParsedRequest { caller, inputs, .. } = request;
     let asked = verb(inputs).map(|(task, if_revision)| GiveUpTask { task, if_revision });
-    let stored = face.call(&caller, asked).await?;
-    task_body::wrapped(face, &stored)
+    let stored = state.call(&caller, asked).await?;
+    task_body::wrapped(state, &stored)
 }
 
 /// What a subtask logged, over all its executions; from a line on when one is given.
-pub async fn log(face: &Face, request: Proven) -> Result<Reply, Failure> {
-    let Proven { caller, mut inputs, .. } = request;
+pub async fn log(state: &RestState, request: ParsedRequest) -> Result<Reply, Failure> {
+    let ParsedRequest { caller, mut inputs, .. } = request;
     let from = inputs.query_text("fromLine").and_then(|text| inputs.position("fromLine", &text));
     let asked = subtask_id(inputs).map(|(task, subtask)| SubtaskLog { task, subtask });
-    log_body::log(face, &face.call(&caller, asked).await?, from)
+    log_body::log(state, &state.call(&caller, asked).await?, from)
 }
 
 /// Runs a failed subtask again.
-pub async fn retry_subtask(face: &Face, request: Proven) -> Result<Reply, Failure> {
-    let Proven { caller, inputs, .. } = request;
+pub async fn retry_subtask(state: &RestState, request: ParsedRequest) -> Result<Reply, Failure> {
+    let ParsedRequest { caller, inputs, .. } = request;
     let asked = subtask_id(inputs).map(|(task, subtask)| RetrySubtask { task, subtask });
-    let (stored, subtask) = face.call(&caller, asked).await?;
+    let (stored, subtask) = state.call(&caller, asked).await?;
     let of = |_| Refusal::SubtaskNotFound { task: stored.task.spec.id, subtask };
-    task_body::subtask(face, &stored.task, stored.task.subtask(subtask).map_err(of)?)
+    task_body::subtask(state, &stored.task, stored.task.subtask(subtask).map_err(of)?)
 }
 
 /// Counts a failed subtask as successful, and goes on behind it.
-pub async fn skip_subtask(face: &Face, request: Proven) -> Result<Reply, Failure> {
-    let Proven { caller, inputs, .. } = request;
-    face.call(&caller, skip_request(inputs)).await?;
+pub async fn skip_subtask(state: &RestState, request: ParsedRequest) -> Result<Reply, Failure> {
+    let ParsedRequest { caller, inputs, .. } = request;
+    state.call(&caller, skip_request(inputs)).await?;
     Ok(Reply::Done)
 }
 
 /// Ends a running subtask.
-pub async fn cancel_subtask(face: &Face, request: Proven) -> Result<Reply, Failure> {
-    let Proven { caller, inputs, .. } = request;
-    face.call(&caller, subtask_id(inputs).map(|(task, subtask)| CancelSubtask { task, subtask })).await?;
+pub async fn cancel_subtask(state: &RestState, request: ParsedRequest) -> Result<Reply, Failure> {
+    let ParsedRequest { caller, inputs, .. } = request;
+    state.call(&caller, subtask_id(inputs).map(|(task, subtask)| CancelSubtask { task, subtask })).await?;
     Ok(Reply::Done)
 }
 

@@ -18,7 +18,6 @@ pub struct DeregisterArgs {
     cluster: String,
 }
 
-/// Runs the command.
 pub async fn run(args: DeregisterArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
     let cluster_id = resolve::cluster(client, &args.cluster).await?;
     let request = v1::DeregisterClusterRequest { cluster_id, reason: client.reason() };

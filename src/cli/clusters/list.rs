@@ -22,7 +22,6 @@ pub struct ListArgs {
     name: String,
 }
 
-/// Runs the command.
 pub async fn run(args: ListArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
     let clusters = pages::all(async |page_size, page_token| {
         let request = v1::ListClustersRequest { page_size, page_token, name: args.name.clone() };

@@ -34,7 +34,6 @@ pub enum ClustersCommand {
 }
 
 impl ClustersCommand {
-    /// Whether it changes something.
     pub const fn changes(&self) -> bool {
         match self {
             Self::Register(_) | Self::Update(_) | Self::Sync(_) | Self::Deregister(_) => true,
@@ -43,7 +42,6 @@ impl ClustersCommand {
     }
 }
 
-/// Runs a subcommand.
 pub async fn run(command: ClustersCommand, client: &Client, output: &Output) -> Result<Exit, Failure> {
     match command {
         ClustersCommand::Register(args) => register::run(args, client, output).await,

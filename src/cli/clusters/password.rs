@@ -24,7 +24,6 @@ pub struct PasswordArgs {
 }
 
 impl PasswordArgs {
-    /// The password, if any was given.
     pub fn read(&self) -> Result<Option<SecretString>, Failure> {
         if self.no_password {
             return Ok(Some(SecretString::default()));
@@ -35,7 +34,7 @@ impl PasswordArgs {
         }
     }
 
-    /// The password, which must have been given.
+    /// The password; an error when none was given.
     pub fn require(&self) -> Result<SecretString, Failure> {
         self.read()?.ok_or_else(|| {
             Failure::Usage(format!(

@@ -42,7 +42,6 @@ pub struct RegisterArgs {
     default_host: Option<v1::DefaultHost>,
 }
 
-/// Runs the command.
 pub async fn run(args: RegisterArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
     let request = v1::RegisterClusterRequest {
         endpoints: args.endpoints,

@@ -24,14 +24,12 @@ pub struct ShowArgs {
     cluster: String,
 }
 
-/// Runs the command.
 pub async fn run(args: ShowArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
     let cluster_id = resolve::cluster(client, &args.cluster).await?;
     let request = v1::GetClusterRequest { by: Some(By::ClusterId(cluster_id)) };
     print(client.call("get cluster", READ_TIMEOUT, client.clusters().get_cluster(request)).await?.cluster, output)
 }
 
-/// Writes the cluster of an answer.
 pub fn print(cluster: Option<v1::Cluster>, output: &Output) -> Result<Exit, Failure> {
     let cluster = cluster.ok_or_else(|| Failure::NoAnswer("the server answered without a cluster".to_owned()))?;
     match output.format {
@@ -41,7 +39,6 @@ pub fn print(cluster: Option<v1::Cluster>, output: &Output) -> Result<Exit, Fail
     Ok(Exit::Done)
 }
 
-/// The lines of a cluster.
 pub fn details(cluster: &v1::Cluster, now: Timestamp, paint: Paint) -> Vec<String> {
     let at = cluster.observed_at.as_ref();
     let observed = format!("{} ({})", times::shown(at), times::age(at, now));
@@ -82,7 +79,7 @@ pub fn details(cluster: &v1::Cluster, now: Timestamp, paint: Paint) -> Vec<Strin
     lines
 }
 
-/// How hosts are reached that are not in the table below.
+/// How the hosts are reached that are not in the table below.
 fn agents(default: Option<&v1::DefaultHost>, some_are_named: bool) -> String {
     let of = if some_are_named { " of the other hosts" } else { "" };
     match default.map(|host| (host.transport(), host)) {

@@ -24,7 +24,6 @@ pub struct SyncArgs {
     cluster: String,
 }
 
-/// Runs the command.
 pub async fn run(args: SyncArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
     let cluster_id = resolve::cluster(client, &args.cluster).await?;
     let request = v1::SyncClusterRequest { cluster_id, reason: client.reason() };

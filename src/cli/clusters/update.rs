@@ -36,7 +36,6 @@ pub struct UpdateArgs {
     default_host: Option<v1::DefaultHost>,
 }
 
-/// Runs the command.
 pub async fn run(args: UpdateArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
     let password = args.password.read()?;
     let cluster = args.cluster.clone();

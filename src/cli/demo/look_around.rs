@@ -7,14 +7,11 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::{LEFT_TO_STOP, PASSWORD, STOPPED, USER};
 
-/// What there is to look around in.
 #[derive(Clone, Debug)]
 pub struct Place {
     /// This program, as it was called.
     pub program: String,
-    /// Address of the gRPC face.
     pub grpc: SocketAddr,
-    /// Address of the REST gateway.
     pub rest: Option<SocketAddr>,
     /// IP and SQL port of a server.
     pub sql: Option<(String, u16)>,

@@ -24,7 +24,6 @@ pub struct ListArgs {
     zone: String,
 }
 
-/// Runs the command.
 pub async fn run(args: ListArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
     let cluster_id = resolve::cluster(client, &args.cluster).await?;
     let servers = resolve::servers(client, cluster_id, &args.zone).await?;
@@ -62,7 +61,7 @@ pub fn address(server: &v1::ObServer) -> String {
     }
 }
 
-/// The host's word for the process; a list does not ask every host.
+/// State of the process as its host reported it; a list does not ask every host.
 pub fn process(server: &v1::ObServer) -> String {
     match server.process_state() {
         v1::ProcessState::Unspecified => "not asked".to_owned(),

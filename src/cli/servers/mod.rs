@@ -19,7 +19,6 @@ pub enum ServersCommand {
     Show(show::ShowArgs),
 }
 
-/// Runs a subcommand.
 pub async fn run(command: ServersCommand, client: &Client, output: &Output) -> Result<Exit, Failure> {
     match command {
         ServersCommand::List(args) => list::run(args, client, output).await,

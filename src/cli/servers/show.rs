@@ -25,7 +25,6 @@ pub struct ShowArgs {
     server: ServerName,
 }
 
-/// Runs the command.
 pub async fn run(args: ShowArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
     let cluster_id = resolve::cluster(client, &args.cluster).await?;
     let server_id = resolve::server(client, cluster_id, &args.server).await?;

@@ -33,7 +33,6 @@ pub struct BackupArgs {
     overwrite: bool,
 }
 
-/// Runs the command.
 pub async fn run(args: BackupArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
     let BackupArgs { file, overwrite } = args;
     if file.symlink_metadata().is_ok() {
@@ -84,7 +83,7 @@ pub async fn run(args: BackupArgs, client: &Client, output: &Output) -> Result<E
     Ok(Exit::Done)
 }
 
-/// Writes what the service sends, and says what it is.
+/// Writes what the service sends, and returns its description.
 async fn receive(client: &Client, draft: &Draft) -> Result<v1::StoreBackup, Failure> {
     let mut file = OpenOptions::new().append(true).open(&draft.0).map_err(|error| local(&draft.0, &error))?;
     // The answer begins when the copy is made and checked, which takes as long as the store is large; it is not waited for
@@ -113,7 +112,7 @@ async fn receive(client: &Client, draft: &Draft) -> Result<v1::StoreBackup, Fail
     Ok(facts)
 }
 
-/// A file that is removed unless it was given its name.
+/// A temporary file that is removed unless it gets its final name.
 struct Draft(PathBuf);
 
 impl Draft {

@@ -23,8 +23,8 @@ pub struct CancelArgs {
     if_revision: Option<i64>,
 }
 
-/// Runs the command. A running task moves on by itself, so that it is not held to the revision that was just read; a repeat
-/// after a lost answer finds it no longer RUNNING.
+/// A running task moves on by itself, so the request is not held to the revision that was just read; a repeat after a
+/// lost answer finds it no longer RUNNING.
 pub async fn run(args: CancelArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
     let request = v1::CancelTaskRequest { task_id: args.task, if_revision: args.if_revision, reason: client.reason() };
     let call = async || client.tasks().cancel_task(request.clone()).await;

@@ -31,7 +31,7 @@ fn told(warning: &v1::TaskWarning) -> String {
     }
 }
 
-/// Runs the command. What is left behind is told as warnings.
+/// What is left behind is shown as warnings.
 pub async fn run(args: GiveUpArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
     let if_revision = revision(client, args.task, args.if_revision).await?;
     let request = v1::GiveUpTaskRequest { task_id: args.task, if_revision: Some(if_revision), reason: client.reason() };

@@ -34,7 +34,6 @@ pub struct ListArgs {
     limit: u32,
 }
 
-/// Runs the command.
 pub async fn run(args: ListArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
     let cluster_id = match &args.cluster {
         Some(cluster) => Some(resolve::cluster(client, cluster).await?),

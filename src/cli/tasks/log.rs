@@ -22,7 +22,7 @@ use crate::cli::words;
 use crate::proto::json::Json;
 use crate::proto::v1;
 
-/// A line, and whose it is.
+/// A line, with the subtask that wrote it.
 #[derive(Serialize)]
 struct LineDocument<'a> {
     task_id: i64,
@@ -48,7 +48,7 @@ pub struct LogArgs {
     from_line: i64,
 }
 
-/// Runs the command. The exit code is about the showing, not about the task.
+/// The exit code is about showing the log, not about the task.
 pub async fn run(args: LogArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
     let view = TaskView::new(get(client, args.task).await?);
     let subtask_id = match &args.subtask {
@@ -118,7 +118,6 @@ pub fn one_subtask(view: &TaskView, named: &str) -> Result<i64, Failure> {
     })
 }
 
-/// A log that is being shown.
 struct Log<'a> {
     output: &'a Output,
     view: TaskView,
@@ -153,7 +152,7 @@ impl Log<'_> {
         let at = times::shown(line.time.as_ref());
         let mut text = Vec::new();
         let operation = match (line.operation(), line.run_time > 1) {
-            // A server that kept no operation knew these two.
+            // A server that does not record the operation has only these two.
             (v1::SubtaskOperation::Unspecified, true) => v1::SubtaskOperation::Retry,
             (v1::SubtaskOperation::Unspecified, false) => v1::SubtaskOperation::Execute,
             (kept, _) => kept,
@@ -208,7 +207,7 @@ mod tests {
     use super::*;
     use crate::cli::view::tests::{at, task};
 
-    /// As a server writes it that keeps no operation.
+    /// As written by a server that does not record the operation.
     fn line(number: i64, subtask_id: i64, run_time: i32, text: &str) -> v1::SubtaskLogLine {
         let time = at(number);
         v1::SubtaskLogLine { number, subtask_id, run_time, time, text: text.to_owned(), operation: 0 }

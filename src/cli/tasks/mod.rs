@@ -52,7 +52,6 @@ pub enum TasksCommand {
 }
 
 impl TasksCommand {
-    /// Whether it changes something.
     pub const fn changes(&self) -> bool {
         match self {
             Self::Retry(_) | Self::Rollback(_) | Self::Skip(_) | Self::Cancel(_) | Self::GiveUp(_) => true,
@@ -61,7 +60,6 @@ impl TasksCommand {
     }
 }
 
-/// Runs a subcommand.
 pub async fn run(command: TasksCommand, client: &Client, output: &Output) -> Result<Exit, Failure> {
     match command {
         TasksCommand::List(args) => list::run(args, client, output).await,

@@ -7,7 +7,6 @@ use crate::cli::failure::Failure;
 use crate::cli::output::Output;
 use crate::proto::v1;
 
-/// Runs the command.
 pub async fn run(args: GoOnArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
     let if_revision = revision(client, args.task, args.if_revision).await?;
     let request = v1::RetryTaskRequest {

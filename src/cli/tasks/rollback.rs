@@ -7,7 +7,7 @@ use crate::cli::failure::Failure;
 use crate::cli::output::Output;
 use crate::proto::v1;
 
-/// Runs the command. That the task ends ROLLED_BACK is what was asked for.
+/// Success is that the task ends ROLLED_BACK.
 pub async fn run(args: GoOnArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
     let if_revision = revision(client, args.task, args.if_revision).await?;
     let request = v1::RollbackTaskRequest {

@@ -24,7 +24,7 @@ pub struct ShowArgs {
     task: i64,
 }
 
-/// Runs the command. The exit code is about the showing, not about the task.
+/// The exit code is about showing the task, not about its state.
 pub async fn run(args: ShowArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
     let task = get(client, args.task).await?;
     match output.format {
@@ -34,7 +34,6 @@ pub async fn run(args: ShowArgs, client: &Client, output: &Output) -> Result<Exi
     Ok(Exit::Done)
 }
 
-/// Reads a task.
 pub async fn get(client: &Client, task_id: i64) -> Result<v1::Task, Failure> {
     let task =
         client.call("get task", READ_TIMEOUT, client.tasks().get_task(v1::GetTaskRequest { task_id })).await?.task;

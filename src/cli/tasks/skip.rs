@@ -32,7 +32,6 @@ pub struct SkipArgs {
     watching: Watching,
 }
 
-/// Runs the command.
 pub async fn run(args: SkipArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
     let view = TaskView::new(get(client, args.task).await?);
     let subtask_id = one_subtask(&view, &args.subtask)?;

@@ -46,8 +46,8 @@ impl GoOnArgs {
     }
 }
 
-/// Asks for a verb. After a lost answer the same is asked again: a task that moved on since then refuses
-/// it, so that nothing is done twice, and what became of the first is told as not known.
+/// Asks for a verb. After a lost answer the same is asked again: a task that moved on since then refuses it, so that
+/// nothing is done twice, and the outcome of the first request is reported as unknown.
 pub async fn ask<T>(
     client: &Client,
     output: &Output,

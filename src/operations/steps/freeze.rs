@@ -27,7 +27,7 @@ pub(super) enum Freeze {
         /// What became of it, for the log.
         said: Option<String>,
     },
-    /// The process is not ended yet.
+    /// The process is not ended yet: this comes first.
     First(Box<Observation>),
 }
 
@@ -46,7 +46,7 @@ pub(super) fn not_frozen(context: &StepContext) -> Option<(String, String)> {
 /// Looks how far the freeze is. Everything is found in the task and the cluster, so that a look after a crash finds the same.
 pub(super) async fn look(deps: &Deps, context: &StepContext, target: &Target) -> Freeze {
     let mine: Vec<&RecordedIntent> = context.attempts().collect();
-    // An end that was tried came behind the freeze already, or over its failure.
+    // An attempt to end the process came after the freeze, or after its failure was overridden.
     let ended = mine.iter().any(|intent| intent.intent.irreversible);
     if !context.task.spec.freeze_before_stop || ended {
         return Freeze::Over { overrides: Vec::new(), said: None };
@@ -87,8 +87,8 @@ fn waiting(deps: &Deps, progress: &FreezeProgress, message: String) -> Observati
     Observation::Wait { progress: ProgressReport { message, done, total }, again_in: deps.timeouts.poll }
 }
 
-/// The checkpoints could not be read. A view that a version does not have leaves a freeze that cannot be verified; everything
-/// else is the cluster's trouble, and the gate behind it would meet the same.
+/// The checkpoints could not be read. When the version lacks a view the freeze cannot be verified; every other error is
+/// the cluster's, and the gate behind it would meet the same.
 fn unread(context: &StepContext, target: &Target, error: &ClusterError) -> Freeze {
     if step_io::goes_on_unread(context, error) && step_io::accepts(context, Risk::ClusterUnreachable) {
         let evidence = format!("MINOR FREEZE was not sent, the cluster does not answer: {}", error.message);
@@ -109,7 +109,7 @@ fn unread(context: &StepContext, target: &Target, error: &ClusterError) -> Freez
 }
 
 fn refused(context: &StepContext, target: &Target) -> Freeze {
-    // After a crash the words are in the task's log only.
+    // After a crash the answer is only in the task's log.
     let words = context.refused.as_ref().map(|(code, message)| format!(" ({code}): {message}"));
     let evidence = format!("MINOR FREEZE was refused{}", words.unwrap_or_default());
     failed(context, target, FailureKind::Refused, evidence)

@@ -61,7 +61,7 @@ impl Step for PrepareStart {
         Observation::Reached { already_so: false, output, writes }
     }
 
-    /// The statuses of before are written with the end of the task.
+    /// The former statuses are written when the task ends.
     async fn undo_look(&self, context: &StepContext) -> Observation {
         step_io::synced(&self.0, context).await
     }

@@ -22,9 +22,8 @@ use crate::store::Write;
 
 /// Of a stop, and of a restart, which begins as one.
 pub struct PrepareStop {
-    /// What it reads through.
     pub deps: Deps,
-    /// What the server is shown as from here on.
+    /// The status that the server is shown with from here on.
     pub status: ServerStatus,
 }
 
@@ -91,7 +90,7 @@ impl Step for PrepareStop {
         Observation::Reached { already_so: false, output, writes }
     }
 
-    /// The statuses of before are written with the end of the task.
+    /// The former statuses are written when the task ends.
     async fn undo_look(&self, context: &StepContext) -> Observation {
         step_io::synced(&self.deps, context).await
     }
@@ -114,7 +113,6 @@ pub(super) fn recorded(target: &Target, context: &StepContext) -> StepOutput {
     StepOutput { strings, lists, ..StepOutput::default() }
 }
 
-/// The process as it was found.
 pub(super) fn process_before(found: &ProcessReport, context: &StepContext) -> (String, String) {
     let process = match &found.finding {
         Finding::Running(identity) => identity.to_string(),

@@ -22,10 +22,10 @@ use crate::operations::{Deps, step_io};
 
 /// How often the agent is asked in one execution when its answer is lost.
 const MOST_ATTEMPTS: usize = 3;
-/// How often when it was lost between a look and the call, so that nothing was sent.
+/// How often it is asked when the connection was lost before the call, so that nothing was sent.
 const MOST_TRIES: usize = 14;
-/// Pause before each further try of what was not sent, or was refused because the agent lacked something just then; the latter
-/// is tried as long as the subtask may take.
+/// Pause before each further try of a call that was not sent, or was refused because the agent lacked a resource just
+/// then; the latter is tried for as long as the subtask may take.
 const AGAIN: Duration = Duration::from_secs(6);
 const AGENT_LOST: &str = "HOST_UNREACHABLE";
 /// Longest time in which a start that was sent to an agent can still take effect, beside its watch: the launcher's bounded
@@ -48,7 +48,7 @@ impl Step for StartProcess {
         }
     }
 
-    /// A restart began with a process, and so does not end with none.
+    /// A restart began with a running process, so its undo leaves one running.
     async fn undo_look(&self, context: &StepContext) -> Observation {
         let was_absent = context.value(key::PROCESS_BEFORE) == Some(ABSENT);
         if !was_absent || context.effects().next().is_none() {
@@ -143,7 +143,6 @@ fn absent(deps: &Deps, context: &StepContext, target: &Target, evidence: &str) -
     Observation::Needed { intent, overrides: Vec::new(), effect: Box::new(effect) }
 }
 
-/// Asks the agent.
 struct StartIt {
     host: Arc<dyn Host>,
     target: Target,
@@ -157,7 +156,7 @@ impl PreparedEffect for StartIt {
         let refused = |code: &str, message: String| EffectOutcome::Refused { code: code.to_owned(), message };
         match self.host.start(permit, &self.target.observer(), &self.store_id, self.watch).await {
             StartResult::Started { evidence, .. } => EffectOutcome::Done { message: evidence },
-            // Somebody else's doing, which an undo leaves alone.
+            // Somebody else started it, and an undo leaves it alone.
             StartResult::AlreadyRunning { evidence, .. } => refused("ALREADY_RUNNING", evidence),
             StartResult::Died { evidence, last_log_lines } => {
                 let lines = last_log_lines.join(" | ");

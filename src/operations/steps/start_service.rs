@@ -38,7 +38,7 @@ impl Step for StartService {
         bring_back(&self.0, context).await
     }
 
-    /// A restart began with a server that served, and has nothing to take back here.
+    /// A restart began with a server that served, and has nothing to undo here.
     async fn undo_look(&self, context: &StepContext) -> Observation {
         let was_marked = context.value(key::STOP_TIME_BEFORE).is_some_and(|before| before != NOT_SET);
         if !was_marked || context.effects().next().is_none() {
@@ -65,7 +65,8 @@ impl Step for StartService {
         self.0.timeouts.leader_wait
     }
 
-    /// A root service that moves, or a session that is lost, is tried again for as long as the cluster may need to elect.
+    /// After the root service moved, or a session was lost, reads are repeated for as long as the cluster may need for
+    /// an election.
     fn read_failure_timeout(&self) -> Duration {
         Duration::from_secs(120)
     }
@@ -120,7 +121,7 @@ async fn marked(
         let failure = Failure::new(FailureKind::Unreachable, "OUTCOME_UNKNOWN", message);
         return step_io::refuse(failure.with("address", addr).with("attempts", unknown));
     }
-    // Of a version that is not known the stricter is assumed.
+    // For a version that is not known the stricter rule is assumed.
     if !row.is_alive() && BuildVersion::parse(&row.build_version).is_none_or(BuildVersion::start_asks_the_server) {
         return dead(deps, target, row).await;
     }

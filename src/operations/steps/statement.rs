@@ -11,14 +11,13 @@ use crate::inventory::Target;
 use crate::oceanbase::{Avoid, EffectSession, Statement};
 use crate::operations::{Deps, step_io};
 
-/// The session that is open and the statement that it will send.
 pub(super) struct Prepared {
     session: Box<dyn EffectSession>,
     statement: Statement,
 }
 
 impl Prepared {
-    /// Opens the session; otherwise the look that says why there is none.
+    /// Opens the session. `Err`: the observation that says why there is none.
     pub(super) async fn open(
         deps: &Deps,
         context: &StepContext,

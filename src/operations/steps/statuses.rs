@@ -14,8 +14,8 @@ use crate::operations::key::{self, REFUSED, UNKNOWN};
 use crate::operations::{Deps, step_io};
 use crate::store::Write;
 
-/// Servers as they are now; as last recorded when the caller accepted that the cluster cannot be read. Otherwise the look
-/// that says why they are not known.
+/// Servers as they are now; as last recorded when the caller accepted that the cluster cannot be read. `Err`: the
+/// observation that says why they are not known.
 async fn servers(deps: &Deps, context: &StepContext) -> Result<Vec<ServerReading>, Box<Observation>> {
     let target = step_io::target(deps, context).await.map_err(|failure| Box::new(step_io::not_begun(failure)))?;
     let read = async { step_io::reader(deps, &target).await?.servers().await };
@@ -95,7 +95,6 @@ fn operated_on(context: &StepContext, status: ServerStatus) -> Write {
 
 /// The zone, recomputed now.
 pub struct UpdateZoneStatus {
-    /// What it reads through.
     pub deps: Deps,
     /// Whether the server itself serves at the end.
     pub serves: bool,

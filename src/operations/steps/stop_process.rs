@@ -24,16 +24,16 @@ use crate::oceanbase::ClusterError;
 use crate::operations::key::{self, ABSENT, REFUSED, UNKNOWN};
 use crate::operations::{Deps, leaves_unknown, retriable, step_io};
 
-/// How often the process is tried to be ended in one execution, not counting what was refused: that did nothing.
+/// Attempts to end the process in one execution, not counting refused ones: those did nothing.
 const MOST_ATTEMPTS: usize = 4;
-/// How often with what was refused: that another observer was ended a moment ago is said for longer than the agent's minute.
-/// What the agent recovers from is tried as long as the subtask may take.
+/// Attempts in one execution including refused ones: with pauses of [`REFUSED_RETRY_PAUSE`] they outlast the agent's minute between
+/// two ends. What the agent recovers from is tried for as long as the subtask may take.
 const MOST_TRIES: usize = 14;
 /// Pause behind a refusal that only time changes.
 const REFUSED_RETRY_PAUSE: Duration = Duration::from_secs(6);
 const NOT_YOUR_TURN: &str = "TOO_MANY_ENDS";
 const AGENT_LOST: &str = "HOST_UNREACHABLE";
-/// The gate was not read behind the ticket, for a reason that time changes.
+/// The code when the gate could not be read behind the ticket, for a reason that passes with time.
 const GATE_UNREAD: &str = "GATE_UNREAD";
 /// Longest time in which a stop that was sent to an agent can still take effect: a ticket's life, the grace, the wait after
 /// SIGKILL and a margin.
@@ -89,7 +89,8 @@ impl Step for StopProcess {
 }
 
 impl StopProcess {
-    /// A dead server on a dead host: the mark is set, leaders cannot come back to it, and the process is not known.
+    /// A dead server on a dead host: the mark is set, leaders cannot come back to it, and the state of the process is
+    /// not known.
     async fn host_unreachable(&self, context: &StepContext, target: &Target, reason: &str) -> Observation {
         let unreachable = || {
             let message = format!("the host of {} does not answer: {reason}", target.server.addr);
@@ -244,7 +245,7 @@ impl StopProcess {
         )
     }
 
-    /// Whether the time that a gate is waited for is not over.
+    /// Whether the gate may still be waited for.
     fn within_gate(&self, context: &StepContext) -> bool {
         context.waited() < self.0.timeouts.gate + freeze::budget(&self.0, context)
     }
@@ -282,7 +283,8 @@ impl StopProcess {
     }
 }
 
-/// What an intent says; it names the process, so that an attempt at one is never taken for an attempt at another.
+/// The description of an intent; it names the process, so that an attempt to end one is never taken for an attempt to
+/// end another.
 fn describe(identity: &ObserverIdentity, target: &Target) -> String {
     format!("end {identity} of {}", target.server.addr)
 }
@@ -306,15 +308,15 @@ fn is_spent(outcomes: &[Option<IntentOutcome>], recovers: bool) -> bool {
     outcomes.len() - refused >= MOST_ATTEMPTS || (outcomes.len() >= MOST_TRIES && !recovers)
 }
 
-/// Whether a refusal of the agent or the gate may pass, so that another look is worth it. An agent that was lost between a
-/// look and the call was told nothing; the next look waits for it.
+/// Whether a refusal of the agent or the gate may pass, so that another look is worth it. An agent that was lost before
+/// the call received nothing; the next look waits for it.
 fn passes(code: &str) -> bool {
     matches!(code, "READING_TOO_OLD" | "LEADERS_LEFT" | "NOT_DEGRADED" | "TICKET_EXPIRED" | GATE_UNREAD)
         || needs_time(code, 1)
 }
 
-/// Whether only time changes it: one's turn, an agent that is lost, one whose disk is full or that has no file left to open. A
-/// gate that was not read once is read again at once.
+/// Whether it needs a pause before the next attempt: the agent's minute between two ends, a lost agent, or one whose
+/// disk is full or that has no file descriptor left. A gate that could not be read once is read again at once.
 fn needs_time(code: &str, tried: usize) -> bool {
     matches!(code, NOT_YOUR_TURN | AGENT_LOST) || step_io::agent_recovers(code) || (code == GATE_UNREAD && tried > 1)
 }

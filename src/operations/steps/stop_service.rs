@@ -87,7 +87,8 @@ impl Step for StopService {
         start_service::TIMEOUT
     }
 
-    /// A root service that moves, or a session that is lost, is tried again for as long as the cluster may need to elect.
+    /// After the root service moved, or a session was lost, reads are repeated for as long as the cluster may need for
+    /// an election.
     fn read_failure_timeout(&self) -> Duration {
         Duration::from_secs(120)
     }
@@ -107,7 +108,6 @@ fn leaders_left(context: &StepContext, target: &Target, leaders: i64) -> Progres
     ProgressReport { message, done: total - leaders, total }
 }
 
-/// What a check found.
 fn evidence(precheck: &Precheck, name: CheckName) -> String {
     precheck.check(name).map(|check| check.evidence.clone()).unwrap_or_default()
 }
@@ -212,7 +212,7 @@ impl StopService {
         }
     }
 
-    /// What was sent was not answered and is not seen: a reading says what the root service would refuse.
+    /// The statement was not answered and its mark is not seen: a reading tells what the root service would refuse.
     async fn unanswered(
         &self,
         context: &StepContext,
@@ -268,7 +268,7 @@ impl StopService {
         }
     }
 
-    /// The root service said nothing, and these checks say what it refused.
+    /// The root service did not answer, and these checks tell why it would refuse.
     fn blocked(&self, context: &StepContext, target: &Target, first: &Check, others: &[&Check]) -> Observation {
         let addr = target.server.addr;
         let others: Vec<AssessedCheck> = others.iter().map(|check| AssessedCheck::from(*check)).collect();
@@ -309,7 +309,7 @@ impl StopService {
             "REFUSED_BY_ROOT_SERVICE",
             format!("the root service refused to stop {addr}: {message}; remove the cause and stop it again"),
         );
-        // In the form in which the precheck foretells them.
+        // In the form in which the precheck predicts them.
         let words = format!("-{code}: {message}");
         step_io::refuse(failure.with("address", addr).with("ob_errno", format!("-{code}")).with("root_service", words))
     }

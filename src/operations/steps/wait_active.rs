@@ -63,7 +63,7 @@ pub(super) async fn active(deps: &Deps, context: &StepContext) -> Observation {
     Observation::Wait { progress, again_in: deps.timeouts.poll }
 }
 
-/// Whether the cluster's word is about a process that began after this task ended one.
+/// Whether the server's row is about a process that began after this task ended one.
 fn is_heard(context: &StepContext, row: &ServerReading) -> bool {
     let ended = context
         .task

@@ -106,7 +106,7 @@ impl WaitObserverStop {
                 Err(Failure::new(FailureKind::Interfered, "RESTARTED_BY_OTHER", message))
             }
             Finding::Ambiguous { evidence } => Ok(Some(format!("a clear answer of the host ({evidence})"))),
-            // The process step ended without the host's word: then there is none to wait for here either.
+            // The process step ended without an answer of the host: then there is none to wait for here either.
             Finding::HostUnreachable { reason } => match context.value(key::PROCESS_STATE) {
                 Some(UNKNOWN) => Ok(None),
                 Some(ABSENT) | Some(_) | None => Ok(Some(format!("the host to answer ({reason})"))),

@@ -17,8 +17,8 @@ use obsteward::store::{LogLine, StoreError};
 
 use super::{at, spec};
 
-const GOLDEN: &str = include_str!("../golden/events.hex");
-const GOLDEN_ROLLBACK: &str = include_str!("../golden/rollback.hex");
+const GOLDEN: &str = include_str!("golden/events.hex");
+const GOLDEN_ROLLBACK: &str = include_str!("golden/rollback.hex");
 
 fn subtask(number: i64) -> SubtaskId {
     SubtaskId::new(100 + number).unwrap()
@@ -212,7 +212,7 @@ fn stored_events_keep_their_bytes_and_their_meaning() {
     let (log, added) = (log(), added());
     let written: String = log.iter().chain(&added).map(|event| hex(&event_to_bytes(event)) + "\n").collect();
     if std::env::var_os("OBSTEWARD_WRITE_GOLDEN").is_some() {
-        std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/golden/events.hex"), &written).unwrap();
+        std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/store/golden/events.hex"), &written).unwrap();
         return;
     }
     assert_eq!(written, GOLDEN);
@@ -230,7 +230,7 @@ fn what_came_with_rollback_and_skip_keeps_its_bytes_and_its_meaning() {
     let written: String = events.iter().map(|event| hex(&event_to_bytes(event)) + "\n").collect();
     let written = written + &hex(&lines_to_bytes(&lines)) + "\n";
     if std::env::var_os("OBSTEWARD_WRITE_GOLDEN").is_some() {
-        std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/golden/rollback.hex"), &written).unwrap();
+        std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/store/golden/rollback.hex"), &written).unwrap();
         return;
     }
     assert_eq!(written, GOLDEN_ROLLBACK);

@@ -1,0 +1,203 @@
+//! What a caller can ask of a task: retry, rollback, skip, cancel, give up. The calls differ in their arguments only; what is
+//! asked is data, [`TaskRequest`], and there is one way from it to the task.
+
+use std::sync::Arc;
+
+use super::Service;
+use super::audit_entry::AuditEntry;
+use super::call::{CallFamily, Caller, FamilyCall};
+use super::refusals::store_refusal;
+use crate::clock::Timestamp;
+use crate::domain::call::Call;
+use crate::domain::decide::{Input, VerbRequest};
+use crate::domain::event::{Phase, Verb};
+use crate::domain::ids::{Revision, SubtaskId, TaskId};
+use crate::domain::refusal::Refusal;
+use crate::domain::status::Risk;
+use crate::domain::task::Task;
+use crate::engine::WriteOutcome;
+use crate::store::{Author, StoredTask, Write};
+
+/// A verb asked of a task.
+pub struct TaskRequest {
+    call: Call,
+    task: TaskId,
+    if_revision: Option<Revision>,
+    verb: VerbRequest,
+}
+
+impl CallFamily for TaskRequest {
+    type Subject = TaskId;
+    type Output = StoredTask;
+
+    fn subject(&self) -> TaskId {
+        self.task
+    }
+
+    /// A retry and a skip lead on to what the risks of the task were accepted for: that accepts them anew.
+    fn accepts_risks(&self, accepted: &[Risk]) -> bool {
+        match self.verb {
+            VerbRequest::Retry { .. } | VerbRequest::SkipSubtask { .. } => !accepted.is_empty(),
+            VerbRequest::Rollback { .. } | VerbRequest::Cancel | VerbRequest::GiveUp { .. } => false,
+        }
+    }
+
+    fn audit_entry(&self) -> AuditEntry {
+        let expire_time = match &self.verb {
+            VerbRequest::SkipSubtask { subtask } => {
+                return on_subtask(self.task, *subtask).with_or_empty("if_revision", self.if_revision);
+            }
+            VerbRequest::Retry { expire_time } | VerbRequest::Rollback { expire_time } => *expire_time,
+            VerbRequest::Cancel | VerbRequest::GiveUp { .. } => None,
+        };
+        AuditEntry::on(format!("task {}", self.task))
+            .of_task(self.task)
+            .with_or_empty("if_revision", self.if_revision)
+            .with_or_empty("expire_time", expire_time.map(Timestamp::as_micros))
+    }
+
+    /// What the task has come to since it was read for the permission is seen by the commit, which decides again over it.
+    async fn run(mut self, service: &Service, caller: &Caller, found: StoredTask) -> Result<StoredTask, Refusal> {
+        let task = found.task;
+        if let VerbRequest::GiveUp { found } = &mut self.verb
+            && task.allows(Verb::GiveUp)
+        {
+            *found = service.left_behind(&task).await;
+        }
+        let (id, verb) = (self.task, self.verb.verb());
+        let task = service.ask(caller, self, Arc::new(task)).await?;
+        match verb {
+            Verb::Retry | Verb::Rollback | Verb::SkipSubtask => service.go_on(task).await?,
+            Verb::Cancel => service.engine.notify_request(&task),
+            Verb::GiveUp => {}
+        }
+        service.stored_task(id).await
+    }
+}
+
+pub(super) fn on_subtask(task: TaskId, subtask: SubtaskId) -> AuditEntry {
+    AuditEntry::on(format!("task {task} subtask {subtask}")).of_task(task)
+}
+
+/// Runs a task at rest again. That accepts its risks anew.
+#[derive(Clone, Debug)]
+pub struct RetryTask {
+    pub task: TaskId,
+    /// Refused unless the task is at this revision.
+    pub if_revision: Option<Revision>,
+    /// New end of the consent to irreversible steps.
+    pub expire_time: Option<Timestamp>,
+}
+
+impl FamilyCall for RetryTask {
+    const CALL: Call = Call::RetryTask;
+    type Family = TaskRequest;
+
+    fn data(&self) -> TaskRequest {
+        let verb = VerbRequest::Retry { expire_time: self.expire_time };
+        TaskRequest { call: Self::CALL, task: self.task, if_revision: self.if_revision, verb }
+    }
+}
+
+/// Undoes what a task at rest has done.
+#[derive(Clone, Debug)]
+pub struct RollbackTask {
+    pub task: TaskId,
+    /// Refused unless the task is at this revision.
+    pub if_revision: Option<Revision>,
+    /// New end of the consent to irreversible steps.
+    pub expire_time: Option<Timestamp>,
+}
+
+impl FamilyCall for RollbackTask {
+    const CALL: Call = Call::RollbackTask;
+    type Family = TaskRequest;
+
+    fn data(&self) -> TaskRequest {
+        let verb = VerbRequest::Rollback { expire_time: self.expire_time };
+        TaskRequest { call: Self::CALL, task: self.task, if_revision: self.if_revision, verb }
+    }
+}
+
+/// Counts a failed subtask as successful, and goes on behind it. That accepts the risks of its task anew.
+#[derive(Clone, Debug)]
+pub struct SkipSubtask {
+    pub task: TaskId,
+    pub subtask: SubtaskId,
+    /// Refused unless the task is at this revision.
+    pub if_revision: Option<Revision>,
+}
+
+impl FamilyCall for SkipSubtask {
+    const CALL: Call = Call::SkipSubtask;
+    type Family = TaskRequest;
+
+    fn data(&self) -> TaskRequest {
+        let verb = VerbRequest::SkipSubtask { subtask: self.subtask };
+        TaskRequest { call: Self::CALL, task: self.task, if_revision: self.if_revision, verb }
+    }
+}
+
+/// Ends what a task runs; it comes to rest by itself.
+#[derive(Clone, Debug)]
+pub struct CancelTask {
+    pub task: TaskId,
+    /// Refused unless the task is at this revision.
+    pub if_revision: Option<Revision>,
+}
+
+impl FamilyCall for CancelTask {
+    const CALL: Call = Call::CancelTask;
+    type Family = TaskRequest;
+
+    fn data(&self) -> TaskRequest {
+        TaskRequest { call: Self::CALL, task: self.task, if_revision: self.if_revision, verb: VerbRequest::Cancel }
+    }
+}
+
+/// Closes a task at rest, with what it leaves behind on record.
+#[derive(Clone, Debug)]
+pub struct GiveUpTask {
+    pub task: TaskId,
+    /// Refused unless the task is at this revision.
+    pub if_revision: Option<Revision>,
+}
+
+impl FamilyCall for GiveUpTask {
+    const CALL: Call = Call::GiveUpTask;
+    type Family = TaskRequest;
+
+    /// What is left behind is looked at when the caller may.
+    fn data(&self) -> TaskRequest {
+        let verb = VerbRequest::GiveUp { found: Vec::new() };
+        TaskRequest { call: Self::CALL, task: self.task, if_revision: self.if_revision, verb }
+    }
+}
+
+impl Service {
+    async fn ask(&self, caller: &Caller, request: TaskRequest, task: Arc<Task>) -> Result<Arc<Task>, Refusal> {
+        let entry = request.audit_entry().in_cluster(task.spec.cluster.id);
+        let TaskRequest { call, task: id, if_revision, verb: asked } = request;
+        let (verb, principal) = (asked.verb(), caller.principal.clone());
+        let author = Author::Request { principal: principal.clone(), nonce: uuid::Uuid::new_v4().to_string() };
+        let input = Input::Requested { asked, principal, reason: caller.reason.clone(), if_revision };
+        let audit = self.accepted(caller, call, entry);
+        let written = self.engine.committer().write(&task, input, author, |_| vec![Write::Audit(audit.clone())]).await;
+        match written.map_err(|error| store_refusal(&error))? {
+            WriteOutcome::Done { task, .. } => Ok(task),
+            WriteOutcome::Refused(refusal) => Err(refusal),
+            WriteOutcome::Fenced | WriteOutcome::LockHeld(_) | WriteOutcome::Replayed { .. } => {
+                Err(Refusal::Internal { what: format!("{verb} of task {id} was not written") })
+            }
+        }
+    }
+
+    /// Gives a task that moves again to an owner.
+    pub(super) async fn go_on(&self, task: Arc<Task>) -> Result<(), Refusal> {
+        match task.state.phase() {
+            Phase::Moving => self.engine.resume(task).await.map_err(|error| store_refusal(&error)),
+            // Another subtask keeps it at rest, or nothing was left to do.
+            Phase::AtRest | Phase::Closed => Ok(()),
+        }
+    }
+}
