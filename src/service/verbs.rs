@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Service;
 use super::audit_entry::AuditEntry;
 use super::call::{CallFamily, Caller, FamilyCall};
-use super::refusals::store_refusal;
+use super::refusals::engine_refusal;
 use crate::clock::Timestamp;
 use crate::domain::call::Call;
 use crate::domain::decide::{Input, VerbRequest};
@@ -183,9 +183,9 @@ impl Service {
         let input = Input::Requested { asked, principal, reason: caller.reason.clone(), if_revision };
         let audit = self.accepted(caller, call, entry);
         let written = self.engine.committer().write(&task, input, author, |_| vec![Write::Audit(audit.clone())]).await;
-        match written.map_err(|error| store_refusal(&error))? {
+        match written.map_err(|error| engine_refusal(&error))? {
             WriteOutcome::Done { task, .. } => Ok(task),
-            WriteOutcome::Refused(refusal) => Err(refusal),
+            WriteOutcome::Refused(refusal) => Err(refusal.into()),
             WriteOutcome::Fenced | WriteOutcome::LockHeld(_) | WriteOutcome::Replayed { .. } => {
                 Err(Refusal::Internal { what: format!("{verb} of task {id} was not written") })
             }
@@ -195,7 +195,7 @@ impl Service {
     /// Gives a task that moves again to an owner.
     pub(super) async fn go_on(&self, task: Arc<Task>) -> Result<(), Refusal> {
         match task.state.phase() {
-            Phase::Moving => self.engine.resume(task).await.map_err(|error| store_refusal(&error)),
+            Phase::Moving => self.engine.resume(task).await.map_err(|error| engine_refusal(&error)),
             // Another subtask keeps it at rest, or nothing was left to do.
             Phase::AtRest | Phase::Closed => Ok(()),
         }
