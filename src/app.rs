@@ -1,7 +1,7 @@
 //! The composition root: builds every part from a configuration, binds, and runs until shutdown. Engine and store run on a
 //! current-thread runtime of their own, so that a thousand watchers that wake do not delay a commit.
 
-pub mod first_access;
+pub mod access_bootstrap;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,15 +25,15 @@ use crate::domain::status::Risk;
 use crate::engine::{Engine, EngineSettings};
 use crate::host::{AgentHosts, SshClient, SshOptions};
 use crate::inventory::{Inventory, Syncer};
-use crate::net::bounds::Bounds;
+use crate::net::bounds::ListenerLimits;
 use crate::net::client_tls::ClientTls;
 use crate::net::connections::Connections;
 use crate::net::descriptors;
 use crate::net::http;
-use crate::net::listener::{Exception, ListenError, Protection, bind};
+use crate::net::listener::{InsecureOverride, ListenError, Protection, bind};
 use crate::net::proxies::Proxies;
 use crate::net::tls::{self, Protocols, Tls, TlsError};
-use crate::oceanbase::{EffectTimes, KeptSessions, MysqlOceanBase};
+use crate::oceanbase::{EffectTimes, MysqlOceanBase, SessionPool};
 use crate::operations::{Deps, Timeouts, registry};
 use crate::service::{Administration, Argon2id, Guarded, Service};
 use crate::store::StoreError;
@@ -41,10 +41,10 @@ use crate::store::access::AccessStore;
 use crate::store::key_source::{KEY_VARIABLE, KeySource};
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::watch::Hub;
-use first_access::FirstAccessError;
+use access_bootstrap::AccessConfigError;
 
 /// Time for the store's last writes to reach the disk.
-const CLOSING: Duration = Duration::from_secs(1);
+const STORE_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Why the service could not start, or failed.
 #[derive(Debug, Error)]
@@ -68,7 +68,7 @@ pub enum AppError {
     },
     /// Users, keys and roles of the configuration.
     #[error(transparent)]
-    FirstAccess(#[from] FirstAccessError),
+    FirstAccess(#[from] AccessConfigError),
     /// Creating them.
     #[error("cannot make what the configuration wants, {0}")]
     Bootstrap(#[from] BootstrapError),
@@ -95,10 +95,10 @@ pub enum AppError {
 pub struct App {
     grpc: BoundListener,
     rest: Option<(BoundListener, RestConfig)>,
-    bounds: Bounds,
+    bounds: ListenerLimits,
     body_bytes: u64,
     gatekeeper: Arc<Gatekeeper>,
-    reread: Arc<Notify>,
+    reload: Arc<Notify>,
     store: Arc<SqliteStore>,
     engine: Arc<Engine>,
     engine_thread: EngineThread,
@@ -121,7 +121,7 @@ impl BoundListener {
         files: Option<&TlsConfig>,
         protocols: Protocols,
         authentication: bool,
-        insecure: Exception,
+        insecure: InsecureOverride,
     ) -> Result<Self, AppError> {
         let tls = files.map(|files| Tls::open(files, protocols)).transpose();
         let tls = tls.map_err(|error| AppError::Tls { section, error })?;
@@ -134,7 +134,7 @@ impl BoundListener {
         Self { proxies: proxies.map(Proxies::new), ..self }
     }
 
-    fn connections(self, bounds: Bounds) -> Connections {
+    fn connections(self, bounds: ListenerLimits) -> Connections {
         Connections::new(self.listener, self.tls, bounds).behind(self.proxies)
     }
 }
@@ -172,7 +172,7 @@ impl App {
     /// Binds the listeners, opens the store and builds every part. Nothing runs yet.
     pub async fn build(config: &Config, clock: Clock) -> Result<Self, AppError> {
         let authentication = config.auth.enabled;
-        let insecure = Exception {
+        let insecure = InsecureOverride {
             said: config.server.insecure_listen,
             setting: "server.insecure_listen = true (--insecure-listen)",
         };
@@ -185,7 +185,8 @@ impl App {
             None => None,
             Some(listen) => {
                 check_rest(&config.rest)?;
-                let insecure = Exception { said: config.rest.insecure_listen, setting: "rest.insecure_listen = true" };
+                let insecure =
+                    InsecureOverride { said: config.rest.insecure_listen, setting: "rest.insecure_listen = true" };
                 let files = config.rest.tls.as_ref();
                 let face =
                     BoundListener::bind("rest.tls", listen, files, Protocols::Rest, authentication, insecure).await?;
@@ -215,11 +216,11 @@ impl App {
             MysqlOceanBase::new(clock.clone()).with_effect_times(EffectTimes::new(config.stop.effect_timeout())),
         );
         // Periodic readings and credential checks log in each time, without kept sessions.
-        let once = Arc::new(KeptSessions::new(oceanbase.clone(), Duration::ZERO));
+        let once = Arc::new(SessionPool::new(oceanbase.clone(), Duration::ZERO));
         let inventory = Inventory::new(store.clone(), once, clock.clone());
         let timeouts = timeouts(config);
         let deps = Deps {
-            oceanbase: Arc::new(KeptSessions::new(oceanbase, timeouts.kept())),
+            oceanbase: Arc::new(SessionPool::new(oceanbase, timeouts.kept())),
             hosts: Arc::new(AgentHosts::new(local).with_tls(agents).with_ssh(ssh(&config.ssh)?)),
             inventory: inventory.clone(),
             clock: clock.clone(),
@@ -237,7 +238,7 @@ impl App {
             bounds,
             body_bytes: config.limits.body_bytes,
             gatekeeper,
-            reread: Arc::default(),
+            reload: Arc::default(),
             store,
             engine,
             engine_thread,
@@ -258,7 +259,7 @@ impl App {
 
     /// When notified, certificate files are checked at once instead of at the next period. `None`: there is no TLS.
     pub fn reread_certificates(&self) -> Option<Arc<Notify>> {
-        (!self.certificates().is_empty()).then(|| Arc::clone(&self.reread))
+        (!self.certificates().is_empty()).then(|| Arc::clone(&self.reload))
     }
 
     fn certificates(&self) -> Vec<Arc<Tls>> {
@@ -276,8 +277,8 @@ impl App {
         }
         let certificates = self.certificates();
         let syncing = self.sync.then(|| tokio::spawn(Syncer::new(self.inventory, shutdown.clone()).run()));
-        let following =
-            (!certificates.is_empty()).then(|| tokio::spawn(tls::follow(certificates, tls::LOOK_EVERY, self.reread)));
+        let following = (!certificates.is_empty())
+            .then(|| tokio::spawn(tls::follow(certificates, tls::RELOAD_INTERVAL, self.reload)));
         let guarded = self.guarded;
         let routes = grpc::routes(guarded.clone(), Arc::clone(&hub), Arc::clone(&self.gatekeeper))
             .await
@@ -368,9 +369,9 @@ fn timeouts(config: &Config) -> Timeouts {
 }
 
 /// Limits for a listener's clients. Connections never use up the file descriptors that tasks and the store need.
-fn bounds(config: &Config, allowed: Option<u64>) -> Bounds {
+fn bounds(config: &Config, allowed: Option<u64>) -> ListenerLimits {
     let listeners = 1 + usize::from(config.rest.listen.is_some());
-    let wanted = Bounds::from(&config.limits);
+    let wanted = ListenerLimits::from(&config.limits);
     let connections = descriptors::share(wanted.connections, listeners, allowed);
     if let Some(allowed) = allowed.filter(|_| connections < wanted.connections) {
         tracing::warn!(
@@ -378,7 +379,7 @@ fn bounds(config: &Config, allowed: Option<u64>) -> Bounds {
              limits.connections: raise LimitNOFILE, or lower the setting"
         );
     }
-    Bounds { connections, ..wanted }
+    ListenerLimits { connections, ..wanted }
 }
 
 /// Builds what authenticates callers. With authentication on, some user must be allowed to do everything, or nobody could ever
@@ -388,7 +389,7 @@ async fn gatekeeper(config: &Config, directory: &Arc<Directory>, clock: &Clock) 
         tracing::warn!("authentication is off, everybody who reaches this service may do everything");
         return Ok(Arc::new(Gatekeeper::open_within(&config.limits)));
     }
-    let made = bootstrap(directory, first_access::wanted(&config.auth)?, clock).await?.made;
+    let made = bootstrap(directory, access_bootstrap::wanted(&config.auth)?, clock).await?.made;
     if !made.is_empty() {
         tracing::info!("made from the configuration: {}", made.join(", "));
     }
@@ -401,7 +402,7 @@ async fn gatekeeper(config: &Config, directory: &Arc<Directory>, clock: &Clock) 
 /// Closes the store, so that whoever waits for the end of the service can open it or move the file. Connections and watches
 /// that have ended release it in their own time.
 async fn close(store: &SqliteStore) {
-    if tokio::time::timeout(CLOSING, store.close()).await.is_err() {
+    if tokio::time::timeout(STORE_CLOSE_TIMEOUT, store.close()).await.is_err() {
         tracing::warn!("the store's disk is slow, the file is left with its write-ahead log");
     }
 }

@@ -1,6 +1,6 @@
 //! obsteward takes OceanBase servers out of service safely.
 //!
-//! The layers, top to bottom, stand in `tests/it/layers.rs`, which also keeps them: each module may use only those
+//! The layers, top to bottom, stand in `tests/it/repository/layers.rs`, which also keeps them: each module may use only those
 //! below it.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 

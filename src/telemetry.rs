@@ -1,7 +1,7 @@
 //! The log: lines on standard error, filtered, as text or JSON. Nothing secret is ever passed to it. A stalled reader costs
-//! lines and nothing else: see `lines`.
+//! lines and nothing else: see `log_writer`.
 
-mod lines;
+mod log_writer;
 
 use std::io::{IsTerminal, Write};
 use std::sync::OnceLock;
@@ -14,13 +14,13 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::clock::Clock;
 use crate::config::{LogConfig, LogFormat};
-use lines::Lines;
+use log_writer::LogWriter;
 
 /// Time for the reader to take the last lines when the process ends.
 const LAST_LINES: Duration = Duration::from_millis(200);
 
 /// Set once the log of this process was started.
-static LINES: OnceLock<Lines> = OnceLock::new();
+static LINES: OnceLock<LogWriter> = OnceLock::new();
 
 /// Starts the log of this process; a second call changes nothing. A filter that cannot be parsed counts as `info`. Messages of
 /// other crates below `INFO` are dropped whatever the filter says: they may contain what the crates transport, passwords
@@ -33,16 +33,17 @@ pub fn start(config: &LogConfig) {
         LogFormat::Text => lost_as_text,
         LogFormat::Json => lost_as_json,
     };
-    let lines = match Lines::start(std::io::stderr(), lost) {
-        Ok(lines) => LINES.get_or_init(|| lines),
+    let log_writer = match LogWriter::start(std::io::stderr(), lost) {
+        Ok(log_writer) => LINES.get_or_init(|| log_writer),
         Err(error) => return say(&format!("there is no log, its thread cannot be started: {error}")),
     };
     let filter = EnvFilter::try_new(&config.filter).unwrap_or_else(|_| EnvFilter::new("info"));
     let filter = filter.and(filter_fn(|metadata| *metadata.level() <= Level::INFO || is_ours(metadata.target())));
-    let lines = tracing_subscriber::fmt::layer().with_writer(move || lines).with_ansi(std::io::stderr().is_terminal());
+    let log_writer =
+        tracing_subscriber::fmt::layer().with_writer(move || log_writer).with_ansi(std::io::stderr().is_terminal());
     let started = match config.format {
-        LogFormat::Text => tracing_subscriber::registry().with(lines.with_filter(filter)).try_init(),
-        LogFormat::Json => tracing_subscriber::registry().with(lines.json().with_filter(filter)).try_init(),
+        LogFormat::Text => tracing_subscriber::registry().with(log_writer.with_filter(filter)).try_init(),
+        LogFormat::Json => tracing_subscriber::registry().with(log_writer.json().with_filter(filter)).try_init(),
     };
     if let Err(error) = started {
         tracing::debug!("the log was started already: {error}");
@@ -63,15 +64,15 @@ pub fn start(config: &LogConfig) {
 /// waits for its reader. A closed standard error is ignored.
 pub fn say(line: &str) {
     match LINES.get() {
-        Some(lines) => lines.push(format!("{line}\n").into_bytes()),
+        Some(log_writer) => log_writer.push(format!("{line}\n").into_bytes()),
         None => _ = writeln!(std::io::stderr().lock(), "{line}"),
     }
 }
 
 /// Waits a moment at most for the reader to take what was logged. Call it before the process ends.
 pub fn flush() {
-    if let Some(lines) = LINES.get() {
-        lines.flush(LAST_LINES);
+    if let Some(log_writer) = LINES.get() {
+        log_writer.flush(LAST_LINES);
     }
 }
 

@@ -9,12 +9,12 @@ use secrecy::SecretString;
 
 use crate::access::certificate::{self, CertificateUser};
 use crate::access::credentials::Credentials;
+use crate::access::keyed_queue::KeyedQueue;
 use crate::access::password::Passwords;
-use crate::access::pool::{NotComputed, Standing};
+use crate::access::pool::{CallerClass, NotComputed};
 use crate::access::signature::{self, Signature, SignedRequest};
 use crate::access::throttle::{self, PACE, Pair, Throttle};
-use crate::access::turns::Turns;
-use crate::access::{Directory, Identity, Proof, Secret};
+use crate::access::{AuthEvidence, Directory, Identity, Secret};
 use crate::clock::{Clock, monotonic_now};
 use crate::domain::ids::{AccessKeyId, Principal};
 use crate::domain::refusal::{AuthFailure, Refusal};
@@ -42,7 +42,7 @@ pub struct LoginLimits {
 
 /// The credentials that a request carries.
 #[derive(Debug)]
-pub struct Proofs<'a> {
+pub struct PresentedCredentials<'a> {
     /// The client's address.
     pub address: IpAddr,
     /// The client's certificate in DER, verified by TLS.
@@ -61,7 +61,7 @@ struct Logins {
     throttle: Mutex<Throttle>,
     /// One password at a time for an address, or for a user that has logged in from there before. Of many wrong ones
     /// that are sent at once, all but the first few find that they must wait.
-    turns: Turns<(IpAddr, Option<String>)>,
+    keyed_queue: KeyedQueue<(IpAddr, Option<String>)>,
 }
 
 const fn unauthenticated(why: AuthFailure) -> Refusal {
@@ -79,13 +79,13 @@ impl Authenticator {
             clock,
             passwords: Passwords::new(password_cache),
             throttle: Mutex::new(Throttle::new(failures, wait)),
-            turns: Turns::new(),
+            keyed_queue: KeyedQueue::new(),
         }))
     }
 
     /// Authenticates a caller. A certificate and credentials that name two users prove neither; a certificate that
     /// names no user does not count.
-    pub async fn prove(&self, proofs: Proofs<'_>) -> Result<Identity, Refusal> {
+    pub async fn prove(&self, proofs: PresentedCredentials<'_>) -> Result<Identity, Refusal> {
         let names = proofs.certificate.map(names);
         let named = names.as_ref().map(|names| certificate::user_of(&self.0.directory.rows().users, names));
         match (named, proofs.credentials) {
@@ -93,7 +93,7 @@ impl Authenticator {
             (None, None) => Err(unauthenticated(AuthFailure::NoCredentials)),
             (Some(CertificateUser::Nobody), None) => Err(unauthenticated(AuthFailure::UnknownCertificate)),
             (Some(CertificateUser::One(user)), None) => {
-                let proof = Proof { certificate: names, secret: None };
+                let proof = AuthEvidence { certificate: names, secret: None };
                 self.0.directory.identity(&user, proof).ok_or(WRONG)
             }
             (None | Some(CertificateUser::Nobody), Some(credentials)) => {
@@ -162,7 +162,7 @@ impl Logins {
         self.throttle().user_wait(pair, now).map_or(Ok(()), |wait| Err(throttled(wait)))?;
         let name_only: Option<Principal> = name.parse().ok();
         let Some(user) = name_only.and_then(|name| self.directory.user(&name)) else { return Ok(None) };
-        if !self.passwords.remembers(&user, password, now) {
+        if !self.passwords.is_cached(&user, password, now) {
             return Ok(None);
         }
         self.throttle().succeeded(pair, now);
@@ -175,18 +175,18 @@ impl Logins {
             (throttle.standing(pair), throttle.is_slow(pair, monotonic_now()))
         };
         let among = match standing {
-            Standing::Known => Some(pair.1.clone()),
-            Standing::Stranger => None,
+            CallerClass::Known => Some(pair.1.clone()),
+            CallerClass::Unknown => None,
         };
         let each = if is_slow { PACE } else { TAKES };
         let most = LONGEST_QUEUE.as_millis() / each.as_millis();
-        let turn = self.turns.take((pair.0, among), usize::try_from(most).unwrap_or(usize::MAX)).await;
+        let turn = self.keyed_queue.take((pair.0, among), usize::try_from(most).unwrap_or(usize::MAX)).await;
         let Some(_turn) = turn else { return Err(throttled(LONGEST_QUEUE)) };
         // Others had their turn since it was first looked up.
         if let Some(identity) = self.remembered(pair, name, password)? {
             return Ok(identity);
         }
-        if standing == Standing::Stranger {
+        if standing == CallerClass::Unknown {
             let wait = self.throttle().address_wait(pair, monotonic_now());
             tokio::time::sleep(wait.unwrap_or_default()).await;
         }
@@ -197,7 +197,7 @@ impl Logins {
         let unchanged = |user: &UserRow| self.user(name).filter(|now| now.password_hash == user.password_hash);
         match user.filter(|_| right).and_then(|user| unchanged(&user)) {
             Some(user) => {
-                self.passwords.remember(&user, password, now);
+                self.passwords.cache(&user, password, now);
                 self.throttle().succeeded(pair, now);
                 self.directory.identity(&user, by_password(&user)).ok_or(WRONG)
             }
@@ -228,7 +228,7 @@ impl Logins {
         let secret = known.as_ref().map_or_else(|| SecretString::from(key.as_str()), |(key, _)| key.secret.clone());
         let right = signature::verify(&secret, signed, signature);
         let proven = known.filter(|_| right).and_then(|(key, user)| {
-            let proof = Proof { certificate: None, secret: Some(Secret::Key(key.id, key.secret)) };
+            let proof = AuthEvidence { certificate: None, secret: Some(Secret::Key(key.id, key.secret)) };
             self.directory.identity(&user, proof)
         });
         match proven {
@@ -245,9 +245,9 @@ impl Logins {
     }
 }
 
-fn by_password(user: &UserRow) -> Proof {
+fn by_password(user: &UserRow) -> AuthEvidence {
     let hash = user.password_hash.as_deref().map(SecretString::from);
-    Proof { certificate: None, secret: hash.map(Secret::Password) }
+    AuthEvidence { certificate: None, secret: hash.map(Secret::Password) }
 }
 
 fn not_computed(why: NotComputed) -> Refusal {

@@ -14,7 +14,7 @@ use crate::domain::ids::{AccessKeyId, InvalidName, Principal, RoleName, UserId};
 use crate::domain::permission::{InvalidPermission, Permission, Rights, builtin};
 use crate::domain::reason::Reason;
 use crate::net::certificate::{InvalidCertificateName, certificate_name};
-use crate::store::access::{AccessChange, AccessChanged, AccessRows, NewUser, UserRow};
+use crate::store::access::{AccessChange, AccessChangeOutcome, AccessRows, NewUser, UserRow};
 use crate::store::{AuditOutcome, AuditRecord, StoreError};
 
 /// The author in the audit log: OCP's name for what nobody asked for (docs/ocp-v2.md#users).
@@ -182,11 +182,11 @@ impl Making<'_> {
         let missing = || BootstrapError::Missing { entry: entry.clone(), missing: "user of it".to_owned() };
         let changed = self.directory.change(|rows| change(rows).map(|change| (change, audit)).ok_or_else(missing));
         match changed.await? {
-            AccessChanged::Done => self.report.made.push(entry),
-            AccessChanged::Taken { what, name } => return Err(BootstrapError::Taken { entry, what, name }),
-            AccessChanged::NotFound => return Err(missing()),
+            AccessChangeOutcome::Done => self.report.made.push(entry),
+            AccessChangeOutcome::Taken { what, name } => return Err(BootstrapError::Taken { entry, what, name }),
+            AccessChangeOutcome::NotFound => return Err(missing()),
             // Only removing a role ends in this.
-            AccessChanged::RoleInUse { .. } => return Err(BootstrapError::Twice { entry }),
+            AccessChangeOutcome::RoleInUse { .. } => return Err(BootstrapError::Twice { entry }),
         }
         Ok(())
     }

@@ -2,10 +2,10 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::access::Proof;
+use crate::access::AuthEvidence;
 use crate::domain::ids::{AccessKeyId, Principal, RoleName, UserId};
 use crate::domain::permission::{Permission, Rights, builtin};
-use crate::store::access::{AccessChange, AccessChanged, AccessKeyRow, AccessRows, AccessStore, UserRow};
+use crate::store::access::{AccessChange, AccessChangeOutcome, AccessKeyRow, AccessRows, AccessStore, UserRow};
 use crate::store::{AuditRecord, StoreError};
 
 /// How often reading the store is tried after a change. If all fail, nobody can log in.
@@ -19,7 +19,7 @@ pub struct Identity {
     /// Its permissions as of now.
     pub rights: Arc<Rights>,
     /// How it was authenticated.
-    pub proof: Arc<Proof>,
+    pub proof: Arc<AuthEvidence>,
 }
 
 pub struct Directory {
@@ -71,7 +71,7 @@ impl Directory {
     }
 
     /// The identity of a user that `proof` authenticated; `None`: the user is disabled.
-    pub fn identity(&self, user: &UserRow, proof: Proof) -> Option<Identity> {
+    pub fn identity(&self, user: &UserRow, proof: AuthEvidence) -> Option<Identity> {
         let (rights, proof) = (Arc::new(self.rights_of(&user.roles)), Arc::new(proof));
         (!user.disabled).then(|| Identity { user: user.id, principal: user.name.clone(), rights, proof })
     }
@@ -81,7 +81,7 @@ impl Directory {
     pub async fn change<E: From<StoreError>>(
         &self,
         decide: impl FnOnce(&AccessRows) -> Result<(AccessChange, AuditRecord), E> + Send,
-    ) -> Result<AccessChanged, E> {
+    ) -> Result<AccessChangeOutcome, E> {
         let changing = Arc::clone(&self.changing).lock_owned().await;
         let (change, audit) = decide(&self.rows())?;
         let (store, rows) = (Arc::clone(&self.store), Arc::clone(&self.rows));

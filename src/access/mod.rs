@@ -7,13 +7,13 @@ pub mod bootstrap;
 pub mod certificate;
 pub mod credentials;
 mod directory;
+mod keyed_queue;
 pub mod password;
 mod pool;
 mod proof;
 pub mod signature;
 pub mod throttle;
-mod turns;
 
-pub use authenticator::{Authenticator, LoginLimits, Proofs};
+pub use authenticator::{Authenticator, LoginLimits, PresentedCredentials};
 pub use directory::{Directory, Identity};
-pub use proof::{Proof, Secret};
+pub use proof::{AuthEvidence, Secret};

@@ -13,7 +13,7 @@ use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 use tokio::time::Instant;
 
-use crate::access::pool::{BLOCKS, NotComputed, Pool, Standing};
+use crate::access::pool::{BLOCKS, CallerClass, NotComputed, Pool};
 use crate::domain::ids::UserId;
 use crate::store::access::UserRow;
 
@@ -80,7 +80,7 @@ pub async fn hash(password: SecretString) -> Result<String, PasswordError> {
     let mut salt = [0; 16];
     SystemRandom::new().fill(&mut salt).map_err(|_| PasswordError::Failed)?;
     // Whoever sets a password is authenticated, or starts the service.
-    let hashed = POOL.compute(Standing::Known, move |blocks| {
+    let hashed = POOL.compute(CallerClass::Known, move |blocks| {
         hashed(&password, &salt, Params::DEFAULT, blocks).ok_or(PasswordError::Failed)
     });
     hashed.await.unwrap_or(Err(PasswordError::Failed))
@@ -124,10 +124,10 @@ pub struct Passwords {
     /// `None`: the system gave no random bytes; nothing is remembered then.
     key: Option<hmac::Key>,
     keep: Duration,
-    right: Mutex<HashMap<UserId, Right>>,
+    right: Mutex<HashMap<UserId, VerifiedPassword>>,
 }
 
-struct Right {
+struct VerifiedPassword {
     tag: hmac::Tag,
     until: Instant,
 }
@@ -140,12 +140,12 @@ impl Passwords {
     }
 
     /// Whether this password was recently found right for the user as it is now. Costs next to nothing.
-    pub fn remembers(&self, user: &UserRow, password: &SecretString, now: Instant) -> bool {
+    pub fn is_cached(&self, user: &UserRow, password: &SecretString, now: Instant) -> bool {
         let (Some(key), Some(hash)) = (&self.key, &user.password_hash) else { return false };
         let mut right = self.lock();
         match right.get(&user.id) {
             Some(one) if one.until > now && !user.disabled => {
-                hmac::verify(key, &told(hash, password), one.tag.as_ref()).is_ok()
+                hmac::verify(key, &cache_key_input(hash, password), one.tag.as_ref()).is_ok()
             }
             Some(_) => {
                 right.remove(&user.id);
@@ -160,7 +160,7 @@ impl Passwords {
         &self,
         user: Option<&UserRow>,
         password: &SecretString,
-        standing: Standing,
+        standing: CallerClass,
     ) -> Result<bool, NotComputed> {
         let stored = user.and_then(|user| user.password_hash.clone());
         let hash = stored.clone().unwrap_or_else(|| NOBODY.to_owned());
@@ -170,20 +170,20 @@ impl Passwords {
     }
 
     /// Remembers that this password was right for the user as it is.
-    pub fn remember(&self, user: &UserRow, password: &SecretString, now: Instant) {
+    pub fn cache(&self, user: &UserRow, password: &SecretString, now: Instant) {
         if let (Some(key), Some(hash)) = (&self.key, &user.password_hash) {
-            let tag = hmac::sign(key, &told(hash, password));
-            self.lock().insert(user.id, Right { tag, until: now + self.keep });
+            let tag = hmac::sign(key, &cache_key_input(hash, password));
+            self.lock().insert(user.id, VerifiedPassword { tag, until: now + self.keep });
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<UserId, Right>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<UserId, VerifiedPassword>> {
         self.right.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The hash is included, so that changing the password makes what was remembered worthless at once.
-fn told(hash: &str, password: &SecretString) -> Vec<u8> {
+fn cache_key_input(hash: &str, password: &SecretString) -> Vec<u8> {
     [hash.as_bytes(), b"\0", password.expose_secret().as_bytes()].concat()
 }
 
@@ -274,22 +274,22 @@ mod tests {
     #[tokio::test]
     async fn what_was_right_is_remembered_for_a_while_and_for_the_same_hash() {
         let (passwords, user, now) = (Passwords::new(Duration::from_secs(60)), user().await, monotonic_now());
-        let verify = async |password| passwords.verify(Some(&user), &secret(password), Standing::Stranger).await;
+        let verify = async |password| passwords.verify(Some(&user), &secret(password), CallerClass::Unknown).await;
         assert_eq!((verify("hunter22").await, verify("hunter23").await), (Ok(true), Ok(false)));
-        assert!(!passwords.remembers(&user, &secret("hunter22"), now));
-        passwords.remember(&user, &secret("hunter22"), now);
-        assert!(passwords.remembers(&user, &secret("hunter22"), now + Duration::from_secs(59)));
-        assert!(!passwords.remembers(&user, &secret("hunter23"), now));
+        assert!(!passwords.is_cached(&user, &secret("hunter22"), now));
+        passwords.cache(&user, &secret("hunter22"), now);
+        assert!(passwords.is_cached(&user, &secret("hunter22"), now + Duration::from_secs(59)));
+        assert!(!passwords.is_cached(&user, &secret("hunter23"), now));
         let changed = UserRow { password_hash: Some(NOBODY.to_owned()), ..user.clone() };
-        assert!(!passwords.remembers(&changed, &secret("hunter22"), now), "another password was set");
-        assert!(!passwords.remembers(&user, &secret("hunter22"), now + Duration::from_secs(60)));
-        passwords.remember(&user, &secret("hunter22"), now);
+        assert!(!passwords.is_cached(&changed, &secret("hunter22"), now), "another password was set");
+        assert!(!passwords.is_cached(&user, &secret("hunter22"), now + Duration::from_secs(60)));
+        passwords.cache(&user, &secret("hunter22"), now);
         let disabled = UserRow { disabled: true, ..user.clone() };
-        assert!(!passwords.remembers(&disabled, &secret("hunter22"), now));
-        assert!(!passwords.remembers(&user, &secret("hunter22"), now), "it was dropped");
+        assert!(!passwords.is_cached(&disabled, &secret("hunter22"), now));
+        assert!(!passwords.is_cached(&user, &secret("hunter22"), now), "it was dropped");
         let forgetful = Passwords::new(Duration::ZERO);
-        forgetful.remember(&user, &secret("hunter22"), now);
-        assert!(!forgetful.remembers(&user, &secret("hunter22"), now));
+        forgetful.cache(&user, &secret("hunter22"), now);
+        assert!(!forgetful.is_cached(&user, &secret("hunter22"), now));
     }
 
     #[tokio::test]
@@ -300,7 +300,7 @@ mod tests {
             // While both seats are taken nothing is answered: there is no quicker way for a user that does not exist.
             let seats = POOL.take_all().await;
             let password = secret("");
-            let mut verifying = std::pin::pin!(passwords.verify(user, &password, Standing::Known));
+            let mut verifying = std::pin::pin!(passwords.verify(user, &password, CallerClass::Known));
             assert!(futures::poll!(&mut verifying).is_pending());
             drop(seats);
             assert_eq!(verifying.await, Ok(false));

@@ -10,9 +10,9 @@ use argon2::Block;
 use tokio::sync::Semaphore;
 
 /// Each takes 19 MiB and a core for some 20 ms; more at a time would only slow each other and the calls.
-pub(super) const SEATS: usize = 2;
+pub(super) const CONCURRENT_HASHES: usize = 2;
 /// Unknown callers that may wait for a seat: the last of them waits for some 2.5 s.
-pub(super) const PLACES: usize = 256;
+pub(super) const MAX_WAITING: usize = 256;
 /// Memory that was not used for this long is freed.
 const KEPT: Duration = Duration::from_secs(1);
 
@@ -21,9 +21,9 @@ pub(super) const BLOCKS: usize = argon2::Params::DEFAULT_M_COST as usize;
 
 /// Which queue a computation waits in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum CallerClass {
     /// Any caller.
-    Stranger,
+    Unknown,
     /// A caller that has logged in from there before, or is authenticated already.
     Known,
 }
@@ -57,19 +57,19 @@ struct Memory {
 
 impl Pool {
     pub fn new() -> Arc<Self> {
-        let (seats, strangers) = (Semaphore::new(SEATS), Semaphore::new(SEATS));
-        Arc::new(Self { seats, strangers, places: Semaphore::new(PLACES), memory: Mutex::default() })
+        let (seats, strangers) = (Semaphore::new(CONCURRENT_HASHES), Semaphore::new(CONCURRENT_HASHES));
+        Arc::new(Self { seats, strangers, places: Semaphore::new(MAX_WAITING), memory: Mutex::default() })
     }
 
     /// Computes in turn. The seat is held until the work is over, even when its caller is gone.
     pub async fn compute<T: Send + 'static>(
         self: &Arc<Self>,
-        standing: Standing,
+        standing: CallerClass,
         work: impl FnOnce(&mut Vec<Block>) -> T + Send + 'static,
     ) -> Result<T, NotComputed> {
         let _before = match standing {
-            Standing::Known => None,
-            Standing::Stranger => {
+            CallerClass::Known => None,
+            CallerClass::Unknown => {
                 let place = self.places.try_acquire().map_err(|_| NotComputed::Overloaded)?;
                 let turn = self.strangers.acquire().await.map_err(|_| NotComputed::Broken)?;
                 Some((place, turn))
@@ -78,7 +78,7 @@ impl Pool {
         // The semaphores are never closed.
         let seat = self.seats.acquire().await.map_err(|_| NotComputed::Broken)?;
         seat.forget();
-        let seat = Seat { pool: Arc::clone(self), blocks: self.lock().idle.pop().unwrap_or_default() };
+        let seat = HashSlot { pool: Arc::clone(self), blocks: self.lock().idle.pop().unwrap_or_default() };
         let working = tokio::task::spawn_blocking(move || {
             let mut seat = seat;
             work(&mut seat.blocks)
@@ -119,12 +119,12 @@ impl Pool {
 }
 
 /// The right to compute, with the memory for it.
-struct Seat {
+struct HashSlot {
     pool: Arc<Pool>,
     blocks: Vec<Block>,
 }
 
-impl Drop for Seat {
+impl Drop for HashSlot {
     fn drop(&mut self) {
         let blocks = std::mem::take(&mut self.blocks);
         let mut memory = self.pool.lock();
@@ -142,7 +142,7 @@ impl Drop for Seat {
 impl Pool {
     /// Takes every seat, for a test that looks at who waits.
     pub async fn take_all(&self) -> tokio::sync::SemaphorePermit<'_> {
-        self.seats.acquire_many(SEATS as u32).await.unwrap()
+        self.seats.acquire_many(CONCURRENT_HASHES as u32).await.unwrap()
     }
 }
 
@@ -165,7 +165,7 @@ mod tests {
         let counts = Arc::new((made, working, most));
         let one = || {
             let counts = Arc::clone(&counts);
-            pool.compute(Standing::Known, move |blocks| {
+            pool.compute(CallerClass::Known, move |blocks| {
                 let (made, working, most) = &*counts;
                 most.fetch_max(working.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                 if blocks.is_empty() {
@@ -177,7 +177,7 @@ mod tests {
         };
         assert!(join_all((0..1000).map(|_| one())).await.iter().all(Result::is_ok));
         let (made, _, most) = &*counts;
-        assert!(made.load(Ordering::SeqCst) <= SEATS && most.load(Ordering::SeqCst) <= SEATS);
+        assert!(made.load(Ordering::SeqCst) <= CONCURRENT_HASHES && most.load(Ordering::SeqCst) <= CONCURRENT_HASHES);
         assert!(!pool.lock().idle.is_empty(), "it is kept for who comes next");
         tokio::time::sleep(3 * KEPT).await;
         assert!(pool.lock().idle.is_empty(), "and not for ever");
@@ -190,11 +190,11 @@ mod tests {
     #[tokio::test]
     async fn what_a_costly_hash_needed_is_not_kept() {
         let pool = Pool::new();
-        pool.compute(Standing::Known, |blocks| blocks.resize(BLOCKS + 1, Block::new())).await.unwrap();
+        pool.compute(CallerClass::Known, |blocks| blocks.resize(BLOCKS + 1, Block::new())).await.unwrap();
         assert_eq!(pool.lock().idle.len(), 0);
-        let panicked = pool.compute(Standing::Known, |_| -> () { panic!("as it must not") }).await;
+        let panicked = pool.compute(CallerClass::Known, |_| -> () { panic!("as it must not") }).await;
         assert_eq!(panicked, Err(NotComputed::Broken));
-        assert_eq!(pool.seats.available_permits(), SEATS, "its seat is free again");
+        assert_eq!(pool.seats.available_permits(), CONCURRENT_HASHES, "its seat is free again");
     }
 
     #[tokio::test]
@@ -207,15 +207,15 @@ mod tests {
         let strangers = std::iter::repeat_with(|| {
             let (pool, told) = (Arc::clone(&pool), Arc::clone(&told));
             let work = move |_: &mut Vec<Block>| told.lock().unwrap().recv().unwrap();
-            tokio::spawn(async move { pool.compute(Standing::Stranger, work).await })
+            tokio::spawn(async move { pool.compute(CallerClass::Unknown, work).await })
         });
-        let strangers: Vec<_> = strangers.take(PLACES).collect();
+        let strangers: Vec<_> = strangers.take(MAX_WAITING).collect();
         while pool.places.available_permits() > 0 {
             tokio::task::yield_now().await;
         }
-        let refused = pool.compute(Standing::Stranger, |_| ()).await;
+        let refused = pool.compute(CallerClass::Unknown, |_| ()).await;
         assert_eq!(refused, Err(NotComputed::Overloaded), "without waiting");
-        let mut known = std::pin::pin!(pool.compute(Standing::Known, |_| ()));
+        let mut known = std::pin::pin!(pool.compute(CallerClass::Known, |_| ()));
         assert!(futures::poll!(&mut known).is_pending());
         drop(seats);
         // The first seat that is free is given to the known caller, although 255 unknown ones wait.
@@ -223,12 +223,12 @@ mod tests {
         let known = tokio::time::timeout(Duration::from_secs(30), known).await;
         assert_eq!(known, Ok(Ok(())), "a stranger took it");
         assert!(strangers.iter().filter(|stranger| stranger.is_finished()).count() <= 1);
-        for _ in 1..PLACES {
+        for _ in 1..MAX_WAITING {
             go_on.send(()).unwrap();
         }
         for stranger in strangers {
             assert!(stranger.await.unwrap().is_ok());
         }
-        assert_eq!(pool.places.available_permits(), PLACES);
+        assert_eq!(pool.places.available_permits(), MAX_WAITING);
     }
 }

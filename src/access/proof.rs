@@ -8,7 +8,7 @@ use crate::store::access::AccessRows;
 
 /// The credentials that authenticated a caller. Empty (authentication is off) always holds.
 #[derive(Clone, Debug, Default)]
-pub struct Proof {
+pub struct AuthEvidence {
     pub certificate: Option<Vec<String>>,
     /// The password or key that was sent besides.
     pub secret: Option<Secret>,
@@ -23,7 +23,7 @@ pub enum Secret {
     Key(AccessKeyId, SecretString),
 }
 
-impl Proof {
+impl AuthEvidence {
     /// Whether it would still authenticate this user by these rows. Whether the user is disabled is another question.
     pub fn holds(&self, rows: &AccessRows, user: UserId) -> bool {
         let named = self.certificate.as_ref().is_none_or(

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::access::pool::Standing;
+use crate::access::pool::CallerClass;
 
 /// Most addresses, and most pairs of address and user, that are remembered; the oldest tenth is forgotten first.
 pub const MOST_REMEMBERED: usize = 10_000;
@@ -73,8 +73,8 @@ impl Throttle {
 
     /// A user that has logged in from there before is not held up by what others do at the address; its own failures
     /// still make it wait.
-    pub fn standing(&self, pair: &Pair) -> Standing {
-        if self.known.contains_key(pair) { Standing::Known } else { Standing::Stranger }
+    pub fn standing(&self, pair: &Pair) -> CallerClass {
+        if self.known.contains_key(pair) { CallerClass::Known } else { CallerClass::Unknown }
     }
 
     pub fn failed(&mut self, pair: &Pair, now: Instant) {
@@ -265,9 +265,9 @@ mod tests {
     fn who_was_right_somewhere_is_known_there() {
         let (mut throttle, now) = (Throttle::new(5, WAIT), monotonic_now());
         throttle.succeeded(&here("bob"), now);
-        assert_eq!(throttle.standing(&here("bob")), Standing::Known);
-        assert_eq!(throttle.standing(&there("bob")), Standing::Stranger);
-        assert_eq!(throttle.standing(&here("eve")), Standing::Stranger);
+        assert_eq!(throttle.standing(&here("bob")), CallerClass::Known);
+        assert_eq!(throttle.standing(&there("bob")), CallerClass::Unknown);
+        assert_eq!(throttle.standing(&here("eve")), CallerClass::Unknown);
         for number in 0..3 * MOST_REMEMBERED {
             throttle.succeeded(&here(&number.to_string()), now + Duration::from_micros(number as u64));
             assert!(throttle.known.len() <= MOST_REMEMBERED);

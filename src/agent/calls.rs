@@ -41,21 +41,21 @@ impl Calls {
 }
 
 impl<S> Layer<S> for Calls {
-    type Service = ToTheEnd<S>;
+    type Service = RunToCompletion<S>;
 
-    fn layer(&self, inner: S) -> ToTheEnd<S> {
-        ToTheEnd { inner, calls: self.clone() }
+    fn layer(&self, inner: S) -> RunToCompletion<S> {
+        RunToCompletion { inner, calls: self.clone() }
     }
 }
 
 /// A service whose calls are carried to their end.
 #[derive(Clone, Debug)]
-pub struct ToTheEnd<S> {
+pub struct RunToCompletion<S> {
     inner: S,
     calls: Calls,
 }
 
-impl<S, R, B> Service<R> for ToTheEnd<S>
+impl<S, R, B> Service<R> for RunToCompletion<S>
 where
     S: Service<R, Response = Response<B>>,
     S::Future: Send + 'static,

@@ -147,17 +147,17 @@ impl Process<'_> {
             return Ok(None);
         }
         let mut declared = Declared::default();
-        declared.hear_arguments(&self.arguments);
+        declared.add_arguments(&self.arguments);
         match proc.read_below_home(pid, CONFIGURATION, CONFIGURATION_LIMIT) {
-            Ok(bytes) => declared.hear_configuration(&bytes),
+            Ok(bytes) => declared.add_configuration(&bytes),
             // First start, or not an observer.
             Err(ProcError::Gone(_)) => {}
             Err(error) => return Err(error),
         }
         let owner = proc.owner(pid)?;
         let cluster_name = match &declared.cluster {
-            DeclaredValue::Is(name) => name.clone(),
-            DeclaredValue::Unsaid | DeclaredValue::Contradicts => String::new(),
+            DeclaredValue::Value(name) => name.clone(),
+            DeclaredValue::Missing | DeclaredValue::Conflicting => String::new(),
         };
         let identity = ObserverIdentity {
             boot_id: boot_id.to_owned(),
@@ -190,7 +190,7 @@ impl Process<'_> {
         if !listens.is_empty() {
             words.push_str(&format!(", listens on {}", listens.join(" and ")));
         }
-        if declared.cluster == DeclaredValue::Contradicts {
+        if declared.cluster == DeclaredValue::Conflicting {
             words.push_str(", its arguments and configuration name different clusters");
         }
         Candidate {
@@ -259,7 +259,7 @@ impl Process<'_> {
             return Ok(None);
         }
         let mut declared = Declared::default();
-        declared.hear_arguments(&self.arguments);
+        declared.add_arguments(&self.arguments);
         if declared.is_of_another(target) {
             return Ok(None);
         }

@@ -23,7 +23,7 @@ use crate::agent::stdio::{self, StdioError};
 use crate::agent::trust;
 use crate::net::certificate::InvalidCertificateName;
 use crate::net::connections::Connections;
-use crate::net::listener::{Exception, ListenError, Protection, bind};
+use crate::net::listener::{InsecureOverride, ListenError, Protection, bind};
 use crate::net::tls::{self, Protocols, Tls, TlsConfig, TlsError};
 use crate::telemetry::say;
 
@@ -139,7 +139,7 @@ pub async fn run(args: AgentArgs) -> Result<(), AgentError> {
             say(&format!("store {store_id} may take over the clusters on this host"));
             Ok(())
         }
-        Some(AgentCommand::Launch) => launcher::obey(),
+        Some(AgentCommand::Launch) => launcher::exec_child(),
         None if args.stdio => Ok(stdio::serve(config(args)).await?),
         None => serve(args).await,
     }
@@ -160,7 +160,7 @@ async fn serve(args: AgentArgs) -> Result<(), AgentError> {
     let (listen, insecure_listen, exit_with_stdin) = (args.listen, args.insecure_listen, args.exit_with_stdin);
     let agent = Agent::new(config(args))?;
     let protection = tls.as_ref().map_or(Protection::NONE, |_| Protection { tls: true, authentication: true });
-    let insecure = Exception { said: insecure_listen, setting: "--insecure-listen" };
+    let insecure = InsecureOverride { said: insecure_listen, setting: "--insecure-listen" };
     let (listener, bound) = bind(listen, protection, insecure).await?;
     follow_files(tls.clone()).map_err(AgentError::Signals)?;
     let connections = Connections::new(listener, tls, grpc::bounds());
@@ -212,7 +212,7 @@ fn follow_files(tls: Option<Arc<Tls>>) -> std::io::Result<()> {
     let mut hangup = signal(SignalKind::hangup())?;
     let now = Arc::new(Notify::new());
     if let Some(tls) = tls {
-        tokio::spawn(tls::follow(vec![tls], tls::LOOK_EVERY, Arc::clone(&now)));
+        tokio::spawn(tls::follow(vec![tls], tls::RELOAD_INTERVAL, Arc::clone(&now)));
     }
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {

@@ -91,6 +91,6 @@ async fn an_open_listener_is_refused_and_trust_needs_no_listener() {
 
     run(args(&["trust", "store-b", "--state-directory", directory])).await.unwrap();
     let trusted = trust::Trusted::read(state.path()).unwrap();
-    assert_eq!((trusted.latest(), trusted.said_after("store-b", 0)), (1, Some(1)));
+    assert_eq!((trusted.latest(), trusted.granted_after("store-b", 0)), (1, Some(1)));
     assert!(matches!(run(args(&["trust", "", "--state-directory", directory])).await, Err(AgentError::StoreId(_))));
 }

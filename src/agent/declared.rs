@@ -11,34 +11,34 @@ use crate::domain::host::ObserverTarget;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum DeclaredValue<T> {
     #[default]
-    Unsaid,
-    Is(T),
+    Missing,
+    Value(T),
     /// Arguments and configuration (or two places in it) disagree.
-    Contradicts,
+    Conflicting,
 }
 
 impl<T: PartialEq> DeclaredValue<T> {
     /// Whether it is surely something else than `wanted`.
     pub fn differs_from(&self, wanted: &T) -> bool {
         match self {
-            Self::Is(value) => value != wanted,
-            Self::Unsaid | Self::Contradicts => false,
+            Self::Value(value) => value != wanted,
+            Self::Missing | Self::Conflicting => false,
         }
     }
 
     /// Whether it is surely `wanted`.
     pub fn equals(&self, wanted: &T) -> bool {
         match self {
-            Self::Is(value) => value == wanted,
-            Self::Unsaid | Self::Contradicts => false,
+            Self::Value(value) => value == wanted,
+            Self::Missing | Self::Conflicting => false,
         }
     }
 
     fn say(&mut self, value: T) {
         match self {
-            Self::Unsaid => *self = Self::Is(value),
-            Self::Is(known) if *known == value => {}
-            Self::Is(_) | Self::Contradicts => *self = Self::Contradicts,
+            Self::Missing => *self = Self::Value(value),
+            Self::Value(known) if *known == value => {}
+            Self::Value(_) | Self::Conflicting => *self = Self::Conflicting,
         }
     }
 }
@@ -57,15 +57,15 @@ pub struct Declared {
 
 impl Declared {
     /// Adds what the arguments say (the program's name first).
-    pub fn hear_arguments(&mut self, arguments: &[String]) {
+    pub fn add_arguments(&mut self, arguments: &[String]) {
         for said in said(arguments) {
             match said {
-                Said::Cluster(name) => self.cluster.say(name),
-                Said::ClusterId(id) => self.cluster_id.say(id),
-                Said::RpcPort(port) => self.rpc_port.say(port),
-                Said::LocalIp(ip) => self.local_ip.say(ip),
-                Said::Foreground => self.foreground = true,
-                Said::SqlPort(_) => {}
+                Argument::Cluster(name) => self.cluster.say(name),
+                Argument::ClusterId(id) => self.cluster_id.say(id),
+                Argument::RpcPort(port) => self.rpc_port.say(port),
+                Argument::LocalIp(ip) => self.local_ip.say(ip),
+                Argument::Foreground => self.foreground = true,
+                Argument::SqlPort(_) => {}
             }
         }
     }
@@ -75,8 +75,8 @@ impl Declared {
         let or_unsaid = |equal: bool, unsaid: bool| equal || unsaid;
         self.cluster.equals(&target.cluster_name)
             && self.rpc_port.equals(&target.address.rpc_port())
-            && or_unsaid(self.cluster_id.equals(&target.ob_cluster_id), self.cluster_id == DeclaredValue::Unsaid)
-            && or_unsaid(self.local_ip.equals(&target.address.ip()), self.local_ip == DeclaredValue::Unsaid)
+            && or_unsaid(self.cluster_id.equals(&target.ob_cluster_id), self.cluster_id == DeclaredValue::Missing)
+            && or_unsaid(self.local_ip.equals(&target.address.ip()), self.local_ip == DeclaredValue::Missing)
     }
 
     pub fn is_of_another_cluster(&self, target: &ObserverTarget) -> bool {
@@ -93,7 +93,7 @@ impl Declared {
 
     /// Adds what the configuration file says. A file that is no complete record may hold `key=value` texts all the
     /// same, with something else around them.
-    pub fn hear_configuration(&mut self, bytes: &[u8]) {
+    pub fn add_configuration(&mut self, bytes: &[u8]) {
         let text = configuration::text(bytes);
         let values = |key| -> Vec<String> {
             match text {
@@ -111,9 +111,9 @@ impl Declared {
 impl<T: fmt::Display> fmt::Display for DeclaredValue<T> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unsaid => formatter.write_str("unsaid"),
-            Self::Is(value) => write!(formatter, "{value}"),
-            Self::Contradicts => formatter.write_str("said twice in different ways"),
+            Self::Missing => formatter.write_str("unsaid"),
+            Self::Value(value) => write!(formatter, "{value}"),
+            Self::Conflicting => formatter.write_str("said twice in different ways"),
         }
     }
 }
@@ -126,7 +126,7 @@ impl fmt::Display for Declared {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Said {
+pub enum Argument {
     /// `-n`.
     Cluster(String),
     /// `-c`.
@@ -142,22 +142,22 @@ pub enum Said {
 }
 
 /// What arguments say (the program's name first), in their order; of two values for one thing the observer takes the last.
-pub fn said(arguments: &[String]) -> Vec<Said> {
+pub fn said(arguments: &[String]) -> Vec<Argument> {
     let mut all = Vec::new();
     let mut rest = arguments.iter().skip(1);
     while let Some(argument) = rest.next() {
         if matches!(argument.as_str(), "-N" | "--nodaemon") {
-            all.push(Said::Foreground);
+            all.push(Argument::Foreground);
             continue;
         }
         let Some((option, inline)) = split_option(argument) else { continue };
         let mut value = || inline.map(str::to_owned).or_else(|| rest.next().cloned());
         match option {
-            "-n" | "--appname" => all.extend(value().map(Said::Cluster)),
-            "-c" | "--cluster_id" => all.extend(parsed(value()).map(Said::ClusterId)),
-            "-P" | "--rpc_port" => all.extend(parsed(value()).map(Said::RpcPort)),
-            "-p" | "--mysql_port" => all.extend(parsed(value()).map(Said::SqlPort)),
-            "-I" | "--local_ip" => all.extend(parsed(value()).map(Said::LocalIp)),
+            "-n" | "--appname" => all.extend(value().map(Argument::Cluster)),
+            "-c" | "--cluster_id" => all.extend(parsed(value()).map(Argument::ClusterId)),
+            "-P" | "--rpc_port" => all.extend(parsed(value()).map(Argument::RpcPort)),
+            "-p" | "--mysql_port" => all.extend(parsed(value()).map(Argument::SqlPort)),
+            "-I" | "--local_ip" => all.extend(parsed(value()).map(Argument::LocalIp)),
             // Takes a value that could look like an option of ours.
             "-o" | "--optstr" | "-r" | "--rs_list" | "-d" | "--data_dir" | "-z" | "--zone" | "-i" | "--devname"
             | "-l" | "--log_level" => drop(value()),
@@ -209,7 +209,7 @@ mod tests {
     fn heard(arguments: &[&str]) -> Declared {
         let mut declared = Declared::default();
         let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        declared.hear_arguments(&arguments);
+        declared.add_arguments(&arguments);
         declared
     }
 
@@ -224,7 +224,7 @@ mod tests {
         ] {
             assert!(heard(name).cluster.equals(&"demo".to_owned()), "{name:?}");
         }
-        assert_eq!(heard(&["-n", "-o", "-n=no"]).cluster, DeclaredValue::Unsaid);
+        assert_eq!(heard(&["-n", "-o", "-n=no"]).cluster, DeclaredValue::Missing);
     }
 
     #[test]
@@ -248,10 +248,10 @@ mod tests {
         assert_eq!(
             declared,
             Declared {
-                cluster: DeclaredValue::Is("demo".to_owned()),
-                cluster_id: DeclaredValue::Is(7),
-                rpc_port: DeclaredValue::Is(2882),
-                local_ip: DeclaredValue::Is("fd00::2".parse().unwrap()),
+                cluster: DeclaredValue::Value("demo".to_owned()),
+                cluster_id: DeclaredValue::Value(7),
+                rpc_port: DeclaredValue::Value(2882),
+                local_ip: DeclaredValue::Value("fd00::2".parse().unwrap()),
                 foreground: true,
             }
         );
@@ -267,7 +267,7 @@ mod tests {
         };
         let says = |configuration: &str| {
             let mut declared = Declared::default();
-            declared.hear_configuration(configuration.as_bytes());
+            declared.add_configuration(configuration.as_bytes());
             declared.is_exactly(&target)
         };
         let good = "cluster=demo\nrpc_port=2882\n";
@@ -283,8 +283,7 @@ mod tests {
     #[test]
     fn configuration_with_junk_around_it() {
         let mut declared = Declared::default();
-        declared
-            .hear_configuration(b"\x00\xff\x8a%cluster=demo\ncluster_id=3\nold_cluster=x\x01rpc_port=2882\x00\x00z");
+        declared.add_configuration(b"\x00\xff\x8a%cluster=demo\ncluster_id=3\nold_cluster=x\x01rpc_port=2882\x00\x00z");
         assert!(declared.cluster.equals(&"demo".to_owned()));
         assert!(declared.cluster_id.equals(&3) && declared.rpc_port.equals(&2882));
     }
@@ -294,7 +293,7 @@ mod tests {
         for framed in [true, false] {
             let mut declared = Declared::default();
             // The header's last byte is a letter.
-            declared.hear_configuration(&configuration::file("cluster=demo\nrpc_port=2882\n", framed));
+            declared.add_configuration(&configuration::file("cluster=demo\nrpc_port=2882\n", framed));
             assert!(declared.cluster.equals(&"demo".to_owned()), "{declared}");
             assert!(declared.rpc_port.equals(&2882));
         }
@@ -303,8 +302,8 @@ mod tests {
     #[test]
     fn who_says_two_things_says_nothing() {
         let mut declared = heard(&["o", "-n", "demo"]);
-        declared.hear_configuration(b"cluster=other\n");
-        assert_eq!(declared.cluster, DeclaredValue::Contradicts);
+        declared.add_configuration(b"cluster=other\n");
+        assert_eq!(declared.cluster, DeclaredValue::Conflicting);
         assert!(!declared.cluster.equals(&"demo".to_owned()) && !declared.cluster.differs_from(&"demo".to_owned()));
     }
 }

@@ -17,7 +17,7 @@ use crate::agent::clients::Clients;
 use crate::agent::refusal::AgentRefusal;
 use crate::agent::service::Agent;
 use crate::agent::wire;
-use crate::net::bounds::Bounds;
+use crate::net::bounds::ListenerLimits;
 use crate::net::connections::Connections;
 use crate::net::descriptors;
 use crate::net::health::health;
@@ -37,7 +37,7 @@ const CONCURRENCY: u32 = 64;
 /// Retry delay of a refusal because the agent's record or its host lacked room.
 const ROOM_AGAIN: Duration = Duration::from_secs(5);
 /// Limits for clients. There are only a few, the replicas of one service.
-pub const BOUNDS: Bounds = Bounds {
+pub const BOUNDS: ListenerLimits = ListenerLimits {
     strangers_per_connection: None,
     strangers_per_address: None,
     connections: 256,
@@ -48,8 +48,8 @@ pub const BOUNDS: Bounds = Bounds {
 };
 
 /// [`BOUNDS`], with fewer connections where the limit of open files is low: ending a process and recording it need some too.
-pub fn bounds() -> Bounds {
-    Bounds { connections: descriptors::share(BOUNDS.connections, 1, descriptors::raise()), ..BOUNDS }
+pub fn bounds() -> ListenerLimits {
+    ListenerLimits { connections: descriptors::share(BOUNDS.connections, 1, descriptors::raise()), ..BOUNDS }
 }
 
 #[derive(Clone, Debug)]

@@ -56,7 +56,7 @@ fn prove(home: &Path, target: &ObserverTarget) -> Result<PathBuf, String> {
         File::open(home.join(CONFIGURATION)).and_then(|file| file.take(CONFIGURATION_LIMIT).read_to_end(&mut bytes));
     read.map_err(|error| format!("has no {CONFIGURATION} that can be read ({error})"))?;
     let mut declared = Declared::default();
-    declared.hear_configuration(&bytes);
+    declared.add_configuration(&bytes);
     if !declared.is_exactly(target) {
         return Err(format!("is not its home by its {CONFIGURATION}: {declared}"));
     }

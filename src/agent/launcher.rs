@@ -30,14 +30,14 @@ pub const SUBCOMMAND: &str = "launch";
 /// Last line of the report of a child that is about to become the observer.
 const LAUNCHED: &str = "launched\n";
 /// Longest time until a child has become the observer.
-const BECOMING: Duration = Duration::from_secs(20);
+const EXEC_TIMEOUT: Duration = Duration::from_secs(20);
 /// Longest time until a child that was killed has ended.
-const ENDING: Duration = Duration::from_secs(5);
+const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 /// No report is longer.
 const REPORT_LIMIT: u64 = 64 << 10;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Orders {
+pub struct LaunchSpec {
     /// Working directory of the observer.
     pub home: PathBuf,
     /// The executable, below the home.
@@ -72,7 +72,7 @@ impl Launcher {
         Self::new(program, ["agent", SUBCOMMAND])
     }
 
-    /// Any program that ends in [`obey`].
+    /// Any program that ends in [`exec_child`].
     pub fn new<T: Into<OsString>>(program: impl Into<PathBuf>, arguments: impl IntoIterator<Item = T>) -> Self {
         Self { program: program.into(), arguments: arguments.into_iter().map(Into::into).collect() }
     }
@@ -110,7 +110,7 @@ impl LaunchError {
 }
 
 /// Starts a child and waits until it is the observer.
-pub async fn launch(launcher: &Launcher, orders: &Orders) -> Result<Launched, LaunchError> {
+pub async fn launch(launcher: &Launcher, orders: &LaunchSpec) -> Result<Launched, LaunchError> {
     let failed = |error: io::Error| LaunchError::of(&launcher.program, &error);
     let text = serde_json::to_vec(orders)
         .map_err(|error| LaunchError::Failed(format!("the orders cannot be written: {error}")))?;
@@ -119,7 +119,7 @@ pub async fn launch(launcher: &Launcher, orders: &Orders) -> Result<Launched, La
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = tokio::process::Command::from(command).spawn().map_err(failed)?;
     let pid = child.id().ok_or_else(|| LaunchError::Failed("the child ended before it was started".to_owned()))?;
-    let report = match tokio::time::timeout(BECOMING, converse(&mut child, &text)).await {
+    let report = match tokio::time::timeout(EXEC_TIMEOUT, converse(&mut child, &text)).await {
         Ok(report) => report,
         Err(_) => cut_off(&mut child).await,
     };
@@ -154,8 +154,8 @@ async fn report(child: &mut Child) -> String {
 /// report pipe is still open.
 async fn cut_off(child: &mut Child) -> String {
     let _ = child.start_kill();
-    let _ = tokio::time::timeout(ENDING, child.wait()).await;
-    format!("the child did not become the observer within {BECOMING:?} and was ended")
+    let _ = tokio::time::timeout(KILL_TIMEOUT, child.wait()).await;
+    format!("the child did not become the observer within {EXEC_TIMEOUT:?} and was ended")
 }
 
 /// Waits for the end of a child, however long that takes, so that it is not left a zombie.
@@ -169,7 +169,7 @@ fn reap(mut child: Child) -> watch::Receiver<Option<String>> {
 }
 
 /// The child's side: reads orders from standard input and becomes the observer, or says why not and ends.
-pub fn obey() -> ! {
+pub fn exec_child() -> ! {
     let mut report = match io::stderr().as_fd().try_clone_to_owned() {
         Ok(descriptor) => File::from(descriptor),
         Err(_) => std::process::exit(1),
@@ -198,10 +198,10 @@ fn become_observer(report: &mut File) -> String {
     format!("{} cannot be executed: {error}", orders.home.join(&orders.program).display())
 }
 
-fn prepare(report: &mut File) -> Result<(Orders, File, File), String> {
+fn prepare(report: &mut File) -> Result<(LaunchSpec, File, File), String> {
     let mut text = Vec::new();
     io::stdin().read_to_end(&mut text).map_err(|error| format!("the orders cannot be read: {error}"))?;
-    let orders: Orders =
+    let orders: LaunchSpec =
         serde_json::from_slice(&text).map_err(|error| format!("the orders are not understood: {error}"))?;
     rustix::process::setsid().map_err(|error| format!("the agent's session cannot be left: {error}"))?;
     let output = OpenOptions::new().create(true).append(true).mode(0o640).open(&orders.output);

@@ -17,7 +17,7 @@ const ITSELF: &str = "agent::launcher::tests::be_a_launcher";
 #[ignore = "is run by other tests as a process of its own"]
 fn be_a_launcher() {
     if std::env::args().any(|argument| argument == ITSELF) {
-        obey();
+        exec_child();
     }
 }
 
@@ -28,8 +28,8 @@ pub fn script(path: &Path, text: &str) {
     std::fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
 }
 
-fn orders(home: &Path) -> Orders {
-    Orders {
+fn orders(home: &Path) -> LaunchSpec {
+    LaunchSpec {
         home: home.to_owned(),
         program: "bin/observer".into(),
         name: "bin/observer".to_owned(),
@@ -50,7 +50,7 @@ async fn the_child_has_arguments_home_limits_a_session_of_its_own_and_no_more_en
     script(&home.path().join("bin/observer"), "echo \"$@\" in $PWD; ulimit -Sn; cat /proc/$$/stat; env; cat; exit 3");
     let own = limits::parse(&std::fs::read_to_string("/proc/self/limits").unwrap())["Max open files"];
     let fewer = limits::Limit { soft: Some(77), ..own };
-    let orders = Orders { limits: Limits::from([("Max open files".to_owned(), fewer)]), ..orders(home.path()) };
+    let orders = LaunchSpec { limits: Limits::from([("Max open files".to_owned(), fewer)]), ..orders(home.path()) };
     std::fs::write(&orders.output, "of an earlier start\n").unwrap();
     let launched = launch(&launcher(), &orders).await.unwrap();
     assert_eq!((end(&launched).await.as_str(), launched.notes.as_slice()), ("exit status: 3", [].as_slice()));
@@ -74,7 +74,7 @@ async fn a_hard_limit_that_cannot_be_kept_is_told_and_the_soft_one_holds() {
     script(&home.path().join("bin/observer"), "ulimit -Sn");
     // Beyond what the kernel has for anybody.
     let limit = limits::Limit { soft: Some(77), hard: Some(1 << 50) };
-    let orders = Orders { limits: Limits::from([("Max open files".to_owned(), limit)]), ..orders(home.path()) };
+    let orders = LaunchSpec { limits: Limits::from([("Max open files".to_owned(), limit)]), ..orders(home.path()) };
     let launched = launch(&launcher(), &orders).await.unwrap();
     assert_eq!(end(&launched).await, "exit status: 0");
     assert!(launched.notes[0].starts_with("Max open files: hard limit "), "{:?}", launched.notes);
@@ -85,16 +85,17 @@ async fn a_hard_limit_that_cannot_be_kept_is_told_and_the_soft_one_holds() {
 async fn a_child_that_cannot_become_it_says_why_and_leaves_nothing() {
     let home = tempfile::tempdir().unwrap();
     let good = orders(home.path());
-    let failed = async |orders: &Orders, word: &str| {
+    let failed = async |orders: &LaunchSpec, word: &str| {
         let Err(LaunchError::Failed(failure)) = launch(&launcher(), orders).await else { panic!("{word}") };
         assert!(failure.contains(word) && !failure.contains("launched"), "{failure}");
     };
     failed(&good, "bin/observer cannot be executed").await;
-    failed(&Orders { home: home.path().join("gone"), ..good.clone() }, "gone cannot be entered").await;
-    failed(&Orders { output: home.path().join("gone/output"), ..good.clone() }, "gone/output cannot be written").await;
+    failed(&LaunchSpec { home: home.path().join("gone"), ..good.clone() }, "gone cannot be entered").await;
+    failed(&LaunchSpec { output: home.path().join("gone/output"), ..good.clone() }, "gone/output cannot be written")
+        .await;
     let endless = limits::Limit { soft: Some(1 << 50), hard: Some(1 << 50) };
     let limits = Limits::from([("Max open files".to_owned(), endless)]);
-    failed(&Orders { limits, ..good.clone() }, "raise the agent's own limit").await;
+    failed(&LaunchSpec { limits, ..good.clone() }, "raise the agent's own limit").await;
     let nobody = Launcher::obsteward(home.path().join("no obsteward"));
     let nobody = launch(&nobody, &good).await.unwrap_err();
     assert!(matches!(&nobody, LaunchError::Failed(problem) if problem.contains("no obsteward")), "{nobody:?}");

@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use crate::agent::candidate::PROGRAM;
-use crate::agent::declared::{Said, said};
+use crate::agent::declared::{Argument, said};
 use crate::agent::files::{self, FileError};
 use crate::agent::limits::{self, Limits};
 use crate::agent::proc_fs::{ProcError, ProcFs};
@@ -34,7 +34,7 @@ pub struct Launch {
     /// Whether it ran in the foreground (`--nodaemon`), for whoever started it.
     pub foreground: bool,
     /// The supervisors that were seen with it.
-    pub keepers: Vec<Keeper>,
+    pub keepers: Vec<SupervisorRecord>,
     /// Whether it had a network or files of its own, as in a container.
     pub elsewhere: bool,
     pub uid: u32,
@@ -45,7 +45,7 @@ pub struct Launch {
 
 /// Who watched over an observer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Keeper {
+pub struct SupervisorRecord {
     pub name: String,
     /// What the operator lists as a safe unit to have it counted as harmless.
     pub unit: String,
@@ -73,7 +73,7 @@ impl Launch {
             foreground: false,
             keepers: supervisors
                 .iter()
-                .map(|Supervisor { name, unit, .. }| Keeper { name: name.clone(), unit: unit.clone() })
+                .map(|Supervisor { name, unit, .. }| SupervisorRecord { name: name.clone(), unit: unit.clone() })
                 .collect(),
             elsewhere,
             uid: identity.uid,
@@ -82,10 +82,10 @@ impl Launch {
         };
         for said in said(&arguments) {
             match said {
-                Said::SqlPort(port) => launch.sql_port = Some(port),
-                Said::LocalIp(ip) => launch.local_ip = Some(ip),
-                Said::Foreground => launch.foreground = true,
-                Said::Cluster(_) | Said::ClusterId(_) | Said::RpcPort(_) => {}
+                Argument::SqlPort(port) => launch.sql_port = Some(port),
+                Argument::LocalIp(ip) => launch.local_ip = Some(ip),
+                Argument::Foreground => launch.foreground = true,
+                Argument::Cluster(_) | Argument::ClusterId(_) | Argument::RpcPort(_) => {}
             }
         }
         // All of this was read of one process only if it still is the same one.
@@ -113,12 +113,12 @@ fn executable(proc: &ProcFs, identity: &ObserverIdentity) -> Option<PathBuf> {
 }
 
 #[derive(Debug)]
-pub struct Launches {
+pub struct LaunchStore {
     directory: PathBuf,
     known: Mutex<BTreeMap<String, Launch>>,
 }
 
-impl Launches {
+impl LaunchStore {
     pub fn open(directory: &Path) -> Result<Self, FileError> {
         let known = files::read(directory, FILE)?.unwrap_or_default();
         Ok(Self { directory: directory.to_owned(), known: Mutex::new(known) })
@@ -184,7 +184,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join(FILE);
         let target = fake_proc::target();
-        let launches = Launches::open(directory.path()).unwrap();
+        let launches = LaunchStore::open(directory.path()).unwrap();
         launches.remember(&target, launch()).unwrap();
         std::fs::remove_file(&file).unwrap();
         launches.remember(&target, launch()).unwrap();
@@ -192,7 +192,7 @@ mod tests {
         let changed = Launch { sql_port: Some(2881), ..launch() };
         launches.remember(&target, changed.clone()).unwrap();
 
-        let launches = Launches::open(directory.path()).unwrap();
+        let launches = LaunchStore::open(directory.path()).unwrap();
         assert_eq!(launches.of(&target), Some(changed));
         assert_eq!(launches.of(&ObserverTarget { ob_cluster_id: 2, ..target }), None);
     }

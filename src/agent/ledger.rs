@@ -282,7 +282,7 @@ impl Ledger {
         };
         let mut changed = false;
         if cluster.store_id != fence.store_id {
-            let Some(word) = trusted()?.said_after(&fence.store_id, cluster.word) else {
+            let Some(word) = trusted()?.granted_after(&fence.store_id, cluster.word) else {
                 return Err(AgentRefusal::StoreNotTrusted {
                     cluster: key.to_owned(),
                     given: fence.store_id.clone(),

@@ -5,26 +5,26 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::domain::printable::is_unseen;
+use crate::domain::printable::is_invisible;
 
 /// Characters of a line; the rest is cut off.
 const LINE: usize = 1_000;
 
 #[derive(Clone, Copy, Debug)]
-pub struct Bounds {
+pub struct TailLimits {
     pub lines: usize,
     pub bytes: u64,
 }
 
 /// The end of a file at some moment.
 #[derive(Clone, Debug)]
-pub struct Mark {
+pub struct FilePosition {
     path: PathBuf,
     /// Inode and size; `None`: there was none.
     end: Option<(u64, u64)>,
 }
 
-impl Mark {
+impl FilePosition {
     /// The end that the file has now.
     pub fn of(path: &Path) -> Self {
         let end = std::fs::metadata(path).ok().map(|metadata| (metadata.ino(), metadata.size()));
@@ -37,11 +37,11 @@ impl Mark {
     }
 
     /// The last lines since then; none when the file cannot be read. A file that was replaced or truncated is all new.
-    pub fn last_lines(&self, bounds: Bounds) -> Vec<String> {
+    pub fn last_lines(&self, bounds: TailLimits) -> Vec<String> {
         self.tail(bounds).unwrap_or_default()
     }
 
-    fn tail(&self, bounds: Bounds) -> io::Result<Vec<String>> {
+    fn tail(&self, bounds: TailLimits) -> io::Result<Vec<String>> {
         let mut file = File::open(&self.path)?;
         let metadata = file.metadata()?;
         let size = metadata.size();
@@ -66,7 +66,7 @@ impl Mark {
 fn printable(line: &str) -> String {
     let shown = |letter: char| match letter {
         char::REPLACEMENT_CHARACTER => '?',
-        letter if is_unseen(letter) => ' ',
+        letter if is_invisible(letter) => ' ',
         letter => letter,
     };
     line.chars().take(LINE).map(shown).collect()
@@ -76,18 +76,18 @@ fn printable(line: &str) -> String {
 mod tests {
     use super::*;
 
-    const FEW: Bounds = Bounds { lines: 3, bytes: 40 };
+    const FEW: TailLimits = TailLimits { lines: 3, bytes: 40 };
 
     #[test]
     fn only_what_was_written_since_and_only_the_end_of_it() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("log");
         let write = |text: &str| std::fs::write(&path, text).unwrap();
-        let nothing = Mark::of(&path);
+        let nothing = FilePosition::of(&path);
         assert_eq!(nothing.last_lines(FEW), [] as [&str; 0]);
         write("old\n");
         assert_eq!(nothing.last_lines(FEW), ["old"]);
-        let mark = Mark::of(&path);
+        let mark = FilePosition::of(&path);
         assert_eq!(mark.last_lines(FEW), [] as [&str; 0]);
         std::fs::write(&path, b"old\na\nb\x1b[31m\nc\xff\nd\n").unwrap();
         assert_eq!(mark.last_lines(FEW), ["b [31m", "c?", "d"]);

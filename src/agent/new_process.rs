@@ -4,30 +4,30 @@ use std::path::Path;
 
 use tokio::time::Instant;
 
-use crate::agent::launcher::{self, LaunchError, Launched, Launcher, Orders};
+use crate::agent::launcher::{self, LaunchError, LaunchSpec, Launched, Launcher};
 use crate::agent::ledger::Answer;
-use crate::agent::log_tail::{Bounds, Mark};
+use crate::agent::log_tail::{FilePosition, TailLimits};
 use crate::clock;
 use crate::domain::host::ObserverIdentity;
 
 /// The observer's own log, below its home.
 const LOG: &str = "log/observer.log";
 /// How much of log and output is reported of a process that died: together at most 20 lines and 8 KiB.
-const TOLD_OF_LOG: Bounds = Bounds { lines: 15, bytes: 6 << 10 };
-const TOLD_OF_OUTPUT: Bounds = Bounds { lines: 5, bytes: 2 << 10 };
+const TOLD_OF_LOG: TailLimits = TailLimits { lines: 15, bytes: 6 << 10 };
+const TOLD_OF_OUTPUT: TailLimits = TailLimits { lines: 5, bytes: 2 << 10 };
 
 #[derive(Debug)]
 pub struct NewProcess {
-    orders: Orders,
+    orders: LaunchSpec,
     launched: Launched,
-    log: Mark,
+    log: FilePosition,
     at: Instant,
 }
 
 impl NewProcess {
     /// Launches one. `Err`: nothing was started.
-    pub async fn launch(launcher: &Launcher, orders: Orders) -> Result<Self, LaunchError> {
-        let log = Mark::of(&orders.home.join(LOG));
+    pub async fn launch(launcher: &Launcher, orders: LaunchSpec) -> Result<Self, LaunchError> {
+        let log = FilePosition::of(&orders.home.join(LOG));
         let launched = launcher::launch(launcher, &orders).await?;
         Ok(Self { orders, launched, log, at: clock::monotonic_now() })
     }
@@ -51,7 +51,7 @@ impl NewProcess {
     }
 
     fn words(&self) -> String {
-        let Orders { home, program, arguments, .. } = &self.orders;
+        let LaunchSpec { home, program, arguments, .. } = &self.orders;
         let line: Vec<String> =
             std::iter::once(program.display().to_string()).chain(arguments.iter().cloned()).collect();
         let after = clock::monotonic_now().duration_since(self.at);
@@ -69,7 +69,7 @@ impl NewProcess {
     /// The answer when nothing of the process is left.
     pub fn died(&self, end: &str) -> Answer {
         let evidence = format!("{}nothing of it runs any more, its first process ended with {end}", self.words());
-        let mut last_log_lines = Mark::before(&self.orders.output).last_lines(TOLD_OF_OUTPUT);
+        let mut last_log_lines = FilePosition::before(&self.orders.output).last_lines(TOLD_OF_OUTPUT);
         last_log_lines.extend(self.log.last_lines(TOLD_OF_LOG));
         Answer::Died { evidence, last_log_lines }
     }

@@ -9,12 +9,12 @@ use std::net::{IpAddr, SocketAddr};
 use crate::agent::candidate::{self, Candidate, Doubt, ProcessMatch};
 use crate::agent::network::Network;
 use crate::agent::proc_fs::{ProcError, ProcFs};
-use crate::agent::supervisor::{self, Around, Subject};
+use crate::agent::supervisor::{self, Subject, Supervision};
 use crate::domain::host::{ObserverIdentity, ObserverTarget};
 
 /// What is known of this host besides `/proc`.
 #[derive(Clone, Debug, Default)]
-pub struct Knowledge {
+pub struct HostSettings {
     /// Units whose supervision is harmless, by configuration.
     pub safe_units: Vec<String>,
     /// Addresses that lead to this host although no interface has them (NAT, service IPs), by configuration.
@@ -25,7 +25,7 @@ pub struct Knowledge {
 pub enum Outcome {
     Running {
         identity: Box<ObserverIdentity>,
-        around: Around,
+        around: Supervision,
     },
     /// Proven that there is none.
     Absent,
@@ -43,11 +43,11 @@ pub struct Search {
     /// Whether any process listens on the SQL address.
     pub sql_port_open: bool,
     /// Every observer of this host of which enough could be read, wanted or not.
-    pub observers: Vec<Seen>,
+    pub observers: Vec<FoundObserver>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen {
+pub struct FoundObserver {
     pub identity: ObserverIdentity,
     /// Whether it is the wanted observer, or could be: one that does not listen yet may still be it.
     pub may_be_wanted: bool,
@@ -69,7 +69,7 @@ impl Networks {
     }
 }
 
-pub fn find(proc: &ProcFs, target: &ObserverTarget, knowledge: &Knowledge) -> Result<Search, ProcError> {
+pub fn find(proc: &ProcFs, target: &ObserverTarget, knowledge: &HostSettings) -> Result<Search, ProcError> {
     let boot_id = proc.boot_id()?;
     let own_pid = proc.own_pid()?;
     let mut networks = Networks::default();
@@ -88,7 +88,7 @@ pub fn find(proc: &ProcFs, target: &ObserverTarget, knowledge: &Knowledge) -> Re
         candidates.iter().filter(|candidate| matches!(candidate.verdict, ProcessMatch::Match(_))).collect();
     let mut doubts = doubts(&candidates, &matches);
     doubts.extend(unowned_listeners(&networks, own_key, &candidates, target));
-    doubts.extend(blindness(proc, &networks, target, knowledge));
+    doubts.extend(visibility_gaps(proc, &networks, target, knowledge));
 
     let (port_key, found) = match matches.as_slice() {
         [only] => (only.network, Some(*only)),
@@ -124,13 +124,13 @@ pub fn find(proc: &ProcFs, target: &ObserverTarget, knowledge: &Knowledge) -> Re
     })
 }
 
-fn seen(candidate: Candidate) -> Option<Seen> {
+fn seen(candidate: Candidate) -> Option<FoundObserver> {
     let (is_observer, may_be_wanted) = match candidate.verdict {
         ProcessMatch::Match(_) => (true, true),
         ProcessMatch::Doubtful { is_observer, may_be_wanted, .. } => (is_observer, may_be_wanted),
         ProcessMatch::Other { is_observer } => (is_observer, false),
     };
-    candidate.identity.filter(|_| is_observer).map(|identity| Seen { identity, may_be_wanted })
+    candidate.identity.filter(|_| is_observer).map(|identity| FoundObserver { identity, may_be_wanted })
 }
 
 /// The process that listens on an address of `target` in our own network namespace, its RPC address first: the address,
@@ -211,7 +211,12 @@ fn unowned_listeners(
 }
 
 /// Reasons why finding nothing would not prove that there is nothing.
-fn blindness(proc: &ProcFs, networks: &Networks, target: &ObserverTarget, knowledge: &Knowledge) -> Vec<Doubt> {
+fn visibility_gaps(
+    proc: &ProcFs,
+    networks: &Networks,
+    target: &ObserverTarget,
+    knowledge: &HostSettings,
+) -> Vec<Doubt> {
     let mut doubts = Vec::new();
     if proc.stat(1).is_err() {
         doubts.push(Doubt::weak(

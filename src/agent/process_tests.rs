@@ -7,7 +7,7 @@ use crate::agent::supervisor::Supervisor;
 const RPC: (&str, u64) = ("127.0.1.1:2882", 100);
 
 fn search(fake: &FakeProc, target: &ObserverTarget) -> Search {
-    find(&fake.proc(), target, &Knowledge::default()).unwrap()
+    find(&fake.proc(), target, &HostSettings::default()).unwrap()
 }
 
 fn listening(pid: u32) -> FakeProcess {
@@ -104,7 +104,7 @@ fn absent_only_when_proven() {
     let found = search(&fake, &elsewhere);
     assert_eq!(found.outcome, Outcome::Ambiguous, "{found:?}");
     assert!(found.evidence.contains("no address of this host"));
-    let knowledge = Knowledge { addresses: vec![elsewhere.address.ip()], ..Knowledge::default() };
+    let knowledge = HostSettings { addresses: vec![elsewhere.address.ip()], ..HostSettings::default() };
     assert_eq!(find(&fake.proc(), &elsewhere, &knowledge).unwrap().outcome, Outcome::Absent);
     fake.remove(1);
     assert_ambiguous(&fake, "hidepid");
@@ -249,7 +249,7 @@ fn around(layout: &Layout, safe_units: &[&str]) -> (Vec<String>, Vec<String>, Ve
     fake.write("ob1", "run/obshell.pid", "50\n");
     fake.write("ob1", "run/daemon.pid", "51\n");
     let safe_units = safe_units.iter().map(|unit| (*unit).to_owned()).collect();
-    let found = find(&fake.proc(), &target(), &Knowledge { safe_units, ..Knowledge::default() }).unwrap();
+    let found = find(&fake.proc(), &target(), &HostSettings { safe_units, ..HostSettings::default() }).unwrap();
     let Outcome::Running { around, .. } = found.outcome else { panic!("{found:?}") };
     for seen in &around.beside {
         assert!(found.evidence.contains(seen), "{}", found.evidence);

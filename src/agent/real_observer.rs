@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::agent::launcher::tests::{launcher, script};
 use crate::agent::{Agent, AgentConfig};
-use crate::domain::host::{CallerFence, Finding, Found, ObserverIdentity, ObserverTarget};
+use crate::domain::host::{CallerFence, Finding, ObserverIdentity, ObserverTarget, ProcessReport};
 use crate::domain::ids::{ClusterKey, Fence, ServerAddr};
 
 const IP: &str = "OBSTEWARD_TEST_OBSERVER_IP";
@@ -104,7 +104,7 @@ impl RealObserver {
     }
 
     /// Waits until the agent's finding is one that `wanted` accepts.
-    pub async fn until<T>(&self, agent: &Agent, wanted: impl Fn(&Found) -> Option<T>) -> T {
+    pub async fn until<T>(&self, agent: &Agent, wanted: impl Fn(&ProcessReport) -> Option<T>) -> T {
         let mut last = None;
         for _ in 0..2_000 {
             let found = agent.find(&self.target).await.unwrap();

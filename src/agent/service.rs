@@ -10,17 +10,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::agent::files::{FileError, passes};
-use crate::agent::launches::{Launch, Launches};
+use crate::agent::launches::{Launch, LaunchStore};
 use crate::agent::ledger::{Answer, Ledger, NewCall, NewEnd, Recorded};
 use crate::agent::proc_fs::{ProcError, ProcFs};
-use crate::agent::process::{self, Knowledge, Outcome, Search};
+use crate::agent::process::{self, HostSettings, Outcome, Search};
 use crate::agent::refusal::AgentRefusal;
 use crate::agent::settings::AgentConfig;
-use crate::agent::signal::{self, Held, Sent};
-use crate::agent::start::Starts;
+use crate::agent::signal::{self, ProcessHandle, SignalOutcome};
+use crate::agent::start::StartState;
 use crate::agent::supervisor::Supervisor;
 use crate::agent::ticket::Tickets;
-use crate::domain::host::{CallerFence, Ended, Finding, Found, MaySignal, ObserverIdentity, ObserverTarget, Ticket};
+use crate::domain::host::{
+    CallerFence, Ended, Finding, MaySignal, ObserverIdentity, ObserverTarget, ProcessReport, Ticket,
+};
 
 /// Longest time between SIGTERM and SIGKILL.
 pub const LONGEST_GRACE: Duration = Duration::from_secs(600);
@@ -73,10 +75,10 @@ pub struct Agent(pub(super) Arc<Inner>);
 #[derive(Debug)]
 pub(super) struct Inner {
     pub(super) proc: ProcFs,
-    pub(super) knowledge: Knowledge,
+    pub(super) knowledge: HostSettings,
     tickets: Tickets,
     pub(super) ledger: Ledger,
-    pub(super) starts: Starts,
+    pub(super) starts: StartState,
     one_end_per: Duration,
     kill_wait: Duration,
     /// Held from the check of a token until it is recorded, so that of two calls with one token only one acts.
@@ -88,20 +90,20 @@ impl Agent {
     pub fn new(config: AgentConfig) -> Result<Self, FileError> {
         // Before anything else: it keeps another agent out of the directory.
         let ledger = Ledger::open(&config.state_directory, config.clock)?;
-        let launches = Launches::open(&config.state_directory)?;
+        let launches = LaunchStore::open(&config.state_directory)?;
         Ok(Self(Arc::new(Inner {
             proc: ProcFs::new(config.proc_root),
-            knowledge: Knowledge { safe_units: config.safe_units, addresses: config.addresses },
+            knowledge: HostSettings { safe_units: config.safe_units, addresses: config.addresses },
             tickets: Tickets::default(),
             ledger,
-            starts: Starts::new(launches, config.homes, config.launcher, config.seen_within),
+            starts: StartState::new(launches, config.homes, config.launcher, config.seen_within),
             one_end_per: config.one_end_per,
             kill_wait: config.kill_wait,
             beginning: tokio::sync::Mutex::new(()),
         })))
     }
 
-    pub async fn find(&self, target: &ObserverTarget) -> Result<Found, AgentRefusal> {
+    pub async fn find(&self, target: &ObserverTarget) -> Result<ProcessReport, AgentRefusal> {
         let target = target.clone();
         self.blocking(move |inner| Ok(found(inner.search(&target)?))).await
     }
@@ -112,7 +114,7 @@ impl Agent {
         &self,
         target: &ObserverTarget,
         fence: &CallerFence,
-    ) -> Result<(Found, Option<Ticket>), AgentRefusal> {
+    ) -> Result<(ProcessReport, Option<Ticket>), AgentRefusal> {
         let (target, fence) = (target.clone(), fence.clone());
         self.blocking(move |inner| {
             inner.ledger.admit(&fence)?;
@@ -136,19 +138,19 @@ impl Agent {
         }
         let agent = self.clone();
         // On a task of its own: a caller that goes away between SIGTERM and SIGKILL must not leave half a stop behind.
-        match tokio::spawn(async move { agent.stop_to_the_end(request).await }).await {
+        match tokio::spawn(async move { agent.run_stop(request).await }).await {
             Ok(result) => result,
             Err(error) => Ok(Stopped::Unknown { evidence: format!("the stop was cut off ({error}), look again") }),
         }
     }
 
-    async fn stop_to_the_end(&self, request: StopRequest) -> Result<Stopped, AgentRefusal> {
+    async fn run_stop(&self, request: StopRequest) -> Result<Stopped, AgentRefusal> {
         let request = Arc::new(request);
         let begin = {
             let request = Arc::clone(&request);
             move |inner: &Inner| inner.begin(&request)
         };
-        match self.once("stop observer", &request.fence, &request.token, begin, self.act(&request)).await? {
+        match self.run_idempotent("stop observer", &request.fence, &request.token, begin, self.act(&request)).await? {
             Some(answer) => replay(answer, &request.token),
             None => Ok(Stopped::Unknown { evidence: unanswered(&request.token) }),
         }
@@ -156,7 +158,7 @@ impl Agent {
 
     /// Runs a call once per token: `begin` records it, `act` acts, and the answer is recorded. `None`: an earlier call of
     /// this token began and has no recorded answer.
-    pub(super) async fn once(
+    pub(super) async fn run_idempotent(
         &self,
         what: &'static str,
         fence: &CallerFence,
@@ -191,7 +193,7 @@ impl Agent {
 
     /// From the recorded call to the end of the process.
     async fn act(&self, request: &Arc<StopRequest>) -> Result<Answer, AgentRefusal> {
-        let held = Held::open(request.identity.pid).map_err(|error| {
+        let held = ProcessHandle::open(request.identity.pid).map_err(|error| {
             let problem = format!("pid {} cannot be held: {error}", request.identity.pid);
             if passes(&error) {
                 AgentRefusal::HostUnreadable { problem }
@@ -212,8 +214,8 @@ impl Agent {
             reason: format!("{} could not be signalled: {error}", request.identity),
         };
         match held.terminate().map_err(refused)? {
-            Sent::Gone => return Ok(gone()),
-            Sent::Sent => {}
+            SignalOutcome::Gone => return Ok(gone()),
+            SignalOutcome::SignalOutcome => {}
         }
         if held.ended_within(request.grace).await {
             return Ok(Answer::Terminated { evidence: format!("pid {} ended after SIGTERM", request.identity.pid) });
@@ -221,12 +223,12 @@ impl Agent {
         let still_there = |why: String| Answer::StillThere { evidence: format!("{} {why}", request.identity) };
         match held.kill() {
             Err(error) => return Ok(still_there(format!("got SIGTERM, but SIGKILL could not be sent: {error}"))),
-            Ok(Sent::Gone) => {
+            Ok(SignalOutcome::Gone) => {
                 return Ok(Answer::Terminated {
                     evidence: format!("pid {} ended after SIGTERM", request.identity.pid),
                 });
             }
-            Ok(Sent::Sent) => {}
+            Ok(SignalOutcome::SignalOutcome) => {}
         }
         let grace = request.grace;
         if held.ended_within(self.0.kill_wait).await {
@@ -331,7 +333,7 @@ fn unreadable(error: ProcError) -> AgentRefusal {
     AgentRefusal::HostUnreadable { problem: error.to_string() }
 }
 
-fn found(search: Search) -> Found {
+fn found(search: Search) -> ProcessReport {
     let Search { outcome, evidence, boot_id, rpc_port_open, sql_port_open, observers: _ } = search;
     let nobody = || MaySignal::No { reason: "there is no process that is known for sure".to_owned() };
     let mut beside = Vec::new();
@@ -348,7 +350,7 @@ fn found(search: Search) -> Found {
         Outcome::Absent => (Finding::Absent { evidence: evidence.clone() }, None, nobody()),
         Outcome::Ambiguous => (Finding::Ambiguous { evidence: evidence.clone() }, None, nobody()),
     };
-    Found { finding, evidence, supervisor, beside, may_signal, boot_id, rpc_port_open, sql_port_open }
+    ProcessReport { finding, evidence, supervisor, beside, may_signal, boot_id, rpc_port_open, sql_port_open }
 }
 
 fn may_signal(identity: &ObserverIdentity, supervisor: Option<&Supervisor>) -> Result<(), AgentRefusal> {

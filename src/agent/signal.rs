@@ -12,17 +12,17 @@ use tokio::io::unix::AsyncFd;
 
 /// A process held by a pidfd: its number may be given to another process, this handle does not follow.
 #[derive(Debug)]
-pub struct Held {
+pub struct ProcessHandle {
     pidfd: AsyncFd<OwnedFd>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sent {
-    Sent,
+pub enum SignalOutcome {
+    SignalOutcome,
     Gone,
 }
 
-impl Held {
+impl ProcessHandle {
     /// Holds the process that has this number now; `None`: there is none. Identify it after this, not before.
     pub fn open(pid: u32) -> io::Result<Option<Self>> {
         match pidfd_open(number(pid)?, PidfdFlags::empty()) {
@@ -32,11 +32,11 @@ impl Held {
         }
     }
 
-    pub fn terminate(&self) -> io::Result<Sent> {
+    pub fn terminate(&self) -> io::Result<SignalOutcome> {
         self.send(Signal::TERM)
     }
 
-    pub fn kill(&self) -> io::Result<Sent> {
+    pub fn kill(&self) -> io::Result<SignalOutcome> {
         self.send(Signal::KILL)
     }
 
@@ -46,10 +46,10 @@ impl Held {
         matches!(tokio::time::timeout(limit, self.pidfd.readable()).await, Ok(Ok(_)))
     }
 
-    fn send(&self, signal: Signal) -> io::Result<Sent> {
+    fn send(&self, signal: Signal) -> io::Result<SignalOutcome> {
         match pidfd_send_signal(self.pidfd.get_ref(), signal) {
-            Ok(()) => Ok(Sent::Sent),
-            Err(Errno::SRCH) => Ok(Sent::Gone),
+            Ok(()) => Ok(SignalOutcome::SignalOutcome),
+            Err(Errno::SRCH) => Ok(SignalOutcome::Gone),
             Err(error) => Err(error.into()),
         }
     }

@@ -14,8 +14,8 @@ use tokio::time::Instant;
 
 use crate::agent::candidate::PROGRAM;
 use crate::agent::home;
-use crate::agent::launcher::{LaunchError, Launcher, Orders};
-use crate::agent::launches::{LIBRARY_PATH, Launch, Launches};
+use crate::agent::launcher::{LaunchError, LaunchSpec, Launcher};
+use crate::agent::launches::{LIBRARY_PATH, Launch, LaunchStore};
 use crate::agent::ledger::{Answer, NewCall, Recorded};
 use crate::agent::limits;
 use crate::agent::new_process::NewProcess;
@@ -80,8 +80,8 @@ pub enum Started {
 
 /// What a start needs besides finding the process.
 #[derive(Debug)]
-pub struct Starts {
-    launches: Launches,
+pub struct StartState {
+    launches: LaunchStore,
     homes: Vec<PathBuf>,
     launcher: Launcher,
     seen_within: Duration,
@@ -89,9 +89,9 @@ pub struct Starts {
     turn: Mutex<()>,
 }
 
-impl Starts {
+impl StartState {
     /// `homes`: those that the operator named. `seen_within`: how long a launched process may take to be seen.
-    pub fn new(launches: Launches, homes: Vec<PathBuf>, launcher: Launcher, seen_within: Duration) -> Self {
+    pub fn new(launches: LaunchStore, homes: Vec<PathBuf>, launcher: Launcher, seen_within: Duration) -> Self {
         Self { launches, homes, launcher, seen_within, turn: Mutex::new(()) }
     }
 
@@ -105,7 +105,7 @@ impl Starts {
 }
 
 enum Plan {
-    Launch(Orders),
+    Launch(LaunchSpec),
     Nothing(Answer),
 }
 
@@ -125,19 +125,22 @@ impl Agent {
         }
         let agent = self.clone();
         // On a task of its own: a caller that goes away must not leave a start behind of which nothing is recorded.
-        match tokio::spawn(async move { agent.start_to_the_end(request).await }).await {
+        match tokio::spawn(async move { agent.run_start(request).await }).await {
             Ok(result) => result,
             Err(error) => Ok(Started::Unknown { evidence: format!("the start was cut off ({error}), look again") }),
         }
     }
 
-    async fn start_to_the_end(&self, request: StartRequest) -> Result<Started, AgentRefusal> {
+    async fn run_start(&self, request: StartRequest) -> Result<Started, AgentRefusal> {
         let request = Arc::new(request);
         let begin = {
             let request = Arc::clone(&request);
             move |inner: &Inner| inner.begin_start(&request)
         };
-        match self.once("start observer", &request.fence, &request.token, begin, self.launch(&request)).await? {
+        match self
+            .run_idempotent("start observer", &request.fence, &request.token, begin, self.launch(&request))
+            .await?
+        {
             Some(answer) => replay(answer, &request.token),
             None => Ok(Started::Unknown { evidence: unanswered(&request.token) }),
         }
@@ -225,14 +228,14 @@ impl Inner {
             let evidence = format!("{identity} runs and listens on {}, nothing was started", target.address);
             return Ok(Plan::Nothing(Answer::AlreadyRunning { identity: *identity, evidence }));
         }
-        self.nobody_there(target, &search)?;
+        self.ensure_not_running(target, &search)?;
         let launch = self.starts.launches.of(target);
         let home = home::choose(launch.as_ref(), &self.starts.homes, target)?;
         if let Some(seen) = search.observers.iter().find(|seen| Path::new(&seen.identity.home) == home) {
             let evidence = format!("an observer runs in its home already: {}", seen.identity);
             return Err(AgentRefusal::Ambiguous { evidence });
         }
-        self.nobody_elses_task(launch.as_ref(), &home)?;
+        self.ensure_unsupervised(launch.as_ref(), &home)?;
         let own = signal::own_uid();
         if let Some(launch) = launch.as_ref().filter(|launch| launch.uid != own) {
             let reason = format!(
@@ -248,7 +251,7 @@ impl Inner {
     }
 
     /// Refuses while a process may be the observer, or listens where it would.
-    fn nobody_there(&self, target: &ObserverTarget, search: &Search) -> Result<(), AgentRefusal> {
+    fn ensure_not_running(&self, target: &ObserverTarget, search: &Search) -> Result<(), AgentRefusal> {
         let absent = search.outcome == Outcome::Absent;
         if !search.observers.iter().any(|seen| seen.may_be_wanted) {
             let unreadable = |error: ProcError| AgentRefusal::HostUnreadable { problem: error.to_string() };
@@ -267,7 +270,7 @@ impl Inner {
     }
 
     /// Refuses when it has to be started by a supervisor, or by whoever keeps it in the foreground.
-    fn nobody_elses_task(&self, launch: Option<&Launch>, home: &Path) -> Result<(), AgentRefusal> {
+    fn ensure_unsupervised(&self, launch: Option<&Launch>, home: &Path) -> Result<(), AgentRefusal> {
         let safe_units = &self.knowledge.safe_units;
         let refused = |supervisor: String, unit: String| Err(AgentRefusal::StartedBySupervisor { supervisor, unit });
         let unreadable = |error: ProcError| AgentRefusal::HostUnreadable { problem: error.to_string() };
@@ -310,7 +313,7 @@ impl Inner {
 }
 
 /// The equivalent of `cd home && bin/observer`, as it was launched before.
-fn orders(launch: Option<Launch>, home: PathBuf, executable: PathBuf) -> Orders {
+fn orders(launch: Option<Launch>, home: PathBuf, executable: PathBuf) -> LaunchSpec {
     let own = ENVIRONMENT.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)));
     let mut environment: BTreeMap<String, String> = own.collect();
     let libraries = match &launch {
@@ -329,7 +332,7 @@ fn orders(launch: Option<Launch>, home: PathBuf, executable: PathBuf) -> Orders 
         None => (usual, Vec::new(), limits::of_files(descriptors::started_with())),
     };
     let output = home.join(OUTPUT);
-    Orders { home, program: executable, name, arguments, environment, output, limits }
+    LaunchSpec { home, program: executable, name, arguments, environment, output, limits }
 }
 
 fn replay(answer: Answer, token: &str) -> Result<Started, AgentRefusal> {

@@ -1,14 +1,14 @@
 //! Starts of shell scripts in the place of an observer; those of observers that go on to serve stand in
-//! `tests/it/start_process.rs`.
+//! `tests/it/e2e/start_process.rs`.
 
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 
 use super::*;
-use crate::agent::launches::Keeper;
+use crate::agent::launches::SupervisorRecord;
 use crate::agent::real_observer::{AtSigterm, RealObserver, agent, config};
 use crate::agent::settings::AgentConfig;
-use crate::domain::host::{Finding, Found};
+use crate::domain::host::{Finding, ProcessReport};
 
 /// Writes that it ran, speaks, and ends.
 const DIES: &str = "echo \"$@\" >> runs; echo $LD_LIBRARY_PATH > libraries; echo to stderr >&2; echo to the log >> log/observer.log; exit 1";
@@ -175,7 +175,7 @@ async fn an_observer_that_may_be_it_or_is_in_its_home_starts_no_second_one() {
     std::fs::copy("/bin/sleep", &program).unwrap();
     let sleeping = Command::new(&program).arg("600").current_dir(observer.home()).stdin(Stdio::null()).spawn();
     let sleeping = Stranger(sleeping.unwrap());
-    let does_not_listen = |found: &Found| found.evidence.contains("does not listen").then_some(());
+    let does_not_listen = |found: &ProcessReport| found.evidence.contains("does not listen").then_some(());
     observer.until(&agent, does_not_listen).await;
     assert_refused(&agent.start(request(&observer, "1")).await, "AMBIGUOUS");
     drop(sleeping);
@@ -241,12 +241,13 @@ async fn what_it_was_launched_with_comes_again_and_nothing_else() {
     assert_eq!(Path::new(&libraries(&observer)), observer.home().join("lib"), "as it had it");
 
     // Older agents noted every obshell as a keeper: what lives now decides, and none does.
-    let obshell = Keeper { name: "obshell (pid 50)".to_owned(), unit: "obshell".to_owned() };
+    let obshell = SupervisorRecord { name: "obshell (pid 50)".to_owned(), unit: "obshell".to_owned() };
     agent.0.starts.remember(&observer.target, Some(Launch { keepers: vec![obshell], ..launch.clone() }));
     assert_died(&agent.start(request(&observer, "before")).await);
 
     // Either a supervisor has to start it, or we are not permitted to.
-    let keeper = Keeper { name: "systemd unit oceanbase.service".to_owned(), unit: "oceanbase.service".to_owned() };
+    let keeper =
+        SupervisorRecord { name: "systemd unit oceanbase.service".to_owned(), unit: "oceanbase.service".to_owned() };
     for (token, launch, reason) in [
         ("2", Launch { foreground: true, ..launch.clone() }, "SUPERVISED"),
         ("3", Launch { keepers: vec![keeper.clone()], ..launch.clone() }, "SUPERVISED"),
@@ -275,7 +276,7 @@ async fn something_that_runs_and_is_no_observer_is_neither_started_nor_dead() {
     let result = agent.start(patient).await;
     let pid: u32 = runs(&observer)[0].parse().unwrap();
     assert!(matches!(&result, Ok(Started::Unknown { evidence }) if evidence.contains(&pid.to_string())), "{result:?}");
-    let held = signal::Held::open(pid).unwrap().unwrap();
+    let held = signal::ProcessHandle::open(pid).unwrap().unwrap();
     held.kill().unwrap();
     assert!(held.ended_within(Duration::from_secs(10)).await);
 }

@@ -47,7 +47,7 @@ const IDLE: Duration = Duration::from_secs(60);
 /// Longest stop, with its looks: how long calls may go on when every caller has gone.
 const LONGEST_CALL: Duration = LONGEST_GRACE.saturating_add(KILL_WAIT).saturating_add(Duration::from_secs(30));
 /// Longest wait until the last answers are written.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 /// Bytes of a connection that wait between two copies.
 const BUFFER: usize = 64 << 10;
 
@@ -121,7 +121,7 @@ fn open(config: &AgentConfig) -> Result<Opened, StdioError> {
                 return Ok(Opened::Own { agent, listener, path });
             }
             Err(FileError::Locked { path: locked }) => {
-                if let Ok((first, stream)) = let_in(&path) {
+                if let Ok((first, stream)) = connect_to_holder(&path) {
                     return Ok(Opened::Shared { first, stream });
                 }
                 if monotonic_now() >= deadline {
@@ -136,7 +136,7 @@ fn open(config: &AgentConfig) -> Result<Opened, StdioError> {
 
 /// Connects to the holder of the record. Nothing is read from our caller before the holder has spoken: it may be about
 /// to end, and then the caller's bytes must still be there for the next attempt.
-fn let_in(path: &Path) -> io::Result<(Vec<u8>, UnixStream)> {
+fn connect_to_holder(path: &Path) -> io::Result<(Vec<u8>, UnixStream)> {
     let mut stream = UnixStream::connect(path)?;
     if !is_trusted(&stream) {
         return Err(io::Error::other("it is somebody else's"));
@@ -238,7 +238,7 @@ async fn serve_all(agent: Agent, listener: std::os::unix::net::UnixListener, wir
         ended = all => ended.map_err(StdioError::Serve),
         () = async { ending.cancelled().await; sleep(LAST_CALLS).await } => Ok(()),
     };
-    let _ = timeout(LAST_WORDS, written.cancelled()).await;
+    let _ = timeout(FLUSH_TIMEOUT, written.cancelled()).await;
     ended
 }
 

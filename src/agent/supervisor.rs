@@ -46,7 +46,7 @@ pub struct Supervisor {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Around {
+pub struct Supervision {
     /// Who watches over it, those that are not safe first.
     pub supervisors: Vec<Supervisor>,
     /// In words, what was seen next to it and has no influence.
@@ -54,12 +54,12 @@ pub struct Around {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Keeper {
+enum CgroupOwner {
     Unit(String),
     Container(String),
 }
 
-impl Keeper {
+impl CgroupOwner {
     fn supervisor(&self, safe_units: &[String]) -> Supervisor {
         match self {
             Self::Unit(unit) => supervisor(format!("systemd unit {unit}"), unit.clone(), safe_units),
@@ -75,7 +75,12 @@ pub struct Subject<'a> {
     pub declared: &'a Declared,
 }
 
-pub fn find(proc: &ProcFs, subject: Subject<'_>, own_pid: u32, safe_units: &[String]) -> Result<Around, ProcError> {
+pub fn find(
+    proc: &ProcFs,
+    subject: Subject<'_>,
+    own_pid: u32,
+    safe_units: &[String],
+) -> Result<Supervision, ProcError> {
     let keepers = keepers(&proc.cgroups(subject.pid)?);
     let own = keepers_of_agent(proc, own_pid)?;
     let mut found = Vec::new();
@@ -84,7 +89,7 @@ pub fn find(proc: &ProcFs, subject: Subject<'_>, own_pid: u32, safe_units: &[Str
     }
     found.extend(keepers.iter().filter(|keeper| !own.contains(keeper)).map(|keeper| keeper.supervisor(safe_units)));
     // In a container, the agent's own too: whoever started it in the foreground waits for it, and ends with it.
-    let in_container = keepers.iter().any(|keeper| matches!(keeper, Keeper::Container(_)));
+    let in_container = keepers.iter().any(|keeper| matches!(keeper, CgroupOwner::Container(_)));
     if subject.declared.foreground && in_container {
         let name = "whoever started it with --nodaemon in this container".to_owned();
         found.push(supervisor(name, FOREGROUND.to_owned(), safe_units));
@@ -100,7 +105,7 @@ pub fn find(proc: &ProcFs, subject: Subject<'_>, own_pid: u32, safe_units: &[Str
 }
 
 /// The supervisors of a home in which no observer runs.
-pub fn of_home(proc: &ProcFs, home: &Path, safe_units: &[String]) -> Result<Around, ProcError> {
+pub fn of_home(proc: &ProcFs, home: &Path, safe_units: &[String]) -> Result<Supervision, ProcError> {
     let noted = |file: &str| {
         let mut bytes = Vec::new();
         File::open(home.join(file)).ok()?.take(PID_FILE_LIMIT).read_to_end(&mut bytes).ok()?;
@@ -122,7 +127,7 @@ pub fn is_safe(unit: &str, safe_units: &[String]) -> bool {
     STARTERS.contains(&unit) || safe_units.iter().any(listed)
 }
 
-fn keepers_of_agent(proc: &ProcFs, own_pid: u32) -> Result<Vec<Keeper>, ProcError> {
+fn keepers_of_agent(proc: &ProcFs, own_pid: u32) -> Result<Vec<CgroupOwner>, ProcError> {
     Ok(keepers(&proc.cgroups(own_pid)?))
 }
 
@@ -132,7 +137,7 @@ fn supervisor(name: String, unit: String, safe_units: &[String]) -> Supervisor {
 }
 
 /// One keeper per hierarchy, without repeats.
-fn keepers(cgroups: &str) -> Vec<Keeper> {
+fn keepers(cgroups: &str) -> Vec<CgroupOwner> {
     let mut keepers = Vec::new();
     for line in cgroups.lines() {
         // `hierarchy:controllers:path`
@@ -145,15 +150,15 @@ fn keepers(cgroups: &str) -> Vec<Keeper> {
 }
 
 /// The innermost unit or container of a cgroup path.
-fn keeper(path: &str) -> Option<Keeper> {
+fn keeper(path: &str) -> Option<CgroupOwner> {
     for part in path.rsplit('/') {
         if let Some(id) = container_id(part) {
-            return Some(Keeper::Container(id.to_owned()));
+            return Some(CgroupOwner::Container(id.to_owned()));
         }
         // The manager of a user's own units, which holds them all.
         let user_manager = part.starts_with("user@");
         if part.ends_with(".service") && !user_manager {
-            return Some(Keeper::Unit(part.to_owned()));
+            return Some(CgroupOwner::Unit(part.to_owned()));
         }
         // Sessions and transient scopes: processes that somebody started and systemd does not start again.
         if part.ends_with(".scope") && part != "init.scope" {
@@ -179,9 +184,9 @@ fn obshells(
     proc: &ProcFs,
     home: &Path,
     noted: impl Fn(&str) -> Option<Vec<u8>>,
-    own: &[Keeper],
+    own: &[CgroupOwner],
     safe_units: &[String],
-) -> Result<Around, ProcError> {
+) -> Result<Supervision, ProcError> {
     let noted = OBSHELL_PID_FILES.iter().filter_map(|file| {
         let text = noted(file)?;
         std::str::from_utf8(&text).ok()?.trim().parse::<u32>().ok()
@@ -196,7 +201,7 @@ fn obshells(
             pids.insert(pid);
         }
     }
-    let mut around = Around::default();
+    let mut around = Supervision::default();
     for pid in pids {
         match keeps(proc, pid, own, safe_units) {
             Ok(supervisors) if supervisors.is_empty() => around.beside.push(format!(
@@ -216,7 +221,7 @@ fn obshells(
 }
 
 /// What a living obshell would do to the observer of its home.
-fn keeps(proc: &ProcFs, pid: u32, own: &[Keeper], safe_units: &[String]) -> Result<Vec<Supervisor>, ProcError> {
+fn keeps(proc: &ProcFs, pid: u32, own: &[CgroupOwner], safe_units: &[String]) -> Result<Vec<Supervisor>, ProcError> {
     let mut found = Vec::new();
     let arguments = proc.arguments(pid)?;
     if arguments.is_empty() {
@@ -227,7 +232,7 @@ fn keeps(proc: &ProcFs, pid: u32, own: &[Keeper], safe_units: &[String]) -> Resu
     }
     for keeper in keepers(&proc.cgroups(pid)?) {
         // A container is around the observer too, or has nothing to do with it.
-        if let Keeper::Unit(unit) = &keeper
+        if let CgroupOwner::Unit(unit) = &keeper
             && !STARTERS.contains(&unit.as_str())
             && !own.contains(&keeper)
         {
@@ -271,8 +276,8 @@ mod tests {
 
     #[test]
     fn units_and_containers_in_cgroup_paths() {
-        let unit = |name: &str| Some(Keeper::Unit(name.to_owned()));
-        let container = Some(Keeper::Container(ID.to_owned()));
+        let unit = |name: &str| Some(CgroupOwner::Unit(name.to_owned()));
+        let container = Some(CgroupOwner::Container(ID.to_owned()));
         for (path, expected) in [
             ("/".to_owned(), None),
             ("/system.slice/oceanbase.service".to_owned(), unit("oceanbase.service")),

@@ -13,11 +13,11 @@ const LOCK: &str = "trusted.lock";
 /// Every `agent trust` of the operator, oldest first.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Trusted {
-    words: Vec<Word>,
+    words: Vec<TrustGrant>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Word {
+struct TrustGrant {
     number: u64,
     store_id: String,
 }
@@ -34,7 +34,7 @@ impl Trusted {
     }
 
     /// Number of the latest `agent trust` for `store_id`, if it came after number `after`.
-    pub fn said_after(&self, store_id: &str, after: u64) -> Option<u64> {
+    pub fn granted_after(&self, store_id: &str, after: u64) -> Option<u64> {
         self.words.iter().rev().find(|word| word.store_id == store_id && word.number > after).map(|word| word.number)
     }
 }
@@ -45,6 +45,6 @@ pub fn trust(directory: &Path, store_id: &str) -> Result<(), FileError> {
     let _lock = files::lock(directory, LOCK, true)?;
     let mut trusted = Trusted::read(directory)?;
     let number = trusted.latest() + 1;
-    trusted.words.push(Word { number, store_id: store_id.to_owned() });
+    trusted.words.push(TrustGrant { number, store_id: store_id.to_owned() });
     files::replace(directory, FILE, &trusted)
 }

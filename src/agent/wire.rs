@@ -6,7 +6,9 @@ use std::time::Duration;
 use crate::agent::refusal::AgentRefusal;
 use crate::agent::service::{LONGEST_GRACE, StopRequest, Stopped};
 use crate::agent::start::{LONGEST_WAIT, StartRequest, Started};
-use crate::domain::host::{CallerFence, Ended, Finding, Found, MaySignal, ObserverIdentity, ObserverTarget, Ticket};
+use crate::domain::host::{
+    CallerFence, Ended, Finding, MaySignal, ObserverIdentity, ObserverTarget, ProcessReport, Ticket,
+};
 use crate::domain::ids::{ClusterKey, Fence, ServerAddr};
 use crate::proto::agent_v1 as pb;
 
@@ -93,7 +95,7 @@ pub fn start_request(message: pb::StartObserverRequest) -> Result<StartRequest, 
 }
 
 /// What was found, to send; with a ticket when armed.
-pub fn found_message(found: Found, ticket: Option<Ticket>) -> pb::FindObserverResponse {
+pub fn found_message(found: ProcessReport, ticket: Option<Ticket>) -> pb::FindObserverResponse {
     let (finding, identity) = match found.finding {
         Finding::Running(identity) => (pb::Finding::Running, Some(identity_message(&identity))),
         Finding::Absent { .. } => (pb::Finding::Absent, None),
@@ -121,7 +123,7 @@ pub fn found_message(found: Found, ticket: Option<Ticket>) -> pb::FindObserverRe
 }
 
 /// What an agent answered. An answer that makes no sense is an error, never a finding.
-pub fn found(message: pb::FindObserverResponse) -> Result<(Found, Option<Ticket>), AgentRefusal> {
+pub fn found(message: pb::FindObserverResponse) -> Result<(ProcessReport, Option<Ticket>), AgentRefusal> {
     let evidence = message.evidence;
     let finding = match message.finding.try_into() {
         Ok(pb::Finding::Running) => Finding::Running(identity(message.identity)?),
@@ -131,7 +133,7 @@ pub fn found(message: pb::FindObserverResponse) -> Result<(Found, Option<Ticket>
             return Err(invalid("finding", message.finding, "RUNNING, ABSENT or AMBIGUOUS (is the agent newer?)"));
         }
     };
-    let found = Found {
+    let found = ProcessReport {
         finding,
         evidence,
         supervisor: Some(message.supervisor).filter(|supervisor| !supervisor.is_empty()),

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::access::credentials::Credentials;
 use crate::access::signature::{self, SignedRequest};
-use crate::access::{Authenticator, Directory, LoginLimits, Proofs};
+use crate::access::{Authenticator, Directory, LoginLimits, PresentedCredentials};
 use crate::api::limits::rate::Rates;
 use crate::api::limits::watches::{WatchPermit, Watches};
 use crate::clock::{Clock, monotonic_now};
@@ -24,7 +24,7 @@ use crate::domain::permission::Rights;
 use crate::domain::reason::Reason;
 use crate::domain::refusal::{AuthFailure, Refusal};
 use crate::net::peer::Peer;
-use crate::net::strangers::Guest;
+use crate::net::unauthenticated::ConnectionGuard;
 use crate::service::Caller;
 
 /// Everybody's name while authentication is switched off.
@@ -117,13 +117,13 @@ impl Gatekeeper {
         let Some(authenticator) = &self.authenticator else { return Ok(false) };
         let client = peer.client(headers);
         let judged = match proofs(headers, None, peer, client.ip()) {
-            Ok(Proofs { address, credentials: Some(Credentials::AccessKey { key, .. }), .. }) => {
+            Ok(PresentedCredentials { address, credentials: Some(Credentials::AccessKey { key, .. }), .. }) => {
                 match single(headers, "date") {
                     Ok(date) => authenticator.may_sign(address, &key, date.unwrap_or_default()).map(|()| true),
                     Err(why) => Err(Refusal::Unauthenticated { why }),
                 }
             }
-            Ok(Proofs { credentials: Some(Credentials::Basic { .. }) | None, .. }) => Ok(false),
+            Ok(PresentedCredentials { credentials: Some(Credentials::Basic { .. }) | None, .. }) => Ok(false),
             Err(why) => Err(Refusal::Unauthenticated { why }),
         };
         judged.map_err(|refusal| {
@@ -146,8 +146,8 @@ impl Gatekeeper {
             body,
         });
         let admitted = self.admit(&head.headers, signed, &peer(&head.extensions), trace_id).await?;
-        if let Some(guest) = head.extensions.get::<Guest>() {
-            guest.known();
+        if let Some(guard) = head.extensions.get::<ConnectionGuard>() {
+            guard.known();
         }
         Ok(admitted)
     }
@@ -212,7 +212,7 @@ fn proofs<'a>(
     signed: Option<SignedParts<'a>>,
     peer: &'a Peer,
     address: IpAddr,
-) -> Result<Proofs<'a>, AuthFailure> {
+) -> Result<PresentedCredentials<'a>, AuthFailure> {
     let credentials = match single(headers, "authorization")? {
         None => None,
         Some(authorization) => Some(Credentials::read(authorization).ok_or(AuthFailure::Malformed)?),
@@ -222,7 +222,7 @@ fn proofs<'a>(
         (Some(Credentials::AccessKey { .. } | Credentials::Basic { .. }) | None, _) => None,
     };
     let certificate = peer.certificate.as_deref().map(AsRef::as_ref);
-    Ok(Proofs { address, certificate, credentials, signed })
+    Ok(PresentedCredentials { address, certificate, credentials, signed })
 }
 
 fn signed_request<'a>(headers: &'a HeaderMap, parts: SignedParts<'a>) -> Result<SignedRequest<'a>, AuthFailure> {

@@ -70,10 +70,10 @@ mod tests {
 
     #[test]
     fn violations_that_are_not_told_are_counted() {
-        let told: Vec<_> = (0..12)
+        let shown: Vec<_> = (0..12)
             .map(|number| FieldViolation { field: format!("hosts[{number}]"), description: "is wrong".to_owned() })
             .collect();
-        let status = to_status(&Refusal::InvalidArgument(Violations { told, untold: 988 }));
+        let status = to_status(&Refusal::InvalidArgument(Violations { shown, omitted: 988 }));
         assert!(status.message().contains("not valid in 1000 field(s) (hosts[0], "), "{}", status.message());
         assert!(status.message().contains("hosts[11], +988); hosts[0]: is wrong"), "{}", status.message());
         let info = tonic_types::StatusExt::get_details_error_info(&status).unwrap();

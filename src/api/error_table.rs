@@ -8,7 +8,7 @@ pub use crate::api::error_row::{About, OcpCode, Retry, Row};
 use crate::api::error_row::{condition, field, rows, shown};
 use crate::domain::event::{Phase, TaskState, Verb};
 use crate::domain::ids::{SubtaskId, TaskId};
-use crate::domain::refusal::{AuthFailure, FieldViolation, Holder, Refusal, Unskippable, Violations};
+use crate::domain::refusal::{AuthFailure, FieldViolation, LockHolder, Refusal, SkipRefusal, Violations};
 
 /// The row of a refusal.
 pub fn row(refusal: &Refusal) -> Row {
@@ -18,8 +18,8 @@ pub fn row(refusal: &Refusal) -> Row {
     InvalidArgument(wrong) => InvalidArgument, 400, 1001, "COM10001";
         "the request is not valid in {count} field(s) ({fields}); {first}",
         "请求中有 {count} 个参数为空或非法（{fields}）；{first}";
-        count: wrong.told.len() + wrong.untold, fields: names(wrong), first: first(wrong);
-        Fields(wrong.told.clone());
+        count: wrong.shown.len() + wrong.omitted, fields: names(wrong), first: first(wrong);
+        Fields(wrong.shown.clone());
     RequestIdReused { request_id, task } => InvalidArgument, 400, 1003, "COM10003";
         "request_id {request_id} belongs to task {task_id}, which was asked for with other arguments; use a new UUID",
         "request_id {request_id} 已用于参数不同的任务 {task_id}，请使用新的 UUID";
@@ -164,17 +164,17 @@ pub fn row(refusal: &Refusal) -> Row {
         "任务 {task_id} 的子任务 {subtask_id}（{name}）当前状态为 {state}，仅失败（FAILED）的子任务可以重新执行，请重新读取任务";
         task_id: task, subtask_id: subtask, name: name, state: state;
         subtask_state(*task, *subtask);
-    SubtaskNotSkippable { task, subtask, name, why: Unskippable::NotFailed(state) } => FailedPrecondition, 409, 4010, "TSK10010";
+    SubtaskNotSkippable { task, subtask, name, why: SkipRefusal::NotFailed(state) } => FailedPrecondition, 409, 4010, "TSK10010";
         "subtask {subtask_id} ({name}) of task {task_id} is {state}, only a FAILED one can be skipped; read the task",
         "任务 {task_id} 的子任务 {subtask_id}（{name}）当前状态为 {state}，仅失败（FAILED）的子任务可以跳过，请重新读取任务";
         task_id: task, subtask_id: subtask, name: name, state: state;
         subtask_state(*task, *subtask);
-    SubtaskNotSkippable { task, subtask, name, why: Unskippable::Checks } => FailedPrecondition, 409, 4010, "TSK10010";
+    SubtaskNotSkippable { task, subtask, name, why: SkipRefusal::Checks } => FailedPrecondition, 409, 4010, "TSK10010";
         "subtask {subtask_id} ({name}) of task {task_id} makes the checks that the others rely on and cannot be skipped; retry the task, roll it back or give it up",
         "任务 {task_id} 的子任务 {subtask_id}（{name}）负责后续步骤所依赖的检查，不允许跳过，请重试、回滚或放弃任务";
         task_id: task, subtask_id: subtask, name: name;
         subtask_state(*task, *subtask);
-    SubtaskNotSkippable { task, subtask, name, why: Unskippable::NotItsTurn } => FailedPrecondition, 409, 4010, "TSK10010";
+    SubtaskNotSkippable { task, subtask, name, why: SkipRefusal::NotItsTurn } => FailedPrecondition, 409, 4010, "TSK10010";
         "subtask {subtask_id} ({name}) of task {task_id} is undone only after those behind it, which are not yet; roll the task back",
         "任务 {task_id} 的子任务 {subtask_id}（{name}）之后仍有未回滚的子任务，不允许跳过，请继续回滚任务";
         task_id: task, subtask_id: subtask, name: name;
@@ -240,7 +240,7 @@ pub fn row(refusal: &Refusal) -> Row {
         "用户 {principal} 的订阅数已达上限 {limit}，请先结束部分订阅";
         principal: principal, limit: limit;
         Values, after(5_000);
-    TooManyStrangers { limit } => ResourceExhausted, 429, 0, "COM10000";
+    TooManyUnauthenticated { limit } => ResourceExhausted, 429, 0, "COM10000";
         "{limit} requests that nobody has proven to be his are open already; take their answers or send credentials",
         "未认证的请求已达上限 {limit} 个，请先读取其响应或提供认证信息";
         limit: limit;
@@ -340,9 +340,9 @@ pub fn row(refusal: &Refusal) -> Row {
 
 /// Names of the fields that are told, and how many more there are.
 fn names(wrong: &Violations) -> String {
-    let mut names: Vec<&str> = wrong.told.iter().map(|violation| violation.field.as_str()).collect();
-    let more = format!("+{}", wrong.untold);
-    if wrong.untold > 0 {
+    let mut names: Vec<&str> = wrong.shown.iter().map(|violation| violation.field.as_str()).collect();
+    let more = format!("+{}", wrong.omitted);
+    if wrong.omitted > 0 {
         names.push(&more);
     }
     names.join(", ")
@@ -350,7 +350,7 @@ fn names(wrong: &Violations) -> String {
 
 fn first(wrong: &Violations) -> String {
     wrong
-        .told
+        .shown
         .first()
         .map(|FieldViolation { field, description }| format!("{field}: {description}"))
         .unwrap_or_default()
@@ -376,7 +376,7 @@ fn states(states: &[TaskState]) -> String {
 }
 
 /// The calls that free the cluster of a holder now.
-fn ways_out(holder: &Holder) -> String {
+fn ways_out(holder: &LockHolder) -> String {
     let call = |verb: &Verb| match verb {
         Verb::Retry => "RetryTask",
         Verb::Rollback => "RollbackTask",

@@ -138,7 +138,7 @@ mod tests {
             let field = match must_be_json(&headers(lines), body) {
                 Ok(()) => None,
                 Err(Refusal::UnsupportedMediaType { field, .. }) => Some(field.to_owned()),
-                Err(Refusal::InvalidArgument(violations)) => Some(violations.told[0].field.clone()),
+                Err(Refusal::InvalidArgument(violations)) => Some(violations.shown[0].field.clone()),
                 Err(other) => panic!("{other:?}"),
             };
             assert_eq!(field.as_deref(), wrong, "{lines:?}");

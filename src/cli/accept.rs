@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tonic::{Response, Status};
 
-use super::client::{Client, QUICK, bounded};
+use super::client::{Client, READ_TIMEOUT, bounded};
 use super::exit::{Exit, Goal};
 use super::failure::Failure;
 use super::lines::going_back;
@@ -33,7 +33,7 @@ pub async fn send(
     let until = monotonic_now() + REPEAT_FOR;
     client.asks_to_change();
     loop {
-        let status = match bounded(QUICK, call()).await {
+        let status = match bounded(READ_TIMEOUT, call()).await {
             Ok(Some(task)) => return Ok(task),
             Ok(None) => {
                 return Err(Failure::Unknown(format!(

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::client::{Client, QUICK};
+use super::client::{Client, READ_TIMEOUT};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::listed::Listed;
@@ -75,7 +75,7 @@ pub async fn run(args: AuditArgs, client: &Client, output: &Output) -> Result<Ex
     let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
     let records = pages::first(limit, async |page_size, page_token| {
         let request = v1::ListAuditRecordsRequest { page_size, page_token, ..wanted.clone() };
-        let page = client.call("list audit records", QUICK, client.admin().list_audit_records(request)).await?;
+        let page = client.call("list audit records", READ_TIMEOUT, client.admin().list_audit_records(request)).await?;
         Ok((page.records, page.next_page_token))
     });
     let (records, more) = records.await?;

@@ -20,9 +20,9 @@ use crate::proto::v1::ob_server_service_client::ObServerServiceClient;
 use crate::proto::v1::task_service_client::TaskServiceClient;
 
 /// Longest wait for an answer that needs only the server's own records.
-pub const QUICK: Duration = Duration::from_secs(30);
+pub const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest wait for an answer that needs the cluster to be read.
-pub const SLOW: Duration = Duration::from_secs(180);
+pub const CLUSTER_TIMEOUT: Duration = Duration::from_secs(180);
 /// Metadata of every answer that says the server's version.
 pub const VERSION: &str = "obsteward-version";
 /// A page of 1000 clusters with many zones is larger than tonic's 4 MiB.
@@ -272,14 +272,14 @@ mod tests {
         let client = Client::new(&target("http://127.0.0.1:1")).unwrap();
         let read = || client.tasks();
         let request = crate::proto::v1::GetTaskRequest { task_id: 1 };
-        let failure = client.call("get task", QUICK, read().get_task(request)).await.unwrap_err();
+        let failure = client.call("get task", READ_TIMEOUT, read().get_task(request)).await.unwrap_err();
         assert_eq!(failure.exit().code(), 5);
         assert!(failure.document().message.contains("http://127.0.0.1:1"), "{failure:?}");
         let cancel = crate::proto::v1::CancelTaskRequest { task_id: 1, ..Default::default() };
-        let failure = client.change("cancel task", QUICK, client.tasks().cancel_task(cancel)).await.unwrap_err();
+        let failure = client.change("cancel task", READ_TIMEOUT, client.tasks().cancel_task(cancel)).await.unwrap_err();
         assert_eq!(failure.exit().code(), 4);
         // What is read of the change afterwards leaves it open too.
-        let failure = client.call("get task", QUICK, read().get_task(request)).await.unwrap_err();
+        let failure = client.call("get task", READ_TIMEOUT, read().get_task(request)).await.unwrap_err();
         assert_eq!(failure.exit().code(), 4);
     }
 }

@@ -17,7 +17,7 @@ use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::client::{Client, QUICK, SLOW, Target};
+use super::client::{CLUSTER_TIMEOUT, Client, READ_TIMEOUT, Target};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::follow::{FollowOptions, follow};
@@ -168,7 +168,7 @@ impl Stage {
     fn client(&self) -> Result<Client, Failure> {
         Client::new(&Target {
             url: format!("http://{}", self.address),
-            connect_timeout: QUICK,
+            connect_timeout: READ_TIMEOUT,
             ca_file: None,
             identity: None,
         })?
@@ -292,11 +292,12 @@ async fn show(stage: &Stage, args: &DemoArgs, output: &Output) -> Result<(Exit, 
         }),
         ..v1::RegisterClusterRequest::default()
     };
-    let registered = client.change("register the cluster", SLOW, client.clusters().register_cluster(register)).await?;
+    let registered =
+        client.change("register the cluster", CLUSTER_TIMEOUT, client.clusters().register_cluster(register)).await?;
     let cluster = registered.cluster.unwrap_or_default();
     output.note(&format!("registered cluster {} as {}", cluster.name, cluster.id));
     let list = v1::ListServersRequest { cluster_id: cluster.id, ..v1::ListServersRequest::default() };
-    let servers = client.call("list servers", QUICK, client.servers().list_servers(list)).await?.servers;
+    let servers = client.call("list servers", READ_TIMEOUT, client.servers().list_servers(list)).await?.servers;
     for server in &servers {
         output.note(&format!(
             "  server {}  {}:{}  {}  {}",
@@ -317,12 +318,16 @@ async fn show(stage: &Stage, args: &DemoArgs, output: &Output) -> Result<(Exit, 
         ..v1::StopServerRequest::default()
     };
     output.note(&format!("stopping server {} ({}:{})", server.id, server.ip, server.rpc_port));
-    let task =
-        client.change("stop server", QUICK, client.servers().stop_server(request)).await?.task.unwrap_or_default();
+    let task = client
+        .change("stop server", READ_TIMEOUT, client.servers().stop_server(request))
+        .await?
+        .task
+        .unwrap_or_default();
     let options = FollowOptions { progress: true, ..FollowOptions::default() };
     let followed = follow(&client, output, task.id, options).await?;
     let ask = v1::GetServerRequest { cluster_id: cluster.id, server_id: server.id };
-    let after = client.call("get server", SLOW, client.servers().get_server(ask)).await?.server.unwrap_or_default();
+    let after =
+        client.call("get server", CLUSTER_TIMEOUT, client.servers().get_server(ask)).await?.server.unwrap_or_default();
     output.note(&format!(
         "server {} is {}: STATUS {}, STOP_TIME {}, process {}, safe to power off: {}",
         after.id,

@@ -12,7 +12,7 @@ use super::table::flat;
 use crate::domain::printable;
 
 #[derive(serde::Serialize)]
-struct Told<'a> {
+struct FailureDocument<'a> {
     error: &'a ErrorDoc,
 }
 
@@ -90,10 +90,10 @@ impl Failure {
     }
 
     /// What goes to standard error.
-    pub fn told(&self, format: Format) -> String {
+    pub fn render(&self, format: Format) -> String {
         let document = self.document();
         match format {
-            Format::Json => serde_json::to_string(&Told { error: &document })
+            Format::Json => serde_json::to_string(&FailureDocument { error: &document })
                 .map_or_else(|error| format!("cannot write the error as JSON: {error}"), printable::json),
             Format::Text => {
                 let word = match self.exit() {
@@ -158,7 +158,7 @@ mod tests {
                 (read.exit(), asked(Status::new(code, "gone"), true).exit()),
                 (Exit::NoAnswer, Exit::OutcomeUnknown)
             );
-            assert!(read.told(Format::Text).starts_with("no answer: "), "{}", read.told(Format::Text));
+            assert!(read.render(Format::Text).starts_with("no answer: "), "{}", read.render(Format::Text));
         }
         for code in [Code::NotFound, Code::InvalidArgument, Code::PermissionDenied] {
             let exits = [false, true].map(|change| asked(Status::new(code, "no"), change).exit());
@@ -180,8 +180,8 @@ mod tests {
     fn text_of_others_turns_nothing_round() {
         let status = Status::new(Code::NotFound, "cluster \u{202e}gpj.ob\u{2066} \u{9b}31m is not registered");
         let failure = rpc(status);
-        assert!(failure.told(Format::Text).contains("\\u{202e}gpj.ob\\u{2066} \\u{9b}31m"));
-        let json = failure.told(Format::Json);
+        assert!(failure.render(Format::Text).contains("\\u{202e}gpj.ob\\u{2066} \\u{9b}31m"));
+        let json = failure.render(Format::Json);
         assert!(json.contains("\\u202egpj.ob\\u2066 \\u009b31m"), "{json}");
     }
 
@@ -197,7 +197,7 @@ mod tests {
         let failure = rpc(Status::with_error_details(Code::Aborted, "cluster 1 is held by task 7", details));
         assert_eq!(failure.exit(), Exit::Refused);
         assert_eq!(
-            failure.told(Format::Text),
+            failure.render(Format::Text),
             "refused: cluster 1 is held by task 7
   reason: OPERATION_IN_PROGRESS (ABORTED)
   holder_task_id: 7
@@ -223,14 +223,14 @@ mod tests {
         let failure = rpc(Status::with_error_details(Code::InvalidArgument, "invalid request", details));
         assert_eq!(failure.exit(), Exit::Usage);
         assert_eq!(
-            failure.told(Format::Text),
+            failure.render(Format::Text),
             "invalid: invalid request\n  code: INVALID_ARGUMENT\n  field request_id: not a UUID"
         );
     }
 
     #[test]
     fn as_json_it_is_one_document() {
-        let told = Failure::Unknown("time over".to_owned()).told(Format::Json);
+        let told = Failure::Unknown("time over".to_owned()).render(Format::Json);
         let document: serde_json::Value = serde_json::from_str(&told).unwrap();
         assert_eq!(document, serde_json::json!({ "error": { "code": "UNKNOWN", "message": "time over" } }));
     }
@@ -240,6 +240,6 @@ mod tests {
         let cause = std::io::Error::new(std::io::ErrorKind::ConnectionRefused, "connection refused");
         let failure = rpc(Status::from_error(Box::new(cause)));
         assert_eq!(failure.exit(), Exit::OutcomeUnknown);
-        assert!(failure.told(Format::Text).contains("stop server: no answer from http://x: connection refused"));
+        assert!(failure.render(Format::Text).contains("stop server: no answer from http://x: connection refused"));
     }
 }

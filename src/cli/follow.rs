@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::{FutureExt, StreamExt};
 use tonic::Status;
 
-use super::client::{Client, QUICK};
+use super::client::{Client, READ_TIMEOUT};
 use super::exit::{Exit, Goal};
 use super::failure::Failure;
 use super::lines::{event_line, next_steps, progress_line, result_line, snapshot_line};
@@ -145,7 +145,7 @@ impl<'a> OneTask<'a> {
             // Without the events before it, only the whole task knows the names.
             (None, Some(after)) if after > 0 => {
                 let request = v1::GetTaskRequest { task_id };
-                client.call("get task", QUICK, client.tasks().get_task(request)).await?.task
+                client.call("get task", READ_TIMEOUT, client.tasks().get_task(request)).await?.task
             }
             (None, Some(_) | None) => None,
         };
@@ -217,7 +217,7 @@ impl<'a> OneTask<'a> {
     async fn end(self, client: &Client) -> Result<Followed, Failure> {
         let request = v1::GetTaskRequest { task_id: self.task_id };
         let fresh =
-            client.call("get task", QUICK, client.tasks().get_task(request)).await.ok().and_then(|got| got.task);
+            client.call("get task", READ_TIMEOUT, client.tasks().get_task(request)).await.ok().and_then(|got| got.task);
         let task = match fresh {
             // A newer revision may belong to a retry already: what was watched is what is reported.
             Some(fresh) if fresh.revision == self.view.task().revision => fresh,

@@ -3,7 +3,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::client::{Client, QUICK};
+use super::client::{Client, READ_TIMEOUT};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::listed::Listed;
@@ -65,7 +65,8 @@ pub async fn run(command: KeyCommand, client: &Client, output: &Output) -> Resul
     match command {
         KeyCommand::Create(args) => {
             let request = v1::CreateAccessKeyRequest { user: args.user(), reason: client.reason() };
-            let made = client.change("create access key", QUICK, client.admin().create_access_key(request)).await?;
+            let made =
+                client.change("create access key", READ_TIMEOUT, client.admin().create_access_key(request)).await?;
             print_secret(made.access_key, &made.secret, output)
         }
         KeyCommand::List(args) => list(args, client, output).await,
@@ -73,7 +74,8 @@ pub async fn run(command: KeyCommand, client: &Client, output: &Output) -> Resul
         KeyCommand::Enable(args) => switch(&args.id, false, client, output).await,
         KeyCommand::Rotate(args) => {
             let request = v1::RotateAccessKeyRequest { id: args.id.to_string(), reason: client.reason() };
-            let made = client.change("rotate access key", QUICK, client.admin().rotate_access_key(request)).await?;
+            let made =
+                client.change("rotate access key", READ_TIMEOUT, client.admin().rotate_access_key(request)).await?;
             print_secret(made.access_key, &made.secret, output)
         }
     }
@@ -83,7 +85,7 @@ async fn list(args: UserArgs, client: &Client, output: &Output) -> Result<Exit, 
     let user = args.user();
     let keys = pages::all(async |page_size, page_token| {
         let request = v1::ListAccessKeysRequest { user: user.clone(), page_size, page_token };
-        let page = client.call("list access keys", QUICK, client.admin().list_access_keys(request)).await?;
+        let page = client.call("list access keys", READ_TIMEOUT, client.admin().list_access_keys(request)).await?;
         Ok((page.access_keys, page.next_page_token))
     });
     Listed::whole("access_keys", &keys.await?).show(output, table)
@@ -92,7 +94,7 @@ async fn list(args: UserArgs, client: &Client, output: &Output) -> Result<Exit, 
 async fn switch(id: &AccessKeyId, disabled: bool, client: &Client, output: &Output) -> Result<Exit, Failure> {
     let request = v1::UpdateAccessKeyRequest { id: id.to_string(), disabled, reason: client.reason() };
     let doing = if disabled { "disable access key" } else { "enable access key" };
-    let key = client.change(doing, QUICK, client.admin().update_access_key(request)).await?.access_key;
+    let key = client.change(doing, READ_TIMEOUT, client.admin().update_access_key(request)).await?.access_key;
     let key = key_of(key)?;
     match output.format {
         Format::Text => output.lines(details(&key, ""))?,

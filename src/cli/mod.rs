@@ -293,7 +293,7 @@ async fn run(cli: Cli) -> ExitCode {
         Ok(exit) => exit,
         Err(failure) => {
             if !failure.is_quiet() {
-                output.note(&failure.told(output.format));
+                output.note(&failure.render(output.format));
             }
             failure.exit()
         }

@@ -6,7 +6,7 @@ use clap::Args;
 use uuid::Uuid;
 
 use super::accept::AcceptedDocument;
-use super::client::{Client, SLOW};
+use super::client::{CLUSTER_TIMEOUT, Client};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::on_server::OnServer;
@@ -61,11 +61,11 @@ impl StopOptions {
 }
 
 /// How the command goes on behind its plan.
-pub enum Planned {
+pub enum PlanDecision {
     /// The command ends here.
     Over(Exit),
     /// The plan was shown, and the request is sent.
-    GoOn(v1::StopPlan),
+    Proceed(v1::StopPlan),
 }
 
 /// Asks for the plan, shows it, and says whether that was all.
@@ -76,7 +76,7 @@ pub async fn plan_first(
     options: &StopOptions,
     client: &Client,
     output: &Output,
-) -> Result<Planned, Failure> {
+) -> Result<PlanDecision, Failure> {
     let (cluster_id, server_id) = on.ids(client).await?;
     let request = v1::PlanStopServerRequest {
         cluster_id,
@@ -86,13 +86,13 @@ pub async fn plan_first(
         r#type: kind as i32,
         freeze_before_stop: options.freeze,
     };
-    let plan = client.call("plan stop server", SLOW, client.servers().plan_stop_server(request)).await?.plan;
+    let plan = client.call("plan stop server", CLUSTER_TIMEOUT, client.servers().plan_stop_server(request)).await?.plan;
     let plan =
         plan.ok_or_else(|| Failure::Refused("the server answered without a plan, nothing was changed".to_owned()))?;
     on.is(&plan.address)?;
     show(verb, options, &plan, output)?;
     if options.plan {
-        return Ok(Planned::Over(if plan.allowed { Exit::Done } else { Exit::Refused }));
+        return Ok(PlanDecision::Over(if plan.allowed { Exit::Done } else { Exit::Refused }));
     }
     if !plan.allowed && options.request_id.is_none() {
         return Err(Failure::Refused(blocked(verb, &plan)));
@@ -101,7 +101,7 @@ pub async fn plan_first(
         // What blocks may be the very task that this request was accepted as; a new one refuses itself.
         output.note("the plan blocks; the request is sent all the same, as it may have been accepted before");
     }
-    Ok(Planned::GoOn(plan))
+    Ok(PlanDecision::Proceed(plan))
 }
 
 /// The plan is the data of `--plan`; otherwise it is for the person, and the task is the data.

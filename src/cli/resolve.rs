@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::client::{Client, QUICK};
+use super::client::{Client, READ_TIMEOUT};
 use super::failure::Failure;
 use super::pages;
 use crate::domain::ids::ServerAddr;
@@ -40,7 +40,7 @@ pub async fn cluster(client: &Client, named: &str) -> Result<i64, Failure> {
         return Ok(id);
     }
     let request = v1::ListClustersRequest { name: named.to_owned(), ..Default::default() };
-    let found = client.call("list clusters", QUICK, client.clusters().list_clusters(request)).await?.clusters;
+    let found = client.call("list clusters", READ_TIMEOUT, client.clusters().list_clusters(request)).await?.clusters;
     one_cluster(named, &found)
 }
 
@@ -75,7 +75,7 @@ pub async fn server(client: &Client, cluster_id: i64, named: &ServerName) -> Res
 pub async fn servers(client: &Client, cluster_id: i64, zone: &str) -> Result<Vec<v1::ObServer>, Failure> {
     pages::all(async |page_size, page_token| {
         let request = v1::ListServersRequest { cluster_id, zone: zone.to_owned(), page_size, page_token };
-        let page = client.call("list servers", QUICK, client.servers().list_servers(request)).await?;
+        let page = client.call("list servers", READ_TIMEOUT, client.servers().list_servers(request)).await?;
         Ok((page.servers, page.next_page_token))
     })
     .await

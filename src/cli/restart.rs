@@ -9,7 +9,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::on_server::OnServer;
 use super::output::Output;
-use super::planned::{Planned, StopOptions, plan_first};
+use super::planned::{PlanDecision, StopOptions, plan_first};
 use crate::clock::Clock;
 use crate::proto::v1;
 
@@ -27,8 +27,8 @@ pub struct RestartArgs {
 pub async fn run(args: RestartArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
     let RestartArgs { on, options } = &args;
     let plan = match plan_first("restart", on, v1::StopType::Process, options, client, output).await? {
-        Planned::Over(exit) => return Ok(exit),
-        Planned::GoOn(plan) => plan,
+        PlanDecision::Over(exit) => return Ok(exit),
+        PlanDecision::Proceed(plan) => plan,
     };
     let request = v1::RestartServerRequest { reason: client.reason(), ..request(options, &plan, &Clock::system()) };
     let request_id = request.request_id.clone();

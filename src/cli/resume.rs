@@ -19,11 +19,11 @@ use crate::proto::v1::{watch_task_response, watch_tasks_response};
 /// Longest wait for a stream to be opened.
 const OPEN: Duration = Duration::from_secs(30);
 /// A server sends a bookmark every 15 s; after four of them missing the connection is dead.
-const SILENCE: Duration = Duration::from_secs(60);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// After this long without any message another attempt helps nobody.
 const GIVE_UP: Duration = Duration::from_secs(600);
 /// Streams in a row that end well, or leave something out, without bringing anything new.
-const FRUITLESS: u32 = 5;
+const MAX_EMPTY_STREAMS: u32 = 5;
 /// How often a live list is redrawn.
 const FRAME: Duration = Duration::from_millis(100);
 
@@ -144,7 +144,7 @@ pub async fn resume<P: ResumableStream>(
             fruitless = 0;
             backoff.reset();
         }
-        if fruitless >= FRUITLESS {
+        if fruitless >= MAX_EMPTY_STREAMS {
             return Err(Stopped::Status(Status::data_loss(format!(
                 "{}, {fruitless} times in a row",
                 status.message()
@@ -192,8 +192,8 @@ async fn drain<P: ResumableStream>(
                 }
             },
             _ = frames.tick() => pursuit.tick(),
-            () = sleep_until(silent_since + SILENCE) => {
-                let silence = format!("no message for {} s", SILENCE.as_secs());
+            () = sleep_until(silent_since + IDLE_TIMEOUT) => {
+                let silence = format!("no message for {} s", IDLE_TIMEOUT.as_secs());
                 return Ok(Drained::Broken(Status::unavailable(silence)));
             }
         }

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::client::{Client, QUICK};
+use super::client::{Client, READ_TIMEOUT};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::listed::Listed;
@@ -61,7 +61,7 @@ pub async fn run(command: RoleCommand, client: &Client, output: &Output) -> Resu
         RoleCommand::Create(args) => {
             let permissions = args.permissions.iter().map(ToString::to_string).collect();
             let request = v1::CreateRoleRequest { name: args.name.to_string(), permissions, reason: client.reason() };
-            let role = client.change("create role", QUICK, client.admin().create_role(request)).await?.role;
+            let role = client.change("create role", READ_TIMEOUT, client.admin().create_role(request)).await?.role;
             let role = role.ok_or_else(|| Failure::Unknown("the server answered without a role".to_owned()))?;
             match output.format {
                 Format::Text => output.lines(details(&role))?,
@@ -71,7 +71,7 @@ pub async fn run(command: RoleCommand, client: &Client, output: &Output) -> Resu
         RoleCommand::List => return Listed::whole("roles", &all(client).await?).show(output, table),
         RoleCommand::Delete(args) => {
             let request = v1::DeleteRoleRequest { name: args.name.to_string(), reason: client.reason() };
-            client.change("delete role", QUICK, client.admin().delete_role(request)).await?;
+            client.change("delete role", READ_TIMEOUT, client.admin().delete_role(request)).await?;
             match output.format {
                 Format::Text => output.line(&format!("role {} is gone", args.name))?,
                 Format::Json => {
@@ -86,7 +86,7 @@ pub async fn run(command: RoleCommand, client: &Client, output: &Output) -> Resu
 async fn all(client: &Client) -> Result<Vec<v1::Role>, Failure> {
     pages::all(async |page_size, page_token| {
         let request = v1::ListRolesRequest { page_size, page_token };
-        let page = client.call("list roles", QUICK, client.admin().list_roles(request)).await?;
+        let page = client.call("list roles", READ_TIMEOUT, client.admin().list_roles(request)).await?;
         Ok((page.roles, page.next_page_token))
     })
     .await

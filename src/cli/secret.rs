@@ -19,7 +19,7 @@ pub fn from_file(file: &Path, remedy: &str) -> Result<SecretString, Failure> {
     };
     let text =
         text.map_err(|error| Failure::Usage(format!("cannot read password file {}: {error}", file.display())))?;
-    let secret = SecretString::from(one_line(&text));
+    let secret = SecretString::from(sanitize_line(&text));
     if secret.expose_secret().is_empty() {
         return Err(Failure::Usage(format!("password file {} is empty, {remedy}", file.display())));
     }
@@ -53,7 +53,7 @@ pub fn ask(prompt: &str) -> Result<Option<SecretString>, Failure> {
 }
 
 /// Editors end a file with a line break that is not part of the secret; spaces may be.
-fn one_line(text: &str) -> &str {
+fn sanitize_line(text: &str) -> &str {
     let text = text.strip_suffix('\n').unwrap_or(text);
     text.strip_suffix('\r').unwrap_or(text)
 }
@@ -143,8 +143,8 @@ mod tests {
 
     #[test]
     fn one_line_break_at_the_end_is_not_the_password() {
-        assert_eq!(one_line("pass word \r\n"), "pass word ");
-        assert_eq!(one_line("a\n\n"), "a\n");
+        assert_eq!(sanitize_line("pass word \r\n"), "pass word ");
+        assert_eq!(sanitize_line("a\n\n"), "a\n");
     }
 
     #[test]

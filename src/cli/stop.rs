@@ -8,7 +8,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::on_server::OnServer;
 use super::output::Output;
-use super::planned::{Planned, StopOptions, plan_first};
+use super::planned::{PlanDecision, StopOptions, plan_first};
 use crate::clock::Clock;
 use crate::proto::v1;
 
@@ -47,8 +47,8 @@ impl Kind {
 pub async fn run(args: StopArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
     let StopArgs { on, kind, options } = &args;
     let plan = match plan_first("stop", on, kind.to_proto(), options, client, output).await? {
-        Planned::Over(exit) => return Ok(exit),
-        Planned::GoOn(plan) => plan,
+        PlanDecision::Over(exit) => return Ok(exit),
+        PlanDecision::Proceed(plan) => plan,
     };
     let request = v1::StopServerRequest { reason: client.reason(), ..request(&args, &plan, &Clock::system()) };
     let request_id = request.request_id.clone();

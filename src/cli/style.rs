@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::domain::printable::is_unseen;
+use crate::domain::printable::is_invisible;
 
 /// What [`Paint`] writes.
 const CODES: [&str; 6] = ["\u{1b}[0m", "\u{1b}[1m", "\u{1b}[2m", "\u{1b}[31m", "\u{1b}[32m", "\u{1b}[33m"];
@@ -48,7 +48,7 @@ impl Paint {
 
     /// A text that acts on the terminal by these colours only, and breaks its lines; what else acts is written out.
     pub fn only_colours(self, text: &str) -> Cow<'_, str> {
-        if !text.contains(|letter| letter != '\n' && is_unseen(letter)) {
+        if !text.contains(|letter| letter != '\n' && is_invisible(letter)) {
             return Cow::Borrowed(text);
         }
         let mut shown = String::with_capacity(text.len() + 8);
@@ -60,7 +60,7 @@ impl Paint {
             };
             let taken = code.map_or(letter.len_utf8(), str::len);
             match letter {
-                letter if code.is_none() && letter != '\n' && is_unseen(letter) => {
+                letter if code.is_none() && letter != '\n' && is_invisible(letter) => {
                     shown.extend(letter.escape_unicode())
                 }
                 _ => shown.push_str(&rest[..taken]),

@@ -5,7 +5,7 @@ use comfy_table::presets;
 use unicode_width::UnicodeWidthStr;
 
 use super::style::Paint;
-use crate::domain::printable::one_line;
+use crate::domain::printable::sanitize_line;
 
 #[derive(Debug)]
 pub struct Table(comfy_table::Table);
@@ -55,7 +55,7 @@ pub fn padded(text: &str, columns: usize) -> String {
 
 /// One line that shows all that it holds: names and messages come from other machines.
 pub fn flat(text: &str) -> String {
-    one_line(text).into_owned()
+    sanitize_line(text).into_owned()
 }
 
 /// `name: value` lines with the values under each other; empty values are left out.

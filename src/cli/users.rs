@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::client::{Client, QUICK};
+use super::client::{Client, READ_TIMEOUT};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::listed::Listed;
@@ -162,7 +162,7 @@ async fn create(args: CreateArgs, client: &Client, output: &Output) -> Result<Ex
         certificate_names: args.certificates,
         reason: client.reason(),
     };
-    print(client.change("create user", QUICK, client.admin().create_user(request)).await?.user, output)
+    print(client.change("create user", READ_TIMEOUT, client.admin().create_user(request)).await?.user, output)
 }
 
 async fn list(client: &Client, output: &Output) -> Result<Exit, Failure> {
@@ -180,7 +180,7 @@ async fn rotate(args: RotateArgs, client: &Client, output: &Output) -> Result<Ex
     let name = args.user.name;
     let password = args.password.read(&name)?.expose_secret().to_owned();
     let request = v1::SetPasswordRequest { name: name.to_string(), password, reason: client.reason() };
-    client.change("set password", QUICK, client.admin().set_password(request)).await?;
+    client.change("set password", READ_TIMEOUT, client.admin().set_password(request)).await?;
     match output.format {
         Format::Text => output.line(&format!("user {name} has another password"))?,
         Format::Json => output.document(&serde_json::json!({ "name": name.as_str(), "password_set": true }))?,
@@ -191,7 +191,7 @@ async fn rotate(args: RotateArgs, client: &Client, output: &Output) -> Result<Ex
 async fn all(client: &Client) -> Result<Vec<v1::User>, Failure> {
     pages::all(async |page_size, page_token| {
         let request = v1::ListUsersRequest { page_size, page_token };
-        let page = client.call("list users", QUICK, client.admin().list_users(request)).await?;
+        let page = client.call("list users", READ_TIMEOUT, client.admin().list_users(request)).await?;
         Ok((page.users, page.next_page_token))
     })
     .await
@@ -203,7 +203,7 @@ async fn change(
     request: v1::UpdateUserRequest,
 ) -> Result<Option<v1::User>, Failure> {
     let request = v1::UpdateUserRequest { reason: client.reason(), ..request };
-    Ok(client.change(doing, QUICK, client.admin().update_user(request)).await?.user)
+    Ok(client.change(doing, READ_TIMEOUT, client.admin().update_user(request)).await?.user)
 }
 
 fn switch(name: &Principal, disabled: bool) -> v1::UpdateUserRequest {

@@ -7,7 +7,7 @@ use crate::proto::v1::task_event::Kind;
 
 /// What became of an event that was given to a view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Folded {
+pub enum ApplyOutcome {
     /// It was the next one.
     Applied,
     /// The view had it already.
@@ -71,12 +71,12 @@ impl TaskView {
         self.undone.get(&subtask_id).map(Vec::as_slice)
     }
 
-    pub fn apply(&mut self, event: &v1::TaskEvent) -> Folded {
+    pub fn apply(&mut self, event: &v1::TaskEvent) -> ApplyOutcome {
         if event.revision <= self.task.revision {
-            return Folded::Old;
+            return ApplyOutcome::Old;
         }
         if event.revision > self.task.revision + 1 {
-            return Folded::Gap;
+            return ApplyOutcome::Gap;
         }
         // The first event brings the whole task, so it goes before the position.
         if let Some(Kind::Created(created)) = &event.kind
@@ -108,7 +108,7 @@ impl TaskView {
             // These move nothing that is shown; a kind that this version does not know moves only the position.
             Some(Kind::Created(_) | Kind::Adopted(_) | Kind::VerbRequested(_)) | None => {}
         }
-        Folded::Applied
+        ApplyOutcome::Applied
     }
 
     /// Takes the latest progress; that of a subtask which runs no longer is dropped.

@@ -120,9 +120,9 @@ fn order_needs_only_one_end_of_an_edge_and_survives_a_cycle() {
 fn every_event_is_applied_once_and_in_order() {
     let mut view = TaskView::new(task());
     let begin = subtask_moves(2, 30, v1::SubtaskState::Ready, v1::SubtaskState::Running);
-    assert_eq!(view.apply(&begin), Folded::Applied);
-    assert_eq!(view.apply(&begin), Folded::Old);
-    assert_eq!(view.apply(&task_moves(4, v1::TaskState::Failed)), Folded::Gap);
+    assert_eq!(view.apply(&begin), ApplyOutcome::Applied);
+    assert_eq!(view.apply(&begin), ApplyOutcome::Old);
+    assert_eq!(view.apply(&task_moves(4, v1::TaskState::Failed)), ApplyOutcome::Gap);
     assert_eq!(view.task().revision, 2);
     assert_eq!(view.task().state(), v1::TaskState::Running);
     assert_eq!(view.subtask(30).unwrap().start_time, at(2));
@@ -133,7 +133,7 @@ fn every_event_is_applied_once_and_in_order() {
 fn an_event_of_an_unknown_kind_advances() {
     let mut view = TaskView::new(task());
     let unknown = v1::TaskEvent { revision: 2, seq: 7, task_id: 12345, ..Default::default() };
-    assert_eq!(view.apply(&unknown), Folded::Applied);
+    assert_eq!(view.apply(&unknown), ApplyOutcome::Applied);
     assert_eq!((view.task().revision, view.task().seq), (2, 7));
 }
 
@@ -142,7 +142,7 @@ fn a_view_of_nothing_starts_with_the_first_event() {
     let mut view = TaskView::default();
     let mut created = task();
     created.revision = 0;
-    assert_eq!(view.apply(&event(1, Kind::Created(v1::TaskCreated { task: Some(created) }))), Folded::Applied);
+    assert_eq!(view.apply(&event(1, Kind::Created(v1::TaskCreated { task: Some(created) }))), ApplyOutcome::Applied);
     assert_eq!(view.task().revision, 1);
     assert_eq!(view.subtasks().map(|subtask| subtask.id).collect::<Vec<_>>(), [30, 10, 20]);
 }

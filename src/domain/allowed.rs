@@ -13,14 +13,14 @@ impl Task {
 
     /// Intents that happened, or may have, and that an undo may have to take back.
     pub fn effects(&self, id: SubtaskId) -> impl Iterator<Item = &RecordedIntent> + Clone {
-        let done = |intent: &&RecordedIntent| intent.direction == Direction::Forward && intent.may_stand();
+        let done = |intent: &&RecordedIntent| intent.direction == Direction::Forward && intent.may_have_happened();
         self.intents.iter().filter(move |intent| intent.subtask == id).filter(done)
     }
 
     /// Whether the task changed anything, or may have.
     pub fn has_effect(&self) -> bool {
         self.subtasks.iter().any(|subtask| subtask.effect == Effect::Done)
-            || self.intents.iter().any(RecordedIntent::may_stand)
+            || self.intents.iter().any(RecordedIntent::may_have_happened)
     }
 
     pub fn in_execution_order(&self) -> Vec<&Subtask> {

@@ -28,7 +28,7 @@ impl RecordedIntent {
     }
 
     /// Whether it happened, or may have.
-    pub const fn may_stand(&self) -> bool {
+    pub const fn may_have_happened(&self) -> bool {
         match self.outcome {
             None | Some(IntentOutcome::Unknown | IntentOutcome::Done) => true,
             Some(IntentOutcome::Refused | IntentOutcome::Void) => false,

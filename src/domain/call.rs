@@ -1,7 +1,7 @@
 //! The one table of calls: what each is named in the audit log, whether it changes anything, and what it needs. Both faces go
 //! through it. Pure.
 
-use crate::domain::permission::{Action, Domain, Need, Rights};
+use crate::domain::permission::{Action, Domain, RequiredPermission, Rights};
 use crate::domain::words::words;
 
 words!(
@@ -179,51 +179,52 @@ pub enum Subject {
 
 /// Whether rights are enough for a call on a subject; if not, what is missing. `risks`: the call accepts risks, or continues
 /// with risks accepted earlier.
-pub fn permits(rights: &Rights, call: Call, subject: Subject, risks: bool) -> Result<(), Need> {
-    let must = |need: Need| if rights.allow(need) { Ok(()) } else { Err(need) };
+pub fn permits(rights: &Rights, call: Call, subject: Subject, risks: bool) -> Result<(), RequiredPermission> {
+    let must = |need: RequiredPermission| if rights.allow(need) { Ok(()) } else { Err(need) };
     let force = |cluster: i64| {
-        if risks { must(Need::one(Domain::Cluster, cluster, Action::Force)) } else { Ok(()) }
+        if risks { must(RequiredPermission::one(Domain::Cluster, cluster, Action::Force)) } else { Ok(()) }
     };
     // The same error whether the user exists or not.
     let on_user = |user: Option<i64>, action: Action| {
-        let one = user.is_some_and(|user| rights.allow(Need::one(Domain::User, user, action)));
-        if one { Ok(()) } else { must(Need::all(Domain::User, action)) }
+        let one = user.is_some_and(|user| rights.allow(RequiredPermission::one(Domain::User, user, action)));
+        if one { Ok(()) } else { must(RequiredPermission::all(Domain::User, action)) }
     };
     match (call.requirement(), subject) {
         (Requirement::Filtered, _) => Ok(()),
         (Requirement::FilteredTasks, Subject::Cluster(cluster)) => {
-            if rights.allow(Need::all(Domain::Task, Action::Read)) {
+            if rights.allow(RequiredPermission::all(Domain::Task, Action::Read)) {
                 return Ok(());
             }
-            must(Need::one(Domain::Cluster, cluster, Action::Read))
+            must(RequiredPermission::one(Domain::Cluster, cluster, Action::Read))
         }
         (Requirement::FilteredTasks, _) => Ok(()),
         (Requirement::Cluster(action), Subject::Cluster(cluster)) => {
-            must(Need::one(Domain::Cluster, cluster, action))?;
+            must(RequiredPermission::one(Domain::Cluster, cluster, action))?;
             force(cluster)
         }
-        (Requirement::Cluster(action), _) => must(Need::all(Domain::Cluster, action)),
+        (Requirement::Cluster(action), _) => must(RequiredPermission::all(Domain::Cluster, action)),
         (Requirement::EveryCluster(actions), _) => {
-            actions.iter().try_for_each(|action| must(Need::all(Domain::Cluster, *action)))
+            actions.iter().try_for_each(|action| must(RequiredPermission::all(Domain::Cluster, *action)))
         }
         (Requirement::Task(action), Subject::Task { task, cluster }) => {
-            let need = Need::one(Domain::Task, task, action);
-            let by_cluster = cluster.is_some_and(|cluster| rights.allow(Need::one(Domain::Cluster, cluster, action)));
+            let need = RequiredPermission::one(Domain::Task, task, action);
+            let by_cluster =
+                cluster.is_some_and(|cluster| rights.allow(RequiredPermission::one(Domain::Cluster, cluster, action)));
             if !by_cluster {
                 must(need)?;
             }
             cluster.map_or(Ok(()), force)
         }
-        (Requirement::Task(action), _) => must(Need::all(Domain::Task, action)),
+        (Requirement::Task(action), _) => must(RequiredPermission::all(Domain::Task, action)),
         (Requirement::OwnUser(_) | Requirement::FilteredUsers, Subject::User { own: true, .. }) => Ok(()),
         (Requirement::FilteredUsers, Subject::User { user, .. }) => on_user(user, Action::Read),
         (Requirement::FilteredUsers, _) => Ok(()),
         (Requirement::OwnUser(action) | Requirement::User(action), Subject::User { user, .. }) => on_user(user, action),
         (Requirement::OwnUser(action) | Requirement::User(action) | Requirement::EveryUser(action), _) => {
-            must(Need::all(Domain::User, action))
+            must(RequiredPermission::all(Domain::User, action))
         }
-        (Requirement::Audit, _) => must(Need::all(Domain::Audit, Action::Read)),
-        (Requirement::Store, _) => must(Need::all(Domain::Store, Action::Read)),
+        (Requirement::Audit, _) => must(RequiredPermission::all(Domain::Audit, Action::Read)),
+        (Requirement::Store, _) => must(RequiredPermission::all(Domain::Store, Action::Read)),
     }
 }
 
@@ -241,11 +242,11 @@ mod tests {
         let seven = Subject::Cluster(7);
         let update = rights(&["CLUSTER:7:UPDATE"]);
         assert_eq!(permits(&update, Call::StopServer, seven, false), Ok(()));
-        let force = Need::one(Domain::Cluster, 7, Action::Force);
+        let force = RequiredPermission::one(Domain::Cluster, 7, Action::Force);
         assert_eq!(permits(&update, Call::StopServer, seven, true), Err(force));
         let both = rights(&["CLUSTER:7:UPDATE", "CLUSTER:7:FORCE"]);
         assert_eq!(permits(&both, Call::StopServer, seven, true), Ok(()));
-        let missing = Need::one(Domain::Cluster, 8, Action::Update);
+        let missing = RequiredPermission::one(Domain::Cluster, 8, Action::Update);
         assert_eq!(permits(&both, Call::StopServer, Subject::Cluster(8), false), Err(missing));
     }
 
@@ -256,7 +257,7 @@ mod tests {
             assert_eq!(permits(&rights(&[enough]), Call::GetTask, task, false), Ok(()), "{enough}");
         }
         // The same error whether the task exists or not.
-        let need = Need::one(Domain::Task, 100_001, Action::Read);
+        let need = RequiredPermission::one(Domain::Task, 100_001, Action::Read);
         let other = rights(&["CLUSTER:8:READ"]);
         let gone = Subject::Task { task: 100_001, cluster: None };
         assert_eq!(permits(&other, Call::GetTask, task, false), Err(need));
@@ -268,7 +269,10 @@ mod tests {
         let task = Subject::Task { task: 100_001, cluster: Some(7) };
         let manager = rights(&["TASK:*:*"]);
         assert_eq!(permits(&manager, Call::RetryTask, task, false), Ok(()));
-        assert_eq!(permits(&manager, Call::RetryTask, task, true), Err(Need::one(Domain::Cluster, 7, Action::Force)));
+        assert_eq!(
+            permits(&manager, Call::RetryTask, task, true),
+            Err(RequiredPermission::one(Domain::Cluster, 7, Action::Force))
+        );
     }
 
     #[test]
@@ -282,7 +286,7 @@ mod tests {
         let some = rights(&["USER:1001:UPDATE"]);
         assert_eq!(permits(&some, Call::UpdateUser, own, false), Ok(()));
         let gone = Subject::User { user: None, own: false };
-        let need = Need::all(Domain::User, Action::Update);
+        let need = RequiredPermission::all(Domain::User, Action::Update);
         assert_eq!(permits(&some, Call::UpdateUser, other, false), Err(need));
         assert_eq!(permits(&some, Call::UpdateUser, gone, false), Err(need));
     }
@@ -294,7 +298,7 @@ mod tests {
         assert_eq!(keys(&[], Subject::Nothing), Ok(()));
         assert_eq!(keys(&[], user(Some(1001), true)), Ok(()));
         assert_eq!(keys(&["USER:1002:READ"], user(Some(1002), false)), Ok(()));
-        let need = Need::all(Domain::User, Action::Read);
+        let need = RequiredPermission::all(Domain::User, Action::Read);
         for other in [Some(1003), None] {
             assert_eq!(keys(&["USER:1002:READ"], user(other, false)), Err(need), "{other:?}");
             assert_eq!(keys(&["USER:*:READ"], user(other, false)), Ok(()), "{other:?}");
@@ -308,7 +312,7 @@ mod tests {
             assert_eq!(permits(&rights(&[enough]), Call::WatchTasks, one, false), Ok(()), "{enough}");
         }
         for little in ["CLUSTER:8:READ", "CLUSTER:7:UPDATE", "TASK:100001:READ"] {
-            let need = Need::one(Domain::Cluster, 7, Action::Read);
+            let need = RequiredPermission::one(Domain::Cluster, 7, Action::Read);
             assert_eq!(permits(&rights(&[little]), Call::WatchTasks, one, false), Err(need), "{little}");
         }
         assert_eq!(permits(&Rights::default(), Call::WatchTasks, Subject::Nothing, false), Ok(()));

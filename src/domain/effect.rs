@@ -4,7 +4,7 @@ use crate::clock::Timestamp;
 use crate::domain::ids::{ClusterKey, Fence, SubtaskId, TaskId};
 
 /// The right to try one effect, once: made by the engine only after the effect's intent is committed and the ownership
-/// checked, and consumed by the call that sends it. `tests/it/layers.rs` fails when anything but `engine` issues one.
+/// checked, and consumed by the call that sends it. `tests/it/repository/layers.rs` fails when anything but `engine` issues one.
 #[derive(Debug)]
 pub struct Permit {
     task: TaskId,

@@ -275,9 +275,9 @@ pub enum EventKind {
     /// Always the first event: the task was accepted.
     Created(Box<TaskSpec>),
     /// The task changed its state.
-    TaskMoved { from: TaskState, to: TaskState, operation: TaskOperation, error: Option<Failure> },
+    TaskStateChanged { from: TaskState, to: TaskState, operation: TaskOperation, error: Option<Failure> },
     /// A subtask changed its state.
-    SubtaskMoved {
+    SubtaskStateChanged {
         subtask: SubtaskId,
         from: SubtaskState,
         to: SubtaskState,

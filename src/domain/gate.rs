@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::domain::ids::ServerAddr;
-use crate::domain::precheck::{self, Check, Moment, Precheck};
+use crate::domain::precheck::{self, Check, Precheck, PrecheckStage};
 use crate::domain::reading::{ClusterReading, younger_than};
 use crate::domain::status::{OverriddenBy, Risk};
 
@@ -36,9 +36,9 @@ impl LeaderCount {
 
 /// What is expected of STOP_TIME.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mark {
+pub enum StopTimeExpectation {
     /// It was set before, by this task or somebody else: if it is missing, somebody has cleared it meanwhile.
-    WasSet,
+    MustBeSet,
     /// It was never set, because the root service refused STOP and FORCE STOP. Only `QUORUM_LOSS` continues without it.
     RefusedByRootService,
 }
@@ -105,7 +105,7 @@ pub struct Obstacle {
     /// What overrode it; `None`: it closes the gate.
     pub overridden_by: Option<OverriddenBy>,
     /// Whether it may be gone when the gate is evaluated again.
-    pub may_pass: bool,
+    pub retriable: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,7 +122,7 @@ pub enum Gate {
         reason: String,
         obstacles: Vec<Obstacle>,
         /// Whether waiting may open it (leaders move away, replicas catch up): otherwise a person has to act.
-        may_open: bool,
+        retriable: bool,
     },
 }
 
@@ -131,11 +131,11 @@ pub fn gate(
     reading: &ClusterReading,
     target: &ServerAddr,
     leaders: &LeaderCount,
-    mark: Mark,
+    mark: StopTimeExpectation,
     consent: &Consent,
     now: Timestamp,
 ) -> Gate {
-    let precheck = precheck::precheck_at(Moment::Gate, reading, target, now);
+    let precheck = precheck::precheck_at(PrecheckStage::Gate, reading, target, now);
     let mut obstacles = Vec::new();
     obstacles.extend(age(reading, leaders, now));
     obstacles.extend(stop_time(reading, target, mark, consent));
@@ -147,16 +147,16 @@ pub fn gate(
     let Some(first) = closing.first() else { return Gate::Open { overridden } };
     let reasons: Vec<String> =
         closing.iter().map(|obstacle| format!("{}: {}", obstacle.code, obstacle.evidence)).collect();
-    let may_open = closing.iter().all(|obstacle| obstacle.may_pass);
-    Gate::Closed { code: first.code, reason: reasons.join("; "), may_open, obstacles: closing }
+    let retriable = closing.iter().all(|obstacle| obstacle.retriable);
+    Gate::Closed { code: first.code, reason: reasons.join("; "), retriable, obstacles: closing }
 }
 
 fn closes(code: GateCode, evidence: impl Into<String>) -> Obstacle {
-    let may_pass = match code {
+    let retriable = match code {
         GateCode::ReadingTooOld | GateCode::LeadersLeft | GateCode::NotDegraded => true,
         GateCode::TargetUnknown | GateCode::StopTimeCleared | GateCode::NotStopped | GateCode::PrecheckBlocks => false,
     };
-    Obstacle { code, evidence: evidence.into(), overridden_by: None, may_pass }
+    Obstacle { code, evidence: evidence.into(), overridden_by: None, retriable }
 }
 
 fn age(reading: &ClusterReading, leaders: &LeaderCount, now: Timestamp) -> Option<Obstacle> {
@@ -170,7 +170,12 @@ fn age(reading: &ClusterReading, leaders: &LeaderCount, now: Timestamp) -> Optio
     })
 }
 
-fn stop_time(reading: &ClusterReading, target: &ServerAddr, mark: Mark, consent: &Consent) -> Option<Obstacle> {
+fn stop_time(
+    reading: &ClusterReading,
+    target: &ServerAddr,
+    mark: StopTimeExpectation,
+    consent: &Consent,
+) -> Option<Obstacle> {
     let Some(server) = reading.server(target) else {
         return Some(closes(GateCode::TargetUnknown, format!("server {target} is not in DBA_OB_SERVERS")));
     };
@@ -178,12 +183,12 @@ fn stop_time(reading: &ClusterReading, target: &ServerAddr, mark: Mark, consent:
         return None;
     }
     match mark {
-        Mark::WasSet => {
+        StopTimeExpectation::MustBeSet => {
             let evidence =
                 format!("STOP_TIME of {target} was cleared: somebody started it, ask before stopping it again");
             Some(closes(GateCode::StopTimeCleared, evidence))
         }
-        Mark::RefusedByRootService => {
+        StopTimeExpectation::RefusedByRootService => {
             let evidence = format!("STOP_TIME of {target} is not set: the root service refused to stop it");
             let by = consent.accepts(Risk::QuorumLoss).then_some(OverriddenBy::QuorumLoss);
             Some(Obstacle { overridden_by: by, ..closes(GateCode::NotStopped, evidence) })
@@ -250,7 +255,7 @@ fn checks(precheck: &Precheck, consent: &Consent) -> Vec<Obstacle> {
     let overridden = precheck::overridden(precheck, consent.force, &consent.accepted);
     let closing = blocking
         .into_iter()
-        .map(|check| Obstacle { may_pass: check.may_pass, ..closes(GateCode::PrecheckBlocks, said(check)) });
+        .map(|check| Obstacle { retriable: check.retriable, ..closes(GateCode::PrecheckBlocks, said(check)) });
     let let_through = overridden
         .into_iter()
         .map(|check| Obstacle { overridden_by: check.overridden_by, ..closes(GateCode::PrecheckBlocks, said(check)) });

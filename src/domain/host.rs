@@ -85,7 +85,7 @@ pub enum MaySignal {
 
 /// An agent's answer to "where is this observer's process?".
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct ProcessReport {
     pub finding: Finding,
     /// What was looked at, for people.
     pub evidence: String,
@@ -103,7 +103,7 @@ pub struct Found {
     pub sql_port_open: bool,
 }
 
-impl Found {
+impl ProcessReport {
     /// The host did not answer: nothing is known.
     pub fn unreachable(reason: impl Into<String>) -> Self {
         let reason = reason.into();

@@ -50,13 +50,13 @@ pub struct InvalidPermission(String);
 
 /// The ids that a permission covers, or the one that a call needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Extent {
+pub enum IdScope {
     /// Every id, also of objects that do not exist yet.
     All,
     One(i64),
 }
 
-impl Extent {
+impl IdScope {
     const fn includes(self, other: Self) -> bool {
         match (self, other) {
             (Self::All, Self::All | Self::One(_)) => true,
@@ -66,7 +66,7 @@ impl Extent {
     }
 }
 
-impl fmt::Display for Extent {
+impl fmt::Display for IdScope {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::All => formatter.write_str("*"),
@@ -99,7 +99,7 @@ pub enum Permission {
     /// `**`.
     Everything,
     /// `DOMAIN:id:ACTION`.
-    On(Domain, Extent, Actions),
+    On(Domain, IdScope, Actions),
 }
 
 impl Permission {
@@ -140,10 +140,10 @@ impl FromStr for Permission {
         };
         let digits = |id: &&str| !id.is_empty() && id.bytes().all(|digit| digit.is_ascii_digit());
         let extent = match id {
-            "*" => Extent::All,
+            "*" => IdScope::All,
             id => {
                 let id = Some(id).filter(digits).and_then(|id| id.parse().ok());
-                Extent::One(id.filter(|id| (1..=LARGEST_ID).contains(id)).ok_or_else(invalid)?)
+                IdScope::One(id.filter(|id| (1..=LARGEST_ID).contains(id)).ok_or_else(invalid)?)
             }
         };
         let actions = match action {
@@ -156,25 +156,25 @@ impl FromStr for Permission {
 
 /// What a call needs: one action on one object, or on a whole domain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Need {
+pub struct RequiredPermission {
     pub domain: Domain,
-    pub extent: Extent,
+    pub extent: IdScope,
     pub action: Action,
 }
 
-impl Need {
+impl RequiredPermission {
     /// An action on one object.
     pub const fn one(domain: Domain, id: i64, action: Action) -> Self {
-        Self { domain, extent: Extent::One(id), action }
+        Self { domain, extent: IdScope::One(id), action }
     }
 
     /// An action on a whole domain.
     pub const fn all(domain: Domain, action: Action) -> Self {
-        Self { domain, extent: Extent::All, action }
+        Self { domain, extent: IdScope::All, action }
     }
 }
 
-impl fmt::Display for Need {
+impl fmt::Display for RequiredPermission {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}:{}:{}", self.domain, self.extent, self.action)
     }
@@ -182,13 +182,13 @@ impl fmt::Display for Need {
 
 /// The objects of a domain that a caller may read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Visible {
+pub enum VisibleIds {
     All,
     /// Ascending, without repeats; may be empty.
     Only(Vec<i64>),
 }
 
-impl Visible {
+impl VisibleIds {
     pub fn includes(&self, id: i64) -> bool {
         match self {
             Self::All => true,
@@ -215,7 +215,7 @@ impl Rights {
     }
 
     /// Whether they cover a need.
-    pub fn allow(&self, need: Need) -> bool {
+    pub fn allow(&self, need: RequiredPermission) -> bool {
         self.include(Permission::On(need.domain, need.extent, Actions::One(need.action)))
     }
 
@@ -226,23 +226,25 @@ impl Rights {
 
     /// The first permission of `other` that these lack, as a need; `None`: they include all of it. A caller who lacks `**` but
     /// holds every permission one by one gets a need about users, because only `**` covers everything about users.
-    pub fn missing(&self, other: &Self) -> Option<Need> {
+    pub fn missing(&self, other: &Self) -> Option<RequiredPermission> {
         let lacked = other.0.iter().find(|permission| !self.include(**permission))?;
         let mut needs = Vec::new();
         match *lacked {
             Permission::Everything => {
                 for domain in Domain::ALL {
-                    needs.extend(Action::ALL.iter().map(|action| Need::all(*domain, *action)));
+                    needs.extend(Action::ALL.iter().map(|action| RequiredPermission::all(*domain, *action)));
                 }
             }
-            Permission::On(domain, extent, Actions::One(action)) => needs.push(Need { domain, extent, action }),
+            Permission::On(domain, extent, Actions::One(action)) => {
+                needs.push(RequiredPermission { domain, extent, action })
+            }
             Permission::On(domain, extent, Actions::All) => {
                 let known = Action::ALL.iter().filter(|action| **action != Action::Force);
-                needs.extend(known.map(|action| Need { domain, extent, action: *action }));
+                needs.extend(known.map(|action| RequiredPermission { domain, extent, action: *action }));
             }
         }
         let first = needs.into_iter().find(|need| !self.allow(*need));
-        Some(first.unwrap_or(Need::all(Domain::User, Action::Update)))
+        Some(first.unwrap_or(RequiredPermission::all(Domain::User, Action::Update)))
     }
 
     fn include(&self, wanted: Permission) -> bool {
@@ -250,12 +252,12 @@ impl Rights {
     }
 
     /// The objects of a domain that these rights let a caller read.
-    pub fn visible(&self, domain: Domain) -> Visible {
-        if self.allow(Need::all(domain, Action::Read)) {
-            return Visible::All;
+    pub fn visible(&self, domain: Domain) -> VisibleIds {
+        if self.allow(RequiredPermission::all(domain, Action::Read)) {
+            return VisibleIds::All;
         }
         let read = |permission: &Permission| match *permission {
-            Permission::On(of, Extent::One(id), actions) if of == domain => {
+            Permission::On(of, IdScope::One(id), actions) if of == domain => {
                 actions.include(Actions::One(Action::Read)).then_some(id)
             }
             Permission::On(..) | Permission::Everything => None,
@@ -263,7 +265,7 @@ impl Rights {
         let mut ids: Vec<i64> = self.0.iter().filter_map(read).collect();
         ids.sort_unstable();
         ids.dedup();
-        Visible::Only(ids)
+        VisibleIds::Only(ids)
     }
 }
 
@@ -325,19 +327,22 @@ mod tests {
     #[test]
     fn one_id_is_not_another_nor_all() {
         let some = rights(&["CLUSTER:7:UPDATE", "CLUSTER:9:READ", "CLUSTER:3:*"]);
-        assert!(some.allow(Need::one(Domain::Cluster, 7, Action::Update)));
-        assert!(!some.allow(Need::one(Domain::Cluster, 8, Action::Update)));
-        assert!(!some.allow(Need::all(Domain::Cluster, Action::Update)));
-        assert!(!some.allow(Need::one(Domain::Task, 7, Action::Update)));
-        assert!(!some.allow(Need::one(Domain::Cluster, 7, Action::Read)), "writing does not imply reading");
-        assert_eq!(some.visible(Domain::Cluster), Visible::Only(vec![3, 9]));
-        assert_eq!(some.visible(Domain::Task), Visible::Only(vec![]));
-        assert_eq!(rights(&["**"]).visible(Domain::Task), Visible::All);
+        assert!(some.allow(RequiredPermission::one(Domain::Cluster, 7, Action::Update)));
+        assert!(!some.allow(RequiredPermission::one(Domain::Cluster, 8, Action::Update)));
+        assert!(!some.allow(RequiredPermission::all(Domain::Cluster, Action::Update)));
+        assert!(!some.allow(RequiredPermission::one(Domain::Task, 7, Action::Update)));
+        assert!(
+            !some.allow(RequiredPermission::one(Domain::Cluster, 7, Action::Read)),
+            "writing does not imply reading"
+        );
+        assert_eq!(some.visible(Domain::Cluster), VisibleIds::Only(vec![3, 9]));
+        assert_eq!(some.visible(Domain::Task), VisibleIds::Only(vec![]));
+        assert_eq!(rights(&["**"]).visible(Domain::Task), VisibleIds::All);
     }
 
     #[test]
     fn risks_are_accepted_only_by_who_is_named_for_it() {
-        let force = Need::one(Domain::Cluster, 7, Action::Force);
+        let force = RequiredPermission::one(Domain::Cluster, 7, Action::Force);
         assert!(!rights(&["CLUSTER:*:*"]).allow(force));
         assert!(rights(&["CLUSTER:*:FORCE"]).allow(force));
         assert!(rights(&["CLUSTER:7:FORCE"]).allow(force));

@@ -120,7 +120,7 @@ pub struct Check {
     pub root_service_words: Option<String>,
     /// Whether it may pass by itself when asked again: the refusals for which the root service's own loop goes on
     /// (docs/oceanbase.md#stop-server-majority-check).
-    pub may_pass: bool,
+    pub retriable: bool,
 }
 
 /// Leaders of one tenant that a stop would move.
@@ -169,7 +169,7 @@ impl Precheck {
 
 /// When the rules are applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Moment {
+pub enum PrecheckStage {
     /// Before STOP SERVER: exactly as strict as the root service.
     BeforeStop,
     /// At the gate: members that the arbitration service has degraded since count as replicas of the tenant.
@@ -178,11 +178,11 @@ pub enum Moment {
 
 /// Makes every check for the stop of `target`. Never skips one; what could not be read blocks where a refusal depends on it.
 pub fn precheck(reading: &ClusterReading, target: &ServerAddr, now: Timestamp) -> Precheck {
-    precheck_at(Moment::BeforeStop, reading, target, now)
+    precheck_at(PrecheckStage::BeforeStop, reading, target, now)
 }
 
 /// [`precheck`] at a given moment.
-pub fn precheck_at(moment: Moment, reading: &ClusterReading, target: &ServerAddr, now: Timestamp) -> Precheck {
+pub fn precheck_at(moment: PrecheckStage, reading: &ClusterReading, target: &ServerAddr, now: Timestamp) -> Precheck {
     let log_streams = log_streams::examine(moment, reading, target);
     let failures_tolerated_after = log_streams.failures_tolerated_after;
     let leader_moves = log_streams.leader_moves;
@@ -225,7 +225,7 @@ fn pass(name: CheckName, evidence: impl Into<String>) -> Check {
         remedy: String::new(),
         overridden_by: None,
         root_service_words: None,
-        may_pass: false,
+        retriable: false,
     }
 }
 

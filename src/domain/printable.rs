@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 /// Whether a character acts on the terminal, or on the text around it, instead of being visible: control characters, those that
 /// change the direction of text (they make a name read as another), zero-width ones, and invisible tags.
-pub const fn is_unseen(letter: char) -> bool {
+pub const fn is_invisible(letter: char) -> bool {
     matches!(
         letter,
         '\u{0}'..='\u{1f}'
@@ -30,15 +30,15 @@ pub const fn is_unseen(letter: char) -> bool {
 }
 
 /// On one line: line breaks and tabs become spaces, any other invisible character is written as `\u{202e}`.
-pub fn one_line(text: &str) -> Cow<'_, str> {
-    if !text.contains(is_unseen) {
+pub fn sanitize_line(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_invisible) {
         return Cow::Borrowed(text);
     }
     let mut line = String::with_capacity(text.len() + 8);
     for letter in text.chars() {
         match letter {
             '\t' | '\n' | '\r' => line.push(' '),
-            letter if is_unseen(letter) => line.extend(letter.escape_unicode()),
+            letter if is_invisible(letter) => line.extend(letter.escape_unicode()),
             letter => line.push(letter),
         }
     }
@@ -48,12 +48,12 @@ pub fn one_line(text: &str) -> Cow<'_, str> {
 /// The same JSON text with every invisible character escaped: JSON strings may hold what a terminal acts on. Line breaks
 /// between tokens stay.
 pub fn json(text: String) -> String {
-    if !text.contains(|letter| letter != '\n' && is_unseen(letter)) {
+    if !text.contains(|letter| letter != '\n' && is_invisible(letter)) {
         return text;
     }
     let mut shown = String::with_capacity(text.len() + 8);
     for letter in text.chars() {
-        if letter == '\n' || !is_unseen(letter) {
+        if letter == '\n' || !is_invisible(letter) {
             shown.push(letter);
             continue;
         }
@@ -77,14 +77,14 @@ mod tests {
             .chain(['\u{61c}', '\u{200b}', '\u{feff}', '\u{ad}', '\u{e0041}', '\u{2028}', '\u{1b}', '\u{7f}', '\0'])
         {
             let (name, escaped) = (format!("a{letter}b"), letter.escape_unicode());
-            assert_eq!(one_line(&name), format!("a{escaped}b"));
+            assert_eq!(sanitize_line(&name), format!("a{escaped}b"));
             let quoted = serde_json::to_string(&name).unwrap();
             let shown = json(quoted);
-            assert!(!shown.contains(is_unseen), "{shown:?}");
+            assert!(!shown.contains(is_invisible), "{shown:?}");
             assert_eq!(serde_json::from_str::<String>(&shown).unwrap(), name);
         }
-        assert_eq!(one_line("two\nlines\tand\r"), "two lines and ");
-        assert!(matches!(one_line("größer 集群 ⚠\u{fe0f} e\u{301}"), Cow::Borrowed(_)));
+        assert_eq!(sanitize_line("two\nlines\tand\r"), "two lines and ");
+        assert!(matches!(sanitize_line("größer 集群 ⚠\u{fe0f} e\u{301}"), Cow::Borrowed(_)));
         assert_eq!(json("{\n  \"a\": 1\n}".to_owned()), "{\n  \"a\": 1\n}");
     }
 }

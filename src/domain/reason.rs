@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-use crate::domain::printable::is_unseen;
+use crate::domain::printable::is_invisible;
 
 /// Longest reason, in characters.
 pub const LONGEST_REASON: usize = 1000;
@@ -43,7 +43,7 @@ impl FromStr for Reason {
         if length > LONGEST_REASON {
             return Err(InvalidReason::TooLong(length));
         }
-        if text.contains(is_unseen) {
+        if text.contains(is_invisible) {
             return Err(InvalidReason::Unseen);
         }
         Ok(Self(text.to_owned()))

@@ -5,7 +5,7 @@ use crate::domain::event::{SubtaskState, TaskState, Verb};
 use crate::domain::ids::{
     AccessKeyId, ClusterId, Principal, Revision, RoleName, Seq, ServerAddr, ServerId, SubtaskId, TaskId, ZoneName,
 };
-use crate::domain::permission::Need;
+use crate::domain::permission::RequiredPermission;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldViolation {
@@ -18,14 +18,14 @@ pub struct FieldViolation {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violations {
     /// At most as many as fit into an answer.
-    pub told: Vec<FieldViolation>,
+    pub shown: Vec<FieldViolation>,
     /// How many more there are, which the answer does not list.
-    pub untold: usize,
+    pub omitted: usize,
 }
 
 /// The task that holds a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Holder {
+pub struct LockHolder {
     pub task: TaskId,
     pub name: String,
     pub state: TaskState,
@@ -67,7 +67,7 @@ refusals! {
     ZoneNotFound { cluster: ClusterId, zone: ZoneName } = "ZONE_NOT_FOUND",
     TaskNotFound { task: TaskId } = "TASK_NOT_FOUND",
     /// Another task acts on the physical cluster.
-    OperationInProgress { cluster: ClusterId, holder: Box<Holder> } = "OPERATION_IN_PROGRESS",
+    OperationInProgress { cluster: ClusterId, holder: Box<LockHolder> } = "OPERATION_IN_PROGRESS",
     /// The server's state does not admit the request (OCP 13003 / OBE19003).
     ServerStateNotAdmitted {
         server: ServerId,
@@ -95,7 +95,7 @@ refusals! {
     SubtaskNotFailed { task: TaskId, subtask: SubtaskId, name: String, state: SubtaskState } = "SUBTASK_NOT_FAILED",
     SubtaskNotFound { task: TaskId, subtask: SubtaskId } = "SUBTASK_NOT_FOUND",
     /// The subtask cannot be skipped.
-    SubtaskNotSkippable { task: TaskId, subtask: SubtaskId, name: String, why: Unskippable } = "SUBTASK_NOT_SKIPPABLE",
+    SubtaskNotSkippable { task: TaskId, subtask: SubtaskId, name: String, why: SkipRefusal } = "SUBTASK_NOT_SKIPPABLE",
     /// The task was being undone when it came to rest.
     RollbackUnfinished { task: TaskId } = "ROLLBACK_UNFINISHED",
     /// The new consent would end before it begins.
@@ -124,7 +124,7 @@ refusals! {
     /// Too many logins failed, from this address or for this user.
     LoginThrottled { retry_after_millis: u32 } = "LOGIN_THROTTLED",
     /// The caller's rights are not enough; the same answer whether the object exists or not.
-    PermissionDenied { principal: Principal, need: Need } = "PERMISSION_DENIED",
+    PermissionDenied { principal: Principal, need: RequiredPermission } = "PERMISSION_DENIED",
     /// Risks cannot be accepted over the face that was used (gRPC or REST); `setting` would allow it.
     RiskNotAcceptedHere { setting: &'static str } = "RISK_NOT_ACCEPTED_HERE",
     /// The caller sent too many requests.
@@ -156,7 +156,7 @@ refusals! {
     /// The deadline that the caller sent with the request has passed.
     DeadlinePassed = "DEADLINE_PASSED",
     /// Too many requests of unauthenticated callers are open, on one connection or from one address.
-    TooManyStrangers { limit: u32 } = "TOO_MANY_STRANGERS",
+    TooManyUnauthenticated { limit: u32 } = "TOO_MANY_STRANGERS",
     /// The request did not arrive in time.
     RequestTimeout { seconds: u64 } = "REQUEST_TIMEOUT",
     /// The service is shutting down or its store does not answer; nothing was changed, or the outcome is found by asking again.
@@ -167,7 +167,7 @@ refusals! {
 
 /// Why a subtask cannot be skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unskippable {
+pub enum SkipRefusal {
     /// It is in this state, and only a failed one can be skipped.
     NotFailed(SubtaskState),
     /// It makes the checks that the other subtasks rely on.
@@ -200,7 +200,7 @@ pub enum AuthFailure {
 impl Refusal {
     /// [`Refusal::InvalidArgument`] for one field.
     pub fn field(field: impl Into<String>, description: impl Into<String>) -> Self {
-        let told = vec![FieldViolation { field: field.into(), description: description.into() }];
-        Self::InvalidArgument(Violations { told, untold: 0 })
+        let shown = vec![FieldViolation { field: field.into(), description: description.into() }];
+        Self::InvalidArgument(Violations { shown, omitted: 0 })
     }
 }

@@ -94,7 +94,7 @@ pub struct Task {
     /// An irreversible step never begins after this; a retry renews it.
     pub expire_time: Timestamp,
     /// Time of the last event that is not an adoption: a gap after it ends the consent to irreversible steps.
-    pub last_moved_at: Timestamp,
+    pub last_progress_at: Timestamp,
     /// Longest time without any event before an adoption, since consent was last given: going on alone with harmless steps does
     /// not renew the consent to the others.
     pub longest_gap: Duration,
@@ -157,7 +157,7 @@ impl Task {
             finish_time: None,
             resting_since: None,
             expire_time: spec.expire_time,
-            last_moved_at: event.at,
+            last_progress_at: event.at,
             longest_gap: Duration::ZERO,
             adoptions: 0,
             fence: Fence::ZERO,
@@ -180,7 +180,7 @@ impl Task {
                     what: "the creation is a task's first event only",
                 });
             }
-            EventKind::TaskMoved { from, to, operation, error } => {
+            EventKind::TaskStateChanged { from, to, operation, error } => {
                 if self.state != *from || !task_edge(*from, *to, *operation) {
                     return Err(IllegalTransition::Task {
                         is: self.state,
@@ -191,7 +191,7 @@ impl Task {
                 }
                 self.move_task(event.at, *to, *operation, error.clone());
             }
-            EventKind::SubtaskMoved { subtask, .. } => self.move_subtask(*subtask, event)?,
+            EventKind::SubtaskStateChanged { subtask, .. } => self.move_subtask(*subtask, event)?,
             EventKind::IntentRecorded { subtask, number, intent, fence } => {
                 let run_time = self.running(*subtask)?.run_time;
                 if *number != self.next_intent() {
@@ -236,7 +236,7 @@ impl Task {
                 }
                 self.fence = *fence;
                 self.adoptions += 1;
-                self.longest_gap = self.longest_gap.max(event.at.since(self.last_moved_at));
+                self.longest_gap = self.longest_gap.max(event.at.since(self.last_progress_at));
             }
             EventKind::VerbRequested { verb, principal, expire_time, subtask, .. } => {
                 subtask.map(|subtask| self.subtask(subtask)).transpose()?;
@@ -259,7 +259,7 @@ impl Task {
             }
         }
         if !matches!(event.kind, EventKind::Adopted { .. }) {
-            self.last_moved_at = event.at;
+            self.last_progress_at = event.at;
         }
         self.revision = self.revision.next();
         Ok(())
@@ -275,7 +275,8 @@ impl Task {
     }
 
     fn move_subtask(&mut self, id: SubtaskId, event: &Event) -> Result<(), IllegalTransition> {
-        let EventKind::SubtaskMoved { from, to, operation, run_time, effect, executor, error, .. } = &event.kind else {
+        let EventKind::SubtaskStateChanged { from, to, operation, run_time, effect, executor, error, .. } = &event.kind
+        else {
             return Ok(());
         };
         let waits = self.waits_for_upstream(id)?;

@@ -5,7 +5,7 @@ use crate::domain::effect::{EffectOutcome, Intent};
 use crate::domain::event::{IntentOutcome, OverriddenCheck, TaskState};
 use crate::domain::refusal::Refusal;
 use crate::engine::executor::{Executor, ExitReason};
-use crate::engine::failpoints::{self, Lost};
+use crate::engine::failpoints::{self, LostEffect};
 use crate::engine::step::{PreparedEffect, ProgressReport, StepContext};
 use crate::store::StoreError;
 
@@ -61,8 +61,8 @@ impl Executor {
         failpoints::at_permit();
         let answer = match failpoints::at_effect() {
             None => effect.send(permit).await,
-            Some(Lost::Before) => lost(),
-            Some(Lost::After) => {
+            Some(LostEffect::Before) => lost(),
+            Some(LostEffect::After) => {
                 let _ = effect.send(permit).await;
                 lost()
             }

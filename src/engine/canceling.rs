@@ -12,16 +12,16 @@ use crate::engine::waiting::Unreadable;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LookState {
     /// It has, or there was no effect.
-    Had,
+    Current,
     /// It still has to look: after a statement or a signal no step ends without a look.
-    Owed,
+    Due,
 }
 
 impl LookState {
     /// At the start of an execution in this process: an earlier owner may have tried something in the same execution.
     pub(super) fn at_begin(context: &StepContext) -> Self {
-        let tried = context.has_open_effect() || context.attempts().any(RecordedIntent::may_stand);
-        if tried { Self::Owed } else { Self::Had }
+        let tried = context.has_open_effect() || context.attempts().any(RecordedIntent::may_have_happened);
+        if tried { Self::Due } else { Self::Current }
     }
 }
 
@@ -53,7 +53,7 @@ impl Executor {
             context.task = self.current().await;
             let until = context.task.horizon(Some(context.subtask)).filter(|until| *until > self.clock.now());
             let mut pause = HORIZON_PAUSE;
-            let seen = if look_state == LookState::Owed || context.has_open_effect() {
+            let seen = if look_state == LookState::Due || context.has_open_effect() {
                 match context.look(step).await {
                     Observation::Reached { already_so, output, writes } => {
                         let input = context.reached(already_so, output, &self.name);
@@ -61,20 +61,20 @@ impl Executor {
                     }
                     Observation::Happened { message } => {
                         self.settle(context, &message).await?;
-                        look_state = LookState::Had;
+                        look_state = LookState::Current;
                         continue;
                     }
                     // Nothing new begins. Only what is seen after the horizon is final.
                     Observation::Needed { .. } | Observation::Wait { .. } | Observation::Refuse { .. } => {
-                        look_state = LookState::Had;
+                        look_state = LookState::Current;
                         unreadable = None;
                         until.map_or(FinalLook::NotReached, FinalLook::NotYet)
                     }
                     Observation::Unreadable { failure } => {
                         let state = unreadable.get_or_insert_with(Unreadable::begin);
                         context.log(format!("could not look: {}", failure.message));
-                        if state.lasted() > step.read_patience() {
-                            look_state = LookState::Had;
+                        if state.lasted() > step.read_failure_timeout() {
+                            look_state = LookState::Current;
                         }
                         pause = state.next_pause();
                         FinalLook::Unread
@@ -85,7 +85,7 @@ impl Executor {
             };
             let wait = match (seen, look_state) {
                 (FinalLook::NotYet(until), _) => Some(until),
-                (FinalLook::Unread, LookState::Owed) => None,
+                (FinalLook::Unread, LookState::Due) => None,
                 (seen @ (FinalLook::NotReached | FinalLook::Unread), _) => {
                     let (subtask, waited_for) = (context.subtask, waited_for.to_owned());
                     // What could not be looked at stays open, only it can no longer happen later.
@@ -103,7 +103,7 @@ impl Executor {
                 ),
                 None => (
                     "cancelled, waits for a look at what was sent".to_owned(),
-                    self.clock.now().plus(step.read_patience()),
+                    self.clock.now().plus(step.read_failure_timeout()),
                 ),
             };
             self.note(context, ProgressReport::uncounted(message), deadline);

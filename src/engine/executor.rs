@@ -93,11 +93,11 @@ impl Executor {
                 Ok(()) => ExitReason::Ended,
                 Err(let_go) => let_go,
             },
-            () = self.is_to_end() => ExitReason::ShuttingDown,
+            () = self.shutdown_requested() => ExitReason::ShuttingDown,
         }
     }
 
-    async fn is_to_end(&self) {
+    async fn shutdown_requested(&self) {
         self.shutdown.cancelled().await;
         self.effects.wait().await;
     }

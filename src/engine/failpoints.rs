@@ -14,7 +14,7 @@ use crate::domain::event::Direction;
 /// How an effect is lost.
 #[cfg_attr(not(debug_assertions), allow(dead_code, reason = "a release build loses no effect"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Lost {
+pub(super) enum LostEffect {
     Before,
     /// It is sent, but its answer is dropped.
     After,
@@ -33,17 +33,17 @@ pub(super) fn at_permit() {
 }
 
 /// Whether the effect that is about to be sent is lost.
-pub(super) fn at_effect() -> Option<Lost> {
+pub(super) fn at_effect() -> Option<LostEffect> {
     #[cfg(debug_assertions)]
     {
         use std::sync::atomic::AtomicU64;
         static BEFORE: AtomicU64 = AtomicU64::new(0);
         static AFTER: AtomicU64 = AtomicU64::new(0);
         if asked::nth("OBSTEWARD_LOSE_EFFECT_BEFORE", &BEFORE) {
-            return Some(Lost::Before);
+            return Some(LostEffect::Before);
         }
         if asked::nth("OBSTEWARD_LOSE_EFFECT_AFTER", &AFTER) {
-            return Some(Lost::After);
+            return Some(LostEffect::After);
         }
     }
     None

@@ -153,7 +153,7 @@ impl Engine {
 
     /// Notifies the owner of a running task that a request was committed. A task without an owner at this moment is read anew
     /// by its next one.
-    pub fn tell(&self, task: &Task) {
+    pub fn notify_request(&self, task: &Task) {
         if let Ok(running) = self.running.lock()
             && let Some(running) = running.get(&task.spec.id)
         {

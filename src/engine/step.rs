@@ -116,7 +116,7 @@ pub trait Step: Send + Sync {
     }
 
     /// For how long looks may fail before the step fails.
-    fn read_patience(&self) -> Duration {
+    fn read_failure_timeout(&self) -> Duration {
         Duration::from_secs(60)
     }
 }
@@ -236,7 +236,7 @@ impl StepContext {
 
     /// Whether this subtask, in any execution, tried an effect on the present course that happened or may have.
     pub fn tried(&self) -> bool {
-        self.task.attempts(self.subtask).any(RecordedIntent::may_stand)
+        self.task.attempts(self.subtask).any(RecordedIntent::may_have_happened)
     }
 
     /// Intents of this execution of the subtask, oldest first. A repeated undo is another execution, although its number stays.

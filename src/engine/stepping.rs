@@ -50,10 +50,10 @@ impl Executor {
                 biased;
                 look = self.looked(&*step, &context, &wait) => look,
                 // A look only reads: it can be dropped, unless it is needed to resolve something unknown.
-                () = told, if look_state == LookState::Had && !context.has_open_effect() => continue,
+                () = told, if look_state == LookState::Current && !context.has_open_effect() => continue,
             };
             if !matches!(look, Observation::Unreadable { .. }) {
-                look_state = LookState::Had;
+                look_state = LookState::Current;
                 unreadable = None;
             }
             let pause = match look {
@@ -73,10 +73,10 @@ impl Executor {
                     wait.for_what(&intent.description);
                     let acted = self.act(&mut context, intent, overrides, effect).await?;
                     // The time to wait for an effect's consequences begins with its end, however long its answer took.
-                    wait.begins_anew();
+                    wait.restart_progress();
                     match acted {
                         Acted::Tried(outcome) => {
-                            look_state = LookState::Owed;
+                            look_state = LookState::Due;
                             if outcome == IntentOutcome::Unknown {
                                 tokio::time::sleep(UNKNOWN_PAUSE).await;
                             }
@@ -111,7 +111,7 @@ impl Executor {
                 Observation::Unreadable { failure } => {
                     let state = unreadable.get_or_insert_with(Unreadable::begin);
                     wait.for_what(&failure.message);
-                    if state.lasted() > step.read_patience() {
+                    if state.lasted() > step.read_failure_timeout() {
                         failing = failing.or(Some((failure.clone(), StepOutput::default())));
                     }
                     context.log(format!("could not look: {}", failure.message));

@@ -61,7 +61,7 @@ impl Waiting {
     }
 
     /// Restarts the time without progress.
-    pub(super) fn begins_anew(&mut self) {
+    pub(super) fn restart_progress(&mut self) {
         self.moved = monotonic_now();
     }
 

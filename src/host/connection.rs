@@ -23,7 +23,7 @@ use crate::net::tls::TlsError;
 /// Longest wait for a connection.
 pub const CONNECT: Duration = Duration::from_secs(2);
 /// Longest wait for the first bytes of an agent in plaintext, before it is tested for expecting TLS.
-const FIRST_WORD: Duration = Duration::from_secs(1);
+const FIRST_BYTES_TIMEOUT: Duration = Duration::from_secs(1);
 /// How HTTP/2 begins. A server that expects TLS answers it with an alert, which gives it away.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// First byte of a TLS record that is an alert; an HTTP/2 server's first byte is 0.
@@ -104,20 +104,20 @@ pub enum AddressError {
 }
 
 /// Bytes in both directions.
-pub trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
+pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
 
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
 
 /// How to connect to an agent that listens.
 #[derive(Clone, Debug)]
-pub struct TcpWay {
+pub struct TcpTransport {
     host: String,
     port: u16,
     /// The name that the certificate must be for.
     tls: Option<(ClientTls, ServerName<'static>)>,
 }
 
-impl TcpWay {
+impl TcpTransport {
     /// `address`: `host:port`, `[v6]:port`; over TLS or in plaintext, never one instead of the other.
     pub fn to(address: &str, tls: Option<&ClientTls>) -> Result<Self, AddressError> {
         let authority: http::uri::Authority = address.parse().map_err(|_| AddressError::Host)?;
@@ -134,11 +134,11 @@ impl TcpWay {
     }
 
     /// Connects, and waits for the first bytes, all within [`CONNECT`].
-    pub async fn open(&self) -> Result<Box<dyn Wire>, ConnectError> {
+    pub async fn open(&self) -> Result<Box<dyn ByteStream>, ConnectError> {
         let open = async {
             let stream = self.connect().await?;
-            let wire: Box<dyn Wire> = match &self.tls {
-                None => Box::new(first_word(stream).await?),
+            let wire: Box<dyn ByteStream> = match &self.tls {
+                None => Box::new(wait_for_first_bytes(stream).await?),
                 Some((tls, name)) => Box::new(self.shake_hands(stream, tls, name).await?),
             };
             Ok(wire)
@@ -225,13 +225,13 @@ const fn is_of_our_certificate(alert: AlertDescription) -> bool {
 }
 
 /// Waits until an agent in plaintext has sent something, and does not consume it.
-async fn first_word(mut stream: TcpStream) -> Result<TcpStream, ConnectError> {
+async fn wait_for_first_bytes(mut stream: TcpStream) -> Result<TcpStream, ConnectError> {
     let mut first = [0];
-    let spoken = match timeout(FIRST_WORD, stream.peek(&mut first)).await {
+    let spoken = match timeout(FIRST_BYTES_TIMEOUT, stream.peek(&mut first)).await {
         Ok(spoken) => spoken,
         Err(_) => {
             stream.write_all(PREFACE).await.map_err(ConnectError::Tcp)?;
-            let asked = timeout(FIRST_WORD / 2, stream.peek(&mut first)).await;
+            let asked = timeout(FIRST_BYTES_TIMEOUT / 2, stream.peek(&mut first)).await;
             return Err(match asked {
                 Ok(Ok(1)) if first[0] == TLS_ALERT => ConnectError::ExpectsTls,
                 Ok(_) | Err(_) => ConnectError::Silent,

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::agent::Agent;
 use crate::host::local::LocalHost;
 use crate::host::remote::RemoteHost;
-use crate::host::ssh::SshWay;
+use crate::host::ssh::SshTransport;
+use crate::host::transport::Transport;
 use crate::host::unconfigured::Unconfigured;
-use crate::host::way::Way;
 use crate::host::{Host, HostAddress, Hosts, SshClient};
 use crate::net::client_tls::ClientTls;
 
@@ -39,18 +39,18 @@ impl AgentHosts {
         Self { ssh: Some(Arc::new(client)), ..self }
     }
 
-    /// The kept host of an address; a new one is reached by `way`.
-    fn remote(&self, address: &HostAddress, way: impl FnOnce() -> Result<Way, String>) -> Arc<dyn Host> {
+    /// The kept host of an address; a new one is reached by `transport`.
+    fn remote(&self, address: &HostAddress, transport: impl FnOnce() -> Result<Transport, String>) -> Arc<dyn Host> {
         let mut remote = self.remote.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = remote.get(address) {
             return Arc::clone(known) as Arc<dyn Host>;
         }
-        match way() {
-            Ok(way) => {
+        match transport() {
+            Ok(transport) => {
                 if remote.len() >= KEPT {
                     remote.retain(|_, host| Arc::strong_count(host) > 1);
                 }
-                let host = Arc::new(RemoteHost::by(way));
+                let host = Arc::new(RemoteHost::by(transport));
                 remote.insert(address.clone(), Arc::clone(&host));
                 host
             }
@@ -67,14 +67,14 @@ impl Hosts for AgentHosts {
                 None => Arc::new(Unconfigured::new("this service runs without a local agent, name the host's agent")),
             },
             HostAddress::Grpc { address: text } => self.remote(address, || {
-                Way::tcp(text, self.tls.as_ref()).map_err(|error| {
+                Transport::tcp(text, self.tls.as_ref()).map_err(|error| {
                     format!(
                         "{text:?} is not the address of an agent ({error}), write host:port, for example 10.0.0.2:62888"
                     )
                 })
             }),
             HostAddress::Ssh(destination) => self.remote(address, || match &self.ssh {
-                Some(client) => Ok(Way::Ssh(SshWay::to(destination.clone(), Arc::clone(client)))),
+                Some(client) => Ok(Transport::Ssh(SshTransport::to(destination.clone(), Arc::clone(client)))),
                 None => Err("this service runs without ssh, name the host's agent".to_owned()),
             }),
             HostAddress::None => {

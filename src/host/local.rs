@@ -6,7 +6,9 @@ use async_trait::async_trait;
 
 use crate::agent::{Agent, AgentRefusal, StartRequest, Started, StopRequest, Stopped};
 use crate::domain::effect::Permit;
-use crate::domain::host::{CallerFence, Found, ObserverIdentity, ObserverTarget, StartResult, StopResult, Ticket};
+use crate::domain::host::{
+    CallerFence, ObserverIdentity, ObserverTarget, ProcessReport, StartResult, StopResult, Ticket,
+};
 use crate::host::{Host, HostError, LEDGER_WAITS, caller};
 
 #[derive(Clone, Debug)]
@@ -20,11 +22,15 @@ impl LocalHost {
 
 #[async_trait]
 impl Host for LocalHost {
-    async fn find(&self, target: &ObserverTarget) -> Result<Found, HostError> {
+    async fn find(&self, target: &ObserverTarget) -> Result<ProcessReport, HostError> {
         self.0.find(target).await.map_err(refused)
     }
 
-    async fn arm(&self, target: &ObserverTarget, fence: &CallerFence) -> Result<(Found, Option<Ticket>), HostError> {
+    async fn arm(
+        &self,
+        target: &ObserverTarget,
+        fence: &CallerFence,
+    ) -> Result<(ProcessReport, Option<Ticket>), HostError> {
         self.0.arm(target, fence).await.map_err(refused)
     }
 

@@ -8,8 +8,8 @@ mod remote;
 mod ssh;
 mod ssh_client;
 mod ssh_error;
+mod transport;
 mod unconfigured;
-mod way;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,9 @@ use async_trait::async_trait;
 use thiserror::Error;
 
 use crate::domain::effect::Permit;
-use crate::domain::host::{CallerFence, Found, ObserverIdentity, ObserverTarget, StartResult, StopResult, Ticket};
+use crate::domain::host::{
+    CallerFence, ObserverIdentity, ObserverTarget, ProcessReport, StartResult, StopResult, Ticket,
+};
 use crate::domain::ssh::SshDestination;
 
 pub use hosts::AgentHosts;
@@ -59,11 +61,15 @@ pub enum HostError {
 /// The host of one observer.
 #[async_trait]
 pub trait Host: Send + Sync {
-    async fn find(&self, target: &ObserverTarget) -> Result<Found, HostError>;
+    async fn find(&self, target: &ObserverTarget) -> Result<ProcessReport, HostError>;
 
     /// Looks, and gets a ticket if the process was found and may be signalled. From here on, the host refuses callers with an
     /// older fence.
-    async fn arm(&self, target: &ObserverTarget, fence: &CallerFence) -> Result<(Found, Option<Ticket>), HostError>;
+    async fn arm(
+        &self,
+        target: &ObserverTarget,
+        fence: &CallerFence,
+    ) -> Result<(ProcessReport, Option<Ticket>), HostError>;
 
     /// Ends the armed process: SIGTERM, `grace` (whole milliseconds, at most ten minutes), SIGKILL. Cluster, fence and token
     /// are the permit's.

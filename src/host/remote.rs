@@ -15,9 +15,11 @@ use tower::{Service, service_fn};
 use crate::agent::grpc::ERROR_DOMAIN;
 use crate::agent::wire;
 use crate::domain::effect::Permit;
-use crate::domain::host::{CallerFence, Found, ObserverIdentity, ObserverTarget, StartResult, StopResult, Ticket};
-use crate::host::connection::{ConnectError, Wire};
-use crate::host::way::{Purpose, Way};
+use crate::domain::host::{
+    CallerFence, ObserverIdentity, ObserverTarget, ProcessReport, StartResult, StopResult, Ticket,
+};
+use crate::host::connection::{ByteStream, ConnectError};
+use crate::host::transport::{Purpose, Transport};
 use crate::host::{Host, HostError, LEDGER_WAITS, caller, local};
 use crate::proto::agent_v1 as pb;
 use crate::proto::agent_v1::host_agent_service_client::HostAgentServiceClient;
@@ -33,32 +35,32 @@ const START_BEYOND_WAIT: Duration = Duration::from_secs(120);
 pub struct RemoteHost {
     /// The agent, in words.
     address: String,
-    way: Arc<Way>,
+    transport: Arc<Transport>,
     endpoint: Endpoint,
     /// Shared by searches; connects when first used and again when it was lost.
     channel: Channel,
 }
 
 impl RemoteHost {
-    /// The host whose agent `way` leads to.
-    pub fn by(way: Way) -> Self {
-        // TLS is handled by `way`, so that its files are read for each connection and its errors can be told apart. An
+    /// The host whose agent `transport` leads to.
+    pub fn by(transport: Transport) -> Self {
+        // TLS is handled by `transport`, so that its files are read for each connection and its errors can be told apart. An
         // endpoint that knew of it would insist on its own TLS.
         let endpoint = Endpoint::from_static("http://agent")
-            .origin(way.origin())
+            .origin(transport.origin())
             // Together shorter than the limit of a search: a host that vanished leaves time for a new connection.
             .http2_keep_alive_interval(Duration::from_secs(3))
             .keep_alive_timeout(Duration::from_secs(3));
-        let (address, way) = (way.to_string(), Arc::new(way));
-        let channel = endpoint.connect_with_connector_lazy(connector_for(Purpose::Looks, Arc::clone(&way)));
-        Self { address, way, endpoint, channel }
+        let (address, transport) = (transport.to_string(), Arc::new(transport));
+        let channel = endpoint.connect_with_connector_lazy(connector_for(Purpose::Looks, Arc::clone(&transport)));
+        Self { address, transport, endpoint, channel }
     }
 
     async fn look(
         &self,
         target: &ObserverTarget,
         fence: Option<&CallerFence>,
-    ) -> Result<(Found, Option<Ticket>), HostError> {
+    ) -> Result<(ProcessReport, Option<Ticket>), HostError> {
         let request = pb::FindObserverRequest {
             target: Some(wire::target_message(target)),
             arm: fence.is_some(),
@@ -80,7 +82,8 @@ impl RemoteHost {
             }
         })
         .await;
-        let unreachable = |why: String| Ok((Found::unreachable(format!("agent {}: {why}", self.address)), None));
+        let unreachable =
+            |why: String| Ok((ProcessReport::unreachable(format!("agent {}: {why}", self.address)), None));
         match answer {
             Err(_) => unreachable(format!("no answer within {LOOK:?}")),
             Ok(Ok(response)) => wire::found(response.into_inner())
@@ -98,11 +101,15 @@ impl RemoteHost {
 
 #[async_trait]
 impl Host for RemoteHost {
-    async fn find(&self, target: &ObserverTarget) -> Result<Found, HostError> {
+    async fn find(&self, target: &ObserverTarget) -> Result<ProcessReport, HostError> {
         Ok(self.look(target, None).await?.0)
     }
 
-    async fn arm(&self, target: &ObserverTarget, fence: &CallerFence) -> Result<(Found, Option<Ticket>), HostError> {
+    async fn arm(
+        &self,
+        target: &ObserverTarget,
+        fence: &CallerFence,
+    ) -> Result<(ProcessReport, Option<Ticket>), HostError> {
         self.look(target, Some(fence)).await
     }
 
@@ -125,7 +132,7 @@ impl Host for RemoteHost {
         };
         let unknown = |why: String| StopResult::Unknown { message: format!("agent {}: {why}", self.address) };
         // On a connection of its own: only so is it known that nothing was sent when connecting fails.
-        let channel = match self.endpoint.connect_with_connector(connector(Arc::clone(&self.way))).await {
+        let channel = match self.endpoint.connect_with_connector(connector(Arc::clone(&self.transport))).await {
             Ok(channel) => channel,
             Err(error) => return self.not_sent(&not_connected(&error).unwrap_or_else(|| causes(&error))),
         };
@@ -155,7 +162,7 @@ impl Host for RemoteHost {
         let refused = |code: &str, message| StartResult::Refused { code: code.to_owned(), message };
         let unknown = |why: String| StartResult::Unknown { message: format!("agent {}: {why}", self.address) };
         // As for a stop: on a connection of its own.
-        let channel = match self.endpoint.connect_with_connector(connector(Arc::clone(&self.way))).await {
+        let channel = match self.endpoint.connect_with_connector(connector(Arc::clone(&self.transport))).await {
             Ok(channel) => channel,
             Err(error) => {
                 let why = not_connected(&error).unwrap_or_else(|| causes(&error));
@@ -188,23 +195,25 @@ impl RemoteHost {
     }
 }
 
-type Connecting = BoxFuture<'static, Result<TokioIo<Box<dyn Wire>>, ConnectError>>;
+type Connecting = BoxFuture<'static, Result<TokioIo<Box<dyn ByteStream>>, ConnectError>>;
 
 /// Opens the connection of one call.
 fn connector(
-    way: Arc<Way>,
-) -> impl Service<Uri, Response = TokioIo<Box<dyn Wire>>, Error = ConnectError, Future = Connecting> + Send + 'static {
-    connector_for(Purpose::OneCall, way)
+    transport: Arc<Transport>,
+) -> impl Service<Uri, Response = TokioIo<Box<dyn ByteStream>>, Error = ConnectError, Future = Connecting> + Send + 'static
+{
+    connector_for(Purpose::OneCall, transport)
 }
 
 /// Opens a connection whenever tonic needs one.
 fn connector_for(
     purpose: Purpose,
-    way: Arc<Way>,
-) -> impl Service<Uri, Response = TokioIo<Box<dyn Wire>>, Error = ConnectError, Future = Connecting> + Send + 'static {
+    transport: Arc<Transport>,
+) -> impl Service<Uri, Response = TokioIo<Box<dyn ByteStream>>, Error = ConnectError, Future = Connecting> + Send + 'static
+{
     service_fn(move |_: Uri| -> Connecting {
-        let way = Arc::clone(&way);
-        Box::pin(async move { way.open(purpose).await.map(TokioIo::new) })
+        let transport = Arc::clone(&transport);
+        Box::pin(async move { transport.open(purpose).await.map(TokioIo::new) })
     })
 }
 

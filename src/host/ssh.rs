@@ -13,9 +13,9 @@ use tokio::time::{Instant, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::clock::monotonic_now;
-use crate::domain::printable::is_unseen;
+use crate::domain::printable::is_invisible;
 use crate::domain::ssh::SshDestination;
-use crate::host::connection::Wire;
+use crate::host::connection::ByteStream;
 use crate::host::ssh_client::SshClient;
 use crate::host::ssh_error::{SshError, last_words};
 
@@ -26,7 +26,7 @@ const AGENT: Duration = Duration::from_secs(4);
 const ENDING: Duration = Duration::from_secs(1);
 /// After a failed attempt searches do not connect again for this long, however often a task makes them: hosts block
 /// clients that do.
-const BREATH: Duration = Duration::from_secs(1);
+const RETRY_BACKOFF: Duration = Duration::from_secs(1);
 /// How an agent begins: the first frame of an HTTP/2 server, SETTINGS, which is shorter than 64 KiB.
 const FRAME_HEAD: usize = 9;
 /// Bytes of the child's messages that are kept while it connects.
@@ -37,13 +37,13 @@ const LONGEST_LINE: usize = 2 << 10;
 const BUFFER: usize = 64 << 10;
 
 #[derive(Debug)]
-pub struct SshWay {
+pub struct SshTransport {
     destination: SshDestination,
     client: Arc<SshClient>,
     failed: Mutex<Option<(Instant, SshError)>>,
 }
 
-impl SshWay {
+impl SshTransport {
     pub const fn to(destination: SshDestination, client: Arc<SshClient>) -> Self {
         Self { destination, client, failed: Mutex::new(None) }
     }
@@ -52,16 +52,16 @@ impl SshWay {
         &self.destination
     }
 
-    /// The same as [`SshWay::open`], but a caller that tries again at once gets the error of the last attempt.
-    pub async fn open_rarely(&self) -> Result<Box<dyn Wire>, SshError> {
-        match self.failed_just_now() {
+    /// The same as [`SshTransport::open`], but a caller that tries again at once gets the error of the last attempt.
+    pub async fn open_with_backoff(&self) -> Result<Box<dyn ByteStream>, SshError> {
+        match self.recent_failure() {
             Some(error) => Err(error),
             None => self.open().await,
         }
     }
 
     /// Starts ssh and waits for the first bytes of the agent.
-    pub async fn open(&self) -> Result<Box<dyn Wire>, SshError> {
+    pub async fn open(&self) -> Result<Box<dyn ByteStream>, SshError> {
         // On a task of its own: its caller may be dropped half way, and then nobody would end the child.
         let (destination, client) = (self.destination.clone(), Arc::clone(&self.client));
         let opening = AbortOnDropHandle::new(tokio::spawn(async move { open(&destination, &client).await }));
@@ -71,10 +71,10 @@ impl SshWay {
         Ok(Box::new(opened?))
     }
 
-    fn failed_just_now(&self) -> Option<SshError> {
+    fn recent_failure(&self) -> Option<SshError> {
         let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
         let (at, error) = failed.as_ref()?;
-        (monotonic_now().duration_since(*at) < BREATH).then(|| error.clone())
+        (monotonic_now().duration_since(*at) < RETRY_BACKOFF).then(|| error.clone())
     }
 }
 
@@ -226,7 +226,8 @@ fn pass_on(line: &mut Vec<u8>, host: &str) {
     let mut text = String::new();
     for letter in String::from_utf8_lossy(line).trim().chars() {
         // Control characters are escaped, so that no terminal acts on them.
-        let _ = if is_unseen(letter) { write!(text, "{}", letter.escape_unicode()) } else { write!(text, "{letter}") };
+        let _ =
+            if is_invisible(letter) { write!(text, "{}", letter.escape_unicode()) } else { write!(text, "{letter}") };
     }
     if !text.is_empty() {
         tracing::info!(host, "the agent over ssh says: {text}");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::domain::printable::is_unseen;
+use crate::domain::printable::is_invisible;
 
 /// Longest of its words that a message repeats, in characters.
 const LONGEST_WORDS: usize = 400;
@@ -109,7 +109,7 @@ fn changed(said: &str) -> String {
 
 /// The last lines of what a program said, joined to one and shortened for a message.
 pub fn last_words(said: &str) -> String {
-    let clean = |line: &str| line.chars().filter(|letter| !is_unseen(*letter)).collect::<String>();
+    let clean = |line: &str| line.chars().filter(|letter| !is_invisible(*letter)).collect::<String>();
     let lines: Vec<String> = said.lines().map(|line| clean(line.trim())).filter(|line| !line.is_empty()).collect();
     let words = lines[lines.len().saturating_sub(LINES)..].join("; ");
     match words.char_indices().nth(LONGEST_WORDS) {

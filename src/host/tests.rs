@@ -95,26 +95,26 @@ async fn a_record_that_has_no_room_waits() {
         other => panic!("{other:?}"),
     };
     let ways = [HostAddress::Local, HostAddress::Grpc { address }];
-    for way in &ways {
-        assert_eq!(arm(way).await, LEDGER_WAITS);
+    for transport in &ways {
+        assert_eq!(arm(transport).await, LEDGER_WAITS);
     }
     std::fs::remove_file(&next).unwrap();
     std::fs::create_dir(&next).unwrap();
-    for way in &ways {
-        assert_eq!(arm(way).await, "LEDGER_FAILED");
+    for transport in &ways {
+        assert_eq!(arm(transport).await, "LEDGER_FAILED");
     }
 }
 
 #[test]
 fn an_address_is_a_host_and_a_port() {
-    use crate::host::connection::{AddressError, TcpWay};
+    use crate::host::connection::{AddressError, TcpTransport};
     for good in ["10.0.0.2:62888", "agent.example:1", "[fd00::2]:65535"] {
-        assert!(TcpWay::to(good, None).is_ok(), "{good}");
+        assert!(TcpTransport::to(good, None).is_ok(), "{good}");
     }
     for (bad, why) in
         [("10.0.0.2", AddressError::Port), ("[fd00::2]", AddressError::Port), ("a b:1", AddressError::Host)]
     {
-        assert_eq!(TcpWay::to(bad, None).unwrap_err(), why, "{bad}");
+        assert_eq!(TcpTransport::to(bad, None).unwrap_err(), why, "{bad}");
     }
 }
 

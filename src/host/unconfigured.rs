@@ -5,7 +5,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::domain::effect::Permit;
-use crate::domain::host::{CallerFence, Found, ObserverIdentity, ObserverTarget, StartResult, StopResult, Ticket};
+use crate::domain::host::{
+    CallerFence, ObserverIdentity, ObserverTarget, ProcessReport, StartResult, StopResult, Ticket,
+};
 use crate::host::{Host, HostError};
 
 #[derive(Clone, Debug)]
@@ -22,12 +24,16 @@ impl Unconfigured {
 
 #[async_trait]
 impl Host for Unconfigured {
-    async fn find(&self, _target: &ObserverTarget) -> Result<Found, HostError> {
-        Ok(Found::unreachable(self.reason.clone()))
+    async fn find(&self, _target: &ObserverTarget) -> Result<ProcessReport, HostError> {
+        Ok(ProcessReport::unreachable(self.reason.clone()))
     }
 
-    async fn arm(&self, _target: &ObserverTarget, _fence: &CallerFence) -> Result<(Found, Option<Ticket>), HostError> {
-        Ok((Found::unreachable(self.reason.clone()), None))
+    async fn arm(
+        &self,
+        _target: &ObserverTarget,
+        _fence: &CallerFence,
+    ) -> Result<(ProcessReport, Option<Ticket>), HostError> {
+        Ok((ProcessReport::unreachable(self.reason.clone()), None))
     }
 
     async fn stop(

@@ -19,34 +19,34 @@ const PER_SECOND: u32 = 10;
 /// Clusters that are fetched from the store at a time.
 const PAGE: u32 = 500;
 /// Concurrent readings of clusters whose last reading succeeded.
-const AT_ONCE: usize = 32;
+const CONCURRENT: usize = 32;
 /// Concurrent readings of clusters whose last reading failed: they may take up to the limit of a reading, and must not delay
 /// the others, however many they are.
-const DOUBTFUL_AT_ONCE: usize = 16;
+const CONCURRENT_FAILING: usize = 16;
 /// Pause after a round that could not begin.
-const BEHIND_FAILED_ROUND: Duration = Duration::from_secs(5);
+const PAUSE_AFTER_FAILED_ROUND: Duration = Duration::from_secs(5);
 
 /// Keeps the observed columns fresh.
 pub struct Syncer {
     inventory: Inventory,
     shutdown: CancellationToken,
-    good: Arc<Semaphore>,
-    doubtful: Arc<Semaphore>,
+    healthy: Arc<Semaphore>,
+    failing: Arc<Semaphore>,
     /// Clusters whose last reading failed, and that wait for their reading or are being read.
     queued: Arc<Mutex<HashSet<ClusterId>>>,
 }
 
 impl Syncer {
     pub fn new(inventory: Inventory, shutdown: CancellationToken) -> Self {
-        let (good, doubtful) = (Arc::new(Semaphore::new(AT_ONCE)), Arc::new(Semaphore::new(DOUBTFUL_AT_ONCE)));
-        Self { inventory, shutdown, good, doubtful, queued: Arc::default() }
+        let (healthy, failing) = (Arc::new(Semaphore::new(CONCURRENT)), Arc::new(Semaphore::new(CONCURRENT_FAILING)));
+        Self { inventory, shutdown, healthy, failing, queued: Arc::default() }
     }
 
     pub async fn run(self) {
         while !self.shutdown.is_cancelled() {
             if let Err(error) = self.round().await {
                 tracing::error!("the inventory could not be read: {error}");
-                self.pause(BEHIND_FAILED_ROUND).await;
+                self.pause(PAUSE_AFTER_FAILED_ROUND).await;
             }
         }
     }
@@ -68,13 +68,13 @@ impl Syncer {
         if clusters.is_empty() {
             self.pause(interval).await;
         }
-        for (id, good) in clusters {
+        for (id, healthy) in clusters {
             self.pause(interval / count).await;
             if self.shutdown.is_cancelled() {
                 return Ok(());
             }
-            if good {
-                let permit = self.shutdown.run_until_cancelled(Arc::clone(&self.good).acquire_owned()).await;
+            if healthy {
+                let permit = self.shutdown.run_until_cancelled(Arc::clone(&self.healthy).acquire_owned()).await;
                 let Some(Ok(permit)) = permit else { return Ok(()) };
                 let (inventory, shutdown) = (self.inventory.clone(), self.shutdown.clone());
                 tokio::spawn(async move { shutdown.run_until_cancelled(read(inventory, id, permit)).await });
@@ -90,11 +90,11 @@ impl Syncer {
         if !lock(&self.queued).insert(id) {
             return;
         }
-        let (doubtful, queued) = (Arc::clone(&self.doubtful), Arc::clone(&self.queued));
+        let (failing, queued) = (Arc::clone(&self.failing), Arc::clone(&self.queued));
         let (inventory, shutdown) = (self.inventory.clone(), self.shutdown.clone());
         tokio::spawn(async move {
             let reading = async {
-                if let Ok(permit) = doubtful.acquire_owned().await {
+                if let Ok(permit) = failing.acquire_owned().await {
                     read(inventory, id, permit).await;
                 }
             };

@@ -11,10 +11,10 @@ use tokio::time::Sleep;
 
 /// Why a request body failed.
 #[derive(Debug, Error)]
-pub enum ArrivalError<E> {
+pub enum BodyError<E> {
     /// It was not complete in time.
     #[error("the body of the request did not arrive in time")]
-    Late,
+    Timeout,
     #[error(transparent)]
     Body(#[from] E),
 }
@@ -39,19 +39,19 @@ where
     B::Error: std::error::Error,
 {
     type Data = B::Data;
-    type Error = ArrivalError<B::Error>;
+    type Error = BodyError<B::Error>;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
-            return Poll::Ready(frame.map(|frame| frame.map_err(ArrivalError::Body)));
+            return Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Body)));
         }
         let patience = self.patience;
         let deadline = self.deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
         ready!(deadline.as_mut().poll(context));
-        Poll::Ready(Some(Err(ArrivalError::Late)))
+        Poll::Ready(Some(Err(BodyError::Timeout)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -88,8 +88,8 @@ mod tests {
         let in_time = BodyDeadline::new(body(14, Duration::from_secs(1)), PATIENCE);
         assert_eq!(in_time.collect().await.unwrap().to_bytes().len(), 14);
         let late = BodyDeadline::new(body(100, Duration::from_secs(1)), PATIENCE);
-        assert!(matches!(late.collect().await.unwrap_err(), ArrivalError::Late));
+        assert!(matches!(late.collect().await.unwrap_err(), BodyError::Timeout));
         let never = BodyDeadline::new(body(1, Duration::from_secs(100_000)), PATIENCE);
-        assert!(matches!(never.collect().await.unwrap_err(), ArrivalError::Late));
+        assert!(matches!(never.collect().await.unwrap_err(), BodyError::Timeout));
     }
 }

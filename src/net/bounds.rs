@@ -12,7 +12,7 @@ const LEAST_HEADER_BYTES: u32 = 8192;
 const MOST_HEADER_BYTES: u32 = 1 << 20;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bounds {
+pub struct ListenerLimits {
     /// Connections at the same time, including those still in their TLS handshake.
     pub connections: usize,
     /// Longest time for a TLS handshake, for the first bytes of a connection, and for the headers of a request; over HTTP/1
@@ -30,7 +30,7 @@ pub struct Bounds {
     pub header_bytes: u32,
 }
 
-impl From<&LimitsConfig> for Bounds {
+impl From<&LimitsConfig> for ListenerLimits {
     /// Zero connections or streams are no limit; times are a second at least.
     fn from(limits: &LimitsConfig) -> Self {
         let connections = match limits.connections {
@@ -41,8 +41,9 @@ impl From<&LimitsConfig> for Bounds {
             connections,
             arrival: Duration::from_secs(limits.arrival_seconds.max(1)),
             write_timeout: Duration::from_secs(limits.stall_seconds.max(1)),
-            strangers_per_connection: Some(limits.strangers_per_connection).filter(|strangers| *strangers > 0),
-            strangers_per_address: Some(limits.strangers_per_address).filter(|strangers| *strangers > 0),
+            strangers_per_connection: Some(limits.strangers_per_connection)
+                .filter(|unauthenticated| *unauthenticated > 0),
+            strangers_per_address: Some(limits.strangers_per_address).filter(|unauthenticated| *unauthenticated > 0),
             streams: Some(limits.streams_per_connection).filter(|streams| *streams > 0),
             header_bytes: limits.header_bytes.clamp(LEAST_HEADER_BYTES, MOST_HEADER_BYTES),
         }
@@ -56,12 +57,12 @@ mod tests {
     #[test]
     fn zero_is_no_limit_where_that_makes_sense() {
         let mut limits = LimitsConfig::default();
-        let bounds = Bounds::from(&limits);
+        let bounds = ListenerLimits::from(&limits);
         assert_eq!((bounds.connections, bounds.streams, bounds.header_bytes), (10_000, Some(1024), 16_384));
         assert_eq!((bounds.arrival.as_secs(), bounds.write_timeout.as_secs()), (15, 30));
         (limits.connections, limits.streams_per_connection, limits.header_bytes) = (0, 0, 0);
         (limits.arrival_seconds, limits.stall_seconds) = (0, 0);
-        let bounds = Bounds::from(&limits);
+        let bounds = ListenerLimits::from(&limits);
         assert_eq!(
             (bounds.connections, bounds.streams, bounds.header_bytes),
             (Semaphore::MAX_PERMITS, None, LEAST_HEADER_BYTES)

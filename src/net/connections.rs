@@ -23,16 +23,16 @@ use tonic::transport::server::Connected;
 use tracing::{debug, info, warn};
 
 use crate::clock::monotonic_now;
-use crate::net::announced;
-use crate::net::bounds::Bounds;
+use crate::net::bounds::ListenerLimits;
 use crate::net::peer::Peer;
 use crate::net::preface_timeout::PrefaceTimeout;
 use crate::net::proxies::Proxies;
+use crate::net::proxy_protocol;
 use crate::net::tls::Tls;
 use crate::net::write_timeout::WriteTimeout;
 
 /// How long nothing is accepted after accept failed for lack of file descriptors or memory.
-const BREATH: Duration = Duration::from_millis(100);
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 /// The same error is logged at most once in this time.
 const LOG_AGAIN: Duration = Duration::from_secs(10);
 /// TCP finds a machine that vanished after about two minutes, whatever protocol runs over the connection.
@@ -46,24 +46,24 @@ pub struct Connections {
     listener: TcpListener,
     tls: Option<Arc<Tls>>,
     proxies: Option<Arc<Proxies>>,
-    bounds: Bounds,
+    bounds: ListenerLimits,
     places: Arc<Semaphore>,
-    handshakes: JoinSet<Result<Connection, NoHandshake>>,
+    handshakes: JoinSet<Result<Connection, HandshakeFailure>>,
     breath: Option<Pin<Box<Sleep>>>,
-    turned_away: Rarely,
-    failed: Rarely,
-    no_handshake: Rarely,
+    turned_away: LogThrottle,
+    failed: LogThrottle,
+    no_handshake: LogThrottle,
 }
 
 /// A client that did not get through what comes before the first request.
-struct NoHandshake {
+struct HandshakeFailure {
     address: SocketAddr,
     error: io::Error,
 }
 
 impl Connections {
     /// `tls`: `None` serves plaintext.
-    pub fn new(listener: TcpListener, tls: Option<Arc<Tls>>, bounds: Bounds) -> Self {
+    pub fn new(listener: TcpListener, tls: Option<Arc<Tls>>, bounds: ListenerLimits) -> Self {
         Self {
             listener,
             tls,
@@ -72,9 +72,9 @@ impl Connections {
             places: Arc::new(Semaphore::new(bounds.connections)),
             handshakes: JoinSet::new(),
             breath: None,
-            turned_away: Rarely::default(),
-            failed: Rarely::default(),
-            no_handshake: Rarely::default(),
+            turned_away: LogThrottle::default(),
+            failed: LogThrottle::default(),
+            no_handshake: LogThrottle::default(),
         }
     }
 
@@ -96,18 +96,18 @@ impl Connections {
         let address = SocketAddr::new(address.ip().to_canonical(), address.port());
         let (stream, bounds) = (WriteTimeout::new(stream, self.bounds.write_timeout), self.bounds);
         let peer = Peer { proxies: self.proxies.clone(), ..Peer::plaintext(address) };
-        let announced = self.proxies.as_ref().is_some_and(|proxies| proxies.must_announce(address.ip()));
+        let proxy_protocol = self.proxies.as_ref().is_some_and(|proxies| proxies.requires_proxy_header(address.ip()));
         let acceptor = self.tls.as_ref().map(|tls| TlsAcceptor::from(tls.current()));
-        if acceptor.is_none() && !announced {
+        if acceptor.is_none() && !proxy_protocol {
             return Some(Connection::new(Transport::Plain(stream), peer, bounds, place));
         }
         self.handshakes.spawn(async move {
-            let begun = tokio::time::timeout(bounds.arrival, begin(stream, peer, announced, acceptor)).await;
+            let begun = tokio::time::timeout(bounds.arrival, begin(stream, peer, proxy_protocol, acceptor)).await;
             let begun = begun.unwrap_or_else(|_| {
                 let error = format!("it took longer than {} s", bounds.arrival.as_secs_f32());
                 Err(io::Error::new(io::ErrorKind::TimedOut, error))
             });
-            let (transport, peer) = begun.map_err(|error| NoHandshake { address, error })?;
+            let (transport, peer) = begun.map_err(|error| HandshakeFailure { address, error })?;
             Ok(Connection::new(transport, peer, bounds, place))
         });
         None
@@ -124,7 +124,7 @@ impl Stream for Connections {
                 match ended {
                     Ok(Ok(connection)) => return Poll::Ready(Some(Ok(connection))),
                     // A port scan must not fill the log; whoever wonders why a client cannot connect must find it there.
-                    Ok(Err(NoHandshake { address, error })) => match this.no_handshake.count() {
+                    Ok(Err(HandshakeFailure { address, error })) => match this.no_handshake.count() {
                         Some(times) => info!(%address, %error, times, "no TLS handshake or no PROXY header"),
                         None => debug!(%address, %error, "no TLS handshake or no PROXY header"),
                     },
@@ -147,7 +147,7 @@ impl Stream for Connections {
                     if let Some(times) = this.failed.count() {
                         warn!(%error, times, "connections cannot be accepted");
                     }
-                    this.breath = Some(Box::pin(tokio::time::sleep(BREATH)));
+                    this.breath = Some(Box::pin(tokio::time::sleep(ACCEPT_BACKOFF)));
                 }
             }
         }
@@ -158,11 +158,11 @@ impl Stream for Connections {
 async fn begin(
     mut stream: WriteTimeout<TcpStream>,
     mut peer: Peer,
-    announced: bool,
+    proxy_protocol: bool,
     acceptor: Option<TlsAcceptor>,
 ) -> io::Result<(Transport, Peer)> {
-    if announced {
-        peer.address = announced::read(&mut stream).await?.unwrap_or(peer.address);
+    if proxy_protocol {
+        peer.address = proxy_protocol::read(&mut stream).await?.unwrap_or(peer.address);
     }
     let Some(acceptor) = acceptor else { return Ok((Transport::Plain(stream), peer)) };
     let stream = acceptor.accept(stream).await?;
@@ -186,12 +186,12 @@ fn prepare(stream: &TcpStream) {
 
 /// Counts what happens often, and says when it is time to log it.
 #[derive(Default)]
-struct Rarely {
+struct LogThrottle {
     times: u64,
     said: Option<Instant>,
 }
 
-impl Rarely {
+impl LogThrottle {
     /// Counts one more. Returns how many there were since it was last logged, when it is time again.
     fn count(&mut self) -> Option<u64> {
         self.times += 1;
@@ -218,7 +218,7 @@ enum Transport {
 }
 
 impl Connection {
-    fn new(transport: Transport, peer: Peer, bounds: Bounds, place: OwnedSemaphorePermit) -> Self {
+    fn new(transport: Transport, peer: Peer, bounds: ListenerLimits, place: OwnedSemaphorePermit) -> Self {
         Self { transport, preface_timeout: Some(PrefaceTimeout::new(bounds.arrival)), peer, _place: place }
     }
 

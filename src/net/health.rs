@@ -11,19 +11,19 @@ use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 use tonic_health::server::{HealthReporter, HealthService};
 
 /// The reporter that sets the status of services, and the service that answers with it.
-pub fn health() -> (HealthReporter, HealthServer<Told>) {
+pub fn health() -> (HealthReporter, HealthServer<HealthWatch>) {
     let reporter = HealthReporter::new();
-    let told = Told(HealthService::from_health_reporter(reporter.clone()));
+    let told = HealthWatch(HealthService::from_health_reporter(reporter.clone()));
     (reporter, HealthServer::new(told))
 }
 
 #[derive(Debug)]
-pub struct Told(HealthService);
+pub struct HealthWatch(HealthService);
 
 type Answers = Pin<Box<dyn Stream<Item = Result<HealthCheckResponse, Status>> + Send>>;
 
 #[tonic::async_trait]
-impl Health for Told {
+impl Health for HealthWatch {
     type WatchStream = Answers;
 
     async fn check(&self, request: Request<HealthCheckRequest>) -> Result<Response<HealthCheckResponse>, Status> {

@@ -20,13 +20,13 @@ use tokio_util::sync::CancellationToken;
 use tower::{Layer, Service, ServiceExt};
 use tracing::debug;
 
-use crate::net::bounds::Bounds;
+use crate::net::bounds::ListenerLimits;
 use crate::net::connections::{Connection, Connections};
+use crate::net::draining_body::DrainingBody;
 use crate::net::in_flight::InFlight;
-use crate::net::lingering::Lingering;
-use crate::net::strangers::{Guest, Strangers};
-use crate::net::streams::{Answering, Streams};
+use crate::net::streams::{Streams, TrackedBody};
 use crate::net::tls::Protocols;
+use crate::net::unauthenticated::{ConnectionGuard, UnauthenticatedLimit};
 
 /// Number of headers of an HTTP/1 request.
 const MOST_HEADERS: usize = 100;
@@ -35,22 +35,22 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Serves until `shutdown`; then requests in flight are answered, as [`InFlight`] says, and what is left is cut off.
-/// Every request carries the [`crate::net::peer::Peer`] and the [`Guest`] of its connection among its extensions.
+/// Every request carries the [`crate::net::peer::Peer`] and the [`ConnectionGuard`] of its connection among its extensions.
 pub async fn serve<S, B>(
     connections: Connections,
     service: S,
     protocols: Protocols,
-    bounds: Bounds,
+    bounds: ListenerLimits,
     shutdown: CancellationToken,
 ) where
-    S: Service<Request<Lingering>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S: Service<Request<DrainingBody>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>> + Send + Unpin,
 {
     let in_flight = InFlight::default();
     let service = in_flight.layer(service);
-    let strangers = Strangers::new(bounds);
+    let unauthenticated = UnauthenticatedLimit::new(bounds);
     let ending = GracefulShutdown::new();
     let mut open = JoinSet::new();
     {
@@ -62,8 +62,8 @@ pub async fn serve<S, B>(
                 Some(Ok(connection)) = connections.next() => connection,
                 Some(_) = open.join_next() => continue,
             };
-            let guest = strangers.guest(connection.peer().address.ip());
-            open.spawn(converse(connection, guest, service.clone(), protocols, bounds, &ending));
+            let guard = unauthenticated.guard(connection.peer().address.ip());
+            open.spawn(converse(connection, guard, service.clone(), protocols, bounds, &ending));
         }
     }
     drop(service);
@@ -74,7 +74,7 @@ pub async fn serve<S, B>(
     open.shutdown().await;
 }
 
-fn builder(streams: Streams, protocols: Protocols, bounds: Bounds) -> Builder<Streams> {
+fn builder(streams: Streams, protocols: Protocols, bounds: ListenerLimits) -> Builder<Streams> {
     let mut builder = Builder::new(streams);
     builder
         .http1()
@@ -100,14 +100,14 @@ fn builder(streams: Streams, protocols: Protocols, bounds: Bounds) -> Builder<St
 
 fn converse<S, B>(
     connection: Connection,
-    guest: Guest,
+    guard: ConnectionGuard,
     service: S,
     protocols: Protocols,
-    bounds: Bounds,
+    bounds: ListenerLimits,
     ending: &GracefulShutdown,
 ) -> impl Future<Output = ()> + Send + use<S, B>
 where
-    S: Service<Request<Lingering>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S: Service<Request<DrainingBody>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>> + Send + Unpin,
@@ -116,12 +116,12 @@ where
     let address = peer.address;
     let streams = Streams::new(bounds.write_timeout);
     let builder = builder(streams.clone(), protocols, bounds);
-    let asking = guest.clone();
+    let asking = guard.clone();
     let answer = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer.clone());
         request.extensions_mut().insert(asking.clone());
-        let (answered, asked) = (service.clone().oneshot(Lingering::around(request)), asking.asks());
-        async move { answered.await.map(|response| response.map(|body| Answering::new(body, asked))) }
+        let (answered, asked) = (service.clone().oneshot(DrainingBody::around(request)), asking.asks());
+        async move { answered.await.map(|response| response.map(|body| TrackedBody::new(body, asked))) }
     });
     let conversation = builder.serve_connection(TokioIo::new(connection), answer).into_owned();
     let conversation = ending.watcher().watch(conversation);
@@ -131,7 +131,7 @@ where
                 debug!(%address, error, "a connection ended badly");
             },
             () = streams.watch() => debug!(%address, "a connection whose client leaves the rest of an answer is cut off"),
-            () = guest.idle(bounds.arrival) => debug!(%address, "a connection on which nobody is known and nothing is asked ends"),
+            () = guard.idle(bounds.arrival) => debug!(%address, "a connection on which nobody is known and nothing is asked ends"),
         }
     }
 }

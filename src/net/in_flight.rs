@@ -26,7 +26,7 @@ const LAST_ANSWERS: Duration = Duration::from_secs(1);
 /// How long connections with nothing in flight may take to close cleanly.
 const LAST_CONNECTIONS: Duration = Duration::from_millis(50);
 /// Health and reflection: streams under this prefix stay open as long as their client likes.
-const CONVERSATIONS: &str = "/grpc.";
+const LONG_LIVED_PREFIX: &str = "/grpc.";
 
 #[derive(Clone, Debug)]
 pub struct InFlight {
@@ -46,7 +46,7 @@ impl Default for InFlight {
 }
 
 impl InFlight {
-    /// Ends the streams of `CONVERSATIONS`, and returns when nothing has to be waited for any more: what is still
+    /// Ends the streams of `LONG_LIVED_PREFIX`, and returns when nothing has to be waited for any more: what is still
     /// open then may be cut.
     pub async fn ended(&self) {
         self.ending.cancel();
@@ -64,20 +64,20 @@ impl InFlight {
 }
 
 impl<S> Layer<S> for InFlight {
-    type Service = Counted<S>;
+    type Service = TrackedService<S>;
 
-    fn layer(&self, inner: S) -> Counted<S> {
-        Counted { inner, in_flight: self.clone() }
+    fn layer(&self, inner: S) -> TrackedService<S> {
+        TrackedService { inner, in_flight: self.clone() }
     }
 }
 
 #[derive(Clone, Debug)]
-pub struct Counted<S> {
+pub struct TrackedService<S> {
     inner: S,
     in_flight: InFlight,
 }
 
-impl<S, R, B> Service<Request<R>> for Counted<S>
+impl<S, R, B> Service<Request<R>> for TrackedService<S>
 where
     S: Service<Request<R>, Response = Response<B>>,
     S::Future: Send + 'static,
@@ -93,7 +93,7 @@ where
     fn call(&mut self, request: Request<R>) -> Self::Future {
         let InFlight { calls, answers, ending } = &self.in_flight;
         let (call, counted) = (calls.token(), answers.token());
-        let conversation = request.uri().path().starts_with(CONVERSATIONS);
+        let conversation = request.uri().path().starts_with(LONG_LIVED_PREFIX);
         let ending = conversation.then(|| Box::pin(ending.clone().cancelled_owned()));
         let answering = self.inner.call(request);
         async move {

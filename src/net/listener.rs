@@ -37,7 +37,7 @@ impl fmt::Display for Protection {
 
 /// The operator's explicit statement that a listener may be open to the network although something is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Exception {
+pub struct InsecureOverride {
     /// Whether the operator states it.
     pub said: bool,
     /// The setting or flag that states it, for the error message.
@@ -60,7 +60,7 @@ pub enum ListenError {
 pub async fn bind(
     address: SocketAddr,
     protection: Protection,
-    insecure: Exception,
+    insecure: InsecureOverride,
 ) -> Result<(TcpListener, SocketAddr), ListenError> {
     if !may_listen(address, protection, insecure.said) {
         return Err(ListenError::Unprotected { address, protection, setting: insecure.setting });
@@ -75,7 +75,7 @@ pub async fn bind(
 
 /// Binds `address` for a server that has neither TLS nor authentication.
 pub async fn bind_plaintext(address: SocketAddr, insecure: bool) -> Result<(TcpListener, SocketAddr), ListenError> {
-    bind(address, Protection::NONE, Exception { said: insecure, setting: "--insecure-listen" }).await
+    bind(address, Protection::NONE, InsecureOverride { said: insecure, setting: "--insecure-listen" }).await
 }
 
 fn may_listen(address: SocketAddr, protection: Protection, insecure: bool) -> bool {
@@ -107,7 +107,7 @@ mod tests {
     async fn an_error_says_what_is_missing_and_where_to_say_otherwise() {
         let open: SocketAddr = "0.0.0.0:0".parse().unwrap();
         let refused = |tls, authentication| async move {
-            let insecure = Exception { said: false, setting: "rest.insecure_listen = true" };
+            let insecure = InsecureOverride { said: false, setting: "rest.insecure_listen = true" };
             bind(open, Protection { tls, authentication }, insecure).await.unwrap_err().to_string()
         };
         assert_eq!(

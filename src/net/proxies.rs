@@ -11,12 +11,12 @@ use crate::config::{AddressHeader, Network, ProxiesConfig};
 pub struct Proxies {
     networks: Vec<Network>,
     header: AddressHeader,
-    announced: bool,
+    proxy_protocol: bool,
 }
 
 impl Proxies {
     pub fn new(config: &ProxiesConfig) -> Self {
-        Self { networks: config.networks.clone(), header: config.header, announced: config.proxy_protocol }
+        Self { networks: config.networks.clone(), header: config.header, proxy_protocol: config.proxy_protocol }
     }
 
     /// Whether headers from this address about clients are believed.
@@ -25,8 +25,8 @@ impl Proxies {
     }
 
     /// Whether a connection from here must begin with a header of the PROXY protocol.
-    pub fn must_announce(&self, address: IpAddr) -> bool {
-        self.announced && self.trust(address)
+    pub fn requires_proxy_header(&self, address: IpAddr) -> bool {
+        self.proxy_protocol && self.trust(address)
     }
 
     /// The client that sent a request over a connection of `peer`: the list is read from the last proxy backwards, up

@@ -28,7 +28,7 @@ struct Table {
 }
 
 /// The error that is sent back instead of an answer.
-struct Unanswered(Code, String);
+struct LookupError(Code, String);
 
 /// The services of both versions, for these descriptor sets and their own.
 #[derive(Clone, Debug)]
@@ -109,20 +109,20 @@ impl Table {
         }
     }
 
-    fn file(&self, name: &str) -> Result<Vec<Vec<u8>>, Unanswered> {
+    fn file(&self, name: &str) -> Result<Vec<Vec<u8>>, LookupError> {
         let found = self.files.get(name).map(|file| vec![file.to_vec()]);
-        found.ok_or_else(|| Unanswered(Code::NotFound, format!("there is no file {name:?}")))
+        found.ok_or_else(|| LookupError(Code::NotFound, format!("there is no file {name:?}")))
     }
 
-    fn defining(&self, symbol: &str) -> Result<Vec<Vec<u8>>, Unanswered> {
+    fn defining(&self, symbol: &str) -> Result<Vec<Vec<u8>>, LookupError> {
         let found = self.symbols.get(symbol).map(|file| vec![file.to_vec()]);
-        found.ok_or_else(|| Unanswered(Code::NotFound, format!("there is no symbol {symbol:?}")))
+        found.ok_or_else(|| LookupError(Code::NotFound, format!("there is no symbol {symbol:?}")))
     }
 
     /// No message here has extensions.
-    fn extended(&self, message: &str) -> Result<(), Unanswered> {
+    fn extended(&self, message: &str) -> Result<(), LookupError> {
         let known = self.messages.contains(message.trim_start_matches('.'));
-        known.then_some(()).ok_or_else(|| Unanswered(Code::NotFound, format!("there is no message {message:?}")))
+        known.then_some(()).ok_or_else(|| LookupError(Code::NotFound, format!("there is no message {message:?}")))
     }
 }
 
@@ -156,7 +156,7 @@ macro_rules! version {
                 Some(Asked::FileContainingSymbol(symbol)) => table.defining(symbol).map(files),
                 Some(Asked::FileContainingExtension(extension)) => {
                     let (message, number) = (&extension.containing_type, extension.extension_number);
-                    Err(Unanswered(Code::NotFound, format!("{message:?} has no extension {number}")))
+                    Err(LookupError(Code::NotFound, format!("{message:?} has no extension {number}")))
                 }
                 Some(Asked::AllExtensionNumbersOfType(message)) => table.extended(message).map(|()| {
                     Answer::AllExtensionNumbersResponse($version::ExtensionNumberResponse {
@@ -168,9 +168,9 @@ macro_rules! version {
                     let service = table.services.iter().map(|name| $version::ServiceResponse { name: name.clone() });
                     Ok(Answer::ListServicesResponse($version::ListServiceResponse { service: service.collect() }))
                 }
-                None => Err(Unanswered(Code::InvalidArgument, "the request asks nothing".to_owned())),
+                None => Err(LookupError(Code::InvalidArgument, "the request asks nothing".to_owned())),
             };
-            let answer = answer.unwrap_or_else(|Unanswered(code, error_message)| {
+            let answer = answer.unwrap_or_else(|LookupError(code, error_message)| {
                 Answer::ErrorResponse($version::ErrorResponse { error_code: code.into(), error_message })
             });
             $version::ServerReflectionResponse {

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use crate::clock::monotonic_now;
-use crate::net::strangers::Asking;
+use crate::net::unauthenticated::Asking;
 
 /// The end of an answer is held back while more of it than this is owed, in bytes.
 const SMALL_REST: usize = 16 * 1024;
@@ -65,7 +65,7 @@ struct Account {
 
 /// How the accounts stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
+enum SendState {
     /// Nothing is owed.
     Even,
     /// Something is owed, and in time.
@@ -96,9 +96,9 @@ impl Streams {
                 // Before the accounts are read: a stream that falls behind afterwards must be able to wake this.
                 self.0.watched.store(false, Ordering::SeqCst);
                 match self.0.look() {
-                    Standing::Even => break,
-                    Standing::Owing => self.0.watched.store(true, Ordering::SeqCst),
-                    Standing::Lost => return,
+                    SendState::Even => break,
+                    SendState::Owing => self.0.watched.store(true, Ordering::SeqCst),
+                    SendState::Lost => return,
                 }
             }
         }
@@ -114,9 +114,9 @@ impl Ledger {
         u64::try_from(monotonic_now().saturating_duration_since(self.begun).as_millis()).unwrap_or(u64::MAX)
     }
 
-    fn look(&self) -> Standing {
+    fn look(&self) -> SendState {
         let (now, patience) = (self.now(), u64::try_from(self.patience.as_millis()).unwrap_or(u64::MAX));
-        let mut standing = Standing::Even;
+        let mut standing = SendState::Even;
         self.accounts().retain(|_, account| {
             let owed = account.owed.load(Ordering::SeqCst);
             let over = account.over.load(Ordering::SeqCst);
@@ -126,12 +126,12 @@ impl Ledger {
             if owed == 0 && !account.waiting.load(Ordering::SeqCst) {
                 return true;
             }
-            if standing == Standing::Even {
-                standing = Standing::Owing;
+            if standing == SendState::Even {
+                standing = SendState::Owing;
             }
             if now.saturating_sub(account.moved.load(Ordering::SeqCst)) >= patience {
                 if over {
-                    standing = Standing::Lost;
+                    standing = SendState::Lost;
                 } else {
                     account.cut.notify_one();
                 }
@@ -223,12 +223,12 @@ impl Account {
 
 /// Bytes of an answer on their way to the client.
 #[derive(Debug)]
-pub struct Owed {
+pub struct TrackedBytes {
     bytes: Bytes,
     account: Option<Arc<Account>>,
 }
 
-impl Owed {
+impl TrackedBytes {
     fn paid(&self, bytes: usize) {
         if let Some(account) = &self.account {
             account.paid(bytes);
@@ -236,7 +236,7 @@ impl Owed {
     }
 }
 
-impl Buf for Owed {
+impl Buf for TrackedBytes {
     fn remaining(&self) -> usize {
         self.bytes.remaining()
     }
@@ -257,7 +257,7 @@ impl Buf for Owed {
     }
 }
 
-impl Drop for Owed {
+impl Drop for TrackedBytes {
     fn drop(&mut self) {
         self.paid(self.bytes.remaining());
     }
@@ -265,31 +265,34 @@ impl Drop for Owed {
 
 /// The body of an answer, on the account of the stream in whose future it was made; over HTTP/1 there is no account.
 #[derive(Debug)]
-pub struct Answering<B: Body> {
+pub struct TrackedBody<B: Body> {
     body: B,
     account: Option<Arc<Account>>,
     /// The end, while it is held back.
-    end: Option<Option<Result<Frame<Owed>, B::Error>>>,
+    end: Option<Option<Result<Frame<TrackedBytes>, B::Error>>>,
     _asked: Asking,
 }
 
-impl<B: Body> Answering<B> {
+impl<B: Body> TrackedBody<B> {
     /// `asked`: the request that this answers, which counts as open until the body is dropped.
     pub fn new(body: B, asked: Asking) -> Self {
         Self { body, account: STREAM.try_with(Arc::clone).ok(), end: None, _asked: asked }
     }
 }
 
-impl<B: Body<Data = Bytes, Error: Unpin> + Unpin> Body for Answering<B> {
-    type Data = Owed;
+impl<B: Body<Data = Bytes, Error: Unpin> + Unpin> Body for TrackedBody<B> {
+    type Data = TrackedBytes;
     type Error = B::Error;
 
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Owed>, Self::Error>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<TrackedBytes>, Self::Error>>> {
         let Self { body, account, end, .. } = self.get_mut();
         let Some(account) = account else {
             let frame = ready!(Pin::new(body).poll_frame(context));
             return Poll::Ready(
-                frame.map(|frame| frame.map(|frame| frame.map_data(|bytes| Owed { bytes, account: None }))),
+                frame.map(|frame| frame.map(|frame| frame.map_data(|bytes| TrackedBytes { bytes, account: None }))),
             );
         };
         if account.waiting.swap(false, Ordering::SeqCst) {
@@ -301,12 +304,12 @@ impl<B: Body<Data = Bytes, Error: Unpin> + Unpin> Body for Answering<B> {
                     let lent = Some(Arc::clone(account));
                     let frame = frame.map_data(|bytes| {
                         account.lend(bytes.len());
-                        Owed { bytes, account: lent }
+                        TrackedBytes { bytes, account: lent }
                     });
                     return Poll::Ready(Some(Ok(frame)));
                 }
                 Some(Ok(frame)) => {
-                    *end = Some(Some(Ok(frame.map_data(|bytes| Owed { bytes, account: None }))));
+                    *end = Some(Some(Ok(frame.map_data(|bytes| TrackedBytes { bytes, account: None }))));
                 }
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                 None => *end = Some(None),

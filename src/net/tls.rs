@@ -24,7 +24,7 @@ use tracing::{error, info};
 pub use crate::config::TlsConfig;
 
 /// How often the files are looked at.
-pub const LOOK_EVERY: Duration = Duration::from_secs(5);
+pub const RELOAD_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The application protocols that ALPN offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +93,7 @@ impl fmt::Display for Kind {
 
 /// The result of reading the files again.
 #[derive(Debug)]
-pub enum Reread {
+pub enum ReloadOutcome {
     /// They did not change, whether or not they can be used.
     Same,
     /// They changed and are in use from now on.
@@ -124,20 +124,20 @@ impl Tls {
     }
 
     /// Reads the files, and uses them if they changed and can be used. Blocks while it reads.
-    pub fn reread(&self) -> Reread {
+    pub fn reload(&self) -> ReloadOutcome {
         let mut last = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         let contents = Contents::read(&self.files);
         let digest = contents.digest();
         if digest.as_ref() == last.as_ref() {
-            return Reread::Same;
+            return ReloadOutcome::Same;
         }
         *last = digest;
         match contents.configure(&self.files, self.protocols) {
             Ok(config) => {
                 *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
-                Reread::Taken
+                ReloadOutcome::Taken
             }
-            Err(error) => Reread::Kept(error),
+            Err(error) => ReloadOutcome::Kept(error),
         }
     }
 }
@@ -151,10 +151,10 @@ pub async fn follow(all: Vec<Arc<Tls>>, every: Duration, now: Arc<Notify>) {
         }
         for tls in &all {
             let (looking, certificate) = (Arc::clone(tls), tls.files.cert_file.display());
-            match tokio::task::spawn_blocking(move || looking.reread()).await {
-                Ok(Reread::Same) => {}
-                Ok(Reread::Taken) => info!(%certificate, "new connections use the new TLS files"),
-                Ok(Reread::Kept(error)) => {
+            match tokio::task::spawn_blocking(move || looking.reload()).await {
+                Ok(ReloadOutcome::Same) => {}
+                Ok(ReloadOutcome::Taken) => info!(%certificate, "new connections use the new TLS files"),
+                Ok(ReloadOutcome::Kept(error)) => {
                     error!(%certificate, "the TLS files changed and cannot be used, the old ones stay: {error}");
                 }
                 Err(error) => error!(%certificate, "the TLS files could not be looked at: {error}"),

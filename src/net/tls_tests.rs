@@ -113,26 +113,26 @@ fn a_change_is_taken_when_it_can_be_used_and_told_once_when_not() {
     let folder = Folder::new();
     let tls = folder.open().unwrap();
     let first = tls.current();
-    assert!(matches!(tls.reread(), Reread::Same));
+    assert!(matches!(tls.reload(), ReloadOutcome::Same));
     assert!(Arc::ptr_eq(&first, &tls.current()));
 
     // The certificate is replaced before its key.
     let (certificate, key) = pair();
     fs::write(&folder.files.cert_file, &certificate).unwrap();
-    assert!(matches!(tls.reread(), Reread::Kept(TlsError::Mismatch { .. })));
-    assert!(matches!(tls.reread(), Reread::Same), "told again although nothing changed");
+    assert!(matches!(tls.reload(), ReloadOutcome::Kept(TlsError::Mismatch { .. })));
+    assert!(matches!(tls.reload(), ReloadOutcome::Same), "told again although nothing changed");
     assert!(Arc::ptr_eq(&first, &tls.current()));
     fs::write(&folder.files.key_file, &key).unwrap();
-    assert!(matches!(tls.reread(), Reread::Taken));
+    assert!(matches!(tls.reload(), ReloadOutcome::Taken));
     let second = tls.current();
     assert!(!Arc::ptr_eq(&first, &second));
 
     fs::remove_file(&folder.files.key_file).unwrap();
-    assert!(matches!(tls.reread(), Reread::Kept(TlsError::Read { .. })));
-    assert!(matches!(tls.reread(), Reread::Same));
+    assert!(matches!(tls.reload(), ReloadOutcome::Kept(TlsError::Read { .. })));
+    assert!(matches!(tls.reload(), ReloadOutcome::Same));
     // Back as it was: what is in use was made of the same files, and is made again.
     fs::write(&folder.files.key_file, &key).unwrap();
-    assert!(matches!(tls.reread(), Reread::Taken));
+    assert!(matches!(tls.reload(), ReloadOutcome::Taken));
 }
 
 #[tokio::test]

@@ -36,12 +36,12 @@ pub struct ClusterError {
     pub message: String,
     /// `host:port` of the endpoint that it is about, when it is about one.
     pub endpoint: Option<String>,
-    pub about: Option<Box<About>>,
+    pub about: Option<Box<ErrorDetail>>,
 }
 
 /// Details for programs, besides the class.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum About {
+pub enum ErrorDetail {
     /// The server has no such view.
     MissingView {
         view: String,
@@ -173,7 +173,7 @@ impl ClusterError {
         match error {
             Error::Server(server) => {
                 let (class, said) = (class_of(server.code), server.message.trim());
-                let known = class != ErrorClass::Transient || passes_with_time(server.code);
+                let known = class != ErrorClass::Transient || is_transient(server.code);
                 let code = format!("{}{}", server.code, if known { "" } else { ", a number that is not known" });
                 let error = Self::new(class, format!("{context}: {said} ({code})"));
                 Self { number: Some(server.code), words: Some(said.to_owned()), ..error }
@@ -193,7 +193,7 @@ impl ClusterError {
         let versions = versions_with(&view);
         let message =
             format!("{}; {versions} has {view}, in its sys tenant: log in there, or upgrade the cluster", self.message);
-        Self { message, about: Some(Box::new(About::MissingView { view, versions })), ..self }
+        Self { message, about: Some(Box::new(ErrorDetail::MissingView { view, versions })), ..self }
     }
 
     /// Whether another endpoint may answer what this one did not.
@@ -252,7 +252,7 @@ fn class_of(code: u16) -> ErrorClass {
 }
 
 /// Whether this number is known to pass with time.
-pub(super) const fn passes_with_time(code: u16) -> bool {
+pub(super) const fn is_transient(code: u16) -> bool {
     matches!(
         code,
         number::TOO_MANY_CONNECTIONS
@@ -339,9 +339,9 @@ mod tests {
         }
         assert_eq!(error(1045).class, ErrorClass::AuthFailed);
         for code in [4013, 4030, 4265, 5066, 5345] {
-            assert!(passes_with_time(code) && !is_surely_refusal(code), "{code}");
+            assert!(is_transient(code) && !is_surely_refusal(code), "{code}");
         }
-        assert!(!passes_with_time(9999) && !is_surely_refusal(9999), "as the answer to an effect it stays unknown");
+        assert!(!is_transient(9999) && !is_surely_refusal(9999), "as the answer to an effect it stays unknown");
     }
 
     #[test]
@@ -350,7 +350,7 @@ mod tests {
             let server = mysql_async::ServerError { code: 1146, message: words.to_owned(), state: "42S02".to_owned() };
             ClusterError::from_driver(&Error::Server(server), "reading at h:1").of_view("DBA_OB_SERVERS")
         };
-        let about = |view: &str, versions| Some(Box::new(About::MissingView { view: view.to_owned(), versions }));
+        let about = |view: &str, versions| Some(Box::new(ErrorDetail::MissingView { view: view.to_owned(), versions }));
         let error = said("Table 'oceanbase.GV$OB_ARBITRATION_SERVICE_STATUS' doesn't exist");
         assert_eq!(error.about, about("GV$OB_ARBITRATION_SERVICE_STATUS", "OceanBase Enterprise Edition from 4.1 on"));
         let error = said("no such table");

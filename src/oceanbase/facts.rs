@@ -9,7 +9,7 @@ use crate::domain::reading::{ArbitrationReading, Fact, Facts, LogDisk, UnitReadi
 
 /// What the server cannot tell (it lacks the view, or answers what is not understood) is an unknown fact. Errors that
 /// may pass, and broken sessions, stay errors, so that the read is repeated.
-pub fn known_or_why<T>(result: Result<T, ClusterError>) -> Result<Fact<T>, ClusterError> {
+pub fn required_fact<T>(result: Result<T, ClusterError>) -> Result<Fact<T>, ClusterError> {
     match result {
         Ok(value) => Ok(Ok(value)),
         Err(error) => match error.class {
@@ -24,10 +24,10 @@ pub fn known_or_why<T>(result: Result<T, ClusterError>) -> Result<Fact<T>, Clust
 }
 
 /// The same for what no refusal depends on: any error that a server answers makes an unknown fact, and nothing is repeated.
-fn told_or_why<T>(result: Result<T, ClusterError>) -> Result<Fact<T>, ClusterError> {
+fn advisory_fact<T>(result: Result<T, ClusterError>) -> Result<Fact<T>, ClusterError> {
     match result {
         Err(error) if error.number.is_some() => Ok(Err(Unreadable::new(error.message))),
-        other => known_or_why(other),
+        other => required_fact(other),
     }
 }
 
@@ -41,7 +41,7 @@ async fn view<T>(
     name: &'static str,
     read: impl Fn(&TextRow) -> Fact<T>,
 ) -> Result<Fact<Vec<T>>, ClusterError> {
-    Ok(known_or_why(rows(session, name).await)?.and_then(|rows| rows.iter().map(read).collect()))
+    Ok(required_fact(rows(session, name).await)?.and_then(|rows| rows.iter().map(read).collect()))
 }
 
 /// Reads a view on which no refusal depends.
@@ -50,7 +50,7 @@ async fn advice<T>(
     name: &'static str,
     read: impl Fn(&TextRow) -> Fact<T>,
 ) -> Result<Fact<Vec<T>>, ClusterError> {
-    Ok(told_or_why(rows(session, name).await)?.and_then(|rows| rows.iter().map(read).collect()))
+    Ok(advisory_fact(rows(session, name).await)?.and_then(|rows| rows.iter().map(read).collect()))
 }
 
 /// `DBA_OB_UNITS`.

@@ -2,7 +2,7 @@
 //! (docs/promises.md#7-the-right-cluster-and-the-right-process).
 
 use super::access::{Endpoint, Expected};
-use super::error::{About, ClusterError, ErrorClass, number};
+use super::error::{ClusterError, ErrorClass, ErrorDetail, number};
 use super::row::TextRow;
 use super::session::Session;
 use super::views;
@@ -25,7 +25,7 @@ pub async fn prove(session: &mut Session, endpoint: &Endpoint, expected: &Expect
     {
         let (expected, found) = (wanted.key().as_str().to_owned(), identity.key().as_str().to_owned());
         let message = format!("{endpoint}: is cluster {found} instead of {expected}, nothing was sent to it");
-        let about = Some(Box::new(About::OtherCluster { expected, found }));
+        let about = Some(Box::new(ErrorDetail::OtherCluster { expected, found }));
         return Err(ClusterError { about, ..ClusterError::new(ErrorClass::WrongCluster, message).at(endpoint) });
     }
     let servers = views::servers(session).await?;

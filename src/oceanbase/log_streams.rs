@@ -1,7 +1,7 @@
 //! The log streams as the root service itself reads them, and their leaders.
 
 use super::error::ClusterError;
-use super::facts::known_or_why;
+use super::facts::required_fact;
 use super::row::TextRow;
 use super::session::Session;
 use crate::domain::freeze::{Position, Replica};
@@ -21,7 +21,7 @@ const JOINED: &str = "SELECT a.tenant_id AS tenant_id, a.ls_id AS ls_id, b.svr_i
 pub async fn read(session: &mut Session) -> Result<Vec<LogStreamReading>, ClusterError> {
     let mut log_streams = joined(session).await?;
     let leaders = "SELECT * FROM oceanbase.GV$OB_LOG_STAT WHERE ROLE = 'LEADER'";
-    let leaders = known_or_why(session.rows("GV$OB_LOG_STAT", leaders).await)?;
+    let leaders = required_fact(session.rows("GV$OB_LOG_STAT", leaders).await)?;
     for log_stream in &mut log_streams {
         arbitration(log_stream, &leaders);
     }

@@ -5,7 +5,7 @@
 //!   the expected one, nothing else is sent.
 //! - A [`ClusterReader`] cannot act. An [`EffectSession`] sends one statement, consumes its [`Permit`] and is gone; it never
 //!   reconnects, and its answer is Done, Refused or Unknown.
-//! - [`KeptSessions`] keeps what reads between the looks of a task.
+//! - [`SessionPool`] keeps what reads between the looks of a task.
 //! - Text protocol only, literals only from validated types (`literal.rs`), columns by name (`row.rs`), every query bounded.
 //!
 //! OceanBase 4.x. What a version or edition lacks (a view, a column) is an unknown fact, never a value.
@@ -16,13 +16,13 @@ mod endpoints;
 mod error;
 mod facts;
 mod identity;
-mod kept;
 mod kill;
 mod literal;
 mod log_streams;
 mod reader;
 mod row;
 mod session;
+mod session_pool;
 #[cfg(all(test, feature = "sim"))]
 mod sim_tests;
 mod views;
@@ -33,11 +33,11 @@ use async_trait::async_trait;
 
 pub use access::{Avoid, ClusterAccess, Endpoint, Expected, KnownServer};
 pub use endpoints::choose;
-pub use error::{About, ClusterError, ErrorClass};
-pub use kept::KeptSessions;
+pub use error::{ClusterError, ErrorClass, ErrorDetail};
 pub use kill::SessionGone;
 pub use literal::Statement;
 pub use reader::Discovery;
+pub use session_pool::SessionPool;
 
 pub use crate::domain::gate::LeaderCount;
 

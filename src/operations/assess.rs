@@ -5,20 +5,20 @@ use crate::clock::Timestamp;
 use crate::domain::admission::{Admission, ProcessFinding, Request, admit_observed};
 use crate::domain::event::{Failure, FailureKind, OverriddenCheck as RecordedOverride};
 use crate::domain::gate::Consent;
-use crate::domain::host::{Finding, Found, MaySignal};
+use crate::domain::host::{Finding, MaySignal, ProcessReport};
 use crate::domain::ids::Principal;
 use crate::domain::precheck::{Check, CheckVerdict, LeaderMove, precheck};
 use crate::domain::reading::ClusterReading;
 use crate::domain::status::OverriddenBy;
 use crate::inventory::Target;
 use crate::oceanbase::{ClusterError, ErrorClass};
-use crate::operations::{Deps, cluster_failure, leaves_unknown, may_pass};
+use crate::operations::{Deps, cluster_failure, leaves_unknown, retriable};
 
 #[derive(Debug)]
 pub struct Survey {
     /// The cluster, or why it could not be read.
     pub reading: Result<ClusterReading, ClusterError>,
-    pub found: Found,
+    pub found: ProcessReport,
 }
 
 /// Reads cluster and host at once, in bounded time: a cluster that hangs is one that does not answer.
@@ -43,12 +43,20 @@ pub struct AssessedCheck {
     /// What the root service would say.
     pub root_service_words: Option<String>,
     /// Whether it may pass by itself within seconds.
-    pub may_pass: bool,
+    pub retriable: bool,
 }
 
 impl AssessedCheck {
     pub fn refuses(&self) -> bool {
         self.verdict == CheckVerdict::Block && !self.overridden
+    }
+
+    /// What was found, in the root service's words first when it has some.
+    pub fn words(&self) -> String {
+        match &self.root_service_words {
+            Some(words) if *words != self.evidence => format!("{words} ({})", self.evidence),
+            Some(_) | None => self.evidence.clone(),
+        }
     }
 }
 
@@ -62,7 +70,7 @@ impl From<&Check> for AssessedCheck {
             overridden_by: check.overridden_by,
             overridden: false,
             root_service_words: check.root_service_words.clone(),
-            may_pass: check.may_pass,
+            retriable: check.retriable,
         }
     }
 }
@@ -85,8 +93,8 @@ impl Assessment {
     }
 
     /// Whether everything that refuses may pass by itself within seconds.
-    pub fn may_pass(&self) -> bool {
-        self.checks.iter().filter(|check| check.refuses()).all(|check| check.may_pass)
+    pub fn retriable(&self) -> bool {
+        self.checks.iter().filter(|check| check.refuses()).all(|check| check.retriable)
     }
 
     /// Why a stop is refused: the first check in words, with all others in the metadata.
@@ -114,11 +122,7 @@ impl Assessment {
 
 /// Why a stop is refused: the first of the checks that refuse it in words, with all others in the metadata.
 pub(super) fn refusal<'a>(first: &'a AssessedCheck, others: impl Iterator<Item = &'a AssessedCheck>) -> Failure {
-    let said = first.root_service_words.as_ref().unwrap_or(&first.evidence);
-    let mut message = said.clone();
-    if first.root_service_words.is_some() && first.evidence != *said {
-        message.push_str(&format!(" ({})", first.evidence));
-    }
+    let mut message = first.words();
     if !first.remedy.is_empty() {
         message.push_str(&format!("; {}", first.remedy));
     }
@@ -185,7 +189,13 @@ pub fn assess(survey: &Survey, target: &Target, request: Request, consent: &Cons
     Assessment { checks, leader_moves, failures_tolerated_after, observed_at }
 }
 
-fn check(name: &str, verdict: CheckVerdict, evidence: impl Into<String>, remedy: impl Into<String>) -> AssessedCheck {
+/// A check that nothing overrides.
+pub fn check(
+    name: &str,
+    verdict: CheckVerdict,
+    evidence: impl Into<String>,
+    remedy: impl Into<String>,
+) -> AssessedCheck {
     AssessedCheck {
         name: name.to_owned(),
         verdict,
@@ -194,7 +204,7 @@ fn check(name: &str, verdict: CheckVerdict, evidence: impl Into<String>, remedy:
         overridden_by: None,
         overridden: false,
         root_service_words: None,
-        may_pass: false,
+        retriable: false,
     }
 }
 
@@ -219,13 +229,13 @@ fn cluster_check(reading: &Result<ClusterReading, ClusterError>) -> AssessedChec
     let overridden_by = leaves_unknown(error.class).then_some(OverriddenBy::ClusterUnreachable);
     AssessedCheck {
         overridden_by,
-        may_pass: may_pass(error.class),
+        retriable: retriable(error.class),
         ..check(&name, CheckVerdict::Block, error.message.clone(), remedy)
     }
 }
 
 /// The finding in the words of the admission table.
-pub fn process_finding(found: &Found) -> ProcessFinding {
+pub fn process_finding(found: &ProcessReport) -> ProcessFinding {
     match &found.finding {
         Finding::Running(_) => ProcessFinding::Running,
         Finding::Absent { .. } => ProcessFinding::Absent,
@@ -234,7 +244,12 @@ pub fn process_finding(found: &Found) -> ProcessFinding {
     }
 }
 
-fn admission_check(reading: &ClusterReading, target: &Target, found: &Found, request: Request) -> AssessedCheck {
+fn admission_check(
+    reading: &ClusterReading,
+    target: &Target,
+    found: &ProcessReport,
+    request: Request,
+) -> AssessedCheck {
     let name = "SERVER_STATE";
     let Some(server) = reading.server(&target.server.addr) else {
         return check(name, CheckVerdict::Pass, "see TARGET_KNOWN", "");

@@ -20,7 +20,7 @@ use crate::domain::event::{Failure, FailureKind};
 use crate::engine::Registry;
 use crate::host::Hosts;
 use crate::inventory::{Inventory, InventoryError};
-use crate::oceanbase::{About, ClusterError, ErrorClass, OceanBase};
+use crate::oceanbase::{ClusterError, ErrorClass, ErrorDetail, OceanBase};
 
 /// Times that an operator may want to change.
 #[derive(Clone, Debug)]
@@ -109,10 +109,10 @@ pub fn cluster_failure(error: &ClusterError) -> Failure {
         ErrorClass::Unreadable => (FailureKind::Unreachable, "CLUSTER_UNREADABLE"),
     };
     let (reason, about) = match error.about.as_deref() {
-        Some(About::MissingView { view, versions }) => {
+        Some(ErrorDetail::MissingView { view, versions }) => {
             ("VIEW_MISSING", vec![("view", view.clone()), ("versions", (*versions).to_owned())])
         }
-        Some(About::OtherCluster { expected, found }) => {
+        Some(ErrorDetail::OtherCluster { expected, found }) => {
             (reason, vec![("expected", expected.clone()), ("found", found.clone())])
         }
         None => (reason, Vec::new()),
@@ -124,7 +124,7 @@ pub fn cluster_failure(error: &ClusterError) -> Failure {
 }
 
 /// Whether a read that failed so may be made again by itself.
-pub const fn may_pass(class: ErrorClass) -> bool {
+pub const fn retriable(class: ErrorClass) -> bool {
     match class {
         ErrorClass::Transient | ErrorClass::Unknown | ErrorClass::Unreachable | ErrorClass::Unreadable => true,
         ErrorClass::Permanent | ErrorClass::AuthFailed | ErrorClass::WrongCluster => false,

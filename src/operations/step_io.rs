@@ -5,18 +5,18 @@ use std::time::Duration;
 use crate::domain::decide::StepOutput;
 use crate::domain::event::{Failure, FailureKind, SubtaskState};
 use crate::domain::gate::Consent;
-use crate::domain::host::{CallerFence, Finding, Found};
+use crate::domain::host::{CallerFence, Finding, ProcessReport};
 use crate::domain::reading::ServerReading;
 use crate::domain::status::{Risk, StopType};
 use crate::engine::{Observation, ProgressReport, StepContext};
 use crate::host::{HostError, LEDGER_WAITS};
 use crate::inventory::Target;
 use crate::oceanbase::{Avoid, ClusterError, ClusterReader, ErrorClass};
-use crate::operations::{Deps, cluster_failure, inventory_failure, key, leaves_unknown, may_pass};
+use crate::operations::{Deps, cluster_failure, inventory_failure, key, leaves_unknown, retriable};
 use crate::store::Write;
 
 /// Longest look at a cluster of which the caller accepted that it cannot be read.
-pub(super) const CHANCE: Duration = Duration::from_secs(2);
+pub(super) const UNREADABLE_CLUSTER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The agent's code for an owner that another one has followed.
 const FENCED: &str = "FENCED";
@@ -112,17 +112,17 @@ pub(super) async fn bounded<T>(
     read: impl Future<Output = Result<T, ClusterError>>,
 ) -> Result<T, ClusterError> {
     let unknown = context.value(key::CLUSTER_STATE) == Some(key::UNKNOWN);
-    let limit = if unknown { deps.timeouts.reading.min(CHANCE) } else { deps.timeouts.reading };
+    let limit = if unknown { deps.timeouts.reading.min(UNREADABLE_CLUSTER_TIMEOUT) } else { deps.timeouts.reading };
     within(limit, &context.task.spec.cluster.name, read).await
 }
 
 /// What the host says of the server's process; a host that does not answer is a finding, not an error.
-pub(super) async fn find(deps: &Deps, target: &Target) -> Found {
+pub(super) async fn find(deps: &Deps, target: &Target) -> ProcessReport {
     match deps.hosts.host(&target.host).find(&target.observer()).await {
         Ok(found) => found,
-        Err(error) => Found {
+        Err(error) => ProcessReport {
             finding: Finding::HostUnreachable { reason: error.to_string() },
-            ..Found::unreachable(error.to_string())
+            ..ProcessReport::unreachable(error.to_string())
         },
     }
 }
@@ -131,7 +131,7 @@ pub(super) async fn find(deps: &Deps, target: &Target) -> Found {
 /// store, or could not keep the record without which it ends no process. An agent that only has no room for its record is
 /// waited for, as long as the subtask may take. Asked before each statement that acts, because the cluster knows no fences. A
 /// host that does not answer knows nothing, and whatever else an agent says is for the step that needs it.
-pub(super) async fn disowned(deps: &Deps, context: &StepContext, target: &Target) -> Option<Observation> {
+pub(super) async fn lost_ownership(deps: &Deps, context: &StepContext, target: &Target) -> Option<Observation> {
     let fence = CallerFence {
         store_id: deps.store_id.clone(),
         cluster: context.task.spec.cluster.key.clone(),
@@ -152,7 +152,7 @@ pub(super) async fn disowned(deps: &Deps, context: &StepContext, target: &Target
                     refuse(Failure::new(FailureKind::Refused, LEDGER_FAILED, message))
                 })
             }
-            Some(_) | None => not_owner(context, &code, &message).map(refuse),
+            Some(_) | None => ownership_failure(context, &code, &message).map(refuse),
         },
         Ok(_) | Err(HostError::Protocol { .. }) => None,
     }
@@ -165,7 +165,7 @@ pub(super) fn agent_recovers(code: &str) -> bool {
 }
 
 /// The failure of a task whose owner the agent does not accept as the cluster's operator, with what a person has to do.
-pub(super) fn not_owner(context: &StepContext, code: &str, message: &str) -> Option<Failure> {
+pub(super) fn ownership_failure(context: &StepContext, code: &str, message: &str) -> Option<Failure> {
     let said = match code {
         FENCED => format!("{message}; {STORE_IS_BEHIND}"),
         STORE_NOT_TRUSTED => message.to_owned(),
@@ -188,7 +188,7 @@ pub(super) fn accepts(context: &StepContext, risk: Risk) -> bool {
 /// The cluster did not answer: look again when that may help, refuse otherwise.
 pub(super) fn unread(error: &ClusterError) -> Observation {
     let failure = cluster_failure(error);
-    if may_pass(error.class) { Observation::Unreadable { failure } } else { refuse(failure) }
+    if retriable(error.class) { Observation::Unreadable { failure } } else { refuse(failure) }
 }
 
 /// A refusal that records nothing.

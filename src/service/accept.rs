@@ -16,7 +16,7 @@ use crate::domain::admission::{Admission, ProcessFinding, Request, admit, servic
 use crate::domain::decide::{DEFAULT_CONSENT, Input, VerbRequest};
 use crate::domain::event::{Phase, TaskCluster, TaskServer, TaskSpec, TaskTarget, Verb};
 use crate::domain::ids::{ClusterId, InvalidName, ServerAddr, TaskId};
-use crate::domain::refusal::{Holder, Refusal};
+use crate::domain::refusal::{LockHolder, Refusal};
 use crate::domain::status::{InnerStatus, ServerStatus};
 use crate::domain::task::Task;
 use crate::engine::WriteOutcome;
@@ -237,7 +237,7 @@ impl Service {
 
     async fn in_progress(&self, asked: &Operate, holder: TaskId) -> Result<Refusal, Refusal> {
         let task = self.stored_task(holder).await?.task;
-        let holder = Holder {
+        let holder = LockHolder {
             task: holder,
             name: task.spec.graph.operation.name.clone(),
             state: task.state,

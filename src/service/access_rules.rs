@@ -1,4 +1,4 @@
-//! What changes of users, keys and roles are decided by: nobody gives rights that he does not have, and somebody who may do
+//! What changes of users, keys and roles are decided by: nobody gives rights that they do not have, and somebody who may do
 //! everything is left. Pure; over the rows of one moment.
 
 use crate::domain::call::{Call, Subject, permits};

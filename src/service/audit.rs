@@ -10,11 +10,9 @@ use crate::store::access::{AuditFilter, StoredAuditRecord};
 /// Mutations that were asked for, allowed or refused, newest first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListAuditRecords {
-    /// Which records.
     pub filter: AuditFilter,
     /// Only ids below this (from the page token).
     pub below: Option<i64>,
-    /// At most so many.
     pub limit: u32,
 }
 

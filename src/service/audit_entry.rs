@@ -28,12 +28,10 @@ impl AuditEntry {
         Self { target: target.into(), ..Self::default() }
     }
 
-    /// On a cluster.
     pub(super) fn in_cluster(self, cluster: ClusterId) -> Self {
         Self { cluster: Some(cluster), ..self }
     }
 
-    /// On a task.
     pub(super) fn of_task(self, task: TaskId) -> Self {
         Self { task: Some(task), ..self }
     }
@@ -43,7 +41,6 @@ impl AuditEntry {
         Self { target: format!("{} ({addr})", self.target), task: Some(task), ..self }
     }
 
-    /// With an argument.
     pub(super) fn with(mut self, name: &str, value: impl std::fmt::Display) -> Self {
         self.arguments.push(format!("{name}={value}"));
         self
@@ -68,7 +65,7 @@ impl AuditEntry {
     /// A request whose arguments are not valid: the fields that are wrong, without what they hold.
     pub(super) fn invalid(refusal: &Refusal) -> Self {
         let Refusal::InvalidArgument(violations) = refusal else { return Self::default() };
-        let fields: Vec<&str> = violations.told.iter().map(|violation| violation.field.as_str()).collect();
+        let fields: Vec<&str> = violations.shown.iter().map(|violation| violation.field.as_str()).collect();
         Self::default().with("invalid_fields", fields.join(","))
     }
 
@@ -100,7 +97,7 @@ fn bounded(mut text: String, longest: usize) -> String {
     text
 }
 
-/// Values as one argument.
+/// Separated by commas.
 pub(super) fn joined<T: ToString>(values: &[T]) -> String {
     values.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }

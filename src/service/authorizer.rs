@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Service;
 use super::call::{Caller, ServiceCall};
-use crate::access::{Directory, Proof};
+use crate::access::{AuthEvidence, Directory};
 use crate::domain::call::{Call, Subject, permits};
 use crate::domain::ids::{ClusterId, Principal, TaskId, UserId};
-use crate::domain::permission::{Action, Domain, Need, Rights};
+use crate::domain::permission::{Action, Domain, RequiredPermission, Rights};
 use crate::domain::refusal::{AuthFailure, Refusal};
 use crate::service::visibility;
 use crate::store::access::AccessRows;
@@ -55,7 +55,7 @@ impl ServiceCall for WatchTasks {
     }
 
     async fn run(self, service: &Service, caller: &Caller, _: ()) -> Result<Arc<dyn WatchAuthorizer>, Refusal> {
-        Ok(service.authorizer(caller, self.cluster.map_or(Scope::Visible, Scope::Cluster)))
+        Ok(service.authorizer(caller, self.cluster.map_or(Scope::VisibleIds, Scope::Cluster)))
     }
 }
 
@@ -75,27 +75,26 @@ pub(super) enum Scope {
     Task(TaskId, ClusterId),
     /// The log of one task of a cluster.
     Log(TaskId, ClusterId),
-    /// Tasks of one cluster.
     Cluster(ClusterId),
     /// All that the caller may see.
-    Visible,
+    VisibleIds,
 }
 
 impl Scope {
-    fn permitted(self, rights: &Rights) -> Result<(), Need> {
+    fn permitted(self, rights: &Rights) -> Result<(), RequiredPermission> {
         let of = |task: TaskId, cluster: ClusterId| Subject::Task { task: task.get(), cluster: Some(cluster.get()) };
         let (call, subject) = match self {
             Self::Task(task, cluster) => (Call::WatchTask, of(task, cluster)),
             Self::Log(task, cluster) => (Call::GetSubtaskLog, of(task, cluster)),
             Self::Cluster(cluster) => (Call::WatchTasks, Subject::Cluster(cluster.get())),
-            Self::Visible => (Call::WatchTasks, Subject::Nothing),
+            Self::VisibleIds => (Call::WatchTasks, Subject::Nothing),
         };
         permits(rights, call, subject, false)
     }
 
     /// What somebody lacks who may do nothing any more.
-    fn need(self) -> Need {
-        self.permitted(&Rights::default()).err().unwrap_or(Need::all(Domain::Task, Action::Read))
+    fn need(self) -> RequiredPermission {
+        self.permitted(&Rights::default()).err().unwrap_or(RequiredPermission::all(Domain::Task, Action::Read))
     }
 }
 
@@ -127,8 +126,8 @@ struct Known {
 enum Ended {
     /// The user is not there or disabled.
     User,
-    /// What proved him would not any more.
-    Proof,
+    /// What proved them would not any more.
+    AuthEvidence,
 }
 
 /// What a user may see.
@@ -136,7 +135,7 @@ pub(super) struct UserAuthorizer {
     directory: Arc<Directory>,
     user: UserId,
     principal: Principal,
-    proof: Arc<Proof>,
+    proof: Arc<AuthEvidence>,
     scope: Scope,
     /// Kept until the directory changes: events come by the thousand, changes of roles do not.
     known: Mutex<Known>,
@@ -161,9 +160,14 @@ impl UserAuthorizer {
     }
 }
 
-fn rights_of(directory: &Directory, rows: &AccessRows, user: UserId, proof: &Proof) -> Result<Arc<Rights>, Ended> {
+fn rights_of(
+    directory: &Directory,
+    rows: &AccessRows,
+    user: UserId,
+    proof: &AuthEvidence,
+) -> Result<Arc<Rights>, Ended> {
     let row = rows.users.iter().find(|row| row.id == user && !row.disabled).ok_or(Ended::User)?;
-    if proof.holds(rows, user) { Ok(Arc::new(directory.rights_of(&row.roles))) } else { Err(Ended::Proof) }
+    if proof.holds(rows, user) { Ok(Arc::new(directory.rights_of(&row.roles))) } else { Err(Ended::AuthEvidence) }
 }
 
 impl WatchAuthorizer for UserAuthorizer {
@@ -171,15 +175,15 @@ impl WatchAuthorizer for UserAuthorizer {
         let permitted = match self.rights() {
             Ok(rights) => self.scope.permitted(&rights),
             Err(Ended::User) => Err(self.scope.need()),
-            Err(Ended::Proof) => return Err(Refusal::Unauthenticated { why: AuthFailure::Ended }),
+            Err(Ended::AuthEvidence) => return Err(Refusal::Unauthenticated { why: AuthFailure::Ended }),
         };
         permitted.map_err(|need| Refusal::PermissionDenied { principal: self.principal.clone(), need })
     }
 
     fn sees(&self, task: TaskId, cluster: ClusterId) -> bool {
         self.rights().is_ok_and(|rights| {
-            rights.allow(Need::one(Domain::Task, task.get(), Action::Read))
-                || rights.allow(Need::one(Domain::Cluster, cluster.get(), Action::Read))
+            rights.allow(RequiredPermission::one(Domain::Task, task.get(), Action::Read))
+                || rights.allow(RequiredPermission::one(Domain::Cluster, cluster.get(), Action::Read))
         })
     }
 

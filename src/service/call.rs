@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::Service;
 use super::audit_entry::AuditEntry;
-use super::subject::{CallSubject, Found};
-use crate::access::Proof;
+use super::subject::{CallSubject, ProcessReport};
+use crate::access::AuthEvidence;
 use crate::domain::call::Call;
 use crate::domain::ids::{Principal, UserId};
 use crate::domain::permission::Rights;
@@ -24,7 +24,7 @@ pub struct Caller {
     /// What it may do, as of this call.
     pub rights: Arc<Rights>,
     /// What proved it: a watch ends when it would not any more.
-    pub proof: Arc<Proof>,
+    pub proof: Arc<AuthEvidence>,
     /// `ip:port`, or `ip` when a proxy did not tell the port.
     pub address: String,
     /// 16 hex digits, the same as in logs.
@@ -41,7 +41,6 @@ pub trait ServiceCall: Send + Sync + 'static {
     /// What it is about, as far as permission goes.
     type Subject: CallSubject;
 
-    /// What it answers.
     type Output: Send + 'static;
 
     /// As the arguments name it; [`Guarded`](super::Guarded) looks it up.
@@ -63,7 +62,7 @@ pub trait ServiceCall: Send + Sync + 'static {
         self,
         service: &Service,
         caller: &Caller,
-        found: Found<Self::Subject>,
+        found: ProcessReport<Self::Subject>,
     ) -> impl Future<Output = Result<Self::Output, Refusal>> + Send;
 }
 
@@ -83,7 +82,7 @@ pub trait CallFamily: Send + Sized {
         self,
         service: &Service,
         caller: &Caller,
-        found: Found<Self::Subject>,
+        found: ProcessReport<Self::Subject>,
     ) -> impl Future<Output = Result<Self::Output, Refusal>> + Send;
 }
 
@@ -119,7 +118,7 @@ impl<C: FamilyCall> ServiceCall for C {
         self,
         service: &Service,
         caller: &Caller,
-        found: Found<Self::Subject>,
+        found: ProcessReport<Self::Subject>,
     ) -> Result<Self::Output, Refusal> {
         self.data().run(service, caller, found).await
     }

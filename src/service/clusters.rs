@@ -13,7 +13,7 @@ use crate::domain::refusal::Refusal;
 use crate::domain::shown::{cluster_status, server_status, zone_status};
 use crate::domain::status::{ClusterStatus, ServerStatus};
 use crate::inventory::recorded_reading;
-use crate::store::inventory::{ClusterFilter, ClusterOrder, ClusterRow, Deregistered};
+use crate::store::inventory::{ClusterFilter, ClusterOrder, ClusterRow, DeregisterOutcome};
 use crate::store::{Page, StoreError};
 
 /// Most clusters whose status is looked at for one page; each takes four reads.
@@ -22,9 +22,7 @@ const MOST_LOOKED_AT: u32 = 2000;
 /// One cluster; by its name, one of those that the caller may read.
 #[derive(Clone, Debug)]
 pub enum GetCluster {
-    /// By id here.
     Id(ClusterId),
-    /// By its name.
     Name(String),
 }
 
@@ -45,11 +43,9 @@ impl ServiceCall for GetCluster {
 /// Clusters that the caller may read, ascending by id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListClusters {
-    /// Of this name.
     pub name: Option<String>,
     /// Only ids above this (from the page token).
     pub above: Option<ClusterId>,
-    /// At most so many.
     pub limit: u32,
 }
 
@@ -80,9 +76,7 @@ pub struct ClusterSelection {
 /// at every cluster.
 #[derive(Clone, Debug)]
 pub struct ClustersPage {
-    /// Which clusters.
     pub selection: ClusterSelection,
-    /// Which page.
     pub page: Page<ClusterOrder>,
 }
 
@@ -98,7 +92,6 @@ impl ServiceCall for ClustersPage {
     }
 }
 
-/// Forgets a cluster.
 #[derive(Clone, Copy, Debug)]
 pub struct DeregisterCluster(pub ClusterId);
 
@@ -120,9 +113,9 @@ impl ServiceCall for DeregisterCluster {
         let audit = service.accepted(caller, Self::CALL, self.audit_entry(caller));
         let ended = service.deps.inventory.store().deregister(cluster, audit).await;
         match ended.map_err(|error| store_refusal(&error))? {
-            Deregistered::Done => Ok(()),
-            Deregistered::NotFound => Err(Refusal::ClusterNotFound { cluster: cluster.to_string() }),
-            Deregistered::Held { task } => Err(Refusal::ClusterHeld { cluster, task }),
+            DeregisterOutcome::Done => Ok(()),
+            DeregisterOutcome::NotFound => Err(Refusal::ClusterNotFound { cluster: cluster.to_string() }),
+            DeregisterOutcome::Held { task } => Err(Refusal::ClusterHeld { cluster, task }),
         }
     }
 }

@@ -12,12 +12,10 @@ use crate::domain::call::Call;
 pub(super) struct RequestDigest(Context);
 
 impl RequestDigest {
-    /// Of a call.
     pub fn of(call: Call) -> Self {
         Self(Context::new(&SHA256)).part(call.as_str())
     }
 
-    /// With an argument.
     pub fn field(self, name: &str, value: impl Display) -> Self {
         self.part(name).part(&value.to_string())
     }

@@ -11,7 +11,7 @@ use crate::domain::call::{Call, Subject};
 use crate::domain::ids::{AccessKeyId, InvalidName, Principal};
 use crate::domain::permission::Domain;
 use crate::domain::refusal::Refusal;
-use crate::store::access::{AccessChange, AccessChanged};
+use crate::store::access::{AccessChange, AccessChangeOutcome};
 
 /// Letters and digits of an id.
 const ID_LENGTH: usize = 20;
@@ -114,7 +114,7 @@ impl ServiceCall for RotateAccessKey {
 /// Access keys of the users that the caller may read, and its own, ascending by id.
 #[derive(Clone, Debug)]
 pub struct ListAccessKeys {
-    /// Only of this user.
+    /// `None`: of every user that the caller may read.
     pub user: Option<Principal>,
 }
 
@@ -167,16 +167,16 @@ impl Service {
         self.key_done(changed.await?, &id)
     }
 
-    fn key_done(&self, changed: AccessChanged, id: &AccessKeyId) -> Result<AccessKeyView, Refusal> {
+    fn key_done(&self, changed: AccessChangeOutcome, id: &AccessKeyId) -> Result<AccessKeyView, Refusal> {
         match changed {
-            AccessChanged::Done => {
+            AccessChangeOutcome::Done => {
                 let (row, user) =
                     self.directory.key(id).ok_or_else(|| Refusal::AccessKeyNotFound { key: id.clone() })?;
                 Ok(AccessKeyView { row, user: user.name })
             }
-            AccessChanged::Taken { what, name } => Err(Refusal::NameTaken { what, name }),
-            AccessChanged::NotFound => Err(Refusal::AccessKeyNotFound { key: id.clone() }),
-            AccessChanged::RoleInUse { .. } => {
+            AccessChangeOutcome::Taken { what, name } => Err(Refusal::NameTaken { what, name }),
+            AccessChangeOutcome::NotFound => Err(Refusal::AccessKeyNotFound { key: id.clone() }),
+            AccessChangeOutcome::RoleInUse { .. } => {
                 Err(Refusal::Internal { what: format!("access key {id} was taken for a role") })
             }
         }

@@ -55,7 +55,7 @@ pub use plan::PlanStopServer;
 pub use registering::{RegisterCluster, SyncCluster, Synced, UpdateCluster};
 pub use roles::{CreateRole, DeleteRole, ListRoles};
 pub use servers::{GetServer, ListServers};
-pub use subject::{CallSubject, Found, Resolved};
+pub use subject::{CallSubject, ProcessReport, Resolved};
 pub use subtasks::{CancelSubtask, RetrySubtask, SubtaskLog};
 pub use tasks::{GetTask, ListTasks, TaskSelection, TasksPage};
 pub use users::{CreateUser, ListUsers, SetPassword, UpdateUser};
@@ -64,18 +64,15 @@ pub use verbs::{CancelTask, GiveUpTask, RetryTask, RollbackTask, SkipSubtask, Ta
 /// What the calls on users, keys, roles and the audit log go through.
 #[derive(Clone)]
 pub struct Administration {
-    /// Users, keys and roles.
     pub directory: Arc<Directory>,
-    /// The audit log.
     pub access: Arc<dyn AccessStore>,
-    /// Copies of the store.
     pub backups: Arc<dyn Backups>,
     /// Makes what is stored of passwords.
     pub hasher: Arc<dyn PasswordHasher>,
 }
 
-/// The use cases over their parts. They believe that the caller may: lists show what his rights show, and changes of users
-/// give only what he has, but everything else is asked by [`Guarded`].
+/// The use cases over their parts. They believe that the caller may: lists show what the caller's rights show, and changes of
+/// users give only what the caller has, but everything else is asked by [`Guarded`].
 #[derive(Clone)]
 pub struct Service {
     store: Arc<dyn Store>,

@@ -18,19 +18,16 @@ use crate::store::StoredTask;
 /// Records a task that stops a server, and answers with it.
 #[derive(Clone, Debug)]
 pub struct StopServer {
-    /// Which cluster.
     pub cluster: ClusterId,
-    /// Which server.
     pub server: ServerId,
     /// Overrides what may be overridden.
     pub force: bool,
     /// Risks accepted by name; sorted, without repeats.
     pub accepted_risks: Vec<Risk>,
-    /// Kind of stop.
     pub stop_type: StopType,
     /// Whether the server is frozen before its process is ended; never with a stop of the service only.
     pub freeze_before_stop: bool,
-    /// For repeats.
+    /// A repeat under the same id is answered with the same task.
     pub request_id: Option<Uuid>,
     /// Whether, without a request id, an equal request of the same caller is answered with its open task (OCP's programs
     /// know no request ids).
@@ -53,11 +50,8 @@ impl FamilyCall for StopServer {
 /// Records a task that starts a server, or rolls back the one at rest that stopped it; answers with that task.
 #[derive(Clone, Debug)]
 pub struct StartServer {
-    /// Which cluster.
     pub cluster: ClusterId,
-    /// Which server.
     pub server: ServerId,
-    /// For repeats.
     pub request_id: Option<Uuid>,
     /// As in [`StopServer`].
     pub repeat_by_arguments: bool,
@@ -88,7 +82,27 @@ impl FamilyCall for StartServer {
 
 /// Records a task that restarts a server, and answers with it. Asked as a stop is, and always of the process.
 #[derive(Clone, Debug)]
+<<<<<<< rest2
 pub struct RestartServer(pub StopServer);
+=======
+pub struct RestartServer {
+    pub cluster: ClusterId,
+    pub server: ServerId,
+    /// Overrides what may be overridden.
+    pub force: bool,
+    /// Risks accepted by name; sorted, without repeats.
+    pub accepted_risks: Vec<Risk>,
+    /// Whether the server is frozen before its process is ended.
+    pub freeze_before_stop: bool,
+    pub request_id: Option<Uuid>,
+    /// As in [`StopServer`].
+    pub repeat_by_arguments: bool,
+    /// Refused unless the server has this address.
+    pub expected_server: Option<ServerAddr>,
+    /// End of the consent to irreversible steps.
+    pub expire_time: Option<Timestamp>,
+}
+>>>>>>> main
 
 impl FamilyCall for RestartServer {
     const CALL: Call = Call::RestartServer;

@@ -6,17 +6,16 @@ use super::Service;
 use super::accept::freeing;
 use super::call::{Caller, ServiceCall};
 use super::refusals::inventory_refusal;
-use super::views::{CheckVerdict, PlanCheck, StopPlanView};
+use super::views::{AssessedCheck, CheckVerdict, StopPlanView};
 use crate::domain::admission::Request;
 use crate::domain::call::Call;
 use crate::domain::event::Verb;
 use crate::domain::gate::Consent;
 use crate::domain::ids::{ClusterId, ServerId};
-use crate::domain::precheck;
 use crate::domain::refusal::Refusal;
 use crate::domain::status::{Risk, StopType};
 use crate::inventory::Target;
-use crate::operations::assess::{assess, freeze_outlook, survey};
+use crate::operations::assess::{assess, check, freeze_outlook, survey};
 
 /// What a plan may take beyond its reading of the cluster: the look at the host.
 const PLAN_BEYOND_READING: Duration = Duration::from_secs(5);
@@ -24,15 +23,12 @@ const PLAN_BEYOND_READING: Duration = Duration::from_secs(5);
 /// The whole precheck of a stop now; changes nothing.
 #[derive(Clone, Debug)]
 pub struct PlanStopServer {
-    /// Which cluster.
     pub cluster: ClusterId,
-    /// Which server.
     pub server: ServerId,
     /// Whether the stop would use force.
     pub force: bool,
     /// Risks that it would accept.
     pub accepted_risks: Vec<Risk>,
-    /// Kind of stop.
     pub stop_type: StopType,
     /// Whether the stop would freeze the server first.
     pub freeze_before_stop: bool,
@@ -80,32 +76,12 @@ impl Service {
                 .collect(),
             failures_tolerated_after: assessment.failures_tolerated_after,
             observed_at: assessment.observed_at,
-            checks: assessment
-                .checks
-                .into_iter()
-                .map(|check| PlanCheck {
-                    overridden_by: check.overridden_by,
-                    name: check.name,
-                    verdict: match check.verdict {
-                        precheck::CheckVerdict::Pass => CheckVerdict::Pass,
-                        precheck::CheckVerdict::Info => CheckVerdict::Info,
-                        precheck::CheckVerdict::Warn => CheckVerdict::Warn,
-                        precheck::CheckVerdict::Block => CheckVerdict::Block,
-                    },
-                    evidence: check.root_service_words.map_or_else(
-                        || check.evidence.clone(),
-                        |words| if words == check.evidence { words } else { format!("{words} ({})", check.evidence) },
-                    ),
-                    remedy: check.remedy,
-                    overridden: check.overridden,
-                })
-                .chain([free])
-                .collect(),
+            checks: assessment.checks.into_iter().chain([free]).collect(),
         })
     }
 
     /// Whether another task holds the cluster, which refuses a stop whatever the cluster is like.
-    async fn cluster_free(&self, target: &Target) -> Result<PlanCheck, Refusal> {
+    async fn cluster_free(&self, target: &Target) -> Result<AssessedCheck, Refusal> {
         let (verdict, evidence, remedy) = match self.operating(&target.cluster).await? {
             None => (CheckVerdict::Pass, "no task holds the cluster".to_owned(), String::new()),
             Some(task) => {
@@ -127,8 +103,7 @@ impl Service {
                 (CheckVerdict::Block, evidence, remedy.to_owned())
             }
         };
-        let name = "CLUSTER_FREE".to_owned();
-        Ok(PlanCheck { name, verdict, evidence, remedy, overridden_by: None, overridden: false })
+        Ok(check("CLUSTER_FREE", verdict, evidence, remedy))
     }
 }
 

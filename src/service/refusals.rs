@@ -1,10 +1,10 @@
 //! Errors of the layers below, and missing permissions, as refusals of a request.
 
 use super::call::Caller;
-use crate::domain::permission::Need;
+use crate::domain::permission::RequiredPermission;
 use crate::domain::refusal::Refusal;
 use crate::inventory::InventoryError;
-use crate::oceanbase::{About, ClusterError, ErrorClass};
+use crate::oceanbase::{ClusterError, ErrorClass, ErrorDetail};
 use crate::store::StoreError;
 
 /// The store's error: the caller can only try again, the log has the details.
@@ -21,7 +21,7 @@ pub(super) fn store_refusal(error: &StoreError) -> Refusal {
 }
 
 /// What the caller may not do.
-pub(super) fn permission_denied(caller: &Caller, need: Need) -> Refusal {
+pub(super) fn permission_denied(caller: &Caller, need: RequiredPermission) -> Refusal {
     Refusal::PermissionDenied { principal: caller.principal.clone(), need }
 }
 
@@ -34,7 +34,6 @@ impl From<StoreError> for Refused {
     }
 }
 
-/// The inventory's error.
 pub(super) fn inventory_refusal(error: &InventoryError) -> Refusal {
     match error {
         InventoryError::ClusterNotFound(cluster) => Refusal::ClusterNotFound { cluster: cluster.to_string() },
@@ -53,10 +52,10 @@ pub(super) fn cluster_refusal(cluster: &str, username: &str, error: &ClusterErro
     let endpoint = error.endpoint.clone().unwrap_or_else(|| cluster.clone());
     match (error.class, error.about.as_deref()) {
         (ErrorClass::AuthFailed, _) => Refusal::ClusterAuthFailed { endpoint, username: username.to_owned() },
-        (ErrorClass::WrongCluster, Some(About::OtherCluster { expected, found })) => {
+        (ErrorClass::WrongCluster, Some(ErrorDetail::OtherCluster { expected, found })) => {
             Refusal::WrongCluster { endpoint, expected: expected.clone(), found: found.clone() }
         }
-        (_, Some(About::MissingView { view, versions })) => {
+        (_, Some(ErrorDetail::MissingView { view, versions })) => {
             Refusal::ViewMissing { cluster, view: view.clone(), versions: (*versions).to_owned() }
         }
         (ErrorClass::Permanent | ErrorClass::WrongCluster, _) => Refusal::ClusterRefuses { cluster, why },

@@ -15,7 +15,7 @@ use crate::domain::ids::{ClusterId, ServerAddr, ServerId};
 use crate::domain::refusal::Refusal;
 use crate::inventory::{InventoryError, access, observation};
 use crate::oceanbase::{ClusterError, Discovery};
-use crate::store::inventory::{ClusterChange, ClusterRow, DefaultHost, HostRoute, NewCluster, Registered};
+use crate::store::inventory::{ClusterChange, ClusterRow, DefaultHost, HostRoute, NewCluster, RegisterOutcome};
 
 /// Longest reading of a cluster within a call.
 const LONGEST_READING: Duration = Duration::from_secs(20);
@@ -25,9 +25,7 @@ const LONGEST_READING: Duration = Duration::from_secs(20);
 pub struct RegisterCluster {
     /// `host:sql_port`, at least one.
     pub endpoints: Vec<String>,
-    /// Login.
     pub username: String,
-    /// Its password.
     pub password: SecretString,
     /// Refused unless the cluster has this name.
     pub expected_name: Option<String>,
@@ -70,13 +68,9 @@ impl ServiceCall for RegisterCluster {
 /// Changes what people decide of a cluster; endpoints and credentials are tried first. `None`: stays.
 #[derive(Clone, Debug)]
 pub struct UpdateCluster {
-    /// Which cluster.
     pub cluster: ClusterId,
-    /// Endpoints.
     pub endpoints: Option<Vec<String>>,
-    /// Login.
     pub username: Option<String>,
-    /// Password.
     pub password: Option<SecretString>,
     /// Routes by `svr_ip`, all of them.
     pub hosts: Option<Vec<(String, HostRoute)>>,
@@ -170,9 +164,9 @@ impl Service {
         let name = new.identity.name.clone();
         let registered = self.deps.inventory.store().register(new, audit).await;
         match registered.map_err(|error| store_refusal(&error))? {
-            Registered::Done(cluster) => self.cluster_view(cluster).await,
-            Registered::AlreadyRegistered(cluster) => Err(Refusal::ClusterAlreadyRegistered { cluster, name }),
-            Registered::IdTaken { what, id } => Err(Refusal::IdTaken { what, id }),
+            RegisterOutcome::Done(cluster) => self.cluster_view(cluster).await,
+            RegisterOutcome::AlreadyRegistered(cluster) => Err(Refusal::ClusterAlreadyRegistered { cluster, name }),
+            RegisterOutcome::IdTaken { what, id } => Err(Refusal::IdTaken { what, id }),
         }
     }
 

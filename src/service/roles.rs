@@ -8,14 +8,11 @@ use crate::domain::call::{Call, Subject};
 use crate::domain::ids::RoleName;
 use crate::domain::permission::{BUILTIN_ROLES, Permission, Rights, builtin};
 use crate::domain::refusal::Refusal;
-use crate::store::access::{AccessChange, AccessChanged, RoleRow};
+use crate::store::access::{AccessChange, AccessChangeOutcome, RoleRow};
 
-/// Makes a role.
 #[derive(Clone, Debug)]
 pub struct CreateRole {
-    /// Its name.
     pub name: RoleName,
-    /// Its permissions.
     pub permissions: Vec<Permission>,
 }
 
@@ -50,7 +47,6 @@ impl ServiceCall for CreateRole {
     }
 }
 
-/// Removes a role.
 #[derive(Clone, Debug)]
 pub struct DeleteRole(pub RoleName);
 
@@ -102,12 +98,12 @@ fn view(row: &RoleRow) -> RoleView {
     RoleView { name: row.name.clone(), permissions: row.permissions.clone(), create_time: Some(row.create_time) }
 }
 
-fn role_done(changed: AccessChanged, role: &RoleName) -> Result<(), Refusal> {
+fn role_done(changed: AccessChangeOutcome, role: &RoleName) -> Result<(), Refusal> {
     match changed {
-        AccessChanged::Done => Ok(()),
-        AccessChanged::Taken { what, name } => Err(Refusal::NameTaken { what, name }),
-        AccessChanged::NotFound => Err(Refusal::RoleNotFound { role: role.clone() }),
-        AccessChanged::RoleInUse { user } => {
+        AccessChangeOutcome::Done => Ok(()),
+        AccessChangeOutcome::Taken { what, name } => Err(Refusal::NameTaken { what, name }),
+        AccessChangeOutcome::NotFound => Err(Refusal::RoleNotFound { role: role.clone() }),
+        AccessChangeOutcome::RoleInUse { user } => {
             Err(Refusal::RoleFixed { role: role.clone(), why: format!("user {user} has it") })
         }
     }

@@ -9,7 +9,7 @@ use super::views::{ProcessView, ServerView};
 use crate::domain::admission::service_state;
 use crate::domain::call::Call;
 use crate::domain::event::{Direction, TaskState};
-use crate::domain::host::{Finding, Found};
+use crate::domain::host::{Finding, ProcessReport};
 use crate::domain::ids::{ClusterId, ServerId, ZoneName};
 use crate::domain::refusal::Refusal;
 use crate::domain::shown::server_status;
@@ -25,9 +25,7 @@ const LONGEST_LOOK: Duration = Duration::from_secs(5);
 /// One server, with a fresh look; what does not answer in time is shown as recorded.
 #[derive(Clone, Debug)]
 pub struct GetServer {
-    /// Which cluster.
     pub cluster: ClusterId,
-    /// Which server.
     pub server: ServerId,
 }
 
@@ -48,13 +46,11 @@ impl ServiceCall for GetServer {
 /// Servers of a cluster as recorded, ascending by id.
 #[derive(Clone, Debug)]
 pub struct ListServers {
-    /// Which cluster.
     pub cluster: ClusterId,
-    /// Only of this zone.
+    /// `None`: of every zone.
     pub zone: Option<ZoneName>,
     /// Only ids above this (from the page token).
     pub above: Option<ServerId>,
-    /// At most so many.
     pub limit: u32,
 }
 
@@ -154,7 +150,7 @@ impl Service {
     }
 }
 
-fn process_view(found: &Found) -> ProcessView {
+fn process_view(found: &ProcessReport) -> ProcessView {
     match &found.finding {
         Finding::Running(identity) => ProcessView::Running { pid: i64::from(identity.pid) },
         Finding::Absent { .. } => ProcessView::Absent,

@@ -19,9 +19,7 @@ const MOST_ATTEMPTS: usize = 4;
 /// Log of a subtask: all its lines so far, ascending.
 #[derive(Clone, Copy, Debug)]
 pub struct SubtaskLog {
-    /// Which task.
     pub task: TaskId,
-    /// Which of its subtasks.
     pub subtask: SubtaskId,
 }
 
@@ -44,9 +42,7 @@ impl ServiceCall for SubtaskLog {
 /// Runs a failed subtask again: that is the retry of its task. Answers with the task, and which of its subtasks it was.
 #[derive(Clone, Copy, Debug)]
 pub struct RetrySubtask {
-    /// Which task.
     pub task: TaskId,
-    /// Which of its subtasks.
     pub subtask: SubtaskId,
 }
 
@@ -83,9 +79,7 @@ impl ServiceCall for RetrySubtask {
 /// Ends a running subtask: that is the cancellation of its task.
 #[derive(Clone, Copy, Debug)]
 pub struct CancelSubtask {
-    /// Which task.
     pub task: TaskId,
-    /// Which of its subtasks.
     pub subtask: SubtaskId,
 }
 

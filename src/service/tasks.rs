@@ -11,7 +11,6 @@ use crate::domain::ids::{ClusterId, Principal, ServerId, TaskId};
 use crate::domain::refusal::Refusal;
 use crate::store::{Page, StoredTask, TaskFilter, TaskOrder};
 
-/// One task.
 #[derive(Clone, Copy, Debug)]
 pub struct GetTask(pub TaskId);
 
@@ -32,17 +31,13 @@ impl ServiceCall for GetTask {
 /// Tasks that the caller may see, newest first.
 #[derive(Clone, Debug)]
 pub struct ListTasks {
-    /// Of this cluster.
     pub cluster: Option<ClusterId>,
-    /// Of this server.
     pub server: Option<ServerId>,
     /// In one of these states; empty: any.
     pub states: Vec<TaskState>,
-    /// Of this creator.
     pub creator: Option<Principal>,
     /// Only ids below this (from the page token).
     pub below: Option<TaskId>,
-    /// At most so many.
     pub limit: u32,
 }
 
@@ -69,9 +64,7 @@ impl ServiceCall for ListTasks {
 /// Which tasks of those that the caller may see.
 #[derive(Clone, Debug, Default)]
 pub struct TaskSelection {
-    /// Of this cluster.
     pub cluster: Option<ClusterId>,
-    /// Of this server.
     pub server: Option<ServerId>,
     /// In one of these states; empty: any.
     pub states: Vec<TaskState>,
@@ -82,9 +75,7 @@ pub struct TaskSelection {
 /// A page of the tasks that the caller may see.
 #[derive(Clone, Debug)]
 pub struct TasksPage {
-    /// Which tasks.
     pub selection: TaskSelection,
-    /// Which page.
     pub page: Page<TaskOrder>,
 }
 

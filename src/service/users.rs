@@ -11,14 +11,12 @@ use super::views::UserView;
 use crate::domain::call::{Call, Subject};
 use crate::domain::ids::{Principal, RoleName};
 use crate::domain::refusal::Refusal;
-use crate::store::access::{AccessChange, AccessChanged, AccessRows, NewUser, UserRow};
+use crate::store::access::{AccessChange, AccessChangeOutcome, AccessRows, NewUser, UserRow};
 
-/// Makes a user.
 #[derive(Clone, Debug)]
 pub struct CreateUser {
-    /// Its name.
     pub name: Principal,
-    /// Its password.
+    /// `None`: only a certificate or an access key proves the user.
     pub password: Option<SecretString>,
     /// Its roles; ascending, without repeats.
     pub roles: Vec<RoleName>,
@@ -62,11 +60,8 @@ impl ServiceCall for CreateUser {
 /// Changes a user; `None`: stays.
 #[derive(Clone, Debug)]
 pub struct UpdateUser {
-    /// Which user.
     pub name: Principal,
-    /// Its roles.
     pub roles: Option<Vec<RoleName>>,
-    /// Names of its certificates.
     pub certificate_names: Option<Vec<String>>,
     /// Whether it is nobody for now.
     pub disabled: Option<bool>,
@@ -108,9 +103,7 @@ impl ServiceCall for UpdateUser {
 /// Gives a user another password.
 #[derive(Clone, Debug)]
 pub struct SetPassword {
-    /// Which user.
     pub name: Principal,
-    /// The new password.
     pub password: SecretString,
 }
 
@@ -169,7 +162,7 @@ impl Service {
         call: Call,
         entry: AuditEntry,
         decide: impl FnOnce(&Rules<'_>) -> Result<AccessChange, Refusal> + Send,
-    ) -> Result<AccessChanged, Refusal> {
+    ) -> Result<AccessChangeOutcome, Refusal> {
         let audit = self.accepted(caller, call, entry);
         let changed = self.directory.change(|rows: &AccessRows| -> Result<_, Refused> {
             let change = decide(&Rules::new(rows, caller)).map_err(Refused)?;
@@ -183,11 +176,13 @@ fn view(rows: &AccessRows, row: &UserRow) -> UserView {
     UserView { row: row.clone(), permissions: permissions_of(rows, &row.roles) }
 }
 
-fn user_done(changed: AccessChanged, user: &Principal) -> Result<(), Refusal> {
+fn user_done(changed: AccessChangeOutcome, user: &Principal) -> Result<(), Refusal> {
     match changed {
-        AccessChanged::Done => Ok(()),
-        AccessChanged::Taken { what, name } => Err(Refusal::NameTaken { what, name }),
-        AccessChanged::NotFound => Err(Refusal::UserNotFound { user: user.to_string() }),
-        AccessChanged::RoleInUse { .. } => Err(Refusal::Internal { what: format!("user {user} was taken for a role") }),
+        AccessChangeOutcome::Done => Ok(()),
+        AccessChangeOutcome::Taken { what, name } => Err(Refusal::NameTaken { what, name }),
+        AccessChangeOutcome::NotFound => Err(Refusal::UserNotFound { user: user.to_string() }),
+        AccessChangeOutcome::RoleInUse { .. } => {
+            Err(Refusal::Internal { what: format!("user {user} was taken for a role") })
+        }
     }
 }

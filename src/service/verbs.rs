@@ -68,7 +68,7 @@ impl CallFamily for TaskRequest {
         let task = service.ask(caller, self, Arc::new(task)).await?;
         match verb {
             Verb::Retry | Verb::Rollback | Verb::SkipSubtask => service.go_on(task).await?,
-            Verb::Cancel => service.engine.tell(&task),
+            Verb::Cancel => service.engine.notify_request(&task),
             Verb::GiveUp => {}
         }
         service.stored_task(id).await

@@ -3,9 +3,12 @@
 use crate::clock::Timestamp;
 use crate::domain::ids::{ClusterId, Principal, RoleName, ServerAddr, ServerId, TaskId, ZoneName};
 use crate::domain::permission::Permission;
-use crate::domain::status::{ClusterStatus, OverriddenBy, ServerStatus, ZoneStatus};
+use crate::domain::status::{ClusterStatus, ServerStatus, ZoneStatus};
 use crate::store::access::{AccessKeyRow, UserRow};
 use crate::store::inventory::{ClusterRow, HostRoute, ServerRow, ZoneRow};
+
+pub use crate::domain::precheck::CheckVerdict;
+pub use crate::operations::assess::AssessedCheck;
 
 /// A page by number: its items, and how many there are in all.
 #[derive(Clone, Debug)]
@@ -16,7 +19,6 @@ pub struct PageOf<T> {
     pub total: u64,
 }
 
-/// A user as shown.
 #[derive(Clone, Debug)]
 pub struct UserView {
     /// As stored; the hash of its password is never shown.
@@ -25,40 +27,30 @@ pub struct UserView {
     pub permissions: Vec<Permission>,
 }
 
-/// An access key as shown.
 #[derive(Clone, Debug)]
 pub struct AccessKeyView {
     /// As stored; its secret is shown only to whoever makes it.
     pub row: AccessKeyRow,
-    /// Name of its user.
     pub user: Principal,
 }
 
-/// A role as shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoleView {
-    /// Its name.
     pub name: RoleName,
-    /// Its permissions.
     pub permissions: Vec<Permission>,
     /// When it was made; `None`: it is always there.
     pub create_time: Option<Timestamp>,
 }
 
-/// A cluster as shown.
 #[derive(Clone, Debug)]
 pub struct ClusterView {
-    /// As stored.
     pub row: ClusterRow,
-    /// Shown status.
     pub status: ClusterStatus,
     /// Its zones with their shown status.
     pub zones: Vec<(ZoneRow, ZoneStatus)>,
     /// Routes by `svr_ip`.
     pub hosts: Vec<(String, HostRoute)>,
-    /// Task that holds it.
     pub operating_task: Option<TaskId>,
-    /// Number of servers.
     pub server_count: usize,
     /// Build version of its servers.
     pub version: String,
@@ -79,14 +71,11 @@ pub enum ProcessView {
     Ambiguous { evidence: String },
 }
 
-/// A server as shown.
 #[derive(Clone, Debug)]
 pub struct ServerView {
     /// As stored, or as just read.
     pub row: ServerRow,
-    /// Shown status.
     pub status: ServerStatus,
-    /// Its process.
     pub process: ProcessView,
     /// Log streams led from it; `None`: not known.
     pub leaders: Option<i64>,
@@ -98,51 +87,17 @@ pub struct ServerView {
     pub operating_task: Option<TaskId>,
 }
 
-/// What a check of a plan says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CheckVerdict {
-    /// In order.
-    Pass,
-    /// Worth knowing.
-    Info,
-    /// Worth stopping to think.
-    Warn,
-    /// The stop is refused, unless overridden.
-    Block,
-}
-
-/// One check of a plan.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PlanCheck {
-    /// Its name, for example `LOG_IN_SYNC`.
-    pub name: String,
-    /// What it says.
-    pub verdict: CheckVerdict,
-    /// What was found.
-    pub evidence: String,
-    /// What to do about it.
-    pub remedy: String,
-    /// What overrides it; `None`: nothing does.
-    pub overridden_by: Option<OverriddenBy>,
-    /// Whether this request overrides it.
-    pub overridden: bool,
-}
-
 /// What a stop would meet now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StopPlanView {
-    /// The cluster.
     pub cluster: ClusterId,
-    /// The server.
     pub server: ServerId,
-    /// Its address.
     pub addr: ServerAddr,
-    /// Its zone.
     pub zone: ZoneName,
     /// Whether a stop with these arguments would be let through.
     pub allowed: bool,
     /// Every check, in a fixed order.
-    pub checks: Vec<PlanCheck>,
+    pub checks: Vec<AssessedCheck>,
     /// Tenant, its name, and how many of its leaders would move.
     pub leader_moves: Vec<(i64, String, i32)>,
     /// Further servers that may fail afterwards; `None`: not known.

@@ -1,7 +1,7 @@
 //! How the cluster moves through time: heartbeats and lease, elections, leaders leaving marked servers, replicas
 //! catching up, arbitration degrading, freezes ending. Pure: `now` comes from the caller.
 
-use super::record::{Happening, Kind};
+use super::record::{Kind, RecordEntry};
 use super::state::{Cluster, LogStream, Position, ServerStatus};
 use super::time::{self, Micros};
 
@@ -9,7 +9,7 @@ use super::time::{self, Micros};
 const ELECTABLE: Micros = 5_000_000;
 
 /// Does all that is due at `now`.
-pub fn advance(cluster: &mut Cluster, now: Micros) -> Vec<Happening> {
+pub fn advance(cluster: &mut Cluster, now: Micros) -> Vec<RecordEntry> {
     let mut happened = Vec::new();
     reachability(cluster, now);
     // without a root service nobody writes __all_server
@@ -84,7 +84,7 @@ fn reachability(cluster: &mut Cluster, now: Micros) {
     }
 }
 
-fn leases(cluster: &mut Cluster, now: Micros, happened: &mut Vec<Happening>) {
+fn leases(cluster: &mut Cluster, now: Micros, happened: &mut Vec<RecordEntry>) {
     let lease = cluster.lease_time();
     let mut events = Vec::new();
     for server in &mut cluster.servers {
@@ -95,14 +95,14 @@ fn leases(cluster: &mut Cluster, now: Micros, happened: &mut Vec<Happening>) {
             if server.status == ServerStatus::Active {
                 server.status = ServerStatus::Inactive;
             }
-            happened.push(Happening::at(server.id, Kind::ServerOffline, "last_offline_time set"));
+            happened.push(RecordEntry::at(server.id, Kind::ServerOffline, "last_offline_time set"));
             events.push(("last_offline_time set", server.address()));
         } else if !server.alive() && !late && server.process.is_some() {
             server.last_offline_time = 0;
             if server.status == ServerStatus::Inactive {
                 server.status = ServerStatus::Active;
             }
-            happened.push(Happening::at(server.id, Kind::ServerOnline, "online"));
+            happened.push(RecordEntry::at(server.id, Kind::ServerOnline, "online"));
             events.push(("online", server.address()));
         }
     }
@@ -134,7 +134,7 @@ fn services(cluster: &mut Cluster, now: Micros) {
     }
 }
 
-fn elect(cluster: &mut Cluster, index: usize, now: Micros, happened: &mut Vec<Happening>) {
+fn elect(cluster: &mut Cluster, index: usize, now: Micros, happened: &mut Vec<RecordEntry>) {
     let ls = &cluster.log_streams[index];
     let election = time::micros(cluster.durations.election);
     let down_since = |id: &i64| cluster.server(*id).map_or(0, |server| server.unreachable_since);
@@ -161,7 +161,7 @@ fn elect(cluster: &mut Cluster, index: usize, now: Micros, happened: &mut Vec<Ha
 }
 
 /// Moves one leader, if it is time: away from a marked server, or home to its primary zone.
-fn switch(cluster: &mut Cluster, index: usize, now: Micros, happened: &mut Vec<Happening>) {
+fn switch(cluster: &mut Cluster, index: usize, now: Micros, happened: &mut Vec<RecordEntry>) {
     let ls = &cluster.log_streams[index];
     let Some(leader) = ls.leader.and_then(|id| cluster.server(id)).filter(|server| server.reachable()) else { return };
     if now < leader.next_leader_move {
@@ -207,7 +207,7 @@ fn electable(cluster: &Cluster, ls: &LogStream, id: i64, now: Micros) -> bool {
 }
 
 /// Changes a log stream's leader and says so.
-pub fn lead(cluster: &mut Cluster, index: usize, leader: Option<i64>, now: Micros, happened: &mut Vec<Happening>) {
+pub fn lead(cluster: &mut Cluster, index: usize, leader: Option<i64>, now: Micros, happened: &mut Vec<RecordEntry>) {
     let end = cluster.leader_end(&cluster.log_streams[index], now);
     let ls = &mut cluster.log_streams[index];
     let was = ls.leader;
@@ -224,14 +224,14 @@ pub fn lead(cluster: &mut Cluster, index: usize, leader: Option<i64>, now: Micro
     let name = |id: Option<i64>| id.map_or("nobody".to_owned(), |id| format!("server {id}"));
     let text = format!("tenant {} log stream {}: {} -> {}", ls.tenant, ls.id, name(was), name(leader));
     let is_root = ls.tenant == super::state::SYS_TENANT && ls.id == super::state::SYS_LS;
-    happened.push(Happening { server: leader.or(was), session: None, kind: Kind::LeaderMoved, text });
+    happened.push(RecordEntry { server: leader.or(was), session: None, kind: Kind::LeaderMoved, text });
     if is_root && leader.is_some() {
-        happened.push(Happening { server: leader, session: None, kind: Kind::RootServiceMoved, text: name(leader) });
+        happened.push(RecordEntry { server: leader, session: None, kind: Kind::RootServiceMoved, text: name(leader) });
         cluster.event(now, "root_service", "full_rootservice", vec![("result", "0".into())]);
     }
 }
 
-fn degrade(cluster: &mut Cluster, index: usize, now: Micros, happened: &mut Vec<Happening>) {
+fn degrade(cluster: &mut Cluster, index: usize, now: Micros, happened: &mut Vec<RecordEntry>) {
     let ls = &cluster.log_streams[index];
     if cluster.holds.arbitration_stuck || !cluster.arbitrates(ls.tenant) || ls.members.len() != 2 {
         return;
@@ -246,7 +246,7 @@ fn degrade(cluster: &mut Cluster, index: usize, now: Micros, happened: &mut Vec<
     let degraded: Vec<i64> = ls.members.iter().copied().filter(due).collect();
     if degraded != ls.degraded {
         let text = format!("tenant {} log stream {}: degraded {degraded:?}", ls.tenant, ls.id);
-        happened.push(Happening { server: None, session: None, kind: Kind::ArbitrationDegraded, text });
+        happened.push(RecordEntry { server: None, session: None, kind: Kind::ArbitrationDegraded, text });
         cluster.log_streams[index].degraded = degraded;
     }
 }

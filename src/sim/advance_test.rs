@@ -8,7 +8,7 @@ use crate::sim::state::{SYS_LS, SYS_TENANT, StuckLeader};
 const STEP: Micros = 10_000;
 
 /// Lets so many microseconds pass; the servers in `beating` send heartbeats.
-fn pass(cluster: &mut Cluster, now: &mut Micros, time: Micros, beating: &[i64]) -> Vec<Happening> {
+fn pass(cluster: &mut Cluster, now: &mut Micros, time: Micros, beating: &[i64]) -> Vec<RecordEntry> {
     let (end, mut happened) = (*now + time, Vec::new());
     while *now < end {
         *now += STEP;

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use super::core::{Core, Shared};
 use super::errors::SqlRefusal;
-use super::execute::{Asker, DONE, End, until};
+use super::execute::{DONE, End, StatementContext, until};
 use super::fault::{FaultKind, Scope};
-use super::record::{Happening, Kind};
+use super::record::{Kind, RecordEntry};
 use super::rules::{self, StopKind};
 use super::statement::Command;
 use super::time::{self, Micros};
@@ -27,7 +27,7 @@ pub fn targets(core: &Core, command: &Command) -> Vec<i64> {
     }
 }
 
-pub async fn alter(shared: &Arc<Shared>, asker: &Asker, targets: &[i64], command: Command) -> End {
+pub async fn alter(shared: &Arc<Shared>, asker: &StatementContext, targets: &[i64], command: Command) -> End {
     if let Err(end) = root_service(shared, asker).await {
         return end;
     }
@@ -52,7 +52,7 @@ fn done(result: Result<(), SqlRefusal>) -> End {
 }
 
 /// Waits for a root service, within the statement's time.
-async fn root_service(shared: &Shared, asker: &Asker) -> Result<i64, End> {
+async fn root_service(shared: &Shared, asker: &StatementContext) -> Result<i64, End> {
     loop {
         if let Some(root) = shared.with(|core, _| core.cluster.root_service()) {
             return Ok(root);
@@ -71,7 +71,7 @@ struct Stop {
     zone: Option<String>,
 }
 
-async fn stop(shared: &Arc<Shared>, asker: &Asker, targets: &[i64], stop: Stop) -> End {
+async fn stop(shared: &Arc<Shared>, asker: &StatementContext, targets: &[i64], stop: Stop) -> End {
     let scope = Scope { endpoint: asker.server, statement: &asker.text, targets };
     let take = |want: fn(&FaultKind) -> bool| shared.with(|core, now| core.take(now, &scope, want));
     let before = take(|kind| {
@@ -143,12 +143,12 @@ const BEFORE_THE_TIMEOUT: Micros = 500_000;
 /// Phases A and B, in a task of their own: the root service does not know whether the session still lives.
 fn at_root_service(
     shared: &Arc<Shared>,
-    asker: &Asker,
+    asker: &StatementContext,
     stop: Stop,
     delay_ms: u64,
 ) -> tokio::task::JoinHandle<Result<(), SqlRefusal>> {
     let shared = Arc::clone(shared);
-    let Asker { session, deadline, limit, .. } = *asker;
+    let StatementContext { session, deadline, limit, .. } = *asker;
     let stopped = shared.stop.clone();
     let job = async move {
         tokio::time::sleep(Duration::from_millis(delay_ms)).await;
@@ -164,10 +164,10 @@ fn at_root_service(
                     Err(refusal) => {
                         let text = format!("{} {}", refusal.number, refusal.text);
                         let session = Some(session);
-                        let happening = Happening { server: None, session, kind: Kind::PrecheckRefused, text };
+                        let happening = RecordEntry { server: None, session, kind: Kind::PrecheckRefused, text };
                         // the loop looks ten times a second: one line for each different refusal is enough
                         if core.record.last().is_none_or(|last| last.text != happening.text) {
-                            core.happen(now, happening);
+                            core.record_entry(now, happening);
                         }
                         match refusal.retry {
                             false => Some(Err(refusal)),
@@ -193,7 +193,7 @@ fn at_root_service(
 }
 
 /// Phase C. The count is the kernel's: LEADER rows of CDB_OB_LS_LOCATIONS.
-async fn wait_leader_switch_out(shared: &Shared, asker: &Asker, servers: &[i64]) -> End {
+async fn wait_leader_switch_out(shared: &Shared, asker: &StatementContext, servers: &[i64]) -> End {
     while shared.with(|core, _| core.cluster.leaders_on(servers)) > 0 {
         let next = time::now() + time::micros(shared.options.durations.leader_wait_interval);
         if next >= asker.deadline {
@@ -249,11 +249,11 @@ pub fn fail_over(core: &mut Core, now: Micros) {
     let mut happened = Vec::new();
     super::advance::lead(cluster, index, Some(successor), now, &mut happened);
     for happening in happened {
-        core.happen(now, happening);
+        core.record_entry(now, happening);
     }
 }
 
-async fn stop_zone(shared: &Shared, asker: &Asker, active: bool, force: bool, name: &str) -> End {
+async fn stop_zone(shared: &Shared, asker: &StatementContext, active: bool, force: bool, name: &str) -> End {
     loop {
         match shared.with(|core, now| core.set_zone(name, active, force, now)) {
             Err(refusal) if refusal.retry => {
@@ -274,7 +274,7 @@ async fn stop_zone(shared: &Shared, asker: &Asker, active: bool, force: bool, na
     wait_leader_switch_out(shared, asker, &servers).await
 }
 
-fn minor_freeze(core: &mut Core, asker: &Asker, everywhere: bool, targets: &[i64], now: Micros) -> End {
+fn minor_freeze(core: &mut Core, asker: &StatementContext, everywhere: bool, targets: &[i64], now: Micros) -> End {
     if !everywhere && targets.is_empty() {
         return SqlRefusal::new(4018, rules::ENTRY_NOT_EXIST).into();
     }
@@ -286,11 +286,11 @@ fn minor_freeze(core: &mut Core, asker: &Asker, everywhere: bool, targets: &[i64
     }
     let server = targets.first().copied();
     let text = if everywhere { "all servers".to_owned() } else { format!("servers {targets:?}") };
-    core.happen(now, Happening { server, session: Some(asker.session), kind: Kind::MinorFreeze, text });
+    core.record_entry(now, RecordEntry { server, session: Some(asker.session), kind: Kind::MinorFreeze, text });
     DONE
 }
 
-fn set_parameters(core: &mut Core, asker: &Asker, assignments: Vec<(String, String)>, now: Micros) -> End {
+fn set_parameters(core: &mut Core, asker: &StatementContext, assignments: Vec<(String, String)>, now: Micros) -> End {
     if let Some((name, _)) = assignments.iter().find(|(name, _)| !core.cluster.parameters.contains_key(name)) {
         return SqlRefusal::new(5099, format!("Unknown system parameter: {name}")).into();
     }
@@ -303,7 +303,7 @@ fn set_parameters(core: &mut Core, asker: &Asker, assignments: Vec<(String, Stri
         let text = format!("{name} = {value}");
         core.cluster.parameters.insert(name, value);
         let session = Some(asker.session);
-        core.happen(now, Happening { server: Some(asker.server), session, kind: Kind::ParameterSet, text });
+        core.record_entry(now, RecordEntry { server: Some(asker.server), session, kind: Kind::ParameterSet, text });
     }
     DONE
 }

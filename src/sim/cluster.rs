@@ -10,7 +10,7 @@ use super::core::{Core, Shared};
 use super::fault::{Fault, FaultId, FaultKind};
 use super::net::NetClaim;
 use super::options::{SimError, SimOptions};
-use super::record::{Happening, Kind, Recorded};
+use super::record::{Kind, RecordEntry, Recorded};
 use super::state::{Cluster, ServerStatus};
 use super::time::Micros;
 use super::{advance, bootstrap, coordinator, process};
@@ -271,10 +271,10 @@ impl SimCluster {
             let streams = &mut core.cluster.log_streams;
             let Some(index) = streams.iter().position(|found| (found.tenant, found.id) == (tenant, ls)) else { return };
             streams[index].preferred = leader.unwrap_or(streams[index].preferred);
-            let mut happened: Vec<Happening> = Vec::new();
+            let mut happened: Vec<RecordEntry> = Vec::new();
             advance::lead(&mut core.cluster, index, leader, now, &mut happened);
             for happening in happened {
-                core.happen(now, happening);
+                core.record_entry(now, happening);
             }
         });
     }

@@ -16,7 +16,7 @@ use super::errors::SqlRefusal;
 use super::execute::{End, execute};
 use super::fault::{FaultKind, Scope};
 use super::link::{Answer, ToCoordinator, ToObserver};
-use super::record::{Happening, Kind};
+use super::record::{Kind, RecordEntry};
 use super::time::{self, Micros};
 use super::{SimError, process};
 
@@ -167,7 +167,7 @@ fn register(core: &mut Core, server: i64, pid: u32, link: Link, now: Micros) -> 
     let _ = link.sender.send(ToObserver::Behave(core.faults.behaviour(server)));
     core.links.insert(server, link);
     advance::process_started(&mut core.cluster, server, pid, now);
-    core.happen(now, Happening::at(server, Kind::ProcessStarted, format!("pid {pid}")));
+    core.record_entry(now, RecordEntry::at(server, Kind::ProcessStarted, format!("pid {pid}")));
     true
 }
 
@@ -184,7 +184,7 @@ fn ended(core: &mut Core, server: i64, pid: u32, generation: u64, now: Micros) {
         session.server != server
     });
     advance::process_ended(&mut core.cluster, server, now);
-    core.happen(now, Happening::at(server, Kind::ProcessEnded, format!("pid {pid}")));
+    core.record_entry(now, RecordEntry::at(server, Kind::ProcessEnded, format!("pid {pid}")));
     let restart = core.take(now, &Scope::endpoint(server), |kind| matches!(kind, FaultKind::RestartAfterExit { .. }));
     if let Some(FaultKind::RestartAfterExit { delay_ms }) = restart {
         core.restarts.push((now + time::micros(Duration::from_millis(delay_ms)), server));
@@ -224,11 +224,11 @@ fn hear(shared: &Arc<Shared>, server: i64, message: ToCoordinator) {
                 running.cancel();
             }
             let happening =
-                Happening { server: Some(server), session: Some(id), kind: Kind::SessionClosed, text: String::new() };
-            core.happen(now, happening);
+                RecordEntry { server: Some(server), session: Some(id), kind: Kind::SessionClosed, text: String::new() };
+            core.record_entry(now, happening);
         }),
         ToCoordinator::Signal { text } => {
-            shared.with(|core, now| core.happen(now, Happening::at(server, Kind::Signal, text)));
+            shared.with(|core, now| core.record_entry(now, RecordEntry::at(server, Kind::Signal, text)));
         }
     }
 }
@@ -277,7 +277,7 @@ fn log_in(core: &mut Core, server: i64, connection: u64, user: &str, password_ri
     let session = core.session_of(server, connection);
     let refusal = login_refusal(core, server, user, password_right, now);
     let kind = if refusal.is_some() { Kind::LoginRefused } else { Kind::SessionOpened };
-    core.happen(now, Happening { server: Some(server), session, kind, text: user.into() });
+    core.record_entry(now, RecordEntry { server: Some(server), session, kind, text: user.into() });
     match refusal {
         Some(refusal) => refusal.answer(),
         None => {

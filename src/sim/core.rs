@@ -15,7 +15,7 @@ use super::advance;
 use super::fault::{Fault, FaultId, FaultKind, Faults, Scope};
 use super::link::ToObserver;
 use super::options::SimOptions;
-use super::record::{Happening, Kind, Recorded};
+use super::record::{Kind, RecordEntry, Recorded};
 use super::rules;
 use super::state::Cluster;
 use super::statement::{Command, parse};
@@ -122,8 +122,8 @@ impl Link {
 
 impl Core {
     /// Writes a line of the record, and does what faults wait for it.
-    pub fn happen(&mut self, now: Micros, happening: Happening) {
-        let Happening { server, session, kind, text } = happening;
+    pub fn record_entry(&mut self, now: Micros, happening: RecordEntry) {
+        let RecordEntry { server, session, kind, text } = happening;
         let sequence = self.record.len() as u64 + 1;
         let recorded = Recorded { sequence, at: now, server, session, kind, text };
         let armed = self.faults.observe(&recorded);
@@ -135,7 +135,7 @@ impl Core {
 
     pub fn tick(&mut self, now: Micros) {
         for happening in advance::advance(&mut self.cluster, now) {
-            self.happen(now, happening);
+            self.record_entry(now, happening);
         }
     }
 
@@ -143,7 +143,7 @@ impl Core {
         let text = serde_json::to_string(&fault).unwrap_or_default();
         let server = fault.server;
         let id = self.faults.add(fault);
-        self.happen(now, Happening { server, session: None, kind: Kind::FaultInjected, text });
+        self.record_entry(now, RecordEntry { server, session: None, kind: Kind::FaultInjected, text });
         self.faults_changed(now);
         id
     }
@@ -156,7 +156,7 @@ impl Core {
             None => self.faults.active.clear(),
         }
         let text = id.map_or("all".to_owned(), |id| id.to_string());
-        self.happen(now, Happening { server: None, session: None, kind: Kind::FaultCleared, text });
+        self.record_entry(now, RecordEntry { server: None, session: None, kind: Kind::FaultCleared, text });
         self.faults_changed(now);
     }
 
@@ -164,7 +164,10 @@ impl Core {
     pub fn take(&mut self, now: Micros, scope: &Scope<'_>, want: impl Fn(&FaultKind) -> bool) -> Option<FaultKind> {
         let kind = self.faults.take(scope, want)?;
         let text = serde_json::to_string(&kind).unwrap_or_default();
-        self.happen(now, Happening { server: Some(scope.endpoint), session: None, kind: Kind::FaultUsed, text });
+        self.record_entry(
+            now,
+            RecordEntry { server: Some(scope.endpoint), session: None, kind: Kind::FaultUsed, text },
+        );
         Some(kind)
     }
 
@@ -194,7 +197,7 @@ impl Core {
         };
         if let Err(refusal) = done {
             let text = format!("third party: {sql}: {} {}", refusal.number, refusal.text);
-            self.happen(now, Happening { server: None, session: None, kind: Kind::PrecheckRefused, text });
+            self.record_entry(now, RecordEntry { server: None, session: None, kind: Kind::PrecheckRefused, text });
         }
     }
 
@@ -209,7 +212,7 @@ impl Core {
     ) -> Result<(), super::errors::SqlRefusal> {
         for id in rules::mark_stopped(&mut self.cluster, addresses, zone, operation, now)? {
             let text = format!("{operation:?}");
-            self.happen(now, Happening { server: Some(id), session, kind: Kind::MarkSet, text });
+            self.record_entry(now, RecordEntry { server: Some(id), session, kind: Kind::MarkSet, text });
         }
         Ok(())
     }
@@ -223,7 +226,7 @@ impl Core {
     ) -> Result<(), super::errors::SqlRefusal> {
         for id in rules::start_servers(&mut self.cluster, addresses, zone, now)? {
             let text = "start server".to_owned();
-            self.happen(now, Happening { server: Some(id), session, kind: Kind::MarkCleared, text });
+            self.record_entry(now, RecordEntry { server: Some(id), session, kind: Kind::MarkCleared, text });
         }
         Ok(())
     }
@@ -240,7 +243,7 @@ impl Core {
         }
         rules::set_zone_active(&mut self.cluster, name, active, now)?;
         let kind = if active { Kind::ZoneStarted } else { Kind::ZoneStopped };
-        self.happen(now, Happening { server: None, session: None, kind, text: name.into() });
+        self.record_entry(now, RecordEntry { server: None, session: None, kind, text: name.into() });
         Ok(())
     }
 

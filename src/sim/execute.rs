@@ -10,8 +10,8 @@ use super::core::{Core, Session, Shared};
 use super::errors::SqlRefusal;
 use super::fault::{Fault, FaultKind, Scope};
 use super::link::{Answer, Column, ColumnKind};
-use super::query::{Surroundings, materialise, select};
-use super::record::{Happening, Kind};
+use super::query::{SessionContext, materialise, select};
+use super::record::{Kind, RecordEntry};
 use super::rewrite::rewrite;
 use super::show::{Shown, show};
 use super::statement::{Command, parse};
@@ -34,7 +34,7 @@ pub const DONE: End = End::Answer(Answer::Done { affected: 0 });
 
 /// Who asks, and until when.
 #[derive(Clone)]
-pub struct Asker {
+pub struct StatementContext {
     pub session: u64,
     pub server: i64,
     pub text: String,
@@ -52,8 +52,9 @@ pub async fn execute(shared: Arc<Shared>, session: u64, text: String) -> Option<
         session.since = now;
         let limit = session.variables.get("ob_query_timeout").and_then(|value| value.parse().ok());
         let limit = limit.unwrap_or(10_000_000);
-        let asker = Asker { session: session.id, server: session.server, text, deadline: now + limit, limit };
-        core.happen(now, asker.happening(Kind::Statement));
+        let asker =
+            StatementContext { session: session.id, server: session.server, text, deadline: now + limit, limit };
+        core.record_entry(now, asker.happening(Kind::Statement));
         Some(asker)
     })?;
     let end = tokio::select! {
@@ -65,18 +66,18 @@ pub async fn execute(shared: Arc<Shared>, session: u64, text: String) -> Option<
         session.running = None;
         session.since = now;
         let kind = if matches!(end, End::Cut) { Kind::ConnectionCut } else { Kind::Answered };
-        core.happen(now, asker.happening(kind));
+        core.record_entry(now, asker.happening(kind));
         Some(end)
     })
 }
 
-impl Asker {
-    fn happening(&self, kind: Kind) -> Happening {
-        Happening { server: Some(self.server), session: Some(self.session), kind, text: self.text.clone() }
+impl StatementContext {
+    fn happening(&self, kind: Kind) -> RecordEntry {
+        RecordEntry { server: Some(self.server), session: Some(self.session), kind, text: self.text.clone() }
     }
 }
 
-async fn run(shared: &Arc<Shared>, asker: &Asker) -> End {
+async fn run(shared: &Arc<Shared>, asker: &StatementContext) -> End {
     let command = match parse(&asker.text) {
         Ok(command) => command,
         Err(refusal) => return refusal.into(),
@@ -137,7 +138,7 @@ pub async fn until(at: Micros) {
     tokio::time::sleep(time::duration(at - time::now())).await;
 }
 
-async fn query(shared: &Arc<Shared>, asker: &Asker, sql: &str) -> End {
+async fn query(shared: &Arc<Shared>, asker: &StatementContext, sql: &str) -> End {
     let lowercase = sql.to_lowercase();
     let stored = VIEWS.iter().any(|view| view.stored && view.named_in(&lowercase));
     loop {
@@ -167,9 +168,9 @@ async fn query(shared: &Arc<Shared>, asker: &Asker, sql: &str) -> End {
     }
 }
 
-fn surroundings(core: &Core, session: &Session, now: Micros) -> Surroundings {
+fn surroundings(core: &Core, session: &Session, now: Micros) -> SessionContext {
     let server = core.cluster.server(session.server);
-    Surroundings {
+    SessionContext {
         host_ip: server.map(|server| server.ip.clone()).unwrap_or_default(),
         rpc_port: server.map(|server| server.rpc_port).unwrap_or_default(),
         session: session.id,
@@ -213,7 +214,7 @@ fn use_database(core: &mut Core, session: u64, name: String) -> End {
 
 /// Ends the session's statement or the session; what the root service has been handed goes on there. A server knows
 /// its own sessions only.
-fn kill(core: &mut Core, asker: &Asker, query: bool, target: u64, now: Micros) -> End {
+fn kill(core: &mut Core, asker: &StatementContext, query: bool, target: u64, now: Micros) -> End {
     let Some(session) = core.sessions.get(&target).filter(|session| session.server == asker.server) else {
         return SqlRefusal::new(1094, format!("Unknown thread id: {target}")).into();
     };
@@ -226,7 +227,10 @@ fn kill(core: &mut Core, asker: &Asker, query: bool, target: u64, now: Micros) -
     } else {
         core.cut(target);
     }
-    core.happen(now, Happening { server: Some(server), session: Some(target), kind: Kind::SessionKilled, text });
+    core.record_entry(
+        now,
+        RecordEntry { server: Some(server), session: Some(target), kind: Kind::SessionKilled, text },
+    );
     DONE
 }
 

@@ -15,7 +15,7 @@ use super::wire;
 
 /// What the session contributes to a SELECT.
 #[derive(Clone, Default)]
-pub struct Surroundings {
+pub struct SessionContext {
     /// The server that answers.
     pub host_ip: String,
     pub rpc_port: u16,
@@ -42,7 +42,7 @@ pub fn materialise(source: &Source<'_>, sql: &str, time_zone: i64) -> Vec<(&'sta
 }
 
 /// Runs `sql` (already SQLite's) over the materialised views.
-pub fn select(tables: Vec<(&'static View, Vec<Vec<Value>>)>, sql: &str, surroundings: Surroundings) -> Answer {
+pub fn select(tables: Vec<(&'static View, Vec<Vec<Value>>)>, sql: &str, surroundings: SessionContext) -> Answer {
     match try_select(tables, sql, surroundings) {
         Ok(answer) => answer,
         Err(error) => refusal(&error).answer(),
@@ -52,7 +52,7 @@ pub fn select(tables: Vec<(&'static View, Vec<Vec<Value>>)>, sql: &str, surround
 fn try_select(
     tables: Vec<(&'static View, Vec<Vec<Value>>)>,
     sql: &str,
-    surroundings: Surroundings,
+    surroundings: SessionContext,
 ) -> rusqlite::Result<Answer> {
     let connection = Connection::open_in_memory()?;
     connection.execute("ATTACH ':memory:' AS oceanbase", [])?;
@@ -121,8 +121,8 @@ fn refusal(error: &rusqlite::Error) -> SqlRefusal {
 }
 
 /// MySQL's functions that SQLite lacks.
-fn functions(connection: &Connection, surroundings: Surroundings) -> rusqlite::Result<()> {
-    let Surroundings { host_ip, rpc_port, session, user, database, variables, time_zone, now } = surroundings;
+fn functions(connection: &Connection, surroundings: SessionContext) -> rusqlite::Result<()> {
+    let SessionContext { host_ip, rpc_port, session, user, database, variables, time_zone, now } = surroundings;
     let flags = FunctionFlags::SQLITE_UTF8;
     let text = move |micros: Micros| time::format(micros, time_zone);
     let whole = move |micros: Micros| text(micros).get(..19).unwrap_or_default().to_owned();

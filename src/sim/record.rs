@@ -44,7 +44,7 @@ impl Kind {
 
 /// Something that happened, before it has a time and a number.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Happening {
+pub struct RecordEntry {
     pub server: Option<i64>,
     /// The session it happened in or that asked for it, living or not; None for what nobody here asked for.
     pub session: Option<u64>,
@@ -52,7 +52,7 @@ pub struct Happening {
     pub text: String,
 }
 
-impl Happening {
+impl RecordEntry {
     pub fn at(server: i64, kind: Kind, text: impl Into<String>) -> Self {
         Self { server: Some(server), session: None, kind, text: text.into() }
     }

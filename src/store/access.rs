@@ -168,7 +168,7 @@ impl fmt::Debug for AccessChange {
 
 /// Outcome of a change. All but `Done` wrote nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AccessChanged {
+pub enum AccessChangeOutcome {
     /// It is on disk.
     Done,
     /// The name, id or certificate name is in use. `what`: `user`, `user id`, `certificate name`, `access key` or `role`.
@@ -205,7 +205,7 @@ pub trait AccessStore: Send + Sync {
     async fn access(&self) -> Result<AccessRows, StoreError>;
 
     /// Changes one thing, with its audit record in the same commit; the record is written only if the change is done.
-    async fn change_access(&self, change: AccessChange, audit: AuditRecord) -> Result<AccessChanged, StoreError>;
+    async fn change_access(&self, change: AccessChange, audit: AuditRecord) -> Result<AccessChangeOutcome, StoreError>;
 
     /// Writes a record alone: a refused call changed nothing else.
     async fn record(&self, audit: AuditRecord) -> Result<(), StoreError>;

@@ -6,7 +6,7 @@ use secrecy::SecretString;
 
 use crate::clock::Timestamp;
 use crate::domain::ids::{ClusterId, ClusterIdentity, ClusterKey, ServerAddr, ServerId, ZoneName};
-use crate::domain::permission::Visible;
+use crate::domain::permission::VisibleIds;
 use crate::domain::ssh::{SshDestination, SshLogin};
 use crate::domain::status::{ClusterStatus, InnerStatus, ServerStatus, ZoneInnerStatus, ZoneStatus};
 use crate::store::{AuditRecord, Page, StoreError};
@@ -160,7 +160,7 @@ pub struct NewCluster {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Registered {
+pub enum RegisterOutcome {
     /// The new cluster's id.
     Done(ClusterId),
     /// The id under which the physical cluster is registered.
@@ -170,7 +170,7 @@ pub enum Registered {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Deregistered {
+pub enum DeregisterOutcome {
     Done,
     NotFound,
     Held { task: crate::domain::ids::TaskId },
@@ -192,7 +192,7 @@ pub struct ClusterChange {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterFilter {
     /// Only what the caller may see.
-    pub visible: Visible,
+    pub visible: VisibleIds,
     pub name: Option<String>,
     /// Contained in the name, ignoring case.
     pub name_part: Option<String>,
@@ -200,7 +200,7 @@ pub struct ClusterFilter {
 
 impl ClusterFilter {
     pub const fn every() -> Self {
-        Self { visible: Visible::All, name: None, name_part: None }
+        Self { visible: VisibleIds::All, name: None, name_part: None }
     }
 }
 
@@ -215,13 +215,13 @@ pub enum ClusterOrder {
 /// The part of the store that holds the inventory. Every mutation writes its audit record in the same commit.
 #[async_trait]
 pub trait InventoryStore: Send + Sync {
-    async fn register(&self, cluster: NewCluster, audit: AuditRecord) -> Result<Registered, StoreError>;
+    async fn register(&self, cluster: NewCluster, audit: AuditRecord) -> Result<RegisterOutcome, StoreError>;
 
     /// False: no such cluster.
     async fn update(&self, cluster: ClusterId, change: ClusterChange, audit: AuditRecord) -> Result<bool, StoreError>;
 
     /// Removes a cluster; its tasks stay.
-    async fn deregister(&self, cluster: ClusterId, audit: AuditRecord) -> Result<Deregistered, StoreError>;
+    async fn deregister(&self, cluster: ClusterId, audit: AuditRecord) -> Result<DeregisterOutcome, StoreError>;
 
     /// Writes the observed columns: new servers get ids, servers that are gone are removed. Returns the changes, described for
     /// people (times of observation do not count). `audit`: the record of a request for this reading, if there was one.

@@ -163,7 +163,7 @@ pub struct Commit {
 
 impl Commit {
     /// Why this commit is invalid whatever the store holds; always a bug of the caller.
-    pub fn flaw(&self) -> Option<&'static str> {
+    pub fn invalid_because(&self) -> Option<&'static str> {
         let created = matches!(self.events.first(), Some(Event { kind: EventKind::Created(_), .. }));
         if self.events.is_empty() {
             Some("it has no event")
@@ -212,9 +212,9 @@ pub enum StoreError {
 
 /// A queued commit. Dropping this does not cancel the commit.
 #[derive(Debug)]
-pub struct Pending(oneshot::Receiver<Result<CommitOutcome, StoreError>>);
+pub struct PendingCommit(oneshot::Receiver<Result<CommitOutcome, StoreError>>);
 
-impl Pending {
+impl PendingCommit {
     /// The receiving end of a commit's outcome, with its sender.
     pub fn new() -> (oneshot::Sender<Result<CommitOutcome, StoreError>>, Self) {
         let (sender, receiver) = oneshot::channel();
@@ -312,7 +312,7 @@ pub struct StoredTask {
 #[async_trait]
 pub trait Store: Send + Sync {
     /// Queues a commit and returns at once; commits happen in the order of the calls.
-    fn submit(&self, commit: Commit) -> Pending;
+    fn submit(&self, commit: Commit) -> PendingCommit;
 
     /// Position of the last committed event; changes after every commit that wrote events, once its outcome was delivered.
     fn committed(&self) -> watch::Receiver<Seq>;
@@ -361,5 +361,5 @@ pub trait Store: Send + Sync {
     fn note(&self, progress: Progress);
 
     /// Every progress from now on; a slow listener misses older ones.
-    fn progress_changes(&self) -> broadcast::Receiver<Progress>;
+    fn subscribe_progress(&self) -> broadcast::Receiver<Progress>;
 }

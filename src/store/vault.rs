@@ -21,7 +21,7 @@ const VERSION: &str = "v1:";
 
 /// Where an encrypted value is stored; its associated data.
 #[derive(Clone, Copy, Debug)]
-pub enum Place<'a> {
+pub enum SecretLocation<'a> {
     /// Of our login to the cluster.
     ClusterPassword(ClusterId),
     AccessKeySecret(&'a AccessKeyId),
@@ -29,7 +29,7 @@ pub enum Place<'a> {
     KeyCheck,
 }
 
-impl fmt::Display for Place<'_> {
+impl fmt::Display for SecretLocation<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Stored values are bound to these words: they must never change.
         match self {
@@ -79,7 +79,7 @@ impl Vault {
     }
 
     /// Encrypts a value for a place.
-    pub fn seal(&self, place: Place<'_>, value: &SecretString) -> Result<String, VaultError> {
+    pub fn seal(&self, place: SecretLocation<'_>, value: &SecretString) -> Result<String, VaultError> {
         // Random nonces of 96 bits are safe for 2^32 values under one key; a store has thousands.
         let mut nonce = [0; NONCE_LEN];
         self.random.fill(&mut nonce).map_err(|_| VaultError::Random)?;
@@ -95,7 +95,7 @@ impl Vault {
     }
 
     /// Decrypts the value of a place.
-    pub fn open(&self, place: Place<'_>, sealed: &str) -> Result<SecretString, VaultError> {
+    pub fn open(&self, place: SecretLocation<'_>, sealed: &str) -> Result<SecretString, VaultError> {
         let form = || VaultError::Form { place: place.to_string() };
         let encoded = sealed.strip_prefix(VERSION).ok_or_else(form)?;
         let mut bytes = Zeroizing::new(STANDARD.decode(encoded).map_err(|_| form())?);
@@ -122,11 +122,11 @@ mod tests {
         Vault::new(&new_key().unwrap()).unwrap()
     }
 
-    fn cluster(id: i64) -> Place<'static> {
-        Place::ClusterPassword(ClusterId::new(id).unwrap())
+    fn cluster(id: i64) -> SecretLocation<'static> {
+        SecretLocation::ClusterPassword(ClusterId::new(id).unwrap())
     }
 
-    fn open(vault: &Vault, place: Place<'_>, sealed: &str) -> Result<String, VaultError> {
+    fn open(vault: &Vault, place: SecretLocation<'_>, sealed: &str) -> Result<String, VaultError> {
         vault.open(place, sealed).map(|value| value.expose_secret().to_owned())
     }
 
@@ -140,10 +140,10 @@ mod tests {
             assert_eq!(open(&vault, cluster(8), &sealed), moved);
         }
         let key: AccessKeyId = "AK12345678".parse().unwrap();
-        let sealed = vault.seal(Place::AccessKeySecret(&key), &SecretString::from("s")).unwrap();
+        let sealed = vault.seal(SecretLocation::AccessKeySecret(&key), &SecretString::from("s")).unwrap();
         assert!(sealed.starts_with("v1:"));
-        assert_eq!(open(&vault, Place::AccessKeySecret(&key), &sealed).unwrap(), "s");
-        assert!(open(&vault, Place::KeyCheck, &sealed).is_err());
+        assert_eq!(open(&vault, SecretLocation::AccessKeySecret(&key), &sealed).unwrap(), "s");
+        assert!(open(&vault, SecretLocation::KeyCheck, &sealed).is_err());
     }
 
     #[test]

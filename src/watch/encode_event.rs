@@ -31,8 +31,8 @@ impl TaskFacts {
 pub fn state_after(event: &StoredEvent) -> Option<TaskState> {
     match &event.event.kind {
         EventKind::Created(_) => Some(TaskState::Running),
-        EventKind::TaskMoved { to, .. } => Some(*to),
-        EventKind::SubtaskMoved { .. }
+        EventKind::TaskStateChanged { to, .. } => Some(*to),
+        EventKind::SubtaskStateChanged { .. }
         | EventKind::IntentRecorded { .. }
         | EventKind::IntentSettled { .. }
         | EventKind::ContextRecorded { .. }
@@ -68,13 +68,13 @@ fn kind(stored: &StoredEvent, facts: &TaskFacts) -> Kind {
             }
             Kind::Created(v1::TaskCreated { task })
         }
-        EventKind::TaskMoved { from, to, operation, error } => Kind::TaskTransition(v1::TaskTransition {
+        EventKind::TaskStateChanged { from, to, operation, error } => Kind::TaskTransition(v1::TaskTransition {
             from: encode::task_state(*from).into(),
             to: encode::task_state(*to).into(),
             operation: encode::task_operation(*operation).into(),
             error: error.as_ref().map(encode::failure),
         }),
-        EventKind::SubtaskMoved { subtask, from, to, operation, run_time, effect, executor, error } => {
+        EventKind::SubtaskStateChanged { subtask, from, to, operation, run_time, effect, executor, error } => {
             let ended = match to {
                 SubtaskState::Successful | SubtaskState::Failed => true,
                 SubtaskState::Pending | SubtaskState::Ready | SubtaskState::Running | SubtaskState::Canceling => false,

@@ -41,12 +41,12 @@ const FACTS_KEPT: usize = 20_000;
 
 /// How many watchers each task has.
 #[derive(Default)]
-struct Watched {
+struct WatcherCounts {
     tasks: HashMap<TaskId, (Arc<Channel>, usize)>,
     all: usize,
 }
 
-impl Watched {
+impl WatcherCounts {
     fn concerns(&self, task: TaskId) -> bool {
         self.all > 0 || self.tasks.contains_key(&task)
     }
@@ -60,7 +60,7 @@ impl Watched {
 pub struct Hub {
     pub(super) store: Arc<dyn Store>,
     pub(super) shutdown: CancellationToken,
-    watched: Mutex<Watched>,
+    watched: Mutex<WatcherCounts>,
     /// Shared by the watchers of all tasks; the head of its ring is the hub's position.
     all: Arc<Channel>,
     facts: Mutex<HashMap<TaskId, Arc<TaskFacts>>>,
@@ -77,7 +77,7 @@ impl Hub {
     pub async fn start(store: Arc<dyn Store>, shutdown: CancellationToken) -> Result<Arc<Self>, StoreError> {
         // Subscribed before the head is read: an event between the two wakes the hub again.
         let committed = store.committed();
-        let progress = store.progress_changes();
+        let progress = store.subscribe_progress();
         let head = store.head().await?;
         let hub = Arc::new(Self {
             store,
@@ -145,7 +145,7 @@ impl Hub {
 
     /// Publishes everything committed, and returns how long publishing (not reading) took.
     async fn round(&self, head: Seq) -> Result<Duration, StoreError> {
-        if self.leap(head) {
+        if self.skip_unwatched(head) {
             return Ok(Duration::ZERO);
         }
         let mut length = Duration::ZERO;
@@ -163,7 +163,7 @@ impl Hub {
     }
 
     /// Without watchers nothing has to be read. A later watcher reads a state that includes what is committed now.
-    fn leap(&self, head: Seq) -> bool {
+    fn skip_unwatched(&self, head: Seq) -> bool {
         let watched = lock(&self.watched);
         if watched.is_empty() {
             self.all.ring().skip_to(head);
@@ -218,7 +218,7 @@ impl Hub {
     }
 
     fn forget_after(&self, event: &StoredEvent, channel: Option<&Channel>) {
-        if let EventKind::SubtaskMoved { subtask, .. } = &event.event.kind {
+        if let EventKind::SubtaskStateChanged { subtask, .. } = &event.event.kind {
             self.all.progress().forget(event.task, *subtask);
             channel.inspect(|channel| channel.progress().forget(event.task, *subtask));
         }

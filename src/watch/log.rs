@@ -15,7 +15,7 @@ use crate::proto::v1;
 use crate::store::{LogLine, StoredTask};
 use crate::watch::encode::{subtask_operation, timestamp};
 use crate::watch::hub::{Hub, Registration};
-use crate::watch::watch_timer::{WakeReason, WatchAuthorizer, WatchTimer, going_away};
+use crate::watch::watch_timer::{WakeReason, WatchAuthorizer, WatchTimer, shutdown_refusal};
 
 /// A message is full when its texts have so many bytes: by default clients accept 4 MiB.
 const MESSAGE_BYTES: usize = 64 << 10;
@@ -54,7 +54,7 @@ pub async fn read_log(
     }
     let mut opening = reader.take(stored.task.state).await?;
     if opening.is_empty() {
-        opening.push(reader.standing());
+        opening.push(reader.position_message());
     }
     let batches = stream::unfold(Box::new(reader), |mut reader| async move {
         let batch = reader.batch().await?;
@@ -81,14 +81,14 @@ impl Reader {
             return None;
         }
         loop {
-            let beat = match self.watch_timer.due() {
-                Some(beat) => beat,
+            let on_wake = match self.watch_timer.due() {
+                Some(on_wake) => on_wake,
                 None => self.watch_timer.wait().await,
             };
-            let taken = match beat {
-                WakeReason::News => self.news().await,
-                WakeReason::Bookmark => self.watch_timer.at_bookmark().map(|()| vec![self.standing()]),
-                WakeReason::Shutdown => Err(going_away()),
+            let taken = match on_wake {
+                WakeReason::News => self.new_messages().await,
+                WakeReason::Bookmark => self.watch_timer.at_bookmark().map(|()| vec![self.position_message()]),
+                WakeReason::Shutdown => Err(shutdown_refusal()),
             };
             match taken {
                 Ok(messages) if messages.is_empty() && !self.over => {}
@@ -101,7 +101,7 @@ impl Reader {
         }
     }
 
-    async fn news(&mut self) -> Result<Vec<v1::GetSubtaskLogResponse>, Refusal> {
+    async fn new_messages(&mut self) -> Result<Vec<v1::GetSubtaskLogResponse>, Refusal> {
         let state = self.task().await?.task.state;
         self.take(state).await
     }
@@ -136,7 +136,7 @@ impl Reader {
         Ok(messages)
     }
 
-    fn standing(&self) -> v1::GetSubtaskLogResponse {
+    fn position_message(&self) -> v1::GetSubtaskLogResponse {
         v1::GetSubtaskLogResponse { lines: Vec::new(), next_line: self.next }
     }
 }

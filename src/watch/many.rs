@@ -15,7 +15,7 @@ use crate::watch::encode;
 use crate::watch::encoded::Encoded;
 use crate::watch::hub::{Hub, RANGE, Registration, entry_of, refusal};
 use crate::watch::ring::Entry;
-use crate::watch::watch_timer::{WakeReason, WatchAuthorizer, WatchTimer, going_away};
+use crate::watch::watch_timer::{WakeReason, WatchAuthorizer, WatchTimer};
 
 #[derive(Clone, Debug)]
 pub struct WatchTasks {
@@ -38,19 +38,19 @@ pub async fn watch_tasks(
     let watch_timer = WatchTimer::new(&registration.channel, &hub.shutdown, authorizer, asked.progress);
     let seen = registration.channel.progress().version();
     let mut opening = Vec::new();
-    let (position, told) = match asked.after {
+    let (position, last_sent) = match asked.after {
         None => {
             // Read before the tasks: the watch then has everything up to this position.
             let last = last_visible(hub, asked.cluster, &watch_timer).await?;
             let (tasks, head) = hub.read_open(asked.cluster).await?;
             let seen = tasks.iter().filter(|stored| watch_timer.sees(stored.task.spec.id, stored.task.spec.cluster.id));
-            let mut told = last.unwrap_or(head);
+            let mut last_sent = last.unwrap_or(head);
             for stored in seen {
-                told = told.max(stored.seq);
+                last_sent = last_sent.max(stored.seq);
                 opening.push(Encoded::of(Kind::Snapshot(encode::task(stored))));
             }
-            opening.push(bookmark(told, true));
-            (head, told)
+            opening.push(bookmark(last_sent, true));
+            (head, last_sent)
         }
         Some(after) => {
             let last = last_visible(hub, asked.cluster, &watch_timer).await?;
@@ -70,7 +70,7 @@ pub async fn watch_tasks(
         watch_timer,
         cluster: asked.cluster,
         position,
-        told,
+        last_sent,
         progress: asked.progress.then_some(seen),
         opening,
         over: false,
@@ -115,7 +115,7 @@ struct Watch {
     /// Every event up to here was sent or does not concern the watch.
     position: Seq,
     /// The last position that the watcher has received.
-    told: Seq,
+    last_sent: Seq,
     progress: Option<u64>,
     opening: Vec<Encoded>,
     over: bool,
@@ -128,8 +128,8 @@ impl Watch {
         }
         let mut out: Vec<Result<Encoded, Refusal>> = std::mem::take(&mut self.opening).into_iter().map(Ok).collect();
         while out.is_empty() {
-            if let Some(beat) = self.watch_timer.due() {
-                self.beat(beat, &mut out);
+            if let Some(on_wake) = self.watch_timer.due() {
+                self.on_wake(on_wake, &mut out);
                 continue;
             }
             match self.take(&mut out).await {
@@ -141,29 +141,18 @@ impl Watch {
                 }
             }
             if out.is_empty() {
-                let beat = self.watch_timer.wait().await;
-                self.beat(beat, &mut out);
+                let on_wake = self.watch_timer.wait().await;
+                self.on_wake(on_wake, &mut out);
             }
         }
         Some(out)
     }
 
-    fn beat(&mut self, beat: WakeReason, out: &mut Vec<Result<Encoded, Refusal>>) {
-        match beat {
-            WakeReason::News => {}
-            WakeReason::Bookmark => match self.watch_timer.at_bookmark() {
-                Ok(()) => out.push(Ok(self.bookmark())),
-                Err(refusal) => {
-                    out.push(Err(refusal));
-                    self.over = true;
-                }
-            },
-            WakeReason::Shutdown => {
-                out.push(Ok(self.bookmark()));
-                out.push(Err(going_away()));
-                self.over = true;
-            }
-        }
+    fn on_wake(&mut self, on_wake: WakeReason, out: &mut Vec<Result<Encoded, Refusal>>) {
+        let (bookmark, end) = self.watch_timer.woken(on_wake);
+        out.extend(bookmark.then(|| Ok(self.bookmark())));
+        self.over |= end.is_some();
+        out.extend(end.map(Err));
     }
 
     /// Takes the new events; true when the log has more after them.
@@ -179,7 +168,7 @@ impl Watch {
         let (watch_timer, cluster) = (&self.watch_timer, self.cluster);
         let wanted = |task, of| cluster.is_none_or(|cluster| cluster == of) && watch_timer.sees(task, of);
         for entry in entries.into_iter().filter(|entry| wanted(entry.task, entry.cluster)) {
-            self.told = entry.seq;
+            self.last_sent = entry.seq;
             out.push(Ok(entry.encoded));
         }
         if more {
@@ -195,9 +184,9 @@ impl Watch {
 
     fn bookmark(&mut self) -> Encoded {
         if self.watch_timer.visible() == TaskVisibility::All {
-            self.told = self.position;
+            self.last_sent = self.position;
         }
-        bookmark(self.told, false)
+        bookmark(self.last_sent, false)
     }
 
     /// A range of the log for a watch that is behind the ring, whose floor was `floor` before the range was read.

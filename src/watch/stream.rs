@@ -19,7 +19,7 @@ use crate::watch::encode_event::{TaskFacts, state_after};
 use crate::watch::encoded::Encoded;
 use crate::watch::hub::{Hub, RANGE, Registration, entry_of, refusal};
 use crate::watch::ring::Entry;
-use crate::watch::watch_timer::{WakeReason, WatchAuthorizer, WatchTimer, going_away};
+use crate::watch::watch_timer::{WakeReason, WatchAuthorizer, WatchTimer};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Until {
@@ -104,7 +104,7 @@ impl Watch {
             }
             Some(asked) => {
                 if asked < self.head {
-                    (self.seq, self.state) = self.stand_at(asked).await?;
+                    (self.seq, self.state) = self.position_at(asked).await?;
                     self.revision = asked;
                 }
                 self.opening.push(self.bookmark());
@@ -118,7 +118,7 @@ impl Watch {
     }
 
     /// Position and state of the task at an earlier revision.
-    async fn stand_at(&self, asked: Revision) -> Result<(Seq, Option<TaskState>), Refusal> {
+    async fn position_at(&self, asked: Revision) -> Result<(Seq, Option<TaskState>), Refusal> {
         let (mut seq, mut state, mut at) = (Seq::ZERO, None, Revision::ZERO);
         while at < asked {
             let limit = u32::try_from(asked.get() - at.get()).unwrap_or(RANGE).min(RANGE);
@@ -142,7 +142,7 @@ impl Watch {
         }
         loop {
             match self.watch_timer.due() {
-                Some(beat) => self.beat(beat, &mut out),
+                Some(on_wake) => self.on_wake(on_wake, &mut out),
                 None => match self.take(&mut out).await {
                     Ok(()) => {}
                     Err(refusal) => {
@@ -154,30 +154,19 @@ impl Watch {
             if !out.is_empty() {
                 return Some(out);
             }
-            let beat = self.watch_timer.wait().await;
-            self.beat(beat, &mut out);
+            let on_wake = self.watch_timer.wait().await;
+            self.on_wake(on_wake, &mut out);
             if !out.is_empty() {
                 return Some(out);
             }
         }
     }
 
-    fn beat(&mut self, beat: WakeReason, out: &mut Vec<Result<Encoded, Refusal>>) {
-        match beat {
-            WakeReason::News => {}
-            WakeReason::Bookmark => match self.watch_timer.at_bookmark() {
-                Ok(()) => out.push(Ok(self.bookmark())),
-                Err(refusal) => {
-                    out.push(Err(refusal));
-                    self.over = true;
-                }
-            },
-            WakeReason::Shutdown => {
-                out.push(Ok(self.bookmark()));
-                out.push(Err(going_away()));
-                self.over = true;
-            }
-        }
+    fn on_wake(&mut self, on_wake: WakeReason, out: &mut Vec<Result<Encoded, Refusal>>) {
+        let (bookmark, end) = self.watch_timer.woken(on_wake);
+        out.extend(bookmark.then(|| Ok(self.bookmark())));
+        self.over |= end.is_some();
+        out.extend(end.map(Err));
     }
 
     async fn take(&mut self, out: &mut Vec<Result<Encoded, Refusal>>) -> Result<(), Refusal> {

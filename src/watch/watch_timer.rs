@@ -106,10 +106,22 @@ impl WatchTimer {
         self.bookmark_at = monotonic_now() + BOOKMARK_PERIOD;
         self.authorizer.check()
     }
+
+    /// What a watch sends because it woke: whether a bookmark, and with what it ends.
+    pub fn woken(&mut self, reason: WakeReason) -> (bool, Option<Refusal>) {
+        match reason {
+            WakeReason::News => (false, None),
+            WakeReason::Bookmark => {
+                let end = self.at_bookmark().err();
+                (end.is_none(), end)
+            }
+            WakeReason::Shutdown => (true, Some(shutdown_refusal())),
+        }
+    }
 }
 
 /// The end of a watch when the service shuts down. Watchers reconnect spread over two seconds.
-pub(super) fn going_away() -> Refusal {
+pub(super) fn shutdown_refusal() -> Refusal {
     let random = RandomState::new().hash_one(0_u8) % 2000;
     Refusal::Unavailable {
         why: "the service is ending, watch again from the last position".to_owned(),

@@ -6,7 +6,7 @@ use crate::domain::ids::TaskId;
 use crate::domain::ssh::SshLogin;
 use crate::domain::status::InnerStatus;
 use crate::proto::v1;
-use crate::service::views::{CheckVerdict, ClusterView, PlanCheck, ProcessView, ServerView, StopPlanView};
+use crate::service::views::{AssessedCheck, CheckVerdict, ClusterView, ProcessView, ServerView, StopPlanView};
 use crate::store::inventory::{DefaultHost, HostRoute, ServerRow};
 use crate::watch::encode::{overridden_by, timestamp};
 
@@ -74,7 +74,7 @@ pub fn plan(view: StopPlanView) -> v1::StopPlan {
     }
 }
 
-fn check(check: PlanCheck) -> v1::PlanCheck {
+fn check(check: AssessedCheck) -> v1::PlanCheck {
     let verdict = match check.verdict {
         CheckVerdict::Pass => v1::Verdict::Pass,
         CheckVerdict::Info => v1::Verdict::Info,
@@ -82,9 +82,9 @@ fn check(check: PlanCheck) -> v1::PlanCheck {
         CheckVerdict::Block => v1::Verdict::Block,
     };
     v1::PlanCheck {
+        evidence: check.words(),
         name: check.name,
         verdict: verdict.into(),
-        evidence: check.evidence,
         remedy: check.remedy,
         overridden_by: check.overridden_by.map_or(v1::OverriddenBy::Unspecified, overridden_by).into(),
         overridden: check.overridden,

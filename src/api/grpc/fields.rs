@@ -37,7 +37,7 @@ const SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799
 #[derive(Debug, Default)]
 pub struct Fields {
     violations: Vec<FieldViolation>,
-    untold: usize,
+    omitted: usize,
 }
 
 impl Fields {
@@ -47,7 +47,7 @@ impl Fields {
             let description = cut(&description.into(), LONGEST_DESCRIPTION);
             self.violations.push(FieldViolation { field: field.into(), description });
         } else {
-            self.untold += 1;
+            self.omitted += 1;
         }
     }
 
@@ -58,7 +58,7 @@ impl Fields {
 
     /// All that is wrong with the request.
     pub fn refusal(self) -> Refusal {
-        Refusal::InvalidArgument(Violations { told: self.violations, untold: self.untold })
+        Refusal::InvalidArgument(Violations { shown: self.violations, omitted: self.omitted })
     }
 
     /// An id that must be given.
@@ -233,6 +233,6 @@ mod tests {
         let mut fields = Fields::default();
         (0..100).for_each(|number| fields.wrong(format!("a[{number}]"), "is wrong"));
         let Refusal::InvalidArgument(violations) = fields.refusal() else { panic!() };
-        assert_eq!((violations.told.len(), violations.untold), (MOST_VIOLATIONS, 88));
+        assert_eq!((violations.shown.len(), violations.omitted), (MOST_VIOLATIONS, 88));
     }
 }

@@ -30,9 +30,9 @@ use crate::api::grpc::once::Shapes;
 use crate::api::headers::{for_one_host, once};
 use crate::clock::monotonic_now;
 use crate::domain::refusal::Refusal;
-use crate::net::body_deadline::{ArrivalError, BodyDeadline};
-use crate::net::bounds::Bounds;
-use crate::net::strangers::{Guest, Stay};
+use crate::net::body_deadline::{BodyDeadline, BodyError};
+use crate::net::bounds::ListenerLimits;
+use crate::net::unauthenticated::{ConnectionGuard, Stay};
 use crate::proto::v1::FILE_DESCRIPTOR_SET;
 
 /// Largest message: a thousand hosts with names as long as they may be.
@@ -48,12 +48,12 @@ pub struct Front {
     services: Routes,
     gatekeeper: Arc<Gatekeeper>,
     methods: Arc<Methods>,
-    bounds: Bounds,
+    bounds: ListenerLimits,
 }
 
 impl Front {
     /// Before these services.
-    pub fn new(services: Routes, gatekeeper: Arc<Gatekeeper>, bounds: Bounds) -> Self {
+    pub fn new(services: Routes, gatekeeper: Arc<Gatekeeper>, bounds: ListenerLimits) -> Self {
         Self { services, gatekeeper, methods: Arc::new(Methods::new()), bounds }
     }
 
@@ -98,12 +98,12 @@ impl Front {
         if let Some(patience) = self.for_everybody(parts.uri.path()) {
             uncompressed(&parts.headers)?;
             let client = peer(&parts.extensions).client(&parts.headers).ip();
-            let stay = parts.extensions.get::<Guest>().map(|guest| guest.stay(client)).transpose();
-            let stay = stay.map_err(|limit| Refusal::TooManyStrangers { limit })?;
+            let stay = parts.extensions.get::<ConnectionGuard>().map(|guard| guard.stay(client)).transpose();
+            let stay = stay.map_err(|limit| Refusal::TooManyUnauthenticated { limit })?;
             let late = status(&Refusal::RequestTimeout { seconds: patience.as_secs() }, trace_id, None);
             let body = BodyDeadline::new(body, patience).map_err(move |error| match error {
-                ArrivalError::Late => late.clone(),
-                ArrivalError::Body(error) => Status::from_error(Box::new(error)),
+                BodyError::Timeout => late.clone(),
+                BodyError::Body(error) => Status::from_error(Box::new(error)),
             });
             return Ok((self.pass(Request::from_parts(parts, body)).await, stay));
         }
@@ -130,7 +130,7 @@ impl Front {
 
     /// Health and reflection, and how long what they are asked may take to come: reflection is a conversation.
     fn for_everybody(&self, path: &str) -> Option<Duration> {
-        let Bounds { arrival, write_timeout, .. } = self.bounds;
+        let ListenerLimits { arrival, write_timeout, .. } = self.bounds;
         if path.starts_with("/grpc.reflection.") {
             return Some(write_timeout);
         }

@@ -26,7 +26,7 @@ use tonic::service::Routes;
 use tonic_health::server::HealthReporter;
 
 use crate::api::auth::Gatekeeper;
-use crate::net::bounds::Bounds;
+use crate::net::bounds::ListenerLimits;
 use crate::net::connections::Connections;
 use crate::net::health;
 use crate::net::http;
@@ -120,7 +120,7 @@ pub async fn routes(guarded: Guarded, hub: Arc<Hub>, gatekeeper: Arc<Gatekeeper>
 
 /// Serves until `shutdown`; then it is not ready, calls in flight are answered, watches end with a bookmark, and what
 /// [`crate::net::in_flight::InFlight`] does not wait for is cut off. The hub's shutdown is the same token or a child of it.
-pub async fn serve(connections: Connections, grpc: Grpc, bounds: Bounds, shutdown: CancellationToken) {
+pub async fn serve(connections: Connections, grpc: Grpc, bounds: ListenerLimits, shutdown: CancellationToken) {
     let Grpc { routes, gatekeeper, health } = grpc;
     let front = Front::new(routes, gatekeeper, bounds);
     let closing = CancellationToken::new();

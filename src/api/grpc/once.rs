@@ -136,7 +136,7 @@ mod tests {
     fn wrong(message: &str, bytes: &[u8]) -> Vec<String> {
         match shapes().said_once(message, bytes) {
             Ok(()) => Vec::new(),
-            Err(Refusal::InvalidArgument(violations)) => violations.told.into_iter().map(|one| one.field).collect(),
+            Err(Refusal::InvalidArgument(violations)) => violations.shown.into_iter().map(|one| one.field).collect(),
             Err(other) => panic!("{other:?}"),
         }
     }

@@ -156,7 +156,7 @@ mod tests {
             let mut fields = Fields::default();
             assert_eq!(listing.position(&mut fields, foreign), None, "{foreign}");
             let Err(Refusal::InvalidArgument(violations)) = fields.finish(()) else { panic!("{foreign}") };
-            assert_eq!(violations.told[0].field, "page_token");
+            assert_eq!(violations.shown[0].field, "page_token");
         }
     }
 }

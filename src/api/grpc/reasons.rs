@@ -61,9 +61,9 @@ pub fn with_reason<T>(reason: Option<&Refusal>, validated: Result<T, Refusal>) -
         (None, validated) => validated,
         (Some(wrong), Ok(_)) => Err(wrong.clone()),
         (Some(Refusal::InvalidArgument(reason)), Err(Refusal::InvalidArgument(mut rest))) => {
-            let Violations { told, untold } = reason.clone();
-            rest.told.extend(told);
-            rest.untold += untold;
+            let Violations { shown, omitted } = reason.clone();
+            rest.shown.extend(shown);
+            rest.omitted += omitted;
             Err(Refusal::InvalidArgument(rest))
         }
         (Some(_), Err(refusal)) => Err(refusal),

@@ -237,7 +237,7 @@ mod tests {
 
     fn wrong<T: std::fmt::Debug>(validated: Result<T, Refusal>) -> Vec<String> {
         let Err(Refusal::InvalidArgument(violations)) = validated else { panic!("{validated:?}") };
-        violations.told.into_iter().map(|violation| violation.field).collect()
+        violations.shown.into_iter().map(|violation| violation.field).collect()
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub struct Inputs {
     query: Vec<(String, String)>,
     body: Map<String, Value>,
     wrong: Vec<(FieldViolation, Value)>,
-    untold: usize,
+    omitted: usize,
 }
 
 impl Inputs {
@@ -86,7 +86,7 @@ impl Inputs {
             let field = shortened(&field.into());
             self.wrong.push((FieldViolation { field, description: description.into() }, rejected));
         } else {
-            self.untold += 1;
+            self.omitted += 1;
         }
     }
 
@@ -97,8 +97,8 @@ impl Inputs {
 
     /// All that is wrong with the request.
     pub fn failure(self) -> Failure {
-        let (told, rejected) = self.wrong.into_iter().unzip();
-        Failure { refusal: Refusal::InvalidArgument(Violations { told, untold: self.untold }), rejected }
+        let (shown, rejected) = self.wrong.into_iter().unzip();
+        Failure { refusal: Refusal::InvalidArgument(Violations { shown, omitted: self.omitted }), rejected }
     }
 
     /// An id in the path.

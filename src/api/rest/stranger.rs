@@ -12,25 +12,25 @@ use crate::api::auth::peer;
 use crate::api::rest::request_meta::RequestMeta;
 use crate::api::rest::response_format::ResponseFormat;
 use crate::domain::refusal::Refusal;
-use crate::net::strangers::Guest;
+use crate::net::unauthenticated::ConnectionGuard;
 
 /// Who sent a request, as long as that is not proven.
 pub struct Stranger {
     /// `None`: this listener counts nobody.
-    guest: Option<Guest>,
+    guard: Option<ConnectionGuard>,
     client: IpAddr,
 }
 
 impl Stranger {
     pub fn of(request: &Request) -> Self {
         let client = peer(request.extensions()).client(request.headers()).ip();
-        Self { guest: request.extensions().get().cloned(), client }
+        Self { guard: request.extensions().get().cloned(), client }
     }
 
     /// The answer counts until it is taken; who takes none gets the next ones without a body, which no window holds back.
     pub fn answered(self, format: &ResponseFormat, meta: &RequestMeta, response: Response<Body>) -> Response<Body> {
-        let Some(guest) = self.guest else { return response };
-        match guest.stay(self.client) {
+        let Some(guard) = self.guard else { return response };
+        match guard.stay(self.client) {
             Ok(stay) => response.map(|body| {
                 // Of what holds on to something, this leaves the body its length.
                 Body::new(body.map_err(move |error| {
@@ -39,7 +39,7 @@ impl Stranger {
                 }))
             }),
             Err(limit) => {
-                let refusal = Refusal::TooManyStrangers { limit };
+                let refusal = Refusal::TooManyUnauthenticated { limit };
                 let mut response = format.response(meta, Err(refusal.into()), None);
                 response.headers_mut().remove(CONTENT_TYPE);
                 response.map(|_| Body::empty())

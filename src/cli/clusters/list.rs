@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::client::{Client, QUICK};
+use crate::cli::client::{Client, READ_TIMEOUT};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::listed::Listed;
@@ -25,7 +25,7 @@ pub struct ListArgs {
 pub async fn run(args: ListArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
     let clusters = pages::all(async |page_size, page_token| {
         let request = v1::ListClustersRequest { page_size, page_token, name: args.name.clone() };
-        let page = client.call("list clusters", QUICK, client.clusters().list_clusters(request)).await?;
+        let page = client.call("list clusters", READ_TIMEOUT, client.clusters().list_clusters(request)).await?;
         Ok((page.clusters, page.next_page_token))
     });
     let now = Clock::system().now();

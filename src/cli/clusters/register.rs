@@ -6,7 +6,7 @@ use secrecy::ExposeSecret;
 use super::hosts::{parse_default_host, parse_host, parse_server_id};
 use super::password::PasswordArgs;
 use super::show::print;
-use crate::cli::client::{Client, SLOW};
+use crate::cli::client::{CLUSTER_TIMEOUT, Client};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::output::Output;
@@ -54,6 +54,7 @@ pub async fn run(args: RegisterArgs, client: &Client, output: &Output) -> Result
         default_host: args.default_host,
         reason: client.reason(),
     };
-    let answer = client.change("register cluster", SLOW, client.clusters().register_cluster(request)).await?;
+    let answer =
+        client.change("register cluster", CLUSTER_TIMEOUT, client.clusters().register_cluster(request)).await?;
     print(answer.cluster, output)
 }

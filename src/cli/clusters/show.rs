@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::client::{Client, QUICK};
+use crate::cli::client::{Client, READ_TIMEOUT};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::output::{Format, Output};
@@ -27,7 +27,7 @@ pub struct ShowArgs {
 pub async fn run(args: ShowArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
     let cluster_id = resolve::cluster(client, &args.cluster).await?;
     let request = v1::GetClusterRequest { by: Some(By::ClusterId(cluster_id)) };
-    print(client.call("get cluster", QUICK, client.clusters().get_cluster(request)).await?.cluster, output)
+    print(client.call("get cluster", READ_TIMEOUT, client.clusters().get_cluster(request)).await?.cluster, output)
 }
 
 pub fn print(cluster: Option<v1::Cluster>, output: &Output) -> Result<Exit, Failure> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::show::details;
-use crate::cli::client::{Client, SLOW};
+use crate::cli::client::{CLUSTER_TIMEOUT, Client};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::output::{Format, Output};
@@ -27,7 +27,7 @@ pub struct SyncArgs {
 pub async fn run(args: SyncArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
     let cluster_id = resolve::cluster(client, &args.cluster).await?;
     let request = v1::SyncClusterRequest { cluster_id, reason: client.reason() };
-    let answer = client.change("sync cluster", SLOW, client.clusters().sync_cluster(request)).await?;
+    let answer = client.change("sync cluster", CLUSTER_TIMEOUT, client.clusters().sync_cluster(request)).await?;
     if output.format == Format::Json {
         output.document(&Json(&answer))?;
         return Ok(Exit::Done);

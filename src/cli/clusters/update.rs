@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::hosts::{parse_default_host, parse_host};
 use super::password::PasswordArgs;
 use super::show::print;
-use crate::cli::client::{Client, SLOW};
+use crate::cli::client::{CLUSTER_TIMEOUT, Client};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::output::Output;
@@ -42,7 +42,7 @@ pub async fn run(args: UpdateArgs, client: &Client, output: &Output) -> Result<E
     let mut request = request(args, password)?;
     request.cluster_id = resolve::cluster(client, &cluster).await?;
     request.reason = client.reason();
-    let answer = client.change("update cluster", SLOW, client.clusters().update_cluster(request)).await?;
+    let answer = client.change("update cluster", CLUSTER_TIMEOUT, client.clusters().update_cluster(request)).await?;
     print(answer.cluster, output)
 }
 

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::list::{address, process};
-use crate::cli::client::{Client, SLOW};
+use crate::cli::client::{CLUSTER_TIMEOUT, Client};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::output::{Format, Output};
@@ -30,7 +30,7 @@ pub async fn run(args: ShowArgs, client: &Client, output: &Output) -> Result<Exi
     let server_id = resolve::server(client, cluster_id, &args.server).await?;
     let request = v1::GetServerRequest { cluster_id, server_id };
     // The host is asked, which may take as long as its agent does.
-    let server = client.call("get server", SLOW, client.servers().get_server(request)).await?.server;
+    let server = client.call("get server", CLUSTER_TIMEOUT, client.servers().get_server(request)).await?.server;
     let server = server.ok_or_else(|| Failure::NoAnswer("the server answered without a server".to_owned()))?;
     match output.format {
         Format::Text => output.lines(details(&server))?,

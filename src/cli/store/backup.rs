@@ -10,7 +10,7 @@ use clap::Args;
 use serde_json::json;
 use tonic::Status;
 
-use crate::cli::client::{Client, QUICK};
+use crate::cli::client::{Client, READ_TIMEOUT};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::output::{Format, Output};
@@ -95,7 +95,7 @@ async fn receive(client: &Client, draft: &Draft) -> Result<v1::StoreBackup, Fail
         .await
         .map_err(failed)?
         .into_inner();
-    let first = client.call(DOING, QUICK, async { parts.message().await.map(tonic::Response::new) }).await?;
+    let first = client.call(DOING, READ_TIMEOUT, async { parts.message().await.map(tonic::Response::new) }).await?;
     let Some(Part::Backup(facts)) = first.and_then(|response| response.part) else {
         return Err(failed(Status::internal("the answer does not begin with what is sent")));
     };

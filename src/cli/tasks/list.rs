@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::client::{Client, QUICK};
+use crate::cli::client::{Client, READ_TIMEOUT};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::listed::Listed;
@@ -49,7 +49,7 @@ pub async fn run(args: ListArgs, client: &Client, output: &Output) -> Result<Exi
     let tasks = pages::first(limit, async |page_size, page_token| {
         let (states, creator) = (states.clone(), args.creator.clone());
         let request = v1::ListTasksRequest { cluster_id, server_id, states, creator, page_size, page_token };
-        let page = client.call("list tasks", QUICK, client.tasks().list_tasks(request)).await?;
+        let page = client.call("list tasks", READ_TIMEOUT, client.tasks().list_tasks(request)).await?;
         Ok((page.tasks, page.next_page_token))
     });
     let (tasks, more) = tasks.await?;

@@ -9,7 +9,7 @@ use serde::Serialize;
 use tonic::{Response, Status};
 
 use super::show::get;
-use crate::cli::client::{Client, QUICK};
+use crate::cli::client::{Client, READ_TIMEOUT};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::output::{Format, Output};
@@ -58,7 +58,7 @@ pub async fn run(args: LogArgs, client: &Client, output: &Output) -> Result<Exit
     let mut log = Log { output, view, of_all: subtask_id.is_none(), next: args.from_line, execution: None };
     let request = v1::GetSubtaskLogRequest { task_id: args.task, subtask_id, from_line: args.from_line, follow: false };
     if !args.follow {
-        let (lines, failure) = read(client, request, QUICK).await;
+        let (lines, failure) = read(client, request, READ_TIMEOUT).await;
         log.show(&lines)?;
         return failure.map_or(Ok(Exit::Done), Err);
     }
@@ -286,7 +286,7 @@ mod tests {
         assert_eq!(one_subtask(&view, "stop SERVER").unwrap(), 10);
         for wrong in ["31", "Stop"] {
             let failure = one_subtask(&view, wrong).unwrap_err();
-            assert!(failure.exit() == Exit::Refused && failure.told(Format::Text).contains("10 \"Stop server\""));
+            assert!(failure.exit() == Exit::Refused && failure.render(Format::Text).contains("10 \"Stop server\""));
         }
     }
 }

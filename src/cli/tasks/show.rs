@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::client::{Client, QUICK};
+use crate::cli::client::{Client, READ_TIMEOUT};
 use crate::cli::error::ErrorDoc;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
@@ -35,7 +35,8 @@ pub async fn run(args: ShowArgs, client: &Client, output: &Output) -> Result<Exi
 }
 
 pub async fn get(client: &Client, task_id: i64) -> Result<v1::Task, Failure> {
-    let task = client.call("get task", QUICK, client.tasks().get_task(v1::GetTaskRequest { task_id })).await?.task;
+    let task =
+        client.call("get task", READ_TIMEOUT, client.tasks().get_task(v1::GetTaskRequest { task_id })).await?.task;
     task.ok_or_else(|| Failure::NoAnswer("the server answered without a task".to_owned()))
 }
 

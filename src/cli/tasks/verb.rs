@@ -6,7 +6,7 @@ use clap::Args;
 use tonic::{Code, Response, Status};
 
 use super::show::get;
-use crate::cli::client::{Client, QUICK, bounded};
+use crate::cli::client::{Client, READ_TIMEOUT, bounded};
 use crate::cli::exit::{Exit, Goal};
 use crate::cli::failure::Failure;
 use crate::cli::output::{Format, Output};
@@ -60,7 +60,7 @@ pub async fn ask<T>(
     let mut lost_before = false;
     client.asks_to_change();
     loop {
-        let status = match bounded(QUICK, call()).await {
+        let status = match bounded(READ_TIMEOUT, call()).await {
             Ok(answer) => return Ok(answer),
             Err(status) => status,
         };

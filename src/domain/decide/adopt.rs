@@ -1,6 +1,6 @@
 //! What follows when a process takes a task over.
 
-use super::{ADOPTIONS_WITHOUT_MOVING, again, step};
+use super::{MAX_ADOPTIONS_WITHOUT_PROGRESS, retry_hint, step};
 use crate::domain::event::{
     EventKind, Failure, FailureKind, IntentOutcome, Phase, SubtaskState, TaskOperation, TaskState,
 };
@@ -18,18 +18,18 @@ pub(super) fn adopted(task: &Task, fence: Fence, executor: String) -> Result<Vec
         });
     }
     let mut events = vec![EventKind::Adopted { fence, executor }];
-    if task.adoptions + 1 < ADOPTIONS_WITHOUT_MOVING || task.state.phase() != Phase::Moving {
+    if task.adoptions + 1 < MAX_ADOPTIONS_WITHOUT_PROGRESS || task.state.phase() != Phase::Moving {
         return Ok(events);
     }
     let failure = Failure::new(
         FailureKind::CrashLoop,
         "CRASH_LOOP",
         format!(
-            "the task was taken over {ADOPTIONS_WITHOUT_MOVING} times without getting further; read the service's log, then {} or give it up",
-            again(task)
+            "the task was taken over {MAX_ADOPTIONS_WITHOUT_PROGRESS} times without getting further; read the service's log, then {} or give it up",
+            retry_hint(task)
         ),
     )
-    .with("adoptions", ADOPTIONS_WITHOUT_MOVING);
+    .with("adoptions", MAX_ADOPTIONS_WITHOUT_PROGRESS);
     let running =
         task.subtasks.iter().filter(|subtask| matches!(subtask.state, SubtaskState::Running | SubtaskState::Canceling));
     for subtask in running {
@@ -46,6 +46,6 @@ pub(super) fn adopted(task: &Task, fence: Fence, executor: String) -> Result<Vec
         | TaskState::Refused
         | TaskState::GivenUp => (TaskState::Failed, task.operation),
     };
-    events.push(EventKind::TaskMoved { from: task.state, to, operation, error: Some(failure) });
+    events.push(EventKind::TaskStateChanged { from: task.state, to, operation, error: Some(failure) });
     Ok(events)
 }

@@ -3,7 +3,7 @@
 //! A cancelled task rests as CANCELLED, so that a person can retry it or give it up. One that changed nothing closes as
 //! REFUSED, as at every other end: there is nothing to continue and nothing to look at, so its cluster is freed.
 
-use super::request::By;
+use super::request::Requester;
 use super::{StepOutput, another_runs, horizon_passed, moved, running, step};
 use crate::clock::Timestamp;
 use crate::domain::event::{
@@ -15,14 +15,14 @@ use crate::domain::refusal::Refusal;
 use crate::domain::task::Task;
 
 /// A person requests it: everything that runs is asked to end.
-pub(super) fn asked(task: &Task, by: By) -> Vec<EventKind> {
+pub(super) fn asked(task: &Task, by: Requester) -> Vec<EventKind> {
     let mut events = vec![by.asks(Verb::Cancel, None, None)];
     let runs = task.subtasks.iter().filter(|subtask| subtask.state == SubtaskState::Running);
     events.extend(runs.filter_map(|subtask| {
         moved(task, subtask.spec.id, SubtaskState::Canceling, |change| change.operation = SubtaskOperation::Cancel)
     }));
     let (from, to, operation) = (task.state, TaskState::Canceling, TaskOperation::Cancel);
-    events.push(EventKind::TaskMoved { from, to, operation, error: None });
+    events.push(EventKind::TaskStateChanged { from, to, operation, error: None });
     events
 }
 
@@ -56,7 +56,7 @@ pub(super) fn ended(
 }
 
 /// The end of a task whose step `last` succeeded before it could be cancelled; `None` while other subtasks are still ending.
-pub(super) fn outrun(task: &Task, last: SubtaskId, rests: bool) -> Option<EventKind> {
+pub(super) fn finished_before_cancel(task: &Task, last: SubtaskId, rests: bool) -> Option<EventKind> {
     if another_runs(task, last) {
         return None;
     }
@@ -78,7 +78,7 @@ pub(super) fn outrun(task: &Task, last: SubtaskId, rests: bool) -> Option<EventK
     // The error of a parallel branch says more.
     let failed = task.subtasks.iter().find_map(|subtask| subtask.error.clone().filter(|_| subtask.spec.id != last));
     let error = failed.unwrap_or_else(|| failure.with("subtask", &name).with("principal", by));
-    Some(EventKind::TaskMoved { from: task.state, to, operation: TaskOperation::Cancel, error: Some(error) })
+    Some(EventKind::TaskStateChanged { from: task.state, to, operation: TaskOperation::Cancel, error: Some(error) })
 }
 
 fn asked_by(task: &Task) -> String {

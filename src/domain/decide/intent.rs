@@ -1,6 +1,6 @@
 //! Effects that are about to be tried and how they ended: the consent to irreversible ones is looked at here, and only here.
 
-use super::{LONGEST_GAP, StepOutput, again, step};
+use super::{LONGEST_GAP, StepOutput, retry_hint, step};
 use crate::clock::Timestamp;
 use crate::domain::effect::Intent;
 use crate::domain::event::{EventKind, Failure, FailureKind, IntentOutcome, OverriddenCheck, Phase, TaskState};
@@ -56,7 +56,7 @@ fn consent_ended(task: &Task, intent: &Intent, now: Timestamp) -> Option<Failure
     if !intent.irreversible {
         return None;
     }
-    let gap = now.since(task.last_moved_at).max(task.longest_gap);
+    let gap = now.since(task.last_progress_at).max(task.longest_gap);
     let why = if now > task.expire_time {
         format!("its expire_time {} has passed", task.expire_time)
     } else if gap > LONGEST_GAP {
@@ -67,7 +67,7 @@ fn consent_ended(task: &Task, intent: &Intent, now: Timestamp) -> Option<Failure
     let failure = Failure::new(
         FailureKind::Expired,
         "EXPIRED",
-        format!("the consent to {:?} has ended, {why}; {} to consent anew", intent.description, again(task)),
+        format!("the consent to {:?} has ended, {why}; {} to consent anew", intent.description, retry_hint(task)),
     );
     Some(
         failure

@@ -22,7 +22,7 @@ use crate::domain::reason::Reason;
 use crate::domain::refusal::Refusal;
 use crate::domain::task::Task;
 
-use request::By;
+use request::Requester;
 pub use request::VerbRequest;
 pub use retry::awaits_retry;
 
@@ -31,7 +31,7 @@ pub const LONGEST_GAP: Duration = Duration::from_secs(600);
 /// How long consent to irreversible steps holds when the caller does not say.
 pub const DEFAULT_CONSENT: Duration = Duration::from_secs(2 * 3600);
 /// A task that was adopted so often without any progress comes to rest.
-pub const ADOPTIONS_WITHOUT_MOVING: u32 = 3;
+pub const MAX_ADOPTIONS_WITHOUT_PROGRESS: u32 = 3;
 
 /// What a step reports besides its result.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -79,7 +79,7 @@ pub fn create(spec: TaskSpec) -> Vec<EventKind> {
         .subtasks
         .iter()
         .filter(|subtask| subtask.upstreams.is_empty())
-        .map(|subtask| EventKind::SubtaskMoved {
+        .map(|subtask| EventKind::SubtaskStateChanged {
             subtask: subtask.id,
             from: SubtaskState::Pending,
             to: SubtaskState::Ready,
@@ -126,7 +126,7 @@ pub fn decide(task: &Task, input: Input, now: Timestamp) -> Result<Vec<EventKind
                 "SUBTASK_TIMEOUT",
                 format!(
                     "{name} did not end within {seconds} s while waiting for {waited_for}; look at it and {}",
-                    again(task)
+                    retry_hint(task)
                 ),
             )
             .with("subtask", &name)
@@ -145,14 +145,14 @@ pub fn decide(task: &Task, input: Input, now: Timestamp) -> Result<Vec<EventKind
         }
         Input::Adopted { fence, executor } => adopt::adopted(task, fence, executor),
         Input::Requested { asked, principal, reason, if_revision } => {
-            request::requested(task, asked, By { principal, reason }, if_revision, now)
+            request::requested(task, asked, Requester { principal, reason }, if_revision, now)
         }
         Input::RetryFrom { subtask } => Ok(retry::retry_from(task, subtask)),
     }
 }
 
 /// What a person can ask for so that a task at rest continues, as words for a message.
-const fn again(task: &Task) -> &'static str {
+const fn retry_hint(task: &Task) -> &'static str {
     match task.direction {
         Direction::Forward => "retry the task",
         Direction::Back => "roll the task back again",
@@ -189,7 +189,16 @@ fn moved(task: &Task, id: SubtaskId, to: SubtaskState, change: impl FnOnce(&mut 
     };
     change(&mut change_to);
     let Change { operation, run_time, effect, executor, error } = change_to;
-    Some(EventKind::SubtaskMoved { subtask: id, from: subtask.state, to, operation, run_time, effect, executor, error })
+    Some(EventKind::SubtaskStateChanged {
+        subtask: id,
+        from: subtask.state,
+        to,
+        operation,
+        run_time,
+        effect,
+        executor,
+        error,
+    })
 }
 
 /// What a transition changes besides the state; initially the subtask's present values.
@@ -211,7 +220,7 @@ fn dispatch(task: &Task, made_ready: &[SubtaskId], executor: &str) -> Vec<EventK
         .iter()
         .filter(|subtask| subtask.state == SubtaskState::Ready || made_ready.contains(&subtask.spec.id));
     ready
-        .map(|subtask| EventKind::SubtaskMoved {
+        .map(|subtask| EventKind::SubtaskStateChanged {
             subtask: subtask.spec.id,
             from: SubtaskState::Ready,
             to: SubtaskState::Running,
@@ -232,7 +241,7 @@ fn dispatch(task: &Task, made_ready: &[SubtaskId], executor: &str) -> Vec<EventK
         .collect()
 }
 
-fn learn(subtask: SubtaskId, output: StepOutput) -> Vec<EventKind> {
+fn output_events(subtask: SubtaskId, output: StepOutput) -> Vec<EventKind> {
     let StepOutput { strings, lists, overrides, warnings } = output;
     let mut events: Vec<EventKind> = Vec::new();
     if !strings.is_empty() || !lists.is_empty() {

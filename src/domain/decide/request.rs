@@ -8,7 +8,7 @@ use crate::domain::event::{
 };
 use crate::domain::ids::{Principal, Revision, SubtaskId};
 use crate::domain::reason::Reason;
-use crate::domain::refusal::{Refusal, Unskippable};
+use crate::domain::refusal::{Refusal, SkipRefusal};
 use crate::domain::task::{Subtask, Task};
 
 /// A verb with its arguments.
@@ -42,12 +42,12 @@ impl VerbRequest {
 }
 
 /// Who requests it, and why.
-pub(super) struct By {
+pub(super) struct Requester {
     pub(super) principal: Principal,
     pub(super) reason: Reason,
 }
 
-impl By {
+impl Requester {
     /// The event that records the request.
     pub(super) fn asks(self, verb: Verb, expire_time: Option<Timestamp>, subtask: Option<SubtaskId>) -> EventKind {
         let Self { principal, reason } = self;
@@ -58,7 +58,7 @@ impl By {
 pub(super) fn requested(
     task: &Task,
     asked: VerbRequest,
-    by: By,
+    by: Requester,
     if_revision: Option<Revision>,
     now: Timestamp,
 ) -> Result<Vec<EventKind>, Refusal> {
@@ -70,7 +70,7 @@ pub(super) fn requested(
     match asked {
         VerbRequest::Retry { expire_time } => Ok(vec![
             consent(verb, by, expire_time, now)?,
-            EventKind::TaskMoved {
+            EventKind::TaskStateChanged {
                 from: task.state,
                 to: TaskState::Running,
                 operation: TaskOperation::Retry,
@@ -95,7 +95,7 @@ pub(super) fn requested(
                 let subtask = last.spec.id;
                 events.extend(found.into_iter().map(|(code, message)| EventKind::Warned { subtask, code, message }));
             }
-            events.push(EventKind::TaskMoved {
+            events.push(EventKind::TaskStateChanged {
                 from: task.state,
                 to: TaskState::GivenUp,
                 operation: TaskOperation::GiveUp,
@@ -107,7 +107,7 @@ pub(super) fn requested(
 }
 
 /// The event of a request that gives new consent to irreversible steps.
-fn consent(verb: Verb, by: By, expire_time: Option<Timestamp>, now: Timestamp) -> Result<EventKind, Refusal> {
+fn consent(verb: Verb, by: Requester, expire_time: Option<Timestamp>, now: Timestamp) -> Result<EventKind, Refusal> {
     let expire_time = expire_time.unwrap_or_else(|| now.plus(DEFAULT_CONSENT));
     if expire_time <= now {
         return Err(Refusal::ExpireTimePassed { expire_time, now });
@@ -134,9 +134,9 @@ fn allowed(task: &Task, asked: &VerbRequest) -> Result<(), Refusal> {
         if !task.can_skip(found) {
             let (subtask, name) = (*subtask, found.spec.name.clone());
             let why = match (found.state, task.direction) {
-                (SubtaskState::Failed, Direction::Forward) => Unskippable::Checks,
-                (SubtaskState::Failed, Direction::Back) => Unskippable::NotItsTurn,
-                (state, Direction::Forward | Direction::Back) => Unskippable::NotFailed(state),
+                (SubtaskState::Failed, Direction::Forward) => SkipRefusal::Checks,
+                (SubtaskState::Failed, Direction::Back) => SkipRefusal::NotItsTurn,
+                (state, Direction::Forward | Direction::Back) => SkipRefusal::NotFailed(state),
             };
             return Err(Refusal::SubtaskNotSkippable { task: id, subtask, name, why });
         }

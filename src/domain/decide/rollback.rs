@@ -2,7 +2,7 @@
 //! also one that changed nothing; only its step knows whether there is anything to take back. So is one that a retry reset
 //! after it had done something.
 
-use super::{StepOutput, another_runs, cancel, dispatch, learn, moved, settle};
+use super::{StepOutput, another_runs, cancel, dispatch, moved, output_events, settle};
 use crate::domain::event::{
     Effect, EventKind, IntentOutcome, SubtaskOperation, SubtaskState, TaskOperation, TaskState,
 };
@@ -12,7 +12,8 @@ use crate::domain::task::{Subtask, Task};
 /// A rollback begins, or continues where it failed.
 pub(super) fn begun(task: &Task) -> Vec<EventKind> {
     let operation = TaskOperation::Rollback;
-    let mut events = vec![EventKind::TaskMoved { from: task.state, to: TaskState::Running, operation, error: None }];
+    let mut events =
+        vec![EventKind::TaskStateChanged { from: task.state, to: TaskState::Running, operation, error: None }];
     let ready = || task.subtasks.iter().filter(|subtask| subtask.state == SubtaskState::Ready);
     // Made ready on the way forward and never run.
     events.extend(ready().filter(|subtask| !is_being_undone(subtask)).filter_map(|subtask| {
@@ -23,15 +24,15 @@ pub(super) fn begun(task: &Task) -> Vec<EventKind> {
     events.extend(make_ready(task, &first));
     if first.is_empty() && !ready().any(is_being_undone) {
         let (from, to) = (TaskState::Running, TaskState::RolledBack);
-        events.push(EventKind::TaskMoved { from, to, operation, error: None });
+        events.push(EventKind::TaskStateChanged { from, to, operation, error: None });
     }
     events
 }
 
 /// What a subtask did is undone, or there was nothing to undo.
 pub(super) fn undone(task: &Task, id: SubtaskId, output: StepOutput, executor: &str) -> Vec<EventKind> {
-    let mut events = learn(id, output);
-    let acted = task.attempts(id).any(|intent| intent.may_stand());
+    let mut events = output_events(id, output);
+    let acted = task.attempts(id).any(|intent| intent.may_have_happened());
     events.extend(settle(task, id, IntentOutcome::Done, "found done by looking"));
     // What was tried on the way forward and never resolved counts as done if it had to be undone.
     let (outcome, message) = if acted {
@@ -49,11 +50,16 @@ pub(super) fn undone(task: &Task, id: SubtaskId, output: StepOutput, executor: &
     events.extend(back_to_pending(task, id, operation));
     if task.subtasks.iter().all(|subtask| subtask.spec.id == id || task.is_undone(subtask)) {
         let operation = if canceling { TaskOperation::Cancel } else { TaskOperation::Rollback };
-        events.push(EventKind::TaskMoved { from: task.state, to: TaskState::RolledBack, operation, error: None });
+        events.push(EventKind::TaskStateChanged {
+            from: task.state,
+            to: TaskState::RolledBack,
+            operation,
+            error: None,
+        });
         return events;
     }
     if canceling {
-        events.extend(cancel::outrun(task, id, true));
+        events.extend(cancel::finished_before_cancel(task, id, true));
         return events;
     }
     // What failed on the way forward waits for its turn under the operation that it failed in.
@@ -63,7 +69,7 @@ pub(super) fn undone(task: &Task, id: SubtaskId, output: StepOutput, executor: &
         // A parallel branch could not be undone: nothing new begins, and the last to end takes the task with it.
         if !another_runs(task, id) {
             let (from, to, operation) = (task.state, TaskState::Failed, TaskOperation::Rollback);
-            events.push(EventKind::TaskMoved { from, to, operation, error: failed.error.clone() });
+            events.push(EventKind::TaskStateChanged { from, to, operation, error: failed.error.clone() });
         }
         return events;
     }
@@ -86,7 +92,7 @@ pub(super) fn undoable(task: &Task, just: Option<SubtaskId>) -> Vec<SubtaskId> {
 
 /// READY for what is to be undone.
 pub(super) fn make_ready(task: &Task, next: &[SubtaskId]) -> Vec<EventKind> {
-    let ready = next.iter().filter_map(|id| task.subtask(*id).ok()).map(|subtask| EventKind::SubtaskMoved {
+    let ready = next.iter().filter_map(|id| task.subtask(*id).ok()).map(|subtask| EventKind::SubtaskStateChanged {
         subtask: subtask.spec.id,
         // One that was ready on the way forward is pending by now.
         from: if subtask.state == SubtaskState::Ready { SubtaskState::Pending } else { subtask.state },

@@ -1,7 +1,7 @@
 //! A failed subtask that a person marks as successful, or as undone while the task is undone: the task continues behind it in
 //! the same commit. Nothing is changed on cluster or host, and every step behind it looks for itself.
 
-use super::request::By;
+use super::request::Requester;
 use super::{rollback, step};
 use crate::domain::event::{
     Direction, Effect, EventKind, SubtaskOperation, SubtaskState, TaskOperation, TaskState, Verb,
@@ -11,7 +11,7 @@ use crate::domain::refusal::Refusal;
 use crate::domain::task::{Subtask, Task};
 
 /// `id` is a subtask that can be skipped.
-pub(super) fn skipped(task: &Task, id: SubtaskId, by: By) -> Result<Vec<EventKind>, Refusal> {
+pub(super) fn skipped(task: &Task, id: SubtaskId, by: Requester) -> Result<Vec<EventKind>, Refusal> {
     let of = task.subtask(id).map_err(|_| Refusal::SubtaskNotFound { task: task.spec.id, subtask: id })?;
     let why = of.error.as_ref().map(|failure| failure.message.as_str()).unwrap_or_default();
     let counted = match task.direction {
@@ -40,11 +40,11 @@ pub(super) fn skipped(task: &Task, id: SubtaskId, by: By) -> Result<Vec<EventKin
     };
     if !rests {
         let (from, to) = (task.state, TaskState::Running);
-        events.push(EventKind::TaskMoved { from, to, operation: goes_on, error: None });
+        events.push(EventKind::TaskStateChanged { from, to, operation: goes_on, error: None });
     }
     let path = [SubtaskState::Failed, SubtaskState::Ready, SubtaskState::Running, end];
     let (run_time, executor) = (of.run_time, of.executor.clone());
-    events.extend(path.windows(2).map(|edge| EventKind::SubtaskMoved {
+    events.extend(path.windows(2).map(|edge| EventKind::SubtaskStateChanged {
         subtask: id,
         from: edge[0],
         to: edge[1],
@@ -70,7 +70,7 @@ pub(super) fn skipped(task: &Task, id: SubtaskId, by: By) -> Result<Vec<EventKin
     };
     if over {
         let from = TaskState::Running;
-        events.push(EventKind::TaskMoved { from, to: ended, operation: goes_on, error: None });
+        events.push(EventKind::TaskStateChanged { from, to: ended, operation: goes_on, error: None });
     }
     Ok(events)
 }

@@ -1,6 +1,6 @@
 //! How the steps of a task end, and the task with them.
 
-use super::{StepOutput, another_runs, cancel, dispatch, horizon_passed, learn, moved, settle};
+use super::{StepOutput, another_runs, cancel, dispatch, horizon_passed, moved, output_events, settle};
 use crate::clock::Timestamp;
 use crate::domain::attempt::RecordedIntent;
 use crate::domain::event::{
@@ -18,7 +18,7 @@ pub(super) fn succeeded(
     output: StepOutput,
     executor: &str,
 ) -> Vec<EventKind> {
-    let mut events = learn(id, output);
+    let mut events = output_events(id, output);
     // What was tried and is found to be so counts as ours: then undoing it is right, and an undo looks before it acts anyway.
     events.extend(settle(task, id, IntentOutcome::Done, "found done by looking"));
     let tried = task.effects(id).next().is_some();
@@ -38,11 +38,16 @@ pub(super) fn succeeded(
         task.subtasks.iter().all(|subtask| subtask.spec.id == id || subtask.state == SubtaskState::Successful);
     if all_done {
         let operation = if canceling { TaskOperation::Cancel } else { task.operation };
-        events.push(EventKind::TaskMoved { from: task.state, to: TaskState::Successful, operation, error: None });
+        events.push(EventKind::TaskStateChanged {
+            from: task.state,
+            to: TaskState::Successful,
+            operation,
+            error: None,
+        });
         return events;
     }
     if canceling {
-        events.extend(cancel::outrun(task, id, rests(task, id, effect, None)));
+        events.extend(cancel::finished_before_cancel(task, id, rests(task, id, effect, None)));
         return events;
     }
     let another_failed = task.subtasks.iter().find_map(|subtask| match subtask.state {
@@ -86,7 +91,7 @@ pub(super) fn fail(
     output: StepOutput,
     open: IntentOutcome,
 ) -> Vec<EventKind> {
-    let mut events = learn(id, output);
+    let mut events = output_events(id, output);
     let effect = fail_subtask(task, id, &failure, open, &mut events);
     if !another_runs(task, id) {
         events.push(end_failed(task, id, effect, failure));
@@ -128,7 +133,7 @@ pub(super) fn fail_subtask(
 /// any. Rest is for what a person must look at: an effect that stays, a consent to renew, a crash to understand.
 pub(super) fn rests(task: &Task, last: SubtaskId, effect: Effect, failure: Option<&Failure>) -> bool {
     let of_another = task.subtasks.iter().any(|subtask| subtask.spec.id != last && subtask.effect == Effect::Done)
-        || task.intents.iter().any(|intent| intent.subtask != last && intent.may_stand());
+        || task.intents.iter().any(|intent| intent.subtask != last && intent.may_have_happened());
     let to_look_at = |failure: &Failure| matches!(failure.kind, FailureKind::Expired | FailureKind::CrashLoop);
     let others = task.subtasks.iter().filter(|subtask| subtask.spec.id != last);
     let someone_must_look = others.filter_map(|subtask| subtask.error.as_ref()).chain(failure).any(to_look_at);
@@ -147,7 +152,7 @@ fn end_failed(task: &Task, last: SubtaskId, effect: Effect, failure: Failure) ->
         (false, true) => (TaskState::Failed, task.operation),
         (false, false) => (TaskState::Refused, task.operation),
     };
-    EventKind::TaskMoved { from: task.state, to, operation, error: Some(failure) }
+    EventKind::TaskStateChanged { from: task.state, to, operation, error: Some(failure) }
 }
 
 /// The subtasks that wait for nothing any more, now that `id` succeeds.

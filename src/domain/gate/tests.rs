@@ -15,7 +15,13 @@ fn stopped() -> ClusterReading {
 
 const NONE: LeaderCount = LeaderCount { locations: 0, log_stat: 0, observed_at: NOW };
 
-fn ask(reading: &ClusterReading, leaders: &LeaderCount, mark: Mark, force: bool, accepted: &[Risk]) -> Gate {
+fn ask(
+    reading: &ClusterReading,
+    leaders: &LeaderCount,
+    mark: StopTimeExpectation,
+    force: bool,
+    accepted: &[Risk],
+) -> Gate {
     let consent = Consent { force, accepted: accepted.to_vec() };
     gate(reading, &addr(2), leaders, mark, &consent, NOW.plus(Duration::from_secs(1)))
 }
@@ -29,18 +35,19 @@ fn code(gate: &Gate) -> Option<GateCode> {
 
 #[test]
 fn it_opens_when_all_is_well() {
-    assert_eq!(ask(&stopped(), &NONE, Mark::WasSet, false, &[]), Gate::Open { overridden: vec![] });
+    assert_eq!(ask(&stopped(), &NONE, StopTimeExpectation::MustBeSet, false, &[]), Gate::Open { overridden: vec![] });
 }
 
 #[test]
 fn a_cleared_stop_time_closes_it_whatever_is_accepted() {
-    let gate = ask(&cluster(3), &NONE, Mark::WasSet, true, Risk::ALL);
+    let gate = ask(&cluster(3), &NONE, StopTimeExpectation::MustBeSet, true, Risk::ALL);
     assert_eq!(code(&gate), Some(GateCode::StopTimeCleared));
 }
 
 #[test]
 fn a_mark_that_was_refused_needs_quorum_loss() {
-    let ask = |accepted: &[Risk]| code(&ask(&cluster(3), &NONE, Mark::RefusedByRootService, true, accepted));
+    let ask =
+        |accepted: &[Risk]| code(&ask(&cluster(3), &NONE, StopTimeExpectation::RefusedByRootService, true, accepted));
     assert_eq!(ask(&[]), Some(GateCode::NotStopped));
     assert_eq!(ask(&[Risk::QuorumLoss]), None);
 }
@@ -50,12 +57,21 @@ fn an_old_reading_or_count_closes_it_whatever_is_accepted() {
     let old = NOW.minus(Duration::from_secs(5));
     let mut reading = stopped();
     reading.observed_at = old;
-    assert_eq!(code(&ask(&reading, &NONE, Mark::WasSet, true, Risk::ALL)), Some(GateCode::ReadingTooOld));
+    assert_eq!(
+        code(&ask(&reading, &NONE, StopTimeExpectation::MustBeSet, true, Risk::ALL)),
+        Some(GateCode::ReadingTooOld)
+    );
     let count = LeaderCount { observed_at: old, ..NONE };
-    assert_eq!(code(&ask(&stopped(), &count, Mark::WasSet, true, Risk::ALL)), Some(GateCode::ReadingTooOld));
+    assert_eq!(
+        code(&ask(&stopped(), &count, StopTimeExpectation::MustBeSet, true, Risk::ALL)),
+        Some(GateCode::ReadingTooOld)
+    );
     let mut future = stopped();
     future.observed_at = NOW.plus(Duration::from_secs(60));
-    assert_eq!(code(&ask(&future, &NONE, Mark::WasSet, true, Risk::ALL)), Some(GateCode::ReadingTooOld));
+    assert_eq!(
+        code(&ask(&future, &NONE, StopTimeExpectation::MustBeSet, true, Risk::ALL)),
+        Some(GateCode::ReadingTooOld)
+    );
 }
 
 #[test]
@@ -65,16 +81,19 @@ fn leaders_close_it_in_any_view() {
         LeaderCount { log_stat: 1, ..NONE },
         LeaderCount { locations: -1, ..NONE },
     ] {
-        assert_eq!(code(&ask(&stopped(), &count, Mark::WasSet, false, Risk::ALL)), Some(GateCode::LeadersLeft));
+        assert_eq!(
+            code(&ask(&stopped(), &count, StopTimeExpectation::MustBeSet, false, Risk::ALL)),
+            Some(GateCode::LeadersLeft)
+        );
         // The other two are in sync: force goes on.
-        assert_eq!(code(&ask(&stopped(), &count, Mark::WasSet, true, &[])), None);
+        assert_eq!(code(&ask(&stopped(), &count, StopTimeExpectation::MustBeSet, true, &[])), None);
     }
     let mut reading = stopped();
     reading.log_streams[0].replicas[0].role = Ok(Role::Follower);
     reading.log_streams[0].replicas[1].role = Ok(Role::Leader);
     let members = reading.log_streams[0].replicas[0].member_list.clone();
     reading.log_streams[0].replicas[1].member_list = members;
-    assert_eq!(code(&ask(&reading, &NONE, Mark::WasSet, false, &[])), Some(GateCode::LeadersLeft));
+    assert_eq!(code(&ask(&reading, &NONE, StopTimeExpectation::MustBeSet, false, &[])), Some(GateCode::LeadersLeft));
 }
 
 #[test]
@@ -82,16 +101,16 @@ fn force_does_not_pass_leaders_without_a_synced_majority() {
     let mut reading = stopped();
     reading.log_streams[0].replicas[2].end_scn = Ok(0);
     let count = LeaderCount { locations: 1, ..NONE };
-    assert_eq!(code(&ask(&reading, &count, Mark::WasSet, true, &[])), Some(GateCode::LeadersLeft));
+    assert_eq!(code(&ask(&reading, &count, StopTimeExpectation::MustBeSet, true, &[])), Some(GateCode::LeadersLeft));
     // Without leaders force passes a log that is not in sync.
-    assert_eq!(code(&ask(&reading, &NONE, Mark::WasSet, true, &[])), None);
-    let lags = ask(&reading, &NONE, Mark::WasSet, false, &[]);
-    assert!(matches!(lags, Gate::Closed { code: GateCode::PrecheckBlocks, may_open: true, .. }), "{lags:?}");
+    assert_eq!(code(&ask(&reading, &NONE, StopTimeExpectation::MustBeSet, true, &[])), None);
+    let lags = ask(&reading, &NONE, StopTimeExpectation::MustBeSet, false, &[]);
+    assert!(matches!(lags, Gate::Closed { code: GateCode::PrecheckBlocks, retriable: true, .. }), "{lags:?}");
     // A majority that is lost does not come back by waiting.
     reading.log_streams[0].replicas[2].end_scn = reading.log_streams[0].replicas[0].end_scn.clone();
     reading.servers[2].last_offline_time = Some(NOW);
-    let lost = ask(&reading, &NONE, Mark::WasSet, true, &[]);
-    assert!(matches!(lost, Gate::Closed { code: GateCode::PrecheckBlocks, may_open: false, .. }), "{lost:?}");
+    let lost = ask(&reading, &NONE, StopTimeExpectation::MustBeSet, true, &[]);
+    assert!(matches!(lost, Gate::Closed { code: GateCode::PrecheckBlocks, retriable: false, .. }), "{lost:?}");
 }
 
 #[test]
@@ -100,9 +119,10 @@ fn a_single_replica_needs_both_words() {
     reading.tenants.push(tenant(1004, 1));
     reading.log_streams.push(log_stream(1004, 1, &[2]));
     let count = LeaderCount { locations: 1, log_stat: 1, observed_at: NOW };
-    assert!(code(&ask(&reading, &count, Mark::WasSet, true, &[])).is_some());
-    assert!(code(&ask(&reading, &count, Mark::WasSet, false, &[Risk::QuorumLoss])).is_some());
-    let Gate::Open { overridden } = ask(&reading, &count, Mark::WasSet, true, &[Risk::QuorumLoss]) else {
+    assert!(code(&ask(&reading, &count, StopTimeExpectation::MustBeSet, true, &[])).is_some());
+    assert!(code(&ask(&reading, &count, StopTimeExpectation::MustBeSet, false, &[Risk::QuorumLoss])).is_some());
+    let Gate::Open { overridden } = ask(&reading, &count, StopTimeExpectation::MustBeSet, true, &[Risk::QuorumLoss])
+    else {
         panic!("closed although both were given")
     };
     assert!(overridden.iter().all(|obstacle| obstacle.overridden_by.is_some()));
@@ -125,19 +145,19 @@ fn two_replicas() -> ClusterReading {
 #[test]
 fn two_replicas_wait_for_the_degradation() {
     let mut reading = two_replicas();
-    let waits = ask(&reading, &NONE, Mark::WasSet, true, &[]);
-    assert!(matches!(waits, Gate::Closed { code: GateCode::NotDegraded, may_open: true, .. }), "{waits:?}");
+    let waits = ask(&reading, &NONE, StopTimeExpectation::MustBeSet, true, &[]);
+    assert!(matches!(waits, Gate::Closed { code: GateCode::NotDegraded, retriable: true, .. }), "{waits:?}");
     let stream = reading.log_streams.last_mut().unwrap();
     stream.degraded_list = Ok(vec![addr(2)]);
-    assert_eq!(code(&ask(&reading, &NONE, Mark::WasSet, false, &[])), None);
+    assert_eq!(code(&ask(&reading, &NONE, StopTimeExpectation::MustBeSet, false, &[])), None);
     // The leader may have taken the target out of its member list as well.
     let stream = reading.log_streams.last_mut().unwrap();
     stream.replicas[0].member_list = Ok(vec![addr(1)]);
     stream.replicas[0].paxos_replica_number = Ok(1);
-    assert_eq!(code(&ask(&reading, &NONE, Mark::WasSet, false, &[])), None);
+    assert_eq!(code(&ask(&reading, &NONE, StopTimeExpectation::MustBeSet, false, &[])), None);
     let stream = reading.log_streams.last_mut().unwrap();
     stream.degraded_list = Err(crate::domain::reading::Unreadable::new("no such column"));
-    assert_eq!(code(&ask(&reading, &NONE, Mark::WasSet, true, &[])), Some(GateCode::PrecheckBlocks));
+    assert_eq!(code(&ask(&reading, &NONE, StopTimeExpectation::MustBeSet, true, &[])), Some(GateCode::PrecheckBlocks));
 }
 
 proptest! {
@@ -151,7 +171,7 @@ proptest! {
         last.end_scn = Ok(1_700_000_000_000_000_000 - scn * 1_000_000_000);
         reading.observed_at = NOW.plus(Duration::from_secs(1)).minus(Duration::from_secs(age));
         let count = LeaderCount { locations, log_stat, observed_at: reading.observed_at };
-        let answer = ask(&reading, &count, Mark::WasSet, false, &[]);
+        let answer = ask(&reading, &count, StopTimeExpectation::MustBeSet, false, &[]);
         if let Gate::Open { overridden } = &answer {
             prop_assert!(overridden.is_empty());
             prop_assert!(locations == 0 && log_stat == 0 && marked && age < 5 && number > 2);
@@ -159,11 +179,11 @@ proptest! {
         }
         // Consent never closes a gate.
         if code(&answer).is_none() {
-            prop_assert_eq!(code(&ask(&reading, &count, Mark::WasSet, true, Risk::ALL)), None);
+            prop_assert_eq!(code(&ask(&reading, &count, StopTimeExpectation::MustBeSet, true, Risk::ALL)), None);
         }
         // What no caller can accept.
         if !marked || age >= 5 {
-            prop_assert!(code(&ask(&reading, &count, Mark::WasSet, true, Risk::ALL)).is_some());
+            prop_assert!(code(&ask(&reading, &count, StopTimeExpectation::MustBeSet, true, Risk::ALL)).is_some());
         }
     }
 }

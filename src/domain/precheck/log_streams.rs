@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Check, CheckName, LeaderMove, Moment, OverriddenBy, block, pass, some_of};
+use super::{Check, CheckName, LeaderMove, OverriddenBy, PrecheckStage, block, pass, some_of};
 use crate::domain::ids::ServerAddr;
 use crate::domain::reading::{ClusterReading, LogReplica, LogStreamReading, TenantReading};
 use crate::domain::status::ZoneInnerStatus;
@@ -39,7 +39,7 @@ const CHECKS: [(CheckName, Option<OverriddenBy>, &str); 10] = [
 ];
 
 /// What all log streams together mean for the stop of one server.
-pub(super) struct Examined {
+pub(super) struct LogStreamChecks {
     pub(super) checks: Vec<Check>,
     pub(super) leader_moves: Vec<LeaderMove>,
     pub(super) failures_tolerated_after: i32,
@@ -50,10 +50,10 @@ struct Failure {
     evidence: String,
     /// What the root service would say; `None` when this is not one of its refusals.
     words: Option<String>,
-    may_pass: bool,
+    retriable: bool,
 }
 
-pub(super) fn examine(moment: Moment, reading: &ClusterReading, target: &ServerAddr) -> Examined {
+pub(super) fn examine(moment: PrecheckStage, reading: &ClusterReading, target: &ServerAddr) -> LogStreamChecks {
     let mut failures = tenants_without_log_stream(reading);
     let mut tolerated: Option<i64> = None;
     let mut moves: BTreeMap<i64, i32> = BTreeMap::new();
@@ -71,7 +71,7 @@ pub(super) fn examine(moment: Moment, reading: &ClusterReading, target: &ServerA
         tenant_name: reading.tenant(tenant_id).map(|tenant| tenant.name.clone()).unwrap_or_default(),
         leaders,
     };
-    Examined {
+    LogStreamChecks {
         checks: CHECKS.into_iter().map(|check| summary(check, &failures, reading)).collect(),
         leader_moves: moves.into_iter().map(named).collect(),
         failures_tolerated_after: i32::try_from(tolerated.unwrap_or(0).max(0)).unwrap_or(i32::MAX),
@@ -95,8 +95,9 @@ fn valid_servers(reading: &ClusterReading, target: &ServerAddr) -> BTreeSet<Serv
 /// Tenants in normal service have log streams; where none was read, no majority can be computed.
 fn tenants_without_log_stream(reading: &ClusterReading) -> Vec<Failure> {
     let mut failures = Vec::new();
-    let mut fail =
-        |evidence| failures.push(Failure { check: CheckName::LogStreamsReport, evidence, words: None, may_pass: true });
+    let mut fail = |evidence| {
+        failures.push(Failure { check: CheckName::LogStreamsReport, evidence, words: None, retriable: true })
+    };
     if reading.log_streams.is_empty() || reading.tenants.is_empty() {
         fail("no tenant or no log stream was read".to_owned());
     }
@@ -111,7 +112,7 @@ fn tenants_without_log_stream(reading: &ClusterReading) -> Vec<Failure> {
 
 /// The rules for one log stream.
 struct Rules<'a> {
-    moment: Moment,
+    moment: PrecheckStage,
     reading: &'a ClusterReading,
     target: &'a ServerAddr,
     valid: &'a BTreeSet<ServerAddr>,
@@ -132,7 +133,7 @@ impl Rules<'_> {
             for check in
                 [CheckName::ReplicaNumber, CheckName::MemberMajority, CheckName::ReplicaMajority, CheckName::LogInSync]
             {
-                failures.push(Failure { may_pass: true, ..self.failure(check, "not known without a leader", None) });
+                failures.push(Failure { retriable: true, ..self.failure(check, "not known without a leader", None) });
             }
             return 0;
         };
@@ -146,7 +147,7 @@ impl Rules<'_> {
             check,
             evidence: format!("Tenant({tenant_id}) LS({ls_id}): {found}"),
             words: words.map(|words| format!("-4179: Tenant({tenant_id}) LS({ls_id}) {words}")),
-            may_pass: matches!(
+            retriable: matches!(
                 check,
                 CheckName::LogStreamsReport
                     | CheckName::LeaderPresent
@@ -185,7 +186,7 @@ impl Rules<'_> {
                 check,
                 evidence: format!("tenant {} changes from {previous} to {}", tenant.id, tenant.locality),
                 words: Some(format!("-4179: Tenant({}) locality is changing, stop server not allowed", tenant.id)),
-                may_pass: false,
+                retriable: false,
             }),
             Err(why) => failures.push(self.failure(check, &format!("PREVIOUS_LOCALITY is not known: {why}"), None)),
         }
@@ -222,8 +223,8 @@ impl Rules<'_> {
     /// At the gate: the number of members that were degraded and that the leader no longer counts.
     fn degraded(&self) -> i64 {
         match (self.moment, &self.log_stream.degraded_list) {
-            (Moment::Gate, Ok(list)) => i64::try_from(list.len()).unwrap_or(0),
-            (Moment::Gate, Err(_)) | (Moment::BeforeStop, _) => 0,
+            (PrecheckStage::Gate, Ok(list)) => i64::try_from(list.len()).unwrap_or(0),
+            (PrecheckStage::Gate, Err(_)) | (PrecheckStage::BeforeStop, _) => 0,
         }
     }
 
@@ -333,16 +334,16 @@ fn summary(
     let mut found: Vec<String> = Vec::new();
     let mut seen: BTreeSet<&str> = BTreeSet::new();
     let mut words = None;
-    let mut may_pass = true;
+    let mut retriable = true;
     for failure in failures.iter().filter(|failure| failure.check == name) {
         if seen.insert(&failure.evidence) {
             found.push(failure.evidence.clone());
         }
         words = words.or_else(|| failure.words.clone());
-        may_pass &= failure.may_pass;
+        retriable &= failure.retriable;
     }
     if found.is_empty() {
         return pass(name, format!("so for {} log streams", reading.log_streams.len()));
     }
-    Check { may_pass, ..block(name, overridden_by, some_of(&found), remedy, words) }
+    Check { retriable, ..block(name, overridden_by, some_of(&found), remedy, words) }
 }

@@ -6,7 +6,7 @@ use super::{Check, CheckName, CheckVerdict, Precheck};
 use crate::domain::gate::Consent;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Next<'a> {
+pub enum NextStatement<'a> {
     /// No check blocks: the same statement is sent again.
     SendAgain,
     /// Only the log is not in sync, and `force` was given.
@@ -19,7 +19,7 @@ pub enum Next<'a> {
 
 /// Decides over a reading that is younger than the statement. `may_still_happen`: the horizon of the statement has not passed;
 /// `forced`: FORCE STOP was sent too, which does not check the log.
-pub fn next<'a>(precheck: &'a Precheck, consent: &Consent, may_still_happen: bool, forced: bool) -> Next<'a> {
+pub fn next<'a>(precheck: &'a Precheck, consent: &Consent, may_still_happen: bool, forced: bool) -> NextStatement<'a> {
     let refuses = |check: &&Check| {
         let accepted = super::is_overridden(check, consent.force, &consent.accepted);
         // The root service does not know our callers' consent.
@@ -30,10 +30,10 @@ pub fn next<'a>(precheck: &'a Precheck, consent: &Consent, may_still_happen: boo
         refusing.retain(|check| check.name != CheckName::LogInSync);
     }
     match refusing.as_slice() {
-        [] => Next::SendAgain,
-        _ if may_still_happen => Next::Wait(refusing),
-        [check] if check.name == CheckName::LogInSync && consent.force => Next::ForceStop(check),
-        [first, others @ ..] => Next::Refused(first, others.to_vec()),
+        [] => NextStatement::SendAgain,
+        _ if may_still_happen => NextStatement::Wait(refusing),
+        [check] if check.name == CheckName::LogInSync && consent.force => NextStatement::ForceStop(check),
+        [first, others @ ..] => NextStatement::Refused(first, others.to_vec()),
     }
 }
 
@@ -64,11 +64,11 @@ mod tests {
         let warned = || advise(CheckName::FailuresTolerated, CheckVerdict::Warn, "0", "");
         let (plain, force) = (Consent::default(), Consent { force: true, accepted: vec![] });
         let all = Consent { force: true, accepted: vec![Risk::QuorumLoss] };
-        let word = |next: Next<'_>| match next {
-            Next::SendAgain => "again".to_owned(),
-            Next::ForceStop(check) => format!("force {}", check.name),
-            Next::Wait(checks) => format!("wait {}", checks.len()),
-            Next::Refused(_, others) => format!("refused {}", 1 + others.len()),
+        let word = |next: NextStatement<'_>| match next {
+            NextStatement::SendAgain => "again".to_owned(),
+            NextStatement::ForceStop(check) => format!("force {}", check.name),
+            NextStatement::Wait(checks) => format!("wait {}", checks.len()),
+            NextStatement::Refused(_, others) => format!("refused {}", 1 + others.len()),
         };
         let rows: [(Vec<Check>, &Consent, bool, bool, &str); 11] = [
             (vec![fine(), warned()], &plain, true, false, "again"),

@@ -58,7 +58,7 @@ pub(super) async fn look(deps: &Deps, context: &StepContext, target: &Target) ->
     };
     let now = deps.clock.now();
     let Some(last) = mine.last() else { return ask(deps, context, target).await };
-    let Some(first) = mine.iter().find(|intent| intent.may_stand()) else { return refused(context, target) };
+    let Some(first) = mine.iter().find(|intent| intent.may_have_happened()) else { return refused(context, target) };
     let progress = FreezeProgress::of(&replicas, now.since(first.at));
     let words = format!("MINOR FREEZE of {}: {progress}", first.at);
     if progress.is_done() {

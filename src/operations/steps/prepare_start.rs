@@ -66,7 +66,7 @@ impl Step for PrepareStart {
         step_io::synced(&self.0, context).await
     }
 
-    fn read_patience(&self) -> Duration {
+    fn read_failure_timeout(&self) -> Duration {
         Duration::from_secs(10)
     }
 }

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use crate::clock::Timestamp;
 use crate::domain::admission::{Request, service_state};
 use crate::domain::decide::StepOutput;
-use crate::domain::host::{Finding, Found};
+use crate::domain::host::{Finding, ProcessReport};
 use crate::domain::reading::ServerReading;
 use crate::domain::shown::server_status;
 use crate::domain::status::{ClusterStatus, ServerStatus, ZoneInnerStatus, ZoneStatus};
@@ -17,7 +17,7 @@ use crate::engine::{Observation, ProgressReport, Step, StepContext};
 use crate::inventory::{Target, recorded_reading};
 use crate::operations::assess::{assess, survey};
 use crate::operations::key::{self, ABSENT, NOT_SET, UNKNOWN};
-use crate::operations::{Deps, OperationKind, cluster_failure, may_pass, step_io};
+use crate::operations::{Deps, OperationKind, cluster_failure, retriable, step_io};
 use crate::store::Write;
 
 /// Of a stop, and of a restart, which begins as one.
@@ -43,11 +43,11 @@ impl Step for PrepareStop {
             if let Err(error) = &survey.reading {
                 failure.metadata.extend(cluster_failure(error).metadata);
             }
-            if !assessment.may_pass() {
+            if !assessment.retriable() {
                 return step_io::refuse(failure);
             }
             if let Err(error) = &survey.reading {
-                debug_assert!(may_pass(error.class));
+                debug_assert!(retriable(error.class));
                 return Observation::Unreadable { failure: cluster_failure(error) };
             }
             let Some(left) = deps.timeouts.precheck.checked_sub(context.waited()).filter(|left| !left.is_zero()) else {
@@ -57,7 +57,7 @@ impl Step for PrepareStop {
             return Observation::Wait { progress, again_in: deps.timeouts.between_readings().min(left) };
         }
         let host_answers = !matches!(survey.found.finding, Finding::HostUnreachable { .. });
-        if host_answers && let Some(look) = step_io::disowned(deps, context, &target).await {
+        if host_answers && let Some(look) = step_io::lost_ownership(deps, context, &target).await {
             return look;
         }
         let mut output = recorded(&target, context);
@@ -95,7 +95,7 @@ impl Step for PrepareStop {
         step_io::synced(&self.deps, context).await
     }
 
-    fn read_patience(&self) -> Duration {
+    fn read_failure_timeout(&self) -> Duration {
         Duration::from_secs(10)
     }
 }
@@ -113,7 +113,7 @@ pub(super) fn recorded(target: &Target, context: &StepContext) -> StepOutput {
     StepOutput { strings, lists, ..StepOutput::default() }
 }
 
-pub(super) fn process_before(found: &Found, context: &StepContext) -> (String, String) {
+pub(super) fn process_before(found: &ProcessReport, context: &StepContext) -> (String, String) {
     let process = match &found.finding {
         Finding::Running(identity) => identity.to_string(),
         Finding::Absent { .. } => ABSENT.to_owned(),

@@ -67,7 +67,7 @@ impl Step for StartService {
 
     /// After the root service moved, or a session was lost, reads are repeated for as long as the cluster may need for
     /// an election.
-    fn read_patience(&self) -> Duration {
+    fn read_failure_timeout(&self) -> Duration {
         Duration::from_secs(120)
     }
 }

@@ -24,7 +24,7 @@ impl Prepared {
         target: &Target,
         statement: Statement,
     ) -> Result<Self, Box<Observation>> {
-        if let Some(look) = step_io::disowned(deps, context, target).await {
+        if let Some(look) = step_io::lost_ownership(deps, context, target).await {
             return Err(Box::new(look));
         }
         let avoid = Avoid { server: Some(target.server.addr), zone: Some(target.server.zone.clone()), never: None };

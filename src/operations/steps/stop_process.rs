@@ -14,23 +14,23 @@ use super::start_process;
 use crate::domain::decide::StepOutput;
 use crate::domain::effect::{EffectOutcome, Intent, Permit};
 use crate::domain::event::{Direction, Failure, FailureKind, IntentOutcome, OverriddenCheck};
-use crate::domain::gate::{Consent, Gate, GateCode, Mark, Obstacle, gate};
-use crate::domain::host::{CallerFence, Finding, Found, MaySignal, ObserverIdentity, StopResult};
+use crate::domain::gate::{Consent, Gate, GateCode, Obstacle, StopTimeExpectation, gate};
+use crate::domain::host::{CallerFence, Finding, MaySignal, ObserverIdentity, ProcessReport, StopResult};
 use crate::domain::status::{InnerStatus, Risk};
 use crate::engine::{Observation, PreparedEffect, ProgressReport, Step, StepContext};
 use crate::host::{Host, HostError};
 use crate::inventory::Target;
 use crate::oceanbase::ClusterError;
 use crate::operations::key::{self, ABSENT, REFUSED, UNKNOWN};
-use crate::operations::{Deps, leaves_unknown, may_pass, step_io};
+use crate::operations::{Deps, leaves_unknown, retriable, step_io};
 
 /// Attempts to end the process in one execution, not counting refused ones: those did nothing.
 const MOST_ATTEMPTS: usize = 4;
-/// Attempts in one execution including refused ones: with pauses of [`TURN`] they outlast the agent's minute between
+/// Attempts in one execution including refused ones: with pauses of [`REFUSED_RETRY_PAUSE`] they outlast the agent's minute between
 /// two ends. What the agent recovers from is tried for as long as the subtask may take.
 const MOST_TRIES: usize = 14;
 /// Pause behind a refusal that only time changes.
-const TURN: Duration = Duration::from_secs(6);
+const REFUSED_RETRY_PAUSE: Duration = Duration::from_secs(6);
 const NOT_YOUR_TURN: &str = "TOO_MANY_ENDS";
 const AGENT_LOST: &str = "HOST_UNREACHABLE";
 /// The code when the gate could not be read behind the ticket, for a reason that passes with time.
@@ -130,7 +130,7 @@ impl StopProcess {
         &self,
         context: &StepContext,
         target: &Target,
-        found: &Found,
+        found: &ProcessReport,
         identity: &ObserverIdentity,
     ) -> Observation {
         let deps = &self.0;
@@ -169,7 +169,7 @@ impl StopProcess {
         let outcomes: Vec<Option<IntentOutcome>> = attempts.map(|intent| intent.outcome).collect();
         let needs_time = refused.as_ref().is_some_and(|(code, _)| needs_time(code, outcomes.len()));
         if let (true, Some(at)) = (needs_time, last_attempt)
-            && deps.clock.now().since(at) < TURN
+            && deps.clock.now().since(at) < REFUSED_RETRY_PAUSE
         {
             let words = refused.map(|(_, message)| message).unwrap_or_default();
             return Observation::Wait { progress: ProgressReport::uncounted(words), again_in: deps.timeouts.poll };
@@ -187,7 +187,7 @@ impl StopProcess {
         if let Some((code, message)) = &refused
             && (unread_too_long || !passes(code))
         {
-            let failure = step_io::not_owner(context, code, message);
+            let failure = step_io::ownership_failure(context, code, message);
             return step_io::refuse(
                 failure.unwrap_or_else(|| Failure::new(FailureKind::Refused, code, message.clone())),
             );
@@ -252,13 +252,13 @@ impl StopProcess {
 
     /// A closed gate that may open by itself is waited for, a while.
     fn closed(&self, context: &StepContext, gate: Gate) -> Observation {
-        let Gate::Closed { code, reason, may_open, .. } = gate else {
+        let Gate::Closed { code, reason, retriable, .. } = gate else {
             return Observation::Wait {
                 progress: ProgressReport::uncounted("the gate"),
                 again_in: self.0.timeouts.between_readings(),
             };
         };
-        if may_open && self.within_gate(context) {
+        if retriable && self.within_gate(context) {
             let progress = ProgressReport::uncounted(format!("the gate is closed: {reason}"));
             return Observation::Wait { progress, again_in: self.0.timeouts.between_readings() };
         }
@@ -294,8 +294,12 @@ fn may_go_without_cluster(context: &StepContext) -> bool {
     context.value(key::CLUSTER_STATE) == Some(UNKNOWN) && step_io::accepts(context, Risk::ClusterUnreachable)
 }
 
-fn mark(context: &StepContext) -> Mark {
-    if context.value(key::STOP_TIME) == Some(REFUSED) { Mark::RefusedByRootService } else { Mark::WasSet }
+fn mark(context: &StepContext) -> StopTimeExpectation {
+    if context.value(key::STOP_TIME) == Some(REFUSED) {
+        StopTimeExpectation::RefusedByRootService
+    } else {
+        StopTimeExpectation::MustBeSet
+    }
 }
 
 /// Whether it was tried often enough. `recovers`: the last refusal was one that the agent recovers from.
@@ -349,7 +353,7 @@ struct ArmAndFire {
     target: Target,
     identity: ObserverIdentity,
     consent: Consent,
-    mark: Mark,
+    mark: StopTimeExpectation,
     unknown_cluster: bool,
     fence: CallerFence,
 }
@@ -377,7 +381,7 @@ impl PreparedEffect for ArmAndFire {
             return refused("NOT_ARMED", format!("the agent gave no ticket: {}", found.evidence));
         };
         // A ticket lives for seconds: what takes longer could only come too late.
-        let limit = if self.unknown_cluster { step_io::CHANCE } else { BEHIND_TICKET };
+        let limit = if self.unknown_cluster { step_io::UNREADABLE_CLUSTER_TIMEOUT } else { BEHIND_TICKET };
         let cluster = &self.target.cluster.identity.name;
         match step_io::within(limit, cluster, read_gate(&self.deps, &self.target)).await {
             Ok(read) => {
@@ -392,7 +396,7 @@ impl PreparedEffect for ArmAndFire {
             Err(error) if self.unknown_cluster && leaves_unknown(error.class) => {}
             Err(error) => {
                 let message = format!("the gate could not be read: {}", error.message);
-                let code = if may_pass(error.class) { GATE_UNREAD } else { "GATE_UNREADABLE" };
+                let code = if retriable(error.class) { GATE_UNREAD } else { "GATE_UNREADABLE" };
                 return refused(code, message);
             }
         }
@@ -421,7 +425,7 @@ mod tests {
             !is_spent(&[refused; 2 * MOST_TRIES], true),
             "a full disk is waited for as long as the subtask may take"
         );
-        assert!(TURN * u32::try_from(MOST_TRIES).unwrap() > Duration::from_secs(60));
+        assert!(REFUSED_RETRY_PAUSE * u32::try_from(MOST_TRIES).unwrap() > Duration::from_secs(60));
         assert!(!needs_time(GATE_UNREAD, 1) && needs_time(GATE_UNREAD, 2) && passes(GATE_UNREAD));
     }
 }

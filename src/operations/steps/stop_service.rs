@@ -14,7 +14,7 @@ use super::statement::Prepared;
 use crate::domain::decide::StepOutput;
 use crate::domain::effect::{EffectOutcome, Permit};
 use crate::domain::event::{Failure, FailureKind, IntentOutcome, OverriddenCheck};
-use crate::domain::precheck::unanswered::{self, Next};
+use crate::domain::precheck::unanswered::{self, NextStatement};
 use crate::domain::precheck::{Check, CheckName, Precheck, precheck};
 use crate::domain::reading::ServerReading;
 use crate::domain::status::{OverriddenBy, Risk};
@@ -89,7 +89,7 @@ impl Step for StopService {
 
     /// After the root service moved, or a session was lost, reads are repeated for as long as the cluster may need for
     /// an election.
-    fn read_patience(&self) -> Duration {
+    fn read_failure_timeout(&self) -> Duration {
         Duration::from_secs(120)
     }
 }
@@ -231,23 +231,23 @@ impl StopService {
         let force_stop = Statement::ForceStopServer { addr, zone: target.server.zone.clone() }.to_string();
         let forced = context.attempts().any(|intent| intent.intent.description == force_stop);
         match unanswered::next(&precheck, &step_io::consent(context), horizon.is_some(), forced) {
-            Next::SendAgain if attempts >= MOST_ATTEMPTS => {
+            NextStatement::SendAgain if attempts >= MOST_ATTEMPTS => {
                 let message = format!(
                     "STOP SERVER was sent {attempts} times to {addr} without a known outcome, STOP_TIME is not set, and no check blocks it; look at the root service"
                 );
                 let failure = Failure::new(FailureKind::Unreachable, "OUTCOME_UNKNOWN", message);
                 step_io::refuse(failure.with("address", addr).with("attempts", attempts))
             }
-            Next::SendAgain => {
+            NextStatement::SendAgain => {
                 let evidence = forced.then(|| evidence(&precheck, CheckName::LogInSync));
                 self.needed(context, target, reader, evidence).await
             }
-            Next::ForceStop(check) => {
+            NextStatement::ForceStop(check) => {
                 context
                     .log(format!("STOP SERVER had no answer, and only {} blocks it: {}", check.name, check.evidence));
                 self.needed(context, target, reader, Some(check.evidence.clone())).await
             }
-            Next::Wait(checks) => {
+            NextStatement::Wait(checks) => {
                 let until = horizon.unwrap_or(now);
                 let names: Vec<&str> = checks.iter().map(|check| check.name.as_str()).collect();
                 let message = format!(
@@ -264,7 +264,7 @@ impl StopService {
                     self.0.timeouts.between_readings().min(self.0.timeouts.leader_wait / 2).min(until.since(now));
                 Observation::Wait { progress, again_in }
             }
-            Next::Refused(first, others) => self.blocked(context, target, first, &others),
+            NextStatement::Refused(first, others) => self.blocked(context, target, first, &others),
         }
     }
 

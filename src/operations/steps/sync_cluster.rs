@@ -17,7 +17,7 @@ impl Step for SyncClusterInfo {
     async fn look(&self, context: &StepContext) -> Observation {
         let mut output = StepOutput::default();
         let unknown = context.value(key::CLUSTER_STATE) == Some(UNKNOWN);
-        let limit = if unknown { step_io::CHANCE } else { self.0.timeouts.reading };
+        let limit = if unknown { step_io::UNREADABLE_CLUSTER_TIMEOUT } else { self.0.timeouts.reading };
         let sync = self.0.inventory.sync(context.task.spec.cluster.id);
         let synced = tokio::time::timeout(limit, sync).await.unwrap_or_else(|_| {
             let name = &context.task.spec.cluster.name;

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 
 use crate::domain::decide::StepOutput;
 use crate::domain::event::{Failure, FailureKind, OverriddenCheck};
-use crate::domain::host::{Finding, Found};
+use crate::domain::host::{Finding, ProcessReport};
 use crate::domain::precheck::CheckName;
 use crate::domain::status::{InnerStatus, OverriddenBy};
 use crate::engine::{Observation, ProgressReport, Step, StepContext};
@@ -84,7 +84,12 @@ impl WaitObserverStop {
     }
 
     /// What is still waited for on the host, or why the step fails.
-    fn process(&self, context: &StepContext, target: &Target, found: &Found) -> Result<Option<String>, Failure> {
+    fn process(
+        &self,
+        context: &StepContext,
+        target: &Target,
+        found: &ProcessReport,
+    ) -> Result<Option<String>, Failure> {
         match &found.finding {
             Finding::Absent { .. } => {
                 let open: Vec<&str> = [(found.rpc_port_open, "RPC"), (found.sql_port_open, "SQL")]

@@ -19,13 +19,13 @@ pub(super) fn to_stored(event: &Event) -> stored::Event {
 fn kind(kind: &EventKind) -> Kind {
     match kind {
         EventKind::Created(spec) => Kind::Created(stored::Created { spec: Some(spec::to_stored(spec)) }),
-        EventKind::TaskMoved { from, to, operation, error } => Kind::TaskMoved(stored::TaskMoved {
+        EventKind::TaskStateChanged { from, to, operation, error } => Kind::TaskMoved(stored::TaskMoved {
             from: from.as_str().to_owned(),
             to: to.as_str().to_owned(),
             operation: operation.as_str().to_owned(),
             error: error.as_ref().map(failure),
         }),
-        EventKind::SubtaskMoved { subtask, from, to, operation, run_time, effect, executor, error } => {
+        EventKind::SubtaskStateChanged { subtask, from, to, operation, run_time, effect, executor, error } => {
             Kind::SubtaskMoved(stored::SubtaskMoved {
                 subtask: subtask.get(),
                 from: from.as_str().to_owned(),
@@ -96,13 +96,13 @@ fn from_kind(kind: Kind) -> Result<EventKind, StoreError> {
         Kind::Created(created) => {
             EventKind::Created(Box::new(spec::from_stored(needed("specification of a task", created.spec)?)?))
         }
-        Kind::TaskMoved(moved) => EventKind::TaskMoved {
+        Kind::TaskMoved(moved) => EventKind::TaskStateChanged {
             from: word("task moved", &moved.from)?,
             to: word("task moved", &moved.to)?,
             operation: word("task moved", &moved.operation)?,
             error: moved.error.map(from_failure).transpose()?,
         },
-        Kind::SubtaskMoved(moved) => EventKind::SubtaskMoved {
+        Kind::SubtaskMoved(moved) => EventKind::SubtaskStateChanged {
             subtask: subtask_id(moved.subtask)?,
             from: word("subtask moved", &moved.from)?,
             to: word("subtask moved", &moved.to)?,

@@ -12,7 +12,7 @@ use crate::clock::Timestamp;
 use crate::domain::ids::{AccessKeyId, ClusterId, Principal, TaskId, UserId};
 use crate::domain::reason::Reason;
 use crate::store::access::{AccessKeyRow, AccessRows, AuditFilter, RoleRow, StoredAuditRecord, UserRow};
-use crate::store::vault::{Place, Vault};
+use crate::store::vault::{SecretLocation, Vault};
 use crate::store::{AuditOutcome, AuditRecord, StoreError};
 
 pub(super) fn access(connection: &Connection, vault: &Vault) -> Result<AccessRows, StoreError> {
@@ -63,7 +63,7 @@ fn keys(connection: &Connection, vault: &Vault) -> Result<Vec<AccessKeyRow>, Sto
         let sealed: String = row.get(2)?;
         keys.push(AccessKeyRow {
             user: UserId::new(row.get(1)?).map_err(damaged)?,
-            secret: vault.open(Place::AccessKeySecret(&id), &sealed).map_err(damaged)?,
+            secret: vault.open(SecretLocation::AccessKeySecret(&id), &sealed).map_err(damaged)?,
             id,
             disabled: row.get(3)?,
             create_time: Timestamp::from_micros(row.get(4)?),

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{SqliteStore, access_read, access_write, commit};
-use crate::store::access::{AccessChange, AccessChanged, AccessRows, AccessStore, AuditFilter, StoredAuditRecord};
+use crate::store::access::{
+    AccessChange, AccessChangeOutcome, AccessRows, AccessStore, AuditFilter, StoredAuditRecord,
+};
 use crate::store::{AuditRecord, StoreError};
 
 #[async_trait]
@@ -15,7 +17,7 @@ impl AccessStore for SqliteStore {
         self.readers.read(move |connection| access_read::access(connection, &vault)).await
     }
 
-    async fn change_access(&self, change: AccessChange, audit: AuditRecord) -> Result<AccessChanged, StoreError> {
+    async fn change_access(&self, change: AccessChange, audit: AuditRecord) -> Result<AccessChangeOutcome, StoreError> {
         let vault = Arc::clone(&self.vault);
         self.writer.change(move |connection| access_write::change(connection, &vault, &change, &audit)).await
     }

@@ -5,12 +5,12 @@ use rusqlite::{Connection, OptionalExtension, params};
 use secrecy::SecretString;
 
 use super::commit;
-use super::inventory_write::{Changed, next_id, remember_chosen};
+use super::inventory_write::{Changed, advance_counter, next_id};
 use crate::clock::Timestamp;
 use crate::domain::ids::{AccessKeyId, Principal, RoleName, UserId};
 use crate::domain::permission::Permission;
-use crate::store::access::{AccessChange, AccessChanged, NewUser};
-use crate::store::vault::{Place, Vault};
+use crate::store::access::{AccessChange, AccessChangeOutcome, NewUser};
+use crate::store::vault::{SecretLocation, Vault};
 use crate::store::{AuditRecord, StoreError};
 
 /// The change happens at the time of its audit record.
@@ -19,7 +19,7 @@ pub(super) fn change(
     vault: &Vault,
     change: &AccessChange,
     record: &AuditRecord,
-) -> Changed<AccessChanged> {
+) -> Changed<AccessChangeOutcome> {
     let at = record.at;
     let changed = match change {
         AccessChange::CreateUser(new) => create_user(connection, new, at)?,
@@ -51,26 +51,26 @@ pub(super) fn change(
         AccessChange::CreateRole { name, permissions } => create_role(connection, name, permissions, at)?,
         AccessChange::DeleteRole { name } => delete_role(connection, name)?,
     };
-    if changed == AccessChanged::Done {
+    if changed == AccessChangeOutcome::Done {
         commit::audit(connection, record)?;
     }
     Ok(Ok(changed))
 }
 
 fn seal(vault: &Vault, key: &AccessKeyId, secret: &SecretString) -> Result<String, StoreError> {
-    vault.seal(Place::AccessKeySecret(key), secret).map_err(|error| StoreError::Failed(error.to_string()))
+    vault.seal(SecretLocation::AccessKeySecret(key), secret).map_err(|error| StoreError::Failed(error.to_string()))
 }
 
 /// For a statement that names one row by its key.
-const fn done_if_there(rows: usize) -> AccessChanged {
-    if rows == 0 { AccessChanged::NotFound } else { AccessChanged::Done }
+const fn done_if_there(rows: usize) -> AccessChangeOutcome {
+    if rows == 0 { AccessChangeOutcome::NotFound } else { AccessChangeOutcome::Done }
 }
 
-fn taken(what: &'static str, name: impl ToString) -> AccessChanged {
-    AccessChanged::Taken { what, name: name.to_string() }
+fn taken(what: &'static str, name: impl ToString) -> AccessChangeOutcome {
+    AccessChangeOutcome::Taken { what, name: name.to_string() }
 }
 
-fn create_user(connection: &Connection, new: &NewUser, at: Timestamp) -> rusqlite::Result<AccessChanged> {
+fn create_user(connection: &Connection, new: &NewUser, at: Timestamp) -> rusqlite::Result<AccessChangeOutcome> {
     let mut same_name = connection.prepare_cached("SELECT 1 FROM user WHERE name = ?1")?;
     if same_name.exists([new.name.as_str()])? {
         return Ok(taken("user", &new.name));
@@ -85,7 +85,7 @@ fn create_user(connection: &Connection, new: &NewUser, at: Timestamp) -> rusqlit
     }
     let id = match new.id {
         Some(id) => {
-            remember_chosen(connection, "user", id.get())?;
+            advance_counter(connection, "user", id.get())?;
             id.get()
         }
         None => next_id(connection, "user")?,
@@ -104,7 +104,7 @@ fn create_user(connection: &Connection, new: &NewUser, at: Timestamp) -> rusqlit
         ])?;
     write_roles(connection, id, &new.roles)?;
     write_certificates(connection, id, &new.certificate_names)?;
-    Ok(AccessChanged::Done)
+    Ok(AccessChangeOutcome::Done)
 }
 
 fn update_user(
@@ -113,9 +113,9 @@ fn update_user(
     roles: Option<&[RoleName]>,
     certificate_names: Option<&[String]>,
     disabled: Option<bool>,
-) -> rusqlite::Result<AccessChanged> {
+) -> rusqlite::Result<AccessChangeOutcome> {
     if !user_exists(connection, user)? {
-        return Ok(AccessChanged::NotFound);
+        return Ok(AccessChangeOutcome::NotFound);
     }
     if let Some(name) = taken_certificate(connection, certificate_names.unwrap_or_default(), Some(user))? {
         return Ok(taken("certificate name", name));
@@ -133,7 +133,7 @@ fn update_user(
             .prepare_cached("UPDATE user SET disabled = ?2 WHERE id = ?1")?
             .execute(params![user.get(), disabled])?;
     }
-    Ok(AccessChanged::Done)
+    Ok(AccessChangeOutcome::Done)
 }
 
 fn user_exists(connection: &Connection, user: UserId) -> rusqlite::Result<bool> {
@@ -175,9 +175,9 @@ fn create_key(
     user: UserId,
     sealed: &str,
     at: Timestamp,
-) -> rusqlite::Result<AccessChanged> {
+) -> rusqlite::Result<AccessChangeOutcome> {
     if !user_exists(connection, user)? {
-        return Ok(AccessChanged::NotFound);
+        return Ok(AccessChangeOutcome::NotFound);
     }
     let inserted = connection
         .prepare_cached(
@@ -185,7 +185,7 @@ fn create_key(
              VALUES (?1, ?2, ?3, 0, ?4, ?4) ON CONFLICT DO NOTHING",
         )?
         .execute(params![id.as_str(), user.get(), sealed, at.as_micros()])?;
-    Ok(if inserted == 0 { taken("access key", id) } else { AccessChanged::Done })
+    Ok(if inserted == 0 { taken("access key", id) } else { AccessChangeOutcome::Done })
 }
 
 fn create_role(
@@ -193,7 +193,7 @@ fn create_role(
     name: &RoleName,
     permissions: &[Permission],
     at: Timestamp,
-) -> rusqlite::Result<AccessChanged> {
+) -> rusqlite::Result<AccessChangeOutcome> {
     let mut permissions = permissions.to_vec();
     permissions.sort_unstable();
     permissions.dedup();
@@ -201,20 +201,20 @@ fn create_role(
     let inserted = connection
         .prepare_cached("INSERT INTO role (name, permissions, create_us) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?
         .execute(params![name.as_str(), serde_json::json!(permissions).to_string(), at.as_micros()])?;
-    Ok(if inserted == 0 { taken("role", name) } else { AccessChanged::Done })
+    Ok(if inserted == 0 { taken("role", name) } else { AccessChangeOutcome::Done })
 }
 
-fn delete_role(connection: &Connection, name: &RoleName) -> rusqlite::Result<AccessChanged> {
+fn delete_role(connection: &Connection, name: &RoleName) -> rusqlite::Result<AccessChangeOutcome> {
     if !connection.prepare_cached("SELECT 1 FROM role WHERE name = ?1")?.exists([name.as_str()])? {
-        return Ok(AccessChanged::NotFound);
+        return Ok(AccessChangeOutcome::NotFound);
     }
     let user: Option<String> = connection
         .prepare_cached("SELECT name FROM user WHERE id = (SELECT min(user) FROM user_role WHERE role = ?1)")?
         .query_row([name.as_str()], |row| row.get(0))
         .optional()?;
     if let Some(user) = user {
-        return Ok(AccessChanged::RoleInUse { user: Principal::new(user) });
+        return Ok(AccessChangeOutcome::RoleInUse { user: Principal::new(user) });
     }
     connection.prepare_cached("DELETE FROM role WHERE name = ?1")?.execute([name.as_str()])?;
-    Ok(AccessChanged::Done)
+    Ok(AccessChangeOutcome::Done)
 }

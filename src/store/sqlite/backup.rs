@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use rusqlite::backup::Backup as Copying;
 
 use super::schema::{self, beside};
-use super::{left, read};
+use super::{read, shutdown_mark};
 use crate::clock::Timestamp;
 use crate::domain::ids::Seq;
 use crate::store::StoreError;
@@ -18,21 +18,21 @@ use crate::store::backup::Backup;
 
 /// Pages per step, and the pause after it: copying at full speed from and to one disk would slow the writer's syncs.
 const PAGES: i32 = 256;
-const BREATH: Duration = Duration::from_millis(2);
+const STEP_PAUSE: Duration = Duration::from_millis(2);
 
 /// Suffix of the store's name while a copy is being made.
-const DRAFT: &str = ".copy-";
+const TEMP_SUFFIX: &str = ".copy-";
 
 /// Counts that a copy must share with the moment that it copies.
 #[derive(Debug, PartialEq, Eq)]
-struct Counted {
+struct RowCounts {
     counters: Vec<(String, i64)>,
     rows: i64,
 }
 
 /// Blocks until the copy is complete and checked.
 pub(super) fn copy(path: &Path, at: Timestamp) -> Result<Backup, StoreError> {
-    let draft = Draft(beside(path, &format!("{DRAFT}{}", uuid::Uuid::new_v4())));
+    let draft = TempFile(beside(path, &format!("{TEMP_SUFFIX}{}", uuid::Uuid::new_v4())));
     let failed = |error: &dyn std::fmt::Display| {
         let (path, draft) = (path.display(), draft.0.display());
         StoreError::Failed(format!(
@@ -53,8 +53,8 @@ fn copied(path: &Path, draft: &Path, at: Timestamp) -> Result<(String, Seq), Sto
     let moment = source.unchecked_transaction()?;
     let counted = count(&moment)?;
     let mut copy = schema::open_plain(draft)?;
-    Copying::new(&source, &mut copy)?.run_to_completion(PAGES, BREATH, None)?;
-    left::make_backup(&copy, at)?;
+    Copying::new(&source, &mut copy)?.run_to_completion(PAGES, STEP_PAUSE, None)?;
+    shutdown_mark::make_backup(&copy, at)?;
     drop(moment);
     let facts = whole(&copy)?;
     if count(&copy)? != counted {
@@ -85,14 +85,14 @@ pub fn check(path: &Path, store_id: &str, head: i64) -> Result<(), StoreError> {
 
 /// Whether a file is a backup of any store, and not a store or another file. Blocks.
 pub fn is_backup(path: &Path) -> bool {
-    schema::open_reader(path).is_ok_and(|file| left::is_backup(&file))
+    schema::open_reader(path).is_ok_and(|file| shutdown_mark::is_backup(&file))
 }
 
 /// Removes unfinished copies that a killed process left. The caller holds the store's lock.
 pub(super) fn sweep(path: &Path) {
     let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else { return };
     let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
-    let prefix = [name.as_encoded_bytes(), DRAFT.as_bytes()].concat();
+    let prefix = [name.as_encoded_bytes(), TEMP_SUFFIX.as_bytes()].concat();
     for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
         if entry.file_name().as_encoded_bytes().starts_with(&prefix) {
             let _ = std::fs::remove_file(entry.path());
@@ -100,17 +100,17 @@ pub(super) fn sweep(path: &Path) {
     }
 }
 
-fn count(connection: &Connection) -> rusqlite::Result<Counted> {
+fn count(connection: &Connection) -> rusqlite::Result<RowCounts> {
     let mut counters = connection.prepare("SELECT name, value FROM counter ORDER BY name")?;
     let counters = counters.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
     let rows = connection.query_row("SELECT count(*) FROM task_event", [], |row| row.get(0))?;
-    Ok(Counted { counters, rows })
+    Ok(RowCounts { counters, rows })
 }
 
 /// A file that is unlinked in any case.
-struct Draft(PathBuf);
+struct TempFile(PathBuf);
 
-impl Drop for Draft {
+impl Drop for TempFile {
     fn drop(&mut self) {
         for suffix in ["", "-journal", "-wal", "-shm"] {
             let _ = std::fs::remove_file(beside(&self.0, suffix));

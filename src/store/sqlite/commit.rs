@@ -12,13 +12,13 @@ pub(super) const ACCEPTED: &str = "ACCEPTED";
 pub(super) const REFUSED: &str = "REFUSED";
 
 /// The bytes of a commit, encoded on the caller's thread to spare the writer's.
-pub(super) struct Encoded {
+pub(super) struct EncodedCommit {
     bodies: Vec<u8>,
     lines: Option<Vec<u8>>,
     author: String,
 }
 
-impl Encoded {
+impl EncodedCommit {
     pub(super) fn of(commit: &Commit) -> Self {
         let mut lines = Vec::new();
         for write in &commit.writes {
@@ -46,7 +46,7 @@ impl Encoded {
 pub(super) fn write(
     connection: &Connection,
     commit: &Commit,
-    encoded: &Encoded,
+    encoded: &EncodedCommit,
     head: Seq,
 ) -> rusqlite::Result<CommitOutcome> {
     let count = i64::try_from(commit.events.len()).unwrap_or(i64::MAX);
@@ -67,7 +67,7 @@ pub(super) fn write(
     if at != commit.after {
         return Ok(CommitOutcome::Stale { at });
     }
-    if let Some(by) = releases_what_it_lacks(connection, commit)? {
+    if let Some(by) = releases_foreign_lock(connection, commit)? {
         return Ok(CommitOutcome::Fenced { by });
     }
     for write in &commit.writes {
@@ -120,7 +120,7 @@ fn revision_of(connection: &Connection, task: TaskId) -> rusqlite::Result<Revisi
 fn identical(
     connection: &Connection,
     commit: &Commit,
-    encoded: &Encoded,
+    encoded: &EncodedCommit,
     reached: Revision,
     count: i64,
 ) -> rusqlite::Result<Option<CommitOutcome>> {
@@ -183,7 +183,7 @@ fn fence_of_cluster(connection: &Connection, commit: &Commit) -> rusqlite::Resul
 }
 
 /// Only the holder can release a lock.
-fn releases_what_it_lacks(connection: &Connection, commit: &Commit) -> rusqlite::Result<Option<Fence>> {
+fn releases_foreign_lock(connection: &Connection, commit: &Commit) -> rusqlite::Result<Option<Fence>> {
     for write in &commit.writes {
         let Write::ReleaseLock { cluster } = write else { continue };
         match lock_row(connection, cluster)? {

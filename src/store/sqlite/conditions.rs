@@ -5,7 +5,7 @@ use rusqlite::types::Value;
 
 use super::commit::{ACCEPTED, REFUSED};
 use crate::domain::ids::{ClusterId, TaskId};
-use crate::domain::permission::Visible;
+use crate::domain::permission::VisibleIds;
 use crate::store::access::AuditFilter;
 use crate::store::inventory::{ClusterFilter, ClusterOrder};
 use crate::store::{Page, TaskFilter, TaskOrder, TaskVisibility};
@@ -77,8 +77,8 @@ impl Conditions {
         let ClusterFilter { visible, name, name_part } = filter;
         let mut conditions = Self::none();
         match visible {
-            Visible::All => {}
-            Visible::Only(ids) => conditions.and("id IN (SELECT value FROM json_each(?))", [list(ids)]),
+            VisibleIds::All => {}
+            VisibleIds::Only(ids) => conditions.and("id IN (SELECT value FROM json_each(?))", [list(ids)]),
         }
         if let Some(name) = name {
             conditions.and("name = ?", [name.clone().into()]);

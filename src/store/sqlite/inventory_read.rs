@@ -8,7 +8,7 @@ use super::read::count;
 use crate::clock::Timestamp;
 use crate::domain::ids::{ClusterId, ClusterIdentity, ClusterKey, ServerId};
 use crate::store::inventory::{ClusterFilter, ClusterOrder, ClusterRow, DefaultHost, HostRoute, ServerRow, ZoneRow};
-use crate::store::vault::{Place, Vault};
+use crate::store::vault::{SecretLocation, Vault};
 use crate::store::{Page, StoreError};
 
 const CLUSTER: &str = "SELECT id, name, ob_cluster_id, fingerprint, endpoints, username, password, default_host, \
@@ -89,7 +89,7 @@ fn cluster_row(row: &Row<'_>, vault: &Vault) -> Result<ClusterRow, StoreError> {
         identity: ClusterIdentity { name: row.get(1)?, ob_cluster_id: row.get(2)?, fingerprint: row.get(3)? },
         endpoints: serde_json::from_str(&endpoints).map_err(damaged)?,
         username: row.get(5)?,
-        password: vault.open(Place::ClusterPassword(id), &sealed).map_err(damaged)?,
+        password: vault.open(SecretLocation::ClusterPassword(id), &sealed).map_err(damaged)?,
         default_host: default_host(&row.get::<_, String>(7)?)?,
         managed_status: optional_word(row.get(8)?)?,
         observed_at: row.get::<_, Option<i64>>(9)?.map(Timestamp::from_micros),

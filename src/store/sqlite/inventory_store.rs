@@ -9,14 +9,14 @@ use super::{SqliteStore, inventory_read, inventory_write, observe};
 use crate::clock::Timestamp;
 use crate::domain::ids::{ClusterId, ClusterKey};
 use crate::store::inventory::{
-    ClusterChange, ClusterFilter, ClusterObservation, ClusterOrder, ClusterRow, Deregistered, HostRoute,
-    InventoryStore, NewCluster, Registered, ServerRow, ZoneRow,
+    ClusterChange, ClusterFilter, ClusterObservation, ClusterOrder, ClusterRow, DeregisterOutcome, HostRoute,
+    InventoryStore, NewCluster, RegisterOutcome, ServerRow, ZoneRow,
 };
 use crate::store::{AuditRecord, Page, StoreError};
 
 #[async_trait]
 impl InventoryStore for SqliteStore {
-    async fn register(&self, cluster: NewCluster, audit: AuditRecord) -> Result<Registered, StoreError> {
+    async fn register(&self, cluster: NewCluster, audit: AuditRecord) -> Result<RegisterOutcome, StoreError> {
         let vault = Arc::clone(&self.vault);
         self.writer.change(move |connection| inventory_write::register(connection, &vault, &cluster, &audit)).await
     }
@@ -27,7 +27,7 @@ impl InventoryStore for SqliteStore {
         self.writer.change(write).await
     }
 
-    async fn deregister(&self, cluster: ClusterId, audit: AuditRecord) -> Result<Deregistered, StoreError> {
+    async fn deregister(&self, cluster: ClusterId, audit: AuditRecord) -> Result<DeregisterOutcome, StoreError> {
         self.writer.change(move |connection| inventory_write::deregister(connection, cluster, &audit)).await
     }
 

@@ -7,8 +7,8 @@ use secrecy::SecretString;
 use super::inventory_read::{default_host_text, route_text};
 use super::{commit, observe, read};
 use crate::domain::ids::{ClusterId, ServerAddr, ServerId};
-use crate::store::inventory::{ClusterChange, Deregistered, HostRoute, NewCluster, Registered};
-use crate::store::vault::{Place, Vault};
+use crate::store::inventory::{ClusterChange, DeregisterOutcome, HostRoute, NewCluster, RegisterOutcome};
+use crate::store::vault::{SecretLocation, Vault};
 use crate::store::{AuditRecord, StoreError};
 
 /// Result of a change: an error of SQL is fatal, a [`StoreError`] is a refusal that wrote nothing.
@@ -19,14 +19,14 @@ pub(super) fn register(
     vault: &Vault,
     new: &NewCluster,
     record: &AuditRecord,
-) -> Changed<Registered> {
+) -> Changed<RegisterOutcome> {
     let key = new.identity.key();
     let known = connection
         .prepare_cached("SELECT id FROM cluster WHERE cluster_key = ?1")?
         .query_row([key.as_str()], |row| row.get(0))
         .optional()?;
     if let Some(id) = known {
-        return Ok(cluster_id(id).map(Registered::AlreadyRegistered));
+        return Ok(cluster_id(id).map(RegisterOutcome::AlreadyRegistered));
     }
     if let Some(taken) = taken(connection, new)? {
         return Ok(Ok(taken));
@@ -43,10 +43,10 @@ pub(super) fn register(
         Err(error) => return Ok(Err(error)),
     };
     if new.id.is_some() {
-        remember_chosen(connection, "cluster", id.get())?;
+        advance_counter(connection, "cluster", id.get())?;
     }
     for (_, server) in &new.server_ids {
-        remember_chosen(connection, "server", server.get())?;
+        advance_counter(connection, "server", server.get())?;
     }
     connection.execute(
         "INSERT INTO cluster (id, cluster_key, name, ob_cluster_id, fingerprint, endpoints, username, password, \
@@ -73,32 +73,34 @@ pub(super) fn register(
     observe::first(connection, id, &new.observation, &new.server_ids)?;
     // Its id is known only now.
     commit::audit(connection, &AuditRecord { cluster: Some(id), ..record.clone() })?;
-    Ok(Ok(Registered::Done(id)))
+    Ok(Ok(RegisterOutcome::Done(id)))
 }
 
 fn seal(vault: &Vault, cluster: ClusterId, password: &SecretString) -> Result<String, StoreError> {
-    vault.seal(Place::ClusterPassword(cluster), password).map_err(|error| StoreError::Failed(error.to_string()))
+    vault
+        .seal(SecretLocation::ClusterPassword(cluster), password)
+        .map_err(|error| StoreError::Failed(error.to_string()))
 }
 
 /// The first id chosen by the caller that is in use already.
-fn taken(connection: &Connection, new: &NewCluster) -> rusqlite::Result<Option<Registered>> {
+fn taken(connection: &Connection, new: &NewCluster) -> rusqlite::Result<Option<RegisterOutcome>> {
     let is_taken = |sql: &str, id: i64| connection.prepare_cached(sql)?.exists([id]);
     if let Some(id) = new.id
         && is_taken("SELECT 1 FROM cluster WHERE id = ?1", id.get())?
     {
-        return Ok(Some(Registered::IdTaken { what: "cluster", id: id.get() }));
+        return Ok(Some(RegisterOutcome::IdTaken { what: "cluster", id: id.get() }));
     }
     for (index, (_, id)) in new.server_ids.iter().enumerate() {
         let twice = new.server_ids.iter().take(index).any(|(_, other)| other == id);
         if twice || is_taken("SELECT 1 FROM server WHERE id = ?1", id.get())? {
-            return Ok(Some(Registered::IdTaken { what: "server", id: id.get() }));
+            return Ok(Some(RegisterOutcome::IdTaken { what: "server", id: id.get() }));
         }
     }
     Ok(None)
 }
 
 /// Raises the counter above an id that a caller chose, so that it is never given out again.
-pub(super) fn remember_chosen(connection: &Connection, counter: &str, id: i64) -> rusqlite::Result<()> {
+pub(super) fn advance_counter(connection: &Connection, counter: &str, id: i64) -> rusqlite::Result<()> {
     connection
         .execute("INSERT INTO chosen_id (counter, id) VALUES (?1, ?2) ON CONFLICT DO NOTHING", params![counter, id])?;
     Ok(())
@@ -168,13 +170,17 @@ pub(super) fn update(
 }
 
 /// Removes a cluster that no task holds; its tasks and its lock's row stay.
-pub(super) fn deregister(connection: &Connection, cluster: ClusterId, record: &AuditRecord) -> Changed<Deregistered> {
+pub(super) fn deregister(
+    connection: &Connection,
+    cluster: ClusterId,
+    record: &AuditRecord,
+) -> Changed<DeregisterOutcome> {
     let key: Option<String> = connection
         .query_row("SELECT cluster_key FROM cluster WHERE id = ?1", [cluster.get()], |row| row.get(0))
         .optional()?;
-    let Some(key) = key else { return Ok(Ok(Deregistered::NotFound)) };
+    let Some(key) = key else { return Ok(Ok(DeregisterOutcome::NotFound)) };
     if let Some(task) = read::holder(connection, &key)? {
-        return Ok(Ok(Deregistered::Held { task }));
+        return Ok(Ok(DeregisterOutcome::Held { task }));
     }
     for sql in [
         "DELETE FROM host WHERE cluster = ?1",
@@ -185,7 +191,7 @@ pub(super) fn deregister(connection: &Connection, cluster: ClusterId, record: &A
         connection.execute(sql, [cluster.get()])?;
     }
     commit::audit(connection, record)?;
-    Ok(Ok(Deregistered::Done))
+    Ok(Ok(DeregisterOutcome::Done))
 }
 
 fn write_hosts(connection: &Connection, cluster: ClusterId, hosts: &[(String, HostRoute)]) -> rusqlite::Result<()> {

@@ -12,7 +12,6 @@ mod file_lock;
 mod inventory_read;
 mod inventory_store;
 mod inventory_write;
-mod left;
 mod observe;
 mod progress;
 mod read;
@@ -20,7 +19,8 @@ mod readers;
 mod restored;
 mod schema;
 mod secrets;
-mod trouble;
+mod shutdown_mark;
+mod sqlite_error;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -36,16 +36,16 @@ use crate::store::backup::{Backup, Backups};
 use crate::store::key_source::KeySource;
 use crate::store::vault::Vault;
 use crate::store::{
-    Commit, LockRow, LogLine, Page, Pending, Progress, Store, StoreError, StoredTask, TaskFilter, TaskOrder,
+    Commit, LockRow, LogLine, Page, PendingCommit, Progress, Store, StoreError, StoredTask, TaskFilter, TaskOrder,
 };
 use file_lock::FileLock;
-use progress::ProgressBoard;
+use progress::ProgressCache;
 use readers::Readers;
 
 use writer::Writer;
 
 pub use backup::{check as check_backup, is_backup};
-pub use restored::{Renamed, restored};
+pub use restored::{StoreIdChange, restored};
 pub use writer::OnFatal;
 
 /// Smallest block in which ids are reserved, so that most reservations cost no commit.
@@ -64,7 +64,7 @@ pub struct SqliteOptions {
 impl Default for SqliteOptions {
     /// Four readers; the key is in a file beside the store; a failed write ends the process.
     fn default() -> Self {
-        Self { readers: 4, key: KeySource::default(), on_fatal: Arc::new(trouble::end_process) }
+        Self { readers: 4, key: KeySource::default(), on_fatal: Arc::new(sqlite_error::end_process) }
     }
 }
 
@@ -73,7 +73,7 @@ pub struct SqliteStore {
     // Before the lock: fields are dropped in this order, and the file must stay locked until the writer has finished.
     writer: Writer,
     readers: Arc<Readers>,
-    progress: Arc<ProgressBoard>,
+    progress: Arc<ProgressCache>,
     committed: watch::Receiver<Seq>,
     ids: tokio::sync::Mutex<IdBlock>,
     store_id: String,
@@ -88,7 +88,7 @@ pub struct SqliteStore {
 #[derive(Default)]
 struct IdBlock {
     next: i64,
-    left: i64,
+    shutdown_mark: i64,
 }
 
 impl SqliteStore {
@@ -102,9 +102,9 @@ impl SqliteStore {
         let store_id = connection.query_row("SELECT value FROM meta WHERE name = 'store_id'", [], |row| row.get(0))?;
         let head = read::head(&connection)?;
         lock.check(path, head)?;
-        left::begin(path, &connection)?;
+        shutdown_mark::begin(path, &connection)?;
         let (sender, committed) = watch::channel(head);
-        let progress = Arc::new(ProgressBoard::new());
+        let progress = Arc::new(ProgressCache::new());
         let readers = Arc::new(Readers::open(path, options.readers)?);
         let writer = Writer::start(connection, options.on_fatal, sender, Arc::clone(&progress), Arc::clone(&lock))?;
         let (ids, vault) = (Default::default(), Arc::new(vault));
@@ -128,14 +128,14 @@ impl SqliteStore {
 
 #[async_trait]
 impl Store for SqliteStore {
-    fn submit(&self, commit: Commit) -> Pending {
-        let (answer, pending) = Pending::new();
-        if let Some(what) = commit.flaw() {
+    fn submit(&self, commit: Commit) -> PendingCommit {
+        let (answer, pending) = PendingCommit::new();
+        if let Some(what) = commit.invalid_because() {
             let task = commit.task;
             let _ = answer.send(Err(StoreError::Failed(format!("a commit of task {task} is malformed, {what}"))));
             return pending;
         }
-        let encoded = commit::Encoded::of(&commit);
+        let encoded = commit::EncodedCommit::of(&commit);
         self.writer.submit(commit, encoded, answer);
         pending
     }
@@ -151,16 +151,16 @@ impl Store for SqliteStore {
     async fn reserve_ids(&self, count: u32) -> Result<i64, StoreError> {
         let count = i64::from(count);
         let mut block = self.ids.lock().await;
-        if block.left < count {
+        if block.shutdown_mark < count {
             let size = count.max(ID_BLOCK);
             let reserved = self.writer.change(move |connection| Ok(Ok(commit::reserve(connection, "id", size)?)));
             let first = reserved.await?;
             let next = first.ok_or_else(|| StoreError::Failed("all ids below 2^53 are given".to_owned()))?;
-            *block = IdBlock { next, left: size };
+            *block = IdBlock { next, shutdown_mark: size };
         }
         let first = block.next;
         block.next += count;
-        block.left -= count;
+        block.shutdown_mark -= count;
         Ok(first)
     }
 
@@ -228,7 +228,7 @@ impl Store for SqliteStore {
         self.progress.note(progress);
     }
 
-    fn progress_changes(&self) -> broadcast::Receiver<Progress> {
+    fn subscribe_progress(&self) -> broadcast::Receiver<Progress> {
         self.progress.changes()
     }
 }
@@ -245,6 +245,6 @@ impl Backups for SqliteStore {
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
-        if trouble::is_damage(&error) { Self::Damaged(error.to_string()) } else { Self::Failed(error.to_string()) }
+        if sqlite_error::is_damage(&error) { Self::Damaged(error.to_string()) } else { Self::Failed(error.to_string()) }
     }
 }

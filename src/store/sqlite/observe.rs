@@ -3,7 +3,8 @@
 
 use std::fmt::Display;
 
-use rusqlite::{Connection, params};
+use rusqlite::types::Value;
+use rusqlite::{Connection, params, params_from_iter};
 
 use super::commit;
 use super::inventory_read;
@@ -193,25 +194,12 @@ fn insert_server(
 ) -> rusqlite::Result<i64> {
     let id = server_id(connection, server.addr, chosen)?;
     let mut statement = connection.prepare_cached(
-        "INSERT INTO server (id, cluster, addr, ob_server_id, zone, sql_port, inner_status, stop_us, \
-         start_service_us, last_offline_us, with_rootserver, build_version, observed_us) \
+        "INSERT INTO server (zone, sql_port, inner_status, stop_us, start_service_us, last_offline_us, with_rootserver, \
+         build_version, observed_us, id, cluster, addr, ob_server_id) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) ON CONFLICT DO NOTHING",
     )?;
-    statement.execute(params![
-        id,
-        cluster.get(),
-        server.addr.to_string(),
-        server.ob_server_id,
-        server.zone.as_str(),
-        server.sql_port,
-        server.inner_status.as_str(),
-        server.stop_time.map(Timestamp::as_micros),
-        server.start_service_time.map(Timestamp::as_micros),
-        server.last_offline_time.map(Timestamp::as_micros),
-        server.with_rootserver,
-        server.build_version,
-        observed_at.as_micros()
-    ])?;
+    let key: [Value; 4] = [id.into(), cluster.get().into(), server.addr.to_string().into(), server.ob_server_id.into()];
+    statement.execute(params_from_iter(observed(server, observed_at).into_iter().chain(key)))?;
     Ok(id)
 }
 
@@ -222,20 +210,24 @@ fn update_server(
     observed_at: Timestamp,
 ) -> rusqlite::Result<()> {
     let mut statement = connection.prepare_cached(
-        "UPDATE server SET zone = ?2, sql_port = ?3, inner_status = ?4, stop_us = ?5, start_service_us = ?6, \
-         last_offline_us = ?7, with_rootserver = ?8, build_version = ?9, observed_us = ?10 WHERE id = ?1",
+        "UPDATE server SET zone = ?1, sql_port = ?2, inner_status = ?3, stop_us = ?4, start_service_us = ?5, \
+         last_offline_us = ?6, with_rootserver = ?7, build_version = ?8, observed_us = ?9 WHERE id = ?10",
     )?;
-    statement.execute(params![
-        id.get(),
-        server.zone.as_str(),
-        server.sql_port,
-        server.inner_status.as_str(),
-        server.stop_time.map(Timestamp::as_micros),
-        server.start_service_time.map(Timestamp::as_micros),
-        server.last_offline_time.map(Timestamp::as_micros),
-        server.with_rootserver,
-        server.build_version,
-        observed_at.as_micros()
-    ])?;
+    statement.execute(params_from_iter(observed(server, observed_at).into_iter().chain([id.get().into()])))?;
     Ok(())
+}
+
+/// The observed columns, in the order of both statements.
+fn observed(server: &ServerObservation, at: Timestamp) -> [Value; 9] {
+    [
+        server.zone.as_str().to_owned().into(),
+        i64::from(server.sql_port).into(),
+        server.inner_status.as_str().to_owned().into(),
+        server.stop_time.map(Timestamp::as_micros).into(),
+        server.start_service_time.map(Timestamp::as_micros).into(),
+        server.last_offline_time.map(Timestamp::as_micros).into(),
+        server.with_rootserver.into(),
+        server.build_version.clone().into(),
+        at.as_micros().into(),
+    ]
 }

@@ -13,12 +13,12 @@ use crate::store::{Commit, Progress};
 /// Capacity of the channel: a slow listener misses older progress, which is obsolete by then.
 const KEPT_FOR_LISTENERS: usize = 1024;
 
-pub(super) struct ProgressBoard {
+pub(super) struct ProgressCache {
     latest: Mutex<HashMap<(TaskId, SubtaskId), Progress>>,
     changes: broadcast::Sender<Progress>,
 }
 
-impl ProgressBoard {
+impl ProgressCache {
     pub(super) fn new() -> Self {
         Self { latest: Mutex::default(), changes: broadcast::Sender::new(KEPT_FOR_LISTENERS) }
     }
@@ -44,7 +44,7 @@ impl ProgressBoard {
             return;
         }
         for event in &commit.events {
-            if let EventKind::SubtaskMoved { subtask, .. } = &event.kind {
+            if let EventKind::SubtaskStateChanged { subtask, .. } = &event.kind {
                 latest.remove(&(commit.task, *subtask));
             }
         }

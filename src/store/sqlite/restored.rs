@@ -7,8 +7,8 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use super::file_lock::FileLock;
-use super::trouble::unusable;
-use super::{left, read, schema};
+use super::sqlite_error::unusable;
+use super::{read, schema, shutdown_mark};
 use crate::domain::ids::LARGEST_ID;
 use crate::store::StoreError;
 
@@ -16,7 +16,7 @@ use crate::store::StoreError;
 const LOST_IDS: i64 = 1 << 20;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Renamed {
+pub struct StoreIdChange {
     /// The id that agents know.
     pub former: String,
     /// The id that agents must be configured to trust.
@@ -24,7 +24,7 @@ pub struct Renamed {
 }
 
 /// Gives a restored file a new store id. No service may be using it.
-pub fn restored(path: &Path) -> Result<Renamed, StoreError> {
+pub fn restored(path: &Path) -> Result<StoreIdChange, StoreError> {
     if !path.try_exists().is_ok_and(|exists| exists) {
         return Err(StoreError::Open(format!("there is no store {}, name the restored file", path.display())));
     }
@@ -34,7 +34,7 @@ pub fn restored(path: &Path) -> Result<Renamed, StoreError> {
     let store_id = uuid::Uuid::new_v4().to_string();
     let former = rename(&mut connection, &store_id).map_err(|error| unusable(path, &error))?;
     lock.acknowledge(read::head(&connection)?);
-    Ok(Renamed { former, store_id })
+    Ok(StoreIdChange { former, store_id })
 }
 
 fn rename(connection: &mut Connection, store_id: &str) -> rusqlite::Result<String> {
@@ -45,7 +45,7 @@ fn rename(connection: &mut Connection, store_id: &str) -> rusqlite::Result<Strin
         "UPDATE counter SET value = value + ?1 WHERE name = 'id' AND value <= ?2 - 2 * ?1",
         [LOST_IDS, LARGEST_ID],
     )?;
-    left::forget(&transaction)?;
+    shutdown_mark::forget(&transaction)?;
     transaction.commit()?;
     Ok(former)
 }

@@ -9,9 +9,9 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use super::file_lock::FileLock;
-use super::left;
 use super::secrets;
-use super::trouble::{damaged, unusable};
+use super::shutdown_mark;
+use super::sqlite_error::{damaged, unusable};
 use crate::domain::ids::Seq;
 use crate::store::StoreError;
 use crate::store::encode;
@@ -25,7 +25,7 @@ const VERSIONS: [&str; NEWEST] =
 /// From this version on secrets are encrypted.
 const ENCRYPTED_SINCE: usize = 2;
 /// Before this version the stored bodies of events had another form, which this program cannot read.
-const SETTLED_SINCE: usize = 3;
+const READABLE_SINCE: usize = 3;
 /// `PRAGMA application_id` of our files: "obst".
 const APPLICATION_ID: i64 = 0x6f62_7374;
 /// An SQLite file has at least one page.
@@ -42,10 +42,10 @@ pub(super) fn open_writer(path: &Path, key: &KeySource, lock: &FileLock) -> Resu
         create(path, &key.vault_or_new(path)?)?;
         lock.acknowledge(Seq::ZERO);
     }
-    let had_log = left::has_log(path);
+    let had_log = shutdown_mark::has_log(path);
     let mut connection = open_whole(path)?;
     let version = version(path, &connection)?;
-    left::check(path, &connection, had_log, lock)?;
+    shutdown_mark::check(path, &connection, had_log, lock)?;
     let vault = if version < ENCRYPTED_SINCE { key.vault_or_new(path)? } else { key.vault(path)? };
     migrate(path, &mut connection, version, &vault)?;
     secrets::check_key(path, &connection, &vault)?;
@@ -161,7 +161,7 @@ fn migrate(path: &Path, connection: &mut Connection, version: usize, vault: &Vau
     if version == NEWEST {
         return Ok(());
     }
-    if version < SETTLED_SINCE && !can_be_read(connection).map_err(|error| unusable(path, &error))? {
+    if version < READABLE_SINCE && !can_be_read(connection).map_err(|error| unusable(path, &error))? {
         return Err(StoreError::Open(format!(
             "the store {} has schema {version} and tasks in a form that obsteward knows no more; name another file and \
              register the clusters anew, this one stays as it was",

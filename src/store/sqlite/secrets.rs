@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::domain::ids::ClusterId;
 use crate::store::StoreError;
-use crate::store::vault::{Place, Vault};
+use crate::store::vault::{SecretLocation, Vault};
 
 /// Plaintext of the check value.
 const CHECK: &str = "obsteward";
@@ -18,7 +18,7 @@ const WIPE_PENDING: &str = "wipe_pending";
 /// Encrypts what version 1 stored in plain, and stores the value by which the key is checked. Runs in the migration's
 /// transaction.
 pub(super) fn encrypt(transaction: &Connection, vault: &Vault) -> rusqlite::Result<()> {
-    let seal = |place: Place<'_>, value: &SecretString| {
+    let seal = |place: SecretLocation<'_>, value: &SecretString| {
         vault.seal(place, value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
     };
     let mut passwords = transaction.prepare("SELECT id, password FROM cluster")?;
@@ -27,10 +27,10 @@ pub(super) fn encrypt(transaction: &Connection, vault: &Vault) -> rusqlite::Resu
         .collect::<rusqlite::Result<Vec<_>>>()?;
     for (id, password) in &passwords {
         let cluster = ClusterId::new(*id).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
-        let sealed = seal(Place::ClusterPassword(cluster), password)?;
+        let sealed = seal(SecretLocation::ClusterPassword(cluster), password)?;
         transaction.execute("UPDATE cluster SET password = ?2 WHERE id = ?1", params![id, sealed])?;
     }
-    let check = seal(Place::KeyCheck, &SecretString::from(CHECK))?;
+    let check = seal(SecretLocation::KeyCheck, &SecretString::from(CHECK))?;
     transaction.execute("INSERT INTO meta (name, value) VALUES ('key_check', ?1)", [check])?;
     if !passwords.is_empty() {
         transaction.execute("INSERT INTO meta (name, value) VALUES (?1, '')", [WIPE_PENDING])?;
@@ -42,7 +42,7 @@ pub(super) fn encrypt(transaction: &Connection, vault: &Vault) -> rusqlite::Resu
 pub(super) fn check_key(path: &Path, connection: &Connection, vault: &Vault) -> Result<(), StoreError> {
     let sealed: Option<String> =
         connection.query_row("SELECT value FROM meta WHERE name = 'key_check'", [], |row| row.get(0)).optional()?;
-    let opened = sealed.and_then(|sealed| vault.open(Place::KeyCheck, &sealed).ok());
+    let opened = sealed.and_then(|sealed| vault.open(SecretLocation::KeyCheck, &sealed).ok());
     if opened.is_some_and(|opened| opened.expose_secret() == CHECK) {
         return Ok(());
     }

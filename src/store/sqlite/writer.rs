@@ -13,9 +13,9 @@ use tokio::sync::{oneshot, watch};
 use super::commit;
 use super::crash::CrashPoint;
 use super::file_lock::FileLock;
-use super::left;
-use super::progress::ProgressBoard;
-use super::trouble;
+use super::progress::ProgressCache;
+use super::shutdown_mark;
+use super::sqlite_error;
 use crate::domain::ids::Seq;
 use crate::store::{Commit, CommitOutcome, StoreError};
 
@@ -35,7 +35,7 @@ type CommitSender = oneshot::Sender<Result<CommitOutcome, StoreError>>;
 pub(super) enum Job {
     Commit {
         commit: Box<Commit>,
-        encoded: commit::Encoded,
+        encoded: commit::EncodedCommit,
         answer: CommitSender,
     },
     Change(Change),
@@ -56,13 +56,13 @@ impl Writer {
         connection: Connection,
         on_fatal: OnFatal,
         committed: watch::Sender<Seq>,
-        progress: Arc<ProgressBoard>,
+        progress: Arc<ProgressCache>,
         lock: Arc<FileLock>,
     ) -> Result<Self, StoreError> {
         let (jobs, queue) = channel();
         let head = Arc::new(AtomicI64::new(committed.borrow().get()));
         let shown = Arc::clone(&head);
-        let state = Loop {
+        let state = WriterThread {
             head: shown,
             connection,
             queue,
@@ -86,7 +86,7 @@ impl Writer {
     }
 
     /// Queues a commit; if the thread has ended, its answer is dropped, which means closed.
-    pub(super) fn submit(&self, commit: Commit, encoded: commit::Encoded, answer: CommitSender) {
+    pub(super) fn submit(&self, commit: Commit, encoded: commit::EncodedCommit, answer: CommitSender) {
         self.send(Job::Commit { commit: Box::new(commit), encoded, answer });
     }
 
@@ -130,20 +130,20 @@ impl Drop for Writer {
     }
 }
 
-struct Loop {
+struct WriterThread {
     connection: Connection,
     queue: Receiver<Job>,
     on_fatal: OnFatal,
     committed: watch::Sender<Seq>,
     /// As `committed`, but set before the answers are sent: a caller who was answered finds its event below the head.
     head: Arc<AtomicI64>,
-    progress: Arc<ProgressBoard>,
+    progress: Arc<ProgressCache>,
     lock: Arc<FileLock>,
     crash: CrashPoint,
     closing: Option<oneshot::Sender<()>>,
 }
 
-impl Loop {
+impl WriterThread {
     fn run(mut self) {
         let _guard = PanicIsFatal(Arc::clone(&self.on_fatal));
         while self.closing.is_none()
@@ -152,7 +152,7 @@ impl Loop {
             let batch = self.take_waiting(first);
             let mut senders = Vec::new();
             if let Err(error) = self.write(batch, &mut senders) {
-                let words = trouble::unknown(self.connection.path().unwrap_or_default(), &error);
+                let words = sqlite_error::unknown(self.connection.path().unwrap_or_default(), &error);
                 (self.on_fatal)(&words);
                 for sender in senders {
                     let _ = sender.send(Err(StoreError::Failed(words.clone())));
@@ -163,7 +163,7 @@ impl Loop {
         let Self { connection, queue, lock, closing, .. } = self;
         // Callers of writes that are still queued are told that the store is closed.
         drop(queue);
-        left::close(&connection);
+        shutdown_mark::close(&connection);
         drop(connection);
         lock.release();
         if let Some(closing) = closing {

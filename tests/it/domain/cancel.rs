@@ -148,7 +148,7 @@ fn branches_that_run_side_by_side_end_one_by_one_and_the_last_ends_the_task() {
 fn a_crash_loop_ends_a_cancellation_too() {
     let mut driven = with_effect();
     driven.must(asked(Verb::Cancel));
-    for _ in 0..ADOPTIONS_WITHOUT_MOVING {
+    for _ in 0..MAX_ADOPTIONS_WITHOUT_PROGRESS {
         assert_eq!(driven.task.state, TaskState::Canceling);
         driven.must(adopted(&driven));
     }

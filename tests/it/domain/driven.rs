@@ -82,7 +82,7 @@ impl Driven {
     fn check(&self, before: &Task, count: usize) {
         let Self { task, log, now } = self;
         let decided = &log[log.len() - count..];
-        let moves = |event: &Event| matches!(event.kind, EventKind::TaskMoved { .. });
+        let moves = |event: &Event| matches!(event.kind, EventKind::TaskStateChanged { .. });
         let any = |states: &[SubtaskState]| task.subtasks.iter().any(|subtask| states.contains(&subtask.state));
         let moving = any(&[SubtaskState::Running, SubtaskState::Canceling]);
         if before.state.phase() == Phase::Closed {
@@ -170,7 +170,7 @@ impl Driven {
         let mut task = before.clone();
         for event in decided {
             match &event.kind {
-                EventKind::SubtaskMoved { subtask, from, to, operation, .. } => {
+                EventKind::SubtaskStateChanged { subtask, from, to, operation, .. } => {
                     let back = matches!(operation, SubtaskOperation::Rollback | SubtaskOperation::RollbackSkip);
                     if back && *to == SubtaskState::Ready {
                         let behind = task.spec.graph.downstreams(*subtask);
@@ -271,7 +271,7 @@ pub fn cancelled(subtask: SubtaskId, looked: bool) -> Input {
 /// Whether an event begins a step or an effect.
 fn begins(event: &Event) -> bool {
     match event.kind {
-        EventKind::SubtaskMoved { to, .. } => matches!(to, SubtaskState::Ready | SubtaskState::Running),
+        EventKind::SubtaskStateChanged { to, .. } => matches!(to, SubtaskState::Ready | SubtaskState::Running),
         EventKind::IntentRecorded { .. } => true,
         _ => false,
     }

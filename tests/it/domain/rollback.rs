@@ -135,7 +135,7 @@ fn an_undo_that_fails_rests_and_the_rollback_goes_on_there() {
 fn an_undo_that_fails_where_nothing_was_done_rests_too() {
     let mut driven = Driven::new(&[0]);
     driven.must(dispatch());
-    for _ in 0..ADOPTIONS_WITHOUT_MOVING {
+    for _ in 0..MAX_ADOPTIONS_WITHOUT_PROGRESS {
         driven.must(adopted(&driven));
     }
     driven.must(asked(Verb::Rollback));
@@ -217,7 +217,7 @@ fn a_crash_loop_ends_a_rollback_which_then_goes_on_with_all_that_it_had_begun() 
     driven.must(failure(subtask(1)));
     driven.must(asked(Verb::Rollback));
     // Nothing was dispatched yet: both are ready to be undone.
-    for _ in 0..ADOPTIONS_WITHOUT_MOVING {
+    for _ in 0..MAX_ADOPTIONS_WITHOUT_PROGRESS {
         driven.must(adopted(&driven));
     }
     assert_eq!((driven.task.state, error(&driven).kind), (TaskState::Failed, FailureKind::CrashLoop));
@@ -231,7 +231,7 @@ fn a_crash_loop_ends_a_rollback_which_then_goes_on_with_all_that_it_had_begun() 
     assert_eq!(driven.task.state, TaskState::RolledBack);
 
     let mut driven = going_back();
-    for _ in 0..ADOPTIONS_WITHOUT_MOVING {
+    for _ in 0..MAX_ADOPTIONS_WITHOUT_PROGRESS {
         driven.must(adopted(&driven));
     }
     assert_eq!((driven.task.state, driven.state(2)), (TaskState::Failed, S::Failed));
@@ -240,7 +240,7 @@ fn a_crash_loop_ends_a_rollback_which_then_goes_on_with_all_that_it_had_begun() 
 #[test]
 fn what_was_ready_and_never_ran_waits_again() {
     let mut driven = Driven::new(&[0, 1]);
-    for _ in 0..ADOPTIONS_WITHOUT_MOVING {
+    for _ in 0..MAX_ADOPTIONS_WITHOUT_PROGRESS {
         driven.must(adopted(&driven));
     }
     assert_eq!(states(&driven), [S::Ready, S::Pending]);
@@ -269,7 +269,7 @@ fn what_a_retry_put_back_is_undone_too() {
     let mut driven = failed();
     driven.must(asked(Verb::Retry));
     driven.must(Input::RetryFrom { subtask: subtask(1) });
-    for _ in 0..ADOPTIONS_WITHOUT_MOVING {
+    for _ in 0..MAX_ADOPTIONS_WITHOUT_PROGRESS {
         driven.must(adopted(&driven));
     }
     assert_eq!(states(&driven), [S::Successful, S::Ready, S::Pending]);
@@ -287,7 +287,7 @@ fn that_there_is_nothing_to_undo_is_true_only_when_nothing_can_come_any_more() {
     driven.must(dispatch());
     driven.must(wanted(&driven, subtask(0), 30, false));
     let until = driven.now.plus(Duration::from_secs(30));
-    for _ in 0..ADOPTIONS_WITHOUT_MOVING {
+    for _ in 0..MAX_ADOPTIONS_WITHOUT_PROGRESS {
         driven.must(adopted(&driven));
     }
     driven.must(asked(Verb::Rollback));

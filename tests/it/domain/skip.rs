@@ -3,19 +3,25 @@
 use super::*;
 use SubtaskState as S;
 
-/// A chain of three whose second failed with an effect.
-fn failed() -> Driven {
-    let mut driven = Driven::new(&[0, 1, 2]);
+/// Whose second subtask has had its effect and still runs.
+fn acted(upstreams: &[u8]) -> Driven {
+    let mut driven = Driven::new(upstreams);
     driven.must(dispatch());
     driven.must(success(subtask(0)));
     driven.must(wanted(&driven, subtask(1), 30, false));
     driven.must(ended(&driven, IntentOutcome::Done));
+    driven
+}
+
+/// A chain of three whose second failed with an effect.
+fn failed() -> Driven {
+    let mut driven = acted(&[0, 1, 2]);
     driven.must(failure(subtask(1)));
     assert_eq!(driven.task.state, TaskState::Failed);
     driven
 }
 
-fn unskippable(driven: &mut Driven, at: usize) -> Unskippable {
+fn unskippable(driven: &mut Driven, at: usize) -> SkipRefusal {
     match driven.give(skip(subtask(at))) {
         Err(Refusal::SubtaskNotSkippable { subtask: of, why, .. }) => {
             assert_eq!(of, subtask(at));
@@ -65,11 +71,11 @@ fn only_a_failed_subtask_of_a_task_at_rest_is_skipped_and_never_one_that_prepare
     driven.must(ended(&driven, IntentOutcome::Done));
     driven.must(failure(subtask(0)));
     assert_eq!(driven.task.allowed_verbs(), [Verb::Retry, Verb::Rollback, Verb::GiveUp]);
-    assert_eq!(unskippable(&mut driven, 0), Unskippable::Checks);
-    assert_eq!(unskippable(&mut driven, 1), Unskippable::NotFailed(S::Pending));
+    assert_eq!(unskippable(&mut driven, 0), SkipRefusal::Checks);
+    assert_eq!(unskippable(&mut driven, 1), SkipRefusal::NotFailed(S::Pending));
     let nowhere = subtask(7);
     assert_eq!(driven.give(skip(nowhere)), Err(Refusal::SubtaskNotFound { task, subtask: nowhere }));
-    assert_eq!(unskippable(&mut failed(), 0), Unskippable::NotFailed(S::Successful));
+    assert_eq!(unskippable(&mut failed(), 0), SkipRefusal::NotFailed(S::Successful));
 }
 
 #[test]
@@ -79,7 +85,7 @@ fn what_may_still_happen_is_not_skipped() {
     driven.must(success(subtask(0)));
     driven.must(wanted(&driven, subtask(1), 30, false));
     let until = driven.now.plus(Duration::from_secs(30));
-    for _ in 0..ADOPTIONS_WITHOUT_MOVING {
+    for _ in 0..MAX_ADOPTIONS_WITHOUT_PROGRESS {
         driven.must(adopted(&driven));
     }
     let task = crate::store::task_id(100);
@@ -90,31 +96,25 @@ fn what_may_still_happen_is_not_skipped() {
     assert!(driven.task.intents[0].is_unresolved(), "what nobody knows stays not known");
 }
 
-#[test]
-fn another_subtask_that_failed_keeps_the_task_at_rest() {
-    // 0 before 1 and 2, which are before 3.
-    let mut driven = Driven::new(&[0, 1, 1, 6]);
-    driven.must(dispatch());
-    driven.must(success(subtask(0)));
-    driven.must(wanted(&driven, subtask(1), 30, false));
-    driven.must(ended(&driven, IntentOutcome::Done));
+/// 0 before 1 and 2, which are before 3; both failed, and the first of them was skipped.
+fn one_of_two_skipped() -> Driven {
+    let mut driven = acted(&[0, 1, 1, 6]);
     driven.must(failure(subtask(1)));
     driven.must(failure(subtask(2)));
     driven.must(skip(subtask(1)));
+    driven
+}
+
+#[test]
+fn another_subtask_that_failed_keeps_the_task_at_rest() {
+    let mut driven = one_of_two_skipped();
     assert_eq!(driven.task.state, TaskState::Failed);
     assert_eq!([1, 2, 3].map(|at| driven.state(at)), [S::Successful, S::Failed, S::Pending]);
     driven.must(skip(subtask(2)));
     assert_eq!((driven.task.state, driven.state(3)), (TaskState::Running, S::Ready));
 
     // Skipped, and retried for the other's sake: what a person answered for is not run again.
-    let mut driven = Driven::new(&[0, 1, 1, 6]);
-    driven.must(dispatch());
-    driven.must(success(subtask(0)));
-    driven.must(wanted(&driven, subtask(1), 30, false));
-    driven.must(ended(&driven, IntentOutcome::Done));
-    driven.must(failure(subtask(1)));
-    driven.must(failure(subtask(2)));
-    driven.must(skip(subtask(1)));
+    let mut driven = one_of_two_skipped();
     driven.must(asked(Verb::Retry));
     driven.must(Input::RetryFrom { subtask: subtask(2) });
     assert_eq!([1, 2, 3].map(|at| driven.state(at)), [S::Successful, S::Ready, S::Pending]);
@@ -124,11 +124,7 @@ fn another_subtask_that_failed_keeps_the_task_at_rest() {
 #[test]
 fn a_task_goes_on_with_all_that_waits_for_nothing() {
     // Two chains: 0 before 1, 2 before 3.
-    let mut driven = Driven::new(&[0, 1, 0, 4]);
-    driven.must(dispatch());
-    driven.must(success(subtask(0)));
-    driven.must(wanted(&driven, subtask(1), 30, false));
-    driven.must(ended(&driven, IntentOutcome::Done));
+    let mut driven = acted(&[0, 1, 0, 4]);
     driven.must(asked(Verb::Cancel));
     driven.must(success(subtask(2)));
     driven.must(cancelled(subtask(1), true));
@@ -170,7 +166,7 @@ fn a_skip_does_not_undo_out_of_turn() {
     // The second did something before the retry, and its undo fails: the first, which failed, is not next.
     driven.must(failure(subtask(1)));
     assert_eq!(driven.task.state, TaskState::Failed);
-    assert_eq!(unskippable(&mut driven, 0), Unskippable::NotItsTurn);
+    assert_eq!(unskippable(&mut driven, 0), SkipRefusal::NotItsTurn);
     driven.must(skip(subtask(1)));
     driven.must(dispatch());
     assert_eq!([0, 1, 2].map(|at| driven.state(at)), [S::Running, S::Pending, S::Pending]);

@@ -19,7 +19,7 @@ impl Fixture {
         let author = Author::Request { principal, nonce: "3".to_owned() };
         match self.engine.committer().write(&task, input, author, |_| Vec::new()).await.unwrap() {
             WriteOutcome::Done { task, .. } => {
-                self.engine.tell(&task);
+                self.engine.notify_request(&task);
                 (*task).clone()
             }
             other => panic!("{other:?}"),
@@ -61,7 +61,7 @@ async fn a_cancelled_wait_ends_within_a_second_and_can_be_retried() {
     let asked = fixture.cancel(id).await;
     let task = fixture.at_rest(id).await;
     assert_eq!(task.state, TaskState::Cancelled);
-    assert!(task.resting_since.unwrap().since(asked.last_moved_at) < Duration::from_secs(1));
+    assert!(task.resting_since.unwrap().since(asked.last_progress_at) < Duration::from_secs(1));
     assert_eq!(
         (state(&task, "waits"), state(&task, "next").0),
         ((SubtaskState::Failed, Effect::Done), SubtaskState::Pending)

@@ -3,7 +3,7 @@
 use obsteward::domain::call::Call;
 use obsteward::domain::ids::{AccessKeyId, ClusterId, Principal, RoleName, UserId};
 use obsteward::domain::permission::Permission;
-use obsteward::store::access::{AccessChange, AccessChanged, AccessStore, AuditFilter, NewUser};
+use obsteward::store::access::{AccessChange, AccessChangeOutcome, AccessStore, AuditFilter, NewUser};
 use obsteward::store::{AuditOutcome, AuditRecord};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -35,11 +35,11 @@ pub fn new_key(id: &str, user: i64, secret: &str) -> AccessChange {
     AccessChange::CreateKey { id: key_id(id), user: user_id(user), secret: SecretString::from(secret) }
 }
 
-fn taken(what: &'static str, name: &str) -> AccessChanged {
-    AccessChanged::Taken { what, name: name.to_owned() }
+fn taken(what: &'static str, name: &str) -> AccessChangeOutcome {
+    AccessChangeOutcome::Taken { what, name: name.to_owned() }
 }
 
-pub async fn change(store: &dyn Whole, change: AccessChange) -> AccessChanged {
+pub async fn change(store: &dyn Whole, change: AccessChange) -> AccessChangeOutcome {
     store.change_access(change, AuditRecord { at: at(5), ..audit() }).await.unwrap()
 }
 
@@ -56,7 +56,7 @@ async fn users_are_made_once_with_ids_from_1001() {
     // The counter passes over 1002, which was chosen before it came there.
     let chosen = NewUser { id: Some(user_id(1002)), ..user("chosen") };
     for new in [admin, chosen, user("anna"), user("bob")] {
-        assert_eq!(change(&*store, AccessChange::CreateUser(new)).await, AccessChanged::Done);
+        assert_eq!(change(&*store, AccessChange::CreateUser(new)).await, AccessChangeOutcome::Done);
     }
     let users = store.access().await.unwrap().users;
     let ids: Vec<_> = users.iter().map(|user| (user.id.get(), user.name.as_str())).collect();
@@ -103,24 +103,24 @@ async fn a_user_is_changed_in_part_and_a_certificate_proves_one_user() {
     let before = store.access().await.unwrap().users;
     let stolen = update(1001, Some(&["DNS:a", "DNS:b"]), Some(true));
     assert_eq!(change(&*store, stolen).await, taken("certificate name", "DNS:b"));
-    assert_eq!(change(&*store, update(9, Some(&[]), Some(true))).await, AccessChanged::NotFound);
+    assert_eq!(change(&*store, update(9, Some(&[]), Some(true))).await, AccessChangeOutcome::NotFound);
     let nobody = AccessChange::SetPassword { user: user_id(9), password_hash: "h".to_owned() };
-    assert_eq!(change(&*store, nobody).await, AccessChanged::NotFound);
+    assert_eq!(change(&*store, nobody).await, AccessChangeOutcome::NotFound);
     assert_eq!(store.access().await.unwrap().users, before);
     assert_eq!(audits(&*store).await.len(), 2);
 
-    assert_eq!(change(&*store, update(1002, None, Some(true))).await, AccessChanged::Done);
+    assert_eq!(change(&*store, update(1002, None, Some(true))).await, AccessChangeOutcome::Done);
     let [anna, bob] = &store.access().await.unwrap().users[..] else { panic!("two users") };
     assert_eq!((anna, bob.disabled, &bob.certificate_names[..]), (&before[0], true, &["DNS:b".to_owned()][..]));
     // What one gives up, another may have; what is one's own stays.
-    assert_eq!(change(&*store, update(1002, Some(&[]), None)).await, AccessChanged::Done);
-    assert_eq!(change(&*store, update(1001, Some(&["DNS:b", "DNS:a"]), None)).await, AccessChanged::Done);
+    assert_eq!(change(&*store, update(1002, Some(&[]), None)).await, AccessChangeOutcome::Done);
+    assert_eq!(change(&*store, update(1001, Some(&["DNS:b", "DNS:a"]), None)).await, AccessChangeOutcome::Done);
     let roles =
         AccessChange::UpdateUser { user: user_id(1001), roles: Some(vec![]), certificate_names: None, disabled: None };
-    assert_eq!(change(&*store, roles).await, AccessChanged::Done);
+    assert_eq!(change(&*store, roles).await, AccessChangeOutcome::Done);
     let password = AccessChange::SetPassword { user: user_id(1001), password_hash: "new".to_owned() };
     assert!(!format!("{password:?}").contains("new"));
-    assert_eq!(change(&*store, password).await, AccessChanged::Done);
+    assert_eq!(change(&*store, password).await, AccessChangeOutcome::Done);
     let [anna, bob] = &store.access().await.unwrap().users[..] else { panic!("two users") };
     assert_eq!((anna.certificate_names.len(), anna.roles.len(), bob.certificate_names.len()), (2, 0, 0));
     assert_eq!((anna.password_hash.as_deref(), anna.password_time), (Some("new"), Some(at(5))));
@@ -130,10 +130,10 @@ async fn a_user_is_changed_in_part_and_a_certificate_proves_one_user() {
 #[tokio::test]
 async fn a_key_is_made_for_a_user_disabled_and_rotated() {
     let (_directory, store) = sqlite();
-    assert_eq!(change(&*store, new_key("AKAKAKAK01", 1001, "s1")).await, AccessChanged::NotFound);
+    assert_eq!(change(&*store, new_key("AKAKAKAK01", 1001, "s1")).await, AccessChangeOutcome::NotFound);
     change(&*store, AccessChange::CreateUser(user("anna"))).await;
-    assert_eq!(change(&*store, new_key("AKAKAKAK02", 1001, "s2")).await, AccessChanged::Done);
-    assert_eq!(change(&*store, new_key("AKAKAKAK01", 1001, "s1")).await, AccessChanged::Done);
+    assert_eq!(change(&*store, new_key("AKAKAKAK02", 1001, "s2")).await, AccessChangeOutcome::Done);
+    assert_eq!(change(&*store, new_key("AKAKAKAK01", 1001, "s1")).await, AccessChangeOutcome::Done);
     assert_eq!(change(&*store, new_key("AKAKAKAK01", 1001, "s3")).await, taken("access key", "AKAKAKAK01"));
     let keys = store.access().await.unwrap().keys;
     let shown: Vec<_> =
@@ -143,19 +143,19 @@ async fn a_key_is_made_for_a_user_disabled_and_rotated() {
 
     let id = key_id("AKAKAKAK02");
     let disable = AccessChange::UpdateKey { id: id.clone(), disabled: true };
-    assert_eq!(change(&*store, disable).await, AccessChanged::Done);
+    assert_eq!(change(&*store, disable).await, AccessChangeOutcome::Done);
     let rotate = AccessChange::RotateKey { id, secret: SecretString::from("s4") };
     assert!(!format!("{rotate:?}").contains("s4"));
     let later = AuditRecord { at: at(9), ..audit() };
-    assert_eq!(store.change_access(rotate, later).await.unwrap(), AccessChanged::Done);
+    assert_eq!(store.change_access(rotate, later).await.unwrap(), AccessChangeOutcome::Done);
     let key = store.access().await.unwrap().keys.remove(1);
     assert_eq!((key.secret.expose_secret(), key.disabled), ("s4", true));
     assert_eq!((key.create_time, key.rotate_time), (at(5), at(9)));
     let gone = key_id("AKAKAKAK09");
     let disable = AccessChange::UpdateKey { id: gone.clone(), disabled: true };
-    assert_eq!(change(&*store, disable).await, AccessChanged::NotFound);
+    assert_eq!(change(&*store, disable).await, AccessChangeOutcome::NotFound);
     let rotate = AccessChange::RotateKey { id: gone, secret: SecretString::from("s") };
-    assert_eq!(change(&*store, rotate).await, AccessChanged::NotFound);
+    assert_eq!(change(&*store, rotate).await, AccessChangeOutcome::NotFound);
     assert_eq!(audits(&*store).await.len(), 5);
 }
 
@@ -165,7 +165,7 @@ async fn a_role_is_removed_only_when_nobody_has_it() {
     let permissions: Vec<Permission> =
         ["TASK:*:READ", "CLUSTER:7:FORCE", "CLUSTER:7:*", "TASK:*:READ"].map(|text| text.parse().unwrap()).into();
     let create = AccessChange::CreateRole { name: role("OPERATOR"), permissions };
-    assert_eq!(change(&*store, create.clone()).await, AccessChanged::Done);
+    assert_eq!(change(&*store, create.clone()).await, AccessChangeOutcome::Done);
     assert_eq!(change(&*store, create).await, taken("role", "OPERATOR"));
     let roles = store.access().await.unwrap().roles;
     let texts: Vec<_> = roles[0].permissions.iter().map(Permission::to_string).collect();
@@ -178,16 +178,16 @@ async fn a_role_is_removed_only_when_nobody_has_it() {
         change(&*store, AccessChange::CreateUser(user)).await;
     }
     let delete = AccessChange::DeleteRole { name: role("OPERATOR") };
-    let in_use = AccessChanged::RoleInUse { user: Principal::new("anna") };
+    let in_use = AccessChangeOutcome::RoleInUse { user: Principal::new("anna") };
     assert_eq!(change(&*store, delete.clone()).await, in_use);
     assert_eq!(store.access().await.unwrap().roles, roles);
     for user in [1001, 1002] {
         let (user, roles) = (user_id(user), Some(Vec::new()));
         change(&*store, AccessChange::UpdateUser { user, roles, certificate_names: None, disabled: None }).await;
     }
-    assert_eq!(change(&*store, delete.clone()).await, AccessChanged::Done);
+    assert_eq!(change(&*store, delete.clone()).await, AccessChangeOutcome::Done);
     assert_eq!(store.access().await.unwrap().roles, []);
-    assert_eq!(change(&*store, delete).await, AccessChanged::NotFound);
+    assert_eq!(change(&*store, delete).await, AccessChangeOutcome::NotFound);
     assert_eq!(audits(&*store).await.len(), 6);
 }
 

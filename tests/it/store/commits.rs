@@ -270,7 +270,7 @@ mod suite {
             at: at(1),
             deadline: at(300),
         };
-        let mut changes = store.progress_changes();
+        let mut changes = store.subscribe_progress();
         let of_task = || async { store.task(task_id(100)).await.unwrap().unwrap() };
         let step = |task: &obsteward::domain::task::Task, input| {
             let events = obsteward::domain::decide::decide(task, input, at(1)).unwrap();

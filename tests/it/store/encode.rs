@@ -17,8 +17,8 @@ use obsteward::store::{LogLine, StoreError};
 
 use super::{at, spec};
 
-const GOLDEN: &str = include_str!("../golden/events.hex");
-const GOLDEN_ROLLBACK: &str = include_str!("../golden/rollback.hex");
+const GOLDEN: &str = include_str!("golden/events.hex");
+const GOLDEN_ROLLBACK: &str = include_str!("golden/rollback.hex");
 
 fn subtask(number: i64) -> SubtaskId {
     SubtaskId::new(100 + number).unwrap()
@@ -37,7 +37,16 @@ fn failure() -> Failure {
 fn moved(number: i64, from: SubtaskState, to: SubtaskState, effect: Effect, error: Option<Failure>) -> EventKind {
     let operation = SubtaskOperation::Execute;
     let executor = if to == SubtaskState::Ready { String::new() } else { "host:1:boot".to_owned() };
-    EventKind::SubtaskMoved { subtask: subtask(number), from, to, operation, run_time: 1, effect, executor, error }
+    EventKind::SubtaskStateChanged {
+        subtask: subtask(number),
+        from,
+        to,
+        operation,
+        run_time: 1,
+        effect,
+        executor,
+        error,
+    }
 }
 
 /// A log that folds and has every kind of event.
@@ -61,7 +70,7 @@ fn log() -> Vec<Event> {
     };
     let strings = vec![("b".to_owned(), "2".to_owned()), ("a".to_owned(), "1".to_owned())];
     let lists = vec![("l".to_owned(), vec!["x".to_owned(), String::new()])];
-    let task_moved = |from, to, operation, error| EventKind::TaskMoved { from, to, operation, error };
+    let task_moved = |from, to, operation, error| EventKind::TaskStateChanged { from, to, operation, error };
     let kinds = vec![
         EventKind::Created(Box::new(created)),
         moved(1, SubtaskState::Pending, SubtaskState::Ready, Effect::None, None),
@@ -99,7 +108,7 @@ fn log() -> Vec<Event> {
 /// What later versions added; it stands alone, so that the lines above it keep their moments.
 fn added() -> Vec<Event> {
     let cancelled = Failure::new(FailureKind::Cancelled, "CANCELLED", "bob cancelled it").with("principal", "bob");
-    let moved = |from, to, error| EventKind::SubtaskMoved {
+    let moved = |from, to, error| EventKind::SubtaskStateChanged {
         subtask: subtask(1),
         from,
         to,
@@ -119,9 +128,9 @@ fn added() -> Vec<Event> {
             subtask: None,
         },
         moved(SubtaskState::Running, SubtaskState::Canceling, None),
-        EventKind::TaskMoved { from, to, operation, error: None },
+        EventKind::TaskStateChanged { from, to, operation, error: None },
         moved(SubtaskState::Canceling, SubtaskState::Failed, Some(cancelled.clone())),
-        EventKind::TaskMoved { from: to, to: TaskState::Cancelled, operation, error: Some(cancelled) },
+        EventKind::TaskStateChanged { from: to, to: TaskState::Cancelled, operation, error: Some(cancelled) },
     ];
     (100..).zip(kinds).map(|(second, kind)| Event { at: at(second), kind }).collect()
 }
@@ -134,7 +143,7 @@ fn undone() -> Vec<Event> {
     created.reason = reason();
     created.graph.subtasks[0].prohibit_skip = true;
     created.graph.subtasks[1].server = Some(created.server().id);
-    let moved = |number, from, to, operation, effect, error| EventKind::SubtaskMoved {
+    let moved = |number, from, to, operation, effect, error| EventKind::SubtaskStateChanged {
         subtask: subtask(number),
         from,
         to,
@@ -144,7 +153,7 @@ fn undone() -> Vec<Event> {
         executor: "host:1:boot".to_owned(),
         error,
     };
-    let task_moved = |from, to, operation, error| EventKind::TaskMoved { from, to, operation, error };
+    let task_moved = |from, to, operation, error| EventKind::TaskStateChanged { from, to, operation, error };
     let asked = |verb, expire_time, subtask| {
         let principal = Principal::new("bob");
         EventKind::VerbRequested { verb, principal, reason: reason(), expire_time, subtask }
@@ -203,7 +212,7 @@ fn stored_events_keep_their_bytes_and_their_meaning() {
     let (log, added) = (log(), added());
     let written: String = log.iter().chain(&added).map(|event| hex(&event_to_bytes(event)) + "\n").collect();
     if std::env::var_os("OBSTEWARD_WRITE_GOLDEN").is_some() {
-        std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/golden/events.hex"), &written).unwrap();
+        std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/store/golden/events.hex"), &written).unwrap();
         return;
     }
     assert_eq!(written, GOLDEN);
@@ -221,7 +230,7 @@ fn what_came_with_rollback_and_skip_keeps_its_bytes_and_its_meaning() {
     let written: String = events.iter().map(|event| hex(&event_to_bytes(event)) + "\n").collect();
     let written = written + &hex(&lines_to_bytes(&lines)) + "\n";
     if std::env::var_os("OBSTEWARD_WRITE_GOLDEN").is_some() {
-        std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/golden/rollback.hex"), &written).unwrap();
+        std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/store/golden/rollback.hex"), &written).unwrap();
         return;
     }
     assert_eq!(written, GOLDEN_ROLLBACK);

@@ -6,8 +6,8 @@ use obsteward::store::AuditRecord;
 use obsteward::store::Store;
 use obsteward::store::Write;
 use obsteward::store::inventory::{
-    ClusterChange, ClusterFilter, ClusterObservation, DefaultHost, Deregistered, HostRoute, InventoryStore, NewCluster,
-    Registered, ServerObservation, ZoneObservation,
+    ClusterChange, ClusterFilter, ClusterObservation, DefaultHost, DeregisterOutcome, HostRoute, InventoryStore,
+    NewCluster, RegisterOutcome, ServerObservation, ZoneObservation,
 };
 use secrecy::{ExposeSecret, SecretString};
 
@@ -64,8 +64,8 @@ fn id(id: i64) -> ClusterId {
 #[tokio::test]
 async fn a_cluster_is_registered_once_with_ids_that_read_well() {
     let (_directory, store) = sqlite();
-    assert_eq!(store.register(cluster(1), audit()).await.unwrap(), Registered::Done(id(1)));
-    assert_eq!(store.register(cluster(1), audit()).await.unwrap(), Registered::AlreadyRegistered(id(1)));
+    assert_eq!(store.register(cluster(1), audit()).await.unwrap(), RegisterOutcome::Done(id(1)));
+    assert_eq!(store.register(cluster(1), audit()).await.unwrap(), RegisterOutcome::AlreadyRegistered(id(1)));
     assert_eq!(audits(&*store).await, [AuditRecord { cluster: Some(id(1)), ..audit() }]);
     let row = store.cluster(id(1)).await.unwrap().unwrap();
     assert_eq!((row.identity, row.endpoints), (identity(1), vec!["10.0.0.1:2881".to_owned()]));
@@ -103,15 +103,15 @@ async fn chosen_ids_are_kept_apart_from_counted_ones() {
         server_ids: vec![(addr, ServerId::new(1).unwrap())],
         ..cluster(1)
     };
-    assert!(matches!(store.register(chosen.clone(), audit()).await.unwrap(), Registered::Done(_)));
+    assert!(matches!(store.register(chosen.clone(), audit()).await.unwrap(), RegisterOutcome::Done(_)));
     let servers = store.servers(id(9_007_199_254_740_991)).await.unwrap();
     let ids: Vec<_> = servers.iter().map(|server| (server.id.get(), server.zone.as_str())).collect();
     assert_eq!(ids, [(1, "zone3"), (2, "zone1"), (3, "zone2")]);
-    assert_eq!(store.register(cluster(2), audit()).await.unwrap(), Registered::Done(id(1)));
+    assert_eq!(store.register(cluster(2), audit()).await.unwrap(), RegisterOutcome::Done(id(1)));
     let taken = NewCluster { id: Some(id(1)), ..cluster(3) };
-    assert_eq!(store.register(taken, audit()).await.unwrap(), Registered::IdTaken { what: "cluster", id: 1 });
+    assert_eq!(store.register(taken, audit()).await.unwrap(), RegisterOutcome::IdTaken { what: "cluster", id: 1 });
     let taken = NewCluster { id: None, identity: identity(3), ..chosen };
-    assert_eq!(store.register(taken, audit()).await.unwrap(), Registered::IdTaken { what: "server", id: 1 });
+    assert_eq!(store.register(taken, audit()).await.unwrap(), RegisterOutcome::IdTaken { what: "server", id: 1 });
     assert_eq!(audits(&*store).await.len(), 2);
 }
 
@@ -162,18 +162,18 @@ async fn a_held_cluster_is_not_forgotten_and_a_fence_never_goes_back() {
     let (_directory, store) = sqlite();
     store.register(cluster(1), audit()).await.unwrap();
     commit(&*store, creation(100, 1)).await;
-    assert_eq!(store.deregister(id(1), audit()).await.unwrap(), Deregistered::Held { task: task_id(100) });
+    assert_eq!(store.deregister(id(1), audit()).await.unwrap(), DeregisterOutcome::Held { task: task_id(100) });
     assert_eq!(audits(&*store).await.len(), 2);
     let task = store.task(task_id(100)).await.unwrap().unwrap().task;
     commit(&*store, super::closing(&task)).await;
-    assert_eq!(store.deregister(id(1), audit()).await.unwrap(), Deregistered::Done);
-    assert_eq!(store.deregister(id(1), audit()).await.unwrap(), Deregistered::NotFound);
+    assert_eq!(store.deregister(id(1), audit()).await.unwrap(), DeregisterOutcome::Done);
+    assert_eq!(store.deregister(id(1), audit()).await.unwrap(), DeregisterOutcome::NotFound);
     assert_eq!(audits(&*store).await.len(), 3);
     assert!(store.cluster(id(1)).await.unwrap().is_none());
     assert!(store.servers(id(1)).await.unwrap().is_empty());
     assert_eq!(store.lock(&identity(1).key()).await.unwrap().unwrap().fence.get(), 1);
     assert!(store.task(task_id(100)).await.unwrap().is_some());
-    assert_eq!(store.register(cluster(1), audit()).await.unwrap(), Registered::Done(id(2)));
+    assert_eq!(store.register(cluster(1), audit()).await.unwrap(), RegisterOutcome::Done(id(2)));
 }
 
 #[tokio::test]

@@ -20,16 +20,17 @@ use obsteward::domain::event::{
     Event, EventKind, TaskCluster, TaskOperation, TaskServer, TaskSpec, TaskState, TaskTarget, Verb,
 };
 use obsteward::domain::graph::{Graph, OperationName, SubtaskSpec};
-use obsteward::domain::ids::{
-    ClusterId, ClusterIdentity, ClusterKey, Fence, Principal, Revision, ServerId, SubtaskId, TaskId,
-};
+use obsteward::domain::ids::{ClusterIdentity, ClusterKey, Fence, Principal, Revision, ServerId, SubtaskId};
 use obsteward::domain::reason::Reason;
-use obsteward::domain::status::StopType;
 use obsteward::domain::task::Task;
 use obsteward::store::access::{AccessStore, AuditFilter};
 use obsteward::store::inventory::InventoryStore;
 use obsteward::store::sqlite::{SqliteOptions, SqliteStore};
 use obsteward::store::{AuditRecord, Author, Commit, CommitOutcome, Store, TaskRow, Write};
+
+use crate::support::stored_tasks::{self, cluster_id};
+
+pub use crate::support::stored_tasks::task_id;
 
 /// All that a store promises.
 pub trait Whole: Store + InventoryStore + AccessStore {}
@@ -45,10 +46,6 @@ pub fn sqlite() -> (tempfile::TempDir, Arc<SqliteStore>) {
 
 pub fn at(seconds: i64) -> Timestamp {
     Timestamp::from_micros(1_767_312_000_000_000 + seconds * 1_000_000)
-}
-
-pub fn task_id(id: i64) -> TaskId {
-    TaskId::new(id).expect("an id")
 }
 
 pub fn identity(number: i64) -> ClusterIdentity {
@@ -72,7 +69,7 @@ pub fn spec(id: i64, cluster: i64) -> TaskSpec {
     TaskSpec {
         id: task_id(id),
         cluster: TaskCluster {
-            id: ClusterId::new(cluster).expect("an id"),
+            id: cluster_id(cluster),
             name: format!("c{cluster}"),
             ob_cluster_id: cluster,
             key: key(cluster),
@@ -84,18 +81,14 @@ pub fn spec(id: i64, cluster: i64) -> TaskSpec {
             zone: "zone1".parse().expect("a zone"),
         }),
         creator: Principal::new("anna"),
-        reason: Reason::default(),
         expire_time: at(7200),
-        force: false,
-        accepted_risks: Vec::new(),
-        stop_type: Some(StopType::Process),
-        freeze_before_stop: false,
         graph: Graph {
             operation: OperationName { name: "Stop OB server".to_owned(), version: 1 },
             subtasks: vec![subtask(1, vec![]), subtask(2, vec![first])],
         },
         context: vec![("zone_name".to_owned(), "zone1".to_owned())],
         lists: vec![("server_ids".to_owned(), vec!["1".to_owned()])],
+        ..stored_tasks::spec(task_id(id), cluster_id(cluster))
     }
 }
 
@@ -165,7 +158,7 @@ pub fn append(id: i64, after: i64, fence: i64, text: &str) -> Commit {
 pub fn closing(task: &Task) -> Commit {
     let mut folded = task.clone();
     let kinds = [
-        EventKind::TaskMoved {
+        EventKind::TaskStateChanged {
             from: TaskState::Running,
             to: TaskState::Failed,
             operation: TaskOperation::Execute,
@@ -178,7 +171,7 @@ pub fn closing(task: &Task) -> Commit {
             expire_time: None,
             subtask: None,
         },
-        EventKind::TaskMoved {
+        EventKind::TaskStateChanged {
             from: TaskState::Failed,
             to: TaskState::GivenUp,
             operation: TaskOperation::GiveUp,

@@ -2,7 +2,7 @@
 
 use obsteward::domain::event::TaskState;
 use obsteward::domain::ids::{ClusterId, ClusterIdentity, Principal};
-use obsteward::domain::permission::Visible;
+use obsteward::domain::permission::VisibleIds;
 use obsteward::store::inventory::{ClusterFilter, ClusterOrder, InventoryStore, NewCluster};
 use obsteward::store::{Page, Store, StoredTask, TaskFilter, TaskOrder, TaskVisibility};
 
@@ -115,7 +115,7 @@ async fn lists_and_pages_of_clusters_show_what_the_filter_lets_through() {
         store.register(NewCluster { identity, ..cluster(number) }, audit()).await.unwrap();
     }
     let every = ClusterFilter::every;
-    let only = |ids: &[i64]| ClusterFilter { visible: Visible::Only(ids.to_vec()), ..every() };
+    let only = |ids: &[i64]| ClusterFilter { visible: VisibleIds::Only(ids.to_vec()), ..every() };
     let part = |name: &str| ClusterFilter { name_part: Some(name.to_owned()), ..every() };
     let cases = [
         (every(), vec![1, 2, 3, 4]),

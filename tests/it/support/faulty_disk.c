@@ -109,6 +109,31 @@ static int fail(int error, const char *call, const char *path)
     return -1;
 }
 
+/* The error of a call now, 0 for none. `grows`: whether it needs room; `changes`: whether it changes anything. The lock is held. */
+static int error_now(int grows, int changes)
+{
+    switch (now()) {
+    case FULL:
+        return grows ? ENOSPC : 0;
+    case READONLY:
+        return changes ? EROFS : 0;
+    case SYNC:
+    case WELL:
+        break;
+    }
+    return 0;
+}
+
+/* Whether a call on a path may be made. */
+static int may(const char *path, const char *call, int grows, int changes)
+{
+    pthread_mutex_lock(&lock);
+    int error = error_now(grows, changes);
+    int allowed = !error || fail(error, call, path) == 0;
+    pthread_mutex_unlock(&lock);
+    return allowed;
+}
+
 /* What becomes of a write of so many bytes: as many as are still written, or -1. */
 static ssize_t room(int descriptor, size_t size, const char *call)
 {
@@ -117,21 +142,12 @@ static ssize_t room(int descriptor, size_t size, const char *call)
         return (ssize_t)size;
     ssize_t allowed = (ssize_t)size;
     pthread_mutex_lock(&lock);
-    switch (now()) {
-    case FULL:
-        if (!torn && size > 1) {
-            torn = 1;
-            allowed = (ssize_t)(size / 2);
-        } else {
-            allowed = fail(ENOSPC, call, path);
-        }
-        break;
-    case READONLY:
-        allowed = fail(EROFS, call, path);
-        break;
-    case SYNC:
-    case WELL:
-        break;
+    int error = error_now(1, 1);
+    if (error == ENOSPC && !torn && size > 1) {
+        torn = 1;
+        allowed = (ssize_t)(size / 2);
+    } else if (error) {
+        allowed = fail(error, call, path);
     }
     pthread_mutex_unlock(&lock);
     return allowed;
@@ -184,21 +200,7 @@ static int may_resize(int descriptor, off64_t length, const char *call)
     if (!descriptor_is_below(descriptor, path))
         return 1;
     int grows = fstat64(descriptor, &is) != 0 || length > is.st_size;
-    int allowed = 1;
-    pthread_mutex_lock(&lock);
-    switch (now()) {
-    case FULL:
-        allowed = !grows || fail(ENOSPC, call, path) == 0;
-        break;
-    case READONLY:
-        allowed = fail(EROFS, call, path) == 0;
-        break;
-    case SYNC:
-    case WELL:
-        break;
-    }
-    pthread_mutex_unlock(&lock);
-    return allowed;
+    return may(path, call, grows, 1);
 }
 
 int ftruncate(int descriptor, off_t length)
@@ -260,21 +262,7 @@ static int may_open(const char *path, int flags)
         return 1;
     int is_there = syscall(SYS_faccessat, AT_FDCWD, path, F_OK) == 0;
     int writes = (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC) || ((flags & O_CREAT) && !is_there);
-    int allowed = 1;
-    pthread_mutex_lock(&lock);
-    switch (now()) {
-    case FULL:
-        allowed = is_there || !(flags & O_CREAT) || fail(ENOSPC, "open", path) == 0;
-        break;
-    case READONLY:
-        allowed = !writes || fail(EROFS, "open", path) == 0;
-        break;
-    case SYNC:
-    case WELL:
-        break;
-    }
-    pthread_mutex_unlock(&lock);
-    return allowed;
+    return may(path, "open", !is_there && (flags & O_CREAT), writes);
 }
 
 #define MODE_OF(flags)                                       \
@@ -318,14 +306,7 @@ int creat(const char *path, mode_t mode)
 /* Whether a name may be taken away or given. A full disk has room for that. */
 static int may_rename(const char *path, const char *call)
 {
-    int allowed = 1;
-    if (!is_below(path))
-        return 1;
-    pthread_mutex_lock(&lock);
-    if (now() == READONLY)
-        allowed = fail(EROFS, call, path) == 0;
-    pthread_mutex_unlock(&lock);
-    return allowed;
+    return !is_below(path) || may(path, call, 0, 1);
 }
 
 int rename(const char *from, const char *to)

@@ -1,44 +1,25 @@
-//! The subtasks of each operation, in execution order.
+//! The subtasks of each operation, in execution order. That they are the documented ones is for `operations` and
+//! `rest::contract` to test.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use obsteward::domain::admission::Request;
+use obsteward::domain::ids::{ServerId, SubtaskId};
+use obsteward::operations::graph;
 
 /// The last of every graph: a task that fails there has done everything else.
 pub const LAST: &str = "Update OB cluster status";
 
 /// Of `Stop OB server`.
-pub const STOP: [&str; 8] = [
-    "Prepare stop observer",
-    "Stop server",
-    "Stop observer process",
-    "Wait observer stop",
-    "Update observer status",
-    "Update zone status",
-    "Sync cluster info",
-    LAST,
-];
-
+pub static STOP: LazyLock<Vec<&str>> = LazyLock::new(|| names(Request::StopProcess));
 /// Of `Start OB server`.
-pub const START: [&str; 9] = [
-    "Prepare start observer",
-    "Start observer process",
-    "Wait observer active",
-    "Start ocp agent service",
-    "Start server",
-    "Update observer status",
-    "Update zone status",
-    "Sync cluster info",
-    LAST,
-];
-
+pub static START: LazyLock<Vec<&str>> = LazyLock::new(|| names(Request::Start));
 /// Of `Restart OB server`.
-pub const RESTART: [&str; 11] = [
-    "Prepare restart observer",
-    "Stop server",
-    "Stop observer process",
-    "Start observer process",
-    "Wait observer active",
-    "Start ocp agent service",
-    "Start server",
-    "Update observer status",
-    "Update zone status",
-    "Sync cluster info",
-    LAST,
-];
+pub static RESTART: LazyLock<Vec<&str>> = LazyLock::new(|| names(Request::Restart));
+
+fn names(request: Request) -> Vec<&'static str> {
+    let graph = graph(request, 1, ServerId::new(1).unwrap(), Duration::ZERO, Duration::ZERO).unwrap();
+    let named = |id: &SubtaskId| graph.subtasks.iter().find(|subtask| subtask.id == *id).unwrap().name.clone().leak();
+    graph.execution_order().unwrap().iter().map(|id| &*named(id)).collect()
+}

@@ -2,11 +2,12 @@
 //! as a process of its own, and clients of both; certificates, and HTTP by hand. Every test has its own loopback network and folder; dropping a stage ends
 //! everything that it started.
 
-pub mod bed;
 pub mod callers;
 pub mod certificates;
 pub mod faulty_disk;
 pub mod graphs;
+pub mod guarded;
+pub mod harness;
 pub mod hosts;
 pub mod http;
 pub mod http2;
@@ -15,9 +16,13 @@ pub mod ob_proxy;
 pub mod observers;
 mod process;
 pub mod program;
+pub mod reads_only;
 pub mod refusal;
 pub mod rest_client;
 pub mod sshd;
+pub mod stored_rows;
+pub mod stored_tasks;
+pub mod temporary_store;
 
 use std::net::SocketAddr;
 use std::path::Path;

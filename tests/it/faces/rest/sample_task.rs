@@ -1,0 +1,82 @@
+//! The tasks of OCP's samples, as the service would have them.
+
+use std::time::Duration;
+
+use obsteward::clock::Timestamp;
+use obsteward::domain::admission;
+use obsteward::domain::decide::Input;
+use obsteward::domain::event::{TaskServer, TaskSpec, TaskTarget};
+use obsteward::domain::ids::{Principal, ServerId};
+use obsteward::domain::reason::Reason;
+use obsteward::domain::status::StopType;
+use obsteward::operations::graph;
+use obsteward::store::{Store, StoredTask};
+
+use super::Fixture;
+use crate::support::stored_tasks::{cluster, cluster_id, task_id};
+
+/// The task of the contract's sample.
+pub const SAMPLE_TASK: i64 = 111_102;
+/// The first of its subtasks.
+pub const SAMPLE_SUBTASK: i64 = 133_815;
+
+/// Ids of the documented sample of an operation: of its task, and of the first of its subtasks.
+const fn sample_ids(request: admission::Request) -> (i64, i64) {
+    match request {
+        admission::Request::StopProcess | admission::Request::StopService => (SAMPLE_TASK, SAMPLE_SUBTASK),
+        admission::Request::Start => (111_125, 133_851),
+        admission::Request::Restart => (89_027_028, 89_030_472),
+    }
+}
+
+/// What the sample's task was accepted with.
+fn sample_spec(request: admission::Request) -> TaskSpec {
+    let second = Duration::from_secs(1);
+    let (task, first) = sample_ids(request);
+    let stop_type = match request {
+        admission::Request::StopProcess | admission::Request::Restart => Some(StopType::Process),
+        admission::Request::StopService => Some(StopType::Service),
+        admission::Request::Start => None,
+    };
+    let text = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    TaskSpec {
+        id: task_id(task),
+        cluster: cluster(cluster_id(20)),
+        target: TaskTarget::Server(TaskServer {
+            id: ServerId::new(3).unwrap(),
+            addr: "10.0.0.3:2882".parse().unwrap(),
+            ob_server_id: 3,
+            zone: "zone2".parse().unwrap(),
+        }),
+        creator: Principal::new("admin"),
+        reason: Reason::default(),
+        expire_time: Timestamp::from_micros(7_200_000_000),
+        force: false,
+        accepted_risks: Vec::new(),
+        stop_type,
+        freeze_before_stop: false,
+        graph: graph(request, first, ServerId::new(3).unwrap(), second * 10, second * 300).unwrap(),
+        context: vec![
+            text("cluster_id", "20"),
+            text("former_cluster_status", "RUNNING"),
+            text("former_zone_status", "RUNNING"),
+            text("server_id", "3"),
+            text("target_cluster_status", "RUNNING"),
+            text("target_zone_status", "RUNNING"),
+            text("zone_name", "zone2"),
+        ],
+        lists: vec![("server_ids".to_owned(), vec!["3".to_owned()])],
+    }
+}
+
+impl Fixture {
+    /// The sample's task as it is just after its acceptance. It holds its cluster: an equal request is answered with it.
+    pub async fn accept(&self, request: admission::Request) -> StoredTask {
+        let task = task_id(sample_ids(request).0);
+        if self.store.task(task).await.unwrap().is_none() {
+            self.store.accept(sample_spec(request));
+            self.store.decide(task, Input::Dispatch { executor: "ocp-1:4711".to_owned() });
+        }
+        self.store.task(task).await.unwrap().unwrap()
+    }
+}

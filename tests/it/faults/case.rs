@@ -1,0 +1,287 @@
+//! One case: the stage is set, the fault is armed, the operation is asked for, and all is looked at afterwards.
+
+use std::fmt;
+
+use obsteward::proto::v1;
+use obsteward::sim::{SimOptions, TenantOptions};
+
+use crate::faults::cluster_faults::FaultCase;
+use crate::faults::scenario::{Direction, Operation, SERVER, Scenario, serves};
+use crate::support::harness::Harness;
+use crate::support::invariants::Evidence;
+use crate::support::{Clients, begins, graphs, quick};
+
+/// How often a task that rests is asked to go on once the fault is over.
+const MOST_TRIES: usize = 4;
+
+#[derive(Clone, Debug)]
+pub enum Injection {
+    None,
+    /// Every step is executed twice.
+    Twice,
+    /// The nth effect is not sent, and nobody knows.
+    LostBefore(usize),
+    /// The nth effect is sent, and its answer is lost.
+    LostAfter(usize),
+    /// SIGKILL between the nth intent and its effect.
+    KilledAtPermit(usize),
+    KilledBeforeCommit(usize),
+    KilledAfterCommit(usize),
+    Fault(FaultCase),
+}
+
+#[derive(Clone, Debug)]
+pub struct Case {
+    pub scenario: Scenario,
+    pub injection: Injection,
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { scenario, injection } = self;
+        match injection {
+            Injection::Fault(fault) => write!(formatter, "{scenario}, {fault}"),
+            other => write!(formatter, "{scenario}, {other:?}"),
+        }
+    }
+}
+
+/// What came of a case.
+#[derive(Debug)]
+pub struct Outcome {
+    pub case: Case,
+    /// Effects that were tried, and commits that were made, from the request on.
+    pub effects: usize,
+    pub commits: usize,
+    pub violations: Vec<String>,
+}
+
+/// A cluster in which the arbitration service has something to do: one tenant has two replicas, one of them on the server.
+fn cluster() -> SimOptions {
+    let mut options = SimOptions { arbitration: true, ..quick() };
+    options.tenants[0] = TenantOptions { replica_zones: vec![1, 2], arbitration: true, ..TenantOptions::new("pair") };
+    options
+}
+
+impl Case {
+    pub const fn new(scenario: Scenario, injection: Injection) -> Self {
+        Self { scenario, injection }
+    }
+
+    /// The stage itself fell.
+    pub fn broke_down(self, error: &tokio::task::JoinError) -> Outcome {
+        Outcome { violations: vec![format!("{self}: {error}")], case: self, effects: 0, commits: 0 }
+    }
+
+    fn environment(&self) -> Vec<(&'static str, String)> {
+        match &self.injection {
+            Injection::None | Injection::Fault(_) => Vec::new(),
+            Injection::Twice => vec![("OBSTEWARD_STEPS_TWICE", "1".to_owned())],
+            Injection::LostBefore(n) => vec![("OBSTEWARD_LOSE_EFFECT_BEFORE", n.to_string())],
+            Injection::LostAfter(n) => vec![("OBSTEWARD_LOSE_EFFECT_AFTER", n.to_string())],
+            Injection::KilledAtPermit(n) => vec![("OBSTEWARD_CRASH_AT_PERMIT", n.to_string())],
+            Injection::KilledBeforeCommit(n) => vec![("OBSTEWARD_CRASH_AT_SUBMIT", n.to_string())],
+            Injection::KilledAfterCommit(n) => vec![("OBSTEWARD_CRASH_AT_SUBMIT_AFTER", n.to_string())],
+        }
+    }
+
+    const fn interferes(&self) -> bool {
+        matches!(&self.injection, Injection::Fault(FaultCase { interferes: true, .. }))
+    }
+
+    const fn kills(&self) -> bool {
+        matches!(
+            self.injection,
+            Injection::KilledAtPermit(_) | Injection::KilledBeforeCommit(_) | Injection::KilledAfterCommit(_)
+        )
+    }
+
+    pub async fn run(self) -> Outcome {
+        let mut harness = Harness::registered_with(cluster()).await;
+        harness.config.stop.effect_timeout_seconds = 1;
+        harness.config.stop.freeze_seconds = 3;
+        harness.config.stop.leader_wait_seconds = 3;
+        harness.config.start.watch_seconds = 5;
+        let mut handles = Vec::new();
+        let before = self.set_the_stage(&harness, &mut handles).await;
+        let base = before.as_ref().map_or(0, |task| task.revision);
+
+        let environment = self.environment();
+        let environment: Vec<(&str, &str)> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let mut service = harness.serve(&environment).await;
+        let mut watched = Vec::new();
+        let mut ended_by_others = Vec::new();
+        let mut id = None;
+        let mut interrupted = None;
+        match self.ask(&harness, &service.clients, before.as_ref()).await {
+            Ok(task) => {
+                id = Some(task.id);
+                let (seen, killed, ended) = self.watch(&harness, &service.clients, task.id, base).await;
+                watched.push(seen);
+                ended_by_others.extend(killed);
+                handles.push(task);
+                interrupted = ended.err();
+            }
+            Err(status) if self.kills() => drop(status),
+            Err(status) => panic!("{self}: {status:?}"),
+        }
+        if self.kills() && service.ended_within(std::time::Duration::from_millis(500)).await.is_some() {
+            service = harness.serve(&[]).await;
+            let task = match self.known(&service.clients, before.as_ref()).await {
+                Some(task) => task,
+                None => self.ask(&harness, &service.clients, before.as_ref()).await.unwrap(),
+            };
+            if let (Some(told), found) = (id, task.id) {
+                assert_eq!(told, found, "{self}: another task than was acknowledged");
+            }
+            id = Some(task.id);
+            let after = watched.last().and_then(|seen| seen.last()).map_or(base, |event| event.revision);
+            let (seen, ended) = service.clients.events_until(task.id, after, |_| false).await;
+            watched.push(seen);
+            interrupted = ended.err();
+        }
+        assert!(interrupted.is_none(), "{self}: a watch was interrupted although its service lives: {interrupted:?}");
+        let id = id.expect("a task that was asked for");
+        let mut task = service.clients.at_rest(id).await;
+        harness.sim.clear_all();
+        let mut tries = 0;
+        while matches!(task.state(), v1::TaskState::Failed | v1::TaskState::Cancelled) && tries < MOST_TRIES {
+            tries += 1;
+            if let Injection::Fault(fault) = &self.injection {
+                fault.heal(&harness.sim).await;
+            }
+            handles.push(self.scenario.go_on(&service.clients, id).await.unwrap());
+            task = service.clients.at_rest(id).await;
+        }
+        if task.state() == v1::TaskState::Failed && self.interferes() {
+            // Somebody else's doing is not for the task to mend: a person closes it, and is told what stays.
+            let request = v1::GiveUpTaskRequest { task_id: id, if_revision: None, ..Default::default() };
+            task = service.clients.tasks.clone().give_up_task(request).await.unwrap().into_inner().task.unwrap();
+        }
+        let mut evidence = harness.evidence(&service.clients).await;
+        evidence.handles = handles;
+        evidence.ended_by_others = ended_by_others;
+        evidence.watched.extend(watched);
+        let events: Vec<&v1::TaskEvent> =
+            evidence.tasks.iter().flat_map(|task| &task.events).filter(|event| event.task_id == id).collect();
+        let events: Vec<&v1::TaskEvent> = events.into_iter().filter(|event| event.revision > base).collect();
+        let mut moments: Vec<_> = events.iter().map(|event| event.event_time).collect();
+        moments.dedup();
+        let effects =
+            events.iter().filter(|event| matches!(event.kind, Some(v1::task_event::Kind::IntentRecorded(_)))).count();
+        let commits = moments.len();
+        let violations = self.violations(&harness, &evidence, &task, tries);
+        Outcome { case: self, effects, commits, violations }
+    }
+
+    /// What is there before the request: for a start a server that was stopped, for an undo a task that failed in its last
+    /// step. The service that did it has ended.
+    async fn set_the_stage(&self, harness: &Harness, handles: &mut Vec<v1::Task>) -> Option<v1::Task> {
+        if self.scenario.operation == Operation::Start {
+            let service = harness.serve(&[]).await;
+            let stop = Scenario::new(Operation::Stop, Direction::Forward);
+            let task = ask(stop, harness, &service.clients).await.unwrap();
+            let ended = service.clients.at_rest(task.id).await;
+            assert_eq!(ended.state(), v1::TaskState::Successful, "{self}: the stage is not set: {ended:#?}");
+            handles.push(task);
+            service.kill();
+        }
+        if self.scenario.direction == Direction::Forward {
+            return None;
+        }
+        let service = harness.serve(&[("OBSTEWARD_FAIL_STEP", graphs::LAST)]).await;
+        let task = ask(self.scenario, harness, &service.clients).await.unwrap();
+        let failed = service.clients.at_rest(task.id).await;
+        assert_eq!(failed.state(), v1::TaskState::Failed, "{self}: the stage is not set: {failed:#?}");
+        handles.push(task);
+        service.kill();
+        Some(failed)
+    }
+
+    async fn ask(
+        &self,
+        harness: &Harness,
+        clients: &Clients,
+        before: Option<&v1::Task>,
+    ) -> Result<v1::Task, tonic::Status> {
+        match before {
+            Some(task) => self.scenario.go_on(clients, task.id).await,
+            None => ask(self.scenario, harness, clients).await,
+        }
+    }
+
+    /// The task as asked for, when the request was kept although its answer may have been lost.
+    async fn known(&self, clients: &Clients, before: Option<&v1::Task>) -> Option<v1::Task> {
+        match before {
+            Some(before) => {
+                let task = clients.task(before.id).await;
+                (task.revision > before.revision).then_some(task)
+            }
+            None => {
+                let wanted = match self.scenario.operation {
+                    Operation::Stop => "Stop OB server",
+                    Operation::Start => "Start OB server",
+                    Operation::Restart => "Restart OB server",
+                };
+                clients.list().await.into_iter().find(|task| task.name == wanted)
+            }
+        }
+    }
+
+    /// Follows the task until it rests or the service is gone; a fault begins with its step. What was seen, and the process
+    /// that the fault ended, and how the watch ended.
+    async fn watch(
+        &self,
+        harness: &Harness,
+        clients: &Clients,
+        task: i64,
+        base: i64,
+    ) -> (Vec<v1::TaskEvent>, Option<u32>, Result<(), tonic::Status>) {
+        let Injection::Fault(fault) = &self.injection else {
+            let (seen, ended) = clients.events_until(task, base, |_| false).await;
+            return (seen, None, ended);
+        };
+        let (mut seen, _) = clients.events_until(task, base, |event| begins(event, fault.step)).await;
+        let killed = fault.begin(&harness.sim);
+        let after = seen.last().map_or(base, |event| event.revision);
+        let (behind, ended) = clients.events_until(task, after, |_| false).await;
+        seen.extend(behind);
+        (seen, killed, ended)
+    }
+
+    fn violations(&self, harness: &Harness, evidence: &Evidence, task: &v1::Task, tries: usize) -> Vec<String> {
+        let mut violations = evidence.broken();
+        let good = task.state() == self.scenario.good_end();
+        let refused = task.state() == v1::TaskState::Refused;
+        let fault = matches!(self.injection, Injection::Fault(_));
+        let given_up = task.state() == v1::TaskState::GivenUp;
+        if !(good || fault && refused || self.interferes() && given_up) {
+            violations.push(format!(
+                "the task ended {} after {tries} tries: {:?}",
+                task.state().as_str_name(),
+                task.error
+            ));
+        }
+        if !fault && tries > 0 {
+            violations.push("the task came to rest".to_owned());
+        }
+        if !self.interferes() {
+            match serves(&harness.sim) {
+                Ok(serves) if serves == self.scenario.serves_after(task.state()) => {}
+                Ok(serves) => {
+                    violations.push(format!("{} and the server serves: {serves}", task.state().as_str_name()))
+                }
+                Err(words) => violations.push(format!("the server is in between: {words}")),
+            }
+        }
+        violations.into_iter().map(|violation| format!("{self}: {violation}")).collect()
+    }
+}
+
+async fn ask(scenario: Scenario, harness: &Harness, clients: &Clients) -> Result<v1::Task, tonic::Status> {
+    let cluster_id = harness.cluster_id(clients).await;
+    let ip = harness.sim.server(SERVER).unwrap().ip;
+    let servers = clients.list_servers(cluster_id).await;
+    let server_id = servers.into_iter().find(|server| server.ip == ip).unwrap().id;
+    scenario.ask(clients, cluster_id, server_id).await
+}
