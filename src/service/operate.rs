@@ -82,27 +82,7 @@ impl FamilyCall for StartServer {
 
 /// Records a task that restarts a server, and answers with it. Asked as a stop is, and always of the process.
 #[derive(Clone, Debug)]
-<<<<<<< rest2
 pub struct RestartServer(pub StopServer);
-=======
-pub struct RestartServer {
-    pub cluster: ClusterId,
-    pub server: ServerId,
-    /// Overrides what may be overridden.
-    pub force: bool,
-    /// Risks accepted by name; sorted, without repeats.
-    pub accepted_risks: Vec<Risk>,
-    /// Whether the server is frozen before its process is ended.
-    pub freeze_before_stop: bool,
-    pub request_id: Option<Uuid>,
-    /// As in [`StopServer`].
-    pub repeat_by_arguments: bool,
-    /// Refused unless the server has this address.
-    pub expected_server: Option<ServerAddr>,
-    /// End of the consent to irreversible steps.
-    pub expire_time: Option<Timestamp>,
-}
->>>>>>> main
 
 impl FamilyCall for RestartServer {
     const CALL: Call = Call::RestartServer;
