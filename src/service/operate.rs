@@ -80,43 +80,16 @@ impl FamilyCall for StartServer {
     }
 }
 
-/// Records a task that restarts a server, and answers with it.
+/// Records a task that restarts a server, and answers with it. Asked as a stop is, and always of the process.
 #[derive(Clone, Debug)]
-pub struct RestartServer {
-    pub cluster: ClusterId,
-    pub server: ServerId,
-    /// Overrides what may be overridden.
-    pub force: bool,
-    /// Risks accepted by name; sorted, without repeats.
-    pub accepted_risks: Vec<Risk>,
-    /// Whether the server is frozen before its process is ended.
-    pub freeze_before_stop: bool,
-    pub request_id: Option<Uuid>,
-    /// As in [`StopServer`].
-    pub repeat_by_arguments: bool,
-    /// Refused unless the server has this address.
-    pub expected_server: Option<ServerAddr>,
-    /// End of the consent to irreversible steps.
-    pub expire_time: Option<Timestamp>,
-}
+pub struct RestartServer(pub StopServer);
 
 impl FamilyCall for RestartServer {
     const CALL: Call = Call::RestartServer;
     type Family = Operate;
 
     fn data(&self) -> Operate {
-        let arguments = StopServer {
-            cluster: self.cluster,
-            server: self.server,
-            force: self.force,
-            accepted_risks: self.accepted_risks.clone(),
-            stop_type: StopType::Process,
-            freeze_before_stop: self.freeze_before_stop,
-            request_id: self.request_id,
-            repeat_by_arguments: self.repeat_by_arguments,
-            expected_server: self.expected_server,
-            expire_time: self.expire_time,
-        };
+        let arguments = StopServer { stop_type: StopType::Process, ..self.0.clone() };
         Operate { call: Self::CALL, request: Request::Restart, arguments }
     }
 }

@@ -37,17 +37,9 @@ impl Listing {
             let digits = digest.bytes().all(|digit| digit.is_ascii_hexdigit());
             Some((u64::from_str_radix(digest, 16).ok().filter(|_| digits && !name.is_empty())?, name))
         });
-        match digest {
-            Some((digest, name)) if digest == self.0 && token.len() <= LONGEST_PAGE_TOKEN => Some(name.to_owned()),
-            Some(_) => {
-                fields.wrong("page_token", "belongs to another list or other filters, repeat those or begin anew");
-                None
-            }
-            None => {
-                fields.wrong("page_token", "is not a page token, pass next_page_token as it was or begin anew");
-                None
-            }
-        }
+        let ours =
+            digest.map(|(digest, name)| (digest == self.0 && token.len() <= LONGEST_PAGE_TOKEN, name.to_owned()));
+        held(fields, ours)
     }
 
     /// The position in a token; `None` for the first page.
@@ -65,18 +57,19 @@ impl Listing {
             (hex(position) && hex(digest)).then_some(())?;
             Some((i64::from_str_radix(position, 16).ok()?, u64::from_str_radix(digest, 16).ok()?))
         });
-        match parsed {
-            Some((position, digest)) if digest == self.0 && position > 0 => Some(position),
-            Some(_) => {
-                fields.wrong("page_token", "belongs to another list or other filters, repeat those or begin anew");
-                None
-            }
-            None => {
-                fields.wrong("page_token", "is not a page token, pass next_page_token as it was or begin anew");
-                None
-            }
-        }
+        held(fields, parsed.map(|(position, digest)| (digest == self.0 && position > 0, position)))
     }
+}
+
+/// What stands in a page token, with whether the token is one of this list and these filters; `None`: it is no token.
+fn held<T>(fields: &mut Fields, token: Option<(bool, T)>) -> Option<T> {
+    let wrong = match token {
+        Some((true, place)) => return Some(place),
+        Some((false, _)) => "belongs to another list or other filters, repeat those or begin anew",
+        None => "is not a page token, pass next_page_token as it was or begin anew",
+    };
+    fields.wrong("page_token", wrong);
+    None
 }
 
 /// A page of a list that is there as a whole and whose items have names; with the token of the next page. Names ascend, but for

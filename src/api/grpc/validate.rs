@@ -22,7 +22,9 @@ pub fn stop_server(request: v1::StopServerRequest) -> Result<StopServer, Refusal
     let server = fields.id("server_id", request.server_id, ServerId::new);
     let accepted_risks = risks(&mut fields, &request.accept_risks);
     let stop_type = stop_type(&mut fields, request.r#type);
-    freeze_of_a_process(&mut fields, request.freeze_before_stop, stop_type);
+    if request.freeze_before_stop && stop_type == StopType::Service {
+        fields.wrong("freeze_before_stop", "needs a stop of the process, and type is STOP_TYPE_SERVICE: leave it out");
+    }
     let request_id = request_id(&mut fields, &request.request_id);
     let expected_server = fields.optional("expected_server", &request.expected_server);
     let expire_time = fields.moment("expire_time", request.expire_time);
@@ -53,40 +55,36 @@ pub fn start_server(request: v1::StartServerRequest) -> Result<StartServer, Refu
     fields.finish(StartServer { cluster, server, request_id, repeat_by_arguments: false, expected_server })
 }
 
-/// RestartServer.
+/// RestartServer: asked as a stop of the process is.
 pub fn restart_server(request: v1::RestartServerRequest) -> Result<RestartServer, Refusal> {
-    let mut fields = Fields::default();
-    let cluster = fields.id("cluster_id", request.cluster_id, ClusterId::new);
-    let server = fields.id("server_id", request.server_id, ServerId::new);
-    let accepted_risks = risks(&mut fields, &request.accept_risks);
-    let request_id = request_id(&mut fields, &request.request_id);
-    let expected_server = fields.optional("expected_server", &request.expected_server);
-    let expire_time = fields.moment("expire_time", request.expire_time);
-    let (Some(cluster), Some(server)) = (cluster, server) else { return Err(fields.refusal()) };
-    fields.finish(RestartServer {
-        cluster,
-        server,
+    let stop = stop_server(v1::StopServerRequest {
+        cluster_id: request.cluster_id,
+        server_id: request.server_id,
+        request_id: request.request_id,
+        expected_server: request.expected_server,
+        reason: request.reason,
+        expire_time: request.expire_time,
         force: request.force,
-        accepted_risks,
+        accept_risks: request.accept_risks,
         freeze_before_stop: request.freeze_before_stop,
-        request_id,
-        repeat_by_arguments: false,
-        expected_server,
-        expire_time,
-    })
+        r#type: v1::StopType::Process.into(),
+    });
+    stop.map(RestartServer)
 }
 
-/// PlanStopServer.
+/// PlanStopServer: asked as the stop is.
 pub fn plan_stop_server(request: v1::PlanStopServerRequest) -> Result<PlanStopServer, Refusal> {
-    let mut fields = Fields::default();
-    let cluster = fields.id("cluster_id", request.cluster_id, ClusterId::new);
-    let server = fields.id("server_id", request.server_id, ServerId::new);
-    let accepted_risks = risks(&mut fields, &request.accept_risks);
-    let stop_type = stop_type(&mut fields, request.r#type);
-    freeze_of_a_process(&mut fields, request.freeze_before_stop, stop_type);
-    let (Some(cluster), Some(server)) = (cluster, server) else { return Err(fields.refusal()) };
-    let (force, freeze_before_stop) = (request.force, request.freeze_before_stop);
-    fields.finish(PlanStopServer { cluster, server, force, accepted_risks, stop_type, freeze_before_stop })
+    let stop = stop_server(v1::StopServerRequest {
+        cluster_id: request.cluster_id,
+        server_id: request.server_id,
+        r#type: request.r#type,
+        force: request.force,
+        accept_risks: request.accept_risks,
+        freeze_before_stop: request.freeze_before_stop,
+        ..v1::StopServerRequest::default()
+    });
+    let StopServer { cluster, server, force, accepted_risks, stop_type, freeze_before_stop, .. } = stop?;
+    Ok(PlanStopServer { cluster, server, force, accepted_risks, stop_type, freeze_before_stop })
 }
 
 /// GetServer.
@@ -252,12 +250,6 @@ fn risks(fields: &mut Fields, values: &[i32]) -> Vec<Risk> {
     }
     risks.sort_unstable();
     risks
-}
-
-fn freeze_of_a_process(fields: &mut Fields, freeze: bool, stop_type: StopType) {
-    if freeze && stop_type == StopType::Service {
-        fields.wrong("freeze_before_stop", "needs a stop of the process, and type is STOP_TYPE_SERVICE: leave it out");
-    }
 }
 
 fn stop_type(fields: &mut Fields, value: i32) -> StopType {

@@ -22,7 +22,8 @@ pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// Records the task that stops a server, and answers with it.
 pub async fn stop(state: &RestState, request: ParsedRequest) -> Result<Reply, Failure> {
-    let (caller, arguments) = with_body(request, |inputs, headers| stop_arguments(inputs, headers, &state.risks));
+    let (caller, arguments) =
+        with_body(request, |inputs, headers| stop_arguments(inputs, headers, &state.risks, stop_type));
     let stored = state.call(&caller, arguments).await?;
     task_body::accepted(state, &stored)
 }
@@ -37,7 +38,9 @@ pub async fn start(state: &RestState, request: ParsedRequest) -> Result<Reply, F
 
 /// Records the task that restarts a server, and answers with it.
 pub async fn restart(state: &RestState, request: ParsedRequest) -> Result<Reply, Failure> {
-    let (caller, arguments) = with_body(request, |inputs, headers| restart_arguments(inputs, headers, &state.risks));
+    let (caller, arguments) = with_body(request, |inputs, headers| {
+        stop_arguments(inputs, headers, &state.risks, |_| StopType::Process).map(RestartServer)
+    });
     let stored = state.call(&caller, arguments).await?;
     task_body::accepted(state, &stored)
 }
@@ -70,11 +73,21 @@ fn whole(headers: &HeaderMap, body: &[u8]) -> Result<(), Refusal> {
     }
 }
 
-fn stop_arguments(mut inputs: Inputs, headers: &HeaderMap, permitted: &[Risk]) -> Result<StopServer, Failure> {
+fn stop_type(inputs: &mut Inputs) -> StopType {
+    let stop_type = inputs.word("type", "STOP_PROCESS, STOP_SERVICE", |word| word.parse().ok());
+    stop_type.unwrap_or(StopType::Process)
+}
+
+/// Of a stop, or of a restart, which has one kind only.
+fn stop_arguments(
+    mut inputs: Inputs,
+    headers: &HeaderMap,
+    permitted: &[Risk],
+    stop_type: impl FnOnce(&mut Inputs) -> StopType,
+) -> Result<StopServer, Failure> {
     let (cluster, server) = server(&mut inputs);
     let force = inputs.flag("force").unwrap_or(false);
-    let stop_type = inputs.word("type", "STOP_PROCESS, STOP_SERVICE", |word| word.parse().ok());
-    let stop_type = stop_type.unwrap_or(StopType::Process);
+    let stop_type = stop_type(&mut inputs);
     let freeze_before_stop = inputs.flag("freezeServer").unwrap_or(false);
     if freeze_before_stop && stop_type == StopType::Service {
         // Ignoring it would let the caller believe that the server was frozen.
@@ -109,28 +122,6 @@ fn start_arguments(mut inputs: Inputs, headers: &HeaderMap) -> Result<StartServe
     let (Some(cluster), Some(server)) = (cluster, server) else { return Err(inputs.failure()) };
     let repeat_by_arguments = request_id.is_none();
     inputs.finish(StartServer { cluster, server, request_id, repeat_by_arguments, expected_server: None })
-}
-
-fn restart_arguments(mut inputs: Inputs, headers: &HeaderMap, permitted: &[Risk]) -> Result<RestartServer, Failure> {
-    let (cluster, server) = server(&mut inputs);
-    let force = inputs.flag("force").unwrap_or(false);
-    let freeze_before_stop = inputs.flag("freezeServer").unwrap_or(false);
-    let accepted = risks(&mut inputs);
-    let request_id = request_id(&mut inputs, headers);
-    let (Some(cluster), Some(server)) = (cluster, server) else { return Err(inputs.failure()) };
-    let asked = inputs.finish(RestartServer {
-        cluster,
-        server,
-        force,
-        accepted_risks: accepted,
-        freeze_before_stop,
-        request_id,
-        repeat_by_arguments: request_id.is_none(),
-        expected_server: None,
-        expire_time: None,
-    })?;
-    may_accept(&asked.accepted_risks, permitted)?;
-    Ok(asked)
 }
 
 fn server(inputs: &mut Inputs) -> (Option<ClusterId>, Option<ServerId>) {

@@ -16,10 +16,11 @@ use tower::{Layer, Service, service_fn};
 use crate::api::rest::answer::{Failure, Reply};
 use crate::api::rest::authentication::{Authenticated, AuthenticationLayer};
 use crate::api::rest::handlers::Handler;
-use crate::api::rest::open::Open;
+use crate::api::rest::open::open;
 use crate::api::rest::parsed_request::ParsedRequest;
 use crate::api::rest::state::RestState;
 use crate::api::rest::trace::{TraceLayer, TracedRequest};
+use crate::domain::call::Call;
 use crate::domain::refusal::Refusal;
 
 /// Longest path that an error repeats, in characters.
@@ -109,34 +110,32 @@ impl OperationId {
         }
     }
 
+    /// The call of the service that it comes down to; `None`: it says something of the face itself.
+    const fn call(self) -> Option<Call> {
+        Some(match self {
+            Self::OpenApi | Self::GetTime | Self::GetStatus | Self::GetInfo => return None,
+            Self::StopServer => Call::StopServer,
+            Self::StartServer => Call::StartServer,
+            Self::RestartServer => Call::RestartServer,
+            Self::ListTasks => Call::ListTasks,
+            Self::GetTask => Call::GetTask,
+            Self::RetryTask | Self::RetrySubtask => Call::RetryTask,
+            Self::RollbackTask => Call::RollbackTask,
+            Self::CancelTask | Self::CancelSubtask => Call::CancelTask,
+            Self::GiveUpTask => Call::GiveUpTask,
+            Self::SkipSubtask => Call::SkipSubtask,
+            Self::GetSubtaskLog => Call::GetSubtaskLog,
+            Self::WatchTask => Call::WatchTask,
+            Self::ListClusters => Call::ListClusters,
+            Self::GetCluster => Call::GetCluster,
+            Self::GetServer => Call::GetServer,
+            Self::ListZones | Self::ListServers | Self::ListZoneServers => Call::ListServers,
+        })
+    }
+
     /// Whether it changes anything.
-    pub const fn changes(self) -> bool {
-        match self {
-            Self::StopServer
-            | Self::StartServer
-            | Self::RestartServer
-            | Self::RetryTask
-            | Self::RollbackTask
-            | Self::CancelTask
-            | Self::GiveUpTask
-            | Self::RetrySubtask
-            | Self::SkipSubtask
-            | Self::CancelSubtask => true,
-            Self::OpenApi
-            | Self::GetTime
-            | Self::GetStatus
-            | Self::GetInfo
-            | Self::ListTasks
-            | Self::GetTask
-            | Self::GetSubtaskLog
-            | Self::WatchTask
-            | Self::ListClusters
-            | Self::GetCluster
-            | Self::ListZones
-            | Self::ListServers
-            | Self::GetServer
-            | Self::ListZoneServers => false,
-        }
+    pub fn changes(self) -> bool {
+        self.call().is_some_and(Call::is_mutation)
     }
 }
 
@@ -234,7 +233,7 @@ impl Target {
         }
     }
 
-    pub const fn changes(self) -> bool {
+    pub fn changes(self) -> bool {
         match self {
             Self::Operation(operation) => operation.changes(),
             Self::WrongMethod(_) | Self::Unknown => false,
@@ -261,7 +260,10 @@ fn service(state: &Arc<RestState>, target: Target) -> BoxedService {
     let state = Arc::clone(state);
     match target {
         Target::Operation(operation) => match Handler::of(operation) {
-            Handler::Open(answer) => traced(&state, target, Open { state: Arc::clone(&state), answer }),
+            Handler::Open(answer) => {
+                let inner = Arc::clone(&state);
+                traced(&state, target, service_fn(move |request| open(Arc::clone(&inner), answer, request)))
+            }
             Handler::Authenticated(handle) => {
                 let changes = operation.changes();
                 authenticated(&Arc::clone(&state), target, move |request| {

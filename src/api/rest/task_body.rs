@@ -66,8 +66,16 @@ struct LegacySubtask<'a> {
 struct V4Task<'a> {
     cluster_id: i64,
     context: ContextBody<'a>,
-    create_time: String,
     creator: &'a str,
+    #[serde(flatten)]
+    details: TaskDetails<'a>,
+}
+
+/// What OCP 4 answers of a task whoever asks for it, and however its cluster and creator are written.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TaskDetails<'a> {
+    create_time: String,
     executor: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     finish_time: Option<String>,
@@ -90,24 +98,12 @@ struct WrappedTask<'a> {
     allowed_verbs: Vec<&'static str>,
     cluster: ClusterBody<'a>,
     context: EitherContext<'a>,
-    create_time: String,
     creator: CreatorBody<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<CodedMessage<'a>>,
-    executor: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    finish_time: Option<String>,
-    id: i64,
-    name: &'a str,
-    operation: &'static str,
-    prohibit_rollback: bool,
     revision: i64,
-    start_time: String,
-    status: &'static str,
-    subtasks: Vec<SubtaskBody<'a>>,
-    task_definition_id: i64,
-    #[serde(rename = "type")]
-    kind: &'static str,
+    #[serde(flatten)]
+    details: TaskDetails<'a>,
     warnings: Vec<CodedMessage<'a>>,
 }
 
@@ -311,8 +307,14 @@ fn v4(state: &RestState, task: &Task) -> Result<Reply, Failure> {
     Reply::data(&V4Task {
         cluster_id: task.spec.cluster.id.get(),
         context: context(task),
-        create_time: state.format.timestamps.text(task.create_time),
         creator: task.spec.creator.as_str(),
+        details: details(state, task, Keys::OfOcp),
+    })
+}
+
+fn details<'a>(state: &RestState, task: &'a Task, keys: Keys) -> TaskDetails<'a> {
+    TaskDetails {
+        create_time: state.format.timestamps.text(task.create_time),
         executor: executor(task),
         finish_time: finish_time(state, task),
         id: task.spec.id.get(),
@@ -321,10 +323,10 @@ fn v4(state: &RestState, task: &Task) -> Result<Reply, Failure> {
         prohibit_rollback: prohibits_rollback(task),
         start_time: state.format.timestamps.text(task.create_time),
         status: status(task.state),
-        subtasks: by_id(task).into_iter().map(|one| subtask_body(state, task, one, Keys::OfOcp)).collect(),
+        subtasks: by_id(task).into_iter().map(|one| subtask_body(state, task, one, keys)).collect(),
         task_definition_id: NO_DEFINITION,
         kind: MANUAL,
-    })
+    }
 }
 
 /// One task on its own.
@@ -338,21 +340,10 @@ pub fn wrapped(state: &RestState, stored: &StoredTask) -> Result<Reply, Failure>
             TaskShape::Legacy => EitherContext::Text(context_text(task)),
             TaskShape::V4 => EitherContext::Object(context(task)),
         },
-        create_time: state.format.timestamps.text(task.create_time),
         creator: creator(state, task),
         error: step_error(task.error.as_ref()),
-        executor: executor(task),
-        finish_time: finish_time(state, task),
-        id: task.spec.id.get(),
-        name: &task.spec.graph.operation.name,
-        operation: operation(task.operation),
-        prohibit_rollback: prohibits_rollback(task),
         revision: task.revision.get(),
-        start_time: state.format.timestamps.text(task.create_time),
-        status: status(task.state),
-        subtasks: by_id(task).into_iter().map(|one| subtask_body(state, task, one, Keys::WithOurs)).collect(),
-        task_definition_id: NO_DEFINITION,
-        kind: MANUAL,
+        details: details(state, task, Keys::WithOurs),
         warnings: warnings.collect(),
     })
 }

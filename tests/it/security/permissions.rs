@@ -128,18 +128,7 @@ fn start() -> StartServer {
 }
 
 fn restart(risks: &[Risk]) -> RestartServer {
-    let StopServer { cluster, server, force, accepted_risks, freeze_before_stop, expire_time, .. } = stop(risks);
-    RestartServer {
-        cluster,
-        server,
-        force,
-        accepted_risks,
-        freeze_before_stop,
-        request_id: None,
-        repeat_by_arguments: false,
-        expected_server: None,
-        expire_time,
-    }
+    RestartServer(stop(risks))
 }
 
 fn skip(task: i64) -> SkipSubtask {
