@@ -296,7 +296,7 @@ mod tests {
             throttle.key_failed(&here(&number.to_string()), moment(number));
             assert!(throttle.users.counts.len() <= MOST_REMEMBERED);
         }
-        assert!(throttle.user_wait(&here("eve"), moment(3 * most)).is_some(), "she must wait, the others need not");
+        assert!(throttle.user_wait(&here("eve"), moment(3 * most)).is_some(), "eve must wait, the others need not");
         assert!(!throttle.users.counts.contains_key(&here("0")), "the oldest went first");
         for number in 3 * most - most * 8 / 10..3 * most {
             assert!(throttle.users.counts.contains_key(&here(&number.to_string())), "{number}");

@@ -33,13 +33,11 @@ pub const ANONYMOUS: &str = "anonymous";
 /// The parts of an HTTP request that a signature is about, as they came over the wire.
 #[derive(Clone, Copy, Debug)]
 pub struct SignedParts<'a> {
-    /// Its method.
     pub method: &'a str,
     /// Its path, still encoded.
     pub path: &'a str,
     /// Its query, still encoded, without `?`.
     pub query: Option<&'a str>,
-    /// Its body.
     pub body: &'a [u8],
     /// Its `:authority` over HTTP/2, where there may be no `Host`; `None`: what `Host` says.
     pub host: Option<&'a str>,
@@ -50,7 +48,6 @@ pub struct SignedParts<'a> {
 pub struct Rate {
     /// Requests in the window that is nearest to its end.
     pub limit: u32,
-    /// Left of them.
     pub remaining: u32,
     /// Seconds until it begins anew.
     pub reset_seconds: u32,
@@ -59,7 +56,6 @@ pub struct Rate {
 /// A caller that may come in.
 #[derive(Clone, Debug)]
 pub struct Admitted {
-    /// Who.
     pub caller: Caller,
     /// `None`: requests are not limited.
     pub rate: Option<Rate>,
@@ -68,7 +64,6 @@ pub struct Admitted {
 /// A request whose caller may not come in, or that is wrong before it is known who calls.
 #[derive(Clone, Debug)]
 pub struct Denied {
-    /// Why.
     pub refusal: Refusal,
     /// `None`: it is not known whose rate this is, or requests are not limited.
     pub rate: Option<Rate>,
@@ -89,7 +84,7 @@ pub struct Gatekeeper {
 }
 
 impl Gatekeeper {
-    /// Everybody must prove who he is, by what the directory knows. Whether authentication is on is decided before.
+    /// Every caller must authenticate, by what the directory knows. Whether authentication is on is decided before.
     pub fn new(directory: Arc<Directory>, clock: Clock, auth: &AuthConfig, limits: &LimitsConfig) -> Self {
         let login_limits = LoginLimits {
             failures: limits.login_failures,

@@ -22,7 +22,6 @@ pub struct OcpCode {
 pub enum About {
     /// Nothing more than its values.
     Values,
-    /// Fields of the request.
     Fields(Vec<FieldViolation>),
     /// A resource, by type and name.
     Resource(&'static str, String),
@@ -35,9 +34,7 @@ pub enum About {
 pub enum Retry {
     /// Not by itself.
     Never,
-    /// After so long.
     After(Duration),
-    /// From this moment on.
     At(Timestamp),
 }
 
@@ -46,11 +43,8 @@ pub enum Retry {
 pub struct Row {
     /// `UPPER_SNAKE`, unique, at most 63 characters.
     pub reason: &'static str,
-    /// gRPC code.
     pub code: Code,
-    /// HTTP status.
     pub http: u16,
-    /// OCP code.
     pub ocp: OcpCode,
     /// English, with `{value}` for every value.
     pub en: &'static str,
@@ -58,19 +52,15 @@ pub struct Row {
     pub zh: &'static str,
     /// The values by name, `snake_case`.
     pub values: Vec<(&'static str, String)>,
-    /// What it is about.
     pub about: About,
-    /// When to ask again.
     pub retry: Retry,
 }
 
 impl Row {
-    /// The message in English.
     pub fn message(&self) -> String {
         self.fill(self.en)
     }
 
-    /// The message in Chinese.
     pub fn message_zh(&self) -> String {
         self.fill(self.zh)
     }

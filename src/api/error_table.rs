@@ -241,7 +241,7 @@ pub fn row(refusal: &Refusal) -> Row {
         principal: principal, limit: limit;
         Values, after(5_000);
     TooManyUnauthenticated { limit } => ResourceExhausted, 429, 0, "COM10000";
-        "{limit} requests that nobody has proven to be his are open already; take their answers or send credentials",
+        "{limit} requests whose caller is not authenticated are open already; take their answers or send credentials",
         "未认证的请求已达上限 {limit} 个，请先读取其响应或提供认证信息";
         limit: limit;
         Values, after(1_000);

@@ -31,7 +31,7 @@ pub struct ServeArgs {
     /// Listen for gRPC on a network address although there is no TLS or nothing authenticates callers
     #[arg(long)]
     pub insecure_listen: bool,
-    /// Ask nobody who he is: everybody who reaches the service may do everything, stopping servers included
+    /// Authenticate nobody: everybody who reaches the service may do everything, stopping servers included
     #[arg(long)]
     pub no_auth: bool,
     /// File of the embedded store, before the configuration's; the key that encrypts secrets in it comes from the variable

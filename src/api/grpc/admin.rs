@@ -14,7 +14,6 @@ use crate::proto::v1;
 use crate::service::{BackupStore, DeleteRole, ListRoles, ListUsers, RotateAccessKey};
 use crate::store::access::StoredAuditRecord;
 
-/// See the module's head.
 pub struct Administrators(pub(super) Calls);
 
 #[tonic::async_trait]

@@ -33,9 +33,7 @@ pub type Messages<M = Encoded> = Pin<Box<dyn Stream<Item = Result<M, Status>> + 
 /// What the front knows of a call when it reaches its service.
 #[derive(Clone)]
 pub struct Arrived {
-    /// Who calls, proven.
     pub admitted: Admitted,
-    /// Name of the method.
     pub method: String,
 }
 
@@ -53,7 +51,6 @@ impl Calls {
         Self { guarded, watches }
     }
 
-    /// Answers with one message.
     pub async fn unary<Q: Reasoned, C: ServiceCall, A>(
         &self,
         request: Request<Q>,

@@ -12,7 +12,6 @@ use crate::service::views::ClusterView;
 use crate::service::{DeregisterCluster, SyncCluster, Synced};
 use crate::watch::encode::duration;
 
-/// See the module's head.
 pub struct Clusters(pub(super) Calls);
 
 #[tonic::async_trait]

@@ -10,7 +10,6 @@ use crate::service::views::{AssessedCheck, CheckVerdict, ClusterView, ProcessVie
 use crate::store::inventory::{DefaultHost, HostRoute, ServerRow};
 use crate::watch::encode::{overridden_by, timestamp};
 
-/// A server.
 pub fn server(view: &ServerView) -> v1::ObServer {
     let row = &view.row;
     let (process_state, pid) = match &view.process {
@@ -56,7 +55,6 @@ const fn service_state(row: &ServerRow) -> v1::ServiceState {
     }
 }
 
-/// A plan.
 pub fn plan(view: StopPlanView) -> v1::StopPlan {
     let moves = view.leader_moves.into_iter();
     v1::StopPlan {

@@ -7,7 +7,6 @@ use crate::store::AuditOutcome;
 use crate::store::access::StoredAuditRecord;
 use crate::watch::encode::timestamp;
 
-/// A user.
 pub fn user(view: &UserView) -> v1::User {
     let row = &view.row;
     v1::User {
@@ -34,7 +33,6 @@ pub fn access_key(view: &AccessKeyView) -> v1::AccessKey {
     }
 }
 
-/// A role.
 pub fn role(view: &RoleView) -> v1::Role {
     v1::Role {
         name: view.name.to_string(),
@@ -44,7 +42,6 @@ pub fn role(view: &RoleView) -> v1::Role {
     }
 }
 
-/// An audit record.
 pub fn audit_record(stored: &StoredAuditRecord) -> v1::AuditRecord {
     let record = &stored.record;
     let (result, refusal) = match &record.outcome {

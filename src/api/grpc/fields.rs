@@ -10,19 +10,18 @@ use crate::domain::refusal::{FieldViolation, Refusal, Violations};
 
 /// Longest name of anything, in bytes.
 pub const LONGEST_NAME: usize = 128;
-/// Longest user name.
+/// In bytes.
 pub const LONGEST_USERNAME: usize = 128;
-/// Longest password.
+/// In bytes.
 pub const LONGEST_PASSWORD: usize = 512;
-/// Longest `host:port`.
+/// In bytes.
 pub const LONGEST_ENDPOINT: usize = 255;
 /// Most endpoints of a cluster.
 pub const MOST_ENDPOINTS: usize = 32;
 /// Most hosts, and most server ids, of a cluster.
 pub const MOST_HOSTS: usize = 1000;
-/// Longest page token.
+/// In bytes.
 pub const LONGEST_PAGE_TOKEN: usize = 256;
-/// Largest page.
 pub const LARGEST_PAGE: i32 = 1000;
 /// Violations that are told: more do not fit into a status.
 const MOST_VIOLATIONS: usize = 12;
@@ -159,7 +158,6 @@ impl Fields {
         known
     }
 
-    /// A moment, when given.
     pub fn moment(&mut self, field: &str, value: Option<prost_types::Timestamp>) -> Option<Timestamp> {
         let prost_types::Timestamp { seconds, nanos } = value?;
         if SECONDS.contains(&seconds) && (0..1_000_000_000).contains(&nanos) {

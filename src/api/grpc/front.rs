@@ -42,7 +42,6 @@ const PREFIX: usize = 5;
 /// What a caller's `grpc-timeout` may have, in digits.
 const MOST_DIGITS: usize = 8;
 
-/// See the module's head.
 #[derive(Clone)]
 pub struct Front {
     services: Routes,
@@ -52,7 +51,6 @@ pub struct Front {
 }
 
 impl Front {
-    /// Before these services.
     pub fn new(services: Routes, gatekeeper: Arc<Gatekeeper>, bounds: ListenerLimits) -> Self {
         Self { services, gatekeeper, methods: Arc::new(Methods::new()), bounds }
     }

@@ -44,7 +44,6 @@ use front::{Front, LARGEST_MESSAGE};
 #[allow(clippy::all, clippy::pedantic, missing_docs)]
 mod server {
     include!(concat!(env!("OUT_DIR"), "/server/obsteward.v1.rs"));
-    /// `google.longrunning`.
     pub mod longrunning {
         include!(concat!(env!("OUT_DIR"), "/server/google.longrunning.rs"));
     }
@@ -62,7 +61,6 @@ pub struct Grpc {
     pub routes: Routes,
     /// Proves callers before a service sees their call.
     gatekeeper: Arc<Gatekeeper>,
-    /// Says whether they serve.
     pub health: Health,
 }
 

@@ -10,7 +10,6 @@ use crate::proto::v1;
 use crate::service::views::ServerView;
 use crate::watch::encode::task;
 
-/// See the module's head.
 pub struct ObServers(pub(super) Calls);
 
 #[tonic::async_trait]

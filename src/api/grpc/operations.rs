@@ -35,7 +35,6 @@ const LONGEST_WAIT: Duration = Duration::from_secs(600);
 /// What is kept of a caller's deadline for the answer to reach it, at most; a tenth of a short one.
 const ANSWER: Duration = Duration::from_secs(1);
 
-/// See the module's head.
 pub struct Operations<T> {
     pub(super) tasks: Arc<T>,
 }

@@ -95,9 +95,7 @@ pub fn of_named<T>(
 /// Where a page of a list ends: the list is asked for one item more than the page has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Paging {
-    /// The list.
     pub listing: Listing,
-    /// Items of the page.
     pub size: u32,
 }
 

@@ -13,7 +13,6 @@ use crate::store::StoredTask;
 use crate::watch::encode::task;
 use crate::watch::{Hub, read_log, watch_task, watch_tasks};
 
-/// See the module's head.
 pub struct Tasks {
     pub(super) calls: Calls,
     pub(super) hub: Arc<Hub>,

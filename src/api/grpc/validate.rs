@@ -15,7 +15,6 @@ use crate::service::{
 };
 use crate::watch::{ReadLog, Until, WatchTask, WatchTasks};
 
-/// StopServer.
 pub fn stop_server(request: v1::StopServerRequest) -> Result<StopServer, Refusal> {
     let mut fields = Fields::default();
     let cluster = fields.id("cluster_id", request.cluster_id, ClusterId::new);
@@ -44,7 +43,6 @@ pub fn stop_server(request: v1::StopServerRequest) -> Result<StopServer, Refusal
     })
 }
 
-/// StartServer.
 pub fn start_server(request: v1::StartServerRequest) -> Result<StartServer, Refusal> {
     let mut fields = Fields::default();
     let cluster = fields.id("cluster_id", request.cluster_id, ClusterId::new);
@@ -87,7 +85,6 @@ pub fn plan_stop_server(request: v1::PlanStopServerRequest) -> Result<PlanStopSe
     Ok(PlanStopServer { cluster, server, force, accepted_risks, stop_type, freeze_before_stop })
 }
 
-/// GetServer.
 pub fn get_server(request: &v1::GetServerRequest) -> Result<GetServer, Refusal> {
     let mut fields = Fields::default();
     let cluster = fields.id("cluster_id", request.cluster_id, ClusterId::new);
@@ -109,7 +106,6 @@ pub fn list_servers(request: &v1::ListServersRequest) -> Result<(ListServers, Pa
     fields.finish((ListServers { cluster, zone, above, limit: size + 1 }, Paging { listing, size }))
 }
 
-/// GetTask.
 pub fn get_task(request: &v1::GetTaskRequest) -> Result<GetTask, Refusal> {
     let mut fields = Fields::default();
     let task = fields.id("task_id", request.task_id, TaskId::new);
@@ -145,7 +141,6 @@ pub fn list_tasks(request: &v1::ListTasksRequest) -> Result<(ListTasks, Paging),
     fields.finish((ListTasks { cluster, server, states, creator, below, limit: size + 1 }, Paging { listing, size }))
 }
 
-/// WatchTask.
 pub fn watch_task(request: &v1::WatchTaskRequest) -> Result<WatchTask, Refusal> {
     let mut fields = Fields::default();
     let task = fields.id("task_id", request.task_id, TaskId::new);
@@ -158,7 +153,6 @@ pub fn watch_task(request: &v1::WatchTaskRequest) -> Result<WatchTask, Refusal> 
     fields.finish(WatchTask { task, after: after.map(Revision::new), until, progress: request.progress })
 }
 
-/// WatchTasks.
 pub fn watch_tasks(request: &v1::WatchTasksRequest) -> Result<WatchTasks, Refusal> {
     let mut fields = Fields::default();
     let cluster = fields.optional_id("cluster_id", request.cluster_id, ClusterId::new);
@@ -166,7 +160,6 @@ pub fn watch_tasks(request: &v1::WatchTasksRequest) -> Result<WatchTasks, Refusa
     fields.finish(WatchTasks { cluster, after: after.map(Seq::new), progress: request.progress })
 }
 
-/// GetSubtaskLog.
 pub fn get_subtask_log(request: &v1::GetSubtaskLogRequest) -> Result<ReadLog, Refusal> {
     let mut fields = Fields::default();
     let task = fields.id("task_id", request.task_id, TaskId::new);
@@ -176,7 +169,6 @@ pub fn get_subtask_log(request: &v1::GetSubtaskLogRequest) -> Result<ReadLog, Re
     fields.finish(ReadLog { task, subtask, from_line, follow: request.follow })
 }
 
-/// RetryTask.
 pub fn retry_task(request: &v1::RetryTaskRequest) -> Result<RetryTask, Refusal> {
     let mut fields = Fields::default();
     let expire_time = fields.moment("expire_time", request.expire_time);
@@ -184,7 +176,6 @@ pub fn retry_task(request: &v1::RetryTaskRequest) -> Result<RetryTask, Refusal> 
     Ok(RetryTask { task, if_revision, expire_time })
 }
 
-/// RollbackTask.
 pub fn rollback_task(request: &v1::RollbackTaskRequest) -> Result<RollbackTask, Refusal> {
     let mut fields = Fields::default();
     let expire_time = fields.moment("expire_time", request.expire_time);
@@ -192,7 +183,6 @@ pub fn rollback_task(request: &v1::RollbackTaskRequest) -> Result<RollbackTask, 
     Ok(RollbackTask { task, if_revision, expire_time })
 }
 
-/// SkipSubtask.
 pub fn skip_subtask(request: &v1::SkipSubtaskRequest) -> Result<SkipSubtask, Refusal> {
     let mut fields = Fields::default();
     let task = fields.id("task_id", request.task_id, TaskId::new);
@@ -202,13 +192,11 @@ pub fn skip_subtask(request: &v1::SkipSubtaskRequest) -> Result<SkipSubtask, Ref
     fields.finish(SkipSubtask { task, subtask, if_revision })
 }
 
-/// CancelTask.
 pub fn cancel_task(request: &v1::CancelTaskRequest) -> Result<CancelTask, Refusal> {
     let (task, if_revision) = verb(Fields::default(), request.task_id, request.if_revision)?;
     Ok(CancelTask { task, if_revision })
 }
 
-/// GiveUpTask.
 pub fn give_up_task(request: &v1::GiveUpTaskRequest) -> Result<GiveUpTask, Refusal> {
     let (task, if_revision) = verb(Fields::default(), request.task_id, request.if_revision)?;
     Ok(GiveUpTask { task, if_revision })

@@ -25,7 +25,6 @@ pub const MOST_GIVEN: usize = 100;
 /// Longest certificate name, in bytes: a kind, a colon and a DNS name or URI.
 pub const LONGEST_CERTIFICATE_NAME: usize = 512;
 
-/// CreateUser.
 pub fn create_user(request: v1::CreateUserRequest) -> Result<CreateUser, Refusal> {
     let mut fields = Fields::default();
     let name = fields.parse::<Principal>("name", &request.name);
@@ -36,7 +35,6 @@ pub fn create_user(request: v1::CreateUserRequest) -> Result<CreateUser, Refusal
     fields.finish(CreateUser { name, password, roles, certificate_names })
 }
 
-/// UpdateUser.
 pub fn update_user(request: v1::UpdateUserRequest) -> Result<UpdateUser, Refusal> {
     let mut fields = Fields::default();
     let name = fields.parse::<Principal>("name", &request.name);
@@ -51,7 +49,6 @@ pub fn update_user(request: v1::UpdateUserRequest) -> Result<UpdateUser, Refusal
     fields.finish(UpdateUser { name, roles, certificate_names, disabled })
 }
 
-/// SetPassword.
 pub fn set_password(request: v1::SetPasswordRequest) -> Result<SetPassword, Refusal> {
     let mut fields = Fields::default();
     let name = fields.parse::<Principal>("name", &request.name);
@@ -67,12 +64,10 @@ pub fn create_access_key(request: &v1::CreateAccessKeyRequest) -> Result<CreateA
     fields.finish(CreateAccessKey { user })
 }
 
-/// UpdateAccessKey.
 pub fn update_access_key(request: &v1::UpdateAccessKeyRequest) -> Result<UpdateAccessKey, Refusal> {
     access_key(&request.id).map(|id| UpdateAccessKey { id, disabled: request.disabled })
 }
 
-/// ListAccessKeys.
 pub fn list_access_keys(request: &v1::ListAccessKeysRequest) -> Result<ListAccessKeys, Refusal> {
     let mut fields = Fields::default();
     let user = fields.optional("user", &request.user);
@@ -86,7 +81,6 @@ pub fn access_key(id: &str) -> Result<AccessKeyId, Refusal> {
     key.ok_or_else(|| fields.refusal())
 }
 
-/// CreateRole.
 pub fn create_role(request: &v1::CreateRoleRequest) -> Result<CreateRole, Refusal> {
     let mut fields = Fields::default();
     let name = fields.parse::<RoleName>("name", &request.name);
@@ -130,7 +124,6 @@ pub fn list_audit(request: &v1::ListAuditRecordsRequest) -> Result<(ListAuditRec
 /// Items of a page, and the token of the next one.
 type Page<T> = (Vec<T>, String);
 
-/// A page of ListUsers.
 pub fn page_of_users(request: &v1::ListUsersRequest, all: Vec<UserView>) -> Result<Page<UserView>, Refusal> {
     let mut fields = Fields::default();
     let size = fields.page_size(request.page_size, 100);
@@ -140,7 +133,6 @@ pub fn page_of_users(request: &v1::ListUsersRequest, all: Vec<UserView>) -> Resu
     fields.finish(page)
 }
 
-/// A page of ListAccessKeys.
 pub fn page_of_access_keys(
     request: &v1::ListAccessKeysRequest,
     all: Vec<AccessKeyView>,

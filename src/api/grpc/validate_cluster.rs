@@ -20,7 +20,6 @@ use crate::store::inventory::{DefaultHost, HostRoute};
 /// Login when none is given.
 pub const DEFAULT_USERNAME: &str = "root@sys";
 
-/// RegisterCluster.
 pub fn register_cluster(request: v1::RegisterClusterRequest) -> Result<RegisterCluster, Refusal> {
     let mut fields = Fields::default();
     let endpoints = endpoints(&mut fields, request.endpoints);
@@ -79,7 +78,6 @@ pub fn update_cluster(request: v1::UpdateClusterRequest) -> Result<UpdateCluster
     fields.finish(UpdateCluster { cluster, endpoints, username, password, hosts, default_host })
 }
 
-/// GetCluster.
 pub fn get_cluster(request: v1::GetClusterRequest) -> Result<GetCluster, Refusal> {
     let mut fields = Fields::default();
     let by = match request.by {

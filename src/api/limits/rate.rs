@@ -28,7 +28,6 @@ struct Window {
     used: u32,
 }
 
-/// Counts of every principal.
 #[derive(Debug)]
 pub struct Rates {
     limits: Vec<Limit>,

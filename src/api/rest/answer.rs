@@ -30,7 +30,6 @@ impl Reply {
 /// Why a request is refused, with what was given for each field that is wrong.
 #[derive(Debug)]
 pub struct Failure {
-    /// Why.
     pub refusal: Refusal,
     /// What was given, in the order of the violations; none of it is secret.
     pub rejected: Vec<Value>,

@@ -43,7 +43,6 @@ impl Authenticated {
     }
 }
 
-/// See the module's head.
 #[derive(Clone)]
 pub struct AuthenticationLayer {
     pub state: Arc<RestState>,

@@ -11,7 +11,6 @@ use crate::api::rest::routes::OperationId;
 use crate::api::rest::state::RestState;
 use crate::api::rest::{about, events, inventory, operate, tasks};
 
-/// See the module's head.
 #[derive(Clone, Copy)]
 pub enum Handler {
     /// Whoever asks is answered.

@@ -15,17 +15,14 @@ use crate::domain::reason::{InvalidReason, Reason};
 use crate::domain::refusal::{FieldViolation, Refusal, Violations};
 use crate::store::Page;
 
-/// Parameter that says why.
 const REASON: &str = "reason";
 
 /// Largest page (docs/ocp-v2.md#paging).
 pub const LARGEST_PAGE: u32 = 2000;
 /// Page when none is asked for.
 const USUAL_PAGE: u32 = 10;
-/// Violations that are told.
 const MOST_VIOLATIONS: usize = 20;
 
-/// See the module's head.
 #[derive(Debug, Default)]
 pub struct Inputs {
     path: Vec<(String, String)>,

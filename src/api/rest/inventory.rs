@@ -30,7 +30,6 @@ struct List {
     size: u32,
 }
 
-/// A page of clusters.
 pub async fn clusters(state: &RestState, request: ParsedRequest) -> Result<Reply, Failure> {
     let List { selection, none, page, number, size } = clusters_arguments(request.inputs)?;
     let found = if none {

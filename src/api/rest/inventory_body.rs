@@ -54,7 +54,6 @@ pub struct ZoneBody {
     status: &'static str,
 }
 
-/// A server.
 #[derive(Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ServerBody {
@@ -78,10 +77,8 @@ pub struct ServerBody {
     zone_name: String,
 }
 
-/// A list without pages.
 #[derive(Serialize)]
 pub struct Contents<T> {
-    /// All of it.
     pub contents: Vec<T>,
 }
 

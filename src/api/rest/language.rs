@@ -3,12 +3,10 @@
 use http::HeaderMap;
 use http::header::ACCEPT_LANGUAGE;
 
-/// Language of messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Language {
     /// Chinese; also when nothing is asked for, or only languages that we do not have.
     Chinese,
-    /// English.
     English,
 }
 

@@ -50,13 +50,10 @@ pub const OPENAPI: &str = include_str!("openapi.yaml");
 
 /// What the face stands on.
 pub struct Rest {
-    /// The service.
     pub guarded: Guarded,
     /// For streams of events.
     pub hub: Arc<Hub>,
-    /// Proves callers.
     pub gatekeeper: Arc<Gatekeeper>,
-    /// Shapes and names.
     pub config: RestConfig,
     /// Bytes that a body may have.
     pub body_bytes: u64,

@@ -16,7 +16,6 @@ use crate::api::rest::request_meta::RequestMeta;
 use crate::domain::refusal::Refusal;
 use crate::service::Caller;
 
-/// See the module's head.
 pub struct ParsedRequest {
     /// With the reason that the query gives, where the request changes something.
     pub caller: Caller,

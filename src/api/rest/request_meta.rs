@@ -12,7 +12,6 @@ pub struct RequestMeta {
     /// Answers say how long they took.
     pub begun: Instant,
     pub trace_id: String,
-    /// Of messages.
     pub language: Language,
     /// The object that errors about parameters name.
     pub object: &'static str,

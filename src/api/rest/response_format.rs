@@ -97,7 +97,6 @@ impl ResponseFormat {
         ErrorBody { code, message, sub_errors, target }
     }
 
-    /// The whole answer.
     pub fn response(&self, meta: &RequestMeta, outcome: Result<Reply, Failure>, rate: Option<Rate>) -> Response<Body> {
         let now = Clock::system().now();
         let mut response = match outcome {

@@ -26,7 +26,6 @@ use crate::domain::refusal::Refusal;
 /// Longest path that an error repeats, in characters.
 const LONGEST_PATH: usize = 200;
 
-/// What a route does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OperationId {
     /// The description of the face.
@@ -35,17 +34,11 @@ pub enum OperationId {
     GetTime,
     /// Whether the service serves, in OCP's words: load balancers ask.
     GetStatus,
-    /// What runs here.
     GetInfo,
-    /// Stops a server.
     StopServer,
-    /// Starts a server.
     StartServer,
-    /// Restarts a server.
     RestartServer,
-    /// A page of tasks.
     ListTasks,
-    /// One task.
     GetTask,
     /// Runs a failed task again.
     RetryTask,
@@ -55,25 +48,20 @@ pub enum OperationId {
     CancelTask,
     /// Closes a task at rest as it is.
     GiveUpTask,
-    /// What a subtask logged.
     GetSubtaskLog,
     /// Runs a failed subtask again.
     RetrySubtask,
     /// Goes on behind a failed subtask.
     SkipSubtask,
-    /// Ends a running subtask.
     CancelSubtask,
     /// The events of a task.
     WatchTask,
-    /// A page of clusters.
     ListClusters,
-    /// One cluster.
     GetCluster,
     /// The zones of a cluster.
     ListZones,
     /// The servers of a cluster.
     ListServers,
-    /// One server.
     GetServer,
     /// The servers of a zone.
     ListZoneServers,
@@ -133,18 +121,15 @@ impl OperationId {
         })
     }
 
-    /// Whether it changes anything.
     pub fn changes(self) -> bool {
         self.call().is_some_and(Call::is_mutation)
     }
 }
 
-/// Method of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
     /// GET, and HEAD with it.
     Get,
-    /// POST.
     Post,
 }
 
@@ -164,14 +149,11 @@ impl Method {
     }
 }
 
-/// One route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Route {
-    /// Its method.
     pub method: Method,
     /// Its path; parameters in braces.
     pub path: &'static str,
-    /// What it does.
     pub operation: OperationId,
 }
 

@@ -27,7 +27,6 @@ struct PageInfo {
 }
 
 impl<T> PageBody<T> {
-    /// Its items and place.
     pub fn new(contents: Vec<T>, total_elements: u64, number: u32, size: u32) -> Self {
         let total_pages = total_elements.div_ceil(u64::from(size.max(1)));
         Self { contents, page: PageInfo { number, size, total_elements, total_pages } }
@@ -61,7 +60,6 @@ struct BasicSubtask<'a> {
     status: &'static str,
 }
 
-/// A page of tasks.
 pub fn page(state: &RestState, found: &PageOf<StoredTask>, number: u32, size: u32) -> Result<Reply, Failure> {
     let contents = found.items.iter().map(|stored| {
         let task = &stored.task;

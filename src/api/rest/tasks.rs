@@ -42,7 +42,6 @@ struct List {
     size: u32,
 }
 
-/// A page of tasks.
 pub async fn list(state: &RestState, request: ParsedRequest) -> Result<Reply, Failure> {
     let ParsedRequest { caller, inputs, .. } = request;
     let List { mut selection, cluster_name, mut none, page, number, size } = list_arguments(inputs)?;
@@ -99,7 +98,6 @@ fn states(word: &str) -> Option<Vec<TaskState>> {
     (!found.is_empty()).then_some(found)
 }
 
-/// One task.
 pub async fn get(state: &RestState, request: ParsedRequest) -> Result<Reply, Failure> {
     let ParsedRequest { caller, inputs, .. } = request;
     let stored = state.call(&caller, task_id(inputs).map(GetTask)).await?;
@@ -162,7 +160,6 @@ pub async fn skip_subtask(state: &RestState, request: ParsedRequest) -> Result<R
     Ok(Reply::Done)
 }
 
-/// Ends a running subtask.
 pub async fn cancel_subtask(state: &RestState, request: ParsedRequest) -> Result<Reply, Failure> {
     let ParsedRequest { caller, inputs, .. } = request;
     state.call(&caller, subtask_id(inputs).map(|(task, subtask)| CancelSubtask { task, subtask })).await?;

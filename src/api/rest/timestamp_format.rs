@@ -31,7 +31,6 @@ impl TimestampFormat {
         Self(TimeZone::UTC)
     }
 
-    /// A moment.
     pub fn text(&self, at: Timestamp) -> String {
         match jiff::Timestamp::from_microsecond(at.as_micros()) {
             Ok(moment) => moment.to_zoned_datetime(self.0.clone()).strftime("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string(),

@@ -26,7 +26,6 @@ pub struct TracedRequest {
     pub request: Request,
 }
 
-/// See the module's head.
 #[derive(Clone)]
 pub struct TraceLayer {
     pub state: Arc<RestState>,

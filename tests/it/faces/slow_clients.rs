@@ -123,7 +123,7 @@ async fn an_answer_may_take_longer_than_its_question() {
     assert_eq!((answer.status, answer.body.as_str()), (200, "at last"));
 }
 
-/// Whoever is refused while he still sends reads his answer, and no reset; then his connection is good for more.
+/// A client that is refused while it still sends reads its answer, and no reset; then its connection is good for more.
 #[tokio::test]
 async fn an_answer_is_not_lost_on_who_still_sends() {
     let refuse = async |_: Request<Body>| (StatusCode::PAYLOAD_TOO_LARGE, "too large");
@@ -141,7 +141,7 @@ async fn an_answer_is_not_lost_on_who_still_sends() {
     let refused = answer(&mut stream).await.unwrap();
     assert_eq!((refused.status, refused.body.as_str()), (413, "too large"));
     assert!(greets(&mut stream).await);
-    // Who waits for leave to send has sent nothing: his connection just ends behind the answer.
+    // A client that waits for leave to send has sent nothing: its connection just ends behind the answer.
     let mut stream = gateway.connect().await;
     let head = head.replace("\r\n\r\n", "\r\nexpect: 100-continue\r\n\r\n");
     stream.write_all(head.as_bytes()).await.unwrap();
@@ -160,7 +160,7 @@ async fn an_answer_is_not_lost_on_who_still_sends() {
     }
 }
 
-/// Who closes his half of the connection has asked all that he asks, and waits for the answer.
+/// A client that closes its half of the connection has asked all that it asks, and waits for the answer.
 #[tokio::test]
 async fn who_closes_his_half_gets_his_answer() {
     let asked = Arc::new(Notify::new());
@@ -173,7 +173,7 @@ async fn who_closes_his_half_gets_his_answer() {
     let mut stream = gateway.connect().await;
     stream.write_all(b"GET /slow HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
     stream.shutdown().await.unwrap();
-    // So late that the end of what he sends was seen.
+    // So late that the end of what it sends was seen.
     tokio::time::sleep(SHORT).await;
     asked.notify_one();
     let said = cut_off(&mut stream).await;

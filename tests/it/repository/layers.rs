@@ -303,7 +303,7 @@ mod samples {
         assert!(
             edges("src/engine/step.rs", "use crate::{store::Store, engine::Permit, domain::{ids, task}};").is_empty()
         );
-        assert!(edges("src/cli/sim.rs", "use crate::e2e::sim::Net;").is_empty());
+        assert!(edges("src/cli/sim.rs", "use crate::sim::Net;").is_empty());
         assert!(edges("src/main.rs", "fn main() { obsteward::cli::run() }").is_empty());
     }
 
@@ -318,7 +318,7 @@ mod samples {
             ("src/domain/task.rs", "mod inner { use super::super::super::store::Store; }"),
             ("src/domain/task.rs", "macro_rules! m { () => { $crate::store::open() } }"),
             ("src/domain/task.rs", "for x in crate::store::all() {}"),
-            ("src/engine/step.rs", "use crate::e2e::sim::rules;"),
+            ("src/engine/step.rs", "use crate::sim::rules;"),
             ("src/sim/rules.rs", "use crate::domain::ids;"),
             ("src/agent/mod.rs", "use crate::host::Host;"),
             ("src/oceanbase/session.rs", "use crate::proto::v1;"),
@@ -346,7 +346,7 @@ mod samples {
             "const A: &str = \"crate::engine::x \\\" crate::engine::y\";",
             "const A: &str = r#\"crate::engine::x \" crate::engine::y\"#; const B: &[u8] = b\"crate::engine::x\";",
             "#[cfg(test)]\n#[allow(dead_code)]\npub(crate) mod tests { use crate::engine::x; }",
-            "#[cfg(all(test, feature = \"sim\"))] mod tests { use crate::e2e::sim::x; }",
+            "#[cfg(all(test, feature = \"sim\"))] mod tests { use crate::sim::x; }",
             "#[cfg(test)] use crate::engine::{x, y};",
             "#[cfg(test)] fn f(a: [u8; 2]) { crate::engine::x() }",
             "#![cfg(test)]\nuse crate::engine::x;",

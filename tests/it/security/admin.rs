@@ -1,4 +1,4 @@
-//! Users, keys and roles: nobody gives what he does not have, somebody who may do everything is left, secrets are shown
+//! Users, keys and roles: nobody gives away more than their own rights, somebody who may do everything is left, secrets are shown
 //! once; and the same over the wire.
 
 use obsteward::api::auth::Gatekeeper;
@@ -96,7 +96,7 @@ async fn nobody_gives_what_he_does_not_have() {
     }
     let before = fixture.directory.rows();
     assert_eq!((before.users.len(), before.roles.len(), before.keys.len()), (4, 4, 2), "nothing was made");
-    // What he has he may give.
+    // Their own rights they may give.
     let given = to.call(&staff, new_user("fine", &["ROLE_1"])).await.unwrap();
     assert_eq!(given.permissions.iter().map(ToString::to_string).collect::<Vec<_>>(), ["CLUSTER:1:*", "USER:*:*"]);
     to.call(&staff, CreateRole { name: role("FINE"), permissions: vec!["CLUSTER:1:UPDATE".parse().unwrap()] })

@@ -1,5 +1,5 @@
-//! Users, access keys, roles and the audit log as an administrator meets them: the real program against a service that asks
-//! everybody who he is. No cluster is needed for that.
+//! Users, access keys, roles and the audit log as an administrator meets them: the real program against a service that
+//! authenticates every caller. No cluster is needed for that.
 
 use std::path::PathBuf;
 
@@ -77,14 +77,14 @@ async fn users_keys_and_roles_are_managed_and_what_was_asked_is_recorded() {
     let shown = office.run(ADMIN, "user show bob").await.with(0);
     assert!(shown.out.contains("bob") && shown.out.contains("STOPPER"), "{shown:?}");
 
-    // He may what his role says, and nothing else; one cluster that is not there is like the other.
+    // They may do what their role says, and nothing else; one cluster that is not there is like the other.
     refused(office.run(BOB, "stop 7 1").await, "NOT_FOUND");
     refused(office.run(BOB, "stop 8 1").await, "PERMISSION_DENIED");
     refused(office.run(BOB, "user list").await, "PERMISSION_DENIED");
     refused(office.run(BOB, "user update bob --role ADMIN").await, "PERMISSION_DENIED");
     refused(office.run(BOB, "audit").await, "PERMISSION_DENIED");
 
-    // His own password and keys are his.
+    // Their own password and keys are theirs.
     let file = office.password(BOB_LATER.1);
     office.run(BOB, &format!("user rotate bob --new-password-file {}", file.display())).await.with(0);
     refused(office.run(BOB, "key list").await, "UNAUTHENTICATED");

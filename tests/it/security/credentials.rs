@@ -41,7 +41,7 @@ impl Heard {
     }
 }
 
-/// The server: knows `bob`, tells `carol` that she may not and `dave` that he tried too often.
+/// The server: knows `bob`, tells `carol` that she may not and `dave` of too many attempts.
 async fn listen() -> (String, Heard) {
     let heard = Heard::default();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -1,4 +1,4 @@
-//! Promise 11, watches: they show only what the caller may read, also when that changes while he watches.
+//! Promise 11, watches: they show only what the caller may read, also when that changes meanwhile.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -131,7 +131,7 @@ async fn a_watch_of_many_tells_no_places_of_what_its_caller_may_not_read() {
     assert_eq!(second.0.last(), Some(&head), "who sees everything is told of everything");
     assert_eq!((second.1.last(), second.2), (Some(&seen_by_two), vec![0]));
 
-    // Whoever comes back with the place that he was told misses nothing.
+    // Whoever comes back with the position that they were told misses nothing.
     let mut two = all_seen_by(&fixture, &hub, "two", Some(at_first)).await;
     assert_eq!(places(&mut two).await, [at_first], "where the watch stands");
     let log = fixture.store.log().into_iter().filter(|event| event.task == task_id(3));
