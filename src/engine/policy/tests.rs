@@ -141,7 +141,9 @@ fn words(next: Next) -> String {
 const LOOKS: [&str; 6] = ["reached", "needed", "happened", "wait", "refuse", "unreadable"];
 
 /// How an execution comes into each state.
-const STATES: [(&str, fn() -> Execution); 7] = [
+type Scene = (&'static str, fn() -> Execution);
+
+const STATES: [Scene; 7] = [
     ("trying", || Execution::new(Direction::Forward, TimeoutPolicy::Total, false)),
     ("the wait is over during the look", || {
         let mut execution = Execution::new(Direction::Forward, TimeoutPolicy::Total, false);

@@ -126,7 +126,7 @@ impl StopService {
         reader: &mut dyn ClusterReader,
         row: &ServerReading,
     ) -> Observation {
-        let leaders = match reader.leaders_left(&target.server.addr).await {
+        let leaders = match step_io::bounded(&self.0, context, reader.leaders_left(&target.server.addr)).await {
             Ok(leaders) => leaders,
             Err(error) => return step_io::unread(&error),
         };
@@ -162,7 +162,7 @@ impl StopService {
         reader: &mut dyn ClusterReader,
         leaders: i64,
     ) -> Observation {
-        let reading = match reader.gate_reading().await {
+        let reading = match step_io::bounded(&self.0, context, reader.gate_reading()).await {
             Ok(reading) => reading,
             Err(error) => return step_io::unread(&error),
         };
@@ -323,7 +323,7 @@ impl StopService {
         log_not_in_sync: Option<String>,
     ) -> Observation {
         let deps = &self.0;
-        let horizon = match reader.horizon().await {
+        let horizon = match step_io::bounded(deps, context, reader.horizon()).await {
             Ok(horizon) => horizon,
             Err(error) => return step_io::unread(&error),
         };

@@ -71,6 +71,20 @@ async fn stage() -> Stage {
     .await
 }
 
+/// Each statement of a look may be the one that is not answered: the look is given up all the same, and the next finds
+/// what there is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_look_that_hangs_behind_its_first_statement_is_given_up() {
+    let stage = stage().await;
+    let clients = &stage.clients;
+    let hung = Other::in_the_middle_of_a_stop(clients).await;
+    let leaders = "SELECT SVR_IP, SVR_PORT FROM oceanbase.CDB_OB_LS_LOCATIONS";
+    hung.sim.inject(Fault::from(FaultKind::Slow { delay_ms: 3_600_000 }).for_statement(leaders));
+    clients.waits_for(hung.task, &format!("cluster {} was not read within 2 s", hung.cluster.name)).await;
+    hung.sim.clear_all();
+    hung.assert_ends_well(clients).await;
+}
+
 /// Two clusters hang in the middle of their stops: one takes every query and answers none, the other's processes do not even
 /// take a login. A third is stopped meanwhile, and calls are answered.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
