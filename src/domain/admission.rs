@@ -1,5 +1,5 @@
-//! Admission: which request is allowed in which state of a server. One pure table over service state, process state and request
-//! (docs/architecture.md#admission), applied to recorded state when a request arrives and to observed state in Prepare.
+//! What admission speaks of: the states of a server's service and process, requests, and the answer. Which request is
+//! admitted in which state stands with each operation (`operations`).
 
 use std::fmt;
 
@@ -103,128 +103,11 @@ pub fn service_state(server: &ServerReading) -> ServiceState {
     }
 }
 
-const ONE_PROCESS: &str = "exactly one process on its host that is proven to be this server's";
-const NOT_LEAVING: &str = "a server that is neither DELETING nor TAKEOVER_BY_RS";
-
-/// The table. While the host was not asked, a request is admitted if any answer of the host could allow it: Prepare asks, and
-/// evaluates the table again.
-pub fn admit(service: ServiceState, process: ProcessFinding, request: Request) -> Admission {
-    use ProcessFinding::{Absent, Ambiguous, HostUnreachable, NotAsked, Running};
-    use ServiceState::{Leaving, Lost, Serving, Starting, Stopped};
-    let expected = match (request, service, process) {
-        (_, Leaving, _) => NOT_LEAVING,
-
-        // A process that is not proven is never signalled.
-        (Request::StopProcess, Serving | Lost | Starting | Stopped, Ambiguous) => ONE_PROCESS,
-        // ACTIVE and host unreachable: refused before any SQL.
-        (Request::StopProcess, Serving | Starting, HostUnreachable) => "an ACTIVE server whose host answers",
-        // A process that is gone before the heartbeats stop is accepted: the stop marks the server and finds no process.
-        (Request::StopProcess, Serving | Starting, Running | Absent | NotAsked) => return Admission::Admit,
-        // Dead: STOP_TIME keeps leaders off it when it returns.
-        (Request::StopProcess, Lost, Running | Absent | HostUnreachable | NotAsked) => return Admission::Admit,
-        (Request::StopProcess, Stopped, Running | HostUnreachable | NotAsked) => return Admission::Admit,
-        (Request::StopProcess, Stopped, Absent) => "a server that is not stopped yet",
-
-        (Request::StopService, Serving | Starting | Lost, _) => return Admission::Admit,
-        (Request::StopService, Stopped, _) => "a server whose STOP_TIME is not set",
-
-        (Request::Restart, Serving | Starting, Running | NotAsked) => return Admission::Admit,
-        (Request::Restart, Serving | Starting, Absent | Ambiguous | HostUnreachable) => ONE_PROCESS,
-        (Request::Restart, Stopped | Lost, _) => "a server that serves; start one that does not",
-
-        (Request::Start, Serving, _) => "a server that does not serve",
-        (Request::Start, Starting, _) => "a server that is not starting already",
-        (Request::Start, Stopped | Lost, Running | Absent | NotAsked) => return Admission::Admit,
-        (Request::Start, Stopped | Lost, Ambiguous) => "at most one process on its host that could be this server's",
-        (Request::Start, Stopped | Lost, HostUnreachable) => "a server whose host answers",
-    };
-    Admission::Refuse { service, process, expected }
-}
-
-/// The table over observed state, which knows more: STOP_TIME set, heartbeats arriving and an unreachable host mean a process
-/// that certainly runs and cannot be ended.
-pub fn admit_observed(server: &ServerReading, process: ProcessFinding, request: Request) -> Admission {
-    let service = service_state(server);
-    if service == ServiceState::Stopped
-        && server.is_alive()
-        && process == ProcessFinding::HostUnreachable
-        && request == Request::StopProcess
-    {
-        return Admission::Refuse { service, process, expected: "an ACTIVE server whose host answers" };
-    }
-    admit(service, process, request)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::clock::Timestamp;
     use crate::domain::reading::sample;
-
-    fn admitted(service: ServiceState, process: ProcessFinding, request: Request) -> bool {
-        admit(service, process, request) == Admission::Admit
-    }
-
-    /// What is admitted (docs/architecture.md#admission), sentence by sentence.
-    #[test]
-    fn the_table_says_what_the_design_says() {
-        use ProcessFinding::{Absent, HostUnreachable, Running};
-        use Request::{Start, StopProcess, StopService};
-        use ServiceState::{Lost, Serving, Stopped};
-        for (service, process, request, expected) in [
-            (Serving, Running, StopProcess, true),
-            (Serving, Running, StopService, true),
-            (Serving, Running, Start, false),
-            (Serving, HostUnreachable, StopProcess, false),
-            (Stopped, Running, StopProcess, true),
-            (Stopped, Running, StopService, false),
-            (Stopped, Running, Start, true),
-            (Lost, Absent, StopProcess, true),
-            (Lost, HostUnreachable, StopProcess, true),
-            (Lost, Absent, Start, true),
-            (Stopped, Absent, StopProcess, false),
-            (Stopped, Absent, StopService, false),
-            (Stopped, Absent, Start, true),
-        ] {
-            assert_eq!(admitted(service, process, request), expected, "{service} {process} {request:?}");
-        }
-    }
-
-    #[test]
-    fn a_leaving_server_and_an_ambiguous_process_are_never_touched() {
-        for process in ProcessFinding::ALL {
-            for request in Request::ALL {
-                assert!(!admitted(ServiceState::Leaving, process, request));
-            }
-        }
-        for service in ServiceState::ALL {
-            assert!(!admitted(service, ProcessFinding::Ambiguous, Request::StopProcess));
-            assert!(!admitted(service, ProcessFinding::Ambiguous, Request::Start));
-        }
-    }
-
-    /// A state that allows neither a stop nor a start could never be left.
-    #[test]
-    fn every_known_state_has_a_way_out() {
-        for service in ServiceState::ALL.into_iter().filter(|service| *service != ServiceState::Leaving) {
-            for process in [ProcessFinding::Running, ProcessFinding::Absent, ProcessFinding::NotAsked] {
-                let out = Request::ALL.into_iter().any(|request| admitted(service, process, request));
-                assert!(out, "{service} {process}");
-            }
-        }
-    }
-
-    /// What is admitted without asking the host is admitted for at least one answer of the host.
-    #[test]
-    fn not_asked_is_no_wider_than_the_answers() {
-        for service in ServiceState::ALL {
-            for request in Request::ALL {
-                let fits = |process| admitted(service, process, request);
-                let any = [ProcessFinding::Running, ProcessFinding::Absent].into_iter().any(fits);
-                assert_eq!(fits(ProcessFinding::NotAsked), any, "{service} {request:?}");
-            }
-        }
-    }
 
     #[test]
     fn the_state_is_read_from_the_row() {
@@ -238,16 +121,5 @@ mod tests {
         assert_eq!(service_state(&server), ServiceState::Stopped);
         server.status = InnerStatus::Deleting;
         assert_eq!(service_state(&server), ServiceState::Leaving);
-    }
-
-    #[test]
-    fn a_stopped_server_that_beats_behind_an_unreachable_host_is_refused() {
-        let mut server = sample::server(1);
-        server.stop_time = Some(Timestamp::from_micros(1));
-        let ask =
-            |server: &ServerReading| admit_observed(server, ProcessFinding::HostUnreachable, Request::StopProcess);
-        assert!(matches!(ask(&server), Admission::Refuse { .. }));
-        server.status = InnerStatus::Inactive;
-        assert_eq!(ask(&server), Admission::Admit);
     }
 }

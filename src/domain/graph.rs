@@ -17,7 +17,9 @@ pub struct OperationName {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubtaskSpec {
     pub id: SubtaskId,
-    /// Name as in OCP's task graph.
+    /// Which code runs it: a word of the layer of operations.
+    pub kind: String,
+    /// Name as in OCP's task graph, for people.
     pub name: String,
     /// `None`: it acts on the zone or the cluster.
     pub server: Option<ServerId>,

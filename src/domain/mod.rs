@@ -26,6 +26,6 @@ pub mod shown;
 pub mod ssh;
 pub mod status;
 pub mod task;
-mod words;
+pub mod words;
 
 pub use words::UnknownWord;

@@ -15,6 +15,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::domain::decide::{Input, TaskRefusal, awaits_retry};
 use crate::domain::effect::Permit;
 use crate::domain::event::{IntentOutcome, Phase, SubtaskOperation, SubtaskState};
+use crate::domain::graph::OperationName;
 use crate::domain::ids::{Fence, Revision, SubtaskId, TaskId};
 use crate::domain::task::Task;
 use crate::engine::commit::{Committer, WriteOutcome};
@@ -231,12 +232,11 @@ impl Executor {
     }
 
     pub(super) fn step(&self, task: &Task, subtask: SubtaskId) -> Result<Arc<dyn Step>, ExitReason> {
-        let name = task.subtask(subtask).map(|subtask| subtask.spec.name.clone()).unwrap_or_default();
-        self.operation.step(&name).ok_or_else(|| {
-            ExitReason::UnknownOperation(format!(
-                "{} v{}, step {name:?}",
-                task.spec.graph.operation.name, task.spec.graph.operation.version
-            ))
+        let spec = task.subtask(subtask).ok().map(|subtask| &subtask.spec);
+        spec.and_then(|spec| self.operation.step(spec)).ok_or_else(|| {
+            let OperationName { name, version } = &task.spec.graph.operation;
+            let step = spec.map(|spec| format!("{:?} ({})", spec.name, spec.kind)).unwrap_or_default();
+            ExitReason::UnknownOperation(format!("{name} v{version}, step {step}"))
         })
     }
 

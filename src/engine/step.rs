@@ -13,7 +13,7 @@ use crate::domain::attempt::RecordedIntent;
 use crate::domain::decide::{Input, StepOutput};
 use crate::domain::effect::{EffectOutcome, Intent, Permit};
 use crate::domain::event::{Direction, Failure, FailureKind, OverriddenCheck};
-use crate::domain::graph::OperationName;
+use crate::domain::graph::{OperationName, SubtaskSpec};
 use crate::domain::ids::{Fence, SubtaskId};
 use crate::domain::task::{Subtask, Task};
 use crate::engine::failpoints;
@@ -124,8 +124,8 @@ pub trait Step: Send + Sync {
 /// An operation: its steps, and what happens around them.
 #[async_trait]
 pub trait Operation: Send + Sync {
-    /// By the subtask's name; `None`: this version has no such step.
-    fn step(&self, name: &str) -> Option<Arc<dyn Step>>;
+    /// What runs a subtask; `None`: this version has no such step.
+    fn step(&self, subtask: &SubtaskSpec) -> Option<Arc<dyn Step>>;
 
     /// Makes sure that an effect which an earlier owner left unresolved can no longer happen, as far as possible (by ending its
     /// session). The horizon covers the rest.

@@ -2,7 +2,7 @@
 //! cluster and host, so that a plan and the task that follows it cannot differ in their rules.
 
 use crate::clock::Timestamp;
-use crate::domain::admission::{Admission, ProcessFinding, Request, admit_observed};
+use crate::domain::admission::{Admission, ProcessFinding, Request};
 use crate::domain::event::{Failure, FailureKind, OverriddenCheck as RecordedOverride};
 use crate::domain::gate::Consent;
 use crate::domain::host::{Finding, MaySignal, ProcessReport};
@@ -12,6 +12,7 @@ use crate::domain::reading::ClusterReading;
 use crate::domain::status::OverriddenBy;
 use crate::inventory::Target;
 use crate::oceanbase::{ClusterError, ErrorClass};
+use crate::operations::admission::admit_observed;
 use crate::operations::{Deps, cluster_failure, leaves_unknown, retriable};
 
 #[derive(Debug)]

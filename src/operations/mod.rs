@@ -1,15 +1,19 @@
-//! The operations: a graph each, and one file per step in `steps`, which they share. Steps look and prepare effects, forward
-//! and back; the engine commits and sends.
+//! The operations: a file each (`stop_server`, `start_server`, `restart_server`), as data, and one file per step in `steps`,
+//! which they share. Steps look and prepare effects, forward and back; the engine commits and sends.
 
+pub mod admission;
 pub mod assess;
-mod graphs;
+pub mod definition;
 pub mod key;
 mod operation;
+mod restart_server;
+mod start_server;
 mod step_io;
 mod steps;
+mod stop_server;
 
-pub use graphs::{graph, operation_name, subtask_count};
-pub use operation::{OperationKind, ServerOperation};
+use definition::Definition;
+pub use operation::ServerOperation;
 pub use steps::former_and_target;
 
 use std::sync::Arc;
@@ -94,9 +98,10 @@ pub struct Deps {
 
 /// Every operation that this version knows.
 pub fn registry(deps: &Deps) -> Registry {
-    OperationKind::ALL.into_iter().fold(Registry::default(), |registry, kind| {
-        registry.with(kind.name(), Arc::new(ServerOperation::new(kind, deps.clone())))
-    })
+    let operation = Arc::new(ServerOperation(deps.clone()));
+    Definition::ALL
+        .into_iter()
+        .fold(Registry::default(), |registry, definition| registry.with(definition.operation(), operation.clone()))
 }
 
 pub fn cluster_failure(error: &ClusterError) -> Failure {

@@ -8,10 +8,12 @@ use crate::domain::gate::Consent;
 use crate::domain::host::{CallerFence, Finding, ProcessReport};
 use crate::domain::reading::ServerReading;
 use crate::domain::status::{Risk, StopType};
+use crate::domain::task::Subtask;
 use crate::engine::{Observation, ProgressReport, StepContext};
 use crate::host::{HostError, LEDGER_WAITS};
 use crate::inventory::Target;
 use crate::oceanbase::{Avoid, ClusterError, ClusterReader, ErrorClass};
+use crate::operations::definition::StepKind;
 use crate::operations::{Deps, cluster_failure, inventory_failure, key, leaves_unknown, retriable};
 use crate::store::Write;
 
@@ -237,16 +239,21 @@ pub(super) fn server_gone(target: &Target) -> Observation {
     refuse(Failure::new(FailureKind::Interfered, "SERVER_GONE", message).with("address", addr))
 }
 
-/// Whether a later subtask of this name was begun: what it changes no longer speaks against an earlier one.
-pub(super) fn has_begun(context: &StepContext, name: &str) -> bool {
-    let later = context.task.subtasks.iter().find(|subtask| subtask.spec.name == name);
+/// Whether a later subtask of this kind was begun: what it changes no longer speaks against an earlier one.
+pub(super) fn has_begun(context: &StepContext, kind: StepKind) -> bool {
+    let later = of_kind(context, kind);
     later.is_some_and(|later| later.state != SubtaskState::Pending)
 }
 
-/// Time since the subtask of this name ended, when it had an effect of its own.
-pub(super) fn since_own_effect(deps: &Deps, context: &StepContext, name: &str) -> Option<Duration> {
+/// The subtask of this kind, if the operation has one.
+pub(super) fn of_kind(context: &StepContext, kind: StepKind) -> Option<&Subtask> {
+    context.task.subtasks.iter().find(|subtask| subtask.spec.kind == kind.as_str())
+}
+
+/// Time since the subtask of this kind ended, when it had an effect of its own.
+pub(super) fn since_own_effect(deps: &Deps, context: &StepContext, kind: StepKind) -> Option<Duration> {
     use crate::domain::event::Effect;
-    let subtask = context.task.subtasks.iter().find(|subtask| subtask.spec.name == name)?;
+    let subtask = of_kind(context, kind)?;
     match subtask.effect {
         Effect::Done => subtask.finished_at.map(|at| deps.clock.now().since(at)),
         Effect::None | Effect::AlreadySo => None,

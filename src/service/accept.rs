@@ -12,7 +12,7 @@ use super::call::{CallFamily, Caller};
 use super::operate::Operate;
 use super::refusals::{engine_refusal, inventory_refusal, store_refusal};
 use crate::clock::Timestamp;
-use crate::domain::admission::{Admission, ProcessFinding, Request, admit, service_state};
+use crate::domain::admission::{Admission, ProcessFinding, Request, service_state};
 use crate::domain::decide::{DEFAULT_CONSENT, Input, VerbRequest};
 use crate::domain::event::{Phase, TaskCluster, TaskServer, TaskSpec, TaskTarget, Verb};
 use crate::domain::ids::{ClusterId, InvalidName, ServerAddr, TaskId};
@@ -21,8 +21,10 @@ use crate::domain::status::{InnerStatus, ServerStatus};
 use crate::domain::task::Task;
 use crate::engine::WriteOutcome;
 use crate::inventory::{Target, recorded_reading};
+use crate::operations::admission::admit;
 use crate::operations::assess::process_finding;
-use crate::operations::{OperationKind, former_and_target, graph, key, operation_name, subtask_count};
+use crate::operations::definition::{Definition, GraphTimes, StepKind};
+use crate::operations::{former_and_target, key};
 use crate::store::{Author, StoredTask, Write};
 
 /// Longest fresh look before a refusal by recorded state.
@@ -121,10 +123,7 @@ impl Service {
             return Ok(None);
         }
         let Some(StoredTask { task, .. }) = self.holder(asked.arguments.cluster).await? else { return Ok(None) };
-        let stop = match OperationKind::of(&task) {
-            Some((OperationKind::Stop | OperationKind::Restart, _)) => true,
-            Some((OperationKind::Start, _)) | None => false,
-        };
+        let stop = Definition::of_task(&task).is_some_and(|definition| definition.has(StepKind::StopService));
         let same = task.spec.server().id == asked.arguments.server && task.spec.server().addr == target.server.addr;
         Ok((stop && same && task.state.phase() == Phase::AtRest).then_some(task))
     }
@@ -199,11 +198,12 @@ impl Service {
         expire_time: Timestamp,
     ) -> Result<TaskSpec, Refusal> {
         let internal = |error: InvalidName| Refusal::Internal { what: error.to_string() };
-        let count = subtask_count(asked.request);
-        let first = self.store.reserve_ids(count + 1).await.map_err(|error| store_refusal(&error))?;
+        let definition = Definition::of(asked.request);
+        let first =
+            self.store.reserve_ids(definition.subtask_count() + 1).await.map_err(|error| store_refusal(&error))?;
         let lease = Duration::from_micros(u64::try_from(target.cluster.lease_time_micros).unwrap_or_default());
-        let graph = graph(asked.request, first + 1, asked.arguments.server, lease, self.deps.timeouts.leader_wait)
-            .map_err(internal)?;
+        let times = GraphTimes { lease, leader_wait: self.deps.timeouts.leader_wait };
+        let graph = definition.graph(first + 1, asked.arguments.server, times).map_err(internal)?;
         let mut context = former_and_target(target);
         context.push((key::CLUSTER_ID.to_owned(), asked.arguments.cluster.to_string()));
         context.push((key::ZONE_NAME.to_owned(), target.server.zone.to_string()));
@@ -263,7 +263,7 @@ pub(super) fn freeing(task: &Task) -> Vec<Verb> {
 
 /// Whether a task was made by the same caller with the same arguments.
 fn is_repeat(caller: &Caller, asked: &Operate, spec: &TaskSpec) -> bool {
-    spec.graph.operation == operation_name(asked.request)
+    spec.graph.operation == Definition::of(asked.request).operation()
         && spec.creator == caller.principal
         && spec.cluster.id == asked.arguments.cluster
         && spec.server().id == asked.arguments.server

@@ -16,7 +16,7 @@ use crate::domain::shown::server_status;
 use crate::domain::task::Task;
 use crate::inventory::{Target, recorded_reading};
 use crate::oceanbase::{Avoid, ClusterError};
-use crate::operations::OperationKind;
+use crate::operations::definition::{Definition, StepKind};
 use crate::store::inventory::{ClusterRow, ServerRow};
 
 /// Longest look at cluster and host.
@@ -179,9 +179,9 @@ fn view(
 /// Why the process may be started although it is absent now: the open task of the server is there to start it, as long as it
 /// is not closed. One at rest does so when it is retried, and nobody who asks for that looks at the host first.
 fn may_start(task: &Task) -> Option<String> {
-    let starts = match (OperationKind::of(task), task.direction) {
-        (Some((OperationKind::Stop, _)), Direction::Forward) => false,
-        (Some((OperationKind::Stop | OperationKind::Start | OperationKind::Restart, _)), _) | (None, _) => true,
+    let starts = match (Definition::of_task(task), task.direction) {
+        (Some(definition), Direction::Forward) => definition.has(StepKind::StartProcess),
+        (Some(_), Direction::Back) | (None, _) => true,
     };
     let (id, name, state) = (task.spec.id, &task.spec.graph.operation.name, task.state);
     let open = match state {

@@ -7,11 +7,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::prepare_stop::{process_before, recorded, times_before};
-use crate::domain::admission::{Admission, Request, admit_observed};
+use crate::domain::admission::{Admission, Request};
 use crate::domain::event::{Failure, FailureKind};
 use crate::domain::host::Finding;
 use crate::domain::status::{ClusterStatus, ServerStatus};
 use crate::engine::{Observation, Step, StepContext};
+use crate::operations::admission::admit_observed;
 use crate::operations::assess::process_finding;
 use crate::operations::{Deps, step_io};
 use crate::store::Write;

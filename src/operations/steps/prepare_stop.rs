@@ -16,8 +16,9 @@ use crate::domain::status::{ClusterStatus, ServerStatus, ZoneInnerStatus, ZoneSt
 use crate::engine::{Observation, ProgressReport, Step, StepContext};
 use crate::inventory::{Target, recorded_reading};
 use crate::operations::assess::{assess, survey};
+use crate::operations::definition::Definition;
 use crate::operations::key::{self, ABSENT, NOT_SET, UNKNOWN};
-use crate::operations::{Deps, OperationKind, cluster_failure, retriable, step_io};
+use crate::operations::{Deps, cluster_failure, retriable, step_io};
 use crate::store::Write;
 
 /// Of a stop, and of a restart, which begins as one.
@@ -37,7 +38,7 @@ impl Step for PrepareStop {
         };
         let survey = survey(deps, &target).await;
         let spec = &context.task.spec;
-        let request = OperationKind::of(&context.task).map_or(Request::StopProcess, |(_, request)| request);
+        let request = Definition::of_task(&context.task).map_or(Request::StopProcess, |definition| definition.request);
         let assessment = assess(&survey, &target, request, &step_io::consent(context), deps.clock.now());
         if let Some(mut failure) = assessment.refusal() {
             if let Err(error) = &survey.reading {

@@ -21,6 +21,7 @@ use crate::engine::{Observation, PreparedEffect, ProgressReport, Step, StepConte
 use crate::host::{Host, HostError};
 use crate::inventory::Target;
 use crate::oceanbase::ClusterError;
+use crate::operations::definition::StepKind;
 use crate::operations::key::{self, ABSENT, REFUSED, UNKNOWN};
 use crate::operations::{Deps, leaves_unknown, retriable, step_io};
 
@@ -80,7 +81,7 @@ impl Step for StopProcess {
 
     /// Asked when the task is retried: a process that is there again is ended again, which is what the retry consents to.
     async fn still_holds(&self, context: &StepContext) -> Result<bool, Failure> {
-        if step_io::has_begun(context, "Start observer process") {
+        if step_io::has_begun(context, StepKind::StartProcess) {
             return Ok(true);
         }
         let target = step_io::target(&self.0, context).await?;

@@ -22,6 +22,7 @@ use crate::engine::{Observation, PreparedEffect, ProgressReport, Step, StepConte
 use crate::inventory::Target;
 use crate::oceanbase::{ClusterError, ClusterReader, Statement};
 use crate::operations::assess::{self, AssessedCheck};
+use crate::operations::definition::StepKind;
 use crate::operations::key::{self, REFUSED};
 use crate::operations::{Deps, cluster_failure, step_io};
 
@@ -64,7 +65,7 @@ impl Step for StopService {
 
     /// Asked when the task is retried: STOP_TIME must still be set.
     async fn still_holds(&self, context: &StepContext) -> Result<bool, Failure> {
-        if context.value(key::STOP_TIME) == Some(REFUSED) || step_io::has_begun(context, "Start server") {
+        if context.value(key::STOP_TIME) == Some(REFUSED) || step_io::has_begun(context, StepKind::StartService) {
             return Ok(true);
         }
         let target = step_io::target(&self.0, context).await?;

@@ -11,6 +11,7 @@ use crate::domain::host::Finding;
 use crate::domain::reading::ServerReading;
 use crate::domain::status::InnerStatus;
 use crate::engine::{Observation, ProgressReport, Step, StepContext};
+use crate::operations::definition::StepKind;
 use crate::operations::{Deps, key, step_io};
 
 pub struct WaitObserverActive(pub Deps);
@@ -65,11 +66,7 @@ pub(super) async fn active(deps: &Deps, context: &StepContext) -> Observation {
 
 /// Whether the server's row is about a process that began after this task ended one.
 fn is_heard(context: &StepContext, row: &ServerReading) -> bool {
-    let ended = context
-        .task
-        .subtasks
-        .iter()
-        .any(|subtask| subtask.spec.name == "Stop observer process" && subtask.effect == Effect::Done);
+    let ended = step_io::of_kind(context, StepKind::StopProcess).is_some_and(|subtask| subtask.effect == Effect::Done);
     let before = context.value(key::START_SERVICE_TIME_BEFORE);
     !ended || row.start_service_time.is_some_and(|at| before != Some(at.to_string().as_str()))
 }

@@ -16,6 +16,7 @@ use crate::domain::status::{InnerStatus, OverriddenBy};
 use crate::engine::{Observation, ProgressReport, Step, StepContext};
 use crate::inventory::Target;
 use crate::oceanbase::ClusterError;
+use crate::operations::definition::StepKind;
 use crate::operations::key::{self, ABSENT, UNKNOWN};
 use crate::operations::{Deps, leaves_unknown, step_io};
 
@@ -30,7 +31,7 @@ impl Step for WaitObserverStop {
             Err(failure) => return step_io::not_begun(failure),
         };
         let lease = Duration::from_micros(u64::try_from(target.cluster.lease_time_micros).unwrap_or_default());
-        let since_end = step_io::since_own_effect(deps, context, "Stop observer process");
+        let since_end = step_io::since_own_effect(deps, context, StepKind::StopProcess);
         let found = step_io::find(deps, &target).await;
         let host_known = match self.process(context, &target, &found) {
             Ok(waits_for) => waits_for,

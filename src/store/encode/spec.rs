@@ -75,6 +75,7 @@ fn graph(graph: &Graph) -> stored::Graph {
     let subtasks = graph.subtasks.iter().map(|subtask| stored::Subtask {
         id: subtask.id.get(),
         name: subtask.name.clone(),
+        kind: subtask.kind.clone(),
         server: subtask.server.map(ServerId::get),
         timeout_us: i64::try_from(subtask.timeout.as_micros()).unwrap_or(i64::MAX),
         upstreams: subtask.upstreams.iter().map(|upstream| upstream.get()).collect(),
@@ -93,6 +94,7 @@ fn from_graph(graph: stored::Graph) -> Result<Graph, StoreError> {
             .map_err(|_| damaged(format!("timeout of subtask {} is {} us", subtask.id, subtask.timeout_us)))?;
         Ok(SubtaskSpec {
             id: subtask_id(subtask.id)?,
+            kind: subtask.kind,
             name: subtask.name,
             server: subtask.server.map(|server| read("server", ServerId::new(server))).transpose()?,
             timeout: Duration::from_micros(timeout),

@@ -28,6 +28,7 @@ fn task(upstreams: &[u8]) -> Vec<Event> {
         .enumerate()
         .map(|(index, bits)| SubtaskSpec {
             id: subtask(index),
+            kind: "STEP".to_owned(),
             name: format!("step {index}"),
             server: None,
             timeout: Duration::from_secs(60),

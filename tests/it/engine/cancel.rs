@@ -92,7 +92,7 @@ async fn a_look_that_hangs_does_not_hold_a_cancellation() {
 
     #[async_trait]
     impl Operation for Hanging {
-        fn step(&self, _: &str) -> Option<Arc<dyn Step>> {
+        fn step(&self, _: &SubtaskSpec) -> Option<Arc<dyn Step>> {
             Some(Arc::new(Hangs))
         }
 

@@ -26,7 +26,7 @@ struct Waiting(Arc<Waits>);
 
 #[async_trait]
 impl Operation for Waiting {
-    fn step(&self, _: &str) -> Option<Arc<dyn Step>> {
+    fn step(&self, _: &SubtaskSpec) -> Option<Arc<dyn Step>> {
         Some(self.0.clone())
     }
 

@@ -72,8 +72,8 @@ impl TestOperation {
 
 #[async_trait]
 impl Operation for TestOperation {
-    fn step(&self, name: &str) -> Option<Arc<dyn Step>> {
-        let look = self.steps.lock().unwrap().get(name).cloned()?;
+    fn step(&self, subtask: &SubtaskSpec) -> Option<Arc<dyn Step>> {
+        let look = self.steps.lock().unwrap().get(&*subtask.name).cloned()?;
         Some(Arc::new(TestStep(look)))
     }
 
@@ -151,6 +151,7 @@ impl Fixture {
         };
         let subtasks = nodes.iter().map(|(name, upstreams)| SubtaskSpec {
             id: id_of(name),
+            kind: "STEP".to_owned(),
             name: (*name).to_owned(),
             server: None,
             timeout: Duration::from_secs(30),

@@ -254,6 +254,15 @@ fn a_freeze_before_the_stop_is_kept() {
     assert!(!Task::fold(&[log()[0].clone()]).unwrap().spec.freeze_before_stop);
 }
 
+/// The golden bytes are of a version that found its steps by name.
+#[test]
+fn the_kind_of_a_step_is_kept() {
+    let mut created = spec(100, 1);
+    created.graph.subtasks[0].kind = "PREPARE_STOP".to_owned();
+    let event = Event { at: at(0), kind: EventKind::Created(Box::new(created)) };
+    assert_eq!(event_from_bytes(&event_to_bytes(&event)).unwrap(), event);
+}
+
 #[test]
 fn what_does_not_decode_is_damage_and_never_a_default() {
     let damaged = |bytes: &[u8], part: &str| match event_from_bytes(bytes) {

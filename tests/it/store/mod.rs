@@ -59,6 +59,7 @@ pub fn key(number: i64) -> ClusterKey {
 pub fn spec(id: i64, cluster: i64) -> TaskSpec {
     let subtask = |offset: i64, upstreams: Vec<SubtaskId>| SubtaskSpec {
         id: SubtaskId::new(id + offset).expect("an id"),
+        kind: String::new(),
         name: format!("step {offset}"),
         server: None,
         timeout: Duration::from_secs(60),

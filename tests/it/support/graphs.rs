@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use obsteward::domain::admission::Request;
 use obsteward::domain::ids::{ServerId, SubtaskId};
-use obsteward::operations::graph;
+use obsteward::operations::definition::{Definition, GraphTimes};
 
 /// The last of every graph: a task that fails there has done everything else.
 pub const LAST: &str = "Update OB cluster status";
@@ -19,7 +19,8 @@ pub static START: LazyLock<Vec<&str>> = LazyLock::new(|| names(Request::Start));
 pub static RESTART: LazyLock<Vec<&str>> = LazyLock::new(|| names(Request::Restart));
 
 fn names(request: Request) -> Vec<&'static str> {
-    let graph = graph(request, 1, ServerId::new(1).unwrap(), Duration::ZERO, Duration::ZERO).unwrap();
+    let times = GraphTimes { lease: Duration::ZERO, leader_wait: Duration::ZERO };
+    let graph = Definition::of(request).graph(1, ServerId::new(1).unwrap(), times).unwrap();
     let named = |id: &SubtaskId| graph.subtasks.iter().find(|subtask| subtask.id == *id).unwrap().name.clone().leak();
     graph.execution_order().unwrap().iter().map(|id| &*named(id)).collect()
 }

@@ -39,6 +39,7 @@ pub fn cluster(id: ClusterId) -> TaskCluster {
 pub fn spec(task: TaskId, cluster: ClusterId) -> TaskSpec {
     let subtasks = (1..=3).map(|number| SubtaskSpec {
         id: subtask_id(task, number),
+        kind: "STEP".to_owned(),
         name: format!("Step {number}"),
         server: None,
         timeout: Duration::from_secs(60),

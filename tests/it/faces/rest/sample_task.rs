@@ -9,7 +9,7 @@ use obsteward::domain::event::{TaskServer, TaskSpec, TaskTarget};
 use obsteward::domain::ids::{Principal, ServerId};
 use obsteward::domain::reason::Reason;
 use obsteward::domain::status::StopType;
-use obsteward::operations::graph;
+use obsteward::operations::definition::{Definition, GraphTimes};
 use obsteward::store::{Store, StoredTask};
 
 use super::Fixture;
@@ -55,7 +55,9 @@ fn sample_spec(request: admission::Request) -> TaskSpec {
         accepted_risks: Vec::new(),
         stop_type,
         freeze_before_stop: false,
-        graph: graph(request, first, ServerId::new(3).unwrap(), second * 10, second * 300).unwrap(),
+        graph: Definition::of(request)
+            .graph(first, ServerId::new(3).unwrap(), GraphTimes { lease: second * 10, leader_wait: second * 300 })
+            .unwrap(),
         context: vec![
             text("cluster_id", "20"),
             text("former_cluster_status", "RUNNING"),

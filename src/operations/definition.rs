@@ -1,0 +1,274 @@
+//! What an operation is, as data: its name, its nodes, in which states of a server it is admitted, and what is restored at
+//! which end. Each has a file of its own; the graphs are those that OCP documents (docs/ocp-v2.md#task-graphs), and so are
+//! the timeouts (docs/ocp-v2.md#timeouts-of-steps).
+
+use std::time::Duration;
+
+use crate::domain::admission::{ProcessFinding, Request, ServiceState};
+use crate::domain::event::TaskState;
+use crate::domain::graph::{Graph, OperationName, SubtaskSpec};
+use crate::domain::ids::{InvalidName, ServerId, SubtaskId};
+use crate::domain::task::Task;
+use crate::domain::words::words;
+use crate::operations::{restart_server, start_server, stop_server};
+
+words!(
+    /// What a node does: which code runs it. Kept with the task, so that names may change.
+    StepKind, "step kind", {
+        PrepareStop = "PREPARE_STOP",
+        PrepareRestart = "PREPARE_RESTART",
+        PrepareStart = "PREPARE_START",
+        /// STOP SERVER, and the wait for its leaders.
+        StopService = "STOP_SERVICE",
+        StopProcess = "STOP_PROCESS",
+        WaitObserverStop = "WAIT_OBSERVER_STOP",
+        StartProcess = "START_PROCESS",
+        WaitObserverActive = "WAIT_OBSERVER_ACTIVE",
+        StartAgentService = "START_AGENT_SERVICE",
+        /// START SERVER, and the wait for its replicas.
+        StartService = "START_SERVICE",
+        UpdateServerStopped = "UPDATE_SERVER_STOPPED",
+        UpdateServerStarted = "UPDATE_SERVER_STARTED",
+        UpdateZoneStopped = "UPDATE_ZONE_STOPPED",
+        UpdateZoneStarted = "UPDATE_ZONE_STARTED",
+        SyncCluster = "SYNC_CLUSTER",
+        UpdateCluster = "UPDATE_CLUSTER",
+    }
+);
+
+impl StepKind {
+    /// Whether it acts on one server, and not on the zone or the cluster.
+    const fn acts_on_a_server(self) -> bool {
+        match self {
+            Self::PrepareStop
+            | Self::PrepareRestart
+            | Self::PrepareStart
+            | Self::StopService
+            | Self::StopProcess
+            | Self::WaitObserverStop
+            | Self::StartProcess
+            | Self::WaitObserverActive
+            | Self::StartAgentService
+            | Self::StartService
+            | Self::UpdateServerStopped
+            | Self::UpdateServerStarted => true,
+            Self::UpdateZoneStopped | Self::UpdateZoneStarted | Self::SyncCluster | Self::UpdateCluster => false,
+        }
+    }
+}
+
+/// Longest time of one execution.
+#[derive(Clone, Copy, Debug)]
+pub enum Limit {
+    Seconds(u64),
+    /// While no leader leaves; a setting.
+    LeaderWait,
+    /// At least so many seconds, and a minute more than the cluster's lease.
+    Lease(u64),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Node {
+    /// Offset of its id from the first; in the documented samples that is not the order of execution.
+    pub id: i64,
+    pub kind: StepKind,
+    /// As OCP writes it.
+    pub name: &'static str,
+    pub timeout: Limit,
+    /// Nodes that must succeed first.
+    pub after: &'static [i64],
+}
+
+pub(super) const fn node(id: i64, kind: StepKind, name: &'static str, timeout: Limit, after: &'static [i64]) -> Node {
+    Node { id, kind, name, timeout, after }
+}
+
+/// What is recorded again of how it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restored {
+    /// STOPPED if it was under management, as observed otherwise.
+    FormerServer,
+    FormerZone,
+    /// No status is managed any more: as a fresh reading finds it.
+    ServerAsObserved,
+    ZoneAsObserved,
+    ClusterAsObserved,
+}
+
+pub struct Definition {
+    pub request: Request,
+    /// As OCP writes it.
+    pub name: &'static str,
+    pub nodes: &'static [Node],
+    /// For every state but a leaving server's; an error says which state it needs.
+    pub admits: fn(ServiceState, ProcessFinding) -> Result<(), &'static str>,
+    /// In the commit of the task's end. At an end that is not named nothing is restored: its steps have recorded what is.
+    pub restores: &'static [(TaskState, &'static [Restored])],
+}
+
+/// What operations on a server restore. A refusal has changed nothing but the mark that a task is at work.
+pub(super) const SERVER_RESTORES: &[(TaskState, &[Restored])] = &[
+    (TaskState::Refused, &[Restored::FormerServer, Restored::ClusterAsObserved]),
+    (TaskState::RolledBack, &[Restored::FormerServer, Restored::FormerZone, Restored::ClusterAsObserved]),
+    (TaskState::GivenUp, &[Restored::ServerAsObserved, Restored::ZoneAsObserved, Restored::ClusterAsObserved]),
+];
+
+/// What a graph depends on besides its definition.
+#[derive(Clone, Copy, Debug)]
+pub struct GraphTimes {
+    /// The cluster's lease, as recorded.
+    pub lease: Duration,
+    pub leader_wait: Duration,
+}
+
+impl Definition {
+    pub const ALL: [&'static Self; 4] =
+        [&stop_server::PROCESS, &stop_server::SERVICE, &start_server::START, &restart_server::RESTART];
+
+    pub const fn of(request: Request) -> &'static Self {
+        match request {
+            Request::StopProcess => &stop_server::PROCESS,
+            Request::StopService => &stop_server::SERVICE,
+            Request::Start => &start_server::START,
+            Request::Restart => &restart_server::RESTART,
+        }
+    }
+
+    /// The definition of a task; `None`: another version's, or none of ours.
+    pub fn of_task(task: &Task) -> Option<&'static Self> {
+        let graph = &task.spec.graph;
+        Self::ALL.into_iter().find(|definition| {
+            definition.operation() == graph.operation
+                && definition
+                    .nodes
+                    .iter()
+                    .map(|node| node.kind.as_str())
+                    .eq(graph.subtasks.iter().map(|it| it.kind.as_str()))
+        })
+    }
+
+    pub fn operation(&self) -> OperationName {
+        OperationName { name: self.name.to_owned(), version: 1 }
+    }
+
+    pub fn has(&self, kind: StepKind) -> bool {
+        self.nodes.iter().any(|node| node.kind == kind)
+    }
+
+    /// Number of ids that its graph needs.
+    pub const fn subtask_count(&self) -> u32 {
+        self.nodes.len() as u32
+    }
+
+    /// The graph for a server, with ids from `first`.
+    pub fn graph(&self, first: i64, server: ServerId, times: GraphTimes) -> Result<Graph, InvalidName> {
+        let subtask = |node: &Node| {
+            let timeout = match node.timeout {
+                Limit::Seconds(seconds) => Duration::from_secs(seconds),
+                Limit::LeaderWait => times.leader_wait,
+                Limit::Lease(seconds) => {
+                    Duration::from_secs(seconds).max(Duration::from_secs(times.lease.as_secs() + 60))
+                }
+            };
+            let upstreams = node.after.iter().map(|offset| SubtaskId::new(first + offset));
+            Ok(SubtaskSpec {
+                id: SubtaskId::new(first + node.id)?,
+                kind: node.kind.as_str().to_owned(),
+                name: node.name.to_owned(),
+                server: node.kind.acts_on_a_server().then_some(server),
+                timeout,
+                upstreams: upstreams.collect::<Result<_, _>>()?,
+                // What it checks and records is what the others rely on.
+                prohibit_skip: node.after.is_empty(),
+            })
+        };
+        let subtasks = self.nodes.iter().map(subtask).collect::<Result<_, InvalidName>>()?;
+        Ok(Graph { operation: self.operation(), subtasks })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TIMES: GraphTimes = GraphTimes { lease: Duration::from_secs(10), leader_wait: Duration::from_secs(300) };
+
+    fn server() -> ServerId {
+        ServerId::new(7).unwrap()
+    }
+
+    fn names(graph: &Graph) -> Vec<&str> {
+        let order = graph.execution_order().unwrap();
+        let name = |id: &SubtaskId| graph.subtasks.iter().find(|subtask| subtask.id == *id).unwrap().name.as_str();
+        order.iter().map(name).collect()
+    }
+
+    #[test]
+    fn the_graph_of_a_stop_is_the_contracts() {
+        let stop = Definition::of(Request::StopProcess).graph(133_815, server(), TIMES).unwrap();
+        let ids: Vec<i64> = stop.execution_order().unwrap().iter().map(|id| id.get()).collect();
+        assert_eq!(ids, [133_820, 133_818, 133_816, 133_815, 133_821, 133_822, 133_819, 133_817]);
+        assert_eq!(
+            names(&stop),
+            [
+                "Prepare stop observer",
+                "Stop server",
+                "Stop observer process",
+                "Wait observer stop",
+                "Update observer status",
+                "Update zone status",
+                "Sync cluster info",
+                "Update OB cluster status"
+            ]
+        );
+        let service = Definition::of(Request::StopService).graph(1, server(), TIMES).unwrap();
+        assert_eq!(service.execution_order().unwrap().len(), 6);
+    }
+
+    /// The samples of `…/start` and `…/restart` (docs/ocp-v2.md#start-ob-server, docs/ocp-v2.md#restart-ob-server),
+    /// whose ids begin at 133851 and 89030472.
+    #[test]
+    fn the_graphs_of_start_and_restart_are_the_documented_ones() {
+        let start = Definition::of(Request::Start).graph(133_851, server(), TIMES).unwrap();
+        let ids: Vec<i64> = start.execution_order().unwrap().iter().map(|id| id.get()).collect();
+        assert_eq!(ids, [133_858, 133_851, 133_855, 133_856, 133_854, 133_852, 133_853, 133_859, 133_857]);
+        assert_eq!(
+            names(&start),
+            [
+                "Prepare start observer",
+                "Start observer process",
+                "Wait observer active",
+                "Start ocp agent service",
+                "Start server",
+                "Update observer status",
+                "Update zone status",
+                "Sync cluster info",
+                "Update OB cluster status"
+            ]
+        );
+        let restart = Definition::of(Request::Restart).graph(89_030_472, server(), TIMES).unwrap();
+        assert_eq!(
+            names(&restart),
+            [
+                "Prepare restart observer",
+                "Stop server",
+                "Stop observer process",
+                "Start observer process",
+                "Wait observer active",
+                "Start ocp agent service",
+                "Start server",
+                "Update observer status",
+                "Update zone status",
+                "Sync cluster info",
+                "Update OB cluster status"
+            ]
+        );
+    }
+
+    #[test]
+    fn the_wait_outlasts_the_lease() {
+        let times = GraphTimes { lease: Duration::from_secs(300), ..TIMES };
+        let graph = Definition::of(Request::StopProcess).graph(1, server(), times).unwrap();
+        assert_eq!(graph.subtasks[0].timeout, Duration::from_secs(360));
+    }
+}
