@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::domain::host::HostCode;
 use crate::domain::ids::Fence;
 
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -139,31 +140,31 @@ impl AgentRefusal {
     /// The reason for programs, in upper snake case.
     pub fn reason(&self) -> &str {
         match self {
-            Self::ClientNotProven { .. } => "CLIENT_NOT_PROVEN",
-            Self::ClientNotAccepted { .. } => "CLIENT_NOT_ACCEPTED",
-            Self::Invalid { .. } => "INVALID_FIELD",
-            Self::Fenced { .. } => "FENCED",
-            Self::StoreNotTrusted { .. } => "STORE_NOT_TRUSTED",
-            Self::TicketUnknown => "TICKET_UNKNOWN",
-            Self::TicketUsed => "TICKET_USED",
-            Self::TicketExpired { .. } => "TICKET_EXPIRED",
-            Self::TicketMismatch { .. } => "TICKET_MISMATCH",
-            Self::IdentityChanged { .. } => "IDENTITY_CHANGED",
-            Self::Ambiguous { .. } => "AMBIGUOUS",
-            Self::Supervised { .. } | Self::StartedBySupervisor { .. } => "SUPERVISED",
-            Self::PortTaken { .. } => "PORT_TAKEN",
-            Self::HomeUnknown { .. } => "HOME_UNKNOWN",
-            Self::HomeAmbiguous { .. } => "HOME_AMBIGUOUS",
-            Self::HomeMismatch { .. } => "HOME_MISMATCH",
-            Self::ProgramMissing { .. } => "PROGRAM_MISSING",
-            Self::LaunchFailed { .. } => "LAUNCH_FAILED",
-            Self::HostExhausted { .. } => "HOST_EXHAUSTED",
-            Self::NotPermitted { .. } => "NOT_PERMITTED",
-            Self::TooManyEnds { .. } => "TOO_MANY_ENDS",
-            Self::TokenReused { .. } => "TOKEN_REUSED",
+            Self::ClientNotProven { .. } => HostCode::ClientNotProven.as_str(),
+            Self::ClientNotAccepted { .. } => HostCode::ClientNotAccepted.as_str(),
+            Self::Invalid { .. } => HostCode::InvalidField.as_str(),
+            Self::Fenced { .. } => HostCode::Fenced.as_str(),
+            Self::StoreNotTrusted { .. } => HostCode::StoreNotTrusted.as_str(),
+            Self::TicketUnknown => HostCode::TicketUnknown.as_str(),
+            Self::TicketUsed => HostCode::TicketUsed.as_str(),
+            Self::TicketExpired { .. } => HostCode::TicketExpired.as_str(),
+            Self::TicketMismatch { .. } => HostCode::TicketMismatch.as_str(),
+            Self::IdentityChanged { .. } => HostCode::IdentityChanged.as_str(),
+            Self::Ambiguous { .. } => HostCode::Ambiguous.as_str(),
+            Self::Supervised { .. } | Self::StartedBySupervisor { .. } => HostCode::Supervised.as_str(),
+            Self::PortTaken { .. } => HostCode::PortTaken.as_str(),
+            Self::HomeUnknown { .. } => HostCode::HomeUnknown.as_str(),
+            Self::HomeAmbiguous { .. } => HostCode::HomeAmbiguous.as_str(),
+            Self::HomeMismatch { .. } => HostCode::HomeMismatch.as_str(),
+            Self::ProgramMissing { .. } => HostCode::ProgramMissing.as_str(),
+            Self::LaunchFailed { .. } => HostCode::LaunchFailed.as_str(),
+            Self::HostExhausted { .. } => HostCode::HostExhausted.as_str(),
+            Self::NotPermitted { .. } => HostCode::NotPermitted.as_str(),
+            Self::TooManyEnds { .. } => HostCode::TooManyEnds.as_str(),
+            Self::TokenReused { .. } => HostCode::TokenReused.as_str(),
             Self::Recorded { reason, .. } => reason,
-            Self::LedgerFailed { .. } => "LEDGER_FAILED",
-            Self::HostUnreadable { .. } => "HOST_UNREADABLE",
+            Self::LedgerFailed { .. } => HostCode::LedgerFailed.as_str(),
+            Self::HostUnreadable { .. } => HostCode::HostUnreadable.as_str(),
         }
     }
 

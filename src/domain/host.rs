@@ -4,6 +4,45 @@
 use std::fmt;
 
 use crate::domain::ids::{ClusterKey, Fence, ServerAddr};
+use crate::domain::words::words;
+
+words!(
+    /// Why a call of a host was refused: nothing was signalled and nothing started. Said by the agent and read by the steps; an
+    /// agent that is newer than this program may say others.
+    HostCode, "code of a host", {
+        ClientNotProven = "CLIENT_NOT_PROVEN",
+        ClientNotAccepted = "CLIENT_NOT_ACCEPTED",
+        InvalidField = "INVALID_FIELD",
+        Fenced = "FENCED",
+        StoreNotTrusted = "STORE_NOT_TRUSTED",
+        TicketUnknown = "TICKET_UNKNOWN",
+        TicketUsed = "TICKET_USED",
+        TicketExpired = "TICKET_EXPIRED",
+        TicketMismatch = "TICKET_MISMATCH",
+        IdentityChanged = "IDENTITY_CHANGED",
+        Ambiguous = "AMBIGUOUS",
+        Supervised = "SUPERVISED",
+        PortTaken = "PORT_TAKEN",
+        HomeUnknown = "HOME_UNKNOWN",
+        HomeAmbiguous = "HOME_AMBIGUOUS",
+        HomeMismatch = "HOME_MISMATCH",
+        ProgramMissing = "PROGRAM_MISSING",
+        LaunchFailed = "LAUNCH_FAILED",
+        HostExhausted = "HOST_EXHAUSTED",
+        NotPermitted = "NOT_PERMITTED",
+        TooManyEnds = "TOO_MANY_ENDS",
+        TokenReused = "TOKEN_REUSED",
+        LedgerFailed = "LEDGER_FAILED",
+        HostUnreadable = "HOST_UNREADABLE",
+        /// Said of a host that did not answer: nothing was sent.
+        HostUnreachable = "HOST_UNREACHABLE",
+        NotAnAgent = "NOT_AN_AGENT",
+        AgentTooOld = "AGENT_TOO_OLD",
+        /// LEDGER_FAILED that is transient (a full disk, no file descriptor left): the agent marks it with a RetryInfo. Who does
+        /// not look for that takes it for a permanent refusal.
+        LedgerWaits = "LEDGER_WAITS",
+    }
+);
 
 /// How a host finds the process of one observer.
 #[derive(Clone, Debug, PartialEq, Eq)]

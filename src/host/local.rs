@@ -7,9 +7,9 @@ use async_trait::async_trait;
 use crate::agent::{Agent, AgentRefusal, StartRequest, Started, StopRequest, Stopped};
 use crate::domain::effect::Permit;
 use crate::domain::host::{
-    CallerFence, ObserverIdentity, ObserverTarget, ProcessReport, StartResult, StopResult, Ticket,
+    CallerFence, HostCode, ObserverIdentity, ObserverTarget, ProcessReport, StartResult, StopResult, Ticket,
 };
-use crate::host::{Host, HostError, LEDGER_WAITS, caller};
+use crate::host::{Host, HostError, caller};
 
 #[derive(Clone, Debug)]
 pub struct LocalHost(Agent);
@@ -91,7 +91,7 @@ fn refused(refusal: AgentRefusal) -> HostError {
 
 fn code(refusal: &AgentRefusal) -> String {
     match refusal {
-        AgentRefusal::LedgerFailed { passes: true, .. } => LEDGER_WAITS,
+        AgentRefusal::LedgerFailed { passes: true, .. } => HostCode::LedgerWaits.as_str(),
         other => other.reason(),
     }
     .to_owned()

@@ -26,10 +26,6 @@ use crate::domain::ssh::SshDestination;
 pub use hosts::AgentHosts;
 pub use ssh_client::{InvalidSshOption, SshClient, SshOptions};
 
-/// The code that stands here for an agent's `LEDGER_FAILED` that is transient (a full disk, no file descriptor left), which
-/// the agent marks with a RetryInfo. A service that does not look for that takes it for a permanent refusal, as before.
-pub const LEDGER_WAITS: &str = "LEDGER_WAITS";
-
 /// How the host of a server is reached.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum HostAddress {

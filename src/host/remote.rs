@@ -16,11 +16,11 @@ use crate::agent::grpc::ERROR_DOMAIN;
 use crate::agent::wire;
 use crate::domain::effect::Permit;
 use crate::domain::host::{
-    CallerFence, ObserverIdentity, ObserverTarget, ProcessReport, StartResult, StopResult, Ticket,
+    CallerFence, HostCode, ObserverIdentity, ObserverTarget, ProcessReport, StartResult, StopResult, Ticket,
 };
 use crate::host::connection::{ByteStream, ConnectError};
 use crate::host::transport::{Purpose, Transport};
-use crate::host::{Host, HostError, LEDGER_WAITS, caller, local};
+use crate::host::{Host, HostError, caller, local};
 use crate::proto::agent_v1 as pb;
 use crate::proto::agent_v1::host_agent_service_client::HostAgentServiceClient;
 
@@ -145,7 +145,7 @@ impl Host for RemoteHost {
                 Some((code, message)) => StopResult::Refused { code, message },
                 // Only a server that has no such method says so.
                 None if status.code() == Code::Unimplemented => {
-                    StopResult::Refused { code: "NOT_AN_AGENT".to_owned(), message: words(&status) }
+                    StopResult::Refused { code: HostCode::NotAnAgent.to_string(), message: words(&status) }
                 }
                 None => unknown(words(&status)),
             },
@@ -159,14 +159,14 @@ impl Host for RemoteHost {
             fence: Some(wire::fence_message(&caller(&permit, store_id))),
             wait_millis: i32::try_from(wait.as_millis()).unwrap_or(i32::MAX),
         };
-        let refused = |code: &str, message| StartResult::Refused { code: code.to_owned(), message };
+        let refused = |code: HostCode, message| StartResult::Refused { code: code.to_string(), message };
         let unknown = |why: String| StartResult::Unknown { message: format!("agent {}: {why}", self.address) };
         // As for a stop: on a connection of its own.
         let channel = match self.endpoint.connect_with_connector(connector(Arc::clone(&self.transport))).await {
             Ok(channel) => channel,
             Err(error) => {
                 let why = not_connected(&error).unwrap_or_else(|| causes(&error));
-                return refused("HOST_UNREACHABLE", format!("agent {}: {why}; nothing was sent", self.address));
+                return refused(HostCode::HostUnreachable, format!("agent {}: {why}; nothing was sent", self.address));
             }
         };
         let mut client = HostAgentServiceClient::new(channel);
@@ -177,7 +177,7 @@ impl Host for RemoteHost {
             Ok(Err(status)) => match refusal(&status) {
                 Some((code, message)) => StartResult::Refused { code, message },
                 None if status.code() == Code::Unimplemented => refused(
-                    "AGENT_TOO_OLD",
+                    HostCode::AgentTooOld,
                     format!("agent {} cannot start observers: {}", self.address, words(&status)),
                 ),
                 None => unknown(words(&status)),
@@ -189,7 +189,7 @@ impl Host for RemoteHost {
 impl RemoteHost {
     fn not_sent(&self, why: &str) -> StopResult {
         StopResult::Refused {
-            code: "HOST_UNREACHABLE".to_owned(),
+            code: HostCode::HostUnreachable.to_string(),
             message: format!("agent {}: {why}; nothing was sent", self.address),
         }
     }
@@ -220,8 +220,8 @@ fn connector_for(
 /// A refusal that came from our agent itself: nothing was signalled.
 fn refusal(status: &Status) -> Option<(String, String)> {
     let info = status.get_details_error_info()?;
-    let waits = info.reason == "LEDGER_FAILED" && status.get_details_retry_info().is_some();
-    let code = if waits { LEDGER_WAITS.to_owned() } else { info.reason };
+    let waits = info.reason == HostCode::LedgerFailed.as_str() && status.get_details_retry_info().is_some();
+    let code = if waits { HostCode::LedgerWaits.to_string() } else { info.reason };
     (info.domain == ERROR_DOMAIN).then(|| (code, status.message().to_owned()))
 }
 

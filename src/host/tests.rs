@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use super::*;
 use crate::agent::real_observer::{AtSigterm, RealObserver, agent};
 use crate::agent::{Agent, grpc};
-use crate::domain::host::{Ended, Finding};
+use crate::domain::host::{Ended, Finding, HostCode};
 use crate::domain::ids::{SubtaskId, TaskId};
 use crate::net::listener::bind_plaintext;
 
@@ -96,7 +96,7 @@ async fn a_record_that_has_no_room_waits() {
     };
     let ways = [HostAddress::Local, HostAddress::Grpc { address }];
     for transport in &ways {
-        assert_eq!(arm(transport).await, LEDGER_WAITS);
+        assert_eq!(arm(transport).await, HostCode::LedgerWaits.as_str());
     }
     std::fs::remove_file(&next).unwrap();
     std::fs::create_dir(&next).unwrap();

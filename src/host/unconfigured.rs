@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use crate::domain::effect::Permit;
 use crate::domain::host::{
-    CallerFence, ObserverIdentity, ObserverTarget, ProcessReport, StartResult, StopResult, Ticket,
+    CallerFence, HostCode, ObserverIdentity, ObserverTarget, ProcessReport, StartResult, StopResult, Ticket,
 };
 use crate::host::{Host, HostError};
 
@@ -45,10 +45,10 @@ impl Host for Unconfigured {
         _store_id: &str,
         _grace: Duration,
     ) -> StopResult {
-        StopResult::Refused { code: "HOST_UNREACHABLE".to_owned(), message: self.reason.clone() }
+        StopResult::Refused { code: HostCode::HostUnreachable.to_string(), message: self.reason.clone() }
     }
 
     async fn start(&self, _permit: Permit, _target: &ObserverTarget, _store_id: &str, _wait: Duration) -> StartResult {
-        StartResult::Refused { code: "HOST_UNREACHABLE".to_owned(), message: self.reason.clone() }
+        StartResult::Refused { code: HostCode::HostUnreachable.to_string(), message: self.reason.clone() }
     }
 }

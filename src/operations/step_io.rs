@@ -5,12 +5,12 @@ use std::time::Duration;
 use crate::domain::decide::StepOutput;
 use crate::domain::event::{Failure, FailureKind, SubtaskState};
 use crate::domain::gate::Consent;
-use crate::domain::host::{CallerFence, Finding, ProcessReport};
+use crate::domain::host::{CallerFence, Finding, HostCode, ProcessReport};
 use crate::domain::reading::ServerReading;
 use crate::domain::status::{Risk, StopType};
 use crate::domain::task::Subtask;
 use crate::engine::{Observation, ProgressReport, StepContext};
-use crate::host::{HostError, LEDGER_WAITS};
+use crate::host::HostError;
 use crate::inventory::Target;
 use crate::oceanbase::{Avoid, ClusterError, ClusterReader, ErrorClass};
 use crate::operations::definition::StepKind;
@@ -20,16 +20,6 @@ use crate::store::Write;
 /// Longest look at a cluster of which the caller accepted that it cannot be read.
 pub(super) const UNREADABLE_CLUSTER_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The agent's code for an owner that another one has followed.
-const FENCED: &str = "FENCED";
-/// The agent's code for a store that does not operate the cluster.
-const STORE_NOT_TRUSTED: &str = "STORE_NOT_TRUSTED";
-/// The agent's code when it cannot examine its host.
-const HOST_UNREADABLE: &str = "HOST_UNREADABLE";
-/// The agent's code when it cannot start a process just now.
-const HOST_EXHAUSTED: &str = "HOST_EXHAUSTED";
-/// The agent's code when it cannot write its record.
-const LEDGER_FAILED: &str = "LEDGER_FAILED";
 /// How an owner can be outdated although its store has one owner at a time.
 const STORE_IS_BEHIND: &str = "the store of this service was restored from a backup, or another service runs on a copy of \
                                it: make sure that no other service runs, stop this one, run `obsteward store restored`, \
@@ -141,17 +131,19 @@ pub(super) async fn lost_ownership(deps: &Deps, context: &StepContext, target: &
     };
     match deps.hosts.host(&target.host).arm(&target.observer(), &fence).await {
         Err(HostError::Refused { code, message }) => match context.task.spec.stop_type {
-            Some(StopType::Process) | None if matches!(code.as_str(), LEDGER_FAILED | LEDGER_WAITS) => {
+            Some(StopType::Process) | None
+                if matches!(code.parse(), Ok(HostCode::LedgerFailed | HostCode::LedgerWaits)) =>
+            {
                 let addr = target.server.addr;
                 let message =
                     format!("the agent of {addr} cannot keep its record: {message}; look at the disk of its host");
-                Some(if code == LEDGER_WAITS {
+                Some(if code == HostCode::LedgerWaits.as_str() {
                     Observation::Wait {
                         progress: ProgressReport::uncounted(message),
                         again_in: deps.timeouts.between_readings(),
                     }
                 } else {
-                    refuse(Failure::new(FailureKind::Refused, LEDGER_FAILED, message))
+                    refuse(Failure::new(FailureKind::Refused, HostCode::LedgerFailed.as_str(), message))
                 })
             }
             Some(_) | None => ownership_failure(context, &code, &message).map(refuse),
@@ -163,15 +155,15 @@ pub(super) async fn lost_ownership(deps: &Deps, context: &StepContext, target: &
 /// Whether a refusal of an agent passes by itself: its record has no room just then, or it cannot look at its host or start a
 /// process (no file descriptor, no memory). Such a wait ends with the subtask's time.
 pub(super) fn agent_recovers(code: &str) -> bool {
-    matches!(code, HOST_UNREADABLE | LEDGER_WAITS | HOST_EXHAUSTED)
+    matches!(code.parse(), Ok(HostCode::HostUnreadable | HostCode::LedgerWaits | HostCode::HostExhausted))
 }
 
 /// The failure of a task whose owner the agent does not accept as the cluster's operator, with what a person has to do.
 pub(super) fn ownership_failure(context: &StepContext, code: &str, message: &str) -> Option<Failure> {
-    let said = match code {
-        FENCED => format!("{message}; {STORE_IS_BEHIND}"),
-        STORE_NOT_TRUSTED => message.to_owned(),
-        _ => return None,
+    let said = match code.parse() {
+        Ok(HostCode::Fenced) => format!("{message}; {STORE_IS_BEHIND}"),
+        Ok(HostCode::StoreNotTrusted) => message.to_owned(),
+        Ok(_) | Err(_) => return None,
     };
     tracing::error!(task = context.task.spec.id.get(), "the host's agent refuses this service: {said}");
     Some(Failure::new(FailureKind::Refused, code, said).with("fence", context.fence))

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use crate::domain::decide::StepOutput;
 use crate::domain::event::{Failure, FailureKind};
-use crate::domain::host::Finding;
+use crate::domain::host::{Finding, HostCode};
 use crate::engine::{Observation, Step, StepContext};
 use crate::operations::{Deps, step_io};
 
@@ -24,7 +24,7 @@ impl Step for StartAgentService {
         match found.finding {
             Finding::HostUnreachable { reason } => {
                 let message = format!("the agent on the host of {} does not answer: {reason}", target.server.addr);
-                let failure = Failure::new(FailureKind::Unreachable, "HOST_UNREACHABLE", message);
+                let failure = Failure::new(FailureKind::Unreachable, HostCode::HostUnreachable.as_str(), message);
                 Observation::Unreadable { failure: failure.with("address", target.server.addr) }
             }
             Finding::Running(_) | Finding::Absent { .. } | Finding::Ambiguous { .. } => {

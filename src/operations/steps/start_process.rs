@@ -13,7 +13,7 @@ use super::{StopProcess, wait_active};
 use crate::domain::decide::StepOutput;
 use crate::domain::effect::{EffectOutcome, Intent, Permit};
 use crate::domain::event::{Failure, FailureKind, IntentOutcome};
-use crate::domain::host::{Finding, ObserverIdentity, StartResult};
+use crate::domain::host::{Finding, HostCode, ObserverIdentity, StartResult};
 use crate::engine::{Observation, PreparedEffect, ProgressReport, Step, StepContext};
 use crate::host::Host;
 use crate::inventory::Target;
@@ -27,7 +27,6 @@ const MOST_TRIES: usize = 14;
 /// Pause before each further try of a call that was not sent, or was refused because the agent lacked a resource just
 /// then; the latter is tried for as long as the subtask may take.
 const AGAIN: Duration = Duration::from_secs(6);
-const AGENT_LOST: &str = "HOST_UNREACHABLE";
 /// Longest time in which a start that was sent to an agent can still take effect, beside its watch: the launcher's bounded
 /// wait and a margin.
 const HORIZON_BESIDE_WATCH: Duration = Duration::from_secs(40);
@@ -90,7 +89,7 @@ async fn bring_up(deps: &Deps, context: &StepContext) -> Up {
         Finding::Running(identity) => Up::Runs(identity),
         Finding::HostUnreachable { reason } => {
             let message = format!("the host of {addr} does not answer: {reason}");
-            let failure = Failure::new(FailureKind::Unreachable, "HOST_UNREACHABLE", message);
+            let failure = Failure::new(FailureKind::Unreachable, HostCode::HostUnreachable.as_str(), message);
             not_yet(Observation::Unreadable { failure: failure.with("address", addr) })
         }
         Finding::Ambiguous { evidence } => {
@@ -106,7 +105,8 @@ fn absent(deps: &Deps, context: &StepContext, target: &Target, evidence: &str) -
     let attempts: Vec<Option<IntentOutcome>> = context.attempts().map(|intent| intent.outcome).collect();
     let asked = attempts.iter().filter(|outcome| **outcome != Some(IntentOutcome::Refused)).count();
     let recovers = context.refused.as_ref().is_some_and(|(code, _)| step_io::agent_recovers(code));
-    let passes = recovers || context.refused.as_ref().is_some_and(|(code, _)| code == AGENT_LOST);
+    let passes =
+        recovers || context.refused.as_ref().is_some_and(|(code, _)| code == HostCode::HostUnreachable.as_str());
     if let Some((code, message)) = &context.refused
         && (!passes || (attempts.len() >= MOST_TRIES && !recovers))
     {

@@ -15,7 +15,7 @@ use crate::domain::decide::StepOutput;
 use crate::domain::effect::{EffectOutcome, Intent, Permit};
 use crate::domain::event::{Direction, Failure, FailureKind, IntentOutcome, OverriddenCheck};
 use crate::domain::gate::{Consent, Gate, GateCode, Obstacle, StopTimeExpectation, gate};
-use crate::domain::host::{CallerFence, Finding, MaySignal, ObserverIdentity, ProcessReport, StopResult};
+use crate::domain::host::{CallerFence, Finding, HostCode, MaySignal, ObserverIdentity, ProcessReport, StopResult};
 use crate::domain::status::{InnerStatus, Risk};
 use crate::engine::{Observation, PreparedEffect, ProgressReport, Step, StepContext};
 use crate::host::{Host, HostError};
@@ -32,8 +32,6 @@ const MOST_ATTEMPTS: usize = 4;
 const MOST_TRIES: usize = 14;
 /// Pause behind a refusal that only time changes.
 const REFUSED_RETRY_PAUSE: Duration = Duration::from_secs(6);
-const NOT_YOUR_TURN: &str = "TOO_MANY_ENDS";
-const AGENT_LOST: &str = "HOST_UNREACHABLE";
 /// The code when the gate could not be read behind the ticket, for a reason that passes with time.
 const GATE_UNREAD: &str = "GATE_UNREAD";
 /// Longest time in which a stop that was sent to an agent can still take effect: a ticket's life, the grace, the wait after
@@ -95,7 +93,7 @@ impl StopProcess {
     async fn host_unreachable(&self, context: &StepContext, target: &Target, reason: &str) -> Observation {
         let unreachable = || {
             let message = format!("the host of {} does not answer: {reason}", target.server.addr);
-            let failure = Failure::new(FailureKind::Unreachable, "HOST_UNREACHABLE", message);
+            let failure = Failure::new(FailureKind::Unreachable, HostCode::HostUnreachable.as_str(), message);
             Observation::Unreadable { failure: failure.with("address", target.server.addr) }
         };
         let read = match step_io::bounded(&self.0, context, read_gate(&self.0, target)).await {
@@ -312,14 +310,17 @@ fn is_spent(outcomes: &[Option<IntentOutcome>], recovers: bool) -> bool {
 /// Whether a refusal of the agent or the gate may pass, so that another look is worth it. An agent that was lost before
 /// the call received nothing; the next look waits for it.
 fn passes(code: &str) -> bool {
-    matches!(code, "READING_TOO_OLD" | "LEADERS_LEFT" | "NOT_DEGRADED" | "TICKET_EXPIRED" | GATE_UNREAD)
+    matches!(code, "READING_TOO_OLD" | "LEADERS_LEFT" | "NOT_DEGRADED" | GATE_UNREAD)
+        || code.parse() == Ok(HostCode::TicketExpired)
         || needs_time(code, 1)
 }
 
 /// Whether it needs a pause before the next attempt: the agent's minute between two ends, a lost agent, or one whose
 /// disk is full or that has no file descriptor left. A gate that could not be read once is read again at once.
 fn needs_time(code: &str, tried: usize) -> bool {
-    matches!(code, NOT_YOUR_TURN | AGENT_LOST) || step_io::agent_recovers(code) || (code == GATE_UNREAD && tried > 1)
+    matches!(code.parse(), Ok(HostCode::TooManyEnds | HostCode::HostUnreachable))
+        || step_io::agent_recovers(code)
+        || (code == GATE_UNREAD && tried > 1)
 }
 
 fn recorded(obstacles: &[Obstacle], context: &StepContext) -> Vec<OverriddenCheck> {
@@ -376,7 +377,10 @@ impl PreparedEffect for ArmAndFire {
             return refused("NOT_ARMED", format!("the process was there and is not any more: {}", found.evidence));
         };
         if *identity != self.identity {
-            return refused("IDENTITY_CHANGED", format!("the process is {identity}, expected {}", self.identity));
+            return refused(
+                HostCode::IdentityChanged.as_str(),
+                format!("the process is {identity}, expected {}", self.identity),
+            );
         }
         let Some(ticket) = ticket else {
             return refused("NOT_ARMED", format!("the agent gave no ticket: {}", found.evidence));

@@ -9,6 +9,7 @@ pub mod framework_errors;
 pub mod grpcurl;
 pub mod proxies;
 pub mod refusal_samples;
+pub mod required_fields;
 pub mod rest;
 pub mod slow_clients;
 pub mod task_log;
