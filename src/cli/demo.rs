@@ -23,6 +23,7 @@ use super::failure::Failure;
 use super::follow::{FollowOptions, follow};
 use super::login::Login;
 use super::output::Output;
+use super::words;
 use crate::app::App;
 use crate::clock::{Clock, monotonic_now};
 use crate::config::{Config, UserConfig};
@@ -301,7 +302,11 @@ async fn show(stage: &Stage, args: &DemoArgs, output: &Output) -> Result<(Exit, 
     for server in &servers {
         output.note(&format!(
             "  server {}  {}:{}  {}  {}",
-            server.id, server.ip, server.rpc_port, server.zone, server.status
+            server.id,
+            server.ip,
+            server.rpc_port,
+            server.zone,
+            words::server_status(server.status)
         ));
     }
     if args.no_stop {
@@ -331,8 +336,8 @@ async fn show(stage: &Stage, args: &DemoArgs, output: &Output) -> Result<(Exit, 
     output.note(&format!(
         "server {} is {}: STATUS {}, STOP_TIME {}, process {}, safe to power off: {}",
         after.id,
-        after.status,
-        after.inner_status,
+        words::server_status(after.status),
+        words::server_inner_status(after.inner_status),
         if after.stop_time.is_some() { "set" } else { "not set" },
         if after.process_state() == v1::ProcessState::Absent { "absent" } else { "not proven absent" },
         if after.safe_to_power_off { "yes" } else { &after.not_safe_reason },

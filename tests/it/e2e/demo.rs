@@ -86,7 +86,9 @@ async fn the_demo_stops_a_server_and_ends() {
         .collect();
     let expected: Vec<&str> = graphs::STOP.iter().copied().chain(["Stop OB server"]).collect();
     assert_eq!(steps, expected, "{ended:?}");
-    assert!(ended.err.contains("safe to power off: yes"), "{ended:?}");
+    assert!(ended.err.contains("  zone1  RUNNING\n"), "{ended:?}");
+    let stopped = "is STOPPED: STATUS INACTIVE, STOP_TIME set, process absent, safe to power off: yes";
+    assert!(ended.err.contains(stopped), "{ended:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
