@@ -39,11 +39,11 @@ pub fn start(config: &LogConfig) {
     };
     let filter = EnvFilter::try_new(&config.filter).unwrap_or_else(|_| EnvFilter::new("info"));
     let filter = filter.and(filter_fn(|metadata| *metadata.level() <= Level::INFO || is_ours(metadata.target())));
-    let log_writer =
+    let layer =
         tracing_subscriber::fmt::layer().with_writer(move || log_writer).with_ansi(std::io::stderr().is_terminal());
     let started = match config.format {
-        LogFormat::Text => tracing_subscriber::registry().with(log_writer.with_filter(filter)).try_init(),
-        LogFormat::Json => tracing_subscriber::registry().with(log_writer.json().with_filter(filter)).try_init(),
+        LogFormat::Text => tracing_subscriber::registry().with(layer.with_filter(filter)).try_init(),
+        LogFormat::Json => tracing_subscriber::registry().with(layer.json().with_filter(filter)).try_init(),
     };
     if let Err(error) = started {
         tracing::debug!("the log was started already: {error}");

@@ -33,10 +33,9 @@ impl<K: Clone + Eq + Hash> KeyedQueue<K> {
     /// Waits for a turn. `None`: `most` callers wait or have theirs already.
     pub async fn take(&self, key: K, most: usize) -> Option<QueueGuard<'_, K>> {
         let one = {
-            let mut keyed_queue = self.lock();
-            let turn = keyed_queue
-                .entry(key.clone())
-                .or_insert_with(|| QueueEntry { one: Arc::new(Semaphore::new(1)), count: 0 });
+            let mut entries = self.lock();
+            let turn =
+                entries.entry(key.clone()).or_insert_with(|| QueueEntry { one: Arc::new(Semaphore::new(1)), count: 0 });
             if turn.count >= most {
                 return None;
             }
@@ -58,11 +57,11 @@ impl<K: Eq + Hash> KeyedQueue<K> {
 
 impl<K: Eq + Hash> Drop for QueueGuard<'_, K> {
     fn drop(&mut self) {
-        let mut keyed_queue = self.keyed_queue.lock();
-        if let Some(turn) = keyed_queue.get_mut(&self.key) {
+        let mut entries = self.keyed_queue.lock();
+        if let Some(turn) = entries.get_mut(&self.key) {
             turn.count -= 1;
             if turn.count == 0 {
-                keyed_queue.remove(&self.key);
+                entries.remove(&self.key);
             }
         }
     }

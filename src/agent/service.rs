@@ -215,7 +215,7 @@ impl Agent {
         };
         match held.terminate().map_err(refused)? {
             SignalOutcome::Gone => return Ok(gone()),
-            SignalOutcome::SignalOutcome => {}
+            SignalOutcome::Delivered => {}
         }
         if held.ended_within(request.grace).await {
             return Ok(Answer::Terminated { evidence: format!("pid {} ended after SIGTERM", request.identity.pid) });
@@ -228,7 +228,7 @@ impl Agent {
                     evidence: format!("pid {} ended after SIGTERM", request.identity.pid),
                 });
             }
-            Ok(SignalOutcome::SignalOutcome) => {}
+            Ok(SignalOutcome::Delivered) => {}
         }
         let grace = request.grace;
         if held.ended_within(self.0.kill_wait).await {

@@ -18,7 +18,7 @@ pub struct ProcessHandle {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignalOutcome {
-    SignalOutcome,
+    Delivered,
     Gone,
 }
 
@@ -48,7 +48,7 @@ impl ProcessHandle {
 
     fn send(&self, signal: Signal) -> io::Result<SignalOutcome> {
         match pidfd_send_signal(self.pidfd.get_ref(), signal) {
-            Ok(()) => Ok(SignalOutcome::SignalOutcome),
+            Ok(()) => Ok(SignalOutcome::Delivered),
             Err(Errno::SRCH) => Ok(SignalOutcome::Gone),
             Err(error) => Err(error.into()),
         }

@@ -100,7 +100,7 @@ impl Executor {
             biased;
             ended = driven => match ended {
                 Ok(()) => ExitReason::Ended,
-                Err(let_go) => let_go,
+                Err(reason) => reason,
             },
             () = self.shutdown_requested() => ExitReason::ShuttingDown,
         }

@@ -199,13 +199,13 @@ impl Engine {
         );
         let work = async move {
             // A panic in one step must not leave its task without an owner and without a log line.
-            let let_go = AssertUnwindSafe(executor.run(earlier_owner)).catch_unwind().await;
+            let exit = AssertUnwindSafe(executor.run(earlier_owner)).catch_unwind().await;
             engine.forget(id, fence);
-            let Ok(let_go) = let_go else {
+            let Ok(reason) = exit else {
                 tracing::error!(task = id.get(), "the executor of the task broke down");
                 return engine.adopt_again(id).await;
             };
-            match let_go {
+            match reason {
                 ExitReason::Ended => tracing::info!(task = id.get(), "the task ended"),
                 ExitReason::ShuttingDown => tracing::info!(task = id.get(), "let go of the task: shutting down"),
                 ExitReason::Fenced => tracing::warn!(task = id.get(), "let go of the task: another owner has it"),

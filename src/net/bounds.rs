@@ -41,9 +41,8 @@ impl From<&LimitsConfig> for ListenerLimits {
             connections,
             arrival: Duration::from_secs(limits.arrival_seconds.max(1)),
             write_timeout: Duration::from_secs(limits.stall_seconds.max(1)),
-            strangers_per_connection: Some(limits.strangers_per_connection)
-                .filter(|unauthenticated| *unauthenticated > 0),
-            strangers_per_address: Some(limits.strangers_per_address).filter(|unauthenticated| *unauthenticated > 0),
+            strangers_per_connection: Some(limits.strangers_per_connection).filter(|most| *most > 0),
+            strangers_per_address: Some(limits.strangers_per_address).filter(|most| *most > 0),
             streams: Some(limits.streams_per_connection).filter(|streams| *streams > 0),
             header_bytes: limits.header_bytes.clamp(LEAST_HEADER_BYTES, MOST_HEADER_BYTES),
         }

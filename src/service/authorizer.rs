@@ -55,7 +55,7 @@ impl ServiceCall for WatchTasks {
     }
 
     async fn run(self, service: &Service, caller: &Caller, _: ()) -> Result<Arc<dyn WatchAuthorizer>, Refusal> {
-        Ok(service.authorizer(caller, self.cluster.map_or(Scope::VisibleIds, Scope::Cluster)))
+        Ok(service.authorizer(caller, self.cluster.map_or(Scope::Visible, Scope::Cluster)))
     }
 }
 
@@ -77,7 +77,7 @@ pub(super) enum Scope {
     Log(TaskId, ClusterId),
     Cluster(ClusterId),
     /// All that the caller may see.
-    VisibleIds,
+    Visible,
 }
 
 impl Scope {
@@ -87,7 +87,7 @@ impl Scope {
             Self::Task(task, cluster) => (Call::WatchTask, of(task, cluster)),
             Self::Log(task, cluster) => (Call::GetSubtaskLog, of(task, cluster)),
             Self::Cluster(cluster) => (Call::WatchTasks, Subject::Cluster(cluster.get())),
-            Self::VisibleIds => (Call::WatchTasks, Subject::Nothing),
+            Self::Visible => (Call::WatchTasks, Subject::Nothing),
         };
         permits(rights, call, subject, false)
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Service;
 use super::audit_entry::AuditEntry;
-use super::subject::{CallSubject, ProcessReport};
+use super::subject::{CallSubject, Found};
 use crate::access::AuthEvidence;
 use crate::domain::call::Call;
 use crate::domain::ids::{Principal, UserId};
@@ -62,7 +62,7 @@ pub trait ServiceCall: Send + Sync + 'static {
         self,
         service: &Service,
         caller: &Caller,
-        found: ProcessReport<Self::Subject>,
+        found: Found<Self::Subject>,
     ) -> impl Future<Output = Result<Self::Output, Refusal>> + Send;
 }
 
@@ -82,7 +82,7 @@ pub trait CallFamily: Send + Sized {
         self,
         service: &Service,
         caller: &Caller,
-        found: ProcessReport<Self::Subject>,
+        found: Found<Self::Subject>,
     ) -> impl Future<Output = Result<Self::Output, Refusal>> + Send;
 }
 
@@ -118,7 +118,7 @@ impl<C: FamilyCall> ServiceCall for C {
         self,
         service: &Service,
         caller: &Caller,
-        found: ProcessReport<Self::Subject>,
+        found: Found<Self::Subject>,
     ) -> Result<Self::Output, Refusal> {
         self.data().run(service, caller, found).await
     }

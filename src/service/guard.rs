@@ -10,7 +10,7 @@ use super::Service;
 use super::audit_entry::AuditEntry;
 use super::call::{Caller, ServiceCall};
 use super::refusals::permission_denied;
-use super::subject::{CallSubject, ProcessReport, Resolved};
+use super::subject::{CallSubject, Found, Resolved};
 use crate::domain::call::{Call, permits};
 use crate::domain::ids::Principal;
 use crate::domain::refusal::Refusal;
@@ -74,7 +74,7 @@ impl Guarded {
         &self,
         caller: &Caller,
         call: C,
-        resolved: Resolved<ProcessReport<C::Subject>>,
+        resolved: Resolved<Found<C::Subject>>,
     ) -> Result<C::Output, Refusal> {
         let risks = call.accepts_risks(&resolved.accepted);
         permits(&caller.rights, C::CALL, resolved.subject, risks).map_err(|need| permission_denied(caller, need))?;

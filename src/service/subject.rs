@@ -15,18 +15,18 @@ use crate::store::inventory::ClusterRow;
 /// What a call names as its subject; it need not exist.
 pub trait CallSubject: Send {
     /// What the call gets of it.
-    type ProcessReport: Send;
+    type Found: Send;
 
     /// What it is to the table of calls. What is not there is looked for all the same: the table names what is missing alike.
     fn resolve(
         self,
         service: &Service,
         caller: &Caller,
-    ) -> impl Future<Output = Result<Resolved<Self::ProcessReport>, Refusal>> + Send;
+    ) -> impl Future<Output = Result<Resolved<Self::Found>, Refusal>> + Send;
 }
 
 /// What a call gets of a subject of this type.
-pub type ProcessReport<S> = <S as CallSubject>::ProcessReport;
+pub type Found<S> = <S as CallSubject>::Found;
 
 pub struct Resolved<F> {
     pub(super) subject: Subject,
@@ -46,7 +46,7 @@ impl<F> Resolved<F> {
 
 /// Nothing, or everything.
 impl CallSubject for () {
-    type ProcessReport = ();
+    type Found = ();
 
     async fn resolve(self, _: &Service, _: &Caller) -> Result<Resolved<()>, Refusal> {
         Ok(Resolved::of(Subject::Nothing, Ok(())))
@@ -55,7 +55,7 @@ impl CallSubject for () {
 
 /// The call looks it up by itself: what it needs of a cluster differs, and the id is all that permission depends on.
 impl CallSubject for ClusterId {
-    type ProcessReport = ();
+    type Found = ();
 
     async fn resolve(self, _: &Service, _: &Caller) -> Result<Resolved<()>, Refusal> {
         Ok(Resolved::of(Subject::Cluster(self.get()), Ok(())))
@@ -64,7 +64,7 @@ impl CallSubject for ClusterId {
 
 /// By its name it is found only among those that the caller may read.
 impl CallSubject for GetCluster {
-    type ProcessReport = ClusterRow;
+    type Found = ClusterRow;
 
     async fn resolve(self, service: &Service, caller: &Caller) -> Result<Resolved<ClusterRow>, Refusal> {
         Ok(match self {
@@ -82,7 +82,7 @@ impl CallSubject for GetCluster {
 
 /// The caller may be allowed to by its cluster.
 impl CallSubject for TaskId {
-    type ProcessReport = StoredTask;
+    type Found = StoredTask;
 
     async fn resolve(self, service: &Service, _: &Caller) -> Result<Resolved<StoredTask>, Refusal> {
         let subject =
@@ -101,7 +101,7 @@ impl CallSubject for TaskId {
 }
 
 impl CallSubject for Principal {
-    type ProcessReport = ();
+    type Found = ();
 
     async fn resolve(self, service: &Service, caller: &Caller) -> Result<Resolved<()>, Refusal> {
         Ok(of_user(service.directory.user(&self).map(|user| user.id), caller))
@@ -110,7 +110,7 @@ impl CallSubject for Principal {
 
 /// It is its user's.
 impl CallSubject for AccessKeyId {
-    type ProcessReport = ();
+    type Found = ();
 
     async fn resolve(self, service: &Service, caller: &Caller) -> Result<Resolved<()>, Refusal> {
         Ok(of_user(service.directory.key(&self).map(|(_, user)| user.id), caller))
@@ -118,8 +118,8 @@ impl CallSubject for AccessKeyId {
 }
 
 /// `None`: everything of the kind.
-impl<S: CallSubject<ProcessReport = ()>> CallSubject for Option<S> {
-    type ProcessReport = ();
+impl<S: CallSubject<Found = ()>> CallSubject for Option<S> {
+    type Found = ();
 
     async fn resolve(self, service: &Service, caller: &Caller) -> Result<Resolved<()>, Refusal> {
         match self {

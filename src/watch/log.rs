@@ -81,11 +81,11 @@ impl Reader {
             return None;
         }
         loop {
-            let on_wake = match self.watch_timer.due() {
-                Some(on_wake) => on_wake,
+            let reason = match self.watch_timer.due() {
+                Some(reason) => reason,
                 None => self.watch_timer.wait().await,
             };
-            let taken = match on_wake {
+            let taken = match reason {
                 WakeReason::News => self.new_messages().await,
                 WakeReason::Bookmark => self.watch_timer.at_bookmark().map(|()| vec![self.position_message()]),
                 WakeReason::Shutdown => Err(shutdown_refusal()),

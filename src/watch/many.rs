@@ -128,8 +128,8 @@ impl Watch {
         }
         let mut out: Vec<Result<Encoded, Refusal>> = std::mem::take(&mut self.opening).into_iter().map(Ok).collect();
         while out.is_empty() {
-            if let Some(on_wake) = self.watch_timer.due() {
-                self.on_wake(on_wake, &mut out);
+            if let Some(reason) = self.watch_timer.due() {
+                self.on_wake(reason, &mut out);
                 continue;
             }
             match self.take(&mut out).await {
@@ -141,15 +141,15 @@ impl Watch {
                 }
             }
             if out.is_empty() {
-                let on_wake = self.watch_timer.wait().await;
-                self.on_wake(on_wake, &mut out);
+                let reason = self.watch_timer.wait().await;
+                self.on_wake(reason, &mut out);
             }
         }
         Some(out)
     }
 
-    fn on_wake(&mut self, on_wake: WakeReason, out: &mut Vec<Result<Encoded, Refusal>>) {
-        let (bookmark, end) = self.watch_timer.woken(on_wake);
+    fn on_wake(&mut self, reason: WakeReason, out: &mut Vec<Result<Encoded, Refusal>>) {
+        let (bookmark, end) = self.watch_timer.woken(reason);
         out.extend(bookmark.then(|| Ok(self.bookmark())));
         self.over |= end.is_some();
         out.extend(end.map(Err));

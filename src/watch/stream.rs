@@ -142,7 +142,7 @@ impl Watch {
         }
         loop {
             match self.watch_timer.due() {
-                Some(on_wake) => self.on_wake(on_wake, &mut out),
+                Some(reason) => self.on_wake(reason, &mut out),
                 None => match self.take(&mut out).await {
                     Ok(()) => {}
                     Err(refusal) => {
@@ -154,16 +154,16 @@ impl Watch {
             if !out.is_empty() {
                 return Some(out);
             }
-            let on_wake = self.watch_timer.wait().await;
-            self.on_wake(on_wake, &mut out);
+            let reason = self.watch_timer.wait().await;
+            self.on_wake(reason, &mut out);
             if !out.is_empty() {
                 return Some(out);
             }
         }
     }
 
-    fn on_wake(&mut self, on_wake: WakeReason, out: &mut Vec<Result<Encoded, Refusal>>) {
-        let (bookmark, end) = self.watch_timer.woken(on_wake);
+    fn on_wake(&mut self, reason: WakeReason, out: &mut Vec<Result<Encoded, Refusal>>) {
+        let (bookmark, end) = self.watch_timer.woken(reason);
         out.extend(bookmark.then(|| Ok(self.bookmark())));
         self.over |= end.is_some();
         out.extend(end.map(Err));

@@ -175,7 +175,7 @@ fn in_direction(task: &Task, direction: Direction) -> Result<(), TaskRefusal> {
         return Ok(());
     }
     Err(TaskRefusal::Contradiction {
-        what: format!("task {} is on course {:?}, not {direction:?}", task.spec.id, task.direction),
+        what: format!("task {} goes {:?}, not {direction:?}", task.spec.id, task.direction),
     })
 }
 

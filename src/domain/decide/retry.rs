@@ -21,15 +21,13 @@ pub(super) fn retry_from(task: &Task, first: SubtaskId) -> Vec<EventKind> {
     }
     let order = task.in_execution_order();
     // Everything behind the first step that ended runs again; a parallel branch that holds stays.
-    let mut retry_hint: Vec<SubtaskId> = vec![first];
+    let mut again: Vec<SubtaskId> = vec![first];
     for subtask in &order {
-        if subtask.spec.upstreams.iter().any(|upstream| retry_hint.contains(upstream))
-            && !retry_hint.contains(&subtask.spec.id)
-        {
-            retry_hint.push(subtask.spec.id);
+        if subtask.spec.upstreams.iter().any(|upstream| again.contains(upstream)) && !again.contains(&subtask.spec.id) {
+            again.push(subtask.spec.id);
         }
-        if subtask.state == SubtaskState::Failed && !retry_hint.contains(&subtask.spec.id) {
-            retry_hint.push(subtask.spec.id);
+        if subtask.state == SubtaskState::Failed && !again.contains(&subtask.spec.id) {
+            again.push(subtask.spec.id);
         }
     }
     let mut events = Vec::new();
@@ -37,10 +35,9 @@ pub(super) fn retry_from(task: &Task, first: SubtaskId) -> Vec<EventKind> {
         let id = subtask.spec.id;
         let ended = matches!(subtask.state, SubtaskState::Successful | SubtaskState::Failed);
         let waits = subtask.spec.upstreams.iter().any(|upstream| {
-            retry_hint.contains(upstream)
-                || task.subtask(*upstream).is_ok_and(|up| up.state != SubtaskState::Successful)
+            again.contains(upstream) || task.subtask(*upstream).is_ok_and(|up| up.state != SubtaskState::Successful)
         });
-        if retry_hint.contains(&id) && ended {
+        if again.contains(&id) && ended {
             let to = if waits { SubtaskState::Pending } else { SubtaskState::Ready };
             events.extend(moved(task, id, to, |change| {
                 change.operation = SubtaskOperation::Retry;

@@ -88,7 +88,7 @@ pub struct SqliteStore {
 #[derive(Default)]
 struct IdBlock {
     next: i64,
-    shutdown_mark: i64,
+    left: i64,
 }
 
 impl SqliteStore {
@@ -151,16 +151,16 @@ impl Store for SqliteStore {
     async fn reserve_ids(&self, count: u32) -> Result<i64, StoreError> {
         let count = i64::from(count);
         let mut block = self.ids.lock().await;
-        if block.shutdown_mark < count {
+        if block.left < count {
             let size = count.max(ID_BLOCK);
             let reserved = self.writer.change(move |connection| Ok(Ok(commit::reserve(connection, "id", size)?)));
             let first = reserved.await?;
             let next = first.ok_or_else(|| StoreError::Failed("all ids below 2^53 are given".to_owned()))?;
-            *block = IdBlock { next, shutdown_mark: size };
+            *block = IdBlock { next, left: size };
         }
         let first = block.next;
         block.next += count;
-        block.shutdown_mark -= count;
+        block.left -= count;
         Ok(first)
     }
 
