@@ -206,7 +206,7 @@ impl App {
                 settings.safe_units.clone_from(&config.local_agent.safe_units);
                 settings.homes.clone_from(&config.local_agent.homes);
                 settings.launcher = config.local_agent.launcher.clone().map_or(settings.launcher, Launcher::obsteward);
-                settings.one_end_per = Duration::from_secs(config.local_agent.one_end_per_seconds);
+                settings.timing.one_end_per = Duration::from_secs(config.local_agent.one_end_per_seconds);
                 Some(Agent::new(settings).map_err(|error| AppError::Agent(error.to_string()))?)
             }
         };

@@ -18,7 +18,7 @@ use crate::agent::files::FileError;
 use crate::agent::grpc::{self, ServeError};
 use crate::agent::launcher;
 use crate::agent::service::Agent;
-use crate::agent::settings::AgentConfig;
+use crate::agent::settings::{AgentConfig, Timing};
 use crate::agent::stdio::{self, StdioError};
 use crate::agent::trust;
 use crate::net::certificate::InvalidCertificateName;
@@ -150,7 +150,7 @@ fn config(args: AgentArgs) -> AgentConfig {
         safe_units: args.safe_units,
         addresses: args.addresses,
         homes: args.homes,
-        one_end_per: Duration::from_secs(args.one_end_per),
+        timing: Timing { one_end_per: Duration::from_secs(args.one_end_per), ..Timing::default() },
         ..AgentConfig::new(args.state_directory)
     }
 }

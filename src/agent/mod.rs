@@ -2,6 +2,7 @@
 //! It knows nothing of the layers above; it uses `domain`, `clock`, `proto` and `net`, and is the only module that signals
 //! and starts observers.
 
+mod answer;
 mod calls;
 mod candidate;
 pub mod clients;
@@ -14,8 +15,11 @@ mod home;
 mod launcher;
 mod launches;
 mod ledger;
+mod ledger_file;
 mod limits;
+mod linux;
 mod log_tail;
+mod machine;
 mod network;
 mod new_process;
 mod proc_fs;
@@ -38,8 +42,15 @@ pub(crate) mod real_observer;
 
 pub use clients::Clients;
 pub use command::{AgentArgs, AgentError, run};
-pub use launcher::Launcher;
+pub use launcher::{LaunchError, Launcher};
+pub use ledger::{Changed, Ledger, LedgerState, ReadTrusted};
+pub use linux::Linux;
+pub use machine::{HeldProcess, Machine, NewProcess};
+pub use process::{FoundObserver, Outcome, Search};
 pub use refusal::AgentRefusal;
 pub use service::{Agent, StopRequest, Stopped};
-pub use settings::AgentConfig;
+pub use settings::{AgentConfig, Timing};
+pub use signal::SignalOutcome;
 pub use start::{StartRequest, Started};
+pub use supervisor::{Supervision, Supervisor};
+pub use trust::Trusted;

@@ -1,5 +1,5 @@
-//! The agent itself, without a protocol: find, arm, stop (start stands in `start.rs`). In-process callers and the gRPC server
-//! both use it.
+//! The agent itself, without a protocol: find, arm, stop (start stands in `start.rs`), as rules over any [`Machine`].
+//! In-process callers and the gRPC server both use it.
 //!
 //! A stop runs in this order, and any "no" before the signal is a refusal: token is new, fence is current, ticket is valid,
 //! call recorded on disk, pidfd opened, **then** the process identified again and found to be the armed one, fence still
@@ -9,15 +9,15 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::agent::answer::Answer;
 use crate::agent::files::{FileError, passes};
-use crate::agent::launches::{Launch, LaunchStore};
-use crate::agent::ledger::{Answer, Ledger, NewCall, NewEnd, Recorded};
-use crate::agent::proc_fs::{ProcError, ProcFs};
-use crate::agent::process::{self, HostSettings, Outcome, Search};
+use crate::agent::ledger::{Ledger, NewCall, NewEnd, Recorded};
+use crate::agent::linux::Linux;
+use crate::agent::machine::{HeldProcess, Machine};
+use crate::agent::process::{Outcome, Search};
 use crate::agent::refusal::AgentRefusal;
-use crate::agent::settings::AgentConfig;
-use crate::agent::signal::{self, ProcessHandle, SignalOutcome};
-use crate::agent::start::StartState;
+use crate::agent::settings::{AgentConfig, Timing};
+use crate::agent::signal::SignalOutcome;
 use crate::agent::supervisor::Supervisor;
 use crate::agent::ticket::Tickets;
 use crate::domain::host::{
@@ -26,9 +26,6 @@ use crate::domain::host::{
 
 /// Longest time between SIGTERM and SIGKILL.
 pub const LONGEST_GRACE: Duration = Duration::from_secs(600);
-
-/// Pause before a doubt is looked at a second time.
-const SECOND_LOOK: Duration = Duration::from_millis(50);
 
 #[derive(Debug)]
 pub struct StopRequest {
@@ -68,44 +65,50 @@ pub enum Stopped {
     },
 }
 
-/// The agent; cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Agent(pub(super) Arc<Inner>);
+/// The agent of a machine; cheap to clone.
+#[derive(Debug)]
+pub struct Agent<M = Linux>(pub(super) Arc<Inner<M>>);
 
 #[derive(Debug)]
-pub(super) struct Inner {
-    pub(super) proc: ProcFs,
-    pub(super) knowledge: HostSettings,
+pub(super) struct Inner<M> {
+    pub(super) machine: M,
     tickets: Tickets,
-    pub(super) ledger: Ledger,
-    pub(super) starts: StartState,
-    one_end_per: Duration,
-    kill_wait: Duration,
+    pub(super) timing: Timing,
     /// Held from the check of a token until it is recorded, so that of two calls with one token only one acts.
     beginning: tokio::sync::Mutex<()>,
+    /// Held from the look before a launch until the new process is seen, so that of two starts only one launches.
+    pub(super) launching: tokio::sync::Mutex<()>,
+}
+
+impl<M> Clone for Agent<M> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
 }
 
 impl Agent {
     /// Opens the record; fails when another agent has it.
     pub fn new(config: AgentConfig) -> Result<Self, FileError> {
-        // Before anything else: it keeps another agent out of the directory.
-        let ledger = Ledger::open(&config.state_directory, config.clock)?;
-        let launches = LaunchStore::open(&config.state_directory)?;
-        Ok(Self(Arc::new(Inner {
-            proc: ProcFs::new(config.proc_root),
-            knowledge: HostSettings { safe_units: config.safe_units, addresses: config.addresses },
+        let timing = config.timing;
+        Ok(Self::on(Linux::open(config)?, timing))
+    }
+}
+
+impl<M: Machine> Agent<M> {
+    /// The agent of a machine, which has given out no ticket yet.
+    pub fn on(machine: M, timing: Timing) -> Self {
+        Self(Arc::new(Inner {
+            machine,
             tickets: Tickets::default(),
-            ledger,
-            starts: StartState::new(launches, config.homes, config.launcher, config.seen_within),
-            one_end_per: config.one_end_per,
-            kill_wait: config.kill_wait,
+            timing,
             beginning: tokio::sync::Mutex::new(()),
-        })))
+            launching: tokio::sync::Mutex::new(()),
+        }))
     }
 
     pub async fn find(&self, target: &ObserverTarget) -> Result<ProcessReport, AgentRefusal> {
         let target = target.clone();
-        self.blocking(move |inner| Ok(found(inner.search(&target)?))).await
+        self.blocking(move |inner| inner.report(&target)).await
     }
 
     /// Looks, and gives a ticket when the process that was found may be signalled. From here on, callers with an older fence
@@ -117,8 +120,8 @@ impl Agent {
     ) -> Result<(ProcessReport, Option<Ticket>), AgentRefusal> {
         let (target, fence) = (target.clone(), fence.clone());
         self.blocking(move |inner| {
-            inner.ledger.admit(&fence)?;
-            let found = found(inner.search(&target)?);
+            inner.ledger().admit(&fence)?;
+            let found = inner.report(&target)?;
             let ticket = match (&found.finding, &found.may_signal) {
                 (Finding::Running(identity), MaySignal::Yes) => {
                     Some(inner.tickets.give(fence, target, identity.clone()))
@@ -148,7 +151,7 @@ impl Agent {
         let request = Arc::new(request);
         let begin = {
             let request = Arc::clone(&request);
-            move |inner: &Inner| inner.begin(&request)
+            move |inner: &Inner<M>| inner.begin(&request)
         };
         match self.run_idempotent("stop observer", &request.fence, &request.token, begin, self.act(&request)).await? {
             Some(answer) => replay(answer, &request.token),
@@ -163,7 +166,7 @@ impl Agent {
         what: &'static str,
         fence: &CallerFence,
         token: &str,
-        begin: impl FnOnce(&Inner) -> Result<Recorded, AgentRefusal> + Send + 'static,
+        begin: impl FnOnce(&Inner<M>) -> Result<Recorded, AgentRefusal> + Send + 'static,
         act: impl Future<Output = Result<Answer, AgentRefusal>> + Send,
     ) -> Result<Option<Answer>, AgentRefusal> {
         let begun = {
@@ -182,7 +185,7 @@ impl Agent {
         tracing::info!(token, cluster = fence.cluster.as_str(), %answer, "{what}");
         let recorded = {
             let (fence, token, answer) = (fence.clone(), token.to_owned(), answer.clone());
-            self.blocking(move |inner| inner.ledger.answer(&fence, &token, answer)).await
+            self.blocking(move |inner| inner.ledger().answer(&fence, &token, answer)).await
         };
         if let Err(error) = recorded {
             // The answer is still true; only a repeat will be told UNKNOWN instead.
@@ -193,7 +196,7 @@ impl Agent {
 
     /// From the recorded call to the end of the process.
     async fn act(&self, request: &Arc<StopRequest>) -> Result<Answer, AgentRefusal> {
-        let held = ProcessHandle::open(request.identity.pid).map_err(|error| {
+        let held = self.0.machine.hold(request.identity.pid).map_err(|error| {
             let problem = format!("pid {} cannot be held: {error}", request.identity.pid);
             if passes(&error) {
                 AgentRefusal::HostUnreadable { problem }
@@ -231,24 +234,21 @@ impl Agent {
             Ok(SignalOutcome::Delivered) => {}
         }
         let grace = request.grace;
-        if held.ended_within(self.0.kill_wait).await {
+        if held.ended_within(self.0.timing.kill_wait).await {
             let evidence =
                 format!("pid {} did not end within {grace:?} of SIGTERM and ended after SIGKILL", request.identity.pid);
             return Ok(Answer::Killed { evidence });
         }
-        Ok(still_there(format!("got SIGTERM and SIGKILL and had not ended {:?} later", self.0.kill_wait)))
+        Ok(still_there(format!("got SIGTERM and SIGKILL and had not ended {:?} later", self.0.timing.kill_wait)))
     }
 
-    /// Runs what reads or writes files on a thread that may block.
+    /// Runs what may block, as the machine does that.
     pub(super) async fn blocking<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Inner) -> Result<T, AgentRefusal> + Send + 'static,
+        work: impl FnOnce(&Inner<M>) -> Result<T, AgentRefusal> + Send + 'static,
     ) -> Result<T, AgentRefusal> {
         let inner = Arc::clone(&self.0);
-        match tokio::task::spawn_blocking(move || work(&inner)).await {
-            Ok(result) => result,
-            Err(error) => Err(AgentRefusal::HostUnreadable { problem: format!("the agent was cut off: {error}") }),
-        }
+        self.0.machine.blocking(move || work(&inner)).await
     }
 }
 
@@ -258,33 +258,9 @@ enum Verified {
     Gone,
 }
 
-impl Inner {
-    /// A doubt gets a second look, because some pass at once: a child between fork and exec looks like its observer, and a
-    /// process that is ending like one that hides. The answer is the second look's alone.
-    pub(super) fn search(&self, target: &ObserverTarget) -> Result<Search, AgentRefusal> {
-        let first = self.look(target)?;
-        match first.outcome {
-            Outcome::Running { .. } | Outcome::Absent => Ok(first),
-            Outcome::Ambiguous => {
-                std::thread::sleep(SECOND_LOOK);
-                self.look(target)
-            }
-        }
-    }
-
-    /// Looks once. How a surely identified process was launched is remembered.
-    pub(super) fn look(&self, target: &ObserverTarget) -> Result<Search, AgentRefusal> {
-        let search = process::find(&self.proc, target, &self.knowledge).map_err(unreadable)?;
-        if let Outcome::Running { identity, around } = &search.outcome {
-            match Launch::of(&self.proc, identity, &around.supervisors) {
-                Ok(launch) => self.starts.remember(target, launch),
-                // The finding is valid without it.
-                Err(error) => {
-                    tracing::debug!(target = %target.address, %error, "how it was launched is not remembered")
-                }
-            }
-        }
-        Ok(search)
+impl<M: Machine> Inner<M> {
+    pub(super) fn ledger(&self) -> &M::Ledger {
+        self.machine.ledger()
     }
 
     /// Everything before the signal, up to the record of the call.
@@ -292,82 +268,69 @@ impl Inner {
         let StopRequest { target, identity, ticket, token, fence, .. } = request;
         let process = format!("{}/{}/{}", identity.boot_id, identity.pid, identity.start_ticks);
         let wants = request.wants();
-        let recorded = self.ledger.recorded(&fence.store_id, token, &wants)?;
+        let recorded = self.ledger().recorded(&fence.store_id, token, &wants)?;
         if recorded != Recorded::New {
             return Ok(recorded);
         }
-        self.ledger.still_current(fence)?;
+        self.ledger().still_current(fence)?;
         self.tickets.take(ticket.as_str(), fence, target, identity)?;
-        let end = Some(NewEnd { process: &process, one_end_per: self.one_end_per });
-        self.ledger.begin(&NewCall { fence, token, wants: &wants, end })?;
+        let end = Some(NewEnd { process: &process, one_end_per: self.timing.one_end_per });
+        self.ledger().begin(&NewCall { fence, token, wants: &wants, end })?;
         Ok(Recorded::New)
     }
 
     /// The second look, with the pidfd open.
     fn verify(&self, request: &StopRequest) -> Result<Verified, AgentRefusal> {
-        let search = self.search(&request.target)?;
+        let search = self.machine.search(&request.target)?;
         let armed = &request.identity;
         let changed = |found: String| AgentRefusal::IdentityChanged { armed: armed.to_string(), found };
         match search.outcome {
             Outcome::Running { identity, around } if *identity == *armed => {
-                may_signal(&identity, around.supervisors.first())?;
-                self.ledger.still_current(&request.fence)?;
+                self.may_signal(&identity, around.supervisors.first())?;
+                self.ledger().still_current(&request.fence)?;
                 Ok(Verified::Running)
             }
             Outcome::Running { identity, .. } => Err(changed(identity.to_string())),
             Outcome::Ambiguous => Err(AgentRefusal::Ambiguous { evidence: search.evidence }),
-            Outcome::Absent if self.is_there(armed, &search.boot_id) => {
+            Outcome::Absent
+                if armed.boot_id == search.boot_id && self.machine.is_there(armed.pid, armed.start_ticks) =>
+            {
                 Err(changed("no observer at this address".into()))
             }
             Outcome::Absent => Ok(Verified::Gone),
         }
     }
 
-    fn is_there(&self, identity: &ObserverIdentity, boot_id: &str) -> bool {
-        let same = |stat: crate::agent::proc_fs::Stat| stat.start_ticks == identity.start_ticks && !stat.has_ended();
-        identity.boot_id == boot_id && self.proc.stat(identity.pid).is_ok_and(same)
+    /// What is found, as it is told.
+    fn report(&self, target: &ObserverTarget) -> Result<ProcessReport, AgentRefusal> {
+        let Search { outcome, evidence, boot_id, rpc_port_open, sql_port_open, observers: _ } =
+            self.machine.search(target)?;
+        let nobody = || MaySignal::No { reason: "there is no process that is known for sure".to_owned() };
+        let mut beside = Vec::new();
+        let (finding, supervisor, may_signal) = match outcome {
+            Outcome::Running { identity, around } => {
+                beside = around.beside;
+                let supervisors = around.supervisors;
+                let may = match self.may_signal(&identity, supervisors.first()) {
+                    Ok(()) => MaySignal::Yes,
+                    Err(refusal) => MaySignal::No { reason: refusal.to_string() },
+                };
+                (Finding::Running(*identity), supervisors.into_iter().next().map(|supervisor| supervisor.name), may)
+            }
+            Outcome::Absent => (Finding::Absent { evidence: evidence.clone() }, None, nobody()),
+            Outcome::Ambiguous => (Finding::Ambiguous { evidence: evidence.clone() }, None, nobody()),
+        };
+        Ok(ProcessReport { finding, evidence, supervisor, beside, may_signal, boot_id, rpc_port_open, sql_port_open })
     }
-}
 
-fn unreadable(error: ProcError) -> AgentRefusal {
-    AgentRefusal::HostUnreadable { problem: error.to_string() }
-}
-
-fn found(search: Search) -> ProcessReport {
-    let Search { outcome, evidence, boot_id, rpc_port_open, sql_port_open, observers: _ } = search;
-    let nobody = || MaySignal::No { reason: "there is no process that is known for sure".to_owned() };
-    let mut beside = Vec::new();
-    let (finding, supervisor, may_signal) = match outcome {
-        Outcome::Running { identity, around } => {
-            beside = around.beside;
-            let supervisors = around.supervisors;
-            let may = match may_signal(&identity, supervisors.first()) {
-                Ok(()) => MaySignal::Yes,
-                Err(refusal) => MaySignal::No { reason: refusal.to_string() },
-            };
-            (Finding::Running(*identity), supervisors.into_iter().next().map(|supervisor| supervisor.name), may)
+    fn may_signal(&self, identity: &ObserverIdentity, supervisor: Option<&Supervisor>) -> Result<(), AgentRefusal> {
+        match supervisor {
+            Some(Supervisor { name, unit, safe: false }) => {
+                Err(AgentRefusal::Supervised { supervisor: name.clone(), unit: unit.clone() })
+            }
+            Some(Supervisor { safe: true, .. }) | None => self.machine.permitted(identity),
         }
-        Outcome::Absent => (Finding::Absent { evidence: evidence.clone() }, None, nobody()),
-        Outcome::Ambiguous => (Finding::Ambiguous { evidence: evidence.clone() }, None, nobody()),
-    };
-    ProcessReport { finding, evidence, supervisor, beside, may_signal, boot_id, rpc_port_open, sql_port_open }
-}
-
-fn may_signal(identity: &ObserverIdentity, supervisor: Option<&Supervisor>) -> Result<(), AgentRefusal> {
-    if let Some(Supervisor { name, unit, safe: false }) = supervisor {
-        return Err(AgentRefusal::Supervised { supervisor: name.clone(), unit: unit.clone() });
     }
-    let own = signal::own_uid();
-    if own != 0 && own != identity.uid {
-        let reason = format!(
-            "the observer runs as uid {} and the agent as uid {own}: run the agent as the observer's user",
-            identity.uid
-        );
-        return Err(AgentRefusal::NotPermitted { reason });
-    }
-    signal::permitted(identity.pid).map_err(|error| AgentRefusal::NotPermitted {
-        reason: format!("the system does not let the agent signal pid {}: {error}", identity.pid),
-    })
 }
 
 /// What a repeated call is told when the first one has no recorded answer.

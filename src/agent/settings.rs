@@ -26,14 +26,26 @@ pub struct AgentConfig {
     pub launcher: Launcher,
     /// `/proc`, or a tree like it.
     pub proc_root: PathBuf,
+    pub timing: Timing,
+    /// Wall time, for the moments of ends.
+    pub clock: Clock,
+}
+
+/// How long an agent waits.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
     /// At most one observer of a cluster is ended in this time.
     pub one_end_per: Duration,
     /// How long to wait for the end after SIGKILL.
     pub kill_wait: Duration,
     /// How long a process that was launched may run without being seen as an observer.
     pub seen_within: Duration,
-    /// Wall time, for the moments of ends.
-    pub clock: Clock,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self { one_end_per: Duration::from_secs(60), kill_wait: KILL_WAIT, seen_within: SEEN_WITHIN }
+    }
 }
 
 impl AgentConfig {
@@ -45,9 +57,7 @@ impl AgentConfig {
             homes: Vec::new(),
             launcher: Launcher::own(),
             proc_root: PathBuf::from("/proc"),
-            one_end_per: Duration::from_secs(60),
-            kill_wait: KILL_WAIT,
-            seen_within: SEEN_WITHIN,
+            timing: Timing::default(),
             clock: Clock::system(),
         }
     }

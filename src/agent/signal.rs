@@ -10,6 +10,8 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal, te
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use crate::agent::machine::HeldProcess;
+
 /// A process held by a pidfd: its number may be given to another process, this handle does not follow.
 #[derive(Debug)]
 pub struct ProcessHandle {
@@ -32,26 +34,27 @@ impl ProcessHandle {
         }
     }
 
-    pub fn terminate(&self) -> io::Result<SignalOutcome> {
-        self.send(Signal::TERM)
-    }
-
-    pub fn kill(&self) -> io::Result<SignalOutcome> {
-        self.send(Signal::KILL)
-    }
-
-    /// Waits for its end, at most `limit`, and returns whether it ended. A zombie has ended.
-    pub async fn ended_within(&self, limit: Duration) -> bool {
-        // An error of the wait is no end: the caller goes on as if it still ran.
-        matches!(tokio::time::timeout(limit, self.pidfd.readable()).await, Ok(Ok(_)))
-    }
-
     fn send(&self, signal: Signal) -> io::Result<SignalOutcome> {
         match pidfd_send_signal(self.pidfd.get_ref(), signal) {
             Ok(()) => Ok(SignalOutcome::Delivered),
             Err(Errno::SRCH) => Ok(SignalOutcome::Gone),
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+impl HeldProcess for ProcessHandle {
+    fn terminate(&self) -> io::Result<SignalOutcome> {
+        self.send(Signal::TERM)
+    }
+
+    fn kill(&self) -> io::Result<SignalOutcome> {
+        self.send(Signal::KILL)
+    }
+
+    async fn ended_within(&self, limit: Duration) -> bool {
+        // An error of the wait is no end: the caller goes on as if it still ran.
+        matches!(tokio::time::timeout(limit, self.pidfd.readable()).await, Ok(Ok(_)))
     }
 }
 

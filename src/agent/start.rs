@@ -4,43 +4,28 @@
 //! watched until it is the observer and listens, is gone, or the wait is over, and the answer is recorded. It runs to
 //! its end even when its caller goes away.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::MutexGuard;
 use tokio::time::Instant;
 
-use crate::agent::candidate::PROGRAM;
-use crate::agent::home;
-use crate::agent::launcher::{LaunchError, LaunchSpec, Launcher};
-use crate::agent::launches::{LIBRARY_PATH, Launch, LaunchStore};
-use crate::agent::ledger::{Answer, NewCall, Recorded};
-use crate::agent::limits;
-use crate::agent::new_process::NewProcess;
-use crate::agent::proc_fs::ProcError;
-use crate::agent::process::{self, Outcome, Search};
+use crate::agent::answer::Answer;
+use crate::agent::launcher::LaunchError;
+use crate::agent::ledger::{Ledger, NewCall, Recorded};
+use crate::agent::machine::{Machine, NewProcess};
+use crate::agent::process::{Outcome, Search};
 use crate::agent::refusal::AgentRefusal;
 use crate::agent::service::{Agent, Inner, unanswered};
-use crate::agent::signal;
-use crate::agent::supervisor;
 use crate::clock;
 use crate::domain::host::{CallerFence, ObserverIdentity, ObserverTarget};
-use crate::net::descriptors;
 
 /// Longest time that a new process is watched.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(600);
 
-/// Between looks at a new process.
-const POLL: Duration = Duration::from_millis(100);
 /// How long nothing of a new process may be seen, its first process having ended, until it counts as gone.
 const GONE: Duration = Duration::from_secs(1);
-/// File below the home that its standard output and error go to.
-const OUTPUT: &str = "log/obsteward-start.log";
-/// The variables that an observer gets from the agent: the others do not concern it, and some may be secret.
-const ENVIRONMENT: &[&str] = &["PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ"];
-
 #[derive(Clone, Debug)]
 pub struct StartRequest {
     pub target: ObserverTarget,
@@ -78,34 +63,8 @@ pub enum Started {
     Unknown { evidence: String },
 }
 
-/// What a start needs besides finding the process.
-#[derive(Debug)]
-pub struct StartState {
-    launches: LaunchStore,
-    homes: Vec<PathBuf>,
-    launcher: Launcher,
-    seen_within: Duration,
-    /// Held from the look before a launch until the new process is seen, so that of two starts only one launches.
-    turn: Mutex<()>,
-}
-
-impl StartState {
-    /// `homes`: those that the operator named. `seen_within`: how long a launched process may take to be seen.
-    pub fn new(launches: LaunchStore, homes: Vec<PathBuf>, launcher: Launcher, seen_within: Duration) -> Self {
-        Self { launches, homes, launcher, seen_within, turn: Mutex::new(()) }
-    }
-
-    /// Remembers how a running observer was launched.
-    pub fn remember(&self, target: &ObserverTarget, launch: Option<Launch>) {
-        let Some(launch) = launch else { return };
-        if let Err(error) = self.launches.remember(target, launch) {
-            tracing::warn!(target = %target.address, %error, "how the observer was launched could not be remembered");
-        }
-    }
-}
-
-enum Plan {
-    Launch(LaunchSpec),
+enum Plan<O> {
+    Launch(O),
     Nothing(Answer),
 }
 
@@ -116,7 +75,7 @@ enum ProcessSighting {
     Nothing,
 }
 
-impl Agent {
+impl<M: Machine> Agent<M> {
     /// Starts an observer, once per token.
     pub async fn start(&self, request: StartRequest) -> Result<Started, AgentRefusal> {
         if request.wait > LONGEST_WAIT {
@@ -135,7 +94,7 @@ impl Agent {
         let request = Arc::new(request);
         let begin = {
             let request = Arc::clone(&request);
-            move |inner: &Inner| inner.begin_start(&request)
+            move |inner: &Inner<M>| inner.begin_start(&request)
         };
         match self
             .run_idempotent("start observer", &request.fence, &request.token, begin, self.launch(&request))
@@ -148,7 +107,7 @@ impl Agent {
 
     /// From the recorded call to what became of the process.
     async fn launch(&self, request: &Arc<StartRequest>) -> Result<Answer, AgentRefusal> {
-        let turn = self.0.starts.turn.lock().await;
+        let turn = self.0.launching.lock().await;
         let planned = {
             let request = Arc::clone(request);
             self.blocking(move |inner| inner.plan(&request)).await?
@@ -157,7 +116,7 @@ impl Agent {
             Plan::Launch(orders) => orders,
             Plan::Nothing(answer) => return Ok(answer),
         };
-        let launched = NewProcess::launch(&self.0.starts.launcher, orders).await;
+        let launched = self.0.machine.launch(orders).await;
         let new = launched.map_err(|error| match error {
             LaunchError::Exhausted(problem) => AgentRefusal::HostExhausted { problem },
             LaunchError::Failed(problem) => AgentRefusal::LaunchFailed { problem },
@@ -167,9 +126,9 @@ impl Agent {
     }
 
     /// Watches until the new process listens, is gone, or the wait is over.
-    async fn watch(&self, request: &StartRequest, new: &NewProcess, turn: MutexGuard<'_, ()>) -> Answer {
+    async fn watch(&self, request: &StartRequest, new: &M::Launched, turn: MutexGuard<'_, ()>) -> Answer {
         let mut turn = Some(turn);
-        let seen_within = self.0.starts.seen_within;
+        let seen_within = self.0.timing.seen_within;
         let mut unseen_since: Option<Instant> = None;
         loop {
             let sight = {
@@ -203,62 +162,45 @@ impl Agent {
                 }
                 Err(_) => {}
             }
-            tokio::time::sleep(POLL).await;
+            tokio::time::sleep(M::POLL).await;
         }
     }
 }
 
-impl Inner {
+impl<M: Machine> Inner<M> {
     /// Everything before the launch, up to the record of the call.
     fn begin_start(&self, request: &StartRequest) -> Result<Recorded, AgentRefusal> {
         let StartRequest { token, fence, .. } = request;
         let wants = request.wants();
-        let recorded = self.ledger.recorded(&fence.store_id, token, &wants)?;
+        let recorded = self.ledger().recorded(&fence.store_id, token, &wants)?;
         if recorded == Recorded::New {
-            self.ledger.begin(&NewCall { fence, token, wants: &wants, end: None })?;
+            self.ledger().begin(&NewCall { fence, token, wants: &wants, end: None })?;
         }
         Ok(recorded)
     }
 
     /// What is to be launched, if anything. The last check before the launch.
-    fn plan(&self, request: &StartRequest) -> Result<Plan, AgentRefusal> {
+    fn plan(&self, request: &StartRequest) -> Result<Plan<M::Orders>, AgentRefusal> {
         let target = &request.target;
-        let search = self.search(target)?;
+        let search = self.machine.search(target)?;
         if let Outcome::Running { identity, .. } = search.outcome {
             let evidence = format!("{identity} runs and listens on {}, nothing was started", target.address);
             return Ok(Plan::Nothing(Answer::AlreadyRunning { identity: *identity, evidence }));
         }
         self.ensure_not_running(target, &search)?;
-        let launch = self.starts.launches.of(target);
-        let home = home::choose(launch.as_ref(), &self.starts.homes, target)?;
-        if let Some(seen) = search.observers.iter().find(|seen| Path::new(&seen.identity.home) == home) {
-            let evidence = format!("an observer runs in its home already: {}", seen.identity);
-            return Err(AgentRefusal::Ambiguous { evidence });
-        }
-        self.ensure_unsupervised(launch.as_ref(), &home)?;
-        let own = signal::own_uid();
-        if let Some(launch) = launch.as_ref().filter(|launch| launch.uid != own) {
-            let reason = format!(
-                "the observer ran as uid {} and the agent runs as uid {own}: run the agent as the observer's user",
-                launch.uid
-            );
-            return Err(AgentRefusal::NotPermitted { reason });
-        }
-        let executable = launch.as_ref().map_or_else(|| PathBuf::from(PROGRAM), |launch| launch.executable.clone());
-        home::usable(&home, &executable, own)?;
-        self.ledger.still_current(&request.fence)?;
-        Ok(Plan::Launch(orders(launch, home, executable)))
+        let orders = self.machine.orders(target, &search)?;
+        self.ledger().still_current(&request.fence)?;
+        Ok(Plan::Launch(orders))
     }
 
     /// Refuses while a process may be the observer, or listens where it would.
     fn ensure_not_running(&self, target: &ObserverTarget, search: &Search) -> Result<(), AgentRefusal> {
         let absent = search.outcome == Outcome::Absent;
         if !search.observers.iter().any(|seen| seen.may_be_wanted) {
-            let unreadable = |error: ProcError| AgentRefusal::HostUnreadable { problem: error.to_string() };
             let taken = |address: std::net::SocketAddr, holder| {
                 Err(AgentRefusal::PortTaken { address: address.to_string(), holder })
             };
-            match process::holder(&self.proc, target).map_err(unreadable)? {
+            match self.machine.holder(target)? {
                 Some((address, Some(holder))) => return taken(address, holder),
                 Some((address, None)) if absent => {
                     return taken(address, "a process that this agent cannot identify".to_owned());
@@ -269,36 +211,9 @@ impl Inner {
         if absent { Ok(()) } else { Err(AgentRefusal::Ambiguous { evidence: search.evidence.clone() }) }
     }
 
-    /// Refuses when it has to be started by a supervisor, or by whoever keeps it in the foreground.
-    fn ensure_unsupervised(&self, launch: Option<&Launch>, home: &Path) -> Result<(), AgentRefusal> {
-        let safe_units = &self.knowledge.safe_units;
-        let refused = |supervisor: String, unit: String| Err(AgentRefusal::StartedBySupervisor { supervisor, unit });
-        let unreadable = |error: ProcError| AgentRefusal::HostUnreadable { problem: error.to_string() };
-        let around = supervisor::of_home(&self.proc, home, safe_units).map_err(unreadable)?;
-        if let Some(keeper) = around.supervisors.into_iter().find(|keeper| !keeper.safe) {
-            return refused(keeper.name, keeper.unit);
-        }
-        let Some(launch) = launch else { return Ok(()) };
-        // An obshell keeps an observer only while it lives, and living ones were looked for just now. Remembered ones
-        // say nothing: older agents noted every obshell.
-        let mut keepers = launch.keepers.iter().filter(|keeper| keeper.unit != supervisor::OBSHELL);
-        if let Some(keeper) = keepers.find(|keeper| !supervisor::is_safe(&keeper.unit, safe_units)) {
-            return refused(keeper.name.clone(), keeper.unit.clone());
-        }
-        if launch.foreground && !supervisor::is_safe(supervisor::FOREGROUND, safe_units) {
-            return refused("whoever started it with --nodaemon".to_owned(), supervisor::FOREGROUND.to_owned());
-        }
-        if launch.elsewhere {
-            let reason = "the observer ran in a network or with files of its own, as in a container: start it there, or \
-                          run an agent there";
-            return Err(AgentRefusal::NotPermitted { reason: reason.to_owned() });
-        }
-        Ok(())
-    }
-
     /// What is seen of a process that was launched in `home`; `first` is the one that may only be the parent of a daemon.
     fn sight(&self, target: &ObserverTarget, home: &Path, first: u32) -> Result<ProcessSighting, AgentRefusal> {
-        let search = self.look(target)?;
+        let search = self.machine.look(target)?;
         let ours = |identity: &ObserverIdentity| Path::new(&identity.home) == home;
         if let Outcome::Running { identity, .. } = search.outcome
             && ours(&identity)
@@ -310,29 +225,6 @@ impl Inner {
         seen.sort_by_key(|identity| identity.pid == first);
         Ok(seen.into_iter().next().map_or(ProcessSighting::Nothing, ProcessSighting::Runs))
     }
-}
-
-/// The equivalent of `cd home && bin/observer`, as it was launched before.
-fn orders(launch: Option<Launch>, home: PathBuf, executable: PathBuf) -> LaunchSpec {
-    let own = ENVIRONMENT.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)));
-    let mut environment: BTreeMap<String, String> = own.collect();
-    let libraries = match &launch {
-        Some(launch) => launch.library_path.clone(),
-        // Where packages and deployers put them.
-        None => Some(home.join("lib")).filter(|lib| lib.is_dir()).map(|lib| lib.display().to_string()),
-    };
-    environment.extend(libraries.map(|path| (LIBRARY_PATH.to_owned(), path)));
-    let usual = executable.display().to_string();
-    let (name, arguments, limits) = match launch {
-        Some(launch) => {
-            let arguments = launch.arguments();
-            (Some(launch.name).filter(|name| !name.is_empty()).unwrap_or(usual), arguments, launch.limits)
-        }
-        // This agent's own, but of open files those that it was started with.
-        None => (usual, Vec::new(), limits::of_files(descriptors::started_with())),
-    };
-    let output = home.join(OUTPUT);
-    LaunchSpec { home, program: executable, name, arguments, environment, output, limits }
 }
 
 fn replay(answer: Answer, token: &str) -> Result<Started, AgentRefusal> {

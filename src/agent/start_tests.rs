@@ -2,12 +2,16 @@
 //! `tests/it/e2e/start_process.rs`.
 
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use super::*;
-use crate::agent::launches::SupervisorRecord;
+use crate::agent::candidate::PROGRAM;
+use crate::agent::launches::{Launch, SupervisorRecord};
+use crate::agent::machine::HeldProcess;
 use crate::agent::real_observer::{AtSigterm, RealObserver, agent, config};
-use crate::agent::settings::AgentConfig;
+use crate::agent::settings::{AgentConfig, Timing};
+use crate::agent::signal;
 use crate::domain::host::{Finding, ProcessReport};
 
 /// Writes that it ran, speaks, and ends.
@@ -116,14 +120,14 @@ async fn an_old_fence_or_a_token_of_another_call_starts_nothing() {
 async fn a_fence_that_is_lost_while_it_waits_for_its_turn_starts_nothing() {
     let (_directory, agent) = agent();
     let observer = seen(&agent, DIES).await;
-    let turn = agent.0.starts.turn.lock().await;
+    let turn = agent.0.launching.lock().await;
     let waiting = tokio::spawn({
         let (agent, request) = (agent.clone(), request(&observer, "t"));
         async move { agent.start(request).await }
     });
     // The call is recorded before it waits.
     let wants = request(&observer, "t").wants();
-    while agent.0.ledger.recorded("store-a", "t", &wants) == Ok(Recorded::New) {
+    while agent.0.ledger().recorded("store-a", "t", &wants) == Ok(Recorded::New) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     agent.arm(&observer.target, &observer.fence(2)).await.unwrap();
@@ -231,18 +235,18 @@ async fn a_home_is_remembered_or_named_and_must_say_that_it_is_the_one() {
 async fn what_it_was_launched_with_comes_again_and_nothing_else() {
     let (directory, agent) = agent();
     let observer = seen(&agent, DIES).await;
-    let launch = agent.0.starts.launches.of(&observer.target).unwrap();
+    let launch = agent.0.machine.launches.of(&observer.target).unwrap();
     assert!(launch.limits.contains_key("Max open files") && launch.uid == signal::own_uid() && !launch.elsewhere);
     assert_eq!((launch.executable.as_path(), launch.arguments().len()), (Path::new(PROGRAM), 0));
     let both = Launch { sql_port: Some(2881), local_ip: Some(observer.target.address.ip()), ..launch.clone() };
-    agent.0.starts.remember(&observer.target, Some(both));
+    agent.0.machine.remember(&observer.target, Some(both));
     assert_died(&agent.start(request(&observer, "1")).await);
     assert_eq!(runs(&observer), [format!("-p 2881 -I {}", observer.target.address.ip())]);
     assert_eq!(Path::new(&libraries(&observer)), observer.home().join("lib"), "as it had it");
 
     // Older agents noted every obshell as a keeper: what lives now decides, and none does.
     let obshell = SupervisorRecord { name: "obshell (pid 50)".to_owned(), unit: "obshell".to_owned() };
-    agent.0.starts.remember(&observer.target, Some(Launch { keepers: vec![obshell], ..launch.clone() }));
+    agent.0.machine.remember(&observer.target, Some(Launch { keepers: vec![obshell], ..launch.clone() }));
     assert_died(&agent.start(request(&observer, "before")).await);
 
     // Either a supervisor has to start it, or we are not permitted to.
@@ -254,7 +258,7 @@ async fn what_it_was_launched_with_comes_again_and_nothing_else() {
         ("4", Launch { elsewhere: true, ..launch.clone() }, "NOT_PERMITTED"),
         ("5", Launch { uid: launch.uid + 1, ..launch.clone() }, "NOT_PERMITTED"),
     ] {
-        agent.0.starts.remember(&observer.target, Some(launch));
+        agent.0.machine.remember(&observer.target, Some(launch));
         assert_refused(&agent.start(request(&observer, token)).await, reason);
     }
     assert_eq!(runs(&observer).len(), 2);
@@ -262,14 +266,15 @@ async fn what_it_was_launched_with_comes_again_and_nothing_else() {
 
     let safe_units = vec!["nodaemon".to_owned(), "oceanbase".to_owned()];
     let agent = Agent::new(AgentConfig { safe_units, ..config(directory.path()) }).unwrap();
-    agent.0.starts.remember(&observer.target, Some(Launch { foreground: true, keepers: vec![keeper], ..launch }));
+    agent.0.machine.remember(&observer.target, Some(Launch { foreground: true, keepers: vec![keeper], ..launch }));
     assert_died(&agent.start(request(&observer, "6")).await);
 }
 
 #[tokio::test]
 async fn something_that_runs_and_is_no_observer_is_neither_started_nor_dead() {
     let directory = tempfile::tempdir().unwrap();
-    let soon = AgentConfig { seen_within: Duration::from_millis(300), ..config(directory.path()) };
+    let timing = Timing { seen_within: Duration::from_millis(300), ..Timing::default() };
+    let soon = AgentConfig { timing, ..config(directory.path()) };
     let agent = Agent::new(soon).unwrap();
     let observer = seen(&agent, "echo $$ > runs; exec sleep 600").await;
     let patient = StartRequest { wait: Duration::ZERO, ..request(&observer, "t") };

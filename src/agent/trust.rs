@@ -11,12 +11,12 @@ const FILE: &str = "trusted.json";
 const LOCK: &str = "trusted.lock";
 
 /// Every `agent trust` of the operator, oldest first.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Trusted {
     words: Vec<TrustGrant>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct TrustGrant {
     number: u64,
     store_id: String,
@@ -26,6 +26,12 @@ impl Trusted {
     /// As it stands on disk: the operator speaks through another process.
     pub fn read(directory: &Path) -> Result<Self, FileError> {
         Ok(files::read(directory, FILE)?.unwrap_or_default())
+    }
+
+    /// Adds an `agent trust`.
+    pub fn grant(&mut self, store_id: &str) {
+        let number = self.latest() + 1;
+        self.words.push(TrustGrant { number, store_id: store_id.to_owned() });
     }
 
     /// Number of the latest `agent trust`; 0 before the first.
@@ -44,7 +50,6 @@ pub fn trust(directory: &Path, store_id: &str) -> Result<(), FileError> {
     files::make_directory(directory)?;
     let _lock = files::lock(directory, LOCK, true)?;
     let mut trusted = Trusted::read(directory)?;
-    let number = trusted.latest() + 1;
-    trusted.words.push(TrustGrant { number, store_id: store_id.to_owned() });
+    trusted.grant(store_id);
     files::replace(directory, FILE, &trusted)
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::agent::{Agent, AgentRefusal, StartRequest, Started, StopRequest, Stopped};
+use crate::agent::{Agent, AgentRefusal, Linux, Machine, StartRequest, Started, StopRequest, Stopped};
 use crate::domain::effect::Permit;
 use crate::domain::host::{
     CallerFence, HostCode, ObserverIdentity, ObserverTarget, ProcessReport, StartResult, StopResult, Ticket,
@@ -12,16 +12,16 @@ use crate::domain::host::{
 use crate::host::{Host, HostError, caller};
 
 #[derive(Clone, Debug)]
-pub struct LocalHost(Agent);
+pub struct LocalHost<M = Linux>(Agent<M>);
 
-impl LocalHost {
-    pub const fn new(agent: Agent) -> Self {
+impl<M> LocalHost<M> {
+    pub const fn new(agent: Agent<M>) -> Self {
         Self(agent)
     }
 }
 
 #[async_trait]
-impl Host for LocalHost {
+impl<M: Machine> Host for LocalHost<M> {
     async fn find(&self, target: &ObserverTarget) -> Result<ProcessReport, HostError> {
         self.0.find(target).await.map_err(refused)
     }

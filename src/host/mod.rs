@@ -24,6 +24,7 @@ use crate::domain::host::{
 use crate::domain::ssh::SshDestination;
 
 pub use hosts::AgentHosts;
+pub use local::LocalHost;
 pub use ssh_client::{InvalidSshOption, SshClient, SshOptions};
 
 /// How the host of a server is reached.

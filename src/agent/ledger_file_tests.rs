@@ -1,14 +1,19 @@
 //! What the record keeps, refuses and survives.
 
+use std::time::Duration;
+
 use super::*;
+use crate::agent::answer::Answer;
 use crate::agent::fake_proc;
+use crate::agent::ledger::{NewCall, NewEnd, Recorded};
 use crate::agent::trust::trust;
-use crate::domain::ids::ClusterKey;
+use crate::domain::host::CallerFence;
+use crate::domain::ids::{ClusterKey, Fence};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-fn open(directory: &Path, clock: &Clock) -> Ledger {
-    Ledger::open(directory, clock.clone()).unwrap()
+fn open(directory: &Path, clock: &Clock) -> LedgerFile {
+    LedgerFile::open(directory, clock.clone()).unwrap()
 }
 
 fn call<'a>(fence: &'a CallerFence, token: &'a str, process: &'a str) -> NewCall<'a> {
@@ -100,10 +105,10 @@ fn one_agent_per_directory_and_a_damaged_record_is_not_overwritten() {
     let directory = tempfile::tempdir().unwrap();
     let ledger = open(directory.path(), &Clock::system());
     ledger.admit(&fake_proc::fence(1)).unwrap();
-    assert!(matches!(Ledger::open(directory.path(), Clock::system()), Err(FileError::Locked { .. })));
+    assert!(matches!(LedgerFile::open(directory.path(), Clock::system()), Err(FileError::Locked { .. })));
     drop(ledger);
     std::fs::write(directory.path().join(FILE), "{\"clu").unwrap();
-    assert!(matches!(Ledger::open(directory.path(), Clock::system()), Err(FileError::Damaged { .. })));
+    assert!(matches!(LedgerFile::open(directory.path(), Clock::system()), Err(FileError::Damaged { .. })));
 }
 
 #[test]
