@@ -188,9 +188,10 @@ impl InProcessCluster {
         self.with(|core, now| {
             let mut silence = self.silence();
             silence.frozen.remove(&server);
-            let (left, elsewhere) = silence.left.drain(..).partition(|id: &u64| {
-                core.sessions.get(id).is_some_and(|session| session.server == server)
-            });
+            let (left, elsewhere) = silence
+                .left
+                .drain(..)
+                .partition(|id: &u64| core.sessions.get(id).is_some_and(|session| session.server == server));
             silence.left = elsewhere;
             drop(silence);
             for id in left {

@@ -28,7 +28,10 @@ fn open(cluster: &InProcessCluster, server: i64) -> ClientSession {
 /// What the record says of sessions and marks since the beginning.
 fn kinds(cluster: &InProcessCluster) -> Vec<Kind> {
     let told = |recorded: &&Recorded| {
-        !matches!(recorded.kind, Kind::ProcessStarted | Kind::LeaderMoved | Kind::RootServiceMoved | Kind::FaultInjected)
+        !matches!(
+            recorded.kind,
+            Kind::ProcessStarted | Kind::LeaderMoved | Kind::RootServiceMoved | Kind::FaultInjected
+        )
     };
     cluster.look(|core, _| core.record.iter().filter(told).map(|recorded| recorded.kind).collect())
 }
