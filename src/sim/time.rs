@@ -26,7 +26,7 @@ impl SimClock {
 
     pub fn now(&self) -> Micros {
         match self {
-            Self::System => SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| micros(since)),
+            Self::System => SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, micros),
             Self::Simulated(base, since) => base + micros(since.elapsed()),
         }
     }
