@@ -57,7 +57,7 @@ async fn root_service(shared: &Shared, asker: &StatementContext) -> Result<i64, 
         if let Some(root) = shared.with(|core, _| core.cluster.root_service()) {
             return Ok(root);
         }
-        if time::now() >= asker.deadline {
+        if shared.clock.now() >= asker.deadline {
             return Err(SqlRefusal::query_timeout(asker.limit).into());
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -93,8 +93,9 @@ async fn stop(shared: &Arc<Shared>, asker: &StatementContext, targets: &[i64], s
     }
     let operation = stop.operation;
     let marked = tokio::select! {
+        biased;
         marked = at_root_service(shared, asker, stop, 0) => marked.unwrap_or_else(|_| Err(SqlRefusal::new(4016, "Internal error"))),
-        () = until(asker.deadline) => return SqlRefusal::query_timeout(asker.limit).into(),
+        () = until(shared, asker.deadline) => return SqlRefusal::query_timeout(asker.limit).into(),
     };
     if let Err(refusal) = marked {
         return refusal.into();
@@ -123,7 +124,7 @@ async fn stop(shared: &Arc<Shared>, asker: &StatementContext, targets: &[i64], s
 
 /// The root service moves and the statement ends with it.
 fn failed_over(shared: &Shared, number: Option<u16>) -> End {
-    shared.with(fail_over);
+    shared.with(Core::fail_over);
     number.map_or(End::Cut, |number| SqlRefusal::new(number, root_service_text(number)).into())
 }
 
@@ -181,29 +182,37 @@ fn at_root_service(
             if let Some(verdict) = verdict {
                 return verdict;
             }
-            tokio::time::sleep(shared.options.durations.precheck_interval).await;
+            precheck_pause(&shared).await;
         }
     };
     tokio::spawn(async move {
         tokio::select! {
+            biased;
             verdict = job => verdict,
             () = stopped.cancelled() => Err(SqlRefusal::new(4550, root_service_text(4550))),
         }
     })
 }
 
+/// The root service's precheck looks again after this.
+async fn precheck_pause(shared: &Shared) {
+    let pause = shared.lock().cluster.durations.precheck_interval;
+    tokio::time::sleep(pause).await;
+}
+
 /// Phase C. The count is the kernel's: LEADER rows of CDB_OB_LS_LOCATIONS.
 async fn wait_leader_switch_out(shared: &Shared, asker: &StatementContext, servers: &[i64]) -> End {
+    let interval = time::micros(shared.lock().cluster.durations.leader_wait_interval);
     while shared.with(|core, _| core.cluster.leaders_on(servers)) > 0 {
-        let next = time::now() + time::micros(shared.options.durations.leader_wait_interval);
+        let next = shared.clock.now() + interval;
         if next >= asker.deadline {
-            until(asker.deadline).await;
+            until(shared, asker.deadline).await;
             if shared.with(|core, _| core.cluster.leaders_on(servers)) > 0 {
                 return SqlRefusal::new(4652, "wait leader switch timeout").into();
             }
             break;
         }
-        until(next).await;
+        until(shared, next).await;
     }
     wait_degradation(shared, servers).await
 }
@@ -222,34 +231,10 @@ async fn wait_degradation(shared: &Shared, servers: &[i64]) -> End {
         if !waiting {
             return DONE;
         }
-        if time::now() >= deadline {
+        if shared.clock.now() >= deadline {
             return SqlRefusal::new(4751, "wait arbitration service degradation timeout").into();
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
-/// The root service moves to another living server.
-pub fn fail_over(core: &mut Core, now: Micros) {
-    let cluster = &mut core.cluster;
-    let Some(index) = cluster
-        .log_streams
-        .iter()
-        .position(|ls| (ls.tenant, ls.id) == (super::state::SYS_TENANT, super::state::SYS_LS))
-    else {
-        return;
-    };
-    let ls = &cluster.log_streams[index];
-    let able = |id: &&i64| {
-        Some(**id) != ls.leader
-            && cluster.server(**id).is_some_and(|server| server.reachable() && server.stop_time == 0)
-    };
-    let Some(successor) = ls.members.iter().find(able).copied() else { return };
-    cluster.log_streams[index].preferred = successor;
-    let mut happened = Vec::new();
-    super::advance::lead(cluster, index, Some(successor), now, &mut happened);
-    for happening in happened {
-        core.record_entry(now, happening);
     }
 }
 
@@ -257,10 +242,10 @@ async fn stop_zone(shared: &Shared, asker: &StatementContext, active: bool, forc
     loop {
         match shared.with(|core, now| core.set_zone(name, active, force, now)) {
             Err(refusal) if refusal.retry => {
-                if time::now() >= asker.deadline - BEFORE_THE_TIMEOUT {
+                if shared.clock.now() >= asker.deadline - BEFORE_THE_TIMEOUT {
                     return SqlRefusal::query_timeout(asker.limit).into();
                 }
-                tokio::time::sleep(shared.options.durations.precheck_interval).await;
+                precheck_pause(shared).await;
             }
             Err(refusal) => return refusal.into(),
             Ok(()) if active => return DONE,

@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use super::core::{Core, Shared};
+use super::coordinator::Run;
+use super::core::Core;
 use super::fault::{Fault, FaultId, FaultKind};
 use super::net::NetClaim;
 use super::options::{SimError, SimOptions};
-use super::record::{Kind, RecordEntry, Recorded};
+use super::record::{Kind, Recorded};
 use super::state::{Cluster, ServerStatus};
-use super::time::Micros;
-use super::{advance, bootstrap, coordinator, process};
+use super::time::{Micros, SimClock};
+use super::{bootstrap, coordinator, process};
 
 /// How long a process may take to come up, and to go.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -21,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// The cluster lives as long as this value. [`SimCluster::shutdown`] ends it in order; dropping it kills the observers
 /// and removes a temporary directory just the same.
 pub struct SimCluster {
-    shared: Arc<Shared>,
+    run: Arc<Run>,
     net: NetClaim,
 }
 
@@ -66,28 +67,21 @@ impl SimCluster {
         let failed = || SimError::io(format!("make {}", directory.display()));
         std::fs::create_dir_all(&directory).map_err(failed())?;
         let directory = directory.canonicalize().map_err(failed())?;
-        let now = super::time::now();
+        let now = SimClock::System.now();
         let mut cluster = bootstrap::bootstrap(&options, &directory, |number| net.address(number), now);
-        let list = cluster.servers.iter().map(|s| format!("{}:{}:{}", s.ip, s.rpc_port, s.sql_port));
-        let list = list.collect::<Vec<_>>().join(";");
-        cluster.parameters.insert("rootservice_list".into(), list);
-        let this = Self { shared: Arc::new(Shared::new(cluster, options, directory, temporary)), net };
-        coordinator::listen(&this.shared)?;
+        cluster.list_root_service();
+        let this = Self { run: Arc::new(Run::new(cluster, options, directory, temporary)), net };
+        coordinator::listen(&this.run)?;
         let ids: Vec<i64> = this.servers().iter().map(|server| server.id).collect();
         for id in &ids {
             this.install(*id)?;
-            process::spawn(&this.shared, *id)?;
+            process::spawn(&this.run, *id)?;
         }
         for id in &ids {
             this.registered(*id).await?;
         }
-        this.shared.with(|core, now| {
-            for server in &mut core.cluster.servers {
-                server.start_service_time = now;
-                server.last_heartbeat = now;
-            }
-        });
-        coordinator::run(&this.shared);
+        this.run.shared.with(|core, now| core.cluster.all_serve(now));
+        coordinator::run(&this.run);
         Ok(this)
     }
 
@@ -101,7 +95,7 @@ impl SimCluster {
             home: server.home.clone(),
             pid: server.process.as_ref().map(|process| process.pid),
         };
-        self.shared.lock().cluster.servers.iter().map(info).collect()
+        self.run.shared.lock().cluster.servers.iter().map(info).collect()
     }
 
     pub fn server(&self, id: i64) -> Result<SimServerInfo, SimError> {
@@ -114,7 +108,7 @@ impl SimCluster {
     }
 
     pub fn directory(&self) -> &std::path::Path {
-        &self.shared.directory
+        &self.run.directory
     }
 
     pub fn network(&self) -> std::net::Ipv4Addr {
@@ -122,34 +116,34 @@ impl SimCluster {
     }
 
     pub fn inject(&self, fault: impl Into<Fault>) -> FaultId {
-        self.shared.with(|core, now| core.inject(fault.into(), now))
+        self.run.shared.with(|core, now| core.inject(fault.into(), now))
     }
 
     pub fn clear(&self, fault: FaultId) {
-        self.shared.with(|core, now| core.clear(Some(fault), now));
+        self.run.shared.with(|core, now| core.clear(Some(fault), now));
     }
 
     pub fn clear_all(&self) {
-        self.shared.with(|core, now| core.clear(None, now));
+        self.run.shared.with(|core, now| core.clear(None, now));
     }
 
     /// The cluster's own record, from the beginning.
     pub fn record(&self) -> Vec<Recorded> {
-        self.shared.lock().record.clone()
+        self.run.shared.lock().record.clone()
     }
 
     pub fn recorded(&self, kind: Kind) -> Vec<Recorded> {
-        self.shared.lock().record.iter().filter(|recorded| recorded.kind == kind).cloned().collect()
+        self.run.shared.lock().record.iter().filter(|recorded| recorded.kind == kind).cloned().collect()
     }
 
     /// Looks at the state.
     pub fn look<T>(&self, look: impl FnOnce(&Cluster) -> T) -> T {
-        look(&self.shared.lock().cluster)
+        look(&self.run.shared.lock().cluster)
     }
 
     /// Changes the state directly: whatever the methods below do not offer.
     pub fn change<T>(&self, change: impl FnOnce(&mut Cluster) -> T) -> T {
-        self.shared.with(|core, _| change(&mut core.cluster))
+        self.run.shared.with(|core, _| change(&mut core.cluster))
     }
 
     /// Waits until the state is as wanted; false when it is not within `patience`.
@@ -166,8 +160,8 @@ impl SimCluster {
     async fn wait(&self, patience: Duration, mut wanted: impl FnMut(&Core) -> bool) -> bool {
         let waited = async {
             loop {
-                let changed = self.shared.changed.notified();
-                if wanted(&self.shared.lock()) {
+                let changed = self.run.shared.changed.notified();
+                if wanted(&self.run.shared.lock()) {
                     return;
                 }
                 changed.await;
@@ -178,18 +172,17 @@ impl SimCluster {
 
     /// Ends every session now, as with a network that breaks for a moment.
     pub fn cut_sessions(&self) {
-        self.shared
-            .with(|core, _| core.sessions.keys().copied().collect::<Vec<_>>().into_iter().for_each(|id| core.cut(id)));
+        self.run.shared.with(Core::cut_sessions);
     }
 
     /// A third party's statement, at once: START|STOP|FORCE STOP|ISOLATE SERVER, START|STOP ZONE.
     pub fn third_party(&self, sql: &str) {
-        self.shared.with(|core, now| core.third_party(sql, now));
+        self.run.shared.with(|core, now| core.third_party(sql, now));
     }
 
     /// The root service moves to another server.
     pub fn fail_over(&self) {
-        self.shared.with(super::alter::fail_over);
+        self.run.shared.with(Core::fail_over);
     }
 
     /// Somebody starts the process again; returns when it serves its ports.
@@ -197,22 +190,20 @@ impl SimCluster {
         if let Some(pid) = self.server(id)?.pid {
             return Ok(pid);
         }
-        process::spawn(&self.shared, id)?;
+        process::spawn(&self.run, id)?;
         self.registered(id).await
     }
 
     pub fn kill_process(&self, id: i64, signal: Signal) -> Result<(), SimError> {
-        let core = self.shared.lock();
-        let link = core.links.get(&id).ok_or(SimError::NoSuchServer(id))?;
-        link.signal(signal).map_err(SimError::io(format!("signal server {id}")))
+        self.run.links.signal(id, signal)
     }
 
     /// A new server in a zone, with no replicas; returns its id when it serves.
     pub async fn add_server(&self, zone: &str) -> Result<i64, SimError> {
         let number = self.servers().len() as u8 + 1;
         let ip = self.net.address(number).to_string();
-        let id = self.shared.with(|core, now| {
-            let id = bootstrap::add_server(&mut core.cluster, &self.shared.directory, &ip, zone, now);
+        let id = self.run.shared.with(|core, now| {
+            let id = bootstrap::add_server(&mut core.cluster, &self.run.directory, &ip, zone, now);
             if core.cluster.zone(zone).is_none() {
                 let (name, region) = (zone.to_owned(), "default_region".to_owned());
                 core.cluster.zones.push(super::state::Zone { name, active: true, region, kind: "ReadWrite".into() });
@@ -220,7 +211,7 @@ impl SimCluster {
             id
         });
         self.install(id)?;
-        process::spawn(&self.shared, id)?;
+        process::spawn(&self.run, id)?;
         self.registered(id).await?;
         Ok(id)
     }
@@ -267,21 +258,16 @@ impl SimCluster {
     }
 
     fn lead(&self, tenant: i64, ls: i64, leader: Option<i64>) {
-        self.shared.with(|core, now| {
-            let streams = &mut core.cluster.log_streams;
+        self.run.shared.with(|core, now| {
+            let streams = &core.cluster.log_streams;
             let Some(index) = streams.iter().position(|found| (found.tenant, found.id) == (tenant, ls)) else { return };
-            streams[index].preferred = leader.unwrap_or(streams[index].preferred);
-            let mut happened: Vec<RecordEntry> = Vec::new();
-            advance::lead(&mut core.cluster, index, leader, now, &mut happened);
-            for happening in happened {
-                core.record_entry(now, happening);
-            }
+            core.lead(index, leader, now);
         });
     }
 
     /// Puts a tenant (and its META tenant) on exactly these servers; `arbitration` counts with two of them.
     pub fn set_replicas(&self, tenant: i64, servers: &[i64], arbitration: bool) {
-        self.shared.with(|core, now| {
+        self.run.shared.with(|core, now| {
             let cluster = &mut core.cluster;
             cluster.arbitration |= arbitration;
             let own = |id: i64| id == tenant || (id + 1 == tenant && tenant > super::state::SYS_TENANT + 1);
@@ -335,8 +321,8 @@ impl SimCluster {
     }
 
     fn install(&self, id: i64) -> Result<(), SimError> {
-        let server = self.shared.lock().cluster.server(id).cloned().ok_or(SimError::NoSuchServer(id))?;
-        process::install(&self.shared, &server)
+        let server = self.run.shared.lock().cluster.server(id).cloned().ok_or(SimError::NoSuchServer(id))?;
+        process::install(&self.run, &server)
     }
 
     async fn registered(&self, id: i64) -> Result<u32, SimError> {
@@ -348,19 +334,17 @@ impl SimCluster {
 
     /// Ends every observer, waits for them, and removes what was temporary.
     pub async fn shutdown(self) {
-        self.shared.stop.cancel();
-        self.shared.tasks.close();
-        let _ = tokio::time::timeout(Duration::from_secs(5), self.shared.tasks.wait()).await;
+        self.run.shared.stop.cancel();
+        self.run.tasks.close();
+        let _ = tokio::time::timeout(Duration::from_secs(5), self.run.tasks.wait()).await;
         // dropping does the rest
     }
 }
 
 impl Drop for SimCluster {
     fn drop(&mut self) {
-        self.shared.stop.cancel();
-        for link in self.shared.lock().links.values() {
-            let _ = link.signal(Signal::KILL);
-        }
+        self.run.shared.stop.cancel();
+        self.run.links.kill_all();
         // the network is given back with its ports closed
         for pid in self.servers().into_iter().filter_map(|server| server.pid) {
             for _ in 0..1000 {
@@ -370,10 +354,10 @@ impl Drop for SimCluster {
                 std::thread::sleep(Duration::from_millis(1));
             }
         }
-        if self.shared.temporary {
+        if self.run.temporary {
             // an observer may still be removing its own part
             for _ in 0..3 {
-                if std::fs::remove_dir_all(&self.shared.directory).is_ok() {
+                if std::fs::remove_dir_all(&self.run.directory).is_ok() {
                     return;
                 }
             }

@@ -1,41 +1,147 @@
-//! The coordinator's side of the links: who registers, who logs in, which statement goes where. Also the tick that
-//! moves time on, and starts processes again when somebody else is meant to.
+//! The coordinator's side of the links: which process registers, which statement goes where. Also the tick that moves time
+//! on, and starts processes again when somebody else is meant to.
 
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net as unix;
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
+use tokio_util::task::TaskTracker;
 
-use super::advance;
-use super::core::{Core, Link, Session, Shared};
+use super::answer::Answer;
+use super::core::{Beginning, Core, Observers, Shared};
 use super::errors::SqlRefusal;
 use super::execute::{End, execute};
-use super::fault::{FaultKind, Scope};
-use super::link::{Answer, ToCoordinator, ToObserver};
+use super::fault::Faults;
+use super::link::{ToCoordinator, ToObserver};
+use super::options::SimOptions;
 use super::record::{Kind, RecordEntry};
-use super::time::{self, Micros};
+use super::state::Cluster;
+use super::time::{self, Micros, SimClock};
 use super::{SimError, process};
 
 const TICK: Duration = Duration::from_millis(10);
 
+/// What the parts of a run share: the cluster, and its observers' processes.
+pub struct Run {
+    pub shared: Arc<Shared>,
+    pub links: Arc<Links>,
+    pub tasks: TaskTracker,
+    pub options: SimOptions,
+    pub directory: PathBuf,
+    /// The directory is ours to remove.
+    pub temporary: bool,
+    /// The coordinator's name in the abstract socket space.
+    pub socket: String,
+    pub token: String,
+    /// Processes that somebody is going to start: when, which server.
+    restarts: Mutex<Vec<(Micros, i64)>>,
+}
+
+/// The links to the observers, by server. Where both are locked, the cluster is first.
+#[derive(Default)]
+pub struct Links(Mutex<BTreeMap<i64, Link>>);
+
+/// The living connection to an observer process.
+struct Link {
+    sender: mpsc::UnboundedSender<ToObserver>,
+    /// Holds on to the very process, whatever becomes of its number.
+    process: Option<OwnedFd>,
+    /// Tells this process's link from its successor's.
+    generation: u64,
+}
+
+impl Run {
+    pub fn new(cluster: Cluster, options: SimOptions, directory: PathBuf, temporary: bool) -> Self {
+        let token = uuid::Uuid::new_v4().simple().to_string();
+        let links = Arc::new(Links::default());
+        let observers = Box::new(Arc::clone(&links));
+        Self {
+            shared: Arc::new(Shared::new(cluster, SimClock::System, Some(observers))),
+            links,
+            tasks: TaskTracker::new(),
+            options,
+            directory,
+            temporary,
+            socket: format!("obsteward-sim-{token}"),
+            token,
+            restarts: Mutex::default(),
+        }
+    }
+}
+
+impl Links {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<i64, Link>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn send(&self, server: i64, message: ToObserver) {
+        if let Some(link) = self.lock().get(&server) {
+            let _ = link.sender.send(message);
+        }
+    }
+
+    /// Signals the process of a server; an error when there is none.
+    pub fn signal(&self, server: i64, signal: Signal) -> Result<(), SimError> {
+        let links = self.lock();
+        let link = links.get(&server).ok_or(SimError::NoSuchServer(server))?;
+        link.signal(signal).map_err(SimError::io(format!("signal server {server}")))
+    }
+
+    pub fn kill_all(&self) {
+        for link in self.lock().values() {
+            let _ = link.signal(Signal::KILL);
+        }
+    }
+}
+
+impl Observers for Arc<Links> {
+    fn cut(&self, server: i64, connection: u64) {
+        self.send(server, ToObserver::Cut { connection });
+    }
+
+    fn faults_changed(&self, faults: &Faults) {
+        for (server, link) in self.lock().iter() {
+            let _ = link.sender.send(ToObserver::Behave(faults.behaviour(*server)));
+        }
+    }
+}
+
+impl Link {
+    fn new(sender: mpsc::UnboundedSender<ToObserver>, pid: u32, generation: u64) -> Self {
+        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+        Self { sender, process: pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()), generation }
+    }
+
+    fn signal(&self, signal: Signal) -> std::io::Result<()> {
+        match &self.process {
+            Some(process) => Ok(pidfd_send_signal(process, signal)?),
+            None => Err(std::io::ErrorKind::NotFound.into()),
+        }
+    }
+}
+
 /// Begins to listen for observers.
-pub fn listen(shared: &Arc<Shared>) -> Result<(), SimError> {
+pub fn listen(run: &Arc<Run>) -> Result<(), SimError> {
     let failed = || SimError::io("listen for observers");
-    let address = unix::SocketAddr::from_abstract_name(&shared.socket).map_err(failed())?;
+    let address = unix::SocketAddr::from_abstract_name(&run.socket).map_err(failed())?;
     let listener = unix::UnixListener::bind_addr(&address).map_err(failed())?;
     listener.set_nonblocking(true).map_err(failed())?;
     let listener = UnixListener::from_std(listener).map_err(failed())?;
-    let accepting = Arc::clone(shared);
-    shared.tasks.spawn(async move {
+    let accepting = Arc::clone(run);
+    run.tasks.spawn(async move {
         let mut generation = 0;
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
-                () = accepting.stop.cancelled() => return,
+                () = accepting.shared.stop.cancelled() => return,
             };
             if let Ok((stream, _)) = accepted {
                 generation += 1;
@@ -47,30 +153,31 @@ pub fn listen(shared: &Arc<Shared>) -> Result<(), SimError> {
 }
 
 /// Begins to let time pass; before, a server that is not up yet would count as lost.
-pub fn run(shared: &Arc<Shared>) {
-    let ticking = Arc::clone(shared);
-    shared.tasks.spawn(async move {
+pub fn run(run: &Arc<Run>) {
+    let ticking = Arc::clone(run);
+    run.tasks.spawn(async move {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         loop {
             tokio::select! {
                 _ = ticks.tick() => tick(&ticking),
-                () = ticking.stop.cancelled() => return,
+                () = ticking.shared.stop.cancelled() => return,
             }
         }
     });
 }
 
-fn tick(shared: &Arc<Shared>) {
-    let due: Vec<i64> = shared.with(|core, now| {
+fn tick(run: &Arc<Run>) {
+    let due: Vec<i64> = run.shared.with(|core, now| {
         excuse(core, now);
         core.tick(now);
-        let (due, later) = core.restarts.drain(..).partition(|(at, _)| *at <= now);
-        core.restarts = later;
+        let mut restarts = run.restarts.lock().unwrap_or_else(PoisonError::into_inner);
+        let (due, later) = restarts.drain(..).partition(|(at, _)| *at <= now);
+        *restarts = later;
         due.into_iter().map(|(_, server): (Micros, i64)| server).collect()
     });
     for server in due {
-        if let Err(error) = process::spawn(shared, server) {
+        if let Err(error) = process::spawn(run, server) {
             tracing::warn!(server, %error, "cannot start the observer again");
         }
     }
@@ -88,27 +195,31 @@ fn excuse(core: &mut Core, now: Micros) {
 }
 
 /// One observer process, from its first message to its end.
-async fn link(shared: Arc<Shared>, stream: UnixStream, generation: u64) {
+async fn link(run: Arc<Run>, stream: UnixStream, generation: u64) {
     let (read, mut write) = stream.into_split();
     let mut lines = BufReader::new(read).lines();
     let Ok(Some(line)) = lines.next_line().await else { return };
     let Ok(ToCoordinator::Hello { token, server_id }) = serde_json::from_str(&line) else { return };
-    if token != shared.token {
+    if token != run.token {
         return;
     }
-    let Ok(mut begin) = serde_json::to_vec(&begin(&shared, server_id)) else { return };
+    let begin = match run.shared.with(|core, now| core.process_begins(server_id, now)) {
+        Beginning::Dies => ToObserver::Begin { dies: true, delay_ms: 0 },
+        Beginning::ServesAfter(delay) => ToObserver::Begin { dies: false, delay_ms: delay.as_millis() as u64 },
+    };
+    let Ok(mut begin) = serde_json::to_vec(&begin) else { return };
     begin.push(b'\n');
     if write.write_all(&begin).await.is_err() {
         return;
     }
     let Ok(Some(line)) = lines.next_line().await else { return };
     let Ok(ToCoordinator::Register { token, server_id, pid }) = serde_json::from_str(&line) else { return };
-    if token != shared.token {
+    if token != run.token {
         return;
     }
     let (sender, mut outgoing) = mpsc::unbounded_channel();
     let link = Link::new(sender, pid, generation);
-    let known = shared.with(|core, now| register(core, server_id, pid, link, now));
+    let known = run.shared.with(|core, now| register(&run.links, core, server_id, pid, link, now));
     if !known {
         return;
     }
@@ -125,10 +236,10 @@ async fn link(shared: Arc<Shared>, stream: UnixStream, generation: u64) {
             line = lines.next_line() => {
                 let Ok(Some(line)) = line else { break };
                 if let Ok(message) = serde_json::from_str(&line) {
-                    hear(&shared, server_id, message);
+                    hear(&run, server_id, message);
                 }
             }
-            () = shared.stop.cancelled(), if !stopping => {
+            () = run.shared.stop.cancelled(), if !stopping => {
                 // the observer sees the end, exits, and with it our side of the stream ends
                 stopping = true;
                 if write.shutdown().await.is_err() {
@@ -138,16 +249,7 @@ async fn link(shared: Arc<Shared>, stream: UnixStream, generation: u64) {
         }
     }
     exited(pid).await;
-    shared.with(|core, now| ended(core, server_id, pid, generation, now));
-}
-
-/// What a process of a server is told to do at its start.
-fn begin(shared: &Shared, server: i64) -> ToObserver {
-    let about_start = |kind: &FaultKind| matches!(kind, FaultKind::DiesAtStart | FaultKind::StartsSlowly { .. });
-    match shared.with(|core, now| core.take(now, &Scope::endpoint(server), about_start)) {
-        Some(FaultKind::StartsSlowly { delay_ms }) => ToObserver::Begin { dies: false, delay_ms },
-        fault => ToObserver::Begin { dies: fault.is_some(), delay_ms: 0 },
-    }
+    run.shared.with(|core, now| ended(&run, core, server_id, pid, generation, now));
 }
 
 /// The link ends a little before the process does; its ports are closed when it has.
@@ -160,38 +262,31 @@ async fn exited(pid: u32) {
     }
 }
 
-fn register(core: &mut Core, server: i64, pid: u32, link: Link, now: Micros) -> bool {
+fn register(links: &Links, core: &mut Core, server: i64, pid: u32, link: Link, now: Micros) -> bool {
     if core.cluster.server(server).is_none() {
         return false;
     }
     let _ = link.sender.send(ToObserver::Behave(core.faults.behaviour(server)));
-    core.links.insert(server, link);
-    advance::process_started(&mut core.cluster, server, pid, now);
-    core.record_entry(now, RecordEntry::at(server, Kind::ProcessStarted, format!("pid {pid}")));
-    true
+    links.lock().insert(server, link);
+    core.process_started(server, pid, now)
 }
 
-fn ended(core: &mut Core, server: i64, pid: u32, generation: u64, now: Micros) {
+fn ended(run: &Run, core: &mut Core, server: i64, pid: u32, generation: u64, now: Micros) {
+    let mut links = run.links.lock();
     // a successor may have registered already
-    if core.links.get(&server).is_none_or(|link| link.generation != generation) {
+    if links.get(&server).is_none_or(|link| link.generation != generation) {
         return;
     }
-    core.links.remove(&server);
-    core.sessions.retain(|_, session| {
-        if let (true, Some((_, running))) = (session.server == server, &session.running) {
-            running.cancel();
-        }
-        session.server != server
-    });
-    advance::process_ended(&mut core.cluster, server, now);
-    core.record_entry(now, RecordEntry::at(server, Kind::ProcessEnded, format!("pid {pid}")));
-    let restart = core.take(now, &Scope::endpoint(server), |kind| matches!(kind, FaultKind::RestartAfterExit { .. }));
-    if let Some(FaultKind::RestartAfterExit { delay_ms }) = restart {
-        core.restarts.push((now + time::micros(Duration::from_millis(delay_ms)), server));
+    links.remove(&server);
+    drop(links);
+    if let Some(delay) = core.process_ended(server, pid, now) {
+        let at = now + time::micros(delay);
+        run.restarts.lock().unwrap_or_else(PoisonError::into_inner).push((at, server));
     }
 }
 
-fn hear(shared: &Arc<Shared>, server: i64, message: ToCoordinator) {
+fn hear(run: &Arc<Run>, server: i64, message: ToCoordinator) {
+    let (shared, links) = (&run.shared, &run.links);
     match message {
         ToCoordinator::Hello { .. } | ToCoordinator::Register { .. } => {}
         ToCoordinator::Heartbeat => shared.with(|core, now| {
@@ -199,121 +294,41 @@ fn hear(shared: &Arc<Shared>, server: i64, message: ToCoordinator) {
                 server.last_heartbeat = now;
             }
         }),
-        ToCoordinator::Open { connection, peer } => shared.with(|core, now| open(core, server, connection, peer, now)),
+        ToCoordinator::Open { connection, peer } => shared.with(|core, now| {
+            let session = core.open(server, connection, peer, now);
+            links.send(server, ToObserver::Opened { connection, session });
+        }),
         ToCoordinator::Login { connection, user, password_right } => shared.with(|core, now| {
-            let answer = log_in(core, server, connection, &user, password_right, now);
-            if let Some(link) = core.links.get(&server) {
-                let _ = link.sender.send(ToObserver::Answer { connection, answer });
-            }
+            let session = core.session_of(server, connection);
+            let done = core.log_in(server, session, &user, password_right, now);
+            let answer = done.map_or_else(|refusal: SqlRefusal| refusal.answer(), |()| Answer::Done { affected: 0 });
+            links.send(server, ToObserver::Answer { connection, answer });
         }),
         ToCoordinator::Statement { connection, text } => {
             let Some(session) = shared.with(|core, _| core.session_of(server, connection)) else { return };
-            let running = Arc::clone(shared);
-            shared.tasks.spawn(async move {
-                let stop = running.stop.clone();
+            let running = Arc::clone(run);
+            run.tasks.spawn(async move {
+                let stop = running.shared.stop.clone();
                 let end = tokio::select! {
-                    end = execute(Arc::clone(&running), session, text) => end,
+                    end = execute(Arc::clone(&running.shared), session, text) => end,
                     () = stop.cancelled() => None,
                 };
-                running.with(|core, _| answer(core, server, connection, end));
+                running.shared.with(|_, _| match end {
+                    Some(End::Answer(answer)) => {
+                        running.links.send(server, ToObserver::Answer { connection, answer });
+                    }
+                    Some(End::Cut) => running.links.send(server, ToObserver::Cut { connection }),
+                    None => {}
+                });
             });
         }
         ToCoordinator::Close { connection } => shared.with(|core, now| {
-            let Some(id) = core.session_of(server, connection) else { return };
-            if let Some(Session { running: Some((_, running)), .. }) = core.sessions.remove(&id) {
-                running.cancel();
+            if let Some(id) = core.session_of(server, connection) {
+                core.close(id, now);
             }
-            let happening =
-                RecordEntry { server: Some(server), session: Some(id), kind: Kind::SessionClosed, text: String::new() };
-            core.record_entry(now, happening);
         }),
         ToCoordinator::Signal { text } => {
             shared.with(|core, now| core.record_entry(now, RecordEntry::at(server, Kind::Signal, text)));
         }
-    }
-}
-
-fn answer(core: &mut Core, server: i64, connection: u64, end: Option<End>) {
-    let Some(link) = core.links.get(&server) else { return };
-    let message = match end {
-        Some(End::Answer(answer)) => ToObserver::Answer { connection, answer },
-        Some(End::Cut) => ToObserver::Cut { connection },
-        None => return,
-    };
-    let _ = link.sender.send(message);
-}
-
-fn open(core: &mut Core, server: i64, connection: u64, peer: String, now: Micros) {
-    let refused = core.take(now, &Scope::endpoint(server), |kind| matches!(kind, FaultKind::RefuseConnections));
-    let session = if refused.is_some() {
-        None
-    } else {
-        core.next_session += 1;
-        let id = core.next_session;
-        core.sessions.insert(
-            id,
-            Session {
-                id,
-                server,
-                connection,
-                user: String::new(),
-                peer,
-                database: None,
-                variables: super::show::default_variables(),
-                since: now,
-                running: None,
-            },
-        );
-        Some(id)
-    };
-    if let Some(link) = core.links.get(&server) {
-        let _ = link.sender.send(ToObserver::Opened { connection, session });
-    }
-}
-
-/// `root` or `root@sys`: everything behind `@` is the tenant, so that `root@sys#cluster` names one that does not exist. Every
-/// observer has a hidden sys tenant and no other.
-fn log_in(core: &mut Core, server: i64, connection: u64, user: &str, password_right: bool, now: Micros) -> Answer {
-    let session = core.session_of(server, connection);
-    let refusal = login_refusal(core, server, user, password_right, now);
-    let kind = if refusal.is_some() { Kind::LoginRefused } else { Kind::SessionOpened };
-    core.record_entry(now, RecordEntry { server: Some(server), session, kind, text: user.into() });
-    match refusal {
-        Some(refusal) => refusal.answer(),
-        None => {
-            if let Some(session) = session.and_then(|id| core.sessions.get_mut(&id)) {
-                session.user = user.into();
-            }
-            Answer::Done { affected: 0 }
-        }
-    }
-}
-
-fn login_refusal(core: &mut Core, server: i64, user: &str, password_right: bool, now: Micros) -> Option<SqlRefusal> {
-    let scope = Scope::endpoint(server);
-    let (name, tenant) = user.split_once('@').unwrap_or((user, "sys"));
-    let denied = || {
-        let using = if password_right { "NO" } else { "YES" };
-        SqlRefusal::new(1045, format!("Access denied for user '{name}'@'xxx.xxx.xxx.xxx' (using password: {using})"))
-    };
-    let about_login = |kind: &FaultKind| matches!(kind, FaultKind::LoginRefused | FaultKind::TenantNotInServer);
-    match core.take(now, &scope, about_login) {
-        Some(FaultKind::LoginRefused) => return Some(denied()),
-        Some(_) => return Some(SqlRefusal::new(5150, "Tenant not in this server")),
-        None => {}
-    }
-    let starting = core.cluster.server(server).is_some_and(|server| {
-        let delay = time::micros(core.cluster.durations.start_service);
-        !server.in_service() && server.process.as_ref().is_some_and(|process| now - process.since < delay)
-    });
-    let exists = tenant.eq_ignore_ascii_case("sys") || core.cluster.tenants.iter().any(|known| known.name == tenant);
-    if starting {
-        Some(SqlRefusal::new(8001, "Server is initializing"))
-    } else if exists && !tenant.eq_ignore_ascii_case("sys") {
-        Some(SqlRefusal::new(5150, "Tenant not in this server"))
-    } else if !exists || name != "root" || !password_right {
-        Some(denied())
-    } else {
-        None
     }
 }

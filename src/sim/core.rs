@@ -1,96 +1,73 @@
-//! All that the coordinator knows, behind one lock: the cluster, the faults, the record, sessions and links. Nothing
-//! here waits; whoever holds the lock gives it back before an await.
+//! All that is known of a cluster, behind one lock: its state, the faults, the record and the sessions. Nothing here knows
+//! processes or sockets, and nothing waits; whoever holds the lock gives it back before an await.
 
-use std::collections::HashMap;
-use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
-use super::advance;
+use super::errors::SqlRefusal;
 use super::fault::{Fault, FaultId, FaultKind, Faults, Scope};
-use super::link::ToObserver;
-use super::options::SimOptions;
 use super::record::{Kind, RecordEntry, Recorded};
-use super::rules;
-use super::state::Cluster;
+use super::sessions::Session;
+use super::state::{Cluster, SYS_LS, SYS_TENANT};
 use super::statement::{Command, parse};
-use super::time::{self, Micros};
+use super::time::{Micros, SimClock};
+use super::{advance, rules};
 
-/// What the parts of a run share.
+/// What the parts of a cluster share.
 pub struct Shared {
     core: Mutex<Core>,
+    pub clock: SimClock,
     /// Something was written to the record, or time went on.
     pub changed: Notify,
     pub stop: CancellationToken,
-    pub tasks: TaskTracker,
-    pub options: SimOptions,
-    pub directory: PathBuf,
-    /// The directory is ours to remove.
-    pub temporary: bool,
-    /// The coordinator's name in the abstract socket space.
-    pub socket: String,
-    pub token: String,
 }
 
+/// A simulated cluster as data, with what may be done to it at a moment.
 pub struct Core {
     pub cluster: Cluster,
     pub faults: Faults,
+    /// What really happened, from the beginning.
     pub record: Vec<Recorded>,
-    pub sessions: HashMap<u64, Session>,
-    pub next_session: u64,
-    pub links: HashMap<i64, Link>,
-    /// Processes that somebody is going to start: when, which server.
-    pub restarts: Vec<(Micros, i64)>,
+    pub sessions: BTreeMap<u64, Session>,
+    pub(super) next_session: u64,
+    /// None: a client is connected to the cluster itself.
+    pub(super) observers: Option<Box<dyn Observers>>,
 }
 
-/// The living connection to an observer process.
-pub struct Link {
-    pub sender: mpsc::UnboundedSender<ToObserver>,
-    /// Holds on to the very process, whatever becomes of its number.
-    pub process: Option<OwnedFd>,
-    /// Tells this process's link from its successor's.
-    pub generation: u64,
+/// The observers' processes, where there are some between clients and cluster. They are told under the lock.
+pub trait Observers: Send {
+    /// Cut this connection now, whatever it is doing.
+    fn cut(&self, server: i64, connection: u64);
+    /// The faults may want other behaviour of processes.
+    fn faults_changed(&self, faults: &Faults);
 }
 
-pub struct Session {
-    pub id: u64,
-    pub server: i64,
-    pub connection: u64,
-    pub user: String,
-    pub peer: String,
-    pub database: Option<String>,
-    pub variables: HashMap<String, String>,
-    pub since: Micros,
-    /// The statement it runs, and how to stop it.
-    pub running: Option<(String, CancellationToken)>,
+/// How a process that somebody starts comes up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beginning {
+    /// It writes why into its log and ends, before it listens.
+    Dies,
+    ServesAfter(Duration),
 }
 
 impl Shared {
-    pub fn new(cluster: Cluster, options: SimOptions, directory: PathBuf, temporary: bool) -> Self {
-        let token = uuid::Uuid::new_v4().simple().to_string();
+    pub fn new(cluster: Cluster, clock: SimClock, observers: Option<Box<dyn Observers>>) -> Self {
         Self {
             core: Mutex::new(Core {
                 cluster,
                 faults: Faults::default(),
                 record: Vec::new(),
-                sessions: HashMap::new(),
+                sessions: BTreeMap::new(),
                 next_session: 3_221_487_617,
-                links: HashMap::new(),
-                restarts: Vec::new(),
+                observers,
             }),
+            clock,
             changed: Notify::new(),
             stop: CancellationToken::new(),
-            tasks: TaskTracker::new(),
-            options,
-            directory,
-            temporary,
-            socket: format!("obsteward-sim-{token}"),
-            token,
         }
     }
 
@@ -100,23 +77,9 @@ impl Shared {
 
     /// Changes the core at this moment, then lets waiters look.
     pub fn with<T>(&self, change: impl FnOnce(&mut Core, Micros) -> T) -> T {
-        let result = change(&mut self.lock(), time::now());
+        let result = change(&mut self.lock(), self.clock.now());
         self.changed.notify_waiters();
         result
-    }
-}
-
-impl Link {
-    pub fn new(sender: mpsc::UnboundedSender<ToObserver>, pid: u32, generation: u64) -> Self {
-        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
-        Self { sender, process: pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()), generation }
-    }
-
-    pub fn signal(&self, signal: Signal) -> std::io::Result<()> {
-        match &self.process {
-            Some(process) => Ok(pidfd_send_signal(process, signal)?),
-            None => Err(std::io::ErrorKind::NotFound.into()),
-        }
     }
 }
 
@@ -133,10 +96,15 @@ impl Core {
         }
     }
 
-    pub fn tick(&mut self, now: Micros) {
-        for happening in advance::advance(&mut self.cluster, now) {
+    pub(super) fn record_all(&mut self, now: Micros, happened: Vec<RecordEntry>) {
+        for happening in happened {
             self.record_entry(now, happening);
         }
+    }
+
+    pub fn tick(&mut self, now: Micros) {
+        let happened = advance::advance(&mut self.cluster, now);
+        self.record_all(now, happened);
     }
 
     pub fn inject(&mut self, fault: Fault, now: Micros) -> FaultId {
@@ -148,6 +116,7 @@ impl Core {
         id
     }
 
+    /// None: all faults.
     pub fn clear(&mut self, id: Option<FaultId>, now: Micros) {
         match id {
             Some(id) => {
@@ -171,10 +140,17 @@ impl Core {
         Some(kind)
     }
 
+    /// A fault that meets any statement: Refused, Hang or Slow.
+    pub fn statement_fault(&mut self, scope: &Scope<'_>, now: Micros) -> Option<FaultKind> {
+        let wanted =
+            |kind: &FaultKind| matches!(kind, FaultKind::Refused { .. } | FaultKind::Hang | FaultKind::Slow { .. });
+        self.take(now, scope, wanted)
+    }
+
     fn faults_changed(&mut self, now: Micros) {
         self.cluster.holds = self.faults.holds();
-        for (server, link) in &self.links {
-            let _ = link.sender.send(ToObserver::Behave(self.faults.behaviour(*server)));
+        if let Some(observers) = &self.observers {
+            observers.faults_changed(&self.faults);
         }
         let anywhere = Scope::endpoint(0);
         let third = |kind: &FaultKind| matches!(kind, FaultKind::ThirdParty { .. });
@@ -192,7 +168,7 @@ impl Core {
                     .and_then(|_| self.mark(&addresses, zone.as_deref(), operation, None, now))
             }
             Ok(Command::Zone { active, force, name }) => self.set_zone(&name, active, force, now),
-            Ok(_) => Err(super::errors::SqlRefusal::new(4007, "not supported for a third party")),
+            Ok(_) => Err(SqlRefusal::new(4007, "not supported for a third party")),
             Err(refusal) => Err(refusal),
         };
         if let Err(refusal) = done {
@@ -202,14 +178,14 @@ impl Core {
     }
 
     /// Phase B; `session` None: a third party.
-    pub fn mark(
+    pub(super) fn mark(
         &mut self,
         addresses: &[String],
         zone: Option<&str>,
         operation: rules::StopKind,
         session: Option<u64>,
         now: Micros,
-    ) -> Result<(), super::errors::SqlRefusal> {
+    ) -> Result<(), SqlRefusal> {
         for id in rules::mark_stopped(&mut self.cluster, addresses, zone, operation, now)? {
             let text = format!("{operation:?}");
             self.record_entry(now, RecordEntry { server: Some(id), session, kind: Kind::MarkSet, text });
@@ -217,13 +193,13 @@ impl Core {
         Ok(())
     }
 
-    pub fn start_servers(
+    pub(super) fn start_servers(
         &mut self,
         addresses: &[String],
         zone: Option<&str>,
         session: Option<u64>,
         now: Micros,
-    ) -> Result<(), super::errors::SqlRefusal> {
+    ) -> Result<(), SqlRefusal> {
         for id in rules::start_servers(&mut self.cluster, addresses, zone, now)? {
             let text = "start server".to_owned();
             self.record_entry(now, RecordEntry { server: Some(id), session, kind: Kind::MarkCleared, text });
@@ -231,13 +207,7 @@ impl Core {
         Ok(())
     }
 
-    pub fn set_zone(
-        &mut self,
-        name: &str,
-        active: bool,
-        force: bool,
-        now: Micros,
-    ) -> Result<(), super::errors::SqlRefusal> {
+    pub(super) fn set_zone(&mut self, name: &str, active: bool, force: bool, now: Micros) -> Result<(), SqlRefusal> {
         if !active && !rules::stop_zone_precheck(&self.cluster, name, force, now)? {
             return Ok(());
         }
@@ -247,19 +217,63 @@ impl Core {
         Ok(())
     }
 
-    /// Ends a session's connection now.
-    pub fn cut(&mut self, session: u64) {
-        let Some(session) = self.sessions.get(&session) else { return };
-        if let Some((_, running)) = &session.running {
-            running.cancel();
-        }
-        if let Some(link) = self.links.get(&session.server) {
-            let _ = link.sender.send(ToObserver::Cut { connection: session.connection });
+    /// The root service moves to another living server.
+    pub fn fail_over(&mut self, now: Micros) {
+        let cluster = &mut self.cluster;
+        let is_root = |ls: &super::state::LogStream| (ls.tenant, ls.id) == (SYS_TENANT, SYS_LS);
+        let Some(index) = cluster.log_streams.iter().position(is_root) else { return };
+        let ls = &cluster.log_streams[index];
+        let able = |id: &&i64| {
+            Some(**id) != ls.leader
+                && cluster.server(**id).is_some_and(|server| server.reachable() && server.stop_time == 0)
+        };
+        let Some(successor) = ls.members.iter().find(able).copied() else { return };
+        self.lead(index, Some(successor), now);
+    }
+
+    /// A log stream is led there from now on, and wants to be; None: by nobody.
+    pub(super) fn lead(&mut self, index: usize, leader: Option<i64>, now: Micros) {
+        let ls = &mut self.cluster.log_streams[index];
+        ls.preferred = leader.unwrap_or(ls.preferred);
+        let mut happened = Vec::new();
+        advance::lead(&mut self.cluster, index, leader, now, &mut happened);
+        self.record_all(now, happened);
+    }
+
+    /// Somebody starts the process of a server.
+    pub fn process_begins(&mut self, server: i64, now: Micros) -> Beginning {
+        let about_start = |kind: &FaultKind| matches!(kind, FaultKind::DiesAtStart | FaultKind::StartsSlowly { .. });
+        match self.take(now, &Scope::endpoint(server), about_start) {
+            None => Beginning::ServesAfter(Duration::ZERO),
+            Some(FaultKind::StartsSlowly { delay_ms }) => Beginning::ServesAfter(Duration::from_millis(delay_ms)),
+            Some(_) => Beginning::Dies,
         }
     }
 
-    pub fn session_of(&self, server: i64, connection: u64) -> Option<u64> {
-        let mut sessions = self.sessions.values();
-        sessions.find(|session| session.server == server && session.connection == connection).map(|session| session.id)
+    /// It serves its ports from now on; false: there is no such server.
+    pub fn process_started(&mut self, server: i64, pid: u32, now: Micros) -> bool {
+        if self.cluster.server(server).is_none() {
+            return false;
+        }
+        advance::process_started(&mut self.cluster, server, pid, now);
+        self.record_entry(now, RecordEntry::at(server, Kind::ProcessStarted, format!("pid {pid}")));
+        true
+    }
+
+    /// It is no more, and its sessions with it. Returns how long after this somebody starts it again, if somebody does.
+    pub fn process_ended(&mut self, server: i64, pid: u32, now: Micros) -> Option<Duration> {
+        self.sessions.retain(|_, session| {
+            if session.server == server {
+                session.interrupt();
+            }
+            session.server != server
+        });
+        advance::process_ended(&mut self.cluster, server, now);
+        self.record_entry(now, RecordEntry::at(server, Kind::ProcessEnded, format!("pid {pid}")));
+        let restarts = |kind: &FaultKind| matches!(kind, FaultKind::RestartAfterExit { .. });
+        match self.take(now, &Scope::endpoint(server), restarts) {
+            Some(FaultKind::RestartAfterExit { delay_ms }) => Some(Duration::from_millis(delay_ms)),
+            _ => None,
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! OceanBase's error numbers as clients see them (docs/oceanbase.md#numbers-on-the-wire).
 
-use super::link::Answer;
+use super::answer::Answer;
 
 /// A refusal of the root service or of the SQL session. `number` is OceanBase's, without its sign.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,9 +21,14 @@ impl SqlRefusal {
         self
     }
 
-    /// Most numbers travel as they are; those with a MySQL equivalent travel as that.
     pub fn answer(&self) -> Answer {
-        let (number, sqlstate) = match self.number {
+        let (number, sqlstate) = self.on_wire();
+        Answer::Error { number, sqlstate: sqlstate.into(), text: self.text.clone() }
+    }
+
+    /// Number and SQLSTATE. Most numbers travel as they are; those with a MySQL equivalent travel as that.
+    pub fn on_wire(&self) -> (u16, &'static str) {
+        match self.number {
             4002 => (1210, "HY000"),
             4007 => (1235, "0A000"),
             5001 => (1064, "42000"),
@@ -35,8 +40,7 @@ impl SqlRefusal {
             5055 => (1305, "42000"),
             1045 | 1049 => (self.number, "42000"),
             other => (other, "HY000"),
-        };
-        Answer::Error { number, sqlstate: sqlstate.into(), text: self.text.clone() }
+        }
     }
 
     pub fn query_timeout(limit: i64) -> Self {

@@ -6,19 +6,21 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::alter;
-use super::core::{Core, Session, Shared};
+use super::answer::{Answer, Column, ColumnKind};
+use super::core::{Core, Shared};
 use super::errors::SqlRefusal;
 use super::fault::{Fault, FaultKind, Scope};
-use super::link::{Answer, Column, ColumnKind};
 use super::query::{SessionContext, materialise, select};
 use super::record::{Kind, RecordEntry};
 use super::rewrite::rewrite;
+use super::sessions::Session;
 use super::show::{Shown, show};
 use super::statement::{Command, parse};
 use super::time::{self, Micros};
 use super::views::{SessionRow, Source, VIEWS};
 
 /// How a statement ends: with an answer, or with its connection.
+#[derive(Debug, Clone, PartialEq)]
 pub enum End {
     Answer(Answer),
     Cut,
@@ -58,8 +60,9 @@ pub async fn execute(shared: Arc<Shared>, session: u64, text: String) -> Option<
         Some(asker)
     })?;
     let end = tokio::select! {
-        end = run(&shared, &asker) => end,
+        biased;
         () = cancel.cancelled() => SqlRefusal::interrupted().into(),
+        end = run(&shared, &asker) => end,
     };
     shared.with(|core, now| {
         let session = core.sessions.get_mut(&asker.session)?;
@@ -84,14 +87,12 @@ async fn run(shared: &Arc<Shared>, asker: &StatementContext) -> End {
     };
     let targets = shared.with(|core, _| alter::targets(core, &command));
     let scope = Scope { endpoint: asker.server, statement: &asker.text, targets: &targets };
-    let about_statements =
-        |kind: &FaultKind| matches!(kind, FaultKind::Refused { .. } | FaultKind::Hang | FaultKind::Slow { .. });
     let sim = matches!(command, Command::SimFault(_) | Command::SimClear(_) | Command::SimFaults | Command::SimRecord);
     if !sim {
-        match shared.with(|core, now| core.take(now, &scope, about_statements)) {
+        match shared.with(|core, now| core.statement_fault(&scope, now)) {
             Some(FaultKind::Refused { number, text }) => return SqlRefusal::new(number, text).into(),
             Some(FaultKind::Hang) => {
-                until(asker.deadline).await;
+                until(shared, asker.deadline).await;
                 return SqlRefusal::query_timeout(asker.limit).into();
             }
             Some(FaultKind::Slow { delay_ms }) => tokio::time::sleep(Duration::from_millis(delay_ms)).await,
@@ -101,7 +102,7 @@ async fn run(shared: &Arc<Shared>, asker: &StatementContext) -> End {
     match command {
         Command::Select(lexemes) => query(shared, asker, &rewrite(&lexemes)).await,
         Command::Show(lexemes) => {
-            let variables = shared.with(|core, _| core.sessions.get(&asker.session).map(|s| s.variables.clone()));
+            let variables = shared.with(|core, _| core.sessions.get(&asker.session).map(Session::all_variables));
             match show(&lexemes, &variables.unwrap_or_default()) {
                 Ok(Shown::Select(sql)) => query(shared, asker, &sql).await,
                 Ok(Shown::Answer(answer)) => End::Answer(answer),
@@ -134,8 +135,8 @@ async fn run(shared: &Arc<Shared>, asker: &StatementContext) -> End {
     }
 }
 
-pub async fn until(at: Micros) {
-    tokio::time::sleep(time::duration(at - time::now())).await;
+pub async fn until(shared: &Shared, at: Micros) {
+    tokio::time::sleep(time::duration(at - shared.clock.now())).await;
 }
 
 async fn query(shared: &Arc<Shared>, asker: &StatementContext, sql: &str) -> End {
@@ -161,7 +162,7 @@ async fn query(shared: &Arc<Shared>, asker: &StatementContext, sql: &str) -> End
         if let Some((tables, surroundings)) = readable {
             return End::Answer(select(tables, sql, surroundings));
         }
-        if time::now() >= asker.deadline {
+        if shared.clock.now() >= asker.deadline {
             return SqlRefusal::query_timeout(asker.limit).into();
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -177,7 +178,7 @@ fn surroundings(core: &Core, session: &Session, now: Micros) -> SessionContext {
         user: session.user.clone(),
         database: session.database.clone(),
         time_zone: session.variables.get("time_zone").map_or(0, |text| time_zone(text)),
-        variables: session.variables.clone(),
+        variables: session.all_variables(),
         now,
     }
 }
@@ -221,16 +222,13 @@ fn kill(core: &mut Core, asker: &StatementContext, query: bool, target: u64, now
     let server = session.server;
     let text = format!("{} by session {}", if query { "query" } else { "connection" }, asker.session);
     if query {
-        if let Some((_, running)) = &session.running {
-            running.cancel();
-        }
-    } else {
-        core.cut(target);
+        session.interrupt();
     }
-    core.record_entry(
-        now,
-        RecordEntry { server: Some(server), session: Some(target), kind: Kind::SessionKilled, text },
-    );
+    let happening = RecordEntry { server: Some(server), session: Some(target), kind: Kind::SessionKilled, text };
+    core.record_entry(now, happening);
+    if !query {
+        core.cut(target, now);
+    }
     DONE
 }
 

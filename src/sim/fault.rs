@@ -7,9 +7,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::SimError;
 use super::record::{Kind, Recorded};
 use super::state::{Holds, StuckLeader, UnknownMember};
-use super::{SimError, link::Behaviour};
 
 pub const HELP: &str = r#"faults, through any client: SIM FAULT '<json>', SIM FAULTS, SIM CLEAR [id], SIM RECORD
   statements   {"fault":"refused","statement":"ALTER SYSTEM STOP SERVER","number":4179,"text":"...","count":2}
@@ -332,6 +332,14 @@ impl Faults {
             _ => None,
         })
     }
+}
+
+/// How the process treats SIGTERM and clients that go away.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Behaviour {
+    pub ignore_sigterm: bool,
+    pub exit_after_ms: u64,
+    pub client_loss_unnoticed: bool,
 }
 
 /// What a fault's conditions are held against.

@@ -5,6 +5,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::answer::Answer;
+use super::fault::Behaviour;
+
 /// Where `<home>/etc/sim.json` stands; the coordinator writes it, the observer reads it when it starts.
 pub const SIM_JSON: &str = "etc/sim.json";
 /// Set by the coordinator on its own children: do not daemonise, the parent waits for you.
@@ -92,35 +95,4 @@ pub enum ToObserver {
         connection: u64,
     },
     Behave(Behaviour),
-}
-
-/// How the process treats SIGTERM and clients that go away.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Behaviour {
-    pub ignore_sigterm: bool,
-    pub exit_after_ms: u64,
-    pub client_loss_unnoticed: bool,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "answer", rename_all = "snake_case")]
-pub enum Answer {
-    Rows { columns: Vec<Column>, rows: Vec<Vec<Option<String>>> },
-    Done { affected: u64 },
-    Error { number: u16, sqlstate: String, text: String },
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Column {
-    pub name: String,
-    pub kind: ColumnKind,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ColumnKind {
-    Integer,
-    Real,
-    Text,
-    Datetime,
 }

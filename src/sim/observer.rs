@@ -20,9 +20,11 @@ use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use super::link::{Answer, Behaviour, FOREGROUND, SIM_JSON, SimJson, ToCoordinator, ToObserver};
+use super::answer::Answer;
+use super::fault::Behaviour;
+use super::link::{FOREGROUND, SIM_JSON, SimJson, ToCoordinator, ToObserver};
 use super::observer_session::serve;
-use super::time;
+use super::time::{self, SimClock};
 
 /// What `main` calls when the program runs under the name `observer`.
 pub fn main() -> ExitCode {
@@ -198,7 +200,7 @@ async fn hello(lines: &mut FromLink, write: &mut OwnedWriteHalf, config: &SimJso
 
 /// As a real one logs a data directory that it cannot use; standard error is its log.
 fn last_words(config: &SimJson) -> io::Error {
-    let time = time::format(time::now(), 0);
+    let time = time::format(SimClock::System.now(), 0);
     let SimJson { ip, rpc_port, .. } = config;
     for line in [
         format!("INFO  [SERVER] init (ob_server.cpp:210) [observer] [T0] start to init observer(addr=\"{ip}:{rpc_port}\")"),

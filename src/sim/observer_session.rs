@@ -6,7 +6,8 @@ use tokio::io::{AsyncRead, AsyncWrite, split};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::link::{Answer, ToCoordinator};
+use super::answer::Answer;
+use super::link::ToCoordinator;
 use super::observer::{FromCoordinator, Observer};
 use super::wire::{self, Output};
 

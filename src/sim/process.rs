@@ -8,13 +8,13 @@ use std::sync::Arc;
 use tokio::process::{Child, Command};
 
 use super::SimError;
-use super::core::Shared;
+use super::coordinator::Run;
 use super::link::{FOREGROUND, SIM_JSON, SimJson};
 use super::state::Server;
 use super::time;
 
 /// Makes the home of a server as an installation leaves it.
-pub fn install(shared: &Shared, server: &Server) -> Result<(), SimError> {
+pub fn install(run: &Run, server: &Server) -> Result<(), SimError> {
     let home = &server.home;
     let failed = |path: &Path| SimError::io(format!("write {}", path.display()));
     for directory in ["bin", "etc", "run", "log", "store"] {
@@ -22,23 +22,23 @@ pub fn install(shared: &Shared, server: &Server) -> Result<(), SimError> {
     }
     let program = home.join("bin/observer");
     let _ = std::fs::remove_file(&program);
-    let executable = &shared.options.observer_executable;
+    let executable = &run.options.observer_executable;
     if std::fs::hard_link(executable, &program).is_err() {
         std::fs::copy(executable, &program).map_err(failed(&program))?;
     }
     let config = SimJson {
-        coordinator: shared.socket.clone(),
-        token: shared.token.clone(),
+        coordinator: run.socket.clone(),
+        token: run.token.clone(),
         server_id: server.id,
         ip: server.ip.clone(),
-        cluster_name: shared.options.cluster_name.clone(),
-        cluster_id: shared.options.cluster_id,
+        cluster_name: run.options.cluster_name.clone(),
+        cluster_id: run.options.cluster_id,
         zone: server.zone.clone(),
         sql_port: server.sql_port,
         rpc_port: server.rpc_port,
-        password: shared.options.password.clone(),
-        heartbeat_ms: time::micros(shared.options.durations.heartbeat_interval) as u64 / 1000,
-        temporary: shared.temporary.then(|| shared.directory.clone()),
+        password: run.options.password.clone(),
+        heartbeat_ms: time::micros(run.options.durations.heartbeat_interval) as u64 / 1000,
+        temporary: run.temporary.then(|| run.directory.clone()),
     };
     let text = serde_json::to_vec_pretty(&config).map_err(|error| SimError::Options(error.to_string()))?;
     let path = home.join(SIM_JSON);
@@ -46,8 +46,8 @@ pub fn install(shared: &Shared, server: &Server) -> Result<(), SimError> {
 }
 
 /// Starts `bin/observer` as a real one is started for the first time, and reaps it when it ends.
-pub fn spawn(shared: &Arc<Shared>, server: i64) -> Result<(), SimError> {
-    let found = shared.with(|core, _| core.cluster.server(server).cloned());
+pub fn spawn(run: &Arc<Run>, server: i64) -> Result<(), SimError> {
+    let found = run.shared.with(|core, _| core.cluster.server(server).cloned());
     let server = found.ok_or(SimError::NoSuchServer(server))?;
     let log = server.home.join("log/observer.log");
     let failed = || SimError::io(format!("start {}", server.home.join("bin/observer").display()));
@@ -59,7 +59,7 @@ pub fn spawn(shared: &Arc<Shared>, server: i64) -> Result<(), SimError> {
         .arg0("bin/observer")
         .args(["-p", &server.sql_port.to_string(), "-P", &server.rpc_port.to_string(), "-I", &server.ip])
         .args(["-z", &server.zone])
-        .args(["-n", &shared.options.cluster_name, "-c", &shared.options.cluster_id.to_string(), "-d"])
+        .args(["-n", &run.options.cluster_name, "-c", &run.options.cluster_id.to_string(), "-d"])
         .arg(std::ffi::OsStr::from_bytes(&store))
         .env(FOREGROUND, "1")
         .current_dir(&server.home)
@@ -70,7 +70,7 @@ pub fn spawn(shared: &Arc<Shared>, server: i64) -> Result<(), SimError> {
         .process_group(0)
         .kill_on_drop(true);
     let mut child = start(&mut command).map_err(failed())?;
-    shared.tasks.spawn(async move {
+    run.tasks.spawn(async move {
         let _ = child.wait().await;
     });
     Ok(())

@@ -1,14 +1,14 @@
 //! Runs a SELECT: the views it names are written into an in-memory SQLite database, SQLite does the rest. So any client
 //! may ask anything reasonable.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, params_from_iter};
 
+use super::answer::{Answer, Column, ColumnKind};
 use super::errors::SqlRefusal;
-use super::link::{Answer, Column, ColumnKind};
 use super::time::{self, Micros};
 use super::views::{Cell, Source, VIEWS, View};
 use super::wire;
@@ -22,7 +22,7 @@ pub struct SessionContext {
     pub session: u64,
     pub user: String,
     pub database: Option<String>,
-    pub variables: HashMap<String, String>,
+    pub variables: BTreeMap<String, String>,
     /// Seconds east of Greenwich.
     pub time_zone: i64,
     pub now: Micros,

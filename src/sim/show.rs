@@ -1,10 +1,10 @@
 //! SHOW and DESC: each becomes a SELECT over the catalog, or a small answer of its own.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
+use super::answer::{Answer, Column, ColumnKind};
 use super::errors::SqlRefusal;
 use super::lexer::{Lexeme, Token};
-use super::link::{Answer, Column, ColumnKind};
 use super::rewrite::{literal, rewrite};
 use super::views::{VIEWS, find};
 use super::wire;
@@ -15,7 +15,7 @@ pub enum Shown {
     Answer(Answer),
 }
 
-pub fn show(lexemes: &[Lexeme], variables: &HashMap<String, String>) -> Result<Shown, SqlRefusal> {
+pub fn show(lexemes: &[Lexeme], variables: &BTreeMap<String, String>) -> Result<Shown, SqlRefusal> {
     let is = |at: usize, word: &str| lexemes.get(at).is_some_and(|lexeme| lexeme.is(word));
     let described = !is(0, "show");
     if described {
@@ -48,13 +48,9 @@ pub fn show(lexemes: &[Lexeme], variables: &HashMap<String, String>) -> Result<S
     let like = pattern(rest);
     let wanted = |name: &str| like.as_deref().is_none_or(|like| matches(&like.to_lowercase(), &name.to_lowercase()));
     if is(at, "variables") {
-        let mut rows: Vec<Vec<Option<String>>> = variables
-            .iter()
-            .filter(|(name, _)| wanted(name))
-            .map(|(name, value)| vec![Some(name.clone()), Some(value.clone())])
-            .collect();
-        rows.sort();
-        return Ok(Shown::Answer(rows_of(&["Variable_name", "Value"], rows)));
+        let rows = variables.iter().filter(|(name, _)| wanted(name));
+        let rows = rows.map(|(name, value)| vec![Some(name.clone()), Some(value.clone())]);
+        return Ok(Shown::Answer(rows_of(&["Variable_name", "Value"], rows.collect())));
     }
     if is(at, "databases") {
         let rows = ["oceanbase"].iter().filter(|name| wanted(name)).map(|name| vec![Some((*name).to_owned())]);
@@ -136,7 +132,7 @@ pub fn rows_of(columns: &[&str], rows: Vec<Vec<Option<String>>>) -> Answer {
 }
 
 /// What a session's variables are before it sets any.
-pub fn default_variables() -> HashMap<String, String> {
+pub fn default_variables() -> BTreeMap<String, String> {
     [
         ("autocommit", "1"),
         ("auto_increment_increment", "1"),

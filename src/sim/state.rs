@@ -248,6 +248,20 @@ impl LogStream {
 }
 
 impl Cluster {
+    /// Writes `rootservice_list`: every server.
+    pub(super) fn list_root_service(&mut self) {
+        let list = self.servers.iter().map(|s| format!("{}:{}:{}", s.ip, s.rpc_port, s.sql_port));
+        self.parameters.insert("rootservice_list".into(), list.collect::<Vec<_>>().join(";"));
+    }
+
+    /// The processes that have just started serve at once.
+    pub(super) fn all_serve(&mut self, now: Micros) {
+        for server in &mut self.servers {
+            server.start_service_time = now;
+            server.last_heartbeat = now;
+        }
+    }
+
     pub fn server(&self, id: i64) -> Option<&Server> {
         self.servers.iter().find(|server| server.id == id)
     }

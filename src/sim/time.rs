@@ -1,15 +1,35 @@
 //! The simulated cluster's only clock.
 //!
 //! Everything in `sim` counts microseconds since the epoch, as OceanBase does. Nothing else in `sim` may read a clock.
+#![allow(clippy::disallowed_methods)]
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::time::Instant;
 
 /// Microseconds since the epoch, the unit of every time in OceanBase's inner tables.
 pub type Micros = i64;
 
-#[allow(clippy::disallowed_methods)] // the one place
-pub fn now() -> Micros {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as Micros)
+/// Where a cluster takes its time from.
+#[derive(Debug, Clone, Copy)]
+pub enum SimClock {
+    System,
+    /// This moment, and what tokio's clock has counted since, so that a cluster lives under paused time.
+    Simulated(Micros, Instant),
+}
+
+impl SimClock {
+    /// Stands at `base` now.
+    pub fn simulated(base: Micros) -> Self {
+        Self::Simulated(base, Instant::now())
+    }
+
+    pub fn now(&self) -> Micros {
+        match self {
+            Self::System => SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, micros),
+            Self::Simulated(base, since) => base + micros(since.elapsed()),
+        }
+    }
 }
 
 pub fn micros(duration: Duration) -> Micros {

@@ -6,7 +6,7 @@ use std::io;
 use mysql_common::scramble::scramble_native;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::link::{Answer, Column, ColumnKind};
+use super::answer::{Answer, Column, ColumnKind};
 
 pub const VERSION: &str = "5.7.25-OceanBase_CE-v4.2.5.3";
 
