@@ -8,10 +8,11 @@ use obsteward::agent::{FoundObserver, LedgerState, Outcome, Search, Supervision,
 use obsteward::clock::{Clock, monotonic_now};
 use obsteward::domain::host::{ObserverIdentity, ObserverTarget};
 use obsteward::domain::ids::ServerAddr;
+use obsteward::sim::Beginning;
 use tokio::time::{Instant, sleep};
 
 use crate::life::Dice;
-use crate::process::{Beginning, Installation, Process};
+use crate::process::{Installation, Process};
 
 /// How long a process is up before it listens or knows that it cannot, in milliseconds.
 const COMES_UP: std::ops::Range<u64> = 30..300;
@@ -190,13 +191,21 @@ impl Computer {
     /// SIGTERM for a process; false: it had ended.
     pub fn terminate(self: &Arc<Self>, process: &Arc<Process>) -> bool {
         let Some(installation) = self.signalled(process, SentSignal::Term) else { return false };
+        if process.hears_sigterm() {
+            self.obey_sigterm(&installation, process);
+        }
+        true
+    }
+
+    fn obey_sigterm(self: &Arc<Self>, installation: &Installation, process: &Arc<Process>) {
         if !process.listens() {
-            return self.ends(process, "signal: 15 (SIGTERM)");
+            self.ends(process, "signal: 15 (SIGTERM)");
+            return;
         }
         let behaviour = installation.cluster.behaviour(installation.server);
         if behaviour.ignore_sigterm {
             installation.cluster.sigterm_ignored(installation.server);
-            return true;
+            return;
         }
         let after = Duration::from_millis(behaviour.exit_after_ms) + self.dice_millis(GOES_DOWN);
         let (computer, process) = (Arc::clone(self), Arc::clone(process));
@@ -205,7 +214,28 @@ impl Computer {
             // As packaged observers do when SIGTERM comes.
             computer.ends(&process, "signal: 9 (SIGKILL)");
         });
-        true
+    }
+
+    /// Somebody sends SIGSTOP to whatever runs of an observer.
+    pub fn freeze(&self, address: ServerAddr) {
+        let state = self.lock();
+        let Some(observer) = state.observer(address) else { return };
+        observer.processes.iter().for_each(|process| process.stop());
+        let Installation { cluster, server, .. } = observer.installation.clone();
+        drop(state);
+        cluster.freeze(server);
+    }
+
+    /// Somebody sends SIGCONT to it.
+    pub fn thaw(self: &Arc<Self>, address: ServerAddr) {
+        let state = self.lock();
+        let Some(observer) = state.observer(address) else { return };
+        let (installation, processes) = (observer.installation.clone(), observer.processes.clone());
+        drop(state);
+        installation.cluster.thaw(installation.server);
+        for process in processes.iter().filter(|process| process.goes_on()) {
+            self.obey_sigterm(&installation, process);
+        }
     }
 
     /// SIGKILL for a process; false: it had ended.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use obsteward::agent::{Agent, LedgerState, Timing};
 use obsteward::domain::ids::ServerAddr;
+use obsteward::sim::InProcessCluster;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -89,8 +90,9 @@ impl DataCentre {
 }
 
 impl SimulatedHost {
-    /// Installs an observer, which runs as process `pid` already, as far as its cluster knows.
-    pub fn install(&self, installation: Installation, pid: Option<u32>) {
+    /// Installs a server of a cluster, with the process that the cluster knows of it.
+    pub fn install(&self, cluster: &InProcessCluster, server: i64) {
+        let (installation, pid) = Installation::of(cluster, server);
         self.computer.install(installation, pid);
     }
 

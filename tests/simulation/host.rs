@@ -171,3 +171,7 @@ fn unreachable() -> String {
 fn not_sent(why: &str) -> String {
     format!("{why}; nothing was sent")
 }
+
+#[cfg(test)]
+#[path = "host_tests.rs"]
+mod tests;

@@ -1,56 +1,68 @@
-//! Processes of observers on simulated hosts: how they come up, hear signals and end, as their cluster wants it.
+//! Observers on simulated hosts: where they are installed, and their processes.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
 
 use obsteward::domain::host::{ObserverIdentity, ObserverTarget};
+use obsteward::domain::ids::ServerAddr;
+use obsteward::sim::InProcessCluster;
 use tokio::sync::watch;
-
-/// The cluster that an observer belongs to, which knows how its processes behave and hears what becomes of them.
-pub trait Observers: Send + Sync {
-    fn process_begins(&self, server: i64) -> Beginning;
-    fn process_started(&self, server: i64, pid: u32) -> bool;
-    /// Returns how long after this somebody starts it again, if somebody does.
-    fn process_ended(&self, server: i64, pid: u32) -> Option<Duration>;
-    fn behaviour(&self, server: i64) -> Behaviour;
-    fn sigterm_ignored(&self, server: i64);
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Beginning {
-    Dies,
-    ServesAfter(Duration),
-}
-
-#[derive(Clone, Debug, Default)]
-pub struct Behaviour {
-    pub ignore_sigterm: bool,
-    pub exit_after_ms: u64,
-}
 
 /// An observer as it is installed on a host.
 #[derive(Clone)]
 pub struct Installation {
     pub target: ObserverTarget,
+    pub home: String,
+    pub cluster: InProcessCluster,
     /// Its id in its cluster.
     pub server: i64,
-    pub home: String,
-    pub cluster: Arc<dyn Observers>,
+}
+
+impl Installation {
+    /// Of a server of a cluster, with the process that the cluster knows of it.
+    pub fn of(cluster: &InProcessCluster, server: i64) -> (Self, Option<u32>) {
+        cluster.look(|core, _| {
+            let found = core.cluster.server(server).unwrap();
+            let target = ObserverTarget {
+                address: ServerAddr::new(found.ip.parse().unwrap(), found.rpc_port).unwrap(),
+                sql_port: found.sql_port,
+                cluster_name: core.cluster.name.clone(),
+                ob_cluster_id: core.cluster.id,
+            };
+            let home = found.home.display().to_string();
+            let installation = Self { target, home, cluster: cluster.clone(), server };
+            (installation, found.process.as_ref().map(|process| process.pid))
+        })
+    }
 }
 
 /// A process of an installation, from its launch on.
 pub struct Process {
     pub identity: ObserverIdentity,
     listens: AtomicBool,
+    stopped: Mutex<Stopped>,
     /// How it ended, in words.
     end: watch::Sender<Option<String>>,
+}
+
+/// Whether SIGSTOP holds a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stopped {
+    No,
+    Yes,
+    /// And SIGTERM waits for SIGCONT.
+    WithSigterm,
 }
 
 impl Process {
     /// One that does not listen yet.
     pub fn new(identity: ObserverIdentity) -> Arc<Self> {
-        Arc::new(Self { identity, listens: AtomicBool::new(false), end: watch::Sender::new(None) })
+        Arc::new(Self {
+            identity,
+            listens: AtomicBool::new(false),
+            stopped: Mutex::new(Stopped::No),
+            end: watch::Sender::new(None),
+        })
     }
 
     pub fn pid(&self) -> u32 {
@@ -77,6 +89,33 @@ impl Process {
 
     pub fn begins_to_listen(&self) {
         self.listens.store(true, Ordering::SeqCst);
+    }
+
+    /// SIGSTOP.
+    pub fn stop(&self) {
+        let mut stopped = self.stopped.lock().unwrap();
+        *stopped = match *stopped {
+            Stopped::No | Stopped::Yes => Stopped::Yes,
+            Stopped::WithSigterm => Stopped::WithSigterm,
+        };
+    }
+
+    /// SIGCONT; returns whether it hears SIGTERM now.
+    pub fn goes_on(&self) -> bool {
+        let mut stopped = self.stopped.lock().unwrap();
+        std::mem::replace(&mut *stopped, Stopped::No) == Stopped::WithSigterm
+    }
+
+    /// SIGTERM comes; returns whether it is heard now.
+    pub fn hears_sigterm(&self) -> bool {
+        let mut stopped = self.stopped.lock().unwrap();
+        match *stopped {
+            Stopped::No => true,
+            Stopped::Yes | Stopped::WithSigterm => {
+                *stopped = Stopped::WithSigterm;
+                false
+            }
+        }
     }
 
     /// It ends now; false: it had ended before.
