@@ -10,6 +10,7 @@ use super::session::{ProvenSession, Session};
 use super::views::Whose;
 use super::{EffectSession, EffectTimes, views};
 use crate::domain::effect::{EffectOutcome, Permit};
+use crate::domain::ids::ClusterIdentity;
 
 pub struct MysqlEffectSession {
     proven: ProvenSession,
@@ -51,27 +52,33 @@ impl EffectSession for MysqlEffectSession {
     }
 
     async fn send(mut self: Box<Self>, permit: Permit, statement: Statement) -> EffectOutcome {
-        let here = self.proven.identity.key();
-        if *permit.cluster() != here {
-            return EffectOutcome::Refused {
-                code: "WRONG_CLUSTER".to_owned(),
-                message: format!(
-                    "the permit is for cluster {}, the session is on {}: nothing was sent",
-                    permit.cluster().as_str(),
-                    here.as_str()
-                ),
-            };
+        if let Some(refused) = wrong_permit(&permit, &self.proven.identity) {
+            return refused;
         }
         let sql = statement.to_string();
         tracing::info!(endpoint = %self.proven.endpoint, connection_id = self.connection_id, fence = permit.fence().get(), %sql, "sending an effect");
-        let bound = self.horizon.saturating_sub(self.times.margin);
-        let outcome = outcome(self.proven.session.command(&sql, bound).await);
+        let bound = self.times.answer_bound(self.horizon);
+        let outcome = effect_outcome(self.proven.session.command(&sql, bound).await);
         tracing::info!(endpoint = %self.proven.endpoint, connection_id = self.connection_id, ?outcome, "effect answered");
         outcome
     }
 }
 
-fn outcome(answer: Result<(), ClusterError>) -> EffectOutcome {
+/// The refusal of a permit for another cluster than the session's.
+pub fn wrong_permit(permit: &Permit, identity: &ClusterIdentity) -> Option<EffectOutcome> {
+    let here = identity.key();
+    (*permit.cluster() != here).then(|| EffectOutcome::Refused {
+        code: "WRONG_CLUSTER".to_owned(),
+        message: format!(
+            "the permit is for cluster {}, the session is on {}: nothing was sent",
+            permit.cluster().as_str(),
+            here.as_str()
+        ),
+    })
+}
+
+/// What an effect's answer says about the effect.
+pub fn effect_outcome(answer: Result<(), ClusterError>) -> EffectOutcome {
     match answer {
         Ok(()) => EffectOutcome::Done { message: "OK".to_owned() },
         Err(error) => match error.number {
@@ -92,10 +99,10 @@ mod tests {
     #[test]
     fn only_a_sure_refusal_is_one() {
         let answer = |number| Err(ClusterError { number, ..ClusterError::new(ErrorClass::Permanent, "no") });
-        assert!(matches!(outcome(answer(Some(4179))), EffectOutcome::Refused { .. }));
+        assert!(matches!(effect_outcome(answer(Some(4179))), EffectOutcome::Refused { .. }));
         for number in [Some(4012), Some(4652), Some(4751), Some(9999), None] {
-            assert!(matches!(outcome(answer(number)), EffectOutcome::Unknown { .. }), "{number:?}");
+            assert!(matches!(effect_outcome(answer(number)), EffectOutcome::Unknown { .. }), "{number:?}");
         }
-        assert!(matches!(outcome(Ok(())), EffectOutcome::Done { .. }));
+        assert!(matches!(effect_outcome(Ok(())), EffectOutcome::Done { .. }));
     }
 }

@@ -159,25 +159,30 @@ impl ClusterError {
         Self::new(ErrorClass::Permanent, message)
     }
 
-    pub(super) fn unreadable(message: impl Into<String>) -> Self {
+    /// The answer was not understood.
+    pub fn unreadable(message: impl Into<String>) -> Self {
         Self::new(ErrorClass::Unreadable, message)
     }
 
     /// Sets the endpoint that it is about.
-    pub(super) fn at(self, endpoint: &Endpoint) -> Self {
+    #[must_use]
+    pub fn at(self, endpoint: &Endpoint) -> Self {
         Self { endpoint: Some(endpoint.to_string()), ..self }
+    }
+
+    /// What a server said instead of an answer; `context` says what was asked of whom.
+    pub fn answered(code: u16, words: &str, context: &str) -> Self {
+        let (class, said) = (class_of(code), words.trim());
+        let known = class != ErrorClass::Transient || is_transient(code);
+        let unknown = if known { "" } else { ", a number that is not known" };
+        let error = Self::new(class, format!("{context}: {said} ({code}{unknown})"));
+        Self { number: Some(code), words: Some(said.to_owned()), ..error }
     }
 
     /// From the driver's error; `context` says what was asked of whom.
     pub(super) fn from_driver(error: &Error, context: &str) -> Self {
         match error {
-            Error::Server(server) => {
-                let (class, said) = (class_of(server.code), server.message.trim());
-                let known = class != ErrorClass::Transient || is_transient(server.code);
-                let code = format!("{}{}", server.code, if known { "" } else { ", a number that is not known" });
-                let error = Self::new(class, format!("{context}: {said} ({code})"));
-                Self { number: Some(server.code), words: Some(said.to_owned()), ..error }
-            }
+            Error::Server(server) => Self::answered(server.code, &server.message, context),
             Error::Io(_) | Error::Driver(_) | Error::Other(_) | Error::Url(_) => {
                 Self::new(ErrorClass::Unknown, format!("{context}: {error}"))
             }
@@ -185,7 +190,8 @@ impl ClusterError {
     }
 
     /// When the server lacks a view: the same, with the view and the versions that have it.
-    pub(super) fn of_view(self, view: &str) -> Self {
+    #[must_use]
+    pub fn of_view(self, view: &str) -> Self {
         if !matches!(self.number, Some(number::NO_SUCH_TABLE | number::TABLE_NOT_EXIST)) {
             return self;
         }

@@ -4,6 +4,12 @@
 #![allow(dead_code, reason = "what uses all of it comes next")]
 
 mod agent_run;
+mod cluster;
+mod cluster_effect;
+mod cluster_reader;
+mod cluster_readings;
+mod cluster_session;
+mod cluster_tests;
 mod computer;
 mod data_centre;
 mod host;
