@@ -117,7 +117,6 @@ impl StopProcess {
                         .chain(freeze::not_frozen(context))
                         .collect(),
                     overrides: recorded(&overridden, context),
-                    ..StepOutput::default()
                 };
                 Observation::Reached { already_so: !context.tried(), output, writes: Vec::new() }
             }

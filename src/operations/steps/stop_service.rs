@@ -297,7 +297,6 @@ impl StopService {
             facts: vec![Fact::Server(target.server.id, ServerFact::StopTime(StopTimeState::Refused))],
             overrides,
             warnings: vec![("STOP_TIME_NOT_SET".to_owned(), warning)],
-            ..StepOutput::default()
         };
         Observation::Reached { already_so: false, output, writes: Vec::new() }
     }
