@@ -181,8 +181,7 @@ impl Fixture {
             stop_type: Some(StopType::Process),
             freeze_before_stop: false,
             graph: Graph { operation: operation_name(), subtasks: subtasks.collect() },
-            context: Vec::new(),
-            lists: Vec::new(),
+            facts: Vec::new(),
         };
         let id = spec.id;
         let writes = vec![Write::AcquireLock { cluster: spec.cluster.key.clone() }];
