@@ -20,6 +20,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     std::fs::write(out.join("obsteward_v1.bin"), &public.compiled)?;
     std::fs::write(out.join("obsteward_agent_v1.bin"), &agent.compiled)?;
 
+    std::fs::write(out.join("reasons.rs"), reasons(&public.files))?;
+
     // By its name a message finds its descriptor when it is written as JSON.
     let mut named = tonic_prost_build::Config::new();
     named.enable_type_names();
@@ -44,6 +46,18 @@ fn main() -> Result<(), Box<dyn Error>> {
         .extern_path(".google.rpc.Status", "::tonic_types::Status")
         .compile_fds(public.files)?;
     Ok(())
+}
+
+/// Which requests say why they are made.
+fn reasons(files: &prost_types::FileDescriptorSet) -> String {
+    let ours = files.file.iter().filter(|file| file.package() == "obsteward.v1");
+    let requests = ours.flat_map(|file| &file.message_type).filter(|message| message.name().ends_with("Request"));
+    let of = |message: &prost_types::DescriptorProto| {
+        let says = message.field.iter().any(|field| field.name() == "reason");
+        let body = if says { "fn reason(&self) -> &str { &self.reason }" } else { "" };
+        format!("impl Reasoned for v1::{} {{ {body} }}\n", message.name())
+    };
+    requests.map(of).collect()
 }
 
 struct Compiled {

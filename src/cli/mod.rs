@@ -23,6 +23,7 @@ pub mod output;
 mod pages;
 #[cfg(test)]
 mod parsed;
+mod plain;
 mod plan;
 mod planned;
 mod resolve;
@@ -33,7 +34,6 @@ mod roles;
 mod secret;
 mod serve;
 mod servers;
-mod start;
 mod stop;
 mod store;
 mod style;
@@ -197,7 +197,7 @@ pub enum Command {
         override_usage = "obsteward start [OPTIONS] <CLUSTER> <SERVER>\n       \
             obsteward start [OPTIONS] --cluster-id <ID> --server-id <ID>"
     )]
-    Start(start::StartArgs),
+    Start(plain::PlainArgs),
     /// Stop a server and start it again: show the plan of the stop, then restart it unless a check blocks
     #[command(
         after_help = exit::HELP,
@@ -321,7 +321,7 @@ async fn dispatch(cli: Cli, output: &Output) -> Result<Exit, Failure> {
         Command::Clusters(command) => clusters::run(command, &client()?, output).await,
         Command::Servers(command) => servers::run(command, &client()?, output).await,
         Command::Stop(args) => stop::run(args, &client()?, output).await,
-        Command::Start(args) => start::run(args, &client()?, output).await,
+        Command::Start(args) => plain::start(args, &client()?, output).await,
         Command::Restart(args) => restart::run(args, &client()?, output).await,
         Command::Watch(args) => watch::run(args, &client()?, output).await,
         Command::Tasks(command) => tasks::run(command, &client()?, output).await,

@@ -1,5 +1,5 @@
-//! What admission speaks of: the states of a server's service and process, requests, and the answer. Which request is
-//! admitted in which state stands with each operation (`operations`).
+//! What admission speaks of: the states of a server's service and process, and the answer. Which operation is admitted in
+//! which state stands with each (`operations`).
 
 use std::fmt;
 
@@ -67,28 +67,13 @@ impl fmt::Display for ProcessFinding {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Request {
-    /// Stop the service, then the process.
-    StopProcess,
-    /// The process stays.
-    StopService,
-    Start,
-    /// Stop the service and the process, and start them again.
-    Restart,
-}
-
-impl Request {
-    pub const ALL: [Self; 4] = [Self::StopProcess, Self::StopService, Self::Start, Self::Restart];
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
     Admit,
     Refuse {
         service: ServiceState,
         process: ProcessFinding,
-        /// The state that the request needs, for people.
+        /// The state that the operation needs, for people.
         expected: &'static str,
     },
 }

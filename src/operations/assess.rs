@@ -2,7 +2,7 @@
 //! cluster and host, so that a plan and the task that follows it cannot differ in their rules.
 
 use crate::clock::Timestamp;
-use crate::domain::admission::{Admission, ProcessFinding, Request};
+use crate::domain::admission::{Admission, ProcessFinding};
 use crate::domain::event::{Failure, FailureKind, OverriddenCheck as RecordedOverride};
 use crate::domain::gate::Consent;
 use crate::domain::host::{Finding, MaySignal, ProcessReport};
@@ -13,6 +13,7 @@ use crate::domain::status::OverriddenBy;
 use crate::inventory::Target;
 use crate::oceanbase::{ClusterError, ErrorClass};
 use crate::operations::admission::admit_observed;
+use crate::operations::definition::{Definition, StepKind};
 use crate::operations::{Deps, cluster_failure, leaves_unknown, retriable};
 
 #[derive(Debug)]
@@ -164,18 +165,23 @@ pub async fn freeze_outlook(deps: &Deps, target: &Target) -> AssessedCheck {
 }
 
 /// Applies every rule of a stop or a restart.
-pub fn assess(survey: &Survey, target: &Target, request: Request, consent: &Consent, now: Timestamp) -> Assessment {
+pub fn assess(
+    survey: &Survey,
+    target: &Target,
+    operation: &Definition,
+    consent: &Consent,
+    now: Timestamp,
+) -> Assessment {
     let mut checks = vec![cluster_check(&survey.reading)];
     let mut leader_moves = Vec::new();
     let mut failures_tolerated_after = None;
     let mut observed_at = now;
     // Before admission, which only knows that a process is in doubt: the finding of the host says which.
-    match request {
-        Request::StopProcess | Request::Restart => checks.extend(host_checks(survey)),
-        Request::StopService | Request::Start => {}
+    if operation.has(StepKind::StopProcess) {
+        checks.extend(host_checks(survey));
     }
     if let Ok(reading) = &survey.reading {
-        checks.push(admission_check(reading, target, &survey.found, request));
+        checks.push(admission_check(reading, target, &survey.found, operation));
     }
     if let Ok(reading) = &survey.reading {
         let precheck = precheck(reading, &target.server.addr, now);
@@ -249,13 +255,13 @@ fn admission_check(
     reading: &ClusterReading,
     target: &Target,
     found: &ProcessReport,
-    request: Request,
+    operation: &Definition,
 ) -> AssessedCheck {
     let name = "SERVER_STATE";
     let Some(server) = reading.server(&target.server.addr) else {
         return check(name, CheckVerdict::Pass, "see TARGET_KNOWN", "");
     };
-    match admit_observed(server, process_finding(found), request) {
+    match admit_observed(server, process_finding(found), operation) {
         Admission::Admit => {
             let service = crate::domain::admission::service_state(server);
             check(name, CheckVerdict::Pass, format!("service {service}, process {}", process_finding(found)), "")

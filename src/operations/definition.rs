@@ -4,58 +4,16 @@
 
 use std::time::Duration;
 
-use crate::domain::admission::{ProcessFinding, Request, ServiceState};
+use crate::domain::admission::{ProcessFinding, ServiceState};
+use crate::domain::call::Call;
 use crate::domain::event::TaskState;
 use crate::domain::graph::{Graph, OperationName, SubtaskSpec};
 use crate::domain::ids::{InvalidName, ServerId, SubtaskId};
+use crate::domain::status::ServerStatus;
 use crate::domain::task::Task;
-use crate::domain::words::words;
-use crate::operations::{restart_server, start_server, stop_server};
-
-words!(
-    /// What a node does: which code runs it. Kept with the task, so that names may change.
-    StepKind, "step kind", {
-        PrepareStop = "PREPARE_STOP",
-        PrepareRestart = "PREPARE_RESTART",
-        PrepareStart = "PREPARE_START",
-        /// STOP SERVER, and the wait for its leaders.
-        StopService = "STOP_SERVICE",
-        StopProcess = "STOP_PROCESS",
-        WaitObserverStop = "WAIT_OBSERVER_STOP",
-        StartProcess = "START_PROCESS",
-        WaitObserverActive = "WAIT_OBSERVER_ACTIVE",
-        StartAgentService = "START_AGENT_SERVICE",
-        /// START SERVER, and the wait for its replicas.
-        StartService = "START_SERVICE",
-        UpdateServerStopped = "UPDATE_SERVER_STOPPED",
-        UpdateServerStarted = "UPDATE_SERVER_STARTED",
-        UpdateZoneStopped = "UPDATE_ZONE_STOPPED",
-        UpdateZoneStarted = "UPDATE_ZONE_STARTED",
-        SyncCluster = "SYNC_CLUSTER",
-        UpdateCluster = "UPDATE_CLUSTER",
-    }
-);
-
-impl StepKind {
-    /// Whether it acts on one server, and not on the zone or the cluster.
-    const fn acts_on_a_server(self) -> bool {
-        match self {
-            Self::PrepareStop
-            | Self::PrepareRestart
-            | Self::PrepareStart
-            | Self::StopService
-            | Self::StopProcess
-            | Self::WaitObserverStop
-            | Self::StartProcess
-            | Self::WaitObserverActive
-            | Self::StartAgentService
-            | Self::StartService
-            | Self::UpdateServerStopped
-            | Self::UpdateServerStarted => true,
-            Self::UpdateZoneStopped | Self::UpdateZoneStarted | Self::SyncCluster | Self::UpdateCluster => false,
-        }
-    }
-}
+use crate::operations;
+use crate::operations::steps::Scope;
+pub use crate::operations::steps::StepKind;
 
 /// Longest time of one execution.
 #[derive(Clone, Copy, Debug)]
@@ -95,13 +53,17 @@ pub enum Restored {
     ClusterAsObserved,
 }
 
+#[derive(Debug)]
 pub struct Definition {
-    pub request: Request,
+    /// That asks for it.
+    pub call: Call,
     /// As OCP writes it.
     pub name: &'static str,
     pub nodes: &'static [Node],
     /// For every state but a leaving server's; an error says which state it needs.
     pub admits: fn(ServiceState, ProcessFinding) -> Result<(), &'static str>,
+    /// Status that the server is shown with while it is at work; `None`: as observed.
+    pub meanwhile: Option<ServerStatus>,
     /// In the commit of the task's end. At an end that is not named nothing is restored: its steps have recorded what is.
     pub restores: &'static [(TaskState, &'static [Restored])],
 }
@@ -122,22 +84,10 @@ pub struct GraphTimes {
 }
 
 impl Definition {
-    pub const ALL: [&'static Self; 4] =
-        [&stop_server::PROCESS, &stop_server::SERVICE, &start_server::START, &restart_server::RESTART];
-
-    pub const fn of(request: Request) -> &'static Self {
-        match request {
-            Request::StopProcess => &stop_server::PROCESS,
-            Request::StopService => &stop_server::SERVICE,
-            Request::Start => &start_server::START,
-            Request::Restart => &restart_server::RESTART,
-        }
-    }
-
     /// The definition of a task; `None`: another version's, or none of ours.
     pub fn of_task(task: &Task) -> Option<&'static Self> {
         let graph = &task.spec.graph;
-        Self::ALL.into_iter().find(|definition| {
+        operations::ALL.into_iter().find(|definition| {
             definition.operation() == graph.operation
                 && definition
                     .nodes
@@ -145,6 +95,11 @@ impl Definition {
                     .map(|node| node.kind.as_str())
                     .eq(graph.subtasks.iter().map(|it| it.kind.as_str()))
         })
+    }
+
+    /// What people call it, for example `start`.
+    pub fn noun(&self) -> String {
+        self.name.split(' ').next().unwrap_or_default().to_lowercase()
     }
 
     pub fn operation(&self) -> OperationName {
@@ -175,7 +130,7 @@ impl Definition {
                 id: SubtaskId::new(first + node.id)?,
                 kind: node.kind.as_str().to_owned(),
                 name: node.name.to_owned(),
-                server: node.kind.acts_on_a_server().then_some(server),
+                server: (node.kind.scope() == Scope::Server).then_some(server),
                 timeout,
                 upstreams: upstreams.collect::<Result<_, _>>()?,
                 // What it checks and records is what the others rely on.
@@ -190,6 +145,7 @@ impl Definition {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::operations::{RESTART, START, STOP_PROCESS, STOP_SERVICE};
 
     const TIMES: GraphTimes = GraphTimes { lease: Duration::from_secs(10), leader_wait: Duration::from_secs(300) };
 
@@ -205,7 +161,7 @@ mod tests {
 
     #[test]
     fn the_graph_of_a_stop_is_the_contracts() {
-        let stop = Definition::of(Request::StopProcess).graph(133_815, server(), TIMES).unwrap();
+        let stop = STOP_PROCESS.graph(133_815, server(), TIMES).unwrap();
         let ids: Vec<i64> = stop.execution_order().unwrap().iter().map(|id| id.get()).collect();
         assert_eq!(ids, [133_820, 133_818, 133_816, 133_815, 133_821, 133_822, 133_819, 133_817]);
         assert_eq!(
@@ -221,7 +177,7 @@ mod tests {
                 "Update OB cluster status"
             ]
         );
-        let service = Definition::of(Request::StopService).graph(1, server(), TIMES).unwrap();
+        let service = STOP_SERVICE.graph(1, server(), TIMES).unwrap();
         assert_eq!(service.execution_order().unwrap().len(), 6);
     }
 
@@ -229,7 +185,7 @@ mod tests {
     /// whose ids begin at 133851 and 89030472.
     #[test]
     fn the_graphs_of_start_and_restart_are_the_documented_ones() {
-        let start = Definition::of(Request::Start).graph(133_851, server(), TIMES).unwrap();
+        let start = START.graph(133_851, server(), TIMES).unwrap();
         let ids: Vec<i64> = start.execution_order().unwrap().iter().map(|id| id.get()).collect();
         assert_eq!(ids, [133_858, 133_851, 133_855, 133_856, 133_854, 133_852, 133_853, 133_859, 133_857]);
         assert_eq!(
@@ -246,7 +202,7 @@ mod tests {
                 "Update OB cluster status"
             ]
         );
-        let restart = Definition::of(Request::Restart).graph(89_030_472, server(), TIMES).unwrap();
+        let restart = RESTART.graph(89_030_472, server(), TIMES).unwrap();
         assert_eq!(
             names(&restart),
             [
@@ -268,7 +224,7 @@ mod tests {
     #[test]
     fn the_wait_outlasts_the_lease() {
         let times = GraphTimes { lease: Duration::from_secs(300), ..TIMES };
-        let graph = Definition::of(Request::StopProcess).graph(1, server(), times).unwrap();
+        let graph = STOP_PROCESS.graph(1, server(), times).unwrap();
         assert_eq!(graph.subtasks[0].timeout, Duration::from_secs(360));
     }
 }

@@ -11,6 +11,10 @@ mod step_io;
 mod steps;
 mod stop_server;
 
+pub use restart_server::RESTART;
+pub use start_server::START;
+pub use stop_server::{PROCESS as STOP_PROCESS, SERVICE as STOP_SERVICE, stop};
+
 use definition::Definition;
 pub use operation::ServerOperation;
 pub use steps::former_and_target;
@@ -96,10 +100,12 @@ pub struct Deps {
 }
 
 /// Every operation that this version knows.
+pub const ALL: [&Definition; 4] = [&STOP_PROCESS, &STOP_SERVICE, &START, &RESTART];
+
+/// The same, with the code that runs them.
 pub fn registry(deps: &Deps) -> Registry {
     let operation = Arc::new(ServerOperation(deps.clone()));
-    Definition::ALL
-        .into_iter()
+    ALL.into_iter()
         .fold(Registry::default(), |registry, definition| registry.with(definition.operation(), operation.clone()))
 }
 

@@ -1,16 +1,18 @@
 //! "Start OB server", in the documented nine subtasks; ids in the order of the sample (docs/ocp-v2.md#start-ob-server).
 
-use crate::domain::admission::{ProcessFinding, Request, ServiceState};
+use crate::domain::admission::{ProcessFinding, ServiceState};
+use crate::domain::call::Call;
+use crate::domain::status::ServerStatus;
 use crate::operations::admission::NOT_LEAVING;
 use crate::operations::definition::Limit::Seconds;
 use crate::operations::definition::StepKind::{
-    PrepareStart, StartAgentService, StartProcess, StartService, SyncCluster, UpdateCluster, UpdateServerStarted,
+    Prepare, StartAgentService, StartProcess, StartService, SyncCluster, UpdateCluster, UpdateServerStarted,
     UpdateZoneStarted, WaitObserverActive,
 };
 use crate::operations::definition::{Definition, SERVER_RESTORES, node};
 
 pub static START: Definition = Definition {
-    request: Request::Start,
+    call: Call::StartServer,
     name: "Start OB server",
     nodes: &[
         node(0, StartProcess, "Start observer process", Seconds(1200), &[7]),
@@ -20,10 +22,11 @@ pub static START: Definition = Definition {
         node(4, WaitObserverActive, "Wait observer active", Seconds(1800), &[0]),
         node(5, StartAgentService, "Start ocp agent service", Seconds(1800), &[4]),
         node(6, UpdateCluster, "Update OB cluster status", Seconds(30), &[8]),
-        node(7, PrepareStart, "Prepare start observer", Seconds(300), &[]),
+        node(7, Prepare, "Prepare start observer", Seconds(300), &[]),
         node(8, SyncCluster, "Sync cluster info", Seconds(30), &[2]),
     ],
     admits,
+    meanwhile: Some(ServerStatus::Starting),
     restores: SERVER_RESTORES,
 };
 

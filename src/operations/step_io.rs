@@ -8,7 +8,7 @@ use crate::domain::facts::ClusterState;
 use crate::domain::gate::Consent;
 use crate::domain::host::{CallerFence, Finding, HostCode, ProcessReport};
 use crate::domain::reading::ServerReading;
-use crate::domain::status::{Risk, StopType};
+use crate::domain::status::Risk;
 use crate::domain::task::Subtask;
 use crate::engine::{Observation, ProgressReport, StepContext};
 use crate::host::HostError;
@@ -136,10 +136,8 @@ pub(super) async fn lost_ownership(deps: &Deps, context: &StepContext, target: &
         fence: context.fence,
     };
     match deps.hosts.host(&target.host).arm(&target.observer(), &fence).await {
-        Err(HostError::Refused { code, message }) => match context.task.spec.stop_type {
-            Some(StopType::Process) | None
-                if matches!(code.parse(), Ok(HostCode::LedgerFailed | HostCode::LedgerWaits)) =>
-            {
+        Err(HostError::Refused { code, message }) => match code.parse() {
+            Ok(HostCode::LedgerFailed | HostCode::LedgerWaits) if needs_the_host(context) => {
                 let addr = target.server.addr;
                 let message =
                     format!("the agent of {addr} cannot keep its record: {message}; look at the disk of its host");
@@ -152,10 +150,15 @@ pub(super) async fn lost_ownership(deps: &Deps, context: &StepContext, target: &
                     refuse(Failure::new(FailureKind::Refused, HostCode::LedgerFailed.as_str(), message))
                 })
             }
-            Some(_) | None => ownership_failure(context, &code, &message).map(refuse),
+            Ok(_) | Err(_) => ownership_failure(context, &code, &message).map(refuse),
         },
         Ok(_) | Err(HostError::Protocol { .. }) => None,
     }
+}
+
+/// Whether the task ends or starts a process.
+fn needs_the_host(context: &StepContext) -> bool {
+    [StepKind::StopProcess, StepKind::StartProcess].into_iter().any(|kind| of_kind(context, kind).is_some())
 }
 
 /// Whether a refusal of an agent passes by itself: its record has no room just then, or it cannot look at its host or start a

@@ -1,7 +1,9 @@
 //! "Stop OB server": the service and the process, in the contract's eight subtasks, or the service only, in the six that are
 //! documented for OCP 4.3 (docs/ocp-v2.md#stop-ob-server).
 
-use crate::domain::admission::{ProcessFinding, Request, ServiceState};
+use crate::domain::admission::{ProcessFinding, ServiceState};
+use crate::domain::call::Call;
+use crate::domain::status::{ServerStatus, StopType};
 use crate::operations::admission::{NOT_LEAVING, ONE_PROCESS};
 use crate::operations::definition::Limit::{LeaderWait, Lease, Seconds};
 use crate::operations::definition::StepKind::{
@@ -14,7 +16,7 @@ const NAME: &str = "Stop OB server";
 
 /// The ids have the order of the contract's sample. `Wait observer stop` has no published timeout and gets its own.
 pub static PROCESS: Definition = Definition {
-    request: Request::StopProcess,
+    call: Call::StopServer,
     name: NAME,
     nodes: &[
         node(0, WaitObserverStop, "Wait observer stop", Lease(300), &[1]),
@@ -27,11 +29,12 @@ pub static PROCESS: Definition = Definition {
         node(7, UpdateZoneStopped, "Update zone status", Seconds(1800), &[6]),
     ],
     admits: admits_process,
+    meanwhile: Some(ServerStatus::Stopping),
     restores: SERVER_RESTORES,
 };
 
 pub static SERVICE: Definition = Definition {
-    request: Request::StopService,
+    call: Call::StopServer,
     name: NAME,
     nodes: &[
         node(0, PrepareStop, "Prepare stop observer service", Seconds(300), &[]),
@@ -42,8 +45,17 @@ pub static SERVICE: Definition = Definition {
         node(5, UpdateCluster, "Update OB cluster status", Seconds(30), &[4]),
     ],
     admits: admits_service,
+    meanwhile: Some(ServerStatus::Stopping),
     restores: SERVER_RESTORES,
 };
+
+/// Of what is stopped.
+pub const fn stop(stop_type: StopType) -> &'static Definition {
+    match stop_type {
+        StopType::Process => &PROCESS,
+        StopType::Service => &SERVICE,
+    }
+}
 
 fn admits_process(service: ServiceState, process: ProcessFinding) -> Result<(), &'static str> {
     use ProcessFinding::{Absent, Ambiguous, HostUnreachable, NotAsked, Running};

@@ -1,4 +1,4 @@
-//! StopServer, StartServer and RestartServer: what is common to the acceptance of a task on a server. It checks only what needs
+//! What is common to the acceptance of every task on a server. It checks only what needs
 //! no cluster, so that it answers in the time of one commit; the whole precheck is the task's first subtask. When recorded
 //! state would refuse, it looks once more, bounded.
 
@@ -12,7 +12,8 @@ use super::call::{CallFamily, Caller};
 use super::operate::Operate;
 use super::refusals::{engine_refusal, inventory_refusal, store_refusal};
 use crate::clock::Timestamp;
-use crate::domain::admission::{Admission, ProcessFinding, Request, service_state};
+use crate::domain::admission::{Admission, ProcessFinding, service_state};
+use crate::domain::call::Call;
 use crate::domain::decide::{DEFAULT_CONSENT, Input, VerbRequest};
 use crate::domain::event::{Phase, TaskCluster, TaskServer, TaskSpec, TaskTarget, Verb};
 use crate::domain::ids::{ClusterId, InvalidName, ServerAddr, TaskId};
@@ -46,7 +47,7 @@ impl Service {
         if let Some(stopped_by) = self.resting_stop(&asked, &target).await? {
             return self.roll_back_instead(caller, asked, stopped_by).await;
         }
-        if let Some(refusal) = refused_by_record(&target, asked.request) {
+        if let Some(refusal) = refused_by_record(&target, asked.operation) {
             target = self.look_again(&asked, refusal).await?;
         }
         let now = self.deps.clock.now();
@@ -86,7 +87,7 @@ impl Service {
             request_id: request_id.to_string(),
             digest: asked.digest(),
         });
-        std::iter::once(Write::Audit(self.accepted(caller, asked.call, entry))).chain(request).collect()
+        std::iter::once(Write::Audit(self.accepted(caller, asked.operation.call, entry))).chain(request).collect()
     }
 
     async fn replayed(&self, task: TaskId, known: &str, asked: &Operate) -> Result<StoredTask, Refusal> {
@@ -119,7 +120,7 @@ impl Service {
     /// For a start: the task at rest that stopped this very server, for good or to start it again, and holds its cluster. A
     /// start beside it is not possible, and undoing it is what the caller means (docs/ocp-v2.md#start-ob-server).
     async fn resting_stop(&self, asked: &Operate, target: &Target) -> Result<Option<Task>, Refusal> {
-        if asked.request != Request::Start {
+        if asked.operation.call != Call::StartServer {
             return Ok(None);
         }
         let Some(StoredTask { task, .. }) = self.holder(asked.arguments.cluster).await? else { return Ok(None) };
@@ -182,7 +183,7 @@ impl Service {
             let target = self.target(asked).await?;
             let found = self.deps.hosts.host(&target.host).find(&target.observer()).await;
             let process = found.map_or(ProcessFinding::HostUnreachable, |found| process_finding(&found));
-            match refused(&target, process, asked.request) {
+            match refused(&target, process, asked.operation) {
                 Some(refusal) => Err(refusal),
                 None => Ok(target),
             }
@@ -198,12 +199,11 @@ impl Service {
         expire_time: Timestamp,
     ) -> Result<TaskSpec, Refusal> {
         let internal = |error: InvalidName| Refusal::Internal { what: error.to_string() };
-        let definition = Definition::of(asked.request);
         let first =
-            self.store.reserve_ids(definition.subtask_count() + 1).await.map_err(|error| store_refusal(&error))?;
+            self.store.reserve_ids(asked.operation.subtask_count() + 1).await.map_err(|error| store_refusal(&error))?;
         let lease = Duration::from_micros(u64::try_from(target.cluster.lease_time_micros).unwrap_or_default());
         let times = GraphTimes { lease, leader_wait: self.deps.timeouts.leader_wait };
-        let graph = definition.graph(first + 1, asked.arguments.server, times).map_err(internal)?;
+        let graph = asked.operation.graph(first + 1, asked.arguments.server, times).map_err(internal)?;
         Ok(TaskSpec {
             id: TaskId::new(first).map_err(internal)?,
             cluster: TaskCluster {
@@ -258,7 +258,7 @@ pub(super) fn freeing(task: &Task) -> Vec<Verb> {
 
 /// Whether a task was made by the same caller with the same arguments.
 fn is_repeat(caller: &Caller, asked: &Operate, spec: &TaskSpec) -> bool {
-    spec.graph.operation == Definition::of(asked.request).operation()
+    spec.graph.operation == asked.operation.operation()
         && spec.creator == caller.principal
         && spec.cluster.id == asked.arguments.cluster
         && spec.server().id == asked.arguments.server
@@ -269,24 +269,20 @@ fn is_repeat(caller: &Caller, asked: &Operate, spec: &TaskSpec) -> bool {
 }
 
 /// What recorded state says against the request.
-fn refused_by_record(target: &Target, request: Request) -> Option<Refusal> {
+fn refused_by_record(target: &Target, operation: &Definition) -> Option<Refusal> {
     let row = &target.server;
     // A server that we stopped and that is INACTIVE since was proven to have no process.
     let ended = row.managed_status == Some(ServerStatus::Stopped) && row.inner_status == InnerStatus::Inactive;
     let process = if ended { ProcessFinding::Absent } else { ProcessFinding::NotAsked };
-    refused(target, process, request)
+    refused(target, process, operation)
 }
 
-fn refused(target: &Target, process: ProcessFinding, request: Request) -> Option<Refusal> {
+fn refused(target: &Target, process: ProcessFinding, operation: &Definition) -> Option<Refusal> {
     let (cluster, server) = (target.cluster.id, target.server.id);
-    let stops = match request {
-        Request::StopProcess | Request::StopService | Request::Restart => true,
-        Request::Start => false,
-    };
-    if stops && target.servers.len() < 2 {
+    if operation.has(StepKind::StopService) && target.servers.len() < 2 {
         return Some(Refusal::SingleServerCluster { cluster, server });
     }
-    match admit(service_state(&recorded_reading(&target.server)), process, request) {
+    match admit(service_state(&recorded_reading(&target.server)), process, operation) {
         Admission::Admit => None,
         Admission::Refuse { service, process, expected } => Some(Refusal::ServerStateNotAdmitted {
             server,

@@ -1,4 +1,4 @@
-//! StopServer, StartServer and RestartServer: the calls whose answer is a task. [`Service::accept`] is what they have in common.
+//! The calls that ask for an operation on a server, whose answer is a task. [`Service::accept`] is what they have in common.
 
 use uuid::Uuid;
 
@@ -6,13 +6,13 @@ use super::Service;
 use super::audit_entry::{AuditEntry, joined};
 use super::call::{CallFamily, Caller, FamilyCall};
 use super::digest::RequestDigest;
-use super::plan::request;
 use crate::clock::Timestamp;
-use crate::domain::admission::Request;
 use crate::domain::call::Call;
 use crate::domain::ids::{ClusterId, ServerAddr, ServerId};
 use crate::domain::refusal::Refusal;
 use crate::domain::status::{Risk, StopType};
+use crate::operations;
+use crate::operations::definition::{Definition, StepKind};
 use crate::store::StoredTask;
 
 /// Records a task that stops a server, and answers with it.
@@ -43,40 +43,7 @@ impl FamilyCall for StopServer {
     type Family = Operate;
 
     fn data(&self) -> Operate {
-        Operate { call: Self::CALL, request: request(self.stop_type), arguments: self.clone() }
-    }
-}
-
-/// Records a task that starts a server, or rolls back the one at rest that stopped it; answers with that task.
-#[derive(Clone, Debug)]
-pub struct StartServer {
-    pub cluster: ClusterId,
-    pub server: ServerId,
-    pub request_id: Option<Uuid>,
-    /// As in [`StopServer`].
-    pub repeat_by_arguments: bool,
-    /// Refused unless the server has this address.
-    pub expected_server: Option<ServerAddr>,
-}
-
-impl FamilyCall for StartServer {
-    const CALL: Call = Call::StartServer;
-    type Family = Operate;
-
-    fn data(&self) -> Operate {
-        let arguments = StopServer {
-            cluster: self.cluster,
-            server: self.server,
-            force: false,
-            accepted_risks: Vec::new(),
-            stop_type: StopType::Process,
-            freeze_before_stop: false,
-            request_id: self.request_id,
-            repeat_by_arguments: self.repeat_by_arguments,
-            expected_server: self.expected_server,
-            expire_time: None,
-        };
-        Operate { call: Self::CALL, request: Request::Start, arguments }
+        Operate { operation: operations::stop(self.stop_type), arguments: self.clone() }
     }
 }
 
@@ -90,14 +57,60 @@ impl FamilyCall for RestartServer {
 
     fn data(&self) -> Operate {
         let arguments = StopServer { stop_type: StopType::Process, ..self.0.clone() };
-        Operate { call: Self::CALL, request: Request::Restart, arguments }
+        Operate { operation: &operations::RESTART, arguments }
     }
+}
+
+/// Arguments of an operation that has nothing to consent to: it overrides nothing and ends no process.
+#[derive(Clone, Debug)]
+pub struct OnServer {
+    pub cluster: ClusterId,
+    pub server: ServerId,
+    pub request_id: Option<Uuid>,
+    /// As in [`StopServer`].
+    pub repeat_by_arguments: bool,
+    /// Refused unless the server has this address.
+    pub expected_server: Option<ServerAddr>,
+}
+
+macro_rules! on_server {
+    ($($(#[$doc:meta])* $name:ident asks for $operation:path;)+) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Debug)]
+        pub struct $name(pub OnServer);
+
+        impl FamilyCall for $name {
+            const CALL: Call = $operation.call;
+            type Family = Operate;
+
+            fn data(&self) -> Operate {
+                let OnServer { cluster, server, request_id, repeat_by_arguments, expected_server } = self.0;
+                let arguments = StopServer {
+                    cluster,
+                    server,
+                    force: false,
+                    accepted_risks: Vec::new(),
+                    stop_type: StopType::Process,
+                    freeze_before_stop: false,
+                    request_id,
+                    repeat_by_arguments,
+                    expected_server,
+                    expire_time: None,
+                };
+                Operate { operation: &$operation, arguments }
+            }
+        }
+    )+};
+}
+
+on_server! {
+    /// Records a task that starts a server, or rolls back the one at rest that stopped it; answers with that task.
+    StartServer asks for operations::START;
 }
 
 /// An operation on a server that is to be recorded as a task.
 pub struct Operate {
-    pub(super) call: Call,
-    pub(super) request: Request,
+    pub(super) operation: &'static Definition,
     /// Those of a stop: the other operations have some of them, and what they lack is as if it were not given.
     pub(super) arguments: StopServer,
 }
@@ -106,7 +119,7 @@ impl Operate {
     /// What a repeat by request id must have alike: everything that was asked for, but not how it is to be recognised.
     pub(super) fn digest(&self) -> String {
         let asked = &self.arguments;
-        RequestDigest::of(self.call)
+        RequestDigest::of(self.operation.call)
             .field("cluster", asked.cluster)
             .field("server", asked.server)
             .field("force", asked.force)
@@ -120,7 +133,7 @@ impl Operate {
 
     /// `None`: it stops nothing.
     pub(super) fn stop_type(&self) -> Option<StopType> {
-        (self.request != Request::Start).then_some(self.arguments.stop_type)
+        self.operation.has(StepKind::StopService).then_some(self.arguments.stop_type)
     }
 }
 
@@ -143,11 +156,10 @@ impl CallFamily for Operate {
             .in_cluster(cluster)
             .with("cluster_id", cluster)
             .with("server_id", server);
-        let typed = match self.request {
-            Request::Start => return entry.with_or_empty("expected_server", asked.expected_server),
-            Request::StopProcess | Request::StopService => true,
-            Request::Restart => false,
-        };
+        if self.stop_type().is_none() {
+            return entry.with_or_empty("expected_server", asked.expected_server);
+        }
+        let typed = self.operation.call == Call::StopServer;
         let entry = entry
             .with("force", asked.force)
             .with("accept_risks", joined(&asked.accepted_risks))

@@ -7,7 +7,6 @@ use super::accept::freeing;
 use super::call::{Caller, ServiceCall};
 use super::refusals::inventory_refusal;
 use super::views::{AssessedCheck, CheckVerdict, StopPlanView};
-use crate::domain::admission::Request;
 use crate::domain::call::Call;
 use crate::domain::event::Verb;
 use crate::domain::gate::Consent;
@@ -15,6 +14,7 @@ use crate::domain::ids::{ClusterId, ServerId};
 use crate::domain::refusal::Refusal;
 use crate::domain::status::{Risk, StopType};
 use crate::inventory::Target;
+use crate::operations;
 use crate::operations::assess::{assess, check, freeze_outlook, survey};
 
 /// What a plan may take beyond its reading of the cluster: the look at the host.
@@ -58,7 +58,8 @@ impl Service {
             Refusal::ClusterUnreachable { cluster: target.cluster.identity.name.clone(), why }
         })?;
         let consent = Consent { force: asked.force, accepted: asked.accepted_risks.clone() };
-        let mut assessment = assess(&survey, &target, request(asked.stop_type), &consent, self.deps.clock.now());
+        let mut assessment =
+            assess(&survey, &target, operations::stop(asked.stop_type), &consent, self.deps.clock.now());
         if asked.freeze_before_stop {
             assessment.checks.push(freeze_outlook(&self.deps, &target).await);
         }
@@ -104,13 +105,5 @@ impl Service {
             }
         };
         Ok(check("CLUSTER_FREE", verdict, evidence, remedy))
-    }
-}
-
-/// A kind of stop in the words of the admission table.
-pub(super) const fn request(stop_type: StopType) -> Request {
-    match stop_type {
-        StopType::Process => Request::StopProcess,
-        StopType::Service => Request::StopService,
     }
 }

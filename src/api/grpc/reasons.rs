@@ -13,35 +13,8 @@ pub trait Reasoned {
     }
 }
 
-macro_rules! change {
-    ($($request:ident)+) => {$(
-        impl Reasoned for v1::$request {
-            fn reason(&self) -> &str {
-                &self.reason
-            }
-        }
-    )+};
-}
-
-macro_rules! read {
-    ($($request:ident)+) => {$(impl Reasoned for v1::$request {})+};
-}
-
-change! {
-    StopServerRequest StartServerRequest RestartServerRequest
-    RetryTaskRequest RollbackTaskRequest SkipSubtaskRequest CancelTaskRequest GiveUpTaskRequest
-    RegisterClusterRequest UpdateClusterRequest SyncClusterRequest DeregisterClusterRequest
-    CreateUserRequest UpdateUserRequest SetPasswordRequest
-    CreateAccessKeyRequest UpdateAccessKeyRequest RotateAccessKeyRequest
-    CreateRoleRequest DeleteRoleRequest BackupStoreRequest
-}
-
-read! {
-    PlanStopServerRequest GetServerRequest ListServersRequest
-    GetTaskRequest ListTasksRequest WatchTaskRequest WatchTasksRequest GetSubtaskLogRequest
-    GetClusterRequest ListClustersRequest
-    ListUsersRequest ListAccessKeysRequest ListRolesRequest ListAuditRecordsRequest
-}
+// Of each request of `obsteward.v1`, by whether it has the field: made by `build.rs`.
+include!(concat!(env!("OUT_DIR"), "/reasons.rs"));
 
 /// Why a request is made, or what is wrong with that.
 pub fn reason_of(request: &impl Reasoned) -> Result<Reason, Refusal> {

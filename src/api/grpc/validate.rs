@@ -10,8 +10,8 @@ use crate::domain::refusal::Refusal;
 use crate::domain::status::{Risk, StopType};
 use crate::proto::v1;
 use crate::service::{
-    CancelTask, GetServer, GetTask, GiveUpTask, ListServers, ListTasks, PlanStopServer, RestartServer, RetryTask,
-    RollbackTask, SkipSubtask, StartServer, StopServer,
+    CancelTask, GetServer, GetTask, GiveUpTask, ListServers, ListTasks, OnServer, PlanStopServer, RestartServer,
+    RetryTask, RollbackTask, SkipSubtask, StartServer, StopServer,
 };
 use crate::watch::{ReadLog, Until, WatchTask, WatchTasks};
 
@@ -43,14 +43,28 @@ pub fn stop_server(request: v1::StopServerRequest) -> Result<StopServer, Refusal
     })
 }
 
-pub fn start_server(request: v1::StartServerRequest) -> Result<StartServer, Refusal> {
+/// The calls that ask for an operation by the server alone, and what each asks for.
+macro_rules! on_server {
+    ($($call:ident($request:ident) -> $asked:ident;)+) => {$(
+        pub fn $call(request: v1::$request) -> Result<$asked, Refusal> {
+            let v1::$request { cluster_id, server_id, request_id, expected_server, reason: _ } = request;
+            on_server(cluster_id, server_id, &request_id, &expected_server).map($asked)
+        }
+    )+};
+}
+
+on_server! {
+    start_server(StartServerRequest) -> StartServer;
+}
+
+fn on_server(cluster: i64, server: i64, request: &str, expected: &str) -> Result<OnServer, Refusal> {
     let mut fields = Fields::default();
-    let cluster = fields.id("cluster_id", request.cluster_id, ClusterId::new);
-    let server = fields.id("server_id", request.server_id, ServerId::new);
-    let request_id = request_id(&mut fields, &request.request_id);
-    let expected_server = fields.optional("expected_server", &request.expected_server);
+    let cluster = fields.id("cluster_id", cluster, ClusterId::new);
+    let server = fields.id("server_id", server, ServerId::new);
+    let request_id = request_id(&mut fields, request);
+    let expected_server = fields.optional("expected_server", expected);
     let (Some(cluster), Some(server)) = (cluster, server) else { return Err(fields.refusal()) };
-    fields.finish(StartServer { cluster, server, request_id, repeat_by_arguments: false, expected_server })
+    fields.finish(OnServer { cluster, server, request_id, repeat_by_arguments: false, expected_server })
 }
 
 /// RestartServer: asked as a stop of the process is.

@@ -6,7 +6,6 @@ mod answer;
 mod authentication;
 mod body;
 mod events;
-mod handlers;
 mod inputs;
 mod inventory;
 mod inventory_body;

@@ -1,4 +1,4 @@
-//! `POST /api/v2/ob/clusters/{id}/servers/{serverId}/stop`, `/start` and `/restart` (docs/ocp-v2.md#the-stop-call):
+//! `POST /api/v2/ob/clusters/{id}/servers/{serverId}/stop`, `/start` and others (docs/ocp-v2.md#the-stop-call):
 //! parameters in the query or in the body, the answer in the shape that is configured.
 
 use http::{HeaderMap, HeaderName};
@@ -15,7 +15,7 @@ use crate::api::rest::task_body;
 use crate::domain::ids::{ClusterId, ServerId};
 use crate::domain::refusal::Refusal;
 use crate::domain::status::{Risk, StopType};
-use crate::service::{Caller, RestartServer, StartServer, StopServer};
+use crate::service::{Caller, FamilyCall, OnServer, Operate, RestartServer, StopServer};
 
 /// Header whose UUID makes a repeat of the request get the same task.
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -28,11 +28,14 @@ pub async fn stop(state: &RestState, request: ParsedRequest) -> Result<Reply, Fa
     task_body::accepted(state, &stored)
 }
 
-/// Records the task that starts a server, and answers with it; or with the task at rest that stopped it, which is rolled
-/// back.
-pub async fn start(state: &RestState, request: ParsedRequest) -> Result<Reply, Failure> {
+/// Asks for an operation by the server alone, and answers with its task.
+pub async fn on_server<C: FamilyCall<Family = Operate>>(
+    state: &RestState,
+    request: ParsedRequest,
+    asked: fn(OnServer) -> C,
+) -> Result<Reply, Failure> {
     let ParsedRequest { caller, inputs, headers, .. } = request;
-    let stored = state.call(&caller, start_arguments(inputs, &headers)).await?;
+    let stored = state.call(&caller, on_server_arguments(inputs, &headers).map(asked)).await?;
     task_body::accepted(state, &stored)
 }
 
@@ -116,12 +119,12 @@ fn stop_arguments(
     Ok(asked)
 }
 
-fn start_arguments(mut inputs: Inputs, headers: &HeaderMap) -> Result<StartServer, Failure> {
+fn on_server_arguments(mut inputs: Inputs, headers: &HeaderMap) -> Result<OnServer, Failure> {
     let (cluster, server) = server(&mut inputs);
     let request_id = request_id(&mut inputs, headers);
     let (Some(cluster), Some(server)) = (cluster, server) else { return Err(inputs.failure()) };
     let repeat_by_arguments = request_id.is_none();
-    inputs.finish(StartServer { cluster, server, request_id, repeat_by_arguments, expected_server: None })
+    inputs.finish(OnServer { cluster, server, request_id, repeat_by_arguments, expected_server: None })
 }
 
 fn server(inputs: &mut Inputs) -> (Option<ClusterId>, Option<ServerId>) {

@@ -9,122 +9,25 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::routing::{MethodFilter, MethodRouter, on_service};
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use http::Response;
 use tower::util::BoxCloneSyncService;
 use tower::{Layer, Service, service_fn};
 
 use crate::api::rest::answer::{Failure, Reply};
 use crate::api::rest::authentication::{Authenticated, AuthenticationLayer};
-use crate::api::rest::handlers::Handler;
 use crate::api::rest::open::open;
 use crate::api::rest::parsed_request::ParsedRequest;
 use crate::api::rest::state::RestState;
 use crate::api::rest::trace::{TraceLayer, TracedRequest};
+use crate::api::rest::{about, events, inventory, operate, tasks};
 use crate::domain::call::Call;
 use crate::domain::refusal::Refusal;
+use crate::service::StartServer;
 
 /// Longest path that an error repeats, in characters.
 const LONGEST_PATH: usize = 200;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OperationId {
-    /// The description of the face.
-    OpenApi,
-    /// What the time is here: clients ask whether the face is there.
-    GetTime,
-    /// Whether the service serves, in OCP's words: load balancers ask.
-    GetStatus,
-    GetInfo,
-    StopServer,
-    StartServer,
-    RestartServer,
-    ListTasks,
-    GetTask,
-    /// Runs a failed task again.
-    RetryTask,
-    /// Undoes what a failed task did.
-    RollbackTask,
-    /// Ends what a task runs.
-    CancelTask,
-    /// Closes a task at rest as it is.
-    GiveUpTask,
-    GetSubtaskLog,
-    /// Runs a failed subtask again.
-    RetrySubtask,
-    /// Goes on behind a failed subtask.
-    SkipSubtask,
-    CancelSubtask,
-    /// The events of a task.
-    WatchTask,
-    ListClusters,
-    GetCluster,
-    /// The zones of a cluster.
-    ListZones,
-    /// The servers of a cluster.
-    ListServers,
-    GetServer,
-    /// The servers of a zone.
-    ListZoneServers,
-}
-
-impl OperationId {
-    /// Its name in `openapi.yaml`, and the object that errors about its parameters name.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::OpenApi => "openApi",
-            Self::GetTime => "getTime",
-            Self::GetStatus => "getStatus",
-            Self::GetInfo => "getInfo",
-            Self::StopServer => "stopObServer",
-            Self::StartServer => "startObServer",
-            Self::RestartServer => "restartObServer",
-            Self::ListTasks => "listTasks",
-            Self::GetTask => "getTask",
-            Self::RetryTask => "retryTask",
-            Self::RollbackTask => "rollbackTask",
-            Self::CancelTask => "cancelTask",
-            Self::GiveUpTask => "giveUpTask",
-            Self::GetSubtaskLog => "getSubtaskLog",
-            Self::RetrySubtask => "retrySubtask",
-            Self::SkipSubtask => "skipSubtask",
-            Self::CancelSubtask => "cancelSubtask",
-            Self::WatchTask => "watchTask",
-            Self::ListClusters => "listClusters",
-            Self::GetCluster => "getCluster",
-            Self::ListZones => "listZones",
-            Self::ListServers => "listServers",
-            Self::GetServer => "getServer",
-            Self::ListZoneServers => "listZoneServers",
-        }
-    }
-
-    /// The call of the service that it comes down to; `None`: it says something of the face itself.
-    const fn call(self) -> Option<Call> {
-        Some(match self {
-            Self::OpenApi | Self::GetTime | Self::GetStatus | Self::GetInfo => return None,
-            Self::StopServer => Call::StopServer,
-            Self::StartServer => Call::StartServer,
-            Self::RestartServer => Call::RestartServer,
-            Self::ListTasks => Call::ListTasks,
-            Self::GetTask => Call::GetTask,
-            Self::RetryTask | Self::RetrySubtask => Call::RetryTask,
-            Self::RollbackTask => Call::RollbackTask,
-            Self::CancelTask | Self::CancelSubtask => Call::CancelTask,
-            Self::GiveUpTask => Call::GiveUpTask,
-            Self::SkipSubtask => Call::SkipSubtask,
-            Self::GetSubtaskLog => Call::GetSubtaskLog,
-            Self::WatchTask => Call::WatchTask,
-            Self::ListClusters => Call::ListClusters,
-            Self::GetCluster => Call::GetCluster,
-            Self::GetServer => Call::GetServer,
-            Self::ListZones | Self::ListServers | Self::ListZoneServers => Call::ListServers,
-        })
-    }
-
-    pub fn changes(self) -> bool {
-        self.call().is_some_and(Call::is_mutation)
-    }
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
@@ -157,44 +60,114 @@ pub struct Route {
     pub operation: OperationId,
 }
 
-const fn get(path: &'static str, operation: OperationId) -> Route {
-    Route { method: Method::Get, path, operation }
+/// Who answers an operation.
+#[derive(Clone, Copy)]
+enum Handler {
+    /// Whoever asks is answered.
+    Open(fn(&RestState) -> Reply),
+    /// Only a proven caller is.
+    Authenticated(AuthenticatedHandler),
 }
 
-const fn post(path: &'static str, operation: OperationId) -> Route {
-    Route { method: Method::Post, path, operation }
+type AuthenticatedHandler = fn(&Arc<RestState>, ParsedRequest) -> BoxFuture<'_, Result<Reply, Failure>>;
+
+/// The table: the name of an operation in `openapi.yaml`, the call of the service that it comes down to (`None`: it says
+/// something of the face itself), who answers it, and its paths, parameters in braces. No path has two methods (tested), so
+/// that a wrong method has one answer.
+macro_rules! operations {
+    ($($(#[$doc:meta])* $id:ident = $name:literal, $call:expr, $handler:expr, $($method:ident $path:literal),+;)+) => {
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum OperationId { $($(#[$doc])* $id),+ }
+
+        impl OperationId {
+            /// Its name in `openapi.yaml`, and the object that errors about its parameters name.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$id => $name),+ }
+            }
+
+            const fn call(self) -> Option<Call> {
+                match self { $(Self::$id => $call),+ }
+            }
+
+            const fn handler(self) -> Handler {
+                match self { $(Self::$id => $handler),+ }
+            }
+
+            pub fn changes(self) -> bool {
+                self.call().is_some_and(Call::is_mutation)
+            }
+        }
+
+        /// Every route.
+        pub const ROUTES: &[Route] =
+            &[$($(Route { method: Method::$method, path: $path, operation: OperationId::$id }),+),+];
+    };
 }
 
-/// Every route. No path has two methods (tested), so that a wrong method has one answer.
-pub const ROUTES: &[Route] = &[
-    get("/openapi.yaml", OperationId::OpenApi),
-    get("/api/v2/time", OperationId::GetTime),
-    get("/api/v2/info", OperationId::GetInfo),
-    get("/api/status", OperationId::GetStatus),
-    get("/api/v2/ob/clusters", OperationId::ListClusters),
-    get("/api/v2/ob/clusters/{id}", OperationId::GetCluster),
-    get("/api/v2/ob/clusters/{id}/zones", OperationId::ListZones),
-    get("/api/v2/ob/clusters/{id}/servers", OperationId::ListServers),
-    get("/api/v2/ob/clusters/{id}/servers/{serverId}", OperationId::GetServer),
-    post("/api/v2/ob/clusters/{id}/servers/{serverId}/stop", OperationId::StopServer),
-    post("/api/v2/ob/clusters/{id}/servers/{serverId}/start", OperationId::StartServer),
-    post("/api/v2/ob/clusters/{id}/servers/{serverId}/restart", OperationId::RestartServer),
-    // As it is documented, and as published clients call it.
-    get("/api/v2/clusters/{clusterId}/zones/{zoneName}/servers", OperationId::ListZoneServers),
-    get("/api/v2/ob/clusters/{id}/zones/{zoneName}/servers", OperationId::ListZoneServers),
-    get("/api/v2/tasks/instances", OperationId::ListTasks),
-    get("/api/v2/tasks/instances/{taskInstanceId}", OperationId::GetTask),
-    get("/api/v2/tasks/{taskInstanceId}", OperationId::GetTask),
-    post("/api/v2/tasks/instances/{taskInstanceId}/retry", OperationId::RetryTask),
-    post("/api/v2/tasks/instances/{taskInstanceId}/rollback", OperationId::RollbackTask),
-    post("/api/v2/tasks/instances/{taskInstanceId}/cancel", OperationId::CancelTask),
-    post("/api/v2/tasks/instances/{taskInstanceId}/giveUp", OperationId::GiveUpTask),
-    get("/api/v2/tasks/instances/{taskInstanceId}/events", OperationId::WatchTask),
-    get("/api/v2/tasks/instances/{taskInstanceId}/subtasks/{subtaskInstanceId}/log", OperationId::GetSubtaskLog),
-    post("/api/v2/tasks/instances/{taskInstanceId}/subtasks/{subtaskInstanceId}/retry", OperationId::RetrySubtask),
-    post("/api/v2/tasks/instances/{taskInstanceId}/subtasks/{subtaskInstanceId}/skip", OperationId::SkipSubtask),
-    post("/api/v2/tasks/instances/{taskInstanceId}/subtasks/{subtaskInstanceId}/cancel", OperationId::CancelSubtask),
-];
+/// What answers proven callers, with what it asks the service for if that is left open.
+macro_rules! proven {
+    ($handler:path $(, $asked:path)?) => {
+        Handler::Authenticated(|state, request| $handler(state, request $(, $asked)?).boxed())
+    };
+}
+
+operations! {
+    /// The description of the face.
+    OpenApi = "openApi", None, Handler::Open(|_| about::description()), Get "/openapi.yaml";
+    /// What the time is here: clients ask whether the face is there.
+    GetTime = "getTime", None, Handler::Open(about::time), Get "/api/v2/time";
+    /// Whether the service serves, in OCP's words: load balancers ask.
+    GetStatus = "getStatus", None, Handler::Open(about::status), Get "/api/status";
+    GetInfo = "getInfo", None, Handler::Authenticated(|_, _| ready(Ok(about::info())).boxed()), Get "/api/v2/info";
+    StopServer = "stopObServer", Some(Call::StopServer), proven!(operate::stop),
+        Post "/api/v2/ob/clusters/{id}/servers/{serverId}/stop";
+    StartServer = "startObServer", Some(Call::StartServer), proven!(operate::on_server, StartServer),
+        Post "/api/v2/ob/clusters/{id}/servers/{serverId}/start";
+    RestartServer = "restartObServer", Some(Call::RestartServer), proven!(operate::restart),
+        Post "/api/v2/ob/clusters/{id}/servers/{serverId}/restart";
+    ListTasks = "listTasks", Some(Call::ListTasks), proven!(tasks::list), Get "/api/v2/tasks/instances";
+    GetTask = "getTask", Some(Call::GetTask), proven!(tasks::get),
+        Get "/api/v2/tasks/instances/{taskInstanceId}", Get "/api/v2/tasks/{taskInstanceId}";
+    /// Runs a failed task again.
+    RetryTask = "retryTask", Some(Call::RetryTask), proven!(tasks::retry),
+        Post "/api/v2/tasks/instances/{taskInstanceId}/retry";
+    /// Undoes what a failed task did.
+    RollbackTask = "rollbackTask", Some(Call::RollbackTask), proven!(tasks::rollback),
+        Post "/api/v2/tasks/instances/{taskInstanceId}/rollback";
+    /// Ends what a task runs.
+    CancelTask = "cancelTask", Some(Call::CancelTask), proven!(tasks::cancel),
+        Post "/api/v2/tasks/instances/{taskInstanceId}/cancel";
+    /// Closes a task at rest as it is.
+    GiveUpTask = "giveUpTask", Some(Call::GiveUpTask), proven!(tasks::give_up),
+        Post "/api/v2/tasks/instances/{taskInstanceId}/giveUp";
+    GetSubtaskLog = "getSubtaskLog", Some(Call::GetSubtaskLog), proven!(tasks::log),
+        Get "/api/v2/tasks/instances/{taskInstanceId}/subtasks/{subtaskInstanceId}/log";
+    /// Runs a failed subtask again.
+    RetrySubtask = "retrySubtask", Some(Call::RetryTask), proven!(tasks::retry_subtask),
+        Post "/api/v2/tasks/instances/{taskInstanceId}/subtasks/{subtaskInstanceId}/retry";
+    /// Goes on behind a failed subtask.
+    SkipSubtask = "skipSubtask", Some(Call::SkipSubtask), proven!(tasks::skip_subtask),
+        Post "/api/v2/tasks/instances/{taskInstanceId}/subtasks/{subtaskInstanceId}/skip";
+    CancelSubtask = "cancelSubtask", Some(Call::CancelTask), proven!(tasks::cancel_subtask),
+        Post "/api/v2/tasks/instances/{taskInstanceId}/subtasks/{subtaskInstanceId}/cancel";
+    /// The events of a task.
+    WatchTask = "watchTask", Some(Call::WatchTask), proven!(events::watch),
+        Get "/api/v2/tasks/instances/{taskInstanceId}/events";
+    ListClusters = "listClusters", Some(Call::ListClusters), proven!(inventory::clusters), Get "/api/v2/ob/clusters";
+    GetCluster = "getCluster", Some(Call::GetCluster), proven!(inventory::cluster), Get "/api/v2/ob/clusters/{id}";
+    /// The zones of a cluster.
+    ListZones = "listZones", Some(Call::ListServers), proven!(inventory::zones),
+        Get "/api/v2/ob/clusters/{id}/zones";
+    /// The servers of a cluster.
+    ListServers = "listServers", Some(Call::ListServers), proven!(inventory::servers),
+        Get "/api/v2/ob/clusters/{id}/servers";
+    GetServer = "getServer", Some(Call::GetServer), proven!(inventory::server),
+        Get "/api/v2/ob/clusters/{id}/servers/{serverId}";
+    /// The servers of a zone: as it is documented, and as published clients call it.
+    ListZoneServers = "listZoneServers", Some(Call::ListServers), proven!(inventory::zone_servers),
+        Get "/api/v2/clusters/{clusterId}/zones/{zoneName}/servers",
+        Get "/api/v2/ob/clusters/{id}/zones/{zoneName}/servers";
+}
 
 /// Where a request came out of the router.
 #[derive(Clone, Copy, Debug)]
@@ -241,7 +214,7 @@ type BoxedService = BoxCloneSyncService<Request, Response<Body>, Infallible>;
 fn service(state: &Arc<RestState>, target: Target) -> BoxedService {
     let state = Arc::clone(state);
     match target {
-        Target::Operation(operation) => match Handler::of(operation) {
+        Target::Operation(operation) => match operation.handler() {
             Handler::Open(answer) => {
                 let inner = Arc::clone(&state);
                 traced(&state, target, service_fn(move |request| open(Arc::clone(&inner), answer, request)))

@@ -1,7 +1,7 @@
 //! The steps, one file each: what it does, why repeating it is safe, its look, and its undo.
 
 mod freeze;
-mod prepare_start;
+mod prepare;
 mod prepare_stop;
 mod start_agent;
 mod start_process;
@@ -18,7 +18,7 @@ pub use prepare_stop::former_and_target;
 
 use std::sync::Arc;
 
-use prepare_start::PrepareStart;
+use prepare::Prepare;
 use prepare_stop::PrepareStop;
 use start_agent::StartAgentService;
 use start_process::StartProcess;
@@ -30,29 +30,57 @@ use sync_cluster::SyncClusterInfo;
 use wait_active::WaitObserverActive;
 use wait_stop::WaitObserverStop;
 
-use crate::domain::status::ServerStatus;
+use crate::domain::words::words;
 use crate::engine::Step;
 use crate::operations::Deps;
-use crate::operations::definition::StepKind;
 
-/// The code of a kind of node.
-pub fn of_kind(kind: StepKind, deps: Deps) -> Arc<dyn Step> {
-    match kind {
-        StepKind::PrepareStop => Arc::new(PrepareStop { deps, status: ServerStatus::Stopping }),
-        StepKind::PrepareRestart => Arc::new(PrepareStop { deps, status: ServerStatus::Restarting }),
-        StepKind::PrepareStart => Arc::new(PrepareStart(deps)),
-        StepKind::StopService => Arc::new(StopService(deps)),
-        StepKind::StopProcess => Arc::new(StopProcess(deps)),
-        StepKind::WaitObserverStop => Arc::new(WaitObserverStop(deps)),
-        StepKind::StartProcess => Arc::new(StartProcess(deps)),
-        StepKind::WaitObserverActive => Arc::new(WaitObserverActive(deps)),
-        StepKind::StartAgentService => Arc::new(StartAgentService(deps)),
-        StepKind::StartService => Arc::new(StartService(deps)),
-        StepKind::UpdateServerStopped => Arc::new(UpdateStoppedStatus(deps)),
-        StepKind::UpdateServerStarted => Arc::new(UpdateStartedStatus(deps)),
-        StepKind::UpdateZoneStopped => Arc::new(UpdateZoneStatus { deps, serves: false }),
-        StepKind::UpdateZoneStarted => Arc::new(UpdateZoneStatus { deps, serves: true }),
-        StepKind::SyncCluster => Arc::new(SyncClusterInfo(deps)),
-        StepKind::UpdateCluster => Arc::new(UpdateClusterStatus),
-    }
+/// What a node can do: its word, which is kept with the task so that names may change, what it acts on, and its code.
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident = $word:literal, $scope:ident, $step:expr;)+) => {
+        words!(
+            /// What a node does: which code runs it.
+            StepKind, "step kind", { $($(#[$doc])* $kind = $word),+ }
+        );
+
+        impl StepKind {
+            pub(super) const fn scope(self) -> Scope {
+                match self { $(Self::$kind => Scope::$scope),+ }
+            }
+        }
+
+        /// The code of a kind of node.
+        pub fn of_kind(kind: StepKind, deps: Deps) -> Arc<dyn Step> {
+            match kind { $(StepKind::$kind => Arc::new(($step)(deps))),+ }
+        }
+    };
+}
+
+/// What a step acts on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    Server,
+    Zone,
+    Cluster,
+}
+
+kinds! {
+    /// Admission, and what was.
+    Prepare = "PREPARE", Server, Prepare;
+    /// The whole precheck of a stop as well.
+    PrepareStop = "PREPARE_STOP", Server, PrepareStop;
+    /// STOP SERVER, and the wait for its leaders.
+    StopService = "STOP_SERVICE", Server, StopService;
+    StopProcess = "STOP_PROCESS", Server, StopProcess;
+    WaitObserverStop = "WAIT_OBSERVER_STOP", Server, WaitObserverStop;
+    StartProcess = "START_PROCESS", Server, StartProcess;
+    WaitObserverActive = "WAIT_OBSERVER_ACTIVE", Server, WaitObserverActive;
+    StartAgentService = "START_AGENT_SERVICE", Server, StartAgentService;
+    /// START SERVER, and the wait for its replicas.
+    StartService = "START_SERVICE", Server, StartService;
+    UpdateServerStopped = "UPDATE_SERVER_STOPPED", Server, UpdateStoppedStatus;
+    UpdateServerStarted = "UPDATE_SERVER_STARTED", Server, UpdateStartedStatus;
+    UpdateZoneStopped = "UPDATE_ZONE_STOPPED", Zone, |deps| UpdateZoneStatus { deps, serves: false };
+    UpdateZoneStarted = "UPDATE_ZONE_STARTED", Zone, |deps| UpdateZoneStatus { deps, serves: true };
+    SyncCluster = "SYNC_CLUSTER", Cluster, SyncClusterInfo;
+    UpdateCluster = "UPDATE_CLUSTER", Cluster, |_| UpdateClusterStatus;
 }

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::domain::admission::{Request, service_state};
+use crate::domain::admission::service_state;
 use crate::domain::decide::StepOutput;
+use crate::domain::event::TaskSpec;
 use crate::domain::facts::{ClusterFact, ClusterState, Fact, ProcessBefore, ProcessState, ServerFact, ZoneFact};
 use crate::domain::host::{Finding, ProcessReport};
 use crate::domain::reading::ServerReading;
@@ -17,28 +18,24 @@ use crate::engine::{Observation, ProgressReport, Step, StepContext};
 use crate::inventory::{Target, recorded_reading};
 use crate::operations::assess::{assess, survey};
 use crate::operations::definition::Definition;
-use crate::operations::{Deps, cluster_failure, retriable, step_io};
+use crate::operations::{Deps, STOP_PROCESS, cluster_failure, retriable, step_io};
 use crate::store::Write;
 
 /// Of a stop, and of a restart, which begins as one.
-pub struct PrepareStop {
-    pub deps: Deps,
-    /// The status that the server is shown with from here on.
-    pub status: ServerStatus,
-}
+pub struct PrepareStop(pub Deps);
 
 #[async_trait]
 impl Step for PrepareStop {
     async fn look(&self, context: &StepContext) -> Observation {
-        let deps = &self.deps;
+        let deps = &self.0;
         let target = match step_io::target(deps, context).await {
             Ok(target) => target,
             Err(failure) => return step_io::not_begun(failure),
         };
         let survey = survey(deps, &target).await;
         let spec = &context.task.spec;
-        let request = Definition::of_task(&context.task).map_or(Request::StopProcess, |definition| definition.request);
-        let assessment = assess(&survey, &target, request, &step_io::consent(context), deps.clock.now());
+        let operation = Definition::of_task(&context.task).unwrap_or(&STOP_PROCESS);
+        let assessment = assess(&survey, &target, operation, &step_io::consent(context), deps.clock.now());
         if let Some(mut failure) = assessment.refusal() {
             if let Err(error) = &survey.reading {
                 failure.metadata.extend(cluster_failure(error).metadata);
@@ -83,21 +80,25 @@ impl Step for PrepareStop {
                 output.warnings.push(("CLUSTER_STATE_UNKNOWN".to_owned(), message));
             }
         }
-        let writes = vec![
-            Write::ServerStatus { server: spec.server().id, status: Some(self.status) },
-            Write::ClusterStatus { cluster: spec.cluster.id, status: Some(ClusterStatus::Operating) },
-        ];
-        Observation::Reached { already_so: false, output, writes }
+        Observation::Reached { already_so: false, output, writes: begun(operation, spec) }
     }
 
     /// The former statuses are written when the task ends.
     async fn undo_look(&self, context: &StepContext) -> Observation {
-        step_io::synced(&self.deps, context).await
+        step_io::synced(&self.0, context).await
     }
 
     fn read_failure_timeout(&self) -> Duration {
         Duration::from_secs(10)
     }
+}
+
+/// The statuses that are shown from here on.
+pub(super) fn begun(operation: &Definition, spec: &TaskSpec) -> Vec<Write> {
+    let server = spec.server().id;
+    let meanwhile = operation.meanwhile.map(|status| Write::ServerStatus { server, status: Some(status) });
+    let cluster = Write::ClusterStatus { cluster: spec.cluster.id, status: Some(ClusterStatus::Operating) };
+    meanwhile.into_iter().chain([cluster]).collect()
 }
 
 /// What every operation records before it begins.

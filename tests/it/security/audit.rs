@@ -9,8 +9,8 @@ use obsteward::domain::ids::{Principal, Revision, ServerId};
 use obsteward::domain::refusal::Refusal;
 use obsteward::domain::status::{Risk, StopType};
 use obsteward::service::{
-    CreateAccessKey, CreateUser, DeregisterCluster, GetTask, LONGEST_ARGUMENTS, ListServers, ListUsers, RetryTask,
-    RotateAccessKey, SetPassword, StartServer, StopServer, SyncCluster, UpdateCluster, UpdateUser,
+    CreateAccessKey, CreateUser, DeregisterCluster, GetTask, LONGEST_ARGUMENTS, ListServers, ListUsers, OnServer,
+    RetryTask, RotateAccessKey, SetPassword, StartServer, StopServer, SyncCluster, UpdateCluster, UpdateUser,
 };
 
 use obsteward::store::Store;
@@ -258,6 +258,6 @@ async fn a_repeat_by_request_id_is_recognised_by_its_arguments_and_not_by_the_wo
         assert_eq!(refused.reason(), "REQUEST_ID_REUSED", "{other:?}");
     }
     let StopServer { cluster, server, expected_server, repeat_by_arguments, .. } = asked;
-    let start = StartServer { cluster, server, request_id, repeat_by_arguments, expected_server };
+    let start = StartServer(OnServer { cluster, server, request_id, repeat_by_arguments, expected_server });
     assert_eq!(to.call(&ops, start).await.unwrap_err().reason(), "REQUEST_ID_REUSED", "another call");
 }

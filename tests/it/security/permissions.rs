@@ -9,9 +9,10 @@ use obsteward::domain::status::{ClusterStatus, Risk, StopType};
 use obsteward::service::{
     BackupStore, Caller, CancelSubtask, CancelTask, ClusterSelection, ClustersPage, CreateAccessKey, CreateRole,
     CreateUser, DeleteRole, DeregisterCluster, GetCluster, GetServer, GetTask, GiveUpTask, ListAccessKeys,
-    ListAuditRecords, ListClusters, ListRoles, ListServers, ListTasks, ListUsers, PlanStopServer, RegisterCluster,
-    RestartServer, RetrySubtask, RetryTask, RollbackTask, RotateAccessKey, SetPassword, SkipSubtask, StartServer,
-    StopServer, SubtaskLog, SyncCluster, TaskSelection, TasksPage, UpdateAccessKey, UpdateCluster, UpdateUser,
+    ListAuditRecords, ListClusters, ListRoles, ListServers, ListTasks, ListUsers, OnServer, PlanStopServer,
+    RegisterCluster, RestartServer, RetrySubtask, RetryTask, RollbackTask, RotateAccessKey, SetPassword, SkipSubtask,
+    StartServer, StopServer, SubtaskLog, SyncCluster, TaskSelection, TasksPage, UpdateAccessKey, UpdateCluster,
+    UpdateUser,
 };
 use obsteward::store::access::AuditFilter;
 use obsteward::store::inventory::{ClusterOrder, DefaultHost};
@@ -124,7 +125,7 @@ pub fn stop(risks: &[Risk]) -> StopServer {
 
 fn start() -> StartServer {
     let StopServer { cluster, server, .. } = stop(&[]);
-    StartServer { cluster, server, request_id: None, repeat_by_arguments: false, expected_server: None }
+    StartServer(OnServer { cluster, server, request_id: None, repeat_by_arguments: false, expected_server: None })
 }
 
 fn restart(risks: &[Risk]) -> RestartServer {

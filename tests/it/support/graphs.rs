@@ -4,23 +4,23 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use obsteward::domain::admission::Request;
 use obsteward::domain::ids::{ServerId, SubtaskId};
 use obsteward::operations::definition::{Definition, GraphTimes};
+use obsteward::operations::{self, STOP_PROCESS};
 
 /// The last of every graph: a task that fails there has done everything else.
 pub const LAST: &str = "Update OB cluster status";
 
 /// Of `Stop OB server`.
-pub static STOP: LazyLock<Vec<&str>> = LazyLock::new(|| names(Request::StopProcess));
+pub static STOP: LazyLock<Vec<&str>> = LazyLock::new(|| names(&STOP_PROCESS));
 /// Of `Start OB server`.
-pub static START: LazyLock<Vec<&str>> = LazyLock::new(|| names(Request::Start));
+pub static START: LazyLock<Vec<&str>> = LazyLock::new(|| names(&operations::START));
 /// Of `Restart OB server`.
-pub static RESTART: LazyLock<Vec<&str>> = LazyLock::new(|| names(Request::Restart));
+pub static RESTART: LazyLock<Vec<&str>> = LazyLock::new(|| names(&operations::RESTART));
 
-fn names(request: Request) -> Vec<&'static str> {
+fn names(operation: &Definition) -> Vec<&'static str> {
     let times = GraphTimes { lease: Duration::ZERO, leader_wait: Duration::ZERO };
-    let graph = Definition::of(request).graph(1, ServerId::new(1).unwrap(), times).unwrap();
+    let graph = operation.graph(1, ServerId::new(1).unwrap(), times).unwrap();
     let named = |id: &SubtaskId| graph.subtasks.iter().find(|subtask| subtask.id == *id).unwrap().name.clone().leak();
     graph.execution_order().unwrap().iter().map(|id| &*named(id)).collect()
 }

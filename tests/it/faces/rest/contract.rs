@@ -4,11 +4,11 @@ use axum::body::Body;
 use http::Request;
 use obsteward::clock::Timestamp;
 use obsteward::config::TaskShape;
-use obsteward::domain::admission;
 use obsteward::domain::call::Call;
 use obsteward::domain::decide::{Input, StepOutput, VerbRequest};
 use obsteward::domain::event::{Failure, FailureKind, SubtaskOperation};
 use obsteward::domain::ids::SubtaskId;
+use obsteward::operations;
 use obsteward::store::{LogLine, Store};
 use serde_json::{Value, json};
 
@@ -44,7 +44,7 @@ pub fn assert_same_shape(path: &str, is: &Value, sample: &Value) {
 #[tokio::test]
 async fn a_stop_answers_the_contracts_sample() {
     let fixture = Fixture::admin(|_| ()).await;
-    fixture.accept(admission::Request::StopProcess).await;
+    fixture.accept(&operations::STOP_PROCESS).await;
     let response = fixture.send(Request::post(STOP).body(Body::empty()).unwrap()).await;
     let bytes = http_body_util::BodyExt::collect(response.into_body()).await.unwrap().to_bytes();
     let text = String::from_utf8(bytes.to_vec()).unwrap();
@@ -68,7 +68,7 @@ async fn a_stop_answers_the_contracts_sample() {
 #[tokio::test]
 async fn the_shape_of_version_4_is_a_setting() {
     let fixture = Fixture::admin(|config| config.task_shape = TaskShape::V4).await;
-    fixture.accept(admission::Request::StopService).await;
+    fixture.accept(&operations::STOP_SERVICE).await;
     let answer = fixture.post_json(STOP, r#"{"type":"STOP_SERVICE","unknown":[1]}"#).await;
     assert_eq!(answer.body["data"]["context"]["listMap"], json!({"server_ids": ["3"]}));
     insta::assert_json_snapshot!(answer.body["data"], { ".**.startTime" => "[moment]", ".createTime" => "[moment]" });
@@ -77,7 +77,7 @@ async fn the_shape_of_version_4_is_a_setting() {
 #[tokio::test]
 async fn a_task_on_its_own_shows_its_errors_and_the_stop_does_not() {
     let fixture = Fixture::admin(|_| ()).await;
-    let stored = fixture.accept(admission::Request::StopProcess).await;
+    let stored = fixture.accept(&operations::STOP_PROCESS).await;
     let prepare = stored.task.subtasks.iter().find(|one| one.spec.name == "Prepare stop observer").unwrap();
     let failure = Failure::new(FailureKind::Expired, "EXPIRED", "consent ended");
     let warnings = vec![("LEFT_BEHIND".to_owned(), "STOP_TIME is set".to_owned())];
@@ -102,7 +102,7 @@ async fn a_task_on_its_own_shows_its_errors_and_the_stop_does_not() {
 #[tokio::test]
 async fn a_subtask_is_run_again_with_its_task_and_only_when_it_failed() {
     let fixture = Fixture::admin(|_| ()).await;
-    let stored = fixture.accept(admission::Request::StopProcess).await;
+    let stored = fixture.accept(&operations::STOP_PROCESS).await;
     let named = |name: &str| stored.task.subtasks.iter().find(|one| one.spec.name == name).unwrap().spec.id;
     let (prepare, stop) = (named("Prepare stop observer"), named("Stop server"));
     let retry = |id: SubtaskId| format!("/api/v2/tasks/instances/{SAMPLE_TASK}/subtasks/{id}/retry");
@@ -126,7 +126,7 @@ async fn a_subtask_is_run_again_with_its_task_and_only_when_it_failed() {
 #[tokio::test]
 async fn a_subtask_is_cancelled_with_its_task_and_only_while_it_runs() {
     let fixture = Fixture::admin(|_| ()).await;
-    let stored = fixture.accept(admission::Request::StopProcess).await;
+    let stored = fixture.accept(&operations::STOP_PROCESS).await;
     let named = |name: &str| stored.task.subtasks.iter().find(|one| one.spec.name == name).unwrap().spec.id;
     let (prepare, stop) = (named("Prepare stop observer"), named("Stop server"));
     let cancel = |id: SubtaskId| format!("/api/v2/tasks/instances/{SAMPLE_TASK}/subtasks/{id}/cancel");
@@ -198,7 +198,7 @@ async fn a_task_is_rolled_back_and_a_subtask_skipped_as_the_caller_asks() {
 #[tokio::test]
 async fn what_is_prohibited_is_never_possible() {
     let fixture = Fixture::admin(|config| config.task_shape = TaskShape::V4).await;
-    let stored = fixture.accept(admission::Request::StopProcess).await;
+    let stored = fixture.accept(&operations::STOP_PROCESS).await;
     let prepare = stored.task.subtasks.iter().find(|one| one.spec.name == "Prepare stop observer").unwrap().spec.id;
     let prohibited = async || {
         let task = fixture.get(&format!("/api/v2/tasks/instances/{SAMPLE_TASK}")).await.body["data"].clone();
@@ -252,8 +252,8 @@ async fn a_start_and_a_restart_answer_the_documented_graphs_in_either_shape() {
         (89_030_474, "Update OB cluster status", &[89_030_479], 30),
     ];
     let operations = [
-        ("start", admission::Request::Start, 111_125, "Start OB server", START),
-        ("restart", admission::Request::Restart, 89_027_028, "Restart OB server", RESTART),
+        ("start", &operations::START, 111_125, "Start OB server", START),
+        ("restart", &operations::RESTART, 89_027_028, "Restart OB server", RESTART),
     ];
     for (operation, request, id, name, graph) in operations {
         let legacy = Fixture::admin(|_| ()).await;
@@ -284,7 +284,7 @@ async fn a_start_and_a_restart_answer_the_documented_graphs_in_either_shape() {
     }
     let class = |name: &str| format!("com.alipay.ocp.service.task.business.server.{name}");
     let v4 = Fixture::admin(|config| config.task_shape = TaskShape::V4).await;
-    v4.accept(admission::Request::Restart).await;
+    v4.accept(&operations::RESTART).await;
     let restart = v4.post("/api/v2/ob/clusters/20/servers/3/restart").await;
     let classes: Vec<&Value> =
         restart.body["data"]["subtasks"].as_array().unwrap().iter().map(|one| &one["className"]).collect();
@@ -298,7 +298,7 @@ async fn a_start_and_a_restart_answer_the_documented_graphs_in_either_shape() {
 #[tokio::test]
 async fn lists_have_contents_and_pages() {
     let fixture = Fixture::admin_of(1..=20, |_| ()).await;
-    fixture.accept(admission::Request::StopProcess).await;
+    fixture.accept(&operations::STOP_PROCESS).await;
     (1..=20).for_each(|task| fixture.store.create(task_id(task), cluster_id(20)));
     fixture.store.create(task_id(21), cluster_id(1));
     fixture.store.run(task_id(22), cluster_id(20));

@@ -6,7 +6,7 @@ use axum::body::Body;
 use http::Request;
 use obsteward::api::rest::{Method, OPENAPI, OperationId, ROUTES};
 use obsteward::config::TaskShape;
-use obsteward::domain::admission;
+use obsteward::operations;
 use serde_json::Value;
 
 use super::{Fixture, STOP};
@@ -153,9 +153,9 @@ async fn answers_of_every_operation_fit_their_schemas() {
                 | OperationId::GiveUpTask
                 | OperationId::RetrySubtask
                 | OperationId::SkipSubtask => fixture.store.fail(task, 2),
-                OperationId::StopServer => _ = fixture.accept(admission::Request::StopProcess).await,
-                OperationId::StartServer => _ = fixture.accept(admission::Request::Start).await,
-                OperationId::RestartServer => _ = fixture.accept(admission::Request::Restart).await,
+                OperationId::StopServer => _ = fixture.accept(&operations::STOP_PROCESS).await,
+                OperationId::StartServer => _ = fixture.accept(&operations::START).await,
+                OperationId::RestartServer => _ = fixture.accept(&operations::RESTART).await,
                 _ => {}
             }
             let path = route

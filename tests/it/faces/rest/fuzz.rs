@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use http::Request;
-use obsteward::domain::admission;
+use obsteward::operations;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -94,7 +94,7 @@ fn nothing_that_is_sent_breaks_the_face() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let fixture = runtime.block_on(async {
         let fixture = Fixture::admin_of(1..=20, |_| ()).await;
-        fixture.accept(admission::Request::StopProcess).await;
+        fixture.accept(&operations::STOP_PROCESS).await;
         fixture
     });
     let mut runner = TestRunner::new(Config { cases: 1500, failure_persistence: None, ..Config::default() });

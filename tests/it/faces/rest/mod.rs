@@ -195,7 +195,7 @@ pub fn assert_enveloped(answer: &Answer) {
 #[ignore = "a server to try things on, not a test"]
 async fn serve_for_a_while() {
     let fixture = Fixture::over(guarded::Fixture::empty(&[], 20).await, Gatekeeper::open(), |_| ()).await;
-    fixture.accept(obsteward::domain::admission::Request::StopProcess).await;
+    fixture.accept(&obsteward::operations::STOP_PROCESS).await;
     let port = std::env::var("SERVE_PORT").map_or(0, |port| port.parse().unwrap());
     let listener = tokio::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, port)).await.unwrap();
     println!("http://{}", listener.local_addr().unwrap());

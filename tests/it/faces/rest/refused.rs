@@ -8,8 +8,8 @@ use http::header::ACCEPT_LANGUAGE;
 use http::{HeaderMap, Request};
 use obsteward::api::rest::{Method, OperationId, ROUTES, RequestMeta, ResponseFormat, TimestampFormat};
 use obsteward::config::ErrorCodes;
-use obsteward::domain::admission;
 use obsteward::domain::refusal::Refusal;
+use obsteward::operations;
 use serde_json::json;
 
 use super::{Answer, Fixture, STOP, read};
@@ -95,7 +95,7 @@ async fn who_is_not_known_is_asked_for_a_password() {
 #[tokio::test]
 async fn a_lock_conflict_names_its_holder() {
     let fixture = Fixture::new().await;
-    let holder = fixture.accept(admission::Request::StopProcess).await.task.spec.id;
+    let holder = fixture.accept(&operations::STOP_PROCESS).await.task.spec.id;
     let answer = fixture.post(STOP).await;
     let target = json!(format!("tasks/{holder}"));
     assert_eq!((answer.status.as_u16(), &answer.body["error"]["target"]), (409, &target));

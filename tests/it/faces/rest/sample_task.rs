@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use obsteward::clock::Timestamp;
-use obsteward::domain::admission;
+use obsteward::domain::call::Call;
 use obsteward::domain::decide::Input;
 use obsteward::domain::event::{TaskServer, TaskSpec, TaskTarget};
 use obsteward::domain::facts::{ClusterFact, Fact, ZoneFact};
 use obsteward::domain::ids::{Principal, ServerId, ZoneName};
 use obsteward::domain::reason::Reason;
 use obsteward::domain::status::{ClusterStatus, StopType, ZoneStatus};
-use obsteward::operations::definition::{Definition, GraphTimes};
+use obsteward::operations::definition::{Definition, GraphTimes, StepKind};
 use obsteward::store::{Store, StoredTask};
 
 use super::Fixture;
@@ -22,23 +22,21 @@ pub const SAMPLE_TASK: i64 = 111_102;
 pub const SAMPLE_SUBTASK: i64 = 133_815;
 
 /// Ids of the documented sample of an operation: of its task, and of the first of its subtasks.
-const fn sample_ids(request: admission::Request) -> (i64, i64) {
-    match request {
-        admission::Request::StopProcess | admission::Request::StopService => (SAMPLE_TASK, SAMPLE_SUBTASK),
-        admission::Request::Start => (111_125, 133_851),
-        admission::Request::Restart => (89_027_028, 89_030_472),
+fn sample_ids(operation: &Definition) -> (i64, i64) {
+    match operation.call {
+        Call::StopServer => (SAMPLE_TASK, SAMPLE_SUBTASK),
+        Call::StartServer => (111_125, 133_851),
+        Call::RestartServer => (89_027_028, 89_030_472),
+        other => panic!("{other} has no sample"),
     }
 }
 
 /// What the sample's task was accepted with.
-fn sample_spec(request: admission::Request) -> TaskSpec {
+fn sample_spec(operation: &Definition) -> TaskSpec {
     let second = Duration::from_secs(1);
-    let (task, first) = sample_ids(request);
-    let stop_type = match request {
-        admission::Request::StopProcess | admission::Request::Restart => Some(StopType::Process),
-        admission::Request::StopService => Some(StopType::Service),
-        admission::Request::Start => None,
-    };
+    let (task, first) = sample_ids(operation);
+    let stops = operation.has(StepKind::StopService);
+    let stop_type = if operation.has(StepKind::StopProcess) { StopType::Process } else { StopType::Service };
     let zone: ZoneName = "zone2".parse().unwrap();
     TaskSpec {
         id: task_id(task),
@@ -54,9 +52,9 @@ fn sample_spec(request: admission::Request) -> TaskSpec {
         expire_time: Timestamp::from_micros(7_200_000_000),
         force: false,
         accepted_risks: Vec::new(),
-        stop_type,
+        stop_type: stops.then_some(stop_type),
         freeze_before_stop: false,
-        graph: Definition::of(request)
+        graph: operation
             .graph(first, ServerId::new(3).unwrap(), GraphTimes { lease: second * 10, leader_wait: second * 300 })
             .unwrap(),
         facts: vec![
@@ -70,10 +68,10 @@ fn sample_spec(request: admission::Request) -> TaskSpec {
 
 impl Fixture {
     /// The sample's task as it is just after its acceptance. It holds its cluster: an equal request is answered with it.
-    pub async fn accept(&self, request: admission::Request) -> StoredTask {
-        let task = task_id(sample_ids(request).0);
+    pub async fn accept(&self, operation: &Definition) -> StoredTask {
+        let task = task_id(sample_ids(operation).0);
         if self.store.task(task).await.unwrap().is_none() {
-            self.store.accept(sample_spec(request));
+            self.store.accept(sample_spec(operation));
             self.store.decide(task, Input::Dispatch { executor: "ocp-1:4711".to_owned() });
         }
         self.store.task(task).await.unwrap().unwrap()

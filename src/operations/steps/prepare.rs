@@ -1,4 +1,5 @@
-//! Prepare start observer: proves the cluster, asks whether the server is one that can be started, and records what was.
+//! Prepare, of an operation that stops nothing: proves the cluster, asks whether the server is in a state that admits the
+//! operation, and records what was.
 //!
 //! Repeating it is safe: it only reads; statuses are written with its success.
 
@@ -6,24 +7,27 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::prepare_stop::{process_before, recorded, times_before};
-use crate::domain::admission::{Admission, Request};
+use super::prepare_stop::{begun, process_before, recorded, times_before};
+use crate::domain::admission::Admission;
 use crate::domain::decide::StepOutput;
 use crate::domain::event::{Failure, FailureKind};
 use crate::domain::host::Finding;
-use crate::domain::status::{ClusterStatus, ServerStatus};
 use crate::engine::{Observation, Step, StepContext};
 use crate::operations::admission::admit_observed;
 use crate::operations::assess::process_finding;
+use crate::operations::definition::Definition;
 use crate::operations::{Deps, step_io};
-use crate::store::Write;
 
-pub struct PrepareStart(pub Deps);
+pub struct Prepare(pub Deps);
 
 #[async_trait]
-impl Step for PrepareStart {
+impl Step for Prepare {
     async fn look(&self, context: &StepContext) -> Observation {
         let deps = &self.0;
+        let Some(operation) = Definition::of_task(&context.task) else {
+            let message = "the steps of this task are not those of its operation in this version; ask for it anew";
+            return step_io::refuse(Failure::new(FailureKind::Internal, "OPERATION_CHANGED", message));
+        };
         let target = match step_io::target(deps, context).await {
             Ok(target) => target,
             Err(failure) => return step_io::not_begun(failure),
@@ -36,7 +40,7 @@ impl Step for PrepareStart {
             Ok(None) => return step_io::server_gone(&target),
             Err(error) => return step_io::unread(&error),
         };
-        match admit_observed(&row, process_finding(&found), Request::Start) {
+        match admit_observed(&row, process_finding(&found), operation) {
             Admission::Admit => {}
             Admission::Refuse { service, process, expected } => {
                 let doubt = match &found.finding {
@@ -45,8 +49,8 @@ impl Step for PrepareStart {
                     }
                     Finding::Running(_) | Finding::Absent { .. } => String::new(),
                 };
-                let message =
-                    format!("{addr}: service {service}, process {process}, where a start needs {expected}{doubt}");
+                let needs = format!("where a {} needs {expected}{doubt}", operation.noun());
+                let message = format!("{addr}: service {service}, process {process}, {needs}");
                 let failure = Failure::new(FailureKind::Refused, "SERVER_STATE", message);
                 let failure = failure.with("address", addr).with("service", service).with("process", process);
                 return step_io::refuse(failure.with("expected", expected));
@@ -57,11 +61,7 @@ impl Step for PrepareStart {
         facts.extend(times_before(&target, &row));
         let output = StepOutput { facts, ..StepOutput::default() };
         let spec = &context.task.spec;
-        let writes = vec![
-            Write::ServerStatus { server: spec.server().id, status: Some(ServerStatus::Starting) },
-            Write::ClusterStatus { cluster: spec.cluster.id, status: Some(ClusterStatus::Operating) },
-        ];
-        Observation::Reached { already_so: false, output, writes }
+        Observation::Reached { already_so: false, output, writes: begun(operation, spec) }
     }
 
     /// The former statuses are written when the task ends.
