@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use http::Method;
 use obsteward::app::App;
 use obsteward::clock::Clock;
-use obsteward::domain::call::{Call, Subject, permits};
+use obsteward::domain::call::{Call, Requirement, Subject, permits};
 use obsteward::domain::permission::{Permission, Rights, builtin};
 use obsteward::proto::v1;
 use obsteward::proto::v1::get_cluster_request::By;
@@ -43,42 +43,17 @@ enum Risks {
 
 /// The subject of a call as this test makes it. No task and no user of the name exists.
 fn subject(call: Call) -> Subject {
-    match call {
-        Call::StopServer
-        | Call::StartServer
-        | Call::RestartServer
-        | Call::PlanStopServer
-        | Call::GetServer
-        | Call::ListServers
-        | Call::UpdateCluster
-        | Call::DeregisterCluster
-        | Call::SyncCluster
-        | Call::GetCluster => Subject::Cluster(1),
-        Call::GetTask
-        | Call::WatchTask
-        | Call::GetSubtaskLog
-        | Call::RetryTask
-        | Call::RollbackTask
-        | Call::SkipSubtask
-        | Call::CancelTask
-        | Call::GiveUpTask => Subject::Task { task: TASK, cluster: None },
-        Call::UpdateUser
-        | Call::SetPassword
-        | Call::CreateAccessKey
-        | Call::UpdateAccessKey
-        | Call::RotateAccessKey => Subject::User { user: None, own: false },
-        Call::ListTasks
-        | Call::WatchTasks
-        | Call::RegisterCluster
-        | Call::ListClusters
-        | Call::CreateUser
-        | Call::ListUsers
-        | Call::ListAccessKeys
-        | Call::CreateRole
-        | Call::DeleteRole
-        | Call::ListRoles
-        | Call::ListAuditRecords
-        | Call::BackupStore => Subject::Nothing,
+    match call.requirement() {
+        Requirement::Cluster(_) => Subject::Cluster(1),
+        Requirement::Task(_) => Subject::Task { task: TASK, cluster: None },
+        Requirement::OwnUser(_) | Requirement::User(_) => Subject::User { user: None, own: false },
+        Requirement::EveryCluster(_)
+        | Requirement::Filtered
+        | Requirement::FilteredTasks
+        | Requirement::FilteredUsers
+        | Requirement::EveryUser(_)
+        | Requirement::Audit
+        | Requirement::Store => Subject::Nothing,
     }
 }
 
