@@ -205,6 +205,13 @@ pub enum Command {
             obsteward restart [OPTIONS] --cluster-id <ID> --server-id <ID>"
     )]
     Restart(restart::RestartArgs),
+    /// Freeze a server (MINOR FREEZE), so that its next stop or crash leaves it less to replay
+    #[command(
+        after_help = exit::HELP,
+        override_usage = "obsteward freeze [OPTIONS] <CLUSTER> <SERVER>\n       \
+            obsteward freeze [OPTIONS] --cluster-id <ID> --server-id <ID>"
+    )]
+    Freeze(plain::PlainArgs),
     /// Follow a task, or all tasks of a cluster, as they happen
     #[command(after_help = exit::HELP)]
     Watch(watch::WatchArgs),
@@ -231,7 +238,7 @@ impl Command {
     /// Whether it changes something, or runs something: then it goes on to its own outcome, even when nobody reads its output.
     fn changes(&self) -> bool {
         match self {
-            Self::Serve(_) | Self::Agent(_) | Self::Start(_) | Self::Store(_) => true,
+            Self::Serve(_) | Self::Agent(_) | Self::Start(_) | Self::Freeze(_) | Self::Store(_) => true,
             #[cfg(feature = "sim")]
             Self::Demo(_) | Self::Sim(_) => true,
             Self::Stop(args) => !args.options.plan,
@@ -323,6 +330,7 @@ async fn dispatch(cli: Cli, output: &Output) -> Result<Exit, Failure> {
         Command::Stop(args) => stop::run(args, &client()?, output).await,
         Command::Start(args) => plain::start(args, &client()?, output).await,
         Command::Restart(args) => restart::run(args, &client()?, output).await,
+        Command::Freeze(args) => plain::freeze(args, &client()?, output).await,
         Command::Watch(args) => watch::run(args, &client()?, output).await,
         Command::Tasks(command) => tasks::run(command, &client()?, output).await,
         Command::User(command) => users::run(command, &client()?, output).await,
@@ -364,6 +372,7 @@ mod tests {
             "obsteward start --cluster-id 1 --server-id 2 --expect 10.0.0.2:2882 --request-id 6a1b3c1e-52a7-4b6c-9f6b-0d4d0e0a8f11",
             "obsteward restart ob 10.0.0.2:2882 --force --accept-risk quorum-loss --freeze --expire-in 1h --watch",
             "obsteward restart ob 2 --plan",
+            "obsteward freeze ob 10.0.0.2:2882 --watch --timeout 10m",
             "obsteward watch 12345 --timeout 10m --after-revision 0",
             "obsteward watch --cluster ob",
             "obsteward watch --all --after-seq 7",
@@ -423,6 +432,7 @@ mod tests {
             "obsteward start ob 2 --force",
             "obsteward start ob 2 --expect 10.0.0.2",
             "obsteward restart ob 2 --type service",
+            "obsteward freeze ob 2 --force",
             "obsteward tasks rollback",
             "obsteward tasks skip 7",
             "obsteward tasks skip 7 8 --timeout 1s",

@@ -1,4 +1,4 @@
-//! `obsteward start`: asks for an operation that needs no plan. When a task at rest that stopped the server holds the cluster,
+//! `obsteward start` and `freeze`: ask for an operation that needs no plan. When a task at rest that stopped the server holds the cluster,
 //! the answer to a start is that one, which is rolled back.
 
 use clap::Args;
@@ -14,7 +14,7 @@ use super::watching::Watching;
 use crate::domain::ids::ServerAddr;
 use crate::proto::v1;
 
-/// Arguments of `start`.
+/// Arguments of `start` and `freeze`.
 #[derive(Debug, Args)]
 pub struct PlainArgs {
     /// Which server.
@@ -47,6 +47,7 @@ macro_rules! ask {
 }
 
 ask!(start, start_server, StartServerRequest, "start server");
+ask!(freeze, freeze_server, FreezeServerRequest, "freeze server");
 
 impl PlainArgs {
     fn request_id(&self) -> String {

@@ -10,6 +10,7 @@ words!(
         StopServer = "STOP_OB_SERVER",
         StartServer = "START_OB_SERVER",
         RestartServer = "RESTART_OB_SERVER",
+        FreezeServer = "FREEZE_OB_SERVER",
         /// The precheck of a stop.
         PlanStopServer = "PLAN_STOP_OB_SERVER",
         GetServer = "GET_OB_SERVER",
@@ -81,9 +82,12 @@ pub enum Requirement {
 impl Call {
     pub const fn requirement(self) -> Requirement {
         match self {
-            Self::StopServer | Self::StartServer | Self::RestartServer | Self::UpdateCluster | Self::SyncCluster => {
-                Requirement::Cluster(Action::Update)
-            }
+            Self::StopServer
+            | Self::StartServer
+            | Self::RestartServer
+            | Self::FreezeServer
+            | Self::UpdateCluster
+            | Self::SyncCluster => Requirement::Cluster(Action::Update),
             Self::PlanStopServer | Self::GetServer | Self::ListServers | Self::GetCluster => {
                 Requirement::Cluster(Action::Read)
             }
@@ -117,6 +121,7 @@ impl Call {
             Self::StopServer
             | Self::StartServer
             | Self::RestartServer
+            | Self::FreezeServer
             | Self::RetryTask
             | Self::RollbackTask
             | Self::SkipSubtask

@@ -38,7 +38,7 @@ mod tests {
     use crate::clock::Timestamp;
     use crate::domain::reading::sample;
     use crate::domain::status::InnerStatus;
-    use crate::operations::{ALL, START, STOP_PROCESS, STOP_SERVICE};
+    use crate::operations::{ALL, FREEZE, START, STOP_PROCESS, STOP_SERVICE};
 
     fn admitted(service: ServiceState, process: ProcessFinding, operation: &Definition) -> bool {
         admit(service, process, operation) == Admission::Admit
@@ -53,6 +53,9 @@ mod tests {
             (Serving, Running, &STOP_PROCESS, true),
             (Serving, Running, &STOP_SERVICE, true),
             (Serving, Running, &START, false),
+            (Serving, Running, &FREEZE, true),
+            (Serving, Absent, &FREEZE, false),
+            (Lost, Running, &FREEZE, false),
             (Serving, HostUnreachable, &STOP_PROCESS, false),
             (Stopped, Running, &STOP_PROCESS, true),
             (Stopped, Running, &STOP_SERVICE, false),

@@ -1,9 +1,10 @@
-//! The operations: a file each (`stop_server`, `start_server`, `restart_server`), as data, and one file per step in `steps`,
+//! The operations: a file each (`stop_server`, `freeze_server` and others), as data, and one file per step in `steps`,
 //! which they share. Steps look and prepare effects, forward and back; the engine commits and sends.
 
 pub mod admission;
 pub mod assess;
 pub mod definition;
+mod freeze_server;
 mod operation;
 mod restart_server;
 mod start_server;
@@ -11,6 +12,7 @@ mod step_io;
 mod steps;
 mod stop_server;
 
+pub use freeze_server::FREEZE;
 pub use restart_server::RESTART;
 pub use start_server::START;
 pub use stop_server::{PROCESS as STOP_PROCESS, SERVICE as STOP_SERVICE, stop};
@@ -100,7 +102,7 @@ pub struct Deps {
 }
 
 /// Every operation that this version knows.
-pub const ALL: [&Definition; 4] = [&STOP_PROCESS, &STOP_SERVICE, &START, &RESTART];
+pub const ALL: [&Definition; 5] = [&STOP_PROCESS, &STOP_SERVICE, &START, &RESTART, &FREEZE];
 
 /// The same, with the code that runs them.
 pub fn registry(deps: &Deps) -> Registry {

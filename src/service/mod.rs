@@ -49,7 +49,7 @@ pub use call::{CallFamily, Caller, FamilyCall, ServiceCall};
 pub use clusters::{ClusterSelection, ClustersPage, DeregisterCluster, GetCluster, ListClusters};
 pub use guard::Guarded;
 pub use keys::{CreateAccessKey, ListAccessKeys, RotateAccessKey, UpdateAccessKey};
-pub use operate::{OnServer, Operate, RestartServer, StartServer, StopServer};
+pub use operate::{FreezeServer, OnServer, Operate, RestartServer, StartServer, StopServer};
 pub use passwords::{Argon2id, PasswordHasher};
 pub use plan::PlanStopServer;
 pub use registering::{RegisterCluster, SyncCluster, Synced, UpdateCluster};

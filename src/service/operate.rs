@@ -106,6 +106,8 @@ macro_rules! on_server {
 on_server! {
     /// Records a task that starts a server, or rolls back the one at rest that stopped it; answers with that task.
     StartServer asks for operations::START;
+    /// Records a task that freezes a server, and answers with it.
+    FreezeServer asks for operations::FREEZE;
 }
 
 /// An operation on a server that is to be recorded as a task.

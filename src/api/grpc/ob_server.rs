@@ -41,6 +41,15 @@ impl ObServerService for ObServers {
             .await
     }
 
+    async fn freeze_server(
+        &self,
+        request: Request<v1::FreezeServerRequest>,
+    ) -> Result<Response<v1::FreezeServerResponse>, Status> {
+        self.0
+            .unary(request, validate::freeze_server, |stored| v1::FreezeServerResponse { task: Some(task(&stored)) })
+            .await
+    }
+
     async fn plan_stop_server(
         &self,
         request: Request<v1::PlanStopServerRequest>,

@@ -10,8 +10,8 @@ use crate::domain::refusal::Refusal;
 use crate::domain::status::{Risk, StopType};
 use crate::proto::v1;
 use crate::service::{
-    CancelTask, GetServer, GetTask, GiveUpTask, ListServers, ListTasks, OnServer, PlanStopServer, RestartServer,
-    RetryTask, RollbackTask, SkipSubtask, StartServer, StopServer,
+    CancelTask, FreezeServer, GetServer, GetTask, GiveUpTask, ListServers, ListTasks, OnServer, PlanStopServer,
+    RestartServer, RetryTask, RollbackTask, SkipSubtask, StartServer, StopServer,
 };
 use crate::watch::{ReadLog, Until, WatchTask, WatchTasks};
 
@@ -55,6 +55,7 @@ macro_rules! on_server {
 
 on_server! {
     start_server(StartServerRequest) -> StartServer;
+    freeze_server(FreezeServerRequest) -> FreezeServer;
 }
 
 fn on_server(cluster: i64, server: i64, request: &str, expected: &str) -> Result<OnServer, Refusal> {

@@ -171,7 +171,7 @@ pub fn server(timestamps: &TimestampFormat, cluster: &ClusterView, view: &Server
 const START: &str = "START";
 const RESTART: &str = "RESTART";
 
-/// What can be asked of a server over this face now.
+/// Which of OCP's operations can be asked of a server over this face now.
 fn available_operations(status: ServerStatus, inner: InnerStatus) -> Vec<&'static str> {
     match (status, inner) {
         (_, InnerStatus::Deleting | InnerStatus::TakeoverByRs) => Vec::new(),

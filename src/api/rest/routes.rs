@@ -24,7 +24,7 @@ use crate::api::rest::trace::{TraceLayer, TracedRequest};
 use crate::api::rest::{about, events, inventory, operate, tasks};
 use crate::domain::call::Call;
 use crate::domain::refusal::Refusal;
-use crate::service::StartServer;
+use crate::service::{FreezeServer, StartServer};
 
 /// Longest path that an error repeats, in characters.
 const LONGEST_PATH: usize = 200;
@@ -125,6 +125,8 @@ operations! {
         Post "/api/v2/ob/clusters/{id}/servers/{serverId}/start";
     RestartServer = "restartObServer", Some(Call::RestartServer), proven!(operate::restart),
         Post "/api/v2/ob/clusters/{id}/servers/{serverId}/restart";
+    FreezeServer = "freezeObServer", Some(Call::FreezeServer), proven!(operate::on_server, FreezeServer),
+        Post "/api/v2/ob/clusters/{id}/servers/{serverId}/freeze";
     ListTasks = "listTasks", Some(Call::ListTasks), proven!(tasks::list), Get "/api/v2/tasks/instances";
     GetTask = "getTask", Some(Call::GetTask), proven!(tasks::get),
         Get "/api/v2/tasks/instances/{taskInstanceId}", Get "/api/v2/tasks/{taskInstanceId}";

@@ -1,16 +1,20 @@
-//! The freeze before the process is ended: MINOR FREEZE of the target, so that it has less to replay when it comes back,
-//! verified by the checkpoints of its log streams. It has a budget of its own and comes before anything is armed.
+//! MINOR FREEZE of the target, so that it has less to replay when it comes back, verified by the checkpoints of its log streams:
+//! a step of its own, or in a stop before the process is ended. There it has a budget of its own and comes before anything is
+//! armed.
 //!
 //! Repeating it is safe: a server that is frozen once more writes out the little that came since.
 
 use std::time::Duration;
 
+use async_trait::async_trait;
+
 use super::statement::Prepared;
 use crate::domain::attempt::RecordedIntent;
+use crate::domain::decide::StepOutput;
 use crate::domain::event::{Failure, FailureKind, IntentOutcome, OverriddenCheck};
 use crate::domain::freeze::FreezeProgress;
 use crate::domain::status::{OverriddenBy, Risk};
-use crate::engine::{Observation, ProgressReport, StepContext};
+use crate::engine::{Observation, ProgressReport, Step, StepContext};
 use crate::inventory::Target;
 use crate::oceanbase::{ClusterError, ErrorClass, Statement};
 use crate::operations::{Deps, step_io};
@@ -18,7 +22,28 @@ use crate::operations::{Deps, step_io};
 /// How often the statement is sent in one execution when its outcome stays unknown.
 const MOST_ATTEMPTS: usize = 3;
 
-/// What a freeze means for the end of the process.
+/// A freeze as a step. There is nothing to undo.
+pub struct FreezeServer(pub Deps);
+
+#[async_trait]
+impl Step for FreezeServer {
+    async fn look(&self, context: &StepContext) -> Observation {
+        let target = match step_io::target(&self.0, context).await {
+            Ok(target) => target,
+            Err(failure) => return step_io::not_begun(failure),
+        };
+        match frozen(&self.0, context, &target).await {
+            Freeze::Over { overrides, said } => {
+                said.into_iter().for_each(|said| context.log(said));
+                let output = StepOutput { overrides, ..StepOutput::default() };
+                Observation::Reached { already_so: false, output, writes: Vec::new() }
+            }
+            Freeze::First(look) => *look,
+        }
+    }
+}
+
+/// What a freeze means for what comes behind it.
 pub(super) enum Freeze {
     /// Nothing is left to do: not asked for, done, or its failure is overridden.
     Over {
@@ -27,7 +52,7 @@ pub(super) enum Freeze {
         /// What became of it, for the log.
         said: Option<String>,
     },
-    /// The process is not ended yet: this comes first.
+    /// This comes first.
     First(Box<Observation>),
 }
 
@@ -43,14 +68,19 @@ pub(super) fn not_frozen(context: &StepContext) -> Option<(String, String)> {
     (context.task.spec.freeze_before_stop && !asked).then(|| ("NOT_FROZEN".to_owned(), message))
 }
 
-/// Looks how far the freeze is. Everything is found in the task and the cluster, so that a look after a crash finds the same.
-pub(super) async fn look(deps: &Deps, context: &StepContext, target: &Target) -> Freeze {
-    let mine: Vec<&RecordedIntent> = context.attempts().collect();
+/// Looks how far the freeze is that was asked for before the process is ended.
+pub(super) async fn before_stop(deps: &Deps, context: &StepContext, target: &Target) -> Freeze {
     // An attempt to end the process came after the freeze, or after its failure was overridden.
-    let ended = mine.iter().any(|intent| intent.intent.irreversible);
+    let ended = context.attempts().any(|intent| intent.intent.irreversible);
     if !context.task.spec.freeze_before_stop || ended {
         return Freeze::Over { overrides: Vec::new(), said: None };
     }
+    frozen(deps, context, target).await
+}
+
+/// Looks how far the freeze is. Everything is found in the task and the cluster, so that a look after a crash finds the same.
+async fn frozen(deps: &Deps, context: &StepContext, target: &Target) -> Freeze {
+    let mine: Vec<&RecordedIntent> = context.attempts().collect();
     let read = async { step_io::reader(deps, target).await?.checkpoints(&target.server.addr).await };
     let replicas = match step_io::bounded(deps, context, read).await {
         Ok(replicas) => replicas,
@@ -120,9 +150,12 @@ fn failed(context: &StepContext, target: &Target, kind: FailureKind, evidence: S
         return overridden(context, evidence, OverriddenBy::Force);
     }
     let addr = target.server.addr;
-    let message = format!(
-        "{addr} was not frozen, and its process is not ended: {evidence}; look at its compactions and retry, or give the task up and stop the server without a freeze or with force"
-    );
+    let (so, or) = if context.task.spec.freeze_before_stop {
+        (", and its process is not ended", ", or give the task up and stop the server without a freeze or with force")
+    } else {
+        ("", "")
+    };
+    let message = format!("{addr} was not frozen{so}: {evidence}; look at its compactions and retry{or}");
     let failure = Failure::new(kind, "FREEZE_FAILED", message).with("address", addr).with("waited_for", evidence);
     Freeze::First(Box::new(step_io::refuse(failure)))
 }

@@ -18,6 +18,7 @@ pub use prepare_stop::former_and_target;
 
 use std::sync::Arc;
 
+use freeze::FreezeServer;
 use prepare::Prepare;
 use prepare_stop::PrepareStop;
 use start_agent::StartAgentService;
@@ -68,6 +69,8 @@ kinds! {
     Prepare = "PREPARE", Server, Prepare;
     /// The whole precheck of a stop as well.
     PrepareStop = "PREPARE_STOP", Server, PrepareStop;
+    /// MINOR FREEZE, and the wait for the checkpoints.
+    Freeze = "FREEZE", Server, FreezeServer;
     /// STOP SERVER, and the wait for its leaders.
     StopService = "STOP_SERVICE", Server, StopService;
     StopProcess = "STOP_PROCESS", Server, StopProcess;

@@ -161,7 +161,7 @@ impl StopProcess {
             let code = if found.supervisor.is_some() { "SUPERVISED" } else { "SIGNAL_NOT_PERMITTED" };
             return step_io::refuse(Failure::new(FailureKind::Refused, code, reason.clone()));
         }
-        let (waived, frozen) = match freeze::look(deps, context, target).await {
+        let (waived, frozen) = match freeze::before_stop(deps, context, target).await {
             Freeze::Over { overrides, said } => (overrides, said),
             Freeze::First(look) => return *look,
         };

@@ -65,6 +65,50 @@ async fn a_server_is_frozen_between_its_mark_and_its_end() {
     assert_eq!(intents[1], format!("{FREEZE} SERVER = ('{}')", stage.info(2).address()));
 }
 
+/// A freeze as a task of its own: the server serves on, by its checkpoints it is done, and undoing one that hung changes nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_is_frozen_while_it_serves() {
+    let stage = Stage::with(quick(), |config| {
+        short(config);
+        config.rest.listen = Some(([127, 0, 0, 1], 0).into());
+    })
+    .await;
+    let (pid, v1::StopServerRequest { cluster_id, server_id, .. }) = (stage.info(2).pid, stage.request(2).await);
+    let freeze = || async {
+        let request = v1::FreezeServerRequest { cluster_id, server_id, ..Default::default() };
+        let task = stage.clients.servers.clone().freeze_server(request).await.unwrap().into_inner().task.unwrap();
+        stage.clients.at_rest(task.id).await
+    };
+    let task = freeze().await;
+    assert_eq!((task.name.as_str(), task.state()), ("Freeze OB server", v1::TaskState::Successful), "{task:#?}");
+    assert_unbroken(&stage.clients.events(task.id).await);
+    let asked_at = stage.sim.recorded(Kind::MinorFreeze)[0].at;
+    let passed = stage.sim.look(|cluster| {
+        let mut replicas = cluster.log_streams.iter().filter_map(|ls| ls.replica(2));
+        replicas.all(|replica| replica.checkpoint >= asked_at)
+    });
+    assert!(passed && stage.is_free().await);
+
+    let path = format!("/api/v2/ob/clusters/{cluster_id}/servers/{server_id}/freeze");
+    let answer = stage.rest().send(Method::POST, &path, &[], Vec::new()).await;
+    let task = stage.clients.at_rest(answer.data()["id"].as_i64().unwrap()).await;
+    assert_eq!(task.state(), v1::TaskState::Successful, "{task:#?}");
+
+    let stuck = stage.sim.inject(Fault::on(FaultKind::CheckpointStuck, 2));
+    let task = freeze().await;
+    let (reason, message) = task_error(&task);
+    assert_eq!((task.state(), reason.as_str()), (v1::TaskState::Failed, "FREEZE_FAILED"), "{task:#?}");
+    assert!(message.ends_with("look at its compactions and retry") && !message.contains("process"), "{message}");
+    let rollback = v1::RollbackTaskRequest { task_id: task.id, ..Default::default() };
+    stage.clients.tasks.clone().rollback_task(rollback).await.unwrap();
+    assert_eq!(stage.closed(task.id).await.state(), v1::TaskState::RolledBack);
+    stage.sim.clear(stuck);
+
+    let kinds = [Kind::MinorFreeze, Kind::MarkSet, Kind::ProcessEnded].map(|kind| sequence(&stage, kind).len());
+    assert_eq!((kinds, stage.info(2).pid), ([3, 0, 0], pid));
+    assert_eq!(stage.server(2).await.status(), v1::ServerStatus::Running);
+}
+
 /// The same over the gateway, in the query and in the body.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_gateway_freezes_too() {

@@ -79,6 +79,11 @@ async fn servers() {
         "request_id" <- |request| request.request_id = "x".to_owned();
         "expected_server" <- |request| request.expected_server = "10.0.0.2".to_owned();
     );
+    let freeze = v1::FreezeServerRequest { cluster_id: 1, server_id: 7, ..Default::default() };
+    cases!(fixture.servers().freeze_server(freeze.clone()):
+        "server_id" <- |request| request.server_id = 0;
+        "request_id" <- |request| request.request_id = "7".to_owned();
+    );
     let restart = v1::RestartServerRequest { cluster_id: 1, server_id: 7, ..Default::default() };
     cases!(fixture.servers().restart_server(restart.clone()):
         "reason" <- |request| request.reason = "r".repeat(1001);

@@ -8,11 +8,11 @@ use obsteward::domain::refusal::Refusal;
 use obsteward::domain::status::{ClusterStatus, Risk, StopType};
 use obsteward::service::{
     BackupStore, Caller, CancelSubtask, CancelTask, ClusterSelection, ClustersPage, CreateAccessKey, CreateRole,
-    CreateUser, DeleteRole, DeregisterCluster, GetCluster, GetServer, GetTask, GiveUpTask, ListAccessKeys,
-    ListAuditRecords, ListClusters, ListRoles, ListServers, ListTasks, ListUsers, OnServer, PlanStopServer,
-    RegisterCluster, RestartServer, RetrySubtask, RetryTask, RollbackTask, RotateAccessKey, SetPassword, SkipSubtask,
-    StartServer, StopServer, SubtaskLog, SyncCluster, TaskSelection, TasksPage, UpdateAccessKey, UpdateCluster,
-    UpdateUser,
+    CreateUser, DeleteRole, DeregisterCluster, FreezeServer, GetCluster, GetServer, GetTask, GiveUpTask,
+    ListAccessKeys, ListAuditRecords, ListClusters, ListRoles, ListServers, ListTasks, ListUsers, OnServer,
+    PlanStopServer, RegisterCluster, RestartServer, RetrySubtask, RetryTask, RollbackTask, RotateAccessKey,
+    SetPassword, SkipSubtask, StartServer, StopServer, SubtaskLog, SyncCluster, TaskSelection, TasksPage,
+    UpdateAccessKey, UpdateCluster, UpdateUser,
 };
 use obsteward::store::access::AuditFilter;
 use obsteward::store::inventory::{ClusterOrder, DefaultHost};
@@ -48,6 +48,7 @@ const TABLE: &[(&str, Call, Subject, bool, &str)] = &[
     ("stop with risks", Call::StopServer, ONE, true, "AF"),
     ("start", Call::StartServer, ONE, false, "AMUCF"),
     ("restart", Call::RestartServer, ONE, false, "AMUCF"),
+    ("freeze", Call::FreezeServer, ONE, false, "AMUCF"),
     ("restart with risks", Call::RestartServer, ONE, true, "AF"),
     ("plan with risks", Call::PlanStopServer, ONE, false, "AMVCF"),
     ("server", Call::GetServer, ONE, false, "AMVCF"),
@@ -123,9 +124,9 @@ pub fn stop(risks: &[Risk]) -> StopServer {
     }
 }
 
-fn start() -> StartServer {
+fn on_server() -> OnServer {
     let StopServer { cluster, server, .. } = stop(&[]);
-    StartServer(OnServer { cluster, server, request_id: None, repeat_by_arguments: false, expected_server: None })
+    OnServer { cluster, server, request_id: None, repeat_by_arguments: false, expected_server: None }
 }
 
 fn restart(risks: &[Risk]) -> RestartServer {
@@ -210,7 +211,8 @@ async fn ask(fixture: &Fixture, caller: &Caller, what: &str) -> Result<(), Refus
     match what {
         "stop" => to.call(caller, stop(&[])).await.map(drop),
         "stop with risks" => to.call(caller, stop(&[Risk::QuorumLoss])).await.map(drop),
-        "start" => to.call(caller, start()).await.map(drop),
+        "start" => to.call(caller, StartServer(on_server())).await.map(drop),
+        "freeze" => to.call(caller, FreezeServer(on_server())).await.map(drop),
         "restart" => to.call(caller, restart(&[])).await.map(drop),
         "restart with risks" => to.call(caller, restart(&[Risk::QuorumLoss])).await.map(drop),
         "plan with risks" => {

@@ -81,6 +81,10 @@ async fn over_grpc(clients: &Clients, call: Call, risks: Risks) -> Option<Result
             let request = v1::RestartServerRequest { cluster_id: 1, server_id: 1, accept_risks, ..Default::default() };
             servers.restart_server(request).await.map(drop)
         }
+        Call::FreezeServer => {
+            let request = v1::FreezeServerRequest { cluster_id: 1, server_id: 1, ..Default::default() };
+            servers.freeze_server(request).await.map(drop)
+        }
         Call::PlanStopServer => {
             let request = v1::PlanStopServerRequest { cluster_id: 1, server_id: 1, ..Default::default() };
             servers.plan_stop_server(request).await.map(drop)
@@ -194,6 +198,7 @@ fn over_rest(call: Call, risks: Risks) -> Option<(Method, String, &'static str)>
         Call::StopServer => (Method::POST, format!("{cluster}/servers/1/stop"), body),
         Call::StartServer => (Method::POST, format!("{cluster}/servers/1/start"), ""),
         Call::RestartServer => (Method::POST, format!("{cluster}/servers/1/restart"), body),
+        Call::FreezeServer => (Method::POST, format!("{cluster}/servers/1/freeze"), ""),
         Call::GetServer => (Method::GET, format!("{cluster}/servers/1"), ""),
         Call::ListServers => (Method::GET, format!("{cluster}/servers"), ""),
         Call::GetCluster => (Method::GET, cluster.to_owned(), ""),

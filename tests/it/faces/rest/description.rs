@@ -155,6 +155,7 @@ async fn answers_of_every_operation_fit_their_schemas() {
                 | OperationId::SkipSubtask => fixture.store.fail(task, 2),
                 OperationId::StopServer => _ = fixture.accept(&operations::STOP_PROCESS).await,
                 OperationId::StartServer => _ = fixture.accept(&operations::START).await,
+                OperationId::FreezeServer => _ = fixture.accept(&operations::FREEZE).await,
                 OperationId::RestartServer => _ = fixture.accept(&operations::RESTART).await,
                 _ => {}
             }

@@ -27,7 +27,8 @@ fn sample_ids(operation: &Definition) -> (i64, i64) {
         Call::StopServer => (SAMPLE_TASK, SAMPLE_SUBTASK),
         Call::StartServer => (111_125, 133_851),
         Call::RestartServer => (89_027_028, 89_030_472),
-        other => panic!("{other} has no sample"),
+        // Not in OCP.
+        _ => (111_000, 111_001),
     }
 }
 
