@@ -8,7 +8,7 @@ use obsteward::sim::{SimOptions, TenantOptions};
 use crate::faults::cluster_faults::FaultCase;
 use crate::faults::scenario::{Direction, Operation, SERVER, Scenario, serves};
 use crate::support::harness::Harness;
-use crate::support::invariants::Evidence;
+use crate::promises::Evidence;
 use crate::support::{Clients, begins, graphs, quick};
 
 /// How often a task that rests is asked to go on once the fault is over.

@@ -7,7 +7,7 @@
 //! - each fault of the simulated cluster begins with each step, and ends when the task rests.
 //!
 //! After each case the promises (docs/promises.md) are held against the log, the cluster's own record and what a
-//! watcher saw (`support::invariants`), and the server is looked at: stopped, serving, or as it was.
+//! watcher saw (`tests/promises`), and the server is looked at: stopped, serving, or as it was.
 //!
 //! All cases are about 2,200, too many for every change: `FAULTS=all NEXTEST_PROFILE=faults scripts/test every_case` runs them,
 //! `FAULTS=kills` every kill. Without that a sample is run, spread evenly. `FAULTS_ONLY="Stop undone"` runs one scenario,
@@ -18,6 +18,7 @@ mod cluster_faults;
 pub mod crash;
 pub mod dead_hosts;
 pub mod isolation;
+mod proof;
 mod scenario;
 pub mod stalled_log;
 pub mod store_faults;

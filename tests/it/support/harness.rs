@@ -4,7 +4,7 @@ use obsteward::config::Config;
 use obsteward::proto::v1;
 use obsteward::sim::{SimCluster, SimOptions};
 
-use super::invariants::Evidence;
+use crate::promises::Evidence;
 use super::{Before, Clients, ServeProcess, config, quick};
 
 /// See the module's head.

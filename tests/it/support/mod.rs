@@ -4,6 +4,7 @@
 
 pub mod callers;
 pub mod certificates;
+pub mod evidence;
 pub mod faulty_disk;
 pub mod graphs;
 pub mod guarded;
@@ -11,7 +12,6 @@ pub mod harness;
 pub mod hosts;
 pub mod http;
 pub mod http2;
-pub mod invariants;
 pub mod ob_proxy;
 pub mod observers;
 mod process;
