@@ -49,6 +49,12 @@ impl Dice {
         self.below(times) == 0
     }
 
+    /// How long a call takes on its way: a moment, and now and then half a second.
+    pub fn latency(&self) -> Duration {
+        let micros = if self.once_in(50) { 50_000 + self.below(450_000) } else { 200 + self.below(2_800) };
+        Duration::from_micros(micros)
+    }
+
     pub fn one_of<'a, T>(&self, all: &'a [T]) -> &'a T {
         &all[usize::try_from(self.below(all.len() as u64)).unwrap()]
     }
