@@ -65,13 +65,14 @@ impl EffectSession for MysqlEffectSession {
         let sql = statement.to_string();
         tracing::info!(endpoint = %self.proven.endpoint, connection_id = self.connection_id, fence = permit.fence().get(), %sql, "sending an effect");
         let bound = self.horizon.saturating_sub(self.times.margin);
-        let outcome = outcome(self.proven.session.command(&sql, bound).await);
+        let outcome = effect_outcome(self.proven.session.command(&sql, bound).await);
         tracing::info!(endpoint = %self.proven.endpoint, connection_id = self.connection_id, ?outcome, "effect answered");
         outcome
     }
 }
 
-fn outcome(answer: Result<(), ClusterError>) -> EffectOutcome {
+/// What the answer to an effect's statement means.
+pub fn effect_outcome(answer: Result<(), ClusterError>) -> EffectOutcome {
     match answer {
         Ok(()) => EffectOutcome::Done { message: "OK".to_owned() },
         Err(error) => match error.number {
@@ -92,10 +93,10 @@ mod tests {
     #[test]
     fn only_a_sure_refusal_is_one() {
         let answer = |number| Err(ClusterError { number, ..ClusterError::new(ErrorClass::Permanent, "no") });
-        assert!(matches!(outcome(answer(Some(4179))), EffectOutcome::Refused { .. }));
+        assert!(matches!(effect_outcome(answer(Some(4179))), EffectOutcome::Refused { .. }));
         for number in [Some(4012), Some(4652), Some(4751), Some(9999), None] {
-            assert!(matches!(outcome(answer(number)), EffectOutcome::Unknown { .. }), "{number:?}");
+            assert!(matches!(effect_outcome(answer(number)), EffectOutcome::Unknown { .. }), "{number:?}");
         }
-        assert!(matches!(outcome(Ok(())), EffectOutcome::Done { .. }));
+        assert!(matches!(effect_outcome(Ok(())), EffectOutcome::Done { .. }));
     }
 }

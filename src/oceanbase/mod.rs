@@ -32,6 +32,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use access::{Avoid, ClusterAccess, Endpoint, Expected, KnownServer};
+pub use effect::effect_outcome;
 pub use endpoints::choose;
 pub use error::{ClusterError, ErrorClass, ErrorDetail};
 pub use kill::SessionGone;

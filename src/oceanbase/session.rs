@@ -208,23 +208,7 @@ pub async fn open(
             },
         }
     }
-    Err(nobody(&failures))
-}
-
-/// The error when no endpoint can be used. A refused login comes first: repeated automatically it could lock the
-/// account. Then an error that an endpoint answered; if every endpoint is unreachable, so is the cluster.
-fn nobody(failures: &[ClusterError]) -> ClusterError {
-    let words: Vec<String> = failures.iter().map(ToString::to_string).collect();
-    if let Some(refused) = failures.iter().find(|failure| failure.class == ErrorClass::AuthFailed) {
-        return ClusterError { message: words.join("; "), ..refused.clone() };
-    }
-    let class = failures.iter().map(|failure| failure.class).find(|class| *class != ErrorClass::Unreachable);
-    let number = failures.iter().find_map(|failure| failure.number);
-    let message = match failures {
-        [] => "no endpoint is left to ask: register another one".to_owned(),
-        _ => format!("no endpoint answers: {}", words.join("; ")),
-    };
-    ClusterError { number, ..ClusterError::new(class.unwrap_or(ErrorClass::Unreachable), message) }
+    Err(ClusterError::of_all(&failures))
 }
 
 /// Opens a session at one endpoint.

@@ -14,11 +14,12 @@ use tokio::sync::oneshot;
 use super::answer::Answer;
 use super::bootstrap;
 use super::core::{Beginning, Core, Shared};
+use super::errors::SqlRefusal;
 use super::execute::{End, execute};
-use super::fault::{Behaviour, Fault, FaultId};
+use super::fault::{Behaviour, Fault, FaultId, FaultKind, Scope};
 use super::options::SimOptions;
 use super::record::{Kind, RecordEntry};
-use super::time::{Micros, SimClock};
+use super::time::{self, Micros, SimClock};
 
 /// Shared and cheap to clone.
 #[derive(Clone)]
@@ -273,6 +274,44 @@ impl ClientSession {
 
     pub fn cluster(&self) -> &InProcessCluster {
         &self.cluster
+    }
+
+    /// What a SELECT would show, without SQL and without a line in the record: it meets the same faults, and waits for a leader
+    /// of the sys tenant where what it reads is `stored`. An error has its number as it travels, and its text. None: the
+    /// connection was lost.
+    pub async fn read<T>(
+        &mut self,
+        stored: bool,
+        look: impl FnOnce(&Core, Micros) -> T,
+    ) -> Option<Result<T, (u16, String)>> {
+        const LIMIT: Micros = 10_000_000;
+        let refused = |refusal: SqlRefusal| Some(Err((refusal.on_wire().0, refusal.text)));
+        self.cluster.thawed(self.server).await;
+        let scope = Scope { endpoint: self.server, statement: "SELECT", targets: &[] };
+        let fault = self.cluster.with(|core, now| core.statement_fault(&scope, now));
+        match fault {
+            Some(FaultKind::Refused { number, text }) => return refused(SqlRefusal::new(number, text)),
+            Some(FaultKind::Hang) => {
+                tokio::time::sleep(time::duration(LIMIT)).await;
+                return refused(SqlRefusal::query_timeout(LIMIT));
+            }
+            Some(FaultKind::Slow { delay_ms }) => tokio::time::sleep(Duration::from_millis(delay_ms)).await,
+            _ => {}
+        }
+        let deadline = self.cluster.look(|_, now| now) + LIMIT;
+        loop {
+            if !self.is_open() {
+                return None;
+            }
+            let (readable, now) = self.cluster.look(|core, now| (core.cluster.root_service().is_some(), now));
+            if !stored || readable {
+                return Some(Ok(self.cluster.look(look)));
+            }
+            if now >= deadline {
+                return refused(SqlRefusal::query_timeout(LIMIT));
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Sends a statement and waits for its end; None: the connection was lost meanwhile. To give up waiting is to go away, once

@@ -90,7 +90,7 @@ fn administration() -> Administration {
     let open = || {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let options = SqliteOptions { readers: 1, ..SqliteOptions::default() };
-        let store = Arc::new(SqliteStore::open(directory.path().join("store.db"), options).expect("a new store"));
+        let store = SqliteStore::open(directory.path().join("store.db"), options).expect("a new store");
         let access = store.clone();
         let opened = std::thread::spawn(|| {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");

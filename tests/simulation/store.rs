@@ -41,8 +41,9 @@ impl LifeStore {
     /// Opens the disk for a life; needs a runtime.
     pub fn open(disk: Disk, life: Arc<Life>) -> Arc<Self> {
         let (queue, commits) = mpsc::unbounded_channel();
+        let committed = watch::Sender::new(disk.lock().head());
         let store = Arc::new(Self {
-            committed: watch::Sender::new(disk.lock().head()),
+            committed,
             disk,
             life,
             queue,

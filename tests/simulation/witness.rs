@@ -2,6 +2,7 @@
 //! processes uses (`promises`).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use obsteward::watch::{TaskFacts, encode, event};
 
 use crate::disk::Disk;
 use crate::promises::{Evidence, TaskEvidence};
+use crate::world::BEGINS;
 
 /// An edge that a task or subtask went along, in words: whose, from, to, under which operation.
 pub type Edge = (&'static str, &'static str, &'static str, &'static str);
@@ -121,6 +123,32 @@ impl Witness {
         self.evidence.handles = self.handles.lock().unwrap().clone();
         self.evidence.watched = self.watched.iter().map(|seen| seen.lock().unwrap().clone()).collect();
         self.evidence.broken()
+    }
+
+    /// A digest of the logs of all tasks and of the cluster's record.
+    pub fn digest(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        format!("{:?}", self.evidence.record).hash(&mut hasher);
+        for task in &self.evidence.tasks {
+            format!("{:?}", task.events).hash(&mut hasher);
+        }
+        hasher.finish()
+    }
+
+    /// What happened to tasks and in the cluster, in words, with its time from the beginning of the world.
+    pub fn lines(&self) -> Vec<(Duration, String)> {
+        let since = |micros: i64| Duration::from_micros(u64::try_from(micros - BEGINS).unwrap_or_default());
+        let record = self.evidence.record.iter().map(|line| {
+            let server = line.server.map(|server| format!(" server {server}")).unwrap_or_default();
+            let session = line.session.map(|session| format!(" session {session}")).unwrap_or_default();
+            (since(line.at), format!("   cluster:{server}{session} {}: {}", line.kind.name(), line.text))
+        });
+        let events = self.evidence.tasks.iter().flat_map(|task| &task.events).map(|event| {
+            let at = event.event_time.unwrap_or_default();
+            let at = since(at.seconds * 1_000_000 + i64::from(at.nanos) / 1000);
+            (at, format!("   task {} revision {}: {:?}", event.task_id, event.revision, event.kind))
+        });
+        record.chain(events).collect()
     }
 
     pub fn tasks(&self) -> usize {

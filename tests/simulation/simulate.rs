@@ -1,0 +1,136 @@
+//! Many walks, each in a world of its own: what they broke, the shortest walk that breaks it too, and its story.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use crate::story::Story;
+use crate::walk::{Step, Walk};
+use crate::witness::Edge;
+use crate::world::World;
+
+/// What came of one walk.
+pub struct Outcome {
+    pub tasks: usize,
+    pub steps: usize,
+    /// What is broken, after the first step behind which something was.
+    pub broken: Vec<String>,
+    pub edges: BTreeSet<Edge>,
+    /// A digest of everything that happened, by which two runs are compared.
+    pub digest: u64,
+    pub story: Vec<String>,
+}
+
+/// Walks by these steps of a seed's walk (`None`: all), in a runtime of its own under paused time.
+pub fn walk(seed: u64, only: Option<&[usize]>, told: bool) -> Outcome {
+    let walk = Walk::of(seed);
+    let steps: Vec<Step> = match only {
+        None => walk.steps,
+        Some(only) => only.iter().filter_map(|index| walk.steps.get(*index).cloned()).collect(),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        let story = if told { Story::told() } else { Story::default() };
+        let mut world = World::new(walk.options, story.clone()).await;
+        let (mut broken, mut done) = (Vec::new(), 0);
+        for step in &steps {
+            broken = world.step(step).await;
+            done += 1;
+            if !broken.is_empty() {
+                break;
+            }
+        }
+        story.also(world.witness.lines());
+        Outcome {
+            tasks: world.witness.tasks(),
+            steps: done,
+            broken,
+            edges: std::mem::take(&mut world.witness.edges),
+            digest: world.witness.digest(),
+            story: story.lines(),
+        }
+    })
+}
+
+/// The promise that is broken: the number before the colon.
+fn promise(broken: &[String]) -> &str {
+    broken.first().map_or("", |first| first.split(':').next().unwrap_or_default())
+}
+
+/// Fewer steps of a seed's walk that break the same promise.
+pub fn shrink(seed: u64, broken: &[String], upto: usize) -> Vec<usize> {
+    let mut kept: Vec<usize> = (0..upto).collect();
+    let mut size = kept.len().div_ceil(2).max(1);
+    loop {
+        let mut from = 0;
+        while from < kept.len() {
+            let fewer: Vec<usize> =
+                kept.iter().enumerate().filter(|(at, _)| *at < from || *at >= from + size).map(|(_, step)| *step).collect();
+            if !fewer.is_empty() && promise(&walk(seed, Some(&fewer), false).broken) == promise(broken) {
+                kept = fewer;
+            } else {
+                from += size;
+            }
+        }
+        if size == 1 {
+            return kept;
+        }
+        size = size.div_ceil(2);
+    }
+}
+
+/// What many walks came to.
+#[derive(Default)]
+pub struct Summary {
+    pub seeds: usize,
+    pub tasks: usize,
+    pub failed: Vec<(u64, Vec<String>, usize)>,
+    pub edges: BTreeSet<Edge>,
+    pub took: Duration,
+}
+
+/// Walks by seeds from `first` on, on so many threads, until there were `count` or the time is over or so many have failed.
+pub fn run(first: u64, count: u64, within: Duration, most_failures: usize, threads: usize) -> Summary {
+    let began = Instant::now();
+    let (next, failures) = (AtomicU64::new(first), AtomicUsize::new(0));
+    let summary = Mutex::new(Summary::default());
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::SeqCst);
+                    if seed >= first + count
+                        || began.elapsed() >= within
+                        || failures.load(Ordering::SeqCst) >= most_failures
+                    {
+                        return;
+                    }
+                    let outcome = match std::panic::catch_unwind(|| walk(seed, None, false)) {
+                        Ok(outcome) => outcome,
+                        Err(_) => Outcome {
+                            tasks: 0,
+                            steps: usize::MAX,
+                            broken: vec!["0: the world fell apart".to_owned()],
+                            edges: BTreeSet::new(),
+                            digest: 0,
+                            story: Vec::new(),
+                        },
+                    };
+                    let mut summary = summary.lock().unwrap();
+                    summary.seeds += 1;
+                    summary.tasks += outcome.tasks;
+                    summary.edges.extend(outcome.edges);
+                    if !outcome.broken.is_empty() {
+                        failures.fetch_add(1, Ordering::SeqCst);
+                        summary.failed.push((seed, outcome.broken, outcome.steps));
+                    }
+                }
+            });
+        }
+    });
+    let mut summary = summary.into_inner().unwrap();
+    summary.took = began.elapsed();
+    summary.failed.sort_by_key(|(seed, ..)| *seed);
+    summary
+}
