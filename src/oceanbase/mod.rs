@@ -70,6 +70,11 @@ impl EffectTimes {
         Self { query_timeout, margin }
     }
 
+    /// `ob_query_timeout` of the effect's session.
+    pub const fn query_timeout(self) -> Duration {
+        self.query_timeout
+    }
+
     /// How long after it was sent an effect can still happen: `ob_query_timeout` of its session +
     /// `internal_sql_execute_timeout` of the root service + a margin (docs/architecture.md#the-horizon).
     pub fn horizon(self, internal_sql_execute_timeout: Duration) -> Duration {

@@ -22,7 +22,11 @@
 //! | 9 no transition is missed | what a watcher saw is a part of the log, in order and once |
 
 mod acts;
+pub mod cases;
+pub mod cluster_faults;
+pub mod graphs;
 mod log;
+pub mod scenario;
 
 use std::time::Duration;
 

@@ -74,8 +74,8 @@ fn latency(life: &Life) -> Duration {
 }
 
 impl SimulatedOceanBase {
-    pub fn new(clusters: Vec<InProcessCluster>, clock: Clock, life: Arc<Life>) -> Self {
-        Self { clusters, clock, life, times: EffectTimes::default() }
+    pub fn new(clusters: Vec<InProcessCluster>, clock: Clock, life: Arc<Life>, effect_timeout: Duration) -> Self {
+        Self { clusters, clock, life, times: EffectTimes::new(effect_timeout) }
     }
 
     /// The cluster and server at an endpoint.
@@ -376,8 +376,10 @@ impl OceanBase for SimulatedOceanBase {
         let parameters = proven.ask(false, |core, _| readings::parameters(core)).await?;
         let horizon = self.times.horizon(parameters.internal_sql_execute_timeout?);
         let lost = || ClusterError::new(ErrorClass::Unknown, format!("{}: the connection was lost", proven.endpoint));
-        let session = proven.session.take().ok_or_else(lost)?;
+        let mut session = proven.session.take().ok_or_else(lost)?;
         let (endpoint, identity, life) = (proven.endpoint, proven.identity, proven.life);
+        let timeout = self.times.query_timeout().as_micros();
+        session.command(&format!("SET ob_query_timeout = {timeout}")).await;
         Ok(Box::new(Effect { session, endpoint, identity, horizon, life }))
     }
 

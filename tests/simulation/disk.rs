@@ -37,6 +37,11 @@ pub struct StoredLog {
 }
 
 impl StoredLog {
+    /// How many commits were written behind a revision.
+    pub fn commits_after(&self, revision: i64) -> usize {
+        self.commits.iter().filter(|commit| commit.reached.get() > revision).count()
+    }
+
     /// Position of the last event.
     pub fn seq(&self) -> Seq {
         self.events.last().map_or(Seq::ZERO, |event| event.seq)

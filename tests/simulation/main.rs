@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "what uses all of it comes next")]
 
 mod agent_run;
+mod cases;
 mod cluster;
 mod computer;
 mod data_centre;
@@ -39,6 +40,22 @@ fn a_seed_is_repeated_exactly() {
     }
 }
 
+/// What the harness of real processes tries at leisure, all of it.
+#[test]
+fn every_case_keeps_the_promises() {
+    use promises::cases::{Case, Cases};
+    let only = std::env::var("FAULTS_ONLY").unwrap_or_default();
+    let wanted = std::env::var("FAULTS_CASES").unwrap_or_default();
+    let good = simulate::in_parallel(Case::good(&only), cases::run);
+    let Cases { effects, kills, faults } = Cases::of(&good);
+    let mut cases: Vec<Case> = [effects, kills, faults].concat();
+    cases.retain(|case| case.to_string().contains(&wanted));
+    let outcomes: Vec<_> = good.into_iter().chain(simulate::in_parallel(cases, cases::run)).collect();
+    let violations: Vec<&String> = outcomes.iter().flat_map(|outcome| &outcome.violations).collect();
+    println!("simulated: {} cases run, {} violations found", outcomes.len(), violations.len());
+    assert!(violations.is_empty(), "{violations:#?}");
+}
+
 /// `scripts/simulate`.
 #[test]
 #[ignore = "as long as you like: scripts/simulate"]
@@ -46,8 +63,7 @@ fn simulate() {
     let first = given("SIMULATE_FIRST_SEED").unwrap_or(0);
     let count = given("SIMULATE_SEEDS").unwrap_or(1000);
     let within = Duration::from_secs(60 * given::<u64>("SIMULATE_MINUTES").unwrap_or(24 * 60));
-    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let summary = simulate::run(first, count, within, given("SIMULATE_FAILURES").unwrap_or(1), threads);
+    let summary = simulate::run(first, count, within, given("SIMULATE_FAILURES").unwrap_or(1), simulate::threads());
     for (seed, broken, upto) in &summary.failed {
         println!("seed {seed}: {}", broken.join("\n  "));
         if std::env::var_os("SIMULATE_NO_SHRINK").is_none() && *upto < usize::MAX {

@@ -45,15 +45,16 @@ pub struct Surroundings<'a> {
     pub data_centre: &'a DataCentre,
     pub clock: &'a Clock,
     pub timeouts: &'a Timeouts,
+    pub effect_timeout: Duration,
     pub failpoints: Failpoints,
 }
 
 impl RunningService {
     /// Starts it as `app` does; `None`: its life ended before it had begun.
     pub async fn start(given: Surroundings<'_>) -> Option<Self> {
-        let Surroundings { life, disk, cluster, data_centre, clock, timeouts, failpoints } = given;
+        let Surroundings { life, disk, cluster, data_centre, clock, timeouts, effect_timeout, failpoints } = given;
         let store = LifeStore::open(disk.clone(), Arc::clone(&life));
-        let oceanbase = Arc::new(SimulatedOceanBase::new(vec![cluster.clone()], clock.clone(), Arc::clone(&life)));
+        let oceanbase = Arc::new(SimulatedOceanBase::new(vec![cluster.clone()], clock.clone(), Arc::clone(&life), effect_timeout));
         let once = Arc::new(SessionPool::new(oceanbase.clone(), Duration::ZERO));
         let inventory = Inventory::new(store.clone(), once, clock.clone());
         let deps = Deps {

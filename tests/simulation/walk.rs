@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use obsteward::domain::event::{Phase, Verb};
 use obsteward::domain::status::Risk;
+use obsteward::engine::Failpoints;
 use obsteward::sim::{Fault, FaultKind};
 
 use crate::computer::LedgerWrites;
 use crate::data_centre::Way;
 use crate::life::{Crash, Dice, Point};
-use crate::world::{Ask, Operation, World, WorldOptions};
+use crate::promises::scenario::Operation;
+use crate::world::{Ask, World, WorldOptions};
 
 /// A step of a walk: after so long, this is done.
 #[derive(Clone, Debug)]
@@ -75,19 +77,23 @@ pub struct Walk {
 }
 
 /// Tasks that a walk begins, about.
-const ROUNDS: u64 = 12;
+const ROUNDS: u64 = 16;
 /// How long a task may take to come to rest once everything is mended.
 const LONGEST_MOVE: Duration = Duration::from_secs(1800);
 
 impl Walk {
     pub fn of(seed: u64) -> Self {
         let dice = Dice::new(seed ^ 0x5eed_0f0b_57e1_1a2d);
-        let options = WorldOptions {
-            seed,
-            servers_per_zone: if dice.once_in(4) { 2 } else { 1 },
-            arbitration: dice.once_in(2),
-            quick: !dice.once_in(4),
-        };
+        let mut options = WorldOptions::new(seed);
+        options.servers_per_zone = if dice.once_in(4) { 2 } else { 1 };
+        options.arbitration = dice.once_in(2);
+        options.quick = !dice.once_in(4);
+        if !options.quick {
+            options.timeouts.poll = Duration::from_secs(1);
+        }
+        if dice.once_in(2) {
+            options.effect_timeout = Duration::from_secs(2);
+        }
         let servers = 3 * u64::from(options.servers_per_zone);
         let mut draw = Draw { dice, servers, steps: Vec::new() };
         for _ in 0..ROUNDS {
@@ -320,7 +326,7 @@ impl World {
             // Somebody starts it again, sooner or later.
             let later = Duration::from_millis(self.dice.below(3000));
             self.pass(later).await;
-            self.start_service(None).await;
+            self.start_service(None, Failpoints::default()).await;
         }
         let mut broken = self.act(&step.action).await;
         self.notice();
@@ -411,7 +417,7 @@ impl World {
         if let Some(running) = &self.running {
             running.life.plan(None);
         }
-        self.start_service(None).await;
+        self.start_service(None, Failpoints::default()).await;
         self.pass(Duration::from_secs(31)).await;
         let busy = self.open_task().map(|open| open.task.spec.server().addr);
         for server in self.servers() {

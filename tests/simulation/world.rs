@@ -10,6 +10,7 @@ use obsteward::agent::Timing;
 use obsteward::clock::{Clock, Timestamp};
 use obsteward::domain::event::{Phase, Verb};
 use obsteward::domain::ids::{ClusterId, ServerAddr, TaskId};
+use obsteward::domain::refusal::Refusal;
 use obsteward::domain::status::{Risk, ServerStatus, StopType};
 use obsteward::domain::task::Task;
 use obsteward::engine::Failpoints;
@@ -31,6 +32,7 @@ use tokio::task::JoinHandle;
 use crate::data_centre::{DataCentre, SimulatedHost};
 use crate::disk::Disk;
 use crate::life::{Crash, Dice, Life};
+use crate::promises::scenario::Operation;
 use crate::service::{RunningService, SeesAll, Surroundings, caller};
 use crate::story::Story;
 use crate::witness::Witness;
@@ -50,6 +52,28 @@ pub struct WorldOptions {
     pub arbitration: bool,
     /// Whether the cluster's times are those of tests, not those of the kernel.
     pub quick: bool,
+    pub timeouts: Timeouts,
+    /// `ob_query_timeout` of an effect's session.
+    pub effect_timeout: Duration,
+}
+
+impl WorldOptions {
+    /// A cluster of three zones with a server each, and short times.
+    pub fn new(seed: u64) -> Self {
+        let timeouts = Timeouts {
+            poll: Duration::from_millis(100),
+            precheck: Duration::from_secs(2),
+            gate: Duration::from_secs(10),
+            grace: Duration::from_secs(4),
+            leader_wait: Duration::from_secs(20),
+            reading: Duration::from_secs(20),
+            freeze: Duration::from_secs(20),
+            start_watch: Duration::from_secs(6),
+            catch_up: Duration::from_secs(20),
+        };
+        let effect_timeout = obsteward::oceanbase::EFFECT_QUERY_TIMEOUT;
+        Self { seed, servers_per_zone: 1, arbitration: false, quick: true, timeouts, effect_timeout }
+    }
 }
 
 /// What is asked of a server.
@@ -68,13 +92,6 @@ pub struct Ask {
     pub request: Option<u128>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Operation {
-    Stop,
-    Start,
-    Restart,
-}
-
 /// A watcher, which comes, goes, and resumes where it was.
 struct Watcher {
     task: TaskId,
@@ -91,7 +108,6 @@ pub struct World {
     pub disk: Disk,
     pub cluster: InProcessCluster,
     pub data_centre: DataCentre,
-    pub timeouts: Timeouts,
     pub running: Option<RunningService>,
     pub witness: Witness,
     pub story: Story,
@@ -100,7 +116,6 @@ pub struct World {
     requests: Vec<JoinHandle<()>>,
     /// Where the service's clock stands besides what has passed, in microseconds.
     jumped: i64,
-    pub failpoints: fn() -> Failpoints,
 }
 
 impl World {
@@ -127,17 +142,6 @@ impl World {
                 tokio::time::sleep(TICK).await;
             }
         });
-        let timeouts = Timeouts {
-            poll: Duration::from_millis(if options.quick { 100 } else { 1000 }),
-            precheck: Duration::from_secs(2),
-            gate: Duration::from_secs(10),
-            grace: Duration::from_secs(4),
-            leader_wait: Duration::from_secs(20),
-            reading: Duration::from_secs(20),
-            freeze: Duration::from_secs(20),
-            start_watch: Duration::from_secs(6),
-            catch_up: Duration::from_secs(20),
-        };
         let mut world = Self {
             clock: Clock::steady_from(Timestamp::from_micros(BEGINS)),
             witness: Witness::new(&cluster),
@@ -145,17 +149,15 @@ impl World {
             disk: Disk::default(),
             cluster,
             data_centre,
-            timeouts,
             running: None,
             story,
             cluster_id: ClusterId::new(1).unwrap(),
             watchers: Vec::new(),
             requests: Vec::new(),
             jumped: 0,
-            failpoints: Failpoints::default,
             options,
         };
-        world.start_service(None).await;
+        world.start_service(None, Failpoints::default()).await;
         world.register().await;
         world
     }
@@ -180,7 +182,7 @@ impl World {
     }
 
     /// Starts the service, if it does not run; `crash`: when that life is going to end.
-    pub async fn start_service(&mut self, crash: Option<Crash>) {
+    pub async fn start_service(&mut self, crash: Option<Crash>, failpoints: Failpoints) {
         if self.is_up() {
             return;
         }
@@ -193,8 +195,9 @@ impl World {
             cluster: &self.cluster,
             data_centre: &self.data_centre,
             clock: &self.clock,
-            timeouts: &self.timeouts,
-            failpoints: (self.failpoints)(),
+            timeouts: &self.options.timeouts,
+            effect_timeout: self.options.effect_timeout,
+            failpoints,
         })
         .await;
         if self.running.is_none() {
@@ -255,6 +258,42 @@ impl World {
         self.witness.clock_is_ahead(Duration::from_micros(self.jumped.max(0).unsigned_abs()));
     }
 
+    /// Asks and waits for the answer; `None`: there will be none, the service is gone.
+    async fn call<C>(&self, call: C, found: obsteward::service::Found<C::Subject>) -> Option<Result<StoredTask, Refusal>>
+    where
+        C: ServiceCall<Output = StoredTask>,
+    {
+        let running = self.running.as_ref()?;
+        let answered = running.life.while_it_lasts(call.run(&running.service, &caller("anna"), found)).await?;
+        if let Ok(stored) = &answered {
+            self.witness.handles.lock().unwrap().push(encode::task(stored));
+        }
+        Some(answered)
+    }
+
+    /// [`World::ask`], waiting for the answer.
+    pub async fn ask_and_wait(&self, ask: &Ask) -> Option<Result<StoredTask, Refusal>> {
+        let stop = self.stop_call(ask)?;
+        match ask.operation {
+            Operation::Stop => self.call(stop, ()).await,
+            Operation::Restart => self.call(RestartServer(stop), ()).await,
+            Operation::Start => self.call(start_call(&stop), ()).await,
+        }
+    }
+
+    /// A retry, a rollback or the end of a task at rest, waiting for the answer.
+    pub async fn ask_verb_and_wait(&self, verb: Verb) -> Option<Result<StoredTask, Refusal>> {
+        let found = self.open_task()?;
+        let (task, if_revision, expire_time) = (found.task.spec.id, None, None);
+        match verb {
+            Verb::Retry => self.call(RetryTask { task, if_revision, expire_time }, found).await,
+            Verb::Rollback => self.call(RollbackTask { task, if_revision, expire_time }, found).await,
+            Verb::GiveUp => self.call(GiveUpTask { task, if_revision }, found).await,
+            Verb::Cancel => self.call(CancelTask { task, if_revision }, found).await,
+            Verb::SkipSubtask => None,
+        }
+    }
+
     /// Sends a call on its way; what it is answered with is a handle.
     fn send<C>(&mut self, call: C, found: obsteward::service::Found<C::Subject>)
     where
@@ -277,34 +316,27 @@ impl World {
         }));
     }
 
-    pub fn ask(&mut self, ask: &Ask) {
-        let Some(server) = self.server_id(ask.server) else { return };
-        let request_id = ask.request.map(uuid::Uuid::from_u128);
-        let stop = StopServer {
+    fn stop_call(&self, ask: &Ask) -> Option<StopServer> {
+        Some(StopServer {
             cluster: self.cluster_id,
-            server,
+            server: self.server_id(ask.server)?,
             force: ask.force,
             accepted_risks: ask.risks.clone(),
             stop_type: if ask.service_only { StopType::Service } else { StopType::Process },
             freeze_before_stop: ask.freeze && !ask.service_only,
-            request_id,
+            request_id: ask.request.map(uuid::Uuid::from_u128),
             repeat_by_arguments: false,
             expected_server: None,
             expire_time: ask.consent.map(|consent| self.clock.now().plus(consent)),
-        };
+        })
+    }
+
+    pub fn ask(&mut self, ask: &Ask) {
+        let Some(stop) = self.stop_call(ask) else { return };
         match ask.operation {
             Operation::Stop => self.send(stop, ()),
             Operation::Restart => self.send(RestartServer(stop), ()),
-            Operation::Start => {
-                let start = StartServer {
-                    cluster: stop.cluster,
-                    server,
-                    request_id,
-                    repeat_by_arguments: false,
-                    expected_server: None,
-                };
-                self.send(start, ());
-            }
+            Operation::Start => self.send(start_call(&stop), ()),
         }
     }
 
@@ -452,6 +484,16 @@ impl World {
         }
         self.witness.look(&self.disk, &self.cluster);
         self.witness.broken()
+    }
+}
+
+fn start_call(stop: &StopServer) -> StartServer {
+    StartServer {
+        cluster: stop.cluster,
+        server: stop.server,
+        request_id: stop.request_id,
+        repeat_by_arguments: false,
+        expected_server: None,
     }
 }
 
