@@ -187,9 +187,14 @@ impl LedgerState {
             begun_micros: at_micros,
             answer: None,
         });
-        let surplus = self.calls.len().saturating_sub(CALLS_KEPT);
-        self.calls.drain(..surplus);
+        self.keep_calls(CALLS_KEPT);
         Ok(())
+    }
+
+    /// Forgets all calls but so many of the newest.
+    pub fn keep_calls(&mut self, newest: usize) {
+        let surplus = self.calls.len().saturating_sub(newest);
+        self.calls.drain(..surplus);
     }
 
     /// Records an answer. A call that signalled nothing does not count as an end.

@@ -2,6 +2,7 @@
 
 use crate::clock::Timestamp;
 use crate::domain::effect::Intent;
+use crate::domain::facts::Fact;
 use crate::domain::graph::Graph;
 use crate::domain::ids::{
     ClusterId, ClusterKey, Fence, Principal, Revision, Seq, ServerAddr, ServerId, SubtaskId, TaskId, ZoneName,
@@ -259,8 +260,8 @@ pub struct TaskSpec {
     /// Whether the server is frozen before its process is ended.
     pub freeze_before_stop: bool,
     pub graph: Graph,
-    pub context: Vec<(String, String)>,
-    pub lists: Vec<(String, Vec<String>)>,
+    /// What was known at acceptance.
+    pub facts: Vec<Fact>,
 }
 
 impl TaskSpec {
@@ -291,8 +292,8 @@ pub enum EventKind {
     IntentRecorded { subtask: SubtaskId, number: i32, intent: Intent, fence: Fence },
     /// The outcome of an effect that was tried.
     IntentSettled { subtask: SubtaskId, number: i32, outcome: IntentOutcome, message: String },
-    /// A step added values to the task's context.
-    ContextRecorded { subtask: SubtaskId, strings: Vec<(String, String)>, lists: Vec<(String, Vec<String>)> },
+    /// A step learned this.
+    FactsRecorded { subtask: SubtaskId, facts: Vec<Fact> },
     /// A check was overridden.
     Overridden(OverriddenCheck),
     /// A process took ownership of the task.

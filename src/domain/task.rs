@@ -1,7 +1,6 @@
 //! A task as the fold of its events. `apply` is the only way from one state to the next, live and in recovery; it reads no
 //! clock, configuration or code graph.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -13,6 +12,7 @@ use crate::domain::event::{
     Direction, Effect, Event, EventKind, Failure, OverriddenCheck, Phase, SubtaskOperation, SubtaskState,
     TaskOperation, TaskSpec, TaskState, Verb,
 };
+use crate::domain::facts::Facts;
 use crate::domain::graph::SubtaskSpec;
 use crate::domain::ids::{Fence, Principal, Revision, SubtaskId};
 
@@ -76,10 +76,8 @@ pub struct Task {
     pub revision: Revision,
     /// Ascending by id.
     pub subtasks: Vec<Subtask>,
-    /// Values that its steps recorded, for later steps and for people.
-    pub context: BTreeMap<String, String>,
-    /// The same for lists.
-    pub lists: BTreeMap<String, Vec<String>>,
+    /// What its steps recorded, for later steps and for people.
+    pub facts: Facts,
     pub overrides: Vec<OverriddenCheck>,
     pub warnings: Vec<Warning>,
     /// Every effect that it tried, by number.
@@ -145,8 +143,7 @@ impl Task {
             direction: Direction::Forward,
             revision: Revision::new(1),
             subtasks: subtasks.collect(),
-            context: spec.context.iter().cloned().collect(),
-            lists: spec.lists.iter().cloned().collect(),
+            facts: spec.facts.iter().cloned().collect(),
             overrides: Vec::new(),
             warnings: Vec::new(),
             intents: Vec::new(),
@@ -221,10 +218,9 @@ impl Task {
                     }
                 }
             }
-            EventKind::ContextRecorded { subtask, strings, lists } => {
+            EventKind::FactsRecorded { subtask, facts } => {
                 self.subtask(*subtask)?;
-                self.context.extend(strings.iter().cloned());
-                self.lists.extend(lists.iter().cloned());
+                self.facts.extend(facts.iter().cloned());
             }
             EventKind::Overridden(overridden) => self.overrides.push(overridden.clone()),
             EventKind::Adopted { fence, .. } => {

@@ -13,6 +13,7 @@ use crate::domain::attempt::RecordedIntent;
 use crate::domain::decide::{Input, StepOutput};
 use crate::domain::effect::{EffectOutcome, Intent, Permit};
 use crate::domain::event::{Direction, Failure, OverriddenCheck};
+use crate::domain::facts::ServerFacts;
 use crate::domain::graph::{OperationName, SubtaskSpec};
 use crate::domain::ids::{Fence, SubtaskId};
 use crate::domain::task::{Subtask, Task};
@@ -202,9 +203,10 @@ impl StepContext {
         self.task.subtask(self.subtask).ok()
     }
 
-    /// From the task's context.
-    pub fn value(&self, key: &str) -> Option<&str> {
-        self.task.context.get(key).map(String::as_str)
+    /// What the task knows of the server that the subtask acts on; nothing when it acts on none.
+    pub fn server_facts(&self) -> &ServerFacts {
+        let server = self.this().and_then(|this| this.spec.server);
+        server.map_or(&ServerFacts::NONE, |server| self.task.facts.server(server))
     }
 
     /// `look` or `undo_look`, by the task's course.

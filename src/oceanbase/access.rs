@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use secrecy::SecretString;
 
-use super::error::ClusterError;
+use super::error::{ClusterError, ErrorClass};
 use crate::domain::ids::{ClusterIdentity, ServerAddr, ZoneName};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -82,6 +82,17 @@ pub struct Avoid {
     pub zone: Option<ZoneName>,
     /// Not this server, even if it is the last: the gate never asks the target about itself.
     pub never: Option<ServerAddr>,
+}
+
+impl Avoid {
+    /// The error of an endpoint that leads to the server that must not be asked.
+    pub fn permits(&self, server: &ServerAddr, endpoint: &Endpoint) -> Result<(), ClusterError> {
+        if self.never.as_ref() != Some(server) {
+            return Ok(());
+        }
+        let message = format!("{endpoint}: leads to {server}, which must not be asked about itself");
+        Err(ClusterError::new(ErrorClass::Unreachable, message).at(endpoint))
+    }
 }
 
 /// A server of the last sync.

@@ -10,6 +10,7 @@ use super::session::{ProvenSession, Session};
 use super::views::Whose;
 use super::{EffectSession, EffectTimes, views};
 use crate::domain::effect::{EffectOutcome, Permit};
+use crate::domain::ids::ClusterIdentity;
 
 pub struct MysqlEffectSession {
     proven: ProvenSession,
@@ -51,27 +52,32 @@ impl EffectSession for MysqlEffectSession {
     }
 
     async fn send(mut self: Box<Self>, permit: Permit, statement: Statement) -> EffectOutcome {
-        let here = self.proven.identity.key();
-        if *permit.cluster() != here {
-            return EffectOutcome::Refused {
-                code: "WRONG_CLUSTER".to_owned(),
-                message: format!(
-                    "the permit is for cluster {}, the session is on {}: nothing was sent",
-                    permit.cluster().as_str(),
-                    here.as_str()
-                ),
-            };
+        if let Some(refused) = wrong_permit(&permit, &self.proven.identity) {
+            return refused;
         }
         let sql = statement.to_string();
         tracing::info!(endpoint = %self.proven.endpoint, connection_id = self.connection_id, fence = permit.fence().get(), %sql, "sending an effect");
-        let bound = self.horizon.saturating_sub(self.times.margin);
+        let bound = self.times.answer_bound(self.horizon);
         let outcome = effect_outcome(self.proven.session.command(&sql, bound).await);
         tracing::info!(endpoint = %self.proven.endpoint, connection_id = self.connection_id, ?outcome, "effect answered");
         outcome
     }
 }
 
-/// What the answer to an effect's statement means.
+/// The refusal of a permit for another cluster than the session's.
+pub fn wrong_permit(permit: &Permit, identity: &ClusterIdentity) -> Option<EffectOutcome> {
+    let here = identity.key();
+    (*permit.cluster() != here).then(|| EffectOutcome::Refused {
+        code: "WRONG_CLUSTER".to_owned(),
+        message: format!(
+            "the permit is for cluster {}, the session is on {}: nothing was sent",
+            permit.cluster().as_str(),
+            here.as_str()
+        ),
+    })
+}
+
+/// What an effect's answer says about the effect.
 pub fn effect_outcome(answer: Result<(), ClusterError>) -> EffectOutcome {
     match answer {
         Ok(()) => EffectOutcome::Done { message: "OK".to_owned() },

@@ -155,40 +155,43 @@ impl ClusterError {
         Self { class, number: None, words: None, message: message.into(), endpoint: None, about: None }
     }
 
-    pub fn permanent(message: impl Into<String>) -> Self {
+    pub(super) fn permanent(message: impl Into<String>) -> Self {
         Self::new(ErrorClass::Permanent, message)
     }
 
+    /// The answer was not understood.
     pub fn unreadable(message: impl Into<String>) -> Self {
         Self::new(ErrorClass::Unreadable, message)
     }
 
     /// Sets the endpoint that it is about.
-    pub(super) fn at(self, endpoint: &Endpoint) -> Self {
+    #[must_use]
+    pub fn at(self, endpoint: &Endpoint) -> Self {
         Self { endpoint: Some(endpoint.to_string()), ..self }
+    }
+
+    /// What a server said instead of an answer; `context` says what was asked of whom.
+    pub fn answered(code: u16, words: &str, context: &str) -> Self {
+        let (class, said) = (class_of(code), words.trim());
+        let known = class != ErrorClass::Transient || is_transient(code);
+        let unknown = if known { "" } else { ", a number that is not known" };
+        let error = Self::new(class, format!("{context}: {said} ({code}{unknown})"));
+        Self { number: Some(code), words: Some(said.to_owned()), ..error }
     }
 
     /// From the driver's error; `context` says what was asked of whom.
     pub(super) fn from_driver(error: &Error, context: &str) -> Self {
         match error {
-            Error::Server(server) => Self::of_server(server.code, &server.message, context),
+            Error::Server(server) => Self::answered(server.code, &server.message, context),
             Error::Io(_) | Error::Driver(_) | Error::Other(_) | Error::Url(_) => {
                 Self::new(ErrorClass::Unknown, format!("{context}: {error}"))
             }
         }
     }
 
-    /// What a server said, by its number as it travels; `context` says what was asked of whom.
-    pub fn of_server(code: u16, said: &str, context: &str) -> Self {
-        let (class, said) = (class_of(code), said.trim());
-        let known = class != ErrorClass::Transient || is_transient(code);
-        let number = format!("{code}{}", if known { "" } else { ", a number that is not known" });
-        let error = Self::new(class, format!("{context}: {said} ({number})"));
-        Self { number: Some(code), words: Some(said.to_owned()), ..error }
-    }
-
     /// When the server lacks a view: the same, with the view and the versions that have it.
-    pub(super) fn of_view(self, view: &str) -> Self {
+    #[must_use]
+    pub fn of_view(self, view: &str) -> Self {
         if !matches!(self.number, Some(number::NO_SUCH_TABLE | number::TABLE_NOT_EXIST)) {
             return self;
         }
@@ -199,24 +202,8 @@ impl ClusterError {
         Self { message, about: Some(Box::new(ErrorDetail::MissingView { view, versions })), ..self }
     }
 
-    /// The error when no endpoint can be used. A refused login comes first: repeated automatically it could lock the
-    /// account. Then an error that an endpoint answered; if every endpoint is unreachable, so is the cluster.
-    pub fn of_all(failures: &[Self]) -> Self {
-        let words: Vec<String> = failures.iter().map(ToString::to_string).collect();
-        if let Some(refused) = failures.iter().find(|failure| failure.class == ErrorClass::AuthFailed) {
-            return Self { message: words.join("; "), ..refused.clone() };
-        }
-        let class = failures.iter().map(|failure| failure.class).find(|class| *class != ErrorClass::Unreachable);
-        let number = failures.iter().find_map(|failure| failure.number);
-        let message = match failures {
-            [] => "no endpoint is left to ask: register another one".to_owned(),
-            _ => format!("no endpoint answers: {}", words.join("; ")),
-        };
-        Self { number, ..Self::new(class.unwrap_or(ErrorClass::Unreachable), message) }
-    }
-
     /// Whether another endpoint may answer what this one did not.
-    pub fn next_endpoint(&self) -> bool {
+    pub(super) fn next_endpoint(&self) -> bool {
         match self.class {
             ErrorClass::Unreachable | ErrorClass::Transient | ErrorClass::Unknown | ErrorClass::Unreadable => true,
             ErrorClass::Permanent | ErrorClass::AuthFailed | ErrorClass::WrongCluster => false,

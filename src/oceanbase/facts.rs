@@ -24,7 +24,7 @@ pub fn required_fact<T>(result: Result<T, ClusterError>) -> Result<Fact<T>, Clus
 }
 
 /// The same for what no refusal depends on: any error that a server answers makes an unknown fact, and nothing is repeated.
-fn advisory_fact<T>(result: Result<T, ClusterError>) -> Result<Fact<T>, ClusterError> {
+pub fn advisory_fact<T>(result: Result<T, ClusterError>) -> Result<Fact<T>, ClusterError> {
     match result {
         Err(error) if error.number.is_some() => Ok(Err(Unreadable::new(error.message))),
         other => required_fact(other),

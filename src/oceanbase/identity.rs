@@ -20,14 +20,7 @@ pub struct Proof {
 /// Reads which cluster and server answer, and compares them with `expected`.
 pub async fn prove(session: &mut Session, endpoint: &Endpoint, expected: &Expected) -> Result<Proof, ClusterError> {
     let identity = read(session).await?;
-    if let Some(wanted) = &expected.identity
-        && *wanted != identity
-    {
-        let (expected, found) = (wanted.key().as_str().to_owned(), identity.key().as_str().to_owned());
-        let message = format!("{endpoint}: is cluster {found} instead of {expected}, nothing was sent to it");
-        let about = Some(Box::new(ErrorDetail::OtherCluster { expected, found }));
-        return Err(ClusterError { about, ..ClusterError::new(ErrorClass::WrongCluster, message).at(endpoint) });
-    }
+    same_cluster(&identity, expected, endpoint)?;
     let servers = views::servers(session).await?;
     same_target(&servers, expected.target.as_ref(), &endpoint.to_string())?;
     let here = match who_answers(session).await? {
@@ -39,11 +32,22 @@ pub async fn prove(session: &mut Session, endpoint: &Endpoint, expected: &Expect
     };
     match here {
         Some(server) => Ok(Proof { identity, server: server.addr, sql_port: server.sql_port }),
-        None => {
-            let message = format!("{endpoint}: the observer that answers is not in DBA_OB_SERVERS");
-            Err(ClusterError::unreadable(message))
-        }
+        None => Err(stranger(endpoint)),
     }
+}
+
+/// The error of an endpoint where another cluster answers than was expected.
+pub fn same_cluster(identity: &ClusterIdentity, expected: &Expected, endpoint: &Endpoint) -> Result<(), ClusterError> {
+    let Some(wanted) = expected.identity.as_ref().filter(|wanted| *wanted != identity) else { return Ok(()) };
+    let (expected, found) = (wanted.key().as_str().to_owned(), identity.key().as_str().to_owned());
+    let message = format!("{endpoint}: is cluster {found} instead of {expected}, nothing was sent to it");
+    let about = Some(Box::new(ErrorDetail::OtherCluster { expected, found }));
+    Err(ClusterError { about, ..ClusterError::new(ErrorClass::WrongCluster, message).at(endpoint) })
+}
+
+/// The error of an observer that its cluster does not know.
+pub fn stranger(endpoint: &Endpoint) -> ClusterError {
+    ClusterError::unreadable(format!("{endpoint}: the observer that answers is not in DBA_OB_SERVERS"))
 }
 
 /// A server that was deleted and added again is another one. Compared whenever servers are read, because a session can

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
+
 use super::access::{ClusterAccess, Endpoint, Expected};
 use super::effect::connection_id;
 use super::error::{ClusterError, ErrorClass, number};
@@ -9,7 +11,7 @@ use super::identity;
 use super::session::{Purpose, Session};
 use crate::clock::monotonic_now;
 use crate::domain::effect::Permit;
-use crate::domain::ids::ServerAddr;
+use crate::domain::ids::{ClusterIdentity, ServerAddr};
 
 /// How long the session may take to go.
 const GONE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -47,14 +49,40 @@ pub async fn kill(
     // The target may have been deleted since; the cluster must still be the same.
     let expected = Expected { identity: expected.identity.clone(), target: None };
     let proof = identity::prove(&mut session, &endpoint, &expected).await?;
-    if *permit.cluster() != proof.identity.key() {
-        let message = format!("{endpoint}: is not cluster {}, nothing was sent to it", permit.cluster().as_str());
-        return Err(ClusterError::new(ErrorClass::WrongCluster, message));
+    permitted(permit, &proof.identity, &endpoint)?;
+    end_session(&mut OverMysql { session, server: proof.server, access }, &endpoint, connection).await
+}
+
+/// The error of a permit for another cluster.
+pub fn permitted(permit: &Permit, identity: &ClusterIdentity, endpoint: &Endpoint) -> Result<(), ClusterError> {
+    if *permit.cluster() == identity.key() {
+        return Ok(());
     }
+    let message = format!("{endpoint}: is not cluster {}, nothing was sent to it", permit.cluster().as_str());
+    Err(ClusterError::new(ErrorClass::WrongCluster, message))
+}
+
+/// What KILL needs of a session at the observer that has the other one.
+#[async_trait]
+pub trait KillingSession: Send {
+    /// Its own `CONNECTION_ID()`.
+    async fn own_id(&mut self) -> Result<i64, ClusterError>;
+
+    /// Whether our user has a session of this id on this observer.
+    async fn is_there(&mut self, connection: i64) -> Result<bool, ClusterError>;
+
+    /// Sends a statement, and waits for its answer at most so long.
+    async fn command(&mut self, sql: &str, bound: Duration) -> Result<(), ClusterError>;
+}
+
+/// Ends a session, and looks until it is gone.
+pub async fn end_session(
+    session: &mut dyn KillingSession,
+    endpoint: &Endpoint,
+    connection: i64,
+) -> Result<SessionGone, ClusterError> {
     // An observer that was restarted gives ids anew: ours may be the very number, or somebody else's session has it.
-    if connection_id(&mut session).await? == connection
-        || !is_there(&mut session, &proof.server, access, connection).await?
-    {
+    if session.own_id().await? == connection || !session.is_there(connection).await? {
         return Ok(SessionGone::NotThere);
     }
     match session.command(&format!("KILL {connection}"), KILL_TIMEOUT).await {
@@ -63,7 +91,7 @@ pub async fn kill(
         Err(error) => return Err(error),
     }
     let deadline = monotonic_now() + GONE_TIMEOUT;
-    while is_there(&mut session, &proof.server, access, connection).await? {
+    while session.is_there(connection).await? {
         if monotonic_now() >= deadline {
             let message = format!(
                 "{endpoint}: session {connection} is still there {} s after KILL, look at GV$OB_PROCESSLIST",
@@ -76,21 +104,32 @@ pub async fn kill(
     Ok(SessionGone::Killed)
 }
 
-/// Whether our user has a session of this id on this observer.
-async fn is_there(
-    session: &mut Session,
-    server: &ServerAddr,
-    access: &ClusterAccess,
-    connection: i64,
-) -> Result<bool, ClusterError> {
-    let sql = format!("SELECT * FROM oceanbase.GV$OB_PROCESSLIST WHERE ID = {connection}");
-    let user = access.username.split('@').next().unwrap_or_default();
-    for row in session.rows("GV$OB_PROCESSLIST", &sql).await? {
-        let owner = row.text_or_empty("USER");
-        let ours = owner.is_empty() || owner.split('@').next() == Some(user);
-        if ours && row.addr()? == *server {
-            return Ok(true);
-        }
+struct OverMysql<'a> {
+    session: Session,
+    server: ServerAddr,
+    access: &'a ClusterAccess,
+}
+
+#[async_trait]
+impl KillingSession for OverMysql<'_> {
+    async fn own_id(&mut self) -> Result<i64, ClusterError> {
+        connection_id(&mut self.session).await
     }
-    Ok(false)
+
+    async fn is_there(&mut self, connection: i64) -> Result<bool, ClusterError> {
+        let sql = format!("SELECT * FROM oceanbase.GV$OB_PROCESSLIST WHERE ID = {connection}");
+        let user = self.access.username.split('@').next().unwrap_or_default();
+        for row in self.session.rows("GV$OB_PROCESSLIST", &sql).await? {
+            let owner = row.text_or_empty("USER");
+            let ours = owner.is_empty() || owner.split('@').next() == Some(user);
+            if ours && row.addr()? == self.server {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    async fn command(&mut self, sql: &str, bound: Duration) -> Result<(), ClusterError> {
+        self.session.command(sql, bound).await
+    }
 }

@@ -109,7 +109,7 @@ pub async fn leaders_in(session: &mut Session, view: &'static str, addr: &Server
     let sql = format!("SELECT SVR_IP, SVR_PORT FROM oceanbase.{view} WHERE ROLE = 'LEADER'");
     let rows = session.rows(view, &sql).await?;
     if rows.is_empty() {
-        return Err(ClusterError::unreadable(format!("{view} shows no leader in the whole cluster: look at it")));
+        return Err(no_leaders(view));
     }
     let mut count = 0;
     for row in &rows {
@@ -118,6 +118,11 @@ pub async fn leaders_in(session: &mut Session, view: &'static str, addr: &Server
         }
     }
     Ok(count)
+}
+
+/// The error of a view without any leader.
+pub fn no_leaders(view: &str) -> ClusterError {
+    ClusterError::unreadable(format!("{view} shows no leader in the whole cluster: look at it"))
 }
 
 /// Every log stream of a server with its checkpoint. Which ones there are is asked of the locations, which are stored: a server

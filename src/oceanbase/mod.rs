@@ -21,6 +21,7 @@ mod literal;
 mod log_streams;
 mod reader;
 mod row;
+mod search;
 mod session;
 mod session_pool;
 #[cfg(all(test, feature = "sim"))]
@@ -32,13 +33,23 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use access::{Avoid, ClusterAccess, Endpoint, Expected, KnownServer};
-pub use effect::effect_outcome;
 pub use endpoints::choose;
 pub use error::{ClusterError, ErrorClass, ErrorDetail};
 pub use kill::SessionGone;
 pub use literal::Statement;
 pub use reader::Discovery;
 pub use session_pool::SessionPool;
+
+// What an adapter to simulated clusters shares with this one, so that both prove, choose and conclude alike.
+pub use effect::{effect_outcome, wrong_permit};
+pub use endpoints::Attempt;
+pub use facts::{advisory_fact, required_fact};
+pub use identity::{same_cluster, same_target, stranger};
+pub use kill::{KillingSession, end_session, permitted};
+pub use log_streams::no_leaders;
+pub use reader::{READINGS, other_zone_stopped, restless};
+pub use search::Search;
+pub use views::metas_follow;
 
 pub use crate::domain::gate::LeaderCount;
 
@@ -52,6 +63,15 @@ use crate::domain::reading::{ClusterReading, LogStreamReading, ServerReading};
 /// until that time is over, and then answers 4012 (docs/oceanbase.md#retriable-refusals-come-back-as-4012): with a
 /// short one its refusals arrive within seconds. Leaders are waited for on a reading session, however long that takes.
 pub const EFFECT_QUERY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a TCP connection and the login may take.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// `ob_query_timeout` of a reading session.
+pub const READ_QUERY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long we wait for the answer of a query that reads: a little longer.
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(12);
 
 /// Added to the horizon for clocks and queues between us and the root service.
 pub const HORIZON_MARGIN: Duration = Duration::from_secs(5);
@@ -70,15 +90,20 @@ impl EffectTimes {
         Self { query_timeout, margin }
     }
 
-    /// `ob_query_timeout` of the effect's session.
-    pub const fn query_timeout(self) -> Duration {
-        self.query_timeout
-    }
-
     /// How long after it was sent an effect can still happen: `ob_query_timeout` of its session +
     /// `internal_sql_execute_timeout` of the root service + a margin (docs/architecture.md#the-horizon).
     pub fn horizon(self, internal_sql_execute_timeout: Duration) -> Duration {
         self.query_timeout + internal_sql_execute_timeout + self.margin
+    }
+
+    /// `ob_query_timeout` of the session.
+    pub const fn query_timeout(self) -> Duration {
+        self.query_timeout
+    }
+
+    /// How long the answer of an effect with this horizon is waited for.
+    pub fn answer_bound(self, horizon: Duration) -> Duration {
+        horizon.saturating_sub(self.margin)
     }
 }
 

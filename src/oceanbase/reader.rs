@@ -17,7 +17,7 @@ use crate::domain::reading::{ClusterReading, Facts, LogStreamReading, Parameters
 use crate::domain::status::ZoneInnerStatus;
 
 /// How often a reading is made when servers or zones change under it.
-const READINGS: usize = 3;
+pub const READINGS: usize = 3;
 
 /// What the inventory needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,10 +89,23 @@ impl MysqlReader {
                 return Ok(reading);
             }
         }
-        let message =
-            format!("servers or zones changed during each of {READINGS} readings, try again when they are at rest");
-        Err(ClusterError::new(ErrorClass::Transient, message))
+        Err(restless())
     }
+}
+
+/// The error when servers or zones changed under each reading.
+pub fn restless() -> ClusterError {
+    let message =
+        format!("servers or zones changed during each of {READINGS} readings, try again when they are at rest");
+    ClusterError::new(ErrorClass::Transient, message)
+}
+
+/// What is stopped outside this zone, in words; `None`: nothing.
+pub fn other_zone_stopped(servers: &[ServerReading], zones: &[ZoneReading], zone: &ZoneName) -> Option<String> {
+    let server = servers.iter().find(|server| server.stop_time.is_some() && server.zone != *zone);
+    let server = server.map(|server| format!("server {} of zone {} is stopped", server.addr, server.zone));
+    let other = zones.iter().find(|other| other.status == ZoneInnerStatus::Inactive && other.name != *zone);
+    server.or_else(|| other.map(|other| format!("zone {} is INACTIVE", other.name)))
 }
 
 #[async_trait]
@@ -159,10 +172,7 @@ impl ClusterReader for MysqlReader {
 
     async fn other_zone_stopped(&mut self, zone: &ZoneName) -> Result<Option<String>, ClusterError> {
         let (servers, zones) = self.servers_and_zones().await?;
-        let server = servers.iter().find(|server| server.stop_time.is_some() && server.zone != *zone);
-        let server = server.map(|server| format!("server {} of zone {} is stopped", server.addr, server.zone));
-        let other = zones.iter().find(|other| other.status == ZoneInnerStatus::Inactive && other.name != *zone);
-        Ok(server.or_else(|| other.map(|other| format!("zone {} is INACTIVE", other.name))))
+        Ok(other_zone_stopped(&servers, &zones, zone))
     }
 
     async fn horizon(&mut self) -> Result<Duration, ClusterError> {

@@ -8,23 +8,15 @@ use mysql_async::{Conn, Error, IoError, OptsBuilder, Row};
 use secrecy::ExposeSecret;
 use tokio::time::timeout;
 
-use super::EffectTimes;
 use super::access::{Avoid, ClusterAccess, Endpoint, Expected, KnownServer};
-use super::endpoints::{Attempt, Kind, attempts};
-use super::error::{ClusterError, ErrorClass, number};
+use super::endpoints::{Attempt, Kind};
+use super::error::{ClusterError, ErrorClass};
 use super::identity;
 use super::row::TextRow;
-use crate::clock::monotonic_now;
+use super::search::Search;
+use super::{ANSWER_TIMEOUT, CONNECT_TIMEOUT, EffectTimes, READ_QUERY_TIMEOUT};
 use crate::domain::ids::{ClusterIdentity, ServerAddr};
 
-/// How long a TCP connection and the login may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// `ob_query_timeout` of a reading session.
-const READ_QUERY_TIMEOUT: Duration = Duration::from_secs(10);
-/// How much longer than `ob_query_timeout` we wait for the answer of a query that reads.
-const ANSWER_MARGIN: Duration = Duration::from_secs(2);
-/// After this long no further endpoint is tried.
-const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
 /// Answers larger than this are refused by the driver.
 const MAX_ALLOWED_PACKET: usize = 64 << 20;
 
@@ -104,7 +96,7 @@ impl Session {
             Purpose::Effect(times) => times.query_timeout,
         };
         let settings = format!("SET ob_query_timeout = {}, time_zone = '+00:00'", query_timeout.as_micros());
-        let set = session.command(&settings, READ_QUERY_TIMEOUT + ANSWER_MARGIN).await;
+        let set = session.command(&settings, ANSWER_TIMEOUT).await;
         set.map_err(|error| ConnectFailure { error, nobody_listens: false })?;
         Ok(session)
     }
@@ -113,7 +105,7 @@ impl Session {
     pub async fn rows(&mut self, view: &'static str, sql: &str) -> Result<Vec<TextRow>, ClusterError> {
         let context = format!("reading {view} at {}", self.endpoint);
         let Some(mut conn) = self.conn.take() else { return Err(closed(&context)) };
-        let bound = READ_QUERY_TIMEOUT + ANSWER_MARGIN;
+        let bound = ANSWER_TIMEOUT;
         match timeout(bound, conn.query::<Row, _>(sql)).await {
             Ok(Ok(rows)) => {
                 self.conn = Some(conn);
@@ -165,12 +157,7 @@ fn closed(context: &str) -> ClusterError {
     ClusterError::new(ErrorClass::Unknown, format!("{context}: the session is closed, open another one"))
 }
 
-/// Opens a session on the first endpoint that answers and proves the cluster. An endpoint of another cluster ends the search:
-/// it wants a person.
-///
-/// A refused login ends it for this kind of endpoint with this kind of name: the password is the same at all of them,
-/// and every further try may lock the account. Another kind may still be right (a proxy refuses names that an observer
-/// accepts, and the other way round), so that one call fails at most three logins.
+/// Opens a session on the first endpoint that answers and proves the cluster.
 pub async fn open(
     access: &ClusterAccess,
     known: &[KnownServer],
@@ -178,37 +165,14 @@ pub async fn open(
     avoid: &Avoid,
     purpose: Purpose,
 ) -> Result<ProvenSession, ClusterError> {
-    let attempts = attempts(access, known, avoid, matches!(purpose, Purpose::Effect(_)));
-    let mut failures: Vec<ClusterError> = Vec::new();
-    let mut refused: Vec<(Kind, &str)> = Vec::new();
-    let mut left: Option<&Endpoint> = None;
-    let deadline = monotonic_now() + OPEN_TIMEOUT;
-    for attempt in &attempts {
-        if monotonic_now() >= deadline {
-            break;
-        }
-        let as_whom = (attempt.kind, attempt.username.as_str());
-        if left == Some(&attempt.endpoint) || refused.contains(&as_whom) {
-            continue;
-        }
-        match open_at(attempt, access, expected, avoid, purpose).await {
+    let mut search = Search::new(access, known, avoid, matches!(purpose, Purpose::Effect(_)));
+    while let Some(attempt) = search.next() {
+        match open_at(&attempt, access, expected, avoid, purpose).await {
             Ok(proven) => return Ok(proven),
-            Err(error) => match error.number {
-                Some(number::ACCESS_DENIED) => {
-                    refused.push(as_whom);
-                    failures.push(error);
-                }
-                Some(number::CLUSTER_NOT_EXIST) => failures.push(error),
-                // Another name changes nothing about an endpoint that does not answer.
-                Some(_) | None if error.next_endpoint() => {
-                    left = Some(&attempt.endpoint);
-                    failures.push(error);
-                }
-                Some(_) | None => return Err(error),
-            },
+            Err(error) => search.failed(attempt, error)?,
         }
     }
-    Err(ClusterError::of_all(&failures))
+    Err(search.nobody())
 }
 
 /// Opens a session at one endpoint.
@@ -232,10 +196,7 @@ async fn open_at(
         }
     }
     let proof = identity::prove(&mut session, endpoint, expected).await?;
-    if avoid.never == Some(proof.server) {
-        let message = format!("{endpoint}: leads to {}, which must not be asked about itself", proof.server);
-        return Err(ClusterError::new(ErrorClass::Unreachable, message).at(endpoint));
-    }
+    avoid.permits(&proof.server, endpoint)?;
     if matches!(purpose, Purpose::Effect(_)) && !is_direct(endpoint, &proof).await {
         let message = format!(
             "{endpoint}: is not the SQL port of the observer {} that answers (OBProxy?), register it directly",

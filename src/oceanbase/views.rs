@@ -95,7 +95,7 @@ fn tenant_type(word: &str) -> Fact<TenantType> {
 }
 
 /// A META tenant has the locality of its user tenant (id + 1) where it shows none of its own, and changes with it.
-fn metas_follow(mut tenants: Vec<TenantReading>) -> Vec<TenantReading> {
+pub fn metas_follow(mut tenants: Vec<TenantReading>) -> Vec<TenantReading> {
     let users: Vec<TenantReading> =
         tenants.iter().filter(|tenant| tenant.tenant_type == Ok(TenantType::User)).cloned().collect();
     for meta in tenants.iter_mut().filter(|tenant| tenant.tenant_type == Ok(TenantType::Meta)) {

@@ -4,7 +4,6 @@
 pub mod admission;
 pub mod assess;
 pub mod definition;
-pub mod key;
 mod operation;
 mod restart_server;
 mod start_server;

@@ -13,7 +13,7 @@ use crate::domain::status::{ServerStatus, ZoneStatus};
 use crate::domain::task::Task;
 use crate::engine::{Operation, Step, StepContext};
 use crate::operations::definition::{Definition, Restored};
-use crate::operations::{Deps, cluster_failure, key, step_io, steps};
+use crate::operations::{Deps, cluster_failure, step_io, steps};
 use crate::store::Write;
 
 /// Every operation on a server: what distinguishes them is in their definitions.
@@ -68,12 +68,10 @@ fn restoring(task: &Task, restored: Restored) -> Write {
 
 /// A server that was STOPPED under management is so again; everything else is as observed.
 fn former_server(task: &Task) -> Option<ServerStatus> {
-    let former = task.context.get(key::FORMER_SERVER_STATUS).and_then(|word| word.parse().ok());
-    former.filter(|former| *former == ServerStatus::Stopped)
+    task.facts.server(task.spec.server().id).former_status.filter(|former| *former == ServerStatus::Stopped)
 }
 
 /// The same for its zone.
-fn former_zone(task: &Task) -> Option<ZoneStatus> {
-    let former = task.context.get(key::FORMER_ZONE_STATUS).and_then(|word| word.parse().ok());
-    former.filter(|former| *former == ZoneStatus::Stopped)
+pub(super) fn former_zone(task: &Task) -> Option<ZoneStatus> {
+    task.facts.zone(&task.spec.server().zone).former_status.filter(|former| *former == ZoneStatus::Stopped)
 }

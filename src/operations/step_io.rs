@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::domain::decide::StepOutput;
 use crate::domain::event::{Failure, FailureKind, SubtaskState};
+use crate::domain::facts::ClusterState;
 use crate::domain::gate::Consent;
 use crate::domain::host::{CallerFence, Finding, HostCode, ProcessReport};
 use crate::domain::reading::ServerReading;
@@ -14,7 +15,7 @@ use crate::host::HostError;
 use crate::inventory::Target;
 use crate::oceanbase::{Avoid, ClusterError, ClusterReader, ErrorClass};
 use crate::operations::definition::StepKind;
-use crate::operations::{Deps, cluster_failure, inventory_failure, key, leaves_unknown, retriable};
+use crate::operations::{Deps, cluster_failure, inventory_failure, leaves_unknown, retriable};
 use crate::store::Write;
 
 /// Longest look at a cluster of which the caller accepted that it cannot be read.
@@ -91,9 +92,14 @@ pub(super) async fn within<T>(
     tokio::time::timeout(limit, read).await.unwrap_or_else(|_| too_slow())
 }
 
+/// Whether the task goes on although the cluster could not be read: its caller accepted that.
+pub(super) fn is_unread(context: &StepContext) -> bool {
+    context.task.facts.cluster.state == Some(ClusterState::Unknown)
+}
+
 /// Whether the task goes on although the cluster was not read with this error: its caller accepted that.
 pub(super) fn goes_on_unread(context: &StepContext, error: &ClusterError) -> bool {
-    context.value(key::CLUSTER_STATE) == Some(key::UNKNOWN) && leaves_unknown(error.class)
+    is_unread(context) && leaves_unknown(error.class)
 }
 
 /// Bounds what a step of a task reads: a cluster that hangs does not answer. When the caller accepted that the cluster
@@ -103,8 +109,8 @@ pub(super) async fn bounded<T>(
     context: &StepContext,
     read: impl Future<Output = Result<T, ClusterError>>,
 ) -> Result<T, ClusterError> {
-    let unknown = context.value(key::CLUSTER_STATE) == Some(key::UNKNOWN);
-    let limit = if unknown { deps.timeouts.reading.min(UNREADABLE_CLUSTER_TIMEOUT) } else { deps.timeouts.reading };
+    let limit =
+        if is_unread(context) { deps.timeouts.reading.min(UNREADABLE_CLUSTER_TIMEOUT) } else { deps.timeouts.reading };
     within(limit, &context.task.spec.cluster.name, read).await
 }
 

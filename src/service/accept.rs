@@ -24,7 +24,7 @@ use crate::inventory::{Target, recorded_reading};
 use crate::operations::admission::admit;
 use crate::operations::assess::process_finding;
 use crate::operations::definition::{Definition, GraphTimes, StepKind};
-use crate::operations::{former_and_target, key};
+use crate::operations::former_and_target;
 use crate::store::{Author, StoredTask, Write};
 
 /// Longest fresh look before a refusal by recorded state.
@@ -204,10 +204,6 @@ impl Service {
         let lease = Duration::from_micros(u64::try_from(target.cluster.lease_time_micros).unwrap_or_default());
         let times = GraphTimes { lease, leader_wait: self.deps.timeouts.leader_wait };
         let graph = definition.graph(first + 1, asked.arguments.server, times).map_err(internal)?;
-        let mut context = former_and_target(target);
-        context.push((key::CLUSTER_ID.to_owned(), asked.arguments.cluster.to_string()));
-        context.push((key::ZONE_NAME.to_owned(), target.server.zone.to_string()));
-        context.push((key::SERVER_ID.to_owned(), asked.arguments.server.to_string()));
         Ok(TaskSpec {
             id: TaskId::new(first).map_err(internal)?,
             cluster: TaskCluster {
@@ -230,8 +226,7 @@ impl Service {
             stop_type: asked.stop_type(),
             freeze_before_stop: asked.arguments.freeze_before_stop,
             graph,
-            context,
-            lists: vec![(key::SERVER_IDS.to_owned(), vec![asked.arguments.server.to_string()])],
+            facts: former_and_target(target),
         })
     }
 

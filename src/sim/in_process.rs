@@ -14,12 +14,11 @@ use tokio::sync::oneshot;
 use super::answer::Answer;
 use super::bootstrap;
 use super::core::{Beginning, Core, Shared};
-use super::errors::SqlRefusal;
 use super::execute::{End, execute};
-use super::fault::{Behaviour, Fault, FaultId, FaultKind, Scope};
+use super::fault::{Behaviour, Fault, FaultId};
 use super::options::SimOptions;
 use super::record::{Kind, RecordEntry};
-use super::time::{self, Micros, SimClock};
+use super::time::{Micros, SimClock};
 
 /// Shared and cheap to clone.
 #[derive(Clone)]
@@ -127,8 +126,8 @@ impl InProcessCluster {
         self.with(Core::cut_sessions);
     }
 
-    /// Connects a client at a server and logs it in.
-    pub fn open(&self, server: i64, user: &str, password: &str) -> Result<ClientSession, NotOpened> {
+    /// Connects a client at a server and logs it in. `client` names the client's process and may be any text.
+    pub fn open(&self, server: i64, client: &str, user: &str, password: &str) -> Result<ClientSession, NotOpened> {
         self.with(|core, now| {
             if core.cluster.server(server).is_none_or(|server| server.process.is_none()) {
                 return Err(NotOpened::NobodyListens);
@@ -136,7 +135,7 @@ impl InProcessCluster {
             if self.is_frozen(server) {
                 return Err(NotOpened::NoAnswer);
             }
-            let id = core.open(server, 0, "10.255.0.1:40000".into(), now).ok_or(NotOpened::Closed)?;
+            let id = core.open(server, 0, client.into(), now).ok_or(NotOpened::Closed)?;
             let done = core.log_in(server, Some(id), user, password == self.0.password, now);
             if let Err(refusal) = done {
                 core.close(id, now);
@@ -144,6 +143,16 @@ impl InProcessCluster {
             }
             Ok(ClientSession { cluster: self.clone(), id, server })
         })
+    }
+
+    /// A client's process ended: all its sessions are lost.
+    pub fn lose_client(&self, client: &str) {
+        self.with(|core, now| {
+            let own = core.sessions.values().filter(|session| session.peer == client).map(|session| session.id);
+            for id in own.collect::<Vec<_>>() {
+                self.leave(core, id, now);
+            }
+        });
     }
 
     /// Somebody starts the process of a server.
@@ -196,7 +205,7 @@ impl InProcessCluster {
             silence.left = elsewhere;
             drop(silence);
             for id in left {
-                self.lose_client(core, id, now);
+                self.leave(core, id, now);
             }
         });
     }
@@ -205,11 +214,12 @@ impl InProcessCluster {
         self.0.silence.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn is_frozen(&self, server: i64) -> bool {
+    pub fn is_frozen(&self, server: i64) -> bool {
         self.silence().frozen.contains(&server)
     }
 
-    async fn thawed(&self, server: i64) {
+    /// Returns when the process is not frozen.
+    pub async fn thawed(&self, server: i64) {
         loop {
             let changed = self.0.shared.changed.notified();
             if !self.is_frozen(server) {
@@ -220,8 +230,9 @@ impl InProcessCluster {
     }
 
     /// The client of a session has gone. A statement that nobody watches ends its session itself.
-    fn lose_client(&self, core: &mut Core, id: u64, now: Micros) {
-        let Some(session) = core.sessions.get(&id) else { return };
+    fn leave(&self, core: &mut Core, id: u64, now: Micros) {
+        let Some(session) = core.sessions.get_mut(&id) else { return };
+        session.left = true;
         let server = session.server;
         if self.is_frozen(server) {
             self.silence().left.push(id);
@@ -244,11 +255,13 @@ impl InProcessCluster {
             }
         }
         self.with(|core, now| {
-            let cut = end == Some(End::Cut) || core.sessions.get(&id).is_some_and(|session| session.cut);
+            let session = core.sessions.get(&id);
+            let cut = end == Some(End::Cut) || session.is_some_and(|session| session.cut);
+            let left = client.is_closed() || session.is_some_and(|session| session.left);
             if cut {
                 end = Some(End::Cut);
             }
-            if cut || (client.is_closed() && !self.is_frozen(server)) {
+            if cut || (left && !self.is_frozen(server)) {
                 core.close(id, now);
             }
         });
@@ -276,44 +289,6 @@ impl ClientSession {
         &self.cluster
     }
 
-    /// What a SELECT would show, without SQL and without a line in the record: it meets the same faults, and waits for a leader
-    /// of the sys tenant where what it reads is `stored`. An error has its number as it travels, and its text. None: the
-    /// connection was lost.
-    pub async fn read<T>(
-        &mut self,
-        stored: bool,
-        look: impl FnOnce(&Core, Micros) -> T,
-    ) -> Option<Result<T, (u16, String)>> {
-        const LIMIT: Micros = 10_000_000;
-        let refused = |refusal: SqlRefusal| Some(Err((refusal.on_wire().0, refusal.text)));
-        self.cluster.thawed(self.server).await;
-        let scope = Scope { endpoint: self.server, statement: "SELECT", targets: &[] };
-        let fault = self.cluster.with(|core, now| core.statement_fault(&scope, now));
-        match fault {
-            Some(FaultKind::Refused { number, text }) => return refused(SqlRefusal::new(number, text)),
-            Some(FaultKind::Hang) => {
-                tokio::time::sleep(time::duration(LIMIT)).await;
-                return refused(SqlRefusal::query_timeout(LIMIT));
-            }
-            Some(FaultKind::Slow { delay_ms }) => tokio::time::sleep(Duration::from_millis(delay_ms)).await,
-            _ => {}
-        }
-        let deadline = self.cluster.look(|_, now| now) + LIMIT;
-        loop {
-            if !self.is_open() {
-                return None;
-            }
-            let (readable, now) = self.cluster.look(|core, now| (core.cluster.root_service().is_some(), now));
-            if !stored || readable {
-                return Some(Ok(self.cluster.look(look)));
-            }
-            if now >= deadline {
-                return refused(SqlRefusal::query_timeout(LIMIT));
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    }
-
     /// Sends a statement and waits for its end; None: the connection was lost meanwhile. To give up waiting is to go away, once
     /// the session is dropped.
     pub async fn execute(&mut self, text: &str) -> Option<End> {
@@ -335,7 +310,7 @@ impl ClientSession {
 
 impl Drop for ClientSession {
     fn drop(&mut self) {
-        self.cluster.with(|core, now| self.cluster.lose_client(core, self.id, now));
+        self.cluster.with(|core, now| self.cluster.leave(core, self.id, now));
     }
 }
 

@@ -22,7 +22,7 @@ fn cluster() -> InProcessCluster {
 const STOP: &str = "ALTER SYSTEM STOP SERVER '10.0.1.1:2882' ZONE 'zone1'";
 
 fn open(cluster: &InProcessCluster, server: i64) -> ClientSession {
-    cluster.open(server, "root@sys", "").unwrap()
+    cluster.open(server, "test", "root@sys", "").unwrap()
 }
 
 /// What the record says of sessions and marks since the beginning.
@@ -116,19 +116,19 @@ async fn processes_end_freeze_and_come_back() {
     assert!(session.is_open());
     assert_eq!(cluster.process_ended(1, 1001), Some(Duration::from_millis(700)));
     assert_eq!(session.execute("SELECT 1").await, None);
-    assert_eq!(cluster.open(1, "root@sys", "").err(), Some(NotOpened::NobodyListens));
+    assert_eq!(cluster.open(1, "test", "root@sys", "").err(), Some(NotOpened::NobodyListens));
     tokio::time::sleep(Duration::from_secs(15)).await;
     assert!(!cluster.look(|core, _| core.cluster.servers[0].alive()));
     assert_eq!(cluster.process_begins(1), Beginning::ServesAfter(Duration::from_millis(300)));
     assert!(cluster.process_started(1, 2000));
-    let refused = cluster.open(1, "root@sys", "").err();
+    let refused = cluster.open(1, "test", "root@sys", "").err();
     assert_eq!(refused, Some(NotOpened::Refused { number: 8001, text: "Server is initializing".into() }));
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert!(cluster.look(|core, _| core.cluster.servers[0].alive() && core.cluster.servers[0].in_service()));
 
     let mut session = open(&cluster, 1);
     cluster.freeze(1);
-    assert_eq!(cluster.open(1, "root@sys", "").err(), Some(NotOpened::NoAnswer));
+    assert_eq!(cluster.open(1, "test", "root@sys", "").err(), Some(NotOpened::NoAnswer));
     let asked = tokio::spawn(async move { session.command("SET autocommit = 1").await });
     tokio::time::sleep(Duration::from_secs(12)).await;
     assert!(!asked.is_finished() && !cluster.look(|core, _| core.cluster.servers[0].alive()));

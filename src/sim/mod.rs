@@ -52,7 +52,7 @@ mod sessions;
 mod show;
 pub mod state;
 mod statement;
-mod time;
+pub mod time;
 mod view_log_rows;
 mod view_rows;
 mod views;

@@ -26,6 +26,8 @@ pub struct Session {
     pub(super) running: Option<(String, CancellationToken)>,
     /// It ends with the statement that it runs.
     pub(super) cut: bool,
+    /// Its client has gone, and its statement has not noticed.
+    pub(super) left: bool,
 }
 
 impl Session {
@@ -69,6 +71,7 @@ impl Core {
             since: now,
             running: None,
             cut: false,
+            left: false,
         };
         self.sessions.insert(id, session);
         Some(id)

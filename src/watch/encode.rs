@@ -1,5 +1,6 @@
 //! Translates tasks, progress and failures to messages of `obsteward.v1`. Pure; events are in `encode_event.rs`.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
@@ -7,6 +8,7 @@ use crate::domain::event::{
     Effect, Failure, FailureKind, OverriddenCheck, Phase, SubtaskOperation, SubtaskState, TaskOperation, TaskServer,
     TaskState, TaskTarget, Verb,
 };
+use crate::domain::facts::Context;
 use crate::domain::status::{OverriddenBy, Risk, StopType};
 use crate::domain::task::{Subtask, Task, Warning};
 use crate::proto::rpc::ErrorInfo;
@@ -69,7 +71,7 @@ pub(super) fn of_task(task: &Task) -> v1::Task {
         revision: task.revision.get(),
         seq: 0,
         subtasks,
-        context: task.facts().map(|(fact, value)| (fact.as_str().to_owned(), value.to_owned())).collect(),
+        context: context(task.context()),
         force: spec.force,
         accepted_risks: spec.accepted_risks.iter().map(|accepted| risk(*accepted).into()).collect(),
         overrides: task.overrides.iter().map(overridden).collect(),
@@ -80,6 +82,11 @@ pub(super) fn of_task(task: &Task) -> v1::Task {
         resting_since: task.resting_since.filter(|_| task.state.phase() == Phase::AtRest).map(timestamp),
         freeze_before_stop: spec.freeze_before_stop,
     }
+}
+
+/// The values under their keys.
+pub(super) fn context(context: Context) -> BTreeMap<String, String> {
+    context.into_iter().map(|(fact, value)| (fact.as_str().to_owned(), value)).collect()
 }
 
 fn task_server(server: &TaskServer) -> v1::TaskServer {

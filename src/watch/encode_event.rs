@@ -3,8 +3,7 @@
 
 use std::collections::HashMap;
 
-use crate::domain::event::{EventKind, IntentOutcome, StoredEvent, SubtaskState, TaskSpec, TaskState};
-use crate::domain::facts::ShownFact;
+use crate::domain::event::{EventKind, IntentOutcome, StoredEvent, SubtaskState, TaskSpec, TaskState, TaskTarget};
 use crate::domain::ids::{ClusterId, SubtaskId};
 use crate::domain::task::Task;
 use crate::proto::v1;
@@ -17,13 +16,14 @@ use crate::watch::encoded::Encoded;
 #[derive(Debug)]
 pub struct TaskFacts {
     pub cluster: ClusterId,
+    target: TaskTarget,
     names: HashMap<SubtaskId, String>,
 }
 
 impl TaskFacts {
     pub fn of(spec: &TaskSpec) -> Self {
         let names = spec.graph.subtasks.iter().map(|subtask| (subtask.id, subtask.name.clone()));
-        Self { cluster: spec.cluster.id, names: names.collect() }
+        Self { cluster: spec.cluster.id, target: spec.target.clone(), names: names.collect() }
     }
 }
 
@@ -35,7 +35,7 @@ pub fn state_after(event: &StoredEvent) -> Option<TaskState> {
         EventKind::SubtaskStateChanged { .. }
         | EventKind::IntentRecorded { .. }
         | EventKind::IntentSettled { .. }
-        | EventKind::ContextRecorded { .. }
+        | EventKind::FactsRecorded { .. }
         | EventKind::Overridden(_)
         | EventKind::Adopted { .. }
         | EventKind::VerbRequested { .. }
@@ -107,9 +107,9 @@ fn kind(stored: &StoredEvent, facts: &TaskFacts) -> Kind {
             outcome: intent_outcome(*outcome).into(),
             message: message.clone(),
         }),
-        EventKind::ContextRecorded { subtask, strings, .. } => Kind::ContextRecorded(v1::ContextRecorded {
+        EventKind::FactsRecorded { subtask, facts: recorded } => Kind::ContextRecorded(v1::ContextRecorded {
             subtask_id: subtask.get(),
-            context: strings.iter().filter(|(key, _)| ShownFact::of_key(key).is_some()).cloned().collect(),
+            context: encode::context(facts.target.context(facts.cluster, recorded.iter().cloned())),
         }),
         EventKind::Overridden(overridden) => Kind::Override(encode::overridden(overridden)),
         EventKind::Adopted { fence, executor } => {

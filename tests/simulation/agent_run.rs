@@ -22,6 +22,8 @@ use crate::process::Process;
 
 /// From the decision to launch to a process, as fork and exec take.
 const LAUNCH: Duration = Duration::from_millis(5);
+/// Less than of a real ledger, because every call is looked for in them: a token is repeated within minutes.
+const CALLS_KEPT: usize = 100;
 
 #[derive(Clone)]
 pub struct AgentRun {
@@ -130,7 +132,11 @@ impl Ledger for AgentRun {
         let State { ledger, trusted, ledger_writes, .. } = &mut *state;
         let trusted = || Ok(trusted.clone());
         let passes = match ledger_writes {
-            LedgerWrites::Succeed => return rule(ledger, now, &trusted).map(drop),
+            LedgerWrites::Succeed => {
+                rule(ledger, now, &trusted)?;
+                ledger.keep_calls(CALLS_KEPT);
+                return Ok(());
+            }
             LedgerWrites::Wait => true,
             LedgerWrites::Fail => false,
         };

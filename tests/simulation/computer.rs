@@ -295,33 +295,40 @@ impl Computer {
         let (boot_id, processes) = (state.boot_id(&self.name), state.processes());
         let mut lines =
             vec![format!("looked at {processes} processes for {} of {}", target.address, target.cluster_name)];
-        let known = state.observers.iter_mut().find(|found| found.installation.target == *target);
-        let Some(observer) = known.filter(|observer| observer.in_doubt || !observer.processes.is_empty()) else {
-            lines.push("no process matches, also not in part, and nobody listens on its rpc address".to_owned());
-            return search(Outcome::Absent, lines, boot_id, false, Vec::new());
-        };
-        let listens = observer.processes.iter().any(|process| process.listens());
-        let seen = observer.processes.iter().map(|process| process.identity.clone());
-        let seen = seen.map(|identity| FoundObserver { identity, may_be_wanted: true }).collect();
-        let outcome = match observer.processes.as_slice() {
-            [only] if listens && !observer.in_doubt => {
-                lines.push(format!("matches: {}, listens on {}", only.identity, target.address));
+        let observer = state.observers.iter_mut().find(|found| found.is_at(target.address));
+        let seen: Vec<Seen> = observer.iter().flat_map(|observer| observer.seen(target)).collect();
+        lines.extend(seen.iter().map(Seen::words));
+        let open = seen.iter().any(|seen| seen.process.listens());
+        let outcome = match (seen.as_slice(), observer) {
+            ([Seen { process, sight: Sight::Matches }], Some(observer)) if !observer.in_doubt => {
                 observer.home_known = true;
                 let supervisors = observer.supervisor.iter().cloned().collect();
                 let around = Supervision { supervisors, beside: Vec::new() };
-                Outcome::Running { identity: Box::new(only.identity.clone()), around }
+                Outcome::Running { identity: Box::new(process.identity.clone()), around }
             }
-            all => {
-                let doubt = "an observer of the cluster that does not listen (yet, or no longer)";
-                lines.extend(all.iter().map(|process| format!("{doubt}: {}", process.identity)));
-                if observer.in_doubt {
-                    let holder = "held by a process that cannot be identified (socket 4711, opened by uid 0)";
-                    lines.push(format!("{} is {holder}", target.address));
-                }
+            (_, Some(observer)) if observer.in_doubt => {
+                let holder = "held by a process that cannot be identified (socket 4711, opened by uid 0)";
+                lines.push(format!("{} is {holder}", target.address));
                 Outcome::Ambiguous
             }
+            ([], _) => {
+                lines.push("no process matches, also not in part, and nobody listens on its rpc address".to_owned());
+                Outcome::Absent
+            }
+            _ => Outcome::Ambiguous,
         };
-        search(outcome, lines, boot_id, listens, seen)
+        let may_be_wanted = |seen: &Seen| seen.sight != Sight::OtherCluster;
+        let observers = seen
+            .iter()
+            .map(|seen| FoundObserver { identity: seen.process.identity.clone(), may_be_wanted: may_be_wanted(seen) });
+        Search {
+            observers: observers.collect(),
+            outcome,
+            evidence: lines.join("; "),
+            boot_id,
+            rpc_port_open: open,
+            sql_port_open: open,
+        }
     }
 
     /// The process ends now; false: it had ended before.
@@ -406,12 +413,48 @@ impl Observer {
         self.installation.target.address == address
     }
 
+    /// What is seen of it by who looks for `target`, which may be of another cluster.
+    fn seen(&self, target: &ObserverTarget) -> impl Iterator<Item = Seen> {
+        let own = &self.installation.target;
+        let same = (&own.cluster_name, own.ob_cluster_id) == (&target.cluster_name, target.ob_cluster_id);
+        self.processes.iter().filter_map(move |process| {
+            let sight = match (process.listens(), same) {
+                (true, true) => Sight::Matches,
+                (false, true) => Sight::DoesNotListen,
+                (true, false) => Sight::OtherCluster,
+                // Surely another one.
+                (false, false) => return None,
+            };
+            Some(Seen { process: Arc::clone(process), sight })
+        })
+    }
+
     fn has(&self, process: &Arc<Process>) -> bool {
         self.processes.iter().any(|found| Arc::ptr_eq(found, process))
     }
 }
 
-fn search(outcome: Outcome, lines: Vec<String>, boot_id: String, open: bool, observers: Vec<FoundObserver>) -> Search {
-    let evidence = lines.join("; ");
-    Search { outcome, evidence, boot_id, rpc_port_open: open, sql_port_open: open, observers }
+/// A process that a look sees where an observer is wanted.
+struct Seen {
+    process: Arc<Process>,
+    sight: Sight,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sight {
+    Matches,
+    DoesNotListen,
+    /// It listens there, and is of another cluster than the wanted one.
+    OtherCluster,
+}
+
+impl Seen {
+    fn words(&self) -> String {
+        let words = match self.sight {
+            Sight::Matches => "matches",
+            Sight::DoesNotListen => "an observer of the cluster that does not listen (yet, or no longer)",
+            Sight::OtherCluster => "listens on the rpc address but is of another cluster",
+        };
+        format!("{words}: {}", self.process.identity)
+    }
 }

@@ -158,6 +158,16 @@ impl SimulatedHost {
         self.computer.launch(observer);
     }
 
+    /// Somebody sends SIGSTOP to whatever runs of an observer: it does nothing any more, and only SIGKILL ends it.
+    pub fn freeze_observer(&self, observer: ServerAddr) {
+        self.computer.freeze(observer);
+    }
+
+    /// Somebody sends SIGCONT to it.
+    pub fn thaw_observer(&self, observer: ServerAddr) {
+        self.computer.thaw(observer);
+    }
+
     /// Everything on the host ends, and the agent alone comes up again after so long.
     pub fn reboot(self: &Arc<Self>, takes: Duration) {
         self.end_agent();

@@ -266,8 +266,7 @@ impl Content {
         let before = std::mem::take(&mut cluster.servers);
         let mut next = before.iter().map(|row| row.id.get()).max().unwrap_or_default();
         let row = |server: &ServerObservation| {
-            let same =
-                before.iter().find(|row| row.addr == server.addr && row.ob_server_id == server.ob_server_id);
+            let same = before.iter().find(|row| row.addr == server.addr && row.ob_server_id == server.ob_server_id);
             let id = same.map(|row| row.id).unwrap_or_else(|| {
                 next += 1;
                 obsteward::domain::ids::ServerId::new(next).unwrap()

@@ -245,6 +245,26 @@ async fn what_starts_is_in_doubt_until_it_listens_and_silence_is_a_finding() {
     assert!(never.is_err(), "a life that is over was answered");
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_is_frozen_hears_sigterm_when_it_thaws_and_another_clusters_observer_is_in_doubt() {
+    let world = world(8);
+    world.host(1).freeze_observer(world.address(1));
+    assert_ended(&world.stop(1, "1").await, Ended::Killed);
+    assert!(matches!(world.start(1, "2").await, Ok(Started::Started { .. })));
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    world.host(1).freeze_observer(world.address(1));
+    let (host, address) = (world.host(1), world.address(1));
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        host.thaw_observer(address);
+    });
+    assert_ended(&world.stop(1, "3").await, Ended::Terminated);
+
+    let other = ObserverTarget { cluster_name: "other".to_owned(), ..world.target(2) };
+    let found = world.reached(2).find(&other).await.unwrap();
+    assert!(matches!(&found.finding, Finding::Ambiguous { evidence } if evidence.contains("of another cluster")));
+}
+
 /// Ends, starts and looks on all hosts at once; returns what can be seen of it.
 async fn busy(seed: u64) -> String {
     let world = Arc::new(world(seed));

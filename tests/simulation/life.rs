@@ -30,6 +30,22 @@ pub struct Crash {
     pub left: u32,
 }
 
+/// How an effect on a cluster is lost: its outcome is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LostEffect {
+    /// It is not sent.
+    Before,
+    /// It is sent, and the connection breaks before its answer comes.
+    After,
+}
+
+/// Which effect on a cluster is lost: the `left`th from now on, counted from 1.
+#[derive(Clone, Copy, Debug)]
+pub struct Loss {
+    pub effect: LostEffect,
+    pub left: u32,
+}
+
 /// Random numbers of a world, all from its seed.
 #[derive(Clone)]
 pub struct Dice(Arc<Mutex<fastrand::Rng>>);
@@ -65,12 +81,19 @@ pub struct Life {
     /// Notified when it ends.
     pub ended: Notify,
     crash: Mutex<Option<Crash>>,
+    loss: Mutex<Option<Loss>>,
     pub dice: Dice,
 }
 
 impl Life {
     pub fn new(dice: Dice) -> Arc<Self> {
-        Arc::new(Self { over: AtomicBool::new(false), ended: Notify::new(), crash: Mutex::default(), dice })
+        Arc::new(Self {
+            over: AtomicBool::new(false),
+            ended: Notify::new(),
+            crash: Mutex::default(),
+            loss: Mutex::default(),
+            dice,
+        })
     }
 
     pub fn is_over(&self) -> bool {
@@ -80,6 +103,19 @@ impl Life {
     /// Plans its end; `None`: it goes on.
     pub fn plan(&self, crash: Option<Crash>) {
         *self.crash.lock().unwrap() = crash;
+    }
+
+    /// Plans which effect is lost; `None`: none is.
+    pub fn plan_loss(&self, loss: Option<Loss>) {
+        *self.loss.lock().unwrap() = loss;
+    }
+
+    /// Counts an effect that is about to be sent, and says how it is lost.
+    pub fn loses_effect(&self) -> Option<LostEffect> {
+        let mut planned = self.loss.lock().unwrap();
+        let loss = planned.as_mut()?;
+        loss.left = loss.left.saturating_sub(1);
+        if loss.left > 0 { None } else { planned.take().map(|loss| loss.effect) }
     }
 
     /// Ends it now.

@@ -6,19 +6,23 @@
 mod agent_run;
 mod cases;
 mod cluster;
+mod cluster_effect;
+mod cluster_reader;
+mod cluster_readings;
+mod cluster_session;
+mod cluster_tests;
 mod computer;
 mod data_centre;
 mod disk;
 mod host;
 mod life;
 mod process;
-mod readings;
 #[path = "../promises/mod.rs"]
 mod promises;
 mod service;
 mod simulate;
-mod story;
 mod store;
+mod story;
 mod walk;
 mod witness;
 mod world;

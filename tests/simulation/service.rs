@@ -12,7 +12,7 @@ use obsteward::domain::reason::Reason;
 use obsteward::domain::refusal::Refusal;
 use obsteward::engine::{Engine, EngineSettings, Failpoints};
 use obsteward::inventory::Inventory;
-use obsteward::oceanbase::SessionPool;
+use obsteward::oceanbase::{EffectTimes, SessionPool};
 use obsteward::operations::{Deps, Timeouts, registry};
 use obsteward::service::{Administration, Argon2id, Caller, Service};
 use obsteward::store::sqlite::{SqliteOptions, SqliteStore};
@@ -20,13 +20,12 @@ use obsteward::store::{Store, TaskVisibility};
 use obsteward::watch::{Hub, WatchAuthorizer};
 use tokio_util::sync::CancellationToken;
 
-use crate::cluster::SimulatedOceanBase;
+use crate::cluster::{Clusters, SimulatedOceanBase};
 use crate::data_centre::DataCentre;
 use crate::disk::Disk;
 use crate::host::SimulatedHosts;
 use crate::life::Life;
 use crate::store::{LifeStore, STORE_ID};
-use obsteward::sim::InProcessCluster;
 
 pub struct RunningService {
     pub life: Arc<Life>,
@@ -41,7 +40,7 @@ pub struct RunningService {
 pub struct Surroundings<'a> {
     pub life: Arc<Life>,
     pub disk: &'a Disk,
-    pub cluster: &'a InProcessCluster,
+    pub clusters: &'a Clusters,
     pub data_centre: &'a DataCentre,
     pub clock: &'a Clock,
     pub timeouts: &'a Timeouts,
@@ -52,9 +51,14 @@ pub struct Surroundings<'a> {
 impl RunningService {
     /// Starts it as `app` does; `None`: its life ended before it had begun.
     pub async fn start(given: Surroundings<'_>) -> Option<Self> {
-        let Surroundings { life, disk, cluster, data_centre, clock, timeouts, effect_timeout, failpoints } = given;
+        let Surroundings { life, disk, clusters, data_centre, clock, timeouts, effect_timeout, failpoints } = given;
         let store = LifeStore::open(disk.clone(), Arc::clone(&life));
-        let oceanbase = Arc::new(SimulatedOceanBase::new(vec![cluster.clone()], clock.clone(), Arc::clone(&life), effect_timeout));
+        let oceanbase = Arc::new(SimulatedOceanBase::new(
+            Arc::clone(&life),
+            clusters.clone(),
+            clock.clone(),
+            EffectTimes::new(effect_timeout),
+        ));
         let once = Arc::new(SessionPool::new(oceanbase.clone(), Duration::ZERO));
         let inventory = Inventory::new(store.clone(), once, clock.clone());
         let deps = Deps {
@@ -65,11 +69,8 @@ impl RunningService {
             store_id: STORE_ID.to_owned(),
             timeouts: timeouts.clone(),
         };
-        let settings = EngineSettings {
-            executor: "simulated".to_owned(),
-            clock: clock.clone(),
-            failpoints: Arc::new(failpoints),
-        };
+        let settings =
+            EngineSettings { executor: "simulated".to_owned(), clock: clock.clone(), failpoints: Arc::new(failpoints) };
         let runtime = tokio::runtime::Handle::current();
         let store: Arc<dyn Store> = store;
         let engine = Engine::new(Arc::clone(&store), registry(&deps), settings, runtime);

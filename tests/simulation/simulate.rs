@@ -1,8 +1,8 @@
 //! Many walks, each in a world of its own: what they broke, the shortest walk that breaks it too, and its story.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::story::Story;
@@ -65,8 +65,12 @@ pub fn shrink(seed: u64, broken: &[String], upto: usize) -> Vec<usize> {
     loop {
         let mut from = 0;
         while from < kept.len() {
-            let fewer: Vec<usize> =
-                kept.iter().enumerate().filter(|(at, _)| *at < from || *at >= from + size).map(|(_, step)| *step).collect();
+            let fewer: Vec<usize> = kept
+                .iter()
+                .enumerate()
+                .filter(|(at, _)| *at < from || *at >= from + size)
+                .map(|(_, step)| *step)
+                .collect();
             if !fewer.is_empty() && promise(&walk(seed, Some(&fewer), false).broken) == promise(broken) {
                 kept = fewer;
             } else {

@@ -10,7 +10,7 @@ use obsteward::sim::{Fault, FaultKind};
 
 use crate::computer::LedgerWrites;
 use crate::data_centre::Way;
-use crate::life::{Crash, Dice, Point};
+use crate::life::{Crash, Dice, Loss, LostEffect, Point};
 use crate::promises::scenario::Operation;
 use crate::world::{Ask, World, WorldOptions};
 
@@ -33,6 +33,7 @@ pub enum Action {
     KillAt(Crash),
     /// The service gets SIGTERM.
     Terminate,
+    LoseEffect(Loss),
     Fault(Fault),
     ClearFaults,
     /// Somebody runs this in the cluster.
@@ -48,7 +49,9 @@ pub enum Action {
     /// The service's clock, in milliseconds.
     JumpClock(i64),
     Agent(i64, AgentAction),
-    Watch { from_the_beginning: bool },
+    Watch {
+        from_the_beginning: bool,
+    },
     Unwatch,
     Resume,
     /// Everything is mended, and what is open is brought to its end.
@@ -143,6 +146,11 @@ impl Draw {
         if self.dice.once_in(3) {
             let crash = self.crash();
             self.step(Duration::ZERO, Action::KillAt(crash));
+        }
+        if self.dice.once_in(6) {
+            let effect = *self.dice.one_of(&[LostEffect::Before, LostEffect::After]);
+            let left = 1 + u32::try_from(self.dice.below(4)).unwrap();
+            self.step(Duration::ZERO, Action::LoseEffect(Loss { effect, left }));
         }
         let ask = self.ask(server);
         if self.dice.once_in(6) {
@@ -248,9 +256,7 @@ impl Draw {
             25 => Fault::on(FaultKind::LeaderSwitchStuck { tenant: None, ls: None }, server),
             26 => FaultKind::ArbitrationStuck.into(),
             27 => Fault::on(FaultKind::CheckpointStuck, server),
-            28 => {
-                FaultKind::UnknownMember { address: "10.9.9.9:2882".to_owned(), tenant: None, ls: None }.into()
-            }
+            28 => FaultKind::UnknownMember { address: "10.9.9.9:2882".to_owned(), tenant: None, ls: None }.into(),
             _ => Fault::from(FaultKind::Slow { delay_ms: dice.below(9000) }).for_statement("ALTER SYSTEM"),
         }
     }
@@ -345,6 +351,11 @@ impl World {
             Action::Kill => self.kill_service(),
             Action::KillAt(crash) => self.plan(*crash),
             Action::Terminate => self.end_service().await,
+            Action::LoseEffect(loss) => {
+                if let Some(running) = &self.running {
+                    running.life.plan_loss(Some(*loss));
+                }
+            }
             Action::Fault(fault) => _ = self.cluster.inject(fault.clone()),
             Action::ClearFaults => self.cluster.clear(None),
             Action::ThirdParty(sql) => self.cluster.third_party(sql),
@@ -353,8 +364,7 @@ impl World {
             Action::KillObserver(server) => self.host(*server).kill_observer(self.address(*server)),
             Action::StartObserver(server) => self.host(*server).start_observer(self.address(*server)),
             Action::FreezeObserver(server, time) => {
-                let (computer, address, time) =
-                    (self.host(*server).computer.clone(), self.address(*server), *time);
+                let (computer, address, time) = (self.host(*server).computer.clone(), self.address(*server), *time);
                 computer.freeze(address);
                 tokio::spawn(async move {
                     tokio::time::sleep(time).await;
@@ -416,6 +426,7 @@ impl World {
         }
         if let Some(running) = &self.running {
             running.life.plan(None);
+            running.life.plan_loss(None);
         }
         self.start_service(None, Failpoints::default()).await;
         self.pass(Duration::from_secs(31)).await;
@@ -443,7 +454,8 @@ impl World {
     pub async fn finish(&mut self) -> Vec<String> {
         self.mend().await;
         let mut broken = Vec::new();
-        let verbs = [Verb::Retry, Verb::Retry, Verb::Rollback, Verb::Rollback, Verb::GiveUp, Verb::GiveUp, Verb::GiveUp];
+        let verbs =
+            [Verb::Retry, Verb::Retry, Verb::Rollback, Verb::Rollback, Verb::GiveUp, Verb::GiveUp, Verb::GiveUp];
         for verb in verbs {
             if !self.rests(LONGEST_MOVE).await {
                 let moving = self.open_task().map(|open| open.task.spec.id.get()).unwrap_or_default();

@@ -29,6 +29,7 @@ use prost::Message;
 use secrecy::SecretString;
 use tokio::task::JoinHandle;
 
+use crate::cluster::Clusters;
 use crate::data_centre::{DataCentre, SimulatedHost};
 use crate::disk::Disk;
 use crate::life::{Crash, Dice, Life};
@@ -107,6 +108,7 @@ pub struct World {
     pub clock: Clock,
     pub disk: Disk,
     pub cluster: InProcessCluster,
+    clusters: Clusters,
     pub data_centre: DataCentre,
     pub running: Option<RunningService>,
     pub witness: Witness,
@@ -135,6 +137,8 @@ impl World {
         for server in 1..=3 * i64::from(options.servers_per_zone) {
             data_centre.add(&agent_address(server)).install(&cluster, server);
         }
+        let clusters = Clusters::default();
+        clusters.add(cluster.clone());
         let ticking = cluster.clone();
         tokio::spawn(async move {
             loop {
@@ -148,6 +152,7 @@ impl World {
             dice,
             disk: Disk::default(),
             cluster,
+            clusters,
             data_centre,
             running: None,
             story,
@@ -192,7 +197,7 @@ impl World {
         self.running = RunningService::start(Surroundings {
             life,
             disk: &self.disk,
-            cluster: &self.cluster,
+            clusters: &self.clusters,
             data_centre: &self.data_centre,
             clock: &self.clock,
             timeouts: &self.options.timeouts,
@@ -259,7 +264,11 @@ impl World {
     }
 
     /// Asks and waits for the answer; `None`: there will be none, the service is gone.
-    async fn call<C>(&self, call: C, found: obsteward::service::Found<C::Subject>) -> Option<Result<StoredTask, Refusal>>
+    async fn call<C>(
+        &self,
+        call: C,
+        found: obsteward::service::Found<C::Subject>,
+    ) -> Option<Result<StoredTask, Refusal>>
     where
         C: ServiceCall<Output = StoredTask>,
     {
@@ -301,7 +310,8 @@ impl World {
         obsteward::service::Found<C::Subject>: 'static,
     {
         let Some(running) = &self.running else { return };
-        let (service, handles, story) = (running.service.clone(), Arc::clone(&self.witness.handles), self.story.clone());
+        let (service, handles, story) =
+            (running.service.clone(), Arc::clone(&self.witness.handles), self.story.clone());
         let caller = caller("anna");
         story.tell(format!("asks {call:?}"));
         self.requests.push(tokio::spawn(async move {

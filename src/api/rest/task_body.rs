@@ -65,7 +65,7 @@ struct LegacySubtask<'a> {
 #[serde(rename_all = "camelCase")]
 struct V4Task<'a> {
     cluster_id: i64,
-    context: ContextBody<'a>,
+    context: ContextBody,
     creator: &'a str,
     #[serde(flatten)]
     details: TaskDetails<'a>,
@@ -97,7 +97,7 @@ struct TaskDetails<'a> {
 struct WrappedTask<'a> {
     allowed_verbs: Vec<&'static str>,
     cluster: ClusterBody<'a>,
-    context: EitherContext<'a>,
+    context: EitherContext,
     creator: CreatorBody<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<CodedMessage<'a>>,
@@ -146,21 +146,21 @@ struct CodedMessage<'a> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct ContextBody<'a> {
+struct ContextBody {
     list_map: BTreeMap<&'static str, Vec<String>>,
     parallel: bool,
     parallel_idx: i32,
-    string_map: BTreeMap<&'static str, &'a str>,
+    string_map: BTreeMap<&'static str, String>,
 }
 
 #[derive(Serialize)]
 #[serde(untagged)]
-enum EitherContext<'a> {
+enum EitherContext {
     Text(String),
-    Object(ContextBody<'a>),
+    Object(ContextBody),
 }
 
-fn context(task: &Task) -> ContextBody<'_> {
+fn context(task: &Task) -> ContextBody {
     ContextBody {
         list_map: BTreeMap::from([server_ids(task)]),
         parallel: false,

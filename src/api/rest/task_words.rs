@@ -60,8 +60,9 @@ pub fn class_name(step: &str) -> &'static str {
 }
 
 /// The context of the contract, made from what the task recorded: the sample's keys in the sample's order.
-pub fn context(task: &Task) -> Vec<(ShownFact, &str)> {
-    ShownFact::CONTRACT.into_iter().filter_map(|fact| Some((fact, task.fact(fact)?))).collect()
+pub fn context(task: &Task) -> Vec<(ShownFact, String)> {
+    let mut shown = task.context();
+    ShownFact::CONTRACT.into_iter().filter_map(|fact| Some((fact, shown.remove(&fact)?))).collect()
 }
 
 /// The one list of the context, and its key.
@@ -70,7 +71,7 @@ pub fn server_ids(task: &Task) -> (&'static str, Vec<String>) {
 }
 
 /// The context as Java writes it.
-pub fn context_text(strings: &[(ShownFact, &str)], (key, ids): (&str, &[String])) -> String {
+pub fn context_text(strings: &[(ShownFact, String)], (key, ids): (&str, &[String])) -> String {
     let strings: Vec<String> = strings.iter().map(|(fact, value)| format!("{fact}={value}")).collect();
     let (strings, ids) = (strings.join(", "), ids.join(", "));
     format!("Context(parallelIdx={NOT_PARALLEL}, stringMap={{{strings}}}, listMap={{{key}=[{ids}]}})")
@@ -82,7 +83,8 @@ mod tests {
 
     #[test]
     fn the_context_is_written_as_java_writes_it() {
-        let strings = [(ShownFact::ClusterId, "20"), (ShownFact::ZoneName, "zone2"), (ShownFact::ServerId, "3")];
+        let strings = [(ShownFact::ClusterId, "20"), (ShownFact::ZoneName, "zone2"), (ShownFact::ServerId, "3")]
+            .map(|(fact, value)| (fact, value.to_owned()));
         let ids = ["3".to_owned(), "4".to_owned()];
         assert_eq!(
             context_text(&strings, ("server_ids", &ids)),

@@ -18,6 +18,7 @@ use crate::domain::event::{
     Direction, Effect, EventKind, Failure, FailureKind, IntentOutcome, OverriddenCheck, SubtaskOperation, SubtaskState,
     TaskSpec, TaskState,
 };
+use crate::domain::facts::Fact;
 use crate::domain::ids::{Fence, Principal, Revision, SubtaskId};
 use crate::domain::reason::Reason;
 use crate::domain::task::Task;
@@ -37,10 +38,8 @@ pub const MAX_ADOPTIONS_WITHOUT_PROGRESS: u32 = 3;
 /// What a step reports besides its result.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StepOutput {
-    /// New context values.
-    pub strings: Vec<(String, String)>,
-    /// New context lists.
-    pub lists: Vec<(String, Vec<String>)>,
+    /// For later steps and for people.
+    pub facts: Vec<Fact>,
     pub overrides: Vec<OverriddenCheck>,
     /// Code and words.
     pub warnings: Vec<(String, String)>,
@@ -243,10 +242,10 @@ fn dispatch(task: &Task, made_ready: &[SubtaskId], executor: &str) -> Vec<EventK
 }
 
 fn output_events(subtask: SubtaskId, output: StepOutput) -> Vec<EventKind> {
-    let StepOutput { strings, lists, overrides, warnings } = output;
+    let StepOutput { facts, overrides, warnings } = output;
     let mut events: Vec<EventKind> = Vec::new();
-    if !strings.is_empty() || !lists.is_empty() {
-        events.push(EventKind::ContextRecorded { subtask, strings, lists });
+    if !facts.is_empty() {
+        events.push(EventKind::FactsRecorded { subtask, facts });
     }
     events.extend(overrides.into_iter().map(EventKind::Overridden));
     events.extend(warnings.into_iter().map(|(code, message)| EventKind::Warned { subtask, code, message }));

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 
 use super::prepare_stop::{process_before, recorded, times_before};
 use crate::domain::admission::{Admission, Request};
+use crate::domain::decide::StepOutput;
 use crate::domain::event::{Failure, FailureKind};
 use crate::domain::host::Finding;
 use crate::domain::status::{ClusterStatus, ServerStatus};
@@ -51,9 +52,10 @@ impl Step for PrepareStart {
                 return step_io::refuse(failure.with("expected", expected));
             }
         }
-        let mut output = recorded(&target, context);
-        output.strings.push(process_before(&found, context));
-        output.strings.extend(times_before(&row));
+        let mut facts = recorded(&target);
+        facts.push(process_before(&target, &found, context));
+        facts.extend(times_before(&target, &row));
+        let output = StepOutput { facts, ..StepOutput::default() };
         let spec = &context.task.spec;
         let writes = vec![
             Write::ServerStatus { server: spec.server().id, status: Some(ServerStatus::Starting) },

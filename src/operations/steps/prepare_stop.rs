@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::clock::Timestamp;
 use crate::domain::admission::{Request, service_state};
 use crate::domain::decide::StepOutput;
+use crate::domain::facts::{ClusterFact, ClusterState, Fact, ProcessBefore, ProcessState, ServerFact, ZoneFact};
 use crate::domain::host::{Finding, ProcessReport};
 use crate::domain::reading::ServerReading;
 use crate::domain::shown::server_status;
@@ -17,7 +17,6 @@ use crate::engine::{Observation, ProgressReport, Step, StepContext};
 use crate::inventory::{Target, recorded_reading};
 use crate::operations::assess::{assess, survey};
 use crate::operations::definition::Definition;
-use crate::operations::key::{self, ABSENT, NOT_SET, UNKNOWN};
 use crate::operations::{Deps, cluster_failure, retriable, step_io};
 use crate::store::Write;
 
@@ -61,8 +60,8 @@ impl Step for PrepareStop {
         if host_answers && let Some(look) = step_io::lost_ownership(deps, context, &target).await {
             return look;
         }
-        let mut output = recorded(&target, context);
-        output.overrides = assessment.overrides(&spec.creator);
+        let overrides = assessment.overrides(&spec.creator);
+        let mut output = StepOutput { facts: recorded(&target), overrides, ..StepOutput::default() };
         for overridden in &output.overrides {
             context.log(format!(
                 "{} is overridden by {}: {}",
@@ -70,16 +69,16 @@ impl Step for PrepareStop {
             ));
         }
         let leaders: i32 = assessment.leader_moves.iter().map(|tenant| tenant.leaders).sum();
-        output.strings.push((key::LEADERS_BEFORE.to_owned(), leaders.to_string()));
-        output.strings.push(process_before(&survey.found, context));
+        output.facts.push(Fact::Server(target.server.id, ServerFact::LeadersBefore(leaders)));
+        output.facts.push(process_before(&target, &survey.found, context));
         match &survey.reading {
             Ok(reading) => {
                 if let Some(row) = reading.server(&target.server.addr) {
-                    output.strings.extend(times_before(row));
+                    output.facts.extend(times_before(&target, row));
                 }
             }
             Err(error) => {
-                output.strings.push((key::CLUSTER_STATE.to_owned(), UNKNOWN.to_owned()));
+                output.facts.push(Fact::Cluster(ClusterFact::State(ClusterState::Unknown)));
                 let message = format!("the cluster's state is not known: {}", error.message);
                 output.warnings.push(("CLUSTER_STATE_UNKNOWN".to_owned(), message));
             }
@@ -101,37 +100,32 @@ impl Step for PrepareStop {
     }
 }
 
-/// What every operation records of its server before it begins.
-pub(super) fn recorded(target: &Target, context: &StepContext) -> StepOutput {
-    let spec = &context.task.spec;
+/// What every operation records before it begins.
+pub(super) fn recorded(target: &Target) -> Vec<Fact> {
     let server = server_status(target.server.managed_status, service_state(&recorded_reading(&target.server)));
-    let mut strings = former_and_target(target);
-    strings.push((key::CLUSTER_ID.to_owned(), spec.cluster.id.to_string()));
-    strings.push((key::ZONE_NAME.to_owned(), spec.server().zone.to_string()));
-    strings.push((key::SERVER_ID.to_owned(), spec.server().id.to_string()));
-    strings.push((key::FORMER_SERVER_STATUS.to_owned(), former_server(server).to_string()));
-    let lists = vec![(key::SERVER_IDS.to_owned(), vec![spec.server().id.to_string()])];
-    StepOutput { strings, lists, ..StepOutput::default() }
+    let mut facts = former_and_target(target);
+    facts.push(Fact::Server(target.server.id, ServerFact::FormerStatus(former_server(server))));
+    facts
 }
 
-pub(super) fn process_before(found: &ProcessReport, context: &StepContext) -> (String, String) {
+pub(super) fn process_before(target: &Target, found: &ProcessReport, context: &StepContext) -> Fact {
     let process = match &found.finding {
-        Finding::Running(identity) => identity.to_string(),
-        Finding::Absent { .. } => ABSENT.to_owned(),
-        Finding::HostUnreachable { .. } | Finding::Ambiguous { .. } => UNKNOWN.to_owned(),
+        Finding::Running(identity) => ProcessBefore::Running(identity.clone()),
+        Finding::Absent { .. } => ProcessBefore::NotSeen(ProcessState::Absent),
+        Finding::HostUnreachable { .. } | Finding::Ambiguous { .. } => ProcessBefore::NotSeen(ProcessState::Unknown),
     };
     context.log(format!("process before: {process}"));
     found.beside.iter().for_each(|seen| context.log(format!("beside it: {seen}")));
-    (key::PROCESS_BEFORE.to_owned(), process)
+    Fact::Server(target.server.id, ServerFact::ProcessBefore(process))
 }
 
 /// The moments that are compared with later ones.
-pub(super) fn times_before(row: &ServerReading) -> [(String, String); 2] {
-    let words = |at: Option<Timestamp>| at.map_or_else(|| NOT_SET.to_owned(), |at| at.to_string());
+pub(super) fn times_before(target: &Target, row: &ServerReading) -> [Fact; 2] {
     [
-        (key::STOP_TIME_BEFORE.to_owned(), words(row.stop_time)),
-        (key::START_SERVICE_TIME_BEFORE.to_owned(), words(row.start_service_time)),
+        ServerFact::StopTimeBefore(row.stop_time.into()),
+        ServerFact::StartServiceTimeBefore(row.start_service_time.into()),
     ]
+    .map(|fact| Fact::Server(target.server.id, fact))
 }
 
 /// Never an in-operation status.
@@ -147,7 +141,7 @@ const fn former_server(status: ServerStatus) -> ServerStatus {
 }
 
 /// The statuses of zone and cluster before and after, as recorded; in-operation ones are left out of it.
-pub fn former_and_target(target: &Target) -> Vec<(String, String)> {
+pub fn former_and_target(target: &Target) -> Vec<Fact> {
     let zone = &target.server.zone;
     let shown = |row: &crate::store::inventory::ServerRow| server_status(None, service_state(&recorded_reading(row)));
     let in_zone: Vec<ServerStatus> = target.servers.iter().filter(|row| row.zone == *zone).map(shown).collect();
@@ -161,12 +155,10 @@ pub fn former_and_target(target: &Target) -> Vec<(String, String)> {
     };
     let target_zone = if another_serves(true) { ZoneStatus::Running } else { ZoneStatus::Stopped };
     let target_cluster = if another_serves(false) { ClusterStatus::Running } else { ClusterStatus::Stopped };
-    [
-        (key::FORMER_CLUSTER_STATUS, former_cluster.as_str()),
-        (key::FORMER_ZONE_STATUS, former_zone.as_str()),
-        (key::TARGET_CLUSTER_STATUS, target_cluster.as_str()),
-        (key::TARGET_ZONE_STATUS, target_zone.as_str()),
+    vec![
+        Fact::Cluster(ClusterFact::FormerStatus(former_cluster)),
+        Fact::Cluster(ClusterFact::TargetStatus(target_cluster)),
+        Fact::Zone(zone.clone(), ZoneFact::FormerStatus(former_zone)),
+        Fact::Zone(zone.clone(), ZoneFact::TargetStatus(target_zone)),
     ]
-    .map(|(key, value)| (key.to_owned(), value.to_owned()))
-    .into()
 }

@@ -13,11 +13,11 @@ use super::{StopProcess, wait_active};
 use crate::domain::decide::StepOutput;
 use crate::domain::effect::{EffectOutcome, Intent, Permit};
 use crate::domain::event::{Failure, FailureKind, IntentOutcome};
+use crate::domain::facts::{Fact, ProcessBefore, ProcessState, ServerFact};
 use crate::domain::host::{Finding, HostCode, ObserverIdentity, StartResult};
 use crate::engine::{Observation, PreparedEffect, ProgressReport, Step, StepContext};
 use crate::host::Host;
 use crate::inventory::Target;
-use crate::operations::key::{self, ABSENT};
 use crate::operations::{Deps, step_io};
 
 /// How often the agent is asked in one execution when its answer is lost.
@@ -39,8 +39,9 @@ impl Step for StartProcess {
         match bring_up(&self.0, context).await {
             Up::Runs(identity) => {
                 context.log(format!("the process is {identity}"));
-                let strings = vec![(key::PROCESS_STARTED.to_owned(), identity.to_string())];
-                let output = StepOutput { strings, ..StepOutput::default() };
+                let started = ServerFact::ProcessStarted(identity);
+                let facts = vec![Fact::Server(context.task.spec.server().id, started)];
+                let output = StepOutput { facts, ..StepOutput::default() };
                 Observation::Reached { already_so: !context.tried(), output, writes: Vec::new() }
             }
             Up::NotYet(look) => *look,
@@ -49,7 +50,7 @@ impl Step for StartProcess {
 
     /// A restart began with a running process, so its undo leaves one running.
     async fn undo_look(&self, context: &StepContext) -> Observation {
-        let was_absent = context.value(key::PROCESS_BEFORE) == Some(ABSENT);
+        let was_absent = context.server_facts().process_before == Some(ProcessBefore::NotSeen(ProcessState::Absent));
         if !was_absent || context.effects().next().is_none() {
             return step_io::nothing_to_undo();
         }

@@ -15,12 +15,12 @@ use crate::domain::build_version::BuildVersion;
 use crate::domain::catch_up::CatchUp;
 use crate::domain::decide::StepOutput;
 use crate::domain::event::{Failure, FailureKind, IntentOutcome};
+use crate::domain::facts::Moment;
 use crate::domain::host::Finding;
 use crate::domain::reading::ServerReading;
 use crate::engine::{Observation, ProgressReport, Step, StepContext, TimeoutPolicy};
 use crate::inventory::Target;
 use crate::oceanbase::{ClusterReader, Statement};
-use crate::operations::key::{self, NOT_SET};
 use crate::operations::{Deps, step_io};
 
 /// How often the statement is sent in one execution when its outcome stays unknown.
@@ -40,7 +40,7 @@ impl Step for StartService {
 
     /// A restart began with a server that served, and has nothing to undo here.
     async fn undo_look(&self, context: &StepContext) -> Observation {
-        let was_marked = context.value(key::STOP_TIME_BEFORE).is_some_and(|before| before != NOT_SET);
+        let was_marked = matches!(context.server_facts().stop_time_before, Some(Moment::At(_)));
         if !was_marked || context.effects().next().is_none() {
             return step_io::nothing_to_undo();
         }

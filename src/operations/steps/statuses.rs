@@ -6,11 +6,12 @@ use async_trait::async_trait;
 use crate::domain::admission::{ServiceState, service_state};
 use crate::domain::decide::StepOutput;
 use crate::domain::event::{Failure, FailureKind};
+use crate::domain::facts::{Fact, StopTimeState, ZoneFact};
 use crate::domain::reading::ServerReading;
 use crate::domain::status::{ClusterStatus, ServerStatus, ZoneStatus};
 use crate::engine::{Observation, Step, StepContext};
 use crate::inventory::recorded_reading;
-use crate::operations::key::{self, REFUSED, UNKNOWN};
+use crate::operations::operation::former_zone;
 use crate::operations::{Deps, step_io};
 use crate::store::Write;
 
@@ -41,9 +42,8 @@ impl Step for UpdateStoppedStatus {
         let addr = context.task.spec.server().addr;
         let row = servers.iter().find(|server| server.addr == addr);
         let serves = row.is_some_and(|row| service_state(row) == ServiceState::Serving);
-        let not_read = context.value(key::CLUSTER_STATE) == Some(UNKNOWN);
-        let not_marked = context.value(key::STOP_TIME) == Some(REFUSED);
-        if serves && !not_read && !not_marked {
+        let not_marked = context.server_facts().stop_time == Some(StopTimeState::Refused);
+        if serves && !step_io::is_unread(context) && !not_marked {
             let message = format!(
                 "server {} serves again: somebody started it while it was being stopped; ask, then retry or give up",
                 addr
@@ -114,16 +114,15 @@ impl Step for UpdateZoneStatus {
                 && service_state(server) == ServiceState::Serving
         });
         let status = if serves { ZoneStatus::Running } else { ZoneStatus::Stopped };
-        let strings = vec![(key::TARGET_ZONE_STATUS.to_owned(), status.to_string())];
+        let facts = vec![Fact::Zone(zone.clone(), ZoneFact::TargetStatus(status))];
         let managed = if serves { None } else { Some(ZoneStatus::Stopped) };
         let cluster = context.task.spec.cluster.id;
         let writes = vec![Write::ZoneStatus { cluster, zone: zone.clone(), status: managed }];
-        Observation::Reached { already_so: false, output: StepOutput { strings, ..StepOutput::default() }, writes }
+        Observation::Reached { already_so: false, output: StepOutput { facts, ..StepOutput::default() }, writes }
     }
 
     async fn undo_look(&self, context: &StepContext) -> Observation {
-        let former = context.value(key::FORMER_ZONE_STATUS).and_then(|word| word.parse().ok());
-        let status = former.filter(|former| *former == ZoneStatus::Stopped);
+        let status = former_zone(&context.task);
         let (cluster, zone) = (context.task.spec.cluster.id, context.task.spec.server().zone.clone());
         step_io::undone(vec![Write::ZoneStatus { cluster, zone, status }])
     }

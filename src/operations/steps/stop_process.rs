@@ -14,6 +14,7 @@ use super::start_process;
 use crate::domain::decide::StepOutput;
 use crate::domain::effect::{EffectOutcome, Intent, Permit};
 use crate::domain::event::{Direction, Failure, FailureKind, IntentOutcome, OverriddenCheck};
+use crate::domain::facts::{Fact, ProcessBefore, ProcessState, ServerFact, StopTimeState};
 use crate::domain::gate::{Consent, Gate, GateCode, Obstacle, StopTimeExpectation, gate};
 use crate::domain::host::{CallerFence, Finding, HostCode, MaySignal, ObserverIdentity, ProcessReport, StopResult};
 use crate::domain::status::{InnerStatus, Risk};
@@ -22,7 +23,6 @@ use crate::host::{Host, HostError};
 use crate::inventory::Target;
 use crate::oceanbase::ClusterError;
 use crate::operations::definition::StepKind;
-use crate::operations::key::{self, ABSENT, REFUSED, UNKNOWN};
 use crate::operations::{Deps, leaves_unknown, retriable, step_io};
 
 /// Attempts to end the process in one execution, not counting refused ones: those did nothing.
@@ -55,9 +55,9 @@ impl Step for StopProcess {
         match &found.finding {
             Finding::Absent { evidence } => {
                 context.log(format!("no process: {evidence}"));
-                let strings = vec![(key::PROCESS_STATE.to_owned(), ABSENT.to_owned())];
+                let facts = vec![Fact::Server(target.server.id, ServerFact::ProcessState(ProcessState::Absent))];
                 let warnings = freeze::not_frozen(context).into_iter().collect();
-                let output = StepOutput { strings, warnings, ..StepOutput::default() };
+                let output = StepOutput { facts, warnings, ..StepOutput::default() };
                 Observation::Reached { already_so: !context.tried(), output, writes: Vec::new() }
             }
             Finding::HostUnreachable { reason } => self.host_unreachable(context, &target, reason).await,
@@ -112,12 +112,11 @@ impl StopProcess {
                     target.server.addr
                 );
                 let output = StepOutput {
-                    strings: vec![(key::PROCESS_STATE.to_owned(), UNKNOWN.to_owned())],
+                    facts: vec![Fact::Server(target.server.id, ServerFact::ProcessState(ProcessState::Unknown))],
                     warnings: std::iter::once(("PROCESS_STATE_UNKNOWN".to_owned(), message))
                         .chain(freeze::not_frozen(context))
                         .collect(),
                     overrides: recorded(&overridden, context),
-                    ..StepOutput::default()
                 };
                 Observation::Reached { already_so: !context.tried(), output, writes: Vec::new() }
             }
@@ -135,9 +134,10 @@ impl StopProcess {
         let deps = &self.0;
         let run_time = context.this().map_or(1, |subtask| subtask.run_time);
         // Undoing a start ends the process that was started, and no other, however often it is asked for.
+        let known = context.server_facts();
         let (before, first) = match context.task.direction {
-            Direction::Forward => (context.value(key::PROCESS_BEFORE).unwrap_or_default(), run_time == 1),
-            Direction::Back => (context.value(key::PROCESS_STARTED).unwrap_or("none that this task saw"), true),
+            Direction::Forward => (known.process_before.clone(), run_time == 1),
+            Direction::Back => (known.process_started.clone().map(ProcessBefore::Running), true),
         };
         let mut mine = context.attempts();
         // The others are freezes.
@@ -147,8 +147,9 @@ impl StopProcess {
         let description = describe(identity, target);
         let another = attempts.clone().find(|intent| intent.intent.description != description);
         let meant = match another {
-            Some(intent) => Some(intent.intent.description.as_str()),
-            None => (first && before != identity.to_string()).then_some(before),
+            Some(intent) => Some(intent.intent.description.clone()),
+            None if !first || before == Some(ProcessBefore::Running(identity.clone())) => None,
+            None => Some(before.map_or_else(|| "none that this task saw".to_owned(), |before| before.to_string())),
         };
         if let Some(meant) = meant {
             let message = format!(
@@ -261,7 +262,7 @@ impl StopProcess {
             let progress = ProgressReport::uncounted(format!("the gate is closed: {reason}"));
             return Observation::Wait { progress, again_in: self.0.timeouts.between_readings() };
         }
-        if code == GateCode::StopTimeCleared && context.value(key::CLUSTER_STATE) == Some(UNKNOWN) {
+        if code == GateCode::StopTimeCleared && step_io::is_unread(context) {
             let message =
                 "the cluster answers again, and STOP SERVER was not sent while it did not; stop the server anew";
             return step_io::refuse(Failure::new(FailureKind::Refused, "SERVICE_NOT_STOPPED", message));
@@ -290,11 +291,11 @@ fn describe(identity: &ObserverIdentity, target: &Target) -> String {
 
 /// The cluster could not be read in Prepare, and the caller accepted that by name.
 fn may_go_without_cluster(context: &StepContext) -> bool {
-    context.value(key::CLUSTER_STATE) == Some(UNKNOWN) && step_io::accepts(context, Risk::ClusterUnreachable)
+    step_io::is_unread(context) && step_io::accepts(context, Risk::ClusterUnreachable)
 }
 
 fn mark(context: &StepContext) -> StopTimeExpectation {
-    if context.value(key::STOP_TIME) == Some(REFUSED) {
+    if context.server_facts().stop_time == Some(StopTimeState::Refused) {
         StopTimeExpectation::RefusedByRootService
     } else {
         StopTimeExpectation::MustBeSet

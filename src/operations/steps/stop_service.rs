@@ -14,6 +14,7 @@ use super::statement::Prepared;
 use crate::domain::decide::StepOutput;
 use crate::domain::effect::{EffectOutcome, Permit};
 use crate::domain::event::{Failure, FailureKind, IntentOutcome, OverriddenCheck};
+use crate::domain::facts::{Fact, ServerFact, StopTimeState};
 use crate::domain::precheck::unanswered::{self, NextStatement};
 use crate::domain::precheck::{Check, CheckName, Precheck, precheck};
 use crate::domain::reading::ServerReading;
@@ -23,7 +24,6 @@ use crate::inventory::Target;
 use crate::oceanbase::{ClusterError, ClusterReader, Statement};
 use crate::operations::assess::{self, AssessedCheck};
 use crate::operations::definition::StepKind;
-use crate::operations::key::{self, REFUSED};
 use crate::operations::{Deps, cluster_failure, step_io};
 
 /// How often the statement is sent in one execution when its outcome stays unknown.
@@ -65,7 +65,9 @@ impl Step for StopService {
 
     /// Asked when the task is retried: STOP_TIME must still be set.
     async fn still_holds(&self, context: &StepContext) -> Result<bool, Failure> {
-        if context.value(key::STOP_TIME) == Some(REFUSED) || step_io::has_begun(context, StepKind::StartService) {
+        if context.server_facts().stop_time == Some(StopTimeState::Refused)
+            || step_io::has_begun(context, StepKind::StartService)
+        {
             return Ok(true);
         }
         let target = step_io::target(&self.0, context).await?;
@@ -103,8 +105,8 @@ fn unknown_cluster(error: &ClusterError) -> Observation {
 }
 
 fn leaders_left(context: &StepContext, target: &Target, leaders: i64) -> ProgressReport {
-    let before = context.value(key::LEADERS_BEFORE).and_then(|text| text.parse::<i64>().ok()).unwrap_or_default();
-    let total = before.max(leaders);
+    let before = context.server_facts().leaders_before.unwrap_or_default();
+    let total = i64::from(before).max(leaders);
     let message = format!("{leaders} of {total} leaders still on {} {}", target.server.zone, target.server.addr);
     ProgressReport { message, done: total - leaders, total }
 }
@@ -292,10 +294,9 @@ impl StopService {
         }];
         let warning = format!("STOP_TIME of {addr} is not set, the root service refused it: {why}");
         let output = StepOutput {
-            strings: vec![(key::STOP_TIME.to_owned(), REFUSED.to_owned())],
+            facts: vec![Fact::Server(target.server.id, ServerFact::StopTime(StopTimeState::Refused))],
             overrides,
             warnings: vec![("STOP_TIME_NOT_SET".to_owned(), warning)],
-            ..StepOutput::default()
         };
         Observation::Reached { already_so: false, output, writes: Vec::new() }
     }

@@ -7,7 +7,6 @@ use crate::domain::decide::StepOutput;
 use crate::engine::{Observation, Step, StepContext};
 use crate::inventory::InventoryError;
 use crate::oceanbase::{ClusterError, ErrorClass};
-use crate::operations::key::{self, UNKNOWN};
 use crate::operations::{Deps, inventory_failure, step_io};
 
 pub struct SyncClusterInfo(pub Deps);
@@ -16,8 +15,8 @@ pub struct SyncClusterInfo(pub Deps);
 impl Step for SyncClusterInfo {
     async fn look(&self, context: &StepContext) -> Observation {
         let mut output = StepOutput::default();
-        let unknown = context.value(key::CLUSTER_STATE) == Some(UNKNOWN);
-        let limit = if unknown { step_io::UNREADABLE_CLUSTER_TIMEOUT } else { self.0.timeouts.reading };
+        let unread = step_io::is_unread(context);
+        let limit = if unread { step_io::UNREADABLE_CLUSTER_TIMEOUT } else { self.0.timeouts.reading };
         let sync = self.0.inventory.sync(context.task.spec.cluster.id);
         let synced = tokio::time::timeout(limit, sync).await.unwrap_or_else(|_| {
             let name = &context.task.spec.cluster.name;

@@ -7,12 +7,13 @@ use async_trait::async_trait;
 
 use crate::domain::decide::StepOutput;
 use crate::domain::event::{Effect, Failure, FailureKind};
+use crate::domain::facts::Moment;
 use crate::domain::host::Finding;
 use crate::domain::reading::ServerReading;
 use crate::domain::status::InnerStatus;
 use crate::engine::{Observation, ProgressReport, Step, StepContext};
 use crate::operations::definition::StepKind;
-use crate::operations::{Deps, key, step_io};
+use crate::operations::{Deps, step_io};
 
 pub struct WaitObserverActive(pub Deps);
 
@@ -67,6 +68,6 @@ pub(super) async fn active(deps: &Deps, context: &StepContext) -> Observation {
 /// Whether the server's row is about a process that began after this task ended one.
 fn is_heard(context: &StepContext, row: &ServerReading) -> bool {
     let ended = step_io::of_kind(context, StepKind::StopProcess).is_some_and(|subtask| subtask.effect == Effect::Done);
-    let before = context.value(key::START_SERVICE_TIME_BEFORE);
-    !ended || row.start_service_time.is_some_and(|at| before != Some(at.to_string().as_str()))
+    let before = context.server_facts().start_service_time_before;
+    !ended || row.start_service_time.is_some_and(|at| before != Some(Moment::At(at)))
 }

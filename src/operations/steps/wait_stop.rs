@@ -10,6 +10,7 @@ use async_trait::async_trait;
 
 use crate::domain::decide::StepOutput;
 use crate::domain::event::{Failure, FailureKind, OverriddenCheck};
+use crate::domain::facts::{ClusterFact, ClusterState, Fact, ProcessState};
 use crate::domain::host::{Finding, ProcessReport};
 use crate::domain::precheck::CheckName;
 use crate::domain::status::{InnerStatus, OverriddenBy};
@@ -17,7 +18,6 @@ use crate::engine::{Observation, ProgressReport, Step, StepContext};
 use crate::inventory::Target;
 use crate::oceanbase::ClusterError;
 use crate::operations::definition::StepKind;
-use crate::operations::key::{self, ABSENT, UNKNOWN};
 use crate::operations::{Deps, leaves_unknown, step_io};
 
 pub struct WaitObserverStop(pub Deps);
@@ -47,7 +47,7 @@ impl Step for WaitObserverStop {
             {
                 let message = format!("STATUS was not seen, the cluster does not answer: {}", error.message);
                 let output = StepOutput {
-                    strings: vec![(key::CLUSTER_STATE.to_owned(), UNKNOWN.to_owned())],
+                    facts: vec![Fact::Cluster(ClusterFact::State(ClusterState::Unknown))],
                     warnings: vec![("CLUSTER_STATE_UNKNOWN".to_owned(), message)],
                     ..StepOutput::default()
                 };
@@ -108,9 +108,9 @@ impl WaitObserverStop {
             }
             Finding::Ambiguous { evidence } => Ok(Some(format!("a clear answer of the host ({evidence})"))),
             // The process step ended without an answer of the host: then there is none to wait for here either.
-            Finding::HostUnreachable { reason } => match context.value(key::PROCESS_STATE) {
-                Some(UNKNOWN) => Ok(None),
-                Some(ABSENT) | Some(_) | None => Ok(Some(format!("the host to answer ({reason})"))),
+            Finding::HostUnreachable { reason } => match context.server_facts().process_state {
+                Some(ProcessState::Unknown) => Ok(None),
+                Some(ProcessState::Absent) | None => Ok(Some(format!("the host to answer ({reason})"))),
             },
         }
     }

@@ -1,8 +1,6 @@
 //! One event to its stored form and back.
 
-use super::{
-    damaged, failure, from_failure, from_list_pairs, from_pairs, list_pairs, needed, pairs, spec, subtask_id, word,
-};
+use super::{damaged, fact, failure, from_failure, needed, spec, subtask_id, word};
 use crate::clock::Timestamp;
 use crate::domain::effect::Intent;
 use crate::domain::event::{Event, EventKind, OverriddenCheck};
@@ -55,10 +53,9 @@ fn kind(kind: &EventKind) -> Kind {
             outcome: outcome.as_str().to_owned(),
             message: message.clone(),
         }),
-        EventKind::ContextRecorded { subtask, strings, lists } => Kind::ContextRecorded(stored::ContextRecorded {
+        EventKind::FactsRecorded { subtask, facts } => Kind::FactsRecorded(stored::FactsRecorded {
             subtask: subtask.get(),
-            strings: pairs(strings),
-            lists: list_pairs(lists),
+            facts: facts.iter().map(fact::to_stored).collect(),
         }),
         EventKind::Overridden(overridden) => Kind::Overridden(stored::Overridden {
             check: overridden.check.clone(),
@@ -133,10 +130,9 @@ fn from_kind(kind: Kind) -> Result<EventKind, StoreError> {
             outcome: word("intent settled", &settled.outcome)?,
             message: settled.message,
         },
-        Kind::ContextRecorded(recorded) => EventKind::ContextRecorded {
+        Kind::FactsRecorded(recorded) => EventKind::FactsRecorded {
             subtask: subtask_id(recorded.subtask)?,
-            strings: from_pairs(recorded.strings),
-            lists: from_list_pairs(recorded.lists),
+            facts: recorded.facts.into_iter().map(fact::from_stored).collect::<Result<_, _>>()?,
         },
         Kind::Overridden(overridden) => EventKind::Overridden(OverriddenCheck {
             check: overridden.check,

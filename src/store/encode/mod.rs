@@ -2,6 +2,7 @@
 //! what does not decode is [`StoreError::Damaged`], never a default.
 
 mod event;
+mod fact;
 mod spec;
 
 use prost::Message;
@@ -96,7 +97,6 @@ fn subtask_id(value: i64) -> Result<SubtaskId, StoreError> {
 }
 
 type Pairs = Vec<(String, String)>;
-type ListPairs = Vec<(String, Vec<String>)>;
 
 fn pairs(values: &[(String, String)]) -> Vec<stored::Pair> {
     values.iter().map(|(key, value)| stored::Pair { key: key.clone(), value: value.clone() }).collect()
@@ -104,14 +104,6 @@ fn pairs(values: &[(String, String)]) -> Vec<stored::Pair> {
 
 fn from_pairs(values: Vec<stored::Pair>) -> Pairs {
     values.into_iter().map(|pair| (pair.key, pair.value)).collect()
-}
-
-fn list_pairs(values: &[(String, Vec<String>)]) -> Vec<stored::ListPair> {
-    values.iter().map(|(key, values)| stored::ListPair { key: key.clone(), values: values.clone() }).collect()
-}
-
-fn from_list_pairs(values: Vec<stored::ListPair>) -> ListPairs {
-    values.into_iter().map(|pair| (pair.key, pair.values)).collect()
 }
 
 fn failure(failure: &Failure) -> stored::Failure {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{damaged, from_list_pairs, from_pairs, list_pairs, needed, optional_word, pairs, read, subtask_id, word};
+use super::{damaged, fact, needed, optional_word, read, subtask_id, word};
 use crate::clock::Timestamp;
 use crate::domain::event::{TaskCluster, TaskServer, TaskSpec, TaskTarget};
 use crate::domain::graph::{Graph, OperationName, SubtaskSpec};
@@ -36,8 +36,7 @@ pub(super) fn to_stored(spec: &TaskSpec) -> stored::TaskSpec {
         stop_type: spec.stop_type.map(|stop_type| stop_type.as_str().to_owned()).unwrap_or_default(),
         freeze_before_stop: spec.freeze_before_stop,
         graph: Some(graph(&spec.graph)),
-        context: pairs(&spec.context),
-        lists: list_pairs(&spec.lists),
+        facts: spec.facts.iter().map(fact::to_stored).collect(),
     }
 }
 
@@ -66,8 +65,7 @@ pub(super) fn from_stored(spec: stored::TaskSpec) -> Result<TaskSpec, StoreError
         stop_type: optional_word("task", &spec.stop_type)?,
         freeze_before_stop: spec.freeze_before_stop,
         graph: from_graph(needed("graph of a task", spec.graph)?)?,
-        context: from_pairs(spec.context),
-        lists: from_list_pairs(spec.lists),
+        facts: spec.facts.into_iter().map(fact::from_stored).collect::<Result<_, _>>()?,
     })
 }
 

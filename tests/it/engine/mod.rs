@@ -137,11 +137,8 @@ impl Fixture {
         let directory = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(directory.path().join("store.db"), SqliteOptions::default()).unwrap();
         let registry = Registry::default().with(operation_name(), operation);
-        let settings = EngineSettings {
-            executor: "test".to_owned(),
-            clock: Clock::system(),
-            failpoints: Arc::default(),
-        };
+        let settings =
+            EngineSettings { executor: "test".to_owned(), clock: Clock::system(), failpoints: Arc::default() };
         let engine = Engine::new(store.clone(), registry, settings, tokio::runtime::Handle::current());
         Self { store, engine, operation: Arc::default(), _directory: directory }
     }
@@ -185,8 +182,7 @@ impl Fixture {
             stop_type: Some(StopType::Process),
             freeze_before_stop: false,
             graph: Graph { operation: operation_name(), subtasks: subtasks.collect() },
-            context: Vec::new(),
-            lists: Vec::new(),
+            facts: Vec::new(),
         };
         let id = spec.id;
         let writes = vec![Write::AcquireLock { cluster: spec.cluster.key.clone() }];

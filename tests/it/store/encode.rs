@@ -6,9 +6,14 @@ use obsteward::domain::event::{
     Effect, Event, EventKind, Failure, FailureKind, IntentOutcome, OverriddenCheck, SubtaskOperation, SubtaskState,
     TaskOperation, TaskState, Verb,
 };
-use obsteward::domain::ids::{Fence, Principal, SubtaskId};
+use obsteward::domain::facts::{
+    ClusterFacts, ClusterState, Fact, Facts, Moment, ProcessBefore, ProcessState, ServerFact, ServerFacts,
+    StopTimeState, ZoneFacts,
+};
+use obsteward::domain::host::ObserverIdentity;
+use obsteward::domain::ids::{Fence, Principal, ServerId, SubtaskId, ZoneName};
 use obsteward::domain::reason::Reason;
-use obsteward::domain::status::{OverriddenBy, Risk};
+use obsteward::domain::status::{ClusterStatus, OverriddenBy, Risk, ServerStatus, ZoneStatus};
 use obsteward::domain::task::Task;
 use obsteward::store::encode::{
     event_from_bytes, event_to_bytes, events_from_bytes, events_to_bytes, lines_from_bytes, lines_to_bytes,
@@ -49,6 +54,51 @@ fn moved(number: i64, from: SubtaskState, to: SubtaskState, effect: Effect, erro
     }
 }
 
+/// One fact of each kind: a kind that is added does not compile before it is here.
+fn one_of_each() -> Facts {
+    let (zone, server): (ZoneName, ServerId) = ("zone1".parse().unwrap(), ServerId::new(1).unwrap());
+    let identity = ObserverIdentity {
+        boot_id: "1b4e28ba".to_owned(),
+        pid: 4711,
+        start_ticks: 123_456_789_012,
+        executable: "/home/admin/observer/bin/observer".to_owned(),
+        executable_inode: "64769:42".to_owned(),
+        home: "/home/admin/observer".to_owned(),
+        uid: 500,
+        network_namespace: "net:[4026531840]".to_owned(),
+        cluster_name: "c1".to_owned(),
+    };
+    let cluster = ClusterFacts {
+        former_status: Some(ClusterStatus::Running),
+        target_status: Some(ClusterStatus::Stopped),
+        state: Some(ClusterState::Unknown),
+    };
+    let of_zone = ZoneFacts { former_status: Some(ZoneStatus::Running), target_status: Some(ZoneStatus::Unavailable) };
+    let of_server = ServerFacts {
+        former_status: Some(ServerStatus::Running),
+        stop_time_before: Some(Moment::NotSet),
+        start_service_time_before: Some(Moment::At(at(7))),
+        process_before: Some(ProcessBefore::Running(identity.clone())),
+        leaders_before: Some(17),
+        stop_time: Some(StopTimeState::Refused),
+        process_state: Some(ProcessState::Absent),
+        process_started: Some(ObserverIdentity { pid: 4712, ..identity }),
+    };
+    let of_zone = of_zone.iter().map(|fact| Fact::Zone(zone.clone(), fact));
+    let of_server = of_server.iter().map(|fact| Fact::Server(server, fact));
+    cluster.iter().map(Fact::Cluster).chain(of_zone).chain(of_server).collect()
+}
+
+/// Those, and the values of some that have more than one form.
+fn facts() -> Vec<Fact> {
+    let server = ServerId::new(2).unwrap();
+    let others = [
+        ServerFact::StopTimeBefore(Moment::At(at(8))),
+        ServerFact::ProcessBefore(ProcessBefore::NotSeen(ProcessState::Unknown)),
+    ];
+    one_of_each().iter().chain(others.map(|fact| Fact::Server(server, fact))).collect()
+}
+
 /// A log that folds and has every kind of event.
 fn log() -> Vec<Event> {
     let mut created = spec(100, 1);
@@ -68,14 +118,12 @@ fn log() -> Vec<Event> {
         overridden_by: OverriddenBy::Force,
         principal: Principal::new("anna"),
     };
-    let strings = vec![("b".to_owned(), "2".to_owned()), ("a".to_owned(), "1".to_owned())];
-    let lists = vec![("l".to_owned(), vec!["x".to_owned(), String::new()])];
     let task_moved = |from, to, operation, error| EventKind::TaskStateChanged { from, to, operation, error };
     let kinds = vec![
         EventKind::Created(Box::new(created)),
         moved(1, SubtaskState::Pending, SubtaskState::Ready, Effect::None, None),
         moved(1, SubtaskState::Ready, SubtaskState::Running, Effect::None, None),
-        EventKind::ContextRecorded { subtask: first, strings, lists },
+        EventKind::FactsRecorded { subtask: first, facts: facts() },
         EventKind::Overridden(overridden),
         EventKind::Warned { subtask: first, code: "PROCESS_UNKNOWN".to_owned(), message: "über".to_owned() },
         moved(1, SubtaskState::Running, SubtaskState::Successful, Effect::AlreadySo, None),
@@ -221,6 +269,7 @@ fn stored_events_keep_their_bytes_and_their_meaning() {
     assert_eq!((known, new), (&*log, &*added));
     let task = Task::fold(known).unwrap();
     assert_eq!((task.state, task.revision.get()), (TaskState::GivenUp, 17));
+    assert_eq!(task.facts.server(ServerId::new(1).unwrap()), one_of_each().server(ServerId::new(1).unwrap()));
     assert_eq!(events_from_bytes(&events_to_bytes(&log)).unwrap(), log);
 }
 
@@ -277,6 +326,8 @@ fn what_does_not_decode_is_damage_and_never_a_default() {
     // A subtask that moved to nowhere.
     damaged(&[0x22, 0x02, 0x08, 0x65], "subtask moved");
     damaged(&[0x12, 0x00], "specification of a task");
+    // A fact of a kind that a newer version added, about a server.
+    damaged(&[0x62, 0x08, 0x08, 0x65, 0x12, 0x04, 0x1a, 0x02, 0x08, 0x01], "fact about a server");
 }
 
 #[test]

@@ -19,9 +19,11 @@ use obsteward::domain::decide::create;
 use obsteward::domain::event::{
     Event, EventKind, TaskCluster, TaskOperation, TaskServer, TaskSpec, TaskState, TaskTarget, Verb,
 };
+use obsteward::domain::facts::{ClusterFact, Fact};
 use obsteward::domain::graph::{Graph, OperationName, SubtaskSpec};
 use obsteward::domain::ids::{ClusterIdentity, ClusterKey, Fence, Principal, Revision, ServerId, SubtaskId};
 use obsteward::domain::reason::Reason;
+use obsteward::domain::status::ClusterStatus;
 use obsteward::domain::task::Task;
 use obsteward::store::access::{AccessStore, AuditFilter};
 use obsteward::store::inventory::InventoryStore;
@@ -87,8 +89,7 @@ pub fn spec(id: i64, cluster: i64) -> TaskSpec {
             operation: OperationName { name: "Stop OB server".to_owned(), version: 1 },
             subtasks: vec![subtask(1, vec![]), subtask(2, vec![first])],
         },
-        context: vec![("zone_name".to_owned(), "zone1".to_owned())],
-        lists: vec![("server_ids".to_owned(), vec!["1".to_owned()])],
+        facts: vec![Fact::Cluster(ClusterFact::FormerStatus(ClusterStatus::Running))],
         ..stored_tasks::spec(task_id(id), cluster_id(cluster))
     }
 }

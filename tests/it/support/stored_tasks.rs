@@ -7,6 +7,7 @@ use obsteward::domain::decide::{Input, StepOutput, VerbRequest, create, decide};
 use obsteward::domain::event::{
     Event, EventKind, Failure, FailureKind, Phase, StoredEvent, TaskCluster, TaskServer, TaskSpec, TaskTarget,
 };
+use obsteward::domain::facts::{Fact, ProcessState, ServerFact};
 use obsteward::domain::graph::{Graph, OperationName, SubtaskSpec};
 use obsteward::domain::ids::{ClusterId, Principal, Revision, Seq, ServerId, SubtaskId, TaskId};
 use obsteward::domain::reason::Reason;
@@ -66,8 +67,7 @@ pub fn spec(task: TaskId, cluster: ClusterId) -> TaskSpec {
             operation: OperationName { name: "Stop OB server".to_owned(), version: 1 },
             subtasks: subtasks.collect(),
         },
-        context: vec![("cluster_id".to_owned(), cluster.to_string())],
-        lists: vec![("server_ids".to_owned(), vec!["7".to_owned()])],
+        facts: Vec::new(),
     }
 }
 
@@ -125,7 +125,10 @@ impl TemporaryStore {
                 subtask: subtask_id(task, number),
                 already_so: true,
                 output: StepOutput {
-                    strings: vec![("learned".to_owned(), number.to_string())],
+                    facts: vec![Fact::Server(
+                        ServerId::new(7).unwrap(),
+                        ServerFact::ProcessState(ProcessState::Absent),
+                    )],
                     ..StepOutput::default()
                 },
                 executor: "me".to_owned(),

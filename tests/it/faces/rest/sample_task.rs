@@ -6,9 +6,10 @@ use obsteward::clock::Timestamp;
 use obsteward::domain::admission;
 use obsteward::domain::decide::Input;
 use obsteward::domain::event::{TaskServer, TaskSpec, TaskTarget};
-use obsteward::domain::ids::{Principal, ServerId};
+use obsteward::domain::facts::{ClusterFact, Fact, ZoneFact};
+use obsteward::domain::ids::{Principal, ServerId, ZoneName};
 use obsteward::domain::reason::Reason;
-use obsteward::domain::status::StopType;
+use obsteward::domain::status::{ClusterStatus, StopType, ZoneStatus};
 use obsteward::operations::definition::{Definition, GraphTimes};
 use obsteward::store::{Store, StoredTask};
 
@@ -38,7 +39,7 @@ fn sample_spec(request: admission::Request) -> TaskSpec {
         admission::Request::StopService => Some(StopType::Service),
         admission::Request::Start => None,
     };
-    let text = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    let zone: ZoneName = "zone2".parse().unwrap();
     TaskSpec {
         id: task_id(task),
         cluster: cluster(cluster_id(20)),
@@ -58,16 +59,12 @@ fn sample_spec(request: admission::Request) -> TaskSpec {
         graph: Definition::of(request)
             .graph(first, ServerId::new(3).unwrap(), GraphTimes { lease: second * 10, leader_wait: second * 300 })
             .unwrap(),
-        context: vec![
-            text("cluster_id", "20"),
-            text("former_cluster_status", "RUNNING"),
-            text("former_zone_status", "RUNNING"),
-            text("server_id", "3"),
-            text("target_cluster_status", "RUNNING"),
-            text("target_zone_status", "RUNNING"),
-            text("zone_name", "zone2"),
+        facts: vec![
+            Fact::Cluster(ClusterFact::FormerStatus(ClusterStatus::Running)),
+            Fact::Cluster(ClusterFact::TargetStatus(ClusterStatus::Running)),
+            Fact::Zone(zone.clone(), ZoneFact::FormerStatus(ZoneStatus::Running)),
+            Fact::Zone(zone, ZoneFact::TargetStatus(ZoneStatus::Running)),
         ],
-        lists: vec![("server_ids".to_owned(), vec!["3".to_owned()])],
     }
 }
 
