@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::domain::decide::StepOutput;
-use crate::domain::event::{Failure, FailureKind, SubtaskState};
+use crate::domain::event::{Failure, FailureKind, IntentOutcome, SubtaskState};
 use crate::domain::facts::ClusterState;
 use crate::domain::gate::Consent;
 use crate::domain::host::{CallerFence, Finding, HostCode, ProcessReport};
@@ -194,6 +194,16 @@ pub(super) fn unread(error: &ClusterError) -> Observation {
 /// A refusal that records nothing.
 pub(super) fn refuse(failure: Failure) -> Observation {
     Observation::Refuse { failure, output: StepOutput::default() }
+}
+
+/// The numbers of the effects that this subtask tried and of which nothing is known yet.
+pub(super) fn unresolved(context: &StepContext) -> impl Iterator<Item = i32> {
+    context.task.attempts(context.subtask).filter(|intent| intent.is_unresolved()).map(|intent| intent.number)
+}
+
+/// The outcomes of these when the look cannot tell.
+pub(super) fn not_known(context: &StepContext) -> Vec<(i32, IntentOutcome)> {
+    unresolved(context).map(|number| (number, IntentOutcome::Unknown)).collect()
 }
 
 /// The step had no effect of its own.

@@ -82,7 +82,7 @@ pub struct Walk {
 /// Tasks that a walk begins, about.
 const ROUNDS: u64 = 16;
 /// How long a task may take to come to rest once everything is mended.
-const LONGEST_MOVE: Duration = Duration::from_secs(1800);
+const LONGEST_MOVE: Duration = Duration::from_secs(3 * 3600);
 
 impl Walk {
     pub fn of(seed: u64) -> Self {
@@ -230,7 +230,8 @@ impl Draw {
         match dice.below(30) {
             0 => FaultKind::CutBeforeMark.into(),
             1 => FaultKind::CutAfterMark.into(),
-            2 => FaultKind::LateMark { delay_ms: dice.below(15_000) }.into(),
+            // Never behind its horizon: the kernel's own timeouts see to that.
+            2 => FaultKind::LateMark { delay_ms: dice.below(3_500) }.into(),
             3 => FaultKind::TimeoutAfterMark.into(),
             4 => FaultKind::LeaderWaitTimeout.into(),
             5 => FaultKind::RootServiceFailover { number: Some(4638), marked: dice.once_in(2) }.into(),
@@ -291,7 +292,7 @@ impl Draw {
             21 => Action::FreezeObserver(any, self.millis(20_000)),
             22 => Action::RebootHost(any, self.millis(30_000)),
             23 | 24 => {
-                let far = [200, 5_000, 60_000, 3_600_000];
+                let far = [200, 5_000, 60_000, 600_000];
                 let by = i64::try_from(dice.below(*dice.one_of(&far))).unwrap();
                 Action::JumpClock(if dice.once_in(2) { by } else { -by })
             }
