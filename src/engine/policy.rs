@@ -223,8 +223,7 @@ impl Policy {
             }
             // Only what is seen behind the horizon stays as it is seen.
             Observation::Needed { .. } | Observation::Wait { .. } | Observation::Refuse { .. } if cancelled => {
-                let cannot_tell =
-                    matches!(&found, Observation::Refuse { output, .. } if !output.outcomes.is_empty());
+                let cannot_tell = matches!(&found, Observation::Refuse { output, .. } if !output.outcomes.is_empty());
                 now.horizon.map_or_else(|| self.cancelled(!cannot_tell), |until| self.end_refused(until))
             }
             Observation::Needed { intent, overrides, effect } => {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::clock::Timestamp;
+use crate::domain::attempt::RecordedIntent;
 use crate::domain::decide::StepOutput;
 use crate::domain::event::{Failure, FailureKind, IntentOutcome, SubtaskState};
 use crate::domain::facts::ClusterState;
@@ -196,14 +198,20 @@ pub(super) fn refuse(failure: Failure) -> Observation {
     Observation::Refuse { failure, output: StepOutput::default() }
 }
 
-/// The numbers of the effects that this subtask tried and of which nothing is known yet.
-pub(super) fn unresolved(context: &StepContext) -> impl Iterator<Item = i32> {
-    context.task.attempts(context.subtask).filter(|intent| intent.is_unresolved()).map(|intent| intent.number)
+/// The effects that this subtask tried and of which nothing is known yet.
+fn unresolved(context: &StepContext) -> impl Iterator<Item = &RecordedIntent> {
+    context.task.attempts(context.subtask).filter(|intent| intent.is_unresolved())
+}
+
+/// The outcomes of these when a look finds them not done: one that may still happen is not known.
+pub(super) fn found_not_done(context: &StepContext, now: Timestamp) -> Vec<(i32, IntentOutcome)> {
+    let outcome = |horizon| if horizon > now { IntentOutcome::Unknown } else { IntentOutcome::Void };
+    unresolved(context).map(|intent| (intent.number, outcome(intent.intent.horizon))).collect()
 }
 
 /// The outcomes of these when the look cannot tell.
 pub(super) fn not_known(context: &StepContext) -> Vec<(i32, IntentOutcome)> {
-    unresolved(context).map(|number| (number, IntentOutcome::Unknown)).collect()
+    unresolved(context).map(|intent| (intent.number, IntentOutcome::Unknown)).collect()
 }
 
 /// The step had no effect of its own.

@@ -71,12 +71,6 @@ impl FaultCase {
     }
 }
 
-/// What the good runs of all scenarios, then all their cases, come to.
-pub struct Tried {
-    pub cases: usize,
-    pub violations: Vec<String>,
-}
-
 /// Runs a case, in a runtime of its own under paused time.
 pub fn run(case: Case) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();

@@ -5,6 +5,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use obsteward::domain::edges::{subtask_edge, task_edge};
+use obsteward::domain::event::{SubtaskOperation, SubtaskState, TaskOperation, TaskState};
+
 use crate::story::Story;
 use crate::walk::{Step, Walk};
 use crate::witness::Edge;
@@ -94,13 +97,13 @@ pub struct Summary {
     pub took: Duration,
 }
 
-/// Walks by seeds from `first` on, on so many threads, until there were `count` or the time is over or so many have failed.
-pub fn run(first: u64, count: u64, within: Duration, most_failures: usize, threads: usize) -> Summary {
+/// Walks by seeds from `first` on, on every core, until there were `count` or the time is over or so many have failed.
+pub fn run(first: u64, count: u64, within: Duration, most_failures: usize) -> Summary {
     let began = Instant::now();
     let (next, failures) = (AtomicU64::new(first), AtomicUsize::new(0));
     let summary = Mutex::new(Summary::default());
     std::thread::scope(|scope| {
-        for _ in 0..threads {
+        for _ in 0..threads() {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::SeqCst);
@@ -137,6 +140,49 @@ pub fn run(first: u64, count: u64, within: Duration, most_failures: usize, threa
     summary.took = began.elapsed();
     summary.failed.sort_by_key(|(seed, ..)| *seed);
     summary
+}
+
+/// Prints what broke, with its story, and the summary as the last line.
+pub fn tell(summary: &Summary) {
+    for (seed, broken, upto) in &summary.failed {
+        println!("seed {seed}: {}", broken.join("\n  "));
+        if *upto < usize::MAX {
+            let kept = shrink(*seed, broken, *upto);
+            let told = walk(*seed, Some(&kept), true);
+            let steps: Vec<String> = kept.iter().map(ToString::to_string).collect();
+            println!("its story by {} of {upto} steps (--first-seed {seed} --steps {}):", kept.len(), steps.join(","));
+            told.story.iter().for_each(|line| println!("{line}"));
+            println!("broken: {}", told.broken.join("\n  "));
+        }
+    }
+    let edges = every_edge();
+    let never: Vec<String> = edges.difference(&summary.edges).map(|edge| format!("{edge:?}")).collect();
+    println!("edges: {} of {} visited; never: {}", edges.len() - never.len(), edges.len(), never.join(", "));
+    println!(
+        "simulate: {} seeds, {} tasks, {} violations, {:.1} s",
+        summary.seeds,
+        summary.tasks,
+        summary.failed.len(),
+        summary.took.as_secs_f64()
+    );
+}
+
+/// Every edge of the tables of `domain::edges`.
+fn every_edge() -> BTreeSet<Edge> {
+    let mut edges = BTreeSet::new();
+    for from in TaskState::ALL {
+        for to in TaskState::ALL {
+            let legal = TaskOperation::ALL.iter().filter(|operation| task_edge(*from, *to, **operation));
+            edges.extend(legal.map(|operation| ("task", from.as_str(), to.as_str(), operation.as_str())));
+        }
+    }
+    for from in SubtaskState::ALL {
+        for to in SubtaskState::ALL {
+            let legal = SubtaskOperation::ALL.iter().filter(|operation| subtask_edge(*from, *to, **operation));
+            edges.extend(legal.map(|operation| ("subtask", from.as_str(), to.as_str(), operation.as_str())));
+        }
+    }
+    edges
 }
 
 /// Does something with every item, on as many threads as there are cores; in the order of the items.

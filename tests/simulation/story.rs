@@ -21,10 +21,6 @@ impl Story {
         Self(Some(Arc::new(Mutex::new(Told { began: Instant::now(), lines: Vec::new() }))))
     }
 
-    pub fn is_told(&self) -> bool {
-        self.0.is_some()
-    }
-
     pub fn tell(&self, line: impl Display) {
         if let Some(told) = &self.0 {
             let mut told = told.lock().unwrap();

@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use obsteward::domain::event::{EventKind, Phase};
+use obsteward::domain::event::EventKind;
 use obsteward::domain::ids::TaskId;
 use obsteward::proto::v1;
 use obsteward::sim::{InProcessCluster, SimServerInfo};
@@ -154,9 +154,4 @@ impl Witness {
     pub fn tasks(&self) -> usize {
         self.evidence.tasks.len()
     }
-}
-
-/// Whether a task is closed, by its id.
-pub fn is_closed(disk: &Disk, task: TaskId) -> bool {
-    disk.lock().tasks.get(&task).is_some_and(|stored| stored.task.state.phase() == Phase::Closed)
 }
