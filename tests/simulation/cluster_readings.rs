@@ -22,6 +22,23 @@ pub fn addr(server: &Server) -> ServerAddr {
     ServerAddr::new(server.ip.parse().unwrap(), server.rpc_port).unwrap()
 }
 
+/// The addresses of all servers, read once.
+struct Addresses(Vec<(i64, ServerAddr)>);
+
+impl Addresses {
+    fn of(cluster: &Cluster) -> Self {
+        Self(cluster.servers.iter().map(|server| (server.id, addr(server))).collect())
+    }
+
+    fn get(&self, server: i64) -> Option<ServerAddr> {
+        self.0.iter().find(|(id, _)| *id == server).map(|(_, addr)| *addr)
+    }
+
+    fn all(&self, servers: &[i64]) -> Vec<ServerAddr> {
+        servers.iter().filter_map(|id| self.get(*id)).collect()
+    }
+}
+
 fn moment(micros: Micros) -> Option<Timestamp> {
     (micros > 0).then(|| Timestamp::from_micros(micros))
 }
@@ -178,12 +195,13 @@ pub fn log_disks(cluster: &Cluster) -> Vec<LogDisk> {
 pub fn log_streams(cluster: &Cluster, now: Micros) -> Vec<LogStreamReading> {
     let mut streams: Vec<&LogStream> = cluster.log_streams.iter().filter(|ls| ls.status != "CREATE_ABORT").collect();
     streams.sort_by_key(|ls| (ls.tenant, ls.id));
+    let addresses = Addresses::of(cluster);
     let read = |ls: &LogStream| {
-        let member_list = members(cluster, ls);
+        let member_list = members(cluster, ls, &addresses);
         let replica = |replica: &Replica| {
             let server = cluster.server(replica.server).filter(|server| server.reachable())?;
             Some(LogReplica {
-                addr: addr(server),
+                addr: addresses.get(server.id)?,
                 role: Ok(if ls.leader == Some(server.id) { Role::Leader } else { Role::Follower }),
                 proposal_id: Ok(ls.proposal_id),
                 member_list: member_list.clone(),
@@ -203,9 +221,9 @@ pub fn log_streams(cluster: &Cluster, now: Micros) -> Vec<LogStreamReading> {
     streams.into_iter().map(read).collect()
 }
 
-fn members(cluster: &Cluster, ls: &LogStream) -> Fact<Vec<ServerAddr>> {
+fn members(cluster: &Cluster, ls: &LogStream, addresses: &Addresses) -> Fact<Vec<ServerAddr>> {
     if cluster.holds.unknown_members.is_empty() {
-        Ok(ls.members.iter().filter_map(|id| cluster.server(*id)).map(addr).collect())
+        Ok(addresses.all(&ls.members))
     } else {
         member_list::parse(&ls.member_list(cluster))
     }
@@ -213,19 +231,18 @@ fn members(cluster: &Cluster, ls: &LogStream) -> Fact<Vec<ServerAddr>> {
 
 /// Adds what their leaders report of the arbitration service; `told` is Err where they could not be asked.
 pub fn add_arbitration(cluster: &Cluster, log_streams: &mut [LogStreamReading], told: Fact<()>) {
+    let addresses = Addresses::of(cluster);
     for reading in log_streams {
         let leader = reading.leader().map(|leader| leader.addr);
         let found = cluster.log_stream(reading.tenant_id, reading.ls_id).filter(|ls| {
             let leads = led_by(cluster, ls).filter(|server| server.reachable());
-            leads.is_some_and(|server| Some(addr(server)) == leader)
+            leads.is_some_and(|server| addresses.get(server.id) == leader)
         });
         let found = match &told {
             Ok(()) => found.ok_or_else(|| Unreadable::new("GV$OB_LOG_STAT does not show its leader")),
             Err(why) => Err(why.clone()),
         };
-        let degraded =
-            |ls: &LogStream| ls.degraded.iter().filter_map(|id| cluster.server(*id)).map(addr).collect::<Vec<_>>();
-        reading.degraded_list = found.clone().map(degraded);
+        reading.degraded_list = found.clone().map(|ls| addresses.all(&ls.degraded));
         reading.arbitration_member = found.map(|ls| cluster.arbitrates(ls.tenant).then(|| ARBITER.to_owned()));
     }
 }
@@ -238,10 +255,11 @@ fn led_by<'a>(cluster: &'a Cluster, ls: &LogStream) -> Option<&'a Server> {
 /// LEADER rows of a server in `CDB_OB_LS_LOCATIONS`, or in `GV$OB_LOG_STAT` with `answering` servers only.
 pub fn leaders(cluster: &Cluster, at: &ServerAddr, answering: bool) -> Result<i64, ClusterError> {
     let (mut all, mut here) = (0, 0);
+    let at = Addresses::of(cluster).0.into_iter().find(|(_, addr)| addr == at).map(|(id, _)| id);
     for server in cluster.log_streams.iter().filter_map(|ls| led_by(cluster, ls)) {
         if !answering || server.reachable() {
             all += 1;
-            here += i64::from(addr(server) == *at);
+            here += i64::from(Some(server.id) == at);
         }
     }
     if all == 0 { Err(no_leaders(if answering { "GV$OB_LOG_STAT" } else { "CDB_OB_LS_LOCATIONS" })) } else { Ok(here) }

@@ -402,3 +402,33 @@ async fn readings_are_what_sql_says() {
     twins.compare("whatever may be set").await;
     twins.real.shutdown().await;
 }
+
+/// `cargo test --release --test simulation cost -- --ignored --nocapture`
+#[tokio::test(start_paused = true)]
+#[ignore = "a measurement"]
+async fn what_questions_cost() {
+    let world = world(10);
+    let target = known(&world.cluster)[0].addr;
+    let mut reader = world.reader().await.unwrap();
+    let clock = SimClock::System;
+    macro_rules! time {
+        ($name:literal, $question:expr) => {
+            let began = clock.now();
+            for _ in 0..5000 {
+                let _ = $question.await;
+            }
+            println!("{}: {:.2} us", $name, (clock.now() - began) as f64 / 5000.0);
+        };
+    }
+    time!("server", reader.server(&target));
+    time!("leaders", reader.leaders(&target));
+    time!("reading", reader.reading());
+    time!("gate reading", reader.gate_reading());
+    time!("discover", reader.discover());
+    time!("checkpoints", reader.checkpoints(&target));
+    time!("open a reader", world.reader());
+    time!("open an effect session", world.effect());
+    let start = || Statement::StartServer { addr: target, zone: known(&world.cluster)[0].zone.clone() };
+    time!("open and start", async { world.effect().await.unwrap().act(start()).await });
+    time!("nothing but time", sleep(Duration::from_millis(3)));
+}
