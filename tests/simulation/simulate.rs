@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use obsteward::clock::monotonic_now;
 use obsteward::domain::edges::{subtask_edge, task_edge};
 use obsteward::domain::event::{SubtaskOperation, SubtaskState, TaskOperation, TaskState};
 
@@ -99,7 +100,7 @@ pub struct Summary {
 
 /// Walks by seeds from `first` on, on every core, until there were `count` or the time is over or so many have failed.
 pub fn run(first: u64, count: u64, within: Duration, most_failures: usize) -> Summary {
-    let began = Instant::now();
+    let began = monotonic_now();
     let (next, failures) = (AtomicU64::new(first), AtomicUsize::new(0));
     let summary = Mutex::new(Summary::default());
     std::thread::scope(|scope| {

@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use obsteward::clock::monotonic_now;
 use tokio::time::Instant;
 
 /// Shared and cheap to clone.
@@ -18,7 +19,7 @@ struct Told {
 impl Story {
     /// One that is told; needs a runtime's clock.
     pub fn told() -> Self {
-        Self(Some(Arc::new(Mutex::new(Told { began: Instant::now(), lines: Vec::new() }))))
+        Self(Some(Arc::new(Mutex::new(Told { began: monotonic_now(), lines: Vec::new() }))))
     }
 
     pub fn tell(&self, line: impl Display) {
