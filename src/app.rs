@@ -22,7 +22,7 @@ use crate::api::{grpc, rest};
 use crate::clock::Clock;
 use crate::config::{Config, ProxiesConfig, RestConfig, SshConfig, TlsConfig};
 use crate::domain::status::Risk;
-use crate::engine::{Engine, EngineSettings};
+use crate::engine::{Engine, EngineSettings, Failpoints};
 use crate::host::{AgentHosts, SshClient, SshOptions};
 use crate::inventory::{Inventory, Syncer};
 use crate::net::bounds::ListenerLimits;
@@ -228,7 +228,8 @@ impl App {
             timeouts,
         };
         let (engine_thread, runtime) = EngineThread::start()?;
-        let settings = EngineSettings { executor: executor_name(), clock };
+        let settings =
+            EngineSettings { executor: executor_name(), clock, failpoints: Arc::new(Failpoints::from_environment()) };
         let engine = Engine::new(store.clone(), registry(&deps), settings, runtime);
         let administration = Administration { directory, access, backups: store.clone(), hasher: Arc::new(Argon2id) };
         let guarded = Guarded::new(Service::new(store.clone(), Arc::clone(&engine), deps, administration));

@@ -54,8 +54,8 @@ enum Source {
     System,
     /// System time plus so many microseconds: lets a test create a gap in a task's history.
     Shifted(Arc<AtomicI64>),
-    /// The system time at one moment, and the monotonic time that has passed since.
-    Steady(Timestamp, tokio::time::Instant),
+    /// The time at one moment, and the monotonic time that has passed since; plus so many microseconds.
+    Steady(Timestamp, tokio::time::Instant, Arc<AtomicI64>),
 }
 
 impl Clock {
@@ -66,7 +66,12 @@ impl Clock {
     /// Begins with the system time and continues with the monotonic clock: durations that are shown while they grow do not jump
     /// when somebody sets the machine's clock.
     pub fn steady() -> Self {
-        Self(Source::Steady(Self::system().now(), monotonic_now()))
+        Self::steady_from(Self::system().now())
+    }
+
+    /// The same, beginning with another time.
+    pub fn steady_from(began: Timestamp) -> Self {
+        Self(Source::Steady(began, monotonic_now(), Arc::default()))
     }
 
     /// A clock that a test can move with [`Clock::advance`].
@@ -75,20 +80,28 @@ impl Clock {
     }
 
     pub fn now(&self) -> Timestamp {
-        let system = Timestamp(jiff::Timestamp::now().as_microsecond());
+        let system = || Timestamp(jiff::Timestamp::now().as_microsecond());
+        let shifted = |at: Timestamp, shift: &AtomicI64| Timestamp(at.0.saturating_add(shift.load(Ordering::SeqCst)));
         match &self.0 {
-            Source::System => system,
-            Source::Shifted(shift) => Timestamp(system.0.saturating_add(shift.load(Ordering::SeqCst))),
-            Source::Steady(began, since) => began.plus(monotonic_now().saturating_duration_since(*since)),
+            Source::System => system(),
+            Source::Shifted(shift) => shifted(system(), shift),
+            Source::Steady(began, since, shift) => {
+                shifted(began.plus(monotonic_now().saturating_duration_since(*since)), shift)
+            }
         }
     }
 
-    /// Moves a shifted clock forward; has no effect on other clocks.
+    /// Moves a clock forward; has no effect on the system's.
     pub fn advance(&self, by: Duration) {
+        self.jump(i64::try_from(by.as_micros()).unwrap_or(i64::MAX));
+    }
+
+    /// Moves a clock by so many microseconds, back too; has no effect on the system's.
+    pub fn jump(&self, micros: i64) {
         match &self.0 {
-            Source::System | Source::Steady(..) => {}
-            Source::Shifted(shift) => {
-                shift.fetch_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX), Ordering::SeqCst);
+            Source::System => {}
+            Source::Shifted(shift) | Source::Steady(_, _, shift) => {
+                shift.fetch_add(micros, Ordering::SeqCst);
             }
         }
     }

@@ -4,7 +4,7 @@ use crate::domain::decide::{Input, TaskRefusal};
 use crate::domain::effect::{EffectOutcome, Intent};
 use crate::domain::event::{IntentOutcome, OverriddenCheck, TaskState};
 use crate::engine::executor::{Executor, ExitReason};
-use crate::engine::failpoints::{self, LostEffect};
+use crate::engine::failpoints::LostEffect;
 use crate::engine::policy::Acted;
 use crate::engine::step::{PreparedEffect, ProgressReport, StepContext};
 
@@ -51,8 +51,8 @@ impl Executor {
             self.note(context, progress, recorded.intent.horizon);
         }
         let permit = self.permit(&task, id, number).await?;
-        failpoints::at_permit();
-        let answer = match failpoints::at_effect() {
+        self.failpoints.at_permit();
+        let answer = match self.failpoints.at_effect() {
             None => effect.send(permit).await,
             Some(LostEffect::Before) => lost(),
             Some(LostEffect::After) => {

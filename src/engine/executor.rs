@@ -20,6 +20,8 @@ use crate::domain::ids::{Fence, Revision, SubtaskId, TaskId};
 use crate::domain::task::Task;
 use crate::engine::commit::{Committer, WriteOutcome};
 use crate::engine::error::{BrokenInvariant, EngineError};
+use crate::engine::failpoints::Failpoints;
+use crate::engine::scheduler::EngineSettings;
 use crate::engine::step::{Operation, ProgressReport, Step, StepContext};
 use crate::store::{Author, LogLine, Progress, Store, Write};
 
@@ -58,6 +60,7 @@ pub(super) struct Executor {
     pub name: String,
     pub fence: Fence,
     pub shutdown: CancellationToken,
+    pub failpoints: Arc<Failpoints>,
     /// Revision up to which requests were committed by others.
     requested: watch::Receiver<Revision>,
     task: Mutex<Arc<Task>>,
@@ -71,8 +74,7 @@ impl Executor {
         store: Arc<dyn Store>,
         committer: Committer,
         operation: Arc<dyn Operation>,
-        clock: Clock,
-        name: String,
+        settings: EngineSettings,
         fence: Fence,
         shutdown: CancellationToken,
         requested: watch::Receiver<Revision>,
@@ -81,7 +83,9 @@ impl Executor {
         let effects = TaskTracker::new();
         // Closed, so that waiting for an empty tracker can end.
         effects.close();
-        Self { store, committer, operation, clock, name, fence, shutdown, requested, task: Mutex::new(task), effects }
+        let EngineSettings { executor: name, clock, failpoints } = settings;
+        let task = Mutex::new(task);
+        Self { store, committer, operation, clock, name, fence, shutdown, failpoints, requested, task, effects }
     }
 
     /// Drives the task until it rests, is closed, or must be left to another owner. An earlier owner's open effects are

@@ -1,5 +1,5 @@
-//! Failpoints: places at which a test makes a run go wrong, by environment variables of the process. Compiled under
-//! `debug_assertions` only; in a release build each is nothing.
+//! Failpoints: places at which a test makes a run go wrong. A process takes them from its environment, under
+//! `debug_assertions` only; a test of the engine sets them as a value. In a release build nobody asks for any.
 //!
 //! | variable | what happens |
 //! |---|---|
@@ -9,10 +9,11 @@
 //! | `OBSTEWARD_FAIL_STEP=name` | the first look of the step of this name fails; `undo name`: of its undo |
 //! | `OBSTEWARD_STEPS_TWICE=1` | every step is executed a second time, from its first look, before its end is committed |
 
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
 use crate::domain::event::Direction;
 
 /// How an effect is lost.
-#[cfg_attr(not(debug_assertions), allow(dead_code, reason = "a release build loses no effect"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LostEffect {
     Before,
@@ -20,70 +21,76 @@ pub(super) enum LostEffect {
     After,
 }
 
-/// Ends the process between an intent and its effect.
-pub(super) fn at_permit() {
+/// What is to go wrong; by default nothing is. Counts are from 1.
+#[derive(Debug, Default)]
+pub struct Failpoints {
+    /// The process ends at this permit. Under `debug_assertions` only.
+    pub crash_at_permit: Option<u64>,
+    pub lose_effect_before: Option<u64>,
+    pub lose_effect_after: Option<u64>,
+    /// The step whose first look fails.
+    pub fail_step: Option<String>,
+    pub steps_twice: bool,
+    permits: AtomicU64,
+    effects: AtomicU64,
+    failed: AtomicBool,
+}
+
+impl Failpoints {
+    /// Those of this process.
     #[cfg(debug_assertions)]
-    {
-        use std::sync::atomic::AtomicU64;
-        static PERMITS: AtomicU64 = AtomicU64::new(0);
-        if asked::nth("OBSTEWARD_CRASH_AT_PERMIT", &PERMITS) {
+    pub fn from_environment() -> Self {
+        let count = |variable| std::env::var(variable).ok().and_then(|text| text.parse().ok());
+        Self {
+            crash_at_permit: count("OBSTEWARD_CRASH_AT_PERMIT"),
+            lose_effect_before: count("OBSTEWARD_LOSE_EFFECT_BEFORE"),
+            lose_effect_after: count("OBSTEWARD_LOSE_EFFECT_AFTER"),
+            fail_step: std::env::var("OBSTEWARD_FAIL_STEP").ok(),
+            steps_twice: std::env::var_os("OBSTEWARD_STEPS_TWICE").is_some(),
+            ..Self::default()
+        }
+    }
+
+    /// None.
+    #[cfg(not(debug_assertions))]
+    pub fn from_environment() -> Self {
+        Self::default()
+    }
+
+    /// Ends the process between an intent and its effect.
+    pub(super) fn at_permit(&self) {
+        #[cfg(debug_assertions)]
+        if is_nth(self.crash_at_permit, &self.permits) {
             crate::store::death::die();
         }
+        #[cfg(not(debug_assertions))]
+        self.permits.fetch_add(1, Ordering::SeqCst);
     }
-}
 
-/// Whether the effect that is about to be sent is lost.
-pub(super) fn at_effect() -> Option<LostEffect> {
-    #[cfg(debug_assertions)]
-    {
-        use std::sync::atomic::AtomicU64;
-        static BEFORE: AtomicU64 = AtomicU64::new(0);
-        static AFTER: AtomicU64 = AtomicU64::new(0);
-        if asked::nth("OBSTEWARD_LOSE_EFFECT_BEFORE", &BEFORE) {
-            return Some(LostEffect::Before);
-        }
-        if asked::nth("OBSTEWARD_LOSE_EFFECT_AFTER", &AFTER) {
-            return Some(LostEffect::After);
+    /// Whether the effect that is about to be sent is lost.
+    pub(super) fn at_effect(&self) -> Option<LostEffect> {
+        let number = self.effects.fetch_add(1, Ordering::SeqCst) + 1;
+        if self.lose_effect_before == Some(number) {
+            Some(LostEffect::Before)
+        } else {
+            (self.lose_effect_after == Some(number)).then_some(LostEffect::After)
         }
     }
-    None
-}
 
-/// Whether the look of this step must fail now.
-#[cfg_attr(not(debug_assertions), expect(unused_variables, reason = "nothing is asked of a release build"))]
-pub(super) fn at_look(step: &str, direction: Direction) -> bool {
-    #[cfg(debug_assertions)]
-    {
-        use std::sync::atomic::{AtomicBool, Ordering};
-        static FAILED: AtomicBool = AtomicBool::new(false);
-        let name = match direction {
-            Direction::Forward => step.to_owned(),
-            Direction::Back => format!("undo {step}"),
+    /// Whether the look of this step must fail now.
+    pub(super) fn at_look(&self, step: &str, direction: Direction) -> bool {
+        let Some(wanted) = &self.fail_step else { return false };
+        let is_it = match direction {
+            Direction::Forward => wanted == step,
+            Direction::Back => wanted.strip_prefix("undo ") == Some(step),
         };
-        let wanted = std::env::var("OBSTEWARD_FAIL_STEP").is_ok_and(|wanted| wanted == name);
-        wanted && !FAILED.swap(true, Ordering::SeqCst)
+        is_it && !self.failed.swap(true, Ordering::SeqCst)
     }
-    #[cfg(not(debug_assertions))]
-    false
 }
 
-/// Whether every step is executed twice.
-pub(super) fn steps_twice() -> bool {
-    #[cfg(debug_assertions)]
-    {
-        std::env::var_os("OBSTEWARD_STEPS_TWICE").is_some()
-    }
-    #[cfg(not(debug_assertions))]
-    false
-}
-
+/// Whether this is the call with the wanted number.
 #[cfg(debug_assertions)]
-mod asked {
-    use std::sync::atomic::{AtomicU64, Ordering};
-
-    /// Whether this is the call that the variable numbers, from 1.
-    pub(super) fn nth(variable: &str, count: &AtomicU64) -> bool {
-        let wanted = std::env::var(variable).ok().and_then(|text| text.parse::<u64>().ok());
-        wanted.is_some_and(|wanted| count.fetch_add(1, Ordering::SeqCst) + 1 == wanted)
-    }
+fn is_nth(wanted: Option<u64>, count: &AtomicU64) -> bool {
+    let number = count.fetch_add(1, Ordering::SeqCst) + 1;
+    wanted == Some(number)
 }

@@ -223,7 +223,8 @@ impl Policy {
             }
             // Only what is seen behind the horizon stays as it is seen.
             Observation::Needed { .. } | Observation::Wait { .. } | Observation::Refuse { .. } if cancelled => {
-                now.horizon.map_or_else(|| self.cancelled(true), |until| self.end_refused(until))
+                let cannot_tell = matches!(&found, Observation::Refuse { output, .. } if !output.outcomes.is_empty());
+                now.horizon.map_or_else(|| self.cancelled(!cannot_tell), |until| self.end_refused(until))
             }
             Observation::Needed { intent, overrides, effect } => {
                 self.wait.for_what(&intent.description);

@@ -20,6 +20,7 @@ use crate::domain::task::Task;
 use crate::engine::commit::{Committer, WriteOutcome};
 use crate::engine::error::{BrokenInvariant, EngineError};
 use crate::engine::executor::{Executor, ExitReason};
+use crate::engine::failpoints::Failpoints;
 use crate::engine::step::Registry;
 use crate::store::{Author, Store, StoreError};
 
@@ -33,6 +34,8 @@ pub struct EngineSettings {
     /// Name of this process in events, for example `host:pid`.
     pub executor: String,
     pub clock: Clock,
+    /// What a test makes go wrong.
+    pub failpoints: Arc<Failpoints>,
 }
 
 /// A task that this process drives.
@@ -105,8 +108,9 @@ impl Engine {
     /// because its adoptions are counted.
     async fn adopt_again(self: &Arc<Self>, id: TaskId) {
         tokio::select! {
-            () = tokio::time::sleep(PAUSE_AFTER_BREAKDOWN) => {}
+            biased;
             () = self.shutdown.cancelled() => return,
+            () = tokio::time::sleep(PAUSE_AFTER_BREAKDOWN) => {}
         }
         let adopted = async {
             match self.store.task(id).await? {
@@ -190,8 +194,7 @@ impl Engine {
             Arc::clone(&self.store),
             self.committer.clone(),
             operation,
-            self.settings.clock.clone(),
-            self.settings.executor.clone(),
+            self.settings.clone(),
             fence,
             self.shutdown.clone(),
             told,

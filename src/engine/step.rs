@@ -12,12 +12,11 @@ use crate::clock::{Clock, Timestamp, monotonic_now};
 use crate::domain::attempt::RecordedIntent;
 use crate::domain::decide::{Input, StepOutput};
 use crate::domain::effect::{EffectOutcome, Intent, Permit};
-use crate::domain::event::{Direction, Failure, FailureKind, OverriddenCheck};
+use crate::domain::event::{Direction, Failure, OverriddenCheck};
 use crate::domain::facts::ServerFacts;
 use crate::domain::graph::{OperationName, SubtaskSpec};
 use crate::domain::ids::{Fence, SubtaskId};
 use crate::domain::task::{Subtask, Task};
-use crate::engine::failpoints;
 use crate::store::Write;
 
 /// Progress of a wait.
@@ -212,10 +211,6 @@ impl StepContext {
 
     /// `look` or `undo_look`, by the task's course.
     pub(super) async fn look(&self, step: &dyn Step) -> Observation {
-        if self.this().is_some_and(|this| failpoints::at_look(&this.spec.name, self.task.direction)) {
-            let failure = Failure::new(FailureKind::Internal, "FAILPOINT", "a failpoint lets this step fail");
-            return Observation::Refuse { failure, output: StepOutput::default() };
-        }
         match self.task.direction {
             Direction::Forward => step.look(self).await,
             Direction::Back => step.undo_look(self).await,

@@ -1,15 +1,16 @@
 //! The driver of one subtask, forward and back: it looks, acts, commits and waits as the step's policy (`policy`) says.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use crate::clock::{Timestamp, monotonic_now};
 use crate::domain::attempt::RecordedIntent;
-use crate::domain::decide::Input;
-use crate::domain::event::{Direction, TaskState};
+use crate::domain::decide::{Input, StepOutput};
+use crate::domain::event::{Direction, Failure, FailureKind, TaskState};
 use crate::domain::ids::SubtaskId;
+use crate::domain::task::Task;
 use crate::engine::acting::Attempt;
 use crate::engine::executor::{Executor, ExitReason};
-use crate::engine::failpoints;
 use crate::engine::policy::{Ending, Next, Note, Policy, Situation, Turn};
 use crate::engine::step::{Observation, ProgressReport, Step, StepContext};
 use crate::engine::waiting::Waiting;
@@ -38,7 +39,7 @@ impl Executor {
         let wait = Waiting::new(step.timeout_policy(), timeout, monotonic_now());
         let tried = context.has_open_effect() || context.attempts().any(RecordedIntent::may_have_happened);
         let mut policy = Policy::begin(direction, wait, step.read_failure_timeout(), tried);
-        let mut again = failpoints::steps_twice();
+        let mut again = self.failpoints.steps_twice;
         loop {
             context.task = self.caught_up().await?;
             if context.task.state == TaskState::Canceling
@@ -128,7 +129,7 @@ impl Executor {
             effect_open: context.has_open_effect(),
             horizon: context.task.horizon(Some(context.subtask)).filter(ahead),
             forward_horizon: forward.max().filter(ahead),
-            jitter: uuid::Uuid::new_v4().as_bytes()[0],
+            jitter: jitter(&context.task, context.subtask),
         }
     }
 
@@ -141,13 +142,20 @@ impl Executor {
             return;
         }
         tokio::select! {
-            () = tokio::time::sleep(pause) => {}
+            biased;
             () = self.request_arrived(context.task.revision) => {}
+            () = tokio::time::sleep(pause) => {}
         }
     }
 
     /// A look. The first may be long, and is a wait that must not be silent either.
     async fn looked(&self, step: &dyn Step, context: &StepContext, policy: &Policy) -> Observation {
+        if let Some(this) = context.this()
+            && self.failpoints.at_look(&this.spec.name, context.task.direction)
+        {
+            let failure = Failure::new(FailureKind::Internal, "FAILPOINT", "a failpoint lets this step fail");
+            return Observation::Refuse { failure, output: StepOutput::default() };
+        }
         let look = context.look(step);
         tokio::pin!(look);
         if !policy.is_silent() {
@@ -164,4 +172,11 @@ impl Executor {
             }
         }
     }
+}
+
+/// Spreads pauses: those of another task, and the next of this subtask, are of another length.
+fn jitter(task: &Task, subtask: SubtaskId) -> u8 {
+    let mut hasher = DefaultHasher::new();
+    (subtask.get(), task.revision.get()).hash(&mut hasher);
+    hasher.finish().to_le_bytes()[0]
 }

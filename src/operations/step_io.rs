@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use crate::clock::Timestamp;
+use crate::domain::attempt::RecordedIntent;
 use crate::domain::decide::StepOutput;
-use crate::domain::event::{Failure, FailureKind, SubtaskState};
+use crate::domain::event::{Failure, FailureKind, IntentOutcome, SubtaskState};
 use crate::domain::facts::ClusterState;
 use crate::domain::gate::Consent;
 use crate::domain::host::{CallerFence, Finding, HostCode, ProcessReport};
@@ -197,6 +199,22 @@ pub(super) fn unread(error: &ClusterError) -> Observation {
 /// A refusal that records nothing.
 pub(super) fn refuse(failure: Failure) -> Observation {
     Observation::Refuse { failure, output: StepOutput::default() }
+}
+
+/// The effects that this subtask tried and of which nothing is known yet.
+fn unresolved(context: &StepContext) -> impl Iterator<Item = &RecordedIntent> {
+    context.task.attempts(context.subtask).filter(|intent| intent.is_unresolved())
+}
+
+/// The outcomes of these when a look finds them not done: one that may still happen is not known.
+pub(super) fn found_not_done(context: &StepContext, now: Timestamp) -> Vec<(i32, IntentOutcome)> {
+    let outcome = |horizon| if horizon > now { IntentOutcome::Unknown } else { IntentOutcome::Void };
+    unresolved(context).map(|intent| (intent.number, outcome(intent.intent.horizon))).collect()
+}
+
+/// The outcomes of these when the look cannot tell.
+pub(super) fn not_known(context: &StepContext) -> Vec<(i32, IntentOutcome)> {
+    unresolved(context).map(|intent| (intent.number, IntentOutcome::Unknown)).collect()
 }
 
 /// The step had no effect of its own.

@@ -11,6 +11,7 @@ mod ring;
 mod stream;
 mod watch_timer;
 
+pub use encode_event::{TaskFacts, event};
 pub use encoded::Encoded;
 pub use hub::Hub;
 pub use log::{ReadLog, read_log};

@@ -8,6 +8,8 @@ mod e2e;
 mod engine;
 mod faces;
 mod faults;
+#[path = "../promises/mod.rs"]
+mod promises;
 mod repository;
 mod security;
 mod store;

@@ -89,6 +89,9 @@ pub struct Ended {
 
 impl Computer {
     pub fn new(name: &str, dice: Dice) -> Arc<Self> {
+        // Unlike those of real hosts they are never the same on two, so that a number alone says whose it is.
+        let number = name.split([':', '.']).nth(3).and_then(|number| number.parse::<u32>().ok()).unwrap_or_default();
+        let first_pid = 2_000 + 100_000 * number;
         let state = State {
             observers: Vec::new(),
             ledger: LedgerState::default(),
@@ -98,7 +101,7 @@ impl Computer {
             boots: 1,
             booted: monotonic_now(),
             up: true,
-            next_pid: 2_000,
+            next_pid: first_pid,
             signals: Vec::new(),
             ended_by_others: Vec::new(),
         };
@@ -268,14 +271,12 @@ impl Computer {
         self.end_by_others(None);
     }
 
-    /// Another boot: process numbers begin again.
+    /// Another boot.
     pub fn comes_up(&self) {
-        let first = 300 + u32::try_from(self.dice.below(700)).unwrap_or_default();
         let mut state = self.lock();
         state.up = true;
         state.boots += 1;
         state.booted = monotonic_now();
-        state.next_pid = first;
     }
 
     /// The signals that agents delivered since the last call.

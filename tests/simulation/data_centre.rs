@@ -127,11 +127,6 @@ impl SimulatedHost {
         self.start_agent();
     }
 
-    /// `obsteward agent trust STORE_ID`.
-    pub fn trust(&self, store_id: &str) {
-        self.computer.lock().trusted.grant(store_id);
-    }
-
     pub fn network(&self) -> Network {
         *self.network.lock().unwrap()
     }

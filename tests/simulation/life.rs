@@ -124,6 +124,21 @@ impl Life {
         self.ended.notify_waiters();
     }
 
+    /// What a future comes to, unless the life ends before.
+    pub async fn while_it_lasts<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let ended = self.ended.notified();
+        tokio::pin!(ended);
+        ended.as_mut().enable();
+        if self.is_over() {
+            return None;
+        }
+        tokio::select! {
+            biased;
+            () = &mut ended => None,
+            done = work => Some(done),
+        }
+    }
+
     /// Counts that a point is reached; returns whether the life is over (now or since earlier).
     pub fn reaches(&self, point: Point) -> bool {
         let mut planned = self.crash.lock().unwrap();

@@ -1,9 +1,9 @@
 //! The simulated world: the engine as it is over a store, clusters and agents that are values, in one process, under paused
 //! time, everything random from one seed (docs/architecture.md#the-simulated-world). `scripts/simulate` runs it for people.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
-#![allow(dead_code, reason = "what uses all of it comes next")]
 
 mod agent_run;
+mod cases;
 mod cluster;
 mod cluster_effect;
 mod cluster_reader;
@@ -12,6 +12,80 @@ mod cluster_session;
 mod cluster_tests;
 mod computer;
 mod data_centre;
+mod disk;
 mod host;
 mod life;
 mod process;
+#[path = "../promises/mod.rs"]
+#[allow(dead_code, reason = "the harness of real processes uses the rest")]
+mod promises;
+mod service;
+mod simulate;
+mod store;
+mod story;
+mod walk;
+mod witness;
+mod world;
+
+use std::time::Duration;
+
+/// Seeds whose walks are repeated with every change.
+const FIXED_SEEDS: u64 = 40;
+
+/// Numbers that people give by the environment.
+fn given<T: std::str::FromStr>(variable: &str) -> Option<T> {
+    std::env::var(variable).ok().and_then(|text| text.parse().ok())
+}
+
+#[test]
+fn a_seed_is_repeated_exactly() {
+    for seed in 0..3 {
+        let (one, other) = (simulate::walk(seed, None, true), simulate::walk(seed, None, true));
+        let differs = one.story.iter().zip(&other.story).find(|(one, other)| one != other);
+        assert_eq!(differs, None, "seed {seed}");
+        assert_eq!(one.digest, other.digest, "seed {seed}");
+    }
+}
+
+/// What the harness of real processes tries at leisure, all of it.
+#[test]
+fn every_case_keeps_the_promises() {
+    use promises::cases::{Case, Cases};
+    let only = std::env::var("FAULTS_ONLY").unwrap_or_default();
+    let wanted = std::env::var("FAULTS_CASES").unwrap_or_default();
+    let good = simulate::in_parallel(Case::good(&only), cases::run);
+    let Cases { effects, kills, faults } = Cases::of(&good);
+    let mut cases: Vec<Case> = [effects, kills, faults].concat();
+    cases.retain(|case| case.to_string().contains(&wanted));
+    let outcomes: Vec<_> = good.into_iter().chain(simulate::in_parallel(cases, cases::run)).collect();
+    let violations: Vec<&String> = outcomes.iter().flat_map(|outcome| &outcome.violations).collect();
+    println!("simulated: {} cases run, {} violations found", outcomes.len(), violations.len());
+    assert!(violations.is_empty(), "{violations:#?}");
+}
+
+#[test]
+fn fixed_seeds_keep_the_promises() {
+    let summary = simulate::run(0, FIXED_SEEDS, Duration::MAX, 1);
+    simulate::tell(&summary);
+    assert!(summary.failed.is_empty(), "a promise was broken: scripts/simulate --seeds {FIXED_SEEDS}");
+}
+
+/// `scripts/simulate`.
+#[test]
+#[ignore = "as long as you like: scripts/simulate"]
+fn simulate() {
+    let first = given("SIMULATE_FIRST_SEED").unwrap_or(0);
+    if let Ok(steps) = std::env::var("SIMULATE_STEPS") {
+        let steps: Vec<usize> = steps.split(',').filter_map(|step| step.trim().parse().ok()).collect();
+        let told = simulate::walk(first, Some(&steps), true);
+        told.story.iter().for_each(|line| println!("{line}"));
+        println!("simulate: seed {first}, {} tasks, broken: {:?}", told.tasks, told.broken);
+        assert!(told.broken.is_empty(), "a promise was broken");
+        return;
+    }
+    let count = given("SIMULATE_SEEDS").unwrap_or(1000);
+    let within = given::<u64>("SIMULATE_MINUTES").map_or(Duration::MAX, |minutes| Duration::from_secs(60 * minutes));
+    let summary = simulate::run(first, count, within, given("SIMULATE_FAILURES").unwrap_or(1));
+    simulate::tell(&summary);
+    assert!(summary.failed.is_empty(), "a promise was broken");
+}

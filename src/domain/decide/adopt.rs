@@ -33,7 +33,7 @@ pub(super) fn adopted(task: &Task, fence: Fence, executor: String) -> Result<Vec
         task.subtasks.iter().filter(|subtask| matches!(subtask.state, SubtaskState::Running | SubtaskState::Canceling));
     for subtask in running {
         // The horizon may be in the future: the intents stay open, and giving up waits for them.
-        step::fail_subtask(task, subtask.spec.id, &failure, IntentOutcome::Unknown, &mut events);
+        step::fail_subtask(task, subtask.spec.id, &failure, IntentOutcome::Unknown, &[], &mut events);
     }
     let (to, operation) = match task.state {
         TaskState::Canceling => (TaskState::Cancelled, TaskOperation::Cancel),

@@ -43,6 +43,9 @@ pub struct StepOutput {
     pub overrides: Vec<OverriddenCheck>,
     /// Code and words.
     pub warnings: Vec<(String, String)>,
+    /// What became of effects that the step's result says nothing of, by their numbers. Every other open effect is done when the
+    /// step has reached its goal, and void when it has failed. [`IntentOutcome::Unknown`]: it could not be found out.
+    pub outcomes: Vec<(i32, IntentOutcome)>,
 }
 
 /// What happened outside the task, for [`decide`].
@@ -241,22 +244,43 @@ fn dispatch(task: &Task, made_ready: &[SubtaskId], executor: &str) -> Vec<EventK
         .collect()
 }
 
-fn output_events(subtask: SubtaskId, output: StepOutput) -> Vec<EventKind> {
-    let StepOutput { facts, overrides, warnings } = output;
+fn output_events(task: &Task, subtask: SubtaskId, output: StepOutput) -> Vec<EventKind> {
+    let StepOutput { facts, overrides, warnings, outcomes } = output;
     let mut events: Vec<EventKind> = Vec::new();
     if !facts.is_empty() {
         events.push(EventKind::FactsRecorded { subtask, facts });
     }
     events.extend(overrides.into_iter().map(EventKind::Overridden));
     events.extend(warnings.into_iter().map(|(code, message)| EventKind::Warned { subtask, code, message }));
+    let open = |number: i32| task.intents.iter().find(|intent| intent.number == number && intent.is_unresolved());
+    events.extend(outcomes.into_iter().filter_map(|(number, outcome)| {
+        let news = open(number)?.outcome != Some(outcome);
+        news.then(|| EventKind::IntentSettled { subtask, number, outcome, message: found(outcome).to_owned() })
+    }));
     events
 }
 
-/// Settles every unresolved effect of a subtask with the outcome that a look found.
-fn settle(task: &Task, subtask: SubtaskId, outcome: IntentOutcome, message: &str) -> Vec<EventKind> {
-    let open = task.attempts(subtask).filter(|intent| intent.is_unresolved());
+/// Settles the unresolved effects of a subtask with the outcome that a look found, except those in `told`.
+fn settle(task: &Task, subtask: SubtaskId, outcome: IntentOutcome, told: &[i32]) -> Vec<EventKind> {
+    let open = task.attempts(subtask).filter(|intent| intent.is_unresolved() && !told.contains(&intent.number));
+    let message = found(outcome);
     open.map(|intent| EventKind::IntentSettled { subtask, number: intent.number, outcome, message: message.to_owned() })
         .collect()
+}
+
+/// How an outcome is known that no answer told.
+const fn found(outcome: IntentOutcome) -> &'static str {
+    match outcome {
+        IntentOutcome::Done => "found done by looking",
+        IntentOutcome::Void => "found not done by looking, and it no longer can be",
+        IntentOutcome::Unknown => "whether it happened could not be found out",
+        IntentOutcome::Refused => "found refused",
+    }
+}
+
+/// The effects of which a step's output says itself what became of them.
+fn told(output: &StepOutput) -> Vec<i32> {
+    output.outcomes.iter().map(|(number, _)| *number).collect()
 }
 
 /// Nothing ends while what it tried may still happen.

@@ -2,7 +2,7 @@
 //! also one that changed nothing; only its step knows whether there is anything to take back. So is one that a retry reset
 //! after it had done something.
 
-use super::{StepOutput, another_runs, cancel, dispatch, moved, output_events, settle};
+use super::{StepOutput, another_runs, cancel, dispatch, moved, output_events, settle, told};
 use crate::domain::event::{
     Effect, EventKind, IntentOutcome, SubtaskOperation, SubtaskState, TaskOperation, TaskState,
 };
@@ -31,9 +31,10 @@ pub(super) fn begun(task: &Task) -> Vec<EventKind> {
 
 /// What a subtask did is undone, or there was nothing to undo.
 pub(super) fn undone(task: &Task, id: SubtaskId, output: StepOutput, executor: &str) -> Vec<EventKind> {
-    let mut events = output_events(id, output);
+    let told = told(&output);
+    let mut events = output_events(task, id, output);
     let acted = task.attempts(id).any(|intent| intent.may_have_happened());
-    events.extend(settle(task, id, IntentOutcome::Done, "found done by looking"));
+    events.extend(settle(task, id, IntentOutcome::Done, &told));
     // What was tried on the way forward and never resolved counts as done if it had to be undone.
     let (outcome, message) = if acted {
         (IntentOutcome::Done, "found done when it was undone")

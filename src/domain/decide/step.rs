@@ -1,6 +1,8 @@
 //! How the steps of a task end, and the task with them.
 
-use super::{StepOutput, TaskRefusal, another_runs, cancel, dispatch, horizon_passed, moved, output_events, settle};
+use super::{
+    StepOutput, TaskRefusal, another_runs, cancel, dispatch, horizon_passed, moved, output_events, settle, told,
+};
 use crate::clock::Timestamp;
 use crate::domain::attempt::RecordedIntent;
 use crate::domain::event::{
@@ -17,9 +19,10 @@ pub(super) fn succeeded(
     output: StepOutput,
     executor: &str,
 ) -> Vec<EventKind> {
-    let mut events = output_events(id, output);
+    let told = told(&output);
+    let mut events = output_events(task, id, output);
     // What was tried and is found to be so counts as ours: then undoing it is right, and an undo looks before it acts anyway.
-    events.extend(settle(task, id, IntentOutcome::Done, "found done by looking"));
+    events.extend(settle(task, id, IntentOutcome::Done, &told));
     let tried = task.effects(id).next().is_some();
     let effect = match (tried, already_so) {
         (true, _) => Effect::Done,
@@ -90,8 +93,9 @@ pub(super) fn fail(
     output: StepOutput,
     open: IntentOutcome,
 ) -> Vec<EventKind> {
-    let mut events = output_events(id, output);
-    let effect = fail_subtask(task, id, &failure, open, &mut events);
+    let told = told(&output);
+    let mut events = output_events(task, id, output);
+    let effect = fail_subtask(task, id, &failure, open, &told, &mut events);
     if !another_runs(task, id) {
         events.push(end_failed(task, id, effect, failure));
     }
@@ -104,13 +108,16 @@ pub(super) fn fail_subtask(
     id: SubtaskId,
     failure: &Failure,
     open: IntentOutcome,
+    told: &[i32],
     events: &mut Vec<EventKind>,
 ) -> Effect {
     let looked = open == IntentOutcome::Void;
     if looked {
-        events.extend(settle(task, id, open, "found not done by looking, and it no longer can be"));
+        events.extend(settle(task, id, open, told));
     }
-    let stands = |intent: &RecordedIntent| intent.outcome == Some(IntentOutcome::Done) || !looked;
+    let stands = |intent: &RecordedIntent| {
+        intent.outcome == Some(IntentOutcome::Done) || !looked || told.contains(&intent.number)
+    };
     let effect = match task.direction {
         Direction::Forward if task.effects(id).any(stands) => Effect::Done,
         Direction::Forward => Effect::None,

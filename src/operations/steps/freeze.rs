@@ -19,6 +19,9 @@ use crate::inventory::Target;
 use crate::oceanbase::{ClusterError, ErrorClass, Statement};
 use crate::operations::{Deps, step_io};
 
+/// Under which name it is overridden.
+const CHECK: &str = "FREEZE";
+
 /// How often the statement is sent in one execution when its outcome stays unknown.
 const MOST_ATTEMPTS: usize = 3;
 
@@ -66,6 +69,18 @@ pub(super) fn not_frozen(context: &StepContext) -> Option<(String, String)> {
     let asked = context.task.intents.iter().any(|intent| intent.subtask == context.subtask);
     let message = "the server was not frozen before its stop: no process of it was found running".to_owned();
     (context.task.spec.freeze_before_stop && !asked).then(|| ("NOT_FROZEN".to_owned(), message))
+}
+
+/// The outcomes of freezes that nobody has verified, at the end of a step that goes on without them: overridden, or the process
+/// ended meanwhile.
+pub(super) fn not_known(context: &StepContext) -> Vec<(i32, IntentOutcome)> {
+    let of_this = || context.task.attempts(context.subtask);
+    let overridden = context.task.overrides.iter().any(|overridden| overridden.check == CHECK);
+    if !overridden && of_this().any(|intent| intent.intent.irreversible) {
+        return Vec::new();
+    }
+    let open = of_this().filter(|intent| intent.is_unresolved() && !intent.intent.irreversible);
+    open.map(|intent| (intent.number, IntentOutcome::Unknown)).collect()
 }
 
 /// Looks how far the freeze is that was asked for before the process is ended.
@@ -163,7 +178,7 @@ fn failed(context: &StepContext, target: &Target, kind: FailureKind, evidence: S
 fn overridden(context: &StepContext, evidence: String, overridden_by: OverriddenBy) -> Freeze {
     let said = Some(format!("goes on without the freeze, overridden by {overridden_by}: {evidence}"));
     let overrides = vec![OverriddenCheck {
-        check: "FREEZE".to_owned(),
+        check: CHECK.to_owned(),
         evidence,
         overridden_by,
         principal: context.task.spec.creator.clone(),

@@ -57,13 +57,16 @@ impl Step for StopProcess {
                 context.log(format!("no process: {evidence}"));
                 let facts = vec![Fact::Server(target.server.id, ServerFact::ProcessState(ProcessState::Absent))];
                 let warnings = freeze::not_frozen(context).into_iter().collect();
-                let output = StepOutput { facts, warnings, ..StepOutput::default() };
+                let outcomes = freeze::not_known(context);
+                let output = StepOutput { facts, warnings, outcomes, ..StepOutput::default() };
                 Observation::Reached { already_so: !context.tried(), output, writes: Vec::new() }
             }
             Finding::HostUnreachable { reason } => self.host_unreachable(context, &target, reason).await,
             Finding::Ambiguous { evidence } => {
                 let message = format!("the process is not proven, nothing is signalled: {evidence}; look at the host");
-                step_io::refuse(Failure::new(FailureKind::Refused, "PROCESS_AMBIGUOUS", message))
+                let output = StepOutput { outcomes: step_io::not_known(context), ..StepOutput::default() };
+                let failure = Failure::new(FailureKind::Refused, "PROCESS_AMBIGUOUS", message);
+                Observation::Refuse { failure, output }
             }
             Finding::Running(identity) => self.running(context, &target, &found, identity).await,
         }
@@ -117,6 +120,7 @@ impl StopProcess {
                         .chain(freeze::not_frozen(context))
                         .collect(),
                     overrides: recorded(&overridden, context),
+                    outcomes: step_io::not_known(context),
                 };
                 Observation::Reached { already_so: !context.tried(), output, writes: Vec::new() }
             }
@@ -155,7 +159,14 @@ impl StopProcess {
             let message = format!(
                 "the process is {identity}, this stop means another ({meant}): somebody restarted it; ask, then retry to end this one"
             );
-            return step_io::refuse(Failure::new(FailureKind::Interfered, "RESTARTED_BY_OTHER", message));
+            let failure = Failure::new(FailureKind::Interfered, "RESTARTED_BY_OTHER", message);
+            // The process that an attempt meant is gone, or this would be it.
+            let ended = context.attempts().filter(|intent| {
+                intent.is_unresolved() && intent.intent.irreversible && intent.intent.description != description
+            });
+            let ended: Vec<_> = ended.map(|intent| (intent.number, IntentOutcome::Done)).collect();
+            let outcomes = ended.into_iter().chain(freeze::not_known(context)).collect();
+            return Observation::Refuse { failure, output: StepOutput { outcomes, ..StepOutput::default() } };
         }
         if let MaySignal::No { reason } = &found.may_signal {
             let code = if found.supervisor.is_some() { "SUPERVISED" } else { "SIGNAL_NOT_PERMITTED" };

@@ -297,6 +297,7 @@ impl StopService {
             facts: vec![Fact::Server(target.server.id, ServerFact::StopTime(StopTimeState::Refused))],
             overrides,
             warnings: vec![("STOP_TIME_NOT_SET".to_owned(), warning)],
+            outcomes: step_io::found_not_done(context, self.0.clock.now()),
         };
         Observation::Reached { already_so: false, output, writes: Vec::new() }
     }

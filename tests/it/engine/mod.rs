@@ -137,7 +137,8 @@ impl Fixture {
         let directory = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(directory.path().join("store.db"), SqliteOptions::default()).unwrap();
         let registry = Registry::default().with(operation_name(), operation);
-        let settings = EngineSettings { executor: "test".to_owned(), clock: Clock::system() };
+        let settings =
+            EngineSettings { executor: "test".to_owned(), clock: Clock::system(), failpoints: Arc::default() };
         let engine = Engine::new(store.clone(), registry, settings, tokio::runtime::Handle::current());
         Self { store, engine, operation: Arc::default(), _directory: directory }
     }

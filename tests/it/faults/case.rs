@@ -1,60 +1,17 @@
-//! One case: the stage is set, the fault is armed, the operation is asked for, and all is looked at afterwards.
+//! One case on a stage of real processes: the stage is set, the fault is armed, the operation is asked for, and all is looked
+//! at afterwards.
 
-use std::fmt;
+use std::time::Duration;
 
 use obsteward::proto::v1;
-use obsteward::sim::{SimOptions, TenantOptions};
+use obsteward::sim::{Signal, SimCluster, SimOptions, TenantOptions};
+use tonic::Status;
 
-use crate::faults::cluster_faults::FaultCase;
-use crate::faults::scenario::{Direction, Operation, SERVER, Scenario, serves};
+use crate::promises::cases::{Case, Injection, MOST_TRIES, Outcome};
+use crate::promises::cluster_faults::{FaultCase, START_ZONE, STOP_ZONE, What, at_login};
+use crate::promises::scenario::{Direction, Operation, SERVER, Scenario, serves};
 use crate::support::harness::Harness;
-use crate::support::invariants::Evidence;
 use crate::support::{Clients, begins, graphs, quick};
-
-/// How often a task that rests is asked to go on once the fault is over.
-const MOST_TRIES: usize = 4;
-
-#[derive(Clone, Debug)]
-pub enum Injection {
-    None,
-    /// Every step is executed twice.
-    Twice,
-    /// The nth effect is not sent, and nobody knows.
-    LostBefore(usize),
-    /// The nth effect is sent, and its answer is lost.
-    LostAfter(usize),
-    /// SIGKILL between the nth intent and its effect.
-    KilledAtPermit(usize),
-    KilledBeforeCommit(usize),
-    KilledAfterCommit(usize),
-    Fault(FaultCase),
-}
-
-#[derive(Clone, Debug)]
-pub struct Case {
-    pub scenario: Scenario,
-    pub injection: Injection,
-}
-
-impl fmt::Display for Case {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { scenario, injection } = self;
-        match injection {
-            Injection::Fault(fault) => write!(formatter, "{scenario}, {fault}"),
-            other => write!(formatter, "{scenario}, {other:?}"),
-        }
-    }
-}
-
-/// What came of a case.
-#[derive(Debug)]
-pub struct Outcome {
-    pub case: Case,
-    /// Effects that were tried, and commits that were made, from the request on.
-    pub effects: usize,
-    pub commits: usize,
-    pub violations: Vec<String>,
-}
 
 /// A cluster in which the arbitration service has something to do: one tenant has two replicas, one of them on the server.
 fn cluster() -> SimOptions {
@@ -63,11 +20,8 @@ fn cluster() -> SimOptions {
     options
 }
 
+/// How a case is tried on real processes.
 impl Case {
-    pub const fn new(scenario: Scenario, injection: Injection) -> Self {
-        Self { scenario, injection }
-    }
-
     /// The stage itself fell.
     pub fn broke_down(self, error: &tokio::task::JoinError) -> Outcome {
         Outcome { violations: vec![format!("{self}: {error}")], case: self, effects: 0, commits: 0 }
@@ -83,17 +37,6 @@ impl Case {
             Injection::KilledBeforeCommit(n) => vec![("OBSTEWARD_CRASH_AT_SUBMIT", n.to_string())],
             Injection::KilledAfterCommit(n) => vec![("OBSTEWARD_CRASH_AT_SUBMIT_AFTER", n.to_string())],
         }
-    }
-
-    const fn interferes(&self) -> bool {
-        matches!(&self.injection, Injection::Fault(FaultCase { interferes: true, .. }))
-    }
-
-    const fn kills(&self) -> bool {
-        matches!(
-            self.injection,
-            Injection::KilledAtPermit(_) | Injection::KilledBeforeCommit(_) | Injection::KilledAfterCommit(_)
-        )
     }
 
     pub async fn run(self) -> Outcome {
@@ -170,7 +113,8 @@ impl Case {
         let effects =
             events.iter().filter(|event| matches!(event.kind, Some(v1::task_event::Kind::IntentRecorded(_)))).count();
         let commits = moments.len();
-        let violations = self.violations(&harness, &evidence, &task, tries);
+        let serves = harness.sim.look(|cluster| serves(cluster.server(SERVER).unwrap()));
+        let violations = self.violations(evidence.broken(), &task, tries, serves);
         Outcome { case: self, effects, commits, violations }
     }
 
@@ -248,33 +192,85 @@ impl Case {
         seen.extend(behind);
         (seen, killed, ended)
     }
+}
 
-    fn violations(&self, harness: &Harness, evidence: &Evidence, task: &v1::Task, tries: usize) -> Vec<String> {
-        let mut violations = evidence.broken();
-        let good = task.state() == self.scenario.good_end();
-        let refused = task.state() == v1::TaskState::Refused;
-        let fault = matches!(self.injection, Injection::Fault(_));
-        let given_up = task.state() == v1::TaskState::GivenUp;
-        if !(good || fault && refused || self.interferes() && given_up) {
-            violations.push(format!(
-                "the task ended {} after {tries} tries: {:?}",
-                task.state().as_str_name(),
-                task.error
-            ));
-        }
-        if !fault && tries > 0 {
-            violations.push("the task came to rest".to_owned());
-        }
-        if !self.interferes() {
-            match serves(&harness.sim) {
-                Ok(serves) if serves == self.scenario.serves_after(task.state()) => {}
-                Ok(serves) => {
-                    violations.push(format!("{} and the server serves: {serves}", task.state().as_str_name()))
+/// How a scenario is asked for.
+impl Scenario {
+    /// Asks for the operation itself.
+    pub async fn ask(self, clients: &Clients, cluster_id: i64, server_id: i64) -> Result<v1::Task, Status> {
+        let mut servers = clients.servers.clone();
+        let task = match self.operation {
+            Operation::Stop => {
+                // A restart stops without a freeze.
+                let request =
+                    v1::StopServerRequest { cluster_id, server_id, freeze_before_stop: true, ..Default::default() };
+                servers.stop_server(request).await?.into_inner().task
+            }
+            Operation::Start => {
+                let request = v1::StartServerRequest { cluster_id, server_id, ..Default::default() };
+                servers.start_server(request).await?.into_inner().task
+            }
+            Operation::Restart => {
+                let request = v1::RestartServerRequest { cluster_id, server_id, ..Default::default() };
+                servers.restart_server(request).await?.into_inner().task
+            }
+        };
+        Ok(task.unwrap())
+    }
+
+    /// Goes on with a task at rest.
+    pub async fn go_on(self, clients: &Clients, task_id: i64) -> Result<v1::Task, Status> {
+        let mut tasks = clients.tasks.clone();
+        let task = match self.direction {
+            Direction::Forward => {
+                let request = v1::RetryTaskRequest { task_id, ..Default::default() };
+                tasks.retry_task(request).await?.into_inner().task
+            }
+            Direction::Back => {
+                let request = v1::RollbackTaskRequest { task_id, ..Default::default() };
+                tasks.rollback_task(request).await?.into_inner().task
+            }
+        };
+        Ok(task.unwrap())
+    }
+}
+
+/// How a fault begins and is mended.
+impl FaultCase {
+    /// The process that is ended by it, if any.
+    pub fn begin(&self, sim: &SimCluster) -> Option<u32> {
+        match &self.what {
+            What::Fault(fault) => {
+                sim.inject(fault.clone());
+                // Sessions that are open already would know nothing of it.
+                if at_login(&fault.kind) {
+                    sim.cut_sessions();
                 }
-                Err(words) => violations.push(format!("the server is in between: {words}")),
+            }
+            What::Killed => {
+                // It may not run just now.
+                let pid = sim.server(SERVER).unwrap().pid;
+                return pid.filter(|_| sim.kill_process(SERVER, Signal::KILL).is_ok());
+            }
+            What::FailOver => sim.fail_over(),
+            What::ThirdParty(statement) => {
+                sim.third_party(&statement.replace("{server}", &sim.server(SERVER).unwrap().address()));
             }
         }
-        violations.into_iter().map(|violation| format!("{self}: {violation}")).collect()
+        None
+    }
+
+    /// What a person would do before asking again.
+    pub async fn heal(&self, sim: &SimCluster) {
+        sim.clear_all();
+        if matches!(self.what, What::ThirdParty(STOP_ZONE)) {
+            sim.third_party(START_ZONE);
+        }
+        // The cluster hears from every process that runs, and from no other.
+        let settled = sim.wait_until(Duration::from_secs(10), |cluster| {
+            cluster.servers.iter().all(|server| server.process.is_some() == (server.last_offline_time == 0))
+        });
+        assert!(settled.await, "the cluster did not settle");
     }
 }
 

@@ -13,7 +13,7 @@ use obsteward::clock::monotonic_now;
 use obsteward::proto::v1;
 use obsteward::sim::{Fault, FaultId, FaultKind, Kind, Signal, SimCluster};
 
-use crate::support::invariants::Evidence;
+use crate::promises::Evidence;
 use crate::support::{Clients, PATIENCE, Stage, quick};
 
 /// Another cluster of the stage's service, with a stop of its server 2 that stands where its leaders must leave.

@@ -7,18 +7,17 @@
 //! - each fault of the simulated cluster begins with each step, and ends when the task rests.
 //!
 //! After each case the promises (docs/promises.md) are held against the log, the cluster's own record and what a
-//! watcher saw (`support::invariants`), and the server is looked at: stopped, serving, or as it was.
+//! watcher saw (`tests/promises`), and the server is looked at: stopped, serving, or as it was.
 //!
 //! All cases are about 2,200, too many for every change: `FAULTS=all NEXTEST_PROFILE=faults scripts/test every_case` runs them,
 //! `FAULTS=kills` every kill. Without that a sample is run, spread evenly. `FAULTS_ONLY="Stop undone"` runs one scenario,
 //! `FAULTS_CASES=CheckpointStuck` the cases with that in their name, `FAULTS_TIMES=1` says how long each case took.
 
 mod case;
-mod cluster_faults;
 pub mod crash;
 pub mod dead_hosts;
 pub mod isolation;
-mod scenario;
+mod proof;
 pub mod stalled_log;
 pub mod store_faults;
 pub mod unknown_outcomes;
@@ -27,47 +26,29 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::Semaphore;
 
-use case::{Case, Injection};
-use scenario::{COURSES, OPERATIONS, Scenario};
+use crate::promises::cases::{Case, Cases, Outcome};
 
 /// Cases at a time: they wait more than they compute.
 const AT_A_TIME: usize = 6;
-/// The sample: every so manyth of the kills, which come in pairs, and of the faults, of which each step has 36.
-const SHARE_OF_KILLS: usize = 7;
-const SHARE_OF_FAULTS: usize = 61;
+/// The sample: every so manyth of the lost effects, of the kills, which come in pairs, and of the faults, of which each step has
+/// 36. All of them run in the simulated world (`tests/simulation`); here is what only real processes show.
+const SHARE_OF_EFFECTS: usize = 4;
+const SHARE_OF_KILLS: usize = 15;
+const SHARE_OF_FAULTS: usize = 111;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn every_case_keeps_the_promises() {
-    let mut cases = Vec::new();
     let share = |sample: usize| match std::env::var("FAULTS").as_deref() {
         Ok("all") => 1,
         Ok("kills") if sample == SHARE_OF_KILLS => 1,
         _ => sample,
     };
     let only = std::env::var("FAULTS_ONLY").unwrap_or_default();
-    let scenarios =
-        OPERATIONS.iter().flat_map(|operation| COURSES.iter().map(|direction| Scenario::new(*operation, *direction)));
-    let scenarios: Vec<Scenario> = scenarios.filter(|scenario| scenario.to_string().contains(&only)).collect();
-    // A good run of each tells how many commits, permits and effects there are.
-    let good = run_all(scenarios.iter().map(|scenario| Case::new(*scenario, Injection::None)).collect()).await;
+    let good = run_all(Case::good(&only)).await;
     let mut violations: Vec<String> = good.iter().flat_map(|outcome| outcome.violations.clone()).collect();
     let mut count = good.len();
-    let (mut kills, mut faults) = (Vec::new(), Vec::new());
-    for scenario in scenarios {
-        let outcome = good.iter().find(|outcome| outcome.case.scenario == scenario).unwrap();
-        cases.push(Case::new(scenario, Injection::Twice));
-        for n in 1..=outcome.effects {
-            cases.push(Case::new(scenario, Injection::LostBefore(n)));
-            cases.push(Case::new(scenario, Injection::LostAfter(n)));
-            cases.push(Case::new(scenario, Injection::KilledAtPermit(n)));
-        }
-        for n in 1..=outcome.commits {
-            kills.push(Case::new(scenario, Injection::KilledBeforeCommit(n)));
-            kills.push(Case::new(scenario, Injection::KilledAfterCommit(n)));
-        }
-        faults
-            .extend(cluster_faults::of(scenario).into_iter().map(|fault| Case::new(scenario, Injection::Fault(fault))));
-    }
+    let Cases { effects, kills, faults } = Cases::of(&good);
+    let mut cases: Vec<Case> = effects.into_iter().step_by(share(SHARE_OF_EFFECTS)).collect();
     // Through all scenarios at one pace: the sample has other faults of each.
     cases.extend(kills.into_iter().step_by(share(SHARE_OF_KILLS)));
     cases.extend(faults.into_iter().step_by(share(SHARE_OF_FAULTS)));
@@ -80,7 +61,7 @@ async fn every_case_keeps_the_promises() {
     assert!(violations.is_empty(), "{}", violations.join("\n"));
 }
 
-async fn run_all(cases: Vec<Case>) -> Vec<case::Outcome> {
+async fn run_all(cases: Vec<Case>) -> Vec<Outcome> {
     let turns = Arc::new(Semaphore::new(AT_A_TIME));
     let outcomes = Arc::new(Mutex::new(Vec::new()));
     let mut running = tokio::task::JoinSet::new();

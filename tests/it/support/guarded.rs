@@ -76,7 +76,7 @@ impl Fixture {
             timeouts: Timeouts::default(),
         };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let settings = EngineSettings { executor: "me".to_owned(), clock };
+        let settings = EngineSettings { executor: "me".to_owned(), clock, failpoints: Arc::default() };
         let engine = Engine::new(store.clone(), Registry::default(), settings, runtime.handle().clone());
         let directory = Directory::open(store.clone()).await.unwrap();
         let administration = Administration {

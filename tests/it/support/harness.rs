@@ -4,8 +4,8 @@ use obsteward::config::Config;
 use obsteward::proto::v1;
 use obsteward::sim::{SimCluster, SimOptions};
 
-use super::invariants::Evidence;
 use super::{Before, Clients, ServeProcess, config, quick};
+use crate::promises::Evidence;
 
 /// See the module's head.
 pub struct Harness {

@@ -4,14 +4,13 @@
 
 pub mod callers;
 pub mod certificates;
+pub mod evidence;
 pub mod faulty_disk;
-pub mod graphs;
 pub mod guarded;
 pub mod harness;
 pub mod hosts;
 pub mod http;
 pub mod http2;
-pub mod invariants;
 pub mod ob_proxy;
 pub mod observers;
 mod process;
@@ -49,6 +48,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 
+pub use crate::promises::graphs;
 pub use process::ServeProcess;
 
 /// Longest wait for anything in a test.

@@ -140,7 +140,8 @@ impl Fold {
         if moved.run_time != is.1 + i32::from(again) {
             return Err(format!("subtask {id} runs for the {}th time after the {}th", moved.run_time, is.1));
         }
-        if moved.to() == S::Running {
+        // An undo goes the other way, also behind a retry that failed further ahead.
+        if moved.to() == S::Running && moved.operation() != v1::SubtaskOperation::Rollback {
             let waits = |up: &i64| self.subtasks.get(up).is_none_or(|(state, _)| *state != S::Successful);
             if self.upstreams[&id].iter().any(waits) {
                 return Err(format!("subtask {id} runs before those that it waits for"));

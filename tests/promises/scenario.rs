@@ -3,10 +3,9 @@
 use std::fmt;
 
 use obsteward::proto::v1;
-use obsteward::sim::SimCluster;
-use tonic::Status;
+use obsteward::sim::state::Server;
 
-use crate::support::{Clients, graphs};
+use super::graphs;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
@@ -61,44 +60,6 @@ impl Scenario {
         steps
     }
 
-    /// Asks for the operation itself.
-    pub async fn ask(self, clients: &Clients, cluster_id: i64, server_id: i64) -> Result<v1::Task, Status> {
-        let mut servers = clients.servers.clone();
-        let task = match self.operation {
-            Operation::Stop => {
-                // A restart stops without a freeze.
-                let request =
-                    v1::StopServerRequest { cluster_id, server_id, freeze_before_stop: true, ..Default::default() };
-                servers.stop_server(request).await?.into_inner().task
-            }
-            Operation::Start => {
-                let request = v1::StartServerRequest { cluster_id, server_id, ..Default::default() };
-                servers.start_server(request).await?.into_inner().task
-            }
-            Operation::Restart => {
-                let request = v1::RestartServerRequest { cluster_id, server_id, ..Default::default() };
-                servers.restart_server(request).await?.into_inner().task
-            }
-        };
-        Ok(task.unwrap())
-    }
-
-    /// Goes on with a task at rest.
-    pub async fn go_on(self, clients: &Clients, task_id: i64) -> Result<v1::Task, Status> {
-        let mut tasks = clients.tasks.clone();
-        let task = match self.direction {
-            Direction::Forward => {
-                let request = v1::RetryTaskRequest { task_id, ..Default::default() };
-                tasks.retry_task(request).await?.into_inner().task
-            }
-            Direction::Back => {
-                let request = v1::RollbackTaskRequest { task_id, ..Default::default() };
-                tasks.rollback_task(request).await?.into_inner().task
-            }
-        };
-        Ok(task.unwrap())
-    }
-
     /// The state in which a task that met no lasting fault is closed.
     pub const fn good_end(self) -> v1::TaskState {
         match self.direction {
@@ -119,14 +80,10 @@ impl Scenario {
     }
 }
 
-/// Whether the server serves as the cluster itself sees it, in words when it is neither here nor there.
-pub fn serves(sim: &SimCluster) -> Result<bool, String> {
-    let pid = sim.server(SERVER).unwrap().pid;
-    let (marked, in_service) = sim.look(|cluster| {
-        let server = cluster.server(SERVER).unwrap();
-        (server.stop_time != 0, server.start_service_time != 0)
-    });
-    match (pid, marked, in_service) {
+/// Whether a server serves as the cluster itself sees it, in words when it is neither here nor there.
+pub fn serves(server: &Server) -> Result<bool, String> {
+    let pid = server.process.as_ref().map(|process| process.pid);
+    match (pid, server.stop_time != 0, server.start_service_time != 0) {
         (Some(_), false, true) => Ok(true),
         (None, true, _) => Ok(false),
         other => Err(format!("pid, marked, in service: {other:?}")),

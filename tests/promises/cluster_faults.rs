@@ -1,11 +1,10 @@
 //! The simulated cluster's faults, each beginning with one step.
 
 use std::fmt;
-use std::time::Duration;
 
-use obsteward::sim::{Fault, FaultKind, Signal, SimCluster};
+use obsteward::sim::{Fault, FaultKind};
 
-use crate::faults::scenario::{SERVER, Scenario};
+use super::scenario::{SERVER, Scenario};
 
 /// What somebody else may run meanwhile: on the same server, and on another zone, which would cost a quorum.
 const THIRD_PARTIES: [&str; 5] = [
@@ -15,8 +14,8 @@ const THIRD_PARTIES: [&str; 5] = [
     "ALTER SYSTEM ISOLATE SERVER '{server}'",
     STOP_ZONE,
 ];
-const STOP_ZONE: &str = "ALTER SYSTEM STOP ZONE zone3";
-const START_ZONE: &str = "ALTER SYSTEM START ZONE zone3";
+pub const STOP_ZONE: &str = "ALTER SYSTEM STOP ZONE zone3";
+pub const START_ZONE: &str = "ALTER SYSTEM START ZONE zone3";
 
 /// A fault that begins when a step does.
 #[derive(Clone, Debug)]
@@ -47,46 +46,8 @@ impl fmt::Display for FaultCase {
     }
 }
 
-impl FaultCase {
-    /// The process that is ended by it, if any.
-    pub fn begin(&self, sim: &SimCluster) -> Option<u32> {
-        match &self.what {
-            What::Fault(fault) => {
-                sim.inject(fault.clone());
-                // Sessions that are open already would know nothing of it.
-                if at_login(&fault.kind) {
-                    sim.cut_sessions();
-                }
-            }
-            What::Killed => {
-                // It may not run just now.
-                let pid = sim.server(SERVER).unwrap().pid;
-                return pid.filter(|_| sim.kill_process(SERVER, Signal::KILL).is_ok());
-            }
-            What::FailOver => sim.fail_over(),
-            What::ThirdParty(statement) => {
-                sim.third_party(&statement.replace("{server}", &sim.server(SERVER).unwrap().address()));
-            }
-        }
-        None
-    }
-
-    /// What a person would do before asking again.
-    pub async fn heal(&self, sim: &SimCluster) {
-        sim.clear_all();
-        if matches!(self.what, What::ThirdParty(STOP_ZONE)) {
-            sim.third_party(START_ZONE);
-        }
-        // The cluster hears from every process that runs, and from no other.
-        let settled = sim.wait_until(Duration::from_secs(10), |cluster| {
-            cluster.servers.iter().all(|server| server.process.is_some() == (server.last_offline_time == 0))
-        });
-        assert!(settled.await, "the cluster did not settle");
-    }
-}
-
 /// Whether a fault is met by those who connect.
-const fn at_login(fault: &FaultKind) -> bool {
+pub const fn at_login(fault: &FaultKind) -> bool {
     matches!(
         fault,
         FaultKind::RefuseConnections

@@ -1,6 +1,7 @@
 //! The promises (docs/promises.md), held against everything that is known of the tasks of one simulated cluster: what
 //! the service shows of them, what its clients were told meanwhile, and the cluster's own record of what really
-//! happened. For any test that ends, delays, starves or restores something and then asks whether all is as promised.
+//! happened. For any test that ends, delays, starves or restores something and then asks whether all is as promised: over
+//! real processes (`tests/it`) and in the simulated world (`tests/simulation`) alike.
 //!
 //! ```ignore
 //! let mut evidence = Evidence::gather(&clients, &sim, cluster_id).await; // its tasks are at rest or closed
@@ -21,16 +22,16 @@
 //! | 9 no transition is missed | what a watcher saw is a part of the log, in order and once |
 
 mod acts;
+pub mod cases;
+pub mod cluster_faults;
+pub mod graphs;
 mod log;
-mod proof;
+pub mod scenario;
 
 use std::time::Duration;
 
 use obsteward::proto::v1;
-use obsteward::proto::v1::get_cluster_request::By;
-use obsteward::sim::{Recorded, SimCluster, SimServerInfo};
-
-use super::Clients;
+use obsteward::sim::{Recorded, SimServerInfo};
 
 /// One task.
 #[derive(Clone, Debug)]
@@ -65,45 +66,6 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    /// Everything that can be asked for. Waits until no task of the cluster moves.
-    pub async fn gather(clients: &Clients, sim: &SimCluster, cluster_id: i64) -> Self {
-        let mut tasks = Vec::new();
-        let mut request = v1::ListTasksRequest { cluster_id: Some(cluster_id), page_size: 1000, ..Default::default() };
-        loop {
-            let page = clients.tasks.clone().list_tasks(request.clone()).await.unwrap().into_inner();
-            tasks.extend(page.tasks.into_iter().map(|task| task.id));
-            if page.next_page_token.is_empty() {
-                break;
-            }
-            request.page_token = page.next_page_token;
-        }
-        // Newest first, as they are listed.
-        tasks.reverse();
-        for task in &tasks {
-            clients.at_rest(*task).await;
-        }
-        // The record before the logs: what is in it has its intent in the log already.
-        let record = sim.record();
-        let mut known = Vec::new();
-        for task in tasks {
-            let events = clients.events(task).await;
-            known.push(TaskEvidence { shown: clients.task(task).await, events });
-        }
-        let request = v1::GetClusterRequest { by: Some(By::ClusterId(cluster_id)) };
-        let cluster = clients.clusters.clone().get_cluster(request).await.unwrap().into_inner().cluster.unwrap();
-        Self {
-            servers: sim.servers(),
-            record,
-            tasks: known,
-            holder: cluster.operating_task_id(),
-            handles: Vec::new(),
-            watched: Vec::new(),
-            ended_by_others: Vec::new(),
-            forgotten_before: 0,
-            clock_ahead: Duration::ZERO,
-        }
-    }
-
     /// Fails with every promise that is broken.
     #[track_caller]
     pub fn assert_promises(&self) {

@@ -4,7 +4,7 @@ use obsteward::proto::v1;
 use obsteward::proto::v1::task_event::Kind as Event;
 use obsteward::sim::Kind;
 
-use super::Evidence;
+use crate::promises::Evidence;
 use crate::support::Stage;
 
 /// Breaks something.

@@ -1,0 +1,295 @@
+//! What the store keeps, as a value: it outlives every life of the service, holds what was committed, and nothing else. The
+//! rules of a commit are those of `store` (docs/architecture.md), written once more, apart from SQLite's.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use obsteward::domain::event::{Event, Phase, StoredEvent};
+use obsteward::domain::ids::{ClusterId, ClusterKey, Fence, Revision, Seq, TaskId};
+use obsteward::domain::task::Task;
+use obsteward::store::inventory::{
+    ClusterObservation, ClusterRow, HostRoute, NewCluster, ServerObservation, ServerRow, ZoneRow,
+};
+use obsteward::store::{Author, Commit, CommitOutcome, LockRow, LogLine, Write};
+
+/// Shared and cheap to clone.
+#[derive(Clone, Default)]
+pub struct Disk(Arc<Mutex<Content>>);
+
+#[derive(Default)]
+pub struct Content {
+    /// Every event, in the order of its position.
+    pub log: Vec<StoredEvent>,
+    pub tasks: BTreeMap<TaskId, StoredLog>,
+    pub locks: BTreeMap<String, LockRow>,
+    /// By principal and request id: the task, and the digest of what was asked.
+    pub requests: BTreeMap<(String, String), (TaskId, String)>,
+    pub lines: Vec<(TaskId, LogLine)>,
+    pub cluster: Option<StoredCluster>,
+    last_id: i64,
+}
+
+/// A task with its log.
+pub struct StoredLog {
+    pub task: Task,
+    pub events: Vec<StoredEvent>,
+    commits: Vec<StoredCommit>,
+}
+
+impl StoredLog {
+    /// How many commits were written behind a revision.
+    pub fn commits_after(&self, revision: i64) -> usize {
+        self.commits.iter().filter(|commit| commit.reached.get() > revision).count()
+    }
+
+    /// Position of the last event.
+    pub fn seq(&self) -> Seq {
+        self.events.last().map_or(Seq::ZERO, |event| event.seq)
+    }
+}
+
+/// A commit as it was written, by which its exact repeat is recognised.
+struct StoredCommit {
+    reached: Revision,
+    author: Author,
+    events: Vec<Event>,
+    outcome: CommitOutcome,
+}
+
+/// The inventory: one cluster.
+#[derive(Clone)]
+pub struct StoredCluster {
+    pub row: ClusterRow,
+    pub zones: Vec<ZoneRow>,
+    pub servers: Vec<ServerRow>,
+    pub hosts: Vec<(String, HostRoute)>,
+}
+
+impl Disk {
+    pub fn lock(&self) -> MutexGuard<'_, Content> {
+        self.0.lock().unwrap()
+    }
+}
+
+impl Content {
+    pub fn head(&self) -> Seq {
+        self.log.last().map_or(Seq::ZERO, |event| event.seq)
+    }
+
+    pub fn reserve(&mut self, count: u32) -> i64 {
+        let first = self.last_id + 1;
+        self.last_id += i64::from(count);
+        first
+    }
+
+    /// The open task that moves or rests, if there is one.
+    pub fn open(&self) -> Option<&Task> {
+        self.tasks.values().map(|stored| &stored.task).find(|task| task.state.phase() != Phase::Closed)
+    }
+
+    pub fn lock_of(&self, cluster: &ClusterKey) -> Option<&LockRow> {
+        self.locks.get(cluster.as_str())
+    }
+
+    fn fence_held_by(&self, task: TaskId) -> Option<Fence> {
+        self.locks.values().find(|lock| lock.holder == Some(task)).map(|lock| lock.fence)
+    }
+
+    pub fn claim(&mut self, task: TaskId, cluster: &ClusterKey) -> Option<Fence> {
+        let lock = self.locks.get_mut(cluster.as_str()).filter(|lock| lock.holder == Some(task))?;
+        lock.fence = Fence::new(lock.fence.get() + 1);
+        Some(lock.fence)
+    }
+
+    /// Wholly or not at all.
+    pub fn commit(&mut self, commit: Commit) -> CommitOutcome {
+        assert_eq!(commit.invalid_because(), None, "{commit:?}");
+        let stored = self.tasks.get(&commit.task);
+        let at = stored.map_or(Revision::ZERO, |stored| stored.task.revision);
+        let count = i64::try_from(commit.events.len()).unwrap();
+        let reached = Revision::new(commit.after.get() + count);
+        let identical = |known: &&StoredCommit| {
+            known.reached == reached && known.author == commit.author && known.events == commit.events
+        };
+        if let Some(known) = stored.and_then(|stored| stored.commits.iter().find(identical)) {
+            return known.outcome.clone();
+        }
+        for write in &commit.writes {
+            if let Write::Request { principal, request_id, .. } = write
+                && let Some((task, digest)) = self.requests.get(&(principal.to_string(), request_id.clone()))
+            {
+                return CommitOutcome::Replayed { task: *task, digest: digest.clone() };
+            }
+        }
+        let of_cluster = |task: &Task| self.lock_of(&task.spec.cluster.key).map_or(Fence::ZERO, |lock| lock.fence);
+        let last = || self.tasks.get(&commit.task).map_or(Fence::ZERO, |stored| of_cluster(&stored.task));
+        let mut fence = match (&commit.author, self.fence_held_by(commit.task)) {
+            (Author::Owner { fence }, Some(held)) if *fence == held => held,
+            (Author::Owner { .. }, Some(by)) => return CommitOutcome::Fenced { by },
+            (Author::Owner { .. }, None) => return CommitOutcome::Fenced { by: last() },
+            (Author::Request { .. }, Some(held)) => held,
+            (Author::Request { .. }, None) => last(),
+        };
+        if at != commit.after {
+            return CommitOutcome::Stale { at };
+        }
+        for write in &commit.writes {
+            match write {
+                Write::ReleaseLock { cluster } => {
+                    let lock = self.lock_of(cluster);
+                    if lock.and_then(|lock| lock.holder) != Some(commit.task) {
+                        return CommitOutcome::Fenced { by: lock.map_or(Fence::ZERO, |lock| lock.fence) };
+                    }
+                }
+                Write::AcquireLock { cluster } => {
+                    if let Some(holder) = self.lock_of(cluster).and_then(|lock| lock.holder)
+                        && holder != commit.task
+                    {
+                        return CommitOutcome::LockHeld { task: holder };
+                    }
+                }
+                _ => {}
+            }
+        }
+        for write in &commit.writes {
+            if let Write::AcquireLock { cluster } = write {
+                let free = LockRow { holder: None, fence: Fence::ZERO };
+                let lock = self.locks.entry(cluster.as_str().to_owned()).or_insert(free);
+                lock.holder = Some(commit.task);
+                lock.fence = Fence::new(lock.fence.get() + 1);
+                fence = lock.fence;
+            }
+        }
+        self.append(commit, fence, reached)
+    }
+
+    fn append(&mut self, commit: Commit, fence: Fence, reached: Revision) -> CommitOutcome {
+        let mut seq = self.head();
+        let mut revision = commit.after;
+        for event in &commit.events {
+            seq = Seq::new(seq.get() + 1);
+            revision = revision.next();
+            let stored = StoredEvent { seq, task: commit.task, revision, fence, event: event.clone() };
+            self.log.push(stored.clone());
+            match self.tasks.get_mut(&commit.task) {
+                Some(known) => {
+                    known.task.apply(event).expect("a commit that folds");
+                    known.events.push(stored);
+                }
+                None => {
+                    let task = Task::begin(event).expect("a task begins with its creation");
+                    let log = StoredLog { task, events: vec![stored], commits: Vec::new() };
+                    self.tasks.insert(commit.task, log);
+                }
+            }
+        }
+        for write in &commit.writes {
+            self.apply(commit.task, write);
+        }
+        let outcome = CommitOutcome::Committed { revision: reached, seq, fence };
+        let stored = self.tasks.get_mut(&commit.task).expect("a task that was just written");
+        let Commit { author, events, .. } = commit;
+        stored.commits.push(StoredCommit { reached, author, events, outcome: outcome.clone() });
+        outcome
+    }
+
+    fn apply(&mut self, task: TaskId, write: &Write) {
+        match write {
+            Write::AcquireLock { .. } | Write::Audit(_) => {}
+            Write::ReleaseLock { cluster } => {
+                if let Some(lock) = self.locks.get_mut(cluster.as_str()) {
+                    lock.holder = None;
+                }
+            }
+            Write::Request { principal, request_id, digest } => {
+                self.requests.insert((principal.to_string(), request_id.clone()), (task, digest.clone()));
+            }
+            Write::Log(lines) => self.lines.extend(lines.iter().map(|line| (task, line.clone()))),
+            Write::ServerStatus { server, status } => {
+                let servers = self.cluster.iter_mut().flat_map(|cluster| &mut cluster.servers);
+                servers.filter(|row| row.id == *server).for_each(|row| row.managed_status = *status);
+            }
+            Write::ZoneStatus { zone, status, .. } => {
+                let zones = self.cluster.iter_mut().flat_map(|cluster| &mut cluster.zones);
+                zones.filter(|row| row.name == *zone).for_each(|row| row.managed_status = *status);
+            }
+            Write::ClusterStatus { status, .. } => {
+                if let Some(cluster) = &mut self.cluster {
+                    cluster.row.managed_status = *status;
+                }
+            }
+        }
+    }
+
+    /// Registers the only cluster.
+    pub fn register(&mut self, new: NewCluster) -> ClusterId {
+        let id = ClusterId::new(1).unwrap();
+        let row = ClusterRow {
+            id,
+            identity: new.identity,
+            endpoints: new.endpoints,
+            username: new.username,
+            password: new.password,
+            default_host: new.default_host,
+            managed_status: None,
+            observed_at: None,
+            sync_error: String::new(),
+            lease_time_micros: 0,
+            permanent_offline_micros: 0,
+        };
+        self.cluster = Some(StoredCluster { row, zones: Vec::new(), servers: Vec::new(), hosts: new.hosts });
+        self.observe(&new.observation);
+        id
+    }
+
+    /// Writes the observed columns; a server or zone that is gone takes its managed status along.
+    pub fn observe(&mut self, observation: &ClusterObservation) {
+        let Some(cluster) = &mut self.cluster else { return };
+        cluster.row.observed_at = Some(observation.observed_at);
+        cluster.row.sync_error.clear();
+        cluster.row.lease_time_micros = observation.lease_time_micros;
+        cluster.row.permanent_offline_micros = observation.permanent_offline_micros;
+        let zones = std::mem::take(&mut cluster.zones);
+        let managed = |name| zones.iter().find(|row| row.name == name).and_then(|row| row.managed_status);
+        cluster.zones = observation
+            .zones
+            .iter()
+            .map(|zone| ZoneRow {
+                name: zone.name.clone(),
+                inner_status: zone.inner_status,
+                region: zone.region.clone(),
+                idc: zone.idc.clone(),
+                managed_status: managed(zone.name.clone()),
+            })
+            .collect();
+        cluster.zones.sort_by(|one, other| one.name.cmp(&other.name));
+        let before = std::mem::take(&mut cluster.servers);
+        let mut next = before.iter().map(|row| row.id.get()).max().unwrap_or_default();
+        let row = |server: &ServerObservation| {
+            let same = before.iter().find(|row| row.addr == server.addr && row.ob_server_id == server.ob_server_id);
+            let id = same.map(|row| row.id).unwrap_or_else(|| {
+                next += 1;
+                obsteward::domain::ids::ServerId::new(next).unwrap()
+            });
+            ServerRow {
+                id,
+                cluster: cluster.row.id,
+                addr: server.addr,
+                ob_server_id: server.ob_server_id,
+                zone: server.zone.clone(),
+                sql_port: server.sql_port,
+                managed_status: same.and_then(|row| row.managed_status),
+                inner_status: server.inner_status,
+                stop_time: server.stop_time,
+                start_service_time: server.start_service_time,
+                last_offline_time: server.last_offline_time,
+                with_rootserver: server.with_rootserver,
+                build_version: server.build_version.clone(),
+                observed_at: observation.observed_at,
+            }
+        };
+        let mut servers: Vec<ServerRow> = observation.servers.iter().map(row).collect();
+        servers.sort_by_key(|row| row.id);
+        cluster.servers = servers;
+    }
+}

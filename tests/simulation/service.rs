@@ -1,0 +1,142 @@
+//! One run of the service: everything that is its own, as `app` puts it together, over what outlives it.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use obsteward::access::Directory;
+use obsteward::clock::Clock;
+use obsteward::domain::ids::{Principal, TaskId};
+use obsteward::domain::permission::Rights;
+use obsteward::domain::reason::Reason;
+use obsteward::domain::refusal::Refusal;
+use obsteward::engine::{Engine, EngineSettings, Failpoints};
+use obsteward::inventory::Inventory;
+use obsteward::oceanbase::{EffectTimes, SessionPool};
+use obsteward::operations::{Deps, Timeouts, registry};
+use obsteward::service::{Administration, Argon2id, Caller, Service};
+use obsteward::store::sqlite::{SqliteOptions, SqliteStore};
+use obsteward::store::{Store, TaskVisibility};
+use obsteward::watch::{Hub, WatchAuthorizer};
+use tokio_util::sync::CancellationToken;
+
+use crate::cluster::{Clusters, SimulatedOceanBase};
+use crate::data_centre::DataCentre;
+use crate::disk::Disk;
+use crate::host::SimulatedHosts;
+use crate::life::Life;
+use crate::store::{LifeStore, STORE_ID};
+
+pub struct RunningService {
+    pub life: Arc<Life>,
+    pub service: Service,
+    pub engine: Arc<Engine>,
+    pub hub: Arc<Hub>,
+    pub inventory: Inventory,
+    pub shutdown: CancellationToken,
+}
+
+/// What a run of the service is given.
+pub struct Surroundings<'a> {
+    pub life: Arc<Life>,
+    pub disk: &'a Disk,
+    pub clusters: &'a Clusters,
+    pub data_centre: &'a DataCentre,
+    pub clock: &'a Clock,
+    pub timeouts: &'a Timeouts,
+    pub effect_timeout: Duration,
+    pub failpoints: Failpoints,
+}
+
+impl RunningService {
+    /// Starts it as `app` does; `None`: its life ended before it had begun.
+    pub async fn start(given: Surroundings<'_>) -> Option<Self> {
+        let Surroundings { life, disk, clusters, data_centre, clock, timeouts, effect_timeout, failpoints } = given;
+        let store = LifeStore::open(disk.clone(), Arc::clone(&life));
+        let oceanbase = Arc::new(SimulatedOceanBase::new(
+            Arc::clone(&life),
+            clusters.clone(),
+            clock.clone(),
+            EffectTimes::new(effect_timeout),
+        ));
+        let once = Arc::new(SessionPool::new(oceanbase.clone(), Duration::ZERO));
+        let inventory = Inventory::new(store.clone(), once, clock.clone());
+        let deps = Deps {
+            oceanbase: Arc::new(SessionPool::new(oceanbase, timeouts.kept())),
+            hosts: Arc::new(SimulatedHosts { life: Arc::clone(&life), data_centre: data_centre.clone() }),
+            inventory: inventory.clone(),
+            clock: clock.clone(),
+            store_id: STORE_ID.to_owned(),
+            timeouts: timeouts.clone(),
+        };
+        let settings =
+            EngineSettings { executor: "simulated".to_owned(), clock: clock.clone(), failpoints: Arc::new(failpoints) };
+        let runtime = tokio::runtime::Handle::current();
+        let store: Arc<dyn Store> = store;
+        let engine = Engine::new(Arc::clone(&store), registry(&deps), settings, runtime);
+        let service = Service::new(Arc::clone(&store), Arc::clone(&engine), deps, administration());
+        let shutdown = CancellationToken::new();
+        let started = async {
+            let hub = Hub::start(store, shutdown.clone()).await.expect("a hub over a disk that answers");
+            engine.recover().await.expect("open tasks of a disk that answers");
+            hub
+        };
+        let hub = life.while_it_lasts(started).await?;
+        Some(Self { life, service, engine, hub, inventory, shutdown })
+    }
+}
+
+/// Users and their like, which no world needs: one for all.
+fn administration() -> Administration {
+    static SHARED: OnceLock<(tempfile::TempDir, Arc<SqliteStore>, Arc<Directory>)> = OnceLock::new();
+    let open = || {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let options = SqliteOptions { readers: 1, ..SqliteOptions::default() };
+        let store = SqliteStore::open(directory.path().join("store.db"), options).expect("a new store");
+        let access = store.clone();
+        let opened = std::thread::spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(Directory::open(access)).expect("a directory without users")
+        });
+        let users = opened.join().expect("the thread that opens the directory");
+        (directory, store, users)
+    };
+    let (_, store, directory) = SHARED.get_or_init(open);
+    Administration {
+        directory: Arc::clone(directory),
+        access: store.clone(),
+        backups: store.clone(),
+        hasher: Arc::new(Argon2id),
+    }
+}
+
+/// Who asks in a simulated world: may do everything.
+pub fn caller(name: &str) -> Caller {
+    Caller {
+        principal: Principal::new(name),
+        user: None,
+        rights: Arc::new(Rights::everything()),
+        proof: Arc::default(),
+        address: "192.0.2.7:40000".to_owned(),
+        trace_id: "0123456789abcdef".to_owned(),
+        reason: Reason::default(),
+    }
+}
+
+/// Sees every task, as long as it wants.
+pub struct SeesAll;
+
+#[async_trait]
+impl WatchAuthorizer for SeesAll {
+    fn check(&self) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    fn sees(&self, _: TaskId, _: obsteward::domain::ids::ClusterId) -> bool {
+        true
+    }
+
+    fn visible(&self) -> TaskVisibility {
+        TaskVisibility::All
+    }
+}

@@ -1,0 +1,483 @@
+//! The walk through a world: what is done in it, and when, drawn from the seed before it begins, so that a walk can be
+//! repeated exactly and with some of its steps left out.
+
+use std::time::Duration;
+
+use obsteward::domain::event::{Phase, Verb};
+use obsteward::domain::status::Risk;
+use obsteward::engine::Failpoints;
+use obsteward::sim::{Fault, FaultKind};
+
+use crate::computer::LedgerWrites;
+use crate::data_centre::Way;
+use crate::life::{Crash, Dice, Loss, LostEffect, Point};
+use crate::promises::scenario::Operation;
+use crate::world::{Ask, World, WorldOptions};
+
+/// A step of a walk: after so long, this is done.
+#[derive(Clone, Debug)]
+pub struct Step {
+    pub after: Duration,
+    pub action: Action,
+}
+
+#[derive(Clone, Debug)]
+pub enum Action {
+    Ask(Ask),
+    Verb(Verb),
+    /// Waits until the task rests, at most so long.
+    Rest(Duration),
+    /// The service gets SIGKILL.
+    Kill,
+    /// The service is going to get it there.
+    KillAt(Crash),
+    /// The service gets SIGTERM.
+    Terminate,
+    LoseEffect(Loss),
+    Fault(Fault),
+    ClearFaults,
+    /// Somebody runs this in the cluster.
+    ThirdParty(String),
+    FailOver,
+    CutSessions,
+    /// Somebody ends an observer.
+    KillObserver(i64),
+    StartObserver(i64),
+    /// Its process does nothing for so long.
+    FreezeObserver(i64, Duration),
+    RebootHost(i64, Duration),
+    /// The service's clock, in milliseconds.
+    JumpClock(i64),
+    Agent(i64, AgentAction),
+    Watch {
+        from_the_beginning: bool,
+    },
+    Unwatch,
+    Resume,
+    /// Everything is mended, and what is open is brought to its end.
+    Finish,
+}
+
+#[derive(Clone, Debug)]
+pub enum AgentAction {
+    Refuses,
+    Silent,
+    Back,
+    Slow(Duration),
+    Restarts,
+    Ends,
+    LosesAnswers(u32),
+    DiskIsFull,
+    DiskFails,
+    DiskIsWell,
+    /// It is in doubt which process is the observer.
+    Doubts(bool),
+}
+
+pub struct Walk {
+    pub options: WorldOptions,
+    pub steps: Vec<Step>,
+}
+
+/// Tasks that a walk begins, about.
+const ROUNDS: u64 = 16;
+/// How long a task may take to come to rest once everything is mended.
+const LONGEST_MOVE: Duration = Duration::from_secs(3 * 3600);
+
+impl Walk {
+    pub fn of(seed: u64) -> Self {
+        let dice = Dice::new(seed ^ 0x5eed_0f0b_57e1_1a2d);
+        let mut options = WorldOptions::new(seed);
+        options.servers_per_zone = if dice.once_in(4) { 2 } else { 1 };
+        options.arbitration = dice.once_in(2);
+        options.quick = !dice.once_in(4);
+        if !options.quick {
+            options.timeouts.poll = Duration::from_secs(1);
+        }
+        if dice.once_in(2) {
+            options.effect_timeout = Duration::from_secs(2);
+        }
+        let servers = 3 * u64::from(options.servers_per_zone);
+        let mut draw = Draw { dice, servers, steps: Vec::new() };
+        for _ in 0..ROUNDS {
+            draw.round();
+        }
+        draw.step(Duration::ZERO, Action::Finish);
+        Self { options, steps: draw.steps }
+    }
+}
+
+struct Draw {
+    dice: Dice,
+    servers: u64,
+    steps: Vec<Step>,
+}
+
+impl Draw {
+    fn step(&mut self, after: Duration, action: Action) {
+        self.steps.push(Step { after, action });
+    }
+
+    fn server(&self) -> i64 {
+        1 + i64::try_from(self.dice.below(self.servers)).unwrap()
+    }
+
+    fn millis(&self, most: u64) -> Duration {
+        Duration::from_millis(self.dice.below(most))
+    }
+
+    fn soon(&self) -> Duration {
+        match self.dice.below(4) {
+            0 => Duration::ZERO,
+            1 => self.millis(50),
+            2 => self.millis(2_000),
+            _ => self.millis(12_000),
+        }
+    }
+
+    /// One operation, with what happens around it.
+    fn round(&mut self) {
+        // Most is about one server, so that operations follow each other on it.
+        let server = if self.dice.once_in(3) { self.server() } else { 2 };
+        for _ in 0..self.dice.below(3) {
+            let fault = self.fault(server);
+            self.step(Duration::ZERO, Action::Fault(fault));
+        }
+        if self.dice.once_in(3) {
+            let crash = self.crash();
+            self.step(Duration::ZERO, Action::KillAt(crash));
+        }
+        if self.dice.once_in(6) {
+            let effect = *self.dice.one_of(&[LostEffect::Before, LostEffect::After]);
+            let left = 1 + u32::try_from(self.dice.below(4)).unwrap();
+            self.step(Duration::ZERO, Action::LoseEffect(Loss { effect, left }));
+        }
+        let ask = self.ask(server);
+        if self.dice.once_in(6) {
+            self.step(Duration::ZERO, Action::Ask(ask.clone()));
+        }
+        self.step(Duration::ZERO, Action::Ask(ask));
+        if !self.dice.once_in(3) {
+            let from_the_beginning = self.dice.once_in(2);
+            self.step(self.millis(30), Action::Watch { from_the_beginning });
+        }
+        for _ in 0..self.dice.below(4) {
+            let action = self.disturbance(server);
+            self.step(self.soon(), action);
+        }
+        self.step(Duration::ZERO, Action::Rest(Duration::from_secs(60)));
+        for _ in 0..self.dice.below(3) {
+            if self.dice.once_in(2) {
+                self.step(Duration::ZERO, Action::ClearFaults);
+            }
+            let verb = *self.dice.one_of(&[
+                Verb::Retry,
+                Verb::Retry,
+                Verb::Rollback,
+                Verb::Rollback,
+                Verb::SkipSubtask,
+                Verb::GiveUp,
+                Verb::Cancel,
+            ]);
+            self.step(self.soon(), Action::Verb(verb));
+            if self.dice.once_in(2) {
+                let action = self.disturbance(server);
+                self.step(self.soon(), action);
+            }
+            self.step(self.millis(20), Action::Rest(Duration::from_secs(60)));
+        }
+        if !self.dice.once_in(4) {
+            self.step(Duration::ZERO, Action::Finish);
+        }
+    }
+
+    fn ask(&self, server: i64) -> Ask {
+        let dice = &self.dice;
+        let operation = *dice.one_of(&[Operation::Stop, Operation::Stop, Operation::Start, Operation::Restart]);
+        let risks = if dice.once_in(6) { vec![*dice.one_of(Risk::ALL)] } else { Vec::new() };
+        Ask {
+            operation,
+            server,
+            force: dice.once_in(6),
+            risks,
+            service_only: dice.once_in(4),
+            freeze: dice.once_in(2),
+            consent: dice.once_in(5).then(|| Duration::from_millis(50 + dice.below(20_000))),
+            request: dice.once_in(3).then(|| u128::from(dice.below(u64::MAX))),
+        }
+    }
+
+    fn crash(&self) -> Crash {
+        let points =
+            [Point::Look, Point::Permit, Point::Answer, Point::BeforeCommit, Point::AfterCommit, Point::AfterCommit];
+        let at = *self.dice.one_of(&points);
+        let most = match at {
+            Point::Look => 60,
+            Point::Permit | Point::Answer => 4,
+            Point::BeforeCommit | Point::AfterCommit => 30,
+        };
+        Crash { at, left: 1 + u32::try_from(self.dice.below(most)).unwrap() }
+    }
+
+    fn fault(&self, server: i64) -> Fault {
+        let any = self.server();
+        let dice = &self.dice;
+        let refused = |statement: &str, number: u16| {
+            let kind = FaultKind::Refused { number, text: "refused by a fault".to_owned() };
+            Fault::from(kind).for_statement(statement).times(1 + u32::try_from(dice.below(3)).unwrap())
+        };
+        let (stop, start) = ("ALTER SYSTEM STOP SERVER", "ALTER SYSTEM START SERVER");
+        match dice.below(30) {
+            0 => FaultKind::CutBeforeMark.into(),
+            1 => FaultKind::CutAfterMark.into(),
+            // Never behind its horizon: the kernel's own timeouts see to that.
+            2 => FaultKind::LateMark { delay_ms: dice.below(3_500) }.into(),
+            3 => FaultKind::TimeoutAfterMark.into(),
+            4 => FaultKind::LeaderWaitTimeout.into(),
+            5 => FaultKind::RootServiceFailover { number: Some(4638), marked: dice.once_in(2) }.into(),
+            6 => FaultKind::RootServiceFailover { number: None, marked: dice.once_in(2) }.into(),
+            7 => Fault::from(FaultKind::Hang).for_statement(stop),
+            8 => Fault::from(FaultKind::Hang).for_statement(start),
+            9 => Fault::from(FaultKind::Hang).for_statement("SELECT"),
+            10 => Fault::from(FaultKind::Slow { delay_ms: dice.below(3000) }).for_statement("SELECT"),
+            11 => refused(stop, 4660),
+            12 => refused(start, 4179),
+            13 => refused("SELECT", 4012),
+            14 => Fault::on(FaultKind::IgnoreSigterm, server),
+            15 => Fault::on(FaultKind::ExitSlowly { delay_ms: dice.below(6000) }, server),
+            16 => Fault::on(FaultKind::RestartAfterExit { delay_ms: dice.below(3000) }, server),
+            17 => Fault::on(FaultKind::DiesAtStart, server),
+            18 => Fault::on(FaultKind::StartsSlowly { delay_ms: dice.below(12_000) }, server),
+            19 => Fault::on(FaultKind::ClientLossUnnoticed, any),
+            20 => Fault::on(FaultKind::RefuseConnections, any),
+            21 => Fault::on(FaultKind::LoginRefused, any),
+            22 => Fault::on(FaultKind::TenantNotInServer, any),
+            23 => Fault::on(FaultKind::ReplicaLagging { lag_ms: 60_000 }, any),
+            24 => Fault::on(FaultKind::WrongIdentity { cluster_name: "other".to_owned(), cluster_id: 77 }, any),
+            25 => Fault::on(FaultKind::LeaderSwitchStuck { tenant: None, ls: None }, server),
+            26 => FaultKind::ArbitrationStuck.into(),
+            27 => Fault::on(FaultKind::CheckpointStuck, server),
+            28 => FaultKind::UnknownMember { address: "10.9.9.9:2882".to_owned(), tenant: None, ls: None }.into(),
+            _ => Fault::from(FaultKind::Slow { delay_ms: dice.below(9000) }).for_statement("ALTER SYSTEM"),
+        }
+    }
+
+    fn third_party(&self, server: i64) -> Action {
+        let address = format!("10.0.1.{}:2882", if self.dice.once_in(4) { self.server() } else { server });
+        let zone = 1 + self.dice.below(3);
+        Action::ThirdParty(match self.dice.below(7) {
+            0 | 1 => format!("ALTER SYSTEM START SERVER '{address}'"),
+            2 => format!("ALTER SYSTEM STOP SERVER '{address}'"),
+            3 => format!("ALTER SYSTEM FORCE STOP SERVER '{address}'"),
+            4 => format!("ALTER SYSTEM ISOLATE SERVER '{address}'"),
+            5 => format!("ALTER SYSTEM STOP ZONE zone{zone}"),
+            _ => format!("ALTER SYSTEM START ZONE zone{zone}"),
+        })
+    }
+
+    fn disturbance(&self, server: i64) -> Action {
+        let dice = &self.dice;
+        let any = if dice.once_in(3) { self.server() } else { server };
+        match dice.below(40) {
+            0..=2 => Action::Kill,
+            3 => Action::Terminate,
+            4..=7 => Action::KillAt(self.crash()),
+            8..=12 => Action::Fault(self.fault(server)),
+            13 => Action::ClearFaults,
+            14..=16 => self.third_party(server),
+            17 => Action::FailOver,
+            18 => Action::CutSessions,
+            19 => Action::KillObserver(any),
+            20 => Action::StartObserver(any),
+            21 => Action::FreezeObserver(any, self.millis(20_000)),
+            22 => Action::RebootHost(any, self.millis(30_000)),
+            23 | 24 => {
+                let far = [200, 5_000, 60_000, 600_000];
+                let by = i64::try_from(dice.below(*dice.one_of(&far))).unwrap();
+                Action::JumpClock(if dice.once_in(2) { by } else { -by })
+            }
+            25..=29 => Action::Agent(any, self.agent()),
+            30 | 31 => Action::Unwatch,
+            32 | 33 => Action::Resume,
+            34 => Action::Watch { from_the_beginning: dice.once_in(2) },
+            35..=37 => Action::Verb(Verb::Cancel),
+            _ => Action::Verb(*dice.one_of(&[Verb::Retry, Verb::Rollback, Verb::SkipSubtask, Verb::GiveUp])),
+        }
+    }
+
+    fn agent(&self) -> AgentAction {
+        let dice = &self.dice;
+        match dice.below(12) {
+            0 => AgentAction::Refuses,
+            1 => AgentAction::Silent,
+            2 | 3 => AgentAction::Back,
+            4 => AgentAction::Slow(self.millis(8_000)),
+            5 => AgentAction::Restarts,
+            6 => AgentAction::Ends,
+            7 | 8 => AgentAction::LosesAnswers(1 + u32::try_from(dice.below(3)).unwrap()),
+            9 => AgentAction::DiskIsFull,
+            10 => AgentAction::DiskFails,
+            _ => AgentAction::Doubts(dice.once_in(2)),
+        }
+    }
+}
+
+impl World {
+    /// Does one step; what is broken behind it.
+    pub async fn step(&mut self, step: &Step) -> Vec<String> {
+        if !step.after.is_zero() {
+            self.pass(step.after).await;
+        }
+        self.notice();
+        if !self.is_up() {
+            // Somebody starts it again, sooner or later.
+            let later = Duration::from_millis(self.dice.below(3000));
+            self.pass(later).await;
+            self.start_service(None, Failpoints::default()).await;
+        }
+        let mut broken = self.act(&step.action).await;
+        self.notice();
+        broken.extend(self.check());
+        broken
+    }
+
+    async fn act(&mut self, action: &Action) -> Vec<String> {
+        if !matches!(action, Action::Ask(_) | Action::Verb(_)) {
+            self.story.tell(format!("-- {action:?}"));
+        }
+        match action {
+            Action::Ask(ask) => self.ask(ask),
+            Action::Verb(verb) => self.ask_verb(*verb),
+            Action::Rest(within) => _ = self.rests(*within).await,
+            Action::Kill => self.kill_service(),
+            Action::KillAt(crash) => self.plan(*crash),
+            Action::Terminate => self.end_service().await,
+            Action::LoseEffect(loss) => {
+                if let Some(running) = &self.running {
+                    running.life.plan_loss(Some(*loss));
+                }
+            }
+            Action::Fault(fault) => _ = self.cluster.inject(fault.clone()),
+            Action::ClearFaults => self.cluster.clear(None),
+            Action::ThirdParty(sql) => self.cluster.third_party(sql),
+            Action::FailOver => self.cluster.fail_over(),
+            Action::CutSessions => self.cluster.cut_sessions(),
+            Action::KillObserver(server) => self.host(*server).kill_observer(self.address(*server)),
+            Action::StartObserver(server) => self.host(*server).start_observer(self.address(*server)),
+            Action::FreezeObserver(server, time) => {
+                let (computer, address, time) = (self.host(*server).computer.clone(), self.address(*server), *time);
+                computer.freeze(address);
+                tokio::spawn(async move {
+                    tokio::time::sleep(time).await;
+                    computer.thaw(address);
+                });
+            }
+            Action::RebootHost(server, takes) => self.host(*server).reboot(*takes),
+            Action::JumpClock(millis) => self.jump_clock(millis * 1000),
+            Action::Agent(server, action) => self.agent(*server, action),
+            Action::Watch { from_the_beginning } => self.watch(*from_the_beginning),
+            Action::Unwatch => self.unwatch(),
+            Action::Resume => self.resume_watchers(),
+            Action::Finish => return self.finish().await,
+        }
+        Vec::new()
+    }
+
+    fn agent(&self, server: i64, action: &AgentAction) {
+        let host = self.host(server);
+        match action {
+            AgentAction::Refuses => host.change_network(|network| network.way = Way::Refused),
+            AgentAction::Silent => host.change_network(|network| network.way = Way::Silent),
+            AgentAction::Back => {
+                host.change_network(|network| network.way = Way::Open);
+                if host.agent().is_none() {
+                    host.start_agent();
+                }
+            }
+            AgentAction::Slow(takes) => host.computer.lock().agent_takes = *takes,
+            AgentAction::Restarts => host.start_agent(),
+            AgentAction::Ends => host.end_agent(),
+            AgentAction::LosesAnswers(count) => host.change_network(|network| network.lost_answers = *count),
+            AgentAction::DiskIsFull => host.computer.lock().ledger_writes = LedgerWrites::Wait,
+            AgentAction::DiskFails => host.computer.lock().ledger_writes = LedgerWrites::Fail,
+            AgentAction::DiskIsWell => host.computer.lock().ledger_writes = LedgerWrites::Succeed,
+            AgentAction::Doubts(doubts) => {
+                host.computer.change_observer(self.address(server), |observer| observer.in_doubt = *doubts);
+            }
+        }
+    }
+
+    /// What people do when all is over: the cluster, its hosts and the service are well again.
+    pub async fn mend(&mut self) {
+        self.cluster.clear(None);
+        for server in self.servers() {
+            for action in [
+                AgentAction::Back,
+                AgentAction::Slow(Duration::ZERO),
+                AgentAction::LosesAnswers(0),
+                AgentAction::DiskIsWell,
+                AgentAction::Doubts(false),
+            ] {
+                self.agent(server, &action);
+            }
+            self.host(server).computer.thaw(self.address(server));
+        }
+        for zone in 1..=3 {
+            self.cluster.third_party(&format!("ALTER SYSTEM START ZONE zone{zone}"));
+        }
+        if let Some(running) = &self.running {
+            running.life.plan(None);
+            running.life.plan_loss(None);
+        }
+        self.start_service(None, Failpoints::default()).await;
+        self.pass(Duration::from_secs(31)).await;
+        let busy = self.open_task().map(|open| open.task.spec.server().addr);
+        for server in self.servers() {
+            let address = self.address(server);
+            if busy == Some(address) || self.is_stopped_by_us(server) {
+                continue;
+            }
+            if self.host(server).computer.process(address).is_none() {
+                self.host(server).start_observer(address);
+            }
+        }
+        self.pass(Duration::from_secs(5)).await;
+        for server in self.servers() {
+            let address = self.address(server);
+            if busy != Some(address) && !self.is_stopped_by_us(server) {
+                self.cluster.third_party(&format!("ALTER SYSTEM START SERVER '{address}'"));
+            }
+        }
+        self.pass(Duration::from_secs(15)).await;
+    }
+
+    /// Mends everything, and brings what is open to its end: by retries, then by a rollback, then by giving up.
+    pub async fn finish(&mut self) -> Vec<String> {
+        self.mend().await;
+        let mut broken = Vec::new();
+        let verbs =
+            [Verb::Retry, Verb::Retry, Verb::Rollback, Verb::Rollback, Verb::GiveUp, Verb::GiveUp, Verb::GiveUp];
+        for verb in verbs {
+            if !self.rests(LONGEST_MOVE).await {
+                let moving = self.open_task().map(|open| open.task.spec.id.get()).unwrap_or_default();
+                broken.push(format!("8: task {moving} still moves {} s after all was mended", LONGEST_MOVE.as_secs()));
+                return broken;
+            }
+            match self.phase() {
+                None => break,
+                Some(_) => {
+                    self.ask_verb(verb);
+                    self.pass(Duration::from_secs(20)).await;
+                }
+            }
+        }
+        self.rests(LONGEST_MOVE).await;
+        if let Some((task, Phase::Moving | Phase::AtRest)) = self.phase() {
+            broken.push(format!("8: task {task} could be brought to no end"));
+        }
+        self.resume_watchers();
+        self.pass(Duration::from_secs(1)).await;
+        broken.extend(self.watchers_left_behind());
+        broken
+    }
+}

@@ -1,0 +1,513 @@
+//! A world: one cluster with its hosts and agents, a disk, and the service, which lives over them more than once. Whatever is
+//! done in it is a method here; what is done when is the walk's.
+
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::StreamExt;
+use obsteward::agent::Timing;
+use obsteward::clock::{Clock, Timestamp};
+use obsteward::domain::event::{Phase, Verb};
+use obsteward::domain::ids::{ClusterId, ServerAddr, TaskId};
+use obsteward::domain::refusal::Refusal;
+use obsteward::domain::status::{Risk, ServerStatus, StopType};
+use obsteward::domain::task::Task;
+use obsteward::engine::Failpoints;
+use obsteward::inventory::{access, observation};
+use obsteward::operations::Timeouts;
+use obsteward::proto::v1;
+use obsteward::proto::v1::watch_task_response::Kind;
+use obsteward::service::{
+    CancelTask, GiveUpTask, OnServer, RestartServer, RetryTask, RollbackTask, ServiceCall, SkipSubtask, StartServer,
+    StopServer,
+};
+use obsteward::sim::{InProcessCluster, SimClock, SimOptions, TenantOptions};
+use obsteward::store::StoredTask;
+use obsteward::store::inventory::{DefaultHost, NewCluster};
+use obsteward::watch::{Until, WatchTask, encode, watch_task};
+use prost::Message;
+use secrecy::SecretString;
+use tokio::task::JoinHandle;
+
+use crate::cluster::Clusters;
+use crate::data_centre::{DataCentre, SimulatedHost};
+use crate::disk::Disk;
+use crate::life::{Crash, Dice, Life};
+use crate::promises::scenario::Operation;
+use crate::service::{RunningService, SeesAll, Surroundings, caller};
+use crate::story::Story;
+use crate::witness::Witness;
+
+/// When every world begins.
+pub const BEGINS: i64 = 1_700_000_000_000_000;
+/// Between two moments at which time goes on in the cluster.
+const TICK: Duration = Duration::from_millis(100);
+const AGENT_PORT: u16 = 62_888;
+
+/// What a world is made of.
+#[derive(Clone, Debug)]
+pub struct WorldOptions {
+    pub seed: u64,
+    pub servers_per_zone: u16,
+    /// Whether one tenant has two replicas and the arbitration service.
+    pub arbitration: bool,
+    /// Whether the cluster's times are those of tests, not those of the kernel.
+    pub quick: bool,
+    pub timeouts: Timeouts,
+    /// `ob_query_timeout` of an effect's session.
+    pub effect_timeout: Duration,
+}
+
+impl WorldOptions {
+    /// A cluster of three zones with a server each, and short times.
+    pub fn new(seed: u64) -> Self {
+        let timeouts = Timeouts {
+            poll: Duration::from_millis(100),
+            precheck: Duration::from_secs(2),
+            gate: Duration::from_secs(10),
+            grace: Duration::from_secs(4),
+            leader_wait: Duration::from_secs(20),
+            reading: Duration::from_secs(20),
+            freeze: Duration::from_secs(20),
+            start_watch: Duration::from_secs(6),
+            catch_up: Duration::from_secs(20),
+        };
+        let effect_timeout = obsteward::oceanbase::EFFECT_QUERY_TIMEOUT;
+        Self { seed, servers_per_zone: 1, arbitration: false, quick: true, timeouts, effect_timeout }
+    }
+}
+
+/// What is asked of a server.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    pub operation: Operation,
+    /// From 1, as the cluster numbers them.
+    pub server: i64,
+    pub force: bool,
+    pub risks: Vec<Risk>,
+    pub service_only: bool,
+    pub freeze: bool,
+    /// How long the consent lasts; `None`: as long as nobody says otherwise.
+    pub consent: Option<Duration>,
+    /// Two asks with the same number are the same request.
+    pub request: Option<u128>,
+}
+
+/// A watcher, which comes, goes, and resumes where it was.
+struct Watcher {
+    task: TaskId,
+    seen: Arc<Mutex<Vec<v1::TaskEvent>>>,
+    /// The revision behind which it watches.
+    after: Arc<Mutex<i64>>,
+    stream: Option<JoinHandle<()>>,
+}
+
+pub struct World {
+    pub options: WorldOptions,
+    pub dice: Dice,
+    pub clock: Clock,
+    pub disk: Disk,
+    pub cluster: InProcessCluster,
+    clusters: Clusters,
+    pub data_centre: DataCentre,
+    pub running: Option<RunningService>,
+    pub witness: Witness,
+    pub story: Story,
+    cluster_id: ClusterId,
+    watchers: Vec<Watcher>,
+    requests: Vec<JoinHandle<()>>,
+    /// Where the service's clock stands besides what has passed, in microseconds.
+    jumped: i64,
+}
+
+impl World {
+    pub async fn new(options: WorldOptions, story: Story) -> Self {
+        let dice = Dice::new(options.seed);
+        let mut sim = if options.quick { SimOptions::quick("") } else { SimOptions::new("") };
+        sim.servers_per_zone = options.servers_per_zone;
+        sim.arbitration = options.arbitration;
+        sim.tenants = vec![TenantOptions { log_streams: 1, ..TenantOptions::new("app") }];
+        if options.arbitration {
+            sim.tenants[0] = TenantOptions { replica_zones: vec![1, 2], arbitration: true, ..sim.tenants[0].clone() };
+        }
+        let cluster =
+            InProcessCluster::new(&sim, |number| Ipv4Addr::new(10, 0, 1, number), SimClock::simulated(BEGINS));
+        let data_centre =
+            DataCentre::new(dice.clone(), Timing { one_end_per: Duration::from_secs(20), ..Timing::default() });
+        for server in 1..=3 * i64::from(options.servers_per_zone) {
+            data_centre.add(&agent_address(server)).install(&cluster, server);
+        }
+        let clusters = Clusters::default();
+        clusters.add(cluster.clone());
+        let ticking = cluster.clone();
+        tokio::spawn(async move {
+            loop {
+                ticking.tick();
+                tokio::time::sleep(TICK).await;
+            }
+        });
+        let mut world = Self {
+            clock: Clock::steady_from(Timestamp::from_micros(BEGINS)),
+            witness: Witness::new(&cluster),
+            dice,
+            disk: Disk::default(),
+            cluster,
+            clusters,
+            data_centre,
+            running: None,
+            story,
+            cluster_id: ClusterId::new(1).unwrap(),
+            watchers: Vec::new(),
+            requests: Vec::new(),
+            jumped: 0,
+            options,
+        };
+        world.start_service(None, Failpoints::default()).await;
+        world.register().await;
+        world
+    }
+
+    async fn register(&mut self) {
+        let endpoints: Vec<String> = (1..=3).map(|number| format!("10.0.1.{number}:2881")).collect();
+        let (username, password) = ("root@sys".to_owned(), SecretString::from(""));
+        let asked = access(&endpoints, &username, &password).unwrap();
+        let inventory = self.running.as_ref().unwrap().inventory.clone();
+        let discovery = inventory.discover(&asked).await.unwrap();
+        self.cluster_id = self.disk.lock().register(NewCluster {
+            id: None,
+            identity: discovery.identity.clone(),
+            endpoints,
+            username,
+            password,
+            default_host: DefaultHost::Grpc { port: AGENT_PORT },
+            hosts: Vec::new(),
+            server_ids: Vec::new(),
+            observation: observation(&discovery),
+        });
+    }
+
+    /// Starts the service, if it does not run; `crash`: when that life is going to end.
+    pub async fn start_service(&mut self, crash: Option<Crash>, failpoints: Failpoints) {
+        if self.is_up() {
+            return;
+        }
+        let life = Life::new(self.dice.clone());
+        life.plan(crash);
+        self.story.tell("the service starts");
+        self.running = RunningService::start(Surroundings {
+            life,
+            disk: &self.disk,
+            clusters: &self.clusters,
+            data_centre: &self.data_centre,
+            clock: &self.clock,
+            timeouts: &self.options.timeouts,
+            effect_timeout: self.options.effect_timeout,
+            failpoints,
+        })
+        .await;
+        if self.running.is_none() {
+            self.story.tell("its life ends before it serves");
+        }
+    }
+
+    pub fn is_up(&self) -> bool {
+        self.running.as_ref().is_some_and(|running| !running.life.is_over())
+    }
+
+    /// SIGKILL.
+    pub fn kill_service(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.life.end();
+        }
+        self.requests.drain(..).for_each(|request| request.abort());
+        self.watchers.iter_mut().filter_map(|watcher| watcher.stream.take()).for_each(|stream| stream.abort());
+    }
+
+    /// SIGTERM: as `app` ends.
+    pub async fn end_service(&mut self) {
+        if let Some(running) = &self.running {
+            running.shutdown.cancel();
+            running.life.while_it_lasts(running.engine.shut_down()).await;
+        }
+        self.kill_service();
+    }
+
+    /// Notices that the service has ended by itself.
+    pub fn notice(&mut self) {
+        if self.running.is_some() && !self.is_up() {
+            self.story.tell("the service has crashed");
+            self.kill_service();
+        }
+    }
+
+    pub fn plan(&self, crash: Crash) {
+        if let Some(running) = &self.running {
+            running.life.plan(Some(crash));
+        }
+    }
+
+    /// Lets so much time pass, or less when the service ends meanwhile.
+    pub async fn pass(&mut self, time: Duration) {
+        match &self.running {
+            Some(running) if !running.life.is_over() => {
+                running.life.while_it_lasts(tokio::time::sleep(time)).await;
+            }
+            _ => tokio::time::sleep(time).await,
+        }
+        self.notice();
+    }
+
+    pub fn jump_clock(&mut self, micros: i64) {
+        self.clock.jump(micros);
+        self.jumped += micros;
+        self.witness.clock_is_ahead(Duration::from_micros(self.jumped.max(0).unsigned_abs()));
+    }
+
+    /// Asks and waits for the answer; `None`: there will be none, the service is gone.
+    async fn call<C>(
+        &self,
+        call: C,
+        found: obsteward::service::Found<C::Subject>,
+    ) -> Option<Result<StoredTask, Refusal>>
+    where
+        C: ServiceCall<Output = StoredTask>,
+    {
+        let running = self.running.as_ref()?;
+        let answered = running.life.while_it_lasts(call.run(&running.service, &caller("anna"), found)).await?;
+        if let Ok(stored) = &answered {
+            self.witness.handles.lock().unwrap().push(encode::task(stored));
+        }
+        Some(answered)
+    }
+
+    /// [`World::ask`], waiting for the answer.
+    pub async fn ask_and_wait(&self, ask: &Ask) -> Option<Result<StoredTask, Refusal>> {
+        let stop = self.stop_call(ask)?;
+        match ask.operation {
+            Operation::Stop => self.call(stop, ()).await,
+            Operation::Restart => self.call(RestartServer(stop), ()).await,
+            Operation::Start => self.call(start_call(&stop), ()).await,
+        }
+    }
+
+    /// A retry, a rollback or the end of a task at rest, waiting for the answer.
+    pub async fn ask_verb_and_wait(&self, verb: Verb) -> Option<Result<StoredTask, Refusal>> {
+        let found = self.open_task()?;
+        let (task, if_revision, expire_time) = (found.task.spec.id, None, None);
+        match verb {
+            Verb::Retry => self.call(RetryTask { task, if_revision, expire_time }, found).await,
+            Verb::Rollback => self.call(RollbackTask { task, if_revision, expire_time }, found).await,
+            Verb::GiveUp => self.call(GiveUpTask { task, if_revision }, found).await,
+            Verb::Cancel => self.call(CancelTask { task, if_revision }, found).await,
+            Verb::SkipSubtask => None,
+        }
+    }
+
+    /// Sends a call on its way; what it is answered with is a handle.
+    fn send<C>(&mut self, call: C, found: obsteward::service::Found<C::Subject>)
+    where
+        C: ServiceCall<Output = StoredTask> + std::fmt::Debug,
+        obsteward::service::Found<C::Subject>: 'static,
+    {
+        let Some(running) = &self.running else { return };
+        let (service, handles, story) =
+            (running.service.clone(), Arc::clone(&self.witness.handles), self.story.clone());
+        let caller = caller("anna");
+        story.tell(format!("asks {call:?}"));
+        self.requests.push(tokio::spawn(async move {
+            match call.run(&service, &caller, found).await {
+                Ok(stored) => {
+                    let id = stored.task.spec.id;
+                    story.tell(format!("is answered with task {id} at revision {}", stored.task.revision));
+                    handles.lock().unwrap().push(encode::task(&stored));
+                }
+                Err(refusal) => story.tell(format!("is refused: {refusal:?}")),
+            }
+        }));
+    }
+
+    fn stop_call(&self, ask: &Ask) -> Option<StopServer> {
+        Some(StopServer {
+            cluster: self.cluster_id,
+            server: self.server_id(ask.server)?,
+            force: ask.force,
+            accepted_risks: ask.risks.clone(),
+            stop_type: if ask.service_only { StopType::Service } else { StopType::Process },
+            freeze_before_stop: ask.freeze && !ask.service_only,
+            request_id: ask.request.map(uuid::Uuid::from_u128),
+            repeat_by_arguments: false,
+            expected_server: None,
+            expire_time: ask.consent.map(|consent| self.clock.now().plus(consent)),
+        })
+    }
+
+    pub fn ask(&mut self, ask: &Ask) {
+        let Some(stop) = self.stop_call(ask) else { return };
+        match ask.operation {
+            Operation::Stop => self.send(stop, ()),
+            Operation::Restart => self.send(RestartServer(stop), ()),
+            Operation::Start => self.send(start_call(&stop), ()),
+        }
+    }
+
+    /// Asks a verb of the open task, whether or not it is allowed.
+    pub fn ask_verb(&mut self, verb: Verb) {
+        let Some(found) = self.open_task() else { return };
+        let task = found.task.spec.id;
+        let (if_revision, expire_time) = (None, None);
+        match verb {
+            Verb::Retry => self.send(RetryTask { task, if_revision, expire_time }, found),
+            Verb::Rollback => self.send(RollbackTask { task, if_revision, expire_time }, found),
+            Verb::Cancel => self.send(CancelTask { task, if_revision }, found),
+            Verb::GiveUp => self.send(GiveUpTask { task, if_revision }, found),
+            Verb::SkipSubtask => {
+                use obsteward::domain::event::SubtaskState::{Failed, Running};
+                let mut subtasks = found.task.in_execution_order().into_iter();
+                let stuck = subtasks.find(|subtask| matches!(subtask.state, Failed | Running));
+                if let Some(subtask) = stuck.map(|subtask| subtask.spec.id) {
+                    self.send(SkipSubtask { task, subtask, if_revision }, found);
+                }
+            }
+        }
+    }
+
+    pub fn open_task(&self) -> Option<StoredTask> {
+        let content = self.disk.lock();
+        let open = |task: &Task| StoredTask {
+            seq: content.tasks[&task.spec.id].seq(),
+            task: task.clone(),
+            progress: Vec::new(),
+        };
+        content.open().map(open)
+    }
+
+    pub fn phase(&self) -> Option<(TaskId, Phase)> {
+        self.disk.lock().open().map(|task| (task.spec.id, task.state.phase()))
+    }
+
+    /// Waits until no task moves, at most so long; false: it still moves, or the service has ended.
+    pub async fn rests(&mut self, within: Duration) -> bool {
+        let mut left = within;
+        loop {
+            if !matches!(self.phase(), Some((_, Phase::Moving))) {
+                return true;
+            }
+            if left.is_zero() || !self.is_up() {
+                return false;
+            }
+            let step = left.min(Duration::from_millis(500));
+            self.pass(step).await;
+            left -= step;
+        }
+    }
+
+    pub fn host(&self, server: i64) -> Arc<SimulatedHost> {
+        self.data_centre.get(&agent_address(server)).unwrap()
+    }
+
+    pub fn address(&self, server: i64) -> ServerAddr {
+        format!("10.0.1.{server}:2882").parse().unwrap()
+    }
+
+    pub fn servers(&self) -> std::ops::RangeInclusive<i64> {
+        1..=3 * i64::from(self.options.servers_per_zone)
+    }
+
+    fn server_id(&self, server: i64) -> Option<obsteward::domain::ids::ServerId> {
+        let address = self.address(server);
+        let content = self.disk.lock();
+        content.cluster.as_ref()?.servers.iter().find(|row| row.addr == address).map(|row| row.id)
+    }
+
+    /// Whether obsteward says that it has stopped a server.
+    pub fn is_stopped_by_us(&self, server: i64) -> bool {
+        let address = self.address(server);
+        let content = self.disk.lock();
+        let mut rows = content.cluster.iter().flat_map(|cluster| &cluster.servers);
+        rows.any(|row| row.addr == address && row.managed_status == Some(ServerStatus::Stopped))
+    }
+
+    /// A watcher comes for the newest task, from its beginning or with a snapshot.
+    pub fn watch(&mut self, from_the_beginning: bool) {
+        let Some(task) = self.disk.lock().tasks.keys().next_back().copied() else { return };
+        let seen: Arc<Mutex<Vec<v1::TaskEvent>>> = Arc::default();
+        self.witness.watched.push(Arc::clone(&seen));
+        let after = Arc::new(Mutex::new(if from_the_beginning { 0 } else { -1 }));
+        self.watchers.push(Watcher { task, seen, after, stream: None });
+        self.resume_watchers();
+    }
+
+    /// All watchers go.
+    pub fn unwatch(&mut self) {
+        self.watchers.iter_mut().filter_map(|watcher| watcher.stream.take()).for_each(|stream| stream.abort());
+    }
+
+    /// Watchers that went come back, each where it was.
+    pub fn resume_watchers(&mut self) {
+        let Some(running) = self.running.as_ref().filter(|running| !running.life.is_over()) else { return };
+        for watcher in self.watchers.iter_mut().filter(|watcher| watcher.stream.is_none()) {
+            let (hub, task) = (Arc::clone(&running.hub), watcher.task);
+            let (seen, after) = (Arc::clone(&watcher.seen), Arc::clone(&watcher.after));
+            let from = *after.lock().unwrap();
+            let asked = WatchTask {
+                task,
+                after: (from >= 0).then(|| obsteward::domain::ids::Revision::new(from)),
+                until: Until::Closed,
+                progress: false,
+            };
+            watcher.stream = Some(tokio::spawn(async move {
+                let Ok(stream) = watch_task(&hub, asked, Arc::new(SeesAll)).await else { return };
+                tokio::pin!(stream);
+                while let Some(Ok(item)) = stream.next().await {
+                    let response = v1::WatchTaskResponse::decode(item.bytes().clone()).unwrap();
+                    match response.kind {
+                        Some(Kind::Event(event)) => {
+                            *after.lock().unwrap() = event.revision;
+                            seen.lock().unwrap().push(event);
+                        }
+                        Some(Kind::Snapshot(task)) => *after.lock().unwrap() = task.revision,
+                        _ => {}
+                    }
+                }
+            }));
+        }
+    }
+
+    /// Watchers whose task is closed, and who have not seen that.
+    pub fn watchers_left_behind(&self) -> Vec<String> {
+        let content = self.disk.lock();
+        let behind = |watcher: &Watcher| {
+            let task = &content.tasks.get(&watcher.task)?.task;
+            let (closed, at) = (task.state.phase() == Phase::Closed, *watcher.after.lock().unwrap());
+            (closed && at != task.revision.get()).then(|| {
+                format!("9: a watcher of task {} has seen revision {at} of {} and no more", watcher.task, task.revision)
+            })
+        };
+        self.watchers.iter().filter_map(behind).collect()
+    }
+
+    /// Everything that is broken by now.
+    pub fn check(&mut self) -> Vec<String> {
+        for host in self.data_centre.hosts() {
+            let ended = host.computer.take_ended_by_others().into_iter().map(|ended| ended.pid);
+            self.witness.ended_by_others(ended.collect::<Vec<_>>());
+        }
+        self.witness.look(&self.disk, &self.cluster);
+        self.witness.broken()
+    }
+}
+
+fn start_call(stop: &StopServer) -> StartServer {
+    StartServer(OnServer {
+        cluster: stop.cluster,
+        server: stop.server,
+        request_id: stop.request_id,
+        repeat_by_arguments: false,
+        expected_server: None,
+    })
+}
+
+pub fn agent_address(server: i64) -> String {
+    format!("10.0.1.{server}:{AGENT_PORT}")
+}
