@@ -129,7 +129,7 @@ async fn try_in_a_world(case: Case, story: Story) -> Outcome {
         assert!(matches!(given_up, Some(Ok(_))), "{case}: {given_up:?}");
     }
     world.pass(Duration::from_secs(1)).await;
-    let mut broken = world.check();
+    let mut broken = world.check(true);
     broken.extend(world.watchers_left_behind());
     judge(&world, case, id, base, broken, tries)
 }

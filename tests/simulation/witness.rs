@@ -118,11 +118,11 @@ impl Witness {
         self.evidence.holder = holder.map_or(0, TaskId::get);
     }
 
-    /// Every promise that is broken by now.
-    pub fn broken(&mut self) -> Vec<String> {
+    /// Every promise that is broken by now; `whole`: by what was done to the cluster too, which takes longest to look through.
+    pub fn broken(&mut self, whole: bool) -> Vec<String> {
         self.evidence.handles = self.handles.lock().unwrap().clone();
         self.evidence.watched = self.watched.iter().map(|seen| seen.lock().unwrap().clone()).collect();
-        self.evidence.broken()
+        if whole { self.evidence.broken() } else { self.evidence.broken_in_logs() }
     }
 
     /// A digest of the logs of all tasks and of the cluster's record.

@@ -117,6 +117,8 @@ pub struct World {
     cluster_id: ClusterId,
     watchers: Vec<Watcher>,
     requests: Vec<JoinHandle<()>>,
+    /// Steps of its walk that were done.
+    pub steps: usize,
     /// Where the service's clock stands besides what has passed, in microseconds.
     jumped: i64,
 }
@@ -160,6 +162,7 @@ impl World {
             cluster_id: ClusterId::new(1).unwrap(),
             watchers: Vec::new(),
             requests: Vec::new(),
+            steps: 0,
             jumped: 0,
             options,
         };
@@ -487,14 +490,14 @@ impl World {
         self.watchers.iter().filter_map(behind).collect()
     }
 
-    /// Everything that is broken by now.
-    pub fn check(&mut self) -> Vec<String> {
+    /// Everything that is broken by now; as [`Witness::broken`].
+    pub fn check(&mut self, whole: bool) -> Vec<String> {
         for host in self.data_centre.hosts() {
             let ended = host.computer.take_ended_by_others().into_iter().map(|ended| ended.pid);
             self.witness.ended_by_others(ended.collect::<Vec<_>>());
         }
         self.witness.look(&self.disk, &self.cluster);
-        self.witness.broken()
+        self.witness.broken(whole)
     }
 }
 
