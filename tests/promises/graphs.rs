@@ -18,7 +18,7 @@ pub static START: LazyLock<Vec<&str>> = LazyLock::new(|| names(&operations::STAR
 /// Of `Restart OB server`.
 pub static RESTART: LazyLock<Vec<&str>> = LazyLock::new(|| names(&operations::RESTART));
 
-fn names(operation: &Definition) -> Vec<&'static str> {
+pub fn names(operation: &Definition) -> Vec<&'static str> {
     let times = GraphTimes { lease: Duration::ZERO, leader_wait: Duration::ZERO };
     let graph = operation.graph(1, ServerId::new(1).unwrap(), times).unwrap();
     let named = |id: &SubtaskId| graph.subtasks.iter().find(|subtask| subtask.id == *id).unwrap().name.clone().leak();

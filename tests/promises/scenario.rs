@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use obsteward::operations;
+use obsteward::operations::definition::Definition;
 use obsteward::proto::v1;
 use obsteward::sim::state::Server;
 
@@ -12,6 +14,18 @@ pub enum Operation {
     Stop,
     Start,
     Restart,
+    Freeze,
+}
+
+impl Operation {
+    pub const fn definition(self) -> &'static Definition {
+        match self {
+            Self::Stop => &operations::STOP_PROCESS,
+            Self::Start => &operations::START,
+            Self::Restart => &operations::RESTART,
+            Self::Freeze => &operations::FREEZE,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +34,7 @@ pub enum Direction {
     Back,
 }
 
-pub const OPERATIONS: [Operation; 3] = [Operation::Stop, Operation::Start, Operation::Restart];
+pub const OPERATIONS: [Operation; 4] = [Operation::Stop, Operation::Start, Operation::Restart, Operation::Freeze];
 pub const COURSES: [Direction; 2] = [Direction::Forward, Direction::Back];
 
 /// The simulated server that all is about.
@@ -49,11 +63,7 @@ impl Scenario {
 
     /// Names of the steps in the order in which this scenario runs them.
     pub fn steps(self) -> Vec<&'static str> {
-        let mut steps = match self.operation {
-            Operation::Stop => graphs::STOP.to_vec(),
-            Operation::Start => graphs::START.to_vec(),
-            Operation::Restart => graphs::RESTART.to_vec(),
-        };
+        let mut steps = graphs::names(self.operation.definition());
         if self.direction == Direction::Back {
             steps.reverse();
         }
@@ -75,7 +85,7 @@ impl Scenario {
         match self.operation {
             Operation::Stop => !done,
             Operation::Start => done,
-            Operation::Restart => true,
+            Operation::Restart | Operation::Freeze => true,
         }
     }
 }

@@ -102,7 +102,7 @@ async fn try_in_a_world(case: Case, story: Story) -> Outcome {
     if case.kills() && !world.is_up() {
         world.start_service(None, Failpoints::default()).await;
         let known = world.disk.lock().tasks.values().any(|stored| {
-            let wanted = stored.task.spec.graph.operation.name == name_of(case.scenario.operation);
+            let wanted = stored.task.spec.graph.operation.name == case.scenario.operation.definition().name;
             wanted && stored.task.revision.get() > base
         });
         if !known {
@@ -228,12 +228,4 @@ async fn begins(world: &mut World, step: &str) {
 
 fn state(world: &World, id: TaskId) -> TaskState {
     world.disk.lock().tasks[&id].task.state
-}
-
-const fn name_of(operation: Operation) -> &'static str {
-    match operation {
-        Operation::Stop => "Stop OB server",
-        Operation::Start => "Start OB server",
-        Operation::Restart => "Restart OB server",
-    }
 }

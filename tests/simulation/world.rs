@@ -19,8 +19,8 @@ use obsteward::operations::Timeouts;
 use obsteward::proto::v1;
 use obsteward::proto::v1::watch_task_response::Kind;
 use obsteward::service::{
-    CancelTask, GiveUpTask, OnServer, RestartServer, RetryTask, RollbackTask, ServiceCall, SkipSubtask, StartServer,
-    StopServer,
+    CancelTask, FreezeServer, GiveUpTask, OnServer, RestartServer, RetryTask, RollbackTask, ServiceCall, SkipSubtask,
+    StartServer, StopServer,
 };
 use obsteward::sim::{InProcessCluster, SimClock, SimOptions, TenantOptions};
 use obsteward::store::StoredTask;
@@ -290,7 +290,8 @@ impl World {
         match ask.operation {
             Operation::Stop => self.call(stop, ()).await,
             Operation::Restart => self.call(RestartServer(stop), ()).await,
-            Operation::Start => self.call(start_call(&stop), ()).await,
+            Operation::Start => self.call(StartServer(on_server(&stop)), ()).await,
+            Operation::Freeze => self.call(FreezeServer(on_server(&stop)), ()).await,
         }
     }
 
@@ -350,7 +351,8 @@ impl World {
         match ask.operation {
             Operation::Stop => self.send(stop, ()),
             Operation::Restart => self.send(RestartServer(stop), ()),
-            Operation::Start => self.send(start_call(&stop), ()),
+            Operation::Start => self.send(StartServer(on_server(&stop)), ()),
+            Operation::Freeze => self.send(FreezeServer(on_server(&stop)), ()),
         }
     }
 
@@ -501,14 +503,14 @@ impl World {
     }
 }
 
-fn start_call(stop: &StopServer) -> StartServer {
-    StartServer(OnServer {
+fn on_server(stop: &StopServer) -> OnServer {
+    OnServer {
         cluster: stop.cluster,
         server: stop.server,
         request_id: stop.request_id,
         repeat_by_arguments: false,
         expected_server: None,
-    })
+    }
 }
 
 pub fn agent_address(server: i64) -> String {

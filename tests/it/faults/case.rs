@@ -162,11 +162,7 @@ impl Case {
                 (task.revision > before.revision).then_some(task)
             }
             None => {
-                let wanted = match self.scenario.operation {
-                    Operation::Stop => "Stop OB server",
-                    Operation::Start => "Start OB server",
-                    Operation::Restart => "Restart OB server",
-                };
+                let wanted = self.scenario.operation.definition().name;
                 clients.list().await.into_iter().find(|task| task.name == wanted)
             }
         }
@@ -209,6 +205,10 @@ impl Scenario {
             Operation::Start => {
                 let request = v1::StartServerRequest { cluster_id, server_id, ..Default::default() };
                 servers.start_server(request).await?.into_inner().task
+            }
+            Operation::Freeze => {
+                let request = v1::FreezeServerRequest { cluster_id, server_id, ..Default::default() };
+                servers.freeze_server(request).await?.into_inner().task
             }
             Operation::Restart => {
                 let request = v1::RestartServerRequest { cluster_id, server_id, ..Default::default() };

@@ -1,4 +1,4 @@
-//! Faults, tried systematically: a stop, a start and a restart, forward and undone, each on a simulated cluster of real
+//! Faults, tried systematically: a stop, a start, a restart and a freeze, forward and undone, each on a simulated cluster of real
 //! processes and with the real binary, while one thing goes wrong:
 //!
 //! - every step is executed twice;
@@ -9,7 +9,7 @@
 //! After each case the promises (docs/promises.md) are held against the log, the cluster's own record and what a
 //! watcher saw (`tests/promises`), and the server is looked at: stopped, serving, or as it was.
 //!
-//! All cases are about 2,200, too many for every change: `FAULTS=all NEXTEST_PROFILE=faults scripts/test every_case` runs them,
+//! All cases are about 2,500, too many for every change: `FAULTS=all NEXTEST_PROFILE=faults scripts/test every_case` runs them,
 //! `FAULTS=kills` every kill. Without that a sample is run, spread evenly. `FAULTS_ONLY="Stop undone"` runs one scenario,
 //! `FAULTS_CASES=CheckpointStuck` the cases with that in their name, `FAULTS_TIMES=1` says how long each case took.
 
