@@ -3,7 +3,6 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use obsteward::access::Directory;
 use obsteward::clock::Clock;
 use obsteward::domain::ids::{Principal, TaskId};
@@ -126,7 +125,6 @@ pub fn caller(name: &str) -> Caller {
 /// Sees every task, as long as it wants.
 pub struct SeesAll;
 
-#[async_trait]
 impl WatchAuthorizer for SeesAll {
     fn check(&self) -> Result<(), Refusal> {
         Ok(())
