@@ -12,9 +12,7 @@ pub const fn task_edge(from: TaskState, to: TaskState, operation: TaskOperation)
         (S::Running, S::RolledBack) => matches!(operation, O::Rollback),
         (S::Running, S::Canceling) => matches!(operation, O::Cancel),
         // The running step may succeed first: then the cancellation takes effect after it, or the task ends if it was the last.
-        (S::Canceling, S::Cancelled | S::Failed | S::Successful | S::RolledBack | S::Refused) => {
-            matches!(operation, O::Cancel)
-        }
+        (S::Canceling, S::Cancelled | S::Successful | S::RolledBack | S::Refused) => matches!(operation, O::Cancel),
         (S::Failed | S::Cancelled, S::Running) => matches!(operation, O::Retry | O::Rollback),
         (S::Failed | S::Cancelled, S::GivenUp) => matches!(operation, O::GiveUp),
         (

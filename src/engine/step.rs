@@ -12,7 +12,7 @@ use crate::clock::{Clock, Timestamp, monotonic_now};
 use crate::domain::attempt::RecordedIntent;
 use crate::domain::decide::{Input, StepOutput};
 use crate::domain::effect::{EffectOutcome, Intent, Permit};
-use crate::domain::event::{Direction, Failure, OverriddenCheck};
+use crate::domain::event::{Direction, Failure, IntentOutcome, OverriddenCheck};
 use crate::domain::facts::ServerFacts;
 use crate::domain::graph::{OperationName, SubtaskSpec};
 use crate::domain::ids::{Fence, SubtaskId};
@@ -80,6 +80,15 @@ pub enum Observation {
     },
 }
 
+impl Observation {
+    /// The step takes nothing back, and nobody looks: what is not known of its effects stays so.
+    pub fn nothing_to_undo(context: &StepContext) -> Self {
+        let open = context.effects().filter(|intent| intent.is_unresolved());
+        let outcomes = open.map(|intent| (intent.number, IntentOutcome::Unknown)).collect();
+        Self::Reached { already_so: true, output: StepOutput { outcomes, ..StepOutput::default() }, writes: Vec::new() }
+    }
+}
+
 /// How the subtask's timeout is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimeoutPolicy {
@@ -97,8 +106,8 @@ pub trait Step: Send + Sync {
 
     /// Reads what is left of the step's own effect and decides how to take it back; `Reached`: nothing is left. Reads only.
     /// Called only when nothing that the step tried on the way forward can happen any more.
-    async fn undo_look(&self, _context: &StepContext) -> Observation {
-        Observation::Reached { already_so: true, output: StepOutput::default(), writes: Vec::new() }
+    async fn undo_look(&self, context: &StepContext) -> Observation {
+        Observation::nothing_to_undo(context)
     }
 
     /// Whether the result of a step that succeeded earlier still holds; called when a task is retried. `Err`: not known.

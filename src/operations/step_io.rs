@@ -217,11 +217,6 @@ pub(super) fn not_known(context: &StepContext) -> Vec<(i32, IntentOutcome)> {
     unresolved(context).map(|intent| (intent.number, IntentOutcome::Unknown)).collect()
 }
 
-/// The step had no effect of its own.
-pub(super) fn nothing_to_undo() -> Observation {
-    undone(Vec::new())
-}
-
 /// The last undo: what is shown of the cluster is to be what it was brought back to. A cluster that does not answer now is
 /// read by the next sync, and the undo is none the less done.
 pub(super) async fn synced(deps: &Deps, context: &StepContext) -> Observation {
@@ -230,12 +225,12 @@ pub(super) async fn synced(deps: &Deps, context: &StepContext) -> Observation {
         Ok(Err(error)) => context.log(format!("the cluster was not read afterwards: {error}")),
         Err(_) => context.log("the cluster was not read afterwards: it did not answer in time"),
     }
-    nothing_to_undo()
+    Observation::nothing_to_undo(context)
 }
 
 /// The undo is complete with these writes.
 pub(super) fn undone(writes: Vec<Write>) -> Observation {
-    Observation::Reached { already_so: writes.is_empty(), output: StepOutput::default(), writes }
+    Observation::Reached { already_so: false, output: StepOutput::default(), writes }
 }
 
 /// The failure of a look that cannot even begin.

@@ -138,9 +138,7 @@ fn elect(cluster: &mut Cluster, index: usize, now: Micros, happened: &mut Vec<Re
     let ls = &cluster.log_streams[index];
     let election = time::micros(cluster.durations.election);
     let down_since = |id: &i64| cluster.server(*id).map_or(0, |server| server.unreachable_since);
-    let living = ls.members.iter().filter(|id| cluster.reachable(**id)).count();
-    let votes = living + usize::from(ls.members.len() == 2 && cluster.arbitrates(ls.tenant));
-    let has_majority = votes > ls.members.len() / 2;
+    let has_majority = cluster.has_majority(ls);
     match ls.leader {
         Some(leader) if cluster.reachable(leader) => {
             // a leader that lost its majority steps down

@@ -240,6 +240,13 @@ impl Core {
         self.record_all(now, happened);
     }
 
+    /// A log stream in words, which end with how many microseconds ago the last of its other members that are gone was lost.
+    fn others_down(&self, ls: &super::state::LogStream, server: i64, now: Micros) -> String {
+        let others = ls.members.iter().filter(|id| **id != server && !self.cluster.reachable(**id));
+        let lost = others.filter_map(|id| self.cluster.server(*id)).map(|server| server.unreachable_since).max();
+        format!("tenant {} log stream {}, others lost before {}", ls.tenant, ls.id, now - lost.unwrap_or_default())
+    }
+
     /// Somebody starts the process of a server.
     pub fn process_begins(&mut self, server: i64, now: Micros) -> Beginning {
         let about_start = |kind: &FaultKind| matches!(kind, FaultKind::DiesAtStart | FaultKind::StartsSlowly { .. });
@@ -268,8 +275,13 @@ impl Core {
             }
             session.server != server
         });
+        let had: Vec<bool> = self.cluster.log_streams.iter().map(|ls| self.cluster.has_majority(ls)).collect();
         advance::process_ended(&mut self.cluster, server, now);
         self.record_entry(now, RecordEntry::at(server, Kind::ProcessEnded, format!("pid {pid}")));
+        let lost = self.cluster.log_streams.iter().zip(had).filter(|(ls, had)| *had && !self.cluster.has_majority(ls));
+        for text in lost.map(|(ls, _)| self.others_down(ls, server, now)).collect::<Vec<_>>() {
+            self.record_entry(now, RecordEntry::at(server, Kind::MajorityLost, text));
+        }
         let restarts = |kind: &FaultKind| matches!(kind, FaultKind::RestartAfterExit { .. });
         match self.take(now, &Scope::endpoint(server), restarts) {
             Some(FaultKind::RestartAfterExit { delay_ms }) => Some(Duration::from_millis(delay_ms)),

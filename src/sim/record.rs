@@ -24,6 +24,8 @@ pub enum Kind {
     LeaderMoved,
     RootServiceMoved,
     ArbitrationDegraded,
+    /// A process ended without which a log stream has no majority.
+    MajorityLost,
     MinorFreeze,
     ParameterSet,
     ServerOffline,

@@ -341,6 +341,13 @@ impl Cluster {
         held.map_or(reached, |(_, by)| reached.min(end - by)).min(end)
     }
 
+    /// Whether enough members of a log stream are there to write its log.
+    pub fn has_majority(&self, ls: &LogStream) -> bool {
+        let living = ls.members.iter().filter(|id| self.reachable(**id)).count();
+        let votes = living + usize::from(ls.members.len() == 2 && self.arbitrates(ls.tenant));
+        votes > ls.members.len() / 2
+    }
+
     /// Whether the arbitration service votes for this tenant.
     pub fn arbitrates(&self, tenant: i64) -> bool {
         self.arbitration && self.tenant(tenant).is_some_and(|tenant| tenant.arbitration)

@@ -2,6 +2,7 @@
 //! the messages, apart from the service's own fold, which it is held against.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use obsteward::proto::v1;
 use obsteward::proto::v1::task_event::Kind;
@@ -10,8 +11,8 @@ use super::TaskEvidence;
 
 /// What the events of a task come to.
 #[derive(Clone, Debug, Default)]
-pub struct Fold {
-    pub revision: i64,
+struct Fold {
+    revision: i64,
     state: v1::TaskState,
     subtasks: BTreeMap<i64, (v1::SubtaskState, i32)>,
     upstreams: BTreeMap<i64, Vec<i64>>,
@@ -33,8 +34,9 @@ pub fn fence(event: &v1::TaskEvent) -> Option<i64> {
     }
 }
 
-/// Everything that is wrong with the log of a task.
-pub fn check(task: &TaskEvidence, broken: &mut Vec<String>) {
+/// Everything that is wrong with the log of a task, which calls have returned as these; `set_back`: how far the clock of the
+/// service was set back, at most.
+pub fn check(task: &TaskEvidence, handles: &[&v1::Task], set_back: Duration, broken: &mut Vec<String>) {
     let id = task.shown.id;
     for event in task.events.iter().filter(|event| event.task_id != id) {
         broken.push(format!("9: an event of task {} is in the log of task {id}", event.task_id));
@@ -42,7 +44,20 @@ pub fn check(task: &TaskEvidence, broken: &mut Vec<String>) {
     for pair in task.events.windows(2).filter(|pair| pair[1].seq <= pair[0].seq) {
         broken.push(format!("9: seq {} of task {id} comes after {}", pair[1].seq, pair[0].seq));
     }
-    match Fold::of(&task.events) {
+    let mut agreed = 0;
+    let folded = Fold::of(&task.events, |fold| {
+        for handle in handles.iter().filter(|handle| handle.revision == fold.revision) {
+            match fold.agrees(handle) {
+                Ok(()) => agreed += 1,
+                Err(why) => broken.push(format!("1: task {id} was returned as its log does not say: {why}")),
+            }
+        }
+    });
+    if folded.is_ok() && agreed < handles.len() {
+        broken.push(format!("1: task {id} was returned at a revision that its log does not have"));
+    }
+    undone_behind_horizon(task, set_back, broken);
+    match folded {
         Err(why) => broken.push(format!("1: the log of task {id} does not fold: {why}")),
         Ok(fold) => {
             if let Err(why) = fold.agrees(&task.shown) {
@@ -59,13 +74,47 @@ pub fn check(task: &TaskEvidence, broken: &mut Vec<String>) {
     }
 }
 
+/// Nothing is undone while it may still happen.
+fn undone_behind_horizon(task: &TaskEvidence, set_back: Duration, broken: &mut Vec<String>) {
+    let mut goes_back = false;
+    let mut open: BTreeMap<i32, (i64, i64)> = BTreeMap::new();
+    for event in &task.events {
+        match &event.kind {
+            Some(Kind::TaskTransition(moved)) => goes_back = moved.operation() == v1::TaskOperation::Rollback,
+            Some(Kind::IntentRecorded(intent)) if goes_back => {
+                let now = event.event_time.as_ref().map_or(0, micros) + i64::try_from(set_back.as_micros()).unwrap();
+                let mut before =
+                    open.iter().filter(|(_, (subtask, until))| *subtask == intent.subtask_id && *until > now);
+                if let Some((number, _)) = before.next() {
+                    let (id, intent) = (task.shown.id, intent.intent);
+                    broken.push(format!(
+                        "5: intent {intent} of task {id} undoes intent {number}, which may still happen"
+                    ));
+                }
+            }
+            Some(Kind::IntentRecorded(intent)) => {
+                let until = intent.horizon.as_ref().map_or(0, micros);
+                open.insert(intent.intent, (intent.subtask_id, until));
+            }
+            Some(Kind::IntentSettled(settled)) if settled.outcome() != v1::IntentOutcome::Unknown => {
+                open.remove(&settled.intent);
+            }
+            _ => {}
+        }
+    }
+}
+
+pub fn micros(time: &prost_types::Timestamp) -> i64 {
+    time.seconds * 1_000_000 + i64::from(time.nanos) / 1000
+}
+
 fn happened_not(outcome: Option<v1::IntentOutcome>) -> bool {
     matches!(outcome, Some(v1::IntentOutcome::Refused | v1::IntentOutcome::Void))
 }
 
 impl Fold {
-    /// Of the events from the first on, as far as they are given.
-    pub fn of(events: &[v1::TaskEvent]) -> Result<Self, String> {
+    /// Of the events from the first on; `each`: what it has come to behind each of them.
+    fn of(events: &[v1::TaskEvent], mut each: impl FnMut(&Self)) -> Result<Self, String> {
         let mut fold = Self::default();
         for event in events {
             if event.revision != fold.revision + 1 {
@@ -74,6 +123,7 @@ impl Fold {
             fold.revision = event.revision;
             let kind = event.kind.as_ref().ok_or_else(|| format!("revision {} is nothing", event.revision))?;
             fold.apply(kind).map_err(|why| format!("revision {}: {why}", event.revision))?;
+            each(&fold);
         }
         Ok(fold)
     }
@@ -152,7 +202,7 @@ impl Fold {
     }
 
     /// Whether a task is shown as this says.
-    pub fn agrees(&self, shown: &v1::Task) -> Result<(), String> {
+    fn agrees(&self, shown: &v1::Task) -> Result<(), String> {
         if (self.revision, self.state) != (shown.revision, shown.state()) {
             let (revision, state) = (shown.revision, shown.state());
             return Err(format!("{state:?} at {revision}, not {:?} at {}", self.state, self.revision));

@@ -34,6 +34,7 @@ pub struct SimulatedHost {
     /// None: no agent runs.
     agent: Mutex<Option<RunningAgent>>,
     network: Mutex<Network>,
+    backup: Mutex<LedgerState>,
 }
 
 #[derive(Clone)]
@@ -73,6 +74,7 @@ impl DataCentre {
             timing: self.0.timing,
             agent: Mutex::default(),
             network: Mutex::new(Network { way: Way::Open, lost_answers: 0 }),
+            backup: Mutex::default(),
         });
         host.start_agent();
         self.0.hosts.lock().unwrap().insert(address.to_owned(), Arc::clone(&host));
@@ -115,15 +117,15 @@ impl SimulatedHost {
         *self.agent.lock().unwrap() = Some(RunningAgent { agent: Agent::on(run, self.timing), over });
     }
 
-    /// A copy of the agent's ledger, for [`SimulatedHost::restore_ledger`].
-    pub fn copy_ledger(&self) -> LedgerState {
-        self.computer.lock().ledger.clone()
+    /// Copies what the agent keeps on disk.
+    pub fn back_up_ledger(&self) {
+        *self.backup.lock().unwrap() = self.computer.lock().ledger.clone();
     }
 
-    /// Puts a copy in the place of the agent's ledger, as with a restored disk, and starts the agent again.
-    pub fn restore_ledger(&self, copy: LedgerState) {
+    /// Puts the last copy in the place of the agent's ledger (none: an empty one), and starts the agent again.
+    pub fn restore_ledger(&self) {
         self.end_agent();
-        self.computer.lock().ledger = copy;
+        self.computer.lock().ledger = self.backup.lock().unwrap().clone();
         self.start_agent();
     }
 

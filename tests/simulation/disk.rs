@@ -27,6 +27,7 @@ pub struct Content {
     pub lines: Vec<(TaskId, LogLine)>,
     pub cluster: Option<StoredCluster>,
     last_id: i64,
+    commits: usize,
 }
 
 /// A task with its log.
@@ -74,6 +75,11 @@ impl Disk {
 impl Content {
     pub fn head(&self) -> Seq {
         self.log.last().map_or(Seq::ZERO, |event| event.seq)
+    }
+
+    /// How many commits were written.
+    pub fn commits(&self) -> usize {
+        self.commits
     }
 
     pub fn reserve(&mut self, count: u32) -> i64 {
@@ -164,6 +170,7 @@ impl Content {
     }
 
     fn append(&mut self, commit: Commit, fence: Fence, reached: Revision) -> CommitOutcome {
+        self.commits += 1;
         let mut seq = self.head();
         let mut revision = commit.after;
         for event in &commit.events {

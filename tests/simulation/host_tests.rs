@@ -208,14 +208,14 @@ async fn an_agent_that_restarts_forgets_its_tickets_and_leaves_calls_without_an_
 async fn an_older_ledger_a_full_disk_and_a_reboot() {
     let world = world(6);
     world.armed(1, 1).await;
-    let copy = world.host(1).copy_ledger();
+    world.host(1).back_up_ledger();
     world.armed(1, 9).await;
     world.host(1).computer.lock().ledger_writes = LedgerWrites::Wait;
     let waits = world.reached(1).arm(&world.target(1), &fence(10)).await;
     assert!(matches!(&waits, Err(HostError::Refused { code, .. }) if code == "LEDGER_WAITS"), "{waits:?}");
     world.host(1).computer.lock().ledger_writes = LedgerWrites::Succeed;
     assert!(world.reached(1).arm(&world.target(1), &fence(8)).await.is_err());
-    world.host(1).restore_ledger(copy);
+    world.host(1).restore_ledger();
     let (before, _) = world.armed(1, 8).await;
 
     world.host(1).reboot(Duration::from_secs(30));

@@ -25,6 +25,8 @@ pub struct Step {
 pub enum Action {
     Ask(Ask),
     Verb(Verb),
+    /// Once so many more commits were written.
+    VerbBehind(Verb, usize),
     /// Waits until the task rests, at most so long.
     Rest(Duration),
     /// The service gets SIGKILL.
@@ -33,6 +35,8 @@ pub enum Action {
     KillAt(Crash),
     /// The service gets SIGTERM.
     Terminate,
+    /// It gets SIGKILL, and so many times dies behind its first commit when it is started again.
+    CrashLoop(u32),
     LoseEffect(Loss),
     Fault(Fault),
     ClearFaults,
@@ -67,6 +71,10 @@ pub enum AgentAction {
     Restarts,
     Ends,
     LosesAnswers(u32),
+    /// Somebody makes a backup of what it keeps on disk.
+    IsBackedUp,
+    /// Its disk is restored from the last backup.
+    IsRestored,
     DiskIsFull,
     DiskFails,
     DiskIsWell,
@@ -80,9 +88,13 @@ pub struct Walk {
 }
 
 /// Tasks that a walk begins, about.
-const ROUNDS: u64 = 16;
+const ROUNDS: u64 = 18;
 /// Every so many steps everything is checked, and at the end of an operation; in between only the logs.
 const WHOLE_CHECK_EVERY: usize = 10;
+/// How long a service lives that dies at its start.
+const LOOP: Duration = Duration::from_millis(500);
+/// How long a verb that waits for commits waits for the next one.
+const NEXT_COMMIT: Duration = Duration::from_secs(10);
 /// How long a task may take to come to rest once everything is mended.
 const LONGEST_MOVE: Duration = Duration::from_secs(3 * 3600);
 
@@ -172,15 +184,7 @@ impl Draw {
             if self.dice.once_in(2) {
                 self.step(Duration::ZERO, Action::ClearFaults);
             }
-            let verb = *self.dice.one_of(&[
-                Verb::Retry,
-                Verb::Retry,
-                Verb::Rollback,
-                Verb::Rollback,
-                Verb::SkipSubtask,
-                Verb::GiveUp,
-                Verb::Cancel,
-            ]);
+            let verb = self.verb();
             self.step(self.soon(), Action::Verb(verb));
             if self.dice.once_in(2) {
                 let action = self.disturbance(server);
@@ -193,9 +197,22 @@ impl Draw {
         }
     }
 
+    fn verb(&self) -> Verb {
+        *self.dice.one_of(&[
+            Verb::Retry,
+            Verb::Retry,
+            Verb::Rollback,
+            Verb::Rollback,
+            Verb::SkipSubtask,
+            Verb::GiveUp,
+            Verb::Cancel,
+        ])
+    }
+
     fn ask(&self, server: i64) -> Ask {
+        use Operation::{Freeze, Restart, Start, Stop};
         let dice = &self.dice;
-        let operation = *dice.one_of(&[Operation::Stop, Operation::Stop, Operation::Start, Operation::Restart]);
+        let operation = *dice.one_of(&[Stop, Stop, Stop, Start, Start, Restart, Restart, Freeze]);
         let risks = if dice.once_in(6) { vec![*dice.one_of(Risk::ALL)] } else { Vec::new() };
         Ask {
             operation,
@@ -280,9 +297,11 @@ impl Draw {
     fn disturbance(&self, server: i64) -> Action {
         let dice = &self.dice;
         let any = if dice.once_in(3) { self.server() } else { server };
-        match dice.below(40) {
+        match dice.below(42) {
             0..=2 => Action::Kill,
             3 => Action::Terminate,
+            40 => Action::CrashLoop(1 + u32::try_from(dice.below(3)).unwrap()),
+            41 => Action::VerbBehind(self.verb(), usize::try_from(dice.below(6)).unwrap()),
             4..=7 => Action::KillAt(self.crash()),
             8..=12 => Action::Fault(self.fault(server)),
             13 => Action::ClearFaults,
@@ -302,14 +321,17 @@ impl Draw {
             30 | 31 => Action::Unwatch,
             32 | 33 => Action::Resume,
             34 => Action::Watch { from_the_beginning: dice.once_in(2) },
-            35..=37 => Action::Verb(Verb::Cancel),
+            35 => Action::Verb(Verb::Cancel),
+            36 | 37 => Action::VerbBehind(Verb::Cancel, usize::try_from(dice.below(24)).unwrap()),
             _ => Action::Verb(*dice.one_of(&[Verb::Retry, Verb::Rollback, Verb::SkipSubtask, Verb::GiveUp])),
         }
     }
 
     fn agent(&self) -> AgentAction {
         let dice = &self.dice;
-        match dice.below(12) {
+        match dice.below(14) {
+            12 => AgentAction::IsBackedUp,
+            13 => AgentAction::IsRestored,
             0 => AgentAction::Refuses,
             1 => AgentAction::Silent,
             2 | 3 => AgentAction::Back,
@@ -352,10 +374,25 @@ impl World {
         match action {
             Action::Ask(ask) => self.ask(ask),
             Action::Verb(verb) => self.ask_verb(*verb),
+            Action::VerbBehind(verb, commits) => {
+                for _ in 0..*commits {
+                    let before = self.disk.lock().commits();
+                    self.until(NEXT_COMMIT, |world| world.disk.lock().commits() > before).await;
+                }
+                self.ask_verb(*verb);
+            }
             Action::Rest(within) => _ = self.rests(*within).await,
             Action::Kill => self.kill_service(),
             Action::KillAt(crash) => self.plan(*crash),
             Action::Terminate => self.end_service().await,
+            Action::CrashLoop(times) => {
+                self.kill_service();
+                for _ in 0..*times {
+                    self.start_service(Some(Crash { at: Point::AfterCommit, left: 1 }), Failpoints::default()).await;
+                    self.pass(LOOP).await;
+                    self.kill_service();
+                }
+            }
             Action::LoseEffect(loss) => {
                 if let Some(running) = &self.running {
                     running.life.plan_loss(Some(*loss));
@@ -401,6 +438,8 @@ impl World {
             AgentAction::Slow(takes) => host.computer.lock().agent_takes = *takes,
             AgentAction::Restarts => host.start_agent(),
             AgentAction::Ends => host.end_agent(),
+            AgentAction::IsBackedUp => host.back_up_ledger(),
+            AgentAction::IsRestored => host.restore_ledger(),
             AgentAction::LosesAnswers(count) => host.change_network(|network| network.lost_answers = *count),
             AgentAction::DiskIsFull => host.computer.lock().ledger_writes = LedgerWrites::Wait,
             AgentAction::DiskFails => host.computer.lock().ledger_writes = LedgerWrites::Fail,
@@ -434,7 +473,9 @@ impl World {
             running.life.plan_loss(None);
         }
         self.start_service(None, Failpoints::default()).await;
-        self.pass(Duration::from_secs(31)).await;
+        // Hosts boot, and what was frozen goes on.
+        let boots = Duration::from_secs(31);
+        self.until(boots, |world| world.data_centre.hosts().iter().all(|host| host.agent().is_some())).await;
         let busy = self.open_task().map(|open| open.task.spec.server().addr);
         for server in self.servers() {
             let address = self.address(server);
@@ -445,14 +486,16 @@ impl World {
                 self.host(server).start_observer(address);
             }
         }
-        self.pass(Duration::from_secs(5)).await;
-        for server in self.servers() {
+        let ours: Vec<i64> = self
+            .servers()
+            .filter(|server| busy == Some(self.address(*server)) || self.is_stopped_by_us(*server))
+            .collect();
+        self.until(Duration::from_secs(20), |world| world.is_well_but_for(&ours)).await;
+        for server in self.servers().filter(|server| !ours.contains(server)) {
             let address = self.address(server);
-            if busy != Some(address) && !self.is_stopped_by_us(server) {
-                self.cluster.third_party(&format!("ALTER SYSTEM START SERVER '{address}'"));
-            }
+            self.cluster.third_party(&format!("ALTER SYSTEM START SERVER '{address}'"));
         }
-        self.pass(Duration::from_secs(15)).await;
+        self.pass(Duration::from_secs(1)).await;
     }
 
     /// Mends everything, and brings what is open to its end: by retries, then by a rollback, then by giving up.
@@ -471,7 +514,7 @@ impl World {
                 None => break,
                 Some(_) => {
                     self.ask_verb(verb);
-                    self.pass(Duration::from_secs(20)).await;
+                    self.until(Duration::from_secs(20), World::has_answered).await;
                 }
             }
         }

@@ -2,7 +2,6 @@
 //! processes uses (`promises`).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -55,6 +54,7 @@ impl Witness {
             ended_by_others: Vec::new(),
             forgotten_before: 0,
             clock_ahead: Duration::ZERO,
+            clock_set_back: Duration::ZERO,
         };
         Self {
             evidence,
@@ -66,9 +66,11 @@ impl Witness {
         }
     }
 
-    /// How far the service's clock was ahead of the cluster's, at most.
-    pub fn clock_is_ahead(&mut self, by: Duration) {
-        self.evidence.clock_ahead = self.evidence.clock_ahead.max(by);
+    /// The service's clock was set by so many microseconds, and is so far ahead of the cluster's now.
+    pub fn clock_was_set(&mut self, by: i64, ahead: i64) {
+        let time = |micros: i64| Duration::from_micros(micros.max(0).unsigned_abs());
+        self.evidence.clock_ahead = self.evidence.clock_ahead.max(time(ahead));
+        self.evidence.clock_set_back += time(-by);
     }
 
     pub fn ended_by_others(&mut self, pids: impl IntoIterator<Item = u32>) {
@@ -120,19 +122,12 @@ impl Witness {
 
     /// Every promise that is broken by now; `whole`: by what was done to the cluster too, which takes longest to look through.
     pub fn broken(&mut self, whole: bool) -> Vec<String> {
-        self.evidence.handles = self.handles.lock().unwrap().clone();
-        self.evidence.watched = self.watched.iter().map(|seen| seen.lock().unwrap().clone()).collect();
-        if whole { self.evidence.broken() } else { self.evidence.broken_in_logs() }
-    }
-
-    /// A digest of the logs of all tasks and of the cluster's record.
-    pub fn digest(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        format!("{:?}", self.evidence.record).hash(&mut hasher);
-        for task in &self.evidence.tasks {
-            format!("{:?}", task.events).hash(&mut hasher);
+        self.evidence.handles.append(&mut self.handles.lock().unwrap());
+        self.evidence.watched.resize(self.watched.len(), Vec::new());
+        for (known, seen) in self.evidence.watched.iter_mut().zip(&self.watched) {
+            known.extend_from_slice(&seen.lock().unwrap()[known.len()..]);
         }
-        hasher.finish()
+        if whole { self.evidence.broken() } else { self.evidence.broken_in_logs() }
     }
 
     /// What happened to tasks and in the cluster, in words, with its time from the beginning of the world.

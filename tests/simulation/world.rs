@@ -264,7 +264,7 @@ impl World {
     pub fn jump_clock(&mut self, micros: i64) {
         self.clock.jump(micros);
         self.jumped += micros;
-        self.witness.clock_is_ahead(Duration::from_micros(self.jumped.max(0).unsigned_abs()));
+        self.witness.clock_was_set(micros, self.jumped);
     }
 
     /// Asks and waits for the answer; `None`: there will be none, the service is gone.
@@ -405,6 +405,31 @@ impl World {
             self.pass(step).await;
             left -= step;
         }
+    }
+
+    /// Lets time pass until something is so, at most so long, or until the service has ended.
+    pub async fn until(&mut self, within: Duration, is_so: impl Fn(&Self) -> bool) {
+        const STEP: Duration = Duration::from_millis(100);
+        let mut left = within;
+        while !left.is_zero() && self.is_up() && !is_so(self) {
+            let step = left.min(STEP);
+            self.pass(step).await;
+            left -= step;
+        }
+    }
+
+    /// Whether every request has its answer.
+    pub fn has_answered(&self) -> bool {
+        self.requests.iter().all(JoinHandle::is_finished)
+    }
+
+    /// Whether the cluster serves, with every server but these.
+    pub fn is_well_but_for(&self, others: &[i64]) -> bool {
+        self.cluster.look(|core, _| {
+            let mut servers = core.cluster.servers.iter().filter(|server| !others.contains(&server.id));
+            servers.all(|server| server.reachable() && server.alive() && server.in_service())
+                && core.cluster.log_streams.iter().all(|ls| ls.leader.is_some())
+        })
     }
 
     pub fn host(&self, server: i64) -> Arc<SimulatedHost> {

@@ -13,6 +13,7 @@ mod step;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
+use crate::domain::attempt::RecordedIntent;
 use crate::domain::effect::Intent;
 use crate::domain::event::{
     Direction, Effect, EventKind, Failure, FailureKind, IntentOutcome, OverriddenCheck, SubtaskOperation, SubtaskState,
@@ -260,12 +261,26 @@ fn output_events(task: &Task, subtask: SubtaskId, output: StepOutput) -> Vec<Eve
     events
 }
 
-/// Settles the unresolved effects of a subtask with the outcome that a look found, except those in `told`.
+/// Settles the unresolved effects of a subtask with the outcome that a look found, except those in `told`. When one of two
+/// equal effects was found done, nobody knows which of them did it: the other is not void.
 fn settle(task: &Task, subtask: SubtaskId, outcome: IntentOutcome, told: &[i32]) -> Vec<EventKind> {
     let open = task.attempts(subtask).filter(|intent| intent.is_unresolved() && !told.contains(&intent.number));
-    let message = found(outcome);
-    open.map(|intent| EventKind::IntentSettled { subtask, number: intent.number, outcome, message: message.to_owned() })
-        .collect()
+    let or_its_equal = |open: &RecordedIntent| {
+        let done = |other: &&RecordedIntent| other.outcome == Some(IntentOutcome::Done);
+        task.attempts(subtask).filter(done).any(|done| done.intent.description == open.intent.description)
+    };
+    let known = open.map(|intent| match outcome {
+        IntentOutcome::Void if or_its_equal(intent) => (intent, IntentOutcome::Unknown),
+        outcome => (intent, outcome),
+    });
+    let news = known.filter(|(intent, outcome)| intent.outcome != Some(*outcome));
+    news.map(|(intent, outcome)| EventKind::IntentSettled {
+        subtask,
+        number: intent.number,
+        outcome,
+        message: found(outcome).to_owned(),
+    })
+    .collect()
 }
 
 /// How an outcome is known that no answer told.

@@ -41,7 +41,7 @@ pub(super) fn undone(task: &Task, id: SubtaskId, output: StepOutput, executor: &
     } else {
         (IntentOutcome::Void, "found not done by looking, and it no longer can be")
     };
-    let open = task.effects(id).filter(|intent| intent.is_unresolved());
+    let open = task.effects(id).filter(|intent| intent.is_unresolved() && !told.contains(&intent.number));
     events.extend(open.map(|intent| {
         let (number, message) = (intent.number, message.to_owned());
         EventKind::IntentSettled { subtask: id, number, outcome, message }

@@ -2,9 +2,9 @@
 //! the same commit. Nothing is changed on cluster or host, and every step behind it looks for itself.
 
 use super::request::Requester;
-use super::{TaskRefusal, rollback, step};
+use super::{TaskRefusal, rollback, settle, step};
 use crate::domain::event::{
-    Direction, Effect, EventKind, SubtaskOperation, SubtaskState, TaskOperation, TaskState, Verb,
+    Direction, Effect, EventKind, IntentOutcome, SubtaskOperation, SubtaskState, TaskOperation, TaskState, Verb,
 };
 use crate::domain::ids::SubtaskId;
 use crate::domain::task::{Subtask, Task};
@@ -23,6 +23,7 @@ pub(super) fn skipped(task: &Task, id: SubtaskId, by: Requester) -> Result<Vec<E
         by.asks(Verb::SkipSubtask, None, Some(id)),
         EventKind::Warned { subtask: id, code: "SUBTASK_SKIPPED".to_owned(), message: warning },
     ];
+    events.extend(settle(task, id, IntentOutcome::Unknown, &[]));
     // Another one that failed keeps the task at rest; while it is undone: one whose undo did.
     let keeps = |other: &Subtask| match task.direction {
         Direction::Forward => other.state == SubtaskState::Failed,

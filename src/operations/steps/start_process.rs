@@ -52,7 +52,7 @@ impl Step for StartProcess {
     async fn undo_look(&self, context: &StepContext) -> Observation {
         let was_absent = context.server_facts().process_before == Some(ProcessBefore::NotSeen(ProcessState::Absent));
         if !was_absent || context.effects().next().is_none() {
-            return step_io::nothing_to_undo();
+            return Observation::nothing_to_undo(context);
         }
         StopProcess(self.0.clone()).look(context).await
     }

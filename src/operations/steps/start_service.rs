@@ -42,7 +42,7 @@ impl Step for StartService {
     async fn undo_look(&self, context: &StepContext) -> Observation {
         let was_marked = matches!(context.server_facts().stop_time_before, Some(Moment::At(_)));
         if !was_marked || context.effects().next().is_none() {
-            return step_io::nothing_to_undo();
+            return Observation::nothing_to_undo(context);
         }
         StopService(self.0.clone()).look(context).await
     }

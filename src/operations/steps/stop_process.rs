@@ -75,7 +75,7 @@ impl Step for StopProcess {
     /// Only when this task ended the process, which a freeze before it does not: it is started again.
     async fn undo_look(&self, context: &StepContext) -> Observation {
         if !context.effects().any(|intent| intent.intent.irreversible) {
-            return step_io::nothing_to_undo();
+            return Observation::nothing_to_undo(context);
         }
         start_process::bring_up_and_wait(&self.0, context).await
     }

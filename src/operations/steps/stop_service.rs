@@ -58,7 +58,7 @@ impl Step for StopService {
     /// Only when this task set the mark: START SERVER, and in service again.
     async fn undo_look(&self, context: &StepContext) -> Observation {
         if context.effects().next().is_none() {
-            return step_io::nothing_to_undo();
+            return Observation::nothing_to_undo(context);
         }
         start_service::bring_back(&self.0, context).await
     }

@@ -121,6 +121,21 @@ fn what_may_still_happen_keeps_a_cancellation_from_ending() {
 }
 
 #[test]
+fn of_two_equal_effects_a_look_cannot_tell_which_was_done() {
+    let mut driven = running();
+    driven.must(wanted(&driven, subtask(0), 1, false));
+    driven.wait(2);
+    driven.must(wanted(&driven, subtask(0), 1, false));
+    let (number, outcome) = (1, IntentOutcome::Done);
+    driven.must(Input::EffectEnded { subtask: subtask(0), number, outcome, message: "found so".to_owned() });
+    driven.must(asked(Verb::Cancel));
+    driven.wait(2);
+    driven.must(cancelled(subtask(0), true));
+    let outcomes: Vec<_> = driven.task.intents.iter().map(|intent| intent.outcome).collect();
+    assert_eq!(outcomes, [Some(IntentOutcome::Done), Some(IntentOutcome::Unknown)]);
+}
+
+#[test]
 fn nothing_is_begun_once_the_task_is_told_to_end() {
     let mut driven = running();
     driven.must(asked(Verb::Cancel));

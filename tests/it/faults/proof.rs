@@ -2,7 +2,7 @@
 
 use obsteward::proto::v1;
 use obsteward::proto::v1::task_event::Kind as Event;
-use obsteward::sim::Kind;
+use obsteward::sim::{Kind, Recorded};
 
 use crate::promises::Evidence;
 use crate::support::Stage;
@@ -66,6 +66,14 @@ const BROKEN: &[(Break, &str)] = &[
     (|e| settled(e, 2).set_outcome(v1::IntentOutcome::Void), "5: no intent says that it happened"),
     (|e| forget(e, Kind::MarkSet), "6: STOP_TIME was not set"),
     (|e| forget(e, Kind::MarkSet), "5: intent 1"),
+    (
+        |e| {
+            let ended = e.record.iter().rfind(|line| line.kind == Kind::ProcessEnded).unwrap();
+            let (kind, text) = (Kind::MajorityLost, "others lost before 16000000".to_owned());
+            e.record.push(Recorded { kind, text, sequence: ended.sequence + 1, ..ended.clone() });
+        },
+        "6: a majority was lost",
+    ),
     (|e| forget(e, Kind::ProcessEnded), "5: intent 2"),
     (
         |e| {

@@ -46,6 +46,7 @@ impl Evidence {
             ended_by_others: Vec::new(),
             forgotten_before: 0,
             clock_ahead: Duration::ZERO,
+            clock_set_back: Duration::ZERO,
         }
     }
 }
