@@ -8,6 +8,7 @@ use std::fmt;
 
 use crate::clock::Timestamp;
 use crate::domain::event::TaskTarget;
+use crate::domain::freeze::AppliedLogs;
 use crate::domain::host::ObserverIdentity;
 use crate::domain::ids::{ClusterId, ServerId, ZoneName};
 use crate::domain::status::{ClusterStatus, ServerStatus, ZoneStatus};
@@ -125,6 +126,8 @@ facts!(
         ProcessState(ProcessState) as process_state, shown: Some(ShownFact::ProcessState);
         /// The process that this task started.
         ProcessStarted(ObserverIdentity) as process_started, shown: None;
+        /// How far its log streams were applied when a freeze was requested.
+        AppliedAtFreeze(AppliedLogs) as applied_at_freeze, shown: None;
     }
 );
 

@@ -1,8 +1,8 @@
 //! One effect of a step: the commit of its intent, the ownership check, the effect, the commit of its outcome.
 
-use crate::domain::decide::{Input, TaskRefusal};
+use crate::domain::decide::{Input, StepOutput, TaskRefusal};
 use crate::domain::effect::{EffectOutcome, Intent};
-use crate::domain::event::{IntentOutcome, OverriddenCheck, TaskState};
+use crate::domain::event::{IntentOutcome, TaskState};
 use crate::engine::executor::{Executor, ExitReason};
 use crate::engine::failpoints::LostEffect;
 use crate::engine::policy::Acted;
@@ -22,14 +22,14 @@ impl Executor {
         &self,
         context: &mut StepContext,
         intent: Intent,
-        overrides: Vec<OverriddenCheck>,
+        output: StepOutput,
         effect: Box<dyn PreparedEffect>,
     ) -> Result<Attempt, ExitReason> {
         let _in_flight = self.begin_effect()?;
         let (id, fence) = (context.subtask, self.fence);
         context.log(format!("{} at {}", intent.description, intent.endpoint));
         let number = context.task.next_intent();
-        let input = Input::EffectWanted { subtask: id, intent, fence, overrides };
+        let input = Input::EffectWanted { subtask: id, intent, fence, output };
         let log = Self::log_write(context);
         let task = match self.try_write(input, move |_| log.iter().cloned().collect()).await? {
             Ok(task) => task,

@@ -16,4 +16,6 @@ pub use commit::{Committer, WriteOutcome};
 pub use error::{BrokenInvariant, EngineError};
 pub use failpoints::Failpoints;
 pub use scheduler::{Engine, EngineSettings};
-pub use step::{Observation, Operation, PreparedEffect, ProgressReport, Registry, Step, StepContext, TimeoutPolicy};
+pub use step::{
+    Observation, Operation, PreparedEffect, ProgressReport, Registry, Step, StepContext, TimeoutPolicy, Unresolved,
+};

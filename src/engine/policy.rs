@@ -11,8 +11,8 @@ use tokio::time::Instant;
 use crate::clock::Timestamp;
 use crate::domain::decide::StepOutput;
 use crate::domain::effect::Intent;
-use crate::domain::event::{Direction, Failure, FailureKind, IntentOutcome, OverriddenCheck};
-use crate::engine::step::{Observation, PreparedEffect, ProgressReport};
+use crate::domain::event::{Direction, Failure, FailureKind, IntentOutcome};
+use crate::engine::step::{Observation, PreparedEffect, ProgressReport, Unresolved};
 use crate::engine::waiting::{UnreadableSince, Waiting};
 use crate::store::Write;
 
@@ -55,7 +55,7 @@ pub(super) enum Turn {
 /// What the driver does next.
 pub(super) enum Next {
     /// Send this effect; [`Policy::acted`] follows.
-    Act { intent: Intent, overrides: Vec<OverriddenCheck>, effect: Box<dyn PreparedEffect> },
+    Act { intent: Intent, output: StepOutput, effect: Box<dyn PreparedEffect> },
     /// Commit that the oldest open effect has happened, and look again.
     Settle { message: String },
     /// Commit the end. What `decide` refuses because of a horizon goes to [`Policy::end_refused`].
@@ -76,7 +76,7 @@ pub(super) enum Ending {
     Failed {
         failure: Failure,
         output: StepOutput,
-        /// Whether the last look could be made.
+        /// Whether the last look found what was tried not done.
         looked: bool,
     },
     /// It waited too long for this.
@@ -136,6 +136,8 @@ pub(super) struct Policy {
     last: bool,
     /// A series of looks that could not be made.
     unreadable: Option<UnreadableSince>,
+    /// What the last look saw of effects whose outcome is not known.
+    unresolved: Unresolved,
     read_failure_timeout: Duration,
 }
 
@@ -148,7 +150,15 @@ impl Policy {
             Direction::Back => State::BeforeUndo,
         };
         let look = if tried { LookState::Due } else { LookState::Current };
-        Self { state, look, wait, last: false, unreadable: None, read_failure_timeout }
+        Self {
+            state,
+            look,
+            wait,
+            last: false,
+            unreadable: None,
+            unresolved: Unresolved::NotKnown,
+            read_failure_timeout,
+        }
     }
 
     /// Whether nothing was said yet of what is waited for.
@@ -207,6 +217,14 @@ impl Policy {
             self.unreadable = None;
         }
         let cancelled = matches!(self.state, State::Cancelled { .. });
+        self.unresolved = match &found {
+            Observation::Refuse { unresolved, .. } => *unresolved,
+            Observation::Unreadable { .. } => Unresolved::NotKnown,
+            Observation::Reached { .. }
+            | Observation::Needed { .. }
+            | Observation::Happened { .. }
+            | Observation::Wait { .. } => Unresolved::NotDone,
+        };
         match found {
             Observation::Reached { already_so, output, writes } => {
                 Next::End(Ending::Reached { already_so, output, writes })
@@ -223,15 +241,15 @@ impl Policy {
             }
             // Only what is seen behind the horizon stays as it is seen.
             Observation::Needed { .. } | Observation::Wait { .. } | Observation::Refuse { .. } if cancelled => {
-                let cannot_tell = matches!(&found, Observation::Refuse { output, .. } if !output.outcomes.is_empty());
-                now.horizon.map_or_else(|| self.cancelled(!cannot_tell), |until| self.end_refused(until))
+                let looked = self.unresolved == Unresolved::NotDone;
+                now.horizon.map_or_else(|| self.cancelled(looked), |until| self.end_refused(until))
             }
-            Observation::Needed { intent, overrides, effect } => {
+            Observation::Needed { intent, output, effect } => {
                 self.wait.for_what(&intent.description);
                 // Going forward needs no horizon: a refusal that has passed while it was waited for is no reason to fail.
                 if !self.last && self.may_go_on() {
                     self.state = State::Trying;
-                    return Next::Act { intent, overrides, effect };
+                    return Next::Act { intent, output, effect };
                 }
                 self.or_end(HORIZON_PAUSE, None, now)
             }
@@ -245,7 +263,7 @@ impl Policy {
                 let note = Note { progress, deadline: self.deadline(now) };
                 self.or_end(again_in, Some(note), now)
             }
-            Observation::Refuse { failure, output } => {
+            Observation::Refuse { failure, output, .. } => {
                 self.fail(failure, output);
                 self.or_end(HORIZON_PAUSE, None, now)
             }
@@ -301,7 +319,7 @@ impl Policy {
             State::Failing(failure, output) => Next::End(Ending::Failed {
                 failure: failure.clone(),
                 output: output.clone(),
-                looked: self.unreadable.is_none(),
+                looked: self.unresolved == Unresolved::NotDone,
             }),
             State::BeforeUndo | State::Trying | State::Cancelled { .. } if self.last => {
                 Next::End(Ending::TimedOut { waited_for: self.waits_for().to_owned() })

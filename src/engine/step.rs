@@ -12,7 +12,7 @@ use crate::clock::{Clock, Timestamp, monotonic_now};
 use crate::domain::attempt::RecordedIntent;
 use crate::domain::decide::{Input, StepOutput};
 use crate::domain::effect::{EffectOutcome, Intent, Permit};
-use crate::domain::event::{Direction, Failure, IntentOutcome, OverriddenCheck};
+use crate::domain::event::{Direction, Failure, IntentOutcome};
 use crate::domain::facts::ServerFacts;
 use crate::domain::graph::{OperationName, SubtaskSpec};
 use crate::domain::ids::{Fence, SubtaskId};
@@ -54,8 +54,8 @@ pub enum Observation {
     },
     Needed {
         intent: Intent,
-        /// Checks that are overridden if the effect is tried.
-        overrides: Vec<OverriddenCheck>,
+        /// What the look learned, and which checks are overridden if the effect is tried: in the commit of its intent.
+        output: StepOutput,
         effect: Box<dyn PreparedEffect>,
     },
     /// An effect that was tried is seen to have happened, and there is more to wait for: it is settled, then the step looks
@@ -73,11 +73,21 @@ pub enum Observation {
         failure: Failure,
         /// Recorded although the step fails.
         output: StepOutput,
+        unresolved: Unresolved,
     },
     /// The look failed; it is repeated after pauses, up to the step's limit for failed looks.
     Unreadable {
         failure: Failure,
     },
+}
+
+/// What a look that refuses has seen of the effects that the step tried and whose outcome is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unresolved {
+    /// They are not done.
+    NotDone,
+    /// It did not look at what they change, or what it saw does not tell.
+    NotKnown,
 }
 
 impl Observation {

@@ -12,7 +12,7 @@ use crate::domain::task::Task;
 use crate::engine::acting::Attempt;
 use crate::engine::executor::{Executor, ExitReason};
 use crate::engine::policy::{Ending, Next, Note, Policy, Situation, Turn};
-use crate::engine::step::{Observation, ProgressReport, Step, StepContext};
+use crate::engine::step::{Observation, ProgressReport, Step, StepContext, Unresolved};
 use crate::engine::waiting::Waiting;
 use crate::store::Write;
 
@@ -82,7 +82,7 @@ impl Executor {
     ) -> Result<Execution, ExitReason> {
         loop {
             next = match next {
-                Next::Act { intent, overrides, effect } => match self.act(context, intent, overrides, effect).await? {
+                Next::Act { intent, output, effect } => match self.act(context, intent, output, effect).await? {
                     Attempt::EndedSubtask => return Ok(Execution::Ended),
                     Attempt::Acted(acted) => policy.acted(acted, &self.situation(context)),
                 },
@@ -154,7 +154,7 @@ impl Executor {
             && self.failpoints.at_look(&this.spec.name, context.task.direction)
         {
             let failure = Failure::new(FailureKind::Internal, "FAILPOINT", "a failpoint lets this step fail");
-            return Observation::Refuse { failure, output: StepOutput::default() };
+            return Observation::Refuse { failure, output: StepOutput::default(), unresolved: Unresolved::NotKnown };
         }
         let look = context.look(step);
         tokio::pin!(look);

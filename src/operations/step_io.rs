@@ -12,7 +12,7 @@ use crate::domain::host::{CallerFence, Finding, HostCode, ProcessReport};
 use crate::domain::reading::ServerReading;
 use crate::domain::status::Risk;
 use crate::domain::task::Subtask;
-use crate::engine::{Observation, ProgressReport, StepContext};
+use crate::engine::{Observation, ProgressReport, StepContext, Unresolved};
 use crate::host::HostError;
 use crate::inventory::Target;
 use crate::oceanbase::{Avoid, ClusterError, ClusterReader, ErrorClass};
@@ -196,9 +196,14 @@ pub(super) fn unread(error: &ClusterError) -> Observation {
     if retriable(error.class) { Observation::Unreadable { failure } } else { refuse(failure) }
 }
 
-/// A refusal that records nothing.
+/// A refusal that records nothing, and tells nothing of what the step tried.
 pub(super) fn refuse(failure: Failure) -> Observation {
-    Observation::Refuse { failure, output: StepOutput::default() }
+    Observation::Refuse { failure, output: StepOutput::default(), unresolved: Unresolved::NotKnown }
+}
+
+/// A refusal that records nothing, behind a look that saw that what the step tried is not done.
+pub(super) fn refuse_not_done(failure: Failure) -> Observation {
+    Observation::Refuse { failure, output: StepOutput::default(), unresolved: Unresolved::NotDone }
 }
 
 /// The effects that this subtask tried and of which nothing is known yet.

@@ -11,6 +11,7 @@ use obsteward::store::inventory::{
     ClusterObservation, ClusterRow, HostRoute, NewCluster, ServerObservation, ServerRow, ZoneRow,
 };
 use obsteward::store::{Author, Commit, CommitOutcome, LockRow, LogLine, Write};
+use tokio::sync::watch;
 
 /// Shared and cheap to clone.
 #[derive(Clone, Default)]
@@ -27,7 +28,8 @@ pub struct Content {
     pub lines: Vec<(TaskId, LogLine)>,
     pub cluster: Option<StoredCluster>,
     last_id: i64,
-    commits: usize,
+    /// How many commits were written.
+    commits: watch::Sender<usize>,
 }
 
 /// A task with its log.
@@ -77,9 +79,9 @@ impl Content {
         self.log.last().map_or(Seq::ZERO, |event| event.seq)
     }
 
-    /// How many commits were written.
-    pub fn commits(&self) -> usize {
-        self.commits
+    /// Follows how many commits were written.
+    pub fn commits(&self) -> watch::Receiver<usize> {
+        self.commits.subscribe()
     }
 
     pub fn reserve(&mut self, count: u32) -> i64 {
@@ -170,7 +172,7 @@ impl Content {
     }
 
     fn append(&mut self, commit: Commit, fence: Fence, reached: Revision) -> CommitOutcome {
-        self.commits += 1;
+        self.commits.send_modify(|commits| *commits += 1);
         let mut seq = self.head();
         let mut revision = commit.after;
         for event in &commit.events {

@@ -25,8 +25,8 @@ pub struct Step {
 pub enum Action {
     Ask(Ask),
     Verb(Verb),
-    /// Once so many more commits were written.
-    VerbBehind(Verb, usize),
+    /// Does this once so many more commits were written.
+    Behind(usize, Box<Action>),
     /// Waits until the task rests, at most so long.
     Rest(Duration),
     /// The service gets SIGKILL.
@@ -93,8 +93,8 @@ const ROUNDS: u64 = 18;
 const WHOLE_CHECK_EVERY: usize = 10;
 /// How long a service lives that dies at its start.
 const LOOP: Duration = Duration::from_millis(500);
-/// How long a verb that waits for commits waits for the next one.
-const NEXT_COMMIT: Duration = Duration::from_secs(10);
+/// How long an action that waits for commits waits for them.
+const COMMITS: Duration = Duration::from_secs(10);
 /// How long a task may take to come to rest once everything is mended.
 const LONGEST_MOVE: Duration = Duration::from_secs(3 * 3600);
 
@@ -171,6 +171,10 @@ impl Draw {
             self.step(Duration::ZERO, Action::Ask(ask.clone()));
         }
         self.step(Duration::ZERO, Action::Ask(ask));
+        if self.dice.once_in(6) {
+            let action = self.behind(24, Action::Verb(Verb::Cancel));
+            self.step(Duration::ZERO, action);
+        }
         if !self.dice.once_in(3) {
             let from_the_beginning = self.dice.once_in(2);
             self.step(self.millis(30), Action::Watch { from_the_beginning });
@@ -186,6 +190,11 @@ impl Draw {
             }
             let verb = self.verb();
             self.step(self.soon(), Action::Verb(verb));
+            if self.dice.once_in(4) {
+                let action = if verb == Verb::Retry { Action::CrashLoop(3) } else { Action::Verb(Verb::Cancel) };
+                let action = self.behind(if verb == Verb::Retry { 4 } else { 12 }, action);
+                self.step(Duration::ZERO, action);
+            }
             if self.dice.once_in(2) {
                 let action = self.disturbance(server);
                 self.step(self.soon(), action);
@@ -281,6 +290,10 @@ impl Draw {
         }
     }
 
+    fn behind(&self, most: u64, action: Action) -> Action {
+        Action::Behind(usize::try_from(self.dice.below(most)).unwrap(), Box::new(action))
+    }
+
     fn third_party(&self, server: i64) -> Action {
         let address = format!("10.0.1.{}:2882", if self.dice.once_in(4) { self.server() } else { server });
         let zone = 1 + self.dice.below(3);
@@ -301,7 +314,7 @@ impl Draw {
             0..=2 => Action::Kill,
             3 => Action::Terminate,
             40 => Action::CrashLoop(1 + u32::try_from(dice.below(3)).unwrap()),
-            41 => Action::VerbBehind(self.verb(), usize::try_from(dice.below(6)).unwrap()),
+            41 => self.behind(6, Action::Verb(self.verb())),
             4..=7 => Action::KillAt(self.crash()),
             8..=12 => Action::Fault(self.fault(server)),
             13 => Action::ClearFaults,
@@ -322,7 +335,7 @@ impl Draw {
             32 | 33 => Action::Resume,
             34 => Action::Watch { from_the_beginning: dice.once_in(2) },
             35 => Action::Verb(Verb::Cancel),
-            36 | 37 => Action::VerbBehind(Verb::Cancel, usize::try_from(dice.below(24)).unwrap()),
+            36 | 37 => self.behind(24, Action::Verb(Verb::Cancel)),
             _ => Action::Verb(*dice.one_of(&[Verb::Retry, Verb::Rollback, Verb::SkipSubtask, Verb::GiveUp])),
         }
     }
@@ -368,18 +381,21 @@ impl World {
     }
 
     async fn act(&mut self, action: &Action) -> Vec<String> {
-        if !matches!(action, Action::Ask(_) | Action::Verb(_)) {
+        if !matches!(action, Action::Ask(_) | Action::Verb(_) | Action::Behind(..)) {
             self.story.tell(format!("-- {action:?}"));
         }
         match action {
             Action::Ask(ask) => self.ask(ask),
             Action::Verb(verb) => self.ask_verb(*verb),
-            Action::VerbBehind(verb, commits) => {
-                for _ in 0..*commits {
-                    let before = self.disk.lock().commits();
-                    self.until(NEXT_COMMIT, |world| world.disk.lock().commits() > before).await;
+            Action::Behind(commits, action) => {
+                let mut written = self.disk.lock().commits();
+                let enough = *written.borrow() + commits;
+                if let Some(running) = &self.running {
+                    let wait = tokio::time::timeout(COMMITS, written.wait_for(|count| *count >= enough));
+                    running.life.while_it_lasts(wait).await;
                 }
-                self.ask_verb(*verb);
+                self.notice();
+                return Box::pin(self.act(action)).await;
             }
             Action::Rest(within) => _ = self.rests(*within).await,
             Action::Kill => self.kill_service(),

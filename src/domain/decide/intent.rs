@@ -1,9 +1,9 @@
 //! Effects that are about to be tried and how they ended: the consent to irreversible ones is looked at here, and only here.
 
-use super::{LONGEST_GAP, StepOutput, TaskRefusal, retry_hint, step};
+use super::{LONGEST_GAP, StepOutput, TaskRefusal, output_events, retry_hint, step};
 use crate::clock::Timestamp;
 use crate::domain::effect::Intent;
-use crate::domain::event::{EventKind, Failure, FailureKind, IntentOutcome, OverriddenCheck, Phase, TaskState};
+use crate::domain::event::{EventKind, Failure, FailureKind, IntentOutcome, Phase, TaskState};
 use crate::domain::ids::{Fence, SubtaskId};
 use crate::domain::task::Task;
 
@@ -36,7 +36,7 @@ pub(super) fn wanted(
     subtask: SubtaskId,
     intent: Intent,
     fence: Fence,
-    overrides: Vec<OverriddenCheck>,
+    output: StepOutput,
     now: Timestamp,
 ) -> Result<Vec<EventKind>, TaskRefusal> {
     // Cancelled between the look and now: nothing new begins, and the step ends as requested.
@@ -46,7 +46,7 @@ pub(super) fn wanted(
     if let Some(failure) = consent_ended(task, &intent, now) {
         return step::failed(task, subtask, failure, StepOutput::default(), IntentOutcome::Void, now);
     }
-    let mut events: Vec<EventKind> = overrides.into_iter().map(EventKind::Overridden).collect();
+    let mut events = output_events(task, subtask, output);
     events.push(EventKind::IntentRecorded { subtask, number: task.next_intent(), intent, fence });
     Ok(events)
 }

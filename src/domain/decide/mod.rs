@@ -65,7 +65,7 @@ pub enum Input {
     /// A step that was asked to end has ended; `looked`: a look made after its horizon found what it tried not done.
     StepCancelled { subtask: SubtaskId, looked: bool, waited_for: String },
     /// A step asks for permission to try an effect.
-    EffectWanted { subtask: SubtaskId, intent: Intent, fence: Fence, overrides: Vec<OverriddenCheck> },
+    EffectWanted { subtask: SubtaskId, intent: Intent, fence: Fence, output: StepOutput },
     /// The outcome of the effect that was tried.
     EffectEnded { subtask: SubtaskId, number: i32, outcome: IntentOutcome, message: String },
     /// This process took ownership of the task.
@@ -140,9 +140,9 @@ pub fn decide(task: &Task, input: Input, now: Timestamp) -> Result<Vec<EventKind
             step::failed(task, subtask, failure, StepOutput::default(), IntentOutcome::Unknown, now)
         }
         Input::StepCancelled { subtask, looked, waited_for } => cancel::ended(task, subtask, looked, &waited_for, now),
-        Input::EffectWanted { subtask, intent, fence, overrides } => {
+        Input::EffectWanted { subtask, intent, fence, output } => {
             running(task, subtask)?;
-            intent::wanted(task, subtask, intent, fence, overrides, now)
+            intent::wanted(task, subtask, intent, fence, output, now)
         }
         Input::EffectEnded { subtask, number, outcome, message } => {
             intent::ended(task, subtask, number, outcome, message)

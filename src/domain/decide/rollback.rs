@@ -2,7 +2,7 @@
 //! also one that changed nothing; only its step knows whether there is anything to take back. So is one that a retry reset
 //! after it had done something.
 
-use super::{StepOutput, another_runs, cancel, dispatch, moved, output_events, settle, told};
+use super::{StepOutput, another_runs, cancel, dispatch, found, moved, output_events, settle, told};
 use crate::domain::event::{
     Effect, EventKind, IntentOutcome, SubtaskOperation, SubtaskState, TaskOperation, TaskState,
 };
@@ -35,11 +35,12 @@ pub(super) fn undone(task: &Task, id: SubtaskId, output: StepOutput, executor: &
     let mut events = output_events(task, id, output);
     let acted = task.attempts(id).any(|intent| intent.may_have_happened());
     events.extend(settle(task, id, IntentOutcome::Done, &told));
-    // What was tried on the way forward and never resolved counts as done if it had to be undone.
+    // What was tried on the way forward and never resolved counts as done if it had to be undone. If not, whatever it did may
+    // have been undone by somebody else.
     let (outcome, message) = if acted {
         (IntentOutcome::Done, "found done when it was undone")
     } else {
-        (IntentOutcome::Void, "found not done by looking, and it no longer can be")
+        (IntentOutcome::Unknown, found(IntentOutcome::Unknown))
     };
     let open = task.effects(id).filter(|intent| intent.is_unresolved() && !told.contains(&intent.number));
     events.extend(open.map(|intent| {

@@ -95,13 +95,20 @@ fn observation(what: &str) -> Observation {
                 horizon: moment(30),
                 irreversible: false,
             },
-            overrides: Vec::new(),
+            output: StepOutput::default(),
             effect: Box::new(NeverSent),
         },
         "happened" => Observation::Happened { message: "STOP_TIME is set".to_owned() },
         "wait" => waits(3),
         "refuse" => refuses(FailureKind::Refused),
         "interfered" => refuses(FailureKind::Interfered),
+        // A refusal whose look did not see what was tried.
+        "blind" => match refuses(FailureKind::Refused) {
+            Observation::Refuse { failure, output, .. } => {
+                Observation::Refuse { failure, output, unresolved: Unresolved::NotKnown }
+            }
+            _ => unreachable!(),
+        },
         "unreadable" => Observation::Unreadable {
             failure: Failure::new(FailureKind::Unreachable, "CLUSTER_UNREACHABLE", "no answer"),
         },
@@ -115,7 +122,8 @@ fn waits(done: i64) -> Observation {
 }
 
 fn refuses(kind: FailureKind) -> Observation {
-    Observation::Refuse { failure: Failure::new(kind, "REASON", "refused"), output: StepOutput::default() }
+    let failure = Failure::new(kind, "REASON", "refused");
+    Observation::Refuse { failure, output: StepOutput::default(), unresolved: Unresolved::NotDone }
 }
 
 fn words(next: Next) -> String {
@@ -138,7 +146,7 @@ fn words(next: Next) -> String {
     }
 }
 
-const LOOKS: [&str; 6] = ["reached", "needed", "happened", "wait", "refuse", "unreadable"];
+const LOOKS: [&str; 7] = ["reached", "needed", "happened", "wait", "refuse", "blind", "unreadable"];
 
 /// How an execution comes into each state.
 type Scene = (&'static str, fn() -> Execution);
@@ -201,6 +209,7 @@ trying
     happened    settle: STOP_TIME is set
     wait        pause 1 s (to 60 s)
     refuse      end: failed, refused
+    blind       end: failed, refused, not looked
     unreadable  pause 0.1 s (to 60 s)
 the wait is over during the look
     reached     end: reached
@@ -208,6 +217,7 @@ the wait is over during the look
     happened    settle: STOP_TIME is set
     wait        look again
     refuse      end: failed, refused
+    blind       end: failed, refused, not looked
     unreadable  look again
 the last look
     reached     end: reached
@@ -215,6 +225,7 @@ the last look
     happened    settle: STOP_TIME is set
     wait        end: timed out, leaders
     refuse      end: failed, refused
+    blind       end: failed, refused, not looked
     unreadable  end: timed out, no answer
 failing, refused
     reached     end: reached
@@ -222,6 +233,7 @@ failing, refused
     happened    settle: STOP_TIME is set
     wait        pause 1 s (to 60 s)
     refuse      end: failed, refused
+    blind       end: failed, refused, not looked
     unreadable  end: failed, refused, not looked
 failing, interfered
     reached     end: reached
@@ -229,6 +241,7 @@ failing, interfered
     happened    settle: STOP_TIME is set
     wait        pause 1 s (to 60 s)
     refuse      end: failed, refused
+    blind       end: failed, refused, not looked
     unreadable  end: failed, refused, not looked
 cancelled, horizon ahead
     reached     end: reached
@@ -236,6 +249,7 @@ cancelled, horizon ahead
     happened    settle: STOP_TIME is set
     wait        pause 0.5 s (to 30 s)
     refuse      pause 0.5 s (to 30 s)
+    blind       pause 0.5 s (to 30 s)
     unreadable  pause 0.1 s (to 20 s)
 cancelled, nothing ahead
     reached     end: reached
@@ -243,6 +257,7 @@ cancelled, nothing ahead
     happened    settle: STOP_TIME is set
     wait        end: cancelled
     refuse      end: cancelled
+    blind       end: cancelled, not looked
     unreadable  pause 0.1 s (to 20 s)
 ";
     assert_eq!(table, expected);

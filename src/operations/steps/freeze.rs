@@ -12,7 +12,8 @@ use super::statement::Prepared;
 use crate::domain::attempt::RecordedIntent;
 use crate::domain::decide::StepOutput;
 use crate::domain::event::{Failure, FailureKind, IntentOutcome, OverriddenCheck};
-use crate::domain::freeze::FreezeProgress;
+use crate::domain::facts::{Fact, ServerFact};
+use crate::domain::freeze::{AppliedLogs, FreezeProgress, Replica};
 use crate::domain::status::{OverriddenBy, Risk};
 use crate::engine::{Observation, ProgressReport, Step, StepContext};
 use crate::inventory::Target;
@@ -102,9 +103,9 @@ async fn frozen(deps: &Deps, context: &StepContext, target: &Target) -> Freeze {
         Err(error) => return unread(context, target, &error),
     };
     let now = deps.clock.now();
-    let Some(last) = mine.last() else { return ask(deps, context, target).await };
+    let Some(last) = mine.last() else { return ask(deps, context, target, &replicas).await };
     let Some(first) = mine.iter().find(|intent| intent.may_have_happened()) else { return refused(context, target) };
-    let progress = FreezeProgress::of(&replicas, now.since(first.at));
+    let progress = FreezeProgress::of(&replicas, context.server_facts().applied_at_freeze.as_ref());
     let words = format!("MINOR FREEZE of {}: {progress}", first.at);
     if progress.is_done() {
         return if mine.iter().any(|intent| intent.is_unresolved()) {
@@ -118,7 +119,9 @@ async fn frozen(deps: &Deps, context: &StepContext, target: &Target) -> Freeze {
         return failed(context, target, FailureKind::TimedOut, evidence);
     }
     match last.outcome {
-        None | Some(IntentOutcome::Unknown) if mine.len() < MOST_ATTEMPTS => ask(deps, context, target).await,
+        None | Some(IntentOutcome::Unknown) if mine.len() < MOST_ATTEMPTS => {
+            ask(deps, context, target, &replicas).await
+        }
         Some(IntentOutcome::Refused) => refused(context, target),
         None | Some(IntentOutcome::Unknown | IntentOutcome::Done | IntentOutcome::Void) => {
             Freeze::First(Box::new(waiting(deps, &progress, words)))
@@ -186,12 +189,24 @@ fn overridden(context: &StepContext, evidence: String, overridden_by: Overridden
     Freeze::Over { overrides, said }
 }
 
-async fn ask(deps: &Deps, context: &StepContext, target: &Target) -> Freeze {
+async fn ask(deps: &Deps, context: &StepContext, target: &Target, replicas: &[Replica]) -> Freeze {
+    // A freeze that may have happened is verified by what was applied at the first that may have.
+    let first = !context.attempts().any(RecordedIntent::may_have_happened);
+    let facts = match AppliedLogs::of(replicas) {
+        _ if !first => Vec::new(),
+        Ok(applied) => vec![Fact::Server(target.server.id, ServerFact::AppliedAtFreeze(applied))],
+        Err(evidence) if context.task.spec.force => return failed(context, target, FailureKind::TimedOut, evidence),
+        Err(message) => {
+            let progress = ProgressReport::uncounted(message);
+            return Freeze::First(Box::new(Observation::Wait { progress, again_in: deps.timeouts.poll }));
+        }
+    };
     let statement = Statement::MinorFreeze { addr: target.server.addr };
     Freeze::First(match Prepared::open(deps, context, target, statement).await {
         Ok(prepared) => {
             let intent = prepared.intent(deps, Duration::ZERO);
-            Box::new(Observation::Needed { intent, overrides: Vec::new(), effect: Box::new(prepared) })
+            let output = StepOutput { facts, ..StepOutput::default() };
+            Box::new(Observation::Needed { intent, output, effect: Box::new(prepared) })
         }
         Err(look) => look,
     })

@@ -141,7 +141,7 @@ fn absent(deps: &Deps, context: &StepContext, target: &Target, evidence: &str) -
         store_id: deps.store_id.clone(),
         watch: deps.timeouts.start_watch,
     };
-    Observation::Needed { intent, overrides: Vec::new(), effect: Box::new(effect) }
+    Observation::Needed { intent, output: StepOutput::default(), effect: Box::new(effect) }
 }
 
 struct StartIt {

@@ -111,7 +111,7 @@ async fn marked(
         let failure = Failure::new(FailureKind::Refused, "REFUSED_BY_ROOT_SERVICE", message);
         let root_service = format!("-{code}: {words}");
         let failure = failure.with("address", addr).with("ob_errno", format!("-{code}"));
-        return step_io::refuse(failure.with("root_service", root_service));
+        return step_io::refuse_not_done(failure.with("root_service", root_service));
     }
     let unknown = outcomes.iter().filter(|outcome| matches!(outcome, None | Some(IntentOutcome::Unknown))).count();
     if unknown >= MOST_ATTEMPTS {
@@ -119,7 +119,7 @@ async fn marked(
             "START SERVER was sent {unknown} times to {addr} without a known outcome, and STOP_TIME is still set; look at the root service"
         );
         let failure = Failure::new(FailureKind::Unreachable, "OUTCOME_UNKNOWN", message);
-        return step_io::refuse(failure.with("address", addr).with("attempts", unknown));
+        return step_io::refuse_not_done(failure.with("address", addr).with("attempts", unknown));
     }
     // For a version that is not known the stricter rule is assumed.
     if !row.is_alive() && BuildVersion::parse(&row.build_version).is_none_or(BuildVersion::start_asks_the_server) {
@@ -140,7 +140,7 @@ async fn marked(
     match Prepared::open(deps, context, target, statement).await {
         Ok(prepared) => {
             let intent = prepared.intent(deps, horizon);
-            Observation::Needed { intent, overrides: Vec::new(), effect: Box::new(prepared) }
+            Observation::Needed { intent, output: StepOutput::default(), effect: Box::new(prepared) }
         }
         Err(look) => *look,
     }
@@ -153,7 +153,8 @@ async fn dead(deps: &Deps, target: &Target, row: &ServerReading) -> Observation 
         let message = format!(
             "START SERVER of {addr} was not sent, the root service would ask the server itself, and its process is gone: {evidence}; start the process first"
         );
-        return step_io::refuse(Failure::new(FailureKind::Interfered, "PROCESS_GONE", message).with("address", addr));
+        let failure = Failure::new(FailureKind::Interfered, "PROCESS_GONE", message);
+        return step_io::refuse_not_done(failure.with("address", addr));
     }
     let message = format!("waits for {addr} to live (STATUS {}), START SERVER asks it", row.status);
     Observation::Wait { progress: ProgressReport::uncounted(message), again_in: deps.timeouts.poll }

@@ -18,7 +18,7 @@ use crate::domain::facts::{Fact, ProcessBefore, ProcessState, ServerFact, StopTi
 use crate::domain::gate::{Consent, Gate, GateCode, Obstacle, StopTimeExpectation, gate};
 use crate::domain::host::{CallerFence, Finding, HostCode, MaySignal, ObserverIdentity, ProcessReport, StopResult};
 use crate::domain::status::{InnerStatus, Risk};
-use crate::engine::{Observation, PreparedEffect, ProgressReport, Step, StepContext};
+use crate::engine::{Observation, PreparedEffect, ProgressReport, Step, StepContext, Unresolved};
 use crate::host::{Host, HostError};
 use crate::inventory::Target;
 use crate::oceanbase::ClusterError;
@@ -64,9 +64,7 @@ impl Step for StopProcess {
             Finding::HostUnreachable { reason } => self.host_unreachable(context, &target, reason).await,
             Finding::Ambiguous { evidence } => {
                 let message = format!("the process is not proven, nothing is signalled: {evidence}; look at the host");
-                let output = StepOutput { outcomes: step_io::not_known(context), ..StepOutput::default() };
-                let failure = Failure::new(FailureKind::Refused, "PROCESS_AMBIGUOUS", message);
-                Observation::Refuse { failure, output }
+                step_io::refuse(Failure::new(FailureKind::Refused, "PROCESS_AMBIGUOUS", message))
             }
             Finding::Running(identity) => self.running(context, &target, &found, identity).await,
         }
@@ -124,7 +122,7 @@ impl StopProcess {
                 };
                 Observation::Reached { already_so: !context.tried(), output, writes: Vec::new() }
             }
-            closed @ Gate::Closed { .. } => self.closed(context, closed),
+            closed @ Gate::Closed { .. } => self.closed(context, closed, step_io::refuse),
         }
     }
 
@@ -136,6 +134,11 @@ impl StopProcess {
         identity: &ObserverIdentity,
     ) -> Observation {
         let deps = &self.0;
+        let still_runs = |failure| Observation::Refuse {
+            failure,
+            output: StepOutput { outcomes: freeze::not_known(context), ..StepOutput::default() },
+            unresolved: Unresolved::NotDone,
+        };
         let run_time = context.this().map_or(1, |subtask| subtask.run_time);
         // Undoing a start ends the process that was started, and no other, however often it is asked for.
         let known = context.server_facts();
@@ -166,11 +169,12 @@ impl StopProcess {
             });
             let ended: Vec<_> = ended.map(|intent| (intent.number, IntentOutcome::Done)).collect();
             let outcomes = ended.into_iter().chain(freeze::not_known(context)).collect();
-            return Observation::Refuse { failure, output: StepOutput { outcomes, ..StepOutput::default() } };
+            let output = StepOutput { outcomes, ..StepOutput::default() };
+            return Observation::Refuse { failure, output, unresolved: Unresolved::NotDone };
         }
         if let MaySignal::No { reason } = &found.may_signal {
             let code = if found.supervisor.is_some() { "SUPERVISED" } else { "SIGNAL_NOT_PERMITTED" };
-            return step_io::refuse(Failure::new(FailureKind::Refused, code, reason.clone()));
+            return still_runs(Failure::new(FailureKind::Refused, code, reason.clone()));
         }
         let (waived, frozen) = match freeze::before_stop(deps, context, target).await {
             Freeze::Over { overrides, said } => (overrides, said),
@@ -191,7 +195,7 @@ impl StopProcess {
                 ("PROCESS_STILL_THERE".to_owned(), format!("{identity} was signalled and is still there"))
             });
             let message = format!("{message}; tried {} times, look at the host and retry", outcomes.len());
-            return step_io::refuse(Failure::new(FailureKind::Refused, &code, message));
+            return still_runs(Failure::new(FailureKind::Refused, &code, message));
         }
         let unread_too_long =
             refused.as_ref().is_some_and(|(code, _)| code == GATE_UNREAD) && !self.within_gate(context);
@@ -199,13 +203,11 @@ impl StopProcess {
             && (unread_too_long || !passes(code))
         {
             let failure = step_io::ownership_failure(context, code, message);
-            return step_io::refuse(
-                failure.unwrap_or_else(|| Failure::new(FailureKind::Refused, code, message.clone())),
-            );
+            return still_runs(failure.unwrap_or_else(|| Failure::new(FailureKind::Refused, code, message.clone())));
         }
         let overridden = match self.gate_now(context, target).await {
             Ok(Gate::Open { overridden }) => overridden,
-            Ok(closed @ Gate::Closed { .. }) => return self.closed(context, closed),
+            Ok(closed @ Gate::Closed { .. }) => return self.closed(context, closed, still_runs),
             Err(error) => match self.without_cluster(context, &error) {
                 Some(overridden) => overridden,
                 None => return step_io::unread(&error),
@@ -237,7 +239,8 @@ impl StopProcess {
             },
         };
         let overrides = waived.into_iter().chain(recorded(&overridden, context)).collect();
-        Observation::Needed { intent, overrides, effect: Box::new(effect) }
+        let output = StepOutput { overrides, ..StepOutput::default() };
+        Observation::Needed { intent, output, effect: Box::new(effect) }
     }
 
     async fn gate_now(&self, context: &StepContext, target: &Target) -> Result<Gate, ClusterError> {
@@ -261,8 +264,8 @@ impl StopProcess {
         context.waited() < self.0.timeouts.gate + freeze::budget(&self.0, context)
     }
 
-    /// A closed gate that may open by itself is waited for, a while.
-    fn closed(&self, context: &StepContext, gate: Gate) -> Observation {
+    /// A closed gate that may open by itself is waited for, a while; `refuse`: then the step fails so.
+    fn closed(&self, context: &StepContext, gate: Gate, refuse: impl Fn(Failure) -> Observation) -> Observation {
         let Gate::Closed { code, reason, retriable, .. } = gate else {
             return Observation::Wait {
                 progress: ProgressReport::uncounted("the gate"),
@@ -276,14 +279,14 @@ impl StopProcess {
         if code == GateCode::StopTimeCleared && step_io::is_unread(context) {
             let message =
                 "the cluster answers again, and STOP SERVER was not sent while it did not; stop the server anew";
-            return step_io::refuse(Failure::new(FailureKind::Refused, "SERVICE_NOT_STOPPED", message));
+            return refuse(Failure::new(FailureKind::Refused, "SERVICE_NOT_STOPPED", message));
         }
         let message = format!("the process is not ended, the gate is closed: {reason}");
         let kind = match code {
             GateCode::StopTimeCleared => FailureKind::Interfered,
             _ => FailureKind::Refused,
         };
-        step_io::refuse(Failure::new(kind, code.as_str(), message))
+        refuse(Failure::new(kind, code.as_str(), message))
     }
 
     fn without_cluster(&self, context: &StepContext, error: &ClusterError) -> Option<Vec<Obstacle>> {

@@ -45,7 +45,7 @@ impl Step for StopService {
         };
         let (mut reader, row) = match step_io::row(deps, context, &target).await {
             Ok(looked) => looked,
-            Err(error) if step_io::goes_on_unread(context, &error) => return unknown_cluster(&error),
+            Err(error) if step_io::goes_on_unread(context, &error) => return unknown_cluster(context, &error),
             Err(error) => return step_io::unread(&error),
         };
         let Some(row) = row else { return step_io::server_gone(&target) };
@@ -60,7 +60,15 @@ impl Step for StopService {
         if context.effects().next().is_none() {
             return Observation::nothing_to_undo(context);
         }
-        start_service::bring_back(&self.0, context).await
+        let mut found = start_service::bring_back(&self.0, context).await;
+        // Nothing had to be cleared: what is not known of the stop was not done, or somebody else has cleared it.
+        if let Observation::Reached { output, .. } = &mut found
+            && context.attempts().next().is_none()
+        {
+            let open = context.effects().filter(|intent| intent.is_unresolved());
+            output.outcomes.extend(open.map(|intent| (intent.number, IntentOutcome::Void)));
+        }
+        found
     }
 
     /// Asked when the task is retried: STOP_TIME must still be set.
@@ -98,9 +106,15 @@ impl Step for StopService {
 }
 
 /// The caller accepted that the cluster cannot be read: the service is not stopped, and the task says so.
-fn unknown_cluster(error: &ClusterError) -> Observation {
-    let message = format!("STOP SERVER was not sent, the cluster does not answer: {}", error.message);
-    let output = StepOutput { warnings: vec![("SERVICE_NOT_STOPPED".to_owned(), message)], ..StepOutput::default() };
+fn unknown_cluster(context: &StepContext, error: &ClusterError) -> Observation {
+    let what =
+        if context.tried() { "whether STOP SERVER took effect is not known" } else { "STOP SERVER was not sent" };
+    let message = format!("{what}, the cluster does not answer: {}", error.message);
+    let output = StepOutput {
+        warnings: vec![("SERVICE_NOT_STOPPED".to_owned(), message)],
+        outcomes: step_io::not_known(context),
+        ..StepOutput::default()
+    };
     Observation::Reached { already_so: false, output, writes: Vec::new() }
 }
 
@@ -239,7 +253,7 @@ impl StopService {
                     "STOP SERVER was sent {attempts} times to {addr} without a known outcome, STOP_TIME is not set, and no check blocks it; look at the root service"
                 );
                 let failure = Failure::new(FailureKind::Unreachable, "OUTCOME_UNKNOWN", message);
-                step_io::refuse(failure.with("address", addr).with("attempts", attempts))
+                step_io::refuse_not_done(failure.with("address", addr).with("attempts", attempts))
             }
             NextStatement::SendAgain => {
                 let evidence = forced.then(|| evidence(&precheck, CheckName::LogInSync));
@@ -280,7 +294,7 @@ impl StopService {
             return self.without_mark(context, target, &failure.message);
         }
         let message = format!("STOP SERVER of {addr} had no answer and no effect: {}", failure.message);
-        step_io::refuse(Failure { message, ..failure }.with("address", addr))
+        step_io::refuse_not_done(Failure { message, ..failure }.with("address", addr))
     }
 
     /// The stop goes on although the root service does not mark the server: its caller accepted that.
@@ -314,7 +328,8 @@ impl StopService {
         );
         // In the form in which the precheck predicts them.
         let words = format!("-{code}: {message}");
-        step_io::refuse(failure.with("address", addr).with("ob_errno", format!("-{code}")).with("root_service", words))
+        let failure = failure.with("address", addr).with("ob_errno", format!("-{code}"));
+        step_io::refuse_not_done(failure.with("root_service", words))
     }
 
     /// The statement is to be sent: FORCE STOP SERVER when this says how far the log is from being in sync.
@@ -345,10 +360,10 @@ impl StopService {
             overridden_by: OverriddenBy::Force,
             principal: context.task.spec.creator.clone(),
         });
-        let overrides = overrides.into_iter().collect();
+        let output = StepOutput { overrides: overrides.into_iter().collect(), ..StepOutput::default() };
         let intent = prepared.intent(deps, horizon);
         let effect = UntilMarked { deps: deps.clone(), target: target.clone(), prepared };
-        Observation::Needed { intent, overrides, effect: Box::new(effect) }
+        Observation::Needed { intent, output, effect: Box::new(effect) }
     }
 }
 

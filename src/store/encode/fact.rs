@@ -3,6 +3,7 @@
 use super::{needed, read, word};
 use crate::clock::Timestamp;
 use crate::domain::facts::{ClusterFact, Fact, Moment, ProcessBefore, ServerFact, ZoneFact};
+use crate::domain::freeze::{AppliedLog, AppliedLogs};
 use crate::domain::host::ObserverIdentity;
 use crate::domain::ids::ServerId;
 use crate::proto::store_v1 as stored;
@@ -57,6 +58,10 @@ fn of_server(fact: &ServerFact) -> StoredServerFact {
         ServerFact::StopTime(state) => StoredServerFact::StopTime(state.as_str().to_owned()),
         ServerFact::ProcessState(state) => StoredServerFact::ProcessState(state.as_str().to_owned()),
         ServerFact::ProcessStarted(identity) => StoredServerFact::ProcessStarted(process(identity)),
+        ServerFact::AppliedAtFreeze(AppliedLogs(logs)) => {
+            let log = |AppliedLog { tenant_id, ls_id, scn }| stored::AppliedLog { tenant_id, ls_id, scn };
+            StoredServerFact::AppliedAtFreeze(stored::AppliedLogs { logs: logs.iter().copied().map(log).collect() })
+        }
     }
 }
 
@@ -119,6 +124,10 @@ fn from_server(fact: StoredServerFact) -> Result<ServerFact, StoreError> {
         StoredServerFact::StopTime(state) => ServerFact::StopTime(word("server fact", &state)?),
         StoredServerFact::ProcessState(state) => ServerFact::ProcessState(word("server fact", &state)?),
         StoredServerFact::ProcessStarted(process) => ServerFact::ProcessStarted(from_process(process)),
+        StoredServerFact::AppliedAtFreeze(applied) => {
+            let log = |stored::AppliedLog { tenant_id, ls_id, scn }| AppliedLog { tenant_id, ls_id, scn };
+            ServerFact::AppliedAtFreeze(AppliedLogs(applied.logs.into_iter().map(log).collect()))
+        }
     })
 }
 

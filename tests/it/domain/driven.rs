@@ -230,7 +230,7 @@ pub fn wanted(driven: &Driven, subtask: SubtaskId, seconds: u64, irreversible: b
     let horizon = driven.now.plus(Duration::from_secs(seconds));
     let (description, endpoint) = ("STOP SERVER".to_owned(), "10.0.0.1:2881".to_owned());
     let intent = Intent { description, endpoint, connection_id: 7, horizon, irreversible };
-    Input::EffectWanted { subtask, intent, fence: Fence::new(1), overrides: Vec::new() }
+    Input::EffectWanted { subtask, intent, fence: Fence::new(1), output: StepOutput::default() }
 }
 
 pub fn ended(driven: &Driven, outcome: IntentOutcome) -> Input {

@@ -136,12 +136,12 @@ async fn an_effect_in_flight_is_answered_and_looked_at() {
         let (sent, after) = (answer.clone(), looks_after.clone());
         let operation = TestOperation::default().with("next", |_| reached()).with("kills", move |context| {
             if context.task.intents.is_empty() {
-                let Observation::Needed { intent, overrides, .. } =
+                let Observation::Needed { intent, output, .. } =
                     needed(context, Duration::from_secs(3600), EffectOutcome::Done { message: String::new() })
                 else {
                     panic!("no effect");
                 };
-                return Observation::Needed { intent, overrides, effect: Box::new(Slow(sent.clone())) };
+                return Observation::Needed { intent, output, effect: Box::new(Slow(sent.clone())) };
             }
             after.fetch_add(1, Ordering::SeqCst);
             if reaches { reached() } else { wait_for("the process") }

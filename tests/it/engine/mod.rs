@@ -22,7 +22,7 @@ use obsteward::domain::status::StopType;
 use obsteward::domain::task::Task;
 use obsteward::engine::{
     Engine, EngineSettings, Observation, Operation, PreparedEffect, ProgressReport, Registry, Step, StepContext,
-    WriteOutcome,
+    Unresolved, WriteOutcome,
 };
 use obsteward::store::sqlite::{SqliteOptions, SqliteStore};
 use obsteward::store::{Author, Store, Write};
@@ -113,7 +113,7 @@ fn needed(context: &StepContext, horizon: Duration, outcome: EffectOutcome) -> O
         horizon: context.clock.now().plus(horizon),
         irreversible: false,
     };
-    Observation::Needed { intent, overrides: Vec::new(), effect: Box::new(Answer(outcome)) }
+    Observation::Needed { intent, output: StepOutput::default(), effect: Box::new(Answer(outcome)) }
 }
 
 struct Fixture {
@@ -299,7 +299,7 @@ async fn an_unknown_effect_fails_only_behind_its_horizon() {
         let tried = context.task.intents.iter().any(|intent| intent.outcome == Some(IntentOutcome::Unknown));
         if tried {
             let failure = Failure::new(FailureKind::Refused, "NOT_SO", "it is not so");
-            return Observation::Refuse { failure, output: StepOutput::default() };
+            return Observation::Refuse { failure, output: StepOutput::default(), unresolved: Unresolved::NotDone };
         }
         needed(context, horizon, EffectOutcome::Unknown { message: "lost".to_owned() })
     });
@@ -322,7 +322,7 @@ async fn a_late_effect_is_found() {
         match looks.fetch_add(1, Ordering::SeqCst) {
             0 | 1 => {
                 let failure = Failure::new(FailureKind::Refused, "NOT_SO", "it is not so");
-                Observation::Refuse { failure, output: StepOutput::default() }
+                Observation::Refuse { failure, output: StepOutput::default(), unresolved: Unresolved::NotDone }
             }
             _ => reached(),
         }

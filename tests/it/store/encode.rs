@@ -10,6 +10,7 @@ use obsteward::domain::facts::{
     ClusterFacts, ClusterState, Fact, Facts, Moment, ProcessBefore, ProcessState, ServerFact, ServerFacts,
     StopTimeState, ZoneFacts,
 };
+use obsteward::domain::freeze::{AppliedLog, AppliedLogs};
 use obsteward::domain::host::ObserverIdentity;
 use obsteward::domain::ids::{Fence, Principal, ServerId, SubtaskId, ZoneName};
 use obsteward::domain::reason::Reason;
@@ -83,6 +84,8 @@ fn one_of_each() -> Facts {
         stop_time: Some(StopTimeState::Refused),
         process_state: Some(ProcessState::Absent),
         process_started: Some(ObserverIdentity { pid: 4712, ..identity }),
+        // It came later.
+        applied_at_freeze: None,
     };
     let of_zone = of_zone.iter().map(|fact| Fact::Zone(zone.clone(), fact));
     let of_server = of_server.iter().map(|fact| Fact::Server(server, fact));
@@ -153,6 +156,11 @@ fn log() -> Vec<Event> {
     (0..).zip(kinds).map(|(second, kind)| Event { at: at(second), kind }).collect()
 }
 
+fn applied_at_freeze() -> Fact {
+    let log = AppliedLog { tenant_id: 1002, ls_id: 1001, scn: 1_700_000_000_123_456_789 };
+    Fact::Server(ServerId::new(1).unwrap(), ServerFact::AppliedAtFreeze(AppliedLogs(vec![log])))
+}
+
 /// What later versions added; it stands alone, so that the lines above it keep their moments.
 fn added() -> Vec<Event> {
     let cancelled = Failure::new(FailureKind::Cancelled, "CANCELLED", "bob cancelled it").with("principal", "bob");
@@ -179,6 +187,7 @@ fn added() -> Vec<Event> {
         EventKind::TaskStateChanged { from, to, operation, error: None },
         moved(SubtaskState::Canceling, SubtaskState::Failed, Some(cancelled.clone())),
         EventKind::TaskStateChanged { from: to, to: TaskState::Cancelled, operation, error: Some(cancelled) },
+        EventKind::FactsRecorded { subtask: subtask(1), facts: vec![applied_at_freeze()] },
     ];
     (100..).zip(kinds).map(|(second, kind)| Event { at: at(second), kind }).collect()
 }
