@@ -82,7 +82,7 @@ pub(super) enum Ending {
     /// It waited too long for this.
     TimedOut { waited_for: String },
     /// The task was cancelled while it waited for this.
-    Cancelled { looked: bool, waited_for: String },
+    Cancelled { looked: bool, output: StepOutput, waited_for: String },
 }
 
 /// Progress that is shown while the driver waits.
@@ -201,7 +201,7 @@ impl Policy {
         }
         let must_look = self.look == LookState::Due || now.effect_open;
         match &self.state {
-            State::Cancelled { .. } if !must_look => Turn::Next(self.cancelled(true)),
+            State::Cancelled { .. } if !must_look => Turn::Next(self.cancelled(true, StepOutput::default())),
             State::Cancelled { .. } => Turn::Look { last: false, droppable: false },
             State::BeforeUndo | State::Trying | State::Failing(..) => {
                 self.last = self.wait.is_over(now.at);
@@ -234,15 +234,15 @@ impl Policy {
                 let (lasted, pause) = self.unreadable(now);
                 if lasted > self.read_failure_timeout {
                     self.look = LookState::Current;
-                    return self.cancelled(false);
+                    return self.cancelled(false, StepOutput::default());
                 }
                 let progress = ProgressReport::uncounted("cancelled, waits for a look at what was sent");
                 Next::Pause(pause, Some(Note { progress, deadline: now.wall.plus(self.read_failure_timeout) }))
             }
             // Only what is seen behind the horizon stays as it is seen.
-            Observation::Needed { .. } | Observation::Wait { .. } | Observation::Refuse { .. } if cancelled => {
-                let looked = self.unresolved == Unresolved::NotDone;
-                now.horizon.map_or_else(|| self.cancelled(looked), |until| self.end_refused(until))
+            Observation::Refuse { output, .. } if cancelled => self.cancelled_behind_horizon(output, now),
+            Observation::Needed { .. } | Observation::Wait { .. } if cancelled => {
+                self.cancelled_behind_horizon(StepOutput::default(), now)
             }
             Observation::Needed { intent, output, effect } => {
                 self.wait.for_what(&intent.description);
@@ -307,9 +307,17 @@ impl Policy {
         Next::Pause(HORIZON_PAUSE, Some(Note { progress: ProgressReport::uncounted(message), deadline: until }))
     }
 
+    /// The end of a cancelled execution, as the last look saw it.
+    fn cancelled_behind_horizon(&self, output: StepOutput, now: &Situation) -> Next {
+        match now.horizon {
+            None => self.cancelled(self.unresolved == Unresolved::NotDone, output),
+            Some(until) => self.end_refused(until),
+        }
+    }
+
     /// What could not be looked at stays open, only it can no longer happen later.
-    fn cancelled(&self, looked: bool) -> Next {
-        Next::End(Ending::Cancelled { looked, waited_for: self.waits_for().to_owned() })
+    fn cancelled(&self, looked: bool, output: StepOutput) -> Next {
+        Next::End(Ending::Cancelled { looked, output, waited_for: self.waits_for().to_owned() })
     }
 
     /// The pause, unless the execution is at its end. A wait that ended during this look gets one more, which knows that it is
@@ -329,10 +337,12 @@ impl Policy {
         }
     }
 
-    /// The first failure is the one that is declared.
+    /// The first failure is the one that is declared, with what the last look saw of effects.
     fn fail(&mut self, failure: Failure, output: StepOutput) {
-        if matches!(self.state, State::Trying) {
-            self.state = State::Failing(failure, output);
+        match &mut self.state {
+            State::Trying => self.state = State::Failing(failure, output),
+            State::Failing(_, known) => known.outcomes = output.outcomes,
+            State::BeforeUndo | State::Cancelled { .. } => {}
         }
     }
 

@@ -114,7 +114,9 @@ impl Executor {
             }
             Ending::Failed { failure, output, looked } => Input::StepFailed { subtask, failure, output, looked },
             Ending::TimedOut { waited_for } => Input::TimedOut { subtask, waited_for },
-            Ending::Cancelled { looked, waited_for } => Input::StepCancelled { subtask, looked, waited_for },
+            Ending::Cancelled { looked, output, waited_for } => {
+                Input::StepCancelled { subtask, looked, output, waited_for }
+            }
         };
         (input, Vec::new())
     }

@@ -16,8 +16,8 @@
 //! | 1, 9 the log | revisions 1, 2, 3, …; every transition begins where the one before ended, and the last state is the one shown |
 //! | 2 one operator | tasks follow each other, fences only grow, the lock is held by the open task and by no closed one |
 //! | 3 no step twice | a session sends one statement, one intent stands behind each statement and each signal |
-//! | 5 done, refused, unknown | DONE is in the record, REFUSED and VOID set no mark and ended nothing, a REFUSED task changed nothing |
-//! | 6 the gate | a process was ended only while STOP_TIME was set, unless a risk that allows more was accepted |
+//! | 5 done, refused, unknown | DONE is in the record, REFUSED and VOID set no mark and ended nothing, a REFUSED task changed nothing; nothing is undone before its horizon |
+//! | 6 the gate | a process was ended only while STOP_TIME was set, and no log stream lost its majority by it, unless a risk that allows more was accepted |
 //! | 7 the right process | nothing else was marked, ended or sent |
 //! | 9 no transition is missed | what a watcher saw is a part of the log, in order and once |
 

@@ -31,6 +31,7 @@ pub(super) fn ended(
     task: &Task,
     id: SubtaskId,
     looked: bool,
+    output: StepOutput,
     waited_for: &str,
     now: Timestamp,
 ) -> Result<Vec<EventKind>, TaskRefusal> {
@@ -51,7 +52,7 @@ pub(super) fn ended(
         format!("{what}{name} was cancelled by {by} while it waited for {waited_for}; {next}"),
     );
     let failure = failure.with("subtask", &name).with("principal", by).with("waited_for", waited_for);
-    Ok(step::fail(task, id, failure, StepOutput::default(), open))
+    Ok(step::fail(task, id, failure, output, open))
 }
 
 /// The end of a task whose step `last` succeeded before it could be cancelled; `None` while other subtasks are still ending.

@@ -63,7 +63,7 @@ pub enum Input {
     /// A step ran longer than its timeout.
     TimedOut { subtask: SubtaskId, waited_for: String },
     /// A step that was asked to end has ended; `looked`: a look made after its horizon found what it tried not done.
-    StepCancelled { subtask: SubtaskId, looked: bool, waited_for: String },
+    StepCancelled { subtask: SubtaskId, looked: bool, output: StepOutput, waited_for: String },
     /// A step asks for permission to try an effect.
     EffectWanted { subtask: SubtaskId, intent: Intent, fence: Fence, output: StepOutput },
     /// The outcome of the effect that was tried.
@@ -139,7 +139,9 @@ pub fn decide(task: &Task, input: Input, now: Timestamp) -> Result<Vec<EventKind
             // No look was made: what is open stays open, only it can no longer happen later.
             step::failed(task, subtask, failure, StepOutput::default(), IntentOutcome::Unknown, now)
         }
-        Input::StepCancelled { subtask, looked, waited_for } => cancel::ended(task, subtask, looked, &waited_for, now),
+        Input::StepCancelled { subtask, looked, output, waited_for } => {
+            cancel::ended(task, subtask, looked, output, &waited_for, now)
+        }
         Input::EffectWanted { subtask, intent, fence, output } => {
             running(task, subtask)?;
             intent::wanted(task, subtask, intent, fence, output, now)

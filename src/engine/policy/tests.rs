@@ -293,6 +293,31 @@ tried, its outcome open, cancelled:      look, never dropped
     assert_eq!(table, expected);
 }
 
+/// A failure that waits for a horizon ends with what the last look saw of effects, and so does a cancellation.
+#[test]
+fn what_the_last_look_saw_of_effects_is_what_is_told() {
+    let told = |number| {
+        let failure = Failure::new(FailureKind::Refused, "REASON", "refused");
+        let output = StepOutput { outcomes: vec![(number, IntentOutcome::Done)], ..StepOutput::default() };
+        Observation::Refuse { failure, output, unresolved: Unresolved::NotDone }
+    };
+    let mut failing = Execution::new(Direction::Forward, TimeoutPolicy::Total, false);
+    failing.look("blind");
+    let mut cancelled = Execution::new(Direction::Forward, TimeoutPolicy::Total, true);
+    cancelled.policy.cancel();
+    for execution in [&mut failing, &mut cancelled] {
+        execution.turn();
+        let situation = execution.situation();
+        let outcomes = match execution.policy.next(told(7), &situation) {
+            Next::End(Ending::Failed { output, looked, .. } | Ending::Cancelled { output, looked, .. }) => {
+                (output.outcomes, looked)
+            }
+            other => panic!("{}", words(other)),
+        };
+        assert_eq!(outcomes, (vec![(7, IntentOutcome::Done)], true));
+    }
+}
+
 #[test]
 fn after_an_effect_it_looks_at_once_or_waits_for_what_may_be_arriving() {
     for (acted, expected, then) in [

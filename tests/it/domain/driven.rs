@@ -265,7 +265,7 @@ pub fn dispatch() -> Input {
 }
 
 pub fn cancelled(subtask: SubtaskId, looked: bool) -> Input {
-    Input::StepCancelled { subtask, looked, waited_for: "leaders".to_owned() }
+    Input::StepCancelled { subtask, looked, output: StepOutput::default(), waited_for: "leaders".to_owned() }
 }
 
 /// Whether an event begins a step or an effect.

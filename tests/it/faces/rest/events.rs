@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::body::Body;
 use http::{Request, Response};
 use http_body_util::BodyExt;
-use obsteward::domain::decide::{Input, VerbRequest};
+use obsteward::domain::decide::{Input, StepOutput, VerbRequest};
 use obsteward::domain::ids::UserId;
 use obsteward::store::StoreError;
 use obsteward::store::access::AccessChange;
@@ -118,7 +118,8 @@ async fn what_was_asked_names_the_subtask_that_it_was_asked_of() {
         fixture.store.dispatch(task_id(1));
     }
     let subtask = subtask_id(task_id(1), 3);
-    let ended = Input::StepCancelled { subtask, looked: true, waited_for: "nothing".to_owned() };
+    let ended =
+        Input::StepCancelled { subtask, looked: true, output: StepOutput::default(), waited_for: "nothing".to_owned() };
     fixture.store.decide(task_id(1), ended);
     let text = text(fixture.send(watch("", Some("0"))).await).await;
     let asked = read(&text).0.into_iter().filter(|event| event.name == "verb_requested");
