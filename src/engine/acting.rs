@@ -46,6 +46,7 @@ impl Executor {
             return Ok(Attempt::EndedSubtask);
         }
         if let Some(recorded) = task.intents.iter().find(|intent| intent.number == number) {
+            self.horizons.begin(recorded);
             let progress =
                 ProgressReport::uncounted(format!("waits for the answer to {}", recorded.intent.description));
             self.note(context, progress, recorded.intent.horizon);

@@ -21,6 +21,7 @@ use crate::domain::task::Task;
 use crate::engine::commit::{Committer, WriteOutcome};
 use crate::engine::error::{BrokenInvariant, EngineError};
 use crate::engine::failpoints::Failpoints;
+use crate::engine::horizons::Horizons;
 use crate::engine::scheduler::EngineSettings;
 use crate::engine::step::{Operation, ProgressReport, Step, StepContext};
 use crate::store::{Author, LogLine, Progress, Store, Write};
@@ -64,6 +65,7 @@ pub(super) struct Executor {
     /// Revision up to which requests were committed by others.
     requested: watch::Receiver<Revision>,
     task: Mutex<Arc<Task>>,
+    pub horizons: Horizons,
     /// Effects in flight: from the commit of their intent to the commit of their outcome.
     effects: TaskTracker,
 }
@@ -85,7 +87,21 @@ impl Executor {
         effects.close();
         let EngineSettings { executor: name, clock, failpoints } = settings;
         let task = Mutex::new(task);
-        Self { store, committer, operation, clock, name, fence, shutdown, failpoints, requested, task, effects }
+        let horizons = Horizons::default();
+        Self {
+            store,
+            committer,
+            operation,
+            clock,
+            name,
+            fence,
+            shutdown,
+            failpoints,
+            requested,
+            task,
+            horizons,
+            effects,
+        }
     }
 
     /// Drives the task until it rests, is closed, or must be left to another owner. An earlier owner's open effects are
@@ -96,6 +112,7 @@ impl Executor {
     pub async fn run(&self, earlier_owner: bool) -> ExitReason {
         let driven = async {
             if earlier_owner {
+                self.horizons.take_over(&self.current().await.intents);
                 self.take_over().await?;
             }
             self.drive().await

@@ -6,6 +6,7 @@ mod commit;
 mod error;
 mod executor;
 mod failpoints;
+mod horizons;
 mod policy;
 mod scheduler;
 mod step;

@@ -91,8 +91,12 @@ impl Executor {
                     return Ok(Execution::GoesOn);
                 }
                 Next::End(ending) => {
-                    let (input, writes) = self.end_of(context, ending);
-                    match self.try_end(context, input, writes).await? {
+                    let mut until = self.holds_back(context, &ending);
+                    if until.is_none() {
+                        let (input, writes) = self.end_of(context, ending);
+                        until = self.try_end(context, input, writes).await?;
+                    }
+                    match until {
                         None => return Ok(Execution::Ended),
                         Some(until) => policy.end_refused(until),
                     }
@@ -121,16 +125,25 @@ impl Executor {
         (input, Vec::new())
     }
 
+    /// Until when something that was tried keeps the step from ending like that. `decide` looks too, by the machine's clock.
+    fn holds_back(&self, context: &StepContext, ending: &Ending) -> Option<Timestamp> {
+        let situation = self.situation(context);
+        match (ending, context.task.direction) {
+            (Ending::Reached { .. }, Direction::Forward) => None,
+            (Ending::Reached { .. }, Direction::Back) => situation.forward_horizon,
+            (Ending::Failed { .. } | Ending::TimedOut { .. } | Ending::Cancelled { .. }, _) => situation.horizon,
+        }
+    }
+
     fn situation(&self, context: &StepContext) -> Situation {
-        let wall = self.clock.now();
-        let ahead = |horizon: &Timestamp| *horizon > wall;
-        let forward = context.effects().filter(|intent| intent.is_unresolved()).map(|intent| intent.intent.horizon);
+        let (wall, at) = (self.clock.now(), monotonic_now());
+        let own = context.task.intents.iter().filter(|intent| intent.subtask == context.subtask);
         Situation {
-            at: monotonic_now(),
+            at,
             wall,
             effect_open: context.has_open_effect(),
-            horizon: context.task.horizon(Some(context.subtask)).filter(ahead),
-            forward_horizon: forward.max().filter(ahead),
+            horizon: self.horizons.latest(own, wall, at),
+            forward_horizon: self.horizons.latest(context.effects(), wall, at),
             jitter: jitter(&context.task, context.subtask),
         }
     }
