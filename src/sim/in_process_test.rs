@@ -136,7 +136,7 @@ async fn processes_end_freeze_and_come_back() {
     assert_eq!(asked.await.unwrap(), Some(Ok(())));
 }
 
-/// `cargo test --release --lib in_process -- --ignored --nocapture`
+/// `cargo test --profile bench --lib in_process -- --ignored --nocapture`
 #[tokio::test(start_paused = true)]
 #[ignore = "a measurement"]
 async fn what_it_costs() {

@@ -403,7 +403,7 @@ async fn readings_are_what_sql_says() {
     twins.real.shutdown().await;
 }
 
-/// `cargo test --release --test simulation cost -- --ignored --nocapture`
+/// `cargo test --profile bench --test simulation cost -- --ignored --nocapture`
 #[tokio::test(start_paused = true)]
 #[ignore = "a measurement"]
 async fn what_questions_cost() {

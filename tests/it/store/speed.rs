@@ -7,7 +7,7 @@ use obsteward::store::{CommitOutcome, Store};
 
 use super::{append, commit, creation, sqlite};
 
-/// `cargo test --release --test it -- --ignored --nocapture speed`
+/// `cargo test --profile bench --test it -- --ignored --nocapture speed`
 #[tokio::test]
 #[ignore = "a measurement"]
 async fn commits_per_second() {
