@@ -1,5 +1,6 @@
 //! The steps, one file each: what it does, why repeating it is safe, its look, and its undo.
 
+mod arm_and_fire;
 mod freeze;
 mod prepare;
 mod prepare_stop;

@@ -1,29 +1,27 @@
-//! Stop observer process: freeze when that was asked for, then arm, gate, fire. The agent identifies the process and gives a
-//! ticket; the gate is read; the ticket ends that process and no other, within seconds.
+//! Stop observer process: freeze when that was asked for, then arm, gate, fire (`arm_and_fire`).
 //!
 //! Repeating it is safe: it looks for the process first, and a token runs once on the agent. Undo: the process is started
 //! again, when this task ended it.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::arm_and_fire::{ArmAndFire, GATE_UNREAD, GateRead, read_gate};
 use super::freeze::{self, Freeze};
 use super::start_process;
 use crate::domain::decide::StepOutput;
-use crate::domain::effect::{EffectOutcome, Intent, Permit};
+use crate::domain::effect::Intent;
 use crate::domain::event::{Direction, Failure, FailureKind, IntentOutcome, OverriddenCheck};
 use crate::domain::facts::{Fact, ProcessBefore, ProcessState, ServerFact, StopTimeState};
-use crate::domain::gate::{Consent, Gate, GateCode, Obstacle, StopTimeExpectation, gate};
-use crate::domain::host::{CallerFence, Finding, HostCode, MaySignal, ObserverIdentity, ProcessReport, StopResult};
+use crate::domain::gate::{Gate, GateCode, Obstacle, StopTimeExpectation, gate};
+use crate::domain::host::{CallerFence, Finding, HostCode, MaySignal, ObserverIdentity, ProcessReport};
 use crate::domain::status::{InnerStatus, Risk};
-use crate::engine::{Observation, PreparedEffect, ProgressReport, Step, StepContext, Unresolved};
-use crate::host::{Host, HostError};
+use crate::engine::{Observation, ProgressReport, Step, StepContext, Unresolved};
 use crate::inventory::Target;
 use crate::oceanbase::ClusterError;
 use crate::operations::definition::StepKind;
-use crate::operations::{Deps, leaves_unknown, retriable, step_io};
+use crate::operations::{Deps, leaves_unknown, step_io};
 
 /// Attempts to end the process in one execution, not counting refused ones: those did nothing.
 const MOST_ATTEMPTS: usize = 4;
@@ -32,14 +30,9 @@ const MOST_ATTEMPTS: usize = 4;
 const MOST_TRIES: usize = 14;
 /// Pause behind a refusal that only time changes.
 const REFUSED_RETRY_PAUSE: Duration = Duration::from_secs(6);
-/// The code when the gate could not be read behind the ticket, for a reason that passes with time.
-const GATE_UNREAD: &str = "GATE_UNREAD";
 /// Longest time in which a stop that was sent to an agent can still take effect: a ticket's life, the grace, the wait after
 /// SIGKILL and a margin.
 const HORIZON_BESIDE_GRACE: Duration = Duration::from_secs(5 + 30 + 10);
-
-/// Longest reading behind an armed ticket, which lives five seconds.
-const BEHIND_TICKET: Duration = Duration::from_secs(4);
 
 pub struct StopProcess(pub Deps);
 
@@ -348,86 +341,6 @@ fn recorded(obstacles: &[Obstacle], context: &StepContext) -> Vec<OverriddenChec
         })
     });
     new.filter(|new| !context.task.overrides.contains(new)).collect()
-}
-
-/// What the gate is decided by.
-struct GateRead {
-    reading: crate::domain::reading::ClusterReading,
-    leaders: crate::domain::gate::LeaderCount,
-}
-
-async fn read_gate(deps: &Deps, target: &Target) -> Result<GateRead, ClusterError> {
-    let mut reader = step_io::gate_reader(deps, target).await?;
-    let reading = reader.gate_reading().await?;
-    let leaders = reader.leaders(&target.server.addr).await?;
-    Ok(GateRead { reading, leaders })
-}
-
-/// Arms, reads the gate once more behind the ticket, and fires.
-struct ArmAndFire {
-    deps: Deps,
-    host: Arc<dyn Host>,
-    target: Target,
-    identity: ObserverIdentity,
-    consent: Consent,
-    mark: StopTimeExpectation,
-    unknown_cluster: bool,
-    fence: CallerFence,
-}
-
-fn refused(code: &str, message: impl Into<String>) -> EffectOutcome {
-    EffectOutcome::Refused { code: code.to_owned(), message: message.into() }
-}
-
-#[async_trait]
-impl PreparedEffect for ArmAndFire {
-    async fn send(self: Box<Self>, permit: Permit) -> EffectOutcome {
-        let observer = self.target.observer();
-        let (found, ticket) = match self.host.arm(&observer, &self.fence).await {
-            Ok(armed) => armed,
-            Err(HostError::Refused { code, message }) => return refused(&code, message),
-            Err(error @ HostError::Protocol { .. }) => return refused("NOT_ARMED", error.to_string()),
-        };
-        let Finding::Running(identity) = &found.finding else {
-            return refused("NOT_ARMED", format!("the process was there and is not any more: {}", found.evidence));
-        };
-        if *identity != self.identity {
-            return refused(
-                HostCode::IdentityChanged.as_str(),
-                format!("the process is {identity}, expected {}", self.identity),
-            );
-        }
-        let Some(ticket) = ticket else {
-            return refused("NOT_ARMED", format!("the agent gave no ticket: {}", found.evidence));
-        };
-        // A ticket lives for seconds: what takes longer could only come too late.
-        let limit = if self.unknown_cluster { step_io::UNREADABLE_CLUSTER_TIMEOUT } else { BEHIND_TICKET };
-        let cluster = &self.target.cluster.identity.name;
-        match step_io::within(limit, cluster, read_gate(&self.deps, &self.target)).await {
-            Ok(read) => {
-                let addr = &self.target.server.addr;
-                match gate(&read.reading, addr, &read.leaders, self.mark, &self.consent, self.deps.clock.now()) {
-                    Gate::Open { .. } => {}
-                    Gate::Closed { code, reason, .. } => {
-                        return refused(code.as_str(), format!("the gate is closed: {reason}"));
-                    }
-                }
-            }
-            Err(error) if self.unknown_cluster && leaves_unknown(error.class) => {}
-            Err(error) => {
-                let message = format!("the gate could not be read: {}", error.message);
-                let code = if retriable(error.class) { GATE_UNREAD } else { "GATE_UNREADABLE" };
-                return refused(code, message);
-            }
-        }
-        let grace = self.deps.timeouts.grace;
-        let store_id = self.deps.store_id.clone();
-        match self.host.stop(permit, &observer, identity, ticket, &store_id, grace).await {
-            StopResult::Ended { evidence, .. } => EffectOutcome::Done { message: evidence },
-            StopResult::Refused { code, message } => refused(&code, message),
-            StopResult::Unknown { message } => EffectOutcome::Unknown { message },
-        }
-    }
 }
 
 #[cfg(test)]

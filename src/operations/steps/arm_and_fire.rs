@@ -1,0 +1,102 @@
+//! The effect that ends a process: the agent identifies the process and gives a ticket; the gate is read; the ticket ends that
+//! process and no other, within seconds.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::domain::effect::{EffectOutcome, Permit};
+use crate::domain::gate::{Consent, Gate, LeaderCount, StopTimeExpectation, gate};
+use crate::domain::host::{CallerFence, Finding, HostCode, ObserverIdentity, StopResult};
+use crate::domain::reading::ClusterReading;
+use crate::engine::PreparedEffect;
+use crate::host::{Host, HostError};
+use crate::inventory::Target;
+use crate::oceanbase::ClusterError;
+use crate::operations::{Deps, leaves_unknown, retriable, step_io};
+
+/// The code when the gate could not be read behind the ticket, for a reason that passes with time.
+pub(super) const GATE_UNREAD: &str = "GATE_UNREAD";
+/// Longest reading behind an armed ticket, which lives five seconds.
+const BEHIND_TICKET: Duration = Duration::from_secs(4);
+
+/// What the gate is decided by.
+pub(super) struct GateRead {
+    pub reading: ClusterReading,
+    pub leaders: LeaderCount,
+}
+
+pub(super) async fn read_gate(deps: &Deps, target: &Target) -> Result<GateRead, ClusterError> {
+    let mut reader = step_io::gate_reader(deps, target).await?;
+    let reading = reader.gate_reading().await?;
+    let leaders = reader.leaders(&target.server.addr).await?;
+    Ok(GateRead { reading, leaders })
+}
+
+/// Arms, reads the gate once more behind the ticket, and fires.
+pub(super) struct ArmAndFire {
+    pub deps: Deps,
+    pub host: Arc<dyn Host>,
+    pub target: Target,
+    pub identity: ObserverIdentity,
+    pub consent: Consent,
+    pub mark: StopTimeExpectation,
+    pub unknown_cluster: bool,
+    pub fence: CallerFence,
+}
+
+fn refused(code: &str, message: impl Into<String>) -> EffectOutcome {
+    EffectOutcome::Refused { code: code.to_owned(), message: message.into() }
+}
+
+#[async_trait]
+impl PreparedEffect for ArmAndFire {
+    async fn send(self: Box<Self>, permit: Permit) -> EffectOutcome {
+        let observer = self.target.observer();
+        let (found, ticket) = match self.host.arm(&observer, &self.fence).await {
+            Ok(armed) => armed,
+            Err(HostError::Refused { code, message }) => return refused(&code, message),
+            Err(error @ HostError::Protocol { .. }) => return refused("NOT_ARMED", error.to_string()),
+        };
+        let Finding::Running(identity) = &found.finding else {
+            return refused("NOT_ARMED", format!("the process was there and is not any more: {}", found.evidence));
+        };
+        if *identity != self.identity {
+            return refused(
+                HostCode::IdentityChanged.as_str(),
+                format!("the process is {identity}, expected {}", self.identity),
+            );
+        }
+        let Some(ticket) = ticket else {
+            return refused("NOT_ARMED", format!("the agent gave no ticket: {}", found.evidence));
+        };
+        // A ticket lives for seconds: what takes longer could only come too late.
+        let limit = if self.unknown_cluster { step_io::UNREADABLE_CLUSTER_TIMEOUT } else { BEHIND_TICKET };
+        let cluster = &self.target.cluster.identity.name;
+        match step_io::within(limit, cluster, read_gate(&self.deps, &self.target)).await {
+            Ok(read) => {
+                let addr = &self.target.server.addr;
+                match gate(&read.reading, addr, &read.leaders, self.mark, &self.consent, self.deps.clock.now()) {
+                    Gate::Open { .. } => {}
+                    Gate::Closed { code, reason, .. } => {
+                        return refused(code.as_str(), format!("the gate is closed: {reason}"));
+                    }
+                }
+            }
+            Err(error) if self.unknown_cluster && leaves_unknown(error.class) => {}
+            Err(error) => {
+                let message = format!("the gate could not be read: {}", error.message);
+                let code = if retriable(error.class) { GATE_UNREAD } else { "GATE_UNREADABLE" };
+                return refused(code, message);
+            }
+        }
+        let grace = self.deps.timeouts.grace;
+        let store_id = self.deps.store_id.clone();
+        match self.host.stop(permit, &observer, identity, ticket, &store_id, grace).await {
+            StopResult::Ended { evidence, .. } => EffectOutcome::Done { message: evidence },
+            StopResult::Refused { code, message } => refused(&code, message),
+            StopResult::Unknown { message } => EffectOutcome::Unknown { message },
+        }
+    }
+}
