@@ -138,6 +138,8 @@ pub(super) struct Policy {
     unreadable: Option<UnreadableSince>,
     /// What the last look saw of effects whose outcome is not known.
     unresolved: Unresolved,
+    /// Whether nothing could happen any more when the last look began.
+    behind_horizon: bool,
     read_failure_timeout: Duration,
 }
 
@@ -157,6 +159,7 @@ impl Policy {
             last: false,
             unreadable: None,
             unresolved: Unresolved::NotKnown,
+            behind_horizon: true,
             read_failure_timeout,
         }
     }
@@ -200,6 +203,7 @@ impl Policy {
             self.wait.restart(now.at);
         }
         let must_look = self.look == LookState::Due || now.effect_open;
+        self.behind_horizon = now.horizon.is_none();
         match &self.state {
             State::Cancelled { .. } if !must_look => Turn::Next(self.cancelled(true, StepOutput::default())),
             State::Cancelled { .. } => Turn::Look { last: false, droppable: false },
@@ -310,6 +314,7 @@ impl Policy {
     /// The end of a cancelled execution, as the last look saw it.
     fn cancelled_behind_horizon(&self, output: StepOutput, now: &Situation) -> Next {
         match now.horizon {
+            None if !self.behind_horizon => Next::AT_ONCE,
             None => self.cancelled(self.unresolved == Unresolved::NotDone, output),
             Some(until) => self.end_refused(until),
         }
@@ -324,6 +329,8 @@ impl Policy {
     /// the last.
     fn or_end(&self, pause: Duration, note: Option<Note>, now: &Situation) -> Next {
         match &self.state {
+            // What was seen before the horizon is looked at once more behind it.
+            State::Failing(..) if now.horizon.is_none() && !self.behind_horizon => Next::AT_ONCE,
             State::Failing(failure, output) => Next::End(Ending::Failed {
                 failure: failure.clone(),
                 output: output.clone(),

@@ -95,7 +95,13 @@ async fn run(shared: &Arc<Shared>, asker: &StatementContext) -> End {
                 until(shared, asker.deadline).await;
                 return SqlRefusal::query_timeout(asker.limit).into();
             }
-            Some(FaultKind::Slow { delay_ms }) => tokio::time::sleep(Duration::from_millis(delay_ms)).await,
+            Some(FaultKind::Slow { delay_ms }) => {
+                let slow = shared.clock.now() + time::micros(Duration::from_millis(delay_ms));
+                until(shared, slow.min(asker.deadline)).await;
+                if slow >= asker.deadline {
+                    return SqlRefusal::query_timeout(asker.limit).into();
+                }
+            }
             _ => {}
         }
     }

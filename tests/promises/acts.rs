@@ -164,7 +164,11 @@ impl<'a> Acts<'a> {
     }
 
     fn was_before(&self, intent: &Known<'_>, line: &Recorded) -> bool {
-        intent.at_micros <= line.at + i64::try_from(self.evidence.clock_ahead.as_micros()).unwrap()
+        intent.at_micros <= line.at + self.clock_ahead()
+    }
+
+    fn clock_ahead(&self) -> i64 {
+        i64::try_from(self.evidence.clock_ahead.as_micros()).unwrap()
     }
 
     /// Each statement that acts was announced, once, by an intent of just this session, and no session sent two.
@@ -295,7 +299,12 @@ impl<'a> Acts<'a> {
             let address = |line: &Recorded| self.address(line.server);
             let happened = self.record.iter().filter(|line| line.kind == wanted).any(|line| match wanted {
                 Kind::ProcessEnded => pid_of(line) == ends,
-                Kind::ProcessStarted => starts.is_some() && starts == address(line) && self.was_before(intent, line),
+                // Somebody else may have started it behind the last look.
+                Kind::ProcessStarted => {
+                    starts.is_some()
+                        && starts == address(line)
+                        && intent.at_micros - MARK_SEEN_MICROS <= line.at + self.clock_ahead()
+                }
                 // Whose statement it was does not matter: a lost one is made good by the next.
                 _ => address(line).is_some_and(|address| intent.says(&format!("'{address}'"))),
             });

@@ -44,7 +44,8 @@ pub(super) fn wanted(
         return Ok(Vec::new());
     }
     if let Some(failure) = consent_ended(task, &intent, now) {
-        return step::failed(task, subtask, failure, StepOutput::default(), IntentOutcome::Void, now);
+        // What was tried before may be under way: that this one was needed is no look behind its horizon.
+        return step::failed(task, subtask, failure, StepOutput::default(), IntentOutcome::Unknown, now);
     }
     let mut events = output_events(task, subtask, output);
     events.push(EventKind::IntentRecorded { subtask, number: task.next_intent(), intent, fence });

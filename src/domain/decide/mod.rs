@@ -263,13 +263,13 @@ fn output_events(task: &Task, subtask: SubtaskId, output: StepOutput) -> Vec<Eve
     events
 }
 
-/// Settles the unresolved effects of a subtask with the outcome that a look found, except those in `told`. When one of two
-/// equal effects was found done, nobody knows which of them did it: the other is not void.
+/// Settles the unresolved effects of a subtask with the outcome that a look found, except those in `told`. When one of several
+/// that aim at the same (STOP and FORCE STOP) was found done, nobody knows which of them did it: the others are not void.
 fn settle(task: &Task, subtask: SubtaskId, outcome: IntentOutcome, told: &[i32]) -> Vec<EventKind> {
     let open = task.attempts(subtask).filter(|intent| intent.is_unresolved() && !told.contains(&intent.number));
     let or_its_equal = |open: &RecordedIntent| {
         let done = |other: &&RecordedIntent| other.outcome == Some(IntentOutcome::Done);
-        task.attempts(subtask).filter(done).any(|done| done.intent.description == open.intent.description)
+        task.attempts(subtask).filter(done).any(|done| done.intent.irreversible == open.intent.irreversible)
     };
     let known = open.map(|intent| match outcome {
         IntentOutcome::Void if or_its_equal(intent) => (intent, IntentOutcome::Unknown),

@@ -63,7 +63,7 @@ impl Step for StopService {
         let mut found = start_service::bring_back(&self.0, context).await;
         // Nothing had to be cleared: what is not known of the stop was not done, or somebody else has cleared it.
         if let Observation::Reached { output, .. } = &mut found
-            && context.attempts().next().is_none()
+            && context.task.attempts(context.subtask).next().is_none()
         {
             let open = context.effects().filter(|intent| intent.is_unresolved());
             output.outcomes.extend(open.map(|intent| (intent.number, IntentOutcome::Void)));
