@@ -125,14 +125,14 @@ pub fn row(refusal: &Refusal) -> Row {
         task_id: task, subtask_id: subtask;
         Resource("obsteward.v1.Subtask", subtask.to_string());
     OperationInProgress { cluster, holder } if holder.verbs.is_empty() => Aborted, 409, 11020, "OBE11020";
-        "task {task_id} ({task_name} on {server}, by {principal}) is {state} and holds cluster {cluster_id} since {since}; watch it until it ends",
-        "集群 {cluster_id} 自 {since} 起被任务 {task_id}（{task_name}，节点 {server}，发起人 {principal}，状态 {state}）占用，上一个运维任务尚未结束，请等待其结束";
-        cluster_id: cluster, task_id: holder.task, task_name: holder.name, state: holder.state, since: holder.since, principal: holder.by, server: holder.server, verbs: "";
+        "task {task_id} ({task_name} on {target}, by {principal}) is {state} and holds cluster {cluster_id} since {since}; watch it until it ends",
+        "集群 {cluster_id} 自 {since} 起被任务 {task_id}（{task_name}，对象 {target}，发起人 {principal}，状态 {state}）占用，上一个运维任务尚未结束，请等待其结束";
+        cluster_id: cluster, task_id: holder.task, task_name: holder.name, state: holder.state, since: holder.since, principal: holder.by, target: holder.target, verbs: "";
         Resource("obsteward.v1.Task", holder.task.to_string()), until_it_rests(holder.state);
     OperationInProgress { cluster, holder } => Aborted, 409, 11020, "OBE11020";
-        "task {task_id} ({task_name} on {server}, by {principal}) is {state} and holds cluster {cluster_id} since {since}; free it with {verbs}",
-        "集群 {cluster_id} 自 {since} 起被任务 {task_id}（{task_name}，节点 {server}，发起人 {principal}，状态 {state}）占用，上一个运维任务尚未结束，可通过 {verbs} 释放";
-        cluster_id: cluster, task_id: holder.task, task_name: holder.name, state: holder.state, since: holder.since, principal: holder.by, server: holder.server, verbs: ways_out(holder);
+        "task {task_id} ({task_name} on {target}, by {principal}) is {state} and holds cluster {cluster_id} since {since}; free it with {verbs}",
+        "集群 {cluster_id} 自 {since} 起被任务 {task_id}（{task_name}，对象 {target}，发起人 {principal}，状态 {state}）占用，上一个运维任务尚未结束，可通过 {verbs} 释放";
+        cluster_id: cluster, task_id: holder.task, task_name: holder.name, state: holder.state, since: holder.since, principal: holder.by, target: holder.target, verbs: ways_out(holder);
         Resource("obsteward.v1.Task", holder.task.to_string()), until_it_rests(holder.state);
     TaskMoved { task, expected, revision, state } => Aborted, 409, 1005, "COM10005";
         "task {task_id} is {state} at revision {revision}, the request expects revision {expected_revision}; read the task and decide again",

@@ -3,7 +3,7 @@
 use crate::clock::Timestamp;
 use crate::domain::effect::Intent;
 use crate::domain::facts::Fact;
-use crate::domain::graph::Graph;
+use crate::domain::graph::{Graph, TaskTarget};
 use crate::domain::ids::{
     ClusterId, ClusterKey, Fence, Principal, Revision, Seq, ServerAddr, ServerId, SubtaskId, TaskId, ZoneName,
 };
@@ -236,18 +236,14 @@ pub struct TaskServer {
     pub zone: ZoneName,
 }
 
-/// The part of its cluster that a task acts on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TaskTarget {
-    Server(TaskServer),
-}
-
 /// Everything that was requested and decided at acceptance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskSpec {
     pub id: TaskId,
     pub cluster: TaskCluster,
     pub target: TaskTarget,
+    /// Every server that it or one of its subtasks acts on, ascending by id; never empty.
+    pub servers: Vec<TaskServer>,
     pub creator: Principal,
     pub reason: Reason,
     /// An irreversible step never begins after this.
@@ -265,9 +261,27 @@ pub struct TaskSpec {
 }
 
 impl TaskSpec {
-    pub const fn server(&self) -> &TaskServer {
-        let TaskTarget::Server(server) = &self.target;
-        server
+    /// `None`: it does not act on this server.
+    pub fn server(&self, id: ServerId) -> Option<&TaskServer> {
+        self.servers.iter().find(|server| server.id == id)
+    }
+
+    /// The zone that a target is, or is in; `None`: all of them.
+    pub fn zone_of<'a>(&'a self, target: &'a TaskTarget) -> Option<&'a ZoneName> {
+        match target {
+            TaskTarget::Server(server) => self.server(*server).map(|server| &server.zone),
+            TaskTarget::Zone(zone) => Some(zone),
+            TaskTarget::Cluster => None,
+        }
+    }
+
+    /// What it acts on, for people.
+    pub fn describe_target(&self) -> String {
+        match &self.target {
+            TaskTarget::Server(id) => self.server(*id).map(|server| server.addr.to_string()).unwrap_or_default(),
+            TaskTarget::Zone(zone) => format!("zone {zone}"),
+            TaskTarget::Cluster => "the whole cluster".to_owned(),
+        }
     }
 }
 

@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::clock::Timestamp;
-use crate::domain::event::TaskTarget;
+use crate::domain::event::TaskSpec;
 use crate::domain::freeze::AppliedLogs;
+use crate::domain::graph::TaskTarget;
 use crate::domain::host::ObserverIdentity;
 use crate::domain::ids::{ClusterId, ServerId, ZoneName};
-use crate::domain::status::{ClusterStatus, ServerStatus, ZoneStatus};
+use crate::domain::status::{ClusterStatus, ServerStatus, ZoneInnerStatus, ZoneStatus};
 use crate::domain::task::Task;
 use crate::domain::words::words;
 
@@ -105,6 +106,10 @@ facts!(
         FormerStatus(ZoneStatus) as former_status, shown: Some(ShownFact::FormerZoneStatus);
         /// Afterwards.
         TargetStatus(ZoneStatus) as target_status, shown: Some(ShownFact::TargetZoneStatus);
+        /// In DBA_OB_ZONES before.
+        StatusBefore(ZoneInnerStatus) as status_before, shown: None;
+        /// The task goes on although this is so of INACTIVE, which STOP ZONE sets.
+        StopTime(StopTimeState) as stop_time, shown: Some(ShownFact::StopTime);
     }
 );
 
@@ -251,38 +256,55 @@ impl Extend<Fact> for Facts {
 /// A context as people are shown it.
 pub type Context = BTreeMap<ShownFact, String>;
 
-impl TaskTarget {
-    /// What people are shown of facts about this target, its zone and its cluster; its ids with the status that it had before.
-    pub fn context(&self, cluster: ClusterId, facts: impl IntoIterator<Item = Fact>) -> Context {
-        let Self::Server(target) = self;
+/// Of which facts people are shown: those about a task's target, its zone and its cluster.
+#[derive(Clone, Debug)]
+pub struct ContextScope {
+    cluster: ClusterId,
+    zone: Option<ZoneName>,
+    server: Option<ServerId>,
+}
+
+impl ContextScope {
+    pub fn of(spec: &TaskSpec) -> Self {
+        let server = match spec.target {
+            TaskTarget::Server(server) => Some(server),
+            TaskTarget::Zone(_) | TaskTarget::Cluster => None,
+        };
+        Self { cluster: spec.cluster.id, zone: spec.zone_of(&spec.target).cloned(), server }
+    }
+
+    /// What people are shown of these facts; the target's ids with the status that it had before.
+    pub fn context(&self, facts: impl IntoIterator<Item = Fact>) -> Context {
         let shown = facts.into_iter().filter_map(|fact| match fact {
             Fact::Cluster(fact) => fact.shown(),
-            Fact::Zone(zone, fact) => fact.shown().filter(|_| zone == target.zone),
-            Fact::Server(server, fact) => fact.shown().filter(|_| server == target.id),
+            Fact::Zone(zone, fact) => fact.shown().filter(|_| self.zone.as_ref() == Some(&zone)),
+            Fact::Server(server, fact) => fact.shown().filter(|_| self.server == Some(server)),
         });
         let mut context: Context = shown.collect();
-        if context.contains_key(&ShownFact::FormerServerStatus) {
-            context.extend(self.ids(cluster));
+        let former_status = match (self.server, &self.zone) {
+            (Some(_), _) => ShownFact::FormerServerStatus,
+            (None, Some(_)) => ShownFact::FormerZoneStatus,
+            (None, None) => ShownFact::FormerClusterStatus,
+        };
+        if context.contains_key(&former_status) {
+            context.extend(self.ids());
         }
         context
     }
 
-    fn ids(&self, cluster: ClusterId) -> [(ShownFact, String); 3] {
-        let Self::Server(server) = self;
-        [
-            (ShownFact::ClusterId, cluster.to_string()),
-            (ShownFact::ZoneName, server.zone.to_string()),
-            (ShownFact::ServerId, server.id.to_string()),
-        ]
+    fn ids(&self) -> impl Iterator<Item = (ShownFact, String)> {
+        let zone = self.zone.as_ref().map(|zone| (ShownFact::ZoneName, zone.to_string()));
+        let server = self.server.map(|server| (ShownFact::ServerId, server.to_string()));
+        std::iter::once((ShownFact::ClusterId, self.cluster.to_string())).chain(zone).chain(server)
     }
 }
 
 impl Task {
     /// What people are shown of what it knows.
     pub fn context(&self) -> Context {
-        let (target, cluster) = (&self.spec.target, self.spec.cluster.id);
-        let mut context = target.context(cluster, self.facts.iter());
-        context.extend(target.ids(cluster));
+        let scope = ContextScope::of(&self.spec);
+        let mut context = scope.context(self.facts.iter());
+        context.extend(scope.ids());
         context
     }
 }
@@ -290,17 +312,18 @@ impl Task {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::event::TaskServer;
 
     #[test]
     fn a_context_is_of_its_target_and_holds_what_people_are_shown() {
         let id = |id| ServerId::new(id).unwrap();
-        let (zone, addr) = ("zone1".parse().unwrap(), "10.0.0.2:2882".parse().unwrap());
-        let target = TaskTarget::Server(TaskServer { id: id(2), addr, ob_server_id: 5, zone });
-        let shown = |facts: Vec<Fact>| {
-            let context = target.context(ClusterId::new(1).unwrap(), facts);
+        let (cluster, zone) = (ClusterId::new(1).unwrap(), Some("zone1".parse().unwrap()));
+        let of_server = ContextScope { cluster, zone, server: Some(id(2)) };
+        let of_zone = ContextScope { server: None, ..of_server.clone() };
+        let shown_of = |scope: &ContextScope, facts: Vec<Fact>| {
+            let context = scope.context(facts);
             context.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(" ")
         };
+        let shown = |facts| shown_of(&of_server, facts);
         let of = |server, fact| Fact::Server(id(server), fact);
         let stopped = ServerFact::FormerStatus(ServerStatus::Stopped);
         let marked = ServerFact::StopTimeBefore(Moment::NotSet);
@@ -310,7 +333,12 @@ mod tests {
             "cluster_id=1 zone_name=zone1 server_id=2 former_server_status=STOPPED stop_time_before=not set"
         );
         assert_eq!(shown(vec![of(2, marked.clone())]), "stop_time_before=not set");
-        assert_eq!(shown(vec![of(3, stopped), of(3, marked)]), "");
+        assert_eq!(shown(vec![of(3, stopped.clone()), of(3, marked)]), "");
+        let zone = Fact::Zone("zone1".parse().unwrap(), ZoneFact::FormerStatus(ZoneStatus::Running));
+        assert_eq!(
+            shown_of(&of_zone, vec![of(2, stopped), zone]),
+            "cluster_id=1 former_zone_status=RUNNING zone_name=zone1"
+        );
         let elsewhere = Fact::Zone("zone2".parse().unwrap(), ZoneFact::TargetStatus(ZoneStatus::Stopped));
         assert_eq!(
             shown(vec![elsewhere, Fact::Cluster(ClusterFact::State(ClusterState::Unknown))]),

@@ -12,7 +12,8 @@ use crate::clock::Timestamp;
 use crate::domain::ids::ServerAddr;
 use crate::domain::precheck::{self, Check, Precheck, PrecheckStage};
 use crate::domain::reading::{ClusterReading, younger_than};
-use crate::domain::status::{OverriddenBy, Risk};
+use crate::domain::status::{OverriddenBy, Risk, ZoneInnerStatus};
+use crate::domain::stop_target::StopTarget;
 
 /// A reading this old or older closes the gate.
 pub const READING_AGE: Duration = Duration::from_secs(5);
@@ -41,6 +42,8 @@ pub enum StopTimeExpectation {
     MustBeSet,
     /// It was never set, because the root service refused STOP and FORCE STOP. Only `QUORUM_LOSS` continues without it.
     RefusedByRootService,
+    /// The server's zone was stopped instead, which sets no STOP_TIME: the zone must be INACTIVE.
+    ZoneIsStopped,
 }
 
 /// Risks that the caller of a stop has accepted.
@@ -66,6 +69,8 @@ pub enum GateCode {
     ReadingTooOld,
     /// STOP_TIME was set and is not any more: somebody started the server.
     StopTimeCleared,
+    /// The zone was INACTIVE and is not any more: somebody started it.
+    ZoneStarted,
     /// STOP_TIME was never set.
     NotStopped,
     /// Log streams are led from the target.
@@ -83,6 +88,7 @@ impl GateCode {
             Self::TargetUnknown => "TARGET_UNKNOWN",
             Self::ReadingTooOld => "READING_TOO_OLD",
             Self::StopTimeCleared => "STOP_TIME_CLEARED",
+            Self::ZoneStarted => "ZONE_STARTED",
             Self::NotStopped => "NOT_STOPPED",
             Self::LeadersLeft => "LEADERS_LEFT",
             Self::NotDegraded => "NOT_DEGRADED",
@@ -135,7 +141,7 @@ pub fn gate(
     consent: &Consent,
     now: Timestamp,
 ) -> Gate {
-    let precheck = precheck::precheck_at(PrecheckStage::Gate, reading, target, now);
+    let precheck = precheck::precheck_at(PrecheckStage::Gate, reading, &StopTarget::Server(*target), now);
     let mut obstacles = Vec::new();
     obstacles.extend(age(reading, leaders, now));
     obstacles.extend(stop_time(reading, target, mark, consent));
@@ -154,7 +160,11 @@ pub fn gate(
 fn closes(code: GateCode, evidence: impl Into<String>) -> Obstacle {
     let retriable = match code {
         GateCode::ReadingTooOld | GateCode::LeadersLeft | GateCode::NotDegraded => true,
-        GateCode::TargetUnknown | GateCode::StopTimeCleared | GateCode::NotStopped | GateCode::PrecheckBlocks => false,
+        GateCode::TargetUnknown
+        | GateCode::StopTimeCleared
+        | GateCode::ZoneStarted
+        | GateCode::NotStopped
+        | GateCode::PrecheckBlocks => false,
     };
     Obstacle { code, evidence: evidence.into(), overridden_by: None, retriable }
 }
@@ -182,7 +192,17 @@ fn stop_time(
     if server.stop_time.is_some() {
         return None;
     }
+    let zone = &server.zone;
     match mark {
+        StopTimeExpectation::ZoneIsStopped => match reading.zone(zone).map(|zone| zone.status) {
+            Some(ZoneInnerStatus::Inactive) => None,
+            Some(ZoneInnerStatus::Active) => {
+                let evidence =
+                    format!("zone {zone} is ACTIVE again: somebody started it, ask before stopping it again");
+                Some(closes(GateCode::ZoneStarted, evidence))
+            }
+            None => Some(closes(GateCode::TargetUnknown, format!("zone {zone} is not in DBA_OB_ZONES"))),
+        },
         StopTimeExpectation::MustBeSet => {
             let evidence =
                 format!("STOP_TIME of {target} was cleared: somebody started it, ask before stopping it again");

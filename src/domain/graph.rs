@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::domain::ids::{ServerId, SubtaskId};
+use crate::domain::ids::{ServerId, SubtaskId, ZoneName};
 
 /// Name and version, by which the engine finds the code of the steps.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -14,6 +14,16 @@ pub struct OperationName {
     pub version: i32,
 }
 
+/// The part of its cluster that a task, or one of its subtasks, acts on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TaskTarget {
+    /// By our id.
+    Server(ServerId),
+    Zone(ZoneName),
+    /// All of it, or what is about no part of it.
+    Cluster,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubtaskSpec {
     pub id: SubtaskId,
@@ -21,8 +31,7 @@ pub struct SubtaskSpec {
     pub kind: String,
     /// Name as in OCP's task graph, for people.
     pub name: String,
-    /// `None`: it acts on the zone or the cluster.
-    pub server: Option<ServerId>,
+    pub target: TaskTarget,
     /// Limit of one execution; whole seconds.
     pub timeout: Duration,
     /// Subtasks that must succeed first.

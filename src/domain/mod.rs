@@ -25,6 +25,7 @@ pub mod refusal;
 pub mod shown;
 pub mod ssh;
 pub mod status;
+pub mod stop_target;
 pub mod task;
 pub mod words;
 

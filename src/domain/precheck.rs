@@ -1,4 +1,4 @@
-//! The precheck: would the cluster bear the stop of one server? Pure rules over one reading. It mirrors the root service's
+//! The precheck: would the cluster bear the stop of one server, or of a zone? Pure rules over one reading. It mirrors the root service's
 //! own precheck (docs/oceanbase.md#stop-server-precheck), with its words and numbers, and adds what the root service
 //! does not look at. The root service stays the authority: what passes here may still be refused there.
 
@@ -14,9 +14,9 @@ pub use log_streams::LOG_IN_SYNC_INTERVAL_NS;
 use std::fmt;
 
 use crate::clock::Timestamp;
-use crate::domain::ids::ServerAddr;
 use crate::domain::reading::ClusterReading;
 use crate::domain::status::{OverriddenBy, Risk};
+use crate::domain::stop_target::StopTarget;
 
 macro_rules! check_names {
     ($($(#[$doc:meta])* $variant:ident = $word:literal),+ $(,)?) => {
@@ -37,7 +37,7 @@ macro_rules! check_names {
 }
 
 check_names! {
-    /// More than one server in the cluster (OBE19020).
+    /// Servers of the cluster stay (OBE19020).
     SingleServer = "SINGLE_SERVER",
     /// The target and its zone are in the reading.
     TargetKnown = "TARGET_KNOWN",
@@ -177,12 +177,12 @@ pub enum PrecheckStage {
 }
 
 /// Makes every check for the stop of `target`. Never skips one; what could not be read blocks where a refusal depends on it.
-pub fn precheck(reading: &ClusterReading, target: &ServerAddr, now: Timestamp) -> Precheck {
+pub fn precheck(reading: &ClusterReading, target: &StopTarget, now: Timestamp) -> Precheck {
     precheck_at(PrecheckStage::BeforeStop, reading, target, now)
 }
 
 /// [`precheck`] at a given moment.
-pub fn precheck_at(moment: PrecheckStage, reading: &ClusterReading, target: &ServerAddr, now: Timestamp) -> Precheck {
+pub fn precheck_at(moment: PrecheckStage, reading: &ClusterReading, target: &StopTarget, now: Timestamp) -> Precheck {
     let log_streams = log_streams::examine(moment, reading, target);
     let failures_tolerated_after = log_streams.failures_tolerated_after;
     let leader_moves = log_streams.leader_moves;

@@ -32,7 +32,8 @@ pub struct LockHolder {
     /// Since when it holds the cluster.
     pub since: Timestamp,
     pub by: Principal,
-    pub server: ServerAddr,
+    /// What it acts on, for people.
+    pub target: String,
     /// Verbs that a person can use now to free the cluster.
     pub verbs: Vec<Verb>,
 }

@@ -13,7 +13,7 @@ use crate::domain::event::{
     TaskOperation, TaskSpec, TaskState, Verb,
 };
 use crate::domain::facts::Facts;
-use crate::domain::graph::SubtaskSpec;
+use crate::domain::graph::{SubtaskSpec, TaskTarget};
 use crate::domain::ids::{Fence, Principal, Revision, SubtaskId};
 
 /// A log that does not fold: a bug, or a store that was changed by hand.
@@ -125,6 +125,12 @@ impl Task {
         }
         if spec.graph.execution_order().is_none() {
             return Err(IllegalTransition::Unfit("the task's graph has a circle or an edge to nowhere".to_owned()));
+        }
+        let mut targets = spec.graph.subtasks.iter().map(|subtask| &subtask.target).chain([&spec.target]);
+        let unknown =
+            |target: &&TaskTarget| matches!(target, TaskTarget::Server(server) if spec.server(*server).is_none());
+        if let Some(unknown) = targets.find(unknown) {
+            return Err(IllegalTransition::Unfit(format!("the task does not say what {unknown:?} is")));
         }
         let subtasks = spec.graph.subtasks.iter().map(|subtask| Subtask {
             spec: subtask.clone(),

@@ -12,10 +12,10 @@ use crate::clock::{Clock, Timestamp, monotonic_now};
 use crate::domain::attempt::RecordedIntent;
 use crate::domain::decide::{Input, StepOutput};
 use crate::domain::effect::{EffectOutcome, Intent, Permit};
-use crate::domain::event::{Direction, Failure, IntentOutcome};
+use crate::domain::event::{Direction, Failure, IntentOutcome, TaskServer};
 use crate::domain::facts::ServerFacts;
-use crate::domain::graph::{OperationName, SubtaskSpec};
-use crate::domain::ids::{Fence, SubtaskId};
+use crate::domain::graph::{OperationName, SubtaskSpec, TaskTarget};
+use crate::domain::ids::{Fence, SubtaskId, ZoneName};
 use crate::domain::task::{Subtask, Task};
 use crate::store::Write;
 
@@ -222,10 +222,22 @@ impl StepContext {
         self.task.subtask(self.subtask).ok()
     }
 
+    /// `None`: the subtask acts on no single server.
+    pub fn server(&self) -> Option<&TaskServer> {
+        match &self.this()?.spec.target {
+            TaskTarget::Server(server) => self.task.spec.server(*server),
+            TaskTarget::Zone(_) | TaskTarget::Cluster => None,
+        }
+    }
+
+    /// The zone that the subtask acts on, or of its server; `None`: it acts on the cluster.
+    pub fn zone(&self) -> Option<&ZoneName> {
+        self.task.spec.zone_of(&self.this()?.spec.target)
+    }
+
     /// What the task knows of the server that the subtask acts on; nothing when it acts on none.
     pub fn server_facts(&self) -> &ServerFacts {
-        let server = self.this().and_then(|this| this.spec.server);
-        server.map_or(&ServerFacts::NONE, |server| self.task.facts.server(server))
+        self.server().map_or(&ServerFacts::NONE, |server| self.task.facts.server(server.id))
     }
 
     /// `look` or `undo_look`, by the task's course.

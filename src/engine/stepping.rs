@@ -179,9 +179,9 @@ impl Executor {
         match tokio::time::timeout(SILENT_LOOK, &mut look).await {
             Ok(look) => look,
             Err(_) => {
-                let spec = &context.task.spec;
-                let (name, ip) = (&spec.cluster.name, spec.server().addr.ip());
-                let message = format!("the first answers of cluster {name} and of the host of {ip}");
+                let name = &context.task.spec.cluster.name;
+                let host = context.server().map(|server| format!(" and of the host of {}", server.addr.ip()));
+                let message = format!("the first answers of cluster {name}{}", host.unwrap_or_default());
                 self.note(context, ProgressReport::uncounted(message), policy.deadline(&self.situation(context)));
                 look.await
             }

@@ -41,6 +41,17 @@ pub enum InventoryError {
     Cluster(#[from] ClusterError),
 }
 
+/// A cluster with everything that is needed to reach it.
+#[derive(Clone, Debug)]
+pub struct ClusterRoute {
+    pub cluster: ClusterRow,
+    /// All of it, as last read.
+    pub servers: Vec<ServerRow>,
+    pub access: ClusterAccess,
+    /// Endpoints found by the last sync.
+    pub known: Vec<KnownServer>,
+}
+
 /// A server with everything that is needed to reach it and its cluster.
 #[derive(Clone, Debug)]
 pub struct Target {
@@ -96,14 +107,19 @@ impl Inventory {
 
     /// A server with the routes to it and its cluster.
     pub async fn target(&self, cluster: ClusterId, server: ServerId) -> Result<Target, InventoryError> {
-        let row = self.cluster(cluster).await?;
-        let servers = self.store.servers(cluster).await?;
+        let ClusterRoute { cluster: row, servers, access, known } = self.route(cluster).await?;
         let found = servers.iter().find(|candidate| candidate.id == server).cloned();
         let found = found.ok_or(InventoryError::ServerNotFound { cluster, server })?;
         let hosts = self.store.hosts(cluster).await?;
-        let access = access(&row.endpoints, &row.username, &row.password)?;
         let host = host_address(&row.default_host, &hosts, &found);
-        Ok(Target { access, known: known_servers(&servers), host, cluster: row, server: found, servers })
+        Ok(Target { access, known, host, cluster: row, server: found, servers })
+    }
+
+    pub async fn route(&self, cluster: ClusterId) -> Result<ClusterRoute, InventoryError> {
+        let row = self.cluster(cluster).await?;
+        let servers = self.store.servers(cluster).await?;
+        let access = access(&row.endpoints, &row.username, &row.password)?;
+        Ok(ClusterRoute { access, known: known_servers(&servers), cluster: row, servers })
     }
 
     /// Reads a cluster that is not registered yet.

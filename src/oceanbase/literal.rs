@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::domain::ids::{ServerAddr, ZoneName};
 
-/// A statement that acts on one server.
+/// A statement that acts on a server or a zone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Statement {
     /// STOP SERVER: precheck, mark, wait for leaders.
@@ -18,6 +18,12 @@ pub enum Statement {
     ForceStopServer { addr: ServerAddr, zone: ZoneName },
     /// START SERVER: clears the mark.
     StartServer { addr: ServerAddr, zone: ZoneName },
+    /// STOP ZONE: precheck, mark, wait for the leaders of all its servers.
+    StopZone { zone: ZoneName },
+    /// FORCE STOP ZONE: the same without log sync.
+    ForceStopZone { zone: ZoneName },
+    /// START ZONE: clears the mark.
+    StartZone { zone: ZoneName },
     /// MINOR FREEZE of one server, so that it has less to replay when it comes back. Without TENANT it is of every tenant
     /// there, sys and META included.
     MinorFreeze { addr: ServerAddr },
@@ -31,6 +37,9 @@ impl fmt::Display for Statement {
                 write!(formatter, "ALTER SYSTEM FORCE STOP SERVER '{addr}' ZONE '{zone}'")
             }
             Self::StartServer { addr, zone } => write!(formatter, "ALTER SYSTEM START SERVER '{addr}' ZONE '{zone}'"),
+            Self::StopZone { zone } => write!(formatter, "ALTER SYSTEM STOP ZONE '{zone}'"),
+            Self::ForceStopZone { zone } => write!(formatter, "ALTER SYSTEM FORCE STOP ZONE '{zone}'"),
+            Self::StartZone { zone } => write!(formatter, "ALTER SYSTEM START ZONE '{zone}'"),
             Self::MinorFreeze { addr } => write!(formatter, "ALTER SYSTEM MINOR FREEZE SERVER = ('{addr}')"),
         }
     }
@@ -54,6 +63,9 @@ mod tests {
                 Statement::ForceStopServer { addr: v6, zone: zone.clone() },
                 "ALTER SYSTEM FORCE STOP SERVER '[fd00::2]:2882' ZONE 'zone2'",
             ),
+            (Statement::StopZone { zone: zone.clone() }, "ALTER SYSTEM STOP ZONE 'zone2'"),
+            (Statement::ForceStopZone { zone: zone.clone() }, "ALTER SYSTEM FORCE STOP ZONE 'zone2'"),
+            (Statement::StartZone { zone: zone.clone() }, "ALTER SYSTEM START ZONE 'zone2'"),
             (Statement::StartServer { addr, zone }, "ALTER SYSTEM START SERVER '10.0.0.2:2882' ZONE 'zone2'"),
             (Statement::MinorFreeze { addr }, "ALTER SYSTEM MINOR FREEZE SERVER = ('10.0.0.2:2882')"),
         ] {

@@ -103,9 +103,9 @@ fn arbitration(log_stream: &mut LogStreamReading, leaders: &Fact<Vec<TextRow>>) 
     log_stream.arbitration_member = member;
 }
 
-/// Number of LEADER rows of a server in a view. Rows are matched here, by parsed address, because an address that is
+/// Number of LEADER rows of these servers in a view. Rows are matched here, by parsed address, because an address that is
 /// written differently would count as no leader; a view without any leader is not believed.
-pub async fn leaders_in(session: &mut Session, view: &'static str, addr: &ServerAddr) -> Result<i64, ClusterError> {
+pub async fn leaders_in(session: &mut Session, view: &'static str, addrs: &[ServerAddr]) -> Result<i64, ClusterError> {
     let sql = format!("SELECT SVR_IP, SVR_PORT FROM oceanbase.{view} WHERE ROLE = 'LEADER'");
     let rows = session.rows(view, &sql).await?;
     if rows.is_empty() {
@@ -113,7 +113,7 @@ pub async fn leaders_in(session: &mut Session, view: &'static str, addr: &Server
     }
     let mut count = 0;
     for row in &rows {
-        if row.addr()? == *addr {
+        if addrs.contains(&row.addr()?) {
             count += 1;
         }
     }

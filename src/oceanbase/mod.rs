@@ -1,4 +1,4 @@
-//! The adapter to OceanBase: reads a cluster, and sends the few statements that act on one server. May use `domain`, `clock`
+//! The adapter to OceanBase: reads a cluster, and sends the few statements that act on a server or a zone. May use `domain`, `clock`
 //! and mysql_async; decides nothing about stopping.
 //!
 //! - Every session first proves the cluster (name, cluster_id, creation of the sys tenant, the target's ID); when it is not
@@ -57,7 +57,7 @@ use crate::clock::Clock;
 use crate::domain::effect::{EffectOutcome, Permit};
 use crate::domain::freeze;
 use crate::domain::ids::{ClusterIdentity, ServerAddr, ZoneName};
-use crate::domain::reading::{ClusterReading, LogStreamReading, ServerReading};
+use crate::domain::reading::{ClusterReading, LogStreamReading, ServerReading, ZoneReading};
 
 /// `ob_query_timeout` of an effect session, the kernel's own default. The root service checks a transient refusal again
 /// until that time is over, and then answers 4012 (docs/oceanbase.md#retriable-refusals-come-back-as-4012): with a
@@ -176,12 +176,15 @@ pub trait ClusterReader: Send {
     /// One server's row; `None`: it is not there.
     async fn server(&mut self, addr: &ServerAddr) -> Result<Option<ServerReading>, ClusterError>;
 
+    /// `None`: the cluster has no such zone.
+    async fn zone(&mut self, zone: &ZoneName) -> Result<Option<ZoneReading>, ClusterError>;
+
     /// Leaders on a server by both views. A view that shows no leader at all in the whole cluster is an error, not a zero.
     async fn leaders(&mut self, addr: &ServerAddr) -> Result<LeaderCount, ClusterError>;
 
-    /// Leaders on a server, for a caller that waits until there are none: the view of locations first, which is stored,
+    /// Leaders on these servers, for a caller that waits until there are none: the view of locations first, which is stored,
     /// and the other one, which asks every server of the cluster, only when that shows none.
-    async fn leaders_left(&mut self, addr: &ServerAddr) -> Result<i64, ClusterError>;
+    async fn leaders_left(&mut self, addrs: &[ServerAddr]) -> Result<i64, ClusterError>;
 
     /// The log streams with their replicas, without what only the arbitration service changes.
     async fn log_streams(&mut self) -> Result<Vec<LogStreamReading>, ClusterError>;

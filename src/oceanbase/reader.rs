@@ -1,5 +1,6 @@
 //! A session that reads a cluster as a whole.
 
+use std::slice::from_ref;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -150,18 +151,22 @@ impl ClusterReader for MysqlReader {
         Ok(self.all_servers().await?.into_iter().find(|server| server.addr == *addr))
     }
 
+    async fn zone(&mut self, zone: &ZoneName) -> Result<Option<ZoneReading>, ClusterError> {
+        Ok(views::zones(&mut self.proven.session).await?.into_iter().find(|found| found.name == *zone))
+    }
+
     async fn leaders(&mut self, addr: &ServerAddr) -> Result<LeaderCount, ClusterError> {
         let observed_at = self.clock.now();
         let session = &mut self.proven.session;
-        let locations = log_streams::leaders_in(session, "CDB_OB_LS_LOCATIONS", addr).await?;
-        let log_stat = log_streams::leaders_in(session, "GV$OB_LOG_STAT", addr).await?;
+        let locations = log_streams::leaders_in(session, "CDB_OB_LS_LOCATIONS", from_ref(addr)).await?;
+        let log_stat = log_streams::leaders_in(session, "GV$OB_LOG_STAT", from_ref(addr)).await?;
         Ok(LeaderCount { locations, log_stat, observed_at })
     }
 
-    async fn leaders_left(&mut self, addr: &ServerAddr) -> Result<i64, ClusterError> {
+    async fn leaders_left(&mut self, addrs: &[ServerAddr]) -> Result<i64, ClusterError> {
         let session = &mut self.proven.session;
-        match log_streams::leaders_in(session, "CDB_OB_LS_LOCATIONS", addr).await? {
-            0 => log_streams::leaders_in(session, "GV$OB_LOG_STAT", addr).await,
+        match log_streams::leaders_in(session, "CDB_OB_LS_LOCATIONS", addrs).await? {
+            0 => log_streams::leaders_in(session, "GV$OB_LOG_STAT", addrs).await,
             left => Ok(left),
         }
     }

@@ -23,7 +23,7 @@ use crate::clock::monotonic_now;
 use crate::domain::effect::Permit;
 use crate::domain::freeze;
 use crate::domain::ids::{ClusterIdentity, ServerAddr, ZoneName};
-use crate::domain::reading::{ClusterReading, LogStreamReading, ServerReading};
+use crate::domain::reading::{ClusterReading, LogStreamReading, ServerReading, ZoneReading};
 
 /// Most sessions that wait to be used again.
 const MOST_KEPT: usize = 64;
@@ -311,12 +311,16 @@ impl ClusterReader for PooledReader {
         retry_once!(self.server(addr))
     }
 
+    async fn zone(&mut self, zone: &ZoneName) -> Result<Option<ZoneReading>, ClusterError> {
+        retry_once!(self.zone(zone))
+    }
+
     async fn leaders(&mut self, addr: &ServerAddr) -> Result<LeaderCount, ClusterError> {
         retry_once!(self.leaders(addr))
     }
 
-    async fn leaders_left(&mut self, addr: &ServerAddr) -> Result<i64, ClusterError> {
-        retry_once!(self.leaders_left(addr))
+    async fn leaders_left(&mut self, addrs: &[ServerAddr]) -> Result<i64, ClusterError> {
+        retry_once!(self.leaders_left(addrs))
     }
 
     async fn log_streams(&mut self) -> Result<Vec<LogStreamReading>, ClusterError> {

@@ -184,7 +184,7 @@ pub fn assess(
         checks.push(admission_check(reading, target, &survey.found, operation));
     }
     if let Ok(reading) = &survey.reading {
-        let precheck = precheck(reading, &target.server.addr, now);
+        let precheck = precheck(reading, &target.server.addr.into(), now);
         checks.extend(precheck.checks.iter().map(AssessedCheck::from));
         leader_moves = precheck.leader_moves;
         failures_tolerated_after = Some(precheck.failures_tolerated_after);

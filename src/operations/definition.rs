@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use crate::domain::admission::{ProcessFinding, ServiceState};
 use crate::domain::call::Call;
-use crate::domain::event::TaskState;
-use crate::domain::graph::{Graph, OperationName, SubtaskSpec};
-use crate::domain::ids::{InvalidName, ServerId, SubtaskId};
+use crate::domain::event::{TaskServer, TaskState};
+use crate::domain::graph::{Graph, OperationName, SubtaskSpec, TaskTarget};
+use crate::domain::ids::{InvalidName, SubtaskId};
 use crate::domain::status::ServerStatus;
 use crate::domain::task::Task;
 use crate::operations;
@@ -116,7 +116,7 @@ impl Definition {
     }
 
     /// The graph for a server, with ids from `first`.
-    pub fn graph(&self, first: i64, server: ServerId, times: GraphTimes) -> Result<Graph, InvalidName> {
+    pub fn graph(&self, first: i64, server: &TaskServer, times: GraphTimes) -> Result<Graph, InvalidName> {
         let subtask = |node: &Node| {
             let timeout = match node.timeout {
                 Limit::Seconds(seconds) => Duration::from_secs(seconds),
@@ -130,7 +130,11 @@ impl Definition {
                 id: SubtaskId::new(first + node.id)?,
                 kind: node.kind.as_str().to_owned(),
                 name: node.name.to_owned(),
-                server: (node.kind.scope() == Scope::Server).then_some(server),
+                target: match node.kind.scope() {
+                    Scope::Server => TaskTarget::Server(server.id),
+                    Scope::Zone => TaskTarget::Zone(server.zone.clone()),
+                    Scope::Cluster => TaskTarget::Cluster,
+                },
                 timeout,
                 upstreams: upstreams.collect::<Result<_, _>>()?,
                 // What it checks and records is what the others rely on.
@@ -145,12 +149,14 @@ impl Definition {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::ids::ServerId;
     use crate::operations::{RESTART, START, STOP_PROCESS, STOP_SERVICE};
 
     const TIMES: GraphTimes = GraphTimes { lease: Duration::from_secs(10), leader_wait: Duration::from_secs(300) };
 
-    fn server() -> ServerId {
-        ServerId::new(7).unwrap()
+    fn server() -> TaskServer {
+        let (addr, zone) = ("10.0.0.2:2882".parse().unwrap(), "zone1".parse().unwrap());
+        TaskServer { id: ServerId::new(7).unwrap(), addr, ob_server_id: 3, zone }
     }
 
     fn names(graph: &Graph) -> Vec<&str> {
@@ -161,7 +167,7 @@ mod tests {
 
     #[test]
     fn the_graph_of_a_stop_is_the_contracts() {
-        let stop = STOP_PROCESS.graph(133_815, server(), TIMES).unwrap();
+        let stop = STOP_PROCESS.graph(133_815, &server(), TIMES).unwrap();
         let ids: Vec<i64> = stop.execution_order().unwrap().iter().map(|id| id.get()).collect();
         assert_eq!(ids, [133_820, 133_818, 133_816, 133_815, 133_821, 133_822, 133_819, 133_817]);
         assert_eq!(
@@ -177,7 +183,7 @@ mod tests {
                 "Update OB cluster status"
             ]
         );
-        let service = STOP_SERVICE.graph(1, server(), TIMES).unwrap();
+        let service = STOP_SERVICE.graph(1, &server(), TIMES).unwrap();
         assert_eq!(service.execution_order().unwrap().len(), 6);
     }
 
@@ -185,7 +191,7 @@ mod tests {
     /// whose ids begin at 133851 and 89030472.
     #[test]
     fn the_graphs_of_start_and_restart_are_the_documented_ones() {
-        let start = START.graph(133_851, server(), TIMES).unwrap();
+        let start = START.graph(133_851, &server(), TIMES).unwrap();
         let ids: Vec<i64> = start.execution_order().unwrap().iter().map(|id| id.get()).collect();
         assert_eq!(ids, [133_858, 133_851, 133_855, 133_856, 133_854, 133_852, 133_853, 133_859, 133_857]);
         assert_eq!(
@@ -202,7 +208,7 @@ mod tests {
                 "Update OB cluster status"
             ]
         );
-        let restart = RESTART.graph(89_030_472, server(), TIMES).unwrap();
+        let restart = RESTART.graph(89_030_472, &server(), TIMES).unwrap();
         assert_eq!(
             names(&restart),
             [
@@ -224,7 +230,7 @@ mod tests {
     #[test]
     fn the_wait_outlasts_the_lease() {
         let times = GraphTimes { lease: Duration::from_secs(300), ..TIMES };
-        let graph = STOP_PROCESS.graph(1, server(), times).unwrap();
+        let graph = STOP_PROCESS.graph(1, &server(), times).unwrap();
         assert_eq!(graph.subtasks[0].timeout, Duration::from_secs(360));
     }
 }

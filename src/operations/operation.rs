@@ -1,6 +1,7 @@
 //! What happens around the steps of a task: which code runs a node, what an earlier owner left behind, and what is restored
 //! at a task's end.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -9,6 +10,7 @@ use crate::domain::attempt::RecordedIntent;
 use crate::domain::effect::Permit;
 use crate::domain::event::Failure;
 use crate::domain::graph::SubtaskSpec;
+use crate::domain::ids::{ServerId, ZoneName};
 use crate::domain::status::{ServerStatus, ZoneStatus};
 use crate::domain::task::Task;
 use crate::engine::{Operation, Step, StepContext};
@@ -50,28 +52,36 @@ impl Operation for ServerOperation {
     fn closing_writes(&self, task: &Task) -> Vec<Write> {
         let restores = Definition::of_task(task).map(|definition| definition.restores).unwrap_or_default();
         let at_this_end = restores.iter().filter(|(state, _)| *state == task.state).flat_map(|(_, restored)| *restored);
-        at_this_end.map(|restored| restoring(task, *restored)).collect()
+        at_this_end.flat_map(|restored| restoring(task, *restored)).collect()
     }
 }
 
-fn restoring(task: &Task, restored: Restored) -> Write {
-    let (server, cluster) = (task.spec.server().id, task.spec.cluster.id);
-    let zone = |status| Write::ZoneStatus { cluster, zone: task.spec.server().zone.clone(), status };
+fn restoring(task: &Task, restored: Restored) -> Vec<Write> {
+    let cluster = task.spec.cluster.id;
+    let servers = |status: fn(&Task, ServerId) -> Option<ServerStatus>| {
+        let ids = task.spec.servers.iter().map(|server| server.id);
+        ids.map(|server| Write::ServerStatus { server, status: status(task, server) }).collect()
+    };
+    let zones = |status: fn(&Task, &ZoneName) -> Option<ZoneStatus>| {
+        let zones: BTreeSet<&ZoneName> = task.spec.servers.iter().map(|server| &server.zone).collect();
+        let write = |zone: &ZoneName| Write::ZoneStatus { cluster, zone: zone.clone(), status: status(task, zone) };
+        zones.into_iter().map(write).collect()
+    };
     match restored {
-        Restored::FormerServer => Write::ServerStatus { server, status: former_server(task) },
-        Restored::FormerZone => zone(former_zone(task)),
-        Restored::ServerAsObserved => Write::ServerStatus { server, status: None },
-        Restored::ZoneAsObserved => zone(None),
-        Restored::ClusterAsObserved => Write::ClusterStatus { cluster, status: None },
+        Restored::FormerServer => servers(former_server),
+        Restored::FormerZone => zones(former_zone),
+        Restored::ServerAsObserved => servers(|_, _| None),
+        Restored::ZoneAsObserved => zones(|_, _| None),
+        Restored::ClusterAsObserved => vec![Write::ClusterStatus { cluster, status: None }],
     }
 }
 
 /// A server that was STOPPED under management is so again; everything else is as observed.
-fn former_server(task: &Task) -> Option<ServerStatus> {
-    task.facts.server(task.spec.server().id).former_status.filter(|former| *former == ServerStatus::Stopped)
+fn former_server(task: &Task, server: ServerId) -> Option<ServerStatus> {
+    task.facts.server(server).former_status.filter(|former| *former == ServerStatus::Stopped)
 }
 
-/// The same for its zone.
-pub(super) fn former_zone(task: &Task) -> Option<ZoneStatus> {
-    task.facts.zone(&task.spec.server().zone).former_status.filter(|former| *former == ZoneStatus::Stopped)
+/// The same for a zone.
+pub(super) fn former_zone(task: &Task, zone: &ZoneName) -> Option<ZoneStatus> {
+    task.facts.zone(zone).former_status.filter(|former| *former == ZoneStatus::Stopped)
 }

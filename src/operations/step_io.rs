@@ -5,18 +5,21 @@ use std::time::Duration;
 use crate::clock::Timestamp;
 use crate::domain::attempt::RecordedIntent;
 use crate::domain::decide::StepOutput;
-use crate::domain::event::{Failure, FailureKind, IntentOutcome, SubtaskState};
+use crate::domain::event::{Failure, FailureKind, IntentOutcome, SubtaskState, TaskServer};
 use crate::domain::facts::ClusterState;
 use crate::domain::gate::Consent;
+use crate::domain::graph::TaskTarget;
 use crate::domain::host::{CallerFence, Finding, HostCode, ProcessReport};
 use crate::domain::reading::ServerReading;
 use crate::domain::status::Risk;
+use crate::domain::stop_target::StopTarget;
 use crate::domain::task::Subtask;
 use crate::engine::{Observation, ProgressReport, StepContext, Unresolved};
 use crate::host::HostError;
-use crate::inventory::Target;
-use crate::oceanbase::{Avoid, ClusterError, ClusterReader, ErrorClass};
+use crate::inventory::{Target, recorded_reading};
+use crate::oceanbase::{Avoid, ClusterError, ClusterReader, ErrorClass, Expected};
 use crate::operations::definition::StepKind;
+use crate::operations::steps::StopSubject;
 use crate::operations::{Deps, cluster_failure, inventory_failure, leaves_unknown, retriable};
 use crate::store::Write;
 
@@ -28,27 +31,48 @@ const STORE_IS_BEHIND: &str = "the store of this service was restored from a bac
                                it: make sure that no other service runs, stop this one, run `obsteward store restored`, \
                                start it again and retry";
 
-/// The task's server, proven to be the one that the task was accepted for.
+/// The subtask's server, proven to be the one that the task was accepted for.
 pub(super) async fn target(deps: &Deps, context: &StepContext) -> Result<Target, Failure> {
-    let spec = &context.task.spec;
-    let mut target =
-        deps.inventory.target(spec.cluster.id, spec.server().id).await.map_err(|error| inventory_failure(&error))?;
-    if target.server.addr != spec.server().addr || target.server.ob_server_id != spec.server().ob_server_id {
-        return Err(Failure::new(
-            FailureKind::Interfered,
-            "SERVER_REPLACED",
-            format!(
-                "server {} is no longer {}; start anew with the server as it is now",
-                spec.server().id,
-                spec.server().addr
-            ),
-        )
-        .with("server_id", spec.server().id)
-        .with("address", spec.server().addr));
+    target_of(deps, context, context.server().ok_or_else(|| misplaced(context))?).await
+}
+
+/// One of the task's servers, proven likewise.
+pub(super) async fn target_of(deps: &Deps, context: &StepContext, server: &TaskServer) -> Result<Target, Failure> {
+    let cluster = context.task.spec.cluster.id;
+    let TaskServer { id, addr, ob_server_id, zone } = server;
+    let mut target = deps.inventory.target(cluster, *id).await.map_err(|error| inventory_failure(&error))?;
+    if target.server.addr != *addr || target.server.ob_server_id != *ob_server_id {
+        let message = format!("server {id} is no longer {addr}; start anew with the server as it is now");
+        let failure = Failure::new(FailureKind::Interfered, "SERVER_REPLACED", message);
+        return Err(failure.with("server_id", id).with("address", addr));
     }
     // The zone of acceptance decides: the statement names it, and the root service compares it.
-    target.server.zone = spec.server().zone.clone();
+    target.server.zone = zone.clone();
     Ok(target)
+}
+
+/// The failure of a step that acts on something else than its subtask says.
+pub(super) fn misplaced(context: &StepContext) -> Failure {
+    let target = context.this().map(|this| &this.spec.target);
+    let message = format!("a step of this subtask cannot act on {target:?}; ask for the operation anew");
+    Failure::new(FailureKind::Internal, "MISPLACED_STEP", message)
+}
+
+/// The servers of the cluster as they are now, read away from the subtask's server and zone while another endpoint is left; as
+/// last recorded when the caller accepted that the cluster cannot be read. `Err`: the observation that says why they are not
+/// known.
+pub(super) async fn servers(deps: &Deps, context: &StepContext) -> Result<Vec<ServerReading>, Box<Observation>> {
+    let route = deps.inventory.route(context.task.spec.cluster.id).await;
+    let route = route.map_err(|error| Box::new(not_begun(inventory_failure(&error))))?;
+    let expected = Expected { identity: Some(route.cluster.identity.clone()), target: None };
+    let avoid =
+        Avoid { server: context.server().map(|server| server.addr), zone: context.zone().cloned(), never: None };
+    let read = async { deps.oceanbase.reader(&route.access, &route.known, &expected, &avoid).await?.servers().await };
+    match bounded(deps, context, read).await {
+        Ok(servers) => Ok(servers),
+        Err(error) if goes_on_unread(context, &error) => Ok(route.servers.iter().map(recorded_reading).collect()),
+        Err(error) => Err(Box::new(unread(&error))),
+    }
 }
 
 /// A session that reads, away from the target and its zone while another endpoint is left.
@@ -258,15 +282,31 @@ pub(super) fn server_gone(target: &Target) -> Observation {
     refuse(Failure::new(FailureKind::Interfered, "SERVER_GONE", message).with("address", addr))
 }
 
+/// What is to be stopped is not in the cluster any more.
+pub(super) fn gone(subject: &StopSubject) -> Observation {
+    match subject.what() {
+        StopTarget::Server(_) => server_gone(subject.way()),
+        StopTarget::Zone(zone) => {
+            let message = format!("zone {zone} is not in DBA_OB_ZONES any more; sync the cluster");
+            refuse(Failure::new(FailureKind::Interfered, "ZONE_GONE", message).with("zone", zone))
+        }
+    }
+}
+
 /// Whether a later subtask of this kind was begun: what it changes no longer speaks against an earlier one.
 pub(super) fn has_begun(context: &StepContext, kind: StepKind) -> bool {
     let later = of_kind(context, kind);
     later.is_some_and(|later| later.state != SubtaskState::Pending)
 }
 
-/// The subtask of this kind, if the operation has one.
+/// The subtask of this kind, if the operation has one: that of the same server, where each has its own.
 pub(super) fn of_kind(context: &StepContext, kind: StepKind) -> Option<&Subtask> {
-    context.task.subtasks.iter().find(|subtask| subtask.spec.kind == kind.as_str())
+    let here = context.this().map(|this| &this.spec.target);
+    let mut of_kind = context.task.subtasks.iter().filter(|subtask| subtask.spec.kind == kind.as_str());
+    of_kind.find(|subtask| match (&subtask.spec.target, here) {
+        (TaskTarget::Server(one), Some(TaskTarget::Server(other))) => one == other,
+        (TaskTarget::Server(_) | TaskTarget::Zone(_) | TaskTarget::Cluster, _) => true,
+    })
 }
 
 /// Time since the subtask of this kind ended, when it had an effect of its own.

@@ -15,7 +15,8 @@ use crate::clock::Timestamp;
 use crate::domain::admission::{Admission, ProcessFinding, service_state};
 use crate::domain::call::Call;
 use crate::domain::decide::{DEFAULT_CONSENT, Input, VerbRequest};
-use crate::domain::event::{Phase, TaskCluster, TaskServer, TaskSpec, TaskTarget, Verb};
+use crate::domain::event::{Phase, TaskCluster, TaskServer, TaskSpec, Verb};
+use crate::domain::graph::TaskTarget;
 use crate::domain::ids::{ClusterId, InvalidName, ServerAddr, TaskId};
 use crate::domain::refusal::{LockHolder, Refusal};
 use crate::domain::status::{InnerStatus, ServerStatus};
@@ -45,7 +46,7 @@ impl Service {
         }
         let mut target = self.target(&asked).await?;
         if let Some(stopped_by) = self.resting_stop(&asked, &target).await? {
-            return self.roll_back_instead(caller, asked, stopped_by).await;
+            return self.roll_back_instead(caller, asked, target.server.addr, stopped_by).await;
         }
         if let Some(refusal) = refused_by_record(&target, asked.operation) {
             target = self.look_again(&asked, refusal).await?;
@@ -125,7 +126,9 @@ impl Service {
         }
         let Some(StoredTask { task, .. }) = self.holder(asked.arguments.cluster).await? else { return Ok(None) };
         let stop = Definition::of_task(&task).is_some_and(|definition| definition.has(StepKind::StopService));
-        let same = task.spec.server().id == asked.arguments.server && task.spec.server().addr == target.server.addr;
+        let stopped = task.spec.server(asked.arguments.server).map(|server| server.addr);
+        let same =
+            task.spec.target == TaskTarget::Server(asked.arguments.server) && stopped == Some(target.server.addr);
         Ok((stop && same && task.state.phase() == Phase::AtRest).then_some(task))
     }
 
@@ -133,9 +136,10 @@ impl Service {
         &self,
         caller: &Caller,
         asked: Operate,
+        addr: ServerAddr,
         stopped_by: Task,
     ) -> Result<StoredTask, Refusal> {
-        let (id, addr) = (stopped_by.spec.id, stopped_by.spec.server().addr);
+        let id = stopped_by.spec.id;
         let principal = caller.principal.clone();
         let author = Author::Request { principal: principal.clone(), nonce: Uuid::new_v4().to_string() };
         let verb = VerbRequest::Rollback { expire_time: asked.arguments.expire_time };
@@ -203,7 +207,13 @@ impl Service {
             self.store.reserve_ids(asked.operation.subtask_count() + 1).await.map_err(|error| store_refusal(&error))?;
         let lease = Duration::from_micros(u64::try_from(target.cluster.lease_time_micros).unwrap_or_default());
         let times = GraphTimes { lease, leader_wait: self.deps.timeouts.leader_wait };
-        let graph = asked.operation.graph(first + 1, asked.arguments.server, times).map_err(internal)?;
+        let server = TaskServer {
+            id: asked.arguments.server,
+            addr: target.server.addr,
+            ob_server_id: target.server.ob_server_id,
+            zone: target.server.zone.clone(),
+        };
+        let graph = asked.operation.graph(first + 1, &server, times).map_err(internal)?;
         Ok(TaskSpec {
             id: TaskId::new(first).map_err(internal)?,
             cluster: TaskCluster {
@@ -212,12 +222,8 @@ impl Service {
                 ob_cluster_id: target.cluster.identity.ob_cluster_id,
                 key: target.cluster.identity.key(),
             },
-            target: TaskTarget::Server(TaskServer {
-                id: asked.arguments.server,
-                addr: target.server.addr,
-                ob_server_id: target.server.ob_server_id,
-                zone: target.server.zone.clone(),
-            }),
+            target: TaskTarget::Server(server.id),
+            servers: vec![server],
             creator: caller.principal.clone(),
             reason: caller.reason.clone(),
             expire_time,
@@ -238,7 +244,7 @@ impl Service {
             state: task.state,
             since: task.create_time,
             by: task.spec.creator.clone(),
-            server: task.spec.server().addr,
+            target: task.spec.describe_target(),
             verbs: freeing(&task),
         };
         Ok(Refusal::OperationInProgress { cluster: asked.arguments.cluster, holder: Box::new(holder) })
@@ -261,7 +267,7 @@ fn is_repeat(caller: &Caller, asked: &Operate, spec: &TaskSpec) -> bool {
     spec.graph.operation == asked.operation.operation()
         && spec.creator == caller.principal
         && spec.cluster.id == asked.arguments.cluster
-        && spec.server().id == asked.arguments.server
+        && spec.target == TaskTarget::Server(asked.arguments.server)
         && spec.force == asked.arguments.force
         && spec.accepted_risks == asked.arguments.accepted_risks
         && spec.stop_type == asked.stop_type()

@@ -3,8 +3,11 @@
 
 use std::time::Duration;
 
+use futures::future::join_all;
+
 use super::Service;
 use crate::domain::admission::service_state;
+use crate::domain::event::TaskServer;
 use crate::domain::host::Finding;
 use crate::domain::task::Task;
 use crate::inventory::recorded_reading;
@@ -17,49 +20,53 @@ const LEFT_BEHIND: &str = "LEFT_BEHIND";
 impl Service {
     /// Code and words of every fact. The reading of the cluster is kept, so that statuses are as it finds them.
     pub(super) async fn left_behind(&self, task: &Task) -> Vec<(String, String)> {
-        let (cluster, server) = (task.spec.cluster.id, task.spec.server());
-        let (read, target) = tokio::join!(
-            tokio::time::timeout(LOOK, self.deps.inventory.sync(cluster)),
-            self.deps.inventory.target(cluster, server.id)
-        );
-        let process = match &target {
+        let sync = tokio::time::timeout(LOOK, self.deps.inventory.sync(task.spec.cluster.id));
+        let processes = task.spec.servers.iter().map(|server| self.process_left(task, server));
+        let (read, processes) = tokio::join!(sync, join_all(processes));
+        let unread = match read {
+            Ok(Ok(_)) => None,
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(_) => Some(format!("the cluster was not read within {} s", LOOK.as_secs())),
+        };
+        let mut found = Vec::new();
+        for (server, process) in task.spec.servers.iter().zip(processes) {
+            found.push(match &unread {
+                Some(why) => format!("STOP_TIME of {} is not known: {why}", server.addr),
+                None => self.mark_left(task, server).await,
+            });
+            found.push(process);
+        }
+        found.into_iter().map(|message| (LEFT_BEHIND.to_owned(), message)).collect()
+    }
+
+    /// As the cluster was just read.
+    async fn mark_left(&self, task: &Task, server: &TaskServer) -> String {
+        match self.deps.inventory.target(task.spec.cluster.id, server.id).await {
             Ok(target) => {
-                let host = self.deps.hosts.host(&target.host);
-                let found = tokio::time::timeout(LOOK, host.find(&target.observer())).await;
-                match found.map(|found| found.map(|found| found.finding)) {
-                    Ok(Ok(Finding::Running(identity))) => format!("the process of {} runs: {identity}", server.addr),
-                    Ok(Ok(Finding::Absent { .. })) => format!("there is no process of {}", server.addr),
-                    Ok(Ok(Finding::HostUnreachable { reason: why } | Finding::Ambiguous { evidence: why })) => {
-                        format!("whether a process of {} runs is not known: {why}", server.addr)
-                    }
-                    Ok(Err(error)) => format!("whether a process of {} runs is not known: {error}", server.addr),
-                    Err(_) => format!(
-                        "whether a process of {} runs is not known: its host did not answer within {} s",
-                        server.addr,
-                        LOOK.as_secs()
-                    ),
-                }
+                let row = recorded_reading(&target.server);
+                let mark = row.stop_time.map_or_else(|| "not set".to_owned(), |at| format!("set since {at}"));
+                format!("STOP_TIME of {} is {mark}, its service is {}", server.addr, service_state(&row))
             }
-            Err(error) => format!("whether a process of {} runs is not known: {error}", server.addr),
+            Err(error) => format!("STOP_TIME of {} is not known: {error}", server.addr),
+        }
+    }
+
+    async fn process_left(&self, task: &Task, server: &TaskServer) -> String {
+        let addr = server.addr;
+        let not_known = |why: String| format!("whether a process of {addr} runs is not known: {why}");
+        let target = match self.deps.inventory.target(task.spec.cluster.id, server.id).await {
+            Ok(target) => target,
+            Err(error) => return not_known(error.to_string()),
         };
-        let mark = match read {
-            Ok(Ok(_)) => match self.deps.inventory.target(cluster, server.id).await {
-                Ok(target) => {
-                    let row = recorded_reading(&target.server);
-                    let mark = row.stop_time.map_or_else(|| "not set".to_owned(), |at| format!("set since {at}"));
-                    format!("STOP_TIME of {} is {mark}, its service is {}", server.addr, service_state(&row))
-                }
-                Err(error) => format!("STOP_TIME of {} is not known: {error}", server.addr),
+        let host = self.deps.hosts.host(&target.host);
+        match tokio::time::timeout(LOOK, host.find(&target.observer())).await {
+            Ok(Ok(found)) => match found.finding {
+                Finding::Running(identity) => format!("the process of {addr} runs: {identity}"),
+                Finding::Absent { .. } => format!("there is no process of {addr}"),
+                Finding::HostUnreachable { reason: why } | Finding::Ambiguous { evidence: why } => not_known(why),
             },
-            Ok(Err(error)) => format!("STOP_TIME of {} is not known: {error}", server.addr),
-            Err(_) => {
-                format!(
-                    "STOP_TIME of {} is not known: the cluster was not read within {} s",
-                    server.addr,
-                    LOOK.as_secs()
-                )
-            }
-        };
-        [mark, process].map(|message| (LEFT_BEHIND.to_owned(), message)).into()
+            Ok(Err(error)) => not_known(error.to_string()),
+            Err(_) => not_known(format!("its host did not answer within {} s", LOOK.as_secs())),
+        }
     }
 }

@@ -91,7 +91,7 @@ impl Service {
                     "task {} ({} on {}, by {}) is {state} and holds the cluster",
                     spec.id,
                     spec.graph.operation.name,
-                    spec.server().addr,
+                    spec.describe_target(),
                     spec.creator
                 );
                 let remedy = match freeing(&task).first() {

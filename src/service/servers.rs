@@ -74,7 +74,7 @@ impl Service {
         let mut target = target.map_err(|error| inventory_refusal(&error))?;
         let host = self.deps.hosts.host(&target.host);
         let observer = target.observer();
-        let here = |task: &Task| task.spec.server().id == server;
+        let here = |task: &Task| task.spec.server(server).is_some();
         // A task that was closed during the look may have started what was seen absent; one that was accepted may do so.
         let before = self.operating(&target.cluster).await?.filter(here);
         let (leaders, found) = tokio::join!(
@@ -134,7 +134,7 @@ impl Service {
             .take(usize::try_from(asked.limit).unwrap_or(usize::MAX));
         Ok(wanted
             .map(|row| {
-                let operating = operating.as_ref().filter(|task| task.spec.server().id == row.id);
+                let operating = operating.as_ref().filter(|task| task.spec.server(row.id).is_some());
                 view(&cluster, row, ProcessView::NotAsked, None, operating)
             })
             .collect())

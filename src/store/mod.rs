@@ -123,7 +123,8 @@ pub struct TaskRow {
     pub name: String,
     pub cluster: ClusterId,
     pub cluster_key: ClusterKey,
-    pub server: ServerId,
+    /// That it acts on; they never change.
+    pub servers: Vec<ServerId>,
     pub state: TaskState,
     pub creator: Principal,
     /// When the task was accepted.
@@ -138,7 +139,7 @@ impl TaskRow {
             name: task.spec.graph.operation.name.clone(),
             cluster: task.spec.cluster.id,
             cluster_key: task.spec.cluster.key.clone(),
-            server: task.spec.server().id,
+            servers: task.spec.servers.iter().map(|server| server.id).collect(),
             state: task.state,
             creator: task.spec.creator.clone(),
             create_time: task.create_time,

@@ -6,9 +6,11 @@ use std::time::Duration;
 use crate::clock::Timestamp;
 use crate::domain::event::{
     Effect, Failure, FailureKind, OverriddenCheck, Phase, SubtaskOperation, SubtaskState, TaskOperation, TaskServer,
-    TaskState, TaskTarget, Verb,
+    TaskState, Verb,
 };
 use crate::domain::facts::Context;
+use crate::domain::graph::TaskTarget;
+use crate::domain::ids::ZoneName;
 use crate::domain::status::{OverriddenBy, Risk, StopType};
 use crate::domain::task::{Subtask, Task, Warning};
 use crate::proto::rpc::ErrorInfo;
@@ -59,9 +61,12 @@ pub(super) fn of_task(task: &Task) -> v1::Task {
             name: spec.cluster.name.clone(),
             ob_cluster_id: spec.cluster.ob_cluster_id,
         }),
-        target: Some(match &spec.target {
-            TaskTarget::Server(server) => v1::task::Target::Server(task_server(server)),
-        }),
+        // `None` never happens: a task knows the server that it acts on.
+        target: match &spec.target {
+            TaskTarget::Server(id) => spec.server(*id).map(|server| v1::task::Target::Server(task_server(server))),
+            TaskTarget::Zone(zone) => Some(v1::task::Target::Zone(task_zone(zone))),
+            TaskTarget::Cluster => Some(v1::task::Target::WholeCluster(v1::WholeCluster {})),
+        },
         creator: spec.creator.to_string(),
         reason: spec.reason.to_string(),
         create_time: Some(timestamp(task.create_time)),
@@ -93,6 +98,10 @@ fn task_server(server: &TaskServer) -> v1::TaskServer {
     v1::TaskServer { id: server.id.get(), address: server.addr.to_string(), zone: server.zone.to_string() }
 }
 
+fn task_zone(zone: &ZoneName) -> v1::TaskZone {
+    v1::TaskZone { name: zone.to_string() }
+}
+
 pub(super) fn warning(warning: &Warning) -> v1::TaskWarning {
     v1::TaskWarning { subtask_id: warning.subtask.get(), code: warning.code.clone(), text: warning.text.clone() }
 }
@@ -106,9 +115,14 @@ fn subtask(task: &Task, subtask: &Subtask) -> v1::Subtask {
     v1::Subtask {
         id: spec.id.get(),
         name: spec.name.clone(),
-        server: spec.server.and_then(|server| match &task.spec.target {
-            TaskTarget::Server(of_task) => (of_task.id == server).then(|| task_server(of_task)),
-        }),
+        server: match &spec.target {
+            TaskTarget::Server(id) => task.spec.server(*id).map(task_server),
+            TaskTarget::Zone(_) | TaskTarget::Cluster => None,
+        },
+        zone: match &spec.target {
+            TaskTarget::Zone(zone) => Some(task_zone(zone)),
+            TaskTarget::Server(_) | TaskTarget::Cluster => None,
+        },
         state: subtask_state(subtask.state).into(),
         operation: subtask_operation(subtask.operation).into(),
         upstreams: spec.upstreams.iter().map(|id| id.get()).collect(),

@@ -3,7 +3,8 @@
 
 use std::collections::HashMap;
 
-use crate::domain::event::{EventKind, IntentOutcome, StoredEvent, SubtaskState, TaskSpec, TaskState, TaskTarget};
+use crate::domain::event::{EventKind, IntentOutcome, StoredEvent, SubtaskState, TaskSpec, TaskState};
+use crate::domain::facts::ContextScope;
 use crate::domain::ids::{ClusterId, SubtaskId};
 use crate::domain::task::Task;
 use crate::proto::v1;
@@ -16,14 +17,14 @@ use crate::watch::encoded::Encoded;
 #[derive(Debug)]
 pub struct TaskFacts {
     pub cluster: ClusterId,
-    target: TaskTarget,
+    scope: ContextScope,
     names: HashMap<SubtaskId, String>,
 }
 
 impl TaskFacts {
     pub fn of(spec: &TaskSpec) -> Self {
         let names = spec.graph.subtasks.iter().map(|subtask| (subtask.id, subtask.name.clone()));
-        Self { cluster: spec.cluster.id, target: spec.target.clone(), names: names.collect() }
+        Self { cluster: spec.cluster.id, scope: ContextScope::of(spec), names: names.collect() }
     }
 }
 
@@ -109,7 +110,7 @@ fn kind(stored: &StoredEvent, facts: &TaskFacts) -> Kind {
         }),
         EventKind::FactsRecorded { subtask, facts: recorded } => Kind::ContextRecorded(v1::ContextRecorded {
             subtask_id: subtask.get(),
-            context: encode::context(facts.target.context(facts.cluster, recorded.iter().cloned())),
+            context: encode::context(facts.scope.context(recorded.iter().cloned())),
         }),
         EventKind::Overridden(overridden) => Kind::Override(encode::overridden(overridden)),
         EventKind::Adopted { fence, executor } => {

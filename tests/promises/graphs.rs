@@ -4,6 +4,7 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use obsteward::domain::event::TaskServer;
 use obsteward::domain::ids::{ServerId, SubtaskId};
 use obsteward::operations::definition::{Definition, GraphTimes};
 use obsteward::operations::{self, STOP_PROCESS};
@@ -20,7 +21,9 @@ pub static RESTART: LazyLock<Vec<&str>> = LazyLock::new(|| names(&operations::RE
 
 pub fn names(operation: &Definition) -> Vec<&'static str> {
     let times = GraphTimes { lease: Duration::ZERO, leader_wait: Duration::ZERO };
-    let graph = operation.graph(1, ServerId::new(1).unwrap(), times).unwrap();
+    let (addr, zone) = ("10.0.0.1:2882".parse().unwrap(), "zone1".parse().unwrap());
+    let server = TaskServer { id: ServerId::new(1).unwrap(), addr, ob_server_id: 1, zone };
+    let graph = operation.graph(1, &server, times).unwrap();
     let named = |id: &SubtaskId| graph.subtasks.iter().find(|subtask| subtask.id == *id).unwrap().name.clone().leak();
     graph.execution_order().unwrap().iter().map(|id| &*named(id)).collect()
 }

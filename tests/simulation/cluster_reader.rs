@@ -1,5 +1,6 @@
 //! A session that reads a simulated cluster as a whole.
 
+use std::slice::from_ref;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -42,9 +43,9 @@ impl SimulatedReader {
         Ok((self.all_servers().await?, self.session.read(&ZONES, |cluster, _| readings::zones(cluster)).await?))
     }
 
-    async fn leaders_in(&mut self, addr: &ServerAddr, answering: bool) -> Result<i64, ClusterError> {
+    async fn leaders_in(&mut self, addrs: &[ServerAddr], answering: bool) -> Result<i64, ClusterError> {
         let query = if answering { &LOG_STAT } else { &LOCATIONS };
-        self.session.read(query, |cluster, _| readings::leaders(cluster, addr, answering)).await?
+        self.session.read(query, |cluster, _| readings::leaders(cluster, addrs, answering)).await?
     }
 
     /// One reading; `None`: servers or zones changed meanwhile.
@@ -143,18 +144,23 @@ impl ClusterReader for SimulatedReader {
         Ok(self.servers().await?.into_iter().find(|server| server.addr == *addr))
     }
 
+    async fn zone(&mut self, zone: &ZoneName) -> Result<Option<ZoneReading>, ClusterError> {
+        self.session.look().await;
+        Ok(self.servers_and_zones().await?.1.into_iter().find(|found| found.name == *zone))
+    }
+
     async fn leaders(&mut self, addr: &ServerAddr) -> Result<LeaderCount, ClusterError> {
         let observed_at = self.clock.now();
         self.session.look().await;
-        let locations = self.leaders_in(addr, false).await?;
-        let log_stat = self.leaders_in(addr, true).await?;
+        let locations = self.leaders_in(from_ref(addr), false).await?;
+        let log_stat = self.leaders_in(from_ref(addr), true).await?;
         Ok(LeaderCount { locations, log_stat, observed_at })
     }
 
-    async fn leaders_left(&mut self, addr: &ServerAddr) -> Result<i64, ClusterError> {
+    async fn leaders_left(&mut self, addrs: &[ServerAddr]) -> Result<i64, ClusterError> {
         self.session.look().await;
-        match self.leaders_in(addr, false).await? {
-            0 => self.leaders_in(addr, true).await,
+        match self.leaders_in(addrs, false).await? {
+            0 => self.leaders_in(addrs, true).await,
             left => Ok(left),
         }
     }

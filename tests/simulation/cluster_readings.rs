@@ -252,14 +252,15 @@ fn led_by<'a>(cluster: &'a Cluster, ls: &LogStream) -> Option<&'a Server> {
     ls.replica(ls.leader?).and_then(|replica| cluster.server(replica.server))
 }
 
-/// LEADER rows of a server in `CDB_OB_LS_LOCATIONS`, or in `GV$OB_LOG_STAT` with `answering` servers only.
-pub fn leaders(cluster: &Cluster, at: &ServerAddr, answering: bool) -> Result<i64, ClusterError> {
+/// LEADER rows of these servers in `CDB_OB_LS_LOCATIONS`, or in `GV$OB_LOG_STAT` with `answering` servers only.
+pub fn leaders(cluster: &Cluster, at: &[ServerAddr], answering: bool) -> Result<i64, ClusterError> {
     let (mut all, mut here) = (0, 0);
-    let at = Addresses::of(cluster).0.into_iter().find(|(_, addr)| addr == at).map(|(id, _)| id);
+    let at: Vec<i64> =
+        Addresses::of(cluster).0.into_iter().filter(|(_, addr)| at.contains(addr)).map(|(id, _)| id).collect();
     for server in cluster.log_streams.iter().filter_map(|ls| led_by(cluster, ls)) {
         if !answering || server.reachable() {
             all += 1;
-            here += i64::from(Some(server.id) == at);
+            here += i64::from(at.contains(&server.id));
         }
     }
     if all == 0 { Err(no_leaders(if answering { "GV$OB_LOG_STAT" } else { "CDB_OB_LS_LOCATIONS" })) } else { Ok(here) }

@@ -291,7 +291,7 @@ async fn said(reader: &mut dyn ClusterReader) -> Said {
         for position in checkpoints.iter_mut().filter_map(|replica| replica.position.as_mut().ok()) {
             position.applied_scn = rounded(position.applied_scn);
         }
-        let left = reader.leaders_left(&server.addr).await.unwrap();
+        let left = reader.leaders_left(&[server.addr]).await.unwrap();
         let other_zone = reader.other_zone_stopped(&server.zone).await.unwrap();
         by_server.push(BySaid { leaders, left, other_zone, checkpoints });
     }

@@ -492,20 +492,19 @@ impl World {
         // Hosts boot, and what was frozen goes on.
         let boots = Duration::from_secs(31);
         self.until(boots, |world| world.data_centre.hosts().iter().all(|host| host.agent().is_some())).await;
-        let busy = self.open_task().map(|open| open.task.spec.server().addr);
+        let busy = self.open_task();
+        let busy = |addr| busy.as_ref().is_some_and(|open| open.task.spec.servers.iter().any(|one| one.addr == addr));
         for server in self.servers() {
             let address = self.address(server);
-            if busy == Some(address) || self.is_stopped_by_us(server) {
+            if busy(address) || self.is_stopped_by_us(server) {
                 continue;
             }
             if self.host(server).computer.process(address).is_none() {
                 self.host(server).start_observer(address);
             }
         }
-        let ours: Vec<i64> = self
-            .servers()
-            .filter(|server| busy == Some(self.address(*server)) || self.is_stopped_by_us(*server))
-            .collect();
+        let ours: Vec<i64> =
+            self.servers().filter(|server| busy(self.address(*server)) || self.is_stopped_by_us(*server)).collect();
         self.until(Duration::from_secs(20), |world| world.is_well_but_for(&ours)).await;
         for server in self.servers().filter(|server| !ours.contains(server)) {
             let address = self.address(server);

@@ -67,7 +67,7 @@ pub fn context(task: &Task) -> Vec<(ShownFact, String)> {
 
 /// The one list of the context, and its key.
 pub fn server_ids(task: &Task) -> (&'static str, Vec<String>) {
-    ("server_ids", vec![task.spec.server().id.to_string()])
+    ("server_ids", task.spec.servers.iter().map(|server| server.id.to_string()).collect())
 }
 
 /// The context as Java writes it.

@@ -3,15 +3,16 @@
 
 use super::{Check, CheckName, CheckVerdict, advise, pass};
 use crate::clock::Timestamp;
-use crate::domain::ids::ServerAddr;
 use crate::domain::reading::{ClusterReading, Fact, LogDisk};
+use crate::domain::status::ZoneInnerStatus;
+use crate::domain::stop_target::StopTarget;
 
 /// A log disk this full (percent) on a server that stays is worth a warning: it takes over leaders.
 const LOG_DISK_WARN_PERCENT: i64 = 80;
 
 pub(super) fn checks(
     reading: &ClusterReading,
-    target: &ServerAddr,
+    target: &StopTarget,
     now: Timestamp,
     failures_tolerated_after: i32,
 ) -> Vec<Check> {
@@ -36,45 +37,52 @@ fn known<T>(name: CheckName, fact: &Fact<T>, say: impl FnOnce(&T) -> Check) -> C
     }
 }
 
-fn already_stopped(reading: &ClusterReading, target: &ServerAddr) -> Check {
+fn already_stopped(reading: &ClusterReading, target: &StopTarget) -> Check {
     let name = CheckName::AlreadyStopped;
-    match reading.server(target).and_then(|server| server.stop_time) {
-        Some(since) => {
-            let remedy = "STOP SERVER will succeed without any check of the root service; rely on the checks here";
-            advise(name, CheckVerdict::Info, format!("STOP_TIME is set since {since}"), remedy)
+    let zone_is_inactive = |zone| reading.zone(zone).is_some_and(|zone| zone.status == ZoneInnerStatus::Inactive);
+    match target {
+        StopTarget::Server(addr) => match reading.server(addr).and_then(|server| server.stop_time) {
+            Some(since) => {
+                let remedy = "STOP SERVER will succeed without any check of the root service; rely on the checks here";
+                advise(name, CheckVerdict::Info, format!("STOP_TIME is set since {since}"), remedy)
+            }
+            None => pass(name, "STOP_TIME is not set"),
+        },
+        StopTarget::Zone(zone) if zone_is_inactive(zone) => {
+            let remedy = "STOP ZONE will succeed as soon as no leader is left in it";
+            advise(name, CheckVerdict::Info, format!("zone {zone} is INACTIVE"), remedy)
         }
-        None => pass(name, "STOP_TIME is not set"),
+        StopTarget::Zone(zone) => pass(name, format!("zone {zone} is ACTIVE")),
     }
 }
 
-fn root_service(reading: &ClusterReading, target: &ServerAddr) -> Check {
+fn root_service(reading: &ClusterReading, target: &StopTarget) -> Check {
     let name = CheckName::RootService;
-    match reading.server(target) {
-        Some(server) if server.with_rootserver => advise(
+    match target.servers(reading).find(|server| server.with_rootserver) {
+        Some(server) => advise(
             name,
             CheckVerdict::Info,
-            format!("the root service runs on {target}"),
+            format!("the root service runs on {}", server.addr),
             "it moves to another server by itself",
         ),
-        Some(_) | None => pass(name, format!("the root service does not run on {target}")),
+        None => pass(name, format!("the root service does not run on {target}")),
     }
 }
 
-fn units(reading: &ClusterReading, target: &ServerAddr) -> Check {
+fn units(reading: &ClusterReading, target: &StopTarget) -> Check {
     let name = CheckName::Units;
-    let Some(server) = reading.server(target) else {
+    let Some(zone) = target.zone(reading) else {
         return advise(name, CheckVerdict::Info, "not known: the target is not in the reading", "sync the cluster");
     };
     let stay = reading
         .servers
         .iter()
-        .filter(|other| {
-            other.addr != *target && other.zone == server.zone && other.is_alive() && other.stop_time.is_none()
-        })
+        .filter(|other| !target.includes(other) && other.zone == *zone && other.is_alive() && other.stop_time.is_none())
         .count();
     known(name, &reading.units, |units| {
-        let here = units.iter().filter(|unit| unit.addr == *target).count();
-        let evidence = format!("{here} units on {target}; {stay} other servers of zone {} serve", server.zone);
+        let stopped = target.addresses(reading);
+        let here = units.iter().filter(|unit| stopped.contains(&unit.addr)).count();
+        let evidence = format!("{here} units on {target}; {stay} other servers of zone {zone} serve");
         if here == 0 {
             pass(name, evidence)
         } else {
@@ -132,14 +140,15 @@ fn standby_tenants(reading: &ClusterReading) -> Check {
     advise(name, CheckVerdict::Info, evidence, "their log transport restarts from another server")
 }
 
-fn log_disk(reading: &ClusterReading, target: &ServerAddr) -> Check {
+fn log_disk(reading: &ClusterReading, target: &StopTarget) -> Check {
     let name = CheckName::LogDisk;
     known(name, &reading.facts.log_disks, |disks| {
         let percent = |disk: &LogDisk| match disk.capacity {
             ..=0 => 100,
             1.. => disk.in_use.saturating_mul(100) / disk.capacity,
         };
-        let stay = || disks.iter().filter(|disk| disk.addr != *target);
+        let stopped = target.addresses(reading);
+        let stay = || disks.iter().filter(|disk| !stopped.contains(&disk.addr));
         let full: Vec<String> = stay()
             .filter(|disk| percent(disk) >= LOG_DISK_WARN_PERCENT)
             .map(|disk| format!("{}: {} %", disk.addr, percent(disk)))
@@ -151,11 +160,11 @@ fn log_disk(reading: &ClusterReading, target: &ServerAddr) -> Check {
     })
 }
 
-fn permanent_offline(reading: &ClusterReading, target: &ServerAddr, now: Timestamp) -> Check {
+fn permanent_offline(reading: &ClusterReading, target: &StopTarget, now: Timestamp) -> Check {
     let name = CheckName::PermanentOffline;
     known(name, &reading.parameters.server_permanent_offline_time, |after| {
         let remedy = "bring the server back before, or raise server_permanent_offline_time";
-        let gone = reading.server(target).and_then(|server| server.permanent_offline_at(&reading.parameters));
+        let gone = target.servers(reading).filter_map(|server| server.permanent_offline_at(&reading.parameters)).min();
         let evidence = match gone {
             Some(at) => format!("replicas of {target} are given up at {at}"),
             None => format!(

@@ -7,6 +7,7 @@ use super::{Check, CheckName, LeaderMove, OverriddenBy, PrecheckStage, block, pa
 use crate::domain::ids::ServerAddr;
 use crate::domain::reading::{ClusterReading, LogReplica, LogStreamReading, TenantReading};
 use crate::domain::status::ZoneInnerStatus;
+use crate::domain::stop_target::StopTarget;
 
 /// `LOG_IN_SYNC_INTERVAL_NS`: a replica this far behind its leader still counts as in sync.
 pub const LOG_IN_SYNC_INTERVAL_NS: u64 = 5_000_000_000;
@@ -38,7 +39,7 @@ const CHECKS: [(CheckName, Option<OverriddenBy>, &str); 10] = [
     (CheckName::ArbitrationService, QUORUM, "bring the arbitration service back first"),
 ];
 
-/// What all log streams together mean for the stop of one server.
+/// What all log streams together mean for a stop.
 pub(super) struct LogStreamChecks {
     pub(super) checks: Vec<Check>,
     pub(super) leader_moves: Vec<LeaderMove>,
@@ -53,16 +54,18 @@ struct Failure {
     retriable: bool,
 }
 
-pub(super) fn examine(moment: PrecheckStage, reading: &ClusterReading, target: &ServerAddr) -> LogStreamChecks {
+pub(super) fn examine(moment: PrecheckStage, reading: &ClusterReading, target: &StopTarget) -> LogStreamChecks {
     let mut failures = tenants_without_log_stream(reading);
     let mut tolerated: Option<i64> = None;
     let mut moves: BTreeMap<i64, i32> = BTreeMap::new();
-    let valid = valid_servers(reading, target);
+    let stopped = target.addresses(reading);
+    let valid = valid_servers(reading, &stopped);
     for log_stream in &reading.log_streams {
-        let rules = Rules { moment, reading, target, valid: &valid, log_stream };
+        let rules =
+            Rules { moment, reading, statement: target.statement(), stopped: &stopped, valid: &valid, log_stream };
         let spare = rules.apply(&mut failures);
         tolerated = Some(tolerated.map_or(spare, |least| least.min(spare)));
-        if log_stream.may_be_led_by(target) {
+        if stopped.iter().any(|server| log_stream.may_be_led_by(server)) {
             *moves.entry(log_stream.tenant_id).or_default() += 1;
         }
     }
@@ -78,12 +81,12 @@ pub(super) fn examine(moment: PrecheckStage, reading: &ClusterReading, target: &
     }
 }
 
-/// Servers whose replicas count after the stop: not the target, not stopped, not in an INACTIVE zone, alive, in service.
+/// Servers whose replicas count after the stop: not to be stopped, not stopped, not in an INACTIVE zone, alive, in service.
 /// A server that is not in DBA_OB_SERVERS ("deleted") or whose zone is not known does not count.
-fn valid_servers(reading: &ClusterReading, target: &ServerAddr) -> BTreeSet<ServerAddr> {
+fn valid_servers(reading: &ClusterReading, stopped: &BTreeSet<ServerAddr>) -> BTreeSet<ServerAddr> {
     let zone_serves = |name| reading.zone(name).is_some_and(|zone| matches!(zone.status, ZoneInnerStatus::Active));
     let counts = reading.servers.iter().filter(|server| {
-        server.addr != *target
+        !stopped.contains(&server.addr)
             && server.stop_time.is_none()
             && server.is_alive()
             && server.start_service_time.is_some()
@@ -114,7 +117,10 @@ fn tenants_without_log_stream(reading: &ClusterReading) -> Vec<Failure> {
 struct Rules<'a> {
     moment: PrecheckStage,
     reading: &'a ClusterReading,
-    target: &'a ServerAddr,
+    /// As the root service calls the stop.
+    statement: &'static str,
+    /// To be stopped.
+    stopped: &'a BTreeSet<ServerAddr>,
     valid: &'a BTreeSet<ServerAddr>,
     log_stream: &'a LogStreamReading,
 }
@@ -127,8 +133,8 @@ impl Rules<'_> {
         self.report(failures);
         self.locality(tenant, failures);
         let Some(leader) = self.log_stream.leader() else {
-            let words =
-                (!self.log_stream.replicas.is_empty()).then(|| "has no leader, stop server not allowed".to_owned());
+            let words = (!self.log_stream.replicas.is_empty())
+                .then(|| format!("has no leader, {} not allowed", self.statement));
             failures.push(self.failure(CheckName::LeaderPresent, "no leader", words));
             for check in
                 [CheckName::ReplicaNumber, CheckName::MemberMajority, CheckName::ReplicaMajority, CheckName::LogInSync]
@@ -159,7 +165,7 @@ impl Rules<'_> {
 
     /// Checks that the left join found a row, and that every row could be parsed.
     fn report(&self, failures: &mut Vec<Failure>) {
-        let words = || Some("has no enough paxos member, stop server not allowed".to_owned());
+        let words = || Some(format!("has no enough paxos member, {} not allowed", self.statement));
         let check = CheckName::LogStreamsReport;
         if self.log_stream.replicas.is_empty() {
             failures.push(self.failure(check, "no replica reports", words()));
@@ -185,7 +191,10 @@ impl Rules<'_> {
             Ok(Some(previous)) => failures.push(Failure {
                 check,
                 evidence: format!("tenant {} changes from {previous} to {}", tenant.id, tenant.locality),
-                words: Some(format!("-4179: Tenant({}) locality is changing, stop server not allowed", tenant.id)),
+                words: Some(format!(
+                    "-4179: Tenant({}) locality is changing, {} not allowed",
+                    tenant.id, self.statement
+                )),
                 retriable: false,
             }),
             Err(why) => failures.push(self.failure(check, &format!("PREVIOUS_LOCALITY is not known: {why}"), None)),
@@ -203,7 +212,8 @@ impl Rules<'_> {
             Ok(number) if *number == expected || number + self.degraded() == expected => {}
             Ok(number) => {
                 let words = format!(
-                    "paxos replica number does not match with tenant. It should be {expected}. stop server not allowed"
+                    "paxos replica number does not match with tenant. It should be {expected}. {} not allowed",
+                    self.statement
                 );
                 failures.push(self.failure(check, &format!("{number} replicas instead of {expected}"), Some(words)));
             }
@@ -238,13 +248,14 @@ impl Rules<'_> {
         self.members_known(members, failures);
         let majority = number / 2 + 1;
         let left: BTreeSet<ServerAddr> = members.iter().copied().filter(|member| self.valid.contains(member)).collect();
-        if number == 1 && members.contains(self.target) {
-            let found = format!("the only replica is on {}", self.target);
+        if let (1, Some(only)) = (number, members.iter().find(|member| self.stopped.contains(member))) {
+            let found = format!("the only replica is on {only}");
             failures.push(self.failure(CheckName::SingleReplicaTenants, &found, None));
         }
         let arbiter = self.arbiter(tenant, number, count(&left) < majority, &left, failures);
 
-        let words = || Some("has no enough valid paxos member after stop server, stop server not allowed".to_owned());
+        let what = self.statement;
+        let words = || Some(format!("has no enough valid paxos member after {what}, {what} not allowed"));
         let members_left = count(&left) + arbiter;
         if members_left < majority {
             let found = format!("{members_left} of {number} members stay, {majority} are needed");
@@ -268,7 +279,7 @@ impl Rules<'_> {
         if synced_left < majority {
             let found =
                 format!("{synced_left} of {number} replicas stay within 5 s of the leader, {majority} are needed");
-            let words = "log not sync, stop server not allowed".to_owned();
+            let words = format!("log not sync, {what} not allowed");
             failures.push(self.failure(CheckName::LogInSync, &found, Some(words)));
         }
         members_left.min(reporting_left) - majority

@@ -1,81 +1,85 @@
 //! The checks of the precheck that look at servers, zones, units and parameters.
 
+use std::collections::BTreeSet;
+
 use super::{Check, CheckName, OverriddenBy, block, pass, some_of};
 use crate::domain::ids::ServerAddr;
-use crate::domain::reading::{ClusterReading, ServerReading, UnitReading};
+use crate::domain::reading::{ClusterReading, UnitReading};
 use crate::domain::status::{InnerStatus, ZoneInnerStatus};
+use crate::domain::stop_target::StopTarget;
 
-pub(super) fn checks(reading: &ClusterReading, target: &ServerAddr) -> Vec<Check> {
-    let server = reading.server(target);
+pub(super) fn checks(reading: &ClusterReading, target: &StopTarget) -> Vec<Check> {
     vec![
-        single_server(reading),
-        target_known(reading, target, server),
-        target_status(target, server),
-        other_zone_stopped(reading, target, server),
+        single_server(reading, target),
+        target_known(reading, target),
+        target_status(reading, target),
+        other_zone_stopped(reading, target),
         unit_migration(reading, target),
         upgrade_mode(reading),
     ]
 }
 
-fn single_server(reading: &ClusterReading) -> Check {
+fn single_server(reading: &ClusterReading, target: &StopTarget) -> Check {
     let name = CheckName::SingleServer;
-    match reading.servers.len() {
-        0 | 1 => block(
-            name,
-            None,
-            format!("the cluster has {} server", reading.servers.len()),
-            "stop the cluster instead",
-            None,
-        ),
-        number => pass(name, format!("the cluster has {number} servers")),
+    match reading.servers.iter().filter(|server| !target.includes(server)).count() {
+        0 => {
+            let evidence = format!("no server of the cluster but {target} stays");
+            block(name, None, evidence, "stop the cluster instead", None)
+        }
+        stay => pass(name, format!("{stay} servers of the cluster stay")),
     }
 }
 
-fn target_known(reading: &ClusterReading, target: &ServerAddr, server: Option<&ServerReading>) -> Check {
+fn target_known(reading: &ClusterReading, target: &StopTarget) -> Check {
     let name = CheckName::TargetKnown;
     let remedy = "sync the cluster, then ask again";
-    let Some(server) = server else {
-        let evidence = format!("server {target} is not in DBA_OB_SERVERS");
-        return block(name, None, evidence, remedy, Some("-4018: Entry not exist".to_owned()));
+    let unknown = |evidence: String, words: &str| block(name, None, evidence, remedy, Some(format!("-4018: {words}")));
+    let found = match target {
+        StopTarget::Server(addr) => match reading.server(addr) {
+            Some(server) => {
+                format!("DBA_OB_SERVERS has {addr} in zone {} with id {}", server.zone, server.ob_server_id)
+            }
+            None => return unknown(format!("server {addr} is not in DBA_OB_SERVERS"), "Entry not exist"),
+        },
+        StopTarget::Zone(_) => format!("DBA_OB_ZONES has it with {} servers", target.servers(reading).count()),
     };
-    match reading.zone(&server.zone) {
-        Some(_) => {
-            pass(name, format!("DBA_OB_SERVERS has {target} in zone {} with id {}", server.zone, server.ob_server_id))
+    match (target.zone(reading).filter(|zone| reading.zone(zone).is_none()), target) {
+        (None, _) => pass(name, found),
+        (Some(zone), StopTarget::Zone(_)) => unknown(format!("zone {zone} is not in DBA_OB_ZONES"), "zone not exist"),
+        (Some(zone), StopTarget::Server(_)) => {
+            block(name, None, format!("zone {zone} is not in DBA_OB_ZONES"), remedy, None)
         }
-        None => block(name, None, format!("zone {} is not in DBA_OB_ZONES", server.zone), remedy, None),
     }
 }
 
-fn target_status(target: &ServerAddr, server: Option<&ServerReading>) -> Check {
+fn target_status(reading: &ClusterReading, target: &StopTarget) -> Check {
     let name = CheckName::TargetStatus;
-    let Some(server) = server else {
-        return block(name, None, format!("the status of {target} is not known"), "sync the cluster", None);
-    };
-    match server.status {
-        InnerStatus::Active | InnerStatus::Inactive => pass(name, format!("{target} is {}", server.status)),
-        InnerStatus::Deleting => block(
-            name,
-            None,
-            format!("{target} is DELETING"),
-            "wait until it is deleted, or cancel the deletion with ALTER SYSTEM CANCEL DELETE SERVER",
-            None,
-        ),
-        InnerStatus::TakeoverByRs => block(
-            name,
-            None,
-            format!("{target} is TAKEOVER_BY_RS"),
-            "wait until the root service has finished with it",
-            None,
-        ),
+    let mut statuses = Vec::new();
+    for server in target.servers(reading) {
+        let remedy = match server.status {
+            InnerStatus::Active | InnerStatus::Inactive => {
+                statuses.push(format!("{} is {}", server.addr, server.status));
+                continue;
+            }
+            InnerStatus::Deleting => {
+                "wait until it is deleted, or cancel the deletion with ALTER SYSTEM CANCEL DELETE SERVER"
+            }
+            InnerStatus::TakeoverByRs => "wait until the root service has finished with it",
+        };
+        return block(name, None, format!("{} is {}", server.addr, server.status), remedy, None);
     }
+    if statuses.is_empty() {
+        return block(name, None, format!("no server of {target} is known"), "sync the cluster", None);
+    }
+    pass(name, some_of(&statuses))
 }
 
 /// `ObRootUtils::have_other_stop_task` (docs/oceanbase.md#stop-server-other-zone-check): a stopped server of the same
 /// zone is allowed.
-fn other_zone_stopped(reading: &ClusterReading, target: &ServerAddr, server: Option<&ServerReading>) -> Check {
+fn other_zone_stopped(reading: &ClusterReading, target: &StopTarget) -> Check {
     let name = CheckName::OtherZoneStopped;
     let overridden_by = Some(OverriddenBy::QuorumLoss);
-    let Some(zone) = server.map(|server| &server.zone) else {
+    let Some(zone) = target.zone(reading) else {
         let evidence = format!("the zone of {target} is not known");
         return block(name, overridden_by, evidence, "sync the cluster", None);
     };
@@ -99,15 +103,16 @@ fn other_zone_stopped(reading: &ClusterReading, target: &ServerAddr, server: Opt
     )
 }
 
-fn unit_migration(reading: &ClusterReading, target: &ServerAddr) -> Check {
+fn unit_migration(reading: &ClusterReading, target: &StopTarget) -> Check {
     let name = CheckName::UnitMigration;
     let remedy = "wait until the units have moved (DBA_OB_UNITS.MIGRATE_FROM_SVR_IP is empty)";
     let units = match &reading.units {
         Ok(units) => units,
         Err(why) => return block(name, Some(OverriddenBy::Force), format!("units are not known: {why}"), remedy, None),
     };
+    let stopped = target.addresses(reading);
     let moving = |unit: &&UnitReading| {
-        unit.migrate_from.as_deref().is_some_and(|from| unit.addr == *target || !is_another(from, target))
+        unit.migrate_from.as_deref().is_some_and(|from| stopped.contains(&unit.addr) || !is_another(from, &stopped))
     };
     let found: Vec<String> = units
         .iter()
@@ -122,9 +127,9 @@ fn unit_migration(reading: &ClusterReading, target: &ServerAddr) -> Check {
     block(name, Some(OverriddenBy::Force), some_of(&found), remedy, None)
 }
 
-/// Whether the text is the address of a server that is certainly not the target.
-fn is_another(text: &str, target: &ServerAddr) -> bool {
-    text.parse::<ServerAddr>().is_ok_and(|addr| addr != *target)
+/// Whether the text is the address of a server that is certainly not to be stopped.
+fn is_another(text: &str, stopped: &BTreeSet<ServerAddr>) -> bool {
+    text.parse().is_ok_and(|addr| !stopped.contains(&addr))
 }
 
 fn upgrade_mode(reading: &ClusterReading) -> Check {

@@ -3,13 +3,14 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::domain::ids::ServerAddr;
 use crate::domain::reading::sample::{NOW, addr, cluster, log_stream, server, tenant};
 use crate::domain::reading::{ArbitrationReading, LogStreamReading, Role, UnitReading, Unreadable};
 use crate::domain::status::{InnerStatus, ZoneInnerStatus};
 
 /// The checks that block a stop of server 2.
 fn blocked(reading: &ClusterReading) -> Vec<(CheckName, Option<OverriddenBy>, Option<String>)> {
-    let precheck = precheck(reading, &addr(2), NOW);
+    let precheck = precheck(reading, &addr(2).into(), NOW);
     assert_eq!(precheck.checks.iter().map(|check| check.name).collect::<Vec<_>>(), CheckName::ALL);
     blocking(&precheck, false, &[])
         .into_iter()
@@ -28,30 +29,64 @@ fn words(text: &str) -> Option<String> {
 fn a_healthy_cluster_passes() {
     let reading = cluster(3);
     assert_eq!(blocked(&reading), []);
-    let precheck = precheck(&reading, &addr(1), NOW);
+    let precheck = precheck(&reading, &addr(1).into(), NOW);
     assert_eq!(precheck.failures_tolerated_after, 0);
     let moves: Vec<_> = precheck.leader_moves.iter().map(|moved| (moved.tenant_id, moved.leaders)).collect();
     assert_eq!(moves, [(1, 1), (1001, 1), (1002, 2)]);
     assert!(!needs_force_stop(&precheck));
-    assert_eq!(super::precheck(&cluster(5), &addr(1), NOW).failures_tolerated_after, 1);
+    assert_eq!(super::precheck(&cluster(5), &addr(1).into(), NOW).failures_tolerated_after, 1);
 }
 
 #[test]
 fn the_only_server_is_never_stopped() {
     let reading = cluster(1);
-    let precheck = precheck(&reading, &addr(1), NOW);
+    let precheck = precheck(&reading, &addr(1).into(), NOW);
     let left = blocking(&precheck, true, Risk::ALL);
     assert_eq!(left.iter().map(|check| check.name).collect::<Vec<_>>(), [CheckName::SingleServer]);
 }
 
 #[test]
 fn a_target_that_is_not_there_is_never_stopped() {
-    let precheck = precheck(&cluster(3), &addr(9), NOW);
+    let precheck = precheck(&cluster(3), &addr(9).into(), NOW);
     let left = blocking(&precheck, true, Risk::ALL);
     assert_eq!(
         left.iter().map(|check| check.name).collect::<Vec<_>>(),
         [CheckName::TargetKnown, CheckName::TargetStatus]
     );
+}
+
+/// Of a zone all servers count as gone, and the root service's words name its statement.
+#[test]
+fn a_zone_is_stopped_with_all_its_servers() {
+    let zone = |number: u8| StopTarget::Zone(server(number).zone);
+    let blocks = |reading: &ClusterReading, target: &StopTarget| {
+        let precheck = precheck(reading, target, NOW);
+        let blocking = blocking(&precheck, false, &[]);
+        blocking.iter().map(|check| (check.name, check.root_service_words.clone())).collect::<Vec<_>>()
+    };
+    let mut reading = cluster(5);
+    assert_eq!(blocks(&reading, &zone(2)), []);
+    assert_eq!(precheck(&reading, &zone(2), NOW).failures_tolerated_after, 1);
+    reading.servers[2].zone = reading.servers[1].zone.clone();
+    assert_eq!(precheck(&reading, &zone(2), NOW).failures_tolerated_after, 0);
+    assert_eq!(blocks(&reading, &addr(2).into()), []);
+    reading.servers[3].zone = reading.servers[1].zone.clone();
+    let no_majority =
+        words("-4179: Tenant(1) LS(1) has no enough valid paxos member after stop zone, stop zone not allowed");
+    let lags = words("-4179: Tenant(1) LS(1) log not sync, stop zone not allowed");
+    assert_eq!(
+        blocks(&reading, &zone(2)),
+        [
+            (CheckName::MemberMajority, no_majority.clone()),
+            (CheckName::ReplicaMajority, no_majority),
+            (CheckName::LogInSync, lags)
+        ]
+    );
+    let names = |blocks: Vec<(CheckName, _)>| blocks.into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+    reading.zones[4].status = ZoneInnerStatus::Inactive;
+    assert!(names(blocks(&reading, &zone(2))).contains(&CheckName::OtherZoneStopped));
+    assert_eq!(names(blocks(&cluster(3), &zone(7))), [CheckName::TargetKnown, CheckName::TargetStatus]);
+    assert!(names(blocks(&cluster(1), &zone(1))).contains(&CheckName::SingleServer));
 }
 
 #[test]
@@ -175,7 +210,7 @@ fn log_not_in_sync() {
     reading.log_streams[3].replicas[2].end_scn = Ok(leader_scn - 5_000_000_001);
     let expected = words("-4179: Tenant(1002) LS(1001) log not sync, stop server not allowed");
     assert_eq!(blocked(&reading), [(CheckName::LogInSync, Some(OverriddenBy::Force), expected)]);
-    let precheck = precheck(&reading, &addr(2), NOW);
+    let precheck = precheck(&reading, &addr(2).into(), NOW);
     assert!(needs_force_stop(&precheck) && precheck.keeps_majority() && !precheck.keeps_synced_majority());
     assert_eq!(blocking(&precheck, true, &[]), Vec::<&Check>::new());
     assert_eq!(overridden(&precheck, true, &[]).len(), 1);
@@ -290,13 +325,13 @@ fn members_are_matched_exactly() {
         other.zone = reading.servers[2].zone.clone();
         reading.servers.push(other);
         reading.servers[0].last_offline_time = Some(NOW);
-        let precheck = precheck(&reading, &target, NOW);
+        let precheck = precheck(&reading, &target.into(), NOW);
         assert_eq!(blocking(&precheck, false, &[]), Vec::<&Check>::new(), "{target} is no member");
     }
 }
 
 /// What the rules ask for, counted in the simplest way.
-fn keeps_majority(reading: &ClusterReading, target: &ServerAddr, stream: &LogStreamReading) -> bool {
+fn keeps_majority(reading: &ClusterReading, target: &StopTarget, stream: &LogStreamReading) -> bool {
     let Some(leader) = stream.replicas.iter().find(|replica| replica.role == Ok(Role::Leader)) else { return false };
     let (Ok(members), Ok(number)) = (&leader.member_list, &leader.paxos_replica_number) else { return false };
     let mut left = 0;
@@ -305,7 +340,7 @@ fn keeps_majority(reading: &ClusterReading, target: &ServerAddr, stream: &LogStr
             server.stop_time.is_none() && server.last_offline_time.is_none() && server.start_service_time.is_some();
         let zone_up =
             reading.zones.iter().any(|zone| zone.name == server.zone && zone.status == ZoneInnerStatus::Active);
-        if server.addr != *target
+        if !target.includes(server)
             && up
             && zone_up
             && members.contains(&server.addr)
@@ -318,13 +353,17 @@ fn keeps_majority(reading: &ClusterReading, target: &ServerAddr, stream: &LogStr
 }
 
 prop_compose! {
-    /// A cluster of up to seven servers in which anything may be broken.
+    /// A cluster of up to seven servers, some in one zone, in which anything may be broken.
     fn any_cluster()(
         number in 2_u8..=7,
+        in_a_zone in 1_usize..=3,
         broken in prop::collection::vec((0_usize..7, 0_u8..5), 0..5),
         streams in prop::collection::vec((0_usize..4, 0_usize..7, 0_u8..4), 0..4),
     ) -> ClusterReading {
         let mut reading = cluster(number);
+        for (index, server) in reading.servers.iter_mut().enumerate() {
+            server.zone = reading.zones[index / in_a_zone].name.clone();
+        }
         for (index, how) in broken {
             let index = index % usize::from(number);
             match how {
@@ -353,8 +392,8 @@ prop_compose! {
 proptest! {
     /// What passes keeps a majority by the simplest count, and the reverse: where the count holds, no majority check blocks.
     #[test]
-    fn majority_agrees_with_brute_force(reading in any_cluster(), target in 1_u8..=7) {
-        let target = addr(target);
+    fn majority_agrees_with_brute_force(reading in any_cluster(), target in 1_u8..=7, zone: bool) {
+        let target = if zone { StopTarget::Zone(server(target).zone) } else { addr(target).into() };
         let precheck = precheck(&reading, &target, NOW);
         let kept = reading.log_streams.iter().all(|stream| keeps_majority(&reading, &target, stream));
         prop_assert_eq!(precheck.keeps_majority(), kept);
@@ -366,13 +405,13 @@ proptest! {
     /// Losing a replica or a server never turns a refusal into a pass, with any consent.
     #[test]
     fn losing_more_is_never_better(reading in any_cluster(), stream in 0_usize..4, replica in 0_usize..7, lost in 0_usize..7) {
-        let before = precheck(&reading, &addr(1), NOW);
+        let before = precheck(&reading, &addr(1).into(), NOW);
         let mut worse = reading.clone();
         let lost = lost % worse.servers.len();
         worse.servers[lost].start_service_time = None;
         let replicas = &mut worse.log_streams[stream].replicas;
         if !replicas.is_empty() { replicas.remove(replica % replicas.len()); }
-        let after = precheck(&worse, &addr(1), NOW);
+        let after = precheck(&worse, &addr(1).into(), NOW);
         for (force, accepted) in [(false, &[][..]), (true, &[][..])] {
             if !blocking(&before, force, accepted).is_empty() {
                 prop_assert!(!blocking(&after, force, accepted).is_empty());
@@ -383,7 +422,7 @@ proptest! {
     /// More consent never blocks more, and a block is either refused or listed as overridden.
     #[test]
     fn consent_is_monotone_and_listed(reading in any_cluster(), force: bool, quorum: bool) {
-        let precheck = precheck(&reading, &addr(1), NOW);
+        let precheck = precheck(&reading, &addr(1).into(), NOW);
         let accepted: &[Risk] = if quorum { &[Risk::QuorumLoss] } else { &[] };
         let refused = blocking(&precheck, force, accepted).len();
         prop_assert!(refused <= blocking(&precheck, false, &[]).len());

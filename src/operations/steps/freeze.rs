@@ -9,12 +9,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::statement::Prepared;
+use crate::domain::admission::{ServiceState, service_state};
 use crate::domain::attempt::RecordedIntent;
 use crate::domain::decide::StepOutput;
 use crate::domain::event::{Failure, FailureKind, IntentOutcome, OverriddenCheck};
 use crate::domain::facts::{Fact, ServerFact};
 use crate::domain::freeze::{AppliedLogs, FreezeProgress, Replica};
-use crate::domain::status::{OverriddenBy, Risk};
+use crate::domain::status::{InnerStatus, OverriddenBy, Risk};
 use crate::engine::{Observation, ProgressReport, Step, StepContext};
 use crate::inventory::Target;
 use crate::oceanbase::{ClusterError, ErrorClass, Statement};
@@ -36,6 +37,12 @@ impl Step for FreezeServer {
             Ok(target) => target,
             Err(failure) => return step_io::not_begun(failure),
         };
+        match step_io::row(&self.0, context, &target).await {
+            Ok((_, Some(row))) if service_state(&row) == ServiceState::Lost => return lost(&target),
+            Ok((_, Some(_))) => {}
+            Ok((_, None)) => return step_io::server_gone(&target),
+            Err(error) => return step_io::unread(&error),
+        }
         match frozen(&self.0, context, &target).await {
             Freeze::Over { overrides, said } => {
                 said.into_iter().for_each(|said| context.log(said));
@@ -45,6 +52,13 @@ impl Step for FreezeServer {
             Freeze::First(look) => *look,
         }
     }
+}
+
+/// A server that is gone writes nothing out, and shows nothing that could be waited for.
+fn lost(target: &Target) -> Observation {
+    let addr = target.server.addr;
+    let message = format!("{addr} is {} and freezes nothing; start it, then retry", InnerStatus::Inactive);
+    step_io::refuse(Failure::new(FailureKind::Interfered, "DOES_NOT_SERVE", message).with("address", addr))
 }
 
 /// What a freeze means for what comes behind it.
@@ -202,7 +216,7 @@ async fn ask(deps: &Deps, context: &StepContext, target: &Target, replicas: &[Re
         }
     };
     let statement = Statement::MinorFreeze { addr: target.server.addr };
-    Freeze::First(match Prepared::open(deps, context, target, statement).await {
+    Freeze::First(match Prepared::open(deps, context, &target.clone().into(), statement).await {
         Ok(prepared) => {
             let intent = prepared.intent(deps, Duration::ZERO);
             let output = StepOutput { facts, ..StepOutput::default() };

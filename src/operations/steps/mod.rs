@@ -11,6 +11,7 @@ mod statement;
 mod statuses;
 mod stop_process;
 mod stop_service;
+mod stop_subject;
 mod sync_cluster;
 mod wait_active;
 mod wait_stop;
@@ -28,6 +29,7 @@ use start_service::StartService;
 use statuses::{UpdateClusterStatus, UpdateStartedStatus, UpdateStoppedStatus, UpdateZoneStatus};
 use stop_process::StopProcess;
 use stop_service::StopService;
+pub(in crate::operations) use stop_subject::StopSubject;
 use sync_cluster::SyncClusterInfo;
 use wait_active::WaitObserverActive;
 use wait_stop::WaitObserverStop;
@@ -74,6 +76,8 @@ kinds! {
     Freeze = "FREEZE", Server, FreezeServer;
     /// STOP SERVER, and the wait for its leaders.
     StopService = "STOP_SERVICE", Server, StopService;
+    /// STOP ZONE, and the wait for its leaders.
+    StopZone = "STOP_ZONE", Zone, StopService;
     StopProcess = "STOP_PROCESS", Server, StopProcess;
     WaitObserverStop = "WAIT_OBSERVER_STOP", Server, WaitObserverStop;
     StartProcess = "START_PROCESS", Server, StartProcess;
@@ -81,6 +85,8 @@ kinds! {
     StartAgentService = "START_AGENT_SERVICE", Server, StartAgentService;
     /// START SERVER, and the wait for its replicas.
     StartService = "START_SERVICE", Server, StartService;
+    /// START ZONE, and the wait for its replicas.
+    StartZone = "START_ZONE", Zone, StartService;
     UpdateServerStopped = "UPDATE_SERVER_STOPPED", Server, UpdateStoppedStatus;
     UpdateServerStarted = "UPDATE_SERVER_STARTED", Server, UpdateStartedStatus;
     UpdateZoneStopped = "UPDATE_ZONE_STOPPED", Zone, |deps| UpdateZoneStatus { deps, serves: false };

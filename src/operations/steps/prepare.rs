@@ -61,7 +61,7 @@ impl Step for Prepare {
         facts.extend(times_before(&target, &row));
         let output = StepOutput { facts, ..StepOutput::default() };
         let spec = &context.task.spec;
-        Observation::Reached { already_so: false, output, writes: begun(operation, spec) }
+        Observation::Reached { already_so: false, output, writes: begun(operation, spec, target.server.id) }
     }
 
     /// The former statuses are written when the task ends.

@@ -11,6 +11,7 @@ use crate::domain::decide::StepOutput;
 use crate::domain::event::TaskSpec;
 use crate::domain::facts::{ClusterFact, ClusterState, Fact, ProcessBefore, ProcessState, ServerFact, ZoneFact};
 use crate::domain::host::{Finding, ProcessReport};
+use crate::domain::ids::ServerId;
 use crate::domain::reading::ServerReading;
 use crate::domain::shown::server_status;
 use crate::domain::status::{ClusterStatus, ServerStatus, ZoneInnerStatus, ZoneStatus};
@@ -80,7 +81,7 @@ impl Step for PrepareStop {
                 output.warnings.push(("CLUSTER_STATE_UNKNOWN".to_owned(), message));
             }
         }
-        Observation::Reached { already_so: false, output, writes: begun(operation, spec) }
+        Observation::Reached { already_so: false, output, writes: begun(operation, spec, target.server.id) }
     }
 
     /// The former statuses are written when the task ends.
@@ -94,8 +95,7 @@ impl Step for PrepareStop {
 }
 
 /// The statuses that are shown from here on.
-pub(super) fn begun(operation: &Definition, spec: &TaskSpec) -> Vec<Write> {
-    let server = spec.server().id;
+pub(super) fn begun(operation: &Definition, spec: &TaskSpec, server: ServerId) -> Vec<Write> {
     let meanwhile = operation.meanwhile.map(|status| Write::ServerStatus { server, status: Some(status) });
     let cluster = Write::ClusterStatus { cluster: spec.cluster.id, status: Some(ClusterStatus::Operating) };
     meanwhile.into_iter().chain([cluster]).collect()

@@ -40,7 +40,7 @@ impl Step for StartProcess {
             Up::Runs(identity) => {
                 context.log(format!("the process is {identity}"));
                 let started = ServerFact::ProcessStarted(identity);
-                let facts = vec![Fact::Server(context.task.spec.server().id, started)];
+                let facts = context.server().map(|server| Fact::Server(server.id, started)).into_iter().collect();
                 let output = StepOutput { facts, ..StepOutput::default() };
                 Observation::Reached { already_so: !context.tried(), output, writes: Vec::new() }
             }

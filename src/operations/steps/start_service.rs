@@ -1,8 +1,8 @@
-//! Start server: `ALTER SYSTEM START SERVER`, when the mark is set, then a look until the server serves and its replicas have
-//! caught up, because only then may another zone be stopped.
+//! Start server, and Start zone: `ALTER SYSTEM START SERVER` or `START ZONE`, when the mark is set, then a look until what was
+//! stopped serves and its replicas have caught up, because only then may another zone be stopped.
 //!
-//! Repeating it is safe: START SERVER of a started server does nothing, and it is sent only while STOP_TIME is set. Undo: STOP
-//! SERVER, when the mark was set before and this task cleared it.
+//! Repeating it is safe: the start of what is started does nothing, and it is sent only while the mark is set. Undo: STOP SERVER
+//! or STOP ZONE, when the mark was set before and this task cleared it.
 
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use async_trait::async_trait;
 
 use super::StopService;
 use super::statement::Prepared;
+use super::stop_subject::{Mark, Seen, StopSubject};
 use crate::domain::admission::{ServiceState, service_state};
 use crate::domain::build_version::BuildVersion;
 use crate::domain::catch_up::CatchUp;
@@ -18,9 +19,11 @@ use crate::domain::event::{Failure, FailureKind, IntentOutcome};
 use crate::domain::facts::Moment;
 use crate::domain::host::Finding;
 use crate::domain::reading::ServerReading;
+use crate::domain::status::ZoneInnerStatus;
+use crate::domain::stop_target::StopTarget;
 use crate::engine::{Observation, ProgressReport, Step, StepContext, TimeoutPolicy};
 use crate::inventory::Target;
-use crate::oceanbase::{ClusterReader, Statement};
+use crate::oceanbase::ClusterReader;
 use crate::operations::{Deps, step_io};
 
 /// How often the statement is sent in one execution when its outcome stays unknown.
@@ -38,22 +41,31 @@ impl Step for StartService {
         bring_back(&self.0, context).await
     }
 
-    /// A restart began with a server that served, and has nothing to undo here.
+    /// A restart began with a server or a zone that served, and has nothing to undo here.
     async fn undo_look(&self, context: &StepContext) -> Observation {
-        let was_marked = matches!(context.server_facts().stop_time_before, Some(Moment::At(_)));
+        let zone = context.zone().map(|zone| context.task.facts.zone(zone));
+        let was_marked = match context.server() {
+            Some(_) => matches!(context.server_facts().stop_time_before, Some(Moment::At(_))),
+            None => zone.is_some_and(|zone| zone.status_before == Some(ZoneInnerStatus::Inactive)),
+        };
         if !was_marked || context.effects().next().is_none() {
             return Observation::nothing_to_undo(context);
         }
         StopService(self.0.clone()).look(context).await
     }
 
-    /// Asked when the task is retried: the server must serve.
+    /// Asked when the task is retried: the server must serve, the zone be ACTIVE.
     async fn still_holds(&self, context: &StepContext) -> Result<bool, Failure> {
-        let target = step_io::target(&self.0, context).await?;
-        let read = async { step_io::reader(&self.0, &target).await?.server(&target.server.addr).await };
-        let row = step_io::bounded(&self.0, context, read).await;
-        let row = row.map_err(|error| crate::operations::cluster_failure(&error))?;
-        Ok(row.is_some_and(|row| service_state(&row) == ServiceState::Serving))
+        let subject = StopSubject::of(&self.0, context).await?;
+        let seen = subject.look(&self.0, context).await;
+        let (_, seen) = seen.map_err(|error| crate::operations::cluster_failure(&error))?;
+        Ok(match subject.what() {
+            StopTarget::Server(addr) => {
+                let row = seen.servers.iter().find(|row| row.addr == *addr);
+                row.is_some_and(|row| service_state(row) == ServiceState::Serving)
+            }
+            StopTarget::Zone(_) => matches!(seen.mark, Mark::NotSet),
+        })
     }
 
     fn timeout_policy(&self) -> TimeoutPolicy {
@@ -72,63 +84,72 @@ impl Step for StartService {
     }
 }
 
-/// The look of a server that is to serve again.
+/// The look of a server or a zone that is to serve again.
 pub(super) async fn bring_back(deps: &Deps, context: &StepContext) -> Observation {
-    let target = match step_io::target(deps, context).await {
-        Ok(target) => target,
+    let subject = match StopSubject::of(deps, context).await {
+        Ok(subject) => subject,
         Err(failure) => return step_io::not_begun(failure),
     };
-    let (mut reader, row) = match step_io::row(deps, context, &target).await {
+    let (mut reader, Seen { mark, servers }) = match subject.look(deps, context).await {
         Ok(looked) => looked,
         Err(error) => return step_io::unread(&error),
     };
-    let Some(row) = row else { return step_io::server_gone(&target) };
-    match row.stop_time {
-        Some(_) => marked(deps, context, &target, reader.as_mut(), &row).await,
-        None => not_marked(deps, context, &target, reader.as_mut(), &row).await,
+    match mark {
+        Mark::Set(_) => marked(deps, context, &subject, reader.as_mut(), &servers).await,
+        Mark::NotSet => not_marked(deps, context, &subject, reader.as_mut(), &servers).await,
+        Mark::Gone => step_io::gone(&subject),
     }
 }
 
-/// STOP_TIME is set: was it set again, was START SERVER refused, or is it to be sent?
+/// The mark is set: was it set again, was the start refused, or is it to be sent?
 async fn marked(
     deps: &Deps,
     context: &StepContext,
-    target: &Target,
+    subject: &StopSubject,
     reader: &mut dyn ClusterReader,
-    row: &ServerReading,
+    servers: &[ServerReading],
 ) -> Observation {
-    let addr = target.server.addr;
     let outcomes: Vec<Option<IntentOutcome>> = context.attempts().map(|intent| intent.outcome).collect();
     if outcomes.contains(&Some(IntentOutcome::Done)) {
         let message = format!(
-            "STOP_TIME of {addr} was cleared and is set again: somebody stopped the server; ask before starting it again"
+            "{} was cleared and is set again: somebody stopped it; ask before starting it again",
+            subject.mark_words()
         );
-        let failure = Failure::new(FailureKind::Interfered, "STOP_TIME_SET_AGAIN", message);
-        return step_io::refuse(failure.with("address", addr));
+        let code = match subject.what() {
+            StopTarget::Server(_) => "STOP_TIME_SET_AGAIN",
+            StopTarget::Zone(_) => "ZONE_STOPPED_AGAIN",
+        };
+        return step_io::refuse(subject.named(Failure::new(FailureKind::Interfered, code, message)));
     }
     if let Some((code, words)) = &context.refused {
-        let message = format!("the root service refused to start {addr}: {words}; remove the cause and try again");
+        let message = format!("the root service refused to start {subject}: {words}; remove the cause and try again");
         let failure = Failure::new(FailureKind::Refused, "REFUSED_BY_ROOT_SERVICE", message);
         let root_service = format!("-{code}: {words}");
-        let failure = failure.with("address", addr).with("ob_errno", format!("-{code}"));
+        let failure = subject.named(failure).with("ob_errno", format!("-{code}"));
         return step_io::refuse_not_done(failure.with("root_service", root_service));
     }
     let unknown = outcomes.iter().filter(|outcome| matches!(outcome, None | Some(IntentOutcome::Unknown))).count();
     if unknown >= MOST_ATTEMPTS {
         let message = format!(
-            "START SERVER was sent {unknown} times to {addr} without a known outcome, and STOP_TIME is still set; look at the root service"
+            "{} was sent {unknown} times to {subject} without a known outcome, and {} is still set; look at the root service",
+            subject.start_words(),
+            subject.mark_words()
         );
         let failure = Failure::new(FailureKind::Unreachable, "OUTCOME_UNKNOWN", message);
-        return step_io::refuse_not_done(failure.with("address", addr).with("attempts", unknown));
+        return step_io::refuse_not_done(subject.named(failure).with("attempts", unknown));
     }
     // For a version that is not known the stricter rule is assumed.
-    if !row.is_alive() && BuildVersion::parse(&row.build_version).is_none_or(BuildVersion::start_asks_the_server) {
-        return dead(deps, target, row).await;
+    let asks =
+        |row: &ServerReading| BuildVersion::parse(&row.build_version).is_none_or(BuildVersion::start_asks_the_server);
+    if let StopTarget::Server(addr) = subject.what()
+        && let Some(row) = servers.iter().find(|row| row.addr == *addr && !row.is_alive() && asks(row))
+    {
+        return dead(deps, subject.way(), row).await;
     }
     let horizon = async {
-        // Another zone stopped meanwhile is no reason to keep this server out: its replicas are missed all the more.
-        if let Some(stopped) = reader.other_zone_stopped(&target.server.zone).await? {
-            context.log(format!("besides this server there is stopped: {stopped}"));
+        // Another zone stopped meanwhile is no reason to keep this one out: its replicas are missed all the more.
+        if let Some(stopped) = reader.other_zone_stopped(subject.zone()).await? {
+            context.log(format!("besides {subject} there is stopped: {stopped}"));
         }
         reader.horizon().await
     };
@@ -136,8 +157,7 @@ async fn marked(
         Ok(horizon) => horizon,
         Err(error) => return step_io::unread(&error),
     };
-    let statement = Statement::StartServer { addr, zone: target.server.zone.clone() };
-    match Prepared::open(deps, context, target, statement).await {
+    match Prepared::open(deps, context, subject, subject.start()).await {
         Ok(prepared) => {
             let intent = prepared.intent(deps, horizon);
             Observation::Needed { intent, output: StepOutput::default(), effect: Box::new(prepared) }
@@ -160,46 +180,64 @@ async fn dead(deps: &Deps, target: &Target, row: &ServerReading) -> Observation 
     Observation::Wait { progress: ProgressReport::uncounted(message), again_in: deps.timeouts.poll }
 }
 
-/// STOP_TIME is not set: wait until the server serves, and a while until its replicas have caught up.
+/// The mark is not set: wait until it serves, and a while until its replicas have caught up.
 async fn not_marked(
     deps: &Deps,
     context: &StepContext,
-    target: &Target,
+    subject: &StopSubject,
     reader: &mut dyn ClusterReader,
-    row: &ServerReading,
+    servers: &[ServerReading],
 ) -> Observation {
-    let addr = target.server.addr;
     if context.attempts().any(|intent| intent.is_unresolved()) {
-        return Observation::Happened { message: format!("STOP_TIME of {addr} is not set") };
+        return Observation::Happened { message: format!("{} is not set", subject.mark_words()) };
     }
-    let state = service_state(row);
-    if state == ServiceState::Lost
-        && let Finding::Absent { evidence } = step_io::find(deps, target).await.finding
-    {
-        let message = format!("{addr} cannot serve, its process is gone: {evidence}; read its log, then start it");
-        return step_io::refuse(Failure::new(FailureKind::Interfered, "PROCESS_GONE", message).with("address", addr));
-    }
-    if state != ServiceState::Serving {
-        let progress = ProgressReport::uncounted(format!("waits for {addr} to serve (STATUS {}, {state})", row.status));
-        return Observation::Wait { progress, again_in: deps.timeouts.poll };
+    let mut serving = Vec::new();
+    for target in subject.targets() {
+        let addr = target.server.addr;
+        let Some(row) = servers.iter().find(|row| row.addr == addr) else { return step_io::server_gone(target) };
+        if matches!(subject.what(), StopTarget::Zone(_)) && row.stop_time.is_some() {
+            context.log(format!("{addr} stays stopped on its own: its STOP_TIME is set"));
+            continue;
+        }
+        if let Some(look) = does_not_serve(deps, target, row).await {
+            return look;
+        }
+        serving.push(addr);
     }
     let log_streams = match step_io::bounded(deps, context, reader.log_streams()).await {
         Ok(log_streams) => log_streams,
         Err(error) => return step_io::unread(&error),
     };
-    let catch_up = CatchUp::of(&log_streams, &addr);
     let mut output = StepOutput::default();
-    if !catch_up.is_done() {
-        let waited = context.waited();
-        if waited < deps.timeouts.catch_up && !context.last_look {
-            let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
-            let (done, total) = (count(catch_up.in_sync), count(catch_up.total));
-            let progress = ProgressReport { message: format!("{catch_up} on {addr}"), done, total };
-            return Observation::Wait { progress, again_in: deps.timeouts.poll };
+    for addr in serving {
+        let catch_up = CatchUp::of(&log_streams, &addr);
+        if !catch_up.is_done() {
+            if context.waited() < deps.timeouts.catch_up && !context.last_look {
+                let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+                let (done, total) = (count(catch_up.in_sync), count(catch_up.total));
+                let progress = ProgressReport { message: format!("{catch_up} on {addr}"), done, total };
+                return Observation::Wait { progress, again_in: deps.timeouts.poll };
+            }
+            let message = format!("{addr} serves, and {catch_up}: stop no other zone before all have");
+            output.warnings.push(("NOT_CAUGHT_UP".to_owned(), message));
         }
-        let message = format!("{addr} serves, and {catch_up}: stop no other zone before all have");
-        output.warnings.push(("NOT_CAUGHT_UP".to_owned(), message));
+        context.log(format!("{addr} serves, {catch_up}"));
     }
-    context.log(format!("{addr} serves, {catch_up}"));
     Observation::Reached { already_so: !context.tried(), output, writes: Vec::new() }
+}
+
+/// What keeps a server from serving; `None`: it serves.
+async fn does_not_serve(deps: &Deps, target: &Target, row: &ServerReading) -> Option<Observation> {
+    let (addr, state) = (target.server.addr, service_state(row));
+    if state == ServiceState::Lost
+        && let Finding::Absent { evidence } = step_io::find(deps, target).await.finding
+    {
+        let message = format!("{addr} cannot serve, its process is gone: {evidence}; read its log, then start it");
+        let failure = Failure::new(FailureKind::Interfered, "PROCESS_GONE", message).with("address", addr);
+        return Some(step_io::refuse(failure));
+    }
+    (state != ServiceState::Serving).then(|| {
+        let progress = ProgressReport::uncounted(format!("waits for {addr} to serve (STATUS {}, {state})", row.status));
+        Observation::Wait { progress, again_in: deps.timeouts.poll }
+    })
 }

@@ -1,14 +1,15 @@
-//! A statement that acts, on a session of its own, which is opened away from the server that it is about. The host's agent is
-//! asked first whether this owner is still the one, because the cluster knows no fences.
+//! A statement that acts, on a session of its own, which is opened away from the server or zone that it is about. The agents of
+//! its hosts are asked first whether this owner is still the one, because the cluster knows no fences.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::stop_subject::StopSubject;
 use crate::domain::effect::{EffectOutcome, Intent, Permit};
 use crate::engine::{Observation, PreparedEffect, StepContext};
 use crate::inventory::Target;
-use crate::oceanbase::{Avoid, EffectSession, Statement};
+use crate::oceanbase::{EffectSession, Statement};
 use crate::operations::{Deps, step_io};
 
 pub(super) struct Prepared {
@@ -21,14 +22,16 @@ impl Prepared {
     pub(super) async fn open(
         deps: &Deps,
         context: &StepContext,
-        target: &Target,
+        subject: &StopSubject,
         statement: Statement,
     ) -> Result<Self, Box<Observation>> {
-        if let Some(look) = step_io::lost_ownership(deps, context, target).await {
-            return Err(Box::new(look));
+        for target in subject.targets() {
+            if let Some(look) = step_io::lost_ownership(deps, context, target).await {
+                return Err(Box::new(look));
+            }
         }
-        let avoid = Avoid { server: Some(target.server.addr), zone: Some(target.server.zone.clone()), never: None };
-        match deps.oceanbase.effect_session(&target.access, &target.known, &target.expected(), &avoid).await {
+        let Target { access, known, .. } = subject.way();
+        match deps.oceanbase.effect_session(access, known, &subject.expected(), &subject.avoid()).await {
             Ok(session) => Ok(Self { session, statement }),
             Err(error) => Err(Box::new(step_io::unread(&error))),
         }

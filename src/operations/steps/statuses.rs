@@ -5,29 +5,14 @@ use async_trait::async_trait;
 
 use crate::domain::admission::{ServiceState, service_state};
 use crate::domain::decide::StepOutput;
-use crate::domain::event::{Failure, FailureKind};
+use crate::domain::event::{Failure, FailureKind, TaskServer};
 use crate::domain::facts::{Fact, StopTimeState, ZoneFact};
 use crate::domain::reading::ServerReading;
 use crate::domain::status::{ClusterStatus, ServerStatus, ZoneStatus};
 use crate::engine::{Observation, Step, StepContext};
-use crate::inventory::recorded_reading;
 use crate::operations::operation::former_zone;
 use crate::operations::{Deps, step_io};
 use crate::store::Write;
-
-/// Servers as they are now; as last recorded when the caller accepted that the cluster cannot be read. `Err`: the
-/// observation that says why they are not known.
-async fn servers(deps: &Deps, context: &StepContext) -> Result<Vec<ServerReading>, Box<Observation>> {
-    let target = step_io::target(deps, context).await.map_err(|failure| Box::new(step_io::not_begun(failure)))?;
-    let read = async { step_io::reader(deps, &target).await?.servers().await };
-    match step_io::bounded(deps, context, read).await {
-        Ok(servers) => Ok(servers),
-        Err(error) if step_io::goes_on_unread(context, &error) => {
-            Ok(target.servers.iter().map(recorded_reading).collect())
-        }
-        Err(error) => Err(Box::new(step_io::unread(&error))),
-    }
-}
 
 /// Of a stop: the server no longer serves.
 pub struct UpdateStoppedStatus(pub Deps);
@@ -35,11 +20,13 @@ pub struct UpdateStoppedStatus(pub Deps);
 #[async_trait]
 impl Step for UpdateStoppedStatus {
     async fn look(&self, context: &StepContext) -> Observation {
-        let servers = match servers(&self.0, context).await {
+        let Some(TaskServer { id: server, addr, .. }) = context.server().cloned() else {
+            return step_io::refuse(step_io::misplaced(context));
+        };
+        let servers = match step_io::servers(&self.0, context).await {
             Ok(servers) => servers,
             Err(look) => return *look,
         };
-        let addr = context.task.spec.server().addr;
         let row = servers.iter().find(|server| server.addr == addr);
         let serves = row.is_some_and(|row| service_state(row) == ServiceState::Serving);
         let not_marked = context.server_facts().stop_time == Some(StopTimeState::Refused);
@@ -51,13 +38,12 @@ impl Step for UpdateStoppedStatus {
             let failure = Failure::new(FailureKind::Interfered, "SERVES_AGAIN", message);
             return step_io::refuse(failure.with("address", addr));
         }
-        let server = context.task.spec.server().id;
         let writes = vec![Write::ServerStatus { server, status: Some(ServerStatus::Stopped) }];
         Observation::Reached { already_so: false, output: StepOutput::default(), writes }
     }
 
     async fn undo_look(&self, context: &StepContext) -> Observation {
-        step_io::undone(vec![operated_on(context, ServerStatus::Starting)])
+        step_io::undone(operated_on(context, ServerStatus::Starting))
     }
 }
 
@@ -67,11 +53,13 @@ pub struct UpdateStartedStatus(pub Deps);
 #[async_trait]
 impl Step for UpdateStartedStatus {
     async fn look(&self, context: &StepContext) -> Observation {
-        let servers = match servers(&self.0, context).await {
+        let Some(TaskServer { id: server, addr, .. }) = context.server().cloned() else {
+            return step_io::refuse(step_io::misplaced(context));
+        };
+        let servers = match step_io::servers(&self.0, context).await {
             Ok(servers) => servers,
             Err(look) => return *look,
         };
-        let addr = context.task.spec.server().addr;
         let state = servers.iter().find(|server| server.addr == addr).map(service_state);
         if state != Some(ServiceState::Serving) {
             let state = state.map_or_else(|| "not in the cluster".to_owned(), |state| state.to_string());
@@ -80,38 +68,37 @@ impl Step for UpdateStartedStatus {
             let failure = Failure::new(FailureKind::Interfered, "DOES_NOT_SERVE", message);
             return step_io::refuse(failure.with("address", addr).with("service", state));
         }
-        let writes = vec![Write::ServerStatus { server: context.task.spec.server().id, status: None }];
+        let writes = vec![Write::ServerStatus { server, status: None }];
         Observation::Reached { already_so: false, output: StepOutput::default(), writes }
     }
 
     async fn undo_look(&self, context: &StepContext) -> Observation {
-        step_io::undone(vec![operated_on(context, ServerStatus::Stopping)])
+        step_io::undone(operated_on(context, ServerStatus::Stopping))
     }
 }
 
-fn operated_on(context: &StepContext, status: ServerStatus) -> Write {
-    Write::ServerStatus { server: context.task.spec.server().id, status: Some(status) }
+fn operated_on(context: &StepContext, status: ServerStatus) -> Vec<Write> {
+    context.server().map(|server| Write::ServerStatus { server: server.id, status: Some(status) }).into_iter().collect()
 }
 
 /// The zone, recomputed now.
 pub struct UpdateZoneStatus {
     pub deps: Deps,
-    /// Whether the server itself serves at the end.
+    /// Whether the task's own servers serve at the end.
     pub serves: bool,
 }
 
 #[async_trait]
 impl Step for UpdateZoneStatus {
     async fn look(&self, context: &StepContext) -> Observation {
-        let servers = match servers(&self.deps, context).await {
+        let Some(zone) = context.zone() else { return step_io::refuse(step_io::misplaced(context)) };
+        let servers = match step_io::servers(&self.deps, context).await {
             Ok(servers) => servers,
             Err(look) => return *look,
         };
-        let (zone, addr) = (&context.task.spec.server().zone, context.task.spec.server().addr);
+        let stopped = |server: &ServerReading| context.task.spec.servers.iter().any(|one| one.addr == server.addr);
         let serves = servers.iter().any(|server| {
-            server.zone == *zone
-                && (self.serves || server.addr != addr)
-                && service_state(server) == ServiceState::Serving
+            server.zone == *zone && (self.serves || !stopped(server)) && service_state(server) == ServiceState::Serving
         });
         let status = if serves { ZoneStatus::Running } else { ZoneStatus::Stopped };
         let facts = vec![Fact::Zone(zone.clone(), ZoneFact::TargetStatus(status))];
@@ -122,9 +109,9 @@ impl Step for UpdateZoneStatus {
     }
 
     async fn undo_look(&self, context: &StepContext) -> Observation {
-        let status = former_zone(&context.task);
-        let (cluster, zone) = (context.task.spec.cluster.id, context.task.spec.server().zone.clone());
-        step_io::undone(vec![Write::ZoneStatus { cluster, zone, status }])
+        let Some(zone) = context.zone() else { return step_io::refuse(step_io::misplaced(context)) };
+        let (cluster, status) = (context.task.spec.cluster.id, former_zone(&context.task, zone));
+        step_io::undone(vec![Write::ZoneStatus { cluster, zone: zone.clone(), status }])
     }
 }
 

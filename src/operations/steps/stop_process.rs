@@ -10,10 +10,11 @@ use async_trait::async_trait;
 use super::arm_and_fire::{ArmAndFire, GATE_UNREAD, GateRead, read_gate};
 use super::freeze::{self, Freeze};
 use super::start_process;
+use super::stop_service::mark_refused;
 use crate::domain::decide::StepOutput;
 use crate::domain::effect::Intent;
 use crate::domain::event::{Direction, Failure, FailureKind, IntentOutcome, OverriddenCheck};
-use crate::domain::facts::{Fact, ProcessBefore, ProcessState, ServerFact, StopTimeState};
+use crate::domain::facts::{Fact, ProcessBefore, ProcessState, ServerFact};
 use crate::domain::gate::{Gate, GateCode, Obstacle, StopTimeExpectation, gate};
 use crate::domain::host::{CallerFence, Finding, HostCode, MaySignal, ObserverIdentity, ProcessReport};
 use crate::domain::status::{InnerStatus, Risk};
@@ -276,7 +277,7 @@ impl StopProcess {
         }
         let message = format!("the process is not ended, the gate is closed: {reason}");
         let kind = match code {
-            GateCode::StopTimeCleared => FailureKind::Interfered,
+            GateCode::StopTimeCleared | GateCode::ZoneStarted => FailureKind::Interfered,
             _ => FailureKind::Refused,
         };
         refuse(Failure::new(kind, code.as_str(), message))
@@ -302,8 +303,10 @@ fn may_go_without_cluster(context: &StepContext) -> bool {
 }
 
 fn mark(context: &StepContext) -> StopTimeExpectation {
-    if context.server_facts().stop_time == Some(StopTimeState::Refused) {
+    if mark_refused(context) {
         StopTimeExpectation::RefusedByRootService
+    } else if step_io::of_kind(context, StepKind::StopZone).is_some() {
+        StopTimeExpectation::ZoneIsStopped
     } else {
         StopTimeExpectation::MustBeSet
     }

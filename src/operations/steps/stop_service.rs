@@ -1,9 +1,9 @@
-//! Stop server: `ALTER SYSTEM STOP SERVER` on an effect session, then, whatever the answer, a look: is STOP_TIME set, are
-//! leaders left? Waits for none with the same count that the root service waits for
-//! (docs/oceanbase.md#waiting-for-leaders).
+//! Stop server, and Stop zone: `ALTER SYSTEM STOP SERVER` or `STOP ZONE` on an effect session, then, whatever the answer, a
+//! look: is the mark set (STOP_TIME of the server, INACTIVE of the zone), are leaders left? Waits for none with the same count
+//! that the root service waits for (docs/oceanbase.md#waiting-for-leaders).
 //!
-//! Repeating it is safe: STOP SERVER of a stopped server does nothing, and it is sent only while STOP_TIME is not set. Undo:
-//! START SERVER, when this task set the mark.
+//! Repeating it is safe: the stop of what is stopped does nothing, and it is sent only while the mark is not set. Undo: START
+//! SERVER or START ZONE, when this task set the mark.
 
 use std::time::Duration;
 
@@ -11,17 +11,19 @@ use async_trait::async_trait;
 
 use super::start_service;
 use super::statement::Prepared;
+use super::stop_subject::{Mark, Seen, StopSubject};
 use crate::domain::decide::StepOutput;
 use crate::domain::effect::{EffectOutcome, Permit};
 use crate::domain::event::{Failure, FailureKind, IntentOutcome, OverriddenCheck};
-use crate::domain::facts::{Fact, ServerFact, StopTimeState};
+use crate::domain::facts::{Fact, ServerFact, StopTimeState, ZoneFact};
+use crate::domain::gate::GateCode;
 use crate::domain::precheck::unanswered::{self, NextStatement};
 use crate::domain::precheck::{Check, CheckName, Precheck, precheck};
-use crate::domain::reading::ServerReading;
 use crate::domain::status::{OverriddenBy, Risk};
+use crate::domain::stop_target::StopTarget;
 use crate::engine::{Observation, PreparedEffect, ProgressReport, Step, StepContext, TimeoutPolicy};
 use crate::inventory::Target;
-use crate::oceanbase::{ClusterError, ClusterReader, Statement};
+use crate::oceanbase::{ClusterError, ClusterReader};
 use crate::operations::assess::{self, AssessedCheck};
 use crate::operations::definition::StepKind;
 use crate::operations::{Deps, cluster_failure, step_io};
@@ -39,23 +41,25 @@ pub struct StopService(pub Deps);
 impl Step for StopService {
     async fn look(&self, context: &StepContext) -> Observation {
         let deps = &self.0;
-        let target = match step_io::target(deps, context).await {
-            Ok(target) => target,
+        let subject = match StopSubject::of(deps, context).await {
+            Ok(subject) => subject,
             Err(failure) => return step_io::not_begun(failure),
         };
-        let (mut reader, row) = match step_io::row(deps, context, &target).await {
+        let (mut reader, seen) = match subject.look(deps, context).await {
             Ok(looked) => looked,
-            Err(error) if step_io::goes_on_unread(context, &error) => return unknown_cluster(context, &error),
+            Err(error) if step_io::goes_on_unread(context, &error) => {
+                return unknown_cluster(context, &subject, &error);
+            }
             Err(error) => return step_io::unread(&error),
         };
-        let Some(row) = row else { return step_io::server_gone(&target) };
-        match row.stop_time {
-            Some(_) => self.marked(context, &target, reader.as_mut(), &row).await,
-            None => self.not_marked(context, &target, reader.as_mut()).await,
+        match seen.mark {
+            Mark::Set(how) => self.marked(context, &subject, reader.as_mut(), how).await,
+            Mark::NotSet => self.not_marked(context, &subject, reader.as_mut()).await,
+            Mark::Gone => step_io::gone(&subject),
         }
     }
 
-    /// Only when this task set the mark: START SERVER, and in service again.
+    /// Only when this task set the mark: START, and in service again.
     async fn undo_look(&self, context: &StepContext) -> Observation {
         if context.effects().next().is_none() {
             return Observation::nothing_to_undo(context);
@@ -71,22 +75,19 @@ impl Step for StopService {
         found
     }
 
-    /// Asked when the task is retried: STOP_TIME must still be set.
+    /// Asked when the task is retried: the mark must still be set.
     async fn still_holds(&self, context: &StepContext) -> Result<bool, Failure> {
-        if context.server_facts().stop_time == Some(StopTimeState::Refused)
-            || step_io::has_begun(context, StepKind::StartService)
-        {
+        let started = [StepKind::StartService, StepKind::StartZone].map(|kind| step_io::has_begun(context, kind));
+        if mark_refused(context) || started.contains(&true) {
             return Ok(true);
         }
-        let target = step_io::target(&self.0, context).await?;
-        let read = async { step_io::reader(&self.0, &target).await?.server(&target.server.addr).await };
-        let row = match step_io::bounded(&self.0, context, read).await {
-            Ok(row) => row,
-            Err(error) if step_io::goes_on_unread(context, &error) => return Ok(true),
-            Err(error) => return Err(cluster_failure(&error)),
-        };
-        // A cluster that answers again is stopped as any other.
-        Ok(row.is_some_and(|row| row.stop_time.is_some()))
+        let subject = StopSubject::of(&self.0, context).await?;
+        match subject.look(&self.0, context).await {
+            // A cluster that answers again is stopped as any other.
+            Ok((_, seen)) => Ok(matches!(seen.mark, Mark::Set(_))),
+            Err(error) if step_io::goes_on_unread(context, &error) => Ok(true),
+            Err(error) => Err(cluster_failure(&error)),
+        }
     }
 
     fn timeout_policy(&self) -> TimeoutPolicy {
@@ -105,10 +106,21 @@ impl Step for StopService {
     }
 }
 
+/// Whether the task goes on although the root service refused the stop.
+pub(super) fn mark_refused(context: &StepContext) -> bool {
+    let zone = context.zone().map(|zone| context.task.facts.zone(zone));
+    let known = [context.server_facts().stop_time, zone.and_then(|zone| zone.stop_time)];
+    known.contains(&Some(StopTimeState::Refused))
+}
+
 /// The caller accepted that the cluster cannot be read: the service is not stopped, and the task says so.
-fn unknown_cluster(context: &StepContext, error: &ClusterError) -> Observation {
-    let what =
-        if context.tried() { "whether STOP SERVER took effect is not known" } else { "STOP SERVER was not sent" };
+fn unknown_cluster(context: &StepContext, subject: &StopSubject, error: &ClusterError) -> Observation {
+    let stop = subject.stop_words();
+    let what = if context.tried() {
+        format!("whether {stop} took effect is not known")
+    } else {
+        format!("{stop} was not sent")
+    };
     let message = format!("{what}, the cluster does not answer: {}", error.message);
     let output = StepOutput {
         warnings: vec![("SERVICE_NOT_STOPPED".to_owned(), message)],
@@ -118,10 +130,11 @@ fn unknown_cluster(context: &StepContext, error: &ClusterError) -> Observation {
     Observation::Reached { already_so: false, output, writes: Vec::new() }
 }
 
-fn leaders_left(context: &StepContext, target: &Target, leaders: i64) -> ProgressReport {
-    let before = context.server_facts().leaders_before.unwrap_or_default();
-    let total = i64::from(before).max(leaders);
-    let message = format!("{leaders} of {total} leaders still on {} {}", target.server.zone, target.server.addr);
+fn leaders_left(context: &StepContext, subject: &StopSubject, leaders: i64) -> ProgressReport {
+    let of = |target: &Target| context.task.facts.server(target.server.id).leaders_before.unwrap_or_default();
+    let before: i64 = subject.targets().map(|target| i64::from(of(target))).sum();
+    let total = before.max(leaders);
+    let message = format!("{leaders} of {total} leaders still on {}", subject.place());
     ProgressReport { message, done: total - leaders, total }
 }
 
@@ -135,29 +148,27 @@ fn attempts_of_this_run(context: &StepContext) -> Vec<Option<IntentOutcome>> {
 }
 
 impl StopService {
-    /// STOP_TIME is set: wait for the leaders.
+    /// The mark is set: wait for the leaders.
     async fn marked(
         &self,
         context: &StepContext,
-        target: &Target,
+        subject: &StopSubject,
         reader: &mut dyn ClusterReader,
-        row: &ServerReading,
+        how: String,
     ) -> Observation {
-        let leaders = match step_io::bounded(&self.0, context, reader.leaders_left(&target.server.addr)).await {
+        let leaders = match step_io::bounded(&self.0, context, reader.leaders_left(&subject.addresses())).await {
             Ok(leaders) => leaders,
             Err(error) => return step_io::unread(&error),
         };
-        let addr = target.server.addr;
         // Set after our statement counts as set by it: whoever clears it from here on means to start the server.
         let attempts = attempts_of_this_run(context);
         let known = attempts.contains(&Some(IntentOutcome::Done));
         let open = attempts.iter().any(|outcome| matches!(outcome, None | Some(IntentOutcome::Unknown)));
         if leaders > 0 && open && !known {
-            return Observation::Happened { message: format!("STOP_TIME of {addr} is set") };
+            return Observation::Happened { message: how };
         }
         if leaders == 0 {
-            let since = row.stop_time.map(|at| at.to_string()).unwrap_or_default();
-            context.log(format!("STOP_TIME of {addr} is set since {since}, no leader is left"));
+            context.log(format!("{how}, no leader is left"));
             return Observation::Reached {
                 already_so: !context.tried(),
                 output: StepOutput::default(),
@@ -165,17 +176,17 @@ impl StopService {
             };
         }
         if context.last_look && context.task.spec.force {
-            return self.leaders_stay(context, target, reader, leaders).await;
+            return self.leaders_stay(context, subject, reader, leaders).await;
         }
-        Observation::Wait { progress: leaders_left(context, target, leaders), again_in: self.0.timeouts.poll }
+        Observation::Wait { progress: leaders_left(context, subject, leaders), again_in: self.0.timeouts.poll }
     }
 
     /// The wait is over and leaders stay: `force` goes on only if every log stream keeps a synced majority without the
-    /// target (docs/ocp-v2.md#what-stop-and-force-mean).
+    /// what is stopped (docs/ocp-v2.md#what-stop-and-force-mean).
     async fn leaders_stay(
         &self,
         context: &StepContext,
-        target: &Target,
+        subject: &StopSubject,
         reader: &mut dyn ClusterReader,
         leaders: i64,
     ) -> Observation {
@@ -183,16 +194,15 @@ impl StopService {
             Ok(reading) => reading,
             Err(error) => return step_io::unread(&error),
         };
-        let addr = target.server.addr;
-        let precheck = precheck(&reading, &addr, self.0.clock.now());
-        let evidence = format!("{leaders} leaders still on {addr} at the end of the wait");
+        let precheck = precheck(&reading, subject.what(), self.0.clock.now());
+        let evidence = format!("{leaders} leaders still on {} at the end of the wait", subject.place());
         let accepted = step_io::accepts(context, Risk::QuorumLoss);
         if !precheck.keeps_synced_majority() && !accepted {
             let message = format!(
                 "{evidence}, and not every log stream keeps a synced majority without it; look at them and retry"
             );
             let failure = Failure::new(FailureKind::TimedOut, "LEADERS_LEFT", message);
-            return step_io::refuse(failure.with("address", addr).with("leaders", leaders));
+            return step_io::refuse(subject.named(failure).with("leaders", leaders));
         }
         let overridden_by = match precheck.keeps_synced_majority() {
             true => OverriddenBy::Force,
@@ -208,24 +218,32 @@ impl StopService {
         Observation::Reached { already_so: !context.tried(), output, writes: Vec::new() }
     }
 
-    /// STOP_TIME is not set: was it cleared, was it refused, or is the statement to be sent?
-    async fn not_marked(&self, context: &StepContext, target: &Target, reader: &mut dyn ClusterReader) -> Observation {
+    /// The mark is not set: was it cleared, was it refused, or is the statement to be sent?
+    async fn not_marked(
+        &self,
+        context: &StepContext,
+        subject: &StopSubject,
+        reader: &mut dyn ClusterReader,
+    ) -> Observation {
         let outcomes = attempts_of_this_run(context);
-        let addr = target.server.addr;
         if outcomes.contains(&Some(IntentOutcome::Done)) {
             let message = format!(
-                "STOP_TIME of {addr} was set and is not any more: somebody started the server; ask before stopping it again (retry)"
+                "{} was set and is not any more: somebody started it; ask before stopping it again (retry)",
+                subject.mark_words()
             );
-            let failure = Failure::new(FailureKind::Interfered, "STOP_TIME_CLEARED", message);
-            return step_io::refuse(failure.with("address", addr));
+            let code = match subject.what() {
+                StopTarget::Server(_) => GateCode::StopTimeCleared,
+                StopTarget::Zone(_) => GateCode::ZoneStarted,
+            };
+            return step_io::refuse(subject.named(Failure::new(FailureKind::Interfered, code.as_str(), message)));
         }
         if let Some((code, message)) = &context.refused {
-            return self.refused(context, target, code, message);
+            return self.refused(context, subject, code, message);
         }
         let unknown = outcomes.iter().filter(|outcome| matches!(outcome, None | Some(IntentOutcome::Unknown))).count();
         match unknown {
-            0 => self.needed(context, target, reader, None).await,
-            attempts => self.unanswered(context, target, reader, attempts).await,
+            0 => self.needed(context, subject, reader, None).await,
+            attempts => self.unanswered(context, subject, reader, attempts).await,
         }
     }
 
@@ -233,42 +251,42 @@ impl StopService {
     async fn unanswered(
         &self,
         context: &StepContext,
-        target: &Target,
+        subject: &StopSubject,
         reader: &mut dyn ClusterReader,
         attempts: usize,
     ) -> Observation {
-        let addr = target.server.addr;
+        let stop = subject.stop_words();
         let reading = match step_io::bounded(&self.0, context, reader.gate_reading()).await {
             Ok(reading) => reading,
             Err(error) => return step_io::unread(&error),
         };
         let now = self.0.clock.now();
-        let precheck = precheck(&reading, &addr, now);
+        let precheck = precheck(&reading, subject.what(), now);
         let horizon = context.task.horizon(Some(context.subtask)).filter(|until| *until > now);
-        let force_stop = Statement::ForceStopServer { addr, zone: target.server.zone.clone() }.to_string();
+        let force_stop = subject.force_stop().to_string();
         let forced = context.attempts().any(|intent| intent.intent.description == force_stop);
         match unanswered::next(&precheck, &step_io::consent(context), horizon.is_some(), forced) {
             NextStatement::SendAgain if attempts >= MOST_ATTEMPTS => {
                 let message = format!(
-                    "STOP SERVER was sent {attempts} times to {addr} without a known outcome, STOP_TIME is not set, and no check blocks it; look at the root service"
+                    "{stop} was sent {attempts} times to {subject} without a known outcome, {} is not set, and no check blocks it; look at the root service",
+                    subject.mark_words()
                 );
                 let failure = Failure::new(FailureKind::Unreachable, "OUTCOME_UNKNOWN", message);
-                step_io::refuse_not_done(failure.with("address", addr).with("attempts", attempts))
+                step_io::refuse_not_done(subject.named(failure).with("attempts", attempts))
             }
             NextStatement::SendAgain => {
                 let evidence = forced.then(|| evidence(&precheck, CheckName::LogInSync));
-                self.needed(context, target, reader, evidence).await
+                self.needed(context, subject, reader, evidence).await
             }
             NextStatement::ForceStop(check) => {
-                context
-                    .log(format!("STOP SERVER had no answer, and only {} blocks it: {}", check.name, check.evidence));
-                self.needed(context, target, reader, Some(check.evidence.clone())).await
+                context.log(format!("{stop} had no answer, and only {} blocks it: {}", check.name, check.evidence));
+                self.needed(context, subject, reader, Some(check.evidence.clone())).await
             }
             NextStatement::Wait(checks) => {
                 let until = horizon.unwrap_or(now);
                 let names: Vec<&str> = checks.iter().map(|check| check.name.as_str()).collect();
                 let message = format!(
-                    "STOP SERVER had no answer, {} blocks it; waits until {until}, when it can no longer take effect",
+                    "{stop} had no answer, {} blocks it; waits until {until}, when it can no longer take effect",
                     names.join(", ")
                 );
                 // The wait has an end of its own: what passes of it is progress.
@@ -281,34 +299,37 @@ impl StopService {
                     self.0.timeouts.between_readings().min(self.0.timeouts.leader_wait / 2).min(until.since(now));
                 Observation::Wait { progress, again_in }
             }
-            NextStatement::Refused(first, others) => self.blocked(context, target, first, &others),
+            NextStatement::Refused(first, others) => self.blocked(context, subject, first, &others),
         }
     }
 
     /// The root service did not answer, and these checks tell why it would refuse.
-    fn blocked(&self, context: &StepContext, target: &Target, first: &Check, others: &[&Check]) -> Observation {
-        let addr = target.server.addr;
+    fn blocked(&self, context: &StepContext, subject: &StopSubject, first: &Check, others: &[&Check]) -> Observation {
         let others: Vec<AssessedCheck> = others.iter().map(|check| AssessedCheck::from(*check)).collect();
         let failure = assess::refusal(&AssessedCheck::from(first), others.iter());
         if step_io::accepts(context, Risk::QuorumLoss) {
-            return self.without_mark(context, target, &failure.message);
+            return self.without_mark(context, subject, &failure.message);
         }
-        let message = format!("STOP SERVER of {addr} had no answer and no effect: {}", failure.message);
-        step_io::refuse_not_done(Failure { message, ..failure }.with("address", addr))
+        let stop = subject.stop_words();
+        let message = format!("{stop} of {subject} had no answer and no effect: {}", failure.message);
+        step_io::refuse_not_done(subject.named(Failure { message, ..failure }))
     }
 
-    /// The stop goes on although the root service does not mark the server: its caller accepted that.
-    fn without_mark(&self, context: &StepContext, target: &Target, why: &str) -> Observation {
-        let addr = target.server.addr;
+    /// The stop goes on although the root service does not set the mark: its caller accepted that.
+    fn without_mark(&self, context: &StepContext, subject: &StopSubject, why: &str) -> Observation {
         let overrides = vec![OverriddenCheck {
             check: "ROOT_SERVICE".to_owned(),
-            evidence: format!("the root service refused to stop {addr}: {why}"),
+            evidence: format!("the root service refused to stop {subject}: {why}"),
             overridden_by: OverriddenBy::QuorumLoss,
             principal: context.task.spec.creator.clone(),
         }];
-        let warning = format!("STOP_TIME of {addr} is not set, the root service refused it: {why}");
+        let warning = format!("{} is not set, the root service refused it: {why}", subject.mark_words());
+        let fact = match context.server() {
+            Some(server) => Fact::Server(server.id, ServerFact::StopTime(StopTimeState::Refused)),
+            None => Fact::Zone(subject.zone().clone(), ZoneFact::StopTime(StopTimeState::Refused)),
+        };
         let output = StepOutput {
-            facts: vec![Fact::Server(target.server.id, ServerFact::StopTime(StopTimeState::Refused))],
+            facts: vec![fact],
             overrides,
             warnings: vec![("STOP_TIME_NOT_SET".to_owned(), warning)],
             outcomes: step_io::found_not_done(context, self.0.clock.now()),
@@ -316,27 +337,26 @@ impl StopService {
         Observation::Reached { already_so: false, output, writes: Vec::new() }
     }
 
-    fn refused(&self, context: &StepContext, target: &Target, code: &str, message: &str) -> Observation {
-        let addr = target.server.addr;
+    fn refused(&self, context: &StepContext, subject: &StopSubject, code: &str, message: &str) -> Observation {
         if step_io::accepts(context, Risk::QuorumLoss) {
-            return self.without_mark(context, target, &format!("{message} ({code})"));
+            return self.without_mark(context, subject, &format!("{message} ({code})"));
         }
         let failure = Failure::new(
             FailureKind::Refused,
             "REFUSED_BY_ROOT_SERVICE",
-            format!("the root service refused to stop {addr}: {message}; remove the cause and stop it again"),
+            format!("the root service refused to stop {subject}: {message}; remove the cause and stop it again"),
         );
         // In the form in which the precheck predicts them.
         let words = format!("-{code}: {message}");
-        let failure = failure.with("address", addr).with("ob_errno", format!("-{code}"));
+        let failure = subject.named(failure).with("ob_errno", format!("-{code}"));
         step_io::refuse_not_done(failure.with("root_service", words))
     }
 
-    /// The statement is to be sent: FORCE STOP SERVER when this says how far the log is from being in sync.
+    /// The statement is to be sent: FORCE STOP when this says how far the log is from being in sync.
     async fn needed(
         &self,
         context: &StepContext,
-        target: &Target,
+        subject: &StopSubject,
         reader: &mut dyn ClusterReader,
         log_not_in_sync: Option<String>,
     ) -> Observation {
@@ -345,12 +365,11 @@ impl StopService {
             Ok(horizon) => horizon,
             Err(error) => return step_io::unread(&error),
         };
-        let (addr, zone) = (target.server.addr, target.server.zone.clone());
         let statement = match log_not_in_sync {
-            Some(_) => Statement::ForceStopServer { addr, zone },
-            None => Statement::StopServer { addr, zone },
+            Some(_) => subject.force_stop(),
+            None => subject.stop(),
         };
-        let prepared = match Prepared::open(deps, context, target, statement).await {
+        let prepared = match Prepared::open(deps, context, subject, statement).await {
             Ok(prepared) => prepared,
             Err(look) => return *look,
         };
@@ -362,15 +381,15 @@ impl StopService {
         });
         let output = StepOutput { overrides: overrides.into_iter().collect(), ..StepOutput::default() };
         let intent = prepared.intent(deps, horizon);
-        let effect = UntilMarked { deps: deps.clone(), target: target.clone(), prepared };
+        let effect = UntilMarked { deps: deps.clone(), subject: subject.clone(), prepared };
         Observation::Needed { intent, output, effect: Box::new(effect) }
     }
 }
 
-/// STOP SERVER, awaited no longer than until its mark is seen.
+/// The stop, awaited no longer than until its mark is seen.
 struct UntilMarked {
     deps: Deps,
-    target: Target,
+    subject: StopSubject,
     prepared: Prepared,
 }
 
@@ -380,26 +399,27 @@ impl PreparedEffect for UntilMarked {
     /// a silent wait: as soon as its mark is seen it has done what it was sent for, and the step waits with progress
     /// itself.
     async fn send(self: Box<Self>, permit: Permit) -> EffectOutcome {
-        let Self { deps, target, prepared } = *self;
+        let Self { deps, subject, prepared } = *self;
         tokio::select! {
             biased;
             outcome = Box::new(prepared).send(permit) => outcome,
-            message = mark_seen(&deps, &target) => EffectOutcome::Done { message },
+            message = mark_seen(&deps, &subject) => EffectOutcome::Done { message },
         }
     }
 }
 
-/// Returns once STOP_TIME is set.
-async fn mark_seen(deps: &Deps, target: &Target) -> String {
-    let addr = target.server.addr;
+/// Returns once the mark is set.
+async fn mark_seen(deps: &Deps, subject: &StopSubject) -> String {
     loop {
         tokio::time::sleep(BETWEEN_LOOKS).await;
-        let read = async { step_io::reader(deps, target).await?.server(&addr).await };
+        let read = async {
+            let mut reader = subject.reader(deps).await?;
+            subject.see(reader.as_mut()).await
+        };
         // What cannot be read is not seen: the statement's own answer is still awaited.
-        let read = step_io::within(deps.timeouts.reading, &target.cluster.identity.name, read);
-        let Ok(Some(row)) = read.await else { continue };
-        if let Some(since) = row.stop_time {
-            return format!("STOP_TIME of {addr} is set since {since}, leaders are still leaving");
+        let read = step_io::within(deps.timeouts.reading, subject.cluster_name(), read);
+        if let Ok(Seen { mark: Mark::Set(how), .. }) = read.await {
+            return format!("{how}, leaders are still leaving");
         }
     }
 }

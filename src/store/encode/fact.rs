@@ -39,6 +39,8 @@ fn of_zone(fact: &ZoneFact) -> StoredZoneFact {
     match fact {
         ZoneFact::FormerStatus(status) => StoredZoneFact::FormerStatus(status.as_str().to_owned()),
         ZoneFact::TargetStatus(status) => StoredZoneFact::TargetStatus(status.as_str().to_owned()),
+        ZoneFact::StatusBefore(status) => StoredZoneFact::StatusBefore(status.as_str().to_owned()),
+        ZoneFact::StopTime(state) => StoredZoneFact::StopTime(state.as_str().to_owned()),
     }
 }
 
@@ -99,6 +101,8 @@ pub(super) fn from_stored(fact: stored::Fact) -> Result<Fact, StoreError> {
             let fact = match needed("fact about a zone", about.fact)? {
                 StoredZoneFact::FormerStatus(status) => ZoneFact::FormerStatus(word("zone fact", &status)?),
                 StoredZoneFact::TargetStatus(status) => ZoneFact::TargetStatus(word("zone fact", &status)?),
+                StoredZoneFact::StatusBefore(status) => ZoneFact::StatusBefore(word("zone fact", &status)?),
+                StoredZoneFact::StopTime(state) => ZoneFact::StopTime(word("zone fact", &state)?),
             };
             Fact::Zone(word("zone fact", &about.zone)?, fact)
         }

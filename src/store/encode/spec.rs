@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use super::{damaged, fact, needed, optional_word, read, subtask_id, word};
 use crate::clock::Timestamp;
-use crate::domain::event::{TaskCluster, TaskServer, TaskSpec, TaskTarget};
-use crate::domain::graph::{Graph, OperationName, SubtaskSpec};
+use crate::domain::event::{TaskCluster, TaskServer, TaskSpec};
+use crate::domain::graph::{Graph, OperationName, SubtaskSpec, TaskTarget};
 use crate::domain::ids::{ClusterId, ClusterKey, Principal, ServerId, TaskId};
 use crate::domain::reason::Reason;
 use crate::proto::store_v1 as stored;
+use crate::proto::store_v1::task_spec::Target;
 use crate::store::StoreError;
 
 pub(super) fn to_stored(spec: &TaskSpec) -> stored::TaskSpec {
@@ -20,14 +21,16 @@ pub(super) fn to_stored(spec: &TaskSpec) -> stored::TaskSpec {
             ob_cluster_id: spec.cluster.ob_cluster_id,
             key: spec.cluster.key.as_str().to_owned(),
         }),
-        target: Some(match &spec.target {
-            TaskTarget::Server(server) => stored::task_spec::Target::Server(stored::TaskServer {
-                id: server.id.get(),
-                addr: server.addr.to_string(),
-                ob_server_id: server.ob_server_id,
-                zone: server.zone.as_str().to_owned(),
-            }),
-        }),
+        // `None` never happens: a task knows the server that it acts on.
+        target: match &spec.target {
+            TaskTarget::Server(id) => spec.server(*id).map(|one| Target::Server(server(one))),
+            TaskTarget::Zone(zone) => Some(Target::Zone(zone.as_str().to_owned())),
+            TaskTarget::Cluster => Some(Target::WholeCluster(stored::WholeCluster {})),
+        },
+        servers: match &spec.target {
+            TaskTarget::Server(_) => Vec::new(),
+            TaskTarget::Zone(_) | TaskTarget::Cluster => spec.servers.iter().map(server).collect(),
+        },
         creator: spec.creator.as_str().to_owned(),
         reason: spec.reason.as_str().to_owned(),
         expire_time_us: spec.expire_time.as_micros(),
@@ -42,7 +45,15 @@ pub(super) fn to_stored(spec: &TaskSpec) -> stored::TaskSpec {
 
 pub(super) fn from_stored(spec: stored::TaskSpec) -> Result<TaskSpec, StoreError> {
     let cluster = needed("cluster of a task", spec.cluster)?;
-    let stored::task_spec::Target::Server(server) = needed("target of a task", spec.target)?;
+    let servers = spec.servers.into_iter().map(from_server).collect::<Result<_, _>>()?;
+    let (target, servers) = match needed("target of a task", spec.target)? {
+        Target::Server(server) => {
+            let server = from_server(server)?;
+            (TaskTarget::Server(server.id), vec![server])
+        }
+        Target::Zone(zone) => (TaskTarget::Zone(word("task", &zone)?), servers),
+        Target::WholeCluster(stored::WholeCluster {}) => (TaskTarget::Cluster, servers),
+    };
     Ok(TaskSpec {
         id: read("task", TaskId::new(spec.id))?,
         cluster: TaskCluster {
@@ -51,12 +62,8 @@ pub(super) fn from_stored(spec: stored::TaskSpec) -> Result<TaskSpec, StoreError
             ob_cluster_id: cluster.ob_cluster_id,
             key: ClusterKey::from_stored(cluster.key),
         },
-        target: TaskTarget::Server(TaskServer {
-            id: read("server", ServerId::new(server.id))?,
-            addr: word("server", &server.addr)?,
-            ob_server_id: server.ob_server_id,
-            zone: word("server", &server.zone)?,
-        }),
+        target,
+        servers,
         creator: Principal::new(spec.creator),
         reason: Reason::from_stored(spec.reason),
         expire_time: Timestamp::from_micros(spec.expire_time_us),
@@ -69,12 +76,37 @@ pub(super) fn from_stored(spec: stored::TaskSpec) -> Result<TaskSpec, StoreError
     })
 }
 
+fn server(server: &TaskServer) -> stored::TaskServer {
+    stored::TaskServer {
+        id: server.id.get(),
+        addr: server.addr.to_string(),
+        ob_server_id: server.ob_server_id,
+        zone: server.zone.as_str().to_owned(),
+    }
+}
+
+fn from_server(server: stored::TaskServer) -> Result<TaskServer, StoreError> {
+    Ok(TaskServer {
+        id: read("server", ServerId::new(server.id))?,
+        addr: word("server", &server.addr)?,
+        ob_server_id: server.ob_server_id,
+        zone: word("server", &server.zone)?,
+    })
+}
+
 fn graph(graph: &Graph) -> stored::Graph {
     let subtasks = graph.subtasks.iter().map(|subtask| stored::Subtask {
         id: subtask.id.get(),
         name: subtask.name.clone(),
         kind: subtask.kind.clone(),
-        server: subtask.server.map(ServerId::get),
+        server: match &subtask.target {
+            TaskTarget::Server(server) => Some(server.get()),
+            TaskTarget::Zone(_) | TaskTarget::Cluster => None,
+        },
+        zone: match &subtask.target {
+            TaskTarget::Zone(zone) => Some(zone.as_str().to_owned()),
+            TaskTarget::Server(_) | TaskTarget::Cluster => None,
+        },
         timeout_us: i64::try_from(subtask.timeout.as_micros()).unwrap_or(i64::MAX),
         upstreams: subtask.upstreams.iter().map(|upstream| upstream.get()).collect(),
         prohibit_skip: subtask.prohibit_skip,
@@ -94,7 +126,14 @@ fn from_graph(graph: stored::Graph) -> Result<Graph, StoreError> {
             id: subtask_id(subtask.id)?,
             kind: subtask.kind,
             name: subtask.name,
-            server: subtask.server.map(|server| read("server", ServerId::new(server))).transpose()?,
+            target: match (subtask.server, subtask.zone) {
+                (Some(server), None) => TaskTarget::Server(read("server", ServerId::new(server))?),
+                (None, Some(zone)) => TaskTarget::Zone(word("subtask", &zone)?),
+                (None, None) => TaskTarget::Cluster,
+                (Some(_), Some(_)) => {
+                    return Err(damaged(format!("subtask {} acts on a server and on a zone", subtask.id)));
+                }
+            },
             timeout: Duration::from_micros(timeout),
             upstreams: subtask.upstreams.into_iter().map(subtask_id).collect::<Result<_, _>>()?,
             prohibit_skip: subtask.prohibit_skip,

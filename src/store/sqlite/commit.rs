@@ -96,6 +96,9 @@ pub(super) fn write(
         ])?;
     if let Some(row) = &commit.row {
         write_row(connection, commit.task, row)?;
+        if commit.after == Revision::ZERO {
+            write_servers(connection, commit.task, row)?;
+        }
     }
     for write in &commit.writes {
         apply(connection, commit.task, write)?;
@@ -228,15 +231,14 @@ pub(super) fn task_id(value: i64) -> rusqlite::Result<TaskId> {
 fn write_row(connection: &Connection, task: TaskId, row: &TaskRow) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
-            "INSERT INTO task (id, cluster, cluster_key, server, state, creator, create_us, finish_us, name) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) \
+            "INSERT INTO task (id, cluster, cluster_key, state, creator, create_us, finish_us, name) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) \
              ON CONFLICT (id) DO UPDATE SET state = excluded.state, finish_us = excluded.finish_us",
         )?
         .execute(params![
             task.get(),
             row.cluster.get(),
             row.cluster_key.as_str(),
-            row.server.get(),
             row.state.as_str(),
             row.creator.as_str(),
             row.create_time.as_micros(),
@@ -244,6 +246,11 @@ fn write_row(connection: &Connection, task: TaskId, row: &TaskRow) -> rusqlite::
             row.name,
         ])?;
     Ok(())
+}
+
+fn write_servers(connection: &Connection, task: TaskId, row: &TaskRow) -> rusqlite::Result<()> {
+    let mut insert = connection.prepare_cached("INSERT INTO task_server (server, task) VALUES (?1, ?2)")?;
+    row.servers.iter().try_for_each(|server| insert.execute(params![server.get(), task.get()]).map(drop))
 }
 
 fn apply(connection: &Connection, task: TaskId, write: &Write) -> rusqlite::Result<()> {

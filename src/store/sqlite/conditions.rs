@@ -53,7 +53,7 @@ impl Conditions {
             conditions.and("cluster = ?", [cluster.get().into()]);
         }
         if let Some(server) = server {
-            conditions.and("server = ?", [server.get().into()]);
+            conditions.and("id IN (SELECT task FROM task_server WHERE server = ?)", [server.get().into()]);
         }
         if let Some(creator) = creator {
             conditions.and("creator = ?", [creator.as_str().to_owned().into()]);

@@ -9,7 +9,7 @@ use obsteward::domain::event::{
     Direction, Event, EventKind, Failure, FailureKind, IntentOutcome, Phase, SubtaskOperation, SubtaskState, TaskState,
     Verb,
 };
-use obsteward::domain::graph::SubtaskSpec;
+use obsteward::domain::graph::{SubtaskSpec, TaskTarget};
 use obsteward::domain::ids::{Fence, Principal, SubtaskId};
 use obsteward::domain::reason::Reason;
 use obsteward::domain::task::{Subtask, Task};
@@ -30,7 +30,7 @@ fn task(upstreams: &[u8]) -> Vec<Event> {
             id: subtask(index),
             kind: "STEP".to_owned(),
             name: format!("step {index}"),
-            server: None,
+            target: TaskTarget::Cluster,
             timeout: Duration::from_secs(60),
             upstreams: (0..index).filter(|up| bits & (1 << up) != 0).map(subtask).collect(),
             prohibit_skip: index == 0,

@@ -6,7 +6,7 @@ use obsteward::clock::monotonic_now;
 use obsteward::config::Config;
 use obsteward::proto::v1;
 use obsteward::proto::v1::task_event::Kind as Event;
-use obsteward::sim::{Fault, FaultKind, Kind};
+use obsteward::sim::{Fault, FaultKind, Kind, Signal};
 use serde_json::json;
 
 use crate::support::refusal::error_info;
@@ -107,6 +107,21 @@ async fn a_server_is_frozen_while_it_serves() {
     let kinds = [Kind::MinorFreeze, Kind::MarkSet, Kind::ProcessEnded].map(|kind| sequence(&stage, kind).len());
     assert_eq!((kinds, stage.info(2).pid), ([3, 0, 0], pid));
     assert_eq!(stage.server(2).await.status(), v1::ServerStatus::Running);
+}
+
+/// There is nothing left that could be waited for: the freeze says so as soon as the cluster does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_dies_while_it_is_frozen_is_not_waited_for() {
+    let stage = Stage::new().await;
+    let v1::StopServerRequest { cluster_id, server_id, .. } = stage.request(2).await;
+    stage.sim.inject(Fault::on(FaultKind::CheckpointStuck, 2));
+    let request = v1::FreezeServerRequest { cluster_id, server_id, ..Default::default() };
+    let task = stage.clients.servers.clone().freeze_server(request).await.unwrap().into_inner().task.unwrap();
+    stage.clients.waits_for(task.id, "MINOR FREEZE of").await;
+    stage.sim.kill_process(2, Signal::KILL).unwrap();
+    let task = stage.clients.at_rest(task.id).await;
+    let (reason, message) = task_error(&task);
+    assert_eq!((task.state(), reason.as_str()), (v1::TaskState::Failed, "DOES_NOT_SERVE"), "{message}");
 }
 
 /// The same over the gateway, in the query and in the body.

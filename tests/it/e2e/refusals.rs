@@ -359,7 +359,7 @@ async fn one_task_at_a_time_and_a_repeat_is_the_same_task() {
         assert_eq!(metadata["task_id"], task.id.to_string());
         assert_eq!(metadata["cluster_id"], stage.cluster_id.to_string());
         assert_eq!((metadata["state"].as_str(), metadata["task_name"].as_str()), ("RUNNING", "Stop OB server"));
-        assert_eq!((metadata["server"].clone(), metadata["verbs"].as_str()), (stage.info(2).address(), ""));
+        assert_eq!((metadata["target"].clone(), metadata["verbs"].as_str()), (stage.info(2).address(), ""));
         assert!(metadata.contains_key("since") && metadata.contains_key("principal"));
     }
     let again = stage.clients.stop_with(request.clone()).await.unwrap();

@@ -13,9 +13,8 @@ use obsteward::domain::decide::{Input, StepOutput, VerbRequest};
 use obsteward::domain::effect::{EffectOutcome, Intent, Permit};
 use obsteward::domain::event::{
     Effect, Failure, FailureKind, IntentOutcome, Phase, SubtaskState, TaskCluster, TaskServer, TaskSpec, TaskState,
-    TaskTarget,
 };
-use obsteward::domain::graph::{Graph, OperationName, SubtaskSpec};
+use obsteward::domain::graph::{Graph, OperationName, SubtaskSpec, TaskTarget};
 use obsteward::domain::ids::{ClusterId, ClusterIdentity, Principal, ServerId, SubtaskId, TaskId};
 use obsteward::domain::reason::Reason;
 use obsteward::domain::status::StopType;
@@ -154,7 +153,7 @@ impl Fixture {
             id: id_of(name),
             kind: "STEP".to_owned(),
             name: (*name).to_owned(),
-            server: None,
+            target: TaskTarget::Cluster,
             timeout: Duration::from_secs(30),
             upstreams: upstreams.iter().map(|upstream| id_of(upstream)).collect(),
             prohibit_skip: false,
@@ -168,12 +167,13 @@ impl Fixture {
                 ob_cluster_id: 1,
                 key: identity.key(),
             },
-            target: TaskTarget::Server(TaskServer {
+            target: TaskTarget::Server(ServerId::new(1).unwrap()),
+            servers: vec![TaskServer {
                 id: ServerId::new(1).unwrap(),
                 addr: "127.0.0.1:2882".parse().unwrap(),
                 ob_server_id: 1,
                 zone: "z".parse().unwrap(),
-            }),
+            }],
             creator: Principal::new("tester"),
             reason: Reason::default(),
             expire_time: Clock::system().now().plus(Duration::from_secs(3600)),

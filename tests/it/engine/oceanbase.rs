@@ -44,7 +44,7 @@ fn now() -> Timestamp {
 /// The checks that block the stop of a server, and what the root service would say.
 async fn blocked(cluster: &SimCluster, id: i64) -> (Vec<CheckName>, Precheck) {
     let reading = reader(cluster).await.reading().await.unwrap();
-    let precheck = precheck(&reading, &addr(cluster, id), now());
+    let precheck = precheck(&reading, &addr(cluster, id).into(), now());
     (blocking(&precheck, false, &[]).into_iter().map(|check| check.name).collect(), precheck)
 }
 
@@ -70,7 +70,7 @@ async fn a_healthy_cluster_is_discovered_read_and_passes() {
     let reading = reader.reading().await.unwrap();
     assert_eq!(reading.log_streams.len(), cluster.look(|state| state.log_streams.len()));
     assert!(reading.units.is_ok() && reading.arbitration.is_ok(), "{:?} {:?}", reading.units, reading.arbitration);
-    let precheck = precheck(&reading, &addr(&cluster, 1), now);
+    let precheck = precheck(&reading, &addr(&cluster, 1).into(), now);
     for check in &precheck.checks {
         assert_ne!(check.verdict, CheckVerdict::Block, "{check:?}");
         assert!(!check.evidence.starts_with("not known"), "{check:?}");

@@ -124,7 +124,7 @@ async fn a_refusal_arrives_with_its_details_and_trace() {
         ("state", "FAILED"),
         ("since", "1970-01-01T00:00:00.001Z"),
         ("principal", "anonymous"),
-        ("server", "10.0.0.2:2882"),
+        ("target", "10.0.0.2:2882"),
         ("verbs", "RetryTask, RollbackTask, GiveUpTask"),
     ];
     for (key, value) in expected {

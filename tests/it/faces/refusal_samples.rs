@@ -2,7 +2,7 @@
 
 use obsteward::clock::Timestamp;
 use obsteward::domain::event::{SubtaskState, TaskState, Verb};
-use obsteward::domain::ids::{ClusterId, Principal, Revision, Seq, ServerId, SubtaskId};
+use obsteward::domain::ids::{ClusterId, Principal, Revision, Seq, ServerAddr, ServerId, SubtaskId};
 use obsteward::domain::permission::{Action, Domain, RequiredPermission};
 use obsteward::domain::refusal::{AuthFailure, FieldViolation, LockHolder, Refusal, SkipRefusal, Violations};
 
@@ -14,7 +14,7 @@ fn next(after: Option<&Refusal>) -> Option<Refusal> {
     let server = ServerId::new(2).unwrap();
     let task = task_id(3);
     let subtask = SubtaskId::new(9).unwrap();
-    let addr = "10.0.0.2:2882".parse().unwrap();
+    let addr: ServerAddr = "10.0.0.2:2882".parse().unwrap();
     let text = || "some {words}".to_owned();
     let until = Timestamp::from_micros(1_000_000);
     let principal = Principal::new("eve");
@@ -33,7 +33,8 @@ fn next(after: Option<&Refusal>) -> Option<Refusal> {
             let verbs = vec![Verb::Retry, Verb::GiveUp];
             let name = "Stop OB server".to_owned();
             let state = TaskState::Failed;
-            let holder = LockHolder { task, name, state, since: until, by: principal, server: addr, verbs };
+            let target = addr.to_string();
+            let holder = LockHolder { task, name, state, since: until, by: principal, target, verbs };
             Refusal::OperationInProgress { cluster, holder: Box::new(holder) }
         }
         Some(Refusal::OperationInProgress { .. }) => Refusal::ServerStateNotAdmitted {

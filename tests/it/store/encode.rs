@@ -74,7 +74,12 @@ fn one_of_each() -> Facts {
         target_status: Some(ClusterStatus::Stopped),
         state: Some(ClusterState::Unknown),
     };
-    let of_zone = ZoneFacts { former_status: Some(ZoneStatus::Running), target_status: Some(ZoneStatus::Unavailable) };
+    let of_zone = ZoneFacts {
+        former_status: Some(ZoneStatus::Running),
+        target_status: Some(ZoneStatus::Unavailable),
+        // They came later.
+        ..ZoneFacts::NONE
+    };
     let of_server = ServerFacts {
         former_status: Some(ServerStatus::Running),
         stop_time_before: Some(Moment::NotSet),
@@ -199,7 +204,7 @@ fn undone() -> Vec<Event> {
     created.stop_type = None;
     created.reason = reason();
     created.graph.subtasks[0].prohibit_skip = true;
-    created.graph.subtasks[1].server = Some(created.server().id);
+    created.graph.subtasks[1].target = created.target.clone();
     let moved = |number, from, to, operation, effect, error| EventKind::SubtaskStateChanged {
         subtask: subtask(number),
         from,

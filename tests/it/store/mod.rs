@@ -16,11 +16,9 @@ use std::time::Duration;
 
 use obsteward::clock::Timestamp;
 use obsteward::domain::decide::create;
-use obsteward::domain::event::{
-    Event, EventKind, TaskCluster, TaskOperation, TaskServer, TaskSpec, TaskState, TaskTarget, Verb,
-};
+use obsteward::domain::event::{Event, EventKind, TaskCluster, TaskOperation, TaskServer, TaskSpec, TaskState, Verb};
 use obsteward::domain::facts::{ClusterFact, Fact};
-use obsteward::domain::graph::{Graph, OperationName, SubtaskSpec};
+use obsteward::domain::graph::{Graph, OperationName, SubtaskSpec, TaskTarget};
 use obsteward::domain::ids::{ClusterIdentity, ClusterKey, Fence, Principal, Revision, ServerId, SubtaskId};
 use obsteward::domain::reason::Reason;
 use obsteward::domain::status::ClusterStatus;
@@ -63,7 +61,7 @@ pub fn spec(id: i64, cluster: i64) -> TaskSpec {
         id: SubtaskId::new(id + offset).expect("an id"),
         kind: String::new(),
         name: format!("step {offset}"),
-        server: None,
+        target: TaskTarget::Cluster,
         timeout: Duration::from_secs(60),
         upstreams,
         prohibit_skip: false,
@@ -77,12 +75,13 @@ pub fn spec(id: i64, cluster: i64) -> TaskSpec {
             ob_cluster_id: cluster,
             key: key(cluster),
         },
-        target: TaskTarget::Server(TaskServer {
+        target: TaskTarget::Server(ServerId::new(cluster).expect("an id")),
+        servers: vec![TaskServer {
             id: ServerId::new(cluster).expect("an id"),
             addr: "10.0.0.2:2882".parse().expect("an address"),
             ob_server_id: 2,
             zone: "zone1".parse().expect("a zone"),
-        }),
+        }],
         creator: Principal::new("anna"),
         expire_time: at(7200),
         graph: Graph {

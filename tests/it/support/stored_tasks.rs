@@ -5,10 +5,10 @@ use std::time::Duration;
 use obsteward::clock::Timestamp;
 use obsteward::domain::decide::{Input, StepOutput, VerbRequest, create, decide};
 use obsteward::domain::event::{
-    Event, EventKind, Failure, FailureKind, Phase, StoredEvent, TaskCluster, TaskServer, TaskSpec, TaskTarget,
+    Event, EventKind, Failure, FailureKind, Phase, StoredEvent, TaskCluster, TaskServer, TaskSpec,
 };
 use obsteward::domain::facts::{Fact, ProcessState, ServerFact};
-use obsteward::domain::graph::{Graph, OperationName, SubtaskSpec};
+use obsteward::domain::graph::{Graph, OperationName, SubtaskSpec, TaskTarget};
 use obsteward::domain::ids::{ClusterId, Principal, Revision, Seq, ServerId, SubtaskId, TaskId};
 use obsteward::domain::reason::Reason;
 use obsteward::domain::status::{Risk, StopType};
@@ -42,7 +42,7 @@ pub fn spec(task: TaskId, cluster: ClusterId) -> TaskSpec {
         id: subtask_id(task, number),
         kind: "STEP".to_owned(),
         name: format!("Step {number}"),
-        server: None,
+        target: TaskTarget::Cluster,
         timeout: Duration::from_secs(60),
         upstreams: if number == 1 { Vec::new() } else { vec![subtask_id(task, number - 1)] },
         prohibit_skip: number == 1,
@@ -50,12 +50,13 @@ pub fn spec(task: TaskId, cluster: ClusterId) -> TaskSpec {
     TaskSpec {
         id: task,
         cluster: self::cluster(cluster),
-        target: TaskTarget::Server(TaskServer {
+        target: TaskTarget::Server(ServerId::new(7).unwrap()),
+        servers: vec![TaskServer {
             id: ServerId::new(7).unwrap(),
             addr: "10.0.0.2:2882".parse().unwrap(),
             ob_server_id: 3,
             zone: "zone1".parse().unwrap(),
-        }),
+        }],
         creator: Principal::new("anonymous"),
         reason: Reason::default(),
         expire_time: Timestamp::from_micros(7_200_000_000),

@@ -5,8 +5,9 @@ use std::time::Duration;
 use obsteward::clock::Timestamp;
 use obsteward::domain::call::Call;
 use obsteward::domain::decide::Input;
-use obsteward::domain::event::{TaskServer, TaskSpec, TaskTarget};
+use obsteward::domain::event::{TaskServer, TaskSpec};
 use obsteward::domain::facts::{ClusterFact, Fact, ZoneFact};
+use obsteward::domain::graph::TaskTarget;
 use obsteward::domain::ids::{Principal, ServerId, ZoneName};
 use obsteward::domain::reason::Reason;
 use obsteward::domain::status::{ClusterStatus, StopType, ZoneStatus};
@@ -39,15 +40,13 @@ fn sample_spec(operation: &Definition) -> TaskSpec {
     let stops = operation.has(StepKind::StopService);
     let stop_type = if operation.has(StepKind::StopProcess) { StopType::Process } else { StopType::Service };
     let zone: ZoneName = "zone2".parse().unwrap();
+    let addr = "10.0.0.3:2882".parse().unwrap();
+    let server = TaskServer { id: ServerId::new(3).unwrap(), addr, ob_server_id: 3, zone: zone.clone() };
     TaskSpec {
         id: task_id(task),
         cluster: cluster(cluster_id(20)),
-        target: TaskTarget::Server(TaskServer {
-            id: ServerId::new(3).unwrap(),
-            addr: "10.0.0.3:2882".parse().unwrap(),
-            ob_server_id: 3,
-            zone: "zone2".parse().unwrap(),
-        }),
+        target: TaskTarget::Server(server.id),
+        servers: vec![server.clone()],
         creator: Principal::new("admin"),
         reason: Reason::default(),
         expire_time: Timestamp::from_micros(7_200_000_000),
@@ -55,9 +54,7 @@ fn sample_spec(operation: &Definition) -> TaskSpec {
         accepted_risks: Vec::new(),
         stop_type: stops.then_some(stop_type),
         freeze_before_stop: false,
-        graph: operation
-            .graph(first, ServerId::new(3).unwrap(), GraphTimes { lease: second * 10, leader_wait: second * 300 })
-            .unwrap(),
+        graph: operation.graph(first, &server, GraphTimes { lease: second * 10, leader_wait: second * 300 }).unwrap(),
         facts: vec![
             Fact::Cluster(ClusterFact::FormerStatus(ClusterStatus::Running)),
             Fact::Cluster(ClusterFact::TargetStatus(ClusterStatus::Running)),

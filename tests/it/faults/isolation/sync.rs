@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use obsteward::clock::{Clock, Timestamp, monotonic_now};
 use obsteward::domain::freeze;
 use obsteward::domain::ids::{ClusterIdentity, ServerAddr, ZoneName};
-use obsteward::domain::reading::{ClusterReading, LogStreamReading, Parameters, ServerReading};
+use obsteward::domain::reading::{ClusterReading, LogStreamReading, Parameters, ServerReading, ZoneReading};
 use obsteward::inventory::{Inventory, Syncer};
 use obsteward::oceanbase::{ClusterError, ClusterReader, Discovery, Expected, LeaderCount};
 use obsteward::store::inventory::{ClusterFilter, InventoryStore, NewCluster};
@@ -100,7 +100,7 @@ impl ClusterReader for EmptyCluster {
         panic!("a sync only discovers")
     }
 
-    async fn leaders_left(&mut self, _: &ServerAddr) -> Result<i64, ClusterError> {
+    async fn leaders_left(&mut self, _: &[ServerAddr]) -> Result<i64, ClusterError> {
         panic!("a sync only discovers")
     }
 
@@ -117,6 +117,10 @@ impl ClusterReader for EmptyCluster {
     }
 
     async fn server(&mut self, _: &ServerAddr) -> Result<Option<ServerReading>, ClusterError> {
+        panic!("a sync only discovers")
+    }
+
+    async fn zone(&mut self, _: &ZoneName) -> Result<Option<ZoneReading>, ClusterError> {
         panic!("a sync only discovers")
     }
 

@@ -1,0 +1,215 @@
+//! What a step stops or starts in a cluster: the server or the zone of its subtask, how the cluster shows that it is stopped, and
+//! the words for it.
+
+use std::fmt;
+
+use crate::domain::event::Failure;
+use crate::domain::graph::TaskTarget;
+use crate::domain::ids::{ServerAddr, ZoneName};
+use crate::domain::reading::ServerReading;
+use crate::domain::status::ZoneInnerStatus;
+use crate::domain::stop_target::StopTarget;
+use crate::engine::StepContext;
+use crate::inventory::Target;
+use crate::oceanbase::{Avoid, ClusterError, ClusterReader, Expected, Statement};
+use crate::operations::{Deps, step_io};
+
+#[derive(Clone)]
+pub(in crate::operations) struct StopSubject {
+    what: StopTarget,
+    zone: ZoneName,
+    /// The way to it and to the hosts of all its servers.
+    target: Target,
+    others: Vec<Target>,
+}
+
+/// Whether the cluster shows it as stopped.
+pub(super) enum Mark {
+    /// So it is, in words.
+    Set(String),
+    NotSet,
+    /// The cluster does not know it any more.
+    Gone,
+}
+
+/// What a look at the cluster found.
+pub(super) struct Seen {
+    pub mark: Mark,
+    /// All of the cluster.
+    pub servers: Vec<ServerReading>,
+}
+
+impl From<Target> for StopSubject {
+    fn from(target: Target) -> Self {
+        let (what, zone) = (StopTarget::Server(target.server.addr), target.server.zone.clone());
+        Self { what, zone, target, others: Vec::new() }
+    }
+}
+
+impl fmt::Display for StopSubject {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.what.fmt(formatter)
+    }
+}
+
+impl StopSubject {
+    /// What the subtask acts on, each server proven to be the one that the task was accepted for.
+    pub(super) async fn of(deps: &Deps, context: &StepContext) -> Result<Self, Failure> {
+        let zone = match context.this().map(|this| &this.spec.target) {
+            Some(TaskTarget::Server(_)) => return step_io::target(deps, context).await.map(Self::from),
+            Some(TaskTarget::Zone(zone)) => zone.clone(),
+            Some(TaskTarget::Cluster) | None => return Err(step_io::misplaced(context)),
+        };
+        let mut targets = Vec::new();
+        for server in context.task.spec.servers.iter().filter(|server| server.zone == zone) {
+            targets.push(step_io::target_of(deps, context, server).await?);
+        }
+        let mut targets = targets.into_iter();
+        let target = targets.next().ok_or_else(|| step_io::misplaced(context))?;
+        Ok(Self { what: StopTarget::Zone(zone.clone()), zone, target, others: targets.collect() })
+    }
+
+    pub(in crate::operations) const fn what(&self) -> &StopTarget {
+        &self.what
+    }
+
+    pub(super) const fn zone(&self) -> &ZoneName {
+        &self.zone
+    }
+
+    pub(super) fn cluster_name(&self) -> &str {
+        &self.target.cluster.identity.name
+    }
+
+    /// The server, or all that the task has in the zone.
+    pub(super) fn targets(&self) -> impl Iterator<Item = &Target> {
+        std::iter::once(&self.target).chain(&self.others)
+    }
+
+    pub(super) fn addresses(&self) -> Vec<ServerAddr> {
+        self.targets().map(|target| target.server.addr).collect()
+    }
+
+    /// The way to the cluster.
+    pub(in crate::operations) const fn way(&self) -> &Target {
+        &self.target
+    }
+
+    /// What a session must prove.
+    pub(super) fn expected(&self) -> Expected {
+        match self.what {
+            StopTarget::Server(_) => self.target.expected(),
+            StopTarget::Zone(_) => Expected { target: None, ..self.target.expected() },
+        }
+    }
+
+    /// Endpoints that a session is opened on last.
+    pub(super) fn avoid(&self) -> Avoid {
+        let server = match self.what {
+            StopTarget::Server(addr) => Some(addr),
+            StopTarget::Zone(_) => None,
+        };
+        Avoid { server, zone: Some(self.zone.clone()), never: None }
+    }
+
+    pub(super) async fn reader(&self, deps: &Deps) -> Result<Box<dyn ClusterReader>, ClusterError> {
+        let Target { access, known, .. } = &self.target;
+        deps.oceanbase.reader(access, known, &self.expected(), &self.avoid()).await
+    }
+
+    pub(super) async fn see(&self, reader: &mut dyn ClusterReader) -> Result<Seen, ClusterError> {
+        let servers = reader.servers().await?;
+        let mark = match &self.what {
+            StopTarget::Server(addr) => {
+                match servers.iter().find(|server| server.addr == *addr).map(|row| row.stop_time) {
+                    Some(Some(since)) => Mark::Set(format!("STOP_TIME of {addr} is set since {since}")),
+                    Some(None) => Mark::NotSet,
+                    None => Mark::Gone,
+                }
+            }
+            StopTarget::Zone(zone) => match reader.zone(zone).await?.map(|zone| zone.status) {
+                Some(ZoneInnerStatus::Inactive) => Mark::Set(format!("zone {zone} is INACTIVE")),
+                Some(ZoneInnerStatus::Active) => Mark::NotSet,
+                None => Mark::Gone,
+            },
+        };
+        Ok(Seen { mark, servers })
+    }
+
+    /// A session that reads, and what it saw.
+    pub(super) async fn look(
+        &self,
+        deps: &Deps,
+        context: &StepContext,
+    ) -> Result<(Box<dyn ClusterReader>, Seen), ClusterError> {
+        let looked = async {
+            let mut reader = self.reader(deps).await?;
+            let seen = self.see(reader.as_mut()).await?;
+            Ok((reader, seen))
+        };
+        step_io::bounded(deps, context, looked).await
+    }
+
+    pub(super) fn stop(&self) -> Statement {
+        let zone = self.zone.clone();
+        match self.what {
+            StopTarget::Server(addr) => Statement::StopServer { addr, zone },
+            StopTarget::Zone(_) => Statement::StopZone { zone },
+        }
+    }
+
+    pub(super) fn force_stop(&self) -> Statement {
+        let zone = self.zone.clone();
+        match self.what {
+            StopTarget::Server(addr) => Statement::ForceStopServer { addr, zone },
+            StopTarget::Zone(_) => Statement::ForceStopZone { zone },
+        }
+    }
+
+    pub(super) fn start(&self) -> Statement {
+        let zone = self.zone.clone();
+        match self.what {
+            StopTarget::Server(addr) => Statement::StartServer { addr, zone },
+            StopTarget::Zone(_) => Statement::StartZone { zone },
+        }
+    }
+
+    pub(super) const fn start_words(&self) -> &'static str {
+        match self.what {
+            StopTarget::Server(_) => "START SERVER",
+            StopTarget::Zone(_) => "START ZONE",
+        }
+    }
+
+    /// The statement in a sentence.
+    pub(super) const fn stop_words(&self) -> &'static str {
+        match self.what {
+            StopTarget::Server(_) => "STOP SERVER",
+            StopTarget::Zone(_) => "STOP ZONE",
+        }
+    }
+
+    /// What the statement sets, in a sentence about whether it is set.
+    pub(super) fn mark_words(&self) -> String {
+        match &self.what {
+            StopTarget::Server(addr) => format!("STOP_TIME of {addr}"),
+            StopTarget::Zone(zone) => format!("INACTIVE of zone {zone}"),
+        }
+    }
+
+    /// Where leaders are, in the words of progress.
+    pub(super) fn place(&self) -> String {
+        match &self.what {
+            StopTarget::Server(addr) => format!("{} {addr}", self.zone),
+            StopTarget::Zone(zone) => format!("zone {zone}"),
+        }
+    }
+
+    /// A failure that names it.
+    pub(super) fn named(&self, failure: Failure) -> Failure {
+        match &self.what {
+            StopTarget::Server(addr) => failure.with("address", addr),
+            StopTarget::Zone(zone) => failure.with("zone", zone),
+        }
+    }
+}
