@@ -62,6 +62,11 @@ pub fn row(refusal: &Refusal) -> Row {
         "OBServer {server_id}（{address}）当前服务状态为 {service_state}，进程状态为 {process_state}，不支持该操作，期望状态：{expected}；处理建议：{remedy}";
         server_id: server, address: addr, service_state: service, process_state: process, expected: expected, remedy: remedy;
         condition("SERVER_STATE", "servers", server);
+    ZoneStateNotAdmitted { cluster, zone, status, expected } => FailedPrecondition, 409, 12004, "OBE18004";
+        "zone {zone} of cluster {cluster_id} is {status}, expected {expected}; look at its servers with ListServers",
+        "集群 {cluster_id} 的 Zone {zone} 当前状态为 {status}，不支持该操作，期望状态：{expected}；请查看该 Zone 的 OBServer";
+        cluster_id: cluster, zone: zone, status: status, expected: expected;
+        condition("ZONE_STATE", "zones", zone);
     SingleServerCluster { cluster, server } => FailedPrecondition, 409, 13003, "OBE19020";
         "server {server_id} is the only one of cluster {cluster_id}; stop the cluster instead",
         "OBServer {server_id} 是集群 {cluster_id} 的唯一节点，不能停止单节点集群的 observer 进程，请停止集群";

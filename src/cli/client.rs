@@ -17,6 +17,7 @@ use super::login::{Authorization, Login};
 use crate::proto::v1::admin_service_client::AdminServiceClient;
 use crate::proto::v1::cluster_service_client::ClusterServiceClient;
 use crate::proto::v1::ob_server_service_client::ObServerServiceClient;
+use crate::proto::v1::ob_zone_service_client::ObZoneServiceClient;
 use crate::proto::v1::task_service_client::TaskServiceClient;
 
 /// Longest wait for an answer that needs only the server's own records.
@@ -144,6 +145,10 @@ impl Client {
 
     pub fn servers(&self) -> ObServerServiceClient<Connection> {
         ObServerServiceClient::new(self.connection()).max_decoding_message_size(LARGEST_MESSAGE)
+    }
+
+    pub fn zones(&self) -> ObZoneServiceClient<Connection> {
+        ObZoneServiceClient::new(self.connection()).max_decoding_message_size(LARGEST_MESSAGE)
     }
 
     pub fn tasks(&self) -> TaskServiceClient<Connection> {

@@ -128,12 +128,25 @@ fn counted(progress: &v1::SubtaskProgress) -> String {
     }
 }
 
-/// What a task acts on: `10.0.0.2:2882 (zone2) of cluster ob`.
+/// What a task acts on: `10.0.0.2:2882 (zone2) of cluster ob`, `zone2 of cluster ob`.
 pub fn target(task: &v1::Task) -> String {
-    let server = task.server().map(|server| format!("{} ({})", server.address, server.zone)).unwrap_or_default();
+    let part = match &task.target {
+        Some(v1::task::Target::Server(server)) => format!("{} ({})", server.address, server.zone),
+        Some(v1::task::Target::Zone(_) | v1::task::Target::WholeCluster(_)) | None => short_target(task),
+    };
     match &task.cluster {
-        Some(cluster) => format!("{server} of cluster {}", cluster.name).trim_start().to_owned(),
-        None => server,
+        Some(cluster) if part.is_empty() => format!("cluster {}", cluster.name),
+        Some(cluster) => format!("{part} of cluster {}", cluster.name),
+        None => part,
+    }
+}
+
+/// The part of its cluster that a task acts on, in one word; empty when it is all of it.
+pub fn short_target(task: &v1::Task) -> String {
+    match &task.target {
+        Some(v1::task::Target::Server(server)) => server.address.clone(),
+        Some(v1::task::Target::Zone(zone)) => zone.name.clone(),
+        Some(v1::task::Target::WholeCluster(v1::WholeCluster {})) | None => String::new(),
     }
 }
 
@@ -152,7 +165,7 @@ pub fn rows(view: &TaskView, now: Timestamp, frame: usize, paint: Paint) -> Vec<
 
 fn subtask_row(view: &TaskView, subtask: &v1::Subtask, now: Timestamp, frame: usize, paint: Paint) -> String {
     let word = padded(&words::subtask_state(subtask.state), 10);
-    let name = padded(&flat(&subtask.name), NAME);
+    let name = padded(&flat(&view.name(subtask.id)), NAME);
     let spinner = FRAMES[frame % FRAMES.len()];
     let elapsed = between(subtask.start_time.as_ref(), subtask.finish_time.as_ref(), now);
     let (mark, word, timed, detail) = match subtask.state() {

@@ -46,6 +46,7 @@ mod watch;
 mod watch_line;
 mod watching;
 mod words;
+mod zones;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -182,6 +183,9 @@ pub enum Command {
     /// See the servers of a cluster
     #[command(subcommand)]
     Servers(servers::ServersCommand),
+    /// Stop, start and restart zones with all their servers
+    #[command(subcommand)]
+    Zones(zones::ZonesCommand),
     /// Take a server out of service: show the plan, then stop it unless a check blocks
     #[command(
         after_help = exit::HELP,
@@ -244,6 +248,7 @@ impl Command {
             Self::Stop(args) => !args.options.plan,
             Self::Restart(args) => !args.options.plan,
             Self::Clusters(command) => command.changes(),
+            Self::Zones(command) => command.changes(),
             Self::Tasks(command) => command.changes(),
             Self::User(command) => command.changes(),
             Self::Key(command) => command.changes(),
@@ -327,6 +332,7 @@ async fn dispatch(cli: Cli, output: &Output) -> Result<Exit, Failure> {
         }
         Command::Clusters(command) => clusters::run(command, &client()?, output).await,
         Command::Servers(command) => servers::run(command, &client()?, output).await,
+        Command::Zones(command) => zones::run(command, &client()?, output).await,
         Command::Stop(args) => stop::run(args, &client()?, output).await,
         Command::Start(args) => plain::start(args, &client()?, output).await,
         Command::Restart(args) => restart::run(args, &client()?, output).await,

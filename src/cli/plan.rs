@@ -20,13 +20,12 @@ pub struct Heading {
 pub fn plan_lines(heading: Heading, plan: &v1::StopPlan, whole: bool, paint: Paint) -> Vec<String> {
     let read = times::shown(plan.observed_at.as_ref());
     let mut lines = vec![format!(
-        "plan: {}{} {} ({}), cluster {} server {}, read {read}",
+        "plan: {}{} {}, cluster {}{}, read {read}",
         if heading.freeze { "freeze and " } else { "" },
         heading.verb,
-        flat(&plan.address),
-        flat(&plan.zone),
+        if plan.server_id == 0 { place(plan) } else { format!("{} ({})", place(plan), flat(&plan.zone)) },
         plan.cluster_id,
-        plan.server_id
+        if plan.server_id == 0 { String::new() } else { format!(" server {}", plan.server_id) },
     )];
     let mut table = Table::new(&["CHECK", "VERDICT", "OVERRIDE", "EVIDENCE"]);
     let shown: Vec<_> = plan.checks.iter().filter(|check| whole || check.verdict() != v1::Verdict::Pass).collect();
@@ -61,6 +60,11 @@ pub fn plan_lines(heading: Heading, plan: &v1::StopPlan, whole: bool, paint: Pai
         paint.red("verdict: the stop is blocked")
     });
     lines
+}
+
+/// What is to be stopped: the address of a server, or a zone.
+pub fn place(plan: &v1::StopPlan) -> String {
+    if plan.server_id == 0 { format!("zone {}", flat(&plan.zone)) } else { flat(&plan.address).to_string() }
 }
 
 /// A beginning that fits a line or two; the whole plan has the rest.

@@ -11,7 +11,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::on_server::OnServer;
 use super::output::{Format, Output};
-use super::plan::{Heading, plan_lines};
+use super::plan::{Heading, place, plan_lines};
 use super::watching::Watching;
 use super::{times, words};
 use crate::clock::Clock;
@@ -27,7 +27,7 @@ pub struct StopOptions {
     /// Accept a risk by name: QUORUM_LOSS or CLUSTER_UNREACHABLE; may be given more than once
     #[arg(long = "accept-risk", value_name = "RISK", value_parser = words::parse_risk)]
     pub accept_risks: Vec<v1::Risk>,
-    /// Freeze the server (MINOR FREEZE) before its process is ended, so that it has less to replay when it comes back
+    /// Freeze each server (MINOR FREEZE) before its process is ended, so that it has less to replay when it comes back
     #[arg(long)]
     pub freeze: bool,
     /// The process is never ended later than this from now [default: the server's, two hours]
@@ -87,9 +87,41 @@ pub async fn plan_first(
         freeze_before_stop: options.freeze,
     };
     let plan = client.call("plan stop server", CLUSTER_TIMEOUT, client.servers().plan_stop_server(request)).await?.plan;
-    let plan =
-        plan.ok_or_else(|| Failure::Refused("the server answered without a plan, nothing was changed".to_owned()))?;
+    let plan = planned(plan)?;
     on.is(&plan.address)?;
+    decide(verb, plan, options, output)
+}
+
+/// The same for a zone.
+pub async fn plan_zone_first(
+    verb: &'static str,
+    cluster_id: i64,
+    zone: &str,
+    options: &StopOptions,
+    client: &Client,
+    output: &Output,
+) -> Result<PlanDecision, Failure> {
+    let request = v1::PlanStopZoneRequest {
+        cluster_id,
+        zone: zone.to_owned(),
+        force: options.force,
+        accept_risks: options.risks(),
+        freeze_before_stop: options.freeze,
+    };
+    let plan = client.call("plan stop zone", CLUSTER_TIMEOUT, client.zones().plan_stop_zone(request)).await?.plan;
+    decide(verb, planned(plan)?, options, output)
+}
+
+fn planned(plan: Option<v1::StopPlan>) -> Result<v1::StopPlan, Failure> {
+    plan.ok_or_else(|| Failure::Refused("the server answered without a plan, nothing was changed".to_owned()))
+}
+
+fn decide(
+    verb: &'static str,
+    plan: v1::StopPlan,
+    options: &StopOptions,
+    output: &Output,
+) -> Result<PlanDecision, Failure> {
     show(verb, options, &plan, output)?;
     if options.plan {
         return Ok(PlanDecision::Over(if plan.allowed { Exit::Done } else { Exit::Refused }));
@@ -124,7 +156,7 @@ fn blocked(verb: &str, plan: &v1::StopPlan) -> String {
     let blocks = |check: &&v1::PlanCheck| check.verdict() == v1::Verdict::Block && !check.overridden;
     let names: Vec<_> = plan.checks.iter().filter(blocks).map(|check| check.name.as_str()).collect();
     let names = if names.is_empty() { "a check".to_owned() } else { names.join(", ") };
-    format!("the {verb} of {} is blocked by {names}; nothing was changed", plan.address)
+    format!("the {verb} of {} is blocked by {names}; nothing was changed", place(plan))
 }
 
 #[cfg(test)]

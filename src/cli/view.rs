@@ -52,10 +52,16 @@ impl TaskView {
         self.task.subtasks.iter().find(|subtask| subtask.id == id)
     }
 
-    /// Name of a subtask, or of the task for what concerns the whole.
+    /// Name of a subtask, with its server when it has a namesake of another; of the task for what concerns the whole.
     pub fn name(&self, subtask_id: i64) -> String {
         match self.subtask(subtask_id) {
-            Some(subtask) => subtask.name.clone(),
+            Some(subtask) => {
+                let namesakes = self.task.subtasks.iter().filter(|other| other.name == subtask.name).count();
+                match subtask.server.as_ref().filter(|_| namesakes > 1) {
+                    Some(server) => format!("{} {}", subtask.name, server.address),
+                    None => subtask.name.clone(),
+                }
+            }
             None if subtask_id == 0 => self.task.name.clone(),
             None => format!("subtask {subtask_id}"),
         }

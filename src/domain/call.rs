@@ -11,6 +11,12 @@ words!(
         StartServer = "START_OB_SERVER",
         RestartServer = "RESTART_OB_SERVER",
         FreezeServer = "FREEZE_OB_SERVER",
+        /// Every server of a zone.
+        StopZone = "STOP_OB_ZONE",
+        StartZone = "START_OB_ZONE",
+        RestartZone = "RESTART_OB_ZONE",
+        /// The precheck of its stop.
+        PlanStopZone = "PLAN_STOP_OB_ZONE",
         /// The precheck of a stop.
         PlanStopServer = "PLAN_STOP_OB_SERVER",
         GetServer = "GET_OB_SERVER",
@@ -86,9 +92,12 @@ impl Call {
             | Self::StartServer
             | Self::RestartServer
             | Self::FreezeServer
+            | Self::StopZone
+            | Self::StartZone
+            | Self::RestartZone
             | Self::UpdateCluster
             | Self::SyncCluster => Requirement::Cluster(Action::Update),
-            Self::PlanStopServer | Self::GetServer | Self::ListServers | Self::GetCluster => {
+            Self::PlanStopServer | Self::PlanStopZone | Self::GetServer | Self::ListServers | Self::GetCluster => {
                 Requirement::Cluster(Action::Read)
             }
             // Its answer says whether a cluster is registered already.
@@ -122,6 +131,9 @@ impl Call {
             | Self::StartServer
             | Self::RestartServer
             | Self::FreezeServer
+            | Self::StopZone
+            | Self::StartZone
+            | Self::RestartZone
             | Self::RetryTask
             | Self::RollbackTask
             | Self::SkipSubtask
@@ -142,6 +154,7 @@ impl Call {
             // It changes nothing, but the copy holds everything: who took it is on record.
             | Self::BackupStore => true,
             Self::PlanStopServer
+            | Self::PlanStopZone
             | Self::GetServer
             | Self::ListServers
             | Self::GetTask

@@ -6,6 +6,7 @@ use crate::domain::ids::{
     AccessKeyId, ClusterId, Principal, Revision, RoleName, Seq, ServerAddr, ServerId, SubtaskId, TaskId, ZoneName,
 };
 use crate::domain::permission::RequiredPermission;
+use crate::domain::status::ZoneInnerStatus;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldViolation {
@@ -79,6 +80,13 @@ refusals! {
         remedy: String,
     } = "SERVER_STATE_NOT_ADMITTED",
     /// The cluster has one server (OCP OBE19020).
+    /// By the STATUS of the zone and the states of its servers.
+    ZoneStateNotAdmitted {
+        cluster: ClusterId,
+        zone: ZoneName,
+        status: ZoneInnerStatus,
+        expected: String,
+    } = "ZONE_STATE_NOT_ADMITTED",
     SingleServerCluster { cluster: ClusterId, server: ServerId } = "SINGLE_SERVER_CLUSTER",
     /// The server has another address than the caller expects.
     ExpectedServerMismatch { server: ServerId, expected: ServerAddr, actual: ServerAddr } = "EXPECTED_SERVER_MISMATCH",

@@ -1,8 +1,11 @@
 //! One effect of a step: the commit of its intent, the ownership check, the effect, the commit of its outcome.
 
+use crate::domain::attempt::RecordedIntent;
 use crate::domain::decide::{Input, StepOutput, TaskRefusal};
 use crate::domain::effect::{EffectOutcome, Intent};
 use crate::domain::event::{IntentOutcome, TaskState};
+use crate::domain::ids::SubtaskId;
+use crate::domain::task::Task;
 use crate::engine::executor::{Executor, ExitReason};
 use crate::engine::failpoints::LostEffect;
 use crate::engine::policy::Acted;
@@ -28,7 +31,7 @@ impl Executor {
         let _in_flight = self.begin_effect()?;
         let (id, fence) = (context.subtask, self.fence);
         context.log(format!("{} at {}", intent.description, intent.endpoint));
-        let number = context.task.next_intent();
+        let before = last_intent(&context.task, id);
         let input = Input::EffectWanted { subtask: id, intent, fence, output };
         let log = Self::log_write(context);
         let task = match self.try_write(input, move |_| log.iter().cloned().collect()).await? {
@@ -37,20 +40,19 @@ impl Executor {
             Err(TaskRefusal::EffectMayStillHappen { .. }) => return Ok(Attempt::Acted(Acted::MayStillHappen)),
             Err(refusal) => return Err(ExitReason::own_decision_refused(context.task.spec.id, refusal)),
         };
-        let recorded = task.intents.iter().any(|intent| intent.number == number);
-        if !recorded && task.state == TaskState::Canceling {
-            return Ok(Attempt::Acted(Acted::NotBegun));
-        }
-        if !recorded {
-            // Consent to an irreversible step has ended: `decide` has failed the subtask instead.
-            return Ok(Attempt::EndedSubtask);
-        }
-        if let Some(recorded) = task.intents.iter().find(|intent| intent.number == number) {
-            self.horizons.begin(recorded);
-            let progress =
-                ProgressReport::uncounted(format!("waits for the answer to {}", recorded.intent.description));
-            self.note(context, progress, recorded.intent.horizon);
-        }
+        // Its number is known only now: a parallel subtask may have taken the next one meanwhile.
+        let recorded = last_intent(&task, id).filter(|last| before.is_none_or(|before| before.number < last.number));
+        let Some(recorded) = recorded else {
+            return Ok(match task.state {
+                TaskState::Canceling => Attempt::Acted(Acted::NotBegun),
+                // Consent to an irreversible step has ended: `decide` has failed the subtask instead.
+                _ => Attempt::EndedSubtask,
+            });
+        };
+        let number = recorded.number;
+        self.horizons.begin(recorded);
+        let progress = ProgressReport::uncounted(format!("waits for the answer to {}", recorded.intent.description));
+        self.note(context, progress, recorded.intent.horizon);
         let permit = self.permit(&task, id, number).await?;
         self.failpoints.at_permit();
         let answer = match self.failpoints.at_effect() {
@@ -81,6 +83,11 @@ impl Executor {
         self.write(input, move |_| log.iter().cloned().collect()).await?;
         Ok(Attempt::Acted(Acted::Tried(outcome)))
     }
+}
+
+/// The last effect that a subtask tried.
+fn last_intent(task: &Task, subtask: SubtaskId) -> Option<&RecordedIntent> {
+    task.intents.iter().rev().find(|intent| intent.subtask == subtask)
 }
 
 /// The outcome of an effect that a failpoint dropped.

@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use crate::clock::Clock;
 use crate::domain::host::ObserverTarget;
-use crate::domain::ids::{ClusterId, ServerId};
+use crate::domain::ids::{ClusterId, ServerId, ZoneName};
 use crate::domain::reading::{ServerReading, ZoneReading};
 use crate::host::HostAddress;
 use crate::oceanbase::{
@@ -113,6 +113,25 @@ impl Inventory {
         let hosts = self.store.hosts(cluster).await?;
         let host = host_address(&row.default_host, &hosts, &found);
         Ok(Target { access, known, host, cluster: row, server: found, servers })
+    }
+
+    /// The servers of a zone likewise, ascending by id; none when the zone is not known.
+    pub async fn zone_targets(&self, cluster: ClusterId, zone: &ZoneName) -> Result<Vec<Target>, InventoryError> {
+        let ClusterRoute { cluster: row, servers, access, known } = self.route(cluster).await?;
+        let hosts = self.store.hosts(cluster).await?;
+        let in_zone = servers.iter().filter(|server| server.zone == *zone);
+        let mut targets: Vec<Target> = in_zone
+            .map(|server| Target {
+                cluster: row.clone(),
+                server: server.clone(),
+                servers: servers.clone(),
+                access: access.clone(),
+                known: known.clone(),
+                host: host_address(&row.default_host, &hosts, server),
+            })
+            .collect();
+        targets.sort_by_key(|target| target.server.id);
+        Ok(targets)
     }
 
     pub async fn route(&self, cluster: ClusterId) -> Result<ClusterRoute, InventoryError> {

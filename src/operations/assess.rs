@@ -1,34 +1,48 @@
 //! The whole precheck of a stop, as PlanStopServer shows it and Prepare applies it: one assessment over one survey of
 //! cluster and host, so that a plan and the task that follows it cannot differ in their rules.
 
+use futures::future::join_all;
+
 use crate::clock::Timestamp;
-use crate::domain::admission::{Admission, ProcessFinding};
+use crate::domain::admission::{Admission, ProcessFinding, ServiceState, service_state};
 use crate::domain::event::{Failure, FailureKind, OverriddenCheck as RecordedOverride};
 use crate::domain::gate::Consent;
 use crate::domain::host::{Finding, MaySignal, ProcessReport};
-use crate::domain::ids::Principal;
+use crate::domain::ids::{Principal, ServerAddr};
 use crate::domain::precheck::{Check, CheckVerdict, LeaderMove, precheck};
-use crate::domain::reading::ClusterReading;
+use crate::domain::reading::{ClusterReading, ServerReading};
 use crate::domain::status::OverriddenBy;
+use crate::domain::stop_target::StopTarget;
 use crate::inventory::Target;
 use crate::oceanbase::{ClusterError, ErrorClass};
 use crate::operations::admission::admit_observed;
 use crate::operations::definition::{Definition, StepKind};
+use crate::operations::stop_subject::StopSubject;
 use crate::operations::{Deps, cluster_failure, leaves_unknown, retriable};
 
 #[derive(Debug)]
 pub struct Survey {
     /// The cluster, or why it could not be read.
     pub reading: Result<ClusterReading, ClusterError>,
-    pub found: ProcessReport,
+    /// Each server with its process.
+    pub found: Vec<(ServerAddr, ProcessReport)>,
 }
 
-/// Reads cluster and host at once, in bounded time: a cluster that hangs is one that does not answer.
-pub async fn survey(deps: &Deps, target: &Target) -> Survey {
-    let read = async { super::step_io::reader(deps, target).await?.reading().await };
-    let read = super::step_io::within(deps.timeouts.reading, &target.cluster.identity.name, read);
-    let (reading, found) = tokio::join!(read, super::step_io::find(deps, target));
+/// Reads cluster and hosts at once, in bounded time: a cluster that hangs is one that does not answer.
+pub async fn survey(deps: &Deps, subject: &StopSubject) -> Survey {
+    let read = async { subject.reader(deps).await?.reading().await };
+    let read = super::step_io::within(deps.timeouts.reading, subject.cluster_name(), read);
+    let (reading, found) = tokio::join!(read, processes(deps, subject));
     Survey { reading, found }
+}
+
+/// The process of each server.
+pub(super) async fn processes(deps: &Deps, subject: &StopSubject) -> Vec<(ServerAddr, ProcessReport)> {
+    join_all(subject.targets().map(|target| find(deps, target))).await
+}
+
+async fn find(deps: &Deps, target: &Target) -> (ServerAddr, ProcessReport) {
+    (target.server.addr, super::step_io::find(deps, target).await)
 }
 
 /// One check, from whichever rule.
@@ -164,10 +178,10 @@ pub async fn freeze_outlook(deps: &Deps, target: &Target) -> AssessedCheck {
     }
 }
 
-/// Applies every rule of a stop or a restart.
+/// Applies every rule of a stop or a restart, of a server or of a zone.
 pub fn assess(
     survey: &Survey,
-    target: &Target,
+    subject: &StopSubject,
     operation: &Definition,
     consent: &Consent,
     now: Timestamp,
@@ -178,13 +192,21 @@ pub fn assess(
     let mut observed_at = now;
     // Before admission, which only knows that a process is in doubt: the finding of the host says which.
     if operation.has(StepKind::StopProcess) {
-        checks.extend(host_checks(survey));
+        let of_zone = matches!(subject.what(), StopTarget::Zone(_));
+        for (addr, found) in &survey.found {
+            let of_server = host_checks(&survey.reading, found).into_iter();
+            checks.extend(of_server.map(|check| match of_zone {
+                true => AssessedCheck { evidence: format!("{addr}: {}", check.evidence), ..check },
+                false => check,
+            }));
+        }
     }
     if let Ok(reading) = &survey.reading {
-        checks.push(admission_check(reading, target, &survey.found, operation));
+        checks.extend(survey.found.iter().map(|(addr, found)| admission_check(reading, *addr, found, operation)));
+        checks.extend(zone_check(reading, subject, &survey.found, operation));
     }
     if let Ok(reading) = &survey.reading {
-        let precheck = precheck(reading, &target.server.addr.into(), now);
+        let precheck = precheck(reading, subject.what(), now);
         checks.extend(precheck.checks.iter().map(AssessedCheck::from));
         leader_moves = precheck.leader_moves;
         failures_tolerated_after = Some(precheck.failures_tolerated_after);
@@ -251,25 +273,59 @@ pub fn process_finding(found: &ProcessReport) -> ProcessFinding {
     }
 }
 
+/// Whether the zone as a whole is in a state for the operation; `None`: the operation is on a server.
+fn zone_check(
+    reading: &ClusterReading,
+    subject: &StopSubject,
+    found: &[(ServerAddr, ProcessReport)],
+    operation: &Definition,
+) -> Option<AssessedCheck> {
+    let (admits, zone) = (operation.admits_zone?, reading.zone(subject.zone())?);
+    let states = zone_states(&reading.servers, found);
+    Some(match admits(zone.status, &states) {
+        Ok(()) => check("ZONE_STATE", CheckVerdict::Pass, format!("{subject} is {}", zone.status), ""),
+        Err(expected) => {
+            let evidence = format!("{subject} is {}, where a {} needs {expected}", zone.status, operation.noun());
+            check("ZONE_STATE", CheckVerdict::Block, evidence, "look at the servers of the zone")
+        }
+    })
+}
+
+/// Service and process of each server whose process was looked for.
+pub(super) fn zone_states(
+    servers: &[ServerReading],
+    found: &[(ServerAddr, ProcessReport)],
+) -> Vec<(ServiceState, ProcessFinding)> {
+    let state = |(addr, found): &(ServerAddr, ProcessReport)| {
+        let row = servers.iter().find(|server| server.addr == *addr)?;
+        Some((service_state(row), process_finding(found)))
+    };
+    found.iter().filter_map(state).collect()
+}
+
 fn admission_check(
     reading: &ClusterReading,
-    target: &Target,
+    addr: ServerAddr,
     found: &ProcessReport,
     operation: &Definition,
 ) -> AssessedCheck {
     let name = "SERVER_STATE";
-    let Some(server) = reading.server(&target.server.addr) else {
+    let Some(server) = reading.server(&addr) else {
         return check(name, CheckVerdict::Pass, "see TARGET_KNOWN", "");
+    };
+    let (of, noun) = match operation.admits_zone {
+        Some(_) => (format!("{addr}: "), operation.noun()),
+        None => (String::new(), "stop".to_owned()),
     };
     match admit_observed(server, process_finding(found), operation) {
         Admission::Admit => {
-            let service = crate::domain::admission::service_state(server);
-            check(name, CheckVerdict::Pass, format!("service {service}, process {}", process_finding(found)), "")
+            let (service, process) = (service_state(server), process_finding(found));
+            check(name, CheckVerdict::Pass, format!("{of}service {service}, process {process}"), "")
         }
         Admission::Refuse { service, process, expected } => check(
             name,
             CheckVerdict::Block,
-            format!("service {service}, process {process}, where a stop needs {expected}"),
+            format!("{of}service {service}, process {process}, where a {noun} needs {expected}"),
             match process {
                 ProcessFinding::HostUnreachable => {
                     "HOST_PROCESS says why; start `obsteward agent` there, or correct the way to the host with UpdateCluster"
@@ -283,14 +339,13 @@ fn admission_check(
     }
 }
 
-fn host_checks(survey: &Survey) -> Vec<AssessedCheck> {
-    let found = &survey.found;
+fn host_checks(reading: &Result<ClusterReading, ClusterError>, found: &ProcessReport) -> Vec<AssessedCheck> {
     let process = match &found.finding {
         Finding::Running(identity) => check("HOST_PROCESS", CheckVerdict::Pass, identity.to_string(), ""),
         Finding::Absent { evidence } => {
             check("HOST_PROCESS", CheckVerdict::Info, format!("no process: {evidence}"), "")
         }
-        Finding::HostUnreachable { reason } => match &survey.reading {
+        Finding::HostUnreachable { reason } => match reading {
             // Admission has decided whether a server whose host does not answer may be stopped.
             Ok(_) => check(
                 "HOST_PROCESS",

@@ -2,14 +2,15 @@
 //! which end. Each has a file of its own; the graphs are those that OCP documents (docs/ocp-v2.md#task-graphs), and so are
 //! the timeouts (docs/ocp-v2.md#timeouts-of-steps).
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::domain::admission::{ProcessFinding, ServiceState};
 use crate::domain::call::Call;
 use crate::domain::event::{TaskServer, TaskState};
 use crate::domain::graph::{Graph, OperationName, SubtaskSpec, TaskTarget};
-use crate::domain::ids::{InvalidName, SubtaskId};
-use crate::domain::status::ServerStatus;
+use crate::domain::ids::{InvalidName, ServerId, SubtaskId, ZoneName};
+use crate::domain::status::{ServerStatus, ZoneInnerStatus};
 use crate::domain::task::Task;
 use crate::operations;
 use crate::operations::steps::Scope;
@@ -41,6 +42,39 @@ pub(super) const fn node(id: i64, kind: StepKind, name: &'static str, timeout: L
     Node { id, kind, name, timeout, after }
 }
 
+impl Node {
+    /// What it is done to, for each of these servers.
+    fn targets(&self, servers: &[TaskServer]) -> Vec<TaskTarget> {
+        match self.kind.scope() {
+            Scope::Server => servers.iter().map(|server| TaskTarget::Server(server.id)).collect(),
+            Scope::Zone => {
+                let zones: BTreeSet<&ZoneName> = servers.iter().map(|server| &server.zone).collect();
+                zones.into_iter().map(|zone| TaskTarget::Zone(zone.clone())).collect()
+            }
+            Scope::Cluster => vec![TaskTarget::Cluster],
+        }
+    }
+}
+
+/// Whether what is done to one target concerns the other: a server its zone, and all of them the cluster.
+fn touch(one: &TaskTarget, other: &TaskTarget, servers: &[TaskServer]) -> bool {
+    let zone_of = |id: &ServerId| servers.iter().find(|server| server.id == *id).map(|server| &server.zone);
+    match (one, other) {
+        (TaskTarget::Cluster, _) | (_, TaskTarget::Cluster) => true,
+        (TaskTarget::Server(one), TaskTarget::Server(other)) => one == other,
+        (TaskTarget::Zone(one), TaskTarget::Zone(other)) => one == other,
+        (TaskTarget::Server(server), TaskTarget::Zone(zone)) | (TaskTarget::Zone(zone), TaskTarget::Server(server)) => {
+            zone_of(server) == Some(zone)
+        }
+    }
+}
+
+/// Neighbours that are alike are one: a node has as many subtasks as targets.
+fn once_each<'a>(kinds: impl Iterator<Item = &'a str>) -> impl Iterator<Item = &'a str> {
+    let mut last = "";
+    kinds.filter(move |kind| std::mem::replace(&mut last, kind) != *kind)
+}
+
 /// What is recorded again of how it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Restored {
@@ -53,6 +87,9 @@ pub enum Restored {
     ClusterAsObserved,
 }
 
+/// For the STATUS of a zone, and the service and process of each of its servers; an error says which state it needs.
+pub type AdmitsZone = fn(ZoneInnerStatus, &[(ServiceState, ProcessFinding)]) -> Result<(), &'static str>;
+
 #[derive(Debug)]
 pub struct Definition {
     /// That asks for it.
@@ -60,9 +97,11 @@ pub struct Definition {
     /// As OCP writes it.
     pub name: &'static str,
     pub nodes: &'static [Node],
-    /// For every state but a leaving server's; an error says which state it needs.
+    /// For every state of each of its servers but a leaving one's; an error says which state it needs.
     pub admits: fn(ServiceState, ProcessFinding) -> Result<(), &'static str>,
-    /// Status that the server is shown with while it is at work; `None`: as observed.
+    /// `None`: it is on a server. Otherwise on a zone, which must be in a state for it besides.
+    pub admits_zone: Option<AdmitsZone>,
+    /// Status that its servers are shown with while it is at work; `None`: as observed.
     pub meanwhile: Option<ServerStatus>,
     /// In the commit of the task's end. At an end that is not named nothing is restored: its steps have recorded what is.
     pub restores: &'static [(TaskState, &'static [Restored])],
@@ -71,6 +110,13 @@ pub struct Definition {
 /// What operations on a server restore. A refusal has changed nothing but the mark that a task is at work.
 pub(super) const SERVER_RESTORES: &[(TaskState, &[Restored])] = &[
     (TaskState::Refused, &[Restored::FormerServer, Restored::ClusterAsObserved]),
+    (TaskState::RolledBack, &[Restored::FormerServer, Restored::FormerZone, Restored::ClusterAsObserved]),
+    (TaskState::GivenUp, &[Restored::ServerAsObserved, Restored::ZoneAsObserved, Restored::ClusterAsObserved]),
+];
+
+/// And what those on a zone do, which is shown as operated on meanwhile.
+pub(super) const ZONE_RESTORES: &[(TaskState, &[Restored])] = &[
+    (TaskState::Refused, &[Restored::FormerServer, Restored::FormerZone, Restored::ClusterAsObserved]),
     (TaskState::RolledBack, &[Restored::FormerServer, Restored::FormerZone, Restored::ClusterAsObserved]),
     (TaskState::GivenUp, &[Restored::ServerAsObserved, Restored::ZoneAsObserved, Restored::ClusterAsObserved]),
 ];
@@ -89,11 +135,8 @@ impl Definition {
         let graph = &task.spec.graph;
         operations::ALL.into_iter().find(|definition| {
             definition.operation() == graph.operation
-                && definition
-                    .nodes
-                    .iter()
-                    .map(|node| node.kind.as_str())
-                    .eq(graph.subtasks.iter().map(|it| it.kind.as_str()))
+                && once_each(definition.nodes.iter().map(|node| node.kind.as_str()))
+                    .eq(once_each(graph.subtasks.iter().map(|it| it.kind.as_str())))
         })
     }
 
@@ -106,18 +149,27 @@ impl Definition {
         OperationName { name: self.name.to_owned(), version: 1 }
     }
 
+    /// Whether it takes what it acts on out of service.
+    pub fn stops_service(&self) -> bool {
+        self.has(StepKind::StopService) || self.has(StepKind::StopZone)
+    }
+
     pub fn has(&self, kind: StepKind) -> bool {
         self.nodes.iter().any(|node| node.kind == kind)
     }
 
-    /// Number of ids that its graph needs.
-    pub const fn subtask_count(&self) -> u32 {
-        self.nodes.len() as u32
+    /// Number of ids that its graph needs for these servers.
+    pub fn subtask_count(&self, servers: &[TaskServer]) -> usize {
+        self.nodes.iter().map(|node| node.targets(servers).len()).sum()
     }
 
-    /// The graph for a server, with ids from `first`.
-    pub fn graph(&self, first: i64, server: &TaskServer, times: GraphTimes) -> Result<Graph, InvalidName> {
-        let subtask = |node: &Node| {
+    /// The graph for a server, or for the servers of a zone, with ids from `first`: a subtask for each target of each node.
+    pub fn graph(&self, first: i64, servers: &[TaskServer], times: GraphTimes) -> Result<Graph, InvalidName> {
+        let targets =
+            self.nodes.iter().flat_map(|node| node.targets(servers).into_iter().map(move |target| (node, target)));
+        let numbered: Vec<(i64, &Node, TaskTarget)> =
+            (first..).zip(targets).map(|(id, (node, target))| (id, node, target)).collect();
+        let subtask = |(id, node, target): &(i64, &Node, TaskTarget)| {
             let timeout = match node.timeout {
                 Limit::Seconds(seconds) => Duration::from_secs(seconds),
                 Limit::LeaderWait => times.leader_wait,
@@ -125,23 +177,22 @@ impl Definition {
                     Duration::from_secs(seconds).max(Duration::from_secs(times.lease.as_secs() + 60))
                 }
             };
-            let upstreams = node.after.iter().map(|offset| SubtaskId::new(first + offset));
+            let before = numbered
+                .iter()
+                .filter(|(_, before, place)| node.after.contains(&before.id) && touch(place, target, servers));
+            let upstreams = before.map(|(id, ..)| SubtaskId::new(*id));
             Ok(SubtaskSpec {
-                id: SubtaskId::new(first + node.id)?,
+                id: SubtaskId::new(*id)?,
                 kind: node.kind.as_str().to_owned(),
                 name: node.name.to_owned(),
-                target: match node.kind.scope() {
-                    Scope::Server => TaskTarget::Server(server.id),
-                    Scope::Zone => TaskTarget::Zone(server.zone.clone()),
-                    Scope::Cluster => TaskTarget::Cluster,
-                },
+                target: target.clone(),
                 timeout,
                 upstreams: upstreams.collect::<Result<_, _>>()?,
                 // What it checks and records is what the others rely on.
                 prohibit_skip: node.after.is_empty(),
             })
         };
-        let subtasks = self.nodes.iter().map(subtask).collect::<Result<_, InvalidName>>()?;
+        let subtasks = numbered.iter().map(subtask).collect::<Result<_, InvalidName>>()?;
         Ok(Graph { operation: self.operation(), subtasks })
     }
 }
@@ -149,14 +200,13 @@ impl Definition {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::ids::ServerId;
     use crate::operations::{RESTART, START, STOP_PROCESS, STOP_SERVICE};
 
     const TIMES: GraphTimes = GraphTimes { lease: Duration::from_secs(10), leader_wait: Duration::from_secs(300) };
 
-    fn server() -> TaskServer {
+    fn server() -> [TaskServer; 1] {
         let (addr, zone) = ("10.0.0.2:2882".parse().unwrap(), "zone1".parse().unwrap());
-        TaskServer { id: ServerId::new(7).unwrap(), addr, ob_server_id: 3, zone }
+        [TaskServer { id: ServerId::new(7).unwrap(), addr, ob_server_id: 3, zone }]
     }
 
     fn names(graph: &Graph) -> Vec<&str> {

@@ -20,6 +20,7 @@ pub static FREEZE: Definition = Definition {
         node(3, UpdateCluster, "Update OB cluster status", Seconds(30), &[2]),
     ],
     admits,
+    admits_zone: None,
     meanwhile: None,
     restores: &[
         (TaskState::Refused, &[Restored::ClusterAsObserved]),

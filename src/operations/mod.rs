@@ -11,6 +11,8 @@ mod start_server;
 mod step_io;
 mod steps;
 mod stop_server;
+pub mod stop_subject;
+pub mod zone;
 
 pub use freeze_server::FREEZE;
 pub use restart_server::RESTART;
@@ -102,7 +104,8 @@ pub struct Deps {
 }
 
 /// Every operation that this version knows.
-pub const ALL: [&Definition; 5] = [&STOP_PROCESS, &STOP_SERVICE, &START, &RESTART, &FREEZE];
+pub const ALL: [&Definition; 8] =
+    [&STOP_PROCESS, &STOP_SERVICE, &START, &RESTART, &FREEZE, &zone::STOP, &zone::START, &zone::RESTART];
 
 /// The same, with the code that runs them.
 pub fn registry(deps: &Deps) -> Registry {

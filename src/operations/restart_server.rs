@@ -29,6 +29,7 @@ pub static RESTART: Definition = Definition {
         node(10, StartService, "Start server", Seconds(300), &[0]),
     ],
     admits,
+    admits_zone: None,
     meanwhile: Some(ServerStatus::Restarting),
     restores: SERVER_RESTORES,
 };

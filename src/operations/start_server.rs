@@ -26,6 +26,7 @@ pub static START: Definition = Definition {
         node(8, SyncCluster, "Sync cluster info", Seconds(30), &[2]),
     ],
     admits,
+    admits_zone: None,
     meanwhile: Some(ServerStatus::Starting),
     restores: SERVER_RESTORES,
 };

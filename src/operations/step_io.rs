@@ -19,7 +19,7 @@ use crate::host::HostError;
 use crate::inventory::{Target, recorded_reading};
 use crate::oceanbase::{Avoid, ClusterError, ClusterReader, ErrorClass, Expected};
 use crate::operations::definition::StepKind;
-use crate::operations::steps::StopSubject;
+use crate::operations::stop_subject::StopSubject;
 use crate::operations::{Deps, cluster_failure, inventory_failure, leaves_unknown, retriable};
 use crate::store::Write;
 

@@ -29,6 +29,7 @@ pub static PROCESS: Definition = Definition {
         node(7, UpdateZoneStopped, "Update zone status", Seconds(1800), &[6]),
     ],
     admits: admits_process,
+    admits_zone: None,
     meanwhile: Some(ServerStatus::Stopping),
     restores: SERVER_RESTORES,
 };
@@ -45,6 +46,7 @@ pub static SERVICE: Definition = Definition {
         node(5, UpdateCluster, "Update OB cluster status", Seconds(30), &[4]),
     ],
     admits: admits_service,
+    admits_zone: None,
     meanwhile: Some(ServerStatus::Stopping),
     restores: SERVER_RESTORES,
 };

@@ -1,10 +1,11 @@
-//! What is common to the acceptance of every task on a server. It checks only what needs
+//! What is common to the acceptance of every task on a server or a zone. It checks only what needs
 //! no cluster, so that it answers in the time of one commit; the whole precheck is the task's first subtask. When recorded
 //! state would refuse, it looks once more, bounded.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::join_all;
 use uuid::Uuid;
 
 use super::Service;
@@ -19,7 +20,7 @@ use crate::domain::event::{Phase, TaskCluster, TaskServer, TaskSpec, Verb};
 use crate::domain::graph::TaskTarget;
 use crate::domain::ids::{ClusterId, InvalidName, ServerAddr, TaskId};
 use crate::domain::refusal::{LockHolder, Refusal};
-use crate::domain::status::{InnerStatus, ServerStatus};
+use crate::domain::status::{InnerStatus, ServerStatus, ZoneInnerStatus};
 use crate::domain::task::Task;
 use crate::engine::WriteOutcome;
 use crate::inventory::{Target, recorded_reading};
@@ -27,6 +28,7 @@ use crate::operations::admission::admit;
 use crate::operations::assess::process_finding;
 use crate::operations::definition::{Definition, GraphTimes, StepKind};
 use crate::operations::former_and_target;
+use crate::operations::stop_subject::StopSubject;
 use crate::store::{Author, StoredTask, Write};
 
 /// Longest fresh look before a refusal by recorded state.
@@ -35,7 +37,7 @@ const FRESH_LOOK: Duration = Duration::from_secs(5);
 impl Service {
     /// Records the task, or answers with the one that is there for the same request.
     pub(super) async fn accept(&self, caller: &Caller, asked: Operate) -> Result<StoredTask, Refusal> {
-        if let Some(request_id) = asked.arguments.request_id {
+        if let Some(request_id) = asked.request_id {
             let known = self.store.request(&caller.principal, &request_id.to_string()).await;
             if let Some((task, known)) = known.map_err(|error| store_refusal(&error))? {
                 return self.replayed(task, &known, &asked).await;
@@ -44,22 +46,23 @@ impl Service {
         if let Some(open) = self.open_repeat(caller, &asked).await? {
             return Ok(open);
         }
-        let mut target = self.target(&asked).await?;
-        if let Some(stopped_by) = self.resting_stop(&asked, &target).await? {
-            return self.roll_back_instead(caller, asked, target.server.addr, stopped_by).await;
+        let mut recorded = self.recorded_subject(&asked).await?;
+        if let Some(stopped_by) = self.resting_stop(&asked, &recorded.subject).await? {
+            return self.roll_back_instead(caller, asked, &recorded.subject, stopped_by).await;
         }
-        if let Some(refusal) = refused_by_record(&target, asked.operation) {
-            target = self.look_again(&asked, refusal).await?;
+        if let Some(refusal) = recorded.refused_by_record(asked.operation) {
+            recorded = self.look_again(&asked, refusal).await?;
         }
+        let RecordedSubject { subject, .. } = recorded;
         let now = self.deps.clock.now();
-        let expire_time = asked.arguments.expire_time.unwrap_or_else(|| now.plus(DEFAULT_CONSENT));
+        let expire_time = asked.expire_time.unwrap_or_else(|| now.plus(DEFAULT_CONSENT));
         if expire_time <= now {
             return Err(Refusal::ExpireTimePassed { expire_time, now });
         }
-        let spec = self.spec(caller, &asked, &target, expire_time).await?;
+        let spec = self.spec(caller, &asked, &subject, expire_time).await?;
         let id = spec.id;
         let mut writes = vec![Write::AcquireLock { cluster: spec.cluster.key.clone() }];
-        writes.extend(self.recorded(caller, &asked, id, target.server.addr));
+        writes.extend(self.recorded(caller, &asked, id, &subject));
         let author = Author::Request { principal: caller.principal.clone(), nonce: Uuid::new_v4().to_string() };
         let written = self.engine.committer().create(spec, author, writes).await;
         match written.map_err(|error| engine_refusal(&error))? {
@@ -81,9 +84,9 @@ impl Service {
     }
 
     /// The audit record of an acceptance, and the request id that it was made under.
-    fn recorded(&self, caller: &Caller, asked: &Operate, task: TaskId, addr: ServerAddr) -> Vec<Write> {
-        let entry = asked.audit_entry().with_task(task, addr);
-        let request = asked.arguments.request_id.map(|request_id| Write::Request {
+    fn recorded(&self, caller: &Caller, asked: &Operate, task: TaskId, subject: &StopSubject) -> Vec<Write> {
+        let entry = asked.audit_entry().with_task(task, subject);
+        let request = asked.request_id.map(|request_id| Write::Request {
             principal: caller.principal.clone(),
             request_id: request_id.to_string(),
             digest: asked.digest(),
@@ -95,16 +98,16 @@ impl Service {
         if known == asked.digest() {
             return self.stored_task(task).await;
         }
-        let request_id = asked.arguments.request_id.map(|id| id.to_string()).unwrap_or_default();
+        let request_id = asked.request_id.map(|id| id.to_string()).unwrap_or_default();
         Err(Refusal::RequestIdReused { request_id, task })
     }
 
     /// The caller's own open task that an equal request made: the answer to programs that repeat without a request id.
     async fn open_repeat(&self, caller: &Caller, asked: &Operate) -> Result<Option<StoredTask>, Refusal> {
-        if !asked.arguments.repeat_by_arguments || asked.arguments.request_id.is_some() {
+        if !asked.repeat_by_arguments || asked.request_id.is_some() {
             return Ok(None);
         }
-        let Some(stored) = self.holder(asked.arguments.cluster).await? else { return Ok(None) };
+        let Some(stored) = self.holder(asked.cluster).await? else { return Ok(None) };
         Ok(is_repeat(caller, asked, &stored.task.spec).then_some(stored))
     }
 
@@ -118,17 +121,17 @@ impl Service {
         }
     }
 
-    /// For a start: the task at rest that stopped this very server, for good or to start it again, and holds its cluster. A
-    /// start beside it is not possible, and undoing it is what the caller means (docs/ocp-v2.md#start-ob-server).
-    async fn resting_stop(&self, asked: &Operate, target: &Target) -> Result<Option<Task>, Refusal> {
-        if asked.operation.call != Call::StartServer {
-            return Ok(None);
+    /// For a start: the task at rest that stopped this very server or zone, for good or to start it again, and holds its
+    /// cluster. A start beside it is not possible, and undoing it is what the caller means (docs/ocp-v2.md#start-ob-server).
+    async fn resting_stop(&self, asked: &Operate, subject: &StopSubject) -> Result<Option<Task>, Refusal> {
+        match asked.operation.call {
+            Call::StartServer | Call::StartZone => {}
+            _ => return Ok(None),
         }
-        let Some(StoredTask { task, .. }) = self.holder(asked.arguments.cluster).await? else { return Ok(None) };
-        let stop = Definition::of_task(&task).is_some_and(|definition| definition.has(StepKind::StopService));
-        let stopped = task.spec.server(asked.arguments.server).map(|server| server.addr);
-        let same =
-            task.spec.target == TaskTarget::Server(asked.arguments.server) && stopped == Some(target.server.addr);
+        let Some(StoredTask { task, .. }) = self.holder(asked.cluster).await? else { return Ok(None) };
+        let stop = Definition::of_task(&task).is_some_and(Definition::stops_service);
+        let stopped: Vec<ServerAddr> = task.spec.servers.iter().map(|server| server.addr).collect();
+        let same = task.spec.target == asked.target && stopped == subject.addresses();
         Ok((stop && same && task.state.phase() == Phase::AtRest).then_some(task))
     }
 
@@ -136,13 +139,13 @@ impl Service {
         &self,
         caller: &Caller,
         asked: Operate,
-        addr: ServerAddr,
+        subject: &StopSubject,
         stopped_by: Task,
     ) -> Result<StoredTask, Refusal> {
         let id = stopped_by.spec.id;
         let principal = caller.principal.clone();
         let author = Author::Request { principal: principal.clone(), nonce: Uuid::new_v4().to_string() };
-        let verb = VerbRequest::Rollback { expire_time: asked.arguments.expire_time };
+        let verb = VerbRequest::Rollback { expire_time: asked.expire_time };
         // At this revision: what it has come to since may be something else than a stop at rest.
         let input = Input::Requested {
             asked: verb,
@@ -150,7 +153,7 @@ impl Service {
             reason: caller.reason.clone(),
             if_revision: Some(stopped_by.revision),
         };
-        let writes = self.recorded(caller, &asked, id, addr);
+        let writes = self.recorded(caller, &asked, id, subject);
         let written = self.engine.committer().write(&Arc::new(stopped_by), input, author, |_| writes.clone()).await;
         match written.map_err(|error| engine_refusal(&error))? {
             WriteOutcome::Done { task, .. } => {
@@ -165,31 +168,51 @@ impl Service {
         }
     }
 
-    async fn target(&self, asked: &Operate) -> Result<Target, Refusal> {
-        let target = self.deps.inventory.target(asked.arguments.cluster, asked.arguments.server).await;
-        let target = target.map_err(|error| inventory_refusal(&error))?;
-        match asked.arguments.expected_server {
-            Some(expected) if expected != target.server.addr => {
-                let (server, actual) = (asked.arguments.server, target.server.addr);
-                Err(Refusal::ExpectedServerMismatch { server, expected, actual })
+    async fn recorded_subject(&self, asked: &Operate) -> Result<RecordedSubject, Refusal> {
+        let cluster = asked.cluster;
+        match &asked.target {
+            TaskTarget::Server(server) => {
+                let target = self.deps.inventory.target(cluster, *server).await;
+                let target = target.map_err(|error| inventory_refusal(&error))?;
+                let actual = target.server.addr;
+                match asked.expected_server.filter(|expected| *expected != actual) {
+                    Some(expected) => Err(Refusal::ExpectedServerMismatch { server: *server, expected, actual }),
+                    None => Ok(RecordedSubject { subject: target.into(), zone: None }),
+                }
             }
-            Some(_) | None => Ok(target),
+            TaskTarget::Zone(zone) => {
+                let targets = self.deps.inventory.zone_targets(cluster, zone).await;
+                let targets = targets.map_err(|error| inventory_refusal(&error))?;
+                let zones = self.deps.inventory.store().zones(cluster).await.map_err(|error| store_refusal(&error))?;
+                let status = zones.into_iter().find(|row| row.name == *zone).map(|row| row.inner_status);
+                match (StopSubject::zone_of(zone.clone(), targets), status) {
+                    (Some(subject), Some(status)) => Ok(RecordedSubject { subject, zone: Some(status) }),
+                    (None, _) | (_, None) => Err(Refusal::ZoneNotFound { cluster, zone: zone.clone() }),
+                }
+            }
+            TaskTarget::Cluster => Err(Refusal::Internal { what: "no operation is on a whole cluster".to_owned() }),
         }
     }
 
-    /// Recorded state refuses: the cluster and the host are asked before the caller hears it.
-    async fn look_again(&self, asked: &Operate, by_record: Refusal) -> Result<Target, Refusal> {
+    /// Recorded state refuses: the cluster and the hosts are asked before the caller hears it.
+    async fn look_again(&self, asked: &Operate, by_record: Refusal) -> Result<RecordedSubject, Refusal> {
         let fresh = async {
-            if let Err(error) = self.deps.inventory.sync(asked.arguments.cluster).await {
-                tracing::info!(cluster = asked.arguments.cluster.get(), "no fresh look before a refusal: {error}");
+            if let Err(error) = self.deps.inventory.sync(asked.cluster).await {
+                tracing::info!(cluster = asked.cluster.get(), "no fresh look before a refusal: {error}");
                 return Err(by_record.clone());
             }
-            let target = self.target(asked).await?;
-            let found = self.deps.hosts.host(&target.host).find(&target.observer()).await;
-            let process = found.map_or(ProcessFinding::HostUnreachable, |found| process_finding(&found));
-            match refused(&target, process, asked.operation) {
+            let recorded = self.recorded_subject(asked).await?;
+            let find = |target: &Target| {
+                let (host, observer) = (self.deps.hosts.host(&target.host), target.observer());
+                async move { host.find(&observer).await }
+            };
+            let found = join_all(recorded.subject.targets().map(find)).await.into_iter();
+            let found: Vec<ProcessFinding> = found
+                .map(|found| found.map_or(ProcessFinding::HostUnreachable, |found| process_finding(&found)))
+                .collect();
+            match recorded.refused(&found, asked.operation) {
                 Some(refusal) => Err(refusal),
-                None => Ok(target),
+                None => Ok(recorded),
             }
         };
         tokio::time::timeout(FRESH_LOOK, fresh).await.unwrap_or(Err(by_record.clone()))
@@ -199,40 +222,42 @@ impl Service {
         &self,
         caller: &Caller,
         asked: &Operate,
-        target: &Target,
+        subject: &StopSubject,
         expire_time: Timestamp,
     ) -> Result<TaskSpec, Refusal> {
         let internal = |error: InvalidName| Refusal::Internal { what: error.to_string() };
-        let first =
-            self.store.reserve_ids(asked.operation.subtask_count() + 1).await.map_err(|error| store_refusal(&error))?;
-        let lease = Duration::from_micros(u64::try_from(target.cluster.lease_time_micros).unwrap_or_default());
-        let times = GraphTimes { lease, leader_wait: self.deps.timeouts.leader_wait };
-        let server = TaskServer {
-            id: asked.arguments.server,
+        let server = |target: &Target| TaskServer {
+            id: target.server.id,
             addr: target.server.addr,
             ob_server_id: target.server.ob_server_id,
             zone: target.server.zone.clone(),
         };
-        let graph = asked.operation.graph(first + 1, &server, times).map_err(internal)?;
+        let servers: Vec<TaskServer> = subject.targets().map(server).collect();
+        let ids = u32::try_from(asked.operation.subtask_count(&servers) + 1).unwrap_or(u32::MAX);
+        let first = self.store.reserve_ids(ids).await.map_err(|error| store_refusal(&error))?;
+        let cluster = &subject.way().cluster;
+        let lease = Duration::from_micros(u64::try_from(cluster.lease_time_micros).unwrap_or_default());
+        let times = GraphTimes { lease, leader_wait: self.deps.timeouts.leader_wait };
+        let graph = asked.operation.graph(first + 1, &servers, times).map_err(internal)?;
         Ok(TaskSpec {
             id: TaskId::new(first).map_err(internal)?,
             cluster: TaskCluster {
-                id: asked.arguments.cluster,
-                name: target.cluster.identity.name.clone(),
-                ob_cluster_id: target.cluster.identity.ob_cluster_id,
-                key: target.cluster.identity.key(),
+                id: asked.cluster,
+                name: cluster.identity.name.clone(),
+                ob_cluster_id: cluster.identity.ob_cluster_id,
+                key: cluster.identity.key(),
             },
-            target: TaskTarget::Server(server.id),
-            servers: vec![server],
+            target: asked.target.clone(),
+            servers,
             creator: caller.principal.clone(),
             reason: caller.reason.clone(),
             expire_time,
-            force: asked.arguments.force,
-            accepted_risks: asked.arguments.accepted_risks.clone(),
+            force: asked.consent.force,
+            accepted_risks: asked.consent.accepted.clone(),
             stop_type: asked.stop_type(),
-            freeze_before_stop: asked.arguments.freeze_before_stop,
+            freeze_before_stop: asked.freeze_before_stop,
             graph,
-            facts: former_and_target(target),
+            facts: former_and_target(subject),
         })
     }
 
@@ -247,7 +272,7 @@ impl Service {
             target: task.spec.describe_target(),
             verbs: freeing(&task),
         };
-        Ok(Refusal::OperationInProgress { cluster: asked.arguments.cluster, holder: Box::new(holder) })
+        Ok(Refusal::OperationInProgress { cluster: asked.cluster, holder: Box::new(holder) })
     }
 }
 
@@ -266,37 +291,57 @@ pub(super) fn freeing(task: &Task) -> Vec<Verb> {
 fn is_repeat(caller: &Caller, asked: &Operate, spec: &TaskSpec) -> bool {
     spec.graph.operation == asked.operation.operation()
         && spec.creator == caller.principal
-        && spec.cluster.id == asked.arguments.cluster
-        && spec.target == TaskTarget::Server(asked.arguments.server)
-        && spec.force == asked.arguments.force
-        && spec.accepted_risks == asked.arguments.accepted_risks
+        && spec.cluster.id == asked.cluster
+        && spec.target == asked.target
+        && spec.force == asked.consent.force
+        && spec.accepted_risks == asked.consent.accepted
         && spec.stop_type == asked.stop_type()
-        && spec.freeze_before_stop == asked.arguments.freeze_before_stop
+        && spec.freeze_before_stop == asked.freeze_before_stop
 }
 
-/// What recorded state says against the request.
-fn refused_by_record(target: &Target, operation: &Definition) -> Option<Refusal> {
-    let row = &target.server;
-    // A server that we stopped and that is INACTIVE since was proven to have no process.
-    let ended = row.managed_status == Some(ServerStatus::Stopped) && row.inner_status == InnerStatus::Inactive;
-    let process = if ended { ProcessFinding::Absent } else { ProcessFinding::NotAsked };
-    refused(target, process, operation)
+/// What an operation is asked for, as recorded.
+struct RecordedSubject {
+    subject: StopSubject,
+    /// STATUS of the zone that it is; `None`: it is a server.
+    zone: Option<ZoneInnerStatus>,
 }
 
-fn refused(target: &Target, process: ProcessFinding, operation: &Definition) -> Option<Refusal> {
-    let (cluster, server) = (target.cluster.id, target.server.id);
-    if operation.has(StepKind::StopService) && target.servers.len() < 2 {
-        return Some(Refusal::SingleServerCluster { cluster, server });
+impl RecordedSubject {
+    /// What recorded state says against the request.
+    fn refused_by_record(&self, operation: &Definition) -> Option<Refusal> {
+        let process = |target: &Target| {
+            let row = &target.server;
+            // A server that we stopped and that is INACTIVE since was proven to have no process.
+            let ended = row.managed_status == Some(ServerStatus::Stopped) && row.inner_status == InnerStatus::Inactive;
+            if ended { ProcessFinding::Absent } else { ProcessFinding::NotAsked }
+        };
+        let processes: Vec<ProcessFinding> = self.subject.targets().map(process).collect();
+        self.refused(&processes, operation)
     }
-    match admit(service_state(&recorded_reading(&target.server)), process, operation) {
-        Admission::Admit => None,
-        Admission::Refuse { service, process, expected } => Some(Refusal::ServerStateNotAdmitted {
-            server,
-            addr: target.server.addr,
-            service: service.to_string(),
-            process: process.to_string(),
-            expected: expected.to_owned(),
-            remedy: "look at the server with GetServer".to_owned(),
-        }),
+
+    fn refused(&self, processes: &[ProcessFinding], operation: &Definition) -> Option<Refusal> {
+        let way = self.subject.way();
+        let (cluster, server) = (way.cluster.id, way.server.id);
+        if operation.has(StepKind::StopService) && way.servers.len() < 2 {
+            return Some(Refusal::SingleServerCluster { cluster, server });
+        }
+        let mut states = Vec::new();
+        for (target, process) in self.subject.targets().zip(processes) {
+            let service = service_state(&recorded_reading(&target.server));
+            if let Admission::Refuse { service, process, expected } = admit(service, *process, operation) {
+                return Some(Refusal::ServerStateNotAdmitted {
+                    server: target.server.id,
+                    addr: target.server.addr,
+                    service: service.to_string(),
+                    process: process.to_string(),
+                    expected: expected.to_owned(),
+                    remedy: "look at the server with GetServer".to_owned(),
+                });
+            }
+            states.push((service, *process));
+        }
+        let (status, admits) = (self.zone?, operation.admits_zone?);
+        let expected = admits(status, &states).err()?.to_owned();
+        Some(Refusal::ZoneStateNotAdmitted { cluster, zone: self.subject.zone().clone(), status, expected })
     }
 }

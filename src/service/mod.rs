@@ -49,9 +49,11 @@ pub use call::{CallFamily, Caller, FamilyCall, ServiceCall};
 pub use clusters::{ClusterSelection, ClustersPage, DeregisterCluster, GetCluster, ListClusters};
 pub use guard::Guarded;
 pub use keys::{CreateAccessKey, ListAccessKeys, RotateAccessKey, UpdateAccessKey};
-pub use operate::{FreezeServer, OnServer, Operate, RestartServer, StartServer, StopServer};
+pub use operate::{
+    FreezeServer, OnServer, OnZone, Operate, RestartServer, RestartZone, StartServer, StartZone, StopServer, StopZone,
+};
 pub use passwords::{Argon2id, PasswordHasher};
-pub use plan::PlanStopServer;
+pub use plan::{PlanStopServer, PlanStopZone};
 pub use registering::{RegisterCluster, SyncCluster, Synced, UpdateCluster};
 pub use roles::{CreateRole, DeleteRole, ListRoles};
 pub use servers::{GetServer, ListServers};

@@ -1,4 +1,4 @@
-//! The calls that ask for an operation on a server, whose answer is a task. [`Service::accept`] is what they have in common.
+//! The calls that ask for an operation on a server or a zone, whose answer is a task. [`Service::accept`] is what they have in common.
 
 use uuid::Uuid;
 
@@ -8,11 +8,13 @@ use super::call::{CallFamily, Caller, FamilyCall};
 use super::digest::RequestDigest;
 use crate::clock::Timestamp;
 use crate::domain::call::Call;
-use crate::domain::ids::{ClusterId, ServerAddr, ServerId};
+use crate::domain::gate::Consent;
+use crate::domain::graph::TaskTarget;
+use crate::domain::ids::{ClusterId, ServerAddr, ServerId, ZoneName};
 use crate::domain::refusal::Refusal;
 use crate::domain::status::{Risk, StopType};
 use crate::operations;
-use crate::operations::definition::{Definition, StepKind};
+use crate::operations::definition::Definition;
 use crate::store::StoredTask;
 
 /// Records a task that stops a server, and answers with it.
@@ -43,7 +45,25 @@ impl FamilyCall for StopServer {
     type Family = Operate;
 
     fn data(&self) -> Operate {
-        Operate { operation: operations::stop(self.stop_type), arguments: self.clone() }
+        self.asking(operations::stop(self.stop_type))
+    }
+}
+
+impl StopServer {
+    fn asking(&self, operation: &'static Definition) -> Operate {
+        let arguments = self.clone();
+        Operate {
+            operation,
+            cluster: arguments.cluster,
+            target: TaskTarget::Server(arguments.server),
+            expected_server: arguments.expected_server,
+            consent: Consent { force: arguments.force, accepted: arguments.accepted_risks },
+            stop_type: arguments.stop_type,
+            freeze_before_stop: arguments.freeze_before_stop,
+            request_id: arguments.request_id,
+            repeat_by_arguments: arguments.repeat_by_arguments,
+            expire_time: arguments.expire_time,
+        }
     }
 }
 
@@ -56,8 +76,7 @@ impl FamilyCall for RestartServer {
     type Family = Operate;
 
     fn data(&self) -> Operate {
-        let arguments = StopServer { stop_type: StopType::Process, ..self.0.clone() };
-        Operate { operation: &operations::RESTART, arguments }
+        Operate { stop_type: StopType::Process, ..self.0.asking(&operations::RESTART) }
     }
 }
 
@@ -85,19 +104,18 @@ macro_rules! on_server {
 
             fn data(&self) -> Operate {
                 let OnServer { cluster, server, request_id, repeat_by_arguments, expected_server } = self.0;
-                let arguments = StopServer {
+                Operate {
+                    operation: &$operation,
                     cluster,
-                    server,
-                    force: false,
-                    accepted_risks: Vec::new(),
+                    target: TaskTarget::Server(server),
+                    expected_server,
+                    consent: Consent::default(),
                     stop_type: StopType::Process,
                     freeze_before_stop: false,
                     request_id,
                     repeat_by_arguments,
-                    expected_server,
                     expire_time: None,
-                };
-                Operate { operation: &$operation, arguments }
+                }
             }
         }
     )+};
@@ -110,32 +128,95 @@ on_server! {
     FreezeServer asks for operations::FREEZE;
 }
 
-/// An operation on a server that is to be recorded as a task.
+/// Arguments of an operation on a zone.
+#[derive(Clone, Debug)]
+pub struct OnZone {
+    pub cluster: ClusterId,
+    pub zone: ZoneName,
+    pub request_id: Option<Uuid>,
+    /// As in [`StopServer`].
+    pub repeat_by_arguments: bool,
+    /// As in [`StopServer`]; false, empty and absent for a start.
+    pub force: bool,
+    pub accepted_risks: Vec<Risk>,
+    pub freeze_before_stop: bool,
+    pub expire_time: Option<Timestamp>,
+}
+
+macro_rules! on_zone {
+    ($($(#[$doc:meta])* $name:ident asks for $operation:path;)+) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Debug)]
+        pub struct $name(pub OnZone);
+
+        impl FamilyCall for $name {
+            const CALL: Call = $operation.call;
+            type Family = Operate;
+
+            fn data(&self) -> Operate {
+                let asked = self.0.clone();
+                Operate {
+                    operation: &$operation,
+                    cluster: asked.cluster,
+                    target: TaskTarget::Zone(asked.zone),
+                    expected_server: None,
+                    consent: Consent { force: asked.force, accepted: asked.accepted_risks },
+                    stop_type: StopType::Process,
+                    freeze_before_stop: asked.freeze_before_stop,
+                    request_id: asked.request_id,
+                    repeat_by_arguments: asked.repeat_by_arguments,
+                    expire_time: asked.expire_time,
+                }
+            }
+        }
+    )+};
+}
+
+on_zone! {
+    /// Records a task that stops a zone: its service, then the process of each of its servers; answers with it.
+    StopZone asks for operations::zone::STOP;
+    /// Records a task that starts the processes of a zone and then its service, and answers with it.
+    StartZone asks for operations::zone::START;
+    /// Records a task that stops a zone and starts it again, and answers with it.
+    RestartZone asks for operations::zone::RESTART;
+}
+
+/// An operation that is to be recorded as a task. What an operation lacks is as if it were not given.
 pub struct Operate {
     pub(super) operation: &'static Definition,
-    /// Those of a stop: the other operations have some of them, and what they lack is as if it were not given.
-    pub(super) arguments: StopServer,
+    pub(super) cluster: ClusterId,
+    pub(super) target: TaskTarget,
+    pub(super) expected_server: Option<ServerAddr>,
+    pub(super) consent: Consent,
+    stop_type: StopType,
+    pub(super) freeze_before_stop: bool,
+    pub(super) request_id: Option<Uuid>,
+    pub(super) repeat_by_arguments: bool,
+    pub(super) expire_time: Option<Timestamp>,
 }
 
 impl Operate {
     /// What a repeat by request id must have alike: everything that was asked for, but not how it is to be recognised.
     pub(super) fn digest(&self) -> String {
-        let asked = &self.arguments;
-        RequestDigest::of(self.operation.call)
-            .field("cluster", asked.cluster)
-            .field("server", asked.server)
-            .field("force", asked.force)
-            .field("accepted_risks", joined(&asked.accepted_risks))
+        let digest = RequestDigest::of(self.operation.call).field("cluster", self.cluster);
+        let digest = match &self.target {
+            TaskTarget::Server(server) => digest.field("server", server),
+            TaskTarget::Zone(zone) => digest.field("zone", zone),
+            TaskTarget::Cluster => digest,
+        };
+        digest
+            .field("force", self.consent.force)
+            .field("accepted_risks", joined(&self.consent.accepted))
             .optional("stop_type", self.stop_type())
-            .field("freeze_before_stop", asked.freeze_before_stop)
-            .optional("expected_server", asked.expected_server)
-            .optional("expire_time", asked.expire_time.map(Timestamp::as_micros))
+            .field("freeze_before_stop", self.freeze_before_stop)
+            .optional("expected_server", self.expected_server)
+            .optional("expire_time", self.expire_time.map(Timestamp::as_micros))
             .finish()
     }
 
     /// `None`: it stops nothing.
     pub(super) fn stop_type(&self) -> Option<StopType> {
-        self.operation.has(StepKind::StopService).then_some(self.arguments.stop_type)
+        self.operation.stops_service().then_some(self.stop_type)
     }
 }
 
@@ -144,31 +225,37 @@ impl CallFamily for Operate {
     type Output = StoredTask;
 
     fn subject(&self) -> ClusterId {
-        self.arguments.cluster
+        self.cluster
     }
 
     fn accepts_risks(&self, _: &[Risk]) -> bool {
-        !self.arguments.accepted_risks.is_empty()
+        !self.consent.accepted.is_empty()
     }
 
     fn audit_entry(&self) -> AuditEntry {
-        let asked = &self.arguments;
-        let (cluster, server) = (asked.cluster, asked.server);
-        let entry = AuditEntry::on(format!("cluster {cluster} server {server}"))
-            .in_cluster(cluster)
-            .with("cluster_id", cluster)
-            .with("server_id", server);
+        let cluster = self.cluster;
+        let on = |what: String| AuditEntry::on(what).in_cluster(cluster).with("cluster_id", cluster);
+        let entry = match &self.target {
+            TaskTarget::Server(server) => on(format!("cluster {cluster} server {server}")).with("server_id", server),
+            TaskTarget::Zone(zone) => on(format!("cluster {cluster} zone {zone}")).with("zone", zone),
+            TaskTarget::Cluster => on(format!("cluster {cluster}")),
+        };
+        let of_server = matches!(self.target, TaskTarget::Server(_));
+        let expected = |entry: AuditEntry| match of_server {
+            true => entry.with_or_empty("expected_server", self.expected_server),
+            false => entry,
+        };
         if self.stop_type().is_none() {
-            return entry.with_or_empty("expected_server", asked.expected_server);
+            return expected(entry);
         }
         let typed = self.operation.call == Call::StopServer;
         let entry = entry
-            .with("force", asked.force)
-            .with("accept_risks", joined(&asked.accepted_risks))
-            .with_some("type", typed.then_some(asked.stop_type))
-            .with_or_empty("expected_server", asked.expected_server)
-            .with_or_empty("expire_time", asked.expire_time.map(Timestamp::as_micros));
-        entry.with_some("freeze_before_stop", (!typed || asked.freeze_before_stop).then_some(asked.freeze_before_stop))
+            .with("force", self.consent.force)
+            .with("accept_risks", joined(&self.consent.accepted))
+            .with_some("type", typed.then_some(self.stop_type));
+        let entry = expected(entry).with_or_empty("expire_time", self.expire_time.map(Timestamp::as_micros));
+        let freeze = self.freeze_before_stop;
+        entry.with_some("freeze_before_stop", (!typed || freeze).then_some(freeze))
     }
 
     async fn run(self, service: &Service, caller: &Caller, (): ()) -> Result<StoredTask, Refusal> {

@@ -1,6 +1,8 @@
-//! PlanStopServer: the whole precheck of a stop now, without change.
+//! PlanStopServer and PlanStopZone: the whole precheck of a stop now, without change.
 
 use std::time::Duration;
+
+use futures::future::join_all;
 
 use super::Service;
 use super::accept::freeing;
@@ -10,12 +12,15 @@ use super::views::{AssessedCheck, CheckVerdict, StopPlanView};
 use crate::domain::call::Call;
 use crate::domain::event::Verb;
 use crate::domain::gate::Consent;
-use crate::domain::ids::{ClusterId, ServerId};
+use crate::domain::ids::{ClusterId, ServerId, ZoneName};
 use crate::domain::refusal::Refusal;
 use crate::domain::status::{Risk, StopType};
+use crate::domain::stop_target::StopTarget;
 use crate::inventory::Target;
 use crate::operations;
 use crate::operations::assess::{assess, check, freeze_outlook, survey};
+use crate::operations::definition::Definition;
+use crate::operations::stop_subject::StopSubject;
 
 /// What a plan may take beyond its reading of the cluster: the look at the host.
 const PLAN_BEYOND_READING: Duration = Duration::from_secs(5);
@@ -48,27 +53,68 @@ impl ServiceCall for PlanStopServer {
     }
 }
 
+/// The whole precheck of a zone's stop now; changes nothing.
+#[derive(Clone, Debug)]
+pub struct PlanStopZone {
+    pub cluster: ClusterId,
+    pub zone: ZoneName,
+    /// As in [`PlanStopServer`].
+    pub force: bool,
+    pub accepted_risks: Vec<Risk>,
+    pub freeze_before_stop: bool,
+}
+
+impl ServiceCall for PlanStopZone {
+    const CALL: Call = Call::PlanStopZone;
+    type Subject = ClusterId;
+    type Output = StopPlanView;
+
+    fn subject(&self, _: &Caller) -> ClusterId {
+        self.cluster
+    }
+
+    async fn run(self, service: &Service, _: &Caller, _: ()) -> Result<StopPlanView, Refusal> {
+        let Self { cluster, zone, force, accepted_risks: accepted, freeze_before_stop: freeze } = self;
+        let targets = service.deps.inventory.zone_targets(cluster, &zone).await;
+        let targets = targets.map_err(|error| inventory_refusal(&error))?;
+        let subject = StopSubject::zone_of(zone.clone(), targets).ok_or(Refusal::ZoneNotFound { cluster, zone })?;
+        service.plan(&subject, &operations::zone::STOP, &Consent { force, accepted }, freeze).await
+    }
+}
+
 impl Service {
     async fn plan_stop_server(&self, asked: PlanStopServer) -> Result<StopPlanView, Refusal> {
         let target = self.deps.inventory.target(asked.cluster, asked.server).await;
-        let target = target.map_err(|error| inventory_refusal(&error))?;
+        let subject = StopSubject::from(target.map_err(|error| inventory_refusal(&error))?);
+        let consent = Consent { force: asked.force, accepted: asked.accepted_risks };
+        self.plan(&subject, operations::stop(asked.stop_type), &consent, asked.freeze_before_stop).await
+    }
+
+    async fn plan(
+        &self,
+        subject: &StopSubject,
+        operation: &Definition,
+        consent: &Consent,
+        freeze: bool,
+    ) -> Result<StopPlanView, Refusal> {
         let limit = self.deps.timeouts.reading + PLAN_BEYOND_READING;
-        let survey = tokio::time::timeout(limit, survey(&self.deps, &target)).await.map_err(|_| {
+        let survey = tokio::time::timeout(limit, survey(&self.deps, subject)).await.map_err(|_| {
             let why = format!("cluster and host did not answer within {} s", limit.as_secs());
-            Refusal::ClusterUnreachable { cluster: target.cluster.identity.name.clone(), why }
+            Refusal::ClusterUnreachable { cluster: subject.cluster_name().to_owned(), why }
         })?;
-        let consent = Consent { force: asked.force, accepted: asked.accepted_risks.clone() };
-        let mut assessment =
-            assess(&survey, &target, operations::stop(asked.stop_type), &consent, self.deps.clock.now());
-        if asked.freeze_before_stop {
-            assessment.checks.push(freeze_outlook(&self.deps, &target).await);
+        let mut assessment = assess(&survey, subject, operation, consent, self.deps.clock.now());
+        if freeze {
+            assessment.checks.extend(join_all(subject.targets().map(|one| freeze_outlook(&self.deps, one))).await);
         }
-        let free = self.cluster_free(&target).await?;
+        let way = subject.way();
+        let free = self.cluster_free(way).await?;
         Ok(StopPlanView {
-            cluster: asked.cluster,
-            server: asked.server,
-            addr: target.server.addr,
-            zone: target.server.zone.clone(),
+            cluster: way.cluster.id,
+            server: match subject.what() {
+                StopTarget::Server(addr) => Some((way.server.id, *addr)),
+                StopTarget::Zone(_) => None,
+            },
+            zone: subject.zone().clone(),
             allowed: assessment.allowed() && free.verdict == CheckVerdict::Pass,
             leader_moves: assessment
                 .leader_moves

@@ -91,8 +91,8 @@ pub struct ServerView {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StopPlanView {
     pub cluster: ClusterId,
-    pub server: ServerId,
-    pub addr: ServerAddr,
+    /// `None`: of all servers of the zone.
+    pub server: Option<(ServerId, ServerAddr)>,
     pub zone: ZoneName,
     /// Whether a stop with these arguments would be let through.
     pub allowed: bool,

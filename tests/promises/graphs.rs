@@ -23,7 +23,7 @@ pub fn names(operation: &Definition) -> Vec<&'static str> {
     let times = GraphTimes { lease: Duration::ZERO, leader_wait: Duration::ZERO };
     let (addr, zone) = ("10.0.0.1:2882".parse().unwrap(), "zone1".parse().unwrap());
     let server = TaskServer { id: ServerId::new(1).unwrap(), addr, ob_server_id: 1, zone };
-    let graph = operation.graph(1, &server, times).unwrap();
+    let graph = operation.graph(1, &[server], times).unwrap();
     let named = |id: &SubtaskId| graph.subtasks.iter().find(|subtask| subtask.id == *id).unwrap().name.clone().leak();
     graph.execution_order().unwrap().iter().map(|id| &*named(id)).collect()
 }

@@ -59,8 +59,8 @@ pub fn plan(view: StopPlanView) -> v1::StopPlan {
     let moves = view.leader_moves.into_iter();
     v1::StopPlan {
         cluster_id: view.cluster.get(),
-        server_id: view.server.get(),
-        address: view.addr.to_string(),
+        server_id: view.server.map(|(server, _)| server.get()).unwrap_or_default(),
+        address: view.server.map(|(_, addr)| addr.to_string()).unwrap_or_default(),
         zone: view.zone.to_string(),
         allowed: view.allowed,
         checks: view.checks.into_iter().map(check).collect(),

@@ -9,6 +9,7 @@ mod encode_admin;
 pub mod fields;
 mod front;
 mod ob_server;
+mod ob_zone;
 mod once;
 mod operations;
 mod page;
@@ -18,6 +19,7 @@ mod task;
 pub mod validate;
 pub mod validate_admin;
 pub mod validate_cluster;
+mod validate_zone;
 
 use std::sync::Arc;
 
@@ -53,6 +55,7 @@ use server::admin_service_server::AdminServiceServer;
 use server::cluster_service_server::ClusterServiceServer;
 use server::longrunning::operations_server::OperationsServer;
 use server::ob_server_service_server::ObServerServiceServer;
+use server::ob_zone_service_server::ObZoneServiceServer;
 use server::task_service_server::TaskServiceServer;
 
 /// Services of the gRPC face and their health.
@@ -73,6 +76,7 @@ impl Health {
     pub async fn not_serving(&self) {
         self.0.set_service_status("", tonic_health::ServingStatus::NotServing).await;
         self.0.set_not_serving::<ObServerServiceServer<ob_server::ObServers>>().await;
+        self.0.set_not_serving::<ObZoneServiceServer<ob_zone::ObZones>>().await;
         self.0.set_not_serving::<TaskServiceServer<task::Tasks>>().await;
         self.0.set_not_serving::<ClusterServiceServer<cluster::Clusters>>().await;
         self.0.set_not_serving::<AdminServiceServer<admin::Administrators>>().await;
@@ -81,6 +85,7 @@ impl Health {
 
     async fn serving(&self) {
         self.0.set_serving::<ObServerServiceServer<ob_server::ObServers>>().await;
+        self.0.set_serving::<ObZoneServiceServer<ob_zone::ObZones>>().await;
         self.0.set_serving::<TaskServiceServer<task::Tasks>>().await;
         self.0.set_serving::<ClusterServiceServer<cluster::Clusters>>().await;
         self.0.set_serving::<AdminServiceServer<admin::Administrators>>().await;
@@ -91,7 +96,8 @@ impl Health {
 /// The gRPC face over the service. Its watches end with the hub's shutdown.
 pub async fn routes(guarded: Guarded, hub: Arc<Hub>, gatekeeper: Arc<Gatekeeper>) -> Result<Grpc, prost::DecodeError> {
     let calls = Calls::new(guarded, gatekeeper.watches());
-    let (servers, clusters) = (ob_server::ObServers(calls.clone()), cluster::Clusters(calls.clone()));
+    let (servers, zones) = (ob_server::ObServers(calls.clone()), ob_zone::ObZones(calls.clone()));
+    let clusters = cluster::Clusters(calls.clone());
     let administrators = admin::Administrators(calls.clone());
     let tasks = Arc::new(task::Tasks { calls, hub });
     let operations = operations::Operations { tasks: Arc::clone(&tasks) };
@@ -106,6 +112,7 @@ pub async fn routes(guarded: Guarded, hub: Arc<Hub>, gatekeeper: Arc<Gatekeeper>
     ])?;
     let largest = usize::try_from(LARGEST_MESSAGE).unwrap_or(usize::MAX);
     let routes = Routes::new(ObServerServiceServer::new(servers).max_decoding_message_size(largest))
+        .add_service(ObZoneServiceServer::new(zones).max_decoding_message_size(largest))
         .add_service(TaskServiceServer::from_arc(tasks).max_decoding_message_size(largest))
         .add_service(ClusterServiceServer::new(clusters).max_decoding_message_size(largest))
         .add_service(AdminServiceServer::new(administrators).max_decoding_message_size(largest))

@@ -232,7 +232,7 @@ fn if_revision(fields: &mut Fields, value: Option<i64>) -> Option<Revision> {
     Some(Revision::new(revision))
 }
 
-fn risks(fields: &mut Fields, values: &[i32]) -> Vec<Risk> {
+pub(super) fn risks(fields: &mut Fields, values: &[i32]) -> Vec<Risk> {
     let mut risks = Vec::new();
     for (index, value) in values.iter().enumerate() {
         let field = format!("accept_risks[{index}]");
@@ -262,7 +262,7 @@ fn stop_type(fields: &mut Fields, value: i32) -> StopType {
     }
 }
 
-fn request_id(fields: &mut Fields, value: &str) -> Option<Uuid> {
+pub(super) fn request_id(fields: &mut Fields, value: &str) -> Option<Uuid> {
     if value.is_empty() {
         return None;
     }

@@ -1,5 +1,5 @@
-//! `POST /api/v2/ob/clusters/{id}/servers/{serverId}/stop`, `/start` and others (docs/ocp-v2.md#the-stop-call):
-//! parameters in the query or in the body, the answer in the shape that is configured.
+//! `POST /api/v2/ob/clusters/{id}/servers/{serverId}/stop`, `/start` and others (docs/ocp-v2.md#the-stop-call), and the same of
+//! zones: parameters in the query or in the body, the answer in the shape that is configured.
 
 use http::{HeaderMap, HeaderName};
 use uuid::Uuid;
@@ -12,10 +12,10 @@ use crate::api::rest::inputs::{Inputs, shown};
 use crate::api::rest::parsed_request::ParsedRequest;
 use crate::api::rest::state::RestState;
 use crate::api::rest::task_body;
-use crate::domain::ids::{ClusterId, ServerId};
+use crate::domain::ids::{ClusterId, ServerId, ZoneName};
 use crate::domain::refusal::Refusal;
 use crate::domain::status::{Risk, StopType};
-use crate::service::{Caller, FamilyCall, OnServer, Operate, RestartServer, StopServer};
+use crate::service::{Caller, FamilyCall, OnServer, OnZone, Operate, RestartServer, StartZone, StopServer};
 
 /// Header whose UUID makes a repeat of the request get the same task.
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -46,6 +46,54 @@ pub async fn restart(state: &RestState, request: ParsedRequest) -> Result<Reply,
     });
     let stored = state.call(&caller, arguments).await?;
     task_body::accepted(state, &stored)
+}
+
+/// Asks for an operation that stops a zone, and answers with its task.
+pub async fn stop_zone<C: FamilyCall<Family = Operate>>(
+    state: &RestState,
+    request: ParsedRequest,
+    asked: fn(OnZone) -> C,
+) -> Result<Reply, Failure> {
+    let (caller, arguments) = with_body(request, |mut inputs, headers| {
+        let (force, freeze_before_stop) = (inputs.flag("force"), inputs.flag("freezeServer"));
+        let accepted_risks = risks(&mut inputs);
+        let zone = OnZone {
+            force: force.unwrap_or(false),
+            accepted_risks,
+            freeze_before_stop: freeze_before_stop.unwrap_or(false),
+            ..zone_arguments(inputs, headers)?
+        };
+        may_accept(&zone.accepted_risks, &state.risks)?;
+        Ok(zone)
+    });
+    let stored = state.call(&caller, arguments.map(asked)).await?;
+    task_body::accepted(state, &stored)
+}
+
+/// Records the task that starts a zone, and answers with it.
+pub async fn start_zone(state: &RestState, request: ParsedRequest) -> Result<Reply, Failure> {
+    let ParsedRequest { caller, inputs, headers, .. } = request;
+    let stored = state.call(&caller, zone_arguments(inputs, &headers).map(StartZone)).await?;
+    task_body::accepted(state, &stored)
+}
+
+/// Of an operation that overrides nothing.
+fn zone_arguments(mut inputs: Inputs, headers: &HeaderMap) -> Result<OnZone, Failure> {
+    let cluster = inputs.path_id("id", ClusterId::new);
+    let text = inputs.path_text("zoneName").unwrap_or_default();
+    let zone: Option<ZoneName> = inputs.parsed("zoneName", &text, text.parse());
+    let request_id = request_id(&mut inputs, headers);
+    let (Some(cluster), Some(zone)) = (cluster, zone) else { return Err(inputs.failure()) };
+    inputs.finish(OnZone {
+        cluster,
+        zone,
+        request_id,
+        repeat_by_arguments: request_id.is_none(),
+        force: false,
+        accepted_risks: Vec::new(),
+        freeze_before_stop: false,
+        expire_time: None,
+    })
 }
 
 /// The arguments of a request that may have a body.

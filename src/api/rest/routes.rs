@@ -24,7 +24,7 @@ use crate::api::rest::trace::{TraceLayer, TracedRequest};
 use crate::api::rest::{about, events, inventory, operate, tasks};
 use crate::domain::call::Call;
 use crate::domain::refusal::Refusal;
-use crate::service::{FreezeServer, StartServer};
+use crate::service::{FreezeServer, RestartZone, StartServer, StopZone};
 
 /// Longest path that an error repeats, in characters.
 const LONGEST_PATH: usize = 200;
@@ -127,6 +127,12 @@ operations! {
         Post "/api/v2/ob/clusters/{id}/servers/{serverId}/restart";
     FreezeServer = "freezeObServer", Some(Call::FreezeServer), proven!(operate::on_server, FreezeServer),
         Post "/api/v2/ob/clusters/{id}/servers/{serverId}/freeze";
+    StopZone = "stopObZone", Some(Call::StopZone), proven!(operate::stop_zone, StopZone),
+        Post "/api/v2/ob/clusters/{id}/zones/{zoneName}/stop";
+    StartZone = "startObZone", Some(Call::StartZone), proven!(operate::start_zone),
+        Post "/api/v2/ob/clusters/{id}/zones/{zoneName}/start";
+    RestartZone = "restartObZone", Some(Call::RestartZone), proven!(operate::stop_zone, RestartZone),
+        Post "/api/v2/ob/clusters/{id}/zones/{zoneName}/restart";
     ListTasks = "listTasks", Some(Call::ListTasks), proven!(tasks::list), Get "/api/v2/tasks/instances";
     GetTask = "getTask", Some(Call::GetTask), proven!(tasks::get),
         Get "/api/v2/tasks/instances/{taskInstanceId}", Get "/api/v2/tasks/{taskInstanceId}";

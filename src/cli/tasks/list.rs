@@ -5,6 +5,7 @@ use clap::Args;
 use crate::cli::client::{Client, READ_TIMEOUT};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
+use crate::cli::lines::short_target;
 use crate::cli::listed::Listed;
 use crate::cli::output::Output;
 use crate::cli::pages;
@@ -65,7 +66,7 @@ fn table(tasks: &[v1::Task]) -> Table {
             times::shown(task.create_time.as_ref()),
             words::task_state(task.state).into_owned(),
             cluster.unwrap_or_default(),
-            task.server().map(|server| server.address.clone()).unwrap_or_default(),
+            short_target(task),
             task.name.clone(),
             task.creator.clone(),
         ]);

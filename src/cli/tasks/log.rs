@@ -109,13 +109,26 @@ pub fn one_subtask(view: &TaskView, named: &str) -> Result<i64, Failure> {
     let number: Option<i64> = named.parse().ok();
     let is_named = |subtask: &&v1::Subtask| match number {
         Some(id) => subtask.id == id,
-        None => subtask.name.eq_ignore_ascii_case(named.trim()),
+        // In a task on several servers a name may need the server's address behind it.
+        None => [&subtask.name, &view.name(subtask.id)].iter().any(|name| name.eq_ignore_ascii_case(named.trim())),
     };
-    view.subtasks().find(is_named).map(|subtask| subtask.id).ok_or_else(|| {
-        let there: Vec<_> = view.subtasks().map(|subtask| format!("{} {:?}", subtask.id, subtask.name)).collect();
-        let task = view.task().id;
-        Failure::Refused(format!("task {task} has no subtask {named:?}, it has {}", there.join(", ")))
-    })
+    let found: Vec<&v1::Subtask> = view.subtasks().filter(is_named).collect();
+    let listed = |subtasks: &mut dyn Iterator<Item = &v1::Subtask>| {
+        let names: Vec<_> = subtasks.map(|it| format!("{} {:?}", it.id, view.name(it.id))).collect();
+        names.join(", ")
+    };
+    let task = view.task().id;
+    match found.as_slice() {
+        [one] => Ok(one.id),
+        [] => {
+            let there = listed(&mut view.subtasks());
+            Err(Failure::Refused(format!("task {task} has no subtask {named:?}, it has {there}")))
+        }
+        several => {
+            let there = listed(&mut several.iter().copied());
+            Err(Failure::Refused(format!("task {task} has more than one subtask {named:?}, name one of {there}")))
+        }
+    }
 }
 
 struct Log<'a> {

@@ -3,6 +3,7 @@
 mod arm_and_fire;
 mod freeze;
 mod prepare;
+mod prepare_in_zone;
 mod prepare_stop;
 mod start_agent;
 mod start_process;
@@ -11,9 +12,9 @@ mod statement;
 mod statuses;
 mod stop_process;
 mod stop_service;
-mod stop_subject;
 mod sync_cluster;
 mod wait_active;
+mod wait_node;
 mod wait_stop;
 
 pub use prepare_stop::former_and_target;
@@ -22,16 +23,17 @@ use std::sync::Arc;
 
 use freeze::FreezeServer;
 use prepare::Prepare;
+use prepare_in_zone::PrepareInZone;
 use prepare_stop::PrepareStop;
 use start_agent::StartAgentService;
 use start_process::StartProcess;
 use start_service::StartService;
-use statuses::{UpdateClusterStatus, UpdateStartedStatus, UpdateStoppedStatus, UpdateZoneStatus};
+use statuses::{StoppedInZone, UpdateClusterStatus, UpdateStartedStatus, UpdateStoppedStatus, UpdateZoneStatus};
 use stop_process::StopProcess;
 use stop_service::StopService;
-pub(in crate::operations) use stop_subject::StopSubject;
 use sync_cluster::SyncClusterInfo;
 use wait_active::WaitObserverActive;
+use wait_node::WaitNode;
 use wait_stop::WaitObserverStop;
 
 use crate::domain::words::words;
@@ -72,6 +74,14 @@ kinds! {
     Prepare = "PREPARE", Server, Prepare;
     /// The whole precheck of a stop as well.
     PrepareStop = "PREPARE_STOP", Server, PrepareStop;
+    /// [`Prepare`](Self::Prepare) of a zone with its servers.
+    PrepareZone = "PREPARE_ZONE", Zone, Prepare;
+    /// [`PrepareStop`](Self::PrepareStop) of a zone with its servers.
+    PrepareStopZone = "PREPARE_STOP_ZONE", Zone, PrepareStop;
+    /// Of one of a zone's servers, behind those.
+    PrepareInZone = "PREPARE_IN_ZONE", Server, PrepareInZone;
+    /// Where parallel branches meet.
+    WaitNode = "WAIT_NODE", Cluster, |_| WaitNode;
     /// MINOR FREEZE, and the wait for the checkpoints.
     Freeze = "FREEZE", Server, FreezeServer;
     /// STOP SERVER, and the wait for its leaders.
@@ -88,6 +98,8 @@ kinds! {
     /// START ZONE, and the wait for its replicas.
     StartZone = "START_ZONE", Zone, StartService;
     UpdateServerStopped = "UPDATE_SERVER_STOPPED", Server, UpdateStoppedStatus;
+    /// Of a graph that has no step of its own for the end of the server's heartbeats: waits for it too.
+    UpdateServerStoppedInZone = "UPDATE_SERVER_STOPPED_IN_ZONE", Server, StoppedInZone;
     UpdateServerStarted = "UPDATE_SERVER_STARTED", Server, UpdateStartedStatus;
     UpdateZoneStopped = "UPDATE_ZONE_STOPPED", Zone, |deps| UpdateZoneStatus { deps, serves: false };
     UpdateZoneStarted = "UPDATE_ZONE_STARTED", Zone, |deps| UpdateZoneStatus { deps, serves: true };

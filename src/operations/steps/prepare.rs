@@ -1,5 +1,5 @@
-//! Prepare, of an operation that stops nothing: proves the cluster, asks whether the server is in a state that admits the
-//! operation, and records what was.
+//! Prepare, of an operation that stops nothing: proves the cluster, asks whether the server, or the zone with its servers, is in
+//! a state that admits the operation, and records what was.
 //!
 //! Repeating it is safe: it only reads; statuses are written with its success.
 
@@ -7,15 +7,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::prepare_stop::{begun, process_before, recorded, times_before};
+use super::prepare_stop::{begun, process_before, recorded, seen_before};
 use crate::domain::admission::Admission;
 use crate::domain::decide::StepOutput;
 use crate::domain::event::{Failure, FailureKind};
-use crate::domain::host::Finding;
+use crate::domain::host::{Finding, ProcessReport};
+use crate::domain::reading::ServerReading;
 use crate::engine::{Observation, Step, StepContext};
 use crate::operations::admission::admit_observed;
-use crate::operations::assess::process_finding;
+use crate::operations::assess::{process_finding, processes, zone_states};
 use crate::operations::definition::Definition;
+use crate::operations::stop_subject::StopSubject;
 use crate::operations::{Deps, step_io};
 
 pub struct Prepare(pub Deps);
@@ -28,40 +30,39 @@ impl Step for Prepare {
             let message = "the steps of this task are not those of its operation in this version; ask for it anew";
             return step_io::refuse(Failure::new(FailureKind::Internal, "OPERATION_CHANGED", message));
         };
-        let target = match step_io::target(deps, context).await {
-            Ok(target) => target,
+        let subject = match StopSubject::of(deps, context).await {
+            Ok(subject) => subject,
             Err(failure) => return step_io::not_begun(failure),
         };
-        let addr = target.server.addr;
-        let read = async { step_io::reader(deps, &target).await?.server(&addr).await };
-        let (row, found) = tokio::join!(step_io::bounded(deps, context, read), step_io::find(deps, &target));
-        let row = match row {
-            Ok(Some(row)) => row,
-            Ok(None) => return step_io::server_gone(&target),
+        let read = async {
+            let mut reader = subject.reader(deps).await?;
+            Ok((reader.servers().await?, reader.zone(subject.zone()).await?))
+        };
+        let (read, found) = tokio::join!(step_io::bounded(deps, context, read), processes(deps, &subject));
+        let (servers, zone) = match read {
+            Ok(read) => read,
             Err(error) => return step_io::unread(&error),
         };
-        match admit_observed(&row, process_finding(&found), operation) {
-            Admission::Admit => {}
-            Admission::Refuse { service, process, expected } => {
-                let doubt = match &found.finding {
-                    Finding::HostUnreachable { reason: words } | Finding::Ambiguous { evidence: words } => {
-                        format!(" ({words})")
-                    }
-                    Finding::Running(_) | Finding::Absent { .. } => String::new(),
-                };
-                let needs = format!("where a {} needs {expected}{doubt}", operation.noun());
-                let message = format!("{addr}: service {service}, process {process}, {needs}");
-                let failure = Failure::new(FailureKind::Refused, "SERVER_STATE", message);
-                let failure = failure.with("address", addr).with("service", service).with("process", process);
-                return step_io::refuse(failure.with("expected", expected));
+        let mut facts = recorded(&subject);
+        for (target, (addr, found)) in subject.targets().zip(&found) {
+            let Some(row) = servers.iter().find(|row| row.addr == *addr) else { return step_io::server_gone(target) };
+            if let Some(failure) = not_admitted(row, found, operation) {
+                return step_io::refuse(failure);
             }
+            facts.push(process_before(target, found, context));
         }
-        let mut facts = recorded(&target);
-        facts.push(process_before(&target, &found, context));
-        facts.extend(times_before(&target, &row));
+        if let (Some(admits), Some(zone)) = (operation.admits_zone, &zone)
+            && let Err(expected) = admits(zone.status, &zone_states(&servers, &found))
+        {
+            let (name, status, noun) = (&zone.name, zone.status, operation.noun());
+            let message = format!("zone {name} is {status}, where a {noun} needs {expected}");
+            let failure = Failure::new(FailureKind::Refused, "ZONE_STATE", message);
+            return step_io::refuse(failure.with("zone", name).with("status", status).with("expected", expected));
+        }
+        facts.extend(seen_before(&subject, &servers, zone.as_ref()));
         let output = StepOutput { facts, ..StepOutput::default() };
-        let spec = &context.task.spec;
-        Observation::Reached { already_so: false, output, writes: begun(operation, spec, target.server.id) }
+        let writes = begun(operation, &context.task.spec, &subject);
+        Observation::Reached { already_so: false, output, writes }
     }
 
     /// The former statuses are written when the task ends.
@@ -72,4 +73,22 @@ impl Step for Prepare {
     fn read_failure_timeout(&self) -> Duration {
         Duration::from_secs(10)
     }
+}
+
+/// Why the operation is refused for a server in this state.
+fn not_admitted(row: &ServerReading, found: &ProcessReport, operation: &Definition) -> Option<Failure> {
+    let (service, process, expected) = match admit_observed(row, process_finding(found), operation) {
+        Admission::Admit => return None,
+        Admission::Refuse { service, process, expected } => (service, process, expected),
+    };
+    let addr = row.addr;
+    let doubt = match &found.finding {
+        Finding::HostUnreachable { reason: words } | Finding::Ambiguous { evidence: words } => format!(" ({words})"),
+        Finding::Running(_) | Finding::Absent { .. } => String::new(),
+    };
+    let needs = format!("where a {} needs {expected}{doubt}", operation.noun());
+    let message = format!("{addr}: service {service}, process {process}, {needs}");
+    let failure = Failure::new(FailureKind::Refused, "SERVER_STATE", message);
+    let failure = failure.with("address", addr).with("service", service).with("process", process);
+    Some(failure.with("expected", expected))
 }

@@ -11,16 +11,18 @@ use crate::domain::decide::StepOutput;
 use crate::domain::event::TaskSpec;
 use crate::domain::facts::{ClusterFact, ClusterState, Fact, ProcessBefore, ProcessState, ServerFact, ZoneFact};
 use crate::domain::host::{Finding, ProcessReport};
-use crate::domain::ids::ServerId;
-use crate::domain::reading::ServerReading;
+use crate::domain::reading::{LogStreamReading, ServerReading, ZoneReading};
 use crate::domain::shown::server_status;
 use crate::domain::status::{ClusterStatus, ServerStatus, ZoneInnerStatus, ZoneStatus};
+use crate::domain::stop_target::StopTarget;
 use crate::engine::{Observation, ProgressReport, Step, StepContext};
 use crate::inventory::{Target, recorded_reading};
 use crate::operations::assess::{assess, survey};
 use crate::operations::definition::Definition;
+use crate::operations::stop_subject::StopSubject;
 use crate::operations::{Deps, STOP_PROCESS, cluster_failure, retriable, step_io};
 use crate::store::Write;
+use crate::store::inventory::ServerRow;
 
 /// Of a stop, and of a restart, which begins as one.
 pub struct PrepareStop(pub Deps);
@@ -29,14 +31,14 @@ pub struct PrepareStop(pub Deps);
 impl Step for PrepareStop {
     async fn look(&self, context: &StepContext) -> Observation {
         let deps = &self.0;
-        let target = match step_io::target(deps, context).await {
-            Ok(target) => target,
+        let subject = match StopSubject::of(deps, context).await {
+            Ok(subject) => subject,
             Err(failure) => return step_io::not_begun(failure),
         };
-        let survey = survey(deps, &target).await;
+        let survey = survey(deps, &subject).await;
         let spec = &context.task.spec;
         let operation = Definition::of_task(&context.task).unwrap_or(&STOP_PROCESS);
-        let assessment = assess(&survey, &target, operation, &step_io::consent(context), deps.clock.now());
+        let assessment = assess(&survey, &subject, operation, &step_io::consent(context), deps.clock.now());
         if let Some(mut failure) = assessment.refusal() {
             if let Err(error) = &survey.reading {
                 failure.metadata.extend(cluster_failure(error).metadata);
@@ -54,26 +56,30 @@ impl Step for PrepareStop {
             let progress = ProgressReport::uncounted(format!("a check that may pass: {}", failure.message));
             return Observation::Wait { progress, again_in: deps.timeouts.between_readings().min(left) };
         }
-        let host_answers = !matches!(survey.found.finding, Finding::HostUnreachable { .. });
-        if host_answers && let Some(look) = step_io::lost_ownership(deps, context, &target).await {
-            return look;
+        for (target, (_, found)) in subject.targets().zip(&survey.found) {
+            let host_answers = !matches!(found.finding, Finding::HostUnreachable { .. });
+            if host_answers && let Some(look) = step_io::lost_ownership(deps, context, target).await {
+                return look;
+            }
         }
         let overrides = assessment.overrides(&spec.creator);
-        let mut output = StepOutput { facts: recorded(&target), overrides, ..StepOutput::default() };
+        let mut output = StepOutput { facts: recorded(&subject), overrides, ..StepOutput::default() };
         for overridden in &output.overrides {
             context.log(format!(
                 "{} is overridden by {}: {}",
                 overridden.check, overridden.overridden_by, overridden.evidence
             ));
         }
-        let leaders: i32 = assessment.leader_moves.iter().map(|tenant| tenant.leaders).sum();
-        output.facts.push(Fact::Server(target.server.id, ServerFact::LeadersBefore(leaders)));
-        output.facts.push(process_before(&target, &survey.found, context));
+        for (target, (addr, found)) in subject.targets().zip(&survey.found) {
+            let led = |log_stream: &&LogStreamReading| log_stream.may_be_led_by(addr);
+            let leaders = survey.reading.as_ref().map_or(0, |reading| reading.log_streams.iter().filter(led).count());
+            let leaders = i32::try_from(leaders).unwrap_or(i32::MAX);
+            output.facts.push(Fact::Server(target.server.id, ServerFact::LeadersBefore(leaders)));
+            output.facts.push(process_before(target, found, context));
+        }
         match &survey.reading {
             Ok(reading) => {
-                if let Some(row) = reading.server(&target.server.addr) {
-                    output.facts.extend(times_before(&target, row));
-                }
+                output.facts.extend(seen_before(&subject, &reading.servers, reading.zone(subject.zone())));
             }
             Err(error) => {
                 output.facts.push(Fact::Cluster(ClusterFact::State(ClusterState::Unknown)));
@@ -81,7 +87,7 @@ impl Step for PrepareStop {
                 output.warnings.push(("CLUSTER_STATE_UNKNOWN".to_owned(), message));
             }
         }
-        Observation::Reached { already_so: false, output, writes: begun(operation, spec, target.server.id) }
+        Observation::Reached { already_so: false, output, writes: begun(operation, spec, &subject) }
     }
 
     /// The former statuses are written when the task ends.
@@ -94,19 +100,40 @@ impl Step for PrepareStop {
     }
 }
 
-/// The statuses that are shown from here on.
-pub(super) fn begun(operation: &Definition, spec: &TaskSpec, server: ServerId) -> Vec<Write> {
-    let meanwhile = operation.meanwhile.map(|status| Write::ServerStatus { server, status: Some(status) });
-    let cluster = Write::ClusterStatus { cluster: spec.cluster.id, status: Some(ClusterStatus::Operating) };
-    meanwhile.into_iter().chain([cluster]).collect()
+/// The statuses that are shown from here on: those of a zone's servers when each has been looked at.
+pub(super) fn begun(operation: &Definition, spec: &TaskSpec, subject: &StopSubject) -> Vec<Write> {
+    let cluster = spec.cluster.id;
+    let first = match subject.what() {
+        StopTarget::Server(_) => {
+            let server = subject.way().server.id;
+            operation.meanwhile.map(|status| Write::ServerStatus { server, status: Some(status) })
+        }
+        StopTarget::Zone(zone) => {
+            Some(Write::ZoneStatus { cluster, zone: zone.clone(), status: Some(ZoneStatus::Operating) })
+        }
+    };
+    first.into_iter().chain([Write::ClusterStatus { cluster, status: Some(ClusterStatus::Operating) }]).collect()
 }
 
 /// What every operation records before it begins.
-pub(super) fn recorded(target: &Target) -> Vec<Fact> {
-    let server = server_status(target.server.managed_status, service_state(&recorded_reading(&target.server)));
-    let mut facts = former_and_target(target);
-    facts.push(Fact::Server(target.server.id, ServerFact::FormerStatus(former_server(server))));
+pub(super) fn recorded(subject: &StopSubject) -> Vec<Fact> {
+    let mut facts = former_and_target(subject);
+    facts.extend(subject.targets().map(|target| {
+        let server = server_status(target.server.managed_status, service_state(&recorded_reading(&target.server)));
+        Fact::Server(target.server.id, ServerFact::FormerStatus(former_server(server)))
+    }));
     facts
+}
+
+/// What the cluster shows, and what is compared with later.
+pub(super) fn seen_before(subject: &StopSubject, servers: &[ServerReading], zone: Option<&ZoneReading>) -> Vec<Fact> {
+    let row = |target: &Target| servers.iter().find(|row| row.addr == target.server.addr).cloned();
+    let servers = subject.targets().filter_map(|target| Some(times_before(target, &row(target)?)));
+    let zone = match subject.what() {
+        StopTarget::Server(_) => None,
+        StopTarget::Zone(name) => zone.map(|zone| Fact::Zone(name.clone(), ZoneFact::StatusBefore(zone.status))),
+    };
+    servers.flatten().chain(zone).collect()
 }
 
 pub(super) fn process_before(target: &Target, found: &ProcessReport, context: &StepContext) -> Fact {
@@ -142,16 +169,17 @@ const fn former_server(status: ServerStatus) -> ServerStatus {
 }
 
 /// The statuses of zone and cluster before and after, as recorded; in-operation ones are left out of it.
-pub fn former_and_target(target: &Target) -> Vec<Fact> {
-    let zone = &target.server.zone;
-    let shown = |row: &crate::store::inventory::ServerRow| server_status(None, service_state(&recorded_reading(row)));
-    let in_zone: Vec<ServerStatus> = target.servers.iter().filter(|row| row.zone == *zone).map(shown).collect();
-    let all: Vec<ServerStatus> = target.servers.iter().map(shown).collect();
+pub fn former_and_target(subject: &StopSubject) -> Vec<Fact> {
+    let (zone, servers) = (subject.zone(), &subject.way().servers);
+    let shown = |row: &ServerRow| server_status(None, service_state(&recorded_reading(row)));
+    let in_zone: Vec<ServerStatus> = servers.iter().filter(|row| row.zone == *zone).map(shown).collect();
+    let all: Vec<ServerStatus> = servers.iter().map(shown).collect();
     let former_zone = crate::domain::shown::zone_status(None, ZoneInnerStatus::Active, &in_zone);
     let former_cluster = crate::domain::shown::cluster_status(None, true, &all);
+    let stopped = subject.addresses();
     let another_serves = |same_zone: bool| {
-        target.servers.iter().any(|row| {
-            row.id != target.server.id && (!same_zone || row.zone == *zone) && shown(row) == ServerStatus::Running
+        servers.iter().any(|row| {
+            !stopped.contains(&row.addr) && (!same_zone || row.zone == *zone) && shown(row) == ServerStatus::Running
         })
     };
     let target_zone = if another_serves(true) { ZoneStatus::Running } else { ZoneStatus::Stopped };

@@ -10,7 +10,6 @@ use async_trait::async_trait;
 
 use super::StopService;
 use super::statement::Prepared;
-use super::stop_subject::{Mark, Seen, StopSubject};
 use crate::domain::admission::{ServiceState, service_state};
 use crate::domain::build_version::BuildVersion;
 use crate::domain::catch_up::CatchUp;
@@ -24,6 +23,7 @@ use crate::domain::stop_target::StopTarget;
 use crate::engine::{Observation, ProgressReport, Step, StepContext, TimeoutPolicy};
 use crate::inventory::Target;
 use crate::oceanbase::ClusterReader;
+use crate::operations::stop_subject::{Mark, Seen, StopSubject};
 use crate::operations::{Deps, step_io};
 
 /// How often the statement is sent in one execution when its outcome stays unknown.

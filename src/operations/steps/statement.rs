@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::stop_subject::StopSubject;
 use crate::domain::effect::{EffectOutcome, Intent, Permit};
 use crate::engine::{Observation, PreparedEffect, StepContext};
 use crate::inventory::Target;
 use crate::oceanbase::{EffectSession, Statement};
+use crate::operations::stop_subject::StopSubject;
 use crate::operations::{Deps, step_io};
 
 pub(super) struct Prepared {

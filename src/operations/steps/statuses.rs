@@ -3,10 +3,12 @@
 
 use async_trait::async_trait;
 
+use super::WaitObserverStop;
 use crate::domain::admission::{ServiceState, service_state};
 use crate::domain::decide::StepOutput;
 use crate::domain::event::{Failure, FailureKind, TaskServer};
-use crate::domain::facts::{Fact, StopTimeState, ZoneFact};
+use crate::domain::facts::{Fact, Moment, StopTimeState, ZoneFact};
+use crate::domain::graph::TaskTarget;
 use crate::domain::reading::ServerReading;
 use crate::domain::status::{ClusterStatus, ServerStatus, ZoneStatus};
 use crate::engine::{Observation, Step, StepContext};
@@ -47,6 +49,30 @@ impl Step for UpdateStoppedStatus {
     }
 }
 
+/// Of a stopped zone's server: it no longer serves once its process is gone and the cluster no longer hears from it.
+pub struct StoppedInZone(pub Deps);
+
+#[async_trait]
+impl Step for StoppedInZone {
+    async fn look(&self, context: &StepContext) -> Observation {
+        match WaitObserverStop(self.0.clone()).look(context).await {
+            Observation::Reached { output: waited, .. } => {
+                match UpdateStoppedStatus(self.0.clone()).look(context).await {
+                    Observation::Reached { writes, .. } => {
+                        Observation::Reached { already_so: false, output: waited, writes }
+                    }
+                    look => look,
+                }
+            }
+            look => look,
+        }
+    }
+
+    async fn undo_look(&self, context: &StepContext) -> Observation {
+        UpdateStoppedStatus(self.0.clone()).undo_look(context).await
+    }
+}
+
 /// Of a start: the server serves, and nothing about it is managed any more.
 pub struct UpdateStartedStatus(pub Deps);
 
@@ -61,6 +87,19 @@ impl Step for UpdateStartedStatus {
             Err(look) => return *look,
         };
         let state = servers.iter().find(|server| server.addr == addr).map(service_state);
+        let stopped_before = matches!(context.server_facts().stop_time_before, Some(Moment::At(_)));
+        let of_zone = matches!(context.task.spec.target, TaskTarget::Zone(_));
+        if state == Some(ServiceState::Stopped) && stopped_before && of_zone {
+            // Starting a zone is not starting each of its servers: STOP_TIME of this one was set before.
+            let message = format!("{addr} was stopped on its own before, and stays so: start it with StartServer");
+            let warnings = vec![("STAYS_STOPPED".to_owned(), message)];
+            let writes = vec![Write::ServerStatus { server, status: Some(ServerStatus::Stopped) }];
+            return Observation::Reached {
+                already_so: false,
+                output: StepOutput { warnings, ..StepOutput::default() },
+                writes,
+            };
+        }
         if state != Some(ServiceState::Serving) {
             let state = state.map_or_else(|| "not in the cluster".to_owned(), |state| state.to_string());
             let message =

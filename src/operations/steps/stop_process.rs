@@ -16,6 +16,7 @@ use crate::domain::effect::Intent;
 use crate::domain::event::{Direction, Failure, FailureKind, IntentOutcome, OverriddenCheck};
 use crate::domain::facts::{Fact, ProcessBefore, ProcessState, ServerFact};
 use crate::domain::gate::{Gate, GateCode, Obstacle, StopTimeExpectation, gate};
+use crate::domain::graph::TaskTarget;
 use crate::domain::host::{CallerFence, Finding, HostCode, MaySignal, ObserverIdentity, ProcessReport};
 use crate::domain::status::{InnerStatus, Risk};
 use crate::engine::{Observation, ProgressReport, Step, StepContext, Unresolved};
@@ -305,10 +306,11 @@ fn may_go_without_cluster(context: &StepContext) -> bool {
 fn mark(context: &StepContext) -> StopTimeExpectation {
     if mark_refused(context) {
         StopTimeExpectation::RefusedByRootService
-    } else if step_io::of_kind(context, StepKind::StopZone).is_some() {
-        StopTimeExpectation::ZoneIsStopped
     } else {
-        StopTimeExpectation::MustBeSet
+        match context.task.spec.target {
+            TaskTarget::Zone(_) => StopTimeExpectation::ZoneIsStopped,
+            TaskTarget::Server(_) | TaskTarget::Cluster => StopTimeExpectation::MustBeSet,
+        }
     }
 }
 

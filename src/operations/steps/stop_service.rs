@@ -11,7 +11,6 @@ use async_trait::async_trait;
 
 use super::start_service;
 use super::statement::Prepared;
-use super::stop_subject::{Mark, Seen, StopSubject};
 use crate::domain::decide::StepOutput;
 use crate::domain::effect::{EffectOutcome, Permit};
 use crate::domain::event::{Failure, FailureKind, IntentOutcome, OverriddenCheck};
@@ -26,6 +25,7 @@ use crate::inventory::Target;
 use crate::oceanbase::{ClusterError, ClusterReader};
 use crate::operations::assess::{self, AssessedCheck};
 use crate::operations::definition::StepKind;
+use crate::operations::stop_subject::{Mark, Seen, StopSubject};
 use crate::operations::{Deps, cluster_failure, step_io};
 
 /// How often the statement is sent in one execution when its outcome stays unknown.

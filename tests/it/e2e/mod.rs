@@ -16,3 +16,4 @@ pub mod ssh;
 pub mod start_process;
 pub mod start_restart;
 pub mod stop_server;
+pub mod zones;

@@ -45,6 +45,8 @@ struct TestStep(Looks);
 #[async_trait]
 impl Step for TestStep {
     async fn look(&self, context: &StepContext) -> Observation {
+        // A look takes a while, in which parallel subtasks go on.
+        tokio::task::yield_now().await;
         (self.0)(context)
     }
 
@@ -276,6 +278,23 @@ async fn branches_that_end_at_once_do_not_hold_each_other() {
     let fixture = Fixture::new(operation);
     let id = fixture.begin(&nodes).await;
     assert_eq!(fixture.at_rest(id).await.state, TaskState::Successful);
+}
+
+/// Each has a number of its own, and its outcome is told of no other; nothing breaks down.
+#[tokio::test]
+async fn parallel_branches_try_effects_at_once() {
+    let tries = |context: &StepContext| match context.tried() {
+        true => reached(),
+        false => needed(context, Duration::ZERO, EffectOutcome::Done { message: "so".to_owned() }),
+    };
+    let operation = TestOperation::default().with("left", tries).with("right", tries);
+    let fixture = Fixture::new(operation);
+    let id = fixture.begin(&[("left", &[]), ("right", &[])]).await;
+    let task = fixture.at_rest(id).await;
+    assert_eq!((task.state, task.fence.get()), (TaskState::Successful, 1), "{task:#?}");
+    let tried = task.intents.iter().map(|intent| (intent.number, intent.outcome)).collect::<Vec<_>>();
+    assert_eq!(tried, [(1, Some(IntentOutcome::Done)), (2, Some(IntentOutcome::Done))]);
+    assert_ne!(task.intents[0].subtask, task.intents[1].subtask);
 }
 
 /// A step that breaks its executor down every time does not leave its task without a word.

@@ -45,7 +45,16 @@ fn next(after: Option<&Refusal>) -> Option<Refusal> {
             expected: text(),
             remedy: text(),
         },
-        Some(Refusal::ServerStateNotAdmitted { .. }) => Refusal::SingleServerCluster { cluster, server },
+        Some(Refusal::ServerStateNotAdmitted { .. }) => {
+            let zone = "zone9".parse().unwrap();
+            Refusal::ZoneStateNotAdmitted {
+                cluster,
+                zone,
+                status: obsteward::domain::status::ZoneInnerStatus::Inactive,
+                expected: text(),
+            }
+        }
+        Some(Refusal::ZoneStateNotAdmitted { .. }) => Refusal::SingleServerCluster { cluster, server },
         Some(Refusal::SingleServerCluster { .. }) => {
             Refusal::ExpectedServerMismatch { server, expected: addr, actual: addr }
         }

@@ -9,10 +9,10 @@ use obsteward::domain::status::{ClusterStatus, Risk, StopType};
 use obsteward::service::{
     BackupStore, Caller, CancelSubtask, CancelTask, ClusterSelection, ClustersPage, CreateAccessKey, CreateRole,
     CreateUser, DeleteRole, DeregisterCluster, FreezeServer, GetCluster, GetServer, GetTask, GiveUpTask,
-    ListAccessKeys, ListAuditRecords, ListClusters, ListRoles, ListServers, ListTasks, ListUsers, OnServer,
-    PlanStopServer, RegisterCluster, RestartServer, RetrySubtask, RetryTask, RollbackTask, RotateAccessKey,
-    SetPassword, SkipSubtask, StartServer, StopServer, SubtaskLog, SyncCluster, TaskSelection, TasksPage,
-    UpdateAccessKey, UpdateCluster, UpdateUser,
+    ListAccessKeys, ListAuditRecords, ListClusters, ListRoles, ListServers, ListTasks, ListUsers, OnServer, OnZone,
+    PlanStopServer, PlanStopZone, RegisterCluster, RestartServer, RestartZone, RetrySubtask, RetryTask, RollbackTask,
+    RotateAccessKey, SetPassword, SkipSubtask, StartServer, StartZone, StopServer, StopZone, SubtaskLog, SyncCluster,
+    TaskSelection, TasksPage, UpdateAccessKey, UpdateCluster, UpdateUser,
 };
 use obsteward::store::access::AuditFilter;
 use obsteward::store::inventory::{ClusterOrder, DefaultHost};
@@ -50,6 +50,11 @@ const TABLE: &[(&str, Call, Subject, bool, &str)] = &[
     ("restart", Call::RestartServer, ONE, false, "AMUCF"),
     ("freeze", Call::FreezeServer, ONE, false, "AMUCF"),
     ("restart with risks", Call::RestartServer, ONE, true, "AF"),
+    ("stop zone", Call::StopZone, ONE, false, "AMUCF"),
+    ("stop zone with risks", Call::StopZone, ONE, true, "AF"),
+    ("start zone", Call::StartZone, ONE, false, "AMUCF"),
+    ("restart zone with risks", Call::RestartZone, ONE, true, "AF"),
+    ("plan zone with risks", Call::PlanStopZone, ONE, false, "AMVCF"),
     ("plan with risks", Call::PlanStopServer, ONE, false, "AMVCF"),
     ("server", Call::GetServer, ONE, false, "AMVCF"),
     ("servers", Call::ListServers, ONE, false, "AMVCF"),
@@ -127,6 +132,19 @@ pub fn stop(risks: &[Risk]) -> StopServer {
 fn on_server() -> OnServer {
     let StopServer { cluster, server, .. } = stop(&[]);
     OnServer { cluster, server, request_id: None, repeat_by_arguments: false, expected_server: None }
+}
+
+fn on_zone(risks: &[Risk]) -> OnZone {
+    OnZone {
+        cluster: cluster_id(1),
+        zone: "zone1".parse().unwrap(),
+        request_id: None,
+        repeat_by_arguments: false,
+        force: false,
+        accepted_risks: risks.to_vec(),
+        freeze_before_stop: false,
+        expire_time: None,
+    }
 }
 
 fn restart(risks: &[Risk]) -> RestartServer {
@@ -215,6 +233,15 @@ async fn ask(fixture: &Fixture, caller: &Caller, what: &str) -> Result<(), Refus
         "freeze" => to.call(caller, FreezeServer(on_server())).await.map(drop),
         "restart" => to.call(caller, restart(&[])).await.map(drop),
         "restart with risks" => to.call(caller, restart(&[Risk::QuorumLoss])).await.map(drop),
+        "stop zone" => to.call(caller, StopZone(on_zone(&[]))).await.map(drop),
+        "stop zone with risks" => to.call(caller, StopZone(on_zone(&[Risk::QuorumLoss]))).await.map(drop),
+        "start zone" => to.call(caller, StartZone(on_zone(&[]))).await.map(drop),
+        "restart zone with risks" => to.call(caller, RestartZone(on_zone(&[Risk::QuorumLoss]))).await.map(drop),
+        "plan zone with risks" => {
+            let OnZone { cluster, zone, force, accepted_risks, freeze_before_stop, .. } = on_zone(&[Risk::QuorumLoss]);
+            let asked = PlanStopZone { cluster, zone, force, accepted_risks, freeze_before_stop };
+            to.call(caller, asked).await.map(drop)
+        }
         "plan with risks" => {
             let StopServer { cluster, server, force, stop_type, .. } = stop(&[]);
             let accepted_risks = vec![Risk::QuorumLoss];

@@ -61,7 +61,8 @@ fn subject(call: Call) -> Subject {
 async fn over_grpc(clients: &Clients, call: Call, risks: Risks) -> Option<Result<(), tonic::Status>> {
     let (mut servers, mut tasks, mut clusters) =
         (clients.servers.clone(), clients.tasks.clone(), clients.clusters.clone());
-    let mut admin = clients.admin.clone();
+    let (mut admin, mut zones) = (clients.admin.clone(), clients.zones.clone());
+    let zone = || "zone1".to_owned();
     let accept_risks = match risks {
         Risks::None => Vec::new(),
         Risks::Accepted => vec![v1::Risk::QuorumLoss.into()],
@@ -88,6 +89,22 @@ async fn over_grpc(clients: &Clients, call: Call, risks: Risks) -> Option<Result
         Call::PlanStopServer => {
             let request = v1::PlanStopServerRequest { cluster_id: 1, server_id: 1, ..Default::default() };
             servers.plan_stop_server(request).await.map(drop)
+        }
+        Call::StopZone => {
+            let request = v1::StopZoneRequest { cluster_id: 1, zone: zone(), accept_risks, ..Default::default() };
+            zones.stop_zone(request).await.map(drop)
+        }
+        Call::StartZone => {
+            let request = v1::StartZoneRequest { cluster_id: 1, zone: zone(), ..Default::default() };
+            zones.start_zone(request).await.map(drop)
+        }
+        Call::RestartZone => {
+            let request = v1::RestartZoneRequest { cluster_id: 1, zone: zone(), accept_risks, ..Default::default() };
+            zones.restart_zone(request).await.map(drop)
+        }
+        Call::PlanStopZone => {
+            let request = v1::PlanStopZoneRequest { cluster_id: 1, zone: zone(), ..Default::default() };
+            zones.plan_stop_zone(request).await.map(drop)
         }
         Call::GetServer => servers.get_server(v1::GetServerRequest { cluster_id: 1, server_id: 1 }).await.map(drop),
         Call::ListServers => {
@@ -199,6 +216,9 @@ fn over_rest(call: Call, risks: Risks) -> Option<(Method, String, &'static str)>
         Call::StartServer => (Method::POST, format!("{cluster}/servers/1/start"), ""),
         Call::RestartServer => (Method::POST, format!("{cluster}/servers/1/restart"), body),
         Call::FreezeServer => (Method::POST, format!("{cluster}/servers/1/freeze"), ""),
+        Call::StopZone => (Method::POST, format!("{cluster}/zones/zone1/stop"), body),
+        Call::StartZone => (Method::POST, format!("{cluster}/zones/zone1/start"), ""),
+        Call::RestartZone => (Method::POST, format!("{cluster}/zones/zone1/restart"), body),
         Call::GetServer => (Method::GET, format!("{cluster}/servers/1"), ""),
         Call::ListServers => (Method::GET, format!("{cluster}/servers"), ""),
         Call::GetCluster => (Method::GET, cluster.to_owned(), ""),
@@ -213,6 +233,7 @@ fn over_rest(call: Call, risks: Risks) -> Option<(Method, String, &'static str)>
         Call::CancelTask => (Method::POST, format!("{instance}/subtasks/{SUBTASK}/cancel"), ""),
         Call::GiveUpTask => (Method::POST, format!("{instance}/giveUp"), ""),
         Call::PlanStopServer
+        | Call::PlanStopZone
         | Call::WatchTasks
         | Call::RegisterCluster
         | Call::UpdateCluster
@@ -261,11 +282,10 @@ async fn each_role_may_do_over_each_face_what_the_table_says() {
         let user = format!("user.{role}");
         let clients = Clients::user(grpc, &user, "correct horse");
         let http = RestClient::of(rest).user(&user, "correct horse");
-        for (call, risks) in Call::ALL
-            .iter()
-            .map(|call| (*call, Risks::None))
-            .chain([Call::StopServer, Call::RestartServer].map(|call| (call, Risks::Accepted)))
-        {
+        for (call, risks) in Call::ALL.iter().map(|call| (*call, Risks::None)).chain(
+            [Call::StopServer, Call::RestartServer, Call::StopZone, Call::RestartZone]
+                .map(|call| (call, Risks::Accepted)),
+        ) {
             let expected = permits(&rights, call, subject(call), risks == Risks::Accepted);
             refused += usize::from(expected.is_err());
             if let Some(answer) = over_grpc(&clients, call, risks).await {

@@ -37,6 +37,7 @@ use obsteward::proto::v1::admin_service_client::AdminServiceClient;
 use obsteward::proto::v1::cluster_service_client::ClusterServiceClient;
 use obsteward::proto::v1::get_cluster_request::By;
 use obsteward::proto::v1::ob_server_service_client::ObServerServiceClient;
+use obsteward::proto::v1::ob_zone_service_client::ObZoneServiceClient;
 use obsteward::proto::v1::task_service_client::TaskServiceClient;
 use obsteward::sim::{Kind, SimCluster, SimOptions, SimServerInfo};
 use tokio::sync::Semaphore;
@@ -86,6 +87,7 @@ pub fn config(directory: &Path) -> Config {
 pub struct Clients {
     pub clusters: ClusterServiceClient<Wire>,
     pub servers: ObServerServiceClient<Wire>,
+    pub zones: ObZoneServiceClient<Wire>,
     pub tasks: TaskServiceClient<Wire>,
     pub admin: AdminServiceClient<Wire>,
 }
@@ -123,6 +125,7 @@ impl Clients {
         Self {
             clusters: ClusterServiceClient::new(wire.clone()),
             servers: ObServerServiceClient::new(wire.clone()),
+            zones: ObZoneServiceClient::new(wire.clone()),
             tasks: TaskServiceClient::new(wire.clone()),
             admin: AdminServiceClient::new(wire),
         }

@@ -157,6 +157,9 @@ async fn answers_of_every_operation_fit_their_schemas() {
                 OperationId::StartServer => _ = fixture.accept(&operations::START).await,
                 OperationId::FreezeServer => _ = fixture.accept(&operations::FREEZE).await,
                 OperationId::RestartServer => _ = fixture.accept(&operations::RESTART).await,
+                OperationId::StopZone => _ = fixture.accept(&operations::zone::STOP).await,
+                OperationId::StartZone => _ = fixture.accept(&operations::zone::START).await,
+                OperationId::RestartZone => _ = fixture.accept(&operations::zone::RESTART).await,
                 _ => {}
             }
             let path = route
@@ -164,7 +167,9 @@ async fn answers_of_every_operation_fit_their_schemas() {
                 .replace("{taskInstanceId}", "1")
                 .replace("{subtaskInstanceId}", "102")
                 .replace("{serverId}", "3")
-                .replace("{zoneName}", "zone1")
+                .replace("{zoneName}/servers", "zone1/servers")
+                // Of the sample.
+                .replace("{zoneName}", "zone2")
                 .replace("{id}", "20")
                 .replace("{clusterId}", "20");
             // Streams and these pages are no envelopes.

@@ -37,7 +37,7 @@ fn sample_ids(operation: &Definition) -> (i64, i64) {
 fn sample_spec(operation: &Definition) -> TaskSpec {
     let second = Duration::from_secs(1);
     let (task, first) = sample_ids(operation);
-    let stops = operation.has(StepKind::StopService);
+    let stops = operation.stops_service();
     let stop_type = if operation.has(StepKind::StopProcess) { StopType::Process } else { StopType::Service };
     let zone: ZoneName = "zone2".parse().unwrap();
     let addr = "10.0.0.3:2882".parse().unwrap();
@@ -45,7 +45,10 @@ fn sample_spec(operation: &Definition) -> TaskSpec {
     TaskSpec {
         id: task_id(task),
         cluster: cluster(cluster_id(20)),
-        target: TaskTarget::Server(server.id),
+        target: match operation.admits_zone {
+            Some(_) => TaskTarget::Zone(zone.clone()),
+            None => TaskTarget::Server(server.id),
+        },
         servers: vec![server.clone()],
         creator: Principal::new("admin"),
         reason: Reason::default(),
@@ -54,7 +57,9 @@ fn sample_spec(operation: &Definition) -> TaskSpec {
         accepted_risks: Vec::new(),
         stop_type: stops.then_some(stop_type),
         freeze_before_stop: false,
-        graph: operation.graph(first, &server, GraphTimes { lease: second * 10, leader_wait: second * 300 }).unwrap(),
+        graph: operation
+            .graph(first, std::slice::from_ref(&server), GraphTimes { lease: second * 10, leader_wait: second * 300 })
+            .unwrap(),
         facts: vec![
             Fact::Cluster(ClusterFact::FormerStatus(ClusterStatus::Running)),
             Fact::Cluster(ClusterFact::TargetStatus(ClusterStatus::Running)),

@@ -14,8 +14,8 @@ use crate::inventory::Target;
 use crate::oceanbase::{Avoid, ClusterError, ClusterReader, Expected, Statement};
 use crate::operations::{Deps, step_io};
 
-#[derive(Clone)]
-pub(in crate::operations) struct StopSubject {
+#[derive(Clone, Debug)]
+pub struct StopSubject {
     what: StopTarget,
     zone: ZoneName,
     /// The way to it and to the hosts of all its servers.
@@ -24,7 +24,7 @@ pub(in crate::operations) struct StopSubject {
 }
 
 /// Whether the cluster shows it as stopped.
-pub(super) enum Mark {
+pub enum Mark {
     /// So it is, in words.
     Set(String),
     NotSet,
@@ -33,7 +33,7 @@ pub(super) enum Mark {
 }
 
 /// What a look at the cluster found.
-pub(super) struct Seen {
+pub struct Seen {
     pub mark: Mark,
     /// All of the cluster.
     pub servers: Vec<ServerReading>,
@@ -53,8 +53,15 @@ impl fmt::Display for StopSubject {
 }
 
 impl StopSubject {
+    /// `None`: a zone without servers.
+    pub fn zone_of(zone: ZoneName, targets: Vec<Target>) -> Option<Self> {
+        let mut targets = targets.into_iter();
+        let target = targets.next()?;
+        Some(Self { what: StopTarget::Zone(zone.clone()), zone, target, others: targets.collect() })
+    }
+
     /// What the subtask acts on, each server proven to be the one that the task was accepted for.
-    pub(super) async fn of(deps: &Deps, context: &StepContext) -> Result<Self, Failure> {
+    pub async fn of(deps: &Deps, context: &StepContext) -> Result<Self, Failure> {
         let zone = match context.this().map(|this| &this.spec.target) {
             Some(TaskTarget::Server(_)) => return step_io::target(deps, context).await.map(Self::from),
             Some(TaskTarget::Zone(zone)) => zone.clone(),
@@ -64,39 +71,37 @@ impl StopSubject {
         for server in context.task.spec.servers.iter().filter(|server| server.zone == zone) {
             targets.push(step_io::target_of(deps, context, server).await?);
         }
-        let mut targets = targets.into_iter();
-        let target = targets.next().ok_or_else(|| step_io::misplaced(context))?;
-        Ok(Self { what: StopTarget::Zone(zone.clone()), zone, target, others: targets.collect() })
+        Self::zone_of(zone, targets).ok_or_else(|| step_io::misplaced(context))
     }
 
-    pub(in crate::operations) const fn what(&self) -> &StopTarget {
+    pub const fn what(&self) -> &StopTarget {
         &self.what
     }
 
-    pub(super) const fn zone(&self) -> &ZoneName {
+    pub const fn zone(&self) -> &ZoneName {
         &self.zone
     }
 
-    pub(super) fn cluster_name(&self) -> &str {
+    pub fn cluster_name(&self) -> &str {
         &self.target.cluster.identity.name
     }
 
     /// The server, or all that the task has in the zone.
-    pub(super) fn targets(&self) -> impl Iterator<Item = &Target> {
+    pub fn targets(&self) -> impl Iterator<Item = &Target> {
         std::iter::once(&self.target).chain(&self.others)
     }
 
-    pub(super) fn addresses(&self) -> Vec<ServerAddr> {
+    pub fn addresses(&self) -> Vec<ServerAddr> {
         self.targets().map(|target| target.server.addr).collect()
     }
 
     /// The way to the cluster.
-    pub(in crate::operations) const fn way(&self) -> &Target {
+    pub const fn way(&self) -> &Target {
         &self.target
     }
 
     /// What a session must prove.
-    pub(super) fn expected(&self) -> Expected {
+    pub fn expected(&self) -> Expected {
         match self.what {
             StopTarget::Server(_) => self.target.expected(),
             StopTarget::Zone(_) => Expected { target: None, ..self.target.expected() },
@@ -104,7 +109,7 @@ impl StopSubject {
     }
 
     /// Endpoints that a session is opened on last.
-    pub(super) fn avoid(&self) -> Avoid {
+    pub fn avoid(&self) -> Avoid {
         let server = match self.what {
             StopTarget::Server(addr) => Some(addr),
             StopTarget::Zone(_) => None,
@@ -112,12 +117,12 @@ impl StopSubject {
         Avoid { server, zone: Some(self.zone.clone()), never: None }
     }
 
-    pub(super) async fn reader(&self, deps: &Deps) -> Result<Box<dyn ClusterReader>, ClusterError> {
+    pub async fn reader(&self, deps: &Deps) -> Result<Box<dyn ClusterReader>, ClusterError> {
         let Target { access, known, .. } = &self.target;
         deps.oceanbase.reader(access, known, &self.expected(), &self.avoid()).await
     }
 
-    pub(super) async fn see(&self, reader: &mut dyn ClusterReader) -> Result<Seen, ClusterError> {
+    pub async fn see(&self, reader: &mut dyn ClusterReader) -> Result<Seen, ClusterError> {
         let servers = reader.servers().await?;
         let mark = match &self.what {
             StopTarget::Server(addr) => {
@@ -137,7 +142,7 @@ impl StopSubject {
     }
 
     /// A session that reads, and what it saw.
-    pub(super) async fn look(
+    pub async fn look(
         &self,
         deps: &Deps,
         context: &StepContext,
@@ -150,7 +155,7 @@ impl StopSubject {
         step_io::bounded(deps, context, looked).await
     }
 
-    pub(super) fn stop(&self) -> Statement {
+    pub fn stop(&self) -> Statement {
         let zone = self.zone.clone();
         match self.what {
             StopTarget::Server(addr) => Statement::StopServer { addr, zone },
@@ -158,7 +163,7 @@ impl StopSubject {
         }
     }
 
-    pub(super) fn force_stop(&self) -> Statement {
+    pub fn force_stop(&self) -> Statement {
         let zone = self.zone.clone();
         match self.what {
             StopTarget::Server(addr) => Statement::ForceStopServer { addr, zone },
@@ -166,7 +171,7 @@ impl StopSubject {
         }
     }
 
-    pub(super) fn start(&self) -> Statement {
+    pub fn start(&self) -> Statement {
         let zone = self.zone.clone();
         match self.what {
             StopTarget::Server(addr) => Statement::StartServer { addr, zone },
@@ -174,7 +179,7 @@ impl StopSubject {
         }
     }
 
-    pub(super) const fn start_words(&self) -> &'static str {
+    pub const fn start_words(&self) -> &'static str {
         match self.what {
             StopTarget::Server(_) => "START SERVER",
             StopTarget::Zone(_) => "START ZONE",
@@ -182,7 +187,7 @@ impl StopSubject {
     }
 
     /// The statement in a sentence.
-    pub(super) const fn stop_words(&self) -> &'static str {
+    pub const fn stop_words(&self) -> &'static str {
         match self.what {
             StopTarget::Server(_) => "STOP SERVER",
             StopTarget::Zone(_) => "STOP ZONE",
@@ -190,7 +195,7 @@ impl StopSubject {
     }
 
     /// What the statement sets, in a sentence about whether it is set.
-    pub(super) fn mark_words(&self) -> String {
+    pub fn mark_words(&self) -> String {
         match &self.what {
             StopTarget::Server(addr) => format!("STOP_TIME of {addr}"),
             StopTarget::Zone(zone) => format!("INACTIVE of zone {zone}"),
@@ -198,7 +203,7 @@ impl StopSubject {
     }
 
     /// Where leaders are, in the words of progress.
-    pub(super) fn place(&self) -> String {
+    pub fn place(&self) -> String {
         match &self.what {
             StopTarget::Server(addr) => format!("{} {addr}", self.zone),
             StopTarget::Zone(zone) => format!("zone {zone}"),
@@ -206,7 +211,7 @@ impl StopSubject {
     }
 
     /// A failure that names it.
-    pub(super) fn named(&self, failure: Failure) -> Failure {
+    pub fn named(&self, failure: Failure) -> Failure {
         match &self.what {
             StopTarget::Server(addr) => failure.with("address", addr),
             StopTarget::Zone(zone) => failure.with("zone", zone),
