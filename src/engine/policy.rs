@@ -245,9 +245,11 @@ impl Policy {
             }
             // Only what is seen behind the horizon stays as it is seen.
             Observation::Refuse { output, .. } if cancelled => self.cancelled_behind_horizon(output, now),
-            Observation::Needed { .. } | Observation::Wait { .. } if cancelled => {
-                self.cancelled_behind_horizon(StepOutput::default(), now)
+            // Nothing is begun: of what it would record, only what became of earlier effects is so.
+            Observation::Needed { output: StepOutput { outcomes, .. }, .. } if cancelled => {
+                self.cancelled_behind_horizon(StepOutput { outcomes, ..StepOutput::default() }, now)
             }
+            Observation::Wait { .. } if cancelled => self.cancelled_behind_horizon(StepOutput::default(), now),
             Observation::Needed { intent, output, effect } => {
                 self.wait.for_what(&intent.description);
                 // Going forward needs no horizon: a refusal that has passed while it was waited for is no reason to fail.

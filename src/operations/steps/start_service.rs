@@ -20,7 +20,7 @@ use crate::domain::host::Finding;
 use crate::domain::reading::ServerReading;
 use crate::domain::status::ZoneInnerStatus;
 use crate::domain::stop_target::StopTarget;
-use crate::engine::{Observation, ProgressReport, Step, StepContext, TimeoutPolicy};
+use crate::engine::{Observation, ProgressReport, Step, StepContext, TimeoutPolicy, Unresolved};
 use crate::inventory::Target;
 use crate::oceanbase::ClusterReader;
 use crate::operations::stop_subject::{Mark, Seen, StopSubject};
@@ -30,6 +30,8 @@ use crate::operations::{Deps, step_io};
 const MOST_ATTEMPTS: usize = 6;
 /// Wait for a server that is to serve again, while nothing moves (docs/ocp-v2.md#start-ob-server).
 pub(super) const TIMEOUT: Duration = Duration::from_secs(300);
+/// How far the clock of the root service, which dates the mark, may be from ours.
+const CLOCKS_APART: Duration = Duration::from_secs(5);
 /// Longest wait in all, while replicas catch up.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
@@ -109,6 +111,12 @@ async fn marked(
     reader: &mut dyn ClusterReader,
     servers: &[ServerReading],
 ) -> Observation {
+    let set_again = set_again(context, subject, servers);
+    let not_done = |failure| Observation::Refuse {
+        failure,
+        output: StepOutput { outcomes: set_again.clone(), ..StepOutput::default() },
+        unresolved: Unresolved::NotDone,
+    };
     let outcomes: Vec<Option<IntentOutcome>> = context.attempts().map(|intent| intent.outcome).collect();
     if outcomes.contains(&Some(IntentOutcome::Done)) {
         let message = format!(
@@ -126,7 +134,7 @@ async fn marked(
         let failure = Failure::new(FailureKind::Refused, "REFUSED_BY_ROOT_SERVICE", message);
         let root_service = format!("-{code}: {words}");
         let failure = subject.named(failure).with("ob_errno", format!("-{code}"));
-        return step_io::refuse_not_done(failure.with("root_service", root_service));
+        return not_done(failure.with("root_service", root_service));
     }
     let unknown = outcomes.iter().filter(|outcome| matches!(outcome, None | Some(IntentOutcome::Unknown))).count();
     if unknown >= MOST_ATTEMPTS {
@@ -136,7 +144,7 @@ async fn marked(
             subject.mark_words()
         );
         let failure = Failure::new(FailureKind::Unreachable, "OUTCOME_UNKNOWN", message);
-        return step_io::refuse_not_done(subject.named(failure).with("attempts", unknown));
+        return not_done(subject.named(failure).with("attempts", unknown));
     }
     // For a version that is not known the stricter rule is assumed.
     let asks =
@@ -160,10 +168,23 @@ async fn marked(
     match Prepared::open(deps, context, subject, subject.start()).await {
         Ok(prepared) => {
             let intent = prepared.intent(deps, horizon);
-            Observation::Needed { intent, output: StepOutput::default(), effect: Box::new(prepared) }
+            let output = StepOutput { outcomes: set_again, ..StepOutput::default() };
+            Observation::Needed { intent, output, effect: Box::new(prepared) }
         }
         Err(look) => *look,
     }
+}
+
+/// The statements of which a mark that is set does not tell that they did nothing: it may have been set again since, by a stop
+/// that came late. Only a mark that was set before one was sent is the one that it should have cleared.
+fn set_again(context: &StepContext, subject: &StopSubject, servers: &[ServerReading]) -> Vec<(i32, IntentOutcome)> {
+    let set_at = match subject.what() {
+        StopTarget::Server(addr) => servers.iter().find(|row| row.addr == *addr).and_then(|row| row.stop_time),
+        StopTarget::Zone(_) => None,
+    };
+    let open = context.task.attempts(context.subtask).filter(|intent| intent.is_unresolved());
+    let in_doubt = open.filter(|intent| set_at.is_none_or(|at| at.plus(CLOCKS_APART) >= intent.at));
+    in_doubt.map(|intent| (intent.number, IntentOutcome::Unknown)).collect()
 }
 
 /// START SERVER would ask a server that does not answer, fail, and leave STOP_TIME set: it is not sent before the server lives.
@@ -174,7 +195,7 @@ async fn dead(deps: &Deps, target: &Target, row: &ServerReading) -> Observation 
             "START SERVER of {addr} was not sent, the root service would ask the server itself, and its process is gone: {evidence}; start the process first"
         );
         let failure = Failure::new(FailureKind::Interfered, "PROCESS_GONE", message);
-        return step_io::refuse_not_done(failure.with("address", addr));
+        return step_io::refuse(failure.with("address", addr));
     }
     let message = format!("waits for {addr} to live (STATUS {}), START SERVER asks it", row.status);
     Observation::Wait { progress: ProgressReport::uncounted(message), again_in: deps.timeouts.poll }

@@ -70,7 +70,13 @@ impl Step for StopProcess {
         if !context.effects().any(|intent| intent.intent.irreversible) {
             return Observation::nothing_to_undo(context);
         }
-        start_process::bring_up_and_wait(&self.0, context).await
+        let mut found = start_process::bring_up_and_wait(&self.0, context).await;
+        // That the process was ended is known by now; nothing was learned of the freezes before it.
+        if let Observation::Reached { output, .. } = &mut found {
+            let freezes = context.effects().filter(|intent| intent.is_unresolved() && !intent.intent.irreversible);
+            output.outcomes.extend(freezes.map(|intent| (intent.number, IntentOutcome::Unknown)));
+        }
+        found
     }
 
     /// Asked when the task is retried: a process that is there again is ended again, which is what the retry consents to.
@@ -129,9 +135,16 @@ impl StopProcess {
         identity: &ObserverIdentity,
     ) -> Observation {
         let deps = &self.0;
+        let description = describe(identity, target);
+        // A process that an attempt of any execution meant is gone if it is not this one.
+        let outcomes = || {
+            let open = context.task.attempts(context.subtask).filter(|intent| intent.is_unresolved());
+            let ended = open.filter(|it| it.intent.irreversible && it.intent.description != description);
+            ended.map(|intent| (intent.number, IntentOutcome::Done)).chain(freeze::not_known(context)).collect()
+        };
         let still_runs = |failure| Observation::Refuse {
             failure,
-            output: StepOutput { outcomes: freeze::not_known(context), ..StepOutput::default() },
+            output: StepOutput { outcomes: outcomes(), ..StepOutput::default() },
             unresolved: Unresolved::NotDone,
         };
         let run_time = context.this().map_or(1, |subtask| subtask.run_time);
@@ -146,7 +159,6 @@ impl StopProcess {
         let attempts = mine.clone().filter(|intent| intent.intent.irreversible);
         let refused = context.refused.clone().filter(|_| mine.next_back().is_some_and(|last| last.intent.irreversible));
         // A retry is a person's consent to one process, the one that it found first; before that, to the one of Prepare.
-        let description = describe(identity, target);
         let another = attempts.clone().find(|intent| intent.intent.description != description);
         let meant = match another {
             Some(intent) => Some(intent.intent.description.clone()),
@@ -157,15 +169,7 @@ impl StopProcess {
             let message = format!(
                 "the process is {identity}, this stop means another ({meant}): somebody restarted it; ask, then retry to end this one"
             );
-            let failure = Failure::new(FailureKind::Interfered, "RESTARTED_BY_OTHER", message);
-            // The process that an attempt meant is gone, or this would be it.
-            let ended = context.attempts().filter(|intent| {
-                intent.is_unresolved() && intent.intent.irreversible && intent.intent.description != description
-            });
-            let ended: Vec<_> = ended.map(|intent| (intent.number, IntentOutcome::Done)).collect();
-            let outcomes = ended.into_iter().chain(freeze::not_known(context)).collect();
-            let output = StepOutput { outcomes, ..StepOutput::default() };
-            return Observation::Refuse { failure, output, unresolved: Unresolved::NotDone };
+            return still_runs(Failure::new(FailureKind::Interfered, "RESTARTED_BY_OTHER", message));
         }
         if let MaySignal::No { reason } = &found.may_signal {
             let code = if found.supervisor.is_some() { "SUPERVISED" } else { "SIGNAL_NOT_PERMITTED" };
@@ -176,8 +180,8 @@ impl StopProcess {
             Freeze::First(look) => return *look,
         };
         let last_attempt = attempts.clone().next_back().map(|intent| intent.at);
-        let outcomes: Vec<Option<IntentOutcome>> = attempts.map(|intent| intent.outcome).collect();
-        let needs_time = refused.as_ref().is_some_and(|(code, _)| needs_time(code, outcomes.len()));
+        let tried: Vec<Option<IntentOutcome>> = attempts.map(|intent| intent.outcome).collect();
+        let needs_time = refused.as_ref().is_some_and(|(code, _)| needs_time(code, tried.len()));
         if let (true, Some(at)) = (needs_time, last_attempt)
             && deps.clock.now().since(at) < REFUSED_RETRY_PAUSE
         {
@@ -185,11 +189,11 @@ impl StopProcess {
             return Observation::Wait { progress: ProgressReport::uncounted(words), again_in: deps.timeouts.poll };
         }
         let recovers = refused.as_ref().is_some_and(|(code, _)| step_io::agent_recovers(code));
-        if is_spent(&outcomes, recovers) {
+        if is_spent(&tried, recovers) {
             let (code, message) = refused.unwrap_or_else(|| {
                 ("PROCESS_STILL_THERE".to_owned(), format!("{identity} was signalled and is still there"))
             });
-            let message = format!("{message}; tried {} times, look at the host and retry", outcomes.len());
+            let message = format!("{message}; tried {} times, look at the host and retry", tried.len());
             return still_runs(Failure::new(FailureKind::Refused, &code, message));
         }
         let unread_too_long =
@@ -213,7 +217,7 @@ impl StopProcess {
         }
         let grace = deps.timeouts.grace;
         let intent = Intent {
-            description,
+            description: description.clone(),
             endpoint: format!("host of {}", target.server.addr.ip()),
             connection_id: 0,
             horizon: deps.clock.now().plus(grace + HORIZON_BESIDE_GRACE),
@@ -234,7 +238,7 @@ impl StopProcess {
             },
         };
         let overrides = waived.into_iter().chain(recorded(&overridden, context)).collect();
-        let output = StepOutput { overrides, ..StepOutput::default() };
+        let output = StepOutput { overrides, outcomes: outcomes(), ..StepOutput::default() };
         Observation::Needed { intent, output, effect: Box::new(effect) }
     }
 
