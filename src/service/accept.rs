@@ -85,7 +85,8 @@ impl Service {
 
     /// The audit record of an acceptance, and the request id that it was made under.
     fn recorded(&self, caller: &Caller, asked: &Operate, task: TaskId, subject: &StopSubject) -> Vec<Write> {
-        let entry = asked.audit_entry().with_task(task, subject);
+        let addresses: Vec<String> = subject.addresses().iter().map(ToString::to_string).collect();
+        let entry = asked.audit_entry().with_task(task, addresses.join(", "));
         let request = asked.request_id.map(|request_id| Write::Request {
             principal: caller.principal.clone(),
             request_id: request_id.to_string(),

@@ -13,6 +13,7 @@ use crate::domain::host::{Finding, ProcessReport};
 use crate::domain::ids::{ClusterId, ServerId, ZoneName};
 use crate::domain::refusal::Refusal;
 use crate::domain::shown::server_status;
+use crate::domain::status::ZoneInnerStatus;
 use crate::domain::task::Task;
 use crate::inventory::{Target, recorded_reading};
 use crate::oceanbase::{Avoid, ClusterError};
@@ -81,16 +82,16 @@ impl Service {
             tokio::time::timeout(LONGEST_LOOK, self.fresh(&target)),
             tokio::time::timeout(LONGEST_LOOK, host.find(&observer)),
         );
-        let leaders = match leaders {
-            Ok(Ok((row, leaders))) => {
+        let (leaders, zone) = match leaders {
+            Ok(Ok((row, leaders, zone))) => {
                 target.server = row;
-                Some(leaders)
+                (Some(leaders), zone)
             }
             Ok(Err(error)) => {
                 tracing::info!(cluster = cluster.get(), "shown as recorded, the cluster does not answer: {error}");
-                None
+                (None, None)
             }
-            Err(_) => None,
+            Err(_) => (None, None),
         };
         let process = match found {
             Ok(Ok(found)) => process_view(&found),
@@ -98,13 +99,13 @@ impl Service {
             Err(_) => ProcessView::HostUnreachable { reason: "no answer in time".to_owned() },
         };
         let operating = self.operating(&target.cluster).await?;
-        let mut view = view(&target.cluster, target.server, process, leaders, operating.filter(here).as_ref());
+        let mut view = view(&target.cluster, target.server, zone, process, leaders, operating.filter(here).as_ref());
         view.not_safe_reason = view.not_safe_reason.or_else(|| before.as_ref().and_then(may_start));
         Ok(view)
     }
 
-    /// The server's row as the cluster says it now, and its leaders.
-    async fn fresh(&self, target: &Target) -> Result<(ServerRow, i64), ClusterError> {
+    /// The server's row as the cluster says it now, its leaders, and the STATUS of its zone.
+    async fn fresh(&self, target: &Target) -> Result<(ServerRow, i64, Option<ZoneInnerStatus>), ClusterError> {
         let avoid = Avoid { server: Some(target.server.addr), ..Avoid::default() };
         let expected = target.expected();
         let reader = self.deps.oceanbase.reader(&target.access, &target.known, &expected, &avoid);
@@ -120,7 +121,8 @@ impl Service {
             row.observed_at = self.deps.clock.now();
         }
         let leaders = reader.leaders(&row.addr).await?.most();
-        Ok((row, leaders))
+        let zone = reader.zone(&row.zone).await?.map(|zone| zone.status);
+        Ok((row, leaders, zone))
     }
 
     async fn list_servers(&self, asked: ListServers) -> Result<Vec<ServerView>, Refusal> {
@@ -135,7 +137,7 @@ impl Service {
         Ok(wanted
             .map(|row| {
                 let operating = operating.as_ref().filter(|task| task.spec.server(row.id).is_some());
-                view(&cluster, row, ProcessView::NotAsked, None, operating)
+                view(&cluster, row, None, ProcessView::NotAsked, None, operating)
             })
             .collect())
     }
@@ -162,6 +164,7 @@ fn process_view(found: &ProcessReport) -> ProcessView {
 fn view(
     cluster: &ClusterRow,
     row: ServerRow,
+    zone: Option<ZoneInnerStatus>,
     process: ProcessView,
     leaders: Option<i64>,
     operating: Option<&Task>,
@@ -171,7 +174,7 @@ fn view(
     let permanent = Duration::from_micros(u64::try_from(cluster.permanent_offline_micros).unwrap_or_default());
     // Last heartbeat = LAST_OFFLINE_TIME - lease_time (docs/oceanbase.md#permanent-offline).
     let permanent_offline_at = row.last_offline_time.map(|offline| offline.minus(lease).plus(permanent));
-    let not_safe_reason = not_safe(&row, &process, leaders).or_else(|| operating.and_then(may_start));
+    let not_safe_reason = not_safe(&row, zone, &process, leaders).or_else(|| operating.and_then(may_start));
     let operating_task = operating.map(|task| task.spec.id);
     ServerView { row, status, process, leaders, permanent_offline_at, not_safe_reason, operating_task }
 }
@@ -201,8 +204,13 @@ fn may_start(task: &Task) -> Option<String> {
     (open && starts).then(|| format!("task {id} ({name}) {what} and may start the process"))
 }
 
-/// Why a host is not safe to power off; only proof counts.
-fn not_safe(row: &ServerRow, process: &ProcessView, leaders: Option<i64>) -> Option<String> {
+/// Why a host is not safe to power off; only proof counts. `zone`: the STATUS of its zone; `None`: not known.
+fn not_safe(
+    row: &ServerRow,
+    zone: Option<ZoneInnerStatus>,
+    process: &ProcessView,
+    leaders: Option<i64>,
+) -> Option<String> {
     match process {
         ProcessView::Absent => {}
         ProcessView::NotAsked => return Some("the host was not asked, use GetServer".to_owned()),
@@ -217,5 +225,6 @@ fn not_safe(row: &ServerRow, process: &ProcessView, leaders: Option<i64>) -> Opt
         Some(0) => {}
         Some(count) => return Some(format!("{count} log streams are led from it")),
     }
-    row.stop_time.is_none().then(|| "STOP_TIME is not set, leaders may return to it".to_owned())
+    let marked = row.stop_time.is_some() || zone == Some(ZoneInnerStatus::Inactive);
+    (!marked).then(|| "STOP_TIME is not set and its zone is not stopped, leaders may return to it".to_owned())
 }

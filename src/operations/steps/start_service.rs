@@ -14,8 +14,8 @@ use crate::domain::admission::{ServiceState, service_state};
 use crate::domain::build_version::BuildVersion;
 use crate::domain::catch_up::CatchUp;
 use crate::domain::decide::StepOutput;
-use crate::domain::event::{Failure, FailureKind, IntentOutcome};
-use crate::domain::facts::Moment;
+use crate::domain::event::{Direction, Failure, FailureKind, IntentOutcome};
+use crate::domain::facts::{Moment, ProcessBefore};
 use crate::domain::host::Finding;
 use crate::domain::reading::ServerReading;
 use crate::domain::status::ZoneInnerStatus;
@@ -216,8 +216,16 @@ async fn not_marked(
     for target in subject.targets() {
         let addr = target.server.addr;
         let Some(row) = servers.iter().find(|row| row.addr == addr) else { return step_io::server_gone(target) };
-        if matches!(subject.what(), StopTarget::Zone(_)) && row.stop_time.is_some() {
+        let of_zone = matches!(subject.what(), StopTarget::Zone(_));
+        if of_zone && row.stop_time.is_some() {
             context.log(format!("{addr} stays stopped on its own: its STOP_TIME is set"));
+            continue;
+        }
+        // An undo brings back what the task has ended.
+        let before = &context.task.facts.server(target.server.id).process_before;
+        let was_not_seen = matches!(before, Some(ProcessBefore::NotSeen(_)));
+        if of_zone && context.task.direction == Direction::Back && was_not_seen {
+            context.log(format!("{addr} had no process before, and is not waited for"));
             continue;
         }
         if let Some(look) = does_not_serve(deps, target, row).await {

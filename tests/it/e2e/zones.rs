@@ -3,12 +3,12 @@
 
 use http::Method;
 use obsteward::proto::v1;
-use obsteward::sim::{Fault, FaultKind, Kind, SimOptions};
+use obsteward::sim::{Fault, FaultKind, Kind, Signal, SimOptions};
 use serde_json::json;
 use tonic::{Code, Status};
 
 use crate::support::refusal::status_info;
-use crate::support::{Stage, assert_unbroken, is_alive, quick, task_error};
+use crate::support::{PATIENCE, Stage, assert_unbroken, is_alive, quick, task_error};
 
 const ZONE: &str = "zone2";
 /// Its servers, by the simulator's numbers.
@@ -54,7 +54,11 @@ async fn assert_stopped(stage: &Stage) {
     assert!(!is_active(stage));
     assert_eq!(pids(stage), [None, None]);
     for server in SERVERS {
-        assert_eq!(stage.server(server).await.status(), v1::ServerStatus::Stopped);
+        let server_id = stage.server(server).await.id;
+        let request = v1::GetServerRequest { cluster_id: stage.cluster_id, server_id };
+        let server = stage.clients.servers.clone().get_server(request).await.unwrap().into_inner().server.unwrap();
+        assert_eq!(server.status(), v1::ServerStatus::Stopped);
+        assert!(server.safe_to_power_off, "{server:#?}");
     }
     assert!(stage.is_free().await);
 }
@@ -98,6 +102,34 @@ async fn a_zone_is_stopped_and_started() {
     let other = stop_as(&stage, asked(&stage)).await.unwrap();
     let (reason, message) = task_error(&other);
     assert_eq!((other.state(), reason.as_str()), (v1::TaskState::Refused, "OTHER_ZONE_STOPPED"), "{message}");
+    assert_serves(&stage).await;
+}
+
+/// A server that was dead before is neither ended nor brought back, and no undo waits for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_server_keeps_its_zone_from_nothing() {
+    let stage = Stage::over(pairs()).await;
+    // The agents see both run, and know from then on how each is started.
+    let request = v1::PlanStopZoneRequest { cluster_id: stage.cluster_id, zone: ZONE.to_owned(), ..Default::default() };
+    stage.clients.zones.clone().plan_stop_zone(request).await.unwrap();
+    stage.sim.kill_process(SERVERS[1], Signal::KILL).unwrap();
+    assert!(stage.sim.wait_until(PATIENCE, |cluster| !cluster.server(SERVERS[1]).unwrap().alive()).await);
+    let stuck = stage.sim.inject(FaultKind::LeaderSwitchStuck { tenant: None, ls: None });
+    let task = stage.clients.zones.clone().stop_zone(asked(&stage)).await.unwrap().into_inner().task.unwrap();
+    stage.clients.waits_for(task.id, "leaders still on").await;
+    let cancel = v1::CancelTaskRequest { task_id: task.id, ..Default::default() };
+    stage.clients.tasks.clone().cancel_task(cancel).await.unwrap();
+    assert_eq!(stage.clients.at_rest(task.id).await.state(), v1::TaskState::Cancelled);
+    stage.sim.clear(stuck);
+    let undone = start(&stage).await.unwrap();
+    assert_eq!((undone.id, stage.closed(task.id).await.state()), (task.id, v1::TaskState::RolledBack), "{undone:#?}");
+    assert!(is_active(&stage) && pids(&stage)[0].is_some() && pids(&stage)[1].is_none());
+
+    let task = stop_as(&stage, asked(&stage)).await.unwrap();
+    assert_eq!(task.state(), v1::TaskState::Successful, "{task:#?}");
+    assert_stopped(&stage).await;
+    let task = start(&stage).await.unwrap();
+    assert_eq!(task.state(), v1::TaskState::Successful, "{task:#?}");
     assert_serves(&stage).await;
 }
 
