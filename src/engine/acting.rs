@@ -43,11 +43,11 @@ impl Executor {
         // Its number is known only now: a parallel subtask may have taken the next one meanwhile.
         let recorded = last_intent(&task, id).filter(|last| before.is_none_or(|before| before.number < last.number));
         let Some(recorded) = recorded else {
-            return Ok(match task.state {
-                TaskState::Canceling => Attempt::Acted(Acted::NotBegun),
-                // Consent to an irreversible step has ended: `decide` has failed the subtask instead.
-                _ => Attempt::EndedSubtask,
-            });
+            if task.state == TaskState::Canceling {
+                return Ok(Attempt::Acted(Acted::NotBegun));
+            }
+            // Consent to an irreversible step has ended: `decide` has failed the subtask instead.
+            return Ok(Attempt::EndedSubtask);
         };
         let number = recorded.number;
         self.horizons.begin(recorded);

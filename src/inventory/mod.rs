@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use crate::clock::Clock;
 use crate::domain::host::ObserverTarget;
-use crate::domain::ids::{ClusterId, ServerId, ZoneName};
+use crate::domain::ids::{ClusterId, ServerId};
 use crate::domain::reading::{ServerReading, ZoneReading};
 use crate::host::HostAddress;
 use crate::oceanbase::{
@@ -107,20 +107,21 @@ impl Inventory {
 
     /// A server with the routes to it and its cluster.
     pub async fn target(&self, cluster: ClusterId, server: ServerId) -> Result<Target, InventoryError> {
-        let ClusterRoute { cluster: row, servers, access, known } = self.route(cluster).await?;
-        let found = servers.iter().find(|candidate| candidate.id == server).cloned();
-        let found = found.ok_or(InventoryError::ServerNotFound { cluster, server })?;
-        let hosts = self.store.hosts(cluster).await?;
-        let host = host_address(&row.default_host, &hosts, &found);
-        Ok(Target { access, known, host, cluster: row, server: found, servers })
+        let found = self.targets(cluster, |row| row.id == server).await?.pop();
+        found.ok_or(InventoryError::ServerNotFound { cluster, server })
     }
 
-    /// The servers of a zone likewise, ascending by id; none when the zone is not known.
-    pub async fn zone_targets(&self, cluster: ClusterId, zone: &ZoneName) -> Result<Vec<Target>, InventoryError> {
+    /// These servers likewise, ascending by id.
+    pub async fn targets(
+        &self,
+        cluster: ClusterId,
+        wanted: impl Fn(&ServerRow) -> bool,
+    ) -> Result<Vec<Target>, InventoryError> {
         let ClusterRoute { cluster: row, servers, access, known } = self.route(cluster).await?;
         let hosts = self.store.hosts(cluster).await?;
-        let in_zone = servers.iter().filter(|server| server.zone == *zone);
-        let mut targets: Vec<Target> = in_zone
+        let mut targets: Vec<Target> = servers
+            .iter()
+            .filter(|server| wanted(server))
             .map(|server| Target {
                 cluster: row.clone(),
                 server: server.clone(),

@@ -17,7 +17,7 @@ use crate::inventory::Target;
 use crate::oceanbase::{ClusterError, ErrorClass};
 use crate::operations::admission::admit_observed;
 use crate::operations::definition::{Definition, StepKind};
-use crate::operations::stop_subject::StopSubject;
+use crate::operations::server_or_zone::ServerOrZone;
 use crate::operations::{Deps, cluster_failure, leaves_unknown, retriable};
 
 #[derive(Debug)]
@@ -29,7 +29,7 @@ pub struct Survey {
 }
 
 /// Reads cluster and hosts at once, in bounded time: a cluster that hangs is one that does not answer.
-pub async fn survey(deps: &Deps, subject: &StopSubject) -> Survey {
+pub async fn survey(deps: &Deps, subject: &ServerOrZone) -> Survey {
     let read = async { subject.reader(deps).await?.reading().await };
     let read = super::step_io::within(deps.timeouts.reading, subject.cluster_name(), read);
     let (reading, found) = tokio::join!(read, processes(deps, subject));
@@ -37,7 +37,7 @@ pub async fn survey(deps: &Deps, subject: &StopSubject) -> Survey {
 }
 
 /// The process of each server.
-pub(super) async fn processes(deps: &Deps, subject: &StopSubject) -> Vec<(ServerAddr, ProcessReport)> {
+pub(super) async fn processes(deps: &Deps, subject: &ServerOrZone) -> Vec<(ServerAddr, ProcessReport)> {
     join_all(subject.targets().map(|target| find(deps, target))).await
 }
 
@@ -181,7 +181,7 @@ pub async fn freeze_outlook(deps: &Deps, target: &Target) -> AssessedCheck {
 /// Applies every rule of a stop or a restart, of a server or of a zone.
 pub fn assess(
     survey: &Survey,
-    subject: &StopSubject,
+    subject: &ServerOrZone,
     operation: &Definition,
     consent: &Consent,
     now: Timestamp,
@@ -276,7 +276,7 @@ pub fn process_finding(found: &ProcessReport) -> ProcessFinding {
 /// Whether the zone as a whole is in a state for the operation; `None`: the operation is on a server.
 fn zone_check(
     reading: &ClusterReading,
-    subject: &StopSubject,
+    subject: &ServerOrZone,
     found: &[(ServerAddr, ProcessReport)],
     operation: &Definition,
 ) -> Option<AssessedCheck> {

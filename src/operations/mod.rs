@@ -7,11 +7,11 @@ pub mod definition;
 mod freeze_server;
 mod operation;
 mod restart_server;
+pub mod server_or_zone;
 mod start_server;
 mod step_io;
 mod steps;
 mod stop_server;
-pub mod stop_subject;
 pub mod zone;
 
 pub use freeze_server::FREEZE;
@@ -20,7 +20,7 @@ pub use start_server::START;
 pub use stop_server::{PROCESS as STOP_PROCESS, SERVICE as STOP_SERVICE, stop};
 
 use definition::Definition;
-pub use operation::ServerOperation;
+pub use operation::DefinedOperation;
 pub use steps::former_and_target;
 
 use std::sync::Arc;
@@ -109,7 +109,7 @@ pub const ALL: [&Definition; 8] =
 
 /// The same, with the code that runs them.
 pub fn registry(deps: &Deps) -> Registry {
-    let operation = Arc::new(ServerOperation(deps.clone()));
+    let operation = Arc::new(DefinedOperation(deps.clone()));
     ALL.into_iter()
         .fold(Registry::default(), |registry, definition| registry.with(definition.operation(), operation.clone()))
 }

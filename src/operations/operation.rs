@@ -18,11 +18,11 @@ use crate::operations::definition::{Definition, Restored};
 use crate::operations::{Deps, cluster_failure, step_io, steps};
 use crate::store::Write;
 
-/// Every operation on a server: what distinguishes them is in their definitions.
-pub struct ServerOperation(pub Deps);
+/// Every operation: what distinguishes them is in their definitions.
+pub struct DefinedOperation(pub Deps);
 
 #[async_trait]
-impl Operation for ServerOperation {
+impl Operation for DefinedOperation {
     fn step(&self, subtask: &SubtaskSpec) -> Option<Arc<dyn Step>> {
         Some(steps::of_kind(subtask.kind.parse().ok()?, self.0.clone()))
     }

@@ -19,7 +19,7 @@ use crate::host::HostError;
 use crate::inventory::{Target, recorded_reading};
 use crate::oceanbase::{Avoid, ClusterError, ClusterReader, ErrorClass, Expected};
 use crate::operations::definition::StepKind;
-use crate::operations::stop_subject::StopSubject;
+use crate::operations::server_or_zone::ServerOrZone;
 use crate::operations::{Deps, cluster_failure, inventory_failure, leaves_unknown, retriable};
 use crate::store::Write;
 
@@ -33,14 +33,14 @@ const STORE_IS_BEHIND: &str = "the store of this service was restored from a bac
 
 /// The subtask's server, proven to be the one that the task was accepted for.
 pub(super) async fn target(deps: &Deps, context: &StepContext) -> Result<Target, Failure> {
-    target_of(deps, context, context.server().ok_or_else(|| misplaced(context))?).await
+    let server = context.server().ok_or_else(|| misplaced(context))?;
+    let target = deps.inventory.target(context.task.spec.cluster.id, server.id).await;
+    proven(target.map_err(|error| inventory_failure(&error))?, server)
 }
 
-/// One of the task's servers, proven likewise.
-pub(super) async fn target_of(deps: &Deps, context: &StepContext, server: &TaskServer) -> Result<Target, Failure> {
-    let cluster = context.task.spec.cluster.id;
-    let TaskServer { id, addr, ob_server_id, zone } = server;
-    let mut target = deps.inventory.target(cluster, *id).await.map_err(|error| inventory_failure(&error))?;
+/// A server as it is registered now, when it is the one that a task was accepted for.
+pub(super) fn proven(mut target: Target, accepted: &TaskServer) -> Result<Target, Failure> {
+    let TaskServer { id, addr, ob_server_id, zone } = accepted;
     if target.server.addr != *addr || target.server.ob_server_id != *ob_server_id {
         let message = format!("server {id} is no longer {addr}; start anew with the server as it is now");
         let failure = Failure::new(FailureKind::Interfered, "SERVER_REPLACED", message);
@@ -283,7 +283,7 @@ pub(super) fn server_gone(target: &Target) -> Observation {
 }
 
 /// What is to be stopped is not in the cluster any more.
-pub(super) fn gone(subject: &StopSubject) -> Observation {
+pub(super) fn gone(subject: &ServerOrZone) -> Observation {
     match subject.what() {
         StopTarget::Server(_) => server_gone(subject.way()),
         StopTarget::Zone(zone) => {

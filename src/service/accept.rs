@@ -28,7 +28,7 @@ use crate::operations::admission::admit;
 use crate::operations::assess::process_finding;
 use crate::operations::definition::{Definition, GraphTimes, StepKind};
 use crate::operations::former_and_target;
-use crate::operations::stop_subject::StopSubject;
+use crate::operations::server_or_zone::ServerOrZone;
 use crate::store::{Author, StoredTask, Write};
 
 /// Longest fresh look before a refusal by recorded state.
@@ -84,7 +84,7 @@ impl Service {
     }
 
     /// The audit record of an acceptance, and the request id that it was made under.
-    fn recorded(&self, caller: &Caller, asked: &Operate, task: TaskId, subject: &StopSubject) -> Vec<Write> {
+    fn recorded(&self, caller: &Caller, asked: &Operate, task: TaskId, subject: &ServerOrZone) -> Vec<Write> {
         let addresses: Vec<String> = subject.addresses().iter().map(ToString::to_string).collect();
         let entry = asked.audit_entry().with_task(task, addresses.join(", "));
         let request = asked.request_id.map(|request_id| Write::Request {
@@ -124,10 +124,9 @@ impl Service {
 
     /// For a start: the task at rest that stopped this very server or zone, for good or to start it again, and holds its
     /// cluster. A start beside it is not possible, and undoing it is what the caller means (docs/ocp-v2.md#start-ob-server).
-    async fn resting_stop(&self, asked: &Operate, subject: &StopSubject) -> Result<Option<Task>, Refusal> {
-        match asked.operation.call {
-            Call::StartServer | Call::StartZone => {}
-            _ => return Ok(None),
+    async fn resting_stop(&self, asked: &Operate, subject: &ServerOrZone) -> Result<Option<Task>, Refusal> {
+        if ![Call::StartServer, Call::StartZone].contains(&asked.operation.call) {
+            return Ok(None);
         }
         let Some(StoredTask { task, .. }) = self.holder(asked.cluster).await? else { return Ok(None) };
         let stop = Definition::of_task(&task).is_some_and(Definition::stops_service);
@@ -140,7 +139,7 @@ impl Service {
         &self,
         caller: &Caller,
         asked: Operate,
-        subject: &StopSubject,
+        subject: &ServerOrZone,
         stopped_by: Task,
     ) -> Result<StoredTask, Refusal> {
         let id = stopped_by.spec.id;
@@ -182,11 +181,11 @@ impl Service {
                 }
             }
             TaskTarget::Zone(zone) => {
-                let targets = self.deps.inventory.zone_targets(cluster, zone).await;
+                let targets = self.deps.inventory.targets(cluster, |row| row.zone == *zone).await;
                 let targets = targets.map_err(|error| inventory_refusal(&error))?;
                 let zones = self.deps.inventory.store().zones(cluster).await.map_err(|error| store_refusal(&error))?;
                 let status = zones.into_iter().find(|row| row.name == *zone).map(|row| row.inner_status);
-                match (StopSubject::zone_of(zone.clone(), targets), status) {
+                match (ServerOrZone::zone_of(zone.clone(), targets), status) {
                     (Some(subject), Some(status)) => Ok(RecordedSubject { subject, zone: Some(status) }),
                     (None, _) | (_, None) => Err(Refusal::ZoneNotFound { cluster, zone: zone.clone() }),
                 }
@@ -223,7 +222,7 @@ impl Service {
         &self,
         caller: &Caller,
         asked: &Operate,
-        subject: &StopSubject,
+        subject: &ServerOrZone,
         expire_time: Timestamp,
     ) -> Result<TaskSpec, Refusal> {
         let internal = |error: InvalidName| Refusal::Internal { what: error.to_string() };
@@ -302,7 +301,7 @@ fn is_repeat(caller: &Caller, asked: &Operate, spec: &TaskSpec) -> bool {
 
 /// What an operation is asked for, as recorded.
 struct RecordedSubject {
-    subject: StopSubject,
+    subject: ServerOrZone,
     /// STATUS of the zone that it is; `None`: it is a server.
     zone: Option<ZoneInnerStatus>,
 }

@@ -20,7 +20,7 @@ use crate::inventory::Target;
 use crate::operations;
 use crate::operations::assess::{assess, check, freeze_outlook, survey};
 use crate::operations::definition::Definition;
-use crate::operations::stop_subject::StopSubject;
+use crate::operations::server_or_zone::ServerOrZone;
 
 /// What a plan may take beyond its reading of the cluster: the look at the host.
 const PLAN_BEYOND_READING: Duration = Duration::from_secs(5);
@@ -75,9 +75,9 @@ impl ServiceCall for PlanStopZone {
 
     async fn run(self, service: &Service, _: &Caller, _: ()) -> Result<StopPlanView, Refusal> {
         let Self { cluster, zone, force, accepted_risks: accepted, freeze_before_stop: freeze } = self;
-        let targets = service.deps.inventory.zone_targets(cluster, &zone).await;
+        let targets = service.deps.inventory.targets(cluster, |row| row.zone == zone).await;
         let targets = targets.map_err(|error| inventory_refusal(&error))?;
-        let subject = StopSubject::zone_of(zone.clone(), targets).ok_or(Refusal::ZoneNotFound { cluster, zone })?;
+        let subject = ServerOrZone::zone_of(zone.clone(), targets).ok_or(Refusal::ZoneNotFound { cluster, zone })?;
         service.plan(&subject, &operations::zone::STOP, &Consent { force, accepted }, freeze).await
     }
 }
@@ -85,14 +85,14 @@ impl ServiceCall for PlanStopZone {
 impl Service {
     async fn plan_stop_server(&self, asked: PlanStopServer) -> Result<StopPlanView, Refusal> {
         let target = self.deps.inventory.target(asked.cluster, asked.server).await;
-        let subject = StopSubject::from(target.map_err(|error| inventory_refusal(&error))?);
+        let subject = ServerOrZone::from(target.map_err(|error| inventory_refusal(&error))?);
         let consent = Consent { force: asked.force, accepted: asked.accepted_risks };
         self.plan(&subject, operations::stop(asked.stop_type), &consent, asked.freeze_before_stop).await
     }
 
     async fn plan(
         &self,
-        subject: &StopSubject,
+        subject: &ServerOrZone,
         operation: &Definition,
         consent: &Consent,
         freeze: bool,

@@ -104,7 +104,7 @@ impl Service {
         Ok(view)
     }
 
-    /// The server's row as the cluster says it now, its leaders, and the STATUS of its zone.
+    /// The server's row as the cluster says it now, its leaders, and the STATUS of its zone when it matters.
     async fn fresh(&self, target: &Target) -> Result<(ServerRow, i64, Option<ZoneInnerStatus>), ClusterError> {
         let avoid = Avoid { server: Some(target.server.addr), ..Avoid::default() };
         let expected = target.expected();
@@ -121,7 +121,11 @@ impl Service {
             row.observed_at = self.deps.clock.now();
         }
         let leaders = reader.leaders(&row.addr).await?.most();
-        let zone = reader.zone(&row.zone).await?.map(|zone| zone.status);
+        // STOP_TIME alone keeps leaders away.
+        let zone = match row.stop_time {
+            Some(_) => None,
+            None => reader.zone(&row.zone).await?.map(|zone| zone.status),
+        };
         Ok((row, leaders, zone))
     }
 

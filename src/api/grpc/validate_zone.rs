@@ -7,55 +7,45 @@ use crate::domain::refusal::Refusal;
 use crate::proto::v1;
 use crate::service::{OnZone, PlanStopZone, RestartZone, StartZone, StopZone};
 
-pub fn stop_zone(request: v1::StopZoneRequest) -> Result<StopZone, Refusal> {
-    let mut fields = Fields::default();
-    let cluster = fields.id("cluster_id", request.cluster_id, ClusterId::new);
-    let zone: Option<ZoneName> = fields.parse("zone", &request.zone);
-    let accepted_risks = risks(&mut fields, &request.accept_risks);
-    let request_id = request_id(&mut fields, &request.request_id);
-    let expire_time = fields.moment("expire_time", request.expire_time);
+/// The calls that stop a zone, which are asked alike.
+macro_rules! stops_zone {
+    ($($call:ident($request:ident) -> $asked:ident;)+) => {$(
+        pub fn $call(request: v1::$request) -> Result<$asked, Refusal> {
+            let mut fields = Fields::default();
+            let accepted_risks = risks(&mut fields, &request.accept_risks);
+            let expire_time = fields.moment("expire_time", request.expire_time);
+            let (force, freeze_before_stop) = (request.force, request.freeze_before_stop);
+            let zone = on_zone(fields, request.cluster_id, &request.zone, &request.request_id)?;
+            Ok($asked(OnZone { force, accepted_risks, freeze_before_stop, expire_time, ..zone }))
+        }
+    )+};
+}
+
+stops_zone! {
+    stop_zone(StopZoneRequest) -> StopZone;
+    restart_zone(RestartZoneRequest) -> RestartZone;
+}
+
+pub fn start_zone(request: v1::StartZoneRequest) -> Result<StartZone, Refusal> {
+    on_zone(Fields::default(), request.cluster_id, &request.zone, &request.request_id).map(StartZone)
+}
+
+/// Without consent to anything.
+fn on_zone(mut fields: Fields, cluster: i64, zone: &str, request: &str) -> Result<OnZone, Refusal> {
+    let cluster = fields.id("cluster_id", cluster, ClusterId::new);
+    let zone: Option<ZoneName> = fields.parse("zone", zone);
+    let request_id = request_id(&mut fields, request);
     let (Some(cluster), Some(zone)) = (cluster, zone) else { return Err(fields.refusal()) };
-    fields.finish(StopZone(OnZone {
+    fields.finish(OnZone {
         cluster,
         zone,
         request_id,
         repeat_by_arguments: false,
-        force: request.force,
-        accepted_risks,
-        freeze_before_stop: request.freeze_before_stop,
-        expire_time,
-    }))
-}
-
-pub fn start_zone(request: v1::StartZoneRequest) -> Result<StartZone, Refusal> {
-    let v1::StartZoneRequest { cluster_id, zone, request_id, reason } = request;
-    let asked = v1::StopZoneRequest { cluster_id, zone, request_id, reason, ..Default::default() };
-    stop_zone(asked).map(|StopZone(asked)| StartZone(asked))
-}
-
-/// RestartZone: asked as a stop is.
-pub fn restart_zone(request: v1::RestartZoneRequest) -> Result<RestartZone, Refusal> {
-    let v1::RestartZoneRequest {
-        cluster_id,
-        zone,
-        request_id,
-        reason,
-        expire_time,
-        force,
-        accept_risks,
-        freeze_before_stop,
-    } = request;
-    let asked = v1::StopZoneRequest {
-        cluster_id,
-        zone,
-        request_id,
-        reason,
-        expire_time,
-        force,
-        accept_risks,
-        freeze_before_stop,
-    };
-    stop_zone(asked).map(|StopZone(asked)| RestartZone(asked))
+        force: false,
+        accepted_risks: Vec::new(),
+        freeze_before_stop: false,
+        expire_time: None,
+    })
 }
 
 /// PlanStopZone: asked as the stop is.

@@ -84,49 +84,36 @@ pub async fn run(command: ZonesCommand, client: &Client, output: &Output) -> Res
     }
 }
 
-async fn stop(StopArgs { on, options }: StopArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
-    let cluster_id = resolve::cluster(client, &on.cluster).await?;
-    let plan = match plan_zone_first("stop", cluster_id, on.zone.as_str(), &options, client, output).await? {
-        PlanDecision::Over(exit) => return Ok(exit),
-        PlanDecision::Proceed(plan) => plan,
+/// Shows the plan and asks for an operation that stops the zone: the method of the client, its request, and what it does in words.
+macro_rules! stop {
+    ($run:ident, $verb:literal, $call:ident, $request:ident, $doing:literal) => {
+        async fn $run(StopArgs { on, options }: StopArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
+            let cluster_id = resolve::cluster(client, &on.cluster).await?;
+            let zone = on.zone.as_str();
+            let plan = match plan_zone_first($verb, cluster_id, zone, &options, client, output).await? {
+                PlanDecision::Over(exit) => return Ok(exit),
+                PlanDecision::Proceed(plan) => plan,
+            };
+            let request_id = options.request_id();
+            let request = v1::$request {
+                cluster_id,
+                zone: zone.to_owned(),
+                request_id: request_id.clone(),
+                reason: client.reason(),
+                expire_time: options.expire_time(&Clock::system()),
+                force: options.force,
+                accept_risks: options.risks(),
+                freeze_before_stop: options.freeze,
+            };
+            let call = async || Ok(client.zones().$call(request.clone()).await?.map(|answer| answer.task));
+            let task = send(client, output, $doing, &request_id, call).await?;
+            Accepted { task, plan: Some(plan), request_id }.show(client, output, options.watching).await
+        }
     };
-    let request_id = options.request_id();
-    let request = v1::StopZoneRequest {
-        cluster_id,
-        zone: on.zone.to_string(),
-        request_id: request_id.clone(),
-        reason: client.reason(),
-        expire_time: options.expire_time(&Clock::system()),
-        force: options.force,
-        accept_risks: options.risks(),
-        freeze_before_stop: options.freeze,
-    };
-    let call = async || Ok(client.zones().stop_zone(request.clone()).await?.map(|answer| answer.task));
-    let task = send(client, output, "stop zone", &request_id, call).await?;
-    Accepted { task, plan: Some(plan), request_id }.show(client, output, options.watching).await
 }
 
-async fn restart(StopArgs { on, options }: StopArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
-    let cluster_id = resolve::cluster(client, &on.cluster).await?;
-    let plan = match plan_zone_first("restart", cluster_id, on.zone.as_str(), &options, client, output).await? {
-        PlanDecision::Over(exit) => return Ok(exit),
-        PlanDecision::Proceed(plan) => plan,
-    };
-    let request_id = options.request_id();
-    let request = v1::RestartZoneRequest {
-        cluster_id,
-        zone: on.zone.to_string(),
-        request_id: request_id.clone(),
-        reason: client.reason(),
-        expire_time: options.expire_time(&Clock::system()),
-        force: options.force,
-        accept_risks: options.risks(),
-        freeze_before_stop: options.freeze,
-    };
-    let call = async || Ok(client.zones().restart_zone(request.clone()).await?.map(|answer| answer.task));
-    let task = send(client, output, "restart zone", &request_id, call).await?;
-    Accepted { task, plan: Some(plan), request_id }.show(client, output, options.watching).await
-}
+stop!(stop, "stop", stop_zone, StopZoneRequest, "stop zone");
+stop!(restart, "restart", restart_zone, RestartZoneRequest, "restart zone");
 
 async fn start(args: StartArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
     let cluster_id = resolve::cluster(client, &args.on.cluster).await?;

@@ -17,7 +17,7 @@ use crate::engine::{Observation, Step, StepContext};
 use crate::operations::admission::admit_observed;
 use crate::operations::assess::{process_finding, processes, zone_states};
 use crate::operations::definition::Definition;
-use crate::operations::stop_subject::StopSubject;
+use crate::operations::server_or_zone::ServerOrZone;
 use crate::operations::{Deps, step_io};
 
 pub struct Prepare(pub Deps);
@@ -30,7 +30,7 @@ impl Step for Prepare {
             let message = "the steps of this task are not those of its operation in this version; ask for it anew";
             return step_io::refuse(Failure::new(FailureKind::Internal, "OPERATION_CHANGED", message));
         };
-        let subject = match StopSubject::of(deps, context).await {
+        let subject = match ServerOrZone::of(deps, context).await {
             Ok(subject) => subject,
             Err(failure) => return step_io::not_begun(failure),
         };

@@ -19,7 +19,7 @@ use crate::engine::{Observation, ProgressReport, Step, StepContext};
 use crate::inventory::{Target, recorded_reading};
 use crate::operations::assess::{assess, survey};
 use crate::operations::definition::Definition;
-use crate::operations::stop_subject::StopSubject;
+use crate::operations::server_or_zone::ServerOrZone;
 use crate::operations::{Deps, STOP_PROCESS, cluster_failure, retriable, step_io};
 use crate::store::Write;
 use crate::store::inventory::ServerRow;
@@ -31,7 +31,7 @@ pub struct PrepareStop(pub Deps);
 impl Step for PrepareStop {
     async fn look(&self, context: &StepContext) -> Observation {
         let deps = &self.0;
-        let subject = match StopSubject::of(deps, context).await {
+        let subject = match ServerOrZone::of(deps, context).await {
             Ok(subject) => subject,
             Err(failure) => return step_io::not_begun(failure),
         };
@@ -101,7 +101,7 @@ impl Step for PrepareStop {
 }
 
 /// The statuses that are shown from here on: those of a zone's servers when each has been looked at.
-pub(super) fn begun(operation: &Definition, spec: &TaskSpec, subject: &StopSubject) -> Vec<Write> {
+pub(super) fn begun(operation: &Definition, spec: &TaskSpec, subject: &ServerOrZone) -> Vec<Write> {
     let cluster = spec.cluster.id;
     let first = match subject.what() {
         StopTarget::Server(_) => {
@@ -116,7 +116,7 @@ pub(super) fn begun(operation: &Definition, spec: &TaskSpec, subject: &StopSubje
 }
 
 /// What every operation records before it begins.
-pub(super) fn recorded(subject: &StopSubject) -> Vec<Fact> {
+pub(super) fn recorded(subject: &ServerOrZone) -> Vec<Fact> {
     let mut facts = former_and_target(subject);
     facts.extend(subject.targets().map(|target| {
         let server = server_status(target.server.managed_status, service_state(&recorded_reading(&target.server)));
@@ -126,7 +126,7 @@ pub(super) fn recorded(subject: &StopSubject) -> Vec<Fact> {
 }
 
 /// What the cluster shows, and what is compared with later.
-pub(super) fn seen_before(subject: &StopSubject, servers: &[ServerReading], zone: Option<&ZoneReading>) -> Vec<Fact> {
+pub(super) fn seen_before(subject: &ServerOrZone, servers: &[ServerReading], zone: Option<&ZoneReading>) -> Vec<Fact> {
     let row = |target: &Target| servers.iter().find(|row| row.addr == target.server.addr).cloned();
     let servers = subject.targets().filter_map(|target| Some(times_before(target, &row(target)?)));
     let zone = match subject.what() {
@@ -169,7 +169,7 @@ const fn former_server(status: ServerStatus) -> ServerStatus {
 }
 
 /// The statuses of zone and cluster before and after, as recorded; in-operation ones are left out of it.
-pub fn former_and_target(subject: &StopSubject) -> Vec<Fact> {
+pub fn former_and_target(subject: &ServerOrZone) -> Vec<Fact> {
     let (zone, servers) = (subject.zone(), &subject.way().servers);
     let shown = |row: &ServerRow| server_status(None, service_state(&recorded_reading(row)));
     let in_zone: Vec<ServerStatus> = servers.iter().filter(|row| row.zone == *zone).map(shown).collect();

@@ -23,7 +23,7 @@ use crate::domain::stop_target::StopTarget;
 use crate::engine::{Observation, ProgressReport, Step, StepContext, TimeoutPolicy, Unresolved};
 use crate::inventory::Target;
 use crate::oceanbase::ClusterReader;
-use crate::operations::stop_subject::{Mark, Seen, StopSubject};
+use crate::operations::server_or_zone::{Mark, Seen, ServerOrZone};
 use crate::operations::{Deps, step_io};
 
 /// How often the statement is sent in one execution when its outcome stays unknown.
@@ -58,7 +58,7 @@ impl Step for StartService {
 
     /// Asked when the task is retried: the server must serve, the zone be ACTIVE.
     async fn still_holds(&self, context: &StepContext) -> Result<bool, Failure> {
-        let subject = StopSubject::of(&self.0, context).await?;
+        let subject = ServerOrZone::of(&self.0, context).await?;
         let seen = subject.look(&self.0, context).await;
         let (_, seen) = seen.map_err(|error| crate::operations::cluster_failure(&error))?;
         Ok(match subject.what() {
@@ -88,7 +88,7 @@ impl Step for StartService {
 
 /// The look of a server or a zone that is to serve again.
 pub(super) async fn bring_back(deps: &Deps, context: &StepContext) -> Observation {
-    let subject = match StopSubject::of(deps, context).await {
+    let subject = match ServerOrZone::of(deps, context).await {
         Ok(subject) => subject,
         Err(failure) => return step_io::not_begun(failure),
     };
@@ -107,7 +107,7 @@ pub(super) async fn bring_back(deps: &Deps, context: &StepContext) -> Observatio
 async fn marked(
     deps: &Deps,
     context: &StepContext,
-    subject: &StopSubject,
+    subject: &ServerOrZone,
     reader: &mut dyn ClusterReader,
     servers: &[ServerReading],
 ) -> Observation {
@@ -177,7 +177,7 @@ async fn marked(
 
 /// The statements of which a mark that is set does not tell that they did nothing: it may have been set again since, by a stop
 /// that came late. Only a mark that was set before one was sent is the one that it should have cleared.
-fn set_again(context: &StepContext, subject: &StopSubject, servers: &[ServerReading]) -> Vec<(i32, IntentOutcome)> {
+fn set_again(context: &StepContext, subject: &ServerOrZone, servers: &[ServerReading]) -> Vec<(i32, IntentOutcome)> {
     let set_at = match subject.what() {
         StopTarget::Server(addr) => servers.iter().find(|row| row.addr == *addr).and_then(|row| row.stop_time),
         StopTarget::Zone(_) => None,
@@ -205,7 +205,7 @@ async fn dead(deps: &Deps, target: &Target, row: &ServerReading) -> Observation 
 async fn not_marked(
     deps: &Deps,
     context: &StepContext,
-    subject: &StopSubject,
+    subject: &ServerOrZone,
     reader: &mut dyn ClusterReader,
     servers: &[ServerReading],
 ) -> Observation {

@@ -9,8 +9,11 @@ use crate::domain::effect::{EffectOutcome, Intent, Permit};
 use crate::engine::{Observation, PreparedEffect, StepContext};
 use crate::inventory::Target;
 use crate::oceanbase::{EffectSession, Statement};
-use crate::operations::stop_subject::StopSubject;
+use crate::operations::server_or_zone::{Mark, Seen, ServerOrZone};
 use crate::operations::{Deps, step_io};
+
+/// Between looks for the mark while the statement has not answered.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 
 pub(super) struct Prepared {
     session: Box<dyn EffectSession>,
@@ -22,7 +25,7 @@ impl Prepared {
     pub(super) async fn open(
         deps: &Deps,
         context: &StepContext,
-        subject: &StopSubject,
+        subject: &ServerOrZone,
         statement: Statement,
     ) -> Result<Self, Box<Observation>> {
         for target in subject.targets() {
@@ -55,5 +58,43 @@ impl PreparedEffect for Prepared {
     async fn send(self: Box<Self>, permit: Permit) -> EffectOutcome {
         let Self { session, statement } = *self;
         session.send(permit, statement).await
+    }
+}
+
+/// A stop, awaited no longer than until its mark is seen.
+pub(super) struct UntilMarked {
+    pub deps: Deps,
+    pub subject: ServerOrZone,
+    pub prepared: Prepared,
+}
+
+#[async_trait]
+impl PreparedEffect for UntilMarked {
+    /// The statement answers only when the last leader has left (docs/oceanbase.md#waiting-for-leaders), which would be
+    /// a silent wait: as soon as its mark is seen it has done what it was sent for, and the step waits with progress
+    /// itself.
+    async fn send(self: Box<Self>, permit: Permit) -> EffectOutcome {
+        let Self { deps, subject, prepared } = *self;
+        tokio::select! {
+            biased;
+            outcome = Box::new(prepared).send(permit) => outcome,
+            message = mark_seen(&deps, &subject) => EffectOutcome::Done { message },
+        }
+    }
+}
+
+/// Returns once the mark is set.
+async fn mark_seen(deps: &Deps, subject: &ServerOrZone) -> String {
+    loop {
+        tokio::time::sleep(BETWEEN_LOOKS).await;
+        let read = async {
+            let mut reader = subject.reader(deps).await?;
+            subject.see(reader.as_mut()).await
+        };
+        // What cannot be read is not seen: the statement's own answer is still awaited.
+        let read = step_io::within(deps.timeouts.reading, subject.cluster_name(), read);
+        if let Ok(Seen { mark: Mark::Set(how), .. }) = read.await {
+            return format!("{how}, leaders are still leaving");
+        }
     }
 }

@@ -4,10 +4,11 @@
 use async_trait::async_trait;
 
 use super::WaitObserverStop;
+use super::stop_service::mark_refused;
 use crate::domain::admission::{ServiceState, service_state};
 use crate::domain::decide::StepOutput;
 use crate::domain::event::{Failure, FailureKind, TaskServer};
-use crate::domain::facts::{Fact, Moment, StopTimeState, ZoneFact};
+use crate::domain::facts::{Fact, Moment, ZoneFact};
 use crate::domain::graph::TaskTarget;
 use crate::domain::reading::ServerReading;
 use crate::domain::status::{ClusterStatus, ServerStatus, ZoneStatus};
@@ -31,7 +32,7 @@ impl Step for UpdateStoppedStatus {
         };
         let row = servers.iter().find(|server| server.addr == addr);
         let serves = row.is_some_and(|row| service_state(row) == ServiceState::Serving);
-        let not_marked = context.server_facts().stop_time == Some(StopTimeState::Refused);
+        let not_marked = mark_refused(context);
         if serves && !step_io::is_unread(context) && !not_marked {
             let message = format!(
                 "server {} serves again: somebody started it while it was being stopped; ask, then retry or give up",

@@ -283,7 +283,12 @@ impl StopProcess {
         let message = format!("the process is not ended, the gate is closed: {reason}");
         let kind = match code {
             GateCode::StopTimeCleared | GateCode::ZoneStarted => FailureKind::Interfered,
-            _ => FailureKind::Refused,
+            GateCode::TargetUnknown
+            | GateCode::ReadingTooOld
+            | GateCode::NotStopped
+            | GateCode::LeadersLeft
+            | GateCode::NotDegraded
+            | GateCode::PrecheckBlocks => FailureKind::Refused,
         };
         refuse(Failure::new(kind, code.as_str(), message))
     }

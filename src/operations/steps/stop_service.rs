@@ -10,9 +10,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::start_service;
-use super::statement::Prepared;
+use super::statement::{Prepared, UntilMarked};
 use crate::domain::decide::StepOutput;
-use crate::domain::effect::{EffectOutcome, Permit};
 use crate::domain::event::{Failure, FailureKind, IntentOutcome, OverriddenCheck};
 use crate::domain::facts::{Fact, ServerFact, StopTimeState, ZoneFact};
 use crate::domain::gate::GateCode;
@@ -20,18 +19,16 @@ use crate::domain::precheck::unanswered::{self, NextStatement};
 use crate::domain::precheck::{Check, CheckName, Precheck, precheck};
 use crate::domain::status::{OverriddenBy, Risk};
 use crate::domain::stop_target::StopTarget;
-use crate::engine::{Observation, PreparedEffect, ProgressReport, Step, StepContext, TimeoutPolicy};
+use crate::engine::{Observation, ProgressReport, Step, StepContext, TimeoutPolicy};
 use crate::inventory::Target;
 use crate::oceanbase::{ClusterError, ClusterReader};
 use crate::operations::assess::{self, AssessedCheck};
 use crate::operations::definition::StepKind;
-use crate::operations::stop_subject::{Mark, Seen, StopSubject};
+use crate::operations::server_or_zone::{Mark, ServerOrZone};
 use crate::operations::{Deps, cluster_failure, step_io};
 
 /// How often the statement is sent in one execution when its outcome stays unknown.
 const MOST_ATTEMPTS: usize = 6;
-/// Between looks for the mark while the statement has not answered.
-const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 /// Longest wait for leaders in all.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
@@ -41,7 +38,7 @@ pub struct StopService(pub Deps);
 impl Step for StopService {
     async fn look(&self, context: &StepContext) -> Observation {
         let deps = &self.0;
-        let subject = match StopSubject::of(deps, context).await {
+        let subject = match ServerOrZone::of(deps, context).await {
             Ok(subject) => subject,
             Err(failure) => return step_io::not_begun(failure),
         };
@@ -81,7 +78,7 @@ impl Step for StopService {
         if mark_refused(context) || started.contains(&true) {
             return Ok(true);
         }
-        let subject = StopSubject::of(&self.0, context).await?;
+        let subject = ServerOrZone::of(&self.0, context).await?;
         match subject.look(&self.0, context).await {
             // A cluster that answers again is stopped as any other.
             Ok((_, seen)) => Ok(matches!(seen.mark, Mark::Set(_))),
@@ -114,7 +111,7 @@ pub(super) fn mark_refused(context: &StepContext) -> bool {
 }
 
 /// The caller accepted that the cluster cannot be read: the service is not stopped, and the task says so.
-fn unknown_cluster(context: &StepContext, subject: &StopSubject, error: &ClusterError) -> Observation {
+fn unknown_cluster(context: &StepContext, subject: &ServerOrZone, error: &ClusterError) -> Observation {
     let stop = subject.stop_words();
     let what = if context.tried() {
         format!("whether {stop} took effect is not known")
@@ -130,7 +127,7 @@ fn unknown_cluster(context: &StepContext, subject: &StopSubject, error: &Cluster
     Observation::Reached { already_so: false, output, writes: Vec::new() }
 }
 
-fn leaders_left(context: &StepContext, subject: &StopSubject, leaders: i64) -> ProgressReport {
+fn leaders_left(context: &StepContext, subject: &ServerOrZone, leaders: i64) -> ProgressReport {
     let of = |target: &Target| context.task.facts.server(target.server.id).leaders_before.unwrap_or_default();
     let before: i64 = subject.targets().map(|target| i64::from(of(target))).sum();
     let total = before.max(leaders);
@@ -152,7 +149,7 @@ impl StopService {
     async fn marked(
         &self,
         context: &StepContext,
-        subject: &StopSubject,
+        subject: &ServerOrZone,
         reader: &mut dyn ClusterReader,
         how: String,
     ) -> Observation {
@@ -186,7 +183,7 @@ impl StopService {
     async fn leaders_stay(
         &self,
         context: &StepContext,
-        subject: &StopSubject,
+        subject: &ServerOrZone,
         reader: &mut dyn ClusterReader,
         leaders: i64,
     ) -> Observation {
@@ -222,7 +219,7 @@ impl StopService {
     async fn not_marked(
         &self,
         context: &StepContext,
-        subject: &StopSubject,
+        subject: &ServerOrZone,
         reader: &mut dyn ClusterReader,
     ) -> Observation {
         let outcomes = attempts_of_this_run(context);
@@ -251,7 +248,7 @@ impl StopService {
     async fn unanswered(
         &self,
         context: &StepContext,
-        subject: &StopSubject,
+        subject: &ServerOrZone,
         reader: &mut dyn ClusterReader,
         attempts: usize,
     ) -> Observation {
@@ -304,7 +301,7 @@ impl StopService {
     }
 
     /// The root service did not answer, and these checks tell why it would refuse.
-    fn blocked(&self, context: &StepContext, subject: &StopSubject, first: &Check, others: &[&Check]) -> Observation {
+    fn blocked(&self, context: &StepContext, subject: &ServerOrZone, first: &Check, others: &[&Check]) -> Observation {
         let others: Vec<AssessedCheck> = others.iter().map(|check| AssessedCheck::from(*check)).collect();
         let failure = assess::refusal(&AssessedCheck::from(first), others.iter());
         if step_io::accepts(context, Risk::QuorumLoss) {
@@ -316,7 +313,7 @@ impl StopService {
     }
 
     /// The stop goes on although the root service does not set the mark: its caller accepted that.
-    fn without_mark(&self, context: &StepContext, subject: &StopSubject, why: &str) -> Observation {
+    fn without_mark(&self, context: &StepContext, subject: &ServerOrZone, why: &str) -> Observation {
         let overrides = vec![OverriddenCheck {
             check: "ROOT_SERVICE".to_owned(),
             evidence: format!("the root service refused to stop {subject}: {why}"),
@@ -337,7 +334,7 @@ impl StopService {
         Observation::Reached { already_so: false, output, writes: Vec::new() }
     }
 
-    fn refused(&self, context: &StepContext, subject: &StopSubject, code: &str, message: &str) -> Observation {
+    fn refused(&self, context: &StepContext, subject: &ServerOrZone, code: &str, message: &str) -> Observation {
         if step_io::accepts(context, Risk::QuorumLoss) {
             return self.without_mark(context, subject, &format!("{message} ({code})"));
         }
@@ -356,7 +353,7 @@ impl StopService {
     async fn needed(
         &self,
         context: &StepContext,
-        subject: &StopSubject,
+        subject: &ServerOrZone,
         reader: &mut dyn ClusterReader,
         log_not_in_sync: Option<String>,
     ) -> Observation {
@@ -383,43 +380,5 @@ impl StopService {
         let intent = prepared.intent(deps, horizon);
         let effect = UntilMarked { deps: deps.clone(), subject: subject.clone(), prepared };
         Observation::Needed { intent, output, effect: Box::new(effect) }
-    }
-}
-
-/// The stop, awaited no longer than until its mark is seen.
-struct UntilMarked {
-    deps: Deps,
-    subject: StopSubject,
-    prepared: Prepared,
-}
-
-#[async_trait]
-impl PreparedEffect for UntilMarked {
-    /// The statement answers only when the last leader has left (docs/oceanbase.md#waiting-for-leaders), which would be
-    /// a silent wait: as soon as its mark is seen it has done what it was sent for, and the step waits with progress
-    /// itself.
-    async fn send(self: Box<Self>, permit: Permit) -> EffectOutcome {
-        let Self { deps, subject, prepared } = *self;
-        tokio::select! {
-            biased;
-            outcome = Box::new(prepared).send(permit) => outcome,
-            message = mark_seen(&deps, &subject) => EffectOutcome::Done { message },
-        }
-    }
-}
-
-/// Returns once the mark is set.
-async fn mark_seen(deps: &Deps, subject: &StopSubject) -> String {
-    loop {
-        tokio::time::sleep(BETWEEN_LOOKS).await;
-        let read = async {
-            let mut reader = subject.reader(deps).await?;
-            subject.see(reader.as_mut()).await
-        };
-        // What cannot be read is not seen: the statement's own answer is still awaited.
-        let read = step_io::within(deps.timeouts.reading, subject.cluster_name(), read);
-        if let Ok(Seen { mark: Mark::Set(how), .. }) = read.await {
-            return format!("{how}, leaders are still leaving");
-        }
     }
 }

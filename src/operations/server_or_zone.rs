@@ -3,19 +3,19 @@
 
 use std::fmt;
 
-use crate::domain::event::Failure;
+use crate::domain::event::{Failure, TaskServer};
 use crate::domain::graph::TaskTarget;
 use crate::domain::ids::{ServerAddr, ZoneName};
 use crate::domain::reading::ServerReading;
 use crate::domain::status::ZoneInnerStatus;
 use crate::domain::stop_target::StopTarget;
 use crate::engine::StepContext;
-use crate::inventory::Target;
+use crate::inventory::{InventoryError, Target};
 use crate::oceanbase::{Avoid, ClusterError, ClusterReader, Expected, Statement};
-use crate::operations::{Deps, step_io};
+use crate::operations::{Deps, inventory_failure, step_io};
 
 #[derive(Clone, Debug)]
-pub struct StopSubject {
+pub struct ServerOrZone {
     what: StopTarget,
     zone: ZoneName,
     /// The way to it and to the hosts of all its servers.
@@ -39,20 +39,20 @@ pub struct Seen {
     pub servers: Vec<ServerReading>,
 }
 
-impl From<Target> for StopSubject {
+impl From<Target> for ServerOrZone {
     fn from(target: Target) -> Self {
         let (what, zone) = (StopTarget::Server(target.server.addr), target.server.zone.clone());
         Self { what, zone, target, others: Vec::new() }
     }
 }
 
-impl fmt::Display for StopSubject {
+impl fmt::Display for ServerOrZone {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.what.fmt(formatter)
     }
 }
 
-impl StopSubject {
+impl ServerOrZone {
     /// `None`: a zone without servers.
     pub fn zone_of(zone: ZoneName, targets: Vec<Target>) -> Option<Self> {
         let mut targets = targets.into_iter();
@@ -67,10 +67,16 @@ impl StopSubject {
             Some(TaskTarget::Zone(zone)) => zone.clone(),
             Some(TaskTarget::Cluster) | None => return Err(step_io::misplaced(context)),
         };
-        let mut targets = Vec::new();
-        for server in context.task.spec.servers.iter().filter(|server| server.zone == zone) {
-            targets.push(step_io::target_of(deps, context, server).await?);
-        }
+        let of_task: Vec<&TaskServer> = context.task.spec.servers.iter().filter(|server| server.zone == zone).collect();
+        let cluster = context.task.spec.cluster.id;
+        let found = deps.inventory.targets(cluster, |row| of_task.iter().any(|server| server.id == row.id)).await;
+        let found = found.map_err(|error| inventory_failure(&error))?;
+        let proven = |server: &&TaskServer| {
+            let target = found.iter().find(|target| target.server.id == server.id).cloned();
+            let gone = InventoryError::ServerNotFound { cluster, server: server.id };
+            step_io::proven(target.ok_or_else(|| inventory_failure(&gone))?, server)
+        };
+        let targets = of_task.iter().map(proven).collect::<Result<_, Failure>>()?;
         Self::zone_of(zone, targets).ok_or_else(|| step_io::misplaced(context))
     }
 
