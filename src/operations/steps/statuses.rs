@@ -12,7 +12,7 @@ use crate::domain::facts::{Fact, Moment, ZoneFact};
 use crate::domain::graph::TaskTarget;
 use crate::domain::reading::ServerReading;
 use crate::domain::status::{ClusterStatus, ServerStatus, ZoneStatus};
-use crate::engine::{Observation, Step, StepContext};
+use crate::engine::{Observation, ProgressReport, Step, StepContext};
 use crate::operations::operation::former_zone;
 use crate::operations::{Deps, step_io};
 use crate::store::Write;
@@ -100,6 +100,11 @@ impl Step for UpdateStartedStatus {
                 output: StepOutput { warnings, ..StepOutput::default() },
                 writes,
             };
+        }
+        // In the graph of a zone nothing before this waits for the service.
+        if state == Some(ServiceState::Starting) {
+            let progress = ProgressReport::uncounted(format!("waits for {addr} to serve (it is STARTING)"));
+            return Observation::Wait { progress, again_in: self.0.timeouts.poll };
         }
         if state != Some(ServiceState::Serving) {
             let state = state.map_or_else(|| "not in the cluster".to_owned(), |state| state.to_string());

@@ -1,6 +1,8 @@
 //! Stopping, starting and restarting a zone of two servers: the documented graphs with a branch for each server, through the
 //! MySQL protocol, real processes and the agents.
 
+use std::time::Duration;
+
 use http::Method;
 use obsteward::proto::v1;
 use obsteward::sim::{Fault, FaultKind, Kind, Signal, SimOptions};
@@ -14,8 +16,11 @@ const ZONE: &str = "zone2";
 /// Its servers, by the simulator's numbers.
 const SERVERS: [i64; 2] = [2, 5];
 
+/// As with real servers, one that is ACTIVE is not yet in service.
 fn pairs() -> SimOptions {
-    SimOptions { servers_per_zone: 2, ..quick() }
+    let mut options = SimOptions { servers_per_zone: 2, ..quick() };
+    options.durations.start_service = Duration::from_millis(800);
+    options
 }
 
 fn asked(stage: &Stage) -> v1::StopZoneRequest {
