@@ -42,6 +42,38 @@ async fn kill_9_in_every_subtask() {
     .await;
 }
 
+/// The same for a zone, whose servers have branches side by side: the next process takes over what every branch was at.
+#[tokio::test(flavor = "multi_thread", worker_threads = 6)]
+async fn kill_9_in_the_subtasks_of_a_zone() {
+    let names = ["Stop zone", "Stop observer process", "Start observer process", "Wait observer active", "Start zone"];
+    all(names, |name| async move {
+        let options = SimOptions { servers_per_zone: 2, ..quick() };
+        let harness = Harness::registered_with(options).await;
+        harness.sim.inject(Fault::from(FaultKind::Slow { delay_ms: 5 }).for_statement("SELECT"));
+        let service = harness.serve(&[]).await;
+        let v1::StopServerRequest { cluster_id, .. } = harness.request(&service.clients).await;
+        let request = v1::RestartZoneRequest { cluster_id, zone: "zone2".to_owned(), ..Default::default() };
+        let task = service.clients.zones.clone().restart_zone(request).await.unwrap().into_inner().task.unwrap();
+        let (mut events, _) = service.clients.events_until(task.id, 0, |event| begins(event, name)).await;
+        service.kill();
+        let service = harness.serve(&[]).await;
+        let last = events.last().unwrap().revision;
+        let (rest, ended) = service.clients.events_until(task.id, last, |_| false).await;
+        ended.unwrap();
+        events.extend(rest);
+        assert_unbroken(&events);
+        let task = service.clients.task(task.id).await;
+        assert_eq!(task.state(), v1::TaskState::Successful, "killed in {name:?}: {task:#?}");
+        for (server, ends) in [(2, 1), (5, 1), (1, 0), (3, 0)] {
+            let ended = harness.sim.recorded(Kind::ProcessEnded);
+            assert_eq!(ended.iter().filter(|line| line.server == Some(server)).count(), ends, "{name:?} {server}");
+            assert!(harness.sim.server(server).unwrap().pid.is_some_and(is_alive), "{name:?} {server}");
+        }
+        assert!(harness.sim.look(|cluster| cluster.zone("zone2").unwrap().active), "{name:?}");
+    })
+    .await;
+}
+
 /// `kill -9` between SIGTERM and SIGKILL to an observer that ignores the first: the next process finds it still there, and
 /// ends it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
