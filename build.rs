@@ -13,6 +13,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "obsteward/v1/cluster_service.proto",
         "obsteward/v1/ob_server_service.proto",
         "obsteward/v1/ob_zone_service.proto",
+        "obsteward/v1/rollout_service.proto",
         "obsteward/v1/admin_service.proto",
         "google/longrunning/operations.proto",
     ])?;

@@ -8,7 +8,7 @@ pub use crate::api::error_row::{About, OcpCode, Retry, Row};
 use crate::api::error_row::{condition, field, rows, shown};
 use crate::domain::event::{Phase, TaskState, Verb};
 use crate::domain::ids::{SubtaskId, TaskId};
-use crate::domain::refusal::{AuthFailure, FieldViolation, LockHolder, Refusal, SkipRefusal, Violations};
+use crate::domain::refusal::{AuthFailure, FieldViolation, LockHolder, NoUse, Refusal, SkipRefusal, Violations};
 
 /// The row of a refusal.
 pub fn row(refusal: &Refusal) -> Row {
@@ -159,6 +159,31 @@ pub fn row(refusal: &Refusal) -> Row {
         "任务 {task_id} 的回滚尚未完成，不能重新执行，请继续回滚或放弃任务";
         task_id: task;
         condition("TASK_STATE", "tasks", task);
+    NothingToDo { task, verb, why: NoUse::PassedOver } => FailedPrecondition, 409, 4007, "TSK10007";
+        "{verb} of task {task_id} would do nothing: all is done but for the servers that were passed over; give it up and roll out to them anew",
+        "任务 {task_id} 除被跳过的节点外均已完成，{verb} 无事可做，请放弃该任务并对这些节点重新发起滚动操作";
+        task_id: task, verb: verb;
+        condition("TASK_STATE", "tasks", task);
+    NothingToDo { task, verb, why: NoUse::NothingHeld } => FailedPrecondition, 409, 4007, "TSK10007";
+        "{verb} of task {task_id} would do nothing: it holds no server now; read the task",
+        "任务 {task_id} 当前没有保持停机的节点，{verb} 无事可做，请重新读取任务";
+        task_id: task, verb: verb;
+        condition("TASK_STATE", "tasks", task);
+    NothingToDo { task, verb, why: NoUse::NoBatchAhead } => FailedPrecondition, 409, 4007, "TSK10007";
+        "{verb} of task {task_id} would do nothing: it is no rollout, is paused already, or has no batch ahead; read the task",
+        "任务 {task_id} 不是滚动任务、已暂停或没有后续批次，{verb} 无事可做，请重新读取任务";
+        task_id: task, verb: verb;
+        condition("TASK_STATE", "tasks", task);
+    NothingToDo { task, verb, why: NoUse::NotPaused } => FailedPrecondition, 409, 4007, "TSK10007";
+        "{verb} of task {task_id} would do nothing: it is not paused; read the task",
+        "任务 {task_id} 未暂停，{verb} 无事可做，请重新读取任务";
+        task_id: task, verb: verb;
+        condition("TASK_STATE", "tasks", task);
+    HoldTooLong { until, longest_seconds, permanent_offline_seconds } => FailedPrecondition, 409, 1003, "COM10003";
+        "a hold until {until} outlives the server's replicas: the cluster gives them up after {permanent_offline_seconds} s (server_permanent_offline_time), and a start takes its time; hold for at most {longest_seconds} s, raise the parameter and sync the cluster, or accept the risk PERMANENT_OFFLINE",
+        "保持停机至 {until} 将超过副本的永久下线时间 {permanent_offline_seconds} 秒（server_permanent_offline_time），最长 {longest_seconds} 秒，请缩短时间、调大参数后同步集群，或接受风险 PERMANENT_OFFLINE";
+        until: until, longest_seconds: longest_seconds, permanent_offline_seconds: permanent_offline_seconds;
+        Condition("PERMANENT_OFFLINE", "server_permanent_offline_time".to_owned());
     SubtaskNotRunning { task, subtask } => FailedPrecondition, 409, 4007, "TSK10007";
         "subtask {subtask_id} of task {task_id} does not run; read the task",
         "任务 {task_id} 的子任务 {subtask_id} 未在运行，请重新读取任务";
@@ -388,6 +413,9 @@ fn ways_out(holder: &LockHolder) -> String {
         Verb::SkipSubtask => "SkipSubtask",
         Verb::Cancel => "CancelTask",
         Verb::GiveUp => "GiveUpTask",
+        Verb::CompleteHold => "CompleteHold",
+        Verb::Pause => "PauseRollout",
+        Verb::Resume => "ResumeRollout",
     };
     holder.verbs.iter().map(call).collect::<Vec<_>>().join(", ")
 }

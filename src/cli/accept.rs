@@ -84,6 +84,17 @@ pub struct Accepted {
 impl Accepted {
     /// Shows the task, and follows it when that is wanted.
     pub async fn show(self, client: &Client, output: &Output, watching: Watching) -> Result<Exit, Failure> {
+        self.show_until(Goal::Reached, client, output, watching).await
+    }
+
+    /// The same, to this end.
+    pub async fn show_until(
+        self,
+        goal: Goal,
+        client: &Client,
+        output: &Output,
+        watching: Watching,
+    ) -> Result<Exit, Failure> {
         let Self { task, plan, request_id } = self;
         if output.format == Format::Json {
             let (plan, task) = (plan.as_ref().map(Json), Some(Json(&task)));
@@ -94,7 +105,7 @@ impl Accepted {
         let (what, after_revision, goal) = if going_back(&task) {
             ("is being rolled back", Some(task.revision), Goal::Undone)
         } else {
-            ("", None, Goal::Reached)
+            ("", None, goal)
         };
         watching.go_on(client, output, task, what, after_revision, goal).await
     }

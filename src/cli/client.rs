@@ -18,6 +18,7 @@ use crate::proto::v1::admin_service_client::AdminServiceClient;
 use crate::proto::v1::cluster_service_client::ClusterServiceClient;
 use crate::proto::v1::ob_server_service_client::ObServerServiceClient;
 use crate::proto::v1::ob_zone_service_client::ObZoneServiceClient;
+use crate::proto::v1::rollout_service_client::RolloutServiceClient;
 use crate::proto::v1::task_service_client::TaskServiceClient;
 
 /// Longest wait for an answer that needs only the server's own records.
@@ -149,6 +150,10 @@ impl Client {
 
     pub fn zones(&self) -> ObZoneServiceClient<Connection> {
         ObZoneServiceClient::new(self.connection()).max_decoding_message_size(LARGEST_MESSAGE)
+    }
+
+    pub fn rollouts(&self) -> RolloutServiceClient<Connection> {
+        RolloutServiceClient::new(self.connection()).max_decoding_message_size(LARGEST_MESSAGE)
     }
 
     pub fn tasks(&self) -> TaskServiceClient<Connection> {

@@ -31,6 +31,8 @@ pub enum Goal {
     Reached,
     /// What it did is undone.
     Undone,
+    /// A server is held out of service, or it does what it is for.
+    Held,
 }
 
 /// The table for `--help`.
@@ -71,9 +73,11 @@ impl Exit {
     /// What a task's state means for whoever waited for the task.
     pub const fn of_state(state: v1::TaskState, goal: Goal) -> Self {
         match (state, goal) {
-            (v1::TaskState::Successful, Goal::Reached) | (v1::TaskState::RolledBack, Goal::Undone) => Self::Done,
+            (v1::TaskState::Successful, Goal::Reached | Goal::Held) | (v1::TaskState::RolledBack, Goal::Undone) => {
+                Self::Done
+            }
             (v1::TaskState::Successful, Goal::Undone)
-            | (v1::TaskState::RolledBack, Goal::Reached)
+            | (v1::TaskState::RolledBack, Goal::Reached | Goal::Held)
             | (v1::TaskState::Failed | v1::TaskState::Cancelled | v1::TaskState::GivenUp, _) => Self::TaskFailed,
             (v1::TaskState::Refused, _) => Self::Refused,
             (v1::TaskState::Unspecified | v1::TaskState::Running | v1::TaskState::Canceling, _) => Self::OutcomeUnknown,

@@ -1,6 +1,7 @@
 //! Follows one task to its end and shows it: a live list on a terminal, a line per event elsewhere, JSON lines for
 //! programs. `stop --watch`, `watch`, `tasks rollback --watch` and the demo all end here.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::{FutureExt, StreamExt};
@@ -103,6 +104,12 @@ pub async fn follow(
     }
 }
 
+/// The subtasks that hold a server now.
+fn holding(task: &v1::Task) -> impl Iterator<Item = i64> {
+    let holding = task.subtasks.iter().filter(|it| it.hold && it.state() == v1::SubtaskState::Running);
+    holding.map(|subtask| subtask.id)
+}
+
 async fn over(limit: Option<Duration>) {
     match limit {
         Some(limit) => tokio::time::sleep(limit).await,
@@ -121,6 +128,8 @@ struct OneTask<'a> {
     state: v1::TaskState,
     until_closed: bool,
     goal: Goal,
+    /// Subtasks that held a server when the following began: they are not waited for.
+    held_before: BTreeSet<i64>,
     live: Option<Live>,
     last_progress: Option<(Timestamp, String)>,
 }
@@ -149,6 +158,7 @@ impl<'a> OneTask<'a> {
             }
             (None, Some(_) | None) => None,
         };
+        let held_before = seed.iter().flat_map(holding).collect();
         let state = seed.as_ref().map_or(v1::TaskState::Unspecified, v1::Task::state);
         Ok(Self {
             output,
@@ -158,9 +168,15 @@ impl<'a> OneTask<'a> {
             state,
             until_closed: options.until_closed,
             goal: options.goal,
+            held_before,
             live,
             last_progress: None,
         })
+    }
+
+    /// Whether a server is held, when that is what is waited for.
+    fn is_held(&self) -> bool {
+        self.goal == Goal::Held && holding(self.view.task()).any(|subtask| !self.held_before.contains(&subtask))
     }
 
     fn go_on(&self) -> String {
@@ -215,6 +231,7 @@ impl<'a> OneTask<'a> {
 
     /// The result: the verbs that are allowed now are the server's to say.
     async fn end(self, client: &Client) -> Result<Followed, Failure> {
+        let (held, goal) = (self.is_held(), self.goal);
         let request = v1::GetTaskRequest { task_id: self.task_id };
         let fresh =
             client.call("get task", READ_TIMEOUT, client.tasks().get_task(request)).await.ok().and_then(|got| got.task);
@@ -227,7 +244,7 @@ impl<'a> OneTask<'a> {
                 task
             }
         };
-        let exit = Exit::of_state(task.state(), self.goal);
+        let exit = if held { Exit::Done } else { Exit::of_state(task.state(), goal) };
         match self.output.format {
             Format::Json => self.output.json_line(&WatchLine::Result(Ended { task: &task, exit }))?,
             Format::Text => self.output.line(&result_line(&task))?,
@@ -315,7 +332,7 @@ impl ResumableStream for OneTask<'_> {
 
     fn is_over(&self) -> bool {
         match phase(self.state) {
-            Phase::Open => false,
+            Phase::Open => self.is_held(),
             Phase::AtRest => !self.until_closed,
             Phase::Closed => true,
         }

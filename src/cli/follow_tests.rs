@@ -1,5 +1,7 @@
 //! Tests of following a task over scripted streams: what is shown across broken connections.
 
+use std::collections::BTreeSet;
+
 use futures::stream;
 use tonic::Code;
 
@@ -33,6 +35,7 @@ async fn play(from: Option<i64>, script: Script) -> (Vec<String>, Vec<Option<i64
         state: v1::TaskState::Unspecified,
         until_closed: false,
         goal: Goal::Reached,
+        held_before: BTreeSet::new(),
         live: None,
         last_progress: None,
     };
@@ -149,6 +152,7 @@ async fn json_is_one_line_per_event_with_the_kind_as_key() {
         state: v1::TaskState::Unspecified,
         until_closed: false,
         goal: Goal::Reached,
+        held_before: BTreeSet::new(),
         live: None,
         last_progress: None,
     };

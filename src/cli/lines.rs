@@ -262,6 +262,7 @@ pub fn result_line(task: &v1::Task) -> String {
     let failed = task.subtasks.iter().find(|subtask| subtask.state() == v1::SubtaskState::Failed);
     let error = task.error.as_ref().or_else(|| failed.and_then(|subtask| subtask.error.as_ref()));
     let what = match error {
+        None if !task.held.is_empty() => held(task),
         Some(error) => {
             let back = |subtask: &v1::Subtask| subtask.operation() == v1::SubtaskOperation::Rollback;
             let undo = |subtask: &v1::Subtask| if back(subtask) { "undo of " } else { "" };
@@ -276,6 +277,15 @@ pub fn result_line(task: &v1::Task) -> String {
         }
     };
     format!("task {} {word}: {}", task.id, flat(&what))
+}
+
+/// What a task holds out of service.
+fn held(task: &v1::Task) -> String {
+    let each = task.held.iter().map(|held| {
+        let address = held.server.as_ref().map(|server| flat(&server.address).to_string()).unwrap_or_default();
+        format!("{address} is held until {}", times::shown(held.until.as_ref()))
+    });
+    each.collect::<Vec<_>>().join(", ")
 }
 
 /// The reason, when one was given.
@@ -328,6 +338,14 @@ pub fn next_steps(task: &v1::Task) -> Vec<String> {
             v1::TaskVerb::Cancel => {
                 steps.push((format!("cancel {id}"), "ends what it does; what was done stays as it is".to_owned()));
             }
+            v1::TaskVerb::CompleteHold => steps.push((
+                format!("complete {id} --watch"),
+                "brings back what it holds out of service; the work there is done".to_owned(),
+            )),
+            v1::TaskVerb::Resume => {
+                steps.push((format!("resume {id} --watch"), "goes on with the next servers".to_owned()));
+            }
+            v1::TaskVerb::Pause => {}
             v1::TaskVerb::GiveUp => steps.push((
                 format!("give-up {id}"),
                 "closes it and frees the cluster; what was done stays as it is".to_owned(),

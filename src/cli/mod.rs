@@ -31,6 +31,7 @@ mod restart;
 mod resume;
 mod retry;
 mod roles;
+mod rollout;
 mod secret;
 mod serve;
 mod servers;
@@ -186,6 +187,9 @@ pub enum Command {
     /// Stop, start and restart zones with all their servers
     #[command(subcommand)]
     Zones(zones::ZonesCommand),
+    /// Restart or hold the servers of a cluster one batch after the other: show the plan, then begin unless a check blocks
+    #[command(after_help = exit::HELP)]
+    Rollout(rollout::RolloutArgs),
     /// Take a server out of service: show the plan, then stop it unless a check blocks
     #[command(
         after_help = exit::HELP,
@@ -247,6 +251,7 @@ impl Command {
             Self::Demo(_) | Self::Sim(_) => true,
             Self::Stop(args) => !args.options.plan,
             Self::Restart(args) => !args.options.plan,
+            Self::Rollout(args) => !args.plan,
             Self::Clusters(command) => command.changes(),
             Self::Zones(command) => command.changes(),
             Self::Tasks(command) => command.changes(),
@@ -333,6 +338,7 @@ async fn dispatch(cli: Cli, output: &Output) -> Result<Exit, Failure> {
         Command::Clusters(command) => clusters::run(command, &client()?, output).await,
         Command::Servers(command) => servers::run(command, &client()?, output).await,
         Command::Zones(command) => zones::run(command, &client()?, output).await,
+        Command::Rollout(args) => rollout::run(args, &client()?, output).await,
         Command::Stop(args) => stop::run(args, &client()?, output).await,
         Command::Start(args) => plain::start(args, &client()?, output).await,
         Command::Restart(args) => restart::run(args, &client()?, output).await,

@@ -24,7 +24,7 @@ pub struct StopOptions {
     /// Go on where a check warns or blocks overridably; every check is still made and every override recorded
     #[arg(long)]
     pub force: bool,
-    /// Accept a risk by name: QUORUM_LOSS or CLUSTER_UNREACHABLE; may be given more than once
+    /// Accept a risk by name: QUORUM_LOSS, CLUSTER_UNREACHABLE or PERMANENT_OFFLINE; may be given more than once
     #[arg(long = "accept-risk", value_name = "RISK", value_parser = words::parse_risk)]
     pub accept_risks: Vec<v1::Risk>,
     /// Freeze each server (MINOR FREEZE) before its process is ended, so that it has less to replay when it comes back

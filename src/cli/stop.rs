@@ -1,14 +1,17 @@
 //! `obsteward stop`: shows what a stop would meet, stops there when a check blocks, and otherwise asks for the task.
 
+use std::time::Duration;
+
 use clap::{Args, ValueEnum};
 
 use super::accept::{Accepted, send};
 use super::client::Client;
-use super::exit::Exit;
+use super::exit::{Exit, Goal};
 use super::failure::Failure;
 use super::on_server::OnServer;
 use super::output::Output;
 use super::planned::{PlanDecision, StopOptions, plan_first};
+use super::times;
 use crate::clock::Clock;
 use crate::proto::v1;
 
@@ -21,6 +24,10 @@ pub struct StopArgs {
     /// What is stopped: the service and then the process, or only the service
     #[arg(long = "type", value_enum, default_value_t = Kind::Process)]
     kind: Kind,
+    /// Hold the server out of service for this long, or until `tasks complete`, then start it again; --watch follows the task
+    /// until the server is held
+    #[arg(long, value_name = "DURATION", value_parser = times::parse_duration)]
+    hold: Option<Duration>,
     /// How.
     #[command(flatten)]
     pub(super) options: StopOptions,
@@ -45,7 +52,7 @@ impl Kind {
 }
 
 pub async fn run(args: StopArgs, client: &Client, output: &Output) -> Result<Exit, Failure> {
-    let StopArgs { on, kind, options } = &args;
+    let StopArgs { on, kind, options, hold } = &args;
     let plan = match plan_first("stop", on, kind.to_proto(), options, client, output).await? {
         PlanDecision::Over(exit) => return Ok(exit),
         PlanDecision::Proceed(plan) => plan,
@@ -54,7 +61,8 @@ pub async fn run(args: StopArgs, client: &Client, output: &Output) -> Result<Exi
     let request_id = request.request_id.clone();
     let call = async || Ok(client.servers().stop_server(request.clone()).await?.map(|answer| answer.task));
     let task = send(client, output, "stop server", &request_id, call).await?;
-    Accepted { task, plan: Some(plan), request_id }.show(client, output, options.watching).await
+    let goal = if hold.is_some() { Goal::Held } else { Goal::Reached };
+    Accepted { task, plan: Some(plan), request_id }.show_until(goal, client, output, options.watching).await
 }
 
 fn request(args: &StopArgs, plan: &v1::StopPlan, clock: &Clock) -> v1::StopServerRequest {
@@ -69,20 +77,18 @@ fn request(args: &StopArgs, plan: &v1::StopPlan, clock: &Clock) -> v1::StopServe
         expected_server: plan.address.clone(),
         expire_time: args.options.expire_time(clock),
         freeze_before_stop: args.options.freeze,
+        hold_until: args.hold.map(|hold| times::to_proto(clock.now().plus(hold))),
         ..Default::default()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use uuid::Uuid;
 
     use super::*;
     use crate::cli::parsed::parsed;
     use crate::cli::planned::tests::plan;
-    use crate::cli::times;
 
     fn args(line: &str) -> StopArgs {
         parsed(line)

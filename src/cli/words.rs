@@ -87,10 +87,10 @@ fn normal(text: &str) -> String {
 /// Reads a risk; any case, dashes or underscores.
 pub fn parse_risk(text: &str) -> Result<v1::Risk, String> {
     match v1::Risk::from_str_name(&format!("RISK_{}", normal(text))) {
-        Some(risk @ (v1::Risk::QuorumLoss | v1::Risk::ClusterUnreachable)) => Ok(risk),
         Some(v1::Risk::Unspecified) | None => {
-            Err(format!("{text:?} is not a risk, write QUORUM_LOSS or CLUSTER_UNREACHABLE"))
+            Err(format!("{text:?} is not a risk, write QUORUM_LOSS, CLUSTER_UNREACHABLE or PERMANENT_OFFLINE"))
         }
+        Some(risk) => Ok(risk),
     }
 }
 

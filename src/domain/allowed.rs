@@ -38,11 +38,14 @@ impl Task {
         by_state
             && match verb {
                 // A half-undone task cannot be retried: its undo is finished first, or it is given up.
-                Verb::Retry => self.direction == Direction::Forward,
+                Verb::Retry => self.direction == Direction::Forward && !self.is_done_but_for_some(),
                 Verb::Rollback | Verb::GiveUp => true,
                 // Between a request to continue and its first step nothing runs that could be ended.
                 Verb::Cancel => self.subtasks.iter().any(|subtask| subtask.state == SubtaskState::Running),
                 Verb::SkipSubtask => self.subtasks.iter().any(|subtask| self.can_skip(subtask)),
+                Verb::CompleteHold => self.held().next().is_some(),
+                Verb::Pause => self.pause_request.is_none() && self.has_batches_ahead(),
+                Verb::Resume => self.paused().is_some(),
             }
     }
 
@@ -52,14 +55,18 @@ impl Task {
             Verb::SkipSubtask => self.can_skip(subtask),
             Verb::Retry => subtask.state == SubtaskState::Failed && self.allows(Verb::Retry),
             Verb::Cancel => subtask.state == SubtaskState::Running && self.allows(Verb::Cancel),
-            Verb::Rollback | Verb::GiveUp => false,
+            Verb::CompleteHold => self.held().any(|(held, _)| held.spec.id == subtask.spec.id),
+            Verb::Rollback | Verb::GiveUp | Verb::Pause | Verb::Resume => false,
         });
         allowed.collect()
     }
 
     /// Whether a subtask can be marked now as successful, or as undone while the task is undone.
     pub fn can_skip(&self, subtask: &Subtask) -> bool {
-        self.state.phase() == Phase::AtRest && subtask.state == SubtaskState::Failed && !self.prohibits_skip(subtask)
+        self.state.phase() == Phase::AtRest
+            && subtask.state == SubtaskState::Failed
+            && !self.is_sealed(subtask.spec.id)
+            && !self.prohibits_skip(subtask)
     }
 
     /// Whether a failed subtask still may not be skipped.
@@ -73,6 +80,9 @@ impl Task {
 
     /// Whether nothing of a subtask is left to undo: it never did anything, was undone, or was marked as undone.
     pub fn is_undone(&self, subtask: &Subtask) -> bool {
+        if self.is_sealed(subtask.spec.id) {
+            return true;
+        }
         match (subtask.state, subtask.operation) {
             (
                 SubtaskState::Pending,

@@ -17,6 +17,11 @@ words!(
         RestartZone = "RESTART_OB_ZONE",
         /// The precheck of its stop.
         PlanStopZone = "PLAN_STOP_OB_ZONE",
+        /// Servers of a cluster, one batch after the other.
+        StartRollout = "START_ROLLOUT",
+        PlanRollout = "PLAN_ROLLOUT",
+        PauseRollout = "PAUSE_ROLLOUT",
+        ResumeRollout = "RESUME_ROLLOUT",
         /// The precheck of a stop.
         PlanStopServer = "PLAN_STOP_OB_SERVER",
         GetServer = "GET_OB_SERVER",
@@ -32,6 +37,8 @@ words!(
         /// Marks a failed subtask as successful.
         SkipSubtask = "SKIP_SUBTASK",
         CancelTask = "CANCEL_TASK",
+        /// Brings back what a task holds out of service.
+        CompleteHold = "COMPLETE_HOLD",
         /// Closes a task that is at rest, as it is.
         GiveUpTask = "GIVE_UP_TASK",
         RegisterCluster = "REGISTER_OB_CLUSTER",
@@ -95,18 +102,27 @@ impl Call {
             | Self::StopZone
             | Self::StartZone
             | Self::RestartZone
+            | Self::StartRollout
             | Self::UpdateCluster
             | Self::SyncCluster => Requirement::Cluster(Action::Update),
-            Self::PlanStopServer | Self::PlanStopZone | Self::GetServer | Self::ListServers | Self::GetCluster => {
-                Requirement::Cluster(Action::Read)
-            }
+            Self::PlanStopServer
+            | Self::PlanStopZone
+            | Self::PlanRollout
+            | Self::GetServer
+            | Self::ListServers
+            | Self::GetCluster => Requirement::Cluster(Action::Read),
             // Its answer says whether a cluster is registered already.
             Self::RegisterCluster => Requirement::EveryCluster(&[Action::Create, Action::Read]),
             Self::DeregisterCluster => Requirement::Cluster(Action::Delete),
             Self::GetTask | Self::WatchTask | Self::GetSubtaskLog => Requirement::Task(Action::Read),
-            Self::RetryTask | Self::RollbackTask | Self::SkipSubtask | Self::CancelTask | Self::GiveUpTask => {
-                Requirement::Task(Action::Update)
-            }
+            Self::RetryTask
+            | Self::RollbackTask
+            | Self::SkipSubtask
+            | Self::CancelTask
+            | Self::CompleteHold
+            | Self::PauseRollout
+            | Self::ResumeRollout
+            | Self::GiveUpTask => Requirement::Task(Action::Update),
             Self::ListTasks | Self::ListClusters => Requirement::Filtered,
             Self::ListAccessKeys => Requirement::FilteredUsers,
             Self::WatchTasks => Requirement::FilteredTasks,
@@ -134,6 +150,10 @@ impl Call {
             | Self::StopZone
             | Self::StartZone
             | Self::RestartZone
+            | Self::StartRollout
+            | Self::PauseRollout
+            | Self::ResumeRollout
+            | Self::CompleteHold
             | Self::RetryTask
             | Self::RollbackTask
             | Self::SkipSubtask
@@ -155,6 +175,7 @@ impl Call {
             | Self::BackupStore => true,
             Self::PlanStopServer
             | Self::PlanStopZone
+            | Self::PlanRollout
             | Self::GetServer
             | Self::ListServers
             | Self::GetTask

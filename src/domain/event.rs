@@ -4,10 +4,12 @@ use crate::clock::Timestamp;
 use crate::domain::effect::Intent;
 use crate::domain::facts::Fact;
 use crate::domain::graph::{Graph, TaskTarget};
+use crate::domain::hold::Hold;
 use crate::domain::ids::{
     ClusterId, ClusterKey, Fence, Principal, Revision, Seq, ServerAddr, ServerId, SubtaskId, TaskId, ZoneName,
 };
 use crate::domain::reason::Reason;
+use crate::domain::rollout::Rollout;
 use crate::domain::status::{OverriddenBy, Risk, StopType};
 use crate::domain::words::words;
 
@@ -142,6 +144,12 @@ words!(
         Cancel = "CANCEL",
         /// Close as it is, with what was done.
         GiveUp = "GIVE_UP",
+        /// The work on a server that is held is done: bring it back.
+        CompleteHold = "COMPLETE_HOLD",
+        /// Begin no further batch of a rollout.
+        Pause = "PAUSE",
+        /// Go on with a rollout that is paused.
+        Resume = "RESUME",
     }
 );
 
@@ -152,7 +160,7 @@ impl Verb {
             Self::Retry | Self::GiveUp | Self::Rollback | Self::SkipSubtask => {
                 &[TaskState::Failed, TaskState::Cancelled]
             }
-            Self::Cancel => &[TaskState::Running],
+            Self::Cancel | Self::CompleteHold | Self::Pause | Self::Resume => &[TaskState::Running],
         }
     }
 }
@@ -255,6 +263,10 @@ pub struct TaskSpec {
     pub stop_type: Option<StopType>,
     /// Whether the server is frozen before its process is ended.
     pub freeze_before_stop: bool,
+    /// `None`: no server is held.
+    pub hold: Option<Hold>,
+    /// `None`: it is no rollout.
+    pub rollout: Option<Rollout>,
     pub graph: Graph,
     /// What was known at acceptance.
     pub facts: Vec<Fact>,

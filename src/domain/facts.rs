@@ -3,7 +3,7 @@
 //! example which process was running before, is not shown: it may change with every version, and no client may rely on it.
 //! Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::clock::Timestamp;
@@ -11,7 +11,7 @@ use crate::domain::event::TaskSpec;
 use crate::domain::freeze::AppliedLogs;
 use crate::domain::graph::TaskTarget;
 use crate::domain::host::ObserverIdentity;
-use crate::domain::ids::{ClusterId, ServerId, ZoneName};
+use crate::domain::ids::{ClusterId, ServerAddr, ServerId, ZoneName};
 use crate::domain::status::{ClusterStatus, ServerStatus, ZoneInnerStatus, ZoneStatus};
 use crate::domain::task::Task;
 use crate::domain::words::words;
@@ -96,6 +96,8 @@ facts!(
         TargetStatus(ClusterStatus) as target_status, shown: Some(ShownFact::TargetClusterStatus);
         /// The task goes on although this is so.
         State(ClusterState) as state, shown: Some(ShownFact::ClusterState);
+        /// Servers that were INACTIVE before: a rollout waits for no other.
+        InactiveBefore(ServerAddresses) as inactive_before, shown: None;
     }
 );
 
@@ -160,6 +162,17 @@ words!(
         Unknown = "UNKNOWN",
     }
 );
+
+/// Addresses of servers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServerAddresses(pub BTreeSet<ServerAddr>);
+
+impl fmt::Display for ServerAddresses {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words: Vec<String> = self.0.iter().map(ToString::to_string).collect();
+        formatter.write_str(&words.join(", "))
+    }
+}
 
 /// The process of a server as it was before the task.
 #[derive(Clone, Debug, PartialEq, Eq)]

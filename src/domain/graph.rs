@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::domain::ids::{ServerId, SubtaskId, ZoneName};
+use crate::domain::words::words;
 
 /// Name and version, by which the engine finds the code of the steps.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -24,6 +25,17 @@ pub enum TaskTarget {
     Cluster,
 }
 
+words!(
+    /// What a subtask means for the course of its task.
+    SubtaskRole, "role of a subtask", {
+        Step = "STEP",
+        /// What comes before it is finished for good once it succeeds (docs/architecture.md#rollouts).
+        HealthGate = "HEALTH_GATE",
+        /// Keeps its server out of service for somebody.
+        Hold = "HOLD",
+    }
+);
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubtaskSpec {
     pub id: SubtaskId,
@@ -31,6 +43,7 @@ pub struct SubtaskSpec {
     pub kind: String,
     /// Name as in OCP's task graph, for people.
     pub name: String,
+    pub role: SubtaskRole,
     pub target: TaskTarget,
     /// Limit of one execution; whole seconds.
     pub timeout: Duration,

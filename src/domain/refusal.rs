@@ -107,6 +107,10 @@ refusals! {
     SubtaskNotSkippable { task: TaskId, subtask: SubtaskId, name: String, why: SkipRefusal } = "SUBTASK_NOT_SKIPPABLE",
     /// The task was being undone when it came to rest.
     RollbackUnfinished { task: TaskId } = "ROLLBACK_UNFINISHED",
+    /// The task's state allows the verb, and there is nothing that it could do.
+    NothingToDo { task: TaskId, verb: Verb, why: NoUse } = "NOTHING_TO_DO",
+    /// The replicas of the server would be given up before it is back.
+    HoldTooLong { until: Timestamp, longest_seconds: u64, permanent_offline_seconds: u64 } = "HOLD_TOO_LONG",
     /// The new consent would end before it begins.
     ExpireTimePassed { expire_time: Timestamp, now: Timestamp } = "EXPIRE_TIME_PASSED",
     /// A watch begins after a revision that the task does not have yet.
@@ -183,6 +187,18 @@ pub enum SkipRefusal {
     Checks,
     /// The task is being undone, and the subtasks behind it are undone first.
     NotItsTurn,
+}
+
+/// Why there is nothing that a verb could do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoUse {
+    /// Everything is done but for servers that were passed over.
+    PassedOver,
+    /// No server is held.
+    NothingHeld,
+    /// No batch is left that could be held back, or it is paused already.
+    NoBatchAhead,
+    NotPaused,
 }
 
 /// Why a request is not authenticated. What callers see is the same for a user that does not exist and a wrong password.

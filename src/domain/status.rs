@@ -77,6 +77,8 @@ words!(
         QuorumLoss = "QUORUM_LOSS",
         /// The cluster's state cannot be read.
         ClusterUnreachable = "CLUSTER_UNREACHABLE",
+        /// The cluster gives up the replicas of a server that is held too long.
+        PermanentOffline = "PERMANENT_OFFLINE",
     }
 );
 

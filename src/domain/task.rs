@@ -13,8 +13,10 @@ use crate::domain::event::{
     TaskOperation, TaskSpec, TaskState, Verb,
 };
 use crate::domain::facts::Facts;
-use crate::domain::graph::{SubtaskSpec, TaskTarget};
+use crate::domain::graph::{SubtaskRole, SubtaskSpec, TaskTarget};
+use crate::domain::hold::HoldCompletion;
 use crate::domain::ids::{Fence, Principal, Revision, SubtaskId};
+use crate::domain::rollout::PauseRequest;
 
 /// A log that does not fold: a bug, or a store that was changed by hand.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -85,6 +87,12 @@ pub struct Task {
     pub error: Option<Failure>,
     /// `None`: nobody since it was last retried.
     pub cancelled_by: Option<Principal>,
+    /// The last; `None`: nobody has completed a hold.
+    pub hold_completion: Option<HoldCompletion>,
+    /// `None`: nobody has paused the rollout since it was last resumed.
+    pub pause_request: Option<PauseRequest>,
+    /// Somebody resumed the rollout behind its first servers.
+    pub canary_passed: bool,
     pub create_time: Timestamp,
     pub start_time: Option<Timestamp>,
     pub finish_time: Option<Timestamp>,
@@ -155,6 +163,9 @@ impl Task {
             intents: Vec::new(),
             error: None,
             cancelled_by: None,
+            hold_completion: None,
+            pause_request: None,
+            canary_passed: false,
             create_time: event.at,
             start_time: None,
             finish_time: None,
@@ -238,17 +249,27 @@ impl Task {
                 }
                 self.fence = *fence;
                 self.adoptions += 1;
-                self.longest_gap = self.longest_gap.max(event.at.since(self.last_progress_at));
+                // While it waits for a person nothing is to happen: that is no gap.
+                let waits = self.held().next().is_some() || self.paused().is_some();
+                let gap = if waits { Duration::ZERO } else { event.at.since(self.last_progress_at) };
+                self.longest_gap = self.longest_gap.max(gap);
             }
             EventKind::VerbRequested { verb, principal, expire_time, subtask, .. } => {
                 subtask.map(|subtask| self.subtask(subtask)).transpose()?;
                 if !verb.allowed_in().contains(&self.state) {
                     return Err(IllegalTransition::Unfit(format!("{verb} is asked of a task that is {}", self.state)));
                 }
+                let (by, at) = (principal.clone(), event.at);
                 match verb {
-                    Verb::Cancel => self.cancelled_by = Some(principal.clone()),
-                    Verb::Retry => (self.cancelled_by, self.direction) = (None, Direction::Forward),
-                    Verb::Rollback => (self.cancelled_by, self.direction) = (None, Direction::Back),
+                    Verb::Cancel => self.cancelled_by = Some(by),
+                    Verb::Retry => self.turn(Direction::Forward),
+                    Verb::Rollback => self.turn(Direction::Back),
+                    Verb::CompleteHold => self.hold_completion = Some(HoldCompletion { by, at }),
+                    Verb::Pause => self.pause_request = Some(PauseRequest { by, at }),
+                    Verb::Resume => {
+                        self.canary_passed |= self.canary_gate().is_some_and(|it| it.state == SubtaskState::Running);
+                        self.pause_request = None;
+                    }
                     Verb::SkipSubtask | Verb::GiveUp => {}
                 }
                 if let Some(expire_time) = expire_time {
@@ -265,6 +286,11 @@ impl Task {
         }
         self.revision = self.revision.next();
         Ok(())
+    }
+
+    /// Who asks a task at rest to go on asks for all of it.
+    fn turn(&mut self, direction: Direction) {
+        (self.cancelled_by, self.pause_request, self.direction) = (None, None, direction);
     }
 
     fn move_task(&mut self, at: Timestamp, to: TaskState, operation: TaskOperation, error: Option<Failure>) {
@@ -343,11 +369,15 @@ impl Task {
     }
 
     fn waits_for_upstream(&self, id: SubtaskId) -> Result<bool, IllegalTransition> {
-        let mut waits = false;
-        for upstream in &self.subtask(id)?.spec.upstreams {
-            waits |= self.subtask(*upstream)?.state != SubtaskState::Successful;
-        }
-        Ok(waits)
+        let subtask = self.subtask(id)?;
+        Ok(!subtask.spec.upstreams.iter().all(|upstream| self.lets_pass(*upstream, subtask)))
+    }
+
+    /// Whether `waiting` need not wait for this upstream any more. A health gate does not wait for a server that is passed over.
+    pub fn lets_pass(&self, upstream: SubtaskId, waiting: &Subtask) -> bool {
+        let Ok(upstream) = self.subtask(upstream) else { return false };
+        upstream.state == SubtaskState::Successful
+            || (waiting.spec.role == SubtaskRole::HealthGate && self.is_passed_over(upstream))
     }
 
     pub fn next_intent(&self) -> i32 {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::domain::admission::{ProcessFinding, ServiceState};
 use crate::domain::call::Call;
 use crate::domain::event::{TaskServer, TaskState};
-use crate::domain::graph::{Graph, OperationName, SubtaskSpec, TaskTarget};
+use crate::domain::graph::{Graph, OperationName, SubtaskRole, SubtaskSpec, TaskTarget};
 use crate::domain::ids::{InvalidName, ServerId, SubtaskId, ZoneName};
 use crate::domain::status::{ServerStatus, ZoneInnerStatus};
 use crate::domain::task::Task;
@@ -24,6 +24,10 @@ pub enum Limit {
     LeaderWait,
     /// At least so many seconds, and a minute more than the cluster's lease.
     Lease(u64),
+    /// The hold that was asked for, and how long a host may then not answer.
+    Held,
+    /// Up to the deadline of the rollout: the step itself bounds how long a cluster may be ill.
+    Healthy,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -69,10 +73,37 @@ fn touch(one: &TaskTarget, other: &TaskTarget, servers: &[TaskServer]) -> bool {
     }
 }
 
-/// Neighbours that are alike are one: a node has as many subtasks as targets.
+/// Each kind where it is first: a node has as many subtasks as targets, and a rollout as many nodes as batches.
 fn once_each<'a>(kinds: impl Iterator<Item = &'a str>) -> impl Iterator<Item = &'a str> {
-    let mut last = "";
-    kinds.filter(move |kind| std::mem::replace(&mut last, kind) != *kind)
+    let mut seen = BTreeSet::new();
+    kinds.filter(move |kind| seen.insert(*kind))
+}
+
+/// A node for one target, and for one batch of a rollout where it is of one.
+struct Instance<'a> {
+    id: i64,
+    node: &'a Node,
+    target: TaskTarget,
+    batch: Option<usize>,
+}
+
+impl Instance<'_> {
+    /// Whether `self` waits for `before` as far as batches go: only the first begins behind what is of no batch, and only the
+    /// last is waited for by it.
+    fn follows(&self, before: &Self, batches: usize) -> bool {
+        match (before.batch, self.batch) {
+            (None, None) => true,
+            (None, Some(batch)) => batch == 0,
+            (Some(batch), None) => batch + 1 == batches,
+            (Some(one), Some(other)) => one == other,
+        }
+    }
+
+    /// Whether `before` is the gate of the batch before.
+    fn begins_behind(&self, before: &Self) -> bool {
+        let next = before.batch.map(|batch| batch + 1);
+        before.node.kind.role() == SubtaskRole::HealthGate && next.is_some() && next == self.batch
+    }
 }
 
 /// What is recorded again of how it was.
@@ -122,11 +153,15 @@ pub(super) const ZONE_RESTORES: &[(TaskState, &[Restored])] = &[
 ];
 
 /// What a graph depends on besides its definition.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct GraphTimes {
     /// The cluster's lease, as recorded.
     pub lease: Duration,
     pub leader_wait: Duration,
+    /// Longest time of a hold with the wait for its host; zero: nothing is held.
+    pub hold: Duration,
+    /// From acceptance to the deadline of a rollout; zero: it is none.
+    pub rollout: Duration,
 }
 
 impl Definition {
@@ -159,32 +194,60 @@ impl Definition {
     }
 
     /// Number of ids that its graph needs for these servers.
-    pub fn subtask_count(&self, servers: &[TaskServer]) -> usize {
-        self.nodes.iter().map(|node| node.targets(servers).len()).sum()
+    pub fn subtask_count(&self, batches: &[Vec<TaskServer>]) -> usize {
+        self.instances(0, batches).len()
     }
 
-    /// The graph for a server, or for the servers of a zone, with ids from `first`: a subtask for each target of each node.
-    pub fn graph(&self, first: i64, servers: &[TaskServer], times: GraphTimes) -> Result<Graph, InvalidName> {
-        let targets =
-            self.nodes.iter().flat_map(|node| node.targets(servers).into_iter().map(move |target| (node, target)));
-        let numbered: Vec<(i64, &Node, TaskTarget)> =
-            (first..).zip(targets).map(|(id, (node, target))| (id, node, target)).collect();
-        let subtask = |(id, node, target): &(i64, &Node, TaskTarget)| {
+    /// A rollout repeats, for each batch, its nodes on servers and the gate behind them; any other operation has one batch.
+    fn instances(&self, first: i64, batches: &[Vec<TaskServer>]) -> Vec<Instance<'_>> {
+        let rolls = self.has(StepKind::WaitClusterHealthy);
+        let of_batch =
+            |node: &Node| rolls && (node.kind.scope() == Scope::Server || node.kind.role() == SubtaskRole::HealthGate);
+        let begin = self.nodes.iter().position(of_batch).unwrap_or(self.nodes.len());
+        let end = self.nodes.iter().rposition(of_batch).map_or(begin, |last| last + 1);
+        let all: Vec<TaskServer> = batches.iter().flatten().cloned().collect();
+        let mut found = Vec::new();
+        let mut add = |nodes: &'static [Node], servers: &[TaskServer], batch: Option<usize>| {
+            let targets = nodes.iter().flat_map(|node| node.targets(servers).into_iter().map(move |it| (node, it)));
+            found.extend(targets.map(|(node, target)| (node, target, batch)));
+        };
+        add(&self.nodes[..begin], &all, None);
+        for (number, batch) in batches.iter().enumerate().filter(|_| rolls) {
+            add(&self.nodes[begin..end], batch, Some(number));
+        }
+        add(&self.nodes[end..], &all, None);
+        let numbered = (first..).zip(found);
+        numbered.map(|(id, (node, target, batch))| Instance { id, node, target, batch }).collect()
+    }
+
+    /// The graph for a server, for the servers of a zone, or for the batches of a rollout, with ids from `first`: a subtask for
+    /// each target of each node.
+    pub fn graph(&self, first: i64, batches: &[Vec<TaskServer>], times: GraphTimes) -> Result<Graph, InvalidName> {
+        let numbered = self.instances(first, batches);
+        let servers: Vec<TaskServer> = batches.iter().flatten().cloned().collect();
+        let subtask = |this: &Instance<'_>| {
+            let Instance { id, node, target, .. } = this;
             let timeout = match node.timeout {
                 Limit::Seconds(seconds) => Duration::from_secs(seconds),
+                Limit::Held => times.hold,
+                Limit::Healthy => times.rollout,
                 Limit::LeaderWait => times.leader_wait,
                 Limit::Lease(seconds) => {
                     Duration::from_secs(seconds).max(Duration::from_secs(times.lease.as_secs() + 60))
                 }
             };
-            let before = numbered
-                .iter()
-                .filter(|(_, before, place)| node.after.contains(&before.id) && touch(place, target, servers));
-            let upstreams = before.map(|(id, ..)| SubtaskId::new(*id));
+            let begins =
+                node.after.iter().any(|after| numbered.iter().any(|it| it.node.id == *after && it.batch.is_none()));
+            let before = numbered.iter().filter(|before| {
+                let named = node.after.contains(&before.node.id) && this.follows(before, batches.len());
+                (named && touch(&before.target, target, &servers)) || (begins && this.begins_behind(before))
+            });
+            let upstreams = before.map(|before| SubtaskId::new(before.id));
             Ok(SubtaskSpec {
                 id: SubtaskId::new(*id)?,
                 kind: node.kind.as_str().to_owned(),
                 name: node.name.to_owned(),
+                role: node.kind.role(),
                 target: target.clone(),
                 timeout,
                 upstreams: upstreams.collect::<Result<_, _>>()?,
@@ -202,11 +265,16 @@ mod tests {
     use super::*;
     use crate::operations::{RESTART, START, STOP_PROCESS, STOP_SERVICE};
 
-    const TIMES: GraphTimes = GraphTimes { lease: Duration::from_secs(10), leader_wait: Duration::from_secs(300) };
+    const TIMES: GraphTimes = GraphTimes {
+        lease: Duration::from_secs(10),
+        leader_wait: Duration::from_secs(300),
+        hold: Duration::ZERO,
+        rollout: Duration::ZERO,
+    };
 
-    fn server() -> [TaskServer; 1] {
+    fn server() -> [Vec<TaskServer>; 1] {
         let (addr, zone) = ("10.0.0.2:2882".parse().unwrap(), "zone1".parse().unwrap());
-        [TaskServer { id: ServerId::new(7).unwrap(), addr, ob_server_id: 3, zone }]
+        [vec![TaskServer { id: ServerId::new(7).unwrap(), addr, ob_server_id: 3, zone }]]
     }
 
     fn names(graph: &Graph) -> Vec<&str> {

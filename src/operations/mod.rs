@@ -5,8 +5,10 @@ pub mod admission;
 pub mod assess;
 pub mod definition;
 mod freeze_server;
+mod hold_server;
 mod operation;
 mod restart_server;
+pub mod rollout;
 pub mod server_or_zone;
 mod start_server;
 mod step_io;
@@ -15,6 +17,7 @@ mod stop_server;
 pub mod zone;
 
 pub use freeze_server::FREEZE;
+pub use hold_server::HOLD;
 pub use restart_server::RESTART;
 pub use start_server::START;
 pub use stop_server::{PROCESS as STOP_PROCESS, SERVICE as STOP_SERVICE, stop};
@@ -104,8 +107,19 @@ pub struct Deps {
 }
 
 /// Every operation that this version knows.
-pub const ALL: [&Definition; 8] =
-    [&STOP_PROCESS, &STOP_SERVICE, &START, &RESTART, &FREEZE, &zone::STOP, &zone::START, &zone::RESTART];
+pub const ALL: [&Definition; 11] = [
+    &STOP_PROCESS,
+    &STOP_SERVICE,
+    &HOLD,
+    &START,
+    &RESTART,
+    &FREEZE,
+    &zone::STOP,
+    &zone::START,
+    &zone::RESTART,
+    &rollout::RESTART,
+    &rollout::HOLD,
+];
 
 /// The same, with the code that runs them.
 pub fn registry(deps: &Deps) -> Registry {

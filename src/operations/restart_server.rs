@@ -34,7 +34,7 @@ pub static RESTART: Definition = Definition {
     restores: SERVER_RESTORES,
 };
 
-fn admits(service: ServiceState, process: ProcessFinding) -> Result<(), &'static str> {
+pub(super) fn admits(service: ServiceState, process: ProcessFinding) -> Result<(), &'static str> {
     use ProcessFinding::{Absent, Ambiguous, HostUnreachable, NotAsked, Running};
     match (service, process) {
         (ServiceState::Leaving, _) => Err(NOT_LEAVING),

@@ -17,10 +17,12 @@ use crate::domain::admission::{Admission, ProcessFinding, service_state};
 use crate::domain::call::Call;
 use crate::domain::decide::{DEFAULT_CONSENT, Input, VerbRequest};
 use crate::domain::event::{Phase, TaskCluster, TaskServer, TaskSpec, Verb};
-use crate::domain::graph::TaskTarget;
+use crate::domain::gate::Consent;
+use crate::domain::graph::{Graph, TaskTarget};
+use crate::domain::hold::{Hold, HoldUntil, TIME_TO_START, longest_hold};
 use crate::domain::ids::{ClusterId, InvalidName, ServerAddr, TaskId};
 use crate::domain::refusal::{LockHolder, Refusal};
-use crate::domain::status::{InnerStatus, ServerStatus, ZoneInnerStatus};
+use crate::domain::status::{InnerStatus, Risk, ServerStatus, ZoneInnerStatus};
 use crate::domain::task::Task;
 use crate::engine::WriteOutcome;
 use crate::inventory::{Target, recorded_reading};
@@ -29,6 +31,7 @@ use crate::operations::assess::process_finding;
 use crate::operations::definition::{Definition, GraphTimes, StepKind};
 use crate::operations::former_and_target;
 use crate::operations::server_or_zone::ServerOrZone;
+use crate::store::inventory::ClusterRow;
 use crate::store::{Author, StoredTask, Write};
 
 /// Longest fresh look before a refusal by recorded state.
@@ -59,11 +62,29 @@ impl Service {
         if expire_time <= now {
             return Err(Refusal::ExpireTimePassed { expire_time, now });
         }
-        let spec = self.spec(caller, &asked, &subject, expire_time).await?;
+        let spec = self.spec(caller, &asked, &subject, expire_time, now).await?;
+        let writes = self.recorded(caller, &asked, spec.id, &subject);
+        match self.begin_task(caller, spec, writes).await? {
+            Beginning::Begun(stored) => Ok(*stored),
+            Beginning::LockHeld(holder) => match self.open_repeat(caller, &asked).await? {
+                Some(open) => Ok(open),
+                None => Err(self.in_progress(asked.cluster, holder).await?),
+            },
+            Beginning::Replayed { task, digest } => self.replayed(task, &digest, &asked).await,
+        }
+    }
+
+    /// Records a task with the lock of its cluster and these writes, and gives it to an owner.
+    pub(super) async fn begin_task(
+        &self,
+        caller: &Caller,
+        spec: TaskSpec,
+        writes: Vec<Write>,
+    ) -> Result<Beginning, Refusal> {
         let id = spec.id;
-        let mut writes = vec![Write::AcquireLock { cluster: spec.cluster.key.clone() }];
-        writes.extend(self.recorded(caller, &asked, id, &subject));
+        let lock = Write::AcquireLock { cluster: spec.cluster.key.clone() };
         let author = Author::Request { principal: caller.principal.clone(), nonce: Uuid::new_v4().to_string() };
+        let writes = std::iter::once(lock).chain(writes).collect();
         let written = self.engine.committer().create(spec, author, writes).await;
         match written.map_err(|error| engine_refusal(&error))? {
             WriteOutcome::Done { task, fence, seq } => {
@@ -71,13 +92,10 @@ impl Service {
                 let seq = seq.ok_or_else(|| Refusal::Internal { what: format!("task {id} has no place") })?;
                 let stored = StoredTask { task: (*task).clone(), seq, progress: Vec::new() };
                 self.engine.begin(task, fence);
-                Ok(stored)
+                Ok(Beginning::Begun(Box::new(stored)))
             }
-            WriteOutcome::LockHeld(holder) => match self.open_repeat(caller, &asked).await? {
-                Some(open) => Ok(open),
-                None => Err(self.in_progress(&asked, holder).await?),
-            },
-            WriteOutcome::Replayed { task, digest } => self.replayed(task, &digest, &asked).await,
+            WriteOutcome::LockHeld(holder) => Ok(Beginning::LockHeld(holder)),
+            WriteOutcome::Replayed { task, digest } => Ok(Beginning::Replayed { task, digest }),
             WriteOutcome::Refused(refusal) => Err(refusal.into()),
             WriteOutcome::Fenced => Err(Refusal::Internal { what: "a new task was fenced".to_owned() }),
         }
@@ -87,11 +105,7 @@ impl Service {
     fn recorded(&self, caller: &Caller, asked: &Operate, task: TaskId, subject: &ServerOrZone) -> Vec<Write> {
         let addresses: Vec<String> = subject.addresses().iter().map(ToString::to_string).collect();
         let entry = asked.audit_entry().with_task(task, addresses.join(", "));
-        let request = asked.request_id.map(|request_id| Write::Request {
-            principal: caller.principal.clone(),
-            request_id: request_id.to_string(),
-            digest: asked.digest(),
-        });
+        let request = asked.request_id.map(|id| requested(caller, id, asked.digest()));
         std::iter::once(Write::Audit(self.accepted(caller, asked.operation.call, entry))).chain(request).collect()
     }
 
@@ -224,8 +238,8 @@ impl Service {
         asked: &Operate,
         subject: &ServerOrZone,
         expire_time: Timestamp,
+        now: Timestamp,
     ) -> Result<TaskSpec, Refusal> {
-        let internal = |error: InvalidName| Refusal::Internal { what: error.to_string() };
         let server = |target: &Target| TaskServer {
             id: target.server.id,
             addr: target.server.addr,
@@ -233,20 +247,19 @@ impl Service {
             zone: target.server.zone.clone(),
         };
         let servers: Vec<TaskServer> = subject.targets().map(server).collect();
-        let ids = u32::try_from(asked.operation.subtask_count(&servers) + 1).unwrap_or(u32::MAX);
-        let first = self.store.reserve_ids(ids).await.map_err(|error| store_refusal(&error))?;
         let cluster = &subject.way().cluster;
-        let lease = Duration::from_micros(u64::try_from(cluster.lease_time_micros).unwrap_or_default());
-        let times = GraphTimes { lease, leader_wait: self.deps.timeouts.leader_wait };
-        let graph = asked.operation.graph(first + 1, &servers, times).map_err(internal)?;
+        let hold = asked.hold_until.map(HoldUntil::Deadline);
+        let hold = hold.map(|until| admitted_hold(until, cluster, &asked.consent, now)).transpose()?;
+        let times = GraphTimes {
+            lease: Duration::from_micros(u64::try_from(cluster.lease_time_micros).unwrap_or_default()),
+            leader_wait: self.deps.timeouts.leader_wait,
+            hold: hold.map(|hold| longest_of_subtask(&hold, now)).unwrap_or_default(),
+            rollout: Duration::ZERO,
+        };
+        let (id, graph) = self.graph(asked.operation, &[servers.clone()], times).await?;
         Ok(TaskSpec {
-            id: TaskId::new(first).map_err(internal)?,
-            cluster: TaskCluster {
-                id: asked.cluster,
-                name: cluster.identity.name.clone(),
-                ob_cluster_id: cluster.identity.ob_cluster_id,
-                key: cluster.identity.key(),
-            },
+            id,
+            cluster: task_cluster(cluster),
             target: asked.target.clone(),
             servers,
             creator: caller.principal.clone(),
@@ -256,12 +269,28 @@ impl Service {
             accepted_risks: asked.consent.accepted.clone(),
             stop_type: asked.stop_type(),
             freeze_before_stop: asked.freeze_before_stop,
+            hold,
+            rollout: None,
             graph,
             facts: former_and_target(subject),
         })
     }
 
-    async fn in_progress(&self, asked: &Operate, holder: TaskId) -> Result<Refusal, Refusal> {
+    /// The graph of a new task, with ids of its own.
+    pub(super) async fn graph(
+        &self,
+        operation: &Definition,
+        batches: &[Vec<TaskServer>],
+        times: GraphTimes,
+    ) -> Result<(TaskId, Graph), Refusal> {
+        let internal = |error: InvalidName| Refusal::Internal { what: error.to_string() };
+        let ids = u32::try_from(operation.subtask_count(batches) + 1).unwrap_or(u32::MAX);
+        let first = self.store.reserve_ids(ids).await.map_err(|error| store_refusal(&error))?;
+        let graph = operation.graph(first + 1, batches, times).map_err(internal)?;
+        Ok((TaskId::new(first).map_err(internal)?, graph))
+    }
+
+    pub(super) async fn in_progress(&self, cluster: ClusterId, holder: TaskId) -> Result<Refusal, Refusal> {
         let task = self.stored_task(holder).await?.task;
         let holder = LockHolder {
             task: holder,
@@ -272,7 +301,7 @@ impl Service {
             target: task.spec.describe_target(),
             verbs: freeing(&task),
         };
-        Ok(Refusal::OperationInProgress { cluster: asked.cluster, holder: Box::new(holder) })
+        Ok(Refusal::OperationInProgress { cluster, holder: Box::new(holder) })
     }
 }
 
@@ -282,7 +311,7 @@ pub(super) fn freeing(task: &Task) -> Vec<Verb> {
     allowed
         .filter(|verb| match verb {
             Verb::Retry | Verb::Rollback | Verb::GiveUp => true,
-            Verb::Cancel | Verb::SkipSubtask => false,
+            Verb::Cancel | Verb::SkipSubtask | Verb::CompleteHold | Verb::Pause | Verb::Resume => false,
         })
         .collect()
 }
@@ -297,6 +326,66 @@ fn is_repeat(caller: &Caller, asked: &Operate, spec: &TaskSpec) -> bool {
         && spec.accepted_risks == asked.consent.accepted
         && spec.stop_type == asked.stop_type()
         && spec.freeze_before_stop == asked.freeze_before_stop
+        && spec.hold.map(|hold| hold.until) == asked.hold_until.map(HoldUntil::Deadline)
+}
+
+/// How the record of a task began.
+pub(super) enum Beginning {
+    Begun(Box<StoredTask>),
+    /// Another task holds the cluster.
+    LockHeld(TaskId),
+    /// The request id is that of this task, and of a request with this digest.
+    Replayed {
+        task: TaskId,
+        digest: String,
+    },
+}
+
+/// The request id that a task was asked for under.
+pub(super) fn requested(caller: &Caller, request_id: Uuid, digest: String) -> Write {
+    Write::Request { principal: caller.principal.clone(), request_id: request_id.to_string(), digest }
+}
+
+pub(super) fn task_cluster(cluster: &ClusterRow) -> TaskCluster {
+    TaskCluster {
+        id: cluster.id,
+        name: cluster.identity.name.clone(),
+        ob_cluster_id: cluster.identity.ob_cluster_id,
+        key: cluster.identity.key(),
+    }
+}
+
+/// A hold that is over before the cluster gives up the replicas of the server, or of which the caller accepted that it may not
+/// be.
+pub(super) fn admitted_hold(
+    until: HoldUntil,
+    cluster: &ClusterRow,
+    consent: &Consent,
+    now: Timestamp,
+) -> Result<Hold, Refusal> {
+    let permanent_offline = Duration::from_micros(u64::try_from(cluster.permanent_offline_micros).unwrap_or_default());
+    let end = match until {
+        HoldUntil::Deadline(end) => end,
+        HoldUntil::For(time) => now.plus(time),
+    };
+    if end <= now {
+        return Err(Refusal::field("hold_until", format!("{end} has passed, it is {now}; hold until a later moment")));
+    }
+    let longest = longest_hold(permanent_offline);
+    if end.since(now) > longest && !consent.accepts(Risk::PermanentOffline) {
+        let (longest_seconds, permanent_offline_seconds) = (longest.as_secs(), permanent_offline.as_secs());
+        return Err(Refusal::HoldTooLong { until: end, longest_seconds, permanent_offline_seconds });
+    }
+    Ok(Hold { until, permanent_offline })
+}
+
+/// How long the subtask of a hold may take: a host that does not answer at its end is waited for.
+pub(super) fn longest_of_subtask(hold: &Hold, now: Timestamp) -> Duration {
+    let asked = match hold.until {
+        HoldUntil::Deadline(until) => until.since(now),
+        HoldUntil::For(time) => time,
+    };
+    asked + hold.permanent_offline.max(TIME_TO_START)
 }
 
 /// What an operation is asked for, as recorded.

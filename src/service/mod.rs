@@ -20,6 +20,7 @@ mod plan;
 mod refusals;
 mod registering;
 mod roles;
+mod rollout;
 mod servers;
 mod subject;
 mod subtasks;
@@ -56,12 +57,16 @@ pub use passwords::{Argon2id, PasswordHasher};
 pub use plan::{PlanStopServer, PlanStopZone};
 pub use registering::{RegisterCluster, SyncCluster, Synced, UpdateCluster};
 pub use roles::{CreateRole, DeleteRole, ListRoles};
+pub use rollout::{PlanRollout, RolloutOf, RolloutPlanView, RolloutScope, StartRollout};
 pub use servers::{GetServer, ListServers};
 pub use subject::{CallSubject, Found, Resolved};
 pub use subtasks::{CancelSubtask, RetrySubtask, SubtaskLog};
 pub use tasks::{GetTask, ListTasks, TaskSelection, TasksPage};
 pub use users::{CreateUser, ListUsers, SetPassword, UpdateUser};
-pub use verbs::{CancelTask, GiveUpTask, RetryTask, RollbackTask, SkipSubtask, TaskRequest};
+pub use verbs::{
+    CancelTask, CompleteHold, GiveUpTask, PauseRollout, ResumeRollout, RetryTask, RollbackTask, SkipSubtask,
+    TaskRequest,
+};
 
 /// What the calls on users, keys, roles and the audit log go through.
 #[derive(Clone)]

@@ -29,6 +29,8 @@ pub struct StopServer {
     pub stop_type: StopType,
     /// Whether the server is frozen before its process is ended; never with a stop of the service only.
     pub freeze_before_stop: bool,
+    /// Until when the server is held out of service before it is started again; `None`: it is stopped for good.
+    pub hold_until: Option<Timestamp>,
     /// A repeat under the same id is answered with the same task.
     pub request_id: Option<Uuid>,
     /// Whether, without a request id, an equal request of the same caller is answered with its open task (OCP's programs
@@ -45,7 +47,8 @@ impl FamilyCall for StopServer {
     type Family = Operate;
 
     fn data(&self) -> Operate {
-        self.asking(operations::stop(self.stop_type))
+        let stop = operations::stop(self.stop_type);
+        self.asking(self.hold_until.map_or(stop, |_| &operations::HOLD))
     }
 }
 
@@ -60,6 +63,7 @@ impl StopServer {
             consent: Consent { force: arguments.force, accepted: arguments.accepted_risks },
             stop_type: arguments.stop_type,
             freeze_before_stop: arguments.freeze_before_stop,
+            hold_until: arguments.hold_until,
             request_id: arguments.request_id,
             repeat_by_arguments: arguments.repeat_by_arguments,
             expire_time: arguments.expire_time,
@@ -76,7 +80,7 @@ impl FamilyCall for RestartServer {
     type Family = Operate;
 
     fn data(&self) -> Operate {
-        Operate { stop_type: StopType::Process, ..self.0.asking(&operations::RESTART) }
+        Operate { stop_type: StopType::Process, hold_until: None, ..self.0.asking(&operations::RESTART) }
     }
 }
 
@@ -112,6 +116,7 @@ macro_rules! on_server {
                     consent: Consent::default(),
                     stop_type: StopType::Process,
                     freeze_before_stop: false,
+                    hold_until: None,
                     request_id,
                     repeat_by_arguments,
                     expire_time: None,
@@ -163,6 +168,7 @@ macro_rules! on_zone {
                     consent: Consent { force: asked.force, accepted: asked.accepted_risks },
                     stop_type: StopType::Process,
                     freeze_before_stop: asked.freeze_before_stop,
+                    hold_until: None,
                     request_id: asked.request_id,
                     repeat_by_arguments: asked.repeat_by_arguments,
                     expire_time: asked.expire_time,
@@ -190,6 +196,7 @@ pub struct Operate {
     pub(super) consent: Consent,
     stop_type: StopType,
     pub(super) freeze_before_stop: bool,
+    pub(super) hold_until: Option<Timestamp>,
     pub(super) request_id: Option<Uuid>,
     pub(super) repeat_by_arguments: bool,
     pub(super) expire_time: Option<Timestamp>,
@@ -211,6 +218,7 @@ impl Operate {
             .field("freeze_before_stop", self.freeze_before_stop)
             .optional("expected_server", self.expected_server)
             .optional("expire_time", self.expire_time.map(Timestamp::as_micros))
+            .optional("hold_until", self.hold_until.map(Timestamp::as_micros))
             .finish()
     }
 
@@ -255,7 +263,8 @@ impl CallFamily for Operate {
             .with_some("type", typed.then_some(self.stop_type));
         let entry = expected(entry).with_or_empty("expire_time", self.expire_time.map(Timestamp::as_micros));
         let freeze = self.freeze_before_stop;
-        entry.with_some("freeze_before_stop", (!typed || freeze).then_some(freeze))
+        let entry = entry.with_some("freeze_before_stop", (!typed || freeze).then_some(freeze));
+        entry.with_some("hold_until", self.hold_until.map(Timestamp::as_micros))
     }
 
     async fn run(self, service: &Service, caller: &Caller, (): ()) -> Result<StoredTask, Refusal> {

@@ -90,7 +90,7 @@ impl Service {
         self.plan(&subject, operations::stop(asked.stop_type), &consent, asked.freeze_before_stop).await
     }
 
-    async fn plan(
+    pub(super) async fn plan(
         &self,
         subject: &ServerOrZone,
         operation: &Definition,
@@ -143,9 +143,15 @@ impl Service {
                 let remedy = match freeing(&task).first() {
                     None => "wait for its end",
                     Some(Verb::Retry) => "retry it, roll it back or give it up",
-                    Some(Verb::Rollback | Verb::SkipSubtask | Verb::Cancel | Verb::GiveUp) => {
-                        "go on with its rollback, or give it up"
-                    }
+                    Some(
+                        Verb::Rollback
+                        | Verb::SkipSubtask
+                        | Verb::Cancel
+                        | Verb::CompleteHold
+                        | Verb::Pause
+                        | Verb::Resume
+                        | Verb::GiveUp,
+                    ) => "go on with its rollback, or give it up",
                 };
                 (CheckVerdict::Block, evidence, remedy.to_owned())
             }

@@ -6,9 +6,11 @@ use super::Service;
 use super::call::{Caller, ServiceCall};
 use super::refusals::{inventory_refusal, store_refusal};
 use super::views::{ProcessView, ServerView};
+use crate::clock::Timestamp;
 use crate::domain::admission::service_state;
 use crate::domain::call::Call;
 use crate::domain::event::{Direction, TaskState};
+use crate::domain::graph::TaskTarget;
 use crate::domain::host::{Finding, ProcessReport};
 use crate::domain::ids::{ClusterId, ServerId, ZoneName};
 use crate::domain::refusal::Refusal;
@@ -100,7 +102,8 @@ impl Service {
         };
         let operating = self.operating(&target.cluster).await?;
         let mut view = view(&target.cluster, target.server, zone, process, leaders, operating.filter(here).as_ref());
-        view.not_safe_reason = view.not_safe_reason.or_else(|| before.as_ref().and_then(may_start));
+        view.not_safe_reason =
+            view.not_safe_reason.or_else(|| before.as_ref().and_then(|task| may_start(task, server)));
         Ok(view)
     }
 
@@ -178,14 +181,25 @@ fn view(
     let permanent = Duration::from_micros(u64::try_from(cluster.permanent_offline_micros).unwrap_or_default());
     // Last heartbeat = LAST_OFFLINE_TIME - lease_time (docs/oceanbase.md#permanent-offline).
     let permanent_offline_at = row.last_offline_time.map(|offline| offline.minus(lease).plus(permanent));
-    let not_safe_reason = not_safe(&row, zone, &process, leaders).or_else(|| operating.and_then(may_start));
+    let not_safe_reason =
+        not_safe(&row, zone, &process, leaders).or_else(|| operating.and_then(|task| may_start(task, row.id)));
     let operating_task = operating.map(|task| task.spec.id);
-    ServerView { row, status, process, leaders, permanent_offline_at, not_safe_reason, operating_task }
+    let held_until = operating.and_then(|task| held_until(task, row.id));
+    ServerView { row, status, process, leaders, permanent_offline_at, held_until, not_safe_reason, operating_task }
+}
+
+/// Until when the task holds the server out of service; `None`: it does not.
+fn held_until(task: &Task, server: ServerId) -> Option<Timestamp> {
+    let target = TaskTarget::Server(server);
+    task.held().find(|(subtask, _)| subtask.spec.target == target).map(|(_, until)| until)
 }
 
 /// Why the process may be started although it is absent now: the open task of the server is there to start it, as long as it
 /// is not closed. One at rest does so when it is retried, and nobody who asks for that looks at the host first.
-fn may_start(task: &Task) -> Option<String> {
+fn may_start(task: &Task, server: ServerId) -> Option<String> {
+    if held_until(task, server).is_some() {
+        return None;
+    }
     let starts = match (Definition::of_task(task), task.direction) {
         (Some(definition), Direction::Forward) => definition.has(StepKind::StartProcess),
         (Some(_), Direction::Back) | (None, _) => true,

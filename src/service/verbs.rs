@@ -1,4 +1,4 @@
-//! What a caller can ask of a task: retry, rollback, skip, cancel, give up. The calls differ in their arguments only; what is
+//! What a caller can ask of a task: retry, rollback, skip, cancel, give up, and what holds and rollouts take besides. The calls differ in their arguments only; what is
 //! asked is data, [`TaskRequest`], and there is one way from it to the task.
 
 use std::sync::Arc;
@@ -38,7 +38,13 @@ impl CallFamily for TaskRequest {
     fn accepts_risks(&self, accepted: &[Risk]) -> bool {
         match self.verb {
             VerbRequest::Retry { .. } | VerbRequest::SkipSubtask { .. } => !accepted.is_empty(),
-            VerbRequest::Rollback { .. } | VerbRequest::Cancel | VerbRequest::GiveUp { .. } => false,
+            // Going on with a rollout leads to the stop of the next server.
+            VerbRequest::Resume => !accepted.is_empty(),
+            VerbRequest::Rollback { .. }
+            | VerbRequest::Cancel
+            | VerbRequest::CompleteHold
+            | VerbRequest::Pause
+            | VerbRequest::GiveUp { .. } => false,
         }
     }
 
@@ -48,7 +54,11 @@ impl CallFamily for TaskRequest {
                 return on_subtask(self.task, *subtask).with_or_empty("if_revision", self.if_revision);
             }
             VerbRequest::Retry { expire_time } | VerbRequest::Rollback { expire_time } => *expire_time,
-            VerbRequest::Cancel | VerbRequest::GiveUp { .. } => None,
+            VerbRequest::Cancel
+            | VerbRequest::CompleteHold
+            | VerbRequest::Pause
+            | VerbRequest::Resume
+            | VerbRequest::GiveUp { .. } => None,
         };
         AuditEntry::on(format!("task {}", self.task))
             .of_task(self.task)
@@ -68,7 +78,7 @@ impl CallFamily for TaskRequest {
         let task = service.ask(caller, self, Arc::new(task)).await?;
         match verb {
             Verb::Retry | Verb::Rollback | Verb::SkipSubtask => service.go_on(task).await?,
-            Verb::Cancel => service.engine.notify_request(&task),
+            Verb::Cancel | Verb::CompleteHold | Verb::Pause | Verb::Resume => service.engine.notify_request(&task),
             Verb::GiveUp => {}
         }
         service.stored_task(id).await
@@ -138,40 +148,39 @@ impl FamilyCall for SkipSubtask {
     }
 }
 
-/// Ends what a task runs; it comes to rest by itself.
-#[derive(Clone, Debug)]
-pub struct CancelTask {
-    pub task: TaskId,
-    /// Refused unless the task is at this revision.
-    pub if_revision: Option<Revision>,
+/// Verbs with no argument of their own.
+macro_rules! of_task {
+    ($($(#[$doc:meta])* $name:ident asks $verb:expr;)+) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Debug)]
+        pub struct $name {
+            pub task: TaskId,
+            /// Refused unless the task is at this revision.
+            pub if_revision: Option<Revision>,
+        }
+
+        impl FamilyCall for $name {
+            const CALL: Call = Call::$name;
+            type Family = TaskRequest;
+
+            fn data(&self) -> TaskRequest {
+                TaskRequest { call: Self::CALL, task: self.task, if_revision: self.if_revision, verb: $verb }
+            }
+        }
+    )+};
 }
 
-impl FamilyCall for CancelTask {
-    const CALL: Call = Call::CancelTask;
-    type Family = TaskRequest;
-
-    fn data(&self) -> TaskRequest {
-        TaskRequest { call: Self::CALL, task: self.task, if_revision: self.if_revision, verb: VerbRequest::Cancel }
-    }
-}
-
-/// Closes a task at rest, with what it leaves behind on record.
-#[derive(Clone, Debug)]
-pub struct GiveUpTask {
-    pub task: TaskId,
-    /// Refused unless the task is at this revision.
-    pub if_revision: Option<Revision>,
-}
-
-impl FamilyCall for GiveUpTask {
-    const CALL: Call = Call::GiveUpTask;
-    type Family = TaskRequest;
-
-    /// What is left behind is looked at when the caller may.
-    fn data(&self) -> TaskRequest {
-        let verb = VerbRequest::GiveUp { found: Vec::new() };
-        TaskRequest { call: Self::CALL, task: self.task, if_revision: self.if_revision, verb }
-    }
+of_task! {
+    /// Ends what a task runs; it comes to rest by itself.
+    CancelTask asks VerbRequest::Cancel;
+    /// Brings back what a task holds out of service.
+    CompleteHold asks VerbRequest::CompleteHold;
+    /// Lets a rollout begin no further batch.
+    PauseRollout asks VerbRequest::Pause;
+    /// Goes on with a rollout that is paused. That accepts the risks of its task anew.
+    ResumeRollout asks VerbRequest::Resume;
+    /// Closes a task at rest, with what it leaves behind on record; that is looked at when the caller may.
+    GiveUpTask asks VerbRequest::GiveUp { found: Vec::new() };
 }
 
 impl Service {

@@ -81,6 +81,8 @@ pub struct ServerView {
     pub leaders: Option<i64>,
     /// Last heartbeat + `server_permanent_offline_time`, while no heartbeats arrive.
     pub permanent_offline_at: Option<Timestamp>,
+    /// Until when a task holds it out of service; `None`: none does.
+    pub held_until: Option<Timestamp>,
     /// Why it is not safe to power its host off; `None`: it is safe.
     pub not_safe_reason: Option<String>,
     /// Open task that acts on it.

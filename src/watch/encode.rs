@@ -6,11 +6,12 @@ use std::time::Duration;
 use crate::clock::Timestamp;
 use crate::domain::event::{
     Effect, Failure, FailureKind, OverriddenCheck, Phase, SubtaskOperation, SubtaskState, TaskOperation, TaskServer,
-    TaskState, Verb,
+    TaskSpec, TaskState, Verb,
 };
 use crate::domain::facts::Context;
-use crate::domain::graph::TaskTarget;
-use crate::domain::ids::ZoneName;
+use crate::domain::graph::{SubtaskRole, TaskTarget};
+use crate::domain::ids::{ServerId, ZoneName};
+use crate::domain::rollout::{Paused, Rollout, RolloutAction};
 use crate::domain::status::{OverriddenBy, Risk, StopType};
 use crate::domain::task::{Subtask, Task, Warning};
 use crate::proto::rpc::ErrorInfo;
@@ -86,6 +87,47 @@ pub(super) fn of_task(task: &Task) -> v1::Task {
         stop_type: spec.stop_type.map_or(v1::StopType::Unspecified, stop_type).into(),
         resting_since: task.resting_since.filter(|_| task.state.phase() == Phase::AtRest).map(timestamp),
         freeze_before_stop: spec.freeze_before_stop,
+        held: task.held().filter_map(|(subtask, until)| held(spec, subtask, until)).collect(),
+        rollout: spec.rollout.as_ref().and_then(|rollout| rollout_progress(task, rollout)),
+    }
+}
+
+fn held(spec: &TaskSpec, subtask: &Subtask, until: Timestamp) -> Option<v1::HeldServer> {
+    let TaskTarget::Server(server) = subtask.spec.target else { return None };
+    Some(v1::HeldServer {
+        server: spec.server(server).map(task_server),
+        since: subtask.started_at.map(timestamp),
+        until: Some(timestamp(until)),
+    })
+}
+
+fn rollout_progress(task: &Task, rollout: &Rollout) -> Option<v1::RolloutProgress> {
+    let progress = task.rollout_progress()?;
+    let (paused_since, paused_by) = match task.paused() {
+        Some(Paused::By(request)) => (Some(request.at), request.by.to_string()),
+        Some(Paused::Canary { since, .. }) => (Some(since), String::new()),
+        None => (None, String::new()),
+    };
+    let count = |servers: usize| i32::try_from(servers).unwrap_or(i32::MAX);
+    let server = |id: &ServerId| task.spec.server(*id).map(task_server);
+    let batch = |batch: &Vec<ServerId>| v1::RolloutBatch { servers: batch.iter().filter_map(server).collect() };
+    Some(v1::RolloutProgress {
+        action: rollout_action(rollout.action).into(),
+        servers_done: count(progress.servers_done),
+        servers_passed_over: count(progress.servers_passed_over),
+        servers_total: count(progress.servers_total),
+        zone: progress.zone.map(|zone| zone.to_string()).unwrap_or_default(),
+        estimated_finish_time: progress.estimated_finish.map(timestamp),
+        paused_since: paused_since.map(timestamp),
+        paused_by,
+        batches: rollout.batches.iter().map(batch).collect(),
+    })
+}
+
+const fn rollout_action(action: RolloutAction) -> v1::RolloutAction {
+    match action {
+        RolloutAction::Restart => v1::RolloutAction::Restart,
+        RolloutAction::Hold => v1::RolloutAction::Hold,
     }
 }
 
@@ -94,7 +136,7 @@ pub(super) fn context(context: Context) -> BTreeMap<String, String> {
     context.into_iter().map(|(fact, value)| (fact.as_str().to_owned(), value)).collect()
 }
 
-fn task_server(server: &TaskServer) -> v1::TaskServer {
+pub fn task_server(server: &TaskServer) -> v1::TaskServer {
     v1::TaskServer { id: server.id.get(), address: server.addr.to_string(), zone: server.zone.to_string() }
 }
 
@@ -134,6 +176,7 @@ fn subtask(task: &Task, subtask: &Subtask) -> v1::Subtask {
         effect: effect_of(subtask.effect, ended).into(),
         error: subtask.error.as_ref().map(failure),
         executor: subtask.executor.clone(),
+        hold: spec.role == SubtaskRole::Hold,
         progress: None,
         allowed_verbs: task.allowed_for(subtask).into_iter().map(|allowed| verb(allowed).into()).collect(),
     }
@@ -255,6 +298,7 @@ pub const fn risk(risk: Risk) -> v1::Risk {
     match risk {
         Risk::QuorumLoss => v1::Risk::QuorumLoss,
         Risk::ClusterUnreachable => v1::Risk::ClusterUnreachable,
+        Risk::PermanentOffline => v1::Risk::PermanentOffline,
     }
 }
 
@@ -265,6 +309,9 @@ pub const fn verb(verb: Verb) -> v1::TaskVerb {
         Verb::SkipSubtask => v1::TaskVerb::SkipSubtask,
         Verb::Cancel => v1::TaskVerb::Cancel,
         Verb::GiveUp => v1::TaskVerb::GiveUp,
+        Verb::CompleteHold => v1::TaskVerb::CompleteHold,
+        Verb::Pause => v1::TaskVerb::Pause,
+        Verb::Resume => v1::TaskVerb::Resume,
     }
 }
 

@@ -2,7 +2,6 @@
 //! `rest::contract` to test.
 
 use std::sync::LazyLock;
-use std::time::Duration;
 
 use obsteward::domain::event::TaskServer;
 use obsteward::domain::ids::{ServerId, SubtaskId};
@@ -20,10 +19,9 @@ pub static START: LazyLock<Vec<&str>> = LazyLock::new(|| names(&operations::STAR
 pub static RESTART: LazyLock<Vec<&str>> = LazyLock::new(|| names(&operations::RESTART));
 
 pub fn names(operation: &Definition) -> Vec<&'static str> {
-    let times = GraphTimes { lease: Duration::ZERO, leader_wait: Duration::ZERO };
     let (addr, zone) = ("10.0.0.1:2882".parse().unwrap(), "zone1".parse().unwrap());
     let server = TaskServer { id: ServerId::new(1).unwrap(), addr, ob_server_id: 1, zone };
-    let graph = operation.graph(1, &[server], times).unwrap();
+    let graph = operation.graph(1, &[vec![server]], GraphTimes::default()).unwrap();
     let named = |id: &SubtaskId| graph.subtasks.iter().find(|subtask| subtask.id == *id).unwrap().name.clone().leak();
     graph.execution_order().unwrap().iter().map(|id| &*named(id)).collect()
 }

@@ -19,8 +19,8 @@ use obsteward::operations::Timeouts;
 use obsteward::proto::v1;
 use obsteward::proto::v1::watch_task_response::Kind;
 use obsteward::service::{
-    CancelTask, FreezeServer, GiveUpTask, OnServer, RestartServer, RetryTask, RollbackTask, ServiceCall, SkipSubtask,
-    StartServer, StopServer,
+    CancelTask, CompleteHold, FreezeServer, GiveUpTask, OnServer, PauseRollout, RestartServer, ResumeRollout,
+    RetryTask, RollbackTask, ServiceCall, SkipSubtask, StartServer, StopServer,
 };
 use obsteward::sim::{InProcessCluster, SimClock, SimOptions, TenantOptions};
 use obsteward::store::StoredTask;
@@ -304,6 +304,9 @@ impl World {
             Verb::Rollback => self.call(RollbackTask { task, if_revision, expire_time }, found).await,
             Verb::GiveUp => self.call(GiveUpTask { task, if_revision }, found).await,
             Verb::Cancel => self.call(CancelTask { task, if_revision }, found).await,
+            Verb::CompleteHold => self.call(CompleteHold { task, if_revision }, found).await,
+            Verb::Pause => self.call(PauseRollout { task, if_revision }, found).await,
+            Verb::Resume => self.call(ResumeRollout { task, if_revision }, found).await,
             Verb::SkipSubtask => None,
         }
     }
@@ -339,6 +342,7 @@ impl World {
             accepted_risks: ask.risks.clone(),
             stop_type: if ask.service_only { StopType::Service } else { StopType::Process },
             freeze_before_stop: ask.freeze && !ask.service_only,
+            hold_until: None,
             request_id: ask.request.map(uuid::Uuid::from_u128),
             repeat_by_arguments: false,
             expected_server: None,
@@ -366,6 +370,9 @@ impl World {
             Verb::Rollback => self.send(RollbackTask { task, if_revision, expire_time }, found),
             Verb::Cancel => self.send(CancelTask { task, if_revision }, found),
             Verb::GiveUp => self.send(GiveUpTask { task, if_revision }, found),
+            Verb::CompleteHold => self.send(CompleteHold { task, if_revision }, found),
+            Verb::Pause => self.send(PauseRollout { task, if_revision }, found),
+            Verb::Resume => self.send(ResumeRollout { task, if_revision }, found),
             Verb::SkipSubtask => {
                 use obsteward::domain::event::SubtaskState::{Failed, Running};
                 let mut subtasks = found.task.in_execution_order().into_iter();

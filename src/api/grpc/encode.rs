@@ -2,13 +2,15 @@
 //! and a call show the same.
 
 use crate::api::grpc::statuses;
+use crate::domain::event::TaskServer;
 use crate::domain::ids::TaskId;
 use crate::domain::ssh::SshLogin;
 use crate::domain::status::InnerStatus;
 use crate::proto::v1;
+use crate::service::RolloutPlanView;
 use crate::service::views::{AssessedCheck, CheckVerdict, ClusterView, ProcessView, ServerView, StopPlanView};
 use crate::store::inventory::{DefaultHost, HostRoute, ServerRow};
-use crate::watch::encode::{overridden_by, timestamp};
+use crate::watch::encode::{overridden_by, task_server, timestamp};
 
 pub fn server(view: &ServerView) -> v1::ObServer {
     let row = &view.row;
@@ -36,6 +38,7 @@ pub fn server(view: &ServerView) -> v1::ObServer {
         version: row.build_version.clone(),
         observed_at: Some(timestamp(row.observed_at)),
         permanent_offline_at: view.permanent_offline_at.map(timestamp),
+        held_until: view.held_until.map(timestamp),
         safe_to_power_off: view.not_safe_reason.is_none(),
         not_safe_reason: view.not_safe_reason.clone().unwrap_or_default(),
         pid,
@@ -69,6 +72,16 @@ pub fn plan(view: StopPlanView) -> v1::StopPlan {
             .collect(),
         failures_tolerated_after: view.failures_tolerated_after,
         observed_at: Some(timestamp(view.observed_at)),
+    }
+}
+
+pub fn rollout_plan(view: RolloutPlanView) -> v1::PlanRolloutResponse {
+    let allowed = view.allowed();
+    let batch = |batch: &Vec<TaskServer>| v1::RolloutBatch { servers: batch.iter().map(task_server).collect() };
+    v1::PlanRolloutResponse {
+        batches: view.batches.iter().map(batch).collect(),
+        plans: view.plans.into_iter().map(plan).collect(),
+        allowed,
     }
 }
 

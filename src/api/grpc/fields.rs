@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::net::IpAddr;
 use std::str::FromStr;
+use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::domain::ids::{InvalidName, LARGEST_ID};
@@ -165,6 +166,18 @@ impl Fields {
         }
         self.wrong(field, format!("{seconds} s and {nanos} ns is not a moment of the years 1 to 9999"));
         None
+    }
+
+    /// A time of at most `longest`.
+    pub fn time(&mut self, field: &str, value: Option<prost_types::Duration>, longest: Duration) -> Option<Duration> {
+        let value = value?;
+        let time = Duration::try_from(value).ok().filter(|time| *time <= longest);
+        if time.is_none() {
+            let longest = longest.as_secs();
+            let given = format!("{} s and {} ns", value.seconds, value.nanos);
+            self.wrong(field, format!("{given} is not a time from 0 to {longest} s"));
+        }
+        time
     }
 
     /// Size of a page; 0 asks for the default.

@@ -14,11 +14,13 @@ mod once;
 mod operations;
 mod page;
 mod reasons;
+mod rollout;
 mod statuses;
 mod task;
 pub mod validate;
 pub mod validate_admin;
 pub mod validate_cluster;
+mod validate_rollout;
 mod validate_zone;
 
 use std::sync::Arc;
@@ -56,6 +58,7 @@ use server::cluster_service_server::ClusterServiceServer;
 use server::longrunning::operations_server::OperationsServer;
 use server::ob_server_service_server::ObServerServiceServer;
 use server::ob_zone_service_server::ObZoneServiceServer;
+use server::rollout_service_server::RolloutServiceServer;
 use server::task_service_server::TaskServiceServer;
 
 /// Services of the gRPC face and their health.
@@ -77,6 +80,7 @@ impl Health {
         self.0.set_service_status("", tonic_health::ServingStatus::NotServing).await;
         self.0.set_not_serving::<ObServerServiceServer<ob_server::ObServers>>().await;
         self.0.set_not_serving::<ObZoneServiceServer<ob_zone::ObZones>>().await;
+        self.0.set_not_serving::<RolloutServiceServer<rollout::Rollouts>>().await;
         self.0.set_not_serving::<TaskServiceServer<task::Tasks>>().await;
         self.0.set_not_serving::<ClusterServiceServer<cluster::Clusters>>().await;
         self.0.set_not_serving::<AdminServiceServer<admin::Administrators>>().await;
@@ -86,6 +90,7 @@ impl Health {
     async fn serving(&self) {
         self.0.set_serving::<ObServerServiceServer<ob_server::ObServers>>().await;
         self.0.set_serving::<ObZoneServiceServer<ob_zone::ObZones>>().await;
+        self.0.set_serving::<RolloutServiceServer<rollout::Rollouts>>().await;
         self.0.set_serving::<TaskServiceServer<task::Tasks>>().await;
         self.0.set_serving::<ClusterServiceServer<cluster::Clusters>>().await;
         self.0.set_serving::<AdminServiceServer<admin::Administrators>>().await;
@@ -97,7 +102,7 @@ impl Health {
 pub async fn routes(guarded: Guarded, hub: Arc<Hub>, gatekeeper: Arc<Gatekeeper>) -> Result<Grpc, prost::DecodeError> {
     let calls = Calls::new(guarded, gatekeeper.watches());
     let (servers, zones) = (ob_server::ObServers(calls.clone()), ob_zone::ObZones(calls.clone()));
-    let clusters = cluster::Clusters(calls.clone());
+    let (rollouts, clusters) = (rollout::Rollouts(calls.clone()), cluster::Clusters(calls.clone()));
     let administrators = admin::Administrators(calls.clone());
     let tasks = Arc::new(task::Tasks { calls, hub });
     let operations = operations::Operations { tasks: Arc::clone(&tasks) };
@@ -113,6 +118,7 @@ pub async fn routes(guarded: Guarded, hub: Arc<Hub>, gatekeeper: Arc<Gatekeeper>
     let largest = usize::try_from(LARGEST_MESSAGE).unwrap_or(usize::MAX);
     let routes = Routes::new(ObServerServiceServer::new(servers).max_decoding_message_size(largest))
         .add_service(ObZoneServiceServer::new(zones).max_decoding_message_size(largest))
+        .add_service(RolloutServiceServer::new(rollouts).max_decoding_message_size(largest))
         .add_service(TaskServiceServer::from_arc(tasks).max_decoding_message_size(largest))
         .add_service(ClusterServiceServer::new(clusters).max_decoding_message_size(largest))
         .add_service(AdminServiceServer::new(administrators).max_decoding_message_size(largest))

@@ -115,6 +115,19 @@ impl TaskService for Tasks {
             .await
     }
 
+    async fn complete_hold(
+        &self,
+        request: Request<v1::CompleteHoldRequest>,
+    ) -> Result<Response<v1::CompleteHoldResponse>, Status> {
+        self.calls
+            .unary(
+                request,
+                |asked| validate::complete_hold(&asked),
+                |stored| v1::CompleteHoldResponse { task: Some(task(&stored)) },
+            )
+            .await
+    }
+
     async fn give_up_task(
         &self,
         request: Request<v1::GiveUpTaskRequest>,

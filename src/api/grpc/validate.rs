@@ -10,8 +10,9 @@ use crate::domain::refusal::Refusal;
 use crate::domain::status::{Risk, StopType};
 use crate::proto::v1;
 use crate::service::{
-    CancelTask, FreezeServer, GetServer, GetTask, GiveUpTask, ListServers, ListTasks, OnServer, PlanStopServer,
-    RestartServer, RetryTask, RollbackTask, SkipSubtask, StartServer, StopServer,
+    CancelTask, CompleteHold, FreezeServer, GetServer, GetTask, GiveUpTask, ListServers, ListTasks, OnServer,
+    PauseRollout, PlanStopServer, RestartServer, ResumeRollout, RetryTask, RollbackTask, SkipSubtask, StartServer,
+    StopServer,
 };
 use crate::watch::{ReadLog, Until, WatchTask, WatchTasks};
 
@@ -23,6 +24,14 @@ pub fn stop_server(request: v1::StopServerRequest) -> Result<StopServer, Refusal
     let stop_type = stop_type(&mut fields, request.r#type);
     if request.freeze_before_stop && stop_type == StopType::Service {
         fields.wrong("freeze_before_stop", "needs a stop of the process, and type is STOP_TYPE_SERVICE: leave it out");
+    }
+    let hold_until = fields.moment("hold_until", request.hold_until);
+    if hold_until.is_some() && stop_type == StopType::Service {
+        fields.wrong("hold_until", "needs a stop of the process, and type is STOP_TYPE_SERVICE: leave it out");
+    }
+    if hold_until.is_none() && accepted_risks.contains(&Risk::PermanentOffline) {
+        fields
+            .wrong("accept_risks", "PERMANENT_OFFLINE is a risk of a hold, and hold_until is not given: leave it out");
     }
     let request_id = request_id(&mut fields, &request.request_id);
     let expected_server = fields.optional("expected_server", &request.expected_server);
@@ -36,6 +45,7 @@ pub fn stop_server(request: v1::StopServerRequest) -> Result<StopServer, Refusal
         accepted_risks,
         stop_type,
         freeze_before_stop: request.freeze_before_stop,
+        hold_until,
         request_id,
         repeat_by_arguments: false,
         expected_server,
@@ -81,6 +91,7 @@ pub fn restart_server(request: v1::RestartServerRequest) -> Result<RestartServer
         accept_risks: request.accept_risks,
         freeze_before_stop: request.freeze_before_stop,
         r#type: v1::StopType::Process.into(),
+        hold_until: None,
     });
     stop.map(RestartServer)
 }
@@ -207,14 +218,22 @@ pub fn skip_subtask(request: &v1::SkipSubtaskRequest) -> Result<SkipSubtask, Ref
     fields.finish(SkipSubtask { task, subtask, if_revision })
 }
 
-pub fn cancel_task(request: &v1::CancelTaskRequest) -> Result<CancelTask, Refusal> {
-    let (task, if_revision) = verb(Fields::default(), request.task_id, request.if_revision)?;
-    Ok(CancelTask { task, if_revision })
+/// The verbs that have no argument of their own.
+macro_rules! of_task {
+    ($($call:ident($request:ident) -> $asked:ident;)+) => {$(
+        pub fn $call(request: &v1::$request) -> Result<$asked, Refusal> {
+            let (task, if_revision) = verb(Fields::default(), request.task_id, request.if_revision)?;
+            Ok($asked { task, if_revision })
+        }
+    )+};
 }
 
-pub fn give_up_task(request: &v1::GiveUpTaskRequest) -> Result<GiveUpTask, Refusal> {
-    let (task, if_revision) = verb(Fields::default(), request.task_id, request.if_revision)?;
-    Ok(GiveUpTask { task, if_revision })
+of_task! {
+    cancel_task(CancelTaskRequest) -> CancelTask;
+    complete_hold(CompleteHoldRequest) -> CompleteHold;
+    pause_rollout(PauseRolloutRequest) -> PauseRollout;
+    resume_rollout(ResumeRolloutRequest) -> ResumeRollout;
+    give_up_task(GiveUpTaskRequest) -> GiveUpTask;
 }
 
 fn verb(mut fields: Fields, task: i64, if_revision: Option<i64>) -> Result<(TaskId, Option<Revision>), Refusal> {
@@ -239,6 +258,7 @@ pub(super) fn risks(fields: &mut Fields, values: &[i32]) -> Vec<Risk> {
         let risk = match fields.known(field.clone(), *value) {
             Some(v1::Risk::QuorumLoss) => Risk::QuorumLoss,
             Some(v1::Risk::ClusterUnreachable) => Risk::ClusterUnreachable,
+            Some(v1::Risk::PermanentOffline) => Risk::PermanentOffline,
             Some(v1::Risk::Unspecified) => {
                 fields.wrong(field, "RISK_UNSPECIFIED is not a risk, name the risks that are accepted");
                 continue;

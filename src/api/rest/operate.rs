@@ -158,6 +158,7 @@ fn stop_arguments(
         accepted_risks: accepted,
         stop_type,
         freeze_before_stop,
+        hold_until: None,
         request_id,
         repeat_by_arguments: request_id.is_none(),
         expected_server: None,

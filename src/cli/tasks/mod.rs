@@ -6,6 +6,7 @@ mod list;
 pub(super) mod log;
 mod retry;
 mod rollback;
+mod running;
 pub(super) mod show;
 mod skip;
 mod verb;
@@ -45,6 +46,15 @@ pub enum TasksCommand {
     /// the checks is never skipped, and the steps behind it look for themselves.
     #[command(after_help = exit::HELP)]
     Skip(skip::SkipArgs),
+    /// Bring back the servers that a task holds out of service: the work on them is done
+    #[command(after_help = exit::HELP)]
+    Complete(running::RunningArgs),
+    /// Let a rollout finish its present batch and begin no other
+    #[command(after_help = exit::HELP)]
+    Pause(running::RunningArgs),
+    /// Go on with a rollout that is paused
+    #[command(after_help = exit::HELP)]
+    Resume(running::RunningArgs),
     /// End what a running task does; it rests then, and what it has done stays as it is
     Cancel(cancel::CancelArgs),
     /// Close a task at rest and free its cluster; what the task has done stays as it is
@@ -54,7 +64,14 @@ pub enum TasksCommand {
 impl TasksCommand {
     pub const fn changes(&self) -> bool {
         match self {
-            Self::Retry(_) | Self::Rollback(_) | Self::Skip(_) | Self::Cancel(_) | Self::GiveUp(_) => true,
+            Self::Retry(_)
+            | Self::Rollback(_)
+            | Self::Skip(_)
+            | Self::Complete(_)
+            | Self::Pause(_)
+            | Self::Resume(_)
+            | Self::Cancel(_)
+            | Self::GiveUp(_) => true,
             Self::List(_) | Self::Show(_) | Self::Log(_) | Self::Diagnose(_) => false,
         }
     }
@@ -69,6 +86,9 @@ pub async fn run(command: TasksCommand, client: &Client, output: &Output) -> Res
         TasksCommand::Retry(args) => retry::run(args, client, output).await,
         TasksCommand::Rollback(args) => rollback::run(args, client, output).await,
         TasksCommand::Skip(args) => skip::run(args, client, output).await,
+        TasksCommand::Complete(args) => running::complete(args, client, output).await,
+        TasksCommand::Pause(args) => running::pause(args, client, output).await,
+        TasksCommand::Resume(args) => running::resume(args, client, output).await,
         TasksCommand::Cancel(args) => cancel::run(args, client, output).await,
         TasksCommand::GiveUp(args) => give_up::run(args, client, output).await,
     }

@@ -3,7 +3,7 @@
 use crate::clock::Timestamp;
 use crate::domain::event::{TaskState, Verb};
 use crate::domain::ids::{Revision, SubtaskId, TaskId};
-use crate::domain::refusal::{Refusal, SkipRefusal};
+use crate::domain::refusal::{NoUse, Refusal, SkipRefusal};
 
 /// Why a task does not take an input. As a refusal of a request each is the one of the same name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +41,11 @@ pub enum TaskRefusal {
     RollbackUnfinished {
         task: TaskId,
     },
+    NothingToDo {
+        task: TaskId,
+        verb: Verb,
+        why: NoUse,
+    },
     ExpireTimePassed {
         expire_time: Timestamp,
         now: Timestamp,
@@ -67,6 +72,7 @@ impl From<TaskRefusal> for Refusal {
                 Self::SubtaskNotSkippable { task, subtask, name, why }
             }
             TaskRefusal::RollbackUnfinished { task } => Self::RollbackUnfinished { task },
+            TaskRefusal::NothingToDo { task, verb, why } => Self::NothingToDo { task, verb, why },
             TaskRefusal::ExpireTimePassed { expire_time, now } => Self::ExpireTimePassed { expire_time, now },
             TaskRefusal::Contradiction { what } => Self::Internal { what },
         }

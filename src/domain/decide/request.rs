@@ -8,7 +8,7 @@ use crate::domain::event::{
 };
 use crate::domain::ids::{Principal, Revision, SubtaskId};
 use crate::domain::reason::Reason;
-use crate::domain::refusal::SkipRefusal;
+use crate::domain::refusal::{NoUse, SkipRefusal};
 use crate::domain::task::{Subtask, Task};
 
 /// A verb with its arguments.
@@ -22,6 +22,12 @@ pub enum VerbRequest {
     SkipSubtask { subtask: SubtaskId },
     /// End what runs.
     Cancel,
+    /// Bring back what is held.
+    CompleteHold,
+    /// Begin no further batch.
+    Pause,
+    /// Go on with the next batch.
+    Resume,
     /// Close as it is.
     GiveUp {
         /// What a look at cluster and host found just before: code and message.
@@ -36,6 +42,9 @@ impl VerbRequest {
             Self::Rollback { .. } => Verb::Rollback,
             Self::SkipSubtask { .. } => Verb::SkipSubtask,
             Self::Cancel => Verb::Cancel,
+            Self::CompleteHold => Verb::CompleteHold,
+            Self::Pause => Verb::Pause,
+            Self::Resume => Verb::Resume,
             Self::GiveUp { .. } => Verb::GiveUp,
         }
     }
@@ -92,6 +101,8 @@ pub(super) fn requested(
             skip::skipped(task, subtask, by)
         }
         VerbRequest::Cancel => Ok(cancel::asked(task, by)),
+        // The step that waits for it sees it.
+        VerbRequest::CompleteHold | VerbRequest::Pause | VerbRequest::Resume => Ok(vec![by.asks(verb, None, None)]),
         VerbRequest::GiveUp { found } => {
             nothing_may_happen(task, None, now)?;
             let mut events = vec![by.asks(verb, None, None)];
@@ -158,7 +169,11 @@ fn allowed(task: &Task, asked: &VerbRequest) -> Result<(), TaskRefusal> {
     let next = task.in_execution_order().into_iter().find(|subtask| subtask.state != SubtaskState::Successful);
     match (verb, next) {
         (Verb::Cancel, Some(next)) => Err(TaskRefusal::SubtaskNotRunning { task: id, subtask: next.spec.id }),
-        (Verb::Retry, _) => Err(TaskRefusal::RollbackUnfinished { task: id }),
+        (Verb::Retry, _) if task.direction == Direction::Back => Err(TaskRefusal::RollbackUnfinished { task: id }),
+        (Verb::Retry, _) => Err(TaskRefusal::NothingToDo { task: id, verb, why: NoUse::PassedOver }),
+        (Verb::CompleteHold, _) => Err(TaskRefusal::NothingToDo { task: id, verb, why: NoUse::NothingHeld }),
+        (Verb::Pause, _) => Err(TaskRefusal::NothingToDo { task: id, verb, why: NoUse::NoBatchAhead }),
+        (Verb::Resume, _) => Err(TaskRefusal::NothingToDo { task: id, verb, why: NoUse::NotPaused }),
         (Verb::Cancel | Verb::Rollback | Verb::SkipSubtask | Verb::GiveUp, _) => {
             Err(TaskRefusal::VerbNotAllowed { task: id, verb, state, allowed_in })
         }

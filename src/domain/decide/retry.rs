@@ -30,13 +30,19 @@ pub(super) fn retry_from(task: &Task, first: SubtaskId) -> Vec<EventKind> {
             again.push(subtask.spec.id);
         }
     }
+    again.retain(|id| !task.is_sealed(*id));
+    if again.is_empty() {
+        return Vec::new();
+    }
     let mut events = Vec::new();
     for subtask in order {
         let id = subtask.spec.id;
         let ended = matches!(subtask.state, SubtaskState::Successful | SubtaskState::Failed);
-        let waits = subtask.spec.upstreams.iter().any(|upstream| {
-            again.contains(upstream) || task.subtask(*upstream).is_ok_and(|up| up.state != SubtaskState::Successful)
-        });
+        let waits = subtask
+            .spec
+            .upstreams
+            .iter()
+            .any(|upstream| again.contains(upstream) || !task.lets_pass(*upstream, subtask));
         if again.contains(&id) && ended {
             let to = if waits { SubtaskState::Pending } else { SubtaskState::Ready };
             events.extend(moved(task, id, to, |change| {

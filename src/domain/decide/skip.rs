@@ -26,7 +26,9 @@ pub(super) fn skipped(task: &Task, id: SubtaskId, by: Requester) -> Result<Vec<E
     events.extend(settle(task, id, IntentOutcome::Unknown, &[]));
     // Another one that failed keeps the task at rest; while it is undone: one whose undo did.
     let keeps = |other: &Subtask| match task.direction {
-        Direction::Forward => other.state == SubtaskState::Failed,
+        Direction::Forward => {
+            other.state == SubtaskState::Failed && !task.is_sealed(other.spec.id) && !task.is_passed_over(other)
+        }
         Direction::Back => other.state == SubtaskState::Failed && task.can_skip(other),
     };
     let rests = task.subtasks.iter().any(|other| other.spec.id != id && keeps(other));
@@ -60,7 +62,7 @@ pub(super) fn skipped(task: &Task, id: SubtaskId, by: Requester) -> Result<Vec<E
     let others = || task.subtasks.iter().filter(|other| other.spec.id != id);
     let over = match task.direction {
         Direction::Forward => {
-            events.extend(step::make_ready(task, &step::waiting(task, id)));
+            events.extend(step::make_ready(task, &step::waiting(task, Some(id))));
             others().all(|other| other.state == SubtaskState::Successful)
         }
         Direction::Back => {

@@ -6,11 +6,12 @@ use super::{
 use crate::clock::Timestamp;
 use crate::domain::attempt::RecordedIntent;
 use crate::domain::event::{
-    Direction, Effect, EventKind, Failure, FailureKind, IntentOutcome, SubtaskOperation, SubtaskState, TaskOperation,
-    TaskState,
+    Direction, Effect, Event, EventKind, Failure, FailureKind, IntentOutcome, SubtaskOperation, SubtaskState,
+    TaskOperation, TaskState,
 };
+use crate::domain::graph::TaskTarget;
 use crate::domain::ids::SubtaskId;
-use crate::domain::task::Task;
+use crate::domain::task::{Subtask, Task};
 
 pub(super) fn succeeded(
     task: &Task,
@@ -52,25 +53,47 @@ pub(super) fn succeeded(
         events.extend(cancel::finished_before_cancel(task, id, rests(task, id, effect, None)));
         return events;
     }
-    let another_failed = task.subtasks.iter().find_map(|subtask| match subtask.state {
-        SubtaskState::Failed => subtask.error.clone(),
-        SubtaskState::Pending
-        | SubtaskState::Ready
-        | SubtaskState::Running
-        | SubtaskState::Canceling
-        | SubtaskState::Successful => None,
-    });
-    if let Some(failure) = another_failed {
+    if let Some(failure) = stopping_failure(task) {
         // A parallel branch had failed: nothing new begins, and the last to end takes the task with it.
         if !another_runs(task, id) {
             events.push(end_failed(task, id, effect, failure));
         }
         return events;
     }
-    let next = waiting(task, id);
+    let next = waiting(task, Some(id));
+    if next.is_empty() && !another_runs(task, id) {
+        events.push(end_failed(task, id, effect, passed_over(task)));
+        return events;
+    }
     events.extend(make_ready(task, &next));
     events.extend(dispatch(task, &next, executor));
     events
+}
+
+/// Why nothing new begins: a failure of a parallel branch, unless the rollout goes on without its server.
+fn stopping_failure(task: &Task) -> Option<Failure> {
+    let failed = task.subtasks.iter().filter(|subtask| subtask.state == SubtaskState::Failed);
+    failed.filter(|subtask| !task.is_passed_over(subtask)).find_map(|subtask| subtask.error.clone())
+}
+
+/// The failure of a rollout that is done but for some of its servers.
+fn passed_over(task: &Task) -> Failure {
+    let failed = task.subtasks.iter().filter(|subtask| subtask.state == SubtaskState::Failed);
+    let each: Vec<String> = failed
+        .filter_map(|subtask| {
+            let TaskTarget::Server(server) = subtask.spec.target else { return None };
+            let (addr, why) = (task.spec.server(server)?.addr, subtask.error.as_ref()?);
+            Some(format!("{addr} ({})", why.message))
+        })
+        .collect();
+    let total = task.spec.servers.len();
+    let message = format!(
+        "{} of {total} servers were passed over: {}; nothing was done to them; give this task up and roll out to them anew",
+        each.len(),
+        each.join(", ")
+    );
+    let failure = Failure::new(FailureKind::Refused, "SERVERS_PASSED_OVER", message);
+    failure.with("passed_over", each.len()).with("servers", total)
 }
 
 pub(super) fn failed(
@@ -96,10 +119,29 @@ pub(super) fn fail(
     let told = told(&output);
     let mut events = output_events(task, id, output);
     let effect = fail_subtask(task, id, &failure, open, &told, &mut events);
-    if !another_runs(task, id) {
-        events.push(end_failed(task, id, effect, failure));
+    if another_runs(task, id) {
+        return events;
     }
+    if let Some(next) = goes_on_without(task, id, &events) {
+        events.extend(next);
+        return events;
+    }
+    events.push(end_failed(task, id, effect, failure));
     events
+}
+
+/// What a rollout begins behind the failure of a server without which it goes on; `None`: it does not.
+fn goes_on_without(task: &Task, id: SubtaskId, failed: &[EventKind]) -> Option<Vec<EventKind>> {
+    if task.spec.rollout.is_none() || task.state != TaskState::Running {
+        return None;
+    }
+    let mut after = task.clone();
+    for kind in failed {
+        after.apply(&Event { at: task.last_progress_at, kind: kind.clone() }).ok()?;
+    }
+    let passed = after.subtask(id).is_ok_and(|subtask| after.is_passed_over(subtask));
+    let next = waiting(&after, None);
+    (passed && stopping_failure(&after).is_none() && !next.is_empty()).then(|| make_ready(&after, &next))
 }
 
 /// Ends only the subtask; returns whether it changed anything, or may have.
@@ -161,12 +203,12 @@ fn end_failed(task: &Task, last: SubtaskId, effect: Effect, failure: Failure) ->
     EventKind::TaskStateChanged { from: task.state, to, operation, error: Some(failure) }
 }
 
-/// The subtasks that wait for nothing any more, now that `id` succeeds.
-pub(super) fn waiting(task: &Task, id: SubtaskId) -> Vec<SubtaskId> {
-    let succeeded = |upstream: SubtaskId| task.subtask(upstream).is_ok_and(|up| up.state == SubtaskState::Successful);
+/// The subtasks that wait for nothing any more, now that `just` succeeds.
+pub(super) fn waiting(task: &Task, just: Option<SubtaskId>) -> Vec<SubtaskId> {
     let waiting = task.subtasks.iter().filter(|subtask| subtask.state == SubtaskState::Pending);
+    let pass = |subtask: &Subtask, upstream: SubtaskId| Some(upstream) == just || task.lets_pass(upstream, subtask);
     waiting
-        .filter(|subtask| subtask.spec.upstreams.iter().all(|upstream| *upstream == id || succeeded(*upstream)))
+        .filter(|subtask| subtask.spec.upstreams.iter().all(|upstream| pass(subtask, *upstream)))
         .map(|subtask| subtask.spec.id)
         .collect()
 }

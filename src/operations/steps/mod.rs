@@ -2,6 +2,8 @@
 
 mod arm_and_fire;
 mod freeze;
+mod health;
+mod hold;
 mod prepare;
 mod prepare_in_zone;
 mod prepare_stop;
@@ -22,6 +24,8 @@ pub use prepare_stop::former_and_target;
 use std::sync::Arc;
 
 use freeze::FreezeServer;
+use health::{PrepareRollout, WaitClusterHealthy};
+use hold::HoldObserver;
 use prepare::Prepare;
 use prepare_in_zone::PrepareInZone;
 use prepare_stop::PrepareStop;
@@ -36,6 +40,7 @@ use wait_active::WaitObserverActive;
 use wait_node::WaitNode;
 use wait_stop::WaitObserverStop;
 
+use crate::domain::graph::SubtaskRole;
 use crate::domain::words::words;
 use crate::engine::Step;
 use crate::operations::Deps;
@@ -49,6 +54,17 @@ macro_rules! kinds {
         );
 
         impl StepKind {
+            /// What it means for the course of its task.
+            pub(super) const fn role(self) -> SubtaskRole {
+                if matches!(self, Self::WaitClusterHealthy) {
+                    SubtaskRole::HealthGate
+                } else if matches!(self, Self::Hold) {
+                    SubtaskRole::Hold
+                } else {
+                    SubtaskRole::Step
+                }
+            }
+
             pub(super) const fn scope(self) -> Scope {
                 match self { $(Self::$kind => Scope::$scope),+ }
             }
@@ -80,6 +96,10 @@ kinds! {
     PrepareStopZone = "PREPARE_STOP_ZONE", Zone, PrepareStop;
     /// Of one of a zone's servers, behind those.
     PrepareInZone = "PREPARE_IN_ZONE", Server, PrepareInZone;
+    /// Of a rollout, before its first batch.
+    PrepareRollout = "PREPARE_ROLLOUT", Cluster, PrepareRollout;
+    /// Behind each batch of a rollout.
+    WaitClusterHealthy = "WAIT_CLUSTER_HEALTHY", Cluster, WaitClusterHealthy::new;
     /// Where parallel branches meet.
     WaitNode = "WAIT_NODE", Cluster, |_| WaitNode;
     /// MINOR FREEZE, and the wait for the checkpoints.
@@ -90,6 +110,8 @@ kinds! {
     StopZone = "STOP_ZONE", Zone, StopService;
     StopProcess = "STOP_PROCESS", Server, StopProcess;
     WaitObserverStop = "WAIT_OBSERVER_STOP", Server, WaitObserverStop;
+    /// Out of service until somebody says that the work is done.
+    Hold = "HOLD", Server, HoldObserver;
     StartProcess = "START_PROCESS", Server, StartProcess;
     WaitObserverActive = "WAIT_OBSERVER_ACTIVE", Server, WaitObserverActive;
     StartAgentService = "START_AGENT_SERVICE", Server, StartAgentService;

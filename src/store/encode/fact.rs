@@ -2,7 +2,7 @@
 
 use super::{needed, read, word};
 use crate::clock::Timestamp;
-use crate::domain::facts::{ClusterFact, Fact, Moment, ProcessBefore, ServerFact, ZoneFact};
+use crate::domain::facts::{ClusterFact, Fact, Moment, ProcessBefore, ServerAddresses, ServerFact, ZoneFact};
 use crate::domain::freeze::{AppliedLog, AppliedLogs};
 use crate::domain::host::ObserverIdentity;
 use crate::domain::ids::ServerId;
@@ -32,6 +32,10 @@ fn of_cluster(fact: &ClusterFact) -> StoredClusterFact {
         ClusterFact::FormerStatus(status) => StoredClusterFact::FormerStatus(status.as_str().to_owned()),
         ClusterFact::TargetStatus(status) => StoredClusterFact::TargetStatus(status.as_str().to_owned()),
         ClusterFact::State(state) => StoredClusterFact::State(state.as_str().to_owned()),
+        ClusterFact::InactiveBefore(ServerAddresses(servers)) => {
+            let addresses = servers.iter().map(ToString::to_string).collect();
+            StoredClusterFact::InactiveBefore(stored::ServerAddresses { addresses })
+        }
     }
 }
 
@@ -96,6 +100,10 @@ pub(super) fn from_stored(fact: stored::Fact) -> Result<Fact, StoreError> {
             StoredClusterFact::FormerStatus(status) => ClusterFact::FormerStatus(word("cluster fact", &status)?),
             StoredClusterFact::TargetStatus(status) => ClusterFact::TargetStatus(word("cluster fact", &status)?),
             StoredClusterFact::State(state) => ClusterFact::State(word("cluster fact", &state)?),
+            StoredClusterFact::InactiveBefore(servers) => {
+                let servers = servers.addresses.iter().map(|addr| word("cluster fact", addr));
+                ClusterFact::InactiveBefore(ServerAddresses(servers.collect::<Result<_, _>>()?))
+            }
         }),
         About::Zone(about) => {
             let fact = match needed("fact about a zone", about.fact)? {

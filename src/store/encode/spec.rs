@@ -5,10 +5,13 @@ use std::time::Duration;
 use super::{damaged, fact, needed, optional_word, read, subtask_id, word};
 use crate::clock::Timestamp;
 use crate::domain::event::{TaskCluster, TaskServer, TaskSpec};
-use crate::domain::graph::{Graph, OperationName, SubtaskSpec, TaskTarget};
+use crate::domain::graph::{Graph, OperationName, SubtaskRole, SubtaskSpec, TaskTarget};
+use crate::domain::hold::{Hold, HoldUntil};
 use crate::domain::ids::{ClusterId, ClusterKey, Principal, ServerId, TaskId};
 use crate::domain::reason::Reason;
+use crate::domain::rollout::Rollout;
 use crate::proto::store_v1 as stored;
+use crate::proto::store_v1::hold::Until as StoredUntil;
 use crate::proto::store_v1::task_spec::Target;
 use crate::store::StoreError;
 
@@ -38,6 +41,8 @@ pub(super) fn to_stored(spec: &TaskSpec) -> stored::TaskSpec {
         accepted_risks: spec.accepted_risks.iter().map(|risk| risk.as_str().to_owned()).collect(),
         stop_type: spec.stop_type.map(|stop_type| stop_type.as_str().to_owned()).unwrap_or_default(),
         freeze_before_stop: spec.freeze_before_stop,
+        hold: spec.hold.as_ref().map(hold),
+        rollout: spec.rollout.as_ref().map(rollout),
         graph: Some(graph(&spec.graph)),
         facts: spec.facts.iter().map(fact::to_stored).collect(),
     }
@@ -71,6 +76,8 @@ pub(super) fn from_stored(spec: stored::TaskSpec) -> Result<TaskSpec, StoreError
         accepted_risks: spec.accepted_risks.iter().map(|risk| word("task", risk)).collect::<Result<_, _>>()?,
         stop_type: optional_word("task", &spec.stop_type)?,
         freeze_before_stop: spec.freeze_before_stop,
+        hold: spec.hold.map(from_hold).transpose()?,
+        rollout: spec.rollout.map(from_rollout).transpose()?,
         graph: from_graph(needed("graph of a task", spec.graph)?)?,
         facts: spec.facts.into_iter().map(fact::from_stored).collect::<Result<_, _>>()?,
     })
@@ -94,10 +101,62 @@ fn from_server(server: stored::TaskServer) -> Result<TaskServer, StoreError> {
     })
 }
 
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+fn from_micros(what: &str, micros: i64) -> Result<Duration, StoreError> {
+    u64::try_from(micros).map(Duration::from_micros).map_err(|_| damaged(format!("{what} is {micros} us")))
+}
+
+fn hold(hold: &Hold) -> stored::Hold {
+    let until = match hold.until {
+        HoldUntil::Deadline(until) => StoredUntil::DeadlineUs(until.as_micros()),
+        HoldUntil::For(time) => StoredUntil::ForUs(micros(time)),
+    };
+    stored::Hold { until: Some(until), permanent_offline_us: micros(hold.permanent_offline) }
+}
+
+fn from_hold(hold: stored::Hold) -> Result<Hold, StoreError> {
+    let until = match needed("end of a hold", hold.until)? {
+        StoredUntil::DeadlineUs(until) => HoldUntil::Deadline(Timestamp::from_micros(until)),
+        StoredUntil::ForUs(time) => HoldUntil::For(from_micros("time of a hold", time)?),
+    };
+    Ok(Hold { until, permanent_offline: from_micros("permanent offline time", hold.permanent_offline_us)? })
+}
+
+fn rollout(rollout: &Rollout) -> stored::Rollout {
+    let batch = |batch: &Vec<ServerId>| stored::RolloutBatch { servers: batch.iter().map(|id| id.get()).collect() };
+    stored::Rollout {
+        action: rollout.action.as_str().to_owned(),
+        batches: rollout.batches.iter().map(batch).collect(),
+        min_healthy_us: micros(rollout.min_healthy),
+        stop_after: rollout.stop_after,
+        pause_after: rollout.pause_after,
+    }
+}
+
+fn from_rollout(rollout: stored::Rollout) -> Result<Rollout, StoreError> {
+    let batch = |batch: stored::RolloutBatch| {
+        batch.servers.into_iter().map(|id| read("server", ServerId::new(id))).collect::<Result<Vec<_>, _>>()
+    };
+    Ok(Rollout {
+        action: word("rollout", &rollout.action)?,
+        batches: rollout.batches.into_iter().map(batch).collect::<Result<_, _>>()?,
+        min_healthy: from_micros("healthy time of a rollout", rollout.min_healthy_us)?,
+        stop_after: rollout.stop_after,
+        pause_after: rollout.pause_after,
+    })
+}
+
 fn graph(graph: &Graph) -> stored::Graph {
     let subtasks = graph.subtasks.iter().map(|subtask| stored::Subtask {
         id: subtask.id.get(),
         name: subtask.name.clone(),
+        role: match subtask.role {
+            SubtaskRole::Step => String::new(),
+            role @ (SubtaskRole::HealthGate | SubtaskRole::Hold) => role.as_str().to_owned(),
+        },
         kind: subtask.kind.clone(),
         server: match &subtask.target {
             TaskTarget::Server(server) => Some(server.get()),
@@ -107,7 +166,7 @@ fn graph(graph: &Graph) -> stored::Graph {
             TaskTarget::Zone(zone) => Some(zone.as_str().to_owned()),
             TaskTarget::Server(_) | TaskTarget::Cluster => None,
         },
-        timeout_us: i64::try_from(subtask.timeout.as_micros()).unwrap_or(i64::MAX),
+        timeout_us: micros(subtask.timeout),
         upstreams: subtask.upstreams.iter().map(|upstream| upstream.get()).collect(),
         prohibit_skip: subtask.prohibit_skip,
     });
@@ -120,12 +179,11 @@ fn graph(graph: &Graph) -> stored::Graph {
 
 fn from_graph(graph: stored::Graph) -> Result<Graph, StoreError> {
     let subtasks = graph.subtasks.into_iter().map(|subtask| {
-        let timeout = u64::try_from(subtask.timeout_us)
-            .map_err(|_| damaged(format!("timeout of subtask {} is {} us", subtask.id, subtask.timeout_us)))?;
         Ok(SubtaskSpec {
             id: subtask_id(subtask.id)?,
             kind: subtask.kind,
             name: subtask.name,
+            role: optional_word("subtask", &subtask.role)?.unwrap_or(SubtaskRole::Step),
             target: match (subtask.server, subtask.zone) {
                 (Some(server), None) => TaskTarget::Server(read("server", ServerId::new(server))?),
                 (None, Some(zone)) => TaskTarget::Zone(word("subtask", &zone)?),
@@ -134,7 +192,7 @@ fn from_graph(graph: stored::Graph) -> Result<Graph, StoreError> {
                     return Err(damaged(format!("subtask {} acts on a server and on a zone", subtask.id)));
                 }
             },
-            timeout: Duration::from_micros(timeout),
+            timeout: from_micros("timeout of a subtask", subtask.timeout_us)?,
             upstreams: subtask.upstreams.into_iter().map(subtask_id).collect::<Result<_, _>>()?,
             prohibit_skip: subtask.prohibit_skip,
         })

@@ -9,7 +9,7 @@ use obsteward::domain::event::{
     Direction, Event, EventKind, Failure, FailureKind, IntentOutcome, Phase, SubtaskOperation, SubtaskState, TaskState,
     Verb,
 };
-use obsteward::domain::graph::{SubtaskSpec, TaskTarget};
+use obsteward::domain::graph::{SubtaskRole, SubtaskSpec, TaskTarget};
 use obsteward::domain::ids::{Fence, Principal, SubtaskId};
 use obsteward::domain::reason::Reason;
 use obsteward::domain::task::{Subtask, Task};
@@ -34,6 +34,7 @@ fn task(upstreams: &[u8]) -> Vec<Event> {
             timeout: Duration::from_secs(60),
             upstreams: (0..index).filter(|up| bits & (1 << up) != 0).map(subtask).collect(),
             prohibit_skip: index == 0,
+            role: SubtaskRole::Step,
         })
         .collect();
     create(spec).into_iter().map(|kind| Event { at: at(0), kind }).collect()
@@ -164,7 +165,15 @@ impl Driven {
                 assert_eq!(skipped.state, SubtaskState::Failed, "skipped: {skipped:?}");
                 assert!(!skipped.spec.prohibit_skip || before.direction == Direction::Back, "skipped: {skipped:?}");
             }
-            Some(VerbRequest::Rollback { .. } | VerbRequest::Cancel | VerbRequest::GiveUp { .. }) | None => {}
+            Some(
+                VerbRequest::Rollback { .. }
+                | VerbRequest::Cancel
+                | VerbRequest::CompleteHold
+                | VerbRequest::Pause
+                | VerbRequest::Resume
+                | VerbRequest::GiveUp { .. },
+            )
+            | None => {}
         }
         // Event by event, because several may follow from one input.
         let mut task = before.clone();
@@ -248,6 +257,9 @@ pub fn asked(verb: Verb) -> Input {
         Verb::Rollback => VerbRequest::Rollback { expire_time: None },
         Verb::SkipSubtask => VerbRequest::SkipSubtask { subtask: subtask(0) },
         Verb::Cancel => VerbRequest::Cancel,
+        Verb::CompleteHold => VerbRequest::CompleteHold,
+        Verb::Pause => VerbRequest::Pause,
+        Verb::Resume => VerbRequest::Resume,
         Verb::GiveUp => VerbRequest::GiveUp { found: Vec::new() },
     })
 }

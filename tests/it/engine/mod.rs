@@ -14,7 +14,7 @@ use obsteward::domain::effect::{EffectOutcome, Intent, Permit};
 use obsteward::domain::event::{
     Effect, Failure, FailureKind, IntentOutcome, Phase, SubtaskState, TaskCluster, TaskServer, TaskSpec, TaskState,
 };
-use obsteward::domain::graph::{Graph, OperationName, SubtaskSpec, TaskTarget};
+use obsteward::domain::graph::{Graph, OperationName, SubtaskRole, SubtaskSpec, TaskTarget};
 use obsteward::domain::ids::{ClusterId, ClusterIdentity, Principal, ServerId, SubtaskId, TaskId};
 use obsteward::domain::reason::Reason;
 use obsteward::domain::status::StopType;
@@ -159,6 +159,7 @@ impl Fixture {
             timeout: Duration::from_secs(30),
             upstreams: upstreams.iter().map(|upstream| id_of(upstream)).collect(),
             prohibit_skip: false,
+            role: SubtaskRole::Step,
         });
         let identity = ClusterIdentity { name: "c".to_owned(), ob_cluster_id: 1, fingerprint: "f".to_owned() };
         let spec = TaskSpec {
@@ -183,6 +184,8 @@ impl Fixture {
             accepted_risks: Vec::new(),
             stop_type: Some(StopType::Process),
             freeze_before_stop: false,
+            hold: None,
+            rollout: None,
             graph: Graph { operation: operation_name(), subtasks: subtasks.collect() },
             facts: Vec::new(),
         };

@@ -4,7 +4,7 @@ use obsteward::clock::Timestamp;
 use obsteward::domain::event::{SubtaskState, TaskState, Verb};
 use obsteward::domain::ids::{ClusterId, Principal, Revision, Seq, ServerAddr, ServerId, SubtaskId};
 use obsteward::domain::permission::{Action, Domain, RequiredPermission};
-use obsteward::domain::refusal::{AuthFailure, FieldViolation, LockHolder, Refusal, SkipRefusal, Violations};
+use obsteward::domain::refusal::{AuthFailure, FieldViolation, LockHolder, NoUse, Refusal, SkipRefusal, Violations};
 
 use crate::support::stored_tasks::{cluster_id, task_id};
 
@@ -20,6 +20,7 @@ fn next(after: Option<&Refusal>) -> Option<Refusal> {
     let principal = Principal::new("eve");
     let role = || "OPERATOR".parse().unwrap();
     let unskippable = |why| Refusal::SubtaskNotSkippable { task, subtask, name: text(), why };
+    let useless = |verb, why| Refusal::NothingToDo { task, verb, why };
     Some(match after {
         None => Refusal::InvalidArgument(Violations {
             shown: vec![FieldViolation { field: "id".to_owned(), description: text() }],
@@ -82,7 +83,14 @@ fn next(after: Option<&Refusal>) -> Option<Refusal> {
         Some(Refusal::SubtaskNotSkippable { why: SkipRefusal::NotFailed(_), .. }) => unskippable(SkipRefusal::Checks),
         Some(Refusal::SubtaskNotSkippable { why: SkipRefusal::Checks, .. }) => unskippable(SkipRefusal::NotItsTurn),
         Some(Refusal::SubtaskNotSkippable { why: SkipRefusal::NotItsTurn, .. }) => Refusal::RollbackUnfinished { task },
-        Some(Refusal::RollbackUnfinished { .. }) => Refusal::ExpireTimePassed { expire_time: until, now: until },
+        Some(Refusal::RollbackUnfinished { .. }) => useless(Verb::Retry, NoUse::PassedOver),
+        Some(Refusal::NothingToDo { why: NoUse::PassedOver, .. }) => useless(Verb::CompleteHold, NoUse::NothingHeld),
+        Some(Refusal::NothingToDo { why: NoUse::NothingHeld, .. }) => useless(Verb::Pause, NoUse::NoBatchAhead),
+        Some(Refusal::NothingToDo { why: NoUse::NoBatchAhead, .. }) => useless(Verb::Resume, NoUse::NotPaused),
+        Some(Refusal::NothingToDo { why: NoUse::NotPaused, .. }) => {
+            Refusal::HoldTooLong { until, longest_seconds: 3000, permanent_offline_seconds: 3600 }
+        }
+        Some(Refusal::HoldTooLong { .. }) => Refusal::ExpireTimePassed { expire_time: until, now: until },
         Some(Refusal::ExpireTimePassed { .. }) => {
             Refusal::RevisionAhead { task, asked: Revision::new(9), head: Revision::new(8) }
         }

@@ -122,6 +122,7 @@ pub fn stop(risks: &[Risk]) -> StopServer {
         accepted_risks: risks.to_vec(),
         stop_type: StopType::Process,
         freeze_before_stop: false,
+        hold_until: None,
         request_id: None,
         repeat_by_arguments: false,
         expected_server: None,

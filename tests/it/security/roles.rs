@@ -62,7 +62,9 @@ async fn over_grpc(clients: &Clients, call: Call, risks: Risks) -> Option<Result
     let (mut servers, mut tasks, mut clusters) =
         (clients.servers.clone(), clients.tasks.clone(), clients.clusters.clone());
     let (mut admin, mut zones) = (clients.admin.clone(), clients.zones.clone());
+    let mut rollouts = clients.rollouts.clone();
     let zone = || "zone1".to_owned();
+    let all = || Some(v1::RolloutScope { scope: Some(v1::rollout_scope::Scope::All(v1::AllServers {})) });
     let accept_risks = match risks {
         Risks::None => Vec::new(),
         Risks::Accepted => vec![v1::Risk::QuorumLoss.into()],
@@ -105,6 +107,26 @@ async fn over_grpc(clients: &Clients, call: Call, risks: Risks) -> Option<Result
         Call::PlanStopZone => {
             let request = v1::PlanStopZoneRequest { cluster_id: 1, zone: zone(), ..Default::default() };
             zones.plan_stop_zone(request).await.map(drop)
+        }
+        Call::StartRollout => {
+            let action = v1::RolloutAction::Restart.into();
+            let request =
+                v1::StartRolloutRequest { cluster_id: 1, scope: all(), action, accept_risks, ..Default::default() };
+            rollouts.start_rollout(request).await.map(drop)
+        }
+        Call::PlanRollout => {
+            let action = v1::RolloutAction::Restart.into();
+            let request = v1::PlanRolloutRequest { cluster_id: 1, scope: all(), action, ..Default::default() };
+            rollouts.plan_rollout(request).await.map(drop)
+        }
+        Call::PauseRollout => {
+            rollouts.pause_rollout(v1::PauseRolloutRequest { task_id: TASK, ..Default::default() }).await.map(drop)
+        }
+        Call::ResumeRollout => {
+            rollouts.resume_rollout(v1::ResumeRolloutRequest { task_id: TASK, ..Default::default() }).await.map(drop)
+        }
+        Call::CompleteHold => {
+            tasks.complete_hold(v1::CompleteHoldRequest { task_id: TASK, ..Default::default() }).await.map(drop)
         }
         Call::GetServer => servers.get_server(v1::GetServerRequest { cluster_id: 1, server_id: 1 }).await.map(drop),
         Call::ListServers => {
@@ -234,6 +256,11 @@ fn over_rest(call: Call, risks: Risks) -> Option<(Method, String, &'static str)>
         Call::GiveUpTask => (Method::POST, format!("{instance}/giveUp"), ""),
         Call::PlanStopServer
         | Call::PlanStopZone
+        | Call::StartRollout
+        | Call::PlanRollout
+        | Call::PauseRollout
+        | Call::ResumeRollout
+        | Call::CompleteHold
         | Call::WatchTasks
         | Call::RegisterCluster
         | Call::UpdateCluster

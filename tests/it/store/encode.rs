@@ -73,6 +73,8 @@ fn one_of_each() -> Facts {
         former_status: Some(ClusterStatus::Running),
         target_status: Some(ClusterStatus::Stopped),
         state: Some(ClusterState::Unknown),
+        // It came later.
+        inactive_before: None,
     };
     let of_zone = ZoneFacts {
         former_status: Some(ZoneStatus::Running),

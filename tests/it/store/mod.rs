@@ -18,7 +18,7 @@ use obsteward::clock::Timestamp;
 use obsteward::domain::decide::create;
 use obsteward::domain::event::{Event, EventKind, TaskCluster, TaskOperation, TaskServer, TaskSpec, TaskState, Verb};
 use obsteward::domain::facts::{ClusterFact, Fact};
-use obsteward::domain::graph::{Graph, OperationName, SubtaskSpec, TaskTarget};
+use obsteward::domain::graph::{Graph, OperationName, SubtaskRole, SubtaskSpec, TaskTarget};
 use obsteward::domain::ids::{ClusterIdentity, ClusterKey, Fence, Principal, Revision, ServerId, SubtaskId};
 use obsteward::domain::reason::Reason;
 use obsteward::domain::status::ClusterStatus;
@@ -65,6 +65,7 @@ pub fn spec(id: i64, cluster: i64) -> TaskSpec {
         timeout: Duration::from_secs(60),
         upstreams,
         prohibit_skip: false,
+        role: SubtaskRole::Step,
     };
     let first = SubtaskId::new(id + 1).expect("an id");
     TaskSpec {

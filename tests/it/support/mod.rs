@@ -38,6 +38,7 @@ use obsteward::proto::v1::cluster_service_client::ClusterServiceClient;
 use obsteward::proto::v1::get_cluster_request::By;
 use obsteward::proto::v1::ob_server_service_client::ObServerServiceClient;
 use obsteward::proto::v1::ob_zone_service_client::ObZoneServiceClient;
+use obsteward::proto::v1::rollout_service_client::RolloutServiceClient;
 use obsteward::proto::v1::task_service_client::TaskServiceClient;
 use obsteward::sim::{Kind, SimCluster, SimOptions, SimServerInfo};
 use tokio::sync::Semaphore;
@@ -88,6 +89,7 @@ pub struct Clients {
     pub clusters: ClusterServiceClient<Wire>,
     pub servers: ObServerServiceClient<Wire>,
     pub zones: ObZoneServiceClient<Wire>,
+    pub rollouts: RolloutServiceClient<Wire>,
     pub tasks: TaskServiceClient<Wire>,
     pub admin: AdminServiceClient<Wire>,
 }
@@ -126,6 +128,7 @@ impl Clients {
             clusters: ClusterServiceClient::new(wire.clone()),
             servers: ObServerServiceClient::new(wire.clone()),
             zones: ObZoneServiceClient::new(wire.clone()),
+            rollouts: RolloutServiceClient::new(wire.clone()),
             tasks: TaskServiceClient::new(wire.clone()),
             admin: AdminServiceClient::new(wire),
         }

@@ -8,7 +8,7 @@ use obsteward::domain::event::{
     Event, EventKind, Failure, FailureKind, Phase, StoredEvent, TaskCluster, TaskServer, TaskSpec,
 };
 use obsteward::domain::facts::{Fact, ProcessState, ServerFact};
-use obsteward::domain::graph::{Graph, OperationName, SubtaskSpec, TaskTarget};
+use obsteward::domain::graph::{Graph, OperationName, SubtaskRole, SubtaskSpec, TaskTarget};
 use obsteward::domain::ids::{ClusterId, Principal, Revision, Seq, ServerId, SubtaskId, TaskId};
 use obsteward::domain::reason::Reason;
 use obsteward::domain::status::{Risk, StopType};
@@ -46,6 +46,7 @@ pub fn spec(task: TaskId, cluster: ClusterId) -> TaskSpec {
         timeout: Duration::from_secs(60),
         upstreams: if number == 1 { Vec::new() } else { vec![subtask_id(task, number - 1)] },
         prohibit_skip: number == 1,
+        role: SubtaskRole::Step,
     });
     TaskSpec {
         id: task,
@@ -64,6 +65,8 @@ pub fn spec(task: TaskId, cluster: ClusterId) -> TaskSpec {
         accepted_risks: Vec::new(),
         stop_type: Some(StopType::Process),
         freeze_before_stop: false,
+        hold: None,
+        rollout: None,
         graph: Graph {
             operation: OperationName { name: "Stop OB server".to_owned(), version: 1 },
             subtasks: subtasks.collect(),

@@ -34,6 +34,7 @@ fn server_view(id: i64) -> ServerView {
         process: ProcessView::Running { pid: 77 },
         leaders: None,
         permanent_offline_at: None,
+        held_until: None,
         not_safe_reason: Some("its process runs".to_owned()),
         operating_task: Some(task_id(4)),
     }

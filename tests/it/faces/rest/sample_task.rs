@@ -57,8 +57,14 @@ fn sample_spec(operation: &Definition) -> TaskSpec {
         accepted_risks: Vec::new(),
         stop_type: stops.then_some(stop_type),
         freeze_before_stop: false,
+        hold: None,
+        rollout: None,
         graph: operation
-            .graph(first, std::slice::from_ref(&server), GraphTimes { lease: second * 10, leader_wait: second * 300 })
+            .graph(
+                first,
+                &[vec![server]],
+                GraphTimes { lease: second * 10, leader_wait: second * 300, ..GraphTimes::default() },
+            )
             .unwrap(),
         facts: vec![
             Fact::Cluster(ClusterFact::FormerStatus(ClusterStatus::Running)),

@@ -1,0 +1,337 @@
+//! StartRollout and PlanRollout: which servers, in which order, and the task that takes them.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::Service;
+use super::accept::{Beginning, admitted_hold, longest_of_subtask, requested, task_cluster};
+use super::audit_entry::{AuditEntry, joined};
+use super::call::{Caller, ServiceCall};
+use super::digest::RequestDigest;
+use super::refusals::{inventory_refusal, store_refusal};
+use super::views::{CheckVerdict, StopPlanView};
+use crate::clock::Timestamp;
+use crate::domain::call::Call;
+use crate::domain::event::{TaskServer, TaskSpec};
+use crate::domain::gate::Consent;
+use crate::domain::graph::TaskTarget;
+use crate::domain::hold::{HoldUntil, longest_hold};
+use crate::domain::ids::{ClusterId, ServerId, ZoneName};
+use crate::domain::refusal::Refusal;
+use crate::domain::rollout::{Rollout, RolloutAction};
+use crate::domain::status::{Risk, StopType};
+use crate::inventory::Target;
+use crate::operations::definition::GraphTimes;
+use crate::operations::rollout::{batches, of_action};
+use crate::operations::server_or_zone::ServerOrZone;
+use crate::store::inventory::ClusterRow;
+use crate::store::{StoredTask, Write};
+
+/// How long a rollout may begin batches when the caller does not say.
+const DEFAULT_DEADLINE: Duration = Duration::from_secs(24 * 3600);
+
+/// Which servers of a cluster. Neither list is empty or says anything twice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RolloutScope {
+    All,
+    Zones(Vec<ZoneName>),
+    Servers(Vec<ServerId>),
+}
+
+impl RolloutScope {
+    fn words(&self) -> String {
+        match self {
+            Self::All => "all".to_owned(),
+            Self::Zones(zones) => format!("zones {}", joined(zones)),
+            Self::Servers(servers) => format!("servers {}", joined(servers)),
+        }
+    }
+}
+
+/// What a rollout is of, for its start and for its plan.
+#[derive(Clone, Debug)]
+pub struct RolloutOf {
+    pub cluster: ClusterId,
+    pub scope: RolloutScope,
+    pub action: RolloutAction,
+    /// Servers of one zone that are out at the same time; at least 1.
+    pub max_parallel: u32,
+    pub force: bool,
+    /// Sorted, without repeats.
+    pub accepted_risks: Vec<Risk>,
+}
+
+impl RolloutOf {
+    fn consent(&self) -> Consent {
+        Consent { force: self.force, accepted: self.accepted_risks.clone() }
+    }
+}
+
+/// Records a task that takes servers out and brings them back, batch by batch, and answers with it.
+#[derive(Clone, Debug)]
+pub struct StartRollout {
+    pub of: RolloutOf,
+    pub min_healthy: Duration,
+    /// At least 1.
+    pub stop_after: u32,
+    pub pause_after: Option<u32>,
+    pub freeze_before_stop: bool,
+    /// `None`: as long as the cluster bears; only of [`RolloutAction::Hold`].
+    pub hold: Option<Duration>,
+    /// No server is taken out after this.
+    pub deadline: Option<Timestamp>,
+    pub request_id: Option<Uuid>,
+}
+
+impl StartRollout {
+    fn digest(&self) -> String {
+        let RolloutOf { cluster, scope, action, max_parallel, force, accepted_risks } = &self.of;
+        RequestDigest::of(Call::StartRollout)
+            .field("cluster", cluster)
+            .field("scope", scope.words())
+            .field("action", action)
+            .field("max_parallel", max_parallel)
+            .field("force", force)
+            .field("accepted_risks", joined(accepted_risks))
+            .field("min_healthy", self.min_healthy.as_micros())
+            .field("stop_after", self.stop_after)
+            .optional("pause_after", self.pause_after)
+            .field("freeze_before_stop", self.freeze_before_stop)
+            .optional("hold", self.hold.map(|hold| hold.as_micros()))
+            .optional("deadline", self.deadline.map(Timestamp::as_micros))
+            .finish()
+    }
+}
+
+impl ServiceCall for StartRollout {
+    const CALL: Call = Call::StartRollout;
+    type Subject = ClusterId;
+    type Output = StoredTask;
+
+    fn subject(&self, _: &Caller) -> ClusterId {
+        self.of.cluster
+    }
+
+    fn accepts_risks(&self, _: &[Risk]) -> bool {
+        !self.of.accepted_risks.is_empty()
+    }
+
+    fn audit_entry(&self, _: &Caller) -> AuditEntry {
+        let RolloutOf { cluster, scope, action, max_parallel, force, accepted_risks } = &self.of;
+        AuditEntry::on(format!("cluster {cluster} {}", scope.words()))
+            .in_cluster(*cluster)
+            .with("cluster_id", cluster)
+            .with("action", action)
+            .with("max_parallel", max_parallel)
+            .with("force", force)
+            .with("accept_risks", joined(accepted_risks))
+            .with("min_healthy_seconds", self.min_healthy.as_secs())
+            .with("stop_after", self.stop_after)
+            .with_some("pause_after", self.pause_after)
+            .with_some("hold_seconds", self.hold.map(|hold| hold.as_secs()))
+            .with("freeze_before_stop", self.freeze_before_stop)
+            .with_or_empty("deadline", self.deadline.map(Timestamp::as_micros))
+    }
+
+    async fn run(self, service: &Service, caller: &Caller, (): ()) -> Result<StoredTask, Refusal> {
+        service.start_rollout(caller, self).await
+    }
+}
+
+/// The order of a rollout, and what the stop of each server would meet now; changes nothing.
+#[derive(Clone, Debug)]
+pub struct PlanRollout(pub RolloutOf);
+
+/// What a rollout would meet.
+#[derive(Clone, Debug)]
+pub struct RolloutPlanView {
+    pub batches: Vec<Vec<TaskServer>>,
+    /// In the order of the servers.
+    pub plans: Vec<StopPlanView>,
+}
+
+impl ServiceCall for PlanRollout {
+    const CALL: Call = Call::PlanRollout;
+    type Subject = ClusterId;
+    type Output = RolloutPlanView;
+
+    fn subject(&self, _: &Caller) -> ClusterId {
+        self.0.cluster
+    }
+
+    async fn run(self, service: &Service, _: &Caller, (): ()) -> Result<RolloutPlanView, Refusal> {
+        let Self(of) = self;
+        let (_, targets) = service.servers_of(&of).await?;
+        let batches = in_batches(&of, &targets);
+        let mut plans = Vec::new();
+        for server in batches.iter().flatten() {
+            let Some(target) = targets.iter().find(|target| target.server.id == server.id) else { continue };
+            let subject = ServerOrZone::from(target.clone());
+            plans.push(service.plan(&subject, of_action(of.action), &of.consent(), false).await?);
+        }
+        Ok(RolloutPlanView { batches, plans })
+    }
+}
+
+impl RolloutPlanView {
+    pub fn allowed(&self) -> bool {
+        self.plans.iter().all(|plan| plan.allowed)
+    }
+
+    /// The checks that block, each with its server.
+    pub fn blocked(&self) -> impl Iterator<Item = (&StopPlanView, &str)> {
+        self.plans.iter().flat_map(|plan| {
+            let blocking = plan.checks.iter().filter(|check| check.verdict == CheckVerdict::Block && !check.overridden);
+            blocking.map(move |check| (plan, check.evidence.as_str()))
+        })
+    }
+}
+
+impl Service {
+    async fn start_rollout(&self, caller: &Caller, asked: StartRollout) -> Result<StoredTask, Refusal> {
+        let digest = asked.digest();
+        if let Some(request_id) = asked.request_id {
+            let known = self.store.request(&caller.principal, &request_id.to_string()).await;
+            if let Some((task, known)) = known.map_err(|error| store_refusal(&error))? {
+                return self.repeated(&asked, task, known == digest).await;
+            }
+        }
+        let (cluster, targets) = self.servers_of(&asked.of).await?;
+        let spec = self.rollout_spec(caller, &asked, &cluster, &targets).await?;
+        let entry = asked.audit_entry(caller).with_task(spec.id, format!("{} servers", spec.servers.len()));
+        let mut writes = vec![Write::Audit(self.accepted(caller, Call::StartRollout, entry))];
+        writes.extend(asked.request_id.map(|id| requested(caller, id, digest.clone())));
+        match self.begin_task(caller, spec, writes).await? {
+            Beginning::Begun(stored) => Ok(*stored),
+            Beginning::LockHeld(holder) => Err(self.in_progress(asked.of.cluster, holder).await?),
+            Beginning::Replayed { task, digest: known } => self.repeated(&asked, task, known == digest).await,
+        }
+    }
+
+    async fn repeated(
+        &self,
+        asked: &StartRollout,
+        task: crate::domain::ids::TaskId,
+        same: bool,
+    ) -> Result<StoredTask, Refusal> {
+        if same {
+            return self.stored_task(task).await;
+        }
+        let request_id = asked.request_id.map(|id| id.to_string()).unwrap_or_default();
+        Err(Refusal::RequestIdReused { request_id, task })
+    }
+
+    /// The cluster, and the servers that are meant, ascending by id.
+    async fn servers_of(&self, of: &RolloutOf) -> Result<(ClusterRow, Vec<Target>), Refusal> {
+        let cluster = of.cluster;
+        let meant = |id: ServerId, zone: &ZoneName| match &of.scope {
+            RolloutScope::All => true,
+            RolloutScope::Zones(zones) => zones.contains(zone),
+            RolloutScope::Servers(servers) => servers.contains(&id),
+        };
+        let row = self.deps.inventory.cluster(cluster).await.map_err(|error| inventory_refusal(&error))?;
+        let targets = self.deps.inventory.targets(cluster, |row| meant(row.id, &row.zone)).await;
+        let mut targets = targets.map_err(|error| inventory_refusal(&error))?;
+        targets.sort_by_key(|target| target.server.id);
+        let ids: BTreeSet<ServerId> = targets.iter().map(|target| target.server.id).collect();
+        let zones: BTreeSet<&ZoneName> = targets.iter().map(|target| &target.server.zone).collect();
+        match &of.scope {
+            RolloutScope::All => {}
+            RolloutScope::Zones(asked) => {
+                if let Some(zone) = asked.iter().find(|zone| !zones.contains(zone)) {
+                    return Err(Refusal::ZoneNotFound { cluster, zone: zone.clone() });
+                }
+            }
+            RolloutScope::Servers(asked) => {
+                if let Some(server) = asked.iter().find(|server| !ids.contains(server)) {
+                    return Err(Refusal::ServerNotFound { cluster, server: *server });
+                }
+            }
+        }
+        match targets.first() {
+            None => Err(Refusal::field("scope", "the cluster has no server; sync it, then try again")),
+            Some(first) if first.servers.len() < 2 => {
+                Err(Refusal::SingleServerCluster { cluster, server: first.server.id })
+            }
+            Some(_) => Ok((row, targets)),
+        }
+    }
+
+    async fn rollout_spec(
+        &self,
+        caller: &Caller,
+        asked: &StartRollout,
+        cluster: &ClusterRow,
+        targets: &[Target],
+    ) -> Result<TaskSpec, Refusal> {
+        let now = self.deps.clock.now();
+        let deadline = asked.deadline.unwrap_or_else(|| now.plus(DEFAULT_DEADLINE));
+        if deadline <= now {
+            let what = format!("{deadline} has passed, it is {now}; give a later moment");
+            return Err(Refusal::field("deadline", what));
+        }
+        let batches = in_batches(&asked.of, targets);
+        let servers: usize = batches.iter().map(Vec::len).sum();
+        if let Some(after) = asked.pause_after
+            && usize::try_from(after).unwrap_or(usize::MAX) >= servers
+        {
+            let what = format!("is {after}, and the rollout is of {servers} servers; pause behind fewer");
+            return Err(Refusal::field("pause_after", what));
+        }
+        let hold = match asked.of.action {
+            RolloutAction::Restart => None,
+            RolloutAction::Hold => {
+                let permanent =
+                    Duration::from_micros(u64::try_from(cluster.permanent_offline_micros).unwrap_or_default());
+                let time = asked.hold.unwrap_or_else(|| longest_hold(permanent));
+                Some(admitted_hold(HoldUntil::For(time), cluster, &asked.of.consent(), now)?)
+            }
+        };
+        let times = GraphTimes {
+            lease: Duration::from_micros(u64::try_from(cluster.lease_time_micros).unwrap_or_default()),
+            leader_wait: self.deps.timeouts.leader_wait,
+            hold: hold.map(|hold| longest_of_subtask(&hold, now)).unwrap_or_default(),
+            // The gate itself says when it is too late; a retry may give more time.
+            rollout: deadline.since(now) + asked.min_healthy + DEFAULT_DEADLINE,
+        };
+        let (id, graph) = self.graph(of_action(asked.of.action), &batches, times).await?;
+        let ids = |batch: &Vec<TaskServer>| batch.iter().map(|server| server.id).collect();
+        let rollout = Rollout {
+            action: asked.of.action,
+            batches: batches.iter().map(ids).collect(),
+            min_healthy: asked.min_healthy,
+            stop_after: asked.stop_after,
+            pause_after: asked.pause_after,
+        };
+        Ok(TaskSpec {
+            id,
+            cluster: task_cluster(cluster),
+            target: TaskTarget::Cluster,
+            servers: targets.iter().map(task_server).collect(),
+            creator: caller.principal.clone(),
+            reason: caller.reason.clone(),
+            expire_time: deadline,
+            force: asked.of.force,
+            accepted_risks: asked.of.accepted_risks.clone(),
+            stop_type: Some(StopType::Process),
+            freeze_before_stop: asked.freeze_before_stop,
+            hold,
+            rollout: Some(rollout),
+            graph,
+            facts: Vec::new(),
+        })
+    }
+}
+
+fn task_server(target: &Target) -> TaskServer {
+    let row = &target.server;
+    TaskServer { id: row.id, addr: row.addr, ob_server_id: row.ob_server_id, zone: row.zone.clone() }
+}
+
+fn in_batches(of: &RolloutOf, targets: &[Target]) -> Vec<Vec<TaskServer>> {
+    let servers: Vec<TaskServer> = targets.iter().map(task_server).collect();
+    let root = targets.iter().flat_map(|target| &target.servers).find(|row| row.with_rootserver);
+    batches(&servers, root.map(|row| &row.zone), usize::try_from(of.max_parallel).unwrap_or(usize::MAX))
+}
