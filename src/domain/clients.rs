@@ -2,6 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::time::Duration;
+
+/// Longest time for which a stop may wait for clients.
+pub const LONGEST_DRAIN: Duration = Duration::from_secs(3600);
 
 /// A session of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,5 +1,7 @@
 //! What can happen to a task. The log of these events is the truth; everything else about a task is folded from it.
 
+use std::time::Duration;
+
 use crate::clock::Timestamp;
 use crate::domain::effect::Intent;
 use crate::domain::facts::Fact;
@@ -255,6 +257,8 @@ pub struct TaskSpec {
     pub stop_type: Option<StopType>,
     /// Whether the server is frozen before its process is ended.
     pub freeze_before_stop: bool,
+    /// How long clients are waited for before a process is ended; zero: not at all.
+    pub drain: Duration,
     pub graph: Graph,
     /// What was known at acceptance.
     pub facts: Vec<Fact>,

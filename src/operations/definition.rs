@@ -127,6 +127,8 @@ pub struct GraphTimes {
     /// The cluster's lease, as recorded.
     pub lease: Duration,
     pub leader_wait: Duration,
+    /// How long clients are waited for before a process is ended.
+    pub drain: Duration,
 }
 
 impl Definition {
@@ -177,6 +179,8 @@ impl Definition {
                     Duration::from_secs(seconds).max(Duration::from_secs(times.lease.as_secs() + 60))
                 }
             };
+            // Clients are waited for before anything of it begins.
+            let timeout = if node.kind == StepKind::StopProcess { timeout + times.drain } else { timeout };
             let before = numbered
                 .iter()
                 .filter(|(_, before, place)| node.after.contains(&before.id) && touch(place, target, servers));
@@ -202,7 +206,8 @@ mod tests {
     use super::*;
     use crate::operations::{RESTART, START, STOP_PROCESS, STOP_SERVICE};
 
-    const TIMES: GraphTimes = GraphTimes { lease: Duration::from_secs(10), leader_wait: Duration::from_secs(300) };
+    const TIMES: GraphTimes =
+        GraphTimes { lease: Duration::from_secs(10), leader_wait: Duration::from_secs(300), drain: Duration::ZERO };
 
     fn server() -> [TaskServer; 1] {
         let (addr, zone) = ("10.0.0.2:2882".parse().unwrap(), "zone1".parse().unwrap());
@@ -279,8 +284,9 @@ mod tests {
 
     #[test]
     fn the_wait_outlasts_the_lease() {
-        let times = GraphTimes { lease: Duration::from_secs(300), ..TIMES };
+        let times = GraphTimes { lease: Duration::from_secs(300), drain: Duration::from_secs(60), ..TIMES };
         let graph = STOP_PROCESS.graph(1, &server(), times).unwrap();
         assert_eq!(graph.subtasks[0].timeout, Duration::from_secs(360));
+        assert_eq!(graph.subtasks[1].timeout, Duration::from_secs(1260), "and that of a drain before the end");
     }
 }

@@ -237,7 +237,7 @@ impl Service {
         let first = self.store.reserve_ids(ids).await.map_err(|error| store_refusal(&error))?;
         let cluster = &subject.way().cluster;
         let lease = Duration::from_micros(u64::try_from(cluster.lease_time_micros).unwrap_or_default());
-        let times = GraphTimes { lease, leader_wait: self.deps.timeouts.leader_wait };
+        let times = GraphTimes { lease, leader_wait: self.deps.timeouts.leader_wait, drain: asked.drain };
         let graph = asked.operation.graph(first + 1, &servers, times).map_err(internal)?;
         Ok(TaskSpec {
             id: TaskId::new(first).map_err(internal)?,
@@ -256,6 +256,7 @@ impl Service {
             accepted_risks: asked.consent.accepted.clone(),
             stop_type: asked.stop_type(),
             freeze_before_stop: asked.freeze_before_stop,
+            drain: asked.drain,
             graph,
             facts: former_and_target(subject),
         })
@@ -297,6 +298,7 @@ fn is_repeat(caller: &Caller, asked: &Operate, spec: &TaskSpec) -> bool {
         && spec.accepted_risks == asked.consent.accepted
         && spec.stop_type == asked.stop_type()
         && spec.freeze_before_stop == asked.freeze_before_stop
+        && spec.drain == asked.drain
 }
 
 /// What an operation is asked for, as recorded.

@@ -1,5 +1,7 @@
 //! The calls that ask for an operation on a server or a zone, whose answer is a task. [`Service::accept`] is what they have in common.
 
+use std::time::Duration;
+
 use uuid::Uuid;
 
 use super::Service;
@@ -29,6 +31,8 @@ pub struct StopServer {
     pub stop_type: StopType,
     /// Whether the server is frozen before its process is ended; never with a stop of the service only.
     pub freeze_before_stop: bool,
+    /// How long clients are waited for before the process is ended; zero with a stop of the service only.
+    pub drain: Duration,
     /// A repeat under the same id is answered with the same task.
     pub request_id: Option<Uuid>,
     /// Whether, without a request id, an equal request of the same caller is answered with its open task (OCP's programs
@@ -60,6 +64,7 @@ impl StopServer {
             consent: Consent { force: arguments.force, accepted: arguments.accepted_risks },
             stop_type: arguments.stop_type,
             freeze_before_stop: arguments.freeze_before_stop,
+            drain: arguments.drain,
             request_id: arguments.request_id,
             repeat_by_arguments: arguments.repeat_by_arguments,
             expire_time: arguments.expire_time,
@@ -112,6 +117,7 @@ macro_rules! on_server {
                     consent: Consent::default(),
                     stop_type: StopType::Process,
                     freeze_before_stop: false,
+                    drain: Duration::ZERO,
                     request_id,
                     repeat_by_arguments,
                     expire_time: None,
@@ -136,10 +142,11 @@ pub struct OnZone {
     pub request_id: Option<Uuid>,
     /// As in [`StopServer`].
     pub repeat_by_arguments: bool,
-    /// As in [`StopServer`]; false, empty and absent for a start.
+    /// As in [`StopServer`]; false, empty, zero and absent for a start.
     pub force: bool,
     pub accepted_risks: Vec<Risk>,
     pub freeze_before_stop: bool,
+    pub drain: Duration,
     pub expire_time: Option<Timestamp>,
 }
 
@@ -163,6 +170,7 @@ macro_rules! on_zone {
                     consent: Consent { force: asked.force, accepted: asked.accepted_risks },
                     stop_type: StopType::Process,
                     freeze_before_stop: asked.freeze_before_stop,
+                    drain: asked.drain,
                     request_id: asked.request_id,
                     repeat_by_arguments: asked.repeat_by_arguments,
                     expire_time: asked.expire_time,
@@ -190,6 +198,7 @@ pub struct Operate {
     pub(super) consent: Consent,
     stop_type: StopType,
     pub(super) freeze_before_stop: bool,
+    pub(super) drain: Duration,
     pub(super) request_id: Option<Uuid>,
     pub(super) repeat_by_arguments: bool,
     pub(super) expire_time: Option<Timestamp>,
@@ -211,7 +220,13 @@ impl Operate {
             .field("freeze_before_stop", self.freeze_before_stop)
             .optional("expected_server", self.expected_server)
             .optional("expire_time", self.expire_time.map(Timestamp::as_micros))
+            .optional("drain", self.drain_words())
             .finish()
+    }
+
+    /// In seconds; `None`: it waits for no client.
+    fn drain_words(&self) -> Option<String> {
+        (!self.drain.is_zero()).then(|| format!("{}s", self.drain.as_secs_f64()))
     }
 
     /// `None`: it stops nothing.
@@ -255,7 +270,8 @@ impl CallFamily for Operate {
             .with_some("type", typed.then_some(self.stop_type));
         let entry = expected(entry).with_or_empty("expire_time", self.expire_time.map(Timestamp::as_micros));
         let freeze = self.freeze_before_stop;
-        entry.with_some("freeze_before_stop", (!typed || freeze).then_some(freeze))
+        let entry = entry.with_some("freeze_before_stop", (!typed || freeze).then_some(freeze));
+        entry.with_some("drain", self.drain_words())
     }
 
     async fn run(self, service: &Service, caller: &Caller, (): ()) -> Result<StoredTask, Refusal> {

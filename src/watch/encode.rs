@@ -86,6 +86,7 @@ pub(super) fn of_task(task: &Task) -> v1::Task {
         stop_type: spec.stop_type.map_or(v1::StopType::Unspecified, stop_type).into(),
         resting_since: task.resting_since.filter(|_| task.state.phase() == Phase::AtRest).map(timestamp),
         freeze_before_stop: spec.freeze_before_stop,
+        drain: Some(spec.drain).filter(|drain| !drain.is_zero()).map(duration),
     }
 }
 

@@ -20,7 +20,7 @@ pub static START: LazyLock<Vec<&str>> = LazyLock::new(|| names(&operations::STAR
 pub static RESTART: LazyLock<Vec<&str>> = LazyLock::new(|| names(&operations::RESTART));
 
 pub fn names(operation: &Definition) -> Vec<&'static str> {
-    let times = GraphTimes { lease: Duration::ZERO, leader_wait: Duration::ZERO };
+    let times = GraphTimes { lease: Duration::ZERO, leader_wait: Duration::ZERO, drain: Duration::ZERO };
     let (addr, zone) = ("10.0.0.1:2882".parse().unwrap(), "zone1".parse().unwrap());
     let server = TaskServer { id: ServerId::new(1).unwrap(), addr, ob_server_id: 1, zone };
     let graph = operation.graph(1, &[server], times).unwrap();

@@ -339,6 +339,7 @@ impl World {
             accepted_risks: ask.risks.clone(),
             stop_type: if ask.service_only { StopType::Service } else { StopType::Process },
             freeze_before_stop: ask.freeze && !ask.service_only,
+            drain: Duration::ZERO,
             request_id: ask.request.map(uuid::Uuid::from_u128),
             repeat_by_arguments: false,
             expected_server: None,

@@ -38,6 +38,7 @@ pub(super) fn to_stored(spec: &TaskSpec) -> stored::TaskSpec {
         accepted_risks: spec.accepted_risks.iter().map(|risk| risk.as_str().to_owned()).collect(),
         stop_type: spec.stop_type.map(|stop_type| stop_type.as_str().to_owned()).unwrap_or_default(),
         freeze_before_stop: spec.freeze_before_stop,
+        drain_us: i64::try_from(spec.drain.as_micros()).unwrap_or(i64::MAX),
         graph: Some(graph(&spec.graph)),
         facts: spec.facts.iter().map(fact::to_stored).collect(),
     }
@@ -71,9 +72,15 @@ pub(super) fn from_stored(spec: stored::TaskSpec) -> Result<TaskSpec, StoreError
         accepted_risks: spec.accepted_risks.iter().map(|risk| word("task", risk)).collect::<Result<_, _>>()?,
         stop_type: optional_word("task", &spec.stop_type)?,
         freeze_before_stop: spec.freeze_before_stop,
+        drain: micros("drain of a task", spec.drain_us)?,
         graph: from_graph(needed("graph of a task", spec.graph)?)?,
         facts: spec.facts.into_iter().map(fact::from_stored).collect::<Result<_, _>>()?,
     })
+}
+
+fn micros(what: &str, micros: i64) -> Result<Duration, StoreError> {
+    let time = u64::try_from(micros).map_err(|_| damaged(format!("{what} is {micros} us")))?;
+    Ok(Duration::from_micros(time))
 }
 
 fn server(server: &TaskServer) -> stored::TaskServer {
@@ -120,8 +127,6 @@ fn graph(graph: &Graph) -> stored::Graph {
 
 fn from_graph(graph: stored::Graph) -> Result<Graph, StoreError> {
     let subtasks = graph.subtasks.into_iter().map(|subtask| {
-        let timeout = u64::try_from(subtask.timeout_us)
-            .map_err(|_| damaged(format!("timeout of subtask {} is {} us", subtask.id, subtask.timeout_us)))?;
         Ok(SubtaskSpec {
             id: subtask_id(subtask.id)?,
             kind: subtask.kind,
@@ -134,7 +139,7 @@ fn from_graph(graph: stored::Graph) -> Result<Graph, StoreError> {
                     return Err(damaged(format!("subtask {} acts on a server and on a zone", subtask.id)));
                 }
             },
-            timeout: Duration::from_micros(timeout),
+            timeout: micros(&format!("timeout of subtask {}", subtask.id), subtask.timeout_us)?,
             upstreams: subtask.upstreams.into_iter().map(subtask_id).collect::<Result<_, _>>()?,
             prohibit_skip: subtask.prohibit_skip,
         })

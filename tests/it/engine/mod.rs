@@ -183,6 +183,7 @@ impl Fixture {
             accepted_risks: Vec::new(),
             stop_type: Some(StopType::Process),
             freeze_before_stop: false,
+            drain: std::time::Duration::ZERO,
             graph: Graph { operation: operation_name(), subtasks: subtasks.collect() },
             facts: Vec::new(),
         };

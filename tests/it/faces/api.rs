@@ -79,6 +79,7 @@ async fn a_stop_is_translated_both_ways_and_traced() {
         expected_server: "10.0.1.7:2882".to_owned(),
         expire_time: Some(prost_types::Timestamp { seconds: 4_000_000_000, nanos: 8_000 }),
         freeze_before_stop: false,
+        drain: None,
         reason: "CHG-4711: kernel".to_owned(),
     });
     // Claimed, and not believed.

@@ -64,6 +64,7 @@ pub fn spec(task: TaskId, cluster: ClusterId) -> TaskSpec {
         accepted_risks: Vec::new(),
         stop_type: Some(StopType::Process),
         freeze_before_stop: false,
+        drain: std::time::Duration::ZERO,
         graph: Graph {
             operation: OperationName { name: "Stop OB server".to_owned(), version: 1 },
             subtasks: subtasks.collect(),

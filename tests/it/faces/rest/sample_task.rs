@@ -57,8 +57,13 @@ fn sample_spec(operation: &Definition) -> TaskSpec {
         accepted_risks: Vec::new(),
         stop_type: stops.then_some(stop_type),
         freeze_before_stop: false,
+        drain: std::time::Duration::ZERO,
         graph: operation
-            .graph(first, std::slice::from_ref(&server), GraphTimes { lease: second * 10, leader_wait: second * 300 })
+            .graph(
+                first,
+                std::slice::from_ref(&server),
+                GraphTimes { lease: second * 10, leader_wait: second * 300, drain: Duration::ZERO },
+            )
             .unwrap(),
         facts: vec![
             Fact::Cluster(ClusterFact::FormerStatus(ClusterStatus::Running)),
