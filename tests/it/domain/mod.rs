@@ -204,8 +204,7 @@ fn consent_to_the_irreversible_ends_with_its_time_and_with_a_gap() {
     }
     // To wait for clients was asked for, and is no gap.
     for (more, state) in [(0, TaskState::Running), (1, TaskState::Failed)] {
-        let mut driven = Driven::new(&[0]);
-        driven.task.spec.drain = Duration::from_secs(1800);
+        let mut driven = Driven::asked(&[0], |spec| spec.drain = Duration::from_secs(1800));
         driven.must(dispatch());
         driven.wait(LONGEST_GAP.as_secs() + 1800 + more);
         driven.must(wanted(&driven, subtask(0), 30, true));
