@@ -54,6 +54,7 @@ pub fn plan_lines(heading: Heading, plan: &v1::StopPlan, whole: bool, paint: Pai
     lines.push(format!("leaders that move: {}", if moves.is_empty() { "none".to_owned() } else { moves.join(", ") }));
     let tolerated = plan.failures_tolerated_after.map_or_else(|| "not known".to_owned(), |count| count.to_string());
     lines.push(format!("servers that may fail afterwards: {tolerated}"));
+    lines.extend(plan.clients.iter().map(|one| clients(plan, one)));
     lines.push(if plan.allowed {
         paint.green("verdict: the stop would be let through")
     } else {
@@ -65,6 +66,23 @@ pub fn plan_lines(heading: Heading, plan: &v1::StopPlan, whole: bool, paint: Pai
 /// What is to be stopped: the address of a server, or a zone.
 pub fn place(plan: &v1::StopPlan) -> String {
     if plan.server_id == 0 { format!("zone {}", flat(&plan.zone)) } else { flat(&plan.address).to_string() }
+}
+
+/// What clients have on a server, in a line; its address where there are several.
+fn clients(plan: &v1::StopPlan, found: &v1::ServerClients) -> String {
+    let place = if plan.server_id == 0 { format!(" on {}", flat(&found.address)) } else { String::new() };
+    let counts = |one: &v1::TenantClients| {
+        let v1::TenantClients { tenant, sessions, active_sessions, open_transactions } = one;
+        let counted = [(*sessions, "sessions"), (*active_sessions, "active"), (*open_transactions, "transactions")];
+        format!("{} {}", flat(tenant), counted.map(|(count, noun)| format!("{count} {noun}")).join(", "))
+    };
+    let tenants: Vec<String> = found.tenants.iter().map(counts).collect();
+    let what = match found.not_known_reason.as_str() {
+        "" if tenants.is_empty() => "none".to_owned(),
+        "" => tenants.join("; "),
+        why => format!("not known, {}", flat(why)),
+    };
+    format!("clients{place}: {what}")
 }
 
 /// A beginning that fits a line or two; the whole plan has the rest.
@@ -135,6 +153,19 @@ mod tests {
             leader_moves: vec![v1::LeaderMove { tenant_id: 1, tenant_name: "sys".to_owned(), leaders: 3 }],
             failures_tolerated_after: Some(0),
             observed_at: Some(prost_types::Timestamp { seconds: 1_767_323_045, nanos: 678_000_000 }),
+            clients: vec![v1::ServerClients {
+                address: "10.0.0.2:2882".to_owned(),
+                tenants: vec![
+                    v1::TenantClients {
+                        tenant: "app".to_owned(),
+                        sessions: 3,
+                        active_sessions: 1,
+                        open_transactions: 2,
+                    },
+                    v1::TenantClients { tenant: "test".to_owned(), sessions: 1, ..Default::default() },
+                ],
+                not_known_reason: String::new(),
+            }],
         };
         let heading = Heading { verb: "stop", freeze: false };
         assert_eq!(
@@ -150,6 +181,7 @@ NOT_LAST_SERVER   BLOCK    nothing                          1 server
     remedy: wait until it is in sync
 leaders that move: 3 of sys
 servers that may fail afterwards: 0
+clients: app 3 sessions, 1 active, 2 transactions; test 1 sessions, 0 active, 0 transactions
 verdict: the stop is blocked"
         );
         let short = plan_lines(heading, &plan, false, Paint::Plain).join("\n");

@@ -30,6 +30,10 @@ pub struct StopOptions {
     /// Freeze each server (MINOR FREEZE) before its process is ended, so that it has less to replay when it comes back
     #[arg(long)]
     pub freeze: bool,
+    /// Wait so long, at most an hour, until no client has a session or an open transaction on a server, before its process is
+    /// ended; what is left then is a warning
+    #[arg(long, value_name = "DURATION", value_parser = times::parse_duration)]
+    pub drain: Option<Duration>,
     /// The process is never ended later than this from now [default: the server's, two hours]
     #[arg(long, value_name = "DURATION", value_parser = times::parse_duration)]
     pub expire_in: Option<Duration>,
@@ -52,6 +56,11 @@ impl StopOptions {
     /// End of the consent, from now.
     pub fn expire_time(&self, clock: &Clock) -> Option<prost_types::Timestamp> {
         self.expire_in.map(|expire_in| times::to_proto(clock.now().plus(expire_in)))
+    }
+
+    /// How long clients are waited for.
+    pub fn drain(&self) -> Option<prost_types::Duration> {
+        self.drain.and_then(|drain| drain.try_into().ok())
     }
 
     /// UUID of the request: the given one, or a new one.

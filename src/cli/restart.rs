@@ -48,6 +48,7 @@ fn request(options: &StopOptions, plan: &v1::StopPlan, clock: &Clock) -> v1::Res
         expected_server: plan.address.clone(),
         expire_time: options.expire_time(clock),
         freeze_before_stop: options.freeze,
+        drain: options.drain(),
         ..Default::default()
     }
 }

@@ -61,6 +61,9 @@ pub struct RolloutArgs {
     /// Freeze each server (MINOR FREEZE) before its process is ended
     #[arg(long)]
     freeze: bool,
+    /// Wait so long for the sessions and open transactions of each server to end before its process is
+    #[arg(long, value_name = "DURATION", value_parser = times::parse_duration)]
+    drain: Option<Duration>,
     /// Go on where a check warns or blocks overridably; every check is still made and every override recorded
     #[arg(long)]
     force: bool,
@@ -138,6 +141,7 @@ pub async fn run(args: RolloutArgs, client: &Client, output: &Output) -> Result<
         stop_after: args.stop_after,
         pause_after: args.pause_after,
         hold: args.hold.map(crate::watch::encode::duration),
+        drain: args.drain.map(crate::watch::encode::duration),
     };
     let call = async || Ok(client.rollouts().start_rollout(request.clone()).await?.map(|answer| answer.task));
     let task = send(client, output, "start rollout", &request_id, call).await?;

@@ -78,6 +78,7 @@ fn request(args: &StopArgs, plan: &v1::StopPlan, clock: &Clock) -> v1::StopServe
         expire_time: args.options.expire_time(clock),
         freeze_before_stop: args.options.freeze,
         hold_until: args.hold.map(|hold| times::to_proto(clock.now().plus(hold))),
+        drain: args.options.drain(),
         ..Default::default()
     }
 }
@@ -114,7 +115,8 @@ mod tests {
         let request = of(&format!("ob 2 --request-id {id}"));
         assert_eq!((request.request_id.as_str(), request.expire_time), (id, None));
         assert_eq!((request.r#type(), request.freeze_before_stop), (v1::StopType::Process, false));
-        assert!(of("ob 2 --freeze").freeze_before_stop);
+        assert!(of("ob 2 --freeze").freeze_before_stop && request.drain.is_none());
+        assert_eq!(of("ob 2 --drain 5m").drain.unwrap().seconds, 300);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What can happen to a task. The log of these events is the truth; everything else about a task is folded from it.
 
+use std::time::Duration;
+
 use crate::clock::Timestamp;
 use crate::domain::effect::Intent;
 use crate::domain::facts::Fact;
@@ -267,6 +269,8 @@ pub struct TaskSpec {
     pub hold: Option<Hold>,
     /// `None`: it is no rollout.
     pub rollout: Option<Rollout>,
+    /// How long clients are waited for before a process is ended; zero: not at all.
+    pub drain: Duration,
     pub graph: Graph,
     /// What was known at acceptance.
     pub facts: Vec<Fact>,

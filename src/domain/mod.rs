@@ -6,6 +6,7 @@ pub mod attempt;
 pub mod build_version;
 pub mod call;
 pub mod catch_up;
+pub mod clients;
 pub mod decide;
 pub mod edges;
 pub mod effect;

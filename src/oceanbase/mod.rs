@@ -11,6 +11,7 @@
 //! OceanBase 4.x. What a version or edition lacks (a view, a column) is an unknown fact, never a value.
 
 mod access;
+mod clients;
 mod effect;
 mod endpoints;
 mod error;
@@ -41,6 +42,7 @@ pub use reader::Discovery;
 pub use session_pool::SessionPool;
 
 // What an adapter to simulated clusters shares with this one, so that both prove, choose and conclude alike.
+pub use clients::silent;
 pub use effect::{effect_outcome, wrong_permit};
 pub use endpoints::Attempt;
 pub use facts::{advisory_fact, required_fact};
@@ -54,10 +56,11 @@ pub use views::metas_follow;
 pub use crate::domain::gate::LeaderCount;
 
 use crate::clock::Clock;
+use crate::domain::clients::ServerClients;
 use crate::domain::effect::{EffectOutcome, Permit};
 use crate::domain::freeze;
 use crate::domain::ids::{ClusterIdentity, ServerAddr, ZoneName};
-use crate::domain::reading::{ClusterReading, LogStreamReading, ServerReading, ZoneReading};
+use crate::domain::reading::{ClusterReading, Fact, LogStreamReading, ServerReading, ZoneReading};
 
 /// `ob_query_timeout` of an effect session, the kernel's own default. The root service checks a transient refusal again
 /// until that time is over, and then answers 4012 (docs/oceanbase.md#retriable-refusals-come-back-as-4012): with a
@@ -197,6 +200,10 @@ pub trait ClusterReader: Send {
 
     /// The log streams of a server with their checkpoints, by which a MINOR FREEZE of it is verified.
     async fn checkpoints(&mut self, addr: &ServerAddr) -> Result<Vec<freeze::Replica>, ClusterError>;
+
+    /// What clients have on a server, without the sessions of this service and of the cluster itself. A server that does not
+    /// answer, and a version without the views, is an unknown fact.
+    async fn clients(&mut self, addr: &ServerAddr) -> Result<Fact<ServerClients>, ClusterError>;
 }
 
 #[async_trait]

@@ -9,12 +9,13 @@ use super::error::{ClusterError, ErrorClass};
 use super::identity::same_target;
 use super::session::ProvenSession;
 use super::views::Whose;
-use super::{ClusterReader, EffectTimes, facts, log_streams, views};
+use super::{ClusterReader, EffectTimes, clients, facts, log_streams, views};
 use crate::clock::{Clock, Timestamp};
+use crate::domain::clients::ServerClients;
 use crate::domain::freeze;
 use crate::domain::gate::LeaderCount;
 use crate::domain::ids::{ClusterIdentity, ServerAddr, ZoneName};
-use crate::domain::reading::{ClusterReading, Facts, LogStreamReading, Parameters, ServerReading, ZoneReading};
+use crate::domain::reading::{ClusterReading, Fact, Facts, LogStreamReading, Parameters, ServerReading, ZoneReading};
 use crate::domain::status::ZoneInnerStatus;
 
 /// How often a reading is made when servers or zones change under it.
@@ -188,5 +189,9 @@ impl ClusterReader for MysqlReader {
 
     async fn checkpoints(&mut self, addr: &ServerAddr) -> Result<Vec<freeze::Replica>, ClusterError> {
         log_streams::checkpoints(&mut self.proven.session, addr).await
+    }
+
+    async fn clients(&mut self, addr: &ServerAddr) -> Result<Fact<ServerClients>, ClusterError> {
+        clients::read(&mut self.proven.session, addr).await
     }
 }

@@ -30,6 +30,8 @@ pub enum Purpose {
 
 pub struct Session {
     endpoint: Endpoint,
+    /// That it is logged in as, without the tenant.
+    user: String,
     /// `None` once the connection is broken or a query was given up: what it would answer next belongs to that query.
     conn: Option<Conn>,
 }
@@ -90,7 +92,8 @@ impl Session {
                 return Err(ConnectFailure { error, nobody_listens: false });
             }
         };
-        let mut session = Self { endpoint: endpoint.clone(), conn: Some(conn) };
+        let user = username.split('@').next().unwrap_or_default().to_owned();
+        let mut session = Self { endpoint: endpoint.clone(), user, conn: Some(conn) };
         let query_timeout = match purpose {
             Purpose::Read => READ_QUERY_TIMEOUT,
             Purpose::Effect(times) => times.query_timeout,
@@ -120,6 +123,11 @@ impl Session {
                 Err(ClusterError::new(ErrorClass::Unknown, message).at(&self.endpoint))
             }
         }
+    }
+
+    /// That it is logged in as, without the tenant.
+    pub fn user(&self) -> &str {
+        &self.user
     }
 
     /// Whether another query may be run.

@@ -20,10 +20,11 @@ use super::{
     OceanBase, SessionGone, choose,
 };
 use crate::clock::monotonic_now;
+use crate::domain::clients::ServerClients;
 use crate::domain::effect::Permit;
 use crate::domain::freeze;
 use crate::domain::ids::{ClusterIdentity, ServerAddr, ZoneName};
-use crate::domain::reading::{ClusterReading, LogStreamReading, ServerReading, ZoneReading};
+use crate::domain::reading::{ClusterReading, Fact, LogStreamReading, ServerReading, ZoneReading};
 
 /// Most sessions that wait to be used again.
 const MOST_KEPT: usize = 64;
@@ -337,5 +338,9 @@ impl ClusterReader for PooledReader {
 
     async fn checkpoints(&mut self, addr: &ServerAddr) -> Result<Vec<freeze::Replica>, ClusterError> {
         retry_once!(self.checkpoints(addr))
+    }
+
+    async fn clients(&mut self, addr: &ServerAddr) -> Result<Fact<ServerClients>, ClusterError> {
+        retry_once!(self.clients(addr))
     }
 }

@@ -162,6 +162,8 @@ pub struct GraphTimes {
     pub hold: Duration,
     /// From acceptance to the deadline of a rollout; zero: it is none.
     pub rollout: Duration,
+    /// How long clients are waited for before a process is ended.
+    pub drain: Duration,
 }
 
 impl Definition {
@@ -236,6 +238,8 @@ impl Definition {
                     Duration::from_secs(seconds).max(Duration::from_secs(times.lease.as_secs() + 60))
                 }
             };
+            // Clients are waited for before anything of it begins.
+            let timeout = if node.kind == StepKind::StopProcess { timeout + times.drain } else { timeout };
             let begins =
                 node.after.iter().any(|after| numbered.iter().any(|it| it.node.id == *after && it.batch.is_none()));
             let before = numbered.iter().filter(|before| {
@@ -270,6 +274,7 @@ mod tests {
         leader_wait: Duration::from_secs(300),
         hold: Duration::ZERO,
         rollout: Duration::ZERO,
+        drain: Duration::ZERO,
     };
 
     fn server() -> [Vec<TaskServer>; 1] {
@@ -347,8 +352,9 @@ mod tests {
 
     #[test]
     fn the_wait_outlasts_the_lease() {
-        let times = GraphTimes { lease: Duration::from_secs(300), ..TIMES };
+        let times = GraphTimes { lease: Duration::from_secs(300), drain: Duration::from_secs(60), ..TIMES };
         let graph = STOP_PROCESS.graph(1, &server(), times).unwrap();
         assert_eq!(graph.subtasks[0].timeout, Duration::from_secs(360));
+        assert_eq!(graph.subtasks[1].timeout, Duration::from_secs(1260), "and that of a drain before the end");
     }
 }

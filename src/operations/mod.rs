@@ -3,6 +3,7 @@
 
 pub mod admission;
 pub mod assess;
+pub mod clients;
 pub mod definition;
 mod freeze_server;
 mod hold_server;

@@ -255,6 +255,7 @@ impl Service {
             leader_wait: self.deps.timeouts.leader_wait,
             hold: hold.map(|hold| longest_of_subtask(&hold, now)).unwrap_or_default(),
             rollout: Duration::ZERO,
+            drain: asked.drain,
         };
         let (id, graph) = self.graph(asked.operation, &[servers.clone()], times).await?;
         Ok(TaskSpec {
@@ -271,6 +272,7 @@ impl Service {
             freeze_before_stop: asked.freeze_before_stop,
             hold,
             rollout: None,
+            drain: asked.drain,
             graph,
             facts: former_and_target(subject),
         })
@@ -327,6 +329,7 @@ fn is_repeat(caller: &Caller, asked: &Operate, spec: &TaskSpec) -> bool {
         && spec.stop_type == asked.stop_type()
         && spec.freeze_before_stop == asked.freeze_before_stop
         && spec.hold.map(|hold| hold.until) == asked.hold_until.map(HoldUntil::Deadline)
+        && spec.drain == asked.drain
 }
 
 /// How the record of a task began.

@@ -1,5 +1,7 @@
 //! The calls that ask for an operation on a server or a zone, whose answer is a task. [`Service::accept`] is what they have in common.
 
+use std::time::Duration;
+
 use uuid::Uuid;
 
 use super::Service;
@@ -31,6 +33,8 @@ pub struct StopServer {
     pub freeze_before_stop: bool,
     /// Until when the server is held out of service before it is started again; `None`: it is stopped for good.
     pub hold_until: Option<Timestamp>,
+    /// How long clients are waited for before the process is ended; zero with a stop of the service only.
+    pub drain: Duration,
     /// A repeat under the same id is answered with the same task.
     pub request_id: Option<Uuid>,
     /// Whether, without a request id, an equal request of the same caller is answered with its open task (OCP's programs
@@ -64,6 +68,7 @@ impl StopServer {
             stop_type: arguments.stop_type,
             freeze_before_stop: arguments.freeze_before_stop,
             hold_until: arguments.hold_until,
+            drain: arguments.drain,
             request_id: arguments.request_id,
             repeat_by_arguments: arguments.repeat_by_arguments,
             expire_time: arguments.expire_time,
@@ -117,6 +122,7 @@ macro_rules! on_server {
                     stop_type: StopType::Process,
                     freeze_before_stop: false,
                     hold_until: None,
+                    drain: Duration::ZERO,
                     request_id,
                     repeat_by_arguments,
                     expire_time: None,
@@ -141,10 +147,11 @@ pub struct OnZone {
     pub request_id: Option<Uuid>,
     /// As in [`StopServer`].
     pub repeat_by_arguments: bool,
-    /// As in [`StopServer`]; false, empty and absent for a start.
+    /// As in [`StopServer`]; false, empty, zero and absent for a start.
     pub force: bool,
     pub accepted_risks: Vec<Risk>,
     pub freeze_before_stop: bool,
+    pub drain: Duration,
     pub expire_time: Option<Timestamp>,
 }
 
@@ -169,6 +176,7 @@ macro_rules! on_zone {
                     stop_type: StopType::Process,
                     freeze_before_stop: asked.freeze_before_stop,
                     hold_until: None,
+                    drain: asked.drain,
                     request_id: asked.request_id,
                     repeat_by_arguments: asked.repeat_by_arguments,
                     expire_time: asked.expire_time,
@@ -197,6 +205,7 @@ pub struct Operate {
     stop_type: StopType,
     pub(super) freeze_before_stop: bool,
     pub(super) hold_until: Option<Timestamp>,
+    pub(super) drain: Duration,
     pub(super) request_id: Option<Uuid>,
     pub(super) repeat_by_arguments: bool,
     pub(super) expire_time: Option<Timestamp>,
@@ -219,7 +228,13 @@ impl Operate {
             .optional("expected_server", self.expected_server)
             .optional("expire_time", self.expire_time.map(Timestamp::as_micros))
             .optional("hold_until", self.hold_until.map(Timestamp::as_micros))
+            .optional("drain", self.drain_words())
             .finish()
+    }
+
+    /// In seconds; `None`: it waits for no client.
+    fn drain_words(&self) -> Option<String> {
+        (!self.drain.is_zero()).then(|| format!("{}s", self.drain.as_secs_f64()))
     }
 
     /// `None`: it stops nothing.
@@ -264,6 +279,7 @@ impl CallFamily for Operate {
         let entry = expected(entry).with_or_empty("expire_time", self.expire_time.map(Timestamp::as_micros));
         let freeze = self.freeze_before_stop;
         let entry = entry.with_some("freeze_before_stop", (!typed || freeze).then_some(freeze));
+        let entry = entry.with_some("drain", self.drain_words());
         entry.with_some("hold_until", self.hold_until.map(Timestamp::as_micros))
     }
 

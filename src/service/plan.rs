@@ -13,12 +13,14 @@ use crate::domain::call::Call;
 use crate::domain::event::Verb;
 use crate::domain::gate::Consent;
 use crate::domain::ids::{ClusterId, ServerId, ZoneName};
+use crate::domain::reading::Unreadable;
 use crate::domain::refusal::Refusal;
 use crate::domain::status::{Risk, StopType};
 use crate::domain::stop_target::StopTarget;
 use crate::inventory::Target;
 use crate::operations;
 use crate::operations::assess::{assess, check, freeze_outlook, survey};
+use crate::operations::clients::outlook;
 use crate::operations::definition::Definition;
 use crate::operations::server_or_zone::ServerOrZone;
 
@@ -103,9 +105,14 @@ impl Service {
             Refusal::ClusterUnreachable { cluster: subject.cluster_name().to_owned(), why }
         })?;
         let mut assessment = assess(&survey, subject, operation, consent, self.deps.clock.now());
-        if freeze {
-            assessment.checks.extend(join_all(subject.targets().map(|one| freeze_outlook(&self.deps, one))).await);
-        }
+        let freezes = subject.targets().filter(|_| freeze).map(|one| freeze_outlook(&self.deps, one));
+        let unread = survey.reading.as_ref().err();
+        let clients = subject.targets().map(async |one| match unread {
+            Some(error) => (one.server.addr, Err(Unreadable::new(error.message.clone()))),
+            None => outlook(&self.deps, one).await,
+        });
+        let (freezes, clients) = tokio::join!(join_all(freezes), join_all(clients));
+        assessment.checks.extend(freezes);
         let way = subject.way();
         let free = self.cluster_free(way).await?;
         Ok(StopPlanView {
@@ -123,6 +130,7 @@ impl Service {
                 .collect(),
             failures_tolerated_after: assessment.failures_tolerated_after,
             observed_at: assessment.observed_at,
+            clients,
             checks: assessment.checks.into_iter().chain([free]).collect(),
         })
     }

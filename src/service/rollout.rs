@@ -78,6 +78,8 @@ pub struct StartRollout {
     pub stop_after: u32,
     pub pause_after: Option<u32>,
     pub freeze_before_stop: bool,
+    /// How long clients of each server are waited for.
+    pub drain: Duration,
     /// `None`: as long as the cluster bears; only of [`RolloutAction::Hold`].
     pub hold: Option<Duration>,
     /// No server is taken out after this.
@@ -99,6 +101,7 @@ impl StartRollout {
             .field("stop_after", self.stop_after)
             .optional("pause_after", self.pause_after)
             .field("freeze_before_stop", self.freeze_before_stop)
+            .optional("drain", Some(self.drain.as_micros()).filter(|drain| *drain > 0))
             .optional("hold", self.hold.map(|hold| hold.as_micros()))
             .optional("deadline", self.deadline.map(Timestamp::as_micros))
             .finish()
@@ -132,6 +135,7 @@ impl ServiceCall for StartRollout {
             .with_some("pause_after", self.pause_after)
             .with_some("hold_seconds", self.hold.map(|hold| hold.as_secs()))
             .with("freeze_before_stop", self.freeze_before_stop)
+            .with("drain_seconds", self.drain.as_secs())
             .with_or_empty("deadline", self.deadline.map(Timestamp::as_micros))
     }
 
@@ -293,6 +297,7 @@ impl Service {
             lease: Duration::from_micros(u64::try_from(cluster.lease_time_micros).unwrap_or_default()),
             leader_wait: self.deps.timeouts.leader_wait,
             hold: hold.map(|hold| longest_of_subtask(&hold, now)).unwrap_or_default(),
+            drain: asked.drain,
             // The gate itself says when it is too late; a retry may give more time.
             rollout: deadline.since(now) + asked.min_healthy + DEFAULT_DEADLINE,
         };
@@ -319,6 +324,7 @@ impl Service {
             freeze_before_stop: asked.freeze_before_stop,
             hold,
             rollout: Some(rollout),
+            drain: asked.drain,
             graph,
             facts: Vec::new(),
         })

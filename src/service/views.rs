@@ -1,8 +1,10 @@
 //! What calls answer, in the domain's types.
 
 use crate::clock::Timestamp;
+use crate::domain::clients::ServerClients;
 use crate::domain::ids::{ClusterId, Principal, RoleName, ServerAddr, ServerId, TaskId, ZoneName};
 use crate::domain::permission::Permission;
+use crate::domain::reading::Fact;
 use crate::domain::status::{ClusterStatus, ServerStatus, ZoneStatus};
 use crate::store::access::{AccessKeyRow, UserRow};
 use crate::store::inventory::{ClusterRow, HostRoute, ServerRow, ZoneRow};
@@ -106,4 +108,6 @@ pub struct StopPlanView {
     pub failures_tolerated_after: Option<i32>,
     /// When the cluster was read.
     pub observed_at: Timestamp,
+    /// What clients have on each server.
+    pub clients: Vec<(ServerAddr, Fact<ServerClients>)>,
 }

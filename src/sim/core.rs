@@ -34,6 +34,7 @@ pub struct Core {
     pub record: Vec<Recorded>,
     pub sessions: BTreeMap<u64, Session>,
     pub(super) next_session: u64,
+    pub(super) next_transaction: i64,
     /// None: a client is connected to the cluster itself.
     pub(super) observers: Option<Box<dyn Observers>>,
 }
@@ -63,6 +64,7 @@ impl Shared {
                 record: Vec::new(),
                 sessions: BTreeMap::new(),
                 next_session: 3_221_487_617,
+                next_transaction: 0,
                 observers,
             }),
             clock,

@@ -136,7 +136,27 @@ async fn run(shared: &Arc<Shared>, asker: &StatementContext) -> End {
         }),
         Command::SimFaults => End::Answer(shared.with(|core, _| faults(core))),
         Command::SimRecord => End::Answer(shared.with(|core, _| record(core))),
-        Command::Nothing => DONE,
+        Command::Begin => shared.with(|core, now| {
+            core.begin(asker.session, now);
+            DONE
+        }),
+        Command::EndTransaction => shared.with(|core, _| {
+            if let Some(session) = core.sessions.get_mut(&asker.session) {
+                session.transaction = None;
+            }
+            DONE
+        }),
+        Command::Write => shared.with(|core, _| {
+            if let Some(open) = core.sessions.get_mut(&asker.session).and_then(|session| session.transaction.as_mut()) {
+                open.wrote = true;
+            }
+            DONE
+        }),
+        Command::StopServers { .. } | Command::StartServers { .. } | Command::Zone { .. }
+            if !shared.with(|core, _| is_of_sys(core, asker.session)) =>
+        {
+            SqlRefusal::new(5036, "Only sys tenant can do this operation").into()
+        }
         command => alter::alter(shared, asker, &targets, command).await,
     }
 }
@@ -162,6 +182,8 @@ async fn query(shared: &Arc<Shared>, asker: &StatementContext, sql: &str) -> End
                     server: asker.server,
                     identity: identity.unwrap_or_else(|| (core.cluster.name.clone(), core.cluster.id)),
                 };
+                // the views of the cluster are the sys tenant's
+                let sql = if is_of_sys(core, asker.session) { sql } else { "" };
                 (materialise(&source, sql, surroundings.time_zone), surroundings)
             })
         });
@@ -173,6 +195,10 @@ async fn query(shared: &Arc<Shared>, asker: &StatementContext, sql: &str) -> End
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+fn is_of_sys(core: &Core, session: u64) -> bool {
+    core.sessions.get(&session).is_some_and(Session::is_of_sys)
 }
 
 fn surroundings(core: &Core, session: &Session, now: Micros) -> SessionContext {
@@ -200,9 +226,11 @@ fn session_rows(core: &Core) -> Vec<SessionRow> {
     let row = |session: &Session| SessionRow {
         id: session.id,
         server: session.server,
-        user: session.user.clone(),
+        user: session.login().0.to_owned(),
+        tenant: session.login().1.to_owned(),
         peer: session.peer.clone(),
         database: session.database.clone(),
+        transaction: session.transaction,
         info: session.running.as_ref().map(|(text, _)| text.clone()),
         since: session.since,
     };

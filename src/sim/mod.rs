@@ -14,7 +14,7 @@
 //! | `rules`, `errors` | what the root service allows and marks, in its own words and numbers |
 //! | `advance` | leases, elections, leader switch, catching up: what time does |
 //! | `fault`, `record` | faults on request, and the cluster's own record of what happened |
-//! | `views`, `view_rows`, `view_log_rows`, `query`, `rewrite` | the catalog, and SELECT through SQLite |
+//! | `views`, `view_rows`, `view_log_rows`, `view_session_rows`, `query`, `rewrite` | the catalog, and SELECT through SQLite |
 //! | `lexer`, `statement`, `answer`, `show`, `execute`, `alter` | the statements |
 //! | `core`, `sessions` | all of it behind one lock, and clients' sessions |
 //! | `in_process` | [`InProcessCluster`] |
@@ -55,6 +55,7 @@ mod statement;
 pub mod time;
 mod view_log_rows;
 mod view_rows;
+mod view_session_rows;
 mod views;
 mod wire;
 
@@ -69,5 +70,5 @@ pub use net::{NetChoice, NetClaim};
 pub use options::{Durations, SimError, SimOptions, TenantOptions};
 pub use record::{Kind, Recorded};
 pub use rustix::process::Signal;
-pub use sessions::Session;
+pub use sessions::{Session, Transaction};
 pub use time::{Micros, SimClock};

@@ -11,6 +11,9 @@ use super::record::{Kind, RecordEntry};
 use super::show::default_variables;
 use super::time::{self, Micros};
 
+/// The tenant of a login that names none.
+const SYS: &str = "sys";
+
 pub struct Session {
     pub id: u64,
     pub server: i64,
@@ -28,6 +31,21 @@ pub struct Session {
     pub(super) cut: bool,
     /// Its client has gone, and its statement has not noticed.
     pub(super) left: bool,
+    pub transaction: Option<Transaction>,
+}
+
+/// Ends with its session, if not before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Transaction {
+    pub id: i64,
+    pub since: Micros,
+    /// Only what has written has participants.
+    pub wrote: bool,
+}
+
+/// Name and tenant of a login: `root` is `root@sys`.
+fn login(user: &str) -> (&str, &str) {
+    user.split_once('@').unwrap_or((user, SYS))
 }
 
 impl Session {
@@ -41,6 +59,15 @@ impl Session {
         if let Some((_, running)) = &self.running {
             running.cancel();
         }
+    }
+
+    /// Name of its user, and its tenant.
+    pub fn login(&self) -> (&str, &str) {
+        login(&self.user)
+    }
+
+    pub(super) fn is_of_sys(&self) -> bool {
+        self.login().1.eq_ignore_ascii_case(SYS)
     }
 
     /// All its variables.
@@ -72,6 +99,7 @@ impl Core {
             running: None,
             cut: false,
             left: false,
+            transaction: None,
         };
         self.sessions.insert(id, session);
         Some(id)
@@ -100,10 +128,10 @@ impl Core {
     }
 
     /// `root` or `root@sys`: everything behind `@` is the tenant, so that `root@sys#cluster` names one that does not exist.
-    /// Every observer has a hidden sys tenant and no other.
+    /// Every observer has a hidden sys tenant, and of the others those that have a unit there.
     fn login_refusal(&mut self, server: i64, user: &str, password_right: bool, now: Micros) -> Option<SqlRefusal> {
         let scope = Scope::endpoint(server);
-        let (name, tenant) = user.split_once('@').unwrap_or((user, "sys"));
+        let (name, tenant) = login(user);
         let denied = || {
             let using = if password_right { "NO" } else { "YES" };
             let text = format!("Access denied for user '{name}'@'xxx.xxx.xxx.xxx' (using password: {using})");
@@ -119,16 +147,28 @@ impl Core {
             let delay = time::micros(self.cluster.durations.start_service);
             !server.in_service() && server.process.as_ref().is_some_and(|process| now - process.since < delay)
         });
-        let sys = tenant.eq_ignore_ascii_case("sys");
-        let exists = sys || self.cluster.tenants.iter().any(|known| known.name == tenant);
+        let sys = tenant.eq_ignore_ascii_case(SYS);
+        let known = self.cluster.tenants.iter().find(|known| known.name == tenant && known.kind == "USER");
+        let here = known.is_some_and(|known| {
+            self.cluster.units.iter().any(|unit| unit.tenant == known.id && unit.server == server)
+        });
         if starting {
             Some(SqlRefusal::new(8001, "Server is initializing"))
-        } else if exists && !sys {
+        } else if known.is_some() && !here {
             Some(SqlRefusal::new(5150, "Tenant not in this server"))
-        } else if !exists || name != "root" || !password_right {
+        } else if !(sys || here) || name != "root" || !password_right {
             Some(denied())
         } else {
             None
+        }
+    }
+
+    /// BEGIN commits what is open, as in MySQL.
+    pub(super) fn begin(&mut self, id: u64, now: Micros) {
+        self.next_transaction += 1;
+        let transaction = Transaction { id: self.next_transaction, since: now, wrote: false };
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.transaction = Some(transaction);
         }
     }
 

@@ -39,8 +39,11 @@ pub enum Command {
     SimClear(Option<u64>),
     SimFaults,
     SimRecord,
-    /// BEGIN, COMMIT and their like.
-    Nothing,
+    Begin,
+    /// COMMIT, ROLLBACK.
+    EndTransaction,
+    /// INSERT and its like: there are no tables, but the transaction has written.
+    Write,
 }
 
 pub fn parse(sql: &str) -> Result<Command, SqlRefusal> {
@@ -58,7 +61,9 @@ pub fn parse(sql: &str) -> Result<Command, SqlRefusal> {
         "kill" => cursor.kill(),
         "use" => cursor.name().map(Command::Use),
         "sim" => cursor.sim(),
-        "begin" | "start" | "commit" | "rollback" => return Ok(Command::Nothing),
+        "begin" | "start" => return Ok(Command::Begin),
+        "commit" | "rollback" => return Ok(Command::EndTransaction),
+        "insert" | "update" | "delete" | "replace" => return Ok(Command::Write),
         _ => None,
     };
     match command {

@@ -1,4 +1,5 @@
-//! The rows of each view, in the order of its columns in `views`; those of log streams stand in `view_log_rows`.
+//! The rows of each view, in the order of its columns in `views`; those of log streams stand in `view_log_rows`, those of
+//! sessions in `view_session_rows`.
 
 use super::state::Server;
 use super::views::{Cell, Rows, Source};
@@ -391,34 +392,6 @@ pub fn backup_jobs(source: &Source<'_>) -> Rows {
                 Cell::Null,
                 path
             ]
-        })
-        .collect()
-}
-
-pub fn processlist(source: &Source<'_>) -> Rows {
-    let sessions = source.sessions.iter();
-    sessions
-        .filter_map(|session| {
-            let s = source.cluster.server(session.server)?;
-            let active = session.info.is_some();
-            let seconds = (source.now - session.since) / 1_000_000;
-            let host = session.peer.split(':').next().unwrap_or_default();
-            Some(row![
-                s.ip.as_str(),
-                s.rpc_port,
-                s.sql_port,
-                session.id as i64,
-                session.user.as_str(),
-                session.peer.as_str(),
-                session.database.as_deref(),
-                "sys",
-                if active { "Query" } else { "Sleep" },
-                seconds,
-                seconds,
-                if active { "ACTIVE" } else { "SLEEP" },
-                session.info.as_deref(),
-                host,
-            ])
         })
         .collect()
 }

@@ -1,10 +1,11 @@
 //! The catalog: which views and inner tables there are, their columns, and how their rows follow from the state.
-//! Names, types and NULL conventions are those of docs/oceanbase.md#views. The rows stand in `view_rows` and
-//! `view_log_rows`.
+//! Names, types and NULL conventions are those of docs/oceanbase.md#views. The rows stand in `view_rows`,
+//! `view_log_rows` and `view_session_rows`.
 
+use super::sessions::Transaction;
 use super::state::Cluster;
 use super::time::Micros;
-use super::{view_log_rows as log_rows, view_rows as rows};
+use super::{view_log_rows as log_rows, view_rows as rows, view_session_rows as session_rows};
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Cell {
@@ -58,8 +59,10 @@ pub struct SessionRow {
     pub id: u64,
     pub server: i64,
     pub user: String,
+    pub tenant: String,
     pub peer: String,
     pub database: Option<String>,
+    pub transaction: Option<Transaction>,
     pub info: Option<String>,
     pub since: Micros,
 }
@@ -238,8 +241,14 @@ pub const VIEWS: &[View] = &[
     live(
         "GV$OB_PROCESSLIST",
         "SVR_IP t,SVR_PORT i,SQL_PORT i,ID i,USER t,HOST t,DB t,TENANT t,COMMAND t,TIME i,TOTAL_TIME i,STATE t,INFO t,\
-         USER_CLIENT_IP t",
-        rows::processlist,
+         USER_CLIENT_IP t,TRANS_ID i,TRANS_STATE t",
+        session_rows::processlist,
+    ),
+    live(
+        "GV$OB_TRANSACTION_PARTICIPANTS",
+        "TENANT_ID i,SVR_IP t,SVR_PORT i,SESSION_ID i,SCHEDULER_ADDR t,TX_TYPE t,TX_ID i,LS_ID i,CTX_CREATE_TIME d,\
+         STATE t,ACTION t,ROLE t",
+        session_rows::transaction_participants,
     ),
 ];
 
@@ -280,8 +289,10 @@ mod tests {
             id: 1,
             server: 1,
             user: "root".into(),
+            tenant: "app".into(),
             peer: "p".into(),
             database: None,
+            transaction: Some(Transaction { id: 1, since: 1, wrote: true }),
             info: None,
             since: 0,
         };

@@ -87,6 +87,7 @@ pub(super) fn of_task(task: &Task) -> v1::Task {
         stop_type: spec.stop_type.map_or(v1::StopType::Unspecified, stop_type).into(),
         resting_since: task.resting_since.filter(|_| task.state.phase() == Phase::AtRest).map(timestamp),
         freeze_before_stop: spec.freeze_before_stop,
+        drain: Some(spec.drain).filter(|drain| !drain.is_zero()).map(duration),
         held: task.held().filter_map(|(subtask, until)| held(spec, subtask, until)).collect(),
         rollout: spec.rollout.as_ref().and_then(|rollout| rollout_progress(task, rollout)),
     }

@@ -5,18 +5,19 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use obsteward::clock::Clock;
+use obsteward::domain::clients::ServerClients;
 use obsteward::domain::freeze;
 use obsteward::domain::ids::{ClusterIdentity, ServerAddr, ZoneName};
-use obsteward::domain::reading::{ClusterReading, Facts, LogStreamReading, ServerReading, ZoneReading};
+use obsteward::domain::reading::{ClusterReading, Fact, Facts, LogStreamReading, ServerReading, ZoneReading};
 use obsteward::oceanbase::{
     ClusterError, ClusterReader, Discovery, EffectTimes, LeaderCount, READINGS, advisory_fact, other_zone_stopped,
-    required_fact, restless, same_target,
+    required_fact, restless, same_target, silent,
 };
 
 use crate::cluster_readings as readings;
 use crate::cluster_session::{
     ARBITRATION, BACKUP_JOBS, COMPACTION, LOCATIONS, LOG_STAT, LOG_STREAMS, LS_INFO, OWN_PARAMETERS, PARAMETERS,
-    SERVER_RESOURCES, SERVERS, ServiceSession, TENANTS, UNITS, ZONES,
+    PARTICIPANTS, PROCESS_LIST, SERVER_RESOURCES, SERVERS, ServiceSession, TENANTS, UNITS, ZONES,
 };
 
 pub struct SimulatedReader {
@@ -190,5 +191,23 @@ impl ClusterReader for SimulatedReader {
             return Err(ClusterError::unreadable(message));
         }
         self.session.read(&LS_INFO, |cluster, now| readings::checkpoints(cluster, addr, now)).await
+    }
+
+    async fn clients(&mut self, addr: &ServerAddr) -> Result<Fact<ServerClients>, ClusterError> {
+        self.session.look().await;
+        let own = self.session.connection_id;
+        let sessions = required_fact(self.session.ask(&PROCESS_LIST).await)?;
+        let answers = self.session.read(&SERVER_RESOURCES, |cluster, _| readings::answers(cluster, addr)).await;
+        let answers = required_fact(answers)?;
+        let written = required_fact(self.session.ask(&PARTICIPANTS).await)?;
+        self.session.ask(&TENANTS).await?;
+        let found = || {
+            if !answers? {
+                return Err(silent(addr));
+            }
+            sessions.and(written)?;
+            Ok(self.session.state(|core, _| readings::clients(core, addr, own)))
+        };
+        Ok(found())
     }
 }

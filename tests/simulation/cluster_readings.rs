@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use obsteward::clock::Timestamp;
+use obsteward::domain::clients::{ClientSession, ServerClients};
 use obsteward::domain::freeze;
 use obsteward::domain::ids::{ClusterIdentity, ServerAddr};
 use obsteward::domain::reading::locality::paxos_replica_number;
@@ -14,7 +15,7 @@ use obsteward::domain::reading::{
 use obsteward::domain::status::{InnerStatus, ZoneInnerStatus};
 use obsteward::oceanbase::{ClusterError, metas_follow, no_leaders};
 use obsteward::sim::state::{BUILD_VERSION, Cluster, LogStream, Replica, Server, ServerStatus};
-use obsteward::sim::{Core, Micros, time};
+use obsteward::sim::{Core, Micros, Session, time};
 
 const ARBITER: &str = "127.0.0.1:5882";
 
@@ -279,4 +280,24 @@ pub fn checkpoints(cluster: &Cluster, at: &ServerAddr, now: Micros) -> Vec<freez
         Some(freeze::Replica { tenant_id: ls.tenant, ls_id: ls.id, position })
     };
     cluster.log_streams.iter().filter_map(read).collect()
+}
+
+/// Whether the views show this server.
+pub fn answers(cluster: &Cluster, at: &ServerAddr) -> bool {
+    cluster.servers.iter().any(|server| addr(server) == *at && server.reachable())
+}
+
+/// What clients have on a server; whose session asks is told by its number.
+pub fn clients(core: &Core, at: &ServerAddr, own: i64) -> ServerClients {
+    let own = core.sessions.get(&u64::try_from(own).unwrap()).map(Session::login);
+    let here = |session: &&Session| core.cluster.server(session.server).is_some_and(|server| addr(server) == *at);
+    let of_client = |session: &&Session| Some(session.login()) != own;
+    let read = |session: &Session| ClientSession {
+        tenant: session.login().1.to_owned(),
+        active: session.statement().is_some(),
+        transaction: session.transaction.map(|open| open.id),
+    };
+    let sessions: Vec<ClientSession> = core.sessions.values().filter(here).filter(of_client).map(read).collect();
+    // a transaction of this cluster ends with its session
+    ServerClients::of(&sessions, [])
 }

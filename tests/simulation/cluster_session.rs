@@ -44,6 +44,7 @@ query!(COMPACTION, "CDB_OB_MAJOR_COMPACTION", true);
 query!(BACKUP_JOBS, "CDB_OB_BACKUP_JOBS", true);
 query!(SERVER_RESOURCES, "GV$OB_SERVERS", false);
 query!(PROCESS_LIST, "GV$OB_PROCESSLIST", false);
+query!(PARTICIPANTS, "GV$OB_TRANSACTION_PARTICIPANTS", false);
 
 pub const WHO_ANSWERS: Query = Query { view: "host_ip() and rpc_port()", sql: "SELECT host_ip()", stored: false };
 pub const CONNECTION_ID: Query = Query { view: "CONNECTION_ID()", sql: "SELECT CONNECTION_ID()", stored: false };

@@ -5,14 +5,18 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, OptsBuilder};
 use obsteward::clock::{Clock, Timestamp};
+use obsteward::domain::clients::ServerClients;
 use obsteward::domain::effect::EffectOutcome;
 use obsteward::domain::freeze;
-use obsteward::domain::reading::{ClusterReading, LogStreamReading};
+use obsteward::domain::reading::{ClusterReading, Fact, LogStreamReading};
 use obsteward::oceanbase::{
     Avoid, ClusterAccess, ClusterError, ClusterReader, Discovery, EffectTimes, ErrorClass, Expected, KnownServer,
     LeaderCount, MysqlOceanBase, OceanBase, SessionGone, Statement,
 };
+use obsteward::sim::state::Cluster;
 use obsteward::sim::{
     Fault, FaultKind, InProcessCluster, Kind, Signal, SimClock, SimCluster, SimOptions, SimServerInfo, TenantOptions,
 };
@@ -278,6 +282,7 @@ struct BySaid {
     left: i64,
     other_zone: Option<String>,
     checkpoints: Vec<freeze::Replica>,
+    clients: Fact<ServerClients>,
 }
 
 async fn said(reader: &mut dyn ClusterReader) -> Said {
@@ -293,7 +298,8 @@ async fn said(reader: &mut dyn ClusterReader) -> Said {
         }
         let left = reader.leaders_left(&[server.addr]).await.unwrap();
         let other_zone = reader.other_zone_stopped(&server.zone).await.unwrap();
-        by_server.push(BySaid { leaders, left, other_zone, checkpoints });
+        let clients = reader.clients(&server.addr).await.unwrap();
+        by_server.push(BySaid { leaders, left, other_zone, checkpoints, clients });
     }
     Said {
         discovery,
@@ -327,7 +333,14 @@ struct Twins {
     adapter: MysqlOceanBase,
     access: ClusterAccess,
     known: Vec<KnownServer>,
+    /// As it was when its clients logged in.
+    began: Cluster,
+    _clients: Vec<Conn>,
 }
+
+/// Clients at server 2, with what each has sent.
+const CLIENTS: [(&str, &[&str]); 3] =
+    [("root@app", &["BEGIN", "INSERT INTO t VALUES (1)"]), ("root@app", &[]), ("root@pair", &["START TRANSACTION"])];
 
 impl Twins {
     async fn start() -> Self {
@@ -342,7 +355,24 @@ impl Twins {
             active: true,
         };
         let known: Vec<KnownServer> = real.servers().into_iter().map(server).collect();
-        Self { access: access(&known), adapter: MysqlOceanBase::new(Clock::system()), known, real }
+        let mut clients = Vec::new();
+        for (user, statements) in CLIENTS {
+            let options = OptsBuilder::default().ip_or_hostname(known[1].addr.ip().to_string());
+            let options = options.tcp_port(known[1].sql_port).user(Some(user)).prefer_socket(false);
+            let mut client = Conn::new(options).await.unwrap();
+            for statement in statements {
+                client.query_drop(*statement).await.unwrap();
+            }
+            clients.push(client);
+        }
+        Self {
+            began: real.look(Clone::clone),
+            _clients: clients,
+            access: access(&known),
+            adapter: MysqlOceanBase::new(Clock::system()),
+            known,
+            real,
+        }
     }
 
     async fn read(&self, from: &dyn OceanBase) -> Said {
@@ -359,6 +389,15 @@ impl Twins {
             let real = self.read(&self.adapter).await;
             let value =
                 InProcessCluster::new(&SimOptions::quick(""), |n| Ipv4Addr::new(127, 0, 0, n), SimClock::System);
+            value.with(|core, _| core.cluster = self.began.clone());
+            let mut clients = Vec::new();
+            for (user, statements) in CLIENTS {
+                let mut client = value.open(2, "client", user, "").unwrap();
+                for statement in statements {
+                    client.command(statement).await.unwrap().unwrap();
+                }
+                clients.push(client);
+            }
             value.with(|core, _| core.cluster = state);
             let simulated = self.read(&reaching(&value, Life::new(Dice::new(1)))).await;
             if real == simulated {
@@ -370,7 +409,7 @@ impl Twins {
         panic!("{what}\n{real:#?}\n{simulated:#?}");
     }
 
-    async fn until(&self, wanted: impl FnMut(&obsteward::sim::state::Cluster) -> bool) {
+    async fn until(&self, wanted: impl FnMut(&Cluster) -> bool) {
         assert!(self.real.wait_until(Duration::from_secs(20), wanted).await);
     }
 }
@@ -379,6 +418,13 @@ impl Twins {
 async fn readings_are_what_sql_says() {
     let twins = Twins::start().await;
     twins.compare("healthy").await;
+    let avoid = Avoid::default();
+    let reader = twins.adapter.reader(&twins.access, &twins.known, &Expected::default(), &avoid).await;
+    let clients = reader.unwrap().clients(&twins.known[1].addr).await.unwrap().unwrap();
+    assert_eq!(
+        clients.to_string(),
+        "2 sessions and 1 open transaction of tenant app, 1 session and 1 open transaction of tenant pair"
+    );
 
     twins.real.third_party(&format!("ALTER SYSTEM STOP SERVER '{}'", twins.known[0].addr));
     twins

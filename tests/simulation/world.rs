@@ -343,6 +343,7 @@ impl World {
             stop_type: if ask.service_only { StopType::Service } else { StopType::Process },
             freeze_before_stop: ask.freeze && !ask.service_only,
             hold_until: None,
+            drain: Duration::ZERO,
             request_id: ask.request.map(uuid::Uuid::from_u128),
             repeat_by_arguments: false,
             expected_server: None,

@@ -2,8 +2,10 @@
 //! and a call show the same.
 
 use crate::api::grpc::statuses;
+use crate::domain::clients::ServerClients;
 use crate::domain::event::TaskServer;
-use crate::domain::ids::TaskId;
+use crate::domain::ids::{ServerAddr, TaskId};
+use crate::domain::reading::Fact;
 use crate::domain::ssh::SshLogin;
 use crate::domain::status::InnerStatus;
 use crate::proto::v1;
@@ -72,6 +74,7 @@ pub fn plan(view: StopPlanView) -> v1::StopPlan {
             .collect(),
         failures_tolerated_after: view.failures_tolerated_after,
         observed_at: Some(timestamp(view.observed_at)),
+        clients: view.clients.into_iter().map(clients).collect(),
     }
 }
 
@@ -83,6 +86,21 @@ pub fn rollout_plan(view: RolloutPlanView) -> v1::PlanRolloutResponse {
         plans: view.plans.into_iter().map(plan).collect(),
         allowed,
     }
+}
+
+fn clients((addr, found): (ServerAddr, Fact<ServerClients>)) -> v1::ServerClients {
+    let count = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
+    let (found, not_known_reason) = match found {
+        Ok(found) => (found, String::new()),
+        Err(why) => (ServerClients::default(), why.to_string()),
+    };
+    let tenants = found.0.into_iter().map(|one| v1::TenantClients {
+        tenant: one.tenant,
+        sessions: count(one.sessions),
+        active_sessions: count(one.active),
+        open_transactions: count(one.transactions),
+    });
+    v1::ServerClients { address: addr.to_string(), tenants: tenants.collect(), not_known_reason }
 }
 
 fn check(check: AssessedCheck) -> v1::PlanCheck {

@@ -1,9 +1,12 @@
 //! Requests about servers and tasks, translated into the service's arguments with everything that is wrong collected.
 
+use std::time::Duration;
+
 use uuid::Uuid;
 
 use crate::api::grpc::fields::{Fields, LONGEST_NAME, shortened};
 use crate::api::grpc::page::{Listing, Paging};
+use crate::domain::clients::LONGEST_DRAIN;
 use crate::domain::event::TaskState;
 use crate::domain::ids::{ClusterId, Principal, Revision, Seq, ServerId, SubtaskId, TaskId, ZoneName};
 use crate::domain::refusal::Refusal;
@@ -33,6 +36,10 @@ pub fn stop_server(request: v1::StopServerRequest) -> Result<StopServer, Refusal
         fields
             .wrong("accept_risks", "PERMANENT_OFFLINE is a risk of a hold, and hold_until is not given: leave it out");
     }
+    let drain = drain(&mut fields, request.drain);
+    if !drain.is_zero() && stop_type == StopType::Service {
+        fields.wrong("drain", "needs a stop of the process, and type is STOP_TYPE_SERVICE: leave it out");
+    }
     let request_id = request_id(&mut fields, &request.request_id);
     let expected_server = fields.optional("expected_server", &request.expected_server);
     let expire_time = fields.moment("expire_time", request.expire_time);
@@ -46,6 +53,7 @@ pub fn stop_server(request: v1::StopServerRequest) -> Result<StopServer, Refusal
         stop_type,
         freeze_before_stop: request.freeze_before_stop,
         hold_until,
+        drain,
         request_id,
         repeat_by_arguments: false,
         expected_server,
@@ -90,6 +98,7 @@ pub fn restart_server(request: v1::RestartServerRequest) -> Result<RestartServer
         force: request.force,
         accept_risks: request.accept_risks,
         freeze_before_stop: request.freeze_before_stop,
+        drain: request.drain,
         r#type: v1::StopType::Process.into(),
         hold_until: None,
     });
@@ -273,6 +282,16 @@ pub(super) fn risks(fields: &mut Fields, values: &[i32]) -> Vec<Risk> {
     }
     risks.sort_unstable();
     risks
+}
+
+/// How long clients are waited for; absent: not at all.
+pub(super) fn drain(fields: &mut Fields, value: Option<prost_types::Duration>) -> Duration {
+    let Some(value) = value else { return Duration::ZERO };
+    let drain = Duration::try_from(value).ok().filter(|drain| *drain <= LONGEST_DRAIN);
+    drain.and_then(|drain| u64::try_from(drain.as_micros()).ok()).map(Duration::from_micros).unwrap_or_else(|| {
+        fields.wrong("drain", format!("{value} is not possible, give 0s to {}s", LONGEST_DRAIN.as_secs()));
+        Duration::ZERO
+    })
 }
 
 fn stop_type(fields: &mut Fields, value: i32) -> StopType {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::api::grpc::fields::Fields;
-use crate::api::grpc::validate::{request_id, risks};
+use crate::api::grpc::validate::{drain, request_id, risks};
 use crate::domain::hold::TIME_TO_START;
 use crate::domain::ids::{ClusterId, ServerId, ZoneName};
 use crate::domain::refusal::Refusal;
@@ -45,6 +45,7 @@ pub fn start_rollout(request: v1::StartRolloutRequest) -> Result<StartRollout, R
     let stop_after = count(&mut fields, "stop_after", request.stop_after);
     let pause_after = count(&mut fields, "pause_after", request.pause_after);
     let hold = fields.time("hold", request.hold, LONGEST_HOLD).filter(|hold| !hold.is_zero());
+    let drain = drain(&mut fields, request.drain);
     let deadline = fields.moment("deadline", request.deadline);
     let request_id = request_id(&mut fields, &request.request_id);
     if let Some(of) = &of {
@@ -65,6 +66,7 @@ pub fn start_rollout(request: v1::StartRolloutRequest) -> Result<StartRollout, R
         stop_after: stop_after.unwrap_or(1),
         pause_after,
         freeze_before_stop: request.freeze_before_stop,
+        drain,
         hold,
         deadline,
         request_id,

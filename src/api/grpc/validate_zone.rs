@@ -1,7 +1,9 @@
 //! Requests about zones, translated into the service's arguments with everything that is wrong collected.
 
+use std::time::Duration;
+
 use crate::api::grpc::fields::Fields;
-use crate::api::grpc::validate::{request_id, risks};
+use crate::api::grpc::validate::{drain, request_id, risks};
 use crate::domain::ids::{ClusterId, ZoneName};
 use crate::domain::refusal::Refusal;
 use crate::proto::v1;
@@ -14,9 +16,10 @@ macro_rules! stops_zone {
             let mut fields = Fields::default();
             let accepted_risks = risks(&mut fields, &request.accept_risks);
             let expire_time = fields.moment("expire_time", request.expire_time);
+            let drain = drain(&mut fields, request.drain);
             let (force, freeze_before_stop) = (request.force, request.freeze_before_stop);
             let zone = on_zone(fields, request.cluster_id, &request.zone, &request.request_id)?;
-            Ok($asked(OnZone { force, accepted_risks, freeze_before_stop, expire_time, ..zone }))
+            Ok($asked(OnZone { force, accepted_risks, freeze_before_stop, drain, expire_time, ..zone }))
         }
     )+};
 }
@@ -44,6 +47,7 @@ fn on_zone(mut fields: Fields, cluster: i64, zone: &str, request: &str) -> Resul
         force: false,
         accepted_risks: Vec::new(),
         freeze_before_stop: false,
+        drain: Duration::ZERO,
         expire_time: None,
     })
 }

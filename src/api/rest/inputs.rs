@@ -2,6 +2,7 @@
 //! caller corrects a request once. Pure.
 
 use std::fmt::Display;
+use std::time::Duration;
 
 use bytes::Bytes;
 use percent_encoding::percent_decode_str;
@@ -193,6 +194,25 @@ impl Inputs {
                 None
             }
         };
+        self.same(name, query, body)
+    }
+
+    /// Whole seconds in the query or the body; both only when they say the same.
+    pub fn seconds(&mut self, name: &str, most: Duration) -> Option<Duration> {
+        let query = self.query_text(name).map(|text| (number(&text), shown(&text)));
+        let body = match self.body.get(name).cloned() {
+            None | Some(Value::Null) => None,
+            Some(given) => Some((given.as_i64(), bounded(given))),
+        };
+        let mut read = |(seconds, given): (Option<i64>, Value)| {
+            let seconds = seconds.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
+            let seconds = seconds.filter(|seconds| *seconds <= most);
+            if seconds.is_none() {
+                self.wrong(name, given, format!("is not possible, give whole seconds from 0 to {}", most.as_secs()));
+            }
+            seconds
+        };
+        let (query, body) = (query.and_then(&mut read), body.and_then(&mut read));
         self.same(name, query, body)
     }
 

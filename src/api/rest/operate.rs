@@ -1,6 +1,8 @@
 //! `POST /api/v2/ob/clusters/{id}/servers/{serverId}/stop`, `/start` and others (docs/ocp-v2.md#the-stop-call), and the same of
 //! zones: parameters in the query or in the body, the answer in the shape that is configured.
 
+use std::time::Duration;
+
 use http::{HeaderMap, HeaderName};
 use uuid::Uuid;
 
@@ -12,6 +14,7 @@ use crate::api::rest::inputs::{Inputs, shown};
 use crate::api::rest::parsed_request::ParsedRequest;
 use crate::api::rest::state::RestState;
 use crate::api::rest::task_body;
+use crate::domain::clients::LONGEST_DRAIN;
 use crate::domain::ids::{ClusterId, ServerId, ZoneName};
 use crate::domain::refusal::Refusal;
 use crate::domain::status::{Risk, StopType};
@@ -56,11 +59,13 @@ pub async fn stop_zone<C: FamilyCall<Family = Operate>>(
 ) -> Result<Reply, Failure> {
     let (caller, arguments) = with_body(request, |mut inputs, headers| {
         let (force, freeze_before_stop) = (inputs.flag("force"), inputs.flag("freezeServer"));
+        let drain = drain(&mut inputs);
         let accepted_risks = risks(&mut inputs);
         let zone = OnZone {
             force: force.unwrap_or(false),
             accepted_risks,
             freeze_before_stop: freeze_before_stop.unwrap_or(false),
+            drain,
             ..zone_arguments(inputs, headers)?
         };
         may_accept(&zone.accepted_risks, &state.risks)?;
@@ -92,6 +97,7 @@ fn zone_arguments(mut inputs: Inputs, headers: &HeaderMap) -> Result<OnZone, Fai
         force: false,
         accepted_risks: Vec::new(),
         freeze_before_stop: false,
+        drain: Duration::ZERO,
         expire_time: None,
     })
 }
@@ -148,6 +154,14 @@ fn stop_arguments(
             "is only possible with type STOP_PROCESS, which ends the process: leave it out or false",
         );
     }
+    let drain = drain(&mut inputs);
+    if !drain.is_zero() && stop_type == StopType::Service {
+        inputs.wrong(
+            "drainSeconds",
+            drain.as_secs().into(),
+            "is only possible with type STOP_PROCESS, which ends the process: leave it out or 0",
+        );
+    }
     let accepted = risks(&mut inputs);
     let request_id = request_id(&mut inputs, headers);
     let (Some(cluster), Some(server)) = (cluster, server) else { return Err(inputs.failure()) };
@@ -159,6 +173,7 @@ fn stop_arguments(
         stop_type,
         freeze_before_stop,
         hold_until: None,
+        drain,
         request_id,
         repeat_by_arguments: request_id.is_none(),
         expected_server: None,
@@ -178,6 +193,10 @@ fn on_server_arguments(mut inputs: Inputs, headers: &HeaderMap) -> Result<OnServ
 
 fn server(inputs: &mut Inputs) -> (Option<ClusterId>, Option<ServerId>) {
     (inputs.path_id("id", ClusterId::new), inputs.path_id("serverId", ServerId::new))
+}
+
+fn drain(inputs: &mut Inputs) -> Duration {
+    inputs.seconds("drainSeconds", LONGEST_DRAIN).unwrap_or_default()
 }
 
 fn risks(inputs: &mut Inputs) -> Vec<Risk> {

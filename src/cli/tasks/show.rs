@@ -74,6 +74,7 @@ fn head(task: &v1::Task) -> Vec<(&'static str, String)> {
         .then(|| "force".to_owned())
         .into_iter()
         .chain(task.freeze_before_stop.then(|| "freeze".to_owned()))
+        .chain(task.drain.and_then(|drain| drain.try_into().ok()).map(|drain| format!("drain {}", times::brief(drain))))
         .chain(task.accepted_risks.iter().map(|risk| format!("accepts {}", words::risk(*risk))))
         .collect();
     let verbs: Vec<_> = task.allowed_verbs.iter().map(|verb| words::verb(*verb)).collect();

@@ -104,6 +104,7 @@ macro_rules! stop {
                 force: options.force,
                 accept_risks: options.risks(),
                 freeze_before_stop: options.freeze,
+                drain: options.drain(),
             };
             let call = async || Ok(client.zones().$call(request.clone()).await?.map(|answer| answer.task));
             let task = send(client, output, $doing, &request_id, call).await?;

@@ -57,10 +57,12 @@ fn consent_ended(task: &Task, intent: &Intent, now: Timestamp) -> Option<Failure
         return None;
     }
     let gap = now.since(task.last_progress_at).max(task.longest_gap);
+    // To wait for clients is what was consented to, and nothing happens meanwhile.
+    let longest = LONGEST_GAP + task.spec.drain;
     let why = if now > task.expire_time {
         format!("its expire_time {} has passed", task.expire_time)
-    } else if gap > LONGEST_GAP {
-        format!("nothing happened for {} s before it (at most {} s)", gap.as_secs(), LONGEST_GAP.as_secs())
+    } else if gap > longest {
+        format!("nothing happened for {} s before it (at most {} s)", gap.as_secs(), longest.as_secs())
     } else {
         return None;
     };

@@ -149,10 +149,15 @@ fn waiting(deps: &Deps, progress: &FreezeProgress, message: String) -> Observati
     Observation::Wait { progress: ProgressReport { message, done, total }, again_in: deps.timeouts.poll }
 }
 
+/// Whether the caller accepted that the cluster is not read, which it was not with this error.
+pub(super) fn unread_is_accepted(context: &StepContext, error: &ClusterError) -> bool {
+    step_io::goes_on_unread(context, error) && step_io::accepts(context, Risk::ClusterUnreachable)
+}
+
 /// The checkpoints could not be read. When the version lacks a view the freeze cannot be verified; every other error is
 /// the cluster's, and the gate behind it would meet the same.
 fn unread(context: &StepContext, target: &Target, error: &ClusterError) -> Freeze {
-    if step_io::goes_on_unread(context, error) && step_io::accepts(context, Risk::ClusterUnreachable) {
+    if unread_is_accepted(context, error) {
         let evidence = format!("MINOR FREEZE was not sent, the cluster does not answer: {}", error.message);
         return overridden(context, evidence, OverriddenBy::ClusterUnreachable);
     }

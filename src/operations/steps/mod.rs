@@ -1,6 +1,7 @@
 //! The steps, one file each: what it does, why repeating it is safe, its look, and its undo.
 
 mod arm_and_fire;
+mod drain;
 mod freeze;
 mod health;
 mod hold;

@@ -1,4 +1,4 @@
-//! Stop observer process: freeze when that was asked for, then arm, gate, fire (`arm_and_fire`).
+//! Stop observer process: wait for clients (`drain`) and freeze when that was asked for, then arm, gate, fire (`arm_and_fire`).
 //!
 //! Repeating it is safe: it looks for the process first, and a token runs once on the agent. Undo: the process is started
 //! again, when this task ended it.
@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::arm_and_fire::{ArmAndFire, GATE_UNREAD, GateRead, read_gate};
+use super::drain::{self, Drain};
 use super::freeze::{self, Freeze};
 use super::start_process;
 use super::stop_service::mark_refused;
@@ -175,9 +176,13 @@ impl StopProcess {
             let code = if found.supervisor.is_some() { "SUPERVISED" } else { "SIGNAL_NOT_PERMITTED" };
             return still_runs(Failure::new(FailureKind::Refused, code, reason.clone()));
         }
+        let not_drained = match drain::before_stop(deps, context, target).await {
+            Drain::Over(warning) => warning,
+            Drain::First(look) => return *look,
+        };
         let (waived, frozen) = match freeze::before_stop(deps, context, target).await {
             Freeze::Over { overrides, said } => (overrides, said),
-            Freeze::First(look) => return *look,
+            Freeze::First(look) => return drain::warned(*look, not_drained),
         };
         let last_attempt = attempts.clone().next_back().map(|intent| intent.at);
         let tried: Vec<Option<IntentOutcome>> = attempts.map(|intent| intent.outcome).collect();
@@ -238,7 +243,8 @@ impl StopProcess {
             },
         };
         let overrides = waived.into_iter().chain(recorded(&overridden, context)).collect();
-        let output = StepOutput { overrides, outcomes: outcomes(), ..StepOutput::default() };
+        let warnings = not_drained.into_iter().collect();
+        let output = StepOutput { overrides, warnings, outcomes: outcomes(), ..StepOutput::default() };
         Observation::Needed { intent, output, effect: Box::new(effect) }
     }
 
@@ -260,7 +266,7 @@ impl StopProcess {
 
     /// Whether the gate may still be waited for.
     fn within_gate(&self, context: &StepContext) -> bool {
-        context.waited() < self.0.timeouts.gate + freeze::budget(&self.0, context)
+        context.waited() < self.0.timeouts.gate + freeze::budget(&self.0, context) + context.task.spec.drain
     }
 
     /// A closed gate that may open by itself is waited for, a while; `refuse`: then the step fails so.

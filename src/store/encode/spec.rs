@@ -43,6 +43,7 @@ pub(super) fn to_stored(spec: &TaskSpec) -> stored::TaskSpec {
         freeze_before_stop: spec.freeze_before_stop,
         hold: spec.hold.as_ref().map(hold),
         rollout: spec.rollout.as_ref().map(rollout),
+        drain_us: micros(spec.drain),
         graph: Some(graph(&spec.graph)),
         facts: spec.facts.iter().map(fact::to_stored).collect(),
     }
@@ -78,6 +79,7 @@ pub(super) fn from_stored(spec: stored::TaskSpec) -> Result<TaskSpec, StoreError
         freeze_before_stop: spec.freeze_before_stop,
         hold: spec.hold.map(from_hold).transpose()?,
         rollout: spec.rollout.map(from_rollout).transpose()?,
+        drain: from_micros("drain of a task", spec.drain_us)?,
         graph: from_graph(needed("graph of a task", spec.graph)?)?,
         facts: spec.facts.into_iter().map(fact::from_stored).collect::<Result<_, _>>()?,
     })

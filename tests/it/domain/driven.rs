@@ -6,8 +6,8 @@ use obsteward::clock::Timestamp;
 use obsteward::domain::decide::{Input, StepOutput, TaskRefusal, VerbRequest, create, decide};
 use obsteward::domain::effect::Intent;
 use obsteward::domain::event::{
-    Direction, Event, EventKind, Failure, FailureKind, IntentOutcome, Phase, SubtaskOperation, SubtaskState, TaskState,
-    Verb,
+    Direction, Event, EventKind, Failure, FailureKind, IntentOutcome, Phase, SubtaskOperation, SubtaskState, TaskSpec,
+    TaskState, Verb,
 };
 use obsteward::domain::graph::{SubtaskRole, SubtaskSpec, TaskTarget};
 use obsteward::domain::ids::{Fence, Principal, SubtaskId};
@@ -49,7 +49,17 @@ pub struct Driven {
 
 impl Driven {
     pub fn new(upstreams: &[u8]) -> Self {
-        let log = task(upstreams);
+        Self::asked(upstreams, |_| {})
+    }
+
+    /// With something else in what was asked for.
+    pub fn asked(upstreams: &[u8], change: impl Fn(&mut TaskSpec)) -> Self {
+        let mut log = task(upstreams);
+        for event in &mut log {
+            if let EventKind::Created(spec) = &mut event.kind {
+                change(spec);
+            }
+        }
         let task = Task::fold(&log).expect("a creation that folds");
         Self { log, task, now: at(0) }
     }

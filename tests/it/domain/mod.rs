@@ -202,6 +202,14 @@ fn consent_to_the_irreversible_ends_with_its_time_and_with_a_gap() {
         driven.must(wanted(&driven, subtask(0), 30, true));
         assert_eq!((driven.task.state, expired(&driven)), (state, state == TaskState::Failed));
     }
+    // To wait for clients was asked for, and is no gap.
+    for (more, state) in [(0, TaskState::Running), (1, TaskState::Failed)] {
+        let mut driven = Driven::asked(&[0], |spec| spec.drain = Duration::from_secs(1800));
+        driven.must(dispatch());
+        driven.wait(LONGEST_GAP.as_secs() + 1800 + more);
+        driven.must(wanted(&driven, subtask(0), 30, true));
+        assert_eq!(driven.task.state, state);
+    }
     let mut driven = Driven::new(&[0]);
     driven.must(dispatch());
     driven.wait(7201);

@@ -3,6 +3,7 @@
 pub mod cancel;
 pub mod demo;
 pub mod diagnosis;
+pub mod drain;
 pub mod force;
 pub mod freeze;
 pub mod holds;

@@ -186,6 +186,7 @@ impl Fixture {
             freeze_before_stop: false,
             hold: None,
             rollout: None,
+            drain: std::time::Duration::ZERO,
             graph: Graph { operation: operation_name(), subtasks: subtasks.collect() },
             facts: Vec::new(),
         };

@@ -80,6 +80,7 @@ async fn a_stop_is_translated_both_ways_and_traced() {
         expire_time: Some(prost_types::Timestamp { seconds: 4_000_000_000, nanos: 8_000 }),
         freeze_before_stop: false,
         hold_until: None,
+        drain: None,
         reason: "CHG-4711: kernel".to_owned(),
     });
     // Claimed, and not believed.

@@ -40,6 +40,10 @@ fn stop() -> v1::StopServerRequest {
     v1::StopServerRequest { cluster_id: 1, server_id: 7, ..Default::default() }
 }
 
+fn seconds(seconds: i64) -> Option<prost_types::Duration> {
+    Some(prost_types::Duration { seconds, nanos: 0 })
+}
+
 fn moment(seconds: i64, nanos: i32) -> Option<prost_types::Timestamp> {
     Some(prost_types::Timestamp { seconds, nanos })
 }
@@ -59,6 +63,9 @@ async fn servers() {
         "type" <- |request| request.r#type = 3;
         "type" <- |request| request.r#type = -1;
         "freeze_before_stop" <- |request| (request.freeze_before_stop, request.r#type) = (true, 2);
+        "drain" <- |request| request.drain = seconds(3601);
+        "drain" <- |request| request.drain = seconds(-1);
+        "drain" <- |request| (request.drain, request.r#type) = (seconds(1), 2);
         "request_id" <- |request| request.request_id = "x".to_owned();
         "request_id" <- |request| request.request_id = "123e4567e89b42d3a456426614174000".to_owned();
         "request_id" <- |request| request.request_id = "00000000-0000-0000-0000-000000000000".to_owned();
@@ -90,6 +97,7 @@ async fn servers() {
         "cluster_id" <- |request| request.cluster_id = -1;
         "server_id" <- |request| request.server_id = 0;
         "accept_risks[1]" <- |request| request.accept_risks = vec![1, 1];
+        "drain" <- |request| request.drain = seconds(i64::MAX);
         "request_id" <- |request| request.request_id = "x".to_owned();
         "expected_server" <- |request| request.expected_server = "10.0.0.2:0".to_owned();
         "expire_time" <- |request| request.expire_time = moment(0, -1);

@@ -2,6 +2,7 @@
 //! no secret is.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use obsteward::clock::Timestamp;
 use obsteward::domain::event::SubtaskState;
@@ -216,6 +217,7 @@ async fn a_stop_answers_the_task_as_committed_and_an_equal_request_the_open_task
         StopServer { force: true, ..repeat() },
         StopServer { stop_type: StopType::Service, ..repeat() },
         StopServer { freeze_before_stop: true, ..repeat() },
+        StopServer { drain: Duration::from_secs(1), ..repeat() },
         StopServer { server: ServerId::new(8).unwrap(), ..repeat() },
         StopServer { repeat_by_arguments: false, ..repeat() },
         StopServer { request_id: Some(Uuid::from_u128(9)), ..repeat() },
@@ -250,6 +252,7 @@ async fn a_repeat_by_request_id_is_recognised_by_its_arguments_and_not_by_the_wo
         StopServer { force: true, ..asked.clone() },
         StopServer { stop_type: StopType::Service, ..asked.clone() },
         StopServer { freeze_before_stop: true, ..asked.clone() },
+        StopServer { drain: Duration::from_secs(1), ..asked.clone() },
         StopServer { expected_server: Some("10.0.1.7:2882".parse().unwrap()), ..asked.clone() },
         StopServer { expire_time: Some(Timestamp::from_micros(i64::MAX / 2)), ..asked.clone() },
     ];

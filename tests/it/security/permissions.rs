@@ -123,6 +123,7 @@ pub fn stop(risks: &[Risk]) -> StopServer {
         stop_type: StopType::Process,
         freeze_before_stop: false,
         hold_until: None,
+        drain: std::time::Duration::ZERO,
         request_id: None,
         repeat_by_arguments: false,
         expected_server: None,
@@ -144,6 +145,7 @@ fn on_zone(risks: &[Risk]) -> OnZone {
         force: false,
         accepted_risks: risks.to_vec(),
         freeze_before_stop: false,
+        drain: std::time::Duration::ZERO,
         expire_time: None,
     }
 }

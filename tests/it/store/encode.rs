@@ -1,6 +1,8 @@
 //! The stored bytes of one event of each kind, as a file: what was written by an older version must be read for years.
 //! A line is added for what is new; a line that changes is a store that can no longer be read.
 
+use std::time::Duration;
+
 use obsteward::domain::effect::Intent;
 use obsteward::domain::event::{
     Effect, Event, EventKind, Failure, FailureKind, IntentOutcome, OverriddenCheck, SubtaskOperation, SubtaskState,
@@ -309,14 +311,16 @@ fn what_came_with_rollback_and_skip_keeps_its_bytes_and_its_meaning() {
     assert!(task.subtasks[0].spec.prohibit_skip && !task.subtasks[1].spec.prohibit_skip);
 }
 
-/// The golden bytes are of a version that knew no freeze, and fold to a task without one.
+/// The golden bytes are of a version that knew neither, and fold to a task without.
 #[test]
-fn a_freeze_before_the_stop_is_kept() {
+fn a_freeze_and_a_drain_before_the_stop_are_kept() {
     let mut created = spec(100, 1);
     created.freeze_before_stop = true;
+    created.drain = Duration::from_millis(1500);
     let event = Event { at: at(0), kind: EventKind::Created(Box::new(created)) };
     assert_eq!(event_from_bytes(&event_to_bytes(&event)).unwrap(), event);
-    assert!(!Task::fold(&[log()[0].clone()]).unwrap().spec.freeze_before_stop);
+    let before = Task::fold(&[log()[0].clone()]).unwrap().spec;
+    assert!(!before.freeze_before_stop && before.drain.is_zero());
 }
 
 /// The golden bytes are of a version that found its steps by name.

@@ -67,6 +67,7 @@ pub fn spec(task: TaskId, cluster: ClusterId) -> TaskSpec {
         freeze_before_stop: false,
         hold: None,
         rollout: None,
+        drain: std::time::Duration::ZERO,
         graph: Graph {
             operation: OperationName { name: "Stop OB server".to_owned(), version: 1 },
             subtasks: subtasks.collect(),

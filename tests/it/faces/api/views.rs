@@ -3,6 +3,7 @@
 use obsteward::api::grpc::encode;
 use obsteward::clock::Timestamp;
 use obsteward::domain::ids::{ClusterIdentity, ServerId};
+use obsteward::domain::reading::Unreadable;
 use obsteward::domain::status::{ClusterStatus, InnerStatus, OverriddenBy, ServerStatus, ZoneInnerStatus, ZoneStatus};
 use obsteward::proto::v1;
 use obsteward::service::views::{AssessedCheck, CheckVerdict, ClusterView, ProcessView, ServerView, StopPlanView};
@@ -99,7 +100,9 @@ fn servers_clusters_and_plans_are_shown() {
         leader_moves: vec![(1002, "t1".to_owned(), 4)],
         failures_tolerated_after: Some(0),
         observed_at: Timestamp::from_micros(1),
+        clients: vec![("10.0.0.2:2882".parse().unwrap(), Err(Unreadable::new("it is silent")))],
     });
+    assert_eq!((plan.clients[0].not_known_reason.as_str(), plan.clients[0].tenants.len()), ("it is silent", 0));
     assert_eq!((plan.allowed, plan.checks[0].verdict()), (false, v1::Verdict::Block));
     assert_eq!(plan.leader_moves[0].leaders, 4);
 

@@ -22,6 +22,7 @@ fn body() -> impl Strategy<Value = String> {
         Just("force".to_owned()),
         Just("type".to_owned()),
         Just("freezeServer".to_owned()),
+        Just("drainSeconds".to_owned()),
         Just("acceptRisks".to_owned()),
         "[a-z]{0,4}",
     ];

@@ -53,6 +53,13 @@ const STOPS: &[Case] = &[
     ("/servers/3/stop", JSON, r#"{"freezeServer":true}"#, 200, "", &[]),
     ("/servers/3/stop?freezeServer=true&type=STOP_PROCESS", JSON, "", 200, "", &[]),
     ("/servers/3/stop?type=STOP_SERVICE", JSON, r#"{"freezeServer":true}"#, 400, "INVALID_ARGUMENT", &["freezeServer"]),
+    ("/servers/3/stop?drainSeconds=3600", JSON, r#"{"drainSeconds":3600}"#, 200, "", &[]),
+    ("/servers/3/stop?drainSeconds=1", JSON, r#"{"drainSeconds":2}"#, 400, "INVALID_ARGUMENT", &["drainSeconds"]),
+    ("/servers/3/stop?drainSeconds=5m", JSON, "", 400, "INVALID_ARGUMENT", &["drainSeconds"]),
+    ("/servers/3/stop", JSON, r#"{"drainSeconds":3601}"#, 400, "INVALID_ARGUMENT", &["drainSeconds"]),
+    ("/servers/3/stop", JSON, r#"{"drainSeconds":-1}"#, 400, "INVALID_ARGUMENT", &["drainSeconds"]),
+    ("/servers/3/stop", JSON, r#"{"drainSeconds":1.5}"#, 400, "INVALID_ARGUMENT", &["drainSeconds"]),
+    ("/servers/3/stop?type=STOP_SERVICE", JSON, r#"{"drainSeconds":1}"#, 400, "INVALID_ARGUMENT", &["drainSeconds"]),
     ("/servers/3/stop", JSON, r#"{"acceptRisks":"QUORUM_LOSS"}"#, 400, "INVALID_ARGUMENT", &["acceptRisks"]),
     (
         "/servers/3/stop",
@@ -189,12 +196,12 @@ async fn parameters_reach_the_service() {
     assert!(fixture.last_call().ends_with(" freeze_before_stop=true"), "{}", fixture.last_call());
 
     let fixture = of().await;
-    let body = r#"{"force":true,"acceptRisks":["QUORUM_LOSS"],"freezeServer":true}"#;
+    let body = r#"{"force":true,"acceptRisks":["QUORUM_LOSS"],"freezeServer":true,"drainSeconds":90}"#;
     fixture.post_json("/api/v2/ob/clusters/20/servers/3/restart", body).await;
     assert_eq!(
         fixture.last_call(),
         "RESTART_OB_SERVER cluster 20 server 3 (10.0.20.9:2882): cluster_id=20 server_id=3 force=true \
-         accept_risks=QUORUM_LOSS expected_server= expire_time= freeze_before_stop=true"
+         accept_risks=QUORUM_LOSS expected_server= expire_time= freeze_before_stop=true drain=90s"
     );
     let start = || {
         let start = Request::post("/api/v2/ob/clusters/3/servers/27/start").header("idempotency-key", key);

@@ -59,6 +59,7 @@ fn sample_spec(operation: &Definition) -> TaskSpec {
         freeze_before_stop: false,
         hold: None,
         rollout: None,
+        drain: std::time::Duration::ZERO,
         graph: operation
             .graph(
                 first,

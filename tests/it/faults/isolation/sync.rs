@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use obsteward::clock::{Clock, Timestamp, monotonic_now};
+use obsteward::domain::clients::ServerClients;
 use obsteward::domain::freeze;
 use obsteward::domain::ids::{ClusterIdentity, ServerAddr, ZoneName};
-use obsteward::domain::reading::{ClusterReading, LogStreamReading, Parameters, ServerReading, ZoneReading};
+use obsteward::domain::reading::{ClusterReading, Fact, LogStreamReading, Parameters, ServerReading, ZoneReading};
 use obsteward::inventory::{Inventory, Syncer};
 use obsteward::oceanbase::{ClusterError, ClusterReader, Discovery, Expected, LeaderCount};
 use obsteward::store::inventory::{ClusterFilter, InventoryStore, NewCluster};
@@ -97,6 +98,10 @@ impl ClusterReader for EmptyCluster {
     }
 
     async fn servers(&mut self) -> Result<Vec<ServerReading>, ClusterError> {
+        panic!("a sync only discovers")
+    }
+
+    async fn clients(&mut self, _: &ServerAddr) -> Result<Fact<ServerClients>, ClusterError> {
         panic!("a sync only discovers")
     }
 
