@@ -3,6 +3,7 @@
 //! would: as user `admin`, by password.
 
 mod look_around;
+mod rolling;
 
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -11,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
@@ -60,9 +61,21 @@ pub struct DemoArgs {
     /// Loopback network of the simulated servers, 127.A.B.0
     #[arg(long, value_name = "NET", default_value_t = Ipv4Addr::new(127, 0, 1, 0))]
     pub net: Ipv4Addr,
+    /// What is shown: one server stopped, or all of them restarted one after the other
+    #[arg(long, value_enum, default_value_t = Walk::Stop, conflicts_with = "no_stop")]
+    pub walk: Walk,
     /// Only start everything; stop no server
     #[arg(long, conflicts_with = "once")]
     pub no_stop: bool,
+}
+
+/// What the demo shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Walk {
+    /// One server is stopped
+    Stop,
+    /// Every server is restarted, while a client writes
+    Rolling,
 }
 
 /// What the demo started, and ends again.
@@ -311,6 +324,10 @@ async fn show(stage: &Stage, args: &DemoArgs, output: &Output) -> Result<(Exit, 
     }
     if args.no_stop {
         return Ok((Exit::Done, None));
+    }
+    match args.walk {
+        Walk::Stop => {}
+        Walk::Rolling => return rolling::walk(stage, &client, cluster.id, output).await,
     }
     let server = servers.iter().find(|server| server.id == STOPPED);
     let Some(server) = server else {

@@ -145,6 +145,13 @@ operations! {
     /// Ends what a task runs.
     CancelTask = "cancelTask", Some(Call::CancelTask), proven!(tasks::cancel),
         Post "/api/v2/tasks/instances/{taskInstanceId}/cancel";
+    /// Brings back what a task holds.
+    CompleteHold = "completeHold", Some(Call::CompleteHold), proven!(tasks::complete_hold),
+        Post "/api/v2/tasks/instances/{taskInstanceId}/completeHold";
+    PauseRollout = "pauseRollout", Some(Call::PauseRollout), proven!(tasks::pause),
+        Post "/api/v2/tasks/instances/{taskInstanceId}/pause";
+    ResumeRollout = "resumeRollout", Some(Call::ResumeRollout), proven!(tasks::resume),
+        Post "/api/v2/tasks/instances/{taskInstanceId}/resume";
     /// Closes a task at rest as it is.
     GiveUpTask = "giveUpTask", Some(Call::GiveUpTask), proven!(tasks::give_up),
         Post "/api/v2/tasks/instances/{taskInstanceId}/giveUp";

@@ -10,8 +10,8 @@ use crate::domain::ids::{ClusterId, Revision, SubtaskId, TaskId};
 use crate::domain::refusal::Refusal;
 use crate::service::views::PageOf;
 use crate::service::{
-    CancelSubtask, CancelTask, GetCluster, GetTask, GiveUpTask, RetrySubtask, RetryTask, RollbackTask, SkipSubtask,
-    SubtaskLog, TaskSelection, TasksPage,
+    CancelSubtask, CancelTask, CompleteHold, GetCluster, GetTask, GiveUpTask, PauseRollout, ResumeRollout,
+    RetrySubtask, RetryTask, RollbackTask, SkipSubtask, SubtaskLog, TaskSelection, TasksPage,
 };
 use crate::store::{Page, TaskOrder};
 
@@ -120,20 +120,30 @@ pub async fn rollback(state: &RestState, request: ParsedRequest) -> Result<Reply
     task_body::wrapped(state, &stored)
 }
 
-/// Ends what a task runs; not of OCP, which cancels subtasks.
-pub async fn cancel(state: &RestState, request: ParsedRequest) -> Result<Reply, Failure> {
-    let ParsedRequest { caller, inputs, .. } = request;
-    let asked = verb(inputs).map(|(task, if_revision)| CancelTask { task, if_revision });
-    let stored = state.call(&caller, asked).await?;
-    task_body::wrapped(state, &stored)
+/// Verbs that are not of OCP's API and have no argument of their own.
+macro_rules! of_task {
+    ($($(#[$doc:meta])* $call:ident asks $asked:ident;)+) => {$(
+        $(#[$doc])*
+        pub async fn $call(state: &RestState, request: ParsedRequest) -> Result<Reply, Failure> {
+            let ParsedRequest { caller, inputs, .. } = request;
+            let asked = verb(inputs).map(|(task, if_revision)| $asked { task, if_revision });
+            let stored = state.call(&caller, asked).await?;
+            task_body::wrapped(state, &stored)
+        }
+    )+};
 }
 
-/// Closes a task at rest as it is; OCP has it on its pages and not in its API.
-pub async fn give_up(state: &RestState, request: ParsedRequest) -> Result<Reply, Failure> {
-    let ParsedRequest { caller, inputs, .. } = request;
-    let asked = verb(inputs).map(|(task, if_revision)| GiveUpTask { task, if_revision });
-    let stored = state.call(&caller, asked).await?;
-    task_body::wrapped(state, &stored)
+of_task! {
+    /// Ends what a task runs; OCP cancels subtasks.
+    cancel asks CancelTask;
+    /// Brings back what a task holds out of service.
+    complete_hold asks CompleteHold;
+    /// Lets a rollout begin no further batch.
+    pause asks PauseRollout;
+    /// Goes on with a rollout that is paused.
+    resume asks ResumeRollout;
+    /// Closes a task at rest as it is; OCP has it on its pages and not in its API.
+    give_up asks GiveUpTask;
 }
 
 /// What a subtask logged, over all its executions; from a line on when one is given.

@@ -23,6 +23,7 @@ mod driven;
 mod edges;
 pub mod parsers;
 mod rollback;
+mod rollout;
 mod skip;
 
 /// One of the inputs, sensible or not.

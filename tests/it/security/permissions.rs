@@ -1,18 +1,22 @@
 //! Promise 11, permission: each call is allowed or refused as a table says that is written out here, what is missing and
 //! what is forbidden cannot be told apart, and lists show only what the caller may read. Watches: `sights`.
 
+use std::time::Duration;
+
 use obsteward::api::error_status::to_status;
 use obsteward::domain::call::{Call, Subject, permits};
 use obsteward::domain::ids::{AccessKeyId, ClusterId, Principal, ServerId};
 use obsteward::domain::refusal::Refusal;
+use obsteward::domain::rollout::RolloutAction;
 use obsteward::domain::status::{ClusterStatus, Risk, StopType};
 use obsteward::service::{
-    BackupStore, Caller, CancelSubtask, CancelTask, ClusterSelection, ClustersPage, CreateAccessKey, CreateRole,
-    CreateUser, DeleteRole, DeregisterCluster, FreezeServer, GetCluster, GetServer, GetTask, GiveUpTask,
+    BackupStore, Caller, CancelSubtask, CancelTask, ClusterSelection, ClustersPage, CompleteHold, CreateAccessKey,
+    CreateRole, CreateUser, DeleteRole, DeregisterCluster, FreezeServer, GetCluster, GetServer, GetTask, GiveUpTask,
     ListAccessKeys, ListAuditRecords, ListClusters, ListRoles, ListServers, ListTasks, ListUsers, OnServer, OnZone,
-    PlanStopServer, PlanStopZone, RegisterCluster, RestartServer, RestartZone, RetrySubtask, RetryTask, RollbackTask,
-    RotateAccessKey, SetPassword, SkipSubtask, StartServer, StartZone, StopServer, StopZone, SubtaskLog, SyncCluster,
-    TaskSelection, TasksPage, UpdateAccessKey, UpdateCluster, UpdateUser,
+    PauseRollout, PlanRollout, PlanStopServer, PlanStopZone, RegisterCluster, RestartServer, RestartZone,
+    ResumeRollout, RetrySubtask, RetryTask, RollbackTask, RolloutOf, RolloutScope, RotateAccessKey, SetPassword,
+    SkipSubtask, StartRollout, StartServer, StartZone, StopServer, StopZone, SubtaskLog, SyncCluster, TaskSelection,
+    TasksPage, UpdateAccessKey, UpdateCluster, UpdateUser,
 };
 use obsteward::store::access::AuditFilter;
 use obsteward::store::inventory::{ClusterOrder, DefaultHost};
@@ -74,6 +78,13 @@ const TABLE: &[(&str, Call, Subject, bool, &str)] = &[
     ("skip with risks", Call::SkipSubtask, RISKY_TASK, true, "AF"),
     ("retry subtask", Call::RetryTask, TASK, false, "AMTUCF"),
     ("retry subtask with risks", Call::RetryTask, RISKY_TASK, true, "AF"),
+    ("start rollout", Call::StartRollout, ONE, false, "AMUCF"),
+    ("start rollout with risks", Call::StartRollout, ONE, true, "AF"),
+    ("plan rollout with risks", Call::PlanRollout, ONE, false, "AMVCF"),
+    ("pause", Call::PauseRollout, TASK, false, "AMTUCF"),
+    ("resume", Call::ResumeRollout, TASK, false, "AMTUCF"),
+    ("resume with risks", Call::ResumeRollout, RISKY_TASK, true, "AF"),
+    ("complete hold with risks", Call::CompleteHold, RISKY_TASK, false, "AMTUCF"),
     ("cancel subtask", Call::CancelTask, TASK, false, "AMTUCF"),
     ("cancel", Call::CancelTask, TASK, false, "AMTUCF"),
     ("cancel with risks", Call::CancelTask, RISKY_TASK, false, "AMTUCF"),
@@ -147,6 +158,27 @@ fn on_zone(risks: &[Risk]) -> OnZone {
         freeze_before_stop: false,
         drain: std::time::Duration::ZERO,
         expire_time: None,
+    }
+}
+
+fn start_rollout(risks: &[Risk]) -> StartRollout {
+    StartRollout {
+        of: RolloutOf {
+            cluster: cluster_id(1),
+            scope: RolloutScope::All,
+            action: RolloutAction::Restart,
+            max_parallel: 1,
+            force: false,
+            accepted_risks: risks.to_vec(),
+        },
+        min_healthy: Duration::ZERO,
+        stop_after: 1,
+        pause_after: None,
+        freeze_before_stop: false,
+        drain: Duration::ZERO,
+        hold: None,
+        deadline: None,
+        request_id: None,
     }
 }
 
@@ -279,6 +311,17 @@ async fn ask(fixture: &Fixture, caller: &Caller, what: &str) -> Result<(), Refus
         }
         "cancel subtask" => {
             to.call(caller, CancelSubtask { task: task_id(1), subtask: subtask_id(task_id(1), 2) }).await.map(drop)
+        }
+        "start rollout" => to.call(caller, start_rollout(&[])).await.map(drop),
+        "start rollout with risks" => to.call(caller, start_rollout(&[Risk::QuorumLoss])).await.map(drop),
+        "plan rollout with risks" => {
+            to.call(caller, PlanRollout(start_rollout(&[Risk::QuorumLoss]).of)).await.map(drop)
+        }
+        "pause" => to.call(caller, PauseRollout { task: task_id(1), if_revision: None }).await.map(drop),
+        "resume" => to.call(caller, ResumeRollout { task: task_id(1), if_revision: None }).await.map(drop),
+        "resume with risks" => to.call(caller, ResumeRollout { task: task_id(2), if_revision: None }).await.map(drop),
+        "complete hold with risks" => {
+            to.call(caller, CompleteHold { task: task_id(2), if_revision: None }).await.map(drop)
         }
         "cancel" => to.call(caller, cancel(1)).await.map(drop),
         "cancel with risks" => to.call(caller, cancel(2)).await.map(drop),
@@ -416,7 +459,9 @@ async fn what_is_missing_and_what_is_forbidden_cannot_be_told_apart() {
                 "rotate key" => gone.guarded.call(&gone.caller("me"), RotateAccessKey(key.clone())).await.map(drop),
                 // Whether risks were accepted is known of a task that exists: TASK:*:* may change it, and only then hears
                 // that risks need more.
-                "retry with risks" | "retry subtask with risks" | "skip with risks" if "MTUC".contains(*column) => {
+                "retry with risks" | "retry subtask with risks" | "skip with risks" | "resume with risks"
+                    if "MTUC".contains(*column) =>
+                {
                     continue;
                 }
                 _ => ask(&gone, &gone.caller("me"), what).await,

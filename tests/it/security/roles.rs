@@ -254,13 +254,13 @@ fn over_rest(call: Call, risks: Risks) -> Option<(Method, String, &'static str)>
         Call::SkipSubtask => (Method::POST, format!("{instance}/subtasks/{SUBTASK}/skip"), ""),
         Call::CancelTask => (Method::POST, format!("{instance}/subtasks/{SUBTASK}/cancel"), ""),
         Call::GiveUpTask => (Method::POST, format!("{instance}/giveUp"), ""),
+        Call::CompleteHold => (Method::POST, format!("{instance}/completeHold"), ""),
+        Call::PauseRollout => (Method::POST, format!("{instance}/pause"), ""),
+        Call::ResumeRollout => (Method::POST, format!("{instance}/resume"), ""),
         Call::PlanStopServer
         | Call::PlanStopZone
         | Call::StartRollout
         | Call::PlanRollout
-        | Call::PauseRollout
-        | Call::ResumeRollout
-        | Call::CompleteHold
         | Call::WatchTasks
         | Call::RegisterCluster
         | Call::UpdateCluster
