@@ -8,6 +8,7 @@ use std::time::Duration;
 use obsteward::clock::{Clock, Timestamp};
 use obsteward::domain::effect::EffectOutcome;
 use obsteward::domain::freeze;
+use obsteward::domain::precheck::LedFrom;
 use obsteward::domain::reading::{ClusterReading, LogStreamReading};
 use obsteward::oceanbase::{
     Avoid, ClusterAccess, ClusterError, ClusterReader, Discovery, EffectTimes, ErrorClass, Expected, KnownServer,
@@ -275,7 +276,7 @@ struct Said {
 #[derive(Debug, PartialEq)]
 struct BySaid {
     leaders: LeaderCount,
-    left: i64,
+    left: Vec<LedFrom>,
     other_zone: Option<String>,
     checkpoints: Vec<freeze::Replica>,
 }

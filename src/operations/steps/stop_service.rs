@@ -5,18 +5,23 @@
 //! Repeating it is safe: the stop of what is stopped does nothing, and it is sent only while the mark is not set. Undo: START
 //! SERVER or START ZONE, when this task set the mark.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
 use super::start_service;
 use super::statement::{Prepared, UntilMarked};
+use crate::clock::monotonic_now;
+use crate::domain::blocker::{Blocker, Blockers};
 use crate::domain::decide::StepOutput;
 use crate::domain::event::{Failure, FailureKind, IntentOutcome, OverriddenCheck};
 use crate::domain::facts::{Fact, ServerFact, StopTimeState, ZoneFact};
 use crate::domain::gate::GateCode;
+use crate::domain::ids::ServerAddr;
 use crate::domain::precheck::unanswered::{self, NextStatement};
-use crate::domain::precheck::{Check, CheckName, Precheck, precheck};
+use crate::domain::precheck::{Check, CheckName, HAS_NOT_LEFT, LedFrom, Precheck, precheck, why_leader_stays};
+use crate::domain::reading::ServerReading;
 use crate::domain::status::{OverriddenBy, Risk};
 use crate::domain::stop_target::StopTarget;
 use crate::engine::{Observation, ProgressReport, Step, StepContext, TimeoutPolicy};
@@ -31,6 +36,8 @@ use crate::operations::{Deps, cluster_failure, step_io};
 const MOST_ATTEMPTS: usize = 6;
 /// Longest wait for leaders in all.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+/// How many looks it counts for to look why leaders stay: it asks three things more.
+const LOOKS_OF_REASONS: u32 = 3;
 
 pub struct StopService(pub Deps);
 
@@ -50,7 +57,7 @@ impl Step for StopService {
             Err(error) => return step_io::unread(&error),
         };
         match seen.mark {
-            Mark::Set(how) => self.marked(context, &subject, reader.as_mut(), how).await,
+            Mark::Set(how) => self.marked(context, &subject, reader.as_mut(), &seen.servers, how).await,
             Mark::NotSet => self.not_marked(context, &subject, reader.as_mut()).await,
             Mark::Gone => step_io::gone(&subject),
         }
@@ -127,12 +134,54 @@ fn unknown_cluster(context: &StepContext, subject: &ServerOrZone, error: &Cluste
     Observation::Reached { already_so: false, output, writes: Vec::new() }
 }
 
+/// How often it is looked again why leaders stay, as a multiple of the pause between looks.
+const LOOKS_PER_REASON: u32 = 30;
+
+/// What keeps the leaders. Which they are every look tells; why they stay is looked at only once they do not move, and rarely.
+/// Returns how many looks that counts for too.
+async fn what_keeps_leaders(
+    deps: &Deps,
+    context: &StepContext,
+    reader: &mut dyn ClusterReader,
+    (servers, stopped): (&[ServerReading], &BTreeSet<ServerAddr>),
+    left: &[LedFrom],
+) -> (Blockers, u32) {
+    let now = monotonic_now();
+    let looked = context.memory().leaders_stay.as_ref().map(|(at, _)| now.saturating_duration_since(*at));
+    let due = context.unmoved >= deps.timeouts.between_readings()
+        && looked.is_none_or(|age| age >= deps.timeouts.poll * LOOKS_PER_REASON);
+    if due {
+        let read = async { Ok((reader.tenants().await?, reader.zones().await?, reader.log_streams().await?)) };
+        // Without an answer they are named all the same.
+        if let Ok((tenants, zones, log_streams)) = step_io::bounded(deps, context, read).await {
+            step_io::remember_tenants(context, tenants);
+            let why = log_streams.iter().map(|log_stream| {
+                let why = why_leader_stays(log_stream, servers, &zones, stopped);
+                ((log_stream.tenant_id, log_stream.ls_id), why)
+            });
+            context.memory().leaders_stay = Some((now, why.collect()));
+        }
+    }
+    let memory = context.memory();
+    let blocker = |led: &LedFrom| {
+        let known = memory.leaders_stay.as_ref().and_then(|(_, why)| why.get(&(led.tenant_id, led.ls_id)));
+        let why = known.map_or(HAS_NOT_LEFT, String::as_str);
+        Blocker::log_stream(led.tenant_id, led.ls_id, why).on(led.addr)
+    };
+    let blockers: Blockers = left.iter().map(blocker).collect();
+    let blockers = match &memory.tenant_names {
+        Some(names) => blockers.with_tenant_names(names),
+        None => blockers,
+    };
+    (blockers, if due { LOOKS_OF_REASONS } else { 1 })
+}
+
 fn leaders_left(context: &StepContext, subject: &ServerOrZone, leaders: i64) -> ProgressReport {
     let of = |target: &Target| context.task.facts.server(target.server.id).leaders_before.unwrap_or_default();
     let before: i64 = subject.targets().map(|target| i64::from(of(target))).sum();
     let total = before.max(leaders);
     let message = format!("{leaders} of {total} leaders still on {}", subject.place());
-    ProgressReport { message, done: total - leaders, total }
+    ProgressReport::counted(message, total - leaders, total)
 }
 
 fn evidence(precheck: &Precheck, name: CheckName) -> String {
@@ -151,12 +200,15 @@ impl StopService {
         context: &StepContext,
         subject: &ServerOrZone,
         reader: &mut dyn ClusterReader,
+        servers: &[ServerReading],
         how: String,
     ) -> Observation {
-        let leaders = match step_io::bounded(&self.0, context, reader.leaders_left(&subject.addresses())).await {
-            Ok(leaders) => leaders,
+        let stopped: BTreeSet<ServerAddr> = subject.addresses().into_iter().collect();
+        let left = match step_io::bounded(&self.0, context, reader.leaders_left(&subject.addresses())).await {
+            Ok(left) => left,
             Err(error) => return step_io::unread(&error),
         };
+        let leaders = i64::try_from(left.len()).unwrap_or(i64::MAX);
         // Set after our statement counts as set by it: whoever clears it from here on means to start the server.
         let attempts = attempts_of_this_run(context);
         let known = attempts.contains(&Some(IntentOutcome::Done));
@@ -175,7 +227,9 @@ impl StopService {
         if context.last_look && context.task.spec.force {
             return self.leaders_stay(context, subject, reader, leaders).await;
         }
-        Observation::Wait { progress: leaders_left(context, subject, leaders), again_in: self.0.timeouts.poll }
+        let (blockers, looks) = what_keeps_leaders(&self.0, context, reader, (servers, &stopped), &left).await;
+        let progress = leaders_left(context, subject, leaders).held_by(blockers);
+        Observation::Wait { progress, again_in: self.0.timeouts.poll * looks }
     }
 
     /// The wait is over and leaders stay: `force` goes on only if every log stream keeps a synced majority without the
@@ -290,7 +344,9 @@ impl StopService {
                 let since = context.attempts().next_back().map_or(now, |intent| intent.at);
                 let (done, total) = (now.since(since).as_secs(), until.since(since).as_secs());
                 let count = |seconds: u64| i64::try_from(seconds).unwrap_or(i64::MAX);
-                let progress = ProgressReport { message, done: count(done), total: count(total) };
+                let mut blockers = Blockers::default();
+                checks.iter().for_each(|check| blockers.append(&check.blockers));
+                let progress = ProgressReport::counted(message, count(done), count(total)).held_by(blockers);
                 // Never as long as the wait without progress may last.
                 let again_in =
                     self.0.timeouts.between_readings().min(self.0.timeouts.leader_wait / 2).min(until.since(now));

@@ -8,7 +8,10 @@ use async_trait::async_trait;
 use obsteward::clock::{Clock, Timestamp, monotonic_now};
 use obsteward::domain::freeze;
 use obsteward::domain::ids::{ClusterIdentity, ServerAddr, ZoneName};
-use obsteward::domain::reading::{ClusterReading, LogStreamReading, Parameters, ServerReading, ZoneReading};
+use obsteward::domain::precheck::LedFrom;
+use obsteward::domain::reading::{
+    ClusterReading, LogStreamReading, Parameters, ServerReading, TenantReading, ZoneReading,
+};
 use obsteward::inventory::{Inventory, Syncer};
 use obsteward::oceanbase::{ClusterError, ClusterReader, Discovery, Expected, LeaderCount};
 use obsteward::store::inventory::{ClusterFilter, InventoryStore, NewCluster};
@@ -100,7 +103,15 @@ impl ClusterReader for EmptyCluster {
         panic!("a sync only discovers")
     }
 
-    async fn leaders_left(&mut self, _: &[ServerAddr]) -> Result<i64, ClusterError> {
+    async fn leaders_left(&mut self, _: &[ServerAddr]) -> Result<Vec<LedFrom>, ClusterError> {
+        panic!("a sync only discovers")
+    }
+
+    async fn tenants(&mut self) -> Result<Vec<TenantReading>, ClusterError> {
+        panic!("a sync only discovers")
+    }
+
+    async fn zones(&mut self) -> Result<Vec<ZoneReading>, ClusterError> {
         panic!("a sync only discovers")
     }
 
