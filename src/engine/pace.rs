@@ -100,6 +100,7 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::monotonic_now;
     use crate::domain::blocker::Blocker;
 
     struct Walk {
@@ -109,7 +110,7 @@ mod tests {
 
     impl Walk {
         fn begin() -> Self {
-            let began = Instant::now();
+            let began = monotonic_now();
             Self { began, pace: Pace::begin(began, Timestamp::from_micros(0)) }
         }
 

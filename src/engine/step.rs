@@ -52,8 +52,10 @@ impl ProgressReport {
 pub struct Memory {
     /// Of the cluster's tenants; `None`: not asked yet.
     pub tenant_names: Option<BTreeMap<i64, String>>,
-    /// Why log streams (tenant, `LS_ID`) are still led where they should not be, and when that was looked at.
-    pub leaders_stay: Option<(Instant, BTreeMap<(i64, i64), String>)>,
+    /// Why log streams (tenant, `LS_ID`) are still led where they should not be.
+    pub leaders_stay: BTreeMap<(i64, i64), String>,
+    /// When that was last looked at.
+    pub leaders_looked_at: Option<Instant>,
 }
 
 /// An effect that is ready to be sent: its session is open, its statement is built.

@@ -2,6 +2,7 @@
 
 mod arm_and_fire;
 mod freeze;
+mod leaders;
 mod prepare;
 mod prepare_in_zone;
 mod prepare_stop;

@@ -10,17 +10,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::leaders::what_keeps_leaders;
 use super::start_service;
 use super::statement::{Prepared, UntilMarked};
-use crate::clock::monotonic_now;
-use crate::domain::blocker::{Blocker, Blockers};
+use crate::domain::blocker::Blockers;
 use crate::domain::decide::StepOutput;
 use crate::domain::event::{Failure, FailureKind, IntentOutcome, OverriddenCheck};
 use crate::domain::facts::{Fact, ServerFact, StopTimeState, ZoneFact};
 use crate::domain::gate::GateCode;
 use crate::domain::ids::ServerAddr;
 use crate::domain::precheck::unanswered::{self, NextStatement};
-use crate::domain::precheck::{Check, CheckName, HAS_NOT_LEFT, LedFrom, Precheck, precheck, why_leader_stays};
+use crate::domain::precheck::{Check, CheckName, Precheck, precheck};
 use crate::domain::reading::ServerReading;
 use crate::domain::status::{OverriddenBy, Risk};
 use crate::domain::stop_target::StopTarget;
@@ -36,8 +36,6 @@ use crate::operations::{Deps, cluster_failure, step_io};
 const MOST_ATTEMPTS: usize = 6;
 /// Longest wait for leaders in all.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
-/// How many looks it counts for to look why leaders stay: it asks three things more.
-const LOOKS_OF_REASONS: u32 = 3;
 
 pub struct StopService(pub Deps);
 
@@ -132,48 +130,6 @@ fn unknown_cluster(context: &StepContext, subject: &ServerOrZone, error: &Cluste
         ..StepOutput::default()
     };
     Observation::Reached { already_so: false, output, writes: Vec::new() }
-}
-
-/// How often it is looked again why leaders stay, as a multiple of the pause between looks.
-const LOOKS_PER_REASON: u32 = 30;
-
-/// What keeps the leaders. Which they are every look tells; why they stay is looked at only once they do not move, and rarely.
-/// Returns how many looks that counts for too.
-async fn what_keeps_leaders(
-    deps: &Deps,
-    context: &StepContext,
-    reader: &mut dyn ClusterReader,
-    (servers, stopped): (&[ServerReading], &BTreeSet<ServerAddr>),
-    left: &[LedFrom],
-) -> (Blockers, u32) {
-    let now = monotonic_now();
-    let looked = context.memory().leaders_stay.as_ref().map(|(at, _)| now.saturating_duration_since(*at));
-    let due = context.unmoved >= deps.timeouts.between_readings()
-        && looked.is_none_or(|age| age >= deps.timeouts.poll * LOOKS_PER_REASON);
-    if due {
-        let read = async { Ok((reader.tenants().await?, reader.zones().await?, reader.log_streams().await?)) };
-        // Without an answer they are named all the same.
-        if let Ok((tenants, zones, log_streams)) = step_io::bounded(deps, context, read).await {
-            step_io::remember_tenants(context, tenants);
-            let why = log_streams.iter().map(|log_stream| {
-                let why = why_leader_stays(log_stream, servers, &zones, stopped);
-                ((log_stream.tenant_id, log_stream.ls_id), why)
-            });
-            context.memory().leaders_stay = Some((now, why.collect()));
-        }
-    }
-    let memory = context.memory();
-    let blocker = |led: &LedFrom| {
-        let known = memory.leaders_stay.as_ref().and_then(|(_, why)| why.get(&(led.tenant_id, led.ls_id)));
-        let why = known.map_or(HAS_NOT_LEFT, String::as_str);
-        Blocker::log_stream(led.tenant_id, led.ls_id, why).on(led.addr)
-    };
-    let blockers: Blockers = left.iter().map(blocker).collect();
-    let blockers = match &memory.tenant_names {
-        Some(names) => blockers.with_tenant_names(names),
-        None => blockers,
-    };
-    (blockers, if due { LOOKS_OF_REASONS } else { 1 })
 }
 
 fn leaders_left(context: &StepContext, subject: &ServerOrZone, leaders: i64) -> ProgressReport {
