@@ -10,7 +10,7 @@ use tonic::Status;
 use super::client::{Client, READ_TIMEOUT};
 use super::exit::{Exit, Goal};
 use super::failure::Failure;
-use super::lines::{event_line, next_steps, progress_line, result_line, snapshot_line};
+use super::lines::{STALLED, event_line, next_steps, progress_line, result_line, snapshot_line, stalled_for};
 use super::live::Live;
 use super::output::{Format, Output};
 use super::resume::{Continuity, Message, ResumableStream, Stopped, interrupted, resume};
@@ -217,8 +217,9 @@ impl<'a> OneTask<'a> {
             Format::Text => {
                 let at = times::moment(progress.update_time.as_ref()).unwrap_or_default();
                 let due = self.last_progress.as_ref().is_none_or(|(before, words)| {
-                    let changed = *words != progress.message;
-                    changed && (at.since(*before) >= PROGRESS_EVERY || !same_but_numbers(words, &progress.message))
+                    let (changed, age) = (*words != progress.message, at.since(*before));
+                    let stands_still = stalled_for(progress, at).is_some() && age >= STALLED;
+                    stands_still || changed && (age >= PROGRESS_EVERY || !same_but_numbers(words, &progress.message))
                 });
                 if due {
                     self.output.note(&progress_line(&self.view, progress));

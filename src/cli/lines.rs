@@ -1,5 +1,7 @@
 //! Tasks and events in words: the line of an event, the rows of a live list, the line of a result. Pure.
 
+use std::time::Duration;
+
 use crate::clock::Timestamp;
 use crate::proto::v1;
 use crate::proto::v1::task_event::Kind;
@@ -115,7 +117,56 @@ pub fn snapshot_line(task: &v1::Task) -> String {
 
 pub fn progress_line(view: &TaskView, progress: &v1::SubtaskProgress) -> String {
     let at = times::shown(progress.update_time.as_ref());
-    format!("{at}  {}  ... {}", padded(&flat(&view.name(progress.subtask_id)), NAME), flat(&counted(progress)))
+    let now = times::moment(progress.update_time.as_ref()).unwrap_or_default();
+    let held = match stalled_for(progress, now) {
+        Some(_) => blocker_lines(progress, 1).into_iter().map(|held| format!(": {held}")).collect(),
+        None => String::new(),
+    };
+    let what = format!("{}{}{held}", counted(progress), in_brackets(&pace(progress, now)));
+    format!("{at}  {}  ... {}", padded(&flat(&view.name(progress.subtask_id)), NAME), flat(&what))
+}
+
+/// A wait that has not moved for longer than this says so.
+pub const STALLED: Duration = Duration::from_secs(30);
+
+/// For how long a wait has not moved, when that is long enough to say it.
+pub fn stalled_for(progress: &v1::SubtaskProgress, now: Timestamp) -> Option<Duration> {
+    times::moment(progress.stalled_since.as_ref()).map(|since| now.since(since)).filter(|stalled| *stalled >= STALLED)
+}
+
+/// How a wait goes on, or does not.
+pub fn pace(progress: &v1::SubtaskProgress, now: Timestamp) -> Vec<String> {
+    let stalled = stalled_for(progress, now).map(|stalled| format!("nothing moved for {}", times::rough(stalled)));
+    let remaining = progress.remaining.and_then(|remaining| Duration::try_from(remaining).ok());
+    let remaining = remaining.map(|remaining| format!("about {} more", times::rough(remaining)));
+    stalled.into_iter().chain(remaining).collect()
+}
+
+fn in_brackets(parts: &[String]) -> String {
+    if parts.is_empty() { String::new() } else { format!("  ({})", parts.join(", ")) }
+}
+
+/// What holds a wait: so many by name, and how many more.
+pub fn blocker_lines(progress: &v1::SubtaskProgress, most: usize) -> Vec<String> {
+    let mut lines: Vec<String> = progress.blockers.iter().take(most).map(blocker).collect();
+    let more = usize::try_from(progress.blocker_count).unwrap_or_default().saturating_sub(lines.len());
+    if let Some(last) = lines.last_mut().filter(|_| more > 0) {
+        last.push_str(&format!(", and {more} more"));
+    }
+    lines
+}
+
+fn blocker(blocker: &v1::ProgressBlocker) -> String {
+    let log_stream = blocker.log_stream_id.map(|log_stream| {
+        let tenant = match blocker.tenant_name.as_str() {
+            "" => blocker.tenant_id.unwrap_or_default().to_string(),
+            name => name.to_owned(),
+        };
+        format!("LS {log_stream} of tenant {tenant}")
+    });
+    let server = Some(blocker.server_address.clone()).filter(|server| !server.is_empty());
+    let what: Vec<String> = log_stream.into_iter().chain(server).collect();
+    format!("{} {}", what.join(" on "), blocker.reason).trim_start().to_owned()
 }
 
 fn counted(progress: &v1::SubtaskProgress) -> String {
@@ -227,8 +278,9 @@ fn waits_for(view: &TaskView, subtask: &v1::Subtask, now: Timestamp) -> String {
     match &subtask.progress {
         Some(progress) => {
             let left = times::moment(progress.deadline.as_ref()).map(|deadline| deadline.since(now));
-            let left = left.map(|left| format!("  (at most {} more)", times::brief(left))).unwrap_or_default();
-            format!("{}{left}", counted(progress))
+            let mut parts = pace(progress, now);
+            parts.extend(left.map(|left| format!("at most {} more", times::brief(left))));
+            format!("{}{}", counted(progress), in_brackets(&parts))
         }
         None => view.note(subtask.id).unwrap_or_default().to_owned(),
     }

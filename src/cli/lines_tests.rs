@@ -1,7 +1,7 @@
 //! Tests of what events, lists and results look like.
 
 use super::*;
-use crate::cli::view::tests::{at, event, subtask_moves, task, task_moves, undo_moves};
+use crate::cli::view::tests::{at, event, stuck, subtask_moves, task, task_moves, undo_moves};
 
 const PENDING: v1::SubtaskState = v1::SubtaskState::Pending;
 const RUNNING: v1::SubtaskState = v1::SubtaskState::Running;
@@ -94,6 +94,25 @@ fn the_live_list_shows_marks_times_and_progress_in_execution_order() {
             "· Wait observer stop          PENDING",
         ]
     );
+}
+
+#[test]
+fn a_wait_says_how_it_goes_on_or_since_when_it_does_not() {
+    let mut view = TaskView::new(task());
+    view.apply(&subtask_moves(2, 10, PENDING, RUNNING));
+    view.progress(stuck());
+    let row = |view: &TaskView| rows(view, moment(64), 0, Paint::Plain)[2].clone();
+    let said = "17 of 40 leaders still on zone2  (nothing moved for 45 s, at most 4m00s more)";
+    assert!(row(&view).ends_with(said), "{}", row(&view));
+    let line = progress_line(&view, &stuck());
+    let said = "... 17 of 40 leaders still on zone2  (nothing moved for 45 s): LS 1001 of tenant app on 10.0.0.2:2882 \
+                has no other replica in sync, and 16 more";
+    assert!(line.ends_with(said), "{line}");
+    let remaining = Some(prost_types::Duration { seconds: 125, nanos: 0 });
+    let moves = v1::SubtaskProgress { stalled_since: at(63), remaining, ..stuck() };
+    view.progress(moves.clone());
+    assert!(row(&view).ends_with("zone2  (about 2 min more, at most 4m00s more)"), "{}", row(&view));
+    assert!(progress_line(&view, &moves).ends_with("zone2  (about 2 min more)"));
 }
 
 #[test]

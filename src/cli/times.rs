@@ -44,6 +44,16 @@ pub fn brief(duration: Duration) -> String {
     }
 }
 
+/// A duration as one says it, when its parts do not matter: `45 s`, `2 min`, `3 h`.
+pub fn rough(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..90 => format!("{seconds} s"),
+        90..5400 => format!("{} min", (seconds + 30) / 60),
+        _ => format!("{} h", (seconds + 1800) / 3600),
+    }
+}
+
 /// Older than this, what the service read last is stale: it reads a cluster every minute.
 const STALE: Duration = Duration::from_secs(180);
 
@@ -158,5 +168,7 @@ mod tests {
         assert_eq!(brief_of(12_345), "12.3s");
         assert_eq!(brief_of(247_000), "4m07s");
         assert_eq!(brief_of(7_500_000), "2h05m");
+        let said = [89, 90, 150, 5_399, 5_400].map(|seconds| rough(Duration::from_secs(seconds)));
+        assert_eq!(said, ["89 s", "2 min", "3 min", "90 min", "2 h"]);
     }
 }

@@ -100,6 +100,30 @@ fn progress(subtask_id: i64) -> v1::SubtaskProgress {
     v1::SubtaskProgress { task_id: 12345, subtask_id, message: "17 of 40".to_owned(), ..Default::default() }
 }
 
+/// A wait in which nothing has moved for 45 s.
+pub fn stuck() -> v1::SubtaskProgress {
+    let server_address = "10.0.0.2:2882".to_owned();
+    let held = v1::ProgressBlocker {
+        tenant_id: Some(1002),
+        tenant_name: "app".to_owned(),
+        log_stream_id: Some(1001),
+        server_address: server_address.clone(),
+        reason: "has no other replica in sync".to_owned(),
+    };
+    let lives = v1::ProgressBlocker { server_address, reason: "is ACTIVE".to_owned(), ..Default::default() };
+    v1::SubtaskProgress {
+        message: "17 of 40 leaders still on zone2".to_owned(),
+        done: Some(23),
+        total: Some(40),
+        update_time: at(64),
+        stalled_since: at(19),
+        deadline: at(304),
+        blockers: vec![held, lives],
+        blocker_count: 17,
+        ..progress(10)
+    }
+}
+
 #[test]
 fn order_follows_the_edges_not_the_ids() {
     assert_eq!(execution_order(&task().subtasks), [30, 10, 20]);

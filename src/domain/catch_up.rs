@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::domain::blocker::{Blocker, Blockers};
 use crate::domain::ids::ServerAddr;
 use crate::domain::precheck::LOG_IN_SYNC_INTERVAL_NS;
 use crate::domain::reading::LogStreamReading;
@@ -12,8 +13,8 @@ pub struct CatchUp {
     pub in_sync: usize,
     /// All that it should have: log streams whose member list contains it.
     pub total: usize,
-    /// The first few that are not in sync, for people.
-    pub behind: Vec<String>,
+    /// Those that are not in sync.
+    pub behind: Blockers,
 }
 
 /// How many of those that are behind are named.
@@ -22,11 +23,14 @@ const NAMED: usize = 3;
 impl CatchUp {
     /// What is not known of a replica counts as behind.
     pub fn of(log_streams: &[LogStreamReading], addr: &ServerAddr) -> Self {
-        let mut catch_up = Self { in_sync: 0, total: 0, behind: Vec::new() };
+        let mut catch_up = Self { in_sync: 0, total: 0, behind: Blockers::default() };
+        let name = |catch_up: &mut Self, of: &LogStreamReading, what: &str| {
+            catch_up.behind.extend([Blocker::log_stream(of.tenant_id, of.ls_id, what).on(*addr)]);
+        };
         for log_stream in log_streams {
             let Some(leader) = log_stream.leader() else {
                 catch_up.total += 1;
-                catch_up.name(log_stream, "has no leader");
+                name(&mut catch_up, log_stream, "has no leader");
                 continue;
             };
             let member = leader.member_list.as_ref().is_ok_and(|members| members.contains(addr));
@@ -39,9 +43,9 @@ impl CatchUp {
                 Some((Ok(leader), Ok(own))) if leader.saturating_sub(*own) <= LOG_IN_SYNC_INTERVAL_NS => {
                     catch_up.in_sync += 1;
                 }
-                Some((Ok(_), Ok(_))) => catch_up.name(log_stream, "is more than 5 s behind its leader"),
-                Some(_) => catch_up.name(log_stream, "does not tell how far it is"),
-                None => catch_up.name(log_stream, "does not report yet"),
+                Some((Ok(_), Ok(_))) => name(&mut catch_up, log_stream, "is more than 5 s behind its leader"),
+                Some(_) => name(&mut catch_up, log_stream, "does not tell how far it is"),
+                None => name(&mut catch_up, log_stream, "does not report yet"),
             }
         }
         catch_up
@@ -50,19 +54,18 @@ impl CatchUp {
     pub const fn is_done(&self) -> bool {
         self.in_sync == self.total
     }
-
-    fn name(&mut self, log_stream: &LogStreamReading, what: &str) {
-        if self.behind.len() < NAMED {
-            self.behind.push(format!("tenant {} log stream {} {what}", log_stream.tenant_id, log_stream.ls_id));
-        }
-    }
 }
 
 impl fmt::Display for CatchUp {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{} of {} replicas caught up", self.in_sync, self.total)?;
-        if !self.behind.is_empty() {
-            write!(formatter, " ({})", self.behind.join(", "))?;
+        let named = self.behind.named().iter().take(NAMED).filter_map(|blocker| {
+            let (tenant_id, ls_id) = (blocker.tenant_id?, blocker.log_stream?);
+            Some(format!("tenant {tenant_id} log stream {ls_id} {}", blocker.reason))
+        });
+        let named: Vec<String> = named.collect();
+        if !named.is_empty() {
+            write!(formatter, " ({})", named.join(", "))?;
         }
         Ok(())
     }

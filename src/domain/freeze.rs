@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use crate::domain::blocker::{Blocker, Blockers};
 use crate::domain::reading::Fact;
 
 /// One log stream's replica on the server.
@@ -87,6 +88,8 @@ pub struct FreezeProgress {
     pub total: usize,
     /// The first log stream that has not passed it, with the reason if its position is not known.
     pub behind: Option<String>,
+    /// All of them.
+    pub blockers: Blockers,
 }
 
 impl FreezeProgress {
@@ -100,7 +103,15 @@ impl FreezeProgress {
             let why = replica.position.as_ref().err().map(|why| format!(": {why}")).unwrap_or_default();
             format!("log stream {} of tenant {} has not{why}", replica.ls_id, replica.tenant_id)
         });
-        Self { beyond: replicas.iter().filter(passed).count(), total: replicas.len(), behind }
+        let held = |replica: &Replica| {
+            let reason = match &replica.position {
+                Ok(_) => "has not written out what came before the freeze".to_owned(),
+                Err(why) => format!("does not tell its checkpoint: {why}"),
+            };
+            Blocker::log_stream(replica.tenant_id, replica.ls_id, reason)
+        };
+        let blockers = replicas.iter().filter(|replica| !passed(replica)).map(held).collect();
+        Self { beyond: replicas.iter().filter(passed).count(), total: replicas.len(), behind, blockers }
     }
 
     pub const fn is_done(&self) -> bool {

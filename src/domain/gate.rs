@@ -5,13 +5,15 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
+use crate::domain::blocker::{Blocker, Blockers};
 use crate::domain::ids::ServerAddr;
-use crate::domain::precheck::{self, Check, Precheck, PrecheckStage};
-use crate::domain::reading::{ClusterReading, younger_than};
+use crate::domain::precheck::{self, Check, Precheck, PrecheckStage, why_leader_stays};
+use crate::domain::reading::{ClusterReading, LogStreamReading, younger_than};
 use crate::domain::status::{OverriddenBy, Risk, ZoneInnerStatus};
 use crate::domain::stop_target::StopTarget;
 
@@ -112,6 +114,8 @@ pub struct Obstacle {
     pub overridden_by: Option<OverriddenBy>,
     /// Whether it may be gone when the gate is evaluated again.
     pub retriable: bool,
+    /// The log streams that it is about; none when it is about the server.
+    pub blockers: Blockers,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,6 +134,21 @@ pub enum Gate {
         /// Whether waiting may open it (leaders move away, replicas catch up): otherwise a person has to act.
         retriable: bool,
     },
+}
+
+impl Gate {
+    /// What holds it closed, down to log streams where an obstacle tells.
+    pub fn blockers(&self, reading: &ClusterReading, target: &ServerAddr) -> Blockers {
+        let mut all = Blockers::default();
+        let Self::Closed { obstacles, .. } = self else { return all };
+        for obstacle in obstacles {
+            match obstacle.blockers.count() {
+                0 => all.extend([Blocker::server(*target, format!("closes the gate ({})", obstacle.code))]),
+                _ => all.append(&obstacle.blockers),
+            }
+        }
+        all.with_tenant_names(&reading.tenants.iter().map(|tenant| (tenant.id, tenant.name.clone())).collect())
+    }
 }
 
 /// `leaders` must be counted after STOP_TIME was seen; `now` is the moment of the decision.
@@ -166,7 +185,7 @@ fn closes(code: GateCode, evidence: impl Into<String>) -> Obstacle {
         | GateCode::NotStopped
         | GateCode::PrecheckBlocks => false,
     };
-    Obstacle { code, evidence: evidence.into(), overridden_by: None, retriable }
+    Obstacle { code, evidence: evidence.into(), overridden_by: None, retriable, blockers: Blockers::default() }
 }
 
 fn age(reading: &ClusterReading, leaders: &LeaderCount, now: Timestamp) -> Option<Obstacle> {
@@ -225,7 +244,9 @@ fn leaders_left(
     consent: &Consent,
     precheck: &Precheck,
 ) -> Option<Obstacle> {
-    let led = reading.log_streams.iter().filter(|log_stream| log_stream.may_be_led_by(target)).count();
+    let led_streams: Vec<&LogStreamReading> =
+        reading.log_streams.iter().filter(|log_stream| log_stream.may_be_led_by(target)).collect();
+    let led = led_streams.len();
     let known = leaders.locations >= 0 && leaders.log_stat >= 0;
     if known && leaders.most() == 0 && led == 0 {
         return None;
@@ -239,7 +260,13 @@ fn leaders_left(
         (true, false, true) => Some(OverriddenBy::ForceAndQuorumLoss),
         (true, false, false) | (false, _, _) => None,
     };
-    Some(Obstacle { overridden_by: by, ..closes(GateCode::LeadersLeft, evidence) })
+    let stopped = BTreeSet::from([*target]);
+    let stays = |log_stream: &LogStreamReading| {
+        let why = why_leader_stays(log_stream, &reading.servers, &reading.zones, &stopped);
+        Blocker::log_stream(log_stream.tenant_id, log_stream.ls_id, why).on(*target)
+    };
+    let blockers = led_streams.into_iter().map(stays).collect();
+    Some(Obstacle { overridden_by: by, blockers, ..closes(GateCode::LeadersLeft, evidence) })
 }
 
 /// Two-replica tenants depend on the arbitration service, which must have taken the target out of the majority already
@@ -257,15 +284,18 @@ fn not_degraded(reading: &ClusterReading, target: &ServerAddr, consent: &Consent
         };
         let degraded = log_stream.degraded_list.as_ref().is_ok_and(|members| members.contains(target));
         if two_replicas && member && !degraded {
-            waiting.push(format!("Tenant({}) LS({})", log_stream.tenant_id, log_stream.ls_id));
+            waiting.push((log_stream.tenant_id, log_stream.ls_id));
         }
     }
     if waiting.is_empty() {
         return None;
     }
-    let evidence = format!("{target} is not in DEGRADED_LIST of {}", waiting.join(", "));
+    let named: Vec<String> = waiting.iter().map(|(tenant, ls)| format!("Tenant({tenant}) LS({ls})")).collect();
+    let evidence = format!("{target} is not in DEGRADED_LIST of {}", named.join(", "));
+    let degrades = |(tenant, ls)| Blocker::log_stream(tenant, ls, "has not degraded it").on(*target);
+    let blockers = waiting.into_iter().map(degrades).collect();
     let by = consent.accepts(Risk::QuorumLoss).then_some(OverriddenBy::QuorumLoss);
-    Some(Obstacle { overridden_by: by, ..closes(GateCode::NotDegraded, evidence) })
+    Some(Obstacle { overridden_by: by, blockers, ..closes(GateCode::NotDegraded, evidence) })
 }
 
 /// The whole precheck again, log sync included.
@@ -273,9 +303,11 @@ fn checks(precheck: &Precheck, consent: &Consent) -> Vec<Obstacle> {
     let said = |check: &Check| format!("{}: {}", check.name, check.evidence);
     let blocking = precheck::blocking(precheck, consent.force, &consent.accepted);
     let overridden = precheck::overridden(precheck, consent.force, &consent.accepted);
-    let closing = blocking
-        .into_iter()
-        .map(|check| Obstacle { retriable: check.retriable, ..closes(GateCode::PrecheckBlocks, said(check)) });
+    let closing = blocking.into_iter().map(|check| Obstacle {
+        retriable: check.retriable,
+        blockers: check.blockers.clone(),
+        ..closes(GateCode::PrecheckBlocks, said(check))
+    });
     let let_through = overridden
         .into_iter()
         .map(|check| Obstacle { overridden_by: check.overridden_by, ..closes(GateCode::PrecheckBlocks, said(check)) });

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use crate::domain::blocker::{Blocker, Blockers};
 use crate::domain::catch_up::CatchUp;
-use crate::domain::ids::ServerAddr;
+use crate::domain::ids::{ServerAddr, ZoneName};
 use crate::domain::reading::ClusterReading;
 use crate::domain::status::{InnerStatus, ZoneInnerStatus};
 
@@ -18,42 +19,43 @@ pub fn inactive(reading: &ClusterReading) -> BTreeSet<ServerAddr> {
 
 /// What keeps the next batch from beginning; none: the cluster is healthy. `batch`: the servers that came back last;
 /// `inactive_before`: those that were away when the rollout began.
-pub fn ailments(reading: &ClusterReading, batch: &[ServerAddr], inactive_before: &BTreeSet<ServerAddr>) -> Vec<String> {
-    let mut found = Vec::new();
+pub fn ailments(reading: &ClusterReading, batch: &[ServerAddr], inactive_before: &BTreeSet<ServerAddr>) -> Blockers {
+    let mut found = Blockers::default();
     for addr in batch {
-        match reading.server(addr) {
-            None => found.push(format!("{addr} is not in DBA_OB_SERVERS any more")),
-            Some(server) if server.status != InnerStatus::Active => found.push(format!("{addr} is {}", server.status)),
-            Some(server) if server.stop_time.is_some() => found.push(format!("STOP_TIME of {addr} is set")),
-            Some(server) if server.start_service_time.is_none() => found.push(format!("{addr} is not in service yet")),
+        let why = match reading.server(addr) {
+            None => "is not in DBA_OB_SERVERS any more".to_owned(),
+            Some(server) if server.status != InnerStatus::Active => format!("is {}", server.status),
+            Some(server) if server.stop_time.is_some() => "has its STOP_TIME set".to_owned(),
+            Some(server) if server.start_service_time.is_none() => "is not in service yet".to_owned(),
             Some(_) => {
-                let catch_up = CatchUp::of(&reading.log_streams, addr);
-                if !catch_up.is_done() {
-                    found.push(format!("{addr}: {catch_up}"));
-                }
+                found.append(&CatchUp::of(&reading.log_streams, addr).behind);
+                continue;
             }
-        }
+        };
+        found.extend([Blocker::server(*addr, why)]);
     }
-    let gone = inactive(reading);
-    let gone = gone.iter().filter(|addr| !inactive_before.contains(addr) && !batch.contains(addr));
-    found.extend(gone.map(|addr| format!("{addr} is {} since the rollout began", InnerStatus::Inactive)));
-    let stopped = reading.zones.iter().filter(|zone| zone.status == ZoneInnerStatus::Inactive);
-    found.extend(stopped.map(|zone| format!("zone {} is stopped", zone.name)));
+    let others = || reading.servers.iter().filter(|server| !batch.contains(&server.addr));
+    let lost = others().filter(|it| it.status == InnerStatus::Inactive && !inactive_before.contains(&it.addr));
+    found.extend(lost.map(|server| Blocker::server(server.addr, "is INACTIVE since the rollout began")));
+    let zones: Vec<&ZoneName> =
+        reading.zones.iter().filter(|it| it.status == ZoneInnerStatus::Inactive).map(|it| &it.name).collect();
+    let stopped = reading.servers.iter().filter(|server| zones.contains(&&server.zone));
+    found.extend(
+        stopped.map(|server| Blocker::server(server.addr, format!("is in zone {}, which is stopped", server.zone))),
+    );
     let leaderless = reading.log_streams.iter().filter(|log_stream| log_stream.leader().is_none());
-    found
-        .extend(leaderless.map(|log_stream| {
-            format!("tenant {} log stream {} has no leader", log_stream.tenant_id, log_stream.ls_id)
-        }));
-    found
+    found.extend(leaderless.map(|it| Blocker::log_stream(it.tenant_id, it.ls_id, "has no leader")));
+    let names = reading.tenants.iter().map(|tenant| (tenant.id, tenant.name.clone())).collect();
+    found.with_tenant_names(&names)
 }
 
 /// The first few in words.
-pub fn described(ailments: &[String]) -> String {
-    let mut words = ailments.iter().take(NAMED).cloned().collect::<Vec<_>>().join("; ");
-    if ailments.len() > NAMED {
-        words.push_str(&format!("; and {} more", ailments.len() - NAMED));
+pub fn described(ailments: &Blockers) -> String {
+    let named: Vec<String> = ailments.named().iter().take(NAMED).map(ToString::to_string).collect();
+    match ailments.count().saturating_sub(named.len()) {
+        0 => named.join("; "),
+        more => format!("{}; and {more} more", named.join("; ")),
     }
-    words
 }
 
 #[cfg(test)]
@@ -82,7 +84,7 @@ mod tests {
         assert!(ill(|it| it.servers[2].status = InnerStatus::Inactive).contains("since the rollout began"));
         assert!(ill(|it| it.zones[2].status = ZoneInnerStatus::Inactive).contains("is stopped"));
         let behind = ill(|it| it.log_streams[0].replicas.retain(|replica| replica.addr != sample::addr(2)));
-        assert!(behind.contains("caught up"), "{behind}");
+        assert!(behind.contains("does not report yet"), "{behind}");
         let leaderless = ill(|it| it.log_streams[0].replicas.clear());
         assert!(leaderless.contains("has no leader"), "{leaderless}");
     }
@@ -91,6 +93,6 @@ mod tests {
     fn a_server_that_was_away_before_keeps_nothing_back() {
         let mut reading = sample::cluster(3);
         reading.servers[2].status = InnerStatus::Inactive;
-        assert_eq!(ailments(&reading, &[sample::addr(2)], &[sample::addr(3)].into()), Vec::<String>::new());
+        assert_eq!(ailments(&reading, &[sample::addr(2)], &[sample::addr(3)].into()), Blockers::default());
     }
 }

@@ -3,6 +3,7 @@
 pub mod admission;
 pub mod allowed;
 pub mod attempt;
+pub mod blocker;
 pub mod build_version;
 pub mod call;
 pub mod catch_up;

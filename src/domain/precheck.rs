@@ -3,17 +3,20 @@
 //! does not look at. The root service stays the authority: what passes here may still be refused there.
 
 mod advice;
+mod leader_stays;
 mod log_streams;
 mod servers;
 #[cfg(test)]
 mod tests;
 pub mod unanswered;
 
+pub use leader_stays::{HAS_NOT_LEFT, LedFrom, why_leader_stays};
 pub use log_streams::LOG_IN_SYNC_INTERVAL_NS;
 
 use std::fmt;
 
 use crate::clock::Timestamp;
+use crate::domain::blocker::Blockers;
 use crate::domain::reading::ClusterReading;
 use crate::domain::status::{OverriddenBy, Risk};
 use crate::domain::stop_target::StopTarget;
@@ -121,6 +124,8 @@ pub struct Check {
     /// Whether it may pass by itself when asked again: the refusals for which the root service's own loop goes on
     /// (docs/oceanbase.md#stop-server-majority-check).
     pub retriable: bool,
+    /// The log streams that break it; none for a check of another kind.
+    pub blockers: Blockers,
 }
 
 /// Leaders of one tenant that a stop would move.
@@ -226,6 +231,7 @@ fn pass(name: CheckName, evidence: impl Into<String>) -> Check {
         overridden_by: None,
         root_service_words: None,
         retriable: false,
+        blockers: Blockers::default(),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::domain::ids::SubtaskId;
 use crate::domain::task::Task;
 use crate::engine::executor::{Executor, ExitReason};
 use crate::engine::failpoints::LostEffect;
-use crate::engine::policy::Acted;
+use crate::engine::policy::{Acted, Note};
 use crate::engine::step::{PreparedEffect, ProgressReport, StepContext};
 
 /// What came of an effect that was to be tried.
@@ -52,7 +52,8 @@ impl Executor {
         let number = recorded.number;
         self.horizons.begin(recorded);
         let progress = ProgressReport::uncounted(format!("waits for the answer to {}", recorded.intent.description));
-        self.note(context, progress, recorded.intent.horizon);
+        let (deadline, stalled_since) = (recorded.intent.horizon, recorded.at);
+        self.note(context, Note { progress, deadline, stalled_since, remaining: None });
         let permit = self.permit(&task, id, number).await?;
         self.failpoints.at_permit();
         let answer = match self.failpoints.at_effect() {

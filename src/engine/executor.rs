@@ -22,6 +22,7 @@ use crate::engine::commit::{Committer, WriteOutcome};
 use crate::engine::error::{BrokenInvariant, EngineError};
 use crate::engine::failpoints::Failpoints;
 use crate::engine::horizons::Horizons;
+use crate::engine::policy::Note;
 use crate::engine::scheduler::EngineSettings;
 use crate::engine::step::{Operation, ProgressReport, Step, StepContext};
 use crate::store::{Author, LogLine, Progress, Store, Write};
@@ -357,9 +358,12 @@ impl Executor {
         (!lines.is_empty()).then_some(Write::Log(lines))
     }
 
-    pub(super) fn note(&self, context: &StepContext, report: ProgressReport, deadline: Timestamp) {
-        let ProgressReport { message, done, total } = report;
+    pub(super) fn note(&self, context: &StepContext, note: Note) {
+        let Note { progress, deadline, stalled_since, remaining } = note;
+        let ProgressReport { message, done, total, blockers } = progress;
         let (task, subtask, at) = (context.task.spec.id, context.subtask, self.clock.now());
-        self.store.note(Progress { task, subtask, message, done, total, at, deadline });
+        let progress =
+            Progress { task, subtask, message, done, total, at, deadline, stalled_since, remaining, blockers };
+        self.store.note(progress);
     }
 }

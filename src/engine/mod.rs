@@ -7,6 +7,7 @@ mod error;
 mod executor;
 mod failpoints;
 mod horizons;
+mod pace;
 mod policy;
 mod scheduler;
 mod step;

@@ -89,6 +89,10 @@ pub(super) enum Ending {
 pub(super) struct Note {
     pub progress: ProgressReport,
     pub deadline: Timestamp,
+    /// When the wait last moved.
+    pub stalled_since: Timestamp,
+    /// What the rest of it may take.
+    pub remaining: Option<Duration>,
 }
 
 /// How an attempt at an effect ended for the policy.
@@ -174,6 +178,15 @@ impl Policy {
         now.wall.plus(self.wait.end().saturating_duration_since(now.at))
     }
 
+    /// For how long the wait has not moved.
+    pub(super) fn unmoved(&self, now: &Situation) -> Duration {
+        self.wait.pace().unmoved(now.at)
+    }
+
+    fn note(&self, progress: ProgressReport, deadline: Timestamp) -> Note {
+        Note { progress, deadline, stalled_since: self.wait.pace().moved_at(), remaining: None }
+    }
+
     /// What the execution waits for, in words.
     pub(super) fn waits_for(&self) -> &str {
         match &self.state {
@@ -200,7 +213,7 @@ impl Policy {
                 return Turn::Next(self.end_refused(until));
             }
             self.state = State::Trying;
-            self.wait.restart(now.at);
+            self.wait.restart(now.at, now.wall);
         }
         let must_look = self.look == LookState::Due || now.effect_open;
         self.behind_horizon = now.horizon.is_none();
@@ -241,7 +254,7 @@ impl Policy {
                     return self.cancelled(false, StepOutput::default());
                 }
                 let progress = ProgressReport::uncounted("cancelled, waits for a look at what was sent");
-                Next::Pause(pause, Some(Note { progress, deadline: now.wall.plus(self.read_failure_timeout) }))
+                Next::Pause(pause, Some(self.note(progress, now.wall.plus(self.read_failure_timeout))))
             }
             // Only what is seen behind the horizon stays as it is seen.
             Observation::Refuse { output, .. } if cancelled => self.cancelled_behind_horizon(output, now),
@@ -263,10 +276,11 @@ impl Policy {
                 // Something moves: a failure that was about to be declared no longer describes what is.
                 if matches!(self.state, State::Failing(..)) {
                     self.state = State::Trying;
-                    self.wait.restart(now.at);
+                    self.wait.restart(now.at, now.wall);
                 }
-                self.wait.progressed(&progress, now.at);
-                let note = Note { progress, deadline: self.deadline(now) };
+                self.wait.progressed(&progress, now.at, now.wall);
+                let remaining = self.wait.pace().remaining(now.at);
+                let note = Note { remaining, ..self.note(progress, self.deadline(now)) };
                 self.or_end(again_in, Some(note), now)
             }
             Observation::Refuse { failure, output, .. } => {
@@ -280,7 +294,7 @@ impl Policy {
                 if lasted > self.read_failure_timeout {
                     self.fail(failure, StepOutput::default());
                 }
-                let note = Note { progress, deadline: self.deadline(now) };
+                let note = self.note(progress, self.deadline(now));
                 self.or_end(pause, Some(note), now)
             }
         }
@@ -288,7 +302,7 @@ impl Policy {
 
     /// What follows from an attempt at an effect. What follows from an effect begins with its end, however long its answer took.
     pub(super) fn acted(&mut self, acted: Acted, now: &Situation) -> Next {
-        self.wait.restart_progress(now.at);
+        self.wait.restart_progress(now.at, now.wall);
         match acted {
             Acted::Tried(outcome) => {
                 self.look = LookState::Due;
@@ -310,7 +324,7 @@ impl Policy {
             State::Trying | State::Failing(..) => format!("waiting {horizon} ({})", self.waits_for()),
             State::Cancelled { .. } => format!("cancelled, waits {horizon}"),
         };
-        Next::Pause(HORIZON_PAUSE, Some(Note { progress: ProgressReport::uncounted(message), deadline: until }))
+        Next::Pause(HORIZON_PAUSE, Some(self.note(ProgressReport::uncounted(message), until)))
     }
 
     /// The end of a cancelled execution, as the last look saw it.

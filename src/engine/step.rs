@@ -1,8 +1,8 @@
 //! The interface between steps and the engine. A step never commits, never holds the store and never sends an effect without a
 //! permit.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use crate::clock::{Clock, Timestamp, monotonic_now};
 use crate::domain::attempt::RecordedIntent;
+use crate::domain::blocker::Blockers;
 use crate::domain::decide::{Input, StepOutput};
 use crate::domain::effect::{EffectOutcome, Intent, Permit};
 use crate::domain::event::{Direction, Failure, IntentOutcome, TaskServer};
@@ -27,12 +28,34 @@ pub struct ProgressReport {
     pub done: i64,
     /// 0 when it cannot be counted.
     pub total: i64,
+    /// What holds it, as far as the look tells. A wait that is not counted has moved when this changes.
+    pub blockers: Blockers,
 }
 
 impl ProgressReport {
     pub fn uncounted(message: impl Into<String>) -> Self {
-        Self { message: message.into(), done: 0, total: 0 }
+        Self::counted(message, 0, 0)
     }
+
+    pub fn counted(message: impl Into<String>, done: i64, total: i64) -> Self {
+        Self { message: message.into(), done, total, blockers: Blockers::default() }
+    }
+
+    #[must_use]
+    pub fn held_by(self, blockers: impl Into<Blockers>) -> Self {
+        Self { blockers: blockers.into(), ..self }
+    }
+}
+
+/// What a look keeps for later ones of the same execution, to ask the cluster less. Nothing decides by it: it is for people.
+#[derive(Debug, Default)]
+pub struct Memory {
+    /// Of the cluster's tenants; `None`: not asked yet.
+    pub tenant_names: Option<BTreeMap<i64, String>>,
+    /// Why log streams (tenant, `LS_ID`) are still led where they should not be.
+    pub leaders_stay: BTreeMap<(i64, i64), String>,
+    /// When that was last looked at.
+    pub leaders_looked_at: Option<Instant>,
 }
 
 /// An effect that is ready to be sent: its session is open, its statement is built.
@@ -189,18 +212,35 @@ pub struct StepContext {
     pub refused: Option<(String, String)>,
     /// The wait is over: this is the last look before the step times out.
     pub last_look: bool,
+    /// For how long the wait has not moved.
+    pub unmoved: Duration,
+    memory: Arc<Mutex<Memory>>,
     lines: Arc<Mutex<Vec<(Timestamp, String)>>>,
 }
 
 impl StepContext {
     pub fn new(task: Arc<Task>, subtask: SubtaskId, clock: Clock, fence: Fence) -> Self {
-        let began = monotonic_now();
-        Self { task, subtask, clock, fence, began, refused: None, last_look: false, lines: Arc::default() }
+        Self {
+            task,
+            subtask,
+            clock,
+            fence,
+            began: monotonic_now(),
+            refused: None,
+            last_look: false,
+            unmoved: Duration::ZERO,
+            memory: Arc::default(),
+            lines: Arc::default(),
+        }
     }
 
     /// Time that this process has spent on the subtask.
     pub fn waited(&self) -> Duration {
         monotonic_now().saturating_duration_since(self.began)
+    }
+
+    pub fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds a line to the subtask's log; it is stored with the next commit.

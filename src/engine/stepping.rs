@@ -36,7 +36,7 @@ impl Executor {
             Direction::Forward => timeout,
             Direction::Back => step.undo_timeout(timeout),
         };
-        let wait = Waiting::new(step.timeout_policy(), timeout, monotonic_now());
+        let wait = Waiting::new(step.timeout_policy(), timeout, monotonic_now(), self.clock.now());
         let tried = context.has_open_effect() || context.attempts().any(RecordedIntent::may_have_happened);
         let mut policy = Policy::begin(direction, wait, step.read_failure_timeout(), tried);
         let mut again = self.failpoints.steps_twice;
@@ -52,6 +52,7 @@ impl Executor {
                 Turn::Next(next) => next,
                 Turn::Look { last, droppable } => {
                     context.last_look = last;
+                    context.unmoved = policy.unmoved(&self.situation(&context));
                     let found = tokio::select! {
                         biased;
                         found = self.looked(&*step, &context, &policy) => found,
@@ -150,8 +151,8 @@ impl Executor {
 
     /// Until the pause is over, or somebody asked something of the task.
     async fn pause(&self, context: &StepContext, pause: Duration, note: Option<Note>) {
-        if let Some(Note { progress, deadline }) = note {
-            self.note(context, progress, deadline);
+        if let Some(note) = note {
+            self.note(context, note);
         }
         if pause.is_zero() {
             return;
@@ -182,7 +183,16 @@ impl Executor {
                 let name = &context.task.spec.cluster.name;
                 let host = context.server().map(|server| format!(" and of the host of {}", server.addr.ip()));
                 let message = format!("the first answers of cluster {name}{}", host.unwrap_or_default());
-                self.note(context, ProgressReport::uncounted(message), policy.deadline(&self.situation(context)));
+                let situation = self.situation(context);
+                self.note(
+                    context,
+                    Note {
+                        progress: ProgressReport::uncounted(message),
+                        deadline: policy.deadline(&situation),
+                        stalled_since: situation.wall.minus(context.waited()),
+                        remaining: None,
+                    },
+                );
                 look.await
             }
         }

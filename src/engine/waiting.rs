@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::clock::Timestamp;
+use crate::engine::pace::Pace;
 use crate::engine::step::{ProgressReport, TimeoutPolicy};
 
 /// Pause between looks that could not be made: from, to.
@@ -46,16 +48,19 @@ pub(super) struct Waiting {
     moved: Instant,
     done: Option<(i64, i64)>,
     what: String,
+    pace: Pace,
 }
 
 impl Waiting {
-    pub(super) fn new(timeout_policy: TimeoutPolicy, timeout: Duration, now: Instant) -> Self {
-        Self { timeout_policy, timeout, began: now, moved: now, done: None, what: FIRST_LOOK.to_owned() }
+    /// `wall`: the same moment on the machine's clock, for people.
+    pub(super) fn new(timeout_policy: TimeoutPolicy, timeout: Duration, now: Instant, wall: Timestamp) -> Self {
+        let (what, pace) = (FIRST_LOOK.to_owned(), Pace::begin(now, wall));
+        Self { timeout_policy, timeout, began: now, moved: now, done: None, what, pace }
     }
 
     /// As if the execution began now.
-    pub(super) fn restart(&mut self, now: Instant) {
-        *self = Self::new(self.timeout_policy, self.timeout, now);
+    pub(super) fn restart(&mut self, now: Instant, wall: Timestamp) {
+        *self = Self::new(self.timeout_policy, self.timeout, now, wall);
     }
 
     /// Nothing was said yet of what is waited for.
@@ -69,15 +74,21 @@ impl Waiting {
     }
 
     /// The time without progress counts from now.
-    pub(super) fn restart_progress(&mut self, now: Instant) {
+    pub(super) fn restart_progress(&mut self, now: Instant, wall: Timestamp) {
         self.moved = now;
+        self.pace.move_on(now, wall);
+    }
+
+    pub(super) const fn pace(&self) -> &Pace {
+        &self.pace
     }
 
     pub(super) fn for_what(&mut self, what: &str) {
         what.clone_into(&mut self.what);
     }
 
-    pub(super) fn progressed(&mut self, progress: &ProgressReport, now: Instant) {
+    pub(super) fn progressed(&mut self, progress: &ProgressReport, now: Instant, wall: Timestamp) {
+        self.pace.seen(progress, now, wall);
         let done = Some((progress.done, progress.total));
         if self.done != done {
             self.done = done;

@@ -6,6 +6,7 @@ use super::row::TextRow;
 use super::session::Session;
 use crate::domain::freeze::{Position, Replica};
 use crate::domain::ids::ServerAddr;
+use crate::domain::precheck::LedFrom;
 use crate::domain::reading::member_list;
 use crate::domain::reading::{Fact, LogReplica, LogStreamReading, Role, Unreadable};
 
@@ -103,21 +104,27 @@ fn arbitration(log_stream: &mut LogStreamReading, leaders: &Fact<Vec<TextRow>>) 
     log_stream.arbitration_member = member;
 }
 
-/// Number of LEADER rows of these servers in a view. Rows are matched here, by parsed address, because an address that is
+/// The LEADER rows of these servers in a view. Rows are matched here, by parsed address, because an address that is
 /// written differently would count as no leader; a view without any leader is not believed.
-pub async fn leaders_in(session: &mut Session, view: &'static str, addrs: &[ServerAddr]) -> Result<i64, ClusterError> {
-    let sql = format!("SELECT SVR_IP, SVR_PORT FROM oceanbase.{view} WHERE ROLE = 'LEADER'");
+pub async fn leaders_in(
+    session: &mut Session,
+    view: &'static str,
+    addrs: &[ServerAddr],
+) -> Result<Vec<LedFrom>, ClusterError> {
+    let sql = format!("SELECT TENANT_ID, LS_ID, SVR_IP, SVR_PORT FROM oceanbase.{view} WHERE ROLE = 'LEADER'");
     let rows = session.rows(view, &sql).await?;
     if rows.is_empty() {
         return Err(no_leaders(view));
     }
-    let mut count = 0;
+    let mut led = Vec::new();
     for row in &rows {
-        if addrs.contains(&row.addr()?) {
-            count += 1;
+        let addr = row.addr()?;
+        if addrs.contains(&addr) {
+            led.push(LedFrom { tenant_id: row.parse("TENANT_ID")?, ls_id: row.parse("LS_ID")?, addr });
         }
     }
-    Ok(count)
+    led.sort_unstable();
+    Ok(led)
 }
 
 /// The error of a view without any leader.

@@ -60,7 +60,8 @@ use crate::domain::clients::ServerClients;
 use crate::domain::effect::{EffectOutcome, Permit};
 use crate::domain::freeze;
 use crate::domain::ids::{ClusterIdentity, ServerAddr, ZoneName};
-use crate::domain::reading::{ClusterReading, Fact, LogStreamReading, ServerReading, ZoneReading};
+use crate::domain::precheck::LedFrom;
+use crate::domain::reading::{ClusterReading, Fact, LogStreamReading, ServerReading, TenantReading, ZoneReading};
 
 /// `ob_query_timeout` of an effect session, the kernel's own default. The root service checks a transient refusal again
 /// until that time is over, and then answers 4012 (docs/oceanbase.md#retriable-refusals-come-back-as-4012): with a
@@ -187,7 +188,11 @@ pub trait ClusterReader: Send {
 
     /// Leaders on these servers, for a caller that waits until there are none: the view of locations first, which is stored,
     /// and the other one, which asks every server of the cluster, only when that shows none.
-    async fn leaders_left(&mut self, addrs: &[ServerAddr]) -> Result<i64, ClusterError>;
+    async fn leaders_left(&mut self, addrs: &[ServerAddr]) -> Result<Vec<LedFrom>, ClusterError>;
+
+    async fn tenants(&mut self) -> Result<Vec<TenantReading>, ClusterError>;
+
+    async fn zones(&mut self) -> Result<Vec<ZoneReading>, ClusterError>;
 
     /// The log streams with their replicas, without what only the arbitration service changes.
     async fn log_streams(&mut self) -> Result<Vec<LogStreamReading>, ClusterError>;

@@ -15,7 +15,10 @@ use crate::domain::clients::ServerClients;
 use crate::domain::freeze;
 use crate::domain::gate::LeaderCount;
 use crate::domain::ids::{ClusterIdentity, ServerAddr, ZoneName};
-use crate::domain::reading::{ClusterReading, Fact, Facts, LogStreamReading, Parameters, ServerReading, ZoneReading};
+use crate::domain::precheck::LedFrom;
+use crate::domain::reading::{
+    ClusterReading, Fact, Facts, LogStreamReading, Parameters, ServerReading, TenantReading, ZoneReading,
+};
 use crate::domain::status::ZoneInnerStatus;
 
 /// How often a reading is made when servers or zones change under it.
@@ -161,15 +164,22 @@ impl ClusterReader for MysqlReader {
         let session = &mut self.proven.session;
         let locations = log_streams::leaders_in(session, "CDB_OB_LS_LOCATIONS", from_ref(addr)).await?;
         let log_stat = log_streams::leaders_in(session, "GV$OB_LOG_STAT", from_ref(addr)).await?;
-        Ok(LeaderCount { locations, log_stat, observed_at })
+        let count = |led: Vec<LedFrom>| i64::try_from(led.len()).unwrap_or(i64::MAX);
+        Ok(LeaderCount { locations: count(locations), log_stat: count(log_stat), observed_at })
     }
 
-    async fn leaders_left(&mut self, addrs: &[ServerAddr]) -> Result<i64, ClusterError> {
+    async fn leaders_left(&mut self, addrs: &[ServerAddr]) -> Result<Vec<LedFrom>, ClusterError> {
         let session = &mut self.proven.session;
-        match log_streams::leaders_in(session, "CDB_OB_LS_LOCATIONS", addrs).await? {
-            0 => log_streams::leaders_in(session, "GV$OB_LOG_STAT", addrs).await,
-            left => Ok(left),
-        }
+        let left = log_streams::leaders_in(session, "CDB_OB_LS_LOCATIONS", addrs).await?;
+        if left.is_empty() { log_streams::leaders_in(session, "GV$OB_LOG_STAT", addrs).await } else { Ok(left) }
+    }
+
+    async fn tenants(&mut self) -> Result<Vec<TenantReading>, ClusterError> {
+        views::tenants(&mut self.proven.session).await
+    }
+
+    async fn zones(&mut self) -> Result<Vec<ZoneReading>, ClusterError> {
+        views::zones(&mut self.proven.session).await
     }
 
     async fn log_streams(&mut self) -> Result<Vec<LogStreamReading>, ClusterError> {

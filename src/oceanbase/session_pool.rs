@@ -24,7 +24,8 @@ use crate::domain::clients::ServerClients;
 use crate::domain::effect::Permit;
 use crate::domain::freeze;
 use crate::domain::ids::{ClusterIdentity, ServerAddr, ZoneName};
-use crate::domain::reading::{ClusterReading, Fact, LogStreamReading, ServerReading, ZoneReading};
+use crate::domain::precheck::LedFrom;
+use crate::domain::reading::{ClusterReading, Fact, LogStreamReading, ServerReading, TenantReading, ZoneReading};
 
 /// Most sessions that wait to be used again.
 const MOST_KEPT: usize = 64;
@@ -320,8 +321,16 @@ impl ClusterReader for PooledReader {
         retry_once!(self.leaders(addr))
     }
 
-    async fn leaders_left(&mut self, addrs: &[ServerAddr]) -> Result<i64, ClusterError> {
+    async fn leaders_left(&mut self, addrs: &[ServerAddr]) -> Result<Vec<LedFrom>, ClusterError> {
         retry_once!(self.leaders_left(addrs))
+    }
+
+    async fn tenants(&mut self) -> Result<Vec<TenantReading>, ClusterError> {
+        retry_once!(self.tenants())
+    }
+
+    async fn zones(&mut self) -> Result<Vec<ZoneReading>, ClusterError> {
+        retry_once!(self.zones())
     }
 
     async fn log_streams(&mut self) -> Result<Vec<LogStreamReading>, ClusterError> {

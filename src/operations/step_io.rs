@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::domain::attempt::RecordedIntent;
+use crate::domain::blocker::{Blocker, Blockers};
 use crate::domain::decide::StepOutput;
 use crate::domain::event::{Failure, FailureKind, IntentOutcome, SubtaskState, TaskServer};
 use crate::domain::facts::ClusterState;
 use crate::domain::gate::Consent;
 use crate::domain::graph::TaskTarget;
 use crate::domain::host::{CallerFence, Finding, HostCode, ProcessReport};
-use crate::domain::reading::ServerReading;
+use crate::domain::reading::{ServerReading, TenantReading};
 use crate::domain::status::Risk;
 use crate::domain::stop_target::StopTarget;
 use crate::domain::task::Subtask;
@@ -140,6 +141,48 @@ pub(super) async fn bounded<T>(
     within(limit, &context.task.spec.cluster.name, read).await
 }
 
+/// Progress of a wait for several things of one server: in words, and what is said of the server until then.
+pub(super) fn waits_for(target: &Target, what: Vec<(String, String)>) -> ProgressReport {
+    let (words, held): (Vec<String>, Vec<String>) = what.into_iter().unzip();
+    let held: Blockers = held.into_iter().map(|held| Blocker::server(target.server.addr, held)).collect();
+    ProgressReport::uncounted(format!("waits for {}", words.join(", "))).held_by(held)
+}
+
+/// A host whose answer does not tell whether the process runs.
+pub(super) fn unclear(evidence: &str) -> (String, String) {
+    let held = format!("has a host that gives no clear answer ({evidence})");
+    (format!("a clear answer of the host ({evidence})"), held)
+}
+
+/// A host that does not answer.
+pub(super) fn silent(reason: &str) -> (String, String) {
+    (format!("the host to answer ({reason})"), format!("has a host that does not answer ({reason})"))
+}
+
+/// The names of the cluster's tenants, asked for once in an execution: they are for people.
+pub(super) async fn name_tenants(
+    deps: &Deps,
+    context: &StepContext,
+    reader: &mut dyn ClusterReader,
+    blockers: Blockers,
+) -> Blockers {
+    let known = context.memory().tenant_names.is_some();
+    if !known
+        && blockers.count() > 0
+        && let Ok(tenants) = bounded(deps, context, reader.tenants()).await
+    {
+        remember_tenants(context, tenants);
+    }
+    match &context.memory().tenant_names {
+        Some(names) => blockers.with_tenant_names(names),
+        None => blockers,
+    }
+}
+
+pub(super) fn remember_tenants(context: &StepContext, tenants: Vec<TenantReading>) {
+    context.memory().tenant_names = Some(tenants.into_iter().map(|tenant| (tenant.id, tenant.name)).collect());
+}
+
 /// What the host says of the server's process; a host that does not answer is a finding, not an error.
 pub(super) async fn find(deps: &Deps, target: &Target) -> ProcessReport {
     match deps.hosts.host(&target.host).find(&target.observer()).await {
@@ -169,7 +212,8 @@ pub(super) async fn lost_ownership(deps: &Deps, context: &StepContext, target: &
                     format!("the agent of {addr} cannot keep its record: {message}; look at the disk of its host");
                 Some(if code == HostCode::LedgerWaits.as_str() {
                     Observation::Wait {
-                        progress: ProgressReport::uncounted(message),
+                        progress: ProgressReport::uncounted(message)
+                            .held_by(Blocker::server(addr, "has no room for the record of its agent")),
                         again_in: deps.timeouts.between_readings(),
                     }
                 } else {

@@ -29,11 +29,14 @@ pub mod key_source;
 pub mod sqlite;
 pub mod vault;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use thiserror::Error;
 use tokio::sync::{broadcast, oneshot, watch};
 
 use crate::clock::Timestamp;
+use crate::domain::blocker::Blockers;
 use crate::domain::call::Call;
 use crate::domain::event::{Event, EventKind, StoredEvent, SubtaskOperation, TaskState};
 use crate::domain::ids::{
@@ -290,6 +293,12 @@ pub struct Progress {
     pub at: Timestamp,
     /// When the wait ends at the latest.
     pub deadline: Timestamp,
+    /// When the wait last moved.
+    pub stalled_since: Timestamp,
+    /// What the rest of it may take; `None`: no rate is known.
+    pub remaining: Option<Duration>,
+    /// What holds it.
+    pub blockers: Blockers,
 }
 
 /// The lock of a physical cluster.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
+use crate::domain::blocker::Blocker;
 use crate::domain::event::{
     Effect, Failure, FailureKind, OverriddenCheck, Phase, SubtaskOperation, SubtaskState, TaskOperation, TaskServer,
     TaskSpec, TaskState, Verb,
@@ -193,6 +194,20 @@ pub fn progress(progress: &Progress) -> v1::SubtaskProgress {
         total: (progress.total > 0).then_some(progress.total),
         update_time: Some(timestamp(progress.at)),
         deadline: Some(timestamp(progress.deadline)),
+        stalled_since: Some(timestamp(progress.stalled_since)),
+        remaining: progress.remaining.map(duration),
+        blockers: progress.blockers.named().iter().map(blocker).collect(),
+        blocker_count: i32::try_from(progress.blockers.count()).unwrap_or(i32::MAX),
+    }
+}
+
+fn blocker(blocker: &Blocker) -> v1::ProgressBlocker {
+    v1::ProgressBlocker {
+        tenant_id: blocker.tenant_id,
+        tenant_name: blocker.tenant_name.clone(),
+        log_stream_id: blocker.log_stream,
+        server_address: blocker.server.map(|server| server.to_string()).unwrap_or_default(),
+        reason: blocker.reason.clone(),
     }
 }
 

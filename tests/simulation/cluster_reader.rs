@@ -8,7 +8,10 @@ use obsteward::clock::Clock;
 use obsteward::domain::clients::ServerClients;
 use obsteward::domain::freeze;
 use obsteward::domain::ids::{ClusterIdentity, ServerAddr, ZoneName};
-use obsteward::domain::reading::{ClusterReading, Fact, Facts, LogStreamReading, ServerReading, ZoneReading};
+use obsteward::domain::precheck::LedFrom;
+use obsteward::domain::reading::{
+    ClusterReading, Fact, Facts, LogStreamReading, ServerReading, TenantReading, ZoneReading,
+};
 use obsteward::oceanbase::{
     ClusterError, ClusterReader, Discovery, EffectTimes, LeaderCount, READINGS, advisory_fact, other_zone_stopped,
     required_fact, restless, same_target, silent,
@@ -44,7 +47,7 @@ impl SimulatedReader {
         Ok((self.all_servers().await?, self.session.read(&ZONES, |cluster, _| readings::zones(cluster)).await?))
     }
 
-    async fn leaders_in(&mut self, addrs: &[ServerAddr], answering: bool) -> Result<i64, ClusterError> {
+    async fn leaders_in(&mut self, addrs: &[ServerAddr], answering: bool) -> Result<Vec<LedFrom>, ClusterError> {
         let query = if answering { &LOG_STAT } else { &LOCATIONS };
         self.session.read(query, |cluster, _| readings::leaders(cluster, addrs, answering)).await?
     }
@@ -155,15 +158,24 @@ impl ClusterReader for SimulatedReader {
         self.session.look().await;
         let locations = self.leaders_in(from_ref(addr), false).await?;
         let log_stat = self.leaders_in(from_ref(addr), true).await?;
-        Ok(LeaderCount { locations, log_stat, observed_at })
+        let count = |led: Vec<LedFrom>| i64::try_from(led.len()).unwrap();
+        Ok(LeaderCount { locations: count(locations), log_stat: count(log_stat), observed_at })
     }
 
-    async fn leaders_left(&mut self, addrs: &[ServerAddr]) -> Result<i64, ClusterError> {
+    async fn leaders_left(&mut self, addrs: &[ServerAddr]) -> Result<Vec<LedFrom>, ClusterError> {
         self.session.look().await;
-        match self.leaders_in(addrs, false).await? {
-            0 => self.leaders_in(addrs, true).await,
-            left => Ok(left),
-        }
+        let left = self.leaders_in(addrs, false).await?;
+        if left.is_empty() { self.leaders_in(addrs, true).await } else { Ok(left) }
+    }
+
+    async fn tenants(&mut self) -> Result<Vec<TenantReading>, ClusterError> {
+        self.session.look().await;
+        self.session.read(&TENANTS, |cluster, _| readings::tenants(cluster)).await
+    }
+
+    async fn zones(&mut self) -> Result<Vec<ZoneReading>, ClusterError> {
+        self.session.look().await;
+        self.session.read(&ZONES, |cluster, _| readings::zones(cluster)).await
     }
 
     async fn log_streams(&mut self) -> Result<Vec<LogStreamReading>, ClusterError> {

@@ -7,6 +7,7 @@ use obsteward::clock::Timestamp;
 use obsteward::domain::clients::{ClientSession, ServerClients};
 use obsteward::domain::freeze;
 use obsteward::domain::ids::{ClusterIdentity, ServerAddr};
+use obsteward::domain::precheck::LedFrom;
 use obsteward::domain::reading::locality::paxos_replica_number;
 use obsteward::domain::reading::{
     ArbitrationReading, Fact, LogDisk, LogReplica, LogStreamReading, Parameters, Role, ServerReading, TenantReading,
@@ -254,16 +255,17 @@ fn led_by<'a>(cluster: &'a Cluster, ls: &LogStream) -> Option<&'a Server> {
 }
 
 /// LEADER rows of these servers in `CDB_OB_LS_LOCATIONS`, or in `GV$OB_LOG_STAT` with `answering` servers only.
-pub fn leaders(cluster: &Cluster, at: &[ServerAddr], answering: bool) -> Result<i64, ClusterError> {
-    let (mut all, mut here) = (0, 0);
-    let at: Vec<i64> =
-        Addresses::of(cluster).0.into_iter().filter(|(_, addr)| at.contains(addr)).map(|(id, _)| id).collect();
-    for server in cluster.log_streams.iter().filter_map(|ls| led_by(cluster, ls)) {
+pub fn leaders(cluster: &Cluster, at: &[ServerAddr], answering: bool) -> Result<Vec<LedFrom>, ClusterError> {
+    let (mut all, mut here) = (0, Vec::new());
+    let addresses = Addresses::of(cluster);
+    for (ls, server) in cluster.log_streams.iter().filter_map(|ls| Some((ls, led_by(cluster, ls)?))) {
         if !answering || server.reachable() {
             all += 1;
-            here += i64::from(at.contains(&server.id));
+            let addr = addresses.get(server.id).filter(|addr| at.contains(addr));
+            here.extend(addr.map(|addr| LedFrom { tenant_id: ls.tenant, ls_id: ls.id, addr }));
         }
     }
+    here.sort_unstable();
     if all == 0 { Err(no_leaders(if answering { "GV$OB_LOG_STAT" } else { "CDB_OB_LS_LOCATIONS" })) } else { Ok(here) }
 }
 

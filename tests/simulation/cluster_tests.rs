@@ -11,6 +11,7 @@ use obsteward::clock::{Clock, Timestamp};
 use obsteward::domain::clients::ServerClients;
 use obsteward::domain::effect::EffectOutcome;
 use obsteward::domain::freeze;
+use obsteward::domain::precheck::LedFrom;
 use obsteward::domain::reading::{ClusterReading, Fact, LogStreamReading};
 use obsteward::oceanbase::{
     Avoid, ClusterAccess, ClusterError, ClusterReader, Discovery, EffectTimes, ErrorClass, Expected, KnownServer,
@@ -279,7 +280,7 @@ struct Said {
 #[derive(Debug, PartialEq)]
 struct BySaid {
     leaders: LeaderCount,
-    left: i64,
+    left: Vec<LedFrom>,
     other_zone: Option<String>,
     checkpoints: Vec<freeze::Replica>,
     clients: Fact<ServerClients>,

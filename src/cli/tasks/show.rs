@@ -6,7 +6,7 @@ use crate::cli::client::{Client, READ_TIMEOUT};
 use crate::cli::error::ErrorDoc;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::lines::{next_steps, target, warning};
+use crate::cli::lines::{blocker_lines, next_steps, pace, target, warning};
 use crate::cli::output::{Format, Output};
 use crate::cli::style::Paint;
 use crate::cli::table::{Table, fields, flat};
@@ -15,6 +15,9 @@ use crate::cli::view::TaskView;
 use crate::cli::words;
 use crate::proto::json::Json;
 use crate::proto::v1;
+
+/// How many of those that hold a subtask are named.
+const BLOCKERS: usize = 3;
 
 /// Arguments of `tasks show`.
 #[derive(Debug, Args)]
@@ -57,7 +60,11 @@ fn details(task: v1::Task, paint: Paint) -> Vec<String> {
             lines.extend(document.detail_lines().iter().map(|line| format!("  {}", flat(line))));
         }
         if let Some(progress) = &subtask.progress {
-            lines.push(format!("{}: {}", flat(&subtask.name), flat(&progress.message)));
+            // What the server saw then, not what this machine's clock says.
+            let now = times::moment(progress.update_time.as_ref()).unwrap_or_default();
+            let pace: String = pace(progress, now).iter().map(|part| format!(", {part}")).collect();
+            lines.push(format!("{}: {}{pace}", flat(&subtask.name), flat(&progress.message)));
+            lines.extend(blocker_lines(progress, BLOCKERS).iter().map(|held| format!("  {}", flat(held))));
         }
     }
     section(&mut lines, "overrides", task.overrides.iter().map(override_line).collect());
@@ -159,7 +166,7 @@ fn section(lines: &mut Vec<String>, title: &str, content: Vec<String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::view::tests::{at, task};
+    use crate::cli::view::tests::{at, stuck, task};
 
     #[test]
     fn subtasks_stand_in_execution_order_with_everything_around() {
@@ -200,5 +207,16 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part}\n{text}");
         }
+    }
+
+    #[test]
+    fn a_running_subtask_says_how_it_goes_on_and_what_holds_it() {
+        let mut task = task();
+        task.subtasks[0].set_state(v1::SubtaskState::Running);
+        task.subtasks[0].progress = Some(stuck());
+        let text = details(task, Paint::Plain).join("\n");
+        let said = "Stop server: 17 of 40 leaders still on zone2, nothing moved for 45 s\n  \
+            LS 1001 of tenant app on 10.0.0.2:2882 has no other replica in sync\n  10.0.0.2:2882 is ACTIVE, and 15 more";
+        assert!(text.contains(said), "{text}");
     }
 }

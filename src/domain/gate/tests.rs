@@ -114,6 +114,28 @@ fn force_does_not_pass_leaders_without_a_synced_majority() {
 }
 
 #[test]
+fn a_closed_gate_names_what_holds_it() {
+    let held = |reading: &ClusterReading, leaders: &LeaderCount| {
+        let gate = ask(reading, leaders, StopTimeExpectation::MustBeSet, false, &[]);
+        gate.blockers(reading, &addr(2)).named().iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(held(&stopped(), &NONE), Vec::<String>::new());
+    let named = "LS 1 of tenant tenant1004 on 127.0.1.2:2882 has not degraded it";
+    assert_eq!(held(&two_replicas(), &NONE), [named]);
+    let mut reading = stopped();
+    reading.log_streams[3].replicas[2].end_scn = Ok(0);
+    let lags = "fails LOG_IN_SYNC: 1 of 3 replicas stay within 5 s of the leader, 2 are needed";
+    assert_eq!(held(&reading, &NONE), [format!("LS 1001 of tenant tenant1002 {lags}")]);
+    reading.log_streams[3].replicas.swap(0, 1);
+    (reading.log_streams[3].replicas[0].role, reading.log_streams[3].replicas[1].role) =
+        (Ok(Role::Leader), Ok(Role::Follower));
+    let stays = "has not handed its leader over, 127.0.1.1:2882 is in sync";
+    assert_eq!(held(&reading, &NONE)[0], format!("LS 1001 of tenant tenant1002 on 127.0.1.2:2882 {stays}"));
+    let old = LeaderCount { observed_at: NOW.minus(READING_AGE), ..NONE };
+    assert_eq!(held(&stopped(), &old), ["127.0.1.2:2882 closes the gate (READING_TOO_OLD)"]);
+}
+
+#[test]
 fn a_single_replica_needs_both_words() {
     let mut reading = stopped();
     reading.tenants.push(tenant(1004, 1));

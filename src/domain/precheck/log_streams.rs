@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Check, CheckName, LeaderMove, OverriddenBy, PrecheckStage, block, pass, some_of};
-use crate::domain::ids::ServerAddr;
-use crate::domain::reading::{ClusterReading, LogReplica, LogStreamReading, TenantReading};
+use crate::domain::blocker::{Blocker, Blockers};
+use crate::domain::ids::{ServerAddr, ZoneName};
+use crate::domain::reading::{ClusterReading, LogReplica, LogStreamReading, ServerReading, TenantReading, ZoneReading};
 use crate::domain::status::ZoneInnerStatus;
 use crate::domain::stop_target::StopTarget;
 
@@ -52,6 +53,8 @@ struct Failure {
     /// What the root service would say; `None` when this is not one of its refusals.
     words: Option<String>,
     retriable: bool,
+    /// The log stream; `None`: it is about a whole tenant.
+    blocker: Option<Blocker>,
 }
 
 pub(super) fn examine(moment: PrecheckStage, reading: &ClusterReading, target: &StopTarget) -> LogStreamChecks {
@@ -59,7 +62,7 @@ pub(super) fn examine(moment: PrecheckStage, reading: &ClusterReading, target: &
     let mut tolerated: Option<i64> = None;
     let mut moves: BTreeMap<i64, i32> = BTreeMap::new();
     let stopped = target.addresses(reading);
-    let valid = valid_servers(reading, &stopped);
+    let valid = valid_servers(&reading.servers, &reading.zones, &stopped);
     for log_stream in &reading.log_streams {
         let rules =
             Rules { moment, reading, statement: target.statement(), stopped: &stopped, valid: &valid, log_stream };
@@ -83,9 +86,14 @@ pub(super) fn examine(moment: PrecheckStage, reading: &ClusterReading, target: &
 
 /// Servers whose replicas count after the stop: not to be stopped, not stopped, not in an INACTIVE zone, alive, in service.
 /// A server that is not in DBA_OB_SERVERS ("deleted") or whose zone is not known does not count.
-fn valid_servers(reading: &ClusterReading, stopped: &BTreeSet<ServerAddr>) -> BTreeSet<ServerAddr> {
-    let zone_serves = |name| reading.zone(name).is_some_and(|zone| matches!(zone.status, ZoneInnerStatus::Active));
-    let counts = reading.servers.iter().filter(|server| {
+pub(super) fn valid_servers(
+    servers: &[ServerReading],
+    zones: &[ZoneReading],
+    stopped: &BTreeSet<ServerAddr>,
+) -> BTreeSet<ServerAddr> {
+    let zone_serves =
+        |name: &ZoneName| zones.iter().any(|zone| zone.name == *name && matches!(zone.status, ZoneInnerStatus::Active));
+    let counts = servers.iter().filter(|server| {
         !stopped.contains(&server.addr)
             && server.stop_time.is_none()
             && server.is_alive()
@@ -99,7 +107,13 @@ fn valid_servers(reading: &ClusterReading, stopped: &BTreeSet<ServerAddr>) -> BT
 fn tenants_without_log_stream(reading: &ClusterReading) -> Vec<Failure> {
     let mut failures = Vec::new();
     let mut fail = |evidence| {
-        failures.push(Failure { check: CheckName::LogStreamsReport, evidence, words: None, retriable: true })
+        failures.push(Failure {
+            check: CheckName::LogStreamsReport,
+            evidence,
+            words: None,
+            retriable: true,
+            blocker: None,
+        })
     };
     if reading.log_streams.is_empty() || reading.tenants.is_empty() {
         fail("no tenant or no log stream was read".to_owned());
@@ -148,7 +162,8 @@ impl Rules<'_> {
     }
 
     fn failure(&self, check: CheckName, found: &str, words: Option<String>) -> Failure {
-        let LogStreamReading { tenant_id, ls_id, .. } = self.log_stream;
+        let LogStreamReading { tenant_id, ls_id, .. } = *self.log_stream;
+        let reason = format!("fails {check}: {found}");
         Failure {
             check,
             evidence: format!("Tenant({tenant_id}) LS({ls_id}): {found}"),
@@ -160,6 +175,7 @@ impl Rules<'_> {
                     | CheckName::ReplicaMajority
                     | CheckName::LogInSync
             ),
+            blocker: Some(Blocker::log_stream(tenant_id, ls_id, reason)),
         }
     }
 
@@ -196,6 +212,7 @@ impl Rules<'_> {
                     tenant.id, self.statement
                 )),
                 retriable: false,
+                blocker: None,
             }),
             Err(why) => failures.push(self.failure(check, &format!("PREVIOUS_LOCALITY is not known: {why}"), None)),
         }
@@ -269,10 +286,7 @@ impl Rules<'_> {
             let found = format!("{reporting_left} of {number} replicas stay and report, {majority} are needed");
             failures.push(self.failure(CheckName::ReplicaMajority, &found, words()));
         }
-        let in_sync = |replica: &&LogReplica| match (&leader.end_scn, &replica.end_scn) {
-            (Ok(leader_scn), Ok(scn)) => leader_scn.saturating_sub(*scn) <= LOG_IN_SYNC_INTERVAL_NS,
-            (Err(_), _) | (_, Err(_)) => false,
-        };
+        let in_sync = |replica: &&LogReplica| is_in_sync(leader, replica);
         let synced: BTreeSet<_> =
             self.log_stream.replicas.iter().filter(reports).filter(in_sync).map(|replica| replica.addr).collect();
         let synced_left = count(&synced) + arbiter;
@@ -332,6 +346,14 @@ impl Rules<'_> {
     }
 }
 
+/// What is not known of either is not in sync.
+pub(super) fn is_in_sync(leader: &LogReplica, replica: &LogReplica) -> bool {
+    match (&leader.end_scn, &replica.end_scn) {
+        (Ok(leader_scn), Ok(scn)) => leader_scn.saturating_sub(*scn) <= LOG_IN_SYNC_INTERVAL_NS,
+        (Err(_), _) | (_, Err(_)) => false,
+    }
+}
+
 fn count(addresses: &BTreeSet<ServerAddr>) -> i64 {
     i64::try_from(addresses.len()).unwrap_or(i64::MAX)
 }
@@ -346,9 +368,11 @@ fn summary(
     let mut seen: BTreeSet<&str> = BTreeSet::new();
     let mut words = None;
     let mut retriable = true;
+    let mut blockers = Blockers::default();
     for failure in failures.iter().filter(|failure| failure.check == name) {
         if seen.insert(&failure.evidence) {
             found.push(failure.evidence.clone());
+            blockers.extend(failure.blocker.clone());
         }
         words = words.or_else(|| failure.words.clone());
         retriable &= failure.retriable;
@@ -356,5 +380,7 @@ fn summary(
     if found.is_empty() {
         return pass(name, format!("so for {} log streams", reading.log_streams.len()));
     }
-    Check { retriable, ..block(name, overridden_by, some_of(&found), remedy, words) }
+    let names = reading.tenants.iter().map(|tenant| (tenant.id, tenant.name.clone())).collect();
+    let blockers = blockers.with_tenant_names(&names);
+    Check { retriable, blockers, ..block(name, overridden_by, some_of(&found), remedy, words) }
 }

@@ -26,7 +26,7 @@ struct Execution {
 impl Execution {
     fn new(direction: Direction, policy: TimeoutPolicy, tried: bool) -> Self {
         let began = crate::clock::monotonic_now();
-        let policy = Policy::begin(direction, Waiting::new(policy, TIMEOUT, began), READ_PATIENCE, tried);
+        let policy = Policy::begin(direction, Waiting::new(policy, TIMEOUT, began, BEGIN), READ_PATIENCE, tried);
         Self { policy, began, at: 0, effect_open: false, horizon: None, forward_horizon: None }
     }
 
@@ -117,7 +117,7 @@ fn observation(what: &str) -> Observation {
 }
 
 fn waits(done: i64) -> Observation {
-    let progress = ProgressReport { message: "leaders".to_owned(), done, total: 9 };
+    let progress = ProgressReport::counted("leaders", done, 9);
     Observation::Wait { progress, again_in: Duration::from_secs(1) }
 }
 

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use super::freeze::unread_is_accepted;
+use crate::domain::blocker::Blocker;
 use crate::domain::clients::ServerClients;
 use crate::domain::event::Direction;
 use crate::domain::reading::{Fact, Unreadable};
@@ -50,8 +51,7 @@ pub(super) async fn before_stop(deps: &Deps, context: &StepContext, target: &Tar
         return Drain::Over(Some(("NOT_DRAINED".to_owned(), message)));
     }
     let message = format!("drains {addr}: {who}; {} s left", left.as_secs());
-    let seconds = |time: Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
-    let progress = ProgressReport { message, done: seconds(waited), total: seconds(asked) };
+    let progress = ProgressReport::uncounted(message).held_by(Blocker::server(*addr, format!("has {who}")));
     Drain::First(Box::new(Observation::Wait { progress, again_in: deps.timeouts.poll.min(left) }))
 }
 

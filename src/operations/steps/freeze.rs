@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use super::statement::Prepared;
 use crate::domain::admission::{ServiceState, service_state};
 use crate::domain::attempt::RecordedIntent;
+use crate::domain::blocker::{Blocker, Blockers};
 use crate::domain::decide::StepOutput;
 use crate::domain::event::{Failure, FailureKind, IntentOutcome, OverriddenCheck};
 use crate::domain::facts::{Fact, ServerFact};
@@ -111,9 +112,13 @@ pub(super) async fn before_stop(deps: &Deps, context: &StepContext, target: &Tar
 /// Looks how far the freeze is. Everything is found in the task and the cluster, so that a look after a crash finds the same.
 async fn frozen(deps: &Deps, context: &StepContext, target: &Target) -> Freeze {
     let mine: Vec<&RecordedIntent> = context.attempts().collect();
-    let read = async { step_io::reader(deps, target).await?.checkpoints(&target.server.addr).await };
-    let replicas = match step_io::bounded(deps, context, read).await {
-        Ok(replicas) => replicas,
+    let read = async {
+        let mut reader = step_io::reader(deps, target).await?;
+        let replicas = reader.checkpoints(&target.server.addr).await?;
+        Ok((reader, replicas))
+    };
+    let (mut reader, replicas) = match step_io::bounded(deps, context, read).await {
+        Ok(read) => read,
         Err(error) => return unread(context, target, &error),
     };
     let now = deps.clock.now();
@@ -138,15 +143,18 @@ async fn frozen(deps: &Deps, context: &StepContext, target: &Target) -> Freeze {
         }
         Some(IntentOutcome::Refused) => refused(context, target),
         None | Some(IntentOutcome::Unknown | IntentOutcome::Done | IntentOutcome::Void) => {
-            Freeze::First(Box::new(waiting(deps, &progress, words)))
+            let blockers = progress.blockers.clone().on(target.server.addr);
+            let blockers = step_io::name_tenants(deps, context, reader.as_mut(), blockers).await;
+            Freeze::First(Box::new(waiting(deps, &progress, words, blockers)))
         }
     }
 }
 
-fn waiting(deps: &Deps, progress: &FreezeProgress, message: String) -> Observation {
+fn waiting(deps: &Deps, progress: &FreezeProgress, message: String, blockers: Blockers) -> Observation {
     let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
     let (done, total) = (count(progress.beyond), count(progress.total));
-    Observation::Wait { progress: ProgressReport { message, done, total }, again_in: deps.timeouts.poll }
+    let progress = ProgressReport::counted(message, done, total).held_by(blockers);
+    Observation::Wait { progress, again_in: deps.timeouts.poll }
 }
 
 /// Whether the caller accepted that the cluster is not read, which it was not with this error.
@@ -216,7 +224,8 @@ async fn ask(deps: &Deps, context: &StepContext, target: &Target, replicas: &[Re
         Ok(applied) => vec![Fact::Server(target.server.id, ServerFact::AppliedAtFreeze(applied))],
         Err(evidence) if context.task.spec.force => return failed(context, target, FailureKind::TimedOut, evidence),
         Err(message) => {
-            let progress = ProgressReport::uncounted(message);
+            let held = Blocker::server(target.server.addr, "does not show how far its log streams are");
+            let progress = ProgressReport::uncounted(message).held_by(held);
             return Freeze::First(Box::new(Observation::Wait { progress, again_in: deps.timeouts.poll }));
         }
     };

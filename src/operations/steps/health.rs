@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use crate::clock::monotonic_now;
+use crate::domain::blocker::Blockers;
 use crate::domain::decide::StepOutput;
 use crate::domain::event::{Failure, FailureKind};
 use crate::domain::facts::{ClusterFact, Fact, ServerAddresses};
@@ -40,9 +41,10 @@ impl Step for PrepareRollout {
         };
         let away = inactive(&reading);
         let found = ailments(&reading, &[], &away);
-        if !found.is_empty() {
+        if found.count() > 0 {
             if context.waited() < self.0.timeouts.precheck {
-                let progress = ProgressReport::uncounted(format!("the cluster to be healthy: {}", described(&found)));
+                let progress = ProgressReport::uncounted(format!("the cluster to be healthy: {}", described(&found)))
+                    .held_by(found);
                 return Observation::Wait { progress, again_in: self.0.timeouts.between_readings() };
             }
             return step_io::refuse(not_healthy(&found));
@@ -54,9 +56,9 @@ impl Step for PrepareRollout {
     }
 }
 
-fn not_healthy(found: &[String]) -> Failure {
+fn not_healthy(found: &Blockers) -> Failure {
     let message = format!("the cluster is not healthy: {}; mend it, then retry", described(found));
-    Failure::new(FailureKind::Refused, "CLUSTER_NOT_HEALTHY", message).with("found", found.join("; "))
+    Failure::new(FailureKind::Refused, "CLUSTER_NOT_HEALTHY", message).with("found", described(found))
 }
 
 /// The health gate behind a batch.
@@ -101,13 +103,14 @@ impl Step for WaitClusterHealthy {
         let batch: Vec<ServerAddr> = batch.filter_map(|id| task.spec.server(*id)).map(|server| server.addr).collect();
         let before = task.facts.cluster.inactive_before.clone().unwrap_or_default();
         let found = ailments(&reading, &batch, &before.0);
-        let lasted = self.lasted(found.is_empty());
+        let lasted = self.lasted(found.count() == 0);
         let wait = |what: String, again_in| Observation::Wait { progress: report(&progress, &what), again_in };
-        if !found.is_empty() {
+        if found.count() > 0 {
             if lasted > RECOVERY {
                 return step_io::refuse(not_healthy(&found));
             }
-            return wait(described(&found), deps.timeouts.between_readings());
+            let progress = report(&progress, &described(&found)).held_by(found);
+            return Observation::Wait { progress, again_in: deps.timeouts.between_readings() };
         }
         let left = rollout.min_healthy.saturating_sub(lasted);
         if !left.is_zero() {

@@ -5,6 +5,7 @@ mod drain;
 mod freeze;
 mod health;
 mod hold;
+mod leaders;
 mod prepare;
 mod prepare_in_zone;
 mod prepare_stop;

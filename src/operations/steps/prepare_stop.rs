@@ -6,18 +6,22 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::clock::Timestamp;
 use crate::domain::admission::service_state;
+use crate::domain::blocker::Blockers;
 use crate::domain::decide::StepOutput;
 use crate::domain::event::TaskSpec;
 use crate::domain::facts::{ClusterFact, ClusterState, Fact, ProcessBefore, ProcessState, ServerFact, ZoneFact};
+use crate::domain::gate::Consent;
 use crate::domain::host::{Finding, ProcessReport};
+use crate::domain::precheck::{blocking, precheck};
 use crate::domain::reading::{LogStreamReading, ServerReading, ZoneReading};
 use crate::domain::shown::server_status;
 use crate::domain::status::{ClusterStatus, ServerStatus, ZoneInnerStatus, ZoneStatus};
 use crate::domain::stop_target::StopTarget;
 use crate::engine::{Observation, ProgressReport, Step, StepContext};
 use crate::inventory::{Target, recorded_reading};
-use crate::operations::assess::{assess, survey};
+use crate::operations::assess::{Survey, assess, survey};
 use crate::operations::definition::Definition;
 use crate::operations::server_or_zone::ServerOrZone;
 use crate::operations::{Deps, STOP_PROCESS, cluster_failure, retriable, step_io};
@@ -26,6 +30,16 @@ use crate::store::inventory::ServerRow;
 
 /// Of a stop, and of a restart, which begins as one.
 pub struct PrepareStop(pub Deps);
+
+/// The log streams that a check refuses.
+fn failing(survey: &Survey, subject: &ServerOrZone, consent: &Consent, now: Timestamp) -> Blockers {
+    let mut blockers = Blockers::default();
+    if let Ok(reading) = &survey.reading {
+        let checks = precheck(reading, subject.what(), now);
+        blocking(&checks, consent.force, &consent.accepted).iter().for_each(|check| blockers.append(&check.blockers));
+    }
+    blockers
+}
 
 #[async_trait]
 impl Step for PrepareStop {
@@ -53,7 +67,8 @@ impl Step for PrepareStop {
             let Some(left) = deps.timeouts.precheck.checked_sub(context.waited()).filter(|left| !left.is_zero()) else {
                 return step_io::refuse(failure);
             };
-            let progress = ProgressReport::uncounted(format!("a check that may pass: {}", failure.message));
+            let progress = ProgressReport::uncounted(format!("a check that may pass: {}", failure.message))
+                .held_by(failing(&survey, &subject, &step_io::consent(context), deps.clock.now()));
             return Observation::Wait { progress, again_in: deps.timeouts.between_readings().min(left) };
         }
         for (target, (_, found)) in subject.targets().zip(&survey.found) {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{StopProcess, wait_active};
+use crate::domain::blocker::Blocker;
 use crate::domain::decide::StepOutput;
 use crate::domain::effect::{EffectOutcome, Intent, Permit};
 use crate::domain::event::{Failure, FailureKind, IntentOutcome};
@@ -117,7 +118,9 @@ fn absent(deps: &Deps, context: &StepContext, target: &Target, evidence: &str) -
         && deps.clock.now().since(last.at) < AGAIN
     {
         let words = context.refused.as_ref().map(|(_, message)| message.clone()).unwrap_or_default();
-        return Observation::Wait { progress: ProgressReport::uncounted(words), again_in: deps.timeouts.poll };
+        let progress = ProgressReport::uncounted(words.clone())
+            .held_by(Blocker::server(addr, format!("was not started: {words}")));
+        return Observation::Wait { progress, again_in: deps.timeouts.poll };
     }
     if !passes && attempts.contains(&Some(IntentOutcome::Refused)) {
         let message = format!("{addr} was not started, the task's log says why; remove the cause and try again");

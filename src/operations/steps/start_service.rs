@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use super::StopService;
 use super::statement::Prepared;
 use crate::domain::admission::{ServiceState, service_state};
+use crate::domain::blocker::Blocker;
 use crate::domain::build_version::BuildVersion;
 use crate::domain::catch_up::CatchUp;
 use crate::domain::decide::StepOutput;
@@ -198,7 +199,8 @@ async fn dead(deps: &Deps, target: &Target, row: &ServerReading) -> Observation 
         return step_io::refuse(failure.with("address", addr));
     }
     let message = format!("waits for {addr} to live (STATUS {}), START SERVER asks it", row.status);
-    Observation::Wait { progress: ProgressReport::uncounted(message), again_in: deps.timeouts.poll }
+    let held = Blocker::server(addr, format!("is not alive (STATUS {})", row.status));
+    Observation::Wait { progress: ProgressReport::uncounted(message).held_by(held), again_in: deps.timeouts.poll }
 }
 
 /// The mark is not set: wait until it serves, and a while until its replicas have caught up.
@@ -244,7 +246,9 @@ async fn not_marked(
             if context.waited() < deps.timeouts.catch_up && !context.last_look {
                 let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
                 let (done, total) = (count(catch_up.in_sync), count(catch_up.total));
-                let progress = ProgressReport { message: format!("{catch_up} on {addr}"), done, total };
+                let progress = ProgressReport::counted(format!("{catch_up} on {addr}"), done, total);
+                let blockers = step_io::name_tenants(deps, context, reader, catch_up.behind).await;
+                let progress = progress.held_by(blockers);
                 return Observation::Wait { progress, again_in: deps.timeouts.poll };
             }
             let message = format!("{addr} serves, and {catch_up}: stop no other zone before all have");
@@ -266,7 +270,9 @@ async fn does_not_serve(deps: &Deps, target: &Target, row: &ServerReading) -> Op
         return Some(step_io::refuse(failure));
     }
     (state != ServiceState::Serving).then(|| {
-        let progress = ProgressReport::uncounted(format!("waits for {addr} to serve (STATUS {}, {state})", row.status));
+        let held = Blocker::server(addr, format!("does not serve (STATUS {}, {state})", row.status));
+        let message = format!("waits for {addr} to serve (STATUS {}, {state})", row.status);
+        let progress = ProgressReport::uncounted(message).held_by(held);
         Observation::Wait { progress, again_in: deps.timeouts.poll }
     })
 }

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use super::WaitObserverStop;
 use super::stop_service::mark_refused;
 use crate::domain::admission::{ServiceState, service_state};
+use crate::domain::blocker::Blocker;
 use crate::domain::decide::StepOutput;
 use crate::domain::event::{Failure, FailureKind, TaskServer};
 use crate::domain::facts::{Fact, Moment, ZoneFact};
@@ -103,7 +104,8 @@ impl Step for UpdateStartedStatus {
         }
         // In the graph of a zone nothing before this waits for the service.
         if state == Some(ServiceState::Starting) {
-            let progress = ProgressReport::uncounted(format!("waits for {addr} to serve (it is STARTING)"));
+            let progress = ProgressReport::uncounted(format!("waits for {addr} to serve (it is STARTING)"))
+                .held_by(Blocker::server(addr, "is STARTING"));
             return Observation::Wait { progress, again_in: self.0.timeouts.poll };
         }
         if state != Some(ServiceState::Serving) {

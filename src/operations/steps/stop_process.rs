@@ -12,6 +12,7 @@ use super::drain::{self, Drain};
 use super::freeze::{self, Freeze};
 use super::start_process;
 use super::stop_service::mark_refused;
+use crate::domain::blocker::{Blocker, Blockers};
 use crate::domain::decide::StepOutput;
 use crate::domain::effect::Intent;
 use crate::domain::event::{Direction, Failure, FailureKind, IntentOutcome, OverriddenCheck};
@@ -124,7 +125,10 @@ impl StopProcess {
                 };
                 Observation::Reached { already_so: !context.tried(), output, writes: Vec::new() }
             }
-            closed @ Gate::Closed { .. } => self.closed(context, closed, step_io::refuse),
+            closed @ Gate::Closed { .. } => {
+                let blockers = closed.blockers(&read.reading, &target.server.addr);
+                self.closed(context, closed, blockers, step_io::refuse)
+            }
         }
     }
 
@@ -191,7 +195,9 @@ impl StopProcess {
             && deps.clock.now().since(at) < REFUSED_RETRY_PAUSE
         {
             let words = refused.map(|(_, message)| message).unwrap_or_default();
-            return Observation::Wait { progress: ProgressReport::uncounted(words), again_in: deps.timeouts.poll };
+            let held = Blocker::server(target.server.addr, format!("was not ended: {words}"));
+            let progress = ProgressReport::uncounted(words).held_by(held);
+            return Observation::Wait { progress, again_in: deps.timeouts.poll };
         }
         let recovers = refused.as_ref().is_some_and(|(code, _)| step_io::agent_recovers(code));
         if is_spent(&tried, recovers) {
@@ -210,8 +216,8 @@ impl StopProcess {
             return still_runs(failure.unwrap_or_else(|| Failure::new(FailureKind::Refused, code, message.clone())));
         }
         let overridden = match self.gate_now(context, target).await {
-            Ok(Gate::Open { overridden }) => overridden,
-            Ok(closed @ Gate::Closed { .. }) => return self.closed(context, closed, still_runs),
+            Ok((Gate::Open { overridden }, _)) => overridden,
+            Ok((closed @ Gate::Closed { .. }, blockers)) => return self.closed(context, closed, blockers, still_runs),
             Err(error) => match self.without_cluster(context, &error) {
                 Some(overridden) => overridden,
                 None => return step_io::unread(&error),
@@ -248,9 +254,11 @@ impl StopProcess {
         Observation::Needed { intent, output, effect: Box::new(effect) }
     }
 
-    async fn gate_now(&self, context: &StepContext, target: &Target) -> Result<Gate, ClusterError> {
+    async fn gate_now(&self, context: &StepContext, target: &Target) -> Result<(Gate, Blockers), ClusterError> {
         let read = step_io::bounded(&self.0, context, read_gate(&self.0, target)).await?;
-        Ok(self.decide_gate(context, target, &read))
+        let gate = self.decide_gate(context, target, &read);
+        let blockers = gate.blockers(&read.reading, &target.server.addr);
+        Ok((gate, blockers))
     }
 
     fn decide_gate(&self, context: &StepContext, target: &Target, read: &GateRead) -> Gate {
@@ -270,7 +278,13 @@ impl StopProcess {
     }
 
     /// A closed gate that may open by itself is waited for, a while; `refuse`: then the step fails so.
-    fn closed(&self, context: &StepContext, gate: Gate, refuse: impl Fn(Failure) -> Observation) -> Observation {
+    fn closed(
+        &self,
+        context: &StepContext,
+        gate: Gate,
+        blockers: Blockers,
+        refuse: impl Fn(Failure) -> Observation,
+    ) -> Observation {
         let Gate::Closed { code, reason, retriable, .. } = gate else {
             return Observation::Wait {
                 progress: ProgressReport::uncounted("the gate"),
@@ -278,7 +292,7 @@ impl StopProcess {
             };
         };
         if retriable && self.within_gate(context) {
-            let progress = ProgressReport::uncounted(format!("the gate is closed: {reason}"));
+            let progress = ProgressReport::uncounted(format!("the gate is closed: {reason}")).held_by(blockers);
             return Observation::Wait { progress, again_in: self.0.timeouts.between_readings() };
         }
         if code == GateCode::StopTimeCleared && step_io::is_unread(context) {

@@ -5,18 +5,23 @@
 //! Repeating it is safe: the stop of what is stopped does nothing, and it is sent only while the mark is not set. Undo: START
 //! SERVER or START ZONE, when this task set the mark.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::leaders::what_keeps_leaders;
 use super::start_service;
 use super::statement::{Prepared, UntilMarked};
+use crate::domain::blocker::Blockers;
 use crate::domain::decide::StepOutput;
 use crate::domain::event::{Failure, FailureKind, IntentOutcome, OverriddenCheck};
 use crate::domain::facts::{Fact, ServerFact, StopTimeState, ZoneFact};
 use crate::domain::gate::GateCode;
+use crate::domain::ids::ServerAddr;
 use crate::domain::precheck::unanswered::{self, NextStatement};
 use crate::domain::precheck::{Check, CheckName, Precheck, precheck};
+use crate::domain::reading::ServerReading;
 use crate::domain::status::{OverriddenBy, Risk};
 use crate::domain::stop_target::StopTarget;
 use crate::engine::{Observation, ProgressReport, Step, StepContext, TimeoutPolicy};
@@ -50,7 +55,7 @@ impl Step for StopService {
             Err(error) => return step_io::unread(&error),
         };
         match seen.mark {
-            Mark::Set(how) => self.marked(context, &subject, reader.as_mut(), how).await,
+            Mark::Set(how) => self.marked(context, &subject, reader.as_mut(), &seen.servers, how).await,
             Mark::NotSet => self.not_marked(context, &subject, reader.as_mut()).await,
             Mark::Gone => step_io::gone(&subject),
         }
@@ -132,7 +137,7 @@ fn leaders_left(context: &StepContext, subject: &ServerOrZone, leaders: i64) -> 
     let before: i64 = subject.targets().map(|target| i64::from(of(target))).sum();
     let total = before.max(leaders);
     let message = format!("{leaders} of {total} leaders still on {}", subject.place());
-    ProgressReport { message, done: total - leaders, total }
+    ProgressReport::counted(message, total - leaders, total)
 }
 
 fn evidence(precheck: &Precheck, name: CheckName) -> String {
@@ -151,12 +156,15 @@ impl StopService {
         context: &StepContext,
         subject: &ServerOrZone,
         reader: &mut dyn ClusterReader,
+        servers: &[ServerReading],
         how: String,
     ) -> Observation {
-        let leaders = match step_io::bounded(&self.0, context, reader.leaders_left(&subject.addresses())).await {
-            Ok(leaders) => leaders,
+        let stopped: BTreeSet<ServerAddr> = subject.addresses().into_iter().collect();
+        let left = match step_io::bounded(&self.0, context, reader.leaders_left(&subject.addresses())).await {
+            Ok(left) => left,
             Err(error) => return step_io::unread(&error),
         };
+        let leaders = i64::try_from(left.len()).unwrap_or(i64::MAX);
         // Set after our statement counts as set by it: whoever clears it from here on means to start the server.
         let attempts = attempts_of_this_run(context);
         let known = attempts.contains(&Some(IntentOutcome::Done));
@@ -175,7 +183,9 @@ impl StopService {
         if context.last_look && context.task.spec.force {
             return self.leaders_stay(context, subject, reader, leaders).await;
         }
-        Observation::Wait { progress: leaders_left(context, subject, leaders), again_in: self.0.timeouts.poll }
+        let (blockers, looks) = what_keeps_leaders(&self.0, context, reader, (servers, &stopped), &left).await;
+        let progress = leaders_left(context, subject, leaders).held_by(blockers);
+        Observation::Wait { progress, again_in: self.0.timeouts.poll * looks }
     }
 
     /// The wait is over and leaders stay: `force` goes on only if every log stream keeps a synced majority without the
@@ -290,7 +300,9 @@ impl StopService {
                 let since = context.attempts().next_back().map_or(now, |intent| intent.at);
                 let (done, total) = (now.since(since).as_secs(), until.since(since).as_secs());
                 let count = |seconds: u64| i64::try_from(seconds).unwrap_or(i64::MAX);
-                let progress = ProgressReport { message, done: count(done), total: count(total) };
+                let mut blockers = Blockers::default();
+                checks.iter().for_each(|check| blockers.append(&check.blockers));
+                let progress = ProgressReport::counted(message, count(done), count(total)).held_by(blockers);
                 // Never as long as the wait without progress may last.
                 let again_in =
                     self.0.timeouts.between_readings().min(self.0.timeouts.leader_wait / 2).min(until.since(now));

@@ -11,7 +11,7 @@ use crate::domain::facts::Moment;
 use crate::domain::host::Finding;
 use crate::domain::reading::ServerReading;
 use crate::domain::status::InnerStatus;
-use crate::engine::{Observation, ProgressReport, Step, StepContext};
+use crate::engine::{Observation, Step, StepContext};
 use crate::operations::definition::StepKind;
 use crate::operations::{Deps, step_io};
 
@@ -32,7 +32,8 @@ pub(super) async fn active(deps: &Deps, context: &StepContext) -> Observation {
     };
     let addr = target.server.addr;
     let found = step_io::find(deps, &target).await;
-    let mut waits_for: Vec<String> = Vec::new();
+    // What is waited for, and what is said of the server until then.
+    let mut waits_for: Vec<(String, String)> = Vec::new();
     match &found.finding {
         Finding::Running(_) => {}
         Finding::Absent { evidence } => {
@@ -43,8 +44,8 @@ pub(super) async fn active(deps: &Deps, context: &StepContext) -> Observation {
                 Failure::new(FailureKind::Interfered, "PROCESS_GONE", message).with("address", addr),
             );
         }
-        Finding::Ambiguous { evidence } => waits_for.push(format!("a clear answer of the host ({evidence})")),
-        Finding::HostUnreachable { reason } => waits_for.push(format!("the host to answer ({reason})")),
+        Finding::Ambiguous { evidence } => waits_for.push(step_io::unclear(evidence)),
+        Finding::HostUnreachable { reason } => waits_for.push(step_io::silent(reason)),
     }
     let read = async { step_io::gate_reader(deps, &target).await?.server(&addr).await };
     let row = match step_io::bounded(deps, context, read).await {
@@ -53,16 +54,16 @@ pub(super) async fn active(deps: &Deps, context: &StepContext) -> Observation {
         Err(error) => return step_io::unread(&error),
     };
     if row.status != InnerStatus::Active {
-        waits_for.push(format!("STATUS ACTIVE (it is {})", row.status));
+        waits_for.push((format!("STATUS ACTIVE (it is {})", row.status), format!("has STATUS {}", row.status)));
     } else if !is_heard(context, &row) {
-        waits_for.push("a new START_SERVICE_TIME".to_owned());
+        let held = "has the START_SERVICE_TIME of the process before";
+        waits_for.push(("a new START_SERVICE_TIME".to_owned(), held.to_owned()));
     }
     if waits_for.is_empty() {
         context.log(format!("{}; STATUS {}", found.evidence, row.status));
         return Observation::Reached { already_so: false, output: StepOutput::default(), writes: Vec::new() };
     }
-    let progress = ProgressReport::uncounted(format!("waits for {}", waits_for.join(", ")));
-    Observation::Wait { progress, again_in: deps.timeouts.poll }
+    Observation::Wait { progress: step_io::waits_for(&target, waits_for), again_in: deps.timeouts.poll }
 }
 
 /// Whether the server's row is about a process that began after this task ended one.

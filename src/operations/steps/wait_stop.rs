@@ -14,7 +14,7 @@ use crate::domain::facts::{ClusterFact, ClusterState, Fact, ProcessState};
 use crate::domain::host::{Finding, ProcessReport};
 use crate::domain::precheck::CheckName;
 use crate::domain::status::{InnerStatus, OverriddenBy};
-use crate::engine::{Observation, ProgressReport, Step, StepContext};
+use crate::engine::{Observation, Step, StepContext};
 use crate::inventory::Target;
 use crate::oceanbase::ClusterError;
 use crate::operations::definition::StepKind;
@@ -55,19 +55,20 @@ impl Step for WaitObserverStop {
             }
             Err(error) => return step_io::unread(&error),
         };
-        let mut waits_for: Vec<String> = host_known.into_iter().collect();
+        // What is waited for, and what is said of the server until then.
+        let mut waits_for: Vec<(String, String)> = host_known.into_iter().collect();
         if status != InnerStatus::Inactive {
-            waits_for.push(format!("STATUS INACTIVE (it is {status})"));
+            waits_for.push((format!("STATUS INACTIVE (it is {status})"), format!("has STATUS {status}")));
         }
         if let Some(left) = since_end.and_then(|since| lease.checked_sub(since)).filter(|left| !left.is_zero()) {
-            waits_for.push(format!("the end of lease_time ({:.1} s left)", left.as_secs_f64()));
+            let end = format!("the end of lease_time ({:.1} s left)", left.as_secs_f64());
+            waits_for.push((end, "is within lease_time of the end of its process".to_owned()));
         }
         if waits_for.is_empty() {
             context.log(format!("{}; STATUS {status}", found.evidence));
             return Observation::Reached { already_so: false, output: StepOutput::default(), writes: Vec::new() };
         }
-        let progress = ProgressReport::uncounted(format!("waits for {}", waits_for.join(", ")));
-        Observation::Wait { progress, again_in: deps.timeouts.poll }
+        Observation::Wait { progress: step_io::waits_for(&target, waits_for), again_in: deps.timeouts.poll }
     }
 }
 
@@ -90,14 +91,16 @@ impl WaitObserverStop {
         context: &StepContext,
         target: &Target,
         found: &ProcessReport,
-    ) -> Result<Option<String>, Failure> {
+    ) -> Result<Option<(String, String)>, Failure> {
         match &found.finding {
             Finding::Absent { .. } => {
                 let open: Vec<&str> = [(found.rpc_port_open, "RPC"), (found.sql_port_open, "SQL")]
                     .into_iter()
                     .filter_map(|(open, port)| open.then_some(port))
                     .collect();
-                Ok((!open.is_empty()).then(|| format!("the {} port to close", open.join(" and "))))
+                let open = open.join(" and ");
+                let waits_for = || (format!("the {open} port to close"), format!("has its {open} port open"));
+                Ok((!open.is_empty()).then(waits_for))
             }
             Finding::Running(identity) => {
                 let message = format!(
@@ -106,11 +109,11 @@ impl WaitObserverStop {
                 );
                 Err(Failure::new(FailureKind::Interfered, "RESTARTED_BY_OTHER", message))
             }
-            Finding::Ambiguous { evidence } => Ok(Some(format!("a clear answer of the host ({evidence})"))),
+            Finding::Ambiguous { evidence } => Ok(Some(step_io::unclear(evidence))),
             // The process step ended without an answer of the host: then there is none to wait for here either.
             Finding::HostUnreachable { reason } => match context.server_facts().process_state {
                 Some(ProcessState::Unknown) => Ok(None),
-                Some(ProcessState::Absent) | None => Ok(Some(format!("the host to answer ({reason})"))),
+                Some(ProcessState::Absent) | None => Ok(Some(step_io::silent(reason))),
             },
         }
     }

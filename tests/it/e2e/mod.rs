@@ -16,6 +16,7 @@ pub mod serve;
 pub mod shutdown;
 pub mod sim;
 pub mod ssh;
+pub mod stalled;
 pub mod start_process;
 pub mod start_restart;
 pub mod stop_server;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures::{Stream, StreamExt};
 use obsteward::clock::Timestamp;
+use obsteward::domain::blocker::Blockers;
 use obsteward::domain::decide::{Input, VerbRequest};
 use obsteward::domain::ids::{ClusterId, Revision, Seq, TaskId};
 use obsteward::domain::refusal::Refusal;
@@ -310,6 +311,9 @@ fn progress(done: i64) -> Progress {
         total: 40,
         at: Timestamp::from_micros(5),
         deadline: Timestamp::from_micros(9),
+        stalled_since: Timestamp::from_micros(4),
+        remaining: None,
+        blockers: Blockers::default(),
     }
 }
 

@@ -9,6 +9,7 @@ use futures::stream::BoxStream;
 use obsteward::access::{AuthEvidence, Secret};
 use obsteward::api::error_status::to_status;
 use obsteward::clock::{Timestamp, monotonic_now};
+use obsteward::domain::blocker::Blockers;
 use obsteward::domain::ids::{Principal, Seq};
 use obsteward::domain::refusal::{AuthFailure, Refusal};
 use obsteward::proto::v1::watch_task_response::Kind;
@@ -63,7 +64,19 @@ fn only(told: &[&str]) -> (Vec<String>, Option<String>) {
 fn progress(task: i64) -> Progress {
     let (task, subtask) = (task_id(task), subtask_id(task_id(task), 1));
     let at = Timestamp::from_micros(1);
-    Progress { task, subtask, message: "waits".to_owned(), done: 0, total: 0, at, deadline: at }
+    let (message, blockers) = ("waits".to_owned(), Blockers::default());
+    Progress {
+        task,
+        subtask,
+        message,
+        done: 0,
+        total: 0,
+        at,
+        deadline: at,
+        stalled_since: at,
+        remaining: None,
+        blockers,
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use obsteward::domain::blocker::Blockers;
 use obsteward::domain::event::{SubtaskOperation, TaskState};
 use obsteward::domain::ids::{ClusterId, Fence, Principal, Revision, Seq, SubtaskId};
 use obsteward::store::{Author, CommitOutcome, LockRow, LogLine, Progress, StoreError, TaskFilter, Write};
@@ -269,6 +270,9 @@ mod suite {
             total: 40,
             at: at(1),
             deadline: at(300),
+            stalled_since: at(1),
+            remaining: None,
+            blockers: Blockers::default(),
         };
         let mut changes = store.subscribe_progress();
         let of_task = || async { store.task(task_id(100)).await.unwrap().unwrap() };

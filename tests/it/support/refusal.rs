@@ -107,19 +107,28 @@ impl Stage {
 
     /// Waits until a running task says that it waits for this.
     pub async fn wait_progress(&self, task_id: i64, contains: &str) -> v1::SubtaskProgress {
+        self.wait_progress_where(task_id, |progress| progress.message.contains(contains)).await
+    }
+
+    /// Waits until a running task shows progress like this.
+    pub async fn wait_progress_where(
+        &self,
+        task_id: i64,
+        is_it: impl Fn(&v1::SubtaskProgress) -> bool,
+    ) -> v1::SubtaskProgress {
         let request = v1::WatchTaskRequest { task_id, progress: true, ..Default::default() };
         let mut stream = self.clients.tasks.clone().watch_task(request).await.unwrap().into_inner();
         let said = async {
             while let Some(message) = stream.message().await.unwrap() {
                 if let Some(v1::watch_task_response::Kind::Progress(progress)) = message.kind
-                    && progress.message.contains(contains)
+                    && is_it(&progress)
                 {
                     return progress;
                 }
             }
-            panic!("task {task_id} ended without waiting for {contains}");
+            panic!("task {task_id} ended without waiting for it");
         };
-        tokio::time::timeout(PATIENCE, said).await.unwrap_or_else(|_| panic!("no progress says {contains}"))
+        tokio::time::timeout(PATIENCE, said).await.unwrap_or_else(|_| panic!("no progress is like that"))
     }
 
     /// The plan of the same stop.

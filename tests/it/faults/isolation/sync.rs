@@ -9,7 +9,10 @@ use obsteward::clock::{Clock, Timestamp, monotonic_now};
 use obsteward::domain::clients::ServerClients;
 use obsteward::domain::freeze;
 use obsteward::domain::ids::{ClusterIdentity, ServerAddr, ZoneName};
-use obsteward::domain::reading::{ClusterReading, Fact, LogStreamReading, Parameters, ServerReading, ZoneReading};
+use obsteward::domain::precheck::LedFrom;
+use obsteward::domain::reading::{
+    ClusterReading, Fact, LogStreamReading, Parameters, ServerReading, TenantReading, ZoneReading,
+};
 use obsteward::inventory::{Inventory, Syncer};
 use obsteward::oceanbase::{ClusterError, ClusterReader, Discovery, Expected, LeaderCount};
 use obsteward::store::inventory::{ClusterFilter, InventoryStore, NewCluster};
@@ -105,7 +108,15 @@ impl ClusterReader for EmptyCluster {
         panic!("a sync only discovers")
     }
 
-    async fn leaders_left(&mut self, _: &[ServerAddr]) -> Result<i64, ClusterError> {
+    async fn leaders_left(&mut self, _: &[ServerAddr]) -> Result<Vec<LedFrom>, ClusterError> {
+        panic!("a sync only discovers")
+    }
+
+    async fn tenants(&mut self) -> Result<Vec<TenantReading>, ClusterError> {
+        panic!("a sync only discovers")
+    }
+
+    async fn zones(&mut self) -> Result<Vec<ZoneReading>, ClusterError> {
         panic!("a sync only discovers")
     }
 
