@@ -331,8 +331,33 @@ pub fn result_line(task: &v1::Task) -> String {
     format!("task {} {word}: {}", task.id, flat(&what))
 }
 
+/// How far a rollout is: "7 of 12 servers, zone2; about 6 min more".
+pub fn rollout(progress: &v1::RolloutProgress, now: Timestamp) -> String {
+    let mut words = format!("{} of {} servers", progress.servers_done, progress.servers_total);
+    if !progress.zone.is_empty() {
+        words.push_str(&format!(", {}", flat(&progress.zone)));
+    }
+    if progress.servers_passed_over > 0 {
+        words.push_str(&format!("; {} passed over", progress.servers_passed_over));
+    }
+    match (&progress.paused_since, times::moment(progress.estimated_finish_time.as_ref())) {
+        (Some(since), _) => {
+            let by = match progress.paused_by.as_str() {
+                "" => "by itself behind its first servers".to_owned(),
+                by => format!("by {}", flat(by)),
+            };
+            words.push_str(&format!("; paused {by} since {}", times::shown(Some(since))));
+        }
+        (None, Some(end)) => {
+            words.push_str(&format!("; about {} more", times::rough(end.since(now))));
+        }
+        (None, None) => {}
+    }
+    words
+}
+
 /// What a task holds out of service.
-fn held(task: &v1::Task) -> String {
+pub fn held(task: &v1::Task) -> String {
     let each = task.held.iter().map(|held| {
         let address = held.server.as_ref().map(|server| flat(&server.address).to_string()).unwrap_or_default();
         format!("{address} is held until {}", times::shown(held.until.as_ref()))

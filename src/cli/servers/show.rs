@@ -64,6 +64,7 @@ fn details(server: &v1::ObServer) -> Vec<String> {
         ("leaders", server.leader_count.map_or_else(|| "not known".to_owned(), |count| count.to_string())),
         ("root service", if server.with_rootserver { "runs here".to_owned() } else { String::new() }),
         ("given up at", moment(&server.permanent_offline_at)),
+        ("out of service until", moment(&server.held_until)),
         ("held by task", server.operating_task_id.map(|task| task.to_string()).unwrap_or_default()),
         ("observed at", times::shown(server.observed_at.as_ref())),
     ])

@@ -6,13 +6,14 @@ use crate::cli::client::{Client, READ_TIMEOUT};
 use crate::cli::error::ErrorDoc;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::lines::{blocker_lines, next_steps, pace, target, warning};
+use crate::cli::lines::{blocker_lines, held, next_steps, pace, rollout, target, warning};
 use crate::cli::output::{Format, Output};
 use crate::cli::style::Paint;
 use crate::cli::table::{Table, fields, flat};
 use crate::cli::times;
 use crate::cli::view::TaskView;
 use crate::cli::words;
+use crate::clock::Clock;
 use crate::proto::json::Json;
 use crate::proto::v1;
 
@@ -91,6 +92,8 @@ fn head(task: &v1::Task) -> Vec<(&'static str, String)> {
         ("on", target(task)),
         ("type", stop_type(task)),
         ("asked with", asked.join(", ")),
+        ("rollout", task.rollout.as_ref().map(|it| rollout(it, Clock::system().now())).unwrap_or_default()),
+        ("holds", held(task)),
         ("creator", task.creator.clone()),
         ("reason", task.reason.clone()),
         ("created", moment(&task.create_time)),

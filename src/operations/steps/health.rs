@@ -143,9 +143,9 @@ impl Step for WaitClusterHealthy {
 }
 
 fn report(progress: &RolloutProgress, what: &str) -> ProgressReport {
-    let RolloutProgress { servers_done, servers_total, .. } = progress;
-    let message = format!("{servers_done} of {servers_total} servers done; waits for {what}");
-    ProgressReport::uncounted(message)
+    let RolloutProgress { servers_done, servers_total, zone, .. } = progress;
+    let zone = zone.as_ref().map(|zone| format!(", {zone} now")).unwrap_or_default();
+    ProgressReport::uncounted(format!("{servers_done} of {servers_total} servers done{zone}; waits for {what}"))
 }
 
 fn too_late(context: &StepContext, progress: &RolloutProgress) -> Failure {
