@@ -4,6 +4,7 @@
 
 #[cfg(test)]
 mod tests;
+mod whole_cluster;
 
 use std::fmt;
 use std::time::Duration;
@@ -14,6 +15,8 @@ use crate::domain::precheck::{self, Check, Precheck, PrecheckStage};
 use crate::domain::reading::{ClusterReading, younger_than};
 use crate::domain::status::{OverriddenBy, Risk, ZoneInnerStatus};
 use crate::domain::stop_target::StopTarget;
+
+pub use whole_cluster::{WholeStop, whole_gate};
 
 /// A reading this old or older closes the gate.
 pub const READING_AGE: Duration = Duration::from_secs(5);
@@ -79,6 +82,10 @@ pub enum GateCode {
     NotDegraded,
     /// A check of the precheck blocks.
     PrecheckBlocks,
+    /// The process is one of a whole cluster's, and nobody accepted that service ends for everybody.
+    ServiceLossNotAccepted,
+    /// The stop of a whole cluster has a server whose freeze did not succeed and was not overridden.
+    NotFrozen,
 }
 
 impl GateCode {
@@ -93,6 +100,8 @@ impl GateCode {
             Self::LeadersLeft => "LEADERS_LEFT",
             Self::NotDegraded => "NOT_DEGRADED",
             Self::PrecheckBlocks => "PRECHECK_BLOCKS",
+            Self::ServiceLossNotAccepted => "SERVICE_LOSS_NOT_ACCEPTED",
+            Self::NotFrozen => "NOT_FROZEN",
         }
     }
 }
@@ -164,7 +173,9 @@ fn closes(code: GateCode, evidence: impl Into<String>) -> Obstacle {
         | GateCode::StopTimeCleared
         | GateCode::ZoneStarted
         | GateCode::NotStopped
-        | GateCode::PrecheckBlocks => false,
+        | GateCode::PrecheckBlocks
+        | GateCode::ServiceLossNotAccepted
+        | GateCode::NotFrozen => false,
     };
     Obstacle { code, evidence: evidence.into(), overridden_by: None, retriable }
 }

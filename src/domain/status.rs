@@ -77,8 +77,22 @@ words!(
         QuorumLoss = "QUORUM_LOSS",
         /// The cluster's state cannot be read.
         ClusterUnreachable = "CLUSTER_UNREACHABLE",
+        /// Service ends for every tenant of the cluster: the risk of stopping all of it.
+        ServiceLoss = "SERVICE_LOSS",
     }
 );
+
+impl Risk {
+    /// Those that can be accepted for a server or a zone.
+    pub const OF_PART: &'static [Self] = &[Self::QuorumLoss, Self::ClusterUnreachable];
+    /// And those for a whole cluster, whose majority is meant to end.
+    pub const OF_CLUSTER: &'static [Self] = &[Self::ClusterUnreachable, Self::ServiceLoss];
+
+    /// Some of them in a sentence.
+    pub fn names(some: &[Self]) -> String {
+        some.iter().map(|risk| risk.as_str()).collect::<Vec<_>>().join(", ")
+    }
+}
 
 words!(
     /// What overrides a check, or overrode it.
@@ -91,6 +105,8 @@ words!(
         ClusterUnreachable = "CLUSTER_UNREACHABLE",
         /// Both are needed.
         ForceAndQuorumLoss = "force and QUORUM_LOSS",
+        /// The accepted risk of this name.
+        ServiceLoss = "SERVICE_LOSS",
     }
 );
 
@@ -102,6 +118,7 @@ impl OverriddenBy {
             Self::QuorumLoss => accepted.contains(&Risk::QuorumLoss),
             Self::ClusterUnreachable => accepted.contains(&Risk::ClusterUnreachable),
             Self::ForceAndQuorumLoss => force && accepted.contains(&Risk::QuorumLoss),
+            Self::ServiceLoss => accepted.contains(&Risk::ServiceLoss),
         }
     }
 }

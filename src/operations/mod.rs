@@ -3,6 +3,7 @@
 
 pub mod admission;
 pub mod assess;
+pub mod cluster;
 pub mod definition;
 mod freeze_server;
 mod operation;
@@ -12,6 +13,7 @@ mod start_server;
 mod step_io;
 mod steps;
 mod stop_server;
+pub mod subject;
 pub mod zone;
 
 pub use freeze_server::FREEZE;
@@ -104,8 +106,19 @@ pub struct Deps {
 }
 
 /// Every operation that this version knows.
-pub const ALL: [&Definition; 8] =
-    [&STOP_PROCESS, &STOP_SERVICE, &START, &RESTART, &FREEZE, &zone::STOP, &zone::START, &zone::RESTART];
+pub const ALL: [&Definition; 11] = [
+    &STOP_PROCESS,
+    &STOP_SERVICE,
+    &START,
+    &RESTART,
+    &FREEZE,
+    &zone::STOP,
+    &zone::START,
+    &zone::RESTART,
+    &cluster::STOP,
+    &cluster::START,
+    &cluster::RESTART,
+];
 
 /// The same, with the code that runs them.
 pub fn registry(deps: &Deps) -> Registry {

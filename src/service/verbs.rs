@@ -35,10 +35,10 @@ impl CallFamily for TaskRequest {
     }
 
     /// A retry and a skip lead on to what the risks of the task were accepted for: that accepts them anew.
-    fn accepts_risks(&self, accepted: &[Risk]) -> bool {
+    fn accepts_risks(&self, accepted: &[Risk]) -> Vec<Risk> {
         match self.verb {
-            VerbRequest::Retry { .. } | VerbRequest::SkipSubtask { .. } => !accepted.is_empty(),
-            VerbRequest::Rollback { .. } | VerbRequest::Cancel | VerbRequest::GiveUp { .. } => false,
+            VerbRequest::Retry { .. } | VerbRequest::SkipSubtask { .. } => accepted.to_vec(),
+            VerbRequest::Rollback { .. } | VerbRequest::Cancel | VerbRequest::GiveUp { .. } => Vec::new(),
         }
     }
 

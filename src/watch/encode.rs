@@ -248,6 +248,7 @@ pub const fn overridden_by(by: OverriddenBy) -> v1::OverriddenBy {
         OverriddenBy::QuorumLoss => v1::OverriddenBy::QuorumLoss,
         OverriddenBy::ClusterUnreachable => v1::OverriddenBy::ClusterUnreachable,
         OverriddenBy::ForceAndQuorumLoss => v1::OverriddenBy::ForceAndQuorumLoss,
+        OverriddenBy::ServiceLoss => v1::OverriddenBy::ServiceLoss,
     }
 }
 
@@ -255,6 +256,7 @@ pub const fn risk(risk: Risk) -> v1::Risk {
     match risk {
         Risk::QuorumLoss => v1::Risk::QuorumLoss,
         Risk::ClusterUnreachable => v1::Risk::ClusterUnreachable,
+        Risk::ServiceLoss => v1::Risk::ServiceLoss,
     }
 }
 

@@ -19,6 +19,7 @@ mod task;
 pub mod validate;
 pub mod validate_admin;
 pub mod validate_cluster;
+mod validate_whole;
 mod validate_zone;
 
 use std::sync::Arc;

@@ -19,7 +19,7 @@ pub fn stop_server(request: v1::StopServerRequest) -> Result<StopServer, Refusal
     let mut fields = Fields::default();
     let cluster = fields.id("cluster_id", request.cluster_id, ClusterId::new);
     let server = fields.id("server_id", request.server_id, ServerId::new);
-    let accepted_risks = risks(&mut fields, &request.accept_risks);
+    let accepted_risks = risks(&mut fields, &request.accept_risks, Risk::OF_PART);
     let stop_type = stop_type(&mut fields, request.r#type);
     if request.freeze_before_stop && stop_type == StopType::Service {
         fields.wrong("freeze_before_stop", "needs a stop of the process, and type is STOP_TYPE_SERVICE: leave it out");
@@ -232,20 +232,24 @@ fn if_revision(fields: &mut Fields, value: Option<i64>) -> Option<Revision> {
     Some(Revision::new(revision))
 }
 
-pub(super) fn risks(fields: &mut Fields, values: &[i32]) -> Vec<Risk> {
+/// Those that are accepted; `of`: those that can be for what is asked.
+pub(super) fn risks(fields: &mut Fields, values: &[i32], of: &[Risk]) -> Vec<Risk> {
     let mut risks = Vec::new();
     for (index, value) in values.iter().enumerate() {
         let field = format!("accept_risks[{index}]");
         let risk = match fields.known(field.clone(), *value) {
             Some(v1::Risk::QuorumLoss) => Risk::QuorumLoss,
             Some(v1::Risk::ClusterUnreachable) => Risk::ClusterUnreachable,
+            Some(v1::Risk::ServiceLoss) => Risk::ServiceLoss,
             Some(v1::Risk::Unspecified) => {
                 fields.wrong(field, "RISK_UNSPECIFIED is not a risk, name the risks that are accepted");
                 continue;
             }
             None => continue,
         };
-        if risks.contains(&risk) {
+        if !of.contains(&risk) {
+            fields.wrong(field, format!("{risk} is no risk of this call, name only {}", Risk::names(of)));
+        } else if risks.contains(&risk) {
             fields.wrong(field, format!("{risk} is named twice, name it once"));
         } else {
             risks.push(risk);

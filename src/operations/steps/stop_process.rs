@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::arm_and_fire::{ArmAndFire, GATE_UNREAD, GateRead, read_gate};
+use super::arm_and_fire::{ArmAndFire, GATE_UNREAD, GateRead, GateRules, read_gate};
 use super::freeze::{self, Freeze};
 use super::start_process;
 use super::stop_service::mark_refused;
@@ -15,7 +15,7 @@ use crate::domain::decide::StepOutput;
 use crate::domain::effect::Intent;
 use crate::domain::event::{Direction, Failure, FailureKind, IntentOutcome, OverriddenCheck};
 use crate::domain::facts::{Fact, ProcessBefore, ProcessState, ServerFact};
-use crate::domain::gate::{Gate, GateCode, Obstacle, StopTimeExpectation, gate};
+use crate::domain::gate::{Gate, GateCode, Obstacle, StopTimeExpectation, WholeStop, gate};
 use crate::domain::graph::TaskTarget;
 use crate::domain::host::{CallerFence, Finding, HostCode, MaySignal, ObserverIdentity, ProcessReport};
 use crate::domain::status::{InnerStatus, Risk};
@@ -98,21 +98,25 @@ impl StopProcess {
             let failure = Failure::new(FailureKind::Unreachable, HostCode::HostUnreachable.as_str(), message);
             Observation::Unreadable { failure: failure.with("address", target.server.addr) }
         };
-        let read = match step_io::bounded(&self.0, context, read_gate(&self.0, target)).await {
-            Ok(read) => read,
-            Err(_) => return unreachable(),
+        let addr = target.server.addr;
+        let (gate, so) = if context.task.spec.target == TaskTarget::Cluster {
+            // Its cluster may not answer any more; that it was dead was seen in Prepare, or it would not have got here.
+            let dead = context.server_facts().process_before == Some(ProcessBefore::NotSeen(ProcessState::Unknown));
+            (dead.then(|| Gate::Open { overridden: Vec::new() }), "it was INACTIVE before")
+        } else {
+            let read = step_io::bounded(&self.0, context, read_gate(&self.0, target)).await;
+            let dead = |read: &GateRead| {
+                read.reading.server(&addr).is_some_and(|server| server.status == InnerStatus::Inactive)
+            };
+            let (mark, consent, now) = (mark(context), step_io::consent(context), self.0.clock.now());
+            let decided = |read: GateRead| gate(&read.reading, &addr, &read.leaders, mark, &consent, now);
+            (read.ok().filter(dead).map(decided), "it is INACTIVE and marked")
         };
-        let dead =
-            read.reading.server(&target.server.addr).is_some_and(|server| server.status == InnerStatus::Inactive);
-        if !dead {
-            return unreachable();
-        }
-        match self.decide_gate(context, target, &read) {
+        let Some(gate) = gate else { return unreachable() };
+        match gate {
             Gate::Open { overridden } => {
-                let message = format!(
-                    "the host of {} does not answer, so its process is not known ({reason}); it is INACTIVE and marked",
-                    target.server.addr
-                );
+                let message =
+                    format!("the host of {addr} does not answer, so its process is not known ({reason}); {so}");
                 let output = StepOutput {
                     facts: vec![Fact::Server(target.server.id, ServerFact::ProcessState(ProcessState::Unknown))],
                     warnings: std::iter::once(("PROCESS_STATE_UNKNOWN".to_owned(), message))
@@ -188,7 +192,10 @@ impl StopProcess {
             let words = refused.map(|(_, message)| message).unwrap_or_default();
             return Observation::Wait { progress: ProgressReport::uncounted(words), again_in: deps.timeouts.poll };
         }
-        let recovers = refused.as_ref().is_some_and(|(code, _)| step_io::agent_recovers(code));
+        // Several servers of a whole cluster may be on one host, whose agent ends one a minute.
+        let takes_turns =
+            |code: &str| context.task.spec.target == TaskTarget::Cluster && code.parse() == Ok(HostCode::TooManyEnds);
+        let recovers = refused.as_ref().is_some_and(|(code, _)| step_io::agent_recovers(code) || takes_turns(code));
         if is_spent(&tried, recovers) {
             let (code, message) = refused.unwrap_or_else(|| {
                 ("PROCESS_STILL_THERE".to_owned(), format!("{identity} was signalled and is still there"))
@@ -204,7 +211,11 @@ impl StopProcess {
             let failure = step_io::ownership_failure(context, code, message);
             return still_runs(failure.unwrap_or_else(|| Failure::new(FailureKind::Refused, code, message.clone())));
         }
-        let overridden = match self.gate_now(context, target).await {
+        let rules = match rules(context) {
+            Ok(rules) => rules,
+            Err(closed) => return self.closed(context, closed, still_runs),
+        };
+        let overridden = match step_io::bounded(deps, context, rules.ask(deps, target)).await {
             Ok(Gate::Open { overridden }) => overridden,
             Ok(closed @ Gate::Closed { .. }) => return self.closed(context, closed, still_runs),
             Err(error) => match self.without_cluster(context, &error) {
@@ -228,8 +239,7 @@ impl StopProcess {
             host: deps.hosts.host(&target.host),
             target: target.clone(),
             identity: identity.clone(),
-            consent: step_io::consent(context),
-            mark: mark(context),
+            rules,
             unknown_cluster: may_go_without_cluster(context),
             fence: CallerFence {
                 store_id: deps.store_id.clone(),
@@ -240,22 +250,6 @@ impl StopProcess {
         let overrides = waived.into_iter().chain(recorded(&overridden, context)).collect();
         let output = StepOutput { overrides, outcomes: outcomes(), ..StepOutput::default() };
         Observation::Needed { intent, output, effect: Box::new(effect) }
-    }
-
-    async fn gate_now(&self, context: &StepContext, target: &Target) -> Result<Gate, ClusterError> {
-        let read = step_io::bounded(&self.0, context, read_gate(&self.0, target)).await?;
-        Ok(self.decide_gate(context, target, &read))
-    }
-
-    fn decide_gate(&self, context: &StepContext, target: &Target, read: &GateRead) -> Gate {
-        gate(
-            &read.reading,
-            &target.server.addr,
-            &read.leaders,
-            mark(context),
-            &step_io::consent(context),
-            self.0.clock.now(),
-        )
     }
 
     /// Whether the gate may still be waited for.
@@ -288,7 +282,9 @@ impl StopProcess {
             | GateCode::NotStopped
             | GateCode::LeadersLeft
             | GateCode::NotDegraded
-            | GateCode::PrecheckBlocks => FailureKind::Refused,
+            | GateCode::PrecheckBlocks
+            | GateCode::ServiceLossNotAccepted
+            | GateCode::NotFrozen => FailureKind::Refused,
         };
         refuse(Failure::new(kind, code.as_str(), message))
     }
@@ -310,6 +306,16 @@ fn describe(identity: &ObserverIdentity, target: &Target) -> String {
 /// The cluster could not be read in Prepare, and the caller accepted that by name.
 fn may_go_without_cluster(context: &StepContext) -> bool {
     step_io::is_unread(context) && step_io::accepts(context, Risk::ClusterUnreachable)
+}
+
+/// `Err`: the gate, closed.
+fn rules(context: &StepContext) -> Result<GateRules, Gate> {
+    match context.task.spec.target {
+        TaskTarget::Cluster => WholeStop::of(&context.task, StepKind::Freeze.as_str()).map(GateRules::OfWhole),
+        TaskTarget::Server(_) | TaskTarget::Zone(_) => {
+            Ok(GateRules::OfPart { mark: mark(context), consent: step_io::consent(context) })
+        }
+    }
 }
 
 fn mark(context: &StepContext) -> StopTimeExpectation {
