@@ -189,3 +189,7 @@ pub(super) fn added_servers(subject: &Subject, seen: &[ServerReading]) -> Option
     let check = check("CLUSTER_SERVERS", CheckVerdict::Block, evidence, "sync the cluster, then ask for it anew");
     (!added.is_empty()).then_some(check)
 }
+
+#[cfg(test)]
+#[path = "cluster_tests.rs"]
+mod tests;
