@@ -161,7 +161,7 @@ pub struct RestConfig {
     pub insecure_listen: bool,
     pub task_shape: TaskShape,
     pub error_codes: ErrorCodes,
-    /// Risks that callers of this face may accept: `QUORUM_LOSS`, `CLUSTER_UNREACHABLE`.
+    /// Risks that callers of this face may accept: `QUORUM_LOSS`, `CLUSTER_UNREACHABLE`, `SERVICE_LOSS`.
     pub accepted_risks: Vec<String>,
     /// Value of `server` in answers; empty: the address that the request came to.
     pub server_name: String,

@@ -67,6 +67,21 @@ pub fn row(refusal: &Refusal) -> Row {
         "集群 {cluster_id} 的 Zone {zone} 当前状态为 {status}，不支持该操作，期望状态：{expected}；请查看该 Zone 的 OBServer";
         cluster_id: cluster, zone: zone, status: status, expected: expected;
         condition("ZONE_STATE", "zones", zone);
+    ClusterStateNotAdmitted { cluster, name, found, expected } => FailedPrecondition, 409, 11007, "OBE11007";
+        "cluster {name} ({cluster_id}): {found}, expected {expected}; look at its servers with GetServer",
+        "集群 {name}（{cluster_id}）当前状态为 {found}，不支持该操作，期望状态：{expected}；请查看集群的 OBServer";
+        cluster_id: cluster, name: name, found: found, expected: expected;
+        condition("CLUSTER_STATE", "clusters", cluster);
+    ServiceLossNotAccepted { cluster } => FailedPrecondition, 409, 1003, "COM10003";
+        "stopping or restarting cluster {cluster_id} ends service for every tenant and every client of it: accept the risk {risk} by name if that is meant",
+        "停止或重启集群 {cluster_id} 会使该集群的所有租户和客户端中断服务，如确认需要，请显式接受风险 {risk}";
+        cluster_id: cluster, risk: "SERVICE_LOSS";
+        condition("ACCEPTED_RISKS", "clusters", cluster);
+    ExpectedClusterMismatch { cluster, expected, actual } => FailedPrecondition, 409, 1003, "COM10003";
+        "cluster {cluster_id} has the name {actual}, the request expects {expected}; look it up by its name",
+        "集群 {cluster_id} 的名称是 {actual}，与请求期望的 {expected} 不一致，请按名称重新确认";
+        cluster_id: cluster, expected: expected, actual: actual;
+        condition("CLUSTER_NAME", "clusters", cluster);
     SingleServerCluster { cluster, server } => FailedPrecondition, 409, 13003, "OBE19020";
         "server {server_id} is the only one of cluster {cluster_id}; stop the cluster instead",
         "OBServer {server_id} 是集群 {cluster_id} 的唯一节点，不能停止单节点集群的 observer 进程，请停止集群";

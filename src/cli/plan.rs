@@ -49,23 +49,40 @@ pub fn plan_lines(heading: Heading, plan: &v1::StopPlan, whole: bool, paint: Pai
         let passed = plan.checks.len() - shown.len();
         lines.push(format!("{passed} of {} checks pass (--plan shows each)", plan.checks.len()));
     }
+    if is_whole(plan) {
+        lines.push("service afterwards: none, for nobody, until the cluster is started".to_owned());
+        lines.push(verdict(plan, paint));
+        return lines;
+    }
     let moves: Vec<_> =
         plan.leader_moves.iter().map(|moved| format!("{} of {}", moved.leaders, flat(&moved.tenant_name))).collect();
     lines.push(format!("leaders that move: {}", if moves.is_empty() { "none".to_owned() } else { moves.join(", ") }));
     let tolerated = plan.failures_tolerated_after.map_or_else(|| "not known".to_owned(), |count| count.to_string());
     lines.push(format!("servers that may fail afterwards: {tolerated}"));
     lines.extend(plan.clients.iter().map(|one| clients(plan, one)));
-    lines.push(if plan.allowed {
-        paint.green("verdict: the stop would be let through")
-    } else {
-        paint.red("verdict: the stop is blocked")
-    });
+    lines.push(verdict(plan, paint));
     lines
 }
 
-/// What is to be stopped: the address of a server, or a zone.
+fn verdict(plan: &v1::StopPlan, paint: Paint) -> String {
+    match plan.allowed {
+        true => paint.green("verdict: the stop would be let through"),
+        false => paint.red("verdict: the stop is blocked"),
+    }
+}
+
+/// Whether it is of the whole cluster, whose servers are always frozen.
+pub const fn is_whole(plan: &v1::StopPlan) -> bool {
+    plan.server_id == 0 && plan.zone.is_empty()
+}
+
+/// What is to be stopped: the address of a server, a zone, or all.
 pub fn place(plan: &v1::StopPlan) -> String {
-    if plan.server_id == 0 { format!("zone {}", flat(&plan.zone)) } else { flat(&plan.address).to_string() }
+    match plan.server_id {
+        _ if is_whole(plan) => "all servers".to_owned(),
+        0 => format!("zone {}", flat(&plan.zone)),
+        _ => flat(&plan.address).to_string(),
+    }
 }
 
 /// What clients have on a server, in a line; its address where there are several.
@@ -98,7 +115,7 @@ fn overriding(check: &v1::PlanCheck) -> String {
         v1::OverriddenBy::Unspecified => String::new(),
         v1::OverriddenBy::Force => "--force".to_owned(),
         v1::OverriddenBy::ForceAndQuorumLoss => "--force --accept-risk QUORUM_LOSS".to_owned(),
-        by @ (v1::OverriddenBy::QuorumLoss | v1::OverriddenBy::ClusterUnreachable) => {
+        by @ (v1::OverriddenBy::QuorumLoss | v1::OverriddenBy::ClusterUnreachable | v1::OverriddenBy::ServiceLoss) => {
             format!("--accept-risk {}", words::overridden_by(by))
         }
     };

@@ -11,7 +11,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::on_server::OnServer;
 use super::output::{Format, Output};
-use super::plan::{Heading, place, plan_lines};
+use super::plan::{Heading, is_whole, place, plan_lines};
 use super::watching::Watching;
 use super::{times, words};
 use crate::clock::Clock;
@@ -24,7 +24,8 @@ pub struct StopOptions {
     /// Go on where a check warns or blocks overridably; every check is still made and every override recorded
     #[arg(long)]
     pub force: bool,
-    /// Accept a risk by name: QUORUM_LOSS, CLUSTER_UNREACHABLE or PERMANENT_OFFLINE; may be given more than once
+    /// Accept a risk by name: QUORUM_LOSS, CLUSTER_UNREACHABLE, PERMANENT_OFFLINE for a hold, SERVICE_LOSS for a whole cluster;
+    /// may be given more than once
     #[arg(long = "accept-risk", value_name = "RISK", value_parser = words::parse_risk)]
     pub accept_risks: Vec<v1::Risk>,
     /// Freeze each server (MINOR FREEZE) before its process is ended, so that it has less to replay when it comes back
@@ -121,6 +122,19 @@ pub async fn plan_zone_first(
     decide(verb, planned(plan)?, options, output)
 }
 
+/// The same for a whole cluster.
+pub async fn plan_cluster_first(
+    verb: &'static str,
+    cluster_id: i64,
+    options: &StopOptions,
+    client: &Client,
+    output: &Output,
+) -> Result<PlanDecision, Failure> {
+    let request = v1::PlanStopClusterRequest { cluster_id, force: options.force, accept_risks: options.risks() };
+    let plan = client.call("plan stop cluster", CLUSTER_TIMEOUT, client.clusters().plan_stop_cluster(request)).await?;
+    decide(verb, planned(plan.plan)?, options, output)
+}
+
 fn planned(plan: Option<v1::StopPlan>) -> Result<v1::StopPlan, Failure> {
     plan.ok_or_else(|| Failure::Refused("the server answered without a plan, nothing was changed".to_owned()))
 }
@@ -147,7 +161,7 @@ fn decide(
 
 /// The plan is the data of `--plan`; otherwise it is for the person, and the task is the data.
 fn show(verb: &'static str, options: &StopOptions, plan: &v1::StopPlan, output: &Output) -> Result<(), Failure> {
-    let heading = Heading { verb, freeze: options.freeze };
+    let heading = Heading { verb, freeze: options.freeze || is_whole(plan) };
     match output.format {
         Format::Text if options.plan => output.lines(plan_lines(heading, plan, true, output.paint)),
         Format::Text => {

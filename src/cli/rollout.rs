@@ -31,14 +31,14 @@ pub struct RolloutArgs {
     /// What is done with each server
     #[arg(long, value_enum)]
     action: Action,
-    /// Which servers: all, or only those of --zone or --server
+    /// Which servers: all, or only those of --zone or --observer
     #[arg(long, value_parser = ["all"], required_unless_present_any = ["zones", "servers"], conflicts_with_all = ["zones", "servers"])]
     scope: Option<String>,
     /// The servers of this zone; may be given more than once
     #[arg(long = "zone", value_name = "ZONE", conflicts_with = "servers")]
     zones: Vec<String>,
     /// This server, by address or id; may be given more than once
-    #[arg(long = "server", value_name = "SERVER", value_parser = parse_server)]
+    #[arg(long = "observer", value_name = "SERVER", value_parser = parse_server)]
     servers: Vec<ServerName>,
     /// How many servers of one zone are out at the same time
     #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..))]

@@ -52,13 +52,15 @@ impl TaskView {
         self.task.subtasks.iter().find(|subtask| subtask.id == id)
     }
 
-    /// Name of a subtask, with its server when it has a namesake of another; of the task for what concerns the whole.
+    /// Name of a subtask, with its server or zone when it has a namesake of another; of the task for what concerns the whole.
     pub fn name(&self, subtask_id: i64) -> String {
         match self.subtask(subtask_id) {
             Some(subtask) => {
                 let namesakes = self.task.subtasks.iter().filter(|other| other.name == subtask.name).count();
-                match subtask.server.as_ref().filter(|_| namesakes > 1) {
-                    Some(server) => format!("{} {}", subtask.name, server.address),
+                let (server, zone) = (subtask.server.as_ref(), subtask.zone.as_ref());
+                let of = server.map(|server| &server.address).or_else(|| zone.map(|zone| &zone.name));
+                match of.filter(|_| namesakes > 1) {
+                    Some(of) => format!("{} {of}", subtask.name),
                     None => subtask.name.clone(),
                 }
             }

@@ -53,6 +53,7 @@ pub const fn overridden_by(by: v1::OverriddenBy) -> &'static str {
         v1::OverriddenBy::QuorumLoss => "QUORUM_LOSS",
         v1::OverriddenBy::ClusterUnreachable => "CLUSTER_UNREACHABLE",
         v1::OverriddenBy::ForceAndQuorumLoss => "force and QUORUM_LOSS",
+        v1::OverriddenBy::ServiceLoss => "SERVICE_LOSS",
     }
 }
 
@@ -87,9 +88,10 @@ fn normal(text: &str) -> String {
 /// Reads a risk; any case, dashes or underscores.
 pub fn parse_risk(text: &str) -> Result<v1::Risk, String> {
     match v1::Risk::from_str_name(&format!("RISK_{}", normal(text))) {
-        Some(v1::Risk::Unspecified) | None => {
-            Err(format!("{text:?} is not a risk, write QUORUM_LOSS, CLUSTER_UNREACHABLE or PERMANENT_OFFLINE"))
-        }
+        Some(v1::Risk::Unspecified) | None => Err(format!(
+            "{text:?} is not a risk, write QUORUM_LOSS or CLUSTER_UNREACHABLE, PERMANENT_OFFLINE for a hold, or SERVICE_LOSS for a \
+             whole cluster"
+        )),
         Some(risk) => Ok(risk),
     }
 }

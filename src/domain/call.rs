@@ -2,6 +2,7 @@
 //! through it. Pure.
 
 use crate::domain::permission::{Action, Domain, RequiredPermission, Rights};
+use crate::domain::status::Risk;
 use crate::domain::words::words;
 
 words!(
@@ -22,6 +23,12 @@ words!(
         PlanRollout = "PLAN_ROLLOUT",
         PauseRollout = "PAUSE_ROLLOUT",
         ResumeRollout = "RESUME_ROLLOUT",
+        /// Every server of a cluster.
+        StopCluster = "STOP_OB_CLUSTER",
+        StartCluster = "START_OB_CLUSTER",
+        RestartCluster = "RESTART_OB_CLUSTER",
+        /// What its stop would meet.
+        PlanStopCluster = "PLAN_STOP_OB_CLUSTER",
         /// The precheck of a stop.
         PlanStopServer = "PLAN_STOP_OB_SERVER",
         GetServer = "GET_OB_SERVER",
@@ -69,11 +76,12 @@ words!(
 /// What a call needs, before its subject is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Requirement {
-    /// The action on the cluster of the call. Accepting risks also needs [`Action::Force`] on it.
+    /// The action on the cluster of the call. Accepting risks also needs [`Action::Force`] on it, and accepting the loss of all
+    /// service [`Action::ServiceLoss`] besides.
     Cluster(Action),
     /// Each action on all clusters.
     EveryCluster(&'static [Action]),
-    /// The action on the task, or on its cluster. Continuing with accepted risks also needs [`Action::Force`] on the cluster.
+    /// The action on the task, or on its cluster. Continuing with accepted risks needs on the cluster what accepting them does.
     Task(Action),
     /// Nothing: it shows what the caller may read.
     Filtered,
@@ -103,10 +111,14 @@ impl Call {
             | Self::StartZone
             | Self::RestartZone
             | Self::StartRollout
+            | Self::StopCluster
+            | Self::StartCluster
+            | Self::RestartCluster
             | Self::UpdateCluster
             | Self::SyncCluster => Requirement::Cluster(Action::Update),
             Self::PlanStopServer
             | Self::PlanStopZone
+            | Self::PlanStopCluster
             | Self::PlanRollout
             | Self::GetServer
             | Self::ListServers
@@ -154,6 +166,9 @@ impl Call {
             | Self::PauseRollout
             | Self::ResumeRollout
             | Self::CompleteHold
+            | Self::StopCluster
+            | Self::StartCluster
+            | Self::RestartCluster
             | Self::RetryTask
             | Self::RollbackTask
             | Self::SkipSubtask
@@ -176,6 +191,7 @@ impl Call {
             Self::PlanStopServer
             | Self::PlanStopZone
             | Self::PlanRollout
+            | Self::PlanStopCluster
             | Self::GetServer
             | Self::ListServers
             | Self::GetTask
@@ -216,12 +232,16 @@ pub enum Subject {
     },
 }
 
-/// Whether rights are enough for a call on a subject; if not, what is missing. `risks`: the call accepts risks, or continues
-/// with risks accepted earlier.
-pub fn permits(rights: &Rights, call: Call, subject: Subject, risks: bool) -> Result<(), RequiredPermission> {
+/// Whether rights are enough for a call on a subject; if not, what is missing. `risks`: those that the call accepts, or with which
+/// it continues.
+pub fn permits(rights: &Rights, call: Call, subject: Subject, risks: &[Risk]) -> Result<(), RequiredPermission> {
     let must = |need: RequiredPermission| if rights.allow(need) { Ok(()) } else { Err(need) };
     let force = |cluster: i64| {
-        if risks { must(RequiredPermission::one(Domain::Cluster, cluster, Action::Force)) } else { Ok(()) }
+        let on_cluster = |action| must(RequiredPermission::one(Domain::Cluster, cluster, action));
+        if !risks.is_empty() {
+            on_cluster(Action::Force)?;
+        }
+        if risks.contains(&Risk::ServiceLoss) { on_cluster(Action::ServiceLoss) } else { Ok(()) }
     };
     // The same error whether the user exists or not.
     let on_user = |user: Option<i64>, action: Action| {
@@ -272,6 +292,8 @@ mod tests {
     use super::*;
     use crate::domain::permission::Permission;
 
+    const SOME: &[Risk] = &[Risk::QuorumLoss];
+
     fn rights(permissions: &[&str]) -> Rights {
         Rights::new(permissions.iter().map(|permission| permission.parse::<Permission>().unwrap()))
     }
@@ -280,36 +302,54 @@ mod tests {
     fn a_stop_needs_update_and_risks_need_force() {
         let seven = Subject::Cluster(7);
         let update = rights(&["CLUSTER:7:UPDATE"]);
-        assert_eq!(permits(&update, Call::StopServer, seven, false), Ok(()));
+        assert_eq!(permits(&update, Call::StopServer, seven, &[]), Ok(()));
         let force = RequiredPermission::one(Domain::Cluster, 7, Action::Force);
-        assert_eq!(permits(&update, Call::StopServer, seven, true), Err(force));
+        assert_eq!(permits(&update, Call::StopServer, seven, SOME), Err(force));
         let both = rights(&["CLUSTER:7:UPDATE", "CLUSTER:7:FORCE"]);
-        assert_eq!(permits(&both, Call::StopServer, seven, true), Ok(()));
+        assert_eq!(permits(&both, Call::StopServer, seven, SOME), Ok(()));
         let missing = RequiredPermission::one(Domain::Cluster, 8, Action::Update);
-        assert_eq!(permits(&both, Call::StopServer, Subject::Cluster(8), false), Err(missing));
+        assert_eq!(permits(&both, Call::StopServer, Subject::Cluster(8), &[]), Err(missing));
+    }
+
+    #[test]
+    fn to_end_all_service_needs_more_than_force() {
+        let stop = |permissions: &[&str], risks: &[Risk]| {
+            permits(&rights(permissions), Call::StopCluster, Subject::Cluster(7), risks)
+                .map_err(|need| need.to_string())
+        };
+        let risks = &[Risk::ServiceLoss];
+        assert_eq!(stop(&["CLUSTER:*:*"], &[]), Ok(()), "it is refused for want of the risk, not of the right");
+        assert_eq!(stop(&["CLUSTER:*:*"], risks), Err("CLUSTER:7:FORCE".to_owned()));
+        assert_eq!(stop(&["CLUSTER:*:*", "CLUSTER:*:FORCE"], risks), Err("CLUSTER:7:SERVICE_LOSS".to_owned()));
+        assert_eq!(stop(&["CLUSTER:7:*", "CLUSTER:7:SERVICE_LOSS"], risks), Err("CLUSTER:7:FORCE".to_owned()));
+        assert_eq!(stop(&["CLUSTER:7:*", "CLUSTER:7:FORCE", "CLUSTER:7:SERVICE_LOSS"], risks), Ok(()));
+        assert_eq!(stop(&["**"], risks), Ok(()));
+        let task = Subject::Task { task: 100_001, cluster: Some(7) };
+        let need = RequiredPermission::one(Domain::Cluster, 7, Action::ServiceLoss);
+        assert_eq!(permits(&rights(&["TASK:*:*", "CLUSTER:7:FORCE"]), Call::RetryTask, task, risks), Err(need));
     }
 
     #[test]
     fn a_task_is_reached_by_itself_or_by_its_cluster() {
         let task = Subject::Task { task: 100_001, cluster: Some(7) };
         for enough in ["TASK:*:READ", "TASK:100001:READ", "CLUSTER:7:READ"] {
-            assert_eq!(permits(&rights(&[enough]), Call::GetTask, task, false), Ok(()), "{enough}");
+            assert_eq!(permits(&rights(&[enough]), Call::GetTask, task, &[]), Ok(()), "{enough}");
         }
         // The same error whether the task exists or not.
         let need = RequiredPermission::one(Domain::Task, 100_001, Action::Read);
         let other = rights(&["CLUSTER:8:READ"]);
         let gone = Subject::Task { task: 100_001, cluster: None };
-        assert_eq!(permits(&other, Call::GetTask, task, false), Err(need));
-        assert_eq!(permits(&other, Call::GetTask, gone, false), Err(need));
+        assert_eq!(permits(&other, Call::GetTask, task, &[]), Err(need));
+        assert_eq!(permits(&other, Call::GetTask, gone, &[]), Err(need));
     }
 
     #[test]
     fn a_retry_with_accepted_risks_accepts_them_anew() {
         let task = Subject::Task { task: 100_001, cluster: Some(7) };
         let manager = rights(&["TASK:*:*"]);
-        assert_eq!(permits(&manager, Call::RetryTask, task, false), Ok(()));
+        assert_eq!(permits(&manager, Call::RetryTask, task, &[]), Ok(()));
         assert_eq!(
-            permits(&manager, Call::RetryTask, task, true),
+            permits(&manager, Call::RetryTask, task, SOME),
             Err(RequiredPermission::one(Domain::Cluster, 7, Action::Force))
         );
     }
@@ -317,22 +357,22 @@ mod tests {
     #[test]
     fn own_keys_need_no_permission_and_own_roles_do() {
         let own = Subject::User { user: Some(1001), own: true };
-        assert_eq!(permits(&Rights::default(), Call::RotateAccessKey, own, false), Ok(()));
-        assert_eq!(permits(&Rights::default(), Call::SetPassword, own, false), Ok(()));
-        assert!(permits(&Rights::default(), Call::UpdateUser, own, false).is_err());
+        assert_eq!(permits(&Rights::default(), Call::RotateAccessKey, own, &[]), Ok(()));
+        assert_eq!(permits(&Rights::default(), Call::SetPassword, own, &[]), Ok(()));
+        assert!(permits(&Rights::default(), Call::UpdateUser, own, &[]).is_err());
         let other = Subject::User { user: Some(1002), own: false };
-        assert!(permits(&Rights::default(), Call::RotateAccessKey, other, false).is_err());
+        assert!(permits(&Rights::default(), Call::RotateAccessKey, other, &[]).is_err());
         let some = rights(&["USER:1001:UPDATE"]);
-        assert_eq!(permits(&some, Call::UpdateUser, own, false), Ok(()));
+        assert_eq!(permits(&some, Call::UpdateUser, own, &[]), Ok(()));
         let gone = Subject::User { user: None, own: false };
         let need = RequiredPermission::all(Domain::User, Action::Update);
-        assert_eq!(permits(&some, Call::UpdateUser, other, false), Err(need));
-        assert_eq!(permits(&some, Call::UpdateUser, gone, false), Err(need));
+        assert_eq!(permits(&some, Call::UpdateUser, other, &[]), Err(need));
+        assert_eq!(permits(&some, Call::UpdateUser, gone, &[]), Err(need));
     }
 
     #[test]
     fn keys_of_a_user_are_shown_to_it_and_to_who_may_read_it() {
-        let keys = |permissions: &[&str], subject| permits(&rights(permissions), Call::ListAccessKeys, subject, false);
+        let keys = |permissions: &[&str], subject| permits(&rights(permissions), Call::ListAccessKeys, subject, &[]);
         let user = |user, own| Subject::User { user, own };
         assert_eq!(keys(&[], Subject::Nothing), Ok(()));
         assert_eq!(keys(&[], user(Some(1001), true)), Ok(()));
@@ -348,12 +388,12 @@ mod tests {
     fn a_watch_of_a_cluster_needs_that_cluster_or_all_tasks() {
         let one = Subject::Cluster(7);
         for enough in ["CLUSTER:7:READ", "CLUSTER:*:READ", "TASK:*:READ", "**"] {
-            assert_eq!(permits(&rights(&[enough]), Call::WatchTasks, one, false), Ok(()), "{enough}");
+            assert_eq!(permits(&rights(&[enough]), Call::WatchTasks, one, &[]), Ok(()), "{enough}");
         }
         for little in ["CLUSTER:8:READ", "CLUSTER:7:UPDATE", "TASK:100001:READ"] {
             let need = RequiredPermission::one(Domain::Cluster, 7, Action::Read);
-            assert_eq!(permits(&rights(&[little]), Call::WatchTasks, one, false), Err(need), "{little}");
+            assert_eq!(permits(&rights(&[little]), Call::WatchTasks, one, &[]), Err(need), "{little}");
         }
-        assert_eq!(permits(&Rights::default(), Call::WatchTasks, Subject::Nothing, false), Ok(()));
+        assert_eq!(permits(&Rights::default(), Call::WatchTasks, Subject::Nothing, &[]), Ok(()));
     }
 }

@@ -291,6 +291,11 @@ impl TaskSpec {
         }
     }
 
+    /// Whether it takes the whole cluster at once; a rollout takes parts of it, one after the other.
+    pub fn is_of_whole_cluster(&self) -> bool {
+        self.target == TaskTarget::Cluster && self.rollout.is_none()
+    }
+
     /// What it acts on, for people.
     pub fn describe_target(&self) -> String {
         match &self.target {

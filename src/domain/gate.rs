@@ -4,6 +4,7 @@
 
 #[cfg(test)]
 mod tests;
+mod whole_cluster;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -16,6 +17,8 @@ use crate::domain::precheck::{self, Check, Precheck, PrecheckStage, why_leader_s
 use crate::domain::reading::{ClusterReading, LogStreamReading, younger_than};
 use crate::domain::status::{OverriddenBy, Risk, ZoneInnerStatus};
 use crate::domain::stop_target::StopTarget;
+
+pub use whole_cluster::{WholeStop, whole_gate};
 
 /// A reading this old or older closes the gate.
 pub const READING_AGE: Duration = Duration::from_secs(5);
@@ -81,6 +84,10 @@ pub enum GateCode {
     NotDegraded,
     /// A check of the precheck blocks.
     PrecheckBlocks,
+    /// The process is one of a whole cluster's, and nobody accepted that service ends for everybody.
+    ServiceLossNotAccepted,
+    /// The stop of a whole cluster has a server whose freeze did not succeed and was not overridden.
+    NotFrozen,
 }
 
 impl GateCode {
@@ -95,6 +102,8 @@ impl GateCode {
             Self::LeadersLeft => "LEADERS_LEFT",
             Self::NotDegraded => "NOT_DEGRADED",
             Self::PrecheckBlocks => "PRECHECK_BLOCKS",
+            Self::ServiceLossNotAccepted => "SERVICE_LOSS_NOT_ACCEPTED",
+            Self::NotFrozen => "NOT_FROZEN",
         }
     }
 }
@@ -183,7 +192,9 @@ fn closes(code: GateCode, evidence: impl Into<String>) -> Obstacle {
         | GateCode::StopTimeCleared
         | GateCode::ZoneStarted
         | GateCode::NotStopped
-        | GateCode::PrecheckBlocks => false,
+        | GateCode::PrecheckBlocks
+        | GateCode::ServiceLossNotAccepted
+        | GateCode::NotFrozen => false,
     };
     Obstacle { code, evidence: evidence.into(), overridden_by: None, retriable, blockers: Blockers::default() }
 }

@@ -1,9 +1,9 @@
 //! Permissions as OCP writes them, `DOMAIN:id:ACTION` with `*` for any id or action, roles made of them, and what a caller
 //! with some of them may do (docs/ocp-v2.md#permissions-and-roles). Pure.
 //!
-//! `*` as the action means every action that OCP knows. [`Action::Force`] is ours: it lets a caller accept risks by name, and
-//! no role that was written for OCP must grant it by accident. Only `CLUSTER:id:FORCE` and `**` do. Writing does not imply
-//! reading, as in OCP.
+//! `*` as the action means every action that OCP knows. [`Action::Force`] and [`Action::ServiceLoss`] are ours: they let a caller
+//! accept risks by name, and no role that was written for OCP must grant them by accident. Only `CLUSTER:id:FORCE`,
+//! `CLUSTER:id:SERVICE_LOSS` and `**` do. Writing does not imply reading, as in OCP.
 
 use std::fmt;
 use std::str::FromStr;
@@ -38,13 +38,25 @@ words!(
         Delete = "DELETE",
         /// Accept risks by name. Not part of `*`.
         Force = "FORCE",
+        /// Accept the loss of all service of a cluster, beside [`Force`](Self::Force). Not part of `*`; of the roles that are always there
+        /// only ADMIN has it.
+        ServiceLoss = "SERVICE_LOSS",
     }
 );
+
+impl Action {
+    const fn is_of_ocp(self) -> bool {
+        match self {
+            Self::Read | Self::Create | Self::Update | Self::Delete => true,
+            Self::Force | Self::ServiceLoss => false,
+        }
+    }
+}
 
 /// Text that is not a permission.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error(
-    "{0:?} is not a permission, write DOMAIN:id:ACTION with CLUSTER, TASK, USER, AUDIT or STORE, an id or *, and READ, CREATE, UPDATE, DELETE, FORCE or *; or ** for everything"
+    "{0:?} is not a permission, write DOMAIN:id:ACTION with CLUSTER, TASK, USER, AUDIT or STORE, an id or *, and READ, CREATE, UPDATE, DELETE, FORCE, SERVICE_LOSS or *; or ** for everything"
 )]
 pub struct InvalidPermission(String);
 
@@ -78,7 +90,7 @@ impl fmt::Display for IdScope {
 /// The actions that a permission covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Actions {
-    /// All but [`Action::Force`].
+    /// All that OCP knows.
     All,
     One(Action),
 }
@@ -87,7 +99,7 @@ impl Actions {
     fn include(self, other: Self) -> bool {
         match (self, other) {
             (Self::All, Self::All) => true,
-            (Self::All, Self::One(action)) => action != Action::Force,
+            (Self::All, Self::One(action)) => action.is_of_ocp(),
             (Self::One(_), Self::All) => false,
             (Self::One(this), Self::One(that)) => this == that,
         }
@@ -239,7 +251,7 @@ impl Rights {
                 needs.push(RequiredPermission { domain, extent, action })
             }
             Permission::On(domain, extent, Actions::All) => {
-                let known = Action::ALL.iter().filter(|action| **action != Action::Force);
+                let known = Action::ALL.iter().filter(|action| action.is_of_ocp());
                 needs.extend(known.map(|action| RequiredPermission { domain, extent, action: *action }));
             }
         }
@@ -352,6 +364,16 @@ mod tests {
     }
 
     #[test]
+    fn of_the_roles_that_are_always_there_only_admin_ends_all_service() {
+        let loss = RequiredPermission::one(Domain::Cluster, 7, Action::ServiceLoss);
+        for role in BUILTIN_ROLES {
+            assert_eq!(Rights::new(builtin(role.name).unwrap()).allow(loss), role.name == "ADMIN", "{}", role.name);
+        }
+        assert!(!rights(&["CLUSTER:*:*", "CLUSTER:*:FORCE"]).allow(loss));
+        assert!(rights(&["CLUSTER:7:SERVICE_LOSS"]).allow(loss));
+    }
+
+    #[test]
     fn nobody_gives_what_he_does_not_have() {
         let manager = Rights::new(builtin("CLUSTER_MANAGER").unwrap());
         assert!(manager.cover(&Rights::new(builtin("CLUSTER_VIEWER").unwrap())));
@@ -370,8 +392,16 @@ mod tests {
         assert_eq!(missing(&["CLUSTER:7:FORCE"]).as_deref(), Some("CLUSTER:7:FORCE"));
         assert_eq!(missing(&["USER:*:*"]).as_deref(), Some("USER:*:CREATE"));
         assert_eq!(missing(&["**"]).as_deref(), Some("CLUSTER:*:FORCE"));
-        let every_one =
-            rights(&["CLUSTER:*:*", "CLUSTER:*:FORCE", "TASK:*:*", "TASK:*:FORCE", "USER:*:*", "AUDIT:*:*"]);
+        let every_one = rights(&[
+            "CLUSTER:*:*",
+            "CLUSTER:*:FORCE",
+            "CLUSTER:*:SERVICE_LOSS",
+            "TASK:*:*",
+            "TASK:*:FORCE",
+            "TASK:*:SERVICE_LOSS",
+            "USER:*:*",
+            "AUDIT:*:*",
+        ]);
         assert_eq!(every_one.missing(&Rights::everything()).unwrap().to_string(), "USER:*:FORCE");
         assert!(rights(&["CLUSTER:1:READ"]).missing(&rights(&["CLUSTER:1:*"])).is_some());
     }

@@ -79,7 +79,6 @@ refusals! {
         expected: String,
         remedy: String,
     } = "SERVER_STATE_NOT_ADMITTED",
-    /// The cluster has one server (OCP OBE19020).
     /// By the STATUS of the zone and the states of its servers.
     ZoneStateNotAdmitted {
         cluster: ClusterId,
@@ -87,6 +86,13 @@ refusals! {
         status: ZoneInnerStatus,
         expected: String,
     } = "ZONE_STATE_NOT_ADMITTED",
+    /// By the states of all its servers, together or of one of them.
+    ClusterStateNotAdmitted { cluster: ClusterId, name: String, found: String, expected: String } = "CLUSTER_STATE_NOT_ADMITTED",
+    /// Stopping a whole cluster ends service for everybody, which the caller must accept by name.
+    ServiceLossNotAccepted { cluster: ClusterId } = "SERVICE_LOSS_NOT_ACCEPTED",
+    /// The cluster has another name than the caller expects.
+    ExpectedClusterMismatch { cluster: ClusterId, expected: String, actual: String } = "EXPECTED_CLUSTER_MISMATCH",
+    /// The cluster has one server (OCP OBE19020).
     SingleServerCluster { cluster: ClusterId, server: ServerId } = "SINGLE_SERVER_CLUSTER",
     /// The server has another address than the caller expects.
     ExpectedServerMismatch { server: ServerId, expected: ServerAddr, actual: ServerAddr } = "EXPECTED_SERVER_MISMATCH",

@@ -42,13 +42,15 @@ pub fn zone_status(managed: Option<ZoneStatus>, inner: ZoneInnerStatus, servers:
     }
 }
 
-/// Status of a cluster by its servers' shown statuses; `readable` is false when its last reading failed.
+/// Status of a cluster by its servers' shown statuses; `readable` is false when its last reading failed. One that was stopped as
+/// a whole is not expected to be.
 pub fn cluster_status(managed: Option<ClusterStatus>, readable: bool, servers: &[ServerStatus]) -> ClusterStatus {
     if managed == Some(ClusterStatus::Operating) {
         return ClusterStatus::Operating;
     }
     let all_stopped = !servers.is_empty() && servers.iter().all(|status| *status == ServerStatus::Stopped);
     match (readable, all_stopped) {
+        (false, _) if managed == Some(ClusterStatus::Stopped) => ClusterStatus::Stopped,
         (false, _) => ClusterStatus::Unavailable,
         (true, true) => ClusterStatus::Stopped,
         (true, false) => ClusterStatus::Running,
@@ -65,6 +67,14 @@ mod tests {
         assert_eq!(server_status(Some(ServerStatus::Stopped), ServiceState::Lost), ServerStatus::Stopped);
         assert_eq!(server_status(None, ServiceState::Lost), ServerStatus::Unavailable);
         assert_eq!(server_status(Some(ServerStatus::Stopping), ServiceState::Serving), ServerStatus::Stopping);
+    }
+
+    #[test]
+    fn a_cluster_that_was_stopped_as_a_whole_is_stopped_until_it_is_read_again() {
+        let (running, stopped) = ([ServerStatus::Running], [ServerStatus::Stopped]);
+        assert_eq!(cluster_status(Some(ClusterStatus::Stopped), false, &stopped), ClusterStatus::Stopped);
+        assert_eq!(cluster_status(None, false, &stopped), ClusterStatus::Unavailable);
+        assert_eq!(cluster_status(Some(ClusterStatus::Stopped), true, &running), ClusterStatus::Running);
     }
 
     #[test]

@@ -79,8 +79,24 @@ words!(
         ClusterUnreachable = "CLUSTER_UNREACHABLE",
         /// The cluster gives up the replicas of a server that is held too long.
         PermanentOffline = "PERMANENT_OFFLINE",
+        /// Service ends for every tenant of the cluster: the risk of stopping all of it.
+        ServiceLoss = "SERVICE_LOSS",
     }
 );
+
+impl Risk {
+    /// Those that can be accepted for a server or a zone.
+    pub const OF_PART: &'static [Self] = &[Self::QuorumLoss, Self::ClusterUnreachable];
+    /// And for one that may be held, or several in turn.
+    pub const OF_SERVER: &'static [Self] = &[Self::QuorumLoss, Self::ClusterUnreachable, Self::PermanentOffline];
+    /// And those for a whole cluster, whose majority is meant to end.
+    pub const OF_CLUSTER: &'static [Self] = &[Self::ClusterUnreachable, Self::ServiceLoss];
+
+    /// Some of them in a sentence.
+    pub fn names(some: &[Self]) -> String {
+        some.iter().map(|risk| risk.as_str()).collect::<Vec<_>>().join(", ")
+    }
+}
 
 words!(
     /// What overrides a check, or overrode it.
@@ -93,6 +109,8 @@ words!(
         ClusterUnreachable = "CLUSTER_UNREACHABLE",
         /// Both are needed.
         ForceAndQuorumLoss = "force and QUORUM_LOSS",
+        /// The accepted risk of this name.
+        ServiceLoss = "SERVICE_LOSS",
     }
 );
 
@@ -104,6 +122,7 @@ impl OverriddenBy {
             Self::QuorumLoss => accepted.contains(&Risk::QuorumLoss),
             Self::ClusterUnreachable => accepted.contains(&Risk::ClusterUnreachable),
             Self::ForceAndQuorumLoss => force && accepted.contains(&Risk::QuorumLoss),
+            Self::ServiceLoss => accepted.contains(&Risk::ServiceLoss),
         }
     }
 }

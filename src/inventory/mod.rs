@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::domain::host::ObserverTarget;
 use crate::domain::ids::{ClusterId, ServerId};
 use crate::domain::reading::{ServerReading, ZoneReading};
+use crate::domain::status::{ClusterStatus, InnerStatus, ServerStatus};
 use crate::host::HostAddress;
 use crate::oceanbase::{
     ClusterAccess, ClusterError, Discovery, Endpoint, ErrorClass, Expected, KnownServer, OceanBase,
@@ -226,15 +227,25 @@ fn server_observation(server: &ServerReading) -> ServerObservation {
     }
 }
 
-/// Translates a stored server for the rules.
-pub fn recorded_reading(server: &ServerRow) -> ServerReading {
+/// Whether a task of ours ended every process of the cluster, and nobody read it since.
+pub fn is_stopped_as_a_whole(cluster: &ClusterRow) -> bool {
+    cluster.managed_status == Some(ClusterStatus::Stopped) && !cluster.sync_error.is_empty()
+}
+
+/// Translates a stored server for the rules. The rows of a cluster that was stopped as a whole are from before: nobody hears from
+/// a server whose process was ended then.
+pub fn recorded_reading(cluster: &ClusterRow, server: &ServerRow) -> ServerReading {
+    let ended = is_stopped_as_a_whole(cluster) && server.managed_status == Some(ServerStatus::Stopped);
     ServerReading {
         addr: server.addr,
         ob_server_id: server.ob_server_id,
         zone: server.zone.clone(),
         sql_port: server.sql_port,
         with_rootserver: server.with_rootserver,
-        status: server.inner_status,
+        status: match server.inner_status {
+            InnerStatus::Active if ended => InnerStatus::Inactive,
+            status => status,
+        },
         start_service_time: server.start_service_time,
         stop_time: server.stop_time,
         last_offline_time: server.last_offline_time,
@@ -248,7 +259,7 @@ fn known_servers(servers: &[ServerRow]) -> Vec<KnownServer> {
         addr: server.addr,
         sql_port: server.sql_port,
         zone: server.zone.clone(),
-        active: server.inner_status == crate::domain::status::InnerStatus::Active && server.last_offline_time.is_none(),
+        active: server.inner_status == InnerStatus::Active && server.last_offline_time.is_none(),
     });
     known.collect()
 }

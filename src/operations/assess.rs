@@ -7,18 +7,18 @@ use crate::clock::Timestamp;
 use crate::domain::admission::{Admission, ProcessFinding, ServiceState, service_state};
 use crate::domain::event::{Failure, FailureKind, OverriddenCheck as RecordedOverride};
 use crate::domain::gate::Consent;
+use crate::domain::graph::TaskTarget;
 use crate::domain::host::{Finding, MaySignal, ProcessReport};
 use crate::domain::ids::{Principal, ServerAddr};
 use crate::domain::precheck::{Check, CheckVerdict, LeaderMove, precheck};
 use crate::domain::reading::{ClusterReading, ServerReading};
 use crate::domain::status::OverriddenBy;
-use crate::domain::stop_target::StopTarget;
 use crate::inventory::Target;
 use crate::oceanbase::{ClusterError, ErrorClass};
 use crate::operations::admission::admit_observed;
 use crate::operations::definition::{Definition, StepKind};
-use crate::operations::server_or_zone::ServerOrZone;
-use crate::operations::{Deps, cluster_failure, leaves_unknown, retriable};
+use crate::operations::subject::Subject;
+use crate::operations::{Deps, cluster, cluster_failure, leaves_unknown, retriable};
 
 #[derive(Debug)]
 pub struct Survey {
@@ -29,7 +29,7 @@ pub struct Survey {
 }
 
 /// Reads cluster and hosts at once, in bounded time: a cluster that hangs is one that does not answer.
-pub async fn survey(deps: &Deps, subject: &ServerOrZone) -> Survey {
+pub async fn survey(deps: &Deps, subject: &Subject) -> Survey {
     let read = async { subject.reader(deps).await?.reading().await };
     let read = super::step_io::within(deps.timeouts.reading, subject.cluster_name(), read);
     let (reading, found) = tokio::join!(read, processes(deps, subject));
@@ -37,7 +37,7 @@ pub async fn survey(deps: &Deps, subject: &ServerOrZone) -> Survey {
 }
 
 /// The process of each server.
-pub(super) async fn processes(deps: &Deps, subject: &ServerOrZone) -> Vec<(ServerAddr, ProcessReport)> {
+pub(super) async fn processes(deps: &Deps, subject: &Subject) -> Vec<(ServerAddr, ProcessReport)> {
     join_all(subject.targets().map(|target| find(deps, target))).await
 }
 
@@ -178,10 +178,10 @@ pub async fn freeze_outlook(deps: &Deps, target: &Target) -> AssessedCheck {
     }
 }
 
-/// Applies every rule of a stop or a restart, of a server or of a zone.
+/// Applies every rule of a stop or a restart. That of a whole cluster asks for no majority; what it asks for besides stands with it.
 pub fn assess(
     survey: &Survey,
-    subject: &ServerOrZone,
+    subject: &Subject,
     operation: &Definition,
     consent: &Consent,
     now: Timestamp,
@@ -192,10 +192,10 @@ pub fn assess(
     let mut observed_at = now;
     // Before admission, which only knows that a process is in doubt: the finding of the host says which.
     if operation.has(StepKind::StopProcess) {
-        let of_zone = matches!(subject.what(), StopTarget::Zone(_));
+        let of_several = !matches!(subject.what(), TaskTarget::Server(_));
         for (addr, found) in &survey.found {
             let of_server = host_checks(&survey.reading, found).into_iter();
-            checks.extend(of_server.map(|check| match of_zone {
+            checks.extend(of_server.map(|check| match of_several {
                 true => AssessedCheck { evidence: format!("{addr}: {}", check.evidence), ..check },
                 false => check,
             }));
@@ -205,11 +205,17 @@ pub fn assess(
         checks.extend(survey.found.iter().map(|(addr, found)| admission_check(reading, *addr, found, operation)));
         checks.extend(zone_check(reading, subject, &survey.found, operation));
     }
-    if let Ok(reading) = &survey.reading {
-        let precheck = precheck(reading, subject.what(), now);
+    let part = subject.stop_target();
+    if part.is_none() {
+        checks.extend(cluster::checks(survey, subject, operation));
+    }
+    if let (Ok(reading), Some(part)) = (&survey.reading, &part) {
+        let precheck = precheck(reading, part, now);
         checks.extend(precheck.checks.iter().map(AssessedCheck::from));
         leader_moves = precheck.leader_moves;
         failures_tolerated_after = Some(precheck.failures_tolerated_after);
+    }
+    if let Ok(reading) = &survey.reading {
         observed_at = reading.observed_at;
     }
     for check in &mut checks {
@@ -276,16 +282,17 @@ pub fn process_finding(found: &ProcessReport) -> ProcessFinding {
 /// Whether the zone as a whole is in a state for the operation; `None`: the operation is on a server.
 fn zone_check(
     reading: &ClusterReading,
-    subject: &ServerOrZone,
+    subject: &Subject,
     found: &[(ServerAddr, ProcessReport)],
     operation: &Definition,
 ) -> Option<AssessedCheck> {
-    let (admits, zone) = (operation.admits_zone?, reading.zone(subject.zone())?);
+    let (admits, zone) = (operation.admits_zone?, reading.zone(subject.zone()?)?);
     let states = zone_states(&reading.servers, found);
     Some(match admits(zone.status, &states) {
-        Ok(()) => check("ZONE_STATE", CheckVerdict::Pass, format!("{subject} is {}", zone.status), ""),
+        Ok(()) => check("ZONE_STATE", CheckVerdict::Pass, format!("zone {} is {}", zone.name, zone.status), ""),
         Err(expected) => {
-            let evidence = format!("{subject} is {}, where a {} needs {expected}", zone.status, operation.noun());
+            let evidence =
+                format!("zone {} is {}, where a {} needs {expected}", zone.name, zone.status, operation.noun());
             check("ZONE_STATE", CheckVerdict::Block, evidence, "look at the servers of the zone")
         }
     })
@@ -313,9 +320,9 @@ fn admission_check(
     let Some(server) = reading.server(&addr) else {
         return check(name, CheckVerdict::Pass, "see TARGET_KNOWN", "");
     };
-    let (of, noun) = match operation.admits_zone {
-        Some(_) => (format!("{addr}: "), operation.noun()),
-        None => (String::new(), "stop".to_owned()),
+    let (of, noun) = match operation.admits_zone.is_some() || operation.is_on_cluster() {
+        true => (format!("{addr}: "), operation.noun()),
+        false => (String::new(), "stop".to_owned()),
     };
     match admit_observed(server, process_finding(found), operation) {
         Admission::Admit => {

@@ -112,6 +112,8 @@ pub enum Restored {
     /// STOPPED if it was under management, as observed otherwise.
     FormerServer,
     FormerZone,
+    /// STOPPED if it was, as observed otherwise.
+    FormerCluster,
     /// No status is managed any more: as a fresh reading finds it.
     ServerAsObserved,
     ZoneAsObserved,
@@ -130,7 +132,7 @@ pub struct Definition {
     pub nodes: &'static [Node],
     /// For every state of each of its servers but a leaving one's; an error says which state it needs.
     pub admits: fn(ServiceState, ProcessFinding) -> Result<(), &'static str>,
-    /// `None`: it is on a server. Otherwise on a zone, which must be in a state for it besides.
+    /// `None`: it is on a server or on a whole cluster. Otherwise on a zone, which must be in a state for it besides.
     pub admits_zone: Option<AdmitsZone>,
     /// Status that its servers are shown with while it is at work; `None`: as observed.
     pub meanwhile: Option<ServerStatus>,
@@ -140,15 +142,15 @@ pub struct Definition {
 
 /// What operations on a server restore. A refusal has changed nothing but the mark that a task is at work.
 pub(super) const SERVER_RESTORES: &[(TaskState, &[Restored])] = &[
-    (TaskState::Refused, &[Restored::FormerServer, Restored::ClusterAsObserved]),
-    (TaskState::RolledBack, &[Restored::FormerServer, Restored::FormerZone, Restored::ClusterAsObserved]),
+    (TaskState::Refused, &[Restored::FormerServer, Restored::FormerCluster]),
+    (TaskState::RolledBack, &[Restored::FormerServer, Restored::FormerZone, Restored::FormerCluster]),
     (TaskState::GivenUp, &[Restored::ServerAsObserved, Restored::ZoneAsObserved, Restored::ClusterAsObserved]),
 ];
 
-/// And what those on a zone do, which is shown as operated on meanwhile.
+/// And what those on a zone or a cluster do, which are shown as operated on meanwhile.
 pub(super) const ZONE_RESTORES: &[(TaskState, &[Restored])] = &[
-    (TaskState::Refused, &[Restored::FormerServer, Restored::FormerZone, Restored::ClusterAsObserved]),
-    (TaskState::RolledBack, &[Restored::FormerServer, Restored::FormerZone, Restored::ClusterAsObserved]),
+    (TaskState::Refused, &[Restored::FormerServer, Restored::FormerZone, Restored::FormerCluster]),
+    (TaskState::RolledBack, &[Restored::FormerServer, Restored::FormerZone, Restored::FormerCluster]),
     (TaskState::GivenUp, &[Restored::ServerAsObserved, Restored::ZoneAsObserved, Restored::ClusterAsObserved]),
 ];
 
@@ -188,7 +190,16 @@ impl Definition {
 
     /// Whether it takes what it acts on out of service.
     pub fn stops_service(&self) -> bool {
-        self.has(StepKind::StopService) || self.has(StepKind::StopZone)
+        self.has(StepKind::StopService) || self.has(StepKind::StopZone) || self.stops_cluster()
+    }
+
+    /// Whether it ends service for everybody.
+    pub fn stops_cluster(&self) -> bool {
+        self.has(StepKind::PrepareStopCluster)
+    }
+
+    pub fn is_on_cluster(&self) -> bool {
+        self.stops_cluster() || self.has(StepKind::PrepareStartCluster)
     }
 
     pub fn has(&self, kind: StepKind) -> bool {
@@ -255,8 +266,8 @@ impl Definition {
                 target: target.clone(),
                 timeout,
                 upstreams: upstreams.collect::<Result<_, _>>()?,
-                // What it checks and records is what the others rely on.
-                prohibit_skip: node.after.is_empty(),
+                // What it checks and records is what the others rely on; so is the freeze before a whole cluster's processes end.
+                prohibit_skip: node.after.is_empty() || (self.stops_cluster() && node.kind == StepKind::Freeze),
             })
         };
         let subtasks = numbered.iter().map(subtask).collect::<Result<_, InvalidName>>()?;

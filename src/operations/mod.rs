@@ -4,6 +4,7 @@
 pub mod admission;
 pub mod assess;
 pub mod clients;
+pub mod cluster;
 pub mod definition;
 mod freeze_server;
 mod hold_server;
@@ -15,6 +16,7 @@ mod start_server;
 mod step_io;
 mod steps;
 mod stop_server;
+pub mod subject;
 pub mod zone;
 
 pub use freeze_server::FREEZE;
@@ -108,7 +110,7 @@ pub struct Deps {
 }
 
 /// Every operation that this version knows.
-pub const ALL: [&Definition; 11] = [
+pub const ALL: [&Definition; 14] = [
     &STOP_PROCESS,
     &STOP_SERVICE,
     &HOLD,
@@ -118,6 +120,9 @@ pub const ALL: [&Definition; 11] = [
     &zone::STOP,
     &zone::START,
     &zone::RESTART,
+    &cluster::STOP,
+    &cluster::START,
+    &cluster::RESTART,
     &rollout::RESTART,
     &rollout::HOLD,
 ];

@@ -11,11 +11,12 @@ use crate::domain::effect::Permit;
 use crate::domain::event::Failure;
 use crate::domain::graph::SubtaskSpec;
 use crate::domain::ids::{ServerId, ZoneName};
-use crate::domain::status::{ServerStatus, ZoneStatus};
+use crate::domain::status::{ClusterStatus, ServerStatus, ZoneStatus};
 use crate::domain::task::Task;
 use crate::engine::{Operation, Step, StepContext};
 use crate::operations::definition::{Definition, Restored};
-use crate::operations::{Deps, cluster_failure, step_io, steps};
+use crate::operations::subject::Subject;
+use crate::operations::{Deps, cluster_failure, steps};
 use crate::store::Write;
 
 /// Every operation: what distinguishes them is in their definitions.
@@ -38,12 +39,12 @@ impl Operation for DefinedOperation {
         if intent.intent.connection_id == 0 {
             return Ok(format!("intent {} was on a host, which refuses the old fence", intent.number));
         }
-        let target = step_io::target(&self.0, context).await?;
+        let subject = Subject::of(&self.0, context).await?;
         let (endpoint, connection) = (&intent.intent.endpoint, intent.intent.connection_id);
         let gone = self
             .0
             .oceanbase
-            .kill_session(permit, &target.access, &target.expected(), endpoint, connection)
+            .kill_session(permit, &subject.way().access, &subject.expected(), endpoint, connection)
             .await
             .map_err(|error| cluster_failure(&error))?;
         Ok(format!("session {connection} at {endpoint} of intent {} is gone: {gone:?}", intent.number))
@@ -72,6 +73,10 @@ fn restoring(task: &Task, restored: Restored) -> Vec<Write> {
         Restored::FormerZone => zones(former_zone),
         Restored::ServerAsObserved => servers(|_, _| None),
         Restored::ZoneAsObserved => zones(|_, _| None),
+        Restored::FormerCluster => {
+            let stopped = task.facts.cluster.former_status == Some(ClusterStatus::Stopped);
+            vec![Write::ClusterStatus { cluster, status: stopped.then_some(ClusterStatus::Stopped) }]
+        }
         Restored::ClusterAsObserved => vec![Write::ClusterStatus { cluster, status: None }],
     }
 }

@@ -2,25 +2,24 @@
 //! the words for it.
 
 use std::fmt;
+use std::ops::Deref;
 
-use crate::domain::event::{Failure, TaskServer};
-use crate::domain::graph::TaskTarget;
-use crate::domain::ids::{ServerAddr, ZoneName};
+use crate::domain::event::Failure;
+use crate::domain::ids::ZoneName;
 use crate::domain::reading::ServerReading;
 use crate::domain::status::ZoneInnerStatus;
 use crate::domain::stop_target::StopTarget;
 use crate::engine::StepContext;
-use crate::inventory::{InventoryError, Target};
-use crate::oceanbase::{Avoid, ClusterError, ClusterReader, Expected, Statement};
-use crate::operations::{Deps, inventory_failure, step_io};
+use crate::inventory::Target;
+use crate::oceanbase::{ClusterError, ClusterReader, Statement};
+use crate::operations::subject::Subject;
+use crate::operations::{Deps, step_io};
 
 #[derive(Clone, Debug)]
 pub struct ServerOrZone {
     what: StopTarget,
     zone: ZoneName,
-    /// The way to it and to the hosts of all its servers.
-    target: Target,
-    others: Vec<Target>,
+    subject: Subject,
 }
 
 /// Whether the cluster shows it as stopped.
@@ -42,7 +41,16 @@ pub struct Seen {
 impl From<Target> for ServerOrZone {
     fn from(target: Target) -> Self {
         let (what, zone) = (StopTarget::Server(target.server.addr), target.server.zone.clone());
-        Self { what, zone, target, others: Vec::new() }
+        Self { what, zone, subject: target.into() }
+    }
+}
+
+/// It is a subject: what a step reads of one holds for it.
+impl Deref for ServerOrZone {
+    type Target = Subject;
+
+    fn deref(&self) -> &Subject {
+        &self.subject
     }
 }
 
@@ -53,31 +61,13 @@ impl fmt::Display for ServerOrZone {
 }
 
 impl ServerOrZone {
-    /// `None`: a zone without servers.
-    pub fn zone_of(zone: ZoneName, targets: Vec<Target>) -> Option<Self> {
-        let mut targets = targets.into_iter();
-        let target = targets.next()?;
-        Some(Self { what: StopTarget::Zone(zone.clone()), zone, target, others: targets.collect() })
-    }
-
     /// What the subtask acts on, each server proven to be the one that the task was accepted for.
     pub async fn of(deps: &Deps, context: &StepContext) -> Result<Self, Failure> {
-        let zone = match context.this().map(|this| &this.spec.target) {
-            Some(TaskTarget::Server(_)) => return step_io::target(deps, context).await.map(Self::from),
-            Some(TaskTarget::Zone(zone)) => zone.clone(),
-            Some(TaskTarget::Cluster) | None => return Err(step_io::misplaced(context)),
-        };
-        let of_task: Vec<&TaskServer> = context.task.spec.servers.iter().filter(|server| server.zone == zone).collect();
-        let cluster = context.task.spec.cluster.id;
-        let found = deps.inventory.targets(cluster, |row| of_task.iter().any(|server| server.id == row.id)).await;
-        let found = found.map_err(|error| inventory_failure(&error))?;
-        let proven = |server: &&TaskServer| {
-            let target = found.iter().find(|target| target.server.id == server.id).cloned();
-            let gone = InventoryError::ServerNotFound { cluster, server: server.id };
-            step_io::proven(target.ok_or_else(|| inventory_failure(&gone))?, server)
-        };
-        let targets = of_task.iter().map(proven).collect::<Result<_, Failure>>()?;
-        Self::zone_of(zone, targets).ok_or_else(|| step_io::misplaced(context))
+        let subject = Subject::of(deps, context).await?;
+        match (subject.stop_target(), subject.zone().cloned()) {
+            (Some(what), Some(zone)) => Ok(Self { what, zone, subject }),
+            (None, _) | (_, None) => Err(step_io::misplaced(context)),
+        }
     }
 
     pub const fn what(&self) -> &StopTarget {
@@ -86,46 +76,6 @@ impl ServerOrZone {
 
     pub const fn zone(&self) -> &ZoneName {
         &self.zone
-    }
-
-    pub fn cluster_name(&self) -> &str {
-        &self.target.cluster.identity.name
-    }
-
-    /// The server, or all that the task has in the zone.
-    pub fn targets(&self) -> impl Iterator<Item = &Target> {
-        std::iter::once(&self.target).chain(&self.others)
-    }
-
-    pub fn addresses(&self) -> Vec<ServerAddr> {
-        self.targets().map(|target| target.server.addr).collect()
-    }
-
-    /// The way to the cluster.
-    pub const fn way(&self) -> &Target {
-        &self.target
-    }
-
-    /// What a session must prove.
-    pub fn expected(&self) -> Expected {
-        match self.what {
-            StopTarget::Server(_) => self.target.expected(),
-            StopTarget::Zone(_) => Expected { target: None, ..self.target.expected() },
-        }
-    }
-
-    /// Endpoints that a session is opened on last.
-    pub fn avoid(&self) -> Avoid {
-        let server = match self.what {
-            StopTarget::Server(addr) => Some(addr),
-            StopTarget::Zone(_) => None,
-        };
-        Avoid { server, zone: Some(self.zone.clone()), never: None }
-    }
-
-    pub async fn reader(&self, deps: &Deps) -> Result<Box<dyn ClusterReader>, ClusterError> {
-        let Target { access, known, .. } = &self.target;
-        deps.oceanbase.reader(access, known, &self.expected(), &self.avoid()).await
     }
 
     pub async fn see(&self, reader: &mut dyn ClusterReader) -> Result<Seen, ClusterError> {

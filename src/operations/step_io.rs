@@ -71,7 +71,9 @@ pub(super) async fn servers(deps: &Deps, context: &StepContext) -> Result<Vec<Se
     let read = async { deps.oceanbase.reader(&route.access, &route.known, &expected, &avoid).await?.servers().await };
     match bounded(deps, context, read).await {
         Ok(servers) => Ok(servers),
-        Err(error) if goes_on_unread(context, &error) => Ok(route.servers.iter().map(recorded_reading).collect()),
+        Err(error) if goes_on_unread(context, &error) => {
+            Ok(route.servers.iter().map(|row| recorded_reading(&route.cluster, row)).collect())
+        }
         Err(error) => Err(Box::new(unread(&error))),
     }
 }

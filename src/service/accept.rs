@@ -1,4 +1,4 @@
-//! What is common to the acceptance of every task on a server or a zone. It checks only what needs
+//! What is common to the acceptance of every task on a server, a zone or a whole cluster. It checks only what needs
 //! no cluster, so that it answers in the time of one commit; the whole precheck is the task's first subtask. When recorded
 //! state would refuse, it looks once more, bounded.
 
@@ -29,8 +29,8 @@ use crate::inventory::{Target, recorded_reading};
 use crate::operations::admission::admit;
 use crate::operations::assess::process_finding;
 use crate::operations::definition::{Definition, GraphTimes, StepKind};
-use crate::operations::former_and_target;
-use crate::operations::server_or_zone::ServerOrZone;
+use crate::operations::subject::Subject;
+use crate::operations::{self, former_and_target};
 use crate::store::inventory::ClusterRow;
 use crate::store::{Author, StoredTask, Write};
 
@@ -48,6 +48,9 @@ impl Service {
         }
         if let Some(open) = self.open_repeat(caller, &asked).await? {
             return Ok(open);
+        }
+        if asked.operation.stops_cluster() && !asked.consent.accepts(Risk::ServiceLoss) {
+            return Err(Refusal::ServiceLossNotAccepted { cluster: asked.cluster });
         }
         let mut recorded = self.recorded_subject(&asked).await?;
         if let Some(stopped_by) = self.resting_stop(&asked, &recorded.subject).await? {
@@ -102,7 +105,7 @@ impl Service {
     }
 
     /// The audit record of an acceptance, and the request id that it was made under.
-    fn recorded(&self, caller: &Caller, asked: &Operate, task: TaskId, subject: &ServerOrZone) -> Vec<Write> {
+    fn recorded(&self, caller: &Caller, asked: &Operate, task: TaskId, subject: &Subject) -> Vec<Write> {
         let addresses: Vec<String> = subject.addresses().iter().map(ToString::to_string).collect();
         let entry = asked.audit_entry().with_task(task, addresses.join(", "));
         let request = asked.request_id.map(|id| requested(caller, id, asked.digest()));
@@ -138,8 +141,8 @@ impl Service {
 
     /// For a start: the task at rest that stopped this very server or zone, for good or to start it again, and holds its
     /// cluster. A start beside it is not possible, and undoing it is what the caller means (docs/ocp-v2.md#start-ob-server).
-    async fn resting_stop(&self, asked: &Operate, subject: &ServerOrZone) -> Result<Option<Task>, Refusal> {
-        if ![Call::StartServer, Call::StartZone].contains(&asked.operation.call) {
+    async fn resting_stop(&self, asked: &Operate, subject: &Subject) -> Result<Option<Task>, Refusal> {
+        if ![Call::StartServer, Call::StartZone, Call::StartCluster].contains(&asked.operation.call) {
             return Ok(None);
         }
         let Some(StoredTask { task, .. }) = self.holder(asked.cluster).await? else { return Ok(None) };
@@ -153,7 +156,7 @@ impl Service {
         &self,
         caller: &Caller,
         asked: Operate,
-        subject: &ServerOrZone,
+        subject: &Subject,
         stopped_by: Task,
     ) -> Result<StoredTask, Refusal> {
         let id = stopped_by.spec.id;
@@ -191,7 +194,7 @@ impl Service {
                 let actual = target.server.addr;
                 match asked.expected_server.filter(|expected| *expected != actual) {
                     Some(expected) => Err(Refusal::ExpectedServerMismatch { server: *server, expected, actual }),
-                    None => Ok(RecordedSubject { subject: target.into(), zone: None }),
+                    None => Ok(RecordedSubject { subject: target.into(), zones: Vec::new() }),
                 }
             }
             TaskTarget::Zone(zone) => {
@@ -199,12 +202,26 @@ impl Service {
                 let targets = targets.map_err(|error| inventory_refusal(&error))?;
                 let zones = self.deps.inventory.store().zones(cluster).await.map_err(|error| store_refusal(&error))?;
                 let status = zones.into_iter().find(|row| row.name == *zone).map(|row| row.inner_status);
-                match (ServerOrZone::zone_of(zone.clone(), targets), status) {
-                    (Some(subject), Some(status)) => Ok(RecordedSubject { subject, zone: Some(status) }),
+                match (Subject::new(asked.target.clone(), targets), status) {
+                    (Some(subject), Some(status)) => Ok(RecordedSubject { subject, zones: vec![status] }),
                     (None, _) | (_, None) => Err(Refusal::ZoneNotFound { cluster, zone: zone.clone() }),
                 }
             }
-            TaskTarget::Cluster => Err(Refusal::Internal { what: "no operation is on a whole cluster".to_owned() }),
+            TaskTarget::Cluster => {
+                let targets = self.deps.inventory.targets(cluster, |_| true).await;
+                let targets = targets.map_err(|error| inventory_refusal(&error))?;
+                let zones = self.deps.inventory.store().zones(cluster).await.map_err(|error| store_refusal(&error))?;
+                let Some(subject) = Subject::new(TaskTarget::Cluster, targets) else {
+                    return Err(Refusal::Internal { what: format!("cluster {cluster} has no servers") });
+                };
+                let actual = subject.cluster_name().to_owned();
+                match asked.expected_cluster.clone().filter(|expected| *expected != actual) {
+                    Some(expected) => Err(Refusal::ExpectedClusterMismatch { cluster, expected, actual }),
+                    None => {
+                        Ok(RecordedSubject { subject, zones: zones.iter().map(|zone| zone.inner_status).collect() })
+                    }
+                }
+            }
         }
     }
 
@@ -213,7 +230,10 @@ impl Service {
         let fresh = async {
             if let Err(error) = self.deps.inventory.sync(asked.cluster).await {
                 tracing::info!(cluster = asked.cluster.get(), "no fresh look before a refusal: {error}");
-                return Err(by_record.clone());
+                // Of a cluster that is to be started the hosts tell more than its record.
+                if asked.operation.call != Call::StartCluster {
+                    return Err(by_record.clone());
+                }
             }
             let recorded = self.recorded_subject(asked).await?;
             let find = |target: &Target| {
@@ -236,7 +256,7 @@ impl Service {
         &self,
         caller: &Caller,
         asked: &Operate,
-        subject: &ServerOrZone,
+        subject: &Subject,
         expire_time: Timestamp,
         now: Timestamp,
     ) -> Result<TaskSpec, Refusal> {
@@ -393,18 +413,19 @@ pub(super) fn longest_of_subtask(hold: &Hold, now: Timestamp) -> Duration {
 
 /// What an operation is asked for, as recorded.
 struct RecordedSubject {
-    subject: ServerOrZone,
-    /// STATUS of the zone that it is; `None`: it is a server.
-    zone: Option<ZoneInnerStatus>,
+    subject: Subject,
+    /// STATUS of the zone that it is, or of the cluster's; none: it is a server.
+    zones: Vec<ZoneInnerStatus>,
 }
 
 impl RecordedSubject {
     /// What recorded state says against the request.
     fn refused_by_record(&self, operation: &Definition) -> Option<Refusal> {
         let process = |target: &Target| {
-            let row = &target.server;
+            let row = recorded_reading(&target.cluster, &target.server);
             // A server that we stopped and that is INACTIVE since was proven to have no process.
-            let ended = row.managed_status == Some(ServerStatus::Stopped) && row.inner_status == InnerStatus::Inactive;
+            let ended =
+                target.server.managed_status == Some(ServerStatus::Stopped) && row.status == InnerStatus::Inactive;
             if ended { ProcessFinding::Absent } else { ProcessFinding::NotAsked }
         };
         let processes: Vec<ProcessFinding> = self.subject.targets().map(process).collect();
@@ -419,7 +440,7 @@ impl RecordedSubject {
         }
         let mut states = Vec::new();
         for (target, process) in self.subject.targets().zip(processes) {
-            let service = service_state(&recorded_reading(&target.server));
+            let service = service_state(&recorded_reading(&target.cluster, &target.server));
             if let Admission::Refuse { service, process, expected } = admit(service, *process, operation) {
                 return Some(Refusal::ServerStateNotAdmitted {
                     server: target.server.id,
@@ -432,8 +453,13 @@ impl RecordedSubject {
             }
             states.push((service, *process));
         }
-        let (status, admits) = (self.zone?, operation.admits_zone?);
+        let Some(zone) = self.subject.zone() else {
+            let (found, expected) = operations::cluster::admits(operation, &states, &self.zones).err()?;
+            let (name, found) = (self.subject.cluster_name().to_owned(), found.to_owned());
+            return Some(Refusal::ClusterStateNotAdmitted { cluster, name, found, expected: expected.to_owned() });
+        };
+        let (status, admits) = (*self.zones.first()?, operation.admits_zone?);
         let expected = admits(status, &states).err()?.to_owned();
-        Some(Refusal::ZoneStateNotAdmitted { cluster, zone: self.subject.zone().clone(), status, expected })
+        Some(Refusal::ZoneStateNotAdmitted { cluster, zone: zone.clone(), status, expected })
     }
 }

@@ -33,7 +33,7 @@ impl<'a> Rules<'a> {
 
     /// Whether the call is permitted, as the table says.
     pub fn permit(&self, call: Call, subject: Subject) -> Result<(), Refusal> {
-        permits(&self.rights, call, subject, false)
+        permits(&self.rights, call, subject, &[])
             .map_err(|need| Refusal::PermissionDenied { principal: self.caller.principal.clone(), need })
     }
 

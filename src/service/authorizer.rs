@@ -89,7 +89,7 @@ impl Scope {
             Self::Cluster(cluster) => (Call::WatchTasks, Subject::Cluster(cluster.get())),
             Self::Visible => (Call::WatchTasks, Subject::Nothing),
         };
-        permits(rights, call, subject, false)
+        permits(rights, call, subject, &[])
     }
 
     /// What somebody lacks who may do nothing any more.

@@ -46,10 +46,10 @@ pub trait ServiceCall: Send + Sync + 'static {
     /// As the arguments name it; [`Guarded`](super::Guarded) looks it up.
     fn subject(&self, caller: &Caller) -> Self::Subject;
 
-    /// Whether it accepts risks, which needs more than the call itself. `accepted`: those that the task was accepted with, when
+    /// The risks that it accepts, which needs more than the call itself. `accepted`: those that the task was accepted with, when
     /// it is about a task.
-    fn accepts_risks(&self, _accepted: &[Risk]) -> bool {
-        false
+    fn accepts_risks(&self, _accepted: &[Risk]) -> Vec<Risk> {
+        Vec::new()
     }
 
     /// What the audit log says of it, accepted or refused. Only mutations are asked.
@@ -74,7 +74,7 @@ pub trait CallFamily: Send + Sized {
 
     fn subject(&self) -> Self::Subject;
 
-    fn accepts_risks(&self, accepted: &[Risk]) -> bool;
+    fn accepts_risks(&self, accepted: &[Risk]) -> Vec<Risk>;
 
     fn audit_entry(&self) -> AuditEntry;
 
@@ -106,7 +106,7 @@ impl<C: FamilyCall> ServiceCall for C {
         self.data().subject()
     }
 
-    fn accepts_risks(&self, accepted: &[Risk]) -> bool {
+    fn accepts_risks(&self, accepted: &[Risk]) -> Vec<Risk> {
         self.data().accepts_risks(accepted)
     }
 

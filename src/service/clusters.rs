@@ -172,7 +172,7 @@ impl Service {
         let shown: Vec<(ZoneName, ServerStatus)> = servers
             .iter()
             .map(|server| {
-                let status = server_status(server.managed_status, service_state(&recorded_reading(server)));
+                let status = server_status(server.managed_status, service_state(&recorded_reading(&row, server)));
                 (server.zone.clone(), status)
             })
             .collect();

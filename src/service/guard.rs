@@ -77,7 +77,7 @@ impl Guarded {
         resolved: Resolved<Found<C::Subject>>,
     ) -> Result<C::Output, Refusal> {
         let risks = call.accepts_risks(&resolved.accepted);
-        permits(&caller.rights, C::CALL, resolved.subject, risks).map_err(|need| permission_denied(caller, need))?;
+        permits(&caller.rights, C::CALL, resolved.subject, &risks).map_err(|need| permission_denied(caller, need))?;
         call.run(&self.0, caller, resolved.found?).await
     }
 

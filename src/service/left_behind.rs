@@ -43,7 +43,7 @@ impl Service {
     async fn mark_left(&self, task: &Task, server: &TaskServer) -> String {
         match self.deps.inventory.target(task.spec.cluster.id, server.id).await {
             Ok(target) => {
-                let row = recorded_reading(&target.server);
+                let row = recorded_reading(&target.cluster, &target.server);
                 let mark = row.stop_time.map_or_else(|| "not set".to_owned(), |at| format!("set since {at}"));
                 format!("STOP_TIME of {} is {mark}, its service is {}", server.addr, service_state(&row))
             }

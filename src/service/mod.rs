@@ -51,10 +51,11 @@ pub use clusters::{ClusterSelection, ClustersPage, DeregisterCluster, GetCluster
 pub use guard::Guarded;
 pub use keys::{CreateAccessKey, ListAccessKeys, RotateAccessKey, UpdateAccessKey};
 pub use operate::{
-    FreezeServer, OnServer, OnZone, Operate, RestartServer, RestartZone, StartServer, StartZone, StopServer, StopZone,
+    FreezeServer, OnCluster, OnServer, OnZone, Operate, RestartCluster, RestartServer, RestartZone, StartCluster,
+    StartServer, StartZone, StopCluster, StopServer, StopZone,
 };
 pub use passwords::{Argon2id, PasswordHasher};
-pub use plan::{PlanStopServer, PlanStopZone};
+pub use plan::{PlanStopCluster, PlanStopServer, PlanStopZone};
 pub use registering::{RegisterCluster, SyncCluster, Synced, UpdateCluster};
 pub use roles::{CreateRole, DeleteRole, ListRoles};
 pub use rollout::{PlanRollout, RolloutOf, RolloutPlanView, RolloutScope, StartRollout};

@@ -1,4 +1,4 @@
-//! The calls that ask for an operation on a server or a zone, whose answer is a task. [`Service::accept`] is what they have in common.
+//! The calls that ask for an operation on a server, a zone or a whole cluster, whose answer is a task. [`Service::accept`] is what they have in common.
 
 use std::time::Duration;
 
@@ -64,6 +64,7 @@ impl StopServer {
             cluster: arguments.cluster,
             target: TaskTarget::Server(arguments.server),
             expected_server: arguments.expected_server,
+            expected_cluster: None,
             consent: Consent { force: arguments.force, accepted: arguments.accepted_risks },
             stop_type: arguments.stop_type,
             freeze_before_stop: arguments.freeze_before_stop,
@@ -118,6 +119,7 @@ macro_rules! on_server {
                     cluster,
                     target: TaskTarget::Server(server),
                     expected_server,
+                    expected_cluster: None,
                     consent: Consent::default(),
                     stop_type: StopType::Process,
                     freeze_before_stop: false,
@@ -172,6 +174,7 @@ macro_rules! on_zone {
                     cluster: asked.cluster,
                     target: TaskTarget::Zone(asked.zone),
                     expected_server: None,
+                    expected_cluster: None,
                     consent: Consent { force: asked.force, accepted: asked.accepted_risks },
                     stop_type: StopType::Process,
                     freeze_before_stop: asked.freeze_before_stop,
@@ -195,12 +198,71 @@ on_zone! {
     RestartZone asks for operations::zone::RESTART;
 }
 
+/// Arguments of an operation on a whole cluster.
+#[derive(Clone, Debug)]
+pub struct OnCluster {
+    pub cluster: ClusterId,
+    /// Refused unless the cluster has this name.
+    pub expected_name: Option<String>,
+    pub request_id: Option<Uuid>,
+    /// As in [`StopServer`].
+    pub repeat_by_arguments: bool,
+    /// As in [`StopServer`]; false, empty and absent for a start.
+    pub force: bool,
+    pub accepted_risks: Vec<Risk>,
+    pub expire_time: Option<Timestamp>,
+}
+
+macro_rules! on_cluster {
+    ($($(#[$doc:meta])* $name:ident asks for $operation:path;)+) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Debug)]
+        pub struct $name(pub OnCluster);
+
+        impl FamilyCall for $name {
+            const CALL: Call = $operation.call;
+            type Family = Operate;
+
+            fn data(&self) -> Operate {
+                let asked = self.0.clone();
+                Operate {
+                    operation: &$operation,
+                    cluster: asked.cluster,
+                    target: TaskTarget::Cluster,
+                    expected_server: None,
+                    expected_cluster: asked.expected_name,
+                    consent: Consent { force: asked.force, accepted: asked.accepted_risks },
+                    stop_type: StopType::Process,
+                    // A node of its own.
+                    freeze_before_stop: false,
+                    // No client is left when all of it goes.
+                    drain: Duration::ZERO,
+                    hold_until: None,
+                    request_id: asked.request_id,
+                    repeat_by_arguments: asked.repeat_by_arguments,
+                    expire_time: asked.expire_time,
+                }
+            }
+        }
+    )+};
+}
+
+on_cluster! {
+    /// Records a task that freezes every server of a cluster and then ends every process, and answers with it. Needs SERVICE_LOSS.
+    StopCluster asks for operations::cluster::STOP;
+    /// Records a task that starts every process of a cluster, or rolls back the one at rest that stopped it; answers with that task.
+    StartCluster asks for operations::cluster::START;
+    /// Records a task that stops a cluster and starts it again, and answers with it. Needs SERVICE_LOSS.
+    RestartCluster asks for operations::cluster::RESTART;
+}
+
 /// An operation that is to be recorded as a task. What an operation lacks is as if it were not given.
 pub struct Operate {
     pub(super) operation: &'static Definition,
     pub(super) cluster: ClusterId,
     pub(super) target: TaskTarget,
     pub(super) expected_server: Option<ServerAddr>,
+    pub(super) expected_cluster: Option<String>,
     pub(super) consent: Consent,
     stop_type: StopType,
     pub(super) freeze_before_stop: bool,
@@ -226,6 +288,7 @@ impl Operate {
             .optional("stop_type", self.stop_type())
             .field("freeze_before_stop", self.freeze_before_stop)
             .optional("expected_server", self.expected_server)
+            .optional("expected_cluster", self.expected_cluster.as_deref())
             .optional("expire_time", self.expire_time.map(Timestamp::as_micros))
             .optional("hold_until", self.hold_until.map(Timestamp::as_micros))
             .optional("drain", self.drain_words())
@@ -251,8 +314,8 @@ impl CallFamily for Operate {
         self.cluster
     }
 
-    fn accepts_risks(&self, _: &[Risk]) -> bool {
-        !self.consent.accepted.is_empty()
+    fn accepts_risks(&self, _: &[Risk]) -> Vec<Risk> {
+        self.consent.accepted.clone()
     }
 
     fn audit_entry(&self) -> AuditEntry {
@@ -263,10 +326,10 @@ impl CallFamily for Operate {
             TaskTarget::Zone(zone) => on(format!("cluster {cluster} zone {zone}")).with("zone", zone),
             TaskTarget::Cluster => on(format!("cluster {cluster}")),
         };
-        let of_server = matches!(self.target, TaskTarget::Server(_));
-        let expected = |entry: AuditEntry| match of_server {
-            true => entry.with_or_empty("expected_server", self.expected_server),
-            false => entry,
+        let expected = |entry: AuditEntry| match self.target {
+            TaskTarget::Server(_) => entry.with_or_empty("expected_server", self.expected_server),
+            TaskTarget::Zone(_) => entry,
+            TaskTarget::Cluster => entry.with_or_empty("expected_name", self.expected_cluster.as_deref()),
         };
         if self.stop_type().is_none() {
             return expected(entry);
@@ -277,6 +340,9 @@ impl CallFamily for Operate {
             .with("accept_risks", joined(&self.consent.accepted))
             .with_some("type", typed.then_some(self.stop_type));
         let entry = expected(entry).with_or_empty("expire_time", self.expire_time.map(Timestamp::as_micros));
+        if self.target == TaskTarget::Cluster {
+            return entry;
+        }
         let freeze = self.freeze_before_stop;
         let entry = entry.with_some("freeze_before_stop", (!typed || freeze).then_some(freeze));
         let entry = entry.with_some("drain", self.drain_words());

@@ -1,4 +1,4 @@
-//! PlanStopServer and PlanStopZone: the whole precheck of a stop now, without change.
+//! PlanStopServer, PlanStopZone and PlanStopCluster: the whole precheck of a stop now, without change.
 
 use std::time::Duration;
 
@@ -12,17 +12,17 @@ use super::views::{AssessedCheck, CheckVerdict, StopPlanView};
 use crate::domain::call::Call;
 use crate::domain::event::Verb;
 use crate::domain::gate::Consent;
+use crate::domain::graph::TaskTarget;
 use crate::domain::ids::{ClusterId, ServerId, ZoneName};
 use crate::domain::reading::Unreadable;
 use crate::domain::refusal::Refusal;
 use crate::domain::status::{Risk, StopType};
-use crate::domain::stop_target::StopTarget;
 use crate::inventory::Target;
 use crate::operations;
 use crate::operations::assess::{assess, check, freeze_outlook, survey};
 use crate::operations::clients::outlook;
 use crate::operations::definition::Definition;
-use crate::operations::server_or_zone::ServerOrZone;
+use crate::operations::subject::Subject;
 
 /// What a plan may take beyond its reading of the cluster: the look at the host.
 const PLAN_BEYOND_READING: Duration = Duration::from_secs(5);
@@ -79,22 +79,50 @@ impl ServiceCall for PlanStopZone {
         let Self { cluster, zone, force, accepted_risks: accepted, freeze_before_stop: freeze } = self;
         let targets = service.deps.inventory.targets(cluster, |row| row.zone == zone).await;
         let targets = targets.map_err(|error| inventory_refusal(&error))?;
-        let subject = ServerOrZone::zone_of(zone.clone(), targets).ok_or(Refusal::ZoneNotFound { cluster, zone })?;
+        let subject = Subject::new(TaskTarget::Zone(zone.clone()), targets);
+        let subject = subject.ok_or(Refusal::ZoneNotFound { cluster, zone })?;
         service.plan(&subject, &operations::zone::STOP, &Consent { force, accepted }, freeze).await
+    }
+}
+
+/// What the stop of a whole cluster would meet now; changes nothing.
+#[derive(Clone, Debug)]
+pub struct PlanStopCluster {
+    pub cluster: ClusterId,
+    /// As in [`PlanStopServer`].
+    pub force: bool,
+    pub accepted_risks: Vec<Risk>,
+}
+
+impl ServiceCall for PlanStopCluster {
+    const CALL: Call = Call::PlanStopCluster;
+    type Subject = ClusterId;
+    type Output = StopPlanView;
+
+    fn subject(&self, _: &Caller) -> ClusterId {
+        self.cluster
+    }
+
+    async fn run(self, service: &Service, _: &Caller, _: ()) -> Result<StopPlanView, Refusal> {
+        let Self { cluster, force, accepted_risks: accepted } = self;
+        let targets = service.deps.inventory.targets(cluster, |_| true).await;
+        let subject = Subject::new(TaskTarget::Cluster, targets.map_err(|error| inventory_refusal(&error))?);
+        let subject = subject.ok_or_else(|| Refusal::Internal { what: format!("cluster {cluster} has no servers") })?;
+        service.plan(&subject, &operations::cluster::STOP, &Consent { force, accepted }, true).await
     }
 }
 
 impl Service {
     async fn plan_stop_server(&self, asked: PlanStopServer) -> Result<StopPlanView, Refusal> {
         let target = self.deps.inventory.target(asked.cluster, asked.server).await;
-        let subject = ServerOrZone::from(target.map_err(|error| inventory_refusal(&error))?);
+        let subject = Subject::from(target.map_err(|error| inventory_refusal(&error))?);
         let consent = Consent { force: asked.force, accepted: asked.accepted_risks };
         self.plan(&subject, operations::stop(asked.stop_type), &consent, asked.freeze_before_stop).await
     }
 
     pub(super) async fn plan(
         &self,
-        subject: &ServerOrZone,
+        subject: &Subject,
         operation: &Definition,
         consent: &Consent,
         freeze: bool,
@@ -118,10 +146,10 @@ impl Service {
         Ok(StopPlanView {
             cluster: way.cluster.id,
             server: match subject.what() {
-                StopTarget::Server(addr) => Some((way.server.id, *addr)),
-                StopTarget::Zone(_) => None,
+                TaskTarget::Server(server) => Some((*server, way.server.addr)),
+                TaskTarget::Zone(_) | TaskTarget::Cluster => None,
             },
-            zone: subject.zone().clone(),
+            zone: subject.zone().cloned(),
             allowed: assessment.allowed() && free.verdict == CheckVerdict::Pass,
             leader_moves: assessment
                 .leader_moves

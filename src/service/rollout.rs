@@ -25,7 +25,7 @@ use crate::domain::status::{Risk, StopType};
 use crate::inventory::Target;
 use crate::operations::definition::GraphTimes;
 use crate::operations::rollout::{batches, of_action};
-use crate::operations::server_or_zone::ServerOrZone;
+use crate::operations::subject::Subject as StopSubject;
 use crate::store::inventory::ClusterRow;
 use crate::store::{StoredTask, Write};
 
@@ -117,8 +117,8 @@ impl ServiceCall for StartRollout {
         self.of.cluster
     }
 
-    fn accepts_risks(&self, _: &[Risk]) -> bool {
-        !self.of.accepted_risks.is_empty()
+    fn accepts_risks(&self, _: &[Risk]) -> Vec<Risk> {
+        self.of.accepted_risks.clone()
     }
 
     fn audit_entry(&self, _: &Caller) -> AuditEntry {
@@ -172,7 +172,7 @@ impl ServiceCall for PlanRollout {
         let mut plans = Vec::new();
         for server in batches.iter().flatten() {
             let Some(target) = targets.iter().find(|target| target.server.id == server.id) else { continue };
-            let subject = ServerOrZone::from(target.clone());
+            let subject = StopSubject::from(target.clone());
             plans.push(service.plan(&subject, of_action(of.action), &of.consent(), false).await?);
         }
         Ok(RolloutPlanView { batches, plans })

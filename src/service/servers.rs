@@ -15,9 +15,9 @@ use crate::domain::host::{Finding, ProcessReport};
 use crate::domain::ids::{ClusterId, ServerId, ZoneName};
 use crate::domain::refusal::Refusal;
 use crate::domain::shown::server_status;
-use crate::domain::status::ZoneInnerStatus;
+use crate::domain::status::{ServerStatus, ZoneInnerStatus};
 use crate::domain::task::Task;
-use crate::inventory::{Target, recorded_reading};
+use crate::inventory::{Target, is_stopped_as_a_whole, recorded_reading};
 use crate::oceanbase::{Avoid, ClusterError};
 use crate::operations::definition::{Definition, StepKind};
 use crate::store::inventory::{ClusterRow, ServerRow};
@@ -176,13 +176,13 @@ fn view(
     leaders: Option<i64>,
     operating: Option<&Task>,
 ) -> ServerView {
-    let status = server_status(row.managed_status, service_state(&recorded_reading(&row)));
+    let status = server_status(row.managed_status, service_state(&recorded_reading(cluster, &row)));
     let lease = Duration::from_micros(u64::try_from(cluster.lease_time_micros).unwrap_or_default());
     let permanent = Duration::from_micros(u64::try_from(cluster.permanent_offline_micros).unwrap_or_default());
     // Last heartbeat = LAST_OFFLINE_TIME - lease_time (docs/oceanbase.md#permanent-offline).
     let permanent_offline_at = row.last_offline_time.map(|offline| offline.minus(lease).plus(permanent));
     let not_safe_reason =
-        not_safe(&row, zone, &process, leaders).or_else(|| operating.and_then(|task| may_start(task, row.id)));
+        not_safe(cluster, &row, zone, &process, leaders).or_else(|| operating.and_then(|task| may_start(task, row.id)));
     let operating_task = operating.map(|task| task.spec.id);
     let held_until = operating.and_then(|task| held_until(task, row.id));
     ServerView { row, status, process, leaders, permanent_offline_at, held_until, not_safe_reason, operating_task }
@@ -222,8 +222,10 @@ fn may_start(task: &Task, server: ServerId) -> Option<String> {
     (open && starts).then(|| format!("task {id} ({name}) {what} and may start the process"))
 }
 
-/// Why a host is not safe to power off; only proof counts. `zone`: the STATUS of its zone; `None`: not known.
+/// Why a host is not safe to power off; only proof counts: that of a whole cluster that was stopped, and does not answer since,
+/// serves nobody and leads nothing once its process is proven absent. `zone`: the STATUS of its zone; `None`: not known.
 fn not_safe(
+    cluster: &ClusterRow,
     row: &ServerRow,
     zone: Option<ZoneInnerStatus>,
     process: &ProcessView,
@@ -239,6 +241,7 @@ fn not_safe(
         ProcessView::Ambiguous { evidence } => return Some(format!("the process is not proven absent: {evidence}")),
     }
     match leaders {
+        None if is_stopped_as_a_whole(cluster) && row.managed_status == Some(ServerStatus::Stopped) => return None,
         None => return Some("its leaders are not known, the cluster does not answer".to_owned()),
         Some(0) => {}
         Some(count) => return Some(format!("{count} log streams are led from it")),

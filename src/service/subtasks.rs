@@ -55,8 +55,8 @@ impl ServiceCall for RetrySubtask {
         self.task
     }
 
-    fn accepts_risks(&self, accepted: &[Risk]) -> bool {
-        !accepted.is_empty()
+    fn accepts_risks(&self, accepted: &[Risk]) -> Vec<Risk> {
+        accepted.to_vec()
     }
 
     fn audit_entry(&self, _: &Caller) -> AuditEntry {

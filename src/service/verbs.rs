@@ -35,16 +35,16 @@ impl CallFamily for TaskRequest {
     }
 
     /// A retry and a skip lead on to what the risks of the task were accepted for: that accepts them anew.
-    fn accepts_risks(&self, accepted: &[Risk]) -> bool {
+    fn accepts_risks(&self, accepted: &[Risk]) -> Vec<Risk> {
         match self.verb {
-            VerbRequest::Retry { .. } | VerbRequest::SkipSubtask { .. } => !accepted.is_empty(),
+            VerbRequest::Retry { .. } | VerbRequest::SkipSubtask { .. } => accepted.to_vec(),
             // Going on with a rollout leads to the stop of the next server.
-            VerbRequest::Resume => !accepted.is_empty(),
+            VerbRequest::Resume => accepted.to_vec(),
             VerbRequest::Rollback { .. }
             | VerbRequest::Cancel
             | VerbRequest::CompleteHold
             | VerbRequest::Pause
-            | VerbRequest::GiveUp { .. } => false,
+            | VerbRequest::GiveUp { .. } => Vec::new(),
         }
     }
 

@@ -95,9 +95,10 @@ pub struct ServerView {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StopPlanView {
     pub cluster: ClusterId,
-    /// `None`: of all servers of the zone.
+    /// `None`: of all servers of the zone, or of the cluster.
     pub server: Option<(ServerId, ServerAddr)>,
-    pub zone: ZoneName,
+    /// `None`: of the whole cluster.
+    pub zone: Option<ZoneName>,
     /// Whether a stop with these arguments would be let through.
     pub allowed: bool,
     /// Every check, in a fixed order.

@@ -307,6 +307,7 @@ pub const fn overridden_by(by: OverriddenBy) -> v1::OverriddenBy {
         OverriddenBy::QuorumLoss => v1::OverriddenBy::QuorumLoss,
         OverriddenBy::ClusterUnreachable => v1::OverriddenBy::ClusterUnreachable,
         OverriddenBy::ForceAndQuorumLoss => v1::OverriddenBy::ForceAndQuorumLoss,
+        OverriddenBy::ServiceLoss => v1::OverriddenBy::ServiceLoss,
     }
 }
 
@@ -315,6 +316,7 @@ pub const fn risk(risk: Risk) -> v1::Risk {
         Risk::QuorumLoss => v1::Risk::QuorumLoss,
         Risk::ClusterUnreachable => v1::Risk::ClusterUnreachable,
         Risk::PermanentOffline => v1::Risk::PermanentOffline,
+        Risk::ServiceLoss => v1::Risk::ServiceLoss,
     }
 }
 

@@ -3,14 +3,14 @@
 use tonic::{Request, Response, Status};
 
 use crate::api::grpc::call::Calls;
-use crate::api::grpc::encode::cluster;
+use crate::api::grpc::encode::{self, cluster};
 use crate::api::grpc::page::Paging;
 use crate::api::grpc::server::cluster_service_server::ClusterService;
-use crate::api::grpc::validate_cluster as validate;
+use crate::api::grpc::{validate_cluster as validate, validate_whole};
 use crate::proto::v1;
 use crate::service::views::ClusterView;
 use crate::service::{DeregisterCluster, SyncCluster, Synced};
-use crate::watch::encode::duration;
+use crate::watch::encode::{duration, task};
 
 pub struct Clusters(pub(super) Calls);
 
@@ -77,5 +77,49 @@ impl ClusterService for Clusters {
         let validate =
             |asked: v1::DeregisterClusterRequest| validate::cluster_id(asked.cluster_id).map(DeregisterCluster);
         self.0.unary(request, validate, |()| v1::DeregisterClusterResponse {}).await
+    }
+
+    async fn stop_cluster(
+        &self,
+        request: Request<v1::StopClusterRequest>,
+    ) -> Result<Response<v1::StopClusterResponse>, Status> {
+        self.0
+            .unary(request, validate_whole::stop_cluster, |stored| v1::StopClusterResponse {
+                task: Some(task(&stored)),
+            })
+            .await
+    }
+
+    async fn start_cluster(
+        &self,
+        request: Request<v1::StartClusterRequest>,
+    ) -> Result<Response<v1::StartClusterResponse>, Status> {
+        self.0
+            .unary(request, validate_whole::start_cluster, |stored| v1::StartClusterResponse {
+                task: Some(task(&stored)),
+            })
+            .await
+    }
+
+    async fn restart_cluster(
+        &self,
+        request: Request<v1::RestartClusterRequest>,
+    ) -> Result<Response<v1::RestartClusterResponse>, Status> {
+        self.0
+            .unary(request, validate_whole::restart_cluster, |stored| v1::RestartClusterResponse {
+                task: Some(task(&stored)),
+            })
+            .await
+    }
+
+    async fn plan_stop_cluster(
+        &self,
+        request: Request<v1::PlanStopClusterRequest>,
+    ) -> Result<Response<v1::PlanStopClusterResponse>, Status> {
+        self.0
+            .unary(request, validate_whole::plan_stop_cluster, |plan| v1::PlanStopClusterResponse {
+                plan: Some(encode::plan(plan)),
+            })
+            .await
     }
 }

@@ -66,7 +66,7 @@ pub fn plan(view: StopPlanView) -> v1::StopPlan {
         cluster_id: view.cluster.get(),
         server_id: view.server.map(|(server, _)| server.get()).unwrap_or_default(),
         address: view.server.map(|(_, addr)| addr.to_string()).unwrap_or_default(),
-        zone: view.zone.to_string(),
+        zone: view.zone.map(|zone| zone.to_string()).unwrap_or_default(),
         allowed: view.allowed,
         checks: view.checks.into_iter().map(check).collect(),
         leader_moves: moves

@@ -21,6 +21,7 @@ pub mod validate;
 pub mod validate_admin;
 pub mod validate_cluster;
 mod validate_rollout;
+mod validate_whole;
 mod validate_zone;
 
 use std::sync::Arc;

@@ -20,10 +20,16 @@ use crate::service::{
 use crate::watch::{ReadLog, Until, WatchTask, WatchTasks};
 
 pub fn stop_server(request: v1::StopServerRequest) -> Result<StopServer, Refusal> {
+    let of = if request.hold_until.is_some() { Risk::OF_SERVER } else { Risk::OF_PART };
+    stop_arguments(request, of)
+}
+
+/// `of`: risks that can be accepted.
+fn stop_arguments(request: v1::StopServerRequest, of: &[Risk]) -> Result<StopServer, Refusal> {
     let mut fields = Fields::default();
     let cluster = fields.id("cluster_id", request.cluster_id, ClusterId::new);
     let server = fields.id("server_id", request.server_id, ServerId::new);
-    let accepted_risks = risks(&mut fields, &request.accept_risks);
+    let accepted_risks = risks(&mut fields, &request.accept_risks, of);
     let stop_type = stop_type(&mut fields, request.r#type);
     if request.freeze_before_stop && stop_type == StopType::Service {
         fields.wrong("freeze_before_stop", "needs a stop of the process, and type is STOP_TYPE_SERVICE: leave it out");
@@ -31,10 +37,6 @@ pub fn stop_server(request: v1::StopServerRequest) -> Result<StopServer, Refusal
     let hold_until = fields.moment("hold_until", request.hold_until);
     if hold_until.is_some() && stop_type == StopType::Service {
         fields.wrong("hold_until", "needs a stop of the process, and type is STOP_TYPE_SERVICE: leave it out");
-    }
-    if hold_until.is_none() && accepted_risks.contains(&Risk::PermanentOffline) {
-        fields
-            .wrong("accept_risks", "PERMANENT_OFFLINE is a risk of a hold, and hold_until is not given: leave it out");
     }
     let drain = drain(&mut fields, request.drain);
     if !drain.is_zero() && stop_type == StopType::Service {
@@ -105,9 +107,9 @@ pub fn restart_server(request: v1::RestartServerRequest) -> Result<RestartServer
     stop.map(RestartServer)
 }
 
-/// PlanStopServer: asked as the stop is.
+/// PlanStopServer: asked as the stop is, which may be one that holds.
 pub fn plan_stop_server(request: v1::PlanStopServerRequest) -> Result<PlanStopServer, Refusal> {
-    let stop = stop_server(v1::StopServerRequest {
+    let asked = v1::StopServerRequest {
         cluster_id: request.cluster_id,
         server_id: request.server_id,
         r#type: request.r#type,
@@ -115,7 +117,8 @@ pub fn plan_stop_server(request: v1::PlanStopServerRequest) -> Result<PlanStopSe
         accept_risks: request.accept_risks,
         freeze_before_stop: request.freeze_before_stop,
         ..v1::StopServerRequest::default()
-    });
+    };
+    let stop = stop_arguments(asked, Risk::OF_SERVER);
     let StopServer { cluster, server, force, accepted_risks, stop_type, freeze_before_stop, .. } = stop?;
     Ok(PlanStopServer { cluster, server, force, accepted_risks, stop_type, freeze_before_stop })
 }
@@ -260,7 +263,8 @@ fn if_revision(fields: &mut Fields, value: Option<i64>) -> Option<Revision> {
     Some(Revision::new(revision))
 }
 
-pub(super) fn risks(fields: &mut Fields, values: &[i32]) -> Vec<Risk> {
+/// Those that are accepted; `of`: those that can be for what is asked.
+pub(super) fn risks(fields: &mut Fields, values: &[i32], of: &[Risk]) -> Vec<Risk> {
     let mut risks = Vec::new();
     for (index, value) in values.iter().enumerate() {
         let field = format!("accept_risks[{index}]");
@@ -268,13 +272,16 @@ pub(super) fn risks(fields: &mut Fields, values: &[i32]) -> Vec<Risk> {
             Some(v1::Risk::QuorumLoss) => Risk::QuorumLoss,
             Some(v1::Risk::ClusterUnreachable) => Risk::ClusterUnreachable,
             Some(v1::Risk::PermanentOffline) => Risk::PermanentOffline,
+            Some(v1::Risk::ServiceLoss) => Risk::ServiceLoss,
             Some(v1::Risk::Unspecified) => {
                 fields.wrong(field, "RISK_UNSPECIFIED is not a risk, name the risks that are accepted");
                 continue;
             }
             None => continue,
         };
-        if risks.contains(&risk) {
+        if !of.contains(&risk) {
+            fields.wrong(field, format!("{risk} is no risk of this call, name only {}", Risk::names(of)));
+        } else if risks.contains(&risk) {
             fields.wrong(field, format!("{risk} is named twice, name it once"));
         } else {
             risks.push(risk);

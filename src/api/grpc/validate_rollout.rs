@@ -103,7 +103,7 @@ fn rollout_of(fields: &mut Fields, common: Common) -> Option<RolloutOf> {
         None => None,
     };
     let max_parallel = count(fields, "max_parallel", common.max_parallel).unwrap_or(1);
-    let accepted_risks = risks(fields, &common.risks);
+    let accepted_risks = risks(fields, &common.risks, Risk::OF_SERVER);
     Some(RolloutOf {
         cluster: cluster?,
         scope: scope?,

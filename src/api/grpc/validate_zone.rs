@@ -6,6 +6,7 @@ use crate::api::grpc::fields::Fields;
 use crate::api::grpc::validate::{drain, request_id, risks};
 use crate::domain::ids::{ClusterId, ZoneName};
 use crate::domain::refusal::Refusal;
+use crate::domain::status::Risk;
 use crate::proto::v1;
 use crate::service::{OnZone, PlanStopZone, RestartZone, StartZone, StopZone};
 
@@ -14,7 +15,7 @@ macro_rules! stops_zone {
     ($($call:ident($request:ident) -> $asked:ident;)+) => {$(
         pub fn $call(request: v1::$request) -> Result<$asked, Refusal> {
             let mut fields = Fields::default();
-            let accepted_risks = risks(&mut fields, &request.accept_risks);
+            let accepted_risks = risks(&mut fields, &request.accept_risks, Risk::OF_PART);
             let expire_time = fields.moment("expire_time", request.expire_time);
             let drain = drain(&mut fields, request.drain);
             let (force, freeze_before_stop) = (request.force, request.freeze_before_stop);

@@ -1,5 +1,5 @@
 //! `POST /api/v2/ob/clusters/{id}/servers/{serverId}/stop`, `/start` and others (docs/ocp-v2.md#the-stop-call), and the same of
-//! zones: parameters in the query or in the body, the answer in the shape that is configured.
+//! zones and of whole clusters: parameters in the query or in the body, the answer in the shape that is configured.
 
 use std::time::Duration;
 
@@ -18,7 +18,9 @@ use crate::domain::clients::LONGEST_DRAIN;
 use crate::domain::ids::{ClusterId, ServerId, ZoneName};
 use crate::domain::refusal::Refusal;
 use crate::domain::status::{Risk, StopType};
-use crate::service::{Caller, FamilyCall, OnServer, OnZone, Operate, RestartServer, StartZone, StopServer};
+use crate::service::{
+    Caller, FamilyCall, OnCluster, OnServer, OnZone, Operate, RestartServer, StartCluster, StartZone, StopServer,
+};
 
 /// Header whose UUID makes a repeat of the request get the same task.
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -60,7 +62,7 @@ pub async fn stop_zone<C: FamilyCall<Family = Operate>>(
     let (caller, arguments) = with_body(request, |mut inputs, headers| {
         let (force, freeze_before_stop) = (inputs.flag("force"), inputs.flag("freezeServer"));
         let drain = drain(&mut inputs);
-        let accepted_risks = risks(&mut inputs);
+        let accepted_risks = risks(&mut inputs, Risk::OF_PART);
         let zone = OnZone {
             force: force.unwrap_or(false),
             accepted_risks,
@@ -98,6 +100,46 @@ fn zone_arguments(mut inputs: Inputs, headers: &HeaderMap) -> Result<OnZone, Fai
         accepted_risks: Vec::new(),
         freeze_before_stop: false,
         drain: Duration::ZERO,
+        expire_time: None,
+    })
+}
+
+/// Asks for an operation that stops a whole cluster, and answers with its task.
+pub async fn stop_cluster<C: FamilyCall<Family = Operate>>(
+    state: &RestState,
+    request: ParsedRequest,
+    asked: fn(OnCluster) -> C,
+) -> Result<Reply, Failure> {
+    let (caller, arguments) = with_body(request, |mut inputs, headers| {
+        let force = inputs.flag("force").unwrap_or(false);
+        let accepted_risks = risks(&mut inputs, Risk::OF_CLUSTER);
+        let cluster = OnCluster { force, accepted_risks, ..cluster_arguments(inputs, headers)? };
+        may_accept(&cluster.accepted_risks, &state.risks)?;
+        Ok(cluster)
+    });
+    let stored = state.call(&caller, arguments.map(asked)).await?;
+    task_body::accepted(state, &stored)
+}
+
+/// Records the task that starts a whole cluster, and answers with it.
+pub async fn start_cluster(state: &RestState, request: ParsedRequest) -> Result<Reply, Failure> {
+    let ParsedRequest { caller, inputs, headers, .. } = request;
+    let stored = state.call(&caller, cluster_arguments(inputs, &headers).map(StartCluster)).await?;
+    task_body::accepted(state, &stored)
+}
+
+/// Of an operation that overrides nothing.
+fn cluster_arguments(mut inputs: Inputs, headers: &HeaderMap) -> Result<OnCluster, Failure> {
+    let cluster = inputs.path_id("id", ClusterId::new);
+    let request_id = request_id(&mut inputs, headers);
+    let Some(cluster) = cluster else { return Err(inputs.failure()) };
+    inputs.finish(OnCluster {
+        cluster,
+        expected_name: None,
+        request_id,
+        repeat_by_arguments: request_id.is_none(),
+        force: false,
+        accepted_risks: Vec::new(),
         expire_time: None,
     })
 }
@@ -162,7 +204,7 @@ fn stop_arguments(
             "is only possible with type STOP_PROCESS, which ends the process: leave it out or 0",
         );
     }
-    let accepted = risks(&mut inputs);
+    let accepted = risks(&mut inputs, Risk::OF_PART);
     let request_id = request_id(&mut inputs, headers);
     let (Some(cluster), Some(server)) = (cluster, server) else { return Err(inputs.failure()) };
     let asked = inputs.finish(StopServer {
@@ -199,9 +241,10 @@ fn drain(inputs: &mut Inputs) -> Duration {
     inputs.seconds("drainSeconds", LONGEST_DRAIN).unwrap_or_default()
 }
 
-fn risks(inputs: &mut Inputs) -> Vec<Risk> {
-    let accepted = inputs.words("acceptRisks", "QUORUM_LOSS, CLUSTER_UNREACHABLE", |word| word.parse::<Risk>().ok());
-    accepted.unwrap_or_default()
+/// `of`: those that can be accepted for what is asked.
+fn risks(inputs: &mut Inputs, of: &[Risk]) -> Vec<Risk> {
+    let known = |word: &str| word.parse::<Risk>().ok().filter(|risk| of.contains(risk));
+    inputs.words("acceptRisks", &Risk::names(of), known).unwrap_or_default()
 }
 
 fn may_accept(risks: &[Risk], permitted: &[Risk]) -> Result<(), Refusal> {

@@ -24,7 +24,7 @@ use crate::api::rest::trace::{TraceLayer, TracedRequest};
 use crate::api::rest::{about, events, inventory, operate, tasks};
 use crate::domain::call::Call;
 use crate::domain::refusal::Refusal;
-use crate::service::{FreezeServer, RestartZone, StartServer, StopZone};
+use crate::service::{FreezeServer, RestartCluster, RestartZone, StartServer, StopCluster, StopZone};
 
 /// Longest path that an error repeats, in characters.
 const LONGEST_PATH: usize = 200;
@@ -133,6 +133,12 @@ operations! {
         Post "/api/v2/ob/clusters/{id}/zones/{zoneName}/start";
     RestartZone = "restartObZone", Some(Call::RestartZone), proven!(operate::stop_zone, RestartZone),
         Post "/api/v2/ob/clusters/{id}/zones/{zoneName}/restart";
+    StopCluster = "stopObCluster", Some(Call::StopCluster), proven!(operate::stop_cluster, StopCluster),
+        Post "/api/v2/ob/clusters/{id}/stop";
+    StartCluster = "startObCluster", Some(Call::StartCluster), proven!(operate::start_cluster),
+        Post "/api/v2/ob/clusters/{id}/start";
+    RestartCluster = "restartObCluster", Some(Call::RestartCluster), proven!(operate::stop_cluster, RestartCluster),
+        Post "/api/v2/ob/clusters/{id}/restart";
     ListTasks = "listTasks", Some(Call::ListTasks), proven!(tasks::list), Get "/api/v2/tasks/instances";
     GetTask = "getTask", Some(Call::GetTask), proven!(tasks::get),
         Get "/api/v2/tasks/instances/{taskInstanceId}", Get "/api/v2/tasks/{taskInstanceId}";

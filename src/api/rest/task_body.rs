@@ -7,7 +7,9 @@ use serde::Serialize;
 
 use crate::api::rest::answer::{Failure, Reply};
 use crate::api::rest::state::RestState;
-use crate::api::rest::task_words::{self, NOT_PARALLEL, class_name, operation, server_ids, status, subtask_operation};
+use crate::api::rest::task_words::{
+    self, NOT_PARALLEL, class_name, operation, parallel_index, status, subtask_operation,
+};
 use crate::clock::Timestamp;
 use crate::config::TaskShape;
 use crate::domain::event::{Direction, Failure as StepFailure, Phase, Verb};
@@ -147,7 +149,7 @@ struct CodedMessage<'a> {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ContextBody {
-    list_map: BTreeMap<&'static str, Vec<String>>,
+    list_map: BTreeMap<String, Vec<String>>,
     parallel: bool,
     parallel_idx: i32,
     string_map: BTreeMap<&'static str, String>,
@@ -162,16 +164,15 @@ enum EitherContext {
 
 fn context(task: &Task) -> ContextBody {
     ContextBody {
-        list_map: BTreeMap::from([server_ids(task)]),
+        list_map: task_words::lists(task).into_iter().collect(),
         parallel: false,
         parallel_idx: NOT_PARALLEL,
-        string_map: task_words::context(task).into_iter().map(|(fact, value)| (fact.as_str(), value)).collect(),
+        string_map: task_words::context(task).into_iter().collect(),
     }
 }
 
 fn context_text(task: &Task) -> String {
-    let (key, ids) = server_ids(task);
-    task_words::context_text(&task_words::context(task), (key, &ids))
+    task_words::context_text(&task_words::context(task), &task_words::lists(task))
 }
 
 pub(super) fn cluster<'a>(task: &'a Task, kind: Option<&'static str>) -> ClusterBody<'a> {
@@ -260,7 +261,7 @@ fn subtask_body<'a>(state: &RestState, task: &Task, subtask: &'a Subtask, keys: 
         name: &subtask.spec.name,
         node_type: "JAVA_TASK",
         operation: subtask_operation(subtask.operation),
-        parallel_idx: NOT_PARALLEL,
+        parallel_idx: parallel_index(task, subtask),
         prohibit_rollback: prohibits_rollback(task),
         prohibit_skip: prohibits_skip(task, subtask),
         run_time: subtask.run_time,

@@ -1,8 +1,9 @@
-//! `obsteward clusters`: register clusters and see what is known of them.
+//! `obsteward clusters`: register clusters, see what is known of them, and stop and start whole ones.
 
 mod deregister;
 mod hosts;
 mod list;
+mod operate;
 mod password;
 mod register;
 mod show;
@@ -12,7 +13,7 @@ mod update;
 use clap::Subcommand;
 
 use super::client::Client;
-use super::exit::Exit;
+use super::exit::{self, Exit};
 use super::failure::Failure;
 use super::output::Output;
 
@@ -31,12 +32,28 @@ pub enum ClustersCommand {
     Sync(sync::SyncArgs),
     /// Forget a cluster; its tasks stay readable
     Deregister(deregister::DeregisterArgs),
+    /// End service for everybody: show the plan, then freeze every server and end every process unless a check blocks
+    ///
+    /// Needs --accept-risk SERVICE_LOSS.
+    #[command(after_help = exit::HELP)]
+    Stop(operate::StopArgs),
+    /// Bring a cluster back: every process, then what is stopped in it
+    ///
+    /// When a failed or cancelled task that stopped this very cluster holds it, that task is rolled back instead.
+    #[command(after_help = exit::HELP)]
+    Start(operate::StartArgs),
+    /// Stop a cluster and start it again: show the plan of the stop, then restart it unless a check blocks
+    ///
+    /// Needs --accept-risk SERVICE_LOSS.
+    #[command(after_help = exit::HELP)]
+    Restart(operate::StopArgs),
 }
 
 impl ClustersCommand {
     pub const fn changes(&self) -> bool {
         match self {
-            Self::Register(_) | Self::Update(_) | Self::Sync(_) | Self::Deregister(_) => true,
+            Self::Register(_) | Self::Update(_) | Self::Sync(_) | Self::Deregister(_) | Self::Start(_) => true,
+            Self::Stop(args) | Self::Restart(args) => !args.options.plan,
             Self::List(_) | Self::Show(_) => false,
         }
     }
@@ -50,5 +67,8 @@ pub async fn run(command: ClustersCommand, client: &Client, output: &Output) -> 
         ClustersCommand::Show(args) => show::run(args, client, output).await,
         ClustersCommand::Sync(args) => sync::run(args, client, output).await,
         ClustersCommand::Deregister(args) => deregister::run(args, client, output).await,
+        ClustersCommand::Stop(args) => operate::stop(args, client, output).await,
+        ClustersCommand::Start(args) => operate::start(args, client, output).await,
+        ClustersCommand::Restart(args) => operate::restart(args, client, output).await,
     }
 }

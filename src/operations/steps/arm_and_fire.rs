@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::domain::blocker::Blockers;
 use crate::domain::effect::{EffectOutcome, Permit};
-use crate::domain::gate::{Consent, Gate, LeaderCount, StopTimeExpectation, gate};
+use crate::domain::gate::{Consent, Gate, LeaderCount, StopTimeExpectation, WholeStop, gate, whole_gate};
 use crate::domain::host::{CallerFence, Finding, HostCode, ObserverIdentity, StopResult};
 use crate::domain::reading::ClusterReading;
 use crate::engine::PreparedEffect;
@@ -34,14 +35,48 @@ pub(super) async fn read_gate(deps: &Deps, target: &Target) -> Result<GateRead, 
     Ok(GateRead { reading, leaders })
 }
 
+/// By which rules the gate is decided.
+#[derive(Clone, Debug)]
+pub(super) enum GateRules {
+    /// A server, or one of a zone that is stopped: what is left of the cluster serves on.
+    OfPart { mark: StopTimeExpectation, consent: Consent },
+    /// One of a whole cluster that is stopped.
+    OfWhole(WholeStop),
+}
+
+impl GateRules {
+    /// Reads what they are about, and decides; with what keeps the gate closed.
+    pub(super) async fn ask(&self, deps: &Deps, target: &Target) -> Result<(Gate, Blockers), ClusterError> {
+        match self {
+            Self::OfPart { mark, consent } => {
+                let read = read_gate(deps, target).await?;
+                let addr = &target.server.addr;
+                let gate = gate(&read.reading, addr, &read.leaders, *mark, consent, deps.clock.now());
+                let blockers = gate.blockers(&read.reading, addr);
+                Ok((gate, blockers))
+            }
+            Self::OfWhole(stop) => {
+                let read = async { step_io::reader(deps, target).await?.servers().await };
+                let cluster = &target.cluster.identity.name;
+                let servers = match step_io::within(step_io::UNREADABLE_CLUSTER_TIMEOUT, cluster, read).await {
+                    Ok(servers) => Some(servers),
+                    Err(error) if leaves_unknown(error.class) => None,
+                    Err(error) => return Err(error),
+                };
+                // Nothing of it opens by itself: who waits for it waits for nothing that could be named.
+                Ok((whole_gate(*stop, &target.server.addr, servers.as_deref()), Blockers::default()))
+            }
+        }
+    }
+}
+
 /// Arms, reads the gate once more behind the ticket, and fires.
 pub(super) struct ArmAndFire {
     pub deps: Deps,
     pub host: Arc<dyn Host>,
     pub target: Target,
     pub identity: ObserverIdentity,
-    pub consent: Consent,
-    pub mark: StopTimeExpectation,
+    pub rules: GateRules,
     pub unknown_cluster: bool,
     pub fence: CallerFence,
 }
@@ -74,15 +109,10 @@ impl PreparedEffect for ArmAndFire {
         // A ticket lives for seconds: what takes longer could only come too late.
         let limit = if self.unknown_cluster { step_io::UNREADABLE_CLUSTER_TIMEOUT } else { BEHIND_TICKET };
         let cluster = &self.target.cluster.identity.name;
-        match step_io::within(limit, cluster, read_gate(&self.deps, &self.target)).await {
-            Ok(read) => {
-                let addr = &self.target.server.addr;
-                match gate(&read.reading, addr, &read.leaders, self.mark, &self.consent, self.deps.clock.now()) {
-                    Gate::Open { .. } => {}
-                    Gate::Closed { code, reason, .. } => {
-                        return refused(code.as_str(), format!("the gate is closed: {reason}"));
-                    }
-                }
+        match step_io::within(limit, cluster, self.rules.ask(&self.deps, &self.target)).await {
+            Ok((Gate::Open { .. }, _)) => {}
+            Ok((Gate::Closed { code, reason, .. }, _)) => {
+                return refused(code.as_str(), format!("the gate is closed: {reason}"));
             }
             Err(error) if self.unknown_cluster && leaves_unknown(error.class) => {}
             Err(error) => {

@@ -14,7 +14,7 @@ use crate::domain::attempt::RecordedIntent;
 use crate::domain::blocker::{Blocker, Blockers};
 use crate::domain::decide::StepOutput;
 use crate::domain::event::{Failure, FailureKind, IntentOutcome, OverriddenCheck};
-use crate::domain::facts::{Fact, ServerFact};
+use crate::domain::facts::{Fact, ProcessBefore, ServerFact};
 use crate::domain::freeze::{AppliedLogs, FreezeProgress, Replica};
 use crate::domain::status::{InnerStatus, OverriddenBy, Risk};
 use crate::engine::{Observation, ProgressReport, Step, StepContext};
@@ -38,13 +38,19 @@ impl Step for FreezeServer {
             Ok(target) => target,
             Err(failure) => return step_io::not_begun(failure),
         };
-        match step_io::row(&self.0, context, &target).await {
-            Ok((_, Some(row))) if service_state(&row) == ServiceState::Lost => return lost(&target),
-            Ok((_, Some(_))) => {}
-            Ok((_, None)) => return step_io::server_gone(&target),
-            Err(error) => return step_io::unread(&error),
+        let before_stop = context.task.spec.is_of_whole_cluster();
+        if before_stop && matches!(context.server_facts().process_before, Some(ProcessBefore::NotSeen(_))) {
+            return nothing_frozen(&target);
         }
-        match frozen(&self.0, context, &target).await {
+        let freeze = match step_io::row(&self.0, context, &target).await {
+            Ok((_, Some(row))) if !row.is_alive() && before_stop => return nothing_frozen(&target),
+            Ok((_, Some(row))) if service_state(&row) == ServiceState::Lost => return lost(&target),
+            Ok((_, Some(_))) => frozen(&self.0, context, &target).await,
+            Ok((_, None)) => return step_io::server_gone(&target),
+            Err(error) if before_stop => unread(context, &target, &error),
+            Err(error) => return step_io::unread(&error),
+        };
+        match freeze {
             Freeze::Over { overrides, said } => {
                 said.into_iter().for_each(|said| context.log(said));
                 let output = StepOutput { overrides, ..StepOutput::default() };
@@ -60,6 +66,13 @@ fn lost(target: &Target) -> Observation {
     let addr = target.server.addr;
     let message = format!("{addr} is {} and freezes nothing; start it, then retry", InnerStatus::Inactive);
     step_io::refuse(Failure::new(FailureKind::Interfered, "DOES_NOT_SERVE", message).with("address", addr))
+}
+
+/// A server that is down already keeps its cluster from being stopped as little as it could be frozen.
+fn nothing_frozen(target: &Target) -> Observation {
+    let message = format!("{} is not frozen before its process is ended: it is down already", target.server.addr);
+    let output = StepOutput { warnings: vec![("NOT_FROZEN".to_owned(), message)], ..StepOutput::default() };
+    Observation::Reached { already_so: true, output, writes: Vec::new() }
 }
 
 /// What a freeze means for what comes behind it.
@@ -197,6 +210,8 @@ fn failed(context: &StepContext, target: &Target, kind: FailureKind, evidence: S
     let addr = target.server.addr;
     let (so, or) = if context.task.spec.freeze_before_stop {
         (", and its process is not ended", ", or give the task up and stop the server without a freeze or with force")
+    } else if context.task.spec.is_of_whole_cluster() {
+        (", and no process is ended", ", or give the task up and stop the cluster with force")
     } else {
         ("", "")
     };

@@ -7,6 +7,7 @@ mod health;
 mod hold;
 mod leaders;
 mod prepare;
+mod prepare_cluster;
 mod prepare_in_zone;
 mod prepare_stop;
 mod start_agent;
@@ -17,6 +18,7 @@ mod statuses;
 mod stop_process;
 mod stop_service;
 mod sync_cluster;
+mod wait_accessible;
 mod wait_active;
 mod wait_node;
 mod wait_stop;
@@ -29,15 +31,20 @@ use freeze::FreezeServer;
 use health::{PrepareRollout, WaitClusterHealthy};
 use hold::HoldObserver;
 use prepare::Prepare;
+use prepare_cluster::{PrepareStartCluster, PrepareZoneInCluster};
 use prepare_in_zone::PrepareInZone;
 use prepare_stop::PrepareStop;
 use start_agent::StartAgentService;
 use start_process::StartProcess;
 use start_service::StartService;
-use statuses::{StoppedInZone, UpdateClusterStatus, UpdateStartedStatus, UpdateStoppedStatus, UpdateZoneStatus};
+use statuses::{
+    StoppedInCluster, StoppedInZone, UpdateClusterStatus, UpdateClusterStopped, UpdateStartedStatus,
+    UpdateStoppedStatus, UpdateZoneStatus,
+};
 use stop_process::StopProcess;
 use stop_service::StopService;
 use sync_cluster::SyncClusterInfo;
+use wait_accessible::WaitObserverAccessible;
 use wait_active::WaitObserverActive;
 use wait_node::WaitNode;
 use wait_stop::WaitObserverStop;
@@ -96,7 +103,15 @@ kinds! {
     PrepareZone = "PREPARE_ZONE", Zone, Prepare;
     /// [`PrepareStop`](Self::PrepareStop) of a zone with its servers.
     PrepareStopZone = "PREPARE_STOP_ZONE", Zone, PrepareStop;
-    /// Of one of a zone's servers, behind those.
+    /// [`PrepareStop`](Self::PrepareStop) of a cluster with all its servers.
+    PrepareStopCluster = "PREPARE_STOP_CLUSTER", Cluster, PrepareStop;
+    /// Of a cluster that may be down: what its hosts say.
+    PrepareStartCluster = "PREPARE_START_CLUSTER", Cluster, PrepareStartCluster;
+    /// Of one of a cluster's zones, behind those.
+    PrepareZoneInCluster = "PREPARE_ZONE_IN_CLUSTER", Zone, |_| PrepareZoneInCluster;
+    /// A node of the documented graph that hands on what every task here knows.
+    SetZoneContext = "SET_ZONE_CONTEXT", Cluster, |_| WaitNode;
+    /// Of one of a zone's or a cluster's servers, behind those.
     PrepareInZone = "PREPARE_IN_ZONE", Server, PrepareInZone;
     /// Of a rollout, before its first batch.
     PrepareRollout = "PREPARE_ROLLOUT", Cluster, PrepareRollout;
@@ -116,6 +131,7 @@ kinds! {
     Hold = "HOLD", Server, HoldObserver;
     StartProcess = "START_PROCESS", Server, StartProcess;
     WaitObserverActive = "WAIT_OBSERVER_ACTIVE", Server, WaitObserverActive;
+    WaitObserverAccessible = "WAIT_OBSERVER_ACCESSIBLE", Server, WaitObserverAccessible;
     StartAgentService = "START_AGENT_SERVICE", Server, StartAgentService;
     /// START SERVER, and the wait for its replicas.
     StartService = "START_SERVICE", Server, StartService;
@@ -124,9 +140,13 @@ kinds! {
     UpdateServerStopped = "UPDATE_SERVER_STOPPED", Server, UpdateStoppedStatus;
     /// Of a graph that has no step of its own for the end of the server's heartbeats: waits for it too.
     UpdateServerStoppedInZone = "UPDATE_SERVER_STOPPED_IN_ZONE", Server, StoppedInZone;
+    /// Of a graph at whose end nobody can be asked for heartbeats: waits for the host alone.
+    UpdateServerStoppedInCluster = "UPDATE_SERVER_STOPPED_IN_CLUSTER", Server, StoppedInCluster;
     UpdateServerStarted = "UPDATE_SERVER_STARTED", Server, UpdateStartedStatus;
     UpdateZoneStopped = "UPDATE_ZONE_STOPPED", Zone, |deps| UpdateZoneStatus { deps, serves: false };
     UpdateZoneStarted = "UPDATE_ZONE_STARTED", Zone, |deps| UpdateZoneStatus { deps, serves: true };
     SyncCluster = "SYNC_CLUSTER", Cluster, SyncClusterInfo;
+    SyncTenants = "SYNC_TENANTS", Cluster, SyncClusterInfo;
+    UpdateClusterStopped = "UPDATE_CLUSTER_STOPPED", Cluster, UpdateClusterStopped;
     UpdateCluster = "UPDATE_CLUSTER", Cluster, |_| UpdateClusterStatus;
 }

@@ -17,7 +17,7 @@ use crate::engine::{Observation, Step, StepContext};
 use crate::operations::admission::admit_observed;
 use crate::operations::assess::{process_finding, processes, zone_states};
 use crate::operations::definition::Definition;
-use crate::operations::server_or_zone::ServerOrZone;
+use crate::operations::subject::Subject;
 use crate::operations::{Deps, step_io};
 
 pub struct Prepare(pub Deps);
@@ -30,13 +30,14 @@ impl Step for Prepare {
             let message = "the steps of this task are not those of its operation in this version; ask for it anew";
             return step_io::refuse(Failure::new(FailureKind::Internal, "OPERATION_CHANGED", message));
         };
-        let subject = match ServerOrZone::of(deps, context).await {
+        let subject = match Subject::of(deps, context).await {
             Ok(subject) => subject,
             Err(failure) => return step_io::not_begun(failure),
         };
+        let Some(of_zone) = subject.zone() else { return step_io::refuse(step_io::misplaced(context)) };
         let read = async {
             let mut reader = subject.reader(deps).await?;
-            Ok((reader.servers().await?, reader.zone(subject.zone()).await?))
+            Ok((reader.servers().await?, reader.zone(of_zone).await?))
         };
         let (read, found) = tokio::join!(step_io::bounded(deps, context, read), processes(deps, &subject));
         let (servers, zone) = match read {
@@ -59,7 +60,7 @@ impl Step for Prepare {
             let failure = Failure::new(FailureKind::Refused, "ZONE_STATE", message);
             return step_io::refuse(failure.with("zone", name).with("status", status).with("expected", expected));
         }
-        facts.extend(seen_before(&subject, &servers, zone.as_ref()));
+        facts.extend(seen_before(&subject, &servers, zone.as_slice()));
         let output = StepOutput { facts, ..StepOutput::default() };
         let writes = begun(operation, &context.task.spec, &subject);
         Observation::Reached { already_so: false, output, writes }
@@ -76,7 +77,7 @@ impl Step for Prepare {
 }
 
 /// Why the operation is refused for a server in this state.
-fn not_admitted(row: &ServerReading, found: &ProcessReport, operation: &Definition) -> Option<Failure> {
+pub(super) fn not_admitted(row: &ServerReading, found: &ProcessReport, operation: &Definition) -> Option<Failure> {
     let (service, process, expected) = match admit_observed(row, process_finding(found), operation) {
         Admission::Admit => return None,
         Admission::Refuse { service, process, expected } => (service, process, expected),

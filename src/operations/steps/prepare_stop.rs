@@ -2,6 +2,7 @@
 //!
 //! Repeating it is safe: it only reads; statuses are written with its success.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,17 +14,18 @@ use crate::domain::decide::StepOutput;
 use crate::domain::event::TaskSpec;
 use crate::domain::facts::{ClusterFact, ClusterState, Fact, ProcessBefore, ProcessState, ServerFact, ZoneFact};
 use crate::domain::gate::Consent;
+use crate::domain::graph::TaskTarget;
 use crate::domain::host::{Finding, ProcessReport};
+use crate::domain::ids::ZoneName;
 use crate::domain::precheck::{blocking, precheck};
 use crate::domain::reading::{LogStreamReading, ServerReading, ZoneReading};
 use crate::domain::shown::server_status;
 use crate::domain::status::{ClusterStatus, ServerStatus, ZoneInnerStatus, ZoneStatus};
-use crate::domain::stop_target::StopTarget;
 use crate::engine::{Observation, ProgressReport, Step, StepContext};
-use crate::inventory::{Target, recorded_reading};
+use crate::inventory::{Target, is_stopped_as_a_whole, recorded_reading};
 use crate::operations::assess::{Survey, assess, survey};
 use crate::operations::definition::Definition;
-use crate::operations::server_or_zone::ServerOrZone;
+use crate::operations::subject::Subject;
 use crate::operations::{Deps, STOP_PROCESS, cluster_failure, retriable, step_io};
 use crate::store::Write;
 use crate::store::inventory::ServerRow;
@@ -32,10 +34,10 @@ use crate::store::inventory::ServerRow;
 pub struct PrepareStop(pub Deps);
 
 /// The log streams that a check refuses.
-fn failing(survey: &Survey, subject: &ServerOrZone, consent: &Consent, now: Timestamp) -> Blockers {
+fn failing(survey: &Survey, subject: &Subject, consent: &Consent, now: Timestamp) -> Blockers {
     let mut blockers = Blockers::default();
-    if let Ok(reading) = &survey.reading {
-        let checks = precheck(reading, subject.what(), now);
+    if let (Ok(reading), Some(target)) = (&survey.reading, subject.stop_target()) {
+        let checks = precheck(reading, &target, now);
         blocking(&checks, consent.force, &consent.accepted).iter().for_each(|check| blockers.append(&check.blockers));
     }
     blockers
@@ -45,7 +47,7 @@ fn failing(survey: &Survey, subject: &ServerOrZone, consent: &Consent, now: Time
 impl Step for PrepareStop {
     async fn look(&self, context: &StepContext) -> Observation {
         let deps = &self.0;
-        let subject = match ServerOrZone::of(deps, context).await {
+        let subject = match Subject::of(deps, context).await {
             Ok(subject) => subject,
             Err(failure) => return step_io::not_begun(failure),
         };
@@ -94,7 +96,7 @@ impl Step for PrepareStop {
         }
         match &survey.reading {
             Ok(reading) => {
-                output.facts.extend(seen_before(&subject, &reading.servers, reading.zone(subject.zone())));
+                output.facts.extend(seen_before(&subject, &reading.servers, &reading.zones));
             }
             Err(error) => {
                 output.facts.push(Fact::Cluster(ClusterFact::State(ClusterState::Unknown)));
@@ -116,39 +118,44 @@ impl Step for PrepareStop {
 }
 
 /// The statuses that are shown from here on: those of a zone's servers when each has been looked at.
-pub(super) fn begun(operation: &Definition, spec: &TaskSpec, subject: &ServerOrZone) -> Vec<Write> {
+pub(super) fn begun(operation: &Definition, spec: &TaskSpec, subject: &Subject) -> Vec<Write> {
     let cluster = spec.cluster.id;
     let first = match subject.what() {
-        StopTarget::Server(_) => {
-            let server = subject.way().server.id;
-            operation.meanwhile.map(|status| Write::ServerStatus { server, status: Some(status) })
+        TaskTarget::Server(server) => {
+            operation.meanwhile.map(|status| Write::ServerStatus { server: *server, status: Some(status) })
         }
-        StopTarget::Zone(zone) => {
+        TaskTarget::Zone(zone) => {
             Some(Write::ZoneStatus { cluster, zone: zone.clone(), status: Some(ZoneStatus::Operating) })
         }
+        // Each of its zones when it has been looked at.
+        TaskTarget::Cluster => None,
     };
     first.into_iter().chain([Write::ClusterStatus { cluster, status: Some(ClusterStatus::Operating) }]).collect()
 }
 
 /// What every operation records before it begins.
-pub(super) fn recorded(subject: &ServerOrZone) -> Vec<Fact> {
+pub(super) fn recorded(subject: &Subject) -> Vec<Fact> {
     let mut facts = former_and_target(subject);
     facts.extend(subject.targets().map(|target| {
-        let server = server_status(target.server.managed_status, service_state(&recorded_reading(&target.server)));
+        let row = recorded_reading(&target.cluster, &target.server);
+        let server = server_status(target.server.managed_status, service_state(&row));
         Fact::Server(target.server.id, ServerFact::FormerStatus(former_server(server)))
     }));
     facts
 }
 
 /// What the cluster shows, and what is compared with later.
-pub(super) fn seen_before(subject: &ServerOrZone, servers: &[ServerReading], zone: Option<&ZoneReading>) -> Vec<Fact> {
+pub(super) fn seen_before(subject: &Subject, servers: &[ServerReading], zones: &[ZoneReading]) -> Vec<Fact> {
     let row = |target: &Target| servers.iter().find(|row| row.addr == target.server.addr).cloned();
     let servers = subject.targets().filter_map(|target| Some(times_before(target, &row(target)?)));
-    let zone = match subject.what() {
-        StopTarget::Server(_) => None,
-        StopTarget::Zone(name) => zone.map(|zone| Fact::Zone(name.clone(), ZoneFact::StatusBefore(zone.status))),
+    let operated_on = |zone: &&ZoneReading| match subject.what() {
+        TaskTarget::Server(_) => false,
+        TaskTarget::Zone(name) => zone.name == *name,
+        TaskTarget::Cluster => true,
     };
-    servers.flatten().chain(zone).collect()
+    let zones = zones.iter().filter(operated_on);
+    let zones = zones.map(|zone| Fact::Zone(zone.name.clone(), ZoneFact::StatusBefore(zone.status)));
+    servers.flatten().chain(zones).collect()
 }
 
 pub(super) fn process_before(target: &Target, found: &ProcessReport, context: &StepContext) -> Fact {
@@ -183,26 +190,26 @@ const fn former_server(status: ServerStatus) -> ServerStatus {
     }
 }
 
-/// The statuses of zone and cluster before and after, as recorded; in-operation ones are left out of it.
-pub fn former_and_target(subject: &ServerOrZone) -> Vec<Fact> {
-    let (zone, servers) = (subject.zone(), &subject.way().servers);
-    let shown = |row: &ServerRow| server_status(None, service_state(&recorded_reading(row)));
-    let in_zone: Vec<ServerStatus> = servers.iter().filter(|row| row.zone == *zone).map(shown).collect();
+/// The statuses of zones and cluster before and after, as recorded; in-operation ones are left out of it.
+pub fn former_and_target(subject: &Subject) -> Vec<Fact> {
+    let Target { cluster, servers, .. } = subject.way();
+    let shown = |row: &ServerRow| server_status(None, service_state(&recorded_reading(cluster, row)));
     let all: Vec<ServerStatus> = servers.iter().map(shown).collect();
-    let former_zone = crate::domain::shown::zone_status(None, ZoneInnerStatus::Active, &in_zone);
-    let former_cluster = crate::domain::shown::cluster_status(None, true, &all);
+    let whole = Some(ClusterStatus::Stopped).filter(|_| is_stopped_as_a_whole(cluster));
+    let former_cluster = crate::domain::shown::cluster_status(whole, whole.is_none(), &all);
     let stopped = subject.addresses();
-    let another_serves = |same_zone: bool| {
-        servers.iter().any(|row| {
-            !stopped.contains(&row.addr) && (!same_zone || row.zone == *zone) && shown(row) == ServerStatus::Running
-        })
+    let another_serves = |zone: Option<&ZoneName>| {
+        let elsewhere = |row: &&ServerRow| !stopped.contains(&row.addr) && zone.is_none_or(|zone| row.zone == *zone);
+        servers.iter().filter(elsewhere).any(|row| shown(row) == ServerStatus::Running)
     };
-    let target_zone = if another_serves(true) { ZoneStatus::Running } else { ZoneStatus::Stopped };
-    let target_cluster = if another_serves(false) { ClusterStatus::Running } else { ClusterStatus::Stopped };
-    vec![
-        Fact::Cluster(ClusterFact::FormerStatus(former_cluster)),
-        Fact::Cluster(ClusterFact::TargetStatus(target_cluster)),
-        Fact::Zone(zone.clone(), ZoneFact::FormerStatus(former_zone)),
-        Fact::Zone(zone.clone(), ZoneFact::TargetStatus(target_zone)),
-    ]
+    let target_cluster = if another_serves(None) { ClusterStatus::Running } else { ClusterStatus::Stopped };
+    let zones: BTreeSet<&ZoneName> = subject.targets().map(|target| &target.server.zone).collect();
+    let of_zone = |zone: &ZoneName| {
+        let in_zone: Vec<ServerStatus> = servers.iter().filter(|row| row.zone == *zone).map(shown).collect();
+        let former = crate::domain::shown::zone_status(None, ZoneInnerStatus::Active, &in_zone);
+        let target = if another_serves(Some(zone)) { ZoneStatus::Running } else { ZoneStatus::Stopped };
+        [ZoneFact::FormerStatus(former), ZoneFact::TargetStatus(target)].map(|fact| Fact::Zone(zone.clone(), fact))
+    };
+    let of_cluster = [ClusterFact::FormerStatus(former_cluster), ClusterFact::TargetStatus(target_cluster)];
+    of_cluster.into_iter().map(Fact::Cluster).chain(zones.into_iter().flat_map(of_zone)).collect()
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{StopProcess, wait_active};
+use super::{StopProcess, wait_accessible, wait_active};
 use crate::domain::blocker::Blocker;
 use crate::domain::decide::StepOutput;
 use crate::domain::effect::{EffectOutcome, Intent, Permit};
@@ -51,6 +51,11 @@ impl Step for StartProcess {
 
     /// A restart began with a running process, so its undo leaves one running.
     async fn undo_look(&self, context: &StepContext) -> Observation {
+        if context.task.spec.is_of_whole_cluster() {
+            // Nobody accepted that service ends for everybody once more.
+            context.log("the process stays: StopCluster ends the processes of a whole cluster");
+            return Observation::nothing_to_undo(context);
+        }
         let was_absent = context.server_facts().process_before == Some(ProcessBefore::NotSeen(ProcessState::Absent));
         if !was_absent || context.effects().next().is_none() {
             return Observation::nothing_to_undo(context);
@@ -68,6 +73,8 @@ impl Step for StartProcess {
 /// The undo of an ended process: it runs, and the cluster sees it.
 pub(super) async fn bring_up_and_wait(deps: &Deps, context: &StepContext) -> Observation {
     match bring_up(deps, context).await {
+        // What the others see of it is seen when they are up as well.
+        Up::Runs(_) if context.task.spec.is_of_whole_cluster() => wait_accessible::accessible(deps, context).await,
         Up::Runs(_) => wait_active::active(deps, context).await,
         Up::NotYet(look) => *look,
     }

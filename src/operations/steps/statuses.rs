@@ -14,8 +14,9 @@ use crate::domain::graph::TaskTarget;
 use crate::domain::reading::ServerReading;
 use crate::domain::status::{ClusterStatus, ServerStatus, ZoneStatus};
 use crate::engine::{Observation, ProgressReport, Step, StepContext};
+use crate::inventory::InventoryError;
 use crate::operations::operation::former_zone;
-use crate::operations::{Deps, step_io};
+use crate::operations::{Deps, inventory_failure, step_io};
 use crate::store::Write;
 
 /// Of a stop: the server no longer serves.
@@ -67,6 +68,37 @@ impl Step for StoppedInZone {
                 }
             }
             look => look,
+        }
+    }
+
+    async fn undo_look(&self, context: &StepContext) -> Observation {
+        UpdateStoppedStatus(self.0.clone()).undo_look(context).await
+    }
+}
+
+/// Of a server whose whole cluster is stopped: its process is gone and its ports are closed. No STATUS can be seen any more.
+pub struct StoppedInCluster(pub Deps);
+
+#[async_trait]
+impl Step for StoppedInCluster {
+    async fn look(&self, context: &StepContext) -> Observation {
+        let target = match step_io::target(&self.0, context).await {
+            Ok(target) => target,
+            Err(failure) => return step_io::not_begun(failure),
+        };
+        let found = step_io::find(&self.0, &target).await;
+        match WaitObserverStop(self.0.clone()).process(context, &target, &found) {
+            Ok(None) => {
+                context.log(found.evidence);
+                let (server, status) = (target.server.id, Some(ServerStatus::Stopped));
+                let writes = vec![Write::ServerStatus { server, status }];
+                Observation::Reached { already_so: false, output: StepOutput::default(), writes }
+            }
+            Ok(Some(waits_for)) => {
+                let progress = step_io::waits_for(&target, vec![waits_for]);
+                Observation::Wait { progress, again_in: self.0.timeouts.poll }
+            }
+            Err(failure) => step_io::refuse(failure),
         }
     }
 
@@ -139,9 +171,15 @@ pub struct UpdateZoneStatus {
 impl Step for UpdateZoneStatus {
     async fn look(&self, context: &StepContext) -> Observation {
         let Some(zone) = context.zone() else { return step_io::refuse(step_io::misplaced(context)) };
-        let servers = match step_io::servers(&self.deps, context).await {
-            Ok(servers) => servers,
-            Err(look) => return *look,
+        let servers = match context.task.spec.target {
+            // Nobody is left who could be asked, nor who could serve.
+            TaskTarget::Cluster if !self.serves => Vec::new(),
+            TaskTarget::Server(_) | TaskTarget::Zone(_) | TaskTarget::Cluster => {
+                match step_io::servers(&self.deps, context).await {
+                    Ok(servers) => servers,
+                    Err(look) => return *look,
+                }
+            }
         };
         let stopped = |server: &ServerReading| context.task.spec.servers.iter().any(|one| one.addr == server.addr);
         let serves = servers.iter().any(|server| {
@@ -176,5 +214,33 @@ impl Step for UpdateClusterStatus {
     async fn undo_look(&self, context: &StepContext) -> Observation {
         let cluster = context.task.spec.cluster.id;
         step_io::undone(vec![Write::ClusterStatus { cluster, status: Some(ClusterStatus::Operating) }])
+    }
+}
+
+/// All of the cluster is stopped: that it cannot be read is how it should be, and is recorded, so that its servers are not shown as
+/// they were before.
+pub struct UpdateClusterStopped(pub Deps);
+
+#[async_trait]
+impl Step for UpdateClusterStopped {
+    async fn look(&self, context: &StepContext) -> Observation {
+        let cluster = context.task.spec.cluster.id;
+        match self.0.inventory.sync(cluster).await {
+            Ok(_) => {
+                let message =
+                    "the cluster answers again: somebody started it while it was being stopped; ask, then retry";
+                step_io::refuse(Failure::new(FailureKind::Interfered, "SERVES_AGAIN", message))
+            }
+            Err(InventoryError::Cluster(error)) => {
+                context.log(format!("as expected the cluster does not answer: {}", error.message));
+                let writes = vec![Write::ClusterStatus { cluster, status: Some(ClusterStatus::Stopped) }];
+                Observation::Reached { already_so: false, output: StepOutput::default(), writes }
+            }
+            Err(error) => step_io::not_begun(inventory_failure(&error)),
+        }
+    }
+
+    async fn undo_look(&self, context: &StepContext) -> Observation {
+        UpdateClusterStatus.undo_look(context).await
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::arm_and_fire::{ArmAndFire, GATE_UNREAD, GateRead, read_gate};
+use super::arm_and_fire::{ArmAndFire, GATE_UNREAD, GateRead, GateRules, read_gate};
 use super::drain::{self, Drain};
 use super::freeze::{self, Freeze};
 use super::start_process;
@@ -17,7 +17,7 @@ use crate::domain::decide::StepOutput;
 use crate::domain::effect::Intent;
 use crate::domain::event::{Direction, Failure, FailureKind, IntentOutcome, OverriddenCheck};
 use crate::domain::facts::{Fact, ProcessBefore, ProcessState, ServerFact};
-use crate::domain::gate::{Gate, GateCode, Obstacle, StopTimeExpectation, gate};
+use crate::domain::gate::{Gate, GateCode, Obstacle, StopTimeExpectation, WholeStop, gate};
 use crate::domain::graph::TaskTarget;
 use crate::domain::host::{CallerFence, Finding, HostCode, MaySignal, ObserverIdentity, ProcessReport};
 use crate::domain::status::{InnerStatus, Risk};
@@ -100,21 +100,30 @@ impl StopProcess {
             let failure = Failure::new(FailureKind::Unreachable, HostCode::HostUnreachable.as_str(), message);
             Observation::Unreadable { failure: failure.with("address", target.server.addr) }
         };
-        let read = match step_io::bounded(&self.0, context, read_gate(&self.0, target)).await {
-            Ok(read) => read,
-            Err(_) => return unreachable(),
+        let addr = target.server.addr;
+        let (gate, so) = if context.task.spec.is_of_whole_cluster() {
+            // Its cluster may not answer any more; that it was dead was seen in Prepare, or it would not have got here.
+            let dead = context.server_facts().process_before == Some(ProcessBefore::NotSeen(ProcessState::Unknown));
+            let open = Gate::Open { overridden: Vec::new() };
+            (dead.then(|| (open, Blockers::default())), "it was INACTIVE before")
+        } else {
+            let read = step_io::bounded(&self.0, context, read_gate(&self.0, target)).await;
+            let dead = |read: &GateRead| {
+                read.reading.server(&addr).is_some_and(|server| server.status == InnerStatus::Inactive)
+            };
+            let (mark, consent, now) = (mark(context), step_io::consent(context), self.0.clock.now());
+            let decided = |read: GateRead| {
+                let gate = gate(&read.reading, &addr, &read.leaders, mark, &consent, now);
+                let blockers = gate.blockers(&read.reading, &addr);
+                (gate, blockers)
+            };
+            (read.ok().filter(dead).map(decided), "it is INACTIVE and marked")
         };
-        let dead =
-            read.reading.server(&target.server.addr).is_some_and(|server| server.status == InnerStatus::Inactive);
-        if !dead {
-            return unreachable();
-        }
-        match self.decide_gate(context, target, &read) {
+        let Some((gate, blockers)) = gate else { return unreachable() };
+        match gate {
             Gate::Open { overridden } => {
-                let message = format!(
-                    "the host of {} does not answer, so its process is not known ({reason}); it is INACTIVE and marked",
-                    target.server.addr
-                );
+                let message =
+                    format!("the host of {addr} does not answer, so its process is not known ({reason}); {so}");
                 let output = StepOutput {
                     facts: vec![Fact::Server(target.server.id, ServerFact::ProcessState(ProcessState::Unknown))],
                     warnings: std::iter::once(("PROCESS_STATE_UNKNOWN".to_owned(), message))
@@ -125,10 +134,7 @@ impl StopProcess {
                 };
                 Observation::Reached { already_so: !context.tried(), output, writes: Vec::new() }
             }
-            closed @ Gate::Closed { .. } => {
-                let blockers = closed.blockers(&read.reading, &target.server.addr);
-                self.closed(context, closed, blockers, step_io::refuse)
-            }
+            closed @ Gate::Closed { .. } => self.closed(context, closed, blockers, step_io::refuse),
         }
     }
 
@@ -199,7 +205,10 @@ impl StopProcess {
             let progress = ProgressReport::uncounted(words).held_by(held);
             return Observation::Wait { progress, again_in: deps.timeouts.poll };
         }
-        let recovers = refused.as_ref().is_some_and(|(code, _)| step_io::agent_recovers(code));
+        // Several servers of a whole cluster may be on one host, whose agent ends one a minute.
+        let takes_turns =
+            |code: &str| context.task.spec.is_of_whole_cluster() && code.parse() == Ok(HostCode::TooManyEnds);
+        let recovers = refused.as_ref().is_some_and(|(code, _)| step_io::agent_recovers(code) || takes_turns(code));
         if is_spent(&tried, recovers) {
             let (code, message) = refused.unwrap_or_else(|| {
                 ("PROCESS_STILL_THERE".to_owned(), format!("{identity} was signalled and is still there"))
@@ -215,7 +224,11 @@ impl StopProcess {
             let failure = step_io::ownership_failure(context, code, message);
             return still_runs(failure.unwrap_or_else(|| Failure::new(FailureKind::Refused, code, message.clone())));
         }
-        let overridden = match self.gate_now(context, target).await {
+        let rules = match rules(context) {
+            Ok(rules) => rules,
+            Err(closed) => return self.closed(context, closed, Blockers::default(), still_runs),
+        };
+        let overridden = match step_io::bounded(deps, context, rules.ask(deps, target)).await {
             Ok((Gate::Open { overridden }, _)) => overridden,
             Ok((closed @ Gate::Closed { .. }, blockers)) => return self.closed(context, closed, blockers, still_runs),
             Err(error) => match self.without_cluster(context, &error) {
@@ -239,8 +252,7 @@ impl StopProcess {
             host: deps.hosts.host(&target.host),
             target: target.clone(),
             identity: identity.clone(),
-            consent: step_io::consent(context),
-            mark: mark(context),
+            rules,
             unknown_cluster: may_go_without_cluster(context),
             fence: CallerFence {
                 store_id: deps.store_id.clone(),
@@ -252,24 +264,6 @@ impl StopProcess {
         let warnings = not_drained.into_iter().collect();
         let output = StepOutput { overrides, warnings, outcomes: outcomes(), ..StepOutput::default() };
         Observation::Needed { intent, output, effect: Box::new(effect) }
-    }
-
-    async fn gate_now(&self, context: &StepContext, target: &Target) -> Result<(Gate, Blockers), ClusterError> {
-        let read = step_io::bounded(&self.0, context, read_gate(&self.0, target)).await?;
-        let gate = self.decide_gate(context, target, &read);
-        let blockers = gate.blockers(&read.reading, &target.server.addr);
-        Ok((gate, blockers))
-    }
-
-    fn decide_gate(&self, context: &StepContext, target: &Target, read: &GateRead) -> Gate {
-        gate(
-            &read.reading,
-            &target.server.addr,
-            &read.leaders,
-            mark(context),
-            &step_io::consent(context),
-            self.0.clock.now(),
-        )
     }
 
     /// Whether the gate may still be waited for.
@@ -308,7 +302,9 @@ impl StopProcess {
             | GateCode::NotStopped
             | GateCode::LeadersLeft
             | GateCode::NotDegraded
-            | GateCode::PrecheckBlocks => FailureKind::Refused,
+            | GateCode::PrecheckBlocks
+            | GateCode::ServiceLossNotAccepted
+            | GateCode::NotFrozen => FailureKind::Refused,
         };
         refuse(Failure::new(kind, code.as_str(), message))
     }
@@ -330,6 +326,14 @@ fn describe(identity: &ObserverIdentity, target: &Target) -> String {
 /// The cluster could not be read in Prepare, and the caller accepted that by name.
 fn may_go_without_cluster(context: &StepContext) -> bool {
     step_io::is_unread(context) && step_io::accepts(context, Risk::ClusterUnreachable)
+}
+
+/// `Err`: the gate, closed.
+fn rules(context: &StepContext) -> Result<GateRules, Gate> {
+    if context.task.spec.is_of_whole_cluster() {
+        return WholeStop::of(&context.task, StepKind::Freeze.as_str()).map(GateRules::OfWhole);
+    }
+    Ok(GateRules::OfPart { mark: mark(context), consent: step_io::consent(context) })
 }
 
 fn mark(context: &StepContext) -> StopTimeExpectation {

@@ -9,6 +9,7 @@ use crate::domain::decide::StepOutput;
 use crate::domain::event::{Effect, Failure, FailureKind};
 use crate::domain::facts::Moment;
 use crate::domain::host::Finding;
+use crate::domain::ids::ServerAddr;
 use crate::domain::reading::ServerReading;
 use crate::domain::status::InnerStatus;
 use crate::engine::{Observation, Step, StepContext};
@@ -36,14 +37,7 @@ pub(super) async fn active(deps: &Deps, context: &StepContext) -> Observation {
     let mut waits_for: Vec<(String, String)> = Vec::new();
     match &found.finding {
         Finding::Running(_) => {}
-        Finding::Absent { evidence } => {
-            let message = format!(
-                "the observer of {addr} was started and is gone: {evidence}; read log/observer.log in its home, then retry"
-            );
-            return step_io::refuse(
-                Failure::new(FailureKind::Interfered, "PROCESS_GONE", message).with("address", addr),
-            );
-        }
+        Finding::Absent { evidence } => return process_gone(&addr, evidence),
         Finding::Ambiguous { evidence } => waits_for.push(step_io::unclear(evidence)),
         Finding::HostUnreachable { reason } => waits_for.push(step_io::silent(reason)),
     }
@@ -66,8 +60,15 @@ pub(super) async fn active(deps: &Deps, context: &StepContext) -> Observation {
     Observation::Wait { progress: step_io::waits_for(&target, waits_for), again_in: deps.timeouts.poll }
 }
 
+pub(super) fn process_gone(addr: &ServerAddr, evidence: &str) -> Observation {
+    let message = format!(
+        "the observer of {addr} was started and is gone: {evidence}; read log/observer.log in its home, then retry"
+    );
+    step_io::refuse(Failure::new(FailureKind::Interfered, "PROCESS_GONE", message).with("address", addr))
+}
+
 /// Whether the server's row is about a process that began after this task ended one.
-fn is_heard(context: &StepContext, row: &ServerReading) -> bool {
+pub(super) fn is_heard(context: &StepContext, row: &ServerReading) -> bool {
     let ended = step_io::of_kind(context, StepKind::StopProcess).is_some_and(|subtask| subtask.effect == Effect::Done);
     let before = context.server_facts().start_service_time_before;
     !ended || row.start_service_time.is_some_and(|at| before != Some(Moment::At(at)))

@@ -86,7 +86,7 @@ impl WaitObserverStop {
     }
 
     /// What is still waited for on the host, or why the step fails.
-    fn process(
+    pub(super) fn process(
         &self,
         context: &StepContext,
         target: &Target,

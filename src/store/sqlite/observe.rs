@@ -166,8 +166,11 @@ fn in_order(servers: &[ServerObservation]) -> Vec<&ServerObservation> {
 }
 
 fn write_cluster(connection: &Connection, cluster: ClusterId, now: &ClusterObservation) -> rusqlite::Result<()> {
+    // STOPPED says that a cluster cannot be read because a task ended all of it, which a reading ends: one that fails later has
+    // another cause.
     let mut statement = connection.prepare_cached(
-        "UPDATE cluster SET observed_us = ?2, sync_error = '', lease_time_us = ?3, permanent_offline_us = ?4 WHERE id = ?1",
+        "UPDATE cluster SET observed_us = ?2, sync_error = '', lease_time_us = ?3, permanent_offline_us = ?4, \
+         managed_status = NULLIF(managed_status, 'STOPPED') WHERE id = ?1",
     )?;
     let moment = now.observed_at.as_micros();
     statement.execute(params![cluster.get(), moment, now.lease_time_micros, now.permanent_offline_micros])?;

@@ -1,6 +1,7 @@
 //! Whole operations over the simulated cluster of real processes, from the call to its end; and the programs as people run them.
 
 pub mod cancel;
+pub mod clusters_stop;
 pub mod demo;
 pub mod diagnosis;
 pub mod drain;

@@ -55,7 +55,14 @@ fn next(after: Option<&Refusal>) -> Option<Refusal> {
                 expected: text(),
             }
         }
-        Some(Refusal::ZoneStateNotAdmitted { .. }) => Refusal::SingleServerCluster { cluster, server },
+        Some(Refusal::ZoneStateNotAdmitted { .. }) => {
+            Refusal::ClusterStateNotAdmitted { cluster, name: text(), found: text(), expected: text() }
+        }
+        Some(Refusal::ClusterStateNotAdmitted { .. }) => Refusal::ServiceLossNotAccepted { cluster },
+        Some(Refusal::ServiceLossNotAccepted { .. }) => {
+            Refusal::ExpectedClusterMismatch { cluster, expected: text(), actual: text() }
+        }
+        Some(Refusal::ExpectedClusterMismatch { .. }) => Refusal::SingleServerCluster { cluster, server },
         Some(Refusal::SingleServerCluster { .. }) => {
             Refusal::ExpectedServerMismatch { server, expected: addr, actual: addr }
         }

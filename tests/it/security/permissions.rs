@@ -12,11 +12,12 @@ use obsteward::domain::status::{ClusterStatus, Risk, StopType};
 use obsteward::service::{
     BackupStore, Caller, CancelSubtask, CancelTask, ClusterSelection, ClustersPage, CompleteHold, CreateAccessKey,
     CreateRole, CreateUser, DeleteRole, DeregisterCluster, FreezeServer, GetCluster, GetServer, GetTask, GiveUpTask,
-    ListAccessKeys, ListAuditRecords, ListClusters, ListRoles, ListServers, ListTasks, ListUsers, OnServer, OnZone,
-    PauseRollout, PlanRollout, PlanStopServer, PlanStopZone, RegisterCluster, RestartServer, RestartZone,
-    ResumeRollout, RetrySubtask, RetryTask, RollbackTask, RolloutOf, RolloutScope, RotateAccessKey, SetPassword,
-    SkipSubtask, StartRollout, StartServer, StartZone, StopServer, StopZone, SubtaskLog, SyncCluster, TaskSelection,
-    TasksPage, UpdateAccessKey, UpdateCluster, UpdateUser,
+    ListAccessKeys, ListAuditRecords, ListClusters, ListRoles, ListServers, ListTasks, ListUsers, OnCluster, OnServer,
+    OnZone, PauseRollout, PlanRollout, PlanStopCluster, PlanStopServer, PlanStopZone, RegisterCluster, RestartCluster,
+    RestartServer, RestartZone, ResumeRollout, RetrySubtask, RetryTask, RollbackTask, RolloutOf, RolloutScope,
+    RotateAccessKey, SetPassword, SkipSubtask, StartCluster, StartRollout, StartServer, StartZone, StopCluster,
+    StopServer, StopZone, SubtaskLog, SyncCluster, TaskSelection, TasksPage, UpdateAccessKey, UpdateCluster,
+    UpdateUser,
 };
 use obsteward::store::access::AuditFilter;
 use obsteward::store::inventory::{ClusterOrder, DefaultHost};
@@ -40,6 +41,8 @@ const COLUMNS: &[(char, &[&str])] = &[
     ('C', &["CLUSTER:1:*"]),
     ('F', &["CLUSTER:1:*", "CLUSTER:1:FORCE"]),
     ('O', &["CLUSTER:2:*", "CLUSTER:2:FORCE"]),
+    // May end all service of the cluster.
+    ('E', &["CLUSTER:1:*", "CLUSTER:1:FORCE", "CLUSTER:1:SERVICE_LOSS"]),
     ('S', &["USER:*:*"]),
     ('L', &["AUDIT:*:READ"]),
     ('R', &["TASK:1:READ"]),
@@ -47,78 +50,86 @@ const COLUMNS: &[(char, &[&str])] = &[
 
 /// What is asked, as the table of calls names it, and who may: everything on cluster 1, its tasks 1 and 2 (which accepted
 /// risks), the caller himself, or another user.
-const TABLE: &[(&str, Call, Subject, bool, &str)] = &[
-    ("stop", Call::StopServer, ONE, false, "AMUCF"),
-    ("stop with risks", Call::StopServer, ONE, true, "AF"),
-    ("start", Call::StartServer, ONE, false, "AMUCF"),
-    ("restart", Call::RestartServer, ONE, false, "AMUCF"),
-    ("freeze", Call::FreezeServer, ONE, false, "AMUCF"),
-    ("restart with risks", Call::RestartServer, ONE, true, "AF"),
-    ("stop zone", Call::StopZone, ONE, false, "AMUCF"),
-    ("stop zone with risks", Call::StopZone, ONE, true, "AF"),
-    ("start zone", Call::StartZone, ONE, false, "AMUCF"),
-    ("restart zone with risks", Call::RestartZone, ONE, true, "AF"),
-    ("plan zone with risks", Call::PlanStopZone, ONE, false, "AMVCF"),
-    ("plan with risks", Call::PlanStopServer, ONE, false, "AMVCF"),
-    ("server", Call::GetServer, ONE, false, "AMVCF"),
-    ("servers", Call::ListServers, ONE, false, "AMVCF"),
-    ("task", Call::GetTask, TASK, false, "AMVTWCFR"),
-    ("tasks", Call::ListTasks, Subject::Nothing, false, EVERYBODY),
-    ("tasks by page", Call::ListTasks, Subject::Nothing, false, EVERYBODY),
-    ("watch task", Call::WatchTask, TASK, false, "AMVTWCFR"),
-    ("follow log", Call::GetSubtaskLog, TASK, false, "AMVTWCFR"),
-    ("watch tasks", Call::WatchTasks, Subject::Nothing, false, EVERYBODY),
-    ("watch tasks of the cluster", Call::WatchTasks, ONE, false, "AMVTWCF"),
-    ("log", Call::GetSubtaskLog, TASK, false, "AMVTWCFR"),
-    ("retry", Call::RetryTask, TASK, false, "AMTUCF"),
-    ("retry with risks", Call::RetryTask, RISKY_TASK, true, "AF"),
-    ("rollback", Call::RollbackTask, TASK, false, "AMTUCF"),
-    ("rollback with risks", Call::RollbackTask, RISKY_TASK, false, "AMTUCF"),
-    ("skip", Call::SkipSubtask, TASK, false, "AMTUCF"),
-    ("skip with risks", Call::SkipSubtask, RISKY_TASK, true, "AF"),
-    ("retry subtask", Call::RetryTask, TASK, false, "AMTUCF"),
-    ("retry subtask with risks", Call::RetryTask, RISKY_TASK, true, "AF"),
-    ("start rollout", Call::StartRollout, ONE, false, "AMUCF"),
-    ("start rollout with risks", Call::StartRollout, ONE, true, "AF"),
-    ("plan rollout with risks", Call::PlanRollout, ONE, false, "AMVCF"),
-    ("pause", Call::PauseRollout, TASK, false, "AMTUCF"),
-    ("resume", Call::ResumeRollout, TASK, false, "AMTUCF"),
-    ("resume with risks", Call::ResumeRollout, RISKY_TASK, true, "AF"),
-    ("complete hold with risks", Call::CompleteHold, RISKY_TASK, false, "AMTUCF"),
-    ("cancel subtask", Call::CancelTask, TASK, false, "AMTUCF"),
-    ("cancel", Call::CancelTask, TASK, false, "AMTUCF"),
-    ("cancel with risks", Call::CancelTask, RISKY_TASK, false, "AMTUCF"),
-    ("give up", Call::GiveUpTask, TASK, false, "AMTUCF"),
-    ("give up with risks", Call::GiveUpTask, RISKY_TASK, false, "AMTUCF"),
-    ("register", Call::RegisterCluster, Subject::Nothing, false, "AM"),
-    ("update cluster", Call::UpdateCluster, ONE, false, "AMUCF"),
-    ("sync", Call::SyncCluster, ONE, false, "AMUCF"),
-    ("cluster", Call::GetCluster, ONE, false, "AMVCF"),
-    ("cluster by name", Call::GetCluster, ONE, false, "AMVCF"),
-    ("clusters", Call::ListClusters, Subject::Nothing, false, EVERYBODY),
-    ("clusters by page", Call::ListClusters, Subject::Nothing, false, EVERYBODY),
-    ("create user", Call::CreateUser, Subject::Nothing, false, "AS"),
-    ("update user", Call::UpdateUser, OTHER, false, "AS"),
-    ("update oneself", Call::UpdateUser, SELF, false, "AS"),
-    ("set password", Call::SetPassword, OTHER, false, "AS"),
-    ("set own password", Call::SetPassword, SELF, false, EVERYBODY),
-    ("users", Call::ListUsers, Subject::Nothing, false, "AMS"),
-    ("create key", Call::CreateAccessKey, OTHER, false, "AS"),
-    ("create own key", Call::CreateAccessKey, SELF, false, EVERYBODY),
-    ("update key", Call::UpdateAccessKey, OTHER, false, "AS"),
-    ("update own key", Call::UpdateAccessKey, SELF, false, EVERYBODY),
-    ("rotate key", Call::RotateAccessKey, OTHER, false, "AS"),
-    ("rotate own key", Call::RotateAccessKey, SELF, false, EVERYBODY),
-    ("keys", Call::ListAccessKeys, Subject::Nothing, false, EVERYBODY),
-    ("create role", Call::CreateRole, Subject::Nothing, false, "AS"),
-    ("delete role", Call::DeleteRole, Subject::Nothing, false, "AS"),
-    ("roles", Call::ListRoles, Subject::Nothing, false, "AMS"),
-    ("audit", Call::ListAuditRecords, Subject::Nothing, false, "AL"),
-    ("backup", Call::BackupStore, Subject::Nothing, false, "A"),
-    ("deregister", Call::DeregisterCluster, ONE, false, "AMCF"),
+const TABLE: &[(&str, Call, Subject, &[Risk], &str)] = &[
+    ("stop", Call::StopServer, ONE, NONE, "AMUCFE"),
+    ("stop with risks", Call::StopServer, ONE, SOME, "AFE"),
+    ("start", Call::StartServer, ONE, NONE, "AMUCFE"),
+    ("restart", Call::RestartServer, ONE, NONE, "AMUCFE"),
+    ("freeze", Call::FreezeServer, ONE, NONE, "AMUCFE"),
+    ("restart with risks", Call::RestartServer, ONE, SOME, "AFE"),
+    ("stop zone", Call::StopZone, ONE, NONE, "AMUCFE"),
+    ("stop zone with risks", Call::StopZone, ONE, SOME, "AFE"),
+    ("stop cluster", Call::StopCluster, ONE, NONE, "AMUCFE"),
+    ("stop cluster with its risk", Call::StopCluster, ONE, LOSS, "AE"),
+    ("start cluster", Call::StartCluster, ONE, NONE, "AMUCFE"),
+    ("restart cluster with its risk", Call::RestartCluster, ONE, LOSS, "AE"),
+    ("plan cluster with its risk", Call::PlanStopCluster, ONE, NONE, "AMVCFE"),
+    ("start zone", Call::StartZone, ONE, NONE, "AMUCFE"),
+    ("restart zone with risks", Call::RestartZone, ONE, SOME, "AFE"),
+    ("plan zone with risks", Call::PlanStopZone, ONE, NONE, "AMVCFE"),
+    ("plan with risks", Call::PlanStopServer, ONE, NONE, "AMVCFE"),
+    ("server", Call::GetServer, ONE, NONE, "AMVCFE"),
+    ("servers", Call::ListServers, ONE, NONE, "AMVCFE"),
+    ("task", Call::GetTask, TASK, NONE, "AMVTWCFER"),
+    ("tasks", Call::ListTasks, Subject::Nothing, NONE, EVERYBODY),
+    ("tasks by page", Call::ListTasks, Subject::Nothing, NONE, EVERYBODY),
+    ("watch task", Call::WatchTask, TASK, NONE, "AMVTWCFER"),
+    ("follow log", Call::GetSubtaskLog, TASK, NONE, "AMVTWCFER"),
+    ("watch tasks", Call::WatchTasks, Subject::Nothing, NONE, EVERYBODY),
+    ("watch tasks of the cluster", Call::WatchTasks, ONE, NONE, "AMVTWCFE"),
+    ("log", Call::GetSubtaskLog, TASK, NONE, "AMVTWCFER"),
+    ("retry", Call::RetryTask, TASK, NONE, "AMTUCFE"),
+    ("retry with risks", Call::RetryTask, RISKY_TASK, SOME, "AFE"),
+    ("rollback", Call::RollbackTask, TASK, NONE, "AMTUCFE"),
+    ("rollback with risks", Call::RollbackTask, RISKY_TASK, NONE, "AMTUCFE"),
+    ("skip", Call::SkipSubtask, TASK, NONE, "AMTUCFE"),
+    ("skip with risks", Call::SkipSubtask, RISKY_TASK, SOME, "AFE"),
+    ("retry subtask", Call::RetryTask, TASK, NONE, "AMTUCFE"),
+    ("retry subtask with risks", Call::RetryTask, RISKY_TASK, SOME, "AFE"),
+    ("start rollout", Call::StartRollout, ONE, NONE, "AMUCFE"),
+    ("start rollout with risks", Call::StartRollout, ONE, SOME, "AFE"),
+    ("plan rollout with risks", Call::PlanRollout, ONE, NONE, "AMVCFE"),
+    ("pause", Call::PauseRollout, TASK, NONE, "AMTUCFE"),
+    ("resume", Call::ResumeRollout, TASK, NONE, "AMTUCFE"),
+    ("resume with risks", Call::ResumeRollout, RISKY_TASK, SOME, "AFE"),
+    ("complete hold with risks", Call::CompleteHold, RISKY_TASK, NONE, "AMTUCFE"),
+    ("cancel subtask", Call::CancelTask, TASK, NONE, "AMTUCFE"),
+    ("cancel", Call::CancelTask, TASK, NONE, "AMTUCFE"),
+    ("cancel with risks", Call::CancelTask, RISKY_TASK, NONE, "AMTUCFE"),
+    ("give up", Call::GiveUpTask, TASK, NONE, "AMTUCFE"),
+    ("give up with risks", Call::GiveUpTask, RISKY_TASK, NONE, "AMTUCFE"),
+    ("register", Call::RegisterCluster, Subject::Nothing, NONE, "AM"),
+    ("update cluster", Call::UpdateCluster, ONE, NONE, "AMUCFE"),
+    ("sync", Call::SyncCluster, ONE, NONE, "AMUCFE"),
+    ("cluster", Call::GetCluster, ONE, NONE, "AMVCFE"),
+    ("cluster by name", Call::GetCluster, ONE, NONE, "AMVCFE"),
+    ("clusters", Call::ListClusters, Subject::Nothing, NONE, EVERYBODY),
+    ("clusters by page", Call::ListClusters, Subject::Nothing, NONE, EVERYBODY),
+    ("create user", Call::CreateUser, Subject::Nothing, NONE, "AS"),
+    ("update user", Call::UpdateUser, OTHER, NONE, "AS"),
+    ("update oneself", Call::UpdateUser, SELF, NONE, "AS"),
+    ("set password", Call::SetPassword, OTHER, NONE, "AS"),
+    ("set own password", Call::SetPassword, SELF, NONE, EVERYBODY),
+    ("users", Call::ListUsers, Subject::Nothing, NONE, "AMS"),
+    ("create key", Call::CreateAccessKey, OTHER, NONE, "AS"),
+    ("create own key", Call::CreateAccessKey, SELF, NONE, EVERYBODY),
+    ("update key", Call::UpdateAccessKey, OTHER, NONE, "AS"),
+    ("update own key", Call::UpdateAccessKey, SELF, NONE, EVERYBODY),
+    ("rotate key", Call::RotateAccessKey, OTHER, NONE, "AS"),
+    ("rotate own key", Call::RotateAccessKey, SELF, NONE, EVERYBODY),
+    ("keys", Call::ListAccessKeys, Subject::Nothing, NONE, EVERYBODY),
+    ("create role", Call::CreateRole, Subject::Nothing, NONE, "AS"),
+    ("delete role", Call::DeleteRole, Subject::Nothing, NONE, "AS"),
+    ("roles", Call::ListRoles, Subject::Nothing, NONE, "AMS"),
+    ("audit", Call::ListAuditRecords, Subject::Nothing, NONE, "AL"),
+    ("backup", Call::BackupStore, Subject::Nothing, NONE, "A"),
+    ("deregister", Call::DeregisterCluster, ONE, NONE, "AMCFE"),
 ];
 
-const EVERYBODY: &str = "AMVTWNUCFOSLR";
+const EVERYBODY: &str = "AMVTWNUCFOESLR";
+const NONE: &[Risk] = &[];
+const SOME: &[Risk] = &[Risk::QuorumLoss];
+const LOSS: &[Risk] = &[Risk::ServiceLoss];
 const ONE: Subject = Subject::Cluster(1);
 const TASK: Subject = Subject::Task { task: 1, cluster: Some(1) };
 const RISKY_TASK: Subject = Subject::Task { task: 2, cluster: Some(1) };
@@ -179,6 +190,18 @@ fn start_rollout(risks: &[Risk]) -> StartRollout {
         hold: None,
         deadline: None,
         request_id: None,
+    }
+}
+
+fn on_cluster(risks: &[Risk]) -> OnCluster {
+    OnCluster {
+        cluster: cluster_id(1),
+        expected_name: None,
+        request_id: None,
+        repeat_by_arguments: false,
+        force: false,
+        accepted_risks: risks.to_vec(),
+        expire_time: None,
     }
 }
 
@@ -272,6 +295,14 @@ async fn ask(fixture: &Fixture, caller: &Caller, what: &str) -> Result<(), Refus
         "stop zone with risks" => to.call(caller, StopZone(on_zone(&[Risk::QuorumLoss]))).await.map(drop),
         "start zone" => to.call(caller, StartZone(on_zone(&[]))).await.map(drop),
         "restart zone with risks" => to.call(caller, RestartZone(on_zone(&[Risk::QuorumLoss]))).await.map(drop),
+        "stop cluster" => to.call(caller, StopCluster(on_cluster(NONE))).await.map(drop),
+        "stop cluster with its risk" => to.call(caller, StopCluster(on_cluster(LOSS))).await.map(drop),
+        "start cluster" => to.call(caller, StartCluster(on_cluster(NONE))).await.map(drop),
+        "restart cluster with its risk" => to.call(caller, RestartCluster(on_cluster(LOSS))).await.map(drop),
+        "plan cluster with its risk" => {
+            let asked = PlanStopCluster { cluster: one, force: false, accepted_risks: LOSS.to_vec() };
+            to.call(caller, asked).await.map(drop)
+        }
         "plan zone with risks" => {
             let OnZone { cluster, zone, force, accepted_risks, freeze_before_stop, .. } = on_zone(&[Risk::QuorumLoss]);
             let asked = PlanStopZone { cluster, zone, force, accepted_risks, freeze_before_stop };
@@ -396,7 +427,7 @@ async fn each_call_is_allowed_or_refused_as_the_table_says() {
             if denied(&answer) == expected {
                 wrong.push(format!("{what} with {permissions:?}: {answer:?}"));
             }
-            if permits(&caller.rights, *call, *subject, *risks).is_ok() != expected {
+            if permits(&caller.rights, *call, *subject, risks).is_ok() != expected {
                 wrong.push(format!("the table of calls says otherwise of {what} with {permissions:?}"));
             }
         }

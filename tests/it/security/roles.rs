@@ -8,8 +8,10 @@ use obsteward::app::App;
 use obsteward::clock::Clock;
 use obsteward::domain::call::{Call, Requirement, Subject, permits};
 use obsteward::domain::permission::{Permission, Rights, builtin};
+use obsteward::domain::status::Risk;
 use obsteward::proto::v1;
 use obsteward::proto::v1::get_cluster_request::By;
+use obsteward::watch::encode;
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
 use tonic_types::StatusExt;
@@ -23,6 +25,7 @@ const CUSTOM: &[(&str, &[&str])] = &[
     ("OWNS_ONE", &["CLUSTER:1:*"]),
     ("OWNS_ANOTHER", &["CLUSTER:2:*", "CLUSTER:2:FORCE"]),
     ("TAKES_RISKS", &["CLUSTER:1:UPDATE", "CLUSTER:1:FORCE"]),
+    ("ENDS_SERVICE", &["CLUSTER:1:UPDATE", "CLUSTER:1:FORCE", "CLUSTER:1:SERVICE_LOSS"]),
     ("SEES_A_TASK", &["TASK:100001:READ"]),
     ("RUNS_A_TASK", &["TASK:100001:UPDATE"]),
     ("KEEPS_USERS", &["USER:*:*"]),
@@ -39,6 +42,15 @@ const NOBODY: &str = "nobody.there";
 enum Risks {
     None,
     Accepted,
+}
+
+/// The risks that a call is made with.
+fn accepted(call: Call, risks: Risks) -> &'static [Risk] {
+    match (risks, call) {
+        (Risks::None, _) => &[],
+        (Risks::Accepted, Call::StopCluster | Call::RestartCluster) => &[Risk::ServiceLoss],
+        (Risks::Accepted, _) => &[Risk::QuorumLoss],
+    }
 }
 
 /// The subject of a call as this test makes it. No task and no user of the name exists.
@@ -65,10 +77,7 @@ async fn over_grpc(clients: &Clients, call: Call, risks: Risks) -> Option<Result
     let mut rollouts = clients.rollouts.clone();
     let zone = || "zone1".to_owned();
     let all = || Some(v1::RolloutScope { scope: Some(v1::rollout_scope::Scope::All(v1::AllServers {})) });
-    let accept_risks = match risks {
-        Risks::None => Vec::new(),
-        Risks::Accepted => vec![v1::Risk::QuorumLoss.into()],
-    };
+    let accept_risks: Vec<i32> = accepted(call, risks).iter().map(|risk| i32::from(encode::risk(*risk))).collect();
     let nobody = || NOBODY.to_owned();
     let key = || "NOSUCHKEY1234567".to_owned();
     Some(match call {
@@ -127,6 +136,22 @@ async fn over_grpc(clients: &Clients, call: Call, risks: Risks) -> Option<Result
         }
         Call::CompleteHold => {
             tasks.complete_hold(v1::CompleteHoldRequest { task_id: TASK, ..Default::default() }).await.map(drop)
+        }
+        Call::StopCluster => {
+            let request = v1::StopClusterRequest { cluster_id: 1, accept_risks, ..Default::default() };
+            clusters.stop_cluster(request).await.map(drop)
+        }
+        Call::StartCluster => {
+            let request = v1::StartClusterRequest { cluster_id: 1, ..Default::default() };
+            clusters.start_cluster(request).await.map(drop)
+        }
+        Call::RestartCluster => {
+            let request = v1::RestartClusterRequest { cluster_id: 1, accept_risks, ..Default::default() };
+            clusters.restart_cluster(request).await.map(drop)
+        }
+        Call::PlanStopCluster => {
+            let request = v1::PlanStopClusterRequest { cluster_id: 1, ..Default::default() };
+            clusters.plan_stop_cluster(request).await.map(drop)
         }
         Call::GetServer => servers.get_server(v1::GetServerRequest { cluster_id: 1, server_id: 1 }).await.map(drop),
         Call::ListServers => {
@@ -231,6 +256,7 @@ fn over_rest(call: Call, risks: Risks) -> Option<(Method, String, &'static str)>
     let cluster = "/api/v2/ob/clusters/1";
     let body = match risks {
         Risks::None => "",
+        Risks::Accepted if accepted(call, risks) == [Risk::ServiceLoss] => r#"{"acceptRisks": ["SERVICE_LOSS"]}"#,
         Risks::Accepted => r#"{"acceptRisks": ["QUORUM_LOSS"]}"#,
     };
     Some(match call {
@@ -241,6 +267,9 @@ fn over_rest(call: Call, risks: Risks) -> Option<(Method, String, &'static str)>
         Call::StopZone => (Method::POST, format!("{cluster}/zones/zone1/stop"), body),
         Call::StartZone => (Method::POST, format!("{cluster}/zones/zone1/start"), ""),
         Call::RestartZone => (Method::POST, format!("{cluster}/zones/zone1/restart"), body),
+        Call::StopCluster => (Method::POST, format!("{cluster}/stop"), body),
+        Call::StartCluster => (Method::POST, format!("{cluster}/start"), ""),
+        Call::RestartCluster => (Method::POST, format!("{cluster}/restart"), body),
         Call::GetServer => (Method::GET, format!("{cluster}/servers/1"), ""),
         Call::ListServers => (Method::GET, format!("{cluster}/servers"), ""),
         Call::GetCluster => (Method::GET, cluster.to_owned(), ""),
@@ -261,6 +290,7 @@ fn over_rest(call: Call, risks: Risks) -> Option<(Method, String, &'static str)>
         | Call::PlanStopZone
         | Call::StartRollout
         | Call::PlanRollout
+        | Call::PlanStopCluster
         | Call::WatchTasks
         | Call::RegisterCluster
         | Call::UpdateCluster
@@ -288,8 +318,8 @@ async fn each_role_may_do_over_each_face_what_the_table_says() {
     let mut config = config(directory.path());
     config.auth.enabled = true;
     config.rest.listen = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
-    // The gateway lets this risk be named; whether the caller may is the caller's permission.
-    config.rest.accepted_risks = vec!["QUORUM_LOSS".to_owned()];
+    // The gateway lets these risks be named; whether the caller may is the caller's permission.
+    config.rest.accepted_risks = vec!["QUORUM_LOSS".to_owned(), "SERVICE_LOSS".to_owned()];
     let password_file = directory.path().join("password");
     std::fs::write(&password_file, "correct horse\n").unwrap();
     let names: Vec<&str> = BUILTIN.iter().copied().chain(CUSTOM.iter().map(|(name, _)| *name)).collect();
@@ -310,10 +340,17 @@ async fn each_role_may_do_over_each_face_what_the_table_says() {
         let clients = Clients::user(grpc, &user, "correct horse");
         let http = RestClient::of(rest).user(&user, "correct horse");
         for (call, risks) in Call::ALL.iter().map(|call| (*call, Risks::None)).chain(
-            [Call::StopServer, Call::RestartServer, Call::StopZone, Call::RestartZone]
-                .map(|call| (call, Risks::Accepted)),
+            [
+                Call::StopServer,
+                Call::RestartServer,
+                Call::StopZone,
+                Call::RestartZone,
+                Call::StopCluster,
+                Call::RestartCluster,
+            ]
+            .map(|call| (call, Risks::Accepted)),
         ) {
-            let expected = permits(&rights, call, subject(call), risks == Risks::Accepted);
+            let expected = permits(&rights, call, subject(call), accepted(call, risks));
             refused += usize::from(expected.is_err());
             if let Some(answer) = over_grpc(&clients, call, risks).await {
                 assert_grpc(role, call, risks, expected.err().map(|need| need.to_string()), answer);

@@ -85,7 +85,7 @@ fn servers_clusters_and_plans_are_shown() {
     let plan = encode::plan(StopPlanView {
         cluster: cluster_id(1),
         server: Some((ServerId::new(7).unwrap(), "10.0.0.2:2882".parse().unwrap())),
-        zone: "zone1".parse().unwrap(),
+        zone: Some("zone1".parse().unwrap()),
         allowed: false,
         checks: vec![AssessedCheck {
             name: "LOG_IN_SYNC".to_owned(),

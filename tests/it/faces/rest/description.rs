@@ -160,6 +160,9 @@ async fn answers_of_every_operation_fit_their_schemas() {
                 OperationId::StopZone => _ = fixture.accept(&operations::zone::STOP).await,
                 OperationId::StartZone => _ = fixture.accept(&operations::zone::START).await,
                 OperationId::RestartZone => _ = fixture.accept(&operations::zone::RESTART).await,
+                OperationId::StopCluster => _ = fixture.accept(&operations::cluster::STOP).await,
+                OperationId::StartCluster => _ = fixture.accept(&operations::cluster::START).await,
+                OperationId::RestartCluster => _ = fixture.accept(&operations::cluster::RESTART).await,
                 _ => {}
             }
             let path = route

@@ -8,6 +8,7 @@ mod fuzz;
 mod inputs;
 mod refused;
 mod sample_task;
+mod several;
 
 use std::future::IntoFuture;
 use std::net::SocketAddr;

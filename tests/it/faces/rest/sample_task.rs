@@ -46,6 +46,7 @@ fn sample_spec(operation: &Definition) -> TaskSpec {
         id: task_id(task),
         cluster: cluster(cluster_id(20)),
         target: match operation.admits_zone {
+            _ if operation.is_on_cluster() => TaskTarget::Cluster,
             Some(_) => TaskTarget::Zone(zone.clone()),
             None => TaskTarget::Server(server.id),
         },
