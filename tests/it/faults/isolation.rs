@@ -78,7 +78,7 @@ async fn a_look_that_hangs_behind_its_first_statement_is_given_up() {
     let stage = stage().await;
     let clients = &stage.clients;
     let hung = Other::in_the_middle_of_a_stop(clients).await;
-    let leaders = "SELECT SVR_IP, SVR_PORT FROM oceanbase.CDB_OB_LS_LOCATIONS";
+    let leaders = "SELECT TENANT_ID, LS_ID, SVR_IP, SVR_PORT FROM oceanbase.CDB_OB_LS_LOCATIONS";
     hung.sim.inject(Fault::from(FaultKind::Slow { delay_ms: 3_600_000 }).for_statement(leaders));
     clients.waits_for(hung.task, &format!("cluster {} was not read within 2 s", hung.cluster.name)).await;
     hung.sim.clear_all();
