@@ -133,6 +133,8 @@ impl Service {
             Refusal::ClusterUnreachable { cluster: subject.cluster_name().to_owned(), why }
         })?;
         let mut assessment = assess(&survey, subject, operation, consent, self.deps.clock.now());
+        // Of a whole cluster that does not answer, no server can be asked either.
+        let freeze = freeze && (survey.reading.is_ok() || subject.stop_target().is_some());
         let freezes = subject.targets().filter(|_| freeze).map(|one| freeze_outlook(&self.deps, one));
         let unread = survey.reading.as_ref().err();
         let clients = subject.targets().map(async |one| match unread {

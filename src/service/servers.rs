@@ -170,13 +170,15 @@ fn process_view(found: &ProcessReport) -> ProcessView {
 
 fn view(
     cluster: &ClusterRow,
-    row: ServerRow,
+    mut row: ServerRow,
     zone: Option<ZoneInnerStatus>,
     process: ProcessView,
     leaders: Option<i64>,
     operating: Option<&Task>,
 ) -> ServerView {
-    let status = server_status(row.managed_status, service_state(&recorded_reading(cluster, &row)));
+    let reading = recorded_reading(cluster, &row);
+    let status = server_status(row.managed_status, service_state(&reading));
+    row.inner_status = reading.status;
     let lease = Duration::from_micros(u64::try_from(cluster.lease_time_micros).unwrap_or_default());
     let permanent = Duration::from_micros(u64::try_from(cluster.permanent_offline_micros).unwrap_or_default());
     // Last heartbeat = LAST_OFFLINE_TIME - lease_time (docs/oceanbase.md#permanent-offline).

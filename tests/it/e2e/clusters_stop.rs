@@ -61,7 +61,7 @@ async fn assert_stopped(stage: &Stage) {
     for server in SERVERS {
         let server_id = stage.server(server).await.id;
         let server = stage.clients.get_server(stage.cluster_id, server_id).await;
-        assert_eq!(server.status(), v1::ServerStatus::Stopped);
+        assert_eq!((server.status(), server.service_state()), (v1::ServerStatus::Stopped, v1::ServiceState::Lost));
         assert!(server.safe_to_power_off, "{server:#?}");
     }
     assert!(stage.is_free().await);
