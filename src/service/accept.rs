@@ -332,8 +332,8 @@ pub(super) fn freeing(task: &Task) -> Vec<Verb> {
     let allowed = task.allowed_verbs().into_iter();
     allowed
         .filter(|verb| match verb {
-            Verb::Retry | Verb::Rollback | Verb::GiveUp => true,
-            Verb::Cancel | Verb::SkipSubtask | Verb::CompleteHold | Verb::Pause | Verb::Resume => false,
+            Verb::Retry | Verb::Rollback | Verb::GiveUp | Verb::CompleteHold => true,
+            Verb::Cancel | Verb::SkipSubtask | Verb::Pause | Verb::Resume => false,
         })
         .collect()
 }

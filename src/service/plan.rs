@@ -181,14 +181,9 @@ impl Service {
                 let remedy = match freeing(&task).first() {
                     None => "wait for its end",
                     Some(Verb::Retry) => "retry it, roll it back or give it up",
+                    Some(Verb::CompleteHold) => "complete its hold when the work is done, or wait for its end",
                     Some(
-                        Verb::Rollback
-                        | Verb::SkipSubtask
-                        | Verb::Cancel
-                        | Verb::CompleteHold
-                        | Verb::Pause
-                        | Verb::Resume
-                        | Verb::GiveUp,
+                        Verb::Rollback | Verb::SkipSubtask | Verb::Cancel | Verb::Pause | Verb::Resume | Verb::GiveUp,
                     ) => "go on with its rollback, or give it up",
                 };
                 (CheckVerdict::Block, evidence, remedy.to_owned())

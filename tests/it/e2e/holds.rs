@@ -6,6 +6,7 @@ use obsteward::proto::v1;
 use obsteward::sim::Kind;
 use tonic::Code;
 
+use crate::support::hosts::by_grpc;
 use crate::support::refusal::status_info;
 use crate::support::{Stage, begins, is_alive};
 
@@ -53,6 +54,7 @@ async fn a_held_server_is_safe_to_power_off_until_the_hold_is_completed() {
     // The cluster stays held.
     let other = stage.clients.stop_with(stage.request(3).await).await.unwrap_err();
     assert_eq!((other.code(), status_info(&other).0.as_str()), (Code::Aborted, "OPERATION_IN_PROGRESS"));
+    assert!(other.message().contains("free it with CompleteHold"), "{other:?}");
     // A service that is restarted meanwhile goes on holding, however long the hold has lasted.
     stage.clock.advance(Duration::from_secs(1200));
     stage.restart().await;
@@ -136,4 +138,21 @@ async fn a_rollout_holds_each_server_in_turn() {
     let task = stage.clients.at_rest(task.id).await;
     assert_eq!(task.state(), v1::TaskState::Successful, "{task:#?}");
     assert_eq!(stage.sim.recorded(Kind::MajorityLost), []);
+}
+
+/// The hold is over and its host does not answer: that is said, and the server is brought back once it does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hold_on_a_dead_host_is_said_and_ends_when_the_host_answers() {
+    let stage = Stage::new().await;
+    let task = held(&stage, 1800).await;
+    stage.reach(2, by_grpc("127.0.0.1:1")).await;
+    stage.clients.waits_for(task.id, "its host does not answer").await;
+    let server = get(&stage).await;
+    assert!(!server.safe_to_power_off && server.not_safe_reason.contains("does not answer"), "{server:#?}");
+    stage.clock.advance(Duration::from_secs(1801));
+    stage.clients.waits_for(task.id, "it is started once its host answers").await;
+    assert_eq!(stage.clients.task(task.id).await.state(), v1::TaskState::Running);
+    stage.reach(2, v1::Host { transport: v1::HostTransport::Local as i32, ..Default::default() }).await;
+    let task = assert_back(&stage, task.id).await;
+    assert_eq!(task.warnings[0].code, "HOLD_NOT_COMPLETED", "{task:#?}");
 }
