@@ -339,6 +339,10 @@ impl ResumableStream for OneTask<'_> {
         }
     }
 
+    fn is_enough(&self) -> bool {
+        self.is_held()
+    }
+
     fn opened(&mut self) {}
 
     fn broken(&mut self, status: &Status, pause: Duration) {

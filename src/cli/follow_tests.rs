@@ -166,3 +166,30 @@ async fn json_is_one_line_per_event_with_the_kind_as_key() {
     assert_eq!(lines[1]["event"]["subtask_transition"]["to"], "SUBTASK_STATE_RUNNING");
     assert!(one.is_over());
 }
+
+/// A stream of a task that holds a server goes on; whoever waits for the hold is done.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_held_is_enough_for_who_waits_for_that() {
+    let output = Output::memory(Format::Text);
+    let mut seed = task();
+    for subtask in &mut seed.subtasks {
+        subtask.hold = true;
+    }
+    let mut one = OneTask {
+        output: &output,
+        task_id: 12345,
+        view: TaskView::new(seed),
+        position: Some(1),
+        state: v1::TaskState::Running,
+        until_closed: false,
+        goal: Goal::Held,
+        held_before: BTreeSet::new(),
+        live: None,
+        last_progress: None,
+    };
+    let endless = |_| {
+        let messages = stream::iter([moved(2)]).chain(stream::pending());
+        futures::future::ready(Ok(messages.boxed())).boxed()
+    };
+    assert!(resume(&mut one, endless).await.is_ok());
+}

@@ -43,7 +43,10 @@ fn event_words(view: &TaskView, event: &v1::TaskEvent) -> (String, String) {
             let (from, to) = (words::task_state(transition.from), words::task_state(transition.to));
             (whole(), format!("{from} -> {to}{}", error_suffix(transition.error.as_ref())))
         }
-        Some(Kind::SubtaskTransition(transition)) => (transition.name.clone(), subtask_words(transition)),
+        Some(Kind::SubtaskTransition(transition)) => {
+            let known = view.subtask(transition.subtask_id).map(|subtask| view.name(subtask.id));
+            (known.unwrap_or_else(|| transition.name.clone()), subtask_words(transition))
+        }
         Some(Kind::IntentRecorded(intent)) => (
             view.name(intent.subtask_id),
             format!("intent {}: {} at {}", intent.intent, intent.description, intent.endpoint),

@@ -87,6 +87,10 @@ pub trait ResumableStream {
     fn take(&mut self, message: Self::Message) -> Result<Continuity, Failure>;
     /// Whether a stream that ended without an error is complete.
     fn is_over(&self) -> bool;
+    /// Whether nothing more is wanted, though the stream goes on.
+    fn is_enough(&self) -> bool {
+        false
+    }
     fn opened(&mut self);
     /// A stream broke and is opened again after `pause`.
     fn broken(&mut self, status: &Status, pause: Duration);
@@ -186,6 +190,7 @@ async fn drain<P: ResumableStream>(
                     silent_since = monotonic_now();
                     *heard = silent_since;
                     match pursuit.take(message)? {
+                        Continuity::Fits if pursuit.is_enough() => return Ok(Drained::Ended),
                         Continuity::Fits => {}
                         Continuity::Gap => return Ok(Drained::Gap),
                     }

@@ -301,6 +301,7 @@ impl TaskSpec {
         match &self.target {
             TaskTarget::Server(id) => self.server(*id).map(|server| server.addr.to_string()).unwrap_or_default(),
             TaskTarget::Zone(zone) => format!("zone {zone}"),
+            TaskTarget::Cluster if self.rollout.is_some() => format!("{} servers", self.servers.len()),
             TaskTarget::Cluster => "the whole cluster".to_owned(),
         }
     }

@@ -75,7 +75,7 @@ pub(super) async fn walk(
     ));
     let Writes { done, failed, servers } = writes;
     output.note(&format!(
-        "the client wrote {done} rows over {servers} servers; {failed} writes failed and were repeated"
+        "the client wrote {done} rows over {servers} servers; sessions that broke and were opened elsewhere: {failed}"
     ));
     let exit = if lost.is_empty() { followed.exit } else { Exit::TaskFailed };
     Ok((exit, Some(task.id)))
