@@ -332,7 +332,8 @@ impl<'a> Acts<'a> {
                 batch.servers.iter().filter_map(|server| number(&server.address)).map(|server| server.id).collect()
             };
             let batches: Vec<Vec<i64>> = rollout.batches.iter().map(batch).collect();
-            let Some(at) = batches.iter().position(|batch| Some(true) == line.server.map(|id| batch.contains(&id))) else {
+            let Some(at) = batches.iter().position(|batch| Some(true) == line.server.map(|id| batch.contains(&id)))
+            else {
                 broken.push(format!("7: task {} has no batch of {line:?}", task.id));
                 continue;
             };

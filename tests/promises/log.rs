@@ -203,7 +203,10 @@ impl Fold {
             return Err(format!("subtask {id} from {:?} to {:?} while {:?}", moved.from(), moved.to(), is.0));
         }
         if let Some(gate) = self.sealed_by(id) {
-            return Err(format!("subtask {id} moves to {:?} behind the health gate {gate}, which was passed", moved.to()));
+            return Err(format!(
+                "subtask {id} moves to {:?} behind the health gate {gate}, which was passed",
+                moved.to()
+            ));
         }
         let again =
             matches!(moved.from(), S::Failed | S::Successful) && moved.operation() == v1::SubtaskOperation::Retry;

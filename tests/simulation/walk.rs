@@ -232,7 +232,8 @@ impl Draw {
         if operation.is_rollout() {
             for _ in 0..self.dice.below(3) {
                 let verb = *self.dice.one_of(&[Verb::Pause, Verb::Resume, Verb::Resume]);
-                let action = if self.dice.once_in(2) { self.behind(40, Action::Verb(verb)) } else { Action::Verb(verb) };
+                let action =
+                    if self.dice.once_in(2) { self.behind(40, Action::Verb(verb)) } else { Action::Verb(verb) };
                 self.step(self.millis(40_000), action);
             }
         }
@@ -255,7 +256,9 @@ impl Draw {
         let dice = &self.dice;
         let operation = *match dice.below(3) {
             0 | 1 => dice.one_of(&[Stop, Stop, Stop, Start, Start, Restart, Restart, Freeze]),
-            _ => dice.one_of(&[StopZone, StopZone, StartZone, StartZone, RestartZone, Hold, Hold, Rollout, HoldRollout]),
+            _ => {
+                dice.one_of(&[StopZone, StopZone, StartZone, StartZone, RestartZone, Hold, Hold, Rollout, HoldRollout])
+            }
         };
         let risks = if dice.once_in(6) { vec![*dice.one_of(Risk::ALL)] } else { Vec::new() };
         Ask {

@@ -11,6 +11,7 @@ use obsteward::clock::{Clock, Timestamp};
 use obsteward::domain::event::{Phase, TaskState, Verb};
 use obsteward::domain::ids::{ClusterId, ServerAddr, TaskId, ZoneName};
 use obsteward::domain::refusal::Refusal;
+use obsteward::domain::rollout::RolloutAction;
 use obsteward::domain::status::{Risk, ServerStatus, StopType, ZoneStatus};
 use obsteward::domain::task::Task;
 use obsteward::engine::Failpoints;
@@ -18,11 +19,10 @@ use obsteward::inventory::{access, observation};
 use obsteward::operations::Timeouts;
 use obsteward::proto::v1;
 use obsteward::proto::v1::watch_task_response::Kind;
-use obsteward::domain::rollout::RolloutAction;
 use obsteward::service::{
     CancelTask, CompleteHold, FreezeServer, GiveUpTask, OnServer, OnZone, PauseRollout, RestartServer, RestartZone,
-    ResumeRollout, RetryTask, RollbackTask, RolloutOf, RolloutScope, ServiceCall, SkipSubtask, StartRollout, StartServer,
-    StartZone, StopServer, StopZone,
+    ResumeRollout, RetryTask, RollbackTask, RolloutOf, RolloutScope, ServiceCall, SkipSubtask, StartRollout,
+    StartServer, StartZone, StopServer, StopZone,
 };
 use obsteward::sim::{InProcessCluster, SimClock, SimOptions, TenantOptions};
 use obsteward::store::StoredTask;
@@ -115,13 +115,8 @@ pub struct RolloutAsk {
 impl Ask {
     /// The simplest of its kind.
     pub const fn of(operation: Operation, server: i64) -> Self {
-        let rollout = RolloutAsk {
-            all: false,
-            max_parallel: 1,
-            min_healthy: Duration::ZERO,
-            stop_after: 1,
-            pause_after: None,
-        };
+        let rollout =
+            RolloutAsk { all: false, max_parallel: 1, min_healthy: Duration::ZERO, stop_after: 1, pause_after: None };
         Self {
             operation,
             server,

@@ -234,8 +234,7 @@ impl Scenario {
                 servers.restart_server(request).await?.into_inner().task
             }
             Operation::StopZone => {
-                let request =
-                    v1::StopZoneRequest { cluster_id, zone, freeze_before_stop: true, ..Default::default() };
+                let request = v1::StopZoneRequest { cluster_id, zone, freeze_before_stop: true, ..Default::default() };
                 zones.stop_zone(request).await?.into_inner().task
             }
             Operation::StartZone => {
