@@ -237,7 +237,9 @@ fn degrade(cluster: &mut Cluster, index: usize, now: Micros, happened: &mut Vec<
     let wait = time::micros(cluster.durations.arbitration_degrade);
     let due = |id: &i64| {
         cluster.server(*id).is_some_and(|server| {
-            let since = if server.stop_time != 0 { server.stop_time } else { server.unreachable_since };
+            let zone = cluster.zone(&server.zone).filter(|zone| !zone.active).map_or(0, |zone| zone.stopped_at);
+            let since = [server.stop_time, zone, server.unreachable_since].into_iter().find(|since| *since != 0);
+            let since = since.unwrap_or_default();
             since != 0 && now - since >= wait && ls.leader.is_some_and(|leader| leader != *id)
         })
     };

@@ -23,6 +23,10 @@ pub fn targets(core: &Core, command: &Command) -> Vec<i64> {
         | Command::MinorFreeze { addresses } => {
             addresses.iter().filter_map(|address| core.cluster.server_at(address)).map(|server| server.id).collect()
         }
+        Command::Zone { name, .. } => {
+            let own = core.cluster.servers.iter().filter(|server| server.zone.eq_ignore_ascii_case(name));
+            own.map(|server| server.id).collect()
+        }
         _ => Vec::new(),
     }
 }
@@ -33,12 +37,15 @@ pub async fn alter(shared: &Arc<Shared>, asker: &StatementContext, targets: &[i6
     }
     match command {
         Command::StopServers { operation, addresses, zone } => {
-            stop(shared, asker, targets, Stop { operation, addresses, zone }).await
+            stop(shared, asker, targets, Stop::Servers { operation, addresses, zone }).await
         }
         Command::StartServers { addresses, zone } => {
             shared.with(|core, now| done(core.start_servers(&addresses, zone.as_deref(), Some(asker.session), now)))
         }
-        Command::Zone { active, force, name } => stop_zone(shared, asker, active, force, &name).await,
+        Command::Zone { active: false, force, name } => stop(shared, asker, targets, Stop::Zone { force, name }).await,
+        Command::Zone { active: true, name, .. } => {
+            shared.with(|core, now| done(core.set_zone(&name, true, false, Some(asker.session), now)))
+        }
         Command::MinorFreeze { addresses } => {
             shared.with(|core, now| minor_freeze(core, asker, addresses.is_empty(), targets, now))
         }
@@ -64,11 +71,9 @@ async fn root_service(shared: &Shared, asker: &StatementContext) -> Result<i64, 
     }
 }
 
-#[derive(Clone)]
-struct Stop {
-    operation: StopKind,
-    addresses: Vec<String>,
-    zone: Option<String>,
+enum Stop {
+    Servers { operation: StopKind, addresses: Vec<String>, zone: Option<String> },
+    Zone { force: bool, name: String },
 }
 
 async fn stop(shared: &Arc<Shared>, asker: &StatementContext, targets: &[i64], stop: Stop) -> End {
@@ -91,7 +96,7 @@ async fn stop(shared: &Arc<Shared>, asker: &StatementContext, targets: &[i64], s
         Some(FaultKind::RootServiceFailover { number, .. }) => return failed_over(shared, number),
         _ => {}
     }
-    let operation = stop.operation;
+    let waits = !matches!(stop, Stop::Servers { operation: StopKind::Isolate, .. });
     let marked = tokio::select! {
         biased;
         marked = at_root_service(shared, asker, stop, 0) => marked.unwrap_or_else(|_| Err(SqlRefusal::new(4016, "Internal error"))),
@@ -116,7 +121,7 @@ async fn stop(shared: &Arc<Shared>, asker: &StatementContext, targets: &[i64], s
         Some(FaultKind::LeaderWaitTimeout) => return SqlRefusal::new(4652, "wait leader switch timeout").into(),
         _ => {}
     }
-    if operation == StopKind::Isolate {
+    if !waits {
         return DONE;
     }
     wait_leader_switch_out(shared, asker, targets).await
@@ -159,9 +164,15 @@ fn at_root_service(
                 if core.cluster.root_service() != root || root.is_none() {
                     return Some(Err(SqlRefusal::new(4638, root_service_text(4638))));
                 }
-                let Stop { operation, addresses, zone } = &stop;
-                match rules::stop_precheck(&core.cluster, addresses, *operation, now) {
-                    Ok(_) => Some(core.mark(addresses, zone.as_deref(), *operation, Some(session), now)),
+                let done = match &stop {
+                    Stop::Servers { operation, addresses, zone } => {
+                        rules::stop_precheck(&core.cluster, addresses, *operation, now)
+                            .and_then(|_| core.mark(addresses, zone.as_deref(), *operation, Some(session), now))
+                    }
+                    Stop::Zone { force, name } => core.set_zone(name, false, *force, Some(session), now),
+                };
+                match done {
+                    Ok(()) => Some(Ok(())),
                     Err(refusal) => {
                         let text = format!("{} {}", refusal.number, refusal.text);
                         let session = Some(session);
@@ -236,27 +247,6 @@ async fn wait_degradation(shared: &Shared, servers: &[i64]) -> End {
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-}
-
-async fn stop_zone(shared: &Shared, asker: &StatementContext, active: bool, force: bool, name: &str) -> End {
-    loop {
-        match shared.with(|core, now| core.set_zone(name, active, force, now)) {
-            Err(refusal) if refusal.retry => {
-                if shared.clock.now() >= asker.deadline - BEFORE_THE_TIMEOUT {
-                    return SqlRefusal::query_timeout(asker.limit).into();
-                }
-                precheck_pause(shared).await;
-            }
-            Err(refusal) => return refusal.into(),
-            Ok(()) if active => return DONE,
-            Ok(()) => break,
-        }
-    }
-    let servers = shared.with(|core, _| {
-        let own = core.cluster.servers.iter().filter(|server| server.zone.eq_ignore_ascii_case(name));
-        own.map(|server| server.id).collect::<Vec<_>>()
-    });
-    wait_leader_switch_out(shared, asker, &servers).await
 }
 
 fn minor_freeze(core: &mut Core, asker: &StatementContext, everywhere: bool, targets: &[i64], now: Micros) -> End {

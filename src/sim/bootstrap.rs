@@ -35,6 +35,7 @@ pub fn bootstrap(options: &SimOptions, directory: &Path, address: impl Fn(u8) ->
         cluster.zones.push(Zone {
             name: format!("zone{zone}"),
             active: true,
+            stopped_at: 0,
             region: "default_region".into(),
             kind: "ReadWrite".into(),
         });

@@ -206,7 +206,13 @@ impl SimCluster {
             let id = bootstrap::add_server(&mut core.cluster, &self.run.directory, &ip, zone, now);
             if core.cluster.zone(zone).is_none() {
                 let (name, region) = (zone.to_owned(), "default_region".to_owned());
-                core.cluster.zones.push(super::state::Zone { name, active: true, region, kind: "ReadWrite".into() });
+                core.cluster.zones.push(super::state::Zone {
+                    name,
+                    active: true,
+                    stopped_at: 0,
+                    region,
+                    kind: "ReadWrite".into(),
+                });
             }
             id
         });

@@ -169,7 +169,7 @@ impl Core {
                 rules::stop_precheck(&self.cluster, &addresses, operation, now)
                     .and_then(|_| self.mark(&addresses, zone.as_deref(), operation, None, now))
             }
-            Ok(Command::Zone { active, force, name }) => self.set_zone(&name, active, force, now),
+            Ok(Command::Zone { active, force, name }) => self.set_zone(&name, active, force, None, now),
             Ok(_) => Err(SqlRefusal::new(4007, "not supported for a third party")),
             Err(refusal) => Err(refusal),
         };
@@ -209,13 +209,24 @@ impl Core {
         Ok(())
     }
 
-    pub(super) fn set_zone(&mut self, name: &str, active: bool, force: bool, now: Micros) -> Result<(), SqlRefusal> {
+    pub(super) fn set_zone(
+        &mut self,
+        name: &str,
+        active: bool,
+        force: bool,
+        session: Option<u64>,
+        now: Micros,
+    ) -> Result<(), SqlRefusal> {
         if !active && !rules::stop_zone_precheck(&self.cluster, name, force, now)? {
             return Ok(());
         }
+        let was = self.cluster.zone(name).map(|zone| zone.active);
         rules::set_zone_active(&mut self.cluster, name, active, now)?;
+        if was == Some(active) {
+            return Ok(());
+        }
         let kind = if active { Kind::ZoneStarted } else { Kind::ZoneStopped };
-        self.record_entry(now, RecordEntry { server: None, session: None, kind, text: name.into() });
+        self.record_entry(now, RecordEntry { server: None, session, kind, text: name.into() });
         Ok(())
     }
 

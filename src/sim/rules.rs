@@ -126,6 +126,7 @@ pub fn set_zone_active(cluster: &mut Cluster, zone: &str, active: bool, now: Mic
     };
     if found.active != active {
         found.active = active;
+        found.stopped_at = now;
         let name = found.name.clone();
         cluster.event(now, "zone", if active { "start_zone" } else { "stop_zone" }, vec![("zone", name)]);
     }

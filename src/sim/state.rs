@@ -37,6 +37,8 @@ pub struct Cluster {
 pub struct Zone {
     pub name: String,
     pub active: bool,
+    /// Since when it is not ACTIVE.
+    pub stopped_at: Micros,
     pub region: String,
     /// `ReadWrite`, `ReadOnly` or `Encryption`.
     pub kind: String,

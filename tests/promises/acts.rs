@@ -10,6 +10,9 @@ use obsteward::sim::{Kind, Recorded};
 use super::Evidence;
 use super::log::micros;
 
+/// An act that sets or clears what keeps a server out of service.
+const MARKS: [Kind; 4] = [Kind::MarkSet, Kind::MarkCleared, Kind::ZoneStopped, Kind::ZoneStarted];
+
 /// An intent with what is known of it in the end.
 struct Known<'a> {
     task: &'a v1::Task,
@@ -49,6 +52,11 @@ impl Known<'_> {
         self.is(v1::IntentOutcome::Refused) || self.is(v1::IntentOutcome::Void)
     }
 
+    /// Whether its task acts on a zone, so that its servers are out of service when that is INACTIVE.
+    fn is_of_zone(&self) -> bool {
+        matches!(self.task.target, Some(v1::task::Target::Zone(_)))
+    }
+
     fn name(&self) -> String {
         format!("intent {} of task {} ({})", self.intent.intent, self.task.id, self.intent.description)
     }
@@ -78,6 +86,7 @@ pub fn check(evidence: &Evidence, broken: &mut Vec<String>) {
     acts.marks(broken);
     acts.processes(broken);
     acts.majorities(broken);
+    acts.rollouts(broken);
     acts.told(broken);
 }
 
@@ -89,6 +98,8 @@ fn is_act(line: &Recorded) -> bool {
         }
         Kind::MarkSet
         | Kind::MarkCleared
+        | Kind::ZoneStopped
+        | Kind::ZoneStarted
         | Kind::Signal
         | Kind::ProcessStarted
         | Kind::ProcessEnded
@@ -122,6 +133,12 @@ fn intents(evidence: &Evidence) -> Vec<Known<'_>> {
 /// How long before a process ends the last look at its mark may have been: the life of a ticket, the call on its way, and the
 /// time between SIGTERM and SIGKILL.
 const MARK_SEEN_MICROS: i64 = 15_000_000;
+
+/// Whether both are about the STOP_TIME of one server, or about one zone.
+fn is_same_mark(one: &Recorded, other: &Recorded) -> bool {
+    let both_mark = MARKS.contains(&one.kind) && MARKS.contains(&other.kind);
+    both_mark && one.server == other.server && (one.server.is_some() || one.text == other.text)
+}
 
 fn pid_of(line: &Recorded) -> Option<u32> {
     line.text.strip_prefix("pid ")?.split(' ').next()?.parse().ok()
@@ -194,12 +211,20 @@ impl<'a> Acts<'a> {
 
     /// Marks are set and cleared by announced statements, or by somebody else.
     fn marks(&self, broken: &mut Vec<String>) {
-        for line in self.remembered().filter(|line| matches!(line.kind, Kind::MarkSet | Kind::MarkCleared)) {
+        for line in self.remembered().filter(|line| MARKS.contains(&line.kind)) {
             let Some(session) = line.session.and_then(|session| i64::try_from(session).ok()) else { continue };
-            let verb = if line.kind == Kind::MarkSet { "STOP SERVER" } else { "START SERVER" };
-            let address = format!("'{}'", self.address(line.server).unwrap_or_default());
+            let verb = match line.kind {
+                Kind::MarkSet => "STOP SERVER",
+                Kind::MarkCleared => "START SERVER",
+                Kind::ZoneStopped => "STOP ZONE",
+                _ => "START ZONE",
+            };
+            let marked = match line.server {
+                Some(_) => format!("'{}'", self.address(line.server).unwrap_or_default()),
+                None => format!("'{}'", line.text),
+            };
             let own: Vec<&Known<'_>> = self.of_session(session).filter(|intent| intent.says(verb)).collect();
-            if !own.iter().any(|intent| intent.says(&address)) {
+            if !own.iter().any(|intent| intent.says(&marked)) {
                 broken.push(format!("7: no intent stands behind {line:?}"));
             }
             for intent in own.into_iter().filter(|intent| intent.did_not_happen()) {
@@ -207,10 +232,9 @@ impl<'a> Acts<'a> {
                 let taken_back = intent.is(v1::IntentOutcome::Void)
                     && self.remembered().any(|later| {
                         later.sequence > line.sequence
-                            && later.server == line.server
+                            && is_same_mark(later, line)
                             && later.session.is_none()
                             && later.kind != line.kind
-                            && matches!(later.kind, Kind::MarkSet | Kind::MarkCleared)
                     });
                 if !taken_back {
                     broken.push(format!("5: {} is {:?}, and yet {line:?}", intent.name(), intent.outcome));
@@ -249,14 +273,15 @@ impl<'a> Acts<'a> {
                 broken.push(format!("5: no intent says that it happened, and yet {line:?}"));
             }
             let accepted = before.iter().any(|intent| !intent.task.accepted_risks.is_empty());
-            if !accepted && !self.is_marked(line) {
+            let by_zone = before.iter().any(|intent| intent.is_of_zone());
+            if !accepted && !self.is_marked(line) && !(by_zone && self.is_zone_marked(line)) {
                 broken.push(format!("6: STOP_TIME was not set: {line:?}"));
             }
         }
     }
 
     /// No log stream loses its majority by what a task did, unless somebody accepted that by name, or the other members were lost
-    /// behind the last look.
+    /// to others behind the last look.
     fn majorities(&self, broken: &mut Vec<String>) {
         for line in self.remembered().filter(|line| line.kind == Kind::MajorityLost) {
             let mut ends = self
@@ -267,22 +292,82 @@ impl<'a> Acts<'a> {
             let by_others = self.evidence.ended_by_others.contains(&pid);
             let accepted = self.of_pid(pid).any(|intent| !intent.task.accepted_risks.is_empty());
             let others_lost_before = line.text.rsplit(' ').next().and_then(|micros| micros.parse::<i64>().ok());
-            let behind_our_back = others_lost_before.is_some_and(|micros| micros <= MARK_SEEN_MICROS);
+            let behind_our_back = others_lost_before.is_some_and(|micros| micros <= MARK_SEEN_MICROS)
+                && !self.evidence.servers.iter().any(|other| self.was_just_ended(other.id, pid, line));
             if !by_others && !accepted && !behind_our_back {
                 broken.push(format!("6: a majority was lost by the end of pid {pid}: {line:?}"));
             }
         }
     }
 
+    /// Whether a server is out because the task that ended this process ended the server's too, a moment before.
+    fn was_just_ended(&self, server: i64, pid: u32, when: &Recorded) -> bool {
+        let Some(end) = self.last_of(server, when.sequence, &[Kind::ProcessStarted, Kind::ProcessEnded]) else {
+            return false;
+        };
+        let tasks: BTreeSet<i64> = self.of_pid(pid).map(|intent| intent.task.id).collect();
+        let by_it = |ended: u32| {
+            ended != pid
+                && !self.evidence.ended_by_others.contains(&ended)
+                && self.of_pid(ended).any(|intent| tasks.contains(&intent.task.id))
+        };
+        end.kind == Kind::ProcessEnded && when.at - end.at <= MARK_SEEN_MICROS && pid_of(end).is_some_and(by_it)
+    }
+
+    /// The last line of these kinds about a server before another.
+    fn last_of(&self, server: i64, before: u64, kinds: &[Kind]) -> Option<&'a Recorded> {
+        let earlier = self.record.iter().copied().take_while(|line| line.sequence < before);
+        earlier.filter(|line| line.server == Some(server) && kinds.contains(&line.kind)).last()
+    }
+
+    /// A rollout takes a server out only when those that it took out before, but for its own batch, are back: their processes run
+    /// unless somebody else ended them. Where a person had it pass over a subtask, that is what was asked for.
+    fn rollouts(&self, broken: &mut Vec<String>) {
+        for line in self.remembered().filter(|line| line.kind == Kind::MarkSet) {
+            let session = line.session.and_then(|session| i64::try_from(session).ok()).unwrap_or_default();
+            let Some(task) = self.of_session(session).map(|intent| intent.task).next() else { continue };
+            let (Some(rollout), false) = (&task.rollout, self.evidence.has_skipped(task.id)) else { continue };
+            let number = |address: &str| self.evidence.servers.iter().find(|one| one.address() == address);
+            let batch = |batch: &v1::RolloutBatch| -> Vec<i64> {
+                batch.servers.iter().filter_map(|server| number(&server.address)).map(|server| server.id).collect()
+            };
+            let batches: Vec<Vec<i64>> = rollout.batches.iter().map(batch).collect();
+            let Some(at) = batches.iter().position(|batch| Some(true) == line.server.map(|id| batch.contains(&id)))
+            else {
+                broken.push(format!("7: task {} has no batch of {line:?}", task.id));
+                continue;
+            };
+            let by_it = |pid: u32| self.of_pid(pid).any(|intent| intent.task.id == task.id);
+            for server in batches[..at].iter().flatten() {
+                let last = self.last_of(*server, line.sequence, &[Kind::ProcessStarted, Kind::ProcessEnded]);
+                let out = last.filter(|last| last.kind == Kind::ProcessEnded).and_then(pid_of);
+                if out.is_some_and(|pid| by_it(pid) && !self.evidence.ended_by_others.contains(&pid)) {
+                    broken.push(format!("6: server {server} is still out by task {}, and yet {line:?}", task.id));
+                }
+            }
+        }
+    }
+
     /// Whether STOP_TIME of the line's server was set when it happened, or until somebody else cleared it behind the last look.
     fn is_marked(&self, when: &Recorded) -> bool {
+        let mark = Recorded { kind: Kind::MarkSet, ..when.clone() };
+        self.is_set(when, &mark)
+    }
+
+    /// The same of STOP ZONE for the zone of the line's server.
+    fn is_zone_marked(&self, when: &Recorded) -> bool {
+        let server = self.evidence.servers.iter().find(|server| Some(server.id) == when.server);
+        let text = server.map(|server| server.zone.clone()).unwrap_or_default();
+        self.is_set(when, &Recorded { kind: Kind::ZoneStopped, server: None, text, ..when.clone() })
+    }
+
+    fn is_set(&self, when: &Recorded, mark: &Recorded) -> bool {
         let before = self.record.iter().take_while(|line| line.sequence < when.sequence);
-        let of_server = before.filter(|line| line.server == when.server);
-        let marks = of_server.filter(|line| matches!(line.kind, Kind::MarkSet | Kind::MarkCleared));
         let behind_our_back = |line: &&&Recorded| {
-            line.kind == Kind::MarkCleared && line.session.is_none() && when.at - line.at <= MARK_SEEN_MICROS
+            line.kind != mark.kind && line.session.is_none() && when.at - line.at <= MARK_SEEN_MICROS
         };
-        marks.filter(|line| !behind_our_back(line)).last().is_some_and(|line| line.kind == Kind::MarkSet)
+        let marks = before.filter(|line| is_same_mark(line, mark)).filter(|line| !behind_our_back(line));
+        marks.last().is_some_and(|line| line.kind == mark.kind)
     }
 
     /// What is said to be done was done.
@@ -294,6 +379,8 @@ impl<'a> Acts<'a> {
                 None if starts.is_some() => Kind::ProcessStarted,
                 None if intent.says("STOP SERVER") => Kind::MarkSet,
                 None if intent.says("START SERVER") => Kind::MarkCleared,
+                None if intent.says("STOP ZONE") => Kind::ZoneStopped,
+                None if intent.says("START ZONE") => Kind::ZoneStarted,
                 None => Kind::MinorFreeze,
             };
             let address = |line: &Recorded| self.address(line.server);
@@ -305,6 +392,7 @@ impl<'a> Acts<'a> {
                         && starts == address(line)
                         && intent.at_micros - MARK_SEEN_MICROS <= line.at + self.clock_ahead()
                 }
+                Kind::ZoneStopped | Kind::ZoneStarted => intent.says(&format!("'{}'", line.text)),
                 // Whose statement it was does not matter: a lost one is made good by the next.
                 _ => address(line).is_some_and(|address| intent.says(&format!("'{address}'"))),
             });

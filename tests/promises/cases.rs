@@ -6,7 +6,7 @@ use std::fmt;
 use obsteward::proto::v1;
 
 use super::cluster_faults::{self, FaultCase};
-use super::scenario::{COURSES, OPERATIONS, Scenario};
+use super::scenario::{COURSES, Operation, Scenario};
 
 /// How often a task that rests is asked to go on once the fault is over.
 pub const MOST_TRIES: usize = 4;
@@ -58,9 +58,10 @@ impl Case {
         Self { scenario, injection }
     }
 
-    /// A good run of each scenario, whose name holds `only`; it tells how many commits, permits and effects there are.
-    pub fn good(only: &str) -> Vec<Self> {
-        let scenarios = OPERATIONS
+    /// A good run of each scenario of these operations, whose name holds `only`; it tells how many commits, permits and effects
+    /// there are.
+    pub fn good(operations: &[Operation], only: &str) -> Vec<Self> {
+        let scenarios = operations
             .iter()
             .flat_map(|operation| COURSES.iter().map(|direction| Scenario::new(*operation, *direction)))
             .filter(|scenario| scenario.to_string().contains(only));

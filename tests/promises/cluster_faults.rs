@@ -6,13 +6,16 @@ use obsteward::sim::{Fault, FaultKind};
 
 use super::scenario::{SERVER, Scenario};
 
-/// What somebody else may run meanwhile: on the same server, and on another zone, which would cost a quorum.
-const THIRD_PARTIES: [&str; 5] = [
+/// What somebody else may run meanwhile: on the same server or zone, and on another zone, which would cost a quorum.
+const THIRD_PARTIES: [&str; 7] = [
     "ALTER SYSTEM START SERVER '{server}'",
     "ALTER SYSTEM STOP SERVER '{server}'",
     "ALTER SYSTEM FORCE STOP SERVER '{server}'",
     "ALTER SYSTEM ISOLATE SERVER '{server}'",
     STOP_ZONE,
+    // Of what marks a zone only.
+    "ALTER SYSTEM START ZONE zone2",
+    "ALTER SYSTEM STOP ZONE zone2",
 ];
 pub const STOP_ZONE: &str = "ALTER SYSTEM STOP ZONE zone3";
 pub const START_ZONE: &str = "ALTER SYSTEM START ZONE zone3";
@@ -64,8 +67,12 @@ pub fn of(scenario: Scenario) -> Vec<FaultCase> {
     let refused = |statement: &str, number: u16, text: &str| {
         any(FaultKind::Refused { number, text: text.to_owned() }).for_statement(statement)
     };
-    let stop = "ALTER SYSTEM STOP SERVER";
-    let start = "ALTER SYSTEM START SERVER";
+    let by_zone = scenario.operation.marks_zone();
+    let (stop, start) = match by_zone {
+        false => ("ALTER SYSTEM STOP SERVER", "ALTER SYSTEM START SERVER"),
+        true => ("ALTER SYSTEM STOP ZONE", "ALTER SYSTEM START ZONE"),
+    };
+    let third_parties = if by_zone { &THIRD_PARTIES[..] } else { &THIRD_PARTIES[..5] };
     let faults = [
         any(FaultKind::CutBeforeMark),
         any(FaultKind::CutAfterMark),
@@ -105,7 +112,7 @@ pub fn of(scenario: Scenario) -> Vec<FaultCase> {
             interferes: interferes(fault),
             what: What::Fault(fault.clone()),
         }));
-        for what in std::iter::once(What::Killed).chain(THIRD_PARTIES.map(What::ThirdParty)) {
+        for what in std::iter::once(What::Killed).chain(third_parties.iter().copied().map(What::ThirdParty)) {
             cases.push(FaultCase { step, what, interferes: true });
         }
         cases.push(FaultCase { step, what: What::FailOver, interferes: false });

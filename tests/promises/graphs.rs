@@ -11,6 +11,11 @@ use obsteward::operations::{self, STOP_PROCESS};
 /// The last of every graph: a task that fails there has done everything else.
 pub const LAST: &str = "Update OB cluster status";
 
+/// The health gate behind each batch of a rollout.
+pub const GATE: &str = "Wait cluster healthy";
+/// The subtask of a hold.
+pub const HOLD: &str = "Hold observer";
+
 /// Of `Stop OB server`.
 pub static STOP: LazyLock<Vec<&str>> = LazyLock::new(|| names(&STOP_PROCESS));
 /// Of `Start OB server`.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use obsteward::proto::v1;
 use obsteward::proto::v1::task_event::Kind;
 
-use super::TaskEvidence;
+use super::{TaskEvidence, graphs, holds};
 
 /// What the events of a task come to.
 #[derive(Clone, Debug, Default)]
@@ -16,8 +16,12 @@ struct Fold {
     state: v1::TaskState,
     subtasks: BTreeMap<i64, (v1::SubtaskState, i32)>,
     upstreams: BTreeMap<i64, Vec<i64>>,
+    /// Names of the subtasks, and on which servers they act.
+    about: BTreeMap<i64, (String, Option<i64>)>,
     /// Outcome of each intent so far.
     intents: BTreeMap<i32, Option<v1::IntentOutcome>>,
+    /// Servers that an intent was recorded for which was not refused.
+    touched: BTreeMap<i32, i64>,
 }
 
 pub fn is_closed(state: v1::TaskState) -> bool {
@@ -57,6 +61,7 @@ pub fn check(task: &TaskEvidence, handles: &[&v1::Task], set_back: Duration, bro
         broken.push(format!("1: task {id} was returned at a revision that its log does not have"));
     }
     undone_behind_horizon(task, set_back, broken);
+    holds::check(task, set_back, broken);
     match folded {
         Err(why) => broken.push(format!("1: the log of task {id} does not fold: {why}")),
         Ok(fold) => {
@@ -135,6 +140,8 @@ impl Fold {
             self.state = task.state();
             self.subtasks = task.subtasks.iter().map(|one| (one.id, (one.state(), one.run_time))).collect();
             self.upstreams = task.subtasks.iter().map(|one| (one.id, one.upstreams.clone())).collect();
+            let about = |one: &v1::Subtask| (one.name.clone(), one.server.as_ref().map(|server| server.id));
+            self.about = task.subtasks.iter().map(|one| (one.id, about(one))).collect();
             return Ok(());
         }
         if is_closed(self.state) {
@@ -155,10 +162,20 @@ impl Fold {
                 if intent.intent != next {
                     return Err(format!("intent {} where {next} is next", intent.intent));
                 }
+                let (name, server) = self.about.get(&intent.subtask_id).cloned().unwrap_or_default();
+                if name == graphs::HOLD || name == graphs::GATE {
+                    return Err(format!("intent {next} is of {name:?}, which only looks"));
+                }
                 self.intents.insert(next, None);
+                self.touched.extend(server.map(|server| (next, server)));
             }
             Kind::IntentSettled(settled) => match self.intents.get_mut(&settled.intent) {
-                Some(outcome @ (None | Some(v1::IntentOutcome::Unknown))) => *outcome = Some(settled.outcome()),
+                Some(outcome @ (None | Some(v1::IntentOutcome::Unknown))) => {
+                    *outcome = Some(settled.outcome());
+                    if happened_not(*outcome) {
+                        self.touched.remove(&settled.intent);
+                    }
+                }
                 other => return Err(format!("intent {} is settled, which is {other:?}", settled.intent)),
             },
             Kind::ContextRecorded(_)
@@ -185,6 +202,12 @@ impl Fold {
         if moved.from() != is.0 || moved.to() == is.0 {
             return Err(format!("subtask {id} from {:?} to {:?} while {:?}", moved.from(), moved.to(), is.0));
         }
+        if let Some(gate) = self.sealed_by(id) {
+            return Err(format!(
+                "subtask {id} moves to {:?} behind the health gate {gate}, which was passed",
+                moved.to()
+            ));
+        }
         let again =
             matches!(moved.from(), S::Failed | S::Successful) && moved.operation() == v1::SubtaskOperation::Retry;
         if moved.run_time != is.1 + i32::from(again) {
@@ -192,13 +215,40 @@ impl Fold {
         }
         // An undo goes the other way, also behind a retry that failed further ahead.
         if moved.to() == S::Running && moved.operation() != v1::SubtaskOperation::Rollback {
-            let waits = |up: &i64| self.subtasks.get(up).is_none_or(|(state, _)| *state != S::Successful);
+            let left_out = self.about[&id].0 == graphs::GATE;
+            let waits = |up: &i64| {
+                let unfinished = self.subtasks.get(up).is_none_or(|(state, _)| *state != S::Successful);
+                unfinished && !(left_out && self.is_passed_over(*up))
+            };
             if self.upstreams[&id].iter().any(waits) {
                 return Err(format!("subtask {id} runs before those that it waits for"));
             }
         }
         self.subtasks.insert(id, (moved.to(), moved.run_time));
         Ok(())
+    }
+
+    /// The health gate that was passed and that the subtask is before; the gate itself too.
+    fn sealed_by(&self, id: i64) -> Option<i64> {
+        let passed = |gate: &i64| {
+            let is_gate = self.about.get(gate).is_some_and(|(name, _)| name == graphs::GATE);
+            is_gate && self.subtasks.get(gate).is_some_and(|(state, _)| *state == v1::SubtaskState::Successful)
+        };
+        self.subtasks.keys().copied().find(|gate| passed(gate) && (*gate == id || self.is_before(id, *gate)))
+    }
+
+    fn is_before(&self, id: i64, other: i64) -> bool {
+        let ups = self.upstreams.get(&other).map(Vec::as_slice).unwrap_or_default();
+        ups.iter().any(|up| *up == id || self.is_before(id, *up))
+    }
+
+    /// Whether a subtask is of a server that failed before anything was done to it, so that a rollout goes on without it.
+    fn is_passed_over(&self, id: i64) -> bool {
+        let Some((_, Some(server))) = self.about.get(&id) else { return false };
+        let failed = self.subtasks.iter().any(|(one, (state, _))| {
+            *state == v1::SubtaskState::Failed && self.about.get(one).is_some_and(|(_, of)| of == &Some(*server))
+        });
+        failed && !self.touched.values().any(|touched| touched == server)
     }
 
     /// Whether a task is shown as this says.

@@ -25,6 +25,7 @@ mod acts;
 pub mod cases;
 pub mod cluster_faults;
 pub mod graphs;
+mod holds;
 mod log;
 pub mod scenario;
 
@@ -97,6 +98,15 @@ impl Evidence {
         self.watched(&mut broken);
         self.one_operator(&mut broken);
         broken
+    }
+
+    /// Whether a person had a subtask of the task passed over.
+    fn has_skipped(&self, id: i64) -> bool {
+        use v1::task_event::Kind::SubtaskTransition;
+        let task = self.tasks.iter().find(|task| task.shown.id == id);
+        task.iter().flat_map(|task| &task.events).any(|event| {
+            matches!(&event.kind, Some(SubtaskTransition(moved)) if moved.operation() == v1::SubtaskOperation::Skip)
+        })
     }
 
     /// What watchers saw is in the log, in its order and without a gap.

@@ -5,7 +5,7 @@ use std::fmt;
 use obsteward::operations;
 use obsteward::operations::definition::Definition;
 use obsteward::proto::v1;
-use obsteward::sim::state::Server;
+use obsteward::sim::state::Cluster;
 
 use super::graphs;
 
@@ -15,6 +15,15 @@ pub enum Operation {
     Start,
     Restart,
     Freeze,
+    StopZone,
+    StartZone,
+    RestartZone,
+    /// Of a server, completed as soon as it is held.
+    Hold,
+    /// Restarts the servers of a zone, one at a time.
+    Rollout,
+    /// Holds the servers of a zone, one at a time.
+    HoldRollout,
 }
 
 impl Operation {
@@ -24,7 +33,50 @@ impl Operation {
             Self::Start => &operations::START,
             Self::Restart => &operations::RESTART,
             Self::Freeze => &operations::FREEZE,
+            Self::StopZone => &operations::zone::STOP,
+            Self::StartZone => &operations::zone::START,
+            Self::RestartZone => &operations::zone::RESTART,
+            Self::Hold => &operations::HOLD,
+            Self::Rollout => &operations::rollout::RESTART,
+            Self::HoldRollout => &operations::rollout::HOLD,
         }
+    }
+
+    /// Whether it marks a zone, and no server.
+    pub const fn marks_zone(self) -> bool {
+        matches!(self, Self::StopZone | Self::StartZone | Self::RestartZone)
+    }
+
+    pub const fn is_rollout(self) -> bool {
+        matches!(self, Self::Rollout | Self::HoldRollout)
+    }
+
+    pub const fn holds(self) -> bool {
+        matches!(self, Self::Hold | Self::HoldRollout)
+    }
+
+    /// What must have been done before there is anything for it to do.
+    pub const fn needs(self) -> Option<Self> {
+        match self {
+            Self::Start => Some(Self::Stop),
+            Self::StartZone => Some(Self::StopZone),
+            _ => None,
+        }
+    }
+
+    /// The simulated servers that it is about.
+    pub const fn servers(self) -> &'static [i64] {
+        if self.marks_zone() || self.is_rollout() { &[SERVER, SERVER + 3] } else { &[SERVER] }
+    }
+
+    /// How many servers each zone has.
+    pub const fn servers_per_zone(self) -> u16 {
+        if self.servers().len() > 1 { 2 } else { 1 }
+    }
+
+    /// The step behind which there is something to undo. What is behind the gate of a rollout never is.
+    pub const fn fails_at(self) -> &'static str {
+        if self.is_rollout() { graphs::GATE } else { graphs::LAST }
     }
 }
 
@@ -35,10 +87,20 @@ pub enum Direction {
 }
 
 pub const OPERATIONS: [Operation; 4] = [Operation::Stop, Operation::Start, Operation::Restart, Operation::Freeze];
+/// Those on several servers, and those that wait for a person.
+pub const WIDER_OPERATIONS: [Operation; 6] = [
+    Operation::StopZone,
+    Operation::StartZone,
+    Operation::RestartZone,
+    Operation::Hold,
+    Operation::Rollout,
+    Operation::HoldRollout,
+];
 pub const COURSES: [Direction; 2] = [Direction::Forward, Direction::Back];
 
-/// The simulated server that all is about.
+/// The simulated server that all is about, or that comes first, and its zone.
 pub const SERVER: i64 = 2;
+pub const ZONE: &str = "zone2";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Scenario {
@@ -61,12 +123,20 @@ impl Scenario {
         Self { operation, direction }
     }
 
-    /// Names of the steps in the order in which this scenario runs them.
+    /// Names of the steps in the order in which this scenario runs them; each once, where it is run for several servers.
     pub fn steps(self) -> Vec<&'static str> {
         let mut steps = graphs::names(self.operation.definition());
         if self.direction == Direction::Back {
+            let failed = steps.iter().position(|step| *step == self.operation.fails_at());
+            steps.truncate(failed.map_or(0, |at| at + 1));
             steps.reverse();
         }
+        let mut known = Vec::new();
+        steps.retain(|step| {
+            let new = !known.contains(step);
+            known.push(*step);
+            new
+        });
         steps
     }
 
@@ -83,19 +153,30 @@ impl Scenario {
     pub const fn serves_after(self, state: v1::TaskState) -> bool {
         let done = matches!(state, v1::TaskState::Successful);
         match self.operation {
-            Operation::Stop => !done,
-            Operation::Start => done,
-            Operation::Restart | Operation::Freeze => true,
+            Operation::Stop | Operation::StopZone => !done,
+            Operation::Start | Operation::StartZone => done,
+            _ => true,
         }
+    }
+
+    /// Whether its servers serve as the cluster itself sees it, in words when they are neither here nor there.
+    pub fn serves(self, cluster: &Cluster) -> Result<bool, String> {
+        let zone = self.operation.marks_zone();
+        let each = self.operation.servers().iter().map(|id| serves(cluster, *id, zone));
+        let each: Vec<bool> = each.collect::<Result<_, _>>()?;
+        if each.iter().all(|serves| *serves == each[0]) { Ok(each[0]) } else { Err(format!("each serves: {each:?}")) }
     }
 }
 
-/// Whether a server serves as the cluster itself sees it, in words when it is neither here nor there.
-pub fn serves(server: &Server) -> Result<bool, String> {
+/// Of one server, which was to be marked itself or with its zone.
+fn serves(cluster: &Cluster, id: i64, by_zone: bool) -> Result<bool, String> {
+    let server = cluster.server(id).ok_or("there is no such server")?;
+    let active = cluster.zone(&server.zone).is_some_and(|zone| zone.active);
     let pid = server.process.as_ref().map(|process| process.pid);
-    match (pid, server.stop_time != 0, server.start_service_time != 0) {
-        (Some(_), false, true) => Ok(true),
-        (None, true, _) => Ok(false),
-        other => Err(format!("pid, marked, in service: {other:?}")),
+    match (pid, server.stop_time != 0, server.start_service_time != 0, active) {
+        (Some(_), false, true, active) if active || !by_zone => Ok(true),
+        (None, true, ..) if !by_zone => Ok(false),
+        (None, false, _, false) if by_zone => Ok(false),
+        other => Err(format!("server {id}: pid, marked, in service, zone active: {other:?}")),
     }
 }

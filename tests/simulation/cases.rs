@@ -12,27 +12,18 @@ use obsteward::watch::encode;
 use crate::life::{Crash, Point};
 use crate::promises::cases::{Case, Injection, MOST_TRIES, Outcome};
 use crate::promises::cluster_faults::{FaultCase, START_ZONE, STOP_ZONE, What, at_login};
-use crate::promises::graphs;
-use crate::promises::scenario::{Direction, Operation, SERVER, Scenario, serves};
+use crate::promises::scenario::{Direction, Operation, SERVER, Scenario};
 use crate::story::Story;
 use crate::world::{Ask, World, WorldOptions};
 
-/// How long a task may move in a case.
-const LONGEST_MOVE: Duration = Duration::from_secs(600);
+/// How long a task may move in a case: a health gate waits for half an hour.
+const LONGEST_MOVE: Duration = Duration::from_secs(3600);
 
 impl Scenario {
     fn ask(self) -> Ask {
-        Ask {
-            operation: self.operation,
-            server: SERVER,
-            force: false,
-            risks: Vec::new(),
-            service_only: false,
-            // A restart stops without a freeze.
-            freeze: self.operation == Operation::Stop,
-            consent: None,
-            request: None,
-        }
+        // A restart stops without a freeze.
+        let freeze = matches!(self.operation, Operation::Stop | Operation::StopZone);
+        Ask { freeze, ..Ask::of(self.operation, SERVER) }
     }
 
     fn verb(self) -> Verb {
@@ -71,20 +62,26 @@ impl FaultCase {
     }
 }
 
-/// Runs a case, in a runtime of its own under paused time.
+/// Runs a case, in a runtime of its own under paused time. `FAULTS_STORY`: tells the story of one that breaks a promise.
 pub fn run(case: Case) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    runtime.block_on(try_in_a_world(case, Story::default()))
+    let story = if std::env::var_os("FAULTS_STORY").is_some() { Story::told() } else { Story::default() };
+    let outcome = runtime.block_on(try_in_a_world(case, story.clone()));
+    if !outcome.violations.is_empty() {
+        story.lines().iter().for_each(|line| println!("{line}"));
+    }
+    outcome
 }
 
 async fn try_in_a_world(case: Case, story: Story) -> Outcome {
     let mut options = WorldOptions::new(1);
     options.arbitration = true;
+    options.servers_per_zone = case.scenario.operation.servers_per_zone();
     options.effect_timeout = Duration::from_secs(1);
     options.timeouts.freeze = Duration::from_secs(3);
     options.timeouts.leader_wait = Duration::from_secs(3);
     options.timeouts.start_watch = Duration::from_secs(5);
-    let mut world = World::new(options, story).await;
+    let mut world = World::new(options, story.clone()).await;
     world.kill_service();
     let before = set_the_stage(&mut world, &case).await;
     let base = before.as_ref().map_or(0, |stored| stored.task.revision.get());
@@ -97,7 +94,7 @@ async fn try_in_a_world(case: Case, story: Story) -> Outcome {
         fault.begin(&world);
     }
     world.watch(true);
-    world.rests(LONGEST_MOVE).await;
+    world.rests_with_help(LONGEST_MOVE).await;
     world.notice();
     if case.kills() && !world.is_up() {
         world.start_service(None, Failpoints::default()).await;
@@ -109,7 +106,7 @@ async fn try_in_a_world(case: Case, story: Story) -> Outcome {
             ask(&mut world, &case, before.is_some()).await;
         }
         world.resume_watchers();
-        world.rests(LONGEST_MOVE).await;
+        world.rests_with_help(LONGEST_MOVE).await;
     }
     world.cluster.clear(None);
     let id = *world.disk.lock().tasks.keys().next_back().expect("a task that was asked for");
@@ -121,7 +118,7 @@ async fn try_in_a_world(case: Case, story: Story) -> Outcome {
         }
         let gone_on = world.ask_verb_and_wait(case.scenario.verb()).await;
         assert!(matches!(gone_on, Some(Ok(_))), "{case}: {gone_on:?}");
-        world.rests(LONGEST_MOVE).await;
+        world.rests_with_help(LONGEST_MOVE).await;
     }
     if state(&world, id) == TaskState::Failed && case.interferes() {
         // Somebody else's doing is not for the task to mend: a person closes it, and is told what stays.
@@ -131,6 +128,7 @@ async fn try_in_a_world(case: Case, story: Story) -> Outcome {
     world.pass(Duration::from_secs(1)).await;
     let mut broken = world.check(true);
     broken.extend(world.watchers_left_behind());
+    story.also(world.witness.lines());
     judge(&world, case, id, base, broken, tries)
 }
 
@@ -148,7 +146,7 @@ fn judge(world: &World, case: Case, id: TaskId, base: i64, mut broken: Vec<Strin
     let commits = stored.commits_after(base);
     let whole = StoredTask { task: stored.task.clone(), seq: stored.seq(), progress: Vec::new() };
     let shown: v1::Task = encode::task(&whole);
-    let serves = world.cluster.look(|core, _| serves(core.cluster.server(SERVER).expect("the server")));
+    let serves = world.cluster.look(|core, _| case.scenario.serves(&core.cluster));
     let violations = case.violations(broken, &shown, tries, serves);
     Outcome { case, effects, commits, violations }
 }
@@ -156,22 +154,24 @@ fn judge(world: &World, case: Case, id: TaskId, base: i64, mut broken: Vec<Strin
 /// What is there before the request: for a start a server that was stopped, for an undo a task that failed in its last step.
 /// The service that did it has ended.
 async fn set_the_stage(world: &mut World, case: &Case) -> Option<StoredTask> {
-    if case.scenario.operation == Operation::Start {
+    if let Some(needed) = case.scenario.operation.needs() {
         world.start_service(None, Failpoints::default()).await;
-        let stop = Scenario::new(Operation::Stop, Direction::Forward);
+        let stop = Scenario::new(needed, Direction::Forward);
         let asked = world.ask_and_wait(&stop.ask()).await;
         assert!(matches!(asked, Some(Ok(_))), "{case}: the stage is not set: {asked:?}");
-        assert!(world.rests(LONGEST_MOVE).await && world.open_task().is_none(), "{case}: the stage is not set");
+        let rests = world.rests_with_help(LONGEST_MOVE).await;
+        let left = world.open_task().map(|open| open.task.error.clone());
+        assert!(rests && left.is_none(), "{case}: the stage is not set: {left:?}");
         world.kill_service();
     }
     if case.scenario.direction == Direction::Forward {
         return None;
     }
-    let failpoints = with(|failpoints| failpoints.fail_step = Some(graphs::LAST.to_owned()));
+    let failpoints = with(|failpoints| failpoints.fail_step = Some(case.scenario.operation.fails_at().to_owned()));
     world.start_service(None, failpoints).await;
     let asked = world.ask_and_wait(&case.scenario.ask()).await;
     assert!(matches!(asked, Some(Ok(_))), "{case}: the stage is not set: {asked:?}");
-    assert!(world.rests(LONGEST_MOVE).await, "{case}: the stage is not set");
+    assert!(world.rests_with_help(LONGEST_MOVE).await, "{case}: the stage is not set");
     world.kill_service();
     let failed = world.open_task().expect("a task that failed");
     assert_eq!(failed.task.state, TaskState::Failed, "{case}: the stage is not set");
@@ -222,6 +222,7 @@ async fn begins(world: &mut World, step: &str) {
         if begun {
             return;
         }
+        world.help().await;
         world.pass(Duration::from_millis(1)).await;
     }
 }

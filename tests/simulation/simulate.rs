@@ -1,6 +1,6 @@
 //! Many walks, each in a world of its own: what they broke, the shortest walk that breaks it too, and its story.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -16,7 +16,8 @@ use crate::world::World;
 
 /// What came of one walk.
 pub struct Outcome {
-    pub tasks: usize,
+    /// By what they are called, with those that ended well.
+    pub tasks: BTreeMap<String, (usize, usize)>,
     pub steps: usize,
     /// What is broken, after the first step behind which something was.
     pub broken: Vec<String>,
@@ -89,7 +90,7 @@ pub fn shrink(seed: u64, broken: &[String], upto: usize) -> Vec<usize> {
 #[derive(Default)]
 pub struct Summary {
     pub seeds: usize,
-    pub tasks: usize,
+    pub tasks: BTreeMap<String, (usize, usize)>,
     pub failed: Vec<(u64, Vec<String>, usize)>,
     pub edges: BTreeSet<Edge>,
     pub took: Duration,
@@ -114,7 +115,7 @@ pub fn run(first: u64, count: u64, within: Duration, most_failures: usize) -> Su
                     let outcome = match std::panic::catch_unwind(|| walk(seed, None, false)) {
                         Ok(outcome) => outcome,
                         Err(_) => Outcome {
-                            tasks: 0,
+                            tasks: BTreeMap::new(),
                             steps: usize::MAX,
                             broken: vec!["0: the world fell apart".to_owned()],
                             edges: BTreeSet::new(),
@@ -123,7 +124,10 @@ pub fn run(first: u64, count: u64, within: Duration, most_failures: usize) -> Su
                     };
                     let mut summary = summary.lock().unwrap();
                     summary.seeds += 1;
-                    summary.tasks += outcome.tasks;
+                    for (name, (all, well)) in outcome.tasks {
+                        let sum = summary.tasks.entry(name).or_default();
+                        *sum = (sum.0 + all, sum.1 + well);
+                    }
                     summary.edges.extend(outcome.edges);
                     if !outcome.broken.is_empty() {
                         failures.fetch_add(1, Ordering::SeqCst);
@@ -155,10 +159,12 @@ pub fn tell(summary: &Summary) {
     let edges = every_edge();
     let never: Vec<String> = edges.difference(&summary.edges).map(|edge| format!("{edge:?}")).collect();
     println!("edges: {} of {} visited; never: {}", edges.len() - never.len(), edges.len(), never.join(", "));
+    let tasks = summary.tasks.iter().map(|(name, (all, well))| format!("{name} {all} ({well} ended well)"));
+    println!("tasks: {}", tasks.collect::<Vec<_>>().join(", "));
     println!(
         "simulate: {} seeds, {} tasks, {} violations, {:.1} s",
         summary.seeds,
-        summary.tasks,
+        summary.tasks.values().map(|(all, _)| all).sum::<usize>(),
         summary.failed.len(),
         summary.took.as_secs_f64()
     );

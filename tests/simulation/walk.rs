@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use obsteward::domain::event::{Phase, Verb};
+use obsteward::domain::graph::TaskTarget;
 use obsteward::domain::status::Risk;
 use obsteward::engine::Failpoints;
 use obsteward::sim::{Fault, FaultKind};
@@ -12,7 +13,7 @@ use crate::computer::LedgerWrites;
 use crate::data_centre::Way;
 use crate::life::{Crash, Dice, Loss, LostEffect, Point};
 use crate::promises::scenario::Operation;
-use crate::world::{Ask, World, WorldOptions};
+use crate::world::{Ask, RolloutAsk, World, WorldOptions};
 
 /// A step of a walk: after so long, this is done.
 #[derive(Clone, Debug)]
@@ -52,6 +53,8 @@ pub enum Action {
     RebootHost(i64, Duration),
     /// The service's clock, in milliseconds.
     JumpClock(i64),
+    /// A client comes to a server and stays so long.
+    Client(i64, Duration),
     Agent(i64, AgentAction),
     Watch {
         from_the_beginning: bool,
@@ -167,6 +170,13 @@ impl Draw {
             self.step(Duration::ZERO, Action::LoseEffect(Loss { effect, left }));
         }
         let ask = self.ask(server);
+        if !ask.drain.is_zero() {
+            for _ in 0..self.dice.below(3) {
+                let stays = self.millis(60_000);
+                self.step(Duration::ZERO, Action::Client(server, stays));
+            }
+        }
+        let (operation, hold) = (ask.operation, ask.hold);
         if self.dice.once_in(6) {
             self.step(Duration::ZERO, Action::Ask(ask.clone()));
         }
@@ -179,6 +189,7 @@ impl Draw {
             let from_the_beginning = self.dice.once_in(2);
             self.step(self.millis(30), Action::Watch { from_the_beginning });
         }
+        self.person(operation, hold);
         for _ in 0..self.dice.below(4) {
             let action = self.disturbance(server);
             self.step(self.soon(), action);
@@ -206,6 +217,28 @@ impl Draw {
         }
     }
 
+    /// What whoever asked does meanwhile, where that is waited for: completes holds or forgets them, pauses and resumes.
+    fn person(&mut self, operation: Operation, hold: Duration) {
+        if operation.holds() {
+            for _ in 0..1 + self.dice.below(2) {
+                let action = match self.dice.below(4) {
+                    0 | 1 => Action::Verb(Verb::CompleteHold),
+                    2 => Action::JumpClock(i64::try_from(hold.as_millis()).unwrap() + 1000),
+                    _ => self.behind(8, Action::Verb(Verb::CompleteHold)),
+                };
+                self.step(self.millis(40_000), action);
+            }
+        }
+        if operation.is_rollout() {
+            for _ in 0..self.dice.below(3) {
+                let verb = *self.dice.one_of(&[Verb::Pause, Verb::Resume, Verb::Resume]);
+                let action =
+                    if self.dice.once_in(2) { self.behind(40, Action::Verb(verb)) } else { Action::Verb(verb) };
+                self.step(self.millis(40_000), action);
+            }
+        }
+    }
+
     fn verb(&self) -> Verb {
         *self.dice.one_of(&[
             Verb::Retry,
@@ -219,19 +252,32 @@ impl Draw {
     }
 
     fn ask(&self, server: i64) -> Ask {
-        use Operation::{Freeze, Restart, Start, Stop};
+        use Operation::{Freeze, Hold, HoldRollout, Restart, RestartZone, Rollout, Start, StartZone, Stop, StopZone};
         let dice = &self.dice;
-        let operation = *dice.one_of(&[Stop, Stop, Stop, Start, Start, Restart, Restart, Freeze]);
+        let operation = *match dice.below(3) {
+            0 | 1 => dice.one_of(&[Stop, Stop, Stop, Start, Start, Restart, Restart, Freeze]),
+            _ => {
+                dice.one_of(&[StopZone, StopZone, StartZone, StartZone, RestartZone, Hold, Hold, Rollout, HoldRollout])
+            }
+        };
         let risks = if dice.once_in(6) { vec![*dice.one_of(Risk::ALL)] } else { Vec::new() };
         Ask {
-            operation,
-            server,
+            hold: Duration::from_secs(10 + dice.below(*dice.one_of(&[60, 900]))),
+            drain: if dice.once_in(6) { self.millis(40_000) } else { Duration::ZERO },
+            rollout: RolloutAsk {
+                all: dice.once_in(3),
+                max_parallel: 1 + u32::try_from(dice.below(2)).unwrap(),
+                min_healthy: if dice.once_in(3) { self.millis(10_000) } else { Duration::ZERO },
+                stop_after: 1 + u32::try_from(dice.below(3)).unwrap(),
+                pause_after: dice.once_in(3).then_some(1),
+            },
             force: dice.once_in(6),
             risks,
-            service_only: dice.once_in(4),
+            service_only: operation == Stop && dice.once_in(4),
             freeze: dice.once_in(2),
             consent: dice.once_in(5).then(|| Duration::from_millis(50 + dice.below(20_000))),
             request: dice.once_in(3).then(|| u128::from(dice.below(u64::MAX))),
+            ..Ask::of(operation, server)
         }
     }
 
@@ -254,7 +300,10 @@ impl Draw {
             let kind = FaultKind::Refused { number, text: "refused by a fault".to_owned() };
             Fault::from(kind).for_statement(statement).times(1 + u32::try_from(dice.below(3)).unwrap())
         };
-        let (stop, start) = ("ALTER SYSTEM STOP SERVER", "ALTER SYSTEM START SERVER");
+        let (stop, start) = match dice.below(3) {
+            0 => ("ALTER SYSTEM STOP ZONE", "ALTER SYSTEM START ZONE"),
+            _ => ("ALTER SYSTEM STOP SERVER", "ALTER SYSTEM START SERVER"),
+        };
         match dice.below(30) {
             0 => FaultKind::CutBeforeMark.into(),
             1 => FaultKind::CutAfterMark.into(),
@@ -385,7 +434,7 @@ impl World {
             self.story.tell(format!("-- {action:?}"));
         }
         match action {
-            Action::Ask(ask) => self.ask(ask),
+            Action::Ask(ask) => _ = self.ask(ask),
             Action::Verb(verb) => self.ask_verb(*verb),
             Action::Behind(commits, action) => {
                 let mut written = self.disk.lock().commits();
@@ -430,6 +479,7 @@ impl World {
                 });
             }
             Action::RebootHost(server, takes) => self.host(*server).reboot(*takes),
+            Action::Client(server, stays) => self.client(*server, *stays),
             Action::JumpClock(millis) => self.jump_clock(millis * 1000),
             Action::Agent(server, action) => self.agent(*server, action),
             Action::Watch { from_the_beginning } => self.watch(*from_the_beginning),
@@ -482,7 +532,11 @@ impl World {
             self.host(server).computer.thaw(self.address(server));
         }
         for zone in 1..=3 {
-            self.cluster.third_party(&format!("ALTER SYSTEM START ZONE zone{zone}"));
+            // What obsteward has stopped stays so, or somebody starts it all the same.
+            let ours = self.is_zone_stopped_by_us(zone) || self.is_operated(zone);
+            if !ours || self.dice.once_in(2) {
+                self.cluster.third_party(&format!("ALTER SYSTEM START ZONE zone{zone}"));
+            }
         }
         if let Some(running) = &self.running {
             running.life.plan(None);
@@ -513,6 +567,13 @@ impl World {
         self.pass(Duration::from_secs(1)).await;
     }
 
+    /// Whether the open task acts on this zone as a whole.
+    fn is_operated(&self, zone: i64) -> bool {
+        let zone = format!("zone{zone}");
+        let target = self.open_task().map(|open| open.task.spec.target.clone());
+        matches!(target, Some(TaskTarget::Zone(name)) if name.as_str() == zone)
+    }
+
     /// Mends everything, and brings what is open to its end: by retries, then by a rollback, then by giving up.
     pub async fn finish(&mut self) -> Vec<String> {
         self.mend().await;
@@ -520,7 +581,7 @@ impl World {
         let verbs =
             [Verb::Retry, Verb::Retry, Verb::Rollback, Verb::Rollback, Verb::GiveUp, Verb::GiveUp, Verb::GiveUp];
         for verb in verbs {
-            if !self.rests(LONGEST_MOVE).await {
+            if !self.rests_with_help(LONGEST_MOVE).await {
                 let moving = self.open_task().map(|open| open.task.spec.id.get()).unwrap_or_default();
                 broken.push(format!("8: task {moving} still moves {} s after all was mended", LONGEST_MOVE.as_secs()));
                 return broken;
@@ -533,7 +594,7 @@ impl World {
                 }
             }
         }
-        self.rests(LONGEST_MOVE).await;
+        self.rests_with_help(LONGEST_MOVE).await;
         if let Some((task, Phase::Moving | Phase::AtRest)) = self.phase() {
             broken.push(format!("8: task {task} could be brought to no end"));
         }

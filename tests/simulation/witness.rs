@@ -146,7 +146,18 @@ impl Witness {
         record.chain(events).collect()
     }
 
-    pub fn tasks(&self) -> usize {
-        self.evidence.tasks.len()
+    pub const fn evidence(&self) -> &Evidence {
+        &self.evidence
+    }
+
+    /// Tasks by what they are called, with those that ended well.
+    pub fn tasks(&self) -> BTreeMap<String, (usize, usize)> {
+        let mut tasks = BTreeMap::<String, (usize, usize)>::new();
+        for task in &self.evidence.tasks {
+            let (all, well) = tasks.entry(task.shown.name.clone()).or_default();
+            *all += 1;
+            *well += usize::from(task.shown.state() == v1::TaskState::Successful);
+        }
+        tasks
     }
 }

@@ -8,10 +8,11 @@ use std::time::Duration;
 use futures::StreamExt;
 use obsteward::agent::Timing;
 use obsteward::clock::{Clock, Timestamp};
-use obsteward::domain::event::{Phase, Verb};
-use obsteward::domain::ids::{ClusterId, ServerAddr, TaskId};
+use obsteward::domain::event::{Phase, TaskState, Verb};
+use obsteward::domain::ids::{ClusterId, ServerAddr, TaskId, ZoneName};
 use obsteward::domain::refusal::Refusal;
-use obsteward::domain::status::{Risk, ServerStatus, StopType};
+use obsteward::domain::rollout::RolloutAction;
+use obsteward::domain::status::{Risk, ServerStatus, StopType, ZoneStatus};
 use obsteward::domain::task::Task;
 use obsteward::engine::Failpoints;
 use obsteward::inventory::{access, observation};
@@ -19,8 +20,9 @@ use obsteward::operations::Timeouts;
 use obsteward::proto::v1;
 use obsteward::proto::v1::watch_task_response::Kind;
 use obsteward::service::{
-    CancelTask, CompleteHold, FreezeServer, GiveUpTask, OnServer, PauseRollout, RestartServer, ResumeRollout,
-    RetryTask, RollbackTask, ServiceCall, SkipSubtask, StartServer, StopServer,
+    CancelTask, CompleteHold, FreezeServer, GiveUpTask, OnServer, OnZone, PauseRollout, RestartServer, RestartZone,
+    ResumeRollout, RetryTask, RollbackTask, RolloutOf, RolloutScope, ServiceCall, SkipSubtask, StartRollout,
+    StartServer, StartZone, StopServer, StopZone,
 };
 use obsteward::sim::{InProcessCluster, SimClock, SimOptions, TenantOptions};
 use obsteward::store::StoredTask;
@@ -78,12 +80,17 @@ impl WorldOptions {
     }
 }
 
-/// What is asked of a server.
+/// What is asked of a server, of its zone, or of all.
 #[derive(Clone, Debug)]
 pub struct Ask {
     pub operation: Operation,
     /// From 1, as the cluster numbers them.
     pub server: i64,
+    /// How long a server is held, of what holds.
+    pub hold: Duration,
+    /// How long clients are waited for.
+    pub drain: Duration,
+    pub rollout: RolloutAsk,
     pub force: bool,
     pub risks: Vec<Risk>,
     pub service_only: bool,
@@ -92,6 +99,61 @@ pub struct Ask {
     pub consent: Option<Duration>,
     /// Two asks with the same number are the same request.
     pub request: Option<u128>,
+}
+
+/// What is asked of a rollout besides.
+#[derive(Clone, Copy, Debug)]
+pub struct RolloutAsk {
+    /// Of every server, not of one zone only.
+    pub all: bool,
+    pub max_parallel: u32,
+    pub min_healthy: Duration,
+    pub stop_after: u32,
+    pub pause_after: Option<u32>,
+}
+
+impl Ask {
+    /// The simplest of its kind.
+    pub const fn of(operation: Operation, server: i64) -> Self {
+        let rollout =
+            RolloutAsk { all: false, max_parallel: 1, min_healthy: Duration::ZERO, stop_after: 1, pause_after: None };
+        Self {
+            operation,
+            server,
+            hold: Duration::from_secs(1800),
+            drain: Duration::ZERO,
+            rollout,
+            force: false,
+            risks: Vec::new(),
+            service_only: false,
+            freeze: false,
+            consent: None,
+            request: None,
+        }
+    }
+}
+
+/// Does something with the call that asks for it.
+macro_rules! with_call {
+    ($world:expr, $ask:expr, $call:ident => $then:expr) => {{
+        let stop = $world.stop_call($ask)?;
+        macro_rules! done {
+            ($of_it:expr) => {{
+                let $call = $of_it;
+                $then
+            }};
+        }
+        match $ask.operation {
+            Operation::Stop | Operation::Hold => done!(stop),
+            Operation::Restart => done!(RestartServer(stop)),
+            Operation::Start => done!(StartServer(on_server(&stop))),
+            Operation::Freeze => done!(FreezeServer(on_server(&stop))),
+            Operation::StopZone => done!(StopZone(on_zone($ask, stop))),
+            Operation::StartZone => done!(StartZone(on_zone($ask, stop))),
+            Operation::RestartZone => done!(RestartZone(on_zone($ask, stop))),
+            Operation::Rollout | Operation::HoldRollout => done!(rollout($ask, stop)),
+        }
+    }};
 }
 
 /// A watcher, which comes, goes, and resumes where it was.
@@ -286,13 +348,7 @@ impl World {
 
     /// [`World::ask`], waiting for the answer.
     pub async fn ask_and_wait(&self, ask: &Ask) -> Option<Result<StoredTask, Refusal>> {
-        let stop = self.stop_call(ask)?;
-        match ask.operation {
-            Operation::Stop => self.call(stop, ()).await,
-            Operation::Restart => self.call(RestartServer(stop), ()).await,
-            Operation::Start => self.call(StartServer(on_server(&stop)), ()).await,
-            Operation::Freeze => self.call(FreezeServer(on_server(&stop)), ()).await,
-        }
+        with_call!(self, ask, call => self.call(call, ()).await)
     }
 
     /// A retry, a rollback or the end of a task at rest, waiting for the answer.
@@ -342,8 +398,8 @@ impl World {
             accepted_risks: ask.risks.clone(),
             stop_type: if ask.service_only { StopType::Service } else { StopType::Process },
             freeze_before_stop: ask.freeze && !ask.service_only,
-            hold_until: None,
-            drain: Duration::ZERO,
+            hold_until: (ask.operation == Operation::Hold).then(|| self.clock.now().plus(ask.hold)),
+            drain: ask.drain,
             request_id: ask.request.map(uuid::Uuid::from_u128),
             repeat_by_arguments: false,
             expected_server: None,
@@ -351,14 +407,10 @@ impl World {
         })
     }
 
-    pub fn ask(&mut self, ask: &Ask) {
-        let Some(stop) = self.stop_call(ask) else { return };
-        match ask.operation {
-            Operation::Stop => self.send(stop, ()),
-            Operation::Restart => self.send(RestartServer(stop), ()),
-            Operation::Start => self.send(StartServer(on_server(&stop)), ()),
-            Operation::Freeze => self.send(FreezeServer(on_server(&stop)), ()),
-        }
+    /// `None`: the server is not known to the service.
+    pub fn ask(&mut self, ask: &Ask) -> Option<()> {
+        with_call!(self, ask, call => self.send(call, ()));
+        Some(())
     }
 
     /// Asks a verb of the open task, whether or not it is allowed.
@@ -415,6 +467,37 @@ impl World {
         }
     }
 
+    /// [`World::rests`], with somebody who completes every hold and resumes every pause that the task waits in.
+    pub async fn rests_with_help(&mut self, within: Duration) -> bool {
+        let mut left = within;
+        loop {
+            self.help().await;
+            let step = left.min(Duration::from_secs(1));
+            if self.rests(step).await {
+                return true;
+            }
+            left -= step;
+            if left.is_zero() || !self.is_up() {
+                return false;
+            }
+        }
+    }
+
+    /// Completes the hold or resumes the pause that the open task waits in, if it does.
+    pub async fn help(&mut self) {
+        let Some(open) = self.open_task().filter(|open| open.task.state == TaskState::Running) else { return };
+        let verb = if open.task.held().next().is_some() {
+            Verb::CompleteHold
+        } else if open.task.paused().is_some() {
+            Verb::Resume
+        } else {
+            return;
+        };
+        // What it is told may have happened meanwhile.
+        _ = self.ask_verb_and_wait(verb).await;
+        self.notice();
+    }
+
     /// Lets time pass until something is so, at most so long, or until the service has ended.
     pub async fn until(&mut self, within: Duration, is_so: impl Fn(&Self) -> bool) {
         const STEP: Duration = Duration::from_millis(100);
@@ -464,6 +547,22 @@ impl World {
         let content = self.disk.lock();
         let mut rows = content.cluster.iter().flat_map(|cluster| &cluster.servers);
         rows.any(|row| row.addr == address && row.managed_status == Some(ServerStatus::Stopped))
+    }
+
+    /// Whether obsteward says that it has stopped the zone of a server.
+    pub fn is_zone_stopped_by_us(&self, server: i64) -> bool {
+        let content = self.disk.lock();
+        let mut rows = content.cluster.iter().flat_map(|cluster| &cluster.zones);
+        rows.any(|row| row.name == zone_of(server) && row.managed_status == Some(ZoneStatus::Stopped))
+    }
+
+    /// A client comes to a server, stays so long, and does nothing.
+    pub fn client(&self, server: i64, stays: Duration) {
+        let Ok(session) = self.cluster.open(server, "app", "root@app", "") else { return };
+        tokio::spawn(async move {
+            tokio::time::sleep(stays).await;
+            drop(session);
+        });
     }
 
     /// A watcher comes for the newest task, from its beginning or with a snapshot.
@@ -544,6 +643,48 @@ fn on_server(stop: &StopServer) -> OnServer {
         repeat_by_arguments: false,
         expected_server: None,
     }
+}
+
+fn on_zone(ask: &Ask, stop: StopServer) -> OnZone {
+    let starts = ask.operation == Operation::StartZone;
+    OnZone {
+        cluster: stop.cluster,
+        zone: zone_of(ask.server),
+        request_id: stop.request_id,
+        repeat_by_arguments: false,
+        force: stop.force && !starts,
+        accepted_risks: if starts { Vec::new() } else { stop.accepted_risks },
+        freeze_before_stop: stop.freeze_before_stop && !starts,
+        drain: if starts { Duration::ZERO } else { stop.drain },
+        expire_time: stop.expire_time,
+    }
+}
+
+fn rollout(ask: &Ask, stop: StopServer) -> StartRollout {
+    let RolloutAsk { all, max_parallel, min_healthy, stop_after, pause_after } = ask.rollout;
+    let holds = ask.operation == Operation::HoldRollout;
+    StartRollout {
+        of: RolloutOf {
+            cluster: stop.cluster,
+            scope: if all { RolloutScope::All } else { RolloutScope::Zones(vec![zone_of(ask.server)]) },
+            action: if holds { RolloutAction::Hold } else { RolloutAction::Restart },
+            max_parallel,
+            force: stop.force,
+            accepted_risks: stop.accepted_risks,
+        },
+        min_healthy,
+        stop_after,
+        pause_after,
+        freeze_before_stop: stop.freeze_before_stop,
+        drain: stop.drain,
+        hold: holds.then_some(ask.hold),
+        deadline: stop.expire_time,
+        request_id: stop.request_id,
+    }
+}
+
+fn zone_of(server: i64) -> ZoneName {
+    format!("zone{}", (server - 1) % 3 + 1).parse().unwrap()
 }
 
 pub fn agent_address(server: i64) -> String {

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 
 use super::StopService;
 use super::statement::Prepared;
+use crate::clock::Timestamp;
 use crate::domain::admission::{ServiceState, service_state};
 use crate::domain::blocker::Blocker;
 use crate::domain::build_version::BuildVersion;
@@ -24,6 +25,7 @@ use crate::domain::stop_target::StopTarget;
 use crate::engine::{Observation, ProgressReport, Step, StepContext, TimeoutPolicy, Unresolved};
 use crate::inventory::Target;
 use crate::oceanbase::ClusterReader;
+use crate::operations::definition::StepKind;
 use crate::operations::server_or_zone::{Mark, Seen, ServerOrZone};
 use crate::operations::{Deps, step_io};
 
@@ -31,6 +33,8 @@ use crate::operations::{Deps, step_io};
 const MOST_ATTEMPTS: usize = 6;
 /// Wait for a server that is to serve again, while nothing moves (docs/ocp-v2.md#start-ob-server).
 pub(super) const TIMEOUT: Duration = Duration::from_secs(300);
+/// Between two looks while a stop may come late.
+const LOOK: Duration = Duration::from_secs(1);
 /// How far the clock of the root service, which dates the mark, may be from ours.
 const CLOCKS_APART: Duration = Duration::from_secs(5);
 /// Longest wait in all, while replicas catch up.
@@ -147,6 +151,9 @@ async fn marked(
         let failure = Failure::new(FailureKind::Unreachable, "OUTCOME_UNKNOWN", message);
         return not_done(subject.named(failure).with("attempts", unknown));
     }
+    if let Some(wait) = late_stop(deps, context, subject) {
+        return wait;
+    }
     // For a version that is not known the stricter rule is assumed.
     let asks =
         |row: &ServerReading| BuildVersion::parse(&row.build_version).is_none_or(BuildVersion::start_asks_the_server);
@@ -186,6 +193,27 @@ fn set_again(context: &StepContext, subject: &ServerOrZone, servers: &[ServerRea
     let open = context.task.attempts(context.subtask).filter(|intent| intent.is_unresolved());
     let in_doubt = open.filter(|intent| set_at.is_none_or(|at| at.plus(CLOCKS_APART) >= intent.at));
     in_doubt.map(|intent| (intent.number, IntentOutcome::Unknown)).collect()
+}
+
+/// Of the stops that this task sent, the one that set the mark is not known where there are several, and another may set it once
+/// more behind the start: that waits until none can.
+fn late_stop(deps: &Deps, context: &StepContext, subject: &ServerOrZone) -> Option<Observation> {
+    let (task, target) = (&context.task, &context.this()?.spec.target);
+    let stops = [StepKind::StopService, StepKind::StopZone].map(StepKind::as_str);
+    let of_it = task.subtasks.iter().map(|subtask| &subtask.spec);
+    let of_it = of_it.filter(|spec| spec.target == *target && stops.contains(&spec.kind.as_str()));
+    let horizons: Vec<Timestamp> =
+        of_it.flat_map(|spec| task.effects(spec.id)).map(|intent| intent.intent.horizon).collect();
+    let (until, now) = (*horizons.iter().max()?, deps.clock.now());
+    (horizons.len() > 1 && until > now).then(|| {
+        let message = format!(
+            "{} was sent {} times to {subject}, and one may take effect until {until}; {} comes behind that",
+            subject.stop_words(),
+            horizons.len(),
+            subject.start_words()
+        );
+        Observation::Wait { progress: ProgressReport::uncounted(message), again_in: until.since(now).min(LOOK) }
+    })
 }
 
 /// START SERVER would ask a server that does not answer, fail, and leave STOP_TIME set: it is not sent before the server lives.

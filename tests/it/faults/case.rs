@@ -3,22 +3,30 @@
 
 use std::time::Duration;
 
+use obsteward::clock::Clock;
 use obsteward::proto::v1;
 use obsteward::sim::{Signal, SimCluster, SimOptions, TenantOptions};
+use tokio::task::JoinSet;
 use tonic::Status;
 
 use crate::promises::cases::{Case, Injection, MOST_TRIES, Outcome};
 use crate::promises::cluster_faults::{FaultCase, START_ZONE, STOP_ZONE, What, at_login};
-use crate::promises::scenario::{Direction, Operation, SERVER, Scenario, serves};
+use crate::promises::scenario::{Direction, Operation, SERVER, Scenario, ZONE};
 use crate::support::harness::Harness;
-use crate::support::{Clients, begins, graphs, quick};
+use crate::support::{Clients, begins, quick};
 
 /// A cluster in which the arbitration service has something to do: one tenant has two replicas, one of them on the server.
-fn cluster() -> SimOptions {
-    let mut options = SimOptions { arbitration: true, ..quick() };
+fn cluster(operation: Operation) -> SimOptions {
+    let servers_per_zone = operation.servers_per_zone();
+    let mut options = SimOptions { arbitration: true, servers_per_zone, ..quick() };
     options.tenants[0] = TenantOptions { replica_zones: vec![1, 2], arbitration: true, ..TenantOptions::new("pair") };
     options
 }
+
+/// As long as the cluster bears, nearly: whoever helps is earlier.
+const LONGEST_HOLD: Duration = Duration::from_secs(1800);
+/// Between two looks of whoever completes holds.
+const HELP: Duration = Duration::from_millis(50);
 
 /// How a case is tried on real processes.
 impl Case {
@@ -40,7 +48,7 @@ impl Case {
     }
 
     pub async fn run(self) -> Outcome {
-        let mut harness = Harness::registered_with(cluster()).await;
+        let mut harness = Harness::registered_with(cluster(self.scenario.operation)).await;
         harness.config.stop.effect_timeout_seconds = 1;
         harness.config.stop.freeze_seconds = 3;
         harness.config.stop.leader_wait_seconds = 3;
@@ -52,6 +60,7 @@ impl Case {
         let environment = self.environment();
         let environment: Vec<(&str, &str)> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let mut service = harness.serve(&environment).await;
+        let mut helper = self.scenario.helped(&service.clients);
         let mut watched = Vec::new();
         let mut ended_by_others = Vec::new();
         let mut id = None;
@@ -70,6 +79,7 @@ impl Case {
         }
         if self.kills() && service.ended_within(std::time::Duration::from_millis(500)).await.is_some() {
             service = harness.serve(&[]).await;
+            helper = self.scenario.helped(&service.clients);
             let task = match self.known(&service.clients, before.as_ref()).await {
                 Some(task) => task,
                 None => self.ask(&harness, &service.clients, before.as_ref()).await.unwrap(),
@@ -101,6 +111,7 @@ impl Case {
             let request = v1::GiveUpTaskRequest { task_id: id, if_revision: None, ..Default::default() };
             task = service.clients.tasks.clone().give_up_task(request).await.unwrap().into_inner().task.unwrap();
         }
+        drop(helper);
         let mut evidence = harness.evidence(&service.clients).await;
         evidence.handles = handles;
         evidence.ended_by_others = ended_by_others;
@@ -113,7 +124,7 @@ impl Case {
         let effects =
             events.iter().filter(|event| matches!(event.kind, Some(v1::task_event::Kind::IntentRecorded(_)))).count();
         let commits = moments.len();
-        let serves = harness.sim.look(|cluster| serves(cluster.server(SERVER).unwrap()));
+        let serves = harness.sim.look(|cluster| self.scenario.serves(cluster));
         let violations = self.violations(evidence.broken(), &task, tries, serves);
         Outcome { case: self, effects, commits, violations }
     }
@@ -121,9 +132,9 @@ impl Case {
     /// What is there before the request: for a start a server that was stopped, for an undo a task that failed in its last
     /// step. The service that did it has ended.
     async fn set_the_stage(&self, harness: &Harness, handles: &mut Vec<v1::Task>) -> Option<v1::Task> {
-        if self.scenario.operation == Operation::Start {
+        if let Some(needed) = self.scenario.operation.needs() {
             let service = harness.serve(&[]).await;
-            let stop = Scenario::new(Operation::Stop, Direction::Forward);
+            let stop = Scenario::new(needed, Direction::Forward);
             let task = ask(stop, harness, &service.clients).await.unwrap();
             let ended = service.clients.at_rest(task.id).await;
             assert_eq!(ended.state(), v1::TaskState::Successful, "{self}: the stage is not set: {ended:#?}");
@@ -133,7 +144,8 @@ impl Case {
         if self.scenario.direction == Direction::Forward {
             return None;
         }
-        let service = harness.serve(&[("OBSTEWARD_FAIL_STEP", graphs::LAST)]).await;
+        let service = harness.serve(&[("OBSTEWARD_FAIL_STEP", self.scenario.operation.fails_at())]).await;
+        let _helper = self.scenario.helped(&service.clients);
         let task = ask(self.scenario, harness, &service.clients).await.unwrap();
         let failed = service.clients.at_rest(task.id).await;
         assert_eq!(failed.state(), v1::TaskState::Failed, "{self}: the stage is not set: {failed:#?}");
@@ -194,12 +206,19 @@ impl Case {
 impl Scenario {
     /// Asks for the operation itself.
     pub async fn ask(self, clients: &Clients, cluster_id: i64, server_id: i64) -> Result<v1::Task, Status> {
-        let mut servers = clients.servers.clone();
+        let (mut servers, mut zones) = (clients.servers.clone(), clients.zones.clone());
+        let zone = ZONE.to_owned();
         let task = match self.operation {
+            // A restart stops without a freeze.
             Operation::Stop => {
-                // A restart stops without a freeze.
                 let request =
                     v1::StopServerRequest { cluster_id, server_id, freeze_before_stop: true, ..Default::default() };
+                servers.stop_server(request).await?.into_inner().task
+            }
+            Operation::Hold => {
+                let until = Clock::system().now().plus(LONGEST_HOLD);
+                let hold_until = Some(obsteward::watch::encode::timestamp(until));
+                let request = v1::StopServerRequest { cluster_id, server_id, hold_until, ..Default::default() };
                 servers.stop_server(request).await?.into_inner().task
             }
             Operation::Start => {
@@ -214,8 +233,51 @@ impl Scenario {
                 let request = v1::RestartServerRequest { cluster_id, server_id, ..Default::default() };
                 servers.restart_server(request).await?.into_inner().task
             }
+            Operation::StopZone => {
+                let request = v1::StopZoneRequest { cluster_id, zone, freeze_before_stop: true, ..Default::default() };
+                zones.stop_zone(request).await?.into_inner().task
+            }
+            Operation::StartZone => {
+                let request = v1::StartZoneRequest { cluster_id, zone, ..Default::default() };
+                zones.start_zone(request).await?.into_inner().task
+            }
+            Operation::RestartZone => {
+                let request = v1::RestartZoneRequest { cluster_id, zone, ..Default::default() };
+                zones.restart_zone(request).await?.into_inner().task
+            }
+            Operation::Rollout | Operation::HoldRollout => {
+                let action = match self.operation {
+                    Operation::Rollout => v1::RolloutAction::Restart,
+                    _ => v1::RolloutAction::Hold,
+                };
+                let scope = v1::rollout_scope::Scope::Zones(v1::ZoneNames { names: vec![zone] });
+                let scope = Some(v1::RolloutScope { scope: Some(scope) });
+                let request =
+                    v1::StartRolloutRequest { cluster_id, scope, action: action.into(), ..Default::default() };
+                clients.rollouts.clone().start_rollout(request).await?.into_inner().task
+            }
         };
         Ok(task.unwrap())
+    }
+
+    /// Somebody who completes every hold as soon as it begins, until this is dropped.
+    fn helped(self, clients: &Clients) -> JoinSet<()> {
+        let (clients, mut helper) = (clients.clone(), JoinSet::new());
+        if self.operation.holds() {
+            helper.spawn(async move {
+                let mut tasks = clients.tasks.clone();
+                loop {
+                    tokio::time::sleep(HELP).await;
+                    let Ok(listed) = tasks.list_tasks(v1::ListTasksRequest::default()).await else { continue };
+                    for task in listed.into_inner().tasks.into_iter().filter(|task| !task.held.is_empty()) {
+                        let request = v1::CompleteHoldRequest { task_id: task.id, ..Default::default() };
+                        // It may be over by then, or the service with it.
+                        _ = tasks.complete_hold(request).await;
+                    }
+                }
+            });
+        }
+        helper
     }
 
     /// Goes on with a task at rest.
