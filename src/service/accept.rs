@@ -257,7 +257,7 @@ impl Service {
             rollout: Duration::ZERO,
             drain: asked.drain,
         };
-        let (id, graph) = self.graph(asked.operation, &[servers.clone()], times).await?;
+        let (id, graph) = self.graph(asked.operation, std::slice::from_ref(&servers), times).await?;
         Ok(TaskSpec {
             id,
             cluster: task_cluster(cluster),
