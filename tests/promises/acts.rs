@@ -274,7 +274,8 @@ impl<'a> Acts<'a> {
             }
             let accepted = before.iter().any(|intent| !intent.task.accepted_risks.is_empty());
             let by_zone = before.iter().any(|intent| intent.is_of_zone());
-            if !accepted && !self.is_marked(line) && !(by_zone && self.is_zone_marked(line)) {
+            let marked = self.is_marked(line) || by_zone && self.is_zone_marked(line);
+            if !accepted && !marked {
                 broken.push(format!("6: STOP_TIME was not set: {line:?}"));
             }
         }

@@ -9,12 +9,13 @@ use obsteward::proto::v1;
 use obsteward::store::StoredTask;
 use obsteward::watch::encode;
 
+use crate::asking::Ask;
 use crate::life::{Crash, Point};
 use crate::promises::cases::{Case, Injection, MOST_TRIES, Outcome};
 use crate::promises::cluster_faults::{FaultCase, START_ZONE, STOP_ZONE, What, at_login};
 use crate::promises::scenario::{Direction, Operation, SERVER, Scenario};
 use crate::story::Story;
-use crate::world::{Ask, World, WorldOptions};
+use crate::world::{World, WorldOptions};
 
 /// How long a task may move in a case: a health gate waits for half an hour.
 const LONGEST_MOVE: Duration = Duration::from_secs(3600);

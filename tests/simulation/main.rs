@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod agent_run;
+mod asking;
 mod cases;
 mod cluster;
 mod cluster_effect;

@@ -7,11 +7,12 @@ use obsteward::proto::v1;
 use obsteward::proto::v1::task_event::Kind as Event;
 use obsteward::sim::{Kind, Recorded};
 
+use crate::asking::Ask;
 use crate::promises::Evidence;
 use crate::promises::graphs;
 use crate::promises::scenario::{Operation, SERVER};
 use crate::story::Story;
-use crate::world::{Ask, World, WorldOptions};
+use crate::world::{World, WorldOptions};
 
 /// Breaks something.
 type Break = fn(&mut Evidence);

@@ -9,11 +9,12 @@ use obsteward::domain::status::Risk;
 use obsteward::engine::Failpoints;
 use obsteward::sim::{Fault, FaultKind};
 
+use crate::asking::{Ask, RolloutAsk};
 use crate::computer::LedgerWrites;
 use crate::data_centre::Way;
 use crate::life::{Crash, Dice, Loss, LostEffect, Point};
 use crate::promises::scenario::Operation;
-use crate::world::{Ask, RolloutAsk, World, WorldOptions};
+use crate::world::{World, WorldOptions};
 
 /// A step of a walk: after so long, this is done.
 #[derive(Clone, Debug)]

@@ -9,10 +9,9 @@ use futures::StreamExt;
 use obsteward::agent::Timing;
 use obsteward::clock::{Clock, Timestamp};
 use obsteward::domain::event::{Phase, TaskState, Verb};
-use obsteward::domain::ids::{ClusterId, ServerAddr, TaskId, ZoneName};
+use obsteward::domain::ids::{ClusterId, ServerAddr, TaskId};
 use obsteward::domain::refusal::Refusal;
-use obsteward::domain::rollout::RolloutAction;
-use obsteward::domain::status::{Risk, ServerStatus, StopType, ZoneStatus};
+use obsteward::domain::status::{ServerStatus, ZoneStatus};
 use obsteward::domain::task::Task;
 use obsteward::engine::Failpoints;
 use obsteward::inventory::{access, observation};
@@ -20,9 +19,8 @@ use obsteward::operations::Timeouts;
 use obsteward::proto::v1;
 use obsteward::proto::v1::watch_task_response::Kind;
 use obsteward::service::{
-    CancelTask, CompleteHold, FreezeServer, GiveUpTask, OnServer, OnZone, PauseRollout, RestartServer, RestartZone,
-    ResumeRollout, RetryTask, RollbackTask, RolloutOf, RolloutScope, ServiceCall, SkipSubtask, StartRollout,
-    StartServer, StartZone, StopServer, StopZone,
+    CancelTask, CompleteHold, GiveUpTask, PauseRollout, ResumeRollout, RetryTask, RollbackTask, ServiceCall,
+    SkipSubtask,
 };
 use obsteward::sim::{InProcessCluster, SimClock, SimOptions, TenantOptions};
 use obsteward::store::StoredTask;
@@ -32,11 +30,11 @@ use prost::Message;
 use secrecy::SecretString;
 use tokio::task::JoinHandle;
 
+use crate::asking::zone_of;
 use crate::cluster::Clusters;
 use crate::data_centre::{DataCentre, SimulatedHost};
 use crate::disk::Disk;
 use crate::life::{Crash, Dice, Life};
-use crate::promises::scenario::Operation;
 use crate::service::{RunningService, SeesAll, Surroundings, caller};
 use crate::story::Story;
 use crate::witness::Witness;
@@ -80,82 +78,6 @@ impl WorldOptions {
     }
 }
 
-/// What is asked of a server, of its zone, or of all.
-#[derive(Clone, Debug)]
-pub struct Ask {
-    pub operation: Operation,
-    /// From 1, as the cluster numbers them.
-    pub server: i64,
-    /// How long a server is held, of what holds.
-    pub hold: Duration,
-    /// How long clients are waited for.
-    pub drain: Duration,
-    pub rollout: RolloutAsk,
-    pub force: bool,
-    pub risks: Vec<Risk>,
-    pub service_only: bool,
-    pub freeze: bool,
-    /// How long the consent lasts; `None`: as long as nobody says otherwise.
-    pub consent: Option<Duration>,
-    /// Two asks with the same number are the same request.
-    pub request: Option<u128>,
-}
-
-/// What is asked of a rollout besides.
-#[derive(Clone, Copy, Debug)]
-pub struct RolloutAsk {
-    /// Of every server, not of one zone only.
-    pub all: bool,
-    pub max_parallel: u32,
-    pub min_healthy: Duration,
-    pub stop_after: u32,
-    pub pause_after: Option<u32>,
-}
-
-impl Ask {
-    /// The simplest of its kind.
-    pub const fn of(operation: Operation, server: i64) -> Self {
-        let rollout =
-            RolloutAsk { all: false, max_parallel: 1, min_healthy: Duration::ZERO, stop_after: 1, pause_after: None };
-        Self {
-            operation,
-            server,
-            hold: Duration::from_secs(1800),
-            drain: Duration::ZERO,
-            rollout,
-            force: false,
-            risks: Vec::new(),
-            service_only: false,
-            freeze: false,
-            consent: None,
-            request: None,
-        }
-    }
-}
-
-/// Does something with the call that asks for it.
-macro_rules! with_call {
-    ($world:expr, $ask:expr, $call:ident => $then:expr) => {{
-        let stop = $world.stop_call($ask)?;
-        macro_rules! done {
-            ($of_it:expr) => {{
-                let $call = $of_it;
-                $then
-            }};
-        }
-        match $ask.operation {
-            Operation::Stop | Operation::Hold => done!(stop),
-            Operation::Restart => done!(RestartServer(stop)),
-            Operation::Start => done!(StartServer(on_server(&stop))),
-            Operation::Freeze => done!(FreezeServer(on_server(&stop))),
-            Operation::StopZone => done!(StopZone(on_zone($ask, stop))),
-            Operation::StartZone => done!(StartZone(on_zone($ask, stop))),
-            Operation::RestartZone => done!(RestartZone(on_zone($ask, stop))),
-            Operation::Rollout | Operation::HoldRollout => done!(rollout($ask, stop)),
-        }
-    }};
-}
-
 /// A watcher, which comes, goes, and resumes where it was.
 struct Watcher {
     task: TaskId,
@@ -176,7 +98,7 @@ pub struct World {
     pub running: Option<RunningService>,
     pub witness: Witness,
     pub story: Story,
-    cluster_id: ClusterId,
+    pub cluster_id: ClusterId,
     watchers: Vec<Watcher>,
     requests: Vec<JoinHandle<()>>,
     /// Steps of its walk that were done.
@@ -330,7 +252,7 @@ impl World {
     }
 
     /// Asks and waits for the answer; `None`: there will be none, the service is gone.
-    async fn call<C>(
+    pub async fn call<C>(
         &self,
         call: C,
         found: obsteward::service::Found<C::Subject>,
@@ -344,11 +266,6 @@ impl World {
             self.witness.handles.lock().unwrap().push(encode::task(stored));
         }
         Some(answered)
-    }
-
-    /// [`World::ask`], waiting for the answer.
-    pub async fn ask_and_wait(&self, ask: &Ask) -> Option<Result<StoredTask, Refusal>> {
-        with_call!(self, ask, call => self.call(call, ()).await)
     }
 
     /// A retry, a rollback or the end of a task at rest, waiting for the answer.
@@ -368,7 +285,7 @@ impl World {
     }
 
     /// Sends a call on its way; what it is answered with is a handle.
-    fn send<C>(&mut self, call: C, found: obsteward::service::Found<C::Subject>)
+    pub fn send<C>(&mut self, call: C, found: obsteward::service::Found<C::Subject>)
     where
         C: ServiceCall<Output = StoredTask> + std::fmt::Debug,
         obsteward::service::Found<C::Subject>: 'static,
@@ -388,29 +305,6 @@ impl World {
                 Err(refusal) => story.tell(format!("is refused: {refusal:?}")),
             }
         }));
-    }
-
-    fn stop_call(&self, ask: &Ask) -> Option<StopServer> {
-        Some(StopServer {
-            cluster: self.cluster_id,
-            server: self.server_id(ask.server)?,
-            force: ask.force,
-            accepted_risks: ask.risks.clone(),
-            stop_type: if ask.service_only { StopType::Service } else { StopType::Process },
-            freeze_before_stop: ask.freeze && !ask.service_only,
-            hold_until: (ask.operation == Operation::Hold).then(|| self.clock.now().plus(ask.hold)),
-            drain: ask.drain,
-            request_id: ask.request.map(uuid::Uuid::from_u128),
-            repeat_by_arguments: false,
-            expected_server: None,
-            expire_time: ask.consent.map(|consent| self.clock.now().plus(consent)),
-        })
-    }
-
-    /// `None`: the server is not known to the service.
-    pub fn ask(&mut self, ask: &Ask) -> Option<()> {
-        with_call!(self, ask, call => self.send(call, ()));
-        Some(())
     }
 
     /// Asks a verb of the open task, whether or not it is allowed.
@@ -535,7 +429,7 @@ impl World {
         1..=3 * i64::from(self.options.servers_per_zone)
     }
 
-    fn server_id(&self, server: i64) -> Option<obsteward::domain::ids::ServerId> {
+    pub fn server_id(&self, server: i64) -> Option<obsteward::domain::ids::ServerId> {
         let address = self.address(server);
         let content = self.disk.lock();
         content.cluster.as_ref()?.servers.iter().find(|row| row.addr == address).map(|row| row.id)
@@ -633,58 +527,6 @@ impl World {
         self.witness.look(&self.disk, &self.cluster);
         self.witness.broken(whole)
     }
-}
-
-fn on_server(stop: &StopServer) -> OnServer {
-    OnServer {
-        cluster: stop.cluster,
-        server: stop.server,
-        request_id: stop.request_id,
-        repeat_by_arguments: false,
-        expected_server: None,
-    }
-}
-
-fn on_zone(ask: &Ask, stop: StopServer) -> OnZone {
-    let starts = ask.operation == Operation::StartZone;
-    OnZone {
-        cluster: stop.cluster,
-        zone: zone_of(ask.server),
-        request_id: stop.request_id,
-        repeat_by_arguments: false,
-        force: stop.force && !starts,
-        accepted_risks: if starts { Vec::new() } else { stop.accepted_risks },
-        freeze_before_stop: stop.freeze_before_stop && !starts,
-        drain: if starts { Duration::ZERO } else { stop.drain },
-        expire_time: stop.expire_time,
-    }
-}
-
-fn rollout(ask: &Ask, stop: StopServer) -> StartRollout {
-    let RolloutAsk { all, max_parallel, min_healthy, stop_after, pause_after } = ask.rollout;
-    let holds = ask.operation == Operation::HoldRollout;
-    StartRollout {
-        of: RolloutOf {
-            cluster: stop.cluster,
-            scope: if all { RolloutScope::All } else { RolloutScope::Zones(vec![zone_of(ask.server)]) },
-            action: if holds { RolloutAction::Hold } else { RolloutAction::Restart },
-            max_parallel,
-            force: stop.force,
-            accepted_risks: stop.accepted_risks,
-        },
-        min_healthy,
-        stop_after,
-        pause_after,
-        freeze_before_stop: stop.freeze_before_stop,
-        drain: stop.drain,
-        hold: holds.then_some(ask.hold),
-        deadline: stop.expire_time,
-        request_id: stop.request_id,
-    }
-}
-
-fn zone_of(server: i64) -> ZoneName {
-    format!("zone{}", (server - 1) % 3 + 1).parse().unwrap()
 }
 
 pub fn agent_address(server: i64) -> String {
