@@ -24,8 +24,8 @@ use crate::agent::supervisor;
 use crate::domain::host::{ObserverIdentity, ObserverTarget};
 use crate::net::descriptors;
 
-/// Pause before a doubt is looked at a second time.
-const SECOND_LOOK: Duration = Duration::from_millis(50);
+/// Pauses before a doubt is looked at again: on a busy host a process may take a while to end.
+const LOOKS_AGAIN: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(250)];
 /// File below the home that its standard output and error go to.
 const OUTPUT: &str = "log/obsteward-start.log";
 /// The variables that an observer gets from the agent: the others do not concern it, and some may be secret.
@@ -127,17 +127,20 @@ impl Machine for Linux {
         Ok(search)
     }
 
-    /// A doubt gets a second look, because some pass at once: a child between fork and exec looks like its observer, and a
-    /// process that is ending like one that hides. The answer is the second look's alone.
+    /// A doubt is looked at again, because some pass at once: a child between fork and exec looks like its observer, and a
+    /// process that is ending like one that hides. The answer is the last look's alone.
     fn search(&self, target: &ObserverTarget) -> Result<Search, AgentRefusal> {
-        let first = self.look(target)?;
-        match first.outcome {
-            Outcome::Running { .. } | Outcome::Absent => Ok(first),
-            Outcome::Ambiguous => {
-                std::thread::sleep(SECOND_LOOK);
-                self.look(target)
+        let mut search = self.look(target)?;
+        for pause in LOOKS_AGAIN {
+            match search.outcome {
+                Outcome::Running { .. } | Outcome::Absent => break,
+                Outcome::Ambiguous => {
+                    std::thread::sleep(pause);
+                    search = self.look(target)?;
+                }
             }
         }
+        Ok(search)
     }
 
     fn is_there(&self, pid: u32, start_ticks: u64) -> bool {
