@@ -229,11 +229,13 @@ async fn one_silent_host() {
     let task = start(&stage.clients, stage.cluster_id).await.unwrap();
     assert_eq!(task.state(), v1::TaskState::Failed, "{task:#?}");
     assert_eq!(task_error(&task).0, "OBSERVER_DIED");
+    // How far the others came when the third failed is a race; that they were started is not.
     assert_eq!(
-        of_each(&stage, &task, "Wait observer accessible"),
-        [v1::SubtaskState::Successful, v1::SubtaskState::Successful, v1::SubtaskState::Pending]
+        of_each(&stage, &task, "Start observer process"),
+        [v1::SubtaskState::Successful, v1::SubtaskState::Successful, v1::SubtaskState::Failed]
     );
-    assert!(pids(&stage)[0].is_some() && pids(&stage)[2].is_none());
+    assert_eq!(of_each(&stage, &task, "Wait observer accessible")[2], v1::SubtaskState::Pending);
+    assert!(pids(&stage)[0].is_some() && pids(&stage)[1].is_some() && pids(&stage)[2].is_none());
     let running = pids(&stage)[0];
     stage.clients.retry(task.id).await;
     let task = stage.clients.at_rest(task.id).await;
