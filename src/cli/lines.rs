@@ -351,10 +351,11 @@ pub fn rollout(progress: &v1::RolloutProgress, now: Timestamp) -> String {
             };
             words.push_str(&format!("; paused {by} since {}", times::shown(Some(since))));
         }
-        (None, Some(end)) => {
+        (None, Some(end)) if end > now => {
             words.push_str(&format!("; about {} more", times::rough(end.since(now))));
         }
-        (None, None) => {}
+        // What takes longer than the servers before it is not foretold.
+        (None, Some(_) | None) => {}
     }
     words
 }

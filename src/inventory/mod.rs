@@ -10,6 +10,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::clock::Clock;
+use crate::domain::event::TaskServer;
 use crate::domain::host::ObserverTarget;
 use crate::domain::ids::{ClusterId, ServerId};
 use crate::domain::reading::{ServerReading, ZoneReading};
@@ -73,6 +74,12 @@ impl Target {
             identity: Some(self.cluster.identity.clone()),
             target: Some((self.server.addr, self.server.ob_server_id)),
         }
+    }
+
+    /// As a task keeps it.
+    pub fn task_server(&self) -> TaskServer {
+        let row = &self.server;
+        TaskServer { id: row.id, addr: row.addr, ob_server_id: row.ob_server_id, zone: row.zone.clone() }
     }
 
     /// By what an agent finds the server's process.

@@ -9,19 +9,20 @@ use futures::future::join_all;
 use uuid::Uuid;
 
 use super::Service;
+use super::begin::{Beginning, task_cluster};
 use super::call::{CallFamily, Caller};
+use super::hold;
 use super::operate::Operate;
 use super::refusals::{engine_refusal, inventory_refusal, store_refusal};
 use crate::clock::Timestamp;
 use crate::domain::admission::{Admission, ProcessFinding, service_state};
 use crate::domain::call::Call;
 use crate::domain::decide::{DEFAULT_CONSENT, Input, VerbRequest};
-use crate::domain::event::{Phase, TaskCluster, TaskServer, TaskSpec, Verb};
-use crate::domain::gate::Consent;
-use crate::domain::graph::{Graph, TaskTarget};
-use crate::domain::hold::{Hold, HoldUntil, TIME_TO_START, longest_hold};
-use crate::domain::ids::{ClusterId, InvalidName, ServerAddr, TaskId};
-use crate::domain::refusal::{LockHolder, Refusal};
+use crate::domain::event::{Phase, TaskServer, TaskSpec, Verb};
+use crate::domain::graph::TaskTarget;
+use crate::domain::hold::HoldUntil;
+use crate::domain::ids::{ClusterId, ServerAddr, TaskId};
+use crate::domain::refusal::Refusal;
 use crate::domain::status::{InnerStatus, Risk, ServerStatus, ZoneInnerStatus};
 use crate::domain::task::Task;
 use crate::engine::WriteOutcome;
@@ -31,7 +32,6 @@ use crate::operations::assess::process_finding;
 use crate::operations::definition::{Definition, GraphTimes, StepKind};
 use crate::operations::subject::Subject;
 use crate::operations::{self, former_and_target};
-use crate::store::inventory::ClusterRow;
 use crate::store::{Author, StoredTask, Write};
 
 /// Longest fresh look before a refusal by recorded state.
@@ -40,11 +40,9 @@ const FRESH_LOOK: Duration = Duration::from_secs(5);
 impl Service {
     /// Records the task, or answers with the one that is there for the same request.
     pub(super) async fn accept(&self, caller: &Caller, asked: Operate) -> Result<StoredTask, Refusal> {
-        if let Some(request_id) = asked.request_id {
-            let known = self.store.request(&caller.principal, &request_id.to_string()).await;
-            if let Some((task, known)) = known.map_err(|error| store_refusal(&error))? {
-                return self.replayed(task, &known, &asked).await;
-            }
+        let key = asked.request_key();
+        if let Some(known) = self.known(caller, key.as_ref()).await? {
+            return Ok(known);
         }
         if let Some(open) = self.open_repeat(caller, &asked).await? {
             return Ok(open);
@@ -66,58 +64,21 @@ impl Service {
             return Err(Refusal::ExpireTimePassed { expire_time, now });
         }
         let spec = self.spec(caller, &asked, &subject, expire_time, now).await?;
-        let writes = self.recorded(caller, &asked, spec.id, &subject);
-        match self.begin_task(caller, spec, writes).await? {
+        let audit = self.audited(caller, &asked, spec.id, &subject);
+        match self.begin_task(caller, spec, key.as_ref(), audit).await? {
             Beginning::Begun(stored) => Ok(*stored),
             Beginning::LockHeld(holder) => match self.open_repeat(caller, &asked).await? {
                 Some(open) => Ok(open),
                 None => Err(self.in_progress(asked.cluster, holder).await?),
             },
-            Beginning::Replayed { task, digest } => self.replayed(task, &digest, &asked).await,
         }
     }
 
-    /// Records a task with the lock of its cluster and these writes, and gives it to an owner.
-    pub(super) async fn begin_task(
-        &self,
-        caller: &Caller,
-        spec: TaskSpec,
-        writes: Vec<Write>,
-    ) -> Result<Beginning, Refusal> {
-        let id = spec.id;
-        let lock = Write::AcquireLock { cluster: spec.cluster.key.clone() };
-        let author = Author::Request { principal: caller.principal.clone(), nonce: Uuid::new_v4().to_string() };
-        let writes = std::iter::once(lock).chain(writes).collect();
-        let written = self.engine.committer().create(spec, author, writes).await;
-        match written.map_err(|error| engine_refusal(&error))? {
-            WriteOutcome::Done { task, fence, seq } => {
-                // As committed, whatever it has come to since: its events follow from exactly here.
-                let seq = seq.ok_or_else(|| Refusal::Internal { what: format!("task {id} has no place") })?;
-                let stored = StoredTask { task: (*task).clone(), seq, progress: Vec::new() };
-                self.engine.begin(task, fence);
-                Ok(Beginning::Begun(Box::new(stored)))
-            }
-            WriteOutcome::LockHeld(holder) => Ok(Beginning::LockHeld(holder)),
-            WriteOutcome::Replayed { task, digest } => Ok(Beginning::Replayed { task, digest }),
-            WriteOutcome::Refused(refusal) => Err(refusal.into()),
-            WriteOutcome::Fenced => Err(Refusal::Internal { what: "a new task was fenced".to_owned() }),
-        }
-    }
-
-    /// The audit record of an acceptance, and the request id that it was made under.
-    fn recorded(&self, caller: &Caller, asked: &Operate, task: TaskId, subject: &Subject) -> Vec<Write> {
+    /// The audit record of an acceptance.
+    fn audited(&self, caller: &Caller, asked: &Operate, task: TaskId, subject: &Subject) -> Write {
         let addresses: Vec<String> = subject.addresses().iter().map(ToString::to_string).collect();
         let entry = asked.audit_entry().with_task(task, addresses.join(", "));
-        let request = asked.request_id.map(|id| requested(caller, id, asked.digest()));
-        std::iter::once(Write::Audit(self.accepted(caller, asked.operation.call, entry))).chain(request).collect()
-    }
-
-    async fn replayed(&self, task: TaskId, known: &str, asked: &Operate) -> Result<StoredTask, Refusal> {
-        if known == asked.digest() {
-            return self.stored_task(task).await;
-        }
-        let request_id = asked.request_id.map(|id| id.to_string()).unwrap_or_default();
-        Err(Refusal::RequestIdReused { request_id, task })
+        Write::Audit(self.accepted(caller, asked.operation.call, entry))
     }
 
     /// The caller's own open task that an equal request made: the answer to programs that repeat without a request id.
@@ -170,14 +131,16 @@ impl Service {
             reason: caller.reason.clone(),
             if_revision: Some(stopped_by.revision),
         };
-        let writes = self.recorded(caller, &asked, id, subject);
+        let key = asked.request_key();
+        let audit = self.audited(caller, &asked, id, subject);
+        let writes: Vec<Write> = std::iter::once(audit).chain(key.as_ref().map(|key| key.write(caller))).collect();
         let written = self.engine.committer().write(&Arc::new(stopped_by), input, author, |_| writes.clone()).await;
         match written.map_err(|error| engine_refusal(&error))? {
             WriteOutcome::Done { task, .. } => {
                 self.go_on(task).await?;
                 self.stored_task(id).await
             }
-            WriteOutcome::Replayed { task, digest } => self.replayed(task, &digest, &asked).await,
+            WriteOutcome::Replayed { task, digest } => self.replayed(key.as_ref(), task, &digest).await,
             WriteOutcome::Refused(refusal) => Err(refusal.into()),
             WriteOutcome::Fenced | WriteOutcome::LockHeld(_) => {
                 Err(Refusal::Internal { what: format!("the rollback of task {id} was not written") })
@@ -260,20 +223,14 @@ impl Service {
         expire_time: Timestamp,
         now: Timestamp,
     ) -> Result<TaskSpec, Refusal> {
-        let server = |target: &Target| TaskServer {
-            id: target.server.id,
-            addr: target.server.addr,
-            ob_server_id: target.server.ob_server_id,
-            zone: target.server.zone.clone(),
-        };
-        let servers: Vec<TaskServer> = subject.targets().map(server).collect();
+        let servers: Vec<TaskServer> = subject.targets().map(Target::task_server).collect();
         let cluster = &subject.way().cluster;
         let hold = asked.hold_until.map(HoldUntil::Deadline);
-        let hold = hold.map(|until| admitted_hold(until, cluster, &asked.consent, now)).transpose()?;
+        let hold = hold.map(|until| hold::admitted(until, cluster, &asked.consent, now)).transpose()?;
         let times = GraphTimes {
-            lease: Duration::from_micros(u64::try_from(cluster.lease_time_micros).unwrap_or_default()),
+            lease: cluster.lease_time(),
             leader_wait: self.deps.timeouts.leader_wait,
-            hold: hold.map(|hold| longest_of_subtask(&hold, now)).unwrap_or_default(),
+            hold: hold.map(|hold| hold::longest_of_subtask(&hold, now)).unwrap_or_default(),
             rollout: Duration::ZERO,
             drain: asked.drain,
         };
@@ -296,34 +253,6 @@ impl Service {
             graph,
             facts: former_and_target(subject),
         })
-    }
-
-    /// The graph of a new task, with ids of its own.
-    pub(super) async fn graph(
-        &self,
-        operation: &Definition,
-        batches: &[Vec<TaskServer>],
-        times: GraphTimes,
-    ) -> Result<(TaskId, Graph), Refusal> {
-        let internal = |error: InvalidName| Refusal::Internal { what: error.to_string() };
-        let ids = u32::try_from(operation.subtask_count(batches) + 1).unwrap_or(u32::MAX);
-        let first = self.store.reserve_ids(ids).await.map_err(|error| store_refusal(&error))?;
-        let graph = operation.graph(first + 1, batches, times).map_err(internal)?;
-        Ok((TaskId::new(first).map_err(internal)?, graph))
-    }
-
-    pub(super) async fn in_progress(&self, cluster: ClusterId, holder: TaskId) -> Result<Refusal, Refusal> {
-        let task = self.stored_task(holder).await?.task;
-        let holder = LockHolder {
-            task: holder,
-            name: task.spec.graph.operation.name.clone(),
-            state: task.state,
-            since: task.create_time,
-            by: task.spec.creator.clone(),
-            target: task.spec.describe_target(),
-            verbs: freeing(&task),
-        };
-        Ok(Refusal::OperationInProgress { cluster, holder: Box::new(holder) })
     }
 }
 
@@ -350,65 +279,6 @@ fn is_repeat(caller: &Caller, asked: &Operate, spec: &TaskSpec) -> bool {
         && spec.freeze_before_stop == asked.freeze_before_stop
         && spec.hold.map(|hold| hold.until) == asked.hold_until.map(HoldUntil::Deadline)
         && spec.drain == asked.drain
-}
-
-/// How the record of a task began.
-pub(super) enum Beginning {
-    Begun(Box<StoredTask>),
-    /// Another task holds the cluster.
-    LockHeld(TaskId),
-    /// The request id is that of this task, and of a request with this digest.
-    Replayed {
-        task: TaskId,
-        digest: String,
-    },
-}
-
-/// The request id that a task was asked for under.
-pub(super) fn requested(caller: &Caller, request_id: Uuid, digest: String) -> Write {
-    Write::Request { principal: caller.principal.clone(), request_id: request_id.to_string(), digest }
-}
-
-pub(super) fn task_cluster(cluster: &ClusterRow) -> TaskCluster {
-    TaskCluster {
-        id: cluster.id,
-        name: cluster.identity.name.clone(),
-        ob_cluster_id: cluster.identity.ob_cluster_id,
-        key: cluster.identity.key(),
-    }
-}
-
-/// A hold that is over before the cluster gives up the replicas of the server, or of which the caller accepted that it may not
-/// be.
-pub(super) fn admitted_hold(
-    until: HoldUntil,
-    cluster: &ClusterRow,
-    consent: &Consent,
-    now: Timestamp,
-) -> Result<Hold, Refusal> {
-    let permanent_offline = Duration::from_micros(u64::try_from(cluster.permanent_offline_micros).unwrap_or_default());
-    let end = match until {
-        HoldUntil::Deadline(end) => end,
-        HoldUntil::For(time) => now.plus(time),
-    };
-    if end <= now {
-        return Err(Refusal::field("hold_until", format!("{end} has passed, it is {now}; hold until a later moment")));
-    }
-    let longest = longest_hold(permanent_offline);
-    if end.since(now) > longest && !consent.accepts(Risk::PermanentOffline) {
-        let (longest_seconds, permanent_offline_seconds) = (longest.as_secs(), permanent_offline.as_secs());
-        return Err(Refusal::HoldTooLong { until: end, longest_seconds, permanent_offline_seconds });
-    }
-    Ok(Hold { until, permanent_offline })
-}
-
-/// How long the subtask of a hold may take: a host that does not answer at its end is waited for.
-pub(super) fn longest_of_subtask(hold: &Hold, now: Timestamp) -> Duration {
-    let asked = match hold.until {
-        HoldUntil::Deadline(until) => until.since(now),
-        HoldUntil::For(time) => time,
-    };
-    asked + hold.permanent_offline.max(TIME_TO_START)
 }
 
 /// What an operation is asked for, as recorded.

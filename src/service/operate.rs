@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::Service;
 use super::audit_entry::{AuditEntry, joined};
+use super::begin::RequestKey;
 use super::call::{CallFamily, Caller, FamilyCall};
 use super::digest::RequestDigest;
 use crate::clock::Timestamp;
@@ -298,6 +299,11 @@ impl Operate {
     /// In seconds; `None`: it waits for no client.
     fn drain_words(&self) -> Option<String> {
         (!self.drain.is_zero()).then(|| format!("{}s", self.drain.as_secs_f64()))
+    }
+
+    /// `None`: it was asked for without a request id.
+    pub(super) fn request_key(&self) -> Option<RequestKey> {
+        self.request_id.map(|id| RequestKey { id, digest: self.digest() })
     }
 
     /// `None`: it stops nothing.

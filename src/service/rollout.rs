@@ -6,12 +6,13 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::Service;
-use super::accept::{Beginning, admitted_hold, longest_of_subtask, requested, task_cluster};
 use super::audit_entry::{AuditEntry, joined};
+use super::begin::{Beginning, RequestKey, task_cluster};
 use super::call::{Caller, ServiceCall};
 use super::digest::RequestDigest;
-use super::refusals::{inventory_refusal, store_refusal};
-use super::views::{CheckVerdict, StopPlanView};
+use super::hold;
+use super::refusals::inventory_refusal;
+use super::views::StopPlanView;
 use crate::clock::Timestamp;
 use crate::domain::call::Call;
 use crate::domain::event::{TaskServer, TaskSpec};
@@ -183,48 +184,22 @@ impl RolloutPlanView {
     pub fn allowed(&self) -> bool {
         self.plans.iter().all(|plan| plan.allowed)
     }
-
-    /// The checks that block, each with its server.
-    pub fn blocked(&self) -> impl Iterator<Item = (&StopPlanView, &str)> {
-        self.plans.iter().flat_map(|plan| {
-            let blocking = plan.checks.iter().filter(|check| check.verdict == CheckVerdict::Block && !check.overridden);
-            blocking.map(move |check| (plan, check.evidence.as_str()))
-        })
-    }
 }
 
 impl Service {
     async fn start_rollout(&self, caller: &Caller, asked: StartRollout) -> Result<StoredTask, Refusal> {
-        let digest = asked.digest();
-        if let Some(request_id) = asked.request_id {
-            let known = self.store.request(&caller.principal, &request_id.to_string()).await;
-            if let Some((task, known)) = known.map_err(|error| store_refusal(&error))? {
-                return self.repeated(&asked, task, known == digest).await;
-            }
+        let key = asked.request_id.map(|id| RequestKey { id, digest: asked.digest() });
+        if let Some(known) = self.known(caller, key.as_ref()).await? {
+            return Ok(known);
         }
         let (cluster, targets) = self.servers_of(&asked.of).await?;
         let spec = self.rollout_spec(caller, &asked, &cluster, &targets).await?;
         let entry = asked.audit_entry(caller).with_task(spec.id, format!("{} servers", spec.servers.len()));
-        let mut writes = vec![Write::Audit(self.accepted(caller, Call::StartRollout, entry))];
-        writes.extend(asked.request_id.map(|id| requested(caller, id, digest.clone())));
-        match self.begin_task(caller, spec, writes).await? {
+        let audit = Write::Audit(self.accepted(caller, Call::StartRollout, entry));
+        match self.begin_task(caller, spec, key.as_ref(), audit).await? {
             Beginning::Begun(stored) => Ok(*stored),
             Beginning::LockHeld(holder) => Err(self.in_progress(asked.of.cluster, holder).await?),
-            Beginning::Replayed { task, digest: known } => self.repeated(&asked, task, known == digest).await,
         }
-    }
-
-    async fn repeated(
-        &self,
-        asked: &StartRollout,
-        task: crate::domain::ids::TaskId,
-        same: bool,
-    ) -> Result<StoredTask, Refusal> {
-        if same {
-            return self.stored_task(task).await;
-        }
-        let request_id = asked.request_id.map(|id| id.to_string()).unwrap_or_default();
-        Err(Refusal::RequestIdReused { request_id, task })
     }
 
     /// The cluster, and the servers that are meant, ascending by id.
@@ -287,16 +262,14 @@ impl Service {
         let hold = match asked.of.action {
             RolloutAction::Restart => None,
             RolloutAction::Hold => {
-                let permanent =
-                    Duration::from_micros(u64::try_from(cluster.permanent_offline_micros).unwrap_or_default());
-                let time = asked.hold.unwrap_or_else(|| longest_hold(permanent));
-                Some(admitted_hold(HoldUntil::For(time), cluster, &asked.of.consent(), now)?)
+                let time = asked.hold.unwrap_or_else(|| longest_hold(cluster.permanent_offline_time()));
+                Some(hold::admitted(HoldUntil::For(time), cluster, &asked.of.consent(), now)?)
             }
         };
         let times = GraphTimes {
-            lease: Duration::from_micros(u64::try_from(cluster.lease_time_micros).unwrap_or_default()),
+            lease: cluster.lease_time(),
             leader_wait: self.deps.timeouts.leader_wait,
-            hold: hold.map(|hold| longest_of_subtask(&hold, now)).unwrap_or_default(),
+            hold: hold.map(|hold| hold::longest_of_subtask(&hold, now)).unwrap_or_default(),
             drain: asked.drain,
             // The gate itself says when it is too late; a retry may give more time.
             rollout: deadline.since(now) + asked.min_healthy + DEFAULT_DEADLINE,
@@ -314,7 +287,7 @@ impl Service {
             id,
             cluster: task_cluster(cluster),
             target: TaskTarget::Cluster,
-            servers: targets.iter().map(task_server).collect(),
+            servers: targets.iter().map(Target::task_server).collect(),
             creator: caller.principal.clone(),
             reason: caller.reason.clone(),
             expire_time: deadline,
@@ -331,13 +304,8 @@ impl Service {
     }
 }
 
-fn task_server(target: &Target) -> TaskServer {
-    let row = &target.server;
-    TaskServer { id: row.id, addr: row.addr, ob_server_id: row.ob_server_id, zone: row.zone.clone() }
-}
-
 fn in_batches(of: &RolloutOf, targets: &[Target]) -> Vec<Vec<TaskServer>> {
-    let servers: Vec<TaskServer> = targets.iter().map(task_server).collect();
+    let servers: Vec<TaskServer> = targets.iter().map(Target::task_server).collect();
     let root = targets.iter().flat_map(|target| &target.servers).find(|row| row.with_rootserver);
     batches(&servers, root.map(|row| &row.zone), usize::try_from(of.max_parallel).unwrap_or(usize::MAX))
 }

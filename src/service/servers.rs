@@ -179,8 +179,7 @@ fn view(
     let reading = recorded_reading(cluster, &row);
     let status = server_status(row.managed_status, service_state(&reading));
     row.inner_status = reading.status;
-    let lease = Duration::from_micros(u64::try_from(cluster.lease_time_micros).unwrap_or_default());
-    let permanent = Duration::from_micros(u64::try_from(cluster.permanent_offline_micros).unwrap_or_default());
+    let (lease, permanent) = (cluster.lease_time(), cluster.permanent_offline_time());
     // Last heartbeat = LAST_OFFLINE_TIME - lease_time (docs/oceanbase.md#permanent-offline).
     let permanent_offline_at = row.last_offline_time.map(|offline| offline.minus(lease).plus(permanent));
     let not_safe_reason =

@@ -1,6 +1,8 @@
 //! The inventory as it is stored: clusters with their zones, servers and hosts. Discovery writes facts (zone, ports, id,
 //! version); people decide names, hosts and credentials.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use secrecy::SecretString;
 
@@ -58,6 +60,18 @@ pub struct ClusterRow {
     pub lease_time_micros: i64,
     /// `server_permanent_offline_time` as last read, microseconds.
     pub permanent_offline_micros: i64,
+}
+
+impl ClusterRow {
+    /// `lease_time` as last read.
+    pub fn lease_time(&self) -> Duration {
+        Duration::from_micros(u64::try_from(self.lease_time_micros).unwrap_or_default())
+    }
+
+    /// `server_permanent_offline_time` as last read.
+    pub fn permanent_offline_time(&self) -> Duration {
+        Duration::from_micros(u64::try_from(self.permanent_offline_micros).unwrap_or_default())
+    }
 }
 
 /// A zone as last read.

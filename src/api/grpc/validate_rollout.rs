@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::api::grpc::fields::Fields;
+use crate::api::grpc::fields::{Fields, MOST_HOSTS};
 use crate::api::grpc::validate::{drain, request_id, risks};
 use crate::domain::hold::TIME_TO_START;
 use crate::domain::ids::{ClusterId, ServerId, ZoneName};
@@ -153,6 +153,13 @@ fn each<T, P: Ord + std::fmt::Display>(
 ) -> Option<Vec<P>> {
     if values.is_empty() {
         fields.wrong(field, "is empty; name at least one, or give the scope all");
+        return None;
+    }
+    if values.len() > MOST_HOSTS {
+        fields.wrong(
+            field,
+            format!("has {} entries, at most {MOST_HOSTS} are allowed; give the scope all", values.len()),
+        );
         return None;
     }
     let mut read: Vec<P> = Vec::with_capacity(values.len());

@@ -8,7 +8,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::domain::decide::StepOutput;
-use crate::domain::event::Failure;
 use crate::domain::hold::HoldState;
 use crate::domain::host::Finding;
 use crate::engine::{Observation, ProgressReport, Step, StepContext};
@@ -62,11 +61,6 @@ impl Step for HoldObserver {
         };
         let again_in = if now < until { until.since(now).min(LOOK) } else { LOOK };
         Observation::Wait { progress: ProgressReport::uncounted(message), again_in }
-    }
-
-    /// Once it ended it is not gone back to.
-    async fn still_holds(&self, _: &StepContext) -> Result<bool, Failure> {
-        Ok(true)
     }
 }
 

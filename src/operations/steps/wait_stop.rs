@@ -30,7 +30,7 @@ impl Step for WaitObserverStop {
             Ok(target) => target,
             Err(failure) => return step_io::not_begun(failure),
         };
-        let lease = Duration::from_micros(u64::try_from(target.cluster.lease_time_micros).unwrap_or_default());
+        let lease = target.cluster.lease_time();
         let since_end = step_io::since_own_effect(deps, context, StepKind::StopProcess);
         let found = step_io::find(deps, &target).await;
         let host_known = match self.process(context, &target, &found) {

@@ -217,10 +217,15 @@ async fn what_is_wrong_with_a_request_is_refused_before_anything_is_recorded() {
         hold: Some(prost_types::Duration { seconds, nanos: 0 }),
         ..restart(&stage)
     };
-    let cases: [(v1::StartRolloutRequest, &str, &str); 11] = [
+    let cases: [(v1::StartRolloutRequest, &str, &str); 12] = [
         (v1::StartRolloutRequest { scope: None, ..base() }, "INVALID_ARGUMENT", "scope"),
         (v1::StartRolloutRequest { scope: servers(vec![]), ..base() }, "INVALID_ARGUMENT", "scope.servers.ids"),
         (v1::StartRolloutRequest { scope: servers(vec![one, one]), ..base() }, "INVALID_ARGUMENT", "twice"),
+        (
+            v1::StartRolloutRequest { scope: servers((1..=1001).collect()), ..base() },
+            "INVALID_ARGUMENT",
+            "at most 1000",
+        ),
         (v1::StartRolloutRequest { scope: servers(vec![one, 999_999]), ..base() }, "SERVER_NOT_FOUND", "999999"),
         (v1::StartRolloutRequest { scope: zones(&["zone1", "zone9"]), ..base() }, "ZONE_NOT_FOUND", "zone9"),
         (v1::StartRolloutRequest { action: 0, ..base() }, "INVALID_ARGUMENT", "action"),

@@ -1,0 +1,131 @@
+//! How a new task begins: recorded under its request id and with the lock of its cluster, and given to an owner. A repeat under the
+//! same id is answered with the same task.
+
+use uuid::Uuid;
+
+use super::Service;
+use super::accept::freeing;
+use super::call::Caller;
+use super::refusals::{engine_refusal, store_refusal};
+use crate::domain::event::{TaskCluster, TaskServer, TaskSpec};
+use crate::domain::graph::Graph;
+use crate::domain::ids::{ClusterId, InvalidName, TaskId};
+use crate::domain::refusal::{LockHolder, Refusal};
+use crate::engine::WriteOutcome;
+use crate::operations::definition::{Definition, GraphTimes};
+use crate::store::inventory::ClusterRow;
+use crate::store::{Author, StoredTask, Write};
+
+/// A request id, and the digest of what is asked for under it.
+pub(super) struct RequestKey {
+    pub id: Uuid,
+    pub digest: String,
+}
+
+impl RequestKey {
+    /// Records that this caller used it.
+    pub(super) fn write(&self, caller: &Caller) -> Write {
+        let (principal, request_id) = (caller.principal.clone(), self.id.to_string());
+        Write::Request { principal, request_id, digest: self.digest.clone() }
+    }
+}
+
+/// How the record of a task began.
+pub(super) enum Beginning {
+    /// This one, or the one that the same request began before.
+    Begun(Box<StoredTask>),
+    /// Another task holds the cluster.
+    LockHeld(TaskId),
+}
+
+impl Service {
+    /// The task that was asked for under this id before.
+    pub(super) async fn known(&self, caller: &Caller, key: Option<&RequestKey>) -> Result<Option<StoredTask>, Refusal> {
+        let Some(key) = key else { return Ok(None) };
+        let known = self.store.request(&caller.principal, &key.id.to_string()).await;
+        match known.map_err(|error| store_refusal(&error))? {
+            Some((task, digest)) => self.replayed(Some(key), task, &digest).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The id belongs to this task, and to a request of this digest.
+    pub(super) async fn replayed(
+        &self,
+        key: Option<&RequestKey>,
+        task: TaskId,
+        digest: &str,
+    ) -> Result<StoredTask, Refusal> {
+        match key {
+            Some(key) if key.digest != digest => Err(Refusal::RequestIdReused { request_id: key.id.to_string(), task }),
+            Some(_) | None => self.stored_task(task).await,
+        }
+    }
+
+    /// Records a task with the lock of its cluster and its audit record.
+    pub(super) async fn begin_task(
+        &self,
+        caller: &Caller,
+        spec: TaskSpec,
+        key: Option<&RequestKey>,
+        audit: Write,
+    ) -> Result<Beginning, Refusal> {
+        let id = spec.id;
+        let lock = Write::AcquireLock { cluster: spec.cluster.key.clone() };
+        let author = Author::Request { principal: caller.principal.clone(), nonce: Uuid::new_v4().to_string() };
+        let writes = [lock, audit].into_iter().chain(key.map(|key| key.write(caller))).collect();
+        let written = self.engine.committer().create(spec, author, writes).await;
+        match written.map_err(|error| engine_refusal(&error))? {
+            WriteOutcome::Done { task, fence, seq } => {
+                // As committed, whatever it has come to since: its events follow from exactly here.
+                let seq = seq.ok_or_else(|| Refusal::Internal { what: format!("task {id} has no place") })?;
+                let stored = StoredTask { task: (*task).clone(), seq, progress: Vec::new() };
+                self.engine.begin(task, fence);
+                Ok(Beginning::Begun(Box::new(stored)))
+            }
+            WriteOutcome::LockHeld(holder) => Ok(Beginning::LockHeld(holder)),
+            WriteOutcome::Replayed { task, digest } => {
+                self.replayed(key, task, &digest).await.map(|stored| Beginning::Begun(Box::new(stored)))
+            }
+            WriteOutcome::Refused(refusal) => Err(refusal.into()),
+            WriteOutcome::Fenced => Err(Refusal::Internal { what: "a new task was fenced".to_owned() }),
+        }
+    }
+
+    /// The graph of a new task, with ids of its own.
+    pub(super) async fn graph(
+        &self,
+        operation: &Definition,
+        batches: &[Vec<TaskServer>],
+        times: GraphTimes,
+    ) -> Result<(TaskId, Graph), Refusal> {
+        let internal = |error: InvalidName| Refusal::Internal { what: error.to_string() };
+        let ids = u32::try_from(operation.subtask_count(batches) + 1).unwrap_or(u32::MAX);
+        let first = self.store.reserve_ids(ids).await.map_err(|error| store_refusal(&error))?;
+        let graph = operation.graph(first + 1, batches, times).map_err(internal)?;
+        Ok((TaskId::new(first).map_err(internal)?, graph))
+    }
+
+    pub(super) async fn in_progress(&self, cluster: ClusterId, holder: TaskId) -> Result<Refusal, Refusal> {
+        let task = self.stored_task(holder).await?.task;
+        let holder = LockHolder {
+            task: holder,
+            name: task.spec.graph.operation.name.clone(),
+            state: task.state,
+            since: task.create_time,
+            by: task.spec.creator.clone(),
+            target: task.spec.describe_target(),
+            verbs: freeing(&task),
+        };
+        Ok(Refusal::OperationInProgress { cluster, holder: Box::new(holder) })
+    }
+}
+
+pub(super) fn task_cluster(cluster: &ClusterRow) -> TaskCluster {
+    TaskCluster {
+        id: cluster.id,
+        name: cluster.identity.name.clone(),
+        ob_cluster_id: cluster.identity.ob_cluster_id,
+        key: cluster.identity.key(),
+    }
+}
