@@ -24,8 +24,8 @@ pub struct StopArgs {
     /// What is stopped: the service and then the process, or only the service
     #[arg(long = "type", value_enum, default_value_t = Kind::Process)]
     kind: Kind,
-    /// Hold the server out of service for this long, or until `tasks complete`, then start it again; --watch follows the task
-    /// until the server is held
+    /// Hold the server out of service until so long from now, drain and stop included, or until `tasks complete`, then start it
+    /// again; --watch follows the task until the server is held
     #[arg(long, value_name = "DURATION", value_parser = times::parse_duration)]
     hold: Option<Duration>,
     /// How.
