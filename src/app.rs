@@ -18,7 +18,7 @@ use crate::access::bootstrap::{BootstrapError, bootstrap, has_administrator};
 use crate::agent::{Agent, AgentConfig, Launcher};
 use crate::api::auth::Gatekeeper;
 use crate::api::rest::{Rest, TimestampFormat};
-use crate::api::{grpc, rest};
+use crate::api::{grpc, metrics, rest};
 use crate::clock::Clock;
 use crate::config::{Config, ProxiesConfig, RestConfig, SshConfig, TlsConfig};
 use crate::domain::status::Risk;
@@ -95,6 +95,7 @@ pub enum AppError {
 pub struct App {
     grpc: BoundListener,
     rest: Option<(BoundListener, RestConfig)>,
+    metrics: Option<(BoundListener, axum::Router)>,
     bounds: ListenerLimits,
     body_bytes: u64,
     gatekeeper: Arc<Gatekeeper>,
@@ -228,14 +229,30 @@ impl App {
             timeouts,
         };
         let (engine_thread, runtime) = EngineThread::start()?;
-        let settings =
-            EngineSettings { executor: executor_name(), clock, failpoints: Arc::new(Failpoints::from_environment()) };
+        let settings = EngineSettings {
+            executor: executor_name(),
+            clock: clock.clone(),
+            failpoints: Arc::new(Failpoints::from_environment()),
+        };
         let engine = Engine::new(store.clone(), registry(&deps), settings, runtime);
         let administration = Administration { directory, access, backups: store.clone(), hasher: Arc::new(Argon2id) };
-        let guarded = Guarded::new(Service::new(store.clone(), Arc::clone(&engine), deps, administration));
+        let service = Service::new(store.clone(), Arc::clone(&engine), deps, administration);
+        let metrics = match config.metrics.listen {
+            None => None,
+            Some(listen) => {
+                let insecure = InsecureOverride {
+                    said: config.metrics.insecure_listen,
+                    setting: "metrics.insecure_listen = true",
+                };
+                let face = BoundListener::bind("metrics", listen, None, Protocols::Rest, false, insecure).await?;
+                Some((face, metrics::router(service.clone(), clock)))
+            }
+        };
+        let guarded = Guarded::new(service);
         Ok(Self {
             grpc,
             rest,
+            metrics,
             bounds,
             body_bytes: config.limits.body_bytes,
             gatekeeper,
@@ -256,6 +273,11 @@ impl App {
     /// `None`: there is no REST gateway.
     pub fn rest_address(&self) -> Option<SocketAddr> {
         self.rest.as_ref().map(|(face, _)| face.bound)
+    }
+
+    /// `None`: no metrics are told.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref().map(|(face, _)| face.bound)
     }
 
     /// When notified, certificate files are checked at once instead of at the next period. `None`: there is no TLS.
@@ -308,13 +330,19 @@ impl App {
                 shutdown.cancel();
             }
         };
+        let serving_metrics = async {
+            if let Some((face, router)) = self.metrics {
+                http::serve(face.connections(bounds), router, Protocols::Rest, bounds, shutdown.clone()).await;
+                shutdown.cancel();
+            }
+        };
         // Concurrently: connections that are slow to end must not add to the time that effects in flight get.
         let ending = async {
             shutdown.cancelled().await;
             tracing::info!("told to end: takes no calls and begins nothing, what is in flight gets a few seconds");
             self.engine.shut_down().await;
         };
-        tokio::join!(serving_grpc, serving_rest, ending);
+        tokio::join!(serving_grpc, serving_rest, serving_metrics, ending);
         for beside in [syncing, following].into_iter().flatten() {
             beside.abort();
         }
@@ -371,7 +399,7 @@ fn timeouts(config: &Config) -> Timeouts {
 
 /// Limits for a listener's clients. Connections never use up the file descriptors that tasks and the store need.
 fn bounds(config: &Config, allowed: Option<u64>) -> ListenerLimits {
-    let listeners = 1 + usize::from(config.rest.listen.is_some());
+    let listeners = 1 + usize::from(config.rest.listen.is_some()) + usize::from(config.metrics.listen.is_some());
     let wanted = ListenerLimits::from(&config.limits);
     let connections = descriptors::share(wanted.connections, listeners, allowed);
     if let Some(allowed) = allowed.filter(|_| connections < wanted.connections) {

@@ -32,6 +32,7 @@ pub enum ConfigError {
 pub struct Config {
     pub server: ServerConfig,
     pub rest: RestConfig,
+    pub metrics: MetricsConfig,
     /// Authentication, with users, keys and roles to create at start.
     pub auth: AuthConfig,
     /// Limits for callers.
@@ -171,6 +172,16 @@ pub struct RestConfig {
     pub tls: Option<TlsConfig>,
     /// Proxies in front, which are trusted to name the client's address; without it none is.
     pub trusted_proxies: Option<ProxiesConfig>,
+}
+
+/// Metrics for Prometheus, without authentication.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(default, deny_unknown_fields)]
+pub struct MetricsConfig {
+    /// Without it nothing is told. Port 0 takes a free one.
+    pub listen: Option<SocketAddr>,
+    /// Listens on a network address too.
+    pub insecure_listen: bool,
 }
 
 /// Authentication of callers.

@@ -8,4 +8,5 @@ pub mod error_table;
 pub mod grpc;
 mod headers;
 pub mod limits;
+pub mod metrics;
 pub mod rest;

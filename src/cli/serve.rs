@@ -99,6 +99,9 @@ pub async fn run(args: ServeArgs) -> Result<Exit, Failure> {
     if let Some(address) = app.rest_address() {
         telemetry::say(&format!("REST gateway on {address}"));
     }
+    if let Some(address) = app.metrics_address() {
+        telemetry::say(&format!("metrics on http://{address}/metrics"));
+    }
     let reread = app.reread_certificates();
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {

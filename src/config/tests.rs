@@ -12,6 +12,7 @@ const SETTINGS: &[(&str, &[&str])] = &[
     ("rest", &["listen", "insecure_listen", "task_shape", "error_codes", "accepted_risks", "server_name", "time_zone"]),
     ("rest.tls", TLS),
     ("rest.trusted_proxies", PROXIES),
+    ("metrics", &["listen", "insecure_listen"]),
     ("auth", &["enabled", "password_cache_seconds"]),
     ("auth.users", &["name", "roles", "password_file", "password_hash", "certificate_names"]),
     ("auth.keys", &["id", "user", "secret_file"]),

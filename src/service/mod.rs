@@ -13,6 +13,7 @@ mod call;
 mod clusters;
 mod digest;
 mod guard;
+mod held;
 mod hold;
 mod keys;
 mod left_behind;
@@ -51,6 +52,7 @@ pub use backup::BackupStore;
 pub use call::{CallFamily, Caller, FamilyCall, ServiceCall};
 pub use clusters::{ClusterSelection, ClustersPage, DeregisterCluster, GetCluster, ListClusters};
 pub use guard::Guarded;
+pub use held::HeldServer;
 pub use keys::{CreateAccessKey, ListAccessKeys, RotateAccessKey, UpdateAccessKey};
 pub use operate::{
     FreezeServer, OnCluster, OnServer, OnZone, Operate, RestartCluster, RestartServer, RestartZone, StartCluster,

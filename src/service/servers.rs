@@ -179,14 +179,19 @@ fn view(
     let reading = recorded_reading(cluster, &row);
     let status = server_status(row.managed_status, service_state(&reading));
     row.inner_status = reading.status;
-    let (lease, permanent) = (cluster.lease_time(), cluster.permanent_offline_time());
-    // Last heartbeat = LAST_OFFLINE_TIME - lease_time (docs/oceanbase.md#permanent-offline).
-    let permanent_offline_at = row.last_offline_time.map(|offline| offline.minus(lease).plus(permanent));
+    let permanent_offline_at = permanent_offline_at(cluster, &row);
     let not_safe_reason =
         not_safe(cluster, &row, zone, &process, leaders).or_else(|| operating.and_then(|task| may_start(task, row.id)));
     let operating_task = operating.map(|task| task.spec.id);
     let held_until = operating.and_then(|task| held_until(task, row.id));
     ServerView { row, status, process, leaders, permanent_offline_at, held_until, not_safe_reason, operating_task }
+}
+
+/// When the cluster gives up the replicas of a server that is away; `None`: it is not, by the last reading.
+pub(super) fn permanent_offline_at(cluster: &ClusterRow, row: &ServerRow) -> Option<Timestamp> {
+    let (lease, permanent) = (cluster.lease_time(), cluster.permanent_offline_time());
+    // Last heartbeat = LAST_OFFLINE_TIME - lease_time (docs/oceanbase.md#permanent-offline).
+    row.last_offline_time.map(|offline| offline.minus(lease).plus(permanent))
 }
 
 /// Until when the task holds the server out of service; `None`: it does not.

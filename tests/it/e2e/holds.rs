@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use obsteward::config::Config;
 use obsteward::proto::v1;
 use obsteward::sim::Kind;
 use tonic::Code;
 
 use crate::support::hosts::by_grpc;
 use crate::support::refusal::status_info;
-use crate::support::{Stage, begins, is_alive};
+use crate::support::{Stage, begins, is_alive, quick};
 
 async fn held(stage: &Stage, seconds: u64) -> v1::Task {
     let until = stage.clock.now().plus(Duration::from_secs(seconds));
@@ -29,6 +30,13 @@ async fn get(stage: &Stage) -> v1::ObServer {
     stage.clients.get_server(stage.cluster_id, server_id).await
 }
 
+/// A measure of the only server that is held.
+fn remaining(metrics: &str, which: &str) -> Option<f64> {
+    let name = format!("obsteward_held_server_{which}_seconds{{");
+    let line = metrics.lines().find(|line| line.starts_with(&name))?;
+    Some(line.rsplit_once(' ').unwrap().1.parse().unwrap())
+}
+
 async fn complete(stage: &Stage, task_id: i64) -> Result<(), tonic::Status> {
     let request = v1::CompleteHoldRequest { task_id, ..Default::default() };
     stage.clients.tasks.clone().complete_hold(request).await.map(drop)
@@ -46,11 +54,30 @@ async fn assert_back(stage: &Stage, task: i64) -> v1::Task {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_held_server_is_safe_to_power_off_until_the_hold_is_completed() {
-    let mut stage = Stage::new().await;
+    let loopback = |config: &mut Config| config.metrics.listen = Some(([127, 0, 0, 1], 0).into());
+    let mut stage = Stage::with(quick(), loopback).await;
+    assert_eq!(remaining(&stage.metrics().await, "remaining"), None);
     let task = held(&stage, 1800).await;
     let server = get(&stage).await;
     assert!(server.safe_to_power_off && server.held_until == task.held[0].until, "{server:#?}");
     assert_eq!(server.operating_task_id, Some(task.id));
+    // How long yet, for whoever watches by numbers; until the replicas are given up only a reading can tell.
+    let metrics = stage.metrics().await;
+    let left = remaining(&metrics, "remaining").unwrap();
+    assert!((1500.0..=1800.0).contains(&left), "{metrics}");
+    assert!(
+        metrics.contains(&format!("server=\"{}\",task_id=\"{}\"}}", stage.info(2).address(), task.id)),
+        "{metrics}"
+    );
+    let sync = v1::SyncClusterRequest { cluster_id: stage.cluster_id, ..Default::default() };
+    stage.clients.clusters.clone().sync_cluster(sync).await.unwrap();
+    let metrics = stage.metrics().await;
+    let given_up =
+        get(&stage).await.permanent_offline_at.map(|at| at.seconds - stage.clock.now().as_micros() / 1_000_000);
+    let told = remaining(&metrics, "permanent_offline_remaining").unwrap();
+    #[allow(clippy::cast_precision_loss)]
+    let differs = told - given_up.unwrap() as f64;
+    assert!(differs.abs() < 30.0, "{metrics}");
     // The cluster stays held.
     let other = stage.clients.stop_with(stage.request(3).await).await.unwrap_err();
     assert_eq!((other.code(), status_info(&other).0.as_str()), (Code::Aborted, "OPERATION_IN_PROGRESS"));
@@ -63,6 +90,7 @@ async fn a_held_server_is_safe_to_power_off_until_the_hold_is_completed() {
     complete(&stage, task.id).await.unwrap();
     let task = assert_back(&stage, task.id).await;
     assert_eq!(task.warnings, []);
+    assert_eq!(remaining(&stage.metrics().await, "remaining"), None);
     assert_eq!(stage.sim.recorded(Kind::ProcessEnded).len(), 1);
     let again = complete(&stage, task.id).await.unwrap_err();
     assert_eq!(status_info(&again).0, "VERB_NOT_ALLOWED");

@@ -33,9 +33,12 @@ async fn it_does_not_start_without_an_administrator_or_without_protection() {
     let said = refused("--no-auth --listen 127.0.0.1:0 --rest-listen 0.0.0.0:0").await;
     assert!(said.contains("rest.insecure_listen = true"), "{said}");
 
+    let config = directory.path().join("obsteward.toml");
+    std::fs::write(&config, "[metrics]\nlisten = \"0.0.0.0:0\"\n").unwrap();
+    let said = refused(&format!("--no-auth --listen 127.0.0.1:0 --config {}", config.display())).await;
+    assert!(said.contains("metrics.insecure_listen = true"), "{said}");
     let authority = Authority::new("servers");
     let files = ServerFiles::new(directory.path(), &authority.server());
-    let config = directory.path().join("obsteward.toml");
     let tls = |section: &str| {
         let (certificate, key) = (files.config.cert_file.display(), files.config.key_file.display());
         let text = format!("[{section}.tls]\ncert_file = \"{certificate}\"\nkey_file = \"{key}\"\n");

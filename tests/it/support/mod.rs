@@ -264,6 +264,7 @@ pub struct Stage {
 /// A service in this process.
 struct Running {
     rest: Option<SocketAddr>,
+    metrics: Option<SocketAddr>,
     shutdown: CancellationToken,
     task: tokio::task::JoinHandle<Result<(), AppError>>,
 }
@@ -322,6 +323,15 @@ impl Stage {
         rest_client::RestClient::of(address.expect("the service has no gateway"))
     }
 
+    /// What `GET /metrics` tells; the configuration must name an address for it.
+    pub async fn metrics(&self) -> String {
+        let address = self.service.as_ref().and_then(|running| running.metrics).expect("the service tells no metrics");
+        let answer = rest_client::RestClient::of(address).send(::http::Method::GET, "/metrics", &[], Vec::new()).await;
+        assert!(answer.status.is_success(), "{} {}", answer.status, answer.text);
+        assert!(answer.text.ends_with("# EOF\n"), "{}", answer.text);
+        answer.text
+    }
+
     /// A request that stops a simulated server.
     pub async fn request(&self, sim_id: i64) -> v1::StopServerRequest {
         let server_id = self.server(sim_id).await.id;
@@ -355,10 +365,10 @@ async fn start(config: &Config, clock: &Clock) -> (Running, Clients) {
         }
     };
     let app = tokio::time::timeout(PATIENCE, built).await.expect("an ended service holds the agent's record");
-    let (clients, rest) = (Clients::of(app.address()), app.rest_address());
+    let (clients, rest, metrics) = (Clients::of(app.address()), app.rest_address(), app.metrics_address());
     let shutdown = CancellationToken::new();
     let task = tokio::spawn(app.run(shutdown.clone()));
-    (Running { rest, shutdown, task }, clients)
+    (Running { rest, metrics, shutdown, task }, clients)
 }
 
 /// Whether an event begins the subtask of this name.

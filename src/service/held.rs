@@ -1,0 +1,46 @@
+//! Servers that tasks hold out of service, as metrics tell of them: to whoever reaches those, without a caller.
+
+use super::Service;
+use super::refusals::store_refusal;
+use super::servers::permanent_offline_at;
+use crate::clock::Timestamp;
+use crate::domain::graph::TaskTarget;
+use crate::domain::ids::{ServerAddr, TaskId};
+use crate::domain::refusal::Refusal;
+use crate::store::inventory::ServerRow;
+
+/// A server that is held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldServer {
+    pub cluster_name: String,
+    pub server: ServerAddr,
+    pub task: TaskId,
+    /// When it is brought back if nobody completes the hold.
+    pub until: Timestamp,
+    /// When the cluster gives up its replicas; `None`: not known, no reading has found it away yet.
+    pub permanent_offline_at: Option<Timestamp>,
+}
+
+impl Service {
+    /// Every server that is held now.
+    pub async fn held_servers(&self) -> Result<Vec<HeldServer>, Refusal> {
+        let (open, _) = self.store.open_tasks(None).await.map_err(|error| store_refusal(&error))?;
+        let mut held = Vec::new();
+        for task in open.into_iter().map(|stored| stored.task).filter(|task| task.held().next().is_some()) {
+            let (id, inventory) = (task.spec.cluster.id, self.deps.inventory.store());
+            let Some(cluster) = inventory.cluster(id).await.map_err(|error| store_refusal(&error))? else { continue };
+            let rows = inventory.servers(id).await.map_err(|error| store_refusal(&error))?;
+            for (subtask, until) in task.held() {
+                let of_hold = |row: &&ServerRow| subtask.spec.target == TaskTarget::Server(row.id);
+                held.extend(rows.iter().find(of_hold).map(|row| HeldServer {
+                    cluster_name: task.spec.cluster.name.clone(),
+                    server: row.addr,
+                    task: task.spec.id,
+                    until,
+                    permanent_offline_at: permanent_offline_at(&cluster, row),
+                }));
+            }
+        }
+        Ok(held)
+    }
+}
