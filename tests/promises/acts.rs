@@ -57,6 +57,18 @@ impl Known<'_> {
         matches!(self.task.target, Some(v1::task::Target::Zone(_)))
     }
 
+    fn is_of_whole_cluster(&self) -> bool {
+        self.task.rollout.is_none() && matches!(self.task.target, Some(v1::task::Target::WholeCluster(_)))
+    }
+
+    fn accepts(&self, risk: v1::Risk) -> bool {
+        self.task.accepted_risks.contains(&risk.into())
+    }
+
+    fn accepts_less_than_a_majority(&self) -> bool {
+        self.accepts(v1::Risk::QuorumLoss) || self.accepts(v1::Risk::ClusterUnreachable)
+    }
+
     fn name(&self) -> String {
         format!("intent {} of task {} ({})", self.intent.intent, self.task.id, self.intent.description)
     }
@@ -272,11 +284,35 @@ impl<'a> Acts<'a> {
             } else if before.iter().all(|intent| intent.did_not_happen()) {
                 broken.push(format!("5: no intent says that it happened, and yet {line:?}"));
             }
-            let accepted = before.iter().any(|intent| !intent.task.accepted_risks.is_empty());
+            if before.iter().any(|intent| intent.is_of_whole_cluster()) {
+                self.of_whole_cluster(line, &before, broken);
+                continue;
+            }
+            let accepted = before.iter().any(|intent| intent.accepts_less_than_a_majority());
             let by_zone = before.iter().any(|intent| intent.is_of_zone());
             let marked = self.is_marked(line) || by_zone && self.is_zone_marked(line);
             if !accepted && !marked {
                 broken.push(format!("6: STOP_TIME was not set: {line:?}"));
+            }
+        }
+    }
+
+    /// A process of a whole cluster is ended for somebody who accepted that service ends, and behind what its task says of its
+    /// freezes.
+    fn of_whole_cluster(&self, line: &Recorded, before: &[&Known<'_>], broken: &mut Vec<String>) {
+        if !before.iter().any(|intent| intent.accepts(v1::Risk::ServiceLoss)) {
+            broken.push(format!("6: nobody accepted SERVICE_LOSS, and yet {line:?}"));
+        }
+        let is_of_it = |intent: &&Known<'_>| before.iter().any(|end| end.task.id == intent.task.id);
+        let said = self.intents.iter().filter(is_of_it).filter(|intent| intent.is(v1::IntentOutcome::Done));
+        for freeze in said.filter(|intent| intent.says("MINOR FREEZE")) {
+            let of_it = |earlier: &&Recorded| {
+                earlier.kind == Kind::MinorFreeze
+                    && self.address(earlier.server).is_some_and(|address| freeze.says(&format!("'{address}'")))
+            };
+            let nothing = freeze.message.contains(" 0 of 0 log streams ");
+            if !nothing && !self.record.iter().take_while(|earlier| earlier.sequence < line.sequence).any(of_it) {
+                broken.push(format!("6: {} was not done before {line:?}", freeze.name()));
             }
         }
     }
@@ -291,7 +327,9 @@ impl<'a> Acts<'a> {
                 .filter(|end| end.kind == Kind::ProcessEnded && end.server == line.server);
             let Some(pid) = ends.next_back().and_then(pid_of) else { continue };
             let by_others = self.evidence.ended_by_others.contains(&pid);
-            let accepted = self.of_pid(pid).any(|intent| !intent.task.accepted_risks.is_empty());
+            let accepted = self
+                .of_pid(pid)
+                .any(|intent| intent.accepts_less_than_a_majority() || intent.accepts(v1::Risk::ServiceLoss));
             let others_lost_before = line.text.rsplit(' ').next().and_then(|micros| micros.parse::<i64>().ok());
             let behind_our_back = others_lost_before.is_some_and(|micros| micros <= MARK_SEEN_MICROS)
                 && !self.evidence.servers.iter().any(|other| self.was_just_ended(other.id, pid, line));

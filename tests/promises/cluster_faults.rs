@@ -13,7 +13,7 @@ const THIRD_PARTIES: [&str; 7] = [
     "ALTER SYSTEM FORCE STOP SERVER '{server}'",
     "ALTER SYSTEM ISOLATE SERVER '{server}'",
     STOP_ZONE,
-    // Of what marks a zone only.
+    // Of what is about more than one server only.
     "ALTER SYSTEM START ZONE zone2",
     "ALTER SYSTEM STOP ZONE zone2",
 ];
@@ -67,12 +67,14 @@ pub fn of(scenario: Scenario) -> Vec<FaultCase> {
     let refused = |statement: &str, number: u16, text: &str| {
         any(FaultKind::Refused { number, text: text.to_owned() }).for_statement(statement)
     };
-    let by_zone = scenario.operation.marks_zone();
-    let (stop, start) = match by_zone {
-        false => ("ALTER SYSTEM STOP SERVER", "ALTER SYSTEM START SERVER"),
-        true => ("ALTER SYSTEM STOP ZONE", "ALTER SYSTEM START ZONE"),
+    let (by_zone, of_all) = (scenario.operation.marks_zone(), scenario.operation.is_of_whole_cluster());
+    let (stop, start) = match (by_zone, of_all) {
+        (false, false) => ("ALTER SYSTEM STOP SERVER", "ALTER SYSTEM START SERVER"),
+        (true, _) => ("ALTER SYSTEM STOP ZONE", "ALTER SYSTEM START ZONE"),
+        // Nothing is marked; what is sent before the first process ends freezes.
+        (false, true) => ("ALTER SYSTEM MINOR FREEZE", "ALTER SYSTEM START SERVER"),
     };
-    let third_parties = if by_zone { &THIRD_PARTIES[..] } else { &THIRD_PARTIES[..5] };
+    let third_parties = if by_zone || of_all { &THIRD_PARTIES[..] } else { &THIRD_PARTIES[..5] };
     let faults = [
         any(FaultKind::CutBeforeMark),
         any(FaultKind::CutAfterMark),

@@ -13,6 +13,8 @@ pub const LAST: &str = "Update OB cluster status";
 
 /// The health gate behind each batch of a rollout.
 pub const GATE: &str = "Wait cluster healthy";
+/// What freezes a server before a whole cluster stops.
+pub const FREEZE: &str = "Freeze server";
 /// The subtask of a hold.
 pub const HOLD: &str = "Hold observer";
 

@@ -1,7 +1,7 @@
 //! The log of one task by itself: numbered without gaps, and every transition where the one before left off. Written from
 //! the messages, apart from the service's own fold, which it is held against.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use obsteward::proto::v1;
@@ -20,6 +20,11 @@ struct Fold {
     about: BTreeMap<i64, (String, Option<i64>)>,
     /// Outcome of each intent so far.
     intents: BTreeMap<i32, Option<v1::IntentOutcome>>,
+    /// Whether it is of a whole cluster.
+    whole: bool,
+    goes_back: bool,
+    /// Subtasks that somebody had passed over.
+    skipped: BTreeSet<i64>,
     /// Servers that an intent was recorded for which was not refused.
     touched: BTreeMap<i32, i64>,
 }
@@ -141,6 +146,7 @@ impl Fold {
             self.subtasks = task.subtasks.iter().map(|one| (one.id, (one.state(), one.run_time))).collect();
             self.upstreams = task.subtasks.iter().map(|one| (one.id, one.upstreams.clone())).collect();
             let about = |one: &v1::Subtask| (one.name.clone(), one.server.as_ref().map(|server| server.id));
+            self.whole = task.rollout.is_none() && matches!(task.target, Some(v1::task::Target::WholeCluster(_)));
             self.about = task.subtasks.iter().map(|one| (one.id, about(one))).collect();
             return Ok(());
         }
@@ -154,6 +160,7 @@ impl Fold {
                     return Err(format!("from {:?} to {:?} while {:?}", moved.from(), moved.to(), self.state));
                 }
                 self.state = moved.to();
+                self.goes_back = moved.operation() == v1::TaskOperation::Rollback;
             }
             Kind::SubtaskTransition(moved) => self.move_subtask(moved)?,
             Kind::IntentRecorded(intent) => {
@@ -165,6 +172,11 @@ impl Fold {
                 let (name, server) = self.about.get(&intent.subtask_id).cloned().unwrap_or_default();
                 if name == graphs::HOLD || name == graphs::GATE {
                     return Err(format!("intent {next} is of {name:?}, which only looks"));
+                }
+                let ends = intent.connection_id.is_none() && intent.description.starts_with("end pid ");
+                if self.whole && ends {
+                    self.all_are_frozen()
+                        .map_err(|why| format!("intent {next} ends a process of the cluster, {why}"))?;
                 }
                 self.intents.insert(next, None);
                 self.touched.extend(server.map(|server| (next, server)));
@@ -185,6 +197,24 @@ impl Fold {
             | Kind::Warning(_) => {}
         }
         Ok(())
+    }
+
+    /// Whether a process of a whole cluster may be ended: on the way forward, and behind the freeze of every server.
+    fn all_are_frozen(&self) -> Result<(), String> {
+        if self.goes_back {
+            return Err("while the task rolls back".to_owned());
+        }
+        let freezes = self.about.iter().filter(|(_, (name, _))| name == graphs::FREEZE);
+        let (mut freezes, done) = (freezes.map(|(id, _)| id).peekable(), v1::SubtaskState::Successful);
+        if freezes.peek().is_none() {
+            return Err("and nothing freezes it".to_owned());
+        }
+        let open =
+            |id: &&i64| self.skipped.contains(*id) || self.subtasks.get(*id).is_none_or(|(state, _)| *state != done);
+        match freezes.find(open) {
+            Some(id) => Err(format!("and freeze {id} has not succeeded")),
+            None => Ok(()),
+        }
     }
 
     fn runs(&self, subtask: i64) -> Result<(), String> {
@@ -223,6 +253,9 @@ impl Fold {
             if self.upstreams[&id].iter().any(waits) {
                 return Err(format!("subtask {id} runs before those that it waits for"));
             }
+        }
+        if moved.operation() == v1::SubtaskOperation::Skip {
+            self.skipped.insert(id);
         }
         self.subtasks.insert(id, (moved.to(), moved.run_time));
         Ok(())

@@ -18,6 +18,9 @@ pub enum Operation {
     StopZone,
     StartZone,
     RestartZone,
+    StopCluster,
+    StartCluster,
+    RestartCluster,
     /// Of a server, completed as soon as it is held.
     Hold,
     /// Restarts the servers of a zone, one at a time.
@@ -36,6 +39,9 @@ impl Operation {
             Self::StopZone => &operations::zone::STOP,
             Self::StartZone => &operations::zone::START,
             Self::RestartZone => &operations::zone::RESTART,
+            Self::StopCluster => &operations::cluster::STOP,
+            Self::StartCluster => &operations::cluster::START,
+            Self::RestartCluster => &operations::cluster::RESTART,
             Self::Hold => &operations::HOLD,
             Self::Rollout => &operations::rollout::RESTART,
             Self::HoldRollout => &operations::rollout::HOLD,
@@ -45,6 +51,11 @@ impl Operation {
     /// Whether it marks a zone, and no server.
     pub const fn marks_zone(self) -> bool {
         matches!(self, Self::StopZone | Self::StartZone | Self::RestartZone)
+    }
+
+    /// Whether it is of all servers at once, and ends their processes without a mark.
+    pub const fn is_of_whole_cluster(self) -> bool {
+        matches!(self, Self::StopCluster | Self::StartCluster | Self::RestartCluster)
     }
 
     pub const fn is_rollout(self) -> bool {
@@ -60,18 +71,25 @@ impl Operation {
         match self {
             Self::Start => Some(Self::Stop),
             Self::StartZone => Some(Self::StopZone),
+            Self::StartCluster => Some(Self::StopCluster),
             _ => None,
         }
     }
 
     /// The simulated servers that it is about.
     pub const fn servers(self) -> &'static [i64] {
-        if self.marks_zone() || self.is_rollout() { &[SERVER, SERVER + 3] } else { &[SERVER] }
+        if self.marks_zone() || self.is_rollout() {
+            &[SERVER, SERVER + 3]
+        } else if self.is_of_whole_cluster() {
+            &[1, SERVER, 3]
+        } else {
+            &[SERVER]
+        }
     }
 
     /// How many servers each zone has.
     pub const fn servers_per_zone(self) -> u16 {
-        if self.servers().len() > 1 { 2 } else { 1 }
+        if self.servers().len() == 2 { 2 } else { 1 }
     }
 
     /// The step behind which there is something to undo. What is behind the gate of a rollout never is.
@@ -88,10 +106,13 @@ pub enum Direction {
 
 pub const OPERATIONS: [Operation; 4] = [Operation::Stop, Operation::Start, Operation::Restart, Operation::Freeze];
 /// Those on several servers, and those that wait for a person.
-pub const WIDER_OPERATIONS: [Operation; 6] = [
+pub const WIDER_OPERATIONS: [Operation; 9] = [
     Operation::StopZone,
     Operation::StartZone,
     Operation::RestartZone,
+    Operation::StopCluster,
+    Operation::StartCluster,
+    Operation::RestartCluster,
     Operation::Hold,
     Operation::Rollout,
     Operation::HoldRollout,
@@ -153,29 +174,32 @@ impl Scenario {
     pub const fn serves_after(self, state: v1::TaskState) -> bool {
         let done = matches!(state, v1::TaskState::Successful);
         match self.operation {
-            Operation::Stop | Operation::StopZone => !done,
+            Operation::Stop | Operation::StopZone | Operation::StopCluster => !done,
             Operation::Start | Operation::StartZone => done,
+            // No rollback of it ends a process.
+            Operation::StartCluster => done || matches!(state, v1::TaskState::RolledBack),
             _ => true,
         }
     }
 
     /// Whether its servers serve as the cluster itself sees it, in words when they are neither here nor there.
     pub fn serves(self, cluster: &Cluster) -> Result<bool, String> {
-        let zone = self.operation.marks_zone();
-        let each = self.operation.servers().iter().map(|id| serves(cluster, *id, zone));
+        let each = self.operation.servers().iter().map(|id| serves(cluster, *id, self.operation));
         let each: Vec<bool> = each.collect::<Result<_, _>>()?;
         if each.iter().all(|serves| *serves == each[0]) { Ok(each[0]) } else { Err(format!("each serves: {each:?}")) }
     }
 }
 
-/// Of one server, which was to be marked itself or with its zone.
-fn serves(cluster: &Cluster, id: i64, by_zone: bool) -> Result<bool, String> {
+/// Of one server, which was to be marked itself, with its zone, or not at all.
+fn serves(cluster: &Cluster, id: i64, operation: Operation) -> Result<bool, String> {
+    let (by_zone, of_all) = (operation.marks_zone(), operation.is_of_whole_cluster());
     let server = cluster.server(id).ok_or("there is no such server")?;
     let active = cluster.zone(&server.zone).is_some_and(|zone| zone.active);
     let pid = server.process.as_ref().map(|process| process.pid);
     match (pid, server.stop_time != 0, server.start_service_time != 0, active) {
-        (Some(_), false, true, active) if active || !by_zone => Ok(true),
-        (None, true, ..) if !by_zone => Ok(false),
+        (Some(_), false, true, active) if active || !(by_zone || of_all) => Ok(true),
+        (None, false, ..) if of_all => Ok(false),
+        (None, true, ..) if !(by_zone || of_all) => Ok(false),
         (None, false, _, false) if by_zone => Ok(false),
         other => Err(format!("server {id}: pid, marked, in service, zone active: {other:?}")),
     }

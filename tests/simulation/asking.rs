@@ -7,8 +7,8 @@ use obsteward::domain::refusal::Refusal;
 use obsteward::domain::rollout::RolloutAction;
 use obsteward::domain::status::{Risk, StopType};
 use obsteward::service::{
-    FreezeServer, OnServer, OnZone, RestartServer, RestartZone, RolloutOf, RolloutScope, StartRollout, StartServer,
-    StartZone, StopServer, StopZone,
+    FreezeServer, OnCluster, OnServer, OnZone, RestartCluster, RestartServer, RestartZone, RolloutOf, RolloutScope,
+    StartCluster, StartRollout, StartServer, StartZone, StopCluster, StopServer, StopZone,
 };
 use obsteward::store::StoredTask;
 
@@ -86,6 +86,9 @@ macro_rules! with_call {
             Operation::StopZone => done!(StopZone(on_zone($ask, stop))),
             Operation::StartZone => done!(StartZone(on_zone($ask, stop))),
             Operation::RestartZone => done!(RestartZone(on_zone($ask, stop))),
+            Operation::StopCluster => done!(StopCluster(on_cluster($ask, stop))),
+            Operation::StartCluster => done!(StartCluster(on_cluster($ask, stop))),
+            Operation::RestartCluster => done!(RestartCluster(on_cluster($ask, stop))),
             Operation::Rollout | Operation::HoldRollout => done!(rollout($ask, stop)),
         }
     }};
@@ -143,6 +146,26 @@ fn on_zone(ask: &Ask, stop: StopServer) -> OnZone {
         freeze_before_stop: stop.freeze_before_stop && !starts,
         drain: if starts { Duration::ZERO } else { stop.drain },
         expire_time: stop.expire_time,
+    }
+}
+
+/// With what it cannot do without: somebody who means it.
+fn on_cluster(ask: &Ask, stop: StopServer) -> OnCluster {
+    let starts = ask.operation == Operation::StartCluster;
+    let mut accepted_risks = if starts { Vec::new() } else { stop.accepted_risks };
+    accepted_risks.retain(|risk| Risk::OF_CLUSTER.contains(risk));
+    if !starts && !accepted_risks.contains(&Risk::ServiceLoss) {
+        accepted_risks.push(Risk::ServiceLoss);
+        accepted_risks.sort();
+    }
+    OnCluster {
+        cluster: stop.cluster,
+        expected_name: None,
+        request_id: stop.request_id,
+        repeat_by_arguments: false,
+        force: stop.force && !starts,
+        accepted_risks,
+        expire_time: if starts { None } else { stop.expire_time },
     }
 }
 

@@ -66,6 +66,27 @@ fn a_stop_that_comes_late_does_not_outlive_a_restart() {
     assert_eq!(cases::run(case).violations, Vec::<String>::new());
 }
 
+/// A whole cluster is stopped with force although none of its freezes was ever answered: none is told as done.
+#[test]
+fn a_freeze_that_is_gone_on_without_is_not_told_as_done() {
+    use obsteward::proto::v1;
+    use obsteward::sim::{Fault, FaultKind};
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        let mut options = world::WorldOptions::new(1);
+        options.effect_timeout = Duration::from_secs(2);
+        let mut world = world::World::new(options, story::Story::default()).await;
+        world.cluster.inject(Fault::from(FaultKind::Slow { delay_ms: 5_000 }).for_statement("ALTER SYSTEM"));
+        let ask = asking::Ask { force: true, ..asking::Ask::of(promises::scenario::Operation::StopCluster, 1) };
+        assert!(matches!(world.ask_and_wait(&ask).await, Some(Ok(_))));
+        assert!(world.rests(Duration::from_secs(600)).await);
+        assert_eq!(world.check(true), Vec::<String>::new());
+        let task = &world.witness.evidence().tasks[0].shown;
+        assert_eq!(task.state(), v1::TaskState::Successful, "{task:#?}");
+        assert_eq!(task.overrides.iter().filter(|check| check.check == "FREEZE").count(), 3, "{task:#?}");
+    });
+}
+
 /// What the harness of real processes tries at leisure.
 #[test]
 fn every_case_keeps_the_promises() {

@@ -77,6 +77,28 @@ const BROKEN: &[(Operation, Break, &str)] = &[
         },
         "6: STOP_TIME was not set",
     ),
+    (Operation::StopCluster, |e| e.tasks[0].shown.accepted_risks.clear(), "6: nobody accepted SERVICE_LOSS"),
+    (
+        Operation::StopCluster,
+        |e| {
+            // One server was frozen only behind the first end.
+            let end = first(e, Kind::ProcessEnded).sequence;
+            let freeze = first(e, Kind::MinorFreeze);
+            freeze.sequence = end;
+            e.record.sort_by_key(|line| line.sequence);
+        },
+        "was not done before",
+    ),
+    (
+        Operation::StopCluster,
+        |e| {
+            let frozen = |event: &&mut v1::TaskEvent| matches!(&event.kind, Some(Event::SubtaskTransition(moved)) if moved.name == graphs::FREEZE && moved.to() == v1::SubtaskState::Successful);
+            let event = e.tasks[0].events.iter_mut().find(frozen).unwrap();
+            let Some(Event::SubtaskTransition(moved)) = &mut event.kind else { unreachable!() };
+            moved.set_operation(v1::SubtaskOperation::Skip);
+        },
+        "ends a process of the cluster, and freeze",
+    ),
     (Operation::RestartZone, |e| forget(e, Kind::ZoneStarted), "and the cluster knows of no ZoneStarted"),
     (
         Operation::Rollout,
@@ -130,7 +152,9 @@ const BROKEN: &[(Operation, Break, &str)] = &[
 
 #[test]
 fn each_promise_of_zones_and_rollouts_that_is_broken_is_found() {
-    for operation in [Operation::StopZone, Operation::RestartZone, Operation::Rollout, Operation::Hold] {
+    let operations =
+        [Operation::StopZone, Operation::StopCluster, Operation::RestartZone, Operation::Rollout, Operation::Hold];
+    for operation in operations {
         let evidence = good(operation);
         for (number, (_, break_it, words)) in BROKEN.iter().enumerate().filter(|(_, (of, ..))| *of == operation) {
             let mut evidence = evidence.clone();

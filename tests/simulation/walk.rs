@@ -116,7 +116,7 @@ impl Walk {
             options.effect_timeout = Duration::from_secs(2);
         }
         let servers = 3 * u64::from(options.servers_per_zone);
-        let mut draw = Draw { dice, servers, steps: Vec::new() };
+        let mut draw = Draw { dice, is_down: false, servers, steps: Vec::new() };
         for _ in 0..ROUNDS {
             draw.round();
         }
@@ -127,6 +127,8 @@ impl Walk {
 
 struct Draw {
     dice: Dice,
+    /// A cluster was asked to stop, and is to be started again.
+    is_down: bool,
     servers: u64,
     steps: Vec<Step>,
 }
@@ -178,6 +180,11 @@ impl Draw {
             }
         }
         let (operation, hold) = (ask.operation, ask.hold);
+        self.is_down = match operation {
+            Operation::StopCluster => true,
+            Operation::StartCluster => false,
+            _ => self.is_down,
+        };
         if self.dice.once_in(6) {
             self.step(Duration::ZERO, Action::Ask(ask.clone()));
         }
@@ -253,10 +260,16 @@ impl Draw {
     }
 
     fn ask(&self, server: i64) -> Ask {
-        use Operation::{Freeze, Hold, HoldRollout, Restart, RestartZone, Rollout, Start, StartZone, Stop, StopZone};
+        use Operation::{
+            Freeze, Hold, HoldRollout, Restart, RestartCluster, RestartZone, Rollout, Start, StartCluster, StartZone,
+            Stop, StopCluster, StopZone,
+        };
         let dice = &self.dice;
-        let operation = *match dice.below(3) {
-            0 | 1 => dice.one_of(&[Stop, Stop, Stop, Start, Start, Restart, Restart, Freeze]),
+        let operation = *match dice.below(12) {
+            // Nothing else is admitted, but is asked for all the same now and then.
+            _ if self.is_down && !dice.once_in(6) => &StartCluster,
+            0 => dice.one_of(&[StopCluster, StopCluster, RestartCluster, StartCluster]),
+            1..=8 => dice.one_of(&[Stop, Stop, Stop, Start, Start, Restart, Restart, Freeze]),
             _ => {
                 dice.one_of(&[StopZone, StopZone, StartZone, StartZone, RestartZone, Hold, Hold, Rollout, HoldRollout])
             }

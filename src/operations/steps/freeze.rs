@@ -40,10 +40,10 @@ impl Step for FreezeServer {
         };
         let before_stop = context.task.spec.is_of_whole_cluster();
         if before_stop && matches!(context.server_facts().process_before, Some(ProcessBefore::NotSeen(_))) {
-            return nothing_frozen(&target);
+            return nothing_frozen(context, &target);
         }
         let freeze = match step_io::row(&self.0, context, &target).await {
-            Ok((_, Some(row))) if !row.is_alive() && before_stop => return nothing_frozen(&target),
+            Ok((_, Some(row))) if !row.is_alive() && before_stop => return nothing_frozen(context, &target),
             Ok((_, Some(row))) if service_state(&row) == ServiceState::Lost => return lost(&target),
             Ok((_, Some(_))) => frozen(&self.0, context, &target).await,
             Ok((_, None)) => return step_io::server_gone(&target),
@@ -53,7 +53,9 @@ impl Step for FreezeServer {
         match freeze {
             Freeze::Over { overrides, said } => {
                 said.into_iter().for_each(|said| context.log(said));
-                let output = StepOutput { overrides, ..StepOutput::default() };
+                // What is gone on without is neither done nor undone: nobody can tell.
+                let outcomes = step_io::not_known(context);
+                let output = StepOutput { overrides, outcomes, ..StepOutput::default() };
                 Observation::Reached { already_so: false, output, writes: Vec::new() }
             }
             Freeze::First(look) => *look,
@@ -69,9 +71,10 @@ fn lost(target: &Target) -> Observation {
 }
 
 /// A server that is down already keeps its cluster from being stopped as little as it could be frozen.
-fn nothing_frozen(target: &Target) -> Observation {
+fn nothing_frozen(context: &StepContext, target: &Target) -> Observation {
     let message = format!("{} is not frozen before its process is ended: it is down already", target.server.addr);
-    let output = StepOutput { warnings: vec![("NOT_FROZEN".to_owned(), message)], ..StepOutput::default() };
+    let warnings = vec![("NOT_FROZEN".to_owned(), message)];
+    let output = StepOutput { warnings, outcomes: step_io::not_known(context), ..StepOutput::default() };
     Observation::Reached { already_so: true, output, writes: Vec::new() }
 }
 

@@ -245,6 +245,20 @@ impl Scenario {
                 let request = v1::RestartZoneRequest { cluster_id, zone, ..Default::default() };
                 zones.restart_zone(request).await?.into_inner().task
             }
+            Operation::StopCluster => {
+                let accept_risks = vec![v1::Risk::ServiceLoss.into()];
+                let request = v1::StopClusterRequest { cluster_id, accept_risks, ..Default::default() };
+                clients.clusters.clone().stop_cluster(request).await?.into_inner().task
+            }
+            Operation::StartCluster => {
+                let request = v1::StartClusterRequest { cluster_id, ..Default::default() };
+                clients.clusters.clone().start_cluster(request).await?.into_inner().task
+            }
+            Operation::RestartCluster => {
+                let accept_risks = vec![v1::Risk::ServiceLoss.into()];
+                let request = v1::RestartClusterRequest { cluster_id, accept_risks, ..Default::default() };
+                clients.clusters.clone().restart_cluster(request).await?.into_inner().task
+            }
             Operation::Rollout | Operation::HoldRollout => {
                 let action = match self.operation {
                     Operation::Rollout => v1::RolloutAction::Restart,
@@ -328,9 +342,10 @@ impl FaultCase {
         if matches!(self.what, What::ThirdParty(STOP_ZONE)) {
             sim.third_party(START_ZONE);
         }
-        // The cluster hears from every process that runs, and from no other.
+        // The cluster hears from every process that runs, and from no other; where it is down as a whole nobody hears.
         let settled = sim.wait_until(Duration::from_secs(10), |cluster| {
-            cluster.servers.iter().all(|server| server.process.is_some() == (server.last_offline_time == 0))
+            cluster.root_service().is_none()
+                || cluster.servers.iter().all(|server| server.process.is_some() == (server.last_offline_time == 0))
         });
         assert!(settled.await, "the cluster did not settle");
     }

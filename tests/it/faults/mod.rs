@@ -10,7 +10,7 @@
 //! watcher saw (`tests/promises`), and the server is looked at: stopped, serving, or as it was.
 //!
 //! All cases are thousands, too many for every change: `FAULTS=all NEXTEST_PROFILE=faults scripts/test every_case` runs them,
-//! `FAULTS=kills` every kill. Without that a sample is run, spread evenly over what is done to one server, and a few of the rest,
+//! `FAULTS=kills` every kill, `FAULTS=7` every seventh case. Without that a sample is run, spread evenly over what is done to one server, and a few of the rest,
 //! of which each takes a cluster of twice the size. `FAULTS_ONLY="Stop undone"` runs one scenario,
 //! `FAULTS_CASES=CheckpointStuck` the cases with that in their name, `FAULTS_TIMES=1` says how long each case took.
 
@@ -44,6 +44,8 @@ fn a_few_wider() -> Vec<Case> {
     let few = [
         (Operation::StopZone, Forward, Injection::LostAfter(1)),
         (Operation::RestartZone, Back, Injection::KilledAtPermit(1)),
+        (Operation::StopCluster, Forward, Injection::KilledAtPermit(5)),
+        (Operation::RestartCluster, Forward, Injection::LostAfter(4)),
         (Operation::Hold, Forward, Injection::KilledAfterCommit(14)),
         (Operation::Rollout, Forward, Injection::KilledBeforeCommit(27)),
         (Operation::Rollout, Back, Injection::Twice),
@@ -57,7 +59,8 @@ async fn every_case_keeps_the_promises() {
     let share = |sample: usize| match std::env::var("FAULTS").as_deref() {
         Ok("all") => 1,
         Ok("kills") if sample == SHARE_OF_KILLS => 1,
-        _ => sample,
+        Ok(every) => every.parse().unwrap_or(sample),
+        Err(_) => sample,
     };
     let only = std::env::var("FAULTS_ONLY").unwrap_or_default();
     let mut good = run_all(Case::good(&OPERATIONS, &only)).await;
