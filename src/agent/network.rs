@@ -6,6 +6,8 @@ use crate::agent::proc_fs::{ProcError, ProcFs};
 
 /// State of a listening socket in the kernel's tables.
 const LISTEN: &str = "0A";
+/// Of a connection that is not accepted yet: before Linux 4.4 they stand between the listening sockets.
+const SYN_RECV: &str = "03";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listener {
@@ -42,8 +44,11 @@ pub struct Network {
 impl Network {
     /// The network namespace that the process `pid` sees.
     pub fn of(proc: &ProcFs, pid: u32) -> Result<Self, ProcError> {
-        let mut listeners = parse_sockets(&proc.network_table(pid, "tcp")?);
-        listeners.extend(parse_sockets(&proc.network_table(pid, "tcp6")?));
+        let mut listeners = Vec::new();
+        for table in ["tcp", "tcp6"] {
+            // Listening sockets come first, and of a database host's connections there may be a hundred thousand.
+            proc.network_table_while(pid, table, |line| take_listener(line, &mut listeners))?;
+        }
         let mut addresses = parse_fib_trie(&proc.network_table(pid, "fib_trie")?);
         addresses.extend(parse_if_inet6(&proc.network_table(pid, "if_inet6")?));
         Ok(Self { listeners, addresses })
@@ -65,21 +70,30 @@ impl Network {
     }
 }
 
-fn parse_sockets(table: &str) -> Vec<Listener> {
-    table.lines().skip(1).filter_map(parse_socket).collect()
+/// Takes the socket of a line if it listens; whether listening sockets may follow. The head of a table is such a line too.
+///
+/// `sl local_address rem_address st tx:rx tr:when retrnsmt uid timeout inode …`
+fn take_listener(line: &str, listeners: &mut Vec<Listener>) -> bool {
+    let mut fields = line.split_ascii_whitespace();
+    let (local, state) = (fields.nth(1), fields.nth(1));
+    match state {
+        Some(LISTEN) => {
+            let rest = [fields.nth(3), fields.nth(1)];
+            listeners.extend(local.and_then(|local| listener(local, rest)));
+            true
+        }
+        None | Some(SYN_RECV | "st") => true,
+        Some(_) => false,
+    }
 }
 
-/// `sl local_address rem_address st tx:rx tr:when retrnsmt uid timeout inode …`
-fn parse_socket(line: &str) -> Option<Listener> {
-    let fields: Vec<&str> = line.split_whitespace().collect();
-    if *fields.get(3)? != LISTEN {
-        return None;
-    }
-    let (ip, port) = fields.get(1)?.split_once(':')?;
+/// `rest`: its user and its inode.
+fn listener(local: &str, [uid, inode]: [Option<&str>; 2]) -> Option<Listener> {
+    let (ip, port) = local.split_once(':')?;
     Some(Listener {
         address: SocketAddr::new(parse_ip(ip)?, u16::from_str_radix(port, 16).ok()?),
-        uid: fields.get(7)?.parse().ok()?,
-        inode: fields.get(9)?.parse().ok()?,
+        uid: uid?.parse().ok()?,
+        inode: inode?.parse().ok()?,
     })
 }
 
@@ -132,11 +146,15 @@ mod tests {
         let table = "head\n\
             0: 0101007F:0B42 00000000:0000 0A 00000000:00000000 00:00000000 00000000 1000 0 4711 1 0 100\n\
             1: 00000000:0B41 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 4712 1 0 100\n\
-            2: 0101007F:0B42 0101007F:9999 01 00000000:00000000 00:00000000 00000000 0 0 4713 1 0 100\n\
+            2: 0101007F:0B42 0101007F:9999 03 00000000:00000000 00:00000000 00000000 0 0 4713 1 0 100\n\
             3: 000000FD000000000000000002000000:0B42 0:0 0A 0:0 00:0 0 0 0 4714 1 0 100\n\
             4: 0000000000000000FFFF00000200000A:0B42 0:0 0A 0:0 00:0 0 0 0 4715 1 0 100\n\
-            5: 00000000000000000000000000000000:0B40 0:0 0A 0:0 00:0 0 0 0 4716 1 0 100\n";
-        let listeners = parse_sockets(table);
+            5: 00000000000000000000000000000000:0B40 0:0 0A 0:0 00:0 0 0 0 4716 1 0 100\n\
+            6: 0101007F:0B42 0101007F:9999 06 00000000:00000000 00:00000000 00000000 0 0 4717 1 0 100\n\
+            7: 0101007F:0B43 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 4718 1 0 100\n";
+        let mut listeners = Vec::new();
+        let read = table.lines().take_while(|line| take_listener(line, &mut listeners)).count();
+        assert_eq!(read, 7, "no line behind the first connection is read");
         let addresses: Vec<String> = listeners.iter().map(|listener| listener.address.to_string()).collect();
         assert_eq!(addresses, ["127.0.1.1:2882", "0.0.0.0:2881", "[fd00::2]:2882", "10.0.0.2:2882", "[::]:2880"]);
         assert_eq!((listeners[0].inode, listeners[0].uid), (4711, 1000));

@@ -189,6 +189,29 @@ impl ProcFs {
         Ok((metadata.dev(), metadata.ino()))
     }
 
+    /// Reads the lines of a table below `/proc/PID/net` until one is not wanted; none when this kernel does not have it.
+    pub fn network_table_while(
+        &self,
+        pid: u32,
+        name: &str,
+        mut wanted: impl FnMut(&str) -> bool,
+    ) -> Result<(), ProcError> {
+        let path = self.path(pid, "net").join(name);
+        let mut read = || -> io::Result<()> {
+            let mut lines = io::BufReader::new(fs::File::open(&path)?);
+            let mut line = Vec::new();
+            while io::BufRead::read_until(&mut lines, b'\n', &mut line)? > 0 && wanted(&String::from_utf8_lossy(&line))
+            {
+                line.clear();
+            }
+            Ok(())
+        };
+        match read().map_err(|error| classify(&path, &error)) {
+            Err(ProcError::Gone(_)) => Ok(()),
+            other => other,
+        }
+    }
+
     /// A table below `/proc/PID/net`, empty when this kernel does not have it (no IPv6).
     pub fn network_table(&self, pid: u32, name: &str) -> Result<String, ProcError> {
         match self.text(&self.path(pid, "net").join(name)) {
