@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use obsteward::domain::event::{Direction as TaskDirection, Phase, SubtaskState, TaskState, Verb};
 use obsteward::domain::ids::TaskId;
+use obsteward::domain::task::Task;
 use obsteward::engine::Failpoints;
 use obsteward::proto::v1;
 use obsteward::store::StoredTask;
@@ -212,19 +213,23 @@ async fn ask(world: &mut World, case: &Case, before: bool) {
 
 /// Waits until the step runs, in the task's present direction, or the task rests without it.
 async fn begins(world: &mut World, step: &str) {
+    let begun = |task: &Task| {
+        let passed = match task.direction {
+            TaskDirection::Back => SubtaskState::Pending,
+            TaskDirection::Forward => SubtaskState::Successful,
+        };
+        let subtask = task.subtasks.iter().find(|subtask| subtask.spec.name == step);
+        subtask.is_some_and(|subtask| subtask.state == SubtaskState::Running || subtask.state == passed)
+    };
+    let mut written = world.disk.lock().commits();
     loop {
-        let Some(open) = world.open_task().filter(|open| open.task.state.phase() == Phase::Moving) else { return };
-        let back = open.task.direction == TaskDirection::Back;
-        let mut subtasks = open.task.subtasks.iter();
-        let begun = subtasks.find(|subtask| subtask.spec.name == step).is_some_and(|subtask| {
-            let passed = if back { SubtaskState::Pending } else { SubtaskState::Successful };
-            subtask.state == SubtaskState::Running || subtask.state == passed
-        });
-        if begun {
+        written.mark_unchanged();
+        let waits = world.disk.lock().open().is_some_and(|task| task.state.phase() == Phase::Moving && !begun(task));
+        if !waits {
             return;
         }
         world.help().await;
-        world.pass(Duration::from_millis(1)).await;
+        world.a_commit(&mut written, Duration::from_secs(1)).await;
     }
 }
 

@@ -28,6 +28,7 @@ use obsteward::store::inventory::{DefaultHost, NewCluster};
 use obsteward::watch::{Until, WatchTask, encode, watch_task};
 use prost::Message;
 use secrecy::SecretString;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::asking::zone_of;
@@ -245,6 +246,15 @@ impl World {
         self.notice();
     }
 
+    /// Waits for the next commit, at most so long, or until the service has ended.
+    pub async fn a_commit(&mut self, written: &mut watch::Receiver<usize>, within: Duration) {
+        if let Some(running) = &self.running {
+            let wait = tokio::time::timeout(within, written.changed());
+            running.life.while_it_lasts(wait).await;
+        }
+        self.notice();
+    }
+
     pub fn jump_clock(&mut self, micros: i64) {
         self.clock.jump(micros);
         self.jumped += micros;
@@ -379,14 +389,13 @@ impl World {
 
     /// Completes the hold or resumes the pause that the open task waits in, if it does.
     pub async fn help(&mut self) {
-        let Some(open) = self.open_task().filter(|open| open.task.state == TaskState::Running) else { return };
-        let verb = if open.task.held().next().is_some() {
-            Verb::CompleteHold
-        } else if open.task.paused().is_some() {
-            Verb::Resume
-        } else {
-            return;
+        let verb = |task: &Task| match (task.held().next(), task.paused()) {
+            (Some(_), _) => Some(Verb::CompleteHold),
+            (None, Some(_)) => Some(Verb::Resume),
+            (None, None) => None,
         };
+        let running = |task: &&Task| task.state == TaskState::Running;
+        let Some(verb) = self.disk.lock().open().filter(running).and_then(verb) else { return };
         // What it is told may have happened meanwhile.
         _ = self.ask_verb_and_wait(verb).await;
         self.notice();

@@ -25,6 +25,8 @@ fn cluster(operation: Operation) -> SimOptions {
 
 /// As long as the cluster bears, nearly: whoever helps is earlier.
 const LONGEST_HOLD: Duration = Duration::from_secs(1800);
+/// How long a fault lasts for a task that waits it out: a start waits half an hour for its server, and so does a health gate.
+const LONGEST_FAULT: Duration = Duration::from_secs(15);
 /// Between two looks of whoever completes holds.
 const HELP: Duration = Duration::from_millis(50);
 
@@ -196,7 +198,15 @@ impl Case {
         let (mut seen, _) = clients.events_until(task, base, |event| begins(event, fault.step)).await;
         let killed = fault.begin(&harness.sim);
         let after = seen.last().map_or(base, |event| event.revision);
-        let (behind, ended) = clients.events_until(task, after, |_| false).await;
+        let over = async {
+            tokio::time::sleep(LONGEST_FAULT).await;
+            harness.sim.clear_all();
+            std::future::pending().await
+        };
+        let (behind, ended) = tokio::select! {
+            watched = clients.events_until(task, after, |_| false) => watched,
+            never = over => never,
+        };
         seen.extend(behind);
         (seen, killed, ended)
     }
