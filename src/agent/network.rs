@@ -117,7 +117,7 @@ fn parse_ip(hex: &str) -> Option<IpAddr> {
 fn parse_fib_trie(table: &str) -> Vec<IpAddr> {
     let mut addresses = Vec::new();
     let mut last = None;
-    for line in table.lines().map(str::trim) {
+    for line in table.lines().map(str::trim_ascii) {
         if let Some(address) = line.strip_prefix("|-- ") {
             last = address.parse::<IpAddr>().ok();
         } else if line.starts_with("/32 host LOCAL") {

@@ -281,14 +281,17 @@ fn classify(path: &Path, error: &io::Error) -> ProcError {
 fn parse_stat(text: &str) -> Option<Stat> {
     let (head, tail) = text.rsplit_once(')')?;
     let (_, command) = head.split_once('(')?;
-    let fields: Vec<&str> = tail.split_whitespace().collect();
-    let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
+    // The third field comes first.
+    let mut fields = tail.split_ascii_whitespace();
+    let state = fields.next()?.chars().next()?;
+    let [flags, threads, start_ticks] = [fields.nth(9 - 4), fields.nth(20 - 10), fields.nth(22 - 21)];
+    let number = |field: Option<&str>| field?.parse::<u64>().ok();
     Some(Stat {
         command: command.to_owned(),
-        state: fields.first()?.chars().next()?,
-        kernel_thread: number(9)? & KERNEL_THREAD != 0,
-        threads: number(20)?,
-        start_ticks: number(22)?,
+        state,
+        kernel_thread: number(flags)? & KERNEL_THREAD != 0,
+        threads: number(threads)?,
+        start_ticks: number(start_ticks)?,
     })
 }
 

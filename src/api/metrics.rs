@@ -72,7 +72,7 @@ fn told(held: &[HeldServer], now: Timestamp) -> Result<String, fmt::Error> {
     );
     registry.register_with_unit(
         "permanent_offline_remaining",
-        "Until the cluster gives up the replicas of the server; absent until a reading has found it away",
+        "Until the cluster gives up the replicas of the server, at the earliest",
         Unit::Seconds,
         permanent_offline,
     );

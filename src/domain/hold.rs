@@ -93,6 +93,12 @@ impl Task {
         })
     }
 
+    /// When the cluster gives up the replicas of the server that a subtask holds, at the earliest; `None`: the task did not end
+    /// its process.
+    pub fn permanent_offline_at(&self, hold: &Subtask) -> Option<Timestamp> {
+        Some(self.away_since(hold)?.plus(self.spec.hold?.permanent_offline))
+    }
+
     /// When the process of its server was ended: its last heartbeat was not earlier.
     fn away_since(&self, hold: &Subtask) -> Option<Timestamp> {
         let ended = self.intents.iter().filter(|intent| intent.intent.irreversible && intent.may_have_happened());

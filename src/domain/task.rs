@@ -1,6 +1,7 @@
 //! A task as the fold of its events. `apply` is the only way from one state to the next, live and in recovery; it reads no
 //! clock, configuration or code graph.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -41,7 +42,7 @@ pub enum IllegalTransition {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subtask {
     /// Its node in the graph.
-    pub spec: SubtaskSpec,
+    pub spec: Arc<SubtaskSpec>,
     pub state: SubtaskState,
     pub operation: SubtaskOperation,
     /// Counts executions, from 1.
@@ -69,7 +70,8 @@ pub struct Warning {
 /// A task as folded from its events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Task {
-    pub spec: TaskSpec,
+    /// Shared: it never changes, and a task is cloned with each decision.
+    pub spec: Arc<TaskSpec>,
     pub state: TaskState,
     pub operation: TaskOperation,
     /// Present direction, or the last one of a task at rest.
@@ -141,7 +143,7 @@ impl Task {
             return Err(IllegalTransition::Unfit(format!("the task does not say what {unknown:?} is")));
         }
         let subtasks = spec.graph.subtasks.iter().map(|subtask| Subtask {
-            spec: subtask.clone(),
+            spec: Arc::new(subtask.clone()),
             state: SubtaskState::Pending,
             operation: SubtaskOperation::Execute,
             run_time: 1,
@@ -175,7 +177,7 @@ impl Task {
             longest_gap: Duration::ZERO,
             adoptions: 0,
             fence: Fence::ZERO,
-            spec: (**spec).clone(),
+            spec: Arc::new((**spec).clone()),
         })
     }
 

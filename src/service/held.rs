@@ -17,7 +17,8 @@ pub struct HeldServer {
     pub task: TaskId,
     /// When it is brought back if nobody completes the hold.
     pub until: Timestamp,
-    /// When the cluster gives up its replicas; `None`: not known, no reading has found it away yet.
+    /// When the cluster gives up its replicas, as the last reading has it, or at the earliest; `None`: no reading has found it
+    /// away, and it was not the task that ended its process.
     pub permanent_offline_at: Option<Timestamp>,
 }
 
@@ -37,7 +38,8 @@ impl Service {
                     server: row.addr,
                     task: task.spec.id,
                     until,
-                    permanent_offline_at: permanent_offline_at(&cluster, row),
+                    permanent_offline_at:
+                        permanent_offline_at(&cluster, row).or_else(|| task.permanent_offline_at(subtask)),
                 }));
             }
         }

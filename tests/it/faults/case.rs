@@ -201,6 +201,12 @@ impl Case {
         let over = async {
             tokio::time::sleep(LONGEST_FAULT).await;
             harness.sim.clear_all();
+            if matches!(fault.what, What::ThirdParty(_)) {
+                // Whoever took the server out brings it back.
+                let address = harness.sim.server(SERVER).unwrap().address();
+                harness.sim.third_party(START_ZONE);
+                harness.sim.third_party(&format!("ALTER SYSTEM START SERVER '{address}'"));
+            }
             std::future::pending().await
         };
         let (behind, ended) = tokio::select! {
