@@ -2,6 +2,7 @@
 //! authentication. It changes nothing, and tells names of clusters, addresses of servers and numbers.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use axum::Router;
@@ -13,6 +14,7 @@ use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
+use tokio::sync::Mutex;
 
 use crate::clock::{Clock, Timestamp};
 use crate::service::{HeldServer, Service};
@@ -33,15 +35,18 @@ type Seconds = Family<HeldLabels, Gauge<f64, AtomicU64>>;
 struct Measured {
     service: Service,
     clock: Clock,
+    /// One answer at a time: each reads every open task, and anybody may ask.
+    turn: Arc<Mutex<()>>,
 }
 
 /// Answers `GET /metrics`; `clock`: the one by which holds end.
 pub fn router(service: Service, clock: Clock) -> Router {
-    Router::new().route("/metrics", get(metrics)).with_state(Measured { service, clock })
+    Router::new().route("/metrics", get(metrics)).with_state(Measured { service, clock, turn: Arc::default() })
 }
 
 async fn metrics(State(measured): State<Measured>) -> Result<([(HeaderName, &'static str); 1], String), StatusCode> {
-    let Measured { service, clock } = measured;
+    let Measured { service, clock, turn } = measured;
+    let _turn = turn.lock().await;
     let held = service.held_servers().await.map_err(|refusal| {
         tracing::warn!("metrics cannot be told, the store does not answer: {refusal:?}");
         StatusCode::SERVICE_UNAVAILABLE

@@ -30,14 +30,8 @@ const DUPLICATES: &[(&str, &[&str], &str)] = &[
 const LICENCES: &[&str] = &["Apache-2.0", "BSD-3-Clause", "ISC", "MIT", "Unicode-3.0", "Zlib"];
 
 /// Crates under a licence that not every crate may have, and why these may.
-const LICENCE_EXCEPTIONS: &[(&str, &str, &str)] = &[
-    (
-        "ar_archive_writer",
-        "Apache-2.0 WITH LLVM-exception",
-        "build script of psm, which insta's redactions stand on; tests only",
-    ),
-    ("webpki-roots", "CDLA-Permissive-2.0", "Mozilla's root certificates as data, free to pass on with the licence"),
-];
+const LICENCE_EXCEPTIONS: &[(&str, &str, &str)] =
+    &[("webpki-roots", "CDLA-Permissive-2.0", "Mozilla's root certificates as data, free to pass on with the licence")];
 
 #[test]
 fn one_version_of_each_crate_that_shares_types() {

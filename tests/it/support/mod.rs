@@ -16,6 +16,7 @@ pub mod observers;
 mod process;
 pub mod program;
 pub mod reads_only;
+pub mod redacted;
 pub mod refusal;
 pub mod rest_client;
 pub mod sshd;
