@@ -324,15 +324,9 @@ impl App {
             grpc::serve(self.grpc.connections(bounds), routes, bounds, shutdown.clone()).await;
             shutdown.cancel();
         };
-        let serving_rest = async {
-            if let Some((face, router)) = router {
-                http::serve(face.connections(bounds), router, Protocols::Rest, bounds, shutdown.clone()).await;
-                shutdown.cancel();
-            }
-        };
-        let serving_metrics = async {
-            if let Some((face, router)) = self.metrics {
-                http::serve(face.connections(bounds), router, Protocols::Rest, bounds, shutdown.clone()).await;
+        let serving = async |listener: Option<(BoundListener, axum::Router)>| {
+            if let Some((listener, router)) = listener {
+                http::serve(listener.connections(bounds), router, Protocols::Rest, bounds, shutdown.clone()).await;
                 shutdown.cancel();
             }
         };
@@ -342,7 +336,7 @@ impl App {
             tracing::info!("told to end: takes no calls and begins nothing, what is in flight gets a few seconds");
             self.engine.shut_down().await;
         };
-        tokio::join!(serving_grpc, serving_rest, serving_metrics, ending);
+        tokio::join!(serving_grpc, serving(router), serving(self.metrics), ending);
         for beside in [syncing, following].into_iter().flatten() {
             beside.abort();
         }

@@ -7,8 +7,8 @@ use obsteward::proto::v1;
 use obsteward::proto::v1::task_event::Kind as Event;
 use obsteward::sim::{Kind, Recorded};
 
-use super::Evidence;
 use super::log::micros;
+use super::{Evidence, is_of_whole_cluster};
 
 /// An act that sets or clears what keeps a server out of service.
 const MARKS: [Kind; 4] = [Kind::MarkSet, Kind::MarkCleared, Kind::ZoneStopped, Kind::ZoneStarted];
@@ -58,7 +58,7 @@ impl Known<'_> {
     }
 
     fn is_of_whole_cluster(&self) -> bool {
-        self.task.rollout.is_none() && matches!(self.task.target, Some(v1::task::Target::WholeCluster(_)))
+        is_of_whole_cluster(self.task)
     }
 
     fn accepts(&self, risk: v1::Risk) -> bool {

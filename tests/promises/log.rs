@@ -7,7 +7,7 @@ use std::time::Duration;
 use obsteward::proto::v1;
 use obsteward::proto::v1::task_event::Kind;
 
-use super::{TaskEvidence, graphs, holds};
+use super::{TaskEvidence, graphs, holds, is_of_whole_cluster};
 
 /// What the events of a task come to.
 #[derive(Clone, Debug, Default)]
@@ -146,7 +146,7 @@ impl Fold {
             self.subtasks = task.subtasks.iter().map(|one| (one.id, (one.state(), one.run_time))).collect();
             self.upstreams = task.subtasks.iter().map(|one| (one.id, one.upstreams.clone())).collect();
             let about = |one: &v1::Subtask| (one.name.clone(), one.server.as_ref().map(|server| server.id));
-            self.whole = task.rollout.is_none() && matches!(task.target, Some(v1::task::Target::WholeCluster(_)));
+            self.whole = is_of_whole_cluster(task);
             self.about = task.subtasks.iter().map(|one| (one.id, about(one))).collect();
             return Ok(());
         }

@@ -171,6 +171,11 @@ impl Evidence {
     }
 }
 
+/// Whether a task acts on all servers of its cluster at once; a rollout goes through them.
+fn is_of_whole_cluster(task: &v1::Task) -> bool {
+    task.rollout.is_none() && matches!(task.target, Some(v1::task::Target::WholeCluster(_)))
+}
+
 /// The same event, whatever order the values of its error are encoded in: they are a map.
 fn same(known: &v1::TaskEvent, seen: &v1::TaskEvent) -> bool {
     use v1::task_event::Kind::{SubtaskTransition, TaskTransition};
