@@ -21,11 +21,15 @@
 
 pub mod access;
 pub mod backup;
+pub mod commit_rules;
 #[cfg(debug_assertions)]
 pub(crate) mod death;
 pub mod encode;
 pub mod inventory;
 pub mod key_source;
+pub mod mysql;
+mod progress;
+mod sql;
 pub mod sqlite;
 pub mod vault;
 

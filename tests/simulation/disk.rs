@@ -1,12 +1,13 @@
-//! What the store keeps, as a value: it outlives every life of the service, holds what was committed, and nothing else. The
-//! rules of a commit are those of `store` (docs/architecture.md), written once more, apart from SQLite's.
+//! What the store keeps, as a value: it outlives every life of the service, holds what was committed, and nothing else.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use obsteward::domain::event::{Event, Phase, StoredEvent};
-use obsteward::domain::ids::{ClusterId, ClusterKey, Fence, Revision, Seq, TaskId};
+use obsteward::domain::ids::{ClusterId, ClusterKey, Fence, Principal, Revision, Seq, TaskId};
 use obsteward::domain::task::Task;
+use obsteward::store::commit_rules::{CommitFacts, Verdict, judge, reached};
 use obsteward::store::inventory::{
     ClusterObservation, ClusterRow, HostRoute, NewCluster, ServerObservation, ServerRow, ZoneRow,
 };
@@ -56,7 +57,8 @@ struct StoredCommit {
     reached: Revision,
     author: Author,
     events: Vec<Event>,
-    outcome: CommitOutcome,
+    seq: Seq,
+    fence: Fence,
 }
 
 /// The inventory: one cluster.
@@ -112,62 +114,23 @@ impl Content {
     /// Wholly or not at all.
     pub fn commit(&mut self, commit: Commit) -> CommitOutcome {
         assert_eq!(commit.invalid_because(), None, "{commit:?}");
-        let stored = self.tasks.get(&commit.task);
-        let at = stored.map_or(Revision::ZERO, |stored| stored.task.revision);
-        let count = i64::try_from(commit.events.len()).unwrap();
-        let reached = Revision::new(commit.after.get() + count);
-        let identical = |known: &&StoredCommit| {
-            known.reached == reached && known.author == commit.author && known.events == commit.events
+        let Ok(verdict) = judge(&commit, &mut Facts { content: self, commit: &commit });
+        let mut fence = match verdict {
+            Verdict::Write { fence } => fence,
+            Verdict::Answer(outcome) => return outcome,
         };
-        if let Some(known) = stored.and_then(|stored| stored.commits.iter().find(identical)) {
-            return known.outcome.clone();
-        }
-        for write in &commit.writes {
-            if let Write::Request { principal, request_id, .. } = write
-                && let Some((task, digest)) = self.requests.get(&(principal.to_string(), request_id.clone()))
-            {
-                return CommitOutcome::Replayed { task: *task, digest: digest.clone() };
-            }
-        }
-        let of_cluster = |task: &Task| self.lock_of(&task.spec.cluster.key).map_or(Fence::ZERO, |lock| lock.fence);
-        let last = || self.tasks.get(&commit.task).map_or(Fence::ZERO, |stored| of_cluster(&stored.task));
-        let mut fence = match (&commit.author, self.fence_held_by(commit.task)) {
-            (Author::Owner { fence }, Some(held)) if *fence == held => held,
-            (Author::Owner { .. }, Some(by)) => return CommitOutcome::Fenced { by },
-            (Author::Owner { .. }, None) => return CommitOutcome::Fenced { by: last() },
-            (Author::Request { .. }, Some(held)) => held,
-            (Author::Request { .. }, None) => last(),
-        };
-        if at != commit.after {
-            return CommitOutcome::Stale { at };
-        }
-        for write in &commit.writes {
-            match write {
-                Write::ReleaseLock { cluster } => {
-                    let lock = self.lock_of(cluster);
-                    if lock.and_then(|lock| lock.holder) != Some(commit.task) {
-                        return CommitOutcome::Fenced { by: lock.map_or(Fence::ZERO, |lock| lock.fence) };
-                    }
-                }
-                Write::AcquireLock { cluster } => {
-                    if let Some(holder) = self.lock_of(cluster).and_then(|lock| lock.holder)
-                        && holder != commit.task
-                    {
-                        return CommitOutcome::LockHeld { task: holder };
-                    }
-                }
-                _ => {}
-            }
-        }
         for write in &commit.writes {
             if let Write::AcquireLock { cluster } = write {
                 let free = LockRow { holder: None, fence: Fence::ZERO };
                 let lock = self.locks.entry(cluster.as_str().to_owned()).or_insert(free);
+                if lock.holder.is_none() {
+                    lock.fence = lock.fence.next();
+                }
                 lock.holder = Some(commit.task);
-                lock.fence = Fence::new(lock.fence.get() + 1);
                 fence = lock.fence;
             }
         }
+        let reached = reached(&commit);
         self.append(commit, fence, reached)
     }
 
@@ -195,11 +158,10 @@ impl Content {
         for write in &commit.writes {
             self.apply(commit.task, write);
         }
-        let outcome = CommitOutcome::Committed { revision: reached, seq, fence };
         let stored = self.tasks.get_mut(&commit.task).expect("a task that was just written");
         let Commit { author, events, .. } = commit;
-        stored.commits.push(StoredCommit { reached, author, events, outcome: outcome.clone() });
-        outcome
+        stored.commits.push(StoredCommit { reached, author, events, seq, fence });
+        CommitOutcome::Committed { revision: reached, seq, fence }
     }
 
     fn apply(&mut self, task: TaskId, write: &Write) {
@@ -300,5 +262,47 @@ impl Content {
         let mut servers: Vec<ServerRow> = observation.servers.iter().map(row).collect();
         servers.sort_by_key(|row| row.id);
         cluster.servers = servers;
+    }
+}
+
+/// What the disk holds, for the rules.
+struct Facts<'a> {
+    content: &'a Content,
+    commit: &'a Commit,
+}
+
+impl CommitFacts for Facts<'_> {
+    type Error = Infallible;
+
+    fn revision(&mut self) -> Result<Revision, Infallible> {
+        let stored = self.content.tasks.get(&self.commit.task);
+        Ok(stored.map_or(Revision::ZERO, |stored| stored.task.revision))
+    }
+
+    fn identical(&mut self) -> Result<Option<(Seq, Fence)>, Infallible> {
+        let (commit, reached) = (self.commit, reached(self.commit));
+        let same = |known: &&StoredCommit| {
+            known.reached == reached && known.author == commit.author && known.events == commit.events
+        };
+        let known = self.content.tasks.get(&commit.task).and_then(|stored| stored.commits.iter().find(same));
+        Ok(known.map(|known| (known.seq, known.fence)))
+    }
+
+    fn request(&mut self, principal: &Principal, request_id: &str) -> Result<Option<(TaskId, String)>, Infallible> {
+        Ok(self.content.requests.get(&(principal.to_string(), request_id.to_owned())).cloned())
+    }
+
+    fn held_fence(&mut self) -> Result<Option<Fence>, Infallible> {
+        Ok(self.content.fence_held_by(self.commit.task))
+    }
+
+    fn cluster_fence(&mut self) -> Result<Fence, Infallible> {
+        let stored = self.content.tasks.get(&self.commit.task);
+        let lock = stored.and_then(|stored| self.content.lock_of(&stored.task.spec.cluster.key));
+        Ok(lock.map_or(Fence::ZERO, |lock| lock.fence))
+    }
+
+    fn lock(&mut self, cluster: &ClusterKey) -> Result<Option<LockRow>, Infallible> {
+        Ok(self.content.lock_of(cluster).cloned())
     }
 }

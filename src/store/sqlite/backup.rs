@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use rusqlite::backup::Backup as Copying;
 
 use super::schema::{self, beside};
-use super::{read, shutdown_mark};
+use super::{commit, shutdown_mark};
 use crate::clock::Timestamp;
 use crate::domain::ids::Seq;
 use crate::store::StoreError;
@@ -71,7 +71,7 @@ fn whole(copy: &Connection) -> Result<(String, Seq), StoreError> {
         return Err(StoreError::Damaged(format!("the copy is damaged, {found}")));
     }
     let store_id = copy.query_row("SELECT value FROM meta WHERE name = 'store_id'", [], |row| row.get(0))?;
-    Ok((store_id, read::head(copy)?))
+    Ok((store_id, commit::head(copy)?))
 }
 
 /// Whether a file is an intact backup of this store up to this event. Blocks, and needs no key.

@@ -1,84 +1,65 @@
 //! One commit of a task inside the transaction of its batch: first every check, then every write, so that a refusal writes
 //! nothing and does not end the transaction for its neighbours.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
-use crate::domain::ids::{ClusterId, ClusterKey, Fence, LARGEST_ID, Revision, Seq, TaskId};
-use crate::store::{AuditOutcome, AuditRecord, Author, Commit, CommitOutcome, TaskRow, Write, encode};
+use super::connection::bound;
+use crate::domain::ids::{ClusterKey, Fence, LARGEST_ID, Principal, Revision, Seq, TaskId};
+use crate::store::commit_rules::{CommitFacts, Verdict, judge, reached};
+use crate::store::sql::commit_writes::{self, EncodedCommit};
+use crate::store::sql::{Dialect, Statement};
+use crate::store::{Commit, CommitOutcome, LockRow, Write};
 
-/// [`AuditOutcome::Accepted`] as stored.
-pub(super) const ACCEPTED: &str = "ACCEPTED";
-/// [`AuditOutcome::Refused`] as stored.
-pub(super) const REFUSED: &str = "REFUSED";
-
-/// The bytes of a commit, encoded on the caller's thread to spare the writer's.
-pub(super) struct EncodedCommit {
-    bodies: Vec<u8>,
-    lines: Option<Vec<u8>>,
-    author: String,
+/// A commit with everything that was made ready on the caller's thread, to spare the writer's.
+pub(super) struct PreparedCommit {
+    pub commit: Commit,
+    encoded: EncodedCommit,
+    writes: Vec<PreparedStatement>,
 }
 
-impl EncodedCommit {
-    pub(super) fn of(commit: &Commit) -> Self {
-        let mut lines = Vec::new();
-        for write in &commit.writes {
-            if let Write::Log(more) = write {
-                lines.extend(more);
-            }
-        }
-        let author = match &commit.author {
-            Author::Owner { fence } => format!("owner {fence}"),
-            Author::Request { principal, nonce } => format!("request {nonce} {principal}"),
-        };
-        Self {
-            bodies: encode::events_to_bytes(&commit.events),
-            lines: (!lines.is_empty()).then(|| encode::lines_to_bytes(lines)),
-            author,
-        }
+/// A statement and what is bound to its `?`.
+type PreparedStatement = (String, Vec<Value>);
+
+impl PreparedCommit {
+    pub(super) fn of(commit: Commit) -> Self {
+        let writes = commit_writes::statements(&commit).into_iter().map(prepared).collect();
+        Self { encoded: EncodedCommit::of(&commit), writes, commit }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.bodies.len() + self.lines.as_ref().map_or(0, Vec::len)
+        self.encoded.len()
     }
 }
 
+fn prepared(statement: Statement) -> PreparedStatement {
+    let (text, values) = statement.render(Dialect::Sqlite);
+    (text, values.into_iter().map(bound).collect())
+}
+
+/// Writes what a change decided.
+pub(super) fn execute(connection: &Connection, statements: Vec<Statement>) -> rusqlite::Result<()> {
+    statements.into_iter().map(prepared).try_for_each(|(text, values)| run(connection, &text, &values))
+}
+
+fn run(connection: &Connection, text: &str, values: &[Value]) -> rusqlite::Result<()> {
+    connection.prepare_cached(text)?.execute(params_from_iter(values)).map(drop)
+}
+
 /// Writes a commit after `head`, or returns why not.
-pub(super) fn write(
-    connection: &Connection,
-    commit: &Commit,
-    encoded: &EncodedCommit,
-    head: Seq,
-) -> rusqlite::Result<CommitOutcome> {
-    let count = i64::try_from(commit.events.len()).unwrap_or(i64::MAX);
-    let at = revision_of(connection, commit.task)?;
-    let reached = Revision::new(commit.after.get().saturating_add(count));
-    if at >= reached
-        && let Some(outcome) = identical(connection, commit, encoded, reached, count)?
-    {
-        return Ok(outcome);
-    }
-    if let Some(outcome) = replayed(connection, commit)? {
-        return Ok(outcome);
-    }
-    let mut fence = match held_fence(connection, commit)? {
-        Ok(fence) => fence,
-        Err(by) => return Ok(CommitOutcome::Fenced { by }),
+pub(super) fn write(connection: &Connection, prepared: &PreparedCommit, head: Seq) -> rusqlite::Result<CommitOutcome> {
+    let PreparedCommit { commit, encoded, writes } = prepared;
+    let mut fence = match judge(commit, &mut Facts { connection, prepared })? {
+        Verdict::Write { fence } => fence,
+        Verdict::Answer(outcome) => return Ok(outcome),
     };
-    if at != commit.after {
-        return Ok(CommitOutcome::Stale { at });
-    }
-    if let Some(by) = releases_foreign_lock(connection, commit)? {
-        return Ok(CommitOutcome::Fenced { by });
-    }
     for write in &commit.writes {
         if let Write::AcquireLock { cluster } = write {
-            match acquire(connection, commit.task, cluster)? {
-                Ok(acquired) => fence = acquired,
-                Err(task) => return Ok(CommitOutcome::LockHeld { task }),
-            }
+            fence = acquire(connection, commit.task, cluster)?;
         }
     }
-    let seq = Seq::new(head.get().saturating_add(count));
+    let count = i64::try_from(commit.events.len()).unwrap_or(i64::MAX);
+    let (seq, revision) = (Seq::new(head.get().saturating_add(count)), reached(commit));
     connection
         .prepare_cached(
             "INSERT INTO task_event (seq, task, revision, events, fence, author, bodies, lines) \
@@ -87,23 +68,27 @@ pub(super) fn write(
         .execute(params![
             seq.get(),
             commit.task.get(),
-            reached.get(),
+            revision.get(),
             count,
             fence.get(),
             encoded.author,
             encoded.bodies,
             encoded.lines
         ])?;
-    if let Some(row) = &commit.row {
-        write_row(connection, commit.task, row)?;
-        if commit.after == Revision::ZERO {
-            write_servers(connection, commit.task, row)?;
+    writes.iter().try_for_each(|(text, values)| run(connection, text, values))?;
+    for write in &commit.writes {
+        if let Write::ReleaseLock { cluster } = write {
+            connection
+                .prepare_cached("UPDATE cluster_lock SET holder = NULL WHERE cluster_key = ?1 AND holder = ?2")?
+                .execute(params![cluster.as_str(), commit.task.get()])?;
         }
     }
-    for write in &commit.writes {
-        apply(connection, commit.task, write)?;
-    }
-    Ok(CommitOutcome::Committed { revision: reached, seq, fence })
+    Ok(CommitOutcome::Committed { revision, seq, fence })
+}
+
+pub(super) fn head(connection: &Connection) -> rusqlite::Result<Seq> {
+    let mut statement = connection.prepare_cached("SELECT value FROM counter WHERE name = 'seq'")?;
+    statement.query_row([], |row| Ok(Seq::new(row.get(0)?)))
 }
 
 /// Records the position of the last event, which never decreases, whatever is pruned.
@@ -112,210 +97,80 @@ pub(super) fn set_head(connection: &Connection, seq: Seq) -> rusqlite::Result<()
     Ok(())
 }
 
-fn revision_of(connection: &Connection, task: TaskId) -> rusqlite::Result<Revision> {
-    let mut statement =
-        connection.prepare_cached("SELECT revision FROM task_event WHERE task = ?1 ORDER BY revision DESC LIMIT 1")?;
-    let revision = statement.query_row([task.get()], |row| row.get(0)).optional()?;
-    Ok(Revision::new(revision.unwrap_or(0)))
+/// What the file holds, for the rules.
+struct Facts<'a> {
+    connection: &'a Connection,
+    prepared: &'a PreparedCommit,
 }
 
-/// The outcome of this very commit, if it was written before.
-fn identical(
-    connection: &Connection,
-    commit: &Commit,
-    encoded: &EncodedCommit,
-    reached: Revision,
-    count: i64,
-) -> rusqlite::Result<Option<CommitOutcome>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT seq, fence FROM task_event \
-         WHERE task = ?1 AND revision = ?2 AND events = ?3 AND author = ?4 AND bodies = ?5",
-    )?;
-    let key = params![commit.task.get(), reached.get(), count, encoded.author, encoded.bodies];
-    let found = statement.query_row(key, |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-    Ok(found.map(|(seq, fence)| CommitOutcome::Committed {
-        revision: reached,
-        seq: Seq::new(seq),
-        fence: Fence::new(fence),
-    }))
-}
+impl CommitFacts for Facts<'_> {
+    type Error = rusqlite::Error;
 
-fn replayed(connection: &Connection, commit: &Commit) -> rusqlite::Result<Option<CommitOutcome>> {
-    for write in &commit.writes {
-        let Write::Request { principal, request_id, .. } = write else { continue };
-        if let Some((task, digest)) = request(connection, principal.as_str(), request_id)? {
-            return Ok(Some(CommitOutcome::Replayed { task, digest }));
-        }
+    fn revision(&mut self) -> rusqlite::Result<Revision> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT revision FROM task_event WHERE task = ?1 ORDER BY revision DESC LIMIT 1")?;
+        let revision = statement.query_row([self.prepared.commit.task.get()], |row| row.get(0)).optional()?;
+        Ok(Revision::new(revision.unwrap_or(0)))
     }
-    Ok(None)
+
+    fn identical(&mut self) -> rusqlite::Result<Option<(Seq, Fence)>> {
+        let PreparedCommit { commit, encoded, .. } = self.prepared;
+        let mut statement = self.connection.prepare_cached(
+            "SELECT seq, fence FROM task_event \
+             WHERE task = ?1 AND revision = ?2 AND events = ?3 AND author = ?4 AND bodies = ?5",
+        )?;
+        let count = i64::try_from(commit.events.len()).unwrap_or(i64::MAX);
+        let key = params![commit.task.get(), reached(commit).get(), count, encoded.author, encoded.bodies];
+        statement.query_row(key, |row| Ok((Seq::new(row.get(0)?), Fence::new(row.get(1)?)))).optional()
+    }
+
+    fn request(&mut self, principal: &Principal, request_id: &str) -> rusqlite::Result<Option<(TaskId, String)>> {
+        self.connection
+            .prepare_cached("SELECT task, digest FROM request WHERE principal = ?1 AND request_id = ?2")?
+            .query_row([principal.as_str(), request_id], |row| Ok((task_id(row.get(0)?)?, row.get(1)?)))
+            .optional()
+    }
+
+    fn held_fence(&mut self) -> rusqlite::Result<Option<Fence>> {
+        let mut statement = self.connection.prepare_cached("SELECT fence FROM cluster_lock WHERE holder = ?1")?;
+        statement.query_row([self.prepared.commit.task.get()], |row| Ok(Fence::new(row.get(0)?))).optional()
+    }
+
+    fn cluster_fence(&mut self) -> rusqlite::Result<Fence> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT fence FROM cluster_lock WHERE cluster_key = (SELECT cluster_key FROM task WHERE id = ?1)",
+        )?;
+        let fence = statement.query_row([self.prepared.commit.task.get()], |row| row.get(0)).optional()?;
+        Ok(Fence::new(fence.unwrap_or(0)))
+    }
+
+    fn lock(&mut self, cluster: &ClusterKey) -> rusqlite::Result<Option<LockRow>> {
+        let row = |row: &rusqlite::Row<'_>| {
+            let holder = row.get::<_, Option<i64>>(0)?.map(task_id).transpose()?;
+            Ok(LockRow { holder, fence: Fence::new(row.get(1)?) })
+        };
+        self.connection
+            .prepare_cached("SELECT holder, fence FROM cluster_lock WHERE cluster_key = ?1")?
+            .query_row([cluster.as_str()], row)
+            .optional()
+    }
 }
 
-pub(super) fn request(
-    connection: &Connection,
-    principal: &str,
-    request_id: &str,
-) -> rusqlite::Result<Option<(TaskId, String)>> {
+/// Takes a lock that is free, or this task's own: that keeps its fence.
+fn acquire(connection: &Connection, task: TaskId, cluster: &ClusterKey) -> rusqlite::Result<Fence> {
     connection
-        .prepare_cached("SELECT task, digest FROM request WHERE principal = ?1 AND request_id = ?2")?
-        .query_row([principal, request_id], |row| Ok((task_id(row.get(0)?)?, row.get(1)?)))
-        .optional()
+        .prepare_cached(
+            "INSERT INTO cluster_lock (cluster_key, holder, fence) VALUES (?1, ?2, 1) \
+             ON CONFLICT (cluster_key) DO UPDATE SET holder = excluded.holder, \
+             fence = fence + (holder IS NULL) RETURNING fence",
+        )?
+        .query_row(params![cluster.as_str(), task.get()], |row| Ok(Fence::new(row.get(0)?)))
 }
 
-/// The fence of the lock that the task holds, or held last. `Err`: the author is an owner that lost the lock to this fence.
-fn held_fence(connection: &Connection, commit: &Commit) -> rusqlite::Result<Result<Fence, Fence>> {
-    let mut statement = connection.prepare_cached("SELECT fence FROM cluster_lock WHERE holder = ?1")?;
-    let held: Option<i64> = statement.query_row([commit.task.get()], |row| row.get(0)).optional()?;
-    match (&commit.author, held) {
-        (Author::Owner { fence }, Some(held)) if fence.get() == held => Ok(Ok(*fence)),
-        (Author::Owner { .. }, Some(held)) => Ok(Err(Fence::new(held))),
-        (Author::Owner { .. }, None) => Ok(Err(fence_of_cluster(connection, commit)?)),
-        (Author::Request { .. }, Some(held)) => Ok(Ok(Fence::new(held))),
-        // A new task holds nothing yet; most acquire their lock a moment later.
-        (Author::Request { .. }, None) if commit.after == Revision::ZERO => Ok(Ok(Fence::ZERO)),
-        (Author::Request { .. }, None) => Ok(Ok(fence_of_cluster(connection, commit)?)),
-    }
-}
-
-/// The fence of the task's cluster, whoever holds the lock.
-fn fence_of_cluster(connection: &Connection, commit: &Commit) -> rusqlite::Result<Fence> {
-    let mut statement = connection.prepare_cached(
-        "SELECT fence FROM cluster_lock WHERE cluster_key = (SELECT cluster_key FROM task WHERE id = ?1)",
-    )?;
-    let fence: Option<i64> = statement.query_row([commit.task.get()], |row| row.get(0)).optional()?;
-    Ok(Fence::new(fence.unwrap_or(0)))
-}
-
-/// Only the holder can release a lock.
-fn releases_foreign_lock(connection: &Connection, commit: &Commit) -> rusqlite::Result<Option<Fence>> {
-    for write in &commit.writes {
-        let Write::ReleaseLock { cluster } = write else { continue };
-        match lock_row(connection, cluster)? {
-            Some((Some(holder), _)) if holder == commit.task.get() => {}
-            Some((_, fence)) => return Ok(Some(fence)),
-            None => return Ok(Some(Fence::ZERO)),
-        }
-    }
-    Ok(None)
-}
-
-pub(super) fn lock_row(
-    connection: &Connection,
-    cluster: &ClusterKey,
-) -> rusqlite::Result<Option<(Option<i64>, Fence)>> {
-    connection
-        .prepare_cached("SELECT holder, fence FROM cluster_lock WHERE cluster_key = ?1")?
-        .query_row([cluster.as_str()], |row| Ok((row.get(0)?, Fence::new(row.get(1)?))))
-        .optional()
-}
-
-/// Compare-and-set of the lock. `Err`: this task holds it.
-fn acquire(connection: &Connection, task: TaskId, cluster: &ClusterKey) -> rusqlite::Result<Result<Fence, TaskId>> {
-    let mut insert = connection.prepare_cached(
-        "INSERT INTO cluster_lock (cluster_key, holder, fence) VALUES (?1, ?2, 1) \
-         ON CONFLICT (cluster_key) DO UPDATE SET holder = excluded.holder, fence = fence + 1 WHERE holder IS NULL",
-    )?;
-    insert.execute(params![cluster.as_str(), task.get()])?;
-    match lock_row(connection, cluster)? {
-        Some((Some(holder), fence)) if holder == task.get() => Ok(Ok(fence)),
-        Some((Some(holder), _)) => Ok(Err(task_id(holder)?)),
-        // Impossible: the statement before created the row or kept its holder.
-        Some((None, _)) | None => Err(rusqlite::Error::StatementChangedRows(0)),
-    }
-}
-
-pub(super) fn task_id(value: i64) -> rusqlite::Result<TaskId> {
+fn task_id(value: i64) -> rusqlite::Result<TaskId> {
     TaskId::new(value)
         .map_err(|error| rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Integer, Box::new(error)))
-}
-
-fn write_row(connection: &Connection, task: TaskId, row: &TaskRow) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached(
-            "INSERT INTO task (id, cluster, cluster_key, state, creator, create_us, finish_us, name) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) \
-             ON CONFLICT (id) DO UPDATE SET state = excluded.state, finish_us = excluded.finish_us",
-        )?
-        .execute(params![
-            task.get(),
-            row.cluster.get(),
-            row.cluster_key.as_str(),
-            row.state.as_str(),
-            row.creator.as_str(),
-            row.create_time.as_micros(),
-            row.finish_time.map(|time| time.as_micros()),
-            row.name,
-        ])?;
-    Ok(())
-}
-
-fn write_servers(connection: &Connection, task: TaskId, row: &TaskRow) -> rusqlite::Result<()> {
-    let mut insert = connection.prepare_cached("INSERT INTO task_server (server, task) VALUES (?1, ?2)")?;
-    row.servers.iter().try_for_each(|server| insert.execute(params![server.get(), task.get()]).map(drop))
-}
-
-fn apply(connection: &Connection, task: TaskId, write: &Write) -> rusqlite::Result<()> {
-    match write {
-        // Handled by the checks and by the commit's own row.
-        Write::AcquireLock { .. } | Write::Log(_) => {}
-        Write::ReleaseLock { cluster } => {
-            connection
-                .prepare_cached("UPDATE cluster_lock SET holder = NULL WHERE cluster_key = ?1 AND holder = ?2")?
-                .execute(params![cluster.as_str(), task.get()])?;
-        }
-        Write::Request { principal, request_id, digest } => {
-            connection
-                .prepare_cached(
-                    "INSERT INTO request (principal, request_id, task, digest) VALUES (?1, ?2, ?3, ?4) \
-                     ON CONFLICT DO NOTHING",
-                )?
-                .execute(params![principal.as_str(), request_id, task.get(), digest])?;
-        }
-        Write::Audit(record) => audit(connection, record)?,
-        Write::ServerStatus { server, status } => {
-            connection
-                .prepare_cached("UPDATE server SET managed_status = ?2 WHERE id = ?1")?
-                .execute(params![server.get(), status.map(|status| status.as_str())])?;
-        }
-        Write::ZoneStatus { cluster, zone, status } => {
-            connection
-                .prepare_cached("UPDATE zone SET managed_status = ?3 WHERE cluster = ?1 AND name = ?2")?
-                .execute(params![cluster.get(), zone.as_str(), status.map(|status| status.as_str())])?;
-        }
-        Write::ClusterStatus { cluster, status } => {
-            connection
-                .prepare_cached("UPDATE cluster SET managed_status = ?2 WHERE id = ?1")?
-                .execute(params![cluster.get(), status.map(|status| status.as_str())])?;
-        }
-    }
-    Ok(())
-}
-
-/// Writes an audit record; the transaction is the caller's.
-pub(super) fn audit(connection: &Connection, record: &AuditRecord) -> rusqlite::Result<()> {
-    let (outcome, refusal) = match &record.outcome {
-        AuditOutcome::Accepted => (ACCEPTED, ""),
-        AuditOutcome::Refused { reason } => (REFUSED, reason.as_str()),
-    };
-    connection
-        .prepare_cached(
-            "INSERT INTO audit (at_us, principal, address, operation, target, arguments, trace_id, outcome, refusal, \
-             cluster, task, reason) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
-        )?
-        .execute(params![
-            record.at.as_micros(),
-            record.principal.as_str(),
-            record.address,
-            record.call.as_str(),
-            record.target,
-            record.arguments,
-            record.trace_id,
-            outcome,
-            refusal,
-            record.cluster.map(ClusterId::get),
-            record.task.map(TaskId::get),
-            record.reason.as_str(),
-        ])?;
-    Ok(())
 }
 
 /// Takes over the lock that a task holds, under a new fence; `None`: the task does not hold it.
@@ -328,12 +183,12 @@ pub(super) fn claim(connection: &Connection, task: TaskId, cluster: &ClusterKey)
         .optional()
 }
 
-/// Reserves a block of ids and returns its first. `None`: fewer than `count` ids are left below 2^53.
-pub(super) fn reserve(connection: &Connection, counter: &str, count: i64) -> rusqlite::Result<Option<i64>> {
+/// Reserves a block of task ids and returns its first. `None`: fewer than `count` ids are left below 2^53.
+pub(super) fn reserve(connection: &Connection, count: i64) -> rusqlite::Result<Option<i64>> {
     connection
         .prepare_cached(
-            "UPDATE counter SET value = value + ?2 WHERE name = ?1 AND value <= ?3 - ?2 RETURNING value - ?2 + 1",
+            "UPDATE counter SET value = value + ?1 WHERE name = 'id' AND value <= ?2 - ?1 RETURNING value - ?1 + 1",
         )?
-        .query_row(params![counter, count, LARGEST_ID], |row| row.get(0))
+        .query_row(params![count, LARGEST_ID], |row| row.get(0))
         .optional()
 }

@@ -1,20 +1,11 @@
 //! The embedded store: one SQLite file, one thread that writes, a few connections that read. `flock` on `<file>.lock` is
 //! the ownership, so there are no leases here. Nothing above this module knows SQL.
 
-mod access_read;
-mod access_store;
-mod access_write;
 mod backup;
 mod commit;
-mod conditions;
+mod connection;
 mod crash;
 mod file_lock;
-mod inventory_read;
-mod inventory_store;
-mod inventory_write;
-mod observe;
-mod progress;
-mod read;
 mod readers;
 mod restored;
 mod schema;
@@ -27,24 +18,28 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures::FutureExt;
 use tokio::sync::{broadcast, watch};
 
 use crate::clock::Timestamp;
 use crate::domain::event::StoredEvent;
 use crate::domain::ids::{ClusterId, ClusterKey, Fence, Principal, Revision, Seq, SubtaskId, TaskId};
+use crate::store::access::AccessRows;
 use crate::store::backup::{Backup, Backups};
 use crate::store::key_source::KeySource;
-use crate::store::vault::Vault;
+use crate::store::progress::ProgressCache;
+use crate::store::sql::{Change, Database, Domain, access_read, task_read};
 use crate::store::{
     Commit, LockRow, LogLine, Page, PendingCommit, Progress, Store, StoreError, StoredTask, TaskFilter, TaskOrder,
 };
+use commit::PreparedCommit;
 use file_lock::FileLock;
-use progress::ProgressCache;
 use readers::Readers;
 
 use writer::Writer;
 
 pub use backup::{check as check_backup, is_backup};
+pub use connection::SqliteConnection;
 pub use restored::{StoreIdChange, restored};
 pub use writer::OnFatal;
 
@@ -77,7 +72,6 @@ pub struct SqliteStore {
     committed: watch::Receiver<Seq>,
     ids: tokio::sync::Mutex<IdBlock>,
     store_id: String,
-    vault: Arc<Vault>,
     path: PathBuf,
     /// Held while a backup is made: one at a time.
     backing_up: tokio::sync::Mutex<()>,
@@ -100,17 +94,18 @@ impl SqliteStore {
         backup::sweep(path);
         let (connection, vault) = schema::open_writer(path, &options.key, &lock)?;
         let store_id = connection.query_row("SELECT value FROM meta WHERE name = 'store_id'", [], |row| row.get(0))?;
-        let head = read::head(&connection)?;
+        let head = commit::head(&connection)?;
         lock.check(path, head)?;
         shutdown_mark::begin(path, &connection)?;
         let (sender, committed) = watch::channel(head);
         let progress = Arc::new(ProgressCache::new());
-        let readers = Arc::new(Readers::open(path, options.readers)?);
-        let writer = Writer::start(connection, options.on_fatal, sender, Arc::clone(&progress), Arc::clone(&lock))?;
-        let (ids, vault) = (Default::default(), Arc::new(vault));
-        let (path, backing_up) = (path.to_owned(), Default::default());
-        let _lock = lock;
-        Ok(Arc::new(Self { writer, readers, progress, committed, ids, store_id, vault, path, backing_up, _lock }))
+        let vault = Arc::new(vault);
+        let readers = Arc::new(Readers::open(path, options.readers, Arc::clone(&vault))?);
+        let connection = SqliteConnection::new(connection);
+        let writer =
+            Writer::start(connection, vault, options.on_fatal, sender, Arc::clone(&progress), Arc::clone(&lock))?;
+        let (ids, path, backing_up) = (Default::default(), path.to_owned(), Default::default());
+        Ok(Arc::new(Self { writer, readers, progress, committed, ids, store_id, path, backing_up, _lock: lock }))
     }
 
     /// Waits until everything queued is on disk and the file is complete without its log, then releases the lock. Reads may go
@@ -119,11 +114,61 @@ impl SqliteStore {
         self.writer.close().await;
     }
 
+    /// Reads with one of the functions of `sql`.
+    pub(super) async fn read<A, T>(
+        &self,
+        read: impl AsyncFn(&mut Database, &A) -> Result<T, StoreError> + Send + 'static,
+        arguments: A,
+    ) -> Result<T, StoreError>
+    where
+        A: Send + 'static,
+        T: Send + 'static,
+    {
+        self.readers.read(move |database| at_once(read(database, &arguments))).await
+    }
+
+    /// Writes what one of the functions of `sql` decides. There is one writer, so that nothing changes meanwhile.
+    pub(super) async fn change<A, T>(
+        &self,
+        _: Domain,
+        decide: impl AsyncFn(&mut Database, &A) -> Result<Change<T>, StoreError> + Send + 'static,
+        arguments: A,
+    ) -> Result<T, StoreError>
+    where
+        A: Send + 'static,
+        T: Send + 'static,
+    {
+        let change = move |database: &mut Database, connection: &SqliteConnection| {
+            let Change { answer, statements, while_free: _ } = match at_once(decide(database, &arguments)) {
+                Ok(change) => change,
+                Err(error) => return Ok(Err(error)),
+            };
+            commit::execute(&connection.lock(), statements)?;
+            Ok(Ok(answer))
+        };
+        self.writer.change(change).await
+    }
+
+    /// In one transaction, and so of one moment.
+    pub(super) async fn read_access(&self) -> Result<AccessRows, StoreError> {
+        self.read(access_read::access, ()).await
+    }
+
     fn with_progress(&self, mut stored: StoredTask) -> StoredTask {
-        stored.progress =
-            read::moving(&stored.task).filter_map(|subtask| self.progress.of(stored.task.spec.id, subtask)).collect();
+        stored.progress = task_read::moving(&stored.task)
+            .filter_map(|subtask| self.progress.of(stored.task.spec.id, subtask))
+            .collect();
         stored
     }
+
+    fn all_with_progress(&self, tasks: Vec<StoredTask>) -> Vec<StoredTask> {
+        tasks.into_iter().map(|stored| self.with_progress(stored)).collect()
+    }
+}
+
+/// What a connection to the file never lets wait.
+fn at_once<T>(answer: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    answer.now_or_never().unwrap_or_else(|| Err(StoreError::Failed("a read of the file waits".to_owned())))
 }
 
 #[async_trait]
@@ -135,8 +180,7 @@ impl Store for SqliteStore {
             let _ = answer.send(Err(StoreError::Failed(format!("a commit of task {task} is malformed, {what}"))));
             return pending;
         }
-        let encoded = commit::EncodedCommit::of(&commit);
-        self.writer.submit(commit, encoded, answer);
+        self.writer.submit(PreparedCommit::of(commit), answer);
         pending
     }
 
@@ -153,7 +197,7 @@ impl Store for SqliteStore {
         let mut block = self.ids.lock().await;
         if block.left < count {
             let size = count.max(ID_BLOCK);
-            let reserved = self.writer.change(move |connection| Ok(Ok(commit::reserve(connection, "id", size)?)));
+            let reserved = self.writer.change(move |_, connection| Ok(Ok(commit::reserve(&connection.lock(), size)?)));
             let first = reserved.await?;
             let next = first.ok_or_else(|| StoreError::Failed("all ids below 2^53 are given".to_owned()))?;
             *block = IdBlock { next, left: size };
@@ -165,16 +209,15 @@ impl Store for SqliteStore {
     }
 
     async fn task(&self, task: TaskId) -> Result<Option<StoredTask>, StoreError> {
-        let stored = self.readers.read(move |connection| read::task(connection, task)).await?;
-        Ok(stored.map(|stored| self.with_progress(stored)))
+        Ok(self.read(task_read::task, task).await?.map(|stored| self.with_progress(stored)))
     }
 
     async fn events(&self, task: TaskId, after: Revision, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
-        self.readers.read(move |connection| read::events(connection, task, after, limit)).await
+        self.read(task_read::events, (task, after, limit)).await
     }
 
     async fn tail(&self, after: Seq, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
-        self.readers.read(move |connection| read::tail(connection, after, limit)).await
+        self.read(task_read::tail, (after, limit)).await
     }
 
     async fn head(&self) -> Result<Seq, StoreError> {
@@ -187,41 +230,35 @@ impl Store for SqliteStore {
         below: Option<TaskId>,
         limit: u32,
     ) -> Result<Vec<StoredTask>, StoreError> {
-        let filter = filter.clone();
-        let tasks = self.readers.read(move |connection| read::list(connection, &filter, below, limit)).await?;
-        Ok(tasks.into_iter().map(|stored| self.with_progress(stored)).collect())
+        let tasks = self.read(task_read::list, (filter.clone(), below, limit)).await?;
+        Ok(self.all_with_progress(tasks))
     }
 
     async fn page(&self, filter: &TaskFilter, page: Page<TaskOrder>) -> Result<(Vec<StoredTask>, u64), StoreError> {
-        let filter = filter.clone();
-        let (tasks, total) = self.readers.read(move |connection| read::page(connection, &filter, page)).await?;
-        Ok((tasks.into_iter().map(|stored| self.with_progress(stored)).collect(), total))
+        let (tasks, total) = self.read(task_read::page, (filter.clone(), page)).await?;
+        Ok((self.all_with_progress(tasks), total))
     }
 
     async fn open_tasks(&self, cluster: Option<ClusterId>) -> Result<(Vec<StoredTask>, Seq), StoreError> {
-        let read = self.readers.read(move |connection| read::open_tasks(connection, cluster));
-        let (tasks, head) = read.await?;
-        Ok((tasks.into_iter().map(|stored| self.with_progress(stored)).collect(), head))
+        let (tasks, head) = self.read(task_read::open_tasks, cluster).await?;
+        Ok((self.all_with_progress(tasks), head))
     }
 
     async fn request(&self, principal: &Principal, request_id: &str) -> Result<Option<(TaskId, String)>, StoreError> {
-        let (principal, request_id) = (principal.clone(), request_id.to_owned());
-        let read = move |connection: &_| Ok(commit::request(connection, principal.as_str(), &request_id)?);
-        self.readers.read(read).await
+        self.read(task_read::request, (principal.clone(), request_id.to_owned())).await
     }
 
     async fn lock(&self, cluster: &ClusterKey) -> Result<Option<LockRow>, StoreError> {
-        let cluster = cluster.clone();
-        self.readers.read(move |connection| read::lock(connection, &cluster)).await
+        self.read(task_read::lock, cluster.clone()).await
     }
 
     async fn claim(&self, task: TaskId, cluster: &ClusterKey) -> Result<Option<Fence>, StoreError> {
         let cluster = cluster.clone();
-        self.writer.change(move |connection| Ok(Ok(commit::claim(connection, task, &cluster)?))).await
+        self.writer.change(move |_, connection| Ok(Ok(commit::claim(&connection.lock(), task, &cluster)?))).await
     }
 
     async fn log(&self, task: TaskId, subtask: Option<SubtaskId>) -> Result<Vec<LogLine>, StoreError> {
-        self.readers.read(move |connection| read::log(connection, task, subtask)).await
+        self.read(task_read::log, (task, subtask)).await
     }
 
     fn note(&self, progress: Progress) {

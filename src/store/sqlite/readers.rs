@@ -4,30 +4,34 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
+use super::connection::SqliteConnection;
 use super::schema;
 use crate::store::StoreError;
+use crate::store::sql::Database;
+use crate::store::vault::Vault;
 
 /// A pool of read-only connections.
 pub(super) struct Readers {
     path: PathBuf,
-    idle: Mutex<Vec<Connection>>,
+    vault: Arc<Vault>,
+    idle: Mutex<Vec<SqliteConnection>>,
     turns: Arc<Semaphore>,
 }
 
 impl Readers {
-    pub(super) fn open(path: &Path, count: usize) -> Result<Self, StoreError> {
+    pub(super) fn open(path: &Path, count: usize, vault: Arc<Vault>) -> Result<Self, StoreError> {
         let count = count.max(1);
-        let idle = (0..count).map(|_| schema::open_reader(path)).collect::<Result<_, _>>()?;
-        Ok(Self { path: path.to_owned(), idle: Mutex::new(idle), turns: Arc::new(Semaphore::new(count)) })
+        let open = || schema::open_reader(path).map(SqliteConnection::new);
+        let idle = (0..count).map(|_| open()).collect::<Result<_, _>>()?;
+        Ok(Self { path: path.to_owned(), vault, idle: Mutex::new(idle), turns: Arc::new(Semaphore::new(count)) })
     }
 
     /// Runs `read` in one read transaction: everything it sees is of one moment.
     pub(super) async fn read<T: Send + 'static>(
         self: &Arc<Self>,
-        read: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+        read: impl FnOnce(&mut Database) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let turn = Arc::clone(&self.turns).acquire_owned().await.map_err(|_| StoreError::Closed)?;
         let readers = Arc::clone(self);
@@ -38,16 +42,17 @@ impl Readers {
         reading.await.map_err(|error| StoreError::Failed(format!("a reader ended early, {error}")))?
     }
 
-    fn read_blocking<T>(&self, read: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    fn read_blocking<T>(&self, read: impl FnOnce(&mut Database) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let connection = match idle {
             Some(connection) => connection,
             // A reader that panicked has lost its connection.
-            None => schema::open_reader(&self.path)?,
+            None => SqliteConnection::new(schema::open_reader(&self.path)?),
         };
-        let transaction = connection.unchecked_transaction()?;
-        let outcome = read(&transaction);
-        drop(transaction);
+        connection.lock().execute_batch("BEGIN")?;
+        let outcome = read(&mut Database::over_sqlite(connection.clone(), Arc::clone(&self.vault)));
+        // If it fails, the connection is dropped, which ends its transaction too.
+        connection.lock().execute_batch("COMMIT")?;
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
         outcome
     }

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 
 use super::file_lock::FileLock;
 use super::sqlite_error::unusable;
-use super::{read, schema, shutdown_mark};
+use super::{commit, schema, shutdown_mark};
 use crate::domain::ids::LARGEST_ID;
 use crate::store::StoreError;
 
@@ -33,7 +33,7 @@ pub fn restored(path: &Path) -> Result<StoreIdChange, StoreError> {
     schema::version(path, &connection)?;
     let store_id = uuid::Uuid::new_v4().to_string();
     let former = rename(&mut connection, &store_id).map_err(|error| unusable(path, &error))?;
-    lock.acknowledge(read::head(&connection)?);
+    lock.acknowledge(commit::head(&connection)?);
     Ok(StoreIdChange { former, store_id })
 }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension};
 
+use super::commit;
 use super::file_lock::FileLock;
-use super::read;
 use super::schema::beside;
 use super::sqlite_error::unusable;
 use crate::clock::Timestamp;
@@ -39,7 +39,7 @@ pub(super) fn check(path: &Path, connection: &Connection, had_log: bool, lock: &
     if !mark.starts_with(IN_USE) || had_log {
         return Ok(());
     }
-    let (head, acknowledged) = (read::head(connection)?, lock.acknowledged());
+    let (head, acknowledged) = (commit::head(connection)?, lock.acknowledged());
     if acknowledged == head && head.get() > 0 {
         tracing::warn!("the write-ahead log of the store {file} is gone, and no event is missing: sqlite3 folds it in");
         return Ok(());

@@ -10,14 +10,17 @@ use std::thread::JoinHandle;
 use rusqlite::Connection;
 use tokio::sync::{oneshot, watch};
 
-use super::commit;
+use super::commit::{self, PreparedCommit};
+use super::connection::SqliteConnection;
 use super::crash::CrashPoint;
 use super::file_lock::FileLock;
-use super::progress::ProgressCache;
 use super::shutdown_mark;
 use super::sqlite_error;
 use crate::domain::ids::Seq;
-use crate::store::{Commit, CommitOutcome, StoreError};
+use crate::store::progress::ProgressCache;
+use crate::store::sql::Database;
+use crate::store::vault::Vault;
+use crate::store::{CommitOutcome, StoreError};
 
 /// Called with the error after which the outcome of a write is unknown.
 pub type OnFatal = Arc<dyn Fn(&str) + Send + Sync>;
@@ -29,13 +32,12 @@ const LARGEST_BATCH_BYTES: usize = 4 << 20;
 /// Runs when a job is on disk.
 pub(super) type Answer = Box<dyn FnOnce() + Send>;
 /// A write that is not a task's commit: runs in the transaction of its batch.
-type Change = Box<dyn FnOnce(&Connection) -> rusqlite::Result<Answer> + Send>;
+type Change = Box<dyn FnOnce(&mut Database, &SqliteConnection) -> rusqlite::Result<Answer> + Send>;
 type CommitSender = oneshot::Sender<Result<CommitOutcome, StoreError>>;
 
 pub(super) enum Job {
     Commit {
-        commit: Box<Commit>,
-        encoded: commit::EncodedCommit,
+        commit: Box<PreparedCommit>,
         answer: CommitSender,
     },
     Change(Change),
@@ -53,7 +55,8 @@ pub(super) struct Writer {
 impl Writer {
     /// `connection` is the thread's own.
     pub(super) fn start(
-        connection: Connection,
+        connection: SqliteConnection,
+        vault: Arc<Vault>,
         on_fatal: OnFatal,
         committed: watch::Sender<Seq>,
         progress: Arc<ProgressCache>,
@@ -64,6 +67,7 @@ impl Writer {
         let shown = Arc::clone(&head);
         let state = WriterThread {
             head: shown,
+            database: Database::over_sqlite(connection.clone(), vault),
             connection,
             queue,
             on_fatal,
@@ -86,18 +90,18 @@ impl Writer {
     }
 
     /// Queues a commit; if the thread has ended, its answer is dropped, which means closed.
-    pub(super) fn submit(&self, commit: Commit, encoded: commit::EncodedCommit, answer: CommitSender) {
-        self.send(Job::Commit { commit: Box::new(commit), encoded, answer });
+    pub(super) fn submit(&self, commit: PreparedCommit, answer: CommitSender) {
+        self.send(Job::Commit { commit: Box::new(commit), answer });
     }
 
     /// Queues a change and waits until it is on disk. A change that refuses must not have written anything.
     pub(super) async fn change<T: Send + 'static>(
         &self,
-        change: impl FnOnce(&Connection) -> rusqlite::Result<Result<T, StoreError>> + Send + 'static,
+        change: impl FnOnce(&mut Database, &SqliteConnection) -> rusqlite::Result<Result<T, StoreError>> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (sender, receiver) = oneshot::channel();
-        self.send(Job::Change(Box::new(move |connection| {
-            let outcome = change(connection)?;
+        self.send(Job::Change(Box::new(move |database, connection| {
+            let outcome = change(database, connection)?;
             Ok(Box::new(move || {
                 let _ = sender.send(outcome);
             }))
@@ -131,7 +135,9 @@ impl Drop for Writer {
 }
 
 struct WriterThread {
-    connection: Connection,
+    connection: SqliteConnection,
+    /// Over the same connection, for changes.
+    database: Database,
     queue: Receiver<Job>,
     on_fatal: OnFatal,
     committed: watch::Sender<Seq>,
@@ -152,7 +158,7 @@ impl WriterThread {
             let batch = self.take_waiting(first);
             let mut senders = Vec::new();
             if let Err(error) = self.write(batch, &mut senders) {
-                let words = sqlite_error::unknown(self.connection.path().unwrap_or_default(), &error);
+                let words = sqlite_error::unknown(self.connection.lock().path().unwrap_or_default(), &error);
                 (self.on_fatal)(&words);
                 for sender in senders {
                     let _ = sender.send(Err(StoreError::Failed(words.clone())));
@@ -160,11 +166,11 @@ impl WriterThread {
                 return;
             }
         }
-        let Self { connection, queue, lock, closing, .. } = self;
+        let Self { connection, database, queue, lock, closing, .. } = self;
         // Callers of writes that are still queued are told that the store is closed.
         drop(queue);
-        shutdown_mark::close(&connection);
-        drop(connection);
+        shutdown_mark::close(&connection.lock());
+        drop((connection, database));
         lock.release();
         if let Some(closing) = closing {
             let _ = closing.send(());
@@ -201,16 +207,16 @@ impl WriterThread {
         }
         let before = *self.committed.borrow();
         let mut seq = before;
-        let mut commits: Vec<(Box<Commit>, CommitOutcome)> = Vec::with_capacity(batch.len());
+        let mut commits: Vec<(Box<PreparedCommit>, CommitOutcome)> = Vec::with_capacity(batch.len());
         let mut answers: Vec<Answer> = Vec::new();
         let mut failure = None;
-        let begun = run(&self.connection, "BEGIN IMMEDIATE");
+        let begun = run(&self.connection.lock(), "BEGIN IMMEDIATE");
         for job in batch {
             match job {
-                Job::Commit { commit, encoded, answer } => {
+                Job::Commit { commit, answer } => {
                     senders.push(answer);
                     if failure.is_none() && begun.is_ok() {
-                        match commit::write(&self.connection, &commit, &encoded, seq) {
+                        match commit::write(&self.connection.lock(), &commit, seq) {
                             Ok(outcome) => {
                                 seq = seq.max(place(&outcome));
                                 commits.push((commit, outcome));
@@ -219,10 +225,12 @@ impl WriterThread {
                         }
                     }
                 }
-                Job::Change(change) if failure.is_none() && begun.is_ok() => match change(&self.connection) {
-                    Ok(answer) => answers.push(answer),
-                    Err(error) => failure = Some(error),
-                },
+                Job::Change(change) if failure.is_none() && begun.is_ok() => {
+                    match change(&mut self.database, &self.connection) {
+                        Ok(answer) => answers.push(answer),
+                        Err(error) => failure = Some(error),
+                    }
+                }
                 Job::Change(_) | Job::Close(_) => {}
             }
         }
@@ -231,18 +239,18 @@ impl WriterThread {
             return Err(error);
         }
         if seq > before {
-            commit::set_head(&self.connection, seq)?;
+            commit::set_head(&self.connection.lock(), seq)?;
         }
         let submits = commits.len() as u64;
         self.crash.before_commit(submits);
-        run(&self.connection, "COMMIT")?;
+        run(&self.connection.lock(), "COMMIT")?;
         self.crash.after_commit(submits);
         self.head.store(seq.get(), Ordering::Release);
         if seq > before {
             self.lock.acknowledge(seq);
         }
         for ((commit, outcome), sender) in commits.into_iter().zip(senders.drain(..)) {
-            self.progress.forget_moved(&commit);
+            self.progress.forget_moved(&commit.commit);
             let _ = sender.send(Ok(outcome));
         }
         for answer in answers {
@@ -258,7 +266,7 @@ impl WriterThread {
 impl Job {
     fn bytes(&self) -> usize {
         match self {
-            Self::Commit { encoded, .. } => encoded.len(),
+            Self::Commit { commit, .. } => commit.len(),
             Self::Change(_) | Self::Close(_) => 0,
         }
     }

@@ -6,7 +6,7 @@
 //! `scripts/test` fetches the engine and runs these tests as a lane of their own, one after the other.
 
 mod cluster;
-mod engine;
+pub mod engine;
 mod fronts;
 mod wire;
 
@@ -28,7 +28,7 @@ const UNDERSTOOD: u16 = 4016;
 #[ignore = "needs a real OceanBase engine; the lane of scripts/test runs it"]
 async fn the_engine_listens_on_loopback_only() {
     let net = NetClaim::any().unwrap();
-    let engine = Engine::start(net.address(250), "alone").await;
+    let engine = Engine::start(engine::Release::OfCluster, net.address(250), "alone").await;
     let [a, b, c, d] = engine_ip(&engine).octets();
     // The address as /proc writes it, and the port.
     let wanted = format!("tcp {d:02X}{c:02X}{b:02X}{a:02X}:{:04X}", engine.address.port());

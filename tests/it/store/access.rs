@@ -1,13 +1,15 @@
 //! Users, keys, roles and the audit log: the access part of the conformance suite.
 
+use std::sync::Arc;
+
 use obsteward::domain::call::Call;
 use obsteward::domain::ids::{AccessKeyId, ClusterId, Principal, RoleName, UserId};
 use obsteward::domain::permission::Permission;
-use obsteward::store::access::{AccessChange, AccessChangeOutcome, AccessStore, AuditFilter, NewUser};
+use obsteward::store::access::{AccessChange, AccessChangeOutcome, AuditFilter, NewUser};
 use obsteward::store::{AuditOutcome, AuditRecord};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Whole, at, audit, audits, sqlite, task_id};
+use super::{Whole, at, audit, audits, task_id};
 
 fn user_id(id: i64) -> UserId {
     UserId::new(id).unwrap()
@@ -43,9 +45,7 @@ pub async fn change(store: &dyn Whole, change: AccessChange) -> AccessChangeOutc
     store.change_access(change, AuditRecord { at: at(5), ..audit() }).await.unwrap()
 }
 
-#[tokio::test]
-async fn users_are_made_once_with_ids_from_1001() {
-    let (_directory, store) = sqlite();
+pub async fn users_are_made_once_with_ids_from_1001(store: Arc<dyn Whole>) {
     let admin = NewUser {
         id: Some(user_id(100)),
         password_hash: Some("$argon2id$x".to_owned()),
@@ -86,9 +86,7 @@ async fn users_are_made_once_with_ids_from_1001() {
     assert_eq!(store.access().await.unwrap().users[4].id, user_id(1004));
 }
 
-#[tokio::test]
-async fn a_user_is_changed_in_part_and_a_certificate_proves_one_user() {
-    let (_directory, store) = sqlite();
+pub async fn a_user_is_changed_in_part_and_a_certificate_proves_one_user(store: Arc<dyn Whole>) {
     let anna = NewUser { certificate_names: vec!["DNS:a".to_owned()], roles: vec![role("A")], ..user("anna") };
     let bob = NewUser { certificate_names: vec!["DNS:b".to_owned()], ..user("bob") };
     for new in [anna, bob] {
@@ -127,9 +125,7 @@ async fn a_user_is_changed_in_part_and_a_certificate_proves_one_user() {
     assert!(bob.disabled);
 }
 
-#[tokio::test]
-async fn a_key_is_made_for_a_user_disabled_and_rotated() {
-    let (_directory, store) = sqlite();
+pub async fn a_key_is_made_for_a_user_disabled_and_rotated(store: Arc<dyn Whole>) {
     assert_eq!(change(&*store, new_key("AKAKAKAK01", 1001, "s1")).await, AccessChangeOutcome::NotFound);
     change(&*store, AccessChange::CreateUser(user("anna"))).await;
     assert_eq!(change(&*store, new_key("AKAKAKAK02", 1001, "s2")).await, AccessChangeOutcome::Done);
@@ -159,9 +155,7 @@ async fn a_key_is_made_for_a_user_disabled_and_rotated() {
     assert_eq!(audits(&*store).await.len(), 5);
 }
 
-#[tokio::test]
-async fn a_role_is_removed_only_when_nobody_has_it() {
-    let (_directory, store) = sqlite();
+pub async fn a_role_is_removed_only_when_nobody_has_it(store: Arc<dyn Whole>) {
     let permissions: Vec<Permission> =
         ["TASK:*:READ", "CLUSTER:7:FORCE", "CLUSTER:7:*", "TASK:*:READ"].map(|text| text.parse().unwrap()).into();
     let create = AccessChange::CreateRole { name: role("OPERATOR"), permissions };
@@ -191,9 +185,7 @@ async fn a_role_is_removed_only_when_nobody_has_it() {
     assert_eq!(audits(&*store).await.len(), 6);
 }
 
-#[tokio::test]
-async fn the_audit_log_is_read_by_every_filter_from_the_newest_on() {
-    let (_directory, store) = sqlite();
+pub async fn the_audit_log_is_read_by_every_filter_from_the_newest_on(store: Arc<dyn Whole>) {
     let cluster = |id| Some(ClusterId::new(id).unwrap());
     let refused = AuditOutcome::Refused { reason: "PERMISSION_DENIED".to_owned() };
     let records = [

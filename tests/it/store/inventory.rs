@@ -1,17 +1,18 @@
 //! The inventory's part of the conformance suite.
 
+use std::sync::Arc;
+
 use obsteward::domain::ids::{ClusterId, ServerAddr, ServerId};
 use obsteward::domain::status::{InnerStatus, ServerStatus, ZoneInnerStatus};
 use obsteward::store::AuditRecord;
-use obsteward::store::Store;
 use obsteward::store::Write;
 use obsteward::store::inventory::{
-    ClusterChange, ClusterFilter, ClusterObservation, DefaultHost, DeregisterOutcome, HostRoute, InventoryStore,
-    NewCluster, RegisterOutcome, ServerObservation, ZoneObservation,
+    ClusterChange, ClusterFilter, ClusterObservation, DefaultHost, DeregisterOutcome, HostRoute, NewCluster,
+    RegisterOutcome, ServerObservation, ZoneObservation,
 };
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{append, at, audit, audits, commit, creation, identity, sqlite, task_id};
+use super::{Whole, append, at, audit, audits, commit, creation, identity, task_id};
 
 fn server(number: u8, ob_server_id: i64) -> ServerObservation {
     ServerObservation {
@@ -61,9 +62,7 @@ fn id(id: i64) -> ClusterId {
     ClusterId::new(id).unwrap()
 }
 
-#[tokio::test]
-async fn a_cluster_is_registered_once_with_ids_that_read_well() {
-    let (_directory, store) = sqlite();
+pub async fn a_cluster_is_registered_once_with_ids_that_read_well(store: Arc<dyn Whole>) {
     assert_eq!(store.register(cluster(1), audit()).await.unwrap(), RegisterOutcome::Done(id(1)));
     assert_eq!(store.register(cluster(1), audit()).await.unwrap(), RegisterOutcome::AlreadyRegistered(id(1)));
     assert_eq!(audits(&*store).await, [AuditRecord { cluster: Some(id(1)), ..audit() }]);
@@ -93,9 +92,7 @@ async fn a_cluster_is_registered_once_with_ids_that_read_well() {
     assert_eq!(store.clusters(&ClusterFilter::every(), Some(id(2)), 10).await.unwrap().len(), 0);
 }
 
-#[tokio::test]
-async fn chosen_ids_are_kept_apart_from_counted_ones() {
-    let (_directory, store) = sqlite();
+pub async fn chosen_ids_are_kept_apart_from_counted_ones(store: Arc<dyn Whole>) {
     let addr: ServerAddr = "10.0.0.3:2882".parse().unwrap();
     // The last server gets the id that the counter would have given to the first.
     let chosen = NewCluster {
@@ -115,9 +112,7 @@ async fn chosen_ids_are_kept_apart_from_counted_ones() {
     assert_eq!(audits(&*store).await.len(), 2);
 }
 
-#[tokio::test]
-async fn an_observation_says_what_changed_and_leaves_managed_columns() {
-    let (_directory, store) = sqlite();
+pub async fn an_observation_says_what_changed_and_leaves_managed_columns(store: Arc<dyn Whole>) {
     store.register(cluster(1), audit()).await.unwrap();
     assert_eq!(
         store.observe(id(1), ClusterObservation { observed_at: at(5), ..observation() }, None).await.unwrap(),
@@ -157,9 +152,7 @@ async fn an_observation_says_what_changed_and_leaves_managed_columns() {
     assert_eq!(store.cluster(id(1)).await.unwrap().unwrap().sync_error, "");
 }
 
-#[tokio::test]
-async fn a_held_cluster_is_not_forgotten_and_a_fence_never_goes_back() {
-    let (_directory, store) = sqlite();
+pub async fn a_held_cluster_is_not_forgotten_and_a_fence_never_goes_back(store: Arc<dyn Whole>) {
     store.register(cluster(1), audit()).await.unwrap();
     commit(&*store, creation(100, 1)).await;
     assert_eq!(store.deregister(id(1), audit()).await.unwrap(), DeregisterOutcome::Held { task: task_id(100) });
@@ -176,9 +169,7 @@ async fn a_held_cluster_is_not_forgotten_and_a_fence_never_goes_back() {
     assert_eq!(store.register(cluster(1), audit()).await.unwrap(), RegisterOutcome::Done(id(2)));
 }
 
-#[tokio::test]
-async fn people_change_what_is_theirs() {
-    let (_directory, store) = sqlite();
+pub async fn people_change_what_is_theirs(store: Arc<dyn Whole>) {
     store.register(cluster(1), audit()).await.unwrap();
     let hosts = vec![
         ("10.0.0.1".to_owned(), HostRoute::Local),

@@ -9,6 +9,7 @@ mod inventory;
 mod keys;
 mod migration;
 mod pages;
+mod shared;
 mod speed;
 
 use std::sync::Arc;
@@ -31,6 +32,59 @@ use obsteward::store::{AuditRecord, Author, Commit, CommitOutcome, Store, TaskRo
 use crate::support::stored_tasks::{self, cluster_id};
 
 pub use crate::support::stored_tasks::task_id;
+
+/// A promise of every store, tried over a new one.
+struct Case {
+    name: &'static str,
+    run: fn(Arc<dyn Whole>) -> futures::future::BoxFuture<'static, ()>,
+}
+
+/// The suite: a test of its own each over the embedded store, and a list for those over a shared one.
+macro_rules! conformance {
+    ($($module:ident::$name:ident,)+) => {
+        mod suite {
+            $(
+                #[tokio::test]
+                async fn $name() {
+                    let (_directory, store) = super::sqlite();
+                    super::$module::$name(store).await;
+                }
+            )+
+        }
+
+        const CASES: &[Case] = &[$(Case { name: stringify!($name), run: |store| Box::pin($module::$name(store)) },)+];
+    };
+}
+
+conformance! {
+    commits::a_task_is_created_and_read_back,
+    commits::an_append_behind_the_revision_is_stale,
+    commits::an_owner_with_another_fence_is_fenced,
+    commits::a_cluster_has_one_holder,
+    commits::a_known_request_is_replayed_before_the_lock,
+    commits::an_identical_commit_succeeds_again,
+    commits::a_zombie_writes_nothing,
+    commits::a_batch_holds_each_commit_apart,
+    commits::a_dropped_pending_goes_on,
+    commits::a_malformed_commit_is_refused,
+    commits::ids_are_consecutive_and_never_given_twice,
+    commits::reads_show_what_was_written,
+    commits::progress_lasts_while_the_subtask_runs,
+    commits::watchers_are_told_after_the_commit,
+    pages::a_page_of_tasks_is_sorted_in_either_direction_and_counted,
+    pages::lists_and_pages_of_tasks_show_what_the_filter_lets_through,
+    pages::lists_and_pages_of_clusters_show_what_the_filter_lets_through,
+    inventory::a_cluster_is_registered_once_with_ids_that_read_well,
+    inventory::chosen_ids_are_kept_apart_from_counted_ones,
+    inventory::an_observation_says_what_changed_and_leaves_managed_columns,
+    inventory::a_held_cluster_is_not_forgotten_and_a_fence_never_goes_back,
+    inventory::people_change_what_is_theirs,
+    access::users_are_made_once_with_ids_from_1001,
+    access::a_user_is_changed_in_part_and_a_certificate_proves_one_user,
+    access::a_key_is_made_for_a_user_disabled_and_rotated,
+    access::a_role_is_removed_only_when_nobody_has_it,
+    access::the_audit_log_is_read_by_every_filter_from_the_newest_on,
+}
 
 /// All that a store promises.
 pub trait Whole: Store + InventoryStore + AccessStore {}

@@ -11,6 +11,7 @@ pub mod harness;
 pub mod hosts;
 pub mod http;
 pub mod http2;
+pub mod mariadb;
 pub mod ob_proxy;
 pub mod observers;
 mod process;

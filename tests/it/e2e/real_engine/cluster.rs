@@ -12,7 +12,7 @@ use obsteward::config::Config;
 use obsteward::proto::v1;
 use obsteward::sim::NetClaim;
 
-use super::engine::{Engine, compile, log_in};
+use super::engine::{Engine, Release, compile, log_in};
 use super::fronts::Fronts;
 use crate::support::{Clients, ServeProcess, config};
 
@@ -36,7 +36,7 @@ impl Cluster {
     pub async fn start() -> Self {
         let net = NetClaim::any().unwrap();
         let name = format!("engine_{}", std::process::id());
-        let engine = Engine::start(net.address(250), &name).await;
+        let engine = Engine::start(Release::OfCluster, net.address(250), &name).await;
         let mut root = engine.log_in().await.unwrap();
         let first_octets = net.network().to_string();
         let script = include_str!("cluster.sql").replace("NET.", first_octets.strip_suffix('0').unwrap());

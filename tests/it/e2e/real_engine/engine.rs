@@ -10,10 +10,25 @@ use obsteward::clock::monotonic_now;
 
 use crate::support::PATIENCE;
 
-/// Where the engine's program is. Its libraries lie beside it.
-fn program() -> PathBuf {
-    let path = std::env::var_os("OBSTEWARD_SEEKDB");
-    path.expect("OBSTEWARD_SEEKDB names the program of the engine; scripts/test fetches it and sets it").into()
+/// Which release of the engine.
+#[derive(Clone, Copy, Debug)]
+pub enum Release {
+    /// It still has what a cluster is built of.
+    OfCluster,
+    OfStore,
+}
+
+impl Release {
+    /// Where its program is. Its libraries lie beside it.
+    fn program(self) -> PathBuf {
+        let name = match self {
+            Self::OfCluster => "OBSTEWARD_SEEKDB",
+            Self::OfStore => "OBSTEWARD_STORE_SEEKDB",
+        };
+        let path = std::env::var_os(name);
+        path.unwrap_or_else(|| panic!("{name} names the program of the engine; scripts/test fetches it and sets it"))
+            .into()
+    }
 }
 
 /// The engine. Dropping it kills the process and removes its data.
@@ -27,7 +42,7 @@ pub struct Engine {
 impl Engine {
     /// Starts one with a cluster name and waits until it lets root in. To be called on the test's own thread: the process
     /// ends with the thread that started it.
-    pub async fn start(ip: Ipv4Addr, cluster: &str) -> Self {
+    pub async fn start(release: Release, ip: Ipv4Addr, cluster: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let library = directory.path().join("loopback.so");
         compile(include_str!("loopback.c"), &["-shared", "-fPIC"], &library);
@@ -35,7 +50,7 @@ impl Engine {
         let data = directory.path().join("data");
         std::fs::create_dir(&data).unwrap();
         let output = std::fs::File::create(directory.path().join("output")).unwrap();
-        let mut command = Command::new(program());
+        let mut command = Command::new(release.program());
         command
             .env("LD_PRELOAD", &library)
             .env("LOOPBACK_ADDRESS", ip.to_string())

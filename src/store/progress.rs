@@ -13,32 +13,32 @@ use crate::store::{Commit, Progress};
 /// Capacity of the channel: a slow listener misses older progress, which is obsolete by then.
 const KEPT_FOR_LISTENERS: usize = 1024;
 
-pub(super) struct ProgressCache {
+pub(in crate::store) struct ProgressCache {
     latest: Mutex<HashMap<(TaskId, SubtaskId), Progress>>,
     changes: broadcast::Sender<Progress>,
 }
 
 impl ProgressCache {
-    pub(super) fn new() -> Self {
+    pub(in crate::store) fn new() -> Self {
         Self { latest: Mutex::default(), changes: broadcast::Sender::new(KEPT_FOR_LISTENERS) }
     }
 
-    pub(super) fn note(&self, progress: Progress) {
+    pub(in crate::store) fn note(&self, progress: Progress) {
         self.latest().insert((progress.task, progress.subtask), progress.clone());
         // An error means that nobody listens.
         let _ = self.changes.send(progress);
     }
 
-    pub(super) fn changes(&self) -> broadcast::Receiver<Progress> {
+    pub(in crate::store) fn changes(&self) -> broadcast::Receiver<Progress> {
         self.changes.subscribe()
     }
 
-    pub(super) fn of(&self, task: TaskId, subtask: SubtaskId) -> Option<Progress> {
+    pub(in crate::store) fn of(&self, task: TaskId, subtask: SubtaskId) -> Option<Progress> {
         self.latest().get(&(task, subtask)).cloned()
     }
 
     /// A subtask that changed its state has no valid progress any more.
-    pub(super) fn forget_moved(&self, commit: &Commit) {
+    pub(in crate::store) fn forget_moved(&self, commit: &Commit) {
         let mut latest = self.latest();
         if latest.is_empty() {
             return;

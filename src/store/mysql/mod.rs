@@ -1,0 +1,266 @@
+//! The shared store: a database that speaks the MySQL protocol (OceanBase, MariaDB, MySQL), for several replicas of the service.
+//! The database is the only thing that they share. Nothing above this module knows SQL.
+//!
+//! What it rests on: rows counted by compare-and-set, primary keys, and the order in which one locked row was had. Not on isolation
+//! above READ COMMITTED, on gap locks, on the detection of deadlocks, or on the number of an error: whatever fails is unknown
+//! until it was read again (docs/architecture.md#the-shared-store).
+
+mod batch;
+mod connection;
+mod durability;
+mod literal;
+mod options;
+mod outcome;
+mod readers;
+mod schema;
+mod writer;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::{broadcast, watch};
+
+use crate::clock::Clock;
+use crate::domain::event::StoredEvent;
+use crate::domain::ids::{ClusterId, ClusterKey, Fence, Principal, Revision, Seq, SubtaskId, TaskId};
+use crate::store::access::AccessRows;
+use crate::store::progress::ProgressCache;
+use crate::store::sql::{Change, Database, Domain, access_read, damaged, task_read};
+use crate::store::vault::Vault;
+use crate::store::{
+    Commit, LockRow, LogLine, Page, PendingCommit, Progress, Store, StoreError, StoredTask, TaskFilter, TaskOrder,
+};
+use batch::{Claim, PreparedChange, PreparedCommit, counter};
+use readers::Readers;
+use writer::{Job, Writer, Written};
+
+pub use connection::{MysqlConnection, Product};
+pub use options::{MysqlOptions, ReplicaName, StoreTls};
+
+/// Smallest block in which ids are reserved, so that most reservations cost no write.
+const ID_BLOCK: i64 = 256;
+
+/// The store in a shared database, as one replica has it. Needs the runtime on which it was opened.
+pub struct MysqlStore {
+    writer: Writer,
+    readers: Arc<Readers>,
+    shared: Arc<Shared>,
+    ids: tokio::sync::Mutex<IdBlock>,
+    store_id: String,
+    clock: Clock,
+}
+
+/// Ids that are reserved and not given out yet.
+#[derive(Default)]
+struct IdBlock {
+    next: i64,
+    left: i64,
+}
+
+/// What the writer tells everybody else.
+struct Shared {
+    committed: watch::Sender<Seq>,
+    progress: ProgressCache,
+}
+
+impl Written for Shared {
+    fn written(&self, commits: &[&PreparedCommit], head: Seq) {
+        commits.iter().for_each(|prepared| self.progress.forget_moved(&prepared.commit));
+        self.advance(head);
+    }
+}
+
+impl Shared {
+    /// Everything up to here is committed.
+    fn advance(&self, head: Seq) {
+        self.committed.send_if_modified(|known| {
+            let newer = head > *known;
+            *known = head.max(*known);
+            newer
+        });
+    }
+}
+
+impl MysqlStore {
+    /// Opens the store, and makes or migrates its tables first.
+    pub async fn open(options: MysqlOptions, clock: Clock) -> Result<Arc<Self>, StoreError> {
+        let options = Arc::new(options);
+        let mut connection = MysqlConnection::open(&options).await?;
+        durability::check(&mut connection, &options).await?;
+        let (store_id, vault) = schema::open(&mut connection, &options).await?;
+        let vault: Arc<Vault> = Arc::new(vault);
+        let readers = Arc::new(Readers::new(Arc::clone(&options), vault));
+        let head = readers.read(task_read::head, &()).await?;
+        let shared = Arc::new(Shared { committed: watch::Sender::new(head), progress: ProgressCache::new() });
+        let told: Arc<dyn Written> = shared.clone();
+        let writer = Writer::start(options, connection, 0, told);
+        Ok(Arc::new(Self { writer, readers, shared, ids: Default::default(), store_id, clock }))
+    }
+
+    /// Waits until everything queued is written or given up. Reads may go on; writes are answered as closed.
+    pub async fn close(&self) {
+        self.writer.close().await;
+    }
+
+    /// Reads with one of the functions of `sql`.
+    pub(super) async fn read<A, T>(
+        &self,
+        read: impl AsyncFn(&mut Database, &A) -> Result<T, StoreError>,
+        arguments: A,
+    ) -> Result<T, StoreError> {
+        self.readers.read(read, &arguments).await
+    }
+
+    /// Writes what one of the functions of `sql` decides, unless something of its domain has changed since: then it decides again.
+    pub(super) async fn change<A, T>(
+        &self,
+        domain: Domain,
+        decide: impl AsyncFn(&mut Database, &A) -> Result<Change<T>, StoreError> + Copy,
+        arguments: A,
+    ) -> Result<T, StoreError> {
+        loop {
+            let read = match counter(domain) {
+                Some(counter) => Some((domain, self.version(counter).await?)),
+                None => None,
+            };
+            let Change { answer, statements, while_free } = self.readers.read(decide, &arguments).await?;
+            if statements.is_empty() {
+                return Ok(answer);
+            }
+            let prepared = PreparedChange::new(read, while_free, statements, self.clock.now());
+            if self.writer.ask(|answer| Job::Change(Box::new(prepared), answer)).await? {
+                return Ok(answer);
+            }
+        }
+    }
+
+    /// How often what is counted by this counter has changed.
+    async fn version(&self, counter: &str) -> Result<i64, StoreError> {
+        self.readers.read(version, &counter.to_owned()).await
+    }
+
+    /// Several queries, repeated until nothing has changed between them.
+    pub(super) async fn read_access(&self) -> Result<AccessRows, StoreError> {
+        loop {
+            let before = self.version("access").await?;
+            let rows = self.readers.read(access_read::access, &()).await?;
+            if self.version("access").await? == before {
+                return Ok(rows);
+            }
+        }
+    }
+
+    fn with_progress(&self, mut stored: StoredTask) -> StoredTask {
+        let id = stored.task.spec.id;
+        let progress = task_read::moving(&stored.task).filter_map(|subtask| self.shared.progress.of(id, subtask));
+        stored.progress = progress.collect();
+        stored
+    }
+
+    fn all_with_progress(&self, tasks: Vec<StoredTask>) -> Vec<StoredTask> {
+        tasks.into_iter().map(|stored| self.with_progress(stored)).collect()
+    }
+}
+
+async fn version(database: &mut Database, counter: &String) -> Result<i64, StoreError> {
+    let row = database.row("SELECT value FROM counter WHERE name = ?", vec![counter.as_str().into()]).await?;
+    row.ok_or_else(|| damaged(format!("there is no counter {counter}")))?.int(0)
+}
+
+#[async_trait]
+impl Store for MysqlStore {
+    fn submit(&self, commit: Commit) -> PendingCommit {
+        let (answer, pending) = PendingCommit::new();
+        if let Some(what) = commit.invalid_because() {
+            let task = commit.task;
+            let _ = answer.send(Err(StoreError::Failed(format!("a commit of task {task} is malformed, {what}"))));
+            return pending;
+        }
+        self.writer.submit(Job::Commit(Box::new(PreparedCommit::of(commit)), answer));
+        pending
+    }
+
+    fn committed(&self) -> watch::Receiver<Seq> {
+        self.shared.committed.subscribe()
+    }
+
+    fn store_id(&self) -> &str {
+        &self.store_id
+    }
+
+    async fn reserve_ids(&self, count: u32) -> Result<i64, StoreError> {
+        let count = i64::from(count);
+        let mut block = self.ids.lock().await;
+        if block.left < count {
+            let size = count.max(ID_BLOCK);
+            let last = self.writer.ask(|answer| Job::Reserve(size, answer)).await?;
+            let last = last.ok_or_else(|| StoreError::Failed("all ids below 2^53 are given".to_owned()))?;
+            *block = IdBlock { next: last - size + 1, left: size };
+        }
+        let first = block.next;
+        block.next += count;
+        block.left -= count;
+        Ok(first)
+    }
+
+    async fn task(&self, task: TaskId) -> Result<Option<StoredTask>, StoreError> {
+        Ok(self.read(task_read::task, task).await?.map(|stored| self.with_progress(stored)))
+    }
+
+    async fn events(&self, task: TaskId, after: Revision, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
+        self.read(task_read::events, (task, after, limit)).await
+    }
+
+    async fn tail(&self, after: Seq, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
+        self.read(task_read::tail, (after, limit)).await
+    }
+
+    async fn head(&self) -> Result<Seq, StoreError> {
+        Ok(*self.shared.committed.borrow())
+    }
+
+    async fn list(
+        &self,
+        filter: &TaskFilter,
+        below: Option<TaskId>,
+        limit: u32,
+    ) -> Result<Vec<StoredTask>, StoreError> {
+        let tasks = self.read(task_read::list, (filter.clone(), below, limit)).await?;
+        Ok(self.all_with_progress(tasks))
+    }
+
+    async fn page(&self, filter: &TaskFilter, page: Page<TaskOrder>) -> Result<(Vec<StoredTask>, u64), StoreError> {
+        let (tasks, total) = self.read(task_read::page, (filter.clone(), page)).await?;
+        Ok((self.all_with_progress(tasks), total))
+    }
+
+    async fn open_tasks(&self, cluster: Option<ClusterId>) -> Result<(Vec<StoredTask>, Seq), StoreError> {
+        let (tasks, head) = self.read(task_read::open_tasks, cluster).await?;
+        Ok((self.all_with_progress(tasks), head))
+    }
+
+    async fn request(&self, principal: &Principal, request_id: &str) -> Result<Option<(TaskId, String)>, StoreError> {
+        self.read(task_read::request, (principal.clone(), request_id.to_owned())).await
+    }
+
+    async fn lock(&self, cluster: &ClusterKey) -> Result<Option<LockRow>, StoreError> {
+        self.read(task_read::lock, cluster.clone()).await
+    }
+
+    async fn claim(&self, task: TaskId, cluster: &ClusterKey) -> Result<Option<Fence>, StoreError> {
+        let claim = Claim { task, cluster: cluster.clone(), seen: None };
+        self.writer.ask(|answer| Job::Claim(claim, answer)).await
+    }
+
+    async fn log(&self, task: TaskId, subtask: Option<SubtaskId>) -> Result<Vec<LogLine>, StoreError> {
+        self.read(task_read::log, (task, subtask)).await
+    }
+
+    fn note(&self, progress: Progress) {
+        self.shared.progress.note(progress);
+    }
+
+    fn subscribe_progress(&self) -> broadcast::Receiver<Progress> {
+        self.shared.progress.changes()
+    }
+}

@@ -1,0 +1,130 @@
+//! The parts of a store that are the same over either database: what is read, and what a change decides, is said by the functions
+//! beside this file. A store brings `read(function, arguments)` and `change(domain, function, arguments)`.
+
+use super::database::Domain;
+use super::{access_change, access_read, audit, inventory_change, inventory_read, observe};
+use crate::clock::Timestamp;
+use crate::domain::ids::{ClusterId, ClusterKey};
+use crate::store::access::{AccessChange, AccessChangeOutcome, AccessRows, AuditFilter, StoredAuditRecord};
+use crate::store::inventory::{
+    ClusterChange, ClusterFilter, ClusterObservation, ClusterOrder, ClusterRow, DeregisterOutcome, HostRoute,
+    NewCluster, RegisterOutcome, ServerRow, ZoneRow,
+};
+use crate::store::mysql::MysqlStore;
+use crate::store::sqlite::SqliteStore;
+use crate::store::{AuditRecord, Page, StoreError};
+
+macro_rules! inventory_store {
+    ($store:ty) => {
+        #[async_trait::async_trait]
+        impl crate::store::inventory::InventoryStore for $store {
+            async fn register(&self, cluster: NewCluster, audit: AuditRecord) -> Result<RegisterOutcome, StoreError> {
+                self.change(Domain::Inventory, inventory_change::register, (cluster, audit)).await
+            }
+
+            async fn update(
+                &self,
+                cluster: ClusterId,
+                change: ClusterChange,
+                audit: AuditRecord,
+            ) -> Result<bool, StoreError> {
+                self.change(Domain::Inventory, inventory_change::update, (cluster, change, audit)).await
+            }
+
+            async fn deregister(
+                &self,
+                cluster: ClusterId,
+                audit: AuditRecord,
+            ) -> Result<DeregisterOutcome, StoreError> {
+                self.change(Domain::Inventory, inventory_change::deregister, (cluster, audit)).await
+            }
+
+            async fn observe(
+                &self,
+                cluster: ClusterId,
+                observation: ClusterObservation,
+                audit: Option<AuditRecord>,
+            ) -> Result<Vec<String>, StoreError> {
+                self.change(Domain::Inventory, observe::observe, (cluster, observation, audit)).await
+            }
+
+            async fn observe_failed(&self, cluster: ClusterId, at: Timestamp, error: String) -> Result<(), StoreError> {
+                self.change(Domain::None, observe::failed, (cluster, at, error)).await
+            }
+
+            async fn cluster(&self, cluster: ClusterId) -> Result<Option<ClusterRow>, StoreError> {
+                self.read(inventory_read::cluster, cluster).await
+            }
+
+            async fn cluster_of(&self, key: &ClusterKey) -> Result<Option<ClusterRow>, StoreError> {
+                self.read(inventory_read::cluster_of, key.clone()).await
+            }
+
+            async fn clusters(
+                &self,
+                filter: &ClusterFilter,
+                above: Option<ClusterId>,
+                limit: u32,
+            ) -> Result<Vec<ClusterRow>, StoreError> {
+                self.read(inventory_read::clusters, (filter.clone(), above, limit)).await
+            }
+
+            async fn clusters_page(
+                &self,
+                filter: &ClusterFilter,
+                page: Page<ClusterOrder>,
+            ) -> Result<(Vec<ClusterRow>, u64), StoreError> {
+                self.read(inventory_read::page, (filter.clone(), page)).await
+            }
+
+            async fn zones(&self, cluster: ClusterId) -> Result<Vec<ZoneRow>, StoreError> {
+                self.read(inventory_read::zones, cluster).await
+            }
+
+            async fn servers(&self, cluster: ClusterId) -> Result<Vec<ServerRow>, StoreError> {
+                self.read(inventory_read::servers, cluster).await
+            }
+
+            async fn hosts(&self, cluster: ClusterId) -> Result<Vec<(String, HostRoute)>, StoreError> {
+                self.read(inventory_read::hosts, cluster).await
+            }
+        }
+    };
+}
+
+macro_rules! access_store {
+    ($store:ty) => {
+        #[async_trait::async_trait]
+        impl crate::store::access::AccessStore for $store {
+            async fn access(&self) -> Result<AccessRows, StoreError> {
+                self.read_access().await
+            }
+
+            async fn change_access(
+                &self,
+                change: AccessChange,
+                audit: AuditRecord,
+            ) -> Result<AccessChangeOutcome, StoreError> {
+                self.change(Domain::Access, access_change::change, (change, audit)).await
+            }
+
+            async fn record(&self, audit: AuditRecord) -> Result<(), StoreError> {
+                self.change(Domain::None, audit::record, audit).await
+            }
+
+            async fn audit_records(
+                &self,
+                filter: &AuditFilter,
+                below: Option<i64>,
+                limit: u32,
+            ) -> Result<Vec<StoredAuditRecord>, StoreError> {
+                self.read(access_read::audit_records, (filter.clone(), below, limit)).await
+            }
+        }
+    };
+}
+
+inventory_store!(SqliteStore);
+inventory_store!(MysqlStore);
+access_store!(SqliteStore);
+access_store!(MysqlStore);
