@@ -2,12 +2,12 @@
 //! current-thread runtime of their own, so that a thousand watchers that wake do not delay a commit.
 
 pub mod access_bootstrap;
+pub mod store;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use secrecy::SecretString;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -19,7 +19,7 @@ use crate::agent::{Agent, AgentConfig, Launcher};
 use crate::api::auth::Gatekeeper;
 use crate::api::rest::{Rest, TimestampFormat};
 use crate::api::{grpc, metrics, rest};
-use crate::clock::Clock;
+use crate::clock::{BootClock, Clock};
 use crate::config::{Config, ProxiesConfig, RestConfig, SshConfig, TlsConfig};
 use crate::domain::status::Risk;
 use crate::engine::{Engine, EngineSettings, Failpoints};
@@ -36,10 +36,9 @@ use crate::net::tls::{self, Protocols, Tls, TlsError};
 use crate::oceanbase::{EffectTimes, MysqlOceanBase, SessionPool};
 use crate::operations::{Deps, Timeouts, registry};
 use crate::service::{Administration, Argon2id, Guarded, Service};
-use crate::store::StoreError;
 use crate::store::access::AccessStore;
-use crate::store::key_source::{KEY_VARIABLE, KeySource};
-use crate::store::sqlite::{SqliteOptions, SqliteStore};
+use crate::store::replicas::ReplicaName;
+use crate::store::{StoreError, WholeStore};
 use crate::watch::Hub;
 use access_bootstrap::AccessConfigError;
 
@@ -100,7 +99,7 @@ pub struct App {
     body_bytes: u64,
     gatekeeper: Arc<Gatekeeper>,
     reload: Arc<Notify>,
-    store: Arc<SqliteStore>,
+    store: Arc<dyn WholeStore>,
     engine: Arc<Engine>,
     engine_thread: EngineThread,
     inventory: Inventory,
@@ -196,7 +195,8 @@ impl App {
             }
         };
         let bounds = bounds(config, descriptors::raise());
-        let store = SqliteStore::open(&config.store.path, store_options(config))?;
+        let replica = ReplicaName { name: executor_name(), address: grpc.bound.to_string() };
+        let store = store::open(&config.store, replica, clock.clone()).await?;
         let access: Arc<dyn AccessStore> = store.clone();
         let directory = Directory::open(Arc::clone(&access)).await?;
         let gatekeeper = gatekeeper(config, &directory, &clock).await?;
@@ -225,16 +225,17 @@ impl App {
             hosts: Arc::new(AgentHosts::new(local).with_tls(agents).with_ssh(ssh(&config.ssh)?)),
             inventory: inventory.clone(),
             clock: clock.clone(),
-            store_id: crate::store::Store::store_id(&*store).to_owned(),
+            store_id: store.store_id().to_owned(),
             timeouts,
         };
         let (engine_thread, runtime) = EngineThread::start()?;
         let settings = EngineSettings {
             executor: executor_name(),
             clock: clock.clone(),
+            boot_clock: BootClock::System,
             failpoints: Arc::new(Failpoints::from_environment()),
         };
-        let engine = Engine::new(store.clone(), registry(&deps), settings, runtime);
+        let engine = Engine::new(store.clone(), store.clone(), registry(&deps), settings, runtime);
         let administration = Administration { directory, access, backups: store.clone(), hasher: Arc::new(Argon2id) };
         let service = Service::new(store.clone(), Arc::clone(&engine), deps, administration);
         let metrics = match config.metrics.listen {
@@ -340,9 +341,8 @@ impl App {
         for beside in [syncing, following].into_iter().flatten() {
             beside.abort();
         }
+        close(&*self.store).await;
         self.engine_thread.end();
-        drop(self.engine);
-        close(&self.store).await;
         tracing::info!("ended in order, open tasks go on at the next start");
         Ok(())
     }
@@ -364,17 +364,6 @@ fn ssh(config: &SshConfig) -> Result<SshClient, AppError> {
     let connect_timeout = Duration::from_secs(connect_timeout_seconds);
     let options = SshOptions { program, config_file, identity_file, known_hosts_file, connect_timeout, agent_command };
     SshClient::new(options).map_err(|error| AppError::Setting { setting: "ssh", error: error.to_string() })
-}
-
-/// The environment variable of the key has precedence over the file.
-fn store_options(config: &Config) -> SqliteOptions {
-    let given = std::env::var(KEY_VARIABLE).ok().filter(|key| !key.is_empty());
-    let key = match (given, &config.store.key_file) {
-        (Some(key), _) => KeySource::Given(SecretString::from(key)),
-        (None, Some(path)) => KeySource::File(path.clone()),
-        (None, None) => KeySource::BesideStore,
-    };
-    SqliteOptions { key, ..SqliteOptions::default() }
 }
 
 fn timeouts(config: &Config) -> Timeouts {
@@ -424,7 +413,7 @@ async fn gatekeeper(config: &Config, directory: &Arc<Directory>, clock: &Clock) 
 
 /// Closes the store, so that whoever waits for the end of the service can open it or move the file. Connections and watches
 /// that have ended release it in their own time.
-async fn close(store: &SqliteStore) {
+async fn close(store: &dyn WholeStore) {
     if tokio::time::timeout(STORE_CLOSE_TIMEOUT, store.close()).await.is_err() {
         tracing::warn!("the store's disk is slow, the file is left with its write-ahead log");
     }

@@ -107,6 +107,28 @@ impl Clock {
     }
 }
 
+/// Time since the machine was started, the time in which it slept included: leases are counted on it, because the monotonic clock
+/// stands still meanwhile, and the wall clock is set by people.
+#[derive(Clone, Copy, Debug)]
+pub enum BootClock {
+    System,
+    /// The monotonic clock since a moment; tests can pause it.
+    Since(tokio::time::Instant),
+}
+
+impl BootClock {
+    pub fn now(self) -> Duration {
+        match self {
+            Self::System => {
+                let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+                let (seconds, nanos) = (u64::try_from(now.tv_sec), u32::try_from(now.tv_nsec));
+                Duration::new(seconds.unwrap_or_default(), nanos.unwrap_or_default())
+            }
+            Self::Since(began) => monotonic_now().saturating_duration_since(began),
+        }
+    }
+}
+
 /// A moment of the process's monotonic clock (tokio's, so that tests can pause it).
 pub fn monotonic_now() -> tokio::time::Instant {
     tokio::time::Instant::now()

@@ -319,15 +319,93 @@ impl Default for LimitsConfig {
 pub struct StoreConfig {
     /// File of the embedded store; created if it is missing.
     pub path: PathBuf,
-    /// File of the key that encrypts passwords and secrets in the store; created together with a new store. Default: the
-    /// store's path plus `.key`. The variable `OBSTEWARD_STORE_KEY` has precedence.
+    /// The shared store of several replicas, instead of the file: `mysql://user[:password]@host[:port]/database`.
+    pub url: Option<StoreUrl>,
+    /// File whose first line is the password of the shared store's user, instead of one in the URL.
+    pub password_file: Option<PathBuf>,
+    /// How often a replica looks at what others have written to the shared store, milliseconds.
+    pub tail_interval_millis: u64,
+    /// File of the key that encrypts passwords and secrets in the store; created together with a new store. Default for an
+    /// embedded store: its path plus `.key`. The variable `OBSTEWARD_STORE_KEY` has precedence.
     pub key_file: Option<PathBuf>,
+    /// TLS with the shared store's database. Without it: plaintext.
+    pub tls: Option<StoreTlsConfig>,
 }
 
 impl Default for StoreConfig {
     fn default() -> Self {
-        Self { path: PathBuf::from("/var/lib/obsteward/obsteward.db"), key_file: None }
+        Self {
+            path: PathBuf::from("/var/lib/obsteward/obsteward.db"),
+            url: None,
+            password_file: None,
+            tail_interval_millis: 100,
+            key_file: None,
+            tls: None,
+        }
     }
+}
+
+impl StoreConfig {
+    pub fn tail_interval(&self) -> Duration {
+        Duration::from_millis(self.tail_interval_millis.clamp(10, 10_000))
+    }
+}
+
+/// The URL of a database; it may hold a password, and is not shown.
+#[derive(Clone, Deserialize, PartialEq, Eq)]
+#[serde(transparent)]
+pub struct StoreUrl(String);
+
+impl StoreUrl {
+    pub fn new(url: impl Into<String>) -> Self {
+        Self(url.into())
+    }
+
+    /// With the password in it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for StoreUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("StoreUrl(***)")
+    }
+}
+
+/// Where a store is, in one word: a file, or the URL of a database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreLocation {
+    File(PathBuf),
+    Shared(StoreUrl),
+}
+
+impl From<String> for StoreLocation {
+    fn from(word: String) -> Self {
+        if word.starts_with("mysql://") { Self::Shared(StoreUrl::new(word)) } else { Self::File(word.into()) }
+    }
+}
+
+impl StoreLocation {
+    /// Says it in a configuration, which may have said something else.
+    pub fn into_config(self, config: &mut StoreConfig) {
+        match self {
+            Self::File(path) => (config.path, config.url) = (path, None),
+            Self::Shared(url) => config.url = Some(url),
+        }
+    }
+}
+
+/// TLS with the database of the shared store. The files are read again for each session.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct StoreTlsConfig {
+    /// Authorities of the database's certificate, in PEM.
+    pub ca_file: PathBuf,
+    /// Own certificate with its chain, in PEM; together with its key.
+    pub cert_file: Option<PathBuf>,
+    /// Private key, in PEM.
+    pub key_file: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]

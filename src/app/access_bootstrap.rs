@@ -38,6 +38,8 @@ pub enum AccessConfigError {
 pub enum Owner {
     User(String),
     Key(String),
+    /// Our user at the database of the shared store.
+    Store,
 }
 
 impl fmt::Display for Owner {
@@ -45,6 +47,7 @@ impl fmt::Display for Owner {
         match self {
             Self::User(name) => write!(formatter, "user {name:?}"),
             Self::Key(id) => write!(formatter, "access key {id:?}"),
+            Self::Store => formatter.write_str("the user of store.url"),
         }
     }
 }
@@ -82,7 +85,7 @@ fn password(user: &UserConfig) -> Result<Option<WantedPassword>, AccessConfigErr
 }
 
 /// The first line of a file, without its line end. Warns when others than the owner may read the file.
-fn first_line(path: &Path, owner: Owner) -> Result<SecretString, AccessConfigError> {
+pub(super) fn first_line(path: &Path, owner: Owner) -> Result<SecretString, AccessConfigError> {
     let failed = |error| AccessConfigError::Read { path: path.to_owned(), owner: owner.clone(), error };
     let file = std::fs::File::open(path).map_err(failed)?;
     let mode = file.metadata().map_err(failed)?.permissions().mode();

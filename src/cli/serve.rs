@@ -12,7 +12,7 @@ use crate::app::{App, AppError};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, StoreLocation};
 use crate::store::StoreError;
 use crate::telemetry;
 
@@ -34,10 +34,11 @@ pub struct ServeArgs {
     /// Authenticate nobody: everybody who reaches the service may do everything, stopping servers included
     #[arg(long)]
     pub no_auth: bool,
-    /// File of the embedded store, before the configuration's; the key that encrypts secrets in it comes from the variable
-    /// OBSTEWARD_STORE_KEY, else from the configured file, else from the store's name with .key behind it
-    #[arg(long, value_name = "FILE", env = "OBSTEWARD_STORE")]
-    pub store: Option<PathBuf>,
+    /// File of the embedded store, or mysql://user@host:port/database of a shared one, before the configuration's; the key that
+    /// encrypts secrets in it comes from the variable OBSTEWARD_STORE_KEY, else from the configured file, else from the file's
+    /// name with .key behind it
+    #[arg(long, value_name = "FILE|URL", env = "OBSTEWARD_STORE", hide_env_values = true)]
+    pub store: Option<StoreLocation>,
     /// Filter of the log, before the configuration's
     #[arg(long, value_name = "FILTER", env = "OBSTEWARD_LOG")]
     pub log: Option<String>,
@@ -60,8 +61,8 @@ impl ServeArgs {
         }
         config.server.insecure_listen |= self.insecure_listen;
         config.auth.enabled &= !self.no_auth;
-        if let Some(path) = self.store {
-            config.store.path = path;
+        if let Some(location) = self.store {
+            location.into_config(&mut config.store);
         }
         if let Some(filter) = self.log {
             config.log.filter = filter;

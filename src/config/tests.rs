@@ -37,7 +37,8 @@ const SETTINGS: &[(&str, &[&str])] = &[
             "stall_seconds",
         ],
     ),
-    ("store", &["path", "key_file"]),
+    ("store", &["path", "url", "password_file", "tail_interval_millis", "key_file"]),
+    ("store.tls", STORE_TLS),
     ("log", &["filter", "format"]),
     ("local_agent", &["state_directory", "safe_units", "homes", "one_end_per_seconds"]),
     ("agents", &["ca_file", "cert_file", "key_file"]),
@@ -63,6 +64,7 @@ const SETTINGS: &[(&str, &[&str])] = &[
 ];
 
 const TLS: &[&str] = &["cert_file", "key_file", "client_ca_file", "require_client_certificate"];
+const STORE_TLS: &[&str] = &["ca_file", "cert_file", "key_file"];
 const PROXIES: &[&str] = &["networks", "header", "proxy_protocol"];
 
 /// The settings in a text, including those that are commented out.
@@ -98,7 +100,7 @@ fn what_the_example_shows_behind_a_hash_is_right_too() {
     let uncovered: Vec<&str> =
         EXAMPLE.lines().map(|line| line.strip_prefix("# ").filter(|rest| settings(rest)).unwrap_or(line)).collect();
     let config: Config = toml::from_str(&uncovered.join("\n")).unwrap();
-    assert!(config.rest.listen.is_some() && config.store.key_file.is_some());
+    assert!(config.rest.listen.is_some() && config.store.key_file.is_some() && config.store.url.is_some());
     assert!(config.agents.is_some() && config.ssh.known_hosts_file.is_some());
     assert!(config.server.tls.is_some_and(|tls| tls.client_ca_file.is_some()) && config.rest.tls.is_some());
     assert_eq!((config.auth.users.len(), config.auth.keys.len(), config.auth.roles.len()), (1, 1, 1));

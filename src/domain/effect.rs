@@ -1,5 +1,8 @@
 //! Permission for an effect on a cluster or host, and its outcome. Plain data.
 
+use std::fmt;
+use std::sync::Arc;
+
 use crate::clock::Timestamp;
 use crate::domain::ids::{ClusterKey, Fence, SubtaskId, TaskId};
 
@@ -13,6 +16,24 @@ pub struct Permit {
     run_time: i32,
     cluster: ClusterKey,
     fence: Fence,
+    lease: Arc<dyn Lease>,
+}
+
+/// The right of a replica to act at all. It ends by itself: a replica that was frozen or cut off finds it ended when it goes on,
+/// however long ago it asked whether it owned a task.
+pub trait Lease: fmt::Debug + Send + Sync {
+    /// Whether it has not ended.
+    fn goes_on(&self) -> bool;
+}
+
+/// The lease of the only replica of an embedded store.
+#[derive(Clone, Copy, Debug)]
+pub struct EndlessLease;
+
+impl Lease for EndlessLease {
+    fn goes_on(&self) -> bool {
+        true
+    }
 }
 
 impl Permit {
@@ -24,8 +45,15 @@ impl Permit {
         run_time: i32,
         cluster: ClusterKey,
         fence: Fence,
+        lease: Arc<dyn Lease>,
     ) -> Self {
-        Self { task, subtask, intent, run_time, cluster, fence }
+        Self { task, subtask, intent, run_time, cluster, fence, lease }
+    }
+
+    /// Whether it may still be used. Asked again directly before an effect is sent: between this and that there is nothing that a
+    /// session or a ticket could outlive.
+    pub fn is_valid(&self) -> bool {
+        self.lease.goes_on()
     }
 
     pub const fn cluster(&self) -> &ClusterKey {
@@ -51,6 +79,13 @@ pub enum EffectOutcome {
     Refused { code: String, message: String },
     /// Timeout, lost connection, 4012, 4652, -4751: it may have happened or may still happen. A later look resolves it.
     Unknown { message: String },
+}
+
+impl EffectOutcome {
+    /// Of an effect whose lease ended before it was sent. Whoever owns the task now has to look.
+    pub fn lease_ended() -> Self {
+        Self::Unknown { message: "the lease of this replica ended, it was not sent".to_owned() }
+    }
 }
 
 /// An effect that is about to be tried; recorded before it is.

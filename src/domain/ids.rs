@@ -64,6 +64,10 @@ positive_id!(
 positive_id!(TaskId);
 positive_id!(SubtaskId);
 positive_id!(
+    /// Of one run of the service over a store.
+    ReplicaId
+);
+positive_id!(
     /// Id of a user; OCP's first two are 100, `admin`, and 200, `system` (docs/ocp-v2.md#users).
     UserId
 );

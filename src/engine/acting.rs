@@ -28,6 +28,8 @@ impl Executor {
         output: StepOutput,
         effect: Box<dyn PreparedEffect>,
     ) -> Result<Attempt, ExitReason> {
+        // Before the intent, whose horizon counts from its commit.
+        self.lease.wait().await;
         let _in_flight = self.begin_effect()?;
         let (id, fence) = (context.subtask, self.fence);
         context.log(format!("{} at {}", intent.description, intent.endpoint));

@@ -13,7 +13,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::clock::{Clock, Timestamp};
 use crate::domain::decide::{Input, TaskRefusal, awaits_retry};
-use crate::domain::effect::Permit;
+use crate::domain::effect::{Lease, Permit};
 use crate::domain::event::{IntentOutcome, Phase, SubtaskOperation, SubtaskState};
 use crate::domain::graph::OperationName;
 use crate::domain::ids::{Fence, Revision, SubtaskId, TaskId};
@@ -22,6 +22,7 @@ use crate::engine::commit::{Committer, WriteOutcome};
 use crate::engine::error::{BrokenInvariant, EngineError};
 use crate::engine::failpoints::Failpoints;
 use crate::engine::horizons::Horizons;
+use crate::engine::lease::ReplicaLease;
 use crate::engine::policy::Note;
 use crate::engine::scheduler::EngineSettings;
 use crate::engine::step::{Operation, ProgressReport, Step, StepContext};
@@ -36,6 +37,8 @@ pub(super) enum ExitReason {
     ShuttingDown,
     /// Another owner has taken the task.
     Fenced,
+    /// The lease ended between the intent and its effect.
+    LeaseEnded,
     /// The store failed, or the engine contradicts itself.
     Failed(EngineError),
     /// This version does not know the operation or the step.
@@ -61,6 +64,8 @@ pub(super) struct Executor {
     pub clock: Clock,
     pub name: String,
     pub fence: Fence,
+    /// Of this replica; no effect begins without it.
+    pub lease: Arc<ReplicaLease>,
     pub shutdown: CancellationToken,
     pub failpoints: Arc<Failpoints>,
     /// Revision up to which requests were committed by others.
@@ -79,6 +84,7 @@ impl Executor {
         operation: Arc<dyn Operation>,
         settings: EngineSettings,
         fence: Fence,
+        lease: Arc<ReplicaLease>,
         shutdown: CancellationToken,
         requested: watch::Receiver<Revision>,
         task: Arc<Task>,
@@ -86,7 +92,7 @@ impl Executor {
         let effects = TaskTracker::new();
         // Closed, so that waiting for an empty tracker can end.
         effects.close();
-        let EngineSettings { executor: name, clock, failpoints } = settings;
+        let EngineSettings { executor: name, clock, failpoints, boot_clock: _ } = settings;
         let task = Mutex::new(task);
         let horizons = Horizons::default();
         Self {
@@ -96,6 +102,7 @@ impl Executor {
             clock,
             name,
             fence,
+            lease,
             shutdown,
             failpoints,
             requested,
@@ -317,8 +324,12 @@ impl Executor {
         if !ours {
             return Err(ExitReason::Fenced);
         }
+        if !self.lease.goes_on() {
+            return Err(ExitReason::LeaseEnded);
+        }
+        let lease: Arc<dyn Lease> = self.lease.clone();
         let run_time = task.subtask(subtask).map(|subtask| subtask.run_time).unwrap_or_default();
-        Ok(Permit::issue(task.spec.id, subtask, intent, run_time, key.clone(), self.fence))
+        Ok(Permit::issue(task.spec.id, subtask, intent, run_time, key.clone(), self.fence, lease))
     }
 
     /// Commits that the oldest open attempt of a subtask has happened. Later ones stay open: they may still be on their way,

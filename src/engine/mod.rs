@@ -7,6 +7,8 @@ mod error;
 mod executor;
 mod failpoints;
 mod horizons;
+mod lease;
+mod ownership;
 mod pace;
 mod policy;
 mod scheduler;

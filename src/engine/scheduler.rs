@@ -1,9 +1,8 @@
-//! Which tasks this process owns: takes over every open task at start, runs new and retried ones, and releases them at
-//! shutdown.
+//! Runs the tasks that this replica owns: new and retried ones, and those that `ownership` takes over; releases them at shutdown.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -11,21 +10,24 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::clock::Clock;
-use crate::domain::decide::Input;
-use crate::domain::event::Phase;
+use crate::clock::{BootClock, Clock};
 use crate::domain::graph::OperationName;
-use crate::domain::ids::{Fence, Revision, TaskId};
+use crate::domain::ids::{Fence, ReplicaId, Revision, TaskId};
 use crate::domain::task::Task;
-use crate::engine::commit::{Committer, WriteOutcome};
+use crate::engine::commit::Committer;
 use crate::engine::error::{BrokenInvariant, EngineError};
 use crate::engine::executor::{Executor, ExitReason};
 use crate::engine::failpoints::Failpoints;
+use crate::engine::lease::ReplicaLease;
+use crate::engine::ownership::Sightings;
 use crate::engine::step::Registry;
-use crate::store::{Author, Store, StoreError};
+use crate::store::Store;
+use crate::store::replicas::Replicas;
 
 /// Pause before a task whose executor panicked or failed is taken over again.
 const PAUSE_AFTER_BREAKDOWN: Duration = Duration::from_secs(1);
+/// Time to tell other replicas that this one ends.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Time that an effect in flight gets at shutdown.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 
@@ -34,6 +36,8 @@ pub struct EngineSettings {
     /// Name of this process in events, for example `host:pid`.
     pub executor: String,
     pub clock: Clock,
+    /// What leases are counted on.
+    pub boot_clock: BootClock,
     /// What a test makes go wrong.
     pub failpoints: Arc<Failpoints>,
 }
@@ -47,12 +51,16 @@ struct Running {
 
 /// Runs the tasks that this process owns, on a runtime that the caller chooses.
 pub struct Engine {
-    store: Arc<dyn Store>,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) replicas: Arc<dyn Replicas>,
+    pub(super) lease: Arc<ReplicaLease>,
+    pub(super) me: Mutex<Option<ReplicaId>>,
+    sightings: Mutex<Sightings>,
     registry: Registry,
     committer: Committer,
     settings: EngineSettings,
-    runtime: tokio::runtime::Handle,
-    shutdown: CancellationToken,
+    pub(super) runtime: tokio::runtime::Handle,
+    pub(super) shutdown: CancellationToken,
     tracker: TaskTracker,
     running: Mutex<HashMap<TaskId, Running>>,
 }
@@ -60,13 +68,22 @@ pub struct Engine {
 impl Engine {
     pub fn new(
         store: Arc<dyn Store>,
+        replicas: Arc<dyn Replicas>,
         registry: Registry,
         settings: EngineSettings,
         runtime: tokio::runtime::Handle,
     ) -> Arc<Self> {
         let committer = Committer::new(Arc::clone(&store), registry.clone(), settings.clock.clone());
+        let lease = ReplicaLease::new(settings.boot_clock);
+        if !replicas.is_shared() {
+            lease.never_ends();
+        }
         Arc::new(Self {
             store,
+            replicas,
+            lease: Arc::new(lease),
+            me: Mutex::default(),
+            sightings: Mutex::default(),
             registry,
             committer,
             settings,
@@ -82,28 +99,6 @@ impl Engine {
         &self.committer
     }
 
-    /// Takes over every task that an earlier process left moving. The store's lock guarantees that there is no other process.
-    pub async fn recover(self: &Arc<Self>) -> Result<usize, StoreError> {
-        let (open, _) = self.store.open_tasks(None).await?;
-        let moving: Vec<Task> =
-            open.into_iter().map(|stored| stored.task).filter(|task| task.state.phase() == Phase::Moving).collect();
-        let count = moving.len();
-        for task in moving {
-            let id = task.spec.id;
-            match self.adopt(Arc::new(task)).await {
-                Ok(()) => {}
-                // A task that cannot be taken over keeps its own cluster locked, but blocks no other task.
-                Err(error @ (EngineError::Broken(_) | EngineError::Store(StoreError::Damaged(_)))) => {
-                    tracing::error!(task = id.get(), "the task waits: {error}");
-                }
-                Err(EngineError::Store(error @ (StoreError::Open(_) | StoreError::Failed(_) | StoreError::Closed))) => {
-                    return Err(error);
-                }
-            }
-        }
-        Ok(count)
-    }
-
     /// Takes a task over again after its executor failed here. A task that breaks every executor soon rests as CRASH_LOOP,
     /// because its adoptions are counted.
     async fn adopt_again(self: &Arc<Self>, id: TaskId) {
@@ -112,33 +107,8 @@ impl Engine {
             () = self.shutdown.cancelled() => return,
             () = tokio::time::sleep(PAUSE_AFTER_BREAKDOWN) => {}
         }
-        let adopted = async {
-            match self.store.task(id).await? {
-                Some(stored) if stored.task.state.phase() == Phase::Moving => self.adopt(Arc::new(stored.task)).await,
-                Some(_) | None => Ok::<(), EngineError>(()),
-            }
-        };
-        if let Err(error) = adopted.await {
-            tracing::error!(task = id.get(), "the task waits for the next start: {error}");
-        }
-    }
-
-    async fn adopt(self: &Arc<Self>, task: Arc<Task>) -> Result<(), EngineError> {
-        let id = task.spec.id;
-        let Some(fence) = self.store.claim(id, &task.spec.cluster.key).await? else {
-            return Err(BrokenInvariant::LockNotHeld { task: id }.into());
-        };
-        let input = Input::Adopted { fence, executor: self.settings.executor.clone() };
-        match self.committer.write(&task, input, Author::Owner { fence }, |_| Vec::new()).await? {
-            WriteOutcome::Done { task, .. } => {
-                tracing::info!(task = id.get(), fence = fence.get(), state = %task.state, "took the task over");
-                if task.state.phase() == Phase::Moving {
-                    self.spawn(task, fence, true);
-                }
-                Ok(())
-            }
-            WriteOutcome::Refused(refusal) => Err(BrokenInvariant::OwnDecisionRefused { task: id, refusal }.into()),
-            WriteOutcome::Fenced | WriteOutcome::LockHeld(_) | WriteOutcome::Replayed { .. } => Ok(()),
+        if let Err(error) = self.adopt_own(id).await {
+            tracing::error!(task = id.get(), "the task waits until tasks that nobody drives are looked for: {error}");
         }
     }
 
@@ -161,30 +131,41 @@ impl Engine {
     /// Notifies the owner of a running task that a request was committed. A task without an owner at this moment is read anew
     /// by its next one.
     pub fn notify_request(&self, task: &Task) {
+        self.notify_revision(task.spec.id, task.revision);
+    }
+
+    pub(super) fn notify_revision(&self, task: TaskId, requested: Revision) {
         if let Ok(running) = self.running.lock()
-            && let Some(running) = running.get(&task.spec.id)
+            && let Some(running) = running.get(&task)
         {
             running.requested.send_if_modified(|revision| {
-                let newer = task.revision > *revision;
-                *revision = task.revision.max(*revision);
+                let newer = requested > *revision;
+                *revision = requested.max(*revision);
                 newer
             });
         }
     }
 
-    fn spawn(self: &Arc<Self>, task: Arc<Task>, fence: Fence, earlier_owner: bool) {
+    /// Whether this version knows the operation of a task.
+    pub(super) fn knows(&self, task: &Task) -> bool {
+        let OperationName { name, version } = &task.spec.graph.operation;
+        let known = self.registry.operation(&task.spec.graph.operation).is_some();
+        if !known {
+            tracing::error!(
+                task = task.spec.id.get(),
+                "this version does not know operation {name:?} v{version}; the task waits"
+            );
+        }
+        known
+    }
+
+    pub(super) fn spawn(self: &Arc<Self>, task: Arc<Task>, fence: Fence, earlier_owner: bool) {
         let id = task.spec.id;
         if self.shutdown.is_cancelled() {
             return; // It is on disk; the next process takes it over.
         }
-        let Some(operation) = self.registry.operation(&task.spec.graph.operation) else {
-            let OperationName { name, version } = &task.spec.graph.operation;
-            tracing::error!(
-                task = id.get(),
-                "this version does not know operation {name:?} v{version}; the task waits"
-            );
-            return;
-        };
+        let operation = self.registry.operation(&task.spec.graph.operation);
+        let Some(operation) = operation.filter(|_| self.knows(&task)) else { return };
         let (requested, told) = watch::channel(Revision::ZERO);
         if let Ok(mut running) = self.running.lock() {
             running.insert(id, Running { fence, requested });
@@ -196,6 +177,7 @@ impl Engine {
             operation,
             self.settings.clone(),
             fence,
+            Arc::clone(&self.lease),
             self.shutdown.clone(),
             told,
             task,
@@ -211,6 +193,10 @@ impl Engine {
             match reason {
                 ExitReason::Ended => tracing::info!(task = id.get(), "the task ended"),
                 ExitReason::ShuttingDown => tracing::info!(task = id.get(), "let go of the task: shutting down"),
+                ExitReason::LeaseEnded => {
+                    tracing::warn!(task = id.get(), "let go of the task: the lease of this replica ended");
+                    engine.adopt_again(id).await;
+                }
                 ExitReason::Fenced => tracing::warn!(task = id.get(), "let go of the task: another owner has it"),
                 ExitReason::Failed(error) => {
                     tracing::error!(task = id.get(), "let go of the task: {error}");
@@ -236,12 +222,36 @@ impl Engine {
         self.running.lock().map(|running| running.len()).unwrap_or_default()
     }
 
+    pub(super) fn running_tasks(&self) -> BTreeSet<TaskId> {
+        self.running.lock().map(|running| running.keys().copied().collect()).unwrap_or_default()
+    }
+
+    /// The id of this replica, once it has joined.
+    pub fn me(&self) -> Option<ReplicaId> {
+        *self.me.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn sightings(&self) -> MutexGuard<'_, Sightings> {
+        self.sightings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn executor_name(&self) -> &str {
+        &self.settings.executor
+    }
+
     /// Accepts no new work; waits end at once, an effect in flight gets a few seconds.
     pub async fn shut_down(&self) {
         self.shutdown.cancel();
         self.tracker.close();
         if tokio::time::timeout(SHUTDOWN_GRACE, self.tracker.wait()).await.is_err() {
             tracing::warn!("tasks were still running at the end of the shutdown grace; the next start takes them over");
+            return;
+        }
+        // Only now: what this replica owned, another one may drive at once.
+        match tokio::time::timeout(LEAVE_TIMEOUT, self.replicas.leave()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!("the other replicas find out by themselves that this one ended: {error}"),
+            Err(_) => tracing::warn!("the other replicas find out by themselves that this one ended"),
         }
     }
 }

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use super::*;
 use crate::agent::real_observer::{AtSigterm, RealObserver, agent};
 use crate::agent::{Agent, grpc};
+use crate::domain::effect::EndlessLease;
 use crate::domain::host::{Ended, Finding, HostCode};
 use crate::domain::ids::{SubtaskId, TaskId};
 use crate::net::listener::bind_plaintext;
@@ -16,7 +17,15 @@ const STORE: &str = "store-a";
 
 fn permit(observer: &RealObserver, fence: i64) -> Permit {
     let caller = observer.fence(fence);
-    Permit::issue(TaskId::new(1).unwrap(), SubtaskId::new(2).unwrap(), 3, 1, caller.cluster, caller.fence)
+    Permit::issue(
+        TaskId::new(1).unwrap(),
+        SubtaskId::new(2).unwrap(),
+        3,
+        1,
+        caller.cluster,
+        caller.fence,
+        Arc::new(EndlessLease),
+    )
 }
 
 async fn serving(agent: Agent) -> SocketAddr {
@@ -50,7 +59,12 @@ async fn starts(host: &dyn Host, observer: &mut RealObserver) {
     let start = |intent| {
         let caller = observer.fence(2);
         let (task, subtask) = (TaskId::new(1).unwrap(), SubtaskId::new(2).unwrap());
-        host.start(Permit::issue(task, subtask, intent, 1, caller.cluster, caller.fence), &target, STORE, GRACE)
+        host.start(
+            Permit::issue(task, subtask, intent, 1, caller.cluster, caller.fence, Arc::new(EndlessLease)),
+            &target,
+            STORE,
+            GRACE,
+        )
     };
     let died = start(4).await;
     let StartResult::Died { last_log_lines, .. } = &died else { panic!("{died:?}") };

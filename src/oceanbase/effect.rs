@@ -55,6 +55,9 @@ impl EffectSession for MysqlEffectSession {
         if let Some(refused) = wrong_permit(&permit, &self.proven.identity) {
             return refused;
         }
+        if !permit.is_valid() {
+            return EffectOutcome::lease_ended();
+        }
         let sql = statement.to_string();
         tracing::info!(endpoint = %self.proven.endpoint, connection_id = self.connection_id, fence = permit.fence().get(), %sql, "sending an effect");
         let bound = self.times.answer_bound(self.horizon);

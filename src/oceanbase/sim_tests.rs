@@ -4,9 +4,11 @@
 #![cfg(test)]
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
+use crate::domain::effect::EndlessLease;
 use crate::domain::ids::{Fence, SubtaskId, TaskId};
 use crate::sim::{Fault, FaultKind, Kind, SimCluster, SimOptions};
 
@@ -45,7 +47,15 @@ impl Bed {
 
     fn permit(&self) -> Permit {
         let cluster = self.expected.identity.as_ref().unwrap().key();
-        Permit::issue(TaskId::new(1).unwrap(), SubtaskId::new(1).unwrap(), 1, 1, cluster, Fence::new(1))
+        Permit::issue(
+            TaskId::new(1).unwrap(),
+            SubtaskId::new(1).unwrap(),
+            1,
+            1,
+            cluster,
+            Fence::new(1),
+            Arc::new(EndlessLease),
+        )
     }
 
     fn avoid(&self) -> Avoid {
@@ -167,7 +177,15 @@ async fn nothing_is_sent_to_another_cluster() {
     assert_eq!(refused.class, ErrorClass::WrongCluster, "{refused}");
     // A permit for another cluster is no permit for this session.
     let session = bed.session().await;
-    let permit = Permit::issue(TaskId::new(1).unwrap(), SubtaskId::new(1).unwrap(), 1, 1, other.key(), Fence::new(1));
+    let permit = Permit::issue(
+        TaskId::new(1).unwrap(),
+        SubtaskId::new(1).unwrap(),
+        1,
+        1,
+        other.key(),
+        Fence::new(1),
+        Arc::new(EndlessLease),
+    );
     let outcome = session.send(permit, bed.stop()).await;
     assert!(matches!(&outcome, EffectOutcome::Refused { code, .. } if code == "WRONG_CLUSTER"), "{outcome:?}");
     assert!(!bed.marked().await);

@@ -29,6 +29,7 @@ pub mod inventory;
 pub mod key_source;
 pub mod mysql;
 mod progress;
+pub mod replicas;
 mod sql;
 pub mod sqlite;
 pub mod vault;
@@ -49,6 +50,10 @@ use crate::domain::ids::{
 use crate::domain::reason::Reason;
 use crate::domain::status::{ClusterStatus, ServerStatus, ZoneStatus};
 use crate::domain::task::Task;
+use access::AccessStore;
+use backup::Backups;
+use inventory::InventoryStore;
+use replicas::Replicas;
 
 /// Whose write a commit is; decides what is compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -376,4 +381,12 @@ pub trait Store: Send + Sync {
 
     /// Every progress from now on; a slow listener misses older ones.
     fn subscribe_progress(&self) -> broadcast::Receiver<Progress>;
+}
+
+/// All that a store is to the service.
+#[async_trait]
+pub trait WholeStore: Store + InventoryStore + AccessStore + Backups + Replicas {
+    /// Waits until everything queued is written or given up, and lets go of what the store stands on. Reads may go on; writes are
+    /// answered as closed.
+    async fn close(&self);
 }

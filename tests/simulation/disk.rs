@@ -11,6 +11,7 @@ use obsteward::store::commit_rules::{CommitFacts, Verdict, judge, reached};
 use obsteward::store::inventory::{
     ClusterObservation, ClusterRow, HostRoute, NewCluster, ServerObservation, ServerRow, ZoneRow,
 };
+use obsteward::store::replicas::OwnedTask;
 use obsteward::store::{Author, Commit, CommitOutcome, LockRow, LogLine, Write};
 use tokio::sync::watch;
 
@@ -95,6 +96,17 @@ impl Content {
     /// The open task that moves or rests, if there is one.
     pub fn open(&self) -> Option<&Task> {
         self.tasks.values().map(|stored| &stored.task).find(|task| task.state.phase() != Phase::Closed)
+    }
+
+    /// Tasks that move.
+    pub fn moving(&self) -> Vec<OwnedTask> {
+        let moving = self.tasks.values().map(|stored| &stored.task).filter(|task| task.state.phase() == Phase::Moving);
+        let owned = |task: &Task| {
+            let cluster = task.spec.cluster.key.clone();
+            let fence = self.lock_of(&cluster)?.fence;
+            Some(OwnedTask { task: task.spec.id, cluster, fence, owner: None })
+        };
+        moving.filter_map(owned).collect()
     }
 
     pub fn lock_of(&self, cluster: &ClusterKey) -> Option<&LockRow> {

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use obsteward::access::Directory;
-use obsteward::clock::Clock;
+use obsteward::clock::{BootClock, Clock, monotonic_now};
 use obsteward::domain::ids::{Principal, TaskId};
 use obsteward::domain::permission::Rights;
 use obsteward::domain::reason::Reason;
@@ -68,11 +68,16 @@ impl RunningService {
             store_id: STORE_ID.to_owned(),
             timeouts: timeouts.clone(),
         };
-        let settings =
-            EngineSettings { executor: "simulated".to_owned(), clock: clock.clone(), failpoints: Arc::new(failpoints) };
+        let settings = EngineSettings {
+            executor: "simulated".to_owned(),
+            clock: clock.clone(),
+            boot_clock: BootClock::Since(monotonic_now()),
+            failpoints: Arc::new(failpoints),
+        };
         let runtime = tokio::runtime::Handle::current();
+        let replicas = store.clone();
         let store: Arc<dyn Store> = store;
-        let engine = Engine::new(Arc::clone(&store), registry(&deps), settings, runtime);
+        let engine = Engine::new(Arc::clone(&store), replicas, registry(&deps), settings, runtime);
         let service = Service::new(Arc::clone(&store), Arc::clone(&engine), deps, administration());
         let shutdown = CancellationToken::new();
         let started = async {

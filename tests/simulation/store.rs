@@ -7,11 +7,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use obsteward::clock::Timestamp;
 use obsteward::domain::event::{Phase, StoredEvent};
-use obsteward::domain::ids::{ClusterId, ClusterKey, Fence, Principal, Revision, Seq, SubtaskId, TaskId};
+use obsteward::domain::ids::{ClusterId, ClusterKey, Fence, Principal, ReplicaId, Revision, Seq, SubtaskId, TaskId};
 use obsteward::store::inventory::{
     ClusterChange, ClusterFilter, ClusterObservation, ClusterOrder, ClusterRow, DeregisterOutcome, HostRoute,
     InventoryStore, NewCluster, RegisterOutcome, ServerRow, ZoneRow,
 };
+use obsteward::store::replicas::{OwnedTask, ReplicaRow, Replicas};
 use obsteward::store::{
     AuditRecord, Commit, CommitOutcome, LockRow, LogLine, Page, PendingCommit, Progress, Store, StoreError, StoredTask,
     TaskFilter, TaskOrder,
@@ -286,5 +287,45 @@ impl InventoryStore for LifeStore {
 
     async fn hosts(&self, cluster: ClusterId) -> Result<Vec<(String, HostRoute)>, StoreError> {
         self.cluster_row(cluster, |known| known.hosts.clone()).await
+    }
+}
+
+/// One replica at a time.
+#[async_trait]
+impl Replicas for LifeStore {
+    async fn join(&self) -> Result<ReplicaId, StoreError> {
+        Ok(ReplicaId::new(1).unwrap())
+    }
+
+    async fn renew(&self, _: usize) -> Result<bool, StoreError> {
+        Ok(true)
+    }
+
+    async fn replicas(&self) -> Result<Vec<ReplicaRow>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn bury(&self, _: ReplicaId, _: i64) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
+    async fn leave(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn owned_tasks(&self) -> Result<Vec<OwnedTask>, StoreError> {
+        Ok(self.read(|content| content.moving()).await)
+    }
+
+    async fn claim_seen(&self, owned: &OwnedTask) -> Result<Option<Fence>, StoreError> {
+        self.claim(owned.task, &owned.cluster).await
+    }
+
+    fn ownership(&self) -> watch::Receiver<i64> {
+        watch::Sender::new(0).subscribe()
+    }
+
+    fn is_shared(&self) -> bool {
+        false
     }
 }

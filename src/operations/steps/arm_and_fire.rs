@@ -121,6 +121,10 @@ impl PreparedEffect for ArmAndFire {
                 return refused(code, message);
             }
         }
+        // Behind the ticket, which lives for seconds: a replica that is frozen from here on comes too late.
+        if !permit.is_valid() {
+            return EffectOutcome::lease_ended();
+        }
         let grace = self.deps.timeouts.grace;
         let store_id = self.deps.store_id.clone();
         match self.host.stop(permit, &observer, identity, ticket, &store_id, grace).await {

@@ -165,6 +165,9 @@ struct StartIt {
 impl PreparedEffect for StartIt {
     async fn send(self: Box<Self>, permit: Permit) -> EffectOutcome {
         let refused = |code: &str, message: String| EffectOutcome::Refused { code: code.to_owned(), message };
+        if !permit.is_valid() {
+            return EffectOutcome::lease_ended();
+        }
         match self.host.start(permit, &self.target.observer(), &self.store_id, self.watch).await {
             StartResult::Started { evidence, .. } => EffectOutcome::Done { message: evidence },
             // Somebody else started it, and an undo leaves it alone.

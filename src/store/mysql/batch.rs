@@ -56,25 +56,40 @@ impl PreparedCommit {
 
 /// A change that was decided by what was read.
 pub(super) struct PreparedChange {
-    /// What it belongs to, and how often that had changed when it was read.
-    pub read: Option<(Domain, i64)>,
-    /// It is decided anew when a task holds the lock of this cluster.
-    pub while_free: Option<String>,
+    /// The counter of what it belongs to, and its value when it was read.
+    read: Option<(&'static str, i64)>,
+    /// Further conditions, as SQL.
+    conditions: Vec<String>,
     /// Recognises it when it is sent again.
-    pub nonce: String,
-    pub at: Timestamp,
+    nonce: String,
+    at: Timestamp,
+    /// Statements that write it, under `@ok`.
     writes: Vec<String>,
 }
 
 impl PreparedChange {
-    pub(super) fn new(
-        read: Option<(Domain, i64)>,
+    pub(super) fn of(
+        read: Option<(&'static str, i64)>,
+        conditions: Vec<String>,
+        writes: Vec<String>,
+        at: Timestamp,
+    ) -> Self {
+        let nonce = uuid::Uuid::new_v4().to_string();
+        Self { read, conditions, nonce, at, writes }
+    }
+
+    /// What one of the functions of `sql` decided. `while_free`: a cluster whose lock no task may take meanwhile.
+    pub(super) fn decided(
+        read: Option<(&'static str, i64)>,
         while_free: Option<String>,
         statements: Vec<Statement>,
         at: Timestamp,
     ) -> Self {
-        let nonce = uuid::Uuid::new_v4().to_string();
-        Self { read, while_free, nonce, at, writes: rendered(statements) }
+        let free = while_free.map(|cluster| {
+            let key = lit(cluster);
+            format!("NOT EXISTS (SELECT 1 FROM cluster_lock WHERE cluster_key = {key} AND holder IS NOT NULL)")
+        });
+        Self::of(read, free.into_iter().collect(), rendered(statements), at)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -237,23 +252,20 @@ fn commit(all: &mut Vec<String>, number: usize, prepared: &PreparedCommit, me: i
 }
 
 fn change(all: &mut Vec<String>, number: usize, prepared: &PreparedChange) {
-    let PreparedChange { read, while_free, nonce, at, writes } = prepared;
+    let PreparedChange { read, conditions, nonce, at, writes } = prepared;
     let nonce = lit(nonce.as_str());
-    let mut conditions = vec![format!("NOT EXISTS (SELECT 1 FROM written_change WHERE nonce = {nonce})")];
-    let counted = read.and_then(|(domain, version)| Some((counter(domain)?, version)));
-    if let Some((counter, version)) = counted {
-        conditions.push(format!("(SELECT value FROM counter WHERE name = '{counter}') = {version}"));
+    let mut condition = format!("NOT EXISTS (SELECT 1 FROM written_change WHERE nonce = {nonce})");
+    for more in conditions {
+        condition = format!("{condition} AND {more}");
     }
-    if let Some(cluster) = while_free {
-        let key = lit(cluster.as_str());
-        conditions
-            .push(format!("NOT EXISTS (SELECT 1 FROM cluster_lock WHERE cluster_key = {key} AND holder IS NOT NULL)"));
+    if let Some((counter, value)) = read {
+        condition = format!("{condition} AND (SELECT value FROM counter WHERE name = '{counter}') = {value}");
     }
-    all.push(format!("SELECT {} INTO @ok", conditions.join(" AND ")));
+    all.push(format!("SELECT {condition} INTO @ok"));
     let at = at.as_micros();
     all.push(format!("INSERT INTO written_change (nonce, at_us) SELECT {nonce}, {at} FROM DUAL WHERE @ok"));
     all.extend_from_slice(writes);
-    if let Some((counter, _)) = counted {
+    if let Some((counter, _)) = read {
         all.push(format!("UPDATE counter SET value = value + 1 WHERE name = '{counter}' AND @ok"));
     }
     all.push(format!(

@@ -12,30 +12,35 @@ mod literal;
 mod options;
 mod outcome;
 mod readers;
+mod replicas;
 mod schema;
+mod tail;
 mod writer;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use async_trait::async_trait;
 use tokio::sync::{broadcast, watch};
 
 use crate::clock::Clock;
 use crate::domain::event::StoredEvent;
-use crate::domain::ids::{ClusterId, ClusterKey, Fence, Principal, Revision, Seq, SubtaskId, TaskId};
+use crate::domain::ids::{ClusterId, ClusterKey, Fence, Principal, ReplicaId, Revision, Seq, SubtaskId, TaskId};
 use crate::store::access::AccessRows;
 use crate::store::progress::ProgressCache;
 use crate::store::sql::{Change, Database, Domain, access_read, damaged, task_read};
 use crate::store::vault::Vault;
 use crate::store::{
     Commit, LockRow, LogLine, Page, PendingCommit, Progress, Store, StoreError, StoredTask, TaskFilter, TaskOrder,
+    WholeStore,
 };
 use batch::{Claim, PreparedChange, PreparedCommit, counter};
 use readers::Readers;
+use tail::Counters;
 use writer::{Job, Writer, Written};
 
 pub use connection::{MysqlConnection, Product};
-pub use options::{MysqlOptions, ReplicaName, StoreTls};
+pub use options::{MysqlOptions, StoreTls};
 
 /// Smallest block in which ids are reserved, so that most reservations cost no write.
 const ID_BLOCK: i64 = 256;
@@ -47,7 +52,12 @@ pub struct MysqlStore {
     shared: Arc<Shared>,
     ids: tokio::sync::Mutex<IdBlock>,
     store_id: String,
+    options: Arc<MysqlOptions>,
     clock: Clock,
+    /// The id of this replica; zero before it has joined.
+    me: Arc<AtomicI64>,
+    /// The session that renews the lease, and waits for nothing else.
+    renewal: tokio::sync::Mutex<Option<MysqlConnection>>,
 }
 
 /// Ids that are reserved and not given out yet.
@@ -60,6 +70,10 @@ struct IdBlock {
 /// What the writer tells everybody else.
 struct Shared {
     committed: watch::Sender<Seq>,
+    /// How often users, keys or roles have changed.
+    access: watch::Sender<i64>,
+    /// How often a replica has left or was buried.
+    ownership: watch::Sender<i64>,
     progress: ProgressCache,
 }
 
@@ -72,13 +86,25 @@ impl Written for Shared {
 
 impl Shared {
     /// Everything up to here is committed.
-    fn advance(&self, head: Seq) {
-        self.committed.send_if_modified(|known| {
-            let newer = head > *known;
-            *known = head.max(*known);
-            newer
-        });
+    fn advance(&self, head: Seq) -> bool {
+        raise(&self.committed, head)
     }
+
+    /// What was read of the counters; whether one of them has grown.
+    fn counted(&self, counters: &Counters) -> bool {
+        let Counters { seq, access, ownership } = counters;
+        // Each is told, whatever the others are.
+        let grown = [self.advance(*seq), raise(&self.access, *access), raise(&self.ownership, *ownership)];
+        grown.contains(&true)
+    }
+}
+
+fn raise<T: Ord + Copy>(known: &watch::Sender<T>, to: T) -> bool {
+    known.send_if_modified(|known| {
+        let newer = to > *known;
+        *known = to.max(*known);
+        newer
+    })
 }
 
 impl MysqlStore {
@@ -90,16 +116,18 @@ impl MysqlStore {
         let (store_id, vault) = schema::open(&mut connection, &options).await?;
         let vault: Arc<Vault> = Arc::new(vault);
         let readers = Arc::new(Readers::new(Arc::clone(&options), vault));
-        let head = readers.read(task_read::head, &()).await?;
-        let shared = Arc::new(Shared { committed: watch::Sender::new(head), progress: ProgressCache::new() });
-        let told: Arc<dyn Written> = shared.clone();
-        let writer = Writer::start(options, connection, 0, told);
-        Ok(Arc::new(Self { writer, readers, shared, ids: Default::default(), store_id, clock }))
-    }
-
-    /// Waits until everything queued is written or given up. Reads may go on; writes are answered as closed.
-    pub async fn close(&self) {
-        self.writer.close().await;
+        let Counters { seq, access, ownership } = readers.read(tail::counters, &()).await?;
+        let shared = Arc::new(Shared {
+            committed: watch::Sender::new(seq),
+            access: watch::Sender::new(access),
+            ownership: watch::Sender::new(ownership),
+            progress: ProgressCache::new(),
+        });
+        let (me, told): (Arc<AtomicI64>, Arc<dyn Written>) = (Arc::default(), shared.clone());
+        let writer = Writer::start(Arc::clone(&options), connection, Arc::clone(&me), told);
+        tokio::spawn(tail::follow(Arc::clone(&readers), Arc::downgrade(&shared), options.tail_interval));
+        let (ids, renewal) = Default::default();
+        Ok(Arc::new(Self { writer, readers, shared, ids, store_id, options, clock, me, renewal }))
     }
 
     /// Reads with one of the functions of `sql`.
@@ -120,18 +148,31 @@ impl MysqlStore {
     ) -> Result<T, StoreError> {
         loop {
             let read = match counter(domain) {
-                Some(counter) => Some((domain, self.version(counter).await?)),
+                Some(counter) => Some((counter, self.version(counter).await?)),
                 None => None,
             };
             let Change { answer, statements, while_free } = self.readers.read(decide, &arguments).await?;
             if statements.is_empty() {
                 return Ok(answer);
             }
-            let prepared = PreparedChange::new(read, while_free, statements, self.clock.now());
-            if self.writer.ask(|answer| Job::Change(Box::new(prepared), answer)).await? {
+            let prepared = PreparedChange::decided(read, while_free, statements, self.clock.now());
+            if self.written(prepared).await? {
                 return Ok(answer);
             }
         }
+    }
+
+    /// Whether a change was written.
+    async fn written(&self, change: PreparedChange) -> Result<bool, StoreError> {
+        self.writer.ask(|answer| Job::Change(Box::new(change), answer)).await
+    }
+
+    fn me(&self) -> i64 {
+        self.me.load(Ordering::Relaxed)
+    }
+
+    fn set_me(&self, id: ReplicaId) {
+        self.me.store(id.get(), Ordering::Relaxed);
     }
 
     /// How often what is counted by this counter has changed.
@@ -165,6 +206,13 @@ impl MysqlStore {
 async fn version(database: &mut Database, counter: &String) -> Result<i64, StoreError> {
     let row = database.row("SELECT value FROM counter WHERE name = ?", vec![counter.as_str().into()]).await?;
     row.ok_or_else(|| damaged(format!("there is no counter {counter}")))?.int(0)
+}
+
+#[async_trait]
+impl WholeStore for MysqlStore {
+    async fn close(&self) {
+        self.writer.close().await;
+    }
 }
 
 #[async_trait]
@@ -262,5 +310,12 @@ impl Store for MysqlStore {
 
     fn subscribe_progress(&self) -> broadcast::Receiver<Progress> {
         self.shared.progress.changes()
+    }
+}
+
+#[async_trait]
+impl crate::store::backup::Backups for MysqlStore {
+    async fn back_up(&self, _: crate::clock::Timestamp) -> Result<crate::store::backup::Backup, StoreError> {
+        Err(StoreError::Failed("the shared store is backed up by the means of its database".to_owned()))
     }
 }

@@ -9,15 +9,7 @@ use secrecy::SecretString;
 
 use crate::store::StoreError;
 use crate::store::key_source::KeySource;
-
-/// What a replica is to the others.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReplicaName {
-    /// Such as `host:pid`.
-    pub name: String,
-    /// Where it serves gRPC.
-    pub address: String,
-}
+use crate::store::replicas::ReplicaName;
 
 /// TLS with the database. The files are read again for each session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,7 +70,7 @@ impl MysqlOptions {
             key: KeySource::default(),
             readers: 8,
             tail_interval: Duration::from_millis(100),
-            replica: ReplicaName { name: String::new(), address: String::new() },
+            replica: ReplicaName::default(),
         })
     }
 }

@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -97,11 +98,11 @@ pub(super) trait Written: Send + Sync {
 pub(super) struct Writer(mpsc::UnboundedSender<Queued>);
 
 impl Writer {
-    /// Starts the writer of the replica `me` on the current runtime.
+    /// Starts the writer of a replica on the current runtime.
     pub(super) fn start(
         options: Arc<MysqlOptions>,
         connection: MysqlConnection,
-        me: i64,
+        me: Arc<AtomicI64>,
         told: Arc<dyn Written>,
     ) -> Self {
         let (queue, jobs) = mpsc::unbounded_channel();
@@ -136,7 +137,8 @@ impl Writer {
 struct WriterTask {
     options: Arc<MysqlOptions>,
     connection: Option<MysqlConnection>,
-    me: i64,
+    /// The replica's id: another one when it was buried and has come back.
+    me: Arc<AtomicI64>,
     told: Arc<dyn Written>,
     jobs: mpsc::UnboundedReceiver<Queued>,
     /// Writes of a batch that failed, in their order: sent again one by one, in case one of them is what fails.
@@ -210,7 +212,8 @@ impl WriterTask {
             None => self.connection.insert(MysqlConnection::open(&self.options).await?),
         };
         let writes: Vec<BatchWrite<'_>> = batch.iter().filter_map(|queued| queued.job.write()).collect();
-        Answers::of(connection.all_rows(&batch::message(&writes, self.me)).await?)
+        let me = self.me.load(Ordering::Relaxed);
+        Answers::of(connection.all_rows(&batch::message(&writes, me)).await?)
     }
 
     fn answer(&self, batch: Vec<Queued>, answers: &Answers) {
@@ -228,7 +231,7 @@ impl WriterTask {
             Err(error) => tracing::error!("{error}"),
         }
         for (number, queued) in batch.into_iter().enumerate() {
-            queued.job.answer(number, answers, self.me);
+            queued.job.answer(number, answers, self.me.load(Ordering::Relaxed));
         }
     }
 

@@ -2,19 +2,16 @@
 
 use super::conditions::{Conditions, task_order};
 use super::database::Database;
+use super::statement::Dialect;
 use super::value::{SqlRow, SqlValue, damaged};
-use crate::domain::event::{StoredEvent, SubtaskState};
-use crate::domain::ids::{ClusterId, ClusterKey, Fence, Principal, Revision, Seq, SubtaskId, TaskId};
+use crate::domain::event::{Phase, StoredEvent, SubtaskState, TaskState};
+use crate::domain::ids::{ClusterId, ClusterKey, Fence, Principal, ReplicaId, Revision, Seq, SubtaskId, TaskId};
 use crate::domain::task::Task;
+use crate::store::replicas::OwnedTask;
 use crate::store::{LockRow, LogLine, Page, StoreError, StoredTask, TaskFilter, TaskOrder, encode};
 
 /// What is read of an event row to fold a task.
 const FOLDED: &str = "e.task, e.seq, e.revision, e.bodies";
-
-pub async fn head(database: &mut Database, (): &()) -> Result<Seq, StoreError> {
-    let row = database.row("SELECT value FROM counter WHERE name = 'seq'", Vec::new()).await?;
-    Ok(Seq::new(row.ok_or_else(|| damaged("there is no counter of events"))?.int(0)?))
-}
 
 pub async fn task(database: &mut Database, task: &TaskId) -> Result<Option<StoredTask>, StoreError> {
     let sql = format!("SELECT {FOLDED} FROM task_event e WHERE e.task = ? ORDER BY e.revision");
@@ -160,6 +157,30 @@ pub async fn open_tasks(
     let rows = database.rows(&sql, values).await?;
     let head = rows.first().ok_or_else(|| damaged("there is no counter of events"))?.int(0)?;
     Ok((folded(&rows, 1)?, Seq::new(head)))
+}
+
+/// Tasks that move, with who owns them; the embedded store keeps no owners.
+pub async fn owned(database: &mut Database, (): &()) -> Result<Vec<OwnedTask>, StoreError> {
+    let moving = TaskState::ALL.iter().filter(|state| state.phase() == Phase::Moving);
+    let states: Vec<SqlValue> = moving.map(|state| state.as_str().into()).collect();
+    let owner = match database.dialect() {
+        Dialect::Sqlite => "NULL",
+        Dialect::Mysql => "l.owner",
+    };
+    let sql = format!(
+        "SELECT t.id, l.cluster_key, l.fence, {owner} FROM task t JOIN cluster_lock l ON l.holder = t.id \
+         WHERE t.finish_us IS NULL AND t.state IN ({}) ORDER BY t.id",
+        vec!["?"; states.len()].join(", ")
+    );
+    let owned = |row: &SqlRow| {
+        Ok(OwnedTask {
+            task: row.id(0, TaskId::new)?,
+            cluster: ClusterKey::from_stored(row.owned_text(1)?),
+            fence: Fence::new(row.int(2)?),
+            owner: row.optional_int(3)?.map(ReplicaId::new).transpose().map_err(damaged)?,
+        })
+    };
+    database.rows(&sql, states).await?.iter().map(owned).collect()
 }
 
 /// The task of a request, and the digest of its arguments.

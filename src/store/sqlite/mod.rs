@@ -7,6 +7,7 @@ mod connection;
 mod crash;
 mod file_lock;
 mod readers;
+mod replicas;
 mod restored;
 mod schema;
 mod secrets;
@@ -16,21 +17,24 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use async_trait::async_trait;
 use futures::FutureExt;
 use tokio::sync::{broadcast, watch};
 
-use crate::clock::Timestamp;
+use crate::clock::{Clock, Timestamp};
 use crate::domain::event::StoredEvent;
 use crate::domain::ids::{ClusterId, ClusterKey, Fence, Principal, Revision, Seq, SubtaskId, TaskId};
 use crate::store::access::AccessRows;
 use crate::store::backup::{Backup, Backups};
 use crate::store::key_source::KeySource;
 use crate::store::progress::ProgressCache;
+use crate::store::replicas::ReplicaName;
 use crate::store::sql::{Change, Database, Domain, access_read, task_read};
 use crate::store::{
     Commit, LockRow, LogLine, Page, PendingCommit, Progress, Store, StoreError, StoredTask, TaskFilter, TaskOrder,
+    WholeStore,
 };
 use commit::PreparedCommit;
 use file_lock::FileLock;
@@ -51,6 +55,7 @@ pub struct SqliteOptions {
     /// Connections that read at the same time.
     pub readers: usize,
     pub key: KeySource,
+    pub replica: ReplicaName,
     /// Called when the outcome of a write is unknown. Must end the process, at once or after pending callers were answered: the
     /// store takes no more writes.
     pub on_fatal: OnFatal,
@@ -59,7 +64,8 @@ pub struct SqliteOptions {
 impl Default for SqliteOptions {
     /// Four readers; the key is in a file beside the store; a failed write ends the process.
     fn default() -> Self {
-        Self { readers: 4, key: KeySource::default(), on_fatal: Arc::new(sqlite_error::end_process) }
+        let (key, replica) = Default::default();
+        Self { readers: 4, key, replica, on_fatal: Arc::new(sqlite_error::end_process) }
     }
 }
 
@@ -72,6 +78,12 @@ pub struct SqliteStore {
     committed: watch::Receiver<Seq>,
     ids: tokio::sync::Mutex<IdBlock>,
     store_id: String,
+    replica: ReplicaName,
+    opened_at: Timestamp,
+    /// How many tasks are driven here.
+    running: AtomicUsize,
+    /// Nobody else ever leaves.
+    ownership: watch::Sender<i64>,
     path: PathBuf,
     /// Held while a backup is made: one at a time.
     backing_up: tokio::sync::Mutex<()>,
@@ -104,14 +116,21 @@ impl SqliteStore {
         let connection = SqliteConnection::new(connection);
         let writer =
             Writer::start(connection, vault, options.on_fatal, sender, Arc::clone(&progress), Arc::clone(&lock))?;
-        let (ids, path, backing_up) = (Default::default(), path.to_owned(), Default::default());
-        Ok(Arc::new(Self { writer, readers, progress, committed, ids, store_id, path, backing_up, _lock: lock }))
-    }
-
-    /// Waits until everything queued is on disk and the file is complete without its log, then releases the lock. Reads may go
-    /// on; writes are answered as closed.
-    pub async fn close(&self) {
-        self.writer.close().await;
+        Ok(Arc::new(Self {
+            writer,
+            readers,
+            progress,
+            committed,
+            ids: Default::default(),
+            store_id,
+            replica: options.replica,
+            opened_at: Clock::system().now(),
+            running: AtomicUsize::new(0),
+            ownership: watch::Sender::new(0),
+            path: path.to_owned(),
+            backing_up: Default::default(),
+            _lock: lock,
+        }))
     }
 
     /// Reads with one of the functions of `sql`.
@@ -169,6 +188,13 @@ impl SqliteStore {
 /// What a connection to the file never lets wait.
 fn at_once<T>(answer: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
     answer.now_or_never().unwrap_or_else(|| Err(StoreError::Failed("a read of the file waits".to_owned())))
+}
+
+#[async_trait]
+impl WholeStore for SqliteStore {
+    async fn close(&self) {
+        self.writer.close().await;
+    }
 }
 
 #[async_trait]

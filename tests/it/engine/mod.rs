@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use obsteward::clock::Clock;
+use obsteward::clock::{BootClock, Clock};
 use obsteward::domain::attempt::RecordedIntent;
 use obsteward::domain::decide::{Input, StepOutput, VerbRequest};
 use obsteward::domain::effect::{EffectOutcome, Intent, Permit};
@@ -138,9 +138,13 @@ impl Fixture {
         let directory = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(directory.path().join("store.db"), SqliteOptions::default()).unwrap();
         let registry = Registry::default().with(operation_name(), operation);
-        let settings =
-            EngineSettings { executor: "test".to_owned(), clock: Clock::system(), failpoints: Arc::default() };
-        let engine = Engine::new(store.clone(), registry, settings, tokio::runtime::Handle::current());
+        let settings = EngineSettings {
+            executor: "test".to_owned(),
+            clock: Clock::system(),
+            boot_clock: BootClock::System,
+            failpoints: Arc::default(),
+        };
+        let engine = Engine::new(store.clone(), store.clone(), registry, settings, tokio::runtime::Handle::current());
         Self { store, engine, operation: Arc::default(), _directory: directory }
     }
 

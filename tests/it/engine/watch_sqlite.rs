@@ -7,6 +7,7 @@ use futures::StreamExt;
 use obsteward::domain::ids::{Revision, Seq};
 use obsteward::proto::v1;
 use obsteward::proto::v1::watch_task_response::Kind;
+use obsteward::store::WholeStore;
 use obsteward::store::sqlite::{SqliteOptions, SqliteStore};
 use obsteward::store::{CommitOutcome, Store};
 use obsteward::watch::{Hub, Until, WatchTask, WatchTasks, watch_task, watch_tasks};

@@ -4,6 +4,7 @@ use std::panic::AssertUnwindSafe;
 
 use futures::FutureExt;
 use obsteward::clock::{Clock, monotonic_now};
+use obsteward::store::WholeStore;
 use obsteward::store::key_source::KeySource;
 use obsteward::store::mysql::{MysqlOptions, MysqlStore};
 

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use obsteward::access::Directory;
 use obsteward::api::auth::Gatekeeper;
 use obsteward::api::grpc;
-use obsteward::clock::Clock;
+use obsteward::clock::{BootClock, Clock};
 use obsteward::domain::ids::Principal;
 use obsteward::domain::permission::Rights;
 use obsteward::domain::reason::Reason;
@@ -76,8 +76,10 @@ impl Fixture {
             timeouts: Timeouts::default(),
         };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let settings = EngineSettings { executor: "me".to_owned(), clock, failpoints: Arc::default() };
-        let engine = Engine::new(store.clone(), Registry::default(), settings, runtime.handle().clone());
+        let (boot_clock, failpoints) = (BootClock::System, Arc::default());
+        let settings = EngineSettings { executor: "me".to_owned(), clock, boot_clock, failpoints };
+        let replicas = store.real.clone();
+        let engine = Engine::new(store.clone(), replicas, Registry::default(), settings, runtime.handle().clone());
         let directory = Directory::open(store.clone()).await.unwrap();
         let administration = Administration {
             directory: Arc::clone(&directory),

@@ -1,0 +1,86 @@
+//! The lease of this replica: until when it may act at all, counted from before each renewal was sent.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::clock::BootClock;
+use crate::domain::effect::Lease;
+use crate::store::replicas::LEASE;
+
+/// No effect begins when so little is left.
+const MARGIN: Duration = Duration::from_secs(2);
+/// Pause between looks at a lease that has ended.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+/// Of a replica that is the only one.
+const NEVER: u64 = u64::MAX;
+
+#[derive(Debug)]
+pub(super) struct ReplicaLease {
+    clock: BootClock,
+    /// Milliseconds since boot.
+    until: AtomicU64,
+}
+
+impl ReplicaLease {
+    /// One that has not begun.
+    pub(super) const fn new(clock: BootClock) -> Self {
+        Self { clock, until: AtomicU64::new(0) }
+    }
+
+    pub(super) fn now(&self) -> Duration {
+        self.clock.now()
+    }
+
+    pub(super) fn never_ends(&self) {
+        self.until.store(NEVER, Ordering::SeqCst);
+    }
+
+    /// It was renewed by what was sent then.
+    pub(super) fn renewed(&self, sent: Duration) {
+        self.until.store(millis(sent + LEASE), Ordering::SeqCst);
+    }
+
+    pub(super) fn end(&self) {
+        self.until.store(0, Ordering::SeqCst);
+    }
+
+    /// Waits until an effect may begin.
+    pub(super) async fn wait(&self) {
+        while !self.goes_on() {
+            tokio::time::sleep(LOOK_INTERVAL).await;
+        }
+    }
+}
+
+impl Lease for ReplicaLease {
+    fn goes_on(&self) -> bool {
+        let until = self.until.load(Ordering::SeqCst);
+        until == NEVER || millis(self.clock.now() + MARGIN) < until
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::monotonic_now;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_counts_from_before_its_renewal_was_sent() {
+        let lease = ReplicaLease::new(BootClock::Since(monotonic_now()));
+        assert!(!lease.goes_on());
+        let sent = lease.now();
+        tokio::time::advance(Duration::from_secs(3)).await;
+        lease.renewed(sent);
+        tokio::time::advance(LEASE - MARGIN - Duration::from_millis(3001)).await;
+        assert!(lease.goes_on());
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert!(!lease.goes_on());
+        lease.never_ends();
+        tokio::time::advance(Duration::from_secs(1 << 40)).await;
+        assert!(lease.goes_on());
+    }
+}

@@ -1,0 +1,380 @@
+//! Which tasks this replica drives: it renews its lease, buries replicas that do not renew theirs, and takes over what nobody
+//! drives. What is taken over twice is driven once: the claim is a compare-and-set of the lock's fence.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use futures::StreamExt;
+
+use crate::domain::decide::Input;
+use crate::domain::event::{EventKind, Phase};
+use crate::domain::ids::{Fence, ReplicaId, TaskId};
+use crate::engine::commit::WriteOutcome;
+use crate::engine::error::{BrokenInvariant, EngineError};
+use crate::engine::scheduler::Engine;
+use crate::store::replicas::{LEASE, OwnedTask, ReplicaRow, ReplicaState};
+use crate::store::{Author, StoreError};
+
+/// A lease is renewed so often: three renewals can be lost.
+const RENEW_INTERVAL: Duration = Duration::from_millis(2500);
+/// After a renewal that failed.
+const RENEW_AGAIN: Duration = Duration::from_millis(500);
+/// How often others are looked at, while there can be others.
+const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+/// How often tasks are looked for that nobody drives, if nothing tells of them.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// The same for the only replica: such a task is one whose executor broke down.
+const LONE_SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+/// Another replica is buried so long after its lease must have ended.
+const BURY_MARGIN: Duration = Duration::from_millis(250);
+/// A task without an owner may be just beginning: whoever began it gets so long to drive it.
+const UNOWNED: Duration = Duration::from_secs(2);
+/// Tasks of replicas that are gone are shared out among those that have fewest; what is left for so long anybody takes.
+const LEFT_OVER: Duration = Duration::from_secs(1);
+/// Tasks that are taken over at the same time.
+const CONCURRENT: usize = 16;
+/// Events that are read at a time.
+const RANGE: u32 = 256;
+
+/// What was seen of others, by the boot clock.
+#[derive(Default)]
+pub(super) struct Sightings {
+    /// The last number of renewals, and when it was first seen.
+    renewals: BTreeMap<ReplicaId, (i64, Duration)>,
+    /// Tasks that nobody drives: the fence, and when that was first seen.
+    idle: BTreeMap<TaskId, (Fence, Duration)>,
+}
+
+impl Sightings {
+    /// Replicas whose lease has ended, with their last renewal.
+    fn ended(&mut self, rows: &[ReplicaRow], me: ReplicaId, now: Duration) -> Vec<(ReplicaId, i64)> {
+        let others = rows.iter().filter(|row| row.state == ReplicaState::Live && row.id != me);
+        let seen: BTreeMap<_, _> = others
+            .map(|row| {
+                let known = self.renewals.get(&row.id).filter(|(renewals, _)| *renewals == row.renewals);
+                (row.id, (row.renewals, known.map_or(now, |(_, since)| *since)))
+            })
+            .collect();
+        self.renewals = seen;
+        let ended = self.renewals.iter().filter(|(_, (_, since))| now.saturating_sub(*since) >= LEASE + BURY_MARGIN);
+        ended.map(|(id, (renewals, _))| (*id, *renewals)).collect()
+    }
+
+    /// Tasks to take over. `at_once`: also those that have no owner, whoever may be beginning them.
+    fn orphans(&mut self, owned: Vec<OwnedTask>, situation: &Situation<'_>, at_once: bool) -> Vec<OwnedTask> {
+        let Situation { live, me, running, now } = *situation;
+        let total = owned.len();
+        let idle: Vec<OwnedTask> = owned
+            .into_iter()
+            .filter(|task| !running.contains(&task.task))
+            .filter(|task| task.owner.is_none_or(|owner| owner == me || !live.contains(&owner)))
+            .collect();
+        let seen: BTreeMap<TaskId, (Fence, Duration)> = idle
+            .iter()
+            .map(|task| {
+                let known = self.idle.get(&task.task).filter(|(fence, _)| *fence == task.fence);
+                (task.task, (task.fence, known.map_or(now, |(_, since)| *since)))
+            })
+            .collect();
+        self.idle = seen;
+        let mut room = total.div_ceil(live.len().max(1)).saturating_sub(running.len());
+        idle.into_iter()
+            .filter(|task| {
+                let idle_for =
+                    self.idle.get(&task.task).map(|(_, since)| now.saturating_sub(*since)).unwrap_or_default();
+                let gone = task.owner.is_some_and(|owner| owner != me);
+                let wanted = gone || at_once || idle_for >= UNOWNED;
+                let takes = wanted && (room > 0 || idle_for >= LEFT_OVER);
+                room = room.saturating_sub(usize::from(takes));
+                takes
+            })
+            .collect()
+    }
+}
+
+/// What a sweep knows.
+#[derive(Clone, Copy)]
+struct Situation<'a> {
+    live: &'a BTreeSet<ReplicaId>,
+    me: ReplicaId,
+    running: &'a BTreeSet<TaskId>,
+    /// By the boot clock.
+    now: Duration,
+}
+
+impl Engine {
+    /// Joins the replicas and takes over what an earlier one left moving. From then on the lease is kept, others are looked after,
+    /// and what nobody drives is taken over, until the engine is shut down.
+    pub async fn recover(self: &Arc<Self>) -> Result<usize, StoreError> {
+        self.join().await?;
+        let taken_over = self.sweep(true).await?;
+        self.spawn_beside(Self::look_after);
+        if self.replicas.is_shared() {
+            self.spawn_beside(Self::keep_lease);
+            self.spawn_beside(Self::follow_requests);
+        }
+        Ok(taken_over)
+    }
+
+    /// Beside the tasks: nobody waits for it at shutdown.
+    fn spawn_beside<F: Future<Output = ()> + Send + 'static>(self: &Arc<Self>, work: impl FnOnce(Arc<Self>) -> F) {
+        let shutdown = self.shutdown.clone();
+        let work = work(Arc::clone(self));
+        self.runtime.spawn(async move { shutdown.run_until_cancelled(work).await });
+    }
+
+    async fn join(&self) -> Result<(), StoreError> {
+        let sent = self.lease.now();
+        let me = self.replicas.join().await?;
+        *self.me.lock().unwrap_or_else(PoisonError::into_inner) = Some(me);
+        if self.replicas.is_shared() {
+            self.lease.renewed(sent);
+            tracing::info!(replica = me.get(), "joined the replicas of this store");
+        }
+        Ok(())
+    }
+
+    async fn keep_lease(self: Arc<Self>) {
+        loop {
+            let sent = self.lease.now();
+            let pause = match self.replicas.renew(self.running()).await {
+                Ok(true) => {
+                    self.lease.renewed(sent);
+                    RENEW_INTERVAL
+                }
+                Ok(false) => {
+                    // Its tasks have other owners: what still runs here finds itself fenced.
+                    self.lease.end();
+                    tracing::warn!("this replica was buried, it was silent for too long: it comes back as a new one");
+                    match self.join().await {
+                        Ok(()) => RENEW_INTERVAL,
+                        Err(error) => {
+                            tracing::error!("this replica cannot come back: {error}");
+                            RENEW_AGAIN
+                        }
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!("{error}");
+                    RENEW_AGAIN
+                }
+            };
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    async fn look_after(self: Arc<Self>) {
+        let mut ownership = self.replicas.ownership();
+        let shared = self.replicas.is_shared();
+        let (look, sweep) =
+            if shared { (LOOK_INTERVAL, SWEEP_INTERVAL) } else { (LONE_SWEEP_INTERVAL, LONE_SWEEP_INTERVAL) };
+        let mut swept = self.lease.now();
+        loop {
+            let told = tokio::select! {
+                biased;
+                Ok(()) = ownership.changed() => true,
+                () = tokio::time::sleep(look) => false,
+            };
+            // A replica that may not act has nothing to take over.
+            if shared {
+                self.lease.wait().await;
+            }
+            let buried = if shared { self.bury_ended().await } else { Ok(false) };
+            let outcome = match buried {
+                Ok(buried) if told || buried || self.lease.now().saturating_sub(swept) >= sweep => {
+                    swept = self.lease.now();
+                    self.sweep(told || buried).await.map(drop)
+                }
+                Ok(_) => Ok(()),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = outcome {
+                tracing::warn!("tasks that nobody drives could not be looked for: {error}");
+            }
+        }
+    }
+
+    /// Whether a replica was buried.
+    async fn bury_ended(&self) -> Result<bool, StoreError> {
+        let Some(me) = self.me() else { return Ok(false) };
+        let rows = self.replicas.replicas().await?;
+        // Behind the read: a renewal that it shows was sent before.
+        let now = self.lease.now();
+        let ended = self.sightings().ended(&rows, me, now);
+        let mut any = false;
+        for (replica, renewals) in ended {
+            if self.replicas.bury(replica, renewals).await? {
+                tracing::warn!(replica = replica.get(), "buried a replica that does not renew its lease");
+                any = true;
+            }
+        }
+        Ok(any)
+    }
+
+    /// Takes over what nobody drives. `at_once`: also what has no owner and may be just beginning.
+    async fn sweep(self: &Arc<Self>, at_once: bool) -> Result<usize, StoreError> {
+        let Some(me) = self.me() else { return Ok(0) };
+        let live: BTreeSet<ReplicaId> = {
+            let rows = self.replicas.replicas().await?;
+            rows.into_iter().filter(|row| row.state == ReplicaState::Live).map(|row| row.id).collect()
+        };
+        let owned = self.replicas.owned_tasks().await?;
+        let (running, now) = (self.running_tasks(), self.lease.now());
+        let situation = Situation { live: &live, me, running: &running, now };
+        let orphans = self.sightings().orphans(owned, &situation, at_once);
+        let adopted = futures::stream::iter(orphans).map(|owned| async move {
+            let task = owned.task;
+            (task, self.adopt(owned).await)
+        });
+        let mut adopted = adopted.buffer_unordered(CONCURRENT);
+        let mut count = 0;
+        while let Some((task, outcome)) = adopted.next().await {
+            match outcome {
+                Ok(true) => count += 1,
+                Ok(false) => {}
+                // A task that cannot be taken over keeps its own cluster locked, but blocks no other task.
+                Err(error @ (EngineError::Broken(_) | EngineError::Store(StoreError::Damaged(_)))) => {
+                    tracing::error!(task = task.get(), "the task waits: {error}");
+                }
+                Err(EngineError::Store(error @ (StoreError::Open(_) | StoreError::Failed(_) | StoreError::Closed))) => {
+                    return Err(error);
+                }
+            }
+        }
+        Ok(count)
+    }
+
+    /// Takes a task over, unless somebody was faster, or this version does not know what it does.
+    async fn adopt(self: &Arc<Self>, owned: OwnedTask) -> Result<bool, EngineError> {
+        let id = owned.task;
+        let Some(stored) = self.store.task(id).await? else { return Ok(false) };
+        if stored.task.state.phase() != Phase::Moving || !self.knows(&stored.task) {
+            return Ok(false);
+        }
+        let Some(fence) = self.replicas.claim_seen(&owned).await? else { return Ok(false) };
+        let input = Input::Adopted { fence, executor: self.executor_name().to_owned() };
+        let task = Arc::new(stored.task);
+        match self.committer().write(&task, input, Author::Owner { fence }, |_| Vec::new()).await? {
+            WriteOutcome::Done { task, .. } => {
+                tracing::info!(task = id.get(), fence = fence.get(), state = %task.state, "took the task over");
+                if task.state.phase() == Phase::Moving {
+                    self.spawn(task, fence, true);
+                }
+                Ok(true)
+            }
+            WriteOutcome::Refused(refusal) => Err(BrokenInvariant::OwnDecisionRefused { task: id, refusal }.into()),
+            WriteOutcome::Fenced | WriteOutcome::LockHeld(_) | WriteOutcome::Replayed { .. } => Ok(false),
+        }
+    }
+
+    /// Takes a task over again whose executor failed here, unless it has another owner by now.
+    pub(super) async fn adopt_own(self: &Arc<Self>, id: TaskId) -> Result<(), EngineError> {
+        let me = self.me();
+        let owned = self.replicas.owned_tasks().await?;
+        let own = owned.into_iter().find(|owned| owned.task == id && (owned.owner.is_none() || owned.owner == me));
+        if let Some(owned) = own {
+            self.adopt(owned).await?;
+        }
+        Ok(())
+    }
+
+    /// Notifies the executors here of what was asked of their tasks at other replicas.
+    async fn follow_requests(self: Arc<Self>) {
+        let mut committed = self.store.committed();
+        let mut position = *committed.borrow_and_update();
+        while committed.changed().await.is_ok() {
+            let head = *committed.borrow_and_update();
+            if self.running() == 0 {
+                position = head;
+                continue;
+            }
+            while position < head {
+                match self.store.tail(position, RANGE).await {
+                    Ok(events) => {
+                        let Some(last) = events.last() else { break };
+                        position = last.seq;
+                        for event in &events {
+                            if matches!(event.event.kind, EventKind::VerbRequested { .. }) {
+                                self.notify_revision(event.task, event.revision);
+                            }
+                        }
+                    }
+                    Err(error) => {
+                        tracing::warn!("what was asked at other replicas could not be read: {error}");
+                        break;
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::domain::ids::ClusterKey;
+
+    fn replica(id: i64) -> ReplicaId {
+        ReplicaId::new(id).unwrap()
+    }
+
+    fn row(id: i64, renewals: i64, state: ReplicaState) -> ReplicaRow {
+        let at = Timestamp::default();
+        ReplicaRow {
+            id: replica(id),
+            name: String::new(),
+            address: String::new(),
+            version: String::new(),
+            start_time: at,
+            end_time: None,
+            state,
+            renewals,
+            renew_time: at,
+            tasks: 0,
+        }
+    }
+
+    fn secs(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn only_who_does_not_renew_for_a_whole_lease_is_buried() {
+        let mut sightings = Sightings::default();
+        let rows = |second, third| {
+            [row(1, 1, ReplicaState::Live), row(2, second, ReplicaState::Live), row(3, third, ReplicaState::Live)]
+        };
+        assert_eq!(sightings.ended(&rows(5, 5), replica(1), secs(100)), []);
+        assert_eq!(sightings.ended(&rows(5, 6), replica(1), secs(109)), []);
+        assert_eq!(sightings.ended(&rows(5, 6), replica(1), secs(111)), [(replica(2), 5)]);
+        // It has come back in time: somebody was slow to look.
+        assert_eq!(sightings.ended(&rows(6, 7), replica(1), secs(130)), []);
+        let mut gone = rows(6, 7);
+        gone[1].state = ReplicaState::Left;
+        assert_eq!(sightings.ended(&gone, replica(1), secs(141)), [(replica(3), 7)]);
+    }
+
+    #[test]
+    fn what_nobody_drives_is_shared_out_and_what_begins_is_left_alone() {
+        let task = |id: i64, owner: Option<i64>| OwnedTask {
+            task: TaskId::new(id).unwrap(),
+            cluster: ClusterKey::from_stored(id.to_string()),
+            fence: Fence::new(1),
+            owner: owner.map(replica),
+        };
+        let live: BTreeSet<_> = [1, 2].map(replica).into();
+        let (running, mut sightings) = (BTreeSet::from([TaskId::new(9).unwrap()]), Sightings::default());
+        let all = || vec![task(1, Some(3)), task(2, Some(3)), task(3, Some(2)), task(4, None), task(9, Some(1))];
+        let mut sweep = |seconds, at_once| {
+            let situation = Situation { live: &live, me: replica(1), running: &running, now: secs(seconds) };
+            let orphans = sightings.orphans(all(), &situation, at_once);
+            orphans.into_iter().map(|owned| owned.task.get()).collect::<Vec<_>>()
+        };
+        // Five tasks on two replicas: three each, and one runs here already. The fourth may be just beginning.
+        assert_eq!(sweep(10, false), [1, 2]);
+        assert_eq!(sweep(12, false), [1, 2, 4]);
+        assert_eq!(sweep(12, true), [1, 2, 4]);
+    }
+}

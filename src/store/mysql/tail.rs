@@ -1,0 +1,56 @@
+//! Looks at what other replicas have written: one small query per interval, whatever is watched or driven here. While nothing
+//! changes for a while it looks less often.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use super::Shared;
+use super::readers::Readers;
+use crate::clock::monotonic_now;
+use crate::domain::ids::Seq;
+use crate::store::StoreError;
+use crate::store::sql::Database;
+
+/// How long the store must have been quiet to be looked at less often.
+const QUIET_AFTER: Duration = Duration::from_secs(30);
+/// The interval then, as a multiple. Short enough for whoever takes over what another replica has let go of.
+const QUIET_FACTOR: u32 = 3;
+
+/// Until the store is dropped.
+pub(super) async fn follow(readers: Arc<Readers>, shared: Weak<Shared>, interval: Duration) {
+    let mut changed_at = monotonic_now();
+    loop {
+        let quiet = monotonic_now().duration_since(changed_at) > QUIET_AFTER;
+        tokio::time::sleep(if quiet { interval * QUIET_FACTOR } else { interval }).await;
+        let counted = readers.read(counters, &()).await;
+        let Some(shared) = shared.upgrade() else { return };
+        match counted {
+            Ok(counted) => {
+                if shared.counted(&counted) {
+                    changed_at = monotonic_now();
+                }
+            }
+            Err(error) => tracing::warn!("what other replicas write is not seen: {error}"),
+        }
+    }
+}
+
+/// Counters of what everybody has to know.
+pub(super) struct Counters {
+    pub seq: Seq,
+    pub access: i64,
+    pub ownership: i64,
+}
+
+pub(super) async fn counters(database: &mut Database, (): &()) -> Result<Counters, StoreError> {
+    let sql = "SELECT name, value FROM counter WHERE name IN ('seq', 'access', 'ownership')";
+    let mut counters = Counters { seq: Seq::ZERO, access: 0, ownership: 0 };
+    for row in database.rows(sql, Vec::new()).await? {
+        match row.text(0)? {
+            "seq" => counters.seq = Seq::new(row.int(1)?),
+            "access" => counters.access = row.int(1)?,
+            _ => counters.ownership = row.int(1)?,
+        }
+    }
+    Ok(counters)
+}
