@@ -21,6 +21,7 @@ use crate::api::rest::{Rest, TimestampFormat};
 use crate::api::{grpc, metrics, rest};
 use crate::clock::{BootClock, Clock};
 use crate::config::{Config, ProxiesConfig, RestConfig, SshConfig, TlsConfig};
+use crate::domain::ids::ClusterId;
 use crate::domain::status::Risk;
 use crate::engine::{Engine, EngineSettings, Failpoints};
 use crate::host::{AgentHosts, SshClient, SshOptions};
@@ -104,6 +105,7 @@ pub struct App {
     engine_thread: EngineThread,
     inventory: Inventory,
     guarded: Guarded,
+    directory: Arc<Directory>,
     sync: bool,
 }
 
@@ -236,7 +238,12 @@ impl App {
             failpoints: Arc::new(Failpoints::from_environment()),
         };
         let engine = Engine::new(store.clone(), store.clone(), registry(&deps), settings, runtime);
-        let administration = Administration { directory, access, backups: store.clone(), hasher: Arc::new(Argon2id) };
+        let administration = Administration {
+            directory: Arc::clone(&directory),
+            access,
+            backups: store.clone(),
+            hasher: Arc::new(Argon2id),
+        };
         let service = Service::new(store.clone(), Arc::clone(&engine), deps, administration);
         let metrics = match config.metrics.listen {
             None => None,
@@ -263,6 +270,7 @@ impl App {
             engine_thread,
             inventory,
             guarded,
+            directory,
             sync: config.sync.enabled,
         })
     }
@@ -300,7 +308,11 @@ impl App {
             tracing::info!("took over {taken_over} open tasks");
         }
         let certificates = self.certificates();
-        let syncing = self.sync.then(|| tokio::spawn(Syncer::new(self.inventory, shutdown.clone()).run()));
+        let following_access = Some(tokio::spawn(self.directory.follow()));
+        let engine = Arc::clone(&self.engine);
+        let share = move |cluster: ClusterId| engine.has_share(cluster.get());
+        let syncing =
+            self.sync.then(|| tokio::spawn(Syncer::new(self.inventory, Arc::new(share), shutdown.clone()).run()));
         let following = (!certificates.is_empty())
             .then(|| tokio::spawn(tls::follow(certificates, tls::RELOAD_INTERVAL, self.reload)));
         let guarded = self.guarded;
@@ -338,7 +350,7 @@ impl App {
             self.engine.shut_down().await;
         };
         tokio::join!(serving_grpc, serving(router), serving(self.metrics), ending);
-        for beside in [syncing, following].into_iter().flatten() {
+        for beside in [following_access, syncing, following].into_iter().flatten() {
             beside.abort();
         }
         close(&*self.store).await;

@@ -125,7 +125,10 @@ pub async fn bootstrap(directory: &Directory, wanted: Bootstrap, clock: &Clock) 
         let entry = format!("role {name}");
         let is_there = directory.role(&name).is_some();
         making
-            .make(entry, is_there, Call::CreateRole, |_| Some(AccessChange::CreateRole { name, permissions }))
+            .make(entry, is_there, Call::CreateRole, |_| {
+                let (name, permissions) = (name.clone(), permissions.clone());
+                Some(AccessChange::CreateRole { name, permissions })
+            })
             .await?;
     }
     for (mut user, password) in users {
@@ -134,14 +137,14 @@ pub async fn bootstrap(directory: &Directory, wanted: Bootstrap, clock: &Clock) 
         if !is_there {
             user.password_hash = hashed(&entry, password).await?;
         }
-        making.make(entry, is_there, Call::CreateUser, |_| Some(AccessChange::CreateUser(user))).await?;
+        making.make(entry, is_there, Call::CreateUser, |_| Some(AccessChange::CreateUser(user.clone()))).await?;
     }
     for (id, owner, secret) in keys {
         let entry = format!("access key {id}");
         let is_there = directory.rows().keys.iter().any(|key| key.id == id);
         let change = |rows: &AccessRows| {
             let user = rows.users.iter().find(|user| user.name == owner)?.id;
-            Some(AccessChange::CreateKey { id, user, secret })
+            Some(AccessChange::CreateKey { id: id.clone(), user, secret: secret.clone() })
         };
         making.make(entry, is_there, Call::CreateAccessKey, change).await?;
     }
@@ -160,7 +163,7 @@ impl Making<'_> {
         entry: String,
         is_there: bool,
         call: Call,
-        change: impl FnOnce(&AccessRows) -> Option<AccessChange> + Send,
+        change: impl Fn(&AccessRows) -> Option<AccessChange> + Send + Sync,
     ) -> Result<(), BootstrapError> {
         if is_there {
             self.report.kept.push(entry);
@@ -180,9 +183,12 @@ impl Making<'_> {
             trace_id: String::new(),
         };
         let missing = || BootstrapError::Missing { entry: entry.clone(), missing: "user of it".to_owned() };
-        let changed = self.directory.change(|rows| change(rows).map(|change| (change, audit)).ok_or_else(missing));
+        let changed =
+            self.directory.change(|rows| change(rows).map(|change| (change, audit.clone())).ok_or_else(missing));
         match changed.await? {
             AccessChangeOutcome::Done => self.report.made.push(entry),
+            // Another replica that starts at the same time has made it meanwhile.
+            AccessChangeOutcome::Taken { what: "user" | "role" | "access key", .. } => self.report.kept.push(entry),
             AccessChangeOutcome::Taken { what, name } => return Err(BootstrapError::Taken { entry, what, name }),
             AccessChangeOutcome::NotFound => return Err(missing()),
             // Only removing a role ends in this.

@@ -76,24 +76,42 @@ impl Directory {
         (!user.disabled).then(|| Identity { user: user.id, principal: user.name.clone(), rights, proof })
     }
 
-    /// Makes a change that `decide` derives from the current rows, while no other change runs. A decided change goes on
-    /// when its caller is gone: what is in memory must not stay behind what is on disk.
+    /// Makes a change that `decide` derives from the current rows, while no other change runs, here or at another replica. A decided
+    /// change goes on when its caller is gone: what is in memory must not stay behind what is on disk.
     pub async fn change<E: From<StoreError>>(
         &self,
-        decide: impl FnOnce(&AccessRows) -> Result<(AccessChange, AuditRecord), E> + Send,
+        decide: impl Fn(&AccessRows) -> Result<(AccessChange, AuditRecord), E> + Send + Sync,
     ) -> Result<AccessChangeOutcome, E> {
-        let changing = Arc::clone(&self.changing).lock_owned().await;
-        let (change, audit) = decide(&self.rows())?;
-        let (store, rows) = (Arc::clone(&self.store), Arc::clone(&self.rows));
-        let made = tokio::spawn(async move {
-            let _changing = changing;
-            let changed = store.change_access(change, audit).await;
-            let read = read_again(&*store).await;
-            *rows.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(read);
-            changed
-        });
-        Ok(made.await.unwrap_or(Err(StoreError::Closed))?)
+        let changing = Arc::new(Arc::clone(&self.changing).lock_owned().await);
+        loop {
+            let rows = self.rows();
+            let (change, audit) = decide(&rows)?;
+            let (store, kept, held) = (Arc::clone(&self.store), Arc::clone(&self.rows), Arc::clone(&changing));
+            let made = tokio::spawn(async move {
+                let _changing = held;
+                let changed = store.change_access(change, audit, rows.version).await;
+                keep(&kept, read_again(&*store).await);
+                changed
+            });
+            // Another replica was faster: what it has changed may decide otherwise.
+            if let Some(outcome) = made.await.unwrap_or(Err(StoreError::Closed))? {
+                return Ok(outcome);
+            }
+        }
     }
+
+    /// Reads again what other replicas have changed, as long as the store tells of it.
+    pub async fn follow(self: Arc<Self>) {
+        let mut changes = self.store.access_changes();
+        while changes.changed().await.is_ok() {
+            let _changing = self.changing.lock().await;
+            keep(&self.rows, read_again(&*self.store).await);
+        }
+    }
+}
+
+fn keep(rows: &RwLock<Arc<AccessRows>>, read: AccessRows) {
+    *rows.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(read);
 }
 
 /// What the store holds after a change. When it cannot be read, no users at all: rather that than a user who was just

@@ -26,6 +26,7 @@ mod parsed;
 mod plain;
 mod plan;
 mod planned;
+mod replicas;
 mod resolve;
 mod restart;
 mod resume;
@@ -237,6 +238,8 @@ pub enum Command {
     Role(roles::RoleCommand),
     /// See who asked for what, and how it ended
     Audit(audit::AuditArgs),
+    /// See which processes of the service are over the store, and what they do
+    Replicas,
     /// Back the store up, or say that a backup was restored
     #[command(subcommand)]
     Store(store::StoreCommand),
@@ -258,7 +261,7 @@ impl Command {
             Self::User(command) => command.changes(),
             Self::Key(command) => command.changes(),
             Self::Role(command) => command.changes(),
-            Self::Servers(_) | Self::Watch(_) | Self::Audit(_) => false,
+            Self::Servers(_) | Self::Watch(_) | Self::Audit(_) | Self::Replicas => false,
         }
     }
 }
@@ -349,6 +352,7 @@ async fn dispatch(cli: Cli, output: &Output) -> Result<Exit, Failure> {
         Command::Key(command) => keys::run(command, &client()?, output).await,
         Command::Role(command) => roles::run(command, &client()?, output).await,
         Command::Audit(args) => audit::run(args, &client()?, output).await,
+        Command::Replicas => replicas::run(&client()?, output).await,
         Command::Store(command) => store::run(command, client, output).await,
     }
 }

@@ -31,6 +31,7 @@ words! {
     transport(HostTransport, "HOST_TRANSPORT_");
     intent_outcome(IntentOutcome, "INTENT_OUTCOME_");
     audit_result(AuditResult, "AUDIT_RESULT_");
+    replica_state(ReplicaState, "REPLICA_STATE_");
     server_status(ServerStatus, "SERVER_STATUS_");
     server_inner_status(ServerInnerStatus, "SERVER_INNER_STATUS_");
     zone_status(ZoneStatus, "ZONE_STATUS_");

@@ -70,6 +70,11 @@ impl Blockers {
         &self.first
     }
 
+    /// As they were named, and counted, elsewhere.
+    pub fn of_named(named: Vec<Blocker>, count: usize) -> Self {
+        Self { count: count.max(named.len()), first: named }
+    }
+
     pub const fn count(&self) -> usize {
         self.count
     }

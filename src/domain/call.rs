@@ -70,6 +70,7 @@ words!(
         ListRoles = "LIST_ROLES",
         ListAuditRecords = "LIST_AUDIT_RECORDS",
         BackupStore = "BACKUP_STORE",
+        ListReplicas = "LIST_REPLICAS",
     }
 );
 
@@ -96,7 +97,7 @@ pub enum Requirement {
     /// The action on the user of the call, also when that is the caller: nobody gives themselves a role.
     User(Action),
     Audit,
-    /// Taking away a copy of the store.
+    /// Taking away a copy of the store, or seeing who else is over it.
     Store,
 }
 
@@ -147,7 +148,7 @@ impl Call {
             Self::CreateRole => Requirement::EveryUser(Action::Create),
             Self::DeleteRole => Requirement::EveryUser(Action::Delete),
             Self::ListAuditRecords => Requirement::Audit,
-            Self::BackupStore => Requirement::Store,
+            Self::BackupStore | Self::ListReplicas => Requirement::Store,
         }
     }
 
@@ -204,6 +205,7 @@ impl Call {
             | Self::ListUsers
             | Self::ListAccessKeys
             | Self::ListRoles
+            | Self::ListReplicas
             | Self::ListAuditRecords => false,
         }
     }

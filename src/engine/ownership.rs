@@ -42,6 +42,8 @@ const RANGE: u32 = 256;
 pub(super) struct Sightings {
     /// The last number of renewals, and when it was first seen.
     renewals: BTreeMap<ReplicaId, (i64, Duration)>,
+    /// Those that renew their lease.
+    live: BTreeSet<ReplicaId>,
     /// Tasks that nobody drives: the fence, and when that was first seen.
     idle: BTreeMap<TaskId, (Fence, Duration)>,
 }
@@ -49,6 +51,7 @@ pub(super) struct Sightings {
 impl Sightings {
     /// Replicas whose lease has ended, with their last renewal.
     fn ended(&mut self, rows: &[ReplicaRow], me: ReplicaId, now: Duration) -> Vec<(ReplicaId, i64)> {
+        self.live = rows.iter().filter(|row| row.state == ReplicaState::Live).map(|row| row.id).collect();
         let others = rows.iter().filter(|row| row.state == ReplicaState::Live && row.id != me);
         let seen: BTreeMap<_, _> = others
             .map(|row| {
@@ -103,7 +106,28 @@ struct Situation<'a> {
     now: Duration,
 }
 
+/// Which of these replicas has a share of what is numbered so: the one for which both numbers mix to most. When one goes, only its
+/// shares move.
+fn has_share(live: &BTreeSet<ReplicaId>, me: ReplicaId, number: i64) -> bool {
+    let mixed = |replica: &ReplicaId| mix(mix(replica.get().cast_unsigned()) ^ number.cast_unsigned());
+    live.iter().max_by_key(|replica| (mixed(replica), **replica)).is_none_or(|first| *first == me)
+}
+
+/// The finalizer of SplitMix64: the same in every version of the program, which several replicas may run.
+const fn mix(mut value: u64) -> u64 {
+    value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    value ^ (value >> 31)
+}
+
 impl Engine {
+    /// Whether this replica has the share of what is numbered so, of work that replicas share out.
+    pub fn has_share(&self, number: i64) -> bool {
+        let Some(me) = self.me() else { return true };
+        has_share(&self.sightings().live, me, number)
+    }
+
     /// Joins the replicas and takes over what an earlier one left moving. From then on the lease is kept, others are looked after,
     /// and what nobody drives is taken over, until the engine is shut down.
     pub async fn recover(self: &Arc<Self>) -> Result<usize, StoreError> {
@@ -354,6 +378,25 @@ mod tests {
         let mut gone = rows(6, 7);
         gone[1].state = ReplicaState::Left;
         assert_eq!(sightings.ended(&gone, replica(1), secs(141)), [(replica(3), 7)]);
+    }
+
+    #[test]
+    fn every_share_has_one_replica_and_stays_there() {
+        let three: BTreeSet<_> = [1, 2, 3].map(replica).into();
+        let two: BTreeSet<_> = [1, 3].map(replica).into();
+        let mut counts = [0; 3];
+        for number in 1..=3000 {
+            let who = |live: &BTreeSet<_>| {
+                let all: Vec<_> = live.iter().filter(|one| has_share(live, **one, number)).copied().collect();
+                assert_eq!(all.len(), 1, "{number}");
+                all[0]
+            };
+            let (with, without) = (who(&three), who(&two));
+            assert!(with == without || with == replica(2), "{number} moved from a replica that is there");
+            counts[usize::try_from(with.get() - 1).unwrap()] += 1;
+        }
+        assert!(counts.iter().all(|count| (900..1100).contains(count)), "{counts:?}");
+        assert!(has_share(&BTreeSet::new(), replica(1), 7), "nobody is seen yet");
     }
 
     #[test]

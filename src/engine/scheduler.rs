@@ -226,6 +226,11 @@ impl Engine {
         self.running.lock().map(|running| running.keys().copied().collect()).unwrap_or_default()
     }
 
+    /// Who else drives tasks of this store.
+    pub const fn replicas(&self) -> &Arc<dyn Replicas> {
+        &self.replicas
+    }
+
     /// The id of this replica, once it has joined.
     pub fn me(&self) -> Option<ReplicaId> {
         *self.me.lock().unwrap_or_else(PoisonError::into_inner)

@@ -25,7 +25,7 @@ use crate::store::inventory::{
 };
 use crate::store::{AuditRecord, StoreError};
 
-pub use syncer::Syncer;
+pub use syncer::{Share, Syncer};
 
 /// Limit for reading a registered cluster: below the time that a call waits for it, so that a failure is recorded, and below
 /// the time between two readings, so that one cluster is never read twice at once.

@@ -26,9 +26,13 @@ const CONCURRENT_FAILING: usize = 16;
 /// Pause after a round that could not begin.
 const PAUSE_AFTER_FAILED_ROUND: Duration = Duration::from_secs(5);
 
+/// Whether this replica is the one that reads a cluster: several share them out.
+pub type Share = Arc<dyn Fn(ClusterId) -> bool + Send + Sync>;
+
 /// Keeps the observed columns fresh.
 pub struct Syncer {
     inventory: Inventory,
+    share: Share,
     shutdown: CancellationToken,
     healthy: Arc<Semaphore>,
     failing: Arc<Semaphore>,
@@ -37,9 +41,9 @@ pub struct Syncer {
 }
 
 impl Syncer {
-    pub fn new(inventory: Inventory, shutdown: CancellationToken) -> Self {
+    pub fn new(inventory: Inventory, share: Share, shutdown: CancellationToken) -> Self {
         let (healthy, failing) = (Arc::new(Semaphore::new(CONCURRENT)), Arc::new(Semaphore::new(CONCURRENT_FAILING)));
-        Self { inventory, shutdown, healthy, failing, queued: Arc::default() }
+        Self { inventory, share, shutdown, healthy, failing, queued: Arc::default() }
     }
 
     pub async fn run(self) {
@@ -58,7 +62,8 @@ impl Syncer {
             let page = self.inventory.store().clusters(&ClusterFilter::every(), above, PAGE).await?;
             above = page.last().map(|cluster| cluster.id);
             let full = page.len() == PAGE as usize;
-            clusters.extend(page.into_iter().map(|cluster| (cluster.id, cluster.sync_error.is_empty())));
+            let own = page.into_iter().filter(|cluster| (self.share)(cluster.id));
+            clusters.extend(own.map(|cluster| (cluster.id, cluster.sync_error.is_empty())));
             if !full {
                 break;
             }

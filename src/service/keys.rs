@@ -51,7 +51,7 @@ impl ServiceCall for CreateAccessKey {
             letters(ID_LENGTH)?.parse().map_err(|error: InvalidName| Refusal::Internal { what: error.to_string() })?;
         let changed = service.change_access(caller, Self::CALL, entry, |rules| {
             let user = rules.touched(Self::CALL, &name)?.id;
-            Ok(AccessChange::CreateKey { id: id.clone(), user, secret })
+            Ok(AccessChange::CreateKey { id: id.clone(), user, secret: secret.clone() })
         });
         service.key_done(changed.await?, &id)
     }
@@ -156,7 +156,7 @@ impl Service {
             let key = rules.rows.keys.iter().find(|key| key.id == id);
             let user = key.and_then(|key| rules.rows.users.iter().find(|user| user.id == key.user));
             match user {
-                Some(user) => rules.touched(call, &user.name).map(|_| change),
+                Some(user) => rules.touched(call, &user.name).map(|_| change.clone()),
                 None => {
                     let nobody = Subject::User { user: None, own: false };
                     rules.permit(call, nobody)?;

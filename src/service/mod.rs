@@ -22,6 +22,7 @@ mod passwords;
 mod plan;
 mod refusals;
 mod registering;
+mod replicas;
 mod roles;
 mod rollout;
 mod servers;
@@ -61,6 +62,7 @@ pub use operate::{
 pub use passwords::{Argon2id, PasswordHasher};
 pub use plan::{PlanStopCluster, PlanStopServer, PlanStopZone};
 pub use registering::{RegisterCluster, SyncCluster, Synced, UpdateCluster};
+pub use replicas::{ListReplicas, ReplicaView};
 pub use roles::{CreateRole, DeleteRole, ListRoles};
 pub use rollout::{PlanRollout, RolloutOf, RolloutPlanView, RolloutScope, StartRollout};
 pub use servers::{GetServer, ListServers};

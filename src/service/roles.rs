@@ -38,7 +38,7 @@ impl ServiceCall for CreateRole {
                 return Err(Refusal::NameTaken { what: "role", name: name.to_string() });
             }
             rules.holds(&Rights::new(permissions.iter().copied()))?;
-            Ok(AccessChange::CreateRole { name: name.clone(), permissions })
+            Ok(AccessChange::CreateRole { name: name.clone(), permissions: permissions.clone() })
         });
         role_done(changed.await?, &name)?;
         let rows = service.directory.rows();

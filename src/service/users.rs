@@ -49,7 +49,8 @@ impl ServiceCall for CreateUser {
             rules.permit(Self::CALL, Subject::Nothing)?;
             rules.free_name(&self.name)?;
             rules.may_give(&self.roles)?;
-            let Self { name, password: _, roles, certificate_names } = self;
+            let Self { name, password: _, roles, certificate_names } = self.clone();
+            let password_hash = password_hash.clone();
             Ok(AccessChange::CreateUser(NewUser { id: None, name, password_hash, roles, certificate_names }))
         });
         user_done(changed.await?, &name)?;
@@ -92,7 +93,7 @@ impl ServiceCall for UpdateUser {
             }
             let roles = self.roles.as_ref().unwrap_or(&user.roles);
             keeps_administrator(rules.rows, user, roles, self.disabled.unwrap_or(user.disabled))?;
-            let Self { name: _, roles, certificate_names, disabled } = self;
+            let Self { name: _, roles, certificate_names, disabled } = self.clone();
             Ok(AccessChange::UpdateUser { user: user.id, roles, certificate_names, disabled })
         });
         user_done(changed.await?, &name)?;
@@ -125,7 +126,7 @@ impl ServiceCall for SetPassword {
         let password_hash = service.hasher.hash(&self.password).await?;
         let changed = service.change_access(caller, Self::CALL, entry, |rules| {
             let user = rules.touched(Self::CALL, name)?.id;
-            Ok(AccessChange::SetPassword { user, password_hash })
+            Ok(AccessChange::SetPassword { user, password_hash: password_hash.clone() })
         });
         user_done(changed.await?, name)
     }
@@ -161,12 +162,12 @@ impl Service {
         caller: &Caller,
         call: Call,
         entry: AuditEntry,
-        decide: impl FnOnce(&Rules<'_>) -> Result<AccessChange, Refusal> + Send,
+        decide: impl Fn(&Rules<'_>) -> Result<AccessChange, Refusal> + Send + Sync,
     ) -> Result<AccessChangeOutcome, Refusal> {
         let audit = self.accepted(caller, call, entry);
         let changed = self.directory.change(|rows: &AccessRows| -> Result<_, Refused> {
             let change = decide(&Rules::new(rows, caller)).map_err(Refused)?;
-            Ok((change, audit))
+            Ok((change, audit.clone()))
         });
         changed.await.map_err(|Refused(refusal)| refusal)
     }

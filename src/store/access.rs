@@ -5,6 +5,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 use secrecy::SecretString;
+use tokio::sync::watch;
 
 use crate::clock::Timestamp;
 use crate::domain::ids::{AccessKeyId, Principal, RoleName, UserId};
@@ -82,6 +83,8 @@ pub struct AccessRows {
     pub keys: Vec<AccessKeyRow>,
     /// Ascending by name.
     pub roles: Vec<RoleRow>,
+    /// How often any of this had changed.
+    pub version: i64,
 }
 
 #[derive(Clone)]
@@ -204,8 +207,17 @@ pub struct StoredAuditRecord {
 pub trait AccessStore: Send + Sync {
     async fn access(&self) -> Result<AccessRows, StoreError>;
 
-    /// Changes one thing, with its audit record in the same commit; the record is written only if the change is done.
-    async fn change_access(&self, change: AccessChange, audit: AuditRecord) -> Result<AccessChangeOutcome, StoreError>;
+    /// Changes one thing, with its audit record in the same commit; the record is written only if the change is done. `None`:
+    /// something has changed since this version, by which the change was decided.
+    async fn change_access(
+        &self,
+        change: AccessChange,
+        audit: AuditRecord,
+        version: i64,
+    ) -> Result<Option<AccessChangeOutcome>, StoreError>;
+
+    /// Changes when another replica has changed something.
+    fn access_changes(&self) -> watch::Receiver<i64>;
 
     /// Writes a record alone: a refused call changed nothing else.
     async fn record(&self, audit: AuditRecord) -> Result<(), StoreError>;

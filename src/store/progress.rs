@@ -29,6 +29,11 @@ impl ProgressCache {
         let _ = self.changes.send(progress);
     }
 
+    /// Only for listeners: another replica keeps it.
+    pub(in crate::store) fn tell(&self, progress: Progress) {
+        let _ = self.changes.send(progress);
+    }
+
     pub(in crate::store) fn changes(&self) -> broadcast::Receiver<Progress> {
         self.changes.subscribe()
     }

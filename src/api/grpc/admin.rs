@@ -11,7 +11,7 @@ use crate::api::grpc::page::Paging;
 use crate::api::grpc::server::admin_service_server::AdminService;
 use crate::api::grpc::{encode_admin as encode, validate_admin as validate};
 use crate::proto::v1;
-use crate::service::{BackupStore, DeleteRole, ListRoles, ListUsers, RotateAccessKey};
+use crate::service::{BackupStore, DeleteRole, ListReplicas, ListRoles, ListUsers, RotateAccessKey};
 use crate::store::access::StoredAuditRecord;
 
 pub struct Administrators(pub(super) Calls);
@@ -151,6 +151,17 @@ impl AdminService for Administrators {
             Ok(v1::ListRolesResponse { roles: views.iter().map(encode::role).collect(), next_page_token })
         };
         self.0.list(request, |asked| Ok((ListRoles, asked)), encode).await
+    }
+
+    async fn list_replicas(
+        &self,
+        request: Request<v1::ListReplicasRequest>,
+    ) -> Result<Response<v1::ListReplicasResponse>, Status> {
+        let encode = |views, asked| {
+            let (views, next_page_token) = validate::page_of_replicas(&asked, views)?;
+            Ok(v1::ListReplicasResponse { replicas: views.iter().map(encode::replica).collect(), next_page_token })
+        };
+        self.0.list(request, |asked| Ok((ListReplicas, asked)), encode).await
     }
 
     async fn list_audit_records(

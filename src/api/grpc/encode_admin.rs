@@ -2,9 +2,11 @@
 
 use crate::domain::ids::{ClusterId, TaskId};
 use crate::proto::v1;
+use crate::service::ReplicaView;
 use crate::service::views::{AccessKeyView, RoleView, UserView};
 use crate::store::AuditOutcome;
 use crate::store::access::StoredAuditRecord;
+use crate::store::replicas::ReplicaState;
 use crate::watch::encode::timestamp;
 
 pub fn user(view: &UserView) -> v1::User {
@@ -39,6 +41,27 @@ pub fn role(view: &RoleView) -> v1::Role {
         permissions: view.permissions.iter().map(ToString::to_string).collect(),
         builtin: view.create_time.is_none(),
         create_time: view.create_time.map(timestamp),
+    }
+}
+
+pub fn replica(view: &ReplicaView) -> v1::Replica {
+    let ReplicaView { row, answering, has_lease } = view;
+    v1::Replica {
+        id: row.id.get(),
+        name: row.name.clone(),
+        address: row.address.clone(),
+        version: row.version.clone(),
+        state: match row.state {
+            ReplicaState::Live => v1::ReplicaState::Live,
+            ReplicaState::Left => v1::ReplicaState::Left,
+            ReplicaState::Buried => v1::ReplicaState::Buried,
+        }
+        .into(),
+        tasks: i32::try_from(row.tasks).unwrap_or(i32::MAX),
+        start_time: Some(timestamp(row.start_time)),
+        renew_time: has_lease.then(|| timestamp(row.renew_time)),
+        end_time: row.end_time.map(timestamp),
+        answering: *answering,
     }
 }
 

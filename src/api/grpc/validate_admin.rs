@@ -14,7 +14,8 @@ use crate::domain::refusal::Refusal;
 use crate::proto::v1;
 use crate::service::views::{AccessKeyView, RoleView, UserView};
 use crate::service::{
-    CreateAccessKey, CreateRole, CreateUser, ListAccessKeys, ListAuditRecords, SetPassword, UpdateAccessKey, UpdateUser,
+    CreateAccessKey, CreateRole, CreateUser, ListAccessKeys, ListAuditRecords, ReplicaView, SetPassword,
+    UpdateAccessKey, UpdateUser,
 };
 use crate::store::access::AuditFilter;
 
@@ -151,6 +152,17 @@ pub fn page_of_roles(request: &v1::ListRolesRequest, all: Vec<RoleView>) -> Resu
     let name = |view: &RoleView| format!("{}{}", if view.create_time.is_none() { "!" } else { "" }, view.name);
     let listing = Listing::new("roles", &[]);
     let page = page::of_named(&mut fields, listing, (size, &request.page_token), all, name);
+    fields.finish(page)
+}
+
+pub fn page_of_replicas(
+    request: &v1::ListReplicasRequest,
+    all: Vec<ReplicaView>,
+) -> Result<Page<ReplicaView>, Refusal> {
+    let mut fields = Fields::default();
+    let size = fields.page_size(request.page_size, 100);
+    let id = |view: &ReplicaView| format!("{:016x}", view.row.id.get());
+    let page = page::of_named(&mut fields, Listing::new("replicas", &[]), (size, &request.page_token), all, id);
     fields.finish(page)
 }
 

@@ -3,9 +3,12 @@
 
 mod event;
 mod fact;
+mod progress;
 mod spec;
 
 use prost::Message;
+
+pub use progress::{progress_from_bytes, progress_to_bytes};
 
 use crate::clock::Timestamp;
 use crate::domain::event::{Event, Failure};

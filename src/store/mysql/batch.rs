@@ -228,9 +228,10 @@ fn commit(all: &mut Vec<String>, number: usize, prepared: &PreparedCommit, me: i
             | Write::ClusterStatus { .. } => {}
         }
     }
-    // Nobody drives a task at rest.
+    // Nobody drives a task at rest, and it has no progress.
     if commit.row.as_ref().is_some_and(|row| row.state.phase() != Phase::Moving) {
         frees.push(format!("UPDATE cluster_lock SET owner = NULL WHERE holder = {task} AND @ok"));
+        frees.push(format!("DELETE FROM progress WHERE task = {task} AND @ok"));
     }
     let count = reached - after;
     all.push(format!("SELECT {} INTO @ok", conditions.join(" AND ")));

@@ -11,6 +11,7 @@ mod durability;
 mod literal;
 mod options;
 mod outcome;
+mod progress;
 mod readers;
 mod replicas;
 mod schema;
@@ -35,6 +36,7 @@ use crate::store::{
     WholeStore,
 };
 use batch::{Claim, PreparedChange, PreparedCommit, counter};
+use progress::Unwritten;
 use readers::Readers;
 use tail::Counters;
 use writer::{Job, Writer, Written};
@@ -50,6 +52,7 @@ pub struct MysqlStore {
     writer: Writer,
     readers: Arc<Readers>,
     shared: Arc<Shared>,
+    unwritten: Arc<Unwritten>,
     ids: tokio::sync::Mutex<IdBlock>,
     store_id: String,
     options: Arc<MysqlOptions>,
@@ -92,7 +95,7 @@ impl Shared {
 
     /// What was read of the counters; whether one of them has grown.
     fn counted(&self, counters: &Counters) -> bool {
-        let Counters { seq, access, ownership } = counters;
+        let Counters { seq, access, ownership, progress: _ } = counters;
         // Each is told, whatever the others are.
         let grown = [self.advance(*seq), raise(&self.access, *access), raise(&self.ownership, *ownership)];
         grown.contains(&true)
@@ -116,7 +119,7 @@ impl MysqlStore {
         let (store_id, vault) = schema::open(&mut connection, &options).await?;
         let vault: Arc<Vault> = Arc::new(vault);
         let readers = Arc::new(Readers::new(Arc::clone(&options), vault));
-        let Counters { seq, access, ownership } = readers.read(tail::counters, &()).await?;
+        let Counters { seq, access, ownership, progress: _ } = readers.read(tail::counters, &()).await?;
         let shared = Arc::new(Shared {
             committed: watch::Sender::new(seq),
             access: watch::Sender::new(access),
@@ -125,9 +128,13 @@ impl MysqlStore {
         });
         let (me, told): (Arc<AtomicI64>, Arc<dyn Written>) = (Arc::default(), shared.clone());
         let writer = Writer::start(Arc::clone(&options), connection, Arc::clone(&me), told);
-        tokio::spawn(tail::follow(Arc::clone(&readers), Arc::downgrade(&shared), options.tail_interval));
+        let replica = Arc::clone(&me);
+        let id = move || replica.load(Ordering::Relaxed);
+        tokio::spawn(tail::follow(Arc::clone(&readers), Arc::downgrade(&shared), options.tail_interval, id.clone()));
+        let unwritten = Arc::new(Unwritten::default());
+        tokio::spawn(progress::write(Arc::clone(&options), Arc::clone(&unwritten), id));
         let (ids, renewal) = Default::default();
-        Ok(Arc::new(Self { writer, readers, shared, ids, store_id, options, clock, me, renewal }))
+        Ok(Arc::new(Self { writer, readers, shared, unwritten, ids, store_id, options, clock, me, renewal }))
     }
 
     /// Reads with one of the functions of `sql`.
@@ -147,19 +154,35 @@ impl MysqlStore {
         arguments: A,
     ) -> Result<T, StoreError> {
         loop {
-            let read = match counter(domain) {
-                Some(counter) => Some((counter, self.version(counter).await?)),
-                None => None,
+            let version = match counter(domain) {
+                Some(counter) => self.version(counter).await?,
+                None => 0,
             };
-            let Change { answer, statements, while_free } = self.readers.read(decide, &arguments).await?;
-            if statements.is_empty() {
-                return Ok(answer);
-            }
-            let prepared = PreparedChange::decided(read, while_free, statements, self.clock.now());
-            if self.written(prepared).await? {
+            if let Some(answer) = self.change_at(domain, version, decide, &arguments).await? {
                 return Ok(answer);
             }
         }
+    }
+
+    /// The same, if its domain is still at this version; `None`: it is not.
+    pub(super) async fn change_at<A, T>(
+        &self,
+        domain: Domain,
+        version: i64,
+        decide: impl AsyncFn(&mut Database, &A) -> Result<Change<T>, StoreError> + Copy,
+        arguments: &A,
+    ) -> Result<Option<T>, StoreError> {
+        let read = counter(domain).map(|counter| (counter, version));
+        let Change { answer, statements, while_free } = self.readers.read(decide, arguments).await?;
+        if statements.is_empty() {
+            return Ok(Some(answer));
+        }
+        let prepared = PreparedChange::decided(read, while_free, statements, self.clock.now());
+        Ok(self.written(prepared).await?.then_some(answer))
+    }
+
+    pub(super) fn access_version(&self) -> watch::Receiver<i64> {
+        self.shared.access.subscribe()
     }
 
     /// Whether a change was written.
@@ -186,20 +209,35 @@ impl MysqlStore {
             let before = self.version("access").await?;
             let rows = self.readers.read(access_read::access, &()).await?;
             if self.version("access").await? == before {
-                return Ok(rows);
+                return Ok(AccessRows { version: before, ..rows });
             }
         }
     }
 
-    fn with_progress(&self, mut stored: StoredTask) -> StoredTask {
-        let id = stored.task.spec.id;
-        let progress = task_read::moving(&stored.task).filter_map(|subtask| self.shared.progress.of(id, subtask));
-        stored.progress = progress.collect();
-        stored
-    }
-
-    fn all_with_progress(&self, tasks: Vec<StoredTask>) -> Vec<StoredTask> {
-        tasks.into_iter().map(|stored| self.with_progress(stored)).collect()
+    /// With the progress of running subtasks: as noted here, or as another replica has written it.
+    async fn with_progress(&self, mut tasks: Vec<StoredTask>) -> Result<Vec<StoredTask>, StoreError> {
+        for stored in &mut tasks {
+            let id = stored.task.spec.id;
+            let noted = task_read::moving(&stored.task).filter_map(|subtask| self.shared.progress.of(id, subtask));
+            stored.progress = noted.collect();
+        }
+        let lacks = |stored: &&StoredTask| stored.progress.len() < task_read::moving(&stored.task).count();
+        let elsewhere: Vec<TaskId> = tasks.iter().filter(lacks).map(|stored| stored.task.spec.id).collect();
+        if elsewhere.is_empty() {
+            return Ok(tasks);
+        }
+        let written = self.read(progress::of_tasks, (elsewhere,)).await?;
+        for stored in &mut tasks {
+            let running: Vec<SubtaskId> = task_read::moving(&stored.task).collect();
+            for one in written.iter().filter(|one| one.task == stored.task.spec.id) {
+                let began = stored.task.subtask(one.subtask).ok().and_then(|subtask| subtask.started_at);
+                let known = stored.progress.iter().any(|known| known.subtask == one.subtask);
+                if running.contains(&one.subtask) && !known && began.is_none_or(|began| one.at >= began) {
+                    stored.progress.push(one.clone());
+                }
+            }
+        }
+        Ok(tasks)
     }
 }
 
@@ -252,7 +290,8 @@ impl Store for MysqlStore {
     }
 
     async fn task(&self, task: TaskId) -> Result<Option<StoredTask>, StoreError> {
-        Ok(self.read(task_read::task, task).await?.map(|stored| self.with_progress(stored)))
+        let found = self.read(task_read::task, task).await?;
+        Ok(self.with_progress(found.into_iter().collect()).await?.pop())
     }
 
     async fn events(&self, task: TaskId, after: Revision, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
@@ -274,17 +313,17 @@ impl Store for MysqlStore {
         limit: u32,
     ) -> Result<Vec<StoredTask>, StoreError> {
         let tasks = self.read(task_read::list, (filter.clone(), below, limit)).await?;
-        Ok(self.all_with_progress(tasks))
+        self.with_progress(tasks).await
     }
 
     async fn page(&self, filter: &TaskFilter, page: Page<TaskOrder>) -> Result<(Vec<StoredTask>, u64), StoreError> {
         let (tasks, total) = self.read(task_read::page, (filter.clone(), page)).await?;
-        Ok((self.all_with_progress(tasks), total))
+        Ok((self.with_progress(tasks).await?, total))
     }
 
     async fn open_tasks(&self, cluster: Option<ClusterId>) -> Result<(Vec<StoredTask>, Seq), StoreError> {
         let (tasks, head) = self.read(task_read::open_tasks, cluster).await?;
-        Ok((self.all_with_progress(tasks), head))
+        Ok((self.with_progress(tasks).await?, head))
     }
 
     async fn request(&self, principal: &Principal, request_id: &str) -> Result<Option<(TaskId, String)>, StoreError> {
@@ -305,6 +344,7 @@ impl Store for MysqlStore {
     }
 
     fn note(&self, progress: Progress) {
+        self.unwritten.note(progress.clone());
         self.shared.progress.note(progress);
     }
 

@@ -15,7 +15,7 @@ CREATE TABLE IF NOT EXISTS counter (
     value BIGINT NOT NULL
 );
 INSERT INTO counter (name, value) VALUES ('seq', 0), ('id', 100000), ('cluster', 0), ('server', 0), ('user', 1000),
-    ('replica', 0), ('ownership', 0), ('inventory', 0), ('access', 0) ON DUPLICATE KEY UPDATE counter.value = counter.value;
+    ('replica', 0), ('ownership', 0), ('inventory', 0), ('access', 0), ('progress', 0) ON DUPLICATE KEY UPDATE counter.value = counter.value;
 
 -- Ids that callers chose: the counters pass over them, also after the registration is gone.
 CREATE TABLE IF NOT EXISTS chosen_id (

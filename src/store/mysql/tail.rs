@@ -1,10 +1,12 @@
 //! Looks at what other replicas have written: one small query per interval, whatever is watched or driven here. While nothing
 //! changes for a while it looks less often.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::Shared;
+use super::progress::news;
 use super::readers::Readers;
 use crate::clock::monotonic_now;
 use crate::domain::ids::Seq;
@@ -17,8 +19,10 @@ const QUIET_AFTER: Duration = Duration::from_secs(30);
 const QUIET_FACTOR: u32 = 3;
 
 /// Until the store is dropped.
-pub(super) async fn follow(readers: Arc<Readers>, shared: Weak<Shared>, interval: Duration) {
+pub(super) async fn follow(readers: Arc<Readers>, shared: Weak<Shared>, interval: Duration, me: impl Fn() -> i64) {
     let mut changed_at = monotonic_now();
+    // Of progress: the counter, and the last number of each replica.
+    let (mut progress, mut seen) = (0, BTreeMap::new());
     loop {
         let quiet = monotonic_now().duration_since(changed_at) > QUIET_AFTER;
         tokio::time::sleep(if quiet { interval * QUIET_FACTOR } else { interval }).await;
@@ -28,6 +32,20 @@ pub(super) async fn follow(readers: Arc<Readers>, shared: Weak<Shared>, interval
             Ok(counted) => {
                 if shared.counted(&counted) {
                     changed_at = monotonic_now();
+                }
+                if counted.progress > progress {
+                    match readers.read(news, &(me(), seen.clone())).await {
+                        Ok(news) => {
+                            progress = counted.progress;
+                            for (replica, number, one) in news {
+                                seen.entry(replica)
+                                    .and_modify(|seen| number.max(*seen).clone_into(seen))
+                                    .or_insert(number);
+                                shared.progress.tell(one);
+                            }
+                        }
+                        Err(error) => tracing::debug!("progress of other replicas is not seen: {error}"),
+                    }
                 }
             }
             Err(error) => tracing::warn!("what other replicas write is not seen: {error}"),
@@ -40,16 +58,18 @@ pub(super) struct Counters {
     pub seq: Seq,
     pub access: i64,
     pub ownership: i64,
+    pub progress: i64,
 }
 
 pub(super) async fn counters(database: &mut Database, (): &()) -> Result<Counters, StoreError> {
-    let sql = "SELECT name, value FROM counter WHERE name IN ('seq', 'access', 'ownership')";
-    let mut counters = Counters { seq: Seq::ZERO, access: 0, ownership: 0 };
+    let sql = "SELECT name, value FROM counter WHERE name IN ('seq', 'access', 'ownership', 'progress')";
+    let mut counters = Counters { seq: Seq::ZERO, access: 0, ownership: 0, progress: 0 };
     for row in database.rows(sql, Vec::new()).await? {
         match row.text(0)? {
             "seq" => counters.seq = Seq::new(row.int(1)?),
             "access" => counters.access = row.int(1)?,
-            _ => counters.ownership = row.int(1)?,
+            "ownership" => counters.ownership = row.int(1)?,
+            _ => counters.progress = row.int(1)?,
         }
     }
     Ok(counters)

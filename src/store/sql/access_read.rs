@@ -15,7 +15,8 @@ use crate::store::{AuditOutcome, AuditRecord, StoreError};
 
 /// Several queries: of one moment only while nothing changes.
 pub async fn access(database: &mut Database, (): &()) -> Result<AccessRows, StoreError> {
-    Ok(AccessRows { users: users(database).await?, keys: keys(database).await?, roles: roles(database).await? })
+    let (users, keys, roles) = (users(database).await?, keys(database).await?, roles(database).await?);
+    Ok(AccessRows { users, keys, roles, version: 0 })
 }
 
 async fn users(database: &mut Database) -> Result<Vec<UserRow>, StoreError> {

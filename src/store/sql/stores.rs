@@ -1,5 +1,5 @@
 //! The parts of a store that are the same over either database: what is read, and what a change decides, is said by the functions
-//! beside this file. A store brings `read(function, arguments)` and `change(domain, function, arguments)`.
+//! beside this file. A store brings `read(function, arguments)`, `change(domain, function, arguments)`, and `change_at` a version.
 
 use super::database::Domain;
 use super::{access_change, access_read, audit, inventory_change, inventory_read, observe};
@@ -104,8 +104,13 @@ macro_rules! access_store {
                 &self,
                 change: AccessChange,
                 audit: AuditRecord,
-            ) -> Result<AccessChangeOutcome, StoreError> {
-                self.change(Domain::Access, access_change::change, (change, audit)).await
+                version: i64,
+            ) -> Result<Option<AccessChangeOutcome>, StoreError> {
+                self.change_at(Domain::Access, version, access_change::change, &(change, audit)).await
+            }
+
+            fn access_changes(&self) -> tokio::sync::watch::Receiver<i64> {
+                self.access_version()
             }
 
             async fn record(&self, audit: AuditRecord) -> Result<(), StoreError> {

@@ -168,6 +168,26 @@ impl SqliteStore {
         self.writer.change(change).await
     }
 
+    /// The same; whoever decided it before has kept others from changing anything.
+    pub(super) async fn change_at<A, T>(
+        &self,
+        domain: Domain,
+        _: i64,
+        decide: impl AsyncFn(&mut Database, &A) -> Result<Change<T>, StoreError> + Send + 'static,
+        arguments: &A,
+    ) -> Result<Option<T>, StoreError>
+    where
+        A: Clone + Send + 'static,
+        T: Send + 'static,
+    {
+        self.change(domain, decide, arguments.clone()).await.map(Some)
+    }
+
+    /// Nobody else changes anything.
+    pub(super) fn access_version(&self) -> watch::Receiver<i64> {
+        self.ownership.subscribe()
+    }
+
     /// In one transaction, and so of one moment.
     pub(super) async fn read_access(&self) -> Result<AccessRows, StoreError> {
         self.read(access_read::access, ()).await

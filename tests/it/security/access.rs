@@ -91,7 +91,7 @@ impl Gate {
     }
 
     async fn change(&self, change: AccessChange) {
-        self.directory.change::<StoreError>(|_| Ok((change, audit("admin")))).await.unwrap();
+        self.directory.change::<StoreError>(|_| Ok((change.clone(), audit("admin")))).await.unwrap();
     }
 }
 

@@ -12,12 +12,12 @@ use obsteward::domain::status::{ClusterStatus, Risk, StopType};
 use obsteward::service::{
     BackupStore, Caller, CancelSubtask, CancelTask, ClusterSelection, ClustersPage, CompleteHold, CreateAccessKey,
     CreateRole, CreateUser, DeleteRole, DeregisterCluster, FreezeServer, GetCluster, GetServer, GetTask, GiveUpTask,
-    ListAccessKeys, ListAuditRecords, ListClusters, ListRoles, ListServers, ListTasks, ListUsers, OnCluster, OnServer,
-    OnZone, PauseRollout, PlanRollout, PlanStopCluster, PlanStopServer, PlanStopZone, RegisterCluster, RestartCluster,
-    RestartServer, RestartZone, ResumeRollout, RetrySubtask, RetryTask, RollbackTask, RolloutOf, RolloutScope,
-    RotateAccessKey, SetPassword, SkipSubtask, StartCluster, StartRollout, StartServer, StartZone, StopCluster,
-    StopServer, StopZone, SubtaskLog, SyncCluster, TaskSelection, TasksPage, UpdateAccessKey, UpdateCluster,
-    UpdateUser,
+    ListAccessKeys, ListAuditRecords, ListClusters, ListReplicas, ListRoles, ListServers, ListTasks, ListUsers,
+    OnCluster, OnServer, OnZone, PauseRollout, PlanRollout, PlanStopCluster, PlanStopServer, PlanStopZone,
+    RegisterCluster, RestartCluster, RestartServer, RestartZone, ResumeRollout, RetrySubtask, RetryTask, RollbackTask,
+    RolloutOf, RolloutScope, RotateAccessKey, SetPassword, SkipSubtask, StartCluster, StartRollout, StartServer,
+    StartZone, StopCluster, StopServer, StopZone, SubtaskLog, SyncCluster, TaskSelection, TasksPage, UpdateAccessKey,
+    UpdateCluster, UpdateUser,
 };
 use obsteward::store::access::AuditFilter;
 use obsteward::store::inventory::{ClusterOrder, DefaultHost};
@@ -123,6 +123,7 @@ const TABLE: &[(&str, Call, Subject, &[Risk], &str)] = &[
     ("roles", Call::ListRoles, Subject::Nothing, NONE, "AMS"),
     ("audit", Call::ListAuditRecords, Subject::Nothing, NONE, "AL"),
     ("backup", Call::BackupStore, Subject::Nothing, NONE, "A"),
+    ("replicas", Call::ListReplicas, Subject::Nothing, NONE, "A"),
     ("deregister", Call::DeregisterCluster, ONE, NONE, "AMCFE"),
 ];
 
@@ -403,6 +404,7 @@ async fn ask(fixture: &Fixture, caller: &Caller, what: &str) -> Result<(), Refus
         "delete role" => to.call(caller, DeleteRole("NEW".parse().unwrap())).await,
         "roles" => to.call(caller, ListRoles).await.map(drop),
         "backup" => to.call(caller, BackupStore).await.map(drop),
+        "replicas" => to.call(caller, ListReplicas).await.map(drop),
         "audit" => {
             to.call(caller, ListAuditRecords { filter: AuditFilter::default(), below: None, limit: 9 }).await.map(drop)
         }

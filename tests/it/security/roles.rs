@@ -246,6 +246,7 @@ async fn over_grpc(clients: &Clients, call: Call, risks: Risks) -> Option<Result
             .map(drop),
         Call::ListRoles => admin.list_roles(v1::ListRolesRequest::default()).await.map(drop),
         Call::ListAuditRecords => admin.list_audit_records(v1::ListAuditRecordsRequest::default()).await.map(drop),
+        Call::ListReplicas => admin.list_replicas(v1::ListReplicasRequest::default()).await.map(drop),
         Call::BackupStore => admin.backup_store(v1::BackupStoreRequest::default()).await.map(drop),
     })
 }
@@ -308,7 +309,8 @@ fn over_rest(call: Call, risks: Risks) -> Option<(Method, String, &'static str)>
         | Call::DeleteRole
         | Call::ListRoles
         | Call::ListAuditRecords
-        | Call::BackupStore => return None,
+        | Call::BackupStore
+        | Call::ListReplicas => return None,
     })
 }
 

@@ -119,11 +119,11 @@ impl TemporaryStore {
     /// With what a test begins with, in the order given.
     pub async fn with(access: Vec<AccessChange>, clusters: impl IntoIterator<Item = NewCluster>) -> Self {
         let store = Self::new();
-        let changed = access.into_iter().map(|change| store.real.change_access(change, audit(BEGINNING)));
+        let changed = access.into_iter().map(|change| store.real.change_access(change, audit(BEGINNING), 0));
         let registered = clusters.into_iter().map(|cluster| store.real.register(cluster, audit(BEGINNING)));
         // At once, so that they are written at once.
         let (changed, registered) = futures::join!(join_all(changed), join_all(registered));
-        assert!(changed.iter().all(|one| matches!(one, Ok(AccessChangeOutcome::Done))), "{changed:?}");
+        assert!(changed.iter().all(|one| matches!(one, Ok(Some(AccessChangeOutcome::Done)))), "{changed:?}");
         assert!(registered.iter().all(|one| matches!(one, Ok(RegisterOutcome::Done(_)))), "{registered:?}");
         store
     }

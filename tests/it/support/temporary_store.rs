@@ -193,13 +193,22 @@ impl Store for TemporaryStore {
 
 #[async_trait]
 impl AccessStore for TemporaryStore {
+    fn access_changes(&self) -> watch::Receiver<i64> {
+        self.real.access_changes()
+    }
+
     async fn access(&self) -> Answer<AccessRows> {
         self.real.access().await
     }
 
-    async fn change_access(&self, change: AccessChange, audit: AuditRecord) -> Answer<AccessChangeOutcome> {
+    async fn change_access(
+        &self,
+        change: AccessChange,
+        audit: AuditRecord,
+        version: i64,
+    ) -> Answer<Option<AccessChangeOutcome>> {
         let real = Arc::clone(&self.real);
-        written(async move { real.change_access(change, audit).await }).await
+        written(async move { real.change_access(change, audit, version).await }).await
     }
 
     async fn record(&self, audit: AuditRecord) -> Answer<()> {

@@ -151,7 +151,7 @@ async fn a_watch_ends_with_the_callers_rights_and_is_never_silent() {
     let demoted = async {
         // After the first bookmark, which comes when nothing happens.
         tokio::time::sleep(BOOKMARK_PERIOD + Duration::from_secs(1)).await;
-        directory.change::<StoreError>(|_| Ok((demote, audit("admin")))).await.unwrap();
+        directory.change::<StoreError>(|_| Ok((demote.clone(), audit("admin")))).await.unwrap();
     };
     let (text, ()) = tokio::join!(text(response), demoted);
     let (events, comments) = read(&text);

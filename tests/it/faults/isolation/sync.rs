@@ -174,7 +174,7 @@ async fn clusters_that_hang_do_not_hold_up_the_sync_of_others() {
     let inventory = Inventory::new(store.clone(), Arc::new(slow(Arc::clone(&asked))), Clock::system());
     let shutdown = CancellationToken::new();
     let began = monotonic_now();
-    let syncing = tokio::spawn(Syncer::new(inventory, shutdown.clone()).run());
+    let syncing = tokio::spawn(Syncer::new(inventory, Arc::new(|_| true), shutdown.clone()).run());
     tokio::time::sleep(Duration::from_secs(600)).await;
     shutdown.cancel();
     syncing.await.unwrap();
