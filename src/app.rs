@@ -215,9 +215,9 @@ impl App {
         };
         let agents = config.agents.as_ref().map(ClientTls::open).transpose();
         let agents = agents.map_err(|error| AppError::Tls { section: "agents", error })?;
-        let oceanbase = Arc::new(
-            MysqlOceanBase::new(clock.clone()).with_effect_times(EffectTimes::new(config.stop.effect_timeout())),
-        );
+        let effect_times = EffectTimes::new(config.stop.effect_timeout());
+        let effect_times = if store.is_shared() { effect_times.of_replica() } else { effect_times };
+        let oceanbase = Arc::new(MysqlOceanBase::new(clock.clone()).with_effect_times(effect_times));
         // Periodic readings and credential checks log in each time, without kept sessions.
         let once = Arc::new(SessionPool::new(oceanbase.clone(), Duration::ZERO));
         let inventory = Inventory::new(store.clone(), once, clock.clone());

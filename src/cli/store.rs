@@ -1,8 +1,11 @@
-//! `obsteward store`: what is done with the store's file: a backup while the service runs, and what follows a restore.
+//! `obsteward store`: a backup while the service runs, and what follows a restore; whether a store is whole, and its move to
+//! another place.
 
 mod backup;
+mod check;
+mod migrate;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -11,8 +14,11 @@ use super::client::Client;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::output::{Format, Output};
-use crate::config::Config;
+use crate::app::store::shared;
+use crate::config::{Config, StoreLocation};
+use crate::store::replicas::ReplicaName;
 use crate::store::sqlite::restored;
+use crate::store::transfer::Place;
 
 /// What can be done with the file of a store.
 #[derive(Debug, Subcommand)]
@@ -21,6 +27,11 @@ pub enum StoreCommand {
     Backup(backup::BackupArgs),
     /// Say that the file was restored from a backup: it becomes another store, which agents must be told to trust
     Restored(RestoredArgs),
+    /// Look whether what the store holds fits together: its index against the log, the log against the locks. Exit code 1 when
+    /// something does not
+    Check(check::CheckArgs),
+    /// Move the store from a file to a shared database, or back, while no service uses it; it stays the same store
+    Migrate(migrate::MigrateArgs),
 }
 
 /// Arguments of `store restored`.
@@ -42,6 +53,8 @@ pub async fn run(
     match command {
         StoreCommand::Backup(args) => backup::run(args, &client()?, output).await,
         StoreCommand::Restored(args) => say_restored(args, output),
+        StoreCommand::Check(args) => check::run(args, output).await,
+        StoreCommand::Migrate(args) => migrate::run(args, output).await,
     }
 }
 
@@ -74,4 +87,18 @@ fn say_restored(args: RestoredArgs, output: &Output) -> Result<Exit, Failure> {
         }))?,
     }
     Ok(Exit::Done)
+}
+
+/// Where a store is, by its word and what a configuration says besides: the password of its user, and TLS.
+fn place(location: Option<StoreLocation>, config: Option<&Path>) -> Result<Place, Failure> {
+    let usage = |error: &dyn std::fmt::Display| Failure::Usage(error.to_string());
+    let mut config = match config {
+        Some(path) => Config::read(path).map_err(|error| usage(&error))?.store,
+        None => Config::default().store,
+    };
+    if let Some(location) = location {
+        location.into_config(&mut config);
+    }
+    let shared = shared(&config, ReplicaName::default()).map_err(|error| usage(&error))?;
+    Ok(shared.map_or(Place::File(config.path), |options| Place::Shared(Box::new(options))))
 }

@@ -68,6 +68,11 @@ use crate::domain::reading::{ClusterReading, Fact, LogStreamReading, ServerReadi
 /// short one its refusals arrive within seconds. Leaders are waited for on a reading session, however long that takes.
 pub const EFFECT_QUERY_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// `wait_timeout` of a replica's effect session: nothing is sent over it for as long only between its intent and its statement.
+pub const IDLE_LIMIT: Duration = Duration::from_secs(5);
+/// How often an observer looks for sessions that are silent (docs/oceanbase.md#sessions-that-are-idle).
+pub const IDLE_CHECK_PERIOD: Duration = Duration::from_secs(5);
+
 /// How long a TCP connection and the login may take.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -85,19 +90,34 @@ pub const HORIZON_MARGIN: Duration = Duration::from_secs(5);
 pub struct EffectTimes {
     query_timeout: Duration,
     margin: Duration,
+    /// After which the observer closes a session that is silent; `None`: after hours.
+    idle_limit: Option<Duration>,
 }
 
 impl EffectTimes {
     /// A shorter timeout has a margin in proportion, but never below half a second.
     pub fn new(query_timeout: Duration) -> Self {
         let margin = (query_timeout / 4).clamp(Duration::from_millis(500), HORIZON_MARGIN);
-        Self { query_timeout, margin }
+        Self { query_timeout, margin, idle_limit: None }
+    }
+
+    /// For one of several replicas, which may be frozen just before it sends and go on when another one owns its task: its session
+    /// is gone by then, also where it cannot be killed. What it may still send has its time in the horizon.
+    #[must_use]
+    pub const fn of_replica(self) -> Self {
+        Self { idle_limit: Some(IDLE_LIMIT), ..self }
+    }
+
+    pub const fn idle_limit(self) -> Option<Duration> {
+        self.idle_limit
     }
 
     /// How long after it was sent an effect can still happen: `ob_query_timeout` of its session +
-    /// `internal_sql_execute_timeout` of the root service + a margin (docs/architecture.md#the-horizon).
+    /// `internal_sql_execute_timeout` of the root service + a margin (docs/architecture.md#the-horizon). Of a replica: and as long as
+    /// a session that is silent may live.
     pub fn horizon(self, internal_sql_execute_timeout: Duration) -> Duration {
-        self.query_timeout + internal_sql_execute_timeout + self.margin
+        let unsent = self.idle_limit.map(|limit| limit + IDLE_CHECK_PERIOD).unwrap_or_default();
+        unsent + self.query_timeout + internal_sql_execute_timeout + self.margin
     }
 
     /// `ob_query_timeout` of the session.
@@ -107,7 +127,8 @@ impl EffectTimes {
 
     /// How long the answer of an effect with this horizon is waited for.
     pub fn answer_bound(self, horizon: Duration) -> Duration {
-        horizon.saturating_sub(self.margin)
+        let unsent = self.idle_limit.map(|limit| limit + IDLE_CHECK_PERIOD).unwrap_or_default();
+        horizon.saturating_sub(self.margin + unsent)
     }
 }
 

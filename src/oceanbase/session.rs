@@ -94,11 +94,13 @@ impl Session {
         };
         let user = username.split('@').next().unwrap_or_default().to_owned();
         let mut session = Self { endpoint: endpoint.clone(), user, conn: Some(conn) };
-        let query_timeout = match purpose {
-            Purpose::Read => READ_QUERY_TIMEOUT,
-            Purpose::Effect(times) => times.query_timeout,
+        let (query_timeout, idle_limit) = match purpose {
+            Purpose::Read => (READ_QUERY_TIMEOUT, None),
+            Purpose::Effect(times) => (times.query_timeout, times.idle_limit()),
         };
-        let settings = format!("SET ob_query_timeout = {}, time_zone = '+00:00'", query_timeout.as_micros());
+        let idle_limit = idle_limit.map(|limit| format!(", wait_timeout = {}", limit.as_secs())).unwrap_or_default();
+        let settings =
+            format!("SET ob_query_timeout = {}, time_zone = '+00:00'{idle_limit}", query_timeout.as_micros());
         let set = session.command(&settings, ANSWER_TIMEOUT).await;
         set.map_err(|error| ConnectFailure { error, nobody_listens: false })?;
         Ok(session)

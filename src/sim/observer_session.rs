@@ -1,6 +1,7 @@
 //! One client connection of an observer process: handshake, then commands, each answered by the coordinator.
 
 use std::io;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, split};
 use tokio::net::TcpStream;
@@ -23,9 +24,11 @@ pub async fn serve(
     if !log_in(observer, connection, session, &mut read, &mut write, &mut coordinator).await? {
         return Ok(());
     }
+    let mut idle_limit = None;
     loop {
         let mut sequence = 0;
         let packet = tokio::select! {
+            () = idle(idle_limit) => return Ok(()),
             packet = wire::read_packet(&mut read, &mut sequence) => packet?,
             message = coordinator.recv() => match message {
                 // an answer that nobody waits for any more belongs to a statement that was cut
@@ -43,6 +46,7 @@ pub async fn serve(
             wire::COM_SET_OPTION | wire::COM_FIELD_LIST => output.eof(),
             wire::COM_QUERY | wire::COM_INIT_DB => {
                 let text = if *command == wire::COM_QUERY { body } else { format!("USE `{body}`") };
+                idle_limit = wait_timeout(&text).or(idle_limit);
                 observer.send(ToCoordinator::Statement { connection, text });
                 match answer(observer, &mut read, &mut coordinator).await? {
                     Some(answer) => output.answer(&answer),
@@ -53,6 +57,25 @@ pub async fn serve(
         }
         output.send(&mut write).await?;
     }
+}
+
+/// Sessions are looked at so often (seen at the engine, docs/oceanbase.md#sessions-that-are-idle).
+const IDLE_CHECK_PERIOD: Duration = Duration::from_secs(5);
+
+/// Until a session that is silent is closed.
+async fn idle(limit: Option<Duration>) {
+    match limit {
+        Some(limit) => tokio::time::sleep(limit + IDLE_CHECK_PERIOD).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What a statement sets `wait_timeout` to.
+fn wait_timeout(statement: &str) -> Option<Duration> {
+    let lower = statement.trim_start().to_ascii_lowercase();
+    let value = lower.strip_prefix("set ")?.split_once("wait_timeout")?.1.trim_start().strip_prefix('=')?;
+    let digits: String = value.trim_start().chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().ok().map(Duration::from_secs)
 }
 
 /// The coordinator's answer; None when the connection is cut or the client goes away meanwhile.
@@ -118,4 +141,16 @@ fn nonce() -> [u8; 20] {
         *byte = random % 93 + 33;
     }
     nonce
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wait_timeout_is_read_from_the_statement_that_sets_it() {
+        let seconds = |statement: &str| wait_timeout(statement).map(|limit| limit.as_secs());
+        assert_eq!(seconds("SET ob_query_timeout = 10000000, wait_timeout = 5, time_zone = '+00:00'"), Some(5));
+        assert_eq!((seconds("SET time_zone = '+00:00'"), seconds("SELECT @@wait_timeout")), (None, None));
+    }
 }

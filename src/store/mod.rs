@@ -32,6 +32,7 @@ mod progress;
 pub mod replicas;
 mod sql;
 pub mod sqlite;
+pub mod transfer;
 pub mod vault;
 
 use std::time::Duration;

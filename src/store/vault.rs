@@ -13,6 +13,7 @@ use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 
 use crate::domain::ids::{AccessKeyId, ClusterId};
+use crate::store::StoreError;
 
 /// Length of a key before base64.
 pub const KEY_BYTES: usize = 32;
@@ -76,6 +77,12 @@ impl Vault {
         let bytes = Zeroizing::new(STANDARD.decode(key.expose_secret().trim()).map_err(|_| VaultError::Key)?);
         let key = UnboundKey::new(&AES_256_GCM, &bytes).map_err(|_| VaultError::Key)?;
         Ok(Self { key: LessSafeKey::new(key), random: SystemRandom::new() })
+    }
+
+    /// Under a key that nobody has, for what is never opened.
+    pub fn random() -> Result<Self, StoreError> {
+        let key = new_key().and_then(|key| Self::new(&key));
+        key.map_err(|error| StoreError::Failed(error.to_string()))
     }
 
     /// Encrypts a value for a place.

@@ -81,6 +81,11 @@ impl MysqlConnection {
         self.all_rows(&with_values(sql, &values)).await
     }
 
+    /// A statement whose text is complete, and may hold a `?`.
+    pub(super) async fn rows_of_text(&mut self, sql: &str) -> Result<(), StoreError> {
+        self.all_rows(sql).await.map(drop)
+    }
+
     /// Sends statements in one message, and returns the rows of all their results once the last has answered. After an error nothing
     /// is known of any of them, and the session is closed.
     pub(super) async fn all_rows(&mut self, statements: &str) -> Result<Vec<SqlRow>, StoreError> {

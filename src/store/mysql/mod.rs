@@ -8,12 +8,14 @@
 mod batch;
 mod connection;
 mod durability;
+pub(in crate::store) mod import;
 mod literal;
 mod options;
 mod outcome;
 mod progress;
 mod readers;
 mod replicas;
+mod ring;
 mod schema;
 mod tail;
 mod writer;
@@ -24,12 +26,15 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use async_trait::async_trait;
 use tokio::sync::{broadcast, watch};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::domain::event::StoredEvent;
 use crate::domain::ids::{ClusterId, ClusterKey, Fence, Principal, ReplicaId, Revision, Seq, SubtaskId, TaskId};
 use crate::store::access::AccessRows;
+use crate::store::backup::{Backup, Backups};
 use crate::store::progress::ProgressCache;
 use crate::store::sql::{Change, Database, Domain, access_read, damaged, task_read};
+use crate::store::sqlite::import::SqliteRows;
+use crate::store::transfer::copy;
 use crate::store::vault::Vault;
 use crate::store::{
     Commit, LockRow, LogLine, Page, PendingCommit, Progress, Store, StoreError, StoredTask, TaskFilter, TaskOrder,
@@ -38,6 +43,7 @@ use crate::store::{
 use batch::{Claim, PreparedChange, PreparedCommit, counter};
 use progress::Unwritten;
 use readers::Readers;
+use ring::Ring;
 use tail::Counters;
 use writer::{Job, Writer, Written};
 
@@ -47,18 +53,25 @@ pub use options::{MysqlOptions, StoreTls};
 /// Smallest block in which ids are reserved, so that most reservations cost no write.
 const ID_BLOCK: i64 = 256;
 
+/// Events that are read at a time.
+const TAIL_RANGE: u32 = 1024;
+
 /// The store in a shared database, as one replica has it. Needs the runtime on which it was opened.
 pub struct MysqlStore {
     writer: Writer,
     readers: Arc<Readers>,
     shared: Arc<Shared>,
     unwritten: Arc<Unwritten>,
+    /// The last events as they were read, by one reader at a time.
+    tail: tokio::sync::Mutex<Ring>,
     ids: tokio::sync::Mutex<IdBlock>,
     store_id: String,
     options: Arc<MysqlOptions>,
     clock: Clock,
     /// The id of this replica; zero before it has joined.
     me: Arc<AtomicI64>,
+    /// Held while a backup is made: one at a time.
+    backing_up: tokio::sync::Mutex<()>,
     /// The session that renews the lease, and waits for nothing else.
     renewal: tokio::sync::Mutex<Option<MysqlConnection>>,
 }
@@ -133,8 +146,22 @@ impl MysqlStore {
         tokio::spawn(tail::follow(Arc::clone(&readers), Arc::downgrade(&shared), options.tail_interval, id.clone()));
         let unwritten = Arc::new(Unwritten::default());
         tokio::spawn(progress::write(Arc::clone(&options), Arc::clone(&unwritten), id));
-        let (ids, renewal) = Default::default();
-        Ok(Arc::new(Self { writer, readers, shared, unwritten, ids, store_id, options, clock, me, renewal }))
+        let (ids, renewal, backing_up) = Default::default();
+        let tail = tokio::sync::Mutex::new(Ring::new(seq));
+        Ok(Arc::new(Self {
+            writer,
+            readers,
+            shared,
+            unwritten,
+            tail,
+            ids,
+            store_id,
+            options,
+            clock,
+            me,
+            backing_up,
+            renewal,
+        }))
     }
 
     /// Reads with one of the functions of `sql`.
@@ -299,7 +326,20 @@ impl Store for MysqlStore {
     }
 
     async fn tail(&self, after: Seq, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
-        self.read(task_read::tail, (after, limit)).await
+        let mut ring = self.tail.lock().await;
+        while ring.head() < *self.shared.committed.borrow() {
+            let events = self.read(task_read::tail, (ring.head(), TAIL_RANGE)).await?;
+            if events.is_empty() {
+                break;
+            }
+            ring.extend(events);
+        }
+        let kept = ring.after(after, limit);
+        drop(ring);
+        match kept {
+            Some(events) => Ok(events),
+            None => self.read(task_read::tail, (after, limit)).await,
+        }
     }
 
     async fn head(&self) -> Result<Seq, StoreError> {
@@ -354,8 +394,21 @@ impl Store for MysqlStore {
 }
 
 #[async_trait]
-impl crate::store::backup::Backups for MysqlStore {
-    async fn back_up(&self, _: crate::clock::Timestamp) -> Result<crate::store::backup::Backup, StoreError> {
-        Err(StoreError::Failed("the shared store is backed up by the means of its database".to_owned()))
+impl Backups for MysqlStore {
+    /// As a file of the embedded store, in the folder for temporary files.
+    async fn back_up(&self, at: Timestamp) -> Result<Backup, StoreError> {
+        let _turn = self.backing_up.lock().await;
+        let path = std::env::temp_dir().join(format!("obsteward-backup-{}", uuid::Uuid::new_v4()));
+        let failed = |error: &dyn std::fmt::Display| {
+            StoreError::Failed(format!("the store {} was not copied to {}, {error}", self.options, path.display()))
+        };
+        let mut rows = SqliteRows::create(&path)?;
+        copy(&mut import::snapshot(&self.options).await?, &mut rows).await.map_err(|error| failed(&error))?;
+        let head = rows.finish(Some(at))?;
+        let opened = std::fs::File::open(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
+        // From here on the file lives as long as it is open.
+        let removed = std::fs::remove_file(&path);
+        let (bytes, file) = opened.and_then(|opened| removed.map(|()| opened)).map_err(|error| failed(&error))?;
+        Ok(Backup { file, bytes, store_id: self.store_id.clone(), head, at })
     }
 }

@@ -6,6 +6,7 @@
 use secrecy::{ExposeSecret, SecretString};
 
 use super::connection::MysqlConnection;
+use super::import::is_here;
 use super::options::MysqlOptions;
 use crate::store::StoreError;
 use crate::store::key_source::KeySource;
@@ -39,12 +40,13 @@ pub(super) async fn open(
         )));
     }
     migrate(connection, options).await?;
+    is_here(connection, options).await?;
     let store_id = fact(connection, "store_id", uuid::Uuid::new_v4().to_string()).await?;
     let vault = vault(connection, options).await?;
     Ok((store_id, vault))
 }
 
-async fn migrate(connection: &mut MysqlConnection, options: &MysqlOptions) -> Result<(), StoreError> {
+pub(super) async fn migrate(connection: &mut MysqlConnection, options: &MysqlOptions) -> Result<(), StoreError> {
     let table = "CREATE TABLE IF NOT EXISTS schema_version (version BIGINT PRIMARY KEY, readable_since BIGINT NOT NULL, \
                  written_by VARBINARY(128) NOT NULL)";
     connection.rows(table, Vec::new()).await.map_err(|error| cannot(options, &error))?;
@@ -80,6 +82,16 @@ async fn apply(connection: &mut MysqlConnection, options: &MysqlOptions, newest:
         connection.rows(sql, row).await.map_err(|error| cannot(options, &error))?;
     }
     Ok(())
+}
+
+/// Refuses a database without the tables of this version.
+pub(super) async fn known(connection: &mut MysqlConnection, options: &MysqlOptions) -> Result<(), StoreError> {
+    if check(connection, options).await? == i64::try_from(VERSIONS.len()).unwrap_or(i64::MAX) {
+        return Ok(());
+    }
+    Err(StoreError::Open(format!(
+        "the store {options} has not the schema of this version; start the service once, which makes or migrates it"
+    )))
 }
 
 /// The version of the schema; refuses one that this program must not work on.

@@ -6,6 +6,7 @@ mod commit;
 mod connection;
 mod crash;
 mod file_lock;
+pub(in crate::store) mod import;
 mod readers;
 mod replicas;
 mod restored;

@@ -95,7 +95,7 @@ fn connect(path: &Path, access: OpenFlags) -> Result<Connection, StoreError> {
 }
 
 /// Creates the file under a temporary name first: under its own name it is complete or absent.
-fn create(path: &Path, vault: &Vault) -> Result<(), StoreError> {
+pub(super) fn create(path: &Path, vault: &Vault) -> Result<(), StoreError> {
     let draft = beside(path, ".new");
     for leftover in [draft.clone(), beside(path, ".new-journal")] {
         match std::fs::remove_file(&leftover) {
@@ -143,6 +143,18 @@ fn apply_from(transaction: &rusqlite::Transaction<'_>, version: usize, vault: &V
 
 fn as_stored(version: usize) -> i64 {
     i64::try_from(version).unwrap_or(i64::MAX)
+}
+
+/// Refuses a file whose schema is not the newest: a service has to migrate it first.
+pub(super) fn newest(path: &Path, connection: &Connection) -> Result<(), StoreError> {
+    let version = version(path, connection)?;
+    if version == NEWEST {
+        return Ok(());
+    }
+    Err(StoreError::Open(format!(
+        "the store {} has schema {version} and not {NEWEST}; start the service of this version once, which migrates it",
+        path.display()
+    )))
 }
 
 /// The schema version of a file; fails when this program does not know it.

@@ -18,6 +18,7 @@ const MARK: &str = "left";
 const CLOSED: &str = "closed";
 const IN_USE: &str = "in use by ";
 const BACKUP: &str = "backup of ";
+const MOVED: &str = "moved to ";
 /// A person's sqlite3 that reads at this moment only delays the truncation of the log.
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
 
@@ -34,6 +35,11 @@ pub(super) fn check(path: &Path, connection: &Connection, had_log: bool, lock: &
         return Err(StoreError::Open(format!(
             "the store {file} is a backup of {made}; make sure that no other service runs on what it is a backup of, run \
              `obsteward store restored`, then start again"
+        )));
+    }
+    if let Some(to) = mark.strip_prefix(MOVED) {
+        return Err(StoreError::Open(format!(
+            "the store {file} was moved to {to} and is not used any more; start the service there, or remove this file"
         )));
     }
     if !mark.starts_with(IN_USE) || had_log {
@@ -84,6 +90,11 @@ pub(super) fn make_backup(connection: &Connection, made: Timestamp) -> rusqlite:
 /// Whether it is a backup that was not declared restored.
 pub(super) fn is_backup(connection: &Connection) -> bool {
     mark(connection).is_ok_and(|mark| mark.starts_with(BACKUP))
+}
+
+/// What is in the file has gone on elsewhere.
+pub(super) fn move_away(connection: &Connection, to: &str) -> rusqlite::Result<()> {
+    set(connection, &format!("{MOVED}{to}"))
 }
 
 /// A restored backup is an ordinary store from here on.

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use obsteward::domain::ids::Revision;
 use obsteward::store::key_source::KeySource;
 use obsteward::store::sqlite::{SqliteOptions, SqliteStore};
+use obsteward::store::transfer::{Place, check_store};
 use obsteward::store::{CommitOutcome, Store, StoreError};
 
 use super::{append, commit, creation, sqlite, task_id};
@@ -186,4 +187,37 @@ async fn a_crash_around_the_commit_leaves_it_whole_or_not_there() {
         let revision = store.task(task_id(100)).await.unwrap().unwrap().task.revision;
         assert_eq!(revision, Revision::new(there), "{variable}");
     }
+}
+
+#[tokio::test]
+async fn a_check_finds_what_does_not_fit_together() {
+    let (directory, store) = sqlite();
+    for id in [100, 200, 300, 400, 500, 600] {
+        commit(&*store, creation(id, id / 100)).await;
+    }
+    let path = directory.path().join("store.db");
+    let whole = check_store(&Place::File(path.clone())).await.unwrap();
+    assert_eq!((whole.tasks, whole.events, whole.locks, whole.findings), (6, 12, 6, Vec::new()));
+    let file = rusqlite::Connection::open(&path).unwrap();
+    let broken = "PRAGMA foreign_keys = OFF; UPDATE task SET state = 'FAILED' WHERE id = 100; DELETE FROM task_server WHERE task = 100; \
+                  UPDATE cluster_lock SET holder = NULL WHERE holder = 200; \
+                  DELETE FROM task_event WHERE task = 300; DELETE FROM task WHERE id = 400; \
+                  UPDATE cluster_lock SET fence = 0 WHERE holder = 500; UPDATE counter SET value = 3 WHERE name = 'seq';";
+    file.execute_batch(broken).unwrap();
+    let found = check_store(&Place::File(path)).await.unwrap().findings;
+    let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        found,
+        [
+            "task 100: state in the index is not what its events say",
+            "task 100: its servers in the index are not what its events say",
+            "task 200: is open, and does not hold the lock of its cluster",
+            "task 300: is in the index, and has no events",
+            "task 500: was written under fence 1, which its cluster's lock has not reached",
+            "lock of c3#3#2026-01-02: is held by task 300, which is no open task of it",
+            "lock of c4#4#2026-01-02: is held by task 400, which is no open task of it",
+            "task 400: has events, and no row in the index",
+            "counter seq: is 3, and 12 is given already",
+        ]
+    );
 }

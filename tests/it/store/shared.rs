@@ -1,14 +1,22 @@
 //! The suite over the shared store: every case in a database of its own, on a server of our own.
 
 use std::panic::AssertUnwindSafe;
+use std::time::Duration;
 
 use futures::FutureExt;
 use obsteward::clock::{Clock, monotonic_now};
-use obsteward::store::WholeStore;
+use obsteward::store::access::{AccessChange, NewUser};
+use obsteward::store::backup::Backups;
+use obsteward::store::inventory::RegisterOutcome;
 use obsteward::store::key_source::KeySource;
 use obsteward::store::mysql::{MysqlOptions, MysqlStore};
+use obsteward::store::replicas::Replicas;
+use obsteward::store::sqlite::{SqliteOptions, SqliteStore};
+use obsteward::store::transfer::{Place, check_store, migrate};
+use obsteward::store::{CommitOutcome, Store, TaskFilter, WholeStore};
+use secrecy::ExposeSecret;
 
-use super::CASES;
+use super::{CASES, Whole, append, at, closing, commit, creation, key, task_id};
 
 /// Options for the store of this URL; its key lies in the directory.
 pub fn options(url: &str, directory: &std::path::Path) -> MysqlOptions {
@@ -44,9 +52,95 @@ async fn conforms(on: &str, database: impl AsyncFn(&str) -> String) {
     assert!(failed.is_empty(), "{on}: {failed:?}");
 }
 
+/// A store goes from a file into the database and back into a file, and is the same store everywhere.
+async fn moves(url: String) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let options = options(&url, directory.path());
+    let shared = || Place::Shared(Box::new(options.clone()));
+    let sqlite = SqliteOptions { key: KeySource::File(path("store.key")), ..SqliteOptions::default() };
+    let store = SqliteStore::open(path("first.db"), sqlite.clone()).unwrap();
+    fill(&*store).await;
+    let (id, content) = (store.store_id().to_owned(), content(&*store).await);
+    let refused = migrate(&Place::File(path("first.db")), &shared()).await.unwrap_err().to_string();
+    assert!(refused.contains("in use"), "{refused}");
+    store.close().await;
+    drop(store);
+    migrate(&Place::File(path("first.db")), &shared()).await.unwrap();
+    let refused = SqliteStore::open(path("first.db"), sqlite.clone()).err().unwrap().to_string();
+    assert!(refused.contains("was moved to mysql://") && !refused.contains("password"), "{refused}");
+    assert_eq!(check_store(&shared()).await.unwrap().findings, []);
+
+    let store = MysqlStore::open(options.clone(), Clock::system()).await.unwrap();
+    assert_eq!((store.store_id(), &self::content(&*store).await), (id.as_str(), &content));
+    store.join().await.unwrap();
+    let backup = store.back_up(at(9)).await.unwrap();
+    std::io::copy(&mut &backup.file, &mut std::fs::File::create(path("backup.db")).unwrap()).unwrap();
+    obsteward::store::sqlite::check_backup(&path("backup.db"), &id, backup.head.get()).unwrap();
+    assert!(obsteward::store::sqlite::is_backup(&path("backup.db")));
+    let renewing = async {
+        loop {
+            store.renew(0).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    };
+    let (from, to) = (shared(), Place::File(path("second.db")));
+    let refused = tokio::select! {
+        moved = migrate(&from, &to) => moved.unwrap_err().to_string(),
+        () = renewing => unreachable!(),
+    };
+    assert!(refused.contains("uses the store"), "{refused}");
+    store.leave().await.unwrap();
+    store.close().await;
+    migrate(&shared(), &Place::File(path("second.db"))).await.unwrap();
+    let refused = MysqlStore::open(options.clone(), Clock::system()).await.err().unwrap().to_string();
+    assert!(refused.contains("was moved to"), "{refused}");
+    assert_eq!(check_store(&Place::File(path("second.db"))).await.unwrap().findings, []);
+    let store = SqliteStore::open(path("second.db"), sqlite).unwrap();
+    assert_eq!((store.store_id(), &self::content(&*store).await), (id.as_str(), &content));
+    assert!(commit(&*store, creation(900, 9)).await != CommitOutcome::LockHeld { task: task_id(900) });
+}
+
+async fn fill(store: &dyn Whole) {
+    let registered = store.register(super::inventory::cluster(1), super::audit()).await.unwrap();
+    assert!(matches!(registered, RegisterOutcome::Done(_)));
+    let new = NewUser { password_hash: Some("$argon2id$x'\\?".to_owned()), ..super::access::user("anna") };
+    super::access::change(store, AccessChange::CreateUser(new)).await;
+    super::access::change(store, super::access::new_key("AKID0001", 1001, "s3cret")).await;
+    for id in 1..=1200 {
+        commit(store, creation(id * 50, id)).await;
+    }
+    commit(store, append(100, 2, 1, "é'\\?\0\u{1a}")).await;
+    let task = store.task(task_id(200)).await.unwrap().unwrap().task;
+    commit(store, closing(&task)).await;
+}
+
+/// All that people see of it.
+async fn content(store: &dyn Whole) -> String {
+    let id = obsteward::domain::ids::ClusterId::new(1).unwrap();
+    let tasks = store.list(&TaskFilter::default(), None, 5000).await.unwrap();
+    let access = store.access().await.unwrap();
+    format!(
+        "{tasks:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+        store.cluster(id).await.unwrap().map(|row| (row.identity, row.password.expose_secret().to_owned())),
+        (store.servers(id).await.unwrap(), store.zones(id).await.unwrap(), store.hosts(id).await.unwrap()),
+        (access.users, access.keys.iter().map(|key| key.secret.expose_secret().to_owned()).collect::<Vec<_>>()),
+        super::audits(store).await,
+        store.lock(&key(1)).await.unwrap(),
+        store.head().await.unwrap(),
+    )
+}
+
 mod mariadb {
-    use super::conforms;
+    use super::{conforms, moves};
     use crate::support::mariadb::Mariadb;
+
+    #[tokio::test]
+    #[ignore = "a lane of scripts/test runs it"]
+    async fn a_store_moves_in_and_out() {
+        let server = Mariadb::start().await;
+        moves(server.database("moves").await).await;
+    }
 
     #[tokio::test]
     #[ignore = "a lane of scripts/test runs it"]
@@ -59,7 +153,7 @@ mod mariadb {
 mod oceanbase {
     use obsteward::sim::NetClaim;
 
-    use super::conforms;
+    use super::{conforms, moves};
     use crate::e2e::real_engine::engine::{Engine, Release};
     use crate::support::mariadb::create_database;
 
@@ -69,5 +163,13 @@ mod oceanbase {
         let net = NetClaim::any().unwrap();
         let engine = Engine::start(Release::OfStore, net.address(250), "store").await;
         conforms("OceanBase", async |name| create_database(engine.address, name).await).await;
+    }
+
+    #[tokio::test]
+    #[ignore = "needs a real OceanBase engine; a lane of scripts/test runs it"]
+    async fn a_store_moves_in_and_out() {
+        let net = NetClaim::any().unwrap();
+        let engine = Engine::start(Release::OfStore, net.address(250), "store").await;
+        moves(create_database(engine.address, "moves").await).await;
     }
 }

@@ -1,0 +1,11 @@
+//! A whole store, row by row, from one database to another, and a look at whether what it holds fits together. Both work on one
+//! moment of it.
+
+mod check;
+mod copy;
+mod places;
+mod tables;
+
+pub use check::{Finding, Report};
+pub(super) use copy::{Rows, copy};
+pub use places::{Place, check_store, migrate};
