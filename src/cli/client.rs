@@ -12,6 +12,7 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity
 use tonic::{Response, Status};
 
 use super::advice::{CallerIdentity, advice};
+use super::any_server::AnyServer;
 use super::failure::Failure;
 use super::login::{Authorization, Login};
 use crate::proto::v1::admin_service_client::AdminServiceClient;
@@ -33,7 +34,7 @@ const LARGEST_MESSAGE: usize = 64 << 20;
 /// Where the server is, and how both sides are authenticated.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// `http://host:port` or `https://host:port`.
+    /// `http://host:port` or `https://host:port`; several, parted by commas, are replicas of one service.
     pub url: String,
     /// Longest wait for a connection.
     pub connect_timeout: Duration,
@@ -44,12 +45,12 @@ pub struct Target {
 }
 
 /// A channel that adds the caller's credentials to every call.
-pub type Connection = InterceptedService<Channel, Authorization>;
+pub type Connection = InterceptedService<AnyServer, Authorization>;
 
-/// Clients of one server; cheap to clone.
+/// Clients of one server, or of whichever of several answers; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Client {
-    channel: Channel,
+    server: AnyServer,
     /// The caller's credentials, which every call carries.
     authorization: Authorization,
     url: String,
@@ -67,30 +68,11 @@ impl Client {
             // Not repeated: what stands before the @ may be a password.
             return Err(Failure::Usage("the server's URL must not name a user; name it with --user".to_owned()));
         }
-        let wrong = |what: String| Failure::Usage(format!("server {:?}: {what}", target.url));
-        let mut endpoint = Endpoint::from_shared(target.url.clone())
-            .map_err(|error| wrong(format!("{error}, write for example http://127.0.0.1:50051")))?
-            .connect_timeout(target.connect_timeout)
-            // A watch may be silent for long; without these a host that vanished would never be noticed.
-            .http2_keep_alive_interval(Duration::from_secs(20))
-            .keep_alive_timeout(Duration::from_secs(10))
-            .tcp_nodelay(true);
-        match endpoint.uri().scheme_str() {
-            Some("https") => {
-                let Some(ca_file) = &target.ca_file else {
-                    return Err(wrong("https needs the server's certificate authority, give --ca-file".to_owned()));
-                };
-                let mut tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(ca_file)?));
-                if let Some((certificate, key)) = &target.identity {
-                    tls = tls.identity(Identity::from_pem(read(certificate)?, read(key)?));
-                }
-                endpoint = endpoint.tls_config(tls).map_err(|error| wrong(format!("TLS: {error}")))?;
-            }
-            Some("http") if target.ca_file.is_none() && target.identity.is_none() => {}
-            Some("http") => return Err(wrong("certificates are of no use with http, write https".to_owned())),
-            Some(_) | None => return Err(wrong("write http://host:port or https://host:port".to_owned())),
+        let mut endpoints = Vec::new();
+        for url in target.url.split(',') {
+            endpoints.push(endpoint(url.trim(), target)?);
         }
-        let mut client = Self::from_channel(endpoint.connect_lazy(), target.url.clone());
+        let mut client = Self::over(AnyServer::new(endpoints), target.url.clone());
         client.named.certificate = target.identity.is_some();
         Ok(client)
     }
@@ -117,8 +99,12 @@ impl Client {
 
     /// On a channel that is there already; `url` is only shown.
     pub fn from_channel(channel: Channel, url: String) -> Self {
+        Self::over(AnyServer::from(channel), url)
+    }
+
+    fn over(server: AnyServer, url: String) -> Self {
         let (authorization, named, reason, asked_to_change) = Default::default();
-        Self { channel, authorization, url, named, reason, asked_to_change }
+        Self { server, authorization, url, named, reason, asked_to_change }
     }
 
     /// Sets the reason that changes carry.
@@ -137,7 +123,7 @@ impl Client {
     }
 
     fn connection(&self) -> Connection {
-        InterceptedService::new(self.channel.clone(), self.authorization.clone())
+        InterceptedService::new(self.server.clone(), self.authorization.clone())
     }
 
     pub fn clusters(&self) -> ClusterServiceClient<Connection> {
@@ -193,7 +179,8 @@ impl Client {
     pub fn failure(&self, doing: &'static str, status: Status) -> Failure {
         let hint = advice(&status, &self.named);
         let asked_to_change = self.asked_to_change.load(Ordering::Relaxed);
-        Failure::Rpc { doing, server: self.url.clone(), status: Box::new(status), hint, asked_to_change }
+        let server = self.server.connected().unwrap_or_else(|| self.url.clone());
+        Failure::Rpc { doing, server, status: Box::new(status), hint, asked_to_change }
     }
 
     /// The failure when something is not known: the outcome of a change if one was asked for, otherwise only what was
@@ -206,8 +193,38 @@ impl Client {
     }
 }
 
-/// Whether nobody can read what is sent to a URL: TLS, or this machine.
-fn keeps_secrets(url: &str) -> bool {
+fn endpoint(url: &str, target: &Target) -> Result<Endpoint, Failure> {
+    let wrong = |what: String| Failure::Usage(format!("server {url:?}: {what}"));
+    let endpoint = Endpoint::from_shared(url.to_owned())
+        .map_err(|error| wrong(format!("{error}, write for example http://127.0.0.1:50051")))?
+        .connect_timeout(target.connect_timeout)
+        // A watch may be silent for long; without these a host that vanished would never be noticed.
+        .http2_keep_alive_interval(Duration::from_secs(20))
+        .keep_alive_timeout(Duration::from_secs(10))
+        .tcp_nodelay(true);
+    match endpoint.uri().scheme_str() {
+        Some("https") => {
+            let Some(ca_file) = &target.ca_file else {
+                return Err(wrong("https needs the server's certificate authority, give --ca-file".to_owned()));
+            };
+            let mut tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(ca_file)?));
+            if let Some((certificate, key)) = &target.identity {
+                tls = tls.identity(Identity::from_pem(read(certificate)?, read(key)?));
+            }
+            endpoint.tls_config(tls).map_err(|error| wrong(format!("TLS: {error}")))
+        }
+        Some("http") if target.ca_file.is_none() && target.identity.is_none() => Ok(endpoint),
+        Some("http") => Err(wrong("certificates are of no use with http, write https".to_owned())),
+        Some(_) | None => Err(wrong("write http://host:port or https://host:port".to_owned())),
+    }
+}
+
+/// Whether nobody can read what is sent to any of these URLs: TLS, or this machine.
+fn keeps_secrets(urls: &str) -> bool {
+    urls.split(',').all(|url| keeps_secret(url.trim()))
+}
+
+fn keeps_secret(url: &str) -> bool {
     let Ok(uri) = url.parse::<Uri>() else { return false };
     let host = uri.host().unwrap_or_default();
     let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host).parse::<IpAddr>();

@@ -3,6 +3,7 @@
 
 mod accept;
 mod advice;
+mod any_server;
 mod audit;
 pub mod client;
 mod clusters;
@@ -82,7 +83,7 @@ pub struct Cli {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct GlobalOptions {
-    /// URL of the obsteward server
+    /// URL of the obsteward server; of several replicas, parted by commas, whichever answers is asked
     #[arg(
         id = "global_server",
         long = "server",
