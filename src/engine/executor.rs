@@ -324,7 +324,7 @@ impl Executor {
         if !ours {
             return Err(ExitReason::Fenced);
         }
-        if !self.lease.goes_on() {
+        if !self.lease.is_held() {
             return Err(ExitReason::LeaseEnded);
         }
         let lease: Arc<dyn Lease> = self.lease.clone();

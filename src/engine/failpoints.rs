@@ -4,6 +4,7 @@
 //! | variable | what happens |
 //! |---|---|
 //! | `OBSTEWARD_CRASH_AT_PERMIT=n` | the process ends at the nth permit, between an intent and its effect |
+//! | `OBSTEWARD_FREEZE_AT_EFFECT=n` | the process stops itself (SIGSTOP) between the last look at its lease and the nth effect |
 //! | `OBSTEWARD_LOSE_EFFECT_BEFORE=n` | the nth effect is not sent, and its outcome is not known |
 //! | `OBSTEWARD_LOSE_EFFECT_AFTER=n` | the nth effect is sent, and its answer is lost |
 //! | `OBSTEWARD_FAIL_STEP=name` | the first look of the step of this name fails; `undo name`: of its undo |
@@ -26,12 +27,15 @@ pub(super) enum LostEffect {
 pub struct Failpoints {
     /// The process ends at this permit. Under `debug_assertions` only.
     pub crash_at_permit: Option<u64>,
+    /// The process stops itself directly before this effect. Under `debug_assertions` only.
+    pub freeze_at_effect: Option<u64>,
     pub lose_effect_before: Option<u64>,
     pub lose_effect_after: Option<u64>,
     /// The step whose first look fails.
     pub fail_step: Option<String>,
     pub steps_twice: bool,
     permits: AtomicU64,
+    checks: AtomicU64,
     effects: AtomicU64,
     failed: AtomicBool,
 }
@@ -43,6 +47,7 @@ impl Failpoints {
         let count = |variable| std::env::var(variable).ok().and_then(|text| text.parse().ok());
         Self {
             crash_at_permit: count("OBSTEWARD_CRASH_AT_PERMIT"),
+            freeze_at_effect: count("OBSTEWARD_FREEZE_AT_EFFECT"),
             lose_effect_before: count("OBSTEWARD_LOSE_EFFECT_BEFORE"),
             lose_effect_after: count("OBSTEWARD_LOSE_EFFECT_AFTER"),
             fail_step: std::env::var("OBSTEWARD_FAIL_STEP").ok(),
@@ -65,6 +70,16 @@ impl Failpoints {
         }
         #[cfg(not(debug_assertions))]
         self.permits.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Stops the process between the last look at its lease and its effect, until somebody lets it go on.
+    pub(super) fn at_last_check(&self) {
+        #[cfg(debug_assertions)]
+        if is_nth(self.freeze_at_effect, &self.checks) {
+            crate::store::death::freeze();
+        }
+        #[cfg(not(debug_assertions))]
+        self.checks.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Whether the effect that is about to be sent is lost.

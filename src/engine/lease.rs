@@ -1,10 +1,12 @@
 //! The lease of this replica: until when it may act at all, counted from before each renewal was sent.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::clock::BootClock;
 use crate::domain::effect::Lease;
+use crate::engine::failpoints::Failpoints;
 use crate::store::replicas::LEASE;
 
 /// No effect begins when so little is left.
@@ -17,14 +19,15 @@ const NEVER: u64 = u64::MAX;
 #[derive(Debug)]
 pub(super) struct ReplicaLease {
     clock: BootClock,
+    failpoints: Arc<Failpoints>,
     /// Milliseconds since boot.
     until: AtomicU64,
 }
 
 impl ReplicaLease {
     /// One that has not begun.
-    pub(super) const fn new(clock: BootClock) -> Self {
-        Self { clock, until: AtomicU64::new(0) }
+    pub(super) const fn new(clock: BootClock, failpoints: Arc<Failpoints>) -> Self {
+        Self { clock, failpoints, until: AtomicU64::new(0) }
     }
 
     pub(super) fn now(&self) -> Duration {
@@ -44,18 +47,26 @@ impl ReplicaLease {
         self.until.store(0, Ordering::SeqCst);
     }
 
+    /// Whether an effect may begin.
+    pub(super) fn is_held(&self) -> bool {
+        let until = self.until.load(Ordering::SeqCst);
+        until == NEVER || millis(self.clock.now() + MARGIN) < until
+    }
+
     /// Waits until an effect may begin.
     pub(super) async fn wait(&self) {
-        while !self.goes_on() {
+        while !self.is_held() {
             tokio::time::sleep(LOOK_INTERVAL).await;
         }
     }
 }
 
 impl Lease for ReplicaLease {
+    /// Asked by a permit, directly before its effect is sent.
     fn goes_on(&self) -> bool {
-        let until = self.until.load(Ordering::SeqCst);
-        until == NEVER || millis(self.clock.now() + MARGIN) < until
+        let held = self.is_held();
+        self.failpoints.at_last_check();
+        held
     }
 }
 
@@ -70,17 +81,17 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_lease_counts_from_before_its_renewal_was_sent() {
-        let lease = ReplicaLease::new(BootClock::Since(monotonic_now()));
-        assert!(!lease.goes_on());
+        let lease = ReplicaLease::new(BootClock::Since(monotonic_now()), Arc::default());
+        assert!(!lease.is_held());
         let sent = lease.now();
         tokio::time::advance(Duration::from_secs(3)).await;
         lease.renewed(sent);
         tokio::time::advance(LEASE - MARGIN - Duration::from_millis(3001)).await;
-        assert!(lease.goes_on());
+        assert!(lease.is_held());
         tokio::time::advance(Duration::from_millis(1)).await;
-        assert!(!lease.goes_on());
+        assert!(!lease.is_held());
         lease.never_ends();
         tokio::time::advance(Duration::from_secs(1 << 40)).await;
-        assert!(lease.goes_on());
+        assert!(lease.is_held());
     }
 }

@@ -74,7 +74,7 @@ impl Engine {
         runtime: tokio::runtime::Handle,
     ) -> Arc<Self> {
         let committer = Committer::new(Arc::clone(&store), registry.clone(), settings.clock.clone());
-        let lease = ReplicaLease::new(settings.boot_clock);
+        let lease = ReplicaLease::new(settings.boot_clock, Arc::clone(&settings.failpoints));
         if !replicas.is_shared() {
             lease.never_ends();
         }

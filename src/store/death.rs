@@ -1,4 +1,4 @@
-//! Ends this process at a failpoint, as `kill -9` would. For the failpoints of the store and of the engine.
+//! Ends or stops this process at a failpoint, as `kill -9` or `kill -STOP` would. For the failpoints of the store and of the engine.
 
 use rustix::process::{Signal, getpid, kill_process};
 
@@ -8,4 +8,9 @@ pub(crate) fn die() -> ! {
     loop {
         std::thread::park();
     }
+}
+
+/// SIGSTOP: nothing of the process goes on before somebody sends it SIGCONT.
+pub(crate) fn freeze() {
+    let _ = kill_process(getpid(), Signal::STOP);
 }

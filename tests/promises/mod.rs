@@ -26,7 +26,7 @@ pub mod cases;
 pub mod cluster_faults;
 pub mod graphs;
 mod holds;
-mod log;
+pub mod log;
 pub mod scenario;
 
 use std::collections::BTreeMap;

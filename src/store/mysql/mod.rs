@@ -50,9 +50,6 @@ use writer::{Job, Writer, Written};
 pub use connection::{MysqlConnection, Product};
 pub use options::{MysqlOptions, StoreTls};
 
-/// Smallest block in which ids are reserved, so that most reservations cost no write.
-const ID_BLOCK: i64 = 256;
-
 /// Events that are read at a time.
 const TAIL_RANGE: u32 = 1024;
 
@@ -64,7 +61,6 @@ pub struct MysqlStore {
     unwritten: Arc<Unwritten>,
     /// The last events as they were read, by one reader at a time.
     tail: tokio::sync::Mutex<Ring>,
-    ids: tokio::sync::Mutex<IdBlock>,
     store_id: String,
     options: Arc<MysqlOptions>,
     clock: Clock,
@@ -74,13 +70,6 @@ pub struct MysqlStore {
     backing_up: tokio::sync::Mutex<()>,
     /// The session that renews the lease, and waits for nothing else.
     renewal: tokio::sync::Mutex<Option<MysqlConnection>>,
-}
-
-/// Ids that are reserved and not given out yet.
-#[derive(Default)]
-struct IdBlock {
-    next: i64,
-    left: i64,
 }
 
 /// What the writer tells everybody else.
@@ -146,7 +135,7 @@ impl MysqlStore {
         tokio::spawn(tail::follow(Arc::clone(&readers), Arc::downgrade(&shared), options.tail_interval, id.clone()));
         let unwritten = Arc::new(Unwritten::default());
         tokio::spawn(progress::write(Arc::clone(&options), Arc::clone(&unwritten), id));
-        let (ids, renewal, backing_up) = Default::default();
+        let (renewal, backing_up) = Default::default();
         let tail = tokio::sync::Mutex::new(Ring::new(seq));
         Ok(Arc::new(Self {
             writer,
@@ -154,7 +143,6 @@ impl MysqlStore {
             shared,
             unwritten,
             tail,
-            ids,
             store_id,
             options,
             clock,
@@ -303,17 +291,10 @@ impl Store for MysqlStore {
 
     async fn reserve_ids(&self, count: u32) -> Result<i64, StoreError> {
         let count = i64::from(count);
-        let mut block = self.ids.lock().await;
-        if block.left < count {
-            let size = count.max(ID_BLOCK);
-            let last = self.writer.ask(|answer| Job::Reserve(size, answer)).await?;
-            let last = last.ok_or_else(|| StoreError::Failed("all ids below 2^53 are given".to_owned()))?;
-            *block = IdBlock { next: last - size + 1, left: size };
-        }
-        let first = block.next;
-        block.next += count;
-        block.left -= count;
-        Ok(first)
+        // Not in blocks: ids of all replicas are to follow the order of acceptance, as far as requests that overlap have one.
+        let last = self.writer.ask(|answer| Job::Reserve(count, answer)).await?;
+        let last = last.ok_or_else(|| StoreError::Failed("all ids below 2^53 are given".to_owned()))?;
+        Ok(last - count + 1)
     }
 
     async fn task(&self, task: TaskId) -> Result<Option<StoredTask>, StoreError> {

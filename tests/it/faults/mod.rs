@@ -19,6 +19,7 @@ pub mod crash;
 pub mod dead_hosts;
 pub mod isolation;
 mod proof;
+pub mod replicas;
 pub mod stalled_log;
 pub mod store_faults;
 pub mod unknown_outcomes;

@@ -34,6 +34,8 @@ impl Evidence {
             let events = clients.events(task).await;
             known.push(TaskEvidence { shown: clients.task(task).await, events });
         }
+        // Two replicas may give ids that overlap in the other order than their tasks are accepted.
+        known.sort_by_key(|task| task.events.first().map(|event| event.seq));
         let request = v1::GetClusterRequest { by: Some(By::ClusterId(cluster_id)) };
         let cluster = clients.clusters.clone().get_cluster(request).await.unwrap().into_inner().cluster.unwrap();
         Self {

@@ -22,6 +22,9 @@ impl Mariadb {
     pub async fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let data = directory.path().join("data");
+        // Several at once are too much for a small machine, and fail.
+        static INSTALLING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+        let installing = INSTALLING.lock().await;
         let installed = Command::new("mariadb-install-db")
             .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"])
             .args(["--skip-name-resolve", "--force", "--innodb-log-file-size=8M"])
@@ -30,6 +33,7 @@ impl Mariadb {
             .output()
             .unwrap_or_else(|error| panic!("mariadb-install-db, of the package mariadb-server-core: {error}"));
         assert!(installed.status.success(), "{installed:?}");
+        drop(installing);
         // Given back just before it is taken: nothing else can hand a socket to the server.
         let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let mut this = Self { child: None, directory, address };

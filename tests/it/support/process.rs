@@ -62,9 +62,16 @@ impl ServeProcess {
             effect_timeout_seconds,
         } = &config.stop;
         let StartConfig { watch_seconds, catch_up_seconds } = &config.start;
-        let agent = config.local_agent.state_directory.as_ref().unwrap();
+        // Replicas on one machine have no agent of their own: it would be one for each.
         let one_end_per_seconds = config.local_agent.one_end_per_seconds;
-        let store = &config.store.path;
+        let agent = config.local_agent.state_directory.as_ref().map(|agent| {
+            format!("[local_agent]\nstate_directory = {agent:?}\none_end_per_seconds = {one_end_per_seconds}\n")
+        });
+        let agent = agent.unwrap_or_default();
+        let store = match &config.store.url {
+            Some(url) => format!("url = {:?}\nkey_file = {:?}", url.expose(), config.store.key_file.as_ref().unwrap()),
+            None => format!("path = {:?}", config.store.path),
+        };
         let text = format!(
             r#"
             [server]
@@ -72,10 +79,8 @@ impl ServeProcess {
             [auth]
             enabled = false
             [store]
-            path = {store:?}
-            [local_agent]
-            state_directory = {agent:?}
-            one_end_per_seconds = {one_end_per_seconds}
+            {store}
+            {agent}
             [stop]
             poll_millis = {poll_millis}
             precheck_seconds = {precheck_seconds}
@@ -168,8 +173,12 @@ impl ServeProcess {
 
     /// Asks it to end, as a service manager does.
     pub fn terminate(&self) {
+        self.signal(rustix::process::Signal::TERM);
+    }
+
+    pub fn signal(&self, signal: rustix::process::Signal) {
         let pid = rustix::process::Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
     }
 
     pub fn pid(&self) -> u32 {
