@@ -28,6 +28,9 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 const LONE_SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 /// Another replica is buried so long after its lease must have ended.
 const BURY_MARGIN: Duration = Duration::from_millis(250);
+/// Who could not look for so long has not seen what others did meanwhile, and begins to count anew: behind an outage of the
+/// database nobody buries anybody who only could not renew either.
+const LONGEST_GAP: Duration = Duration::from_secs(2);
 /// A task without an owner may be just beginning: whoever began it gets so long to drive it.
 const UNOWNED: Duration = Duration::from_secs(2);
 /// Tasks of replicas that are gone are shared out among those that have fewest; what is left for so long anybody takes.
@@ -40,6 +43,8 @@ const RANGE: u32 = 256;
 /// What was seen of others, by the boot clock.
 #[derive(Default)]
 pub(super) struct Sightings {
+    /// When others were last looked at.
+    looked: Duration,
     /// The last number of renewals, and when it was first seen.
     renewals: BTreeMap<ReplicaId, (i64, Duration)>,
     /// Those that renew their lease.
@@ -52,6 +57,9 @@ impl Sightings {
     /// Replicas whose lease has ended, with their last renewal.
     fn ended(&mut self, rows: &[ReplicaRow], me: ReplicaId, now: Duration) -> Vec<(ReplicaId, i64)> {
         self.live = rows.iter().filter(|row| row.state == ReplicaState::Live).map(|row| row.id).collect();
+        if now.saturating_sub(std::mem::replace(&mut self.looked, now)) > LONGEST_GAP {
+            self.renewals.clear();
+        }
         let others = rows.iter().filter(|row| row.state == ReplicaState::Live && row.id != me);
         let seen: BTreeMap<_, _> = others
             .map(|row| {
@@ -370,14 +378,21 @@ mod tests {
         let rows = |second, third| {
             [row(1, 1, ReplicaState::Live), row(2, second, ReplicaState::Live), row(3, third, ReplicaState::Live)]
         };
-        assert_eq!(sightings.ended(&rows(5, 5), replica(1), secs(100)), []);
-        assert_eq!(sightings.ended(&rows(5, 6), replica(1), secs(109)), []);
-        assert_eq!(sightings.ended(&rows(5, 6), replica(1), secs(111)), [(replica(2), 5)]);
+        // Looked at all the while, with these numbers of renewals.
+        let mut look = |from: u64, to: u64, rows: &[ReplicaRow]| {
+            (from..to).fold(Vec::new(), |_, second| sightings.ended(rows, replica(1), secs(second)))
+        };
+        assert_eq!(look(100, 105, &rows(5, 5)), []);
+        assert_eq!(look(105, 110, &rows(5, 6)), []);
+        assert_eq!(look(110, 112, &rows(5, 6)), [(replica(2), 5)]);
         // It has come back in time: somebody was slow to look.
-        assert_eq!(sightings.ended(&rows(6, 7), replica(1), secs(130)), []);
+        assert_eq!(look(112, 118, &rows(6, 7)), []);
         let mut gone = rows(6, 7);
         gone[1].state = ReplicaState::Left;
-        assert_eq!(sightings.ended(&gone, replica(1), secs(141)), [(replica(3), 7)]);
+        assert_eq!(look(118, 124, &gone), [(replica(3), 7)]);
+        // Nobody saw what was in between.
+        assert_eq!(look(140, 150, &rows(8, 7)), []);
+        assert_eq!(look(150, 152, &rows(8, 7)), [(replica(2), 8), (replica(3), 7)]);
     }
 
     #[test]

@@ -97,7 +97,7 @@ impl Shared {
 
     /// What was read of the counters; whether one of them has grown.
     fn counted(&self, counters: &Counters) -> bool {
-        let Counters { seq, access, ownership, progress: _ } = counters;
+        let Counters { seq, access, ownership, progress: _, open: _ } = counters;
         // Each is told, whatever the others are.
         let grown = [self.advance(*seq), raise(&self.access, *access), raise(&self.ownership, *ownership)];
         grown.contains(&true)
@@ -121,7 +121,7 @@ impl MysqlStore {
         let (store_id, vault) = schema::open(&mut connection, &options).await?;
         let vault: Arc<Vault> = Arc::new(vault);
         let readers = Arc::new(Readers::new(Arc::clone(&options), vault));
-        let Counters { seq, access, ownership, progress: _ } = readers.read(tail::counters, &()).await?;
+        let Counters { seq, access, ownership, .. } = readers.read(tail::counters, &()).await?;
         let shared = Arc::new(Shared {
             committed: watch::Sender::new(seq),
             access: watch::Sender::new(access),

@@ -1,5 +1,5 @@
-//! Looks at what other replicas have written: one small query per interval, whatever is watched or driven here. While nothing
-//! changes for a while it looks less often.
+//! Looks at what other replicas have written: one small query per interval, whatever is watched or driven here. While no task is
+//! open and nothing changes for a while it looks less often.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
@@ -13,23 +13,24 @@ use crate::domain::ids::Seq;
 use crate::store::StoreError;
 use crate::store::sql::Database;
 
-/// How long the store must have been quiet to be looked at less often.
+/// How long a store without open tasks must have been quiet to be looked at less often.
 const QUIET_AFTER: Duration = Duration::from_secs(30);
-/// The interval then, as a multiple. Short enough for whoever takes over what another replica has let go of.
-const QUIET_FACTOR: u32 = 3;
+/// The interval then, as a multiple.
+const QUIET_FACTOR: u32 = 5;
 
 /// Until the store is dropped.
 pub(super) async fn follow(readers: Arc<Readers>, shared: Weak<Shared>, interval: Duration, me: impl Fn() -> i64) {
-    let mut changed_at = monotonic_now();
+    let (mut changed_at, mut open) = (monotonic_now(), 0);
     // Of progress: the counter, and the last number of each replica.
     let (mut progress, mut seen) = (0, BTreeMap::new());
     loop {
-        let quiet = monotonic_now().duration_since(changed_at) > QUIET_AFTER;
+        let quiet = open == 0 && monotonic_now().duration_since(changed_at) > QUIET_AFTER;
         tokio::time::sleep(if quiet { interval * QUIET_FACTOR } else { interval }).await;
         let counted = readers.read(counters, &()).await;
         let Some(shared) = shared.upgrade() else { return };
         match counted {
             Ok(counted) => {
+                open = counted.open;
                 if shared.counted(&counted) {
                     changed_at = monotonic_now();
                 }
@@ -59,16 +60,20 @@ pub(super) struct Counters {
     pub access: i64,
     pub ownership: i64,
     pub progress: i64,
+    /// Open tasks.
+    pub open: i64,
 }
 
 pub(super) async fn counters(database: &mut Database, (): &()) -> Result<Counters, StoreError> {
-    let sql = "SELECT name, value FROM counter WHERE name IN ('seq', 'access', 'ownership', 'progress')";
-    let mut counters = Counters { seq: Seq::ZERO, access: 0, ownership: 0, progress: 0 };
+    let sql = "SELECT name, value FROM counter WHERE name IN ('seq', 'access', 'ownership', 'progress') \
+               UNION ALL SELECT 'open', COUNT(*) FROM task WHERE finish_us IS NULL";
+    let mut counters = Counters { seq: Seq::ZERO, access: 0, ownership: 0, progress: 0, open: 0 };
     for row in database.rows(sql, Vec::new()).await? {
         match row.text(0)? {
             "seq" => counters.seq = Seq::new(row.int(1)?),
             "access" => counters.access = row.int(1)?,
             "ownership" => counters.ownership = row.int(1)?,
+            "open" => counters.open = row.int(1)?,
             _ => counters.progress = row.int(1)?,
         }
     }
