@@ -75,7 +75,7 @@ pub struct Candidate {
     pub words: String,
 }
 
-/// Looks at one process; `None`: it has nothing to do with observers. `Gone`: it ended meanwhile.
+/// Looks at one process; `None`: it has nothing to do with observers. `Gone`: it has ended.
 pub fn examine(
     proc: &ProcFs,
     networks: &mut Networks,
@@ -85,7 +85,10 @@ pub fn examine(
     pid: u32,
 ) -> Result<Option<Candidate>, ProcError> {
     let stat = proc.stat(pid)?;
-    if stat.kernel_thread || stat.has_ended() {
+    if stat.has_ended() {
+        return Err(ProcError::Gone(proc.path(pid, "stat")));
+    }
+    if stat.kernel_thread {
         return Ok(None);
     }
     let arguments = proc.arguments(pid)?;
@@ -173,7 +176,7 @@ impl Process<'_> {
         // Everything above was read of one process only if it still is the same one.
         let again = proc.stat(pid)?;
         if again.start_ticks != self.stat.start_ticks || again.has_ended() {
-            return Err(ProcError::Gone(executable.path));
+            return Err(ProcError::Gone(proc.path(pid, "stat")));
         }
         let elsewhere = holds.is_empty() && self.same_port.iter().any(|listener| sockets.contains(&listener.inode));
         Ok(Some(Facts { identity, deleted: executable.deleted, owner, declared, is_observer, holds, elsewhere }))
@@ -250,7 +253,7 @@ impl Process<'_> {
         let (proc, pid) = (self.proc, self.pid);
         let again = proc.stat(pid)?;
         if again.start_ticks != self.stat.start_ticks || again.has_ended() {
-            return Ok(None);
+            return Err(ProcError::Gone(proc.path(pid, "stat")));
         }
         let called = self.arguments.first().and_then(|name| Path::new(name).file_name());
         let is_observer = self.stat.command == OBSERVER || called.is_some_and(|name| name == OBSERVER);

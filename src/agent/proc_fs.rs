@@ -243,7 +243,8 @@ impl ProcFs {
         }
     }
 
-    fn path(&self, pid: u32, name: &str) -> PathBuf {
+    /// Where a file of a process stands.
+    pub fn path(&self, pid: u32, name: &str) -> PathBuf {
         self.root.join(pid.to_string()).join(name)
     }
 

@@ -2,8 +2,9 @@
 //!
 //! The judgement: exactly one process that proves everything, and no strong doubt, is RUNNING. ABSENT must be proven: nothing
 //! matches, nothing is in doubt, `/proc` shows all processes and the address belongs to this host. All else is AMBIGUOUS.
+//! An observer forks when it becomes a daemon, so where a process ended while it was looked at, they are listed again.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 
 use crate::agent::candidate::{self, Candidate, Doubt, ProcessMatch};
@@ -11,6 +12,9 @@ use crate::agent::network::Network;
 use crate::agent::proc_fs::{ProcError, ProcFs};
 use crate::agent::supervisor::{self, Subject, Supervision};
 use crate::domain::host::{ObserverIdentity, ObserverTarget};
+
+/// How often processes are listed, until none of those that the last listing added ended while it was looked at.
+const LISTINGS: usize = 10;
 
 /// What is known of this host besides `/proc`.
 #[derive(Clone, Debug, Default)]
@@ -74,14 +78,24 @@ pub fn find(proc: &ProcFs, target: &ObserverTarget, knowledge: &HostSettings) ->
     let own_pid = proc.own_pid()?;
     let mut networks = Networks::default();
     let (own_key, _) = networks.of(proc, own_pid)?;
-    let pids = proc.pids()?;
     let mut candidates = Vec::new();
-    for pid in &pids {
-        match candidate::examine(proc, &mut networks, own_key, target, &boot_id, *pid) {
-            Ok(candidate) => candidates.extend(candidate),
-            // The process ended while it was read.
-            Err(ProcError::Gone(_)) => {}
-            Err(error) => return Err(error),
+    let mut looked_at = BTreeSet::new();
+    let mut settled = false;
+    for _ in 0..LISTINGS {
+        settled = true;
+        for pid in proc.pids()? {
+            if !looked_at.insert(pid) {
+                continue;
+            }
+            match candidate::examine(proc, &mut networks, own_key, target, &boot_id, pid) {
+                Ok(candidate) => candidates.extend(candidate),
+                // It may have been the parent of a daemon, whose process this listing does not have yet.
+                Err(ProcError::Gone(_)) => settled = false,
+                Err(error) => return Err(error),
+            }
+        }
+        if settled {
+            break;
         }
     }
     let matches: Vec<&Candidate> =
@@ -89,6 +103,9 @@ pub fn find(proc: &ProcFs, target: &ObserverTarget, knowledge: &HostSettings) ->
     let mut doubts = doubts(&candidates, &matches);
     doubts.extend(unowned_listeners(&networks, own_key, &candidates, target));
     doubts.extend(visibility_gaps(proc, &networks, target, knowledge));
+    if !settled {
+        doubts.push(Doubt::weak("processes came and went all the while they were looked at".to_owned()));
+    }
 
     let (port_key, found) = match matches.as_slice() {
         [only] => (only.network, Some(*only)),
@@ -97,7 +114,7 @@ pub fn find(proc: &ProcFs, target: &ObserverTarget, knowledge: &HostSettings) ->
     let network = networks.0.get(&port_key);
     let open = |port| network.is_some_and(|network| network.serving(target.address.ip(), port).next().is_some());
     let mut lines =
-        vec![format!("looked at {} processes for {} of {}", pids.len(), target.address, target.cluster_name)];
+        vec![format!("looked at {} processes for {} of {}", looked_at.len(), target.address, target.cluster_name)];
     lines.extend(matches.iter().map(|candidate| format!("matches: {}", candidate.words)));
     lines.extend(doubts.iter().map(|doubt| doubt.words.clone()));
     let strong = doubts.iter().any(|doubt| doubt.strong);

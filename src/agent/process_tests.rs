@@ -333,3 +333,24 @@ fn an_obshell_that_does_not_say_how_it_was_started_is_a_supervisor() {
     std::fs::create_dir(fake.root().join("50/cgroup")).unwrap();
     assert!(assert_running(&fake, 42).1.unwrap().name.contains("cannot be read"));
 }
+
+/// The first process of a daemon ends while it is looked at, and the one that stays was not there when all were listed.
+#[test]
+fn an_observer_that_becomes_a_daemon_during_the_look_is_seen() {
+    let fake = FakeProc::new(&[RPC]);
+    let first = fake.root().join("41");
+    std::fs::create_dir(&first).unwrap();
+    let stat = first.join("stat");
+    rustix::fs::mknodat(rustix::fs::CWD, &stat, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // Returns when it is being read.
+            let mut pipe = std::fs::OpenOptions::new().write(true).open(&stat).unwrap();
+            fake.add(&listening(42));
+            fake.remove(41);
+            std::io::Write::write_all(&mut pipe, b"41 (observer) Z 1 2 3 4 5 0 7 8 9 10 11 12 13 14 15 16 1 0 777 1\n")
+                .unwrap();
+        });
+        assert_running(&fake, 42);
+    });
+}
