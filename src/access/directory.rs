@@ -1,6 +1,9 @@
 //! Users, keys and roles in memory: read from the store at start and after each change, looked up at every request.
 
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::sync::Notify;
 
 use crate::access::AuthEvidence;
 use crate::domain::ids::{AccessKeyId, Principal, RoleName, UserId};
@@ -8,8 +11,10 @@ use crate::domain::permission::{Permission, Rights, builtin};
 use crate::store::access::{AccessChange, AccessChangeOutcome, AccessKeyRow, AccessRows, AccessStore, UserRow};
 use crate::store::{AuditRecord, StoreError};
 
-/// How often reading the store is tried after a change. If all fail, nobody can log in.
+/// How often reading the store is tried after a change. If all fail, nobody can log in until a later one succeeds.
 const READS: usize = 3;
+/// Time until then between one such reading and the next.
+const READ_AGAIN: Duration = Duration::from_secs(1);
 
 /// An authenticated caller.
 #[derive(Clone, Debug)]
@@ -24,20 +29,27 @@ pub struct Identity {
 
 pub struct Directory {
     store: Arc<dyn AccessStore>,
-    rows: Arc<RwLock<Arc<AccessRows>>>,
+    known: Arc<Known>,
     /// One change at a time: what a change was decided by still holds when it is written.
     changing: Arc<tokio::sync::Mutex<()>>,
 }
 
+struct Known {
+    rows: RwLock<Arc<AccessRows>>,
+    /// Told when they could not be read.
+    unread: Notify,
+}
+
 impl Directory {
     pub async fn open(store: Arc<dyn AccessStore>) -> Result<Arc<Self>, StoreError> {
-        let rows = Arc::new(RwLock::new(Arc::new(store.access().await?)));
-        Ok(Arc::new(Self { store, rows, changing: Arc::default() }))
+        let rows = RwLock::new(Arc::new(store.access().await?));
+        let known = Arc::new(Known { rows, unread: Notify::new() });
+        Ok(Arc::new(Self { store, known, changing: Arc::default() }))
     }
 
     /// Everything as of the last change.
     pub fn rows(&self) -> Arc<AccessRows> {
-        Arc::clone(&self.rows.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.known.rows.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub fn user(&self, name: &Principal) -> Option<UserRow> {
@@ -86,11 +98,11 @@ impl Directory {
         loop {
             let rows = self.rows();
             let (change, audit) = decide(&rows)?;
-            let (store, kept, held) = (Arc::clone(&self.store), Arc::clone(&self.rows), Arc::clone(&changing));
+            let (store, known, held) = (Arc::clone(&self.store), Arc::clone(&self.known), Arc::clone(&changing));
             let made = tokio::spawn(async move {
                 let _changing = held;
                 let changed = store.change_access(change, audit, rows.version).await;
-                keep(&kept, read_again(&*store).await);
+                known.read_again(&*store).await;
                 changed
             });
             // Another replica was faster: what it has changed may decide otherwise.
@@ -100,30 +112,44 @@ impl Directory {
         }
     }
 
-    /// Reads again what other replicas have changed, as long as the store tells of it.
+    /// Reads again what other replicas have changed, as long as the store tells of it, and what could not be read before.
     pub async fn follow(self: Arc<Self>) {
         let mut changes = self.store.access_changes();
-        while changes.changed().await.is_ok() {
+        loop {
+            tokio::select! {
+                changed = changes.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                }
+                () = self.known.unread.notified() => tokio::time::sleep(READ_AGAIN).await,
+            }
             let _changing = self.changing.lock().await;
-            keep(&self.rows, read_again(&*self.store).await);
+            self.known.read_again(&*self.store).await;
         }
     }
 }
 
-fn keep(rows: &RwLock<Arc<AccessRows>>, read: AccessRows) {
-    *rows.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(read);
+impl Known {
+    /// Takes what the store holds after a change. When it cannot be read, no users at all: rather that than a user who was just
+    /// disabled.
+    async fn read_again(&self, store: &dyn AccessStore) {
+        let rows = read(store).await.unwrap_or_else(|error| {
+            tracing::error!("users, keys and roles cannot be read, nobody is admitted until they can be: {error}");
+            self.unread.notify_one();
+            AccessRows::default()
+        });
+        *self.rows.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rows);
+    }
 }
 
-/// What the store holds after a change. When it cannot be read, no users at all: rather that than a user who was just
-/// disabled.
-async fn read_again(store: &dyn AccessStore) -> AccessRows {
-    let mut failed = String::new();
-    for _ in 0..READS {
-        match store.access().await {
-            Ok(rows) => return rows,
-            Err(error) => failed = error.to_string(),
+async fn read(store: &dyn AccessStore) -> Result<AccessRows, StoreError> {
+    let mut last = store.access().await;
+    for _ in 1..READS {
+        if last.is_ok() {
+            break;
         }
+        last = store.access().await;
     }
-    tracing::error!("users, keys and roles cannot be read, nobody is admitted until they can be: {failed}");
-    AccessRows::default()
+    last
 }

@@ -17,15 +17,14 @@ use super::output::{Format, Output};
 use crate::app::store::shared;
 use crate::config::{Config, StoreLocation};
 use crate::store::replicas::ReplicaName;
-use crate::store::sqlite::restored;
-use crate::store::transfer::Place;
+use crate::store::transfer::{Place, restored};
 
 /// What can be done with the file of a store.
 #[derive(Debug, Subcommand)]
 pub enum StoreCommand {
     /// Copy the store of a service that runs to a file here, checked; the key of its secrets is not in it
     Backup(backup::BackupArgs),
-    /// Say that the file was restored from a backup: it becomes another store, which agents must be told to trust
+    /// Say that the store was restored from a backup: it becomes another store, which agents must be told to trust
     Restored(RestoredArgs),
     /// Look whether what the store holds fits together: its index against the log, the log against the locks. Exit code 1 when
     /// something does not
@@ -40,9 +39,9 @@ pub struct RestoredArgs {
     /// Configuration file of the service
     #[arg(long, value_name = "FILE", env = "OBSTEWARD_CONFIG")]
     config: Option<PathBuf>,
-    /// File of the embedded store, before the configuration's
-    #[arg(long, value_name = "FILE", env = "OBSTEWARD_STORE")]
-    store: Option<PathBuf>,
+    /// The store, before the configuration's: a file, or mysql://user@host:port/database
+    #[arg(long, value_name = "FILE|URL", env = "OBSTEWARD_STORE", hide_env_values = true)]
+    store: Option<StoreLocation>,
 }
 
 pub async fn run(
@@ -52,28 +51,18 @@ pub async fn run(
 ) -> Result<Exit, Failure> {
     match command {
         StoreCommand::Backup(args) => backup::run(args, &client()?, output).await,
-        StoreCommand::Restored(args) => say_restored(args, output),
+        StoreCommand::Restored(args) => say_restored(args, output).await,
         StoreCommand::Check(args) => check::run(args, output).await,
         StoreCommand::Migrate(args) => migrate::run(args, output).await,
     }
 }
 
-fn say_restored(args: RestoredArgs, output: &Output) -> Result<Exit, Failure> {
-    let RestoredArgs { config, store } = args;
-    let path = match (store, config) {
-        (Some(path), _) => path,
-        (None, Some(config)) => Config::read(&config).map_err(|error| Failure::Usage(error.to_string()))?.store.path,
-        (None, None) => Config::default().store.path,
-    };
-    let renamed = restored(&path).map_err(|error| Failure::Local(error.to_string()))?;
+async fn say_restored(args: RestoredArgs, output: &Output) -> Result<Exit, Failure> {
+    let place = place(args.store, args.config.as_deref())?;
+    let renamed = restored(&place).await.map_err(|error| Failure::Local(error.to_string()))?;
     match output.format {
         Format::Text => {
-            output.line(&format!(
-                "{} is store {} from now on, was {}",
-                path.display(),
-                renamed.store_id,
-                renamed.former
-            ))?;
+            output.line(&format!("{place} is store {} from now on, was {}", renamed.store_id, renamed.former))?;
             output.note(&format!(
                 "next: on each database host, run `obsteward agent trust {}` with the agent's --state-directory, then \
                  start the service",
@@ -81,7 +70,7 @@ fn say_restored(args: RestoredArgs, output: &Output) -> Result<Exit, Failure> {
             ));
         }
         Format::Json => output.document(&json!({
-            "file": path.display().to_string(),
+            "store": place.to_string(),
             "store_id": renamed.store_id,
             "former_store_id": renamed.former,
         }))?,

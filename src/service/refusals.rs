@@ -13,7 +13,7 @@ pub(super) fn store_refusal(error: &StoreError) -> Refusal {
     tracing::error!("the store failed a request: {error}");
     match error {
         StoreError::Open(_) | StoreError::Failed(_) | StoreError::Closed => Refusal::Unavailable {
-            why: "the store does not answer; whether the request was accepted is found by repeating it with the same request_id"
+            why: "the store does not answer; a request for a change may have been accepted, repeat it with the same request_id"
                 .to_owned(),
             retry_after_millis: 1000,
         },

@@ -191,6 +191,12 @@ impl Commit {
             None
         }
     }
+
+    /// The error of a commit that no store takes.
+    fn malformed(&self) -> Option<StoreError> {
+        let what = self.invalid_because()?;
+        Some(StoreError::Failed(format!("a commit of task {} is malformed, {what}", self.task)))
+    }
 }
 
 /// Outcome of a commit. All but `Committed` wrote nothing.

@@ -23,7 +23,7 @@ pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Whose program the database is; each has limits of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Product {
+pub(super) enum Product {
     MySql,
     MariaDb,
     OceanBase,
@@ -79,11 +79,6 @@ impl MysqlConnection {
 
     pub async fn rows(&mut self, sql: &str, values: Vec<SqlValue>) -> Result<Vec<SqlRow>, StoreError> {
         self.all_rows(&with_values(sql, &values)).await
-    }
-
-    /// A statement whose text is complete, and may hold a `?`.
-    pub(super) async fn rows_of_text(&mut self, sql: &str) -> Result<(), StoreError> {
-        self.all_rows(sql).await.map(drop)
     }
 
     /// Sends statements in one message, and returns the rows of all their results once the last has answered. After an error nothing

@@ -7,10 +7,11 @@ use super::connection::{MysqlConnection, Product};
 use super::literal::with_values;
 use super::options::MysqlOptions;
 use super::schema;
+use crate::domain::ids::LARGEST_ID;
 use crate::store::StoreError;
 use crate::store::replicas::ReplicaState;
 use crate::store::sql::{Database, SqlValue, damaged};
-use crate::store::transfer::Rows;
+use crate::store::transfer::{LOST_IDS, Rows, StoreIdChange};
 use crate::store::vault::Vault;
 
 /// A replica that lives renews its lease within this time.
@@ -76,6 +77,22 @@ pub(in crate::store) async fn mark_moved(options: &MysqlOptions, to: &str) -> Re
     connection.rows(sql, vec![MOVED.into(), to.into()]).await.map(drop)
 }
 
+/// The store is another one from here on.
+pub(in crate::store) async fn restored(options: &MysqlOptions) -> Result<StoreIdChange, StoreError> {
+    let mut connection = MysqlConnection::open(options).await?;
+    let rows = connection.rows("SELECT value FROM meta WHERE name = 'store_id'", Vec::new()).await?;
+    let former = rows.first().ok_or_else(|| damaged("the store has no store_id"))?.owned_text(0)?;
+    let store_id = uuid::Uuid::new_v4().to_string();
+    let highest = LARGEST_ID - 2 * LOST_IDS;
+    connection
+        .all_rows(&format!(
+            "START TRANSACTION;\nUPDATE meta SET value = '{store_id}' WHERE name = 'store_id';\n\
+             UPDATE counter SET value = value + {LOST_IDS} WHERE name = 'id' AND value <= {highest};\nCOMMIT"
+        ))
+        .await?;
+    Ok(StoreIdChange { former, store_id })
+}
+
 /// Refuses a database whose store has gone on elsewhere, or has not wholly come.
 pub(super) async fn is_here(connection: &mut MysqlConnection, options: &MysqlOptions) -> Result<(), StoreError> {
     let sql = "SELECT name, value FROM meta WHERE name IN (?, ?)";
@@ -132,7 +149,7 @@ impl Rows for MysqlRows {
         for row in rows {
             let part = with_values(&mark, &row);
             if bytes > 0 && bytes + part.len() > LARGEST_INSERT {
-                self.0.rows_of_text(&format!("{head}{}", parts.join(", "))).await?;
+                self.0.all_rows(&format!("{head}{}", parts.join(", "))).await?;
                 parts.clear();
                 bytes = 0;
             }
@@ -142,6 +159,6 @@ impl Rows for MysqlRows {
         if parts.is_empty() {
             return Ok(());
         }
-        self.0.rows_of_text(&format!("{head}{}", parts.join(", "))).await
+        self.0.all_rows(&format!("{head}{}", parts.join(", "))).await.map(drop)
     }
 }

@@ -47,7 +47,7 @@ use ring::Ring;
 use tail::Counters;
 use writer::{Job, Writer, Written};
 
-pub use connection::{MysqlConnection, Product};
+pub use connection::MysqlConnection;
 pub use options::{MysqlOptions, StoreTls};
 
 /// Events that are read at a time.
@@ -272,9 +272,8 @@ impl WholeStore for MysqlStore {
 impl Store for MysqlStore {
     fn submit(&self, commit: Commit) -> PendingCommit {
         let (answer, pending) = PendingCommit::new();
-        if let Some(what) = commit.invalid_because() {
-            let task = commit.task;
-            let _ = answer.send(Err(StoreError::Failed(format!("a commit of task {task} is malformed, {what}"))));
+        if let Some(malformed) = commit.malformed() {
+            let _ = answer.send(Err(malformed));
             return pending;
         }
         self.writer.submit(Job::Commit(Box::new(PreparedCommit::of(commit)), answer));

@@ -45,7 +45,7 @@ use writer::Writer;
 
 pub use backup::{check as check_backup, is_backup};
 pub use connection::SqliteConnection;
-pub use restored::{StoreIdChange, restored};
+pub(in crate::store) use restored::restored;
 pub use writer::OnFatal;
 
 /// Smallest block in which ids are reserved, so that most reservations cost no commit.
@@ -222,9 +222,8 @@ impl WholeStore for SqliteStore {
 impl Store for SqliteStore {
     fn submit(&self, commit: Commit) -> PendingCommit {
         let (answer, pending) = PendingCommit::new();
-        if let Some(what) = commit.invalid_because() {
-            let task = commit.task;
-            let _ = answer.send(Err(StoreError::Failed(format!("a commit of task {task} is malformed, {what}"))));
+        if let Some(malformed) = commit.malformed() {
+            let _ = answer.send(Err(malformed));
             return pending;
         }
         self.writer.submit(PreparedCommit::of(commit), answer);

@@ -11,20 +11,10 @@ use super::sqlite_error::unusable;
 use super::{commit, schema, shutdown_mark};
 use crate::domain::ids::LARGEST_ID;
 use crate::store::StoreError;
-
-/// Ids that are skipped: more than a store gives out between two backups.
-const LOST_IDS: i64 = 1 << 20;
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoreIdChange {
-    /// The id that agents know.
-    pub former: String,
-    /// The id that agents must be configured to trust.
-    pub store_id: String,
-}
+use crate::store::transfer::{LOST_IDS, StoreIdChange};
 
 /// Gives a restored file a new store id. No service may be using it.
-pub fn restored(path: &Path) -> Result<StoreIdChange, StoreError> {
+pub(in crate::store) fn restored(path: &Path) -> Result<StoreIdChange, StoreError> {
     if !path.try_exists().is_ok_and(|exists| exists) {
         return Err(StoreError::Open(format!("there is no store {}, name the restored file", path.display())));
     }

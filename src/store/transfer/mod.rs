@@ -4,8 +4,11 @@
 mod check;
 mod copy;
 mod places;
+mod restored;
 mod tables;
 
 pub use check::{Finding, Report};
 pub(super) use copy::{Rows, copy};
-pub use places::{Place, check_store, migrate};
+pub use places::{Place, check_store, migrate, restored};
+pub(super) use restored::LOST_IDS;
+pub use restored::StoreIdChange;

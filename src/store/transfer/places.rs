@@ -5,9 +5,12 @@ use std::path::PathBuf;
 
 use super::check::{Report, check};
 use super::copy::copy;
+use super::restored::StoreIdChange;
 use crate::store::StoreError;
 use crate::store::mysql::MysqlOptions;
-use crate::store::mysql::import::{MysqlRows, mark_moved, nobody_uses, snapshot};
+use crate::store::mysql::import::{self, MysqlRows, mark_moved, nobody_uses, snapshot};
+use crate::store::sql::Database;
+use crate::store::sqlite;
 use crate::store::sqlite::import::{IdleFile, SqliteRows, reader};
 
 /// Where a store is.
@@ -45,7 +48,7 @@ pub async fn migrate(from: &Place, to: &Place) -> Result<u64, StoreError> {
     }
 }
 
-async fn copy_into(from: &mut crate::store::sql::Database, to: &Place) -> Result<u64, StoreError> {
+async fn copy_into(from: &mut Database, to: &Place) -> Result<u64, StoreError> {
     match to {
         Place::File(path) => {
             let mut rows = SqliteRows::create(path)?;
@@ -67,5 +70,16 @@ pub async fn check_store(place: &Place) -> Result<Report, StoreError> {
     match place {
         Place::File(path) => check(&mut reader(path)?).await,
         Place::Shared(options) => check(&mut snapshot(options).await?).await,
+    }
+}
+
+/// Gives a store that was restored from a backup a new id. No service may be using it.
+pub async fn restored(place: &Place) -> Result<StoreIdChange, StoreError> {
+    match place {
+        Place::File(path) => sqlite::restored(path),
+        Place::Shared(options) => {
+            nobody_uses(options).await?;
+            import::restored(options).await
+        }
     }
 }

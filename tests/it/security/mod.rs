@@ -8,6 +8,7 @@ pub mod administration;
 pub mod agent_tls;
 pub mod audit;
 pub mod credentials;
+pub mod directory;
 pub mod permissions;
 pub mod roles;
 pub mod secrets;

@@ -12,7 +12,7 @@ use obsteward::store::key_source::KeySource;
 use obsteward::store::mysql::{MysqlOptions, MysqlStore};
 use obsteward::store::replicas::Replicas;
 use obsteward::store::sqlite::{SqliteOptions, SqliteStore};
-use obsteward::store::transfer::{Place, check_store, migrate};
+use obsteward::store::transfer::{Place, check_store, migrate, restored};
 use obsteward::store::{CommitOutcome, Store, TaskFilter, WholeStore};
 use secrecy::ExposeSecret;
 
@@ -52,7 +52,8 @@ async fn conforms(on: &str, database: impl AsyncFn(&str) -> String) {
     assert!(failed.is_empty(), "{on}: {failed:?}");
 }
 
-/// A store goes from a file into the database and back into a file, and is the same store everywhere.
+/// A store goes from a file into the database and back into a file, and is the same store everywhere until it is said
+/// to have been restored.
 async fn moves(url: String) {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);
@@ -92,12 +93,15 @@ async fn moves(url: String) {
     assert!(refused.contains("uses the store"), "{refused}");
     store.leave().await.unwrap();
     store.close().await;
+    let renamed = restored(&shared()).await.unwrap();
+    assert_eq!(renamed.former, id);
     migrate(&shared(), &Place::File(path("second.db"))).await.unwrap();
     let refused = MysqlStore::open(options.clone(), Clock::system()).await.err().unwrap().to_string();
     assert!(refused.contains("was moved to"), "{refused}");
     assert_eq!(check_store(&Place::File(path("second.db"))).await.unwrap().findings, []);
     let store = SqliteStore::open(path("second.db"), sqlite).unwrap();
-    assert_eq!((store.store_id(), &self::content(&*store).await), (id.as_str(), &content));
+    assert_eq!((store.store_id(), &self::content(&*store).await), (renamed.store_id.as_str(), &content));
+    assert!(store.reserve_ids(1).await.unwrap() > 1 << 20);
     assert!(commit(&*store, creation(900, 9)).await != CommitOutcome::LockHeld { task: task_id(900) });
 }
 

@@ -39,6 +39,8 @@ pub struct Switches {
     pub panics: AtomicBool,
     /// Whether nothing is looked up before it is let go on.
     pub held: watch::Sender<bool>,
+    /// Whether users, keys and roles cannot be read.
+    pub access_fails: AtomicBool,
     /// Whether refusals cannot be recorded.
     pub records_fail: AtomicBool,
     /// Reads of the log of events so far.
@@ -79,6 +81,7 @@ impl TemporaryStore {
             closed: AtomicBool::new(false),
             panics: AtomicBool::new(false),
             held: watch::Sender::new(false),
+            access_fails: AtomicBool::new(false),
             records_fail: AtomicBool::new(false),
             log_reads: AtomicUsize::new(0),
         };
@@ -198,6 +201,9 @@ impl AccessStore for TemporaryStore {
     }
 
     async fn access(&self) -> Answer<AccessRows> {
+        if self.switches.access_fails.load(Ordering::SeqCst) {
+            return Err(StoreError::Failed("no session".to_owned()));
+        }
         self.real.access().await
     }
 
