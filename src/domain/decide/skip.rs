@@ -62,7 +62,9 @@ pub(super) fn skipped(task: &Task, id: SubtaskId, by: Requester) -> Result<Vec<E
     let others = || task.subtasks.iter().filter(|other| other.spec.id != id);
     let over = match task.direction {
         Direction::Forward => {
-            events.extend(step::make_ready(task, &step::waiting(task, Some(id))));
+            // Behind the skip its server may no longer be one that is passed over. What does not fold is refused at the commit.
+            let Some(after) = step::behind(task, &events) else { return Ok(events) };
+            events.extend(step::make_ready(&after, &step::waiting(&after, None)));
             others().all(|other| other.state == SubtaskState::Successful)
         }
         Direction::Back => {

@@ -135,13 +135,19 @@ fn goes_on_without(task: &Task, id: SubtaskId, failed: &[EventKind]) -> Option<V
     if task.spec.rollout.is_none() || task.state != TaskState::Running {
         return None;
     }
-    let mut after = task.clone();
-    for kind in failed {
-        after.apply(&Event { at: task.last_progress_at, kind: kind.clone() }).ok()?;
-    }
+    let after = behind(task, failed)?;
     let passed = after.subtask(id).is_ok_and(|subtask| after.is_passed_over(subtask));
     let next = waiting(&after, None);
     (passed && stopping_failure(&after).is_none() && !next.is_empty()).then(|| make_ready(&after, &next))
+}
+
+/// The task behind these events; `None`: they do not fold.
+pub(super) fn behind(task: &Task, events: &[EventKind]) -> Option<Task> {
+    let mut after = task.clone();
+    for kind in events {
+        after.apply(&Event { at: task.last_progress_at, kind: kind.clone() }).ok()?;
+    }
+    Some(after)
 }
 
 /// Ends only the subtask; returns whether it changed anything, or may have.

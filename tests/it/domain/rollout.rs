@@ -10,7 +10,7 @@ use obsteward::domain::rollout::{Paused, Rollout, RolloutAction};
 use proptest::prelude::*;
 
 use super::any_input;
-use super::driven::{Driven, asked, dispatch, failure, subtask, success, undone, wanted};
+use super::driven::{Driven, asked, cancelled, dispatch, failure, skip, subtask, success, undone, wanted};
 
 /// Batches of so many servers, two steps each, with a gate behind each batch; before them and behind them one step.
 fn rollout(batches: &[usize], stop_after: u32, pause_after: Option<u32>) -> Driven {
@@ -114,6 +114,22 @@ fn a_server_that_nothing_was_done_to_is_passed_over_and_one_that_was_touched_is_
     done(&mut driven, 1);
     driven.must(failure(subtask(2)));
     assert_eq!(driven.task.state, TaskState::Failed, "it was taken out already");
+}
+
+#[test]
+fn a_skipped_step_brings_its_server_back_into_the_rollout() {
+    let mut driven = rollout(&[2, 1], 3, None);
+    driven.must(failure(subtask(1)));
+    for offset in [3, 4] {
+        done(&mut driven, offset);
+    }
+    driven.must(success(subtask(5)));
+    driven.must(asked(Verb::Cancel));
+    driven.must(cancelled(subtask(6), false));
+    assert_eq!((driven.task.state, driven.state(6)), (TaskState::Cancelled, SubtaskState::Failed));
+    driven.must(skip(subtask(6)));
+    let states = [6, 7, 8].map(|offset| driven.state(offset));
+    assert_eq!(states, [SubtaskState::Successful, SubtaskState::Ready, SubtaskState::Pending]);
 }
 
 #[test]
