@@ -6,10 +6,10 @@ use std::time::Duration;
 use super::connection::{MysqlConnection, Product};
 use super::literal::with_values;
 use super::options::MysqlOptions;
+use super::replicas::renewing;
 use super::schema;
 use crate::domain::ids::LARGEST_ID;
 use crate::store::StoreError;
-use crate::store::replicas::ReplicaState;
 use crate::store::sql::{Database, SqlValue, damaged};
 use crate::store::transfer::{LOST_IDS, Rows, StoreIdChange};
 use crate::store::vault::Vault;
@@ -49,25 +49,12 @@ pub(in crate::store) async fn snapshot(options: &MysqlOptions) -> Result<Databas
 pub(in crate::store) async fn nobody_uses(options: &MysqlOptions) -> Result<(), StoreError> {
     let mut connection = MysqlConnection::open(options).await?;
     schema::known(&mut connection, options).await?;
-    let sql = "SELECT id, name, renewals FROM replica WHERE state = ?";
-    let mut before = None;
-    for wait in [Duration::ZERO, LONGEST_SILENCE] {
-        tokio::time::sleep(wait).await;
-        let rows = connection.rows(sql, vec![ReplicaState::Live.as_str().into()]).await?;
-        let live = rows.iter().map(|row| Ok((row.int(0)?, row.owned_text(1)?, row.int(2)?)));
-        let live = live.collect::<Result<Vec<_>, StoreError>>()?;
-        if live.is_empty() {
-            return Ok(());
-        }
-        if let Some(before) = before.replace(live.clone())
-            && let Some((id, name, _)) = live.iter().find(|one| !before.contains(one))
-        {
-            return Err(StoreError::Open(format!(
-                "replica {id} ({name}) uses the store {options}; stop every replica first, `obsteward replicas` lists them"
-            )));
-        }
+    match renewing(&mut connection, i64::MAX, LONGEST_SILENCE).await? {
+        Some(who) => Err(StoreError::Open(format!(
+            "{who} uses the store {options}; stop every replica first, `obsteward replicas` lists them"
+        ))),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// What is in the database is not to be used any more: it has gone on elsewhere.

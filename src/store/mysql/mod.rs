@@ -49,6 +49,7 @@ use writer::{Job, Writer, Written};
 
 pub use connection::MysqlConnection;
 pub use options::{MysqlOptions, StoreTls};
+pub use schema::{Schema, SchemaStep};
 
 /// Events that are read at a time.
 const TAIL_RANGE: u32 = 1024;

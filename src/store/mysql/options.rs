@@ -7,6 +7,7 @@ use std::time::Duration;
 use mysql_async::{ClientIdentity, Opts, SslOpts};
 use secrecy::SecretString;
 
+use super::schema::Schema;
 use crate::store::StoreError;
 use crate::store::key_source::KeySource;
 use crate::store::replicas::ReplicaName;
@@ -45,6 +46,7 @@ pub struct MysqlOptions {
     /// How often the log of events is looked at while something goes on.
     pub tail_interval: Duration,
     pub replica: ReplicaName,
+    pub schema: Schema,
 }
 
 impl MysqlOptions {
@@ -71,6 +73,7 @@ impl MysqlOptions {
             readers: 8,
             tail_interval: Duration::from_millis(100),
             replica: ReplicaName::default(),
+            schema: Schema::default(),
         })
     }
 }

@@ -2,26 +2,56 @@
 //!
 //! Each step is run statement by statement, because the database ends a transaction at every change of a table. All statements of a
 //! step can be run again, and the step counts once its row in `schema_version` is there.
+//!
+//! While replicas are replaced one by one, those of two versions run. A step that the older ones cannot work on waits until they have
+//! ended, and one of them that comes back is refused.
 
 use secrecy::{ExposeSecret, SecretString};
 
 use super::connection::MysqlConnection;
 use super::import::is_here;
 use super::options::MysqlOptions;
+use super::replicas::renewing;
 use crate::store::StoreError;
 use crate::store::key_source::KeySource;
-use crate::store::sql::{SqlValue, damaged};
+use crate::store::replicas::LEASE;
+use crate::store::sql::{SqlRow, SqlValue, damaged};
 use crate::store::vault::{SecretLocation, Vault};
 
 /// A step of the schema.
-struct Version {
-    sql: &'static str,
-    /// The oldest program that may work on it: while replicas are replaced one by one, both run.
-    readable_since: i64,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SchemaStep {
+    pub sql: &'static str,
+    /// The oldest schema whose programs may work on this one too.
+    pub readable_since: i64,
 }
 
-/// Oldest first; version n is the nth.
-const VERSIONS: [Version; 1] = [Version { sql: include_str!("schema_v1.sql"), readable_since: 1 }];
+/// The steps that a program knows, oldest first; schema n is that of the nth.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Schema(Vec<SchemaStep>);
+
+impl Default for Schema {
+    /// What this program knows.
+    fn default() -> Self {
+        Self(vec![SchemaStep { sql: include_str!("schema_v1.sql"), readable_since: 1 }])
+    }
+}
+
+impl Schema {
+    /// That of a later program.
+    pub fn followed_by(mut self, step: SchemaStep) -> Self {
+        self.0.push(step);
+        self
+    }
+
+    pub(super) fn newest(&self) -> i64 {
+        i64::try_from(self.0.len()).unwrap_or(i64::MAX)
+    }
+}
+
+/// The schema of the database, and the oldest whose programs may work on it.
+pub(super) const NEWEST: &str =
+    "SELECT COALESCE(MAX(version), 0), COALESCE(MAX(readable_since), 0) FROM schema_version";
 /// Plaintext of the check value.
 const CHECK: &str = "obsteward";
 /// How long a replica waits for another one that changes the tables, seconds.
@@ -50,23 +80,30 @@ pub(super) async fn migrate(connection: &mut MysqlConnection, options: &MysqlOpt
     let table = "CREATE TABLE IF NOT EXISTS schema_version (version BIGINT PRIMARY KEY, readable_since BIGINT NOT NULL, \
                  written_by VARBINARY(128) NOT NULL)";
     connection.rows(table, Vec::new()).await.map_err(|error| cannot(options, &error))?;
-    let newest = i64::try_from(VERSIONS.len()).unwrap_or(i64::MAX);
-    if check(connection, options).await? >= newest {
+    if check(connection, options).await? >= options.schema.newest() {
         return Ok(());
     }
     // One replica at a time. A database without such locks lets several run the same statements, which does no harm.
     let lock = format!("obsteward {}", options.database);
     let _ = connection.rows("SELECT GET_LOCK(?, ?)", vec![lock.as_str().into(), MIGRATION_WAIT.into()]).await;
-    let migrated = apply(connection, options, newest).await;
+    let migrated = apply(connection, options).await;
     if connection.is_open() {
         let _ = connection.rows("SELECT RELEASE_LOCK(?)", vec![lock.into()]).await;
     }
     migrated
 }
 
-async fn apply(connection: &mut MysqlConnection, options: &MysqlOptions, newest: i64) -> Result<(), StoreError> {
+async fn apply(connection: &mut MysqlConnection, options: &MysqlOptions) -> Result<(), StoreError> {
     let from = check(connection, options).await?;
-    for (version, step) in (1..=newest).zip(&VERSIONS).filter(|(version, _)| *version > from) {
+    for (version, step) in (1..).zip(&options.schema.0).filter(|(version, _)| *version > from) {
+        let who = if from == 0 { None } else { renewing(connection, step.readable_since, LEASE).await? };
+        if let Some(who) = who {
+            return Err(StoreError::Open(format!(
+                "the store {options} cannot be brought to schema {version} while {who} runs, which does not know schema {}; \
+                 end the replicas of older versions first, `obsteward replicas` lists them",
+                step.readable_since
+            )));
+        }
         for statement in statements(step.sql) {
             connection.rows(&statement, Vec::new()).await.map_err(|error| {
                 StoreError::Open(format!(
@@ -84,9 +121,9 @@ async fn apply(connection: &mut MysqlConnection, options: &MysqlOptions, newest:
     Ok(())
 }
 
-/// Refuses a database without the tables of this version.
+/// Refuses a database without the tables that this version needs.
 pub(super) async fn known(connection: &mut MysqlConnection, options: &MysqlOptions) -> Result<(), StoreError> {
-    if check(connection, options).await? == i64::try_from(VERSIONS.len()).unwrap_or(i64::MAX) {
+    if check(connection, options).await? >= options.schema.newest() {
         return Ok(());
     }
     Err(StoreError::Open(format!(
@@ -96,11 +133,15 @@ pub(super) async fn known(connection: &mut MysqlConnection, options: &MysqlOptio
 
 /// The version of the schema; refuses one that this program must not work on.
 async fn check(connection: &mut MysqlConnection, options: &MysqlOptions) -> Result<i64, StoreError> {
-    let sql = "SELECT COALESCE(MAX(version), 0), COALESCE(MAX(readable_since), 0) FROM schema_version";
-    let rows = connection.rows(sql, Vec::new()).await.map_err(|error| cannot(options, &error))?;
+    let rows = connection.rows(NEWEST, Vec::new()).await.map_err(|error| cannot(options, &error))?;
+    work_on(&rows, options)
+}
+
+/// The same, of the rows of [`NEWEST`].
+pub(super) fn work_on(rows: &[SqlRow], options: &MysqlOptions) -> Result<i64, StoreError> {
     let row = rows.first().ok_or_else(|| damaged("a count without a row"))?;
     let (version, readable_since) = (row.int(0)?, row.int(1)?);
-    let known = i64::try_from(VERSIONS.len()).unwrap_or(i64::MAX);
+    let known = options.schema.newest();
     if readable_since > known {
         return Err(StoreError::Open(format!(
             "the store {options} has schema {version}, which needs an obsteward that knows schema {readable_since}, this one \

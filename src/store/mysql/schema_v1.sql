@@ -204,12 +204,14 @@ CREATE TABLE IF NOT EXISTS role (
 ) DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin;
 
 -- The replicas of the service, also those that are gone. Each start is a new one. `renewals` counts the renewals of its lease:
--- whoever sees the same number for the length of a lease may bury it. `tasks`: how many it drives.
+-- whoever sees the same number for the length of a lease may bury it. `tasks`: how many it drives. `newest_schema`: the newest that
+-- it knows.
 CREATE TABLE IF NOT EXISTS replica (
     id         BIGINT PRIMARY KEY,
     name       VARBINARY(256) NOT NULL,
     address    VARBINARY(256) NOT NULL,
     version    VARBINARY(64) NOT NULL,
+    newest_schema BIGINT NOT NULL,
     start_us   BIGINT NOT NULL,
     end_us     BIGINT,
     state      VARBINARY(16) NOT NULL,

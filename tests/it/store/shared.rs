@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use obsteward::clock::{Clock, monotonic_now};
+use obsteward::domain::ids::Revision;
 use obsteward::store::access::{AccessChange, NewUser};
 use obsteward::store::backup::Backups;
 use obsteward::store::inventory::RegisterOutcome;
 use obsteward::store::key_source::KeySource;
-use obsteward::store::mysql::{MysqlOptions, MysqlStore};
+use obsteward::store::mysql::{MysqlOptions, MysqlStore, Schema, SchemaStep};
 use obsteward::store::replicas::Replicas;
 use obsteward::store::sqlite::{SqliteOptions, SqliteStore};
 use obsteward::store::transfer::{Place, check_store, migrate, restored};
@@ -105,6 +106,66 @@ async fn moves(url: String) {
     assert!(commit(&*store, creation(900, 9)).await != CommitOutcome::LockHeld { task: task_id(900) });
 }
 
+/// While replicas are replaced one by one, those of two versions work on one store; one that must not work on it any more is refused,
+/// and keeps the new one from changing it while it lives.
+async fn upgrades(url: String) {
+    let directory = tempfile::tempdir().unwrap();
+    let options = options(&url, directory.path());
+    let later = |sql: &'static str, readable_since| SchemaStep { sql, readable_since };
+    let step = later("CREATE TABLE later (id BIGINT PRIMARY KEY); ALTER TABLE task ADD COLUMN later BIGINT", 1);
+    let (second, third) =
+        (Schema::default().followed_by(step), later("CREATE TABLE latest (id BIGINT PRIMARY KEY)", 3));
+    let opened = |schema: Schema| MysqlStore::open(MysqlOptions { schema, ..options.clone() }, Clock::system());
+
+    let old = opened(Schema::default()).await.unwrap();
+    old.join().await.unwrap();
+    commit(&*old, creation(100, 1)).await;
+    let new = opened(second.clone()).await.unwrap();
+    new.join().await.unwrap();
+    for (writer, reader, task) in [(&old, &new, 200), (&new, &old, 300)] {
+        assert!(writer.renew(0).await.unwrap());
+        commit(&**writer, creation(task, task)).await;
+        let events = reader.events(task_id(task), Revision::ZERO, 10).await.unwrap();
+        assert!(!events.is_empty());
+    }
+    // The new one drives what the old one has begun.
+    old.leave().await.unwrap();
+    let owned = new.owned_tasks().await.unwrap().into_iter().find(|owned| owned.task == task_id(100)).unwrap();
+    assert_eq!(owned.owner, None);
+    assert!(new.claim_seen(&owned).await.unwrap().is_some());
+    // And back: the older version is started again.
+    old.close().await;
+    let old = opened(Schema::default()).await.unwrap();
+    old.join().await.unwrap();
+    assert_eq!(check_store(&Place::Shared(Box::new(options.clone()))).await.unwrap().findings, []);
+
+    let renewing = async {
+        loop {
+            old.renew(0).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let refused = tokio::select! {
+        opened = opened(second.clone().followed_by(third)) => opened.err().unwrap().to_string(),
+        () = renewing => unreachable!(),
+    };
+    assert!(refused.contains("cannot be brought to schema 3 while replica "), "{refused}");
+    new.leave().await.unwrap();
+    // One that could not say that it ends.
+    new.close().await;
+    let newest = opened(second.followed_by(third)).await.unwrap();
+    newest.join().await.unwrap();
+    assert!(!old.renew(0).await.unwrap(), "it knows an older schema");
+    for refused in [old.join().await.err(), opened(Schema::default()).await.err()] {
+        let refused = refused.unwrap().to_string();
+        assert!(refused.contains("has schema 3, which needs an obsteward that knows schema 3"), "{refused}");
+    }
+    assert!(newest.renew(0).await.unwrap());
+    for store in [old, newest] {
+        store.close().await;
+    }
+}
+
 async fn fill(store: &dyn Whole) {
     let registered = store.register(super::inventory::cluster(1), super::audit()).await.unwrap();
     assert!(matches!(registered, RegisterOutcome::Done(_)));
@@ -136,7 +197,7 @@ async fn content(store: &dyn Whole) -> String {
 }
 
 mod mariadb {
-    use super::{conforms, moves};
+    use super::{conforms, moves, upgrades};
     use crate::support::mariadb::Mariadb;
 
     #[tokio::test]
@@ -144,6 +205,13 @@ mod mariadb {
     async fn a_store_moves_in_and_out() {
         let server = Mariadb::start().await;
         moves(server.database("moves").await).await;
+    }
+
+    #[tokio::test]
+    #[ignore = "a lane of scripts/test runs it"]
+    async fn replicas_of_two_versions_share_a_store() {
+        let server = Mariadb::start().await;
+        upgrades(server.database("upgrades").await).await;
     }
 
     #[tokio::test]
@@ -157,7 +225,7 @@ mod mariadb {
 mod oceanbase {
     use obsteward::sim::NetClaim;
 
-    use super::{conforms, moves};
+    use super::{conforms, moves, upgrades};
     use crate::e2e::real_engine::engine::{Engine, Release};
     use crate::support::mariadb::create_database;
 
@@ -175,5 +243,13 @@ mod oceanbase {
         let net = NetClaim::any().unwrap();
         let engine = Engine::start(Release::OfStore, net.address(250), "store").await;
         moves(create_database(engine.address, "moves").await).await;
+    }
+
+    #[tokio::test]
+    #[ignore = "needs a real OceanBase engine; a lane of scripts/test runs it"]
+    async fn replicas_of_two_versions_share_a_store() {
+        let net = NetClaim::any().unwrap();
+        let engine = Engine::start(Release::OfStore, net.address(250), "store").await;
+        upgrades(create_database(engine.address, "upgrades").await).await;
     }
 }
