@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use obsteward::clock::monotonic_now;
 use obsteward::proto::v1;
-use obsteward::sim::SimCluster;
+use obsteward::sim::{Fault, FaultKind, SimCluster};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tonic::{Code, Status};
@@ -22,7 +22,7 @@ const LAST: Duration = Duration::from_secs(150);
 
 pub struct Traffic {
     set: Arc<ReplicaSet>,
-    pub sim: SimCluster,
+    pub sim: Arc<SimCluster>,
     pub cluster_id: i64,
     servers: Vec<i64>,
     random: fastrand::Rng,
@@ -35,7 +35,7 @@ pub struct Traffic {
 
 impl Traffic {
     pub async fn over(set: Arc<ReplicaSet>, seed: u64) -> Self {
-        let sim = SimCluster::start(quick()).await.unwrap();
+        let sim = Arc::new(SimCluster::start(quick()).await.unwrap());
         let clients = set.any_clients().await;
         let cluster = set.register(&clients, &sim).await;
         let servers = clients.list_servers(cluster.id).await.into_iter().map(|server| server.id).collect();
@@ -47,6 +47,7 @@ impl Traffic {
     /// One task after the other, until the time is over and the last is at rest.
     pub async fn run(&mut self, until: Instant) {
         while monotonic_now() < until {
+            self.hold_leaders();
             let Some(task) = self.begin().await else { continue };
             self.handles.push(task.clone());
             for _ in 0..2 {
@@ -54,6 +55,21 @@ impl Traffic {
             }
             self.see_to_its_end(task.id, until).await;
         }
+    }
+
+    /// Now and then no leader leaves its server for a while: a task that waits is met by more than one that is done at once.
+    fn hold_leaders(&mut self) {
+        if self.random.u32(0..3) > 0 {
+            return;
+        }
+        for server in self.sim.servers() {
+            self.sim.inject(Fault::on(FaultKind::LeaderSwitchStuck { tenant: None, ls: None }, server.id));
+        }
+        let (sim, held) = (Arc::clone(&self.sim), Duration::from_millis(self.random.u64(500..12_000)));
+        tokio::spawn(async move {
+            tokio::time::sleep(held).await;
+            sim.clear_all();
+        });
     }
 
     /// Waits for every watch to see its end.
