@@ -1,0 +1,122 @@
+//! How many stops the service accepts over a wire, each recorded durably with its lock, its request and its audit record; beside it
+//! an empty call of a bare tonic server, in the same run. Server and load are processes of their own.
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a measurement may stop where it is")]
+
+#[path = "support/clusters.rs"]
+mod clusters;
+#[path = "support/server.rs"]
+mod server;
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use obsteward::proto::v1;
+use obsteward::proto::v1::ob_server_service_client::ObServerServiceClient;
+use server::Server;
+use support::{amount, figure, millis, now, percentile, rate, rounded, syncs};
+use tonic::transport::Channel;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
+
+const CONNECTIONS: usize = 4;
+
+#[derive(Clone, Copy)]
+struct Load {
+    in_flight: usize,
+    count: usize,
+}
+
+fn main() {
+    server::bare_tonic();
+    syncs::count_from_here();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let loads = [(1, amount(2_000, 300)), (64, amount(15_000, 2_000)), (256, amount(20_000, 3_000))];
+        let loads = loads.map(|(in_flight, count)| Load { in_flight, count });
+        let clusters = loads.iter().map(|load| load.count).sum::<usize>().max(amount(50_000, 0));
+        let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let servers = clusters::register(&directory.path().join("store.db"), clusters).await;
+        let service = Server::obsteward(directory.path(), &clusters::config(directory.path()));
+        let bare = Server::bare();
+        let mut first = 0;
+        for load in loads {
+            let empty = empty_calls(&bare, load).await;
+            let before = syncs::so_far();
+            let targets = servers[first..first + load.count].to_vec();
+            first += load.count;
+            let (took, mut lasted) = accepted(&service, load, targets).await;
+            let Load { in_flight, count } = load;
+            let per_second = count as f64 / took.as_secs_f64();
+            let values = [
+                ("in_flight", in_flight.into()),
+                ("clusters", clusters.into()),
+                ("per_second", rate(count, took)),
+                ("of_empty_call", rounded(per_second / empty, 3)),
+                ("p50_ms", millis(percentile(&mut lasted, 0.5))),
+                ("p99_ms", millis(percentile(&mut lasted, 0.99))),
+                ("syncs_each", syncs::for_each(before, count)),
+            ];
+            figure("accept", values);
+        }
+    });
+}
+
+/// Runs so many calls, so many at a time; how long all took, and each.
+async fn run<F: Future<Output = ()> + Send>(
+    load: Load,
+    channels: Vec<Channel>,
+    call: impl Fn(Channel, usize) -> F + Clone + Send + Sync + 'static,
+) -> (Duration, Vec<Duration>) {
+    let (next, begun) = (Arc::new(AtomicUsize::new(0)), now());
+    let mut callers = tokio::task::JoinSet::new();
+    for caller in 0..load.in_flight {
+        let (channel, next, call) = (channels[caller % channels.len()].clone(), Arc::clone(&next), call.clone());
+        callers.spawn(async move {
+            let mut lasted = Vec::new();
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                if number >= load.count {
+                    return lasted;
+                }
+                let one = now();
+                call(channel.clone(), number).await;
+                lasted.push(one.elapsed());
+            }
+        });
+    }
+    let lasted = callers.join_all().await.into_iter().flatten().collect();
+    (begun.elapsed(), lasted)
+}
+
+/// Calls a second.
+async fn empty_calls(bare: &Server, load: Load) -> f64 {
+    let load = Load { count: load.count * 4, ..load };
+    let channels = bare.channels(CONNECTIONS.min(load.in_flight)).await;
+    let call = |channel, _| async {
+        HealthClient::new(channel).check(HealthCheckRequest { service: String::new() }).await.unwrap();
+    };
+    let (took, mut lasted) = run(load, channels, call).await;
+    let values = [
+        ("in_flight", load.in_flight.into()),
+        ("per_second", rate(load.count, took)),
+        ("p50_ms", millis(percentile(&mut lasted, 0.5))),
+    ];
+    figure("empty_call", values);
+    load.count as f64 / took.as_secs_f64()
+}
+
+async fn accepted(service: &Server, load: Load, targets: Vec<(i64, i64)>) -> (Duration, Vec<Duration>) {
+    let channels = service.channels(CONNECTIONS.min(load.in_flight)).await;
+    let targets = Arc::new(targets);
+    let call = move |channel, number: usize| {
+        let (cluster_id, server_id) = targets[number];
+        async move {
+            let request_id = uuid::Uuid::new_v4().to_string();
+            let request = v1::StopServerRequest { cluster_id, server_id, request_id, ..Default::default() };
+            ObServerServiceClient::new(channel).stop_server(request).await.unwrap();
+        }
+    };
+    run(load, channels, call).await
+}

@@ -1,0 +1,157 @@
+//! How many durable tasks the engine carries through its eight steps, and how long one takes; beside it what the store does alone
+//! and what raw SQLite does with the same rows, in the same run.
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a measurement may stop where it is")]
+
+mod support;
+#[path = "support/tasks.rs"]
+mod tasks;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use obsteward::clock::{BootClock, Clock};
+use obsteward::domain::ids::Principal;
+use obsteward::engine::{Engine, EngineSettings, WriteOutcome};
+use obsteward::store::sqlite::{SqliteOptions, SqliteStore};
+use obsteward::store::{Author, Store, Write};
+use support::{amount, figure, millis, now, percentile, rate, rounded, syncs};
+
+/// Ids that are reserved at a time.
+const IDS: u32 = 9 * 512;
+
+fn main() {
+    syncs::count_from_here();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        for (in_flight, tasks) in [(1, amount(2_000, 500)), (64, amount(30_000, 6_000)), (256, amount(30_000, 6_000))] {
+            let raw = raw_sqlite(in_flight, tasks);
+            engine(in_flight, tasks, raw).await;
+        }
+    });
+}
+
+fn directory() -> tempfile::TempDir {
+    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
+}
+
+struct Ids {
+    next: i64,
+    end: i64,
+}
+
+impl Ids {
+    /// As a request takes them: one for the task, one for each step.
+    async fn take(&mut self, store: &SqliteStore) -> i64 {
+        if self.next + tasks::STEPS >= self.end {
+            self.next = store.reserve_ids(IDS).await.unwrap();
+            self.end = self.next + i64::from(IDS);
+        }
+        self.next += tasks::STEPS + 1;
+        self.next - tasks::STEPS - 1
+    }
+}
+
+async fn engine(in_flight: usize, count: usize, raw: f64) {
+    let directory = directory();
+    let store = SqliteStore::open(directory.path().join("store.db"), SqliteOptions::default()).unwrap();
+    let clock = Clock::system();
+    let settings = EngineSettings {
+        executor: "bench".to_owned(),
+        clock: clock.clone(),
+        boot_clock: BootClock::System,
+        failpoints: Arc::default(),
+    };
+    let runtime = tokio::runtime::Handle::current();
+    let engine = Engine::new(store.clone(), store.clone(), tasks::registry(), settings, runtime);
+    let mut ids = Ids { next: 0, end: 0 };
+    let (before, begun) = (syncs::so_far(), now());
+    let mut lasted = Vec::new();
+    let mut clusters = 0;
+    let mut begin = async |cluster: i64| {
+        let spec = tasks::spec(ids.take(&store).await, cluster, &clock);
+        let writes = vec![Write::AcquireLock { cluster: spec.cluster.key.clone() }];
+        let author = Author::Request { principal: Principal::new("bench"), nonce: spec.id.to_string() };
+        let engine = Arc::clone(&engine);
+        tokio::spawn(async move {
+            match engine.committer().create(spec, author, writes).await.unwrap() {
+                WriteOutcome::Done { task, fence, .. } => engine.begin(task, fence),
+                other => panic!("{other:?}"),
+            }
+        })
+    };
+    let mut creating = Vec::new();
+    for _ in 0..count {
+        let one = now();
+        clusters += 1;
+        creating.push(begin(clusters).await);
+        loop {
+            creating.retain(|one: &tokio::task::JoinHandle<()>| !one.is_finished());
+            if creating.len() + engine.running() < in_flight {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        lasted.push(one.elapsed());
+    }
+    while creating.iter().any(|one| !one.is_finished()) || engine.running() > 0 {
+        tokio::task::yield_now().await;
+    }
+    let took = begun.elapsed();
+    let per_second = count as f64 / took.as_secs_f64();
+    let mut values = vec![
+        ("in_flight", in_flight.into()),
+        ("tasks", count.into()),
+        ("per_second", rate(count, took)),
+        ("of_raw_sqlite", rounded(per_second / raw, 3)),
+        ("syncs_per_task", syncs::for_each(before, count)),
+    ];
+    if in_flight == 1 {
+        values.push(("p50_ms", millis(percentile(&mut lasted, 0.5))));
+        values.push(("p99_ms", millis(percentile(&mut lasted, 0.99))));
+    }
+    figure("engine", values);
+    store.close().await;
+}
+
+/// The same rows by one connection, whose transactions hold what so many tasks write at a time: tasks a second.
+fn raw_sqlite(in_flight: usize, count: usize) -> f64 {
+    let directory = directory();
+    let mut connection = rusqlite::Connection::open(directory.path().join("raw.db")).unwrap();
+    connection
+        .execute_batch(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000;
+             CREATE TABLE event (seq INTEGER PRIMARY KEY, task INTEGER, revision INTEGER, at INTEGER, body BLOB);
+             CREATE UNIQUE INDEX event_task ON event (task, revision);
+             CREATE TABLE task (id INTEGER PRIMARY KEY, state TEXT, revision INTEGER, updated INTEGER)",
+        )
+        .unwrap();
+    let (before, begun) = (syncs::so_far(), now());
+    let body = [7_u8; 120];
+    let rounds = count.div_ceil(in_flight);
+    for round in 0..rounds {
+        // A commit for the creation and one for the end of each step, of two or three events.
+        for step in 0..=tasks::STEPS {
+            let transaction = connection.transaction().unwrap();
+            for one in 0..in_flight {
+                let task = i64::try_from(round * in_flight + one).unwrap();
+                let mut event = transaction
+                    .prepare_cached("INSERT INTO event (task, revision, at, body) VALUES (?1, ?2, ?3, ?4)")
+                    .unwrap();
+                for event_of_step in 0..3 {
+                    event.execute((task, step * 3 + event_of_step, step, body.as_slice())).unwrap();
+                }
+                let sql = "INSERT INTO task VALUES (?1, 'RUNNING', ?2, ?2) ON CONFLICT (id) DO UPDATE SET revision = ?2, updated = ?2";
+                transaction.prepare_cached(sql).unwrap().execute((task, step)).unwrap();
+            }
+            transaction.commit().unwrap();
+        }
+    }
+    let (took, done) = (begun.elapsed(), rounds * in_flight);
+    let values = [
+        ("in_flight", in_flight.into()),
+        ("per_second", rate(done, took)),
+        ("syncs_per_task", syncs::for_each(before, done)),
+    ];
+    figure("raw_sqlite", values);
+    done as f64 / took.max(Duration::from_nanos(1)).as_secs_f64()
+}
