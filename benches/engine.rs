@@ -10,10 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use obsteward::clock::{BootClock, Clock};
+use obsteward::domain::event::TaskSpec;
 use obsteward::domain::ids::Principal;
 use obsteward::engine::{Engine, EngineSettings, WriteOutcome};
 use obsteward::store::sqlite::{SqliteOptions, SqliteStore};
-use obsteward::store::{Author, Store, Write};
+use obsteward::store::{Author, Store, WholeStore, Write};
 use support::{amount, figure, millis, now, percentile, rate, rounded, syncs};
 
 /// Ids that are reserved at a time.
@@ -66,26 +67,14 @@ async fn engine(in_flight: usize, count: usize, raw: f64) {
     let mut ids = Ids { next: 0, end: 0 };
     let (before, begun) = (syncs::so_far(), now());
     let mut lasted = Vec::new();
-    let mut clusters = 0;
-    let mut begin = async |cluster: i64| {
-        let spec = tasks::spec(ids.take(&store).await, cluster, &clock);
-        let writes = vec![Write::AcquireLock { cluster: spec.cluster.key.clone() }];
-        let author = Author::Request { principal: Principal::new("bench"), nonce: spec.id.to_string() };
-        let engine = Arc::clone(&engine);
-        tokio::spawn(async move {
-            match engine.committer().create(spec, author, writes).await.unwrap() {
-                WriteOutcome::Done { task, fence, .. } => engine.begin(task, fence),
-                other => panic!("{other:?}"),
-            }
-        })
-    };
-    let mut creating = Vec::new();
-    for _ in 0..count {
+    let mut creating: Vec<tokio::task::JoinHandle<()>> = Vec::new();
+    for number in 1..=count {
         let one = now();
-        clusters += 1;
-        creating.push(begin(clusters).await);
+        let cluster = i64::try_from(number).unwrap();
+        let spec = tasks::spec(ids.take(&store).await, cluster, &clock);
+        creating.push(tokio::spawn(begin(Arc::clone(&engine), spec)));
         loop {
-            creating.retain(|one: &tokio::task::JoinHandle<()>| !one.is_finished());
+            creating.retain(|one| !one.is_finished());
             if creating.len() + engine.running() < in_flight {
                 break;
             }
@@ -111,6 +100,15 @@ async fn engine(in_flight: usize, count: usize, raw: f64) {
     }
     figure("engine", values);
     store.close().await;
+}
+
+async fn begin(engine: Arc<Engine>, spec: TaskSpec) {
+    let writes = vec![Write::AcquireLock { cluster: spec.cluster.key.clone() }];
+    let author = Author::Request { principal: Principal::new("bench"), nonce: spec.id.to_string() };
+    match engine.committer().create(spec, author, writes).await.unwrap() {
+        WriteOutcome::Done { task, fence, .. } => engine.begin(task, fence),
+        other => panic!("{other:?}"),
+    }
 }
 
 /// The same rows by one connection, whose transactions hold what so many tasks write at a time: tasks a second.

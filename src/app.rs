@@ -228,6 +228,7 @@ impl App {
             inventory: inventory.clone(),
             clock: clock.clone(),
             store_id: store.store_id().to_owned(),
+            store: store.clone(),
             timeouts,
         };
         let (engine_thread, runtime) = EngineThread::start()?;

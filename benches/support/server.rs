@@ -10,8 +10,6 @@ use tonic::transport::{Channel, Endpoint};
 pub struct Server {
     child: Child,
     pub address: String,
-    /// Of the REST gateway.
-    pub rest: Option<String>,
 }
 
 impl Server {
@@ -34,21 +32,16 @@ impl Server {
     fn start(mut command: Command, stdout: Stdio, of: impl Fn(&mut Child) -> Box<dyn std::io::Read + Send>) -> Self {
         let mut child = command.stdin(Stdio::null()).stdout(stdout).stderr(Stdio::piped()).spawn().expect("a process");
         let mut lines = BufReader::new(of(&mut child)).lines();
-        let (mut said, mut rest) = (Vec::new(), None);
+        let mut said = Vec::new();
         let address = loop {
             let Some(Ok(line)) = lines.next() else { panic!("it did not start: {}", said.join("\n")) };
             if let Some(address) = line.strip_prefix("listening on ") {
                 break address.to_owned();
             }
-            rest = line.strip_prefix("REST gateway on ").map(str::to_owned).or(rest);
             said.push(line);
         };
         std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| eprintln!("{line}")));
-        Self { child, address, rest }
-    }
-
-    pub fn pid(&self) -> u32 {
-        self.child.id()
+        Self { child, address }
     }
 
     /// Connections of its own each.
@@ -60,13 +53,6 @@ impl Server {
             channels.push(endpoint.connect().await.expect("a connection"));
         }
         channels
-    }
-
-    /// Resident memory, bytes.
-    pub fn memory(&self) -> u64 {
-        let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.pid())).expect("a process");
-        let pages: u64 = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok()).expect("a number");
-        pages * 4096
     }
 }
 

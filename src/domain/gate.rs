@@ -17,6 +17,7 @@ use crate::domain::precheck::{self, Check, Precheck, PrecheckStage, why_leader_s
 use crate::domain::reading::{ClusterReading, LogStreamReading, younger_than};
 use crate::domain::status::{OverriddenBy, Risk, ZoneInnerStatus};
 use crate::domain::stop_target::StopTarget;
+use crate::domain::store_home::StoreHome;
 
 pub use whole_cluster::{WholeStop, whole_gate};
 
@@ -164,12 +165,13 @@ impl Gate {
 pub fn gate(
     reading: &ClusterReading,
     target: &ServerAddr,
+    store: &StoreHome,
     leaders: &LeaderCount,
     mark: StopTimeExpectation,
     consent: &Consent,
     now: Timestamp,
 ) -> Gate {
-    let precheck = precheck::precheck_at(PrecheckStage::Gate, reading, &StopTarget::Server(*target), now);
+    let precheck = precheck::precheck_at(PrecheckStage::Gate, reading, &StopTarget::Server(*target), store, now);
     let mut obstacles = Vec::new();
     obstacles.extend(age(reading, leaders, now));
     obstacles.extend(stop_time(reading, target, mark, consent));

@@ -31,6 +31,7 @@ pub mod shown;
 pub mod ssh;
 pub mod status;
 pub mod stop_target;
+pub mod store_home;
 pub mod task;
 pub mod words;
 

@@ -6,12 +6,14 @@ mod advice;
 mod leader_stays;
 mod log_streams;
 mod servers;
+mod store_endpoint;
 #[cfg(test)]
 mod tests;
 pub mod unanswered;
 
 pub use leader_stays::{HAS_NOT_LEFT, LedFrom, why_leader_stays};
 pub use log_streams::LOG_IN_SYNC_INTERVAL_NS;
+pub use store_endpoint::{of_unread_cluster, of_whole_cluster};
 
 use std::fmt;
 
@@ -20,6 +22,7 @@ use crate::domain::blocker::Blockers;
 use crate::domain::reading::ClusterReading;
 use crate::domain::status::{OverriddenBy, Risk};
 use crate::domain::stop_target::StopTarget;
+use crate::domain::store_home::StoreHome;
 
 macro_rules! check_names {
     ($($(#[$doc:meta])* $variant:ident = $word:literal),+ $(,)?) => {
@@ -68,6 +71,8 @@ check_names! {
     SingleReplicaTenants = "SINGLE_REPLICA_TENANTS",
     /// The arbitration service is ACTIVE where the majority depends on it.
     ArbitrationService = "ARBITRATION_SERVICE",
+    /// The tenant that holds our own store keeps a majority, and stays reachable.
+    StoreEndpoint = "STORE_ENDPOINT",
     /// No unit moves to or from the target.
     UnitMigration = "UNIT_MIGRATION",
     /// The cluster is not being upgraded.
@@ -182,16 +187,25 @@ pub enum PrecheckStage {
 }
 
 /// Makes every check for the stop of `target`. Never skips one; what could not be read blocks where a refusal depends on it.
-pub fn precheck(reading: &ClusterReading, target: &StopTarget, now: Timestamp) -> Precheck {
-    precheck_at(PrecheckStage::BeforeStop, reading, target, now)
+/// `store`: where our own records are.
+pub fn precheck(reading: &ClusterReading, target: &StopTarget, store: &StoreHome, now: Timestamp) -> Precheck {
+    precheck_at(PrecheckStage::BeforeStop, reading, target, store, now)
 }
 
 /// [`precheck`] at a given moment.
-pub fn precheck_at(moment: PrecheckStage, reading: &ClusterReading, target: &StopTarget, now: Timestamp) -> Precheck {
+pub fn precheck_at(
+    moment: PrecheckStage,
+    reading: &ClusterReading,
+    target: &StopTarget,
+    store: &StoreHome,
+    now: Timestamp,
+) -> Precheck {
     let log_streams = log_streams::examine(moment, reading, target);
+    let of_store = store_endpoint::check(store, reading, target, &log_streams.failures);
     let failures_tolerated_after = log_streams.failures_tolerated_after;
     let leader_moves = log_streams.leader_moves;
     let mut checks = log_streams.checks;
+    checks.push(of_store);
     checks.extend(servers::checks(reading, target));
     checks.extend(advice::checks(reading, target, now, failures_tolerated_after));
     checks.sort_by_key(|check| check.name);

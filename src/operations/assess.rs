@@ -10,9 +10,10 @@ use crate::domain::gate::Consent;
 use crate::domain::graph::TaskTarget;
 use crate::domain::host::{Finding, MaySignal, ProcessReport};
 use crate::domain::ids::{Principal, ServerAddr};
-use crate::domain::precheck::{Check, CheckVerdict, LeaderMove, precheck};
+use crate::domain::precheck::{self, Check, CheckVerdict, LeaderMove, precheck};
 use crate::domain::reading::{ClusterReading, ServerReading};
 use crate::domain::status::OverriddenBy;
+use crate::domain::store_home::StoreHome;
 use crate::inventory::Target;
 use crate::oceanbase::{ClusterError, ErrorClass};
 use crate::operations::admission::admit_observed;
@@ -26,14 +27,16 @@ pub struct Survey {
     pub reading: Result<ClusterReading, ClusterError>,
     /// Each server with its process.
     pub found: Vec<(ServerAddr, ProcessReport)>,
+    /// Where our own records are.
+    pub store: StoreHome,
 }
 
 /// Reads cluster and hosts at once, in bounded time: a cluster that hangs is one that does not answer.
 pub async fn survey(deps: &Deps, subject: &Subject) -> Survey {
     let read = async { subject.reader(deps).await?.reading().await };
     let read = super::step_io::within(deps.timeouts.reading, subject.cluster_name(), read);
-    let (reading, found) = tokio::join!(read, processes(deps, subject));
-    Survey { reading, found }
+    let (reading, found, store) = tokio::join!(read, processes(deps, subject), deps.store.home());
+    Survey { reading, found, store }
 }
 
 /// The process of each server.
@@ -209,8 +212,9 @@ pub fn assess(
     if part.is_none() {
         checks.extend(cluster::checks(survey, subject, operation));
     }
+    checks.extend(store_check(survey, subject));
     if let (Ok(reading), Some(part)) = (&survey.reading, &part) {
-        let precheck = precheck(reading, part, now);
+        let precheck = precheck(reading, part, &survey.store, now);
         checks.extend(precheck.checks.iter().map(AssessedCheck::from));
         leader_moves = precheck.leader_moves;
         failures_tolerated_after = Some(precheck.failures_tolerated_after);
@@ -222,6 +226,18 @@ pub fn assess(
         check.overridden = check.overridden_by.is_some_and(|by| by.is_given(consent.force, &consent.accepted));
     }
     Assessment { checks, leader_moves, failures_tolerated_after, observed_at }
+}
+
+/// Whether the store is in the way, where the precheck of a part does not say it.
+fn store_check(survey: &Survey, subject: &Subject) -> Option<AssessedCheck> {
+    let Target { cluster, servers, .. } = subject.way();
+    let recorded = servers.iter().map(|server| server.addr);
+    let check = match (&survey.reading, subject.stop_target()) {
+        (Ok(_), Some(_)) => return None,
+        (Ok(_) | Err(_), None) => precheck::of_whole_cluster(&survey.store, &cluster.identity, recorded),
+        (Err(_), Some(_)) => precheck::of_unread_cluster(&survey.store, &cluster.identity, recorded),
+    };
+    Some(AssessedCheck::from(&check))
 }
 
 /// A check that nothing overrides.

@@ -38,6 +38,7 @@ use crate::engine::Registry;
 use crate::host::Hosts;
 use crate::inventory::{Inventory, InventoryError};
 use crate::oceanbase::{ClusterError, ErrorClass, ErrorDetail, OceanBase};
+use crate::store::home::Located;
 
 /// Times that an operator may want to change.
 #[derive(Clone, Debug)]
@@ -106,6 +107,8 @@ pub struct Deps {
     pub clock: Clock,
     /// Agents count fences per store.
     pub store_id: String,
+    /// Where the store lives.
+    pub store: Arc<dyn Located>,
     pub timeouts: Timeouts,
 }
 

@@ -25,6 +25,7 @@ pub mod commit_rules;
 #[cfg(debug_assertions)]
 pub(crate) mod death;
 pub mod encode;
+pub mod home;
 pub mod inventory;
 pub mod key_source;
 pub mod mysql;
@@ -53,6 +54,7 @@ use crate::domain::status::{ClusterStatus, ServerStatus, ZoneStatus};
 use crate::domain::task::Task;
 use access::AccessStore;
 use backup::Backups;
+use home::Located;
 use inventory::InventoryStore;
 use replicas::Replicas;
 
@@ -392,7 +394,7 @@ pub trait Store: Send + Sync {
 
 /// All that a store is to the service.
 #[async_trait]
-pub trait WholeStore: Store + InventoryStore + AccessStore + Backups + Replicas {
+pub trait WholeStore: Store + InventoryStore + AccessStore + Backups + Replicas + Located {
     /// Waits until everything queued is written or given up, and lets go of what the store stands on. Reads may go on; writes are
     /// answered as closed.
     async fn close(&self);

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use obsteward::domain::event::{Event, Phase, StoredEvent};
 use obsteward::domain::ids::{ClusterId, ClusterKey, Fence, Principal, Revision, Seq, TaskId};
+use obsteward::domain::store_home::StoreTenant;
 use obsteward::domain::task::Task;
 use obsteward::store::commit_rules::{CommitFacts, Verdict, judge, reached};
 use obsteward::store::inventory::{
@@ -29,6 +30,8 @@ pub struct Content {
     pub requests: BTreeMap<(String, String), (TaskId, String)>,
     pub lines: Vec<(TaskId, LogLine)>,
     pub cluster: Option<StoredCluster>,
+    /// The tenant that holds all this, where it is one.
+    pub store_tenant: Option<StoreTenant>,
     last_id: i64,
     /// How many commits were written.
     commits: watch::Sender<usize>,

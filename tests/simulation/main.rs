@@ -24,6 +24,7 @@ mod proof;
 mod service;
 mod simulate;
 mod store;
+mod store_home;
 mod story;
 mod walk;
 mod witness;

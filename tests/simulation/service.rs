@@ -66,6 +66,7 @@ impl RunningService {
             inventory: inventory.clone(),
             clock: clock.clone(),
             store_id: STORE_ID.to_owned(),
+            store: store.clone(),
             timeouts: timeouts.clone(),
         };
         let settings = EngineSettings {

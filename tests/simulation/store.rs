@@ -8,6 +8,8 @@ use async_trait::async_trait;
 use obsteward::clock::Timestamp;
 use obsteward::domain::event::{Phase, StoredEvent};
 use obsteward::domain::ids::{ClusterId, ClusterKey, Fence, Principal, ReplicaId, Revision, Seq, SubtaskId, TaskId};
+use obsteward::domain::store_home::StoreHome;
+use obsteward::store::home::Located;
 use obsteward::store::inventory::{
     ClusterChange, ClusterFilter, ClusterObservation, ClusterOrder, ClusterRow, DeregisterOutcome, HostRoute,
     InventoryStore, NewCluster, RegisterOutcome, ServerRow, ZoneRow,
@@ -287,6 +289,14 @@ impl InventoryStore for LifeStore {
 
     async fn hosts(&self, cluster: ClusterId) -> Result<Vec<(String, HostRoute)>, StoreError> {
         self.cluster_row(cluster, |known| known.hosts.clone()).await
+    }
+}
+
+/// In no cluster unless the world says otherwise.
+#[async_trait]
+impl Located for LifeStore {
+    async fn home(&self) -> StoreHome {
+        self.disk.lock().store_tenant.clone().map_or(StoreHome::InNoCluster, StoreHome::Tenant)
     }
 }
 

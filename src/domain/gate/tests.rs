@@ -23,7 +23,7 @@ fn ask(
     accepted: &[Risk],
 ) -> Gate {
     let consent = Consent { force, accepted: accepted.to_vec() };
-    gate(reading, &addr(2), leaders, mark, &consent, NOW.plus(Duration::from_secs(1)))
+    gate(reading, &addr(2), &StoreHome::InNoCluster, leaders, mark, &consent, NOW.plus(Duration::from_secs(1)))
 }
 
 fn code(gate: &Gate) -> Option<GateCode> {

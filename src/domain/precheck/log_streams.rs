@@ -45,16 +45,25 @@ pub(super) struct LogStreamChecks {
     pub(super) checks: Vec<Check>,
     pub(super) leader_moves: Vec<LeaderMove>,
     pub(super) failures_tolerated_after: i32,
+    pub(super) failures: Vec<Failure>,
 }
 
-struct Failure {
-    check: CheckName,
-    evidence: String,
+/// A rule that is broken.
+pub(super) struct Failure {
+    pub(super) check: CheckName,
+    pub(super) evidence: String,
     /// What the root service would say; `None` when this is not one of its refusals.
     words: Option<String>,
-    retriable: bool,
+    pub(super) retriable: bool,
     /// The log stream; `None`: it is about a whole tenant.
-    blocker: Option<Blocker>,
+    pub(super) blocker: Option<Blocker>,
+}
+
+impl Failure {
+    pub(super) fn is_of(&self, log_stream: &LogStreamReading) -> bool {
+        let LogStreamReading { tenant_id, ls_id, .. } = log_stream;
+        self.blocker.as_ref().is_some_and(|it| it.tenant_id == Some(*tenant_id) && it.log_stream == Some(*ls_id))
+    }
 }
 
 pub(super) fn examine(moment: PrecheckStage, reading: &ClusterReading, target: &StopTarget) -> LogStreamChecks {
@@ -81,6 +90,7 @@ pub(super) fn examine(moment: PrecheckStage, reading: &ClusterReading, target: &
         checks: CHECKS.into_iter().map(|check| summary(check, &failures, reading)).collect(),
         leader_moves: moves.into_iter().map(named).collect(),
         failures_tolerated_after: i32::try_from(tolerated.unwrap_or(0).max(0)).unwrap_or(i32::MAX),
+        failures,
     }
 }
 

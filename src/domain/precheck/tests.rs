@@ -10,7 +10,7 @@ use crate::domain::status::{InnerStatus, ZoneInnerStatus};
 
 /// The checks that block a stop of server 2.
 fn blocked(reading: &ClusterReading) -> Vec<(CheckName, Option<OverriddenBy>, Option<String>)> {
-    let precheck = precheck(reading, &addr(2).into(), NOW);
+    let precheck = precheck(reading, &addr(2).into(), &StoreHome::InNoCluster, NOW);
     assert_eq!(precheck.checks.iter().map(|check| check.name).collect::<Vec<_>>(), CheckName::ALL);
     blocking(&precheck, false, &[])
         .into_iter()
@@ -29,25 +29,25 @@ fn words(text: &str) -> Option<String> {
 fn a_healthy_cluster_passes() {
     let reading = cluster(3);
     assert_eq!(blocked(&reading), []);
-    let precheck = precheck(&reading, &addr(1).into(), NOW);
+    let precheck = precheck(&reading, &addr(1).into(), &StoreHome::InNoCluster, NOW);
     assert_eq!(precheck.failures_tolerated_after, 0);
     let moves: Vec<_> = precheck.leader_moves.iter().map(|moved| (moved.tenant_id, moved.leaders)).collect();
     assert_eq!(moves, [(1, 1), (1001, 1), (1002, 2)]);
     assert!(!needs_force_stop(&precheck));
-    assert_eq!(super::precheck(&cluster(5), &addr(1).into(), NOW).failures_tolerated_after, 1);
+    assert_eq!(super::precheck(&cluster(5), &addr(1).into(), &StoreHome::InNoCluster, NOW).failures_tolerated_after, 1);
 }
 
 #[test]
 fn the_only_server_is_never_stopped() {
     let reading = cluster(1);
-    let precheck = precheck(&reading, &addr(1).into(), NOW);
+    let precheck = precheck(&reading, &addr(1).into(), &StoreHome::InNoCluster, NOW);
     let left = blocking(&precheck, true, Risk::ALL);
     assert_eq!(left.iter().map(|check| check.name).collect::<Vec<_>>(), [CheckName::SingleServer]);
 }
 
 #[test]
 fn a_target_that_is_not_there_is_never_stopped() {
-    let precheck = precheck(&cluster(3), &addr(9).into(), NOW);
+    let precheck = precheck(&cluster(3), &addr(9).into(), &StoreHome::InNoCluster, NOW);
     let left = blocking(&precheck, true, Risk::ALL);
     assert_eq!(
         left.iter().map(|check| check.name).collect::<Vec<_>>(),
@@ -60,15 +60,15 @@ fn a_target_that_is_not_there_is_never_stopped() {
 fn a_zone_is_stopped_with_all_its_servers() {
     let zone = |number: u8| StopTarget::Zone(server(number).zone);
     let blocks = |reading: &ClusterReading, target: &StopTarget| {
-        let precheck = precheck(reading, target, NOW);
+        let precheck = precheck(reading, target, &StoreHome::InNoCluster, NOW);
         let blocking = blocking(&precheck, false, &[]);
         blocking.iter().map(|check| (check.name, check.root_service_words.clone())).collect::<Vec<_>>()
     };
     let mut reading = cluster(5);
     assert_eq!(blocks(&reading, &zone(2)), []);
-    assert_eq!(precheck(&reading, &zone(2), NOW).failures_tolerated_after, 1);
+    assert_eq!(precheck(&reading, &zone(2), &StoreHome::InNoCluster, NOW).failures_tolerated_after, 1);
     reading.servers[2].zone = reading.servers[1].zone.clone();
-    assert_eq!(precheck(&reading, &zone(2), NOW).failures_tolerated_after, 0);
+    assert_eq!(precheck(&reading, &zone(2), &StoreHome::InNoCluster, NOW).failures_tolerated_after, 0);
     assert_eq!(blocks(&reading, &addr(2).into()), []);
     reading.servers[3].zone = reading.servers[1].zone.clone();
     let no_majority =
@@ -210,7 +210,7 @@ fn log_not_in_sync() {
     reading.log_streams[3].replicas[2].end_scn = Ok(leader_scn - 5_000_000_001);
     let expected = words("-4179: Tenant(1002) LS(1001) log not sync, stop server not allowed");
     assert_eq!(blocked(&reading), [(CheckName::LogInSync, Some(OverriddenBy::Force), expected)]);
-    let precheck = precheck(&reading, &addr(2).into(), NOW);
+    let precheck = precheck(&reading, &addr(2).into(), &StoreHome::InNoCluster, NOW);
     assert!(needs_force_stop(&precheck) && precheck.keeps_majority() && !precheck.keeps_synced_majority());
     assert_eq!(blocking(&precheck, true, &[]), Vec::<&Check>::new());
     assert_eq!(overridden(&precheck, true, &[]).len(), 1);
@@ -325,7 +325,7 @@ fn members_are_matched_exactly() {
         other.zone = reading.servers[2].zone.clone();
         reading.servers.push(other);
         reading.servers[0].last_offline_time = Some(NOW);
-        let precheck = precheck(&reading, &target.into(), NOW);
+        let precheck = precheck(&reading, &target.into(), &StoreHome::InNoCluster, NOW);
         assert_eq!(blocking(&precheck, false, &[]), Vec::<&Check>::new(), "{target} is no member");
     }
 }
@@ -394,7 +394,7 @@ proptest! {
     #[test]
     fn majority_agrees_with_brute_force(reading in any_cluster(), target in 1_u8..=7, zone: bool) {
         let target = if zone { StopTarget::Zone(server(target).zone) } else { addr(target).into() };
-        let precheck = precheck(&reading, &target, NOW);
+        let precheck = precheck(&reading, &target, &StoreHome::InNoCluster, NOW);
         let kept = reading.log_streams.iter().all(|stream| keeps_majority(&reading, &target, stream));
         prop_assert_eq!(precheck.keeps_majority(), kept);
         if blocking(&precheck, false, &[]).is_empty() || blocking(&precheck, true, &[]).is_empty() {
@@ -405,13 +405,13 @@ proptest! {
     /// Losing a replica or a server never turns a refusal into a pass, with any consent.
     #[test]
     fn losing_more_is_never_better(reading in any_cluster(), stream in 0_usize..4, replica in 0_usize..7, lost in 0_usize..7) {
-        let before = precheck(&reading, &addr(1).into(), NOW);
+        let before = precheck(&reading, &addr(1).into(), &StoreHome::InNoCluster, NOW);
         let mut worse = reading.clone();
         let lost = lost % worse.servers.len();
         worse.servers[lost].start_service_time = None;
         let replicas = &mut worse.log_streams[stream].replicas;
         if !replicas.is_empty() { replicas.remove(replica % replicas.len()); }
-        let after = precheck(&worse, &addr(1).into(), NOW);
+        let after = precheck(&worse, &addr(1).into(), &StoreHome::InNoCluster, NOW);
         for (force, accepted) in [(false, &[][..]), (true, &[][..])] {
             if !blocking(&before, force, accepted).is_empty() {
                 prop_assert!(!blocking(&after, force, accepted).is_empty());
@@ -422,7 +422,7 @@ proptest! {
     /// More consent never blocks more, and a block is either refused or listed as overridden.
     #[test]
     fn consent_is_monotone_and_listed(reading in any_cluster(), force: bool, quorum: bool) {
-        let precheck = precheck(&reading, &addr(1).into(), NOW);
+        let precheck = precheck(&reading, &addr(1).into(), &StoreHome::InNoCluster, NOW);
         let accepted: &[Risk] = if quorum { &[Risk::QuorumLoss] } else { &[] };
         let refused = blocking(&precheck, force, accepted).len();
         prop_assert!(refused <= blocking(&precheck, false, &[]).len());

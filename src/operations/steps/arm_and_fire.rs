@@ -11,6 +11,7 @@ use crate::domain::effect::{EffectOutcome, Permit};
 use crate::domain::gate::{Consent, Gate, LeaderCount, StopTimeExpectation, WholeStop, gate, whole_gate};
 use crate::domain::host::{CallerFence, Finding, HostCode, ObserverIdentity, StopResult};
 use crate::domain::reading::ClusterReading;
+use crate::domain::store_home::StoreHome;
 use crate::engine::PreparedEffect;
 use crate::host::{Host, HostError};
 use crate::inventory::Target;
@@ -26,13 +27,19 @@ const BEHIND_TICKET: Duration = Duration::from_secs(4);
 pub(super) struct GateRead {
     pub reading: ClusterReading,
     pub leaders: LeaderCount,
+    /// Where our own records are.
+    pub store: StoreHome,
 }
 
 pub(super) async fn read_gate(deps: &Deps, target: &Target) -> Result<GateRead, ClusterError> {
-    let mut reader = step_io::gate_reader(deps, target).await?;
-    let reading = reader.gate_reading().await?;
-    let leaders = reader.leaders(&target.server.addr).await?;
-    Ok(GateRead { reading, leaders })
+    let read = async {
+        let mut reader = step_io::gate_reader(deps, target).await?;
+        let reading = reader.gate_reading().await?;
+        let leaders = reader.leaders(&target.server.addr).await?;
+        Ok((reading, leaders))
+    };
+    let (read, store) = tokio::join!(read, deps.store.home());
+    read.map(|(reading, leaders)| GateRead { reading, leaders, store })
 }
 
 /// By which rules the gate is decided.
@@ -51,7 +58,7 @@ impl GateRules {
             Self::OfPart { mark, consent } => {
                 let read = read_gate(deps, target).await?;
                 let addr = &target.server.addr;
-                let gate = gate(&read.reading, addr, &read.leaders, *mark, consent, deps.clock.now());
+                let gate = gate(&read.reading, addr, &read.store, &read.leaders, *mark, consent, deps.clock.now());
                 let blockers = gate.blockers(&read.reading, addr);
                 Ok((gate, blockers))
             }

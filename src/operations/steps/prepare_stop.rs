@@ -37,7 +37,7 @@ pub struct PrepareStop(pub Deps);
 fn failing(survey: &Survey, subject: &Subject, consent: &Consent, now: Timestamp) -> Blockers {
     let mut blockers = Blockers::default();
     if let (Ok(reading), Some(target)) = (&survey.reading, subject.stop_target()) {
-        let checks = precheck(reading, &target, now);
+        let checks = precheck(reading, &target, &survey.store, now);
         blocking(&checks, consent.force, &consent.accepted).iter().for_each(|check| blockers.append(&check.blockers));
     }
     blockers

@@ -113,7 +113,7 @@ impl StopProcess {
             };
             let (mark, consent, now) = (mark(context), step_io::consent(context), self.0.clock.now());
             let decided = |read: GateRead| {
-                let gate = gate(&read.reading, &addr, &read.leaders, mark, &consent, now);
+                let gate = gate(&read.reading, &addr, &read.store, &read.leaders, mark, &consent, now);
                 let blockers = gate.blockers(&read.reading, &addr);
                 (gate, blockers)
             };

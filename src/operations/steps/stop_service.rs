@@ -201,7 +201,7 @@ impl StopService {
             Ok(reading) => reading,
             Err(error) => return step_io::unread(&error),
         };
-        let precheck = precheck(&reading, subject.what(), self.0.clock.now());
+        let precheck = precheck(&reading, subject.what(), &self.0.store.home().await, self.0.clock.now());
         let evidence = format!("{leaders} leaders still on {} at the end of the wait", subject.place());
         let accepted = step_io::accepts(context, Risk::QuorumLoss);
         if !precheck.keeps_synced_majority() && !accepted {
@@ -267,8 +267,8 @@ impl StopService {
             Ok(reading) => reading,
             Err(error) => return step_io::unread(&error),
         };
-        let now = self.0.clock.now();
-        let precheck = precheck(&reading, subject.what(), now);
+        let (store, now) = (self.0.store.home().await, self.0.clock.now());
+        let precheck = precheck(&reading, subject.what(), &store, now);
         let horizon = context.task.horizon(Some(context.subtask)).filter(|until| *until > now);
         let force_stop = subject.force_stop().to_string();
         let forced = context.attempts().any(|intent| intent.intent.description == force_stop);

@@ -27,13 +27,17 @@ pub(super) enum Product {
     MySql,
     MariaDb,
     OceanBase,
+    /// The engine of OceanBase as one process, which is no cluster.
+    SeekDb,
 }
 
 impl Product {
     /// From `version()` and `@@version_comment`.
     fn of(version: &str) -> Self {
         let version = version.to_ascii_lowercase();
-        if version.contains("oceanbase") {
+        if version.contains("seekdb") {
+            Self::SeekDb
+        } else if version.contains("oceanbase") {
             Self::OceanBase
         } else if version.contains("mariadb") {
             Self::MariaDb
@@ -145,7 +149,7 @@ fn settings(product: Product) -> Vec<String> {
             "SET SESSION innodb_lock_wait_timeout = 2".to_owned(),
             "SET SESSION idle_transaction_timeout = 2".to_owned(),
         ]),
-        Product::OceanBase => settings.extend([
+        Product::OceanBase | Product::SeekDb => settings.extend([
             "SET SESSION ob_trx_lock_timeout = 2000000".to_owned(),
             "SET SESSION ob_query_timeout = 6000000".to_owned(),
             "SET SESSION ob_trx_timeout = 8000000".to_owned(),

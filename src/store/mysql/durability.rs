@@ -18,7 +18,7 @@ pub(super) async fn check(connection: &mut MysqlConnection, options: &MysqlOptio
         )));
     }
     let product = connection.product();
-    if product == Product::OceanBase {
+    if matches!(product, Product::OceanBase | Product::SeekDb) {
         tracing::info!(
             "the store is {options}, an OceanBase: what it acknowledges a majority of its replicas has on disk"
         );

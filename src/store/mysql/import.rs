@@ -31,7 +31,7 @@ pub(in crate::store) async fn snapshot(options: &MysqlOptions) -> Result<Databas
     for setting in match connection.product() {
         Product::MySql => [].as_slice(),
         Product::MariaDb => &["SET SESSION idle_transaction_timeout = 0"],
-        Product::OceanBase => &[
+        Product::OceanBase | Product::SeekDb => &[
             "SET SESSION ob_trx_idle_timeout = 3600000000",
             "SET SESSION ob_trx_timeout = 3600000000",
             "SET SESSION ob_query_timeout = 60000000",

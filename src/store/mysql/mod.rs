@@ -8,6 +8,7 @@
 mod batch;
 mod connection;
 mod durability;
+mod home;
 pub(in crate::store) mod import;
 mod literal;
 mod options;
@@ -31,6 +32,7 @@ use crate::domain::event::StoredEvent;
 use crate::domain::ids::{ClusterId, ClusterKey, Fence, Principal, ReplicaId, Revision, Seq, SubtaskId, TaskId};
 use crate::store::access::AccessRows;
 use crate::store::backup::{Backup, Backups};
+use crate::store::home::Located;
 use crate::store::progress::ProgressCache;
 use crate::store::sql::{Change, Database, Domain, access_read, damaged, task_read};
 use crate::store::sqlite::import::SqliteRows;
@@ -41,6 +43,7 @@ use crate::store::{
     WholeStore,
 };
 use batch::{Claim, PreparedChange, PreparedCommit, counter};
+use home::KnownHome;
 use progress::Unwritten;
 use readers::Readers;
 use ring::Ring;
@@ -67,6 +70,7 @@ pub struct MysqlStore {
     clock: Clock,
     /// The id of this replica; zero before it has joined.
     me: Arc<AtomicI64>,
+    home: KnownHome,
     /// Held while a backup is made: one at a time.
     backing_up: tokio::sync::Mutex<()>,
     /// The session that renews the lease, and waits for nothing else.
@@ -136,9 +140,9 @@ impl MysqlStore {
         tokio::spawn(tail::follow(Arc::clone(&readers), Arc::downgrade(&shared), options.tail_interval, id.clone()));
         let unwritten = Arc::new(Unwritten::default());
         tokio::spawn(progress::write(Arc::clone(&options), Arc::clone(&unwritten), id));
-        let (renewal, backing_up) = Default::default();
+        let (renewal, backing_up, home) = Default::default();
         let tail = tokio::sync::Mutex::new(Ring::new(seq));
-        Ok(Arc::new(Self {
+        let store = Arc::new(Self {
             writer,
             readers,
             shared,
@@ -148,9 +152,12 @@ impl MysqlStore {
             options,
             clock,
             me,
+            home,
             backing_up,
             renewal,
-        }))
+        });
+        store.home().await;
+        Ok(store)
     }
 
     /// Reads with one of the functions of `sql`.

@@ -27,8 +27,10 @@ use tokio::sync::{broadcast, watch};
 use crate::clock::{Clock, Timestamp};
 use crate::domain::event::StoredEvent;
 use crate::domain::ids::{ClusterId, ClusterKey, Fence, Principal, Revision, Seq, SubtaskId, TaskId};
+use crate::domain::store_home::StoreHome;
 use crate::store::access::AccessRows;
 use crate::store::backup::{Backup, Backups};
+use crate::store::home::Located;
 use crate::store::key_source::KeySource;
 use crate::store::progress::ProgressCache;
 use crate::store::replicas::ReplicaName;
@@ -209,6 +211,13 @@ impl SqliteStore {
 /// What a connection to the file never lets wait.
 fn at_once<T>(answer: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
     answer.now_or_never().unwrap_or_else(|| Err(StoreError::Failed("a read of the file waits".to_owned())))
+}
+
+#[async_trait]
+impl Located for SqliteStore {
+    async fn home(&self) -> StoreHome {
+        StoreHome::InNoCluster
+    }
 }
 
 #[async_trait]

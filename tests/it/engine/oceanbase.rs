@@ -7,6 +7,7 @@ use obsteward::clock::{Clock, Timestamp};
 use obsteward::domain::gate::{Consent, Gate, GateCode, StopTimeExpectation, gate};
 use obsteward::domain::ids::{ServerAddr, ZoneName};
 use obsteward::domain::precheck::{CheckName, CheckVerdict, Precheck, blocking, precheck};
+use obsteward::domain::store_home::StoreHome;
 use obsteward::oceanbase::{
     Avoid, ClusterAccess, ClusterReader, Discovery, ErrorClass, Expected, MysqlOceanBase, OceanBase,
 };
@@ -44,7 +45,7 @@ fn now() -> Timestamp {
 /// The checks that block the stop of a server, and what the root service would say.
 async fn blocked(cluster: &SimCluster, id: i64) -> (Vec<CheckName>, Precheck) {
     let reading = reader(cluster).await.reading().await.unwrap();
-    let precheck = precheck(&reading, &addr(cluster, id).into(), now());
+    let precheck = precheck(&reading, &addr(cluster, id).into(), &StoreHome::InNoCluster, now());
     (blocking(&precheck, false, &[]).into_iter().map(|check| check.name).collect(), precheck)
 }
 
@@ -70,7 +71,7 @@ async fn a_healthy_cluster_is_discovered_read_and_passes() {
     let reading = reader.reading().await.unwrap();
     assert_eq!(reading.log_streams.len(), cluster.look(|state| state.log_streams.len()));
     assert!(reading.units.is_ok() && reading.arbitration.is_ok(), "{:?} {:?}", reading.units, reading.arbitration);
-    let precheck = precheck(&reading, &addr(&cluster, 1).into(), now);
+    let precheck = precheck(&reading, &addr(&cluster, 1).into(), &StoreHome::InNoCluster, now);
     for check in &precheck.checks {
         assert_ne!(check.verdict, CheckVerdict::Block, "{check:?}");
         assert!(!check.evidence.starts_with("not known"), "{check:?}");
@@ -134,7 +135,15 @@ async fn the_gate_opens_only_for_a_marked_server_without_leaders() {
     let ask = async |reader: &mut Box<dyn ClusterReader>| {
         let leaders = reader.leaders(&target).await.unwrap();
         let reading = reader.gate_reading().await.unwrap();
-        gate(&reading, &target, &leaders, StopTimeExpectation::MustBeSet, &Consent::default(), now())
+        gate(
+            &reading,
+            &target,
+            &StoreHome::InNoCluster,
+            &leaders,
+            StopTimeExpectation::MustBeSet,
+            &Consent::default(),
+            now(),
+        )
     };
     let unmarked = ask(&mut reader).await;
     assert!(matches!(unmarked, Gate::Closed { code: GateCode::StopTimeCleared, .. }), "{unmarked:?}");
@@ -165,7 +174,15 @@ async fn two_replicas_with_arbitration_wait_for_the_degradation() {
     let ask = async |reader: &mut Box<dyn ClusterReader>| {
         let leaders = reader.leaders(&target).await.unwrap();
         let reading = reader.gate_reading().await.unwrap();
-        gate(&reading, &target, &leaders, StopTimeExpectation::MustBeSet, &Consent::default(), now())
+        gate(
+            &reading,
+            &target,
+            &StoreHome::InNoCluster,
+            &leaders,
+            StopTimeExpectation::MustBeSet,
+            &Consent::default(),
+            now(),
+        )
     };
     let waits = ask(&mut reader).await;
     assert!(matches!(waits, Gate::Closed { code: GateCode::NotDegraded, retriable: true, .. }), "{waits:?}");

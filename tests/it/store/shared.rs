@@ -6,8 +6,10 @@ use std::time::Duration;
 use futures::FutureExt;
 use obsteward::clock::{Clock, monotonic_now};
 use obsteward::domain::ids::Revision;
+use obsteward::domain::store_home::StoreHome;
 use obsteward::store::access::{AccessChange, NewUser};
 use obsteward::store::backup::Backups;
+use obsteward::store::home::Located;
 use obsteward::store::inventory::RegisterOutcome;
 use obsteward::store::key_source::KeySource;
 use obsteward::store::mysql::{MysqlOptions, MysqlStore, Schema, SchemaStep};
@@ -196,9 +198,26 @@ async fn content(store: &dyn Whole) -> String {
     )
 }
 
+/// Where the store lives, as it tells itself.
+async fn home(url: String) -> StoreHome {
+    let directory = tempfile::tempdir().unwrap();
+    let store = MysqlStore::open(options(&url, directory.path()), Clock::system()).await.unwrap();
+    let home = store.home().await;
+    assert_eq!(store.home().await, home);
+    store.close().await;
+    home
+}
+
 mod mariadb {
-    use super::{conforms, moves, upgrades};
+    use super::{StoreHome, conforms, home, moves, upgrades};
     use crate::support::mariadb::Mariadb;
+
+    #[tokio::test]
+    #[ignore = "a lane of scripts/test runs it"]
+    async fn it_is_in_no_cluster() {
+        let server = Mariadb::start().await;
+        assert_eq!(home(server.database("home").await).await, StoreHome::InNoCluster);
+    }
 
     #[tokio::test]
     #[ignore = "a lane of scripts/test runs it"]
@@ -225,7 +244,7 @@ mod mariadb {
 mod oceanbase {
     use obsteward::sim::NetClaim;
 
-    use super::{conforms, moves, upgrades};
+    use super::{StoreHome, conforms, home, moves, upgrades};
     use crate::e2e::real_engine::engine::{Engine, Release};
     use crate::support::mariadb::create_database;
 
@@ -235,6 +254,27 @@ mod oceanbase {
         let net = NetClaim::any().unwrap();
         let engine = Engine::start(Release::OfStore, net.address(250), "store").await;
         conforms("OceanBase", async |name| create_database(engine.address, name).await).await;
+    }
+
+    /// The one has tenants and says of which cluster it is, the other is without either.
+    #[tokio::test]
+    #[ignore = "needs a real OceanBase engine; a lane of scripts/test runs it"]
+    async fn its_tenant_and_cluster_are_read() {
+        let net = NetClaim::any().unwrap();
+        let engine = Engine::start(Release::OfCluster, net.address(250), "tended").await;
+        let StoreHome::Tenant(tenant) = home(create_database(engine.address, "home").await).await else {
+            panic!("a release with tenants tells no tenant")
+        };
+        assert_eq!((tenant.tenant_id, tenant.cluster), (1, Ok(("tended".to_owned(), 1))));
+        assert_eq!((tenant.answered_by.rpc_port(), tenant.endpoints), (2882, vec![engine.address]));
+    }
+
+    #[tokio::test]
+    #[ignore = "needs a real OceanBase engine; a lane of scripts/test runs it"]
+    async fn an_engine_without_tenants_is_in_no_cluster() {
+        let net = NetClaim::any().unwrap();
+        let engine = Engine::start(Release::OfStore, net.address(250), "store").await;
+        assert_eq!(home(create_database(engine.address, "home").await).await, StoreHome::InNoCluster);
     }
 
     #[tokio::test]

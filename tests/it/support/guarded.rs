@@ -73,6 +73,7 @@ impl Fixture {
             inventory: Inventory::new(store.clone(), oceanbase, clock.clone()),
             clock: clock.clone(),
             store_id: store.store_id().to_owned(),
+            store: store.real.clone(),
             timeouts: Timeouts::default(),
         };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
