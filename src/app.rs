@@ -304,10 +304,7 @@ impl App {
     /// flight gets a few seconds, watches are ended, the store is closed.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), AppError> {
         let hub = Hub::start(self.store.clone(), shutdown.clone()).await?;
-        let taken_over = self.engine.recover().await?;
-        if taken_over > 0 {
-            tracing::info!("took over {taken_over} open tasks");
-        }
+        self.engine.recover().await?;
         let certificates = self.certificates();
         let following_access = Some(tokio::spawn(self.directory.follow()));
         let engine = Arc::clone(&self.engine);

@@ -43,7 +43,7 @@ pub async fn register(path: &Path, count: usize) -> Vec<(i64, i64)> {
 pub fn config(directory: &Path) -> String {
     format!(
         "[server]\nlisten = \"127.0.0.1:0\"\n[auth]\nenabled = false\n[store]\npath = {:?}\n[stop]\npoll_millis = 10000\n\
-         [sync]\nenabled = false\n",
+         [sync]\nenabled = false\n[limits]\nrequests_per_10_seconds = 0\n",
         directory.join("store.db")
     )
 }

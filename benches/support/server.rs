@@ -17,7 +17,9 @@ impl Server {
     pub fn obsteward(directory: &Path, config: &str) -> Self {
         let file = directory.join("serve.toml");
         std::fs::write(&file, config).expect("a file below target");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_obsteward"));
+        // Another build, to compare with.
+        let program = std::env::var_os("OBSTEWARD_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_obsteward").into());
+        let mut command = Command::new(program);
         command.arg("serve").arg("--config").arg(file).env("OBSTEWARD_LOG", "warn");
         Self::start(command, Stdio::null(), |child| Box::new(child.stderr.take().expect("it is piped")))
     }

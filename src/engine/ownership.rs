@@ -136,17 +136,18 @@ impl Engine {
         has_share(&self.sightings().live, me, number)
     }
 
-    /// Joins the replicas and takes over what an earlier one left moving. From then on the lease is kept, others are looked after,
+    /// Joins the replicas. From then on what an earlier one left moving is taken over, the lease is kept, others are looked after,
     /// and what nobody drives is taken over, until the engine is shut down.
-    pub async fn recover(self: &Arc<Self>) -> Result<usize, StoreError> {
+    pub async fn recover(self: &Arc<Self>) -> Result<(), StoreError> {
         self.join().await?;
-        let taken_over = self.sweep(true).await?;
-        self.spawn_beside(Self::look_after);
+        // Seen before the first request: what moves now, none of them has begun.
+        let left = self.orphans(true).await?;
+        self.spawn_beside(|engine| engine.look_after(left));
         if self.replicas.is_shared() {
             self.spawn_beside(Self::keep_lease);
             self.spawn_beside(Self::follow_requests);
         }
-        Ok(taken_over)
+        Ok(())
     }
 
     /// Beside the tasks: nobody waits for it at shutdown.
@@ -196,34 +197,39 @@ impl Engine {
         }
     }
 
-    async fn look_after(self: Arc<Self>) {
+    /// `left`: what is to be taken over first.
+    async fn look_after(self: Arc<Self>, left: Vec<OwnedTask>) {
         let mut ownership = self.replicas.ownership();
         let shared = self.replicas.is_shared();
         let (look, sweep) =
             if shared { (LOOK_INTERVAL, SWEEP_INTERVAL) } else { (LONE_SWEEP_INTERVAL, LONE_SWEEP_INTERVAL) };
         let mut swept = self.lease.now();
+        let mut outcome = self.adopt_all(left).await;
         loop {
+            if let Err(error) = &outcome {
+                tracing::warn!("tasks that nobody drives could not be looked for: {error}");
+            }
             let told = tokio::select! {
                 biased;
                 Ok(()) = ownership.changed() => true,
-                () = tokio::time::sleep(look) => false,
+                () = tokio::time::sleep(if outcome.is_ok() { look } else { RENEW_AGAIN }) => outcome.is_err(),
             };
             // A replica that may not act has nothing to take over.
             if shared {
                 self.lease.wait().await;
             }
             let buried = if shared { self.bury_ended().await } else { Ok(false) };
-            let outcome = match buried {
+            outcome = match buried {
                 Ok(buried) if told || buried || self.lease.now().saturating_sub(swept) >= sweep => {
                     swept = self.lease.now();
-                    self.sweep(told || buried).await.map(drop)
+                    match self.orphans(told || buried).await {
+                        Ok(orphans) => self.adopt_all(orphans).await,
+                        Err(error) => Err(error),
+                    }
                 }
                 Ok(_) => Ok(()),
                 Err(error) => Err(error),
             };
-            if let Err(error) = outcome {
-                tracing::warn!("tasks that nobody drives could not be looked for: {error}");
-            }
         }
     }
 
@@ -244,9 +250,9 @@ impl Engine {
         Ok(any)
     }
 
-    /// Takes over what nobody drives. `at_once`: also what has no owner and may be just beginning.
-    async fn sweep(self: &Arc<Self>, at_once: bool) -> Result<usize, StoreError> {
-        let Some(me) = self.me() else { return Ok(0) };
+    /// What nobody drives. `at_once`: also what has no owner and may be just beginning.
+    async fn orphans(&self, at_once: bool) -> Result<Vec<OwnedTask>, StoreError> {
+        let Some(me) = self.me() else { return Ok(Vec::new()) };
         let live: BTreeSet<ReplicaId> = {
             let rows = self.replicas.replicas().await?;
             rows.into_iter().filter(|row| row.state == ReplicaState::Live).map(|row| row.id).collect()
@@ -254,7 +260,10 @@ impl Engine {
         let owned = self.replicas.owned_tasks().await?;
         let (running, now) = (self.running_tasks(), self.lease.now());
         let situation = Situation { live: &live, me, running: &running, now };
-        let orphans = self.sightings().orphans(owned, &situation, at_once);
+        Ok(self.sightings().orphans(owned, &situation, at_once))
+    }
+
+    async fn adopt_all(self: &Arc<Self>, orphans: Vec<OwnedTask>) -> Result<(), StoreError> {
         let adopted = futures::stream::iter(orphans).map(|owned| async move {
             let task = owned.task;
             (task, self.adopt(owned).await)
@@ -274,7 +283,10 @@ impl Engine {
                 }
             }
         }
-        Ok(count)
+        if count > 0 {
+            tracing::info!("took over {count} open tasks");
+        }
+        Ok(())
     }
 
     /// Takes a task over, unless somebody was faster, or this version does not know what it does.

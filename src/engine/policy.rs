@@ -281,7 +281,7 @@ impl Policy {
                 self.wait.progressed(&progress, now.at, now.wall);
                 let remaining = self.wait.pace().remaining(now.at);
                 let note = Note { remaining, ..self.note(progress, self.deadline(now)) };
-                self.or_end(again_in, Some(note), now)
+                self.or_end(self.wait.pause(again_in, now.at), Some(note), now)
             }
             Observation::Refuse { failure, output, .. } => {
                 self.fail(failure, output);

@@ -12,6 +12,10 @@ use crate::engine::step::{ProgressReport, TimeoutPolicy};
 /// Pause between looks that could not be made: from, to.
 const UNREADABLE_PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
+/// A wait that has just begun is looked at sooner, so that what takes a moment does not take a whole pause: after this, and an
+/// eighth of the time that it has lasted.
+const YOUNG_PAUSE: Duration = Duration::from_millis(20);
+
 /// What is waited for before anything was seen.
 const FIRST_LOOK: &str = "its first look";
 
@@ -45,6 +49,8 @@ pub(super) struct Waiting {
     timeout_policy: TimeoutPolicy,
     timeout: Duration,
     began: Instant,
+    /// The end of the last effect, or the beginning.
+    acted: Instant,
     moved: Instant,
     done: Option<(i64, i64)>,
     what: String,
@@ -55,7 +61,7 @@ impl Waiting {
     /// `wall`: the same moment on the machine's clock, for people.
     pub(super) fn new(timeout_policy: TimeoutPolicy, timeout: Duration, now: Instant, wall: Timestamp) -> Self {
         let (what, pace) = (FIRST_LOOK.to_owned(), Pace::begin(now, wall));
-        Self { timeout_policy, timeout, began: now, moved: now, done: None, what, pace }
+        Self { timeout_policy, timeout, began: now, acted: now, moved: now, done: None, what, pace }
     }
 
     /// As if the execution began now.
@@ -73,9 +79,9 @@ impl Waiting {
         &self.what
     }
 
-    /// The time without progress counts from now.
+    /// Something was tried: the time without progress counts from now.
     pub(super) fn restart_progress(&mut self, now: Instant, wall: Timestamp) {
-        self.moved = now;
+        (self.acted, self.moved) = (now, now);
         self.pace.move_on(now, wall);
     }
 
@@ -95,6 +101,11 @@ impl Waiting {
             self.moved = now;
         }
         self.for_what(&progress.message);
+    }
+
+    /// Until the next look, of a step that otherwise looks this often.
+    pub(super) fn pause(&self, again_in: Duration, now: Instant) -> Duration {
+        again_in.min(YOUNG_PAUSE + now.saturating_duration_since(self.acted) / 8)
     }
 
     pub(super) fn end(&self) -> Instant {

@@ -20,8 +20,8 @@ use crate::oceanbase::{
     ClusterAccess, ClusterError, Discovery, Endpoint, ErrorClass, Expected, KnownServer, OceanBase,
 };
 use crate::store::inventory::{
-    ClusterObservation, ClusterRow, DefaultHost, HostRoute, InventoryStore, ServerObservation, ServerRow,
-    ZoneObservation,
+    ClusterObservation, ClusterRow, DefaultHost, HostRoute, InventoryStore, RecordedCluster, ServerObservation,
+    ServerRow, ZoneObservation,
 };
 use crate::store::{AuditRecord, StoreError};
 
@@ -125,8 +125,8 @@ impl Inventory {
         cluster: ClusterId,
         wanted: impl Fn(&ServerRow) -> bool,
     ) -> Result<Vec<Target>, InventoryError> {
-        let ClusterRoute { cluster: row, servers, access, known } = self.route(cluster).await?;
-        let hosts = self.store.hosts(cluster).await?;
+        let RecordedCluster { cluster: row, servers, hosts } = self.recorded(cluster).await?;
+        let (access, known) = (access(&row.endpoints, &row.username, &row.password)?, known_servers(&servers));
         let mut targets: Vec<Target> = servers
             .iter()
             .filter(|server| wanted(server))
@@ -144,10 +144,13 @@ impl Inventory {
     }
 
     pub async fn route(&self, cluster: ClusterId) -> Result<ClusterRoute, InventoryError> {
-        let row = self.cluster(cluster).await?;
-        let servers = self.store.servers(cluster).await?;
+        let RecordedCluster { cluster: row, servers, hosts: _ } = self.recorded(cluster).await?;
         let access = access(&row.endpoints, &row.username, &row.password)?;
         Ok(ClusterRoute { access, known: known_servers(&servers), cluster: row, servers })
+    }
+
+    async fn recorded(&self, id: ClusterId) -> Result<RecordedCluster, InventoryError> {
+        self.store.recorded(id).await?.ok_or(InventoryError::ClusterNotFound(id))
     }
 
     /// Reads a cluster that is not registered yet.
@@ -163,8 +166,8 @@ impl Inventory {
 
     /// As [`Inventory::sync`], on request: `audit` is recorded with what is observed.
     pub async fn sync_as(&self, id: ClusterId, audit: Option<AuditRecord>) -> Result<Vec<String>, InventoryError> {
-        let row = self.cluster(id).await?;
-        let known = known_servers(&self.store.servers(id).await?);
+        let RecordedCluster { cluster: row, servers, hosts: _ } = self.recorded(id).await?;
+        let known = known_servers(&servers);
         let access = access(&row.endpoints, &row.username, &row.password)?;
         let expected = Expected { identity: Some(row.identity.clone()), target: None };
         let read = async {

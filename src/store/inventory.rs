@@ -227,6 +227,16 @@ pub enum ClusterOrder {
 }
 
 /// The part of the store that holds the inventory. Every mutation writes its audit record in the same commit.
+/// A cluster with what is needed to reach it and its hosts.
+#[derive(Clone, Debug)]
+pub struct RecordedCluster {
+    pub cluster: ClusterRow,
+    /// Ascending by id.
+    pub servers: Vec<ServerRow>,
+    /// By `svr_ip`.
+    pub hosts: Vec<(String, HostRoute)>,
+}
+
 #[async_trait]
 pub trait InventoryStore: Send + Sync {
     async fn register(&self, cluster: NewCluster, audit: AuditRecord) -> Result<RegisterOutcome, StoreError>;
@@ -276,4 +286,11 @@ pub trait InventoryStore: Send + Sync {
 
     /// By `svr_ip`.
     async fn hosts(&self, cluster: ClusterId) -> Result<Vec<(String, HostRoute)>, StoreError>;
+
+    /// A cluster with its servers and the routes to its hosts; a database reads them in one transaction.
+    async fn recorded(&self, cluster: ClusterId) -> Result<Option<RecordedCluster>, StoreError> {
+        let Some(row) = self.cluster(cluster).await? else { return Ok(None) };
+        let (servers, hosts) = (self.servers(cluster).await?, self.hosts(cluster).await?);
+        Ok(Some(RecordedCluster { cluster: row, servers, hosts }))
+    }
 }

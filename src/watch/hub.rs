@@ -26,8 +26,8 @@ use crate::watch::ring::{Channel, Entry, SharedSnapshot, lock};
 const PAUSE_FACTOR: u32 = 20;
 /// Shorter pauses are left out: tokio's timers count milliseconds, a shorter sleep would only add lag.
 const SHORTEST_PAUSE: Duration = Duration::from_micros(500);
-/// Even on a slow machine watchers wait no longer than this for a round.
-const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+/// A round in which the thread was kept from running looks long and is not: watchers wait no longer than this for the next.
+const LONGEST_PAUSE: Duration = Duration::from_millis(10);
 /// Events of one read of the log.
 pub(super) const RANGE: u32 = 256;
 /// Concurrent readers of the log: after a restart, thousands of watchers come back at once.

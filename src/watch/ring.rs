@@ -11,8 +11,8 @@ use crate::domain::ids::{ClusterId, Revision, Seq, SubtaskId, TaskId};
 use crate::store::Progress;
 use crate::watch::encoded::Encoded;
 
-/// Events that a ring keeps. A stop task has about sixty; a watcher that is further behind reads the log.
-pub(super) const RING_LENGTH: usize = 1024;
+/// Events that a ring keeps: those of a burst, so that not every watcher reads the log behind it. A stop task has about sixty.
+pub(super) const RING_LENGTH: usize = 8192;
 
 /// An encoded event.
 #[derive(Clone, Debug)]

@@ -207,7 +207,7 @@ trying
     reached     end: reached
     needed      send STOP SERVER
     happened    settle: STOP_TIME is set
-    wait        pause 1 s (to 60 s)
+    wait        pause 0.02 s (to 60 s)
     refuse      end: failed, refused
     blind       end: failed, refused, not looked
     unreadable  pause 0.1 s (to 60 s)
@@ -231,7 +231,7 @@ failing, refused
     reached     end: reached
     needed      send STOP SERVER
     happened    settle: STOP_TIME is set
-    wait        pause 1 s (to 60 s)
+    wait        pause 0.02 s (to 60 s)
     refuse      end: failed, refused
     blind       end: failed, refused, not looked
     unreadable  end: failed, refused, not looked
@@ -239,7 +239,7 @@ failing, interfered
     reached     end: reached
     needed      end: failed, refused
     happened    settle: STOP_TIME is set
-    wait        pause 1 s (to 60 s)
+    wait        pause 0.02 s (to 60 s)
     refuse      end: failed, refused
     blind       end: failed, refused, not looked
     unreadable  end: failed, refused, not looked
@@ -356,7 +356,7 @@ fn an_undo_begins_when_nothing_of_the_way_forward_can_happen() {
     execution.at = 45;
     assert_eq!(execution.turn(), "look");
     // Its time counts from here.
-    assert_eq!(execution.found("wait"), "pause 1 s (to 105 s)");
+    assert_eq!(execution.found("wait"), "pause 0.02 s (to 105 s)");
 }
 
 #[test]
@@ -376,7 +376,7 @@ fn an_end_that_a_horizon_holds_back_is_told_and_tried_again() {
     assert_eq!(execution.look("refuse"), "end: failed, refused");
     // Passed while it was waited for: the time begins anew, and the step goes on.
     execution.at = 20;
-    assert_eq!(execution.look("wait"), "pause 1 s (to 80 s)");
+    assert_eq!(execution.look("wait"), "pause 0.02 s (to 80 s)");
     assert_eq!(execution.look("needed"), "send STOP SERVER");
 }
 
@@ -440,7 +440,7 @@ fn progress_lengthens_a_wait_up_to_its_bound() {
     let policy = TimeoutPolicy::WithoutProgress { at_most: Duration::from_secs(100) };
     let mut execution = Execution::new(Direction::Forward, policy, false);
     for (at, done, expected) in [
-        (0, 1, "pause 1 s (to 60 s)"),
+        (0, 1, "pause 0.02 s (to 60 s)"),
         (30, 1, "pause 1 s (to 60 s)"),
         (50, 2, "pause 1 s (to 100 s)"),
         (99, 3, "pause 1 s (to 100 s)"),

@@ -60,7 +60,8 @@ impl Step for WaitObserverStop {
         if status != InnerStatus::Inactive {
             waits_for.push((format!("STATUS INACTIVE (it is {status})"), format!("has STATUS {status}")));
         }
-        if let Some(left) = since_end.and_then(|since| lease.checked_sub(since)).filter(|left| !left.is_zero()) {
+        let left = since_end.and_then(|since| lease.checked_sub(since)).filter(|left| !left.is_zero());
+        if let Some(left) = left {
             let end = format!("the end of lease_time ({:.1} s left)", left.as_secs_f64());
             waits_for.push((end, "is within lease_time of the end of its process".to_owned()));
         }
@@ -68,7 +69,9 @@ impl Step for WaitObserverStop {
             context.log(format!("{}; STATUS {status}", found.evidence));
             return Observation::Reached { already_so: false, output: StepOutput::default(), writes: Vec::new() };
         }
-        Observation::Wait { progress: step_io::waits_for(&target, waits_for), again_in: deps.timeouts.poll }
+        // Its end is known, and the server is INACTIVE about then.
+        let again_in = left.map_or(deps.timeouts.poll, |left| deps.timeouts.poll.min(left));
+        Observation::Wait { progress: step_io::waits_for(&target, waits_for), again_in }
     }
 }
 

@@ -6,7 +6,9 @@ use super::task_read::total;
 use super::value::{SqlRow, SqlValue, damaged};
 use crate::clock::Timestamp;
 use crate::domain::ids::{ClusterId, ClusterIdentity, ClusterKey, ServerId};
-use crate::store::inventory::{ClusterFilter, ClusterOrder, ClusterRow, DefaultHost, HostRoute, ServerRow, ZoneRow};
+use crate::store::inventory::{
+    ClusterFilter, ClusterOrder, ClusterRow, DefaultHost, HostRoute, RecordedCluster, ServerRow, ZoneRow,
+};
 use crate::store::vault::{SecretLocation, Vault};
 use crate::store::{Page, StoreError};
 
@@ -121,6 +123,12 @@ pub async fn hosts(database: &mut Database, cluster: &ClusterId) -> Result<Vec<(
     let sql = "SELECT svr_ip, route FROM host WHERE cluster = ? ORDER BY svr_ip";
     let rows = database.rows(sql, vec![cluster.get().into()]).await?;
     rows.iter().map(|row| Ok((row.owned_text(0)?, route(row.text(1)?)?))).collect()
+}
+
+pub async fn recorded(database: &mut Database, id: &ClusterId) -> Result<Option<RecordedCluster>, StoreError> {
+    let Some(cluster) = cluster(database, id).await? else { return Ok(None) };
+    let (servers, hosts) = (servers(database, id).await?, hosts(database, id).await?);
+    Ok(Some(RecordedCluster { cluster, servers, hosts }))
 }
 
 /// As stored: `none`, `local`, `grpc host:port`, `ssh [user@]host[:port]`.

@@ -8,7 +8,7 @@ use crate::domain::ids::{ClusterId, ClusterKey};
 use crate::store::access::{AccessChange, AccessChangeOutcome, AccessRows, AuditFilter, StoredAuditRecord};
 use crate::store::inventory::{
     ClusterChange, ClusterFilter, ClusterObservation, ClusterOrder, ClusterRow, DeregisterOutcome, HostRoute,
-    NewCluster, RegisterOutcome, ServerRow, ZoneRow,
+    NewCluster, RecordedCluster, RegisterOutcome, ServerRow, ZoneRow,
 };
 use crate::store::mysql::MysqlStore;
 use crate::store::sqlite::SqliteStore;
@@ -87,6 +87,10 @@ macro_rules! inventory_store {
 
             async fn hosts(&self, cluster: ClusterId) -> Result<Vec<(String, HostRoute)>, StoreError> {
                 self.read(inventory_read::hosts, cluster).await
+            }
+
+            async fn recorded(&self, cluster: ClusterId) -> Result<Option<RecordedCluster>, StoreError> {
+                self.read(inventory_read::recorded, cluster).await
             }
         }
     };

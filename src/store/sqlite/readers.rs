@@ -49,10 +49,10 @@ impl Readers {
             // A reader that panicked has lost its connection.
             None => SqliteConnection::new(schema::open_reader(&self.path)?),
         };
-        connection.lock().execute_batch("BEGIN")?;
+        connection.lock().prepare_cached("BEGIN")?.execute([])?;
         let outcome = read(&mut Database::over_sqlite(connection.clone(), Arc::clone(&self.vault)));
         // If it fails, the connection is dropped, which ends its transaction too.
-        connection.lock().execute_batch("COMMIT")?;
+        connection.lock().prepare_cached("COMMIT")?.execute([])?;
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
         outcome
     }

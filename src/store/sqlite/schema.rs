@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use super::file_lock::FileLock;
@@ -32,6 +33,8 @@ const ENCRYPTED_SINCE: usize = 2;
 const READABLE_SINCE: usize = 3;
 /// `PRAGMA application_id` of our files: "obst".
 const APPLICATION_ID: i64 = 0x6f62_7374;
+/// Prepared statements that a connection keeps: more than the service has.
+const STATEMENTS: usize = 256;
 /// An SQLite file has at least one page.
 const SMALLEST: u64 = 4096;
 /// In bytes; a larger file is not read completely to check it at start.
@@ -90,7 +93,9 @@ fn connect(path: &Path, access: OpenFlags) -> Result<Connection, StoreError> {
     let connection = Connection::open_with_flags(path, flags).map_err(|error| unusable(path, &error))?;
     // There is no other writer; a person's sqlite3 or a backup may hold a lock for a moment.
     connection.busy_timeout(Duration::from_secs(5)).map_err(|error| unusable(path, &error))?;
-    connection.set_prepared_statement_cache_capacity(64);
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    // Otherwise some statements are prepared anew whenever a value is bound.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(|error| unusable(path, &error))?;
     Ok(connection)
 }
 

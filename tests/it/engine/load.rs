@@ -18,6 +18,9 @@ fn slow_looks(config: &mut Config) {
     config.start.catch_up_seconds = 30;
 }
 
+/// Looks that a wait has before its pauses are as long as they get.
+const YOUNG: usize = 16;
+
 /// What was asked of the cluster between two moments of its record.
 #[derive(Debug)]
 struct Asked {
@@ -40,7 +43,7 @@ impl Asked {
 
     /// `allowed`: logins. What a session's proof takes is granted for each.
     fn assert_little(&self, wait: &str, pause: Duration, per_look: usize, allowed: usize) {
-        let looks = usize::try_from(self.lasted.as_micros() / pause.as_micros()).unwrap() + 1;
+        let looks = usize::try_from(self.lasted.as_micros() / pause.as_micros()).unwrap() + 1 + YOUNG;
         let granted = per_look * looks + 6 * allowed;
         eprintln!(
             "{{\"wait\":\"{wait}\",\"seconds\":{:.2},\"looks\":{looks},\"logins\":{},\"statements\":{}}}",
