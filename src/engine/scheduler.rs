@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -20,6 +19,7 @@ use crate::engine::executor::{Executor, ExitReason};
 use crate::engine::failpoints::Failpoints;
 use crate::engine::lease::ReplicaLease;
 use crate::engine::ownership::Sightings;
+use crate::engine::requests::Requests;
 use crate::engine::step::Registry;
 use crate::store::Store;
 use crate::store::replicas::Replicas;
@@ -45,8 +45,7 @@ pub struct EngineSettings {
 /// A task that this process drives.
 struct Running {
     fence: Fence,
-    /// Revision up to which requests were committed while it ran.
-    requested: watch::Sender<Revision>,
+    requested: Arc<Requests>,
 }
 
 /// Runs the tasks that this process owns, on a runtime that the caller chooses.
@@ -138,11 +137,7 @@ impl Engine {
         if let Ok(running) = self.running.lock()
             && let Some(running) = running.get(&task)
         {
-            running.requested.send_if_modified(|revision| {
-                let newer = requested > *revision;
-                *revision = requested.max(*revision);
-                newer
-            });
+            running.requested.committed(requested);
         }
     }
 
@@ -166,9 +161,9 @@ impl Engine {
         }
         let operation = self.registry.operation(&task.spec.graph.operation);
         let Some(operation) = operation.filter(|_| self.knows(&task)) else { return };
-        let (requested, told) = watch::channel(Revision::ZERO);
+        let requested = Arc::new(Requests::new());
         if let Ok(mut running) = self.running.lock() {
-            running.insert(id, Running { fence, requested });
+            running.insert(id, Running { fence, requested: Arc::clone(&requested) });
         }
         let engine = Arc::clone(self);
         let executor = Executor::new(
@@ -179,7 +174,7 @@ impl Engine {
             fence,
             Arc::clone(&self.lease),
             self.shutdown.clone(),
-            told,
+            requested,
             task,
         );
         let work = async move {

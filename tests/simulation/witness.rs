@@ -66,11 +66,11 @@ impl Witness {
         }
     }
 
-    /// The service's clock was set by so many microseconds, and is so far ahead of the cluster's now.
-    pub fn clock_was_set(&mut self, by: i64, ahead: i64) {
+    /// A clock of the service went back by so many microseconds, and is so far ahead of the cluster's now.
+    pub fn clock_was_set(&mut self, back: i64, ahead: i64) {
         let time = |micros: i64| Duration::from_micros(micros.max(0).unsigned_abs());
         self.evidence.clock_ahead = self.evidence.clock_ahead.max(time(ahead));
-        self.evidence.clock_set_back += time(-by);
+        self.evidence.clock_set_back += time(back);
     }
 
     pub fn ended_by_others(&mut self, pids: impl IntoIterator<Item = u32>) {
