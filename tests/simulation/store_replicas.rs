@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use obsteward::clock::monotonic_now;
-use obsteward::domain::event::Phase;
 use obsteward::domain::ids::{Fence, ReplicaId};
 use obsteward::store::StoreError;
 use obsteward::store::replicas::{OwnedTask, ReplicaRow, ReplicaState, Replicas};
@@ -101,7 +100,7 @@ pub async fn follow(store: Weak<LifeStore>) {
             return;
         }
         let counters = |content: &mut crate::disk::Content| {
-            let open = content.tasks.values().next_back().is_some_and(|last| last.task.state.phase() != Phase::Closed);
+            let open = content.locks.values().any(|lock| lock.holder.is_some());
             (content.head(), content.ownership, open)
         };
         // Whoever asks meanwhile is told that the store failed.

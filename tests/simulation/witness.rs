@@ -116,6 +116,8 @@ impl Witness {
                 None => self.evidence.tasks.push(TaskEvidence { shown, events: new }),
             }
         }
+        // Ids are in the order of acceptance only as far as requests do not overlap.
+        self.evidence.tasks.sort_by_key(|task| task.events.first().map(|event| event.seq));
         let holder = content.locks.values().find_map(|lock| lock.holder);
         self.evidence.holder = holder.map_or(0, TaskId::get);
     }
