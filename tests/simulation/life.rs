@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use obsteward::clock::monotonic_now;
 use obsteward::domain::effect::Permit;
+use obsteward::domain::ids::ReplicaId;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -104,6 +105,7 @@ impl Dice {
 }
 
 pub struct Life {
+    number: u64,
     over: AtomicBool,
     /// Notified when it ends.
     pub ended: Notify,
@@ -127,6 +129,7 @@ impl Life {
     /// One whose effects are known to a world, and which may freeze there.
     pub fn in_world(dice: Dice, sends: Sends, freeze: FreezePlan) -> Arc<Self> {
         Arc::new(Self {
+            number: sends.begins(),
             over: AtomicBool::new(false),
             ended: Notify::new(),
             crash: Mutex::default(),
@@ -185,11 +188,16 @@ impl Life {
         }
     }
 
+    /// It is this replica from now on.
+    pub fn joined(&self, replica: ReplicaId) {
+        self.sends.joined(self.number, replica);
+    }
+
     /// Its permit was looked at for the last time.
     pub fn lets_go(&self, permit: &Permit) {
         // Of a process that is gone only its timers go on.
         if !self.is_over() {
-            self.sends.let_go(permit);
+            self.sends.let_go(self.number, permit);
         }
     }
 

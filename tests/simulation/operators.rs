@@ -74,7 +74,7 @@ impl Operators {
             let number = number(&effect.token);
             let at = self.moment(effect.at);
             match effect.what {
-                What::LetGo => self.let_go(at, number, effect.fence),
+                What::LetGo { life } => self.let_go(sends, at, number, effect.fence, life),
                 What::DoneByAgent => self.took_place(&content, sends, at, number, "the call of an agent"),
             }
         }
@@ -157,9 +157,10 @@ impl Operators {
         self.claims.iter().rev().find(|claim| claim.at < at)
     }
 
-    fn let_go(&mut self, at: Moment, number: Number, fence: Fence) {
+    fn let_go(&mut self, sends: &Sends, at: Moment, number: Number, fence: Fence, life: u64) {
         let Some(owner) = self.owner(at) else { return };
-        if owner.fence > fence {
+        let is_another = owner.owner.is_some_and(|owner| sends.life_of(owner).is_some_and(|owners| owners != life));
+        if owner.fence > fence || is_another {
             let Claim { fence: newer, task, owner, at: since } = *owner;
             let (task_of, intent) = number;
             let whose = owner.map_or(0, ReplicaId::get);

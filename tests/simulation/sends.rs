@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use obsteward::clock::monotonic_now;
 use obsteward::domain::effect::Permit;
-use obsteward::domain::ids::Fence;
+use obsteward::domain::ids::{Fence, ReplicaId};
 use tokio::time::Instant;
 
 /// Shared and cheap to clone.
@@ -16,6 +16,9 @@ pub struct Sends(Arc<Mutex<Sent>>);
 #[derive(Default)]
 struct Sent {
     effects: Vec<Effect>,
+    /// How many lives there were, and which of them joined as these replicas.
+    lives: u64,
+    joined: BTreeMap<ReplicaId, u64>,
     counts: BTreeMap<&'static str, usize>,
 }
 
@@ -31,15 +34,31 @@ pub struct Effect {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
-    /// A replica has looked at its lease, and sends it.
-    LetGo,
+    /// The service in this life has looked at its lease, and sends it.
+    LetGo { life: u64 },
     /// An agent took it up and did it.
     DoneByAgent,
 }
 
 impl Sends {
-    pub fn let_go(&self, permit: &Permit) {
-        self.add(monotonic_now(), What::LetGo, permit.token(), permit.fence());
+    /// A number for a life that begins.
+    pub fn begins(&self) -> u64 {
+        let mut sent = self.0.lock().unwrap();
+        sent.lives += 1;
+        sent.lives
+    }
+
+    pub fn joined(&self, life: u64, replica: ReplicaId) {
+        self.0.lock().unwrap().joined.insert(replica, life);
+    }
+
+    /// The life that is or was this replica.
+    pub fn life_of(&self, replica: ReplicaId) -> Option<u64> {
+        self.0.lock().unwrap().joined.get(&replica).copied()
+    }
+
+    pub fn let_go(&self, life: u64, permit: &Permit) {
+        self.add(monotonic_now(), What::LetGo { life }, permit.token(), permit.fence());
     }
 
     /// `came`: when the agent heard of it.

@@ -80,6 +80,7 @@ impl LifeStore {
     }
 
     pub fn set_me(&self, id: ReplicaId) {
+        self.life.joined(id);
         self.me.store(id.get(), Ordering::SeqCst);
     }
 
