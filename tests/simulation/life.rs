@@ -168,6 +168,10 @@ impl Life {
         self.thawed.notify_waiters();
     }
 
+    pub fn is_frozen(&self) -> bool {
+        self.frozen().is_some()
+    }
+
     /// Until when it is frozen, if it is.
     fn frozen(&self) -> Option<Instant> {
         self.frozen_until.lock().unwrap().filter(|until| *until > monotonic_now())
@@ -259,7 +263,7 @@ impl Life {
             tokio::time::sleep(takes).await;
         }
         self.reaches(point);
-        let frozen = self.frozen().is_some();
+        let frozen = self.is_frozen();
         self.goes_on().await;
         if frozen && point == Point::Permit {
             self.sends.count("effects sent behind a freeze");

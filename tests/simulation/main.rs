@@ -16,6 +16,7 @@ mod data_centre;
 mod database;
 mod disk;
 mod doing;
+mod frozen;
 mod host;
 mod life;
 mod operators;

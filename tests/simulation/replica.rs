@@ -88,6 +88,17 @@ impl World {
         self.replicas[self.at].up()
     }
 
+    /// Whether a replica does nothing just now.
+    pub fn has_frozen(&self) -> bool {
+        self.replicas.iter().filter_map(Replica::up).any(|up| up.life.is_frozen())
+    }
+
+    /// Whoever asks next asks a replica that runs and is not frozen.
+    pub fn turn_to_another(&mut self) {
+        let awake = |replica: &Replica| replica.up().is_some_and(|up| !up.life.is_frozen());
+        self.at = self.replicas.iter().position(awake).unwrap_or(self.at);
+    }
+
     /// Whoever asks next asks any replica that runs.
     pub fn turn(&mut self) {
         if self.is_shared() {
