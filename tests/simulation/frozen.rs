@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use obsteward::domain::event::Verb;
+use obsteward::engine::Failpoints;
 
 use crate::asking::Ask;
 use crate::life::{Freeze, Point};
@@ -97,4 +98,42 @@ fn what_a_frozen_replica_sends_when_it_goes_on_comes_to_nothing() {
     let broken: Vec<&String> = outcomes.iter().flat_map(|(broken, _)| broken).collect();
     println!("frozen: {frozen} of {} cases, {} violations found", outcomes.len(), broken.len());
     assert!(broken.is_empty(), "{broken:#?}");
+}
+
+/// A rollback's replica is frozen between its commit and its claim of the task, for less than a lease. Another one, which drives the
+/// task by then, is frozen just before its effect when the first one goes on: that must not take the task from it.
+#[test]
+fn a_replica_that_comes_late_takes_no_task_from_its_owner() {
+    let silences = |range: std::ops::Range<u64>| range.map(|halves| Duration::from_millis(500 * halves));
+    let cases = silences(7..16).flat_map(|late| silences(2..12).map(move |owner| (late, owner)));
+    let outcomes = in_parallel(cases.collect(), |(late, owner)| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(late_claim(late, owner))
+    });
+    let broken: Vec<&String> = outcomes.iter().flatten().collect();
+    assert!(broken.is_empty(), "{broken:#?}");
+}
+
+/// `late`: how long the replica that was asked is frozen; `owner`: how long the one that drives the task meanwhile.
+async fn late_claim(late: Duration, owner: Duration) -> Vec<String> {
+    let mut options = WorldOptions::new(1);
+    (options.replicas, options.effect_timeout) = (2, Duration::from_secs(1));
+    let mut world = World::new(options, Story::default()).await;
+    for at in 0..world.replicas.len() {
+        world.kill(at);
+        let mut failpoints = Failpoints::default();
+        failpoints.fail_step = Some(Operation::Stop.fails_at().to_owned());
+        world.start(at, None, failpoints).await;
+    }
+    assert!(matches!(world.ask_and_wait(&Ask::of(Operation::Stop, SERVER)).await, Some(Ok(_))));
+    assert!(world.rests(LONGEST_MOVE).await);
+    world.freeze_plan.set(Some(Freeze { at: Point::AfterCommit, left: 1, lasts: late }));
+    world.ask_verb(Verb::Rollback);
+    world.until(LONGEST_MOVE, World::has_frozen).await;
+    world.freeze_plan.set(Some(Freeze { at: Point::Lock, left: 1, lasts: owner }));
+    world.pass(Duration::from_secs(15)).await;
+    assert!(world.rests(LONGEST_MOVE).await);
+    let mut broken = world.check(true);
+    broken.extend(world.finish().await);
+    broken.iter().map(|broken| format!("{late:?}, {owner:?}: {broken}")).collect()
 }
