@@ -22,7 +22,7 @@ use crate::engine::commit::{Committer, WriteOutcome};
 use crate::engine::error::{BrokenInvariant, EngineError};
 use crate::engine::failpoints::Failpoints;
 use crate::engine::horizons::Horizons;
-use crate::engine::lease::ReplicaLease;
+use crate::engine::lease::TaskLease;
 use crate::engine::policy::Note;
 use crate::engine::requests::Requests;
 use crate::engine::scheduler::EngineSettings;
@@ -66,7 +66,7 @@ pub(super) struct Executor {
     pub name: String,
     pub fence: Fence,
     /// Of this replica; no effect begins without it.
-    pub lease: Arc<ReplicaLease>,
+    pub lease: Arc<TaskLease>,
     pub shutdown: CancellationToken,
     pub failpoints: Arc<Failpoints>,
     /// What others ask of the task.
@@ -85,7 +85,7 @@ impl Executor {
         operation: Arc<dyn Operation>,
         settings: EngineSettings,
         fence: Fence,
-        lease: Arc<ReplicaLease>,
+        lease: TaskLease,
         shutdown: CancellationToken,
         requested: Arc<Requests>,
         task: Arc<Task>,
@@ -95,7 +95,7 @@ impl Executor {
         effects.close();
         let EngineSettings { executor: name, clock, failpoints, boot_clock: _ } = settings;
         let task = Mutex::new(task);
-        let horizons = Horizons::default();
+        let (horizons, lease) = (Horizons::default(), Arc::new(lease));
         Self {
             store,
             committer,

@@ -284,6 +284,7 @@ impl Engine {
         if stored.task.state.phase() != Phase::Moving || !self.knows(&stored.task) {
             return Ok(false);
         }
+        let lease = self.lease.of_task();
         let Some(fence) = self.replicas.claim_seen(&owned).await? else { return Ok(false) };
         let input = Input::Adopted { fence, executor: self.executor_name().to_owned() };
         let task = Arc::new(stored.task);
@@ -291,7 +292,7 @@ impl Engine {
             WriteOutcome::Done { task, .. } => {
                 tracing::info!(task = id.get(), fence = fence.get(), state = %task.state, "took the task over");
                 if task.state.phase() == Phase::Moving {
-                    self.spawn(task, fence, true);
+                    self.spawn(task, fence, lease, true);
                 }
                 Ok(true)
             }

@@ -17,7 +17,7 @@ use crate::engine::commit::Committer;
 use crate::engine::error::{BrokenInvariant, EngineError};
 use crate::engine::executor::{Executor, ExitReason};
 use crate::engine::failpoints::Failpoints;
-use crate::engine::lease::ReplicaLease;
+use crate::engine::lease::{ReplicaLease, TaskLease};
 use crate::engine::ownership::Sightings;
 use crate::engine::requests::Requests;
 use crate::engine::step::Registry;
@@ -113,7 +113,7 @@ impl Engine {
 
     /// Runs a task that was just accepted, under the fence of its acceptance.
     pub fn begin(self: &Arc<Self>, task: Arc<Task>, fence: Fence) {
-        self.spawn(task, fence, false);
+        self.spawn(task, fence, self.lease.of_task(), false);
     }
 
     /// Runs a task that was at rest and was asked to continue, under a new fence. `seen`: the fence of its lock when that was written.
@@ -121,9 +121,10 @@ impl Engine {
     pub async fn resume(self: &Arc<Self>, task: Arc<Task>, seen: Fence) -> Result<(), EngineError> {
         let id = task.spec.id;
         let owned = OwnedTask { task: id, cluster: task.spec.cluster.key.clone(), fence: seen, owner: None };
+        let lease = self.lease.of_task();
         match self.replicas.claim_seen(&owned).await? {
             Some(fence) => {
-                self.spawn(task, fence, true);
+                self.spawn(task, fence, lease, true);
                 Ok(())
             }
             None if self.replicas.is_shared() => Ok(()),
@@ -158,7 +159,7 @@ impl Engine {
         known
     }
 
-    pub(super) fn spawn(self: &Arc<Self>, task: Arc<Task>, fence: Fence, earlier_owner: bool) {
+    pub(super) fn spawn(self: &Arc<Self>, task: Arc<Task>, fence: Fence, lease: TaskLease, earlier_owner: bool) {
         let id = task.spec.id;
         if self.shutdown.is_cancelled() {
             return; // It is on disk; the next process takes it over.
@@ -176,7 +177,7 @@ impl Engine {
             operation,
             self.settings.clone(),
             fence,
-            Arc::clone(&self.lease),
+            lease,
             self.shutdown.clone(),
             requested,
             task,

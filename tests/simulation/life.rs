@@ -156,7 +156,7 @@ impl Life {
         *self.loss.lock().unwrap() = loss;
     }
 
-    /// Freezes it now.
+    /// Freezes it now. What waited for the end of an earlier freeze goes on at that: an answer that is late.
     pub fn freeze(&self, lasts: Duration) {
         self.sends.count("frozen");
         *self.frozen_until.lock().unwrap() = Some(monotonic_now() + lasts);
