@@ -301,12 +301,14 @@ impl Engine {
         }
     }
 
-    /// Takes a task over again whose executor failed here, unless it has another owner by now.
+    /// Takes a task over again whose executor failed here, unless it has another owner by now, or was taken up here meanwhile.
     pub(super) async fn adopt_own(self: &Arc<Self>, id: TaskId) -> Result<(), EngineError> {
         let me = self.me();
         let owned = self.replicas.owned_tasks().await?;
         let own = owned.into_iter().find(|owned| owned.task == id && (owned.owner.is_none() || owned.owner == me));
-        if let Some(owned) = own {
+        if let Some(owned) = own
+            && !self.running_tasks().contains(&id)
+        {
             self.adopt(owned).await?;
         }
         Ok(())
