@@ -30,6 +30,9 @@ impl Executor {
     ) -> Result<Attempt, ExitReason> {
         // Before the intent, whose horizon counts from its commit.
         self.lease.wait().await;
+        if self.lease.has_ended() {
+            return Err(ExitReason::LeaseEnded);
+        }
         let _in_flight = self.begin_effect()?;
         let (id, fence) = (context.subtask, self.fence);
         context.log(format!("{} at {}", intent.description, intent.endpoint));

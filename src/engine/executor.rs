@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use futures::stream::{FuturesUnordered, StreamExt};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -22,8 +22,9 @@ use crate::engine::commit::{Committer, WriteOutcome};
 use crate::engine::error::{BrokenInvariant, EngineError};
 use crate::engine::failpoints::Failpoints;
 use crate::engine::horizons::Horizons;
-use crate::engine::lease::ReplicaLease;
+use crate::engine::lease::TaskLease;
 use crate::engine::policy::Note;
+use crate::engine::requests::Requests;
 use crate::engine::scheduler::EngineSettings;
 use crate::engine::step::{Operation, ProgressReport, Step, StepContext};
 use crate::store::{Author, LogLine, Progress, Store, Write};
@@ -65,11 +66,11 @@ pub(super) struct Executor {
     pub name: String,
     pub fence: Fence,
     /// Of this replica; no effect begins without it.
-    pub lease: Arc<ReplicaLease>,
+    pub lease: Arc<TaskLease>,
     pub shutdown: CancellationToken,
     pub failpoints: Arc<Failpoints>,
-    /// Revision up to which requests were committed by others.
-    requested: watch::Receiver<Revision>,
+    /// What others ask of the task.
+    requested: Arc<Requests>,
     task: Mutex<Arc<Task>>,
     pub horizons: Horizons,
     /// Effects in flight: from the commit of their intent to the commit of their outcome.
@@ -84,9 +85,9 @@ impl Executor {
         operation: Arc<dyn Operation>,
         settings: EngineSettings,
         fence: Fence,
-        lease: Arc<ReplicaLease>,
+        lease: TaskLease,
         shutdown: CancellationToken,
-        requested: watch::Receiver<Revision>,
+        requested: Arc<Requests>,
         task: Arc<Task>,
     ) -> Self {
         let effects = TaskTracker::new();
@@ -94,7 +95,7 @@ impl Executor {
         effects.close();
         let EngineSettings { executor: name, clock, failpoints, boot_clock: _ } = settings;
         let task = Mutex::new(task);
-        let horizons = Horizons::default();
+        let (horizons, lease) = (Horizons::default(), Arc::new(lease));
         Self {
             store,
             committer,
@@ -211,7 +212,7 @@ impl Executor {
     /// The task with the requests that were committed meanwhile.
     pub(super) async fn caught_up(&self) -> Result<Arc<Task>, ExitReason> {
         let mut task = self.task.lock().await;
-        let requested = *self.requested.borrow();
+        let requested = self.requested.upto();
         if requested > task.revision {
             *task = self.committer.catch_up(&task).await?;
         }
@@ -220,11 +221,7 @@ impl Executor {
 
     /// Returns once a request was committed that is not in this revision.
     pub(super) async fn request_arrived(&self, since: Revision) {
-        let mut requested = self.requested.clone();
-        if requested.wait_for(|revision| *revision > since).await.is_err() {
-            // The engine is gone: there can be no further request.
-            std::future::pending::<()>().await;
-        }
+        self.requested.arrived(since).await;
     }
 
     /// Commits what follows from an input; holds the task meanwhile, so that two subtasks cannot decide on the same revision.

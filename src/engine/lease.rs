@@ -22,12 +22,22 @@ pub(super) struct ReplicaLease {
     failpoints: Arc<Failpoints>,
     /// Milliseconds since boot.
     until: AtomicU64,
+    /// How many have ended: each is of one replica, and whoever was buried comes back as another.
+    ended: AtomicU64,
+}
+
+/// The lease as it was when a task was taken up. It never goes on in the lease of the replica that this one comes back as: others
+/// may claim the task by then, and who holds its lock may have been asked before.
+#[derive(Debug)]
+pub(super) struct TaskLease {
+    lease: Arc<ReplicaLease>,
+    number: u64,
 }
 
 impl ReplicaLease {
     /// One that has not begun.
     pub(super) const fn new(clock: BootClock, failpoints: Arc<Failpoints>) -> Self {
-        Self { clock, failpoints, until: AtomicU64::new(0) }
+        Self { clock, failpoints, until: AtomicU64::new(0), ended: AtomicU64::new(0) }
     }
 
     pub(super) fn now(&self) -> Duration {
@@ -45,6 +55,12 @@ impl ReplicaLease {
 
     pub(super) fn end(&self) {
         self.until.store(0, Ordering::SeqCst);
+        self.ended.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// For a task that is taken up; to be asked for before its lock is claimed.
+    pub(super) fn of_task(self: &Arc<Self>) -> TaskLease {
+        TaskLease { lease: Arc::clone(self), number: self.ended.load(Ordering::SeqCst) }
     }
 
     /// Whether an effect may begin.
@@ -61,11 +77,30 @@ impl ReplicaLease {
     }
 }
 
-impl Lease for ReplicaLease {
+impl TaskLease {
+    /// Whether the replica was buried since.
+    pub(super) fn has_ended(&self) -> bool {
+        self.lease.ended.load(Ordering::SeqCst) != self.number
+    }
+
+    /// Whether an effect may begin.
+    pub(super) fn is_held(&self) -> bool {
+        self.lease.is_held() && !self.has_ended()
+    }
+
+    /// Waits until an effect may begin, or none ever may.
+    pub(super) async fn wait(&self) {
+        while !self.has_ended() && !self.lease.is_held() {
+            tokio::time::sleep(LOOK_INTERVAL).await;
+        }
+    }
+}
+
+impl Lease for TaskLease {
     /// Asked by a permit, directly before its effect is sent.
     fn goes_on(&self) -> bool {
         let held = self.is_held();
-        self.failpoints.at_last_check();
+        self.lease.failpoints.at_last_check();
         held
     }
 }
@@ -93,5 +128,18 @@ mod tests {
         lease.never_ends();
         tokio::time::advance(Duration::from_secs(1 << 40)).await;
         assert!(lease.is_held());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_lease_of_a_task_does_not_go_on_in_the_next_one() {
+        let lease = Arc::new(ReplicaLease::new(BootClock::Since(monotonic_now()), Arc::default()));
+        lease.renewed(lease.now());
+        let before = lease.of_task();
+        assert!(before.is_held());
+        lease.end();
+        assert!(!before.is_held() && before.has_ended());
+        lease.renewed(lease.now());
+        assert!(!before.goes_on() && lease.of_task().goes_on());
+        before.wait().await;
     }
 }

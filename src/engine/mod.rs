@@ -11,6 +11,7 @@ mod lease;
 mod ownership;
 mod pace;
 mod policy;
+mod requests;
 mod scheduler;
 mod step;
 mod stepping;

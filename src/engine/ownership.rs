@@ -296,6 +296,7 @@ impl Engine {
         if stored.task.state.phase() != Phase::Moving || !self.knows(&stored.task) {
             return Ok(false);
         }
+        let lease = self.lease.of_task();
         let Some(fence) = self.replicas.claim_seen(&owned).await? else { return Ok(false) };
         let input = Input::Adopted { fence, executor: self.executor_name().to_owned() };
         let task = Arc::new(stored.task);
@@ -303,7 +304,7 @@ impl Engine {
             WriteOutcome::Done { task, .. } => {
                 tracing::info!(task = id.get(), fence = fence.get(), state = %task.state, "took the task over");
                 if task.state.phase() == Phase::Moving {
-                    self.spawn(task, fence, true);
+                    self.spawn(task, fence, lease, true);
                 }
                 Ok(true)
             }
@@ -312,12 +313,14 @@ impl Engine {
         }
     }
 
-    /// Takes a task over again whose executor failed here, unless it has another owner by now.
+    /// Takes a task over again whose executor failed here, unless it has another owner by now, or was taken up here meanwhile.
     pub(super) async fn adopt_own(self: &Arc<Self>, id: TaskId) -> Result<(), EngineError> {
         let me = self.me();
         let owned = self.replicas.owned_tasks().await?;
         let own = owned.into_iter().find(|owned| owned.task == id && (owned.owner.is_none() || owned.owner == me));
-        if let Some(owned) = own {
+        if let Some(owned) = own
+            && !self.running_tasks().contains(&id)
+        {
             self.adopt(owned).await?;
         }
         Ok(())

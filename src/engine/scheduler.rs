@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -18,11 +17,12 @@ use crate::engine::commit::Committer;
 use crate::engine::error::{BrokenInvariant, EngineError};
 use crate::engine::executor::{Executor, ExitReason};
 use crate::engine::failpoints::Failpoints;
-use crate::engine::lease::ReplicaLease;
+use crate::engine::lease::{ReplicaLease, TaskLease};
 use crate::engine::ownership::Sightings;
+use crate::engine::requests::Requests;
 use crate::engine::step::Registry;
 use crate::store::Store;
-use crate::store::replicas::Replicas;
+use crate::store::replicas::{OwnedTask, Replicas};
 
 /// Pause before a task whose executor panicked or failed is taken over again.
 const PAUSE_AFTER_BREAKDOWN: Duration = Duration::from_secs(1);
@@ -45,8 +45,7 @@ pub struct EngineSettings {
 /// A task that this process drives.
 struct Running {
     fence: Fence,
-    /// Revision up to which requests were committed while it ran.
-    requested: watch::Sender<Revision>,
+    requested: Arc<Requests>,
 }
 
 /// Runs the tasks that this process owns, on a runtime that the caller chooses.
@@ -114,17 +113,22 @@ impl Engine {
 
     /// Runs a task that was just accepted, under the fence of its acceptance.
     pub fn begin(self: &Arc<Self>, task: Arc<Task>, fence: Fence) {
-        self.spawn(task, fence, false);
+        self.spawn(task, fence, self.lease.of_task(), false);
     }
 
-    /// Runs a task that was at rest and was asked to continue, under a new fence.
-    pub async fn resume(self: &Arc<Self>, task: Arc<Task>) -> Result<(), EngineError> {
-        match self.store.claim(task.spec.id, &task.spec.cluster.key).await? {
+    /// Runs a task that was at rest and was asked to continue, under a new fence. `seen`: the fence of its lock when that was written.
+    /// Another replica may have taken it up since, if this one was slow: then it goes on there.
+    pub async fn resume(self: &Arc<Self>, task: Arc<Task>, seen: Fence) -> Result<(), EngineError> {
+        let id = task.spec.id;
+        let owned = OwnedTask { task: id, cluster: task.spec.cluster.key.clone(), fence: seen, owner: None };
+        let lease = self.lease.of_task();
+        match self.replicas.claim_seen(&owned).await? {
             Some(fence) => {
-                self.spawn(task, fence, true);
+                self.spawn(task, fence, lease, true);
                 Ok(())
             }
-            None => Err(BrokenInvariant::LockNotHeld { task: task.spec.id }.into()),
+            None if self.replicas.is_shared() => Ok(()),
+            None => Err(BrokenInvariant::LockNotHeld { task: id }.into()),
         }
     }
 
@@ -138,11 +142,7 @@ impl Engine {
         if let Ok(running) = self.running.lock()
             && let Some(running) = running.get(&task)
         {
-            running.requested.send_if_modified(|revision| {
-                let newer = requested > *revision;
-                *revision = requested.max(*revision);
-                newer
-            });
+            running.requested.committed(requested);
         }
     }
 
@@ -159,16 +159,16 @@ impl Engine {
         known
     }
 
-    pub(super) fn spawn(self: &Arc<Self>, task: Arc<Task>, fence: Fence, earlier_owner: bool) {
+    pub(super) fn spawn(self: &Arc<Self>, task: Arc<Task>, fence: Fence, lease: TaskLease, earlier_owner: bool) {
         let id = task.spec.id;
         if self.shutdown.is_cancelled() {
             return; // It is on disk; the next process takes it over.
         }
         let operation = self.registry.operation(&task.spec.graph.operation);
         let Some(operation) = operation.filter(|_| self.knows(&task)) else { return };
-        let (requested, told) = watch::channel(Revision::ZERO);
+        let requested = Arc::new(Requests::new());
         if let Ok(mut running) = self.running.lock() {
-            running.insert(id, Running { fence, requested });
+            running.insert(id, Running { fence, requested: Arc::clone(&requested) });
         }
         let engine = Arc::clone(self);
         let executor = Executor::new(
@@ -177,9 +177,9 @@ impl Engine {
             operation,
             self.settings.clone(),
             fence,
-            Arc::clone(&self.lease),
+            lease,
             self.shutdown.clone(),
-            told,
+            requested,
             task,
         );
         let work = async move {

@@ -52,11 +52,8 @@ impl EffectSession for MysqlEffectSession {
     }
 
     async fn send(mut self: Box<Self>, permit: Permit, statement: Statement) -> EffectOutcome {
-        if let Some(refused) = wrong_permit(&permit, &self.proven.identity) {
-            return refused;
-        }
-        if !permit.is_valid() {
-            return EffectOutcome::lease_ended();
+        if let Some(not_sent) = not_permitted(&permit, &self.proven.identity) {
+            return not_sent;
         }
         let sql = statement.to_string();
         tracing::info!(endpoint = %self.proven.endpoint, connection_id = self.connection_id, fence = permit.fence().get(), %sql, "sending an effect");
@@ -67,17 +64,16 @@ impl EffectSession for MysqlEffectSession {
     }
 }
 
-/// The refusal of a permit for another cluster than the session's.
-pub fn wrong_permit(permit: &Permit, identity: &ClusterIdentity) -> Option<EffectOutcome> {
+/// The outcome of an effect that is not sent: its permit is for another cluster than the session's, or the lease behind it has
+/// ended. The last look before it is sent.
+pub fn not_permitted(permit: &Permit, identity: &ClusterIdentity) -> Option<EffectOutcome> {
     let here = identity.key();
-    (*permit.cluster() != here).then(|| EffectOutcome::Refused {
-        code: "WRONG_CLUSTER".to_owned(),
-        message: format!(
-            "the permit is for cluster {}, the session is on {}: nothing was sent",
-            permit.cluster().as_str(),
-            here.as_str()
-        ),
-    })
+    if *permit.cluster() != here {
+        let (wanted, here) = (permit.cluster().as_str(), here.as_str());
+        let message = format!("the permit is for cluster {wanted}, the session is on {here}: nothing was sent");
+        return Some(EffectOutcome::Refused { code: "WRONG_CLUSTER".to_owned(), message });
+    }
+    (!permit.is_valid()).then(EffectOutcome::lease_ended)
 }
 
 /// What an effect's answer says about the effect.

@@ -43,7 +43,7 @@ pub use session_pool::SessionPool;
 
 // What an adapter to simulated clusters shares with this one, so that both prove, choose and conclude alike.
 pub use clients::silent;
-pub use effect::{effect_outcome, wrong_permit};
+pub use effect::{effect_outcome, not_permitted};
 pub use endpoints::Attempt;
 pub use facts::{advisory_fact, required_fact};
 pub use identity::{same_cluster, same_target, stranger};

@@ -28,8 +28,8 @@ impl Operation for DefinedOperation {
         Some(steps::of_kind(subtask.kind.parse().ok()?, self.0.clone()))
     }
 
-    /// An intent on a session: KILL it and check that it is gone. An intent on a host needs nothing: the agent refuses
-    /// the old fence, and runs a token once.
+    /// An intent on a session: KILL it and check that it is gone. An intent on a host needs nothing: the next look tells its agent
+    /// of the new fence (`step_io::find_behind`), which refuses the old one from then on, and runs a token once.
     async fn take_over(
         &self,
         context: &StepContext,
@@ -37,7 +37,7 @@ impl Operation for DefinedOperation {
         permit: Permit,
     ) -> Result<String, Failure> {
         if intent.intent.connection_id == 0 {
-            return Ok(format!("intent {} was on a host, which refuses the old fence", intent.number));
+            return Ok(format!("intent {} was on a host, which is told of the new fence", intent.number));
         }
         let subject = Subject::of(&self.0, context).await?;
         let (endpoint, connection) = (&intent.intent.endpoint, intent.intent.connection_id);

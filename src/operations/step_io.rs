@@ -196,17 +196,44 @@ pub(super) async fn find(deps: &Deps, target: &Target) -> ProcessReport {
     }
 }
 
+/// The same for an owner behind another one, whose call of the agent may still be on its way: a replica that was frozen sends it
+/// whenever it goes on, long behind its horizon too. From this look on the agent refuses it, so that what is found not done stays so.
+pub(super) async fn find_behind(
+    deps: &Deps,
+    context: &StepContext,
+    target: &Target,
+) -> Result<ProcessReport, Box<Observation>> {
+    let of_another = |intent: &RecordedIntent| {
+        intent.subtask == context.subtask
+            && intent.intent.connection_id == 0
+            && intent.is_unresolved()
+            && intent.fence < context.fence
+    };
+    if !context.task.intents.iter().any(of_another) {
+        return Ok(find(deps, target).await);
+    }
+    match deps.hosts.host(&target.host).arm(&target.observer(), &caller_fence(deps, context)).await {
+        Ok((found, _)) => Ok(found),
+        Err(HostError::Refused { code, message }) => match ownership_failure(context, &code, &message) {
+            Some(failure) => Err(Box::new(refuse(failure))),
+            None => Ok(ProcessReport::unreachable(message)),
+        },
+        Err(error @ HostError::Protocol { .. }) => Ok(ProcessReport::unreachable(error.to_string())),
+    }
+}
+
+/// This owner, as agents know it.
+fn caller_fence(deps: &Deps, context: &StepContext) -> CallerFence {
+    let cluster = context.task.spec.cluster.key.clone();
+    CallerFence { store_id: deps.store_id.clone(), cluster, fence: context.fence }
+}
+
 /// Why this owner must not act on the cluster, if its host knows: the agent has seen a later fence of this store, or another
 /// store, or could not keep the record without which it ends no process. An agent that only has no room for its record is
 /// waited for, as long as the subtask may take. Asked before each statement that acts, because the cluster knows no fences. A
 /// host that does not answer knows nothing, and whatever else an agent says is for the step that needs it.
 pub(super) async fn lost_ownership(deps: &Deps, context: &StepContext, target: &Target) -> Option<Observation> {
-    let fence = CallerFence {
-        store_id: deps.store_id.clone(),
-        cluster: context.task.spec.cluster.key.clone(),
-        fence: context.fence,
-    };
-    match deps.hosts.host(&target.host).arm(&target.observer(), &fence).await {
+    match deps.hosts.host(&target.host).arm(&target.observer(), &caller_fence(deps, context)).await {
         Err(HostError::Refused { code, message }) => match code.parse() {
             Ok(HostCode::LedgerFailed | HostCode::LedgerWaits) if needs_the_host(context) => {
                 let addr = target.server.addr;

@@ -136,8 +136,8 @@ impl Service {
         let writes: Vec<Write> = std::iter::once(audit).chain(key.as_ref().map(|key| key.write(caller))).collect();
         let written = self.engine.committer().write(&Arc::new(stopped_by), input, author, |_| writes.clone()).await;
         match written.map_err(|error| engine_refusal(&error))? {
-            WriteOutcome::Done { task, .. } => {
-                self.go_on(task).await?;
+            WriteOutcome::Done { task, fence, .. } => {
+                self.go_on(task, fence).await?;
                 self.stored_task(id).await
             }
             WriteOutcome::Replayed { task, digest } => self.replayed(key.as_ref(), task, &digest).await,

@@ -11,7 +11,7 @@ use crate::clock::Timestamp;
 use crate::domain::call::Call;
 use crate::domain::decide::{Input, VerbRequest};
 use crate::domain::event::{Phase, Verb};
-use crate::domain::ids::{Revision, SubtaskId, TaskId};
+use crate::domain::ids::{Fence, Revision, SubtaskId, TaskId};
 use crate::domain::refusal::Refusal;
 use crate::domain::status::Risk;
 use crate::domain::task::Task;
@@ -75,9 +75,9 @@ impl CallFamily for TaskRequest {
             *found = service.left_behind(&task).await;
         }
         let (id, verb) = (self.task, self.verb.verb());
-        let task = service.ask(caller, self, Arc::new(task)).await?;
+        let (task, fence) = service.ask(caller, self, Arc::new(task)).await?;
         match verb {
-            Verb::Retry | Verb::Rollback | Verb::SkipSubtask => service.go_on(task).await?,
+            Verb::Retry | Verb::Rollback | Verb::SkipSubtask => service.go_on(task, fence).await?,
             Verb::Cancel | Verb::CompleteHold | Verb::Pause | Verb::Resume => service.engine.notify_request(&task),
             Verb::GiveUp => {}
         }
@@ -184,7 +184,8 @@ of_task! {
 }
 
 impl Service {
-    async fn ask(&self, caller: &Caller, request: TaskRequest, task: Arc<Task>) -> Result<Arc<Task>, Refusal> {
+    /// The task behind the request, and the fence of its lock then.
+    async fn ask(&self, caller: &Caller, request: TaskRequest, task: Arc<Task>) -> Result<(Arc<Task>, Fence), Refusal> {
         let entry = request.audit_entry().in_cluster(task.spec.cluster.id);
         let TaskRequest { call, task: id, if_revision, verb: asked } = request;
         let (verb, principal) = (asked.verb(), caller.principal.clone());
@@ -193,7 +194,7 @@ impl Service {
         let audit = self.accepted(caller, call, entry);
         let written = self.engine.committer().write(&task, input, author, |_| vec![Write::Audit(audit.clone())]).await;
         match written.map_err(|error| engine_refusal(&error))? {
-            WriteOutcome::Done { task, .. } => Ok(task),
+            WriteOutcome::Done { task, fence, .. } => Ok((task, fence)),
             WriteOutcome::Refused(refusal) => Err(refusal.into()),
             WriteOutcome::Fenced | WriteOutcome::LockHeld(_) | WriteOutcome::Replayed { .. } => {
                 Err(Refusal::Internal { what: format!("{verb} of task {id} was not written") })
@@ -202,9 +203,9 @@ impl Service {
     }
 
     /// Gives a task that moves again to an owner.
-    pub(super) async fn go_on(&self, task: Arc<Task>) -> Result<(), Refusal> {
+    pub(super) async fn go_on(&self, task: Arc<Task>, fence: Fence) -> Result<(), Refusal> {
         match task.state.phase() {
-            Phase::Moving => self.engine.resume(task).await.map_err(|error| engine_refusal(&error)),
+            Phase::Moving => self.engine.resume(task, fence).await.map_err(|error| engine_refusal(&error)),
             // Another subtask keeps it at rest, or nothing was left to do.
             Phase::AtRest | Phase::Closed => Ok(()),
         }

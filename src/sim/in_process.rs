@@ -10,12 +10,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use super::answer::Answer;
 use super::bootstrap;
 use super::core::{Beginning, Core, Shared};
 use super::execute::{End, execute};
 use super::fault::{Behaviour, Fault, FaultId};
+use super::observer_session::{idle, wait_timeout};
 use super::options::SimOptions;
 use super::record::{Kind, RecordEntry};
 use super::time::{Micros, SimClock};
@@ -57,6 +59,9 @@ pub struct ClientSession {
     cluster: InProcessCluster,
     id: u64,
     server: i64,
+    idle_limit: Option<Duration>,
+    /// Ends the session when it is silent for as long.
+    silence: Option<JoinHandle<()>>,
 }
 
 impl InProcessCluster {
@@ -141,7 +146,7 @@ impl InProcessCluster {
                 core.close(id, now);
                 return Err(NotOpened::Refused { number: refusal.on_wire().0, text: refusal.text });
             }
-            Ok(ClientSession { cluster: self.clone(), id, server })
+            Ok(ClientSession { cluster: self.clone(), id, server, idle_limit: None, silence: None })
         })
     }
 
@@ -292,9 +297,31 @@ impl ClientSession {
     /// Sends a statement and waits for its end; None: the connection was lost meanwhile. To give up waiting is to go away, once
     /// the session is dropped.
     pub async fn execute(&mut self, text: &str) -> Option<End> {
+        self.end_silence();
+        self.idle_limit = wait_timeout(text).or(self.idle_limit);
         let (client, answer) = oneshot::channel();
         tokio::spawn(self.cluster.clone().run(self.id, self.server, text.to_owned(), client));
-        answer.await.ok().flatten()
+        let end = answer.await.ok().flatten();
+        self.used();
+        end
+    }
+
+    /// Its `wait_timeout` counts from now: something was asked that is not executed here.
+    pub fn used(&mut self) {
+        self.end_silence();
+        let Some(limit) = self.idle_limit else { return };
+        let (cluster, id, server) = (self.cluster.clone(), self.id, self.server);
+        self.silence = Some(tokio::spawn(async move {
+            idle(Some(limit)).await;
+            cluster.thawed(server).await;
+            cluster.with(|core, now| core.close(id, now));
+        }));
+    }
+
+    fn end_silence(&mut self) {
+        if let Some(silence) = self.silence.take() {
+            silence.abort();
+        }
     }
 
     /// [`ClientSession::execute`] for statements without rows: an error has its number as it travels, and its text. None: the
@@ -310,6 +337,7 @@ impl ClientSession {
 
 impl Drop for ClientSession {
     fn drop(&mut self) {
+        self.end_silence();
         self.cluster.with(|core, now| self.cluster.leave(core, self.id, now));
     }
 }

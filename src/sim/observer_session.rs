@@ -63,7 +63,7 @@ pub async fn serve(
 const IDLE_CHECK_PERIOD: Duration = Duration::from_secs(5);
 
 /// Until a session that is silent is closed.
-async fn idle(limit: Option<Duration>) {
+pub(super) async fn idle(limit: Option<Duration>) {
     match limit {
         Some(limit) => tokio::time::sleep(limit + IDLE_CHECK_PERIOD).await,
         None => std::future::pending().await,
@@ -71,7 +71,7 @@ async fn idle(limit: Option<Duration>) {
 }
 
 /// What a statement sets `wait_timeout` to.
-fn wait_timeout(statement: &str) -> Option<Duration> {
+pub(super) fn wait_timeout(statement: &str) -> Option<Duration> {
     let lower = statement.trim_start().to_ascii_lowercase();
     let value = lower.strip_prefix("set ")?.split_once("wait_timeout")?.1.trim_start().strip_prefix('=')?;
     let digits: String = value.trim_start().chars().take_while(char::is_ascii_digit).collect();

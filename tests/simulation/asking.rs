@@ -108,12 +108,12 @@ impl World {
             accepted_risks: ask.risks.clone(),
             stop_type: if ask.service_only { StopType::Service } else { StopType::Process },
             freeze_before_stop: ask.freeze && !ask.service_only,
-            hold_until: (ask.operation == Operation::Hold).then(|| self.clock.now().plus(ask.hold)),
+            hold_until: (ask.operation == Operation::Hold).then(|| self.clock().now().plus(ask.hold)),
             drain: ask.drain,
             request_id: ask.request.map(uuid::Uuid::from_u128),
             repeat_by_arguments: false,
             expected_server: None,
-            expire_time: ask.consent.map(|consent| self.clock.now().plus(consent)),
+            expire_time: ask.consent.map(|consent| self.clock().now().plus(consent)),
         })
     }
 

@@ -149,7 +149,9 @@ impl SimulatedOceanBase {
     ) -> Result<SimulatedEffectSession, ClusterError> {
         let Proven { mut session, identity, .. } = self.open(access, known, expected, avoid, true).await?;
         let limit = self.times.query_timeout();
-        let settings = format!("SET ob_query_timeout = {}, time_zone = '+00:00'", limit.as_micros());
+        let idle = self.times.idle_limit().map(|limit| format!(", wait_timeout = {}", limit.as_secs()));
+        let idle = idle.unwrap_or_default();
+        let settings = format!("SET ob_query_timeout = {}, time_zone = '+00:00'{idle}", limit.as_micros());
         session.command(&settings, ANSWER_TIMEOUT).await?;
         session.ask(&CONNECTION_ID).await?;
         let parameters = session.read(&PARAMETERS, |cluster, _| readings::parameters(cluster, None)).await?;

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use obsteward::domain::effect::{EffectOutcome, Permit};
 use obsteward::domain::ids::ClusterIdentity;
 use obsteward::oceanbase::{
-    ClusterError, EffectSession, EffectTimes, ErrorClass, KillingSession, Statement, effect_outcome, wrong_permit,
+    ClusterError, EffectSession, EffectTimes, ErrorClass, KillingSession, Statement, effect_outcome, not_permitted,
 };
 
 use crate::cluster_session::{CONNECTION_ID, PROCESS_LIST, ServiceSession};
@@ -38,9 +38,12 @@ impl EffectSession for SimulatedEffectSession {
     }
 
     async fn send(self: Box<Self>, permit: Permit, statement: Statement) -> EffectOutcome {
-        match wrong_permit(&permit, &self.identity) {
-            Some(refused) => refused,
-            None => self.act(statement).await,
+        match not_permitted(&permit, &self.identity) {
+            Some(not_sent) => not_sent,
+            None => {
+                self.session.life().lets_go(&permit);
+                self.act(statement).await
+            }
         }
     }
 }

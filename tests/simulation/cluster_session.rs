@@ -100,12 +100,17 @@ impl ServiceSession {
             self.look().await;
         }
         let context = || format!("reading {} at {}", query.view, self.endpoint);
-        let Some(session) = self.session.take() else { return Err(closed(&context())) };
+        self.life.goes_on().await;
+        let Some(mut session) = self.session.take() else { return Err(closed(&context())) };
+        session.used();
         if is_answered_at_once(&session, query) {
             self.session = Some(session);
             return Ok(());
         }
-        match timeout(ANSWER_TIMEOUT, answered(&session, query)).await {
+        let answer = timeout(ANSWER_TIMEOUT, answered(&session, query)).await;
+        self.life.goes_on().await;
+        session.used();
+        match answer {
             Ok(Ok(())) => {
                 self.session = Some(session);
                 Ok(())
@@ -137,8 +142,11 @@ impl ServiceSession {
     /// Sends a statement without rows, and waits at most `bound` for its answer.
     pub async fn command(&mut self, sql: &str, bound: Duration) -> Result<(), ClusterError> {
         let context = || format!("{sql} at {}", self.endpoint);
+        self.life.goes_on().await;
         let Some(mut session) = self.session.take() else { return Err(closed(&context())) };
-        match timeout(bound, session.command(sql)).await {
+        let answer = timeout(bound, session.command(sql)).await;
+        self.life.goes_on().await;
+        match answer {
             Ok(Some(answer)) => {
                 let answer = answer.map_err(|(number, text)| ClusterError::answered(number, &text, &context()));
                 self.session = Some(session);

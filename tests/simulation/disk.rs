@@ -4,17 +4,19 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use obsteward::clock::monotonic_now;
 use obsteward::domain::event::{Event, Phase, StoredEvent};
-use obsteward::domain::ids::{ClusterId, ClusterKey, Fence, Principal, Revision, Seq, TaskId};
+use obsteward::domain::ids::{ClusterId, ClusterKey, Fence, Principal, ReplicaId, Revision, Seq, TaskId};
 use obsteward::domain::store_home::StoreTenant;
 use obsteward::domain::task::Task;
 use obsteward::store::commit_rules::{CommitFacts, Verdict, judge, reached};
 use obsteward::store::inventory::{
     ClusterObservation, ClusterRow, HostRoute, NewCluster, ServerObservation, ServerRow, ZoneRow,
 };
-use obsteward::store::replicas::OwnedTask;
+use obsteward::store::replicas::{OwnedTask, ReplicaRow};
 use obsteward::store::{Author, Commit, CommitOutcome, LockRow, LogLine, Write};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// Shared and cheap to clone.
 #[derive(Clone, Default)]
@@ -32,9 +34,27 @@ pub struct Content {
     pub cluster: Option<StoredCluster>,
     /// The tenant that holds all this, where it is one.
     pub store_tenant: Option<StoreTenant>,
+    /// Of a shared store: its replicas, by the keys of clusters which of them drives the task that holds the lock, and how often
+    /// one has left or was buried.
+    pub replicas: Vec<ReplicaRow>,
+    pub owners: BTreeMap<String, ReplicaId>,
+    pub ownership: i64,
+    /// When each event was written, in the order of the log.
+    pub written: Vec<Instant>,
+    /// Each fence that was given.
+    pub claims: Vec<Claimed>,
     last_id: i64,
     /// How many commits were written.
     commits: watch::Sender<usize>,
+}
+
+/// A lock was taken for a task, or claimed by another owner.
+#[derive(Clone, Copy, Debug)]
+pub struct Claimed {
+    pub at: Instant,
+    pub task: TaskId,
+    pub fence: Fence,
+    pub owner: Option<ReplicaId>,
 }
 
 /// A task with its log.
@@ -107,7 +127,8 @@ impl Content {
         let owned = |task: &Task| {
             let cluster = task.spec.cluster.key.clone();
             let fence = self.lock_of(&cluster)?.fence;
-            Some(OwnedTask { task: task.spec.id, cluster, fence, owner: None })
+            let owner = self.owners.get(cluster.as_str()).copied();
+            Some(OwnedTask { task: task.spec.id, cluster, fence, owner })
         };
         moving.filter_map(owned).collect()
     }
@@ -120,14 +141,35 @@ impl Content {
         self.locks.values().find(|lock| lock.holder == Some(task)).map(|lock| lock.fence)
     }
 
-    pub fn claim(&mut self, task: TaskId, cluster: &ClusterKey) -> Option<Fence> {
+    /// The next fence of the lock that a task holds, for this replica. `seen`: only while it has this fence; a claim that is repeated
+    /// has succeeded if it did before.
+    pub fn claim(
+        &mut self,
+        task: TaskId,
+        cluster: &ClusterKey,
+        seen: Option<Fence>,
+        me: Option<ReplicaId>,
+    ) -> Option<Fence> {
         let lock = self.locks.get_mut(cluster.as_str()).filter(|lock| lock.holder == Some(task))?;
-        lock.fence = Fence::new(lock.fence.get() + 1);
-        Some(lock.fence)
+        if seen.is_none_or(|seen| lock.fence == seen) {
+            lock.fence = lock.fence.next();
+            let fence = lock.fence;
+            self.owned_by(cluster, me);
+            self.claims.push(Claimed { at: monotonic_now(), task, fence, owner: me });
+        }
+        let (fence, owner) = (self.lock_of(cluster)?.fence, self.owners.get(cluster.as_str()).copied());
+        seen.is_none_or(|seen| owner == me && fence == seen.next()).then_some(fence)
+    }
+
+    fn owned_by(&mut self, cluster: &ClusterKey, owner: Option<ReplicaId>) {
+        match owner {
+            Some(owner) => _ = self.owners.insert(cluster.as_str().to_owned(), owner),
+            None => _ = self.owners.remove(cluster.as_str()),
+        }
     }
 
     /// Wholly or not at all.
-    pub fn commit(&mut self, commit: Commit) -> CommitOutcome {
+    pub fn commit(&mut self, commit: Commit, me: Option<ReplicaId>) -> CommitOutcome {
         assert_eq!(commit.invalid_because(), None, "{commit:?}");
         let Ok(verdict) = judge(&commit, &mut Facts { content: self, commit: &commit });
         let mut fence = match verdict {
@@ -143,6 +185,8 @@ impl Content {
                 }
                 lock.holder = Some(commit.task);
                 fence = lock.fence;
+                self.owned_by(cluster, me);
+                self.claims.push(Claimed { at: monotonic_now(), task: commit.task, fence, owner: me });
             }
         }
         let reached = reached(&commit);
@@ -158,6 +202,7 @@ impl Content {
             revision = revision.next();
             let stored = StoredEvent { seq, task: commit.task, revision, fence, event: event.clone() };
             self.log.push(stored.clone());
+            self.written.push(monotonic_now());
             match self.tasks.get_mut(&commit.task) {
                 Some(known) => {
                     known.task.apply(event).expect("a commit that folds");
@@ -174,6 +219,10 @@ impl Content {
             self.apply(commit.task, write);
         }
         let stored = self.tasks.get_mut(&commit.task).expect("a task that was just written");
+        if stored.task.state.phase() != Phase::Moving {
+            // Nobody drives a task at rest.
+            self.owners.remove(stored.task.spec.cluster.key.as_str());
+        }
         let Commit { author, events, .. } = commit;
         stored.commits.push(StoredCommit { reached, author, events, seq, fence });
         CommitOutcome::Committed { revision: reached, seq, fence }
@@ -186,6 +235,7 @@ impl Content {
                 if let Some(lock) = self.locks.get_mut(cluster.as_str()) {
                     lock.holder = None;
                 }
+                self.owners.remove(cluster.as_str());
             }
             Write::Request { principal, request_id, digest } => {
                 self.requests.insert((principal.to_string(), request_id.clone()), (task, digest.clone()));

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use obsteward::clock::monotonic_now;
 use obsteward::domain::effect::Permit;
 use obsteward::domain::host::{
-    CallerFence, HostCode, ObserverIdentity, ObserverTarget, ProcessReport, StartResult, StopResult, Ticket,
+    CallerFence, Ended, HostCode, ObserverIdentity, ObserverTarget, ProcessReport, StartResult, StopResult, Ticket,
 };
 use obsteward::host::{Host, HostAddress, HostError, Hosts, LocalHost};
 use tokio::time::{sleep, timeout};
@@ -109,6 +110,7 @@ impl ReachedHost {
         &self,
         call: impl FnOnce(LocalHost<AgentRun>) -> F,
     ) -> Result<Looked, HostError> {
+        self.life.goes_on().await;
         let found = self.call(Call::Look, LOOK, call).await;
         self.life.pass(Point::Look, self.life.dice.latency()).await;
         found.unwrap_or_else(|(Unanswered::NotSent(why) | Unanswered::Lost(why))| {
@@ -138,9 +140,15 @@ impl Host for ReachedHost {
         store_id: &str,
         grace: Duration,
     ) -> StopResult {
+        self.life.lets_go(&permit);
         self.life.pass(Point::Permit, self.life.dice.latency()).await;
         let stop = |host: LocalHost<AgentRun>| async move {
-            host.stop(permit, target, identity, ticket, store_id, grace).await
+            let (came, token, fence) = (monotonic_now(), permit.token(), permit.fence());
+            let stopped = host.stop(permit, target, identity, ticket, store_id, grace).await;
+            if let StopResult::Ended { how: Ended::Terminated | Ended::Killed, .. } = &stopped {
+                self.life.sends.done_by_agent(came, token, fence);
+            }
+            stopped
         };
         let result = match self.call(Call::Effect, grace + STOP_BEYOND_GRACE, stop).await {
             Ok(result) => result,
@@ -152,8 +160,16 @@ impl Host for ReachedHost {
     }
 
     async fn start(&self, permit: Permit, target: &ObserverTarget, store_id: &str, wait: Duration) -> StartResult {
+        self.life.lets_go(&permit);
         self.life.pass(Point::Permit, self.life.dice.latency()).await;
-        let start = |host: LocalHost<AgentRun>| async move { host.start(permit, target, store_id, wait).await };
+        let start = |host: LocalHost<AgentRun>| async move {
+            let (came, token, fence) = (monotonic_now(), permit.token(), permit.fence());
+            let started = host.start(permit, target, store_id, wait).await;
+            if let StartResult::Started { .. } | StartResult::Died { .. } = &started {
+                self.life.sends.done_by_agent(came, token, fence);
+            }
+            started
+        };
         let result = match self.call(Call::Effect, wait + START_BEYOND_WAIT, start).await {
             Ok(result) => result,
             Err(Unanswered::NotSent(why)) => StartResult::Refused { code: unreachable(), message: not_sent(&why) },

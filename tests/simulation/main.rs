@@ -13,20 +13,31 @@ mod cluster_session;
 mod cluster_tests;
 mod computer;
 mod data_centre;
+mod database;
 mod disk;
+mod doing;
+mod frozen;
 mod host;
 mod life;
+mod operators;
 mod process;
 #[path = "../promises/mod.rs"]
 #[allow(dead_code, reason = "the harness of real processes uses the rest")]
 mod promises;
 mod proof;
+mod replica;
+mod replica_rows;
+mod replica_trouble;
+mod sends;
 mod service;
 mod simulate;
 mod store;
 mod store_home;
+mod store_replicas;
+mod store_writer;
 mod story;
 mod walk;
+mod watchers;
 mod witness;
 mod world;
 
@@ -35,6 +46,10 @@ use std::time::Duration;
 /// Seeds whose walks are repeated with every change.
 const FIXED_SEEDS: u64 = 20;
 
+/// The same over a shared store, which several replicas use.
+const FIXED_SEEDS_OF_REPLICAS: u64 = 12;
+const MOST_REPLICAS: u64 = 3;
+
 /// Numbers that people give by the environment.
 fn given<T: std::str::FromStr>(variable: &str) -> Option<T> {
     std::env::var(variable).ok().and_then(|text| text.parse().ok())
@@ -42,8 +57,8 @@ fn given<T: std::str::FromStr>(variable: &str) -> Option<T> {
 
 #[test]
 fn a_seed_is_repeated_exactly() {
-    for seed in 0..3 {
-        let (one, other) = (simulate::walk(seed, None, true), simulate::walk(seed, None, true));
+    for (seed, replicas) in [(0, 1), (1, 1), (2, 1), (0, MOST_REPLICAS)] {
+        let (one, other) = (simulate::walk(seed, replicas, None, true), simulate::walk(seed, replicas, None, true));
         let differs = one.story.iter().zip(&other.story).find(|(one, other)| one != other);
         assert_eq!(differs, None, "seed {seed}");
         assert_eq!(one.story.len(), other.story.len(), "seed {seed}");
@@ -112,9 +127,17 @@ fn every_case_keeps_the_promises() {
 
 #[test]
 fn fixed_seeds_keep_the_promises() {
-    let summary = simulate::run(0, FIXED_SEEDS, Duration::MAX, 1);
+    let summary = simulate::run(0, FIXED_SEEDS, 1, Duration::MAX, 1);
     simulate::tell(&summary);
     assert!(summary.failed.is_empty(), "a promise was broken: scripts/simulate --seeds {FIXED_SEEDS}");
+}
+
+#[test]
+fn fixed_seeds_of_several_replicas_keep_the_promises() {
+    let summary = simulate::run(0, FIXED_SEEDS_OF_REPLICAS, MOST_REPLICAS, Duration::MAX, 1);
+    simulate::tell(&summary);
+    let again = format!("scripts/simulate --replicas {MOST_REPLICAS} --seeds {FIXED_SEEDS_OF_REPLICAS}");
+    assert!(summary.failed.is_empty(), "a promise was broken: {again}");
 }
 
 /// `scripts/simulate`.
@@ -122,9 +145,10 @@ fn fixed_seeds_keep_the_promises() {
 #[ignore = "as long as you like: scripts/simulate"]
 fn simulate() {
     let first = given("SIMULATE_FIRST_SEED").unwrap_or(0);
+    let replicas = given("SIMULATE_REPLICAS").unwrap_or(1);
     if let Ok(steps) = std::env::var("SIMULATE_STEPS") {
         let steps: Vec<usize> = steps.split(',').filter_map(|step| step.trim().parse().ok()).collect();
-        let told = simulate::walk(first, Some(&steps), true);
+        let told = simulate::walk(first, replicas, Some(&steps), true);
         told.story.iter().for_each(|line| println!("{line}"));
         println!("simulate: seed {first}, tasks: {:?}, broken: {:?}", told.tasks, told.broken);
         assert!(told.broken.is_empty(), "a promise was broken");
@@ -132,7 +156,7 @@ fn simulate() {
     }
     let count = given("SIMULATE_SEEDS").unwrap_or(1000);
     let within = given::<u64>("SIMULATE_MINUTES").map_or(Duration::MAX, |minutes| Duration::from_secs(60 * minutes));
-    let summary = simulate::run(first, count, within, given("SIMULATE_FAILURES").unwrap_or(1));
+    let summary = simulate::run(first, count, replicas, within, given("SIMULATE_FAILURES").unwrap_or(1));
     simulate::tell(&summary);
     assert!(summary.failed.is_empty(), "a promise was broken");
 }

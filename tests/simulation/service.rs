@@ -14,13 +14,15 @@ use obsteward::inventory::Inventory;
 use obsteward::oceanbase::{EffectTimes, SessionPool};
 use obsteward::operations::{Deps, Timeouts, registry};
 use obsteward::service::{Administration, Argon2id, Caller, Service};
+use obsteward::store::replicas::Replicas;
 use obsteward::store::sqlite::{SqliteOptions, SqliteStore};
-use obsteward::store::{Store, TaskVisibility};
+use obsteward::store::{Store, StoreError, TaskVisibility};
 use obsteward::watch::{Hub, WatchAuthorizer};
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::{Clusters, SimulatedOceanBase};
 use crate::data_centre::DataCentre;
+use crate::database::Link;
 use crate::disk::Disk;
 use crate::host::SimulatedHosts;
 use crate::life::Life;
@@ -38,6 +40,9 @@ pub struct RunningService {
 /// What a run of the service is given.
 pub struct Surroundings<'a> {
     pub life: Arc<Life>,
+    /// Of this process, in events and among replicas.
+    pub name: String,
+    pub link: &'a Arc<Link>,
     pub disk: &'a Disk,
     pub clusters: &'a Clusters,
     pub data_centre: &'a DataCentre,
@@ -48,16 +53,15 @@ pub struct Surroundings<'a> {
 }
 
 impl RunningService {
-    /// Starts it as `app` does; `None`: its life ended before it had begun.
+    /// Starts it as `app` does; `None`: its life ended before it had begun, or its database did not answer.
     pub async fn start(given: Surroundings<'_>) -> Option<Self> {
-        let Surroundings { life, disk, clusters, data_centre, clock, timeouts, effect_timeout, failpoints } = given;
-        let store = LifeStore::open(disk.clone(), Arc::clone(&life));
-        let oceanbase = Arc::new(SimulatedOceanBase::new(
-            Arc::clone(&life),
-            clusters.clone(),
-            clock.clone(),
-            EffectTimes::new(effect_timeout),
-        ));
+        let Surroundings { life, name, link, disk, clusters, data_centre, clock, timeouts, effect_timeout, failpoints } =
+            given;
+        let store = LifeStore::open(disk.clone(), Arc::clone(&life), Arc::clone(link), name.clone(), clock.clone());
+        let effect_times = EffectTimes::new(effect_timeout);
+        let effect_times = if store.is_shared() { effect_times.of_replica() } else { effect_times };
+        let oceanbase =
+            Arc::new(SimulatedOceanBase::new(Arc::clone(&life), clusters.clone(), clock.clone(), effect_times));
         let once = Arc::new(SessionPool::new(oceanbase.clone(), Duration::ZERO));
         let inventory = Inventory::new(store.clone(), once, clock.clone());
         let deps = Deps {
@@ -70,7 +74,7 @@ impl RunningService {
             timeouts: timeouts.clone(),
         };
         let settings = EngineSettings {
-            executor: "simulated".to_owned(),
+            executor: name,
             clock: clock.clone(),
             boot_clock: BootClock::Since(monotonic_now()),
             failpoints: Arc::new(failpoints),
@@ -82,11 +86,11 @@ impl RunningService {
         let service = Service::new(Arc::clone(&store), Arc::clone(&engine), deps, administration());
         let shutdown = CancellationToken::new();
         let started = async {
-            let hub = Hub::start(store, shutdown.clone()).await.expect("a hub over a disk that answers");
-            engine.recover().await.expect("open tasks of a disk that answers");
-            hub
+            let hub = Hub::start(store, shutdown.clone()).await?;
+            engine.recover().await?;
+            Ok::<_, StoreError>(hub)
         };
-        let hub = life.while_it_lasts(started).await?;
+        let hub = life.while_it_lasts(started).await?.ok()?;
         Some(Self { life, service, engine, hub, inventory, shutdown })
     }
 }

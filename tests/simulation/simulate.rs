@@ -23,11 +23,13 @@ pub struct Outcome {
     pub broken: Vec<String>,
     pub edges: BTreeSet<Edge>,
     pub story: Vec<String>,
+    /// Of what happened to replicas.
+    pub counts: BTreeMap<&'static str, usize>,
 }
 
-/// Walks by these steps of a seed's walk (`None`: all), in a runtime of its own under paused time.
-pub fn walk(seed: u64, only: Option<&[usize]>, told: bool) -> Outcome {
-    let walk = Walk::of(seed);
+/// Walks by these steps of a seed's walk (`None`: all) over so many replicas at most, in a runtime of its own under paused time.
+pub fn walk(seed: u64, replicas: u64, only: Option<&[usize]>, told: bool) -> Outcome {
+    let walk = Walk::of(seed, replicas);
     let steps: Vec<Step> = match only {
         None => walk.steps,
         Some(only) => only.iter().filter_map(|index| walk.steps.get(*index).cloned()).collect(),
@@ -51,6 +53,7 @@ pub fn walk(seed: u64, only: Option<&[usize]>, told: bool) -> Outcome {
             broken,
             edges: std::mem::take(&mut world.witness.edges),
             story: story.lines(),
+            counts: world.sends.counts(),
         }
     })
 }
@@ -61,7 +64,7 @@ fn promise(broken: &[String]) -> &str {
 }
 
 /// Fewer steps of a seed's walk that break the same promise.
-pub fn shrink(seed: u64, broken: &[String], upto: usize) -> Vec<usize> {
+pub fn shrink(seed: u64, replicas: u64, broken: &[String], upto: usize) -> Vec<usize> {
     let mut kept: Vec<usize> = (0..upto).collect();
     let mut size = kept.len().div_ceil(2).max(1);
     loop {
@@ -73,7 +76,7 @@ pub fn shrink(seed: u64, broken: &[String], upto: usize) -> Vec<usize> {
                 .filter(|(at, _)| *at < from || *at >= from + size)
                 .map(|(_, step)| *step)
                 .collect();
-            if !fewer.is_empty() && promise(&walk(seed, Some(&fewer), false).broken) == promise(broken) {
+            if !fewer.is_empty() && promise(&walk(seed, replicas, Some(&fewer), false).broken) == promise(broken) {
                 kept = fewer;
             } else {
                 from += size;
@@ -91,16 +94,19 @@ pub fn shrink(seed: u64, broken: &[String], upto: usize) -> Vec<usize> {
 pub struct Summary {
     pub seeds: usize,
     pub tasks: BTreeMap<String, (usize, usize)>,
+    pub counts: BTreeMap<&'static str, usize>,
+    /// At most, of a walk.
+    pub replicas: u64,
     pub failed: Vec<(u64, Vec<String>, usize)>,
     pub edges: BTreeSet<Edge>,
     pub took: Duration,
 }
 
 /// Walks by seeds from `first` on, on every core, until there were `count` or the time is over or so many have failed.
-pub fn run(first: u64, count: u64, within: Duration, most_failures: usize) -> Summary {
+pub fn run(first: u64, count: u64, replicas: u64, within: Duration, most_failures: usize) -> Summary {
     let began = monotonic_now();
     let (next, failures) = (AtomicU64::new(first), AtomicUsize::new(0));
-    let summary = Mutex::new(Summary::default());
+    let summary = Mutex::new(Summary { replicas, ..Summary::default() });
     std::thread::scope(|scope| {
         for _ in 0..threads() {
             scope.spawn(|| {
@@ -112,7 +118,7 @@ pub fn run(first: u64, count: u64, within: Duration, most_failures: usize) -> Su
                     {
                         return;
                     }
-                    let outcome = match std::panic::catch_unwind(|| walk(seed, None, false)) {
+                    let outcome = match std::panic::catch_unwind(|| walk(seed, replicas, None, false)) {
                         Ok(outcome) => outcome,
                         Err(_) => Outcome {
                             tasks: BTreeMap::new(),
@@ -120,6 +126,7 @@ pub fn run(first: u64, count: u64, within: Duration, most_failures: usize) -> Su
                             broken: vec!["0: the world fell apart".to_owned()],
                             edges: BTreeSet::new(),
                             story: Vec::new(),
+                            counts: BTreeMap::new(),
                         },
                     };
                     let mut summary = summary.lock().unwrap();
@@ -127,6 +134,9 @@ pub fn run(first: u64, count: u64, within: Duration, most_failures: usize) -> Su
                     for (name, (all, well)) in outcome.tasks {
                         let sum = summary.tasks.entry(name).or_default();
                         *sum = (sum.0 + all, sum.1 + well);
+                    }
+                    for (what, count) in outcome.counts {
+                        *summary.counts.entry(what).or_default() += count;
                     }
                     summary.edges.extend(outcome.edges);
                     if !outcome.broken.is_empty() {
@@ -148,10 +158,13 @@ pub fn tell(summary: &Summary) {
     for (seed, broken, upto) in &summary.failed {
         println!("seed {seed}: {}", broken.join("\n  "));
         if *upto < usize::MAX {
-            let kept = shrink(*seed, broken, *upto);
-            let told = walk(*seed, Some(&kept), true);
+            let kept = shrink(*seed, summary.replicas, broken, *upto);
+            let told = walk(*seed, summary.replicas, Some(&kept), true);
             let steps: Vec<String> = kept.iter().map(ToString::to_string).collect();
-            println!("its story by {} of {upto} steps (--first-seed {seed} --steps {}):", kept.len(), steps.join(","));
+            let steps = steps.join(",");
+            let several =
+                if summary.replicas > 1 { format!("--replicas {} ", summary.replicas) } else { String::new() };
+            println!("its story by {} of {upto} steps ({several}--first-seed {seed} --steps {steps}):", kept.len());
             told.story.iter().for_each(|line| println!("{line}"));
             println!("broken: {}", told.broken.join("\n  "));
         }
@@ -161,6 +174,10 @@ pub fn tell(summary: &Summary) {
     println!("edges: {} of {} visited; never: {}", edges.len() - never.len(), edges.len(), never.join(", "));
     let tasks = summary.tasks.iter().map(|(name, (all, well))| format!("{name} {all} ({well} ended well)"));
     println!("tasks: {}", tasks.collect::<Vec<_>>().join(", "));
+    if summary.replicas > 1 {
+        let counts = summary.counts.iter().map(|(what, count)| format!("{count} {what}"));
+        println!("replicas: {}", counts.collect::<Vec<_>>().join(", "));
+    }
     println!(
         "simulate: {} seeds, {} tasks, {} violations, {:.1} s",
         summary.seeds,

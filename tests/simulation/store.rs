@@ -1,11 +1,12 @@
-//! The store of one life over the disk: commits happen in the order of the calls, take their time, and are lost when the life
-//! ends before them.
+//! The store of one life over the disk: an embedded one, or what one replica has of a shared one, behind its way to the database
+//! (`database.rs`). Commits happen in the order of the calls (`store_writer.rs`), and are lost when the life ends before them.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use obsteward::clock::Timestamp;
+use obsteward::clock::{Clock, Timestamp};
 use obsteward::domain::event::{Phase, StoredEvent};
 use obsteward::domain::ids::{ClusterId, ClusterKey, Fence, Principal, ReplicaId, Revision, Seq, SubtaskId, TaskId};
 use obsteward::domain::store_home::StoreHome;
@@ -14,70 +15,113 @@ use obsteward::store::inventory::{
     ClusterChange, ClusterFilter, ClusterObservation, ClusterOrder, ClusterRow, DeregisterOutcome, HostRoute,
     InventoryStore, NewCluster, RegisterOutcome, ServerRow, ZoneRow,
 };
-use obsteward::store::replicas::{OwnedTask, ReplicaRow, Replicas};
 use obsteward::store::{
-    AuditRecord, Commit, CommitOutcome, LockRow, LogLine, Page, PendingCommit, Progress, Store, StoreError, StoredTask,
-    TaskFilter, TaskOrder,
+    AuditRecord, Commit, LockRow, LogLine, Page, PendingCommit, Progress, Store, StoreError, StoredTask, TaskFilter,
+    TaskOrder,
 };
-use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::sync::{broadcast, watch};
 
+use crate::database::Link;
 use crate::disk::{Content, Disk, StoredCluster, StoredLog};
 use crate::life::{Life, Point};
+use crate::store_replicas::follow;
+use crate::store_writer::{Told, Tries, Writer, gave_up};
 
 /// The id of the store, as agents know it.
 pub const STORE_ID: &str = "simulated";
 /// Progress that a listener may be behind.
 const PROGRESS_KEPT: usize = 64;
 
-type Answer = oneshot::Sender<Result<CommitOutcome, StoreError>>;
-
 pub struct LifeStore {
-    disk: Disk,
-    life: Arc<Life>,
-    queue: mpsc::UnboundedSender<(Commit, Answer)>,
-    committed: watch::Sender<Seq>,
+    pub disk: Disk,
+    pub life: Arc<Life>,
+    pub link: Arc<Link>,
+    /// What the replica is called, and its own clock.
+    pub name: String,
+    pub clock: Clock,
+    /// The id of this replica; zero before it has joined, and in an embedded store.
+    me: Arc<AtomicI64>,
+    writer: Writer,
+    pub committed: Arc<Told<Seq>>,
+    pub ownership: Told<i64>,
     progress: broadcast::Sender<Progress>,
     latest: Mutex<Vec<Progress>>,
 }
 
 impl LifeStore {
     /// Opens the disk for a life; needs a runtime.
-    pub fn open(disk: Disk, life: Arc<Life>) -> Arc<Self> {
-        let (queue, commits) = mpsc::unbounded_channel();
-        let committed = watch::Sender::new(disk.lock().head());
+    pub fn open(disk: Disk, life: Arc<Life>, link: Arc<Link>, name: String, clock: Clock) -> Arc<Self> {
+        let (head, ownership) = {
+            let content = disk.lock();
+            (content.head(), content.ownership)
+        };
+        let (committed, me) = (Arc::new(Told::new(head)), Arc::default());
+        let writer =
+            Writer::start(disk.clone(), Arc::clone(&life), Arc::clone(&link), Arc::clone(&me), Arc::clone(&committed));
         let store = Arc::new(Self {
-            committed,
             disk,
             life,
-            queue,
+            link,
+            name,
+            clock,
+            me,
+            writer,
+            committed,
+            ownership: Told::new(ownership),
             progress: broadcast::Sender::new(PROGRESS_KEPT),
             latest: Mutex::default(),
         });
-        tokio::spawn(write(store.disk.clone(), Arc::clone(&store.life), commits, store.committed.clone()));
+        if store.link.is_shared() {
+            tokio::spawn(follow(Arc::downgrade(&store)));
+        }
         store
     }
 
-    /// What is read, for a life that goes on.
-    async fn read<T>(&self, read: impl FnOnce(&mut Content) -> T) -> T {
+    pub fn me(&self) -> Option<ReplicaId> {
+        ReplicaId::new(self.me.load(Ordering::SeqCst)).ok()
+    }
+
+    pub fn set_me(&self, id: ReplicaId) {
+        self.life.joined(id);
+        self.me.store(id.get(), Ordering::SeqCst);
+    }
+
+    /// What is read, for a life that goes on; tried again over a shared store, because it changes nothing.
+    pub async fn read<T>(&self, mut read: impl FnMut(&mut Content) -> T) -> Result<T, StoreError> {
         let takes = if self.life.dice.once_in(8) { self.life.dice.below(4) } else { 0 };
         if takes > 0 {
             tokio::time::sleep(Duration::from_millis(takes)).await;
         }
-        if self.life.is_over() {
-            std::future::pending::<()>().await;
+        let mut tries = Tries::begin();
+        loop {
+            self.life.goes_on().await;
+            let answered = self.link.call(|| read(&mut self.disk.lock())).await;
+            self.life.goes_on().await;
+            match answered {
+                Ok(found) => return Ok(found),
+                Err(why) if !tries.again().await => return Err(gave_up(why)),
+                Err(_) => {}
+            }
         }
-        read(&mut self.disk.lock())
+    }
+
+    /// What is written besides commits: of a shared store in its turn.
+    pub async fn change<T: Send + 'static>(
+        &self,
+        mut work: impl FnMut(&mut Content, Option<ReplicaId>) -> T + Send + 'static,
+    ) -> Result<T, StoreError> {
+        if self.link.is_shared() { self.writer.ask(work).await } else { self.read(|content| work(content, None)).await }
     }
 
     async fn cluster_row<T: Default>(
         &self,
         cluster: ClusterId,
-        read: impl FnOnce(&StoredCluster) -> T,
+        read: impl Fn(&StoredCluster) -> T,
     ) -> Result<T, StoreError> {
         let known = |content: &mut Content| {
-            content.cluster.as_ref().filter(|known| known.row.id == cluster).map(read).unwrap_or_default()
+            content.cluster.as_ref().filter(|known| known.row.id == cluster).map(&read).unwrap_or_default()
         };
-        Ok(self.read(known).await)
+        self.read(known).await
     }
 
     fn stored(&self, stored: &StoredLog) -> StoredTask {
@@ -87,52 +131,16 @@ impl LifeStore {
     }
 }
 
-/// The writer of a life.
-async fn write(
-    disk: Disk,
-    life: Arc<Life>,
-    mut commits: mpsc::UnboundedReceiver<(Commit, Answer)>,
-    committed: watch::Sender<Seq>,
-) {
-    // Nobody hears of these.
-    let mut unanswered = Vec::new();
-    while let Some((commit, answer)) = commits.recv().await {
-        let takes = match life.dice.below(1000) {
-            0..=599 => 0,
-            600..=969 => 1 + life.dice.below(3),
-            970..=997 => 10 + life.dice.below(200),
-            _ => 1000 + life.dice.below(6000),
-        };
-        if takes > 0 {
-            tokio::time::sleep(Duration::from_millis(takes)).await;
-        }
-        if life.reaches(Point::BeforeCommit) {
-            unanswered.push(answer);
-            continue;
-        }
-        let (outcome, head) = {
-            let mut content = disk.lock();
-            (content.commit(commit), content.head())
-        };
-        if life.reaches(Point::AfterCommit) {
-            unanswered.push(answer);
-            continue;
-        }
-        let _ = answer.send(Ok(outcome));
-        committed.send_if_modified(|seq| std::mem::replace(seq, head) != head);
-    }
-}
-
 #[async_trait]
 impl Store for LifeStore {
     fn submit(&self, commit: Commit) -> PendingCommit {
         let (answer, pending) = PendingCommit::new();
-        let _ = self.queue.send((commit, answer));
+        self.writer.submit(move |content, me| content.commit(commit.clone(), me), answer);
         pending
     }
 
     fn committed(&self) -> watch::Receiver<Seq> {
-        self.committed.subscribe()
+        self.committed.follow()
     }
 
     fn store_id(&self) -> &str {
@@ -140,11 +148,11 @@ impl Store for LifeStore {
     }
 
     async fn reserve_ids(&self, count: u32) -> Result<i64, StoreError> {
-        Ok(self.read(|content| content.reserve(count)).await)
+        self.change(move |content, _| content.reserve(count)).await
     }
 
     async fn task(&self, task: TaskId) -> Result<Option<StoredTask>, StoreError> {
-        Ok(self.read(|content| content.tasks.get(&task).map(|stored| self.stored(stored))).await)
+        self.read(|content| content.tasks.get(&task).map(|stored| self.stored(stored))).await
     }
 
     async fn events(&self, task: TaskId, after: Revision, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
@@ -152,7 +160,7 @@ impl Store for LifeStore {
             let events = content.tasks.get(&task).into_iter().flat_map(|stored| &stored.events);
             events.filter(|event| event.revision > after).take(limit as usize).cloned().collect()
         };
-        Ok(self.read(read).await)
+        self.read(read).await
     }
 
     async fn tail(&self, after: Seq, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
@@ -160,11 +168,11 @@ impl Store for LifeStore {
             let from = content.log.partition_point(|event| event.seq <= after);
             content.log[from..].iter().take(limit as usize).cloned().collect()
         };
-        Ok(self.read(read).await)
+        self.read(read).await
     }
 
     async fn head(&self) -> Result<Seq, StoreError> {
-        Ok(self.read(|content| content.head()).await)
+        self.read(|content| content.head()).await
     }
 
     /// Nobody lists tasks here.
@@ -182,20 +190,23 @@ impl Store for LifeStore {
             let open = open.filter(|stored| cluster.is_none_or(|id| id == stored.task.spec.cluster.id));
             (open.map(|stored| self.stored(stored)).collect(), content.head())
         };
-        Ok(self.read(read).await)
+        self.read(read).await
     }
 
     async fn request(&self, principal: &Principal, request_id: &str) -> Result<Option<(TaskId, String)>, StoreError> {
         let key = (principal.to_string(), request_id.to_owned());
-        Ok(self.read(|content| content.requests.get(&key).cloned()).await)
+        self.read(|content| content.requests.get(&key).cloned()).await
     }
 
     async fn lock(&self, cluster: &ClusterKey) -> Result<Option<LockRow>, StoreError> {
-        Ok(self.read(|content| content.lock_of(cluster).cloned()).await)
+        let lock = self.read(|content| content.lock_of(cluster).cloned()).await;
+        self.life.pass(Point::Lock, Duration::ZERO).await;
+        lock
     }
 
     async fn claim(&self, task: TaskId, cluster: &ClusterKey) -> Result<Option<Fence>, StoreError> {
-        Ok(self.read(|content| content.claim(task, cluster)).await)
+        let cluster = cluster.clone();
+        self.change(move |content, me| content.claim(task, &cluster, None, me)).await
     }
 
     async fn log(&self, task: TaskId, subtask: Option<SubtaskId>) -> Result<Vec<LogLine>, StoreError> {
@@ -203,7 +214,7 @@ impl Store for LifeStore {
             let lines = content.lines.iter().filter(|(of, _)| *of == task).map(|(_, line)| line);
             lines.filter(|line| subtask.is_none_or(|wanted| wanted == line.subtask)).cloned().collect()
         };
-        Ok(self.read(read).await)
+        self.read(read).await
     }
 
     fn note(&self, progress: Progress) {
@@ -224,7 +235,7 @@ impl Store for LifeStore {
 #[async_trait]
 impl InventoryStore for LifeStore {
     async fn register(&self, cluster: NewCluster, _: AuditRecord) -> Result<RegisterOutcome, StoreError> {
-        Ok(RegisterOutcome::Done(self.read(|content| content.register(cluster)).await))
+        Ok(RegisterOutcome::Done(self.read(|content| content.register(cluster.clone())).await?))
     }
 
     /// Nobody changes a cluster here.
@@ -243,7 +254,7 @@ impl InventoryStore for LifeStore {
         observation: ClusterObservation,
         _: Option<AuditRecord>,
     ) -> Result<Vec<String>, StoreError> {
-        self.read(|content| content.observe(&observation)).await;
+        self.read(|content| content.observe(&observation)).await?;
         Ok(Vec::new())
     }
 
@@ -251,8 +262,7 @@ impl InventoryStore for LifeStore {
         let failed = |content: &mut Content| {
             content.cluster.iter_mut().for_each(|cluster| cluster.row.sync_error.clone_from(&error));
         };
-        self.read(failed).await;
-        Ok(())
+        self.read(failed).await
     }
 
     async fn cluster(&self, cluster: ClusterId) -> Result<Option<ClusterRow>, StoreError> {
@@ -264,11 +274,11 @@ impl InventoryStore for LifeStore {
             let row = content.cluster.as_ref().map(|known| &known.row);
             row.filter(|row| row.identity.key() == *key).cloned()
         };
-        Ok(self.read(is_it).await)
+        self.read(is_it).await
     }
 
     async fn clusters(&self, _: &ClusterFilter, _: Option<ClusterId>, _: u32) -> Result<Vec<ClusterRow>, StoreError> {
-        Ok(self.read(|content| content.cluster.iter().map(|known| known.row.clone()).collect()).await)
+        self.read(|content| content.cluster.iter().map(|known| known.row.clone()).collect()).await
     }
 
     async fn clusters_page(
@@ -297,45 +307,5 @@ impl InventoryStore for LifeStore {
 impl Located for LifeStore {
     async fn home(&self) -> StoreHome {
         self.disk.lock().store_tenant.clone().map_or(StoreHome::InNoCluster, StoreHome::Tenant)
-    }
-}
-
-/// One replica at a time.
-#[async_trait]
-impl Replicas for LifeStore {
-    async fn join(&self) -> Result<ReplicaId, StoreError> {
-        Ok(ReplicaId::new(1).unwrap())
-    }
-
-    async fn renew(&self, _: usize) -> Result<bool, StoreError> {
-        Ok(true)
-    }
-
-    async fn replicas(&self) -> Result<Vec<ReplicaRow>, StoreError> {
-        Ok(Vec::new())
-    }
-
-    async fn bury(&self, _: ReplicaId, _: i64) -> Result<bool, StoreError> {
-        Ok(false)
-    }
-
-    async fn leave(&self) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    async fn owned_tasks(&self) -> Result<Vec<OwnedTask>, StoreError> {
-        Ok(self.read(|content| content.moving()).await)
-    }
-
-    async fn claim_seen(&self, owned: &OwnedTask) -> Result<Option<Fence>, StoreError> {
-        self.claim(owned.task, &owned.cluster).await
-    }
-
-    fn ownership(&self) -> watch::Receiver<i64> {
-        watch::Sender::new(0).subscribe()
-    }
-
-    fn is_shared(&self) -> bool {
-        false
     }
 }

@@ -1,20 +1,18 @@
 //! The walk through a world: what is done in it, and when, drawn from the seed before it begins, so that a walk can be
-//! repeated exactly and with some of its steps left out.
+//! repeated exactly and with some of its steps left out. `doing.rs` does it.
 
 use std::time::Duration;
 
-use obsteward::domain::event::{Phase, Verb};
-use obsteward::domain::graph::TaskTarget;
+use obsteward::domain::event::Verb;
 use obsteward::domain::status::Risk;
-use obsteward::engine::Failpoints;
 use obsteward::sim::{Fault, FaultKind};
 
 use crate::asking::{Ask, RolloutAsk};
-use crate::computer::LedgerWrites;
-use crate::data_centre::Way;
-use crate::life::{Crash, Dice, Loss, LostEffect, Point};
+use crate::life::{Crash, Dice, Freeze, Loss, LostEffect, Point};
 use crate::promises::scenario::Operation;
-use crate::world::{World, WorldOptions};
+use crate::replica::Whom;
+use crate::replica_trouble::Trouble;
+use crate::world::WorldOptions;
 
 /// A step of a walk: after so long, this is done.
 #[derive(Clone, Debug)]
@@ -62,6 +60,12 @@ pub enum Action {
     },
     Unwatch,
     Resume,
+    /// Of several replicas.
+    Replica(Whom, Trouble),
+    /// Whichever replica gets there does nothing from then on for a while.
+    FreezeAt(Freeze),
+    /// The shared database restarts, and serves again after so long.
+    RestartDatabase(Duration),
     /// Everything is mended, and what is open is brought to its end.
     Finish,
 }
@@ -93,19 +97,15 @@ pub struct Walk {
 
 /// Tasks that a walk begins, about.
 const ROUNDS: u64 = 18;
-/// Every so many steps everything is checked, and at the end of an operation; in between only the logs.
-const WHOLE_CHECK_EVERY: usize = 10;
-/// How long a service lives that dies at its start.
-const LOOP: Duration = Duration::from_millis(500);
-/// How long an action that waits for commits waits for them.
-const COMMITS: Duration = Duration::from_secs(10);
-/// How long a task may take to come to rest once everything is mended.
-const LONGEST_MOVE: Duration = Duration::from_secs(3 * 3600);
 
 impl Walk {
-    pub fn of(seed: u64) -> Self {
+    /// `most_replicas`: 1 is one service over its own store, of more several share one.
+    pub fn of(seed: u64, most_replicas: u64) -> Self {
         let dice = Dice::new(seed ^ 0x5eed_0f0b_57e1_1a2d);
         let mut options = WorldOptions::new(seed);
+        if most_replicas > 1 {
+            options.replicas = 2 + usize::try_from(dice.below(most_replicas - 1)).unwrap();
+        }
         options.servers_per_zone = if dice.once_in(4) { 2 } else { 1 };
         options.arbitration = dice.once_in(2);
         options.quick = !dice.once_in(4);
@@ -116,7 +116,7 @@ impl Walk {
             options.effect_timeout = Duration::from_secs(2);
         }
         let servers = 3 * u64::from(options.servers_per_zone);
-        let mut draw = Draw { dice, is_down: false, servers, steps: Vec::new() };
+        let mut draw = Draw { dice, is_down: false, servers, shared: options.replicas > 1, steps: Vec::new() };
         for _ in 0..ROUNDS {
             draw.round();
         }
@@ -125,8 +125,10 @@ impl Walk {
     }
 }
 
-struct Draw {
-    dice: Dice,
+pub struct Draw {
+    pub dice: Dice,
+    /// Several replicas share the store.
+    pub shared: bool,
     /// A cluster was asked to stop, and is to be started again.
     is_down: bool,
     servers: u64,
@@ -134,7 +136,7 @@ struct Draw {
 }
 
 impl Draw {
-    fn step(&mut self, after: Duration, action: Action) {
+    pub fn step(&mut self, after: Duration, action: Action) {
         self.steps.push(Step { after, action });
     }
 
@@ -142,11 +144,11 @@ impl Draw {
         1 + i64::try_from(self.dice.below(self.servers)).unwrap()
     }
 
-    fn millis(&self, most: u64) -> Duration {
+    pub fn millis(&self, most: u64) -> Duration {
         Duration::from_millis(self.dice.below(most))
     }
 
-    fn soon(&self) -> Duration {
+    pub fn soon(&self) -> Duration {
         match self.dice.below(4) {
             0 => Duration::ZERO,
             1 => self.millis(50),
@@ -172,6 +174,7 @@ impl Draw {
             let left = 1 + u32::try_from(self.dice.below(4)).unwrap();
             self.step(Duration::ZERO, Action::LoseEffect(Loss { effect, left }));
         }
+        let frozen = self.freezes();
         let ask = self.ask(server);
         if !ask.drain.is_zero() {
             for _ in 0..self.dice.below(3) {
@@ -198,6 +201,8 @@ impl Draw {
             self.step(self.millis(30), Action::Watch { from_the_beginning });
         }
         self.person(operation, hold);
+        self.behind_a_freeze(frozen);
+        self.replicas();
         for _ in 0..self.dice.below(4) {
             let action = self.disturbance(server);
             self.step(self.soon(), action);
@@ -218,6 +223,7 @@ impl Draw {
                 let action = self.disturbance(server);
                 self.step(self.soon(), action);
             }
+            self.replicas();
             self.step(self.millis(20), Action::Rest(Duration::from_secs(60)));
         }
         if !self.dice.once_in(4) {
@@ -295,13 +301,13 @@ impl Draw {
         }
     }
 
-    fn crash(&self) -> Crash {
+    pub fn crash(&self) -> Crash {
         let points =
             [Point::Look, Point::Permit, Point::Answer, Point::BeforeCommit, Point::AfterCommit, Point::AfterCommit];
         let at = *self.dice.one_of(&points);
         let most = match at {
             Point::Look => 60,
-            Point::Permit | Point::Answer => 4,
+            Point::Lock | Point::Permit | Point::Answer => 4,
             Point::BeforeCommit | Point::AfterCommit => 30,
         };
         Crash { at, left: 1 + u32::try_from(self.dice.below(most)).unwrap() }
@@ -419,202 +425,5 @@ impl Draw {
             10 => AgentAction::DiskFails,
             _ => AgentAction::Doubts(dice.once_in(2)),
         }
-    }
-}
-
-impl World {
-    /// Does one step; what is broken behind it.
-    pub async fn step(&mut self, step: &Step) -> Vec<String> {
-        if !step.after.is_zero() {
-            self.pass(step.after).await;
-        }
-        self.notice();
-        if !self.is_up() {
-            // Somebody starts it again, sooner or later.
-            let later = Duration::from_millis(self.dice.below(3000));
-            self.pass(later).await;
-            self.start_service(None, Failpoints::default()).await;
-        }
-        let mut broken = self.act(&step.action).await;
-        self.notice();
-        self.steps += 1;
-        let whole = matches!(step.action, Action::Finish) || self.steps.is_multiple_of(WHOLE_CHECK_EVERY);
-        broken.extend(self.check(whole));
-        broken
-    }
-
-    async fn act(&mut self, action: &Action) -> Vec<String> {
-        if !matches!(action, Action::Ask(_) | Action::Verb(_) | Action::Behind(..)) {
-            self.story.tell(format!("-- {action:?}"));
-        }
-        match action {
-            Action::Ask(ask) => _ = self.ask(ask),
-            Action::Verb(verb) => self.ask_verb(*verb),
-            Action::Behind(commits, action) => {
-                let mut written = self.disk.lock().commits();
-                let enough = *written.borrow() + commits;
-                if let Some(running) = &self.running {
-                    let wait = tokio::time::timeout(COMMITS, written.wait_for(|count| *count >= enough));
-                    running.life.while_it_lasts(wait).await;
-                }
-                self.notice();
-                return Box::pin(self.act(action)).await;
-            }
-            Action::Rest(within) => _ = self.rests(*within).await,
-            Action::Kill => self.kill_service(),
-            Action::KillAt(crash) => self.plan(*crash),
-            Action::Terminate => self.end_service().await,
-            Action::CrashLoop(times) => {
-                self.kill_service();
-                for _ in 0..*times {
-                    self.start_service(Some(Crash { at: Point::AfterCommit, left: 1 }), Failpoints::default()).await;
-                    self.pass(LOOP).await;
-                    self.kill_service();
-                }
-            }
-            Action::LoseEffect(loss) => {
-                if let Some(running) = &self.running {
-                    running.life.plan_loss(Some(*loss));
-                }
-            }
-            Action::Fault(fault) => _ = self.cluster.inject(fault.clone()),
-            Action::ClearFaults => self.cluster.clear(None),
-            Action::ThirdParty(sql) => self.cluster.third_party(sql),
-            Action::FailOver => self.cluster.fail_over(),
-            Action::CutSessions => self.cluster.cut_sessions(),
-            Action::KillObserver(server) => self.host(*server).kill_observer(self.address(*server)),
-            Action::StartObserver(server) => self.host(*server).start_observer(self.address(*server)),
-            Action::FreezeObserver(server, time) => {
-                let (computer, address, time) = (self.host(*server).computer.clone(), self.address(*server), *time);
-                computer.freeze(address);
-                tokio::spawn(async move {
-                    tokio::time::sleep(time).await;
-                    computer.thaw(address);
-                });
-            }
-            Action::RebootHost(server, takes) => self.host(*server).reboot(*takes),
-            Action::Client(server, stays) => self.client(*server, *stays),
-            Action::JumpClock(millis) => self.jump_clock(millis * 1000),
-            Action::Agent(server, action) => self.agent(*server, action),
-            Action::Watch { from_the_beginning } => self.watch(*from_the_beginning),
-            Action::Unwatch => self.unwatch(),
-            Action::Resume => self.resume_watchers(),
-            Action::Finish => return self.finish().await,
-        }
-        Vec::new()
-    }
-
-    fn agent(&self, server: i64, action: &AgentAction) {
-        let host = self.host(server);
-        match action {
-            AgentAction::Refuses => host.change_network(|network| network.way = Way::Refused),
-            AgentAction::Silent => host.change_network(|network| network.way = Way::Silent),
-            AgentAction::Back => {
-                host.change_network(|network| network.way = Way::Open);
-                if host.agent().is_none() {
-                    host.start_agent();
-                }
-            }
-            AgentAction::Slow(takes) => host.computer.lock().agent_takes = *takes,
-            AgentAction::Restarts => host.start_agent(),
-            AgentAction::Ends => host.end_agent(),
-            AgentAction::IsBackedUp => host.back_up_ledger(),
-            AgentAction::IsRestored => host.restore_ledger(),
-            AgentAction::LosesAnswers(count) => host.change_network(|network| network.lost_answers = *count),
-            AgentAction::DiskIsFull => host.computer.lock().ledger_writes = LedgerWrites::Wait,
-            AgentAction::DiskFails => host.computer.lock().ledger_writes = LedgerWrites::Fail,
-            AgentAction::DiskIsWell => host.computer.lock().ledger_writes = LedgerWrites::Succeed,
-            AgentAction::Doubts(doubts) => {
-                host.computer.change_observer(self.address(server), |observer| observer.in_doubt = *doubts);
-            }
-        }
-    }
-
-    /// What people do when all is over: the cluster, its hosts and the service are well again.
-    pub async fn mend(&mut self) {
-        self.cluster.clear(None);
-        for server in self.servers() {
-            for action in [
-                AgentAction::Back,
-                AgentAction::Slow(Duration::ZERO),
-                AgentAction::LosesAnswers(0),
-                AgentAction::DiskIsWell,
-                AgentAction::Doubts(false),
-            ] {
-                self.agent(server, &action);
-            }
-            self.host(server).computer.thaw(self.address(server));
-        }
-        for zone in 1..=3 {
-            // What obsteward has stopped stays so, or somebody starts it all the same.
-            let ours = self.is_zone_stopped_by_us(zone) || self.is_operated(zone);
-            if !ours || self.dice.once_in(2) {
-                self.cluster.third_party(&format!("ALTER SYSTEM START ZONE zone{zone}"));
-            }
-        }
-        if let Some(running) = &self.running {
-            running.life.plan(None);
-            running.life.plan_loss(None);
-        }
-        self.start_service(None, Failpoints::default()).await;
-        // Hosts boot, and what was frozen goes on.
-        let boots = Duration::from_secs(31);
-        self.until(boots, |world| world.data_centre.hosts().iter().all(|host| host.agent().is_some())).await;
-        let busy = self.open_task();
-        let busy = |addr| busy.as_ref().is_some_and(|open| open.task.spec.servers.iter().any(|one| one.addr == addr));
-        for server in self.servers() {
-            let address = self.address(server);
-            if busy(address) || self.is_stopped_by_us(server) {
-                continue;
-            }
-            if self.host(server).computer.process(address).is_none() {
-                self.host(server).start_observer(address);
-            }
-        }
-        let ours: Vec<i64> =
-            self.servers().filter(|server| busy(self.address(*server)) || self.is_stopped_by_us(*server)).collect();
-        self.until(Duration::from_secs(20), |world| world.is_well_but_for(&ours)).await;
-        for server in self.servers().filter(|server| !ours.contains(server)) {
-            let address = self.address(server);
-            self.cluster.third_party(&format!("ALTER SYSTEM START SERVER '{address}'"));
-        }
-        self.pass(Duration::from_secs(1)).await;
-    }
-
-    /// Whether the open task acts on this zone as a whole.
-    fn is_operated(&self, zone: i64) -> bool {
-        let zone = format!("zone{zone}");
-        let target = self.open_task().map(|open| open.task.spec.target.clone());
-        matches!(target, Some(TaskTarget::Zone(name)) if name.as_str() == zone)
-    }
-
-    /// Mends everything, and brings what is open to its end: by retries, then by a rollback, then by giving up.
-    pub async fn finish(&mut self) -> Vec<String> {
-        self.mend().await;
-        let mut broken = Vec::new();
-        let verbs =
-            [Verb::Retry, Verb::Retry, Verb::Rollback, Verb::Rollback, Verb::GiveUp, Verb::GiveUp, Verb::GiveUp];
-        for verb in verbs {
-            if !self.rests_with_help(LONGEST_MOVE).await {
-                let moving = self.open_task().map(|open| open.task.spec.id.get()).unwrap_or_default();
-                broken.push(format!("8: task {moving} still moves {} s after all was mended", LONGEST_MOVE.as_secs()));
-                return broken;
-            }
-            match self.phase() {
-                None => break,
-                Some(_) => {
-                    self.ask_verb(verb);
-                    self.until(Duration::from_secs(20), World::has_answered).await;
-                }
-            }
-        }
-        self.rests_with_help(LONGEST_MOVE).await;
-        if let Some((task, Phase::Moving | Phase::AtRest)) = self.phase() {
-            broken.push(format!("8: task {task} could be brought to no end"));
-        }
-        self.resume_watchers();
-        self.pass(Duration::from_secs(1)).await;
-        broken.extend(self.watchers_left_behind());
-        broken
     }
 }

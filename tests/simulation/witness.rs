@@ -66,11 +66,11 @@ impl Witness {
         }
     }
 
-    /// The service's clock was set by so many microseconds, and is so far ahead of the cluster's now.
-    pub fn clock_was_set(&mut self, by: i64, ahead: i64) {
+    /// A clock of the service went back by so many microseconds, and is so far ahead of the cluster's now.
+    pub fn clock_was_set(&mut self, back: i64, ahead: i64) {
         let time = |micros: i64| Duration::from_micros(micros.max(0).unsigned_abs());
         self.evidence.clock_ahead = self.evidence.clock_ahead.max(time(ahead));
-        self.evidence.clock_set_back += time(-by);
+        self.evidence.clock_set_back += time(back);
     }
 
     pub fn ended_by_others(&mut self, pids: impl IntoIterator<Item = u32>) {
@@ -116,6 +116,8 @@ impl Witness {
                 None => self.evidence.tasks.push(TaskEvidence { shown, events: new }),
             }
         }
+        // Ids are in the order of acceptance only as far as requests do not overlap.
+        self.evidence.tasks.sort_by_key(|task| task.events.first().map(|event| event.seq));
         let holder = content.locks.values().find_map(|lock| lock.holder);
         self.evidence.holder = holder.map_or(0, TaskId::get);
     }

@@ -1,13 +1,12 @@
-//! A world: one cluster with its hosts and agents, a disk, and the service, which lives over them more than once. Whatever is
-//! done in it is a method here; what is done when is the walk's.
+//! A world: one cluster with its hosts and agents, a disk, and the service, which lives over them more than once, in one replica
+//! or several. Whatever is done in it is a method here, in `replica.rs` or in `watchers.rs`; what is done when is the walk's.
 
 use std::net::Ipv4Addr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt;
 use obsteward::agent::Timing;
-use obsteward::clock::{Clock, Timestamp};
+use obsteward::clock::{Clock, monotonic_now};
 use obsteward::domain::event::{Phase, TaskState, Verb};
 use obsteward::domain::ids::{ClusterId, ServerAddr, TaskId};
 use obsteward::domain::refusal::Refusal;
@@ -16,8 +15,6 @@ use obsteward::domain::task::Task;
 use obsteward::engine::Failpoints;
 use obsteward::inventory::{access, observation};
 use obsteward::operations::Timeouts;
-use obsteward::proto::v1;
-use obsteward::proto::v1::watch_task_response::Kind;
 use obsteward::service::{
     CancelTask, CompleteHold, GiveUpTask, PauseRollout, ResumeRollout, RetryTask, RollbackTask, ServiceCall,
     SkipSubtask,
@@ -25,19 +22,22 @@ use obsteward::service::{
 use obsteward::sim::{InProcessCluster, SimClock, SimOptions, TenantOptions};
 use obsteward::store::StoredTask;
 use obsteward::store::inventory::{DefaultHost, NewCluster};
-use obsteward::watch::{Until, WatchTask, encode, watch_task};
-use prost::Message;
+use obsteward::watch::encode;
 use secrecy::SecretString;
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::asking::zone_of;
 use crate::cluster::Clusters;
 use crate::data_centre::{DataCentre, SimulatedHost};
+use crate::database::Database;
 use crate::disk::Disk;
-use crate::life::{Crash, Dice, Life};
-use crate::service::{RunningService, SeesAll, Surroundings, caller};
+use crate::life::{Dice, FreezePlan};
+use crate::operators::Operators;
+use crate::replica::Replica;
+use crate::sends::Sends;
+use crate::service::caller;
 use crate::story::Story;
+use crate::watchers::Watcher;
 use crate::witness::Witness;
 
 /// When every world begins.
@@ -50,6 +50,8 @@ const AGENT_PORT: u16 = 62_888;
 #[derive(Clone, Debug)]
 pub struct WorldOptions {
     pub seed: u64,
+    /// Of the service: 1 over an embedded store, more over a shared one.
+    pub replicas: usize,
     pub servers_per_zone: u16,
     /// Whether one tenant has two replicas and the arbitration service.
     pub arbitration: bool,
@@ -75,42 +77,35 @@ impl WorldOptions {
             catch_up: Duration::from_secs(20),
         };
         let effect_timeout = obsteward::oceanbase::EFFECT_QUERY_TIMEOUT;
-        Self { seed, servers_per_zone: 1, arbitration: false, quick: true, timeouts, effect_timeout }
+        Self { seed, replicas: 1, servers_per_zone: 1, arbitration: false, quick: true, timeouts, effect_timeout }
     }
-}
-
-/// A watcher, which comes, goes, and resumes where it was.
-struct Watcher {
-    task: TaskId,
-    seen: Arc<Mutex<Vec<v1::TaskEvent>>>,
-    /// The revision behind which it watches.
-    after: Arc<Mutex<i64>>,
-    stream: Option<JoinHandle<()>>,
 }
 
 pub struct World {
     pub options: WorldOptions,
     pub dice: Dice,
-    pub clock: Clock,
     pub disk: Disk,
+    pub database: Arc<Database>,
     pub cluster: InProcessCluster,
-    clusters: Clusters,
+    pub clusters: Clusters,
     pub data_centre: DataCentre,
-    pub running: Option<RunningService>,
+    pub replicas: Vec<Replica>,
+    /// The one that is asked.
+    pub at: usize,
+    pub sends: Sends,
+    pub freeze_plan: FreezePlan,
     pub witness: Witness,
+    pub operators: Operators,
     pub story: Story,
     pub cluster_id: ClusterId,
-    watchers: Vec<Watcher>,
-    requests: Vec<JoinHandle<()>>,
+    pub watchers: Vec<Watcher>,
     /// Steps of its walk that were done.
     pub steps: usize,
-    /// Where the service's clock stands besides what has passed, in microseconds.
-    jumped: i64,
 }
 
 impl World {
     pub async fn new(options: WorldOptions, story: Story) -> Self {
-        let dice = Dice::new(options.seed);
+        let (dice, began) = (Dice::new(options.seed), monotonic_now());
         let mut sim = if options.quick { SimOptions::quick("") } else { SimOptions::new("") };
         sim.servers_per_zone = options.servers_per_zone;
         sim.arbitration = options.arbitration;
@@ -134,24 +129,30 @@ impl World {
                 tokio::time::sleep(TICK).await;
             }
         });
+        let (replicas, database) = (options.replicas.max(1), Arc::<Database>::default());
+        let shared = (replicas > 1).then(|| Arc::clone(&database));
         let mut world = Self {
-            clock: Clock::steady_from(Timestamp::from_micros(BEGINS)),
+            replicas: (0..replicas).map(|_| Replica::new(shared.clone(), dice.clone())).collect(),
+            at: 0,
+            sends: Sends::default(),
+            freeze_plan: FreezePlan::default(),
+            database,
             witness: Witness::new(&cluster),
+            operators: Operators::new(began),
             dice,
             disk: Disk::default(),
             cluster,
             clusters,
             data_centre,
-            running: None,
             story,
             cluster_id: ClusterId::new(1).unwrap(),
             watchers: Vec::new(),
-            requests: Vec::new(),
             steps: 0,
-            jumped: 0,
             options,
         };
-        world.start_service(None, Failpoints::default()).await;
+        for at in 0..replicas {
+            world.start(at, None, Failpoints::default()).await;
+        }
         world.register().await;
         world
     }
@@ -160,7 +161,7 @@ impl World {
         let endpoints: Vec<String> = (1..=3).map(|number| format!("10.0.1.{number}:2881")).collect();
         let (username, password) = ("root@sys".to_owned(), SecretString::from(""));
         let asked = access(&endpoints, &username, &password).unwrap();
-        let inventory = self.running.as_ref().unwrap().inventory.clone();
+        let inventory = self.asked().unwrap().inventory.clone();
         let discovery = inventory.discover(&asked).await.unwrap();
         self.cluster_id = self.disk.lock().register(NewCluster {
             id: None,
@@ -175,92 +176,6 @@ impl World {
         });
     }
 
-    /// Starts the service, if it does not run; `crash`: when that life is going to end.
-    pub async fn start_service(&mut self, crash: Option<Crash>, failpoints: Failpoints) {
-        if self.is_up() {
-            return;
-        }
-        let life = Life::new(self.dice.clone());
-        life.plan(crash);
-        self.story.tell("the service starts");
-        self.running = RunningService::start(Surroundings {
-            life,
-            disk: &self.disk,
-            clusters: &self.clusters,
-            data_centre: &self.data_centre,
-            clock: &self.clock,
-            timeouts: &self.options.timeouts,
-            effect_timeout: self.options.effect_timeout,
-            failpoints,
-        })
-        .await;
-        if self.running.is_none() {
-            self.story.tell("its life ends before it serves");
-        }
-    }
-
-    pub fn is_up(&self) -> bool {
-        self.running.as_ref().is_some_and(|running| !running.life.is_over())
-    }
-
-    /// SIGKILL.
-    pub fn kill_service(&mut self) {
-        if let Some(running) = self.running.take() {
-            running.life.end();
-        }
-        self.requests.drain(..).for_each(|request| request.abort());
-        self.watchers.iter_mut().filter_map(|watcher| watcher.stream.take()).for_each(|stream| stream.abort());
-    }
-
-    /// SIGTERM: as `app` ends.
-    pub async fn end_service(&mut self) {
-        if let Some(running) = &self.running {
-            running.shutdown.cancel();
-            running.life.while_it_lasts(running.engine.shut_down()).await;
-        }
-        self.kill_service();
-    }
-
-    /// Notices that the service has ended by itself.
-    pub fn notice(&mut self) {
-        if self.running.is_some() && !self.is_up() {
-            self.story.tell("the service has crashed");
-            self.kill_service();
-        }
-    }
-
-    pub fn plan(&self, crash: Crash) {
-        if let Some(running) = &self.running {
-            running.life.plan(Some(crash));
-        }
-    }
-
-    /// Lets so much time pass, or less when the service ends meanwhile.
-    pub async fn pass(&mut self, time: Duration) {
-        match &self.running {
-            Some(running) if !running.life.is_over() => {
-                running.life.while_it_lasts(tokio::time::sleep(time)).await;
-            }
-            _ => tokio::time::sleep(time).await,
-        }
-        self.notice();
-    }
-
-    /// Waits for the next commit, at most so long, or until the service has ended.
-    pub async fn a_commit(&mut self, written: &mut watch::Receiver<usize>, within: Duration) {
-        if let Some(running) = &self.running {
-            let wait = tokio::time::timeout(within, written.changed());
-            running.life.while_it_lasts(wait).await;
-        }
-        self.notice();
-    }
-
-    pub fn jump_clock(&mut self, micros: i64) {
-        self.clock.jump(micros);
-        self.jumped += micros;
-        self.witness.clock_was_set(micros, self.jumped);
-    }
-
     /// Asks and waits for the answer; `None`: there will be none, the service is gone.
     pub async fn call<C>(
         &self,
@@ -270,7 +185,7 @@ impl World {
     where
         C: ServiceCall<Output = StoredTask>,
     {
-        let running = self.running.as_ref()?;
+        let running = self.asked()?;
         let answered = running.life.while_it_lasts(call.run(&running.service, &caller("anna"), found)).await?;
         if let Ok(stored) = &answered {
             self.witness.handles.lock().unwrap().push(encode::task(stored));
@@ -300,12 +215,12 @@ impl World {
         C: ServiceCall<Output = StoredTask> + std::fmt::Debug,
         obsteward::service::Found<C::Subject>: 'static,
     {
-        let Some(running) = &self.running else { return };
+        let Some(running) = self.asked() else { return };
         let (service, handles, story) =
             (running.service.clone(), Arc::clone(&self.witness.handles), self.story.clone());
         let caller = caller("anna");
         story.tell(format!("asks {call:?}"));
-        self.requests.push(tokio::spawn(async move {
+        self.replicas[self.at].requests.push(tokio::spawn(async move {
             match call.run(&service, &caller, found).await {
                 Ok(stored) => {
                     let id = stored.task.spec.id;
@@ -339,6 +254,11 @@ impl World {
                 }
             }
         }
+    }
+
+    /// The clock of the replica that is asked.
+    pub fn clock(&self) -> &Clock {
+        &self.replicas[self.at].clock
     }
 
     pub fn open_task(&self) -> Option<StoredTask> {
@@ -396,6 +316,7 @@ impl World {
         };
         let running = |task: &&Task| task.state == TaskState::Running;
         let Some(verb) = self.disk.lock().open().filter(running).and_then(verb) else { return };
+        self.turn();
         // What it is told may have happened meanwhile.
         _ = self.ask_verb_and_wait(verb).await;
         self.notice();
@@ -414,7 +335,7 @@ impl World {
 
     /// Whether every request has its answer.
     pub fn has_answered(&self) -> bool {
-        self.requests.iter().all(JoinHandle::is_finished)
+        self.replicas.iter().flat_map(|replica| &replica.requests).all(JoinHandle::is_finished)
     }
 
     /// Whether the cluster serves, with every server but these.
@@ -468,65 +389,6 @@ impl World {
         });
     }
 
-    /// A watcher comes for the newest task, from its beginning or with a snapshot.
-    pub fn watch(&mut self, from_the_beginning: bool) {
-        let Some(task) = self.disk.lock().tasks.keys().next_back().copied() else { return };
-        let seen: Arc<Mutex<Vec<v1::TaskEvent>>> = Arc::default();
-        self.witness.watched.push(Arc::clone(&seen));
-        let after = Arc::new(Mutex::new(if from_the_beginning { 0 } else { -1 }));
-        self.watchers.push(Watcher { task, seen, after, stream: None });
-        self.resume_watchers();
-    }
-
-    /// All watchers go.
-    pub fn unwatch(&mut self) {
-        self.watchers.iter_mut().filter_map(|watcher| watcher.stream.take()).for_each(|stream| stream.abort());
-    }
-
-    /// Watchers that went come back, each where it was.
-    pub fn resume_watchers(&mut self) {
-        let Some(running) = self.running.as_ref().filter(|running| !running.life.is_over()) else { return };
-        for watcher in self.watchers.iter_mut().filter(|watcher| watcher.stream.is_none()) {
-            let (hub, task) = (Arc::clone(&running.hub), watcher.task);
-            let (seen, after) = (Arc::clone(&watcher.seen), Arc::clone(&watcher.after));
-            let from = *after.lock().unwrap();
-            let asked = WatchTask {
-                task,
-                after: (from >= 0).then(|| obsteward::domain::ids::Revision::new(from)),
-                until: Until::Closed,
-                progress: false,
-            };
-            watcher.stream = Some(tokio::spawn(async move {
-                let Ok(stream) = watch_task(&hub, asked, Arc::new(SeesAll)).await else { return };
-                tokio::pin!(stream);
-                while let Some(Ok(item)) = stream.next().await {
-                    let response = v1::WatchTaskResponse::decode(item.bytes().clone()).unwrap();
-                    match response.kind {
-                        Some(Kind::Event(event)) => {
-                            *after.lock().unwrap() = event.revision;
-                            seen.lock().unwrap().push(event);
-                        }
-                        Some(Kind::Snapshot(task)) => *after.lock().unwrap() = task.revision,
-                        _ => {}
-                    }
-                }
-            }));
-        }
-    }
-
-    /// Watchers whose task is closed, and who have not seen that.
-    pub fn watchers_left_behind(&self) -> Vec<String> {
-        let content = self.disk.lock();
-        let behind = |watcher: &Watcher| {
-            let task = &content.tasks.get(&watcher.task)?.task;
-            let (closed, at) = (task.state.phase() == Phase::Closed, *watcher.after.lock().unwrap());
-            (closed && at != task.revision.get()).then(|| {
-                format!("9: a watcher of task {} has seen revision {at} of {} and no more", watcher.task, task.revision)
-            })
-        };
-        self.watchers.iter().filter_map(behind).collect()
-    }
-
     /// Everything that is broken by now; as [`Witness::broken`].
     pub fn check(&mut self, whole: bool) -> Vec<String> {
         for host in self.data_centre.hosts() {
@@ -534,7 +396,9 @@ impl World {
             self.witness.ended_by_others(ended.collect::<Vec<_>>());
         }
         self.witness.look(&self.disk, &self.cluster);
-        self.witness.broken(whole)
+        let mut broken = self.operators.look(&self.disk, &self.cluster, &self.sends);
+        broken.extend(self.witness.broken(whole));
+        broken
     }
 }
 

@@ -93,7 +93,10 @@ async fn bring_up(deps: &Deps, context: &StepContext) -> Up {
         Err(failure) => return not_yet(step_io::not_begun(failure)),
     };
     let addr = target.server.addr;
-    let found = step_io::find(deps, &target).await;
+    let found = match step_io::find_behind(deps, context, &target).await {
+        Ok(found) => found,
+        Err(lost) => return Up::NotYet(lost),
+    };
     match found.finding {
         Finding::Running(identity) => Up::Runs(identity),
         Finding::HostUnreachable { reason } => {

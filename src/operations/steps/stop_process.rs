@@ -48,7 +48,10 @@ impl Step for StopProcess {
             Ok(target) => target,
             Err(failure) => return step_io::not_begun(failure),
         };
-        let found = step_io::find(deps, &target).await;
+        let found = match step_io::find_behind(deps, context, &target).await {
+            Ok(found) => found,
+            Err(lost) => return *lost,
+        };
         match &found.finding {
             Finding::Absent { evidence } => {
                 context.log(format!("no process: {evidence}"));

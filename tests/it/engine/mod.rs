@@ -234,7 +234,7 @@ impl Fixture {
         };
         let author = Author::Request { principal, nonce: "2".to_owned() };
         match self.engine.committer().write(&Arc::new(task), input, author, |_| Vec::new()).await.unwrap() {
-            WriteOutcome::Done { task, .. } => self.engine.resume(task).await.unwrap(),
+            WriteOutcome::Done { task, fence, .. } => self.engine.resume(task, fence).await.unwrap(),
             other => panic!("{other:?}"),
         }
         self.at_rest(id).await
