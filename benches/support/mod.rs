@@ -7,8 +7,13 @@ pub mod syncs;
 
 use std::time::Duration;
 
+use mimalloc::MiMalloc;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
+
+/// As the program has it.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 pub fn now() -> Instant {
     obsteward::clock::monotonic_now()

@@ -19,6 +19,8 @@ use obsteward::store::transfer::{Place, check_store, migrate, restored};
 use obsteward::store::{CommitOutcome, Store, TaskFilter, WholeStore};
 use secrecy::ExposeSecret;
 
+use crate::support::PATIENCE;
+
 use super::{CASES, Whole, append, at, closing, commit, creation, key, task_id};
 
 /// Options for the store of this URL; its key lies in the directory.
@@ -202,7 +204,16 @@ async fn content(store: &dyn Whole) -> String {
 async fn home(url: String) -> StoreHome {
     let directory = tempfile::tempdir().unwrap();
     let store = MysqlStore::open(options(&url, directory.path()), Clock::system()).await.unwrap();
-    let home = store.home().await;
+    // A server that has just started may take longer than a home is waited for.
+    let known = async {
+        loop {
+            match store.home().await {
+                StoreHome::NotKnown(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+                home => return home,
+            }
+        }
+    };
+    let home = tokio::time::timeout(PATIENCE, known).await.expect("it does not tell where it lives");
     assert_eq!(store.home().await, home);
     store.close().await;
     home
