@@ -13,6 +13,7 @@ mod pace;
 mod policy;
 mod requests;
 mod scheduler;
+mod sightings;
 mod step;
 mod stepping;
 mod waiting;

@@ -68,15 +68,13 @@ pub fn of_whole_cluster(
     identity: &ClusterIdentity,
     servers: impl Iterator<Item = ServerAddr>,
 ) -> Check {
-    match lives_in(store, identity, servers) {
-        Ok(tenant) => {
-            let evidence = format!(
-                "{tenant} holds the store of obsteward, which could neither finish the stop nor start it again"
-            );
-            block(NAME, None, evidence, MOVE_IT, None)
-        }
-        Err(elsewhere) => *elsewhere,
-    }
+    lives_in(store, identity, servers).map_or_else(
+        |elsewhere| *elsewhere,
+        |tenant| {
+            let what = "holds the store of obsteward, which could neither finish the stop nor start it again";
+            block(NAME, None, format!("{tenant} {what}"), MOVE_IT, None)
+        },
+    )
 }
 
 /// The same of a cluster that could not be read, and is recorded with these servers.
@@ -85,15 +83,10 @@ pub fn of_unread_cluster(
     identity: &ClusterIdentity,
     servers: impl Iterator<Item = ServerAddr>,
 ) -> Check {
-    match lives_in(store, identity, servers) {
-        Ok(tenant) => {
-            let evidence = format!(
-                "{tenant} holds the store of obsteward, and whether it keeps its majority is not known: the cluster was not read"
-            );
-            block(NAME, None, evidence, format!("wait until the cluster can be read, or {MOVE_IT}"), None)
-        }
-        Err(elsewhere) => *elsewhere,
-    }
+    lives_in(store, identity, servers).map_or_else(|elsewhere| *elsewhere, |tenant| {
+        let what = "holds the store of obsteward, and whether it keeps its majority is not known: the cluster was not read";
+        block(NAME, None, format!("{tenant} {what}"), format!("wait until the cluster can be read, or {MOVE_IT}"), None)
+    })
 }
 
 /// The store's tenant if it is one of this cluster; otherwise the whole check.

@@ -132,31 +132,26 @@ async fn the_gate_opens_only_for_a_marked_server_without_leaders() {
     assert_ne!(*reader.server_addr(), target);
     assert_eq!(reader.other_zone_stopped(&zone).await.unwrap(), None);
     let stuck = cluster.inject(Fault::on(FaultKind::LeaderSwitchStuck { tenant: None, ls: None }, 1));
-    let ask = async |reader: &mut Box<dyn ClusterReader>| {
-        let leaders = reader.leaders(&target).await.unwrap();
-        let reading = reader.gate_reading().await.unwrap();
-        gate(
-            &reading,
-            &target,
-            &StoreHome::InNoCluster,
-            &leaders,
-            StopTimeExpectation::MustBeSet,
-            &Consent::default(),
-            now(),
-        )
-    };
-    let unmarked = ask(&mut reader).await;
+    let unmarked = ask(&mut reader, &target).await;
     assert!(matches!(unmarked, Gate::Closed { code: GateCode::StopTimeCleared, .. }), "{unmarked:?}");
     cluster.third_party(&format!("ALTER SYSTEM STOP SERVER '{target}'"));
     assert!(reader.server(&target).await.unwrap().unwrap().stop_time.is_some());
-    let led = ask(&mut reader).await;
+    let led = ask(&mut reader, &target).await;
     assert!(matches!(led, Gate::Closed { code: GateCode::LeadersLeft, retriable: true, .. }), "{led:?}");
     cluster.clear(stuck);
     assert!(cluster.wait_until(PATIENCE, |state| state.leaders_on(&[1]) == 0).await);
-    let open = ask(&mut reader).await;
+    let open = ask(&mut reader, &target).await;
     assert_eq!(open, Gate::Open { overridden: vec![] });
     assert!(reader.other_zone_stopped(&zone).await.unwrap().unwrap().contains(&target.to_string()));
     cluster.shutdown().await;
+}
+
+/// The gate as it is now.
+async fn ask(reader: &mut Box<dyn ClusterReader>, target: &ServerAddr) -> Gate {
+    let leaders = reader.leaders(target).await.unwrap();
+    let reading = reader.gate_reading().await.unwrap();
+    let (store, mark, consent) = (StoreHome::InNoCluster, StopTimeExpectation::MustBeSet, Consent::default());
+    gate(&reading, target, &store, &leaders, mark, &consent, now())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -171,25 +166,12 @@ async fn two_replicas_with_arbitration_wait_for_the_degradation() {
     cluster.third_party(&format!("ALTER SYSTEM STOP SERVER '{target}'"));
     assert!(cluster.wait_until(PATIENCE, |state| state.leaders_on(&[1]) == 0).await);
     let mut reader = reader(&cluster).await;
-    let ask = async |reader: &mut Box<dyn ClusterReader>| {
-        let leaders = reader.leaders(&target).await.unwrap();
-        let reading = reader.gate_reading().await.unwrap();
-        gate(
-            &reading,
-            &target,
-            &StoreHome::InNoCluster,
-            &leaders,
-            StopTimeExpectation::MustBeSet,
-            &Consent::default(),
-            now(),
-        )
-    };
-    let waits = ask(&mut reader).await;
+    let waits = ask(&mut reader, &target).await;
     assert!(matches!(waits, Gate::Closed { code: GateCode::NotDegraded, retriable: true, .. }), "{waits:?}");
     cluster.clear(stuck);
     let mut last = waits;
     for _ in 0..100 {
-        last = ask(&mut reader).await;
+        last = ask(&mut reader, &target).await;
         if matches!(last, Gate::Open { .. }) {
             break;
         }
