@@ -300,8 +300,8 @@ impl App {
         std::iter::once(&self.grpc).chain(rest).filter_map(|face| face.tls.clone()).collect()
     }
 
-    /// Takes over open tasks and serves until `shutdown`. Then: not ready, no new calls or tasks on either face, an effect in
-    /// flight gets a few seconds, watches are ended, the store is closed.
+    /// Takes over open tasks and serves until `shutdown`, or until a newer program has taken the store away. Then: not ready,
+    /// no new calls or tasks on either face, an effect in flight gets a few seconds, watches are ended, the store is closed.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), AppError> {
         let hub = Hub::start(self.store.clone(), shutdown.clone()).await?;
         self.engine.recover().await?;
@@ -343,18 +343,23 @@ impl App {
         };
         // Concurrently: connections that are slow to end must not add to the time that effects in flight get.
         let ending = async {
-            shutdown.cancelled().await;
-            tracing::info!("told to end: takes no calls and begins nothing, what is in flight gets a few seconds");
+            let outdated = tokio::select! {
+                () = shutdown.cancelled() => None,
+                why = self.engine.outdated() => Some(StoreError::Outdated(why)),
+            };
+            shutdown.cancel();
+            tracing::info!("ends: takes no calls and begins nothing, what is in flight gets a few seconds");
             self.engine.shut_down().await;
+            outdated
         };
-        tokio::join!(serving_grpc, serving(router), serving(self.metrics), ending);
+        let ((), (), (), outdated) = tokio::join!(serving_grpc, serving(router), serving(self.metrics), ending);
         for beside in [following_access, syncing, following].into_iter().flatten() {
             beside.abort();
         }
         close(&*self.store).await;
         self.engine_thread.end();
         tracing::info!("ended in order, open tasks go on at the next start");
-        Ok(())
+        outdated.map_or(Ok(()), |why| Err(why.into()))
     }
 }
 

@@ -82,9 +82,17 @@ impl Engine {
                 Ok(false) => {
                     // Its tasks have other owners: what still runs here finds itself fenced.
                     self.lease.end();
-                    tracing::warn!("this replica was buried, it was silent for too long: it comes back as a new one");
                     match self.join().await {
-                        Ok(()) => RENEW_INTERVAL,
+                        Ok(()) => {
+                            tracing::warn!(
+                                "this replica was buried, it was silent for too long: it came back as a new one"
+                            );
+                            RENEW_INTERVAL
+                        }
+                        Err(StoreError::Outdated(why)) => {
+                            self.outdated.send_replace(Some(why));
+                            return;
+                        }
                         Err(error) => {
                             tracing::error!("this replica cannot come back: {error}");
                             RENEW_AGAIN
@@ -97,6 +105,16 @@ impl Engine {
                 }
             };
             tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Returns once this program must not work on the store any more, with the reason: it can never come back to it.
+    pub async fn outdated(&self) -> String {
+        let mut outdated = self.outdated.subscribe();
+        match outdated.wait_for(Option::is_some).await.map(|why| why.clone()) {
+            Ok(Some(why)) => why,
+            // The sender lives as long as the engine.
+            Ok(None) | Err(_) => std::future::pending().await,
         }
     }
 
@@ -181,7 +199,10 @@ impl Engine {
                 Err(error @ (EngineError::Broken(_) | EngineError::Store(StoreError::Damaged(_)))) => {
                     tracing::error!(task = task.get(), "the task waits: {error}");
                 }
-                Err(EngineError::Store(error @ (StoreError::Open(_) | StoreError::Failed(_) | StoreError::Closed))) => {
+                Err(EngineError::Store(
+                    error
+                    @ (StoreError::Open(_) | StoreError::Outdated(_) | StoreError::Failed(_) | StoreError::Closed),
+                )) => {
                     return Err(error);
                 }
             }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -54,6 +55,8 @@ pub struct Engine {
     pub(super) replicas: Arc<dyn Replicas>,
     pub(super) lease: Arc<ReplicaLease>,
     pub(super) me: Mutex<Option<ReplicaId>>,
+    /// Why this program must not work on the store any more.
+    pub(super) outdated: watch::Sender<Option<String>>,
     sightings: Mutex<Sightings>,
     registry: Registry,
     committer: Committer,
@@ -82,6 +85,7 @@ impl Engine {
             replicas,
             lease: Arc::new(lease),
             me: Mutex::default(),
+            outdated: watch::Sender::new(None),
             sightings: Mutex::default(),
             registry,
             committer,

@@ -12,7 +12,7 @@ use crate::store::StoreError;
 pub(super) fn store_refusal(error: &StoreError) -> Refusal {
     tracing::error!("the store failed a request: {error}");
     match error {
-        StoreError::Open(_) | StoreError::Failed(_) | StoreError::Closed => Refusal::Unavailable {
+        StoreError::Open(_) | StoreError::Outdated(_) | StoreError::Failed(_) | StoreError::Closed => Refusal::Unavailable {
             why: "the store does not answer; a request for a change may have been accepted, repeat it with the same request_id"
                 .to_owned(),
             retry_after_millis: 1000,

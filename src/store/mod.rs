@@ -222,6 +222,9 @@ pub enum StoreError {
     /// It could not be opened; the text says why and what to do.
     #[error("{0}")]
     Open(String),
+    /// A newer program has brought it to a schema that this one must not work on; the text says which and what to do.
+    #[error("{0}")]
+    Outdated(String),
     /// It failed; the outcome of a commit is then unknown.
     #[error("the store failed: {0}")]
     Failed(String),

@@ -341,7 +341,7 @@ pub(super) fn entry_of(event: &StoredEvent, facts: &TaskFacts) -> Entry {
 /// Why a watch ends when the store does not answer.
 pub(super) fn refusal(error: StoreError) -> Refusal {
     match error {
-        error @ (StoreError::Open(_) | StoreError::Failed(_) | StoreError::Closed) => {
+        error @ (StoreError::Open(_) | StoreError::Outdated(_) | StoreError::Failed(_) | StoreError::Closed) => {
             Refusal::Unavailable { why: error.to_string(), retry_after_millis: 1000 }
         }
         StoreError::Damaged(what) => Refusal::Internal { what },

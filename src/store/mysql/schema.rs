@@ -143,7 +143,7 @@ pub(super) fn work_on(rows: &[SqlRow], options: &MysqlOptions) -> Result<i64, St
     let (version, readable_since) = (row.int(0)?, row.int(1)?);
     let known = options.schema.newest();
     if readable_since > known {
-        return Err(StoreError::Open(format!(
+        return Err(StoreError::Outdated(format!(
             "the store {options} has schema {version}, which needs an obsteward that knows schema {readable_since}, this one \
              knows {known}; start the newer version again"
         )));

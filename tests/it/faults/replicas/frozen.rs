@@ -138,3 +138,14 @@ async fn a_task_is_taken_over_behind_the_lease_or_at_once() {
     assert!(killed.iter().all(|took| *took < LEASE + Duration::from_secs(3)), "{killed:?}");
     assert!(ended.iter().all(|took| *took < Duration::from_secs(2)), "{ended:?}");
 }
+
+/// As one that was frozen while the others were replaced: it cannot come back, and must not go on answering.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a lane of scripts/test runs it"]
+async fn a_replica_of_a_schema_that_is_gone_ends_and_says_why() {
+    let set = ReplicaSet::start(1).await;
+    set.write("INSERT INTO replicas.schema_version VALUES (9, 9, 'a later obsteward')").await;
+    let (code, said) = set.last_words(0).await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("has schema 9, which needs an obsteward that knows schema 9"), "{said}");
+}

@@ -88,6 +88,18 @@ impl ReplicaSet {
         }
     }
 
+    /// Its exit code and what it said, once it ended by itself.
+    pub async fn last_words(&self, replica: usize) -> (Option<i32>, String) {
+        let process = self.replicas[replica].write().await.take().unwrap();
+        process.last_words().await
+    }
+
+    /// As somebody else who writes to the database.
+    pub async fn write(&self, sql: &str) {
+        let mut root = self.database.lock().await.root().await.unwrap();
+        root.query_drop(sql).await.unwrap();
+    }
+
     /// Ends it in order.
     pub async fn end(&self, replica: usize) {
         if let Some(mut process) = self.replicas[replica].write().await.take() {
