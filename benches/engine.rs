@@ -1,7 +1,11 @@
-//! How many durable tasks the engine carries through its eight steps, and how long one takes; beside it what the store does alone
-//! and what raw SQLite does with the same rows, in the same run.
+//! How many durable tasks the engine carries through its eight steps, and how long one takes; beside it what raw SQLite does with the
+//! same rows, in the same run. With `--replicas N`: so many engines over one MariaDB.
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a measurement may stop where it is")]
 
+#[path = "../tests/it/support/mariadb.rs"]
+mod mariadb;
+#[path = "support/stores.rs"]
+mod stores;
 mod support;
 #[path = "support/tasks.rs"]
 mod tasks;
@@ -13,9 +17,9 @@ use obsteward::clock::{BootClock, Clock};
 use obsteward::domain::event::TaskSpec;
 use obsteward::domain::ids::Principal;
 use obsteward::engine::{Engine, EngineSettings, WriteOutcome};
-use obsteward::store::sqlite::{SqliteOptions, SqliteStore};
-use obsteward::store::{Author, Store, WholeStore, Write};
-use support::{amount, figure, millis, now, percentile, rate, rounded, syncs};
+use obsteward::store::{Author, WholeStore, Write};
+use stores::{Stores, amount};
+use support::{PATIENCE, figure, millis, now, percentile, rate, rounded, syncs};
 
 /// Ids that are reserved at a time.
 const IDS: u32 = 9 * 512;
@@ -31,75 +35,88 @@ fn main() {
     });
 }
 
-fn directory() -> tempfile::TempDir {
-    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
+struct Replica {
+    store: Arc<dyn WholeStore>,
+    engine: Arc<Engine>,
+    next_id: i64,
+    end_of_ids: i64,
 }
 
-struct Ids {
-    next: i64,
-    end: i64,
-}
+impl Replica {
+    async fn start(store: Arc<dyn WholeStore>, clock: &Clock) -> Self {
+        let settings = EngineSettings {
+            executor: "bench".to_owned(),
+            clock: clock.clone(),
+            boot_clock: BootClock::System,
+            failpoints: Arc::default(),
+        };
+        let runtime = tokio::runtime::Handle::current();
+        let engine = Engine::new(store.clone(), store.clone(), tasks::registry(), settings, runtime);
+        engine.recover().await.unwrap();
+        Self { store, engine, next_id: 0, end_of_ids: 0 }
+    }
 
-impl Ids {
-    /// As a request takes them: one for the task, one for each step.
-    async fn take(&mut self, store: &SqliteStore) -> i64 {
-        if self.next + tasks::STEPS >= self.end {
-            self.next = store.reserve_ids(IDS).await.unwrap();
-            self.end = self.next + i64::from(IDS);
+    /// As a request takes it: one for the task, one for each step behind it.
+    async fn take_ids(&mut self) -> i64 {
+        if self.next_id + tasks::STEPS >= self.end_of_ids {
+            self.next_id = self.store.reserve_ids(IDS).await.unwrap();
+            self.end_of_ids = self.next_id + i64::from(IDS);
         }
-        self.next += tasks::STEPS + 1;
-        self.next - tasks::STEPS - 1
+        self.next_id += tasks::STEPS + 1;
+        self.next_id - tasks::STEPS - 1
     }
 }
 
 async fn engine(in_flight: usize, count: usize, raw: f64) {
-    let directory = directory();
-    let store = SqliteStore::open(directory.path().join("store.db"), SqliteOptions::default()).unwrap();
-    let clock = Clock::system();
-    let settings = EngineSettings {
-        executor: "bench".to_owned(),
-        clock: clock.clone(),
-        boot_clock: BootClock::System,
-        failpoints: Arc::default(),
-    };
-    let runtime = tokio::runtime::Handle::current();
-    let engine = Engine::new(store.clone(), store.clone(), tasks::registry(), settings, runtime);
-    let mut ids = Ids { next: 0, end: 0 };
+    let (stores, clock) = (Stores::new().await, Clock::system());
+    let mut replicas = Vec::new();
+    for store in stores.open().await {
+        replicas.push(Replica::start(store, &clock).await);
+    }
     let (before, begun) = (syncs::so_far(), now());
     let mut lasted = Vec::new();
     let mut creating: Vec<tokio::task::JoinHandle<()>> = Vec::new();
     for number in 1..=count {
         let one = now();
         let cluster = i64::try_from(number).unwrap();
-        let spec = tasks::spec(ids.take(&store).await, cluster, &clock);
-        creating.push(tokio::spawn(begin(Arc::clone(&engine), spec)));
+        let of = number % replicas.len();
+        let spec = tasks::spec(replicas[of].take_ids().await, cluster, &clock);
+        creating.push(tokio::spawn(begin(Arc::clone(&replicas[of].engine), spec)));
         loop {
             creating.retain(|one| !one.is_finished());
-            if creating.len() + engine.running() < in_flight {
+            if creating.len() + running(&replicas) < in_flight {
                 break;
             }
             tokio::task::yield_now().await;
         }
         lasted.push(one.elapsed());
     }
-    while creating.iter().any(|one| !one.is_finished()) || engine.running() > 0 {
+    while creating.iter().any(|one| !one.is_finished()) || running(&replicas) > 0 {
         tokio::task::yield_now().await;
     }
     let took = begun.elapsed();
     let per_second = count as f64 / took.as_secs_f64();
-    let mut values = vec![
+    let mut values = Vec::from(stores.settings());
+    values.extend([
         ("in_flight", in_flight.into()),
         ("tasks", count.into()),
         ("per_second", rate(count, took)),
         ("of_raw_sqlite", rounded(per_second / raw, 3)),
         ("syncs_per_task", syncs::for_each(before, count)),
-    ];
+    ]);
     if in_flight == 1 {
         values.push(("p50_ms", millis(percentile(&mut lasted, 0.5))));
         values.push(("p99_ms", millis(percentile(&mut lasted, 0.99))));
     }
     figure("engine", values);
-    store.close().await;
+    for replica in replicas {
+        replica.engine.shut_down().await;
+        replica.store.close().await;
+    }
+}
+
+fn running(replicas: &[Replica]) -> usize {
+    replicas.iter().map(|replica| replica.engine.running()).sum()
 }
 
 async fn begin(engine: Arc<Engine>, spec: TaskSpec) {
@@ -113,7 +130,7 @@ async fn begin(engine: Arc<Engine>, spec: TaskSpec) {
 
 /// The same rows by one connection, whose transactions hold what so many tasks write at a time: tasks a second.
 fn raw_sqlite(in_flight: usize, count: usize) -> f64 {
-    let directory = directory();
+    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let mut connection = rusqlite::Connection::open(directory.path().join("raw.db")).unwrap();
     connection
         .execute_batch(

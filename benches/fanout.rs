@@ -1,7 +1,12 @@
 //! How soon watchers of a task see what was committed, and how many deliveries a second they take; beside it the channel of tokio
-//! that hands the same bytes to as many readers, in the same run. Writer and store have a thread of their own, as in the service.
+//! that hands the same bytes to as many readers, in the same run. Writer and store have a thread of their own, as in the service. With
+//! `--replicas N`: on MariaDB, and the watchers are at the last of so many replicas while the first one writes.
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a measurement may stop where it is")]
 
+#[path = "../tests/it/support/mariadb.rs"]
+mod mariadb;
+#[path = "support/stores.rs"]
+mod stores;
 mod support;
 #[allow(dead_code, reason = "nothing runs the task")]
 #[path = "support/tasks.rs"]
@@ -19,10 +24,10 @@ use obsteward::domain::event::{Event, EventKind};
 use obsteward::domain::ids::{ClusterId, Fence, Principal, Revision, SubtaskId, TaskId};
 use obsteward::domain::refusal::Refusal;
 use obsteward::domain::task::Task;
-use obsteward::store::sqlite::{SqliteOptions, SqliteStore};
-use obsteward::store::{Author, Commit, CommitOutcome, Store, TaskRow, TaskVisibility, WholeStore, Write};
+use obsteward::store::{Author, Commit, CommitOutcome, TaskRow, TaskVisibility, WholeStore, Write};
 use obsteward::watch::{Hub, Until, WatchAuthorizer, WatchTask, watch_task};
-use support::{amount, figure, millis, now, percentile, rate, rounded};
+use stores::{Stores, amount};
+use support::{PATIENCE, figure, millis, now, percentile, rate, rounded};
 use tokio::sync::broadcast;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -72,25 +77,27 @@ fn main() {
     let alone = runtime.block_on(run(0, unpaced, Pace::Unpaced, None));
     runtime.block_on(run(100, paced, every, None));
     runtime.block_on(run(1_000, unpaced, Pace::Unpaced, Some(alone)));
-    runtime.block_on(run(1_000, 4_000, Pace::Burst, None));
+    runtime.block_on(run(1_000, amount(4_000, 4_000), Pace::Burst, None));
     runtime.block_on(run(1, paced, every, None));
     runtime.block_on(broadcast_of_tokio(1_000, unpaced));
 }
 
 /// A store and a task in it to which events are appended.
 struct Log {
-    store: Arc<SqliteStore>,
+    /// Of each replica.
+    stores: Vec<Arc<dyn WholeStore>>,
     task: TaskId,
     fence: Fence,
     subtask: SubtaskId,
     revision: Revision,
-    _directory: tempfile::TempDir,
+    on: Stores,
 }
 
 impl Log {
     async fn new() -> Self {
-        let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        let store = SqliteStore::open(directory.path().join("store.db"), SqliteOptions::default()).unwrap();
+        let on = Stores::new().await;
+        let stores = on.open().await;
+        let store = &stores[0];
         let (clock, id) = (Clock::system(), store.reserve_ids(9).await.unwrap());
         let spec = tasks::spec(id, 1, &clock);
         let cluster = spec.cluster.key.clone();
@@ -112,7 +119,7 @@ impl Log {
             panic!("not committed")
         };
         let subtask = task.subtasks[0].spec.id;
-        Self { store, task: task.spec.id, fence, subtask, revision, _directory: directory }
+        Self { stores, task: task.spec.id, fence, subtask, revision, on }
     }
 
     /// The commit behind the last one, with a warning.
@@ -136,7 +143,7 @@ impl Log {
 async fn run(watchers: usize, events: usize, pace: Pace, alone: Option<f64>) -> f64 {
     let mut log = Log::new().await;
     let shutdown = CancellationToken::new();
-    let hub = Hub::start(log.store.clone(), shutdown.clone()).await.unwrap();
+    let hub = Hub::start(log.stores[log.stores.len() - 1].clone(), shutdown.clone()).await.unwrap();
     let first = log.revision.get() as usize;
     // When each commit was sent, by revision, in nanoseconds from the beginning.
     let sent: Arc<Vec<AtomicU64>> = Arc::new((0..=first + events).map(|_| AtomicU64::new(0)).collect());
@@ -173,12 +180,13 @@ async fn run(watchers: usize, events: usize, pace: Pace, alone: Option<f64>) -> 
     let per_second = events as f64 / (wrote - began).as_secs_f64();
     let last = ended.iter().map(|(_, at)| *at).max().unwrap_or(wrote);
     let mut lags: Vec<Duration> = ended.into_iter().flat_map(|(lags, _)| lags).collect();
-    let mut values = vec![
+    let mut values = Vec::from(log.on.settings());
+    values.extend([
         ("watchers", watchers.into()),
         ("writer", pace.word().into()),
         ("events", events.into()),
         ("commits_per_second", rate(events, wrote - began)),
-    ];
+    ]);
     if watchers > 0 {
         values.push(("deliveries_per_second", rate(lags.len(), last - began)));
         values.push(("p50_ms", millis(percentile(&mut lags, 0.5))));
@@ -190,7 +198,9 @@ async fn run(watchers: usize, events: usize, pace: Pace, alone: Option<f64>) -> 
     }
     figure("fanout", values);
     shutdown.cancel();
-    log.store.close().await;
+    for store in log.stores {
+        store.close().await;
+    }
     per_second
 }
 
@@ -207,18 +217,18 @@ async fn write(log: &mut Log, events: usize, pace: Pace, begun: Instant, sent: &
             Pace::Every(pause) => {
                 due += pause;
                 tokio::time::sleep_until(due).await;
-                let outcome = log.store.submit(commit).outcome().await.unwrap();
+                let outcome = log.stores[0].submit(commit).outcome().await.unwrap();
                 mark(log);
                 assert!(matches!(outcome, CommitOutcome::Committed { .. }), "{outcome:?}");
             }
             Pace::Unpaced => {
-                let outcome = log.store.submit(commit).outcome().await.unwrap();
+                let outcome = log.stores[0].submit(commit).outcome().await.unwrap();
                 mark(log);
                 assert!(matches!(outcome, CommitOutcome::Committed { .. }), "{outcome:?}");
             }
             Pace::Burst => {
                 mark(log);
-                pending.push(log.store.submit(commit));
+                pending.push(log.stores[0].submit(commit));
             }
         }
     }

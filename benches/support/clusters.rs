@@ -1,16 +1,13 @@
 //! A store with many clusters that nobody answers for: whatever is asked of them waits.
 
-use std::path::Path;
-
 use obsteward::clock::Clock;
 use obsteward::domain::call::Call;
 use obsteward::domain::ids::{ClusterIdentity, Principal};
 use obsteward::domain::reason::Reason;
 use obsteward::domain::status::{InnerStatus, ZoneInnerStatus};
 use obsteward::store::inventory::{
-    ClusterObservation, DefaultHost, InventoryStore, NewCluster, RegisterOutcome, ServerObservation, ZoneObservation,
+    ClusterObservation, DefaultHost, NewCluster, RegisterOutcome, ServerObservation, ZoneObservation,
 };
-use obsteward::store::sqlite::{SqliteOptions, SqliteStore};
 use obsteward::store::{AuditOutcome, AuditRecord, WholeStore};
 use secrecy::SecretString;
 
@@ -18,10 +15,9 @@ use secrecy::SecretString;
 const AT_ONCE: usize = 256;
 
 /// Registers so many; returns a server of each, as (cluster, server).
-pub async fn register(path: &Path, count: usize) -> Vec<(i64, i64)> {
+pub async fn register(store: &dyn WholeStore, count: usize) -> Vec<(i64, i64)> {
     use futures::StreamExt;
 
-    let store = SqliteStore::open(path, SqliteOptions::default()).expect("a store");
     let registered = futures::stream::iter(1..=count).map(async |number| {
         let new = cluster(i64::try_from(number).expect("a number"));
         let RegisterOutcome::Done(id) = store.register(new, audit()).await.expect("it registers") else {
@@ -35,16 +31,14 @@ pub async fn register(path: &Path, count: usize) -> Vec<(i64, i64)> {
         let server = store.servers(id).await.expect("its servers").first().expect("a server").id;
         servers.push((id.get(), server.get()));
     }
-    store.close().await;
     servers
 }
 
-/// Of a service on that store, whose tasks ask once and then wait.
-pub fn config(directory: &Path) -> String {
+/// Of a service on a store, as this section says, whose tasks ask once and then wait.
+pub fn config(store: &str) -> String {
     format!(
-        "[server]\nlisten = \"127.0.0.1:0\"\n[auth]\nenabled = false\n[store]\npath = {:?}\n[stop]\npoll_millis = 10000\n\
-         [sync]\nenabled = false\n[limits]\nrequests_per_10_seconds = 0\n",
-        directory.join("store.db")
+        "[server]\nlisten = \"127.0.0.1:0\"\n[auth]\nenabled = false\n{store}[stop]\npoll_millis = 10000\n\
+         [sync]\nenabled = false\n[limits]\nrequests_per_10_seconds = 0\n"
     )
 }
 

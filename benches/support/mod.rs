@@ -15,6 +15,9 @@ use tokio::time::Instant;
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
+/// How long a database may take to start.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
 pub fn now() -> Instant {
     obsteward::clock::monotonic_now()
 }

@@ -15,7 +15,7 @@ pub struct Server {
 impl Server {
     /// `obsteward serve` with this configuration.
     pub fn obsteward(directory: &Path, config: &str) -> Self {
-        let file = directory.join("serve.toml");
+        let file = directory.join(format!("{}.toml", uuid::Uuid::new_v4()));
         std::fs::write(&file, config).expect("a file below target");
         // Another build, to compare with.
         let program = std::env::var_os("OBSTEWARD_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_obsteward").into());

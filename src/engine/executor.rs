@@ -72,7 +72,7 @@ pub(super) struct Executor {
     /// What others ask of the task.
     requested: Arc<Requests>,
     task: Mutex<Arc<Task>>,
-    pub horizons: Horizons,
+    pub horizons: Arc<Horizons>,
     /// Effects in flight: from the commit of their intent to the commit of their outcome.
     effects: TaskTracker,
 }
@@ -95,7 +95,7 @@ impl Executor {
         effects.close();
         let EngineSettings { executor: name, clock, failpoints, boot_clock: _ } = settings;
         let task = Mutex::new(task);
-        let (horizons, lease) = (Horizons::default(), Arc::new(lease));
+        let (horizons, lease) = (Arc::default(), Arc::new(lease));
         Self {
             store,
             committer,
@@ -257,6 +257,10 @@ impl Executor {
         }
     }
 
+    pub(super) fn context(&self, task: Arc<Task>, subtask: SubtaskId) -> StepContext {
+        StepContext::new(task, subtask, self.clock.clone(), self.fence, Arc::clone(&self.horizons))
+    }
+
     pub(super) fn step(&self, task: &Task, subtask: SubtaskId) -> Result<Arc<dyn Step>, ExitReason> {
         let spec = task.subtask(subtask).ok().map(|subtask| &subtask.spec);
         spec.and_then(|spec| self.operation.step(spec)).ok_or_else(|| {
@@ -275,7 +279,7 @@ impl Executor {
             Arc::clone(&task)
         };
         for intent in task.intents.iter().filter(|intent| intent.is_unresolved()) {
-            let context = StepContext::new(Arc::clone(&task), intent.subtask, self.clock.clone(), self.fence);
+            let context = self.context(Arc::clone(&task), intent.subtask);
             let permit = self.permit(&task, intent.subtask, intent.number).await?;
             match self.operation.take_over(&context, intent, permit).await {
                 Ok(done) => tracing::info!(task = task.spec.id.get(), intent = intent.number, "{done}"),
@@ -300,7 +304,7 @@ impl Executor {
                 continue;
             }
             let step = self.step(task, id)?;
-            let context = StepContext::new(Arc::clone(task), id, self.clock.clone(), self.fence);
+            let context = self.context(Arc::clone(task), id);
             // Not known counts as holding: the failed step looks again, and the gate reads everything anew.
             if step.still_holds(&context).await == Ok(false) {
                 from = Some(id);

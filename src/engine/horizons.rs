@@ -17,7 +17,7 @@ pub(super) struct Horizons(Mutex<BTreeMap<i32, Instant>>);
 impl Horizons {
     /// A task is taken over that moves, with these.
     pub fn take_over(&self, intents: &[RecordedIntent]) {
-        intents.iter().filter(|intent| intent.is_unresolved()).for_each(|intent| self.begin(intent));
+        intents.iter().for_each(|intent| self.begin(intent));
     }
 
     /// The effect is about to be tried.
@@ -26,18 +26,13 @@ impl Horizons {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(intent.number, until);
     }
 
-    /// The latest moment ahead at which one of these can still happen, if its outcome is not known.
-    pub fn latest<'a>(
-        &self,
-        intents: impl Iterator<Item = &'a RecordedIntent>,
-        wall: Timestamp,
-        at: Instant,
-    ) -> Option<Timestamp> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// The moment ahead until which one of these can still happen, whatever was found of them.
+    pub fn latest<'a>(&self, intents: impl Iterator<Item = &'a RecordedIntent>, wall: Timestamp) -> Option<Timestamp> {
+        let (known, at) = (self.0.lock().unwrap_or_else(PoisonError::into_inner), monotonic_now());
         let until = |intent: &RecordedIntent| {
             let left = known.get(&intent.number).map(|until| until.saturating_duration_since(at)).unwrap_or_default();
             intent.intent.horizon.max(wall.plus(left))
         };
-        intents.filter(|intent| intent.is_unresolved()).map(until).max().filter(|until| *until > wall)
+        intents.map(until).max().filter(|until| *until > wall)
     }
 }

@@ -18,6 +18,7 @@ use crate::domain::facts::ServerFacts;
 use crate::domain::graph::{OperationName, SubtaskSpec, TaskTarget};
 use crate::domain::ids::{Fence, SubtaskId, ZoneName};
 use crate::domain::task::{Subtask, Task};
+use crate::engine::horizons::Horizons;
 use crate::store::Write;
 
 /// Progress of a wait.
@@ -214,12 +215,19 @@ pub struct StepContext {
     pub last_look: bool,
     /// For how long the wait has not moved.
     pub unmoved: Duration,
+    horizons: Arc<Horizons>,
     memory: Arc<Mutex<Memory>>,
     lines: Arc<Mutex<Vec<(Timestamp, String)>>>,
 }
 
 impl StepContext {
-    pub fn new(task: Arc<Task>, subtask: SubtaskId, clock: Clock, fence: Fence) -> Self {
+    pub(super) fn new(
+        task: Arc<Task>,
+        subtask: SubtaskId,
+        clock: Clock,
+        fence: Fence,
+        horizons: Arc<Horizons>,
+    ) -> Self {
         Self {
             task,
             subtask,
@@ -229,6 +237,7 @@ impl StepContext {
             refused: None,
             last_look: false,
             unmoved: Duration::ZERO,
+            horizons,
             memory: Arc::default(),
             lines: Arc::default(),
         }
@@ -295,6 +304,12 @@ impl StepContext {
             Direction::Forward => Input::StepSucceeded { subtask, already_so, output, executor },
             Direction::Back => Input::StepUndone { subtask, output, executor },
         }
+    }
+
+    /// The moment ahead until which one of these can still take effect, whatever was found of them. Whoever sets the machine's clock
+    /// forward brings it no nearer.
+    pub fn may_happen_until<'a>(&self, intents: impl Iterator<Item = &'a RecordedIntent>) -> Option<Timestamp> {
+        self.horizons.latest(intents, self.clock.now())
     }
 
     /// Whether an effect that this subtask tried on the present course is unresolved.

@@ -30,7 +30,7 @@ impl Executor {
         let task = self.current().await;
         let step = self.step(&task, id)?;
         let timeout = task.subtask(id).map(|subtask| subtask.spec.timeout).unwrap_or_default();
-        let mut context = StepContext::new(task, id, self.clock.clone(), self.fence);
+        let mut context = self.context(task, id);
         let direction = context.task.direction;
         let timeout = match direction {
             Direction::Forward => timeout,
@@ -62,7 +62,7 @@ impl Executor {
                         context.log(format!("could not look: {}", failure.message));
                     }
                     if matches!(found, Observation::Reached { .. }) && std::mem::take(&mut again) {
-                        context = StepContext::new(self.current().await, id, self.clock.clone(), self.fence);
+                        context = self.context(self.current().await, id);
                         continue;
                     }
                     policy.next(found, &self.situation(&context))
@@ -138,13 +138,14 @@ impl Executor {
 
     fn situation(&self, context: &StepContext) -> Situation {
         let (wall, at) = (self.clock.now(), monotonic_now());
+        let unresolved = |intent: &&RecordedIntent| intent.is_unresolved();
         let own = context.task.intents.iter().filter(|intent| intent.subtask == context.subtask);
         Situation {
             at,
             wall,
             effect_open: context.has_open_effect(),
-            horizon: self.horizons.latest(own, wall, at),
-            forward_horizon: self.horizons.latest(context.effects(), wall, at),
+            horizon: self.horizons.latest(own.filter(unresolved), wall),
+            forward_horizon: self.horizons.latest(context.effects().filter(unresolved), wall),
             jitter: jitter(&context.task, context.subtask),
         }
     }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crate::clock::Timestamp;
 use crate::domain::attempt::RecordedIntent;
 use crate::domain::blocker::{Blocker, Blockers};
 use crate::domain::decide::StepOutput;
@@ -309,9 +308,10 @@ fn unresolved(context: &StepContext) -> impl Iterator<Item = &RecordedIntent> {
 }
 
 /// The outcomes of these when a look finds them not done: one that may still happen is not known.
-pub(super) fn found_not_done(context: &StepContext, now: Timestamp) -> Vec<(i32, IntentOutcome)> {
-    let outcome = |horizon| if horizon > now { IntentOutcome::Unknown } else { IntentOutcome::Void };
-    unresolved(context).map(|intent| (intent.number, outcome(intent.intent.horizon))).collect()
+pub(super) fn found_not_done(context: &StepContext) -> Vec<(i32, IntentOutcome)> {
+    let ahead = |intent| context.may_happen_until(std::iter::once(intent)).is_some();
+    let outcome = |intent| if ahead(intent) { IntentOutcome::Unknown } else { IntentOutcome::Void };
+    unresolved(context).map(|intent| (intent.number, outcome(intent))).collect()
 }
 
 /// The outcomes of these when the look cannot tell.

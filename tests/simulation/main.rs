@@ -82,6 +82,33 @@ fn a_stop_that_comes_late_does_not_outlive_a_restart() {
     assert_eq!(cases::run(case).violations, Vec::<String>::new());
 }
 
+/// The same, while somebody sets the machine's clock forward: that brings the late stop no nearer.
+#[test]
+fn a_clock_that_is_set_forward_lets_no_start_come_before_a_late_stop() {
+    use obsteward::domain::event::SubtaskState;
+    use obsteward::sim::{Fault, FaultKind};
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        let mut world = world::World::new(world::WorldOptions::new(1), story::Story::default()).await;
+        world.cluster.inject(Fault::from(FaultKind::LateMark { delay_ms: 8_000 }));
+        let ask = asking::Ask::of(promises::scenario::Operation::Restart, 2);
+        assert!(matches!(world.ask_and_wait(&ask).await, Some(Ok(_))));
+        let waits_for_it = |world: &world::World| {
+            let starts = |task: &obsteward::store::StoredTask| {
+                let mut subtasks = task.task.subtasks.iter();
+                subtasks.any(|it| it.spec.name == "Start server" && it.state == SubtaskState::Running)
+            };
+            world.open_task().as_ref().is_some_and(starts)
+        };
+        world.until(Duration::from_secs(60), waits_for_it).await;
+        assert!(waits_for_it(&world));
+        world.jump_clock(0, 60_000_000);
+        assert!(world.rests(Duration::from_secs(600)).await);
+        world.pass(Duration::from_secs(10)).await;
+        assert_eq!(world.check(true), Vec::<String>::new());
+    });
+}
+
 /// A whole cluster is stopped with force although none of its freezes was ever answered: none is told as done.
 #[test]
 fn a_freeze_that_is_gone_on_without_is_not_told_as_done() {

@@ -10,8 +10,8 @@ use async_trait::async_trait;
 
 use super::StopService;
 use super::statement::Prepared;
-use crate::clock::Timestamp;
 use crate::domain::admission::{ServiceState, service_state};
+use crate::domain::attempt::RecordedIntent;
 use crate::domain::blocker::Blocker;
 use crate::domain::build_version::BuildVersion;
 use crate::domain::catch_up::CatchUp;
@@ -151,7 +151,7 @@ async fn marked(
         let failure = Failure::new(FailureKind::Unreachable, "OUTCOME_UNKNOWN", message);
         return not_done(subject.named(failure).with("attempts", unknown));
     }
-    if let Some(wait) = late_stop(deps, context, subject) {
+    if let Some(wait) = late_stop(context, subject) {
         return wait;
     }
     // For a version that is not known the stricter rule is assumed.
@@ -197,22 +197,22 @@ fn set_again(context: &StepContext, subject: &ServerOrZone, servers: &[ServerRea
 
 /// Of the stops that this task sent, the one that set the mark is not known where there are several, and another may set it once
 /// more behind the start: that waits until none can.
-fn late_stop(deps: &Deps, context: &StepContext, subject: &ServerOrZone) -> Option<Observation> {
+fn late_stop(context: &StepContext, subject: &ServerOrZone) -> Option<Observation> {
     let (task, target) = (&context.task, &context.this()?.spec.target);
-    let stops = [StepKind::StopService, StepKind::StopZone].map(StepKind::as_str);
+    let kinds = [StepKind::StopService, StepKind::StopZone].map(StepKind::as_str);
     let of_it = task.subtasks.iter().map(|subtask| &subtask.spec);
-    let of_it = of_it.filter(|spec| spec.target == *target && stops.contains(&spec.kind.as_str()));
-    let horizons: Vec<Timestamp> =
-        of_it.flat_map(|spec| task.effects(spec.id)).map(|intent| intent.intent.horizon).collect();
-    let (until, now) = (*horizons.iter().max()?, deps.clock.now());
-    (horizons.len() > 1 && until > now).then(|| {
+    let of_it = of_it.filter(|spec| spec.target == *target && kinds.contains(&spec.kind.as_str()));
+    let stops: Vec<&RecordedIntent> = of_it.flat_map(|spec| task.effects(spec.id)).collect();
+    let until = context.may_happen_until(stops.iter().copied())?;
+    (stops.len() > 1).then(|| {
         let message = format!(
             "{} was sent {} times to {subject}, and one may take effect until {until}; {} comes behind that",
             subject.stop_words(),
-            horizons.len(),
+            stops.len(),
             subject.start_words()
         );
-        Observation::Wait { progress: ProgressReport::uncounted(message), again_in: until.since(now).min(LOOK) }
+        let again_in = until.since(context.clock.now()).min(LOOK);
+        Observation::Wait { progress: ProgressReport::uncounted(message), again_in }
     })
 }
 

@@ -269,7 +269,8 @@ impl StopService {
         };
         let (store, now) = (self.0.store.home().await, self.0.clock.now());
         let precheck = precheck(&reading, subject.what(), &store, now);
-        let horizon = context.task.horizon(Some(context.subtask)).filter(|until| *until > now);
+        let open = context.task.intents.iter().filter(|one| one.subtask == context.subtask && one.is_unresolved());
+        let horizon = context.may_happen_until(open);
         let force_stop = subject.force_stop().to_string();
         let forced = context.attempts().any(|intent| intent.intent.description == force_stop);
         match unanswered::next(&precheck, &step_io::consent(context), horizon.is_some(), forced) {
@@ -341,7 +342,7 @@ impl StopService {
             facts: vec![fact],
             overrides,
             warnings: vec![("STOP_TIME_NOT_SET".to_owned(), warning)],
-            outcomes: step_io::found_not_done(context, self.0.clock.now()),
+            outcomes: step_io::found_not_done(context),
         };
         Observation::Reached { already_so: false, output, writes: Vec::new() }
     }
