@@ -5,6 +5,8 @@
 
 #[path = "support/clusters.rs"]
 mod clusters;
+#[path = "support/load.rs"]
+mod load;
 #[path = "../tests/it/support/mariadb.rs"]
 mod mariadb;
 #[path = "support/server.rs"]
@@ -14,25 +16,18 @@ mod stores;
 mod support;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use load::{Load, run};
 use obsteward::proto::v1;
 use obsteward::proto::v1::ob_server_service_client::ObServerServiceClient;
 use server::Server;
 use stores::{Stores, amount};
-use support::{PATIENCE, figure, millis, now, percentile, rate, rounded, syncs};
-use tonic::transport::Channel;
+use support::{PATIENCE, figure, millis, percentile, rate, rounded, syncs};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
 const CONNECTIONS: usize = 4;
-
-#[derive(Clone, Copy)]
-struct Load {
-    in_flight: usize,
-    count: usize,
-}
 
 fn main() {
     server::bare_tonic();
@@ -73,33 +68,6 @@ fn main() {
             figure("accept", values);
         }
     });
-}
-
-/// Runs so many calls, so many at a time; how long all took, and each.
-async fn run<F: Future<Output = ()> + Send>(
-    load: Load,
-    channels: Vec<Channel>,
-    call: impl Fn(Channel, usize) -> F + Clone + Send + Sync + 'static,
-) -> (Duration, Vec<Duration>) {
-    let (next, begun) = (Arc::new(AtomicUsize::new(0)), now());
-    let mut callers = tokio::task::JoinSet::new();
-    for caller in 0..load.in_flight {
-        let (channel, next, call) = (channels[caller % channels.len()].clone(), Arc::clone(&next), call.clone());
-        callers.spawn(async move {
-            let mut lasted = Vec::new();
-            loop {
-                let number = next.fetch_add(1, Ordering::Relaxed);
-                if number >= load.count {
-                    return lasted;
-                }
-                let one = now();
-                call(channel.clone(), number).await;
-                lasted.push(one.elapsed());
-            }
-        });
-    }
-    let lasted = callers.join_all().await.into_iter().flatten().collect();
-    (begun.elapsed(), lasted)
 }
 
 /// Calls a second.

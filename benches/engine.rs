@@ -122,7 +122,7 @@ fn running(replicas: &[Replica]) -> usize {
 async fn begin(engine: Arc<Engine>, spec: TaskSpec) {
     let writes = vec![Write::AcquireLock { cluster: spec.cluster.key.clone() }];
     let author = Author::Request { principal: Principal::new("bench"), nonce: spec.id.to_string() };
-    match engine.committer().create(spec, author, writes).await.unwrap() {
+    match engine.create(spec, author, writes).await.unwrap() {
         WriteOutcome::Done { task, fence, .. } => engine.begin(task, fence),
         other => panic!("{other:?}"),
     }

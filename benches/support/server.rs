@@ -1,4 +1,5 @@
 //! Programs of their own that are measured over a wire: the service, and a bare tonic server beside it.
+#![allow(dead_code, reason = "each measurement uses a part of it")]
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -10,6 +11,8 @@ use tonic::transport::{Channel, Endpoint};
 pub struct Server {
     child: Child,
     pub address: String,
+    /// Of its REST gateway, if it has one.
+    rest: Option<String>,
 }
 
 impl Server {
@@ -21,29 +24,64 @@ impl Server {
         let program = std::env::var_os("OBSTEWARD_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_obsteward").into());
         let mut command = Command::new(program);
         command.arg("serve").arg("--config").arg(file).env("OBSTEWARD_LOG", "warn");
-        Self::start(command, Stdio::null(), |child| Box::new(child.stderr.take().expect("it is piped")))
+        Self::start(command, Stdio::null(), config.contains("[rest]"), |child| {
+            Box::new(child.stderr.take().expect("it is piped"))
+        })
     }
 
     /// This program with an argument; see [`bare_tonic`].
     pub fn bare() -> Self {
         let mut command = Command::new(std::env::current_exe().expect("a program"));
         command.arg("--bare-tonic");
-        Self::start(command, Stdio::piped(), |child| Box::new(child.stdout.take().expect("it is piped")))
+        Self::start(command, Stdio::piped(), false, |child| Box::new(child.stdout.take().expect("it is piped")))
     }
 
-    fn start(mut command: Command, stdout: Stdio, of: impl Fn(&mut Child) -> Box<dyn std::io::Read + Send>) -> Self {
+    fn start(
+        mut command: Command,
+        stdout: Stdio,
+        rest: bool,
+        of: impl Fn(&mut Child) -> Box<dyn std::io::Read + Send>,
+    ) -> Self {
         let mut child = command.stdin(Stdio::null()).stdout(stdout).stderr(Stdio::piped()).spawn().expect("a process");
         let mut lines = BufReader::new(of(&mut child)).lines();
-        let mut said = Vec::new();
-        let address = loop {
-            let Some(Ok(line)) = lines.next() else { panic!("it did not start: {}", said.join("\n")) };
-            if let Some(address) = line.strip_prefix("listening on ") {
-                break address.to_owned();
+        let mut next = |prefix: &str| {
+            let mut said = Vec::new();
+            loop {
+                let Some(Ok(line)) = lines.next() else { panic!("it did not start: {}", said.join("\n")) };
+                if let Some(address) = line.strip_prefix(prefix) {
+                    return address.to_owned();
+                }
+                said.push(line);
             }
-            said.push(line);
         };
+        let address = next("listening on ");
+        let rest = rest.then(|| next("REST gateway on "));
         std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| eprintln!("{line}")));
-        Self { child, address }
+        Self { child, address, rest }
+    }
+
+    pub fn rest(&self) -> &str {
+        self.rest.as_deref().expect("a REST gateway")
+    }
+
+    /// Memory in use, in MiB; processor time, in seconds.
+    pub fn used(&self) -> (f64, f64) {
+        let read = |file: &str| {
+            std::fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).expect("a process that runs")
+        };
+        let status = read("status");
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line of it");
+        let kib: f64 = resident.trim().trim_end_matches(" kB").parse().expect("a number");
+        let stat = read("stat");
+        // Behind the name, which may hold anything: user and system time are the 12th and 13th field.
+        let fields: Vec<&str> = stat.rsplit_once(')').expect("a name").1.split_whitespace().collect();
+        let ticks: u64 = fields[11..13].iter().map(|ticks| ticks.parse::<u64>().expect("a number")).sum();
+        (kib / 1024.0, ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
+    }
+
+    /// As a crash ends it.
+    pub fn kill(mut self) {
+        self.child.kill().expect("a process that runs");
     }
 
     /// Connections of its own each.

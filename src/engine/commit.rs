@@ -40,17 +40,27 @@ impl Committer {
         Self { store, registry, clock }
     }
 
-    /// Records a new task. `writes` hold its lock, its request and its audit record.
-    pub async fn create(
+    /// Records a new task, whose first steps run at once: `executor` is who drives it. `writes` hold its lock, its request and its
+    /// audit record.
+    pub(super) async fn create(
         &self,
         spec: TaskSpec,
+        executor: String,
         author: Author,
         writes: Vec<Write>,
     ) -> Result<WriteOutcome, EngineError> {
         let at = self.clock.now();
         let id = spec.id;
-        let events: Vec<Event> = create(spec).into_iter().map(|kind| Event { at, kind }).collect();
-        let task = Task::fold(&events).map_err(|illegal| BrokenInvariant::DecisionDoesNotFold { task: id, illegal })?;
+        let does_not_fold = |illegal| BrokenInvariant::DecisionDoesNotFold { task: id, illegal };
+        let mut events: Vec<Event> = create(spec).into_iter().map(|kind| Event { at, kind }).collect();
+        let mut task = Task::fold(&events).map_err(does_not_fold)?;
+        let first = decide(&task, Input::Dispatch { executor }, at)
+            .map_err(|refusal| BrokenInvariant::OwnDecisionRefused { task: id, refusal })?;
+        for kind in first {
+            let event = Event { at, kind };
+            task.apply(&event).map_err(does_not_fold)?;
+            events.push(event);
+        }
         let row = Some(TaskRow::of(&task));
         let commit = Commit { task: id, after: Revision::ZERO, author, events, row, writes };
         Ok(match self.store.submit(commit).outcome().await? {

@@ -11,10 +11,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::{BootClock, Clock};
+use crate::domain::event::TaskSpec;
 use crate::domain::graph::OperationName;
 use crate::domain::ids::{Fence, ReplicaId, Revision, TaskId};
 use crate::domain::task::Task;
-use crate::engine::commit::Committer;
+use crate::engine::commit::{Committer, WriteOutcome};
 use crate::engine::error::{BrokenInvariant, EngineError};
 use crate::engine::executor::{Executor, ExitReason};
 use crate::engine::failpoints::Failpoints;
@@ -22,8 +23,8 @@ use crate::engine::lease::{ReplicaLease, TaskLease};
 use crate::engine::requests::Requests;
 use crate::engine::sightings::Sightings;
 use crate::engine::step::Registry;
-use crate::store::Store;
 use crate::store::replicas::{OwnedTask, Replicas};
+use crate::store::{Author, Store, Write};
 
 /// Pause before a task whose executor panicked or failed is taken over again.
 const PAUSE_AFTER_BREAKDOWN: Duration = Duration::from_secs(1);
@@ -113,6 +114,16 @@ impl Engine {
         if let Err(error) = self.adopt_own(id).await {
             tracing::error!(task = id.get(), "the task waits until tasks that nobody drives are looked for: {error}");
         }
+    }
+
+    /// Records a new task, which this replica drives once it is told to [`Engine::begin`].
+    pub async fn create(
+        &self,
+        spec: TaskSpec,
+        author: Author,
+        writes: Vec<Write>,
+    ) -> Result<WriteOutcome, EngineError> {
+        self.committer.create(spec, self.settings.executor.clone(), author, writes).await
     }
 
     /// Runs a task that was just accepted, under the fence of its acceptance.

@@ -9,7 +9,7 @@ use futures::future::join_all;
 use uuid::Uuid;
 
 use super::Service;
-use super::begin::{Beginning, task_cluster};
+use super::begin::{Beginning, RequestKey, task_cluster};
 use super::call::{CallFamily, Caller};
 use super::hold;
 use super::operate::Operate;
@@ -38,12 +38,22 @@ use crate::store::{Author, StoredTask, Write};
 const FRESH_LOOK: Duration = Duration::from_secs(5);
 
 impl Service {
-    /// Records the task, or answers with the one that is there for the same request.
+    /// Records the task, or answers with the one that is there for the same request: its commit finds that by itself, and what has
+    /// come to the cluster since keeps no repeat from its answer.
     pub(super) async fn accept(&self, caller: &Caller, asked: Operate) -> Result<StoredTask, Refusal> {
         let key = asked.request_key();
-        if let Some(known) = self.known(caller, key.as_ref()).await? {
-            return Ok(known);
+        match self.accept_new(caller, asked, key.as_ref()).await {
+            Err(refusal) => self.known(caller, key.as_ref()).await?.ok_or(refusal),
+            accepted => accepted,
         }
+    }
+
+    async fn accept_new(
+        &self,
+        caller: &Caller,
+        asked: Operate,
+        key: Option<&RequestKey>,
+    ) -> Result<StoredTask, Refusal> {
         if let Some(open) = self.open_repeat(caller, &asked).await? {
             return Ok(open);
         }
@@ -52,9 +62,12 @@ impl Service {
         }
         let mut recorded = self.recorded_subject(&asked).await?;
         if let Some(stopped_by) = self.resting_stop(&asked, &recorded.subject).await? {
-            return self.roll_back_instead(caller, asked, &recorded.subject, stopped_by).await;
+            return self.roll_back_instead(caller, asked, key, &recorded.subject, stopped_by).await;
         }
         if let Some(refusal) = recorded.refused_by_record(asked.operation) {
+            if let Some(known) = self.known(caller, key).await? {
+                return Ok(known);
+            }
             recorded = self.look_again(&asked, refusal).await?;
         }
         let RecordedSubject { subject, .. } = recorded;
@@ -65,7 +78,7 @@ impl Service {
         }
         let spec = self.spec(caller, &asked, &subject, expire_time, now).await?;
         let audit = self.audited(caller, &asked, spec.id, &subject);
-        match self.begin_task(caller, spec, key.as_ref(), audit).await? {
+        match self.begin_task(caller, spec, key, audit).await? {
             Beginning::Begun(stored) => Ok(*stored),
             Beginning::LockHeld(holder) => match self.open_repeat(caller, &asked).await? {
                 Some(open) => Ok(open),
@@ -117,6 +130,7 @@ impl Service {
         &self,
         caller: &Caller,
         asked: Operate,
+        key: Option<&RequestKey>,
         subject: &Subject,
         stopped_by: Task,
     ) -> Result<StoredTask, Refusal> {
@@ -131,16 +145,15 @@ impl Service {
             reason: caller.reason.clone(),
             if_revision: Some(stopped_by.revision),
         };
-        let key = asked.request_key();
         let audit = self.audited(caller, &asked, id, subject);
-        let writes: Vec<Write> = std::iter::once(audit).chain(key.as_ref().map(|key| key.write(caller))).collect();
+        let writes: Vec<Write> = std::iter::once(audit).chain(key.map(|key| key.write(caller))).collect();
         let written = self.engine.committer().write(&Arc::new(stopped_by), input, author, |_| writes.clone()).await;
         match written.map_err(|error| engine_refusal(&error))? {
             WriteOutcome::Done { task, fence, .. } => {
                 self.go_on(task, fence).await?;
                 self.stored_task(id).await
             }
-            WriteOutcome::Replayed { task, digest } => self.replayed(key.as_ref(), task, &digest).await,
+            WriteOutcome::Replayed { task, digest } => self.replayed(key, task, &digest).await,
             WriteOutcome::Refused(refusal) => Err(refusal.into()),
             WriteOutcome::Fenced | WriteOutcome::LockHeld(_) => {
                 Err(Refusal::Internal { what: format!("the rollback of task {id} was not written") })

@@ -74,8 +74,7 @@ impl Service {
         let lock = Write::AcquireLock { cluster: spec.cluster.key.clone() };
         let author = Author::Request { principal: caller.principal.clone(), nonce: Uuid::new_v4().to_string() };
         let writes = [lock, audit].into_iter().chain(key.map(|key| key.write(caller))).collect();
-        let written = self.engine.committer().create(spec, author, writes).await;
-        match written.map_err(|error| engine_refusal(&error))? {
+        match self.engine.create(spec, author, writes).await.map_err(|error| engine_refusal(&error))? {
             WriteOutcome::Done { task, fence, seq } => {
                 // As committed, whatever it has come to since: its events follow from exactly here.
                 let seq = seq.ok_or_else(|| Refusal::Internal { what: format!("task {id} has no place") })?;

@@ -59,14 +59,18 @@ pub fn judge<F: CommitFacts>(commit: &Commit, facts: &mut F) -> Result<Verdict, 
             return answer(CommitOutcome::Replayed { task, digest });
         }
     }
-    let fence = match (&commit.author, facts.held_fence()?) {
-        (Author::Owner { fence }, Some(held)) if *fence == held => held,
-        (Author::Owner { .. }, Some(by)) => return answer(CommitOutcome::Fenced { by }),
-        (Author::Owner { .. }, None) => return answer(CommitOutcome::Fenced { by: facts.cluster_fence()? }),
-        (Author::Request { .. }, Some(held)) => held,
+    let fence = match &commit.author {
         // A new task holds nothing yet; most acquire their lock a moment later.
-        (Author::Request { .. }, None) if commit.after == Revision::ZERO => Fence::ZERO,
-        (Author::Request { .. }, None) => facts.cluster_fence()?,
+        Author::Request { .. } if commit.after == Revision::ZERO => Fence::ZERO,
+        Author::Request { .. } => match facts.held_fence()? {
+            Some(held) => held,
+            None => facts.cluster_fence()?,
+        },
+        Author::Owner { fence } => match facts.held_fence()? {
+            Some(held) if held == *fence => held,
+            Some(by) => return answer(CommitOutcome::Fenced { by }),
+            None => return answer(CommitOutcome::Fenced { by: facts.cluster_fence()? }),
+        },
     };
     if at != commit.after {
         return answer(CommitOutcome::Stale { at });

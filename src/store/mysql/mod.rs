@@ -169,6 +169,15 @@ impl MysqlStore {
         self.readers.read(read, &arguments).await
     }
 
+    /// The same: every read takes a round trip.
+    pub(super) async fn read_by_key<A, T>(
+        &self,
+        read: impl AsyncFn(&mut Database, &A) -> Result<T, StoreError>,
+        arguments: A,
+    ) -> Result<T, StoreError> {
+        self.read(read, arguments).await
+    }
+
     /// Writes what one of the functions of `sql` decides, unless something of its domain has changed since: then it decides again.
     pub(super) async fn change<A, T>(
         &self,

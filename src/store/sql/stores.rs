@@ -1,5 +1,6 @@
 //! The parts of a store that are the same over either database: what is read, and what a change decides, is said by the functions
-//! beside this file. A store brings `read(function, arguments)`, `change(domain, function, arguments)`, and `change_at` a version.
+//! beside this file. A store brings `read(function, arguments)`, `read_by_key` for a few rows by their keys, `change(domain, function,
+//! arguments)`, and `change_at` a version.
 
 use super::database::Domain;
 use super::{access_change, access_read, audit, inventory_change, inventory_read, observe};
@@ -53,11 +54,11 @@ macro_rules! inventory_store {
             }
 
             async fn cluster(&self, cluster: ClusterId) -> Result<Option<ClusterRow>, StoreError> {
-                self.read(inventory_read::cluster, cluster).await
+                self.read_by_key(inventory_read::cluster, cluster).await
             }
 
             async fn cluster_of(&self, key: &ClusterKey) -> Result<Option<ClusterRow>, StoreError> {
-                self.read(inventory_read::cluster_of, key.clone()).await
+                self.read_by_key(inventory_read::cluster_of, key.clone()).await
             }
 
             async fn clusters(
@@ -90,7 +91,7 @@ macro_rules! inventory_store {
             }
 
             async fn recorded(&self, cluster: ClusterId) -> Result<Option<RecordedCluster>, StoreError> {
-                self.read(inventory_read::recorded, cluster).await
+                self.read_by_key(inventory_read::recorded, cluster).await
             }
         }
     };

@@ -149,6 +149,15 @@ impl SqliteStore {
         self.readers.read(move |database| at_once(read(database, &arguments))).await
     }
 
+    /// Reads a few rows by their keys likewise.
+    pub(super) async fn read_by_key<A, T>(
+        &self,
+        read: impl AsyncFn(&mut Database, &A) -> Result<T, StoreError>,
+        arguments: A,
+    ) -> Result<T, StoreError> {
+        self.readers.read_here(|database| at_once(read(database, &arguments))).await
+    }
+
     /// Writes what one of the functions of `sql` decides. There is one writer, so that nothing changes meanwhile.
     pub(super) async fn change<A, T>(
         &self,
@@ -300,11 +309,11 @@ impl Store for SqliteStore {
     }
 
     async fn request(&self, principal: &Principal, request_id: &str) -> Result<Option<(TaskId, String)>, StoreError> {
-        self.read(task_read::request, (principal.clone(), request_id.to_owned())).await
+        self.read_by_key(task_read::request, (principal.clone(), request_id.to_owned())).await
     }
 
     async fn lock(&self, cluster: &ClusterKey) -> Result<Option<LockRow>, StoreError> {
-        self.read(task_read::lock, cluster.clone()).await
+        self.read_by_key(task_read::lock, cluster.clone()).await
     }
 
     async fn claim(&self, task: TaskId, cluster: &ClusterKey) -> Result<Option<Fence>, StoreError> {

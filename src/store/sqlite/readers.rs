@@ -1,5 +1,6 @@
-//! The connections that read: a few, each in a short transaction of its own on the blocking pool, so that a read neither
-//! waits for the writer nor holds up a runtime.
+//! The connections that read: a few, each in a short transaction of its own, so that a read does not wait for the writer. Lists are
+//! read on the blocking pool, and hold up no runtime; a few rows by their keys are read where they are asked for, because handing
+//! them to another thread and back costs more than they do.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,7 +29,16 @@ impl Readers {
         Ok(Self { path: path.to_owned(), vault, idle: Mutex::new(idle), turns: Arc::new(Semaphore::new(count)) })
     }
 
-    /// Runs `read` in one read transaction: everything it sees is of one moment.
+    /// Runs `read` in one read transaction, on this thread: everything it sees is of one moment.
+    pub(super) async fn read_here<T>(
+        &self,
+        read: impl FnOnce(&mut Database) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let _turn = self.turns.acquire().await.map_err(|_| StoreError::Closed)?;
+        self.read_blocking(read)
+    }
+
+    /// The same on the blocking pool.
     pub(super) async fn read<T: Send + 'static>(
         self: &Arc<Self>,
         read: impl FnOnce(&mut Database) -> Result<T, StoreError> + Send + 'static,

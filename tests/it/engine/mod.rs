@@ -197,7 +197,7 @@ impl Fixture {
         let id = spec.id;
         let writes = vec![Write::AcquireLock { cluster: spec.cluster.key.clone() }];
         let author = Author::Request { principal: Principal::new("tester"), nonce: "1".to_owned() };
-        match self.engine.committer().create(spec, author, writes).await.unwrap() {
+        match self.engine.create(spec, author, writes).await.unwrap() {
             WriteOutcome::Done { task, fence, .. } => self.engine.begin(task, fence),
             other => panic!("{other:?}"),
         }

@@ -50,7 +50,7 @@ const BROKEN: &[(Break, &str)] = &[
     (|e| e.tasks[0].shown.set_state(v1::TaskState::Failed), "is shown as its log does not say"),
     (|e| e.tasks[0].shown.subtasks[0].run_time = 2, "is shown as its log does not say"),
     (|e| e.handles[0].id = 1, "1: task 1 was returned and is not there"),
-    (|e| e.handles[0].revision += 1, "1: task"),
+    (|e| e.handles[0].revision += 2, "1: task"),
     (|e| _ = e.watched[0].remove(2), "9: a watcher of task"),
     (|e| e.watched[0].swap(2, 3), "9: a watcher of task"),
     (|e| e.watched[0][2].seq += 1, "1: a watcher saw revision"),

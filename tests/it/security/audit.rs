@@ -208,7 +208,7 @@ async fn a_stop_answers_the_task_as_committed_and_an_equal_request_the_open_task
     let committed = log.iter().find(|event| event.revision == first.task.revision).unwrap();
     assert_eq!(first.seq, committed.seq, "its events follow from here");
     let states: Vec<SubtaskState> = first.task.subtasks.iter().map(|subtask| subtask.state).collect();
-    assert_eq!(states.iter().filter(|state| **state == SubtaskState::Ready).count(), 1);
+    assert_eq!(states.iter().filter(|state| **state == SubtaskState::Running).count(), 1);
     assert_eq!(states.iter().filter(|state| **state == SubtaskState::Pending).count(), states.len() - 1);
 
     let repeat = || StopServer { repeat_by_arguments: true, ..stop(7) };
