@@ -57,13 +57,13 @@ pub struct ClusterRoute {
 /// A server with everything that is needed to reach it and its cluster.
 #[derive(Clone, Debug)]
 pub struct Target {
-    pub cluster: ClusterRow,
+    pub cluster: Arc<ClusterRow>,
     pub server: ServerRow,
     /// All of its cluster, as last read.
-    pub servers: Vec<ServerRow>,
-    pub access: ClusterAccess,
+    pub servers: Arc<[ServerRow]>,
+    pub access: Arc<ClusterAccess>,
     /// Endpoints found by the last sync.
-    pub known: Vec<KnownServer>,
+    pub known: Arc<[KnownServer]>,
     pub host: HostAddress,
 }
 
@@ -126,16 +126,18 @@ impl Inventory {
         wanted: impl Fn(&ServerRow) -> bool,
     ) -> Result<Vec<Target>, InventoryError> {
         let RecordedCluster { cluster: row, servers, hosts } = self.recorded(cluster).await?;
-        let (access, known) = (access(&row.endpoints, &row.username, &row.password)?, known_servers(&servers));
+        let access = Arc::new(access(&row.endpoints, &row.username, &row.password)?);
+        let known = known_servers(&servers).into();
+        let (row, servers): (_, Arc<[ServerRow]>) = (Arc::new(row), servers.into());
         let mut targets: Vec<Target> = servers
             .iter()
             .filter(|server| wanted(server))
             .map(|server| Target {
-                cluster: row.clone(),
+                cluster: Arc::clone(&row),
                 server: server.clone(),
-                servers: servers.clone(),
-                access: access.clone(),
-                known: known.clone(),
+                servers: Arc::clone(&servers),
+                access: Arc::clone(&access),
+                known: Arc::clone(&known),
                 host: host_address(&row.default_host, &hosts, server),
             })
             .collect();

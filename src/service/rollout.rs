@@ -306,6 +306,6 @@ impl Service {
 
 fn in_batches(of: &RolloutOf, targets: &[Target]) -> Vec<Vec<TaskServer>> {
     let servers: Vec<TaskServer> = targets.iter().map(Target::task_server).collect();
-    let root = targets.iter().flat_map(|target| &target.servers).find(|row| row.with_rootserver);
+    let root = targets.iter().flat_map(|target| target.servers.iter()).find(|row| row.with_rootserver);
     batches(&servers, root.map(|row| &row.zone), usize::try_from(of.max_parallel).unwrap_or(usize::MAX))
 }

@@ -44,7 +44,7 @@ pub(super) async fn accessible(deps: &Deps, context: &StepContext) -> Observatio
         Finding::HostUnreachable { reason } => waits_for.push(format!("the host to answer ({reason})")),
     }
     let own = Endpoint { host: addr.ip().to_string(), port: target.server.sql_port };
-    let access = ClusterAccess { endpoints: vec![own], ..target.access.clone() };
+    let access = ClusterAccess { endpoints: vec![own], ..(*target.access).clone() };
     let (expected, anywhere) = (target.expected(), Avoid::default());
     let read = async { deps.oceanbase.reader(&access, &[], &expected, &anywhere).await?.server(&addr).await };
     match step_io::within(LONGEST_LOOK, &target.cluster.identity.name, read).await {
