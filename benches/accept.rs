@@ -45,7 +45,7 @@ fn main() {
         let path = stores.directory.path();
         let services: Vec<Server> =
             stores.config().iter().map(|store| Server::obsteward(path, &clusters::config(store))).collect();
-        let bare = Server::bare();
+        let bare = Server::bare("--bare-tonic");
         let mut first = 0;
         for load in loads {
             let empty = empty_calls(&bare, load).await;

@@ -1,5 +1,5 @@
-//! How much of a stop's time is ours: what passes while neither the cluster works on a statement, nor leaders move, nor a process ends,
-//! nor its lease. By the simulated cluster's own record, which is real processes and ports; polls are as by default.
+//! How much of a stop's time is ours: what passes while neither the cluster works on a statement, nor leaders move, nor the lease of the
+//! ended process lasts. By the simulated cluster's own record, which is real processes and ports; polls are as by default.
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a measurement may stop where it is")]
 
 #[path = "support/server.rs"]
@@ -106,10 +106,10 @@ fn of_cluster(record: &[Recorded]) -> Vec<(i64, i64)> {
             busy.extend(answered.map(|answered| (one.at, answered.at)));
         }
     }
-    // Leaders move behind the mark, and a server is INACTIVE once its lease ended behind its process.
+    // Leaders move behind the mark. A process is gone for the cluster once its lease has ended.
     busy.extend(last(Kind::MarkSet).zip(last(Kind::LeaderMoved)));
-    busy.extend(last(Kind::Signal).zip(last(Kind::ProcessEnded)));
-    busy.extend(last(Kind::ProcessEnded).zip(last(Kind::ServerOffline)));
+    let lease = i64::try_from(LEASE_TIME.as_micros()).unwrap();
+    busy.extend(last(Kind::ProcessEnded).map(|ended| (ended, ended + lease)));
     busy
 }
 

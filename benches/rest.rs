@@ -1,5 +1,5 @@
-//! How many stops the REST gateway accepts from users with a password, each on the disk; beside it the same server's `/healthz`, which
-//! does nothing, in the same run. Server and load are processes of their own.
+//! How many stops the REST gateway accepts from users with a password, each on the disk; beside it an empty answer of a
+//! bare axum server, in the same run. Server and load are processes of their own.
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a measurement may stop where it is")]
 
 #[path = "support/clusters.rs"]
@@ -35,6 +35,7 @@ const USER: &str = "[auth]\nenabled = true\n[[auth.users]]\nname = \"admin\"\nro
 type Connection = Arc<Mutex<SendRequest<Full<Bytes>>>>;
 
 fn main() {
+    server::bare_axum();
     syncs::count_from_here();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
@@ -49,19 +50,16 @@ fn main() {
         let user = format!("{USER}password_file = {:?}\n", path.join("password"));
         let config = clusters::config(&stores.config()[0]).replace("[auth]\nenabled = false\n", &user);
         let service = Server::obsteward(path, &format!("{config}[rest]\nlisten = \"127.0.0.1:0\"\n"));
-        let address = service.rest().to_owned();
-        let mut connections = Vec::new();
-        for _ in 0..load.in_flight {
-            connections.push(connect(&address).await);
-        }
+        let (bare, connections) = (Server::bare("--bare-axum"), connect(service.rest(), load.in_flight).await);
         // The first proof of a password takes as long as its hash does.
         asked(&connections[0], Method::GET, "/api/v2/ob/clusters?size=1").await;
         let nothing = Load { count: load.count * 4, ..load };
-        let call = |connection: Connection, _| async move { asked(&connection, Method::GET, "/healthz").await };
-        let (took, _) = run(nothing, connections.clone(), call).await;
+        let call = |connection: Connection, _| async move { asked(&connection, Method::GET, "/").await };
+        let (took, _) = run(nothing, connect(&bare.address, load.in_flight).await, call).await;
         let empty = nothing.count as f64 / took.as_secs_f64();
         figure("empty_request", [("in_flight", load.in_flight.into()), ("per_second", rate(nothing.count, took))]);
         let before = syncs::so_far();
+        let servers = Arc::new(servers);
         let call = move |connection: Connection, number: usize| {
             let (cluster, server) = servers[number];
             async move {
@@ -69,7 +67,7 @@ fn main() {
                 asked(&connection, Method::POST, &path).await;
             }
         };
-        let (took, mut lasted) = run(load, connections, Arc::new(call).as_ref().clone()).await;
+        let (took, mut lasted) = run(load, connections, call).await;
         let values = [
             ("in_flight", load.in_flight.into()),
             ("per_second", rate(load.count, took)),
@@ -82,12 +80,16 @@ fn main() {
     });
 }
 
-async fn connect(address: &str) -> Connection {
-    let stream = tokio::net::TcpStream::connect(address).await.unwrap();
-    stream.set_nodelay(true).unwrap();
-    let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
-    tokio::spawn(connection);
-    Arc::new(Mutex::new(sender))
+async fn connect(address: &str, count: usize) -> Vec<Connection> {
+    let mut connections = Vec::new();
+    for _ in 0..count {
+        let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        connections.push(Arc::new(Mutex::new(sender)));
+    }
+    connections
 }
 
 async fn asked(connection: &Connection, method: Method, path: &str) {

@@ -29,10 +29,10 @@ impl Server {
         })
     }
 
-    /// This program with an argument; see [`bare_tonic`].
-    pub fn bare() -> Self {
+    /// This program with an argument; see [`bare_tonic`] and [`bare_axum`].
+    pub fn bare(argument: &str) -> Self {
         let mut command = Command::new(std::env::current_exe().expect("a program"));
-        command.arg("--bare-tonic");
+        command.arg(argument);
         Self::start(command, Stdio::piped(), false, |child| Box::new(child.stdout.take().expect("it is piped")))
     }
 
@@ -101,6 +101,19 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// With `--bare-axum` this program is an axum server that answers everything with nothing, and never returns.
+pub fn bare_axum() {
+    if !std::env::args().any(|argument| argument == "--bare-axum") {
+        return;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        println!("listening on {}", listener.local_addr().expect("an address"));
+        axum::serve(listener, axum::Router::new().fallback(async || "")).await.expect("it serves");
+    });
 }
 
 /// With `--bare-tonic` this program is a tonic server that has only the health service, and never returns.
