@@ -79,6 +79,7 @@ async fn start_and_its_refusals() {
         token: token.to_owned(),
         fence: Some(wire::fence_message(&observer.fence(5))),
         wait_millis: 10_000,
+        ticket: None,
     };
     let target = wire::target_message(&observer.target);
     let (first, second) = (start("1", target.clone()), start("2", target.clone()));

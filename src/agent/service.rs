@@ -72,7 +72,7 @@ pub struct Agent<M = Linux>(pub(super) Arc<Inner<M>>);
 #[derive(Debug)]
 pub(super) struct Inner<M> {
     pub(super) machine: M,
-    tickets: Tickets,
+    pub(super) tickets: Tickets,
     pub(super) timing: Timing,
     /// Held from the check of a token until it is recorded, so that of two calls with one token only one acts.
     beginning: tokio::sync::Mutex<()>,
@@ -111,7 +111,7 @@ impl<M: Machine> Agent<M> {
         self.blocking(move |inner| inner.report(&target)).await
     }
 
-    /// Looks, and gives a ticket when the process that was found may be signalled. From here on, callers with an older fence
+    /// Looks, and gives a ticket when the process that was found may be signalled, or there is none. From here on, callers with an older fence
     /// are refused.
     pub async fn arm(
         &self,
@@ -124,9 +124,11 @@ impl<M: Machine> Agent<M> {
             let found = inner.report(&target)?;
             let ticket = match (&found.finding, &found.may_signal) {
                 (Finding::Running(identity), MaySignal::Yes) => {
-                    Some(inner.tickets.give(fence, target, identity.clone()))
+                    Some(inner.tickets.give(fence, target, Some(identity.clone())))
                 }
-                _ => None,
+                (Finding::Absent { .. }, _) => Some(inner.tickets.give(fence, target, None)),
+                (Finding::Running(_), MaySignal::No { .. })
+                | (Finding::Ambiguous { .. } | Finding::HostUnreachable { .. }, _) => None,
             };
             Ok((found, ticket))
         })
@@ -273,7 +275,7 @@ impl<M: Machine> Inner<M> {
             return Ok(recorded);
         }
         self.ledger().still_current(fence)?;
-        self.tickets.take(ticket.as_str(), fence, target, identity)?;
+        self.tickets.take(ticket.as_str(), fence, target, Some(identity))?;
         let end = Some(NewEnd { process: &process, one_end_per: self.timing.one_end_per });
         self.ledger().begin(&NewCall { fence, token, wants: &wants, end })?;
         Ok(Recorded::New)

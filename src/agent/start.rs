@@ -1,4 +1,4 @@
-//! Starting an observer. In this order, and any "no" before the launch is a refusal: token is new, fence is current,
+//! Starting an observer. In this order, and any "no" before the launch is a refusal: token is new, fence is current, ticket is valid,
 //! call recorded on disk, then one start at a time: a look that finds neither the observer nor anybody at its ports, a
 //! home that proves itself, no supervisor that has to start it, fence still current, launch. Then the new process is
 //! watched until it is the observer and listens, is gone, or the wait is over, and the answer is recorded. It runs to
@@ -19,14 +19,14 @@ use crate::agent::process::{Outcome, Search};
 use crate::agent::refusal::AgentRefusal;
 use crate::agent::service::{Agent, Inner, unanswered};
 use crate::clock;
-use crate::domain::host::{CallerFence, ObserverIdentity, ObserverTarget};
+use crate::domain::host::{CallerFence, ObserverIdentity, ObserverTarget, Ticket};
 
 /// Longest time that a new process is watched.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(600);
 
 /// How long nothing of a new process may be seen, its first process having ended, until it counts as gone.
 const GONE: Duration = Duration::from_secs(1);
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct StartRequest {
     pub target: ObserverTarget,
     /// Token of the call, chosen by the caller: a repeat gets the recorded answer.
@@ -34,6 +34,8 @@ pub struct StartRequest {
     pub fence: CallerFence,
     /// How long the new process is watched until it listens.
     pub wait: Duration,
+    /// Of the look that found it absent; `None`: of a caller that knows of none.
+    pub ticket: Option<Ticket>,
 }
 
 impl StartRequest {
@@ -170,10 +172,14 @@ impl<M: Machine> Agent<M> {
 impl<M: Machine> Inner<M> {
     /// Everything before the launch, up to the record of the call.
     fn begin_start(&self, request: &StartRequest) -> Result<Recorded, AgentRefusal> {
-        let StartRequest { token, fence, .. } = request;
+        let StartRequest { target, token, fence, ticket, .. } = request;
         let wants = request.wants();
         let recorded = self.ledger().recorded(&fence.store_id, token, &wants)?;
         if recorded == Recorded::New {
+            if let Some(ticket) = ticket {
+                self.ledger().still_current(fence)?;
+                self.tickets.take(ticket.as_str(), fence, target, None)?;
+            }
             self.ledger().begin(&NewCall { fence, token, wants: &wants, end: None })?;
         }
         Ok(recorded)

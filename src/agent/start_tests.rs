@@ -23,6 +23,7 @@ fn request(observer: &RealObserver, token: &str) -> StartRequest {
         token: token.to_owned(),
         fence: observer.fence(1),
         wait: Duration::from_secs(10),
+        ticket: None,
     }
 }
 

@@ -1,4 +1,5 @@
-//! Tickets: the right to end one process once, within seconds. They live in memory only, so that none survives the agent.
+//! Tickets: the right to end one process, or to start one that is absent, once and within seconds. They live in memory only, so that
+//! none survives the agent.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -24,12 +25,13 @@ struct Issued {
     used: bool,
     fence: CallerFence,
     target: ObserverTarget,
-    identity: ObserverIdentity,
+    /// `None`: it was absent, and may be started.
+    identity: Option<ObserverIdentity>,
 }
 
 impl Tickets {
-    /// A new ticket, bound to its caller, the target, and the process that was found.
-    pub fn give(&self, fence: CallerFence, target: ObserverTarget, identity: ObserverIdentity) -> Ticket {
+    /// A new ticket, bound to its caller, the target, and the process that was found; `None`: there was none.
+    pub fn give(&self, fence: CallerFence, target: ObserverTarget, identity: Option<ObserverIdentity>) -> Ticket {
         let text = uuid::Uuid::new_v4().simple().to_string();
         let now = clock::monotonic_now();
         let mut issued = self.lock();
@@ -44,7 +46,7 @@ impl Tickets {
         ticket: &str,
         fence: &CallerFence,
         target: &ObserverTarget,
-        identity: &ObserverIdentity,
+        identity: Option<&ObserverIdentity>,
     ) -> Result<(), AgentRefusal> {
         let mut issued = self.lock();
         let ticket = issued.get_mut(ticket).ok_or(AgentRefusal::TicketUnknown)?;
@@ -62,7 +64,7 @@ impl Tickets {
         if ticket.target != *target {
             return mismatch("observer");
         }
-        if ticket.identity != *identity {
+        if ticket.identity.as_ref() != identity {
             return mismatch("process");
         }
         Ok(())
@@ -84,8 +86,8 @@ mod tests {
         let (fence, target) = (fake_proc::fence(7), fake_proc::target());
         let identity = fake_proc::identity();
         let tickets = Tickets::default();
-        let give = || tickets.give(fence.clone(), target.clone(), identity.clone());
-        let take = |ticket: &Ticket| tickets.take(ticket.as_str(), &fence, &target, &identity);
+        let give = || tickets.give(fence.clone(), target.clone(), Some(identity.clone()));
+        let take = |ticket: &Ticket| tickets.take(ticket.as_str(), &fence, &target, Some(&identity));
 
         let ticket = give();
         tokio::time::advance(Duration::from_millis(4_999)).await;
@@ -99,12 +101,13 @@ mod tests {
 
         let ticket = give();
         let other = CallerFence { fence: Fence::new(8), ..fence.clone() };
-        let mismatch = tickets.take(ticket.as_str(), &other, &target, &identity);
+        let mismatch = tickets.take(ticket.as_str(), &other, &target, Some(&identity));
         assert_eq!(mismatch, Err(AgentRefusal::TicketMismatch { what: "caller or fence" }));
         assert_eq!(take(&ticket), Err(AgentRefusal::TicketUsed));
 
         let other = ObserverIdentity { start_ticks: 1, ..identity.clone() };
-        let mismatch = tickets.take(give().as_str(), &fence, &target, &other);
-        assert_eq!(mismatch, Err(AgentRefusal::TicketMismatch { what: "process" }));
+        let of_process = Err(AgentRefusal::TicketMismatch { what: "process" });
+        assert_eq!(tickets.take(give().as_str(), &fence, &target, Some(&other)), of_process);
+        assert_eq!(tickets.take(give().as_str(), &fence, &target, None), of_process, "it starts nothing");
     }
 }

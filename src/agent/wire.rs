@@ -91,6 +91,10 @@ pub fn start_request(message: pb::StartObserverRequest) -> Result<StartRequest, 
             .ok()
             .filter(|wait| *wait <= LONGEST_WAIT)
             .ok_or_else(|| invalid("wait_millis", message.wait_millis, "0 to 600000"))?,
+        ticket: match message.ticket {
+            Some(ticket) => Some(Ticket::from_agent(text("ticket", ticket, NAME, "the ticket of FindObserver")?)),
+            None => None,
+        },
     })
 }
 

@@ -57,9 +57,16 @@ impl<M: Machine> Host for LocalHost<M> {
         }
     }
 
-    async fn start(&self, permit: Permit, target: &ObserverTarget, store_id: &str, wait: Duration) -> StartResult {
+    async fn start(
+        &self,
+        permit: Permit,
+        target: &ObserverTarget,
+        ticket: Option<Ticket>,
+        store_id: &str,
+        wait: Duration,
+    ) -> StartResult {
         let fence = caller(&permit, store_id);
-        let request = StartRequest { target: target.clone(), token: permit.token(), fence, wait };
+        let request = StartRequest { target: target.clone(), token: permit.token(), fence, wait, ticket };
         match self.0.start(request).await {
             Ok(started) => start_result(started),
             Err(refusal) => StartResult::Refused { code: code(&refusal), message: refusal.to_string() },

@@ -60,8 +60,8 @@ pub enum HostError {
 pub trait Host: Send + Sync {
     async fn find(&self, target: &ObserverTarget) -> Result<ProcessReport, HostError>;
 
-    /// Looks, and gets a ticket if the process was found and may be signalled. From here on, the host refuses callers with an
-    /// older fence.
+    /// Looks, and gets a ticket: to end the process if it was found and may be signalled, to start it if it is absent. From here on, the
+    /// host refuses callers with an older fence.
     async fn arm(
         &self,
         target: &ObserverTarget,
@@ -81,8 +81,16 @@ pub trait Host: Send + Sync {
     ) -> StopResult;
 
     /// Starts an observer that does not run, where and as it ran before, and watches it for `wait` (whole milliseconds, at
-    /// most ten minutes) until it listens. Cluster, fence and token are the permit's.
-    async fn start(&self, permit: Permit, target: &ObserverTarget, store_id: &str, wait: Duration) -> StartResult;
+    /// most ten minutes) until it listens. Cluster, fence and token are the permit's. `ticket`: of the look that found it absent;
+    /// an agent that is older gives none.
+    async fn start(
+        &self,
+        permit: Permit,
+        target: &ObserverTarget,
+        ticket: Option<Ticket>,
+        store_id: &str,
+        wait: Duration,
+    ) -> StartResult;
 }
 
 /// All hosts.

@@ -152,12 +152,20 @@ impl Host for RemoteHost {
         }
     }
 
-    async fn start(&self, permit: Permit, target: &ObserverTarget, store_id: &str, wait: Duration) -> StartResult {
+    async fn start(
+        &self,
+        permit: Permit,
+        target: &ObserverTarget,
+        ticket: Option<Ticket>,
+        store_id: &str,
+        wait: Duration,
+    ) -> StartResult {
         let request = pb::StartObserverRequest {
             target: Some(wire::target_message(target)),
             token: permit.token(),
             fence: Some(wire::fence_message(&caller(&permit, store_id))),
             wait_millis: i32::try_from(wait.as_millis()).unwrap_or(i32::MAX),
+            ticket: ticket.map(|ticket| ticket.as_str().to_owned()),
         };
         let refused = |code: HostCode, message| StartResult::Refused { code: code.to_string(), message };
         let unknown = |why: String| StartResult::Unknown { message: format!("agent {}: {why}", self.address) };

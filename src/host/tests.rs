@@ -56,22 +56,25 @@ async fn finds_arms_and_stops(host: &dyn Host, observer: &mut RealObserver) {
 async fn starts(host: &dyn Host, observer: &mut RealObserver) {
     let target = observer.target.clone();
     observer.replace_by_script("echo no disk left >&2; exit 1");
-    let start = |intent| {
+    let start = |intent, ticket| {
         let caller = observer.fence(2);
         let (task, subtask) = (TaskId::new(1).unwrap(), SubtaskId::new(2).unwrap());
         host.start(
             Permit::issue(task, subtask, intent, 1, caller.cluster, caller.fence, Arc::new(EndlessLease)),
             &target,
+            ticket,
             STORE,
             GRACE,
         )
     };
-    let died = start(4).await;
+    let (found, ticket) = host.arm(&target, &observer.fence(2)).await.unwrap();
+    assert!(matches!(found.finding, Finding::Absent { .. }) && ticket.is_some(), "{found:?}");
+    let died = start(4, ticket).await;
     let StartResult::Died { last_log_lines, .. } = &died else { panic!("{died:?}") };
     assert_eq!(last_log_lines, &["no disk left"]);
     std::fs::remove_file(observer.home().join("bin/observer")).unwrap();
-    assert_eq!(start(4).await, died, "a repeat is answered from the record");
-    let refused = start(5).await;
+    assert_eq!(start(4, None).await, died, "a repeat is answered from the record");
+    let refused = start(5, None).await;
     assert!(matches!(&refused, StartResult::Refused { code, .. } if code == "PROGRAM_MISSING"), "{refused:?}");
 }
 
@@ -153,7 +156,7 @@ async fn nobody_there_is_unreachable_and_a_stop_was_surely_not_sent() {
         let ticket = Ticket::from_agent("t");
         let result = host.stop(permit(&observer, 1), &observer.target, &identity, ticket, STORE, GRACE).await;
         assert!(matches!(&result, StopResult::Refused { code, .. } if code == "HOST_UNREACHABLE"), "{result:?}");
-        let result = host.start(permit(&observer, 1), &observer.target, STORE, GRACE).await;
+        let result = host.start(permit(&observer, 1), &observer.target, None, STORE, GRACE).await;
         assert!(matches!(&result, StartResult::Refused { code, .. } if code == "HOST_UNREACHABLE"), "{result:?}");
     }
 }
@@ -175,7 +178,7 @@ async fn a_connection_that_is_lost_after_sending_is_unknown() {
     let ticket = Ticket::from_agent("t");
     let result = host.stop(permit(&observer, 1), &observer.target, &identity, ticket, STORE, GRACE).await;
     assert!(matches!(result, StopResult::Unknown { .. }), "{result:?}");
-    let result = host.start(permit(&observer, 1), &observer.target, STORE, GRACE).await;
+    let result = host.start(permit(&observer, 1), &observer.target, None, STORE, GRACE).await;
     assert!(matches!(result, StartResult::Unknown { .. }), "{result:?}");
     let found = host.find(&observer.target).await.unwrap();
     assert!(matches!(found.finding, Finding::HostUnreachable { .. }), "{found:?}");

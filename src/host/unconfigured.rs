@@ -48,7 +48,14 @@ impl Host for Unconfigured {
         StopResult::Refused { code: HostCode::HostUnreachable.to_string(), message: self.reason.clone() }
     }
 
-    async fn start(&self, _permit: Permit, _target: &ObserverTarget, _store_id: &str, _wait: Duration) -> StartResult {
+    async fn start(
+        &self,
+        _permit: Permit,
+        _target: &ObserverTarget,
+        _ticket: Option<Ticket>,
+        _store_id: &str,
+        _wait: Duration,
+    ) -> StartResult {
         StartResult::Refused { code: HostCode::HostUnreachable.to_string(), message: self.reason.clone() }
     }
 }

@@ -100,6 +100,29 @@ fn what_a_frozen_replica_sends_when_it_goes_on_comes_to_nothing() {
     assert!(broken.is_empty(), "{broken:#?}");
 }
 
+/// Nobody is there to take its task over, so that it still owns it: what it sends then is refused for its age, and tried again.
+#[test]
+fn a_start_that_is_sent_long_behind_its_horizon_starts_nothing_and_is_tried_again() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        let mut options = WorldOptions::new(1);
+        options.replicas = 2;
+        let mut world = World::new(options, Story::default()).await;
+        assert!(matches!(world.ask_and_wait(&Ask::of(Operation::Stop, SERVER)).await, Some(Ok(_))));
+        assert!(world.rests(LONGEST_MOVE).await);
+        let other = 1 - world.at;
+        world.end(other).await;
+        world.freeze_plan.set(Some(Freeze { at: Point::Permit, left: 1, lasts: SILENCES[1] }));
+        world.ask(&Ask::of(Operation::Start, SERVER));
+        world.until(LONGEST_MOVE, World::has_frozen).await;
+        assert!(world.has_frozen());
+        world.pass(SILENCES[1]).await;
+        assert!(world.rests(LONGEST_MOVE).await);
+        assert_eq!(world.check(true), Vec::<String>::new());
+        assert!(world.is_well_but_for(&[]));
+    });
+}
+
 /// A rollback's replica is frozen between its commit and its claim of the task, for less than a lease. Another one, which drives the
 /// task by then, is frozen just before its effect when the first one goes on: that must not take the task from it.
 #[test]

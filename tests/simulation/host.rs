@@ -159,12 +159,19 @@ impl Host for ReachedHost {
         result
     }
 
-    async fn start(&self, permit: Permit, target: &ObserverTarget, store_id: &str, wait: Duration) -> StartResult {
+    async fn start(
+        &self,
+        permit: Permit,
+        target: &ObserverTarget,
+        ticket: Option<Ticket>,
+        store_id: &str,
+        wait: Duration,
+    ) -> StartResult {
         self.life.lets_go(&permit);
         self.life.pass(Point::Permit, self.life.dice.latency()).await;
         let start = |host: LocalHost<AgentRun>| async move {
             let (came, token, fence) = (monotonic_now(), permit.token(), permit.fence());
-            let started = host.start(permit, target, store_id, wait).await;
+            let started = host.start(permit, target, ticket, store_id, wait).await;
             if let StartResult::Started { .. } | StartResult::Died { .. } = &started {
                 self.life.sends.done_by_agent(came, token, fence);
             }

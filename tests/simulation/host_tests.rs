@@ -93,7 +93,7 @@ impl World {
 
     async fn start(&self, server: i64, token: &str) -> Result<Started, AgentRefusal> {
         let (target, token) = (self.target(server), token.to_owned());
-        let request = StartRequest { target, token, fence: fence(1), wait: Duration::from_secs(30) };
+        let request = StartRequest { target, token, fence: fence(1), wait: Duration::from_secs(30), ticket: None };
         self.host(server).agent().unwrap().agent.start(request).await
     }
 
@@ -223,7 +223,8 @@ async fn an_older_ledger_a_full_disk_and_a_reboot() {
     assert!(matches!(world.find(1).await, Finding::HostUnreachable { .. }));
     tokio::time::sleep(Duration::from_secs(31)).await;
     assert!(matches!(world.find(1).await, Finding::Absent { .. }));
-    let request = StartRequest { target: world.target(1), token: "t".into(), fence: fence(8), wait: GRACE };
+    let request =
+        StartRequest { target: world.target(1), token: "t".into(), fence: fence(8), wait: GRACE, ticket: None };
     let started = world.host(1).agent().unwrap().agent.start(request).await;
     let Ok(Started::Started { identity, .. }) = started else { panic!("{started:?}") };
     assert_ne!(identity.boot_id, before.boot_id);

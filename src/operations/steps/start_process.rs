@@ -15,9 +15,9 @@ use crate::domain::decide::StepOutput;
 use crate::domain::effect::{EffectOutcome, Intent, Permit};
 use crate::domain::event::{Failure, FailureKind, IntentOutcome};
 use crate::domain::facts::{Fact, ProcessBefore, ProcessState, ServerFact};
-use crate::domain::host::{Finding, HostCode, ObserverIdentity, StartResult};
+use crate::domain::host::{CallerFence, Finding, HostCode, ObserverIdentity, ProcessReport, StartResult};
 use crate::engine::{Observation, PreparedEffect, ProgressReport, Step, StepContext};
-use crate::host::Host;
+use crate::host::{Host, HostError};
 use crate::inventory::Target;
 use crate::operations::{Deps, step_io};
 
@@ -117,8 +117,9 @@ fn absent(deps: &Deps, context: &StepContext, target: &Target, evidence: &str) -
     let attempts: Vec<Option<IntentOutcome>> = context.attempts().map(|intent| intent.outcome).collect();
     let asked = attempts.iter().filter(|outcome| **outcome != Some(IntentOutcome::Refused)).count();
     let recovers = context.refused.as_ref().is_some_and(|(code, _)| step_io::agent_recovers(code));
-    let passes =
-        recovers || context.refused.as_ref().is_some_and(|(code, _)| code == HostCode::HostUnreachable.as_str());
+    let passing = [HostCode::HostUnreachable, HostCode::TicketExpired];
+    let is_passing = |code: &str| code.parse().is_ok_and(|code| passing.contains(&code));
+    let passes = recovers || context.refused.as_ref().is_some_and(|(code, _)| is_passing(code));
     if let Some((code, message)) = &context.refused
         && (!passes || (attempts.len() >= MOST_TRIES && !recovers))
     {
@@ -168,10 +169,25 @@ struct StartIt {
 impl PreparedEffect for StartIt {
     async fn send(self: Box<Self>, permit: Permit) -> EffectOutcome {
         let refused = |code: &str, message: String| EffectOutcome::Refused { code: code.to_owned(), message };
+        let observer = self.target.observer();
+        let (store_id, cluster) = (self.store_id.clone(), permit.cluster().clone());
+        let fence = CallerFence { store_id, cluster, fence: permit.fence() };
+        let ticket = match self.host.arm(&observer, &fence).await {
+            Ok((ProcessReport { finding: Finding::Absent { .. }, .. }, ticket)) => ticket,
+            Ok((ProcessReport { finding: Finding::HostUnreachable { reason }, .. }, _)) => {
+                return refused(HostCode::HostUnreachable.as_str(), reason);
+            }
+            Ok((found, _)) => {
+                return refused("NOT_ARMED", format!("it was absent and is not any more: {}", found.evidence));
+            }
+            Err(HostError::Refused { code, message }) => return refused(&code, message),
+            Err(error @ HostError::Protocol { .. }) => return refused("NOT_ARMED", error.to_string()),
+        };
+        // Behind the ticket, which lives for seconds: a replica that is frozen from here on comes too late.
         if !permit.is_valid() {
             return EffectOutcome::lease_ended();
         }
-        match self.host.start(permit, &self.target.observer(), &self.store_id, self.watch).await {
+        match self.host.start(permit, &observer, ticket, &self.store_id, self.watch).await {
             StartResult::Started { evidence, .. } => EffectOutcome::Done { message: evidence },
             // Somebody else started it, and an undo leaves it alone.
             StartResult::AlreadyRunning { evidence, .. } => refused("ALREADY_RUNNING", evidence),

@@ -52,7 +52,7 @@ impl Harness {
     }
 
     fn request(&self, id: i64, token: &str, wait: Duration) -> StartRequest {
-        StartRequest { target: self.target(id), token: token.to_owned(), fence: self.fence(1), wait }
+        StartRequest { target: self.target(id), token: token.to_owned(), fence: self.fence(1), wait, ticket: None }
     }
 
     async fn start(&self, id: i64, token: &str) -> Result<Started, AgentRefusal> {
@@ -303,6 +303,7 @@ async fn the_observer_outlives_a_killed_agent_and_the_next_agent_knows_how_to_st
         token: token.to_owned(),
         fence: fence.clone(),
         wait_millis: 30_000,
+        ticket: None,
     };
     let find = || pb::FindObserverRequest { target: target.clone(), ..Default::default() };
     assert_eq!(client.find_observer(find()).await.unwrap().into_inner().finding(), pb::Finding::Running);
