@@ -2,6 +2,7 @@
 //! current-thread runtime of their own, so that a thousand watchers that wake do not delay a commit.
 
 pub mod access_bootstrap;
+mod notifications;
 pub mod store;
 
 use std::net::SocketAddr;
@@ -34,6 +35,7 @@ use crate::net::http;
 use crate::net::listener::{InsecureOverride, ListenError, Protection, bind};
 use crate::net::proxies::Proxies;
 use crate::net::tls::{self, Protocols, Tls, TlsError};
+use crate::notify::reminders::HeldServers;
 use crate::oceanbase::{EffectTimes, MysqlOceanBase, SessionPool};
 use crate::operations::{Deps, Timeouts, registry};
 use crate::service::{Administration, Argon2id, Guarded, Service};
@@ -42,6 +44,7 @@ use crate::store::replicas::ReplicaName;
 use crate::store::{StoreError, WholeStore};
 use crate::watch::Hub;
 use access_bootstrap::AccessConfigError;
+use notifications::Notifier;
 
 /// Time for the store's last writes to reach the disk.
 const STORE_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -107,6 +110,8 @@ pub struct App {
     guarded: Guarded,
     directory: Arc<Directory>,
     sync: bool,
+    notifier: Notifier,
+    held: Arc<dyn HeldServers>,
 }
 
 struct BoundListener {
@@ -245,7 +250,10 @@ impl App {
             backups: store.clone(),
             hasher: Arc::new(Argon2id),
         };
-        let service = Service::new(store.clone(), Arc::clone(&engine), deps, administration);
+        let notifier = Notifier::open(config, store.clone(), clock.clone())?;
+        let service = Service::new(store.clone(), Arc::clone(&engine), deps, administration)
+            .with_notifications(notifier.targets());
+        let held = Arc::new(service.clone());
         let metrics = match config.metrics.listen {
             None => None,
             Some(listen) => {
@@ -273,6 +281,8 @@ impl App {
             guarded,
             directory,
             sync: config.sync.enabled,
+            notifier,
+            held,
         })
     }
 
@@ -307,6 +317,10 @@ impl App {
         self.engine.recover().await?;
         let certificates = self.certificates();
         let following_access = Some(tokio::spawn(self.directory.follow()));
+        let engine = Arc::clone(&self.engine);
+        let target_share = move |target: i64| engine.has_share(target);
+        // Dropped with the end of this function, which waits for no target.
+        let _notifying = self.notifier.start(self.held, Arc::new(target_share), &shutdown);
         let engine = Arc::clone(&self.engine);
         let share = move |cluster: ClusterId| engine.has_share(cluster.get());
         let syncing =

@@ -2,6 +2,8 @@
 //! setting with its default.
 
 mod network;
+mod notifications;
+mod ssh;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -12,6 +14,8 @@ use serde::Deserialize;
 use thiserror::Error;
 
 pub use network::Network;
+pub use notifications::{AlertmanagerConfig, NotificationConfig, NotifiedOf, SecretUrl};
+pub use ssh::SshConfig;
 
 #[derive(Debug, Error)]
 pub enum ConfigError {
@@ -49,6 +53,10 @@ pub struct Config {
     pub start: StartConfig,
     /// Periodic reading of registered clusters.
     pub sync: SyncConfig,
+    /// Who is told of what people wait for.
+    pub notifications: Vec<NotificationConfig>,
+    /// Whose alerts about a server are silenced while it is out of service; without it none are.
+    pub alertmanager: Option<AlertmanagerConfig>,
 }
 
 /// The gRPC listener.
@@ -458,36 +466,6 @@ impl Default for LocalAgentConfig {
             homes: Vec::new(),
             one_end_per_seconds: 60,
             launcher: None,
-        }
-    }
-}
-
-/// The system's OpenSSH client, for hosts over ssh.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
-#[serde(default, deny_unknown_fields)]
-pub struct SshConfig {
-    pub program: PathBuf,
-    /// Without it, ssh reads its usual files.
-    pub config_file: Option<PathBuf>,
-    /// The only private key that is offered; without it, ssh chooses.
-    pub identity_file: Option<PathBuf>,
-    /// The only known host keys; without it, ssh reads its usual files.
-    pub known_hosts_file: Option<PathBuf>,
-    /// Seconds for connecting and authenticating, 1 to 5.
-    pub connect_timeout_seconds: u64,
-    /// Command with its arguments, run on the remote host.
-    pub agent_command: Vec<String>,
-}
-
-impl Default for SshConfig {
-    fn default() -> Self {
-        Self {
-            program: PathBuf::from("ssh"),
-            config_file: None,
-            identity_file: None,
-            known_hosts_file: None,
-            connect_timeout_seconds: 3,
-            agent_command: ["obsteward", "agent", "--stdio"].map(str::to_owned).to_vec(),
         }
     }
 }

@@ -16,6 +16,7 @@ pub mod engine;
 pub mod host;
 pub mod inventory;
 pub mod net;
+pub mod notify;
 pub mod oceanbase;
 pub mod operations;
 pub mod proto;

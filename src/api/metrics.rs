@@ -63,8 +63,8 @@ fn told(held: &[HeldServer], now: Timestamp) -> Result<String, fmt::Error> {
             server: server.server.to_string(),
             task_id: server.task.get(),
         };
-        until.get_or_create(&labels).set(seconds(now, server.until));
-        if let Some(at) = server.permanent_offline_at {
+        until.get_or_create(&labels).set(seconds(now, server.hold.until));
+        if let Some(at) = server.hold.permanent_offline_at {
             permanent_offline.get_or_create(&labels).set(seconds(now, at));
         }
     }

@@ -40,6 +40,9 @@ pub enum Owner {
     Key(String),
     /// Our user at the database of the shared store.
     Store,
+    /// A target of notifications.
+    Webhook(String),
+    Alertmanager,
 }
 
 impl fmt::Display for Owner {
@@ -48,6 +51,8 @@ impl fmt::Display for Owner {
             Self::User(name) => write!(formatter, "user {name:?}"),
             Self::Key(id) => write!(formatter, "access key {id:?}"),
             Self::Store => formatter.write_str("the user of store.url"),
+            Self::Webhook(name) => write!(formatter, "webhook {name:?}"),
+            Self::Alertmanager => formatter.write_str("the service at the Alertmanager"),
         }
     }
 }

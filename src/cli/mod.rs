@@ -19,6 +19,7 @@ mod lines;
 mod listed;
 mod live;
 mod login;
+mod notifications;
 mod on_server;
 pub mod output;
 mod pages;
@@ -241,6 +242,8 @@ pub enum Command {
     Audit(audit::AuditArgs),
     /// See which processes of the service are over the store, and what they do
     Replicas,
+    /// See who is notified of what people wait for, and how that goes
+    Notifications,
     /// Back the store up, or say that a backup was restored
     #[command(subcommand)]
     Store(store::StoreCommand),
@@ -262,7 +265,7 @@ impl Command {
             Self::User(command) => command.changes(),
             Self::Key(command) => command.changes(),
             Self::Role(command) => command.changes(),
-            Self::Servers(_) | Self::Watch(_) | Self::Audit(_) | Self::Replicas => false,
+            Self::Servers(_) | Self::Watch(_) | Self::Audit(_) | Self::Replicas | Self::Notifications => false,
         }
     }
 }
@@ -354,6 +357,7 @@ async fn dispatch(cli: Cli, output: &Output) -> Result<Exit, Failure> {
         Command::Role(command) => roles::run(command, &client()?, output).await,
         Command::Audit(args) => audit::run(args, &client()?, output).await,
         Command::Replicas => replicas::run(&client()?, output).await,
+        Command::Notifications => notifications::run(&client()?, output).await,
         Command::Store(command) => store::run(command, client, output).await,
     }
 }

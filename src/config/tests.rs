@@ -61,6 +61,11 @@ const SETTINGS: &[(&str, &[&str])] = &[
     ),
     ("start", &["watch_seconds", "catch_up_seconds"]),
     ("sync", &["enabled"]),
+    (
+        "notifications",
+        &["name", "url", "secret_file", "ca_file", "events", "clusters", "nearly_given_up_minutes", "timeout_seconds"],
+    ),
+    ("alertmanager", &["url", "authorization_file", "ca_file", "matchers", "silence_minutes", "timeout_seconds"]),
 ];
 
 const TLS: &[&str] = &["cert_file", "key_file", "client_ca_file", "require_client_certificate"];
@@ -105,6 +110,18 @@ fn what_the_example_shows_behind_a_hash_is_right_too() {
     assert!(config.server.tls.is_some_and(|tls| tls.client_ca_file.is_some()) && config.rest.tls.is_some());
     assert_eq!((config.auth.users.len(), config.auth.keys.len(), config.auth.roles.len()), (1, 1, 1));
     assert_eq!(config.limits, LimitsConfig::default());
+    // What is shown there is what holds without it.
+    let least = "[[notifications]]\nname = \"a\"\nurl = \"b\"\nsecret_file = \"c\"\n[alertmanager]\nurl = \"d\"";
+    let least: Config = toml::from_str(least).unwrap();
+    let (shown, default) = (&config.notifications[0], &least.notifications[0]);
+    assert_eq!(shown.events, NotifiedOf::ALL);
+    assert_eq!((&shown.events, &shown.clusters), (&default.events, &default.clusters));
+    assert_eq!((shown.nearly_given_up(), shown.timeout()), (default.nearly_given_up(), default.timeout()));
+    let (shown, default) = (config.alertmanager.unwrap(), least.alertmanager.unwrap());
+    assert_eq!(
+        (shown.silence(), shown.timeout(), shown.matchers),
+        (default.silence(), default.timeout(), default.matchers)
+    );
 }
 
 #[test]
@@ -122,6 +139,28 @@ fn an_unknown_setting_is_an_error_that_names_its_line_and_shows_no_value() {
     assert!(said.contains("unknown field `password`") && !said.contains("hunter2"), "{said}");
     assert!(error("[[auth.users]]\nname = \"a\"\npassword_hash = \"hunter2\nroles = []").contains("line 3"));
     assert!(!error("[[auth.users]]\nname = \"a\"\npassword_hash = \"hunter2\nroles = []").contains("hunter2"));
+}
+
+#[test]
+fn times_of_notifications_are_kept_in_their_range() {
+    let text = |number: u64| {
+        format!(
+            "[[notifications]]\nname = \"a\"\nurl = \"b\"\nsecret_file = \"c\"\nnearly_given_up_minutes = {number}\n\
+             timeout_seconds = {number}\n[alertmanager]\nurl = \"d\"\nsilence_minutes = {number}\ntimeout_seconds = {number}"
+        )
+    };
+    for (number, nearly, silence, timeout) in [(0, 60, 180, 1), (1 << 40, 604_800, 86_400, 60)] {
+        let config: Config = toml::from_str(&text(number)).unwrap();
+        let (webhook, alertmanager) = (&config.notifications[0], config.alertmanager.as_ref().unwrap());
+        assert_eq!((webhook.nearly_given_up().as_secs(), alertmanager.silence().as_secs()), (nearly, silence));
+        assert_eq!((webhook.timeout().as_secs(), alertmanager.timeout().as_secs()), (timeout, timeout));
+    }
+}
+
+#[test]
+fn a_url_that_may_hold_a_secret_is_not_shown() {
+    let text = "[[notifications]]\nname = \"a\"\nurl = \"https://h/s3cret\"\nsecret_file = \"c\"";
+    assert!(!format!("{:?}", toml::from_str::<Config>(text).unwrap()).contains("s3cret"));
 }
 
 #[test]

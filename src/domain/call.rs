@@ -71,6 +71,7 @@ words!(
         ListAuditRecords = "LIST_AUDIT_RECORDS",
         BackupStore = "BACKUP_STORE",
         ListReplicas = "LIST_REPLICAS",
+        ListNotificationTargets = "LIST_NOTIFICATION_TARGETS",
     }
 );
 
@@ -97,7 +98,7 @@ pub enum Requirement {
     /// The action on the user of the call, also when that is the caller: nobody gives themselves a role.
     User(Action),
     Audit,
-    /// Taking away a copy of the store, or seeing who else is over it.
+    /// Taking away a copy of the store, or seeing who else is over it and who is told of what is in it.
     Store,
 }
 
@@ -148,7 +149,7 @@ impl Call {
             Self::CreateRole => Requirement::EveryUser(Action::Create),
             Self::DeleteRole => Requirement::EveryUser(Action::Delete),
             Self::ListAuditRecords => Requirement::Audit,
-            Self::BackupStore | Self::ListReplicas => Requirement::Store,
+            Self::BackupStore | Self::ListReplicas | Self::ListNotificationTargets => Requirement::Store,
         }
     }
 
@@ -206,6 +207,7 @@ impl Call {
             | Self::ListAccessKeys
             | Self::ListRoles
             | Self::ListReplicas
+            | Self::ListNotificationTargets
             | Self::ListAuditRecords => false,
         }
     }

@@ -1,16 +1,16 @@
 //! TLS of connections that we open: which servers we trust, and our own certificate. The files are read again for each
 //! connection, so that new ones take effect without a restart; open connections go on.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::sign::SingleCertAndKey;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 pub use crate::config::ClientTlsConfig;
-use crate::net::tls::{TlsError, authorities, own};
+use crate::net::tls::{TlsError, authorities, certificates, own};
 
 #[derive(Clone, Debug)]
 pub struct ClientTls(ClientTlsConfig);
@@ -42,4 +42,32 @@ impl ClientTls {
         config.alpn_protocols = vec![b"h2".to_vec()];
         Ok(config)
     }
+}
+
+/// Where systems keep the authorities that they trust, in PEM.
+const SYSTEM_AUTHORITIES: [&str; 3] =
+    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
+
+/// The configuration for connections to servers that need no certificate of ours, for HTTP/1.1: those are trusted whose certificate is
+/// of an authority in this file, or of one of the system's without it. Blocks while it reads.
+pub fn trusting(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, TlsError> {
+    let read = |path: &Path| std::fs::read(path).map_err(|error| TlsError::Read { path: path.to_owned(), error });
+    let roots = match ca_file {
+        Some(path) => authorities(path, &read(path)?)?,
+        None => {
+            let there = SYSTEM_AUTHORITIES.iter().map(PathBuf::from).find(|path| path.exists());
+            let path = there.unwrap_or_else(|| PathBuf::from(SYSTEM_AUTHORITIES[0]));
+            let mut roots = RootCertStore::empty();
+            // Of a system's many, one that is of no use takes none of the others away.
+            roots.add_parsable_certificates(certificates(&path, &read(&path)?)?);
+            roots
+        }
+    };
+    let mut config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_protocol_versions(&[&TLS13, &TLS12])
+        .map_err(TlsError::Setup)?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
 }

@@ -257,7 +257,7 @@ pub(super) fn own(
     Ok(own)
 }
 
-fn certificates(path: &Path, contents: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+pub(super) fn certificates(path: &Path, contents: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let read: Result<Vec<_>, pem::Error> = CertificateDer::pem_slice_iter(contents).collect();
     match read {
         Ok(certificates) if certificates.is_empty() => {

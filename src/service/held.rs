@@ -1,12 +1,14 @@
 //! Servers that tasks hold out of service, as metrics tell of them: to whoever reaches those, without a caller.
 
+use std::sync::Arc;
+
 use super::Service;
 use super::refusals::store_refusal;
 use super::servers::permanent_offline_at;
-use crate::clock::Timestamp;
 use crate::domain::graph::TaskTarget;
 use crate::domain::ids::{ServerAddr, TaskId};
 use crate::domain::refusal::Refusal;
+use crate::notify::reminders::Hold;
 use crate::store::inventory::ServerRow;
 
 /// A server that is held.
@@ -15,11 +17,9 @@ pub struct HeldServer {
     pub cluster_name: String,
     pub server: ServerAddr,
     pub task: TaskId,
-    /// When it is brought back if nobody completes the hold.
-    pub until: Timestamp,
-    /// When the cluster gives up its replicas, as the last reading has it, or at the earliest; `None`: no reading has found it
-    /// away, and it was not the task that ended its process.
-    pub permanent_offline_at: Option<Timestamp>,
+    /// Until when, and when the cluster gives up its replicas, as the last reading has it, or at the earliest: that is not known when
+    /// no reading has found it away and it was not the task that ended its process.
+    pub hold: Hold,
 }
 
 impl Service {
@@ -37,9 +37,14 @@ impl Service {
                     cluster_name: task.spec.cluster.name.clone(),
                     server: row.addr,
                     task: task.spec.id,
-                    until,
-                    permanent_offline_at:
-                        permanent_offline_at(&cluster, row).or_else(|| task.permanent_offline_at(subtask)),
+                    hold: Hold {
+                        spec: Arc::clone(&task.spec),
+                        subtask: subtask.spec.id,
+                        run_time: subtask.run_time,
+                        until,
+                        permanent_offline_at:
+                            permanent_offline_at(&cluster, row).or_else(|| task.permanent_offline_at(subtask)),
+                    },
                 }));
             }
         }

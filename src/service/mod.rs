@@ -17,6 +17,7 @@ mod held;
 mod hold;
 mod keys;
 mod left_behind;
+mod notifications;
 mod operate;
 mod passwords;
 mod plan;
@@ -41,6 +42,7 @@ use crate::domain::call::Call;
 use crate::domain::ids::TaskId;
 use crate::domain::refusal::Refusal;
 use crate::engine::Engine;
+use crate::notify::NotificationTargets;
 use crate::operations::Deps;
 use crate::store::access::AccessStore;
 use crate::store::backup::Backups;
@@ -55,6 +57,7 @@ pub use clusters::{ClusterSelection, ClustersPage, DeregisterCluster, GetCluster
 pub use guard::Guarded;
 pub use held::HeldServer;
 pub use keys::{CreateAccessKey, ListAccessKeys, RotateAccessKey, UpdateAccessKey};
+pub use notifications::ListNotificationTargets;
 pub use operate::{
     FreezeServer, OnCluster, OnServer, OnZone, Operate, RestartCluster, RestartServer, RestartZone, StartCluster,
     StartServer, StartZone, StopCluster, StopServer, StopZone,
@@ -96,13 +99,21 @@ pub struct Service {
     access: Arc<dyn AccessStore>,
     backups: Arc<dyn Backups>,
     hasher: Arc<dyn PasswordHasher>,
+    notifications: NotificationTargets,
 }
 
 impl Service {
     /// Over a store, an engine, the ways to clusters and hosts, and who may act.
     pub fn new(store: Arc<dyn Store>, engine: Arc<Engine>, deps: Deps, administration: Administration) -> Self {
         let Administration { directory, access, backups, hasher } = administration;
-        Self { store, engine, deps, directory, access, backups, hasher }
+        let notifications = NotificationTargets::default();
+        Self { store, engine, deps, directory, access, backups, hasher, notifications }
+    }
+
+    /// Shows these targets.
+    #[must_use]
+    pub fn with_notifications(self, notifications: NotificationTargets) -> Self {
+        Self { notifications, ..self }
     }
 
     /// One task as committed.

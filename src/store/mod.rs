@@ -13,6 +13,7 @@
 //!   under a key that is not in the store ([`key_source`]).
 //! * Log lines (beside the events of their commit) and progress (the latest only, and not after a restart) are for
 //!   people; no decision reads them.
+//! * `notification` says how far each target of notifications was told ([`notifications`]); no decision reads it.
 //! * `cluster`, `zone`, `server`, `host` are the inventory: *observed* columns are written by sync only, *managed* ones
 //!   by the lock holder's commits only.
 //!
@@ -29,6 +30,7 @@ pub mod home;
 pub mod inventory;
 pub mod key_source;
 pub mod mysql;
+pub mod notifications;
 mod progress;
 pub mod replicas;
 mod sql;
@@ -56,6 +58,7 @@ use access::AccessStore;
 use backup::Backups;
 use home::Located;
 use inventory::InventoryStore;
+use notifications::NotificationStore;
 use replicas::Replicas;
 
 /// Whose write a commit is; decides what is compared.
@@ -397,7 +400,7 @@ pub trait Store: Send + Sync {
 
 /// All that a store is to the service.
 #[async_trait]
-pub trait WholeStore: Store + InventoryStore + AccessStore + Backups + Replicas + Located {
+pub trait WholeStore: Store + InventoryStore + AccessStore + NotificationStore + Backups + Replicas + Located {
     /// Waits until everything queued is written or given up, and lets go of what the store stands on. Reads may go on; writes are
     /// answered as closed.
     async fn close(&self);

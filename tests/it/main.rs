@@ -8,6 +8,7 @@ mod e2e;
 mod engine;
 mod faces;
 mod faults;
+mod notify;
 #[path = "../promises/mod.rs"]
 mod promises;
 mod repository;

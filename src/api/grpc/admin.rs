@@ -11,7 +11,9 @@ use crate::api::grpc::page::Paging;
 use crate::api::grpc::server::admin_service_server::AdminService;
 use crate::api::grpc::{encode_admin as encode, validate_admin as validate};
 use crate::proto::v1;
-use crate::service::{BackupStore, DeleteRole, ListReplicas, ListRoles, ListUsers, RotateAccessKey};
+use crate::service::{
+    BackupStore, DeleteRole, ListNotificationTargets, ListReplicas, ListRoles, ListUsers, RotateAccessKey,
+};
 use crate::store::access::StoredAuditRecord;
 
 pub struct Administrators(pub(super) Calls);
@@ -162,6 +164,18 @@ impl AdminService for Administrators {
             Ok(v1::ListReplicasResponse { replicas: views.iter().map(encode::replica).collect(), next_page_token })
         };
         self.0.list(request, |asked| Ok((ListReplicas, asked)), encode).await
+    }
+
+    async fn list_notification_targets(
+        &self,
+        request: Request<v1::ListNotificationTargetsRequest>,
+    ) -> Result<Response<v1::ListNotificationTargetsResponse>, Status> {
+        let encode = |views, asked| {
+            let (views, next_page_token) = validate::page_of_notification_targets(&asked, views)?;
+            let targets = views.iter().map(encode::notification_target).collect();
+            Ok(v1::ListNotificationTargetsResponse { targets, next_page_token })
+        };
+        self.0.list(request, |asked| Ok((ListNotificationTargets, asked)), encode).await
     }
 
     async fn list_audit_records(

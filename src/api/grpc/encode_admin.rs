@@ -1,6 +1,7 @@
 //! Users, keys, roles and audit records as messages. Hashes of passwords and secrets of keys are in none of them.
 
 use crate::domain::ids::{ClusterId, TaskId};
+use crate::notify::{TargetKind, TargetView};
 use crate::proto::v1;
 use crate::service::ReplicaView;
 use crate::service::views::{AccessKeyView, RoleView, UserView};
@@ -62,6 +63,29 @@ pub fn replica(view: &ReplicaView) -> v1::Replica {
         renew_time: has_lease.then(|| timestamp(row.renew_time)),
         end_time: row.end_time.map(timestamp),
         answering: *answering,
+    }
+}
+
+pub fn notification_target(view: &TargetView) -> v1::NotificationTarget {
+    let TargetView { target, standing } = view;
+    let standing = standing.as_ref();
+    v1::NotificationTarget {
+        name: target.name.clone(),
+        kind: match target.kind {
+            TargetKind::Webhook => v1::NotificationTargetKind::Webhook,
+            TargetKind::Alertmanager => v1::NotificationTargetKind::Alertmanager,
+        }
+        .into(),
+        host: target.host.clone(),
+        events: target.events.iter().map(|event| event.as_str().to_owned()).collect(),
+        clusters: target.clusters.clone(),
+        seq: match target.kind {
+            TargetKind::Webhook => standing.map(|standing| standing.seq.get()),
+            TargetKind::Alertmanager => None,
+        },
+        delivery_time: standing.and_then(|standing| standing.delivered_at).map(timestamp),
+        failing_since: standing.and_then(|standing| standing.failing_since).map(timestamp),
+        error: standing.map(|standing| standing.error.clone()).unwrap_or_default(),
     }
 }
 

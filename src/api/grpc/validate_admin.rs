@@ -11,6 +11,7 @@ use crate::domain::call::Call;
 use crate::domain::ids::{AccessKeyId, ClusterId, Principal, RoleName, TaskId};
 use crate::domain::permission::Permission;
 use crate::domain::refusal::Refusal;
+use crate::notify::TargetView;
 use crate::proto::v1;
 use crate::service::views::{AccessKeyView, RoleView, UserView};
 use crate::service::{
@@ -163,6 +164,18 @@ pub fn page_of_replicas(
     let size = fields.page_size(request.page_size, 100);
     let id = |view: &ReplicaView| format!("{:016x}", view.row.id.get());
     let page = page::of_named(&mut fields, Listing::new("replicas", &[]), (size, &request.page_token), all, id);
+    fields.finish(page)
+}
+
+pub fn page_of_notification_targets(
+    request: &v1::ListNotificationTargetsRequest,
+    all: Vec<TargetView>,
+) -> Result<Page<TargetView>, Refusal> {
+    let mut fields = Fields::default();
+    let size = fields.page_size(request.page_size, 100);
+    let name = |view: &TargetView| view.target.name.clone();
+    let listing = Listing::new("notification targets", &[]);
+    let page = page::of_named(&mut fields, listing, (size, &request.page_token), all, name);
     fields.finish(page)
 }
 

@@ -33,7 +33,10 @@ pub struct Schema(Vec<SchemaStep>);
 impl Default for Schema {
     /// What this program knows.
     fn default() -> Self {
-        Self(vec![SchemaStep { sql: include_str!("schema_v1.sql"), readable_since: 1 }])
+        Self(vec![
+            SchemaStep { sql: include_str!("schema_v1.sql"), readable_since: 1 },
+            SchemaStep { sql: include_str!("schema_v2.sql"), readable_since: 1 },
+        ])
     }
 }
 

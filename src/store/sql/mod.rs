@@ -10,6 +10,7 @@ pub mod database;
 pub mod ids;
 pub mod inventory_change;
 pub mod inventory_read;
+pub mod notifications;
 pub mod observe;
 pub mod statement;
 pub mod stores;

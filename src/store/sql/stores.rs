@@ -3,7 +3,7 @@
 //! arguments)`, and `change_at` a version.
 
 use super::database::Domain;
-use super::{access_change, access_read, audit, inventory_change, inventory_read, observe};
+use super::{access_change, access_read, audit, inventory_change, inventory_read, notifications, observe};
 use crate::clock::Timestamp;
 use crate::domain::ids::{ClusterId, ClusterKey};
 use crate::store::access::{AccessChange, AccessChangeOutcome, AccessRows, AuditFilter, StoredAuditRecord};
@@ -12,6 +12,7 @@ use crate::store::inventory::{
     NewCluster, RecordedCluster, RegisterOutcome, ServerRow, ZoneRow,
 };
 use crate::store::mysql::MysqlStore;
+use crate::store::notifications::{ManagedServer, NotificationRow};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{AuditRecord, Page, StoreError};
 
@@ -134,7 +135,28 @@ macro_rules! access_store {
     };
 }
 
+macro_rules! notification_store {
+    ($store:ty) => {
+        #[async_trait::async_trait]
+        impl crate::store::notifications::NotificationStore for $store {
+            async fn notification_rows(&self) -> Result<Vec<NotificationRow>, StoreError> {
+                self.read(notifications::rows, ()).await
+            }
+
+            async fn keep_notification_row(&self, row: NotificationRow) -> Result<(), StoreError> {
+                self.change(Domain::None, notifications::keep, row).await
+            }
+
+            async fn managed_servers(&self) -> Result<Vec<ManagedServer>, StoreError> {
+                self.read(notifications::managed_servers, ()).await
+            }
+        }
+    };
+}
+
 inventory_store!(SqliteStore);
 inventory_store!(MysqlStore);
 access_store!(SqliteStore);
 access_store!(MysqlStore);
+notification_store!(SqliteStore);
+notification_store!(MysqlStore);

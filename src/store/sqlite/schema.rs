@@ -19,13 +19,14 @@ use crate::store::encode;
 use crate::store::key_source::KeySource;
 use crate::store::vault::Vault;
 
-const NEWEST: usize = 4;
+const NEWEST: usize = 5;
 /// The steps of the schema, oldest first; version n is the nth.
 const VERSIONS: [&str; NEWEST] = [
     include_str!("schema_v1.sql"),
     include_str!("schema_v2.sql"),
     include_str!("schema_v3.sql"),
     include_str!("schema_v4.sql"),
+    include_str!("schema_v5.sql"),
 ];
 /// From this version on secrets are encrypted.
 const ENCRYPTED_SINCE: usize = 2;

@@ -169,6 +169,18 @@ pub(super) const TABLES: &[Table] = &[
             ("rotate_us", Int),
         ],
     },
+    Table {
+        name: "notification",
+        key: &["target"],
+        columns: &[
+            ("target", Text),
+            ("seq", Int),
+            ("reminded", Text),
+            ("delivered_us", Int),
+            ("failing_us", Int),
+            ("error", Text),
+        ],
+    },
     Table { name: "role", key: &["name"], columns: &[("name", Text), ("permissions", Text), ("create_us", Int)] },
 ];
 

@@ -38,6 +38,8 @@ const LAYERS: &[Layer] = &[
     layer("api", Uses::Below),
     layer("service", Uses::Below),
     layer("watch", Uses::Below),
+    // Tells others what happened; what it has to know of tasks and clusters beside the log is told to it.
+    layer("notify", Uses::Only(&["store", "domain", "net", "config", "clock"])),
     layer("operations", Uses::Below),
     layer("engine", Uses::Below),
     layer("inventory", Uses::Below),

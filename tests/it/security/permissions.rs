@@ -12,12 +12,12 @@ use obsteward::domain::status::{ClusterStatus, Risk, StopType};
 use obsteward::service::{
     BackupStore, Caller, CancelSubtask, CancelTask, ClusterSelection, ClustersPage, CompleteHold, CreateAccessKey,
     CreateRole, CreateUser, DeleteRole, DeregisterCluster, FreezeServer, GetCluster, GetServer, GetTask, GiveUpTask,
-    ListAccessKeys, ListAuditRecords, ListClusters, ListReplicas, ListRoles, ListServers, ListTasks, ListUsers,
-    OnCluster, OnServer, OnZone, PauseRollout, PlanRollout, PlanStopCluster, PlanStopServer, PlanStopZone,
-    RegisterCluster, RestartCluster, RestartServer, RestartZone, ResumeRollout, RetrySubtask, RetryTask, RollbackTask,
-    RolloutOf, RolloutScope, RotateAccessKey, SetPassword, SkipSubtask, StartCluster, StartRollout, StartServer,
-    StartZone, StopCluster, StopServer, StopZone, SubtaskLog, SyncCluster, TaskSelection, TasksPage, UpdateAccessKey,
-    UpdateCluster, UpdateUser,
+    ListAccessKeys, ListAuditRecords, ListClusters, ListNotificationTargets, ListReplicas, ListRoles, ListServers,
+    ListTasks, ListUsers, OnCluster, OnServer, OnZone, PauseRollout, PlanRollout, PlanStopCluster, PlanStopServer,
+    PlanStopZone, RegisterCluster, RestartCluster, RestartServer, RestartZone, ResumeRollout, RetrySubtask, RetryTask,
+    RollbackTask, RolloutOf, RolloutScope, RotateAccessKey, SetPassword, SkipSubtask, StartCluster, StartRollout,
+    StartServer, StartZone, StopCluster, StopServer, StopZone, SubtaskLog, SyncCluster, TaskSelection, TasksPage,
+    UpdateAccessKey, UpdateCluster, UpdateUser,
 };
 use obsteward::store::access::AuditFilter;
 use obsteward::store::inventory::{ClusterOrder, DefaultHost};
@@ -124,6 +124,7 @@ const TABLE: &[(&str, Call, Subject, &[Risk], &str)] = &[
     ("audit", Call::ListAuditRecords, Subject::Nothing, NONE, "AL"),
     ("backup", Call::BackupStore, Subject::Nothing, NONE, "A"),
     ("replicas", Call::ListReplicas, Subject::Nothing, NONE, "A"),
+    ("notification targets", Call::ListNotificationTargets, Subject::Nothing, NONE, "A"),
     ("deregister", Call::DeregisterCluster, ONE, NONE, "AMCFE"),
 ];
 
@@ -405,6 +406,7 @@ async fn ask(fixture: &Fixture, caller: &Caller, what: &str) -> Result<(), Refus
         "roles" => to.call(caller, ListRoles).await.map(drop),
         "backup" => to.call(caller, BackupStore).await.map(drop),
         "replicas" => to.call(caller, ListReplicas).await.map(drop),
+        "notification targets" => to.call(caller, ListNotificationTargets).await.map(drop),
         "audit" => {
             to.call(caller, ListAuditRecords { filter: AuditFilter::default(), below: None, limit: 9 }).await.map(drop)
         }

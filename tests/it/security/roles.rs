@@ -247,6 +247,9 @@ async fn over_grpc(clients: &Clients, call: Call, risks: Risks) -> Option<Result
         Call::ListRoles => admin.list_roles(v1::ListRolesRequest::default()).await.map(drop),
         Call::ListAuditRecords => admin.list_audit_records(v1::ListAuditRecordsRequest::default()).await.map(drop),
         Call::ListReplicas => admin.list_replicas(v1::ListReplicasRequest::default()).await.map(drop),
+        Call::ListNotificationTargets => {
+            admin.list_notification_targets(v1::ListNotificationTargetsRequest::default()).await.map(drop)
+        }
         Call::BackupStore => admin.backup_store(v1::BackupStoreRequest::default()).await.map(drop),
     })
 }
@@ -310,7 +313,8 @@ fn over_rest(call: Call, risks: Risks) -> Option<(Method, String, &'static str)>
         | Call::ListRoles
         | Call::ListAuditRecords
         | Call::BackupStore
-        | Call::ListReplicas => return None,
+        | Call::ListReplicas
+        | Call::ListNotificationTargets => return None,
     })
 }
 

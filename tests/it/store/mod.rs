@@ -8,6 +8,7 @@ mod file;
 mod inventory;
 mod keys;
 mod migration;
+mod notifications;
 mod pages;
 mod shared;
 mod speed;
@@ -26,6 +27,7 @@ use obsteward::domain::status::ClusterStatus;
 use obsteward::domain::task::Task;
 use obsteward::store::access::{AccessStore, AuditFilter};
 use obsteward::store::inventory::InventoryStore;
+use obsteward::store::notifications::NotificationStore;
 use obsteward::store::sqlite::{SqliteOptions, SqliteStore};
 use obsteward::store::{AuditRecord, Author, Commit, CommitOutcome, Store, TaskRow, Write};
 
@@ -84,12 +86,14 @@ conformance! {
     access::a_key_is_made_for_a_user_disabled_and_rotated,
     access::a_role_is_removed_only_when_nobody_has_it,
     access::the_audit_log_is_read_by_every_filter_from_the_newest_on,
+    notifications::where_a_target_stands_is_kept_and_never_goes_back,
+    notifications::servers_that_tasks_have_are_listed_with_their_cluster,
 }
 
 /// All that a store promises.
-pub trait Whole: Store + InventoryStore + AccessStore {}
+pub trait Whole: Store + InventoryStore + AccessStore + NotificationStore {}
 
-impl<T: Store + InventoryStore + AccessStore> Whole for T {}
+impl<T: Store + InventoryStore + AccessStore + NotificationStore> Whole for T {}
 
 /// A store in a directory of its own.
 pub fn sqlite() -> (tempfile::TempDir, Arc<SqliteStore>) {
