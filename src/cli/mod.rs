@@ -7,6 +7,7 @@ mod any_server;
 mod audit;
 pub mod client;
 mod clusters;
+mod completions;
 #[cfg(feature = "sim")]
 mod demo;
 mod diagnose;
@@ -19,6 +20,7 @@ mod lines;
 mod listed;
 mod live;
 mod login;
+mod man;
 mod notifications;
 mod on_server;
 pub mod output;
@@ -50,6 +52,7 @@ mod watch;
 mod watch_line;
 mod watching;
 mod words;
+mod yaml;
 mod zones;
 
 use std::ffi::OsString;
@@ -63,7 +66,7 @@ use client::{Client, Target};
 use exit::Exit;
 use failure::Failure;
 use login::LoginOptions;
-use output::{Format, Output};
+use output::{Form, Output};
 
 use crate::domain::reason::Reason;
 
@@ -95,16 +98,16 @@ pub struct GlobalOptions {
         default_value = "http://127.0.0.1:50051"
     )]
     pub server: String,
-    /// How results are written to standard output
+    /// How results are written to standard output: `wide` shows more columns of lists, `yaml` is the same as `json`
     #[arg(
         id = "global_output",
         long = "output",
         global = true,
         value_name = "FORMAT",
         value_enum,
-        default_value_t = Format::Text
+        default_value_t = Form::Table
     )]
-    pub output: Format,
+    pub output: Form,
     /// Longest wait for a connection
     #[arg(
         id = "global_connect_timeout",
@@ -223,7 +226,7 @@ pub enum Command {
             obsteward freeze [OPTIONS] --cluster-id <ID> --server-id <ID>"
     )]
     Freeze(plain::PlainArgs),
-    /// Follow a task, or all tasks of a cluster, as they happen
+    /// See all tasks at work, or follow one, or all of a cluster, as they happen
     #[command(after_help = exit::HELP)]
     Watch(watch::WatchArgs),
     /// See tasks and their logs, retry them, roll them back or give them up
@@ -244,6 +247,10 @@ pub enum Command {
     Replicas,
     /// See who is notified of what people wait for, and how that goes
     Notifications,
+    /// Write the completions of a shell
+    Completions(completions::CompletionsArgs),
+    /// Write the manual page, or those of all commands into a directory
+    Man(man::ManArgs),
     /// Back the store up, or say that a backup was restored
     #[command(subcommand)]
     Store(store::StoreCommand),
@@ -259,13 +266,15 @@ impl Command {
             Self::Stop(args) => !args.options.plan,
             Self::Restart(args) => !args.options.plan,
             Self::Rollout(args) => !args.plan,
+            Self::Man(args) => args.writes_files(),
             Self::Clusters(command) => command.changes(),
             Self::Zones(command) => command.changes(),
             Self::Tasks(command) => command.changes(),
             Self::User(command) => command.changes(),
             Self::Key(command) => command.changes(),
             Self::Role(command) => command.changes(),
-            Self::Servers(_) | Self::Watch(_) | Self::Audit(_) | Self::Replicas | Self::Notifications => false,
+            Self::Servers(_) | Self::Watch(_) | Self::Audit(_) => false,
+            Self::Replicas | Self::Notifications | Self::Completions(_) => false,
         }
     }
 }
@@ -358,6 +367,8 @@ async fn dispatch(cli: Cli, output: &Output) -> Result<Exit, Failure> {
         Command::Audit(args) => audit::run(args, &client()?, output).await,
         Command::Replicas => replicas::run(&client()?, output).await,
         Command::Notifications => notifications::run(&client()?, output).await,
+        Command::Completions(args) => completions::run(args, Cli::command(), output),
+        Command::Man(args) => man::run(args, Cli::command(), output),
         Command::Store(command) => store::run(command, client, output).await,
     }
 }
@@ -395,6 +406,8 @@ mod tests {
             "obsteward restart ob 2 --plan",
             "obsteward freeze ob 10.0.0.2:2882 --watch --timeout 10m",
             "obsteward watch 12345 --timeout 10m --after-revision 0",
+            "obsteward watch",
+            "obsteward watch --no-progress --timeout 1m --output wide",
             "obsteward watch --cluster ob",
             "obsteward watch --all --after-seq 7",
             "obsteward tasks list --cluster ob --ob-server 10.0.0.2:2882 --state failed --state given-up --limit 5",
@@ -423,6 +436,10 @@ mod tests {
             "obsteward role delete STOPPER",
             "obsteward audit --principal bob --operation stop-ob-server --refused --since 2h --limit 5",
             "obsteward audit --cluster 1 --task 100001 --accepted --since 2026-01-02T03:04:05Z",
+            "obsteward clusters list --output text",
+            "obsteward tasks list --output yaml",
+            "obsteward completions bash",
+            "obsteward man --directory /usr/local/share/man/man1",
             "obsteward store restored --store /var/lib/obsteward/obsteward.db --output json",
             "obsteward store backup /backup/obsteward.db --overwrite --server http://h:1",
         ] {
@@ -457,10 +474,12 @@ mod tests {
             "obsteward tasks rollback",
             "obsteward tasks skip 7",
             "obsteward tasks skip 7 8 --timeout 1s",
-            "obsteward watch",
             "obsteward watch 1 --all",
             "obsteward watch --all --cluster ob",
             "obsteward tasks list --state done",
+            "obsteward tasks list --output tabular",
+            "obsteward completions",
+            "obsteward completions csh",
             "obsteward tasks log",
             "obsteward tasks log 7 --from-line 0",
             "obsteward tasks diagnose",

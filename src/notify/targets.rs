@@ -58,16 +58,22 @@ impl DescribedTarget {
 
 /// All targets; there are none by default.
 #[derive(Clone, Default)]
-pub struct NotificationTargets(Option<(Arc<dyn NotificationStore>, Arc<[DescribedTarget]>)>);
+pub struct NotificationTargets(Option<Configured>);
+
+#[derive(Clone)]
+struct Configured {
+    store: Arc<dyn NotificationStore>,
+    targets: Arc<[DescribedTarget]>,
+}
 
 impl NotificationTargets {
     pub fn new(store: Arc<dyn NotificationStore>, targets: Vec<DescribedTarget>) -> Self {
-        Self(Some((store, targets.into())))
+        Self(Some(Configured { store, targets: targets.into() }))
     }
 
     /// Those of this replica's configuration, each as whichever replica tells it has kept it. Ascending by name.
     pub async fn list(&self) -> Result<Vec<TargetView>, StoreError> {
-        let Some((store, targets)) = &self.0 else { return Ok(Vec::new()) };
+        let Some(Configured { store, targets }) = &self.0 else { return Ok(Vec::new()) };
         if targets.is_empty() {
             return Ok(Vec::new());
         }
