@@ -58,31 +58,26 @@ impl DescribedTarget {
 
 /// All targets; there are none by default.
 #[derive(Clone, Default)]
-pub struct NotificationTargets(Option<Configured>);
-
-#[derive(Clone)]
-struct Configured {
-    store: Arc<dyn NotificationStore>,
+pub struct NotificationTargets {
+    /// `None`: there are no targets.
+    store: Option<Arc<dyn NotificationStore>>,
     targets: Arc<[DescribedTarget]>,
 }
 
 impl NotificationTargets {
     pub fn new(store: Arc<dyn NotificationStore>, targets: Vec<DescribedTarget>) -> Self {
-        Self(Some(Configured { store, targets: targets.into() }))
+        Self { store: Some(store).filter(|_| !targets.is_empty()), targets: targets.into() }
     }
 
     /// Those of this replica's configuration, each as whichever replica tells it has kept it. Ascending by name.
     pub async fn list(&self) -> Result<Vec<TargetView>, StoreError> {
-        let Some(Configured { store, targets }) = &self.0 else { return Ok(Vec::new()) };
-        if targets.is_empty() {
-            return Ok(Vec::new());
-        }
+        let Some(store) = &self.store else { return Ok(Vec::new()) };
         let rows = store.notification_rows().await?;
         let view = |target: &DescribedTarget| TargetView {
             standing: rows.iter().find(|row| row.target == target.name).cloned(),
             target: target.clone(),
         };
-        let mut views: Vec<TargetView> = targets.iter().map(view).collect();
+        let mut views: Vec<TargetView> = self.targets.iter().map(view).collect();
         views.sort_by(|one, other| one.target.name.cmp(&other.target.name));
         Ok(views)
     }

@@ -9,7 +9,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use obsteward::clock::{Clock, Timestamp};
 use obsteward::config::{NotifiedOf, SecretUrl};
-use obsteward::domain::ids::Seq;
 use obsteward::notify::courier::Pace;
 use obsteward::notify::endpoint::Endpoint;
 use obsteward::notify::http_client::HttpClient;
@@ -132,7 +131,7 @@ async fn whatever_a_target_does_everything_arrives_in_order() {
     let expected = [fixture.happens(1), fixture.happens(3)].concat();
     let (_shutdown, _courier) = fixture.start();
     let row = fixture.row_when("the target is shown as failing", |row| row.failing_since.is_some()).await;
-    assert_eq!((row.seq, row.delivered_at), (Seq::ZERO, None));
+    assert!(row.seq.get() < expected[0].0 && row.delivered_at.is_none(), "{row:?}");
     assert!(row.error.contains("cannot be reached") && !row.error.contains("s3cret"), "{}", row.error);
 
     let mut script = VecDeque::from([
