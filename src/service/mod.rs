@@ -13,11 +13,11 @@ mod call;
 mod clusters;
 mod digest;
 mod guard;
-mod held;
 mod hold;
 mod keys;
 mod left_behind;
 mod operate;
+mod overview;
 mod passwords;
 mod plan;
 mod refusals;
@@ -53,12 +53,12 @@ pub use backup::BackupStore;
 pub use call::{CallFamily, Caller, FamilyCall, ServiceCall};
 pub use clusters::{ClusterSelection, ClustersPage, DeregisterCluster, GetCluster, ListClusters};
 pub use guard::Guarded;
-pub use held::HeldServer;
 pub use keys::{CreateAccessKey, ListAccessKeys, RotateAccessKey, UpdateAccessKey};
 pub use operate::{
     FreezeServer, OnCluster, OnServer, OnZone, Operate, RestartCluster, RestartServer, RestartZone, StartCluster,
     StartServer, StartZone, StopCluster, StopServer, StopZone,
 };
+pub use overview::{AwayServer, HeldServer, OpenTask, Overview, ReadCluster};
 pub use passwords::{Argon2id, PasswordHasher};
 pub use plan::{PlanStopCluster, PlanStopServer, PlanStopZone};
 pub use registering::{RegisterCluster, SyncCluster, Synced, UpdateCluster};
