@@ -49,6 +49,7 @@ impl Replica {
             clock: clock.clone(),
             boot_clock: BootClock::System,
             failpoints: Arc::default(),
+            metrics: Default::default(),
         };
         let runtime = tokio::runtime::Handle::current();
         let engine = Engine::new(store.clone(), store.clone(), tasks::registry(), settings, runtime);

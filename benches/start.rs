@@ -71,6 +71,7 @@ async fn closed(count: usize) {
         clock: clock.clone(),
         boot_clock: BootClock::System,
         failpoints: Arc::default(),
+        metrics: Default::default(),
     };
     let runtime = tokio::runtime::Handle::current();
     let engine = Engine::new(store.clone(), store.clone(), tasks::registry(), settings, runtime);

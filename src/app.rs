@@ -6,11 +6,12 @@ mod notifications;
 pub mod store;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use thiserror::Error;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -18,8 +19,10 @@ use crate::access::Directory;
 use crate::access::bootstrap::{BootstrapError, bootstrap, has_administrator};
 use crate::agent::{Agent, AgentConfig, Launcher};
 use crate::api::auth::Gatekeeper;
+use crate::api::metrics::Measured;
+use crate::api::probes::Readiness;
 use crate::api::rest::{Rest, TimestampFormat};
-use crate::api::{grpc, metrics, rest};
+use crate::api::{grpc, metrics, probes, rest};
 use crate::clock::{BootClock, Clock};
 use crate::config::{Config, ProxiesConfig, RestConfig, SshConfig, TlsConfig};
 use crate::domain::ids::ClusterId;
@@ -42,6 +45,7 @@ use crate::service::{Administration, Argon2id, Guarded, Service};
 use crate::store::access::AccessStore;
 use crate::store::replicas::ReplicaName;
 use crate::store::{StoreError, WholeStore};
+use crate::telemetry::metrics::Metrics;
 use crate::watch::Hub;
 use access_bootstrap::AccessConfigError;
 use notifications::Notifier;
@@ -98,7 +102,9 @@ pub enum AppError {
 pub struct App {
     grpc: BoundListener,
     rest: Option<(BoundListener, RestConfig)>,
-    metrics: Option<(BoundListener, axum::Router)>,
+    metrics: Metrics,
+    /// Where metrics are told, and what tells them.
+    telling: Option<(BoundListener, Measured)>,
     bounds: ListenerLimits,
     body_bytes: u64,
     gatekeeper: Arc<Gatekeeper>,
@@ -153,7 +159,7 @@ struct EngineThread {
 }
 
 impl EngineThread {
-    fn start() -> Result<(Self, tokio::runtime::Handle), AppError> {
+    fn start() -> Result<(Self, Handle), AppError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AppError::Thread)?;
         let handle = runtime.handle().clone();
         let stop = CancellationToken::new();
@@ -203,7 +209,8 @@ impl App {
         };
         let bounds = bounds(config, descriptors::raise());
         let replica = ReplicaName { name: executor_name(), address: grpc.bound.to_string() };
-        let store = store::open(&config.store, replica, clock.clone()).await?;
+        let metrics = Metrics::default();
+        let store = store::open(&config.store, replica, clock.clone(), metrics.store.clone()).await?;
         let access: Arc<dyn AccessStore> = store.clone();
         let directory = Directory::open(Arc::clone(&access)).await?;
         let gatekeeper = gatekeeper(config, &directory, &clock).await?;
@@ -224,12 +231,14 @@ impl App {
         let effect_times = if store.is_shared() { effect_times.of_replica() } else { effect_times };
         let oceanbase = Arc::new(MysqlOceanBase::new(clock.clone()).with_effect_times(effect_times));
         // Periodic readings and credential checks log in each time, without kept sessions.
-        let once = Arc::new(SessionPool::new(oceanbase.clone(), Duration::ZERO));
+        let sessions = |kept| SessionPool::new(oceanbase.clone(), kept).measured(metrics.clusters.clone());
+        let once = Arc::new(sessions(Duration::ZERO));
         let inventory = Inventory::new(store.clone(), once, clock.clone());
         let timeouts = timeouts(config);
+        let hosts = AgentHosts::new(local).with_tls(agents).with_ssh(ssh(&config.ssh)?);
         let deps = Deps {
-            oceanbase: Arc::new(SessionPool::new(oceanbase, timeouts.kept())),
-            hosts: Arc::new(AgentHosts::new(local).with_tls(agents).with_ssh(ssh(&config.ssh)?)),
+            oceanbase: Arc::new(sessions(timeouts.kept())),
+            hosts: Arc::new(hosts.measured(metrics.hosts.clone())),
             inventory: inventory.clone(),
             clock: clock.clone(),
             store_id: store.store_id().to_owned(),
@@ -242,7 +251,9 @@ impl App {
             clock: clock.clone(),
             boot_clock: BootClock::System,
             failpoints: Arc::new(Failpoints::from_environment()),
+            metrics: metrics.tasks.clone(),
         };
+        let runtimes = vec![("main", Handle::current()), ("engine", runtime.clone())];
         let engine = Engine::new(store.clone(), store.clone(), registry(&deps), settings, runtime);
         let administration = Administration {
             directory: Arc::clone(&directory),
@@ -254,7 +265,7 @@ impl App {
         let service = Service::new(store.clone(), Arc::clone(&engine), deps, administration)
             .with_notifications(notifier.targets());
         let held = Arc::new(service.clone());
-        let metrics = match config.metrics.listen {
+        let telling = match config.metrics.listen {
             None => None,
             Some(listen) => {
                 let insecure = InsecureOverride {
@@ -262,7 +273,8 @@ impl App {
                     setting: "metrics.insecure_listen = true",
                 };
                 let face = BoundListener::bind("metrics", listen, None, Protocols::Rest, false, insecure).await?;
-                Some((face, metrics::router(service.clone(), clock)))
+                let (metrics, service, hub) = (metrics.clone(), service.clone(), Arc::default());
+                Some((face, Measured { metrics, service, clock, hub, runtimes }))
             }
         };
         let guarded = Guarded::new(service);
@@ -270,6 +282,7 @@ impl App {
             grpc,
             rest,
             metrics,
+            telling,
             bounds,
             body_bytes: config.limits.body_bytes,
             gatekeeper,
@@ -297,7 +310,7 @@ impl App {
 
     /// `None`: no metrics are told.
     pub fn metrics_address(&self) -> Option<SocketAddr> {
-        self.metrics.as_ref().map(|(face, _)| face.bound)
+        self.telling.as_ref().map(|(face, _)| face.bound)
     }
 
     /// When notified, certificate files are checked at once instead of at the next period. `None`: there is no TLS.
@@ -312,9 +325,21 @@ impl App {
 
     /// Takes over open tasks and serves until `shutdown`, or until a newer program has taken the store away. Then: not ready,
     /// no new calls or tasks on either face, an effect in flight gets a few seconds, watches are ended, the store is closed.
-    pub async fn run(self, shutdown: CancellationToken) -> Result<(), AppError> {
+    pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), AppError> {
+        let bounds = self.bounds;
+        let readiness = Readiness::new(self.store.clone(), shutdown.clone());
+        // From before it serves until it has ended: whoever asks meanwhile hears that it is not ready. Nobody waits for the end
+        // of that.
+        let (told, over) = (Arc::<OnceLock<_>>::default(), CancellationToken::new());
+        let _over = over.clone().drop_guard();
+        if let Some((listener, measured)) = self.telling.take() {
+            let measured = Measured { hub: Arc::clone(&told), ..measured };
+            let router = metrics::router(measured).merge(probes::router(Arc::clone(&readiness)));
+            tokio::spawn(http::serve(listener.connections(bounds), router, Protocols::Rest, bounds, over));
+        }
         let hub = Hub::start(self.store.clone(), shutdown.clone()).await?;
         self.engine.recover().await?;
+        let _ = told.set(Arc::clone(&hub));
         let certificates = self.certificates();
         let following_access = Some(tokio::spawn(self.directory.follow()));
         let engine = Arc::clone(&self.engine);
@@ -330,7 +355,8 @@ impl App {
         let guarded = self.guarded;
         let routes = grpc::routes(guarded.clone(), Arc::clone(&hub), Arc::clone(&self.gatekeeper))
             .await
-            .map_err(|error| AppError::Serve(format!("its reflection is wrong: {error}")))?;
+            .map_err(|error| AppError::Serve(format!("its reflection is wrong: {error}")))?
+            .measured(self.metrics.calls);
         let router = self.rest.map(|(face, config)| {
             let router = rest::router(Rest {
                 guarded: guarded.clone(),
@@ -339,11 +365,13 @@ impl App {
                 config,
                 body_bytes: self.body_bytes,
                 arrival_seconds: self.bounds.arrival.as_secs(),
+                metrics: self.metrics.requests,
+                readiness: Arc::clone(&readiness),
             });
             (face, router)
         });
         drop((guarded, hub));
-        let bounds = self.bounds;
+        readiness.serves();
         // Whichever face ends first ends the other too: half a service helps nobody.
         let serving_grpc = async {
             grpc::serve(self.grpc.connections(bounds), routes, bounds, shutdown.clone()).await;
@@ -366,7 +394,7 @@ impl App {
             self.engine.shut_down().await;
             outdated
         };
-        let ((), (), (), outdated) = tokio::join!(serving_grpc, serving(router), serving(self.metrics), ending);
+        let ((), (), outdated) = tokio::join!(serving_grpc, serving(router), ending);
         for beside in [following_access, syncing, following].into_iter().flatten() {
             beside.abort();
         }

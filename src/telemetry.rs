@@ -1,7 +1,8 @@
 //! The log: lines on standard error, filtered, as text or JSON. Nothing secret is ever passed to it. A stalled reader costs
-//! lines and nothing else: see `log_writer`.
+//! lines and nothing else: see `log_writer`. What is counted and measured is declared in `metrics`.
 
 mod log_writer;
+pub mod metrics;
 
 use std::io::{IsTerminal, Write};
 use std::sync::OnceLock;

@@ -13,7 +13,7 @@ use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 use tokio::time::Instant;
 
-use crate::access::pool::{BLOCKS, CallerClass, NotComputed, Pool};
+use crate::access::pool::{BLOCKS, CallerClass, HashLoad, NotComputed, Pool};
 use crate::domain::ids::UserId;
 use crate::store::access::UserRow;
 
@@ -50,6 +50,11 @@ pub enum PasswordError {
     /// The system gives no random bytes or no memory.
     #[error("the password could not be hashed: the system gives no random numbers or no memory")]
     Failed,
+}
+
+/// How busy this process is with passwords.
+pub fn load() -> HashLoad {
+    POOL.load()
 }
 
 /// Whether somebody may choose this password.

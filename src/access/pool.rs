@@ -36,6 +36,15 @@ pub enum NotComputed {
     Broken,
 }
 
+/// How busy the pool is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HashLoad {
+    /// What is computed now, of two.
+    pub computing: usize,
+    /// Unknown callers that wait, or whose password is computed.
+    pub unknown: usize,
+}
+
 #[derive(Debug)]
 pub(super) struct Pool {
     seats: Semaphore,
@@ -86,6 +95,11 @@ impl Pool {
         let done = working.await.map_err(|_| NotComputed::Broken);
         self.look_after();
         done
+    }
+
+    pub fn load(&self) -> HashLoad {
+        let places = MAX_WAITING.saturating_sub(self.places.available_permits());
+        HashLoad { computing: CONCURRENT_HASHES.saturating_sub(self.seats.available_permits()), unknown: places }
     }
 
     /// Frees memory that has been idle for too long.

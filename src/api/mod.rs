@@ -9,4 +9,5 @@ pub mod grpc;
 mod headers;
 pub mod limits;
 pub mod metrics;
+pub mod probes;
 pub mod rest;

@@ -13,16 +13,18 @@ use crate::store::key_source::{KEY_VARIABLE, KeySource};
 use crate::store::mysql::{MysqlOptions, MysqlStore, StoreTls};
 use crate::store::replicas::ReplicaName;
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
+use crate::telemetry::metrics::StoreMetrics;
 
 pub(super) async fn open(
     config: &StoreConfig,
     replica: ReplicaName,
     clock: Clock,
+    metrics: StoreMetrics,
 ) -> Result<Arc<dyn WholeStore>, AppError> {
     match shared(config, replica.clone())? {
-        Some(options) => Ok(MysqlStore::open(options, clock).await?),
+        Some(options) => Ok(MysqlStore::open(MysqlOptions { metrics, ..options }, clock).await?),
         None => {
-            let options = SqliteOptions { key: key(config), replica, ..SqliteOptions::default() };
+            let options = SqliteOptions { key: key(config), replica, metrics, ..SqliteOptions::default() };
             Ok(SqliteStore::open(&config.path, options)?)
         }
     }

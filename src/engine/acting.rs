@@ -1,5 +1,6 @@
 //! One effect of a step: the commit of its intent, the ownership check, the effect, the commit of its outcome.
 
+use crate::clock::monotonic_now;
 use crate::domain::attempt::RecordedIntent;
 use crate::domain::decide::{Input, StepOutput, TaskRefusal};
 use crate::domain::effect::{EffectOutcome, Intent};
@@ -61,6 +62,7 @@ impl Executor {
         self.note(context, Note { progress, deadline, stalled_since, remaining: None });
         let permit = self.permit(&task, id, number).await?;
         self.failpoints.at_permit();
+        let sent = monotonic_now();
         let answer = match self.failpoints.at_effect() {
             None => effect.send(permit).await,
             Some(LostEffect::Before) => lost(),
@@ -83,6 +85,9 @@ impl Executor {
                 (IntentOutcome::Unknown, message)
             }
         };
+        if let Some(this) = context.this() {
+            self.metrics.acted(&this.spec.kind, outcome.as_str(), monotonic_now() - sent);
+        }
         context.log(format!("{outcome}: {message}"));
         let log = Self::log_write(context);
         let input = Input::EffectEnded { subtask: id, number, outcome, message };

@@ -9,8 +9,10 @@ use crate::domain::event::{Event, EventKind, Phase, TaskSpec};
 use crate::domain::ids::{Fence, Revision, Seq, TaskId};
 use crate::domain::task::Task;
 use crate::engine::error::{BrokenInvariant, EngineError};
+use crate::engine::measuring::measure;
 use crate::engine::step::Registry;
 use crate::store::{Author, Commit, CommitOutcome, Store, StoreError, TaskRow, Write};
+use crate::telemetry::metrics::TaskMetrics;
 
 /// Outcome of a write.
 #[derive(Clone, Debug)]
@@ -32,12 +34,13 @@ pub struct Committer {
     store: Arc<dyn Store>,
     registry: Registry,
     clock: Clock,
+    metrics: TaskMetrics,
 }
 
 impl Committer {
     /// `registry` provides the writes that belong to a task's end.
-    pub fn new(store: Arc<dyn Store>, registry: Registry, clock: Clock) -> Self {
-        Self { store, registry, clock }
+    pub const fn new(store: Arc<dyn Store>, registry: Registry, clock: Clock, metrics: TaskMetrics) -> Self {
+        Self { store, registry, clock, metrics }
     }
 
     /// Records a new task, whose first steps run at once: `executor` is who drives it. `writes` hold its lock, its request and its
@@ -65,6 +68,7 @@ impl Committer {
         let commit = Commit { task: id, after: Revision::ZERO, author, events, row, writes };
         Ok(match self.store.submit(commit).outcome().await? {
             CommitOutcome::Committed { fence, seq, .. } => {
+                measure(&self.metrics, None, &task);
                 WriteOutcome::Done { task: Arc::new(task), fence, seq: Some(seq) }
             }
             CommitOutcome::LockHeld { task } => WriteOutcome::LockHeld(task),
@@ -98,6 +102,7 @@ impl Committer {
             let (after, commit) = self.prepare(&before, kinds, at, &author, &writes)?;
             match self.store.submit(commit).outcome().await? {
                 CommitOutcome::Committed { fence, seq, .. } => {
+                    measure(&self.metrics, Some(&*before), &after);
                     return Ok(WriteOutcome::Done { task: Arc::new(after), fence, seq: Some(seq) });
                 }
                 CommitOutcome::Stale { .. } => before = self.catch_up(&before).await?,

@@ -28,6 +28,7 @@ use crate::engine::requests::Requests;
 use crate::engine::scheduler::EngineSettings;
 use crate::engine::step::{Operation, ProgressReport, Step, StepContext};
 use crate::store::{Author, LogLine, Progress, Store, Write};
+use crate::telemetry::metrics::TaskMetrics;
 
 /// Why the executor stops driving a task.
 #[derive(Debug)]
@@ -69,6 +70,7 @@ pub(super) struct Executor {
     pub lease: Arc<TaskLease>,
     pub shutdown: CancellationToken,
     pub failpoints: Arc<Failpoints>,
+    pub metrics: TaskMetrics,
     /// What others ask of the task.
     requested: Arc<Requests>,
     task: Mutex<Arc<Task>>,
@@ -93,7 +95,7 @@ impl Executor {
         let effects = TaskTracker::new();
         // Closed, so that waiting for an empty tracker can end.
         effects.close();
-        let EngineSettings { executor: name, clock, failpoints, boot_clock: _ } = settings;
+        let EngineSettings { executor: name, clock, failpoints, metrics, boot_clock: _ } = settings;
         let task = Mutex::new(task);
         let (horizons, lease) = (Arc::default(), Arc::new(lease));
         Self {
@@ -106,6 +108,7 @@ impl Executor {
             lease,
             shutdown,
             failpoints,
+            metrics,
             requested,
             task,
             horizons,

@@ -58,6 +58,17 @@ impl ReplicaLease {
         self.ended.fetch_add(1, Ordering::SeqCst);
     }
 
+    /// `None`: it never ends.
+    pub(super) fn left(&self) -> Option<Duration> {
+        let until = self.until.load(Ordering::SeqCst);
+        (until != NEVER).then(|| Duration::from_millis(until).saturating_sub(self.clock.now()))
+    }
+
+    /// How many have ended.
+    pub(super) fn ended(&self) -> u64 {
+        self.ended.load(Ordering::SeqCst)
+    }
+
     /// For a task that is taken up; to be asked for before its lock is claimed.
     pub(super) fn of_task(self: &Arc<Self>) -> TaskLease {
         TaskLease { lease: Arc::clone(self), number: self.ended.load(Ordering::SeqCst) }

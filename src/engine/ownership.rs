@@ -226,6 +226,7 @@ impl Engine {
         let task = Arc::new(stored.task);
         match self.committer().write(&task, input, Author::Owner { fence }, |_| Vec::new()).await? {
             WriteOutcome::Done { task, .. } => {
+                self.metrics().taken_over();
                 tracing::info!(task = id.get(), fence = fence.get(), state = %task.state, "took the task over");
                 if task.state.phase() == Phase::Moving {
                     self.spawn(task, fence, lease, true);

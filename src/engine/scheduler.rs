@@ -25,6 +25,7 @@ use crate::engine::sightings::Sightings;
 use crate::engine::step::Registry;
 use crate::store::replicas::{OwnedTask, Replicas};
 use crate::store::{Author, Store, Write};
+use crate::telemetry::metrics::TaskMetrics;
 
 /// Pause before a task whose executor panicked or failed is taken over again.
 const PAUSE_AFTER_BREAKDOWN: Duration = Duration::from_secs(1);
@@ -42,6 +43,7 @@ pub struct EngineSettings {
     pub boot_clock: BootClock,
     /// What a test makes go wrong.
     pub failpoints: Arc<Failpoints>,
+    pub metrics: TaskMetrics,
 }
 
 /// A task that this process drives.
@@ -76,7 +78,8 @@ impl Engine {
         settings: EngineSettings,
         runtime: tokio::runtime::Handle,
     ) -> Arc<Self> {
-        let committer = Committer::new(Arc::clone(&store), registry.clone(), settings.clock.clone());
+        let (clock, metrics) = (settings.clock.clone(), settings.metrics.clone());
+        let committer = Committer::new(Arc::clone(&store), registry.clone(), clock, metrics);
         let lease = ReplicaLease::new(settings.boot_clock, Arc::clone(&settings.failpoints));
         if !replicas.is_shared() {
             lease.never_ends();
@@ -249,6 +252,20 @@ impl Engine {
     /// The id of this replica, once it has joined.
     pub fn me(&self) -> Option<ReplicaId> {
         *self.me.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is left of the lease of this replica; `None`: it never ends.
+    pub fn lease_left(&self) -> Option<Duration> {
+        self.lease.left()
+    }
+
+    /// How many leases of this replica have ended.
+    pub fn leases_lost(&self) -> u64 {
+        self.lease.ended()
+    }
+
+    pub(super) const fn metrics(&self) -> &TaskMetrics {
+        &self.settings.metrics
     }
 
     pub(super) fn sightings(&self) -> MutexGuard<'_, Sightings> {

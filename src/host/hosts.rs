@@ -5,12 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::agent::Agent;
 use crate::host::local::LocalHost;
+use crate::host::measured::MeasuredHost;
 use crate::host::remote::RemoteHost;
 use crate::host::ssh::SshTransport;
 use crate::host::transport::Transport;
 use crate::host::unconfigured::Unconfigured;
 use crate::host::{Host, HostAddress, Hosts, SshClient};
 use crate::net::client_tls::ClientTls;
+use crate::telemetry::metrics::HostMetrics;
 
 /// Most clients that are kept; beyond this, unused ones are dropped.
 const KEPT: usize = 1024;
@@ -21,12 +23,14 @@ pub struct AgentHosts {
     tls: Option<ClientTls>,
     ssh: Option<Arc<SshClient>>,
     remote: Mutex<HashMap<HostAddress, Arc<RemoteHost>>>,
+    metrics: HostMetrics,
 }
 
 impl AgentHosts {
     /// `local`: the agent in this process, if any. Other agents are reached in plaintext, and none over ssh.
     pub fn new(local: Option<Agent>) -> Self {
-        Self { local: local.map(LocalHost::new).map(Arc::new), tls: None, ssh: None, remote: Mutex::default() }
+        let (remote, metrics) = Default::default();
+        Self { local: local.map(LocalHost::new).map(Arc::new), tls: None, ssh: None, remote, metrics }
     }
 
     /// Sets TLS: with it other agents are reached over TLS and in no other way.
@@ -37,6 +41,11 @@ impl AgentHosts {
     /// Enables ssh, which neither needs nor has TLS.
     pub fn with_ssh(self, client: SshClient) -> Self {
         Self { ssh: Some(Arc::new(client)), ..self }
+    }
+
+    /// Counts there what hosts are asked.
+    pub fn measured(self, metrics: HostMetrics) -> Self {
+        Self { metrics, ..self }
     }
 
     /// The kept host of an address; a new one is reached by `transport`.
@@ -61,6 +70,12 @@ impl AgentHosts {
 
 impl Hosts for AgentHosts {
     fn host(&self, address: &HostAddress) -> Arc<dyn Host> {
+        Arc::new(MeasuredHost::new(self.reached(address), address, self.metrics.clone()))
+    }
+}
+
+impl AgentHosts {
+    fn reached(&self, address: &HostAddress) -> Arc<dyn Host> {
         match address {
             HostAddress::Local => match &self.local {
                 Some(local) => Arc::clone(local) as Arc<dyn Host>,

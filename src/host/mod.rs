@@ -4,6 +4,7 @@
 mod connection;
 mod hosts;
 mod local;
+mod measured;
 mod remote;
 mod ssh;
 mod ssh_client;

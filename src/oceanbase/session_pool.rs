@@ -16,8 +16,8 @@ use secrecy::ExposeSecret;
 use tokio::time::Instant;
 
 use super::{
-    Avoid, ClusterAccess, ClusterError, ClusterReader, Discovery, EffectSession, Expected, KnownServer, LeaderCount,
-    OceanBase, SessionGone, choose,
+    Avoid, ClusterAccess, ClusterError, ClusterReader, Discovery, EffectSession, ErrorClass, Expected, KnownServer,
+    LeaderCount, OceanBase, SessionGone, choose,
 };
 use crate::clock::monotonic_now;
 use crate::domain::clients::ServerClients;
@@ -26,6 +26,7 @@ use crate::domain::freeze;
 use crate::domain::ids::{ClusterIdentity, ServerAddr, ZoneName};
 use crate::domain::precheck::LedFrom;
 use crate::domain::reading::{ClusterReading, Fact, LogStreamReading, ServerReading, TenantReading, ZoneReading};
+use crate::telemetry::metrics::ClusterMetrics;
 
 /// Most sessions that wait to be used again.
 const MOST_KEPT: usize = 64;
@@ -37,6 +38,7 @@ const FAILED_FOR: Duration = Duration::from_secs(30);
 pub struct SessionPool {
     inner: Arc<dyn OceanBase>,
     pool: Arc<SharedPool>,
+    metrics: ClusterMetrics,
 }
 
 struct SharedPool {
@@ -71,12 +73,27 @@ struct WantedSession {
 impl SessionPool {
     /// A session ends when nobody has used it for `idle`; with zero at once.
     pub fn new(inner: Arc<dyn OceanBase>, idle: Duration) -> Self {
-        Self { inner, pool: Arc::new(SharedPool { idle, state: Mutex::default() }) }
+        Self { inner, pool: Arc::new(SharedPool { idle, state: Mutex::default() }), metrics: ClusterMetrics::default() }
+    }
+
+    /// Counts what it asks of clusters there.
+    #[must_use]
+    pub fn measured(self, metrics: ClusterMetrics) -> Self {
+        Self { metrics, ..self }
+    }
+
+    fn answered<T>(&self, call: &'static str, of: &Expected, began: Instant, answer: &Result<T, ClusterError>) {
+        let cluster = of.identity.as_ref().map(|identity| identity.name.as_str());
+        let failed = answer.as_ref().err().map(|error| class(error.class));
+        self.metrics.answered(cluster, call, failed, monotonic_now() - began);
     }
 
     async fn open(&self, wanted: &WantedSession) -> Result<Box<dyn ClusterReader>, ClusterError> {
         let (access, known) = self.pool.failed_last(&wanted.access, &wanted.known);
-        self.inner.reader(&access, &known, &wanted.expected, &wanted.avoid).await
+        let began = monotonic_now();
+        let opened = self.inner.reader(&access, &known, &wanted.expected, &wanted.avoid).await;
+        self.answered("open", &wanted.expected, began, &opened);
+        opened
     }
 }
 
@@ -201,7 +218,10 @@ impl OceanBase for SessionPool {
         avoid: &Avoid,
     ) -> Result<Box<dyn EffectSession>, ClusterError> {
         let (access, known) = self.pool.failed_last(access, known);
-        self.inner.effect_session(&access, &known, expected, avoid).await
+        let began = monotonic_now();
+        let opened = self.inner.effect_session(&access, &known, expected, avoid).await;
+        self.answered("open_for_effect", expected, began, &opened);
+        opened
     }
 
     async fn kill_session(
@@ -212,7 +232,10 @@ impl OceanBase for SessionPool {
         endpoint: &str,
         connection_id: i64,
     ) -> Result<SessionGone, ClusterError> {
-        self.inner.kill_session(permit, access, expected, endpoint, connection_id).await
+        let began = monotonic_now();
+        let killed = self.inner.kill_session(permit, access, expected, endpoint, connection_id).await;
+        self.answered("kill_session", expected, began, &killed);
+        killed
     }
 }
 
@@ -265,14 +288,35 @@ impl PooledReader {
     }
 }
 
-/// Runs a query, and once more on another session when that may help.
+/// Runs a query, and once more on another session when that may help. Measures it as one call.
 macro_rules! retry_once {
-    ($reader:ident.$question:ident($($argument:expr),*)) => {
-        match $reader.session_mut().$question($($argument),*).await {
-            Err(error) if $reader.should_retry(&error).await? => $reader.session_mut().$question($($argument),*).await,
-            answer => answer,
-        }
-    };
+    ($reader:ident.$question:ident($($argument:expr),*)) => {{
+        let began = monotonic_now();
+        let asked = async {
+            match $reader.session_mut().$question($($argument),*).await {
+                Err(error) if $reader.should_retry(&error).await? => {
+                    $reader.session_mut().$question($($argument),*).await
+                }
+                answer => answer,
+            }
+        };
+        let answer = asked.await;
+        $reader.sessions.answered(stringify!($question), &$reader.wanted.expected, began, &answer);
+        answer
+    }};
+}
+
+/// As metrics have it.
+const fn class(of: ErrorClass) -> &'static str {
+    match of {
+        ErrorClass::Permanent => "permanent",
+        ErrorClass::Transient => "transient",
+        ErrorClass::Unreachable => "unreachable",
+        ErrorClass::AuthFailed => "auth_failed",
+        ErrorClass::WrongCluster => "wrong_cluster",
+        ErrorClass::Unreadable => "unreadable",
+        ErrorClass::Unknown => "unknown",
+    }
 }
 
 #[async_trait]

@@ -19,6 +19,7 @@ mod keys;
 mod left_behind;
 mod notifications;
 mod operate;
+mod overview;
 mod passwords;
 mod plan;
 mod refusals;
@@ -55,13 +56,13 @@ pub use backup::BackupStore;
 pub use call::{CallFamily, Caller, FamilyCall, ServiceCall};
 pub use clusters::{ClusterSelection, ClustersPage, DeregisterCluster, GetCluster, ListClusters};
 pub use guard::Guarded;
-pub use held::HeldServer;
 pub use keys::{CreateAccessKey, ListAccessKeys, RotateAccessKey, UpdateAccessKey};
 pub use notifications::ListNotificationTargets;
 pub use operate::{
     FreezeServer, OnCluster, OnServer, OnZone, Operate, RestartCluster, RestartServer, RestartZone, StartCluster,
     StartServer, StartZone, StopCluster, StopServer, StopZone,
 };
+pub use overview::{AwayServer, HeldServer, OpenTask, Overview, ReadCluster};
 pub use passwords::{Argon2id, PasswordHasher};
 pub use plan::{PlanStopCluster, PlanStopServer, PlanStopZone};
 pub use registering::{RegisterCluster, SyncCluster, Synced, UpdateCluster};

@@ -29,7 +29,6 @@ impl ServiceCall for ListNotificationTargets {
 #[async_trait]
 impl HeldServers for Service {
     async fn held_now(&self) -> Result<Vec<Hold>, String> {
-        let held = self.held_servers().await.map_err(|refusal| format!("{refusal:?}"))?;
-        Ok(held.into_iter().map(|held| held.hold).collect())
+        self.holds().await.map_err(|refusal| format!("{refusal:?}"))
     }
 }

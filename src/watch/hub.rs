@@ -97,6 +97,11 @@ impl Hub {
         self.all.ring().head()
     }
 
+    /// Events that were committed and that watchers were not woken for yet.
+    pub fn lag(&self) -> i64 {
+        (self.store.committed().borrow().get() - self.position().get()).max(0)
+    }
+
     pub fn watchers(&self) -> usize {
         let watched = lock(&self.watched);
         watched.all + watched.tasks.values().map(|(_, count)| count).sum::<usize>()

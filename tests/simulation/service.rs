@@ -78,6 +78,7 @@ impl RunningService {
             clock: clock.clone(),
             boot_clock: BootClock::Since(monotonic_now()),
             failpoints: Arc::new(failpoints),
+            metrics: Default::default(),
         };
         let runtime = tokio::runtime::Handle::current();
         let replicas = store.clone();

@@ -26,6 +26,7 @@ use tracing::info;
 use crate::api::auth::{self, Denied, Gatekeeper, peer};
 use crate::api::grpc::call::{Arrived, status};
 use crate::api::grpc::fields::shortened;
+use crate::api::grpc::measured::{MeasuredBody, MeasuredMethods};
 use crate::api::grpc::once::Shapes;
 use crate::api::headers::{for_one_host, once};
 use crate::clock::monotonic_now;
@@ -34,6 +35,7 @@ use crate::net::body_deadline::{BodyDeadline, BodyError};
 use crate::net::bounds::ListenerLimits;
 use crate::net::unauthenticated::{ConnectionGuard, Stay};
 use crate::proto::v1::FILE_DESCRIPTOR_SET;
+use crate::telemetry::metrics::CallMetrics;
 
 /// Largest message: a thousand hosts with names as long as they may be.
 pub const LARGEST_MESSAGE: u32 = 1024 * 1024;
@@ -47,12 +49,15 @@ pub struct Front {
     services: Routes,
     gatekeeper: Arc<Gatekeeper>,
     methods: Arc<Methods>,
+    measured: Arc<MeasuredMethods>,
     bounds: ListenerLimits,
 }
 
 impl Front {
-    pub fn new(services: Routes, gatekeeper: Arc<Gatekeeper>, bounds: ListenerLimits) -> Self {
-        Self { services, gatekeeper, methods: Arc::new(Methods::new()), bounds }
+    pub fn new(services: Routes, gatekeeper: Arc<Gatekeeper>, bounds: ListenerLimits, metrics: &CallMetrics) -> Self {
+        let methods = Arc::new(Methods::new());
+        let measured = Arc::new(MeasuredMethods::new(metrics, methods.requests.keys()));
+        Self { services, gatekeeper, methods, measured, bounds }
     }
 
     async fn attend<B>(self, request: Request<B>) -> Response<Body>
@@ -140,7 +145,7 @@ impl<B> Service<Request<B>> for Front
 where
     B: HttpBody<Data = Bytes, Error: Error + Send + Sync> + Send + Unpin + 'static,
 {
-    type Response = Response<Body>;
+    type Response = Response<MeasuredBody>;
     type Error = Infallible;
     type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
 
@@ -149,8 +154,8 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let front = self.clone();
-        Box::pin(async move { Ok(front.attend(request).await) })
+        let (front, call) = (self.clone(), self.measured.begin(request.uri().path()));
+        Box::pin(async move { Ok(call.answer(front.attend(request).await)) })
     }
 }
 

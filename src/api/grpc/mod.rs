@@ -8,6 +8,7 @@ pub mod encode;
 mod encode_admin;
 pub mod fields;
 mod front;
+mod measured;
 mod ob_server;
 mod ob_zone;
 mod once;
@@ -39,6 +40,7 @@ use crate::net::reflection::Reflection;
 use crate::net::tls::Protocols;
 use crate::proto::v1::FILE_DESCRIPTOR_SET;
 use crate::service::Guarded;
+use crate::telemetry::metrics::CallMetrics;
 use crate::watch::Hub;
 
 use call::Calls;
@@ -69,6 +71,15 @@ pub struct Grpc {
     /// Proves callers before a service sees their call.
     gatekeeper: Arc<Gatekeeper>,
     pub health: Health,
+    metrics: CallMetrics,
+}
+
+impl Grpc {
+    /// Counts calls there.
+    #[must_use]
+    pub fn measured(self, metrics: CallMetrics) -> Self {
+        Self { metrics, ..self }
+    }
 }
 
 /// Flips the health of all services at once.
@@ -127,14 +138,14 @@ pub async fn routes(guarded: Guarded, hub: Arc<Hub>, gatekeeper: Arc<Gatekeeper>
         .add_service(health_service.max_decoding_message_size(largest))
         .add_service(reflection.v1())
         .add_service(reflection.v1alpha());
-    Ok(Grpc { routes, gatekeeper, health })
+    Ok(Grpc { routes, gatekeeper, health, metrics: CallMetrics::default() })
 }
 
 /// Serves until `shutdown`; then it is not ready, calls in flight are answered, watches end with a bookmark, and what
 /// [`crate::net::in_flight::InFlight`] does not wait for is cut off. The hub's shutdown is the same token or a child of it.
 pub async fn serve(connections: Connections, grpc: Grpc, bounds: ListenerLimits, shutdown: CancellationToken) {
-    let Grpc { routes, gatekeeper, health } = grpc;
-    let front = Front::new(routes, gatekeeper, bounds);
+    let Grpc { routes, gatekeeper, health, metrics } = grpc;
+    let front = Front::new(routes, gatekeeper, bounds, &metrics);
     let closing = CancellationToken::new();
     let turning = async {
         shutdown.cancelled().await;

@@ -1,4 +1,4 @@
-//! What the face says of itself: its description, the time, whether it serves, what runs here. The first three need no caller:
+//! What the face says of itself: its description, the time, whether it serves, what runs here. All but the last need no caller:
 //! load balancers, and clients that look whether there is an OCP, ask before they say who they are.
 
 use axum::body::Body;
@@ -6,6 +6,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode};
 use serde_json::{Value, json};
 
+use crate::api::probes;
 use crate::api::rest::OPENAPI;
 use crate::api::rest::answer::Reply;
 use crate::api::rest::state::RestState;
@@ -27,6 +28,22 @@ pub fn status(state: &RestState) -> Reply {
         false => whole(StatusCode::OK, "text/plain; charset=utf-8", "okay"),
         true => whole(StatusCode::SERVICE_UNAVAILABLE, "text/plain; charset=utf-8", "bad"),
     }
+}
+
+/// Of the process.
+pub fn liveness() -> Reply {
+    probed(None)
+}
+
+/// Of the service.
+pub async fn readiness(state: &RestState) -> Reply {
+    probed(state.rest.readiness.lacks().await)
+}
+
+/// `lack`: what is missing.
+fn probed(lack: Option<String>) -> Reply {
+    let (status, text) = probes::answer(lack);
+    whole(status, "text/plain; charset=utf-8", text)
 }
 
 /// Without an envelope, as OCP documents it; of its fields those that say something about this program.

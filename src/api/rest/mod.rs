@@ -33,8 +33,10 @@ use std::sync::Arc;
 use axum::Router;
 
 use crate::api::auth::Gatekeeper;
+use crate::api::probes::Readiness;
 use crate::config::RestConfig;
 use crate::service::Guarded;
+use crate::telemetry::metrics::RequestMetrics;
 use crate::watch::Hub;
 
 pub use answer::Failure;
@@ -58,6 +60,8 @@ pub struct Rest {
     pub body_bytes: u64,
     /// Seconds in which it must arrive.
     pub arrival_seconds: u64,
+    pub metrics: RequestMetrics,
+    pub readiness: Arc<Readiness>,
 }
 
 /// Every route. Requests carry a [`crate::net::peer::Peer`] among their extensions. A time zone that is not known is told in

@@ -64,10 +64,13 @@ pub struct Route {
 #[derive(Clone, Copy)]
 enum Handler {
     /// Whoever asks is answered.
-    Open(fn(&RestState) -> Reply),
+    Open(OpenHandler),
     /// Only a proven caller is.
     Authenticated(AuthenticatedHandler),
 }
+
+/// Knows nothing of the request.
+pub type OpenHandler = fn(&RestState) -> BoxFuture<'_, Reply>;
 
 type AuthenticatedHandler = fn(&Arc<RestState>, ParsedRequest) -> BoxFuture<'_, Result<Reply, Failure>>;
 
@@ -113,11 +116,16 @@ macro_rules! proven {
 
 operations! {
     /// The description of the face.
-    OpenApi = "openApi", None, Handler::Open(|_| about::description()), Get "/openapi.yaml";
+    OpenApi = "openApi", None, Handler::Open(|_| ready(about::description()).boxed()), Get "/openapi.yaml";
     /// What the time is here: clients ask whether the face is there.
-    GetTime = "getTime", None, Handler::Open(about::time), Get "/api/v2/time";
+    GetTime = "getTime", None, Handler::Open(|state| ready(about::time(state)).boxed()), Get "/api/v2/time";
     /// Whether the service serves, in OCP's words: load balancers ask.
-    GetStatus = "getStatus", None, Handler::Open(about::status), Get "/api/status";
+    GetStatus = "getStatus", None, Handler::Open(|state| ready(about::status(state)).boxed()),
+        Get "/api/status";
+    /// Whether the process answers at all.
+    GetLiveness = "getLiveness", None, Handler::Open(|_| ready(about::liveness()).boxed()), Get "/healthz";
+    /// Whether it serves, and its store answers.
+    GetReadiness = "getReadiness", None, Handler::Open(|state| about::readiness(state).boxed()), Get "/readyz";
     GetInfo = "getInfo", None, Handler::Authenticated(|_, _| ready(Ok(about::info())).boxed()), Get "/api/v2/info";
     StopServer = "stopObServer", Some(Call::StopServer), proven!(operate::stop),
         Post "/api/v2/ob/clusters/{id}/servers/{serverId}/stop";
@@ -221,38 +229,38 @@ impl Target {
 pub fn router(state: &Arc<RestState>) -> Router {
     let mut paths: BTreeMap<&str, MethodRouter> = BTreeMap::new();
     for route in ROUTES {
-        let right = service(state, Target::Operation(route.operation));
-        let wrong = service(state, Target::WrongMethod(route.method.allowed()));
+        let right = service(state, Target::Operation(route.operation), route.path);
+        let wrong = service(state, Target::WrongMethod(route.method.allowed()), route.path);
         paths.insert(route.path, on_service(route.method.filter(), right).fallback_service(wrong));
     }
     let router = paths.into_iter().fold(Router::new(), |router, (path, methods)| router.route(path, methods));
-    router.fallback_service(service(state, Target::Unknown))
+    router.fallback_service(service(state, Target::Unknown, ""))
 }
 
 type BoxedService = BoxCloneSyncService<Request, Response<Body>, Infallible>;
 
 /// What answers at a target. Whether there is such a path or method, too, only proven callers learn.
-fn service(state: &Arc<RestState>, target: Target) -> BoxedService {
+fn service(state: &Arc<RestState>, target: Target, path: &'static str) -> BoxedService {
     let state = Arc::clone(state);
     match target {
         Target::Operation(operation) => match operation.handler() {
             Handler::Open(answer) => {
                 let inner = Arc::clone(&state);
-                traced(&state, target, service_fn(move |request| open(Arc::clone(&inner), answer, request)))
+                traced(&state, target, path, service_fn(move |request| open(Arc::clone(&inner), answer, request)))
             }
             Handler::Authenticated(handle) => {
                 let changes = operation.changes();
-                authenticated(&Arc::clone(&state), target, move |request| {
+                authenticated(&Arc::clone(&state), target, path, move |request| {
                     let state = Arc::clone(&state);
                     async move { handle(&state, ParsedRequest::read(&state.rest, request, changes).await?).await }
                 })
             }
         },
-        Target::WrongMethod(allowed) => authenticated(&state, target, move |request| {
+        Target::WrongMethod(allowed) => authenticated(&state, target, path, move |request| {
             let (method, path) = method_and_path(&request);
             ready(Err(Refusal::MethodNotAllowed { method, path, allowed: allowed.to_owned() }.into()))
         }),
-        Target::Unknown => authenticated(&state, target, |request| {
+        Target::Unknown => authenticated(&state, target, path, |request| {
             let (method, path) = method_and_path(&request);
             ready(Err(Refusal::RouteNotFound { method, path }.into()))
         }),
@@ -262,15 +270,16 @@ fn service(state: &Arc<RestState>, target: Target) -> BoxedService {
 fn authenticated<F>(
     state: &Arc<RestState>,
     target: Target,
+    path: &'static str,
     handle: impl Fn(Authenticated) -> F + Clone + Send + Sync + 'static,
 ) -> BoxedService
 where
     F: Future<Output = Result<Reply, Failure>> + Send + 'static,
 {
-    traced(state, target, AuthenticationLayer { state: Arc::clone(state) }.layer(service_fn(handle)))
+    traced(state, target, path, AuthenticationLayer { state: Arc::clone(state) }.layer(service_fn(handle)))
 }
 
-fn traced<S>(state: &Arc<RestState>, target: Target, inner: S) -> BoxedService
+fn traced<S>(state: &Arc<RestState>, target: Target, route: &'static str, inner: S) -> BoxedService
 where
     S: Service<TracedRequest, Response = Response<Body>, Error = Infallible, Future: Send>
         + Clone
@@ -278,7 +287,7 @@ where
         + Sync
         + 'static,
 {
-    BoxCloneSyncService::new(TraceLayer { state: Arc::clone(state), target }.layer(inner))
+    BoxCloneSyncService::new(TraceLayer { state: Arc::clone(state), target, route }.layer(inner))
 }
 
 fn method_and_path(request: &Authenticated) -> (String, String) {

@@ -18,6 +18,7 @@ use crate::api::rest::request_meta::RequestMeta;
 use crate::api::rest::response_format::REASON;
 use crate::api::rest::routes::Target;
 use crate::api::rest::state::RestState;
+use crate::clock::monotonic_now;
 use crate::domain::refusal::Refusal;
 
 /// A request with its trace.
@@ -30,6 +31,8 @@ pub struct TracedRequest {
 pub struct TraceLayer {
     pub state: Arc<RestState>,
     pub target: Target,
+    /// Its path in the table of routes; empty: it has none.
+    pub route: &'static str,
 }
 
 impl<S> Layer<S> for TraceLayer {
@@ -60,9 +63,17 @@ where
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        let Self { layer: TraceLayer { state, target }, inner } = self.clone();
+        let Self { layer: TraceLayer { state, target, route }, inner } = self.clone();
         let meta = Arc::new(RequestMeta::new(request.headers(), target.object()));
+        let (began, method, metrics) = (monotonic_now(), request.method().clone(), state.rest.metrics.clone());
         let work = traced(inner, target, TracedRequest { meta: Arc::clone(&meta), request });
+        let work = async move {
+            let answered = work.await;
+            if let Ok(response) = &answered {
+                metrics.answered(&method, route, response.status().as_u16(), monotonic_now() - began);
+            }
+            answered
+        };
         if !target.changes() {
             return work.boxed();
         }

@@ -11,6 +11,7 @@ use super::schema::Schema;
 use crate::store::StoreError;
 use crate::store::key_source::KeySource;
 use crate::store::replicas::ReplicaName;
+use crate::telemetry::metrics::StoreMetrics;
 
 /// TLS with the database. The files are read again for each session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +48,7 @@ pub struct MysqlOptions {
     pub tail_interval: Duration,
     pub replica: ReplicaName,
     pub schema: Schema,
+    pub metrics: StoreMetrics,
 }
 
 impl MysqlOptions {
@@ -74,6 +76,7 @@ impl MysqlOptions {
             tail_interval: Duration::from_millis(100),
             replica: ReplicaName::default(),
             schema: Schema::default(),
+            metrics: StoreMetrics::default(),
         })
     }
 }

@@ -18,6 +18,7 @@ use super::outcome::Answers;
 use crate::clock::monotonic_now;
 use crate::domain::ids::{Fence, Seq};
 use crate::store::{CommitOutcome, StoreError};
+use crate::telemetry::metrics::StoreMetrics;
 
 const LARGEST_BATCH: usize = 256;
 /// A batch takes no further write once it has so many bytes.
@@ -95,7 +96,10 @@ pub(super) trait Written: Send + Sync {
 }
 
 #[derive(Clone)]
-pub(super) struct Writer(mpsc::UnboundedSender<Queued>);
+pub(super) struct Writer {
+    jobs: mpsc::UnboundedSender<Queued>,
+    metrics: StoreMetrics,
+}
 
 impl Writer {
     /// Starts the writer of a replica on the current runtime.
@@ -106,14 +110,18 @@ impl Writer {
         told: Arc<dyn Written>,
     ) -> Self {
         let (queue, jobs) = mpsc::unbounded_channel();
+        let metrics = options.metrics.clone();
         let state = WriterTask { options, connection: Some(connection), me, told, jobs, again: VecDeque::new() };
         tokio::spawn(state.run());
-        Self(queue)
+        Self { jobs: queue, metrics }
     }
 
     pub(super) fn submit(&self, job: Job) {
+        if !matches!(job, Job::Close(_)) {
+            self.metrics.queued();
+        }
         let queued = Queued { job, until: monotonic_now() + GIVE_UP_AFTER };
-        if let Err(closed) = self.0.send(queued) {
+        if let Err(closed) = self.jobs.send(queued) {
             closed.0.job.fail(&StoreError::Closed);
         }
     }
@@ -154,9 +162,11 @@ impl WriterTask {
                 batch.into_iter().for_each(|queued| queued.job.fail(&StoreError::Closed));
                 return;
             }
+            let began = monotonic_now();
             match self.send(&batch).await {
                 Ok(answers) => {
                     pause = PAUSES.0;
+                    self.options.metrics.committed(batch.len(), monotonic_now() - began);
                     self.answer(batch, &answers);
                 }
                 Err(error) => {
@@ -246,6 +256,7 @@ impl WriterTask {
         let (given_up, kept): (VecDeque<_>, VecDeque<_>) =
             std::mem::take(&mut self.again).into_iter().partition(|queued| queued.until <= now);
         self.again = kept;
+        self.options.metrics.given_up(given_up.len());
         let unknown = StoreError::Failed(format!("{error}; whether it was written is unknown"));
         given_up.into_iter().for_each(|queued| queued.job.fail(&unknown));
     }

@@ -39,6 +39,7 @@ use crate::store::{
     Commit, LockRow, LogLine, Page, PendingCommit, Progress, Store, StoreError, StoredTask, TaskFilter, TaskOrder,
     WholeStore,
 };
+use crate::telemetry::metrics::StoreMetrics;
 use commit::PreparedCommit;
 use file_lock::FileLock;
 use readers::Readers;
@@ -62,13 +63,14 @@ pub struct SqliteOptions {
     /// Called when the outcome of a write is unknown. Must end the process, at once or after pending callers were answered: the
     /// store takes no more writes.
     pub on_fatal: OnFatal,
+    pub metrics: StoreMetrics,
 }
 
 impl Default for SqliteOptions {
     /// Four readers; the key is in a file beside the store; a failed write ends the process.
     fn default() -> Self {
-        let (key, replica) = Default::default();
-        Self { readers: 4, key, replica, on_fatal: Arc::new(sqlite_error::end_process) }
+        let (key, replica, metrics) = Default::default();
+        Self { readers: 4, key, replica, on_fatal: Arc::new(sqlite_error::end_process), metrics }
     }
 }
 
@@ -117,8 +119,8 @@ impl SqliteStore {
         let vault = Arc::new(vault);
         let readers = Arc::new(Readers::open(path, options.readers, Arc::clone(&vault))?);
         let connection = SqliteConnection::new(connection);
-        let writer =
-            Writer::start(connection, vault, options.on_fatal, sender, Arc::clone(&progress), Arc::clone(&lock))?;
+        let (told, held) = (Arc::clone(&progress), Arc::clone(&lock));
+        let writer = Writer::start(connection, vault, options.on_fatal, sender, told, held, options.metrics)?;
         Ok(Arc::new(Self {
             writer,
             readers,

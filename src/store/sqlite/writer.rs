@@ -16,11 +16,13 @@ use super::crash::CrashPoint;
 use super::file_lock::FileLock;
 use super::shutdown_mark;
 use super::sqlite_error;
+use crate::clock::monotonic_now;
 use crate::domain::ids::Seq;
 use crate::store::progress::ProgressCache;
 use crate::store::sql::Database;
 use crate::store::vault::Vault;
 use crate::store::{CommitOutcome, StoreError};
+use crate::telemetry::metrics::StoreMetrics;
 
 /// Called with the error after which the outcome of a write is unknown.
 pub type OnFatal = Arc<dyn Fn(&str) + Send + Sync>;
@@ -50,6 +52,7 @@ pub(super) struct Writer {
     jobs: Option<Sender<Job>>,
     thread: Option<JoinHandle<()>>,
     head: Arc<AtomicI64>,
+    metrics: StoreMetrics,
 }
 
 impl Writer {
@@ -61,6 +64,7 @@ impl Writer {
         committed: watch::Sender<Seq>,
         progress: Arc<ProgressCache>,
         lock: Arc<FileLock>,
+        metrics: StoreMetrics,
     ) -> Result<Self, StoreError> {
         let (jobs, queue) = channel();
         let head = Arc::new(AtomicI64::new(committed.borrow().get()));
@@ -74,6 +78,7 @@ impl Writer {
             committed,
             progress,
             lock,
+            metrics: metrics.clone(),
             crash: CrashPoint::from_environment(),
             closing: None,
         };
@@ -81,7 +86,7 @@ impl Writer {
             .name("store-writer".to_owned())
             .spawn(move || state.run())
             .map_err(|error| StoreError::Open(format!("cannot start the store's writer thread, {error}")))?;
-        Ok(Self { jobs: Some(jobs), thread: Some(thread), head })
+        Ok(Self { jobs: Some(jobs), thread: Some(thread), head, metrics })
     }
 
     /// Position of the last event on disk: at least that of any answer sent so far.
@@ -119,6 +124,9 @@ impl Writer {
 
     fn send(&self, job: Job) {
         if let Some(jobs) = &self.jobs {
+            if !matches!(job, Job::Close(_)) {
+                self.metrics.queued();
+            }
             // An error returns the job, and dropping it tells its caller that the store is closed.
             let _ = jobs.send(job);
         }
@@ -145,6 +153,7 @@ struct WriterThread {
     head: Arc<AtomicI64>,
     progress: Arc<ProgressCache>,
     lock: Arc<FileLock>,
+    metrics: StoreMetrics,
     crash: CrashPoint,
     closing: Option<oneshot::Sender<()>>,
 }
@@ -205,6 +214,7 @@ impl WriterThread {
         if batch.is_empty() {
             return Ok(());
         }
+        let (began, writes) = (monotonic_now(), batch.len());
         let before = *self.committed.borrow();
         let mut seq = before;
         let mut commits: Vec<(Box<PreparedCommit>, CommitOutcome)> = Vec::with_capacity(batch.len());
@@ -245,6 +255,7 @@ impl WriterThread {
         self.crash.before_commit(submits);
         run(&self.connection.lock(), "COMMIT")?;
         self.crash.after_commit(submits);
+        self.metrics.committed(writes, monotonic_now() - began);
         self.head.store(seq.get(), Ordering::Release);
         if seq > before {
             self.lock.acknowledge(seq);

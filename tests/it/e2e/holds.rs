@@ -30,9 +30,9 @@ async fn get(stage: &Stage) -> v1::ObServer {
     stage.clients.get_server(stage.cluster_id, server_id).await
 }
 
-/// A measure of the only server that is held.
-fn remaining(metrics: &str, which: &str) -> Option<f64> {
-    let name = format!("obsteward_held_server_{which}_seconds{{");
+/// How long it is yet for the only server that is held.
+fn remaining(metrics: &str, until: &str) -> Option<f64> {
+    let name = format!("obsteward_{until}_remaining_seconds{{");
     let line = metrics.lines().find(|line| line.starts_with(&name))?;
     Some(line.rsplit_once(' ').unwrap().1.parse().unwrap())
 }
@@ -56,26 +56,26 @@ async fn assert_back(stage: &Stage, task: i64) -> v1::Task {
 async fn a_held_server_is_safe_to_power_off_until_the_hold_is_completed() {
     let loopback = |config: &mut Config| config.metrics.listen = Some(([127, 0, 0, 1], 0).into());
     let mut stage = Stage::with(quick(), loopback).await;
-    assert_eq!(remaining(&stage.metrics().await, "remaining"), None);
+    assert_eq!(remaining(&stage.metrics().await, "held_server"), None);
     let task = held(&stage, 1800).await;
     let server = get(&stage).await;
     assert!(server.safe_to_power_off && server.held_until == task.held[0].until, "{server:#?}");
     assert_eq!(server.operating_task_id, Some(task.id));
     // How long yet, for whoever watches by numbers.
     let metrics = stage.metrics().await;
-    let left = remaining(&metrics, "remaining").unwrap();
+    let left = remaining(&metrics, "held_server").unwrap();
     assert!((1500.0..=1800.0).contains(&left), "{metrics}");
     assert!(
         metrics.contains(&format!("server=\"{}\",task_id=\"{}\"}}", stage.info(2).address(), task.id)),
         "{metrics}"
     );
-    let at_earliest = remaining(&metrics, "permanent_offline_remaining").unwrap();
+    let at_earliest = remaining(&metrics, "permanent_offline").unwrap();
     let sync = v1::SyncClusterRequest { cluster_id: stage.cluster_id, ..Default::default() };
     stage.clients.clusters.clone().sync_cluster(sync).await.unwrap();
     let metrics = stage.metrics().await;
     let given_up =
         get(&stage).await.permanent_offline_at.map(|at| at.seconds - stage.clock.now().as_micros() / 1_000_000);
-    let told = remaining(&metrics, "permanent_offline_remaining").unwrap();
+    let told = remaining(&metrics, "permanent_offline").unwrap();
     #[allow(clippy::cast_precision_loss)]
     let differs = told - given_up.unwrap() as f64;
     assert!(differs.abs() < 30.0 && (told - at_earliest).abs() < 60.0, "{at_earliest} and then {metrics}");
@@ -91,7 +91,7 @@ async fn a_held_server_is_safe_to_power_off_until_the_hold_is_completed() {
     complete(&stage, task.id).await.unwrap();
     let task = assert_back(&stage, task.id).await;
     assert_eq!(task.warnings, []);
-    assert_eq!(remaining(&stage.metrics().await, "remaining"), None);
+    assert_eq!(remaining(&stage.metrics().await, "held_server"), None);
     assert_eq!(stage.sim.recorded(Kind::ProcessEnded).len(), 1);
     let again = complete(&stage, task.id).await.unwrap_err();
     assert_eq!(status_info(&again).0, "VERB_NOT_ALLOWED");

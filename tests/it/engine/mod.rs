@@ -143,6 +143,7 @@ impl Fixture {
             clock: Clock::system(),
             boot_clock: BootClock::System,
             failpoints: Arc::default(),
+            metrics: Default::default(),
         };
         let engine = Engine::new(store.clone(), store.clone(), registry, settings, tokio::runtime::Handle::current());
         Self { store, engine, operation: Arc::default(), _directory: directory }

@@ -7,6 +7,7 @@ pub mod command_line;
 pub mod error_table;
 pub mod framework_errors;
 pub mod grpcurl;
+pub mod metrics;
 pub mod proxies;
 pub mod refusal_samples;
 pub mod required_fields;

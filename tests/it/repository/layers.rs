@@ -44,9 +44,9 @@ const LAYERS: &[Layer] = &[
     layer("engine", Uses::Below),
     layer("inventory", Uses::Below),
     layer("access", Uses::Only(&["store", "domain", "clock", "net::certificate"])),
-    layer("store", Uses::Only(&["domain", "clock", "proto"])),
-    layer("oceanbase", Uses::Only(&["domain", "clock"])),
-    layer("host", Uses::Only(&["agent", "domain", "net", "clock", "proto"])),
+    layer("store", Uses::Only(&["domain", "clock", "proto", "telemetry::metrics"])),
+    layer("oceanbase", Uses::Only(&["domain", "clock", "telemetry::metrics"])),
+    layer("host", Uses::Only(&["agent", "domain", "net", "clock", "proto", "telemetry::metrics"])),
     layer("agent", Uses::Only(&["domain", "net", "clock", "proto", "telemetry"])),
     // Pure: it knows moments, but no clock to read them from.
     layer("domain", Uses::Only(&["clock::Timestamp"])),

@@ -77,8 +77,13 @@ impl Fixture {
             timeouts: Timeouts::default(),
         };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let (boot_clock, failpoints) = (BootClock::System, Arc::default());
-        let settings = EngineSettings { executor: "me".to_owned(), clock, boot_clock, failpoints };
+        let settings = EngineSettings {
+            executor: "me".to_owned(),
+            clock,
+            boot_clock: BootClock::System,
+            failpoints: Arc::default(),
+            metrics: Default::default(),
+        };
         let replicas = store.real.clone();
         let engine = Engine::new(store.clone(), replicas, Registry::default(), settings, runtime.handle().clone());
         let directory = Directory::open(store.clone()).await.unwrap();

@@ -326,10 +326,16 @@ impl Stage {
         rest_client::RestClient::of(address.expect("the service has no gateway"))
     }
 
-    /// What `GET /metrics` tells; the configuration must name an address for it.
+    /// A client of where metrics are told; the configuration must name an address for it.
+    pub fn beside(&self) -> rest_client::RestClient {
+        let address = self.service.as_ref().and_then(|running| running.metrics);
+        rest_client::RestClient::of(address.expect("the service tells no metrics"))
+    }
+
+    /// What Prometheus is told.
     pub async fn metrics(&self) -> String {
-        let address = self.service.as_ref().and_then(|running| running.metrics).expect("the service tells no metrics");
-        let answer = rest_client::RestClient::of(address).send(::http::Method::GET, "/metrics", &[], Vec::new()).await;
+        let accepts = [("accept", "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5")];
+        let answer = self.beside().send(::http::Method::GET, "/metrics", &accepts, Vec::new()).await;
         assert!(answer.status.is_success(), "{} {}", answer.status, answer.text);
         assert!(answer.text.ends_with("# EOF\n"), "{}", answer.text);
         answer.text

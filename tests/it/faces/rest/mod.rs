@@ -20,6 +20,7 @@ use http::header::HOST;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use obsteward::api::auth::Gatekeeper;
+use obsteward::api::probes::Readiness;
 use obsteward::api::rest::{Rest, router};
 use obsteward::clock::Clock;
 use obsteward::config::{AuthConfig, ErrorCodes, LimitsConfig, RestConfig, TaskShape};
@@ -111,8 +112,11 @@ impl Fixture {
             config,
             body_bytes: 1024,
             arrival_seconds: 15,
+            metrics: Default::default(),
+            readiness: Readiness::new(store.clone(), shutdown.clone()),
         };
         let peer = Peer::plaintext(SocketAddr::from(([127, 0, 0, 1], 4711)));
+        rest.readiness.serves();
         let router = router(rest).layer(Extension(peer));
         Self { store, service, router, login: HeaderMap::new(), shutdown }
     }

@@ -88,7 +88,8 @@ async fn who_is_not_known_is_asked_for_a_password() {
             open.push(route.operation);
         }
     }
-    assert_eq!(open, [OperationId::OpenApi, OperationId::GetTime, OperationId::GetStatus]);
+    let probes = [OperationId::GetStatus, OperationId::GetLiveness, OperationId::GetReadiness];
+    assert_eq!(open, [&[OperationId::OpenApi, OperationId::GetTime], &probes[..]].concat());
     assert_eq!(fixture.get("/api/v2/nowhere").await.status, 401);
 }
 
