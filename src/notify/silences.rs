@@ -113,8 +113,8 @@ pub fn is_out(server: &ManagedServer) -> bool {
             let serves = server.inner_status == InnerStatus::Active
                 && server.stop_time.is_none()
                 && server.start_service_time.is_some();
-            // What was observed last of a cluster that is stopped as a whole is from before.
-            !serves || server.cluster_status == Some(ClusterStatus::Stopped)
+            // What was observed last may be from before the stop: while its task goes on, and of a cluster that cannot be read.
+            !serves || !server.observation_holds || server.cluster_status == Some(ClusterStatus::Stopped)
         }
         ServerStatus::Running | ServerStatus::Deleting | ServerStatus::Unavailable => false,
     }

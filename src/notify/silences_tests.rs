@@ -113,11 +113,13 @@ fn a_server_is_out_while_a_task_has_it_and_while_it_stays_stopped() {
         inner_status: InnerStatus::Active,
         stop_time: None,
         start_service_time: Some(now()),
+        observation_holds: true,
     };
     assert!(!is_out(&serving), "somebody started it");
     assert!(is_out(&ManagedServer { stop_time: Some(now()), ..serving.clone() }));
     assert!(is_out(&ManagedServer { inner_status: InnerStatus::Inactive, ..serving.clone() }));
     assert!(is_out(&ManagedServer { start_service_time: None, ..serving.clone() }));
+    assert!(is_out(&ManagedServer { observation_holds: false, ..serving.clone() }));
     assert!(is_out(&ManagedServer { cluster_status: Some(ClusterStatus::Stopped), ..serving.clone() }));
     for (managed_status, out) in [
         (ServerStatus::Stopping, true),

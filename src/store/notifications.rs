@@ -36,6 +36,8 @@ pub struct ManagedServer {
     pub inner_status: InnerStatus,
     pub stop_time: Option<Timestamp>,
     pub start_service_time: Option<Timestamp>,
+    /// Whether what was observed is later than what tasks did: none holds the cluster, and the last reading succeeded.
+    pub observation_holds: bool,
 }
 
 #[async_trait]

@@ -44,8 +44,9 @@ pub async fn keep(database: &mut Database, row: &NotificationRow) -> Result<Chan
 }
 
 pub async fn managed_servers(database: &mut Database, (): &()) -> Result<Vec<ManagedServer>, StoreError> {
-    let sql = "SELECT c.id, c.name, c.managed_status, s.addr, s.managed_status, s.inner_status, s.stop_us, s.start_service_us \
-               FROM server s JOIN cluster c ON c.id = s.cluster WHERE s.managed_status IS NOT NULL ORDER BY s.id";
+    let sql = "SELECT c.id, c.name, c.managed_status, s.addr, s.managed_status, s.inner_status, s.stop_us, s.start_service_us, \
+               l.holder, c.sync_error FROM server s JOIN cluster c ON c.id = s.cluster \
+               LEFT JOIN cluster_lock l ON l.cluster_key = c.cluster_key WHERE s.managed_status IS NOT NULL ORDER BY s.id";
     let server = |row: &SqlRow| {
         Ok(ManagedServer {
             cluster: row.id(0, ClusterId::new)?,
@@ -56,6 +57,7 @@ pub async fn managed_servers(database: &mut Database, (): &()) -> Result<Vec<Man
             inner_status: row.word(5)?,
             stop_time: row.moment(6)?,
             start_service_time: row.moment(7)?,
+            observation_holds: row.is_null(8) && row.text(9)?.is_empty(),
         })
     };
     database.rows(sql, Vec::new()).await?.iter().map(server).collect()

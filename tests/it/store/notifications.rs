@@ -44,5 +44,6 @@ pub async fn servers_that_tasks_have_are_listed_with_their_cluster(store: Arc<dy
     let [one] = &store.managed_servers().await.unwrap()[..] else { panic!("one server is managed") };
     assert_eq!((one.cluster.get(), one.cluster_name.as_str(), one.cluster_status), (1, "c1", None));
     assert_eq!((one.addr.to_string().as_str(), one.managed_status), ("10.0.0.1:2882", ServerStatus::Stopping));
+    assert!(!one.observation_holds, "a task holds the cluster");
     assert_eq!((one.inner_status, one.stop_time, one.start_service_time), (InnerStatus::Active, None, Some(at(-60))));
 }
