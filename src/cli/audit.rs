@@ -82,10 +82,10 @@ pub async fn run(args: AuditArgs, client: &Client, output: &Output) -> Result<Ex
     Listed::first("records", &records, more).show(output, table)
 }
 
-/// Arguments and traces are only in the JSON: they are long, and nobody reads them in a list.
 fn table(records: &[v1::AuditRecord]) -> Table {
     let mut table =
-        Table::new(&["TIME", "PRINCIPAL", "ADDRESS", "OPERATION", "RESULT", "TASK", "REFUSAL", "TARGET", "REASON"]);
+        Table::new(&["TIME", "PRINCIPAL", "ADDRESS", "OPERATION", "RESULT", "TASK", "REFUSAL", "TARGET", "REASON"])
+            .with_wide(&["ID", "CLUSTER", "TRACE", "ARGUMENTS"]);
     let or_dash = |text: &str| if text.is_empty() { "-".to_owned() } else { text.to_owned() };
     for record in records {
         table.row([
@@ -99,6 +99,10 @@ fn table(records: &[v1::AuditRecord]) -> Table {
             or_dash(&record.refusal),
             record.target.clone(),
             record.reason.clone(),
+            record.id.to_string(),
+            record.cluster_id.map_or_else(|| "-".to_owned(), |id| id.to_string()),
+            or_dash(&record.trace_id),
+            record.arguments.clone(),
         ]);
     }
     table
@@ -136,8 +140,12 @@ mod tests {
             target: "cluster 1 server 2 (10.0.0.2:2882)".to_owned(),
             result: v1::AuditResult::Refused as i32,
             refusal: "PERMISSION_DENIED".to_owned(),
+            id: 9,
+            arguments: "{\"force\":true}".to_owned(),
             ..Default::default()
         };
+        let wide = table(std::slice::from_ref(&record)).wide_lines(Paint::Plain);
+        assert!(wide[1].ends_with("(10.0.0.2:2882)          9   -        -      {\"force\":true}"), "{wide:?}");
         assert_eq!(
             table(&[record]).lines(Paint::Plain)[1],
             "2026-01-02T03:04:05.678Z  bob        127.0.0.1:4711  STOP_OB_SERVER  REFUSED  -     PERMISSION_DENIED  \

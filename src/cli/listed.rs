@@ -35,7 +35,9 @@ impl<M: Message + Name> Listed<'_, M> {
     pub fn show(&self, output: &Output, table: impl FnOnce(&[M]) -> Table) -> Result<Exit, Failure> {
         match output.format {
             Format::Text => {
-                output.lines(table(self.messages).lines(output.paint))?;
+                let table = table(self.messages);
+                let wide = output.is_wide();
+                output.lines(if wide { table.wide_lines(output.paint) } else { table.lines(output.paint) })?;
                 if self.more == Some(true) {
                     let (number, name) = (self.messages.len(), self.name);
                     output.note(&format!("there are more than {number} {name}, see them with a larger --limit"));

@@ -49,6 +49,7 @@ mod watch;
 mod watch_line;
 mod watching;
 mod words;
+mod yaml;
 mod zones;
 
 use std::ffi::OsString;
@@ -62,7 +63,7 @@ use client::{Client, Target};
 use exit::Exit;
 use failure::Failure;
 use login::LoginOptions;
-use output::{Format, Output};
+use output::{Form, Output};
 
 use crate::domain::reason::Reason;
 
@@ -94,16 +95,16 @@ pub struct GlobalOptions {
         default_value = "http://127.0.0.1:50051"
     )]
     pub server: String,
-    /// How results are written to standard output
+    /// How results are written to standard output: `wide` shows more columns of lists, `yaml` is the same as `json`
     #[arg(
         id = "global_output",
         long = "output",
         global = true,
         value_name = "FORMAT",
         value_enum,
-        default_value_t = Format::Text
+        default_value_t = Form::Table
     )]
-    pub output: Format,
+    pub output: Form,
     /// Longest wait for a connection
     #[arg(
         id = "global_connect_timeout",
@@ -419,6 +420,8 @@ mod tests {
             "obsteward role delete STOPPER",
             "obsteward audit --principal bob --operation stop-ob-server --refused --since 2h --limit 5",
             "obsteward audit --cluster 1 --task 100001 --accepted --since 2026-01-02T03:04:05Z",
+            "obsteward clusters list --output text",
+            "obsteward tasks list --output yaml",
             "obsteward store restored --store /var/lib/obsteward/obsteward.db --output json",
             "obsteward store backup /backup/obsteward.db --overwrite --server http://h:1",
         ] {
@@ -457,6 +460,7 @@ mod tests {
             "obsteward watch 1 --all",
             "obsteward watch --all --cluster ob",
             "obsteward tasks list --state done",
+            "obsteward tasks list --output tabular",
             "obsteward tasks log",
             "obsteward tasks log 7 --from-line 0",
             "obsteward tasks diagnose",

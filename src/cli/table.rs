@@ -8,27 +8,51 @@ use super::style::Paint;
 use crate::domain::printable::sanitize_line;
 
 #[derive(Debug)]
-pub struct Table(comfy_table::Table);
+pub struct Table {
+    headings: Vec<String>,
+    /// How many columns are always shown: the first ones.
+    usual: usize,
+    rows: Vec<Vec<String>>,
+}
 
 impl Table {
     pub fn new(headings: &[&str]) -> Self {
-        let mut table = Self(borderless());
-        table.0.set_header(headings);
-        table
+        let headings: Vec<String> = headings.iter().map(|heading| (*heading).to_owned()).collect();
+        Self { usual: headings.len(), headings, rows: Vec::new() }
+    }
+
+    /// Adds columns behind the others that only `--output wide` shows; rows have cells for them too.
+    pub fn with_wide(mut self, headings: &[&str]) -> Self {
+        self.headings.extend(headings.iter().map(|heading| (*heading).to_owned()));
+        self
     }
 
     /// Adds a row; cells may carry line breaks and tabs, which are shown as spaces.
     pub fn row(&mut self, cells: impl IntoIterator<Item = impl Into<String>>) {
-        self.0.add_row(cells.into_iter().map(|cell| flat(&cell.into())));
+        self.rows.push(cells.into_iter().map(|cell| flat(&cell.into())).collect());
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.rows.is_empty()
     }
 
-    /// The lines. Colour marks headings only: words carry the meaning.
-    pub fn lines(mut self, paint: Paint) -> Vec<String> {
-        let mut lines = aligned(&mut self.0);
+    /// The lines of the usual columns. Colour marks headings only: words carry the meaning.
+    pub fn lines(self, paint: Paint) -> Vec<String> {
+        let usual = self.usual;
+        self.first(usual, paint)
+    }
+
+    /// The lines of all columns.
+    pub fn wide_lines(self, paint: Paint) -> Vec<String> {
+        let all = self.headings.len();
+        self.first(all, paint)
+    }
+
+    fn first(self, columns: usize, paint: Paint) -> Vec<String> {
+        let mut table = borderless();
+        table.set_header(self.headings.into_iter().take(columns));
+        table.add_rows(self.rows.into_iter().map(|row| row.into_iter().take(columns).collect::<Vec<_>>()));
+        let mut lines = aligned(&mut table);
         if let Some(heading) = lines.first_mut() {
             *heading = paint.bold(heading);
         }
@@ -80,6 +104,17 @@ mod tests {
             table.lines(Paint::Plain),
             ["ID   NAME    NOTE", "1    a", "200  größer  two lines"].map(str::to_owned).to_vec()
         );
+    }
+
+    #[test]
+    fn wide_columns_stand_behind_the_usual_ones() {
+        let table = || {
+            let mut table = Table::new(&["ID", "NAME"]).with_wide(&["REASON"]);
+            table.row(["1", "a", "b"]);
+            table
+        };
+        assert_eq!(table().lines(Paint::Plain), ["ID  NAME", "1   a"]);
+        assert_eq!(table().wide_lines(Paint::Plain), ["ID  NAME  REASON", "1   a     b"]);
     }
 
     #[test]

@@ -250,7 +250,11 @@ fn details(user: &v1::User) -> Vec<String> {
 }
 
 fn table(users: &[v1::User]) -> Table {
-    let mut table = Table::new(&["ID", "NAME", "STATE", "PASSWORD", "ROLES", "CERTIFICATES"]);
+    let mut table = Table::new(&["ID", "NAME", "STATE", "PASSWORD", "ROLES", "CERTIFICATES"]).with_wide(&[
+        "MADE",
+        "PASSWORD SET",
+        "MAY",
+    ]);
     for user in users {
         table.row([
             user.id.to_string(),
@@ -259,6 +263,9 @@ fn table(users: &[v1::User]) -> Table {
             if user.has_password { "yes" } else { "no" }.to_owned(),
             listed(&user.roles),
             user.certificate_names.join(", "),
+            times::shown(user.create_time.as_ref()),
+            times::shown(user.password_time.as_ref()),
+            listed(&user.permissions),
         ]);
     }
     table
@@ -318,6 +325,8 @@ mod tests {
                 "1001  bob   enabled  yes       CLUSTER_VIEWER, STOPPER",
             ]
         );
+        let wide = table(&[user()]).wide_lines(Paint::Plain);
+        assert!(wide[1].ends_with("  -     2026-01-02T03:04:05.678Z  CLUSTER:*:READ"), "{wide:?}");
         assert_eq!(
             details(&user()),
             [

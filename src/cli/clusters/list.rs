@@ -33,7 +33,8 @@ pub async fn run(args: ListArgs, client: &Client, output: &Output) -> Result<Exi
 }
 
 fn table(clusters: &[v1::Cluster], now: Timestamp) -> Table {
-    let mut table = Table::new(&["ID", "NAME", "STATUS", "SERVERS", "ZONES", "VERSION", "READ", "TASK", "SYNC ERROR"]);
+    let mut table = Table::new(&["ID", "NAME", "STATUS", "SERVERS", "ZONES", "VERSION", "READ", "TASK", "SYNC ERROR"])
+        .with_wide(&["OB ID", "LOGIN", "ZONE NAMES", "ENDPOINTS"]);
     for cluster in clusters {
         table.row([
             cluster.id.to_string(),
@@ -41,17 +42,21 @@ fn table(clusters: &[v1::Cluster], now: Timestamp) -> Table {
             words::cluster_status(cluster.status).into_owned(),
             cluster.server_count.to_string(),
             cluster.zones.len().to_string(),
-            short(&cluster.version).to_owned(),
+            short_version(&cluster.version).to_owned(),
             times::age(cluster.observed_at.as_ref(), now),
             cluster.operating_task_id.map_or_else(|| "-".to_owned(), |task| task.to_string()),
             cluster.sync_error.clone(),
+            cluster.ob_cluster_id.to_string(),
+            cluster.username.clone(),
+            cluster.zones.iter().map(|zone| zone.name.as_str()).collect::<Vec<_>>().join(", "),
+            cluster.endpoints.join(", "),
         ]);
     }
     table
 }
 
 /// `4.2.1.8` of `4.2.1.8_108000022024072217-b4e5…(Jul 22 2024 17:36:02)`.
-fn short(version: &str) -> &str {
+pub fn short_version(version: &str) -> &str {
     version.split(['_', '(', ' ']).next().unwrap_or_default()
 }
 
@@ -68,9 +73,18 @@ mod tests {
             status: v1::ClusterStatus::Running as i32,
             version: "4.3.5.1_101000042025031818-b4e5(Mar 18 2025)".to_owned(),
             server_count: 3,
+            ob_cluster_id: 7,
+            username: "root@sys".to_owned(),
+            endpoints: vec!["10.0.0.1:2881".to_owned(), "10.0.0.2:2881".to_owned()],
             observed_at: Some(prost_types::Timestamp { seconds: 1000, nanos: 0 }),
             ..Default::default()
         };
+        let wide =
+            table(std::slice::from_ref(&cluster), Timestamp::from_micros(1_300_000_000)).wide_lines(Paint::Plain);
+        assert!(
+            wide[1].ends_with("-                 7      root@sys              10.0.0.1:2881, 10.0.0.2:2881"),
+            "{wide:?}"
+        );
         assert_eq!(
             table(&[cluster], Timestamp::from_micros(1_300_000_000)).lines(Paint::Plain),
             [

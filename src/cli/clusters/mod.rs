@@ -11,6 +11,7 @@ mod sync;
 mod update;
 
 use clap::Subcommand;
+pub(super) use list::short_version;
 
 use super::client::Client;
 use super::exit::{self, Exit};

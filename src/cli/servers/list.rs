@@ -3,6 +3,7 @@
 use clap::Args;
 
 use crate::cli::client::Client;
+use crate::cli::clusters::short_version;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::listed::Listed;
@@ -37,7 +38,8 @@ pub async fn run(args: ListArgs, client: &Client, output: &Output) -> Result<Exi
 
 fn table(servers: &[v1::ObServer], now: Timestamp) -> Table {
     // What needs a look at the host and the log streams is not in a list: an answer that is always "unknown" misleads.
-    let mut table = Table::new(&["ID", "ADDRESS", "ZONE", "STATUS", "OCEANBASE", "SERVICE", "READ", "TASK"]);
+    let mut table = Table::new(&["ID", "ADDRESS", "ZONE", "STATUS", "OCEANBASE", "SERVICE", "READ", "TASK"])
+        .with_wide(&["SQL PORT", "ROOT SERVICE", "STOPPED AT", "SERVES SINCE", "HELD UNTIL", "VERSION"]);
     for server in servers {
         table.row([
             server.id.to_string(),
@@ -48,6 +50,12 @@ fn table(servers: &[v1::ObServer], now: Timestamp) -> Table {
             words::service_state(server.service_state).into_owned(),
             times::age(server.observed_at.as_ref(), now),
             server.operating_task_id.map_or_else(|| "-".to_owned(), |task| task.to_string()),
+            server.sql_port.to_string(),
+            if server.with_rootserver { "yes" } else { "no" }.to_owned(),
+            times::shown(server.stop_time.as_ref()),
+            times::shown(server.start_service_time.as_ref()),
+            times::shown(server.held_until.as_ref()),
+            short_version(&server.version).to_owned(),
         ]);
     }
     table
@@ -87,9 +95,17 @@ mod tests {
             status: v1::ServerStatus::Stopped as i32,
             inner_status: v1::ServerInnerStatus::Active as i32,
             service_state: v1::ServiceState::Stopped as i32,
+            sql_port: 2881,
+            version: "4.3.5.1_101000042025031818".to_owned(),
             observed_at: Some(prost_types::Timestamp::default()),
             ..Default::default()
         };
+        let wide = table(std::slice::from_ref(&server), Timestamp::from_micros(0)).wide_lines(Paint::Plain);
+        assert_eq!(
+            wide[1].split_whitespace().skip(9).collect::<Vec<_>>(),
+            ["2881", "no", "-", "-", "-", "4.3.5.1"],
+            "{wide:?}"
+        );
         let lines = table(&[server], Timestamp::from_micros(42_000_000)).lines(Paint::Plain);
         assert_eq!(
             lines[1].split_whitespace().collect::<Vec<_>>(),

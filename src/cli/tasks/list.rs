@@ -58,7 +58,13 @@ pub async fn run(args: ListArgs, client: &Client, output: &Output) -> Result<Exi
 }
 
 fn table(tasks: &[v1::Task]) -> Table {
-    let mut table = Table::new(&["ID", "CREATED", "STATE", "CLUSTER", "SERVER", "NAME", "CREATOR"]);
+    let mut table = Table::new(&["ID", "CREATED", "STATE", "CLUSTER", "SERVER", "NAME", "CREATOR"]).with_wide(&[
+        "OPERATION",
+        "BEGAN",
+        "ENDED",
+        "REVISION",
+        "REASON",
+    ]);
     for task in tasks {
         let cluster = task.cluster.as_ref().map(|cluster| format!("{} ({})", cluster.name, cluster.id));
         table.row([
@@ -69,6 +75,11 @@ fn table(tasks: &[v1::Task]) -> Table {
             short_target(task),
             task.name.clone(),
             task.creator.clone(),
+            words::task_operation(task.operation).into_owned(),
+            times::shown(task.start_time.as_ref()),
+            times::shown(task.finish_time.or(task.resting_since).as_ref()),
+            task.revision.to_string(),
+            task.reason.clone(),
         ]);
     }
     table
@@ -78,6 +89,7 @@ fn table(tasks: &[v1::Task]) -> Table {
 mod tests {
     use crate::cli::style::Paint;
     use crate::cli::view::tests::task;
+    use crate::proto::v1;
 
     #[test]
     fn one_line_per_task() {
@@ -87,6 +99,17 @@ mod tests {
                 "ID     CREATED                   STATE    CLUSTER  SERVER         NAME            CREATOR",
                 "12345  2026-01-02T03:04:05.678Z  RUNNING  ob (1)   10.0.0.2:2882  Stop OB server  alice",
             ]
+        );
+    }
+
+    #[test]
+    fn wide_says_what_it_does_and_why() {
+        let mut task = task();
+        task.set_operation(v1::TaskOperation::Rollback);
+        (task.resting_since, task.reason) = (task.create_time, "CHG-7".to_owned());
+        assert_eq!(
+            super::table(&[task]).wide_lines(Paint::Plain)[1].split_once("alice").unwrap().1,
+            "    ROLLBACK   -      2026-01-02T03:04:05.678Z  1         CHG-7"
         );
     }
 }

@@ -21,6 +21,18 @@ async fn stage_of(options: obsteward::sim::SimOptions) -> (Stage, Program) {
     (stage, Program::of(address).with_cluster(&name))
 }
 
+/// Every path of a document.
+fn keys(document: &Value) -> Vec<String> {
+    match document {
+        Value::Object(fields) => fields
+            .iter()
+            .flat_map(|(key, value)| keys(value).into_iter().map(move |inner| format!("{key}.{inner}")))
+            .collect(),
+        Value::Array(items) => items.iter().flat_map(keys).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => vec![String::new()],
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn clusters_and_servers_are_registered_shown_and_forgotten() {
     let (stage, obsteward) = stage().await;
@@ -61,7 +73,15 @@ async fn clusters_and_servers_are_registered_shown_and_forgotten() {
 
     // The same as data: one document each, also of what goes wrong.
     for line in ["clusters list", "clusters show 7", "clusters sync 7", "servers list 7", "tasks list"] {
-        obsteward.run(&format!("{line} --output json")).await.with(0).json();
+        let json = obsteward.run(&format!("{line} --output json")).await.with(0).json();
+        let yaml = obsteward.run(&format!("{line} --output yaml")).await.with(0).out;
+        let yaml: Value = serde_yaml_ng::from_str(&yaml).unwrap();
+        // What was read again in between is newer.
+        assert_eq!(keys(&yaml), keys(&json), "{line}");
+    }
+    for (form, last) in [("text", "TASK"), ("table", "TASK"), ("wide", "VERSION")] {
+        let list = obsteward.run(&format!("servers list 7 --output {form}")).await.with(0);
+        assert!(list.out.lines().next().unwrap().ends_with(last), "{list:?}");
     }
     let server = obsteward.run(&format!("servers show 7 {address} --output json")).await.with(0).json();
     assert_eq!(
@@ -72,7 +92,7 @@ async fn clusters_and_servers_are_registered_shown_and_forgotten() {
     let error: Value = serde_json::from_str(&refused.err).unwrap();
     assert_eq!(error["error"]["code"], "NOT_FOUND");
 
-    for line in ["stop demo db-2", "stop demo 1 --timeout 1s", "watch", "tasks retry x", "tasks list --state done"] {
+    for line in ["stop demo db-2", "stop demo 1 --timeout 1s", "watch x", "tasks retry x", "tasks list --state done"] {
         assert!(!obsteward.run(line).await.with(2).err.is_empty());
     }
 }
