@@ -68,6 +68,17 @@ impl Failure {
         matches!(self, Self::Output { error, changes: false } if error.kind() == io::ErrorKind::BrokenPipe)
     }
 
+    /// The same, with what to do behind the advice that the status brought.
+    pub fn then(mut self, go_on: Option<String>) -> Self {
+        if let (Self::Rpc { hint, .. }, Some(go_on)) = (&mut self, go_on) {
+            *hint = Some(match hint.take() {
+                Some(advice) => format!("{advice}; then {go_on}"),
+                None => go_on,
+            });
+        }
+        self
+    }
+
     pub fn document(&self) -> ErrorDoc {
         match self {
             Self::Usage(message) => ErrorDoc::local("INVALID_ARGUMENT", message),

@@ -110,7 +110,8 @@ fn holding(task: &v1::Task) -> impl Iterator<Item = i64> {
     holding.map(|subtask| subtask.id)
 }
 
-async fn over(limit: Option<Duration>) {
+/// Ends when the time does; never, without a limit.
+pub async fn over(limit: Option<Duration>) {
     match limit {
         Some(limit) => tokio::time::sleep(limit).await,
         None => std::future::pending().await,

@@ -7,7 +7,7 @@ use crate::proto::v1;
 use crate::proto::v1::task_event::Kind;
 
 use super::error::ErrorDoc;
-use super::style::Paint;
+use super::style::{Mark, Paint};
 use super::table::{flat, padded};
 use super::view::{Phase, TaskView, phase};
 use super::{times, words};
@@ -271,7 +271,8 @@ fn undone(view: &TaskView, subtask: &v1::Subtask) -> Option<String> {
     }
 }
 
-fn running(view: &TaskView, subtask: &v1::Subtask, now: Timestamp) -> String {
+/// What a subtask at work waits for.
+pub fn running(view: &TaskView, subtask: &v1::Subtask, now: Timestamp) -> String {
     let back = if subtask.operation() == v1::SubtaskOperation::Rollback { "undo: " } else { "" };
     let what = waits_for(view, subtask, now);
     if what.is_empty() { back.trim_end_matches(": ").to_owned() } else { format!("{back}{what}") }
@@ -298,11 +299,16 @@ fn between(from: Option<&prost_types::Timestamp>, to: Option<&prost_types::Times
 
 /// `word`, coloured by the state: green, yellow or red.
 pub fn paint_task_state(state: v1::TaskState, word: &str, paint: Paint) -> String {
+    task_state_mark(state)(paint, word)
+}
+
+/// The colour of a state.
+pub fn task_state_mark(state: v1::TaskState) -> Mark {
     match state {
-        v1::TaskState::Successful => paint.green(word),
-        v1::TaskState::Failed | v1::TaskState::Cancelled | v1::TaskState::Refused => paint.red(word),
-        v1::TaskState::Running | v1::TaskState::Canceling => paint.yellow(word),
-        v1::TaskState::Unspecified | v1::TaskState::RolledBack | v1::TaskState::GivenUp => word.to_owned(),
+        v1::TaskState::Successful => Paint::green,
+        v1::TaskState::Failed | v1::TaskState::Cancelled | v1::TaskState::Refused => Paint::red,
+        v1::TaskState::Running | v1::TaskState::Canceling => Paint::yellow,
+        v1::TaskState::Unspecified | v1::TaskState::RolledBack | v1::TaskState::GivenUp => |_, word| word.to_owned(),
     }
 }
 
@@ -313,10 +319,14 @@ pub fn going_back(task: &v1::Task) -> bool {
 
 /// How a task ended, in one line.
 pub fn result_line(task: &v1::Task) -> String {
-    let word = words::task_state(task.state);
+    format!("task {} {}: {}", task.id, words::task_state(task.state), flat(&outcome(task)))
+}
+
+/// Why a task failed or what it holds, or what it did and how long that took.
+pub fn outcome(task: &v1::Task) -> String {
     let failed = task.subtasks.iter().find(|subtask| subtask.state() == v1::SubtaskState::Failed);
     let error = task.error.as_ref().or_else(|| failed.and_then(|subtask| subtask.error.as_ref()));
-    let what = match error {
+    match error {
         None if !task.held.is_empty() => held(task),
         Some(error) => {
             let back = |subtask: &v1::Subtask| subtask.operation() == v1::SubtaskOperation::Rollback;
@@ -330,8 +340,7 @@ pub fn result_line(task: &v1::Task) -> String {
             let took = took.filter(|took| !took.is_empty()).map(|took| format!(" in {took}")).unwrap_or_default();
             format!("{} {}{took}", task.name, target(task))
         }
-    };
-    format!("task {} {word}: {}", task.id, flat(&what))
+    }
 }
 
 /// How far a rollout is: "7 of 12 servers, zone2; about 6 min more".

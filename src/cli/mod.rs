@@ -223,7 +223,7 @@ pub enum Command {
             obsteward freeze [OPTIONS] --cluster-id <ID> --server-id <ID>"
     )]
     Freeze(plain::PlainArgs),
-    /// Follow a task, or all tasks of a cluster, as they happen
+    /// See all tasks at work, or follow one, or all of a cluster, as they happen
     #[command(after_help = exit::HELP)]
     Watch(watch::WatchArgs),
     /// See tasks and their logs, retry them, roll them back or give them up
@@ -392,6 +392,8 @@ mod tests {
             "obsteward restart ob 2 --plan",
             "obsteward freeze ob 10.0.0.2:2882 --watch --timeout 10m",
             "obsteward watch 12345 --timeout 10m --after-revision 0",
+            "obsteward watch",
+            "obsteward watch --no-progress --timeout 1m --output wide",
             "obsteward watch --cluster ob",
             "obsteward watch --all --after-seq 7",
             "obsteward tasks list --cluster ob --ob-server 10.0.0.2:2882 --state failed --state given-up --limit 5",
@@ -456,7 +458,6 @@ mod tests {
             "obsteward tasks rollback",
             "obsteward tasks skip 7",
             "obsteward tasks skip 7 8 --timeout 1s",
-            "obsteward watch",
             "obsteward watch 1 --all",
             "obsteward watch --all --cluster ob",
             "obsteward tasks list --state done",

@@ -7,6 +7,9 @@ use crate::domain::printable::is_invisible;
 /// What [`Paint`] writes.
 const CODES: [&str; 6] = ["\u{1b}[0m", "\u{1b}[1m", "\u{1b}[2m", "\u{1b}[31m", "\u{1b}[32m", "\u{1b}[33m"];
 
+/// One of the ways in which [`Paint`] marks a text.
+pub type Mark = fn(Paint, &str) -> String;
+
 /// Whether and how text is marked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Paint {

@@ -13,3 +13,4 @@ pub mod required_fields;
 pub mod rest;
 pub mod slow_clients;
 pub mod task_log;
+pub mod terminal;

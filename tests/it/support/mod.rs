@@ -24,6 +24,7 @@ pub mod sshd;
 pub mod stored_rows;
 pub mod stored_tasks;
 pub mod temporary_store;
+pub mod terminal;
 
 use std::net::SocketAddr;
 use std::path::Path;

@@ -60,7 +60,8 @@ impl Program {
         Self { cluster: name.to_owned(), ..self }
     }
 
-    fn command(&self, line: &str) -> Command {
+    /// A line that is to be run in some other way.
+    pub fn line(&self, line: &str) -> Command {
         let words = line.split_whitespace().map(|word| if word == "demo" { self.cluster.as_str() } else { word });
         let mut command = obsteward(&words.collect::<Vec<_>>().join(" "));
         command.args(["--server", &self.server]);
@@ -69,14 +70,14 @@ impl Program {
 
     /// Runs a line (split at blanks) to its end.
     pub async fn run(&self, line: &str) -> Ended {
-        end_of(self.command(line)).await
+        end_of(self.line(line)).await
     }
 
     /// Runs a line whose output nobody reads any more, to its end.
     pub async fn unread(&self, line: &str) -> Ended {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
-        let mut command = self.command(line);
+        let mut command = self.line(line);
         let child = command.stdin(Stdio::null()).stdout(writer).stderr(Stdio::piped()).kill_on_drop(true).spawn();
         let output = tokio::time::timeout(PATIENCE, child.unwrap().wait_with_output()).await;
         let output = output.unwrap_or_else(|_| panic!("{line} does not end")).unwrap();
@@ -85,7 +86,7 @@ impl Program {
 
     /// Starts a line and leaves it running.
     pub fn start(&self, line: &str) -> Started {
-        Started::of(self.command(line))
+        Started::of(self.line(line))
     }
 }
 
