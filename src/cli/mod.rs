@@ -7,6 +7,7 @@ mod any_server;
 mod audit;
 pub mod client;
 mod clusters;
+mod completions;
 #[cfg(feature = "sim")]
 mod demo;
 mod diagnose;
@@ -19,6 +20,7 @@ mod lines;
 mod listed;
 mod live;
 mod login;
+mod man;
 mod on_server;
 pub mod output;
 mod pages;
@@ -242,6 +244,10 @@ pub enum Command {
     Audit(audit::AuditArgs),
     /// See which processes of the service are over the store, and what they do
     Replicas,
+    /// Write the completions of a shell
+    Completions(completions::CompletionsArgs),
+    /// Write the manual page, or those of all commands into a directory
+    Man(man::ManArgs),
     /// Back the store up, or say that a backup was restored
     #[command(subcommand)]
     Store(store::StoreCommand),
@@ -257,13 +263,14 @@ impl Command {
             Self::Stop(args) => !args.options.plan,
             Self::Restart(args) => !args.options.plan,
             Self::Rollout(args) => !args.plan,
+            Self::Man(args) => args.writes_files(),
             Self::Clusters(command) => command.changes(),
             Self::Zones(command) => command.changes(),
             Self::Tasks(command) => command.changes(),
             Self::User(command) => command.changes(),
             Self::Key(command) => command.changes(),
             Self::Role(command) => command.changes(),
-            Self::Servers(_) | Self::Watch(_) | Self::Audit(_) | Self::Replicas => false,
+            Self::Servers(_) | Self::Watch(_) | Self::Audit(_) | Self::Replicas | Self::Completions(_) => false,
         }
     }
 }
@@ -355,6 +362,8 @@ async fn dispatch(cli: Cli, output: &Output) -> Result<Exit, Failure> {
         Command::Role(command) => roles::run(command, &client()?, output).await,
         Command::Audit(args) => audit::run(args, &client()?, output).await,
         Command::Replicas => replicas::run(&client()?, output).await,
+        Command::Completions(args) => completions::run(args, Cli::command(), output),
+        Command::Man(args) => man::run(args, Cli::command(), output),
         Command::Store(command) => store::run(command, client, output).await,
     }
 }
@@ -424,6 +433,8 @@ mod tests {
             "obsteward audit --cluster 1 --task 100001 --accepted --since 2026-01-02T03:04:05Z",
             "obsteward clusters list --output text",
             "obsteward tasks list --output yaml",
+            "obsteward completions bash",
+            "obsteward man --directory /usr/local/share/man/man1",
             "obsteward store restored --store /var/lib/obsteward/obsteward.db --output json",
             "obsteward store backup /backup/obsteward.db --overwrite --server http://h:1",
         ] {
@@ -462,6 +473,8 @@ mod tests {
             "obsteward watch --all --cluster ob",
             "obsteward tasks list --state done",
             "obsteward tasks list --output tabular",
+            "obsteward completions",
+            "obsteward completions csh",
             "obsteward tasks log",
             "obsteward tasks log 7 --from-line 0",
             "obsteward tasks diagnose",

@@ -1,11 +1,13 @@
 //! The command line before people's eyes: the real program in a pseudo-terminal. What counts is what is seen, that it fits, and
 //! that the terminal is as it was when the program has ended.
 
+use std::process::Stdio;
+
 use obsteward::config::Config;
 use obsteward::proto::v1;
 use obsteward::sim::{Fault, FaultKind};
 
-use crate::support::program::{Program, lasting_address};
+use crate::support::program::{Program, end_of, lasting_address, obsteward};
 use crate::support::terminal::Terminal;
 use crate::support::{Stage, quick};
 
@@ -96,4 +98,30 @@ async fn without_a_terminal_it_is_lines() {
     assert!(ended.err.contains(
         "the tasks go on without a watcher, go on where this ended with: obsteward watch --all --after-seq "
     ));
+}
+
+#[tokio::test]
+async fn shells_and_man_read_what_is_written_for_them() {
+    let script = end_of(obsteward("completions bash")).await.with(0).out;
+    let mut bash = std::process::Command::new("bash").arg("-n").stdin(Stdio::piped()).spawn().unwrap();
+    std::io::Write::write_all(&mut bash.stdin.take().unwrap(), script.as_bytes()).unwrap();
+    assert!(bash.wait().unwrap().success());
+    assert!(script.contains("--request-id") && script.contains("give-up"), "{script}");
+
+    let page = end_of(obsteward("man")).await.with(0).out;
+    assert!(page.contains(".TH obsteward 1") && page.contains("obsteward\\-stop(1)"), "{page}");
+    let directory = tempfile::tempdir().unwrap();
+    let pages = directory.path().join("man1");
+    end_of(obsteward(&format!("man --directory {}", pages.display()))).await.with(0);
+    let stop = std::fs::read_to_string(pages.join("obsteward-stop.1")).unwrap();
+    assert!(stop.contains("Take a server out of service"), "{stop}");
+    assert!(pages.join("obsteward-tasks-rollback.1").exists());
+    let man = std::process::Command::new("man").args(["-l", "--warnings"]).arg(pages.join("obsteward-stop.1")).output();
+    // Not every machine has it.
+    if let Ok(man) = man {
+        let (shown, wrong) = (String::from_utf8_lossy(&man.stdout), String::from_utf8_lossy(&man.stderr));
+        assert!(shown.contains("--accept-risk") && wrong.is_empty(), "{wrong}\n{shown}");
+    }
+    let nowhere = end_of(obsteward("man --directory /proc/nowhere")).await.with(1);
+    assert!(nowhere.err.contains("cannot write the manual to /proc/nowhere"), "{nowhere:?}");
 }
