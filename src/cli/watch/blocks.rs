@@ -169,13 +169,14 @@ fn doing(view: &TaskView, columns: usize, now: Timestamp, paint: Paint) -> Vec<S
     };
     if let [only] = at_work[..] {
         let mut lines = flow(&far.into_iter().chain([plain(step(only))]).collect::<Vec<_>>(), columns, GAP, paint);
-        lines.extend(waits(view, only, columns, GAP, now, paint));
+        lines.extend(waits(only, &running(view, only, now), columns, now, paint));
         return lines;
     }
     let mut lines = flow(&far, columns, GAP, paint);
     for subtask in at_work.iter().take(MOST_STEPS) {
-        lines.push(indented(&step(subtask), columns, GAP));
-        lines.extend(waits(view, subtask, columns, 2 * GAP, now, paint));
+        let what = running(view, subtask, now);
+        let colon = if what.is_empty() { "" } else { ": " };
+        lines.extend(waits(subtask, &format!("{}{colon}{what}", step(subtask)), columns, now, paint));
     }
     if at_work.len() > MOST_STEPS {
         let more = format!("and {} more side by side", at_work.len() - MOST_STEPS);
@@ -185,18 +186,11 @@ fn doing(view: &TaskView, columns: usize, now: Timestamp, paint: Paint) -> Vec<S
 }
 
 /// What a step waits for; yellow when nothing moves, with what holds it.
-fn waits(
-    view: &TaskView,
-    subtask: &v1::Subtask,
-    columns: usize,
-    margin: usize,
-    now: Timestamp,
-    paint: Paint,
-) -> Vec<String> {
-    let mut lines = wrapped(&flat(&running(view, subtask, now)), columns, margin);
+fn waits(subtask: &v1::Subtask, what: &str, columns: usize, now: Timestamp, paint: Paint) -> Vec<String> {
+    let mut lines = wrapped(&flat(what), columns, GAP);
     if let Some(progress) = subtask.progress.as_ref().filter(|progress| stalled_for(progress, now).is_some()) {
         let held = blocker_lines(progress, 1);
-        lines.extend(held.iter().flat_map(|held| wrapped(&flat(held), columns, margin)));
+        lines.extend(held.iter().flat_map(|held| wrapped(&flat(held), columns, GAP)));
         return coloured(lines, Paint::yellow, paint);
     }
     lines

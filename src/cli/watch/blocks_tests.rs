@@ -32,19 +32,14 @@ fn standing_still() -> TaskView {
     let mut begun = numbered(12346, "Restart OB server", "bob\u{1b}[31m");
     begun.cluster = Some(v1::TaskCluster { id: 2, name: "测试集群".to_owned(), ob_cluster_id: 2 });
     let mut view = TaskView::new(begun);
-    let of = |mut event: v1::TaskEvent| {
-        event.task_id = 12346;
-        event
-    };
-    view.apply(&of(subtask_moves(2, 10, READY, RUNNING)));
+    view.apply(&v1::TaskEvent { task_id: 12346, ..subtask_moves(2, 10, READY, RUNNING) });
     view.progress(v1::SubtaskProgress { task_id: 12346, ..stuck() });
     view
 }
 
 fn at_rest() -> TaskView {
     let mut view = TaskView::new(numbered(12347, "Stop OB zone", "alice"));
-    view.apply(&subtask_moves(2, 30, READY, RUNNING));
-    view.apply(&task_moves(3, v1::TaskState::Failed));
+    view.apply(&v1::TaskEvent { task_id: 12347, ..task_moves(2, v1::TaskState::Failed) });
     view
 }
 
