@@ -1,5 +1,6 @@
 //! How callers reach us: authentication, validation, translation, and the words of a refusal. No decisions. This module may
-//! use `service`, `watch`, `access`, the types of `store`, `domain`, `clock`, `proto`, `config` and `net`.
+//! use `service`, `watch`, `access`, the types of `store`, `domain`, `clock`, `proto`, `config`, `net` and `telemetry::metrics`.
+//! The probes ask the store one question.
 
 pub mod auth;
 mod error_row;

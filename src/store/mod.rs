@@ -18,7 +18,7 @@
 //!   by the lock holder's commits only.
 //!
 //! One write, [`Store::submit`], holds all of that together: it happens wholly or not at all. This module may use `domain`,
-//! `clock` and `proto`; it knows no engine.
+//! `clock`, `proto` and `telemetry::metrics`; it knows no engine.
 
 pub mod access;
 pub mod backup;
