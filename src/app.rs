@@ -15,10 +15,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::Directory;
 use crate::access::bootstrap::{BootstrapError, bootstrap, has_administrator};
+use crate::access::session::Sessions;
 use crate::agent::{Agent, AgentConfig, Launcher};
 use crate::api::auth::Gatekeeper;
+use crate::api::console::Console;
 use crate::api::rest::{Rest, TimestampFormat};
-use crate::api::{grpc, metrics, rest};
+use crate::api::{console, grpc, metrics, rest};
 use crate::clock::{BootClock, Clock};
 use crate::config::{Config, ProxiesConfig, RestConfig, SshConfig, TlsConfig};
 use crate::domain::ids::ClusterId;
@@ -99,6 +101,8 @@ pub struct App {
     bounds: ListenerLimits,
     body_bytes: u64,
     gatekeeper: Arc<Gatekeeper>,
+    sessions: Arc<Sessions>,
+    clock: Clock,
     reload: Arc<Notify>,
     store: Arc<dyn WholeStore>,
     engine: Arc<Engine>,
@@ -201,7 +205,8 @@ impl App {
         let store = store::open(&config.store, replica, clock.clone()).await?;
         let access: Arc<dyn AccessStore> = store.clone();
         let directory = Directory::open(Arc::clone(&access)).await?;
-        let gatekeeper = gatekeeper(config, &directory, &clock).await?;
+        let sessions = Arc::new(Sessions::new(&*store, config.rest.session())?);
+        let gatekeeper = gatekeeper(config, &directory, &clock, &sessions).await?;
         let local = match &config.local_agent.state_directory {
             None => None,
             Some(directory) => {
@@ -254,7 +259,7 @@ impl App {
                     setting: "metrics.insecure_listen = true",
                 };
                 let face = BoundListener::bind("metrics", listen, None, Protocols::Rest, false, insecure).await?;
-                Some((face, metrics::router(service.clone(), clock)))
+                Some((face, metrics::router(service.clone(), clock.clone())))
             }
         };
         let guarded = Guarded::new(service);
@@ -265,6 +270,8 @@ impl App {
             bounds,
             body_bytes: config.limits.body_bytes,
             gatekeeper,
+            sessions,
+            clock,
             reload: Arc::default(),
             store,
             engine,
@@ -318,15 +325,29 @@ impl App {
             .await
             .map_err(|error| AppError::Serve(format!("its reflection is wrong: {error}")))?;
         let router = self.rest.map(|(face, config)| {
-            let router = rest::router(Rest {
+            let (body_bytes, arrival_seconds) = (self.body_bytes, self.bounds.arrival.as_secs());
+            let gateway = rest::router(Rest {
                 guarded: guarded.clone(),
                 hub: Arc::clone(&hub),
-                gatekeeper: self.gatekeeper,
-                config,
-                body_bytes: self.body_bytes,
-                arrival_seconds: self.bounds.arrival.as_secs(),
+                gatekeeper: Arc::clone(&self.gatekeeper),
+                config: config.clone(),
+                body_bytes,
+                arrival_seconds,
             });
-            (face, router)
+            if !config.console {
+                return (face, gateway);
+            }
+            let console = Console {
+                guarded: guarded.clone(),
+                hub: Arc::clone(&hub),
+                gatekeeper: Arc::clone(&self.gatekeeper),
+                sessions: self.sessions,
+                clock: self.clock,
+                config,
+                body_bytes,
+                arrival_seconds,
+            };
+            (face, console::router(console, gateway))
         });
         drop((guarded, hub));
         let bounds = self.bounds;
@@ -411,7 +432,12 @@ fn bounds(config: &Config, allowed: Option<u64>) -> ListenerLimits {
 
 /// Builds what authenticates callers. With authentication on, some user must be allowed to do everything, or nobody could ever
 /// begin.
-async fn gatekeeper(config: &Config, directory: &Arc<Directory>, clock: &Clock) -> Result<Arc<Gatekeeper>, AppError> {
+async fn gatekeeper(
+    config: &Config,
+    directory: &Arc<Directory>,
+    clock: &Clock,
+    sessions: &Arc<Sessions>,
+) -> Result<Arc<Gatekeeper>, AppError> {
     if !config.auth.enabled {
         tracing::warn!("authentication is off, everybody who reaches this service may do everything");
         return Ok(Arc::new(Gatekeeper::open_within(&config.limits)));
@@ -423,7 +449,8 @@ async fn gatekeeper(config: &Config, directory: &Arc<Directory>, clock: &Clock) 
     if !has_administrator(directory) {
         return Err(AppError::NoAdministrator);
     }
-    Ok(Arc::new(Gatekeeper::new(Arc::clone(directory), clock.clone(), &config.auth, &config.limits)))
+    let gatekeeper = Gatekeeper::new(Arc::clone(directory), clock.clone(), &config.auth, &config.limits);
+    Ok(Arc::new(gatekeeper.with_sessions(Arc::clone(sessions))))
 }
 
 /// Closes the store, so that whoever waits for the end of the service can open it or move the file. Connections and watches

@@ -2,6 +2,7 @@
 //! use `service`, `watch`, `access`, the types of `store`, `domain`, `clock`, `proto`, `config` and `net`.
 
 pub mod auth;
+pub mod console;
 mod error_row;
 pub mod error_status;
 pub mod error_table;
