@@ -17,12 +17,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::Directory;
 use crate::access::bootstrap::{BootstrapError, bootstrap, has_administrator};
+use crate::access::session::Sessions;
 use crate::agent::{Agent, AgentConfig, Launcher};
 use crate::api::auth::Gatekeeper;
+use crate::api::console::Console;
 use crate::api::metrics::Measured;
 use crate::api::probes::Readiness;
 use crate::api::rest::{Rest, TimestampFormat};
-use crate::api::{grpc, metrics, probes, rest};
+use crate::api::{console, grpc, metrics, probes, rest};
 use crate::clock::{BootClock, Clock};
 use crate::config::{Config, ProxiesConfig, RestConfig, SshConfig, TlsConfig};
 use crate::domain::ids::ClusterId;
@@ -108,6 +110,8 @@ pub struct App {
     bounds: ListenerLimits,
     body_bytes: u64,
     gatekeeper: Arc<Gatekeeper>,
+    sessions: Arc<Sessions>,
+    clock: Clock,
     reload: Arc<Notify>,
     store: Arc<dyn WholeStore>,
     engine: Arc<Engine>,
@@ -213,7 +217,8 @@ impl App {
         let store = store::open(&config.store, replica, clock.clone(), metrics.store.clone()).await?;
         let access: Arc<dyn AccessStore> = store.clone();
         let directory = Directory::open(Arc::clone(&access)).await?;
-        let gatekeeper = gatekeeper(config, &directory, &clock).await?;
+        let sessions = Arc::new(Sessions::new(&*store, config.rest.session())?);
+        let gatekeeper = gatekeeper(config, &directory, &clock, &sessions).await?;
         let local = match &config.local_agent.state_directory {
             None => None,
             Some(directory) => {
@@ -231,13 +236,13 @@ impl App {
         let effect_times = if store.is_shared() { effect_times.of_replica() } else { effect_times };
         let oceanbase = Arc::new(MysqlOceanBase::new(clock.clone()).with_effect_times(effect_times));
         // Periodic readings and credential checks log in each time, without kept sessions.
-        let sessions = |kept| SessionPool::new(oceanbase.clone(), kept).measured(metrics.clusters.clone());
-        let once = Arc::new(sessions(Duration::ZERO));
+        let pool = |kept| SessionPool::new(oceanbase.clone(), kept).measured(metrics.clusters.clone());
+        let once = Arc::new(pool(Duration::ZERO));
         let inventory = Inventory::new(store.clone(), once, clock.clone());
         let timeouts = timeouts(config);
         let hosts = AgentHosts::new(local).with_tls(agents).with_ssh(ssh(&config.ssh)?);
         let deps = Deps {
-            oceanbase: Arc::new(sessions(timeouts.kept())),
+            oceanbase: Arc::new(pool(timeouts.kept())),
             hosts: Arc::new(hosts.measured(metrics.hosts.clone())),
             inventory: inventory.clone(),
             clock: clock.clone(),
@@ -273,8 +278,8 @@ impl App {
                     setting: "metrics.insecure_listen = true",
                 };
                 let face = BoundListener::bind("metrics", listen, None, Protocols::Rest, false, insecure).await?;
-                let (metrics, service, hub) = (metrics.clone(), service.clone(), Arc::default());
-                Some((face, Measured { metrics, service, clock, hub, runtimes }))
+                let (metrics, service, clock) = (metrics.clone(), service.clone(), clock.clone());
+                Some((face, Measured { metrics, service, clock, hub: Arc::default(), runtimes }))
             }
         };
         let guarded = Guarded::new(service);
@@ -286,6 +291,8 @@ impl App {
             bounds,
             body_bytes: config.limits.body_bytes,
             gatekeeper,
+            sessions,
+            clock,
             reload: Arc::default(),
             store,
             engine,
@@ -358,17 +365,31 @@ impl App {
             .map_err(|error| AppError::Serve(format!("its reflection is wrong: {error}")))?
             .measured(self.metrics.calls);
         let router = self.rest.map(|(face, config)| {
-            let router = rest::router(Rest {
+            let (body_bytes, arrival_seconds) = (self.body_bytes, self.bounds.arrival.as_secs());
+            let gateway = rest::router(Rest {
                 guarded: guarded.clone(),
                 hub: Arc::clone(&hub),
-                gatekeeper: self.gatekeeper,
-                config,
-                body_bytes: self.body_bytes,
-                arrival_seconds: self.bounds.arrival.as_secs(),
+                gatekeeper: Arc::clone(&self.gatekeeper),
+                config: config.clone(),
+                body_bytes,
+                arrival_seconds,
                 metrics: self.metrics.requests,
                 readiness: Arc::clone(&readiness),
             });
-            (face, router)
+            if !config.console {
+                return (face, gateway);
+            }
+            let console = Console {
+                guarded: guarded.clone(),
+                hub: Arc::clone(&hub),
+                gatekeeper: Arc::clone(&self.gatekeeper),
+                sessions: self.sessions,
+                clock: self.clock,
+                config,
+                body_bytes,
+                arrival_seconds,
+            };
+            (face, console::router(console, gateway))
         });
         drop((guarded, hub));
         readiness.serves();
@@ -453,7 +474,12 @@ fn bounds(config: &Config, allowed: Option<u64>) -> ListenerLimits {
 
 /// Builds what authenticates callers. With authentication on, some user must be allowed to do everything, or nobody could ever
 /// begin.
-async fn gatekeeper(config: &Config, directory: &Arc<Directory>, clock: &Clock) -> Result<Arc<Gatekeeper>, AppError> {
+async fn gatekeeper(
+    config: &Config,
+    directory: &Arc<Directory>,
+    clock: &Clock,
+    sessions: &Arc<Sessions>,
+) -> Result<Arc<Gatekeeper>, AppError> {
     if !config.auth.enabled {
         tracing::warn!("authentication is off, everybody who reaches this service may do everything");
         return Ok(Arc::new(Gatekeeper::open_within(&config.limits)));
@@ -465,7 +491,8 @@ async fn gatekeeper(config: &Config, directory: &Arc<Directory>, clock: &Clock) 
     if !has_administrator(directory) {
         return Err(AppError::NoAdministrator);
     }
-    Ok(Arc::new(Gatekeeper::new(Arc::clone(directory), clock.clone(), &config.auth, &config.limits)))
+    let gatekeeper = Gatekeeper::new(Arc::clone(directory), clock.clone(), &config.auth, &config.limits);
+    Ok(Arc::new(gatekeeper.with_sessions(Arc::clone(sessions))))
 }
 
 /// Closes the store, so that whoever waits for the end of the service can open it or move the file. Connections and watches

@@ -3,6 +3,7 @@
 
 mod network;
 mod notifications;
+mod rest;
 mod ssh;
 
 use std::fmt;
@@ -15,6 +16,7 @@ use thiserror::Error;
 
 pub use network::Network;
 pub use notifications::{AlertmanagerConfig, NotificationConfig, NotifiedOf, SecretUrl};
+pub use rest::{ErrorCodes, RestConfig, TaskShape};
 pub use ssh::SshConfig;
 
 #[derive(Debug, Error)]
@@ -136,50 +138,6 @@ pub struct ClientTlsConfig {
     pub cert_file: PathBuf,
     /// Private key, in PEM.
     pub key_file: PathBuf,
-}
-
-/// Shape of tasks on the REST face (docs/ocp-v2.md#the-two-shapes-of-a-task).
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-pub enum TaskShape {
-    /// `tasks`, `cluster`, `creator` as objects: OCP 3 to 4.2.
-    #[default]
-    Legacy,
-    /// `subtasks`, `type`, `clusterId`: OCP 4.
-    V4,
-}
-
-/// How the REST face writes `error.code` (docs/ocp-v2.md#who-reads-which-codes).
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-pub enum ErrorCodes {
-    /// Numbers of OCP 4.0.
-    #[default]
-    Numeric,
-    /// Prefixed names of OCP 4.2.
-    Prefixed,
-}
-
-/// The REST gateway with OCP's v2 API.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
-#[serde(default, deny_unknown_fields)]
-pub struct RestConfig {
-    /// Without it there is no gateway. Port 0 takes a free one.
-    pub listen: Option<SocketAddr>,
-    /// Listens on a network address even without TLS or authentication.
-    pub insecure_listen: bool,
-    pub task_shape: TaskShape,
-    pub error_codes: ErrorCodes,
-    /// Risks that callers of this face may accept: `QUORUM_LOSS`, `CLUSTER_UNREACHABLE`, `SERVICE_LOSS`.
-    pub accepted_risks: Vec<String>,
-    /// Value of `server` in answers; empty: the address that the request came to.
-    pub server_name: String,
-    /// Time zone of times in answers, for example `Asia/Shanghai`; empty: the machine's.
-    pub time_zone: String,
-    /// Without it: plaintext.
-    pub tls: Option<TlsConfig>,
-    /// Proxies in front, which are trusted to name the client's address; without it none is.
-    pub trusted_proxies: Option<ProxiesConfig>,
 }
 
 /// Metrics for Prometheus, without authentication.

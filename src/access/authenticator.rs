@@ -1,4 +1,4 @@
-//! Authenticates callers: by password, signature or client certificate, and limits how often that may fail. No answer
+//! Authenticates callers: by password, signature, session or client certificate, and limits how often that may fail. No answer
 //! lets a caller tell a user that does not exist from a password that is wrong.
 
 use std::net::IpAddr;
@@ -12,6 +12,7 @@ use crate::access::credentials::Credentials;
 use crate::access::keyed_queue::KeyedQueue;
 use crate::access::password::Passwords;
 use crate::access::pool::{CallerClass, NotComputed};
+use crate::access::session::Sessions;
 use crate::access::signature::{self, Signature, SignedRequest};
 use crate::access::throttle::{self, PACE, Pair, Throttle};
 use crate::access::{AuthEvidence, Directory, Identity, Secret};
@@ -52,7 +53,11 @@ pub struct PresentedCredentials<'a> {
     pub signed: Option<SignedRequest<'a>>,
 }
 
-pub struct Authenticator(Arc<Logins>);
+pub struct Authenticator {
+    logins: Arc<Logins>,
+    /// `None`: a session proves nothing.
+    sessions: Option<Arc<Sessions>>,
+}
 
 struct Logins {
     directory: Arc<Directory>,
@@ -74,27 +79,34 @@ impl Authenticator {
     /// Users, keys and roles are looked up in `directory` at each request.
     pub fn new(directory: Arc<Directory>, clock: Clock, login_limits: LoginLimits) -> Self {
         let LoginLimits { failures, wait, password_cache } = login_limits;
-        Self(Arc::new(Logins {
+        let logins = Arc::new(Logins {
             directory,
             clock,
             passwords: Passwords::new(password_cache),
             throttle: Mutex::new(Throttle::new(failures, wait)),
             keyed_queue: KeyedQueue::new(),
-        }))
+        });
+        Self { logins, sessions: None }
+    }
+
+    /// With sessions, which prove nothing otherwise.
+    #[must_use]
+    pub fn with_sessions(self, sessions: Arc<Sessions>) -> Self {
+        Self { sessions: Some(sessions), ..self }
     }
 
     /// Authenticates a caller. A certificate and credentials that name two users prove neither; a certificate that
     /// names no user does not count.
     pub async fn prove(&self, proofs: PresentedCredentials<'_>) -> Result<Identity, Refusal> {
         let names = proofs.certificate.map(names);
-        let named = names.as_ref().map(|names| certificate::user_of(&self.0.directory.rows().users, names));
+        let named = names.as_ref().map(|names| certificate::user_of(&self.logins.directory.rows().users, names));
         match (named, proofs.credentials) {
             (Some(CertificateUser::Several), _) => Err(WRONG),
             (None, None) => Err(unauthenticated(AuthFailure::NoCredentials)),
             (Some(CertificateUser::Nobody), None) => Err(unauthenticated(AuthFailure::UnknownCertificate)),
             (Some(CertificateUser::One(user)), None) => {
                 let proof = AuthEvidence { certificate: names, secret: None };
-                self.0.directory.identity(&user, proof).ok_or(WRONG)
+                self.logins.directory.identity(&user, proof).ok_or(WRONG)
             }
             (None | Some(CertificateUser::Nobody), Some(credentials)) => {
                 self.credentials(proofs.address, credentials, proofs.signed).await
@@ -114,8 +126,8 @@ impl Authenticator {
     /// What can be checked of a signed request before its body is read: whether its date is right, and whether its key
     /// must wait.
     pub fn may_sign(&self, address: IpAddr, key: &AccessKeyId, date: &[u8]) -> Result<(), Refusal> {
-        signature::check_date(date, self.0.clock.now()).map_err(unauthenticated)?;
-        self.0.must_not_wait(&throttle::pair(address, key.as_str()))
+        signature::check_date(date, self.logins.clock.now()).map_err(unauthenticated)?;
+        self.logins.must_not_wait(&throttle::pair(address, key.as_str()))
     }
 
     async fn credentials(
@@ -127,19 +139,29 @@ impl Authenticator {
         match (credentials, signed) {
             (Credentials::Basic { user, password }, _) => self.password(address, user, password).await,
             (Credentials::AccessKey { key, signature }, Some(signed)) => {
-                self.0.signature(address, &key, signature, &signed)
+                self.logins.signature(address, &key, signature, &signed)
             }
             (Credentials::AccessKey { .. }, None) => Err(unauthenticated(AuthFailure::Malformed)),
+            (Credentials::Session { token }, _) => self.session(&token),
         }
+    }
+
+    /// A session costs little to check, and cannot be guessed: no address is slowed down by it.
+    fn session(&self, token: &SecretString) -> Result<Identity, Refusal> {
+        let sessions = self.sessions.as_ref().ok_or(WRONG)?;
+        let Logins { directory, clock, .. } = &*self.logins;
+        let user = sessions.user_of(token, &directory.rows(), clock.now()).ok_or(WRONG)?;
+        // What the session stands on is the password: where it is changed, whatever was opened by the session ends.
+        directory.identity(&user, by_password(&user)).ok_or(WRONG)
     }
 
     async fn password(&self, address: IpAddr, user: String, password: SecretString) -> Result<Identity, Refusal> {
         let pair = throttle::pair(address, &user);
-        if let Some(identity) = self.0.remembered(&pair, &user, &password)? {
+        if let Some(identity) = self.logins.remembered(&pair, &user, &password)? {
             return Ok(identity);
         }
         // A task of its own: a caller that hangs up before the answer has still made an attempt.
-        let logins = Arc::clone(&self.0);
+        let logins = Arc::clone(&self.logins);
         let computing = tokio::spawn(async move { logins.login(&pair, &user, &password).await });
         let what = || Refusal::Internal { what: "a login ended in the middle of its work".to_owned() };
         computing.await.unwrap_or_else(|_| Err(what()))

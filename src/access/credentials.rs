@@ -1,4 +1,5 @@
-//! What an `Authorization` header says: a user with its password, or an access key with its signature. Pure.
+//! What a request says of who sends it: in its `Authorization` header a user with its password, or an access key with its
+//! signature; to the web console the token of a session. Pure.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -24,6 +25,11 @@ pub enum Credentials {
     },
     /// A signature with an access key.
     AccessKey { key: AccessKeyId, signature: Signature },
+    /// The token of a session, which no `Authorization` header carries: the web console takes it from its cookie.
+    Session {
+        /// As sent.
+        token: SecretString,
+    },
 }
 
 impl Credentials {

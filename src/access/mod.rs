@@ -11,6 +11,7 @@ mod keyed_queue;
 pub mod password;
 mod pool;
 mod proof;
+pub mod session;
 pub mod signature;
 pub mod throttle;
 

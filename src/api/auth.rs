@@ -1,6 +1,7 @@
 //! Who calls: the one place where a principal comes from, for both faces. A principal that the caller merely claims, in
 //! `obsteward-principal` or anywhere else, is never believed.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use tracing::info;
 use uuid::Uuid;
 
 use crate::access::credentials::Credentials;
+use crate::access::session::Sessions;
 use crate::access::signature::{self, SignedRequest};
 use crate::access::{Authenticator, Directory, LoginLimits, PresentedCredentials};
 use crate::api::limits::rate::Rates;
@@ -95,6 +97,18 @@ impl Gatekeeper {
         Self { authenticator: Some(authenticator), ..Self::open_within(limits) }
     }
 
+    /// With the sessions of the web console.
+    #[must_use]
+    pub fn with_sessions(self, sessions: Arc<Sessions>) -> Self {
+        let authenticator = self.authenticator.map(|authenticator| authenticator.with_sessions(sessions));
+        Self { authenticator, ..self }
+    }
+
+    /// Whether callers have to prove who they are.
+    pub const fn asks_for_proof(&self) -> bool {
+        self.authenticator.is_some()
+    }
+
     /// Everybody is `anonymous` and may do everything, without limits.
     pub fn open() -> Self {
         Self { authenticator: None, rates: Mutex::new(Rates::unlimited()), watches: Watches::new(0) }
@@ -118,7 +132,10 @@ impl Gatekeeper {
                     Err(why) => Err(Refusal::Unauthenticated { why }),
                 }
             }
-            Ok(PresentedCredentials { credentials: Some(Credentials::Basic { .. }) | None, .. }) => Ok(false),
+            Ok(PresentedCredentials {
+                credentials: Some(Credentials::Basic { .. } | Credentials::Session { .. }) | None,
+                ..
+            }) => Ok(false),
             Err(why) => Err(Refusal::Unauthenticated { why }),
         };
         judged.map_err(|refusal| {
@@ -157,32 +174,76 @@ impl Gatekeeper {
         trace_id: &str,
     ) -> Result<Admitted, Denied> {
         let client = peer.client(headers);
+        let proven = self.prove(|| proofs(headers, signed, peer, client.ip()), client, trace_id).await;
+        self.counted(proven?)
+    }
+
+    /// Proves a caller of the web console by what it presents there, which is never taken from `Authorization`, and counts the
+    /// request; its connection is not a stranger's any more. A client certificate proves nobody here without a session, and
+    /// must not name somebody else.
+    pub async fn admit_visitor(
+        &self,
+        head: &Parts,
+        presented: Option<Credentials>,
+        trace_id: &str,
+    ) -> Result<Caller, Denied> {
+        let admitted = self.counted(self.visitor(head, presented, trace_id).await?)?;
+        if let Some(guard) = head.extensions.get::<ConnectionGuard>() {
+            guard.known();
+        }
+        Ok(admitted.caller)
+    }
+
+    /// Proves such a caller again while it is shown something live, which counts nothing.
+    pub async fn visitor(
+        &self,
+        head: &Parts,
+        presented: Option<Credentials>,
+        trace_id: &str,
+    ) -> Result<Caller, Denied> {
+        let peer = peer(&head.extensions);
+        let client = peer.client(&head.headers);
+        let proofs = || match presented {
+            None => Err(AuthFailure::NoCredentials),
+            Some(_) => Ok(PresentedCredentials {
+                address: client.ip(),
+                certificate: peer.certificate.as_deref().map(AsRef::as_ref),
+                credentials: presented,
+                signed: None,
+            }),
+        };
+        self.prove(proofs, client, trace_id).await
+    }
+
+    async fn prove<'a>(
+        &self,
+        proofs: impl FnOnce() -> Result<PresentedCredentials<'a>, AuthFailure>,
+        client: SocketAddr,
+        trace_id: &str,
+    ) -> Result<Caller, Denied> {
         let proven = match &self.authenticator {
             None => Ok(None),
-            Some(authenticator) => match proofs(headers, signed, peer, client.ip()) {
+            Some(authenticator) => match proofs() {
                 Ok(proofs) => authenticator.prove(proofs).await.map(Some),
                 Err(why) => Err(Refusal::Unauthenticated { why }),
             },
         };
-        let denied = |refusal: Refusal, rate| {
-            // Which user was named is not logged: people write passwords into the wrong field.
-            info!(trace_id, address = %client, refusal = ?refusal, "not admitted");
-            Denied { refusal, rate }
-        };
-        let identity = proven.map_err(|refusal| denied(refusal, None))?;
+        let identity = proven.map_err(|refusal| denied(refusal, None, trace_id, &client))?;
         let (principal, user, rights, proof) = match identity {
             Some(identity) => (identity.principal, Some(identity.user), identity.rights, identity.proof),
             None => (Principal::new(ANONYMOUS), None, Arc::new(Rights::everything()), Arc::default()),
         };
-        let now = monotonic_now();
-        let (taken, rate) = self.rates.lock().unwrap_or_else(PoisonError::into_inner).take(&principal, now);
-        taken.map_err(|refusal| denied(refusal, rate))?;
         let address = if client.port() == 0 { client.ip().to_string() } else { client.to_string() };
         let trace_id = trace_id.to_owned();
-        Ok(Admitted {
-            caller: Caller { principal, user, rights, proof, address, trace_id, reason: Reason::default() },
-            rate,
-        })
+        Ok(Caller { principal, user, rights, proof, address, trace_id, reason: Reason::default() })
+    }
+
+    fn counted(&self, caller: Caller) -> Result<Admitted, Denied> {
+        let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
+        match rates.take(&caller.principal, monotonic_now()) {
+            (Ok(()), rate) => Ok(Admitted { caller, rate }),
+            (Err(refusal), rate) => Err(denied(refusal, rate, &caller.trace_id, &caller.address)),
+        }
     }
 
     /// Room for one more watch of a caller, for as long as the permit is held: by the watch's stream.
@@ -194,6 +255,12 @@ impl Gatekeeper {
     pub(super) fn watches(&self) -> Watches {
         self.watches.clone()
     }
+}
+
+fn denied(refusal: Refusal, rate: Option<Rate>, trace_id: &str, address: &dyn fmt::Display) -> Denied {
+    // Which user was named is not logged: people write passwords into the wrong field.
+    info!(trace_id, %address, refusal = ?refusal, "not admitted");
+    Denied { refusal, rate }
 }
 
 /// Who is at the other end of the connection that a request came over.
@@ -214,7 +281,9 @@ fn proofs<'a>(
     };
     let signed = match (&credentials, signed) {
         (Some(Credentials::AccessKey { .. }), Some(parts)) => Some(signed_request(headers, parts)?),
-        (Some(Credentials::AccessKey { .. } | Credentials::Basic { .. }) | None, _) => None,
+        (Some(Credentials::AccessKey { .. } | Credentials::Basic { .. } | Credentials::Session { .. }) | None, _) => {
+            None
+        }
     };
     let certificate = peer.certificate.as_deref().map(AsRef::as_ref);
     Ok(PresentedCredentials { address, certificate, credentials, signed })

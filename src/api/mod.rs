@@ -3,6 +3,7 @@
 //! The probes ask the store one question.
 
 pub mod auth;
+pub mod console;
 mod error_row;
 pub mod error_status;
 pub mod error_table;

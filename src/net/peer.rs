@@ -25,6 +25,11 @@ impl Peer {
         Self { address, proxies: None, certificate: None }
     }
 
+    /// Whether a trusted proxy there says that its client spoke TLS to it.
+    pub fn is_behind_https(&self, headers: &HeaderMap) -> bool {
+        self.proxies.as_ref().is_some_and(|proxies| proxies.says_https(self.address, headers))
+    }
+
     /// The client that sent a request with these headers over the connection: the other end, or the one that a trusted
     /// proxy there names.
     pub fn client(&self, headers: &HeaderMap) -> SocketAddr {

@@ -59,6 +59,30 @@ impl Proxies {
     }
 }
 
+impl Proxies {
+    /// Whether the proxy that opened this connection says that the client spoke TLS to it: in `Forwarded` or in
+    /// `X-Forwarded-Proto`, by the header of the configuration.
+    pub fn says_https(&self, peer: SocketAddr, headers: &HeaderMap) -> bool {
+        let last = |name: &str| {
+            let last = headers.get_all(name).iter().next_back()?.to_str().ok()?;
+            split(last, ',').pop().map(str::to_owned)
+        };
+        match self.header {
+            _ if !self.trust(peer.ip()) => false,
+            AddressHeader::None => false,
+            AddressHeader::XForwardedFor => {
+                last("x-forwarded-proto").is_some_and(|proto| proto.eq_ignore_ascii_case("https"))
+            }
+            AddressHeader::Forwarded => last("forwarded").is_some_and(|element| {
+                split(&element, ';').into_iter().any(|pair| {
+                    let (name, value) = pair.split_once('=').unwrap_or_default();
+                    name.eq_ignore_ascii_case("proto") && value.trim_matches('"').eq_ignore_ascii_case("https")
+                })
+            }),
+        }
+    }
+}
+
 /// The parts of a list; separators between quotation marks do not count.
 fn split(text: &str, separator: char) -> Vec<&str> {
     let (mut parts, mut begun, mut quoted, mut escaped) = (Vec::new(), 0, false, false);
@@ -165,6 +189,22 @@ mod tests {
             ("proto=http", PROXY),
         ] {
             assert_eq!(asked(value), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_that_is_trusted_says_whether_its_client_spoke_tls() {
+        for (header, peer, sent, said) in [
+            (AddressHeader::XForwardedFor, PROXY, ("x-forwarded-proto", "https"), true),
+            (AddressHeader::XForwardedFor, PROXY, ("x-forwarded-proto", "https, http"), false),
+            (AddressHeader::XForwardedFor, "192.0.2.5:1", ("x-forwarded-proto", "https"), false),
+            (AddressHeader::Forwarded, PROXY, ("forwarded", "for=1.2.3.4, for=10.0.0.9;Proto=\"https\""), true),
+            (AddressHeader::Forwarded, PROXY, ("x-forwarded-proto", "https"), false),
+            (AddressHeader::None, PROXY, ("x-forwarded-proto", "https"), false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(sent.0, sent.1.parse().unwrap());
+            assert_eq!(proxies(header).says_https(peer.parse().unwrap(), &headers), said, "{header:?} {sent:?}");
         }
     }
 

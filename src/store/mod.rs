@@ -25,6 +25,7 @@ pub mod backup;
 pub mod commit_rules;
 #[cfg(debug_assertions)]
 pub(crate) mod death;
+pub mod derived_key;
 pub mod encode;
 pub mod home;
 pub mod inventory;
@@ -56,6 +57,7 @@ use crate::domain::status::{ClusterStatus, ServerStatus, ZoneStatus};
 use crate::domain::task::Task;
 use access::AccessStore;
 use backup::Backups;
+use derived_key::DerivedKeys;
 use home::Located;
 use inventory::InventoryStore;
 use notifications::NotificationStore;
@@ -400,7 +402,9 @@ pub trait Store: Send + Sync {
 
 /// All that a store is to the service.
 #[async_trait]
-pub trait WholeStore: Store + InventoryStore + AccessStore + NotificationStore + Backups + Replicas + Located {
+pub trait WholeStore:
+    Store + InventoryStore + AccessStore + NotificationStore + Backups + Replicas + Located + DerivedKeys
+{
     /// Waits until everything queued is written or given up, and lets go of what the store stands on. Reads may go on; writes are
     /// answered as closed.
     async fn close(&self);

@@ -7,6 +7,7 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
@@ -14,6 +15,7 @@ use thiserror::Error;
 
 use crate::domain::ids::{AccessKeyId, ClusterId};
 use crate::store::StoreError;
+use crate::store::derived_key::{KeyPurpose, Root};
 
 /// Length of a key before base64.
 pub const KEY_BYTES: usize = 32;
@@ -49,6 +51,8 @@ pub enum VaultError {
     Key,
     #[error("the system gives no random bytes")]
     Random,
+    #[error("no key can be derived from the store's key")]
+    Derive,
     /// The value is longer than the cipher allows.
     #[error("the value for {place} is too long to be encrypted")]
     TooLong { place: String },
@@ -62,6 +66,7 @@ pub enum VaultError {
 
 pub struct Vault {
     key: LessSafeKey,
+    root: Root,
     random: SystemRandom,
 }
 
@@ -76,13 +81,18 @@ impl Vault {
     pub fn new(key: &SecretString) -> Result<Self, VaultError> {
         let bytes = Zeroizing::new(STANDARD.decode(key.expose_secret().trim()).map_err(|_| VaultError::Key)?);
         let key = UnboundKey::new(&AES_256_GCM, &bytes).map_err(|_| VaultError::Key)?;
-        Ok(Self { key: LessSafeKey::new(key), random: SystemRandom::new() })
+        Ok(Self { key: LessSafeKey::new(key), root: Root::of(&bytes), random: SystemRandom::new() })
     }
 
     /// Under a key that nobody has, for what is never opened.
     pub fn random() -> Result<Self, StoreError> {
         let key = new_key().and_then(|key| Self::new(&key));
         key.map_err(|error| StoreError::Failed(error.to_string()))
+    }
+
+    /// A key of its own for something that is not stored.
+    pub fn derive(&self, purpose: KeyPurpose) -> Result<hmac::Key, VaultError> {
+        self.root.derive(purpose)
     }
 
     /// Encrypts a value for a place.

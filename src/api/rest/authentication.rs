@@ -106,7 +106,7 @@ async fn authenticate(
     // A stranger's body is read only where its signature is about it.
     let (signed, body) = match gatekeeper.needs_body(&parts.headers, &peer(&parts.extensions), &meta.trace_id)? {
         true => {
-            let read = read_body(&state.rest, &parts.headers, body).await?;
+            let read = read_body(state.rest.body_bytes, state.rest.arrival_seconds, &parts.headers, body).await?;
             (read.clone(), Body::from(read))
         }
         false => (Bytes::new(), body),

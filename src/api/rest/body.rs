@@ -8,18 +8,15 @@ use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
-use crate::api::rest::Rest;
 use crate::domain::refusal::Refusal;
 
-/// All of it; what is declared to be too large is refused before it comes.
-pub async fn read_body(rest: &Rest, headers: &HeaderMap, body: Body) -> Result<Bytes, Refusal> {
-    let limit = rest.body_bytes;
+/// All of it, at most `limit` bytes within so many seconds; what is declared to be too large is refused before it comes.
+pub async fn read_body(limit: u64, seconds: u64, headers: &HeaderMap, body: Body) -> Result<Bytes, Refusal> {
     let declared = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if declared.is_some_and(|length| length > limit) {
         return Err(Refusal::BodyTooLarge { limit });
     }
     let limited = Limited::new(body, usize::try_from(limit).unwrap_or(usize::MAX));
-    let seconds = rest.arrival_seconds;
     let arrived = tokio::time::timeout(Duration::from_secs(seconds), limited.collect()).await;
     match arrived {
         Err(_) => Err(Refusal::RequestTimeout { seconds }),

@@ -36,7 +36,7 @@ impl ParsedRequest {
             Err(_) => None,
         };
         let (parts, body) = request.into_parts();
-        let body = read_body(rest, &parts.headers, body).await?;
+        let body = read_body(rest.body_bytes, rest.arrival_seconds, &parts.headers, body).await?;
         let mut inputs = Inputs::new(path, parts.uri.query());
         if changes && foreign(&parts.headers) {
             let advice = "says that another site's page sends this with the credentials of your browser";

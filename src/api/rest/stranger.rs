@@ -27,17 +27,23 @@ impl Stranger {
         Self { guard: request.extensions().get().cloned(), client }
     }
 
+    /// The answer counts until it is taken; `Err`: the limit that is reached.
+    pub fn held(self, response: Response<Body>) -> Result<Response<Body>, u32> {
+        let Some(guard) = self.guard else { return Ok(response) };
+        let stay = guard.stay(self.client)?;
+        Ok(response.map(|body| {
+            // Of what holds on to something, this leaves the body its length.
+            Body::new(body.map_err(move |error| {
+                let _counted = &stay;
+                error
+            }))
+        }))
+    }
+
     /// The answer counts until it is taken; who takes none gets the next ones without a body, which no window holds back.
     pub fn answered(self, format: &ResponseFormat, meta: &RequestMeta, response: Response<Body>) -> Response<Body> {
-        let Some(guard) = self.guard else { return response };
-        match guard.stay(self.client) {
-            Ok(stay) => response.map(|body| {
-                // Of what holds on to something, this leaves the body its length.
-                Body::new(body.map_err(move |error| {
-                    let _counted = &stay;
-                    error
-                }))
-            }),
+        match self.held(response) {
+            Ok(response) => response,
             Err(limit) => {
                 let refusal = Refusal::TooManyUnauthenticated { limit };
                 let mut response = format.response(meta, Err(refusal.into()), None);

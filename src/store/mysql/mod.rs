@@ -24,6 +24,7 @@ mod writer;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use ::ring::hmac;
 use async_trait::async_trait;
 use tokio::sync::{broadcast, watch};
 
@@ -32,6 +33,7 @@ use crate::domain::event::StoredEvent;
 use crate::domain::ids::{ClusterId, ClusterKey, Fence, Principal, ReplicaId, Revision, Seq, SubtaskId, TaskId};
 use crate::store::access::AccessRows;
 use crate::store::backup::{Backup, Backups};
+use crate::store::derived_key::{DerivedKeys, KeyPurpose};
 use crate::store::home::Located;
 use crate::store::progress::ProgressCache;
 use crate::store::sql::{Change, Database, Domain, access_read, damaged, task_read};
@@ -61,6 +63,7 @@ const TAIL_RANGE: u32 = 1024;
 pub struct MysqlStore {
     writer: Writer,
     readers: Arc<Readers>,
+    vault: Arc<Vault>,
     shared: Arc<Shared>,
     unwritten: Arc<Unwritten>,
     /// The last events as they were read, by one reader at a time.
@@ -125,7 +128,7 @@ impl MysqlStore {
         durability::check(&mut connection, &options).await?;
         let (store_id, vault) = schema::open(&mut connection, &options).await?;
         let vault: Arc<Vault> = Arc::new(vault);
-        let readers = Arc::new(Readers::new(Arc::clone(&options), vault));
+        let readers = Arc::new(Readers::new(Arc::clone(&options), Arc::clone(&vault)));
         let Counters { seq, access, ownership, .. } = readers.read(tail::counters, &()).await?;
         let shared = Arc::new(Shared {
             committed: watch::Sender::new(seq),
@@ -145,6 +148,7 @@ impl MysqlStore {
         let store = Arc::new(Self {
             writer,
             readers,
+            vault,
             shared,
             unwritten,
             tail,
@@ -276,6 +280,12 @@ impl MysqlStore {
 async fn version(database: &mut Database, counter: &String) -> Result<i64, StoreError> {
     let row = database.row("SELECT value FROM counter WHERE name = ?", vec![counter.as_str().into()]).await?;
     row.ok_or_else(|| damaged(format!("there is no counter {counter}")))?.int(0)
+}
+
+impl DerivedKeys for MysqlStore {
+    fn derived_key(&self, purpose: KeyPurpose) -> Result<hmac::Key, StoreError> {
+        self.vault.derive(purpose).map_err(|error| StoreError::Failed(error.to_string()))
+    }
 }
 
 #[async_trait]

@@ -22,6 +22,7 @@ use std::sync::atomic::AtomicUsize;
 
 use async_trait::async_trait;
 use futures::FutureExt;
+use ring::hmac;
 use tokio::sync::{broadcast, watch};
 
 use crate::clock::{Clock, Timestamp};
@@ -30,11 +31,13 @@ use crate::domain::ids::{ClusterId, ClusterKey, Fence, Principal, Revision, Seq,
 use crate::domain::store_home::StoreHome;
 use crate::store::access::AccessRows;
 use crate::store::backup::{Backup, Backups};
+use crate::store::derived_key::{DerivedKeys, KeyPurpose};
 use crate::store::home::Located;
 use crate::store::key_source::KeySource;
 use crate::store::progress::ProgressCache;
 use crate::store::replicas::ReplicaName;
 use crate::store::sql::{Change, Database, Domain, access_read, task_read};
+use crate::store::vault::Vault;
 use crate::store::{
     Commit, LockRow, LogLine, Page, PendingCommit, Progress, Store, StoreError, StoredTask, TaskFilter, TaskOrder,
     WholeStore,
@@ -79,6 +82,7 @@ pub struct SqliteStore {
     // Before the lock: fields are dropped in this order, and the file must stay locked until the writer has finished.
     writer: Writer,
     readers: Arc<Readers>,
+    vault: Arc<Vault>,
     progress: Arc<ProgressCache>,
     committed: watch::Receiver<Seq>,
     ids: tokio::sync::Mutex<IdBlock>,
@@ -120,10 +124,12 @@ impl SqliteStore {
         let readers = Arc::new(Readers::open(path, options.readers, Arc::clone(&vault))?);
         let connection = SqliteConnection::new(connection);
         let (told, held) = (Arc::clone(&progress), Arc::clone(&lock));
-        let writer = Writer::start(connection, vault, options.on_fatal, sender, told, held, options.metrics)?;
+        let writer =
+            Writer::start(connection, Arc::clone(&vault), options.on_fatal, sender, told, held, options.metrics)?;
         Ok(Arc::new(Self {
             writer,
             readers,
+            vault,
             progress,
             committed,
             ids: Default::default(),
@@ -228,6 +234,12 @@ fn at_once<T>(answer: impl Future<Output = Result<T, StoreError>>) -> Result<T, 
 impl Located for SqliteStore {
     async fn home(&self) -> StoreHome {
         StoreHome::InNoCluster
+    }
+}
+
+impl DerivedKeys for SqliteStore {
+    fn derived_key(&self, purpose: KeyPurpose) -> Result<hmac::Key, StoreError> {
+        self.vault.derive(purpose).map_err(|error| StoreError::Failed(error.to_string()))
     }
 }
 

@@ -4,6 +4,7 @@ pub mod api;
 pub mod api_validation;
 pub mod both_faces;
 pub mod command_line;
+pub mod console;
 pub mod error_table;
 pub mod framework_errors;
 pub mod grpcurl;

@@ -1,0 +1,319 @@
+//! The words of the console in both languages: one table, so that a text without its translation does not compile. Names of
+//! operations and steps, evidence and logs are shown as the service and OceanBase write them. Pure.
+
+use maud::{Markup, html};
+
+use crate::api::rest::Language;
+use crate::domain::event::{SubtaskState, TaskState};
+use crate::domain::status::{ClusterStatus, ServerStatus, ZoneStatus};
+use crate::service::views::CheckVerdict;
+
+macro_rules! texts {
+    ($($name:ident: $en:literal, $zh:literal;)+) => {
+        /// Something that the console says.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Text { $($name),+ }
+
+        impl Text {
+            /// In declaration order.
+            pub const ALL: &'static [Self] = &[$(Self::$name),+];
+
+            pub const fn in_language(self, language: Language) -> &'static str {
+                match (self, language) {
+                    $((Self::$name, Language::English) => $en, (Self::$name, Language::Chinese) => $zh),+
+                }
+            }
+        }
+    };
+}
+
+texts! {
+    // The frame.
+    Places: "Pages", "页面导航";
+    SkipToContent: "Skip to content", "跳到正文";
+    SignIn: "Sign in", "登录";
+    SignOut: "Sign out", "退出";
+    User: "User", "用户";
+    Password: "Password", "密码";
+    SignInWrong: "User or password is wrong.", "用户名或密码错误。";
+    GoOnSignedIn: "I am signed in already: go on", "已登录，继续";
+    ConnectionLost: "Connection lost, trying again…", "连接已断开，正在重试……";
+    SessionEnded: "Your session or permission has ended: reload the page.", "会话或权限已失效，请刷新页面。";
+    NoPage: "No such page", "页面不存在";
+    NoPageHere: "There is no page at this address.", "该地址没有页面。";
+    NotDone: "Nothing was done", "未执行任何操作";
+    FormIsForeign: "The form was not made for this session, or came from another site. Go back, reload the page and send it again.", "该表单不属于当前会话，或来自其他站点。请返回并刷新页面后重新提交。";
+    Refused: "Refused", "已拒绝";
+    ToClusters: "To the clusters", "返回集群列表";
+    ToTasks: "To the tasks", "返回任务列表";
+    Filter: "Filter", "筛选";
+    Pages: "Pages of the list", "分页";
+    NextPage: "Next page", "下一页";
+    PreviousPage: "Previous page", "上一页";
+    Found: "Found:", "共计：";
+    Omitted: "Earlier ones, not shown:", "更早且未显示：";
+    Yes: "yes", "是";
+    In: "in", "剩余";
+
+    // Clusters.
+    Clusters: "Clusters", "集群";
+    Cluster: "Cluster", "集群";
+    ClusterNumber: "Cluster number", "集群 ID";
+    NoClusters: "There is no cluster that you may see.", "没有您可以查看的集群。";
+    Name: "Name", "名称";
+    Status: "Status", "状态";
+    Servers: "Servers", "服务器数";
+    Server: "Server", "服务器";
+    Zones: "Zones", "Zone 数";
+    Zone: "Zone", "Zone";
+    Version: "Version", "版本";
+    LastRead: "Last read", "最近读取";
+    GivenUpAfter: "Replicas are given up after", "副本永久下线时限";
+    GivenUpAt: "Replicas given up at", "副本永久下线时间";
+    LookNow: "Look at processes and leaders now", "立即查看进程和 Leader";
+    AsRecorded: "As recorded", "查看已记录状态";
+    TasksOfCluster: "Tasks of this cluster", "该集群的任务";
+    Service: "Service", "服务";
+    StoppedSince: "stopped since", "停止于";
+    Process: "Process", "进程";
+    NotLookedAt: "not looked at", "未查看";
+    ProcessRuns: "runs, pid", "运行中，pid";
+    ProcessAbsent: "absent", "不存在";
+    ProcessAmbiguous: "cannot be told", "无法确定";
+    HostUnreachable: "host does not answer", "主机无响应";
+    RootService: "root service", "RootService";
+    Leaders: "Leaders", "Leader 数";
+    HeldUntil: "Held until", "保持停止至";
+    PowerOff: "Powering the host off", "主机断电";
+    Safe: "is safe", "安全";
+    NotSafe: "is not safe", "不安全";
+    PlanStop: "Stop or restart…", "停止或重启……";
+    StartAction: "Start", "启动";
+    StartWill: "Starts the process if it is not running, and lets the server serve again. A task at rest that stopped it is rolled back.", "如进程未运行则启动进程，并恢复服务；如存在停止该服务器的暂停任务，则回滚该任务。";
+
+    // Plans.
+    PlanOf: "Stop of", "停止计划：";
+    WhatToDo: "What to do", "操作";
+    StopProcess: "Stop service and process", "停止服务和进程";
+    StopService: "Stop the service only", "仅停止服务";
+    Restart: "Restart", "重启";
+    FreezeFirst: "Freeze first", "先转储";
+    Force: "Force", "强制";
+    AcceptRisk: "Accept the risk", "接受风险";
+    PlanAgain: "Plan again", "重新计划";
+    WouldPass: "A stop would be let through now.", "现在可以停止。";
+    WouldBeRefused: "A stop would be refused now.", "现在停止会被拒绝。";
+    Checks: "Checks", "检查项";
+    Check: "Check", "检查项";
+    Verdict: "Verdict", "结论";
+    Evidence: "Evidence", "依据";
+    Remedy: "Remedy", "处理建议";
+    CanBeOverridden: "overridden by", "可通过以下方式忽略：";
+    Overridden: "overridden", "已忽略";
+    MayStillFail: "Further servers that may fail afterwards", "停止后还可容忍故障的服务器数";
+    LeadersMove: "Leaders that move", "将切换的 Leader";
+    TypeAddress: "To confirm, type the server's address", "请输入服务器地址以确认";
+
+    // Tasks.
+    Tasks: "Tasks", "任务";
+    Task: "Task", "任务";
+    TaskNumber: "Task number", "任务 ID";
+    AllTasks: "All tasks", "全部任务";
+    Operation: "Operation", "操作名称";
+    Target: "Target", "对象";
+    State: "State", "状态";
+    Creator: "Asked for by", "发起人";
+    Created: "Created", "创建时间";
+    Ended: "Ended", "结束时间";
+    Took: "Duration", "耗时";
+    Reason: "Reason", "原因";
+    ConsentUntil: "Irreversible steps begin until", "不可逆步骤最晚开始时间";
+    AcceptedRisks: "Accepted risks", "已接受风险";
+    Warning: "Warning", "警告";
+    Graph: "Graph", "任务图";
+    Steps: "Steps", "步骤";
+    Story: "What happened", "事件";
+    Attempt: "attempt", "第几次执行：";
+    Effect: "effect", "影响";
+    Log: "Log", "日志";
+    NoLines: "The log is empty.", "日志为空。";
+    WaitsFor: "Waits for", "正在等待";
+    Progress: "Progress", "进度";
+    NotMovedSince: "not moved since", "最近进展于";
+    AtTheLatest: "until at the latest", "最晚至";
+    Remaining: "remaining about", "预计剩余";
+    WasAccepted: "The task was accepted", "任务已受理";
+    Tries: "tries", "尝试";
+    Tried: "result of", "结果";
+    Learned: "learned", "记录";
+    TakenOver: "Taken over by", "接管者";
+    Asked: "asked for", "请求";
+
+    // Verbs.
+    AcceptsAgain: "This accepts again the risks", "此操作将再次接受风险";
+    Retry: "Retry", "重试";
+    RetryWill: "Runs the task again from the first step whose result no longer holds.", "从结果已失效的第一个步骤起重新执行任务。";
+    Rollback: "Roll back", "回滚";
+    RollbackWill: "Undoes what the task did, last step first, and closes it.", "按相反顺序撤销任务已执行的操作并关闭任务。";
+    Skip: "Skip", "跳过";
+    SkipWill: "Counts this step as done (while rolling back: as undone) without doing it, and goes on behind it.", "不执行该步骤而视为已完成（回滚时视为已撤销），并继续执行后续步骤。";
+    Cancel: "Cancel", "取消";
+    CancelWill: "Ends what runs now. The task comes to rest, keeps its cluster, and waits for a retry, a rollback or to be given up.", "结束当前正在执行的步骤。任务进入暂停状态并继续占用集群，等待重试、回滚或放弃。";
+    GiveUp: "Give up", "放弃";
+    GiveUpWill: "Closes the task as it is and frees the cluster. What was done stays; nothing is undone.", "按现状关闭任务并释放集群。已执行的操作会保留，不会撤销。";
+    CompleteHold: "Complete the hold", "结束保持";
+    CompleteHoldWill: "Says that the work on the held server is done: it is started again now.", "表示对该服务器的工作已完成，立即重新启动。";
+    Pause: "Pause", "暂停";
+    PauseWill: "Begins no further batch; the batch that runs is finished.", "不再开始新的批次，正在执行的批次会完成。";
+    Resume: "Resume", "继续";
+    ResumeWill: "Goes on with the next batch.", "继续执行下一批次。";
+
+    // Audit and access.
+    Audit: "Audit", "审计";
+    NoRecords: "No record is of this kind.", "没有符合条件的记录。";
+    Moment: "Time", "时间";
+    Call: "Call", "调用";
+    Result: "Result", "结果";
+    Arguments: "Arguments", "参数";
+    Accepted: "accepted", "已接受";
+    OnlyRefused: "Only refused ones", "仅显示被拒绝的";
+    Access: "Access", "访问控制";
+    Users: "Users", "用户";
+    Roles: "Roles", "角色";
+    Role: "Role", "角色";
+    Permissions: "Permissions", "权限";
+    Certificates: "Certificates", "证书";
+    PasswordSet: "Password set", "密码设置时间";
+    Keys: "Access keys", "访问密钥";
+    Key: "Key", "密钥";
+    NoKeys: "There is no key that you may see.", "没有您可以查看的密钥。";
+    Rotated: "Rotated", "轮换时间";
+    Enabled: "enabled", "启用";
+    Disabled: "disabled", "停用";
+    Change: "Change", "修改";
+    CreateUser: "Create a user", "创建用户";
+    SetRoles: "Set roles", "设置角色";
+    SetPassword: "Set password", "设置密码";
+    CreateRole: "Create a role", "创建角色";
+    CreateKey: "Create a key", "创建密钥";
+    RotateKey: "Replace the secret", "轮换密钥";
+    Enable: "Enable", "启用";
+    Disable: "Disable", "停用";
+    Delete: "Delete", "删除";
+    Secret: "Secret", "密钥内容";
+    SecretOnce: "The secret is shown now and never again: keep it.", "密钥内容仅显示这一次，请妥善保存。";
+    NotAllShown: "Users and roles are shown to whoever may read all users.", "仅向有权读取全部用户者显示用户和角色。";
+
+    // States.
+    Running: "running", "运行中";
+    Canceling: "being cancelled", "取消中";
+    Failed: "failed", "失败";
+    Cancelled: "cancelled", "已取消";
+    Successful: "successful", "成功";
+    RolledBack: "rolled back", "已回滚";
+    TaskRefused: "refused", "已拒绝";
+    GivenUp: "given up", "已放弃";
+    Pending: "waits", "等待中";
+    Ready: "ready", "就绪";
+    Stopping: "stopping", "停止中";
+    Stopped: "stopped", "已停止";
+    Starting: "starting", "启动中";
+    Restarting: "restarting", "重启中";
+    Deleting: "being deleted", "删除中";
+    Unavailable: "unavailable", "不可用";
+    Operating: "operating", "操作中";
+    Pass: "passes", "通过";
+    Info: "to know", "提示";
+    Warn: "warns", "警告";
+    Block: "blocks", "阻止";
+}
+
+/// A word in the colour of a state, which the word of the protocol decides.
+pub fn badge(word: &str, text: &str) -> Markup {
+    html! { span .badge.{ "state-" (word) } { (text) } }
+}
+
+pub const fn task_state(language: Language, state: TaskState) -> &'static str {
+    let text = match state {
+        TaskState::Running => Text::Running,
+        TaskState::Canceling => Text::Canceling,
+        TaskState::Failed => Text::Failed,
+        TaskState::Cancelled => Text::Cancelled,
+        TaskState::Successful => Text::Successful,
+        TaskState::RolledBack => Text::RolledBack,
+        TaskState::Refused => Text::TaskRefused,
+        TaskState::GivenUp => Text::GivenUp,
+    };
+    text.in_language(language)
+}
+
+pub const fn subtask_state(language: Language, state: SubtaskState) -> &'static str {
+    let text = match state {
+        SubtaskState::Pending => Text::Pending,
+        SubtaskState::Ready => Text::Ready,
+        SubtaskState::Running => Text::Running,
+        SubtaskState::Canceling => Text::Canceling,
+        SubtaskState::Failed => Text::Failed,
+        SubtaskState::Successful => Text::Successful,
+    };
+    text.in_language(language)
+}
+
+pub const fn server_status(language: Language, status: ServerStatus) -> &'static str {
+    let text = match status {
+        ServerStatus::Running => Text::Running,
+        ServerStatus::Stopping => Text::Stopping,
+        ServerStatus::Stopped => Text::Stopped,
+        ServerStatus::Starting => Text::Starting,
+        ServerStatus::Restarting => Text::Restarting,
+        ServerStatus::Deleting => Text::Deleting,
+        ServerStatus::Unavailable => Text::Unavailable,
+    };
+    text.in_language(language)
+}
+
+pub const fn zone_status(language: Language, status: ZoneStatus) -> &'static str {
+    let text = match status {
+        ZoneStatus::Running => Text::Running,
+        ZoneStatus::Stopped => Text::Stopped,
+        ZoneStatus::Unavailable => Text::Unavailable,
+        ZoneStatus::Operating => Text::Operating,
+    };
+    text.in_language(language)
+}
+
+pub const fn cluster_status(language: Language, status: ClusterStatus) -> &'static str {
+    let text = match status {
+        ClusterStatus::Running => Text::Running,
+        ClusterStatus::Stopped => Text::Stopped,
+        ClusterStatus::Operating => Text::Operating,
+        ClusterStatus::Unavailable => Text::Unavailable,
+    };
+    text.in_language(language)
+}
+
+/// The verdict of a check, with its colour.
+pub fn verdict_badge(language: Language, verdict: CheckVerdict) -> Markup {
+    let (word, text) = match verdict {
+        CheckVerdict::Pass => ("PASS", Text::Pass),
+        CheckVerdict::Info => ("INFO", Text::Info),
+        CheckVerdict::Warn => ("WARN", Text::Warn),
+        CheckVerdict::Block => ("BLOCK", Text::Block),
+    };
+    badge(word, text.in_language(language))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_languages_are_two() {
+        for text in Text::ALL {
+            let (en, zh) = (text.in_language(Language::English), text.in_language(Language::Chinese));
+            assert!(en.is_ascii() || en.contains('…'), "{en}");
+            let same = [Text::Zone].contains(text);
+            assert!(same || (en != zh && !zh.is_empty()), "{text:?}");
+        }
+    }
+}
