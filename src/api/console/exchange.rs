@@ -64,7 +64,7 @@ impl Arrival {
     }
 
     /// An answer to somebody that is not proven.
-    pub fn to_stranger(self, response: Response<Body>) -> Response<Body> {
+    pub fn for_stranger(self, response: Response<Body>) -> Response<Body> {
         let response = traced(response, &self.trace_id);
         self.stranger.held(response).unwrap_or_else(|_| {
             let mut full = Response::new(Body::empty());
@@ -104,11 +104,11 @@ async fn answered(
         Err(Denied { refusal: Refusal::Unauthenticated { .. }, .. }) if way == Way::Page => {
             let wanted = arrival.head.uri.path_and_query().map_or("/", |wanted| wanted.as_str());
             let response = see_other(&format!("/sign-in?next={}", encoded(wanted)));
-            return arrival.to_stranger(response);
+            return arrival.for_stranger(response);
         }
         Err(Denied { refusal, .. }) => {
             let response = frame::problem(&arrival.frame(), &Problem::Refused(refusal));
-            return arrival.to_stranger(response);
+            return arrival.for_stranger(response);
         }
     };
     Span::current().record("principal", field::display(&caller.principal));

@@ -38,7 +38,7 @@ pub async fn form(state: Arc<ConsoleState>, request: Request) -> Response<Body> 
         }
         false => see_other(&next),
     };
-    arrival.to_stranger(response)
+    arrival.for_stranger(response)
 }
 
 /// What was filled in.
@@ -48,7 +48,7 @@ pub async fn submit(state: Arc<ConsoleState>, request: Request) -> Response<Body
         Ok(form) => form,
         Err(problem) => {
             let response = frame::problem(&arrival.frame(), &problem);
-            return arrival.to_stranger(response);
+            return arrival.for_stranger(response);
         }
     };
     let next = next(&form).to_owned();
@@ -62,7 +62,7 @@ pub async fn submit(state: Arc<ConsoleState>, request: Request) -> Response<Body
             } else {
                 frame::problem(&frame, &Problem::Refused(refusal))
             };
-            arrival.to_stranger(response)
+            arrival.for_stranger(response)
         }
     }
 }
@@ -89,7 +89,7 @@ pub async fn language(state: Arc<ConsoleState>, request: Request) -> Response<Bo
     let mut response = see_other(next(&query));
     let cookie = cookies::set_language(language, arrival.secure);
     response.headers_mut().extend(cookie.map(|cookie| (SET_COOKIE, cookie)));
-    arrival.to_stranger(response)
+    arrival.for_stranger(response)
 }
 
 async fn proven(state: &ConsoleState, arrival: &Arrival, form: &Fields) -> Result<Caller, Denied> {
