@@ -16,6 +16,7 @@ use axum::{Extension, Router};
 use obsteward::access::session::Sessions;
 use obsteward::api::auth::Gatekeeper;
 use obsteward::api::console::{Console, router};
+use obsteward::api::probes::Readiness;
 use obsteward::api::rest::{self, Rest};
 use obsteward::clock::Clock;
 use obsteward::config::{AuthConfig, LimitsConfig, RestConfig};
@@ -86,6 +87,8 @@ impl Fixture {
             config: config.clone(),
             body_bytes,
             arrival_seconds,
+            metrics: Default::default(),
+            readiness: Readiness::new(service.store.real.clone(), CancellationToken::new()),
         });
         let console = Console {
             guarded: service.guarded.clone(),
