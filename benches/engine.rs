@@ -13,10 +13,10 @@ mod tasks;
 use std::sync::Arc;
 use std::time::Duration;
 
-use obsteward::clock::{BootClock, Clock};
+use obsteward::clock::Clock;
 use obsteward::domain::event::TaskSpec;
 use obsteward::domain::ids::Principal;
-use obsteward::engine::{Engine, EngineSettings, WriteOutcome};
+use obsteward::engine::{Engine, WriteOutcome};
 use obsteward::store::{Author, WholeStore, Write};
 use stores::{Stores, amount};
 use support::{PATIENCE, figure, millis, now, percentile, rate, rounded, syncs};
@@ -44,16 +44,7 @@ struct Replica {
 
 impl Replica {
     async fn start(store: Arc<dyn WholeStore>, clock: &Clock) -> Self {
-        let settings = EngineSettings {
-            executor: "bench".to_owned(),
-            clock: clock.clone(),
-            boot_clock: BootClock::System,
-            failpoints: Arc::default(),
-            metrics: Default::default(),
-        };
-        let runtime = tokio::runtime::Handle::current();
-        let engine = Engine::new(store.clone(), store.clone(), tasks::registry(), settings, runtime);
-        engine.recover().await.unwrap();
+        let engine = tasks::engine(&store, clock).await;
         Self { store, engine, next_id: 0, end_of_ids: 0 }
     }
 

@@ -1,5 +1,4 @@
-//! How soon the service answers behind a start, and when it drives again what an earlier life left open: with tasks that are open, and
-//! with many that are closed.
+//! How soon the service answers behind a start: with tasks that an earlier life left open, and with many that are closed.
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a measurement may stop where it is")]
 
 #[path = "support/clusters.rs"]
@@ -16,14 +15,13 @@ mod support;
 #[path = "support/tasks.rs"]
 mod tasks;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
 use load::{Load, run};
-use obsteward::clock::{BootClock, Clock};
+use obsteward::clock::Clock;
 use obsteward::domain::ids::Principal;
-use obsteward::engine::{Engine, EngineSettings, WriteOutcome};
+use obsteward::engine::WriteOutcome;
 use obsteward::proto::v1;
 use obsteward::proto::v1::ob_server_service_client::ObServerServiceClient;
 use obsteward::proto::v1::task_service_client::TaskServiceClient;
@@ -66,16 +64,7 @@ async fn open(count: usize) {
 async fn closed(count: usize) {
     let (stores, clock) = (Stores::new().await, Clock::system());
     let store = stores.open_one().await;
-    let settings = EngineSettings {
-        executor: "bench".to_owned(),
-        clock: clock.clone(),
-        boot_clock: BootClock::System,
-        failpoints: Arc::default(),
-        metrics: Default::default(),
-    };
-    let runtime = tokio::runtime::Handle::current();
-    let engine = Engine::new(store.clone(), store.clone(), tasks::registry(), settings, runtime);
-    engine.recover().await.unwrap();
+    let engine = tasks::engine(&store, &clock).await;
     let ids = u32::try_from(tasks::STEPS + 1).unwrap();
     let each = futures::stream::iter(1..=i64::try_from(count).unwrap()).for_each_concurrent(256, async |cluster| {
         let spec = tasks::spec(store.reserve_ids(ids).await.unwrap(), cluster, &clock);
@@ -95,7 +84,7 @@ async fn closed(count: usize) {
     started("closed", count, &stores, &clusters::config(&stores.config()[0])).await;
 }
 
-/// From the start of the process to the first answer, and until every open task is driven again.
+/// From the start of the process to the first answer.
 async fn started(of: &str, count: usize, stores: &Stores, config: &str) {
     let begun = now();
     let service = Server::obsteward(stores.directory.path(), config);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use obsteward::clock::Clock;
+use obsteward::clock::{BootClock, Clock};
 use obsteward::domain::attempt::RecordedIntent;
 use obsteward::domain::decide::StepOutput;
 use obsteward::domain::effect::Permit;
@@ -14,8 +14,8 @@ use obsteward::domain::ids::{ClusterId, ClusterIdentity, Principal, ServerId, Su
 use obsteward::domain::reason::Reason;
 use obsteward::domain::status::StopType;
 use obsteward::domain::task::Task;
-use obsteward::engine::{Observation, Operation, Registry, Step, StepContext};
-use obsteward::store::Write;
+use obsteward::engine::{Engine, EngineSettings, Observation, Operation, Registry, Step, StepContext};
+use obsteward::store::{WholeStore, Write};
 
 /// As many as a stop has.
 pub const STEPS: i64 = 8;
@@ -44,11 +44,26 @@ impl Operation for Nothing {
     }
 }
 
+/// An engine that carries such tasks through, over a store.
+pub async fn engine(store: &Arc<dyn WholeStore>, clock: &Clock) -> Arc<Engine> {
+    let settings = EngineSettings {
+        executor: "bench".to_owned(),
+        clock: clock.clone(),
+        boot_clock: BootClock::System,
+        failpoints: Arc::default(),
+        metrics: Default::default(),
+    };
+    let runtime = tokio::runtime::Handle::current();
+    let engine = Engine::new(store.clone(), store.clone(), registry(), settings, runtime);
+    engine.recover().await.expect("a store that answers");
+    engine
+}
+
 fn operation_name() -> OperationName {
     OperationName { name: "Nothing".to_owned(), version: 1 }
 }
 
-pub fn registry() -> Registry {
+fn registry() -> Registry {
     Registry::default().with(operation_name(), Arc::new(Nothing))
 }
 

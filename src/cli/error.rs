@@ -7,7 +7,8 @@ use serde::Serialize;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, RpcStatusExt, StatusExt};
 
-use super::{times, words};
+use super::times;
+use crate::telemetry::metrics::code_word;
 
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct ErrorDoc {
@@ -73,7 +74,7 @@ impl ErrorDoc {
     }
 
     fn new(code: Code, message: &str, details: &ErrorDetails) -> Self {
-        let mut document = Self::local(words::code(code), message);
+        let mut document = Self::local(code_word(code), message);
         if document.message.is_empty() {
             code.description().clone_into(&mut document.message);
         }

@@ -2,8 +2,6 @@
 
 use std::borrow::Cow;
 
-use tonic::Code;
-
 use crate::domain::call::Call;
 use crate::proto::v1;
 
@@ -55,29 +53,6 @@ pub const fn overridden_by(by: v1::OverriddenBy) -> &'static str {
         v1::OverriddenBy::ClusterUnreachable => "CLUSTER_UNREACHABLE",
         v1::OverriddenBy::ForceAndQuorumLoss => "force and QUORUM_LOSS",
         v1::OverriddenBy::ServiceLoss => "SERVICE_LOSS",
-    }
-}
-
-/// The word of a gRPC code, as its documentation writes it.
-pub const fn code(code: Code) -> &'static str {
-    match code {
-        Code::Ok => "OK",
-        Code::Cancelled => "CANCELLED",
-        Code::Unknown => "UNKNOWN",
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-        Code::NotFound => "NOT_FOUND",
-        Code::AlreadyExists => "ALREADY_EXISTS",
-        Code::PermissionDenied => "PERMISSION_DENIED",
-        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        Code::FailedPrecondition => "FAILED_PRECONDITION",
-        Code::Aborted => "ABORTED",
-        Code::OutOfRange => "OUT_OF_RANGE",
-        Code::Unimplemented => "UNIMPLEMENTED",
-        Code::Internal => "INTERNAL",
-        Code::Unavailable => "UNAVAILABLE",
-        Code::DataLoss => "DATA_LOSS",
-        Code::Unauthenticated => "UNAUTHENTICATED",
     }
 }
 

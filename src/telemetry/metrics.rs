@@ -19,7 +19,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-pub use calls::{CallMetrics, MethodMetrics, RequestMetrics};
+pub use calls::{CallMetrics, MethodMetrics, RequestMetrics, word as code_word};
 pub use remote::{ClusterMetrics, HostMetrics};
 pub use snapshot::{ClusterLabels, OpenTaskLabels, RestingTaskLabels, RuntimeLabels, ServerLabels, Snapshot};
 pub use store::StoreMetrics;

@@ -70,8 +70,8 @@ impl MethodMetrics {
     }
 }
 
-/// As the conventions write it.
-const fn word(code: Code) -> &'static str {
+/// The word of a gRPC code, as its documentation and the conventions write it.
+pub const fn word(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
         Code::Cancelled => "CANCELLED",
