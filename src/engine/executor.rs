@@ -254,6 +254,7 @@ impl Executor {
             WriteOutcome::Refused(refusal) => Ok(Err(refusal)),
             WriteOutcome::Fenced => Err(ExitReason::Fenced),
             WriteOutcome::LockHeld(holder) => Err(BrokenInvariant::LockOfAnother { task: task.spec.id, holder }.into()),
+            WriteOutcome::Frozen => Err(BrokenInvariant::StepTakesLock { task: task.spec.id }.into()),
             WriteOutcome::Replayed { task: of, .. } => {
                 Err(BrokenInvariant::StepTakenForRequest { task: task.spec.id, of }.into())
             }

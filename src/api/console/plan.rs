@@ -13,6 +13,7 @@ use crate::api::console::fields::Fields;
 use crate::api::console::text::{self, Text};
 use crate::api::console::verbs::{reason_field, with_reason};
 use crate::api::console::visit::Visit;
+use crate::domain::beginning::BeginRequest;
 use crate::domain::call::{Call, Subject};
 use crate::domain::ids::ServerAddr;
 use crate::domain::refusal::Refusal;
@@ -132,6 +133,7 @@ pub async fn stop(state: Arc<ConsoleState>, visit: Arc<Visit>) -> Result<Answer,
         repeat_by_arguments: false,
         expected_server: Some(typed),
         expire_time: None,
+        begin: BeginRequest { not_before: None, queue: visit.form.get("queue").is_some() },
     };
     let (caller, guarded) = (with_reason(&visit)?, &state.console.guarded);
     let stored = match chosen.action {

@@ -10,6 +10,7 @@ use crate::api::console::answer::{Answer, Problem};
 use crate::api::console::text::{self, Text};
 use crate::api::console::verbs::{reason_field, with_reason};
 use crate::api::console::visit::Visit;
+use crate::domain::beginning::BeginRequest;
 use crate::domain::call::Call;
 use crate::domain::ids::ServerAddr;
 use crate::service::{GetServer, OnServer, StartServer};
@@ -43,6 +44,7 @@ pub async fn start(state: Arc<ConsoleState>, visit: Arc<Visit>) -> Result<Answer
         request_id: visit.form.parsed::<Uuid>("request_id", "a UUID")?,
         repeat_by_arguments: false,
         expected_server: visit.form.parsed::<ServerAddr>("address", "an address")?,
+        begin: BeginRequest { not_before: None, queue: visit.form.get("queue").is_some() },
     };
     let stored = state.console.guarded.call(&with_reason(&visit)?, StartServer(asked)).await?;
     Ok(Answer::SeeOther(format!("/tasks/{}", stored.task.spec.id)))

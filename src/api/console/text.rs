@@ -148,6 +148,8 @@ texts! {
     Learned: "learned", "记录";
     TakenOver: "Taken over by", "接管者";
     Asked: "asked for", "请求";
+    HasApproved: "approved it", "已审批";
+    ApprovalOver: "The approval does not hold any more", "审批已失效";
 
     // Verbs.
     AcceptsAgain: "This accepts again the risks", "此操作将再次接受风险";
@@ -166,6 +168,10 @@ texts! {
     Pause: "Pause", "暂停";
     PauseWill: "Begins no further batch; the batch that runs is finished.", "不再开始新的批次，正在执行的批次会完成。";
     Resume: "Resume", "继续";
+    Approve: "Approve", "审批通过";
+    ApproveWill: "Agrees with this plan. The task begins when nothing else stands against it; when its plan changes before that, it asks again.", "同意此计划。任务在没有其他阻碍时开始执行；若在此之前计划发生变化，需要重新审批。";
+    WithdrawApproval: "Withdraw the approval", "撤回审批";
+    WithdrawApprovalWill: "The task waits for an approval again.", "任务将重新等待审批。";
     ResumeWill: "Goes on with the next batch.", "继续执行下一批次。";
 
     // Audit and access.
@@ -235,6 +241,7 @@ pub fn badge(word: &str, text: &str) -> Markup {
 
 pub const fn task_state(language: Language, state: TaskState) -> &'static str {
     let text = match state {
+        TaskState::Pending => Text::Pending,
         TaskState::Running => Text::Running,
         TaskState::Canceling => Text::Canceling,
         TaskState::Failed => Text::Failed,

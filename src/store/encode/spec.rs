@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{damaged, fact, needed, optional_word, read, subtask_id, word};
 use crate::clock::Timestamp;
+use crate::domain::beginning::Pending;
 use crate::domain::event::{TaskCluster, TaskServer, TaskSpec};
 use crate::domain::graph::{Graph, OperationName, SubtaskRole, SubtaskSpec, TaskTarget};
 use crate::domain::hold::{Hold, HoldUntil};
@@ -44,6 +45,11 @@ pub(super) fn to_stored(spec: &TaskSpec) -> stored::TaskSpec {
         hold: spec.hold.as_ref().map(hold),
         rollout: spec.rollout.as_ref().map(rollout),
         drain_us: micros(spec.drain),
+        pending: spec.pending.map(|pending| stored::Pending {
+            not_before_us: pending.not_before.map(Timestamp::as_micros),
+            approval: pending.approval,
+            starts: pending.starts,
+        }),
         graph: Some(graph(&spec.graph)),
         facts: spec.facts.iter().map(fact::to_stored).collect(),
     }
@@ -80,6 +86,11 @@ pub(super) fn from_stored(spec: stored::TaskSpec) -> Result<TaskSpec, StoreError
         hold: spec.hold.map(from_hold).transpose()?,
         rollout: spec.rollout.map(from_rollout).transpose()?,
         drain: from_micros("drain of a task", spec.drain_us)?,
+        pending: spec.pending.map(|pending| Pending {
+            not_before: pending.not_before_us.map(Timestamp::from_micros),
+            approval: pending.approval,
+            starts: pending.starts,
+        }),
         graph: from_graph(needed("graph of a task", spec.graph)?)?,
         facts: spec.facts.into_iter().map(fact::from_stored).collect::<Result<_, _>>()?,
     })
