@@ -58,6 +58,10 @@ impl World {
                 self.turn();
                 self.ask_verb(*verb);
             }
+            Action::Second(second) => {
+                self.turn();
+                self.second(*second);
+            }
             Action::Behind(commits, action) => {
                 let mut written = self.disk.lock().commits();
                 let enough = *written.borrow() + commits;
@@ -224,6 +228,7 @@ impl World {
                 }
             }
         }
+        broken.extend(self.let_all_begin().await);
         self.rests_with_help(LONGEST_MOVE).await;
         if let Some((task, Phase::Moving | Phase::AtRest)) = self.phase() {
             broken.push(format!("8: task {task} could be brought to no end"));
