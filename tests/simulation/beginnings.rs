@@ -95,23 +95,23 @@ fn wrong(content: &Content, place: usize, begun: &StoredEvent, policy: &Maintena
     let starts = obsteward::operations::definition::Definition::of_task(&known).unwrap().only_starts();
     let mut broken = Vec::new();
     if let Err(closed) = policy.admits(at, starts) {
-        broken.push(format!("9: task {task} began at {at}, outside every window: {closed:?}"));
+        broken.push(format!("10: task {task} began at {at}, outside every window: {closed:?}"));
     }
     if known.spec.pending.is_some_and(|pending| pending.not_before.is_some_and(|not_before| at < not_before)) {
-        broken.push(format!("9: task {task} began at {at}, before its moment"));
+        broken.push(format!("10: task {task} began at {at}, before its moment"));
     }
     if at >= known.expire_time {
-        broken.push(format!("9: task {task} began at {at}, behind its expire_time"));
+        broken.push(format!("10: task {task} began at {at}, behind its expire_time"));
     }
     let frozen = content.freezes.iter().rfind(|(since, _)| *since <= place).is_some_and(|(_, on)| *on);
     if frozen {
-        broken.push(format!("9: task {task} began while changes were frozen"));
+        broken.push(format!("10: task {task} began while changes were frozen"));
     }
     if policy.wants_approval(&known.spec.accepted_risks, starts) {
         match known.approval_at(at) {
-            None => broken.push(format!("9: task {task} began without an approval")),
+            None => broken.push(format!("10: task {task} began without an approval")),
             Some(approval) if approval.by == known.spec.creator => {
-                broken.push(format!("9: task {task} began with the approval of {}, who asked for it", approval.by));
+                broken.push(format!("10: task {task} began with the approval of {}, who asked for it", approval.by));
             }
             Some(_) => {}
         }
@@ -204,7 +204,7 @@ impl World {
             self.turn();
             if self.disk.lock().is_frozen() {
                 self.second(Second::Thaw);
-            } else if found.task.wants_approval() && found.task.approval.is_none() {
+            } else if found.task.wants_approval() && found.task.approval_at(self.clock().now()).is_none() {
                 self.second(Second::Approve);
             }
             let step = Duration::from_secs(20);
