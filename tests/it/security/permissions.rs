@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use obsteward::api::error_status::to_status;
+use obsteward::domain::beginning::BeginRequest;
 use obsteward::domain::call::{Call, Subject, permits};
 use obsteward::domain::ids::{AccessKeyId, ClusterId, Principal, ServerId};
 use obsteward::domain::refusal::Refusal;
@@ -152,12 +153,20 @@ pub fn stop(risks: &[Risk]) -> StopServer {
         repeat_by_arguments: false,
         expected_server: None,
         expire_time: None,
+        begin: BeginRequest::default(),
     }
 }
 
 fn on_server() -> OnServer {
     let StopServer { cluster, server, .. } = stop(&[]);
-    OnServer { cluster, server, request_id: None, repeat_by_arguments: false, expected_server: None }
+    OnServer {
+        cluster,
+        server,
+        request_id: None,
+        repeat_by_arguments: false,
+        expected_server: None,
+        begin: BeginRequest::default(),
+    }
 }
 
 fn on_zone(risks: &[Risk]) -> OnZone {
@@ -171,6 +180,7 @@ fn on_zone(risks: &[Risk]) -> OnZone {
         freeze_before_stop: false,
         drain: std::time::Duration::ZERO,
         expire_time: None,
+        begin: BeginRequest::default(),
     }
 }
 
@@ -192,6 +202,7 @@ fn start_rollout(risks: &[Risk]) -> StartRollout {
         hold: None,
         deadline: None,
         request_id: None,
+        begin: BeginRequest::default(),
     }
 }
 
@@ -204,6 +215,7 @@ fn on_cluster(risks: &[Risk]) -> OnCluster {
         force: false,
         accepted_risks: risks.to_vec(),
         expire_time: None,
+        begin: BeginRequest::default(),
     }
 }
 
