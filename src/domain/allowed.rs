@@ -17,6 +17,25 @@ impl Task {
         self.intents.iter().filter(move |intent| intent.subtask == id).filter(done)
     }
 
+    /// Statements that were sent more than once: whichever of them was found done, another may still be on its way. A single one happens
+    /// once at most.
+    pub fn sent_again(&self) -> impl Iterator<Item = &RecordedIntent> + Clone {
+        let sent = |intent: &&RecordedIntent| intent.intent.connection_id != 0 && intent.may_have_happened();
+        self.intents.iter().filter(sent).filter(move |one| {
+            let same = |other: &&RecordedIntent| other.subtask == one.subtask && other.direction == one.direction;
+            self.intents.iter().filter(sent).filter(same).nth(1).is_some()
+        })
+    }
+
+    /// Whether the task is over once this subtask is done, or undone.
+    pub fn ends_with(&self, id: SubtaskId) -> bool {
+        let mut others = self.subtasks.iter().filter(|subtask| subtask.spec.id != id);
+        match self.direction {
+            Direction::Forward => others.all(|subtask| subtask.state == SubtaskState::Successful),
+            Direction::Back => others.all(|subtask| self.is_undone(subtask)),
+        }
+    }
+
     /// Whether the task changed anything, or may have.
     pub fn has_effect(&self) -> bool {
         self.subtasks.iter().any(|subtask| subtask.effect == Effect::Done)

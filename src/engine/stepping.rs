@@ -129,9 +129,13 @@ impl Executor {
     /// Until when something that was tried keeps the step from ending like that. `decide` looks too, by the machine's clock.
     fn holds_back(&self, context: &StepContext, ending: &Ending) -> Option<Timestamp> {
         let situation = self.situation(context);
-        match (ending, context.task.direction) {
-            (Ending::Reached { .. }, Direction::Forward) => None,
-            (Ending::Reached { .. }, Direction::Back) => situation.forward_horizon,
+        // Whoever comes behind the task is not to meet what it sent.
+        let task = &context.task;
+        let late =
+            || self.horizons.latest(task.sent_again(), situation.wall).filter(|_| task.ends_with(context.subtask));
+        match (ending, task.direction) {
+            (Ending::Reached { .. }, Direction::Forward) => late(),
+            (Ending::Reached { .. }, Direction::Back) => situation.forward_horizon.or_else(late),
             (Ending::Failed { .. } | Ending::TimedOut { .. } | Ending::Cancelled { .. }, _) => situation.horizon,
         }
     }

@@ -16,8 +16,8 @@ use crate::clock::Timestamp;
 use crate::domain::attempt::RecordedIntent;
 use crate::domain::effect::Intent;
 use crate::domain::event::{
-    Direction, Effect, EventKind, Failure, FailureKind, IntentOutcome, OverriddenCheck, SubtaskOperation, SubtaskState,
-    TaskSpec, TaskState,
+    Direction, Effect, EventKind, Failure, FailureKind, IntentOutcome, OverriddenCheck, Phase, SubtaskOperation,
+    SubtaskState, TaskSpec, TaskState,
 };
 use crate::domain::facts::Fact;
 use crate::domain::ids::{Fence, Principal, Revision, SubtaskId};
@@ -97,8 +97,20 @@ pub fn create(spec: TaskSpec) -> Vec<EventKind> {
     std::iter::once(EventKind::Created(Box::new(spec))).chain(first).collect()
 }
 
-/// What follows from `input`; no event when there is nothing to do. Every returned list folds onto `task`.
+/// What follows from `input`; no event when there is nothing to do. Every returned list folds onto `task`. No task is closed while a
+/// statement that it sent more than once may still come.
 pub fn decide(task: &Task, input: Input, now: Timestamp) -> Result<Vec<EventKind>, TaskRefusal> {
+    let events = follows(task, input, now)?;
+    let closes =
+        |event: &EventKind| matches!(event, EventKind::TaskStateChanged { to, .. } if to.phase() == Phase::Closed);
+    let ahead = || task.sent_again().map(|intent| intent.intent.horizon).max().filter(|until| *until > now);
+    match ahead().filter(|_| events.iter().any(closes)) {
+        Some(until) => Err(TaskRefusal::EffectMayStillHappen { task: task.spec.id, until }),
+        None => Ok(events),
+    }
+}
+
+fn follows(task: &Task, input: Input, now: Timestamp) -> Result<Vec<EventKind>, TaskRefusal> {
     match input {
         Input::Dispatch { executor } => Ok(dispatch(task, &[], &executor)),
         Input::StepSucceeded { subtask, already_so, output, executor } => {
