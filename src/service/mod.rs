@@ -17,6 +17,7 @@ mod held;
 mod hold;
 mod keys;
 mod left_behind;
+mod margin;
 mod notifications;
 mod operate;
 mod overview;
@@ -48,6 +49,7 @@ use crate::operations::Deps;
 use crate::store::access::AccessStore;
 use crate::store::backup::Backups;
 use crate::store::{AuditOutcome, AuditRecord, Store, StoredTask};
+use margin::Margins;
 use refusals::store_refusal;
 
 pub use audit::ListAuditRecords;
@@ -57,6 +59,7 @@ pub use call::{CallFamily, Caller, FamilyCall, ServiceCall};
 pub use clusters::{ClusterSelection, ClustersPage, DeregisterCluster, GetCluster, ListClusters};
 pub use guard::Guarded;
 pub use keys::{CreateAccessKey, ListAccessKeys, RotateAccessKey, UpdateAccessKey};
+pub use margin::{GetMargin, MarginView};
 pub use notifications::ListNotificationTargets;
 pub use operate::{
     FreezeServer, OnCluster, OnServer, OnZone, Operate, RestartCluster, RestartServer, RestartZone, StartCluster,
@@ -101,6 +104,7 @@ pub struct Service {
     backups: Arc<dyn Backups>,
     hasher: Arc<dyn PasswordHasher>,
     notifications: NotificationTargets,
+    margins: Arc<Margins>,
 }
 
 impl Service {
@@ -108,7 +112,7 @@ impl Service {
     pub fn new(store: Arc<dyn Store>, engine: Arc<Engine>, deps: Deps, administration: Administration) -> Self {
         let Administration { directory, access, backups, hasher } = administration;
         let notifications = NotificationTargets::default();
-        Self { store, engine, deps, directory, access, backups, hasher, notifications }
+        Self { store, engine, deps, directory, access, backups, hasher, notifications, margins: Arc::default() }
     }
 
     /// Shows these targets.

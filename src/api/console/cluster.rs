@@ -1,5 +1,5 @@
-//! A cluster as a picture: its zones as columns, its servers as cards. As recorded, or after a look at every process and at
-//! the leaders, when that is asked for.
+//! A cluster as a picture: its zones as columns, its servers as cards, with what may still fail. As recorded, or after a look at
+//! every process and at the leaders, when that is asked for.
 
 use std::sync::Arc;
 
@@ -10,13 +10,14 @@ use maud::{Markup, html};
 use crate::api::console::ConsoleState;
 use crate::api::console::answer::{Answer, Problem};
 use crate::api::console::live::{self, Region};
+use crate::api::console::margin;
 use crate::api::console::moments::duration;
 use crate::api::console::text::{self, Text};
 use crate::api::console::visit::Visit;
 use crate::domain::call::Call;
 use crate::domain::status::ZoneStatus;
 use crate::service::views::{ClusterView, ProcessView, ServerView};
-use crate::service::{GetCluster, GetServer, ListServers};
+use crate::service::{GetCluster, GetMargin, GetServer, ListServers, MarginView};
 use crate::store::inventory::ZoneRow;
 use crate::watch::{WatchTasks, watch_tasks};
 
@@ -50,25 +51,39 @@ async fn region(state: Arc<ConsoleState>, visit: Arc<Visit>) -> Result<Region, P
     let guarded = &state.console.guarded;
     let view = guarded.call(&visit.caller, GetCluster::Id(id)).await?;
     let call = ListServers { cluster: id, zone: None, above: None, limit: LIMIT };
-    let mut servers = guarded.call(&visit.caller, call).await?;
+    let servers = guarded.call(&visit.caller, call).await?;
     let looks = visit.query.get("look").is_some() && servers.len() <= MOST_LOOKS;
-    if looks {
+    let margin = guarded.call(&visit.caller, GetMargin(id));
+    let looked = async {
+        if !looks {
+            return servers;
+        }
         let looked = stream::iter(servers).map(async |recorded| {
             let call = GetServer { cluster: id, server: recorded.row.id };
             guarded.call(&visit.caller, call).await.unwrap_or(recorded)
         });
-        servers = looked.buffered(LOOKS_AT_ONCE).collect().await;
-    }
+        looked.buffered(LOOKS_AT_ONCE).collect().await
+    };
+    let (margin, servers) = tokio::join!(margin, looked);
+    let shown = Shown { state: &state, visit: &visit, cluster: &view, margin: &margin?, servers: &servers };
     let markup = html! {
-        (summary(&state, &visit, &view, looks, servers.len() <= MOST_LOOKS))
-        div .zones {
-            @for (zone, status) in &view.zones { (column(&state, &visit, &view, zone, *status, &servers)) }
-        }
+        (summary(&shown, looks, servers.len() <= MOST_LOOKS))
+        div .zones { @for (zone, status) in &view.zones { (column(&shown, zone, *status)) } }
     };
     Ok(Region { markup, revision: None })
 }
 
-fn summary(state: &ConsoleState, visit: &Visit, view: &ClusterView, looks: bool, can_look: bool) -> Markup {
+/// What the picture is made of.
+struct Shown<'a> {
+    state: &'a ConsoleState,
+    visit: &'a Visit,
+    cluster: &'a ClusterView,
+    margin: &'a MarginView,
+    servers: &'a [ServerView],
+}
+
+fn summary(shown: &Shown<'_>, looks: bool, can_look: bool) -> Markup {
+    let Shown { state, visit, cluster: view, margin, .. } = *shown;
     let path = format!("/clusters/{}", view.row.id);
     html! {
         dl .facts {
@@ -78,6 +93,7 @@ fn summary(state: &ConsoleState, visit: &Visit, view: &ClusterView, looks: bool,
             dt { (visit.say(Text::GivenUpAfter)) } dd { (duration(view.row.permanent_offline_time())) }
             dt { (visit.say(Text::LastRead)) }
             dd { @if let Some(at) = view.row.observed_at { (state.moments.show(at)) } @else { "–" } }
+            (margin::of_cluster(state, visit, margin))
             @if let Some(task) = view.operating_task {
                 dt { (visit.say(Text::Task)) } dd { a href={ "/tasks/" (task) } { (task) } }
             }
@@ -91,26 +107,20 @@ fn summary(state: &ConsoleState, visit: &Visit, view: &ClusterView, looks: bool,
     }
 }
 
-fn column(
-    state: &ConsoleState,
-    visit: &Visit,
-    view: &ClusterView,
-    zone: &ZoneRow,
-    status: ZoneStatus,
-    servers: &[ServerView],
-) -> Markup {
+fn column(shown: &Shown<'_>, zone: &ZoneRow, status: ZoneStatus) -> Markup {
+    let visit = shown.visit;
     html! {
         section .zone aria-label={ (visit.say(Text::Zone)) " " (zone.name) } {
             h2 { (zone.name) " " (text::badge(status.as_str(), text::zone_status(visit.language, status))) }
             p .quiet { (zone.region) " " (zone.idc) }
-            @for server in servers.iter().filter(|server| server.row.zone == zone.name) {
-                (card(state, visit, view, server))
-            }
+            (margin::of_zone(visit, shown.margin, &zone.name))
+            @for server in shown.servers.iter().filter(|server| server.row.zone == zone.name) { (card(shown, server)) }
         }
     }
 }
 
-fn card(state: &ConsoleState, visit: &Visit, cluster: &ClusterView, server: &ServerView) -> Markup {
+fn card(shown: &Shown<'_>, server: &ServerView) -> Markup {
+    let Shown { state, visit, cluster, margin, .. } = *shown;
     let row = &server.row;
     let now = state.console.clock.now();
     html! {
@@ -135,6 +145,7 @@ fn card(state: &ConsoleState, visit: &Visit, cluster: &ClusterView, server: &Ser
                         @if at > now { " (" (visit.say(Text::In)) " " (duration(at.since(now))) ")" }
                     }
                 }
+                (margin::of_server(visit, margin, &row.addr))
                 @if let Some(until) = server.held_until {
                     dt { (visit.say(Text::HeldUntil)) } dd { (state.moments.show(until)) }
                 }

@@ -17,6 +17,7 @@ pub mod graph;
 mod graph_svg;
 mod live;
 mod log;
+mod margin;
 mod moments;
 mod plan;
 mod routes;

@@ -87,6 +87,12 @@ texts! {
     PowerOff: "Powering the host off", "主机断电";
     Safe: "is safe", "安全";
     NotSafe: "is not safe", "不安全";
+    NotKnown: "not known", "未知";
+    IsBeingRead: "the cluster is being read; look again", "正在读取集群，请稍后查看";
+    MayFailNow: "May still fail before a log stream loses its majority", "日志流失去多数派前还可故障";
+    TakeOut: "Taking it out of service", "停止服务";
+    CouldGo: "possible now", "现在可以";
+    CouldNotGo: "not now", "现在不可以";
     PlanStop: "Stop or restart…", "停止或重启……";
     StartAction: "Start", "启动";
     StartWill: "Starts the process if it is not running, and lets the server serve again. A task at rest that stopped it is rolled back.", "如进程未运行则启动进程，并恢复服务；如存在停止该服务器的暂停任务，则回滚该任务。";

@@ -1,9 +1,14 @@
 //! What pages are made of: well-formed markup in two languages, headers that keep out what is not ours, and little weight.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use obsteward::api::console::{PAGES, SCRIPT, STYLE};
+use obsteward::oceanbase::Expected;
 
 use super::markup::assert_well_formed;
 use super::{Browser, Fixture};
+use crate::support::reads_only::{Opening, ReadsOnly};
 
 /// Every page that is there for the administrator.
 fn all() -> Vec<&'static str> {
@@ -120,6 +125,19 @@ async fn a_cluster_is_a_picture_of_its_zones() {
     assert_eq!(page.matches("<article").count(), 3);
     assert!(page.contains("10.0.3.7:2882") && page.contains("stopped since") && page.contains("not looked at"));
     assert!(page.contains("/clusters/3/servers/27/stop"));
+    assert!(page.contains("not known: nobody is there") && page.contains("Taking it out of service"), "{page}");
     let busy = admin.page("/clusters/1").await;
     assert!(busy.contains("href=\"/tasks/1\"") && !busy.contains("/start\""));
+}
+
+#[tokio::test]
+async fn a_cluster_that_never_answers_is_shown_with_what_is_known() {
+    let silent = ReadsOnly(|_: &Expected| -> Opening { Box::pin(std::future::pending()) });
+    let fixture = Fixture::over(true, Arc::new(silent)).await;
+    let mut admin = fixture.signed_in("admin").await;
+    tokio::time::pause();
+    let begun = tokio::time::Instant::now();
+    let page = admin.page("/clusters/3").await;
+    assert!(page.contains("not known: the cluster is being read") && page.contains("10.0.3.7:2882"), "{page}");
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
 }
