@@ -28,6 +28,7 @@ enum Act {
     EnableUser,
     DisableUser,
     SetRoles,
+    SetCertificates,
     SetPassword,
     CreateRole,
     DeleteRole,
@@ -38,11 +39,12 @@ enum Act {
 }
 
 impl Act {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::CreateUser,
         Self::EnableUser,
         Self::DisableUser,
         Self::SetRoles,
+        Self::SetCertificates,
         Self::SetPassword,
         Self::CreateRole,
         Self::DeleteRole,
@@ -58,6 +60,7 @@ impl Act {
             Self::EnableUser => "enable-user",
             Self::DisableUser => "disable-user",
             Self::SetRoles => "set-roles",
+            Self::SetCertificates => "set-certificates",
             Self::SetPassword => "set-password",
             Self::CreateRole => "create-role",
             Self::DeleteRole => "delete-role",
@@ -74,6 +77,7 @@ impl Act {
             Self::EnableUser | Self::EnableKey => Text::Enable,
             Self::DisableUser | Self::DisableKey => Text::Disable,
             Self::SetRoles => Text::SetRoles,
+            Self::SetCertificates => Text::SetCertificates,
             Self::SetPassword => Text::SetPassword,
             Self::CreateRole => Text::CreateRole,
             Self::DeleteRole => Text::Delete,
@@ -90,9 +94,8 @@ pub async fn change(state: Arc<ConsoleState>, visit: Arc<Visit>) -> Result<Answe
     let act = Act::ALL.into_iter().find(|act| act.word() == word);
     match act.ok_or_else(|| Refusal::field("act", "is not known"))? {
         Act::CreateUser => {
-            let certificates = form.get("certificates").unwrap_or_default();
-            let certificate_names = sorted("certificates", certificates, |name| Ok(name.to_owned()))?;
             let (name, password, roles) = (user(form)?, password(form), roles(form)?);
+            let certificate_names = certificates(form)?;
             guarded.call(caller, CreateUser { name, password, roles, certificate_names }).await?;
         }
         Act::EnableUser => drop(guarded.call(caller, disabled(form, false)?).await?),
@@ -100,6 +103,11 @@ pub async fn change(state: Arc<ConsoleState>, visit: Arc<Visit>) -> Result<Answe
         Act::SetRoles => {
             let roles = Some(roles(form)?);
             let call = UpdateUser { name: user(form)?, roles, certificate_names: None, disabled: None };
+            guarded.call(caller, call).await?;
+        }
+        Act::SetCertificates => {
+            let certificate_names = Some(certificates(form)?);
+            let call = UpdateUser { name: user(form)?, roles: None, certificate_names, disabled: None };
             guarded.call(caller, call).await?;
         }
         Act::SetPassword => {
@@ -137,6 +145,12 @@ pub fn of_user(visit: &Visit, row: &UserRow) -> Markup {
                 summary { (visit.say(Text::SetRoles)) }
                 (form(visit, Act::SetRoles, &hidden, html! {
                     input id={ "roles-of-" (id) } name="roles" value=(roles) aria-label=(visit.say(Text::Roles));
+                }))
+            }
+            details id={ "certificates-" (id) } {
+                summary { (visit.say(Text::SetCertificates)) }
+                (form(visit, Act::SetCertificates, &hidden, html! {
+                    input id={ "certificates-of-" (id) } name="certificates" value=(row.certificate_names.join(" ")) aria-label=(visit.say(Text::Certificates));
                 }))
             }
         }
@@ -247,6 +261,10 @@ fn password(form: &Fields) -> Option<SecretString> {
 
 fn disabled(form: &Fields, disabled: bool) -> Result<UpdateUser, Refusal> {
     Ok(UpdateUser { name: user(form)?, roles: None, certificate_names: None, disabled: Some(disabled) })
+}
+
+fn certificates(form: &Fields) -> Result<Vec<String>, Refusal> {
+    sorted("certificates", form.get("certificates").unwrap_or_default(), |name| Ok(name.to_owned()))
 }
 
 fn roles(form: &Fields) -> Result<Vec<RoleName>, Refusal> {

@@ -12,6 +12,7 @@ use crate::api::console::answer::{Answer, Problem};
 use crate::api::console::live::{self, Region};
 use crate::api::console::margin;
 use crate::api::console::moments::duration;
+use crate::api::console::target::Target;
 use crate::api::console::text::{self, Text};
 use crate::api::console::visit::Visit;
 use crate::domain::call::Call;
@@ -85,6 +86,7 @@ struct Shown<'a> {
 fn summary(shown: &Shown<'_>, looks: bool, can_look: bool) -> Markup {
     let Shown { state, visit, cluster: view, margin, .. } = *shown;
     let path = format!("/clusters/{}", view.row.id);
+    let may = |call: Call| visit.may_on_cluster(call, view.row.id);
     html! {
         dl .facts {
             dt { (visit.say(Text::Status)) }
@@ -103,17 +105,21 @@ fn summary(shown: &Shown<'_>, looks: bool, can_look: bool) -> Markup {
             @if looks { a href=(path) { (visit.say(Text::AsRecorded)) } }
             @else if can_look { a href={ (path) "?look=now" } { (visit.say(Text::LookNow)) } }
             a href={ "/tasks?cluster=" (view.row.id) } { (visit.say(Text::TasksOfCluster)) }
+            (actions(visit, &Target::Cluster(view.row.id), view.operating_task.is_none()))
+            @if may(Call::PlanRollout) { a href={ (path) "/rollout" } { (visit.say(Text::Rollout)) "…" } }
+            @if may(Call::UpdateCluster) || may(Call::DeregisterCluster) { a href={ (path) "/settings" } { (visit.say(Text::SettingsLink)) } }
         }
     }
 }
 
 fn column(shown: &Shown<'_>, zone: &ZoneRow, status: ZoneStatus) -> Markup {
-    let visit = shown.visit;
+    let Shown { visit, cluster, .. } = *shown;
     html! {
         section .zone aria-label={ (visit.say(Text::Zone)) " " (zone.name) } {
             h2 { (zone.name) " " (text::badge(status.as_str(), text::zone_status(visit.language, status))) }
             p .quiet { (zone.region) " " (zone.idc) }
             (margin::of_zone(visit, shown.margin, &zone.name))
+            p .actions { (actions(visit, &Target::Zone(cluster.row.id, zone.name.clone()), cluster.operating_task.is_none())) }
             @for server in shown.servers.iter().filter(|server| server.row.zone == zone.name) { (card(shown, server)) }
         }
     }
@@ -121,8 +127,8 @@ fn column(shown: &Shown<'_>, zone: &ZoneRow, status: ZoneStatus) -> Markup {
 
 fn card(shown: &Shown<'_>, server: &ServerView) -> Markup {
     let Shown { state, visit, cluster, margin, .. } = *shown;
-    let row = &server.row;
-    let now = state.console.clock.now();
+    let (row, now) = (&server.row, state.console.clock.now());
+    let (target, free) = (Target::Server(cluster.row.id, row.id), cluster.operating_task.is_none());
     html! {
         article .card aria-label={ (visit.say(Text::Server)) " " (row.addr) } {
             h3 {
@@ -155,7 +161,13 @@ fn card(shown: &Shown<'_>, server: &ServerView) -> Markup {
                     dt { (visit.say(Text::PowerOff)) } dd { (visit.say(Text::Safe)) }
                 }
             }
-            (actions(visit, cluster, server))
+            p .actions {
+                @if let Some(task) = server.operating_task { a href={ "/tasks/" (task) } { (visit.say(Text::Task)) " " (task) } }
+                (actions(visit, &target, free))
+                @if free && visit.may_on_cluster(Call::FreezeServer, cluster.row.id) {
+                    a href={ (target.path()) "/freeze" } { (visit.say(Text::FreezeAction)) }
+                }
+            }
         }
     }
 }
@@ -172,17 +184,11 @@ fn process(visit: &Visit, process: &ProcessView) -> Markup {
     }
 }
 
-fn actions(visit: &Visit, cluster: &ClusterView, server: &ServerView) -> Markup {
-    let (id, row) = (cluster.row.id, &server.row);
-    let path = format!("/clusters/{id}/servers/{}", row.id);
-    let free = cluster.operating_task.is_none();
+/// What can be asked for of it, by this caller.
+fn actions(visit: &Visit, target: &Target, free: bool) -> Markup {
+    let (id, path) = (target.cluster(), target.path());
     html! {
-        p .actions {
-            @if let Some(task) = server.operating_task { a href={ "/tasks/" (task) } { (visit.say(Text::Task)) " " (task) } }
-            @if visit.may_on_cluster(Call::PlanStopServer, id) { a href={ (path) "/stop" } { (visit.say(Text::PlanStop)) } }
-            @if free && visit.may_on_cluster(Call::StartServer, id) {
-                a href={ (path) "/start" } { (visit.say(Text::StartAction)) }
-            }
-        }
+        @if visit.may_on_cluster(target.plan(), id) { a href={ (path) "/stop" } { (visit.say(Text::PlanStop)) } }
+        @if free && visit.may_on_cluster(target.start(), id) { a href={ (path) "/start" } { (visit.say(Text::StartAction)) } }
     }
 }

@@ -4,6 +4,7 @@
 mod browser;
 mod live;
 mod markup;
+mod operations;
 mod pages;
 mod sessions;
 mod writes;
