@@ -17,7 +17,8 @@ use crate::domain::permission::Permission;
 use crate::domain::refusal::Refusal;
 use crate::service::views::AccessKeyView;
 use crate::service::{
-    CreateAccessKey, CreateRole, CreateUser, DeleteRole, RotateAccessKey, SetPassword, UpdateAccessKey, UpdateUser,
+    CreateAccessKey, CreateRole, CreateUser, DeleteRole, EndSessions, Ended, RotateAccessKey, SetPassword,
+    UpdateAccessKey, UpdateUser,
 };
 use crate::store::access::{AccessKeyRow, UserRow};
 
@@ -30,6 +31,7 @@ enum Act {
     SetRoles,
     SetCertificates,
     SetPassword,
+    EndSessions,
     CreateRole,
     DeleteRole,
     CreateKey,
@@ -39,13 +41,14 @@ enum Act {
 }
 
 impl Act {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::CreateUser,
         Self::EnableUser,
         Self::DisableUser,
         Self::SetRoles,
         Self::SetCertificates,
         Self::SetPassword,
+        Self::EndSessions,
         Self::CreateRole,
         Self::DeleteRole,
         Self::CreateKey,
@@ -62,6 +65,7 @@ impl Act {
             Self::SetRoles => "set-roles",
             Self::SetCertificates => "set-certificates",
             Self::SetPassword => "set-password",
+            Self::EndSessions => "end-sessions",
             Self::CreateRole => "create-role",
             Self::DeleteRole => "delete-role",
             Self::CreateKey => "create-key",
@@ -79,6 +83,7 @@ impl Act {
             Self::SetRoles => Text::SetRoles,
             Self::SetCertificates => Text::SetCertificates,
             Self::SetPassword => Text::SetPassword,
+            Self::EndSessions => Text::EndSessions,
             Self::CreateRole => Text::CreateRole,
             Self::DeleteRole => Text::Delete,
             Self::CreateKey => Text::CreateKey,
@@ -114,6 +119,7 @@ pub async fn change(state: Arc<ConsoleState>, visit: Arc<Visit>) -> Result<Answe
             let password = password(form).ok_or_else(|| Refusal::field("password", "is missing"))?;
             guarded.call(caller, SetPassword { name: user(form)?, password }).await?;
         }
+        Act::EndSessions => guarded.call(caller, EndSessions { name: user(form)?, ended: Ended::All }).await?,
         Act::CreateRole => {
             let read = |text: &str| text.parse::<Permission>().map_err(|wrong| wrong.to_string());
             let permissions = sorted("permissions", form.get("permissions").unwrap_or_default(), read)?;
@@ -162,8 +168,15 @@ pub fn of_user(visit: &Visit, row: &UserRow) -> Markup {
                 }))
             }
         }
+        @if may(Call::EndSessions) { (form(visit, Act::EndSessions, &hidden, html! {})) }
         @if may(Call::CreateAccessKey) { (form(visit, Act::CreateKey, &hidden, html! {})) }
     }
+}
+
+/// The end of the caller's own sessions; nothing for one without.
+pub fn own_sessions(visit: &Visit) -> Markup {
+    let hidden = [("user", visit.caller.principal.to_string())];
+    html! { @if visit.session.is_some() { (form(visit, Act::EndSessions, &hidden, html! {})) } }
 }
 
 pub fn new_user(visit: &Visit) -> Markup {

@@ -241,6 +241,7 @@ texts! {
     SetRoles: "Set roles", "设置角色";
     SetCertificates: "Set certificates", "设置证书";
     SetPassword: "Set password", "设置密码";
+    EndSessions: "Sign out everywhere", "退出所有会话";
     CreateRole: "Create a role", "创建角色";
     CreateKey: "Create a key", "创建密钥";
     RotateKey: "Replace the secret", "轮换密钥";

@@ -5,8 +5,10 @@ use super::Fixture;
 
 const ID: &str = "3f2b8a52-6c1e-4d0a-9a57-1c1d4a8c0001";
 
+type Fields = &'static [(&'static str, &'static str)];
+
 /// Where each is asked for, what is typed, and its call in the audit log.
-const ASKED: &[(&str, &[(&str, &str)], &str)] = &[
+const ASKED: &[(&str, Fields, &str)] = &[
     ("/clusters/3/servers/27/stop", &[("action", "stop"), ("address", "10.0.3.7:2882")], "STOP_OB_SERVER"),
     ("/clusters/3/servers/27/stop", &[("action", "service"), ("address", "10.0.3.7:2882")], "STOP_OB_SERVER"),
     ("/clusters/3/servers/27/stop", &[("action", "restart"), ("address", "10.0.3.7:2882")], "RESTART_OB_SERVER"),
