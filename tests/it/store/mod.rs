@@ -89,6 +89,7 @@ conformance! {
     access::a_role_is_removed_only_when_nobody_has_it,
     access::the_audit_log_is_read_by_every_filter_from_the_newest_on,
     notifications::where_a_target_stands_is_kept_and_never_goes_back,
+    notifications::requests_that_were_refused_are_read_in_order,
     notifications::servers_that_tasks_have_are_listed_with_their_cluster,
 }
 
