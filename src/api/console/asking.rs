@@ -82,7 +82,10 @@ pub fn moment(
     now: Timestamp,
 ) -> Result<Option<Timestamp>, Refusal> {
     if let Some(micros) = fields.parsed::<i64>(at, "a moment in microseconds")? {
-        return Ok(Some(Timestamp::from_micros(micros)));
+        let given = Timestamp::from_micros(micros);
+        let late = given > now.plus(LONGEST_AHEAD);
+        let wrong = || Refusal::field(at, format!("is more than {} days ahead", LONGEST_AHEAD.as_secs() / 86_400));
+        return if late { Err(wrong()) } else { Ok(Some(given)) };
     }
     let units = number(fields, ahead, LONGEST_AHEAD.as_secs() / unit_seconds)?;
     Ok(units.map(|units| now.plus(Duration::from_secs(units * unit_seconds))))
@@ -113,7 +116,7 @@ mod tests {
         assert_eq!(of("minutes=2").unwrap(), Some(Timestamp::from_micros(125_000_000)));
         assert_eq!(of("minutes=2&until=7").unwrap(), Some(Timestamp::from_micros(7)));
         assert_eq!(of("minutes=").unwrap(), None);
-        for wrong in ["minutes=-1", "minutes=1e3", "minutes=44641", "until=soon"] {
+        for wrong in ["minutes=-1", "minutes=1e3", "minutes=44641", "until=soon", "until=9223372036854775807"] {
             assert!(of(wrong).is_err(), "{wrong}");
         }
     }

@@ -2,6 +2,7 @@
 //! every process and at the leaders, when that is asked for.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::stream::{self, StreamExt};
@@ -15,6 +16,7 @@ use crate::api::console::moments::duration;
 use crate::api::console::target::Target;
 use crate::api::console::text::{self, Text};
 use crate::api::console::visit::Visit;
+use crate::clock::monotonic_now;
 use crate::domain::call::Call;
 use crate::domain::status::ZoneStatus;
 use crate::service::views::{ClusterView, ProcessView, ServerView};
@@ -27,14 +29,16 @@ const LIMIT: u32 = 1000;
 /// Servers that are looked at, at most, and how many at once: each look logs in to the cluster and asks a host.
 const MOST_LOOKS: usize = 64;
 const LOOKS_AT_ONCE: usize = 8;
+/// For all of them together: longer than one that is not answered, and shorter than a row of those.
+const LONGEST_LOOKS: Duration = Duration::from_secs(6);
 
 pub async fn page(state: Arc<ConsoleState>, visit: Arc<Visit>) -> Result<Answer, Problem> {
     let id = visit.path.cluster("cluster")?;
     let view = state.console.guarded.call(&visit.caller, GetCluster::Id(id)).await?;
     let name = view.row.identity.name;
     let region = region(Arc::clone(&state), Arc::clone(&visit)).await?;
-    let query = visit.head.uri.query().unwrap_or_default();
-    let body = html! { div #live data-live={ "/clusters/" (id) "/live?" (query) } { (region.markup) } };
+    let source = live::source(&visit, &format!("/clusters/{id}/live"));
+    let body = html! { div #live data-live=(source) { (region.markup) } };
     Answer::page(format!("{} {name}", visit.say(Text::Cluster)), body)
 }
 
@@ -59,9 +63,13 @@ async fn region(state: Arc<ConsoleState>, visit: Arc<Visit>) -> Result<Region, P
         if !looks {
             return servers;
         }
+        let until = monotonic_now() + LONGEST_LOOKS;
         let looked = stream::iter(servers).map(async |recorded| {
             let call = GetServer { cluster: id, server: recorded.row.id };
-            guarded.call(&visit.caller, call).await.unwrap_or(recorded)
+            match tokio::time::timeout_at(until, guarded.call(&visit.caller, call)).await {
+                Ok(Ok(looked)) => looked,
+                Ok(Err(_)) | Err(_) => recorded,
+            }
         });
         looked.buffered(LOOKS_AT_ONCE).collect().await
     };

@@ -21,9 +21,8 @@ const LIMIT: u32 = 100;
 
 pub async fn page(state: Arc<ConsoleState>, visit: Arc<Visit>) -> Result<Answer, Problem> {
     let region = region(Arc::clone(&state), Arc::clone(&visit)).await?;
-    let query = visit.head.uri.query().unwrap_or_default();
     let body = html! {
-        div #live data-live={ "/clusters/live?" (query) } { (region.markup) }
+        div #live data-live=(live::source(&visit, "/clusters/live")) { (region.markup) }
         (registration::link(&visit))
     };
     Answer::page(visit.say(Text::Clusters), body)

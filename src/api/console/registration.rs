@@ -23,18 +23,7 @@ use crate::service::{DeregisterCluster, GetCluster, SyncCluster};
 pub async fn new_page(_: Arc<ConsoleState>, visit: Arc<Visit>) -> Result<Answer, Problem> {
     let body = html! {
         p { (visit.say(Text::RegisterWill)) }
-        form .fields method="post" {
-            (visit.form_field())
-            (area(&visit, Text::Endpoints, "endpoints", "", "10.0.0.2:2881"))
-            (line(&visit, Text::Login, "username", DEFAULT_USERNAME, ""))
-            (password(&visit))
-            (line(&visit, Text::ExpectedName, "expected_name", "", ""))
-            (line(&visit, Text::ChosenId, "cluster_id", "", ""))
-            (area(&visit, Text::ServerIds, "server_ids", "", "10.0.0.2:2882=17"))
-            (ways(&visit, "", ""))
-            (reason_field(&visit, "register"))
-            button .main { (visit.say(Text::Register)) }
-        }
+        @if visit.may(Call::RegisterCluster, Subject::Nothing, &[]) { (registering(&visit)) }
     };
     Answer::page(visit.say(Text::Register), body)
 }
@@ -126,6 +115,23 @@ pub fn link(visit: &Visit) -> Markup {
     html! {
         @if visit.may(Call::RegisterCluster, Subject::Nothing, &[]) {
             p { a href="/clusters/register" { (visit.say(Text::Register)) "…" } }
+        }
+    }
+}
+
+fn registering(visit: &Visit) -> Markup {
+    html! {
+        form .fields method="post" {
+            (visit.form_field())
+            (area(visit, Text::Endpoints, "endpoints", "", "10.0.0.2:2881"))
+            (line(visit, Text::Login, "username", DEFAULT_USERNAME, ""))
+            (password(visit))
+            (line(visit, Text::ExpectedName, "expected_name", "", ""))
+            (line(visit, Text::ChosenId, "cluster_id", "", ""))
+            (area(visit, Text::ServerIds, "server_ids", "", "10.0.0.2:2882=17"))
+            (ways(visit, "", ""))
+            (reason_field(visit, "register"))
+            button .main { (visit.say(Text::Register)) }
         }
     }
 }

@@ -28,6 +28,8 @@ use crate::watch::encode::{duration, timestamp};
 
 /// Servers that are offered to be chosen.
 const LIMIT: u32 = 1000;
+/// How long somebody waits for a plan: of a cluster that does not answer, that of every server takes as long as it may.
+const LONGEST_PLAN: Duration = Duration::from_secs(30);
 /// Fields that the form repeats.
 const REPEATED: &[&str] = &[
     "action",
@@ -55,7 +57,14 @@ pub async fn page(state: Arc<ConsoleState>, visit: Arc<Visit>) -> Result<Answer,
     let asked = request(&state, id, fields).and_then(validate_rollout::start_rollout)?;
     // Every server is looked at: nothing that an opened page begins by itself.
     let plan = match fields.get("plan") {
-        Some(_) => Some(guarded.call(&visit.caller, PlanRollout(asked.of.clone())).await?),
+        Some(_) => {
+            let plan = guarded.call(&visit.caller, PlanRollout(asked.of.clone()));
+            let late = |_| {
+                let why = format!("the plan took longer than {} s, plan fewer servers at once", LONGEST_PLAN.as_secs());
+                Refusal::ClusterUnreachable { cluster: view.row.identity.name.clone(), why }
+            };
+            Some(tokio::time::timeout(LONGEST_PLAN, plan).await.map_err(late)??)
+        }
         None => None,
     };
     let may = visit.may(Call::StartRollout, Subject::Cluster(id.get()), &asked.of.accepted_risks);

@@ -19,11 +19,15 @@ impl Target {
     /// From the parameters of a path.
     pub fn read(path: &Fields) -> Result<Self, Refusal> {
         let cluster = path.cluster("cluster")?;
-        if path.get("server").is_some() {
+        // A blank in their place is no address of the whole cluster.
+        if path.exact("server").is_some() {
             return Ok(Self::Server(cluster, path.server("server")?));
         }
-        let zone = path.parsed::<ZoneName>("zone", "a name of a zone")?;
-        Ok(zone.map_or(Self::Cluster(cluster), |zone| Self::Zone(cluster, zone)))
+        if path.exact("zone").is_some() {
+            let zone = path.parsed::<ZoneName>("zone", "a name of a zone")?;
+            return Ok(Self::Zone(cluster, zone.ok_or_else(|| Refusal::field("zone", "is missing"))?));
+        }
+        Ok(Self::Cluster(cluster))
     }
 
     pub const fn cluster(&self) -> ClusterId {
@@ -104,6 +108,10 @@ mod tests {
             (&[("cluster", "1")], "/clusters/1"),
         ] {
             assert_eq!(of(pairs).unwrap().path(), path);
+        }
+        for blank in ["", " "] {
+            assert!(of(&[("cluster", "1"), ("zone", blank)]).is_err(), "it is no cluster");
+            assert!(of(&[("cluster", "1"), ("server", blank)]).is_err(), "it is no cluster");
         }
         assert!(of(&[("cluster", "x")]).is_err() && of(&[("cluster", "1"), ("zone", &"z".repeat(200))]).is_err());
     }

@@ -151,4 +151,43 @@ async fn a_cluster_that_never_answers_is_shown_with_what_is_known() {
     let page = admin.page("/clusters/3").await;
     assert!(page.contains("not known: the cluster is being read") && page.contains("10.0.3.7:2882"), "{page}");
     assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    let begun = monotonic_now();
+    let page = admin.page("/clusters/3?look=now").await;
+    assert!(page.contains("10.0.3.7:2882"), "{page}");
+    assert!(begun.elapsed() < Duration::from_secs(7), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn whatever_is_asked_for_is_answered_with_a_page() {
+    let fixture = Fixture::new().await;
+    let mut admin = fixture.signed_in("admin").await;
+    let long = format!("/clusters/3/zones/{}/stop", "z".repeat(5000));
+    for (path, status) in [
+        ("/clusters/%FF", 404),
+        ("/clusters/%00", 400),
+        ("/clusters/1%2F..%2F2", 400),
+        ("/clusters/-1", 400),
+        ("/clusters/9223372036854775808/stop", 400),
+        ("/clusters/9007199254740991", 404),
+        ("/clusters/3/zones/%3Cscript%3E/stop", 400),
+        ("/clusters/3/zones/..%2F..%2Fetc/start", 400),
+        ("/clusters/3/zones/%E9%9B%86/stop", 400),
+        ("/clusters/3/zones/%20/stop", 400),
+        ("/clusters/3/servers/%20/stop", 400),
+        (&long, 400),
+        ("/tasks?page=4294967296", 400),
+        ("/tasks?state=%3Cb%3E", 400),
+        ("/audit?call=%22%3E%3Cscript%3E", 400),
+        ("/tasks/1/subtasks/0/log", 400),
+        ("/tasks/1/subtasks/999/log", 404),
+        ("/clusters/3/servers/27/stop?risk=%3Cscript%3E", 400),
+        ("/clusters/3/servers/27/stop?action=hold&hold_until=9223372036854775807", 400),
+        ("/clusters/3/rollout?server=27&server=27", 400),
+        ("/clusters/3/rollout?max_parallel=99999999999999999999", 400),
+    ] {
+        let answer = admin.get(path).await;
+        assert_eq!(answer.status.as_u16(), status, "{path}: {}", answer.text);
+        assert_well_formed(&answer.text);
+        assert!(!answer.text.contains("<script>"), "{path}");
+    }
 }
