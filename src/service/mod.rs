@@ -17,6 +17,7 @@ mod held;
 mod hold;
 mod keys;
 mod left_behind;
+mod margin;
 mod notifications;
 mod operate;
 mod overview;
@@ -28,6 +29,7 @@ mod replicas;
 mod roles;
 mod rollout;
 mod servers;
+mod sessions;
 mod subject;
 mod subtasks;
 mod tasks;
@@ -48,6 +50,7 @@ use crate::operations::Deps;
 use crate::store::access::AccessStore;
 use crate::store::backup::Backups;
 use crate::store::{AuditOutcome, AuditRecord, Store, StoredTask};
+use margin::Margins;
 use refusals::store_refusal;
 
 pub use audit::ListAuditRecords;
@@ -57,6 +60,7 @@ pub use call::{CallFamily, Caller, FamilyCall, ServiceCall};
 pub use clusters::{ClusterSelection, ClustersPage, DeregisterCluster, GetCluster, ListClusters};
 pub use guard::Guarded;
 pub use keys::{CreateAccessKey, ListAccessKeys, RotateAccessKey, UpdateAccessKey};
+pub use margin::{GetMargin, MarginView};
 pub use notifications::ListNotificationTargets;
 pub use operate::{
     FreezeServer, OnCluster, OnServer, OnZone, Operate, RestartCluster, RestartServer, RestartZone, StartCluster,
@@ -70,6 +74,7 @@ pub use replicas::{ListReplicas, ReplicaView};
 pub use roles::{CreateRole, DeleteRole, ListRoles};
 pub use rollout::{PlanRollout, RolloutOf, RolloutPlanView, RolloutScope, StartRollout};
 pub use servers::{GetServer, ListServers};
+pub use sessions::{EndSessions, Ended};
 pub use subject::{CallSubject, Found, Resolved};
 pub use subtasks::{CancelSubtask, RetrySubtask, SubtaskLog};
 pub use tasks::{GetTask, ListTasks, TaskSelection, TasksPage};
@@ -101,6 +106,7 @@ pub struct Service {
     backups: Arc<dyn Backups>,
     hasher: Arc<dyn PasswordHasher>,
     notifications: NotificationTargets,
+    margins: Arc<Margins>,
 }
 
 impl Service {
@@ -108,7 +114,7 @@ impl Service {
     pub fn new(store: Arc<dyn Store>, engine: Arc<Engine>, deps: Deps, administration: Administration) -> Self {
         let Administration { directory, access, backups, hasher } = administration;
         let notifications = NotificationTargets::default();
-        Self { store, engine, deps, directory, access, backups, hasher, notifications }
+        Self { store, engine, deps, directory, access, backups, hasher, notifications, margins: Arc::default() }
     }
 
     /// Shows these targets.

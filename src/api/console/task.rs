@@ -27,7 +27,8 @@ pub async fn page(state: Arc<ConsoleState>, visit: Arc<Visit>) -> Result<Answer,
     let stored = state.console.guarded.call(&visit.caller, GetTask(id)).await?;
     let open = stored.task.state.phase() != Phase::Closed;
     let region = shown(&state, &visit, &stored).await?;
-    let live = open.then(|| format!("/tasks/{id}/live?seen={}", stored.task.revision));
+    let live =
+        open.then(|| format!("{}&seen={}", live::source(&visit, &format!("/tasks/{id}/live")), stored.task.revision));
     let body = html! { div #live data-live=[live] { (region.markup) } };
     Answer::page(format!("{} {id}", visit.say(Text::Task)), body)
 }

@@ -1,7 +1,6 @@
 //! `obsteward clusters`: register clusters, see what is known of them, and stop and start whole ones.
 
 mod deregister;
-mod hosts;
 mod list;
 mod operate;
 mod password;

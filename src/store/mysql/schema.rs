@@ -36,6 +36,7 @@ impl Default for Schema {
         Self(vec![
             SchemaStep { sql: include_str!("schema_v1.sql"), readable_since: 1 },
             SchemaStep { sql: include_str!("schema_v2.sql"), readable_since: 1 },
+            SchemaStep { sql: include_str!("schema_v3.sql"), readable_since: 1 },
         ])
     }
 }

@@ -7,6 +7,7 @@ pub mod audit;
 pub mod commit_writes;
 pub mod conditions;
 pub mod database;
+mod ended_session;
 pub mod ids;
 pub mod inventory_change;
 pub mod inventory_read;

@@ -19,7 +19,7 @@ use crate::store::encode;
 use crate::store::key_source::KeySource;
 use crate::store::vault::Vault;
 
-const NEWEST: usize = 5;
+const NEWEST: usize = 6;
 /// The steps of the schema, oldest first; version n is the nth.
 const VERSIONS: [&str; NEWEST] = [
     include_str!("schema_v1.sql"),
@@ -27,6 +27,7 @@ const VERSIONS: [&str; NEWEST] = [
     include_str!("schema_v3.sql"),
     include_str!("schema_v4.sql"),
     include_str!("schema_v5.sql"),
+    include_str!("schema_v6.sql"),
 ];
 /// From this version on secrets are encrypted.
 const ENCRYPTED_SINCE: usize = 2;
